@@ -1,0 +1,7 @@
+//! What every part of Wiesel shares: configuration, the memory model, ids, key groups and their hash, time, waiting.
+//!
+//! Kept small: what one crate alone uses lives in that crate.
+pub mod config;
+pub mod id;
+pub mod notifier;
+pub mod time;

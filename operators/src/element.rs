@@ -1,0 +1,113 @@
+//! What flows between operators.
+#[allow(unused_imports)]
+use arrow::array::Array as _;
+use arrow::array::{Int8Array, RecordBatch, UInt64Array};
+
+/// The kind of a change, with Flink's byte values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(i8)]
+pub enum RowKind {
+    /// `+I`
+    Insert = 0,
+    /// `-U`
+    UpdateBefore = 1,
+    /// `+U`
+    UpdateAfter = 2,
+    /// `-D`
+    Delete = 3,
+}
+
+impl RowKind {
+    /// The kind of a byte as stored in a batch.
+    pub fn from_byte(byte: i8) -> Option<Self> {
+        [Self::Insert, Self::UpdateBefore, Self::UpdateAfter, Self::Delete].into_iter().find(|kind| *kind as i8 == byte)
+    }
+
+    /// `+I`, `-U`, `+U` or `-D`.
+    pub fn short_string(self) -> &'static str {
+        match self {
+            Self::Insert => "+I",
+            Self::UpdateBefore => "-U",
+            Self::UpdateAfter => "+U",
+            Self::Delete => "-D",
+        }
+    }
+
+    /// +1 for a row that is added, -1 for one that is taken back.
+    pub fn weight(self) -> i64 {
+        match self {
+            Self::Insert | Self::UpdateAfter => 1,
+            Self::UpdateBefore | Self::Delete => -1,
+        }
+    }
+}
+
+/// Rows that move together.
+#[derive(Clone, Debug)]
+pub struct Batch {
+    /// The columns.
+    pub records: RecordBatch,
+    /// A [`RowKind`] a row; none: all are inserts.
+    pub kinds: Option<Int8Array>,
+    /// The hash of the key a row, when a shuffle computed it: it travels with the batch.
+    pub hashes: Option<UInt64Array>,
+}
+
+impl Batch {
+    /// A batch of inserts.
+    pub fn insert_only(records: RecordBatch) -> Self {
+        Self { records, kinds: None, hashes: None }
+    }
+
+    /// A batch of changes.
+    pub fn changes(records: RecordBatch, kinds: Int8Array) -> Self {
+        debug_assert_eq!(records.num_rows(), kinds.len());
+        Self { records, kinds: Some(kinds), hashes: None }
+    }
+
+    /// How many rows.
+    pub fn num_rows(&self) -> usize {
+        self.records.num_rows()
+    }
+
+    /// The kind of a row.
+    pub fn kind(&self, row: usize) -> RowKind {
+        self.kinds.as_ref().and_then(|kinds| RowKind::from_byte(kinds.value(row))).unwrap_or(RowKind::Insert)
+    }
+
+    /// `length` rows from `offset`, without copying.
+    pub fn slice(&self, offset: usize, length: usize) -> Self {
+        Self {
+            records: self.records.slice(offset, length),
+            kinds: self.kinds.as_ref().map(|kinds| kinds.slice(offset, length)),
+            hashes: self.hashes.as_ref().map(|hashes| hashes.slice(offset, length)),
+        }
+    }
+}
+
+/// Whether an input takes part in the watermark.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WatermarkStatus {
+    /// It does.
+    Active,
+    /// It is idle: others go on without it.
+    Idle,
+}
+
+/// The smallest watermark: nothing is known yet.
+pub const MIN_WATERMARK: i64 = i64::MIN;
+/// The watermark at the end of a bounded input.
+pub const MAX_WATERMARK: i64 = i64::MAX;
+
+/// An element of a stream. Elements keep their order on a channel.
+#[derive(Clone, Debug)]
+pub enum StreamElement {
+    /// Rows.
+    Batch(Batch),
+    /// No row at or below this event time (milliseconds) will follow, but for late ones.
+    Watermark(i64),
+    /// The channel becomes idle or active.
+    WatermarkStatus(WatermarkStatus),
+    /// Nothing will follow.
+    EndOfInput,
+}

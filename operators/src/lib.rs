@@ -1,0 +1,14 @@
+//! The dataflow model and the operators that a job graph is made of.
+//!
+//! - [`types`]: Flink's logical types and the Arrow types that hold them.
+//! - [`expression`]: typed expressions over a row, compiled once into vectorised evaluation.
+//! - [`element`]: what flows: batches, watermarks, barriers, end of input.
+//! - [`operator`]: the contract between an operator, its chain and its task.
+//! - [`source`]: the contract between a source's enumerator (JobMaster) and its readers (tasks).
+//!
+//! Invariant: an operator is touched by one thread only and never waits for I/O; it knows batches, not channels.
+pub mod element;
+pub mod expression;
+pub mod operator;
+pub mod source;
+pub mod types;

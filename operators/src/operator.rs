@@ -1,0 +1,151 @@
+//! The contract between an operator, the chain it stands in, and the task that runs the chain.
+use std::sync::Arc;
+
+use arrow::datatypes::SchemaRef;
+use wiesel_common::notifier::Notifier;
+use wiesel_common::time::Clock;
+
+use crate::element::{Batch, WatermarkStatus};
+
+/// Why an operator failed. It ends the task; whether the job restarts is the restart strategy's decision.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A value that the query cannot work with: division by zero, a failed cast, a null where none is allowed.
+    #[error("{message}")]
+    Data {
+        /// The class that Flink names, such as `java.lang.ArithmeticException`.
+        class: &'static str,
+        /// What happened, and to which value.
+        message: String,
+    },
+    /// The outside world: a file, a connection.
+    #[error("{message}")]
+    External {
+        /// What was tried on what.
+        message: String,
+        /// Its cause.
+        #[source]
+        source: Option<Box<dyn std::error::Error + Send + Sync>>,
+    },
+    /// A kernel refused its input.
+    #[error(transparent)]
+    Arrow(#[from] arrow::error::ArrowError),
+    /// An expression could not be evaluated.
+    #[error(transparent)]
+    Expression(#[from] datafusion_common::DataFusionError),
+    /// The plan asks for what this operator does not do.
+    #[error("{0}")]
+    Plan(String),
+    /// The task is being cancelled.
+    #[error("the task was cancelled")]
+    Cancelled,
+}
+
+impl Error {
+    /// A [`Error::Data`].
+    pub fn data(class: &'static str, message: impl Into<String>) -> Self {
+        Self::Data { class, message: message.into() }
+    }
+
+    /// A [`Error::External`].
+    pub fn external(message: impl Into<String>, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self::External { message: message.into(), source: Some(source.into()) }
+    }
+}
+
+/// The outcome of an operator's step.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Where an operator puts what it produces: the next operator of the chain, or the task's result partitions.
+pub trait Collector {
+    /// Hands on rows. May block while the task's output is full; fails with [`Error::Cancelled`] if the task ends then.
+    fn collect(&mut self, batch: Batch) -> Result<()>;
+    /// Hands on a watermark.
+    fn watermark(&mut self, watermark: i64) -> Result<()>;
+    /// Hands on a change of status.
+    fn status(&mut self, status: WatermarkStatus) -> Result<()>;
+}
+
+/// What an operator knows of the task it runs in.
+#[derive(Clone)]
+pub struct OperatorContext {
+    /// Display name of the task, for messages.
+    pub task_name: String,
+    /// Position among the subtasks, from 0.
+    pub subtask: u32,
+    /// How many subtasks.
+    pub parallelism: u32,
+    /// How many key groups.
+    pub max_parallelism: u32,
+    /// The job's effective configuration.
+    pub configuration: Arc<wiesel_common::config::Configuration>,
+    /// The clock: processing time.
+    pub clock: Arc<dyn Clock>,
+    /// Wakes the task's thread: for sources and sinks that work in the background.
+    pub notifier: Arc<Notifier>,
+    /// For background work of sources and sinks.
+    pub runtime: tokio::runtime::Handle,
+}
+
+/// One operator of a chain. All calls come from the task's thread.
+///
+/// An operator with one input sees `input` = 0. Watermarks are already combined over the channels of an input and over
+/// the inputs of the operator: [`Operator::watermark`] sees each new minimum once.
+pub trait Operator: Send {
+    /// Called once before anything else.
+    fn open(&mut self, context: &OperatorContext) -> Result<()> {
+        let _ = context;
+        Ok(())
+    }
+
+    /// Handles rows.
+    fn process(&mut self, input: usize, batch: Batch, out: &mut dyn Collector) -> Result<()>;
+
+    /// Event time moved on: fire what is due, then hand the watermark on.
+    fn watermark(&mut self, watermark: i64, out: &mut dyn Collector) -> Result<()> {
+        out.watermark(watermark)
+    }
+
+    /// The input became idle or active as a whole.
+    fn status(&mut self, status: WatermarkStatus, out: &mut dyn Collector) -> Result<()> {
+        out.status(status)
+    }
+
+    /// The next processing time (milliseconds since the epoch) at which [`Operator::processing_time`] wants to be called.
+    fn next_timer(&self) -> Option<i64> {
+        None
+    }
+
+    /// Processing time reached [`Operator::next_timer`].
+    fn processing_time(&mut self, now: i64, out: &mut dyn Collector) -> Result<()> {
+        let _ = (now, out);
+        Ok(())
+    }
+
+    /// One input has ended.
+    fn end_input(&mut self, input: usize, out: &mut dyn Collector) -> Result<()> {
+        let _ = (input, out);
+        Ok(())
+    }
+
+    /// All inputs have ended and the last watermark has passed: emit what is left.
+    fn finish(&mut self, out: &mut dyn Collector) -> Result<()> {
+        let _ = out;
+        Ok(())
+    }
+
+    /// Called once at the end, also after a failure or a cancellation.
+    fn close(&mut self) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// What a chain is built from: an operator and the schema of what leaves it.
+pub struct BuiltOperator {
+    /// The operator.
+    pub operator: Box<dyn Operator>,
+    /// Its name, as the plan shows it.
+    pub name: String,
+    /// What it emits.
+    pub output: SchemaRef,
+}

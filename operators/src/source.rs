@@ -1,0 +1,80 @@
+//! Sources after FLIP-27: an enumerator in the JobMaster hands splits to readers in the tasks.
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::operator::{Collector, OperatorContext, Result};
+
+/// What a reader has to say after a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SourceStatus {
+    /// Call again at once.
+    MoreAvailable,
+    /// Nothing now: call again after new splits came, the task's notifier was woken, or at this processing time
+    /// (milliseconds since the epoch).
+    NothingAvailable {
+        /// When to ask again without being woken.
+        until: Option<i64>,
+    },
+    /// All splits are read and none will come.
+    EndOfInput,
+}
+
+/// The part of a source that runs in a task. All calls come from the task's thread.
+pub trait SourceReader: Send {
+    /// Called once before anything else.
+    fn open(&mut self, context: &OperatorContext) -> Result<()>;
+
+    /// Emits at most one batch (a few thousand rows, so that the task's mailbox waits milliseconds, not more).
+    fn poll(&mut self, out: &mut dyn Collector) -> Result<SourceStatus>;
+
+    /// Takes splits from the enumerator.
+    fn add_splits(&mut self, splits: Vec<Bytes>) -> Result<()>;
+
+    /// The enumerator has no more splits for this reader.
+    fn no_more_splits(&mut self);
+
+    /// True once after the reader ran out of splits and wants to ask for another. Readers whose enumerator assigns all
+    /// splits at the start still ask once.
+    fn take_split_request(&mut self) -> bool;
+
+    /// Called once at the end, also after a failure or a cancellation.
+    fn close(&mut self) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// What an enumerator answers to a request for a split.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SplitAssignment {
+    /// Read these.
+    Splits(Vec<Bytes>),
+    /// None now; the reader is remembered and served by a later [`SplitEnumerator::discover`].
+    Wait,
+    /// None now and none ever.
+    NoMoreSplits,
+}
+
+/// The part of a source that runs in the JobMaster. Called on a blocking thread, one call at a time.
+pub trait SplitEnumerator: Send {
+    /// Looks for splits; called once at the start and then every [`SplitEnumerator::discovery_interval`]. Returns what
+    /// waiting readers get now, by subtask.
+    fn discover(&mut self) -> Result<Vec<(u32, SplitAssignment)>>;
+
+    /// Milliseconds between discoveries; none: once only.
+    fn discovery_interval(&self) -> Option<u64> {
+        None
+    }
+
+    /// A reader has no split left.
+    fn request_split(&mut self, subtask: u32, hostname: &str) -> Result<SplitAssignment>;
+}
+
+/// What a connector needs to know to make an enumerator.
+#[derive(Clone)]
+pub struct EnumeratorContext {
+    /// How many readers there are.
+    pub parallelism: u32,
+    /// The job's effective configuration.
+    pub configuration: Arc<wiesel_common::config::Configuration>,
+}

@@ -1,0 +1,7 @@
+//! Generates the messages and services from `proto/wiesel/*.proto` without needing `protoc`.
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    println!("cargo:rerun-if-changed=proto");
+    let files = protox::compile(["wiesel/types.proto", "wiesel/job.proto", "wiesel/control.proto"], ["proto"])?;
+    tonic_prost_build::configure().bytes(".wiesel").btree_map(".wiesel").compile_fds(files)?;
+    Ok(())
+}

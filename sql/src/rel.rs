@@ -1,0 +1,97 @@
+//! Relational algebra: what a query means, with every name resolved and every expression typed. The analyser makes it,
+//! the planner turns it into a job graph.
+use std::sync::Arc;
+
+use wiesel_operators::expression::Expression;
+use wiesel_operators::types::{LogicalType, RowField};
+
+use crate::catalog::ResolvedTable;
+
+/// A relation: an operator over its inputs, and its columns.
+#[derive(Clone, Debug)]
+pub struct Rel {
+    /// The operator.
+    pub node: RelNode,
+    /// The columns it gives. Names may repeat inside a query; they are made unique at its top.
+    pub fields: Vec<RowField>,
+}
+
+/// The operators.
+#[derive(Clone, Debug)]
+pub enum RelNode {
+    /// The physical columns of a table.
+    Scan(Arc<ResolvedTable>),
+    /// Constant rows.
+    Values(Vec<Vec<Expression>>),
+    /// Expressions over the input; the names are in [`Rel::fields`].
+    Project {
+        /// Rows.
+        input: Box<Rel>,
+        /// One a column.
+        expressions: Vec<Expression>,
+    },
+    /// Rows for which the condition is true.
+    Filter {
+        /// Rows.
+        input: Box<Rel>,
+        /// A BOOLEAN.
+        condition: Expression,
+    },
+    /// Declares a column of the input its rowtime.
+    WatermarkAssigner {
+        /// Rows.
+        input: Box<Rel>,
+        /// The column.
+        rowtime: usize,
+        /// The watermark of a row, over the input.
+        watermark: Expression,
+    },
+    /// Groups: the keys, then the aggregates. `SELECT DISTINCT` is one without aggregates.
+    Aggregate {
+        /// Rows; keys, arguments and filters are columns of it (a projection below computes them).
+        input: Box<Rel>,
+        /// Columns of the input.
+        keys: Vec<usize>,
+        /// One a column after the keys.
+        aggregates: Vec<Aggregate>,
+    },
+    /// TUMBLE, HOP, CUMULATE: the input and `window_start`, `window_end`, `window_time`.
+    WindowTableFunction {
+        /// Rows.
+        input: Box<Rel>,
+        /// Which windows.
+        window: Window,
+    },
+    /// All rows of all inputs, which have equal types.
+    Union(Vec<Rel>),
+}
+
+/// A call of an aggregate function.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Aggregate {
+    /// COUNT, SUM, AVG, MIN, MAX, ... in upper case.
+    pub function: String,
+    /// Columns of the input.
+    pub arguments: Vec<usize>,
+    /// `DISTINCT`.
+    pub distinct: bool,
+    /// `FILTER (WHERE …)`: a BOOLEAN column of the input.
+    pub filter: Option<usize>,
+    /// What it gives.
+    pub data_type: LogicalType,
+}
+
+/// The windows of a window table function; milliseconds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Window {
+    /// Of which kind.
+    pub kind: wiesel_proto::WindowKind,
+    /// Length.
+    pub size: i64,
+    /// HOP: from one to the next; CUMULATE: the step.
+    pub slide: i64,
+    /// Shift of all boundaries.
+    pub offset: i64,
+    /// The time attribute, a column of the input.
+    pub time: usize,
+}
