@@ -1,6 +1,4 @@
 //! What flows between operators.
-#[allow(unused_imports)]
-use arrow::array::Array as _;
 use arrow::array::{Int8Array, RecordBatch, UInt64Array};
 
 /// The kind of a change, with Flink's byte values.
