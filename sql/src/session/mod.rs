@@ -1,0 +1,113 @@
+//! A session: runs statement after statement and keeps what they set and create.
+//!
+//! ```text
+//! script ── parse ──> statements ── execute ──> Outcome: rows, or a job graph to submit
+//! ```
+//!
+//! Invariant: a session never talks to a cluster; whoever holds it submits the graphs that it returns.
+use wiesel_common::config::Configuration;
+use wiesel_common::id::OperatorId;
+use wiesel_operators::types::RowField;
+use wiesel_proto::JobGraph;
+
+use crate::ast::{LocatedStatement, Statement};
+use crate::catalog::Catalog;
+use crate::error::{Error, Result};
+
+/// What a session is told with each statement.
+#[derive(Clone, Debug, Default)]
+pub struct ExecuteOptions {
+    /// A query's columns become `CAST(x AS STRING)`; [`QueryJob::fields`] keeps their names and types.
+    pub as_strings: bool,
+}
+
+/// What came of a statement.
+#[derive(Clone, Debug)]
+pub enum Outcome {
+    /// It is done: DDL, SET, RESET, USE.
+    Done,
+    /// Rows that the session itself knows: SHOW, DESCRIBE, EXPLAIN, SET without a key.
+    Rows {
+        /// Names and types of the columns.
+        fields: Vec<RowField>,
+        /// Values as text, none for null.
+        rows: Vec<Vec<Option<String>>>,
+    },
+    /// A job to submit that writes to tables: INSERT INTO, EXECUTE STATEMENT SET.
+    Insert(InsertJob),
+    /// A job to submit whose rows the client fetches.
+    Query(QueryJob),
+    /// `SHOW JOBS`: the client asks the cluster.
+    ShowJobs,
+}
+
+/// The job of INSERT INTO or EXECUTE STATEMENT SET.
+#[derive(Clone, Debug)]
+pub struct InsertJob {
+    /// To submit; its id is new.
+    pub graph: JobGraph,
+    /// The tables it writes, `catalog.database.table`.
+    pub sinks: Vec<String>,
+    /// `table.dml-sync`: the client waits for the job's end.
+    pub wait: bool,
+}
+
+/// The job of a SELECT.
+#[derive(Clone, Debug)]
+pub struct QueryJob {
+    /// To submit; its id is new.
+    pub graph: JobGraph,
+    /// The query's own names and types, also if its values are cast to STRING.
+    pub fields: Vec<RowField>,
+    /// What the collect sink emits: as `fields`, or STRING for all.
+    pub collected: Vec<RowField>,
+    /// The collect sink, by which rows are fetched.
+    pub collect_operator: OperatorId,
+    /// Rows carry a kind other than +I.
+    pub changelog: bool,
+    /// The job ends by itself.
+    pub bounded: bool,
+    /// Columns of the collected rows that identify a row of the result; empty: rows are a multiset. An upsert changelog
+    /// (no -U) always has them.
+    pub upsert_key: Vec<usize>,
+}
+
+/// A session.
+#[derive(Clone, Debug)]
+pub struct Session {
+    base: Configuration,
+    configuration: Configuration,
+    catalog: Catalog,
+}
+
+impl Session {
+    /// A session over a cluster's or a command line's configuration.
+    pub fn new(configuration: Configuration) -> Self {
+        Self { base: configuration.clone(), configuration, catalog: Catalog::default() }
+    }
+
+    /// The configuration with what was SET over it.
+    pub fn configuration(&self) -> &Configuration {
+        &self.configuration
+    }
+
+    /// The tables and views.
+    pub fn catalog(&self) -> &Catalog {
+        &self.catalog
+    }
+
+    /// The statements of a script; fails at the first that does not parse.
+    pub fn parse(&self, script: &str) -> Result<Vec<LocatedStatement>> {
+        let _ = script;
+        Err(Error::Unsupported { message: "statements".into(), location: None })
+    }
+
+    /// Runs a statement as far as it can be run here.
+    pub fn execute(&mut self, statement: &LocatedStatement, options: &ExecuteOptions) -> Result<Outcome> {
+        let _ = (&self.base, options);
+        match &statement.statement {
+            Statement::Show(crate::ast::Show::Jobs) => Ok(Outcome::ShowJobs),
+            _ => Err(Error::Unsupported { message: "this statement".into(), location: Some(statement.location) }),
+        }
+    }
+}
