@@ -4,11 +4,16 @@
 //! - [`expression`]: typed expressions over a row, compiled once into vectorised evaluation.
 //! - [`element`]: what flows: batches, watermarks, barriers, end of input.
 //! - [`operator`]: the contract between an operator, its chain and its task.
+//! - [`chain`]: operators in a row; [`watermark_valve`]: watermarks of many channels made one.
+//! - [`build`]: from an operator's specification in the job graph to the operator.
 //! - [`source`]: the contract between a source's enumerator (JobMaster) and its readers (tasks).
 //!
 //! Invariant: an operator is touched by one thread only and never waits for I/O; it knows batches, not channels.
+pub mod build;
+pub mod chain;
 pub mod element;
 pub mod expression;
 pub mod operator;
 pub mod source;
 pub mod types;
+pub mod watermark_valve;

@@ -1,0 +1,210 @@
+//! A chain: operators of one task in a row, where what leaves one enters the next without a queue between them.
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+
+use crate::element::{Batch, MIN_WATERMARK, WatermarkStatus};
+use crate::operator::{BuiltOperator, Collector, Operator, OperatorContext, Result};
+
+#[cfg(test)]
+mod tests;
+
+/// What passed through an operator. Written by the task's thread only, read by anyone.
+#[derive(Debug)]
+pub struct OperatorCounters {
+    records_in: AtomicU64,
+    records_out: AtomicU64,
+    watermark: AtomicI64,
+}
+
+impl Default for OperatorCounters {
+    fn default() -> Self {
+        Self { records_in: AtomicU64::new(0), records_out: AtomicU64::new(0), watermark: AtomicI64::new(MIN_WATERMARK) }
+    }
+}
+
+impl OperatorCounters {
+    /// Rows that came in (Flink's `numRecordsIn`).
+    pub fn records_in(&self) -> u64 {
+        self.records_in.load(Ordering::Relaxed)
+    }
+
+    /// Rows that went out (Flink's `numRecordsOut`).
+    pub fn records_out(&self) -> u64 {
+        self.records_out.load(Ordering::Relaxed)
+    }
+
+    /// The last watermark that came in (Flink's `currentInputWatermark`), in milliseconds.
+    pub fn watermark(&self) -> i64 {
+        self.watermark.load(Ordering::Relaxed)
+    }
+
+    fn add(counter: &AtomicU64, rows: usize) {
+        // One writer: no read-modify-write needed.
+        counter.store(counter.load(Ordering::Relaxed) + rows as u64, Ordering::Relaxed);
+    }
+}
+
+struct Link {
+    operator: Box<dyn Operator>,
+    name: String,
+    counters: Arc<OperatorCounters>,
+}
+
+/// The operators of a task, without its source. A chain may be empty: then everything passes through.
+#[derive(Default)]
+pub struct Chain {
+    links: Vec<Link>,
+}
+
+impl Chain {
+    /// A chain of these operators, head first.
+    pub fn new(operators: Vec<BuiltOperator>) -> Self {
+        let links = operators.into_iter().map(|built| Link {
+            operator: built.operator,
+            name: built.name,
+            counters: Arc::new(OperatorCounters::default()),
+        });
+        Self { links: links.collect() }
+    }
+
+    /// The name and the counters of each operator, head first.
+    pub fn counters(&self) -> Vec<(String, Arc<OperatorCounters>)> {
+        self.links.iter().map(|link| (link.name.clone(), link.counters.clone())).collect()
+    }
+
+    /// Opens the operators, last first, so that none emits into one that is not open.
+    pub fn open(&mut self, context: &OperatorContext) -> Result<()> {
+        self.links.iter_mut().rev().try_for_each(|link| link.operator.open(context))
+    }
+
+    /// The chain as the collector of what stands before it (a source), ending in `out`.
+    pub fn collector<'a>(&'a mut self, out: &'a mut dyn Collector) -> ChainCollector<'a> {
+        ChainCollector { rest: &mut self.links, out, sender: None }
+    }
+
+    /// Hands rows of an input to the head.
+    pub fn process(&mut self, input: usize, batch: Batch, out: &mut dyn Collector) -> Result<()> {
+        match self.links.split_first_mut() {
+            Some((head, rest)) => {
+                OperatorCounters::add(&head.counters.records_in, batch.num_rows());
+                let mut next = ChainCollector { rest, out, sender: Some(&head.counters) };
+                head.operator.process(input, batch, &mut next)
+            }
+            None => out.collect(batch),
+        }
+    }
+
+    /// Hands a watermark, combined over the inputs, to the head.
+    pub fn watermark(&mut self, watermark: i64, out: &mut dyn Collector) -> Result<()> {
+        self.collector(out).watermark(watermark)
+    }
+
+    /// Hands a status, combined over the inputs, to the head.
+    pub fn status(&mut self, status: WatermarkStatus, out: &mut dyn Collector) -> Result<()> {
+        self.collector(out).status(status)
+    }
+
+    /// The next processing time (milliseconds since the epoch) at which [`Chain::processing_time`] is to be called.
+    pub fn next_timer(&self) -> Option<i64> {
+        self.links.iter().filter_map(|link| link.operator.next_timer()).min()
+    }
+
+    /// Fires the timers that are due, head first.
+    pub fn processing_time(&mut self, now: i64, out: &mut dyn Collector) -> Result<()> {
+        let due = |operator: &dyn Operator| operator.next_timer().is_some_and(|timer| timer <= now);
+        self.each(
+            out,
+            |link, next| if due(&*link.operator) { link.operator.processing_time(now, next) } else { Ok(()) },
+        )
+    }
+
+    /// One input of the head has ended, while others go on. The last one is told by [`Chain::finish`].
+    pub fn end_input(&mut self, input: usize, out: &mut dyn Collector) -> Result<()> {
+        match self.links.split_first_mut() {
+            Some((head, rest)) => {
+                let mut next = ChainCollector { rest, out, sender: Some(&head.counters) };
+                head.operator.end_input(input, &mut next)
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// All inputs have ended, each was told to [`Chain::end_input`], and the last watermark has passed: finishes the
+    /// operators head first, each before the next one's input ends.
+    pub fn finish(&mut self, out: &mut dyn Collector) -> Result<()> {
+        let mut head = true;
+        self.each(out, |link, next| {
+            if !std::mem::take(&mut head) {
+                link.operator.end_input(0, next)?;
+            }
+            link.operator.finish(next)
+        })
+    }
+
+    /// Closes all operators, also after one fails to; the first failure is reported.
+    pub fn close(&mut self) -> Result<()> {
+        self.links.iter_mut().rev().map(|link| link.operator.close()).fold(Ok(()), |first, result| first.and(result))
+    }
+
+    fn each(
+        &mut self,
+        out: &mut dyn Collector,
+        mut step: impl FnMut(&mut Link, &mut dyn Collector) -> Result<()>,
+    ) -> Result<()> {
+        let mut rest = &mut self.links[..];
+        while let Some((link, after)) = rest.split_first_mut() {
+            let counters = link.counters.clone();
+            step(link, &mut ChainCollector { rest: after, out, sender: Some(&counters) })?;
+            rest = after;
+        }
+        Ok(())
+    }
+}
+
+/// What an operator of a chain emits into: the operators behind it, then the end of the chain.
+pub struct ChainCollector<'a> {
+    rest: &'a mut [Link],
+    out: &'a mut dyn Collector,
+    sender: Option<&'a OperatorCounters>,
+}
+
+impl Collector for ChainCollector<'_> {
+    fn collect(&mut self, batch: Batch) -> Result<()> {
+        let rows = batch.num_rows();
+        if rows == 0 {
+            return Ok(());
+        }
+        if let Some(sender) = self.sender {
+            OperatorCounters::add(&sender.records_out, rows);
+        }
+        match self.rest.split_first_mut() {
+            Some((link, rest)) => {
+                OperatorCounters::add(&link.counters.records_in, rows);
+                let mut next = ChainCollector { rest, out: self.out, sender: Some(&link.counters) };
+                link.operator.process(0, batch, &mut next)
+            }
+            None => self.out.collect(batch),
+        }
+    }
+
+    fn watermark(&mut self, watermark: i64) -> Result<()> {
+        match self.rest.split_first_mut() {
+            Some((link, rest)) => {
+                link.counters.watermark.store(watermark, Ordering::Relaxed);
+                let mut next = ChainCollector { rest, out: self.out, sender: Some(&link.counters) };
+                link.operator.watermark(watermark, &mut next)
+            }
+            None => self.out.watermark(watermark),
+        }
+    }
+
+    fn status(&mut self, status: WatermarkStatus) -> Result<()> {
+        match self.rest.split_first_mut() {
+            Some((link, rest)) => {
+                let mut next = ChainCollector { rest, out: self.out, sender: Some(&link.counters) };
+                link.operator.status(status, &mut next)
+            }
+            None => self.out.status(status),
+        }
+    }
+}
