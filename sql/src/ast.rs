@@ -67,6 +67,8 @@ pub struct Insert {
     pub source: Box<Query>,
     /// `INSERT OVERWRITE`.
     pub overwrite: bool,
+    /// `/*+ OPTIONS(…) */` after the table's name: options over the table's own.
+    pub options: Vec<(String, String)>,
 }
 
 /// `CREATE TABLE`.

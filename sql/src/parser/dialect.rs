@@ -1,0 +1,230 @@
+//! What sqlparser must know of Flink's lexis and of the expressions that are Flink's own.
+use sqlparser::ast::{
+    CastKind, DataType, DateTimeField, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList,
+    FunctionArguments, Ident, Interval, ObjectName, UnaryOperator,
+};
+use sqlparser::dialect::Dialect;
+use sqlparser::parser::{Parser, ParserError};
+use sqlparser::tokenizer::Token;
+
+use super::types::parse_type;
+use super::words::{accept, accept_token, expect, is_word};
+
+/// The functions that stand for the parts of a query that sqlparser has no name for.
+pub(crate) const TABLE_ARGUMENT: &str = "$TABLE";
+/// `PARTITION BY` of a table argument: its arguments are the table and the columns.
+pub(crate) const TABLE_PARTITIONED: &str = "$TABLE_PARTITION_BY";
+/// `MAP[key, value, …]`.
+pub(crate) const MAP_CONSTRUCTOR: &str = "$MAP";
+/// `ROW(…)`.
+pub(crate) const ROW_CONSTRUCTOR: &str = "$ROW";
+
+/// Flink SQL.
+#[derive(Debug)]
+pub(super) struct FlinkDialect;
+
+impl Dialect for FlinkDialect {
+    fn is_identifier_start(&self, ch: char) -> bool {
+        ch.is_alphabetic() || ch == '_' || ch == '$'
+    }
+
+    fn is_identifier_part(&self, ch: char) -> bool {
+        ch.is_alphanumeric() || ch == '_' || ch == '$'
+    }
+
+    fn is_delimited_identifier_start(&self, ch: char) -> bool {
+        ch == '`'
+    }
+
+    fn identifier_quote_style(&self, _identifier: &str) -> Option<char> {
+        Some('`')
+    }
+
+    fn supports_unicode_string_literal(&self) -> bool {
+        true
+    }
+
+    fn supports_filter_during_aggregation(&self) -> bool {
+        true
+    }
+
+    fn supports_group_by_expr(&self) -> bool {
+        true
+    }
+
+    fn supports_match_recognize(&self) -> bool {
+        true
+    }
+
+    fn supports_window_clause_named_window_reference(&self) -> bool {
+        true
+    }
+
+    fn require_interval_qualifier(&self) -> bool {
+        true
+    }
+
+    fn supports_table_versioning(&self) -> bool {
+        true
+    }
+
+    fn supports_parens_around_table_factor(&self) -> bool {
+        true
+    }
+
+    fn supports_select_expr_star(&self) -> bool {
+        true
+    }
+
+    fn parse_prefix(&self, parser: &mut Parser) -> Option<Result<Expr, ParserError>> {
+        let [first, second] = parser.peek_tokens_ref();
+        let Token::Word(word) = &first.token else { return None };
+        if word.quote_style.is_some() {
+            return None;
+        }
+        let next = &second.token;
+        match word.value.to_ascii_uppercase().as_str() {
+            "CAST" if *next == Token::LParen => Some(parse_cast(parser, CastKind::Cast)),
+            "TRY_CAST" if *next == Token::LParen => Some(parse_cast(parser, CastKind::TryCast)),
+            "INTERVAL" if matches!(next, Token::SingleQuotedString(_) | Token::Plus | Token::Minus) => {
+                Some(parse_interval(parser))
+            }
+            "TABLE" if matches!(next, Token::Word(_)) => Some(parse_table_argument(parser)),
+            "MAP" if *next == Token::LBracket => Some(parse_map(parser)),
+            "ROW" if *next == Token::LParen => Some(parse_row(parser)),
+            "CEILING" if *next == Token::LParen => Some(parse_ceiling(parser)),
+            _ => None,
+        }
+    }
+}
+
+/// `CAST(expression AS type)`: the type travels as the text that our own type parser reads again.
+fn parse_cast(parser: &mut Parser, kind: CastKind) -> Result<Expr, ParserError> {
+    parser.next_token();
+    parser.expect_token(&Token::LParen)?;
+    let expr = Box::new(parser.parse_expr()?);
+    expect(parser, "AS")?;
+    let data_type = parse_type(parser)?;
+    parser.expect_token(&Token::RParen)?;
+    let data_type = DataType::Custom(ObjectName::from(vec![Ident::new(data_type.to_string())]), Vec::new());
+    Ok(Expr::Cast { kind, expr, data_type, array: false, format: None })
+}
+
+fn parse_interval(parser: &mut Parser) -> Result<Expr, ParserError> {
+    parser.next_token();
+    let negative = accept_token(parser, &Token::Minus);
+    if !negative {
+        accept_token(parser, &Token::Plus);
+    }
+    let value = Expr::Value(parser.parse_value()?);
+    let value = if negative { Expr::UnaryOp { op: UnaryOperator::Minus, expr: Box::new(value) } } else { value };
+    let leading_field = Some(parse_unit(parser)?);
+    let mut interval = Interval {
+        value: Box::new(value),
+        leading_field,
+        leading_precision: None,
+        last_field: None,
+        fractional_seconds_precision: None,
+    };
+    if accept_token(parser, &Token::LParen) {
+        interval.leading_precision = Some(parser.parse_literal_uint()?);
+        if interval.leading_field == Some(DateTimeField::Second) && accept_token(parser, &Token::Comma) {
+            interval.fractional_seconds_precision = Some(parser.parse_literal_uint()?);
+        }
+        parser.expect_token(&Token::RParen)?;
+    }
+    if interval.leading_field != Some(DateTimeField::Second) && accept(parser, "TO") {
+        interval.last_field = Some(parse_unit(parser)?);
+        if interval.last_field == Some(DateTimeField::Second) && accept_token(parser, &Token::LParen) {
+            interval.fractional_seconds_precision = Some(parser.parse_literal_uint()?);
+            parser.expect_token(&Token::RParen)?;
+        }
+    }
+    Ok(Expr::Interval(interval))
+}
+
+/// A unit of an interval, in the singular.
+fn parse_unit(parser: &mut Parser) -> Result<DateTimeField, ParserError> {
+    let units = [
+        ("YEAR", DateTimeField::Year),
+        ("QUARTER", DateTimeField::Quarter),
+        ("MONTH", DateTimeField::Month),
+        ("WEEK", DateTimeField::Week(None)),
+        ("DAY", DateTimeField::Day),
+        ("HOUR", DateTimeField::Hour),
+        ("MINUTE", DateTimeField::Minute),
+        ("SECOND", DateTimeField::Second),
+    ];
+    for (name, unit) in units {
+        if accept(parser, name) || accept(parser, &format!("{name}S")) {
+            return Ok(unit);
+        }
+    }
+    parser.expected("a unit of time such as SECOND, MINUTE, HOUR, DAY, MONTH or YEAR", parser.peek_token())
+}
+
+/// `TABLE name` as an argument of a table function, maybe with hints and `PARTITION BY`.
+fn parse_table_argument(parser: &mut Parser) -> Result<Expr, ParserError> {
+    let table_token = parser.next_token();
+    let name = parser.parse_object_name(false)?;
+    let table = Expr::CompoundIdentifier(name.0.iter().filter_map(|part| part.as_ident().cloned()).collect());
+    let mut arguments = vec![table];
+    if parser.peek_token_ref().token == Token::LParen {
+        parser.next_token();
+        arguments.push(parser.parse_expr()?);
+        parser.expect_token(&Token::RParen)?;
+    }
+    if is_word(&parser.peek_token_ref().token, "PARTITION") {
+        parser.next_token();
+        expect(parser, "BY")?;
+        let mut columns = if accept_token(parser, &Token::LParen) {
+            let columns = parser.parse_comma_separated(Parser::parse_expr)?;
+            parser.expect_token(&Token::RParen)?;
+            columns
+        } else {
+            vec![parser.parse_expr()?]
+        };
+        columns.insert(0, named_call(Ident::with_span(table_token.span, TABLE_ARGUMENT), arguments));
+        return Ok(named_call(Ident::with_span(table_token.span, TABLE_PARTITIONED), columns));
+    }
+    Ok(named_call(Ident::with_span(table_token.span, TABLE_ARGUMENT), arguments))
+}
+
+fn parse_map(parser: &mut Parser) -> Result<Expr, ParserError> {
+    let token = parser.next_token();
+    parser.expect_token(&Token::LBracket)?;
+    let items = if parser.peek_token_ref().token == Token::RBracket {
+        Vec::new()
+    } else {
+        parser.parse_comma_separated(Parser::parse_expr)?
+    };
+    parser.expect_token(&Token::RBracket)?;
+    Ok(named_call(Ident::with_span(token.span, MAP_CONSTRUCTOR), items))
+}
+
+fn parse_row(parser: &mut Parser) -> Result<Expr, ParserError> {
+    let token = parser.next_token();
+    parser.expect_token(&Token::LParen)?;
+    let items = parser.parse_comma_separated(Parser::parse_expr)?;
+    parser.expect_token(&Token::RParen)?;
+    Ok(named_call(Ident::with_span(token.span, ROW_CONSTRUCTOR), items))
+}
+
+fn parse_ceiling(parser: &mut Parser) -> Result<Expr, ParserError> {
+    parser.next_token();
+    parser.parse_ceil_floor_expr(true)
+}
+
+fn named_call(name: Ident, items: Vec<Expr>) -> Expr {
+    let args = items.into_iter().map(|item| FunctionArg::Unnamed(FunctionArgExpr::Expr(item))).collect();
+    Expr::Function(Function {
+        name: ObjectName::from(vec![name]),
+        uses_odbc_syntax: false,
+        parameters: FunctionArguments::None,
+        args: FunctionArguments::List(FunctionArgumentList { duplicate_treatment: None, args, clauses: Vec::new() }),
+        filter: None,
+        null_treatment: None,
+        over: None,
+        within_group: Vec::new(),
+    })
+}

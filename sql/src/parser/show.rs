@@ -1,0 +1,66 @@
+//! `SHOW …`.
+use sqlparser::parser::{Parser, ParserError};
+
+use super::words::{accept, accept_all, peek, string};
+use crate::ast::{Show, ShowFilter};
+
+/// What follows `SHOW`.
+pub(super) fn parse_show(parser: &mut Parser) -> Result<Show, ParserError> {
+    if accept_all(parser, &["CREATE", "TABLE"]) {
+        return Ok(Show::CreateTable(parser.parse_object_name(false)?));
+    }
+    if accept_all(parser, &["CREATE", "VIEW"]) {
+        return Ok(Show::CreateView(parser.parse_object_name(false)?));
+    }
+    if accept_all(parser, &["CURRENT", "CATALOG"]) {
+        return Ok(Show::CurrentCatalog);
+    }
+    if accept_all(parser, &["CURRENT", "DATABASE"]) {
+        return Ok(Show::CurrentDatabase);
+    }
+    if accept(parser, "JOBS") {
+        return Ok(Show::Jobs);
+    }
+    if accept(parser, "COLUMNS") {
+        if !accept(parser, "FROM") && !accept(parser, "IN") {
+            return parser.expected("FROM or IN", parser.peek_token());
+        }
+        let table = parser.parse_object_name(false)?;
+        return Ok(Show::Columns(table, parse_filter(parser)?));
+    }
+    accept(parser, "USER");
+    let lists: [(&str, fn(ShowFilter) -> Show); 5] = [
+        ("TABLES", Show::Tables),
+        ("VIEWS", Show::Views),
+        ("CATALOGS", Show::Catalogs),
+        ("DATABASES", Show::Databases),
+        ("FUNCTIONS", Show::Functions),
+    ];
+    for (word, make) in lists {
+        if accept(parser, word) {
+            return Ok(make(parse_filter(parser)?));
+        }
+    }
+    parser.expected(
+        "TABLES, VIEWS, COLUMNS, CATALOGS, DATABASES, FUNCTIONS, JOBS, CREATE TABLE, CREATE VIEW, CURRENT CATALOG or CURRENT DATABASE",
+        parser.peek_token(),
+    )
+}
+
+fn parse_filter(parser: &mut Parser) -> Result<ShowFilter, ParserError> {
+    let mut filter = ShowFilter::default();
+    if accept(parser, "FROM") || accept(parser, "IN") {
+        filter.from = Some(parser.parse_object_name(false)?);
+    }
+    filter.negated = accept(parser, "NOT");
+    if peek(parser, "LIKE") || peek(parser, "ILIKE") {
+        filter.case_insensitive = accept(parser, "ILIKE");
+        if !filter.case_insensitive {
+            accept(parser, "LIKE");
+        }
+        filter.pattern = Some(string(parser)?);
+    } else if filter.negated {
+        return parser.expected("LIKE or ILIKE", parser.peek_token());
+    }
+    Ok(filter)
+}

@@ -1,0 +1,243 @@
+//! Statements, types and places of errors.
+use proptest::prelude::*;
+use sqlparser::ast::{Expr, SetExpr};
+
+use super::*;
+use crate::ast::{ColumnKind, Show, Statement};
+
+fn one(text: &str) -> Statement {
+    let mut statements = parse(text).unwrap_or_else(|e| panic!("{text}: {e}"));
+    assert_eq!(statements.len(), 1, "{text}");
+    statements.remove(0).statement
+}
+
+fn error(text: &str) -> String {
+    parse(text).expect_err(text).to_string()
+}
+
+fn round_trip(text: &str, expected: &str) {
+    let parsed = parse_type(text).unwrap_or_else(|e| panic!("{text}: {e}"));
+    assert_eq!(parsed.to_string(), expected, "{text}");
+    assert_eq!(parse_type(expected).expect(expected), parsed, "{text} printed and read again");
+}
+
+#[test]
+fn types() {
+    for (text, expected) in [
+        ("int", "INT"),
+        ("INTEGER NOT NULL", "INT NOT NULL"),
+        ("CHAR", "CHAR(1)"),
+        ("VARCHAR", "VARCHAR(1)"),
+        ("VARCHAR(2147483647)", "STRING"),
+        ("STRING", "STRING"),
+        ("BYTES", "BYTES"),
+        ("VARBINARY(3)", "VARBINARY(3)"),
+        ("DEC", "DECIMAL(10, 0)"),
+        ("NUMERIC(12)", "DECIMAL(12, 0)"),
+        ("DECIMAL(38, 38)", "DECIMAL(38, 38)"),
+        ("DOUBLE PRECISION", "DOUBLE"),
+        ("TIME", "TIME(0)"),
+        ("TIMESTAMP", "TIMESTAMP(6)"),
+        ("TIMESTAMP(3) WITHOUT TIME ZONE", "TIMESTAMP(3)"),
+        ("TIMESTAMP WITH LOCAL TIME ZONE", "TIMESTAMP_LTZ(6)"),
+        ("TIMESTAMP(9) WITH LOCAL TIME ZONE NOT NULL", "TIMESTAMP_LTZ(9) NOT NULL"),
+        ("TIMESTAMP_LTZ(3)", "TIMESTAMP_LTZ(3)"),
+        ("INT ARRAY", "ARRAY<INT>"),
+        ("INT NOT NULL ARRAY NOT NULL", "ARRAY<INT NOT NULL> NOT NULL"),
+        ("ARRAY<ARRAY<INT>>", "ARRAY<ARRAY<INT>>"),
+        ("MAP<STRING, ARRAY<ROW<a INT>>>", "MAP<STRING, ARRAY<ROW<`a` INT>>>"),
+        ("INT MULTISET", "MULTISET<INT>"),
+        ("MULTISET<STRING>", "MULTISET<STRING>"),
+        ("ROW<a INT, b STRING COMMENT 'x'>", "ROW<`a` INT, `b` STRING>"),
+        ("ROW<a INT 'x', `b c` STRING NOT NULL 'y'>", "ROW<`a` INT, `b c` STRING NOT NULL>"),
+        ("ROW(a INT, b ROW(c INT))", "ROW<`a` INT, `b` ROW<`c` INT>>"),
+        ("ROW<>", "ROW<>"),
+    ] {
+        round_trip(text, expected);
+    }
+    for (text, expected) in [
+        ("INTERVAL DAY TO SECOND(3)", "INTERVAL SECOND(3)"),
+        ("INTERVAL YEAR TO MONTH", "INTERVAL MONTH"),
+        ("INTERVAL DAY(4)", "INTERVAL SECOND(3)"),
+    ] {
+        assert_eq!(parse_type(text).expect(text).to_string(), expected);
+    }
+    for text in [
+        "DECIMAL(39)",
+        "DECIMAL(3, 4)",
+        "TIMESTAMP(10)",
+        "CHAR(0)",
+        "FOO",
+        "ROW<a INT, a INT>",
+        "INTERVAL MONTH TO DAY",
+        "ARRAY<INT",
+    ] {
+        assert!(parse_type(text).is_err(), "{text}");
+    }
+}
+
+#[test]
+fn create_table() {
+    let Statement::CreateTable(table) = one(
+        "CREATE TEMPORARY TABLE IF NOT EXISTS c.d.t (
+            a BIGINT NOT NULL COMMENT 'key', b ROW<x INT, y ARRAY<STRING>>, c AS CAST(b.x AS MULTISET<INT>),
+            d TIMESTAMP(3) METADATA FROM 'timestamp' VIRTUAL, watermark STRING, e AS PROCTIME(),
+            WATERMARK FOR b.ts AS d - INTERVAL '5' SECOND,
+            CONSTRAINT pk PRIMARY KEY (a, e) NOT ENFORCED
+         ) COMMENT 'it''s' DISTRIBUTED BY HASH(a) INTO 3 BUCKETS PARTITIONED BY (a) WITH ('k' = 'v', 'l' = '') LIKE s (INCLUDING ALL EXCLUDING OPTIONS)",
+    ) else {
+        panic!()
+    };
+    assert_eq!(table.name.to_string(), "c.d.t");
+    assert!(table.if_not_exists && table.temporary);
+    assert_eq!(table.columns.len(), 6);
+    assert!(
+        matches!(&table.columns[2].kind, ColumnKind::Computed(Expr::Cast { data_type, .. }) if data_type.to_string().contains("MULTISET<INT>"))
+    );
+    assert!(
+        matches!(&table.columns[3].kind, ColumnKind::Metadata { key: Some(key), is_virtual: true, .. } if key == "timestamp")
+    );
+    assert_eq!(table.columns[4].name.value, "watermark");
+    let (column, expression) = table.watermark.expect("watermark");
+    assert_eq!((column.len(), expression.to_string()), (2, "d - INTERVAL '5' SECOND".to_owned()));
+    assert_eq!(table.primary_key.len(), 2);
+    assert_eq!(table.options, [("k".into(), "v".into()), ("l".into(), String::new())]);
+    assert_eq!(table.comment.as_deref(), Some("it's"));
+    assert_eq!(table.like.expect("like").1, ["INCLUDING ALL", "EXCLUDING OPTIONS"]);
+
+    let Statement::CreateTable(table) = one("CREATE TABLE t WITH ('a'='b') AS SELECT 1") else { panic!() };
+    assert!(table.columns.is_empty() && table.query.is_some());
+    assert!(error("CREATE TABLE t (a INT PRIMARY KEY)").contains("NOT ENFORCED"));
+}
+
+#[test]
+fn other_statements() {
+    assert!(matches!(one("SET 'a.b' = 'c'"), Statement::Set(Some((k, Some(v)))) if k == "a.b" && v == "c"));
+    assert!(matches!(one("SET a.b-c = 10 s"), Statement::Set(Some((k, Some(v)))) if k == "a.b-c" && v == "10 s"));
+    assert!(matches!(one("set"), Statement::Set(None)));
+    assert!(matches!(one("RESET 'x'"), Statement::Reset(Some(k)) if k == "x"));
+    assert!(matches!(one("DESC t"), Statement::Describe(_)));
+    assert!(matches!(one("SHOW TABLES NOT LIKE 'a%'"), Statement::Show(Show::Tables(f)) if f.negated));
+    assert!(matches!(one("SHOW COLUMNS IN a.b ILIKE 'x'"), Statement::Show(Show::Columns(_, f)) if f.case_insensitive));
+    assert!(matches!(one("USE CATALOG c"), Statement::Use { catalog: true, .. }));
+    assert!(
+        matches!(one("DROP TEMPORARY VIEW IF EXISTS v"), Statement::Drop(d) if d.view && d.if_exists && d.temporary)
+    );
+    assert!(
+        matches!(one("CREATE VIEW v (a, b) COMMENT 'x' AS SELECT 1, 2"), Statement::CreateView(v) if v.columns.len() == 2)
+    );
+    assert!(
+        matches!(one("EXPLAIN ESTIMATED_COST, CHANGELOG_MODE SELECT 1"), Statement::Explain { details, .. } if details.len() == 2)
+    );
+    assert!(
+        matches!(one("EXPLAIN PLAN FOR INSERT INTO t SELECT 1"), Statement::Explain { statement, .. } if matches!(*statement, Statement::Insert(_)))
+    );
+    assert!(
+        matches!(one("EXPLAIN STATEMENT SET BEGIN INSERT INTO t SELECT 1; END"), Statement::Explain { statement, .. } if matches!(*statement, Statement::StatementSet(_)))
+    );
+    assert!(matches!(one("EXECUTE INSERT INTO t (a, b) SELECT 1, 2"), Statement::Insert(i) if i.columns.len() == 2));
+    assert!(matches!(one("INSERT INTO t (SELECT 1)"), Statement::Insert(i) if i.columns.is_empty()));
+    let Statement::Insert(insert) =
+        one("INSERT OVERWRITE t /*+ OPTIONS('a'='b') */ PARTITION (d = 'x') (a) VALUES (1), (2)")
+    else {
+        panic!()
+    };
+    assert!(insert.overwrite && insert.partition.len() == 1 && insert.options == [("a".into(), "b".into())]);
+    assert!(
+        matches!(one("EXECUTE STATEMENT SET BEGIN INSERT INTO t SELECT 1; INSERT INTO u SELECT ';'; END;"), Statement::StatementSet(m) if m.len() == 2)
+    );
+    assert!(
+        matches!(one("BEGIN STATEMENT SET; INSERT INTO t SELECT 1; -- END;\n END;"), Statement::StatementSet(m) if m.len() == 1)
+    );
+}
+
+#[test]
+fn queries() {
+    for text in [
+        "SELECT * FROM TABLE(TUMBLE(TABLE flights, DESCRIPTOR(dep), INTERVAL '1' DAY)) GROUP BY window_start",
+        "SELECT * FROM TABLE(TUMBLE(DATA => TABLE a.b.flights, TIMECOL => DESCRIPTOR(dep), SIZE => INTERVAL '10' MINUTES, OFFSET => INTERVAL '1' HOUR)) AS t",
+        "SELECT * FROM TABLE(SESSION(TABLE f PARTITION BY (a, b), DESCRIPTOR(dep), INTERVAL '12' HOUR))",
+        "SELECT TRY_CAST(a AS TIMESTAMP_LTZ(3)), CAST(x AS ROW<a INT, b MAP<STRING, ARRAY<INT>>>) FROM t",
+        "SELECT INTERVAL '1:30' HOUR TO MINUTE, INTERVAL -'1' DAY, INTERVAL '1.5' SECOND(2, 3), INTERVAL '1 2:3:4' DAY(3) TO SECOND(3)",
+        "SELECT DATE '2020-01-01', TIME '10:00:00', TIMESTAMP '2020-01-01 00:00:00.123', X'0AF', U&'\\00e9', _UTF8'x', 1e3, .5, 1.",
+        "SELECT MAP['a', 1]['a'], ARRAY[1, 2][1], ROW(1, 'a'), t.r.f.g, r.arr[1].x FROM t",
+        "SELECT EXTRACT(DOW FROM d), FLOOR(d TO HOUR), CEIL(d TO DAY), CEILING(1.5), POSITION('a' IN b), SUBSTRING(s FROM 1 FOR 2), TRIM(BOTH ' ' FROM s), OVERLAY(s PLACING 'x' FROM 2) FROM t",
+        "SELECT COUNT(*) FILTER (WHERE a > 1), COUNT(DISTINCT b), SUM(c) FROM t GROUP BY GROUPING SETS ((a), ()), ROLLUP (x, y)",
+        "SELECT a FROM t /*+ OPTIONS('x'='y', 'z'='1') */ AS u WHERE b IN (1, 2) AND c NOT BETWEEN 1 AND 2 OR d LIKE 'x#_' ESCAPE '#'",
+        "SELECT TIMESTAMPDIFF(DAY, a, b), TIMESTAMPADD(HOUR, 1, a), CURRENT_TIMESTAMP, LOCALTIME, NOW(), PROCTIME() FROM t",
+        "SELECT IF(a, b, c), LEFT(s, 2), a IS NOT DISTINCT FROM b, a IS NOT TRUE, a % 2, s || 'x' FROM t",
+        "WITH a AS (SELECT 1 AS x), b (y) AS (SELECT 2) SELECT * FROM a, b UNION ALL (SELECT 1, 2) ORDER BY 1 LIMIT 3",
+        "SELECT ROW_NUMBER() OVER (PARTITION BY a ORDER BY b DESC), SUM(x) OVER w FROM t WINDOW w AS (PARTITION BY a ORDER BY b RANGE BETWEEN INTERVAL '6' HOUR PRECEDING AND CURRENT ROW)",
+        "SELECT a FROM t JOIN u FOR SYSTEM_TIME AS OF t.p ON t.x = u.x",
+        "SELECT * FROM t MATCH_RECOGNIZE (PARTITION BY a ORDER BY b MEASURES FIRST(A.b) AS c ONE ROW PER MATCH AFTER MATCH SKIP PAST LAST ROW PATTERN (A B{3,}? C) DEFINE B AS B.d > 30)",
+        "SELECT é, `a``b`, EXPR$0 FROM `t t` -- comment ; '\n WHERE /* ; */ 'it''s; ' = s",
+        "SELECT * FROM (VALUES (1, 'a'), (2, 'b')) AS t(x, y)",
+        "VALUES (1), (2)",
+        "SELECT /*+ STATE_TTL('t'='1d') */ a FROM t",
+    ] {
+        assert!(matches!(one(text), Statement::Query(_)), "{text}");
+    }
+    let Statement::Query(query) = one("SELECT U&'\\00e9', 'a'\n'b', _UTF8'x'") else { panic!() };
+    assert_eq!(query.to_string(), "SELECT 'é', 'ab', 'x'");
+    let Statement::Query(query) = one("SELECT * FROM t /*+ OPTIONS('a'='b') */ x") else { panic!() };
+    let SetExpr::Select(select) = *query.body else { panic!() };
+    assert_eq!(select.from[0].to_string(), "t(OPTIONS('a' = 'b')) x");
+}
+
+#[test]
+fn positions() {
+    assert_eq!(
+        error("SELECT 1;\n\n  SELECT * FORM flights;"),
+        "SQL parse failed. Encountered \"flights\" at line 3, column 17.\nWas expecting: the end of the statement"
+    );
+    assert!(error("SELECT a FROM\nt WHERE").contains("Encountered \"<EOF>\" at line 2, column 8."));
+    assert!(error("SELECT \"x\"").contains("line 1, column 8"));
+    assert!(error("SELECT 'x").contains("line 1, column 8"));
+    assert!(error("CREATE TABLE t (a FOO)").contains("Encountered \"FOO\" at line 1, column 19."));
+    assert!(error("ALTER x").contains("Encountered \"ALTER\" at line 1, column 1."));
+    let found: Vec<_> =
+        split("  SELECT 1 ;\n/* x */ -- y\n SELECT 2 -- z\n;;").iter().map(|s| (s.text.clone(), s.location)).collect();
+    assert_eq!(
+        found,
+        [
+            ("SELECT 1".to_owned(), Location { line: 1, column: 3 }),
+            ("SELECT 2 -- z".to_owned(), Location { line: 3, column: 2 })
+        ]
+    );
+    assert!(is_complete("SELECT 1; ") && is_complete("") && is_complete("-- x"));
+    assert!(
+        !is_complete("SELECT ';")
+            && !is_complete("SELECT 1")
+            && !is_complete("BEGIN STATEMENT SET; INSERT INTO t SELECT 1;")
+    );
+}
+
+#[test]
+fn nesting_is_bounded() {
+    let deep = format!("SELECT {}1{}", "(".repeat(5_000), ")".repeat(5_000));
+    assert!(error(&deep).contains("nest deeper"));
+    assert!(error(&format!("SELECT 1{}", "+1".repeat(20_000))).contains("in a row"));
+    assert!(parse(&format!("SELECT 1{}", "+1".repeat(1_000))).is_ok());
+    assert!(
+        error(&format!("CREATE TABLE t (a {}INT{})", "ARRAY<".repeat(1_000), ">".repeat(1_000)))
+            .contains("types within types")
+    );
+}
+
+proptest! {
+    #[test]
+    fn garbage_never_panics(text in "\\PC{0,60}") {
+        let _ = parse(&text);
+        let _ = parse_type(&text);
+    }
+
+    #[test]
+    fn shuffled_words_never_panic(words in proptest::collection::vec(proptest::sample::select(vec![
+        "SELECT", "FROM", "t", "a", "(", ")", ",", ";", "'x'", "'", "`", "CAST", "AS", "INT", "ROW", "<", ">", "ARRAY", "[", "]", "INTERVAL",
+        "DAY", "TO", "SECOND", "TABLE", "TUMBLE", "DESCRIPTOR", "=>", "CREATE", "WITH", "=", "/*+ OPTIONS(", "*/", "--", "\n", "BEGIN", "STATEMENT",
+        "SET", "END", "INSERT", "INTO", "VALUES", "1", "1.5e3", ".", "*", "GROUP", "BY", "CASE", "WHEN", "U&'\\", "X'", "MAP", "WATERMARK", "FOR",
+        "EXPLAIN", "JOIN", "ON", "NOT", "NULL", "-", "||", "UNION", "ALL", "EXTRACT", "OVER", "MATCH_RECOGNIZE", "PATTERN", "DATE", "TIMESTAMP",
+    ]), 0..40)) {
+        let _ = parse(&words.join(" "));
+    }
+}

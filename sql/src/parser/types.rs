@@ -1,0 +1,232 @@
+//! Flink's types as they are written in `CREATE TABLE` and `CAST`.
+use sqlparser::parser::{Parser, ParserError};
+use sqlparser::tokenizer::Token;
+use wiesel_operators::types::{LogicalType, MAX_LENGTH, RowField, TimeAttribute, TypeKind};
+
+use super::words::{accept, accept_all, accept_token, expect, string};
+
+/// The resolution of every interval of months, as Flink's planner has it.
+pub(crate) const MONTH_RESOLUTION: &str = "MONTH";
+/// The resolution of every interval of time, as Flink's planner has it.
+pub(crate) const SECOND_RESOLUTION: &str = "SECOND(3)";
+/// Types within types, at most.
+const MAX_DEPTH: usize = 100;
+
+/// A type with its nullability, and `ARRAY` and `MULTISET` after it.
+pub(super) fn parse_type(parser: &mut Parser) -> Result<LogicalType, ParserError> {
+    parse_nested(parser, 0)
+}
+
+fn parse_nested(parser: &mut Parser, depth: usize) -> Result<LogicalType, ParserError> {
+    if depth > MAX_DEPTH {
+        return parser.expected("fewer types within types", parser.peek_token());
+    }
+    let mut data_type = LogicalType { kind: parse_kind(parser, depth)?, nullable: true };
+    data_type.nullable = parse_nullable(parser)?;
+    loop {
+        if accept(parser, "ARRAY") {
+            data_type = TypeKind::Array(Box::new(data_type)).nullable();
+        } else if accept(parser, "MULTISET") {
+            data_type = TypeKind::Multiset(Box::new(data_type)).nullable();
+        } else {
+            return Ok(data_type);
+        }
+        data_type.nullable = parse_nullable(parser)?;
+    }
+}
+
+fn parse_nullable(parser: &mut Parser) -> Result<bool, ParserError> {
+    if accept(parser, "NOT") {
+        expect(parser, "NULL")?;
+        return Ok(false);
+    }
+    accept(parser, "NULL");
+    Ok(true)
+}
+
+fn parse_kind(parser: &mut Parser, depth: usize) -> Result<TypeKind, ParserError> {
+    let token = parser.peek_token();
+    let Token::Word(word) = &token.token else { return parser.expected("a type", token) };
+    if word.quote_style.is_some() {
+        return parser.expected("a type", token);
+    }
+    let name = word.value.to_ascii_uppercase();
+    parser.next_token();
+    Ok(match name.as_str() {
+        "CHAR" | "CHARACTER" => {
+            if accept(parser, "VARYING") {
+                TypeKind::Varchar(length(parser)?.unwrap_or(1))
+            } else {
+                TypeKind::Char(length(parser)?.unwrap_or(1))
+            }
+        }
+        "VARCHAR" => TypeKind::Varchar(length(parser)?.unwrap_or(1)),
+        "STRING" => TypeKind::string(),
+        "BOOLEAN" => TypeKind::Boolean,
+        "BINARY" => {
+            if accept(parser, "VARYING") {
+                TypeKind::Varbinary(length(parser)?.unwrap_or(1))
+            } else {
+                TypeKind::Binary(length(parser)?.unwrap_or(1))
+            }
+        }
+        "VARBINARY" => TypeKind::Varbinary(length(parser)?.unwrap_or(1)),
+        "BYTES" => TypeKind::bytes(),
+        "DECIMAL" | "DEC" | "NUMERIC" => decimal(parser)?,
+        "TINYINT" => TypeKind::Tinyint,
+        "SMALLINT" => TypeKind::Smallint,
+        "INT" | "INTEGER" => TypeKind::Int,
+        "BIGINT" => TypeKind::Bigint,
+        "FLOAT" => TypeKind::Float,
+        "DOUBLE" => {
+            accept(parser, "PRECISION");
+            TypeKind::Double
+        }
+        "DATE" => TypeKind::Date,
+        "TIME" => {
+            let precision = precision(parser, 0)?;
+            accept_all(parser, &["WITHOUT", "TIME", "ZONE"]);
+            TypeKind::Time(precision)
+        }
+        "TIMESTAMP" => {
+            let precision = precision(parser, 6)?;
+            if accept_all(parser, &["WITH", "LOCAL", "TIME", "ZONE"]) {
+                TypeKind::TimestampLtz(precision, TimeAttribute::Regular)
+            } else if accept_all(parser, &["WITH", "TIME", "ZONE"]) {
+                return parser
+                    .expected("TIMESTAMP or TIMESTAMP_LTZ: TIMESTAMP WITH TIME ZONE is no type of a table", token);
+            } else {
+                accept_all(parser, &["WITHOUT", "TIME", "ZONE"]);
+                TypeKind::Timestamp(precision, TimeAttribute::Regular)
+            }
+        }
+        "TIMESTAMP_LTZ" => TypeKind::TimestampLtz(precision(parser, 6)?, TimeAttribute::Regular),
+        "INTERVAL" => interval(parser)?,
+        "ARRAY" => {
+            parser.expect_token(&Token::Lt)?;
+            let element = parse_nested(parser, depth + 1)?;
+            parser.expect_token(&Token::Gt)?;
+            TypeKind::Array(Box::new(element))
+        }
+        "MULTISET" => {
+            parser.expect_token(&Token::Lt)?;
+            let element = parse_nested(parser, depth + 1)?;
+            parser.expect_token(&Token::Gt)?;
+            TypeKind::Multiset(Box::new(element))
+        }
+        "MAP" => {
+            parser.expect_token(&Token::Lt)?;
+            let key = parse_nested(parser, depth + 1)?;
+            parser.expect_token(&Token::Comma)?;
+            let value = parse_nested(parser, depth + 1)?;
+            parser.expect_token(&Token::Gt)?;
+            TypeKind::Map(Box::new(key), Box::new(value))
+        }
+        "ROW" => row(parser, depth)?,
+        "NULL" => TypeKind::Null,
+        _ => return parser.expected("a type", token),
+    })
+}
+
+fn row(parser: &mut Parser, depth: usize) -> Result<TypeKind, ParserError> {
+    if accept_token(parser, &Token::Neq) {
+        return Ok(TypeKind::Row(Vec::new()));
+    }
+    let close = if accept_token(parser, &Token::LParen) {
+        Token::RParen
+    } else {
+        parser.expect_token(&Token::Lt)?;
+        Token::Gt
+    };
+    let mut fields: Vec<RowField> = Vec::new();
+    if accept_token(parser, &close) {
+        return Ok(TypeKind::Row(fields));
+    }
+    loop {
+        let name = parser.parse_identifier()?;
+        if fields.iter().any(|field| field.name == name.value) {
+            return parser
+                .expected(&format!("field names that differ: `{}` stands twice", name.value), parser.peek_token());
+        }
+        let data_type = parse_nested(parser, depth + 1)?;
+        // A field's type or its comment may follow in either dialect of the ROW; the comment is not part of the type.
+        if accept(parser, "COMMENT") || matches!(parser.peek_token_ref().token, Token::SingleQuotedString(_)) {
+            string(parser)?;
+        }
+        fields.push(RowField::new(name.value, data_type));
+        if !accept_token(parser, &Token::Comma) {
+            break;
+        }
+    }
+    parser.expect_token(&close)?;
+    Ok(TypeKind::Row(fields))
+}
+
+fn number(parser: &mut Parser, least: u64, most: u64) -> Result<u64, ParserError> {
+    let token = parser.peek_token();
+    let value = parser.parse_literal_uint()?;
+    if value < least || value > most {
+        return parser.expected(&format!("a number from {least} to {most}"), token);
+    }
+    Ok(value)
+}
+
+fn length(parser: &mut Parser) -> Result<Option<u32>, ParserError> {
+    if !accept_token(parser, &Token::LParen) {
+        return Ok(None);
+    }
+    let length = number(parser, 1, u64::from(MAX_LENGTH))?;
+    parser.expect_token(&Token::RParen)?;
+    Ok(u32::try_from(length).ok())
+}
+
+fn precision(parser: &mut Parser, default: u8) -> Result<u8, ParserError> {
+    if !accept_token(parser, &Token::LParen) {
+        return Ok(default);
+    }
+    let precision = number(parser, 0, 9)?;
+    parser.expect_token(&Token::RParen)?;
+    Ok(precision as u8)
+}
+
+fn decimal(parser: &mut Parser) -> Result<TypeKind, ParserError> {
+    if !accept_token(parser, &Token::LParen) {
+        return Ok(TypeKind::Decimal(10, 0));
+    }
+    let precision = number(parser, 1, 38)?;
+    let scale = if accept_token(parser, &Token::Comma) { number(parser, 0, precision)? } else { 0 };
+    parser.expect_token(&Token::RParen)?;
+    Ok(TypeKind::Decimal(precision as u8, scale as i8))
+}
+
+fn interval(parser: &mut Parser) -> Result<TypeKind, ParserError> {
+    let units = ["YEAR", "MONTH", "DAY", "HOUR", "MINUTE", "SECOND"];
+    let Some(leading) = units.iter().position(|unit| accept(parser, unit)) else {
+        return parser.expected("a unit of time such as SECOND, MINUTE, HOUR, DAY, MONTH or YEAR", parser.peek_token());
+    };
+    interval_precision(parser)?;
+    if accept(parser, "TO") {
+        let token = parser.peek_token();
+        let same_kind = |last: usize| last > leading && (last < 2) == (leading < 2);
+        match units.iter().position(|unit| accept(parser, unit)) {
+            Some(last) if same_kind(last) => interval_precision(parser)?,
+            _ => return parser.expected("a smaller unit of time", token),
+        }
+    }
+    Ok(if leading < 2 {
+        TypeKind::IntervalYearMonth(MONTH_RESOLUTION.to_owned())
+    } else {
+        TypeKind::IntervalDayTime(SECOND_RESOLUTION.to_owned())
+    })
+}
+
+fn interval_precision(parser: &mut Parser) -> Result<(), ParserError> {
+    if accept_token(parser, &Token::LParen) {
+        number(parser, 0, 9)?;
+        if accept_token(parser, &Token::Comma) {
+            number(parser, 0, 9)?;
+        }
+        parser.expect_token(&Token::RParen)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,74 @@
+//! Small steps over a parser's tokens by word: many of Flink's words are no keywords of sqlparser's.
+use sqlparser::parser::{Parser, ParserError};
+use sqlparser::tokenizer::Token;
+
+/// Whether a token is this word, unquoted, in any case.
+pub(super) fn is_word(token: &Token, word: &str) -> bool {
+    matches!(token, Token::Word(w) if w.quote_style.is_none() && w.value.eq_ignore_ascii_case(word))
+}
+
+/// Whether this word is next.
+pub(super) fn peek(parser: &Parser, word: &str) -> bool {
+    is_word(&parser.peek_token_ref().token, word)
+}
+
+/// Takes the word if it is next.
+pub(super) fn accept(parser: &mut Parser, word: &str) -> bool {
+    let found = peek(parser, word);
+    if found {
+        parser.next_token();
+    }
+    found
+}
+
+/// Takes all the words if they are next.
+pub(super) fn accept_all(parser: &mut Parser, words: &[&str]) -> bool {
+    let found = words.iter().enumerate().all(|(i, word)| is_word(&parser.peek_nth_token_ref(i).token, word));
+    if found {
+        words.iter().for_each(|_| {
+            parser.next_token();
+        });
+    }
+    found
+}
+
+/// Takes the word or fails.
+pub(super) fn expect(parser: &mut Parser, word: &str) -> Result<(), ParserError> {
+    if accept(parser, word) { Ok(()) } else { parser.expected(word, parser.peek_token()) }
+}
+
+/// Takes the words or fails at the first that is missing.
+pub(super) fn expect_all(parser: &mut Parser, words: &[&str]) -> Result<(), ParserError> {
+    words.iter().try_for_each(|word| expect(parser, word))
+}
+
+/// Takes the token if it is next.
+pub(super) fn accept_token(parser: &mut Parser, token: &Token) -> bool {
+    parser.consume_token(token)
+}
+
+/// A string literal.
+pub(super) fn string(parser: &mut Parser) -> Result<String, ParserError> {
+    match &parser.peek_token_ref().token {
+        Token::SingleQuotedString(text) => {
+            let text = text.clone();
+            parser.next_token();
+            Ok(text)
+        }
+        _ => parser.expected("a string in 'quotes'", parser.peek_token()),
+    }
+}
+
+/// Items between parentheses, separated by commas; at least one.
+pub(super) fn parenthesized<T>(
+    parser: &mut Parser,
+    mut item: impl FnMut(&mut Parser) -> Result<T, ParserError>,
+) -> Result<Vec<T>, ParserError> {
+    parser.expect_token(&Token::LParen)?;
+    let mut items = vec![item(parser)?];
+    while accept_token(parser, &Token::Comma) {
+        items.push(item(parser)?);
+    }
+    parser.expect_token(&Token::RParen)?;
+    Ok(items)
+}
