@@ -2,6 +2,8 @@
 //!
 //! - [`types`]: Flink's logical types and the Arrow types that hold them.
 //! - [`expression`]: typed expressions over a row, compiled once into vectorised evaluation.
+//! - [`cast`]: CAST and TRY_CAST between the types.
+//! - [`functions`]: the built-in scalar functions.
 //! - [`element`]: what flows: batches, watermarks, barriers, end of input.
 //! - [`operator`]: the contract between an operator, its chain and its task.
 //! - [`chain`]: operators in a row; [`watermark_valve`]: watermarks of many channels made one.
@@ -11,8 +13,10 @@
 //! Invariant: an operator is touched by one thread only and never waits for I/O; it knows batches, not channels.
 pub mod build;
 pub mod chain;
+pub mod cast;
 pub mod element;
 pub mod expression;
+pub mod functions;
 pub mod operator;
 pub mod source;
 pub mod types;

@@ -4,7 +4,23 @@ use wiesel_proto as proto;
 
 use crate::types::{LogicalType, Malformed, TypeKind};
 
+pub(crate) mod arithmetic;
+pub(crate) mod comparison;
+pub(crate) mod compile;
+pub(crate) mod conditional;
+mod context;
+pub(crate) mod decimal;
+pub(crate) mod kernel;
 mod literal;
+pub(crate) mod logic;
+mod program;
+mod zone;
+
+pub use crate::functions::{is_deterministic, supports};
+pub use compile::{compile, evaluate_constant};
+pub use context::EvaluationContext;
+pub use program::{Condition, Mask, Program, Projection, Selection};
+pub use zone::Zone;
 
 /// An expression with its type.
 #[derive(Clone, Debug, PartialEq)]

@@ -1,0 +1,109 @@
+//! CASE, IF, COALESCE, NULLIF: only the branch that a row takes is evaluated for it.
+use std::fmt;
+use std::sync::Arc;
+
+use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::compute;
+use arrow::compute::kernels::zip::zip;
+use arrow::datatypes::{DataType, Schema};
+use datafusion_expr::ColumnarValue;
+use datafusion_physical_expr::PhysicalExpr;
+use datafusion_physical_expr::expressions::CaseExpr;
+
+use super::compile::Site;
+use super::kernel::{Kernel, from_datafusion};
+use crate::operator::Result;
+
+/// `CASE` with when and then in turn and the else last, and `IF`.
+pub(super) fn case(site: &Site, mut operands: Vec<Arc<dyn PhysicalExpr>>) -> Result<Arc<dyn PhysicalExpr>> {
+    let otherwise = if operands.len() % 2 == 1 { operands.pop() } else { None };
+    if operands.is_empty() {
+        return otherwise.ok_or_else(|| site.unsupported());
+    }
+    let branches = operands.chunks_exact(2).map(|pair| (pair[0].clone(), pair[1].clone())).collect();
+    Ok(Arc::new(CaseExpr::try_new(None, branches, otherwise).map_err(from_datafusion)?))
+}
+
+/// The first operand that is not null.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Coalesce {
+    operands: Vec<Arc<dyn PhysicalExpr>>,
+    result: DataType,
+}
+
+/// Compiles COALESCE and IFNULL.
+pub(super) fn coalesce(site: &Site, operands: Vec<Arc<dyn PhysicalExpr>>) -> Result<Arc<dyn PhysicalExpr>> {
+    Ok(Arc::new(Coalesce { operands, result: site.arrow_type() }))
+}
+
+impl PhysicalExpr for Coalesce {
+    fn data_type(&self, _input: &Schema) -> datafusion_common::Result<DataType> {
+        Ok(self.result.clone())
+    }
+
+    fn nullable(&self, _input: &Schema) -> datafusion_common::Result<bool> {
+        Ok(true)
+    }
+
+    fn evaluate(&self, batch: &RecordBatch) -> datafusion_common::Result<ColumnarValue> {
+        let rows = batch.num_rows();
+        let Some((first, rest)) = self.operands.split_first() else {
+            return Ok(ColumnarValue::Array(arrow::array::new_null_array(&self.result, rows)));
+        };
+        let mut value = first.evaluate(batch)?;
+        for operand in rest {
+            let array = match value {
+                ColumnarValue::Scalar(scalar) if scalar.is_null() => {
+                    value = operand.evaluate(batch)?;
+                    continue;
+                }
+                ColumnarValue::Scalar(scalar) => return Ok(ColumnarValue::Scalar(scalar)),
+                ColumnarValue::Array(array) => array,
+            };
+            if array.logical_null_count() == 0 {
+                return Ok(ColumnarValue::Array(array));
+            }
+            let missing = compute::is_null(&array)?;
+            let other = match operand.evaluate_selection(batch, &missing)? {
+                ColumnarValue::Scalar(scalar) => zip(&missing, &scalar.to_scalar()?, &array)?,
+                ColumnarValue::Array(other) => zip(&missing, &other, &array)?,
+            };
+            value = ColumnarValue::Array(other);
+        }
+        Ok(value)
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn PhysicalExpr>> {
+        self.operands.iter().collect()
+    }
+
+    fn with_new_children(
+        self: Arc<Self>,
+        children: Vec<Arc<dyn PhysicalExpr>>,
+    ) -> datafusion_common::Result<Arc<dyn PhysicalExpr>> {
+        Ok(Arc::new(Self { operands: children, result: self.result.clone() }))
+    }
+
+    fn fmt_sql(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl fmt::Display for Coalesce {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("COALESCE(")?;
+        for (i, operand) in self.operands.iter().enumerate() {
+            write!(f, "{}{operand}", if i > 0 { ", " } else { "" })?;
+        }
+        f.write_str(")")
+    }
+}
+
+/// NULLIF: null where both operands are equal, else the first.
+pub(crate) fn nullif(site: &Site) -> Result<Kernel> {
+    let equal = super::comparison::build(&Site { function: "=", ..*site })?;
+    Ok(Box::new(move |args| {
+        let equal = equal(args)?;
+        Ok(compute::nullif(&args.expanded(0)?, equal.as_boolean())?)
+    }))
+}

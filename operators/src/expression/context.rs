@@ -1,0 +1,42 @@
+//! What expressions depend on besides their row.
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use wiesel_common::config::Configuration;
+use wiesel_common::time::Clock;
+
+use super::zone::Zone;
+use crate::element::MIN_WATERMARK;
+use crate::operator::{Error, OperatorContext, Result};
+
+/// The session's time zone, the clock and the watermark, for functions that ask for them.
+#[derive(Clone)]
+pub struct EvaluationContext {
+    /// `table.local-time-zone`.
+    pub zone: Zone,
+    /// For `PROCTIME()`, `CURRENT_TIMESTAMP` and the like.
+    pub clock: Arc<dyn Clock>,
+    /// What `CURRENT_WATERMARK` gives; the operator stores its watermark (milliseconds) here.
+    pub watermark: Arc<AtomicI64>,
+}
+
+impl EvaluationContext {
+    /// A context from a job's configuration.
+    pub fn new(configuration: &Configuration, clock: Arc<dyn Clock>) -> Result<Self> {
+        let name = configuration.get_raw("table.local-time-zone").unwrap_or("default");
+        let zone = Zone::parse(name).map_err(|problem| {
+            Error::Plan(format!("table.local-time-zone: '{name}' is no time zone ({problem}); give UTC, an offset such as GMT+02:00 or a name such as Europe/Berlin"))
+        })?;
+        Ok(Self { zone, clock, watermark: Arc::new(AtomicI64::new(MIN_WATERMARK)) })
+    }
+
+    /// The context of an operator.
+    pub fn of(operator: &OperatorContext) -> Result<Self> {
+        Self::new(&operator.configuration, operator.clock.clone())
+    }
+
+    /// Tells `CURRENT_WATERMARK` how far event time is, in milliseconds.
+    pub fn set_watermark(&self, watermark: i64) {
+        self.watermark.store(watermark, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,50 @@
+//! The built-in scalar functions and operators by their canonical names.
+//!
+//! A file holds a group of functions. Each function prepares a [`Kernel`] from the call: constant patterns and formats
+//! are parsed then, once. Unless said otherwise a null operand gives null.
+use crate::expression::compile::Site;
+use crate::expression::kernel::Kernel;
+use crate::expression::{arithmetic, comparison, conditional, logic};
+use crate::operator::Result;
+
+/// Prepares the kernel of a call.
+pub(crate) type Build = fn(&Site) -> Result<Kernel>;
+
+/// The function of a canonical name.
+pub(crate) fn lookup(name: &str) -> Option<Build> {
+    Some(match name {
+        "+" | "-" | "*" | "/" | "%" | "MOD" => arithmetic::build,
+        "NEG" => arithmetic::negate,
+        "=" | "<>" | "<" | "<=" | ">" | ">=" | "IS_DISTINCT_FROM" | "IS_NOT_DISTINCT_FROM" => comparison::build,
+        "NOT" | "IS_NULL" | "IS_NOT_NULL" | "IS_TRUE" | "IS_NOT_TRUE" | "IS_FALSE" | "IS_NOT_FALSE" | "IS_UNKNOWN"
+        | "IS_NOT_UNKNOWN" => logic::build,
+        "NULLIF" => conditional::nullif,
+        "CAST" | "TRY_CAST" => crate::cast::build,
+        _ => return None,
+    })
+}
+
+/// Whether an expression may call a function of this canonical name.
+pub fn supports(name: &str) -> bool {
+    matches!(name, "AND" | "OR" | "CASE" | "IF" | "COALESCE" | "IFNULL" | "IN") || lookup(name).is_some()
+}
+
+/// Whether equal operands always give equal results, so that a call of constants is a constant.
+pub fn is_deterministic(name: &str) -> bool {
+    !matches!(
+        name,
+        "RAND"
+            | "RAND_INTEGER"
+            | "UUID"
+            | "PROCTIME"
+            | "NOW"
+            | "CURRENT_TIMESTAMP"
+            | "CURRENT_ROW_TIMESTAMP"
+            | "LOCALTIMESTAMP"
+            | "CURRENT_DATE"
+            | "CURRENT_TIME"
+            | "LOCALTIME"
+            | "CURRENT_WATERMARK"
+            | "UNIX_TIMESTAMP"
+    )
+}
