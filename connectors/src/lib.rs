@@ -1,1 +1,21 @@
-//! placeholder
+//! Sources, sinks and formats, one folder each, behind one registry.
+//!
+//! - [`factory`]: the registry. The planner asks it what a table can do ([`factory::describe_source`],
+//!   [`factory::describe_sink`]); tasks and the JobMaster make readers, sinks and enumerators from the specs of a job graph
+//!   ([`factory::build_source`], [`factory::build_sink`], [`factory::build_collect_sink`], [`factory::enumerator`]).
+//! - [`options`]: the `WITH` options of a table, checked with Flink's words.
+//! - [`formats`]: rows from and to bytes.
+//!
+//! Invariant: a description and the reader or sink built later read the same options through the same code, so that what
+//! the planner accepted cannot be refused by a task.
+pub mod blackhole;
+pub mod collect;
+mod constraint;
+pub mod datagen;
+pub mod enumerator;
+pub mod factory;
+pub mod filesystem;
+pub mod formats;
+pub mod nexmark;
+pub mod options;
+pub mod print;

@@ -1,0 +1,63 @@
+//! `datagen`: rows of random values or sequences.
+use wiesel_operators::operator::{Error, Result as TaskResult};
+use wiesel_operators::source::{EnumeratorContext, SourceReader, SplitEnumerator};
+use wiesel_operators::types::RowField;
+use wiesel_proto as proto;
+
+use crate::enumerator::OneSplitEach;
+use crate::factory::{ProjectionSupport, SourceDescription, TableDescription, parallelism, plain_source};
+use crate::options::{Options, Result, invalid};
+
+mod field;
+
+use field::{Field, FieldOptions, Values};
+
+const ROWS_PER_SECOND: &str = "rows-per-second";
+const NUMBER_OF_ROWS: &str = "number-of-rows";
+
+/// The options of a table.
+struct Settings {
+    rows_per_second: u64,
+    rows: Option<u64>,
+    fields: Vec<Field>,
+}
+
+impl Settings {
+    fn read(options: Options<'_>, physical: &[RowField]) -> Result<Self> {
+        let own = ["connector", NUMBER_OF_ROWS, ROWS_PER_SECOND, "scan.parallelism"];
+        let mut columns = FieldOptions { options, supported: own.map(str::to_owned).to_vec() };
+        let fields = physical.iter().map(|column| columns.column(column)).collect::<Result<Vec<_>>>()?;
+        options.allow_only("datagen", &columns.supported)?;
+        let rows_per_second = match options.number::<i64>(ROWS_PER_SECOND)?.unwrap_or(10_000) {
+            rows if rows > 0 => rows as u64,
+            rows => return invalid(format!("Option '{ROWS_PER_SECOND}' must be a positive number, but was: {rows}")),
+        };
+        let rows = options.number::<i64>(NUMBER_OF_ROWS)?.map(|rows| u64::try_from(rows).unwrap_or(0));
+        Ok(Self { rows_per_second, rows, fields })
+    }
+
+    fn bounded(&self) -> bool {
+        self.rows.is_some() || self.fields.iter().any(|field| matches!(field.values, Values::Sequence(_)))
+    }
+}
+
+/// What the table can do.
+pub(crate) fn describe(table: &TableDescription) -> Result<SourceDescription> {
+    let settings = Settings::read(Options::new(&table.options), &table.physical)?;
+    let parallelism = parallelism(table, "scan.parallelism")?;
+    Ok(plain_source(settings.bounded(), parallelism, ProjectionSupport::TopLevel))
+}
+
+/// The reader of one subtask.
+pub(crate) fn reader(_spec: &proto::SourceSpec) -> TaskResult<Box<dyn SourceReader>> {
+    Err(Error::Plan("datagen cannot read yet".into()))
+}
+
+/// Each reader finds its share from its position.
+pub(crate) fn enumerator(
+    _spec: &proto::SourceSpec,
+    context: EnumeratorContext,
+) -> TaskResult<Box<dyn SplitEnumerator>> {
+    let readers = u64::from(context.parallelism);
+    Ok(Box::new(OneSplitEach::new((0..readers).map(|i| i.to_le_bytes().to_vec().into()).collect())))
+}

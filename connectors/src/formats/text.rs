@@ -1,0 +1,225 @@
+//! Values as text, as Java writes them.
+use std::fmt::Write;
+
+use arrow::array::{Array, AsArray};
+use arrow::datatypes::{
+    DataType, DurationMillisecondType, IntervalYearMonthType, Time32MillisecondType, TimeUnit,
+    TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType,
+};
+
+/// Nanoseconds in a second.
+pub const NANOS_PER_SECOND: i64 = 1_000_000_000;
+/// Nanoseconds in a millisecond.
+pub const NANOS_PER_MILLI: i64 = 1_000_000;
+
+/// The number behind a time, a timestamp or an interval.
+pub(crate) fn number(column: &dyn Array, row: usize) -> i64 {
+    match column.data_type() {
+        DataType::Time32(_) => i64::from(column.as_primitive::<Time32MillisecondType>().value(row)),
+        DataType::Timestamp(TimeUnit::Microsecond, _) => column.as_primitive::<TimestampMicrosecondType>().value(row),
+        DataType::Timestamp(TimeUnit::Nanosecond, _) => column.as_primitive::<TimestampNanosecondType>().value(row),
+        DataType::Timestamp(..) => column.as_primitive::<TimestampMillisecondType>().value(row),
+        DataType::Interval(_) => i64::from(column.as_primitive::<IntervalYearMonthType>().value(row)),
+        DataType::Duration(_) => column.as_primitive::<DurationMillisecondType>().value(row),
+        _ => 0,
+    }
+}
+
+/// Seconds since the epoch, and nanoseconds of the second.
+pub(crate) fn split_timestamp(value: i64, unit: TimeUnit) -> (i64, i64) {
+    let per_second = match unit {
+        TimeUnit::Second => 1,
+        TimeUnit::Millisecond => 1_000,
+        TimeUnit::Microsecond => 1_000_000,
+        TimeUnit::Nanosecond => NANOS_PER_SECOND,
+    };
+    (value.div_euclid(per_second), value.rem_euclid(per_second) * (NANOS_PER_SECOND / per_second))
+}
+
+/// `Double.toString`.
+pub(crate) fn write_double(out: &mut String, value: f64) {
+    if !special(out, value) {
+        let mut buffer = ryu::Buffer::new();
+        write_shortest(out, buffer.format_finite(value.abs()), value == 0.0 || in_plain_range(value.abs()));
+    }
+}
+
+/// `Float.toString`.
+pub(crate) fn write_float(out: &mut String, value: f32) {
+    if !special(out, f64::from(value)) {
+        let mut buffer = ryu::Buffer::new();
+        let plain = value == 0.0 || in_plain_range(f64::from(value.abs()));
+        write_shortest(out, buffer.format_finite(value.abs()), plain);
+    }
+}
+
+fn in_plain_range(value: f64) -> bool {
+    (1e-3..1e7).contains(&value)
+}
+
+/// Writes what has no digits, or else the sign.
+fn special(out: &mut String, value: f64) -> bool {
+    if value.is_nan() {
+        out.push_str("NaN");
+        return true;
+    }
+    if value.is_sign_negative() {
+        out.push('-');
+    }
+    if value.is_infinite() {
+        out.push_str("Infinity");
+    }
+    value.is_infinite()
+}
+
+/// Java's layout of the shortest digits: plain from 10⁻³ to 10⁷, else with one digit before the point and an exponent.
+fn write_shortest(out: &mut String, shortest: &str, plain: bool) {
+    let (mantissa, exponent) = shortest.split_once('e').unwrap_or((shortest, "0"));
+    let exponent: i32 = exponent.parse().unwrap_or(0);
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    // The digits d₁d₂d₃…, meaning 0.d₁d₂d₃… · 10^point.
+    let mut digits = String::with_capacity(20);
+    digits.push_str(whole);
+    digits.push_str(fraction);
+    let leading = digits.len() - digits.trim_start_matches('0').len();
+    let point = whole.len() as i32 + exponent - leading as i32;
+    let digits = digits.trim_matches('0');
+    if digits.is_empty() {
+        out.push_str("0.0");
+        return;
+    }
+    if plain {
+        if point <= 0 {
+            out.push_str("0.");
+            (0..-point).for_each(|_| out.push('0'));
+            out.push_str(digits);
+        } else if digits.len() as i32 <= point {
+            out.push_str(digits);
+            (0..point - digits.len() as i32).for_each(|_| out.push('0'));
+            out.push_str(".0");
+        } else {
+            let (before, after) = digits.split_at(point as usize);
+            drop(write!(out, "{before}.{after}"));
+        }
+        return;
+    }
+    let (first, rest) = digits.split_at(1);
+    drop(write!(out, "{first}.{}E{}", if rest.is_empty() { "0" } else { rest }, point - 1));
+}
+
+/// `BigDecimal.toPlainString`.
+pub(crate) fn write_decimal(out: &mut String, unscaled: i128, scale: i8) {
+    let scale = scale.max(0) as usize;
+    if unscaled < 0 {
+        out.push('-');
+    }
+    let digits = unscaled.unsigned_abs().to_string();
+    if scale == 0 {
+        out.push_str(&digits);
+    } else if digits.len() > scale {
+        let (whole, fraction) = digits.split_at(digits.len() - scale);
+        drop(write!(out, "{whole}.{fraction}"));
+    } else {
+        drop(write!(out, "0.{digits:0>scale$}"));
+    }
+}
+
+/// Year, month, day of days since the epoch, in the proleptic Gregorian calendar.
+pub(crate) fn civil(days: i64) -> (i64, u32, u32) {
+    // Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms".
+    let z = days + 719_468;
+    let era = z.div_euclid(146_097);
+    let day_of_era = z.rem_euclid(146_097);
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted = (5 * day_of_year + 2) / 153;
+    let day = (day_of_year - (153 * shifted + 2) / 5 + 1) as u32;
+    let month = (if shifted < 10 { shifted + 3 } else { shifted - 9 }) as u32;
+    (year_of_era + era * 400 + i64::from(month <= 2), month, day)
+}
+
+/// Days since the epoch of a date in the proleptic Gregorian calendar.
+pub(crate) fn days_of(year: i64, month: u32, day: u32) -> i64 {
+    let year = year - i64::from(month <= 2);
+    let era = year.div_euclid(400);
+    let year_of_era = year.rem_euclid(400);
+    let shifted = if month > 2 { month - 3 } else { month + 9 };
+    let day_of_year = i64::from((153 * shifted + 2) / 5 + day) - 1;
+    era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719_468
+}
+
+/// `2020-01-31`.
+pub(crate) fn write_date(out: &mut String, days: i32) {
+    let (year, month, day) = civil(i64::from(days));
+    if (0..=9999).contains(&year) {
+        drop(write!(out, "{year:04}-{month:02}-{day:02}"));
+    } else {
+        drop(write!(out, "{}{:04}-{month:02}-{day:02}", if year < 0 { '-' } else { '+' }, year.abs()));
+    }
+}
+
+/// `LocalTime.toString`: seconds and fraction only if they are not zero, the fraction in groups of three digits.
+pub(crate) fn write_local_time(out: &mut String, nanos_of_day: i64) {
+    let seconds = nanos_of_day / NANOS_PER_SECOND;
+    drop(write!(out, "{:02}:{:02}", seconds / 3600, seconds / 60 % 60));
+    if nanos_of_day % (60 * NANOS_PER_SECOND) != 0 {
+        drop(write!(out, ":{:02}", seconds % 60));
+        write_fraction(out, nanos_of_day % NANOS_PER_SECOND);
+    }
+}
+
+/// The time of `Instant.toString`, which always has seconds.
+pub(crate) fn write_instant_time(out: &mut String, nanos_of_day: i64) {
+    let seconds = nanos_of_day / NANOS_PER_SECOND;
+    drop(write!(out, "{:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60));
+    write_fraction(out, nanos_of_day % NANOS_PER_SECOND);
+}
+
+fn write_fraction(out: &mut String, nanos: i64) {
+    let written = match nanos {
+        0 => Ok(()),
+        n if n % 1_000_000 == 0 => write!(out, ".{:03}", n / 1_000_000),
+        n if n % 1_000 == 0 => write!(out, ".{:06}", n / 1_000),
+        n => write!(out, ".{n:09}"),
+    };
+    drop(written);
+}
+
+/// `Period.toString` of months.
+pub(crate) fn write_period(out: &mut String, months: i64) {
+    out.push('P');
+    if months == 0 {
+        out.push_str("0D");
+    }
+    if months / 12 != 0 {
+        drop(write!(out, "{}Y", months / 12));
+    }
+    if months % 12 != 0 {
+        drop(write!(out, "{}M", months % 12));
+    }
+}
+
+/// `Duration.toString` of milliseconds.
+pub(crate) fn write_duration(out: &mut String, millis: i64) {
+    out.push_str("PT");
+    if millis == 0 {
+        out.push_str("0S");
+        return;
+    }
+    let (sign, millis) = (if millis < 0 { "-" } else { "" }, millis.unsigned_abs());
+    let (hours, minutes, rest) = (millis / 3_600_000, millis / 60_000 % 60, millis % 60_000);
+    if hours != 0 {
+        drop(write!(out, "{sign}{hours}H"));
+    }
+    if minutes != 0 {
+        drop(write!(out, "{sign}{minutes}M"));
+    }
+    if rest != 0 {
+        drop(write!(out, "{sign}{}", rest / 1000));
+        if rest % 1000 != 0 {
+            let fraction = format!("{:03}", rest % 1000);
+            drop(write!(out, ".{}", fraction.trim_end_matches('0')));
+        }
+        out.push('S');
+    }
+}

@@ -1,0 +1,178 @@
+//! The `WITH` options of a table.
+use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::str::FromStr;
+
+/// What is wrong with the definition of a table, in Flink's words.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct ValidationError(pub String);
+
+impl From<ValidationError> for wiesel_operators::operator::Error {
+    fn from(error: ValidationError) -> Self {
+        Self::Plan(error.0)
+    }
+}
+
+/// The outcome of reading options.
+pub type Result<T> = std::result::Result<T, ValidationError>;
+
+/// A [`ValidationError`].
+pub fn invalid<T>(message: impl Into<String>) -> Result<T> {
+    Err(ValidationError(message.into()))
+}
+
+/// Options every source table takes, whatever its connector.
+pub(crate) const WATERMARK_OPTIONS: [&str; 5] = [
+    "scan.watermark.alignment.group",
+    "scan.watermark.alignment.max-drift",
+    "scan.watermark.alignment.update-interval",
+    "scan.watermark.emit.strategy",
+    "scan.watermark.idle-timeout",
+];
+
+/// Options as they were written, read by type.
+#[derive(Clone, Copy)]
+pub struct Options<'a> {
+    values: &'a BTreeMap<String, String>,
+}
+
+impl<'a> Options<'a> {
+    /// These options.
+    pub fn new(values: &'a BTreeMap<String, String>) -> Self {
+        Self { values }
+    }
+
+    /// The text of an option.
+    pub fn text(&self, key: &str) -> Option<&'a str> {
+        self.values.get(key).map(String::as_str)
+    }
+
+    /// A whole number.
+    pub fn number<T: FromStr>(&self, key: &str) -> Result<Option<T>> {
+        self.text(key).map(|text| number(key, text)).transpose()
+    }
+
+    /// `true` or `false`, in any case.
+    pub fn boolean(&self, key: &str, default: bool) -> Result<bool> {
+        match self.text(key) {
+            None => Ok(default),
+            Some(text) if text.eq_ignore_ascii_case("true") => Ok(true),
+            Some(text) if text.eq_ignore_ascii_case("false") => Ok(false),
+            Some(text) => Err(unparsable(
+                key,
+                text,
+                format!("Unrecognized option for boolean: {text}. Expected either true or false(case insensitive)"),
+            )),
+        }
+    }
+
+    /// A duration in milliseconds, such as `10 s`, `1min` or `PT10S`.
+    pub fn duration(&self, key: &str) -> Result<Option<u64>> {
+        let Some(text) = self.text(key) else { return Ok(None) };
+        match parse_duration(text) {
+            Ok(millis) => Ok(Some(millis)),
+            Err(error) => Err(unparsable(key, text, error)),
+        }
+    }
+
+    /// A size in bytes, such as `200b` or `64mb`.
+    pub fn size(&self, key: &str) -> Result<Option<u64>> {
+        let Some(text) = self.text(key) else { return Ok(None) };
+        match parse_size(text) {
+            Ok(size) => Ok(Some(size)),
+            Err(error) => Err(unparsable(key, text, error)),
+        }
+    }
+
+    /// Fails unless all of these are there.
+    pub fn require(&self, keys: &[&str]) -> Result<()> {
+        let mut missing: Vec<&str> = keys.iter().copied().filter(|key| !self.values.contains_key(*key)).collect();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        missing.sort_unstable();
+        invalid(format!(
+            "One or more required options are missing.\n\nMissing required options are:\n\n{}",
+            missing.join("\n")
+        ))
+    }
+
+    /// Fails if an option is not among the supported ones. `connector` must be one of them; a supported key that ends in
+    /// `*` stands for all that begin so.
+    pub fn allow_only(&self, identifier: &str, supported: &[String]) -> Result<()> {
+        let known = |key: &str| {
+            supported.iter().any(|name| match name.strip_suffix('*') {
+                Some(prefix) => key.starts_with(prefix),
+                None => name == key,
+            })
+        };
+        let unknown: Vec<&str> = self.values.keys().map(String::as_str).filter(|key| !known(key)).collect();
+        if unknown.is_empty() {
+            return Ok(());
+        }
+        let mut supported: Vec<&str> = supported.iter().map(String::as_str).collect();
+        supported.sort_unstable();
+        supported.dedup();
+        invalid(format!(
+            "Unsupported options found for '{identifier}'.\n\nUnsupported options:\n\n{}\n\nSupported options:\n\n{}",
+            unknown.join("\n"),
+            supported.join("\n")
+        ))
+    }
+}
+
+/// Reads a number, with an error that names its option.
+pub(crate) fn number<T: FromStr>(key: &str, text: &str) -> Result<T> {
+    text.trim().parse().map_err(|_| unparsable(key, text, format!("For input string: \"{text}\"")))
+}
+
+pub(crate) fn unparsable(key: &str, text: &str, why: impl Display) -> ValidationError {
+    ValidationError(format!("Could not parse value '{text}' for key '{key}': {why}"))
+}
+
+/// Milliseconds of a duration as Flink writes it.
+fn parse_duration(text: &str) -> std::result::Result<u64, String> {
+    let (count, unit) = count_and_unit(text)?;
+    let scale = match unit.as_str() {
+        "" | "ms" | "milli" | "millis" | "millisecond" | "milliseconds" => 1,
+        "s" | "sec" | "secs" | "second" | "seconds" => 1000,
+        "m" | "min" | "minute" | "minutes" => 60_000,
+        "h" | "hour" | "hours" => 3_600_000,
+        "d" | "day" | "days" => 86_400_000,
+        _ => {
+            return Err(format!(
+                "Time interval unit label '{unit}' does not match any of the recognized units: DAYS: (d | day | days), \
+                 HOURS: (h | hour | hours), MINUTES: (m | min | minute | minutes), SECONDS: (s | sec | secs | second | \
+                 seconds), MILLISECONDS: (ms | milli | millis | millisecond | milliseconds)"
+            ));
+        }
+    };
+    count.checked_mul(scale).ok_or_else(|| format!("The value '{text}' is too large"))
+}
+
+/// Bytes of a memory size as Flink writes it.
+fn parse_size(text: &str) -> std::result::Result<u64, String> {
+    let (count, unit) = count_and_unit(text)?;
+    let shift = match unit.as_str() {
+        "" | "b" | "bytes" => 0,
+        "k" | "kb" | "kibibytes" => 10,
+        "m" | "mb" | "mebibytes" => 20,
+        "g" | "gb" | "gibibytes" => 30,
+        "t" | "tb" | "tebibytes" => 40,
+        _ => {
+            return Err(format!(
+                "Memory size unit '{unit}' does not match any of the recognized units: b, kb, mb, gb, tb"
+            ));
+        }
+    };
+    count.checked_mul(1 << shift).ok_or_else(|| format!("The value '{text}' is too large"))
+}
+
+fn count_and_unit(text: &str) -> std::result::Result<(u64, String), String> {
+    let text = text.trim();
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (count, unit) = text.split_at(digits);
+    let count = count.parse().map_err(|_| format!("\"{text}\" does not start with a number"))?;
+    Ok((count, unit.trim().to_ascii_lowercase()))
+}

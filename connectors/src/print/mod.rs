@@ -1,0 +1,74 @@
+//! `print`: writes rows to the standard output (or error) of the TaskManager.
+use std::io::Write;
+
+use wiesel_operators::element::Batch;
+use wiesel_operators::operator::{Collector, Error, Operator, OperatorContext, Result as TaskResult};
+use wiesel_proto as proto;
+
+use crate::factory::{ChangelogMode, SinkDescription, TableDescription, check_options, parallelism};
+use crate::options::{Options, Result};
+
+mod row;
+
+const OPTIONS: [&str; 3] = ["print-identifier", "sink.parallelism", "standard-error"];
+
+/// What the table can do.
+pub(crate) fn describe(table: &TableDescription) -> Result<SinkDescription> {
+    check_options(table, "print", &OPTIONS)?;
+    let options = Options::new(&table.options);
+    options.boolean("standard-error", false)?;
+    Ok(SinkDescription { parallelism: parallelism(table, "sink.parallelism")?, changelog: ChangelogMode::All })
+}
+
+/// The sink.
+pub struct PrintSink {
+    identifier: String,
+    standard_error: bool,
+    prefix: String,
+    text: String,
+}
+
+/// The sink of a table.
+pub(crate) fn sink(spec: &proto::SinkSpec) -> TaskResult<PrintSink> {
+    let options = spec.options.clone().into_iter().collect();
+    let options = Options::new(&options);
+    Ok(PrintSink {
+        identifier: options.text("print-identifier").unwrap_or_default().to_owned(),
+        standard_error: options.boolean("standard-error", false)?,
+        prefix: String::new(),
+        text: String::new(),
+    })
+}
+
+impl Operator for PrintSink {
+    fn open(&mut self, context: &OperatorContext) -> TaskResult<()> {
+        self.prefix = prefix(&self.identifier, context.subtask, context.parallelism);
+        Ok(())
+    }
+
+    fn process(&mut self, _input: usize, batch: Batch, _out: &mut dyn Collector) -> TaskResult<()> {
+        self.text.clear();
+        for row in 0..batch.num_rows() {
+            self.text.push_str(&self.prefix);
+            row::write_row(&mut self.text, batch.kind(row), &batch.records, row);
+            self.text.push('\n');
+        }
+        let written = if self.standard_error {
+            std::io::stderr().lock().write_all(self.text.as_bytes())
+        } else {
+            let mut stdout = std::io::stdout().lock();
+            stdout.write_all(self.text.as_bytes()).and_then(|()| stdout.flush())
+        };
+        written.map_err(|error| Error::external("cannot print to the TaskManager's output", error))
+    }
+}
+
+/// What stands in front of each row: `identifier:subtask> `, each part only where it tells something.
+fn prefix(identifier: &str, subtask: u32, parallelism: u32) -> String {
+    match (identifier.is_empty(), parallelism > 1) {
+        (true, false) => String::new(),
+        (true, true) => format!("{}> ", subtask + 1),
+        (false, false) => format!("{identifier}> "),
+        (false, true) => format!("{identifier}:{}> ", subtask + 1),
+    }
+}

@@ -1,0 +1,102 @@
+//! A row as text, as Flink's `Row.toString` gives it.
+use std::fmt::Write;
+
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
+use arrow::datatypes::{
+    DataType, Date32Type, Decimal128Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type,
+};
+use wiesel_operators::element::RowKind;
+
+use crate::formats::text;
+
+/// `+I[1, a]`.
+pub(super) fn write_row(out: &mut String, kind: RowKind, records: &RecordBatch, row: usize) {
+    out.push_str(kind.short_string());
+    write_fields(out, records.columns(), row);
+}
+
+fn write_fields(out: &mut String, columns: &[ArrayRef], row: usize) {
+    out.push('[');
+    for (i, column) in columns.iter().enumerate() {
+        if i > 0 {
+            out.push_str(", ");
+        }
+        write_value(out, column.as_ref(), row);
+    }
+    out.push(']');
+}
+
+/// Writing to a String cannot fail, so the outcome of each `write!` is dropped.
+fn write_value(out: &mut String, column: &dyn Array, row: usize) {
+    if column.is_null(row) {
+        out.push_str("null");
+        return;
+    }
+    match column.data_type() {
+        DataType::Boolean => out.push_str(if column.as_boolean().value(row) { "true" } else { "false" }),
+        DataType::Int8 => drop(write!(out, "{}", column.as_primitive::<Int8Type>().value(row))),
+        DataType::Int16 => drop(write!(out, "{}", column.as_primitive::<Int16Type>().value(row))),
+        DataType::Int32 => drop(write!(out, "{}", column.as_primitive::<Int32Type>().value(row))),
+        DataType::Int64 => drop(write!(out, "{}", column.as_primitive::<Int64Type>().value(row))),
+        DataType::Float32 => text::write_float(out, column.as_primitive::<Float32Type>().value(row)),
+        DataType::Float64 => text::write_double(out, column.as_primitive::<Float64Type>().value(row)),
+        DataType::Decimal128(_, scale) => {
+            text::write_decimal(out, column.as_primitive::<Decimal128Type>().value(row), *scale);
+        }
+        DataType::Utf8View => out.push_str(column.as_string_view().value(row)),
+        DataType::BinaryView => write_bytes(out, column.as_binary_view().value(row)),
+        DataType::Date32 => text::write_date(out, column.as_primitive::<Date32Type>().value(row)),
+        DataType::Time32(_) => {
+            text::write_local_time(out, i64::from(text::number(column, row)) * text::NANOS_PER_MILLI);
+        }
+        DataType::Timestamp(unit, zone) => {
+            let (seconds, nanos) = text::split_timestamp(text::number(column, row), *unit);
+            text::write_date(out, seconds.div_euclid(86_400) as i32);
+            out.push('T');
+            let time = seconds.rem_euclid(86_400) * text::NANOS_PER_SECOND + nanos;
+            match zone {
+                // An Instant always shows seconds, a LocalDateTime only if it must.
+                Some(_) => {
+                    text::write_instant_time(out, time);
+                    out.push('Z');
+                }
+                None => text::write_local_time(out, time),
+            }
+        }
+        DataType::Interval(_) => text::write_period(out, text::number(column, row)),
+        DataType::Duration(_) => text::write_duration(out, text::number(column, row)),
+        DataType::List(_) => {
+            let items = column.as_list::<i32>().value(row);
+            write_items(out, '[', ']', items.len(), |out, i| write_value(out, &items, i));
+        }
+        DataType::Map(..) => {
+            let entries = column.as_map().value(row);
+            let (keys, values) = (entries.column(0), entries.column(1));
+            write_items(out, '{', '}', keys.len(), |out, i| {
+                write_value(out, keys, i);
+                out.push('=');
+                write_value(out, values, i);
+            });
+        }
+        DataType::Struct(_) => {
+            out.push_str("+I");
+            write_fields(out, column.as_struct().columns(), row);
+        }
+        _ => out.push_str("null"),
+    }
+}
+
+fn write_items(out: &mut String, open: char, close: char, length: usize, mut write: impl FnMut(&mut String, usize)) {
+    out.push(open);
+    for i in 0..length {
+        if i > 0 {
+            out.push_str(", ");
+        }
+        write(out, i);
+    }
+    out.push(close);
+}
+
+fn write_bytes(out: &mut String, bytes: &[u8]) {
+    write_items(out, '[', ']', bytes.len(), |out, i| drop(write!(out, "{}", bytes[i].cast_signed())));
+}
