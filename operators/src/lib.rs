@@ -11,6 +11,7 @@
 //! - [`source`]: the contract between a source's enumerator (JobMaster) and its readers (tasks).
 //!
 //! Invariant: an operator is touched by one thread only and never waits for I/O; it knows batches, not channels.
+pub mod aggregate;
 pub mod build;
 pub mod chain;
 pub mod cast;

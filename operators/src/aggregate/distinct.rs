@@ -1,0 +1,158 @@
+//! `DISTINCT`: hands each value of a group on to the function once, and takes it back when its last copy goes.
+use std::hash::{BuildHasherDefault, Hasher};
+
+use arrow::array::{ArrayRef, UInt64Array};
+use arrow::datatypes::DataType;
+use hashbrown::HashMap;
+
+use super::keys::{KeyIndex, KeyStore};
+use super::{Accumulators, Rows, not_splittable};
+use crate::operator::Result;
+
+/// Numbers of values are dense: spreading them is all the hash has to do.
+#[derive(Default)]
+struct NumberHasher(u64);
+
+impl Hasher for NumberHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.write_u32(u32::from(*byte)));
+    }
+
+    fn write_u32(&mut self, number: u32) {
+        let product = u128::from(self.0 ^ u64::from(number) ^ 0x9E37_79B9_7F4A_7C15) * 0xA24B_AED4_963E_E407;
+        self.0 = (product as u64) ^ ((product >> 64) as u64);
+    }
+}
+
+/// How often each value, by its number, is in a group.
+type Counts = HashMap<u32, i64, BuildHasherDefault<NumberHasher>>;
+
+/// Values are numbered over all groups, so that each is kept once however many groups it is in.
+pub(super) struct Distinct {
+    inner: Box<dyn Accumulators>,
+    values: KeyStore,
+    index: KeyIndex,
+    /// In how many groups each value is; at 0 it goes.
+    uses: Vec<u32>,
+    groups: Vec<Counts>,
+}
+
+impl Distinct {
+    pub(super) fn new(inner: Box<dyn Accumulators>, arguments: Vec<DataType>) -> Result<Self> {
+        let values = KeyStore::new(arguments)?;
+        Ok(Self { inner, values, index: KeyIndex::default(), uses: Vec::new(), groups: Vec::new() })
+    }
+
+    fn drop_values(&mut self, values: &[u32]) {
+        let mut unused = Vec::new();
+        for value in values {
+            let uses = &mut self.uses[*value as usize];
+            *uses -= 1;
+            if *uses == 0 {
+                self.values.forget(&mut self.index, *value);
+                unused.push(*value);
+            }
+        }
+        self.values.release(&unused);
+    }
+}
+
+impl Accumulators for Distinct {
+    fn resize(&mut self, groups: usize) {
+        self.inner.resize(groups);
+        self.groups.resize_with(groups, Counts::default);
+    }
+
+    fn reset(&mut self, groups: &[u32]) {
+        self.inner.reset(groups);
+        for group in groups {
+            let values: Vec<u32> = std::mem::take(&mut self.groups[*group as usize]).into_keys().collect();
+            self.drop_values(&values);
+        }
+    }
+
+    fn update(&mut self, rows: &Rows<'_>) -> Result<()> {
+        self.values.load(rows.arguments)?;
+        let mut numbers = Vec::with_capacity(rows.groups.len());
+        self.values.assign(&mut self.index, 0..rows.groups.len(), &mut numbers);
+        self.uses.resize(self.values.capacity(), 0);
+        // The rows at which a value enters or leaves its group.
+        let (mut at, mut groups, mut weights) = (Vec::new(), Vec::new(), Vec::new());
+        let mut gone = Vec::new();
+        rows.for_each_not_null(|row, group, weight| {
+            let value = numbers[row];
+            let count = self.groups[group].entry(value).or_insert_with(|| {
+                self.uses[value as usize] += 1;
+                0
+            });
+            let before = *count;
+            *count += weight;
+            let now = *count;
+            if (before > 0) != (now > 0) {
+                at.push(row as u64);
+                groups.push(group as u32);
+                weights.push(weight as i8);
+            }
+            if now == 0 {
+                self.groups[group].remove(&value);
+                gone.push(value);
+            }
+        });
+        // A value that no row brought into any group, because it was null or filtered out, was numbered for nothing.
+        let mut idle: Vec<u32> = numbers.into_iter().filter(|value| self.uses[*value as usize] == 0).collect();
+        idle.sort_unstable();
+        idle.dedup();
+        for value in &idle {
+            self.values.forget(&mut self.index, *value);
+        }
+        self.values.release(&idle);
+        self.drop_values(&gone);
+        if at.is_empty() {
+            return Ok(());
+        }
+        let at = UInt64Array::from(at);
+        let arguments = rows.arguments.iter().map(|argument| arrow::compute::take(argument, &at, None));
+        let arguments = arguments.collect::<Result<Vec<ArrayRef>, _>>()?;
+        let weights = rows.weights.map(|_| &weights[..]);
+        self.inner.update(&Rows { groups: &groups, arguments: &arguments, selected: None, weights })
+    }
+
+    fn merge_groups(&mut self, targets: &[u32], sources: &[u32]) -> Result<()> {
+        let (mut values, mut groups) = (Vec::new(), Vec::new());
+        for (target, source) in targets.iter().zip(sources) {
+            for (value, count) in self.groups[*source as usize].clone() {
+                let known = self.groups[*target as usize].entry(value).or_insert_with(|| {
+                    self.uses[value as usize] += 1;
+                    0
+                });
+                if *known <= 0 && *known + count > 0 {
+                    values.push(value);
+                    groups.push(*target);
+                }
+                *known += count;
+            }
+        }
+        let arguments = self.values.columns(&values)?;
+        self.inner.update(&Rows { groups: &groups, arguments: &arguments, selected: None, weights: None })
+    }
+
+    fn state(&self, _: &[u32]) -> Result<Vec<ArrayRef>> {
+        Err(not_splittable("with DISTINCT"))
+    }
+
+    fn merge(&mut self, _: &[u32], _: &[ArrayRef]) -> Result<()> {
+        Err(not_splittable("with DISTINCT"))
+    }
+
+    fn evaluate(&self, groups: &[u32]) -> Result<ArrayRef> {
+        self.inner.evaluate(groups)
+    }
+
+    fn retracts_exactly(&self) -> bool {
+        self.inner.retracts_exactly()
+    }
+}

@@ -1,0 +1,394 @@
+//! Groups by key: each distinct key gets a small dense number, under which operators keep what belongs to it in columns.
+//!
+//! [`KeyStore`] gives out the numbers and keeps the keys; a [`KeyIndex`] finds the number of a key. A window operator has one
+//! store and an index a slice, so that one column of accumulators serves all slices. Two keys are equal if they are bit for
+//! bit; null equals null.
+//!
+//! The hash here is not the shuffle's: of that one, a subtask only sees the few values that fall into its key groups.
+use std::ops::Range;
+use std::sync::Arc;
+
+use arrow::array::{
+    Array, ArrayRef, AsArray, BooleanArray, Float32Array, Float64Array, Int8Array, Int16Array, Int32Array, Int64Array,
+    RecordBatchOptions,
+};
+use arrow::buffer::NullBuffer;
+use arrow::datatypes::{DataType, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type};
+use arrow::row::{RowConverter, Rows, SortField};
+use hashbrown::HashTable;
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::physical::{physical_type, to_logical, to_physical};
+use crate::operator::{Error, Result};
+
+/// The keys of all groups, and who uses which number.
+pub struct KeyStore {
+    types: Vec<DataType>,
+    layout: Layout,
+    /// Numbers that were given out at least once are below this.
+    next: u32,
+    free: Vec<u32>,
+}
+
+/// How keys are kept, and those of the batch at hand.
+enum Layout {
+    /// No key columns: one group.
+    None,
+    /// One column of a fixed width of up to eight bytes.
+    Fixed { keys: Vec<u64>, null: Vec<bool>, batch: Vec<u64>, batch_nulls: Option<NullBuffer> },
+    /// Anything else, in Arrow's row format. A number that is used again leaves its old bytes behind until `compact`.
+    Rows { converter: RowConverter, bytes: Vec<u8>, spans: Vec<Range<usize>>, garbage: usize, batch: Option<Rows> },
+}
+
+/// Finds the number of a key.
+#[derive(Default)]
+pub struct KeyIndex {
+    table: HashTable<Slot>,
+    null: Option<u32>,
+}
+
+struct Slot {
+    /// The key of the fixed layout, otherwise the key's hash.
+    word: u64,
+    group: u32,
+}
+
+impl KeyIndex {
+    /// How many keys it knows.
+    pub fn len(&self) -> usize {
+        self.table.len() + usize::from(self.null.is_some())
+    }
+
+    /// Whether it knows none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The numbers of all its keys.
+    pub fn groups(&self) -> impl Iterator<Item = u32> + '_ {
+        self.null.into_iter().chain(self.table.iter().map(|slot| slot.group))
+    }
+
+    /// Forgets all keys.
+    pub fn clear(&mut self) {
+        self.table.clear();
+        self.null = None;
+    }
+}
+
+#[inline]
+fn hash_word(word: u64) -> u64 {
+    let product = u128::from(word ^ 0x9E37_79B9_7F4A_7C15) * 0xA24B_AED4_963E_E407;
+    (product as u64) ^ ((product >> 64) as u64)
+}
+
+impl KeyStore {
+    /// For keys of these columns.
+    ///
+    /// # Errors
+    /// A type cannot be a key.
+    pub fn new(types: Vec<DataType>) -> Result<Self> {
+        let layout = match &types[..] {
+            [] => Layout::None,
+            [single] if is_fixed(single) => {
+                Layout::Fixed { keys: Vec::new(), null: Vec::new(), batch: Vec::new(), batch_nulls: None }
+            }
+            _ => {
+                let fields = types.iter().cloned().map(SortField::new).collect();
+                let converter = RowConverter::new(fields)
+                    .map_err(|e| Error::Plan(format!("rows cannot be grouped by these columns: {e}")))?;
+                Layout::Rows { converter, bytes: Vec::new(), spans: Vec::new(), garbage: 0, batch: None }
+            }
+        };
+        Ok(Self { types, layout, next: 0, free: Vec::new() })
+    }
+
+    /// All numbers are below this one.
+    pub fn capacity(&self) -> usize {
+        self.next as usize
+    }
+
+    /// How many groups there are.
+    pub fn len(&self) -> usize {
+        self.capacity() - self.free.len()
+    }
+
+    /// Whether there are no groups.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Takes the key columns of a batch; [`KeyStore::assign`] then speaks of its rows.
+    pub fn load(&mut self, columns: &[ArrayRef]) -> Result<()> {
+        match &mut self.layout {
+            Layout::None => {}
+            Layout::Fixed { batch, batch_nulls, .. } => {
+                let column = to_physical(&columns[0]);
+                batch.clear();
+                read_words(&column, batch)?;
+                *batch_nulls = column.logical_nulls().filter(|nulls| nulls.null_count() > 0);
+            }
+            Layout::Rows { converter, batch, .. } => {
+                let mut rows = batch.take().unwrap_or_else(|| converter.empty_rows(0, 0));
+                rows.clear();
+                converter.append(&mut rows, columns)?;
+                *batch = Some(rows);
+            }
+        }
+        Ok(())
+    }
+
+    /// Appends the group of each of these rows, new keys get a new one. What [`KeyStore::release`] freed is used first.
+    pub fn assign(&mut self, index: &mut KeyIndex, rows: Range<usize>, groups: &mut Vec<u32>) {
+        let Self { layout, next, free, .. } = self;
+        match layout {
+            Layout::None => {
+                let group = *index.null.get_or_insert_with(|| take_number(next, free));
+                groups.extend(rows.map(|_| group));
+            }
+            Layout::Fixed { keys, null, batch, batch_nulls } => {
+                let mut add = |word: u64, is_null: bool| {
+                    let group = take_number(next, free);
+                    if keys.len() <= group as usize {
+                        keys.resize(group as usize + 1, 0);
+                        null.resize(group as usize + 1, false);
+                    }
+                    keys[group as usize] = word;
+                    null[group as usize] = is_null;
+                    group
+                };
+                groups.reserve(rows.len());
+                match batch_nulls {
+                    None => groups.extend(batch[rows].iter().map(|word| find_word(&mut index.table, *word, &mut add))),
+                    Some(nulls) => groups.extend(rows.map(|row| match nulls.is_valid(row) {
+                        true => find_word(&mut index.table, batch[row], &mut add),
+                        false => *index.null.get_or_insert_with(|| add(0, true)),
+                    })),
+                }
+            }
+            Layout::Rows { bytes, spans, batch, .. } => {
+                let Some(batch) = batch else { return };
+                groups.extend(rows.map(|row| {
+                    let key = batch.row(row);
+                    let key = key.as_ref();
+                    let hash = xxh3_64(key);
+                    let same = |slot: &Slot| slot.word == hash && bytes[spans[slot.group as usize].clone()] == *key;
+                    if let Some(slot) = index.table.find(hash, same) {
+                        return slot.group;
+                    }
+                    let group = take_number(next, free);
+                    if spans.len() <= group as usize {
+                        spans.resize(group as usize + 1, 0..0);
+                    }
+                    spans[group as usize] = bytes.len()..bytes.len() + key.len();
+                    bytes.extend_from_slice(key);
+                    index.table.insert_unique(hash, Slot { word: hash, group }, |slot| slot.word);
+                    group
+                }));
+            }
+        }
+    }
+
+    /// A number without a key, to keep something aside; given back by [`KeyStore::release`].
+    pub fn reserve(&mut self) -> u32 {
+        let group = take_number(&mut self.next, &mut self.free);
+        match &mut self.layout {
+            Layout::None => {}
+            Layout::Fixed { keys, null, .. } => {
+                keys.resize(keys.len().max(group as usize + 1), 0);
+                null.resize(null.len().max(group as usize + 1), false);
+            }
+            Layout::Rows { spans, .. } => {
+                spans.resize(spans.len().max(group as usize + 1), 0..0);
+                spans[group as usize] = 0..0;
+            }
+        }
+        group
+    }
+
+    /// The group of another group's key in this index; a new one with the same key if need be.
+    pub fn assign_as(&mut self, index: &mut KeyIndex, like: u32) -> u32 {
+        let like = like as usize;
+        match &self.layout {
+            Layout::None => *index.null.get_or_insert_with(|| take_number(&mut self.next, &mut self.free)),
+            Layout::Fixed { keys, null, .. } => {
+                let (word, is_null) = (keys[like], null[like]);
+                let known = match is_null {
+                    true => index.null,
+                    false => index.table.find(hash_word(word), |slot| slot.word == word).map(|slot| slot.group),
+                };
+                if let Some(group) = known {
+                    return group;
+                }
+                let group = self.reserve();
+                if let Layout::Fixed { keys, null, .. } = &mut self.layout {
+                    keys[group as usize] = word;
+                    null[group as usize] = is_null;
+                }
+                match is_null {
+                    true => index.null = Some(group),
+                    false => {
+                        index.table.insert_unique(hash_word(word), Slot { word, group }, |slot| hash_word(slot.word));
+                    }
+                }
+                group
+            }
+            Layout::Rows { bytes, spans, .. } => {
+                let key = &bytes[spans[like].clone()];
+                let hash = xxh3_64(key);
+                let same = |slot: &Slot| slot.word == hash && bytes[spans[slot.group as usize].clone()] == *key;
+                if let Some(slot) = index.table.find(hash, same) {
+                    return slot.group;
+                }
+                let group = self.reserve();
+                if let Layout::Rows { bytes, spans, .. } = &mut self.layout {
+                    let start = bytes.len();
+                    bytes.extend_from_within(spans[like].clone());
+                    spans[group as usize] = start..bytes.len();
+                }
+                index.table.insert_unique(hash, Slot { word: hash, group }, |slot| slot.word);
+                group
+            }
+        }
+    }
+
+    /// Takes a group's key out of the index. Its number stays taken until [`KeyStore::release`].
+    pub fn forget(&self, index: &mut KeyIndex, group: u32) {
+        let hash = match &self.layout {
+            Layout::None => {
+                index.null = None;
+                return;
+            }
+            Layout::Fixed { null, .. } if null[group as usize] => {
+                index.null = None;
+                return;
+            }
+            Layout::Fixed { keys, .. } => hash_word(keys[group as usize]),
+            Layout::Rows { bytes, spans, .. } => xxh3_64(&bytes[spans[group as usize].clone()]),
+        };
+        if let Ok(entry) = index.table.find_entry(hash, |slot| slot.group == group) {
+            entry.remove();
+        }
+    }
+
+    /// Gives numbers back, each once, after no index knows them any more.
+    pub fn release(&mut self, groups: &[u32]) {
+        self.free.extend_from_slice(groups);
+        if let Layout::Rows { spans, garbage, bytes, .. } = &mut self.layout {
+            for group in groups {
+                *garbage += std::mem::take(&mut spans[*group as usize]).len();
+            }
+            if *garbage > (1 << 20) && *garbage > bytes.len() / 2 {
+                *bytes = compact(bytes, spans);
+                *garbage = 0;
+            }
+        }
+        if self.is_empty() {
+            self.next = 0;
+            self.free.clear();
+        }
+    }
+
+    /// The key columns of groups.
+    pub fn columns(&self, groups: &[u32]) -> Result<Vec<ArrayRef>> {
+        match &self.layout {
+            Layout::None => Ok(Vec::new()),
+            Layout::Fixed { keys, null, .. } => {
+                let words = groups.iter().map(|group| keys[*group as usize]);
+                let nulls = NullBuffer::from_iter(groups.iter().map(|group| !null[*group as usize]));
+                let nulls = (nulls.null_count() > 0).then_some(nulls);
+                Ok(vec![to_logical(write_words(words, nulls, &self.types[0])?, &self.types[0])])
+            }
+            Layout::Rows { converter, bytes, spans, .. } => {
+                let parser = converter.parser();
+                Ok(converter
+                    .convert_rows(groups.iter().map(|group| parser.parse(&bytes[spans[*group as usize].clone()])))?)
+            }
+        }
+    }
+
+    /// How many bytes the keys take, roughly.
+    pub fn size(&self) -> usize {
+        match &self.layout {
+            Layout::None => 0,
+            Layout::Fixed { keys, .. } => keys.len() * 9,
+            Layout::Rows { bytes, spans, .. } => bytes.len() + spans.len() * size_of::<Range<usize>>(),
+        }
+    }
+}
+
+#[inline]
+fn find_word(table: &mut HashTable<Slot>, word: u64, add: &mut impl FnMut(u64, bool) -> u32) -> u32 {
+    let hash = hash_word(word);
+    if let Some(slot) = table.find(hash, |slot| slot.word == word) {
+        return slot.group;
+    }
+    let group = add(word, false);
+    table.insert_unique(hash, Slot { word, group }, |slot| hash_word(slot.word));
+    group
+}
+
+fn take_number(next: &mut u32, free: &mut Vec<u32>) -> u32 {
+    free.pop().unwrap_or_else(|| {
+        *next += 1;
+        *next - 1
+    })
+}
+
+/// The bytes that are still in use.
+fn compact(bytes: &[u8], spans: &mut [Range<usize>]) -> Vec<u8> {
+    let mut kept = Vec::with_capacity(bytes.len() / 2);
+    for span in spans.iter_mut() {
+        let start = kept.len();
+        kept.extend_from_slice(&bytes[span.clone()]);
+        *span = start..kept.len();
+    }
+    kept
+}
+
+fn is_fixed(logical: &DataType) -> bool {
+    use DataType::{Boolean, Float32, Float64, Int8, Int16, Int32, Int64};
+    matches!(physical_type(logical), Boolean | Int8 | Int16 | Int32 | Int64 | Float32 | Float64)
+}
+
+/// The values as words, null as anything.
+fn read_words(column: &ArrayRef, words: &mut Vec<u64>) -> Result<()> {
+    match column.data_type() {
+        DataType::Int8 => words.extend(column.as_primitive::<Int8Type>().values().iter().map(|v| *v as u64)),
+        DataType::Int16 => words.extend(column.as_primitive::<Int16Type>().values().iter().map(|v| *v as u64)),
+        DataType::Int32 => words.extend(column.as_primitive::<Int32Type>().values().iter().map(|v| *v as u64)),
+        DataType::Int64 => words.extend(column.as_primitive::<Int64Type>().values().iter().map(|v| *v as u64)),
+        DataType::Float32 => {
+            words.extend(column.as_primitive::<Float32Type>().values().iter().map(|v| u64::from(v.to_bits())));
+        }
+        DataType::Float64 => words.extend(column.as_primitive::<Float64Type>().values().iter().map(|v| v.to_bits())),
+        DataType::Boolean => words.extend(column.as_boolean().values().iter().map(u64::from)),
+        other => return Err(Error::Plan(format!("{other} is no key of a fixed width"))),
+    }
+    Ok(())
+}
+
+fn write_words(words: impl Iterator<Item = u64>, nulls: Option<NullBuffer>, logical: &DataType) -> Result<ArrayRef> {
+    Ok(match physical_type(logical) {
+        DataType::Int8 => Arc::new(Int8Array::new(words.map(|word| word as i8).collect(), nulls)),
+        DataType::Int16 => Arc::new(Int16Array::new(words.map(|word| word as i16).collect(), nulls)),
+        DataType::Int32 => Arc::new(Int32Array::new(words.map(|word| word as i32).collect(), nulls)),
+        DataType::Int64 => Arc::new(Int64Array::new(words.map(|word| word as i64).collect(), nulls)),
+        DataType::Float32 => {
+            Arc::new(Float32Array::new(words.map(|word| f32::from_bits(word as u32)).collect(), nulls))
+        }
+        DataType::Float64 => Arc::new(Float64Array::new(words.map(f64::from_bits).collect(), nulls)),
+        DataType::Boolean => Arc::new(BooleanArray::new(words.map(|word| word != 0).collect(), nulls)),
+        other => return Err(Error::Plan(format!("{other} is no key of a fixed width"))),
+    })
+}
+
+/// A batch of these columns that may be none: the number of rows is given.
+pub fn record_batch(
+    schema: &arrow::datatypes::SchemaRef,
+    columns: Vec<ArrayRef>,
+    rows: usize,
+) -> Result<arrow::array::RecordBatch> {
+    let options = RecordBatchOptions::new().with_row_count(Some(rows));
+    Ok(arrow::array::RecordBatch::try_new_with_options(schema.clone(), columns, &options)?)
+}

@@ -1,0 +1,285 @@
+//! Aggregate functions over groups.
+//!
+//! A group is a dense number ([`keys`] gives it out); an aggregate function keeps its accumulators in columns that are
+//! indexed by group, and handles a batch of rows in one call. [`Aggregates`] is all functions of one operator.
+//!
+//! Each function whose accumulator is a fixed number of columns can be split into a local and a global part:
+//! [`accumulator_types`] says which columns cross between them.
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
+use arrow::buffer::{BooleanBuffer, NullBuffer};
+use wiesel_proto as proto;
+
+use crate::operator::{Error, Result};
+use crate::types::{LogicalType, RowField, TypeKind};
+
+mod avg;
+mod count;
+mod distinct;
+pub mod keys;
+mod min_max;
+mod min_max_retract;
+mod physical;
+mod sum;
+
+/// Rows that go into groups.
+pub struct Rows<'a> {
+    /// The group of each row.
+    pub groups: &'a [u32],
+    /// The columns of the function's arguments.
+    pub arguments: &'a [ArrayRef],
+    /// Rows that take part; none: all.
+    pub selected: Option<&'a BooleanBuffer>,
+    /// +1 for a row that is added, -1 for one that is taken back; none: all are added.
+    pub weights: Option<&'a [i8]>,
+}
+
+impl Rows<'_> {
+    /// The rows that take part and whose arguments are not null; none: all.
+    fn not_null(&self) -> Option<BooleanBuffer> {
+        let selected = self.selected.map(|selected| NullBuffer::new(selected.clone()));
+        let valid = self.arguments.iter().fold(selected, |valid, argument| {
+            NullBuffer::union(valid.as_ref(), argument.logical_nulls().filter(|nulls| nulls.null_count() > 0).as_ref())
+        });
+        valid.map(NullBuffer::into_inner)
+    }
+
+    /// Calls `step(row, group, weight)` for each row that takes part and whose arguments are not null.
+    #[inline]
+    fn for_each_not_null(&self, mut step: impl FnMut(usize, usize, i64)) {
+        match (self.not_null(), self.weights) {
+            (None, None) => self.groups.iter().enumerate().for_each(|(row, group)| step(row, *group as usize, 1)),
+            (None, Some(weights)) => {
+                let rows = self.groups.iter().zip(weights).enumerate();
+                rows.for_each(|(row, (group, weight))| step(row, *group as usize, i64::from(*weight)));
+            }
+            (Some(valid), weights) => valid.set_indices().for_each(|row| {
+                let weight = weights.map_or(1, |weights| i64::from(weights[row]));
+                step(row, self.groups[row] as usize, weight);
+            }),
+        }
+    }
+}
+
+/// The accumulators of one aggregate function for all groups.
+pub trait Accumulators: Send {
+    /// Makes room for groups below this number; new ones are empty.
+    fn resize(&mut self, groups: usize);
+
+    /// Empties groups.
+    fn reset(&mut self, groups: &[u32]);
+
+    /// Adds rows to their groups or takes them back.
+    fn update(&mut self, rows: &Rows<'_>) -> Result<()>;
+
+    /// Adds the content of each source group to the target group at the same position; sources stay as they are.
+    fn merge_groups(&mut self, targets: &[u32], sources: &[u32]) -> Result<()> {
+        let state = self.state(sources)?;
+        self.merge(targets, &state)
+    }
+
+    /// The columns of the groups' accumulators, as [`accumulator_types`] gives them.
+    fn state(&self, groups: &[u32]) -> Result<Vec<ArrayRef>>;
+
+    /// Adds accumulators, one a row, to the groups.
+    fn merge(&mut self, groups: &[u32], state: &[ArrayRef]) -> Result<()>;
+
+    /// The results of groups.
+    fn evaluate(&self, groups: &[u32]) -> Result<ArrayRef>;
+
+    /// Whether taking back all rows of a group leaves exactly an empty group. Sums of floating point numbers do not.
+    fn retracts_exactly(&self) -> bool {
+        true
+    }
+}
+
+fn not_splittable(function: &str) -> Error {
+    Error::Plan(format!("aggregate function {function} cannot be split into a local and a global part"))
+}
+
+/// The aggregate functions that are known, by the names of job graphs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Function {
+    Count,
+    Sum,
+    Sum0,
+    Avg,
+    Min,
+    Max,
+}
+
+impl Function {
+    fn of(call: &proto::AggregateCall) -> Result<Self> {
+        match call.function.as_str() {
+            "COUNT" => Ok(Self::Count),
+            "SUM" => Ok(Self::Sum),
+            "SUM0" | "$SUM0" => Ok(Self::Sum0),
+            "AVG" => Ok(Self::Avg),
+            "MIN" => Ok(Self::Min),
+            "MAX" => Ok(Self::Max),
+            other => Err(Error::Plan(format!("aggregate function {other} is not supported"))),
+        }
+    }
+
+    /// MIN and MAX are the same with and without DISTINCT.
+    fn minds_duplicates(self) -> bool {
+        !matches!(self, Self::Min | Self::Max)
+    }
+}
+
+fn result_type(call: &proto::AggregateCall) -> Result<LogicalType> {
+    let message = call.r#type.as_ref().ok_or_else(|| Error::Plan(format!("{} without a type", call.function)))?;
+    LogicalType::try_from(message).map_err(|e| Error::Plan(e.to_string()))
+}
+
+fn argument_type(call: &proto::AggregateCall, input: &[RowField]) -> Result<LogicalType> {
+    let column = call.arguments.first().and_then(|column| input.get(*column as usize));
+    let column = column.ok_or_else(|| Error::Plan(format!("{} without a valid argument", call.function)))?;
+    Ok(column.data_type.clone())
+}
+
+/// The types of the columns that hold a function's accumulator; none if no fixed number of columns can.
+///
+/// # Errors
+/// The function is not known, or its call is malformed.
+pub fn accumulator_types(call: &proto::AggregateCall, input: &[RowField]) -> Result<Option<Vec<LogicalType>>> {
+    let function = Function::of(call)?;
+    if call.distinct && function.minds_duplicates() {
+        return Ok(None);
+    }
+    let bigint = || TypeKind::Bigint.not_null();
+    Ok(Some(match function {
+        Function::Count => vec![bigint()],
+        Function::Sum | Function::Sum0 => vec![result_type(call)?.with_nullable(true)],
+        Function::Avg => vec![avg::sum_type(&argument_type(call, input)?)?.nullable(), bigint()],
+        Function::Min | Function::Max => vec![argument_type(call, input)?.with_nullable(true)],
+    }))
+}
+
+/// Builds the accumulators of one call over rows of `input`.
+fn accumulators(call: &proto::AggregateCall, input: &[RowField], retract: bool) -> Result<Box<dyn Accumulators>> {
+    let function = Function::of(call)?;
+    let result = result_type(call)?.kind.to_arrow();
+    let argument = || Ok::<_, Error>(argument_type(call, input)?.kind.to_arrow());
+    let plain = match function {
+        Function::Count => Box::new(count::Count::default()),
+        Function::Sum => sum::build(&result, false)?,
+        Function::Sum0 => sum::build(&result, true)?,
+        Function::Avg => avg::build(&argument()?, &result)?,
+        Function::Min if retract => min_max_retract::build(&argument()?, true)?,
+        Function::Max if retract => min_max_retract::build(&argument()?, false)?,
+        Function::Min => min_max::build(&argument()?, true)?,
+        Function::Max => min_max::build(&argument()?, false)?,
+    };
+    if call.distinct && function.minds_duplicates() {
+        let types = call.arguments.iter().map(|column| match input.get(*column as usize) {
+            Some(field) => Ok(field.data_type.kind.to_arrow()),
+            None => Err(Error::Plan(format!("{}: there is no column {column}", call.function))),
+        });
+        return Ok(Box::new(distinct::Distinct::new(plain, types.collect::<Result<_>>()?)?));
+    }
+    Ok(plain)
+}
+
+struct Call {
+    arguments: Vec<usize>,
+    filter: Option<usize>,
+    /// How many columns the accumulator has; 0 if it cannot be split.
+    columns: usize,
+    accumulators: Box<dyn Accumulators>,
+}
+
+/// All aggregate functions of one operator.
+pub struct Aggregates {
+    calls: Vec<Call>,
+}
+
+impl Aggregates {
+    /// Of these calls over rows of `input`; `retract` if rows can be taken back.
+    ///
+    /// # Errors
+    /// A function is not known, does not take its argument's type, or refers to a column that is not there.
+    pub fn new(calls: &[proto::AggregateCall], input: &[RowField], retract: bool) -> Result<Self> {
+        let known = |column: &u32| match input.get(*column as usize) {
+            Some(_) => Ok(*column as usize),
+            None => Err(Error::Plan(format!("an aggregate refers to column {column} of {}", input.len()))),
+        };
+        let calls = calls.iter().map(|call| {
+            let arguments = call.arguments.iter().map(known).collect::<Result<_>>()?;
+            let filter = call.filter.as_ref().map(known).transpose()?;
+            if filter.is_some_and(|column| input[column].data_type.kind != TypeKind::Boolean) {
+                return Err(Error::Plan(format!("the filter of {} is not a BOOLEAN", call.function)));
+            }
+            let columns = accumulator_types(call, input)?.map_or(0, |types| types.len());
+            Ok(Call { arguments, filter, columns, accumulators: accumulators(call, input, retract)? })
+        });
+        Ok(Self { calls: calls.collect::<Result<_>>()? })
+    }
+
+    /// Makes room for groups below this number.
+    pub fn resize(&mut self, groups: usize) {
+        self.calls.iter_mut().for_each(|call| call.accumulators.resize(groups));
+    }
+
+    /// Empties groups.
+    pub fn reset(&mut self, groups: &[u32]) {
+        self.calls.iter_mut().for_each(|call| call.accumulators.reset(groups));
+    }
+
+    /// Adds rows to their groups, or takes them back where the weight is negative.
+    pub fn update(
+        &mut self,
+        records: &RecordBatch,
+        groups: &[u32],
+        selected: Option<&BooleanBuffer>,
+        weights: Option<&[i8]>,
+    ) -> Result<()> {
+        for call in &mut self.calls {
+            let arguments: Vec<ArrayRef> =
+                call.arguments.iter().map(|column| records.column(*column).clone()).collect();
+            let filtered = call.filter.map(|column| {
+                let filter = records.column(column).as_boolean();
+                let passed = match filter.nulls() {
+                    Some(nulls) => filter.values() & nulls.inner(),
+                    None => filter.values().clone(),
+                };
+                selected.map_or(passed.clone(), |selected| selected & &passed)
+            });
+            let selected = filtered.as_ref().or(selected);
+            call.accumulators.update(&Rows { groups, arguments: &arguments, selected, weights })?;
+        }
+        Ok(())
+    }
+
+    /// Adds the content of each source group to the target group at the same position.
+    pub fn merge_groups(&mut self, targets: &[u32], sources: &[u32]) -> Result<()> {
+        self.calls.iter_mut().try_for_each(|call| call.accumulators.merge_groups(targets, sources))
+    }
+
+    /// The columns of the groups' accumulators, function after function.
+    pub fn state(&self, groups: &[u32]) -> Result<Vec<ArrayRef>> {
+        let states = self.calls.iter().map(|call| call.accumulators.state(groups)).collect::<Result<Vec<_>>>()?;
+        Ok(states.into_iter().flatten().collect())
+    }
+
+    /// Adds accumulators to groups: the columns that [`Aggregates::state`] gave.
+    pub fn merge(&mut self, groups: &[u32], mut state: &[ArrayRef]) -> Result<()> {
+        for call in &mut self.calls {
+            let Some((columns, rest)) = state.split_at_checked(call.columns) else {
+                return Err(Error::Plan("accumulators have too few columns".into()));
+            };
+            call.accumulators.merge(groups, columns)?;
+            state = rest;
+        }
+        Ok(())
+    }
+
+    /// The results of groups, a column a function.
+    pub fn evaluate(&self, groups: &[u32]) -> Result<Vec<ArrayRef>> {
+        self.calls.iter().map(|call| call.accumulators.evaluate(groups)).collect()
+    }
+
+    /// Whether taking back all rows of a group leaves exactly an empty group.
+    pub fn retract_exactly(&self) -> bool {
+        self.calls.iter().all(|call| call.accumulators.retracts_exactly())
+    }
+}

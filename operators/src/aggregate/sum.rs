@@ -1,0 +1,140 @@
+//! `SUM` and `SUM0`: in the type of the argument, as Flink does: integers wrap around, a `DECIMAL` beyond 38 digits is null.
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, ArrowNativeTypeOp, ArrowPrimitiveType, AsArray, PrimitiveArray};
+use arrow::buffer::{BooleanBuffer, NullBuffer};
+use arrow::datatypes::{DataType, Decimal128Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type};
+
+use super::{Accumulators, Rows};
+use crate::operator::{Error, Result};
+
+/// 10^38: no `DECIMAL` reaches it.
+const DECIMAL_LIMIT: i128 = 10i128.pow(38);
+
+/// A number as sums see it.
+pub(super) trait Summand: ArrowPrimitiveType {
+    /// None: the type cannot hold the sum.
+    fn add(a: Self::Native, b: Self::Native) -> Option<Self::Native> {
+        Some(a.add_wrapping(b))
+    }
+
+    fn subtract(a: Self::Native, b: Self::Native) -> Option<Self::Native> {
+        Some(a.sub_wrapping(b))
+    }
+
+    /// Adding and subtracting a value gives back exactly what was there.
+    const EXACT: bool = true;
+}
+
+impl Summand for Int8Type {}
+impl Summand for Int16Type {}
+impl Summand for Int32Type {}
+impl Summand for Int64Type {}
+impl Summand for Float32Type {
+    const EXACT: bool = false;
+}
+impl Summand for Float64Type {
+    const EXACT: bool = false;
+}
+impl Summand for Decimal128Type {
+    fn add(a: i128, b: i128) -> Option<i128> {
+        a.checked_add(b).filter(|sum| sum.abs() < DECIMAL_LIMIT)
+    }
+
+    fn subtract(a: i128, b: i128) -> Option<i128> {
+        a.checked_sub(b).filter(|sum| sum.abs() < DECIMAL_LIMIT)
+    }
+}
+
+/// The accumulators of a sum whose argument and result have this type (but for the precision of decimals).
+pub(super) fn build(result: &DataType, zero: bool) -> Result<Box<dyn Accumulators>> {
+    Ok(match result {
+        DataType::Int8 => Box::new(Sum::<Int8Type>::new(result, zero)),
+        DataType::Int16 => Box::new(Sum::<Int16Type>::new(result, zero)),
+        DataType::Int32 => Box::new(Sum::<Int32Type>::new(result, zero)),
+        DataType::Int64 => Box::new(Sum::<Int64Type>::new(result, zero)),
+        DataType::Float32 => Box::new(Sum::<Float32Type>::new(result, zero)),
+        DataType::Float64 => Box::new(Sum::<Float64Type>::new(result, zero)),
+        DataType::Decimal128(..) => Box::new(Sum::<Decimal128Type>::new(result, zero)),
+        other => return Err(Error::Plan(format!("SUM does not take {other}"))),
+    })
+}
+
+struct Sum<T: ArrowPrimitiveType> {
+    data_type: DataType,
+    /// SUM0: 0 rather than null for a group without values.
+    zero: bool,
+    sums: Vec<T::Native>,
+    /// Values in the sum; 0: it is null.
+    counts: Vec<i64>,
+}
+
+impl<T: Summand> Sum<T> {
+    fn new(data_type: &DataType, zero: bool) -> Self {
+        Self { data_type: data_type.clone(), zero, sums: Vec::new(), counts: Vec::new() }
+    }
+}
+
+impl<T: Summand> Accumulators for Sum<T> {
+    fn resize(&mut self, groups: usize) {
+        self.sums.resize(groups, T::Native::ZERO);
+        self.counts.resize(groups, 0);
+    }
+
+    fn reset(&mut self, groups: &[u32]) {
+        for group in groups {
+            self.sums[*group as usize] = T::Native::ZERO;
+            self.counts[*group as usize] = 0;
+        }
+    }
+
+    fn update(&mut self, rows: &Rows<'_>) -> Result<()> {
+        let values = rows.arguments[0].as_primitive_opt::<T>().ok_or_else(|| wrong_argument(rows, &self.data_type))?;
+        let values = values.values();
+        let (sums, counts) = (&mut self.sums[..], &mut self.counts[..]);
+        rows.for_each_not_null(|row, group, weight| {
+            let (sum, value) = (sums[group], values[row]);
+            match if weight > 0 { T::add(sum, value) } else { T::subtract(sum, value) } {
+                Some(sum) => {
+                    sums[group] = sum;
+                    counts[group] += weight;
+                }
+                // Null, and the next value starts anew.
+                None => {
+                    sums[group] = T::Native::ZERO;
+                    counts[group] = 0;
+                }
+            }
+        });
+        Ok(())
+    }
+
+    fn state(&self, groups: &[u32]) -> Result<Vec<ArrayRef>> {
+        let sums = groups.iter().map(|group| self.sums[*group as usize]);
+        let present = BooleanBuffer::collect_bool(groups.len(), |i| self.counts[groups[i] as usize] != 0);
+        let sums = PrimitiveArray::<T>::new(sums.collect(), Some(NullBuffer::new(present)));
+        Ok(vec![Arc::new(sums.with_data_type(self.data_type.clone()))])
+    }
+
+    fn merge(&mut self, groups: &[u32], state: &[ArrayRef]) -> Result<()> {
+        self.update(&Rows { groups, arguments: &state[..1], selected: None, weights: None })
+    }
+
+    fn evaluate(&self, groups: &[u32]) -> Result<ArrayRef> {
+        if self.zero {
+            let sums = PrimitiveArray::<T>::from_iter_values(groups.iter().map(|group| self.sums[*group as usize]));
+            return Ok(Arc::new(sums.with_data_type(self.data_type.clone())));
+        }
+        Ok(self.state(groups)?.remove(0))
+    }
+
+    fn retracts_exactly(&self) -> bool {
+        T::EXACT
+    }
+}
+
+/// An argument of another type than the plan says.
+pub(super) fn wrong_argument(rows: &Rows<'_>, expected: &DataType) -> Error {
+    let found = rows.arguments.first().map(|argument| argument.data_type().clone());
+    Error::Plan(format!("an aggregate over {expected} was given {}", found.unwrap_or(DataType::Null)))
+}
