@@ -13,12 +13,16 @@
 //! Invariant: an operator is touched by one thread only and never waits for I/O; it knows batches, not channels.
 pub mod aggregate;
 pub mod build;
-pub mod chain;
+pub mod calc;
 pub mod cast;
+pub mod chain;
 pub mod element;
 pub mod expression;
 pub mod functions;
+pub mod group_aggregate;
 pub mod operator;
+mod settings;
 pub mod source;
 pub mod types;
+pub mod watermark_assigner;
 pub mod watermark_valve;

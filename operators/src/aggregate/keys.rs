@@ -286,6 +286,10 @@ impl KeyStore {
         if self.is_empty() {
             self.next = 0;
             self.free.clear();
+            if let Layout::Rows { bytes, garbage, .. } = &mut self.layout {
+                bytes.clear();
+                *garbage = 0;
+            }
         }
     }
 

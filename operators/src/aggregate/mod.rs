@@ -21,6 +21,8 @@ mod min_max_retract;
 mod physical;
 mod sum;
 
+pub use physical::{physical_type, to_logical, to_physical};
+
 /// Rows that go into groups.
 pub struct Rows<'a> {
     /// The group of each row.
@@ -161,7 +163,7 @@ fn accumulators(call: &proto::AggregateCall, input: &[RowField], retract: bool) 
     let result = result_type(call)?.kind.to_arrow();
     let argument = || Ok::<_, Error>(argument_type(call, input)?.kind.to_arrow());
     let plain = match function {
-        Function::Count => Box::new(count::Count::default()),
+        Function::Count => Box::<count::Count>::default(),
         Function::Sum => sum::build(&result, false)?,
         Function::Sum0 => sum::build(&result, true)?,
         Function::Avg => avg::build(&argument()?, &result)?,
