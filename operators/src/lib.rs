@@ -23,6 +23,8 @@ pub mod group_aggregate;
 pub mod operator;
 mod settings;
 pub mod source;
+#[cfg(test)]
+mod testing;
 pub mod types;
 pub mod watermark_assigner;
 pub mod watermark_valve;
