@@ -3,5 +3,7 @@
 //! Kept small: what one crate alone uses lives in that crate.
 pub mod config;
 pub mod id;
+pub mod keygroup;
+pub mod memory;
 pub mod notifier;
 pub mod time;

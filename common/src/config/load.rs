@@ -1,0 +1,128 @@
+//! Where the configuration comes from, each source over the one before: the file in the configuration folder, the variable
+//! `FLINK_PROPERTIES`, the pairs of the command line.
+use std::path::Path;
+
+use serde_norway::Value;
+
+use super::{ConfigError, Configuration};
+
+/// The configuration file.
+const CONFIG_FILE: &str = "config.yaml";
+/// The file of Flink 1.x, one `key: value` a line. Where it exists it is the one that is read, as in Flink 1.19 and 1.20.
+const LEGACY_FILE: &str = "flink-conf.yaml";
+
+/// Loads the file in `FLINK_CONF_DIR` (or `FLINK_HOME/conf`), `FLINK_PROPERTIES` and the command line's pairs.
+pub fn from_environment(dynamic: impl IntoIterator<Item = (String, String)>) -> Result<Configuration, ConfigError> {
+    let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let folder = variable("FLINK_CONF_DIR").or_else(|| variable("FLINK_HOME").map(|home| format!("{home}/conf")));
+    from_sources(folder.as_deref().map(Path::new), variable("FLINK_PROPERTIES").as_deref(), dynamic)
+}
+
+/// Loads a folder's file, if a folder is given, then properties in the form of the file, then pairs.
+pub fn from_sources(
+    folder: Option<&Path>,
+    properties: Option<&str>,
+    dynamic: impl IntoIterator<Item = (String, String)>,
+) -> Result<Configuration, ConfigError> {
+    let mut config = match folder {
+        Some(folder) => from_folder(folder)?,
+        None => Configuration::default(),
+    };
+    if let Some(text) = properties {
+        // Lines may set a key twice, which YAML forbids: the last one counts.
+        let pairs = from_yaml(text, "FLINK_PROPERTIES").or_else(|error| from_lines(text).map_err(|_| error))?;
+        config = config.merged(pairs);
+    }
+    Ok(config.merged(dynamic))
+}
+
+fn from_folder(folder: &Path) -> Result<Configuration, ConfigError> {
+    let legacy = folder.join(LEGACY_FILE);
+    let (path, is_legacy) = if legacy.is_file() { (legacy, true) } else { (folder.join(CONFIG_FILE), false) };
+    let name = path.display().to_string();
+    let unreadable = |reason: String| ConfigError::Unreadable { source_name: name.clone(), reason };
+    let text = match std::fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) => {
+            let advice = "set FLINK_CONF_DIR to the folder that holds config.yaml";
+            return Err(unreadable(format!("{error}; {advice}")));
+        }
+    };
+    let pairs = if is_legacy { from_lines(&text).map_err(unreadable)? } else { from_yaml(&text, &name)? };
+    Ok(pairs.into_iter().collect())
+}
+
+/// The pairs of `key: value` lines; `#` begins a comment.
+fn from_lines(text: &str) -> Result<Vec<(String, String)>, String> {
+    let mut pairs = Vec::new();
+    for (number, line) in text.lines().enumerate() {
+        let line = line.split('#').next().unwrap_or_default().trim();
+        if line.is_empty() {
+            continue;
+        }
+        let pair = line.split_once(": ").map(|(key, value)| (key.trim(), value.trim()));
+        match pair {
+            Some((key, value)) if !key.is_empty() && !value.is_empty() => {
+                pairs.push((key.to_owned(), value.to_owned()))
+            }
+            _ => return Err(format!("line {}: expected `key: value`, found `{}`", number + 1, shown(line))),
+        }
+    }
+    Ok(pairs)
+}
+
+/// A line for an error message: nothing after a key that names a secret.
+fn shown(line: &str) -> &str {
+    let key = line.split([':', '=', ' ']).next().unwrap_or_default();
+    if super::is_secret(line) { key } else { line }
+}
+
+/// The pairs of a YAML document, nested keys joined by dots.
+fn from_yaml(text: &str, name: &str) -> Result<Vec<(String, String)>, ConfigError> {
+    let unreadable = |reason: String| ConfigError::Unreadable { source_name: name.to_owned(), reason };
+    let document: Value = serde_norway::from_str(text).map_err(|error| unreadable(error.to_string()))?;
+    let mut pairs = Vec::new();
+    match document {
+        Value::Null => {}
+        Value::Mapping(_) => flatten(String::new(), document, &mut pairs),
+        _ => return Err(unreadable("expected `key: value` pairs".to_owned())),
+    }
+    Ok(pairs)
+}
+
+fn flatten(key: String, value: Value, pairs: &mut Vec<(String, String)>) {
+    match value {
+        Value::Null => {}
+        Value::Mapping(entries) => {
+            for (name, value) in entries {
+                let name = scalar_text(name);
+                let key = if key.is_empty() { name } else { format!("{key}.{name}") };
+                flatten(key, value, pairs);
+            }
+        }
+        _ => pairs.push((key, scalar_text(value))),
+    }
+}
+
+/// A YAML value as the text of an option: scalars as they are, lists and maps in YAML's flow style.
+pub(super) fn scalar_text(value: Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::Bool(value) => value.to_string(),
+        Value::Number(value) => value.to_string(),
+        Value::String(value) => value,
+        // JSON is YAML in flow style.
+        other => serde_json::to_string(&other).unwrap_or_default(),
+    }
+}
+
+/// The pair of a `-Dkey=value` argument without its `-D`. A key alone means `true`.
+pub fn parse_property(text: &str) -> Result<(String, String), ConfigError> {
+    let (key, value) = text.split_once('=').unwrap_or((text, "true"));
+    let key = key.trim();
+    if key.is_empty() {
+        let expected = "expected -Dkey=value".to_owned();
+        return Err(ConfigError::BadValue { key: "-D".to_owned(), value: shown(text).to_owned(), expected });
+    }
+    Ok((key.to_owned(), value.to_owned()))
+}

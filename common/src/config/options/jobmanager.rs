@@ -1,0 +1,15 @@
+//! Where the JobManager is.
+use crate::config::{ConfigOption, PortRange};
+
+/// The address under which the JobManager is reached.
+pub const RPC_ADDRESS: ConfigOption<String> = ConfigOption::new("jobmanager.rpc.address");
+/// The port under which the JobManager is reached.
+pub const RPC_PORT: ConfigOption<u16> = ConfigOption::new("jobmanager.rpc.port").default("6123");
+/// The port the JobManager listens on, where it differs from the one it is reached under.
+pub const RPC_BIND_PORT: ConfigOption<u16> = ConfigOption::new("jobmanager.rpc.bind-port");
+/// The interface the JobManager listens on.
+pub const BIND_HOST: ConfigOption<String> = ConfigOption::new("jobmanager.bind-host");
+/// The JobManager's resource id.
+pub const RESOURCE_ID: ConfigOption<String> = ConfigOption::new("jobmanager.resource-id");
+/// The port for artifacts and large objects.
+pub const BLOB_PORT: ConfigOption<PortRange> = ConfigOption::new("blob.server.port").default("0");

@@ -1,0 +1,24 @@
+//! The REST endpoint.
+use crate::config::{ConfigOption, MemorySize, PortRange};
+
+/// The address clients connect to.
+pub const ADDRESS: ConfigOption<String> = ConfigOption::new("rest.address").fallback(&["jobmanager.rpc.address"]);
+/// The port clients connect to, and the one that is bound where no range is set.
+pub const PORT: ConfigOption<u16> = ConfigOption::new("rest.port").default("8081").fallback(&["web.port"]);
+/// The ports to try to listen on.
+pub const BIND_PORT: ConfigOption<PortRange> =
+    ConfigOption::new("rest.bind-port").default("8081").fallback(&["rest.port", "web.port", "jobmanager.web.port"]);
+/// The interface to listen on.
+pub const BIND_ADDRESS: ConfigOption<String> =
+    ConfigOption::new("rest.bind-address").fallback(&["web.address", "jobmanager.web.address"]);
+/// The longest body a request may have.
+pub const SERVER_MAX_CONTENT_LENGTH: ConfigOption<MemorySize> =
+    ConfigOption::new("rest.server.max-content-length").default("104857600");
+/// Whether artifacts may be uploaded and run.
+pub const SUBMIT_ENABLE: ConfigOption<bool> = ConfigOption::new("web.submit.enable").default("true");
+/// Whether jobs may be cancelled.
+pub const CANCEL_ENABLE: ConfigOption<bool> = ConfigOption::new("web.cancel.enable").default("true");
+/// The folder for uploaded artifacts.
+pub const UPLOAD_DIR: ConfigOption<String> = ConfigOption::new("web.upload.dir");
+/// How many former failures are kept for a job.
+pub const EXCEPTION_HISTORY_SIZE: ConfigOption<usize> = ConfigOption::new("web.exception-history-size").default("16");

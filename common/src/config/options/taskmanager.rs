@@ -1,0 +1,30 @@
+//! Where a TaskManager is and what it offers.
+use std::time::Duration;
+
+use crate::config::{ConfigOption, PortRange};
+
+/// The address under which this TaskManager is reached.
+pub const HOST: ConfigOption<String> = ConfigOption::new("taskmanager.host");
+/// The interface the TaskManager listens on.
+pub const BIND_HOST: ConfigOption<String> = ConfigOption::new("taskmanager.bind-host");
+/// The ports for calls to the TaskManager; 0 lets the system choose.
+pub const RPC_PORT: ConfigOption<PortRange> = ConfigOption::new("taskmanager.rpc.port").default("0");
+/// The port it listens on for calls, where it differs from the one it is reached under.
+pub const RPC_BIND_PORT: ConfigOption<u16> = ConfigOption::new("taskmanager.rpc.bind-port");
+/// The port of the data plane; 0 lets the system choose.
+pub const DATA_PORT: ConfigOption<u16> = ConfigOption::new("taskmanager.data.port").default("0");
+/// The port the data plane listens on, where it differs from the one it is reached under.
+pub const DATA_BIND_PORT: ConfigOption<PortRange> = ConfigOption::new("taskmanager.data.bind-port");
+/// Slots that the TaskManager offers.
+pub const SLOTS: ConfigOption<u32> = ConfigOption::new("taskmanager.numberOfTaskSlots").default("1");
+/// The TaskManager's id; a random one where none is set.
+pub const RESOURCE_ID: ConfigOption<String> = ConfigOption::new("taskmanager.resource-id");
+/// How long a TaskManager tries to register before it gives up.
+pub const REGISTRATION_TIMEOUT: ConfigOption<Duration> =
+    ConfigOption::new("taskmanager.registration.timeout").default("5 min");
+/// How long a slot stays with a job that does not claim it.
+pub const SLOT_TIMEOUT: ConfigOption<Duration> =
+    ConfigOption::new("taskmanager.slot.timeout").default("10 s").fallback(&["pekko.ask.timeout"]);
+/// How long a task may take to be cancelled before the process ends itself; 0 lets it take for ever.
+pub const CANCELLATION_TIMEOUT: ConfigOption<Duration> =
+    ConfigOption::new("task.cancellation.timeout").default("3 min");
