@@ -1,0 +1,38 @@
+//! `flink info`.
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Args;
+use serde_json::json;
+
+use super::{Cluster, Failure, read_script, script_name};
+
+#[derive(Args)]
+pub(super) struct Info {
+    #[command(flatten)]
+    cluster: Cluster,
+    /// The parallelism; by default `parallelism.default`.
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=32768))]
+    parallelism: Option<u32>,
+    /// The SQL script.
+    #[arg(value_name = "SCRIPT.sql")]
+    script: PathBuf,
+}
+
+impl Info {
+    pub(super) async fn act(self) -> Result<ExitCode, Failure> {
+        let script = read_script(&self.script)?;
+        let client = self.cluster.client(&self.cluster.configuration()?)?;
+        let artifact = client.upload(&script_name(&self.script), script).await?;
+        let body = json!({
+            "flinkConfiguration": self.cluster.job_properties()?,
+            "parallelism": self.parallelism,
+        });
+        let plan = client.plan(&artifact, &body).await;
+        client.delete_artifact(&artifact).await?;
+        println!("----------------------- Execution Plan -----------------------");
+        println!("{}", serde_json::to_string_pretty(&plan?)?);
+        println!("--------------------------------------------------------------");
+        Ok(ExitCode::SUCCESS)
+    }
+}

@@ -1,0 +1,77 @@
+//! `flink run`.
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Args;
+use serde_json::json;
+use wiesel_common::id::JobId;
+
+use super::{Cluster, Failure, read_script, script_name};
+use crate::rest::{JobEnd, RestClient};
+
+#[derive(Args)]
+pub(super) struct Run {
+    #[command(flatten)]
+    cluster: Cluster,
+    /// Do not wait for the end of the jobs.
+    #[arg(short, long)]
+    detached: bool,
+    /// The parallelism; by default `parallelism.default`.
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=32768))]
+    parallelism: Option<u32>,
+    /// The SQL script.
+    #[arg(value_name = "SCRIPT.sql")]
+    script: PathBuf,
+}
+
+impl Run {
+    pub(super) async fn act(self) -> Result<ExitCode, Failure> {
+        let script = read_script(&self.script)?;
+        let client = self.cluster.client(&self.cluster.configuration()?)?;
+        let properties = self.cluster.job_properties()?;
+        let artifact = client.upload(&script_name(&self.script), script).await?;
+        let body = json!({"flinkConfiguration": properties, "parallelism": self.parallelism});
+        let submitted = client.run(&artifact, &body).await;
+        // The artifact was only the way there; what becomes of the jobs does not hang on it.
+        let deleted = client.delete_artifact(&artifact).await;
+        let jobs = submitted?;
+        deleted?;
+        for job in &jobs {
+            println!("Job has been submitted with JobID {job}");
+        }
+        if self.detached { Ok(ExitCode::SUCCESS) } else { wait(&client, &jobs).await }
+    }
+}
+
+async fn wait(client: &RestClient, jobs: &[JobId]) -> Result<ExitCode, Failure> {
+    let mut code = ExitCode::SUCCESS;
+    for job in jobs {
+        match end_of(client, *job).await? {
+            JobEnd::Finished { runtime } => {
+                println!("Program execution finished\nJob with JobID {job} has finished.\nJob Runtime: {runtime} ms");
+            }
+            JobEnd::Canceled => {
+                eprintln!("Job with JobID {job} was cancelled.");
+                code = ExitCode::FAILURE;
+            }
+            JobEnd::Failed(cause) => {
+                eprintln!("Job with JobID {job} has failed:\n{cause}");
+                code = ExitCode::FAILURE;
+            }
+        }
+    }
+    Ok(code)
+}
+
+/// Waits until a job has ended, asking ever less often.
+pub(crate) async fn end_of(client: &RestClient, job: JobId) -> Result<JobEnd, crate::rest::Error> {
+    let mut pause = Duration::from_millis(5);
+    loop {
+        if let Some(end) = client.execution_result(job).await?.end() {
+            return Ok(end);
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(Duration::from_secs(1));
+    }
+}

@@ -1,0 +1,203 @@
+//! A JobManager's REST API, as far as the clients use it.
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use prost::Message as _;
+use reqwest::multipart::{Form, Part};
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use wiesel_common::config::Configuration;
+use wiesel_common::id::{JobId, OperatorId};
+use wiesel_proto as proto;
+
+mod messages;
+
+pub use messages::{ExecutionResult, JobDetails, JobEnd, JobOverview, JobsOverview};
+
+/// Why a call failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Nobody answered.
+    #[error(
+        "no JobManager answers at {address} ({reason}); is the cluster running (bin/start-cluster.sh), and do rest.address and rest.port name it?"
+    )]
+    Unreachable {
+        /// `http://host:port`.
+        address: String,
+        /// What the connection said.
+        reason: String,
+    },
+    /// The JobManager refused.
+    #[error("{}", .messages.join("\n"))]
+    Refused {
+        /// The HTTP status.
+        status: u16,
+        /// What it said.
+        messages: Vec<String>,
+    },
+    /// An answer that is none of this API.
+    #[error("unexpected answer of {address} to {call}: {reason}")]
+    Unexpected {
+        /// `http://host:port`.
+        address: String,
+        /// What was asked.
+        call: String,
+        /// What is wrong with the answer.
+        reason: String,
+    },
+}
+
+/// The outcome of a call.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// A client of one JobManager.
+#[derive(Clone)]
+pub struct RestClient {
+    http: reqwest::Client,
+    address: String,
+}
+
+impl RestClient {
+    /// A client of the JobManager at `host:port`.
+    pub fn new(host: &str, port: u16) -> Self {
+        let builder = reqwest::Client::builder().connect_timeout(Duration::from_secs(5)).no_proxy();
+        Self { http: builder.build().unwrap_or_default(), address: format!("http://{host}:{port}") }
+    }
+
+    /// A client of the JobManager that a configuration names by `rest.address` and `rest.port`.
+    pub fn from_configuration(configuration: &Configuration) -> std::result::Result<Self, String> {
+        let host = configuration.get_raw("rest.address").or_else(|| configuration.get_raw("jobmanager.rpc.address"));
+        let port = configuration.get_raw("rest.port").unwrap_or("8081");
+        let port =
+            port.parse().map_err(|_| format!("rest.port: `{port}` is no port: a number from 1 to 65535 expected"))?;
+        Ok(Self::new(host.unwrap_or("localhost"), port))
+    }
+
+    /// `http://host:port`.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// All jobs.
+    pub async fn jobs(&self) -> Result<JobsOverview> {
+        self.get("/v1/jobs/overview").await
+    }
+
+    /// One job.
+    pub async fn job(&self, job: JobId) -> Result<JobDetails> {
+        self.get(&format!("/v1/jobs/{job}")).await
+    }
+
+    /// Where a job stands, and how it ended.
+    pub async fn execution_result(&self, job: JobId) -> Result<ExecutionResult> {
+        self.get(&format!("/v1/jobs/{job}/execution-result")).await
+    }
+
+    /// Why a job failed last: the newest entry of its exception history.
+    pub async fn root_exception(&self, job: JobId) -> Result<Option<String>> {
+        let answer: Value = self.get(&format!("/v1/jobs/{job}/exceptions?maxExceptions=1")).await?;
+        let entry = &answer["exceptionHistory"]["entries"][0];
+        Ok(entry["stacktrace"].as_str().or_else(|| entry["exceptionName"].as_str()).map(str::to_owned))
+    }
+
+    /// Asks for a job's cancellation.
+    pub async fn cancel(&self, job: JobId) -> Result<()> {
+        let path = format!("/v1/jobs/{job}?mode=cancel");
+        let request = self.http.patch(self.url(&path)).json(&json!({}));
+        self.send::<Value>(&path, request).await.map(drop)
+    }
+
+    /// Submits a job graph; answers when the JobManager has taken it.
+    pub async fn submit(&self, graph: &proto::JobGraph) -> Result<()> {
+        let request = json!({"jobGraphFileName": "jobGraph.bin", "jobJarFileNames": [], "jobArtifactFileNames": []});
+        let file = Part::bytes(graph.encode_to_vec()).file_name("jobGraph.bin");
+        let form = Form::new().text("request", request.to_string()).part("file_0", file);
+        self.send::<Value>("/v1/jobs", self.http.post(self.url("/v1/jobs")).multipart(form)).await.map(drop)
+    }
+
+    /// Uploads a script; returns the id of the artifact.
+    pub async fn upload(&self, name: &str, script: String) -> Result<String> {
+        let file = Part::bytes(script.into_bytes()).file_name(name.to_owned());
+        let form = Form::new().part("jarfile", file);
+        let path = "/v1/jars/upload";
+        let answer: Value = self.send(path, self.http.post(self.url(path)).multipart(form)).await?;
+        let file = answer["filename"].as_str().ok_or_else(|| self.unexpected(path, "no `filename`"))?;
+        Ok(file.rsplit('/').next().unwrap_or(file).to_owned())
+    }
+
+    /// Runs an uploaded script; returns the ids of its jobs.
+    pub async fn run(&self, artifact: &str, body: &Value) -> Result<Vec<JobId>> {
+        let path = format!("/v1/jars/{artifact}/run");
+        let answer: Value = self.send(&path, self.http.post(self.url(&path)).json(body)).await?;
+        let ids: Vec<&str> = match answer["jobids"].as_array() {
+            Some(ids) => ids.iter().filter_map(Value::as_str).collect(),
+            None => answer["jobid"].as_str().into_iter().collect(),
+        };
+        ids.iter().map(|id| id.parse().map_err(|_| self.unexpected(&path, "a malformed job id"))).collect()
+    }
+
+    /// The plan of an uploaded script.
+    pub async fn plan(&self, artifact: &str, body: &Value) -> Result<Value> {
+        let path = format!("/v1/jars/{artifact}/plan");
+        let answer: Value = self.send(&path, self.http.post(self.url(&path)).json(body)).await?;
+        Ok(answer["plan"].clone())
+    }
+
+    /// Removes an uploaded script.
+    pub async fn delete_artifact(&self, artifact: &str) -> Result<()> {
+        let path = format!("/v1/jars/{artifact}");
+        self.send::<Value>(&path, self.http.delete(self.url(&path))).await.map(drop)
+    }
+
+    /// Fetches rows of a SELECT from its collect coordinator.
+    pub async fn fetch(
+        &self,
+        job: JobId,
+        operator: OperatorId,
+        request: &proto::FetchResultsRequest,
+    ) -> Result<proto::FetchResultsResponse> {
+        let path = format!("/v1/jobs/{job}/coordinators/{operator}");
+        let body = json!({"serializedCoordinationRequest": BASE64.encode(request.encode_to_vec())});
+        let answer: Value = self.send(&path, self.http.post(self.url(&path)).json(&body)).await?;
+        let text = answer["serializedCoordinationResult"].as_str();
+        let bytes = text.and_then(|text| BASE64.decode(text).ok());
+        bytes
+            .and_then(|bytes| proto::FetchResultsResponse::decode(bytes.as_slice()).ok())
+            .ok_or_else(|| self.unexpected(&path, "no `serializedCoordinationResult`"))
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.address)
+    }
+
+    async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T> {
+        self.send(path, self.http.get(self.url(path))).await
+    }
+
+    async fn send<T: DeserializeOwned>(&self, call: &str, request: reqwest::RequestBuilder) -> Result<T> {
+        let unreachable =
+            |error: reqwest::Error| Error::Unreachable { address: self.address.clone(), reason: root_cause(&error) };
+        let response = request.send().await.map_err(unreachable)?;
+        let status = response.status();
+        let body = response.bytes().await.map_err(unreachable)?;
+        if status.is_success() {
+            return serde_json::from_slice(&body).map_err(|error| self.unexpected(call, &error.to_string()));
+        }
+        let errors = serde_json::from_slice::<messages::Errors>(&body).map(|errors| errors.errors).unwrap_or_default();
+        let messages = if errors.is_empty() { vec![format!("{call}: HTTP status {status}")] } else { errors };
+        Err(Error::Refused { status: status.as_u16(), messages })
+    }
+
+    fn unexpected(&self, call: &str, reason: &str) -> Error {
+        Error::Unexpected { address: self.address.clone(), call: call.to_owned(), reason: reason.to_owned() }
+    }
+}
+
+fn root_cause(error: &dyn std::error::Error) -> String {
+    let mut cause = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause.to_string()
+}

@@ -1,0 +1,209 @@
+//! Runs one statement and shows what came of it.
+use std::io::{IsTerminal as _, Write as _};
+use std::time::{Duration, Instant};
+
+use chrono::{Local, TimeZone};
+use wiesel_common::config::Configuration;
+use wiesel_common::id::JobId;
+use wiesel_operators::types::{RowField, TypeKind};
+use wiesel_sql::parser::{self, StatementText};
+use wiesel_sql::session::{ExecuteOptions, InsertJob, Outcome, QueryJob, Session};
+
+use super::fetch::{Fetched, QueryRun, Row};
+use super::format::{MAX_COLUMN_WIDTH, Table, row_count};
+use super::progress::Progress;
+use super::view;
+use crate::cli::{Failure, end_of};
+use crate::rest::{JobEnd, RestClient};
+
+/// How long one fetch waits for rows.
+const MAX_WAIT: Duration = Duration::from_secs(2);
+
+/// A session and the cluster its jobs go to.
+pub(super) struct Executor {
+    client: RestClient,
+    session: Session,
+    /// Somebody sits before a terminal: results may take the whole screen.
+    pub interactive: bool,
+}
+
+/// `sql-client.execution.result-mode`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ResultMode {
+    Table,
+    Changelog,
+    Tableau,
+}
+
+impl Executor {
+    pub fn new(client: RestClient, configuration: Configuration) -> Self {
+        Self { client, session: Session::new(configuration), interactive: false }
+    }
+
+    pub fn session(&self) -> &Session {
+        &self.session
+    }
+
+    /// Runs a statement; what it gives goes to standard output.
+    pub async fn execute(&mut self, text: &StatementText) -> Result<(), Failure> {
+        let statement = parser::parse_statement(text)?;
+        match self.session.execute(&statement, &ExecuteOptions { as_strings: true })? {
+            Outcome::Done => println!("[INFO] Execute statement succeeded."),
+            Outcome::Rows { fields, rows } => print_rows(&fields, &rows),
+            Outcome::ShowJobs => self.show_jobs().await?,
+            Outcome::Insert(insert) => self.insert(insert).await?,
+            Outcome::Query(query) => self.query(query).await?,
+        }
+        Ok(())
+    }
+
+    async fn insert(&self, insert: InsertJob) -> Result<(), Failure> {
+        let job =
+            JobId::from_bytes(&insert.graph.job_id).ok_or_else(|| anyhow::anyhow!("a job graph without an id"))?;
+        println!("[INFO] Submitting SQL update statement to the cluster...");
+        self.client.submit(&insert.graph).await?;
+        if !insert.wait {
+            println!("[INFO] SQL update statement has been successfully submitted to the cluster:\nJob ID: {job}\n");
+            return Ok(());
+        }
+        println!("[INFO] Execute statement in sync mode. Please wait for the execution finish...");
+        let mut progress = Progress::new();
+        let mut end = std::pin::pin!(end_of(&self.client, job));
+        let end = loop {
+            tokio::select! {
+                end = &mut end => break end?,
+                _ = tokio::signal::ctrl_c() => {
+                    progress.clear();
+                    self.client.cancel(job).await?;
+                    anyhow::bail!("job {job} was cancelled");
+                }
+                () = tokio::time::sleep(Duration::from_secs(1)) => progress.job(&self.client, job).await,
+            }
+        };
+        progress.clear();
+        match end {
+            JobEnd::Finished { runtime } => {
+                println!("[INFO] Complete execution of the SQL update statement in {runtime} ms.\nJob ID: {job}\n");
+                Ok(())
+            }
+            JobEnd::Canceled => anyhow::bail!("job {job} was cancelled"),
+            JobEnd::Failed(cause) => anyhow::bail!("{cause}"),
+        }
+    }
+
+    async fn query(&self, query: QueryJob) -> Result<(), Failure> {
+        let max_width = self.max_column_width()?;
+        match self.result_mode()? {
+            ResultMode::Tableau => self.tableau(query, max_width).await,
+            mode => view::show(QueryRun::submit(&self.client, query.clone()).await?, &query, mode, max_width).await,
+        }
+    }
+
+    fn result_mode(&self) -> Result<ResultMode, Failure> {
+        let whole_screen = self.interactive && std::io::stdout().is_terminal();
+        let mode = self.session.configuration().get_raw("sql-client.execution.result-mode");
+        match mode.map(str::to_uppercase).as_deref() {
+            _ if !whole_screen => Ok(ResultMode::Tableau),
+            None | Some("TABLE") => Ok(ResultMode::Table),
+            Some("CHANGELOG") => Ok(ResultMode::Changelog),
+            Some("TABLEAU") => Ok(ResultMode::Tableau),
+            Some(other) => {
+                anyhow::bail!("sql-client.execution.result-mode: `{other}` is none of TABLE, CHANGELOG, TABLEAU")
+            }
+        }
+    }
+
+    fn max_column_width(&self) -> Result<usize, Failure> {
+        let key = "sql-client.display.max-column-width";
+        match self.session.configuration().get_raw(key) {
+            None => Ok(MAX_COLUMN_WIDTH),
+            Some(width) => width.parse().map_err(|_| anyhow::anyhow!("{key}: `{width}` is no number of characters")),
+        }
+    }
+
+    /// Prints rows as they come.
+    async fn tableau(&self, query: QueryJob, max_width: usize) -> Result<(), Failure> {
+        let began = Instant::now();
+        let table = Table::streaming(&query.fields, true, max_width);
+        let mut run = QueryRun::submit(&self.client, query).await?;
+        let mut progress = Progress::new();
+        let mut out = std::io::stdout().lock();
+        writeln!(out, "{}\n{}\n{}", table.rule(), table.header(), table.rule())?;
+        let mut count = 0;
+        loop {
+            let fetched = tokio::select! {
+                fetched = run.next(MAX_WAIT) => fetched?,
+                _ = tokio::signal::ctrl_c() => {
+                    progress.clear();
+                    run.cancel().await?;
+                    writeln!(out, "Query terminated, received a total of {}", rows(count))?;
+                    return if self.interactive { Ok(()) } else { Err(anyhow::anyhow!("the query was cancelled")) };
+                }
+            };
+            progress.clear();
+            match fetched {
+                Fetched::Rows(fetched) => {
+                    count += fetched.len();
+                    fetched.iter().try_for_each(|row| writeln!(out, "{}", table.line(&with_kind(row))))?;
+                    out.flush()?;
+                    progress.rows(count, began.elapsed(), run.job());
+                }
+                Fetched::Restarted => {
+                    count = 0;
+                    writeln!(
+                        out,
+                        "{}\n[INFO] The job has restarted: its rows follow from the beginning.",
+                        table.rule()
+                    )?;
+                }
+                Fetched::End => break,
+            }
+        }
+        if count > 0 {
+            writeln!(out, "{}", table.rule())?;
+        }
+        let seconds = began.elapsed().as_secs_f64();
+        writeln!(out, "Received a total of {} ({seconds:.2} seconds)", rows(count))?;
+        Ok(())
+    }
+
+    async fn show_jobs(&self) -> Result<(), Failure> {
+        let names = ["job id", "job name", "status", "start time"];
+        let fields: Vec<_> = names.map(|name| RowField::new(name, TypeKind::string().nullable())).into();
+        let jobs = self.client.jobs().await?.jobs;
+        let rows = jobs.into_iter().map(|job| {
+            let start = Local.timestamp_millis_opt(job.start_time).single();
+            let start = start.map(|start| start.format("%Y-%m-%dT%H:%M:%S%.3f").to_string());
+            vec![Some(job.jid), Some(job.name), Some(job.state), start]
+        });
+        print_rows(&fields, &rows.collect::<Vec<_>>());
+        Ok(())
+    }
+}
+
+/// A row's values with its kind in front.
+pub(super) fn with_kind(row: &Row) -> Vec<Option<&str>> {
+    std::iter::once(Some(row.kind.short_string())).chain(row.cells.iter().map(Option::as_deref)).collect()
+}
+
+fn rows(count: usize) -> String {
+    format!("{count} row{}", if count == 1 { "" } else { "s" })
+}
+
+/// Rows that are all there; a single wide value, such as a plan, is printed as it is.
+fn print_rows(fields: &[RowField], rows: &[Vec<Option<String>>]) {
+    if let ([field], [row]) = (fields, rows)
+        && field.name == "result"
+        && let Some(Some(text)) = row.first()
+    {
+        println!("{text}");
+        return;
+    }
+    let table = Table::around(fields.iter().map(|field| field.name.clone()).collect(), rows);
+    if !rows.is_empty() {
+        println!("{}\n{}\n{}", table.rule(), table.header(), table.rule());
+        rows.iter().for_each(|row| println!("{}", table.line(&row.iter().map(Option::as_deref).collect::<Vec<_>>())));
+        println!("{}", table.rule());
+    }
+    println!("{}", row_count(rows.len()));
+}

@@ -1,0 +1,193 @@
+//! `--fold-json`: the final rows of each SELECT as one JSON line, so that results can be compared.
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use wiesel_common::config::Configuration;
+use wiesel_common::id::JobId;
+use wiesel_operators::types::RowField;
+use wiesel_sql::parser::{self, StatementText};
+use wiesel_sql::session::{ExecuteOptions, Outcome, QueryJob, Session};
+
+use super::fetch::{Fetched, QueryRun, Row};
+use crate::cli::{Failure, end_of};
+use crate::rest::{JobEnd, RestClient};
+
+/// Runs a script. A SELECT that fails is reported and the next statement runs; another statement that fails ends it.
+/// True: nothing failed.
+pub(super) async fn run(client: RestClient, mut configuration: Configuration, script: &str) -> Result<bool, Failure> {
+    if configuration.get_raw("table.local-time-zone").is_none() {
+        configuration.set("table.local-time-zone", "UTC");
+    }
+    let mut folder = Folder { client, session: Session::new(configuration) };
+    let mut query = 0;
+    let mut succeeded = true;
+    for statement in parser::split(script) {
+        let select = is_select(&statement.text);
+        query += u32::from(select);
+        match folder.statement(&statement).await {
+            Ok(None) => {}
+            Ok(Some((fields, rows))) => println!("{}", result_line(query, &fields, &rows)),
+            Err(error) => {
+                println!("{{\"query\": {query}, \"error\": {}}}", json(&format!("{error:#}")));
+                succeeded = false;
+                if !select {
+                    break;
+                }
+            }
+        }
+    }
+    Ok(succeeded)
+}
+
+struct Folder {
+    client: RestClient,
+    session: Session,
+}
+
+type Bag = BTreeMap<Vec<Option<String>>, i64>;
+
+impl Folder {
+    async fn statement(&mut self, text: &StatementText) -> Result<Option<(Vec<RowField>, Bag)>, Failure> {
+        let statement = parser::parse_statement(text)?;
+        match self.session.execute(&statement, &ExecuteOptions { as_strings: true })? {
+            Outcome::Done | Outcome::Rows { .. } | Outcome::ShowJobs => Ok(None),
+            Outcome::Insert(insert) => {
+                let job =
+                    JobId::from_bytes(&insert.graph.job_id).ok_or_else(|| anyhow::anyhow!("a job without an id"))?;
+                self.client.submit(&insert.graph).await?;
+                match end_of(&self.client, job).await? {
+                    JobEnd::Finished { .. } => Ok(None),
+                    JobEnd::Canceled => anyhow::bail!("job {job} was cancelled"),
+                    JobEnd::Failed(cause) => anyhow::bail!("{cause}"),
+                }
+            }
+            Outcome::Query(query) => {
+                let fields = query.fields.clone();
+                Ok(Some((fields, fold(&self.client, query).await?)))
+            }
+        }
+    }
+}
+
+async fn fold(client: &RestClient, query: QueryJob) -> Result<Bag, Failure> {
+    let mut run = QueryRun::submit(client, query).await?;
+    let mut bag = Bag::new();
+    loop {
+        match run.next(Duration::from_secs(10)).await? {
+            Fetched::Rows(rows) => rows.into_iter().for_each(|row| add(&mut bag, row)),
+            Fetched::Restarted => bag.clear(),
+            Fetched::End => break,
+        }
+    }
+    match bag.iter().find(|(_, count)| **count < 0) {
+        Some((row, _)) => anyhow::bail!("row retracted more often than added: {}", json_row(row)),
+        None => Ok(bag),
+    }
+}
+
+fn add(bag: &mut Bag, row: Row) {
+    let weight = row.kind.weight();
+    match bag.entry(row.cells) {
+        std::collections::btree_map::Entry::Vacant(entry) => {
+            entry.insert(weight);
+        }
+        std::collections::btree_map::Entry::Occupied(mut entry) => {
+            *entry.get_mut() += weight;
+            if *entry.get() == 0 {
+                entry.remove();
+            }
+        }
+    }
+}
+
+fn is_select(statement: &str) -> bool {
+    let statement = without_comments(statement).to_uppercase();
+    ["SELECT", "WITH", "("].iter().any(|start| statement.starts_with(start))
+}
+
+fn without_comments(mut text: &str) -> &str {
+    loop {
+        text = text.trim_start();
+        text = if let Some(comment) = text.strip_prefix("--") {
+            comment.split_once('\n').map_or("", |(_, rest)| rest)
+        } else if let Some(comment) = text.strip_prefix("/*") {
+            comment.split_once("*/").map_or("", |(_, rest)| rest)
+        } else {
+            return text;
+        };
+    }
+}
+
+fn result_line(query: u32, fields: &[RowField], rows: &Bag) -> String {
+    let columns = fields.iter().map(|field| format!("[{}, {}]", json(&field.name), json(&field.data_type.to_string())));
+    let columns = columns.collect::<Vec<_>>().join(", ");
+    let mut lines = Vec::with_capacity(rows.len());
+    for (row, count) in rows {
+        lines.extend(std::iter::repeat_n(json_row(row), *count as usize));
+    }
+    format!("{{\"query\": {query}, \"columns\": [{columns}], \"rows\": [{}]}}", lines.join(", "))
+}
+
+fn json_row(row: &[Option<String>]) -> String {
+    let cells = row.iter().map(|cell| cell.as_deref().map_or_else(|| "null".to_owned(), json));
+    format!("[{}]", cells.collect::<Vec<_>>().join(", "))
+}
+
+/// A JSON string; only what must be escaped is.
+fn json(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len() + 2);
+    escaped.push('"');
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => escaped.extend(['\\', c]),
+            c if c < ' ' => escaped.push_str(&format!("\\u{:04x}", c as u32)),
+            c => escaped.push(c),
+        }
+    }
+    escaped.push('"');
+    escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wiesel_operators::element::RowKind;
+
+    fn row(kind: RowKind, cell: &str) -> Row {
+        Row { kind, cells: vec![Some(cell.to_owned())] }
+    }
+
+    #[test]
+    fn a_changelog_folds_to_its_final_rows() {
+        let mut bag = Bag::new();
+        for (kind, cell) in [
+            (RowKind::Insert, "1"),
+            (RowKind::UpdateBefore, "1"),
+            (RowKind::UpdateAfter, "2"),
+            (RowKind::Insert, "2"),
+            (RowKind::Insert, "3"),
+            (RowKind::Delete, "3"),
+        ] {
+            add(&mut bag, row(kind, cell));
+        }
+        assert_eq!(bag, Bag::from([(vec![Some("2".to_owned())], 2)]));
+        // A retraction may come before what it takes back.
+        add(&mut bag, row(RowKind::Delete, "9"));
+        add(&mut bag, row(RowKind::Insert, "9"));
+        assert_eq!(bag.len(), 1);
+    }
+
+    #[test]
+    fn selects_are_counted_as_the_checker_counts_them() {
+        assert!(is_select("-- first\n /* second */ select 1"));
+        assert!(is_select("WITH a AS (SELECT 1) SELECT * FROM a"));
+        assert!(is_select("(SELECT 1)"));
+        assert!(!is_select("EXPLAIN SELECT 1"));
+        assert!(!is_select("-- SELECT"));
+    }
+
+    #[test]
+    fn text_is_escaped_as_json() {
+        assert_eq!(json("a\"b\\c\nü"), "\"a\\\"b\\\\c\\u000aü\"");
+    }
+}
