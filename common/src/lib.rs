@@ -4,6 +4,8 @@
 pub mod config;
 pub mod id;
 pub mod keygroup;
+pub mod logging;
 pub mod memory;
 pub mod notifier;
+pub mod process;
 pub mod time;

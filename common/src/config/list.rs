@@ -8,7 +8,7 @@ pub(super) fn split_list(text: &str) -> Result<Vec<String>, String> {
     if text.trim_start().starts_with('[')
         && let Ok(serde_norway::Value::Sequence(items)) = serde_norway::from_str(text)
     {
-        return Ok(items.into_iter().map(super::load::scalar_text).collect());
+        return Ok(items.into_iter().map(super::sources::scalar_text).collect());
     }
     Ok(split(text, ';')?.iter().map(|item| unquote(item)).collect())
 }
@@ -18,7 +18,7 @@ pub(super) fn split_map(text: &str) -> Result<BTreeMap<String, String>, String> 
     if text.trim_start().starts_with('{')
         && let Ok(serde_norway::Value::Mapping(pairs)) = serde_norway::from_str(text)
     {
-        let text = super::load::scalar_text;
+        let text = super::sources::scalar_text;
         return Ok(pairs.into_iter().map(|(key, value)| (text(key), text(value))).collect());
     }
     let mut map = BTreeMap::new();

@@ -8,19 +8,19 @@ use std::collections::BTreeMap;
 mod duration;
 mod keys;
 mod list;
-pub mod load;
 mod memory_size;
 mod option;
 pub mod options;
 mod secrets;
+mod sources;
 mod value;
 
 pub use duration::{format_duration, parse_duration};
 pub use keys::{KeyProblem, nearest_key};
-pub use load::{from_environment, parse_property};
 pub use memory_size::{MemorySize, format_memory_size, parse_memory_size};
 pub use option::ConfigOption;
 pub use secrets::{HIDDEN, is_secret};
+pub use sources::{conf_dir, from_environment, from_sources, load, parse_property};
 pub use value::{ConfigValue, PortRange};
 
 /// What is wrong with a configuration.

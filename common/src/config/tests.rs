@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::load::from_sources;
+use super::sources::from_sources;
 use super::*;
 use crate::config::options::restart::{self, RestartStrategy};
 use crate::config::options::{job, memory, network, rest, taskmanager};

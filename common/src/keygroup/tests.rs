@@ -31,7 +31,10 @@ fn vectors() {
     );
     let two: [ArrayRef; 2] = [Arc::new(Int32Array::from(vec![1])), Arc::new(StringArray::from(vec!["a"]))];
     assert_eq!(hash_columns(&two, 1).unwrap(), [0x5bfb_a2d6_3834_616c]);
-    assert_eq!(one(Float64Array::from(vec![1.5, 0.0, f64::NAN])), [0xd6da_b18e_1392_608a, 0xe220_a839_7b1d_cdaf, 0xc729_71d8_2e15_bb46]);
+    assert_eq!(
+        one(Float64Array::from(vec![1.5, 0.0, f64::NAN])),
+        [0xd6da_b18e_1392_608a, 0xe220_a839_7b1d_cdaf, 0xc729_71d8_2e15_bb46]
+    );
     assert_eq!(one(Decimal128Array::from(vec![7, i128::MAX])), [0x63cb_e1e4_5932_0dd7, 0xf279_4825_3637_ce51]);
     let list = ListArray::from_iter_primitive::<Int32Type, _, _>([Some(vec![Some(1), None]), Some(vec![]), None]);
     assert_eq!(one(list), [0x4567_958f_b408_3870, 0xe220_a839_7b1d_cdaf, NULL_HASH]);

@@ -1,6 +1,6 @@
 //! Where the configuration comes from, each source over the one before: the file in the configuration folder, the variable
 //! `FLINK_PROPERTIES`, the pairs of the command line.
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_norway::Value;
 
@@ -11,11 +11,35 @@ const CONFIG_FILE: &str = "config.yaml";
 /// The file of Flink 1.x, one `key: value` a line. Where it exists it is the one that is read, as in Flink 1.19 and 1.20.
 const LEGACY_FILE: &str = "flink-conf.yaml";
 
-/// Loads the file in `FLINK_CONF_DIR` (or `FLINK_HOME/conf`), `FLINK_PROPERTIES` and the command line's pairs.
+/// The configuration folder: `FLINK_CONF_DIR`, else `FLINK_HOME/conf`, else `conf` beside the folder of this executable,
+/// else `conf` here.
+pub fn conf_dir() -> PathBuf {
+    if let Some(folder) = variable("FLINK_CONF_DIR") {
+        return PathBuf::from(folder);
+    }
+    if let Some(home) = variable("FLINK_HOME") {
+        return Path::new(&home).join("conf");
+    }
+    let executable = std::env::current_exe().ok();
+    let installed = executable.as_deref().and_then(Path::parent).and_then(Path::parent).map(|home| home.join("conf"));
+    installed.filter(|folder| folder.is_dir()).unwrap_or_else(|| PathBuf::from("conf"))
+}
+
+/// Loads the file in [`conf_dir`], `FLINK_PROPERTIES` and the command line's pairs.
 pub fn from_environment(dynamic: impl IntoIterator<Item = (String, String)>) -> Result<Configuration, ConfigError> {
-    let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
-    let folder = variable("FLINK_CONF_DIR").or_else(|| variable("FLINK_HOME").map(|home| format!("{home}/conf")));
-    from_sources(folder.as_deref().map(Path::new), variable("FLINK_PROPERTIES").as_deref(), dynamic)
+    load(&conf_dir(), dynamic)
+}
+
+/// Loads the file in a folder, `FLINK_PROPERTIES` and the command line's pairs.
+pub fn load(
+    conf_dir: &Path,
+    dynamic: impl IntoIterator<Item = (String, String)>,
+) -> Result<Configuration, ConfigError> {
+    from_sources(Some(conf_dir), variable("FLINK_PROPERTIES").as_deref(), dynamic)
+}
+
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
 /// Loads a folder's file, if a folder is given, then properties in the form of the file, then pairs.
