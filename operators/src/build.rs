@@ -9,6 +9,9 @@ use crate::group_aggregate::GroupAggregate;
 use crate::operator::{BuiltOperator, Error, Operator, OperatorContext, Result};
 use crate::types::{Malformed, schema_from_proto, to_arrow_schema};
 use crate::watermark_assigner::WatermarkAssigner;
+use crate::window_aggregate::WindowAggregate;
+use crate::window_aggregate::local::LocalWindowAggregate;
+use crate::window_table_function::WindowTableFunction;
 
 /// Builds an operator that is neither source nor sink; [`crate::operator::Operator::open`] is still to be called.
 ///
@@ -34,8 +37,14 @@ fn build(spec: &proto::OperatorSpec, output: &SchemaRef, context: &OperatorConte
             expect_columns(output, aggregate.keys.len() + aggregate.aggregates.len())?;
             Box::new(GroupAggregate::new(aggregate, output.clone(), spec.output_changelog, context)?)
         }
-        Some(Kind::WindowAggregate(_) | Kind::WindowTableFunction(_)) => {
-            return Err(Error::Plan("windows are not supported".into()));
+        Some(Kind::WindowAggregate(aggregate)) if aggregate.phase() == proto::WindowPhase::Local => {
+            let local = LocalWindowAggregate::new(aggregate, context)?;
+            expect_columns(output, local.output().fields().len())?;
+            Box::new(local)
+        }
+        Some(Kind::WindowAggregate(aggregate)) => Box::new(WindowAggregate::new(aggregate, output.clone(), context)?),
+        Some(Kind::WindowTableFunction(function)) => {
+            Box::new(WindowTableFunction::new(function, output.clone(), context)?)
         }
         Some(Kind::Source(_) | Kind::Sink(_) | Kind::CollectSink(_)) => {
             return Err(Error::Plan("a source or a sink is built by its connector".into()));

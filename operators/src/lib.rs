@@ -28,3 +28,5 @@ mod testing;
 pub mod types;
 pub mod watermark_assigner;
 pub mod watermark_valve;
+pub mod window_aggregate;
+pub mod window_table_function;

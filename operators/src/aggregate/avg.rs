@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, Int64Array, PrimitiveArray};
-use arrow::buffer::{BooleanBuffer, NullBuffer};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Decimal128Type, Float64Type, Int64Type, i256};
 
@@ -36,6 +35,9 @@ pub(super) fn build(argument: &DataType, result: &DataType) -> Result<Box<dyn Ac
 
 /// How a sum is divided.
 trait Dividend: Summand {
+    /// Stands for a sum beyond what the type holds: it and all that is made of it is null.
+    const OVERFLOW: Option<Self::Native> = None;
+
     /// `sum / count`; `up` is ten to the power of the digits that the result has more than the sum.
     fn divide(sum: Self::Native, count: i64, up: i256) -> Option<Self::Native>;
 }
@@ -53,6 +55,8 @@ impl Dividend for Float64Type {
 }
 
 impl Dividend for Decimal128Type {
+    const OVERFLOW: Option<i128> = Some(i128::MAX);
+
     fn divide(sum: i128, count: i64, up: i256) -> Option<i128> {
         let count = i256::from_i128(i128::from(count));
         let dividend = i256::from_i128(sum).wrapping_mul(up);
@@ -84,16 +88,18 @@ impl<T: Dividend> Avg<T> {
     }
 
     fn add(&mut self, group: usize, sum: T::Native, count: i64) {
-        match if count >= 0 { T::add(self.sums[group], sum) } else { T::subtract(self.sums[group], sum) } {
-            Some(sum) => {
-                self.sums[group] = sum;
-                self.counts[group] += count;
-            }
-            None => {
-                self.sums[group] = T::Native::default();
-                self.counts[group] = 0;
-            }
+        self.counts[group] += count;
+        let total = self.sums[group];
+        if T::OVERFLOW != Some(total) {
+            let total = if count >= 0 { T::add(total, sum) } else { T::subtract(total, sum) };
+            self.sums[group] = total.or(T::OVERFLOW).unwrap_or_default();
         }
+    }
+
+    /// The sum of a group, if it has values and they do not overflow.
+    fn sum(&self, group: u32) -> Option<T::Native> {
+        let sum = self.sums[group as usize];
+        (self.counts[group as usize] != 0 && T::OVERFLOW != Some(sum)).then_some(sum)
     }
 }
 
@@ -124,26 +130,30 @@ impl<T: Dividend> Accumulators for Avg<T> {
     }
 
     fn state(&self, groups: &[u32]) -> Result<Vec<ArrayRef>> {
-        let sums = groups.iter().map(|group| self.sums[*group as usize]);
-        let present = BooleanBuffer::collect_bool(groups.len(), |i| self.counts[groups[i] as usize] != 0);
-        let sums = PrimitiveArray::<T>::new(sums.collect(), Some(NullBuffer::new(present)));
+        let sums = groups.iter().map(|group| self.sum(*group)).collect::<PrimitiveArray<T>>();
         let counts = Int64Array::from_iter_values(groups.iter().map(|group| self.counts[*group as usize]));
         Ok(vec![Arc::new(sums.with_data_type(self.sum_type.clone())), Arc::new(counts)])
     }
 
     fn merge(&mut self, groups: &[u32], state: &[ArrayRef]) -> Result<()> {
         let (sums, counts) = (state[0].as_primitive::<T>(), state[1].as_primitive::<Int64Type>().values());
-        for (row, group) in groups.iter().enumerate().filter(|(row, _)| sums.is_valid(*row)) {
-            self.add(*group as usize, sums.value(row), counts[row]);
+        for (row, group) in groups.iter().enumerate().filter(|(row, _)| counts[*row] != 0) {
+            let group = *group as usize;
+            match sums.is_valid(row) {
+                true => self.add(group, sums.value(row), counts[row]),
+                false => {
+                    self.counts[group] += counts[row];
+                    self.sums[group] = T::OVERFLOW.unwrap_or_default();
+                }
+            }
         }
         Ok(())
     }
 
     fn evaluate(&self, groups: &[u32]) -> Result<ArrayRef> {
-        let quotients = groups.iter().map(|group| {
-            let count = self.counts[*group as usize];
-            (count != 0).then(|| T::divide(self.sums[*group as usize], count, self.up)).flatten()
-        });
+        let quotients = groups
+            .iter()
+            .map(|group| self.sum(*group).and_then(|sum| T::divide(sum, self.counts[*group as usize], self.up)));
         let quotients = quotients.collect::<PrimitiveArray<T>>();
         if matches!(self.result_type, DataType::Decimal128(..)) {
             return Ok(Arc::new(quotients.with_data_type(self.result_type.clone())));

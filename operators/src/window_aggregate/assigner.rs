@@ -1,0 +1,195 @@
+//! Which slices and windows there are. A slice is the longest stretch of time that all windows hold whole or not at all: a
+//! row is aggregated once, into its slice, and windows are put together from slices.
+//!
+//! Slices and windows are named by their ends, in milliseconds of local time: a `TIMESTAMP` is local time, a
+//! `TIMESTAMP_LTZ` is shifted by the session's time zone first.
+use wiesel_proto as proto;
+
+use crate::expression::Zone;
+use crate::operator::{Error, Result};
+
+const SECOND: i64 = 1000;
+const HOUR: i64 = 3600 * SECOND;
+
+/// The windows of a table function.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WindowAssigner {
+    /// Windows of `size`, one after the other.
+    Tumble {
+        /// Milliseconds.
+        size: i64,
+        /// Milliseconds by which windows start later.
+        offset: i64,
+    },
+    /// Windows of `size` that start every `slide`.
+    Hop {
+        /// Milliseconds.
+        size: i64,
+        /// Milliseconds.
+        slide: i64,
+        /// Milliseconds by which windows start later.
+        offset: i64,
+    },
+    /// Windows that start every `size` and end every `step` after that, up to `size`.
+    Cumulate {
+        /// Milliseconds.
+        size: i64,
+        /// Milliseconds.
+        step: i64,
+        /// Milliseconds by which windows start later.
+        offset: i64,
+    },
+}
+
+impl WindowAssigner {
+    /// From its specification.
+    ///
+    /// # Errors
+    /// A length is not positive, or does not fit the other.
+    pub fn new(spec: &proto::WindowSpec) -> Result<Self> {
+        let (size, slide, offset) = (spec.size, spec.slide, spec.offset);
+        let assigner = match spec.kind() {
+            proto::WindowKind::Tumble => Self::Tumble { size, offset },
+            proto::WindowKind::Hop => Self::Hop { size, slide, offset },
+            proto::WindowKind::Cumulate => Self::Cumulate { size, step: slide, offset },
+        };
+        if size <= 0 || assigner.slice() <= 0 {
+            return Err(Error::Plan(format!("a window of {size} ms every {slide} ms: lengths must be positive")));
+        }
+        Ok(assigner)
+    }
+
+    /// That windows are made of whole slices.
+    ///
+    /// # Errors
+    /// They are not.
+    pub fn check_slices(self) -> Result<Self> {
+        match self {
+            Self::Hop { size, slide: slice, .. } | Self::Cumulate { size, step: slice, .. } if size % slice != 0 => {
+                Err(Error::Plan(format!("a window of {size} ms is no multiple of {slice} ms")))
+            }
+            _ => Ok(self),
+        }
+    }
+
+    /// The length of a slice.
+    pub fn slice(self) -> i64 {
+        match self {
+            Self::Tumble { size, .. } => size,
+            Self::Hop { slide, .. } => slide,
+            Self::Cumulate { step, .. } => step,
+        }
+    }
+
+    fn offset(self) -> i64 {
+        match self {
+            Self::Tumble { offset, .. } | Self::Hop { offset, .. } | Self::Cumulate { offset, .. } => offset,
+        }
+    }
+
+    /// The end of the slice that holds a time.
+    pub fn slice_end(self, time: i64) -> i64 {
+        floor(time, self.offset(), self.slice()) + self.slice()
+    }
+
+    /// The windows that hold a slice, by their ends, first to last.
+    pub fn windows_of(self, slice_end: i64) -> impl Iterator<Item = i64> {
+        let (last, step) = match self {
+            Self::Tumble { size, .. } => (slice_end, size),
+            Self::Hop { size, slide, .. } => (slice_end - slide + size, slide),
+            Self::Cumulate { size, step, offset } => (floor(slice_end - 1, offset, size) + size, step),
+        };
+        (slice_end..=last).step_by(usize::try_from(step).unwrap_or(1))
+    }
+
+    /// The end of the last window that holds a slice.
+    pub fn last_window_of(self, slice_end: i64) -> i64 {
+        match self {
+            Self::Tumble { .. } => slice_end,
+            Self::Hop { size, slide, .. } => slice_end - slide + size,
+            Self::Cumulate { size, offset, .. } => floor(slice_end - 1, offset, size) + size,
+        }
+    }
+
+    /// The start of the window with this end.
+    pub fn window_start(self, window_end: i64) -> i64 {
+        match self {
+            Self::Tumble { size, .. } | Self::Hop { size, .. } => window_end - size,
+            Self::Cumulate { size, offset, .. } => floor(window_end - 1, offset, size),
+        }
+    }
+
+    /// The windows that hold a time, as start and end, in the order in which Flink lists them.
+    pub fn windows_at(self, time: i64, windows: &mut Vec<(i64, i64)>) {
+        match self {
+            Self::Tumble { size, offset } => {
+                let start = floor(time, offset, size);
+                windows.push((start, start + size));
+            }
+            Self::Hop { size, slide, offset } => {
+                let mut start = floor(time, offset, slide);
+                while start > time - size {
+                    windows.push((start, start + size));
+                    start -= slide;
+                }
+            }
+            Self::Cumulate { size, step, offset } => {
+                let start = floor(time, offset, size);
+                let mut end = floor(time, offset, step) + step;
+                while end <= start + size {
+                    windows.push((start, end));
+                    end += step;
+                }
+            }
+        }
+    }
+}
+
+/// The start of the stretch of this length that holds a time.
+fn floor(time: i64, offset: i64, length: i64) -> i64 {
+    time - (time - offset).rem_euclid(length)
+}
+
+/// Between instants and the local time in which windows are cut.
+#[derive(Clone, Copy, Debug)]
+pub struct WindowZone {
+    /// None: times are local already.
+    zone: Option<Zone>,
+}
+
+impl WindowZone {
+    /// For the time attribute's type: `shifted` for `TIMESTAMP_LTZ` and processing time.
+    pub fn new(zone: Zone, shifted: bool) -> Self {
+        Self { zone: Some(zone).filter(|zone| shifted && *zone != Zone::UTC) }
+    }
+
+    /// Whether local time differs from the times of rows.
+    pub fn is_shifted(self) -> bool {
+        self.zone.is_some()
+    }
+
+    /// Local time of an instant.
+    pub fn to_local(self, instant: i64) -> i64 {
+        self.zone.map_or(instant, |zone| instant + zone.offset_at(instant.div_euclid(SECOND)) * SECOND)
+    }
+
+    /// The instant of a local time: of two the earlier, in a gap as far behind its start.
+    pub fn to_instant(self, local: i64) -> i64 {
+        self.zone.map_or(local, |zone| local - zone.offset_of_local(local.div_euclid(SECOND)) * SECOND)
+    }
+
+    /// The watermark at which a window with this end is complete: where clocks are put back, the second time that its last
+    /// millisecond passes.
+    pub fn trigger(self, window_end: i64) -> i64 {
+        let last = window_end - 1;
+        if self.zone.is_none() {
+            return last;
+        }
+        let (first, next) = (self.to_instant(last), self.to_instant(last + HOUR));
+        match next - first {
+            0 => first - first % HOUR,
+            apart if apart > HOUR => next - HOUR,
+            _ => first,
+        }
+    }
+}

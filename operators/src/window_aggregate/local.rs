@@ -1,0 +1,84 @@
+//! Phase LOCAL of a window aggregate: aggregates by key and slice before the shuffle, and sends accumulators when the
+//! watermark passes a slice's end, when there are too many groups, and at the end of the input.
+use arrow::array::{ArrayRef, Int64Array};
+use arrow::datatypes::SchemaRef;
+use std::sync::Arc;
+use wiesel_proto as proto;
+
+use super::{BATCH, Parts, local_schema};
+use crate::aggregate::keys::record_batch;
+use crate::element::Batch;
+use crate::operator::{Collector, Error, Operator, OperatorContext, Result};
+
+/// With so many groups, or so many bytes of keys, all slices are sent on.
+const MOST_GROUPS: usize = 1 << 18;
+const MOST_KEY_BYTES: usize = 16 << 20;
+
+/// The operator.
+pub struct LocalWindowAggregate {
+    parts: Parts,
+    output: SchemaRef,
+}
+
+impl LocalWindowAggregate {
+    /// From its specification; its output is [`super::local_output`].
+    pub fn new(spec: &proto::WindowAggregateSpec, context: &OperatorContext) -> Result<Self> {
+        if !spec.window.as_ref().is_some_and(|window| window.event_time) {
+            return Err(Error::Plan("windows over processing time run in one phase".into()));
+        }
+        Ok(Self { parts: Parts::new(spec, context)?, output: local_schema(spec)? })
+    }
+
+    /// What it emits.
+    pub fn output(&self) -> SchemaRef {
+        self.output.clone()
+    }
+
+    fn flush(&mut self, due: impl Fn(i64) -> bool, out: &mut dyn Collector) -> Result<()> {
+        let slices = &mut self.parts.slices;
+        let ends: Vec<i64> = slices.ends().filter(|end| due(*end)).collect();
+        let mut groups: Vec<u32> = Vec::new();
+        let mut group_ends: Vec<i64> = Vec::new();
+        for end in &ends {
+            groups.extend(slices.groups(*end));
+            group_ends.resize(groups.len(), *end);
+        }
+        for (groups, ends) in groups.chunks(BATCH).zip(group_ends.chunks(BATCH)) {
+            let mut columns = slices.store.columns(groups)?;
+            columns.extend(slices.aggregates.state(groups)?);
+            columns.push(Arc::new(Int64Array::from(ends.to_vec())));
+            out.collect(Batch::insert_only(record_batch(&self.output, columns, groups.len())?))?;
+        }
+        ends.into_iter().for_each(|end| slices.drop_slice(end));
+        Ok(())
+    }
+}
+
+impl Operator for LocalWindowAggregate {
+    fn process(&mut self, _: usize, batch: Batch, out: &mut dyn Collector) -> Result<()> {
+        if batch.kinds.is_some() {
+            return Err(Error::Plan("a window aggregate does not take changes, only inserts".into()));
+        }
+        let records = &batch.records;
+        let keys: Vec<ArrayRef> = self.parts.keys.iter().map(|key| records.column(*key).clone()).collect();
+        let ends = self.parts.ends.of_column(records, self.parts.time)?;
+        let update = |aggregates: &mut crate::aggregate::Aggregates, groups: &[u32]| {
+            aggregates.update(records, groups, None, None)
+        };
+        self.parts.slices.add(&keys, ends, |_| {}, update)?;
+        if self.parts.slices.len() > MOST_GROUPS || self.parts.slices.store.size() > MOST_KEY_BYTES {
+            self.flush(|_| true, out)?;
+        }
+        Ok(())
+    }
+
+    fn watermark(&mut self, watermark: i64, out: &mut dyn Collector) -> Result<()> {
+        let zone = self.parts.ends.zone;
+        self.flush(|end| zone.trigger(end) <= watermark, out)?;
+        out.watermark(watermark)
+    }
+
+    fn end_input(&mut self, _: usize, out: &mut dyn Collector) -> Result<()> {
+        self.flush(|_| true, out)
+    }
+}

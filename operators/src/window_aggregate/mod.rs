@@ -1,0 +1,287 @@
+//! Window aggregate: one result a key and window, when the window is complete.
+//!
+//! Rows are aggregated into slices ([`assigner`]); timers are by window, not by key. [`local`] pre-aggregates before the
+//! shuffle; here are the phases SINGLE (raw rows in) and FINAL (accumulators in).
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, AsArray, BooleanArray, RecordBatch, TimestampMillisecondArray};
+use arrow::compute::filter_record_batch;
+use arrow::datatypes::{DataType, Int64Type, SchemaRef};
+use wiesel_common::time::Clock;
+use wiesel_proto as proto;
+
+use self::assigner::{WindowAssigner, WindowZone};
+use self::slices::{SliceEnds, Slices};
+use crate::aggregate::keys::record_batch;
+use crate::aggregate::{Aggregates, accumulator_types};
+use crate::element::{Batch, MIN_WATERMARK};
+use crate::expression::EvaluationContext;
+use crate::group_aggregate::key_fields;
+use crate::operator::{Collector, Error, Operator, OperatorContext, Result};
+use crate::types::{RowField, TypeKind, schema_from_proto, to_arrow_schema};
+
+pub mod assigner;
+pub mod local;
+mod slices;
+#[cfg(test)]
+mod tests;
+
+/// The column of LOCAL's output that holds the end of the slice.
+pub const SLICE_END: &str = "$slice_end";
+
+/// Rows of one batch of results.
+const BATCH: usize = 8192;
+
+/// What leaves phase LOCAL: the keys, the accumulators, and the end of the slice.
+///
+/// # Errors
+/// The specification is malformed, or an aggregate cannot be split ([`supports_two_phases`]).
+pub fn local_output(spec: &proto::WindowAggregateSpec) -> Result<Vec<RowField>> {
+    let input = input_fields(spec)?;
+    let mut fields = key_fields(&columns(&spec.keys), &input)?;
+    for (i, call) in spec.aggregates.iter().enumerate() {
+        let types = accumulator_types(call, &input)?
+            .ok_or_else(|| Error::Plan(format!("{} cannot be split into two phases", call.function)))?;
+        let name = call.function.to_lowercase();
+        let accumulators = types.into_iter().enumerate();
+        fields.extend(accumulators.map(|(part, data_type)| RowField::new(format!("{name}${i}${part}"), data_type)));
+    }
+    fields.push(RowField::new(SLICE_END, TypeKind::Bigint.not_null()));
+    Ok(fields)
+}
+
+/// Whether the aggregate can run as LOCAL and FINAL: over event time, and with accumulators that are columns.
+pub fn supports_two_phases(spec: &proto::WindowAggregateSpec) -> bool {
+    spec.window.as_ref().is_some_and(|window| window.event_time) && local_output(spec).is_ok()
+}
+
+fn input_fields(spec: &proto::WindowAggregateSpec) -> Result<Vec<RowField>> {
+    schema_from_proto(spec.input.as_ref()).map_err(|e| Error::Plan(e.to_string()))
+}
+
+fn columns(columns: &[u32]) -> Vec<usize> {
+    columns.iter().map(|column| *column as usize).collect()
+}
+
+/// What all phases read of the specification.
+struct Parts {
+    keys: Vec<usize>,
+    slices: Slices,
+    ends: SliceEnds,
+    time: usize,
+    event_time: bool,
+}
+
+impl Parts {
+    fn new(spec: &proto::WindowAggregateSpec, context: &OperatorContext) -> Result<Self> {
+        let input = input_fields(spec)?;
+        let window = spec.window.as_ref().ok_or_else(|| Error::Plan("there is no window".into()))?;
+        let keys = columns(&spec.keys);
+        let types = key_fields(&keys, &input)?.iter().map(|field| field.data_type.kind.to_arrow()).collect();
+        let time = window.time as usize;
+        let shifted = match input.get(time).map(|field| &field.data_type.kind) {
+            _ if !window.event_time => true,
+            Some(TypeKind::TimestampLtz(..)) => true,
+            Some(TypeKind::Timestamp(..)) => false,
+            other => return Err(Error::Plan(format!("column {time} is no time attribute: {other:?}"))),
+        };
+        let assigner = WindowAssigner::new(window)?.check_slices()?;
+        let zone = WindowZone::new(EvaluationContext::of(context)?.zone, shifted);
+        let aggregates = Aggregates::new(&spec.aggregates, &input, false)?;
+        let (slices, ends) = (Slices::new(types, aggregates)?, SliceEnds::new(assigner, zone));
+        Ok(Self { keys, slices, ends, time, event_time: window.event_time })
+    }
+}
+
+/// The phases SINGLE and FINAL.
+pub struct WindowAggregate {
+    parts: Parts,
+    /// The input is what LOCAL emits.
+    merges: bool,
+    properties: Vec<proto::WindowProperty>,
+    output: SchemaRef,
+    clock: Arc<dyn Clock>,
+    /// The last watermark, or in processing time the last timer.
+    progress: i64,
+    /// Windows that hold rows and are not complete, by their ends.
+    windows: BTreeSet<i64>,
+    /// Rows (FINAL: accumulators) that came after their last window (Flink's `numLateRecordsDropped`).
+    late_rows: u64,
+}
+
+impl WindowAggregate {
+    /// From its specification; `output` has the keys, the aggregates and the window's properties.
+    pub fn new(spec: &proto::WindowAggregateSpec, output: SchemaRef, context: &OperatorContext) -> Result<Self> {
+        let merges = match spec.phase() {
+            proto::WindowPhase::Single => false,
+            proto::WindowPhase::Final => true,
+            proto::WindowPhase::Local => return Err(Error::Plan("phase LOCAL is another operator".into())),
+        };
+        let mut parts = Parts::new(spec, context)?;
+        if merges {
+            // LOCAL checked that it has them all; here they are the columns of the input.
+            local_output(spec)?;
+            parts.keys = (0..spec.keys.len()).collect();
+        }
+        let expected = spec.keys.len() + spec.aggregates.len() + spec.properties.len();
+        if output.fields().len() != expected {
+            return Err(Error::Plan(format!("its output has {} columns, not {expected}", output.fields().len())));
+        }
+        Ok(Self {
+            parts,
+            merges,
+            properties: spec.properties().collect(),
+            output,
+            clock: context.clock.clone(),
+            progress: MIN_WATERMARK,
+            windows: BTreeSet::new(),
+            late_rows: 0,
+        })
+    }
+
+    /// Rows (FINAL: accumulators of LOCAL) that were dropped because their last window was complete already.
+    pub fn late_rows(&self) -> u64 {
+        self.late_rows
+    }
+
+    fn add(&mut self, records: &RecordBatch) -> Result<()> {
+        let Self { parts, windows, progress, merges, late_rows, .. } = self;
+        let (assigner, zone) = (parts.ends.assigner, parts.ends.zone);
+        let slice_ends;
+        let ends = match (*merges, parts.event_time) {
+            (true, _) => {
+                let last = records.num_columns().checked_sub(1).map(|last| records.column(last));
+                let last = last.and_then(|column| column.as_primitive_opt::<Int64Type>());
+                slice_ends = last.ok_or_else(|| Error::Plan(format!("the input has no {SLICE_END}")))?.clone();
+                &slice_ends.values()[..]
+            }
+            (false, true) => parts.ends.of_column(records, parts.time)?,
+            (false, false) => parts.ends.of_instant(self.clock.now_millis(), records.num_rows()),
+        };
+        let is_late = |end: i64| parts.event_time && zone.trigger(assigner.last_window_of(end)) <= *progress;
+        let any_late = ends.chunk_by(|a, b| a == b).any(|run| is_late(run[0]));
+        let (kept, kept_ends);
+        let (records, ends) = if any_late {
+            let mask: BooleanArray = ends.iter().map(|end| Some(!is_late(*end))).collect();
+            kept = filter_record_batch(records, &mask)?;
+            kept_ends = ends.iter().copied().filter(|end| !is_late(*end)).collect::<Vec<_>>();
+            *late_rows += (records.num_rows() - kept.num_rows()) as u64;
+            (&kept, &kept_ends[..])
+        } else {
+            (records, ends)
+        };
+        let keys: Vec<ArrayRef> = parts.keys.iter().map(|key| records.column(*key).clone()).collect();
+        let open = |end| {
+            windows.extend(assigner.windows_of(end).filter(|end| zone.trigger(*end) > *progress));
+        };
+        parts.slices.add(&keys, ends, open, |aggregates, groups| match *merges {
+            true => aggregates.merge(groups, &records.columns()[keys.len()..]),
+            false => aggregates.update(records, groups, None, None),
+        })
+    }
+
+    /// Emits the windows that are complete, and drops the slices that no other window needs.
+    fn fire(&mut self, progress: i64, out: &mut dyn Collector) -> Result<()> {
+        self.progress = self.progress.max(progress);
+        let (assigner, zone) = (self.parts.ends.assigner, self.parts.ends.zone);
+        while let Some(window_end) = self.windows.first().copied().filter(|end| zone.trigger(*end) <= self.progress) {
+            self.windows.pop_first();
+            let start = assigner.window_start(window_end);
+            let ends: Vec<i64> = self.parts.slices.ends().filter(|end| *end > start && *end <= window_end).collect();
+            match ends[..] {
+                [] => {}
+                [single] => {
+                    let groups = self.parts.slices.groups(single);
+                    self.emit(&groups, window_end, out)?;
+                }
+                _ => {
+                    let groups = self.parts.slices.merged(&ends)?;
+                    self.emit(&groups, window_end, out)?;
+                    self.parts.slices.release(&groups);
+                }
+            }
+            let done = |end: &i64| assigner.last_window_of(*end) <= window_end;
+            let done: Vec<i64> = ends.into_iter().filter(done).collect();
+            done.into_iter().for_each(|end| self.parts.slices.drop_slice(end));
+        }
+        Ok(())
+    }
+
+    fn emit(&self, groups: &[u32], window_end: i64, out: &mut dyn Collector) -> Result<()> {
+        let slices = &self.parts.slices;
+        for groups in groups.chunks(BATCH) {
+            let mut columns = slices.store.columns(groups)?;
+            columns.extend(slices.aggregates.evaluate(groups)?);
+            for property in &self.properties {
+                let field = self.output.field(columns.len());
+                columns.push(self.property(*property, window_end, groups.len(), field.data_type()));
+            }
+            out.collect(Batch::insert_only(record_batch(&self.output, columns, groups.len())?))?;
+        }
+        Ok(())
+    }
+
+    fn property(
+        &self,
+        property: proto::WindowProperty,
+        window_end: i64,
+        rows: usize,
+        data_type: &DataType,
+    ) -> ArrayRef {
+        let value = match property {
+            proto::WindowProperty::WindowStart => self.parts.ends.assigner.window_start(window_end),
+            proto::WindowProperty::WindowEnd => window_end,
+            proto::WindowProperty::WindowTime => window_end - 1,
+        };
+        timestamps(vec![value; rows], self.parts.ends.zone, data_type)
+    }
+}
+
+/// Local times as an array of this type: as they are for TIMESTAMP, as instants for TIMESTAMP_LTZ.
+pub(crate) fn timestamps(mut times: Vec<i64>, zone: WindowZone, data_type: &DataType) -> ArrayRef {
+    match data_type {
+        DataType::Timestamp(_, Some(utc)) => {
+            times.iter_mut().for_each(|time| *time = zone.to_instant(*time));
+            Arc::new(TimestampMillisecondArray::from(times).with_timezone(utc.clone()))
+        }
+        _ => Arc::new(TimestampMillisecondArray::from(times)),
+    }
+}
+
+impl Operator for WindowAggregate {
+    fn process(&mut self, _: usize, batch: Batch, _: &mut dyn Collector) -> Result<()> {
+        if batch.kinds.is_some() {
+            return Err(Error::Plan("a window aggregate does not take changes, only inserts".into()));
+        }
+        self.add(&batch.records)
+    }
+
+    fn watermark(&mut self, watermark: i64, out: &mut dyn Collector) -> Result<()> {
+        if self.parts.event_time {
+            self.fire(watermark, out)?;
+        }
+        out.watermark(watermark)
+    }
+
+    fn next_timer(&self) -> Option<i64> {
+        let first = self.windows.first().filter(|_| !self.parts.event_time);
+        first.map(|end| self.parts.ends.zone.trigger(*end))
+    }
+
+    fn processing_time(&mut self, now: i64, out: &mut dyn Collector) -> Result<()> {
+        self.fire(now, out)
+    }
+
+    fn close(&mut self) -> Result<()> {
+        if self.late_rows > 0 {
+            tracing::info!(late_rows = self.late_rows, "rows came after their windows and were dropped");
+        }
+        Ok(())
+    }
+}
+
+/// The Arrow schema of [`local_output`].
+pub(crate) fn local_schema(spec: &proto::WindowAggregateSpec) -> Result<SchemaRef> {
+    Ok(to_arrow_schema(&local_output(spec)?))
+}

@@ -1,0 +1,176 @@
+//! The slices that are being filled: of each its keys, and of each key its accumulators.
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
+use arrow::datatypes::{ArrowTimestampType, DataType, TimestampMillisecondType};
+
+use super::assigner::{WindowAssigner, WindowZone};
+use crate::aggregate::Aggregates;
+use crate::aggregate::keys::{KeyIndex, KeyStore};
+use crate::operator::{Error, Result};
+
+/// Slices by their ends. All slices share one column of accumulators.
+pub(super) struct Slices {
+    pub(super) store: KeyStore,
+    pub(super) aggregates: Aggregates,
+    slices: BTreeMap<i64, KeyIndex>,
+    /// Emptied tables, to be filled again.
+    spare: Vec<KeyIndex>,
+    room: usize,
+    groups: Vec<u32>,
+}
+
+impl Slices {
+    pub(super) fn new(keys: Vec<DataType>, aggregates: Aggregates) -> Result<Self> {
+        let (slices, spare) = (BTreeMap::new(), Vec::new());
+        Ok(Self { store: KeyStore::new(keys)?, aggregates, slices, spare, room: 0, groups: Vec::new() })
+    }
+
+    /// How many keys there are in all slices.
+    pub(super) fn len(&self) -> usize {
+        self.store.len()
+    }
+
+    /// The ends of all slices, in order.
+    pub(super) fn ends(&self) -> impl Iterator<Item = i64> + '_ {
+        self.slices.keys().copied()
+    }
+
+    /// Finds the group of each row and hands them to `add`. `opened` is called with the end of each slice that is new.
+    pub(super) fn add(
+        &mut self,
+        keys: &[ArrayRef],
+        ends: &[i64],
+        mut opened: impl FnMut(i64),
+        add: impl FnOnce(&mut Aggregates, &[u32]) -> Result<()>,
+    ) -> Result<()> {
+        self.store.load(keys)?;
+        self.groups.clear();
+        let mut start = 0;
+        for run in ends.chunk_by(|a, b| a == b) {
+            let slice = match self.slices.entry(run[0]) {
+                Entry::Occupied(entry) => entry.into_mut(),
+                Entry::Vacant(entry) => {
+                    opened(run[0]);
+                    entry.insert(self.spare.pop().unwrap_or_default())
+                }
+            };
+            self.store.assign(slice, start..start + run.len(), &mut self.groups);
+            start += run.len();
+        }
+        self.make_room();
+        add(&mut self.aggregates, &self.groups)
+    }
+
+    fn make_room(&mut self) {
+        if self.room < self.store.capacity() {
+            self.room = self.store.capacity().next_power_of_two();
+            self.aggregates.resize(self.room);
+        }
+    }
+
+    /// The groups of a slice.
+    pub(super) fn groups(&self, end: i64) -> Vec<u32> {
+        self.slices.get(&end).map(|slice| slice.groups().collect()).unwrap_or_default()
+    }
+
+    /// Groups that hold what these slices hold together; to be given back by [`Slices::release`].
+    pub(super) fn merged(&mut self, ends: &[i64]) -> Result<Vec<u32>> {
+        let mut merged = KeyIndex::default();
+        for end in ends {
+            let sources = self.groups(*end);
+            let targets: Vec<u32> = sources.iter().map(|group| self.store.assign_as(&mut merged, *group)).collect();
+            self.make_room();
+            self.aggregates.merge_groups(&targets, &sources)?;
+        }
+        Ok(merged.groups().collect())
+    }
+
+    /// Drops a slice.
+    pub(super) fn drop_slice(&mut self, end: i64) {
+        if let Some(mut slice) = self.slices.remove(&end) {
+            let groups: Vec<u32> = slice.groups().collect();
+            self.release(&groups);
+            slice.clear();
+            if self.spare.len() < 4 {
+                self.spare.push(slice);
+            }
+        }
+    }
+
+    /// Empties groups and gives their numbers back.
+    pub(super) fn release(&mut self, groups: &[u32]) {
+        self.aggregates.reset(groups);
+        self.store.release(groups);
+    }
+}
+
+/// Finds the slices of rows.
+pub(super) struct SliceEnds {
+    pub(super) assigner: WindowAssigner,
+    pub(super) zone: WindowZone,
+    ends: Vec<i64>,
+}
+
+impl SliceEnds {
+    pub(super) fn new(assigner: WindowAssigner, zone: WindowZone) -> Self {
+        Self { assigner, zone, ends: Vec::new() }
+    }
+
+    /// The end of the slice of each row, by its event time.
+    pub(super) fn of_column(&mut self, records: &RecordBatch, column: usize) -> Result<&[i64]> {
+        let times = event_times(records.column(column))?;
+        let (assigner, zone) = (self.assigner, self.zone);
+        self.ends.clear();
+        self.ends.reserve(times.len());
+        if !zone.is_shifted() {
+            // Most rows are in the slice of the row before.
+            let (mut start, mut end) = (0, 0);
+            self.ends.extend(times.iter().map(|time| {
+                if *time < start || *time >= end {
+                    end = assigner.slice_end(*time);
+                    start = end - assigner.slice();
+                }
+                end
+            }));
+        } else {
+            // Offsets change at full quarters of an hour.
+            let (mut quarter, mut shift) = (i64::MIN, 0);
+            self.ends.extend(times.iter().map(|time| {
+                if time.div_euclid(QUARTER) != quarter {
+                    quarter = time.div_euclid(QUARTER);
+                    shift = zone.to_local(*time) - time;
+                }
+                assigner.slice_end(time + shift)
+            }));
+        }
+        Ok(&self.ends)
+    }
+
+    /// The same slice for all rows: the one that holds this instant.
+    pub(super) fn of_instant(&mut self, instant: i64, rows: usize) -> &[i64] {
+        let end = self.assigner.slice_end(self.zone.to_local(instant));
+        self.ends.clear();
+        self.ends.resize(rows, end);
+        &self.ends
+    }
+}
+
+const QUARTER: i64 = 15 * 60 * 1000;
+
+/// Event times in milliseconds, none of them null.
+fn event_times(column: &ArrayRef) -> Result<&[i64]> {
+    if column.null_count() > 0 {
+        return Err(Error::data(
+            "java.lang.RuntimeException",
+            "RowTime field should not be null, please convert it to a non-null long value.",
+        ));
+    }
+    match column.data_type() {
+        DataType::Timestamp(unit, _) if *unit == TimestampMillisecondType::UNIT => {
+            Ok(column.as_primitive::<TimestampMillisecondType>().values())
+        }
+        other => Err(Error::Plan(format!("windows are over a TIMESTAMP(3), not {other}"))),
+    }
+}

@@ -1,0 +1,113 @@
+//! Window table function: each row with the start, the end and the time of each window that holds it.
+use std::sync::Arc;
+
+use arrow::array::{Array, AsArray, UInt64Array};
+use arrow::compute::take;
+use arrow::datatypes::{Int8Type, Int64Type, SchemaRef};
+use wiesel_common::time::Clock;
+use wiesel_proto as proto;
+
+use crate::aggregate::keys::record_batch;
+use crate::aggregate::to_physical;
+use crate::element::Batch;
+use crate::expression::EvaluationContext;
+use crate::operator::{Collector, Error, Operator, OperatorContext, Result};
+use crate::types::{TypeKind, schema_from_proto};
+use crate::window_aggregate::assigner::{WindowAssigner, WindowZone};
+use crate::window_aggregate::timestamps;
+
+#[cfg(test)]
+mod tests;
+
+/// The operator.
+pub struct WindowTableFunction {
+    assigner: WindowAssigner,
+    zone: WindowZone,
+    time: usize,
+    event_time: bool,
+    output: SchemaRef,
+    clock: Arc<dyn Clock>,
+    /// Rows without a time (Flink's `numNullRowTimeRecordsDropped`).
+    null_times: u64,
+}
+
+impl WindowTableFunction {
+    /// From its specification; `output` has the columns of the input, then `window_start`, `window_end`, `window_time`.
+    pub fn new(spec: &proto::WindowTableFunctionSpec, output: SchemaRef, context: &OperatorContext) -> Result<Self> {
+        let input = schema_from_proto(spec.input.as_ref()).map_err(|e| Error::Plan(e.to_string()))?;
+        let window = spec.window.as_ref().ok_or_else(|| Error::Plan("there is no window".into()))?;
+        let time = window.time as usize;
+        let shifted = match input.get(time).map(|field| &field.data_type.kind) {
+            _ if !window.event_time => true,
+            Some(TypeKind::TimestampLtz(0..=3, _)) => true,
+            Some(TypeKind::Timestamp(0..=3, _)) => false,
+            other => return Err(Error::Plan(format!("column {time} is no time attribute: {other:?}"))),
+        };
+        if output.fields().len() != input.len() + 3 {
+            let (found, expected) = (output.fields().len(), input.len() + 3);
+            return Err(Error::Plan(format!("its output has {found} columns, not {expected}")));
+        }
+        Ok(Self {
+            assigner: WindowAssigner::new(window)?,
+            zone: WindowZone::new(EvaluationContext::of(context)?.zone, shifted),
+            time,
+            event_time: window.event_time,
+            output,
+            clock: context.clock.clone(),
+            null_times: 0,
+        })
+    }
+
+    /// Rows that were dropped because their time was null.
+    pub fn null_times(&self) -> u64 {
+        self.null_times
+    }
+}
+
+impl Operator for WindowTableFunction {
+    fn process(&mut self, _: usize, batch: Batch, out: &mut dyn Collector) -> Result<()> {
+        let rows = batch.num_rows();
+        // Of each output row the input row and the window.
+        let mut sources: Vec<u64> = Vec::with_capacity(rows);
+        let mut windows: Vec<(i64, i64)> = Vec::with_capacity(rows);
+        let mut add = |row: usize, instant: i64| {
+            self.assigner.windows_at(self.zone.to_local(instant), &mut windows);
+            sources.resize(windows.len(), row as u64);
+        };
+        if self.event_time {
+            let times = to_physical(batch.records.column(self.time));
+            let times = times.as_primitive::<Int64Type>();
+            (0..rows).filter(|row| times.is_valid(*row)).for_each(|row| add(row, times.value(row)));
+            self.null_times += times.null_count() as u64;
+        } else {
+            let now = self.clock.now_millis();
+            (0..rows).for_each(|row| add(row, now));
+        }
+        let in_place = sources.len() == rows && windows.len() == rows && self.is_one_to_one(&batch);
+        let sources = UInt64Array::from(sources);
+        let picked = batch.records.columns().iter().map(|column| match in_place {
+            true => Ok(column.clone()),
+            false => take(column, &sources, None),
+        });
+        let mut columns = picked.collect::<Result<Vec<_>, _>>()?;
+        let kinds = match batch.kinds {
+            Some(kinds) if !in_place => Some(take(&kinds, &sources, None)?.as_primitive::<Int8Type>().clone()),
+            kinds => kinds,
+        };
+        let properties: [fn(&(i64, i64)) -> i64; 3] = [|(start, _)| *start, |(_, end)| *end, |(_, end)| end - 1];
+        for property in properties {
+            let data_type = self.output.field(columns.len()).data_type();
+            columns.push(timestamps(windows.iter().map(property).collect(), self.zone, data_type));
+        }
+        let records = record_batch(&self.output, columns, windows.len())?;
+        out.collect(Batch { records, kinds, hashes: None })
+    }
+}
+
+impl WindowTableFunction {
+    /// Each row is in exactly one window.
+    fn is_one_to_one(&self, batch: &Batch) -> bool {
+        let nulls = self.event_time && batch.records.column(self.time).null_count() > 0;
+        matches!(self.assigner, WindowAssigner::Tumble { .. }) && !nulls
+    }
+}
