@@ -1,12 +1,42 @@
 # Wiesel's commands. `make help` lists them.
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
+MAKEFLAGS += --no-print-directory
 export CARGO_TARGET_DIR ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/wiesel/target
+export PATH := $(PATH):$(HOME)/.cargo/bin
+VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
+HOME_DIR := $(CARGO_TARGET_DIR)/wiesel-home
+DIST_DIR := $(CARGO_TARGET_DIR)/wiesel-$(VERSION)
+# Apache Flink for comparison: a script that knows where one is, or FLINK_HOME.
+export FLINK_ORACLE ?= $(wildcard ../shared/oracle/flink.sh)
 
-.PHONY: test lint
-test: ## Run every test.
-	cargo test --workspace
+.PHONY: help quickstart home dist test bench lint packages
+help: ## List the commands.
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
 
-lint: ## Formatting and clippy, warnings are errors.
+quickstart: ## Build, start a JobManager and two TaskManagers, and run a streaming query over a year of flights.
+	@home=$$($(MAKE) -s home) && "$$home/examples/quickstart.sh" "$$home"
+
+home: packages ## Build if need be, lay out an installation and print its folder.
+	@cargo build -q --workspace --bins --locked >&2
+	@dist/layout.sh "$(CARGO_TARGET_DIR)/debug" "$(HOME_DIR)" >&2
+	@echo "$(HOME_DIR)"
+
+dist: packages ## The same, optimised for release.
+	@cargo build -q --workspace --bins --locked --release >&2
+	@dist/layout.sh "$(CARGO_TARGET_DIR)/release" "$(DIST_DIR)" >&2
+	@echo "$(DIST_DIR)"
+
+test: packages ## Run every test, the end-to-end tests on an installation that is built first.
+	@home=$$($(MAKE) -s home) && export WIESEL_HOME="$$home" && cargo test --workspace --locked
+
+bench: packages ## Compare with Apache Flink (FLINK_HOME, or FLINK_ORACLE) and measure the kernels.
+	@home=$$($(MAKE) -s dist) && python3 benches/nexmark/run.py "$$home"
+	@cargo bench --workspace --locked
+
+lint: packages ## Formatting and clippy, warnings are errors.
 	cargo fmt --all --check
-	cargo clippy --workspace --all-targets -- -D warnings
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+
+packages:
+	@dist/packages.sh

@@ -8,6 +8,8 @@ use tracing_subscriber::fmt::MakeWriter;
 
 const MAX_BYTES: u64 = 100 << 20;
 const MAX_FILES: u32 = 10;
+/// The variable that says how many former files are kept.
+const MAX_FILES_VARIABLE: &str = "MAX_LOG_FILE_NUMBER";
 
 /// The file in use and how much is in it.
 pub(super) struct RollingFile(Mutex<Current>);
@@ -46,7 +48,8 @@ fn roll(path: &Path) {
         return;
     }
     let numbered = |number: u32| PathBuf::from(format!("{}.{number}", path.display()));
-    for number in (1..MAX_FILES).rev() {
+    let wanted = std::env::var(MAX_FILES_VARIABLE).ok().and_then(|number| number.parse().ok());
+    for number in (1..wanted.unwrap_or(MAX_FILES).clamp(1, 1000)).rev() {
         if numbered(number).exists() {
             let _ = fs::rename(numbered(number), numbered(number + 1));
         }

@@ -1,0 +1,109 @@
+#!/usr/bin/env bash
+# Sourced by the other scripts: where things are, and what the configuration says about pid files, logs and ssh.
+# Everything here is done by the shell itself, so that a script starts in milliseconds.
+
+_target=${BASH_SOURCE[0]}
+while [[ -L $_target ]]; do
+  _link=$(readlink "$_target")
+  [[ $_link == /* ]] && _target=$_link || _target=${_target%/*}/$_link
+done
+[[ $_target == */* ]] && FLINK_BIN_DIR=$(cd "${_target%/*}" && pwd -P) || FLINK_BIN_DIR=$(pwd -P)
+FLINK_HOME=${FLINK_BIN_DIR%/*}
+FLINK_LIB_DIR=${FLINK_LIB_DIR:-$FLINK_HOME/lib}
+FLINK_CONF_DIR=${FLINK_CONF_DIR:-$FLINK_HOME/conf}
+export FLINK_HOME FLINK_BIN_DIR FLINK_LIB_DIR FLINK_CONF_DIR
+
+# Keys of the form a.b.c, nested or flat, with plain values; the last one counts.
+declare -A CONFIG=()
+readConfig() {
+  local line indent key value depth i
+  local -a indents=() names=()
+  while IFS= read -r line || [[ -n $line ]]; do
+    [[ $line =~ ^([[:space:]]*)([^#:[:space:]\"\'-][^:]*):([[:space:]]+(.*))?$ ]] || continue
+    indent=${#BASH_REMATCH[1]} key=${BASH_REMATCH[2]} value=${BASH_REMATCH[4]}
+    while ((${#indents[@]} > 0 && indents[${#indents[@]} - 1] >= indent)); do
+      unset "indents[${#indents[@]}-1]" "names[${#names[@]}-1]"
+    done
+    case $value in
+      \"*\"*) value=${value#\"} value=${value%%\"*} ;;
+      \'*\'*) value=${value#\'} value=${value%%\'*} ;;
+      '#'*) value= ;;
+      *) value=${value%%[[:space:]]#*} value=${value%"${value##*[![:space:]]}"} ;;
+    esac
+    if [[ -z $value ]]; then
+      indents+=("$indent") names+=("$key")
+    else
+      depth=
+      for ((i = 0; i < ${#names[@]}; i++)); do depth+=${names[i]}.; done
+      CONFIG[$depth$key]=$value
+    fi
+  done <"$1"
+}
+if [[ -f $FLINK_CONF_DIR/flink-conf.yaml ]]; then
+  readConfig "$FLINK_CONF_DIR/flink-conf.yaml"
+elif [[ -f $FLINK_CONF_DIR/config.yaml ]]; then
+  readConfig "$FLINK_CONF_DIR/config.yaml"
+fi
+
+export FLINK_LOG_DIR=${FLINK_LOG_DIR:-${CONFIG[env.log.dir]:-$FLINK_HOME/log}}
+export FLINK_PID_DIR=${FLINK_PID_DIR:-${CONFIG[env.pid.dir]:-/tmp}}
+export MAX_LOG_FILE_NUMBER=${MAX_LOG_FILE_NUMBER:-${CONFIG[env.log.max]:-10}}
+FLINK_SSH_OPTS=${FLINK_SSH_OPTS:-${CONFIG[env.ssh.opts]:-}}
+STD_REDIRECT_TO_FILE=${STD_REDIRECT_TO_FILE:-${CONFIG[env.stdout-err.redirect-to-file]:-false}}
+HIGH_AVAILABILITY=${HIGH_AVAILABILITY:-${CONFIG[high-availability.type]:-${CONFIG[high-availability]:-none}}}
+HIGH_AVAILABILITY=${HIGH_AVAILABILITY,,}
+FLINK_IDENT_STRING=${FLINK_IDENT_STRING:-${USER:-${LOGNAME:-$(id -un)}}}
+HOSTNAME=${HOSTNAME:-$(hostname)}
+
+# Reads the host names of a file, one a line, into the array HOSTS. Comments and blank lines do not count.
+readHosts() {
+  local line
+  HOSTS=()
+  if [[ ! -f $1 ]]; then
+    echo "There is no file $1: it lists hosts, one a line." >&2
+    exit 1
+  fi
+  while read -r line || [[ -n $line ]]; do
+    line=${line%%#*}
+    line=${line//[[:space:]]/}
+    [[ -n $line ]] && HOSTS+=("${line##*/}")
+  done <"$1"
+  return 0
+}
+
+isLocal() {
+  [[ $1 == localhost || $1 == 127.0.0.1 || $1 == ::1 ]]
+}
+
+# Starts or stops a TaskManager for each line of conf/workers, elsewhere by ssh.
+TMWorkers() {
+  local host
+  readHosts "$FLINK_CONF_DIR/workers"
+  for host in "${HOSTS[@]}"; do
+    if isLocal "$host"; then
+      "$FLINK_BIN_DIR/taskmanager.sh" "$1"
+    else
+      # shellcheck disable=SC2086  # several options in one variable
+      ssh -n $FLINK_SSH_OPTS "$host" -- "nohup /bin/bash -l \"$FLINK_BIN_DIR/taskmanager.sh\" $1 &" &
+    fi
+  done
+  wait
+}
+
+# Starts or stops a JobManager for each line of conf/masters (host or host:port), elsewhere by ssh.
+JMMasters() {
+  local master host port
+  readHosts "$FLINK_CONF_DIR/masters"
+  for master in "${HOSTS[@]}"; do
+    host=${master%%:*} port=
+    [[ $master == *:* ]] && port=${master##*:}
+    [[ $1 == start ]] || host='' port=''
+    if isLocal "${master%%:*}"; then
+      "$FLINK_BIN_DIR/jobmanager.sh" "$1" $host $port
+    else
+      # shellcheck disable=SC2086
+      ssh -n $FLINK_SSH_OPTS "${master%%:*}" -- "nohup /bin/bash -l \"$FLINK_BIN_DIR/jobmanager.sh\" $1 $host $port &" &
+    fi
+  done
+  wait
+}

@@ -1,0 +1,18 @@
+#!/usr/bin/env bash
+# Runs a daemon in the foreground: its log goes to standard error.
+USAGE="Usage: flink-console.sh (taskexecutor|standalonesession) [args]"
+source "${BASH_SOURCE[0]%/*}/config.sh"
+
+case ${1:-} in
+  taskexecutor) BINARY=taskmanager ;;
+  standalonesession) BINARY=jobmanager ;;
+  *)
+    echo "Unknown service '${1:-}'. $USAGE." >&2
+    exit 1
+    ;;
+esac
+if [[ $STD_REDIRECT_TO_FILE == true ]]; then
+  mkdir -p "$FLINK_LOG_DIR" || exit 1
+  exec >"$FLINK_LOG_DIR/flink-$FLINK_IDENT_STRING-$1-$HOSTNAME.out" 2>&1
+fi
+exec "$FLINK_LIB_DIR/$BINARY" --configDir "$FLINK_CONF_DIR" "${@:2}"

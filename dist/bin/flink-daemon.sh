@@ -1,0 +1,129 @@
+#!/usr/bin/env bash
+# Starts and stops daemons and keeps their pid file: one pid a line, the last one started is stopped first.
+USAGE="Usage: flink-daemon.sh (start|stop|stop-all) (taskexecutor|standalonesession) [args]"
+source "${BASH_SOURCE[0]%/*}/config.sh"
+
+STARTSTOP=${1:-}
+DAEMON=${2:-}
+case $DAEMON in
+  taskexecutor) BINARY=taskmanager ;;
+  standalonesession) BINARY=jobmanager ;;
+  *)
+    echo "Unknown daemon '$DAEMON'. $USAGE." >&2
+    exit 1
+    ;;
+esac
+PIDS=$FLINK_PID_DIR/flink-$FLINK_IDENT_STRING-$DAEMON.pid
+
+# Whether a pid is that of a daemon of this kind: it may belong to someone else by now, or be dead and not yet reaped.
+isRunning() {
+  kill -0 "$1" 2>/dev/null || return 1
+  [[ -r /proc/$1/stat ]] || return 0
+  local stat command=
+  read -r stat <"/proc/$1/stat" 2>/dev/null || return 1
+  [[ ${stat##*) } == [ZX]* ]] && return 1
+  IFS= read -r -d '' command 2>/dev/null <"/proc/$1/cmdline"
+  # Between fork and exec the command is still this shell's.
+  [[ ${command##*/} == "$BINARY" || ${command##*/} == *bash ]]
+}
+
+readPids() {
+  local pid
+  LIST=()
+  [[ -f $PIDS ]] || return 0
+  while read -r pid || [[ -n $pid ]]; do
+    [[ $pid =~ ^[0-9]+$ ]] && LIST+=("$pid")
+  done <"$PIDS"
+  return 0
+}
+
+# Writes the pids to the pid file, or removes it when there are none.
+writePids() {
+  if (($# == 0)); then
+    rm -f "$PIDS"
+  else
+    printf '%s\n' "$@" >"$PIDS.tmp" && mv "$PIDS.tmp" "$PIDS"
+  fi
+}
+
+# Asks the processes to end and waits for them, at most 10 seconds.
+stopAll() {
+  local pid waiting tries
+  kill "$@" 2>/dev/null
+  for ((tries = 0; tries < 1000; tries++)); do
+    waiting=
+    for pid in "$@"; do isRunning "$pid" && waiting=yes; done
+    [[ -z $waiting ]] && return
+    sleep 0.01
+  done
+  for pid in "$@"; do
+    if isRunning "$pid"; then
+      echo "Daemon $DAEMON (pid: $pid) didn't stop within 10 seconds. Killing it."
+      kill -9 "$pid"
+    fi
+  done
+}
+
+mkdir -p "$FLINK_PID_DIR" || exit 1
+# Daemons that are started at the same time must not read and write the pid file at the same time.
+if command -v flock >/dev/null; then
+  exec 200<"$FLINK_PID_DIR"
+  flock 200
+fi
+
+case $STARTSTOP in
+  start)
+    readPids
+    RUNNING=0
+    for pid in "${LIST[@]}"; do isRunning "$pid" && RUNNING=$((RUNNING + 1)); done
+    ((RUNNING > 0)) && echo "[INFO] $RUNNING instance(s) of $DAEMON are already running on $HOSTNAME."
+    if [[ ! -x $FLINK_LIB_DIR/$BINARY ]]; then
+      echo "There is no program $FLINK_LIB_DIR/$BINARY." >&2
+      exit 1
+    fi
+    mkdir -p "$FLINK_LOG_DIR" || exit 1
+    PREFIX=$FLINK_LOG_DIR/flink-$FLINK_IDENT_STRING-$DAEMON-${#LIST[@]}-$HOSTNAME
+    echo "Starting $DAEMON daemon on host $HOSTNAME."
+    WIESEL_LOG_FILE=$PREFIX.log "$FLINK_LIB_DIR/$BINARY" --configDir "$FLINK_CONF_DIR" "${@:3}" \
+      >"$PREFIX.out" 2>&1 </dev/null 200<&- &
+    writePids "${LIST[@]}" $!
+    ;;
+
+  stop)
+    readPids
+    if ((${#LIST[@]} == 0)); then
+      rm -f "$PIDS"
+      echo "No $DAEMON daemon to stop on host $HOSTNAME."
+    else
+      pid=${LIST[-1]}
+      writePids "${LIST[@]:0:${#LIST[@]}-1}"
+      if isRunning "$pid"; then
+        echo "Stopping $DAEMON daemon (pid: $pid) on host $HOSTNAME."
+        stopAll "$pid"
+      else
+        echo "No $DAEMON daemon (pid: $pid) is running anymore on $HOSTNAME."
+      fi
+    fi
+    ;;
+
+  stop-all)
+    readPids
+    ALIVE=()
+    for pid in "${LIST[@]}"; do
+      if isRunning "$pid"; then
+        echo "Stopping $DAEMON daemon (pid: $pid) on host $HOSTNAME."
+        ALIVE+=("$pid")
+      else
+        echo "Skipping $DAEMON daemon (pid: $pid), because it is not running anymore on $HOSTNAME."
+      fi
+    done
+    writePids
+    ((${#ALIVE[@]} > 0)) && stopAll "${ALIVE[@]}"
+    ;;
+
+  *)
+    echo "Unexpected argument '$STARTSTOP'. $USAGE." >&2
+    exit 1
+    ;;
+esac
+exit 0
