@@ -1,13 +1,87 @@
-//! CAST and TRY_CAST.
+//! CAST and TRY_CAST between Flink's types, with Flink's texts and errors.
+//!
+//! - [`to_text`]: every type to CHAR and VARCHAR.
+//! - [`from_text`]: strings to numbers, truth values, dates, times and timestamps.
+//! - [`numeric`]: numbers and truth values among themselves.
+//! - [`temporal`]: dates, times and timestamps among themselves, by the session's time zone.
+//! - [`nested`]: arrays, maps and rows by their elements.
+use arrow::array::ArrayRef;
+
+use crate::expression::Zone;
 use crate::expression::compile::Site;
 use crate::expression::kernel::Kernel;
-use crate::operator::Result;
+use crate::operator::{Error, Result};
+use crate::types::{LogicalType, TypeKind};
+
+mod binary;
+mod from_text;
+mod java_float;
+mod nested;
+mod numeric;
+mod temporal;
+mod to_text;
+
+pub(crate) use from_text::{parse_double, parse_long};
+pub(crate) use java_float::{write_double, write_float, write_integer};
+pub(crate) use to_text::{Writer, writer};
+
+/// A prepared cast of a column.
+pub(crate) type Cast = Box<dyn Fn(&ArrayRef) -> Result<ArrayRef> + Send + Sync>;
+
+/// How a cast treats what it cannot cast, and by which zone.
+#[derive(Clone, Copy)]
+pub(crate) struct Mode {
+    /// TRY_CAST: null instead of an error.
+    pub lenient: bool,
+    /// The session's time zone.
+    pub zone: Zone,
+}
+
+impl Mode {
+    /// Null for an error if the cast is lenient.
+    fn settle<T>(self, value: Result<Option<T>>) -> Result<Option<T>> {
+        match value {
+            Err(_) if self.lenient => Ok(None),
+            other => other,
+        }
+    }
+}
 
 /// A cast of one operand to the type of the call.
 pub(crate) fn build(site: &Site) -> Result<Kernel> {
-    let target = site.arrow_type();
-    if site.operand_type(0)?.to_arrow() == target {
-        return Ok(Box::new(|args| Ok(args.array(0).clone())));
-    }
-    Err(site.unsupported())
+    site.operand_type(0)?;
+    let mode = Mode { lenient: site.function == "TRY_CAST", zone: site.context.zone };
+    let cast = cast(&site.operands[0].data_type, site.data_type, mode)?;
+    Ok(Box::new(move |args| cast(args.array(0))))
+}
+
+/// Prepares a cast.
+pub(crate) fn cast(from: &LogicalType, to: &LogicalType, mode: Mode) -> Result<Cast> {
+    use TypeKind as T;
+    let prepared = match (&from.kind, &to.kind) {
+        (T::Null, target) => {
+            let target = target.to_arrow();
+            return Ok(Box::new(move |array| Ok(arrow::array::new_null_array(&target, array.len()))));
+        }
+        (T::Char(_) | T::Varchar(_), T::Char(_) | T::Varchar(_)) => to_text::resize(&from.kind, &to.kind),
+        (_, T::Char(_) | T::Varchar(_)) => to_text::cast(&from.kind, &to.kind, mode),
+        (T::Char(_) | T::Varchar(_) | T::Binary(_) | T::Varbinary(_), T::Binary(_) | T::Varbinary(_)) => {
+            binary::cast(&from.kind, &to.kind)
+        }
+        (T::Char(_) | T::Varchar(_), target) => from_text::cast(target, mode),
+        (T::Array(_), T::Array(_))
+        | (T::Map(..) | T::Multiset(_), T::Map(..) | T::Multiset(_))
+        | (T::Row(_), T::Row(_)) => nested::cast(&from.kind, &to.kind, mode),
+        (source, target) if source == target => Some(identity()),
+        (source, target) => match numeric::cast(source, target, mode) {
+            Some(prepared) => Some(prepared),
+            None => temporal::cast(source, target, mode.zone),
+        },
+    };
+    prepared.ok_or_else(|| Error::Plan(format!("a cast from {} to {} is not supported", from.kind, to.kind)))
+}
+
+/// The cast that changes nothing.
+fn identity() -> Cast {
+    Box::new(|array| Ok(array.clone()))
 }

@@ -9,11 +9,14 @@ pub(crate) mod comparison;
 pub(crate) mod compile;
 pub(crate) mod conditional;
 mod context;
+pub(crate) mod datetime;
 pub(crate) mod decimal;
 pub(crate) mod kernel;
 mod literal;
 pub(crate) mod logic;
 mod program;
+#[cfg(test)]
+mod tests;
 mod zone;
 
 pub use crate::functions::{is_deterministic, supports};
