@@ -1,0 +1,243 @@
+//! Who may hold how much of the network memory.
+//!
+//! The memory is counted in segments, as Flink's, though data is held in buffers of any size: a pool that holds `n`
+//! segments may hold `n * segment_size` bytes. Nothing is allocated in advance.
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use parking_lot::Mutex;
+use wiesel_common::notifier::Notifier;
+
+use crate::error::{Error, Result};
+
+/// All segments of a TaskManager.
+#[derive(Debug)]
+pub struct NetworkBufferPool {
+    segment_size: usize,
+    total: usize,
+    available: AtomicUsize,
+}
+
+impl NetworkBufferPool {
+    /// `memory` bytes in segments of `segment_size`.
+    pub fn new(memory: u64, segment_size: usize) -> Arc<Self> {
+        let total = usize::try_from(memory).unwrap_or(usize::MAX) / segment_size.max(1);
+        Arc::new(Self { segment_size: segment_size.max(1), total, available: AtomicUsize::new(total) })
+    }
+
+    /// Bytes of a segment.
+    pub fn segment_size(&self) -> usize {
+        self.segment_size
+    }
+
+    /// Segments there are.
+    pub fn total(&self) -> usize {
+        self.total
+    }
+
+    /// Segments that nobody holds.
+    pub fn available(&self) -> usize {
+        self.available.load(Ordering::Relaxed)
+    }
+
+    /// Takes exactly `required` segments, until the reservation is dropped.
+    ///
+    /// # Errors
+    /// [`Error::InsufficientBuffers`] if there are fewer; none is taken then.
+    pub fn reserve(self: &Arc<Self>, required: usize) -> Result<Segments> {
+        self.available
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |available| available.checked_sub(required))
+            .map(|_| Segments { pool: self.clone(), count: required })
+            .map_err(|available| Error::InsufficientBuffers {
+                required,
+                available,
+                total: self.total,
+                segment_size: self.segment_size,
+            })
+    }
+}
+
+/// Segments that are held until this is dropped.
+#[derive(Debug)]
+pub struct Segments {
+    pool: Arc<NetworkBufferPool>,
+    count: usize,
+}
+
+impl Segments {
+    /// How many.
+    pub fn count(&self) -> usize {
+        self.count
+    }
+
+    /// Holds `count` from now on if the pool has enough; false leaves it as it was. Giving back always works.
+    pub fn resize(&mut self, count: usize) -> bool {
+        if count > self.count {
+            let more = count - self.count;
+            let taken = self
+                .pool
+                .available
+                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |available| available.checked_sub(more));
+            if taken.is_err() {
+                return false;
+            }
+        } else {
+            self.pool.available.fetch_add(self.count - count, Ordering::Relaxed);
+        }
+        self.count = count;
+        true
+    }
+}
+
+impl Drop for Segments {
+    fn drop(&mut self) {
+        self.pool.available.fetch_add(self.count, Ordering::Relaxed);
+    }
+}
+
+/// The budget of one user of network memory: some segments for sure, more while there are any.
+#[derive(Debug)]
+pub struct LocalBufferPool {
+    segment_size: usize,
+    required: usize,
+    max: usize,
+    state: Mutex<LocalState>,
+    /// Woken when bytes come back while somebody was refused.
+    notifier: Arc<Notifier>,
+}
+
+#[derive(Debug)]
+struct LocalState {
+    used: usize,
+    segments: Segments,
+    refused: bool,
+}
+
+impl LocalBufferPool {
+    /// A budget of `required` to `max` segments.
+    ///
+    /// # Errors
+    /// [`Error::InsufficientBuffers`] if the required ones are not there.
+    pub fn new(
+        global: &Arc<NetworkBufferPool>,
+        required: usize,
+        max: usize,
+        notifier: Arc<Notifier>,
+    ) -> Result<Arc<Self>> {
+        let segments = global.reserve(required)?;
+        Ok(Arc::new(Self {
+            segment_size: global.segment_size,
+            required,
+            max: max.max(required),
+            state: Mutex::new(LocalState { used: 0, segments, refused: false }),
+            notifier,
+        }))
+    }
+
+    /// The most it can ever hold, in bytes.
+    pub fn max_bytes(&self) -> usize {
+        self.max * self.segment_size
+    }
+
+    /// Bytes held.
+    pub fn used(&self) -> usize {
+        self.state.lock().used
+    }
+
+    /// Takes `bytes` of the budget. Whoever holds nothing gets any number, so that a single large row passes; false
+    /// otherwise means to wait for the notifier.
+    pub fn try_acquire(&self, bytes: usize) -> bool {
+        let mut state = self.state.lock();
+        let used = state.used + bytes;
+        let needed = used.div_ceil(self.segment_size);
+        let fits = needed <= state.segments.count || (needed <= self.max && state.segments.resize(needed));
+        if fits || state.used == 0 {
+            state.used = used;
+            return true;
+        }
+        state.refused = true;
+        false
+    }
+
+    /// Whether anything is left of the budget.
+    pub fn is_available(&self) -> bool {
+        let mut state = self.state.lock();
+        let available = state.used < self.max * self.segment_size;
+        state.refused |= !available;
+        available
+    }
+
+    /// Gives `bytes` back.
+    pub fn release(&self, bytes: usize) {
+        let mut state = self.state.lock();
+        state.used = state.used.saturating_sub(bytes);
+        let needed = state.used.div_ceil(self.segment_size).max(self.required);
+        if needed < state.segments.count {
+            state.segments.resize(needed);
+        }
+        let wake = std::mem::take(&mut state.refused);
+        drop(state);
+        if wake {
+            self.notifier.notify();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn too_few_buffers_are_refused_in_flinks_words() {
+        let pool = NetworkBufferPool::new(10 * 32768, 32768);
+        let _held = pool.reserve(7).unwrap();
+        let error = pool.reserve(4).unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "Insufficient number of network buffers: required 4, but only 3 available. The total number of network buffers \
+             is currently set to 10 of 32768 bytes each. You can increase this number by setting the configuration keys \
+             'taskmanager.memory.network.fraction', 'taskmanager.memory.network.min', and 'taskmanager.memory.network.max'."
+        );
+    }
+
+    #[test]
+    fn a_row_larger_than_the_budget_passes_alone() {
+        let pool = NetworkBufferPool::new(1000, 100);
+        let local = LocalBufferPool::new(&pool, 1, 2, Arc::default()).unwrap();
+        assert!(local.try_acquire(5000));
+        assert!(!local.try_acquire(1));
+        local.release(5000);
+        assert!(local.try_acquire(1));
+    }
+
+    proptest! {
+        /// Whatever is taken and given back: never more than the maximum unless alone, and nothing is lost at the end.
+        #[test]
+        fn budgets_hold(steps in prop::collection::vec((0..3usize, 1..400usize), 1..200)) {
+            let global = NetworkBufferPool::new(2000, 100);
+            {
+                let pools: Vec<_> =
+                    (0..3).map(|_| LocalBufferPool::new(&global, 2, 8, Arc::default()).unwrap()).collect();
+                let mut held: Vec<Vec<usize>> = vec![vec![]; 3];
+                for (pool, bytes) in steps {
+                    let alone = held[pool].is_empty();
+                    if pools[pool].try_acquire(bytes) {
+                        held[pool].push(bytes);
+                    } else if let Some(bytes) = held[pool].pop() {
+                        pools[pool].release(bytes);
+                    }
+                    let sum: usize = held[pool].iter().sum();
+                    prop_assert_eq!(pools[pool].used(), sum);
+                    prop_assert!(alone || sum <= 800 || held[pool].len() == 1);
+                }
+                for (pool, held) in pools.iter().zip(held) {
+                    held.into_iter().for_each(|bytes| pool.release(bytes));
+                }
+                prop_assert_eq!(global.available(), 20 - 6);
+            }
+            prop_assert_eq!(global.available(), 20);
+        }
+    }
+}

@@ -1,0 +1,232 @@
+//! What a task reads: the channels from all producers of one edge.
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use parking_lot::Mutex;
+use wiesel_common::notifier::Notifier;
+
+use crate::buffer_pool::Segments;
+use crate::client::{Received, RemoteChannel};
+use crate::codec::decode;
+use crate::error::{Error, Result};
+use crate::event::Event;
+use crate::subpartition::{Consumer, Outgoing, Subpartition};
+
+/// What comes out of a gate.
+#[derive(Clone, Debug)]
+pub enum Element {
+    /// Rows.
+    Batch(RecordBatch),
+    /// An event.
+    Event(Event),
+}
+
+/// The side of a gate that channels see.
+pub struct GateShared {
+    ready: Mutex<VecDeque<u32>>,
+    queued: Vec<AtomicBool>,
+    notifier: Arc<Notifier>,
+    pub(crate) segment_size: usize,
+    /// Window of a channel that it has to itself, bytes.
+    pub(crate) exclusive: usize,
+    floating: Mutex<Segments>,
+    max_floating: usize,
+    _exclusive: Segments,
+}
+
+impl GateShared {
+    pub(crate) fn new(
+        channels: usize,
+        notifier: Arc<Notifier>,
+        exclusive: Segments,
+        buffers_per_channel: usize,
+        floating: Segments,
+        max_floating: usize,
+        segment_size: usize,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            ready: Mutex::default(),
+            queued: (0..channels).map(|_| AtomicBool::new(false)).collect(),
+            notifier,
+            segment_size,
+            exclusive: buffers_per_channel * segment_size,
+            floating: Mutex::new(floating),
+            max_floating,
+            _exclusive: exclusive,
+        })
+    }
+
+    /// A channel has something: the task will look.
+    pub(crate) fn mark_ready(&self, channel: u32) {
+        if !self.queued[channel as usize].swap(true, Ordering::SeqCst) {
+            self.ready.lock().push_back(channel);
+            self.notifier.notify();
+        }
+    }
+
+    fn next_ready(&self) -> Option<u32> {
+        let channel = self.ready.lock().pop_front()?;
+        self.queued[channel as usize].store(false, Ordering::SeqCst);
+        Some(channel)
+    }
+
+    /// Lends up to `wanted` floating segments.
+    pub(crate) fn borrow_floating(&self, wanted: usize) -> usize {
+        let mut floating = self.floating.lock();
+        let held = floating.count();
+        let lent = wanted.min(self.max_floating.saturating_sub(held));
+        if lent > 0 && floating.resize(held + lent) { lent } else { 0 }
+    }
+
+    /// Takes floating segments back.
+    pub(crate) fn return_floating(&self, count: usize) {
+        let mut floating = self.floating.lock();
+        let held = floating.count();
+        floating.resize(held.saturating_sub(count));
+    }
+}
+
+struct LocalConsumer {
+    gate: Arc<GateShared>,
+    channel: u32,
+}
+
+impl Consumer for LocalConsumer {
+    fn data_available(&self) {
+        self.gate.mark_ready(self.channel);
+    }
+}
+
+enum Input {
+    Local(Arc<Subpartition>),
+    Remote(Arc<RemoteChannel>),
+    /// Nothing more will come.
+    Ended,
+}
+
+/// The input of a task from one edge. Polled by the task's thread, whose notifier is woken when there is something.
+pub struct InputGate {
+    shared: Arc<GateShared>,
+    schema: SchemaRef,
+    inputs: Vec<Input>,
+    open: usize,
+    records: u64,
+    bytes: u64,
+}
+
+impl InputGate {
+    pub(crate) fn new(shared: Arc<GateShared>, schema: SchemaRef) -> Self {
+        Self { shared, schema, inputs: Vec::new(), open: 0, records: 0, bytes: 0 }
+    }
+
+    /// The next channel reads a subpartition of this process.
+    pub(crate) fn add_local(&mut self, subpartition: Arc<Subpartition>) -> Result<()> {
+        let consumer = LocalConsumer { gate: self.shared.clone(), channel: self.inputs.len() as u32 };
+        if !subpartition.attach(Arc::new(consumer)) {
+            return Err(Error::PartitionNotFound(subpartition.key().partition));
+        }
+        self.inputs.push(Input::Local(subpartition));
+        self.open += 1;
+        Ok(())
+    }
+
+    /// The next channel comes over a connection.
+    pub(crate) fn add_remote(&mut self, channel: Arc<RemoteChannel>) {
+        self.inputs.push(Input::Remote(channel));
+        self.open += 1;
+    }
+
+    /// How many producers there are.
+    pub fn channels(&self) -> usize {
+        self.inputs.len()
+    }
+
+    /// Whether every channel has ended.
+    pub fn is_ended(&self) -> bool {
+        self.open == 0
+    }
+
+    /// What comes in.
+    pub fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    /// Rows and bytes that came in so far.
+    pub fn counters(&self) -> (u64, u64) {
+        (self.records, self.bytes)
+    }
+
+    /// The next element and its channel; none: nothing is there now. Channels take turns.
+    ///
+    /// # Errors
+    /// When a channel breaks; the gate is of no use then.
+    pub fn poll(&mut self) -> Result<Option<(usize, Element)>> {
+        while let Some(channel) = self.shared.next_ready() {
+            let index = channel as usize;
+            let element = match &self.inputs[index] {
+                Input::Local(subpartition) => {
+                    let Some(taken) = subpartition.take(true) else { continue };
+                    subpartition.done(taken.bytes);
+                    if taken.more {
+                        self.shared.mark_ready(channel);
+                    }
+                    let key = subpartition.key();
+                    match taken.outgoing {
+                        Outgoing::Batch(batch) => {
+                            self.bytes += taken.bytes as u64;
+                            Element::Batch(batch)
+                        }
+                        Outgoing::Event(event) => Element::Event(event),
+                        Outgoing::Failure(cause) => return Err(Error::ProducerFailed { channel: key, cause }),
+                        // Only a consumer elsewhere is sent encoded rows.
+                        Outgoing::Encoded(_) => return Err(Error::PartitionNotFound(key.partition)),
+                    }
+                }
+                Input::Remote(remote) => {
+                    let Some((received, more)) = remote.take()? else { continue };
+                    if more {
+                        self.shared.mark_ready(channel);
+                    }
+                    match received {
+                        Received::Event(event) => Element::Event(event),
+                        Received::Rows(payload) => {
+                            let batch = decode(&self.schema, &payload)?;
+                            self.bytes += payload.len() as u64;
+                            remote.consumed(payload.len());
+                            Element::Batch(batch)
+                        }
+                    }
+                }
+                Input::Ended => continue,
+            };
+            match &element {
+                Element::Batch(batch) => self.records += batch.num_rows() as u64,
+                Element::Event(Event::EndOfInput) => {
+                    self.open -= 1;
+                    if let Input::Remote(remote) = std::mem::replace(&mut self.inputs[index], Input::Ended) {
+                        remote.close();
+                    }
+                }
+                Element::Event(_) => {}
+            }
+            return Ok(Some((index, element)));
+        }
+        Ok(None)
+    }
+}
+
+impl Drop for InputGate {
+    fn drop(&mut self) {
+        for input in &self.inputs {
+            match input {
+                Input::Local(subpartition) => subpartition.detach(),
+                Input::Remote(remote) => remote.close(),
+                Input::Ended => {}
+            }
+        }
+    }
+}
+

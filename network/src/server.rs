@@ -1,0 +1,420 @@
+//! The producer's end of a connection: serves channels from subpartitions within the credit of their consumers.
+//!
+//! One connection has one reading and one writing loop. The writer serves the channels that have something to send and may
+//! send it in turn, a frame each: none waits for another's credit.
+use std::collections::{HashMap, VecDeque};
+use std::io::IoSlice;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
+use std::time::Duration;
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
+use tokio::net::TcpStream;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use crate::client::{FAILURE_NOT_FOUND, FAILURE_PRODUCER};
+use crate::event::Event;
+use crate::frame::{HEADER_LENGTH, Header, Kind, MAX_CONTROL_PAYLOAD};
+use crate::id::ChannelKey;
+use crate::subpartition::{Claim, Consumer, Outgoing, Registry, Subpartition};
+
+/// Channels that one connection may have open.
+const MAX_CHANNELS: usize = 1 << 20;
+/// How long a connection may stay silent before its first frame.
+const FIRST_FRAME: Duration = Duration::from_secs(30);
+/// Bytes that are handed to the operating system at once, at least.
+const WRITE_CHUNK: usize = 256 << 10;
+/// Frames that are handed to the operating system at once, at most.
+const WRITE_FRAMES: usize = 64;
+
+/// A channel as the producer's side of a connection sees it.
+struct View {
+    id: u32,
+    key: ChannelKey,
+    schema_checksum: u32,
+    connection: Weak<Shared>,
+    credit: AtomicI64,
+    queued: AtomicBool,
+    sequence: AtomicU64,
+    received: AtomicU64,
+    subpartition: OnceLock<Arc<Subpartition>>,
+    /// The registry knows of this view.
+    claimed: AtomicBool,
+    /// The subpartition knows of this view.
+    attached: AtomicBool,
+    /// Told instead of data.
+    refusal: OnceLock<(u8, String)>,
+}
+
+impl View {
+    fn mark_ready(&self) {
+        if let Some(connection) = self.connection.upgrade()
+            && !self.queued.swap(true, Ordering::SeqCst)
+        {
+            connection.ready.lock().push_back(self.id);
+            connection.wake.notify_one();
+        }
+    }
+
+    fn refuse(&self, kind: u8, cause: &str) {
+        let mut cause = cause.to_owned();
+        cause.truncate(cause.floor_char_boundary(MAX_CONTROL_PAYLOAD - 1));
+        if self.refusal.set((kind, cause)).is_ok() {
+            self.mark_ready();
+        }
+    }
+}
+
+impl Consumer for View {
+    fn data_available(&self) {
+        self.mark_ready();
+    }
+}
+
+impl Claim for View {
+    fn found(self: Arc<Self>, subpartition: Arc<Subpartition>) {
+        if self.subpartition.set(subpartition).is_ok() {
+            // The writing loop attaches it: here the registry is locked.
+            self.mark_ready();
+        }
+    }
+}
+
+#[derive(Default)]
+struct Shared {
+    views: Mutex<HashMap<u32, Arc<View>>>,
+    ready: Mutex<VecDeque<u32>>,
+    wake: Notify,
+}
+
+impl Shared {
+    fn drop_view(&self, id: u32, registry: &Registry) {
+        let view = self.views.lock().remove(&id);
+        if let Some(view) = view {
+            view.let_go(registry);
+        }
+    }
+}
+
+impl View {
+    /// The consumer is gone.
+    fn let_go(self: &Arc<Self>, registry: &Registry) {
+        if self.claimed.load(Ordering::SeqCst) && self.subpartition.get().is_none() {
+            registry.disclaim(&self.key);
+        }
+        // A partition that was found and not attached would wait for this consumer for ever.
+        if let Some(subpartition) = self.subpartition.get()
+            && (self.attached.load(Ordering::SeqCst) || subpartition.attach(self.clone()))
+        {
+            subpartition.detach();
+        }
+    }
+}
+
+/// Detaches all channels however the connection ends.
+struct Cleanup {
+    shared: Arc<Shared>,
+    registry: Arc<Registry>,
+}
+
+impl Drop for Cleanup {
+    fn drop(&mut self) {
+        let views = std::mem::take(&mut *self.shared.views.lock());
+        for view in views.into_values() {
+            view.let_go(&self.registry);
+        }
+    }
+}
+
+/// Why a connection ended.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum End {
+    #[error("closed by the peer")]
+    Closed,
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+    #[error("{0}")]
+    Protocol(String),
+}
+
+/// Serves one connection until it ends.
+pub(crate) async fn serve(stream: TcpStream, registry: Arc<Registry>, request_timeout: Duration) -> End {
+    if let Err(error) = stream.set_nodelay(true) {
+        return End::Io(error);
+    }
+    let (reader, writer) = stream.into_split();
+    let shared = Arc::new(Shared::default());
+    let cleanup = Cleanup { shared: shared.clone(), registry };
+    tokio::select! {
+        end = read(BufReader::with_capacity(16 << 10, reader), &shared, &cleanup.registry, request_timeout) => end,
+        end = write(writer, &shared, &cleanup.registry) => End::Io(end),
+    }
+}
+
+async fn read<R: AsyncRead + Unpin>(
+    mut reader: R,
+    shared: &Arc<Shared>,
+    registry: &Arc<Registry>,
+    request_timeout: Duration,
+) -> End {
+    let mut header = [0; HEADER_LENGTH];
+    let mut payload = Vec::new();
+    let mut requests: VecDeque<(Instant, Arc<View>)> = VecDeque::new();
+    let mut first = true;
+    let start = Instant::now();
+    loop {
+        // Reading a header is not undone by the timer: it goes on filling the same bytes.
+        let mut filled = 0;
+        while filled < HEADER_LENGTH {
+            let deadline = if first { Some(start + FIRST_FRAME) } else { requests.front().map(|(deadline, _)| *deadline) };
+            let read = tokio::select! {
+                read = reader.read(&mut header[filled..]) => read,
+                () = sleep_until(deadline), if deadline.is_some() => {
+                    if first {
+                        return End::Protocol("no frame came after the connection was made".into());
+                    }
+                    expire(&mut requests, registry);
+                    continue;
+                }
+            };
+            match read {
+                Ok(0) if filled == 0 => return End::Closed,
+                Ok(0) => return End::Protocol("the peer closed in the middle of a frame".into()),
+                Ok(read) => filled += read,
+                Err(error) => return End::Io(error),
+            }
+        }
+        first = false;
+        let header = match Header::decode(&header) {
+            Ok(header) => header,
+            Err(error) => return End::Protocol(error.to_string()),
+        };
+        if header.kind == Kind::Data {
+            return End::Protocol("a consumer must not send rows".into());
+        }
+        payload.resize(header.length as usize, 0);
+        if let Err(error) = reader.read_exact(&mut payload).await {
+            return End::Io(error);
+        }
+        match handle(header, &payload, shared, registry) {
+            Ok(None) => {}
+            Ok(Some(view)) => requests.push_back((Instant::now() + request_timeout, view)),
+            Err(cause) => return End::Protocol(cause),
+        }
+        expire(&mut requests, registry);
+    }
+}
+
+async fn sleep_until(deadline: Option<Instant>) {
+    if let Some(deadline) = deadline {
+        tokio::time::sleep_until(deadline).await;
+    }
+}
+
+/// Answers requests whose partition did not come in time, and forgets those whose did.
+fn expire(requests: &mut VecDeque<(Instant, Arc<View>)>, registry: &Registry) {
+    while let Some((deadline, view)) = requests.front() {
+        if view.subpartition.get().is_none() {
+            if *deadline > Instant::now() {
+                return;
+            }
+            if registry.disclaim(&view.key) {
+                view.refuse(FAILURE_NOT_FOUND, "");
+            }
+        }
+        requests.pop_front();
+    }
+}
+
+/// Does what a frame asks for. An open frame gives the view whose partition may not be there yet.
+fn handle(
+    header: Header,
+    payload: &[u8],
+    shared: &Arc<Shared>,
+    registry: &Registry,
+) -> Result<Option<Arc<View>>, String> {
+    let credit_at = |at: usize| {
+        let bytes: Option<[u8; 8]> = payload.get(at..at + 8).and_then(|bytes| bytes.try_into().ok());
+        bytes.map(u64::from_le_bytes).and_then(|credit| i64::try_from(credit).ok()).filter(|credit| *credit < 1 << 40)
+    };
+    if header.kind == Kind::Open {
+        let key = ChannelKey::decode(payload).filter(|_| payload.len() == ChannelKey::LENGTH + 12);
+        let (Some(key), Some(credit), Some(checksum)) =
+            (key, credit_at(ChannelKey::LENGTH), payload.last_chunk::<4>())
+        else {
+            return Err("an open frame that says nothing".into());
+        };
+        let schema_checksum = u32::from_le_bytes(*checksum);
+        if header.sequence != 0 {
+            return Err("a channel that starts in its middle".into());
+        }
+        let mut views = shared.views.lock();
+        if views.len() >= MAX_CHANNELS || views.contains_key(&header.channel) {
+            return Err("a channel that is open already, or too many of them".into());
+        }
+        let view = Arc::new(View {
+            id: header.channel,
+            key,
+            schema_checksum,
+            connection: Arc::downgrade(shared),
+            credit: AtomicI64::new(credit),
+            queued: AtomicBool::new(false),
+            sequence: AtomicU64::new(0),
+            received: AtomicU64::new(1),
+            subpartition: OnceLock::new(),
+            claimed: AtomicBool::new(true),
+            attached: AtomicBool::new(false),
+            refusal: OnceLock::new(),
+        });
+        views.insert(header.channel, view.clone());
+        drop(views);
+        if !registry.claim(key, view.clone()) {
+            view.claimed.store(false, Ordering::SeqCst);
+            view.refuse(FAILURE_NOT_FOUND, "");
+        }
+        return Ok(Some(view));
+    }
+    // A channel that ended on this side may still be spoken to.
+    let Some(view) = shared.views.lock().get(&header.channel).cloned() else { return Ok(None) };
+    if header.sequence != view.received.fetch_add(1, Ordering::Relaxed) {
+        return Err("frames of a channel out of order".into());
+    }
+    match header.kind {
+        Kind::Credit => {
+            let credit = credit_at(0).ok_or("a credit frame that says nothing")?;
+            let before = view.credit.fetch_add(credit, Ordering::SeqCst);
+            if before <= 0 {
+                view.mark_ready();
+            }
+            Ok(None)
+        }
+        Kind::Close => {
+            shared.drop_view(view.id, registry);
+            Ok(None)
+        }
+        kind => Err(format!("a consumer must not send frames of kind {kind:?}")),
+    }
+}
+
+/// A frame on its way out.
+struct OutgoingFrame {
+    header: [u8; HEADER_LENGTH],
+    head: Bytes,
+    body: Bytes,
+}
+
+/// Rows that count until they are written.
+struct InFlight {
+    subpartition: Arc<Subpartition>,
+    bytes: usize,
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.subpartition.done(self.bytes);
+    }
+}
+
+async fn write<W: AsyncWrite + Unpin>(mut writer: W, shared: &Arc<Shared>, registry: &Registry) -> std::io::Error {
+    let mut frames: Vec<OutgoingFrame> = Vec::new();
+    let mut in_flight: Vec<InFlight> = Vec::new();
+    loop {
+        let mut bytes = 0;
+        while bytes < WRITE_CHUNK && frames.len() < WRITE_FRAMES {
+            let next = shared.ready.lock().pop_front();
+            let Some(id) = next else { break };
+            let Some(view) = shared.views.lock().get(&id).cloned() else { continue };
+            view.queued.store(false, Ordering::SeqCst);
+            let Some((frame, last)) = next_frame(&view, &mut in_flight) else { continue };
+            bytes += HEADER_LENGTH + frame.head.len() + frame.body.len();
+            frames.push(frame);
+            if last {
+                shared.drop_view(id, registry);
+            }
+        }
+        if frames.is_empty() {
+            shared.wake.notified().await;
+            continue;
+        }
+        if let Err(error) = write_frames(&mut writer, &frames).await {
+            return error;
+        }
+        frames.clear();
+        in_flight.clear();
+    }
+}
+
+/// The next frame of a channel, if there is one that may be sent, and whether it is the channel's last.
+fn next_frame(view: &Arc<View>, in_flight: &mut Vec<InFlight>) -> Option<(OutgoingFrame, bool)> {
+    let frame = |kind, head: Bytes, body: Bytes, backlog: usize| {
+        let header = Header {
+            kind,
+            channel: view.id,
+            backlog: u32::try_from(backlog).unwrap_or(u32::MAX),
+            sequence: view.sequence.fetch_add(1, Ordering::Relaxed),
+            length: (head.len() + body.len()) as u32,
+        };
+        OutgoingFrame { header: header.encode(), head, body }
+    };
+    let failure = |kind: u8, cause: &str| {
+        let mut payload = vec![kind];
+        payload.extend_from_slice(&cause.as_bytes()[..cause.floor_char_boundary(MAX_CONTROL_PAYLOAD - 1)]);
+        (frame(Kind::Failure, payload.into(), Bytes::new(), 0), true)
+    };
+    if let Some((kind, cause)) = view.refusal.get() {
+        return Some(failure(*kind, cause));
+    }
+    let subpartition = view.subpartition.get()?;
+    if !view.attached.load(Ordering::SeqCst) {
+        if subpartition.schema_checksum() != view.schema_checksum {
+            return Some(failure(FAILURE_PRODUCER, "producer and consumer disagree about the columns of their channel"));
+        }
+        let consumer: Arc<dyn Consumer> = view.clone();
+        if !subpartition.attach(consumer) {
+            return Some(failure(FAILURE_NOT_FOUND, ""));
+        }
+        view.attached.store(true, Ordering::SeqCst);
+    }
+    let taken = subpartition.take(view.credit.load(Ordering::SeqCst) > 0)?;
+    if taken.more {
+        view.mark_ready();
+    }
+    let done = InFlight { subpartition: subpartition.clone(), bytes: taken.bytes };
+    match taken.outgoing {
+        Outgoing::Encoded(payload) => {
+            in_flight.push(done);
+            view.credit.fetch_sub(payload.len() as i64, Ordering::SeqCst);
+            Some((frame(Kind::Data, payload.head, payload.body, taken.backlog), false))
+        }
+        Outgoing::Event(event) => {
+            let payload = Bytes::copy_from_slice(&event.encode());
+            Some((frame(Kind::Event, payload, Bytes::new(), taken.backlog), event == Event::EndOfInput))
+        }
+        Outgoing::Failure(cause) => Some(failure(FAILURE_PRODUCER, &cause)),
+        // Only a consumer in the same process is given rows as they are.
+        Outgoing::Batch(_) => Some(failure(FAILURE_NOT_FOUND, "")),
+    }
+}
+
+async fn write_frames<W: AsyncWrite + Unpin>(writer: &mut W, frames: &[OutgoingFrame]) -> std::io::Result<()> {
+    let mut slices: Vec<IoSlice> = Vec::with_capacity(frames.len() * 3);
+    for frame in frames {
+        for part in [&frame.header[..], &frame.head, &frame.body] {
+            if !part.is_empty() {
+                slices.push(IoSlice::new(part));
+            }
+        }
+    }
+    let mut rest = &mut slices[..];
+    while !rest.is_empty() {
+        let written = writer.write_vectored(rest).await?;
+        if written == 0 {
+            return Err(std::io::ErrorKind::WriteZero.into());
+        }
+        IoSlice::advance_slices(&mut rest, written);
+    }
+    writer.flush().await
+}

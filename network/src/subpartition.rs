@@ -1,0 +1,296 @@
+//! The queue between one producer and one consumer.
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use parking_lot::Mutex;
+use wiesel_common::notifier::Notifier;
+
+use crate::buffer_pool::LocalBufferPool;
+use crate::codec::Payload;
+use crate::event::Event;
+use crate::id::ChannelKey;
+
+/// What waits for a consumer.
+#[derive(Clone, Debug)]
+pub enum Outgoing {
+    /// Rows for a consumer in this process.
+    Batch(RecordBatch),
+    /// Rows for a consumer elsewhere.
+    Encoded(Payload),
+    /// An event.
+    Event(Event),
+    /// The end of a channel whose producer is gone.
+    Failure(Arc<str>),
+}
+
+impl Outgoing {
+    fn needs_credit(&self) -> bool {
+        matches!(self, Self::Batch(_) | Self::Encoded(_))
+    }
+}
+
+/// Whoever reads a subpartition.
+pub trait Consumer: Send + Sync {
+    /// Something may be there that was not there at the last [`Subpartition::take`]. Called under no lock; must not block.
+    fn data_available(&self);
+}
+
+/// What a consumer took.
+#[derive(Debug)]
+pub struct Taken {
+    /// The head of the queue.
+    pub outgoing: Outgoing,
+    /// To be given to [`Subpartition::done`] when it is consumed or written.
+    pub bytes: usize,
+    /// Whether anything waits behind it.
+    pub more: bool,
+    /// Bytes that wait behind it.
+    pub backlog: usize,
+}
+
+/// The part of a result partition for one consumer.
+pub struct Subpartition {
+    key: ChannelKey,
+    pool: Arc<LocalBufferPool>,
+    max_bytes: usize,
+    schema_checksum: u32,
+    producer: Arc<Notifier>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    queue: VecDeque<(Outgoing, usize)>,
+    /// Bytes queued, or taken and not yet done.
+    bytes: usize,
+    queued: usize,
+    consumer: Option<Arc<dyn Consumer>>,
+    had_consumer: bool,
+    /// The consumer is gone: what comes is thrown away.
+    discard: bool,
+    /// The producer said its last word.
+    closed: bool,
+    producer_waits: bool,
+}
+
+impl Subpartition {
+    /// An empty queue that holds at most `max_bytes` of the pool, and whatever it holds already when one more comes.
+    pub fn new(
+        key: ChannelKey,
+        pool: Arc<LocalBufferPool>,
+        max_bytes: usize,
+        schema_checksum: u32,
+        producer: Arc<Notifier>,
+    ) -> Arc<Self> {
+        Arc::new(Self { key, pool, max_bytes, schema_checksum, producer, state: Mutex::default() })
+    }
+
+    /// What its consumer has to say of the schema.
+    pub fn schema_checksum(&self) -> u32 {
+        self.schema_checksum
+    }
+
+    /// What it is called.
+    pub fn key(&self) -> ChannelKey {
+        self.key
+    }
+
+    /// Whether the producer may add rows. If not, its notifier is woken when it may.
+    pub fn has_room(&self) -> bool {
+        let mut state = self.state.lock();
+        let room = state.discard || state.bytes < self.max_bytes;
+        state.producer_waits |= !room;
+        room
+    }
+
+    /// Adds to the end. `bytes` were acquired from the pool.
+    pub fn push(&self, outgoing: Outgoing, bytes: usize) {
+        let mut state = self.state.lock();
+        if state.discard || state.closed {
+            drop(state);
+            self.pool.release(bytes);
+            return;
+        }
+        state.closed = matches!(outgoing, Outgoing::Event(Event::EndOfInput));
+        state.bytes += bytes;
+        state.queued += bytes;
+        state.queue.push_back((outgoing, bytes));
+        // A consumer that was told of the element before and has not come yet sees this one too.
+        let consumer = if state.queue.len() == 1 { state.consumer.clone() } else { None };
+        drop(state);
+        if let Some(consumer) = consumer {
+            consumer.data_available();
+        }
+    }
+
+    /// The head of the queue; rows only with `credit`.
+    pub fn take(&self, credit: bool) -> Option<Taken> {
+        let mut state = self.state.lock();
+        if !credit && state.queue.front()?.0.needs_credit() {
+            return None;
+        }
+        let (outgoing, bytes) = state.queue.pop_front()?;
+        state.queued -= bytes;
+        let taken = Taken { outgoing, bytes, more: !state.queue.is_empty(), backlog: state.queued };
+        // The producer may wait for the queue to run dry before it ends.
+        let wake = state.queue.is_empty() && bytes == 0 && std::mem::take(&mut state.producer_waits);
+        drop(state);
+        if wake {
+            self.producer.notify();
+        }
+        Some(taken)
+    }
+
+    /// What was taken needs no memory any more.
+    pub fn done(&self, bytes: usize) {
+        if bytes == 0 {
+            return;
+        }
+        let mut state = self.state.lock();
+        state.bytes = state.bytes.saturating_sub(bytes);
+        let wake = std::mem::take(&mut state.producer_waits);
+        drop(state);
+        self.pool.release(bytes);
+        if wake {
+            self.producer.notify();
+        }
+    }
+
+    /// Whether the consumer has taken everything, or will never take anything. If not, the producer's notifier is woken
+    /// when it has.
+    pub fn is_drained(&self) -> bool {
+        let mut state = self.state.lock();
+        let drained = state.discard || (state.queue.is_empty() && state.bytes == 0);
+        state.producer_waits |= !drained;
+        drained
+    }
+
+    /// Gives the queue its consumer, which is told at once if anything is there. False: it has had one already.
+    pub fn attach(&self, consumer: Arc<dyn Consumer>) -> bool {
+        let mut state = self.state.lock();
+        if state.had_consumer {
+            return false;
+        }
+        state.had_consumer = true;
+        state.consumer = Some(consumer.clone());
+        let tell = !state.queue.is_empty();
+        drop(state);
+        if tell {
+            consumer.data_available();
+        }
+        true
+    }
+
+    /// The consumer is gone. What waits and what comes is thrown away, so that the producer is not held up by it.
+    pub fn detach(&self) {
+        let mut state = self.state.lock();
+        state.discard = true;
+        state.consumer = None;
+        let thrown = Self::clear(&mut state);
+        state.producer_waits = false;
+        drop(state);
+        self.pool.release(thrown);
+        self.producer.notify();
+    }
+
+    /// The producer is gone before its end of input: the consumer is told why. Does nothing after the end of input.
+    pub fn close(&self, cause: &Arc<str>) {
+        let mut state = self.state.lock();
+        if state.closed && !matches!(state.queue.back(), Some((Outgoing::Event(Event::EndOfInput), _))) {
+            return;
+        }
+        state.closed = true;
+        let thrown = Self::clear(&mut state);
+        let mut consumer = None;
+        if !state.discard {
+            state.queue.push_back((Outgoing::Failure(cause.clone()), 0));
+            consumer = state.consumer.clone();
+        }
+        drop(state);
+        self.pool.release(thrown);
+        if let Some(consumer) = consumer {
+            consumer.data_available();
+        }
+    }
+
+    fn clear(state: &mut State) -> usize {
+        let thrown = state.queue.drain(..).map(|(_, bytes)| bytes).sum();
+        state.bytes = state.bytes.saturating_sub(thrown);
+        state.queued = 0;
+        thrown
+    }
+}
+
+/// Where the consumers of other TaskManagers find the subpartitions of this one.
+#[derive(Default)]
+pub struct Registry {
+    entries: Mutex<HashMap<ChannelKey, Entry>>,
+}
+
+enum Entry {
+    Offered(Arc<Subpartition>),
+    Wanted(Arc<dyn Claim>),
+}
+
+/// A consumer that may come before its producer.
+pub trait Claim: Consumer {
+    /// The subpartition is there. Called under the registry's lock: must not call back.
+    fn found(self: Arc<Self>, subpartition: Arc<Subpartition>);
+}
+
+impl Registry {
+    /// Makes a subpartition known.
+    pub fn offer(&self, subpartition: Arc<Subpartition>) {
+        let mut entries = self.entries.lock();
+        if let Some(Entry::Wanted(claim)) = entries.insert(subpartition.key, Entry::Offered(subpartition.clone())) {
+            claim.found(subpartition);
+        }
+    }
+
+    /// Forgets a subpartition.
+    pub fn withdraw(&self, key: &ChannelKey) {
+        self.entries.lock().remove(key);
+    }
+
+    /// The subpartition of that name.
+    pub fn find(&self, key: &ChannelKey) -> Option<Arc<Subpartition>> {
+        match self.entries.lock().get(key) {
+            Some(Entry::Offered(subpartition)) => Some(subpartition.clone()),
+            _ => None,
+        }
+    }
+
+    /// Gives the claim the subpartition of that name, now or when it is offered. False: somebody else waits for it.
+    pub fn claim(&self, key: ChannelKey, claim: Arc<dyn Claim>) -> bool {
+        let mut entries = self.entries.lock();
+        match entries.get(&key) {
+            Some(Entry::Offered(subpartition)) => claim.found(subpartition.clone()),
+            Some(Entry::Wanted(_)) => return false,
+            None => {
+                entries.insert(key, Entry::Wanted(claim));
+            }
+        }
+        true
+    }
+
+    /// Takes a claim back that was not met. False: it was met.
+    pub fn disclaim(&self, key: &ChannelKey) -> bool {
+        let mut entries = self.entries.lock();
+        let waiting = matches!(entries.get(key), Some(Entry::Wanted(_)));
+        if waiting {
+            entries.remove(key);
+        }
+        waiting
+    }
+
+    /// How many subpartitions and claims there are.
+    pub fn len(&self) -> usize {
+        self.entries.lock().len()
+    }
+
+    /// Whether nothing is offered or wanted.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
