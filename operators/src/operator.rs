@@ -66,15 +66,6 @@ pub trait Collector {
     fn status(&mut self, status: WatermarkStatus) -> Result<()>;
 }
 
-/// Carries the rows of a collect sink to the JobMaster, in order and once each. Called on the task's thread.
-pub trait ResultTransport: Send + Sync {
-    /// Sends an Arrow IPC stream with `rows` rows, of which `offset` came before it from this operator. Blocks while the one
-    /// before is still under way, which is the back-pressure; fails with [`Error::Cancelled`] if the task ends meanwhile.
-    fn send(&self, operator_uid: &[u8], offset: u64, batch: bytes::Bytes, rows: u64) -> Result<()>;
-    /// Waits until the JobMaster has taken everything that was sent. To be called at the end of the input.
-    fn flush(&self) -> Result<()>;
-}
-
 /// What an operator knows of the task it runs in.
 #[derive(Clone)]
 pub struct OperatorContext {
@@ -94,8 +85,6 @@ pub struct OperatorContext {
     pub notifier: Arc<Notifier>,
     /// For background work of sources and sinks.
     pub runtime: tokio::runtime::Handle,
-    /// Where collect sinks send their rows; none outside a TaskManager.
-    pub results: Option<Arc<dyn ResultTransport>>,
 }
 
 /// One operator of a chain. All calls come from the task's thread.
