@@ -192,15 +192,14 @@ impl ResultPartition {
         }
     }
 
-    /// Ends all channels and waits until the consumers have taken everything.
+    /// Waits until the consumers have taken everything, after [`Event::EndOfInput`] was sent.
     ///
     /// # Errors
-    /// As [`ResultPartition::emit`].
-    pub fn finish(&mut self) -> Result<()> {
-        self.broadcast(Event::EndOfInput)?;
-        self.output.waiter.wait_until("consumers to take the last data", || {
-            self.output.targets.iter().all(|target| target.subpartition.is_drained())
-        })?;
+    /// [`crate::Error::Cancelled`] if the task is cancelled meanwhile.
+    pub fn drain(&mut self) -> Result<()> {
+        let targets = &self.output.targets;
+        let drained = || targets.iter().all(|target| target.subpartition.is_drained());
+        self.output.waited += self.output.waiter.wait_until("consumers to take the last data", drained)?;
         Ok(())
     }
 

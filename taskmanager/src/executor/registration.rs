@@ -1,0 +1,206 @@
+//! The way to the ResourceManager: registers, again and again if need be, then exchanges heartbeats until one side is gone.
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, timeout};
+use tokio_stream::StreamExt;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::Code;
+use tonic::transport::{Channel, Endpoint};
+use wiesel_proto as proto;
+use wiesel_proto::resource_manager_client::ResourceManagerClient;
+
+/// The first and the longest pause while nobody listens at the ResourceManager's address.
+const FIRST_PAUSE: Duration = Duration::from_millis(20);
+const LAST_PAUSE: Duration = Duration::from_millis(500);
+/// How long opening a connection may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What the actor learns.
+pub(crate) enum Event {
+    /// This is the ResourceManager now; what another one gave is void.
+    Registered { fence: Bytes },
+    /// It is gone, or counts as gone.
+    Lost { reason: String },
+    /// Nobody answered for too long.
+    GaveUp { reason: String },
+}
+
+/// The times of `cluster.registration.*` and `taskmanager.registration.timeout`.
+#[derive(Clone, Debug)]
+pub(crate) struct Options {
+    pub(crate) initial_timeout: Duration,
+    pub(crate) max_timeout: Duration,
+    pub(crate) error_delay: Duration,
+    pub(crate) refused_delay: Duration,
+    pub(crate) give_up_after: Duration,
+}
+
+/// Keeps the TaskManager registered as long as the process lives.
+pub(crate) struct Registration {
+    /// "host:port" of the ResourceManager.
+    pub(crate) address: String,
+    pub(crate) request: proto::RegisterTaskManagerRequest,
+    pub(crate) options: Options,
+    pub(crate) events: mpsc::Sender<Event>,
+    /// What each heartbeat says; a change is sent at once.
+    pub(crate) status: watch::Receiver<Vec<proto::SlotReport>>,
+    pub(crate) metrics: Box<dyn Fn() -> proto::TaskManagerMetrics + Send + Sync>,
+}
+
+impl Registration {
+    /// Runs until the actor is gone or the ResourceManager cannot be reached for too long.
+    pub(crate) async fn run(mut self) {
+        loop {
+            let (mut client, answer) = match self.register().await {
+                Ok(registered) => registered,
+                Err(reason) => {
+                    let _ = self.events.send(Event::GaveUp { reason }).await;
+                    return;
+                }
+            };
+            tracing::info!(address = %self.address, "registered at the ResourceManager");
+            if self.events.send(Event::Registered { fence: answer.fence.clone() }).await.is_err() {
+                return;
+            }
+            let reason = self.exchange_heartbeats(&mut client, &answer).await;
+            tracing::warn!(address = %self.address, reason, "lost the ResourceManager");
+            if self.events.send(Event::Lost { reason }).await.is_err() {
+                return;
+            }
+        }
+    }
+
+    async fn register(&self) -> Result<(ResourceManagerClient<Channel>, proto::RegisterTaskManagerResponse), String> {
+        let endpoint = Endpoint::from_shared(format!("http://{}", self.address))
+            .map_err(|error| format!("the ResourceManager's address '{}' is none: {error}", self.address))?
+            .connect_timeout(CONNECT_TIMEOUT)
+            .tcp_nodelay(true);
+        let deadline = Instant::now() + self.options.give_up_after;
+        let mut pause = FIRST_PAUSE;
+        let mut patience = self.options.initial_timeout;
+        let mut complained = false;
+        loop {
+            let (reason, delay) = match endpoint.connect().await {
+                Err(error) => {
+                    let delay = pause;
+                    pause = (pause * 2).min(LAST_PAUSE);
+                    (describe(&error), delay)
+                }
+                Ok(channel) => {
+                    let mut client = ResourceManagerClient::new(channel);
+                    match timeout(patience, client.register_task_manager(self.request.clone())).await {
+                        Ok(Ok(answer)) => return Ok((client, answer.into_inner())),
+                        Ok(Err(status)) => match status.code() {
+                            Code::InvalidArgument | Code::PermissionDenied => {
+                                (status.message().to_owned(), self.options.refused_delay)
+                            }
+                            Code::Unavailable => (status.message().to_owned(), LAST_PAUSE),
+                            _ => (status.message().to_owned(), self.options.error_delay),
+                        },
+                        Err(_) => {
+                            let waited = patience;
+                            patience = (patience * 2).min(self.options.max_timeout);
+                            (format!("no answer within {} ms", waited.as_millis()), Duration::ZERO)
+                        }
+                    }
+                }
+            };
+            if Instant::now() + delay >= deadline {
+                let seconds = self.options.give_up_after.as_secs();
+                return Err(format!(
+                    "Could not register at the ResourceManager within the specified maximum registration duration of \
+                     {seconds} s (taskmanager.registration.timeout). This indicates a problem with this instance. The last \
+                     attempt at {} failed: {reason}",
+                    self.address
+                ));
+            }
+            if !complained && delay >= LAST_PAUSE {
+                complained = true;
+                tracing::warn!(address = %self.address, reason, "could not register at the ResourceManager, trying again");
+            }
+            tokio::time::sleep(delay).await;
+        }
+    }
+
+    /// Gives the reason for which the ResourceManager counts as lost.
+    async fn exchange_heartbeats(
+        &mut self,
+        client: &mut ResourceManagerClient<Channel>,
+        registered: &proto::RegisterTaskManagerResponse,
+    ) -> String {
+        let interval = Duration::from_millis(registered.heartbeat_interval.max(1));
+        let silence = Duration::from_millis(registered.heartbeat_timeout.max(1));
+        let (outgoing, heartbeats) = mpsc::channel(4);
+        if outgoing.send(self.heartbeat(&registered.fence)).await.is_err() {
+            return "the heartbeat stream could not be opened".to_owned();
+        }
+        let opening = timeout(silence, client.heartbeat(ReceiverStream::new(heartbeats))).await;
+        let mut incoming = match opening {
+            Ok(Ok(answer)) => answer.into_inner(),
+            Ok(Err(status)) => return status.message().to_owned(),
+            Err(_) => return format!("no answer to the first heartbeat within {} ms", silence.as_millis()),
+        };
+        let mut ticks = tokio::time::interval(interval);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut heard = Instant::now();
+        loop {
+            tokio::select! {
+                received = incoming.next() => match received {
+                    Some(Ok(_)) => heard = Instant::now(),
+                    Some(Err(status)) => return status.message().to_owned(),
+                    None => return "the ResourceManager closed the heartbeat stream".to_owned(),
+                },
+                _ = ticks.tick() => {
+                    // Never waits for room: a peer that does not read its heartbeats is found by its silence.
+                    let _ = outgoing.try_send(self.heartbeat(&registered.fence));
+                }
+                changed = self.status.changed() => {
+                    if changed.is_err() {
+                        return "the TaskManager is shutting down".to_owned();
+                    }
+                    let _ = outgoing.try_send(self.heartbeat(&registered.fence));
+                }
+                () = tokio::time::sleep_until(heard + silence) => {
+                    return format!("no heartbeat from the ResourceManager for {} ms", silence.as_millis());
+                }
+            }
+        }
+    }
+
+    fn heartbeat(&mut self, fence: &Bytes) -> proto::TaskManagerHeartbeat {
+        proto::TaskManagerHeartbeat {
+            fence: fence.clone(),
+            resource_id: self.request.resource_id.clone(),
+            slots: self.status.borrow_and_update().clone(),
+            metrics: Some((self.metrics)()),
+        }
+    }
+}
+
+/// An error with its causes in one line.
+pub(crate) fn describe(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(current) = cause {
+        let next = current.to_string();
+        if !text.contains(&next) {
+            text.push_str(": ");
+            text.push_str(&next);
+        }
+        cause = current.source();
+    }
+    text
+}
+
+/// Tells the ResourceManager that the TaskManager stops in an orderly way.
+pub(crate) async fn disconnect(address: &str, fence: Bytes, resource_id: String, reason: &str) -> Result<(), String> {
+    let endpoint = Endpoint::from_shared(format!("http://{address}")).map_err(|error| describe(&error))?;
+    let channel = endpoint.connect_timeout(Duration::from_secs(1)).connect().await.map_err(|error| describe(&error))?;
+    let mut request =
+        tonic::Request::new(proto::DisconnectTaskManagerRequest { fence, resource_id, reason: reason.to_owned() });
+    request.set_timeout(Duration::from_secs(1));
+    let mut client = ResourceManagerClient::new(channel);
+    client.disconnect_task_manager(request).await.map(|_| ()).map_err(|status| status.message().to_owned())
+}

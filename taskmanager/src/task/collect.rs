@@ -1,0 +1,82 @@
+//! The way of a collect sink's rows to the JobMaster.
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
+use wiesel_connectors::collect::CollectTransport;
+use wiesel_network::Waiter;
+use wiesel_operators::operator::{Error, Result};
+use wiesel_proto as proto;
+
+use super::failure::from_network;
+use super::reporter::{Sender, is_final};
+
+/// How long a single attempt may take; the JobMaster answers when it has room, which a client that reads slowly decides.
+const ATTEMPT: Duration = Duration::from_secs(30);
+const PAUSE: Duration = Duration::from_millis(50);
+
+type Answer = Arc<Mutex<Option<Result<(), tonic::Status>>>>;
+
+/// Calls `JobMaster.Collect` and waits for the answer on the task's thread.
+pub(crate) struct RpcTransport {
+    pub(crate) sender: Sender,
+    pub(crate) operator_uid: Bytes,
+    pub(crate) runtime: Handle,
+    pub(crate) waiter: Waiter,
+}
+
+/// A call that ends with its waiter.
+struct Call(JoinHandle<()>);
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl CollectTransport for RpcTransport {
+    fn send(&mut self, offset: u64, batch: Bytes, rows: u64) -> Result<()> {
+        let request = proto::CollectRequest {
+            fence: self.sender.fence.clone(),
+            job_id: self.sender.job_id.clone(),
+            attempt_id: self.sender.attempt_id.clone(),
+            operator_uid: self.operator_uid.clone(),
+            offset,
+            batch,
+            rows,
+        };
+        let answer: Answer = Arc::default();
+        let call = Call(self.runtime.spawn(call(self.sender.clone(), request, answer.clone(), self.waiter.clone())));
+        self.waiter
+            .wait_until("the JobMaster to take results", || answer.lock().is_some())
+            .map_err(from_network)?;
+        drop(call);
+        match answer.lock().take() {
+            Some(Err(status)) => {
+                Err(Error::External { message: format!("the JobMaster refused results: {}", status.message()), source: None })
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Sends until it is taken: a repeat of what was taken before is ignored by its offset.
+async fn call(mut sender: Sender, request: proto::CollectRequest, answer: Answer, waiter: Waiter) {
+    let result = loop {
+        let mut attempt = tonic::Request::new(request.clone());
+        attempt.set_timeout(ATTEMPT);
+        match sender.client.collect(attempt).await {
+            Ok(_) => break Ok(()),
+            Err(status) if is_final(status.code()) => break Err(status),
+            Err(status) => {
+                tracing::debug!(reason = status.message(), "sending results failed, trying again");
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+    };
+    *answer.lock() = Some(result);
+    waiter.notifier().notify();
+}

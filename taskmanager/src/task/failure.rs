@@ -1,0 +1,68 @@
+//! From an error in a task to what the JobMaster is told.
+use std::any::Any;
+use std::error::Error as StdError;
+
+use wiesel_network as network;
+use wiesel_operators::operator::Error;
+use wiesel_proto as proto;
+
+/// The error of an operator that waits on the data plane.
+pub(crate) fn from_network(error: network::Error) -> Error {
+    match error {
+        network::Error::Cancelled => Error::Cancelled,
+        other => Error::External { message: other.to_string(), source: Some(Box::new(other)) },
+    }
+}
+
+/// Whether the task ended because a producer did: that task tells the reason, this one counts as cancelled.
+pub(crate) fn is_consequence(error: &Error) -> bool {
+    let Error::External { source: Some(source), .. } = error else { return false };
+    matches!(source.downcast_ref::<network::Error>(), Some(network::Error::ProducerFailed { .. }))
+}
+
+/// The message of an error.
+pub(crate) fn describe(error: &Error) -> proto::Failure {
+    let class = match error {
+        Error::Data { class, .. } => class,
+        Error::External { source: Some(source), .. } => match source.downcast_ref::<network::Error>() {
+            Some(
+                network::Error::ConnectionClosed(_)
+                | network::Error::ConnectFailed { .. }
+                | network::Error::ConnectionLost { .. },
+            ) => "org.apache.flink.runtime.io.network.netty.exception.RemoteTransportException",
+            Some(network::Error::PartitionNotFound(_)) => {
+                "org.apache.flink.runtime.io.network.partition.PartitionNotFoundException"
+            }
+            _ => "java.io.IOException",
+        },
+        Error::External { source: None, .. } => "java.io.IOException",
+        Error::Plan(_) => "org.apache.flink.streaming.runtime.tasks.StreamTaskException",
+        _ => "org.apache.flink.util.FlinkRuntimeException",
+    };
+    let mut causes = Vec::new();
+    let message = error.to_string();
+    let mut cause = error.source();
+    while let Some(current) = cause {
+        let text = current.to_string();
+        if text != message && causes.last() != Some(&text) {
+            causes.push(text);
+        }
+        cause = current.source();
+    }
+    proto::Failure { message, causes, class: class.to_owned(), fatal: matches!(error, Error::Plan(_)) }
+}
+
+/// The message of a panic.
+pub(crate) fn from_panic(panic: &(dyn Any + Send)) -> proto::Failure {
+    let what = panic
+        .downcast_ref::<&str>()
+        .map(|text| (*text).to_owned())
+        .or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "no message".to_owned());
+    proto::Failure {
+        message: format!("The task's thread panicked: {what}"),
+        causes: Vec::new(),
+        class: "java.lang.IllegalStateException".to_owned(),
+        fatal: false,
+    }
+}

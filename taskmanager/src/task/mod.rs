@@ -1,0 +1,319 @@
+//! A task: one attempt to run one subtask, on a thread of its own.
+//!
+//! The executor creates it, sends it letters and cancels it; it tells the JobMaster its states itself, in order, and the
+//! executor when its thread is over and everything it held is free.
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use crossbeam_channel::{Receiver, Sender as MailSender, TrySendError, bounded};
+use tokio::runtime::Handle;
+use wiesel_common::id::{AllocationId, AttemptId};
+use wiesel_common::time::SystemClock;
+use wiesel_network::Waiter;
+use wiesel_operators::chain::Chain;
+use wiesel_operators::operator::{BuiltOperator, Error, OperatorContext, Result};
+use wiesel_operators::types::{schema_from_proto, to_arrow_schema};
+use wiesel_proto as proto;
+use wiesel_proto::ExecutionState;
+use wiesel_proto::operator_spec::Kind;
+
+use self::collect::RpcTransport;
+use self::counters::TaskCounters;
+use self::deployment::{Deployment, Prepared};
+use self::driver::{Driver, Head, Times};
+use self::input::Inputs;
+use self::mailbox::Mail;
+use self::output::Outputs;
+use self::reporter::{Report, Reporter, Sender};
+
+mod collect;
+pub mod counters;
+pub(crate) mod deployment;
+mod driver;
+mod failure;
+mod input;
+pub(crate) mod mailbox;
+mod output;
+pub(crate) mod reporter;
+mod topology;
+
+/// What the executor keeps of a task.
+pub(crate) struct TaskHandle {
+    pub(crate) attempt: AttemptId,
+    pub(crate) allocation: AllocationId,
+    pub(crate) name: String,
+    pub(crate) counters: Arc<TaskCounters>,
+    waiter: Waiter,
+    mailbox: MailSender<Mail>,
+    /// Why it is cancelled, if that makes it a failure.
+    fault: Arc<parking_lot::Mutex<Option<proto::Failure>>>,
+}
+
+impl TaskHandle {
+    /// Ends the task's present and later waits; its thread then ends as CANCELED.
+    pub(crate) fn cancel(&self) {
+        self.waiter.cancel();
+    }
+
+    /// As [`TaskHandle::cancel`], but the task ends as FAILED for this reason.
+    pub(crate) fn fail(&self, failure: proto::Failure) {
+        self.fault.lock().get_or_insert(failure);
+        self.waiter.cancel();
+    }
+
+    /// Puts a letter into the mailbox.
+    ///
+    /// # Errors
+    /// If the task has ended, or does not come to read its mail.
+    pub(crate) fn deliver(&self, mail: Mail) -> Result<(), &'static str> {
+        self.mailbox.try_send(mail).map_err(|error| match error {
+            TrySendError::Full(_) => "the task's mailbox is full",
+            TrySendError::Disconnected(_) => "the task has ended",
+        })?;
+        self.waiter.notifier().notify();
+        Ok(())
+    }
+
+    /// What the task's thread waits for.
+    pub(crate) fn waiting_for(&self) -> Option<&'static str> {
+        self.waiter.notifier().waiting_for()
+    }
+}
+
+/// What every task of a TaskManager is given.
+pub(crate) struct Surroundings {
+    pub(crate) runtime: Handle,
+    pub(crate) sender: Sender,
+}
+
+/// What a thread starts with.
+struct Start {
+    name: String,
+    operators: Vec<proto::OperatorSpec>,
+    inputs: Option<Inputs>,
+    outputs: Outputs,
+    context: OperatorContext,
+    waiter: Waiter,
+    mailbox: Receiver<Mail>,
+    counters: Arc<TaskCounters>,
+    reporter: Reporter,
+    sender: Sender,
+    fault: Arc<parking_lot::Mutex<Option<proto::Failure>>>,
+}
+
+/// Starts a task's thread. `ended` is called on it when everything the task held is free.
+///
+/// # Errors
+/// If the system gives no thread.
+pub(crate) fn start(
+    deployment: &Deployment,
+    prepared: Prepared,
+    surroundings: Surroundings,
+    spawn_reporter: impl FnOnce(std::pin::Pin<Box<dyn Future<Output = ()> + Send>>),
+    ended: impl FnOnce() + Send + 'static,
+) -> std::io::Result<TaskHandle> {
+    let Prepared { vertex, subtask, attempt, attempt_number, allocation, waiter, outputs, inputs } = prepared;
+    let vertex = &deployment.graph.vertices[vertex];
+    let name = format!("{} ({}/{})#{attempt_number}", vertex.name, subtask + 1, vertex.parallelism);
+    let counters = Arc::new(TaskCounters::default());
+    let (reporter, reporting) = Reporter::new(surroundings.sender.clone(), counters.clone(), waiter.notifier().clone());
+    let (mail, mailbox) = bounded(mailbox::CAPACITY);
+    let fault: Arc<parking_lot::Mutex<Option<proto::Failure>>> = Arc::default();
+    let context = OperatorContext {
+        task_name: name.clone(),
+        subtask,
+        parallelism: vertex.parallelism,
+        max_parallelism: deployment::max_parallelism(vertex),
+        configuration: deployment.configuration.clone(),
+        clock: Arc::new(SystemClock),
+        notifier: waiter.notifier().clone(),
+        runtime: surroundings.runtime,
+    };
+    let start = Start {
+        name: name.clone(),
+        operators: vertex.operators.clone(),
+        inputs,
+        outputs,
+        context,
+        waiter: waiter.clone(),
+        mailbox,
+        counters: counters.clone(),
+        reporter,
+        sender: surroundings.sender,
+        fault: fault.clone(),
+    };
+    std::thread::Builder::new().name(thread_name(&name)).spawn(move || {
+        start.run();
+        ended();
+    })?;
+    spawn_reporter(Box::pin(reporting));
+    Ok(TaskHandle { attempt, allocation, name, counters, waiter, mailbox: mail, fault })
+}
+
+/// What the system shows of a thread: 15 bytes.
+fn thread_name(name: &str) -> String {
+    let name: String = name.chars().filter(|c| *c != '\0').collect();
+    name[..name.floor_char_boundary(15)].to_owned()
+}
+
+impl Start {
+    fn run(self) {
+        let Self { name, operators, inputs, outputs, context, waiter, mailbox, counters, reporter, sender, fault } = self;
+        tracing::info!(task = %name, "task starts");
+        let mut said = 1;
+        reporter.report(Report::State(ExecutionState::Initializing, None));
+        let mut driver = match build(&operators, &context, inputs, outputs, &waiter, &sender) {
+            Ok((head, chain, outputs)) => Some(Driver {
+                head,
+                chain,
+                outputs,
+                mailbox,
+                waiter: waiter.clone(),
+                clock: context.clock.clone(),
+                counters: counters.clone(),
+                reporter: reporter.clone(),
+                said,
+                times: Times::default(),
+            }),
+            Err(Unbuilt { error, outputs }) => {
+                end(&name, Err(Outcome::Error(error)), Some(outputs), &waiter, &reporter, said + 1, &fault);
+                return;
+            }
+        };
+        let outcome = driver.as_mut().map_or(Ok(()), |driver| work(driver, &context));
+        let outputs = driver.map(|driver| {
+            said = driver.said;
+            // Everything but the outputs is freed here: the gates, the operators and their state.
+            let Driver { outputs, .. } = driver;
+            outputs
+        });
+        end(&name, outcome, outputs, &waiter, &reporter, said + 1, &fault);
+    }
+}
+
+/// How a task ends other than well.
+enum Outcome {
+    Error(Error),
+    Panic(proto::Failure),
+}
+
+/// Opens, runs and closes; a panic ends the task and nothing else.
+fn work(driver: &mut Driver, context: &OperatorContext) -> Result<(), Outcome> {
+    let ran = catch_unwind(AssertUnwindSafe(|| {
+        driver.open(context)?;
+        driver.said += 1;
+        driver.reporter.report(Report::State(ExecutionState::Running, None));
+        driver.run()
+    }));
+    let closed = catch_unwind(AssertUnwindSafe(|| driver.close()));
+    match (ran, closed) {
+        (Err(panic), _) | (Ok(Ok(())), Err(panic)) => Err(Outcome::Panic(failure::from_panic(&*panic))),
+        (Ok(Err(error)), _) | (Ok(Ok(())), Ok(Err(error))) => Err(Outcome::Error(error)),
+        (Ok(Ok(())), Ok(Ok(()))) => Ok(()),
+    }
+}
+
+/// Tells the JobMaster how the task ended, and frees its outputs: before a good end or a cancellation is told, but only
+/// after a failure was taken note of, so that no consumer reports the consequence before the cause.
+fn end(
+    name: &str,
+    outcome: Result<(), Outcome>,
+    mut outputs: Option<Outputs>,
+    waiter: &Waiter,
+    reporter: &Reporter,
+    said: u64,
+    fault: &parking_lot::Mutex<Option<proto::Failure>>,
+) {
+    let fault = fault.lock().take();
+    let (state, failure) = match outcome {
+        Ok(()) => (ExecutionState::Finished, None),
+        Err(Outcome::Panic(failure)) => (ExecutionState::Failed, Some(failure)),
+        Err(Outcome::Error(error)) => match fault {
+            Some(fault) => (ExecutionState::Failed, Some(fault)),
+            None if waiter.is_cancelled() || matches!(error, Error::Cancelled) || failure::is_consequence(&error) => {
+                (ExecutionState::Canceled, None)
+            }
+            None => (ExecutionState::Failed, Some(failure::describe(&error))),
+        },
+    };
+    match &failure {
+        Some(failure) => tracing::warn!(task = %name, reason = %failure.message, "task failed"),
+        None => tracing::info!(task = %name, state = state.as_str_name(), "task ended"),
+    }
+    if let (Some(failure), Some(outputs)) = (&failure, &mut outputs) {
+        outputs.set_failure(&format!("{name}: {}", failure.message));
+        reporter.report_and_wait(Report::State(state, Some(failure.clone())), said);
+    } else {
+        drop(outputs.take());
+        reporter.report_and_wait(Report::State(state, failure), said);
+    }
+}
+
+struct Unbuilt {
+    error: Error,
+    outputs: Outputs,
+}
+
+/// The head and the chain of a vertex.
+fn build(
+    operators: &[proto::OperatorSpec],
+    context: &OperatorContext,
+    inputs: Option<Inputs>,
+    outputs: Outputs,
+    waiter: &Waiter,
+    sender: &Sender,
+) -> Result<(Head, Chain, Outputs), Unbuilt> {
+    match build_chain(operators, context, inputs, waiter, sender) {
+        Ok((head, chain)) => Ok((head, chain, outputs)),
+        Err(error) => Err(Unbuilt { error, outputs }),
+    }
+}
+
+fn build_chain(
+    operators: &[proto::OperatorSpec],
+    context: &OperatorContext,
+    inputs: Option<Inputs>,
+    waiter: &Waiter,
+    sender: &Sender,
+) -> Result<(Head, Chain)> {
+    let (head, rest) = match (operators.split_first(), inputs) {
+        (Some((first, rest)), None) => {
+            let Some(Kind::Source(spec)) = &first.kind else {
+                return Err(Error::Plan(format!("`{}` has no input and is no source", first.name)));
+            };
+            let reader = wiesel_connectors::factory::build_source(spec)?;
+            (Head::Source { reader, uid: first.uid.clone() }, rest)
+        }
+        (_, Some(inputs)) => (Head::Inputs(inputs), operators),
+        (None, None) => return Err(Error::Plan("a task without operators".into())),
+    };
+    let built = rest.iter().map(|spec| build_operator(spec, context, waiter, sender)).collect::<Result<Vec<_>>>()?;
+    Ok((head, Chain::new(built)))
+}
+
+fn build_operator(
+    spec: &proto::OperatorSpec,
+    context: &OperatorContext,
+    waiter: &Waiter,
+    sender: &Sender,
+) -> Result<BuiltOperator> {
+    let operator: Box<dyn wiesel_operators::operator::Operator> = match &spec.kind {
+        Some(Kind::Sink(sink)) => wiesel_connectors::factory::build_sink(sink)?,
+        Some(Kind::CollectSink(sink)) => {
+            let transport = RpcTransport {
+                sender: sender.clone(),
+                operator_uid: Bytes::clone(&spec.uid),
+                runtime: context.runtime.clone(),
+                waiter: waiter.clone(),
+            };
+            Box::new(wiesel_connectors::factory::build_collect_sink(sink, Box::new(transport))?)
+        }
+        _ => return wiesel_operators::build::build_operator(spec, context),
+    };
+    let fields = match &spec.output {
+        Some(output) => schema_from_proto(Some(output)).map_err(|error| Error::Plan(error.to_string()))?,
+        None => Vec::new(),
+    };
+    Ok(BuiltOperator { operator, name: spec.name.clone(), output: to_arrow_schema(&fields) })
+}

@@ -1,0 +1,163 @@
+//! The way of one task to its JobMaster: states and events, in order, each again until it is taken.
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use tokio::sync::mpsc;
+use tonic::Code;
+use wiesel_common::notifier::Notifier;
+use wiesel_proto as proto;
+use wiesel_proto::job_master_client::JobMasterClient;
+
+use super::counters::TaskCounters;
+
+/// How long a call may take before it is tried again.
+const CALL_TIMEOUT: Duration = Duration::from_secs(10);
+/// The pauses between attempts.
+const FIRST_PAUSE: Duration = Duration::from_millis(20);
+const LAST_PAUSE: Duration = Duration::from_secs(2);
+
+/// What a task has to say.
+pub(crate) enum Report {
+    State(proto::ExecutionState, Option<proto::Failure>),
+    RequestSplit(Bytes),
+}
+
+/// Who says it, to whom.
+#[derive(Clone)]
+pub(crate) struct Sender {
+    pub(crate) client: JobMasterClient<tonic::transport::Channel>,
+    /// The JobMaster's.
+    pub(crate) fence: Bytes,
+    pub(crate) job_id: Bytes,
+    pub(crate) attempt_id: Bytes,
+    pub(crate) subtask: u32,
+    pub(crate) hostname: String,
+}
+
+/// The task's end. What is said is bounded by the protocol: a state a transition, one request for a split at a time.
+#[derive(Clone)]
+pub(crate) struct Reporter {
+    reports: mpsc::UnboundedSender<Report>,
+    progress: Arc<Progress>,
+}
+
+/// How far the sending has come, for those who wait for it.
+struct Progress {
+    sent: Mutex<(u64, bool)>,
+    notifier: Arc<Notifier>,
+}
+
+impl Reporter {
+    /// The task's end and what has to be run to send.
+    pub(crate) fn new(
+        sender: Sender,
+        counters: Arc<TaskCounters>,
+        notifier: Arc<Notifier>,
+    ) -> (Self, impl Future<Output = ()> + Send) {
+        let (reports, receiver) = mpsc::unbounded_channel();
+        let progress = Arc::new(Progress { sent: Mutex::new((0, false)), notifier });
+        let guard = Ended(progress.clone());
+        (Self { reports, progress }, run(sender, counters, receiver, guard))
+    }
+
+    /// Says it soon.
+    pub(crate) fn report(&self, report: Report) {
+        // After the JobMaster is lost nobody listens, and the task is being cancelled for it.
+        let _ = self.reports.send(report);
+    }
+
+    /// Says it and waits until the JobMaster has taken note, or is lost. `said` counts the reports so far.
+    pub(crate) fn report_and_wait(&self, report: Report, said: u64) {
+        self.report(report);
+        loop {
+            let (sent, ended) = *self.progress.sent.lock();
+            if sent >= said || ended {
+                return;
+            }
+            self.progress.notifier.wait("the JobMaster to take note of the task's end", None);
+        }
+    }
+}
+
+/// Tells waiting tasks however the sending ends.
+struct Ended(Arc<Progress>);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        self.0.sent.lock().1 = true;
+        self.0.notifier.notify();
+    }
+}
+
+async fn run(
+    mut sender: Sender,
+    counters: Arc<TaskCounters>,
+    mut receiver: mpsc::UnboundedReceiver<Report>,
+    guard: Ended,
+) {
+    while let Some(report) = receiver.recv().await {
+        if !sender.send(&report, &counters).await {
+            return;
+        }
+        guard.0.sent.lock().0 += 1;
+        guard.0.notifier.notify();
+    }
+}
+
+impl Sender {
+    /// False: the JobMaster no longer knows this task.
+    async fn send(&mut self, report: &Report, counters: &TaskCounters) -> bool {
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let answer = match report {
+                Report::State(state, failure) => {
+                    let update = proto::TaskStateUpdate {
+                        fence: self.fence.clone(),
+                        job_id: self.job_id.clone(),
+                        attempt_id: self.attempt_id.clone(),
+                        state: *state as i32,
+                        failure: failure.clone(),
+                        metrics: Some(counters.snapshot()),
+                    };
+                    let mut request = tonic::Request::new(update);
+                    request.set_timeout(CALL_TIMEOUT);
+                    self.client.update_task_state(request).await
+                }
+                Report::RequestSplit(uid) => {
+                    let event = proto::OperatorEventToCoordinator {
+                        fence: self.fence.clone(),
+                        job_id: self.job_id.clone(),
+                        attempt_id: self.attempt_id.clone(),
+                        operator_uid: uid.clone(),
+                        event: Some(proto::operator_event_to_coordinator::Event::RequestSplit(proto::RequestSplit {
+                            subtask: self.subtask,
+                            hostname: self.hostname.clone(),
+                        })),
+                    };
+                    let mut request = tonic::Request::new(event);
+                    request.set_timeout(CALL_TIMEOUT);
+                    self.client.send_operator_event(request).await
+                }
+            };
+            match answer {
+                Ok(_) => return true,
+                Err(status) if is_final(status.code()) => {
+                    tracing::debug!(reason = status.message(), "the JobMaster refused a report of a task");
+                    return true;
+                }
+                Err(status) => {
+                    tracing::debug!(reason = status.message(), "a report to the JobMaster failed, trying again");
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(LAST_PAUSE);
+                }
+            }
+        }
+    }
+}
+
+/// Whether trying again cannot help: the other side understood and said no.
+pub(crate) fn is_final(code: Code) -> bool {
+    !matches!(code, Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled | Code::Unknown | Code::Aborted)
+}
