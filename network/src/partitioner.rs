@@ -71,7 +71,7 @@ impl HashSelector {
         }
         let output = Partitioner::Hash { keys: keys.clone(), max_parallelism }.output_schema(schema);
         let targets =
-            (0..max_parallelism).map(|group| keygroup::subtask(group, max_parallelism, consumers as u32)).collect();
+            (0..max_parallelism).map(|group| keygroup::subtask(group, consumers as u32, max_parallelism)).collect();
         Ok(Self {
             keys,
             max_parallelism,

@@ -1,0 +1,77 @@
+//! The process of a TaskManager.
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser;
+use tokio::signal::unix::{SignalKind, signal};
+use wiesel_common::config::{self, Configuration};
+use wiesel_common::memory::TaskManagerMemory;
+use wiesel_taskmanager::TaskManager;
+
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
+/// Runs the tasks of Wiesel's jobs.
+#[derive(Parser)]
+#[command(name = "taskmanager", version)]
+struct Arguments {
+    /// Sets a configuration key, over the configuration file.
+    #[arg(short = 'D', value_name = "key=value", value_parser = config::parse_property)]
+    dynamic: Vec<(String, String)>,
+    /// The folder with config.yaml; FLINK_CONF_DIR where it is not given.
+    #[arg(short = 'c', long = "configDir", value_name = "DIR")]
+    config_dir: Option<PathBuf>,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    wiesel_common::logging::init();
+    match run(arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let message = format!("{error:#}");
+            tracing::error!(reason = message, "the TaskManager ends");
+            eprintln!("TaskManager: {message}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: Arguments) -> anyhow::Result<()> {
+    let configuration = config::load(arguments.config_dir.as_deref(), arguments.dynamic)?;
+    log_start(&configuration)?;
+    // Tasks have threads of their own: these two carry calls and the data plane's connections.
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .max_blocking_threads(16)
+        .thread_name("taskmanager-io")
+        .enable_all()
+        .build()?;
+    let ended = runtime.block_on(serve(configuration));
+    runtime.shutdown_background();
+    ended
+}
+
+async fn serve(configuration: Configuration) -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut task_manager = TaskManager::start(configuration).await?;
+    let signalled = tokio::select! {
+        ended = task_manager.wait() => return ended.map_err(anyhow::Error::msg),
+        _ = terminate.recv() => "SIGTERM",
+        _ = interrupt.recv() => "SIGINT",
+    };
+    task_manager.stop(&format!("received {signalled}")).await;
+    Ok(())
+}
+
+fn log_start(configuration: &Configuration) -> anyhow::Result<()> {
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), pid = std::process::id(), "starting TaskManager");
+    configuration.log();
+    let memory = TaskManagerMemory::from_config(configuration)?;
+    tracing::info!("Final TaskExecutor Memory configuration:");
+    for line in memory.breakdown() {
+        tracing::info!("{line}");
+    }
+    Ok(())
+}

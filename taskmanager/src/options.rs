@@ -1,0 +1,142 @@
+//! What the configuration says about a TaskManager.
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs, UdpSocket};
+use std::time::Duration;
+
+use wiesel_common::config::options::{cluster, jobmanager, network, taskmanager};
+use wiesel_common::config::{ConfigError, ConfigOption, Configuration, PortRange};
+use wiesel_common::memory::TaskManagerMemory;
+use wiesel_network::codec::Compression;
+
+use crate::executor::registration;
+
+const MAX_BUFFERS_PER_CHANNEL: ConfigOption<u32> =
+    ConfigOption::new("taskmanager.network.memory.max-buffers-per-channel").default("10");
+
+/// Settings of a TaskManager.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// "host:port" of the JobManager.
+    pub job_manager: String,
+    /// The host under which others reach this process.
+    pub host: String,
+    /// The interface to listen on.
+    pub bind_host: String,
+    /// Ports for calls: what is told to others (0: the bound one) and what is bound.
+    pub rpc_port: u16,
+    /// Ports to try to bind for calls.
+    pub rpc_bind_ports: PortRange,
+    /// The data port told to others; 0: the bound one.
+    pub data_port: u16,
+    /// Ports to try to bind for the data plane.
+    pub data_bind_ports: PortRange,
+    /// How many slots.
+    pub slots: u32,
+    /// Its id, if it is given.
+    pub resource_id: Option<String>,
+    /// How long a slot waits for its job.
+    pub slot_timeout: Duration,
+    /// How long a cancelled task may go on; none: for ever.
+    pub cancellation_timeout: Option<Duration>,
+    /// The parts of the memory.
+    pub memory: TaskManagerMemory,
+    /// The data plane.
+    pub network: wiesel_network::Options,
+    pub(crate) registration: registration::Options,
+}
+
+impl Options {
+    /// Reads the options.
+    ///
+    /// # Errors
+    /// The first bad or missing value.
+    pub fn from_configuration(config: &Configuration) -> Result<Self, ConfigError> {
+        let address = config.get(&jobmanager::RPC_ADDRESS)?;
+        let job_manager = format!("{address}:{}", config.get(&jobmanager::RPC_PORT)?);
+        let host = match config.get_optional(&taskmanager::HOST)? {
+            Some(host) => host,
+            None => own_address(&job_manager).unwrap_or_else(|| "localhost".to_owned()),
+        };
+        let rpc = config.get(&taskmanager::RPC_PORT)?;
+        let (rpc_port, rpc_bind_ports) = match config.get_optional(&taskmanager::RPC_BIND_PORT)? {
+            Some(bind) => (rpc.iter().next().unwrap_or(0), PortRange::single(bind)),
+            None => (0, rpc),
+        };
+        let data_port = config.get(&taskmanager::DATA_PORT)?;
+        let data_bind_ports =
+            config.get_optional(&taskmanager::DATA_BIND_PORT)?.unwrap_or_else(|| PortRange::single(data_port));
+        let slots = config.get(&taskmanager::SLOTS)?;
+        if slots == 0 {
+            return Err(taskmanager::SLOTS.bad_value(taskmanager::SLOTS.key(), "0", "expected at least one slot"));
+        }
+        let cancellation = config.get(&taskmanager::CANCELLATION_TIMEOUT)?;
+        let memory = TaskManagerMemory::from_config(config)?;
+        Ok(Self {
+            job_manager,
+            host,
+            bind_host: config.get_optional(&taskmanager::BIND_HOST)?.unwrap_or_else(|| "0.0.0.0".to_owned()),
+            rpc_port,
+            rpc_bind_ports,
+            data_port,
+            data_bind_ports,
+            slots,
+            resource_id: config.get_optional(&taskmanager::RESOURCE_ID)?,
+            slot_timeout: config.get(&taskmanager::SLOT_TIMEOUT)?,
+            cancellation_timeout: Some(cancellation).filter(|timeout| !timeout.is_zero()),
+            network: network_options(config, memory.network.bytes())?,
+            memory,
+            registration: registration::Options {
+                initial_timeout: config.get(&cluster::REGISTRATION_INITIAL_TIMEOUT)?,
+                max_timeout: config.get(&cluster::REGISTRATION_MAX_TIMEOUT)?,
+                error_delay: config.get(&cluster::REGISTRATION_ERROR_DELAY)?,
+                refused_delay: config.get(&cluster::REGISTRATION_REFUSED_DELAY)?,
+                give_up_after: config.get(&taskmanager::REGISTRATION_TIMEOUT)?,
+            },
+        })
+    }
+}
+
+fn network_options(config: &Configuration, memory: u64) -> Result<wiesel_network::Options, ConfigError> {
+    let segment_size = config.get(&network::SEGMENT_SIZE)?;
+    let least = config.get(&network::MIN_SEGMENT_SIZE)?.max(wiesel_common::config::MemorySize(256));
+    if segment_size < least || segment_size.bytes() > 1 << 30 || !segment_size.bytes().is_power_of_two() {
+        let shown = format!("{} bytes", segment_size.bytes());
+        let expected = format!("expected a power of two from {} bytes to 1 gb", least.bytes());
+        return Err(network::SEGMENT_SIZE.bad_value(network::SEGMENT_SIZE.key(), &shown, expected));
+    }
+    // As in Flink, streams are compressed only where somebody asks for it: the default codec is for batch shuffles.
+    let codec = if config.contains(&network::COMPRESSION_CODEC) {
+        config.get(&network::COMPRESSION_CODEC)?
+    } else {
+        network::Compression::None
+    };
+    let compression = match codec {
+        network::Compression::None => Compression::None,
+        network::Compression::Lz4 => Compression::Lz4,
+        network::Compression::Zstd => Compression::Zstd,
+        network::Compression::Lzo => {
+            let key = network::COMPRESSION_CODEC.key();
+            return Err(network::COMPRESSION_CODEC.bad_value(key, "LZO", "expected NONE, LZ4 or ZSTD: there is no LZO here"));
+        }
+    };
+    Ok(wiesel_network::Options {
+        memory,
+        segment_size: segment_size.bytes() as usize,
+        buffers_per_channel: config.get(&network::BUFFERS_PER_CHANNEL)? as usize,
+        floating_buffers_per_gate: config.get(&network::FLOATING_BUFFERS_PER_GATE)? as usize,
+        max_buffers_per_channel: config.get(&MAX_BUFFERS_PER_CHANNEL)? as usize,
+        compression,
+        partition_request_timeout: config.get(&network::PARTITION_REQUEST_TIMEOUT)?,
+        connect_timeout: Duration::from_secs(config.get(&network::CONNECT_TIMEOUT_SECONDS)?.into()),
+        connect_retries: config.get(&network::RETRIES)?,
+    })
+}
+
+/// The address by which this machine would speak to the JobManager. Nothing is sent.
+fn own_address(job_manager: &str) -> Option<String> {
+    let peer = job_manager.to_socket_addrs().ok()?.next()?;
+    let any: SocketAddr = if peer.is_ipv4() { ([0, 0, 0, 0], 0).into() } else { ([0_u16; 8], 0).into() };
+    let socket = UdpSocket::bind(any).ok()?;
+    socket.connect(peer).ok()?;
+    let own: IpAddr = socket.local_addr().ok()?.ip();
+    Some(own.to_string())
+}

@@ -1,0 +1,194 @@
+//! A TaskManager in this process: what the binary runs, and what a cluster inside one process runs several of.
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio::net::{TcpListener, lookup_host};
+use tokio::sync::{mpsc, watch};
+use tokio::task::{JoinHandle, JoinSet};
+use tonic::transport::Server;
+use tonic::transport::server::TcpIncoming;
+use wiesel_common::config::{ConfigError, Configuration, PortRange};
+use wiesel_network::NetworkEnvironment;
+use wiesel_proto as proto;
+use wiesel_proto::task_executor_server::TaskExecutorServer;
+
+use crate::executor::registration::Registration;
+use crate::executor::rpc::Gateway;
+use crate::executor::{End, Inbox, Setup, TaskExecutor};
+use crate::options::Options;
+use crate::resources;
+
+/// The largest call that is accepted: a deployment with its plan.
+const MAX_CALL: usize = 256 << 20;
+/// Calls that wait for the actor.
+const CALLS: usize = 256;
+
+/// Why a TaskManager cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A value in the configuration.
+    #[error(transparent)]
+    Configuration(#[from] ConfigError),
+    /// A port is taken, or an interface is not this machine's.
+    #[error("Could not bind {address} for calls ({key}): {cause}")]
+    Bind {
+        /// What was tried.
+        address: String,
+        /// The option to change.
+        key: &'static str,
+        /// What the system said.
+        cause: std::io::Error,
+    },
+    /// The host to listen on is unknown.
+    #[error("Could not resolve '{host}' (taskmanager.bind-host): {cause}")]
+    Host {
+        /// As configured.
+        host: String,
+        /// What the system said.
+        cause: std::io::Error,
+    },
+    /// The data plane.
+    #[error(transparent)]
+    Network(#[from] wiesel_network::Error),
+}
+
+/// A running TaskManager. Dropping it ends it at once; [`TaskManager::stop`] takes leave.
+pub struct TaskManager {
+    resource_id: String,
+    rpc_address: String,
+    data_address: String,
+    network: Arc<NetworkEnvironment>,
+    stop: mpsc::Sender<String>,
+    actor: Option<JoinHandle<End>>,
+    _background: JoinSet<()>,
+}
+
+impl TaskManager {
+    /// Binds its ports and begins to register.
+    ///
+    /// # Errors
+    /// [`StartError`]; nothing is left running then.
+    pub async fn start(configuration: Configuration) -> Result<Self, StartError> {
+        let options = Options::from_configuration(&configuration)?;
+        let (network, listener) = bind(&options).await?;
+        let rpc_bound = listener.local_addr().map_err(|cause| StartError::Bind {
+            address: options.bind_host.clone(),
+            key: "taskmanager.rpc.port",
+            cause,
+        })?;
+        let told = |configured: u16, bound: u16| if configured == 0 { bound } else { configured };
+        let rpc_address = format!("{}:{}", options.host, told(options.rpc_port, rpc_bound.port()));
+        let data_address = format!("{}:{}", options.host, told(options.data_port, network.port()));
+        let resource_id = options.resource_id.clone().unwrap_or_else(|| {
+            let suffix = uuid::Uuid::new_v4().simple().to_string();
+            format!("{rpc_address}-{}", &suffix[..6])
+        });
+        let identity = resources::registration(&options, &resource_id, &rpc_address, &data_address);
+
+        let (calls, call_receiver) = mpsc::channel(CALLS);
+        let (events, event_receiver) = mpsc::channel(4);
+        let (stop, stop_receiver) = mpsc::channel(1);
+        let (status, status_receiver) = watch::channel(Vec::new());
+        let mut background = JoinSet::new();
+        let service = TaskExecutorServer::new(Gateway { calls }).max_decoding_message_size(MAX_CALL);
+        let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+        background.spawn(async move {
+            if let Err(error) = Server::builder().add_service(service).serve_with_incoming(incoming).await {
+                tracing::error!(%error, "the TaskExecutor's endpoint failed");
+            }
+        });
+        let metrics_of = network.clone();
+        let registration = Registration {
+            address: options.job_manager.clone(),
+            request: identity.clone(),
+            options: options.registration.clone(),
+            events,
+            status: status_receiver,
+            metrics: Box::new(move || resources::metrics(&metrics_of)),
+        };
+        background.spawn(registration.run());
+        let executor = TaskExecutor::new(Setup {
+            configuration: Arc::new(configuration),
+            network: network.clone(),
+            slots: options.slots,
+            slot_timeout: options.slot_timeout,
+            cancellation_timeout: options.cancellation_timeout,
+            identity,
+            resource_manager_address: options.job_manager.clone(),
+            status,
+        });
+        let inbox = Inbox { calls: call_receiver, registration: event_receiver, stop: stop_receiver };
+        let actor = tokio::spawn(executor.run(inbox));
+        tracing::info!(resource_id, rpc_address, data_address, slots = options.slots, "TaskManager started");
+        Ok(Self { resource_id, rpc_address, data_address, network, stop, actor: Some(actor), _background: background })
+    }
+
+    /// Its id in the cluster.
+    pub fn resource_id(&self) -> &str {
+        &self.resource_id
+    }
+
+    /// "host:port" for calls.
+    pub fn rpc_address(&self) -> &str {
+        &self.rpc_address
+    }
+
+    /// "host:port" of the data plane.
+    pub fn data_address(&self) -> &str {
+        &self.data_address
+    }
+
+    /// The data plane, to look at.
+    pub fn network(&self) -> &Arc<NetworkEnvironment> {
+        &self.network
+    }
+
+    /// Waits until it ends by itself, which it only does when it cannot go on.
+    ///
+    /// # Errors
+    /// Why it cannot.
+    pub async fn wait(&mut self) -> Result<(), String> {
+        let Some(actor) = &mut self.actor else { return Ok(()) };
+        let ended = actor.await;
+        self.actor = None;
+        match ended {
+            Ok(End::Stopped) => Ok(()),
+            Ok(End::Fatal(reason)) => Err(reason),
+            Err(error) => Err(format!("the TaskExecutor ended unexpectedly: {error}")),
+        }
+    }
+
+    /// Ends its tasks and takes leave of the ResourceManager.
+    pub async fn stop(mut self, reason: &str) {
+        let _ = self.stop.send(reason.to_owned()).await;
+        if let Err(reason) = self.wait().await {
+            tracing::warn!(reason, "the TaskManager did not stop in order");
+        }
+    }
+}
+
+impl Drop for TaskManager {
+    fn drop(&mut self) {
+        if let Some(actor) = &self.actor {
+            actor.abort();
+        }
+    }
+}
+
+/// Binds both ports, the first of each range that is free.
+async fn bind(options: &Options) -> Result<(Arc<NetworkEnvironment>, TcpListener), StartError> {
+    let unknown = |cause| StartError::Host { host: options.bind_host.clone(), cause };
+    let interfaces: Vec<SocketAddr> = lookup_host((options.bind_host.as_str(), 0)).await.map_err(unknown)?.collect();
+    let at = |ports: &PortRange| -> Vec<SocketAddr> {
+        let ports = ports.iter().flat_map(|port| interfaces.iter().map(move |address| (address.ip(), port).into()));
+        ports.collect()
+    };
+    let rpc = at(&options.rpc_bind_ports);
+    let listener = TcpListener::bind(&rpc[..]).await.map_err(|cause| StartError::Bind {
+        address: rpc.first().map_or_else(|| options.bind_host.clone(), ToString::to_string),
+        key: "taskmanager.rpc.port",
+        cause,
+    })?;
+    let network = NetworkEnvironment::start(options.network.clone(), &at(&options.data_bind_ports)).await?;
+    Ok((network, listener))
+}
