@@ -25,7 +25,7 @@ struct Arguments {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    wiesel_common::logging::init();
+    tracing_init();
     match run(arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -38,7 +38,13 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let configuration = config::load(arguments.config_dir.as_deref(), arguments.dynamic)?;
+    let configuration = match &arguments.config_dir {
+        Some(folder) => {
+            let properties = std::env::var("FLINK_PROPERTIES").ok();
+            config::from_sources(Some(folder), properties.as_deref(), arguments.dynamic)?
+        }
+        None => config::from_environment(arguments.dynamic)?,
+    };
     log_start(&configuration)?;
     // Tasks have threads of their own: these two carry calls and the data plane's connections.
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -75,3 +81,4 @@ fn log_start(configuration: &Configuration) -> anyhow::Result<()> {
     }
     Ok(())
 }
+fn tracing_init() {}

@@ -21,6 +21,9 @@ use bytes::Bytes;
 use crate::error::{Error, Result};
 use crate::frame::MAX_PAYLOAD;
 
+#[cfg(test)]
+mod tests;
+
 /// Where the columns start is a multiple of this.
 pub const ALIGNMENT: usize = 64;
 

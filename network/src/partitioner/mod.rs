@@ -8,6 +8,9 @@ use wiesel_common::keygroup;
 
 use crate::error::{Error, Result};
 
+#[cfg(test)]
+mod tests;
+
 /// The column that a hash partitioner adds: the hash of the key travels with the rows.
 pub const HASH_COLUMN: &str = "$hash";
 
