@@ -25,7 +25,10 @@ struct Arguments {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    tracing_init();
+    if let Err(error) = wiesel_common::logging::init() {
+        eprintln!("TaskManager: cannot open the log file: {error}");
+        return ExitCode::FAILURE;
+    }
     match run(arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -39,12 +42,10 @@ fn main() -> ExitCode {
 
 fn run(arguments: Arguments) -> anyhow::Result<()> {
     let configuration = match &arguments.config_dir {
-        Some(folder) => {
-            let properties = std::env::var("FLINK_PROPERTIES").ok();
-            config::from_sources(Some(folder), properties.as_deref(), arguments.dynamic)?
-        }
+        Some(folder) => config::load(folder, arguments.dynamic)?,
         None => config::from_environment(arguments.dynamic)?,
     };
+    wiesel_common::logging::apply(&configuration);
     log_start(&configuration)?;
     // Tasks have threads of their own: these two carry calls and the data plane's connections.
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -81,4 +82,3 @@ fn log_start(configuration: &Configuration) -> anyhow::Result<()> {
     }
     Ok(())
 }
-fn tracing_init() {}

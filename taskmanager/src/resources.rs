@@ -55,7 +55,7 @@ pub(crate) fn metrics(network: &NetworkEnvironment) -> proto::TaskManagerMetrics
     let pool = network.pool();
     let (total, available) = (pool.total() as u64, pool.available() as u64);
     let segment = pool.segment_size() as u64;
-    let resident = resident_bytes().unwrap_or(0);
+    let resident = wiesel_common::process::resident_bytes();
     proto::TaskManagerMetrics {
         resident_bytes: resident,
         heap_used: resident,
@@ -64,12 +64,4 @@ pub(crate) fn metrics(network: &NetworkEnvironment) -> proto::TaskManagerMetrics
         network_bytes_total: total * segment,
         network_bytes_available: available * segment,
     }
-}
-
-/// Memory of this process that is in RAM, where the system tells.
-fn resident_bytes() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-    let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    Some(kibibytes * 1024)
 }

@@ -9,7 +9,6 @@ use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 use wiesel_common::config::{ConfigError, Configuration, PortRange};
 use wiesel_network::NetworkEnvironment;
-use wiesel_proto as proto;
 use wiesel_proto::task_executor_server::TaskExecutorServer;
 
 use crate::executor::registration::Registration;
