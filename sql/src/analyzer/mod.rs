@@ -1,12 +1,40 @@
 //! From parsed queries to relational algebra: every name resolved, every expression typed as Flink types it.
 //!
+//! [`query`] → [`select`] (with [`from`] for its relations, [`grouping`] for its aggregates) → [`expression`] over a
+//! [`scope`]; [`insert`] fits a query to a sink; [`text`] prints expressions as `DESCRIBE` does.
+//!
 //! Invariant: what leaves here needs no catalog and no text any more; an error names the place in the script.
 use std::sync::Arc;
 
-use sqlparser::ast::Query;
+use sqlparser::ast::{Expr, Query, Spanned};
+use sqlparser::tokenizer::Span;
+use wiesel_common::config::Configuration;
+use wiesel_operators::expression::Expression;
 use wiesel_operators::types::RowField;
 
+use crate::ast::Insert;
 use crate::catalog::{ObjectIdentifier, ResolvedTable};
+use crate::error::{Location, Result};
+use crate::rel::{Rel, RelNode};
+
+mod calls;
+mod expression;
+mod from;
+mod grouping;
+mod insert;
+mod query;
+mod scope;
+mod select;
+#[cfg(test)]
+mod tests;
+mod text;
+mod window;
+
+pub use text::expression_text;
+
+use expression::ExpressionAnalyzer;
+use query::QueryAnalyzer;
+use scope::Scope;
 
 /// How the analyser looks up tables and views.
 pub trait CatalogReader {
@@ -40,4 +68,96 @@ pub struct ResolvedView {
     pub comment: Option<String>,
     /// Its query as SQL text, for `SHOW CREATE VIEW`.
     pub text: String,
+}
+
+/// A query's relation; its columns' names differ from each other.
+pub fn analyze_query(catalog: &dyn CatalogReader, _configuration: &Configuration, query: &Query) -> Result<Rel> {
+    let mut rel = QueryAnalyzer::new(catalog).query(query)?;
+    let names = unique_names(rel.fields.iter().map(|field| field.name.as_str()));
+    rel.fields.iter_mut().zip(names).for_each(|(field, name)| field.name = name);
+    Ok(rel)
+}
+
+/// An INSERT's relation: one column for each physical column of the sink in its order, cast where Flink casts by itself;
+/// a column that the INSERT leaves out is null.
+pub fn analyze_insert(
+    catalog: &dyn CatalogReader,
+    _configuration: &Configuration,
+    insert: &Insert,
+    sink: &ResolvedTable,
+) -> Result<Rel> {
+    let query = QueryAnalyzer::new(catalog).query_for_sink(&insert.source)?;
+    insert::fit(query, insert, sink)
+}
+
+/// An expression over these columns, as in a computed column or a watermark.
+pub fn analyze_expression(
+    _catalog: &dyn CatalogReader,
+    _configuration: &Configuration,
+    fields: &[RowField],
+    expression: &Expr,
+) -> Result<Expression> {
+    let scope = Scope::of_table(None, fields.to_vec());
+    ExpressionAnalyzer::new(&scope, "a computed column").analyze(expression)
+}
+
+/// Names of which each differs from those before it: `a`, `a0`, `a1`.
+fn unique_names<'n>(names: impl Iterator<Item = &'n str>) -> Vec<String> {
+    let mut unique: Vec<String> = Vec::new();
+    for name in names {
+        let mut candidate = name.to_owned();
+        let mut attempt = 0;
+        while unique.contains(&candidate) {
+            candidate = format!("{name}{attempt}");
+            attempt += 1;
+        }
+        unique.push(candidate);
+    }
+    unique
+}
+
+/// The known name that is most like this one, if one is like it.
+pub(crate) fn nearest<'n>(name: &str, known: impl Iterator<Item = &'n str>) -> Option<String> {
+    let distance = |other: &str| {
+        if other.eq_ignore_ascii_case(name) { 0 } else { strsim::damerau_levenshtein(name, other) }
+    };
+    let limit = (name.chars().count() / 3).clamp(1, 3);
+    let close = known.filter(|other| *other != name).map(|other| (distance(other), other));
+    close.filter(|(distance, _)| *distance <= limit).min().map(|(_, other)| other.to_owned())
+}
+
+/// `; did you mean 'x'?` or nothing.
+fn suggestion<'n>(name: &str, known: impl Iterator<Item = &'n str>) -> String {
+    nearest(name, known).map_or_else(String::new, |other| format!("; did you mean '{other}'?"))
+}
+
+/// Where a span begins; a node without tokens of its own has no place.
+fn start_of(span: Span) -> Option<Location> {
+    (span.start.line > 0).then(|| crate::parser::lexer::place(span.start))
+}
+
+fn place_of(node: &impl Spanned) -> Option<Location> {
+    start_of(node.span())
+}
+
+/// A projection; none is made if it would change nothing but names.
+fn project(input: Rel, columns: Vec<(String, Expression)>) -> Rel {
+    use wiesel_operators::expression::Node;
+    let identity = columns.len() == input.fields.len()
+        && columns.iter().enumerate().all(|(i, (_, expression))| {
+            expression.node == Node::Input(i) && expression.data_type == input.fields[i].data_type
+        });
+    let (names, expressions): (Vec<String>, Vec<Expression>) = columns.into_iter().unzip();
+    let fields: Vec<RowField> =
+        names.into_iter().zip(&expressions).map(|(name, e)| RowField::new(name, e.data_type.clone())).collect();
+    if identity {
+        return Rel { fields, ..input };
+    }
+    Rel { node: RelNode::Project { input: Box::new(input), expressions }, fields }
+}
+
+/// All columns of a relation as expressions over it.
+fn columns_of(rel: &Rel) -> Vec<(String, Expression)> {
+    let columns = rel.fields.iter().enumerate();
+    columns.map(|(i, field)| (field.name.clone(), Expression::input(i, field.data_type.clone()))).collect()
 }

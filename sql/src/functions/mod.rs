@@ -1,1 +1,129 @@
-//! To come.
+//! What operators and built-in functions take and give, as Flink's planner types them.
+//!
+//! - [`operators`]: arithmetic, comparison, logic, concatenation; [`numeric`] has the rules of DECIMAL.
+//! - [`scalar`]: the table of functions by name; [`conditional`]: CASE, COALESCE and their kin; [`aggregate`].
+//! - [`literal`], [`datetime`]: constants as they are written. [`cast`], [`common_type`]: conversions.
+//!
+//! Invariant: an expression that leaves here has operands of the types that evaluation expects: casts are explicit.
+use wiesel_operators::expression::Expression;
+use wiesel_operators::types::{LogicalType, MAX_LENGTH, TypeKind};
+
+use crate::error::Error;
+
+pub(crate) mod aggregate;
+pub(crate) mod cast;
+pub(crate) mod common_type;
+pub(crate) mod conditional;
+pub(crate) mod datetime;
+pub(crate) mod literal;
+pub(crate) mod numeric;
+pub(crate) mod operators;
+pub(crate) mod scalar;
+#[cfg(test)]
+mod tests;
+
+pub use scalar::names;
+
+pub(crate) fn is_text(kind: &TypeKind) -> bool {
+    matches!(kind, TypeKind::Char(_) | TypeKind::Varchar(_))
+}
+
+pub(crate) fn is_bytes(kind: &TypeKind) -> bool {
+    matches!(kind, TypeKind::Binary(_) | TypeKind::Varbinary(_))
+}
+
+pub(crate) fn is_timestamp(kind: &TypeKind) -> bool {
+    matches!(kind, TypeKind::Timestamp(..) | TypeKind::TimestampLtz(..))
+}
+
+pub(crate) fn is_datetime(kind: &TypeKind) -> bool {
+    is_timestamp(kind) || matches!(kind, TypeKind::Date | TypeKind::Time(_))
+}
+
+pub(crate) fn is_interval(kind: &TypeKind) -> bool {
+    matches!(kind, TypeKind::IntervalYearMonth(_) | TypeKind::IntervalDayTime(_))
+}
+
+pub(crate) fn any_nullable<'a>(operands: impl IntoIterator<Item = &'a Expression>) -> bool {
+    operands.into_iter().any(|operand| operand.data_type.nullable)
+}
+
+/// A type as the planner's messages name it.
+pub(crate) fn calcite_name(kind: &TypeKind) -> String {
+    use TypeKind as T;
+    match kind {
+        T::Varchar(length) => format!("VARCHAR({length})"),
+        T::Varbinary(MAX_LENGTH) => format!("VARBINARY({MAX_LENGTH})"),
+        T::Int => "INTEGER".into(),
+        T::TimestampLtz(precision, _) => format!("TIMESTAMP_WITH_LOCAL_TIME_ZONE({precision})"),
+        T::IntervalDayTime(_) => "INTERVAL SECOND(3)".into(),
+        T::IntervalYearMonth(_) => "INTERVAL MONTH".into(),
+        T::Array(element) => format!("{} ARRAY", calcite_name(&element.kind)),
+        T::Multiset(element) => format!("{} MULTISET", calcite_name(&element.kind)),
+        T::Map(key, value) => format!("({}, {}) MAP", calcite_name(&key.kind), calcite_name(&value.kind)),
+        T::Row(fields) => {
+            let fields: Vec<String> =
+                fields.iter().map(|field| format!("{} {}", calcite_name(&field.data_type.kind), field.name)).collect();
+            format!("RecordType:peek_no_expand({})", fields.join(", "))
+        }
+        other => other.to_string(),
+    }
+}
+
+/// The name of a type without its parameters, as the planner's messages have it.
+pub(crate) fn calcite_root(kind: &TypeKind) -> String {
+    let name = calcite_name(kind);
+    name.split('(').next().unwrap_or_default().to_owned()
+}
+
+/// The family of a type, as the message on an unknown function names it.
+fn family(kind: &TypeKind) -> String {
+    use TypeKind as T;
+    match kind {
+        kind if numeric::is_numeric(kind) => "NUMERIC".into(),
+        kind if is_text(kind) => "CHARACTER".into(),
+        kind if is_bytes(kind) => "BINARY".into(),
+        kind if is_timestamp(kind) => "TIMESTAMP".into(),
+        T::Time(_) => "TIME".into(),
+        T::IntervalDayTime(_) => "INTERVAL_DAY_TIME".into(),
+        T::IntervalYearMonth(_) => "INTERVAL_YEAR_MONTH".into(),
+        other => calcite_name(other),
+    }
+}
+
+fn forms(supported: &[&str]) -> String {
+    supported.iter().map(|form| format!("'{form}'")).collect::<Vec<_>>().join("\n")
+}
+
+/// An operator between two operands that it does not take.
+pub(crate) fn cannot_apply_operator(name: &str, left: &Expression, right: &Expression, supported: &[&str]) -> Error {
+    let (l, r) = (calcite_name(&left.data_type.kind), calcite_name(&right.data_type.kind));
+    let message = format!(
+        "Cannot apply '{name}' to arguments of type '<{l}> {name} <{r}>'. Supported form(s): {}",
+        forms(supported)
+    );
+    Error::validation(message, None)
+}
+
+/// A function called with operands that it does not take.
+pub(crate) fn cannot_apply_function(name: &str, operands: &[Expression], supported: &[&str]) -> Error {
+    let types: Vec<String> =
+        operands.iter().map(|operand| format!("<{}>", calcite_name(&operand.data_type.kind))).collect();
+    let types = types.join(", ");
+    let message = format!(
+        "Cannot apply '{name}' to arguments of type '{name}({types})'. Supported form(s): {}",
+        forms(supported)
+    );
+    Error::validation(message, None)
+}
+
+/// A function that does not exist.
+pub(crate) fn no_such_function(name: &str, operands: &[Expression]) -> Error {
+    let types: Vec<String> = operands.iter().map(|operand| format!("<{}>", family(&operand.data_type.kind))).collect();
+    let mut message = format!("No match found for function signature {name}({})", types.join(", "));
+    let upper = name.to_uppercase();
+    if let Some(nearest) = crate::analyzer::nearest(&upper, names()) {
+        message.push_str(&format!("; did you mean '{nearest}'?"));
+    }
+    Error::validation(message, None)
+}

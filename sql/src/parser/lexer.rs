@@ -6,7 +6,7 @@ use super::dialect::FlinkDialect;
 use crate::error::{Error, Location, Result};
 
 /// So deep an expression may be built of operators in a row; a deeper one could exhaust the stack.
-const MAX_OPERATORS_IN_A_ROW: usize = 4_000;
+const MAX_OPERATORS_IN_A_ROW: usize = 1_000;
 
 /// The tokens of a statement that begins at `start`, without white space. A table's `/*+ OPTIONS(…) */` becomes the argument
 /// list `(OPTIONS(…))` after the table's name; other hints are dropped as comments are.

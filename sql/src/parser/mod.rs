@@ -21,6 +21,7 @@ mod tests;
 pub(crate) mod types;
 mod words;
 
+pub(crate) use statement::options_of_hint;
 pub use split::{StatementText, is_complete, split};
 
 /// Expressions and queries within each other, at most.

@@ -1,0 +1,114 @@
+//! Calls by name: constructors, functions whose arguments are no values, aggregates, then the table of functions.
+use sqlparser::ast::{
+    DuplicateTreatment, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Spanned,
+};
+use wiesel_operators::expression::Expression;
+
+use super::expression::{ExpressionAnalyzer, array_constructor, map_constructor, row_constructor};
+use super::grouping::AggregateCall;
+use super::start_of;
+use crate::error::{Error, Result};
+use crate::functions::{aggregate, scalar};
+use crate::parser::dialect::{MAP_CONSTRUCTOR, ROW_CONSTRUCTOR};
+
+impl ExpressionAnalyzer<'_> {
+    /// A function call.
+    pub(super) fn function(&mut self, function: &Function) -> Result<Expression> {
+        let name = function.name.to_string();
+        let name = name.trim_matches('`');
+        let upper = name.to_uppercase();
+        let place = start_of(function.name.span());
+        if function.over.is_some() {
+            return Err(Error::unsupported(format!("{upper} with OVER is not supported"), place));
+        }
+        let result = match aggregate::canonical(&upper) {
+            Some(canonical) => self.aggregate_call(canonical, function),
+            None => self.scalar_call(name, &upper, function),
+        };
+        result.map_err(|e| e.or_at(place))
+    }
+
+    fn scalar_call(&mut self, name: &str, upper: &str, function: &Function) -> Result<Expression> {
+        if function.filter.is_some() {
+            let message = "FILTER must not be used with non-aggregate function";
+            return Err(Error::validation(message, None));
+        }
+        let arguments = arguments(function)?;
+        if matches!(upper, "TIMESTAMPADD" | "TIMESTAMPDIFF") {
+            let [unit, first, second] = arguments.as_slice() else {
+                let message = format!("Invalid number of arguments to function '{upper}'. Was expecting 3 arguments");
+                return Err(Error::validation(message, None));
+            };
+            let unit = unit.to_string().trim_matches('`').to_uppercase();
+            let (first, second) = (self.analyze(first)?, self.analyze(second)?);
+            return match upper {
+                "TIMESTAMPADD" => scalar::timestamp_add(&unit, first, second),
+                _ => scalar::timestamp_diff(&unit, first, second),
+            };
+        }
+        let operands = self.all(arguments)?;
+        match name {
+            MAP_CONSTRUCTOR => map_constructor(operands),
+            ROW_CONSTRUCTOR => row_constructor(operands),
+            _ if upper == "ARRAY" => array_constructor(operands),
+            _ => scalar::call(name, operands),
+        }
+    }
+
+    fn aggregate_call(&mut self, name: &'static str, function: &Function) -> Result<Expression> {
+        let place = start_of(function.name.span());
+        if self.aggregates.is_none() {
+            return Err(self.no_aggregate_here(place));
+        }
+        if !function.within_group.is_empty() {
+            return Err(Error::unsupported("WITHIN GROUP is not supported", place));
+        }
+        let (star, distinct) = match &function.args {
+            FunctionArguments::List(list) => {
+                if !list.clauses.is_empty() {
+                    let message = format!("ORDER BY and the like within {name} are not supported");
+                    return Err(Error::unsupported(message, place));
+                }
+                let star = matches!(list.args.as_slice(), [FunctionArg::Unnamed(FunctionArgExpr::Wildcard)]);
+                (star, list.duplicate_treatment == Some(DuplicateTreatment::Distinct))
+            }
+            _ => (false, false),
+        };
+        let mut inner = ExpressionAnalyzer::new(self.scope, "an aggregate");
+        let arguments = match (name, star) {
+            ("COUNT", true) => Vec::new(),
+            (_, true) => return Err(Error::validation("Unknown identifier '*'", place)),
+            _ => inner.all(arguments(function)?)?,
+        };
+        if name == "COUNT" && arguments.is_empty() && !star {
+            let message = "Invalid number of arguments to function 'COUNT'. Was expecting 1 arguments";
+            return Err(Error::validation(message, place));
+        }
+        if arguments.iter().any(|argument| argument.data_type.kind == wiesel_operators::types::TypeKind::Null) {
+            return Err(Error::validation("Illegal use of 'NULL'", place));
+        }
+        let filter = function.filter.as_deref().map(|filter| inner.condition(filter, "FILTER")).transpose()?;
+        let Some(aggregates) = self.aggregates.as_deref_mut() else { return Err(self.no_aggregate_here(place)) };
+        aggregates.add(AggregateCall { function: name, arguments, distinct, filter })
+    }
+}
+
+/// The arguments, which must have no names.
+pub(super) fn arguments(function: &Function) -> Result<Vec<&Expr>> {
+    let list = match &function.args {
+        FunctionArguments::None => return Ok(Vec::new()),
+        FunctionArguments::List(list) => list,
+        FunctionArguments::Subquery(_) => {
+            return Err(Error::unsupported("A subquery as an argument is not supported", None));
+        }
+    };
+    list.args
+        .iter()
+        .map(|argument| match argument {
+            FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => Ok(expr),
+            FunctionArg::Unnamed(_) => Err(Error::validation("Unknown identifier '*'", None)),
+            _ => Err(Error::unsupported("Named arguments of functions are not supported", None)),
+        })
+        .collect()
+}
+

@@ -1,0 +1,451 @@
+//! Expressions over a scope.
+use sqlparser::ast::{
+    AccessExpr, BinaryOperator, CastKind, CeilFloorKind, DateTimeField, Expr, Ident, Subscript, TrimWhereField,
+    TypedString, UnaryOperator, Value, ValueWithSpan,
+};
+use wiesel_operators::expression::{Expression, null_literal};
+use wiesel_operators::types::{LogicalType, TypeKind};
+
+use super::grouping::AggregateCalls;
+use super::scope::{Scope, field_by_name};
+use super::{place_of, start_of};
+use crate::error::{Error, Location, Result};
+use crate::functions::common_type::common_type;
+use crate::functions::{cast, conditional, datetime, literal, operators, scalar};
+
+/// A column that an expression named, to say so in an error.
+pub(super) struct ColumnUse {
+    pub index: usize,
+    pub text: String,
+    pub place: Option<Location>,
+}
+
+/// Analyses expressions of one clause.
+pub(super) struct ExpressionAnalyzer<'a> {
+    pub(super) scope: &'a Scope,
+    /// What the clause is called in messages.
+    clause: &'static str,
+    /// Where aggregate calls are gathered; none: the clause cannot have any.
+    pub(super) aggregates: Option<&'a mut AggregateCalls>,
+    pub(super) uses: Vec<ColumnUse>,
+}
+
+impl<'a> ExpressionAnalyzer<'a> {
+    /// For a clause without aggregates.
+    pub(super) fn new(scope: &'a Scope, clause: &'static str) -> Self {
+        Self { scope, clause, aggregates: None, uses: Vec::new() }
+    }
+
+    /// For a clause with aggregates.
+    pub(super) fn with_aggregates(scope: &'a Scope, aggregates: &'a mut AggregateCalls) -> Self {
+        Self { scope, clause: "SELECT", aggregates: Some(aggregates), uses: Vec::new() }
+    }
+
+    /// The error for an aggregate where there can be none.
+    pub(super) fn no_aggregate_here(&self, place: Option<Location>) -> Error {
+        let message = match self.clause {
+            "an aggregate" => "Aggregate expressions cannot be nested".to_owned(),
+            clause => format!("Aggregate expression is illegal in {clause} clause"),
+        };
+        Error::validation(message, place)
+    }
+
+    /// A value of this expression, typed.
+    pub(super) fn analyze(&mut self, expr: &Expr) -> Result<Expression> {
+        self.node(expr).map_err(|e| e.or_at(place_of(expr)))
+    }
+
+    pub(super) fn all<'e>(&mut self, exprs: impl IntoIterator<Item = &'e Expr>) -> Result<Vec<Expression>> {
+        exprs.into_iter().map(|expr| self.analyze(expr)).collect()
+    }
+
+    /// A BOOLEAN, or an error that says which clause needs one.
+    pub(super) fn condition(&mut self, expr: &Expr, clause: &str) -> Result<Expression> {
+        let condition = operators::cast_null(self.analyze(expr)?, &TypeKind::Boolean);
+        if condition.data_type.kind != TypeKind::Boolean {
+            return Err(Error::validation(format!("{clause} clause must be a condition"), place_of(expr)));
+        }
+        Ok(condition)
+    }
+
+    fn node(&mut self, expr: &Expr) -> Result<Expression> {
+        match expr {
+            Expr::Identifier(ident) => self.column(std::slice::from_ref(ident)),
+            Expr::CompoundIdentifier(parts) => self.column(parts),
+            Expr::CompoundFieldAccess { root, access_chain } => self.access(root, access_chain),
+            Expr::Nested(inner) => self.analyze(inner),
+            Expr::Value(value) => constant(value),
+            Expr::TypedString(typed) => typed_string(typed),
+            Expr::Interval(interval) => interval_literal(interval),
+            Expr::BinaryOp { .. } => self.binary(expr),
+            Expr::UnaryOp { op, expr } => self.unary(*op, expr),
+            Expr::IsNull(e) => operators::is_test("IS_NULL", self.analyze(e)?),
+            Expr::IsNotNull(e) => operators::is_test("IS_NOT_NULL", self.analyze(e)?),
+            Expr::IsTrue(e) => operators::is_test("IS_TRUE", self.analyze(e)?),
+            Expr::IsNotTrue(e) => operators::is_test("IS_NOT_TRUE", self.analyze(e)?),
+            Expr::IsFalse(e) => operators::is_test("IS_FALSE", self.analyze(e)?),
+            Expr::IsNotFalse(e) => operators::is_test("IS_NOT_FALSE", self.analyze(e)?),
+            Expr::IsUnknown(e) => operators::is_test("IS_UNKNOWN", self.analyze(e)?),
+            Expr::IsNotUnknown(e) => operators::is_test("IS_NOT_UNKNOWN", self.analyze(e)?),
+            Expr::IsDistinctFrom(l, r) => operators::compare("IS_DISTINCT_FROM", self.analyze(l)?, self.analyze(r)?),
+            Expr::IsNotDistinctFrom(l, r) => {
+                operators::compare("IS_NOT_DISTINCT_FROM", self.analyze(l)?, self.analyze(r)?)
+            }
+            Expr::InList { expr, list, negated } => {
+                let value = self.analyze(expr)?;
+                let items = self.all(list)?;
+                negate_if(*negated, operators::in_list(value, items)?)
+            }
+            Expr::Between { expr, negated, low, high } => {
+                let value = self.analyze(expr)?;
+                let from = operators::compare(">=", value.clone(), self.analyze(low)?)?;
+                let to = operators::compare("<=", value, self.analyze(high)?)?;
+                negate_if(*negated, operators::connective("AND", from, to)?)
+            }
+            Expr::Like { negated, any: false, expr, pattern, escape_char } => {
+                self.pattern("LIKE", expr, pattern, escape_char.as_ref(), *negated)
+            }
+            Expr::SimilarTo { negated, expr, pattern, escape_char } => {
+                self.pattern("SIMILAR", expr, pattern, escape_char.as_ref(), *negated)
+            }
+            Expr::Case { operand, conditions, else_result, .. } => {
+                let operand = operand.as_deref().map(|operand| self.analyze(operand)).transpose()?;
+                let mut branches = Vec::with_capacity(conditions.len());
+                for branch in conditions {
+                    let mut condition = self.analyze(&branch.condition)?;
+                    if let Some(operand) = &operand {
+                        condition = operators::compare("=", operand.clone(), condition)?;
+                    }
+                    branches.push((condition, self.analyze(&branch.result)?));
+                }
+                let otherwise = match else_result {
+                    Some(otherwise) => self.analyze(otherwise)?,
+                    None => null_literal(TypeKind::Null),
+                };
+                conditional::case(branches, otherwise)
+            }
+            Expr::Cast { kind, expr, data_type, .. } => {
+                let target = crate::parser::parse_type(&type_text(data_type))?;
+                cast_call(self.analyze(expr)?, target, *kind == CastKind::TryCast)
+            }
+            Expr::Extract { field, expr, .. } => scalar::extract(&unit_name(field), self.analyze(expr)?),
+            Expr::Ceil { expr, field } => self.ceil_or_floor("CEIL", expr, field),
+            Expr::Floor { expr, field } => self.ceil_or_floor("FLOOR", expr, field),
+            Expr::Position { expr, r#in } => {
+                let operands = vec![self.analyze(expr)?, self.analyze(r#in)?];
+                scalar::call("POSITION", operands)
+            }
+            Expr::Substring { expr, substring_from, substring_for, .. } => {
+                let mut operands = vec![self.analyze(expr)?];
+                match substring_from {
+                    Some(from) => operands.push(self.analyze(from)?),
+                    None => operands.push(literal::int(1)),
+                }
+                operands.extend(substring_for.as_deref().map(|length| self.analyze(length)).transpose()?);
+                scalar::call("SUBSTRING", operands)
+            }
+            Expr::Trim { trim_where, trim_what, expr, trim_characters: None } => {
+                let mode = match trim_where {
+                    None | Some(TrimWhereField::Both) => "BOTH",
+                    Some(TrimWhereField::Leading) => "LEADING",
+                    Some(TrimWhereField::Trailing) => "TRAILING",
+                };
+                let what = trim_what.as_deref().map(|what| self.analyze(what)).transpose()?;
+                scalar::trim(mode, what, self.analyze(expr)?)
+            }
+            Expr::Overlay { expr, overlay_what, overlay_from, overlay_for } => {
+                let mut operands = vec![self.analyze(expr)?, self.analyze(overlay_what)?, self.analyze(overlay_from)?];
+                operands.extend(overlay_for.as_deref().map(|length| self.analyze(length)).transpose()?);
+                scalar::call("OVERLAY", operands)
+            }
+            Expr::Array(array) => {
+                let elements = self.all(&array.elem)?;
+                array_constructor(elements)
+            }
+            Expr::Tuple(items) => {
+                let items = self.all(items)?;
+                row_constructor(items)
+            }
+            Expr::Function(function) => self.function(function),
+            Expr::InSubquery { .. } | Expr::Exists { .. } | Expr::Subquery(_) | Expr::AllOp { .. } | Expr::AnyOp { .. } => {
+                Err(Error::unsupported("A subquery within an expression is not supported", place_of(expr)))
+            }
+            other => Err(Error::unsupported(format!("The expression {other} is not supported"), place_of(other))),
+        }
+    }
+
+    fn column(&mut self, parts: &[Ident]) -> Result<Expression> {
+        let found = match (self.scope.resolve(parts), parts) {
+            (Err(e), [name]) if name.quote_style.is_none() => match niladic(&name.value) {
+                Some(call) => return call,
+                None => return Err(e),
+            },
+            (found, _) => found?,
+        };
+        let text = parts.iter().map(|part| part.value.as_str()).collect::<Vec<_>>().join(".");
+        let place = parts.first().and_then(|part| start_of(part.span));
+        let uses = &mut self.uses;
+        found.visit(&mut |e| {
+            if let wiesel_operators::expression::Node::Input(index) = e.node {
+                uses.push(ColumnUse { index, text: text.clone(), place });
+            }
+        });
+        Ok(found)
+    }
+
+    fn access(&mut self, root: &Expr, chain: &[AccessExpr]) -> Result<Expression> {
+        let mut value = self.analyze(root)?;
+        for access in chain {
+            value = match access {
+                AccessExpr::Dot(Expr::Identifier(field)) => field_by_name(value, &field.value, start_of(field.span))?,
+                AccessExpr::Subscript(Subscript::Index { index }) => item(value, self.analyze(index)?)?,
+                other => return Err(Error::unsupported(format!("The access {other} is not supported"), None)),
+            };
+        }
+        Ok(value)
+    }
+
+    /// Operators that lean to the left are walked in a loop: chains of them can be long.
+    fn binary(&mut self, expr: &Expr) -> Result<Expression> {
+        let mut spine = Vec::new();
+        let mut leftmost = expr;
+        while let Expr::BinaryOp { left, op, right } = leftmost {
+            spine.push((leftmost, op, right));
+            leftmost = left;
+        }
+        let mut value = self.analyze(leftmost)?;
+        while let Some((whole, op, right)) = spine.pop() {
+            let right = self.analyze(right)?;
+            value = binary_call(op, value, right).map_err(|e| e.or_at(place_of(whole)))?;
+        }
+        Ok(value)
+    }
+
+    fn unary(&mut self, op: UnaryOperator, operand: &Expr) -> Result<Expression> {
+        match (op, operand) {
+            (UnaryOperator::Minus, Expr::Value(ValueWithSpan { value: Value::Number(number, _), .. })) => {
+                literal::number(&format!("-{number}"))
+            }
+            (UnaryOperator::Minus, _) => operators::negate(self.analyze(operand)?),
+            (UnaryOperator::Plus, _) => self.analyze(operand),
+            (UnaryOperator::Not, _) => operators::not(operators::cast_null(self.analyze(operand)?, &TypeKind::Boolean)),
+            (op, _) => Err(Error::unsupported(format!("The operator {op} is not supported"), None)),
+        }
+    }
+
+    fn pattern(
+        &mut self,
+        function: &str,
+        value: &Expr,
+        pattern: &Expr,
+        escape: Option<&ValueWithSpan>,
+        negated: bool,
+    ) -> Result<Expression> {
+        let mut operands = vec![self.analyze(value)?, self.analyze(pattern)?];
+        operands.extend(escape.map(constant).transpose()?);
+        operators::like(function, operands, negated)
+    }
+
+    fn ceil_or_floor(&mut self, function: &str, operand: &Expr, field: &CeilFloorKind) -> Result<Expression> {
+        let operand = self.analyze(operand)?;
+        match field {
+            CeilFloorKind::DateTimeField(DateTimeField::NoDateTime) => scalar::call(function, vec![operand]),
+            CeilFloorKind::DateTimeField(unit) => scalar::round_to_unit(function, operand, &unit_name(unit)),
+            CeilFloorKind::Scale(_) => {
+                Err(Error::validation(format!("Invalid number of arguments to function '{function}'. Was expecting 1 arguments"), None))
+            }
+        }
+    }
+}
+
+fn negate_if(negated: bool, condition: Expression) -> Result<Expression> {
+    if negated { operators::not(condition) } else { Ok(condition) }
+}
+
+/// `UNKNOWN` and functions that are called without parentheses.
+fn niladic(name: &str) -> Option<Result<Expression>> {
+    match name.to_uppercase().as_str() {
+        "UNKNOWN" => Some(Ok(null_literal(TypeKind::Boolean))),
+        upper @ ("CURRENT_DATE" | "CURRENT_TIME" | "CURRENT_TIMESTAMP" | "LOCALTIME" | "LOCALTIMESTAMP") => {
+            Some(scalar::call(upper, Vec::new()))
+        }
+        _ => None,
+    }
+}
+
+fn binary_call(op: &BinaryOperator, left: Expression, right: Expression) -> Result<Expression> {
+    match op {
+        BinaryOperator::Plus => operators::arithmetic("+", left, right),
+        BinaryOperator::Minus => operators::arithmetic("-", left, right),
+        BinaryOperator::Multiply => operators::arithmetic("*", left, right),
+        BinaryOperator::Divide => operators::arithmetic("/", left, right),
+        BinaryOperator::Modulo => operators::arithmetic("%", left, right),
+        BinaryOperator::StringConcat => operators::concat(left, right),
+        BinaryOperator::Eq => operators::compare("=", left, right),
+        BinaryOperator::NotEq => operators::compare("<>", left, right),
+        BinaryOperator::Lt => operators::compare("<", left, right),
+        BinaryOperator::LtEq => operators::compare("<=", left, right),
+        BinaryOperator::Gt => operators::compare(">", left, right),
+        BinaryOperator::GtEq => operators::compare(">=", left, right),
+        BinaryOperator::And => operators::connective("AND", left, right),
+        BinaryOperator::Or => operators::connective("OR", left, right),
+        op => Err(Error::unsupported(format!("The operator {op} is not supported"), None)),
+    }
+}
+
+/// A constant as it is written.
+pub(super) fn constant(value: &ValueWithSpan) -> Result<Expression> {
+    let result = match &value.value {
+        Value::Number(number, _) => literal::number(number),
+        Value::SingleQuotedString(text) => Ok(literal::string(text)),
+        Value::HexStringLiteral(digits) => literal::binary(digits),
+        Value::Boolean(value) => Ok(literal::boolean(*value)),
+        Value::Null => Ok(null_literal(TypeKind::Null)),
+        other => Err(Error::unsupported(format!("The constant {other} is not supported"), None)),
+    };
+    result.map_err(|e| e.or_at(start_of(value.span)))
+}
+
+fn typed_string(typed: &TypedString) -> Result<Expression> {
+    let Value::SingleQuotedString(text) = &typed.value.value else {
+        return Err(Error::validation(format!("{typed} needs a string"), start_of(typed.value.span)));
+    };
+    let result = match typed.data_type.to_string().to_uppercase().as_str() {
+        "DATE" => datetime::date(text),
+        "TIME" => datetime::time(text),
+        "TIMESTAMP" => datetime::timestamp(text),
+        other => Err(Error::unsupported(format!("Constants of type {other} are not supported; use CAST"), None)),
+    };
+    result.map_err(|e| e.or_at(start_of(typed.value.span)))
+}
+
+fn interval_literal(interval: &sqlparser::ast::Interval) -> Result<Expression> {
+    let (value, negative) = match interval.value.as_ref() {
+        Expr::UnaryOp { op: UnaryOperator::Minus, expr } => (expr.as_ref(), true),
+        value => (value, false),
+    };
+    let place = place_of(value);
+    let text = match value {
+        Expr::Value(ValueWithSpan { value: Value::SingleQuotedString(text), .. }) => text,
+        other => return Err(Error::validation(format!("An interval needs a string, not {other}"), place)),
+    };
+    let leading = interval.leading_field.as_ref().map(unit_name).unwrap_or_default();
+    let last = interval.last_field.as_ref().map(unit_name);
+    datetime::interval(text, negative, &leading, last.as_deref()).map_err(|e| e.or_at(place))
+}
+
+/// A unit in upper case and in the singular.
+pub(super) fn unit_name(unit: &DateTimeField) -> String {
+    match unit {
+        DateTimeField::Week(_) => "WEEK".to_owned(),
+        unit => unit.to_string().to_uppercase().trim_end_matches('S').to_owned(),
+    }
+}
+
+/// The text of a type that the dialect put into a cast.
+pub(super) fn type_text(data_type: &sqlparser::ast::DataType) -> String {
+    match data_type {
+        sqlparser::ast::DataType::Custom(name, modifiers) if modifiers.is_empty() => {
+            name.0.iter().filter_map(|part| part.as_ident()).map(|ident| ident.value.as_str()).collect()
+        }
+        other => other.to_string(),
+    }
+}
+
+/// `CAST(value AS target)`, `TRY_CAST(value AS target)`.
+pub(super) fn cast_call(value: Expression, target: LogicalType, fallible: bool) -> Result<Expression> {
+    let (from, to) = (&value.data_type.kind, &target.kind);
+    if !cast::can_cast(from, to) {
+        let message = if crate::functions::numeric::is_numeric(from) && crate::functions::is_timestamp(to) {
+            "The cast from NUMERIC type to TIMESTAMP type is not allowed. It's recommended to use \
+             TO_TIMESTAMP(FROM_UNIXTIME(numeric_col)) instead, note the numeric is in seconds."
+                .to_owned()
+        } else {
+            let (from, to) = (crate::functions::calcite_name(from), crate::functions::calcite_name(to));
+            format!("Cast function cannot convert value of type {from} to type {to}")
+        };
+        return Err(Error::validation(message, None));
+    }
+    if value.data_type.kind == TypeKind::Null {
+        return Ok(null_literal(target.kind));
+    }
+    let nullable = fallible || value.data_type.nullable;
+    let data_type = LogicalType { kind: target.kind, nullable };
+    if value.data_type.kind == data_type.kind && !fallible {
+        return Ok(value);
+    }
+    Ok(Expression::call(if fallible { "TRY_CAST" } else { "CAST" }, vec![value], data_type))
+}
+
+/// `collection[key]`.
+fn item(collection: Expression, key: Expression) -> Result<Expression> {
+    let (element, key) = match &collection.data_type.kind {
+        TypeKind::Array(element) => {
+            if !crate::functions::numeric::is_integer(&key.data_type.kind) {
+                let message = format!("An element of an array is taken by an integer, not by {}", key.data_type.kind);
+                return Err(Error::validation(message, None));
+            }
+            (element.as_ref().clone(), cast::cast_to(key, &TypeKind::Int))
+        }
+        TypeKind::Map(key_type, value) => {
+            let value = value.as_ref().clone();
+            let text = crate::functions::is_text(&key_type.kind) && crate::functions::is_text(&key.data_type.kind);
+            (value, if text { key } else { cast::cast_to(key, &key_type.kind) })
+        }
+        TypeKind::Row(fields) => {
+            use datafusion_common::ScalarValue;
+            use wiesel_operators::expression::Node;
+            let name = match &key.node {
+                Node::Literal(ScalarValue::Utf8View(Some(name))) => name.clone(),
+                Node::Literal(ScalarValue::Int32(Some(n))) => {
+                    let field = usize::try_from(*n - 1).ok().and_then(|n| fields.get(n));
+                    field.map(|field| field.name.clone()).unwrap_or_default()
+                }
+                _ => String::new(),
+            };
+            return field_by_name(collection, &name, None);
+        }
+        other => {
+            let message = format!(
+                "Cannot apply 'ITEM' to arguments of type 'ITEM(<{}>, <{}>)'. Supported form(s): <ARRAY>[<INTEGER>]\n<MAP>[<ANY>]\n<ROW>[<CHARACTER>|<INTEGER>]",
+                crate::functions::calcite_name(other),
+                crate::functions::calcite_name(&key.data_type.kind)
+            );
+            return Err(Error::validation(message, None));
+        }
+    };
+    Ok(Expression::call("ITEM", vec![collection, key], element.with_nullable(true)))
+}
+
+/// `ARRAY[…]`.
+pub(super) fn array_constructor(elements: Vec<Expression>) -> Result<Expression> {
+    let Some(common) = common_type(elements.iter().map(|element| &element.data_type)) else {
+        let message = if elements.is_empty() { "Require at least 1 argument" } else { "Parameters must be of the same type" };
+        return Err(Error::validation(message, None));
+    };
+    let elements = elements.into_iter().map(|element| cast::cast_to(element, &common.kind)).collect();
+    Ok(Expression::call("ARRAY", elements, TypeKind::Array(Box::new(common)).not_null()))
+}
+
+/// `ROW(…)`.
+pub(super) fn row_constructor(items: Vec<Expression>) -> Result<Expression> {
+    use wiesel_operators::types::RowField;
+    let fields = items.iter().enumerate().map(|(i, item)| RowField::new(format!("EXPR${i}"), item.data_type.clone()));
+    let kind = TypeKind::Row(fields.collect());
+    Ok(Expression::call("ROW", items, kind.not_null()))
+}
+
+/// `MAP[key, value, …]`.
+pub(super) fn map_constructor(items: Vec<Expression>) -> Result<Expression> {
+    if items.is_empty() || items.len() % 2 != 0 {
+        return Err(Error::validation("Map requires an even number of arguments", None));
+    }
+    let key = common_type(items.iter().step_by(2).map(|item| &item.data_type));
+    let value = common_type(items.iter().skip(1).step_by(2).map(|item| &item.data_type));
+    let (Some(key), Some(value)) = (key, value) else {
+        return Err(Error::validation("Parameters must be of the same type", None));
+    };
+    let kinds = [key.kind.clone(), value.kind.clone()];
+    let items = items.into_iter().enumerate().map(|(i, item)| cast::cast_to(item, &kinds[i % 2])).collect();
+    Ok(Expression::call("MAP", items, TypeKind::Map(Box::new(key), Box::new(value)).not_null()))
+}

@@ -1,0 +1,164 @@
+//! The relations of a FROM clause.
+use std::sync::Arc;
+
+use sqlparser::ast::{
+    Expr, FunctionArg, FunctionArgExpr, Ident, ObjectName, TableAlias, TableFactor, TableFunctionArgs, TableWithJoins,
+};
+use wiesel_operators::expression::Expression;
+use wiesel_operators::types::RowField;
+
+use super::query::{QueryAnalyzer, renamed};
+use super::scope::Scope;
+use super::{CatalogObject, place_of, project, start_of, suggestion};
+use crate::catalog::{ResolvedColumnKind, ResolvedTable};
+use crate::error::{Error, Result};
+use crate::parser::options_of_hint;
+use crate::rel::{Rel, RelNode};
+
+impl QueryAnalyzer<'_> {
+    /// The rows of FROM and what their columns are called.
+    pub(super) fn from(&mut self, from: &[TableWithJoins]) -> Result<(Rel, Scope)> {
+        let table = match from {
+            [] => {
+                let one_row = Rel { node: RelNode::Values(vec![Vec::new()]), fields: Vec::new() };
+                return Ok((one_row, Scope::empty()));
+            }
+            [table] => table,
+            [_, second, ..] => return Err(Error::unsupported("A join is not supported", place_of(second))),
+        };
+        if let Some(join) = table.joins.first() {
+            return Err(Error::unsupported("A join is not supported", place_of(join)));
+        }
+        let (rel, path) = self.factor(&table.relation)?;
+        let scope = Scope::of_table(path, rel.fields.clone());
+        Ok((rel, scope))
+    }
+
+    /// A relation and the name that qualifies its columns.
+    pub(super) fn factor(&mut self, factor: &TableFactor) -> Result<(Rel, Option<Vec<String>>)> {
+        match factor {
+            TableFactor::Table { name, alias, args, version, sample, .. } => {
+                if version.is_some() {
+                    return Err(Error::unsupported("FOR SYSTEM_TIME AS OF is not supported", place_of(factor)));
+                }
+                if sample.is_some() {
+                    return Err(Error::unsupported("TABLESAMPLE is not supported", place_of(factor)));
+                }
+                let options = hint_options(args.as_ref(), name)?;
+                let parts = parts_of(name);
+                let rel = self.table(&parts, &options)?;
+                aliased(rel, alias.as_ref(), Some(parts.into_iter().map(|part| part.value).collect()))
+            }
+            TableFactor::Derived { lateral: false, subquery, alias, .. } => {
+                let rel = self.query(subquery)?;
+                aliased(rel, alias.as_ref(), None)
+            }
+            TableFactor::TableFunction { expr, alias } => {
+                let rel = self.window_table_function(expr)?;
+                aliased(rel, alias.as_ref(), None)
+            }
+            TableFactor::NestedJoin { .. } => Err(Error::unsupported("A join is not supported", place_of(factor))),
+            TableFactor::MatchRecognize { .. } => {
+                Err(Error::unsupported("MATCH_RECOGNIZE is not supported", place_of(factor)))
+            }
+            TableFactor::UNNEST { .. } => Err(Error::unsupported("UNNEST is not supported", place_of(factor))),
+            other => Err(Error::unsupported(format!("{other} in FROM is not supported"), place_of(other))),
+        }
+    }
+
+    /// The table, view or WITH query of this name.
+    pub(super) fn table(&mut self, parts: &[Ident], options: &[(String, String)]) -> Result<Rel> {
+        if let [name] = parts {
+            if let Some(rel) = self.common_table(&name.value) {
+                return Ok(rel);
+            }
+        }
+        let path: Vec<String> = parts.iter().map(|part| part.value.clone()).collect();
+        match self.catalog.resolve(&path) {
+            Some(CatalogObject::Table(table)) => Ok(scan(with_options(table, options))),
+            Some(CatalogObject::View(view)) => {
+                let mut rel = QueryAnalyzer::new(self.catalog).query(&view.query)?;
+                let names = view.columns.iter().map(|column| column.name.clone());
+                rel.fields.iter_mut().zip(names).for_each(|(field, name)| field.name = name);
+                Ok(rel)
+            }
+            None => Err(self.not_found(parts)),
+        }
+    }
+
+    fn not_found(&self, parts: &[Ident]) -> Error {
+        let Some(last) = parts.last() else { return Error::validation("A table needs a name", None) };
+        let names = self.catalog.names();
+        let near = suggestion(&last.value, names.iter().map(String::as_str));
+        let missing = parts.iter().map(|part| part.value.as_str()).collect::<Vec<_>>().join(".");
+        let place = parts.first().and_then(|part| start_of(part.span));
+        Error::validation(format!("Object '{missing}' not found{near}"), place)
+    }
+}
+
+fn parts_of(name: &ObjectName) -> Vec<Ident> {
+    name.0.iter().filter_map(|part| part.as_ident().cloned()).collect()
+}
+
+fn aliased(
+    rel: Rel,
+    alias: Option<&TableAlias>,
+    path: Option<Vec<String>>,
+) -> Result<(Rel, Option<Vec<String>>)> {
+    match alias {
+        Some(alias) => {
+            let names: Vec<Ident> = alias.columns.iter().map(|column| column.name.clone()).collect();
+            Ok((renamed(rel, &names)?, Some(vec![alias.name.value.clone()])))
+        }
+        None => Ok((rel, path)),
+    }
+}
+
+fn hint_options(args: Option<&TableFunctionArgs>, name: &ObjectName) -> Result<Vec<(String, String)>> {
+    let Some(args) = args else { return Ok(Vec::new()) };
+    let expressions: Vec<Expr> = args
+        .args
+        .iter()
+        .filter_map(|argument| match argument {
+            FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => Some(expr.clone()),
+            _ => None,
+        })
+        .collect();
+    options_of_hint(&expressions).ok_or_else(|| {
+        let message = format!("The table function {name} is not supported; window functions stand within TABLE(…)");
+        Error::unsupported(message, place_of(name))
+    })
+}
+
+/// The table with options of a hint over its own.
+pub(super) fn with_options(table: Arc<ResolvedTable>, options: &[(String, String)]) -> Arc<ResolvedTable> {
+    if options.is_empty() {
+        return table;
+    }
+    let mut table = ResolvedTable::clone(&table);
+    table.options.extend(options.iter().cloned());
+    Arc::new(table)
+}
+
+/// The rows of a table: what the connector reads, then its computed columns, then its watermark.
+fn scan(table: Arc<ResolvedTable>) -> Rel {
+    let read = Rel { node: RelNode::Scan(table.clone()), fields: table.physical.clone() };
+    let columns = table.columns.iter().map(|column| {
+        let expression = match &column.kind {
+            ResolvedColumnKind::Physical(index) => {
+                Expression::input(*index, table.physical[*index].data_type.clone())
+            }
+            ResolvedColumnKind::Computed(expression) => expression.clone(),
+        };
+        (column.field.name.clone(), expression)
+    });
+    let rows = project(read, columns.collect());
+    let fields: Vec<RowField> = table.columns.iter().map(|column| column.field.clone()).collect();
+    match &table.watermark {
+        Some((rowtime, watermark)) => Rel {
+            node: RelNode::WatermarkAssigner { input: Box::new(rows), rowtime: *rowtime, watermark: watermark.clone() },
+            fields,
+        },
+        None => Rel { fields, ..rows },
+    }
+}

@@ -1,0 +1,144 @@
+//! GROUP BY, HAVING and aggregate calls.
+use sqlparser::ast::{Expr, GroupByExpr};
+use wiesel_operators::expression::{Expression, Node};
+use wiesel_operators::types::LogicalType;
+
+use super::expression::{ColumnUse, ExpressionAnalyzer};
+use super::scope::Scope;
+use super::{place_of, project};
+use crate::error::{Error, Result};
+use crate::functions::aggregate;
+use crate::rel::{Aggregate, Rel, RelNode};
+
+/// Columns from here on stand for aggregate calls until the grouped row is known.
+const AGGREGATES_FROM: usize = 1 << 40;
+
+/// A call of an aggregate, its arguments over the rows that are grouped.
+#[derive(Clone, PartialEq)]
+pub(super) struct AggregateCall {
+    pub function: &'static str,
+    pub arguments: Vec<Expression>,
+    pub distinct: bool,
+    pub filter: Option<Expression>,
+}
+
+/// The aggregate calls of a SELECT, each once.
+pub(super) struct AggregateCalls {
+    calls: Vec<(AggregateCall, LogicalType)>,
+    has_keys: bool,
+}
+
+impl AggregateCalls {
+    pub(super) fn new(has_keys: bool) -> Self {
+        Self { calls: Vec::new(), has_keys }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.calls.is_empty()
+    }
+
+    /// What stands for the call's result.
+    pub(super) fn add(&mut self, call: AggregateCall) -> Result<Expression> {
+        let types: Vec<LogicalType> = call.arguments.iter().map(|argument| argument.data_type.clone()).collect();
+        let may_be_empty = !self.has_keys || call.filter.is_some();
+        let data_type = aggregate::result_type(call.function, &types, may_be_empty)?;
+        let index = match self.calls.iter().position(|(known, _)| *known == call) {
+            Some(index) => index,
+            None => {
+                self.calls.push((call, data_type.clone()));
+                self.calls.len() - 1
+            }
+        };
+        Ok(Expression::input(AGGREGATES_FROM + index, data_type))
+    }
+}
+
+/// The keys of GROUP BY.
+pub(super) fn keys(group_by: &GroupByExpr, scope: &Scope) -> Result<Vec<Expression>> {
+    let expressions = match group_by {
+        GroupByExpr::Expressions(expressions, modifiers) if modifiers.is_empty() => expressions,
+        other => return Err(Error::unsupported(format!("{other} is not supported"), None)),
+    };
+    let mut keys: Vec<Expression> = Vec::new();
+    let mut analyzer = ExpressionAnalyzer::new(scope, "GROUP BY");
+    for expression in expressions {
+        if let Expr::GroupingSets(_) | Expr::Cube(_) | Expr::Rollup(_) = expression {
+            let message = "GROUPING SETS, ROLLUP and CUBE are not supported";
+            return Err(Error::unsupported(message, place_of(expression)));
+        }
+        let parts = match expression {
+            Expr::Tuple(parts) => parts.iter().collect(),
+            single => vec![single],
+        };
+        for part in parts {
+            let key = analyzer.analyze(part)?;
+            if !keys.contains(&key) {
+                keys.push(key);
+            }
+        }
+    }
+    Ok(keys)
+}
+
+/// Groups the input by the keys. The result's columns are the keys, then the aggregates.
+pub(super) fn group(input: Rel, keys: &[Expression], calls: &AggregateCalls) -> Rel {
+    let mut columns: Vec<(String, Expression)> = Vec::new();
+    let mut column_of = |expression: &Expression, name: &str, input: &Rel| -> usize {
+        if let Some(known) = columns.iter().position(|(_, known)| known == expression) {
+            return known;
+        }
+        let name = match expression.node {
+            Node::Input(index) => input.fields[index].name.clone(),
+            _ => format!("{name}{}", columns.len()),
+        };
+        columns.push((name, expression.clone()));
+        columns.len() - 1
+    };
+    let key_columns: Vec<usize> = keys.iter().map(|key| column_of(key, "$k", &input)).collect();
+    let mut aggregates = Vec::with_capacity(calls.calls.len());
+    for (call, data_type) in &calls.calls {
+        aggregates.push(Aggregate {
+            function: call.function.to_owned(),
+            arguments: call.arguments.iter().map(|argument| column_of(argument, "$f", &input)).collect(),
+            distinct: call.distinct,
+            filter: call.filter.as_ref().map(|filter| column_of(filter, "$f", &input)),
+            data_type: data_type.clone(),
+        });
+    }
+    let input = project(input, columns);
+    let mut fields: Vec<_> = key_columns.iter().map(|key| input.fields[*key].clone()).collect();
+    fields.extend(aggregates.iter().enumerate().map(|(i, aggregate)| {
+        wiesel_operators::types::RowField::new(format!("EXPR${i}"), aggregate.data_type.clone())
+    }));
+    Rel { node: RelNode::Aggregate { input: Box::new(input), keys: key_columns, aggregates }, fields }
+}
+
+/// The distinct rows.
+pub(super) fn distinct(input: Rel) -> Rel {
+    let fields = input.fields.clone();
+    let keys = (0..fields.len()).collect();
+    Rel { node: RelNode::Aggregate { input: Box::new(input), keys, aggregates: Vec::new() }, fields }
+}
+
+/// An expression over the rows that are grouped as one over the grouped row.
+pub(super) fn over_groups(expression: &Expression, keys: &[Expression], uses: &[ColumnUse]) -> Result<Expression> {
+    if let Some(key) = keys.iter().position(|key| key == expression) {
+        return Ok(Expression::input(key, expression.data_type.clone()));
+    }
+    match &expression.node {
+        Node::Input(index) if *index >= AGGREGATES_FROM => {
+            Ok(Expression::input(keys.len() + index - AGGREGATES_FROM, expression.data_type.clone()))
+        }
+        Node::Input(index) => {
+            let named = uses.iter().find(|column| column.index == *index);
+            let text = named.map_or("?", |column| column.text.as_str());
+            let message = format!("Expression '{text}' is not being grouped");
+            Err(Error::validation(message, named.and_then(|column| column.place)))
+        }
+        Node::Literal(_) => Ok(expression.clone()),
+        Node::Call { function, operands } => {
+            let operands = operands.iter().map(|operand| over_groups(operand, keys, uses)).collect::<Result<_>>()?;
+            Ok(Expression::call(function.clone(), operands, expression.data_type.clone()))
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! Fits a query to the sink of an INSERT.
+use sqlparser::ast::Ident;
+use wiesel_operators::expression::{Expression, null_literal};
+use wiesel_operators::types::{LogicalType, RowField, TypeKind};
+
+use super::expression::ExpressionAnalyzer;
+use super::scope::Scope;
+use super::{columns_of, project, start_of, suggestion};
+use crate::ast::Insert;
+use crate::catalog::ResolvedTable;
+use crate::error::{Error, Result};
+use crate::functions::cast::{can_cast_implicitly, cast_to, plain};
+use crate::functions::is_text;
+use crate::rel::Rel;
+
+/// The query's rows as rows of the sink.
+pub(super) fn fit(query: Rel, insert: &Insert, sink: &ResolvedTable) -> Result<Rel> {
+    let place = insert.table.0.first().and_then(|part| part.as_ident()).and_then(|name| start_of(name.span));
+    let targets = target_columns(insert, sink)?;
+    if targets.len() != query.fields.len() {
+        return Err(mismatch(sink, &query.fields, "Different number of columns.").or_at(place));
+    }
+    let constants = partition_values(insert, sink)?;
+    let given = columns_of(&query);
+    let mut columns = Vec::with_capacity(sink.physical.len());
+    for (position, field) in sink.physical.iter().enumerate() {
+        let constant = constants.iter().find(|(index, _)| *index == position).map(|(_, value)| value.clone());
+        let from_query = targets.iter().position(|target| *target == position).map(|i| given[i].1.clone());
+        let value = match (from_query, constant) {
+            (Some(value), _) | (None, Some(value)) => value,
+            (None, None) => null_literal(field.data_type.kind.clone()),
+        };
+        if !can_cast_implicitly(&value.data_type, &field.data_type) && value.data_type.kind != TypeKind::Null {
+            let cause = format!("Incompatible types for sink column '{}' at position {position}.", field.name);
+            return Err(mismatch(sink, &query.fields, &cause).or_at(place));
+        }
+        columns.push((field.name.clone(), sink_value(value, &field.data_type)));
+    }
+    Ok(project(query, columns))
+}
+
+/// A value as the sink's column has it. Strings are not cut to the sink's length: that is for the sink to enforce.
+fn sink_value(value: Expression, target: &LogicalType) -> Expression {
+    let kind = plain(&target.kind);
+    if is_text(&value.data_type.kind) && is_text(&kind) {
+        let nullable = value.data_type.nullable;
+        return Expression { node: value.node, data_type: LogicalType { kind, nullable } };
+    }
+    cast_to(value, &kind)
+}
+
+/// The positions in the sink that the query's columns go to.
+fn target_columns(insert: &Insert, sink: &ResolvedTable) -> Result<Vec<usize>> {
+    let partition: Vec<usize> =
+        insert.partition.iter().map(|(key, _)| position_of(key, sink)).collect::<Result<_>>()?;
+    if insert.columns.is_empty() {
+        return Ok((0..sink.physical.len()).filter(|position| !partition.contains(position)).collect());
+    }
+    let mut targets = Vec::with_capacity(insert.columns.len());
+    for column in &insert.columns {
+        let position = position_of(column, sink)?;
+        if targets.contains(&position) || partition.contains(&position) {
+            let message = format!("Target column '{}' is assigned more than once", column.value);
+            return Err(Error::validation(message, start_of(column.span)));
+        }
+        targets.push(position);
+    }
+    Ok(targets)
+}
+
+fn position_of(column: &Ident, sink: &ResolvedTable) -> Result<usize> {
+    sink.physical.iter().position(|field| field.name == column.value).ok_or_else(|| {
+        let near = suggestion(&column.value, sink.physical.iter().map(|field| field.name.as_str()));
+        let message = format!("Unknown target column '{}'{near}", column.value);
+        Error::validation(message, start_of(column.span))
+    })
+}
+
+fn partition_values(insert: &Insert, sink: &ResolvedTable) -> Result<Vec<(usize, Expression)>> {
+    let scope = Scope::empty();
+    let mut values = Vec::with_capacity(insert.partition.len());
+    for (key, value) in &insert.partition {
+        let position = position_of(key, sink)?;
+        if !sink.partition_keys.contains(&key.value) {
+            let message = format!("'{}' is no partition column of {}", key.value, sink.identifier);
+            return Err(Error::validation(message, start_of(key.span)));
+        }
+        let value = ExpressionAnalyzer::new(&scope, "PARTITION").analyze(value)?;
+        let target = &sink.physical[position].data_type;
+        let is_text_for_other = is_text(&value.data_type.kind) && !is_text(&target.kind);
+        values.push((position, if is_text_for_other { cast_to(value, &target.kind) } else { value }));
+    }
+    Ok(values)
+}
+
+fn mismatch(sink: &ResolvedTable, query: &[RowField], cause: &str) -> Error {
+    let list = |fields: &[RowField]| {
+        fields.iter().map(|field| format!("{}: {}", field.name, field.data_type)).collect::<Vec<_>>().join(", ")
+    };
+    let message = format!(
+        "Column types of query result and sink for '{}' do not match.\nCause: {cause}\n\nQuery schema: [{}]\nSink schema:  [{}]",
+        sink.identifier,
+        list(query),
+        list(&sink.physical)
+    );
+    Error::validation(message, None)
+}

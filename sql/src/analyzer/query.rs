@@ -1,0 +1,208 @@
+//! WITH, set operations, VALUES.
+use std::collections::HashMap;
+
+use sqlparser::ast::{Query, SetExpr, SetOperator, SetQuantifier, Spanned, Values};
+use wiesel_operators::expression::Expression;
+use wiesel_operators::types::{LogicalType, RowField, TypeKind};
+
+use super::expression::ExpressionAnalyzer;
+use super::scope::Scope;
+use super::{CatalogReader, columns_of, grouping, place_of, project, start_of};
+use crate::error::{Error, Result};
+use crate::functions::cast::cast_to;
+use crate::functions::common_type::common_type;
+use crate::functions::is_text;
+use crate::rel::{Rel, RelNode};
+
+/// Analyses one statement's queries.
+pub(super) struct QueryAnalyzer<'a> {
+    pub(super) catalog: &'a dyn CatalogReader,
+    /// What WITH names, innermost last.
+    common: Vec<HashMap<String, Rel>>,
+}
+
+impl<'a> QueryAnalyzer<'a> {
+    pub(super) fn new(catalog: &'a dyn CatalogReader) -> Self {
+        Self { catalog, common: Vec::new() }
+    }
+
+    /// The relation that WITH gave this name.
+    pub(super) fn common_table(&self, name: &str) -> Option<Rel> {
+        self.common.iter().rev().find_map(|names| names.get(name).cloned())
+    }
+
+    /// A query's relation.
+    pub(super) fn query(&mut self, query: &Query) -> Result<Rel> {
+        self.query_or_source(query, false)
+    }
+
+    /// The relation of an INSERT's query, whose columns may be untyped NULLs.
+    pub(super) fn query_for_sink(&mut self, query: &Query) -> Result<Rel> {
+        self.query_or_source(query, true)
+    }
+
+    fn query_or_source(&mut self, query: &Query, null_allowed: bool) -> Result<Rel> {
+        let place = place_of(query);
+        if query.order_by.is_some() {
+            let place = query.order_by.as_ref().and_then(place_of).or(place);
+            return Err(Error::unsupported("ORDER BY is not supported", place));
+        }
+        if query.limit_clause.is_some() || query.fetch.is_some() {
+            let place = query.limit_clause.as_ref().and_then(place_of).or(place);
+            return Err(Error::unsupported("LIMIT, OFFSET and FETCH are not supported", place));
+        }
+        if !query.locks.is_empty() || query.for_clause.is_some() || query.settings.is_some() || query.format_clause.is_some() {
+            return Err(Error::unsupported("This clause of a query is not supported", place));
+        }
+        let Some(with) = &query.with else { return self.set_expression(&query.body, null_allowed) };
+        if with.recursive {
+            return Err(Error::unsupported("WITH RECURSIVE is not supported", start_of(with.with_token.0.span)));
+        }
+        self.common.push(HashMap::new());
+        let result = self.with_tables(with).and_then(|()| self.set_expression(&query.body, null_allowed));
+        self.common.pop();
+        result
+    }
+
+    fn with_tables(&mut self, with: &sqlparser::ast::With) -> Result<()> {
+        for table in &with.cte_tables {
+            let rel = self.query(&table.query)?;
+            let names: Vec<_> = table.alias.columns.iter().map(|column| column.name.clone()).collect();
+            let rel = renamed(rel, &names)?;
+            if let Some(names) = self.common.last_mut() {
+                names.insert(table.alias.name.value.clone(), rel);
+            }
+        }
+        Ok(())
+    }
+
+    fn set_expression(&mut self, body: &SetExpr, null_allowed: bool) -> Result<Rel> {
+        match body {
+            SetExpr::Select(select) => self.select(select, null_allowed),
+            SetExpr::Query(query) => self.query_or_source(query, null_allowed),
+            SetExpr::Values(values) => self.values(values, null_allowed),
+            SetExpr::SetOperation { op: SetOperator::Union, set_quantifier, .. } => {
+                if !matches!(set_quantifier, SetQuantifier::All | SetQuantifier::None | SetQuantifier::Distinct) {
+                    return Err(Error::unsupported("UNION BY NAME is not supported", place_of(body)));
+                }
+                self.union(body)
+            }
+            SetExpr::SetOperation { op, .. } => Err(Error::unsupported(format!("{op} is not supported"), place_of(body))),
+            other => Err(Error::unsupported("This kind of query is not supported", place_of(other))),
+        }
+    }
+
+    /// A chain of UNIONs, which leans to the left, from its first member on.
+    fn union(&mut self, body: &SetExpr) -> Result<Rel> {
+        let mut spine = Vec::new();
+        let mut leftmost = body;
+        while let SetExpr::SetOperation { op: SetOperator::Union, set_quantifier, left, right } = leftmost {
+            spine.push((*set_quantifier == SetQuantifier::All, right));
+            leftmost = left;
+        }
+        let mut members = vec![self.set_expression(leftmost, false)?];
+        while let Some((all, right)) = spine.pop() {
+            let place = start_of(right.span());
+            members.push(self.set_expression(right, false)?);
+            if !all {
+                members = vec![grouping::distinct(union_all(members, "UNION").map_err(|e| e.or_at(place))?)];
+            } else if spine.last().is_none_or(|(all, _)| !all) {
+                members = vec![union_all(members, "UNION ALL").map_err(|e| e.or_at(place))?];
+            }
+        }
+        members.pop().ok_or_else(|| Error::validation("UNION needs two queries", None))
+    }
+
+    fn values(&mut self, values: &Values, null_allowed: bool) -> Result<Rel> {
+        let scope = Scope::empty();
+        let mut analyzer = ExpressionAnalyzer::new(&scope, "VALUES");
+        let mut rows: Vec<Vec<Expression>> = Vec::with_capacity(values.rows.len());
+        for row in &values.rows {
+            let place = row.content.first().and_then(place_of);
+            // VALUES ROW(1, 2): the row is the constructor's.
+            let row = analyzer.all(&row.content)?;
+            if rows.first().is_some_and(|first| first.len() != row.len()) {
+                return Err(Error::validation("Values passed to VALUES operator must have compatible types", place));
+            }
+            rows.push(row);
+        }
+        let width = rows.first().map_or(0, Vec::len);
+        let mut fields = Vec::with_capacity(width);
+        for column in 0..width {
+            let Some(common) = common_type(rows.iter().map(|row| &row[column].data_type)) else {
+                return Err(Error::validation("Values passed to VALUES operator must have compatible types", None));
+            };
+            if common.kind == TypeKind::Null && !null_allowed {
+                return Err(Error::validation("Illegal use of 'NULL'", None));
+            }
+            fields.push(RowField::new(format!("EXPR${column}"), common));
+        }
+        for row in &mut rows {
+            for (value, field) in row.iter_mut().zip(&fields) {
+                *value = of_type(value.clone(), &field.data_type);
+            }
+        }
+        Ok(Rel { node: RelNode::Values(rows), fields })
+    }
+}
+
+/// The value as one of this type, which includes its own.
+fn of_type(value: Expression, data_type: &LogicalType) -> Expression {
+    let mut value = cast_to(value, &data_type.kind);
+    value.data_type.nullable = data_type.nullable;
+    value
+}
+
+/// The columns under other names, if there are any.
+pub(super) fn renamed(mut rel: Rel, names: &[sqlparser::ast::Ident]) -> Result<Rel> {
+    if names.is_empty() {
+        return Ok(rel);
+    }
+    if names.len() != rel.fields.len() {
+        let message = "Number of columns must match number of query columns".to_owned();
+        return Err(Error::validation(message, names.first().and_then(|name| start_of(name.span))));
+    }
+    rel.fields.iter_mut().zip(names).for_each(|(field, name)| field.name = name.value.clone());
+    Ok(rel)
+}
+
+fn union_all(members: Vec<Rel>, operator: &str) -> Result<Rel> {
+    let width = members.first().map_or(0, |first| first.fields.len());
+    if members.iter().any(|member| member.fields.len() != width) {
+        return Err(Error::validation(format!("Column count mismatch in {operator}"), None));
+    }
+    let mut fields = Vec::with_capacity(width);
+    for column in 0..width {
+        let Some(common) = common_type(members.iter().map(|member| &member.fields[column].data_type)) else {
+            return Err(Error::validation(format!("Type mismatch in column {} of {operator}", column + 1), None));
+        };
+        fields.push(RowField::new(members[0].fields[column].name.clone(), common));
+    }
+    let mut inputs = Vec::with_capacity(members.len());
+    for member in members {
+        let columns = columns_of(&member).into_iter().zip(&fields).map(|((_, column), field)| {
+            let same_kind = is_text(&column.data_type.kind) && is_text(&field.data_type.kind);
+            let value = if same_kind && member_is_column(&column) {
+                Expression { node: column.node, data_type: field.data_type.clone() }
+            } else {
+                of_type(column, &field.data_type)
+            };
+            (field.name.clone(), value)
+        });
+        let columns = columns.collect();
+        match member.node {
+            RelNode::Union(inner) if inner.iter().all(|rel| same_types(&rel.fields, &fields)) => inputs.extend(inner),
+            _ => inputs.push(project(member, columns)),
+        }
+    }
+    Ok(Rel { node: RelNode::Union(inputs), fields })
+}
+
+fn same_types(left: &[RowField], right: &[RowField]) -> bool {
+    left.iter().zip(right).all(|(l, r)| l.data_type == r.data_type)
+}
+
+/// A string column needs no cast to a wider string type: the values are the same.
+fn member_is_column(column: &Expression) -> bool {
+    matches!(column.node, wiesel_operators::expression::Node::Input(_))
+}

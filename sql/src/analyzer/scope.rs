@@ -1,0 +1,169 @@
+//! The columns that names in a SELECT can mean.
+use sqlparser::ast::Ident;
+use wiesel_operators::expression::Expression;
+use wiesel_operators::types::{RowField, TypeKind};
+
+use super::{start_of, suggestion};
+use crate::error::{Error, Location, Result};
+use crate::functions::literal::int;
+
+/// A relation of a FROM clause.
+struct ScopeTable {
+    /// The alias, or the parts of the table's name; empty if it has none.
+    path: Vec<String>,
+    fields: Vec<RowField>,
+    /// Where its columns begin in the row.
+    offset: usize,
+}
+
+/// The relations of a FROM clause side by side.
+pub(super) struct Scope {
+    tables: Vec<ScopeTable>,
+}
+
+impl Scope {
+    /// No columns at all.
+    pub(super) fn empty() -> Self {
+        Self { tables: Vec::new() }
+    }
+
+    /// The columns of one relation.
+    pub(super) fn of_table(path: Option<Vec<String>>, fields: Vec<RowField>) -> Self {
+        Self { tables: vec![ScopeTable { path: path.unwrap_or_default(), fields, offset: 0 }] }
+    }
+
+    /// All columns in order.
+    pub(super) fn columns(&self) -> Vec<(String, Expression)> {
+        self.tables.iter().flat_map(ScopeTable::columns).collect()
+    }
+
+    /// What a name of one or more parts means: a column, or a field within one.
+    pub(super) fn resolve(&self, parts: &[Ident]) -> Result<Expression> {
+        let place = parts.first().and_then(|part| start_of(part.span));
+        let names: Vec<&str> = parts.iter().map(|part| part.value.as_str()).collect();
+        for length in (1..names.len()).rev() {
+            let Some(table) = self.table(&names[..length]) else { continue };
+            let column = names[length];
+            let at = parts.get(length).and_then(|part| start_of(part.span)).or(place);
+            let matches = table.matches(column);
+            let found = match matches.as_slice() {
+                [] => {
+                    let near = suggestion(column, table.fields.iter().map(|field| field.name.as_str()));
+                    let message = format!("Column '{column}' not found in table '{}'{near}", names[..length].join("."));
+                    return Err(Error::validation(message, at));
+                }
+                [index] => table.column(*index),
+                _ => return Err(Error::validation(format!("Column '{column}' is ambiguous"), at)),
+            };
+            return self.fields_within(found, &parts[length + 1..], &parts[..=length]);
+        }
+        let column = names[0];
+        let found: Vec<Expression> = self
+            .tables
+            .iter()
+            .flat_map(|table| table.matches(column).into_iter().map(|index| table.column(index)))
+            .collect();
+        match (found.as_slice(), names.len()) {
+            ([], 1) => {
+                let all = self.tables.iter().flat_map(|table| table.fields.iter().map(|field| field.name.as_str()));
+                let message = format!("Column '{column}' not found in any table{}", suggestion(column, all));
+                Err(Error::validation(message, place))
+            }
+            ([one], length) if length == 1 || matches!(one.data_type.kind, TypeKind::Row(_)) => {
+                self.fields_within(one.clone(), &parts[1..], &parts[..1])
+            }
+            ([] | [_], length) => {
+                let qualifier = names[..length - 1].join(".");
+                let known = self.tables.iter().filter_map(|table| table.path.last().map(String::as_str));
+                let message = format!("Table '{qualifier}' not found{}", suggestion(&qualifier, known));
+                Err(Error::validation(message, place))
+            }
+            _ => Err(Error::validation(format!("Column '{column}' is ambiguous"), place)),
+        }
+    }
+
+    /// `qualifier.*`: the columns of a relation, or the fields of a ROW.
+    pub(super) fn star(&self, parts: &[Ident]) -> Result<Vec<(String, Expression)>> {
+        let names: Vec<&str> = parts.iter().map(|part| part.value.as_str()).collect();
+        if let Some(table) = self.table(&names) {
+            return Ok(table.columns());
+        }
+        let place = parts.first().and_then(|part| start_of(part.span));
+        let unknown = || {
+            let known = self.tables.iter().filter_map(|table| table.path.last().map(String::as_str));
+            let name = names.join(".");
+            let near = suggestion(&name, known);
+            Error::validation(format!("Unknown identifier '{name}'{near}"), place)
+        };
+        let row = self.resolve(parts).map_err(|_| unknown())?;
+        let TypeKind::Row(fields) = &row.data_type.kind else { return Err(unknown()) };
+        Ok(fields.iter().enumerate().map(|(i, field)| (field.name.clone(), field_of(row.clone(), i, field))).collect())
+    }
+
+    fn table(&self, qualifier: &[&str]) -> Option<&ScopeTable> {
+        self.tables.iter().find(|table| {
+            !table.path.is_empty()
+                && qualifier.len() <= table.path.len()
+                && table.path[table.path.len() - qualifier.len()..].iter().zip(qualifier).all(|(a, b)| a == b)
+        })
+    }
+
+    /// The fields of a ROW that the remaining parts name, one within the other.
+    fn fields_within(&self, column: Expression, rest: &[Ident], before: &[Ident]) -> Result<Expression> {
+        let mut value = column;
+        let mut path: Vec<&str> = before.last().map(|part| part.value.as_str()).into_iter().collect();
+        for part in rest {
+            path.push(&part.value);
+            value = field_by_name(value, &part.value, start_of(part.span)).map_err(|e| {
+                let table = self.tables.first().and_then(|table| table.path.last());
+                match table {
+                    Some(table) => {
+                        let message = format!("Column '{}' not found in table '{table}'", path.join("."));
+                        Error::validation(message, e.location())
+                    }
+                    None => e,
+                }
+            })?;
+        }
+        Ok(value)
+    }
+}
+
+impl ScopeTable {
+    fn matches(&self, column: &str) -> Vec<usize> {
+        let columns = self.fields.iter().enumerate();
+        columns.filter(|(_, field)| field.name == column).map(|(index, _)| index).collect()
+    }
+
+    fn column(&self, index: usize) -> Expression {
+        Expression::input(self.offset + index, self.fields[index].data_type.clone())
+    }
+
+    fn columns(&self) -> Vec<(String, Expression)> {
+        self.fields.iter().enumerate().map(|(i, field)| (field.name.clone(), self.column(i))).collect()
+    }
+}
+
+fn field_of(row: Expression, index: usize, field: &RowField) -> Expression {
+    let nullable = row.data_type.nullable || field.data_type.nullable;
+    let data_type = field.data_type.with_nullable(nullable);
+    Expression::call("FIELD", vec![row, int(index as i32)], data_type)
+}
+
+/// The field of a ROW by name.
+pub(super) fn field_by_name(row: Expression, name: &str, place: Option<Location>) -> Result<Expression> {
+    let TypeKind::Row(fields) = &row.data_type.kind else {
+        let message = format!("'{name}' is no field of a value of type {}", row.data_type.kind);
+        return Err(Error::validation(message, place));
+    };
+    match fields.iter().position(|field| field.name == name) {
+        Some(index) => {
+            let field = fields[index].clone();
+            Ok(field_of(row, index, &field))
+        }
+        None => {
+            let near = suggestion(name, fields.iter().map(|field| field.name.as_str()));
+            Err(Error::validation(format!("Field '{name}' not found in {}{near}", row.data_type.kind), place))
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! SELECT … FROM … WHERE … GROUP BY … HAVING.
+use sqlparser::ast::{Distinct, Expr, Ident, Select, SelectItem, SelectItemQualifiedWildcardKind};
+use wiesel_operators::expression::Expression;
+use wiesel_operators::types::TypeKind;
+
+use super::expression::{ColumnUse, ExpressionAnalyzer};
+use super::grouping::{self, AggregateCalls};
+use super::query::QueryAnalyzer;
+use super::scope::Scope;
+use super::{place_of, project, start_of};
+use crate::error::{Error, Result};
+use crate::rel::{Rel, RelNode};
+
+impl QueryAnalyzer<'_> {
+    /// A SELECT's relation. `null_allowed`: a column may be an untyped NULL, for an INSERT gives it its type.
+    pub(super) fn select(&mut self, select: &Select, null_allowed: bool) -> Result<Rel> {
+        refuse_unsupported(select)?;
+        let (mut input, scope) = self.from(&select.from)?;
+        if let Some(selection) = &select.selection {
+            let condition = ExpressionAnalyzer::new(&scope, "WHERE").condition(selection, "WHERE")?;
+            input = filter(input, condition);
+        }
+        let keys = grouping::keys(&select.group_by, &scope)?;
+        let mut calls = AggregateCalls::new(!keys.is_empty());
+        let mut analyzer = ExpressionAnalyzer::with_aggregates(&scope, &mut calls);
+        let mut columns = select_list(&mut analyzer, &select.projection, &scope)?;
+        let mut having = select.having.as_ref().map(|having| analyzer.condition(having, "HAVING")).transpose()?;
+        let uses = std::mem::take(&mut analyzer.uses);
+        if !null_allowed {
+            refuse_nulls(select, &columns)?;
+        }
+        if !keys.is_empty() || !calls.is_empty() || having.is_some() {
+            for (_, expression) in &mut columns {
+                *expression = grouping::over_groups(expression, &keys, &uses)?;
+            }
+            having = having.map(|having| grouping::over_groups(&having, &keys, &uses)).transpose()?;
+            input = grouping::group(input, &keys, &calls);
+        }
+        if let Some(having) = having {
+            input = filter(input, having);
+        }
+        let result = project(input, columns);
+        Ok(match select.distinct {
+            Some(Distinct::Distinct) => grouping::distinct(result),
+            _ => result,
+        })
+    }
+}
+
+/// The rows for which the condition is true.
+pub(super) fn filter(input: Rel, condition: Expression) -> Rel {
+    let fields = input.fields.clone();
+    Rel { node: RelNode::Filter { input: Box::new(input), condition }, fields }
+}
+
+fn refuse_unsupported(select: &Select) -> Result<()> {
+    let place = start_of(select.select_token.0.span);
+    let refused = |what: &str| Err(Error::unsupported(format!("{what} is not supported"), place));
+    if matches!(select.distinct, Some(Distinct::On(_))) {
+        return refused("DISTINCT ON");
+    }
+    if select.top.is_some() {
+        return refused("TOP");
+    }
+    if select.into.is_some() {
+        return refused("SELECT INTO");
+    }
+    if select.qualify.is_some() {
+        return refused("QUALIFY");
+    }
+    let hive = !select.lateral_views.is_empty()
+        || !select.cluster_by.is_empty()
+        || !select.distribute_by.is_empty()
+        || !select.sort_by.is_empty();
+    if hive || select.prewhere.is_some() || !select.connect_by.is_empty() {
+        return refused("This clause of SELECT");
+    }
+    Ok(())
+}
+
+fn select_list(
+    analyzer: &mut ExpressionAnalyzer,
+    items: &[SelectItem],
+    scope: &Scope,
+) -> Result<Vec<(String, Expression)>> {
+    let mut columns: Vec<(String, Expression)> = Vec::new();
+    for item in items {
+        match item {
+            SelectItem::UnnamedExpr(expr) => {
+                let name = name_of(expr).unwrap_or_else(|| format!("EXPR${}", columns.len()));
+                columns.push((name, analyzer.analyze(expr)?));
+            }
+            SelectItem::ExprWithAlias { expr, alias } => columns.push((alias.value.clone(), analyzer.analyze(expr)?)),
+            SelectItem::Wildcard(_) => star(analyzer, &mut columns, scope.columns()),
+            SelectItem::QualifiedWildcard(SelectItemQualifiedWildcardKind::ObjectName(name), _) => {
+                let parts: Vec<Ident> = name.0.iter().filter_map(|part| part.as_ident().cloned()).collect();
+                star(analyzer, &mut columns, scope.star(&parts)?);
+            }
+            other => return Err(Error::unsupported(format!("{other} in SELECT is not supported"), place_of(other))),
+        }
+    }
+    if columns.is_empty() {
+        return Err(Error::validation("SELECT * requires a FROM clause", None));
+    }
+    Ok(columns)
+}
+
+fn star(analyzer: &mut ExpressionAnalyzer, columns: &mut Vec<(String, Expression)>, all: Vec<(String, Expression)>) {
+    for (name, expression) in &all {
+        let uses = &mut analyzer.uses;
+        expression.visit(&mut |e| {
+            if let wiesel_operators::expression::Node::Input(index) = e.node {
+                uses.push(ColumnUse { index, text: name.clone(), place: None });
+            }
+        });
+    }
+    columns.extend(all);
+}
+
+/// The name that a column has by itself.
+fn name_of(expr: &Expr) -> Option<String> {
+    match expr {
+        Expr::Identifier(name) => Some(name.value.clone()),
+        Expr::CompoundIdentifier(parts) => parts.last().map(|name| name.value.clone()),
+        Expr::Function(function) if matches!(function.args, sqlparser::ast::FunctionArguments::None) => {
+            Some(function.name.to_string())
+        }
+        _ => None,
+    }
+}
+
+fn refuse_nulls(select: &Select, columns: &[(String, Expression)]) -> Result<()> {
+    let untyped = columns.iter().position(|(_, expression)| expression.data_type.kind == TypeKind::Null);
+    match untyped {
+        Some(index) => {
+            let place = select.projection.get(index).and_then(place_of);
+            Err(Error::validation("Illegal use of 'NULL'", place))
+        }
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,79 @@
+//! Aggregate functions: which there are, what they take and what they give.
+use wiesel_operators::types::{LogicalType, TypeKind};
+
+use super::numeric::{average_type, is_numeric, sum_type};
+use super::{calcite_name, is_interval, is_text};
+use crate::error::{Error, Result};
+
+const NAMES: &[&str] = &[
+    "COUNT", "SUM", "SUM0", "AVG", "MIN", "MAX", "STDDEV_POP", "STDDEV_SAMP", "STDDEV", "VAR_POP", "VAR_SAMP", "VARIANCE",
+    "COLLECT", "LISTAGG", "FIRST_VALUE", "LAST_VALUE", "ARRAY_AGG",
+];
+
+/// The aggregate's canonical name, if it is one; the name is in upper case.
+pub(crate) fn canonical(name: &str) -> Option<&'static str> {
+    Some(match name {
+        "STDDEV" => "STDDEV_SAMP",
+        "VARIANCE" => "VAR_SAMP",
+        "$SUM0" => "SUM0",
+        _ => NAMES.iter().find(|known| **known == name)?,
+    })
+}
+
+/// What an aggregate gives of arguments of these types. `may_be_empty`: a group can have no row (there is no key), or a
+/// filter can leave none.
+pub(crate) fn result_type(name: &str, arguments: &[LogicalType], may_be_empty: bool) -> Result<LogicalType> {
+    let expected = match name {
+        "COUNT" => 0..=1,
+        "LISTAGG" => 1..=2,
+        _ => 1..=1,
+    };
+    if !expected.contains(&arguments.len()) {
+        if name == "COUNT" {
+            return Err(Error::validation("We now only support the count of one field.", None));
+        }
+        let message = format!("Invalid number of arguments to function '{name}'. Was expecting {} arguments", expected.start());
+        return Err(Error::validation(message, None));
+    }
+    if name == "COUNT" {
+        return Ok(TypeKind::Bigint.not_null());
+    }
+    let argument = &arguments[0];
+    let kind = &argument.kind;
+    let nullable = argument.nullable || may_be_empty;
+    let refused = |form: &str| {
+        let types: Vec<String> = arguments.iter().map(|argument| format!("<{}>", calcite_name(&argument.kind))).collect();
+        let message = format!(
+            "Cannot apply '{name}' to arguments of type '{name}({})'. Supported form(s): '{name}(<{form}>)'",
+            types.join(", ")
+        );
+        Error::validation(message, None)
+    };
+    let kind = match name {
+        "SUM" | "SUM0" => sum_type(kind).or_else(|| is_interval(kind).then(|| kind.clone())),
+        "AVG" | "STDDEV_POP" | "STDDEV_SAMP" | "VAR_POP" | "VAR_SAMP" => average_type(kind),
+        "MIN" | "MAX" => match kind {
+            TypeKind::Null | TypeKind::Array(_) | TypeKind::Map(..) | TypeKind::Multiset(_) | TypeKind::Row(_) => {
+                return Err(refused("COMPARABLE_TYPE"));
+            }
+            kind => Some(kind.clone()),
+        },
+        "COLLECT" => return Ok(LogicalType { kind: TypeKind::Multiset(Box::new(argument.clone())), nullable: may_be_empty }),
+        "ARRAY_AGG" => return Ok(TypeKind::Array(Box::new(argument.clone())).nullable()),
+        "LISTAGG" => {
+            if !arguments.iter().all(|argument| is_text(&argument.kind)) {
+                return Err(refused("CHARACTER"));
+            }
+            Some(TypeKind::string())
+        }
+        _ => Some(kind.clone()),
+    };
+    match kind {
+        Some(kind) if name != "SUM0" => Ok(LogicalType { kind, nullable }),
+        Some(kind) => Ok(kind.not_null()),
+        None => {
+            debug_assert!(!is_numeric(&argument.kind));
+            Err(refused("NUMERIC"))
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! Which casts there are, and the casts that the analyser inserts.
+use wiesel_operators::expression::{Expression, Node};
+use wiesel_operators::types::{LogicalType, TimeAttribute, TypeKind};
+
+use super::numeric::is_numeric;
+
+/// Whether `CAST(from AS to)` is a cast that Flink has.
+pub(crate) fn can_cast(from: &TypeKind, to: &TypeKind) -> bool {
+    use TypeKind as T;
+    let text = |kind: &T| matches!(kind, T::Char(_) | T::Varchar(_));
+    let bytes = |kind: &T| matches!(kind, T::Binary(_) | T::Varbinary(_));
+    let interval = |kind: &T| matches!(kind, T::IntervalYearMonth(_) | T::IntervalDayTime(_));
+    let timestamp = |kind: &T| matches!(kind, T::Timestamp(..) | T::TimestampLtz(..));
+    match (from, to) {
+        (T::Null, _) => true,
+        (_, to) if text(to) => true,
+        (from, to) if text(from) => {
+            is_numeric(to) || bytes(to) || timestamp(to) || matches!(to, T::Boolean | T::Date | T::Time(_))
+        }
+        (from, to) if bytes(from) => bytes(to),
+        (T::Boolean, to) => *to == T::Boolean || is_numeric(to),
+        (from, T::Boolean) => is_numeric(from),
+        (from, to) if is_numeric(from) => is_numeric(to) || interval(to) && !matches!(from, T::Float | T::Double),
+        (from, to) if interval(from) => {
+            matches!((from, to), (T::IntervalYearMonth(_), T::IntervalYearMonth(_)) | (T::IntervalDayTime(_), T::IntervalDayTime(_)))
+                || matches!(to, T::Tinyint | T::Smallint | T::Int | T::Bigint)
+        }
+        (T::Date, to) => *to == T::Date || timestamp(to),
+        (T::Time(_), to) => matches!(to, T::Time(_)) || timestamp(to),
+        (from, to) if timestamp(from) => timestamp(to) || matches!(to, T::Date | T::Time(_)),
+        (T::Array(a), T::Array(b)) | (T::Multiset(a), T::Multiset(b)) => can_cast(&a.kind, &b.kind),
+        (T::Map(ka, va), T::Map(kb, vb)) => can_cast(&ka.kind, &kb.kind) && can_cast(&va.kind, &vb.kind),
+        (T::Row(a), T::Row(b)) => {
+            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| can_cast(&a.data_type.kind, &b.data_type.kind))
+        }
+        _ => false,
+    }
+}
+
+/// Whether values of one type go into a sink's column of another by themselves.
+pub(crate) fn can_cast_implicitly(from: &LogicalType, to: &LogicalType) -> bool {
+    use TypeKind as T;
+    match (&from.kind, &to.kind) {
+        (T::Null, _) => to.nullable,
+        (T::Char(_) | T::Varchar(_), T::Char(_) | T::Varchar(_)) => true,
+        (T::Binary(_) | T::Varbinary(_), T::Binary(_) | T::Varbinary(_)) => true,
+        (from, to) if is_numeric(from) && is_numeric(to) => rank(from) <= rank(to),
+        (T::Date, T::Timestamp(..) | T::TimestampLtz(..)) => true,
+        (T::Time(_), T::Time(_)) => true,
+        (T::Timestamp(..) | T::TimestampLtz(..), T::Timestamp(..) | T::TimestampLtz(..)) => true,
+        (T::Array(a), T::Array(b)) | (T::Multiset(a), T::Multiset(b)) => can_cast_implicitly(a, b),
+        (T::Map(ka, va), T::Map(kb, vb)) => can_cast_implicitly(ka, kb) && can_cast_implicitly(va, vb),
+        (T::Row(a), T::Row(b)) => {
+            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| can_cast_implicitly(&a.data_type, &b.data_type))
+        }
+        (from, to) => from == to,
+    }
+}
+
+/// Numbers go into wider ones; every exact number goes into a DECIMAL, and all into FLOAT and DOUBLE.
+fn rank(kind: &TypeKind) -> u8 {
+    match kind {
+        TypeKind::Tinyint => 0,
+        TypeKind::Smallint => 1,
+        TypeKind::Int => 2,
+        TypeKind::Bigint => 3,
+        TypeKind::Decimal(..) => 4,
+        TypeKind::Float => 5,
+        _ => 6,
+    }
+}
+
+/// The expression as a value of this kind, keeping its nullability.
+pub(crate) fn cast_to(expression: Expression, kind: &TypeKind) -> Expression {
+    if plain(&expression.data_type.kind) == plain(kind) {
+        return expression;
+    }
+    let nullable = expression.data_type.nullable;
+    if matches!(expression.data_type.kind, TypeKind::Null) {
+        return wiesel_operators::expression::null_literal(kind.clone());
+    }
+    let data_type = LogicalType { kind: kind.clone(), nullable };
+    if let (Node::Literal(value), Some(kept)) = (&expression.node, same_value(&expression.data_type.kind, kind)) {
+        if let Ok(value) = value.cast_to(&kept) {
+            return Expression::literal(value, data_type);
+        }
+    }
+    Expression::call("CAST", vec![expression], data_type)
+}
+
+/// The Arrow type of a literal that widens without a change of its value.
+fn same_value(from: &TypeKind, to: &TypeKind) -> Option<arrow::datatypes::DataType> {
+    use TypeKind as T;
+    let widens = match (from, to) {
+        (T::Char(a) | T::Varchar(a), T::Varchar(b)) => a <= b,
+        (T::Tinyint | T::Smallint | T::Int, T::Int | T::Bigint | T::Double) => true,
+        (T::Tinyint | T::Smallint | T::Int | T::Bigint, T::Decimal(p, s)) => {
+            super::numeric::digits(from).is_some_and(|(digits, _)| digits <= i32::from(*p) - i32::from(*s))
+        }
+        _ => false,
+    };
+    widens.then(|| to.to_arrow())
+}
+
+/// The kind without its time attribute.
+pub(crate) fn plain(kind: &TypeKind) -> TypeKind {
+    match kind {
+        TypeKind::Timestamp(precision, _) => TypeKind::Timestamp(*precision, TimeAttribute::Regular),
+        TypeKind::TimestampLtz(precision, _) => TypeKind::TimestampLtz(*precision, TimeAttribute::Regular),
+        kind => kind.clone(),
+    }
+}

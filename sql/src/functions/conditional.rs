@@ -1,0 +1,78 @@
+//! CASE, COALESCE, NULLIF, IF, GREATEST and LEAST.
+use wiesel_operators::expression::Expression;
+use wiesel_operators::types::{LogicalType, TypeKind};
+
+use super::cast::cast_to;
+use super::common_type::common_type;
+use super::operators::{cast_null, compare};
+use super::{any_nullable, cannot_apply_function, is_text};
+use crate::error::{Error, Result};
+
+/// `CASE WHEN condition THEN value … ELSE otherwise END`.
+pub(crate) fn case(branches: Vec<(Expression, Expression)>, otherwise: Expression) -> Result<Expression> {
+    let values = branches.iter().map(|(_, value)| value).chain([&otherwise]);
+    if values.clone().all(|value| value.data_type.kind == TypeKind::Null) {
+        return Err(Error::validation("ELSE clause or at least one THEN clause must be non-NULL", None));
+    }
+    let Some(result) = common_type(values.map(|value| &value.data_type)) else {
+        return Err(Error::validation("Illegal mixing of types in CASE or COALESCE statement", None));
+    };
+    let mut operands = Vec::with_capacity(branches.len() * 2 + 1);
+    for (condition, value) in branches {
+        let condition = cast_null(condition, &TypeKind::Boolean);
+        if condition.data_type.kind != TypeKind::Boolean {
+            return Err(Error::validation("Expected a boolean type", None));
+        }
+        operands.push(condition);
+        operands.push(convert(value, &result.kind));
+    }
+    operands.push(convert(otherwise, &result.kind));
+    Ok(Expression::call("CASE", operands, result))
+}
+
+/// Strings keep their own lengths: only what is no string is cast.
+fn convert(value: Expression, kind: &TypeKind) -> Expression {
+    if is_text(&value.data_type.kind) && is_text(kind) { value } else { cast_to(value, kind) }
+}
+
+/// `COALESCE(…)`, also IFNULL: null only if the last operand may be.
+pub(crate) fn coalesce(operands: Vec<Expression>) -> Result<Expression> {
+    let Some(common) = common_type(operands.iter().map(|operand| &operand.data_type)) else {
+        return Err(Error::validation("Invalid input arguments.", None));
+    };
+    if common.kind == TypeKind::Null {
+        return Err(Error::validation("Illegal use of 'NULL'", None));
+    }
+    let nullable = operands.iter().all(|operand| operand.data_type.nullable);
+    let operands = operands.into_iter().map(|operand| convert(operand, &common.kind)).collect();
+    Ok(Expression::call("COALESCE", operands, LogicalType { kind: common.kind, nullable }))
+}
+
+/// `NULLIF(value, other)`: null if they are equal.
+pub(crate) fn null_if(value: Expression, other: Expression) -> Result<Expression> {
+    let data_type = value.data_type.with_nullable(true);
+    let null = wiesel_operators::expression::null_literal(data_type.kind.clone());
+    let equal = compare("=", value.clone(), other)?;
+    Ok(Expression::call("CASE", vec![equal, null, value], data_type))
+}
+
+/// `IF(condition, then, else)`.
+pub(crate) fn if_else(operands: Vec<Expression>) -> Result<Expression> {
+    let refused = cannot_apply_function("IF", &operands, &["IF(<BOOLEAN>, <ANY_TYPE>, <ANY_TYPE>)"]);
+    let Ok([condition, then, otherwise]) = <[Expression; 3]>::try_from(operands) else { return Err(refused) };
+    if condition.data_type.kind != TypeKind::Boolean {
+        return Err(refused);
+    }
+    case(vec![(condition, then)], otherwise).map_err(|_| refused)
+}
+
+/// `GREATEST(…)`, `LEAST(…)`.
+pub(crate) fn extreme(name: &str, operands: Vec<Expression>) -> Result<Expression> {
+    let common = common_type(operands.iter().map(|operand| &operand.data_type));
+    let Some(common) = common.filter(|common| common.kind != TypeKind::Null) else {
+        return Err(cannot_apply_function(name, &operands, &[&format!("{name}(<COMPARABLE>, …)")]));
+    };
+    let nullable = any_nullable(&operands);
+    let operands = operands.into_iter().map(|operand| convert(operand, &common.kind)).collect();
+    Ok(Expression::call(name, operands, LogicalType { kind: common.kind, nullable }))
+}

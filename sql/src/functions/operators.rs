@@ -1,0 +1,267 @@
+//! Operators: arithmetic, comparison, logic, concatenation.
+use wiesel_operators::expression::{Expression, null_literal};
+use wiesel_operators::types::{LogicalType, MAX_LENGTH, TypeKind};
+
+use super::cast::cast_to;
+use super::common_type::common_type;
+use super::numeric::{as_decimal, decimal_result, is_exact, is_integer, is_numeric};
+use super::{any_nullable, cannot_apply_operator, is_datetime, is_interval, is_text};
+use crate::error::{Error, Result};
+
+const PLUS_FORMS: &[&str] = &[
+    "<NUMERIC> + <NUMERIC>",
+    "<DATETIME_INTERVAL> + <DATETIME_INTERVAL>",
+    "<DATETIME> + <DATETIME_INTERVAL>",
+    "<DATETIME_INTERVAL> + <DATETIME>",
+];
+const MINUS_FORMS: &[&str] =
+    &["<NUMERIC> - <NUMERIC>", "<DATETIME_INTERVAL> - <DATETIME_INTERVAL>", "<DATETIME> - <DATETIME_INTERVAL>"];
+const TIMES_FORMS: &[&str] =
+    &["<NUMERIC> * <NUMERIC>", "<DATETIME_INTERVAL> * <NUMERIC>", "<NUMERIC> * <DATETIME_INTERVAL>"];
+const DIVIDE_FORMS: &[&str] = &["<NUMERIC> / <NUMERIC>", "<DATETIME_INTERVAL> / <NUMERIC>"];
+const MODULO_FORMS: &[&str] = &["<EXACT_NUMERIC> % <EXACT_NUMERIC>"];
+
+/// `left operator right` with `+ - * / %`.
+pub(crate) fn arithmetic(operator: &str, left: Expression, right: Expression) -> Result<Expression> {
+    let (left, right) = settle_nulls(left, right);
+    let (l, r) = (&left.data_type.kind, &right.data_type.kind);
+    if is_numeric(l) && is_numeric(r) {
+        return number_arithmetic(operator, left, right);
+    }
+    match operator {
+        "+" if is_datetime(l) && is_interval(r) => return shift_datetime(left, right),
+        "+" if is_interval(l) && is_datetime(r) => return shift_datetime(right, left),
+        "-" if is_datetime(l) && is_interval(r) => return shift_datetime(left, negate(right)?),
+        "+" | "-" if is_interval(l) && std::mem::discriminant(l) == std::mem::discriminant(r) => {
+            let data_type = LogicalType { kind: l.clone(), nullable: any_nullable([&left, &right]) };
+            return Ok(Expression::call(operator, vec![left, right], data_type));
+        }
+        "*" | "/" if is_interval(l) && is_numeric(r) => {
+            let data_type = LogicalType { kind: l.clone(), nullable: any_nullable([&left, &right]) };
+            return Ok(Expression::call(operator, vec![left, right], data_type));
+        }
+        "*" if is_numeric(l) && is_interval(r) => return arithmetic(operator, right, left),
+        _ => {}
+    }
+    let forms = match operator {
+        "+" => PLUS_FORMS,
+        "-" => MINUS_FORMS,
+        "*" => TIMES_FORMS,
+        "/" => DIVIDE_FORMS,
+        _ => MODULO_FORMS,
+    };
+    Err(cannot_apply_operator(operator, &left, &right, forms))
+}
+
+fn settle_nulls(left: Expression, right: Expression) -> (Expression, Expression) {
+    let is_null = |e: &Expression| e.data_type.kind == TypeKind::Null;
+    match (is_null(&left), is_null(&right)) {
+        (true, false) => (null_literal(right.data_type.kind.clone()), right),
+        (false, true) => {
+            let typed = null_literal(left.data_type.kind.clone());
+            (left, typed)
+        }
+        _ => (left, right),
+    }
+}
+
+fn number_arithmetic(operator: &str, left: Expression, right: Expression) -> Result<Expression> {
+    let nullable = any_nullable([&left, &right]);
+    let (l, r) = (left.data_type.kind.clone(), right.data_type.kind.clone());
+    if operator == "%" && !(is_exact(&l) && is_exact(&r)) {
+        return Err(cannot_apply_operator(operator, &left, &right, MODULO_FORMS));
+    }
+    if let Some(kind) = decimal_result(operator, &l, &r) {
+        let operands = [left, right].map(|operand| match as_decimal(&operand.data_type) {
+            Some(decimal) => cast_to(operand, &decimal.kind),
+            None => operand,
+        });
+        return Ok(Expression::call(operator, operands.to_vec(), LogicalType { kind, nullable }));
+    }
+    let Some(common) = common_type([&left.data_type, &right.data_type]) else {
+        return Err(cannot_apply_operator(operator, &left, &right, PLUS_FORMS));
+    };
+    let operands = vec![cast_to(left, &common.kind), cast_to(right, &common.kind)];
+    let call = Expression::call(operator, operands, common);
+    // The remainder has the type of the divisor, into which it always fits.
+    Ok(if operator == "%" && is_integer(&r) { cast_to(call, &r) } else { call })
+}
+
+fn shift_datetime(datetime: Expression, interval: Expression) -> Result<Expression> {
+    let data_type =
+        LogicalType { kind: datetime.data_type.kind.clone(), nullable: any_nullable([&datetime, &interval]) };
+    Ok(Expression::call("TIMESTAMP_ADD", vec![datetime, interval], data_type))
+}
+
+/// `-operand`.
+pub(crate) fn negate(operand: Expression) -> Result<Expression> {
+    let kind = &operand.data_type.kind;
+    if !is_numeric(kind) && !is_interval(kind) {
+        let message = format!(
+            "Cannot apply '-' to arguments of type '-<{}>'. Supported form(s): '-<NUMERIC>'\n'-<DATETIME_INTERVAL>'",
+            super::calcite_name(kind)
+        );
+        return Err(Error::validation(message, None));
+    }
+    if let Some(literal) = super::literal::negated(&operand) {
+        return Ok(literal);
+    }
+    let data_type = operand.data_type.clone();
+    Ok(Expression::call("NEG", vec![operand], data_type))
+}
+
+/// A comparison: both sides are brought to one type.
+pub(crate) fn compare(operator: &str, left: Expression, right: Expression) -> Result<Expression> {
+    let nullable = any_nullable([&left, &right]) && !operator.contains("DISTINCT");
+    let (left, right) = comparable(operator, left, right)?;
+    Ok(Expression::call(operator, vec![left, right], LogicalType { kind: TypeKind::Boolean, nullable }))
+}
+
+/// Both sides of a comparison with the same type, or two DECIMALs, or two strings.
+pub(crate) fn comparable(operator: &str, left: Expression, right: Expression) -> Result<(Expression, Expression)> {
+    let (left, right) = settle_nulls(left, right);
+    let (l, r) = (left.data_type.kind.clone(), right.data_type.kind.clone());
+    let refused = |left: &Expression, right: &Expression| {
+        let symbol = operator_symbol(operator);
+        let form = format!("<COMPARABLE_TYPE> {symbol} <COMPARABLE_TYPE>");
+        Err(cannot_apply_operator(symbol, left, right, &[&form]))
+    };
+    if l == r || is_text(&l) && is_text(&r) {
+        return Ok((left, right));
+    }
+    if is_exact(&l) && is_exact(&r) && !(is_integer(&l) && is_integer(&r)) {
+        let wide = |operand: Expression| match as_decimal(&operand.data_type) {
+            Some(decimal) => cast_to(operand, &decimal.kind),
+            None => operand,
+        };
+        return Ok((wide(left), wide(right)));
+    }
+    let kind = match (&l, &r) {
+        (text, other) | (other, text) if is_text(text) && is_datetime(other) => other.clone(),
+        (text, TypeKind::Boolean) | (TypeKind::Boolean, text) if is_text(text) => TypeKind::Boolean,
+        (text, number) | (number, text) if is_text(text) && is_numeric(number) => {
+            if !matches!(operator, "=" | "<>") {
+                return Ok((cast_to(left, number), cast_to(right, number)));
+            }
+            let message = format!(
+                "implicit type conversion between {} and {} is not supported now",
+                super::calcite_root(&l),
+                super::calcite_root(&r)
+            );
+            return Err(Error::validation(message, None));
+        }
+        (TypeKind::Boolean, number) | (number, TypeKind::Boolean) if is_numeric(number) => return refused(&left, &right),
+        _ => match common_type([&left.data_type, &right.data_type]) {
+            Some(common) => common.kind,
+            None => return refused(&left, &right),
+        },
+    };
+    Ok((cast_to(left, &kind), cast_to(right, &kind)))
+}
+
+fn operator_symbol(operator: &str) -> &str {
+    match operator {
+        "IS_DISTINCT_FROM" => "IS DISTINCT FROM",
+        "IS_NOT_DISTINCT_FROM" => "IS NOT DISTINCT FROM",
+        other => other,
+    }
+}
+
+/// `left AND right`, `left OR right`.
+pub(crate) fn connective(operator: &str, left: Expression, right: Expression) -> Result<Expression> {
+    let (left, right) = settle_nulls(left, right);
+    if left.data_type.kind != TypeKind::Boolean || right.data_type.kind != TypeKind::Boolean {
+        let form = format!("<BOOLEAN> {operator} <BOOLEAN>");
+        return Err(cannot_apply_operator(operator, &left, &right, &[&form]));
+    }
+    let nullable = any_nullable([&left, &right]);
+    Ok(Expression::call(operator, vec![left, right], LogicalType { kind: TypeKind::Boolean, nullable }))
+}
+
+/// `NOT operand`.
+pub(crate) fn not(operand: Expression) -> Result<Expression> {
+    if operand.data_type.kind != TypeKind::Boolean {
+        let message = format!(
+            "Cannot apply 'NOT' to arguments of type 'NOT<{}>'. Supported form(s): 'NOT<BOOLEAN>'",
+            super::calcite_name(&operand.data_type.kind)
+        );
+        return Err(Error::validation(message, None));
+    }
+    let data_type = operand.data_type.clone();
+    Ok(Expression::call("NOT", vec![operand], data_type))
+}
+
+/// `operand IS NULL` and its kin, which never are null themselves.
+pub(crate) fn is_test(test: &str, operand: Expression) -> Result<Expression> {
+    let any_type = matches!(test, "IS_NULL" | "IS_NOT_NULL");
+    if !any_type && operand.data_type.kind != TypeKind::Boolean {
+        let words = test.replace('_', " ");
+        let message = format!(
+            "Cannot apply '{words}' to arguments of type '<{}> {words}'. Supported form(s): '<BOOLEAN> {words}'",
+            super::calcite_name(&operand.data_type.kind)
+        );
+        return Err(Error::validation(message, None));
+    }
+    Ok(Expression::call(test, vec![operand], TypeKind::Boolean.not_null()))
+}
+
+/// `left || right`.
+pub(crate) fn concat(left: Expression, right: Expression) -> Result<Expression> {
+    let (left, right) = settle_nulls(left, right);
+    let kind = match (&left.data_type.kind, &right.data_type.kind) {
+        (TypeKind::Char(a), TypeKind::Char(b)) => TypeKind::Char(a.saturating_add(*b).min(MAX_LENGTH)),
+        (TypeKind::Char(a) | TypeKind::Varchar(a), TypeKind::Char(b) | TypeKind::Varchar(b)) => {
+            TypeKind::Varchar(a.saturating_add(*b).min(MAX_LENGTH))
+        }
+        _ => {
+            let forms = ["<STRING> || <STRING>"];
+            return Err(cannot_apply_operator("||", &left, &right, &forms));
+        }
+    };
+    let nullable = any_nullable([&left, &right]);
+    Ok(Expression::call("||", vec![left, right], LogicalType { kind, nullable }))
+}
+
+/// `value [NOT] LIKE pattern [ESCAPE escape]`, `SIMILAR TO` likewise.
+pub(crate) fn like(function: &str, operands: Vec<Expression>, negated: bool) -> Result<Expression> {
+    if !operands.iter().all(|operand| is_text(&operand.data_type.kind) || operand.data_type.kind == TypeKind::Null) {
+        let name = if function == "SIMILAR" { "SIMILAR TO" } else { function };
+        let types: Vec<String> =
+            operands.iter().map(|operand| format!("<{}>", super::calcite_name(&operand.data_type.kind))).collect();
+        let message = format!(
+            "Cannot apply '{name}' to arguments of type '{name}({})'. Supported form(s): '{name}(<STRING>, <STRING>, <STRING>)'",
+            types.join(", ")
+        );
+        return Err(Error::validation(message, None));
+    }
+    let nullable = any_nullable(&operands);
+    let operands = operands.into_iter().map(|operand| cast_null(operand, &TypeKind::string())).collect();
+    let call = Expression::call(function, operands, LogicalType { kind: TypeKind::Boolean, nullable });
+    if negated { not(call) } else { Ok(call) }
+}
+
+/// An untyped null as a null of this kind.
+pub(crate) fn cast_null(operand: Expression, kind: &TypeKind) -> Expression {
+    if operand.data_type.kind == TypeKind::Null { null_literal(kind.clone()) } else { operand }
+}
+
+/// `value IN (items)`.
+pub(crate) fn in_list(value: Expression, items: Vec<Expression>) -> Result<Expression> {
+    let nullable = any_nullable(std::iter::once(&value).chain(&items));
+    let common = common_type(std::iter::once(&value.data_type).chain(items.iter().map(|item| &item.data_type)));
+    let Some(common) = common else {
+        let mut any = Vec::new();
+        for item in items {
+            any.push(compare("=", value.clone(), item)?);
+        }
+        let mut any = any.into_iter();
+        let first = any.next().ok_or_else(|| Error::validation("IN needs at least one value", None))?;
+        return any.try_fold(first, |left, right| connective("OR", left, right));
+    };
+    let kind = if is_text(&value.data_type.kind) { value.data_type.kind.clone() } else { common.kind };
+    let operands = std::iter::once(value).chain(items).map(|operand| match is_text(&operand.data_type.kind) {
+        true => operand,
+        false => cast_to(operand, &kind),
+    });
+    Ok(Expression::call("IN", operands.collect(), LogicalType { kind: TypeKind::Boolean, nullable }))
+}
