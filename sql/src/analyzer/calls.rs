@@ -1,7 +1,5 @@
 //! Calls by name: constructors, functions whose arguments are no values, aggregates, then the table of functions.
-use sqlparser::ast::{
-    DuplicateTreatment, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Spanned,
-};
+use sqlparser::ast::{DuplicateTreatment, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Spanned};
 use wiesel_operators::expression::Expression;
 
 use super::expression::{ExpressionAnalyzer, array_constructor, map_constructor, row_constructor};
@@ -111,4 +109,3 @@ pub(super) fn arguments(function: &Function) -> Result<Vec<&Expr>> {
         })
         .collect()
 }
-

@@ -167,7 +167,11 @@ impl<'a> ExpressionAnalyzer<'a> {
                 row_constructor(items)
             }
             Expr::Function(function) => self.function(function),
-            Expr::InSubquery { .. } | Expr::Exists { .. } | Expr::Subquery(_) | Expr::AllOp { .. } | Expr::AnyOp { .. } => {
+            Expr::InSubquery { .. }
+            | Expr::Exists { .. }
+            | Expr::Subquery(_)
+            | Expr::AllOp { .. }
+            | Expr::AnyOp { .. } => {
                 Err(Error::unsupported("A subquery within an expression is not supported", place_of(expr)))
             }
             other => Err(Error::unsupported(format!("The expression {other} is not supported"), place_of(other))),
@@ -251,9 +255,10 @@ impl<'a> ExpressionAnalyzer<'a> {
         match field {
             CeilFloorKind::DateTimeField(DateTimeField::NoDateTime) => scalar::call(function, vec![operand]),
             CeilFloorKind::DateTimeField(unit) => scalar::round_to_unit(function, operand, &unit_name(unit)),
-            CeilFloorKind::Scale(_) => {
-                Err(Error::validation(format!("Invalid number of arguments to function '{function}'. Was expecting 1 arguments"), None))
-            }
+            CeilFloorKind::Scale(_) => Err(Error::validation(
+                format!("Invalid number of arguments to function '{function}'. Was expecting 1 arguments"),
+                None,
+            )),
         }
     }
 }
@@ -420,7 +425,8 @@ fn item(collection: Expression, key: Expression) -> Result<Expression> {
 /// `ARRAY[…]`.
 pub(super) fn array_constructor(elements: Vec<Expression>) -> Result<Expression> {
     let Some(common) = common_type(elements.iter().map(|element| &element.data_type)) else {
-        let message = if elements.is_empty() { "Require at least 1 argument" } else { "Parameters must be of the same type" };
+        let message =
+            if elements.is_empty() { "Require at least 1 argument" } else { "Parameters must be of the same type" };
         return Err(Error::validation(message, None));
     };
     let elements = elements.into_iter().map(|element| cast::cast_to(element, &common.kind)).collect();

@@ -100,11 +100,7 @@ fn parts_of(name: &ObjectName) -> Vec<Ident> {
     name.0.iter().filter_map(|part| part.as_ident().cloned()).collect()
 }
 
-fn aliased(
-    rel: Rel,
-    alias: Option<&TableAlias>,
-    path: Option<Vec<String>>,
-) -> Result<(Rel, Option<Vec<String>>)> {
+fn aliased(rel: Rel, alias: Option<&TableAlias>, path: Option<Vec<String>>) -> Result<(Rel, Option<Vec<String>>)> {
     match alias {
         Some(alias) => {
             let names: Vec<Ident> = alias.columns.iter().map(|column| column.name.clone()).collect();
@@ -145,9 +141,7 @@ fn scan(table: Arc<ResolvedTable>) -> Rel {
     let read = Rel { node: RelNode::Scan(table.clone()), fields: table.physical.clone() };
     let columns = table.columns.iter().map(|column| {
         let expression = match &column.kind {
-            ResolvedColumnKind::Physical(index) => {
-                Expression::input(*index, table.physical[*index].data_type.clone())
-            }
+            ResolvedColumnKind::Physical(index) => Expression::input(*index, table.physical[*index].data_type.clone()),
             ResolvedColumnKind::Computed(expression) => expression.clone(),
         };
         (column.field.name.clone(), expression)

@@ -51,7 +51,11 @@ impl<'a> QueryAnalyzer<'a> {
             let place = query.limit_clause.as_ref().and_then(place_of).or(place);
             return Err(Error::unsupported("LIMIT, OFFSET and FETCH are not supported", place));
         }
-        if !query.locks.is_empty() || query.for_clause.is_some() || query.settings.is_some() || query.format_clause.is_some() {
+        if !query.locks.is_empty()
+            || query.for_clause.is_some()
+            || query.settings.is_some()
+            || query.format_clause.is_some()
+        {
             return Err(Error::unsupported("This clause of a query is not supported", place));
         }
         let Some(with) = &query.with else { return self.set_expression(&query.body, null_allowed) };
@@ -87,7 +91,9 @@ impl<'a> QueryAnalyzer<'a> {
                 }
                 self.union(body)
             }
-            SetExpr::SetOperation { op, .. } => Err(Error::unsupported(format!("{op} is not supported"), place_of(body))),
+            SetExpr::SetOperation { op, .. } => {
+                Err(Error::unsupported(format!("{op} is not supported"), place_of(body)))
+            }
             other => Err(Error::unsupported("This kind of query is not supported", place_of(other))),
         }
     }

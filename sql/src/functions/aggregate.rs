@@ -6,8 +6,23 @@ use super::{calcite_name, is_interval, is_text};
 use crate::error::{Error, Result};
 
 const NAMES: &[&str] = &[
-    "COUNT", "SUM", "SUM0", "AVG", "MIN", "MAX", "STDDEV_POP", "STDDEV_SAMP", "STDDEV", "VAR_POP", "VAR_SAMP", "VARIANCE",
-    "COLLECT", "LISTAGG", "FIRST_VALUE", "LAST_VALUE", "ARRAY_AGG",
+    "COUNT",
+    "SUM",
+    "SUM0",
+    "AVG",
+    "MIN",
+    "MAX",
+    "STDDEV_POP",
+    "STDDEV_SAMP",
+    "STDDEV",
+    "VAR_POP",
+    "VAR_SAMP",
+    "VARIANCE",
+    "COLLECT",
+    "LISTAGG",
+    "FIRST_VALUE",
+    "LAST_VALUE",
+    "ARRAY_AGG",
 ];
 
 /// The aggregate's canonical name, if it is one; the name is in upper case.
@@ -32,7 +47,8 @@ pub(crate) fn result_type(name: &str, arguments: &[LogicalType], may_be_empty: b
         if name == "COUNT" {
             return Err(Error::validation("We now only support the count of one field.", None));
         }
-        let message = format!("Invalid number of arguments to function '{name}'. Was expecting {} arguments", expected.start());
+        let message =
+            format!("Invalid number of arguments to function '{name}'. Was expecting {} arguments", expected.start());
         return Err(Error::validation(message, None));
     }
     if name == "COUNT" {
@@ -42,7 +58,8 @@ pub(crate) fn result_type(name: &str, arguments: &[LogicalType], may_be_empty: b
     let kind = &argument.kind;
     let nullable = argument.nullable || may_be_empty;
     let refused = |form: &str| {
-        let types: Vec<String> = arguments.iter().map(|argument| format!("<{}>", calcite_name(&argument.kind))).collect();
+        let types: Vec<String> =
+            arguments.iter().map(|argument| format!("<{}>", calcite_name(&argument.kind))).collect();
         let message = format!(
             "Cannot apply '{name}' to arguments of type '{name}({})'. Supported form(s): '{name}(<{form}>)'",
             types.join(", ")
@@ -58,7 +75,9 @@ pub(crate) fn result_type(name: &str, arguments: &[LogicalType], may_be_empty: b
             }
             kind => Some(kind.clone()),
         },
-        "COLLECT" => return Ok(LogicalType { kind: TypeKind::Multiset(Box::new(argument.clone())), nullable: may_be_empty }),
+        "COLLECT" => {
+            return Ok(LogicalType { kind: TypeKind::Multiset(Box::new(argument.clone())), nullable: may_be_empty });
+        }
         "ARRAY_AGG" => return Ok(TypeKind::Array(Box::new(argument.clone())).nullable()),
         "LISTAGG" => {
             if !arguments.iter().all(|argument| is_text(&argument.kind)) {

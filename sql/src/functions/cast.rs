@@ -22,8 +22,10 @@ pub(crate) fn can_cast(from: &TypeKind, to: &TypeKind) -> bool {
         (from, T::Boolean) => is_numeric(from),
         (from, to) if is_numeric(from) => is_numeric(to) || interval(to) && !matches!(from, T::Float | T::Double),
         (from, to) if interval(from) => {
-            matches!((from, to), (T::IntervalYearMonth(_), T::IntervalYearMonth(_)) | (T::IntervalDayTime(_), T::IntervalDayTime(_)))
-                || matches!(to, T::Tinyint | T::Smallint | T::Int | T::Bigint)
+            matches!(
+                (from, to),
+                (T::IntervalYearMonth(_), T::IntervalYearMonth(_)) | (T::IntervalDayTime(_), T::IntervalDayTime(_))
+            ) || matches!(to, T::Tinyint | T::Smallint | T::Int | T::Bigint)
         }
         (T::Date, to) => *to == T::Date || timestamp(to),
         (T::Time(_), to) => matches!(to, T::Time(_)) || timestamp(to),

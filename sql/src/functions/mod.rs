@@ -6,7 +6,7 @@
 //!
 //! Invariant: an expression that leaves here has operands of the types that evaluation expects: casts are explicit.
 use wiesel_operators::expression::Expression;
-use wiesel_operators::types::{LogicalType, MAX_LENGTH, TypeKind};
+use wiesel_operators::types::{MAX_LENGTH, TypeKind};
 
 use crate::error::Error;
 

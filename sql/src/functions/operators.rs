@@ -150,7 +150,9 @@ pub(crate) fn comparable(operator: &str, left: Expression, right: Expression) ->
             );
             return Err(Error::validation(message, None));
         }
-        (TypeKind::Boolean, number) | (number, TypeKind::Boolean) if is_numeric(number) => return refused(&left, &right),
+        (TypeKind::Boolean, number) | (number, TypeKind::Boolean) if is_numeric(number) => {
+            return refused(&left, &right);
+        }
         _ => match common_type([&left.data_type, &right.data_type]) {
             Some(common) => common.kind,
             None => return refused(&left, &right),

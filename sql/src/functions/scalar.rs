@@ -6,7 +6,9 @@ use wiesel_operators::types::{LogicalType, TimeAttribute, TypeKind};
 use super::cast::cast_to;
 use super::numeric::{is_exact, is_integer, is_numeric, rounded};
 use super::operators::{arithmetic, cast_null};
-use super::{any_nullable, cannot_apply_function, conditional, is_bytes, is_datetime, is_interval, is_text, is_timestamp};
+use super::{
+    any_nullable, cannot_apply_function, conditional, is_bytes, is_datetime, is_interval, is_text, is_timestamp,
+};
 use crate::error::{Error, Result};
 
 /// What an argument may be; values of some kinds are cast to one that evaluation knows.
@@ -58,7 +60,12 @@ const fn function(name: &'static str, forms: &'static [&'static [Arg]], gives: G
     Function { name, canonical: name, forms, gives }
 }
 
-const fn alias(name: &'static str, canonical: &'static str, forms: &'static [&'static [Arg]], gives: Gives) -> Function {
+const fn alias(
+    name: &'static str,
+    canonical: &'static str,
+    forms: &'static [&'static [Arg]],
+    gives: Gives,
+) -> Function {
     Function { name, canonical, forms, gives }
 }
 
@@ -97,7 +104,11 @@ const FUNCTIONS: &[Function] = &[
     function("REPLACE", &[&[Text, Text, Text]], Kind(STRING)),
     function("TRANSLATE", &[&[Text, Text, Text]], Kind(STRING)),
     function("CONCAT", &[&[Text]], Kind(STRING)),
-    function("CONCAT_WS", &[&[Text, Text]], Of(|operands| TypeKind::string().not_null().with_nullable(operands[0].data_type.nullable))),
+    function(
+        "CONCAT_WS",
+        &[&[Text, Text]],
+        Of(|operands| TypeKind::string().not_null().with_nullable(operands[0].data_type.nullable)),
+    ),
     function("POSITION", &[&[Text, Text]], Kind(INT)),
     function("INSTR", &[&[Text, Text], &[Text, Text, Int], &[Text, Text, Int, Int]], Kind(INT)),
     function("LOCATE", &[&[Text, Text], &[Text, Text, Int]], Kind(INT)),
@@ -204,10 +215,49 @@ const FUNCTIONS: &[Function] = &[
 /// All names that can be called, for the nearest name and for SHOW FUNCTIONS.
 pub fn names() -> impl Iterator<Item = &'static str> {
     const OTHERS: &[&str] = &[
-        "COALESCE", "IFNULL", "NULLIF", "IF", "MOD", "CAST", "TRY_CAST", "EXTRACT", "TRIM", "GREATEST", "LEAST", "YEAR",
-        "QUARTER", "MONTH", "WEEK", "DAYOFYEAR", "DAYOFMONTH", "DAYOFWEEK", "HOUR", "MINUTE", "SECOND", "TIMESTAMPADD",
-        "TIMESTAMPDIFF", "COUNT", "SUM", "AVG", "MIN", "MAX", "STDDEV_POP", "STDDEV_SAMP", "STDDEV", "VAR_POP", "VAR_SAMP",
-        "VARIANCE", "COLLECT", "LISTAGG", "FIRST_VALUE", "LAST_VALUE", "ARRAY_AGG", "TUMBLE", "HOP", "CUMULATE", "DESCRIPTOR",
+        "COALESCE",
+        "IFNULL",
+        "NULLIF",
+        "IF",
+        "MOD",
+        "CAST",
+        "TRY_CAST",
+        "EXTRACT",
+        "TRIM",
+        "GREATEST",
+        "LEAST",
+        "YEAR",
+        "QUARTER",
+        "MONTH",
+        "WEEK",
+        "DAYOFYEAR",
+        "DAYOFMONTH",
+        "DAYOFWEEK",
+        "HOUR",
+        "MINUTE",
+        "SECOND",
+        "TIMESTAMPADD",
+        "TIMESTAMPDIFF",
+        "COUNT",
+        "SUM",
+        "AVG",
+        "MIN",
+        "MAX",
+        "STDDEV_POP",
+        "STDDEV_SAMP",
+        "STDDEV",
+        "VAR_POP",
+        "VAR_SAMP",
+        "VARIANCE",
+        "COLLECT",
+        "LISTAGG",
+        "FIRST_VALUE",
+        "LAST_VALUE",
+        "ARRAY_AGG",
+        "TUMBLE",
+        "HOP",
+        "CUMULATE",
+        "DESCRIPTOR",
     ];
     FUNCTIONS.iter().map(|function| function.name).chain(OTHERS.iter().copied())
 }
@@ -240,7 +290,11 @@ pub(crate) fn call(name: &str, operands: Vec<Expression>) -> Result<Expression> 
         ("NULLIF" | "MOD", 2) => {
             let mut operands = operands.into_iter();
             if let (Some(first), Some(second)) = (operands.next(), operands.next()) {
-                return if upper == "MOD" { arithmetic("%", first, second) } else { conditional::null_if(first, second) };
+                return if upper == "MOD" {
+                    arithmetic("%", first, second)
+                } else {
+                    conditional::null_if(first, second)
+                };
             }
             return Err(super::no_such_function(name, &[]));
         }
@@ -450,7 +504,11 @@ pub(crate) fn timestamp_add(unit: &str, count: Expression, datetime: Expression)
 pub(crate) fn timestamp_diff(unit: &str, from: Expression, to: Expression) -> Result<Expression> {
     let operands = [from, to];
     if !operands.iter().all(|operand| is_datetime(&operand.data_type.kind)) {
-        return Err(cannot_apply_function("TIMESTAMPDIFF", &operands, &["TIMESTAMPDIFF(<ANY>, <DATETIME>, <DATETIME>)"]));
+        return Err(cannot_apply_function(
+            "TIMESTAMPDIFF",
+            &operands,
+            &["TIMESTAMPDIFF(<ANY>, <DATETIME>, <DATETIME>)"],
+        ));
     }
     let data_type = LogicalType { kind: TypeKind::Int, nullable: any_nullable(&operands) };
     let [from, to] = operands;
@@ -462,9 +520,14 @@ pub(crate) fn trim(mode: &str, what: Option<Expression>, value: Expression) -> R
     let what = what.unwrap_or_else(|| super::literal::string(" "));
     let operands = [what, value];
     if !operands.iter().all(|operand| accepts(Text, &operand.data_type.kind)) {
-        return Err(cannot_apply_function("TRIM", &operands, &["TRIM([BOTH|LEADING|TRAILING] <CHARACTER> FROM <CHARACTER>)"]));
+        return Err(cannot_apply_function(
+            "TRIM",
+            &operands,
+            &["TRIM([BOTH|LEADING|TRAILING] <CHARACTER> FROM <CHARACTER>)"],
+        ));
     }
     let [what, value] = operands.map(|operand| convert(Text, operand));
-    let data_type = LogicalType { kind: varying(value.data_type.kind.clone()), nullable: any_nullable([&what, &value]) };
+    let data_type =
+        LogicalType { kind: varying(value.data_type.kind.clone()), nullable: any_nullable([&what, &value]) };
     Ok(Expression::call("TRIM", vec![super::literal::string(mode), what, value], data_type))
 }

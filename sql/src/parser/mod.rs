@@ -21,8 +21,8 @@ mod tests;
 pub(crate) mod types;
 mod words;
 
-pub(crate) use statement::options_of_hint;
 pub use split::{StatementText, is_complete, split};
+pub(crate) use statement::options_of_hint;
 
 /// Expressions and queries within each other, at most.
 const MAX_DEPTH: usize = 250;
