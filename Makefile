@@ -18,12 +18,12 @@ quickstart: ## Build, start a JobManager and two TaskManagers, and run a streami
 	@home=$$($(MAKE) -s home) && "$$home/examples/quickstart.sh" "$$home"
 
 home: packages ## Build if need be, lay out an installation and print its folder.
-	@cargo build -q --workspace --bins --locked >&2
+	@cargo build --workspace --bins --locked >&2
 	@dist/layout.sh "$(CARGO_TARGET_DIR)/debug" "$(HOME_DIR)" >&2
 	@echo "$(HOME_DIR)"
 
 dist: packages ## The same, optimised for release.
-	@cargo build -q --workspace --bins --locked --release >&2
+	@cargo build --workspace --bins --locked --release >&2
 	@dist/layout.sh "$(CARGO_TARGET_DIR)/release" "$(DIST_DIR)" >&2
 	@echo "$(DIST_DIR)"
 

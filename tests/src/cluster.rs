@@ -1,0 +1,332 @@
+//! A session cluster of real processes.
+use std::collections::BTreeMap;
+use std::fs;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use rustix::process::Signal;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::http::{self, Answer};
+use crate::{eventually, process};
+
+/// How long a cluster may take to come up, and a signal to be followed.
+const START: Duration = Duration::from_secs(20);
+
+/// The installation under test: `WIESEL_HOME`, else what `make home` builds.
+pub fn home() -> &'static Path {
+    static HOME: OnceLock<PathBuf> = OnceLock::new();
+    HOME.get_or_init(|| {
+        if let Some(home) = std::env::var_os("WIESEL_HOME").filter(|home| !home.is_empty()) {
+            return PathBuf::from(home);
+        }
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        let made = Command::new("make").args(["-s", "home"]).current_dir(root).output().expect("make can be run");
+        let text = String::from_utf8_lossy(&made.stdout);
+        assert!(made.status.success(), "make home failed: {}", String::from_utf8_lossy(&made.stderr));
+        PathBuf::from(text.trim())
+    })
+}
+
+/// Ports that nobody uses now.
+pub fn free_ports<const N: usize>() -> [u16; N] {
+    let listeners = [(); N].map(|()| TcpListener::bind(("127.0.0.1", 0)).expect("a free port"));
+    listeners.map(|listener| listener.local_addr().expect("a bound listener has an address").port())
+}
+
+/// A cluster to be.
+pub struct ClusterBuilder {
+    task_managers: usize,
+    slots: usize,
+    config: BTreeMap<String, String>,
+}
+
+impl ClusterBuilder {
+    /// How many TaskManagers to start.
+    pub fn task_managers(mut self, task_managers: usize) -> Self {
+        self.task_managers = task_managers;
+        self
+    }
+
+    /// Slots of each TaskManager.
+    pub fn slots(mut self, slots: usize) -> Self {
+        self.slots = slots;
+        self
+    }
+
+    /// Sets a configuration key.
+    pub fn set(mut self, key: &str, value: impl ToString) -> Self {
+        self.config.insert(key.to_owned(), value.to_string());
+        self
+    }
+
+    /// Writes the configuration without starting anything.
+    pub fn prepare(self) -> Cluster {
+        let [rest, rpc] = free_ports();
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let mut config = BTreeMap::from([
+            ("rest.port".to_owned(), rest.to_string()),
+            ("rest.address".to_owned(), "localhost".to_owned()),
+            ("rest.bind-address".to_owned(), "localhost".to_owned()),
+            ("jobmanager.rpc.address".to_owned(), "localhost".to_owned()),
+            ("jobmanager.rpc.port".to_owned(), rpc.to_string()),
+            ("jobmanager.bind-host".to_owned(), "localhost".to_owned()),
+            ("jobmanager.memory.process.size".to_owned(), "1600m".to_owned()),
+            ("taskmanager.bind-host".to_owned(), "localhost".to_owned()),
+            ("taskmanager.host".to_owned(), "localhost".to_owned()),
+            ("taskmanager.memory.process.size".to_owned(), "1728m".to_owned()),
+            ("taskmanager.numberOfTaskSlots".to_owned(), self.slots.to_string()),
+        ]);
+        config.extend(self.config);
+        let cluster = Cluster { dir, config, rest, task_managers: self.task_managers, slots: self.slots };
+        fs::create_dir_all(cluster.conf()).expect("the configuration's folder can be made");
+        fs::write(cluster.conf().join("workers"), "localhost\n".repeat(self.task_managers)).expect("workers");
+        fs::write(cluster.conf().join("masters"), "localhost\n").expect("masters");
+        let text: String = cluster.config.iter().map(|(key, value)| format!("{key}: {value}\n")).collect();
+        fs::write(cluster.conf().join("config.yaml"), text).expect("config.yaml");
+        cluster
+    }
+
+    /// Starts the cluster and waits until all slots are there.
+    pub fn start(self) -> Cluster {
+        let cluster = self.prepare();
+        let output = cluster.script("start-cluster.sh", &[]);
+        assert!(output.status.success(), "start-cluster.sh: {output:?}");
+        cluster.wait_for_slots(cluster.task_managers * cluster.slots);
+        cluster
+    }
+}
+
+/// A session cluster, or the configuration of one.
+pub struct Cluster {
+    dir: TempDir,
+    config: BTreeMap<String, String>,
+    rest: u16,
+    task_managers: usize,
+    slots: usize,
+}
+
+impl Cluster {
+    /// A cluster of one TaskManager with two slots.
+    pub fn builder() -> ClusterBuilder {
+        ClusterBuilder { task_managers: 1, slots: 2, config: BTreeMap::new() }
+    }
+
+    /// A folder that is removed with the cluster.
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// The configuration's folder.
+    pub fn conf(&self) -> PathBuf {
+        self.dir().join("conf")
+    }
+
+    /// The REST port.
+    pub fn port(&self) -> u16 {
+        self.rest
+    }
+
+    /// A program or script of the installation, made to use this cluster's folders.
+    pub fn command(&self, program: &str) -> Command {
+        let mut command = Command::new(home().join(program));
+        command
+            .env("FLINK_CONF_DIR", self.conf())
+            .env("FLINK_LOG_DIR", self.dir().join("log"))
+            .env("FLINK_PID_DIR", self.dir().join("pid"))
+            .env_remove("FLINK_PROPERTIES")
+            .env_remove("RUST_LOG")
+            .current_dir(self.dir())
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// Runs a script of `bin/`.
+    pub fn script(&self, name: &str, arguments: &[&str]) -> Output {
+        self.command(&format!("bin/{name}")).args(arguments).output().unwrap_or_else(|error| panic!("{name}: {error}"))
+    }
+
+    /// Writes a SQL script.
+    pub fn file(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.dir().join(name);
+        fs::write(&path, text).expect("a file in the cluster's folder can be written");
+        path
+    }
+
+    /// Starts `flink run` of a script.
+    pub fn spawn_run(&self, sql: &str, arguments: &[&str]) -> Child {
+        let script = self.file("run.sql", sql);
+        let mut command = self.command("bin/flink");
+        command.arg("run").args(arguments).arg(script).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.spawn().expect("bin/flink can be run")
+    }
+
+    /// `flink run` of a script, to its end.
+    pub fn run(&self, sql: &str, arguments: &[&str]) -> Output {
+        self.spawn_run(sql, arguments).wait_with_output().expect("bin/flink can be waited for")
+    }
+
+    /// Submits a script with one job and says which job it is.
+    pub fn submit(&self, sql: &str, parallelism: usize) -> String {
+        let output = self.run(sql, &["-d", "-p", &parallelism.to_string()]);
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let id = text.split("JobID ").nth(1).and_then(|rest| rest.split_whitespace().next());
+        id.unwrap_or_else(|| panic!("no job was submitted: {output:?}\n{}", self.logs())).to_owned()
+    }
+
+    /// The final rows of each SELECT of a script, as `sql-client.sh --fold-json` gives them.
+    pub fn fold(&self, sql: &str, parallelism: usize) -> Vec<Value> {
+        let script = self.file("fold.sql", sql);
+        let output = self.script(
+            "sql-client.sh",
+            &[&format!("-Dparallelism.default={parallelism}"), "-f", &script.to_string_lossy(), "--fold-json"],
+        );
+        let text = String::from_utf8_lossy(&output.stdout);
+        let lines: Vec<Value> = text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+        assert!(!lines.is_empty(), "no answer: {output:?}\n{}", self.logs());
+        lines
+    }
+
+    /// The rows of a script's only SELECT, sorted.
+    pub fn rows(&self, sql: &str, parallelism: usize) -> Vec<Vec<String>> {
+        let lines = self.fold(sql, parallelism);
+        let rows = lines[0]["rows"].as_array().unwrap_or_else(|| panic!("no rows: {}\n{}", lines[0], self.logs()));
+        let text = |value: &Value| value.as_str().map_or_else(|| "null".to_owned(), str::to_owned);
+        let row = |row: &Value| row.as_array().into_iter().flatten().map(text).collect();
+        let mut rows: Vec<Vec<String>> = rows.iter().map(row).collect();
+        rows.sort();
+        rows
+    }
+
+    /// The answer of the REST endpoint.
+    pub fn request(&self, method: &str, path: &str) -> Answer {
+        let answer = http::request(self.rest, method, path, "application/json", b"");
+        answer.unwrap_or_else(|error| panic!("{method} {path}: {error:#}\n{}", self.logs()))
+    }
+
+    /// The JSON of the REST endpoint.
+    pub fn get(&self, path: &str) -> Value {
+        let answer = self.request("GET", path);
+        assert_eq!(answer.status, 200, "GET {path}: {}", answer.body);
+        answer.json()
+    }
+
+    /// Waits until so many slots are registered.
+    pub fn wait_for_slots(&self, slots: usize) {
+        self.wait_for_overview(START, "slots-total", slots);
+    }
+
+    /// Waits until so many slots are free.
+    pub fn wait_for_free_slots(&self, slots: usize) {
+        self.wait_for_overview(START, "slots-available", slots);
+    }
+
+    fn wait_for_overview(&self, limit: Duration, field: &str, wanted: usize) {
+        let ask = || {
+            let answer = http::request(self.rest, "GET", "/overview", "application/json", b"");
+            let answer = answer.map_err(|error| format!("{error:#}"))?.json();
+            match answer[field].as_u64() == Some(wanted as u64) {
+                true => Ok(()),
+                false => Err(answer.to_string()),
+            }
+        };
+        let what = format!("{field} = {wanted}");
+        let found = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| eventually(&what, limit, ask)));
+        found.unwrap_or_else(|_| panic!("{what}: not within {limit:?}\n{}", self.logs()));
+    }
+
+    /// The state of a job.
+    pub fn state(&self, job: &str) -> String {
+        self.get(&format!("/jobs/{job}"))["state"].as_str().unwrap_or_default().to_owned()
+    }
+
+    /// Waits until a job is in a state. Panics if it ends in another one.
+    pub fn wait_for_state(&self, job: &str, wanted: &str, limit: Duration) {
+        let is_end = |state: &str| ["FINISHED", "FAILED", "CANCELED"].contains(&state);
+        let state = eventually(&format!("job {job} {wanted}"), limit, || {
+            let state = self.state(job);
+            if state == wanted || is_end(&state) { Ok(state) } else { Err(state) }
+        });
+        assert_eq!(state, wanted, "{}\n{}", self.get(&format!("/jobs/{job}/exceptions")), self.logs());
+    }
+
+    /// Waits until all tasks of a job run.
+    pub fn wait_for_tasks(&self, job: &str, limit: Duration) {
+        eventually(&format!("tasks of {job} running"), limit, || {
+            let details = self.get(&format!("/jobs/{job}"));
+            let vertices = details["vertices"].as_array().cloned().unwrap_or_default();
+            let running =
+                |vertex: &Value| vertex["status"] == "RUNNING" && vertex["tasks"]["RUNNING"] == vertex["parallelism"];
+            match !vertices.is_empty() && vertices.iter().all(running) {
+                true => Ok(()),
+                false => Err(details.to_string()),
+            }
+        });
+    }
+
+    /// What made a job fail, as the REST endpoint tells it.
+    pub fn failure(&self, job: &str) -> String {
+        let exceptions = self.get(&format!("/jobs/{job}/exceptions"));
+        exceptions["exceptionHistory"]["entries"][0]["stacktrace"].as_str().unwrap_or_default().to_owned()
+    }
+
+    /// The pids of the TaskManagers in the order they were started.
+    pub fn task_manager_pids(&self) -> Vec<u32> {
+        self.pids("taskexecutor")
+    }
+
+    /// The JobManager's pid.
+    pub fn job_manager_pid(&self) -> u32 {
+        *self.pids("standalonesession").first().expect("a JobManager runs")
+    }
+
+    fn pids(&self, daemon: &str) -> Vec<u32> {
+        let files = fs::read_dir(self.dir().join("pid")).into_iter().flatten().flatten();
+        let files = files.filter(|file| file.file_name().to_string_lossy().ends_with(&format!("-{daemon}.pid")));
+        let text: String = files.map(|file| fs::read_to_string(file.path()).unwrap_or_default()).collect();
+        text.split_whitespace().filter_map(|pid| pid.parse().ok()).collect()
+    }
+
+    /// All processes of the cluster.
+    pub fn all_pids(&self) -> Vec<u32> {
+        [self.pids("standalonesession"), self.pids("taskexecutor")].concat()
+    }
+
+    /// Stops the cluster by its script.
+    pub fn stop(&self) -> Output {
+        self.script("stop-cluster.sh", &[])
+    }
+
+    /// What the processes have logged and printed.
+    pub fn log_text(&self) -> String {
+        let mut files: Vec<_> =
+            fs::read_dir(self.dir().join("log")).into_iter().flatten().flatten().map(|file| file.path()).collect();
+        files.sort();
+        let text = |path: &PathBuf| format!("--- {}\n{}", path.display(), fs::read_to_string(path).unwrap_or_default());
+        files.iter().map(text).collect()
+    }
+
+    /// The end of each log, for messages.
+    fn logs(&self) -> String {
+        let text = self.log_text();
+        let from = text.len().saturating_sub(6000);
+        let from = (from..=text.len()).find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+        format!("logs:\n{}", &text[from..])
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        let pids = self.all_pids();
+        if std::thread::panicking() {
+            eprintln!("{}", self.logs());
+        }
+        for pid in pids {
+            process::signal(pid, Signal::KILL);
+        }
+    }
+}

@@ -1,0 +1,13 @@
+//! End-to-end tests: real processes from the built installation.
+#[path = "e2e/back_pressure.rs"]
+mod back_pressure;
+#[path = "e2e/bad_input.rs"]
+mod bad_input;
+#[path = "e2e/failures.rs"]
+mod failures;
+#[path = "e2e/many_jobs.rs"]
+mod many_jobs;
+#[path = "e2e/session.rs"]
+mod session;
+#[path = "e2e/sql.rs"]
+mod sql;

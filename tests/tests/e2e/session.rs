@@ -1,0 +1,65 @@
+//! A session from its start to its end.
+use std::net::TcpStream;
+use std::time::Duration;
+
+use wiesel_tests::{Cluster, process};
+
+use super::sql;
+
+#[test]
+fn starts_and_stops_and_leaves_nothing_behind() {
+    let cluster = Cluster::builder().task_managers(2).slots(1).start();
+    let pids = cluster.all_pids();
+    assert_eq!(pids.len(), 3);
+    assert_eq!(cluster.get("/taskmanagers")["taskmanagers"].as_array().map(Vec::len), Some(2));
+    let again = cluster.script("taskmanager.sh", &["start"]);
+    assert!(String::from_utf8_lossy(&again.stdout).contains("2 instance(s) of taskexecutor are already running"));
+    cluster.wait_for_slots(3);
+
+    let all = cluster.script("taskmanager.sh", &["stop-all"]);
+    assert!(all.status.success());
+    cluster.wait_for_slots(0);
+    let stopped = cluster.stop();
+    assert!(stopped.status.success(), "{stopped:?}");
+    assert!(pids.iter().all(|pid| !process::is_alive(*pid)));
+    assert_eq!(std::fs::read_dir(cluster.dir().join("pid")).unwrap().count(), 0, "pid files are left");
+    assert!(TcpStream::connect(("127.0.0.1", cluster.port())).is_err());
+    assert!(!cluster.log_text().contains(" ERROR "), "{}", cluster.log_text());
+}
+
+#[test]
+fn a_shuffle_between_two_task_managers_counts_every_flight() {
+    let cluster = Cluster::builder().task_managers(2).slots(1).start();
+    let query = format!("{}SELECT origin, COUNT(*), SUM(distance) FROM flights GROUP BY origin;", sql::flights());
+    let two = cluster.rows(&query, 2);
+    let count: u64 = two.iter().map(|row| row[1].parse::<u64>().unwrap()).sum();
+    assert_eq!((two.len(), count), (3, 336_776));
+    assert_eq!(cluster.rows(&query, 1), two);
+}
+
+#[test]
+fn the_command_line_runs_lists_and_cancels() {
+    let cluster = Cluster::builder().start();
+    let done = cluster.run(&sql::trivial(), &[]);
+    assert!(done.status.success(), "{done:?}\n{}", cluster.log_text());
+    let job = cluster.submit(&sql::endless_shuffle(1000), 2);
+    cluster.wait_for_tasks(&job, Duration::from_secs(20));
+    let list = cluster.script("flink", &["list", "-a"]);
+    let text = String::from_utf8_lossy(&list.stdout);
+    assert!(text.contains(&format!("{job} : ")) && text.contains("(RUNNING)") && text.contains("(FINISHED)"), "{text}");
+    let cancel = cluster.script("flink", &["cancel", &job]);
+    assert!(cancel.status.success(), "{cancel:?}");
+    cluster.wait_for_state(&job, "CANCELED", Duration::from_secs(20));
+    cluster.wait_for_free_slots(2);
+    let unknown = cluster.script("flink", &["cancel", &"0".repeat(32)]);
+    assert_eq!(unknown.status.code(), Some(1), "{unknown:?}");
+}
+
+#[test]
+fn a_task_manager_that_starts_first_waits_for_the_job_manager() {
+    let cluster = Cluster::builder().prepare();
+    assert!(cluster.script("taskmanager.sh", &["start"]).status.success());
+    assert!(cluster.script("jobmanager.sh", &["start"]).status.success());
+    cluster.wait_for_slots(2);
+    assert!(cluster.stop().status.success());
+}
