@@ -3,7 +3,7 @@ use std::collections::BTreeSet;
 
 use bytes::Bytes;
 use wiesel_operators::operator::Result;
-use wiesel_operators::source::{SplitAssignment, SplitEnumerator};
+use wiesel_operators::source::{SourceStatus, SplitAssignment, SplitEnumerator};
 
 /// Gives each reader its own split, once.
 pub struct OneSplitEach {
@@ -51,9 +51,9 @@ impl Requests {
         self.finished = true;
     }
 
-    /// Whether no splits will come.
-    pub(crate) fn finished(&self) -> bool {
-        self.finished
+    /// What a reader without a split has to say.
+    pub(crate) fn status(&self) -> SourceStatus {
+        if self.finished { SourceStatus::EndOfInput } else { SourceStatus::NothingAvailable { until: None } }
     }
 }
 

@@ -40,6 +40,8 @@ pub enum ProjectionSupport {
 pub enum ChangelogMode {
     /// `+I` only.
     InsertOnly,
+    /// `+I`, `+U` and `-D`.
+    Upsert,
     /// All four kinds.
     All,
 }

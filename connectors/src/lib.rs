@@ -19,3 +19,5 @@ pub mod formats;
 pub mod nexmark;
 pub mod options;
 pub mod print;
+#[cfg(test)]
+mod testing;

@@ -8,7 +8,7 @@ use crate::options::Result;
 /// What the table can do.
 pub(crate) fn describe(table: &TableDescription) -> Result<SinkDescription> {
     check_options(table, "blackhole", &[])?;
-    Ok(SinkDescription { parallelism: None, changelog: ChangelogMode::All })
+    Ok(SinkDescription { parallelism: None, changelog: ChangelogMode::Upsert })
 }
 
 /// The sink.

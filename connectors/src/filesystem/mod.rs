@@ -1,14 +1,29 @@
 //! `filesystem`: tables in files.
+use std::collections::BTreeMap;
+
+use regex::Regex;
 use wiesel_operators::operator::{Error, Operator, Result as TaskResult};
 use wiesel_operators::source::{EnumeratorContext, SourceReader, SplitEnumerator};
+use wiesel_operators::types::RowField;
 use wiesel_proto as proto;
 
 use crate::factory::{
-    ChangelogMode, ProjectionSupport, SinkDescription, SourceDescription, TableDescription, check_options, parallelism,
-    plain_source,
+    ChangelogMode, ProjectionSupport, SinkDescription, SourceDescription, TableDescription, check_options, fields,
+    parallelism, plain_source,
 };
 use crate::formats::Format;
-use crate::options::{Options, Result, invalid};
+use crate::options::{Options, Result, invalid, unparsable};
+
+mod compression;
+mod enumerator;
+mod path;
+mod reader;
+mod sink;
+mod split;
+#[cfg(test)]
+mod tests;
+
+const DEFAULT_PARTITION: &str = "__DEFAULT_PARTITION__";
 
 const OPTIONS: [&str; 25] = [
     "auto-compaction",
@@ -53,21 +68,38 @@ fn check(table: &TableDescription) -> Result<Options<'_>> {
             return invalid(format!("Partition column '{key}' not defined in the table schema."));
         }
     }
-    let columns =
-        table.physical.iter().filter(|column| !table.partition_keys.contains(&column.name)).cloned().collect();
-    Format::new(name, options, columns)?;
+    Format::new(name, options, file_columns(&table.physical, &table.partition_keys))?;
+    path::local(options.text("path").unwrap_or_default())?;
+    pattern(options)?;
     Ok(options)
+}
+
+/// The columns that are in the files: all but the partition columns.
+fn file_columns(physical: &[RowField], partition_keys: &[String]) -> Vec<RowField> {
+    physical.iter().filter(|column| !partition_keys.contains(&column.name)).cloned().collect()
+}
+
+/// `source.path.regex-pattern`: matches whole paths.
+fn pattern(options: Options<'_>) -> Result<Option<Regex>> {
+    let Some(text) = options.text("source.path.regex-pattern") else { return Ok(None) };
+    match Regex::new(&format!("^(?:{text})$")) {
+        Ok(pattern) => Ok(Some(pattern)),
+        Err(error) => Err(unparsable("source.path.regex-pattern", text, error)),
+    }
 }
 
 /// What the table can do as a source.
 pub(crate) fn describe_source(table: &TableDescription) -> Result<SourceDescription> {
     let options = check(table)?;
-    let bounded = match options.duration("source.monitor-interval")? {
-        None => true,
-        Some(0) => return invalid("Option 'source.monitor-interval' must be longer than 0 ms."),
-        Some(_) => false,
-    };
-    Ok(plain_source(bounded, None, ProjectionSupport::TopLevel))
+    Ok(plain_source(monitor_interval(options)?.is_none(), None, ProjectionSupport::TopLevel))
+}
+
+/// Milliseconds.
+fn monitor_interval(options: Options<'_>) -> Result<Option<u64>> {
+    match options.duration("source.monitor-interval")? {
+        Some(0) => invalid("Option 'source.monitor-interval' must be longer than 0 ms."),
+        interval => Ok(interval),
+    }
 }
 
 /// What the table can do as a sink.
@@ -76,20 +108,66 @@ pub(crate) fn describe_sink(table: &TableDescription) -> Result<SinkDescription>
     Ok(SinkDescription { parallelism: parallelism(table, "sink.parallelism")?, changelog: ChangelogMode::InsertOnly })
 }
 
+/// A table as a job graph describes it.
+struct Table {
+    options: BTreeMap<String, String>,
+    physical: Vec<RowField>,
+    file_columns: Vec<RowField>,
+    format: Format,
+}
+
+impl Table {
+    fn new(
+        options: &BTreeMap<String, String>,
+        schema: Option<&proto::Schema>,
+        partition_keys: &[String],
+    ) -> TaskResult<Self> {
+        let physical = fields(schema).map_err(|e| Error::Plan(e.to_string()))?;
+        let options = options.clone();
+        let file_columns = file_columns(&physical, partition_keys);
+        let read = Options::new(&options);
+        let format = Format::new(read.text("format").unwrap_or_default(), read, file_columns.clone())?;
+        Ok(Self { options, physical, file_columns, format })
+    }
+
+    fn default_partition(&self) -> String {
+        self.options.get("partition.default-name").map_or(DEFAULT_PARTITION, String::as_str).to_owned()
+    }
+}
+
 /// The reader of one subtask.
-pub(crate) fn reader(_spec: &proto::SourceSpec) -> TaskResult<Box<dyn SourceReader>> {
-    Err(Error::Plan("filesystem cannot read yet".into()))
+pub(crate) fn reader(spec: &proto::SourceSpec) -> TaskResult<Box<dyn SourceReader>> {
+    let table = Table::new(&spec.options, spec.physical.as_ref(), &spec.partition_keys)?;
+    let mut emitted = Vec::with_capacity(spec.projection.len());
+    for path in &spec.projection {
+        match path.indexes.as_slice() {
+            [index] if (*index as usize) < table.physical.len() => {
+                emitted.push(table.physical[*index as usize].clone());
+            }
+            other => return Err(Error::Plan(format!("table {} has no column {other:?}", spec.table))),
+        }
+    }
+    let default = table.default_partition();
+    Ok(Box::new(reader::FileReader::new(&table.format, &table.file_columns, &emitted, default)?))
 }
 
 /// The part that looks for files.
-pub(crate) fn enumerator(
-    _spec: &proto::SourceSpec,
-    _context: EnumeratorContext,
-) -> TaskResult<Box<dyn SplitEnumerator>> {
-    Err(Error::Plan("filesystem cannot read yet".into()))
+pub(crate) fn enumerator(spec: &proto::SourceSpec, context: EnumeratorContext) -> TaskResult<Box<dyn SplitEnumerator>> {
+    let table = Table::new(&spec.options, spec.physical.as_ref(), &spec.partition_keys)?;
+    let options = Options::new(&table.options);
+    Ok(Box::new(enumerator::FileEnumerator::new(
+        path::local(options.text("path").unwrap_or_default())?,
+        pattern(options)?,
+        monitor_interval(options)?,
+        context.parallelism.max(1),
+        table.format.line_hiders(),
+    )))
 }
 
 /// The sink of one subtask.
-pub(crate) fn sink(_spec: &proto::SinkSpec) -> TaskResult<Box<dyn Operator>> {
-    Err(Error::Plan("filesystem cannot write yet".into()))
+pub(crate) fn sink(spec: &proto::SinkSpec) -> TaskResult<Box<dyn Operator>> {
+    let table = Table::new(&spec.options, spec.input.as_ref(), &spec.partition_keys)?;
+    let root = path::local(table.options.get("path").map_or("", String::as_str))?;
+    let default = table.default_partition();
+    Ok(Box::new(sink::FileSink::new(root, &table.format, &table.physical, &spec.partition_keys, default)?))
 }

@@ -1,11 +1,18 @@
 //! Rows from and to bytes, one folder a format.
-use wiesel_operators::types::RowField;
+use arrow::array::{Array, ArrayRef};
+use wiesel_operators::operator::Result as TaskResult;
+use wiesel_operators::types::{LogicalType, RowField};
 
 use crate::options::{Options, Result, invalid};
 
+mod base64;
+mod column;
 pub mod csv;
 pub mod json;
-pub mod text;
+mod parse;
+#[cfg(test)]
+mod tests;
+pub(crate) mod text;
 
 /// A format with its options, checked against the columns it reads or writes.
 #[derive(Clone, Debug)]
@@ -25,4 +32,96 @@ impl Format {
             other => invalid(format!("Could not find any format factory for identifier '{other}' in the classpath.")),
         }
     }
+}
+
+/// How far a decoder came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Progress {
+    /// Bytes of the buffer that are done with.
+    pub(crate) consumed: usize,
+    /// Every record that begins before the end was read.
+    pub(crate) done: bool,
+}
+
+/// Bytes to rows.
+pub(crate) trait Decoder: Send {
+    /// Reads records from the buffer until there are `rows` of them, the buffer holds no whole one, or the next one begins
+    /// at `end` or after. `last`: nothing follows the buffer.
+    fn decode(&mut self, buffer: &[u8], last: bool, end: usize, rows: usize) -> TaskResult<Progress>;
+
+    /// How many rows there are.
+    fn rows(&self) -> usize;
+
+    /// The wanted columns of the rows; none are left after it.
+    fn finish(&mut self) -> TaskResult<Vec<ArrayRef>>;
+}
+
+/// Rows to bytes.
+pub(crate) trait Encoder: Send {
+    /// Appends a row, with its line end.
+    fn encode(&mut self, columns: &[ArrayRef], row: usize, out: &mut Vec<u8>) -> TaskResult<()>;
+}
+
+impl Format {
+    /// A decoder of these columns, by position.
+    pub(crate) fn decoder(&self, wanted: Vec<usize>) -> Box<dyn Decoder> {
+        match self {
+            Self::Csv(format) => Box::new(csv::CsvDecoder::new(format.clone(), wanted)),
+            Self::Json(format) => Box::new(json::JsonDecoder::new(format.clone(), wanted)),
+        }
+    }
+
+    /// An encoder of all columns.
+    pub(crate) fn encoder(&self) -> Box<dyn Encoder> {
+        match self {
+            Self::Csv(format) => Box::new(csv::CsvEncoder::new(format.clone())),
+            Self::Json(format) => Box::new(json::JsonEncoder::new(format.clone())),
+        }
+    }
+
+    /// Bytes that may hide a line end inside a record: a file that holds one of them cannot be cut at line ends.
+    pub(crate) fn line_hiders(&self) -> Vec<u8> {
+        match self {
+            Self::Csv(format) => format.quote.into_iter().chain(format.escape).collect(),
+            Self::Json(_) => Vec::new(),
+        }
+    }
+}
+
+/// The text of a record for a message, cut where it is long.
+pub(crate) fn describe_row(record: &[u8]) -> String {
+    const SHOWN: usize = 200;
+    let text = String::from_utf8_lossy(&record[..record.len().min(SHOWN * 4)]);
+    let text = text.trim_end_matches(['\n', '\r']);
+    match text.char_indices().nth(SHOWN) {
+        Some((end, _)) => format!("{}...", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
+/// A column of one value, as a partition column's is.
+pub(crate) fn partition_column(
+    value: Option<&str>,
+    data_type: &LogicalType,
+    rows: usize,
+) -> std::result::Result<ArrayRef, String> {
+    let format = csv::CsvFormat::plain();
+    let mut column = column::ColumnBuilder::new(data_type);
+    for _ in 0..rows {
+        match value {
+            Some(value) => csv::append_value(&mut column, value.as_bytes(), &format)?,
+            None => column.append_null(),
+        }
+    }
+    Ok(column.finish())
+}
+
+/// A value as it stands in a path; none: it is null or empty.
+pub(crate) fn partition_text(column: &dyn Array, row: usize) -> TaskResult<Option<String>> {
+    if column.is_null(row) {
+        return Ok(None);
+    }
+    let mut text = String::new();
+    csv::write_value(&mut text, &csv::CsvFormat::plain(), column, row)?;
+    Ok(Some(text).filter(|text| !text.is_empty()))
 }

@@ -7,6 +7,14 @@ use arrow::datatypes::{
     TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType,
 };
 
+/// Writes to a String, which cannot fail.
+macro_rules! put {
+    ($out:expr, $($arguments:tt)*) => {{
+        let _ = write!($out, $($arguments)*);
+    }};
+}
+pub(crate) use put;
+
 /// Nanoseconds in a second.
 pub const NANOS_PER_SECOND: i64 = 1_000_000_000;
 /// Nanoseconds in a millisecond.
@@ -99,12 +107,12 @@ fn write_shortest(out: &mut String, shortest: &str, plain: bool) {
             out.push_str(".0");
         } else {
             let (before, after) = digits.split_at(point as usize);
-            drop(write!(out, "{before}.{after}"));
+            put!(out, "{before}.{after}");
         }
         return;
     }
     let (first, rest) = digits.split_at(1);
-    drop(write!(out, "{first}.{}E{}", if rest.is_empty() { "0" } else { rest }, point - 1));
+    put!(out, "{first}.{}E{}", if rest.is_empty() { "0" } else { rest }, point - 1);
 }
 
 /// `BigDecimal.toPlainString`.
@@ -118,9 +126,9 @@ pub(crate) fn write_decimal(out: &mut String, unscaled: i128, scale: i8) {
         out.push_str(&digits);
     } else if digits.len() > scale {
         let (whole, fraction) = digits.split_at(digits.len() - scale);
-        drop(write!(out, "{whole}.{fraction}"));
+        put!(out, "{whole}.{fraction}");
     } else {
-        drop(write!(out, "0.{digits:0>scale$}"));
+        put!(out, "0.{digits:0>scale$}");
     }
 }
 
@@ -152,18 +160,18 @@ pub(crate) fn days_of(year: i64, month: u32, day: u32) -> i64 {
 pub(crate) fn write_date(out: &mut String, days: i32) {
     let (year, month, day) = civil(i64::from(days));
     if (0..=9999).contains(&year) {
-        drop(write!(out, "{year:04}-{month:02}-{day:02}"));
+        put!(out, "{year:04}-{month:02}-{day:02}");
     } else {
-        drop(write!(out, "{}{:04}-{month:02}-{day:02}", if year < 0 { '-' } else { '+' }, year.abs()));
+        put!(out, "{}{:04}-{month:02}-{day:02}", if year < 0 { '-' } else { '+' }, year.abs());
     }
 }
 
 /// `LocalTime.toString`: seconds and fraction only if they are not zero, the fraction in groups of three digits.
 pub(crate) fn write_local_time(out: &mut String, nanos_of_day: i64) {
     let seconds = nanos_of_day / NANOS_PER_SECOND;
-    drop(write!(out, "{:02}:{:02}", seconds / 3600, seconds / 60 % 60));
+    put!(out, "{:02}:{:02}", seconds / 3600, seconds / 60 % 60);
     if nanos_of_day % (60 * NANOS_PER_SECOND) != 0 {
-        drop(write!(out, ":{:02}", seconds % 60));
+        put!(out, ":{:02}", seconds % 60);
         write_fraction(out, nanos_of_day % NANOS_PER_SECOND);
     }
 }
@@ -171,7 +179,7 @@ pub(crate) fn write_local_time(out: &mut String, nanos_of_day: i64) {
 /// The time of `Instant.toString`, which always has seconds.
 pub(crate) fn write_instant_time(out: &mut String, nanos_of_day: i64) {
     let seconds = nanos_of_day / NANOS_PER_SECOND;
-    drop(write!(out, "{:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60));
+    put!(out, "{:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60);
     write_fraction(out, nanos_of_day % NANOS_PER_SECOND);
 }
 
@@ -182,7 +190,7 @@ fn write_fraction(out: &mut String, nanos: i64) {
         n if n % 1_000 == 0 => write!(out, ".{:06}", n / 1_000),
         n => write!(out, ".{n:09}"),
     };
-    drop(written);
+    let _ = written;
 }
 
 /// `Period.toString` of months.
@@ -192,10 +200,10 @@ pub(crate) fn write_period(out: &mut String, months: i64) {
         out.push_str("0D");
     }
     if months / 12 != 0 {
-        drop(write!(out, "{}Y", months / 12));
+        put!(out, "{}Y", months / 12);
     }
     if months % 12 != 0 {
-        drop(write!(out, "{}M", months % 12));
+        put!(out, "{}M", months % 12);
     }
 }
 
@@ -209,17 +217,63 @@ pub(crate) fn write_duration(out: &mut String, millis: i64) {
     let (sign, millis) = (if millis < 0 { "-" } else { "" }, millis.unsigned_abs());
     let (hours, minutes, rest) = (millis / 3_600_000, millis / 60_000 % 60, millis % 60_000);
     if hours != 0 {
-        drop(write!(out, "{sign}{hours}H"));
+        put!(out, "{sign}{hours}H");
     }
     if minutes != 0 {
-        drop(write!(out, "{sign}{minutes}M"));
+        put!(out, "{sign}{minutes}M");
     }
     if rest != 0 {
-        drop(write!(out, "{sign}{}", rest / 1000));
+        put!(out, "{sign}{}", rest / 1000);
         if rest % 1000 != 0 {
             let fraction = format!("{:03}", rest % 1000);
-            drop(write!(out, ".{}", fraction.trim_end_matches('0')));
+            put!(out, ".{}", fraction.trim_end_matches('0'));
         }
         out.push('S');
     }
+}
+
+/// `BigDecimal.toString` of a DECIMAL without the zeros at its end, or the same without an exponent.
+pub(crate) fn write_big_decimal(out: &mut String, unscaled: i128, scale: i8, scientific: bool) {
+    let (mut digits, mut scale) = (unscaled, i32::from(scale));
+    while digits != 0 && digits % 10 == 0 {
+        digits /= 10;
+        scale -= 1;
+    }
+    if digits == 0 {
+        scale = 0;
+    }
+    let text = digits.unsigned_abs().to_string();
+    let exponent = text.len() as i32 - 1 - scale;
+    if digits < 0 {
+        out.push('-');
+    }
+    if scientific && (scale < 0 || exponent < -6) {
+        let (first, rest) = text.split_at(1);
+        let point = if rest.is_empty() { "" } else { "." };
+        put!(out, "{first}{point}{rest}E{exponent:+}");
+    } else if scale <= 0 {
+        out.push_str(&text);
+        (scale..0).for_each(|_| out.push('0'));
+    } else {
+        write_decimal(out, digits.unsigned_abs() as i128, scale as i8);
+    }
+}
+
+/// `12:34:56.7`: always with seconds, the fraction without zeros at its end.
+pub(crate) fn write_sql_time(out: &mut String, nanos_of_day: i64) {
+    let seconds = nanos_of_day / NANOS_PER_SECOND;
+    put!(out, "{:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60);
+    let nanos = nanos_of_day % NANOS_PER_SECOND;
+    if nanos != 0 {
+        let fraction = format!("{nanos:09}");
+        put!(out, ".{}", fraction.trim_end_matches('0'));
+    }
+}
+
+/// `2020-01-01 12:34:56.7`, with this character between date and time.
+pub(crate) fn write_sql_timestamp(out: &mut String, value: i64, unit: TimeUnit, separator: char) {
+    let (seconds, nanos) = split_timestamp(value, unit);
+    write_date(out, seconds.div_euclid(86_400) as i32);
+    out.push(separator);
+    write_sql_time(out, seconds.rem_euclid(86_400) * NANOS_PER_SECOND + nanos);
 }

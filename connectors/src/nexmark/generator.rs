@@ -109,7 +109,15 @@ impl Rng {
     /// A price in cents, on a logarithmic scale.
     #[inline]
     pub fn price(&mut self) -> i64 {
-        round_half_up(10f64.powf(self.unit() * 6.0) * 100.0)
+        let exponent = self.unit() * 6.0;
+        // The approximation is right to 12 digits: only where that could round the other way is the exact power needed.
+        let near = power_of_ten(exponent) * 100.0;
+        let floor = near.floor();
+        let fraction = near - floor;
+        if (fraction - 0.5).abs() < 1e-3 || !(1e-3..=1.0 - 1e-3).contains(&fraction) {
+            return round_half_up(10f64.powf(exponent) * 100.0);
+        }
+        floor as i64 + i64::from(fraction > 0.5)
     }
 
     /// A text of at least three characters before its ends are trimmed, appended to `out`. Gives its length.
@@ -127,6 +135,22 @@ impl Rng {
         }
         out.len() - start
     }
+}
+
+/// 10 to the power of a number from 0 to 6, right to 12 digits.
+#[inline]
+fn power_of_ten(exponent: f64) -> f64 {
+    let binary = exponent * std::f64::consts::LOG2_10;
+    let whole = binary as i64;
+    let g = (binary - whole as f64 - 0.5) * std::f64::consts::LN_2;
+    // The series of e^g for |g| < 0.35, paired so that its terms do not wait for each other.
+    let g2 = g * g;
+    let g4 = g2 * g2;
+    let low = (1.0 + g) + g2 * (1.0 / 2.0 + g * (1.0 / 6.0));
+    let middle = (1.0 / 24.0 + g * (1.0 / 120.0)) + g2 * (1.0 / 720.0 + g * (1.0 / 5040.0));
+    let high = (1.0 / 40_320.0 + g * (1.0 / 362_880.0)) + g2 * (1.0 / 3_628_800.0);
+    let fraction = low + g4 * (middle + g4 * high);
+    fraction * std::f64::consts::SQRT_2 * f64::from_bits(((whole + 1023) as u64) << 52)
 }
 
 /// To the nearest whole number, halves up.
@@ -245,64 +269,130 @@ pub struct Event {
     pub number: i64,
     /// `event_type`.
     pub kind: i32,
-    /// The id of the youngest person so far, without [`FIRST_ID`].
+    /// Milliseconds since the epoch.
+    pub time: i64,
+    /// The youngest person so far, from 0.
     pub last_person: i64,
-    /// The id of the youngest auction so far, without [`FIRST_ID`].
+    /// The youngest auction so far, from 0.
     pub last_auction: i64,
 }
 
-impl Settings {
+impl Event {
+    /// The id of the person that this event makes.
+    pub fn person_id(&self) -> i64 {
+        FIRST_ID + self.last_person
+    }
+
+    /// The id of the auction that this event opens.
+    pub fn auction_id(&self) -> i64 {
+        FIRST_ID + self.last_auction
+    }
+}
+
+/// Remainders by a number that is known early: two multiplications each (Lemire, Kaser, Kurz: "Faster remainder by
+/// direct computation", 2019).
+#[derive(Clone, Copy, Debug)]
+struct Modulus {
+    divisor: u64,
+    inverse: u64,
+}
+
+impl Modulus {
+    fn new(divisor: i64) -> Self {
+        let divisor = divisor as u64;
+        Self { divisor, inverse: (u64::MAX / divisor).wrapping_add(1) }
+    }
+
+    /// A draw below the divisor.
+    #[inline]
+    fn below(self, rng: &mut Rng) -> i64 {
+        let drawn = rng.next() >> 33;
+        if self.divisor > u64::from(u32::MAX) {
+            return drawn as i64;
+        }
+        let low = self.inverse.wrapping_mul(drawn);
+        ((u128::from(low) * u128::from(self.divisor)) >> 64) as i64
+    }
+}
+
+/// The stream of some settings.
+#[derive(Clone, Debug)]
+pub struct Generator {
+    /// The settings.
+    pub settings: Settings,
+    total: i64,
+    hot_auctions: Modulus,
+    hot_bidders: Modulus,
+    hot_sellers: Modulus,
+    active_people: Modulus,
+    in_flight: Modulus,
+}
+
+impl Generator {
+    /// The stream.
+    pub fn new(settings: Settings) -> Self {
+        Self {
+            total: settings.persons + settings.auctions + settings.bids,
+            hot_auctions: Modulus::new(settings.hot_auctions),
+            hot_bidders: Modulus::new(settings.hot_bidders),
+            hot_sellers: Modulus::new(settings.hot_sellers),
+            active_people: Modulus::new(ACTIVE_PEOPLE + LEAD),
+            in_flight: Modulus::new(IN_FLIGHT_AUCTIONS + 1 + LEAD),
+            settings,
+        }
+    }
+
     /// Events in an epoch.
     pub fn total(&self) -> i64 {
-        self.persons + self.auctions + self.bids
+        self.total
     }
 
     /// Milliseconds since the epoch.
-    #[inline]
     pub fn time(&self, number: i64) -> i64 {
-        self.base_time + number.wrapping_mul(1000) / self.rate
+        self.settings.base_time + number.wrapping_mul(1000) / self.settings.rate
     }
 
     /// The event at an offset of an epoch.
     #[inline]
-    pub fn event(&self, epoch: i64, offset: i64) -> Event {
-        let kind = if offset < self.persons {
+    pub fn event(&self, epoch: i64, offset: i64, time: i64) -> Event {
+        let Settings { persons, auctions, .. } = self.settings;
+        let kind = if offset < persons {
             PERSON
-        } else if offset < self.persons + self.auctions {
+        } else if offset < persons + auctions {
             AUCTION
         } else {
             BID
         };
-        let last_auction = if offset < self.persons {
-            (epoch - 1) * self.auctions + self.auctions - 1
+        let last_auction = if kind == PERSON {
+            (epoch - 1) * auctions + auctions - 1
         } else {
-            epoch * self.auctions + (offset - self.persons).min(self.auctions - 1)
+            epoch * auctions + (offset - persons).min(auctions - 1)
         };
-        Event {
-            number: epoch * self.total() + offset,
-            kind,
-            last_person: epoch * self.persons + offset.min(self.persons - 1),
-            last_auction,
-        }
+        let last_person = epoch * persons + offset.min(persons - 1);
+        Event { number: epoch * self.total + offset, kind, time, last_person, last_auction }
     }
 
     #[inline]
     fn some_person(&self, event: &Event, rng: &mut Rng) -> i64 {
         let people = event.last_person + 1;
-        let active = people.min(ACTIVE_PEOPLE);
-        people - active + rng.below(active + LEAD)
+        if people < ACTIVE_PEOPLE {
+            return rng.below(people + LEAD);
+        }
+        people - ACTIVE_PEOPLE + self.active_people.below(rng)
     }
 
     #[inline]
     fn some_auction(&self, event: &Event, rng: &mut Rng) -> i64 {
-        let first = (event.last_auction - IN_FLIGHT_AUCTIONS).max(0);
-        first + rng.below(event.last_auction - first + 1 + LEAD)
+        if event.last_auction < IN_FLIGHT_AUCTIONS {
+            return rng.below(event.last_auction + 1 + LEAD);
+        }
+        event.last_auction - IN_FLIGHT_AUCTIONS + self.in_flight.below(rng)
     }
 
     /// The auction of a bid: its first draws.
     #[inline]
     pub fn bid_auction(&self, event: &Event, rng: &mut Rng) -> i64 {
-        let auction = if rng.below(self.hot_auctions) > 0 {
+        let auction = if self.hot_auctions.below(rng) > 0 {
             event.last_auction / HOT * HOT
         } else {
             self.some_auction(event, rng)
@@ -313,7 +403,7 @@ impl Settings {
     /// The bidder of a bid: the draws after its auction.
     #[inline]
     pub fn bid_bidder(&self, event: &Event, rng: &mut Rng) -> i64 {
-        let bidder = if rng.below(self.hot_bidders) > 0 {
+        let bidder = if self.hot_bidders.below(rng) > 0 {
             event.last_person / HOT * HOT + 1
         } else {
             self.some_person(event, rng)
@@ -334,24 +424,14 @@ impl Settings {
     /// The seller of an auction: its first draws.
     pub fn auction_seller(&self, event: &Event, rng: &mut Rng) -> i64 {
         let seller =
-            if rng.below(self.hot_sellers) > 0 { event.last_person / HOT * HOT } else { self.some_person(event, rng) };
+            if self.hot_sellers.below(rng) > 0 { event.last_person / HOT * HOT } else { self.some_person(event, rng) };
         FIRST_ID + seller
     }
 
     /// When an auction ends: the draw after its initial bid.
     pub fn auction_expires(&self, event: &Event, rng: &mut Rng) -> i64 {
-        let opens = self.time(event.number);
-        let horizon = self.time(event.number + IN_FLIGHT_AUCTIONS * self.total() / self.auctions) - opens;
-        opens + 1 + rng.below((horizon * 2).max(1))
-    }
-
-    /// The id of the person or auction that an event makes.
-    pub fn person_id(event: &Event) -> i64 {
-        FIRST_ID + event.last_person
-    }
-
-    /// See [`Settings::person_id`].
-    pub fn auction_id(event: &Event) -> i64 {
-        FIRST_ID + event.last_auction
+        let later = event.number + IN_FLIGHT_AUCTIONS * self.total / self.settings.auctions;
+        let horizon = self.time(later) - event.time;
+        event.time + 1 + rng.below((horizon * 2).max(1))
     }
 }

@@ -20,6 +20,8 @@ mod columns;
 mod filter;
 pub mod generator;
 mod reader;
+#[cfg(test)]
+mod tests;
 
 pub use generator::Settings;
 
@@ -180,8 +182,7 @@ pub(crate) fn reader(spec: &proto::SourceSpec) -> TaskResult<Box<dyn SourceReade
         kinds = filter::both(kinds, wanted);
     }
     let plan = columns::Plan::new(&physical, &spec.projection)?;
-    let _ = (settings, kinds, plan);
-    Err(Error::Plan("nexmark cannot read yet".into()))
+    Ok(Box::new(reader::NexmarkReader::new(settings, kinds, plan)))
 }
 
 fn unsupported_filter(condition: &Expression) -> String {

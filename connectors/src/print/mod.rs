@@ -72,3 +72,11 @@ fn prefix(identifier: &str, subtask: u32, parallelism: u32) -> String {
         (false, true) => format!("{identifier}:{}> ", subtask + 1),
     }
 }
+
+/// A row as text, for the tests of sources.
+#[cfg(test)]
+pub(crate) fn row_text(records: &arrow::array::RecordBatch, row: usize) -> String {
+    let mut text = String::new();
+    row::write_row(&mut text, wiesel_operators::element::RowKind::Insert, records, row);
+    text
+}

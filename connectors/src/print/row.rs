@@ -7,7 +7,7 @@ use arrow::datatypes::{
 };
 use wiesel_operators::element::RowKind;
 
-use crate::formats::text;
+use crate::formats::text::{self, put};
 
 /// `+I[1, a]`.
 pub(super) fn write_row(out: &mut String, kind: RowKind, records: &RecordBatch, row: usize) {
@@ -26,7 +26,6 @@ fn write_fields(out: &mut String, columns: &[ArrayRef], row: usize) {
     out.push(']');
 }
 
-/// Writing to a String cannot fail, so the outcome of each `write!` is dropped.
 fn write_value(out: &mut String, column: &dyn Array, row: usize) {
     if column.is_null(row) {
         out.push_str("null");
@@ -34,10 +33,10 @@ fn write_value(out: &mut String, column: &dyn Array, row: usize) {
     }
     match column.data_type() {
         DataType::Boolean => out.push_str(if column.as_boolean().value(row) { "true" } else { "false" }),
-        DataType::Int8 => drop(write!(out, "{}", column.as_primitive::<Int8Type>().value(row))),
-        DataType::Int16 => drop(write!(out, "{}", column.as_primitive::<Int16Type>().value(row))),
-        DataType::Int32 => drop(write!(out, "{}", column.as_primitive::<Int32Type>().value(row))),
-        DataType::Int64 => drop(write!(out, "{}", column.as_primitive::<Int64Type>().value(row))),
+        DataType::Int8 => put!(out, "{}", column.as_primitive::<Int8Type>().value(row)),
+        DataType::Int16 => put!(out, "{}", column.as_primitive::<Int16Type>().value(row)),
+        DataType::Int32 => put!(out, "{}", column.as_primitive::<Int32Type>().value(row)),
+        DataType::Int64 => put!(out, "{}", column.as_primitive::<Int64Type>().value(row)),
         DataType::Float32 => text::write_float(out, column.as_primitive::<Float32Type>().value(row)),
         DataType::Float64 => text::write_double(out, column.as_primitive::<Float64Type>().value(row)),
         DataType::Decimal128(_, scale) => {
@@ -98,5 +97,5 @@ fn write_items(out: &mut String, open: char, close: char, length: usize, mut wri
 }
 
 fn write_bytes(out: &mut String, bytes: &[u8]) {
-    write_items(out, '[', ']', bytes.len(), |out, i| drop(write!(out, "{}", bytes[i].cast_signed())));
+    write_items(out, '[', ']', bytes.len(), |out, i| put!(out, "{}", bytes[i].cast_signed()));
 }

@@ -1,7 +1,16 @@
 //! `json`: one object a line.
-use wiesel_operators::types::RowField;
+use wiesel_operators::types::{LogicalType, RowField, TypeKind};
 
 use crate::options::{Options, Result, invalid};
+
+mod decode;
+mod encode;
+mod fields;
+mod scan;
+mod value;
+
+pub(crate) use decode::JsonDecoder;
+pub(crate) use encode::JsonEncoder;
 
 /// The options of the format.
 #[derive(Clone, Debug)]
@@ -59,6 +68,9 @@ impl JsonFormat {
                 ));
             }
         };
+        for column in &columns {
+            check_type(&column.data_type)?;
+        }
         Ok(Self {
             columns,
             fail_on_missing_field,
@@ -68,5 +80,22 @@ impl JsonFormat {
             decimal_as_plain_number: options.boolean("json.encode.decimal-as-plain-number", false)?,
             ignore_null_fields: options.boolean("json.encode.ignore-null-fields", false)?,
         })
+    }
+}
+
+/// Fails for types that JSON cannot hold.
+fn check_type(data_type: &LogicalType) -> Result<()> {
+    let text = |key: &LogicalType| matches!(key.kind, TypeKind::Char(_) | TypeKind::Varchar(_));
+    match &data_type.kind {
+        TypeKind::Map(key, _) | TypeKind::Multiset(key) if !text(key) => {
+            invalid(format!("JSON format doesn't support non-string as key type of map. The type is: {data_type}"))
+        }
+        TypeKind::Map(_, value) => check_type(value),
+        TypeKind::Array(element) => check_type(element),
+        TypeKind::Row(fields) => fields.iter().try_for_each(|field| check_type(&field.data_type)),
+        TypeKind::IntervalYearMonth(_) | TypeKind::IntervalDayTime(_) | TypeKind::Null => {
+            invalid(format!("Unsupported type: {data_type}"))
+        }
+        _ => Ok(()),
     }
 }

@@ -1,0 +1,297 @@
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow::array::{AsArray, RecordBatch};
+use arrow::datatypes::{Int32Type, Schema};
+use wiesel_operators::element::{Batch, RowKind};
+use wiesel_operators::operator::Result;
+use wiesel_operators::source::{SourceStatus, SplitAssignment};
+use wiesel_operators::types::{LogicalType, RowField, TypeKind, to_arrow_schema};
+use wiesel_proto as proto;
+
+use super::*;
+use crate::print::row_text;
+use crate::testing::{Collected, context, enumerator_context};
+
+fn strings(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+    pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+}
+
+fn schema(columns: &[(&str, LogicalType)]) -> Vec<RowField> {
+    columns.iter().map(|(name, data_type)| RowField::new(*name, data_type.clone())).collect()
+}
+
+fn source(path: &Path, columns: &[RowField], options: &[(&str, &str)], partitions: &[&str]) -> proto::SourceSpec {
+    let mut all = strings(options);
+    all.insert("path".into(), path.to_str().unwrap().into());
+    proto::SourceSpec {
+        connector: "filesystem".into(),
+        options: all,
+        table: "t".into(),
+        physical: Some(proto::Schema { fields: columns.iter().map(proto::Field::from).collect() }),
+        projection: (0..columns.len() as u32).map(|index| proto::FieldPath { indexes: vec![index] }).collect(),
+        partition_keys: partitions.iter().map(|key| (*key).to_owned()).collect(),
+        ..Default::default()
+    }
+}
+
+/// All rows of a table, read by so many readers in turn, as text and sorted.
+fn read(spec: &proto::SourceSpec, readers: u32) -> Result<Vec<String>> {
+    let mut splits = super::enumerator(spec, enumerator_context(readers))?;
+    splits.discover()?;
+    let mut out = Collected::default();
+    let mut open: Vec<_> = (0..readers).map(|subtask| (subtask, super::reader(spec).unwrap())).collect();
+    for (_, reader) in &mut open {
+        reader.open(&context(0, readers))?;
+    }
+    while !open.is_empty() {
+        let mut left = Vec::new();
+        for (subtask, mut reader) in open {
+            if reader.take_split_request() {
+                match splits.request_split(subtask, "localhost")? {
+                    SplitAssignment::Splits(splits) => reader.add_splits(splits)?,
+                    SplitAssignment::NoMoreSplits => reader.no_more_splits(),
+                    SplitAssignment::Wait => unreachable!("a bounded table"),
+                }
+            }
+            if reader.poll(&mut out)? != SourceStatus::EndOfInput {
+                left.push((subtask, reader));
+            }
+        }
+        open = left;
+    }
+    let rows = |batch: &Batch| (0..batch.num_rows()).map(|row| row_text(&batch.records, row)).collect::<Vec<_>>();
+    let mut rows: Vec<String> = out.batches.iter().flat_map(rows).collect();
+    rows.sort();
+    Ok(rows)
+}
+
+fn two() -> Vec<RowField> {
+    schema(&[("a", TypeKind::Int.nullable()), ("b", TypeKind::string().nullable())])
+}
+
+/// The rows of one csv file of (a INT, b STRING), or the error.
+fn csv(text: &[u8], options: &[(&str, &str)]) -> std::result::Result<Vec<String>, String> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("t.csv");
+    fs::write(&path, text).unwrap();
+    let mut all = vec![("format", "csv")];
+    all.extend_from_slice(options);
+    let rows = read(&source(&path, &two(), &all, &[]), 1).map_err(|error| error.to_string())?;
+    Ok(rows.into_iter().map(|row| row.trim_start_matches("+I").to_owned()).collect())
+}
+
+const IGNORE: &[(&str, &str)] = &[("csv.ignore-parse-errors", "true")];
+
+/// What Apache Flink 2.3 read from the same files.
+#[test]
+fn csv_is_read_as_flink_reads_it() {
+    let ok = |text: &str, options: &[(&str, &str)], rows: &[&str]| {
+        assert_eq!(csv(text.as_bytes(), options).unwrap(), rows, "{text:?} {options:?}");
+    };
+    ok(" 1 ,x\n2, y \n+3,\"q\"\n-4,\"a\"\"b\"\n", &[], &["[-4, a\"b]", "[1, x]", "[2,  y ]", "[3, q]"]);
+    ok("1,a\n\n2,b\n", IGNORE, &["[1, a]", "[2, b]", "[null, null]"]);
+    ok("1,a\n,b\n", IGNORE, &["[1, a]", "[null, b]"]);
+    ok("1,a\n2\n3,c\n", IGNORE, &["[1, a]", "[2, null]", "[3, c]"]);
+    ok("1,a,x\n2,b\n", IGNORE, &["[2, b]"]);
+    ok("1,\"a\"x\n2,b\n", IGNORE, &["[2, b]"]);
+    ok("1,a\"b\n2,b\"\n", &[], &["[1, a\"b]", "[2, b\"]"]);
+    ok("1,\"abc\n2,b\n", IGNORE, &[]);
+    ok("1,\"a\nb\"\n2,\"c\r\nd\"\n", &[], &["[1, a\nb]", "[2, c\r\nd]"]);
+    ok("1, \"a\"\n2,\"b\" \n", &[], &["[1,  \"a\"]", "[2, b]"]);
+    ok("1,a\r\n2,b\r\n", &[], &["[1, a]", "[2, b]"]);
+    ok("1,a\r2,b\r", &[], &["[1, a]", "[2, b]"]);
+    ok("\u{feff}1,a\n2,b", &[], &["[1, a]", "[2, b]"]);
+    ok("", &[], &[]);
+    ok(
+        "1,a\n2,\n3,\"\"\n4,NULL\n5,\"NULL\"\n",
+        &[("csv.null-literal", "NULL")],
+        &["[1, a]", "[2, ]", "[3, ]", "[4, null]", "[5, null]"],
+    );
+    ok("1,a\n2,\n3,\"\"\n4,NULL\n", &[("csv.null-literal", "")], &["[1, a]", "[2, null]", "[3, null]", "[4, NULL]"]);
+    ok("#c\n1,a\n #d\n2,#b\n", &[("csv.allow-comments", "true")], &["[1, a]", "[2, #b]"]);
+    let escape = [("csv.escape-character", "\\")];
+    ok("1,\\\"a\\\"\n2,\"x\\\"y\"\n3,a\\,b\n4,a\\nb\n", &escape, &["[1, \"a\"]", "[2, x\"y]", "[3, a,b]", "[4, a\nb]"]);
+    ok("1;a\n2;b,c\n", &[("csv.field-delimiter", ";")], &["[1, a]", "[2, b,c]"]);
+    ok("1\ta\n", &[("csv.field-delimiter", "\\t")], &["[1, a]"]);
+    ok("1,'a,b'\n2,\"b\n", &[("csv.quote-character", "'")], &["[1, a,b]", "[2, \"b]"]);
+    ok("1,a\"b\n2,\"b\n", &[("csv.disable-quote-character", "true")], &["[1, a\"b]", "[2, \"b]"]);
+}
+
+#[test]
+fn a_malformed_csv_row_fails_with_file_row_and_reason() {
+    let fails = |text: &[u8], reason: &str| {
+        let error = csv(text, &[]).unwrap_err();
+        assert!(error.contains("t.csv") && error.contains(reason), "{error}");
+    };
+    fails(b"1,a\n\n2,b\n", "Row length mismatch. 2 fields expected but was 1.");
+    fails(b"1,a\n,b\n", "'1,a'".replace("1,a", ",b").as_str());
+    fails(b"1,a\n,b\n", "For input string: \"\" (column 'a', INT)");
+    fails(b"1,a,x\n2,b\n", "Too many entries: expected at most 2 (value #2 (1 chars) \"x\")");
+    fails(b"1,\"a\"x\n", "Unexpected character ('x' (code 120)): Expected column separator character (',' (code 44))");
+    fails(b"1,\"abc\n2,b\n", "Missing closing quote for value");
+    fails(b"1,a\n2,\xff\xfe\n", "Invalid UTF-8");
+    fails(b"1,a\n2147483648,b\n", "(record 2): For input string: \"2147483648\"");
+}
+
+#[test]
+fn large_plain_files_are_read_in_parts_and_every_row_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("big.csv");
+    let mut file = std::io::BufWriter::new(fs::File::create(&path).unwrap());
+    let rows = 1_500_000;
+    for row in 0..rows {
+        writeln!(file, "{row},{:>width$}", row % 7, width = row % 31).unwrap();
+    }
+    drop(file);
+    let spec = source(&path, &two(), &[("format", "csv"), ("csv.disable-quote-character", "true")], &[]);
+    let mut splits = super::enumerator(&spec, enumerator_context(2)).unwrap();
+    splits.discover().unwrap();
+    let mut parts = 0;
+    while let SplitAssignment::Splits(_) = splits.request_split(0, "").unwrap() {
+        parts += 1;
+    }
+    assert!(parts > 2, "{parts}");
+    let found = read(&spec, 3).unwrap();
+    let mut wanted: Vec<String> =
+        (0..rows).map(|row| format!("+I[{row}, {:>width$}]", row % 7, width = row % 31)).collect();
+    wanted.sort();
+    assert!(found == wanted, "{} rows of {}", found.len(), wanted.len());
+}
+
+#[test]
+fn records_of_any_length_cross_chunks() {
+    for length in [0usize, 1, 100, 524_287, 524_288, 3_000_000] {
+        let long = "x".repeat(length);
+        let text = format!("1,{long}\n2,\"{long}\n\"\n3,end");
+        let rows = csv(text.as_bytes(), &[]).unwrap();
+        assert_eq!(rows, vec![format!("[1, {long}]"), format!("[2, {long}\n]"), "[3, end]".to_owned()]);
+    }
+}
+
+#[test]
+fn folders_are_read_whole_without_hidden_files_and_compressed_files_by_their_suffix() {
+    let folder = tempfile::tempdir().unwrap();
+    let inner = folder.path().join("x/y");
+    fs::create_dir_all(&inner).unwrap();
+    fs::write(folder.path().join("a.csv"), "1,plain\n").unwrap();
+    fs::write(folder.path().join(".hidden"), "9,x\n").unwrap();
+    fs::write(folder.path().join("_SUCCESS"), "9,x\n").unwrap();
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    gzip.write_all(b"2,gz\n").unwrap();
+    fs::write(inner.join("b.csv.gz"), gzip.finish().unwrap()).unwrap();
+    let mut deflate = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::fast());
+    deflate.write_all(b"3,deflate\n").unwrap();
+    fs::write(inner.join("c.deflate"), deflate.finish().unwrap()).unwrap();
+    fs::write(inner.join("d.csv.zst"), zstd::encode_all(&b"4,zst\n"[..], 1).unwrap()).unwrap();
+    let mut bzip2 = bzip2::write::BzEncoder::new(Vec::new(), bzip2::Compression::fast());
+    bzip2.write_all(b"5,bz2\n").unwrap();
+    fs::write(inner.join("e.csv.bz2"), bzip2.finish().unwrap()).unwrap();
+    let rows = read(&source(folder.path(), &two(), &[("format", "csv")], &[]), 2).unwrap();
+    assert_eq!(rows, ["+I[1, plain]", "+I[2, gz]", "+I[3, deflate]", "+I[4, zst]", "+I[5, bz2]"]);
+    let some = [("format", "csv"), ("source.path.regex-pattern", ".*\\.(gz|zst)")];
+    assert_eq!(read(&source(folder.path(), &two(), &some, &[]), 1).unwrap(), ["+I[2, gz]", "+I[4, zst]"]);
+}
+
+#[test]
+fn a_missing_path_and_a_broken_archive_are_named() {
+    let missing = read(&source(Path::new("/nowhere/x.csv"), &two(), &[("format", "csv")], &[]), 1).unwrap_err();
+    assert!(missing.to_string().starts_with("File /nowhere/x.csv does not exist"), "{missing}");
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.csv.gz");
+    fs::write(&path, "no gzip").unwrap();
+    let broken = read(&source(&path, &two(), &[("format", "csv")], &[]), 1).unwrap_err();
+    assert!(broken.to_string().contains("a.csv.gz"), "{broken}");
+}
+
+#[test]
+fn new_files_are_found_while_the_job_runs() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("a.csv"), "1,a\n").unwrap();
+    let spec = source(folder.path(), &two(), &[("format", "csv"), ("source.monitor-interval", "1 s")], &[]);
+    let mut splits = super::enumerator(&spec, enumerator_context(2)).unwrap();
+    assert_eq!(splits.discovery_interval(), Some(1000));
+    assert!(splits.discover().unwrap().is_empty());
+    assert!(matches!(splits.request_split(0, "").unwrap(), SplitAssignment::Splits(_)));
+    assert_eq!(splits.request_split(1, "").unwrap(), SplitAssignment::Wait);
+    assert!(splits.discover().unwrap().is_empty());
+    fs::write(folder.path().join("b.csv"), "2,b\n").unwrap();
+    let given = splits.discover().unwrap();
+    assert!(matches!(given.as_slice(), [(1, SplitAssignment::Splits(_))]), "{given:?}");
+    assert!(splits.discover().unwrap().is_empty());
+}
+
+fn write(spec: &proto::SinkSpec, batches: Vec<RecordBatch>, finish: bool) {
+    let mut sink = super::sink(spec).unwrap();
+    let mut out = Collected::default();
+    sink.open(&context(0, 1)).unwrap();
+    for batch in batches {
+        sink.process(0, Batch::insert_only(batch), &mut out).unwrap();
+    }
+    if finish {
+        sink.finish(&mut out).unwrap();
+    }
+    sink.close().unwrap();
+}
+
+fn sink(path: &Path, columns: &[RowField], format: &str, partitions: &[&str]) -> proto::SinkSpec {
+    proto::SinkSpec {
+        connector: "filesystem".into(),
+        options: strings(&[("path", path.to_str().unwrap()), ("format", format)]),
+        table: "t".into(),
+        input: Some(proto::Schema { fields: columns.iter().map(proto::Field::from).collect() }),
+        partition_keys: partitions.iter().map(|key| (*key).to_owned()).collect(),
+        ..Default::default()
+    }
+}
+
+fn rows_of(columns: &[RowField], rows: &[(Option<i32>, Option<&str>)]) -> RecordBatch {
+    let numbers: arrow::array::Int32Array = rows.iter().map(|row| row.0).collect();
+    let texts: arrow::array::StringViewArray = rows.iter().map(|row| row.1).collect();
+    let schema: Arc<Schema> = to_arrow_schema(columns);
+    RecordBatch::try_new(schema, vec![Arc::new(numbers), Arc::new(texts)]).unwrap()
+}
+
+#[test]
+fn what_is_written_can_be_read_and_half_files_are_never_seen() {
+    for (format, partitions) in [("csv", vec![]), ("json", vec![]), ("csv", vec!["b"]), ("json", vec!["b"])] {
+        let folder = tempfile::tempdir().unwrap();
+        let rows = [(Some(1), Some("x")), (Some(-2), Some("a/b=c d,\"é")), (Some(3), Some("y\nz"))];
+        let batch = rows_of(&two(), &rows);
+        write(&sink(folder.path(), &two(), format, &partitions), vec![batch.clone()], false);
+        let spec = source(folder.path(), &two(), &[("format", format)], &partitions);
+        assert!(read(&spec, 1).unwrap().is_empty());
+        write(&sink(folder.path(), &two(), format, &partitions), vec![batch.clone(), batch], true);
+        let found = read(&spec, 2).unwrap();
+        let mut wanted = vec!["+I[-2, a/b=c d,\"é]", "+I[1, x]", "+I[3, y\nz]"];
+        wanted = wanted.iter().flat_map(|row| [*row, *row]).collect();
+        assert_eq!(found, wanted, "{format} {partitions:?}");
+    }
+}
+
+#[test]
+fn null_and_empty_partition_values_are_the_default_partition() {
+    let folder = tempfile::tempdir().unwrap();
+    let batch = rows_of(&two(), &[(Some(1), None), (Some(2), Some("")), (None, Some("k"))]);
+    write(&sink(folder.path(), &two(), "csv", &["b"]), vec![batch], true);
+    let spec = source(folder.path(), &two(), &[("format", "csv"), ("csv.null-literal", "")], &["b"]);
+    assert_eq!(read(&spec, 1).unwrap(), ["+I[1, null]", "+I[2, null]", "+I[null, k]"]);
+    assert!(folder.path().join("b=__DEFAULT_PARTITION__").is_dir());
+}
+
+#[test]
+fn only_wanted_columns_are_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("t.csv");
+    fs::write(&path, "x,1\ny,2\n").unwrap();
+    let mut spec = source(&path, &two(), &[("format", "csv")], &[]);
+    spec.projection = vec![proto::FieldPath { indexes: vec![1] }];
+    assert_eq!(read(&spec, 1).unwrap(), ["+I[1]", "+I[2]"]);
+    spec.projection.clear();
+    assert_eq!(read(&spec, 1).unwrap(), ["+I[]", "+I[]"]);
+    let batch = rows_of(&two(), &[(Some(1), None)]);
+    assert_eq!(batch.column(0).as_primitive::<Int32Type>().value(0), 1);
+    assert_eq!(Batch::insert_only(batch).kind(0), RowKind::Insert);
+}

@@ -1,0 +1,108 @@
+//! Delimited text to Arrow arrays, for the wanted columns only.
+use arrow::array::ArrayRef;
+use wiesel_operators::operator::{Error, Result};
+
+use super::CsvFormat;
+use super::tokens::{FieldRange, Found, Tokenizer};
+use crate::formats::column::ColumnBuilder;
+use crate::formats::{Decoder, Progress, describe_row};
+
+/// Decodes records of one table.
+pub(crate) struct CsvDecoder {
+    format: CsvFormat,
+    tokenizer: Tokenizer,
+    /// The wanted columns: where they stand in a record.
+    wanted: Vec<usize>,
+    builders: Vec<ColumnBuilder>,
+    rows: usize,
+    records: u64,
+    fields: Vec<FieldRange>,
+    scratch: Vec<u8>,
+}
+
+impl CsvDecoder {
+    pub(crate) fn new(format: CsvFormat, wanted: Vec<usize>) -> Self {
+        let tokenizer = Tokenizer::new(format.delimiter, format.quote, format.escape, format.allow_comments);
+        let builders = wanted.iter().map(|i| ColumnBuilder::new(&format.columns[*i].data_type)).collect();
+        Self { format, tokenizer, wanted, builders, rows: 0, records: 0, fields: Vec::new(), scratch: Vec::new() }
+    }
+
+    /// Takes the record whose fields were found.
+    fn append(&mut self, buffer: &[u8]) -> std::result::Result<(), String> {
+        let expected = self.format.columns.len();
+        if let Some(extra) = self.fields.get(expected) {
+            let text = String::from_utf8_lossy(&buffer[extra.start..extra.end]);
+            let length = text.chars().count();
+            return Err(format!(
+                "Too many entries: expected at most {expected} (value #{expected} ({length} chars) \"{text}\")"
+            ));
+        }
+        if self.wanted.len() > self.fields.len() && !self.format.ignore_parse_errors {
+            let (wanted, found) = (self.wanted.len(), self.fields.len());
+            return Err(format!("Row length mismatch. {wanted} fields expected but was {found}."));
+        }
+        for (builder, index) in self.builders.iter_mut().zip(&self.wanted) {
+            let Some(field) = self.fields.get(*index) else {
+                builder.append_null();
+                continue;
+            };
+            let mut text = &buffer[field.start..field.end];
+            if field.escaped {
+                self.tokenizer.unescape(text, field.quoted, &mut self.scratch);
+                text = &self.scratch;
+            }
+            if let Err(why) = super::value::append(builder, text, &self.format) {
+                let column = &self.format.columns[*index];
+                return Err(format!("{why} (column '{}', {})", column.name, column.data_type));
+            }
+        }
+        self.rows += 1;
+        Ok(())
+    }
+}
+
+impl Decoder for CsvDecoder {
+    fn decode(&mut self, buffer: &[u8], last: bool, end: usize, rows: usize) -> Result<Progress> {
+        let mut at = 0;
+        while self.rows < rows {
+            if at >= end {
+                return Ok(Progress { consumed: at, done: true });
+            }
+            let mut fields = std::mem::take(&mut self.fields);
+            let found = self.tokenizer.record(buffer, at, last, &mut fields);
+            self.fields = fields;
+            let (next, outcome) = match found {
+                Found::Incomplete => return Ok(Progress { consumed: at, done: last && at >= buffer.len() }),
+                Found::Skip { next } => {
+                    self.records += 1;
+                    at = next;
+                    continue;
+                }
+                Found::Malformed { next, why } => (next, Err(why)),
+                Found::Record { next } => (next, self.append(buffer)),
+            };
+            self.records += 1;
+            if let Err(why) = outcome {
+                if !self.format.ignore_parse_errors {
+                    let row = describe_row(&buffer[at..next]);
+                    return Err(Error::data(
+                        "java.io.IOException",
+                        format!("Failed to deserialize CSV row '{row}' (record {}): {why}", self.records),
+                    ));
+                }
+                // With this option only the shape of a row can be wrong, which is known before any of its fields is taken.
+            }
+            at = next;
+        }
+        Ok(Progress { consumed: at, done: at >= end })
+    }
+
+    fn rows(&self) -> usize {
+        self.rows
+    }
+
+    fn finish(&mut self) -> Result<Vec<ArrayRef>> {
+        self.rows = 0;
+        Ok(self.builders.iter_mut().map(ColumnBuilder::finish).collect())
+    }
+}

@@ -1,0 +1,217 @@
+//! One JSON value into its column.
+use crate::formats::base64;
+use crate::formats::column::ColumnBuilder;
+use crate::formats::parse::{self, Parsed, TimestampStyle, trim};
+use crate::formats::text::{self, NANOS_PER_MILLI};
+
+use super::JsonFormat;
+use super::fields::Fields;
+use super::scan::{Value, for_each_element, for_each_field, unescape};
+
+/// How values are read.
+pub(super) struct Reading<'a> {
+    pub(super) format: &'a JsonFormat,
+    pub(super) scratch: &'a mut Vec<u8>,
+}
+
+/// Adds a value. What cannot be read is null with `json.ignore-parse-errors`, else an error.
+pub(super) fn append(
+    column: &mut ColumnBuilder,
+    fields: &Fields,
+    value: Value<'_>,
+    to: &mut Reading<'_>,
+) -> Parsed<()> {
+    if value == Value::Null {
+        column.append_null();
+        return Ok(());
+    }
+    match read(column, fields, value, to) {
+        Err(_) if to.format.ignore_parse_errors => {
+            column.append_null();
+            Ok(())
+        }
+        outcome => outcome,
+    }
+}
+
+/// Adds the value, or nothing at all and says why.
+fn read(column: &mut ColumnBuilder, fields: &Fields, value: Value<'_>, to: &mut Reading<'_>) -> Parsed<()> {
+    match column {
+        ColumnBuilder::Text(b) => match value {
+            Value::Text(raw) => {
+                let text = unescape(raw, to.scratch)?;
+                b.append_value(std::str::from_utf8(text).map_err(|error| format!("Invalid UTF-8: {error}"))?);
+            }
+            other => {
+                let mut text = String::new();
+                write_json(&mut text, other, true)?;
+                b.append_value(text);
+            }
+        },
+        ColumnBuilder::Int(b) => b.append_value(whole(value, to, i64::from(i32::MIN), i64::from(i32::MAX))? as i32),
+        ColumnBuilder::Bigint(b) => b.append_value(whole(value, to, i64::MIN, i64::MAX)?),
+        ColumnBuilder::Tinyint(b) => {
+            let text = trim(scalar(value, to)?);
+            b.append_value(parse::integer(text, i64::from(i8::MIN), i64::from(i8::MAX))? as i8);
+        }
+        ColumnBuilder::Smallint(b) => {
+            let text = trim(scalar(value, to)?);
+            b.append_value(parse::integer(text, i64::from(i16::MIN), i64::from(i16::MAX))? as i16);
+        }
+        ColumnBuilder::Double(b) => b.append_value(parse::double(scalar(value, to)?)?),
+        ColumnBuilder::Float(b) => b.append_value(parse::float(scalar(value, to)?)?),
+        ColumnBuilder::Boolean(b) => match value {
+            Value::Boolean(value) => b.append_value(value),
+            other => b.append_value(trim(scalar(other, to)?).eq_ignore_ascii_case(b"true")),
+        },
+        ColumnBuilder::Decimal(b, precision, scale) => {
+            b.append_option(parse::decimal(trim(scalar(value, to)?), *precision, *scale)?);
+        }
+        ColumnBuilder::Date(b) => {
+            let days = parse::date(string(value, to)?)?;
+            b.append_value(i32::try_from(days).map_err(|_| "the date is out of range".to_owned())?);
+        }
+        ColumnBuilder::Time(b, precision) => {
+            let text = string(value, to)?;
+            // Seconds may not be left out here, and the end of the day is its beginning.
+            if text.len() < "00:00:00".len() {
+                return Err(format!(
+                    "Text '{}' could not be parsed at index {}",
+                    String::from_utf8_lossy(text),
+                    text.len()
+                ));
+            }
+            let nanos = if text == b"24:00:00" { 0 } else { parse::time(text)? };
+            let millis = nanos / NANOS_PER_MILLI;
+            b.append_value(if *precision == 0 { millis / 1000 * 1000 } else { millis } as i32);
+        }
+        ColumnBuilder::Timestamp(b) => {
+            let style = if to.format.iso_8601 { TimestampStyle::Iso } else { TimestampStyle::Sql };
+            let text = string(value, to)?;
+            let (days, nanos) = parse::timestamp(text, style, b.zone)?;
+            if !b.append(days, nanos) {
+                return Err(format!("Text '{}' is out of range", String::from_utf8_lossy(text)));
+            }
+        }
+        ColumnBuilder::Bytes(b) => b.append_value(base64::decode(string(value, to)?)?),
+        ColumnBuilder::Array(b) => {
+            let Value::Array(array) = value else { return Err(mismatch(value, "an array")) };
+            let inner = fields.child(0);
+            for_each_element(array, |element| append(&mut b.element, inner, element, to))?;
+            b.end(true);
+        }
+        ColumnBuilder::Map(b) => {
+            let Value::Object(object) = value else { return Err(mismatch(value, "an object")) };
+            for_each_field(object, |name, value| {
+                append(&mut b.keys, fields.child(0), Value::Text(name), to)?;
+                append(&mut b.values, fields.child(1), value, to)
+            })?;
+            b.end(true);
+        }
+        ColumnBuilder::Row(b) => {
+            let Value::Object(object) = value else { return Err(mismatch(value, "an object")) };
+            let found = fields.find(object, to.scratch)?;
+            for (i, column) in b.columns.iter_mut().enumerate() {
+                match found.get(i).copied().flatten() {
+                    Some(value) => append(column, fields.child(i), value, to)?,
+                    None if to.format.fail_on_missing_field => {
+                        return Err(format!("Could not find field with name '{}'.", fields.name(i)));
+                    }
+                    None => column.append_null(),
+                }
+            }
+            b.end(true);
+        }
+        _ => return Err("json has no text for this type".to_owned()),
+    }
+    Ok(())
+}
+
+fn mismatch(value: Value<'_>, wanted: &str) -> String {
+    let mut text = String::new();
+    let shown = write_json(&mut text, value, true).map_or_else(|_| "a value", |()| text.as_str());
+    format!("{shown} is no {}", wanted.trim_start_matches("an "))
+}
+
+/// The text of a number, a boolean or a string.
+fn scalar<'s>(value: Value<'s>, to: &'s mut Reading<'_>) -> Parsed<&'s [u8]> {
+    match value {
+        Value::Text(raw) => unescape(raw, to.scratch),
+        Value::Number(number) => Ok(number),
+        Value::Boolean(true) => Ok(b"true"),
+        Value::Boolean(false) => Ok(b"false"),
+        other => Err(mismatch(other, "a scalar")),
+    }
+}
+
+fn string<'s>(value: Value<'s>, to: &'s mut Reading<'_>) -> Parsed<&'s [u8]> {
+    match value {
+        Value::Text(raw) => unescape(raw, to.scratch),
+        other => Err(mismatch(other, "a string")),
+    }
+}
+
+/// A whole number: of a number with a fraction its whole part, of a string all of it.
+fn whole(value: Value<'_>, to: &mut Reading<'_>, least: i64, most: i64) -> Parsed<i64> {
+    let Value::Number(number) = value else {
+        return parse::integer(trim(scalar(value, to)?), least, most);
+    };
+    if number.iter().all(|byte| !matches!(byte, b'.' | b'e' | b'E')) {
+        return parse::integer(number, least, most);
+    }
+    let value = parse::double(number)?.trunc();
+    if value >= least as f64 && value <= most as f64 {
+        return Ok(value as i64);
+    }
+    Err(format!("Numeric value ({}) out of range", String::from_utf8_lossy(number)))
+}
+
+/// A value as text: without spaces, numbers with a fraction as Java writes them. At the top a number stays as it was.
+fn write_json(out: &mut String, value: Value<'_>, top: bool) -> Parsed<()> {
+    let utf8 = |raw: &[u8]| String::from_utf8(raw.to_vec()).map_err(|error| format!("Invalid UTF-8: {error}"));
+    match value {
+        Value::Null => out.push_str("null"),
+        Value::Boolean(value) => out.push_str(if value { "true" } else { "false" }),
+        Value::Number(number) => {
+            let fraction = number.iter().any(|byte| matches!(byte, b'.' | b'e' | b'E'));
+            if top || !fraction {
+                out.push_str(&utf8(number)?);
+            } else {
+                text::write_double(out, parse::double(number)?);
+            }
+        }
+        Value::Text(raw) => {
+            out.push('"');
+            out.push_str(&utf8(raw)?);
+            out.push('"');
+        }
+        Value::Array(array) => {
+            out.push('[');
+            let mut first = true;
+            for_each_element(array, |element| {
+                separate(out, &mut first);
+                write_json(out, element, false)
+            })?;
+            out.push(']');
+        }
+        Value::Object(object) => {
+            out.push('{');
+            let mut first = true;
+            for_each_field(object, |name, value| {
+                separate(out, &mut first);
+                out.push('"');
+                out.push_str(&utf8(name)?);
+                out.push_str("\":");
+                write_json(out, value, false)
+            })?;
+            out.push('}');
+        }
+    }
+    Ok(())
+}
+
+fn separate(out: &mut String, first: &mut bool) {
+    if !std::mem::take(first) {
+        out.push(',');
+    }
+}
