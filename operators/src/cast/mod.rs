@@ -21,7 +21,7 @@ mod numeric;
 mod temporal;
 mod to_text;
 
-pub(crate) use from_text::{parse_double, parse_long};
+pub(crate) use from_text::{is_big_decimal, parse_double, parse_long};
 pub(crate) use java_float::{write_double, write_float, write_integer};
 pub(crate) use to_text::{Writer, writer};
 

@@ -7,6 +7,16 @@ use crate::expression::kernel::Kernel;
 use crate::expression::{arithmetic, comparison, conditional, logic};
 use crate::operator::Result;
 
+mod comparing;
+mod constructors;
+mod digest;
+mod encoding;
+mod patterns;
+mod regexp;
+mod splitting;
+mod strings;
+mod url;
+
 /// Prepares the kernel of a call.
 pub(crate) type Build = fn(&Site) -> Result<Kernel>;
 
@@ -20,7 +30,18 @@ pub(crate) fn lookup(name: &str) -> Option<Build> {
         | "IS_NOT_UNKNOWN" => logic::build,
         "NULLIF" => conditional::nullif,
         "CAST" | "TRY_CAST" => crate::cast::build,
-        _ => return None,
+        _ => {
+            let groups = [
+                strings::lookup,
+                patterns::lookup,
+                regexp::lookup,
+                splitting::lookup,
+                encoding::lookup,
+                comparing::lookup,
+                constructors::lookup,
+            ];
+            return groups.iter().find_map(|group| group(name));
+        }
     })
 }
 
