@@ -11,10 +11,14 @@ mod comparing;
 mod constructors;
 mod digest;
 mod encoding;
+mod extract;
+mod formatting;
+mod numeric;
 mod patterns;
 mod regexp;
 mod splitting;
 mod strings;
+mod temporal;
 mod url;
 
 /// Prepares the kernel of a call.
@@ -39,6 +43,10 @@ pub(crate) fn lookup(name: &str) -> Option<Build> {
                 encoding::lookup,
                 comparing::lookup,
                 constructors::lookup,
+                extract::lookup,
+                temporal::lookup,
+                formatting::lookup,
+                numeric::lookup,
             ];
             return groups.iter().find_map(|group| group(name));
         }
