@@ -21,6 +21,15 @@ pub struct Rel {
 pub enum RelNode {
     /// The physical columns of a table.
     Scan(Arc<ResolvedTable>),
+    /// What is read of a table: columns, or fields inside them, in the order of [`Rel::fields`]. The planner makes it.
+    Source {
+        /// The table.
+        table: Arc<ResolvedTable>,
+        /// Paths into its physical columns.
+        projection: Vec<Vec<usize>>,
+        /// Conditions over the table's physical columns that the source applies itself.
+        filters: Vec<Expression>,
+    },
     /// Constant rows.
     Values(Vec<Vec<Expression>>),
     /// Expressions over the input; the names are in [`Rel::fields`].

@@ -1,14 +1,21 @@
 //! Tables and views by name.
 //!
-//! [`Catalog`] holds what a session created; [`table`] resolves `CREATE TABLE` into a [`ResolvedTable`].
+//! [`Catalog`] holds what a session created; `table` resolves `CREATE TABLE` into a [`ResolvedTable`], `like` takes parts of
+//! another, `text` gives it back as SQL.
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
 
 use wiesel_operators::expression::Expression;
 use wiesel_operators::types::RowField;
 
-use crate::rel::Rel;
+pub use crate::analyzer::{CatalogObject, ResolvedView};
+
+mod like;
+mod table;
+mod text;
+
+pub(crate) use table::create_table;
+pub(crate) use text::{show_create_table, show_create_view};
 
 /// The catalog of a new session.
 pub const DEFAULT_CATALOG: &str = "default_catalog";
@@ -85,37 +92,11 @@ pub enum ResolvedColumnKind {
     Computed(Expression),
 }
 
-/// A view.
-#[derive(Clone, Debug)]
-pub struct View {
-    /// Its name.
-    pub identifier: ObjectIdentifier,
-    /// Its columns.
-    pub fields: Vec<RowField>,
-    /// What it stands for; its fields are the view's.
-    pub rel: Rel,
-    /// The query as it was written.
-    pub text: String,
-    /// `COMMENT`.
-    pub comment: Option<String>,
-}
-
-/// What a name can stand for.
-#[derive(Clone, Debug)]
-pub enum CatalogObject {
-    /// A table.
-    Table(Arc<ResolvedTable>),
-    /// A view.
-    View(Arc<View>),
-}
-
-impl CatalogObject {
-    /// Its columns with their types.
-    pub fn fields(&self) -> Vec<RowField> {
-        match self {
-            Self::Table(table) => table.columns.iter().map(|column| column.field.clone()).collect(),
-            Self::View(view) => view.fields.clone(),
-        }
+/// The columns of a table or view with their types.
+pub fn fields_of(object: &CatalogObject) -> Vec<RowField> {
+    match object {
+        CatalogObject::Table(table) => table.columns.iter().map(|column| column.field.clone()).collect(),
+        CatalogObject::View(view) => view.columns.clone(),
     }
 }
 
@@ -230,5 +211,15 @@ impl Catalog {
     /// Takes an object away.
     pub fn remove(&mut self, identifier: &ObjectIdentifier) -> Option<CatalogObject> {
         self.objects.remove(identifier).map(|entry| entry.object)
+    }
+}
+
+impl crate::analyzer::CatalogReader for Catalog {
+    fn resolve(&self, path: &[String]) -> Option<CatalogObject> {
+        self.lookup(path)
+    }
+
+    fn names(&self) -> Vec<String> {
+        self.object_names()
     }
 }

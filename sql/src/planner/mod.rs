@@ -1,1 +1,100 @@
-//! To come.
+//! From relations to a job graph.
+//!
+//! ```text
+//! Rel ─ optimize ─> Rel ─ convert ─> Plan ─ changelog ─> Plan ─ graph ─> JobGraph
+//!                                                          └─ explain ─> text
+//! ```
+//!
+//! One pass per concern, each in its own file:
+//! - `optimize`: constants, conditions, columns, shared scans;
+//! - `convert`: physical operators, exchanges, `window` and `attached_window` recognition; `source` and `sink` ask the connectors;
+//! - `changelog`: which kinds of change each edge carries;
+//! - `graph`: parallelism, partitioners, chains, names and ids; `specs`: the messages;
+//! - `explain`: all of it as text.
+//!
+//! Invariant: ids and names depend on what the statement says, never on when or where it is planned.
+use std::sync::Arc;
+
+use wiesel_common::config::Configuration;
+use wiesel_common::time::SystemClock;
+use wiesel_operators::expression::EvaluationContext;
+
+use crate::catalog::ResolvedTable;
+use crate::error::{Error, Result};
+use crate::rel::Rel;
+
+mod attached_window;
+mod changelog;
+mod convert;
+pub(crate) mod explain;
+mod expressions;
+mod graph;
+mod optimize;
+pub(crate) mod options;
+mod physical;
+mod sink;
+mod source;
+mod specs;
+#[cfg(test)]
+pub(crate) mod tests;
+mod window;
+
+pub(crate) use graph::job_graph;
+use options::PlannerOptions;
+use physical::{NodeId, Plan};
+
+/// What planning needs besides the query.
+pub(crate) struct Context {
+    options: PlannerOptions,
+    /// Evaluates constants.
+    evaluation: EvaluationContext,
+}
+
+impl Context {
+    /// Reads the configuration.
+    ///
+    /// # Errors
+    /// A value that is none of its key's.
+    pub fn new(configuration: &Configuration) -> Result<Self> {
+        let evaluation = EvaluationContext::new(configuration, Arc::new(SystemClock))
+            .map_err(|error| Error::Option(error.to_string()))?;
+        Ok(Self { options: PlannerOptions::new(configuration)?, evaluation })
+    }
+}
+
+/// What becomes of a query's rows.
+#[derive(Clone, Debug)]
+pub(crate) enum End {
+    /// Nothing: the query is only explained.
+    None,
+    /// The client fetches them.
+    Collect,
+    /// They are written to a table; the query gives its persisted columns.
+    Table(Arc<ResolvedTable>),
+}
+
+/// Plans the queries of one job.
+pub(crate) fn plan(queries: Vec<(Rel, End)>, context: &Context) -> Result<Plan> {
+    let (rels, ends): (Vec<Rel>, Vec<End>) = queries.into_iter().unzip();
+    // Options of a sink are checked before anything is said about what is written to it.
+    for end in &ends {
+        if let End::Table(table) = end {
+            source::describe_sink(table)?;
+        }
+    }
+    let rels = optimize::optimize(rels, context)?;
+    let mut plan = Plan::default();
+    for (rel, end) in rels.iter().zip(&ends) {
+        if !context.options.reuse_sub_plans {
+            plan.stop_sharing();
+        }
+        let root: NodeId = match end {
+            End::None => convert::convert(&mut plan, rel, context)?,
+            End::Collect => sink::collect(&mut plan, rel, context)?,
+            End::Table(table) => sink::write(&mut plan, rel, table, context)?,
+        };
+        plan.roots.push(root);
+    }
+    changelog::settle(&mut plan)?;
+    Ok(plan)
+}

@@ -4,7 +4,13 @@
 //! script ── parse ──> statements ── execute ──> Outcome: rows, or a job graph to submit
 //! ```
 //!
-//! Invariant: a session never talks to a cluster; whoever holds it submits the graphs that it returns.
+//! - `definitions`: CREATE, DROP, USE;
+//! - `settings`: SET, RESET, and the keys that a job takes along;
+//! - `show`: SHOW, DESCRIBE;
+//! - `jobs`: queries, INSERT, statement sets, EXPLAIN.
+//!
+//! Invariant: a session never talks to a cluster; whoever holds it submits the graphs that it returns. A statement that
+//! fails changes nothing.
 use wiesel_common::config::Configuration;
 use wiesel_common::id::OperatorId;
 use wiesel_operators::types::RowField;
@@ -12,7 +18,16 @@ use wiesel_proto::JobGraph;
 
 use crate::ast::{LocatedStatement, Statement};
 use crate::catalog::Catalog;
-use crate::error::{Error, Result};
+use crate::error::Result;
+use crate::parser;
+
+mod definitions;
+mod jobs;
+mod names;
+mod settings;
+mod show;
+#[cfg(test)]
+mod tests;
 
 /// What a session is told with each statement.
 #[derive(Clone, Debug, Default)]
@@ -26,7 +41,7 @@ pub struct ExecuteOptions {
 pub enum Outcome {
     /// It is done: DDL, SET, RESET, USE.
     Done,
-    /// Rows that the session itself knows: SHOW, DESCRIBE, EXPLAIN, SET without a key.
+    /// Rows that the session itself knows: SHOW, DESCRIBE, EXPLAIN, SET without a value.
     Rows {
         /// Names and types of the columns.
         fields: Vec<RowField>,
@@ -67,8 +82,8 @@ pub struct QueryJob {
     pub changelog: bool,
     /// The job ends by itself.
     pub bounded: bool,
-    /// Columns of the collected rows that identify a row of the result; empty: rows are a multiset. An upsert changelog
-    /// (no -U) always has them.
+    /// Columns of the collected rows that identify a row of the result; empty: rows are a multiset. A changelog without
+    /// -U always has them; this planner always asks for -U and leaves them empty.
     pub upsert_key: Vec<usize>,
 }
 
@@ -96,18 +111,30 @@ impl Session {
         &self.catalog
     }
 
-    /// The statements of a script; fails at the first that does not parse.
+    /// The statements of a script; fails at the first that does not parse. To go on after one that does not, take
+    /// [`parser::split`] and [`parser::parse_statement`].
     pub fn parse(&self, script: &str) -> Result<Vec<LocatedStatement>> {
-        let _ = script;
-        Err(Error::Unsupported { message: "statements".into(), location: None })
+        parser::parse(script)
     }
 
     /// Runs a statement as far as it can be run here.
+    ///
+    /// # Errors
+    /// What does not fit, with its place in the script if it has one.
     pub fn execute(&mut self, statement: &LocatedStatement, options: &ExecuteOptions) -> Result<Outcome> {
-        let _ = (&self.base, options);
         match &statement.statement {
-            Statement::Show(crate::ast::Show::Jobs) => Ok(Outcome::ShowJobs),
-            _ => Err(Error::Unsupported { message: "this statement".into(), location: Some(statement.location) }),
+            Statement::Query(query) => self.query(query, &statement.text, options),
+            Statement::Insert(insert) => self.insert(std::slice::from_ref(insert)),
+            Statement::StatementSet(inserts) => self.insert(inserts),
+            Statement::Explain { details, statement } => self.explain(details, statement),
+            Statement::CreateTable(create) => self.create_table(create),
+            Statement::CreateView(create) => self.create_view(create),
+            Statement::Drop(drop) => self.drop_object(drop),
+            Statement::Use { catalog, name } => self.use_name(*catalog, name),
+            Statement::Show(show) => self.show(show),
+            Statement::Describe(name) => self.describe(name, None),
+            Statement::Set(setting) => self.set(setting.as_ref()),
+            Statement::Reset(key) => self.reset(key.as_deref()),
         }
     }
 }

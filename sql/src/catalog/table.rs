@@ -1,0 +1,259 @@
+//! `CREATE TABLE`: columns, types, watermark and keys, settled with Flink's rules.
+use std::collections::BTreeMap;
+
+use sqlparser::ast::{Expr, Ident};
+use wiesel_operators::expression::Expression;
+use wiesel_operators::types::{LogicalType, RowField, TimeAttribute, TypeKind};
+
+use super::like::{Inherited, inherit};
+use super::{ObjectIdentifier, ResolvedColumn, ResolvedColumnKind, ResolvedTable};
+use crate::analyzer::expression_text;
+use crate::ast::{ColumnDefinition, ColumnKind, CreateTable};
+use crate::error::{Error, Location, Result};
+
+/// Types an expression over columns.
+pub(crate) type AnalyzeExpression<'a> = dyn Fn(&[RowField], &Expr) -> Result<Expression> + 'a;
+
+/// Resolves `CREATE TABLE`. `base`: the table after LIKE.
+///
+/// # Errors
+/// A column, watermark or key that does not fit, in Flink's words.
+pub(crate) fn create_table(
+    identifier: ObjectIdentifier,
+    create: &CreateTable,
+    base: Option<&ResolvedTable>,
+    analyze: &AnalyzeExpression,
+) -> Result<ResolvedTable> {
+    let mut table = match (base, &create.like) {
+        (Some(base), Some((_, options))) => inherit(base, &Inherited::parse(options)?, identifier),
+        _ => empty(identifier),
+    };
+    let inherited = table.columns.len();
+    for definition in create.columns.iter().filter(|column| matches!(column.kind, ColumnKind::Physical(_))) {
+        if let ColumnKind::Physical(data_type) = &definition.kind {
+            table.physical.push(RowField::new(&definition.name.value, data_type.clone()));
+        }
+    }
+    let mut next_physical =
+        table.physical.len() - create.columns.iter().filter(|c| matches!(c.kind, ColumnKind::Physical(_))).count();
+    for definition in &create.columns {
+        check_new(&table, definition, inherited)?;
+        table.columns.push(column(&table.physical, definition, &mut next_physical, analyze)?);
+    }
+    primary_key(&mut table, &create.primary_key)?;
+    if let Some((path, expression)) = &create.watermark {
+        if table.watermark.is_some() {
+            return Err(invalid(
+                "There already exists a watermark spec for a column in the base table. You might want to specify EXCLUDING WATERMARKS or OVERWRITING WATERMARKS.",
+                path.first(),
+            ));
+        }
+        watermark(&mut table, path, expression, analyze)?;
+    }
+    partition_keys(&mut table, &create.partitioned_by)?;
+    let options: BTreeMap<String, String> = create.options.iter().cloned().collect();
+    if let Some((_, like)) = &create.like
+        && Inherited::parse(like)?.options_must_differ()
+        && let Some(key) = options.keys().find(|key| table.options.contains_key(*key))
+    {
+        return Err(invalid(
+            format!(
+                "There already exists an option ['{key}' -> '{}']  in the base table. You might want to specify EXCLUDING OPTIONS or OVERWRITING OPTIONS.",
+                table.options[key]
+            ),
+            None,
+        ));
+    }
+    table.options.extend(options);
+    if create.comment.is_some() {
+        table.comment = create.comment.clone();
+    }
+    Ok(table)
+}
+
+fn empty(identifier: ObjectIdentifier) -> ResolvedTable {
+    ResolvedTable {
+        identifier,
+        columns: Vec::new(),
+        physical: Vec::new(),
+        watermark: None,
+        watermark_text: None,
+        primary_key: Vec::new(),
+        partition_keys: Vec::new(),
+        options: BTreeMap::new(),
+        comment: None,
+    }
+}
+
+fn at(name: Option<&Ident>) -> Option<Location> {
+    let start = name?.span.start;
+    (start.line > 0).then_some(Location { line: start.line, column: start.column })
+}
+
+fn invalid(message: impl Into<String>, name: Option<&Ident>) -> Error {
+    Error::validation(message, at(name))
+}
+
+/// Whether a column's name is still free.
+fn check_new(table: &ResolvedTable, definition: &ColumnDefinition, inherited: usize) -> Result<()> {
+    let name = &definition.name.value;
+    let Some(existing) = table.columns.iter().position(|column| column.field.name == *name) else { return Ok(()) };
+    let message = if existing < inherited {
+        format!("A column named '{name}' already exists in the base table.")
+    } else {
+        let kind = match definition.kind {
+            ColumnKind::Physical(_) => "regular",
+            ColumnKind::Computed(_) => "computed",
+            ColumnKind::Metadata { .. } => "metadata",
+        };
+        format!("A {kind} Column named '{name}' already exists in the table.")
+    };
+    Err(invalid(message, Some(&definition.name)))
+}
+
+fn column(
+    physical: &[RowField],
+    definition: &ColumnDefinition,
+    next_physical: &mut usize,
+    analyze: &AnalyzeExpression,
+) -> Result<ResolvedColumn> {
+    let name = &definition.name;
+    let comment = definition.comment.clone();
+    match &definition.kind {
+        ColumnKind::Physical(data_type) => {
+            let index = *next_physical;
+            *next_physical += 1;
+            let field = RowField::new(&name.value, data_type.clone());
+            Ok(ResolvedColumn { field, kind: ResolvedColumnKind::Physical(index), comment, text: None })
+        }
+        ColumnKind::Computed(expression) => {
+            let text = Some(expression_text(expression));
+            let expression = analyze(physical, expression)?;
+            let field = RowField::new(&name.value, expression.data_type.clone());
+            Ok(ResolvedColumn { field, kind: ResolvedColumnKind::Computed(expression), comment, text })
+        }
+        ColumnKind::Metadata { .. } => {
+            Err(Error::unsupported(format!("metadata column '{}'", name.value), at(Some(name))))
+        }
+    }
+}
+
+fn primary_key(table: &mut ResolvedTable, key: &[Ident]) -> Result<()> {
+    if key.is_empty() {
+        return Ok(());
+    }
+    if !table.primary_key.is_empty() {
+        return Err(invalid(
+            "The base table already has a primary key. You might want to specify EXCLUDING CONSTRAINTS.",
+            key.first(),
+        ));
+    }
+    for name in key {
+        let value = &name.value;
+        let Some(index) = table.columns.iter().position(|column| column.field.name == *value) else {
+            let message = format!("Primary key column '{value}' is not defined in the schema{}", place(name));
+            return Err(invalid(message, Some(name)));
+        };
+        let ResolvedColumnKind::Physical(physical) = table.columns[index].kind else {
+            let message = format!(
+                "Could not create a PRIMARY KEY with column '{value}'{}.\nA PRIMARY KEY constraint must be declared on physical columns.",
+                place(name)
+            );
+            return Err(invalid(message, Some(name)));
+        };
+        if table.primary_key.contains(&index) {
+            let names: Vec<&str> = key.iter().map(|name| name.value.as_str()).collect();
+            let message = format!(
+                "Invalid primary key 'PK_{}'. A primary key must not contain duplicate columns. Found: [{value}]",
+                names.join("_")
+            );
+            return Err(invalid(message, Some(name)));
+        }
+        table.primary_key.push(index);
+        table.columns[index].field.data_type.nullable = false;
+        table.physical[physical].data_type.nullable = false;
+    }
+    Ok(())
+}
+
+/// ` at line 1, column 2`.
+fn place(name: &Ident) -> String {
+    at(Some(name)).map_or_else(String::new, |location| format!(" at {location}"))
+}
+
+fn watermark(table: &mut ResolvedTable, path: &[Ident], expression: &Expr, analyze: &AnalyzeExpression) -> Result<()> {
+    let [name] = path else {
+        return Err(Error::unsupported("a rowtime attribute inside a ROW", at(path.first())));
+    };
+    let value = &name.value;
+    let Some(index) = table.columns.iter().position(|column| column.field.name == *value) else {
+        let known: Vec<String> = table.columns.iter().map(|column| format!("'{}'", column.field.name)).collect();
+        let place = at(Some(name)).map_or_else(String::new, |location| format!(", at {location}"));
+        let message = format!(
+            "The rowtime attribute field '{value}' is not defined in the table schema{place}\nAvailable fields: [{}]",
+            known.join(", ")
+        );
+        return Err(invalid(message, Some(name)));
+    };
+    let time = table.columns[index].field.data_type.clone();
+    if !fits_rowtime(&time) {
+        let message = format!(
+            "Invalid data type of time field for watermark definition. The field must be of type TIMESTAMP(p) or TIMESTAMP_LTZ(p), \
+             the supported precision 'p' is from 0 to 3, but the time field type is {time}"
+        );
+        return Err(invalid(message, Some(name)));
+    }
+    let fields: Vec<RowField> = table.columns.iter().map(|column| column.field.clone()).collect();
+    let resolved = analyze(&fields, expression)?;
+    if !fits_rowtime(&resolved.data_type) {
+        let message = format!(
+            "Invalid data type of expression for watermark definition. The field must be of type TIMESTAMP(p) or TIMESTAMP_LTZ(p), \
+             the supported precision 'p' is from 0 to 3, but the watermark expression type is {}",
+            resolved.data_type
+        );
+        return Err(invalid(message, Some(name)));
+    }
+    if std::mem::discriminant(&time.kind) != std::mem::discriminant(&resolved.data_type.kind) {
+        let message = format!(
+            "The watermark declaration's output data type '{}' is different from the time field's data type '{time}'.",
+            resolved.data_type
+        );
+        return Err(invalid(message, Some(name)));
+    }
+    let column = &mut table.columns[index].field.data_type;
+    column.kind = match column.kind {
+        TypeKind::TimestampLtz(precision, _) => TypeKind::TimestampLtz(precision, TimeAttribute::Rowtime),
+        TypeKind::Timestamp(precision, _) => TypeKind::Timestamp(precision, TimeAttribute::Rowtime),
+        _ => column.kind.clone(),
+    };
+    table.watermark = Some((index, resolved));
+    table.watermark_text = Some(expression_text(expression));
+    Ok(())
+}
+
+fn fits_rowtime(data_type: &LogicalType) -> bool {
+    matches!(
+        data_type.kind,
+        TypeKind::Timestamp(0..=3, TimeAttribute::Regular | TimeAttribute::Rowtime)
+            | TypeKind::TimestampLtz(0..=3, TimeAttribute::Regular | TimeAttribute::Rowtime)
+    )
+}
+
+fn partition_keys(table: &mut ResolvedTable, keys: &[Ident]) -> Result<()> {
+    for key in keys {
+        if table.columns.iter().all(|column| column.field.name != key.value) {
+            let known: Vec<String> = table.columns.iter().map(|column| format!("'{}'", column.field.name)).collect();
+            let message = format!(
+                "Partition column '{}' not defined in the table schema. Available columns: [{}]",
+                key.value,
+                known.join(", ")
+            );
+            return Err(invalid(message, Some(key)));
+        }
+        if table.partition_keys.contains(&key.value) {
+            return Err(invalid(format!("Partition column '{}' is given twice", key.value), Some(key)));
+        }
+        table.partition_keys.push(key.value.clone());
+    }
+    Ok(())
+}

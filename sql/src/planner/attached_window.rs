@@ -1,0 +1,130 @@
+//! Windows that come with the rows: an aggregation over rows that were already cut into windows, such as the results of an
+//! aggregation by window. Their `window_end` says when a group is complete.
+use datafusion_common::ScalarValue;
+use wiesel_operators::expression::{Expression, Node};
+use wiesel_operators::types::{LogicalType, RowField, TimeAttribute, TypeKind};
+use wiesel_proto::{WindowKind, WindowProperty};
+
+use super::expressions::identity;
+use super::physical::WindowAggregate;
+use super::window::{Projection, WindowGrouping, recognize};
+use crate::rel::{Aggregate, Rel, RelNode, Window};
+
+/// What a column says of the window that its row belongs to.
+#[derive(Clone, Debug, PartialEq)]
+struct Bound {
+    window: Window,
+    property: WindowProperty,
+}
+
+/// The aggregation by window that a group is, if the start and the end of one window of its rows are among its keys.
+///
+/// Rows of a window end at the same time, one step apart from other windows: an aggregation by tumbling windows of one step
+/// over `window_end - 1 ms`, with `window_start` as one more key, is complete when they are.
+pub(crate) fn recognize_attached(
+    input: &Rel,
+    keys: &[usize],
+    aggregates: &[Aggregate],
+    fields: &[RowField],
+) -> Option<WindowGrouping> {
+    let bounds = bounds(input);
+    let key_of = |property: WindowProperty| {
+        keys.iter().copied().find(|key| bounds[*key].as_ref().is_some_and(|bound| bound.property == property))
+    };
+    let (start, end) = (key_of(WindowProperty::WindowStart)?, key_of(WindowProperty::WindowEnd)?);
+    let window = &bounds[end].as_ref()?.window;
+    if bounds[start].as_ref()?.window != *window {
+        return None;
+    }
+
+    let columns = identity(&input.fields);
+    let mut projection = Projection::default();
+    let mut new_keys = Vec::new();
+    let mut key_places = Vec::new();
+    for key in keys.iter().filter(|key| **key != end) {
+        let column = projection.add(&columns[*key], &input.fields[*key]);
+        key_places.push((*key, new_keys.len()));
+        new_keys.push(column);
+    }
+    let mut add = |column: &usize| projection.add(&columns[*column], &input.fields[*column]);
+    let aggregates: Vec<Aggregate> = aggregates
+        .iter()
+        .map(|aggregate| Aggregate {
+            arguments: aggregate.arguments.iter().map(&mut add).collect(),
+            filter: aggregate.filter.as_ref().map(&mut add),
+            ..aggregate.clone()
+        })
+        .collect();
+    let time = projection.add(&last_moment(&columns[end]), &RowField::new("$window_time", rowtime()));
+
+    let property_place = new_keys.len() + aggregates.len();
+    let place = |key: &usize| match key_places.iter().find(|(known, _)| known == key) {
+        Some((_, place)) => *place,
+        None => property_place,
+    };
+    let mut places: Vec<usize> = keys.iter().map(place).collect();
+    places.extend((0..aggregates.len()).map(|index| new_keys.len() + index));
+    let key_fields = new_keys.iter().map(|key| projection.fields[*key].clone());
+    let result_fields = fields[keys.len()..].iter().cloned();
+    let all = key_fields.chain(result_fields).chain([input.fields[end].clone()]).collect();
+    let step = if window.kind == WindowKind::Tumble { window.size } else { window.slide };
+    let aggregate = WindowAggregate {
+        input: projection.fields.clone(),
+        keys: new_keys,
+        aggregates,
+        names: fields[keys.len()..].iter().map(|field| field.name.clone()).collect(),
+        window: Window { kind: WindowKind::Tumble, size: step, slide: step, offset: window.offset, time },
+        event_time: true,
+        properties: vec![WindowProperty::WindowEnd],
+    };
+    let node = RelNode::Project { input: Box::new(input.clone()), expressions: projection.expressions };
+    Some(WindowGrouping { input: Rel { node, fields: projection.fields }, aggregate, fields: all, places })
+}
+
+fn rowtime() -> LogicalType {
+    TypeKind::Timestamp(3, TimeAttribute::Rowtime).not_null()
+}
+
+/// A window's end less one millisecond.
+fn last_moment(window_end: &Expression) -> Expression {
+    let millisecond = Expression::literal(
+        ScalarValue::DurationMillisecond(Some(-1)),
+        TypeKind::IntervalDayTime("SECOND(3)".into()).not_null(),
+    );
+    Expression::call("TIMESTAMP_ADD", vec![window_end.clone(), millisecond], rowtime())
+}
+
+/// For each column of a relation the window that it bounds. Groups pass on what they are grouped by only if they are by
+/// window themselves: others change their rows later.
+fn bounds(rel: &Rel) -> Vec<Option<Bound>> {
+    match &rel.node {
+        RelNode::WindowTableFunction { input, window } => {
+            let time = &input.fields[window.time].data_type.kind;
+            // Windows over TIMESTAMP_LTZ are bounded in local time, the watermark is not.
+            let usable = matches!(time, TypeKind::Timestamp(_, TimeAttribute::Rowtime));
+            let properties = [WindowProperty::WindowStart, WindowProperty::WindowEnd, WindowProperty::WindowTime];
+            let own = properties.map(|property| usable.then(|| Bound { window: window.clone(), property }));
+            bounds(input).into_iter().chain(own).collect()
+        }
+        RelNode::Project { input, expressions } => {
+            let below = bounds(input);
+            let of = |expression: &Expression| match expression.node {
+                Node::Input(index) => below.get(index).cloned().flatten(),
+                _ => None,
+            };
+            expressions.iter().map(of).collect()
+        }
+        RelNode::Filter { input, .. } => bounds(input),
+        RelNode::Aggregate { input, keys, aggregates } => {
+            let by_window = recognize(input, keys, aggregates, &rel.fields).is_some()
+                || recognize_attached(input, keys, aggregates, &rel.fields).is_some();
+            let below = bounds(input);
+            let of = |column: usize| match keys.get(column) {
+                Some(key) if by_window => below[*key].clone(),
+                _ => None,
+            };
+            (0..rel.fields.len()).map(of).collect()
+        }
+        _ => vec![None; rel.fields.len()],
+    }
+}

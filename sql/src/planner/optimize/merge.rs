@@ -1,0 +1,96 @@
+//! Merges what stands one over the other: projections, filters, nested unions; and drops what does nothing.
+use wiesel_operators::expression::{Expression, Node};
+
+use super::super::expressions::{
+    conjunction, conjuncts, constant_condition, is_deterministic, is_identity, is_trivial, substitute,
+};
+use super::{filter, rewrite_inputs};
+use crate::rel::{Rel, RelNode};
+
+/// Merges everywhere in a query.
+pub(super) fn merge(rel: Rel) -> Rel {
+    merge_top(rewrite_inputs(rel, merge))
+}
+
+/// Merges a relation whose inputs are merged.
+fn merge_top(rel: Rel) -> Rel {
+    let Rel { node, fields } = rel;
+    match node {
+        RelNode::Project { input, expressions } => match *input {
+            Rel { node: RelNode::Project { input, expressions: below }, .. }
+                if may_merge(&expressions, &below, false) =>
+            {
+                let expressions = expressions.iter().map(|expression| substitute(expression, &below)).collect();
+                merge_top(Rel { node: RelNode::Project { input, expressions }, fields })
+            }
+            input if is_identity(&expressions, input.fields.len()) => rename(input, fields),
+            input => Rel { node: RelNode::Project { input: Box::new(input), expressions }, fields },
+        },
+        RelNode::Filter { input, condition } => match (*input, constant_condition(&condition)) {
+            (input, Some(true)) => input,
+            (Rel { node: RelNode::Filter { input, condition: first }, .. }, _) => {
+                let mut conditions = conjuncts(&first);
+                for condition in conjuncts(&condition) {
+                    if !conditions.contains(&condition) {
+                        conditions.push(condition);
+                    }
+                }
+                filter(*input, conjunction(conditions))
+            }
+            (Rel { node: RelNode::Project { input, expressions }, fields }, _)
+                if may_merge(std::slice::from_ref(&condition), &expressions, true) =>
+            {
+                let condition = substitute(&condition, &expressions);
+                let input = merge_top(filter(*input, Some(condition)));
+                Rel { node: RelNode::Project { input: Box::new(input), expressions }, fields }
+            }
+            (input, _) => filter(input, Some(condition)),
+        },
+        RelNode::Union(inputs) => {
+            let flat = inputs.into_iter().flat_map(|input| match input.node {
+                RelNode::Union(inputs) => inputs,
+                _ => vec![input],
+            });
+            let mut flat: Vec<Rel> = flat.collect();
+            match flat.len() {
+                1 => rename(flat.remove(0), fields),
+                _ => Rel { node: RelNode::Union(flat), fields },
+            }
+        }
+        node => Rel { node, fields },
+    }
+}
+
+/// The relation with other names. Where only the types' nullability or time attribute differ, a projection keeps them.
+fn rename(rel: Rel, fields: Vec<wiesel_operators::types::RowField>) -> Rel {
+    let same = rel.fields.iter().zip(&fields).all(|(a, b)| a.name == b.name);
+    match rel.node {
+        _ if same => rel,
+        RelNode::Project { .. } | RelNode::Aggregate { .. } => Rel { node: rel.node, fields },
+        _ => {
+            let expressions = super::super::expressions::identity(&rel.fields);
+            Rel { node: RelNode::Project { input: Box::new(rel), expressions }, fields }
+        }
+    }
+}
+
+/// Whether expressions over a projection may be expressed over its input: nothing that costs is computed more often than
+/// before, and nothing random twice. `kept`: the projection stays above as well.
+fn may_merge(above: &[Expression], below: &[Expression], kept: bool) -> bool {
+    let mut uses = vec![0usize; below.len()];
+    for expression in above {
+        expression.visit(&mut |part| {
+            if let Node::Input(index) = part.node
+                && let Some(count) = uses.get_mut(index)
+            {
+                *count += 1;
+            }
+        });
+    }
+    let fits = |(expression, uses): (&Expression, usize)| match uses {
+        0 => true,
+        1 => !kept || is_deterministic(expression),
+        _ => is_trivial(expression),
+    };
+    below.iter().zip(uses).all(fits)
+}

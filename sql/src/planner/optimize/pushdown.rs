@@ -1,0 +1,62 @@
+//! Moves conditions towards the sources: through projections, to the keys of groups, below windows, into unions. Never
+//! below a watermark assigner: the watermark is of all rows, also of those that a query leaves out.
+use wiesel_operators::expression::Expression;
+
+use super::super::expressions::{columns, conjunction, conjuncts, is_deterministic, is_trivial, substitute};
+use super::{filter, rewrite_inputs};
+use crate::rel::{Rel, RelNode};
+
+/// Moves all conditions of a query.
+pub(super) fn push_filters(rel: Rel) -> Rel {
+    match rel.node {
+        RelNode::Filter { input, condition } => push(*input, conjuncts(&condition)),
+        _ => rewrite_inputs(rel, push_filters),
+    }
+}
+
+/// The relation, filtered by these conditions as far down as they go.
+fn push(rel: Rel, conditions: Vec<Expression>) -> Rel {
+    let Rel { node, fields } = rel;
+    match node {
+        RelNode::Filter { input, condition } => {
+            let mut all = conjuncts(&condition);
+            all.extend(conditions);
+            push(*input, all)
+        }
+        RelNode::Project { input, expressions } => {
+            let movable = |condition: &Expression| {
+                is_deterministic(condition) && columns(condition).iter().all(|column| is_trivial(&expressions[*column]))
+            };
+            let (down, stay): (Vec<_>, Vec<_>) = conditions.into_iter().partition(movable);
+            let down = down.iter().map(|condition| substitute(condition, &expressions)).collect();
+            let input = Box::new(push(*input, down));
+            filter(Rel { node: RelNode::Project { input, expressions }, fields }, conjunction(stay))
+        }
+        RelNode::Aggregate { input, keys, aggregates } => {
+            let movable = |condition: &Expression| {
+                let read = columns(condition);
+                !read.is_empty() && is_deterministic(condition) && read.iter().all(|column| *column < keys.len())
+            };
+            let (down, stay): (Vec<_>, Vec<_>) = conditions.into_iter().partition(movable);
+            let of_input = |condition: &Expression| {
+                condition.map_inputs(&mut |index, data_type| Expression::input(keys[index], data_type.clone()))
+            };
+            let down = down.iter().map(of_input).collect();
+            let input = Box::new(push(*input, down));
+            filter(Rel { node: RelNode::Aggregate { input, keys, aggregates }, fields }, conjunction(stay))
+        }
+        RelNode::WindowTableFunction { input, window } => {
+            let width = input.fields.len();
+            let movable =
+                |condition: &Expression| is_deterministic(condition) && columns(condition).iter().all(|c| *c < width);
+            let (down, stay): (Vec<_>, Vec<_>) = conditions.into_iter().partition(movable);
+            let input = Box::new(push(*input, down));
+            filter(Rel { node: RelNode::WindowTableFunction { input, window }, fields }, conjunction(stay))
+        }
+        RelNode::Union(inputs) if conditions.iter().all(is_deterministic) => {
+            let inputs = inputs.into_iter().map(|input| push(input, conditions.clone())).collect();
+            Rel { node: RelNode::Union(inputs), fields }
+        }
+        node => filter(rewrite_inputs(Rel { node, fields }, push_filters), conjunction(conditions)),
+    }
+}

@@ -1,0 +1,170 @@
+//! CREATE, DROP, USE.
+use std::sync::Arc;
+
+use sqlparser::ast::ObjectName;
+use wiesel_operators::types::RowField;
+
+use super::names::{parts, place};
+use super::{Outcome, Session};
+use crate::ast::{CreateTable, CreateView, Drop};
+use crate::catalog::{self, CatalogObject, ObjectIdentifier, ResolvedView};
+use crate::error::{Error, Result};
+
+impl Session {
+    pub(super) fn create_table(&mut self, create: &CreateTable) -> Result<Outcome> {
+        let identifier = self.identifier(&create.name)?;
+        if !self.may_create(&identifier, create.if_not_exists, &create.name)? {
+            return Ok(Outcome::Done);
+        }
+        if create.query.is_some() {
+            return Err(Error::unsupported(
+                "CREATE TABLE … AS: create the table, then INSERT INTO it",
+                place(&create.name),
+            ));
+        }
+        let base = match &create.like {
+            Some((source, _)) => match self.catalog.get(&self.identifier(source)?) {
+                Some(CatalogObject::Table(table)) => Some(table),
+                Some(CatalogObject::View(_)) => {
+                    return Err(Error::validation(
+                        format!("Source table '{source}' of the LIKE clause can not be a VIEW"),
+                        place(source),
+                    ));
+                }
+                None => {
+                    let wanted = self.identifier(source)?.serializable();
+                    return Err(Error::validation(
+                        format!("Source table '{wanted}' of the LIKE clause not found in the catalog"),
+                        place(source),
+                    ));
+                }
+            },
+            None => None,
+        };
+        let analyze = |fields: &[RowField], expression: &_| self.analyze_expression(fields, expression);
+        let table = catalog::create_table(identifier.clone(), create, base.as_deref(), &analyze)?;
+        self.catalog.insert(identifier, CatalogObject::Table(Arc::new(table)), create.temporary);
+        Ok(Outcome::Done)
+    }
+
+    pub(super) fn create_view(&mut self, create: &CreateView) -> Result<Outcome> {
+        let identifier = self.identifier(&create.name)?;
+        if !self.may_create(&identifier, create.if_not_exists, &create.name)? {
+            return Ok(Outcome::Done);
+        }
+        let mut columns = self.analyze_query(&create.query)?.fields;
+        if !create.columns.is_empty() {
+            if create.columns.len() != columns.len() {
+                let defined: Vec<&str> = create.columns.iter().map(|name| name.value.as_str()).collect();
+                let given: Vec<&str> = columns.iter().map(|field| field.name.as_str()).collect();
+                let message = format!(
+                    "VIEW definition and input fields not match:\n\tDef fields: [{}].\n\tInput fields: [{}].",
+                    defined.join(", "),
+                    given.join(", ")
+                );
+                return Err(Error::validation(message, place(&create.name)));
+            }
+            for (field, name) in columns.iter_mut().zip(&create.columns) {
+                field.name = name.value.clone();
+            }
+        }
+        for (index, field) in columns.iter().enumerate() {
+            if columns[..index].iter().any(|other| other.name == field.name) {
+                let message = format!(
+                    "A column named '{}' stands twice in the view; give its columns names of their own",
+                    field.name
+                );
+                return Err(Error::validation(message, place(&create.name)));
+            }
+        }
+        let view = ResolvedView {
+            identifier: identifier.clone(),
+            text: create.query.to_string(),
+            query: create.query.clone(),
+            columns,
+            comment: create.comment.clone(),
+        };
+        self.catalog.insert(identifier, CatalogObject::View(Arc::new(view)), create.temporary);
+        Ok(Outcome::Done)
+    }
+
+    /// Whether an object is to be created: false if it is there and may be.
+    fn may_create(&self, identifier: &ObjectIdentifier, if_not_exists: bool, name: &ObjectName) -> Result<bool> {
+        let known = self.catalog.databases(&identifier.catalog);
+        if !known.is_some_and(|databases| databases.contains(&identifier.database)) {
+            let message = format!("Database {}.{} does not exist.", identifier.catalog, identifier.database);
+            return Err(Error::validation(message, place(name)));
+        }
+        match self.catalog.get(identifier) {
+            None => Ok(true),
+            Some(_) if if_not_exists => Ok(false),
+            Some(_) => {
+                let message = format!(
+                    "Could not execute CreateTable in path {}\nTable (or view) {}.{} already exists in Catalog {}.",
+                    identifier.serializable(),
+                    identifier.database,
+                    identifier.object,
+                    identifier.catalog
+                );
+                Err(Error::validation(message, place(name)))
+            }
+        }
+    }
+
+    pub(super) fn drop_object(&mut self, drop: &Drop) -> Result<Outcome> {
+        let identifier = self.identifier(&drop.name)?;
+        let kind = if drop.view { "view" } else { "table" };
+        let found = match self.catalog.get(&identifier) {
+            Some(CatalogObject::View(_)) => drop.view,
+            Some(CatalogObject::Table(_)) => !drop.view,
+            None => false,
+        };
+        let temporary = self.catalog.is_temporary(&identifier);
+        match (found, temporary == drop.temporary) {
+            (true, true) => {
+                self.catalog.remove(&identifier);
+                Ok(Outcome::Done)
+            }
+            (true, false) if temporary => {
+                let message = format!(
+                    "Temporary {kind} with identifier '{}' exists. Drop it first before removing the permanent {kind}.",
+                    identifier.serializable()
+                );
+                Err(Error::validation(message, place(&drop.name)))
+            }
+            _ if drop.if_exists => Ok(Outcome::Done),
+            _ => {
+                let kind = match (drop.temporary, drop.view) {
+                    (true, true) => "Temporary view",
+                    (true, false) => "Temporary table",
+                    (false, true) => "View",
+                    (false, false) => "Table",
+                };
+                let message = format!("{kind} with identifier '{identifier}' does not exist.");
+                Err(Error::validation(message, place(&drop.name)))
+            }
+        }
+    }
+
+    pub(super) fn use_name(&mut self, of_catalog: bool, name: &ObjectName) -> Result<Outcome> {
+        let path = parts(name);
+        let (known, missing) = match path.as_slice() {
+            [catalog] if of_catalog => {
+                (self.catalog.use_catalog(catalog), format!("A catalog with name [{catalog}] does not exist."))
+            }
+            [database] => {
+                let catalog = self.catalog.current_catalog().to_owned();
+                (
+                    self.catalog.use_database(&catalog, database),
+                    format!("A database with name [{database}] does not exist in the catalog: [{catalog}]."),
+                )
+            }
+            [catalog, database] if !of_catalog => (
+                self.catalog.use_database(catalog, database),
+                format!("A database with name [{database}] does not exist in the catalog: [{catalog}]."),
+            ),
+            _ => (false, format!("'{name}' names no catalog or database")),
+        };
+        if known { Ok(Outcome::Done) } else { Err(Error::validation(missing, place(name))) }
+    }
+}

@@ -1,0 +1,152 @@
+//! Statements that become jobs: queries, INSERT, statement sets; and EXPLAIN, which only tells.
+use std::sync::Arc;
+
+use sqlparser::ast::{Expr, Query};
+use wiesel_common::id::OperatorId;
+use wiesel_operators::expression::Expression;
+use wiesel_operators::types::{RowField, TypeKind};
+use wiesel_proto as proto;
+
+use super::names::place;
+use super::{ExecuteOptions, InsertJob, Outcome, QueryJob, Session};
+use crate::analyzer;
+use crate::ast::{Insert, Statement};
+use crate::catalog::{CatalogObject, ResolvedTable};
+use crate::error::{Error, Result};
+use crate::planner::{self, Context, End, explain, options::flag};
+use crate::rel::{Rel, RelNode};
+
+impl Session {
+    /// A query with names and types settled.
+    pub(super) fn analyze_query(&self, query: &Query) -> Result<Rel> {
+        analyzer::analyze_query(&self.catalog, &self.configuration, query)
+    }
+
+    /// An expression over columns, for computed columns and watermarks.
+    pub(super) fn analyze_expression(&self, fields: &[RowField], expression: &Expr) -> Result<Expression> {
+        analyzer::analyze_expression(&self.catalog, &self.configuration, fields, expression)
+    }
+
+    pub(super) fn query(&self, query: &Query, text: &str, options: &ExecuteOptions) -> Result<Outcome> {
+        let context = Context::new(&self.configuration)?;
+        let rel = self.analyze_query(query)?;
+        let fields = rel.fields.clone();
+        let rel = if options.as_strings { as_strings(rel) } else { rel };
+        let collected = rel.fields.clone();
+        let plan = planner::plan(vec![(rel, End::Collect)], &context)?;
+        let name = self.job_name(|| text.split_whitespace().collect::<Vec<_>>().join(" "));
+        let graph = planner::job_graph(&plan, name, self.job_configuration(), &context)?;
+        let (collect_operator, changelog) = collect_operator(&graph)?;
+        Ok(Outcome::Query(QueryJob {
+            bounded: graph.bounded,
+            graph,
+            fields,
+            collected,
+            collect_operator,
+            changelog,
+            upsert_key: Vec::new(),
+        }))
+    }
+
+    pub(super) fn insert(&self, inserts: &[Insert]) -> Result<Outcome> {
+        let context = Context::new(&self.configuration)?;
+        let queries = self.inserts(inserts)?;
+        let sinks: Vec<String> = queries
+            .iter()
+            .filter_map(|(_, end)| match end {
+                End::Table(table) => Some(table.identifier.to_string()),
+                _ => None,
+            })
+            .collect();
+        let plan = planner::plan(queries, &context)?;
+        let name = self.job_name(|| format!("insert-into_{}", sinks.join(",")));
+        let graph = planner::job_graph(&plan, name, self.job_configuration(), &context)?;
+        Ok(Outcome::Insert(InsertJob { graph, sinks, wait: flag(&self.configuration, "table.dml-sync")? }))
+    }
+
+    fn inserts(&self, inserts: &[Insert]) -> Result<Vec<(Rel, End)>> {
+        if inserts.is_empty() {
+            return Err(Error::validation("No statements to execute: the statement set is empty.", None));
+        }
+        inserts
+            .iter()
+            .map(|insert| {
+                let table = self.sink_table(insert)?;
+                let rel = analyzer::analyze_insert(&self.catalog, &self.configuration, insert, &table)?;
+                Ok((rel, End::Table(table)))
+            })
+            .collect()
+    }
+
+    fn sink_table(&self, insert: &Insert) -> Result<Arc<ResolvedTable>> {
+        let identifier = self.identifier(&insert.table)?;
+        if insert.overwrite {
+            let message = format!("INSERT OVERWRITE into '{identifier}': a streaming job cannot overwrite");
+            return Err(Error::unsupported(message, place(&insert.table)));
+        }
+        match self.catalog.get(&identifier) {
+            Some(CatalogObject::Table(table)) if insert.options.is_empty() => Ok(table),
+            Some(CatalogObject::Table(table)) => {
+                let mut table = (*table).clone();
+                table.options.extend(insert.options.iter().cloned());
+                Ok(Arc::new(table))
+            }
+            _ => {
+                let message = format!("Sink '{identifier}' does not exists");
+                Err(Error::validation(message, place(&insert.table)))
+            }
+        }
+    }
+
+    pub(super) fn explain(&self, details: &[String], statement: &Statement) -> Result<Outcome> {
+        let has = |wanted: &str| details.iter().any(|detail| detail.replace(' ', "_") == wanted);
+        let queries = match statement {
+            Statement::Query(query) => vec![(self.analyze_query(query)?, End::None)],
+            Statement::Insert(insert) => self.inserts(std::slice::from_ref(insert))?,
+            Statement::StatementSet(inserts) => self.inserts(inserts)?,
+            _ => return Err(Error::unsupported("EXPLAIN of this statement: SELECT, INSERT or a statement set", None)),
+        };
+        let context = Context::new(&self.configuration)?;
+        let plan = planner::plan(queries.clone(), &context)?;
+        let mut text = explain::explain(&queries, &plan, has("CHANGELOG_MODE"));
+        if has("JSON_EXECUTION_PLAN") {
+            let graph = planner::job_graph(&plan, String::new(), self.job_configuration(), &context)?;
+            text.push_str(&format!("\n== Physical Execution Plan ==\n{}", explain::execution_plan(&graph)));
+        }
+        let fields = vec![RowField::new("result", TypeKind::string().not_null())];
+        Ok(Outcome::Rows { fields, rows: vec![vec![Some(text)]] })
+    }
+
+    /// `pipeline.name`, else what the statement suggests.
+    fn job_name(&self, otherwise: impl FnOnce() -> String) -> String {
+        self.configuration.get_raw("pipeline.name").map_or_else(otherwise, str::to_owned)
+    }
+}
+
+/// A query with all its columns cast to STRING.
+fn as_strings(rel: Rel) -> Rel {
+    let string = |nullable: bool| TypeKind::string().nullable().with_nullable(nullable);
+    let cast = |(index, field): (usize, &RowField)| {
+        let column = Expression::input(index, field.data_type.clone());
+        match &field.data_type.kind {
+            kind if *kind == TypeKind::string() => column,
+            _ => Expression::call("CAST", vec![column], string(field.data_type.nullable)),
+        }
+    };
+    let expressions = rel.fields.iter().enumerate().map(cast).collect();
+    let named = |field: &RowField| RowField::new(format!("{}_s", field.name), string(field.data_type.nullable));
+    let fields = rel.fields.iter().map(named).collect();
+    Rel { node: RelNode::Project { input: Box::new(rel), expressions }, fields }
+}
+
+/// The collect sink of a graph, and whether it gets changes.
+fn collect_operator(graph: &proto::JobGraph) -> Result<(OperatorId, bool)> {
+    let operators = graph.vertices.iter().flat_map(|vertex| &vertex.operators);
+    let mut found = operators.filter_map(|operator| match &operator.kind {
+        Some(proto::operator_spec::Kind::CollectSink(spec)) => {
+            OperatorId::from_bytes(&operator.uid).map(|uid| (uid, spec.input_changelog))
+        }
+        _ => None,
+    });
+    found.next().ok_or_else(|| Error::unsupported("a query without a collect sink", None))
+}

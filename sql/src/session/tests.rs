@@ -1,0 +1,368 @@
+//! Sessions over whole statements. The plans of `tests/plans/*.sql` stand beside them in `*.plan`; run the tests with
+//! `UPDATE_PLANS=1` to write them anew, and read the difference.
+use std::fmt::Write;
+use std::path::PathBuf;
+
+use wiesel_proto as proto;
+
+use super::*;
+use crate::planner::tests::check_graph;
+
+fn session() -> Session {
+    let pairs = [("parallelism.default", "2"), ("table.local-time-zone", "UTC")];
+    Session::new(pairs.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect())
+}
+
+fn run(session: &mut Session, script: &str) -> Result<Outcome> {
+    let mut last = Outcome::Done;
+    for statement in session.parse(script)? {
+        last = session.execute(&statement, &ExecuteOptions::default())?;
+    }
+    Ok(last)
+}
+
+fn rows(outcome: Outcome) -> Vec<Vec<String>> {
+    let Outcome::Rows { fields, rows } = outcome else { panic!("{outcome:?}") };
+    let text = |value: Option<String>| value.unwrap_or_else(|| "<NULL>".into());
+    rows.into_iter()
+        .map(|row| {
+            assert_eq!(row.len(), fields.len());
+            row.into_iter().map(text).collect()
+        })
+        .collect()
+}
+
+fn fails(session: &mut Session, script: &str) -> String {
+    match run(session, script) {
+        Ok(outcome) => panic!("{script}: {outcome:?}"),
+        Err(error) => error.message().to_owned(),
+    }
+}
+
+fn graph_text(graph: &proto::JobGraph) -> String {
+    let mut text = String::new();
+    for (index, vertex) in graph.vertices.iter().enumerate() {
+        writeln!(text, "{index}: {} x{}", vertex.name, vertex.parallelism).unwrap();
+        for edge in graph.edges.iter().filter(|edge| edge.target as usize == index) {
+            let changelog = if edge.changelog { ", changelog" } else { "" };
+            writeln!(text, "   from {}: {}{:?}{changelog}", edge.source, edge.partitioner().as_str_name(), edge.keys)
+                .unwrap();
+        }
+    }
+    text
+}
+
+/// The plans of all queries and INSERTs of a script.
+fn plans(script: &str) -> String {
+    let mut session = session();
+    let mut text = String::new();
+    for statement in session.parse(script).unwrap() {
+        match &statement.statement {
+            Statement::Query(_) | Statement::Insert(_) | Statement::StatementSet(_) => {}
+            _ => {
+                session.execute(&statement, &ExecuteOptions::default()).unwrap();
+                continue;
+            }
+        }
+        let explained = session.explain(&["CHANGELOG_MODE".into()], &statement.statement).unwrap();
+        let graph = match session.execute(&statement, &ExecuteOptions::default()).unwrap() {
+            Outcome::Query(job) => {
+                assert!(!job.fields.is_empty());
+                job.graph
+            }
+            Outcome::Insert(job) => job.graph,
+            other => panic!("{other:?}"),
+        };
+        check_graph(&graph);
+        let as_strings = session.execute(&statement, &ExecuteOptions { as_strings: true }).unwrap();
+        if let Outcome::Query(job) = as_strings {
+            check_graph(&job.graph);
+            assert!(
+                job.collected.iter().all(|field| field.data_type.kind == wiesel_operators::types::TypeKind::string())
+            );
+        }
+        writeln!(
+            text,
+            "{}\n\n{}\n== Job Graph ==\n{}",
+            statement.text.trim(),
+            rows(explained)[0][0],
+            graph_text(&graph)
+        )
+        .unwrap();
+    }
+    text
+}
+
+fn golden(name: &str) {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/plans");
+    let script = std::fs::read_to_string(folder.join(format!("{name}.sql"))).unwrap();
+    let path = folder.join(format!("{name}.plan"));
+    let found = plans(&script);
+    if std::env::var_os("UPDATE_PLANS").is_some() {
+        std::fs::write(&path, &found).unwrap();
+    }
+    let expected = std::fs::read_to_string(&path).unwrap_or_default();
+    for (line, (found, expected)) in found.lines().zip(expected.lines()).enumerate() {
+        assert_eq!(found, expected, "{}:{}", path.display(), line + 1);
+    }
+    assert_eq!(found.len(), expected.len());
+}
+
+#[test]
+fn plans_of_flights() {
+    golden("flights");
+}
+
+#[test]
+fn plans_of_nexmark() {
+    golden("nexmark");
+}
+
+#[test]
+fn plans_of_other_statements() {
+    golden("statements");
+}
+
+const TABLES: &str = "
+CREATE TABLE t1 (dep TIMESTAMP(3), carrier STRING, flight INT, WATERMARK FOR dep AS dep - INTERVAL '1' MINUTE)
+  WITH ('connector' = 'datagen', 'number-of-rows' = '10');
+CREATE TABLE t2 (a INT NOT NULL, b AS a + 1, c TIMESTAMP(3) COMMENT 'cc', p AS PROCTIME(), s VARCHAR(3), d DECIMAL(10,2),
+  r ROW<x INT, y STRING>, PRIMARY KEY (a) NOT ENFORCED, WATERMARK FOR c AS c - INTERVAL '5' SECOND)
+  COMMENT 'tt' PARTITIONED BY (s) WITH ('connector' = 'print');
+CREATE TABLE t3 (a INT PRIMARY KEY NOT ENFORCED, c TIMESTAMP_LTZ(3)) WITH ('connector' = 'print');
+CREATE VIEW v1 AS SELECT carrier, COUNT(*) AS n FROM t1 GROUP BY carrier;
+CREATE TEMPORARY VIEW v2 (x) AS SELECT dep FROM t1;
+";
+
+#[test]
+fn tables_are_described_as_flink_describes_them() {
+    let mut session = session();
+    run(&mut session, TABLES).unwrap();
+    let described = rows(run(&mut session, "DESCRIBE t2").unwrap());
+    let lines: Vec<String> = described.iter().map(|row| row.join("|")).collect();
+    assert_eq!(
+        lines,
+        [
+            "a|INT|FALSE|PRI(a)|<NULL>|<NULL>|<NULL>",
+            "b|INT|FALSE|<NULL>|AS `a` + 1|<NULL>|<NULL>",
+            "c|TIMESTAMP(3) *ROWTIME*|TRUE|<NULL>|<NULL>|`c` - INTERVAL '5' SECOND|cc",
+            "p|TIMESTAMP_LTZ(3) *PROCTIME*|FALSE|<NULL>|AS PROCTIME()|<NULL>|<NULL>",
+            "s|VARCHAR(3)|TRUE|<NULL>|<NULL>|<NULL>|<NULL>",
+            "d|DECIMAL(10, 2)|TRUE|<NULL>|<NULL>|<NULL>|<NULL>",
+            "r|ROW<`x` INT, `y` STRING>|TRUE|<NULL>|<NULL>|<NULL>|<NULL>",
+        ]
+    );
+    let described = rows(run(&mut session, "DESCRIBE t3").unwrap());
+    assert_eq!(described[0].join("|"), "a|INT|FALSE|PRI(a)|<NULL>|<NULL>");
+    assert_eq!(rows(run(&mut session, "DESCRIBE v2").unwrap())[0][..2], ["x", "TIMESTAMP(3) *ROWTIME*"]);
+    assert_eq!(rows(run(&mut session, "SHOW COLUMNS FROM t2 LIKE 'c%'").unwrap()).len(), 1);
+    assert_eq!(
+        fails(&mut session, "DESCRIBE nope"),
+        "Tables or views with the identifier 'default_catalog.default_database.nope' doesn't exist."
+    );
+}
+
+#[test]
+fn tables_are_shown_as_statements() {
+    let mut session = session();
+    run(&mut session, TABLES).unwrap();
+    let shown = rows(run(&mut session, "SHOW CREATE TABLE t2").unwrap());
+    assert_eq!(
+        shown[0][0],
+        "CREATE TABLE `default_catalog`.`default_database`.`t2` (
+  `a` INT NOT NULL,
+  `b` AS `a` + 1,
+  `c` TIMESTAMP(3) COMMENT 'cc',
+  `p` AS PROCTIME(),
+  `s` VARCHAR(3),
+  `d` DECIMAL(10, 2),
+  `r` ROW<`x` INT, `y` VARCHAR(2147483647)>,
+  WATERMARK FOR `c` AS `c` - INTERVAL '5' SECOND,
+  CONSTRAINT `PK_a` PRIMARY KEY (`a`) NOT ENFORCED
+)
+COMMENT 'tt'
+PARTITIONED BY (`s`)
+WITH (
+  'connector' = 'print'
+)
+"
+    );
+    let text = shown[0][0].replace("`t2`", "`t4`");
+    run(&mut session, &text).unwrap();
+    let again = rows(run(&mut session, "SHOW CREATE TABLE t4").unwrap());
+    assert_eq!(again[0][0], text);
+    assert!(fails(&mut session, "SHOW CREATE TABLE v1").contains("Please use SHOW CREATE VIEW instead."));
+}
+
+#[test]
+fn names_are_listed() {
+    let mut session = session();
+    run(&mut session, TABLES).unwrap();
+    let names = |session: &mut Session, script: &str| -> Vec<String> {
+        rows(run(session, script).unwrap()).into_iter().map(|mut row| row.remove(0)).collect()
+    };
+    assert_eq!(names(&mut session, "SHOW TABLES"), ["t1", "t2", "t3", "v1", "v2"]);
+    assert_eq!(names(&mut session, "SHOW TABLES LIKE 't_'"), ["t1", "t2", "t3"]);
+    assert_eq!(names(&mut session, "SHOW TABLES NOT LIKE 't%'"), ["v1", "v2"]);
+    assert_eq!(names(&mut session, "SHOW VIEWS"), ["v1", "v2"]);
+    assert_eq!(names(&mut session, "SHOW CATALOGS"), ["default_catalog"]);
+    assert_eq!(names(&mut session, "SHOW CURRENT DATABASE"), ["default_database"]);
+    assert_eq!(fails(&mut session, "SHOW TABLES FROM nope"), "Database 'default_catalog'.'nope' doesn't exist.");
+    assert_eq!(
+        fails(&mut session, "USE nope"),
+        "A database with name [nope] does not exist in the catalog: [default_catalog]."
+    );
+}
+
+#[test]
+fn objects_are_dropped() {
+    let mut session = session();
+    run(&mut session, TABLES).unwrap();
+    assert_eq!(
+        fails(&mut session, "DROP TABLE nope"),
+        "Table with identifier 'default_catalog.default_database.nope' does not exist."
+    );
+    assert_eq!(
+        fails(&mut session, "DROP VIEW t1"),
+        "View with identifier 'default_catalog.default_database.t1' does not exist."
+    );
+    assert!(fails(&mut session, "DROP VIEW v2").starts_with("Temporary view with identifier"));
+    run(&mut session, "DROP TABLE IF EXISTS nope; DROP TEMPORARY VIEW v2; DROP TABLE t3; DROP VIEW v1").unwrap();
+    assert_eq!(session.catalog().object_names(), ["t1", "t2"]);
+}
+
+#[test]
+fn bad_tables_are_refused_with_flinks_words() {
+    let with = "WITH ('connector' = 'print')";
+    let cases = [
+        ("a INT, a STRING", "A regular Column named 'a' already exists in the table."),
+        (
+            "a TIMESTAMP(6), WATERMARK FOR a AS a - INTERVAL '1' MINUTE",
+            "Invalid data type of time field for watermark definition. The field must be of type TIMESTAMP(p) or \
+             TIMESTAMP_LTZ(p), the supported precision 'p' is from 0 to 3, but the time field type is TIMESTAMP(6)",
+        ),
+        (
+            "a TIMESTAMP(3), WATERMARK FOR b AS a",
+            "The rowtime attribute field 'b' is not defined in the table schema, at line 1, column 49\nAvailable fields: ['a']",
+        ),
+        (
+            "a TIMESTAMP(3), WATERMARK FOR a AS 5",
+            "Invalid data type of expression for watermark definition. The field must be of type TIMESTAMP(p) or \
+             TIMESTAMP_LTZ(p), the supported precision 'p' is from 0 to 3, but the watermark expression type is INT NOT NULL",
+        ),
+        (
+            "a INT, PRIMARY KEY (z) NOT ENFORCED",
+            "Primary key column 'z' is not defined in the schema at line 1, column 39",
+        ),
+        (
+            "a INT, PRIMARY KEY (a, a) NOT ENFORCED",
+            "Invalid primary key 'PK_a_a'. A primary key must not contain duplicate columns. Found: [a]",
+        ),
+    ];
+    for (columns, expected) in cases {
+        assert_eq!(fails(&mut session(), &format!("CREATE TABLE bad ({columns}) {with}")), expected);
+    }
+    assert_eq!(
+        fails(&mut session(), &format!("CREATE TABLE bad (a INT) PARTITIONED BY (q) {with}")),
+        "Partition column 'q' not defined in the table schema. Available columns: ['a']"
+    );
+    let mut session = session();
+    run(&mut session, TABLES).unwrap();
+    assert_eq!(
+        fails(&mut session, &format!("CREATE TABLE t1 (a INT) {with}")),
+        "Could not execute CreateTable in path `default_catalog`.`default_database`.`t1`\nTable (or view) default_database.t1 \
+         already exists in Catalog default_catalog."
+    );
+    run(&mut session, "CREATE TABLE IF NOT EXISTS t1 (z INT)").unwrap();
+    assert_eq!(fails(&mut session, "CREATE VIEW w (a, b) AS SELECT carrier FROM t1").lines().count(), 3);
+}
+
+#[test]
+fn options_are_checked_when_a_table_is_used() {
+    let mut session = session();
+    run(
+        &mut session,
+        "CREATE TABLE n (a INT) WITH ('connector' = 'nope'); CREATE TABLE p (a INT) WITH ('connector' = 'print')",
+    )
+    .unwrap();
+    assert!(fails(&mut session, "SELECT * FROM n").starts_with(
+        "Unable to create a source for reading table 'default_catalog.default_database.n'.\n\nTable options are:\n\n'connector'='nope'\n\n\
+         Could not find any factory for identifier 'nope'"
+    ));
+    assert!(
+        fails(&mut session, "SELECT * FROM p")
+            .ends_with("Connector 'print' can only be used as a sink. It cannot be used as a source.")
+    );
+}
+
+#[test]
+fn tables_like_others() {
+    let mut session = session();
+    run(
+        &mut session,
+        &format!(
+            "{TABLES}
+        CREATE TABLE l1 (z INT) WITH ('standard-error' = 'true') LIKE t2;
+        CREATE TABLE l2 (z INT) WITH ('connector' = 'blackhole') LIKE t2 (EXCLUDING ALL);
+        CREATE TABLE l3 LIKE t2 (EXCLUDING GENERATED EXCLUDING WATERMARKS)"
+        ),
+    )
+    .unwrap();
+    let names = |session: &mut Session, table: &str| -> Vec<String> {
+        rows(run(session, &format!("DESCRIBE {table}")).unwrap()).into_iter().map(|row| row[..2].join(" ")).collect()
+    };
+    assert_eq!(names(&mut session, "l1").last().unwrap(), "z INT");
+    assert_eq!(names(&mut session, "l1")[2], "c TIMESTAMP(3) *ROWTIME*");
+    assert_eq!(names(&mut session, "l3")[1], "c TIMESTAMP(3)");
+    assert_eq!(names(&mut session, "l2").len(), 6);
+    assert_eq!(
+        fails(&mut session, "CREATE TABLE l4 (a INT) LIKE t2"),
+        "A column named 'a' already exists in the base table."
+    );
+}
+
+#[test]
+fn settings_are_kept_and_checked() {
+    let mut session = session();
+    run(&mut session, "SET 'table.exec.state.ttl' = '1 h'; SET 'pipeline.name' = 'mine'").unwrap();
+    assert!(fails(&mut session, "SET 'table.exec.state.ttl' = 'soon'").contains("table.exec.state.ttl"));
+    assert!(fails(&mut session, "SET 'parallelism.default' = '0'").contains("parallelism.default"));
+    let shown = rows(run(&mut session, "SET").unwrap());
+    assert!(shown.contains(&vec!["table.exec.state.ttl".to_owned(), "1 h".to_owned()]));
+    let Outcome::Query(job) =
+        run(&mut session, &format!("{TABLES} SELECT carrier, COUNT(*) FROM t1 GROUP BY carrier")).unwrap()
+    else {
+        panic!()
+    };
+    assert_eq!(job.graph.name, "mine");
+    assert_eq!(job.graph.configuration["table.exec.state.ttl"], "1 h");
+    let ttl =
+        job.graph.vertices.iter().flat_map(|vertex| &vertex.operators).find_map(|operator| match &operator.kind {
+            Some(proto::operator_spec::Kind::GroupAggregate(spec)) => Some(spec.state_ttl),
+            _ => None,
+        });
+    assert_eq!(ttl, Some(3_600_000));
+    run(&mut session, "RESET").unwrap();
+    assert_eq!(session.configuration().get_raw("pipeline.name"), None);
+    run(&mut session, "SET 'execution.runtime-mode' = 'batch'").unwrap();
+    assert!(fails(&mut session, "SELECT * FROM t1").contains("execution.runtime-mode"));
+}
+
+#[test]
+fn jobs_are_named_as_flink_names_them() {
+    let mut session = session();
+    run(&mut session, TABLES).unwrap();
+    let Outcome::Insert(job) = run(&mut session, "INSERT INTO t3 SELECT flight, CURRENT_TIMESTAMP FROM t1").unwrap()
+    else {
+        panic!()
+    };
+    assert_eq!(job.graph.name, "insert-into_default_catalog.default_database.t3");
+    assert_eq!(job.sinks, ["default_catalog.default_database.t3"]);
+    let Outcome::Query(job) = run(&mut session, "SELECT carrier\n FROM t1").unwrap() else { panic!() };
+    assert_eq!(job.graph.name, "SELECT carrier FROM t1");
+    assert!(!job.changelog && job.bounded);
+    assert_eq!(
+        fails(&mut session, "INSERT INTO v1 SELECT 'x', 1"),
+        "Sink 'default_catalog.default_database.v1' does not exists"
+    );
+}
