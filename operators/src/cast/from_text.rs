@@ -307,7 +307,7 @@ fn compact_digits(
 }
 
 /// Whether `new BigDecimal(text)` reads it.
-fn is_big_decimal(text: &str) -> bool {
+pub(crate) fn is_big_decimal(text: &str) -> bool {
     let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
     let (mantissa, exponent) = match unsigned.find(['e', 'E']) {
         Some(at) => (&unsigned[..at], Some(&unsigned[at + 1..])),
@@ -324,6 +324,11 @@ fn is_big_decimal(text: &str) -> bool {
 
 /// Reads what [`is_big_decimal`] accepts, rounded half up; none if it exceeds the precision or is no number.
 pub(super) fn parse_big_decimal(text: &str, precision: u8, scale: i8) -> Option<i128> {
+    read_big_decimal(text, precision, scale, true)
+}
+
+/// As [`parse_big_decimal`], rounded half up or towards zero.
+pub(super) fn read_big_decimal(text: &str, precision: u8, scale: i8, half_up: bool) -> Option<i128> {
     if !is_big_decimal(text) {
         return None;
     }
@@ -341,7 +346,7 @@ pub(super) fn parse_big_decimal(text: &str, precision: u8, scale: i8) -> Option<
     let mut value: u128 = 0;
     let mut position = 0;
     for digit in digits {
-        if position == end && digit >= b'5' {
+        if half_up && position == end && digit >= b'5' {
             value += 1;
         }
         if position >= end {

@@ -21,9 +21,10 @@ mod numeric;
 mod temporal;
 mod to_text;
 
-pub(crate) use from_text::{parse_double, parse_long};
-pub(crate) use java_float::{write_double, write_float, write_integer};
-pub(crate) use to_text::{Writer, writer};
+pub(crate) use from_text::is_big_decimal;
+pub(crate) use java_float::write_integer;
+pub(crate) use numeric::{numeric_to_double, round_double};
+pub(crate) use temporal::{as_timestamps, to_instant, to_local};
 
 /// A prepared cast of a column.
 pub(crate) type Cast = Box<dyn Fn(&ArrayRef) -> Result<ArrayRef> + Send + Sync>;

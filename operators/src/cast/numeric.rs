@@ -10,7 +10,7 @@ use arrow::datatypes::{
 
 use super::{Cast, Mode, identity, java_float::write_double};
 use crate::expression::decimal;
-use crate::operator::Error;
+use crate::operator::{Error, Result};
 use crate::types::TypeKind;
 
 /// A number on its way between types.
@@ -235,6 +235,31 @@ pub(crate) fn to_double(value: i128, scale: i8) -> f64 {
     let mut text = String::with_capacity(45);
     decimal::write(value, scale, &mut text);
     text.parse().unwrap_or(f64::NAN)
+}
+
+/// A DOUBLE with so many digits after the point: its shortest decimal text rounded, as `BigDecimal.valueOf` goes.
+pub(crate) fn round_double(value: f64, digits: i32, half_up: bool, buffer: &mut String) -> Result<f64> {
+    if !value.is_finite() {
+        return Err(not_finite(Some(value)));
+    }
+    let Ok(scale) = i8::try_from(digits) else { return Ok(if digits > 0 { value } else { 0.0 }) };
+    buffer.clear();
+    write_double(value, buffer);
+    Ok(match super::from_text::read_big_decimal(buffer, 38, scale, half_up) {
+        Some(unscaled) if scale >= 0 => to_double(unscaled, scale),
+        Some(unscaled) => unscaled as f64 * 10f64.powi(-digits),
+        // More digits than a decimal holds: nothing to round.
+        None => value,
+    })
+}
+
+/// A numeric column as DOUBLE.
+pub(crate) fn numeric_to_double(array: &ArrayRef) -> Result<PrimitiveArray<Float64Type>> {
+    Ok(match array.data_type() {
+        DataType::Float64 => array.as_primitive::<Float64Type>().clone(),
+        DataType::Decimal128(_, scale) => array.as_primitive::<Decimal128Type>().unary(|value| to_double(value, *scale)),
+        _ => arrow::compute::cast(array, &DataType::Float64)?.as_primitive::<Float64Type>().clone(),
+    })
 }
 
 fn to_float(value: i128, scale: i8) -> f32 {

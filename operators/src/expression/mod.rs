@@ -11,6 +11,7 @@ pub(crate) mod conditional;
 mod context;
 pub(crate) mod datetime;
 pub(crate) mod decimal;
+pub(crate) mod java_pattern;
 pub(crate) mod kernel;
 mod literal;
 pub(crate) mod logic;

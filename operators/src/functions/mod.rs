@@ -7,6 +7,20 @@ use crate::expression::kernel::Kernel;
 use crate::expression::{arithmetic, comparison, conditional, logic};
 use crate::operator::Result;
 
+mod comparing;
+mod constructors;
+mod digest;
+mod encoding;
+mod extract;
+mod formatting;
+mod numeric;
+mod patterns;
+mod regexp;
+mod splitting;
+mod strings;
+mod temporal;
+mod url;
+
 /// Prepares the kernel of a call.
 pub(crate) type Build = fn(&Site) -> Result<Kernel>;
 
@@ -20,7 +34,22 @@ pub(crate) fn lookup(name: &str) -> Option<Build> {
         | "IS_NOT_UNKNOWN" => logic::build,
         "NULLIF" => conditional::nullif,
         "CAST" | "TRY_CAST" => crate::cast::build,
-        _ => return None,
+        _ => {
+            let groups = [
+                strings::lookup,
+                patterns::lookup,
+                regexp::lookup,
+                splitting::lookup,
+                encoding::lookup,
+                comparing::lookup,
+                constructors::lookup,
+                extract::lookup,
+                temporal::lookup,
+                formatting::lookup,
+                numeric::lookup,
+            ];
+            return groups.iter().find_map(|group| group(name));
+        }
     })
 }
 

@@ -127,4 +127,4 @@ macro_rules! golden {
     };
 }
 
-golden!(cast);
+golden!(cast operators strings);

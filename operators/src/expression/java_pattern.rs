@@ -1,0 +1,314 @@
+//! Date and time patterns of `java.time.format.DateTimeFormatter`: writing and reading.
+use crate::cast::write_integer;
+use crate::expression::datetime::{DAY, Instant, civil, days, month_length};
+use crate::operator::{Error, Result};
+
+const MONTHS: [&str; 12] = [
+    "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
+    "December",
+];
+const DAYS: [&str; 7] = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
+
+/// A pattern, parsed.
+#[derive(Clone, Debug)]
+pub(crate) struct Pattern {
+    items: Vec<Item>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+enum Item {
+    Literal(String),
+    /// A letter and how often it stands there.
+    Field(char, usize),
+}
+
+/// What was read; what the text does not tell is none.
+#[derive(Clone, Copy, Debug, Default)]
+struct Parts {
+    year: Option<i64>,
+    month: Option<i64>,
+    day: Option<i64>,
+    day_of_year: Option<i64>,
+    hour: Option<i64>,
+    half_hour: Option<i64>,
+    afternoon: Option<bool>,
+    minute: Option<i64>,
+    second: Option<i64>,
+    nanos: Option<i64>,
+    offset: Option<i64>,
+}
+
+impl Pattern {
+    /// Parses a pattern.
+    pub fn parse(text: &str) -> Result<Self> {
+        let mut items: Vec<Item> = Vec::new();
+        let literal = |items: &mut Vec<Item>, c: char| match items.last_mut() {
+            Some(Item::Literal(text)) => text.push(c),
+            _ => items.push(Item::Literal(c.to_string())),
+        };
+        let mut chars = text.chars().peekable();
+        while let Some(c) = chars.next() {
+            if c == '\'' {
+                if chars.next_if_eq(&'\'').is_some() {
+                    literal(&mut items, '\'');
+                    continue;
+                }
+                loop {
+                    match chars.next() {
+                        Some('\'') if chars.next_if_eq(&'\'').is_some() => literal(&mut items, '\''),
+                        Some('\'') => break,
+                        Some(c) => literal(&mut items, c),
+                        None => {
+                            let message = format!("Pattern ends with an incomplete string literal: {text}");
+                            return Err(Error::data("java.lang.IllegalArgumentException", message));
+                        }
+                    }
+                }
+            } else if c.is_ascii_alphabetic() {
+                let mut count = 1;
+                while chars.next_if_eq(&c).is_some() {
+                    count += 1;
+                }
+                if !"GuyYQqMLwWdDEecahHkKmsSAnNVzOXxZ".contains(c) {
+                    let message = format!("Unknown pattern letter: {c}");
+                    return Err(Error::data("java.lang.IllegalArgumentException", message));
+                }
+                items.push(Item::Field(c, count));
+            } else {
+                literal(&mut items, c);
+            }
+        }
+        Ok(Self { items })
+    }
+
+    /// Writes a local date and time; `offset` (seconds) if it is known.
+    pub fn write(&self, local: Instant, out: &mut String) -> Result<()> {
+        let day = local.millis.div_euclid(DAY);
+        let time = local.millis.rem_euclid(DAY);
+        let (year, month, day_of_month) = civil(day);
+        let nanos = time % 1000 * 1_000_000 + local.nanos;
+        let (hour, minute, second) = (time / 3_600_000, time / 60_000 % 60, time / 1000 % 60);
+        for item in &self.items {
+            let (letter, count) = match item {
+                Item::Literal(text) => {
+                    out.push_str(text);
+                    continue;
+                }
+                Item::Field(letter, count) => (*letter, *count),
+            };
+            let weekday = (day + 3).rem_euclid(7);
+            match (letter, count) {
+                ('y' | 'u', 2) => padded(year.rem_euclid(100), 2, out),
+                ('y' | 'u', count) => padded(year, count, out),
+                ('Y', 2) => padded(sunday_week(day).0.rem_euclid(100), 2, out),
+                ('Y', count) => padded(sunday_week(day).0, count, out),
+                ('M' | 'L', 1 | 2) => padded(month, count, out),
+                ('M' | 'L', 3) => out.push_str(&MONTHS[month as usize - 1][..3]),
+                ('M' | 'L', _) => out.push_str(MONTHS[month as usize - 1]),
+                ('Q' | 'q', 1 | 2) => padded((month + 2) / 3, count, out),
+                ('Q' | 'q', 3) => {
+                    out.push('Q');
+                    write_integer((month + 2) / 3, out);
+                }
+                ('w', count) => padded(sunday_week(day).1, count, out),
+                ('W', count) => padded((day_of_month + days_before(day, day_of_month) - 1) / 7 + 1, count, out),
+                ('d', count) => padded(day_of_month, count, out),
+                ('D', count) => padded(day - days(year, 1, 1) + 1, count, out),
+                ('E', 1..=3) | ('e' | 'c', 3) => out.push_str(&DAYS[weekday as usize][..3]),
+                ('E', _) | ('e' | 'c', 4) => out.push_str(DAYS[weekday as usize]),
+                ('e' | 'c', count) => padded((weekday + 1) % 7 + 1, count, out),
+                ('G', _) => out.push_str(if year > 0 { "AD" } else { "BC" }),
+                ('a', _) => out.push_str(if hour < 12 { "AM" } else { "PM" }),
+                ('H', count) => padded(hour, count, out),
+                ('h', count) => padded((hour + 11) % 12 + 1, count, out),
+                ('k', count) => padded((hour + 23) % 24 + 1, count, out),
+                ('K', count) => padded(hour % 12, count, out),
+                ('m', count) => padded(minute, count, out),
+                ('s', count) => padded(second, count, out),
+                ('S', count) => {
+                    let digits = format!("{nanos:09}");
+                    out.push_str(&digits[..count.min(9)]);
+                    (9..count).for_each(|_| out.push('0'));
+                }
+                ('A', count) => padded(time, count, out),
+                ('n', count) => padded(nanos, count, out),
+                ('N', count) => padded(time / 1000 * 1_000_000_000 + nanos, count, out),
+                ('z' | 'V', _) => return Err(no_zone(local)),
+                _ => return Err(date_time("Unsupported field: OffsetSeconds")),
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads a text. None if it does not fit. The instant is local unless an offset was read, which comes second.
+    pub fn read(&self, text: &str) -> Option<(Instant, Option<i64>)> {
+        let mut parts = Parts::default();
+        let mut rest = text;
+        for (at, item) in self.items.iter().enumerate() {
+            match item {
+                Item::Literal(literal) => rest = rest.strip_prefix(literal.as_str())?,
+                Item::Field(letter, count) => rest = self.read_field(&mut parts, *letter, *count, at, rest)?,
+            }
+        }
+        rest.is_empty().then(|| parts.resolve())?
+    }
+
+    /// Digits that fixed fields right after an item take.
+    fn reserved(&self, at: usize) -> usize {
+        let following = self.items[at + 1..].iter().map_while(|item| match item {
+            Item::Field('M' | 'L', count @ 2) | Item::Field('d' | 'H' | 'h' | 'k' | 'K' | 'm' | 's', count @ 2) => Some(*count),
+            Item::Field('S', count) => Some(*count),
+            _ => None,
+        });
+        following.sum()
+    }
+
+    fn read_field<'a>(&self, parts: &mut Parts, letter: char, count: usize, at: usize, text: &'a str) -> Option<&'a str> {
+        let run = text.bytes().take_while(u8::is_ascii_digit).count();
+        let digits = |least: usize, most: usize| -> Option<(i64, &'a str)> {
+            let length = run.min(most);
+            (length >= least).then(|| Some((text[..length].parse().ok()?, &text[length..])))?
+        };
+        let flexible = |least: usize| digits(least, run.saturating_sub(self.reserved(at)).min(18));
+        let plain = || if count == 1 { flexible(1) } else { digits(count, count) };
+        let named = |names: &[&'static str], short: bool| -> Option<(i64, &'a str)> {
+            let found = names.iter().position(|name| text.starts_with(if short { &name[..3] } else { name }))?;
+            let length = if short { 3 } else { names[found].len() };
+            Some((found as i64 + 1, &text[length..]))
+        };
+        let (value, rest) = match (letter, count) {
+            ('y' | 'u', 2) => {
+                let (value, rest) = digits(2, 2)?;
+                (value + 2000, rest)
+            }
+            ('y' | 'u', count) => flexible(count)?,
+            ('M' | 'L', 3) => named(&MONTHS, true)?,
+            ('M' | 'L', 4..) => named(&MONTHS, false)?,
+            ('E', 1..=3) => return named(&DAYS, true).map(|(_, rest)| rest),
+            ('E', _) => return named(&DAYS, false).map(|(_, rest)| rest),
+            ('a', _) => {
+                let half = text.get(..2)?;
+                parts.afternoon = Some(if half == "PM" { true } else if half == "AM" { false } else { return None });
+                return Some(&text[2..]);
+            }
+            ('S', count) => {
+                let (value, rest) = digits(count, count)?;
+                (value * 10_i64.pow(9 - count.min(9) as u32), rest)
+            }
+            ('X' | 'x' | 'Z', _) => {
+                if letter == 'X' && text.starts_with('Z') {
+                    parts.offset = Some(0);
+                    return Some(&text[1..]);
+                }
+                let sign = match text.as_bytes().first()? {
+                    b'+' => 1,
+                    b'-' => -1,
+                    _ => return None,
+                };
+                let body = &text[1..];
+                let hours: i64 = body.get(..2)?.parse().ok()?;
+                let (minutes, rest) = match body[2..].strip_prefix(':').unwrap_or(&body[2..]) {
+                    rest if rest.len() >= 2 && rest.as_bytes()[..2].iter().all(u8::is_ascii_digit) => {
+                        (rest[..2].parse().ok()?, &rest[2..])
+                    }
+                    _ => (0, &body[2..]),
+                };
+                parts.offset = Some(sign * (hours * 3600 + minutes * 60));
+                return Some(rest);
+            }
+            ('D', _) => digits(1, 3)?,
+            ('M' | 'L' | 'd' | 'H' | 'h' | 'k' | 'K' | 'm' | 's' | 'n', _) => plain()?,
+            _ => return None,
+        };
+        let slot = match letter {
+            'y' | 'u' => &mut parts.year,
+            'M' | 'L' => &mut parts.month,
+            'd' => &mut parts.day,
+            'D' => &mut parts.day_of_year,
+            'H' => &mut parts.hour,
+            'k' => {
+                parts.hour = Some(value % 24);
+                return (1..=24).contains(&value).then_some(rest);
+            }
+            'h' => {
+                parts.half_hour = Some(value % 12);
+                return (1..=12).contains(&value).then_some(rest);
+            }
+            'K' => &mut parts.half_hour,
+            'm' => &mut parts.minute,
+            's' => &mut parts.second,
+            _ => &mut parts.nanos,
+        };
+        *slot = Some(value);
+        Some(rest)
+    }
+}
+
+impl Parts {
+    fn resolve(self) -> Option<(Instant, Option<i64>)> {
+        let within = |value: Option<i64>, least: i64, most: i64| value.is_none_or(|v| (least..=most).contains(&v));
+        let hour = match (self.hour, self.half_hour, self.afternoon) {
+            (Some(hour), _, _) => hour,
+            (None, Some(half), Some(afternoon)) => half + if afternoon { 12 } else { 0 },
+            _ => 0,
+        };
+        let fits = within(self.month, 1, 12)
+            && within(self.day, 1, 31)
+            && (0..=23).contains(&hour)
+            && within(self.minute, 0, 59)
+            && within(self.second, 0, 59);
+        if !fits {
+            return None;
+        }
+        let year = self.year.unwrap_or(1970);
+        let date = match self.day_of_year {
+            Some(day) if self.month.is_none() => days(year, 1, 1) + day - 1,
+            _ => {
+                let month = self.month.unwrap_or(1);
+                let day = self.day.unwrap_or(1);
+                let day = if self.year.is_some() { day.min(month_length(year, month)) } else { day };
+                if day > month_length(year, month) {
+                    return None;
+                }
+                days(year, month, day)
+            }
+        };
+        let nanos = self.nanos.unwrap_or(0);
+        let time = hour * 3_600_000 + self.minute.unwrap_or(0) * 60_000 + self.second.unwrap_or(0) * 1000;
+        let millis = date * DAY + time + nanos / 1_000_000;
+        Some((Instant { millis, nanos: nanos % 1_000_000 }, self.offset))
+    }
+}
+
+fn date_time(message: &str) -> Error {
+    Error::data("java.time.temporal.UnsupportedTemporalTypeException", message)
+}
+
+/// Java's words, with the time as `LocalDateTime` prints it.
+fn no_zone(local: Instant) -> Error {
+    let mut text = String::new();
+    crate::expression::datetime::write_timestamp(local, 3, &mut text);
+    Error::data("java.time.DateTimeException", format!("Unable to extract ZoneId from temporal {}", text.replace(' ', "T")))
+}
+
+fn padded(value: i64, width: usize, out: &mut String) {
+    let start = out.len();
+    write_integer(value, out);
+    for _ in out.len() - start..width {
+        out.insert(start, '0');
+    }
+}
+
+/// The year and the week of a day where weeks begin on Sundays and the one with January 1st is the first.
+fn sunday_week(day: i64) -> (i64, i64) {
+    let sunday = day - (day + 4).rem_euclid(7);
+    let year = civil(sunday + 6).0;
+    let first = days(year, 1, 1);
+    let first_sunday = first - (first + 4).rem_euclid(7);
+    (year, (sunday - first_sunday) / 7 + 1)
+}
+
+/// How many days of its week lie before the first of a day's month.
+fn days_before(day: i64, day_of_month: i64) -> i64 {
+    (day - day_of_month + 1 + 4).rem_euclid(7)
+}

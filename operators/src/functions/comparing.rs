@@ -1,0 +1,57 @@
+//! GREATEST and LEAST.
+use arrow::array::{Array, ArrayRef, make_comparator};
+use arrow::compute::{SortOptions, interleave};
+
+use super::Build;
+use crate::expression::compile::Site;
+use crate::expression::kernel::Kernel;
+use crate::operator::Result;
+
+pub(super) fn lookup(name: &str) -> Option<Build> {
+    Some(match name {
+        "GREATEST" | "LEAST" => extreme,
+        _ => return None,
+    })
+}
+
+/// The largest or smallest operand; null if one is null.
+fn extreme(site: &Site) -> Result<Kernel> {
+    site.operand_type(0)?;
+    let greatest = site.function == "GREATEST";
+    let target = site.arrow_type();
+    Ok(Box::new(move |args| {
+        let columns = (0..args.len()).map(|index| {
+            let array = args.array(index);
+            Ok(if *array.data_type() == target { array.clone() } else { arrow::compute::cast(array, &target)? })
+        });
+        let columns = columns.collect::<Result<Vec<ArrayRef>>>()?;
+        let options = SortOptions::default();
+        let mut best = vec![(0, 0); args.rows];
+        for (row, best) in best.iter_mut().enumerate() {
+            best.1 = args.row(0, row);
+        }
+        for next in 1..columns.len() {
+            // The best so far may be any column before: one comparator each.
+            let comparators = columns[..next].iter().map(|column| make_comparator(column, &columns[next], options));
+            let comparators = comparators.collect::<Result<Vec<_>, _>>()?;
+            for (row, best) in best.iter_mut().enumerate() {
+                let at = args.row(next, row);
+                let order = comparators[best.0](best.1, at);
+                if if greatest { order.is_lt() } else { order.is_gt() } {
+                    *best = (next, at);
+                }
+            }
+        }
+        let nulls = args.nulls();
+        if let Some(nulls) = &nulls {
+            for (row, best) in best.iter_mut().enumerate().filter(|(row, _)| nulls.is_null(*row)) {
+                let position = columns.iter().enumerate().find(|(index, column)| column.is_null(args.row(*index, row)));
+                if let Some((index, _)) = position {
+                    *best = (index, args.row(index, row));
+                }
+            }
+        }
+        let references: Vec<&dyn Array> = columns.iter().map(|column| column.as_ref()).collect();
+        Ok(interleave(&references, &best)?)
+    }))
+}

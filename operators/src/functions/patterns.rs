@@ -1,0 +1,221 @@
+//! LIKE and SIMILAR TO.
+use memchr::memmem::Finder;
+use regex::Regex;
+
+use super::Build;
+use super::regexp::translate;
+use crate::expression::compile::Site;
+use crate::expression::kernel::{Kernel, Text};
+use crate::operator::{Error, Result};
+
+pub(super) fn lookup(name: &str) -> Option<Build> {
+    Some(match name {
+        "LIKE" | "NOT_LIKE" | "SIMILAR" | "NOT_SIMILAR" => build,
+        _ => return None,
+    })
+}
+
+/// A prepared pattern.
+enum Matcher {
+    Exact(String),
+    Prefix(String),
+    Suffix(String),
+    Contains(Finder<'static>),
+    Any,
+    Regex(Regex),
+}
+
+impl Matcher {
+    fn matches(&self, text: &str) -> bool {
+        match self {
+            Self::Exact(exact) => text == exact,
+            Self::Prefix(prefix) => text.starts_with(prefix.as_str()),
+            Self::Suffix(suffix) => text.ends_with(suffix.as_str()),
+            Self::Contains(finder) => finder.find(text.as_bytes()).is_some(),
+            Self::Any => true,
+            Self::Regex(regex) => regex.is_match(text),
+        }
+    }
+
+    fn like(pattern: &str, escape: Option<char>) -> Result<Self> {
+        let mut parts: Vec<Part> = Vec::new();
+        let mut chars = pattern.char_indices();
+        while let Some((at, c)) = chars.next() {
+            let literal = if Some(c) == escape {
+                match chars.next() {
+                    Some((_, next)) if next == '_' || next == '%' || Some(next) == escape => next,
+                    _ => return Err(bad_escape(pattern, at)),
+                }
+            } else {
+                match c {
+                    '%' => {
+                        if parts.last() != Some(&Part::Many) {
+                            parts.push(Part::Many);
+                        }
+                        continue;
+                    }
+                    '_' => {
+                        parts.push(Part::One);
+                        continue;
+                    }
+                    c => c,
+                }
+            };
+            match parts.last_mut() {
+                Some(Part::Text(text)) => text.push(literal),
+                _ => parts.push(Part::Text(literal.to_string())),
+            }
+        }
+        Ok(match parts.as_slice() {
+            [] => Self::Exact(String::new()),
+            [Part::Many] => Self::Any,
+            [Part::Text(text)] => Self::Exact(text.clone()),
+            [Part::Text(text), Part::Many] => Self::Prefix(text.clone()),
+            [Part::Many, Part::Text(text)] => Self::Suffix(text.clone()),
+            [Part::Many, Part::Text(text), Part::Many] => Self::Contains(Finder::new(text.as_bytes()).into_owned()),
+            parts => {
+                let mut regex = String::from(r"(?s)\A");
+                for part in parts {
+                    match part {
+                        Part::Many => regex.push_str(".*"),
+                        Part::One => regex.push('.'),
+                        Part::Text(text) => regex.push_str(&regex::escape(text)),
+                    }
+                }
+                regex.push_str(r"\z");
+                Self::Regex(compile(&regex, pattern)?)
+            }
+        })
+    }
+
+    fn similar(pattern: &str, escape: Option<char>) -> Result<Self> {
+        let mut regex = String::from(r"(?s)\A(?:");
+        let mut chars = pattern.char_indices().peekable();
+        let mut inside = false;
+        while let Some((at, c)) = chars.next() {
+            if Some(c) == escape {
+                match chars.next() {
+                    Some((_, next)) => regex.push_str(&regex::escape(&next.to_string())),
+                    None => return Err(bad_escape(pattern, at)),
+                }
+                continue;
+            }
+            match c {
+                '[' if !inside => {
+                    inside = true;
+                    regex.push('[');
+                }
+                '[' => {
+                    // A class such as [:ALPHA:].
+                    let rest = &pattern[at..];
+                    let Some(end) = rest.find(":]").filter(|_| rest.starts_with("[:")) else {
+                        regex.push_str(r"\[");
+                        continue;
+                    };
+                    regex.push_str(class(&rest[2..end]).ok_or_else(|| bad_pattern(pattern))?);
+                    while chars.peek().is_some_and(|(next, _)| *next < at + end + 2) {
+                        chars.next();
+                    }
+                }
+                ']' if inside => {
+                    inside = false;
+                    regex.push(']');
+                }
+                '_' if !inside => regex.push('.'),
+                '%' if !inside => regex.push_str(".*"),
+                c => regex.push(c),
+            }
+        }
+        regex.push_str(r")\z");
+        Ok(Self::Regex(compile(&translate(&regex), pattern)?))
+    }
+}
+
+#[derive(Clone, Debug, PartialEq)]
+enum Part {
+    /// `%`
+    Many,
+    /// `_`
+    One,
+    Text(String),
+}
+
+fn class(name: &str) -> Option<&'static str> {
+    Some(match name.to_ascii_uppercase().as_str() {
+        "ALPHA" => "[:alpha:]",
+        "UPPER" => "[:upper:]",
+        "LOWER" => "[:lower:]",
+        "DIGIT" => "0-9",
+        "SPACE" => " ",
+        "WHITESPACE" => r"\s",
+        "ALNUM" => "[:alnum:]",
+        _ => return None,
+    })
+}
+
+fn compile(regex: &str, pattern: &str) -> Result<Regex> {
+    Regex::new(regex).map_err(|_| bad_pattern(pattern))
+}
+
+fn bad_pattern(pattern: &str) -> Error {
+    Error::data("java.util.regex.PatternSyntaxException", format!("Invalid pattern '{pattern}'"))
+}
+
+fn bad_escape(pattern: &str, at: usize) -> Error {
+    let position = pattern[..at].encode_utf16().count();
+    Error::data("java.lang.RuntimeException", format!("Invalid escape sequence '{pattern}', {position}"))
+}
+
+fn matcher(similar: bool, pattern: &str, escape: Option<&str>) -> Result<Matcher> {
+    let escape = match escape {
+        Some(escape) => {
+            let mut chars = escape.chars();
+            match (chars.next(), chars.next()) {
+                (Some(escape), None) => Some(escape),
+                _ => {
+                    let message = format!("Invalid escape character '{escape}'");
+                    return Err(Error::data("java.lang.RuntimeException", message));
+                }
+            }
+        }
+        None => None,
+    };
+    // Without ESCAPE a backslash escapes in LIKE.
+    if similar { Matcher::similar(pattern, escape) } else { Matcher::like(pattern, escape.or(Some('\\'))) }
+}
+
+fn build(site: &Site) -> Result<Kernel> {
+    let similar = site.function.ends_with("SIMILAR");
+    let positive = !site.function.starts_with("NOT");
+    let with_escape = site.operands.len() > 2;
+    let constant = match (site.text(1), with_escape, site.text(2)) {
+        (Some(pattern), false, _) => matcher(similar, pattern, None).ok(),
+        (Some(pattern), true, Some(escape)) => matcher(similar, pattern, Some(escape)).ok(),
+        _ => None,
+    };
+    if let Some(matcher) = constant {
+        return Ok(Box::new(move |args| {
+            let text = args.read::<Text>(0)?;
+            args.booleans(|row| Ok(text.get(row).map(|text| matcher.matches(text) == positive)))
+        }));
+    }
+    Ok(Box::new(move |args| {
+        let (text, pattern) = (args.read::<Text>(0)?, args.read::<Text>(1)?);
+        let escape = if with_escape { Some(args.read::<Text>(2)?) } else { None };
+        let mut last: Option<(&str, Option<&str>, Matcher)> = None;
+        args.booleans(|row| {
+            let (Some(text), Some(pattern)) = (text.get(row), pattern.get(row)) else { return Ok(None) };
+            let escape = match &escape {
+                Some(escape) => match escape.get(row) {
+                    Some(escape) => Some(escape),
+                    None => return Ok(None),
+                },
+                None => None,
+            };
+            if !matches!(&last, Some((known, with, _)) if *known == pattern && *with == escape) {
+                last = Some((pattern, escape, matcher(similar, pattern, escape)?));
+            }
+            Ok(last.as_ref().map(|(_, _, matcher)| matcher.matches(text) == positive))
+        })
+    }))
+}

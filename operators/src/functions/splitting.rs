@@ -1,0 +1,142 @@
+//! SPLIT_INDEX, SPLIT, STR_TO_MAP.
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, ListBuilder, StringViewBuilder};
+use arrow::buffer::{NullBuffer, OffsetBuffer};
+use arrow::datatypes::{DataType, Field, Int32Type};
+use regex::Regex;
+
+use super::Build;
+use super::constructors::new_map;
+use super::regexp::translate;
+use super::strings::integers;
+use crate::expression::compile::Site;
+use crate::expression::kernel::{Kernel, Text};
+use crate::operator::{Error, Result};
+use crate::types::TypeKind;
+
+pub(super) fn lookup(name: &str) -> Option<Build> {
+    Some(match name {
+        "SPLIT_INDEX" => split_index,
+        "SPLIT" => split,
+        "STR_TO_MAP" => str_to_map,
+        _ => return None,
+    })
+}
+
+/// The part at an index, none beyond the last; an empty text has no parts.
+fn part<'a>(text: &'a str, separator: &str, index: usize) -> Option<&'a str> {
+    if text.is_empty() {
+        return None;
+    }
+    match separator.as_bytes() {
+        // Without a separator Java splits at white space.
+        [] => text.split([' ', '\t', '\n', '\r', '\x0c', '\x0b']).nth(index),
+        [byte] if byte.is_ascii() => {
+            let (mut start, mut seen) = (0, 0);
+            for at in memchr::memchr_iter(*byte, text.as_bytes()) {
+                if seen == index {
+                    return Some(&text[start..at]);
+                }
+                seen += 1;
+                start = at + 1;
+            }
+            (seen == index).then(|| &text[start..])
+        }
+        _ => text.split(separator).nth(index),
+    }
+}
+
+fn split_index(site: &Site) -> Result<Kernel> {
+    site.operand_type(2)?;
+    let by_character = !matches!(site.operand_type(1)?, TypeKind::Char(_) | TypeKind::Varchar(_));
+    Ok(Box::new(move |args| {
+        let (text, index) = (args.read::<Text>(0)?, integers(args, 2)?);
+        let index = index.as_primitive::<Int32Type>();
+        let at = |row: usize| {
+            let row = args.row(2, row);
+            index.is_valid(row).then(|| usize::try_from(index.value(row)).ok()).flatten()
+        };
+        if by_character {
+            let characters = integers(args, 1)?;
+            let characters = characters.as_primitive::<Int32Type>();
+            return args.substrings(0, |row| {
+                let character = args.row(1, row);
+                let (Some(text), Some(index)) = (text.get(row), at(row)) else { return Ok(None) };
+                let character = characters.is_valid(character).then(|| characters.value(character));
+                let character = character.and_then(|code| u8::try_from(code).ok()).filter(|code| *code > 0);
+                let Some(character) = character else { return Ok(None) };
+                let mut buffer = [0; 4];
+                Ok(part(text, char::from(character).encode_utf8(&mut buffer), index))
+            });
+        }
+        let separator = args.read::<Text>(1)?;
+        args.substrings(0, |row| {
+            let (Some(text), Some(index)) = (text.get(row), at(row)) else { return Ok(None) };
+            Ok(separator.get(row).and_then(|separator| part(text, separator, index)))
+        })
+    }))
+}
+
+fn split(site: &Site) -> Result<Kernel> {
+    site.operand_type(1)?;
+    Ok(Box::new(|args| {
+        let (text, separator) = (args.read::<Text>(0)?, args.read::<Text>(1)?);
+        let mut lists = ListBuilder::new(StringViewBuilder::new()).with_field(Field::new("item", DataType::Utf8View, true));
+        for row in 0..args.rows {
+            let (Some(text), Some(separator)) = (text.get(row), separator.get(row)) else {
+                lists.append(false);
+                continue;
+            };
+            if separator.is_empty() {
+                for (at, c) in text.char_indices() {
+                    lists.values().append_value(&text[at..at + c.len_utf8()]);
+                }
+            } else if !text.is_empty() {
+                text.split(separator).for_each(|part| lists.values().append_value(part));
+            }
+            lists.append(true);
+        }
+        Ok(Arc::new(lists.finish()) as ArrayRef)
+    }))
+}
+
+/// The separators are regular expressions.
+fn separator(site: &Site, index: usize, default: &str) -> Result<Regex> {
+    let text = if site.operands.len() > index {
+        site.text(index).ok_or_else(|| Error::Plan("STR_TO_MAP with delimiters that are no constants".into()))?
+    } else {
+        default
+    };
+    Regex::new(&translate(text)).map_err(|error| Error::Plan(format!("STR_TO_MAP: '{text}': {error}")))
+}
+
+fn str_to_map(site: &Site) -> Result<Kernel> {
+    let (entries, pair) = (separator(site, 1, ",")?, separator(site, 2, "=")?);
+    Ok(Box::new(move |args| {
+        let text = args.read::<Text>(0)?;
+        let (mut keys, mut values) = (StringViewBuilder::new(), StringViewBuilder::new());
+        let mut lengths = Vec::with_capacity(args.rows);
+        let mut valid = Vec::with_capacity(args.rows);
+        let mut found: Vec<(&str, Option<&str>)> = Vec::new();
+        for row in 0..args.rows {
+            found.clear();
+            for entry in text.get(row).filter(|text| !text.is_empty()).into_iter().flat_map(|text| entries.split(text)) {
+                let mut parts = pair.splitn(entry, 2);
+                let (key, value) = (parts.next().unwrap_or(""), parts.next());
+                match found.iter_mut().find(|(known, _)| *known == key) {
+                    Some((_, old)) => *old = value,
+                    None => found.push((key, value)),
+                }
+            }
+            for (key, value) in &found {
+                keys.append_value(key);
+                values.append_option(*value);
+            }
+            lengths.push(found.len());
+            valid.push(text.get(row).is_some());
+        }
+        let nulls = NullBuffer::from(valid);
+        new_map(Arc::new(keys.finish()), Arc::new(values.finish()), OffsetBuffer::from_lengths(lengths), Some(nulls))
+    }))
+}

@@ -1,0 +1,508 @@
+//! Functions of strings, by characters (code points) as Flink's `BinaryStringData` counts them.
+use std::sync::Arc;
+
+use arrow::array::{Array, AsArray, BooleanArray};
+use arrow::datatypes::{DataType, Int32Type};
+
+use super::Build;
+use crate::expression::compile::Site;
+use crate::expression::kernel::{Args, Bytes, Kernel, Reader, Text};
+use crate::operator::Result;
+use crate::types::TypeKind;
+
+pub(super) fn lookup(name: &str) -> Option<Build> {
+    Some(match name {
+        "||" | "CONCAT" => concat,
+        "CONCAT_WS" => concat_ws,
+        "UPPER" => upper,
+        "LOWER" => lower,
+        "CHAR_LENGTH" | "LENGTH" => char_length,
+        "OCTET_LENGTH" => octet_length,
+        "SUBSTRING" | "SUBSTR" => substring,
+        "LEFT" => left,
+        "RIGHT" => right,
+        "REPLACE" => replace,
+        "REVERSE" => reverse,
+        "REPEAT" => repeat,
+        "LPAD" | "RPAD" => pad,
+        "TRIM" => trim,
+        "LTRIM" | "RTRIM" | "BTRIM" => trim_chars,
+        "POSITION" | "INSTR" | "LOCATE" => position,
+        "OVERLAY" => overlay,
+        "INITCAP" => initcap,
+        "ASCII" => ascii,
+        "CHR" => chr,
+        "STARTSWITH" | "ENDSWITH" => starts_or_ends,
+        "TRANSLATE" => translate,
+        "ELT" => elt,
+        "IS_ALPHA" | "IS_DIGIT" | "IS_DECIMAL" => is_kind,
+        _ => return None,
+    })
+}
+
+/// A typed reader for each operand.
+fn texts(args: &Args) -> Result<Vec<Reader<'_, Text>>> {
+    (0..args.len()).map(|index| args.read::<Text>(index)).collect()
+}
+
+/// An INT operand, whatever integer type it has.
+pub(super) fn integers(args: &Args, index: usize) -> Result<arrow::array::ArrayRef> {
+    let array = args.array(index);
+    Ok(if *array.data_type() == DataType::Int32 { array.clone() } else { arrow::compute::cast(array, &DataType::Int32)? })
+}
+
+fn concat(site: &Site) -> Result<Kernel> {
+    if matches!(site.operand_type(0)?, TypeKind::Binary(_) | TypeKind::Varbinary(_)) {
+        return Ok(Box::new(|args| {
+            let parts = (0..args.len()).map(|index| args.read::<Bytes>(index)).collect::<Result<Vec<_>>>()?;
+            args.byte_strings(|row, out| {
+                for part in &parts {
+                    let Some(part) = part.get(row) else { return Ok(false) };
+                    out.extend_from_slice(part);
+                }
+                Ok(true)
+            })
+        }));
+    }
+    Ok(Box::new(|args| {
+        let parts = texts(args)?;
+        args.strings(|row, out| {
+            for part in &parts {
+                let Some(part) = part.get(row) else { return Ok(false) };
+                out.push_str(part);
+            }
+            Ok(true)
+        })
+    }))
+}
+
+fn concat_ws(site: &Site) -> Result<Kernel> {
+    site.operand_type(0)?;
+    Ok(Box::new(|args| {
+        let parts = texts(args)?;
+        args.strings(|row, out| {
+            let Some(separator) = parts[0].get(row) else { return Ok(false) };
+            for (at, part) in parts[1..].iter().filter_map(|part| part.get(row)).enumerate() {
+                out.push_str(if at > 0 { separator } else { "" });
+                out.push_str(part);
+            }
+            Ok(true)
+        })
+    }))
+}
+
+/// A function of one string.
+fn mapped(write: impl Fn(&str, &mut String) + Send + Sync + 'static) -> Result<Kernel> {
+    Ok(Box::new(move |args| {
+        let text = args.read::<Text>(0)?;
+        args.strings(|row, out| {
+            let Some(text) = text.get(row) else { return Ok(false) };
+            write(text, out);
+            Ok(true)
+        })
+    }))
+}
+
+fn upper(_: &Site) -> Result<Kernel> {
+    mapped(|text, out| {
+        if text.is_ascii() {
+            out.push_str(text);
+            out.make_ascii_uppercase();
+        } else {
+            text.chars().for_each(|c| out.extend(c.to_uppercase()));
+        }
+    })
+}
+
+fn lower(_: &Site) -> Result<Kernel> {
+    mapped(|text, out| {
+        if text.is_ascii() {
+            out.push_str(text);
+            out.make_ascii_lowercase();
+        } else {
+            // By the whole string: a final sigma has its own form.
+            out.push_str(&text.to_lowercase());
+        }
+    })
+}
+
+fn reverse(_: &Site) -> Result<Kernel> {
+    mapped(|text, out| out.extend(text.chars().rev()))
+}
+
+fn initcap(_: &Site) -> Result<Kernel> {
+    mapped(|text, out| {
+        // As Calcite: words are runs of ASCII letters and digits, other characters separate them.
+        let mut inside = false;
+        for c in text.chars() {
+            if inside { out.push(c.to_ascii_lowercase()) } else { out.push(c.to_ascii_uppercase()) }
+            inside = c.is_ascii_alphanumeric();
+        }
+    })
+}
+
+fn char_length(_: &Site) -> Result<Kernel> {
+    Ok(Box::new(|args| {
+        let text = args.read::<Text>(0)?;
+        args.collect::<Int32Type>(|row| Ok(text.get(row).map(|text| char_count(text) as i32)))
+    }))
+}
+
+/// How many characters.
+pub(super) fn char_count(text: &str) -> usize {
+    if text.is_ascii() { text.len() } else { text.chars().count() }
+}
+
+fn octet_length(site: &Site) -> Result<Kernel> {
+    if matches!(site.operand_type(0)?, TypeKind::Binary(_) | TypeKind::Varbinary(_)) {
+        return Ok(Box::new(|args| {
+            let bytes = args.read::<Bytes>(0)?;
+            args.collect::<Int32Type>(|row| Ok(bytes.get(row).map(|bytes| bytes.len() as i32)))
+        }));
+    }
+    Ok(Box::new(|args| {
+        let text = args.read::<Text>(0)?;
+        args.collect::<Int32Type>(|row| Ok(text.get(row).map(|text| text.len() as i32)))
+    }))
+}
+
+/// The part of a text from one character up to another.
+fn slice(text: &str, start: usize, end: usize) -> &str {
+    if text.is_ascii() {
+        return &text[start.min(text.len())..end.min(text.len())];
+    }
+    let mut bounds = text.char_indices().map(|(at, _)| at).chain([text.len()]);
+    let Some(from) = bounds.nth(start) else { return "" };
+    if end <= start {
+        return "";
+    }
+    &text[from..bounds.nth(end - start - 1).unwrap_or(text.len())]
+}
+
+/// `BinaryStringDataUtil.substringSQL`: positions count from 1, negative ones from the end, and 0 is as 1.
+fn substring_sql(text: &str, position: i32, length: Option<i32>) -> Option<&str> {
+    if length.is_some_and(|length| length < 0) {
+        return None;
+    }
+    let length = i64::from(length.unwrap_or(i32::MAX));
+    let position = i64::from(position);
+    if text.is_empty() {
+        return Some("");
+    }
+    let start = match position {
+        1.. => position - 1,
+        0 => 0,
+        _ => {
+            let count = char_count(text) as i64;
+            if -position > count {
+                return Some("");
+            }
+            count + position
+        }
+    };
+    Some(slice(text, start as usize, (start + length) as usize))
+}
+
+fn substring(site: &Site) -> Result<Kernel> {
+    let with_length = site.operands.len() > 2;
+    if matches!(site.operand_type(0)?, TypeKind::Binary(_) | TypeKind::Varbinary(_)) {
+        return Err(site.unsupported());
+    }
+    Ok(Box::new(move |args| {
+        let text = args.read::<Text>(0)?;
+        let position = args.read::<Int32Type>(1)?;
+        let length = if with_length { Some(args.read::<Int32Type>(2)?) } else { None };
+        args.substrings(0, |row| {
+            let (Some(text), Some(position)) = (text.get(row), position.get(row)) else { return Ok(None) };
+            let length = match &length {
+                Some(length) => match length.get(row) {
+                    Some(length) => Some(length),
+                    None => return Ok(None),
+                },
+                None => None,
+            };
+            Ok(substring_sql(text, position, length))
+        })
+    }))
+}
+
+fn left(_: &Site) -> Result<Kernel> {
+    ends(|text, count| slice(text, 0, count))
+}
+
+fn right(_: &Site) -> Result<Kernel> {
+    ends(|text, count| slice(text, char_count(text).saturating_sub(count), usize::MAX - 1))
+}
+
+fn ends(part: impl Fn(&str, usize) -> &str + Send + Sync + 'static) -> Result<Kernel> {
+    Ok(Box::new(move |args| {
+        let (text, count) = (args.read::<Text>(0)?, args.read::<Int32Type>(1)?);
+        args.substrings(0, |row| {
+            Ok(text.get(row).zip(count.get(row)).map(|(text, count)| part(text, count.max(0) as usize)))
+        })
+    }))
+}
+
+fn replace(_: &Site) -> Result<Kernel> {
+    Ok(Box::new(|args| {
+        let (text, search, with) = (args.read::<Text>(0)?, args.read::<Text>(1)?, args.read::<Text>(2)?);
+        args.strings(|row, out| {
+            let (Some(text), Some(search), Some(with)) = (text.get(row), search.get(row), with.get(row)) else {
+                return Ok(false);
+            };
+            let mut rest = 0;
+            for (at, found) in text.match_indices(search) {
+                out.push_str(&text[rest..at]);
+                out.push_str(with);
+                rest = at + found.len();
+            }
+            out.push_str(&text[rest..]);
+            Ok(true)
+        })
+    }))
+}
+
+fn repeat(_: &Site) -> Result<Kernel> {
+    Ok(Box::new(|args| {
+        let (text, count) = (args.read::<Text>(0)?, args.read::<Int32Type>(1)?);
+        args.strings(|row, out| {
+            let (Some(text), Some(count)) = (text.get(row), count.get(row)) else { return Ok(false) };
+            (0..count).for_each(|_| out.push_str(text));
+            Ok(true)
+        })
+    }))
+}
+
+fn pad(site: &Site) -> Result<Kernel> {
+    let at_left = site.function == "LPAD";
+    Ok(Box::new(move |args| {
+        let (text, length, filling) = (args.read::<Text>(0)?, args.read::<Int32Type>(1)?, args.read::<Text>(2)?);
+        args.strings(|row, out| {
+            let (Some(text), Some(length), Some(filling)) = (text.get(row), length.get(row), filling.get(row)) else {
+                return Ok(false);
+            };
+            if length < 0 || (filling.is_empty() && length > 0) {
+                return Ok(false);
+            }
+            let length = length as usize;
+            // Java counts UTF-16 units here.
+            let units = text.chars().map(char::len_utf16).sum::<usize>();
+            if units >= length {
+                push_units(text.chars(), length, out);
+            } else if at_left {
+                push_units(filling.chars().cycle(), length - units, out);
+                out.push_str(text);
+            } else {
+                out.push_str(text);
+                push_units(filling.chars().cycle(), length - units, out);
+            }
+            Ok(true)
+        })
+    }))
+}
+
+/// Characters up to a number of UTF-16 units; half a character becomes what Java writes for it.
+fn push_units(chars: impl Iterator<Item = char>, mut units: usize, out: &mut String) {
+    for c in chars {
+        if units == 0 {
+            break;
+        }
+        if c.len_utf16() > units {
+            out.push('?');
+            break;
+        }
+        out.push(c);
+        units -= c.len_utf16();
+    }
+}
+
+fn trim(site: &Site) -> Result<Kernel> {
+    let side = site.text(0).ok_or_else(|| site.unsupported())?;
+    let (start, end) = (side != "TRAILING", side != "LEADING");
+    Ok(Box::new(move |args| {
+        let (chars, text) = (args.read::<Text>(1)?, args.read::<Text>(2)?);
+        args.substrings(2, |row| Ok(text.get(row).zip(chars.get(row)).map(|(text, set)| strip(text, set, start, end))))
+    }))
+}
+
+fn strip<'a>(text: &'a str, set: &str, start: bool, end: bool) -> &'a str {
+    let mut text = text;
+    if set == " " {
+        text = if start { text.trim_start_matches(' ') } else { text };
+        return if end { text.trim_end_matches(' ') } else { text };
+    }
+    let within = |c: char| set.contains(c);
+    text = if start { text.trim_start_matches(within) } else { text };
+    if end { text.trim_end_matches(within) } else { text }
+}
+
+fn trim_chars(site: &Site) -> Result<Kernel> {
+    let (start, end) = (site.function != "RTRIM", site.function != "LTRIM");
+    let with_set = site.operands.len() > 1;
+    Ok(Box::new(move |args| {
+        let text = args.read::<Text>(0)?;
+        let set = if with_set { Some(args.read::<Text>(1)?) } else { None };
+        args.substrings(0, |row| {
+            let set = match &set {
+                Some(set) => set.get(row),
+                None => Some(" "),
+            };
+            Ok(text.get(row).zip(set).map(|(text, set)| strip(text, set, start, end)))
+        })
+    }))
+}
+
+/// `POSITION(needle, text)`, `LOCATE(needle, text[, start])`, `INSTR(text, needle)`: from 1, 0 if not found.
+fn position(site: &Site) -> Result<Kernel> {
+    let (needle_at, text_at) = if site.function == "INSTR" { (1, 0) } else { (0, 1) };
+    let with_start = site.operands.len() > 2;
+    Ok(Box::new(move |args| {
+        let (needle, text) = (args.read::<Text>(needle_at)?, args.read::<Text>(text_at)?);
+        let start = if with_start { Some(args.read::<Int32Type>(2)?) } else { None };
+        args.collect::<Int32Type>(|row| {
+            let (Some(needle), Some(text)) = (needle.get(row), text.get(row)) else { return Ok(None) };
+            let start = match &start {
+                Some(start) => match start.get(row) {
+                    Some(start) => start,
+                    None => return Ok(None),
+                },
+                None => 1,
+            };
+            let skipped = slice(text, 0, start.max(1) as usize - 1);
+            let found = text[skipped.len()..].find(needle);
+            Ok(Some(found.map_or(0, |at| char_count(&text[..skipped.len() + at]) as i32 + 1)))
+        })
+    }))
+}
+
+fn overlay(site: &Site) -> Result<Kernel> {
+    let with_length = site.operands.len() > 3;
+    Ok(Box::new(move |args| {
+        let (text, with, start) = (args.read::<Text>(0)?, args.read::<Text>(1)?, args.read::<Int32Type>(2)?);
+        let length = if with_length { Some(args.read::<Int32Type>(3)?) } else { None };
+        args.strings(|row, out| {
+            let (Some(text), Some(with), Some(start)) = (text.get(row), with.get(row), start.get(row)) else {
+                return Ok(false);
+            };
+            let length = match &length {
+                Some(length) => match length.get(row) {
+                    Some(length) => length,
+                    None => return Ok(false),
+                },
+                None => char_count(with) as i32,
+            };
+            let count = char_count(text) as i32;
+            if start <= 0 || start > count {
+                out.push_str(text);
+                return Ok(true);
+            }
+            out.push_str(slice(text, 0, start as usize - 1));
+            out.push_str(with);
+            if length > 0 && start.saturating_add(length) <= count {
+                out.push_str(slice(text, (start - 1 + length) as usize, usize::MAX - 1));
+            }
+            Ok(true)
+        })
+    }))
+}
+
+fn ascii(_: &Site) -> Result<Kernel> {
+    Ok(Box::new(|args| {
+        let text = args.read::<Text>(0)?;
+        args.collect::<Int32Type>(|row| {
+            Ok(text.get(row).map(|text| text.as_bytes().first().map_or(0, |byte| i32::from(*byte as i8))))
+        })
+    }))
+}
+
+fn chr(_: &Site) -> Result<Kernel> {
+    Ok(Box::new(|args| {
+        let code = arrow::compute::cast(args.array(0), &DataType::Int64)?;
+        let code = code.as_primitive::<arrow::datatypes::Int64Type>();
+        args.strings(|row, out| {
+            let row = args.row(0, row);
+            if code.is_null(row) {
+                return Ok(false);
+            }
+            let code = code.value(row);
+            if code >= 0 {
+                out.push(char::from((code & 0xff) as u8));
+            }
+            Ok(true)
+        })
+    }))
+}
+
+fn starts_or_ends(site: &Site) -> Result<Kernel> {
+    let starts = site.function == "STARTSWITH";
+    if matches!(site.operand_type(0)?, TypeKind::Binary(_) | TypeKind::Varbinary(_)) {
+        return Ok(Box::new(move |args| {
+            let (whole, part) = (args.read::<Bytes>(0)?, args.read::<Bytes>(1)?);
+            args.booleans(|row| {
+                let operands = whole.get(row).zip(part.get(row));
+                Ok(operands.map(|(whole, part)| if starts { whole.starts_with(part) } else { whole.ends_with(part) }))
+            })
+        }));
+    }
+    Ok(Box::new(move |args| {
+        let (text, part) = (args.read::<Text>(0)?, args.read::<Text>(1)?);
+        args.booleans(|row| {
+            let operands = text.get(row).zip(part.get(row));
+            Ok(operands.map(|(text, part)| if starts { text.starts_with(part) } else { text.ends_with(part) }))
+        })
+    }))
+}
+
+fn translate(_: &Site) -> Result<Kernel> {
+    Ok(Box::new(|args| {
+        let (text, from, to) = (args.read::<Text>(0)?, args.read::<Text>(1)?, args.read::<Text>(2)?);
+        args.strings(|row, out| {
+            let (Some(text), Some(from), Some(to)) = (text.get(row), from.get(row), to.get(row)) else {
+                return Ok(false);
+            };
+            for c in text.chars() {
+                match from.chars().position(|searched| searched == c) {
+                    Some(at) => out.extend(to.chars().nth(at)),
+                    None => out.push(c),
+                }
+            }
+            Ok(true)
+        })
+    }))
+}
+
+fn elt(site: &Site) -> Result<Kernel> {
+    site.operand_type(1)?;
+    Ok(Box::new(|args| {
+        let index = integers(args, 0)?;
+        let index = index.as_primitive::<Int32Type>();
+        let parts = (1..args.len()).map(|at| args.read::<Text>(at)).collect::<Result<Vec<_>>>()?;
+        args.strings(|row, out| {
+            let at = args.row(0, row);
+            if index.is_null(at) {
+                return Ok(false);
+            }
+            let chosen = usize::try_from(index.value(at) - 1).ok().and_then(|at| parts.get(at)).and_then(|p| p.get(row));
+            chosen.inspect(|part| out.push_str(part));
+            Ok(chosen.is_some())
+        })
+    }))
+}
+
+fn is_kind(site: &Site) -> Result<Kernel> {
+    let test: fn(&str) -> bool = match (site.function, site.operand_type(0)?) {
+        ("IS_ALPHA", TypeKind::Char(_) | TypeKind::Varchar(_)) => |text| !text.is_empty() && text.chars().all(char::is_alphabetic),
+        ("IS_DIGIT", TypeKind::Char(_) | TypeKind::Varchar(_)) => {
+            |text| !text.is_empty() && text.chars().all(|c| c.is_numeric() && (c.is_ascii_digit() || !c.is_ascii()))
+        }
+        (_, TypeKind::Char(_) | TypeKind::Varchar(_)) => crate::cast::is_big_decimal,
+        (function, _) => {
+            let value = function != "IS_ALPHA";
+            return Ok(Box::new(move |args| Ok(Arc::new(BooleanArray::from(vec![value; args.rows])))));
+        }
+    };
+    Ok(Box::new(move |args| {
+        let text = args.read::<Text>(0)?;
+        args.booleans(|row| Ok(Some(text.get(row).is_some_and(test))))
+    }))
+}
