@@ -1,1 +1,19 @@
-//! placeholder
+//! The JobManager: it takes jobs, finds slots for them, runs them and tells everyone how they do.
+//!
+//! - [`dispatcher`]: the jobs of a session, running and finished.
+//! - [`resourcemanager`]: TaskManagers, their slots, and which job gets which.
+//! - [`jobmaster`]: one for each job: scheduler, execution graph, coordinators of sources and of collected results.
+//!
+//! Each of them is an actor: one tokio task owns its state and handles one message at a time; RPC and REST handlers only
+//! forward. What they decide is decided by pure functions ([`resourcemanager::slot_manager`], [`jobmaster::scheduler`]).
+//!
+//! Invariant: a job ends in exactly one terminal state, holds no slot afterwards, and its cause is in its exception history.
+pub mod cluster;
+pub mod dispatcher;
+pub mod failure;
+mod gateway;
+pub mod jobmaster;
+pub mod options;
+pub mod resourcemanager;
+mod rest;
+mod rpc;

@@ -1,0 +1,273 @@
+//! A JobManager as a whole: ports, actors, and how they stop.
+//!
+//! ```text
+//! gRPC ── ResourceManager, JobMasters ─┐
+//!                                      ├── dispatcher ── JobMaster ... ── resourcemanager
+//! REST ────────────────────────────────┘
+//! ```
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio_stream::wrappers::TcpListenerStream;
+use tokio_util::sync::CancellationToken;
+use wiesel_common::config::{ConfigError, Configuration};
+use wiesel_common::id::LeaderSessionId;
+use wiesel_common::time::Clock;
+use wiesel_proto::job_master_server::JobMasterServer;
+use wiesel_proto::resource_manager_server::ResourceManagerServer;
+
+use crate::dispatcher::{Dispatcher, DispatcherHandle};
+use crate::gateway::TaskExecutors;
+use crate::jobmaster::JobMasterContext;
+use crate::jobmaster::collect::CollectCoordinators;
+use crate::jobmaster::source_coordinator::EnumeratorFactory;
+use crate::options::{ControlOptions, JobStoreOptions, RestOptions};
+use crate::resourcemanager::{ResourceManager, ResourceManagerHandle};
+use crate::rest::{self, RestState};
+use crate::rpc::{JobMasterService, ResourceManagerService};
+
+/// The largest message of the control plane: a batch of collected rows, a job graph.
+pub const MAX_MESSAGE_BYTES: usize = 64 << 20;
+
+/// Why a JobManager does not start or had to stop.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The configuration.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// A port.
+    #[error("cannot listen on {what} {address}: {source}; choose another with {key}")]
+    Bind {
+        /// Which port.
+        what: &'static str,
+        /// The address that was tried, or all of them.
+        address: String,
+        /// The key that sets it.
+        key: &'static str,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The folder for artifacts.
+    #[error("cannot create the folder {path} for uploads: {source}; set web.upload.dir or web.tmpdir")]
+    UploadDir {
+        /// The folder.
+        path: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A part of the JobManager ended that must not.
+    #[error("the {0} ended abnormally: the JobManager cannot go on")]
+    Fatal(&'static str),
+}
+
+/// What a JobManager is started with besides its configuration.
+pub struct Environment {
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+    /// Makes the enumerators of sources.
+    pub enumerators: EnumeratorFactory,
+}
+
+impl Environment {
+    /// The machine's clock and the connectors' enumerators.
+    pub fn real() -> Self {
+        Self {
+            clock: Arc::new(wiesel_common::time::SystemClock),
+            enumerators: Arc::new(wiesel_connectors::factory::enumerator),
+        }
+    }
+}
+
+/// A running JobManager.
+pub struct JobManager {
+    rpc_address: SocketAddr,
+    rest_address: SocketAddr,
+    dispatcher: DispatcherHandle,
+    resource_manager: ResourceManagerHandle,
+    stop: CancellationToken,
+    parts: JoinSet<&'static str>,
+    upload_dir: Option<std::path::PathBuf>,
+}
+
+impl JobManager {
+    /// Binds the ports and starts everything. When this returns, both ports answer.
+    pub async fn start(configuration: Configuration, environment: Environment) -> Result<Self, Error> {
+        let control = ControlOptions::read(&configuration)?;
+        let store = JobStoreOptions::read(&configuration)?;
+        let rest_options = RestOptions::read(&configuration)?;
+        // What every job would stumble over stops the process instead.
+        crate::options::JobOptions::read(&configuration)?;
+
+        let rpc_listener = bind_rpc(&control).await?;
+        let rest_listener = bind_rest(&rest_options).await?;
+        let address = |source| Error::Bind { what: "port", address: String::new(), key: "jobmanager.rpc.port", source };
+        let rpc_address = rpc_listener.local_addr().map_err(address)?;
+        let rest_address = rest_listener.local_addr().map_err(address)?;
+        create_upload_dir(&rest_options)?;
+
+        let port = if control.port == 0 { rpc_address.port() } else { control.port };
+        let advertised = format!("{}:{port}", control.address);
+        let executors = TaskExecutors::default();
+        let clock = Arc::clone(&environment.clock);
+        let (resource_manager, resource_manager_handle) = ResourceManager::new(
+            control.clone(),
+            LeaderSessionId::random(),
+            advertised.clone(),
+            Arc::clone(&clock),
+            executors.clone(),
+        );
+        let configuration = Arc::new(configuration);
+        let collectors = CollectCoordinators::default();
+        let context = JobMasterContext {
+            configuration: Arc::clone(&configuration),
+            address: advertised,
+            rpc_timeout: control.rpc_timeout,
+            clock: Arc::clone(&clock),
+            executors,
+            resource_manager: resource_manager_handle.clone(),
+            collectors: collectors.clone(),
+            enumerators: environment.enumerators,
+        };
+        let (dispatcher, dispatcher_handle, masters) = Dispatcher::new(context, store);
+
+        let stop = CancellationToken::new();
+        // The actors outlive the servers: what is suspended still frees its slots.
+        let stop_actors = CancellationToken::new();
+        let mut parts = JoinSet::new();
+        let resource_manager_stop = stop_actors.clone();
+        parts.spawn(async move {
+            resource_manager.run(resource_manager_stop).await;
+            "ResourceManager"
+        });
+        let dispatcher_stop = stop.clone();
+        parts.spawn(async move {
+            dispatcher.run(dispatcher_stop).await;
+            stop_actors.cancel();
+            "Dispatcher"
+        });
+        let rpc = ResourceManagerServer::new(ResourceManagerService {
+            handle: resource_manager_handle.clone(),
+            options: control,
+        });
+        let masters = JobMasterServer::new(JobMasterService { masters, collectors: collectors.clone() })
+            .max_decoding_message_size(MAX_MESSAGE_BYTES);
+        let rpc_stop = stop.clone();
+        parts.spawn(async move {
+            let incoming = TcpListenerStream::new(rpc_listener);
+            let server = tonic::transport::Server::builder().tcp_nodelay(true).add_service(rpc).add_service(masters);
+            // Heartbeat streams never end by themselves, so the server is dropped rather than drained.
+            tokio::select! {
+                result = server.serve_with_incoming(incoming) => {
+                    if let Err(error) = result {
+                        tracing::error!(%error, "the RPC endpoint failed");
+                    }
+                }
+                () = rpc_stop.cancelled() => tokio::time::sleep(std::time::Duration::from_millis(50)).await,
+            }
+            "RPC endpoint"
+        });
+        let state = RestState {
+            options: Arc::new(rest_options.clone()),
+            port: rest_address.port(),
+            configuration,
+            clock,
+            dispatcher: dispatcher_handle.clone(),
+            resource_manager: resource_manager_handle.clone(),
+            collectors,
+            stop: stop.clone(),
+        };
+        let rest_stop = stop.clone();
+        parts.spawn(async move {
+            rest::serve(rest_listener, state, rest_stop).await;
+            "REST endpoint"
+        });
+        let upload_dir = rest_options.upload_dir_is_temporary.then(|| rest_options.upload_dir.clone());
+        Ok(Self {
+            rpc_address,
+            rest_address,
+            dispatcher: dispatcher_handle,
+            resource_manager: resource_manager_handle,
+            stop,
+            parts,
+            upload_dir,
+        })
+    }
+
+    /// The bound port of the control plane.
+    pub fn rpc_address(&self) -> SocketAddr {
+        self.rpc_address
+    }
+
+    /// The bound port of REST.
+    pub fn rest_address(&self) -> SocketAddr {
+        self.rest_address
+    }
+
+    /// The jobs.
+    pub fn dispatcher(&self) -> &DispatcherHandle {
+        &self.dispatcher
+    }
+
+    /// The TaskManagers.
+    pub fn resource_manager(&self) -> &ResourceManagerHandle {
+        &self.resource_manager
+    }
+
+    /// Cancelled: the JobManager stops. `DELETE /cluster` does so too.
+    pub fn stop_token(&self) -> CancellationToken {
+        self.stop.clone()
+    }
+
+    /// Waits until the JobManager was told to stop and has, or a part of it ended that must not.
+    pub async fn wait(mut self) -> Result<(), Error> {
+        let mut outcome = Ok(());
+        while let Some(ended) = self.parts.join_next().await {
+            let part = ended.unwrap_or("part");
+            if !self.stop.is_cancelled() {
+                outcome = Err(Error::Fatal(part));
+                self.stop.cancel();
+            }
+        }
+        if let Some(folder) = self.upload_dir.as_deref().and_then(std::path::Path::parent) {
+            let _ = std::fs::remove_dir_all(folder);
+        }
+        outcome
+    }
+}
+
+async fn bind_rpc(options: &ControlOptions) -> Result<TcpListener, Error> {
+    let address = format!("{}:{}", options.bind_host, options.bind_port);
+    TcpListener::bind(&address).await.map_err(|source| Error::Bind {
+        what: "the RPC port",
+        address,
+        key: "jobmanager.rpc.port",
+        source,
+    })
+}
+
+async fn bind_rest(options: &RestOptions) -> Result<TcpListener, Error> {
+    let mut tried = Vec::new();
+    let mut last = std::io::Error::from(std::io::ErrorKind::AddrNotAvailable);
+    for port in options.bind_ports.iter() {
+        match TcpListener::bind((options.bind_address.as_str(), port)).await {
+            Ok(listener) => return Ok(listener),
+            Err(error) => {
+                tried.push(port);
+                last = error;
+            }
+        }
+    }
+    let ports = match tried[..] {
+        [first, .., last] => format!("{first} to {last}"),
+        _ => tried.first().map_or_else(String::new, u16::to_string),
+    };
+    let address = format!("{}:{ports}", options.bind_address);
+    Err(Error::Bind { what: "the REST port", address, key: "rest.port or rest.bind-port", source: last })
+}
+
+fn create_upload_dir(options: &RestOptions) -> Result<(), Error> {
+    std::fs::create_dir_all(&options.upload_dir)
+        .map_err(|source| Error::UploadDir { path: options.upload_dir.display().to_string(), source })
+}

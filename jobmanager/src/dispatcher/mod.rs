@@ -1,0 +1,267 @@
+//! The Dispatcher: it takes jobs, gives each a JobMaster, and keeps the ones that are over.
+//!
+//! Invariant: a job is known under its id either to a JobMaster or to the archive, from its submission until it expires.
+pub mod archive;
+mod validation;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::RwLock;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::{Id, JoinSet};
+use tokio_util::sync::CancellationToken;
+use wiesel_common::id::{AttemptId, JobId};
+use wiesel_proto as proto;
+
+use crate::failure::{self, FailureInfo};
+use crate::jobmaster::exception_history::{ExceptionEntry, ExceptionHistory};
+use crate::jobmaster::execution_graph::ExecutionGraph;
+use crate::jobmaster::status::{JobStatus, StatusTimestamps};
+use crate::jobmaster::{self, JobInfo, JobMaster, JobMasterContext, JobMasterHandle};
+use crate::options::{JobOptions, JobStoreOptions};
+use archive::Archive;
+
+/// How often expired jobs and results are dropped.
+const EXPIRATION_CHECK: Duration = Duration::from_secs(10);
+
+/// Why a job was not taken.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SubmitError {
+    /// The same job is known already.
+    #[error("Job has already been submitted: {0}")]
+    Duplicate(JobId),
+    /// It cannot be run as it is.
+    #[error("The job cannot be run: {0}")]
+    Invalid(String),
+    /// The JobManager stops.
+    #[error("The JobManager is stopping")]
+    Stopping,
+}
+
+/// A job, running or not.
+#[derive(Clone)]
+pub enum JobRef {
+    /// Its JobMaster tells more.
+    Running(JobMasterHandle),
+    /// It is over.
+    Archived(Arc<JobInfo>),
+}
+
+enum Message {
+    Submit { graph: Box<proto::JobGraph>, reply: oneshot::Sender<Result<JobId, SubmitError>> },
+    Job { id: JobId, reply: oneshot::Sender<Option<JobRef>> },
+    Jobs { reply: oneshot::Sender<Vec<JobRef>> },
+}
+
+/// The JobMasters by job; written by the dispatcher alone.
+#[derive(Clone, Default)]
+pub struct JobMasters {
+    handles: Arc<RwLock<HashMap<JobId, JobMasterHandle>>>,
+}
+
+impl JobMasters {
+    /// The JobMaster of a running job.
+    pub fn get(&self, id: JobId) -> Option<JobMasterHandle> {
+        self.handles.read().get(&id).cloned()
+    }
+}
+
+/// How others talk to the Dispatcher.
+#[derive(Clone)]
+pub struct DispatcherHandle {
+    sender: mpsc::UnboundedSender<Message>,
+}
+
+impl DispatcherHandle {
+    async fn ask<T>(&self, message: impl FnOnce(oneshot::Sender<T>) -> Message) -> Option<T> {
+        let (reply, answer) = oneshot::channel();
+        self.sender.send(message(reply)).ok()?;
+        answer.await.ok()
+    }
+
+    /// Starts a job.
+    pub async fn submit(&self, graph: proto::JobGraph) -> Result<JobId, SubmitError> {
+        let graph = Box::new(graph);
+        self.ask(|reply| Message::Submit { graph, reply }).await.unwrap_or(Err(SubmitError::Stopping))
+    }
+
+    /// A job.
+    pub async fn job(&self, id: JobId) -> Option<JobRef> {
+        self.ask(|reply| Message::Job { id, reply }).await.flatten()
+    }
+
+    /// A job as it is now.
+    pub async fn describe(&self, id: JobId) -> Option<Arc<JobInfo>> {
+        // A job may end between the two questions; then the archive has it a moment later.
+        loop {
+            match self.job(id).await? {
+                JobRef::Archived(info) => return Some(info),
+                JobRef::Running(master) => {
+                    if let Some(info) = master.describe().await {
+                        return Some(info);
+                    }
+                    tokio::task::yield_now().await;
+                }
+            }
+        }
+    }
+
+    /// All jobs as they are now: running ones first.
+    pub async fn describe_all(&self) -> Vec<Arc<JobInfo>> {
+        let mut infos = Vec::new();
+        for job in self.ask(|reply| Message::Jobs { reply }).await.unwrap_or_default() {
+            match job {
+                JobRef::Archived(info) => infos.push(info),
+                JobRef::Running(master) => match master.describe().await {
+                    Some(info) => infos.push(info),
+                    None => infos.extend(self.describe(master.job_id()).await),
+                },
+            }
+        }
+        infos
+    }
+}
+
+/// See the module.
+pub struct Dispatcher {
+    context: JobMasterContext,
+    store: JobStoreOptions,
+    receiver: mpsc::UnboundedReceiver<Message>,
+    masters: JobMasters,
+    running: JoinSet<Arc<JobInfo>>,
+    jobs: HashMap<Id, JobInProgress>,
+    archive: Archive,
+}
+
+struct JobInProgress {
+    id: JobId,
+    graph: Arc<proto::JobGraph>,
+    submitted_at: i64,
+}
+
+impl Dispatcher {
+    pub(crate) fn new(context: JobMasterContext, store: JobStoreOptions) -> (Self, DispatcherHandle, JobMasters) {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        let masters = JobMasters::default();
+        let dispatcher = Self {
+            context,
+            archive: Archive::new(store.clone()),
+            store,
+            receiver,
+            masters: masters.clone(),
+            running: JoinSet::new(),
+            jobs: HashMap::new(),
+        };
+        (dispatcher, DispatcherHandle { sender }, masters)
+    }
+
+    /// Runs until the token is cancelled; running jobs are then suspended.
+    pub async fn run(mut self, stop: CancellationToken) {
+        let mut tick = tokio::time::interval(EXPIRATION_CHECK);
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => break,
+                message = self.receiver.recv() => match message {
+                    Some(message) => self.handle(message),
+                    None => break,
+                },
+                Some(ended) = self.running.join_next_with_id() => self.ended(ended),
+                _ = tick.tick() => {
+                    let now = self.context.clock.now_millis();
+                    self.archive.expire(now);
+                    self.context.collectors.expire(now, self.store.result_retention, self.store.bytes);
+                }
+            }
+        }
+        self.receiver.close();
+        for master in self.masters.handles.read().values() {
+            master.send(jobmaster::Message::Suspend);
+        }
+        while let Some(ended) = self.running.join_next_with_id().await {
+            self.ended(ended);
+        }
+    }
+
+    fn handle(&mut self, message: Message) {
+        match message {
+            Message::Submit { graph, reply } => {
+                let _ = reply.send(self.submit(*graph));
+            }
+            Message::Job { id, reply } => {
+                let running = self.masters.get(id).map(JobRef::Running);
+                let _ = reply.send(running.or_else(|| self.archive.get(id).cloned().map(JobRef::Archived)));
+            }
+            Message::Jobs { reply } => {
+                let mut jobs: Vec<_> = self.masters.handles.read().values().cloned().map(JobRef::Running).collect();
+                jobs.extend(self.archive.iter().cloned().map(JobRef::Archived));
+                let _ = reply.send(jobs);
+            }
+        }
+    }
+
+    fn submit(&mut self, mut graph: proto::JobGraph) -> Result<JobId, SubmitError> {
+        let id = validation::validate(&mut graph).map_err(SubmitError::Invalid)?;
+        if self.masters.get(id).is_some() || self.archive.get(id).is_some() {
+            return Err(SubmitError::Duplicate(id));
+        }
+        let pairs = graph.configuration.iter().map(|(key, value)| (key.clone(), value.clone()));
+        let configuration = Arc::new(self.context.configuration.merged(pairs));
+        let options = JobOptions::read(&configuration).map_err(|error| SubmitError::Invalid(error.to_string()))?;
+        let graph = Arc::new(graph);
+        let submitted_at = self.context.clock.now_millis();
+        let (master, handle) =
+            JobMaster::new(self.context.clone(), Arc::clone(&graph), id, options, configuration, submitted_at);
+        self.masters.handles.write().insert(id, handle);
+        let task = self.running.spawn(master.run());
+        self.jobs.insert(task.id(), JobInProgress { id, graph, submitted_at });
+        Ok(id)
+    }
+
+    fn ended(&mut self, ended: Result<(Id, Arc<JobInfo>), tokio::task::JoinError>) {
+        let now = self.context.clock.now_millis();
+        let (task, info) = match ended {
+            Ok((task, info)) => (task, Some(info)),
+            Err(error) => {
+                tracing::error!(%error, "a JobMaster ended abnormally");
+                (error.id(), None)
+            }
+        };
+        let Some(job) = self.jobs.remove(&task) else { return };
+        let info = info.unwrap_or_else(|| {
+            let release = crate::resourcemanager::Message::ReleaseSlots { job: job.id };
+            self.context.resource_manager.send(release);
+            self.context.collectors.job_ended(job.id, false, now);
+            Arc::new(crashed(&job, now))
+        });
+        // First into the archive: whoever asks finds the job in one of the two.
+        self.archive.insert(info, now);
+        self.masters.handles.write().remove(&job.id);
+    }
+}
+
+/// A job whose JobMaster crashed.
+fn crashed(job: &JobInProgress, now: i64) -> JobInfo {
+    let cause = FailureInfo::new(failure::INTERNAL, "The JobMaster ended abnormally; its log says more.");
+    let mut timestamps = StatusTimestamps::default();
+    timestamps.enter(JobStatus::Initializing, job.submitted_at);
+    timestamps.enter(JobStatus::Failed, now);
+    let mut graph = ExecutionGraph::new(Arc::clone(&job.graph), job.id, job.submitted_at, &mut AttemptId::random);
+    for execution in graph.executions_mut() {
+        execution.enter(proto::ExecutionState::Canceled, now);
+    }
+    let mut history = ExceptionHistory::new(1);
+    history.add(ExceptionEntry { failure: cause.clone(), timestamp: now, task: None, concurrent: Vec::new() });
+    JobInfo {
+        job_id: job.id,
+        status: JobStatus::Failed,
+        timestamps,
+        graph,
+        history,
+        failure: Some(cause),
+        last_modification: now,
+        restart_strategy: String::new(),
+        object_reuse: false,
+    }
+}

@@ -1,0 +1,105 @@
+//! What a submitted job graph must be before anything is started for it.
+use std::collections::HashSet;
+
+use wiesel_common::id::{JobId, OperatorId, VertexId};
+use wiesel_proto as proto;
+use wiesel_proto::operator_spec::Kind;
+
+use crate::jobmaster::execution_graph::default_max_parallelism;
+
+/// Flink's largest number of key groups.
+const MAX_PARALLELISM: u32 = 32_768;
+
+/// Checks the graph and fills in what was left to rules. An error says what is wrong.
+pub fn validate(graph: &mut proto::JobGraph) -> Result<JobId, String> {
+    let job_id = JobId::from_bytes(&graph.job_id).ok_or("the job id must have 16 bytes")?;
+    if graph.vertices.is_empty() {
+        return Err("the job has no vertices".into());
+    }
+    let mut ids = HashSet::new();
+    for vertex in &mut graph.vertices {
+        let name = &vertex.name;
+        let id = VertexId::from_bytes(&vertex.id).ok_or_else(|| format!("the id of vertex `{name}` must have 16 bytes"))?;
+        if !ids.insert(id) {
+            return Err(format!("two vertices have the id {id}"));
+        }
+        if vertex.parallelism == 0 {
+            return Err(format!("the parallelism of vertex `{name}` must be at least 1"));
+        }
+        if vertex.max_parallelism == 0 {
+            vertex.max_parallelism = default_max_parallelism(vertex.parallelism);
+        }
+        if vertex.max_parallelism > MAX_PARALLELISM || vertex.parallelism > vertex.max_parallelism {
+            return Err(format!(
+                "vertex `{name}`'s parallelism ({}) is higher than its max parallelism ({}), which is at most \
+                 {MAX_PARALLELISM}",
+                vertex.parallelism, vertex.max_parallelism
+            ));
+        }
+        for operator in &vertex.operators {
+            let coordinated = matches!(operator.kind, Some(Kind::Source(_) | Kind::CollectSink(_)));
+            if coordinated && OperatorId::from_bytes(&operator.uid).is_none() {
+                return Err(format!("the id of operator `{}` must have 16 bytes", operator.name));
+            }
+        }
+    }
+    for edge in &graph.edges {
+        if edge.source >= edge.target || edge.target as usize >= graph.vertices.len() {
+            return Err(format!(
+                "the edge from vertex {} to {} does not follow the order of the vertices",
+                edge.source, edge.target
+            ));
+        }
+    }
+    Ok(job_id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn graph() -> proto::JobGraph {
+        let vertex = |id: u8| proto::JobVertex {
+            id: vec![id; 16].into(),
+            name: format!("v{id}"),
+            parallelism: 2,
+            ..Default::default()
+        };
+        proto::JobGraph {
+            job_id: vec![7; 16].into(),
+            vertices: vec![vertex(1), vertex(2)],
+            edges: vec![proto::JobEdge { source: 0, target: 1, ..Default::default() }],
+            ..Default::default()
+        }
+    }
+
+    #[test]
+    fn a_good_graph_gets_its_key_groups() {
+        let mut graph = graph();
+        assert_eq!(validate(&mut graph), Ok(JobId([7; 16])));
+        assert_eq!(graph.vertices[0].max_parallelism, 128);
+    }
+
+    #[test]
+    fn each_fault_is_named() {
+        let broken = |change: fn(&mut proto::JobGraph)| {
+            let mut graph = graph();
+            change(&mut graph);
+            validate(&mut graph).unwrap_err()
+        };
+        assert!(broken(|graph| graph.job_id = vec![1].into()).contains("job id"));
+        assert!(broken(|graph| graph.vertices.clear()).contains("no vertices"));
+        assert!(broken(|graph| graph.vertices[1].id = vec![1; 16].into()).contains("two vertices"));
+        assert!(broken(|graph| graph.vertices[0].parallelism = 0).contains("at least 1"));
+        assert!(broken(|graph| graph.vertices[0].max_parallelism = 1).contains("max parallelism"));
+        assert!(broken(|graph| graph.edges[0].target = 5).contains("edge"));
+        assert!(broken(|graph| graph.edges[0].source = 1).contains("edge"));
+    }
+
+    #[test]
+    fn key_groups_follow_flinks_rule() {
+        assert_eq!(default_max_parallelism(1), 128);
+        assert_eq!(default_max_parallelism(100), 256);
+        assert_eq!(default_max_parallelism(40_000), 32_768);
+    }
+}

@@ -1,0 +1,106 @@
+//! Why something failed, in the words a user of Flink knows: a class, a message and a chain of causes.
+use std::fmt;
+
+use wiesel_proto as proto;
+
+/// Flink's `JobException`: a job that cannot go on.
+pub const JOB_EXCEPTION: &str = "org.apache.flink.runtime.JobException";
+/// Flink's class for missing slots.
+pub const NO_RESOURCE_AVAILABLE: &str =
+    "org.apache.flink.runtime.jobmanager.scheduler.NoResourceAvailableException";
+/// A TaskManager that is gone.
+pub const TASK_MANAGER_LOST: &str = "org.apache.flink.runtime.jobmaster.JobMasterException";
+/// An error of Wiesel's own.
+pub const INTERNAL: &str = "org.apache.flink.util.FlinkException";
+
+/// A failure of a task or a job.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FailureInfo {
+    /// The class that Flink names for it.
+    pub class: String,
+    /// One line: what happened.
+    pub message: String,
+    /// The causes, outermost first, one line each.
+    pub causes: Vec<String>,
+    /// Restarting cannot help.
+    pub fatal: bool,
+}
+
+impl FailureInfo {
+    /// A failure without a cause.
+    pub fn new(class: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { class: class.into(), message: message.into(), causes: Vec::new(), fatal: false }
+    }
+
+    /// The same failure, because of something else.
+    pub fn because(mut self, cause: impl fmt::Display) -> Self {
+        self.causes.push(cause.to_string());
+        self
+    }
+
+    /// A failure whose cause is another failure.
+    pub fn wrap(class: impl Into<String>, message: impl Into<String>, cause: &FailureInfo) -> Self {
+        let mut causes = vec![cause.to_string()];
+        causes.extend(cause.causes.iter().cloned());
+        Self { class: class.into(), message: message.into(), causes, fatal: cause.fatal }
+    }
+
+    /// The failure as a stack trace without frames: each cause on its own line.
+    pub fn stack_trace(&self) -> String {
+        let mut text = format!("{self}\n");
+        for cause in &self.causes {
+            text.push_str("Caused by: ");
+            text.push_str(cause);
+            text.push('\n');
+        }
+        text
+    }
+}
+
+impl fmt::Display for FailureInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.class, self.message)
+    }
+}
+
+impl From<proto::Failure> for FailureInfo {
+    fn from(failure: proto::Failure) -> Self {
+        let class = if failure.class.is_empty() { INTERNAL.to_owned() } else { failure.class };
+        Self { class, message: failure.message, causes: failure.causes, fatal: failure.fatal }
+    }
+}
+
+impl From<&wiesel_operators::operator::Error> for FailureInfo {
+    fn from(error: &wiesel_operators::operator::Error) -> Self {
+        use wiesel_operators::operator::Error;
+        let (class, fatal) = match error {
+            Error::Data { class, .. } => (*class, false),
+            Error::External { .. } => ("java.io.IOException", false),
+            Error::Plan(_) => ("org.apache.flink.table.api.ValidationException", true),
+            Error::Arrow(_) | Error::Expression(_) | Error::Cancelled => (INTERNAL, false),
+        };
+        let mut failure = Self { fatal, ..Self::new(class, error.to_string()) };
+        let mut source = std::error::Error::source(error);
+        while let Some(cause) = source {
+            failure.causes.push(cause.to_string());
+            source = cause.source();
+        }
+        failure
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wrapped_failure_keeps_the_chain() {
+        let root = FailureInfo::new("java.lang.ArithmeticException", "/ by zero").because("row 7");
+        let wrapped = FailureInfo::wrap(JOB_EXCEPTION, "Recovery is suppressed", &root);
+        assert_eq!(
+            wrapped.stack_trace(),
+            "org.apache.flink.runtime.JobException: Recovery is suppressed\n\
+             Caused by: java.lang.ArithmeticException: / by zero\nCaused by: row 7\n"
+        );
+    }
+}

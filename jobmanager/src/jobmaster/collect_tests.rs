@@ -1,0 +1,100 @@
+use super::*;
+
+const SINK: AttemptId = AttemptId([1; 16]);
+
+fn rows(offset: u64, rows: u64, bytes: usize) -> proto::CollectRequest {
+    proto::CollectRequest { offset, rows, batch: vec![offset as u8; bytes].into(), ..Default::default() }
+}
+
+fn want(version: u64, offset: u64) -> proto::FetchResultsRequest {
+    proto::FetchResultsRequest { version, offset, max_wait: 0 }
+}
+
+fn coordinator() -> CollectCoordinator {
+    let coordinator = CollectCoordinator::new(100);
+    coordinator.begin(1, [SINK]);
+    coordinator
+}
+
+#[tokio::test]
+async fn rows_come_in_order_and_go_when_the_client_has_them() {
+    let coordinator = coordinator();
+    coordinator.collect(SINK, &rows(0, 3, 10)).await.unwrap();
+    coordinator.collect(SINK, &rows(3, 2, 10)).await.unwrap();
+    let response = coordinator.fetch(&want(0, 0)).await;
+    assert_eq!((response.version, response.offset, response.rows, response.end), (1, 0, 5, false));
+    assert_eq!(coordinator.fetch(&want(1, 0)).await, response, "until it says that it has them");
+    let response = coordinator.fetch(&want(1, 3)).await;
+    assert_eq!((response.offset, response.rows), (3, 2));
+    let response = coordinator.fetch(&want(1, 5)).await;
+    assert_eq!((response.offset, response.rows, response.end), (5, 0, false));
+    assert_eq!(coordinator.buffered_bytes(), 0);
+}
+
+#[tokio::test]
+async fn a_repeat_is_ignored_and_a_gap_refused() {
+    let coordinator = coordinator();
+    coordinator.collect(SINK, &rows(0, 3, 10)).await.unwrap();
+    coordinator.collect(SINK, &rows(0, 3, 10)).await.unwrap();
+    assert_eq!(coordinator.fetch(&want(0, 0)).await.rows, 3);
+    let gap = coordinator.collect(SINK, &rows(5, 1, 10)).await.unwrap_err();
+    assert_eq!(gap.code(), tonic::Code::FailedPrecondition);
+    let other = coordinator.collect(AttemptId([2; 16]), &rows(0, 1, 10)).await.unwrap_err();
+    assert_eq!(other.code(), tonic::Code::NotFound);
+}
+
+#[tokio::test]
+async fn a_full_buffer_makes_the_sink_wait_for_the_client() {
+    let coordinator = Arc::new(coordinator());
+    coordinator.collect(SINK, &rows(0, 1, 150)).await.unwrap();
+    let sink = Arc::clone(&coordinator);
+    let waiting = tokio::spawn(async move { sink.collect(SINK, &rows(1, 1, 60)).await });
+    tokio::task::yield_now().await;
+    assert!(!waiting.is_finished());
+    assert_eq!(coordinator.fetch(&want(0, 0)).await.rows, 1, "an oversized batch goes alone");
+    let rest = coordinator.fetch(&proto::FetchResultsRequest { version: 1, offset: 1, max_wait: 10_000 }).await;
+    assert_eq!((rest.offset, rest.rows), (1, 1));
+    waiting.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_restart_voids_what_was_fetched() {
+    let coordinator = coordinator();
+    coordinator.collect(SINK, &rows(0, 3, 10)).await.unwrap();
+    assert_eq!(coordinator.fetch(&want(1, 3)).await.rows, 0);
+    let second = AttemptId([2; 16]);
+    coordinator.begin(2, [second]);
+    assert!(coordinator.collect(SINK, &rows(3, 1, 10)).await.is_err());
+    let void = coordinator.fetch(&want(1, 3)).await;
+    assert_eq!((void.version, void.offset, void.rows), (2, 0, 0));
+    coordinator.collect(second, &rows(0, 1, 10)).await.unwrap();
+    assert_eq!(coordinator.fetch(&want(2, 0)).await.rows, 1);
+}
+
+#[tokio::test]
+async fn the_end_comes_with_the_last_rows() {
+    let coordinator = coordinator();
+    coordinator.collect(SINK, &rows(0, 1, 90)).await.unwrap();
+    coordinator.collect(SINK, &rows(1, 1, 90)).await.unwrap();
+    coordinator.end(true);
+    let first = coordinator.fetch(&want(0, 0)).await;
+    assert_eq!((first.rows, first.end), (1, false));
+    let last = coordinator.fetch(&want(1, 1)).await;
+    assert_eq!((last.rows, last.end), (1, true));
+    assert!(coordinator.fetch(&want(1, 2)).await.end);
+}
+
+#[test]
+fn results_of_finished_jobs_expire() {
+    let coordinators = CollectCoordinators::default();
+    let (job, operator) = (JobId([1; 16]), OperatorId([2; 16]));
+    coordinators.create(job, operator, 100);
+    coordinators.expire(1_000_000, Duration::from_secs(10), 0);
+    assert!(coordinators.get(job, operator).is_some(), "the job still runs");
+    coordinators.job_ended(job, true, 1_000_000);
+    coordinators.get_for_client(job, operator, 1_005_000);
+    coordinators.expire(1_014_000, Duration::from_secs(10), 0);
+    assert!(coordinators.get(job, operator).is_some());
+    coordinators.expire(1_016_000, Duration::from_secs(10), 0);
+    assert!(coordinators.get(job, operator).is_none());
+}

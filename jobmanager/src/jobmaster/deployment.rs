@@ -1,0 +1,77 @@
+//! Calls from a JobMaster to TaskExecutors.
+use std::sync::Arc;
+use std::time::Duration;
+
+use tonic::{Code, Status};
+use wiesel_common::id::{AttemptId, JobId, LeaderSessionId};
+use wiesel_proto as proto;
+
+use crate::failure::FailureInfo;
+use crate::gateway::{TaskExecutors, describe};
+use crate::jobmaster::execution_graph::TaskManagerLocation;
+
+/// How often a cancellation is sent again before its TaskManager counts as lost.
+const CANCEL_ATTEMPTS: u32 = 5;
+const CANCEL_PAUSE: Duration = Duration::from_secs(1);
+
+/// Gives a TaskManager its tasks.
+pub(super) async fn submit_tasks(
+    executors: TaskExecutors,
+    location: Arc<TaskManagerLocation>,
+    request: proto::SubmitTasksRequest,
+    timeout: Duration,
+) -> Result<(), FailureInfo> {
+    let mut request = tonic::Request::new(request);
+    request.set_timeout(timeout);
+    let result = match executors.get(&location.rpc_address) {
+        Ok(mut client) => client.submit_tasks(request).await.map(|_| ()),
+        Err(status) => Err(status),
+    };
+    result.map_err(|status| {
+        if is_refusal(&status) {
+            // The TaskManager says what is missing; that is the message.
+            return FailureInfo::new("java.io.IOException", status.message());
+        }
+        let message = format!("Could not deploy tasks to TaskManager {}.", location.resource_id);
+        FailureInfo::new(crate::failure::INTERNAL, message).because(describe(&status))
+    })
+}
+
+fn is_refusal(status: &Status) -> bool {
+    matches!(
+        status.code(),
+        Code::ResourceExhausted | Code::InvalidArgument | Code::FailedPrecondition | Code::Internal | Code::Aborted
+    ) && !status.message().is_empty()
+        && std::error::Error::source(status).is_none()
+}
+
+/// Tells a TaskManager to cancel tasks. An error: it could not be told.
+pub(super) async fn cancel_tasks(
+    executors: TaskExecutors,
+    location: Arc<TaskManagerLocation>,
+    fence: LeaderSessionId,
+    job: JobId,
+    attempts: Vec<AttemptId>,
+    timeout: Duration,
+) -> Result<(), String> {
+    let message = proto::CancelTasksRequest {
+        fence: fence.to_bytes(),
+        job_id: job.to_bytes(),
+        attempt_ids: attempts.into_iter().map(AttemptId::to_bytes).collect(),
+    };
+    let mut attempt = 0;
+    loop {
+        attempt += 1;
+        let mut request = tonic::Request::new(message.clone());
+        request.set_timeout(timeout);
+        let result = match executors.get(&location.rpc_address) {
+            Ok(mut client) => client.cancel_tasks(request).await.map(|_| ()),
+            Err(status) => Err(status),
+        };
+        match result {
+            Ok(()) => return Ok(()),
+            Err(status) if attempt >= CANCEL_ATTEMPTS => return Err(describe(&status)),
+            Err(_) => tokio::time::sleep(CANCEL_PAUSE).await,
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! One job: its scheduler, its tasks, its sources' enumerators and the rows it collects for a client.
+//!
+//! Invariant: whatever concerns an attempt that is not current is refused, and the job's end is reported once.
+pub mod collect;
+pub mod exception_history;
+pub mod execution_graph;
+pub mod restart_strategy;
+pub mod scheduler;
+pub mod source_coordinator;
+pub mod status;
+
+mod actor;
+mod deployment;
+
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, oneshot};
+use tonic::Status;
+use wiesel_common::id::{JobId, LeaderSessionId};
+use wiesel_proto as proto;
+
+pub(crate) use actor::JobMaster;
+pub(crate) use actor::JobMasterContext;
+
+use crate::failure::FailureInfo;
+use exception_history::ExceptionHistory;
+use execution_graph::ExecutionGraph;
+use status::{JobStatus, StatusTimestamps};
+
+/// A job as it was at one moment: for REST, and for the archive once it is over.
+#[derive(Clone, Debug)]
+pub struct JobInfo {
+    /// Its id.
+    pub job_id: JobId,
+    /// Its state.
+    pub status: JobStatus,
+    /// When it entered each state.
+    pub timestamps: StatusTimestamps,
+    /// Its tasks.
+    pub graph: ExecutionGraph,
+    /// Its failures.
+    pub history: ExceptionHistory,
+    /// Why it failed for good.
+    pub failure: Option<FailureInfo>,
+    /// When anything changed last (milliseconds since the epoch).
+    pub last_modification: i64,
+    /// How it restarts, for its configuration page.
+    pub restart_strategy: String,
+    /// For its configuration page.
+    pub object_reuse: bool,
+}
+
+impl JobInfo {
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.graph.graph.name
+    }
+
+    /// When it was submitted.
+    pub fn start_time(&self) -> i64 {
+        self.timestamps.get(JobStatus::Initializing)
+    }
+
+    /// When it ended; -1: not yet.
+    pub fn end_time(&self) -> i64 {
+        if self.status.is_globally_terminal() { self.timestamps.get(self.status) } else { -1 }
+    }
+
+    /// Milliseconds from its submission to its end, or to now.
+    pub fn duration(&self, now: i64) -> i64 {
+        let end = if self.end_time() < 0 { now } else { self.end_time() };
+        (end - self.start_time()).max(0)
+    }
+}
+
+/// What a JobMaster is told and asked.
+pub(crate) enum Message {
+    OfferSlots {
+        request: proto::OfferSlotsRequest,
+        reply: oneshot::Sender<Result<proto::OfferSlotsResponse, Status>>,
+    },
+    UpdateTaskState {
+        update: proto::TaskStateUpdate,
+        reply: oneshot::Sender<Result<(), Status>>,
+    },
+    OperatorEvent {
+        event: proto::OperatorEventToCoordinator,
+        reply: oneshot::Sender<Result<(), Status>>,
+    },
+    Metrics(proto::TaskMetricsReport),
+    TaskManagerLost {
+        resource_id: String,
+        failure: FailureInfo,
+    },
+    Cancel {
+        reply: oneshot::Sender<()>,
+    },
+    ClientHeartbeat {
+        /// Milliseconds since the epoch.
+        expires: i64,
+    },
+    Describe {
+        reply: oneshot::Sender<Arc<JobInfo>>,
+    },
+    Suspend,
+}
+
+/// How others talk to a JobMaster. As for the ResourceManager the queue is bounded by who waits for answers.
+#[derive(Clone)]
+pub struct JobMasterHandle {
+    job_id: JobId,
+    fence: LeaderSessionId,
+    sender: mpsc::UnboundedSender<Message>,
+}
+
+impl JobMasterHandle {
+    /// The job.
+    pub fn job_id(&self) -> JobId {
+        self.job_id
+    }
+
+    /// The token that calls to it must carry.
+    pub fn fence(&self) -> LeaderSessionId {
+        self.fence
+    }
+
+    /// False: the job is over.
+    pub(crate) fn send(&self, message: Message) -> bool {
+        self.sender.send(message).is_ok()
+    }
+
+    pub(crate) fn task_manager_lost(&self, resource_id: &str, failure: FailureInfo) {
+        self.send(Message::TaskManagerLost { resource_id: resource_id.to_owned(), failure });
+    }
+
+    /// The job as it is now; none: it just ended, the archive has it.
+    pub async fn describe(&self) -> Option<Arc<JobInfo>> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Message::Describe { reply });
+        answer.await.ok()
+    }
+
+    /// Asks it to end. False: it just ended by itself, the archive has it.
+    pub async fn cancel(&self) -> bool {
+        let (reply, answer) = oneshot::channel();
+        self.send(Message::Cancel { reply });
+        answer.await.is_ok()
+    }
+}

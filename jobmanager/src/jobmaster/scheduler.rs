@@ -1,0 +1,569 @@
+//! The life of a job: from observed facts to what is to be done, without I/O.
+//!
+//! The scheduler is told what happened (slots came, a task changed its state, a TaskManager is gone, a user cancels, a
+//! timer is due) and leaves [`Action`]s to be taken with [`Scheduler::take_actions`]. The whole job is one pipelined
+//! region: a failed task restarts or fails all of it.
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use wiesel_common::id::{AllocationId, AttemptId, JobId};
+use wiesel_proto as proto;
+use wiesel_proto::ExecutionState;
+
+use crate::failure::{self, FailureInfo};
+use crate::jobmaster::exception_history::{ExceptionEntry, ExceptionHistory, FailedTask};
+use crate::jobmaster::execution_graph::{ExecutionGraph, JobSlot, TaskManagerLocation, is_terminal};
+use crate::jobmaster::restart_strategy::{Decision, RestartStrategy};
+use crate::jobmaster::status::{JobStatus, StatusTimestamps};
+
+/// Something that the scheduler wants done.
+#[derive(Clone, Debug)]
+pub enum Action {
+    /// Ask the ResourceManager for this many slots in all; report with [`Scheduler::slots_timed_out`] and this number
+    /// if `slot.request.timeout` passes.
+    RequireSlots {
+        /// Slots.
+        slots: u32,
+        /// The number of the request.
+        request: u64,
+    },
+    /// Give all slots back.
+    ReleaseSlots,
+    /// Run all tasks where the graph says.
+    Deploy,
+    /// Cancel these attempts.
+    Cancel {
+        /// Where they run.
+        location: Arc<TaskManagerLocation>,
+        /// Which.
+        attempts: Vec<AttemptId>,
+    },
+    /// What belongs to the execution before (splits handed out, rows collected) is void.
+    EndExecution,
+    /// Report with [`Scheduler::restart_due`] after this time.
+    RestartAfter(Duration),
+    /// The job is over; the last action.
+    Terminated,
+}
+
+/// What became of a report about a task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UpdateOutcome {
+    /// Noted.
+    Accepted,
+    /// No such attempt: whoever runs it should stop.
+    Unknown,
+}
+
+/// Time, randomness and new ids: what the scheduler needs from outside.
+pub trait Environment {
+    /// Milliseconds since the epoch.
+    fn now(&self) -> i64;
+    /// Uniform in 0..1.
+    fn random(&mut self) -> f64;
+    /// A new attempt id.
+    fn attempt_id(&mut self) -> AttemptId;
+}
+
+/// See the module.
+pub struct Scheduler {
+    graph: ExecutionGraph,
+    status: JobStatus,
+    timestamps: StatusTimestamps,
+    strategy: RestartStrategy,
+    history: ExceptionHistory,
+    slots: Vec<JobSlot>,
+    slot_request: u64,
+    awaiting_slots: bool,
+    restart_due: bool,
+    failure: Option<FailureInfo>,
+    last_modification: i64,
+    actions: Vec<Action>,
+}
+
+impl Scheduler {
+    /// A validated job before its start.
+    pub fn new(
+        graph: Arc<proto::JobGraph>,
+        job_id: JobId,
+        strategy: RestartStrategy,
+        history: ExceptionHistory,
+        submitted_at: i64,
+        env: &mut dyn Environment,
+    ) -> Self {
+        let now = env.now();
+        let mut timestamps = StatusTimestamps::default();
+        timestamps.enter(JobStatus::Initializing, submitted_at);
+        Self {
+            graph: ExecutionGraph::new(graph, job_id, now, &mut || env.attempt_id()),
+            status: JobStatus::Initializing,
+            timestamps,
+            strategy,
+            history,
+            slots: Vec::new(),
+            slot_request: 0,
+            awaiting_slots: false,
+            restart_due: false,
+            failure: None,
+            last_modification: now,
+            actions: Vec::new(),
+        }
+    }
+
+    /// What is to be done, in order.
+    pub fn take_actions(&mut self) -> Vec<Action> {
+        std::mem::take(&mut self.actions)
+    }
+
+    /// The job's state.
+    pub fn status(&self) -> JobStatus {
+        self.status
+    }
+
+    /// When it entered each state.
+    pub fn timestamps(&self) -> &StatusTimestamps {
+        &self.timestamps
+    }
+
+    /// Its tasks.
+    pub fn graph(&self) -> &ExecutionGraph {
+        &self.graph
+    }
+
+    /// Its failures.
+    pub fn history(&self) -> &ExceptionHistory {
+        &self.history
+    }
+
+    /// Why it failed, if it did for good.
+    pub fn failure(&self) -> Option<&FailureInfo> {
+        self.failure.as_ref()
+    }
+
+    /// When anything changed last (milliseconds since the epoch).
+    pub fn last_modification(&self) -> i64 {
+        self.last_modification
+    }
+
+    /// The slots it holds.
+    pub fn slots(&self) -> &[JobSlot] {
+        &self.slots
+    }
+
+    /// The address of every TaskManager of the current execution, in the order of [`Scheduler::deployments`].
+    pub fn task_managers(&self) -> Vec<Arc<TaskManagerLocation>> {
+        let mut locations: Vec<Arc<TaskManagerLocation>> = Vec::new();
+        for slot in self.graph.executions().filter_map(|execution| execution.slot.as_ref()) {
+            if !locations.iter().any(|known| known.resource_id == slot.location.resource_id) {
+                locations.push(Arc::clone(&slot.location));
+            }
+        }
+        locations
+    }
+
+    /// Starts the job.
+    pub fn start(&mut self, env: &mut dyn Environment) {
+        self.enter(JobStatus::Created, env.now());
+        self.enter(JobStatus::Running, env.now());
+        self.schedule(env.now());
+    }
+
+    fn enter(&mut self, status: JobStatus, now: i64) {
+        self.status = status;
+        self.timestamps.enter(status, now);
+        self.last_modification = now;
+    }
+
+    fn schedule(&mut self, now: i64) {
+        for execution in self.graph.executions_mut() {
+            execution.enter(ExecutionState::Scheduled, now);
+        }
+        self.awaiting_slots = true;
+        self.slot_request += 1;
+        let slots = self.graph.required_slots() as u32;
+        self.actions.push(Action::RequireSlots { slots, request: self.slot_request });
+        self.deploy_if_complete(now);
+    }
+
+    /// A TaskManager offers slots. Returns those that the job takes.
+    pub fn offer_slots(&mut self, offers: Vec<JobSlot>, env: &mut dyn Environment) -> Vec<AllocationId> {
+        let mut accepted = Vec::new();
+        let open = matches!(self.status, JobStatus::Running | JobStatus::Restarting);
+        for offer in offers {
+            let known = self.slots.iter().any(|slot| slot.allocation == offer.allocation);
+            if known {
+                accepted.push(offer.allocation);
+            } else if open && self.slots.len() < self.graph.required_slots() {
+                accepted.push(offer.allocation);
+                self.slots.push(offer);
+            }
+        }
+        self.deploy_if_complete(env.now());
+        accepted
+    }
+
+    fn deploy_if_complete(&mut self, now: i64) {
+        if !self.awaiting_slots || self.slots.len() < self.graph.required_slots() {
+            return;
+        }
+        self.awaiting_slots = false;
+        self.graph.assign_slots(&self.slots);
+        for execution in self.graph.executions_mut() {
+            execution.enter(ExecutionState::Deploying, now);
+        }
+        self.last_modification = now;
+        self.actions.push(Action::Deploy);
+    }
+
+    /// The slots of a request did not come in time.
+    pub fn slots_timed_out(&mut self, request: u64, timeout: Duration, env: &mut dyn Environment) {
+        if !self.awaiting_slots || request != self.slot_request {
+            return;
+        }
+        let failure = FailureInfo::new(
+            failure::NO_RESOURCE_AVAILABLE,
+            "Could not acquire the minimum required resources.",
+        )
+        .because(format!(
+            "the job requires {} slots and got {} within slot.request.timeout ({} ms); start more TaskManagers, raise \
+             taskmanager.numberOfTaskSlots or lower the parallelism",
+            self.graph.required_slots(),
+            self.slots.len(),
+            timeout.as_millis()
+        ));
+        self.fail(failure, env);
+    }
+
+    /// A TaskManager reports a state of an attempt.
+    pub fn task_state(
+        &mut self,
+        attempt: AttemptId,
+        state: ExecutionState,
+        failure: Option<FailureInfo>,
+        metrics: Option<proto::TaskMetrics>,
+        env: &mut dyn Environment,
+    ) -> UpdateOutcome {
+        let Some((vertex, subtask)) = self.graph.find(attempt) else { return UpdateOutcome::Unknown };
+        let now = env.now();
+        let execution = &mut self.graph.vertices[vertex].subtasks[subtask];
+        if is_terminal(execution.state) {
+            return if is_terminal(state) { UpdateOutcome::Accepted } else { UpdateOutcome::Unknown };
+        }
+        if let Some(metrics) = metrics {
+            execution.metrics = metrics;
+        }
+        let canceling = execution.state == ExecutionState::Canceling;
+        match state {
+            ExecutionState::Initializing | ExecutionState::Running => {
+                if !canceling && state as i32 > execution.state as i32 {
+                    execution.enter(state, now);
+                    self.last_modification = now;
+                }
+            }
+            ExecutionState::Finished | ExecutionState::Canceled | ExecutionState::Failed if canceling => {
+                self.end_task(vertex, subtask, ExecutionState::Canceled, now);
+            }
+            ExecutionState::Finished => self.end_task(vertex, subtask, ExecutionState::Finished, now),
+            ExecutionState::Failed | ExecutionState::Canceled => {
+                let failure = failure.unwrap_or_else(|| {
+                    FailureInfo::new(failure::INTERNAL, "The TaskManager stopped the task without giving a reason.")
+                });
+                self.fail_tasks(&[(vertex, subtask)], failure, env);
+            }
+            ExecutionState::Created
+            | ExecutionState::Scheduled
+            | ExecutionState::Deploying
+            | ExecutionState::Canceling
+            | ExecutionState::Reconciling => {}
+        }
+        self.settle(env);
+        UpdateOutcome::Accepted
+    }
+
+    /// Counters of a running attempt.
+    pub fn task_metrics(&mut self, attempt: AttemptId, metrics: proto::TaskMetrics) {
+        if let Some((vertex, subtask)) = self.graph.find(attempt) {
+            let execution = &mut self.graph.vertices[vertex].subtasks[subtask];
+            if !is_terminal(execution.state) {
+                execution.metrics = metrics;
+            }
+        }
+    }
+
+    fn end_task(&mut self, vertex: usize, subtask: usize, state: ExecutionState, now: i64) {
+        self.graph.vertices[vertex].subtasks[subtask].enter(state, now);
+        self.last_modification = now;
+    }
+
+    /// A TaskManager did not take the tasks of this execution.
+    pub fn deployment_failed(
+        &mut self,
+        execution: u32,
+        resource_id: &str,
+        failure: FailureInfo,
+        env: &mut dyn Environment,
+    ) {
+        if execution != self.graph.execution {
+            return;
+        }
+        let tasks = self.tasks_on(resource_id);
+        if !tasks.is_empty() {
+            self.push_cancel(&tasks);
+            self.fail_tasks(&tasks, failure, env);
+        }
+        self.settle(env);
+    }
+
+    /// A TaskManager is gone with all that ran on it.
+    pub fn task_manager_lost(&mut self, resource_id: &str, failure: FailureInfo, env: &mut dyn Environment) {
+        self.slots.retain(|slot| slot.location.resource_id != resource_id);
+        let tasks = self.tasks_on(resource_id);
+        if !tasks.is_empty() {
+            self.fail_tasks(&tasks, failure, env);
+        }
+        self.settle(env);
+    }
+
+    fn tasks_on(&self, resource_id: &str) -> Vec<(usize, usize)> {
+        let mut tasks = Vec::new();
+        for (v, vertex) in self.graph.vertices.iter().enumerate() {
+            for (s, execution) in vertex.subtasks.iter().enumerate() {
+                let here = execution.slot.as_ref().is_some_and(|slot| slot.location.resource_id == resource_id);
+                if here && execution.is_deployed() {
+                    tasks.push((v, s));
+                }
+            }
+        }
+        tasks
+    }
+
+    /// Tasks failed together for one reason; those being cancelled are cancelled with it.
+    fn fail_tasks(&mut self, tasks: &[(usize, usize)], failure: FailureInfo, env: &mut dyn Environment) {
+        let now = env.now();
+        let mut first = None;
+        for &(vertex, subtask) in tasks {
+            let execution = &mut self.graph.vertices[vertex].subtasks[subtask];
+            if execution.state == ExecutionState::Canceling {
+                self.end_task(vertex, subtask, ExecutionState::Canceled, now);
+                continue;
+            }
+            execution.failure = Some(failure.clone());
+            self.end_task(vertex, subtask, ExecutionState::Failed, now);
+            first.get_or_insert((vertex, subtask));
+        }
+        if let Some((vertex, subtask)) = first {
+            let execution = &self.graph.vertices[vertex].subtasks[subtask];
+            let task = FailedTask {
+                name: format!("{} - execution #{}", self.graph.task_name(vertex, subtask), execution.attempt_number),
+                location: execution.slot.as_ref().map(|slot| Arc::clone(&slot.location)),
+            };
+            self.handle_failure(failure, Some(task), env);
+        }
+    }
+
+    /// The job as a whole failed: no slots, a source that cannot list its splits.
+    pub fn fail(&mut self, failure: FailureInfo, env: &mut dyn Environment) {
+        self.handle_failure(failure, None, env);
+        self.settle(env);
+    }
+
+    fn handle_failure(&mut self, failure: FailureInfo, task: Option<FailedTask>, env: &mut dyn Environment) {
+        let now = env.now();
+        let entry = ExceptionEntry { failure: failure.clone(), timestamp: now, task, concurrent: Vec::new() };
+        if !matches!(self.status, JobStatus::Initializing | JobStatus::Created | JobStatus::Running) {
+            if !self.status.is_terminal() {
+                self.history.add_concurrent(entry);
+            }
+            return;
+        }
+        self.awaiting_slots = false;
+        let decision = if failure.fatal {
+            Err(FailureInfo::wrap(failure::JOB_EXCEPTION, "The failure is not recoverable", &failure))
+        } else {
+            match self.strategy.on_failure(now, env.random()) {
+                Decision::RestartAfter(delay) => Ok(delay),
+                Decision::Suppress(by) => {
+                    let message = format!("Recovery is suppressed by {by}");
+                    Err(FailureInfo::wrap(failure::JOB_EXCEPTION, message, &failure))
+                }
+            }
+        };
+        match decision {
+            Ok(delay) => {
+                self.history.add(entry);
+                self.enter(JobStatus::Restarting, now);
+                self.restart_due = false;
+                self.actions.push(Action::EndExecution);
+                self.actions.push(Action::RestartAfter(delay));
+            }
+            Err(cause) => {
+                let root = ExceptionEntry {
+                    failure: cause.clone(),
+                    timestamp: now,
+                    task: None,
+                    concurrent: vec![entry],
+                };
+                self.history.add(root);
+                self.failure = Some(cause);
+                self.enter(JobStatus::Failing, now);
+            }
+        }
+        self.cancel_tasks(now);
+    }
+
+    /// A user wants the job to end.
+    pub fn cancel(&mut self, env: &mut dyn Environment) {
+        let now = env.now();
+        match self.status {
+            JobStatus::Initializing | JobStatus::Created | JobStatus::Running | JobStatus::Restarting => {
+                self.awaiting_slots = false;
+                self.enter(JobStatus::Cancelling, now);
+                self.cancel_tasks(now);
+                self.settle(env);
+            }
+            // What fails anyway fails; what is over stays so.
+            _ => {}
+        }
+    }
+
+    /// The JobManager stops: tasks are told to stop, nobody waits for them.
+    pub fn suspend(&mut self, env: &mut dyn Environment) {
+        if self.status.is_terminal() {
+            return;
+        }
+        let now = env.now();
+        self.awaiting_slots = false;
+        self.cancel_tasks(now);
+        self.enter(JobStatus::Suspended, now);
+        self.actions.push(Action::ReleaseSlots);
+        self.actions.push(Action::Terminated);
+    }
+
+    fn cancel_tasks(&mut self, now: i64) {
+        let mut deployed = Vec::new();
+        for (v, vertex) in self.graph.vertices.iter_mut().enumerate() {
+            for (s, execution) in vertex.subtasks.iter_mut().enumerate() {
+                match execution.state {
+                    ExecutionState::Created | ExecutionState::Scheduled => {
+                        execution.enter(ExecutionState::Canceled, now);
+                    }
+                    ExecutionState::Deploying | ExecutionState::Initializing | ExecutionState::Running => {
+                        execution.enter(ExecutionState::Canceling, now);
+                        deployed.push((v, s));
+                    }
+                    _ => {}
+                }
+            }
+        }
+        self.push_cancel(&deployed);
+    }
+
+    fn push_cancel(&mut self, tasks: &[(usize, usize)]) {
+        let mut by_task_manager: BTreeMap<&str, (Arc<TaskManagerLocation>, Vec<AttemptId>)> = BTreeMap::new();
+        for &(vertex, subtask) in tasks {
+            let execution = &self.graph.vertices[vertex].subtasks[subtask];
+            if let Some(slot) = &execution.slot {
+                by_task_manager
+                    .entry(&slot.location.resource_id)
+                    .or_insert_with(|| (Arc::clone(&slot.location), Vec::new()))
+                    .1
+                    .push(execution.attempt_id);
+            }
+        }
+        self.actions
+            .extend(by_task_manager.into_values().map(|(location, attempts)| Action::Cancel { location, attempts }));
+    }
+
+    /// The wait before a restart is over.
+    pub fn restart_due(&mut self, env: &mut dyn Environment) {
+        if self.status == JobStatus::Restarting {
+            self.restart_due = true;
+            self.settle(env);
+        }
+    }
+
+    /// Moves the job on once all its tasks are over.
+    fn settle(&mut self, env: &mut dyn Environment) {
+        if !self.graph.executions().all(|execution| is_terminal(execution.state)) {
+            return;
+        }
+        let now = env.now();
+        match self.status {
+            JobStatus::Running => {
+                if self.graph.executions().all(|execution| execution.state == ExecutionState::Finished) {
+                    self.terminate(JobStatus::Finished, now);
+                }
+            }
+            JobStatus::Failing => self.terminate(JobStatus::Failed, now),
+            JobStatus::Cancelling => self.terminate(JobStatus::Canceled, now),
+            JobStatus::Restarting if self.restart_due => {
+                self.restart_due = false;
+                self.graph.reset(now, &mut || env.attempt_id());
+                self.enter(JobStatus::Running, now);
+                self.schedule(now);
+            }
+            _ => {}
+        }
+    }
+
+    fn terminate(&mut self, status: JobStatus, now: i64) {
+        self.enter(status, now);
+        self.actions.push(Action::ReleaseSlots);
+        self.actions.push(Action::Terminated);
+    }
+
+    /// What each TaskManager is told to run, in the order of [`Scheduler::task_managers`].
+    pub fn deployments(&self, fence: bytes::Bytes, job_master_address: &str) -> Vec<proto::SubmitTasksRequest> {
+        let locations = self.task_managers();
+        let position = |execution: &crate::jobmaster::execution_graph::Execution| {
+            let resource_id = &execution.slot.as_ref()?.location.resource_id;
+            locations.iter().position(|known| known.resource_id == *resource_id)
+        };
+        let placements: Vec<proto::VertexPlacement> = self
+            .graph
+            .vertices
+            .iter()
+            .map(|vertex| proto::VertexPlacement {
+                task_manager: vertex.subtasks.iter().map(|task| position(task).unwrap_or(0) as u32).collect(),
+            })
+            .collect();
+        let task_managers: Vec<String> = locations.iter().map(|location| location.data_address.clone()).collect();
+        (0..locations.len())
+            .map(|receiver| proto::SubmitTasksRequest {
+                fence: fence.clone(),
+                graph: Some(proto::JobGraph::clone(&self.graph.graph)),
+                execution: self.graph.execution,
+                task_managers: task_managers.clone(),
+                placements: placements.clone(),
+                receiver: receiver as u32,
+                tasks: self.tasks_for(receiver, &placements),
+                job_master_address: job_master_address.to_owned(),
+            })
+            .collect()
+    }
+
+    fn tasks_for(&self, receiver: usize, placements: &[proto::VertexPlacement]) -> Vec<proto::TaskDeployment> {
+        let mut tasks = Vec::new();
+        for (v, vertex) in self.graph.vertices.iter().enumerate() {
+            for (s, execution) in vertex.subtasks.iter().enumerate() {
+                if placements[v].task_manager[s] as usize != receiver {
+                    continue;
+                }
+                let Some(slot) = &execution.slot else { continue };
+                tasks.push(proto::TaskDeployment {
+                    vertex: v as u32,
+                    subtask: s as u32,
+                    attempt_id: execution.attempt_id.to_bytes(),
+                    attempt_number: execution.attempt_number,
+                    allocation_id: slot.allocation.to_bytes(),
+                });
+            }
+        }
+        tasks
+    }
+}
+
+#[cfg(test)]
+#[path = "scheduler_tests.rs"]
+mod tests;

@@ -1,0 +1,343 @@
+use super::*;
+use crate::jobmaster::restart_strategy::RestartStrategyOptions;
+
+struct TestEnvironment {
+    now: i64,
+    next_id: u128,
+}
+
+impl Environment for TestEnvironment {
+    fn now(&self) -> i64 {
+        self.now
+    }
+
+    fn random(&mut self) -> f64 {
+        0.5
+    }
+
+    fn attempt_id(&mut self) -> AttemptId {
+        self.next_id += 1;
+        AttemptId(self.next_id.to_be_bytes())
+    }
+}
+
+fn vertex(id: u8, parallelism: u32, group: &str) -> proto::JobVertex {
+    proto::JobVertex {
+        id: vec![id; 16].into(),
+        name: format!("vertex {id}"),
+        parallelism,
+        slot_sharing_group: group.into(),
+        ..Default::default()
+    }
+}
+
+struct Job {
+    scheduler: Scheduler,
+    env: TestEnvironment,
+}
+
+impl Job {
+    fn new(vertices: Vec<proto::JobVertex>, strategy: RestartStrategyOptions) -> Self {
+        let mut env = TestEnvironment { now: 1_000, next_id: 0 };
+        let graph = Arc::new(proto::JobGraph { vertices, name: "test".into(), ..Default::default() });
+        let strategy = RestartStrategy::new(strategy);
+        let scheduler =
+            Scheduler::new(graph, JobId([9; 16]), strategy, ExceptionHistory::new(16), 900, &mut env);
+        Self { scheduler, env }
+    }
+
+    /// Two vertices at this parallelism, running on two TaskManagers.
+    fn running(parallelism: u32, strategy: RestartStrategyOptions) -> Self {
+        let mut job = Self::new(vec![vertex(1, parallelism, ""), vertex(2, parallelism, "")], strategy);
+        job.scheduler.start(&mut job.env);
+        job.offer(parallelism as usize);
+        job.all(ExecutionState::Running);
+        job.scheduler.take_actions();
+        job
+    }
+
+    fn offer(&mut self, count: usize) -> usize {
+        let offers = (0..count).map(|i| slot(if i % 2 == 0 { "a" } else { "b" }, i as u32)).collect();
+        self.scheduler.offer_slots(offers, &mut self.env).len()
+    }
+
+    fn attempts(&self) -> Vec<AttemptId> {
+        self.scheduler.graph.executions().map(|execution| execution.attempt_id).collect()
+    }
+
+    fn states(&self) -> Vec<ExecutionState> {
+        self.scheduler.graph.executions().map(|execution| execution.state).collect()
+    }
+
+    fn report(&mut self, attempt: AttemptId, state: ExecutionState) -> UpdateOutcome {
+        self.scheduler.task_state(attempt, state, None, None, &mut self.env)
+    }
+
+    fn report_failure(&mut self, attempt: AttemptId, message: &str) {
+        let failure = FailureInfo::new("java.lang.ArithmeticException", message);
+        self.scheduler.task_state(attempt, ExecutionState::Failed, Some(failure), None, &mut self.env);
+    }
+
+    fn all(&mut self, state: ExecutionState) {
+        for attempt in self.attempts() {
+            self.report(attempt, state);
+        }
+    }
+
+    fn status(&self) -> JobStatus {
+        self.scheduler.status()
+    }
+}
+
+fn slot(task_manager: &str, index: u32) -> JobSlot {
+    let mut allocation = [index as u8; 16];
+    allocation[0] = task_manager.as_bytes()[0];
+    JobSlot {
+        allocation: AllocationId(allocation),
+        index,
+        location: Arc::new(TaskManagerLocation {
+            resource_id: task_manager.into(),
+            rpc_address: format!("{task_manager}:1"),
+            data_address: format!("{task_manager}:2"),
+            hostname: task_manager.into(),
+        }),
+    }
+}
+
+fn fixed_delay(attempts: u32) -> RestartStrategyOptions {
+    RestartStrategyOptions::FixedDelay { attempts, delay: Duration::from_secs(1) }
+}
+
+fn is_over(actions: &[Action]) -> bool {
+    matches!(actions, [.., Action::ReleaseSlots, Action::Terminated])
+}
+
+#[test]
+fn a_job_runs_to_its_end() {
+    let mut job = Job::new(vec![vertex(1, 2, ""), vertex(2, 1, "")], RestartStrategyOptions::None);
+    job.scheduler.start(&mut job.env);
+    assert!(matches!(job.scheduler.take_actions()[..], [Action::RequireSlots { slots: 2, .. }]));
+    assert_eq!(job.status(), JobStatus::Running);
+    assert_eq!(job.states(), [ExecutionState::Scheduled; 3]);
+    job.offer(1);
+    assert!(job.scheduler.take_actions().is_empty());
+    assert_eq!(job.offer(3), 2, "one slot more than needed is refused");
+    assert!(matches!(job.scheduler.take_actions()[..], [Action::Deploy]));
+    job.all(ExecutionState::Initializing);
+    job.all(ExecutionState::Running);
+    assert_eq!(job.states(), [ExecutionState::Running; 3]);
+    job.all(ExecutionState::Finished);
+    assert_eq!(job.status(), JobStatus::Finished);
+    assert!(is_over(&job.scheduler.take_actions()));
+    assert_eq!(job.scheduler.timestamps().get(JobStatus::Initializing), 900);
+}
+
+#[test]
+fn subtasks_of_a_sharing_group_share_slots_and_groups_do_not() {
+    let mut job =
+        Job::new(vec![vertex(1, 2, ""), vertex(2, 1, "other"), vertex(3, 2, "")], RestartStrategyOptions::None);
+    job.scheduler.start(&mut job.env);
+    assert!(matches!(job.scheduler.take_actions()[..], [Action::RequireSlots { slots: 3, .. }]));
+    job.offer(3);
+    let allocation = |v: usize, s: usize| {
+        let execution = &job.scheduler.graph.vertices[v].subtasks[s];
+        execution.slot.as_ref().map(|slot| slot.allocation)
+    };
+    assert_eq!(allocation(0, 0), allocation(2, 0));
+    assert_eq!(allocation(0, 1), allocation(2, 1));
+    assert_ne!(allocation(0, 0), allocation(0, 1));
+    assert_ne!(allocation(1, 0), allocation(0, 0));
+    assert_ne!(allocation(1, 0), allocation(0, 1));
+}
+
+#[test]
+fn deployments_name_every_task_once_and_where_all_are() {
+    let job = Job::running(4, RestartStrategyOptions::None);
+    let deployments = job.scheduler.deployments(bytes::Bytes::new(), "jm:6123");
+    assert_eq!(deployments.len(), 2);
+    let mut seen = Vec::new();
+    for (receiver, deployment) in deployments.iter().enumerate() {
+        assert_eq!(deployment.receiver as usize, receiver);
+        assert_eq!(deployment.task_managers, ["a:2", "b:2"]);
+        for task in &deployment.tasks {
+            let place = deployment.placements[task.vertex as usize].task_manager[task.subtask as usize];
+            assert_eq!(place as usize, receiver);
+            seen.push((task.vertex, task.subtask));
+        }
+    }
+    seen.sort_unstable();
+    let expected: Vec<_> = (0..2).flat_map(|v| (0..4).map(move |s| (v, s))).collect();
+    assert_eq!(seen, expected);
+    let subtasks = &deployments[0].placements[0].task_manager;
+    assert_eq!(subtasks, &[0, 1, 0, 1], "neighbours run on different TaskManagers");
+}
+
+#[test]
+fn without_a_strategy_a_failure_fails_the_job_after_all_tasks_ended() {
+    let mut job = Job::running(2, RestartStrategyOptions::None);
+    let attempts = job.attempts();
+    job.report_failure(attempts[0], "/ by zero");
+    assert_eq!(job.status(), JobStatus::Failing);
+    let cancelled: usize = job
+        .scheduler
+        .take_actions()
+        .iter()
+        .map(|action| if let Action::Cancel { attempts, .. } = action { attempts.len() } else { 0 })
+        .sum();
+    assert_eq!(cancelled, 3);
+    for attempt in &attempts[1..] {
+        assert_eq!(job.report(*attempt, ExecutionState::Canceled), UpdateOutcome::Accepted);
+    }
+    assert_eq!(job.status(), JobStatus::Failed);
+    assert!(is_over(&job.scheduler.take_actions()));
+    let failure = job.scheduler.failure().unwrap();
+    assert_eq!(
+        failure.stack_trace(),
+        "org.apache.flink.runtime.JobException: Recovery is suppressed by NoRestartBackoffTimeStrategy\n\
+         Caused by: java.lang.ArithmeticException: / by zero\n"
+    );
+    let entries: Vec<_> = job.scheduler.history().entries().collect();
+    assert_eq!(entries.len(), 1);
+    let task = entries[0].concurrent[0].task.as_ref().unwrap();
+    assert_eq!(task.name, "vertex 1 (1/2) - execution #0");
+}
+
+#[test]
+fn a_restart_begins_anew_with_the_slots_it_has() {
+    let mut job = Job::running(2, fixed_delay(1));
+    let before = job.attempts();
+    job.report_failure(before[2], "boom");
+    assert_eq!(job.status(), JobStatus::Restarting);
+    assert!(job.scheduler.take_actions().iter().any(|action| matches!(action, Action::RestartAfter(_))));
+    job.scheduler.restart_due(&mut job.env);
+    assert_eq!(job.status(), JobStatus::Restarting, "tasks are still being cancelled");
+    for attempt in &before {
+        job.report(*attempt, ExecutionState::Canceled);
+    }
+    assert_eq!(job.status(), JobStatus::Running);
+    let actions = job.scheduler.take_actions();
+    assert!(matches!(actions[..], [Action::RequireSlots { slots: 2, .. }, Action::Deploy]), "{actions:?}");
+    let after = job.attempts();
+    assert!(before.iter().all(|attempt| !after.contains(attempt)));
+    assert_eq!(job.report(before[0], ExecutionState::Running), UpdateOutcome::Unknown);
+    assert!(job.scheduler.graph.executions().all(|execution| execution.attempt_number == 1));
+    job.report_failure(after[0], "boom again");
+    assert_eq!(job.status(), JobStatus::Failing, "one attempt was allowed");
+}
+
+#[test]
+fn a_lost_task_manager_takes_its_tasks_and_slots_along() {
+    let mut job = Job::running(2, fixed_delay(3));
+    let lost = FailureInfo::new(failure::TASK_MANAGER_LOST, "gone");
+    job.scheduler.task_manager_lost("b", lost, &mut job.env);
+    assert_eq!(job.status(), JobStatus::Restarting);
+    let actions = job.scheduler.take_actions();
+    for action in &actions {
+        if let Action::Cancel { location, attempts } = action {
+            assert_eq!((location.resource_id.as_str(), attempts.len()), ("a", 2));
+        }
+    }
+    job.all(ExecutionState::Canceled);
+    job.scheduler.restart_due(&mut job.env);
+    assert!(matches!(job.scheduler.take_actions()[..], [Action::RequireSlots { slots: 2, .. }]));
+    assert_eq!(job.scheduler.slots().len(), 1);
+    let accepted = job.scheduler.offer_slots(vec![slot("c", 7)], &mut job.env);
+    assert_eq!(accepted.len(), 1);
+    assert!(matches!(job.scheduler.take_actions()[..], [Action::Deploy]));
+}
+
+#[test]
+fn losing_every_task_manager_ends_a_cancellation() {
+    let mut job = Job::running(2, RestartStrategyOptions::None);
+    job.scheduler.cancel(&mut job.env);
+    assert_eq!(job.status(), JobStatus::Cancelling);
+    for id in ["a", "b"] {
+        let lost = FailureInfo::new(failure::TASK_MANAGER_LOST, "gone");
+        job.scheduler.task_manager_lost(id, lost, &mut job.env);
+    }
+    assert_eq!(job.status(), JobStatus::Canceled);
+    assert_eq!(job.states(), [ExecutionState::Canceled; 4]);
+}
+
+#[test]
+fn a_job_without_slots_fails_in_flinks_words() {
+    let mut job = Job::new(vec![vertex(1, 3, "")], RestartStrategyOptions::None);
+    job.scheduler.start(&mut job.env);
+    job.offer(1);
+    job.scheduler.slots_timed_out(0, Duration::from_secs(300), &mut job.env);
+    assert_eq!(job.status(), JobStatus::Running, "an older request");
+    job.scheduler.slots_timed_out(1, Duration::from_secs(300), &mut job.env);
+    assert_eq!(job.status(), JobStatus::Failed);
+    let trace = job.scheduler.failure().unwrap().stack_trace();
+    assert!(trace.contains("NoResourceAvailableException: Could not acquire the minimum required resources."));
+    assert!(is_over(&job.scheduler.take_actions()));
+}
+
+#[test]
+fn cancelling_while_waiting_for_slots_or_for_a_restart_ends_at_once() {
+    let mut waiting = Job::new(vec![vertex(1, 3, "")], RestartStrategyOptions::None);
+    waiting.scheduler.start(&mut waiting.env);
+    waiting.scheduler.cancel(&mut waiting.env);
+    assert_eq!(waiting.status(), JobStatus::Canceled);
+    assert_eq!(waiting.offer(3), 0);
+
+    let mut restarting = Job::running(1, fixed_delay(5));
+    let attempts = restarting.attempts();
+    restarting.report_failure(attempts[0], "boom");
+    restarting.report(attempts[1], ExecutionState::Canceled);
+    assert_eq!(restarting.status(), JobStatus::Restarting);
+    restarting.scheduler.cancel(&mut restarting.env);
+    assert_eq!(restarting.status(), JobStatus::Canceled);
+    restarting.scheduler.take_actions();
+    restarting.scheduler.restart_due(&mut restarting.env);
+    assert!(restarting.scheduler.take_actions().is_empty());
+}
+
+#[test]
+fn a_failed_deployment_fails_its_tasks_and_cancels_what_may_run() {
+    let mut job = Job::new(vec![vertex(1, 2, "")], RestartStrategyOptions::None);
+    job.scheduler.start(&mut job.env);
+    job.offer(2);
+    job.scheduler.take_actions();
+    let refusal = FailureInfo::new("java.io.IOException", "Insufficient number of network buffers");
+    job.scheduler.deployment_failed(0, "a", refusal, &mut job.env);
+    assert_eq!(job.status(), JobStatus::Failing);
+    let cancels: Vec<_> = job
+        .scheduler
+        .take_actions()
+        .into_iter()
+        .filter_map(|action| if let Action::Cancel { location, .. } = action { Some(location) } else { None })
+        .collect();
+    assert_eq!(cancels.len(), 2);
+    job.all(ExecutionState::Canceled);
+    assert_eq!(job.status(), JobStatus::Failed);
+    assert!(job.scheduler.failure().unwrap().stack_trace().contains("Insufficient number of network buffers"));
+}
+
+#[test]
+fn a_fatal_failure_is_not_retried() {
+    let mut job = Job::running(1, fixed_delay(5));
+    let attempt = job.attempts()[0];
+    let failure = FailureInfo { fatal: true, ..FailureInfo::new("x.Y", "no such column") };
+    job.scheduler.task_state(attempt, ExecutionState::Failed, Some(failure), None, &mut job.env);
+    assert_eq!(job.status(), JobStatus::Failing);
+}
+
+#[test]
+fn failures_that_come_along_are_kept_with_the_first() {
+    let mut job = Job::running(2, fixed_delay(5));
+    let attempts = job.attempts();
+    job.report_failure(attempts[0], "first");
+    job.report_failure(attempts[1], "second");
+    assert_eq!(job.scheduler.history().entries().count(), 1);
+    assert_eq!(job.states()[1], ExecutionState::Canceled, "it was being cancelled already");
+    assert_eq!(job.status(), JobStatus::Restarting);
+}
+
+#[test]
+fn suspension_ends_everything_here() {
+    let mut job = Job::running(2, fixed_delay(5));
+    job.scheduler.suspend(&mut job.env);
+    assert_eq!(job.status(), JobStatus::Suspended);
+    assert!(is_over(&job.scheduler.take_actions()));
+}

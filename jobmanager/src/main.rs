@@ -1,0 +1,117 @@
+//! The `jobmanager` process.
+use std::process::ExitCode;
+
+use clap::Parser;
+use tokio::signal::unix::{SignalKind, signal};
+use wiesel_common::config::load;
+use wiesel_common::config::{ConfigError, Configuration, parse_property};
+use wiesel_common::memory::JobManagerMemory;
+use wiesel_jobmanager::cluster::{Environment, JobManager};
+
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
+/// Few arenas and a quick return of unused pages: a JobManager allocates little and idles much.
+#[allow(unsafe_code, reason = "the name under which jemalloc looks for its options; nothing is dereferenced here")]
+#[unsafe(export_name = "_rjem_malloc_conf")]
+pub static MALLOC_CONF: &[u8; 74] = b"narenas:2,background_thread:false,dirty_decay_ms:1000,muzzy_decay_ms:1000\0";
+
+/// Threads that run actors and handlers; none of them ever computes for long.
+const WORKERS: usize = 2;
+/// Threads for enumerators and planning.
+const MAX_BLOCKING: usize = 16;
+/// For deeply nested SQL.
+const STACK_BYTES: usize = 8 << 20;
+
+/// The JobManager of a session cluster.
+#[derive(Parser)]
+#[command(name = "jobmanager", version, disable_help_flag = true)]
+struct Arguments {
+    /// A configuration key over those of the file.
+    #[arg(short = 'D', value_name = "KEY=VALUE")]
+    properties: Vec<String>,
+    /// The folder of config.yaml, instead of FLINK_CONF_DIR.
+    #[arg(short = 'c', long = "configDir", value_name = "FOLDER")]
+    config_dir: Option<std::path::PathBuf>,
+    /// The host this JobManager is reached by (jobmanager.rpc.address).
+    #[arg(short = 'h', long = "host")]
+    host: Option<String>,
+    /// The port of REST (rest.port).
+    #[arg(short = 'r', long = "webui-port", value_name = "PORT")]
+    webui_port: Option<u16>,
+    /// Only `cluster` is known; taken for the sake of scripts.
+    #[arg(short = 'x', long = "executionMode", value_name = "MODE")]
+    execution_mode: Option<String>,
+    /// Print help.
+    #[arg(long, action = clap::ArgAction::Help)]
+    help: Option<bool>,
+}
+
+fn configuration(arguments: &Arguments) -> Result<Configuration, ConfigError> {
+    let mut pairs = arguments.properties.iter().map(|text| parse_property(text)).collect::<Result<Vec<_>, _>>()?;
+    if let Some(host) = &arguments.host {
+        pairs.push(("jobmanager.rpc.address".into(), host.clone()));
+    }
+    if let Some(port) = arguments.webui_port {
+        pairs.push(("rest.port".into(), port.to_string()));
+    }
+    match &arguments.config_dir {
+        Some(folder) => {
+            let properties = std::env::var("FLINK_PROPERTIES").ok();
+            load::from_sources(Some(folder), properties.as_deref(), pairs)
+        }
+        None => load::from_environment(pairs),
+    }
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    wiesel_common::logging::init();
+    match run(&arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("the JobManager cannot run: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    let configuration = configuration(arguments)?;
+    tracing::info!("Starting Wiesel JobManager {}", env!("CARGO_PKG_VERSION"));
+    configuration.log();
+    tracing::info!("Final Master Memory configuration:");
+    for line in JobManagerMemory::from_config(&configuration)?.breakdown() {
+        tracing::info!("{line}");
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(WORKERS)
+        .max_blocking_threads(MAX_BLOCKING)
+        .thread_keep_alive(std::time::Duration::from_secs(2))
+        .thread_stack_size(STACK_BYTES)
+        .thread_name("jobmanager")
+        .enable_all()
+        .build()?;
+    let outcome = runtime.block_on(serve(configuration));
+    runtime.shutdown_timeout(std::time::Duration::from_secs(1));
+    outcome
+}
+
+async fn serve(configuration: Configuration) -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let manager = JobManager::start(configuration, Environment::real()).await?;
+    tracing::info!("RPC endpoint listening at {}", manager.rpc_address());
+    tracing::info!("Rest endpoint listening at {}", manager.rest_address());
+    let stop = manager.stop_token();
+    let wait = manager.wait();
+    tokio::pin!(wait);
+    let signal = tokio::select! {
+        outcome = &mut wait => return Ok(outcome?),
+        _ = terminate.recv() => "SIGTERM",
+        _ = interrupt.recv() => "SIGINT",
+    };
+    tracing::info!("RECEIVED SIGNAL {signal}. Shutting down as requested.");
+    stop.cancel();
+    Ok(wait.await?)
+}

@@ -1,0 +1,321 @@
+//! The ResourceManager's task: messages in, decisions of the slot manager out to TaskManagers and JobMasters.
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tonic::Status;
+use wiesel_common::id::{AllocationId, JobId, LeaderSessionId};
+use wiesel_common::time::Clock;
+use wiesel_proto as proto;
+
+use super::slot_manager::{NewAllocation, ReportedSlot, SlotManager};
+use super::{Message, ResourceManagerHandle, ResourceOverview, TaskManagerInfo};
+use crate::failure::{self, FailureInfo};
+use crate::gateway::{TaskExecutors, describe};
+use crate::jobmaster::JobMasterHandle;
+use crate::options::ControlOptions;
+
+struct TaskManager {
+    registration: Arc<proto::RegisterTaskManagerRequest>,
+    last_heartbeat: i64,
+    /// Counts registrations and heartbeat streams: what ends an older one does not touch this one.
+    stream: u64,
+    closed: CancellationToken,
+    metrics: proto::TaskManagerMetrics,
+}
+
+/// The outcome of asking a TaskManager for a slot.
+struct SlotAnswer {
+    allocation: NewAllocation,
+    result: Result<(), Status>,
+}
+
+/// See [`super`].
+pub struct ResourceManager {
+    options: ControlOptions,
+    fence: LeaderSessionId,
+    job_master_address: String,
+    clock: Arc<dyn Clock>,
+    executors: TaskExecutors,
+    receiver: mpsc::UnboundedReceiver<Message>,
+    slots: SlotManager,
+    task_managers: BTreeMap<String, TaskManager>,
+    jobs: HashMap<JobId, JobMasterHandle>,
+    /// Calls under way. Requests for slots answer, calls that free slots do not: the next heartbeat corrects them.
+    calls: JoinSet<Option<SlotAnswer>>,
+    streams: u64,
+}
+
+impl ResourceManager {
+    /// A ResourceManager without TaskManagers; `job_master_address` is told to TaskManagers that give slots.
+    pub fn new(
+        options: ControlOptions,
+        fence: LeaderSessionId,
+        job_master_address: String,
+        clock: Arc<dyn Clock>,
+        executors: TaskExecutors,
+    ) -> (Self, ResourceManagerHandle) {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        let slots = SlotManager::new(options.load_balance);
+        let resource_manager = Self {
+            options,
+            fence,
+            job_master_address,
+            clock,
+            executors,
+            receiver,
+            slots,
+            task_managers: BTreeMap::new(),
+            jobs: HashMap::new(),
+            calls: JoinSet::new(),
+            streams: 0,
+        };
+        (resource_manager, ResourceManagerHandle { fence, sender })
+    }
+
+    /// Runs until the token is cancelled.
+    pub async fn run(mut self, stop: CancellationToken) {
+        let period = self.options.heartbeat_interval.min(Duration::from_secs(1));
+        let mut tick = tokio::time::interval(period);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => break,
+                message = self.receiver.recv() => match message {
+                    Some(message) => self.handle(message),
+                    None => break,
+                },
+                Some(answer) = self.calls.join_next() => match answer {
+                    Ok(Some(answer)) => self.slot_answered(answer),
+                    Ok(None) => {}
+                    Err(error) => tracing::error!(%error, "a call to a TaskManager ended abnormally"),
+                },
+                _ = tick.tick() => self.tick(),
+            }
+        }
+        for task_manager in self.task_managers.values() {
+            task_manager.closed.cancel();
+        }
+    }
+
+    fn handle(&mut self, message: Message) {
+        match message {
+            Message::Register { request, reply } => {
+                let _ = reply.send(self.register(request));
+            }
+            Message::HeartbeatOpened { resource_id, closed, reply } => {
+                let _ = reply.send(self.heartbeat_opened(&resource_id, closed));
+            }
+            Message::Heartbeat { stream, heartbeat } => self.heartbeat(stream, heartbeat),
+            Message::HeartbeatEnded { resource_id, stream } => {
+                if self.task_managers.get(&resource_id).is_some_and(|known| known.stream == stream) {
+                    let message = format!("TaskManager with id {resource_id} is no longer reachable.");
+                    self.lost(&resource_id, &FailureInfo::new(failure::TASK_MANAGER_LOST, message));
+                }
+            }
+            Message::Disconnect { resource_id, reason } => {
+                let message = format!("TaskManager with id {resource_id} disconnected: {reason}");
+                self.lost(&resource_id, &FailureInfo::new(failure::TASK_MANAGER_LOST, message));
+            }
+            Message::RequireSlots { job, slots } => {
+                self.slots.require(job.job_id(), slots);
+                self.jobs.insert(job.job_id(), job);
+                self.allocate();
+            }
+            Message::ReleaseSlots { job } => self.release(job),
+            Message::SlotRefused { resource_id, allocation } => {
+                // The TaskManager frees by itself what the job did not accept.
+                self.slots.free(&resource_id, allocation);
+                self.allocate();
+            }
+            Message::Describe { reply } => {
+                let _ = reply.send(self.describe());
+            }
+        }
+    }
+
+    fn register(&mut self, request: proto::RegisterTaskManagerRequest) -> Result<(), Status> {
+        if request.resource_id.is_empty() || request.rpc_address.is_empty() || request.data_address.is_empty() {
+            return Err(Status::invalid_argument("a registration needs a resource id and both addresses"));
+        }
+        let id = request.resource_id.clone();
+        if self.task_managers.contains_key(&id) {
+            let message = format!("TaskManager with id {id} registered again: what it ran before is gone.");
+            self.lost(&id, &FailureInfo::new(failure::TASK_MANAGER_LOST, message));
+        }
+        tracing::info!(task_manager = %id, address = %request.rpc_address, slots = request.slots, "TaskManager registered");
+        self.slots.register(&id, request.slots);
+        self.streams += 1;
+        let task_manager = TaskManager {
+            registration: Arc::new(request),
+            last_heartbeat: self.clock.now_millis(),
+            stream: self.streams,
+            closed: CancellationToken::new(),
+            metrics: proto::TaskManagerMetrics::default(),
+        };
+        self.task_managers.insert(id, task_manager);
+        self.allocate();
+        Ok(())
+    }
+
+    fn heartbeat_opened(&mut self, resource_id: &str, closed: CancellationToken) -> Result<u64, Status> {
+        let Some(known) = self.task_managers.get_mut(resource_id) else {
+            return Err(Status::not_found(format!("TaskManager {resource_id} is not registered: register again")));
+        };
+        self.streams += 1;
+        known.closed.cancel();
+        known.closed = closed;
+        known.stream = self.streams;
+        known.last_heartbeat = self.clock.now_millis();
+        Ok(self.streams)
+    }
+
+    fn heartbeat(&mut self, stream: u64, heartbeat: proto::TaskManagerHeartbeat) {
+        let now = self.clock.now_millis();
+        let Some(known) = self.task_managers.get_mut(&heartbeat.resource_id) else { return };
+        if known.stream != stream {
+            return;
+        }
+        known.last_heartbeat = now;
+        if let Some(metrics) = heartbeat.metrics {
+            known.metrics = metrics;
+        }
+        let report: Vec<ReportedSlot> = heartbeat
+            .slots
+            .iter()
+            .map(|slot| ReportedSlot { index: slot.index, allocation: AllocationId::from_bytes(&slot.allocation_id) })
+            .collect();
+        for allocation in self.slots.reconcile(&heartbeat.resource_id, &report) {
+            self.free_slot(&heartbeat.resource_id, allocation, "no job wants it");
+        }
+        self.allocate();
+    }
+
+    fn tick(&mut self) {
+        let oldest = self.clock.now_millis() - self.options.heartbeat_timeout.as_millis() as i64;
+        let silent: Vec<String> = self
+            .task_managers
+            .iter()
+            .filter(|(_, known)| known.last_heartbeat < oldest)
+            .map(|(id, _)| id.clone())
+            .collect();
+        for id in silent {
+            let message = format!("The heartbeat of TaskManager with id {id} timed out.");
+            self.lost(&id, &FailureInfo::new("java.util.concurrent.TimeoutException", message));
+        }
+        self.allocate();
+    }
+
+    fn lost(&mut self, resource_id: &str, failure: &FailureInfo) {
+        let Some(gone) = self.task_managers.remove(resource_id) else { return };
+        tracing::warn!(task_manager = %resource_id, reason = %failure.message, "TaskManager lost");
+        gone.closed.cancel();
+        self.executors.forget(&gone.registration.rpc_address);
+        for job in self.slots.unregister(resource_id) {
+            if let Some(master) = self.jobs.get(&job) {
+                master.task_manager_lost(resource_id, failure.clone());
+            }
+        }
+        self.allocate();
+    }
+
+    fn release(&mut self, job: JobId) {
+        self.jobs.remove(&job);
+        for (task_manager, allocation) in self.slots.release(job) {
+            self.free_slot(&task_manager, allocation, "the job is over");
+        }
+        self.allocate();
+    }
+
+    fn free_slot(&mut self, resource_id: &str, allocation: AllocationId, reason: &str) {
+        let Some(task_manager) = self.task_managers.get(resource_id) else { return };
+        let Ok(mut client) = self.executors.get(&task_manager.registration.rpc_address) else { return };
+        let mut request = tonic::Request::new(proto::FreeSlotRequest {
+            fence: self.fence.to_bytes(),
+            allocation_id: allocation.to_bytes(),
+            reason: reason.to_owned(),
+        });
+        request.set_timeout(self.options.rpc_timeout);
+        let resource_id = resource_id.to_owned();
+        self.calls.spawn(async move {
+            if let Err(status) = client.free_slot(request).await {
+                tracing::debug!(task_manager = %resource_id, reason = %describe(&status), "a slot could not be freed");
+            }
+            None
+        });
+    }
+
+    fn allocate(&mut self) {
+        for allocation in self.slots.decide(&mut AllocationId::random) {
+            self.request_slot(allocation);
+        }
+    }
+
+    fn request_slot(&mut self, allocation: NewAllocation) {
+        let (Some(task_manager), Some(job)) =
+            (self.task_managers.get(&allocation.task_manager), self.jobs.get(&allocation.job))
+        else {
+            self.slots.free(&allocation.task_manager, allocation.allocation);
+            return;
+        };
+        let mut request = tonic::Request::new(proto::RequestSlotRequest {
+            fence: self.fence.to_bytes(),
+            slot: allocation.slot,
+            job_id: allocation.job.to_bytes(),
+            allocation_id: allocation.allocation.to_bytes(),
+            job_master_address: self.job_master_address.clone(),
+            job_master_fence: job.fence().to_bytes(),
+        });
+        request.set_timeout(self.options.rpc_timeout);
+        let client = self.executors.get(&task_manager.registration.rpc_address);
+        self.calls.spawn(async move {
+            let result = match client {
+                Ok(mut client) => client.request_slot(request).await.map(|_| ()),
+                Err(status) => Err(status),
+            };
+            Some(SlotAnswer { allocation, result })
+        });
+    }
+
+    fn slot_answered(&mut self, answer: SlotAnswer) {
+        let SlotAnswer { allocation, result } = answer;
+        match result {
+            Ok(()) => {
+                if !self.slots.confirm(&allocation.task_manager, allocation.allocation) {
+                    self.free_slot(&allocation.task_manager, allocation.allocation, "no job wants it any more");
+                }
+            }
+            Err(status) => {
+                tracing::warn!(
+                    task_manager = %allocation.task_manager,
+                    job_id = %allocation.job,
+                    reason = %describe(&status),
+                    "a TaskManager did not give a slot"
+                );
+                // Another choice is made with the next tick, so that a slot that is always refused is not asked for
+                // without a pause.
+                self.slots.free(&allocation.task_manager, allocation.allocation);
+            }
+        }
+    }
+
+    fn describe(&self) -> ResourceOverview {
+        let (slots_total, slots_free) = self.slots.totals();
+        let task_managers = self
+            .task_managers
+            .iter()
+            .map(|(id, known)| TaskManagerInfo {
+                registration: Arc::clone(&known.registration),
+                last_heartbeat: known.last_heartbeat,
+                slots: self.slots.task_manager(id).map_or_else(Vec::new, |slots| {
+                    slots.slots().iter().map(|slot| slot.map(|taken| taken.job)).collect()
+                }),
+                metrics: known.metrics,
+            })
+            .collect();
+        ResourceOverview { task_managers, slots_total, slots_free }
+    }
+}

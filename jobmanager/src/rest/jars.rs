@@ -1,0 +1,378 @@
+//! Artifacts: SQL scripts that the cluster keeps, plans and runs. Flink's paths speak of jars.
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path as FilePath, PathBuf};
+use std::time::{Duration, UNIX_EPOCH};
+
+use axum::body::Bytes;
+use axum::extract::{Multipart, Path, Query, State};
+use axum::http::StatusCode;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use wiesel_common::config::Configuration;
+use wiesel_common::id::JobId;
+use wiesel_proto as proto;
+use wiesel_sql::session::{ExecuteOptions, Outcome, Session};
+
+use super::error::RestError;
+use super::plan::plan_of;
+use super::submit::{Part, parts, refused};
+use super::{Answer, Rest, RestState, json as answer};
+use crate::jobmaster::status::JobStatus;
+
+/// How often a script that waits for one job before the next (`table.dml-sync`) looks at it.
+const SYNC_POLL: Duration = Duration::from_millis(50);
+
+fn enabled(state: &RestState) -> Result<(), RestError> {
+    if state.options.submit {
+        return Ok(());
+    }
+    Err(RestError::handler(StatusCode::NOT_FOUND, "Uploads are disabled: web.submit.enable is false."))
+}
+
+/// `GET /jars`.
+pub(super) async fn list(State(state): Rest) -> Answer {
+    enabled(&state)?;
+    let folder = state.options.upload_dir.clone();
+    let mut files = blocking(move || Ok(artifacts(&folder))).await?;
+    files.sort_by(|a, b| b.uploaded.cmp(&a.uploaded));
+    let files: Vec<Value> = files
+        .iter()
+        .map(|file| {
+            json!({
+                "id": file.id,
+                "name": file.name,
+                "uploaded": file.uploaded,
+                "entry": [{ "name": file.name, "description": null }],
+            })
+        })
+        .collect();
+    let address = format!("http://{}:{}", state.options.address, state.port);
+    answer(json!({ "address": address, "files": files }))
+}
+
+struct Artifact {
+    id: String,
+    name: String,
+    uploaded: u64,
+}
+
+fn artifacts(folder: &FilePath) -> Vec<Artifact> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    entries
+        .filter_map(|entry| {
+            let id = entry.file_name().into_string().ok()?;
+            let (_, name) = id.split_once('_').filter(|_| id.ends_with(".sql"))?;
+            let name = name.to_owned();
+            let modified = entry.metadata().ok()?.modified().ok()?;
+            let uploaded = modified.duration_since(UNIX_EPOCH).ok()?.as_millis() as u64;
+            Some(Artifact { name, id, uploaded })
+        })
+        .collect()
+}
+
+/// `POST /jars/upload`.
+pub(super) async fn upload(State(state): Rest, multipart: Multipart) -> Answer {
+    enabled(&state)?;
+    let parts = parts(multipart).await?;
+    let folder = state.options.upload_dir.clone();
+    let [part] = &parts[..] else {
+        return Err(RestError::bad_request(format!("Exactly 1 file must be sent, received {}.", parts.len())));
+    };
+    let (name, text) = script_of(part).map_err(RestError::bad_request)?;
+    let path = blocking(move || {
+        parse(&name, &text, &Configuration::default())?;
+        store(&folder, &name, text.as_bytes())
+    })
+    .await?;
+    answer(json!({ "filename": path.display().to_string(), "status": "success" }))
+}
+
+/// The script in an upload, or why it is none.
+fn script_of(part: &Part) -> Result<(String, String), String> {
+    let name = part.file_name.as_deref().unwrap_or_default();
+    let name = name.rsplit(['/', '\\']).next().unwrap_or_default();
+    if name.is_empty() {
+        return Err("The upload has no file name.".into());
+    }
+    if !name.to_lowercase().ends_with(".sql") {
+        return Err(format!(
+            "Only SQL scripts (*.sql) can be run here, `{name}` is none: this cluster has no JVM for jars."
+        ));
+    }
+    let name = name.replace(|c: char| c.is_control(), "_");
+    match std::str::from_utf8(&part.content) {
+        Ok(text) if !text.contains('\0') => Ok((name, text.to_owned())),
+        _ => Err(format!("`{name}` is no SQL script: it is not text in UTF-8.")),
+    }
+}
+
+/// Keeps a script under its content's hash, and does so at once or not at all.
+fn store(folder: &FilePath, name: &str, content: &[u8]) -> Result<PathBuf, RestError> {
+    let hash: String = Sha256::digest(content).iter().map(|byte| format!("{byte:02x}")).collect();
+    let path = folder.join(format!("{hash}_{name}"));
+    let part = folder.join(format!(".{}", uuid::Uuid::new_v4()));
+    let written = std::fs::create_dir_all(folder)
+        .and_then(|()| std::fs::write(&part, content))
+        .and_then(|()| std::fs::rename(&part, &path));
+    written.map_err(|error| {
+        let _ = std::fs::remove_file(&part);
+        RestError::internal(format!("java.io.IOException: cannot write {}: {error}", path.display()))
+    })?;
+    Ok(path)
+}
+
+/// The file of an artifact; none: there is no such one. Only what [`list`] shows is found.
+fn find(folder: &FilePath, id: &str) -> Option<PathBuf> {
+    artifacts(folder).into_iter().find(|artifact| artifact.id == id).map(|artifact| folder.join(artifact.id))
+}
+
+/// `DELETE /jars/:id`.
+pub(super) async fn remove(State(state): Rest, Path(id): Path<String>) -> Answer {
+    enabled(&state)?;
+    let folder = state.options.upload_dir.clone();
+    blocking(move || {
+        let missing = || RestError::bad_request(format!("File {id} does not exist in {}.", folder.display()));
+        let path = find(&folder, &id).ok_or_else(missing)?;
+        std::fs::remove_file(&path).map_err(|error| {
+            RestError::internal(format!("java.io.IOException: cannot delete {}: {error}", path.display()))
+        })
+    })
+    .await?;
+    answer(json!({}))
+}
+
+/// What a client may say with `run` and `plan`; keys that only a Java program has use for are taken and ignored.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RunRequest {
+    parallelism: Option<u32>,
+    job_id: Option<String>,
+    flink_configuration: Option<BTreeMap<String, Value>>,
+}
+
+impl RunRequest {
+    fn of(query: &HashMap<String, String>, body: &[u8]) -> Result<Self, RestError> {
+        let mut request = if body.iter().all(u8::is_ascii_whitespace) {
+            Self::default()
+        } else {
+            serde_json::from_slice(body).map_err(|_| RestError::bad_body("JarRunRequestBody"))?
+        };
+        if let Some(text) = query.get("parallelism") {
+            request.parallelism = Some(text.parse().map_err(|_| RestError::bad_query("parallelism", text))?);
+        }
+        if let Some(text) = query.get("jobId").or_else(|| query.get("jobid")) {
+            request.job_id = Some(text.clone());
+        }
+        Ok(request)
+    }
+
+    fn job_id(&self) -> Result<Option<JobId>, RestError> {
+        let Some(text) = &self.job_id else { return Ok(None) };
+        Ok(Some(text.parse().map_err(|_| RestError::bad_query("jobId", text))?))
+    }
+
+    /// The keys over the cluster's configuration.
+    fn overrides(&self) -> BTreeMap<String, String> {
+        let mut keys: BTreeMap<String, String> = BTreeMap::new();
+        for (key, value) in self.flink_configuration.iter().flatten() {
+            let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            keys.insert(key.clone(), text);
+        }
+        if let Some(parallelism) = self.parallelism {
+            keys.insert("parallelism.default".into(), parallelism.to_string());
+        }
+        keys
+    }
+}
+
+/// A job of a script.
+struct PlannedJob {
+    graph: proto::JobGraph,
+    /// The next one starts after this one has ended.
+    wait: bool,
+}
+
+/// All jobs of an artifact, planned before any is started.
+async fn planned(state: &RestState, id: String, request: &RunRequest) -> Result<Vec<PlannedJob>, RestError> {
+    let folder = state.options.upload_dir.clone();
+    let overrides = request.overrides();
+    let configuration = state.configuration.merged(overrides.clone());
+    let mut jobs = blocking(move || {
+        let missing = || {
+            RestError::internal(format!(
+                "org.apache.flink.runtime.rest.handler.RestHandlerException: Jar file {} does not exist",
+                folder.join(&id).display()
+            ))
+        };
+        let path = find(&folder, &id).ok_or_else(missing)?;
+        let text = std::fs::read_to_string(&path).map_err(|error| {
+            RestError::internal(format!("java.io.IOException: cannot read {}: {error}", path.display()))
+        })?;
+        let name = id.split_once('_').map_or(id.as_str(), |(_, name)| name).to_owned();
+        plan_script(&name, &text, &configuration)
+    })
+    .await?;
+    for job in &mut jobs {
+        for (key, value) in &overrides {
+            job.graph.configuration.entry(key.clone()).or_insert_with(|| value.clone());
+        }
+    }
+    match (request.job_id()?, &mut jobs[..]) {
+        (None, _) => {}
+        (Some(id), [job]) => job.graph.job_id = id.to_bytes(),
+        (Some(_), _) => {
+            let message = "A job id can be given only to a script with one job; this one has several.";
+            return Err(RestError::bad_request(message));
+        }
+    }
+    Ok(jobs)
+}
+
+fn parse(name: &str, text: &str, configuration: &Configuration) -> Result<Session, RestError> {
+    let session = Session::new(configuration.clone());
+    let statements = session.parse(text).map_err(|error| RestError::bad_request(format!("{name}: {error}")))?;
+    if statements.is_empty() {
+        return Err(RestError::bad_request(format!("{name} contains no SQL statement.")));
+    }
+    Ok(session)
+}
+
+fn plan_script(name: &str, text: &str, configuration: &Configuration) -> Result<Vec<PlannedJob>, RestError> {
+    let wrong = |error: wiesel_sql::error::Error| RestError::bad_request(format!("{name}: {error}"));
+    let mut session = Session::new(configuration.clone());
+    let mut jobs = Vec::new();
+    for statement in session.parse(text).map_err(wrong)? {
+        match session.execute(&statement, &ExecuteOptions::default()).map_err(wrong)? {
+            Outcome::Done | Outcome::Rows { .. } | Outcome::ShowJobs => {}
+            Outcome::Insert(job) => jobs.push(PlannedJob { graph: job.graph, wait: job.wait }),
+            Outcome::Query(_) => {
+                return Err(RestError::bad_request(format!(
+                    "{name}: the query at {} has nobody to show its rows to: write them to a table with INSERT INTO, or \
+                     run the script with sql-client.sh -f.",
+                    statement.location
+                )));
+            }
+        }
+    }
+    if jobs.is_empty() {
+        let message = format!("{name} contains no INSERT INTO and no statement set: there is no job to run.");
+        return Err(RestError::bad_request(message));
+    }
+    Ok(jobs)
+}
+
+/// `GET /jars/:id/plan`.
+pub(super) async fn plan_get(
+    state: Rest,
+    id: Path<String>,
+    query: Query<HashMap<String, String>>,
+) -> Answer {
+    plan_post(state, id, query, Bytes::new()).await
+}
+
+/// `POST /jars/:id/plan`.
+pub(super) async fn plan_post(
+    State(state): Rest,
+    Path(id): Path<String>,
+    Query(query): Query<HashMap<String, String>>,
+    body: Bytes,
+) -> Answer {
+    enabled(&state)?;
+    let request = RunRequest::of(&query, &body)?;
+    let jobs = planned(&state, id, &request).await?;
+    let plans: Vec<Value> = jobs
+        .iter()
+        .map(|job| plan_of(&job.graph, JobId::from_bytes(&job.graph.job_id).unwrap_or(JobId([0; 16]))))
+        .collect();
+    answer(json!({ "plan": plans[0], "plans": plans }))
+}
+
+/// `POST /jars/:id/run`.
+pub(super) async fn run(
+    State(state): Rest,
+    Path(id): Path<String>,
+    Query(query): Query<HashMap<String, String>>,
+    body: Bytes,
+) -> Answer {
+    enabled(&state)?;
+    let request = RunRequest::of(&query, &body)?;
+    let jobs = planned(&state, id, &request).await?;
+    let count = jobs.len();
+    let mut ids = Vec::with_capacity(count);
+    for (position, job) in jobs.into_iter().enumerate() {
+        let id = state.dispatcher.submit(job.graph).await.map_err(|error| refused(&error))?;
+        ids.push(id.to_string());
+        if job.wait && position + 1 < count {
+            wait_for(&state, id).await?;
+        }
+    }
+    answer(json!({ "jobid": ids[0], "applicationId": ids[0], "jobids": ids }))
+}
+
+/// Waits for the end of a job; one that did not finish ends the script.
+async fn wait_for(state: &RestState, id: JobId) -> Result<(), RestError> {
+    loop {
+        let job = state.dispatcher.describe(id).await.ok_or_else(|| RestError::job_not_found(id))?;
+        if job.status == JobStatus::Finished {
+            return Ok(());
+        }
+        if job.status.is_terminal() {
+            let cause = job.failure.as_ref().map_or_else(|| job.status.to_string(), |failure| failure.stack_trace());
+            let message = format!("The job {id} did not finish, the statements after it were not run.\nCaused by: {cause}");
+            return Err(RestError::internal(message));
+        }
+        tokio::time::sleep(SYNC_POLL).await;
+    }
+}
+
+/// Files and planning keep to blocking threads.
+async fn blocking<T: Send + 'static>(
+    call: impl FnOnce() -> Result<T, RestError> + Send + 'static,
+) -> Result<T, RestError> {
+    match tokio::task::spawn_blocking(call).await {
+        Ok(result) => result,
+        Err(error) => Err(RestError::internal(format!("java.lang.RuntimeException: {error}"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn upload_of(name: &str, content: &[u8]) -> Result<(String, String), String> {
+        let content = Bytes::copy_from_slice(content);
+        script_of(&Part { name: "jarfile".into(), file_name: Some(name.into()), content })
+    }
+
+    #[test]
+    fn only_sql_text_is_taken() {
+        assert_eq!(upload_of("a/b.sql", b"SELECT 1;").unwrap().0, "b.sql");
+        assert!(upload_of("demo.jar", b"PK\x03\x04").unwrap_err().contains("no JVM"));
+        assert!(upload_of("demo.sql", b"PK\x03\x04\x00").unwrap_err().contains("not text"));
+        assert!(upload_of("demo.sql", &[0xff, 0xfe]).unwrap_err().contains("not text"));
+        assert!(upload_of("", b"SELECT 1;").unwrap_err().contains("no file name"));
+    }
+
+    #[test]
+    fn artifacts_are_kept_by_content_and_found_by_id_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = store(folder.path(), "a.sql", b"SELECT 1;").unwrap();
+        assert_eq!(store(folder.path(), "a.sql", b"SELECT 1;").unwrap(), first);
+        let id = first.file_name().unwrap().to_str().unwrap();
+        assert_eq!(find(folder.path(), id), Some(first.clone()));
+        assert_eq!(find(folder.path(), "../a.sql"), None);
+        assert_eq!(artifacts(folder.path()).len(), 1);
+    }
+
+    #[test]
+    fn keys_come_from_query_and_body() {
+        let query = HashMap::from([("parallelism".to_owned(), "3".to_owned())]);
+        let body = br#"{"parallelism": null, "programArgs": null, "flinkConfiguration": {"a": "b", "n": 1}}"#;
+        let overrides = RunRequest::of(&query, body).unwrap().overrides();
+        let expected = [("a", "b"), ("n", "1"), ("parallelism.default", "3")];
+        assert!(overrides.iter().map(|(key, value)| (key.as_str(), value.as_str())).eq(expected));
+        assert!(RunRequest::of(&HashMap::new(), b"[").is_err());
+        assert!(RunRequest::of(&HashMap::from([("parallelism".into(), "x".into())]), b"").is_err());
+    }
+}

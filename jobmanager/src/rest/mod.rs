@@ -1,0 +1,153 @@
+//! Flink's REST API over HTTP.
+//!
+//! Handlers ask an actor and shape its answer; they decide nothing. Every path exists with and without `/v1`, bodies of GET
+//! requests are ignored, and errors are `{"errors": [...]}` in Flink's words.
+mod cluster;
+mod coordination;
+mod error;
+mod exceptions;
+mod jars;
+mod job_details;
+mod job_manager;
+mod jobs;
+mod plan;
+mod statistics;
+mod submit;
+mod task_managers;
+mod throwable;
+mod vertices;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, CONNECTION, CONTENT_TYPE};
+use axum::http::{HeaderValue, Method, Uri};
+use axum::middleware::{Next, from_fn};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{delete, get, patch, post};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use wiesel_common::config::Configuration;
+use wiesel_common::time::Clock;
+
+use crate::dispatcher::DispatcherHandle;
+use crate::jobmaster::collect::CollectCoordinators;
+use crate::options::RestOptions;
+use crate::resourcemanager::ResourceManagerHandle;
+use error::RestError;
+
+/// Flink's version whose API this is.
+pub(crate) const FLINK_VERSION: &str = "2.3.0";
+
+/// What handlers work with.
+#[derive(Clone)]
+pub(crate) struct RestState {
+    pub(crate) options: Arc<RestOptions>,
+    pub(crate) port: u16,
+    pub(crate) configuration: Arc<Configuration>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) dispatcher: DispatcherHandle,
+    pub(crate) resource_manager: ResourceManagerHandle,
+    pub(crate) collectors: CollectCoordinators,
+    pub(crate) stop: CancellationToken,
+}
+
+type Answer = Result<axum::Json<serde_json::Value>, RestError>;
+
+/// Serves until the token is cancelled.
+pub(crate) async fn serve(listener: TcpListener, state: RestState, stop: CancellationToken) {
+    let service = axum::serve(listener, router(state)).with_graceful_shutdown({
+        let stop = stop.clone();
+        async move { stop.cancelled().await }
+    });
+    let deadline = async {
+        stop.cancelled().await;
+        // Answers under way may end; a client that waits for rows must not hold up the stop.
+        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+    };
+    tokio::select! {
+        result = service => {
+            if let Err(error) = result {
+                tracing::error!(%error, "the REST endpoint failed");
+            }
+        }
+        () = deadline => {}
+    }
+}
+
+fn router(state: RestState) -> Router {
+    let api = Router::new()
+        .route("/overview", get(cluster::overview))
+        .route("/config", get(cluster::config))
+        .route("/cluster", delete(cluster::shutdown))
+        .route("/datasets", get(cluster::datasets))
+        .route("/applications/overview", get(cluster::applications))
+        .route("/applications/{id}", get(cluster::application))
+        .route("/jobs", get(jobs::list).post(submit::submit))
+        .route("/jobs/overview", get(jobs::overview))
+        .route("/jobs/{jobid}", get(job_details::details).patch(jobs::cancel))
+        .route("/jobs/{jobid}/yarn-cancel", get(jobs::yarn_cancel))
+        .route("/jobs/{jobid}/status", get(jobs::status))
+        .route("/jobs/{jobid}/plan", get(jobs::plan))
+        .route("/jobs/{jobid}/config", get(jobs::config))
+        .route("/jobs/{jobid}/exceptions", get(exceptions::history))
+        .route("/jobs/{jobid}/execution-result", get(exceptions::execution_result))
+        .route("/jobs/{jobid}/accumulators", get(jobs::accumulators))
+        .route("/jobs/{jobid}/clientHeartbeat", patch(jobs::client_heartbeat))
+        .route("/jobs/{jobid}/coordinators/{operator}", post(coordination::fetch))
+        .route("/jobs/{jobid}/vertices/{vertexid}", get(vertices::details))
+        .route("/jobs/{jobid}/vertices/{vertexid}/subtasktimes", get(vertices::subtask_times))
+        .route("/jobs/{jobid}/vertices/{vertexid}/taskmanagers", get(vertices::task_managers))
+        .route("/jobs/{jobid}/vertices/{vertexid}/watermarks", get(vertices::watermarks))
+        .route("/jobs/{jobid}/vertices/{vertexid}/accumulators", get(vertices::accumulators))
+        .route("/taskmanagers", get(task_managers::list))
+        .route("/taskmanagers/{id}", get(task_managers::details))
+        .route("/jobmanager/config", get(job_manager::config))
+        .route("/jobmanager/environment", get(job_manager::environment))
+        .route("/jars", get(jars::list))
+        .route("/jars/upload", post(jars::upload))
+        .route("/jars/{id}", delete(jars::remove))
+        .route("/jars/{id}/plan", get(jars::plan_get).post(jars::plan_post))
+        .route("/jars/{id}/run", post(jars::run))
+        .layer(DefaultBodyLimit::max(state.options.max_content_length));
+    Router::new()
+        .nest("/v1", api.clone())
+        .merge(api)
+        .fallback(not_found)
+        .method_not_allowed_fallback(not_found)
+        .layer(from_fn(transport))
+        .with_state(state)
+}
+
+async fn not_found(method: Method, uri: Uri) -> RestError {
+    let path = uri.path();
+    match method {
+        Method::GET => RestError::not_found(format!("Unable to load requested file {path}.")),
+        _ => RestError::not_found(format!("Not found: {path}")),
+    }
+}
+
+/// What holds for every answer.
+async fn transport(request: Request, next: Next) -> Response {
+    let closes = request.headers().get(CONNECTION).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"close"));
+    // Flink knows neither of these.
+    let mut response = if matches!(*request.method(), Method::HEAD | Method::OPTIONS) {
+        not_found(request.method().clone(), request.uri().clone()).await.into_response()
+    } else {
+        next.run(request).await
+    };
+    let headers = response.headers_mut();
+    headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json; charset=UTF-8"));
+    headers.insert(CONNECTION, HeaderValue::from_static(if closes { "close" } else { "keep-alive" }));
+    response
+}
+
+/// Answers with a value.
+fn json(value: serde_json::Value) -> Answer {
+    Ok(axum::Json(value))
+}
+
+/// What a handler is given.
+type Rest = State<RestState>;

@@ -1,0 +1,110 @@
+//! `POST /jobs`: a job graph from a client that planned it.
+use axum::Json;
+use axum::extract::{Multipart, State};
+use axum::http::StatusCode;
+use bytes::Bytes;
+use prost::Message;
+use serde_json::{Value, json};
+use wiesel_proto as proto;
+
+use super::Rest;
+use super::error::RestError;
+use crate::dispatcher::SubmitError;
+
+/// What Java's object streams begin with.
+const JAVA_MAGIC: [u8; 2] = [0xac, 0xed];
+
+/// A part of a multipart body.
+pub(super) struct Part {
+    /// Its field's name.
+    pub(super) name: String,
+    /// The file's name, if it is a file.
+    pub(super) file_name: Option<String>,
+    /// Its content.
+    pub(super) content: Bytes,
+}
+
+/// All parts of a body.
+pub(super) async fn parts(mut multipart: Multipart) -> Result<Vec<Part>, RestError> {
+    let bad = |error: axum::extract::multipart::MultipartError| RestError::handler(error.status(), error.body_text());
+    let mut parts = Vec::new();
+    while let Some(field) = multipart.next_field().await.map_err(bad)? {
+        let name = field.name().unwrap_or_default().to_owned();
+        let file_name = field.file_name().map(str::to_owned);
+        let content = field.bytes().await.map_err(bad)?;
+        parts.push(Part { name, file_name, content });
+    }
+    Ok(parts)
+}
+
+/// `POST /jobs`.
+pub(super) async fn submit(State(state): Rest, multipart: Multipart) -> Result<(StatusCode, Json<Value>), RestError> {
+    let graph = graph_of(&parts(multipart).await?)?;
+    let id = state.dispatcher.submit(graph).await.map_err(|error| refused(&error))?;
+    Ok((StatusCode::ACCEPTED, Json(json!({ "jobUrl": format!("/jobs/{id}") }))))
+}
+
+/// A refusal of the dispatcher.
+pub(super) fn refused(error: &SubmitError) -> RestError {
+    match error {
+        SubmitError::Duplicate(_) => RestError::handler(StatusCode::CONFLICT, error),
+        SubmitError::Invalid(_) => RestError::bad_request(error),
+        SubmitError::Stopping => RestError::handler(StatusCode::SERVICE_UNAVAILABLE, error),
+    }
+}
+
+fn graph_of(parts: &[Part]) -> Result<proto::JobGraph, RestError> {
+    let request = parts
+        .iter()
+        .find(|part| part.name == "request")
+        .ok_or_else(|| RestError::bad_request("Bad request: the part `request` is missing."))?;
+    let request: Value =
+        serde_json::from_slice(&request.content).map_err(|_| RestError::bad_body("JobSubmitRequestBody"))?;
+    let wanted = ["jobGraphFileName", "executionPlanFileName"].iter().find_map(|key| request.get(key)?.as_str());
+    let wanted = wanted.ok_or_else(|| RestError::bad_body("JobSubmitRequestBody"))?;
+    let file = parts.iter().find(|part| part.file_name.as_deref() == Some(wanted));
+    let file = file.ok_or_else(|| RestError::bad_request(format!("Bad request: the file {wanted} is missing.")))?;
+    if file.content.starts_with(&JAVA_MAGIC) {
+        return Err(RestError::bad_request(
+            "The plan is a Java object of Apache Flink's client. This cluster runs Flink SQL without a JVM: submit the \
+             SQL script with Wiesel's `flink run` or `sql-client.sh`.",
+        ));
+    }
+    proto::JobGraph::decode(file.content.clone())
+        .map_err(|error| RestError::bad_request(format!("The job graph cannot be read: {error}.")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn part(name: &str, file_name: Option<&str>, content: &[u8]) -> Part {
+        Part {
+            name: name.into(),
+            file_name: file_name.map(str::to_owned),
+            content: Bytes::copy_from_slice(content),
+        }
+    }
+
+    #[test]
+    fn the_graph_is_the_file_that_the_request_names() {
+        let graph = proto::JobGraph { name: "x".into(), ..Default::default() };
+        let parts = [
+            part("request", None, br#"{"jobGraphFileName": "g.bin"}"#),
+            part("file_0", Some("other"), b"?"),
+            part("file_1", Some("g.bin"), &graph.encode_to_vec()),
+        ];
+        assert_eq!(graph_of(&parts).unwrap(), graph);
+    }
+
+    #[test]
+    fn what_is_no_graph_is_refused_with_a_reason() {
+        let text = |parts: &[Part]| format!("{:?}", graph_of(parts).unwrap_err());
+        let request = || part("request", None, br#"{"executionPlanFileName": "g.bin"}"#);
+        assert!(text(&[]).contains("`request` is missing"));
+        assert!(text(&[part("request", None, b"{")]).contains("JobSubmitRequestBody"));
+        assert!(text(&[request()]).contains("g.bin is missing"));
+        assert!(text(&[request(), part("file_0", Some("g.bin"), &[0xac, 0xed, 0, 5])]).contains("Java object"));
+        assert!(text(&[request(), part("file_0", Some("g.bin"), &[0xff; 9])]).contains("cannot be read"));
+    }
+}

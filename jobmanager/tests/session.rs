@@ -1,0 +1,425 @@
+//! Jobs of a session over real gRPC, with TaskManagers played by the test.
+mod support;
+
+use std::sync::Arc;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use prost::Message;
+use support::{Cluster, TaskManager, failure, registration, shuffle, until};
+use wiesel_common::id::JobId;
+use wiesel_jobmanager::jobmaster::source_coordinator::EnumeratorFactory;
+use wiesel_jobmanager::jobmaster::status::JobStatus;
+use wiesel_operators::operator::Error;
+use wiesel_operators::source::{SplitAssignment, SplitEnumerator};
+use wiesel_proto as proto;
+use wiesel_proto::ExecutionState::{Canceled, Failed, Finished, Initializing, Running};
+
+const FIXED_DELAY: [(&str, &str); 3] = [
+    ("restart-strategy.type", "fixed-delay"),
+    ("restart-strategy.fixed-delay.attempts", "3"),
+    ("restart-strategy.fixed-delay.delay", "10 ms"),
+];
+
+#[tokio::test]
+async fn a_job_runs_over_two_task_managers_and_gives_its_slots_back() {
+    let cluster = Cluster::start(&[]).await;
+    let mut a = TaskManager::start(&cluster, "a", 2).await;
+    let mut b = TaskManager::start(&cluster, "b", 2).await;
+    let id = cluster.submit(shuffle(1, 2)).await;
+    let (on_a, on_b) = (a.next_submit().await, b.next_submit().await);
+    assert_eq!(on_a.tasks.len(), 2, "both vertices share a slot");
+    assert_eq!(on_b.tasks.len(), 2);
+    assert_eq!(on_a.task_managers.len(), 2);
+    assert_eq!(cluster.manager.resource_manager().describe().await.slots_free, 2);
+    a.run(&on_a).await;
+    b.run(&on_b).await;
+    assert_eq!(cluster.job(id).await.status, JobStatus::Running);
+    a.report_all(&on_a, Finished).await;
+    b.report_all(&on_b, Finished).await;
+    let job = cluster.await_status(id, JobStatus::Finished).await;
+    assert!(job.failure.is_none());
+    a.next_free().await;
+    b.next_free().await;
+    cluster.await_free_slots(4).await;
+}
+
+#[tokio::test]
+async fn a_failed_task_fails_the_job_with_its_cause() {
+    let cluster = Cluster::start(&[]).await;
+    let mut a = TaskManager::start(&cluster, "a", 2).await;
+    let id = cluster.submit(shuffle(1, 2)).await;
+    let deployed = a.next_submit().await;
+    a.run(&deployed).await;
+    let cause = failure("java.lang.ArithmeticException", "/ by zero");
+    a.report(&deployed, 0, Failed, cause).await.unwrap();
+    let cancelled = a.next_cancel().await;
+    assert_eq!(cancelled.attempt_ids.len(), 3);
+    assert_eq!(cluster.job(id).await.status, JobStatus::Failing);
+    for task in 1..4 {
+        a.report(&deployed, task, Canceled, None).await.unwrap();
+    }
+    cluster.await_status(id, JobStatus::Failed).await;
+    let (_, exceptions) = cluster.get(&format!("/jobs/{id}/exceptions")).await;
+    let entry = &exceptions["exceptionHistory"]["entries"][0];
+    assert!(entry["stacktrace"].as_str().unwrap().contains("java.lang.ArithmeticException: / by zero"));
+    assert_eq!(entry["concurrentExceptions"][0]["taskManagerId"], "a");
+    let (_, result) = cluster.get(&format!("/jobs/{id}/execution-result")).await;
+    assert_eq!(result["job-execution-result"]["application-status"], "FAILED");
+    cluster.await_free_slots(2).await;
+}
+
+#[tokio::test]
+async fn a_failed_job_restarts_from_the_beginning() {
+    let cluster = Cluster::start(&FIXED_DELAY).await;
+    let mut a = TaskManager::start(&cluster, "a", 2).await;
+    let id = cluster.submit(shuffle(1, 1)).await;
+    let first = a.next_submit().await;
+    a.run(&first).await;
+    a.report(&first, 1, Failed, failure("x.Y", "boom")).await.unwrap();
+    a.next_cancel().await;
+    a.report(&first, 0, Canceled, None).await.unwrap();
+    let second = a.next_submit().await;
+    assert_eq!((first.execution, second.execution), (0, 1));
+    assert_eq!(second.tasks[0].allocation_id, first.tasks[0].allocation_id, "the slot was kept");
+    let late = a.report(&first, 0, Running, None).await.unwrap_err();
+    assert_eq!(late.code(), tonic::Code::NotFound);
+    a.run(&second).await;
+    a.report_all(&second, Finished).await;
+    let job = cluster.await_status(id, JobStatus::Finished).await;
+    assert_eq!(job.history.entries().count(), 1);
+}
+
+#[tokio::test]
+async fn losing_a_task_manager_restarts_the_job_elsewhere() {
+    let cluster = Cluster::start(&FIXED_DELAY).await;
+    let mut a = TaskManager::start(&cluster, "a", 1).await;
+    let mut b = TaskManager::start(&cluster, "b", 1).await;
+    let id = cluster.submit(shuffle(1, 2)).await;
+    let (on_a, on_b) = (a.next_submit().await, b.next_submit().await);
+    a.run(&on_a).await;
+    b.run(&on_b).await;
+    b.kill().await;
+    let cancelled = a.next_cancel().await;
+    assert_eq!(cancelled.attempt_ids.len(), 2);
+    a.report_all(&on_a, Canceled).await;
+    let mut c = TaskManager::start(&cluster, "c", 1).await;
+    let (on_a, on_c) = (a.next_submit().await, c.next_submit().await);
+    assert_eq!(on_a.execution, 1);
+    a.report_all(&on_a, Finished).await;
+    c.report_all(&on_c, Finished).await;
+    let job = cluster.await_status(id, JobStatus::Finished).await;
+    let lost = job.history.entries().next().unwrap();
+    assert!(lost.failure.message.contains("TaskManager with id b is no longer reachable."), "{}", lost.failure);
+}
+
+#[tokio::test]
+async fn losing_a_task_manager_without_a_strategy_fails_the_job() {
+    let cluster = Cluster::start(&[]).await;
+    let mut a = TaskManager::start(&cluster, "a", 1).await;
+    let id = cluster.submit(shuffle(1, 1)).await;
+    let deployed = a.next_submit().await;
+    a.run(&deployed).await;
+    let message =
+        proto::DisconnectTaskManagerRequest { fence: a.fence.clone(), resource_id: "a".into(), reason: "SIGTERM".into() };
+    a.resource_manager.disconnect_task_manager(message).await.unwrap();
+    let job = cluster.await_status(id, JobStatus::Failed).await;
+    let trace = job.failure.as_ref().unwrap().stack_trace();
+    assert!(trace.contains("TaskManager with id a disconnected: SIGTERM"), "{trace}");
+    cluster.await_task_managers(0).await;
+}
+
+#[tokio::test]
+async fn a_silent_task_manager_is_lost_after_its_timeout() {
+    let cluster = Cluster::start(&[("heartbeat.timeout", "300 ms")]).await;
+    let channel = tonic::transport::Channel::from_shared(format!("http://{}", cluster.manager.rpc_address())).unwrap();
+    let mut client =
+        proto::resource_manager_client::ResourceManagerClient::new(channel.connect().await.unwrap());
+    client.register_task_manager(registration("mute", "127.0.0.1:1", 1)).await.unwrap();
+    cluster.await_task_managers(1).await;
+    cluster.await_task_managers(0).await;
+}
+
+#[tokio::test]
+async fn a_job_that_finds_no_slots_fails_in_flinks_words() {
+    let cluster = Cluster::start(&[("slot.request.timeout", "200 ms")]).await;
+    let _a = TaskManager::start(&cluster, "a", 1).await;
+    let id = cluster.submit(shuffle(1, 2)).await;
+    let job = cluster.await_status(id, JobStatus::Failed).await;
+    let trace = job.failure.as_ref().unwrap().stack_trace();
+    let words = "NoResourceAvailableException: Could not acquire the minimum required resources.";
+    assert!(trace.contains(words), "{trace}");
+    cluster.await_free_slots(1).await;
+}
+
+#[tokio::test]
+async fn a_waiting_job_starts_when_slots_come() {
+    let cluster = Cluster::start(&[]).await;
+    let id = cluster.submit(shuffle(1, 2)).await;
+    assert_eq!(cluster.await_status(id, JobStatus::Running).await.slots_held(), 0);
+    let mut a = TaskManager::start(&cluster, "a", 2).await;
+    let deployed = a.next_submit().await;
+    a.report_all(&deployed, Finished).await;
+    cluster.await_status(id, JobStatus::Finished).await;
+}
+
+trait Held {
+    fn slots_held(&self) -> usize;
+}
+
+impl Held for wiesel_jobmanager::jobmaster::JobInfo {
+    fn slots_held(&self) -> usize {
+        self.graph.executions().filter(|execution| execution.slot.is_some()).count()
+    }
+}
+
+#[tokio::test]
+async fn a_refused_deployment_is_the_jobs_failure() {
+    let cluster = Cluster::start(&[]).await;
+    let reason = "Insufficient number of network buffers: required 33, but only 8 available.";
+    let _a = TaskManager::start_with(&cluster, "a", 1, Some(reason)).await;
+    let id = cluster.submit(shuffle(1, 1)).await;
+    let job = cluster.await_status(id, JobStatus::Failed).await;
+    let trace = job.failure.as_ref().unwrap().stack_trace();
+    assert!(trace.contains(&format!("java.io.IOException: {reason}")), "{trace}");
+}
+
+#[tokio::test]
+async fn cancellation_through_rest() {
+    let cluster = Cluster::start(&[]).await;
+    let mut a = TaskManager::start(&cluster, "a", 1).await;
+    let id = cluster.submit(shuffle(1, 1)).await;
+    let deployed = a.next_submit().await;
+    a.run(&deployed).await;
+    let (status, body) = cluster.patch(&format!("/v1/jobs/{id}?mode=cancel")).await;
+    assert_eq!((status, body), (202, serde_json::json!({})));
+    assert_eq!(a.next_cancel().await.attempt_ids.len(), 2);
+    assert_eq!(cluster.get(&format!("/jobs/{id}/status")).await.1["status"], "CANCELLING");
+    a.report_all(&deployed, Canceled).await;
+    cluster.await_status(id, JobStatus::Canceled).await;
+    assert_eq!(cluster.patch(&format!("/jobs/{id}?mode=cancel")).await.0, 202, "it is idempotent");
+    assert_eq!(cluster.get(&format!("/jobs/{id}/execution-result")).await.1["status"]["id"], "COMPLETED");
+
+    let finished = cluster.submit(shuffle(2, 1)).await;
+    let deployed = a.next_submit().await;
+    a.report_all(&deployed, Finished).await;
+    cluster.await_status(finished, JobStatus::Finished).await;
+    let (status, body) = cluster.patch(&format!("/jobs/{finished}?mode=cancel")).await;
+    assert_eq!(status, 409);
+    assert!(body["errors"][0].as_str().unwrap().contains("another terminal state (FINISHED)"));
+}
+
+#[tokio::test]
+async fn stale_tokens_are_refused() {
+    let cluster = Cluster::start(&[]).await;
+    let mut a = TaskManager::start(&cluster, "a", 1).await;
+    cluster.submit(shuffle(1, 1)).await;
+    let mut deployed = a.next_submit().await;
+    deployed.fence = vec![0; 16].into();
+    let refused = a.report(&deployed, 0, Initializing, None).await.unwrap_err();
+    assert_eq!(refused.code(), tonic::Code::FailedPrecondition);
+    let message = proto::DisconnectTaskManagerRequest { resource_id: "a".into(), ..Default::default() };
+    let refused = a.resource_manager.disconnect_task_manager(message).await.unwrap_err();
+    assert_eq!(refused.code(), tonic::Code::FailedPrecondition);
+    assert_eq!(cluster.manager.resource_manager().describe().await.task_managers.len(), 1);
+}
+
+#[tokio::test]
+async fn the_same_job_is_not_taken_twice() {
+    let cluster = Cluster::start(&[]).await;
+    cluster.submit(shuffle(1, 1)).await;
+    let refused = cluster.manager.dispatcher().submit(shuffle(1, 1)).await.unwrap_err();
+    assert!(refused.to_string().contains("already been submitted"));
+}
+
+#[tokio::test]
+async fn many_jobs_share_a_session() {
+    let cluster = Cluster::start(&[]).await;
+    let mut a = TaskManager::start(&cluster, "a", 3).await;
+    let mut ids = Vec::new();
+    for job in 1..=20 {
+        ids.push(cluster.submit(shuffle(job, 1)).await);
+    }
+    for _ in 0..20 {
+        let deployed = a.next_submit().await;
+        a.run(&deployed).await;
+        a.report_all(&deployed, Finished).await;
+    }
+    for id in ids {
+        cluster.await_status(id, JobStatus::Finished).await;
+    }
+    cluster.await_free_slots(3).await;
+    assert_eq!(cluster.get("/overview").await.1["jobs-finished"], 20);
+}
+
+const OPERATOR: [u8; 16] = [5; 16];
+
+fn with_operator(mut graph: proto::JobGraph, vertex: usize, kind: proto::operator_spec::Kind) -> proto::JobGraph {
+    graph.vertices[vertex].operators = vec![proto::OperatorSpec {
+        uid: OPERATOR.to_vec().into(),
+        name: "operator".into(),
+        kind: Some(kind),
+        ..Default::default()
+    }];
+    graph
+}
+
+#[tokio::test]
+async fn rows_of_a_select_reach_the_client() {
+    let cluster = Cluster::start(&[]).await;
+    let mut a = TaskManager::start(&cluster, "a", 1).await;
+    let kind = proto::operator_spec::Kind::CollectSink(proto::CollectSinkSpec::default());
+    let id = cluster.submit(with_operator(shuffle(1, 1), 1, kind)).await;
+    let deployed = a.next_submit().await;
+    a.run(&deployed).await;
+    let sink = deployed.tasks.iter().find(|task| task.vertex == 1).unwrap();
+    let collect = proto::CollectRequest {
+        fence: deployed.fence.clone(),
+        job_id: id.to_bytes(),
+        attempt_id: sink.attempt_id.clone(),
+        operator_uid: OPERATOR.to_vec().into(),
+        offset: 0,
+        batch: bytes::Bytes::from_static(b"rows"),
+        rows: 3,
+    };
+    a.master.collect(collect).await.unwrap();
+    let response = fetch(&cluster, id, 0, 0).await;
+    assert_eq!((response.version, response.offset, response.rows, response.end), (1, 0, 3, false));
+    assert_eq!(response.batches, [&b"rows"[..]]);
+    a.report_all(&deployed, Finished).await;
+    cluster.await_status(id, JobStatus::Finished).await;
+    let response = fetch(&cluster, id, 1, 0).await;
+    assert_eq!((response.rows, response.end), (3, true), "rows of a finished job wait for their client");
+    assert!(fetch(&cluster, id, 1, 3).await.end);
+}
+
+async fn fetch(cluster: &Cluster, job: JobId, version: u64, offset: u64) -> proto::FetchResultsResponse {
+    let request = proto::FetchResultsRequest { version, offset, max_wait: 10_000 };
+    let operator = wiesel_common::id::OperatorId(OPERATOR);
+    let body = serde_json::json!({ "serializedCoordinationRequest": STANDARD.encode(request.encode_to_vec()) });
+    let url = cluster.rest(&format!("/v1/jobs/{job}/coordinators/{operator}"));
+    let answer: serde_json::Value = cluster.http.post(url).json(&body).send().await.unwrap().json().await.unwrap();
+    let encoded = answer["serializedCoordinationResult"].as_str().unwrap();
+    proto::FetchResultsResponse::decode(&STANDARD.decode(encoded).unwrap()[..]).unwrap()
+}
+
+struct TwoSplits(Vec<bytes::Bytes>);
+
+impl SplitEnumerator for TwoSplits {
+    fn discover(&mut self) -> Result<Vec<(u32, SplitAssignment)>, Error> {
+        Ok(Vec::new())
+    }
+
+    fn request_split(&mut self, _subtask: u32, hostname: &str) -> Result<SplitAssignment, Error> {
+        assert_eq!(hostname, "localhost");
+        Ok(self.0.pop().map_or(SplitAssignment::NoMoreSplits, |split| SplitAssignment::Splits(vec![split])))
+    }
+}
+
+#[tokio::test]
+async fn readers_get_splits_until_there_are_none() {
+    let two: EnumeratorFactory = Arc::new(|spec, context| {
+        assert_eq!((spec.connector.as_str(), context.parallelism), ("test", 1));
+        Ok(Box::new(TwoSplits(vec!["second".into(), "first".into()])))
+    });
+    let cluster = Cluster::with_enumerators(&[], two).await;
+    let mut a = TaskManager::start(&cluster, "a", 1).await;
+    let spec = proto::SourceSpec { connector: "test".into(), ..Default::default() };
+    let graph = with_operator(shuffle(1, 1), 0, proto::operator_spec::Kind::Source(spec));
+    let id = cluster.submit(graph).await;
+    let deployed = a.next_submit().await;
+    a.run(&deployed).await;
+    let mut seen = Vec::new();
+    loop {
+        let request = proto::OperatorEventToCoordinator {
+            fence: deployed.fence.clone(),
+            job_id: id.to_bytes(),
+            attempt_id: deployed.tasks[0].attempt_id.clone(),
+            operator_uid: OPERATOR.to_vec().into(),
+            event: Some(proto::operator_event_to_coordinator::Event::RequestSplit(proto::RequestSplit {
+                subtask: 0,
+                hostname: "localhost".into(),
+            })),
+        };
+        a.master.send_operator_event(request).await.unwrap();
+        match a.next_event().await.event.unwrap() {
+            proto::operator_event_to_task::Event::AddSplits(add) => seen.extend(add.splits),
+            proto::operator_event_to_task::Event::NoMoreSplits(_) => break,
+        }
+    }
+    assert_eq!(seen, ["first", "second"]);
+}
+
+#[tokio::test]
+async fn a_source_that_cannot_list_its_splits_fails_the_job() {
+    let broken: EnumeratorFactory =
+        Arc::new(|_, _| Err(Error::External { message: "no such file: /nowhere".into(), source: None }));
+    let cluster = Cluster::with_enumerators(&[], broken).await;
+    let mut a = TaskManager::start(&cluster, "a", 1).await;
+    let kind = proto::operator_spec::Kind::Source(proto::SourceSpec::default());
+    let id = cluster.submit(with_operator(shuffle(1, 1), 0, kind)).await;
+    let deployed = a.next_submit().await;
+    a.next_cancel().await;
+    a.report_all(&deployed, Canceled).await;
+    let job = cluster.await_status(id, JobStatus::Failed).await;
+    let trace = job.failure.as_ref().unwrap().stack_trace();
+    assert!(trace.contains("java.io.IOException: no such file: /nowhere"), "{trace}");
+}
+
+#[tokio::test]
+async fn a_stopping_job_manager_tells_its_task_managers() {
+    let cluster = Cluster::start(&[]).await;
+    let mut a = TaskManager::start(&cluster, "a", 1).await;
+    cluster.submit(shuffle(1, 1)).await;
+    let deployed = a.next_submit().await;
+    a.run(&deployed).await;
+    let response = cluster.http.delete(cluster.rest("/cluster")).send().await.unwrap();
+    assert_eq!(response.status().as_u16(), 200);
+    assert_eq!(a.next_cancel().await.attempt_ids.len(), 2);
+    cluster.manager.wait().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_client_that_vanishes_takes_its_job_along_if_it_asked_for_it() {
+    let cluster = Cluster::start(&[]).await;
+    let mut tied = shuffle(1, 1);
+    for (key, value) in [
+        ("execution.attached", "true"),
+        ("execution.shutdown-on-attached-exit", "true"),
+        ("client.heartbeat.timeout", "100 ms"),
+    ] {
+        tied.configuration.insert(key.into(), value.into());
+    }
+    let tied = cluster.submit(tied).await;
+    let free = cluster.submit(shuffle(2, 1)).await;
+    cluster.await_status(tied, JobStatus::Canceled).await;
+    assert_eq!(cluster.job(free).await.status, JobStatus::Running);
+}
+
+#[tokio::test]
+async fn a_graph_arrives_over_rest() {
+    let cluster = Cluster::start(&[]).await;
+    let upload = |graph: Vec<u8>| {
+        let request = reqwest::multipart::Part::text(r#"{"jobGraphFileName":"jobGraph.bin"}"#);
+        let file = reqwest::multipart::Part::bytes(graph).file_name("jobGraph.bin");
+        reqwest::multipart::Form::new().part("request", request).part("file_0", file)
+    };
+    let url = cluster.rest("/v1/jobs");
+    let send = async |graph| {
+        let response = cluster.http.post(&url).multipart(upload(graph)).send().await.unwrap();
+        (response.status().as_u16(), response.json::<serde_json::Value>().await.unwrap())
+    };
+    let (status, body) = send(shuffle(7, 1).encode_to_vec()).await;
+    let id = JobId([7; 16]);
+    assert_eq!((status, body), (202, serde_json::json!({ "jobUrl": format!("/jobs/{id}") })));
+    until("the job runs", async || {
+        (cluster.get(&format!("/jobs/{id}/status")).await.1["status"] == "RUNNING").then_some(())
+    })
+    .await;
+    let (status, body) = send(vec![0xac, 0xed, 0, 5]).await;
+    assert_eq!(status, 400);
+    assert!(body["errors"][0].as_str().unwrap().contains("Java object"));
+    let (status, body) = send(proto::JobGraph { job_id: vec![8; 16].into(), ..Default::default() }.encode_to_vec()).await;
+    assert_eq!(status, 400);
+    assert!(body["errors"][0].as_str().unwrap().contains("no vertices"));
+}

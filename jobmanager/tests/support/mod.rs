@@ -1,0 +1,399 @@
+//! A JobManager with TaskManagers that are played by the test over real gRPC, and a REST client.
+#![allow(dead_code, reason = "each test file uses its own part of this")]
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio_stream::StreamExt;
+use tokio_stream::wrappers::{TcpListenerStream, UnboundedReceiverStream};
+use tokio_util::sync::CancellationToken;
+use tonic::transport::Channel;
+use tonic::{Request, Response, Status};
+use wiesel_common::config::Configuration;
+use wiesel_common::id::JobId;
+use wiesel_common::time::SystemClock;
+use wiesel_jobmanager::cluster::{Environment, JobManager};
+use wiesel_jobmanager::jobmaster::JobInfo;
+use wiesel_jobmanager::jobmaster::source_coordinator::EnumeratorFactory;
+use wiesel_jobmanager::jobmaster::status::JobStatus;
+use wiesel_operators::operator::Error;
+use wiesel_proto as proto;
+use wiesel_proto::job_master_client::JobMasterClient;
+use wiesel_proto::resource_manager_client::ResourceManagerClient;
+use wiesel_proto::task_executor_server::{TaskExecutor, TaskExecutorServer};
+
+/// Nothing that a test waits for takes so long.
+pub const DEADLINE: Duration = Duration::from_secs(60);
+
+/// A running JobManager.
+pub struct Cluster {
+    pub manager: JobManager,
+    pub http: reqwest::Client,
+    _uploads: tempfile::TempDir,
+}
+
+impl Cluster {
+    pub async fn start(pairs: &[(&str, &str)]) -> Self {
+        let none: EnumeratorFactory = Arc::new(|_, _| Err(Error::Plan("no source was expected".into())));
+        Self::with_enumerators(pairs, none).await
+    }
+
+    pub async fn with_enumerators(pairs: &[(&str, &str)], enumerators: EnumeratorFactory) -> Self {
+        let uploads = tempfile::tempdir().unwrap();
+        let mut configuration = Configuration::default();
+        configuration.set("jobmanager.rpc.address", "127.0.0.1");
+        configuration.set("jobmanager.bind-host", "127.0.0.1");
+        configuration.set("jobmanager.rpc.port", "0");
+        configuration.set("rest.bind-address", "127.0.0.1");
+        configuration.set("rest.bind-port", "0");
+        configuration.set("heartbeat.interval", "100 ms");
+        configuration.set("web.upload.dir", uploads.path().to_str().unwrap());
+        for (key, value) in pairs {
+            configuration.set(*key, *value);
+        }
+        let environment = Environment { clock: Arc::new(SystemClock), enumerators };
+        let manager = JobManager::start(configuration, environment).await.unwrap();
+        Self { manager, http: reqwest::Client::new(), _uploads: uploads }
+    }
+
+    pub fn rest(&self, path: &str) -> String {
+        format!("http://{}{path}", self.manager.rest_address())
+    }
+
+    pub async fn get(&self, path: &str) -> (u16, serde_json::Value) {
+        let response = self.http.get(self.rest(path)).send().await.unwrap();
+        (response.status().as_u16(), response.json().await.unwrap())
+    }
+
+    pub async fn patch(&self, path: &str) -> (u16, serde_json::Value) {
+        let response = self.http.patch(self.rest(path)).body("{}").send().await.unwrap();
+        (response.status().as_u16(), response.json().await.unwrap())
+    }
+
+    pub async fn submit(&self, graph: proto::JobGraph) -> JobId {
+        self.manager.dispatcher().submit(graph).await.unwrap()
+    }
+
+    pub async fn job(&self, id: JobId) -> Arc<JobInfo> {
+        self.manager.dispatcher().describe(id).await.unwrap()
+    }
+
+    /// The job once it is in this state.
+    pub async fn await_status(&self, id: JobId, status: JobStatus) -> Arc<JobInfo> {
+        until(&format!("{id} is {status}"), async || {
+            let job = self.job(id).await;
+            assert!(
+                job.status == status || !job.status.is_terminal(),
+                "waiting for {status}, but the job is {}: {:?}",
+                job.status,
+                job.failure
+            );
+            (job.status == status).then_some(job)
+        })
+        .await
+    }
+
+    pub async fn await_task_managers(&self, count: usize) {
+        until("TaskManagers are known", async || {
+            let known = self.manager.resource_manager().describe().await.task_managers.len();
+            (known == count).then_some(())
+        })
+        .await;
+    }
+
+    pub async fn await_free_slots(&self, count: usize) {
+        until("slots are free", async || {
+            let free = self.manager.resource_manager().describe().await.slots_free;
+            (free == count).then_some(())
+        })
+        .await;
+    }
+}
+
+/// Asks again and again until there is an answer.
+pub async fn until<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
+    let asking = async {
+        let mut pause = tokio::time::interval(Duration::from_millis(2));
+        loop {
+            pause.tick().await;
+            if let Some(answer) = ask().await {
+                return answer;
+            }
+        }
+    };
+    tokio::time::timeout(DEADLINE, asking).await.unwrap_or_else(|_| panic!("in vain: {what}"))
+}
+
+/// What a TaskManager was told.
+#[derive(Debug)]
+pub enum Told {
+    Submit(proto::SubmitTasksRequest),
+    Cancel(proto::CancelTasksRequest),
+    Event(proto::OperatorEventToTask),
+    Free(proto::FreeSlotRequest),
+}
+
+struct Executor {
+    resource_id: String,
+    address: String,
+    told: mpsc::UnboundedSender<Told>,
+    refuse: Option<&'static str>,
+}
+
+impl Executor {
+    fn tell(&self, told: Told) -> Response<proto::Empty> {
+        let _ = self.told.send(told);
+        Response::new(proto::Empty {})
+    }
+}
+
+#[tonic::async_trait]
+impl TaskExecutor for Executor {
+    async fn request_slot(&self, request: Request<proto::RequestSlotRequest>) -> Result<Response<proto::Empty>, Status> {
+        let request = request.into_inner();
+        let offer = proto::OfferSlotsRequest {
+            fence: request.job_master_fence,
+            job_id: request.job_id,
+            resource_id: self.resource_id.clone(),
+            rpc_address: self.address.clone(),
+            data_address: self.address.replace(':', ":1"),
+            slots: vec![proto::SlotOffer { allocation_id: request.allocation_id, index: request.slot }],
+            hostname: "localhost".into(),
+        };
+        let endpoint = format!("http://{}", request.job_master_address);
+        // As the real one does: the slot is given first, then offered.
+        tokio::spawn(async move {
+            if let Ok(mut master) = JobMasterClient::connect(endpoint).await {
+                let _ = master.offer_slots(offer).await;
+            }
+        });
+        Ok(Response::new(proto::Empty {}))
+    }
+
+    async fn free_slot(&self, request: Request<proto::FreeSlotRequest>) -> Result<Response<proto::Empty>, Status> {
+        Ok(self.tell(Told::Free(request.into_inner())))
+    }
+
+    async fn submit_tasks(&self, request: Request<proto::SubmitTasksRequest>) -> Result<Response<proto::Empty>, Status> {
+        match self.refuse {
+            Some(reason) => Err(Status::resource_exhausted(reason)),
+            None => Ok(self.tell(Told::Submit(request.into_inner()))),
+        }
+    }
+
+    async fn cancel_tasks(&self, request: Request<proto::CancelTasksRequest>) -> Result<Response<proto::Empty>, Status> {
+        Ok(self.tell(Told::Cancel(request.into_inner())))
+    }
+
+    async fn send_operator_event(
+        &self,
+        request: Request<proto::OperatorEventToTask>,
+    ) -> Result<Response<proto::Empty>, Status> {
+        Ok(self.tell(Told::Event(request.into_inner())))
+    }
+}
+
+/// A TaskManager played by the test.
+pub struct TaskManager {
+    pub resource_id: String,
+    pub fence: bytes::Bytes,
+    pub told: mpsc::UnboundedReceiver<Told>,
+    pub master: JobMasterClient<Channel>,
+    pub resource_manager: ResourceManagerClient<Channel>,
+    stop: CancellationToken,
+    parts: Vec<JoinHandle<()>>,
+}
+
+impl TaskManager {
+    pub async fn start(cluster: &Cluster, resource_id: &str, slots: u32) -> Self {
+        Self::start_with(cluster, resource_id, slots, None).await
+    }
+
+    /// One that refuses all tasks for this reason, if there is one.
+    pub async fn start_with(cluster: &Cluster, resource_id: &str, slots: u32, refuse: Option<&'static str>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let (told_sender, told) = mpsc::unbounded_channel();
+        let executor =
+            Executor { resource_id: resource_id.into(), address: address.clone(), told: told_sender, refuse };
+        let stop = CancellationToken::new();
+        let server_stop = stop.clone();
+        let server = tokio::spawn(async move {
+            let serving = tonic::transport::Server::builder()
+                .add_service(TaskExecutorServer::new(executor))
+                .serve_with_incoming(TcpListenerStream::new(listener));
+            tokio::select! {
+                result = serving => result.unwrap(),
+                () = server_stop.cancelled() => {}
+            }
+        });
+        let channel = channel(cluster.manager.rpc_address()).await;
+        let mut resource_manager = ResourceManagerClient::new(channel.clone());
+        let registration = resource_manager
+            .register_task_manager(registration(resource_id, &address, slots))
+            .await
+            .unwrap()
+            .into_inner();
+        let heartbeats =
+            heartbeats(resource_manager.clone(), resource_id.into(), registration.fence.clone(), stop.clone()).await;
+        Self {
+            resource_id: resource_id.into(),
+            fence: registration.fence,
+            told,
+            master: JobMasterClient::new(channel),
+            resource_manager,
+            stop,
+            parts: vec![server, heartbeats],
+        }
+    }
+
+    /// Ends without a word, as if killed.
+    pub async fn kill(self) {
+        self.stop.cancel();
+        for part in self.parts {
+            part.await.unwrap();
+        }
+    }
+
+    pub async fn next(&mut self) -> Told {
+        tokio::time::timeout(DEADLINE, self.told.recv()).await.expect("told in time").expect("a JobManager")
+    }
+
+    pub async fn next_submit(&mut self) -> proto::SubmitTasksRequest {
+        loop {
+            if let Told::Submit(request) = self.next().await {
+                return request;
+            }
+        }
+    }
+
+    pub async fn next_cancel(&mut self) -> proto::CancelTasksRequest {
+        loop {
+            if let Told::Cancel(request) = self.next().await {
+                return request;
+            }
+        }
+    }
+
+    pub async fn next_event(&mut self) -> proto::OperatorEventToTask {
+        loop {
+            if let Told::Event(event) = self.next().await {
+                return event;
+            }
+        }
+    }
+
+    pub async fn next_free(&mut self) -> proto::FreeSlotRequest {
+        loop {
+            if let Told::Free(request) = self.next().await {
+                return request;
+            }
+        }
+    }
+
+    /// Reports a state of one task of a deployment.
+    pub async fn report(
+        &mut self,
+        deployed: &proto::SubmitTasksRequest,
+        task: usize,
+        state: proto::ExecutionState,
+        failure: Option<proto::Failure>,
+    ) -> Result<(), Status> {
+        let metrics = proto::TaskMetrics { records_in: 7, bytes_in: 70, busy_ms: 3, idle_ms: 5, ..Default::default() };
+        let update = proto::TaskStateUpdate {
+            fence: deployed.fence.clone(),
+            job_id: deployed.graph.as_ref().unwrap().job_id.clone(),
+            attempt_id: deployed.tasks[task].attempt_id.clone(),
+            state: state as i32,
+            failure,
+            metrics: Some(metrics),
+        };
+        self.master.update_task_state(update).await.map(|_| ())
+    }
+
+    /// Reports a state of all tasks of a deployment.
+    pub async fn report_all(&mut self, deployed: &proto::SubmitTasksRequest, state: proto::ExecutionState) {
+        for task in 0..deployed.tasks.len() {
+            self.report(deployed, task, state, None).await.unwrap();
+        }
+    }
+
+    /// All tasks come up.
+    pub async fn run(&mut self, deployed: &proto::SubmitTasksRequest) {
+        self.report_all(deployed, proto::ExecutionState::Initializing).await;
+        self.report_all(deployed, proto::ExecutionState::Running).await;
+    }
+}
+
+async fn channel(address: SocketAddr) -> Channel {
+    Channel::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap()
+}
+
+async fn heartbeats(
+    mut resource_manager: ResourceManagerClient<Channel>,
+    resource_id: String,
+    fence: bytes::Bytes,
+    stop: CancellationToken,
+) -> JoinHandle<()> {
+    let (sender, receiver) = mpsc::unbounded_channel();
+    let beat = proto::TaskManagerHeartbeat { fence, resource_id, ..Default::default() };
+    sender.send(beat.clone()).unwrap();
+    let stream = resource_manager.heartbeat(UnboundedReceiverStream::new(receiver)).await.unwrap();
+    let mut stream = stream.into_inner();
+    tokio::spawn(async move {
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                message = stream.next() => match message {
+                    Some(Ok(_)) => {
+                        let _ = sender.send(beat.clone());
+                    }
+                    _ => return,
+                },
+            }
+        }
+    })
+}
+
+pub fn registration(resource_id: &str, address: &str, slots: u32) -> proto::RegisterTaskManagerRequest {
+    proto::RegisterTaskManagerRequest {
+        resource_id: resource_id.into(),
+        rpc_address: address.into(),
+        data_address: address.replace(':', ":1"),
+        slots,
+        slot_profile: Some(proto::ResourceProfile { cpu_cores: 1.0, task_heap: 100 << 20, ..Default::default() }),
+        hardware: Some(proto::Hardware { cpu_cores: 2, ..Default::default() }),
+        memory: Some(proto::MemoryConfiguration::default()),
+        hostname: "localhost".into(),
+    }
+}
+
+pub fn failure(class: &str, message: &str) -> Option<proto::Failure> {
+    Some(proto::Failure { class: class.into(), message: message.into(), ..Default::default() })
+}
+
+/// A graph of two vertices with a shuffle between them, at this parallelism.
+pub fn shuffle(job: u8, parallelism: u32) -> proto::JobGraph {
+    let vertex = |id: u8, name: &str| proto::JobVertex {
+        id: vec![id; 16].into(),
+        name: name.into(),
+        description: format!("[{id}]:{name}"),
+        parallelism,
+        ..Default::default()
+    };
+    proto::JobGraph {
+        job_id: vec![job; 16].into(),
+        name: format!("job {job}"),
+        vertices: vec![vertex(1, "Source: gen[1]"), vertex(2, "Sink: out[2]")],
+        edges: vec![proto::JobEdge {
+            source: 0,
+            target: 1,
+            partitioner: proto::Partitioner::Hash as i32,
+            ..Default::default()
+        }],
+        ..Default::default()
+    }
+}
