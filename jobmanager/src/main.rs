@@ -3,8 +3,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use tokio::signal::unix::{SignalKind, signal};
-use wiesel_common::config::load;
-use wiesel_common::config::{ConfigError, Configuration, parse_property};
+use wiesel_common::config::{ConfigError, Configuration, from_environment, from_sources, parse_property};
 use wiesel_common::memory::JobManagerMemory;
 use wiesel_jobmanager::cluster::{Environment, JobManager};
 
@@ -58,19 +57,25 @@ fn configuration(arguments: &Arguments) -> Result<Configuration, ConfigError> {
     match &arguments.config_dir {
         Some(folder) => {
             let properties = std::env::var("FLINK_PROPERTIES").ok();
-            load::from_sources(Some(folder), properties.as_deref(), pairs)
+            from_sources(Some(folder), properties.as_deref(), pairs)
         }
-        None => load::from_environment(pairs),
+        None => from_environment(pairs),
     }
 }
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    wiesel_common::logging::init();
+    if let Err(error) = wiesel_common::logging::init() {
+        eprintln!("cannot open the log file: {error}");
+        return ExitCode::FAILURE;
+    }
     match run(&arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!("the JobManager cannot run: {error:#}");
+            if std::env::var_os(wiesel_common::logging::LOG_FILE_VARIABLE).is_some() {
+                eprintln!("the JobManager cannot run: {error:#}");
+            }
             ExitCode::FAILURE
         }
     }
@@ -78,6 +83,7 @@ fn main() -> ExitCode {
 
 fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let configuration = configuration(arguments)?;
+    wiesel_common::logging::apply(&configuration);
     tracing::info!("Starting Wiesel JobManager {}", env!("CARGO_PKG_VERSION"));
     configuration.log();
     tracing::info!("Final Master Memory configuration:");
