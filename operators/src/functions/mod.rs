@@ -7,14 +7,17 @@ use crate::expression::kernel::Kernel;
 use crate::expression::{arithmetic, comparison, conditional, logic};
 use crate::operator::Result;
 
+mod collections;
 mod comparing;
 mod constructors;
 mod digest;
 mod encoding;
 mod extract;
 mod formatting;
+mod json;
 mod numeric;
 mod patterns;
+mod random;
 mod regexp;
 mod splitting;
 mod strings;
@@ -47,6 +50,9 @@ pub(crate) fn lookup(name: &str) -> Option<Build> {
                 temporal::lookup,
                 formatting::lookup,
                 numeric::lookup,
+                collections::lookup,
+                json::lookup,
+                random::lookup,
             ];
             return groups.iter().find_map(|group| group(name));
         }

@@ -27,7 +27,8 @@ pub(super) fn lookup(name: &str) -> Option<Build> {
         "LPAD" | "RPAD" => pad,
         "TRIM" => trim,
         "LTRIM" | "RTRIM" | "BTRIM" => trim_chars,
-        "POSITION" | "INSTR" | "LOCATE" => position,
+        "INSTR" => instr,
+        "POSITION" | "LOCATE" => position,
         "OVERLAY" => overlay,
         "INITCAP" => initcap,
         "ASCII" => ascii,
@@ -352,12 +353,49 @@ fn trim_chars(site: &Site) -> Result<Kernel> {
     }))
 }
 
-/// `POSITION(needle, text)`, `LOCATE(needle, text[, start])`, `INSTR(text, needle)`: from 1, 0 if not found.
+/// The character, from 1, at which the nth occurrence of a needle begins, searched from a character; backwards from the
+/// end where that is negative.
+fn nth_position(text: &str, needle: &str, start: i32, nth: i32) -> Option<i32> {
+    let nth = usize::try_from(nth).ok()?.checked_sub(1)?;
+    let begins = |at: &usize| text[*at..].starts_with(needle);
+    let bounds: Vec<usize> = text.char_indices().map(|(at, _)| at).collect();
+    let found = match usize::try_from(start) {
+        Ok(start) => *bounds.get(start.checked_sub(1)?..)?.iter().filter(|at| begins(at)).nth(nth)?,
+        Err(_) => {
+            let end = bounds.len().checked_sub(start.unsigned_abs() as usize - 1)?;
+            *bounds[..end].iter().rev().filter(|at| begins(at)).nth(nth)?
+        }
+    };
+    Some(char_count(&text[..found]) as i32 + 1)
+}
+
+/// `INSTR(text, needle[, start[, occurrence]])`: from 1, 0 if not found.
+fn instr(site: &Site) -> Result<Kernel> {
+    site.operand_type(1)?;
+    Ok(Box::new(|args| {
+        let (text, needle) = (args.read::<Text>(0)?, args.read::<Text>(1)?);
+        let start = if args.len() > 2 { Some(args.read::<Int32Type>(2)?) } else { None };
+        let nth = if args.len() > 3 { Some(args.read::<Int32Type>(3)?) } else { None };
+        let number = |reader: &Option<Reader<'_, Int32Type>>, row: usize| match reader {
+            Some(reader) => reader.get(row),
+            None => Some(1),
+        };
+        args.collect::<Int32Type>(|row| {
+            let (Some(text), Some(needle)) = (text.get(row), needle.get(row)) else { return Ok(None) };
+            let (Some(start), Some(nth)) = (number(&start, row), number(&nth, row)) else { return Ok(None) };
+            if (start, nth) == (1, 1) {
+                return Ok(Some(text.find(needle).map_or(0, |at| char_count(&text[..at]) as i32 + 1)));
+            }
+            Ok(Some(nth_position(text, needle, start, nth).unwrap_or(0)))
+        })
+    }))
+}
+
+/// `POSITION(needle, text)`, `LOCATE(needle, text[, start])`: from 1, 0 if not found.
 fn position(site: &Site) -> Result<Kernel> {
-    let (needle_at, text_at) = if site.function == "INSTR" { (1, 0) } else { (0, 1) };
     let with_start = site.operands.len() > 2;
     Ok(Box::new(move |args| {
-        let (needle, text) = (args.read::<Text>(needle_at)?, args.read::<Text>(text_at)?);
+        let (needle, text) = (args.read::<Text>(0)?, args.read::<Text>(1)?);
         let start = if with_start { Some(args.read::<Int32Type>(2)?) } else { None };
         args.collect::<Int32Type>(|row| {
             let (Some(needle), Some(text)) = (needle.get(row), text.get(row)) else { return Ok(None) };

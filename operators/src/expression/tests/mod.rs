@@ -127,4 +127,4 @@ macro_rules! golden {
     };
 }
 
-golden!(cast operators strings);
+golden!(cast operators strings temporal numeric);

@@ -1,0 +1,128 @@
+//! RAND, RAND_INTEGER, UUID.
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::sync::Mutex;
+
+use arrow::array::{Array, AsArray};
+use arrow::datatypes::{Float64Type, Int32Type};
+
+use super::Build;
+use super::strings::integers;
+use crate::expression::compile::Site;
+use crate::expression::kernel::Kernel;
+use crate::operator::{Error, Result};
+
+pub(super) fn lookup(name: &str) -> Option<Build> {
+    Some(match name {
+        "RAND" => rand,
+        "RAND_INTEGER" => rand_integer,
+        "UUID" => uuid,
+        _ => return None,
+    })
+}
+
+/// The linear congruential generator of `java.util.Random`, so that a seed gives Flink's numbers.
+struct JavaRandom(u64);
+
+impl JavaRandom {
+    fn new(seed: u64) -> Self {
+        Self((seed ^ 0x5_DEEC_E66D) & ((1 << 48) - 1))
+    }
+
+    fn unseeded() -> Self {
+        Self::new(entropy())
+    }
+
+    fn next(&mut self, bits: u32) -> i32 {
+        self.0 = self.0.wrapping_mul(0x5_DEEC_E66D).wrapping_add(0xB) & ((1 << 48) - 1);
+        (self.0 >> (48 - bits)) as i32
+    }
+
+    fn double(&mut self) -> f64 {
+        let high = i64::from(self.next(26)) << 27;
+        (high + i64::from(self.next(27))) as f64 / (1_i64 << 53) as f64
+    }
+
+    fn below(&mut self, bound: i32) -> i32 {
+        let mut drawn = self.next(31);
+        if bound & (bound - 1) == 0 {
+            return ((i64::from(bound) * i64::from(drawn)) >> 31) as i32;
+        }
+        // Draws from an incomplete last run of remainders are not fair.
+        while drawn.wrapping_sub(drawn % bound).wrapping_add(bound - 1) < 0 {
+            drawn = self.next(31);
+        }
+        drawn % bound
+    }
+}
+
+/// Bits that differ from process to process and call to call.
+fn entropy() -> u64 {
+    RandomState::new().build_hasher().finish()
+}
+
+fn poisoned<T>(_: T) -> Error {
+    Error::Plan("a random generator was left in disorder by a panic".into())
+}
+
+/// The generator of a call whose operand `index` is a seed, if it has one: it runs on from batch to batch.
+fn generator(site: &Site, index: usize) -> Result<Mutex<JavaRandom>> {
+    if site.operands.len() <= index {
+        return Ok(Mutex::new(JavaRandom::unseeded()));
+    }
+    let seed = site.literal(index).ok_or_else(|| Error::Plan(format!("{} with a seed that is no constant", site.function)))?;
+    let seed = seed.cast_to(&arrow::datatypes::DataType::Int64)?;
+    match seed {
+        datafusion_common::ScalarValue::Int64(Some(seed)) => Ok(Mutex::new(JavaRandom::new(seed as u64))),
+        _ => Ok(Mutex::new(JavaRandom::new(0))),
+    }
+}
+
+fn rand(site: &Site) -> Result<Kernel> {
+    let generator = generator(site, 0)?;
+    Ok(Box::new(move |args| {
+        let mut generator = generator.lock().map_err(poisoned)?;
+        args.collect::<Float64Type>(|_| Ok(Some(generator.double())))
+    }))
+}
+
+/// `RAND_INTEGER(bound)`, `RAND_INTEGER(seed, bound)`.
+fn rand_integer(site: &Site) -> Result<Kernel> {
+    site.operand_type(0)?;
+    let bound_at = site.operands.len() - 1;
+    let generator = if bound_at > 0 { generator(site, 0)? } else { Mutex::new(JavaRandom::unseeded()) };
+    Ok(Box::new(move |args| {
+        let bounds = integers(args, bound_at)?;
+        let bounds = bounds.as_primitive::<Int32Type>();
+        let mut generator = generator.lock().map_err(poisoned)?;
+        args.collect::<Int32Type>(|row| {
+            let row = args.row(bound_at, row);
+            if bounds.is_null(row) {
+                return Ok(None);
+            }
+            match bounds.value(row) {
+                bound @ 1.. => Ok(Some(generator.below(bound))),
+                _ => Err(Error::data("java.lang.IllegalArgumentException", "bound must be positive")),
+            }
+        })
+    }))
+}
+
+fn uuid(_: &Site) -> Result<Kernel> {
+    Ok(Box::new(|args| {
+        args.strings(|_, out| {
+            // Version 4, variant 1.
+            let high = entropy() & !0xf000 | 0x4000;
+            let low = entropy() & !(0b11 << 62) | (0b10 << 62);
+            let text = format!(
+                "{:08x}-{:04x}-{:04x}-{:04x}-{:012x}",
+                high >> 32,
+                high >> 16 & 0xffff,
+                high & 0xffff,
+                low >> 48,
+                low & 0xffff_ffff_ffff
+            );
+            out.push_str(&text);
+            Ok(true)
+        })
+    }))
+}
