@@ -46,7 +46,6 @@ pub fn context_with(configuration: &[(&str, &str)]) -> (OperatorContext, Arc<Man
         clock: clock.clone(),
         notifier: Arc::new(Notifier::default()),
         runtime: runtime.handle().clone(),
-        results: None,
     };
     (context, clock)
 }

@@ -61,7 +61,7 @@ pub(super) fn translate(pattern: &str) -> String {
                 let name = rest.strip_prefix('{').and_then(|rest| rest.split_once('}')).map(|(name, _)| name);
                 match name.and_then(posix) {
                     Some(class) => {
-                        (0..name.map_or(0, str::len) + 2).for_each(|_| drop(chars.next()));
+                        chars.nth(name.map_or(0, str::len) + 1);
                         (class, escaped == 'P')
                     }
                     None => {
@@ -76,7 +76,9 @@ pub(super) fn translate(pattern: &str) -> String {
                 let quoted = rest.split_once(r"\E").map_or(rest, |(quoted, _)| quoted);
                 out.push_str(&regex::escape(quoted));
                 let skipped = quoted.chars().count() + if quoted.len() < rest.len() { 2 } else { 0 };
-                (0..skipped).for_each(|_| drop(chars.next()));
+                if skipped > 0 {
+                    chars.nth(skipped - 1);
+                }
                 continue;
             }
             other => {
