@@ -31,6 +31,7 @@ test: packages ## Run every test, the end-to-end tests on an installation that i
 	@home=$$($(MAKE) -s home) && export WIESEL_HOME="$$home" && cargo test --workspace --locked
 
 bench: packages ## Compare with Apache Flink (FLINK_HOME, or FLINK_ORACLE) and measure the kernels.
+	@dist/packages.sh python3 iperf3
 	@home=$$($(MAKE) -s dist) && python3 benches/nexmark/run.py "$$home"
 	@cargo bench --workspace --locked
 

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Installs what a build needs and a fresh Debian machine lacks: a C compiler, make and curl, and Rust through rustup.
+# Installs what a build needs and a fresh Debian machine lacks: a C compiler, make and curl, the programs named as
+# arguments, and Rust through rustup.
 # Says nothing where all is there. Writes to standard error only.
 set -euo pipefail
 exec >&2
@@ -8,6 +9,9 @@ missing=()
 command -v cc >/dev/null && command -v make >/dev/null || missing+=(build-essential)
 command -v curl >/dev/null || missing+=(curl)
 [[ -e /etc/ssl/certs/ca-certificates.crt ]] || missing+=(ca-certificates)
+for program in "$@"; do
+  command -v "$program" >/dev/null || missing+=("$program")
+done
 if ((${#missing[@]} > 0)); then
   if ! command -v apt-get >/dev/null; then
     echo "Please install: ${missing[*]} (or what your system calls them)."
