@@ -34,6 +34,7 @@ type Counts = HashMap<u32, i64, BuildHasherDefault<NumberHasher>>;
 /// Values are numbered over all groups, so that each is kept once however many groups it is in.
 pub(super) struct Distinct {
     inner: Box<dyn Accumulators>,
+    nulls: bool,
     values: KeyStore,
     index: KeyIndex,
     /// In how many groups each value is; at 0 it goes.
@@ -42,9 +43,10 @@ pub(super) struct Distinct {
 }
 
 impl Distinct {
-    pub(super) fn new(inner: Box<dyn Accumulators>, arguments: Vec<DataType>) -> Result<Self> {
+    /// `nulls`: null is a value like others.
+    pub(super) fn new(inner: Box<dyn Accumulators>, arguments: Vec<DataType>, nulls: bool) -> Result<Self> {
         let values = KeyStore::new(arguments)?;
-        Ok(Self { inner, values, index: KeyIndex::default(), uses: Vec::new(), groups: Vec::new() })
+        Ok(Self { inner, nulls, values, index: KeyIndex::default(), uses: Vec::new(), groups: Vec::new() })
     }
 
     fn drop_values(&mut self, values: &[u32]) {
@@ -83,7 +85,7 @@ impl Accumulators for Distinct {
         // The rows at which a value enters or leaves its group.
         let (mut at, mut groups, mut weights) = (Vec::new(), Vec::new(), Vec::new());
         let mut gone = Vec::new();
-        rows.for_each_not_null(|row, group, weight| {
+        let add = |row: usize, group: usize, weight: i64| {
             let value = numbers[row];
             let count = self.groups[group].entry(value).or_insert_with(|| {
                 self.uses[value as usize] += 1;
@@ -101,7 +103,11 @@ impl Accumulators for Distinct {
                 self.groups[group].remove(&value);
                 gone.push(value);
             }
-        });
+        };
+        match self.nulls {
+            true => rows.for_each(add),
+            false => rows.for_each_not_null(add),
+        }
         // A value that no row brought into any group, because it was null or filtered out, was numbered for nothing.
         let mut idle: Vec<u32> = numbers.into_iter().filter(|value| self.uses[*value as usize] == 0).collect();
         idle.sort_unstable();

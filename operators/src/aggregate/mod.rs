@@ -13,13 +13,18 @@ use crate::operator::{Error, Result};
 use crate::types::{LogicalType, RowField, TypeKind};
 
 mod avg;
+mod collect;
 mod count;
 mod distinct;
+mod first_last;
 pub mod keys;
+mod list_agg;
 mod min_max;
 mod min_max_retract;
 mod physical;
 mod sum;
+mod values;
+mod variance;
 
 pub use physical::{physical_type, to_logical, to_physical};
 
@@ -45,10 +50,20 @@ impl Rows<'_> {
         valid.map(NullBuffer::into_inner)
     }
 
+    /// Calls `step(row, group, weight)` for each row that takes part.
+    fn for_each(&self, step: impl FnMut(usize, usize, i64)) {
+        self.visit(self.selected.cloned(), step);
+    }
+
     /// Calls `step(row, group, weight)` for each row that takes part and whose arguments are not null.
     #[inline]
-    fn for_each_not_null(&self, mut step: impl FnMut(usize, usize, i64)) {
-        match (self.not_null(), self.weights) {
+    fn for_each_not_null(&self, step: impl FnMut(usize, usize, i64)) {
+        self.visit(self.not_null(), step);
+    }
+
+    #[inline]
+    fn visit(&self, rows: Option<BooleanBuffer>, mut step: impl FnMut(usize, usize, i64)) {
+        match (rows, self.weights) {
             (None, None) => self.groups.iter().enumerate().for_each(|(row, group)| step(row, *group as usize, 1)),
             (None, Some(weights)) => {
                 let rows = self.groups.iter().zip(weights).enumerate();
@@ -107,6 +122,12 @@ enum Function {
     Avg,
     Min,
     Max,
+    FirstValue,
+    LastValue,
+    ListAgg,
+    ArrayAgg,
+    Collect,
+    Variance { sample: bool, root: bool },
 }
 
 impl Function {
@@ -118,6 +139,15 @@ impl Function {
             "AVG" => Ok(Self::Avg),
             "MIN" => Ok(Self::Min),
             "MAX" => Ok(Self::Max),
+            "FIRST_VALUE" => Ok(Self::FirstValue),
+            "LAST_VALUE" => Ok(Self::LastValue),
+            "LISTAGG" => Ok(Self::ListAgg),
+            "ARRAY_AGG" => Ok(Self::ArrayAgg),
+            "COLLECT" => Ok(Self::Collect),
+            "VAR_POP" => Ok(Self::Variance { sample: false, root: false }),
+            "VAR_SAMP" | "VARIANCE" => Ok(Self::Variance { sample: true, root: false }),
+            "STDDEV_POP" => Ok(Self::Variance { sample: false, root: true }),
+            "STDDEV_SAMP" | "STDDEV" => Ok(Self::Variance { sample: true, root: true }),
             other => Err(Error::Plan(format!("aggregate function {other} is not supported"))),
         }
     }
@@ -154,6 +184,7 @@ pub fn accumulator_types(call: &proto::AggregateCall, input: &[RowField]) -> Res
         Function::Sum | Function::Sum0 => vec![result_type(call)?.with_nullable(true)],
         Function::Avg => vec![avg::sum_type(&argument_type(call, input)?)?.nullable(), bigint()],
         Function::Min | Function::Max => vec![argument_type(call, input)?.with_nullable(true)],
+        _ => return Ok(None),
     }))
 }
 
@@ -171,13 +202,19 @@ fn accumulators(call: &proto::AggregateCall, input: &[RowField], retract: bool) 
         Function::Max if retract => min_max_retract::build(&argument()?, false)?,
         Function::Min => min_max::build(&argument()?, true)?,
         Function::Max => min_max::build(&argument()?, false)?,
+        Function::FirstValue => Box::new(first_last::FirstLast::new(&argument()?, true, retract)?),
+        Function::LastValue => Box::new(first_last::FirstLast::new(&argument()?, false, retract)?),
+        Function::ListAgg => Box::new(list_agg::ListAgg::new(retract)),
+        Function::ArrayAgg | Function::Collect => Box::new(collect::Collect::new(&argument()?, &result)?),
+        Function::Variance { sample, root } => Box::new(variance::Variance::new(&result, sample, root)),
     };
     if call.distinct && function.minds_duplicates() {
         let types = call.arguments.iter().map(|column| match input.get(*column as usize) {
             Some(field) => Ok(field.data_type.kind.to_arrow()),
             None => Err(Error::Plan(format!("{}: there is no column {column}", call.function))),
         });
-        return Ok(Box::new(distinct::Distinct::new(plain, types.collect::<Result<_>>()?)?));
+        let nulls = function == Function::ArrayAgg;
+        return Ok(Box::new(distinct::Distinct::new(plain, types.collect::<Result<_>>()?, nulls)?));
     }
     Ok(plain)
 }

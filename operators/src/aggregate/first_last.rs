@@ -1,0 +1,94 @@
+//! `FIRST_VALUE` and `LAST_VALUE`: the first or last value that is not null, in the order in which rows came.
+use std::collections::VecDeque;
+
+use arrow::array::{ArrayRef, new_null_array};
+use arrow::compute::interleave;
+use arrow::datatypes::DataType;
+
+use super::values::{Value, ValueCodec};
+use super::{Accumulators, Rows, not_splittable};
+use crate::operator::Result;
+
+pub(super) struct FirstLast {
+    data_type: DataType,
+    codec: ValueCodec,
+    first: bool,
+    /// Rows can be taken back: all values are kept, not just the one.
+    retract: bool,
+    groups: Vec<VecDeque<Value>>,
+}
+
+impl FirstLast {
+    pub(super) fn new(data_type: &DataType, first: bool, retract: bool) -> Result<Self> {
+        let codec = ValueCodec::new(data_type)?;
+        Ok(Self { data_type: data_type.clone(), codec, first, retract, groups: Vec::new() })
+    }
+
+    fn add(&mut self, group: usize, value: &[u8]) {
+        let values = &mut self.groups[group];
+        if !self.retract && self.first && !values.is_empty() {
+            return;
+        }
+        if !self.retract {
+            values.clear();
+        }
+        values.push_back(value.into());
+    }
+}
+
+impl Accumulators for FirstLast {
+    fn resize(&mut self, groups: usize) {
+        self.groups.resize_with(groups, VecDeque::new);
+    }
+
+    fn reset(&mut self, groups: &[u32]) {
+        groups.iter().for_each(|group| self.groups[*group as usize] = VecDeque::new());
+    }
+
+    fn update(&mut self, rows: &Rows<'_>) -> Result<()> {
+        let values = self.codec.encode(&rows.arguments[0])?;
+        rows.for_each_not_null(|row, group, weight| {
+            let value = values.row(row);
+            let value = value.as_ref();
+            if weight > 0 {
+                self.add(group, value);
+            } else if let Some(at) = self.groups[group].iter().position(|kept| **kept == *value) {
+                self.groups[group].remove(at);
+            }
+        });
+        Ok(())
+    }
+
+    fn merge_groups(&mut self, targets: &[u32], sources: &[u32]) -> Result<()> {
+        for (target, source) in targets.iter().zip(sources) {
+            for value in self.groups[*source as usize].clone() {
+                self.add(*target as usize, &value);
+            }
+        }
+        Ok(())
+    }
+
+    fn state(&self, _: &[u32]) -> Result<Vec<ArrayRef>> {
+        Err(not_splittable("FIRST_VALUE or LAST_VALUE"))
+    }
+
+    fn merge(&mut self, _: &[u32], _: &[ArrayRef]) -> Result<()> {
+        Err(not_splittable("FIRST_VALUE or LAST_VALUE"))
+    }
+
+    fn evaluate(&self, groups: &[u32]) -> Result<ArrayRef> {
+        let chosen = groups.iter().map(|group| {
+            let values = &self.groups[*group as usize];
+            if self.first { values.front() } else { values.back() }
+        });
+        // Position 0 of the first array is null.
+        let mut picks = Vec::with_capacity(groups.len());
+        let mut present = 0;
+        for value in chosen.clone() {
+            picks.push(value.map_or((0, 0), |_| (1, present)));
+            present += usize::from(value.is_some());
+        }
+        let values = self.codec.decode(chosen.flatten().map(|value| &**value))?;
+        Ok(interleave(&[&*new_null_array(&self.data_type, 1), &*values], &picks)?)
+    }
+}

@@ -1,0 +1,33 @@
+//! Single values of any type, as bytes in Arrow's row format: for functions that keep the values themselves.
+use arrow::array::ArrayRef;
+use arrow::datatypes::DataType;
+use arrow::row::{RowConverter, Rows, SortField};
+
+use crate::operator::{Error, Result};
+
+/// A value; null is one, too.
+pub(super) type Value = Box<[u8]>;
+
+/// Turns values into bytes and back.
+pub(super) struct ValueCodec {
+    converter: RowConverter,
+}
+
+impl ValueCodec {
+    pub(super) fn new(data_type: &DataType) -> Result<Self> {
+        let converter = RowConverter::new(vec![SortField::new(data_type.clone())])
+            .map_err(|e| Error::Plan(format!("values of {data_type} cannot be kept: {e}")))?;
+        Ok(Self { converter })
+    }
+
+    /// The values of an array.
+    pub(super) fn encode(&self, array: &ArrayRef) -> Result<Rows> {
+        Ok(self.converter.convert_columns(std::slice::from_ref(array))?)
+    }
+
+    /// An array of these values.
+    pub(super) fn decode<'a>(&self, values: impl Iterator<Item = &'a [u8]>) -> Result<ArrayRef> {
+        let parser = self.converter.parser();
+        Ok(self.converter.convert_rows(values.map(|value| parser.parse(value)))?.remove(0))
+    }
+}

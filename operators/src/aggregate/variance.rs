@@ -1,0 +1,124 @@
+//! `VAR_POP`, `VAR_SAMP`, `STDDEV_POP`, `STDDEV_SAMP`: by Welford's recurrence (B. P. Welford, Technometrics 4(3), 1962) over
+//! DOUBLE, as Apache Flink computes them, then in the type of `AVG`.
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, AsArray, Decimal128Array, Float64Array};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Float64Type};
+
+use super::{Accumulators, Rows, not_splittable};
+use crate::operator::Result;
+
+#[derive(Clone, Copy, Default)]
+struct Moments {
+    count: i64,
+    mean: f64,
+    /// The sum of the squares of the distances from the mean.
+    squares: f64,
+}
+
+impl Moments {
+    fn add(&mut self, value: f64) {
+        self.count += 1;
+        let distance = value - self.mean;
+        self.mean += distance / self.count as f64;
+        self.squares += distance * (value - self.mean);
+    }
+
+    fn retract(&mut self, value: f64) {
+        self.count -= 1;
+        if self.count <= 0 {
+            *self = Self { count: self.count, ..Self::default() };
+            return;
+        }
+        let distance = value - self.mean;
+        self.mean -= distance / self.count as f64;
+        self.squares -= distance * (value - self.mean);
+    }
+
+    fn merge(&mut self, other: Self) {
+        let count = self.count + other.count;
+        if other.count == 0 || count == 0 {
+            return;
+        }
+        let distance = other.mean - self.mean;
+        let (ours, theirs) = (self.count as f64, other.count as f64);
+        self.mean += distance * theirs / count as f64;
+        self.squares += other.squares + distance * distance * ours * theirs / count as f64;
+        self.count = count;
+    }
+}
+
+pub(super) struct Variance {
+    result: DataType,
+    /// Divides by one less than the count.
+    sample: bool,
+    root: bool,
+    groups: Vec<Moments>,
+}
+
+impl Variance {
+    pub(super) fn new(result: &DataType, sample: bool, root: bool) -> Self {
+        Self { result: result.clone(), sample, root, groups: Vec::new() }
+    }
+}
+
+impl Accumulators for Variance {
+    fn resize(&mut self, groups: usize) {
+        self.groups.resize(groups, Moments::default());
+    }
+
+    fn reset(&mut self, groups: &[u32]) {
+        groups.iter().for_each(|group| self.groups[*group as usize] = Moments::default());
+    }
+
+    fn update(&mut self, rows: &Rows<'_>) -> Result<()> {
+        let values = cast(&rows.arguments[0], &DataType::Float64)?;
+        let values = values.as_primitive::<Float64Type>().values();
+        let groups = &mut self.groups[..];
+        rows.for_each_not_null(|row, group, weight| match weight > 0 {
+            true => groups[group].add(values[row]),
+            false => groups[group].retract(values[row]),
+        });
+        Ok(())
+    }
+
+    fn merge_groups(&mut self, targets: &[u32], sources: &[u32]) -> Result<()> {
+        for (target, source) in targets.iter().zip(sources) {
+            let source = self.groups[*source as usize];
+            self.groups[*target as usize].merge(source);
+        }
+        Ok(())
+    }
+
+    fn state(&self, _: &[u32]) -> Result<Vec<ArrayRef>> {
+        Err(not_splittable("VARIANCE or STDDEV"))
+    }
+
+    fn merge(&mut self, _: &[u32], _: &[ArrayRef]) -> Result<()> {
+        Err(not_splittable("VARIANCE or STDDEV"))
+    }
+
+    fn evaluate(&self, groups: &[u32]) -> Result<ArrayRef> {
+        let results = groups.iter().map(|group| {
+            let moments = self.groups[*group as usize];
+            let divisor = moments.count - i64::from(self.sample);
+            let variance = (divisor > 0).then(|| moments.squares / divisor as f64);
+            if self.root { variance.map(f64::sqrt) } else { variance }
+        });
+        match &self.result {
+            DataType::Decimal128(precision, scale) => {
+                let unit = 10f64.powi(i32::from(*scale));
+                let unscaled = results.map(|result| result.map(|result| (result * unit).round() as i128));
+                let array = unscaled.collect::<Decimal128Array>();
+                Ok(Arc::new(array.with_precision_and_scale(*precision, *scale)?))
+            }
+            // Integers lose their fraction.
+            other => Ok(cast(&results.collect::<Float64Array>(), other)?),
+        }
+    }
+
+    fn retracts_exactly(&self) -> bool {
+        false
+    }
+}
