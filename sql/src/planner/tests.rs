@@ -216,7 +216,7 @@ GroupAggregate(groupBy=[n], select=[n, COUNT_RETRACT(*) AS routes], changelogMod
       +- GroupAggregate(groupBy=[carrier, origin], select=[carrier, origin, COUNT(*) AS n], changelogMode=[I,UB,UA])
          +- Exchange(distribution=[hash[carrier, origin]], changelogMode=[I])
             +- Calc(select=[carrier, origin], changelogMode=[I])
-               +- WatermarkAssigner(rowtime=[dep], watermark=[+(dep, -60000:INTERVAL MINUTE)], changelogMode=[I])
+               +- WatermarkAssigner(rowtime=[dep], watermark=[-(dep, 60000:INTERVAL MINUTE)], changelogMode=[I])
                   +- TableSourceScan(table=[[default_catalog, default_database, flights, project=[dep, carrier, origin], metadata=[]]], fields=[dep, carrier, origin], changelogMode=[I])
 "
     );
@@ -253,7 +253,7 @@ Calc(select=[window_start, carrier, n], changelogMode=[I])
    +- Exchange(distribution=[hash[carrier]], changelogMode=[I])
       +- LocalWindowAggregate(groupBy=[carrier], window=[TUMBLE(time_col=[dep], size=[1 d])], select=[carrier, COUNT(*) AS count1$0, slice_end('w$) AS $slice_end], changelogMode=[I])
          +- Calc(select=[carrier, dep], changelogMode=[I])
-            +- WatermarkAssigner(rowtime=[dep], watermark=[+(dep, -60000:INTERVAL MINUTE)], changelogMode=[I])
+            +- WatermarkAssigner(rowtime=[dep], watermark=[-(dep, 60000:INTERVAL MINUTE)], changelogMode=[I])
                +- TableSourceScan(table=[[default_catalog, default_database, flights, project=[dep, carrier], metadata=[]]], fields=[dep, carrier], changelogMode=[I])
 "
     );

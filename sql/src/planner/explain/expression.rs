@@ -47,6 +47,17 @@ fn call(function: &str, operands: &[Expression], data_type: &LogicalType, fields
     let all: Vec<String> = (0..operands.len()).map(operand).collect();
     let name = function.replace('_', " ");
     let spaced = function.starts_with("IS_") || matches!(function, "NOT_LIKE");
+    if function == "TIMESTAMP_ADD"
+        && let [time, interval] = operands
+        && let Some(positive) = negated(interval)
+    {
+        let (time, interval) = (text(time, fields, style), text(&positive, fields, style));
+        return if style == Style::Execution {
+            format!("({time} - {interval})")
+        } else {
+            format!("-({time}, {interval})")
+        };
+    }
     if style == Style::Execution {
         match (function, all.as_slice()) {
             ("AND" | "OR", _) => return format!("({})", all.join(&format!(" {function} "))),
@@ -63,11 +74,33 @@ fn call(function: &str, operands: &[Expression], data_type: &LogicalType, fields
     let shown = match function {
         "TIMESTAMP_ADD" => "+",
         "NEG" => "-",
-        "EXTRACT" => return format!("EXTRACT(FLAG({}), {})", all[0].trim_matches(['\'', '_']), all[1..].join(", ")),
+        "EXTRACT" => return format!("EXTRACT(FLAG({}), {})", unit(operands), all[1..].join(", ")),
         _ if spaced => name.as_str(),
         _ => function,
     };
     format!("{shown}({})", all.join(", "))
+}
+
+/// The unit of EXTRACT, without quotes.
+fn unit(operands: &[Expression]) -> &str {
+    match operands.first().map(|unit| &unit.node) {
+        Some(Node::Literal(ScalarValue::Utf8View(Some(unit)))) => unit,
+        _ => "",
+    }
+}
+
+/// The positive interval of a negative one: it was subtracted.
+fn negated(interval: &Expression) -> Option<Expression> {
+    let positive = match interval.node {
+        Node::Literal(ScalarValue::DurationMillisecond(Some(count))) if count < 0 => {
+            ScalarValue::DurationMillisecond(Some(count.checked_neg()?))
+        }
+        Node::Literal(ScalarValue::IntervalYearMonth(Some(count))) if count < 0 => {
+            ScalarValue::IntervalYearMonth(Some(count.checked_neg()?))
+        }
+        _ => return None,
+    };
+    Some(Expression::literal(positive, interval.data_type.clone()))
 }
 
 /// A constant.

@@ -4,9 +4,10 @@
 //! answered by its beginning: the whole row where a field was asked for.
 use std::collections::{BTreeMap, BTreeSet};
 
+use datafusion_common::ScalarValue;
 use wiesel_connectors::factory::ProjectionSupport;
 use wiesel_operators::expression::{Expression, Node};
-use wiesel_operators::types::RowField;
+use wiesel_operators::types::{RowField, TypeKind};
 
 use super::super::Context;
 use super::super::expressions::{Path, as_path, collect_paths, field, type_at};
@@ -32,8 +33,7 @@ impl Pruned {
         }
         let index = self.places.get(&path[..length]).copied().unwrap_or(usize::MAX);
         let data_type = self.rel.fields.get(index).map(|field| field.data_type.clone());
-        let column =
-            Expression::input(index, data_type.unwrap_or_else(|| wiesel_operators::types::TypeKind::Null.nullable()));
+        let column = Expression::input(index, data_type.unwrap_or_else(|| TypeKind::Null.nullable()));
         path[length..].iter().fold(column, |row, index| field(row, *index))
     }
 
@@ -100,11 +100,22 @@ fn prune(rel: Rel, mut wanted: Wanted, context: &Context) -> Result<Pruned> {
             Ok(Pruned { rel: Rel { node: RelNode::Source { table, projection, filters: Vec::new() }, fields }, places })
         }
         RelNode::Source { .. } => Ok(whole(Rel { node, fields })),
+        RelNode::Values(rows) if fields.is_empty() => {
+            // Rows without columns still count: a column that nobody reads stands for them.
+            let zero = Expression::literal(ScalarValue::Int32(Some(0)), TypeKind::Int.not_null());
+            let fields = vec![RowField::new("ZERO", zero.data_type.clone())];
+            let node = RelNode::Values(rows.iter().map(|_| vec![zero.clone()]).collect());
+            Ok(Pruned { rel: Rel { node, fields }, places: BTreeMap::new() })
+        }
         RelNode::Values(rows) => {
             let kept = top_level(&wanted, &fields);
             let pick = |row: Vec<Expression>| kept.iter().map(|index| row[*index].clone()).collect();
             let rows = rows.into_iter().map(pick).collect();
             Ok(picked(RelNode::Values(rows), &kept, &fields))
+        }
+        // Only the number of rows is wanted.
+        RelNode::Project { input, .. } if fields.is_empty() => {
+            Ok(Pruned { places: BTreeMap::new(), ..prune(*input, Wanted::new(), context)? })
         }
         RelNode::Project { input, expressions } => {
             if wanted.is_empty() {
@@ -241,7 +252,7 @@ pub(super) fn projected(fields: &[RowField], path: &[usize]) -> RowField {
     let mut name = column.name.clone();
     let mut kind = &column.data_type.kind;
     for index in &path[1..] {
-        let wiesel_operators::types::TypeKind::Row(inner) = kind else { break };
+        let TypeKind::Row(inner) = kind else { break };
         let Some(field) = inner.get(*index) else { break };
         name = format!("{name}_{}", field.name);
         kind = &field.data_type.kind;
