@@ -9,7 +9,7 @@ use wiesel_proto as proto;
 
 use crate::collect::{CollectSink, CollectTransport};
 use crate::options::{Options, Result, WATERMARK_OPTIONS, invalid};
-use crate::{blackhole, datagen, filesystem, nexmark, print};
+use crate::{blackhole, datagen, filesystem, nexmark, print, values};
 
 /// What the planner knows of a table.
 #[derive(Clone, Debug)]
@@ -144,6 +144,7 @@ pub fn build_source(spec: &proto::SourceSpec) -> TaskResult<Box<dyn SourceReader
         "datagen" => datagen::reader(spec),
         "filesystem" => filesystem::reader(spec),
         "nexmark" => nexmark::reader(spec),
+        "values" => values::reader(spec),
         other => Err(unknown(other, "source")),
     }
 }
@@ -154,6 +155,7 @@ pub fn enumerator(spec: &proto::SourceSpec, context: EnumeratorContext) -> TaskR
         "datagen" => datagen::enumerator(spec, context),
         "filesystem" => filesystem::enumerator(spec, context),
         "nexmark" => nexmark::enumerator(spec, context),
+        "values" => values::enumerator(spec, context),
         other => Err(unknown(other, "source")),
     }
 }

@@ -9,6 +9,10 @@ use crate::factory::{ProjectionSupport, SourceDescription, TableDescription, par
 use crate::options::{Options, Result, invalid};
 
 mod field;
+mod generate;
+mod reader;
+#[cfg(test)]
+mod tests;
 
 use field::{Field, FieldOptions, Values};
 
@@ -49,8 +53,17 @@ pub(crate) fn describe(table: &TableDescription) -> Result<SourceDescription> {
 }
 
 /// The reader of one subtask.
-pub(crate) fn reader(_spec: &proto::SourceSpec) -> TaskResult<Box<dyn SourceReader>> {
-    Err(Error::Plan("datagen cannot read yet".into()))
+pub(crate) fn reader(spec: &proto::SourceSpec) -> TaskResult<Box<dyn SourceReader>> {
+    let physical = crate::factory::fields(spec.physical.as_ref()).map_err(|e| Error::Plan(e.to_string()))?;
+    let settings = Settings::read(Options::new(&spec.options), &physical)?;
+    let mut emitted = Vec::with_capacity(spec.projection.len());
+    for path in &spec.projection {
+        match path.indexes.as_slice() {
+            [index] if (*index as usize) < physical.len() => emitted.push(*index as usize),
+            other => return Err(Error::Plan(format!("table {} has no column {other:?}", spec.table))),
+        }
+    }
+    Ok(Box::new(reader::DatagenReader::new(settings, &physical, &emitted, rand::random())))
 }
 
 /// Each reader finds its share from its position.

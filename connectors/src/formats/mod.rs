@@ -14,6 +14,8 @@ mod parse;
 mod tests;
 pub(crate) mod text;
 
+pub(crate) use column::ColumnBuilder;
+
 /// A format with its options, checked against the columns it reads or writes.
 #[derive(Clone, Debug)]
 pub enum Format {

@@ -9,6 +9,8 @@ use crate::factory::{ChangelogMode, SinkDescription, TableDescription, check_opt
 use crate::options::{Options, Result};
 
 mod row;
+#[cfg(test)]
+mod tests;
 
 const OPTIONS: [&str; 3] = ["print-identifier", "sink.parallelism", "standard-error"];
 

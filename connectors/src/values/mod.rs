@@ -1,0 +1,117 @@
+//! The rows of a VALUES clause, or of a query that was computed while it was planned.
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, new_empty_array};
+use arrow::datatypes::SchemaRef;
+use bytes::Bytes;
+use datafusion_common::ScalarValue;
+use wiesel_operators::element::Batch;
+use wiesel_operators::expression::{Expression, Node};
+use wiesel_operators::operator::{Collector, Error, OperatorContext, Result};
+use wiesel_operators::source::{EnumeratorContext, SourceReader, SourceStatus, SplitEnumerator};
+use wiesel_operators::types::to_arrow_schema;
+use wiesel_proto as proto;
+
+use crate::enumerator::{OneSplitEach, Requests};
+
+/// Rows of a batch, at most.
+const BATCH_ROWS: usize = 8192;
+
+struct ValuesReader {
+    schema: SchemaRef,
+    /// One a column.
+    columns: Vec<ArrayRef>,
+    rows: usize,
+    /// The next row; none: the split is not there yet, or all is read.
+    next: Option<usize>,
+    requests: Requests,
+}
+
+/// The reader: the one that gets the split emits all rows.
+pub(crate) fn reader(spec: &proto::SourceSpec) -> Result<Box<dyn SourceReader>> {
+    let malformed = |error: wiesel_operators::types::Malformed| Error::Plan(error.to_string());
+    let fields = crate::factory::fields(spec.physical.as_ref()).map_err(malformed)?;
+    let mut emitted = Vec::with_capacity(spec.projection.len());
+    for path in &spec.projection {
+        let index = path.indexes.first().map(|index| *index as usize);
+        let index = index.filter(|index| *index < fields.len());
+        emitted.push(index.ok_or_else(|| Error::Plan(format!("VALUES has no column {:?}", path.indexes)))?);
+    }
+    let mut columns = Vec::with_capacity(emitted.len());
+    for index in &emitted {
+        let field = &fields[*index];
+        let mut scalars = Vec::with_capacity(spec.values.len());
+        for row in &spec.values {
+            let literal = row.fields.get(*index);
+            let literal = literal.ok_or_else(|| Error::Plan("a row of VALUES is too short".into()))?;
+            scalars.push(scalar(literal, (&field.data_type).into()).map_err(malformed)?);
+        }
+        let array = match scalars.is_empty() {
+            true => new_empty_array(&field.data_type.kind.to_arrow()),
+            false => ScalarValue::iter_to_array(scalars)?,
+        };
+        columns.push(array);
+    }
+    let emitted: Vec<_> = emitted.iter().map(|index| fields[*index].clone()).collect();
+    Ok(Box::new(ValuesReader {
+        schema: to_arrow_schema(&emitted),
+        columns,
+        rows: spec.values.len(),
+        next: None,
+        requests: Requests::default(),
+    }))
+}
+
+fn scalar(
+    literal: &proto::Literal,
+    data_type: proto::DataType,
+) -> std::result::Result<ScalarValue, wiesel_operators::types::Malformed> {
+    let kind = Some(proto::expression::Kind::Literal(literal.clone()));
+    match Expression::try_from(&proto::Expression { r#type: Some(data_type), kind })?.node {
+        Node::Literal(value) => Ok(value),
+        _ => Err(wiesel_operators::types::Malformed("a constant that is none".into())),
+    }
+}
+
+/// All rows go to the first reader.
+pub(crate) fn enumerator(_spec: &proto::SourceSpec, _context: EnumeratorContext) -> Result<Box<dyn SplitEnumerator>> {
+    Ok(Box::new(OneSplitEach::new(vec![Bytes::new()])))
+}
+
+impl SourceReader for ValuesReader {
+    fn open(&mut self, _context: &OperatorContext) -> Result<()> {
+        self.requests.want();
+        Ok(())
+    }
+
+    fn poll(&mut self, out: &mut dyn Collector) -> Result<SourceStatus> {
+        let Some(next) = self.next else { return Ok(self.requests.status()) };
+        let rows = (self.rows - next).min(BATCH_ROWS);
+        if rows == 0 {
+            self.next = None;
+            self.requests.want();
+            return Ok(self.requests.status());
+        }
+        let columns = self.columns.iter().map(|column| column.slice(next, rows)).collect();
+        let options = RecordBatchOptions::new().with_row_count(Some(rows));
+        let records = RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options)?;
+        self.next = Some(next + rows);
+        out.collect(Batch::insert_only(records))?;
+        Ok(SourceStatus::MoreAvailable)
+    }
+
+    fn add_splits(&mut self, splits: Vec<Bytes>) -> Result<()> {
+        if !splits.is_empty() {
+            self.next = Some(0);
+        }
+        Ok(())
+    }
+
+    fn no_more_splits(&mut self) {
+        self.requests.finish();
+    }
+
+    fn take_split_request(&mut self) -> bool {
+        self.requests.take()
+    }
+}
