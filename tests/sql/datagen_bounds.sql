@@ -1,0 +1,6 @@
+CREATE TABLE random_rows (i INT, s SMALLINT, v VARCHAR(5), b BOOLEAN, a ARRAY<INT>, r ROW<x INT, y STRING>, n INT)
+  WITH ('connector' = 'datagen', 'number-of-rows' = '2000', 'rows-per-second' = '100000', 'fields.i.min' = '3', 'fields.i.max' = '5',
+        'fields.s.min' = '-1', 'fields.s.max' = '-1', 'fields.a.element.min' = '1', 'fields.a.element.max' = '1',
+        'fields.r.x.min' = '9', 'fields.r.x.max' = '9', 'fields.r.y.length' = '2', 'fields.n.null-rate' = '1');
+SELECT COUNT(*), MIN(i), MAX(i), COUNT(DISTINCT i), MIN(s), MAX(s), MAX(CHAR_LENGTH(v)), COUNT(DISTINCT b), COUNT(n) FROM random_rows;
+SELECT DISTINCT r.x, CHAR_LENGTH(r.y) AS y FROM random_rows;
