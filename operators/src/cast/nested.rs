@@ -2,6 +2,7 @@
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, ListArray, MapArray, StructArray};
+use arrow::buffer::{NullBuffer, OffsetBuffer};
 use arrow::datatypes::DataType;
 
 use super::{Cast, Mode, cast as cast_element};
@@ -23,7 +24,11 @@ fn prepare(from: &TypeKind, to: &TypeKind, mode: Mode) -> Result<Cast> {
             Ok(Box::new(move |array| {
                 let list = array.as_list::<i32>();
                 let values = element(list.values())?;
-                Ok(Arc::new(ListArray::try_new(field.clone(), list.offsets().clone(), values, list.nulls().cloned())?))
+                let nulls = spread(list.nulls(), list.len(), mode, |failed| {
+                    let lost = lost(list.values(), &values);
+                    ranges(list.offsets()).map(|range| range.clone().any(|at| lost(at))).enumerate().for_each(failed);
+                });
+                Ok(Arc::new(ListArray::try_new(field.clone(), list.offsets().clone(), values, nulls)?))
             }))
         }
         (TypeKind::Row(source), TypeKind::Row(fields)) if source.len() == fields.len() => {
@@ -34,12 +39,11 @@ fn prepare(from: &TypeKind, to: &TypeKind, mode: Mode) -> Result<Cast> {
                 let row = array.as_struct();
                 let columns = row.columns().iter().zip(&casts).map(|(column, cast)| cast(column));
                 let columns = columns.collect::<Result<Vec<ArrayRef>>>()?;
-                Ok(Arc::new(StructArray::try_new_with_length(
-                    fields.clone(),
-                    columns,
-                    row.nulls().cloned(),
-                    row.len(),
-                )?))
+                let nulls = spread(row.nulls(), row.len(), mode, |failed| {
+                    let lost: Vec<_> = row.columns().iter().zip(&columns).map(|(from, to)| lost(from, to)).collect();
+                    (0..row.len()).map(|at| lost.iter().any(|lost| lost(at))).enumerate().for_each(failed);
+                });
+                Ok(Arc::new(StructArray::try_new_with_length(fields.clone(), columns, nulls, row.len())?))
             }))
         }
         (TypeKind::Map(..) | TypeKind::Multiset(_), TypeKind::Map(..) | TypeKind::Multiset(_)) => {
@@ -50,13 +54,44 @@ fn prepare(from: &TypeKind, to: &TypeKind, mode: Mode) -> Result<Cast> {
             Ok(Box::new(move |array| {
                 let map = array.as_map();
                 let columns = vec![keys(map.keys())?, values(map.values())?];
+                let nulls = spread(map.nulls(), map.len(), mode, |failed| {
+                    let (key, value) = (lost(map.keys(), &columns[0]), lost(map.values(), &columns[1]));
+                    let any = ranges(map.offsets()).map(|range| range.clone().any(|at| key(at) || value(at)));
+                    any.enumerate().for_each(failed);
+                });
+                if columns[0].null_count() > 0 {
+                    return Err(Error::Plan("TRY_CAST of the keys of a map".into()));
+                }
                 let pairs = StructArray::try_new(fields.clone(), columns, None)?;
-                let nulls = map.nulls().cloned();
                 Ok(Arc::new(MapArray::try_new(entries.clone(), map.offsets().clone(), pairs, nulls, false)?))
             }))
         }
         _ => Err(wrong()),
     }
+}
+
+/// Which values a lenient cast made null.
+fn lost<'a>(before: &'a ArrayRef, after: &'a ArrayRef) -> impl Fn(usize) -> bool + 'a {
+    move |at| before.is_valid(at) && after.is_null(at)
+}
+
+fn ranges(offsets: &OffsetBuffer<i32>) -> impl Iterator<Item = std::ops::Range<usize>> + '_ {
+    offsets.windows(2).map(|pair| pair[0] as usize..pair[1] as usize)
+}
+
+/// A lenient cast makes null of the whole value if a part of it cannot be cast: nulls with the rows that `find` tells.
+fn spread(
+    nulls: Option<&NullBuffer>,
+    rows: usize,
+    mode: Mode,
+    find: impl FnOnce(&mut dyn FnMut((usize, bool))),
+) -> Option<NullBuffer> {
+    if !mode.lenient {
+        return nulls.cloned();
+    }
+    let mut valid = vec![true; rows];
+    find(&mut |(row, failed)| valid[row] &= !failed);
+    NullBuffer::union(nulls, Some(&NullBuffer::from(valid)))
 }
 
 /// The types of a map's keys and values.

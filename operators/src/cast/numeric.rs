@@ -257,7 +257,9 @@ pub(crate) fn round_double(value: f64, digits: i32, half_up: bool, buffer: &mut 
 pub(crate) fn numeric_to_double(array: &ArrayRef) -> Result<PrimitiveArray<Float64Type>> {
     Ok(match array.data_type() {
         DataType::Float64 => array.as_primitive::<Float64Type>().clone(),
-        DataType::Decimal128(_, scale) => array.as_primitive::<Decimal128Type>().unary(|value| to_double(value, *scale)),
+        DataType::Decimal128(_, scale) => {
+            array.as_primitive::<Decimal128Type>().unary(|value| to_double(value, *scale))
+        }
         _ => arrow::compute::cast(array, &DataType::Float64)?.as_primitive::<Float64Type>().clone(),
     })
 }

@@ -230,6 +230,9 @@ fn decimals(operation: Operation, precision: u8, scale: i8) -> Kernel {
                 Operation::Modulo => {
                     let left = i256::from_i128(left).wrapping_mul(i256::from_i128(widen[0]));
                     let right = i256::from_i128(right).wrapping_mul(i256::from_i128(widen[1]));
+                    if !decimal::fits(left.wrapping_div(right)) {
+                        return Err(Error::data("java.lang.ArithmeticException", "Division impossible"));
+                    }
                     decimal::rescale_wide(left.wrapping_rem(right), common, scale)
                 }
             };

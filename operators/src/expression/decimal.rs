@@ -11,6 +11,11 @@ pub(crate) fn limit(precision: u8) -> u128 {
     10_u128.pow(u32::from(precision.min(38)))
 }
 
+/// Whether a number has no more than 38 digits.
+pub(crate) fn fits(value: i256) -> bool {
+    value.to_i128().is_some_and(|value| value.unsigned_abs() < limit(38))
+}
+
 fn power_wide(exponent: u32) -> i256 {
     let low = i256::from_i128(power(exponent.min(38)));
     if exponent <= 38 { low } else { low.wrapping_mul(i256::from_i128(power((exponent - 38).min(38)))) }

@@ -4,7 +4,17 @@ use crate::expression::datetime::{DAY, Instant, civil, days, month_length};
 use crate::operator::{Error, Result};
 
 const MONTHS: [&str; 12] = [
-    "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
     "December",
 ];
 const DAYS: [&str; 7] = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
@@ -156,14 +166,23 @@ impl Pattern {
     /// Digits that fixed fields right after an item take.
     fn reserved(&self, at: usize) -> usize {
         let following = self.items[at + 1..].iter().map_while(|item| match item {
-            Item::Field('M' | 'L', count @ 2) | Item::Field('d' | 'H' | 'h' | 'k' | 'K' | 'm' | 's', count @ 2) => Some(*count),
+            Item::Field('M' | 'L', count @ 2) | Item::Field('d' | 'H' | 'h' | 'k' | 'K' | 'm' | 's', count @ 2) => {
+                Some(*count)
+            }
             Item::Field('S', count) => Some(*count),
             _ => None,
         });
         following.sum()
     }
 
-    fn read_field<'a>(&self, parts: &mut Parts, letter: char, count: usize, at: usize, text: &'a str) -> Option<&'a str> {
+    fn read_field<'a>(
+        &self,
+        parts: &mut Parts,
+        letter: char,
+        count: usize,
+        at: usize,
+        text: &'a str,
+    ) -> Option<&'a str> {
         let run = text.bytes().take_while(u8::is_ascii_digit).count();
         let digits = |least: usize, most: usize| -> Option<(i64, &'a str)> {
             let length = run.min(most);
@@ -188,7 +207,13 @@ impl Pattern {
             ('E', _) => return named(&DAYS, false).map(|(_, rest)| rest),
             ('a', _) => {
                 let half = text.get(..2)?;
-                parts.afternoon = Some(if half == "PM" { true } else if half == "AM" { false } else { return None });
+                parts.afternoon = Some(if half == "PM" {
+                    true
+                } else if half == "AM" {
+                    false
+                } else {
+                    return None;
+                });
                 return Some(&text[2..]);
             }
             ('S', count) => {
@@ -288,7 +313,10 @@ fn date_time(message: &str) -> Error {
 fn no_zone(local: Instant) -> Error {
     let mut text = String::new();
     crate::expression::datetime::write_timestamp(local, 3, &mut text);
-    Error::data("java.time.DateTimeException", format!("Unable to extract ZoneId from temporal {}", text.replace(' ', "T")))
+    Error::data(
+        "java.time.DateTimeException",
+        format!("Unable to extract ZoneId from temporal {}", text.replace(' ', "T")),
+    )
 }
 
 fn padded(value: i64, width: usize, out: &mut String) {

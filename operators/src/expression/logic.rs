@@ -33,7 +33,7 @@ pub(super) fn connective(site: &Site, operands: Vec<Arc<dyn PhysicalExpr>>) -> R
 }
 
 /// Whether an expression is quick to evaluate and never fails.
-fn is_cheap(expression: &Expression) -> bool {
+pub(super) fn is_cheap(expression: &Expression) -> bool {
     match &expression.node {
         Node::Input(_) | Node::Literal(_) => true,
         Node::Call { function, operands } => {

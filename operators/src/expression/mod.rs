@@ -16,6 +16,7 @@ pub(crate) mod kernel;
 mod literal;
 pub(crate) mod logic;
 mod program;
+mod sharing;
 #[cfg(test)]
 mod tests;
 mod zone;

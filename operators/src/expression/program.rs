@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, RecordBatchOptions};
 use arrow::compute::{FilterBuilder, prep_null_mask_filter};
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{Field, Schema, SchemaRef};
 use datafusion_common::ScalarValue;
 use datafusion_expr::ColumnarValue;
 use datafusion_physical_expr::PhysicalExpr;
@@ -11,6 +11,7 @@ use datafusion_physical_expr::PhysicalExpr;
 use super::compile::compile;
 use super::context::EvaluationContext;
 use super::kernel::from_datafusion;
+use super::sharing::{Shared, share};
 use super::{Expression, Node};
 use crate::operator::Result;
 
@@ -77,13 +78,66 @@ impl Condition {
     }
 }
 
-/// A condition and a projection: only the columns that the projection reads are filtered.
+/// A condition and a projection: only the columns that the projection reads are filtered, and what several expressions
+/// have in common is computed once.
 pub struct Program {
+    /// Computed for all rows, appended to the input.
+    before: Stage,
     condition: Option<Condition>,
-    /// The columns of the input that the projection reads.
+    /// The columns of the input and of `before` that are read after the condition.
     columns: Vec<usize>,
     projected: SchemaRef,
+    /// Computed for the rows that passed, appended to `columns`.
+    after: Stage,
     projection: Projection,
+}
+
+/// Columns that are computed one by one, each over those before it.
+struct Stage {
+    steps: Vec<(Arc<dyn PhysicalExpr>, SchemaRef)>,
+    schema: SchemaRef,
+}
+
+impl Stage {
+    fn compile(common: &[Expression], input: &SchemaRef, context: &EvaluationContext) -> Result<Self> {
+        let mut schema = input.clone();
+        let mut steps = Vec::with_capacity(common.len());
+        for expression in common {
+            let compiled = compile(expression, &schema, context)?;
+            let mut fields: Vec<_> = schema.fields().iter().cloned().collect();
+            fields.push(Arc::new(Field::new("common", expression.data_type.kind.to_arrow(), true)));
+            schema = Arc::new(Schema::new(fields));
+            steps.push((compiled, schema.clone()));
+        }
+        Ok(Self { steps, schema })
+    }
+
+    fn evaluate(&self, batch: &RecordBatch) -> Result<RecordBatch> {
+        let mut batch = batch.clone();
+        for (expression, schema) in &self.steps {
+            let rows = batch.num_rows();
+            let value = expression.evaluate(&batch).map_err(from_datafusion)?;
+            let value = value.into_array(rows).map_err(from_datafusion)?;
+            let mut columns = batch.columns().to_vec();
+            columns.push(value);
+            batch = with_columns(schema, columns, rows)?;
+        }
+        Ok(batch)
+    }
+}
+
+fn with_columns(schema: &SchemaRef, columns: Vec<ArrayRef>, rows: usize) -> Result<RecordBatch> {
+    // Nested columns may differ from the plan's types in the names and nullability of their fields.
+    let same = schema.fields().iter().zip(&columns).all(|(field, column)| field.data_type() == column.data_type());
+    let schema = if same {
+        schema.clone()
+    } else {
+        let fields = schema.fields().iter().zip(&columns);
+        let fields = fields.map(|(field, column)| field.as_ref().clone().with_data_type(column.data_type().clone()));
+        Arc::new(Schema::new(fields.collect::<Vec<_>>()))
+    };
+    let options = RecordBatchOptions::new().with_row_count(Some(rows));
+    Ok(RecordBatch::try_new_with_options(schema, columns, &options)?)
 }
 
 /// What a [`Program`] makes of a batch.
@@ -104,19 +158,14 @@ impl Program {
         input: &SchemaRef,
         context: &EvaluationContext,
     ) -> Result<Self> {
-        let condition = condition.map(|condition| Condition::compile(condition, input, context)).transpose()?;
-        let mut columns = Vec::new();
-        for expression in projection {
-            expression.visit(&mut |e| {
-                if let Node::Input(index) = e.node {
-                    columns.push(index);
-                }
-            });
-        }
-        columns.sort_unstable();
-        columns.dedup();
-        columns.retain(|column| *column < input.fields().len());
-        let projected: SchemaRef = Arc::new(input.project(&columns)?);
+        let all: Vec<Expression> = condition.into_iter().chain(projection).cloned().collect();
+        let conditions = usize::from(condition.is_some());
+        let Shared { common, expressions } = share(all, conditions, input.fields().len());
+        let before = Stage::compile(&common, input, context)?;
+        let (condition, projection) = expressions.split_at(conditions);
+        let condition = condition.first().map(|condition| Condition::compile(condition, &before.schema, context));
+        let columns = columns_of(projection, before.schema.fields().len());
+        let projected: SchemaRef = Arc::new(before.schema.project(&columns)?);
         let moved: Vec<Expression> = projection
             .iter()
             .map(|expression| {
@@ -125,12 +174,16 @@ impl Program {
                 })
             })
             .collect();
-        let projection = Projection::compile(&moved, &projected, context)?;
-        Ok(Self { condition, columns, projected, projection })
+        let eager = moved.len();
+        let Shared { common, expressions } = share(moved, eager, columns.len());
+        let after = Stage::compile(&common, &projected, context)?;
+        let projection = Projection::compile(&expressions, &after.schema, context)?;
+        Ok(Self { before, condition: condition.transpose()?, columns, projected, after, projection })
     }
 
     /// Filters and projects a batch.
     pub fn evaluate(&self, batch: &RecordBatch) -> Result<Selection> {
+        let batch = &self.before.evaluate(batch)?;
         let mask = self.condition.as_ref().map_or(Ok(Mask::All), |condition| condition.evaluate(batch))?;
         let needed = self.columns.iter().map(|column| batch.column(*column));
         let (columns, rows) = match &mask {
@@ -142,8 +195,23 @@ impl Program {
                 (needed.map(|column| filter.filter(column)).collect::<Result<Vec<_>, _>>()?, filter.count())
             }
         };
-        let options = RecordBatchOptions::new().with_row_count(Some(rows));
-        let filtered = RecordBatch::try_new_with_options(self.projected.clone(), columns, &options)?;
+        let filtered = self.after.evaluate(&with_columns(&self.projected, columns, rows)?)?;
         Ok(Selection { columns: self.projection.evaluate(&filtered)?, mask, rows })
     }
+}
+
+/// The columns that expressions read, in order.
+fn columns_of(expressions: &[Expression], width: usize) -> Vec<usize> {
+    let mut columns = Vec::new();
+    for expression in expressions {
+        expression.visit(&mut |e| {
+            if let Node::Input(index) = e.node {
+                columns.push(index);
+            }
+        });
+    }
+    columns.sort_unstable();
+    columns.dedup();
+    columns.retain(|column| *column < width);
+    columns
 }

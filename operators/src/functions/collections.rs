@@ -21,7 +21,9 @@ pub(super) fn lookup(name: &str) -> Option<Build> {
         "ARRAY_CONTAINS" | "ARRAY_POSITION" => find,
         "ARRAY_DISTINCT" | "ARRAY_REVERSE" | "ARRAY_SORT" | "ARRAY_SLICE" | "ARRAY_REMOVE" => select,
         "ARRAY_MAX" | "ARRAY_MIN" => extreme,
-        "ARRAY_APPEND" | "ARRAY_PREPEND" | "ARRAY_CONCAT" | "ARRAY_UNION" | "ARRAY_EXCEPT" | "ARRAY_INTERSECT" => combine,
+        "ARRAY_APPEND" | "ARRAY_PREPEND" | "ARRAY_CONCAT" | "ARRAY_UNION" | "ARRAY_EXCEPT" | "ARRAY_INTERSECT" => {
+            combine
+        }
         "ARRAY_JOIN" => join,
         "MAP_KEYS" | "MAP_VALUES" | "MAP_ENTRIES" => map_parts,
         "MAP_FROM_ARRAYS" => map_from_arrays,
@@ -91,7 +93,11 @@ fn collect(
 /// An operand with the type of a list's elements.
 fn element_operand(args: &Args, index: usize, element: &DataType) -> Result<ArrayRef> {
     let array = args.array(index);
-    if array.data_type() == element || element.is_nested() { Ok(array.clone()) } else { Ok(arrow::compute::cast(array, element)?) }
+    if array.data_type() == element || element.is_nested() {
+        Ok(array.clone())
+    } else {
+        Ok(arrow::compute::cast(array, element)?)
+    }
 }
 
 fn find(site: &Site) -> Result<Kernel> {
@@ -123,7 +129,8 @@ fn select(site: &Site) -> Result<Kernel> {
         let list = Lists::of(args, 0)?;
         let source: [&dyn Array; 1] = [list.values];
         let compare = comparator(list.values, list.values)?;
-        let push = |range: &mut dyn Iterator<Item = usize>, out: &mut Vec<(usize, usize)>| out.extend(range.map(|at| (0, at)));
+        let push =
+            |range: &mut dyn Iterator<Item = usize>, out: &mut Vec<(usize, usize)>| out.extend(range.map(|at| (0, at)));
         match function.as_str() {
             "ARRAY_REVERSE" => collect(args, &source, |row, out| {
                 let Some(range) = list.get(row) else { return Ok(false) };
@@ -181,14 +188,24 @@ fn select(site: &Site) -> Result<Kernel> {
                     };
                     let (Some(ascending), Some(nulls_first)) = (ascending, nulls_first) else { return Ok(false) };
                     let mut sorted: Vec<usize> = range.collect();
-                    sorted.sort_by(|left, right| {
-                        match (list.values.is_null(*left), list.values.is_null(*right)) {
-                            (true, true) => Ordering::Equal,
-                            (true, false) => if nulls_first { Ordering::Less } else { Ordering::Greater },
-                            (false, true) => if nulls_first { Ordering::Greater } else { Ordering::Less },
-                            (false, false) if ascending => compare(*left, *right),
-                            (false, false) => compare(*right, *left),
+                    sorted.sort_by(|left, right| match (list.values.is_null(*left), list.values.is_null(*right)) {
+                        (true, true) => Ordering::Equal,
+                        (true, false) => {
+                            if nulls_first {
+                                Ordering::Less
+                            } else {
+                                Ordering::Greater
+                            }
                         }
+                        (false, true) => {
+                            if nulls_first {
+                                Ordering::Greater
+                            } else {
+                                Ordering::Less
+                            }
+                        }
+                        (false, false) if ascending => compare(*left, *right),
+                        (false, false) => compare(*right, *left),
                     });
                     push(&mut sorted.into_iter(), out);
                     Ok(true)
@@ -406,7 +423,8 @@ fn map_union(site: &Site) -> Result<Kernel> {
                 let at = args.row(index, row);
                 let range = offsets(args.array(index))?;
                 for entry in range[at] as usize..range[at + 1] as usize {
-                    let known = picked[start..].iter().position(|(map, key)| comparators[*map][index](*key, entry).is_eq());
+                    let known =
+                        picked[start..].iter().position(|(map, key)| comparators[*map][index](*key, entry).is_eq());
                     if let Some(known) = known {
                         picked.remove(start + known);
                     }

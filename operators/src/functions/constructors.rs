@@ -134,7 +134,8 @@ fn item(site: &Site) -> Result<Kernel> {
                     }
                     let (start, end) = (lists.value_offsets()[list], lists.value_offsets()[list + 1]);
                     let position = keys.value(key);
-                    (position >= 1 && position <= i64::from(end - start)).then(|| (i64::from(start) + position - 1) as u32)
+                    (position >= 1 && position <= i64::from(end - start))
+                        .then(|| (i64::from(start) + position - 1) as u32)
                 })
                 .collect();
             Ok(take(lists.values(), &indices, None)?)
@@ -192,7 +193,12 @@ fn element(site: &Site) -> Result<Kernel> {
                 _ if lists.is_null(row) => indices.append_null(),
                 0 => indices.append_null(),
                 1 => indices.append_value(offsets[row]),
-                _ => return Err(Error::data("org.apache.flink.table.api.TableException", "Array has more than one element.")),
+                _ => {
+                    return Err(Error::data(
+                        "org.apache.flink.table.api.TableException",
+                        "Array has more than one element.",
+                    ));
+                }
             }
         }
         Ok(take(lists.values(), &indices.finish(), None)?)

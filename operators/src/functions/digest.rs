@@ -38,11 +38,13 @@ pub(super) fn md5(bytes: &[u8]) -> [u8; 16] {
                 2 => (b ^ c ^ d, (3 * i + 5) % 16),
                 _ => (c ^ (b | !d), (7 * i) % 16),
             };
-            let sum = a.wrapping_add(mixed).wrapping_add(constants[i]).wrapping_add(u32::from_le_bytes(word(block, at)));
+            let sum =
+                a.wrapping_add(mixed).wrapping_add(constants[i]).wrapping_add(u32::from_le_bytes(word(block, at)));
             (a, d, c) = (d, c, b);
             b = b.wrapping_add(sum.rotate_left(SHIFTS[i / 16][i % 4]));
         }
-        state = [state[0].wrapping_add(a), state[1].wrapping_add(b), state[2].wrapping_add(c), state[3].wrapping_add(d)];
+        state =
+            [state[0].wrapping_add(a), state[1].wrapping_add(b), state[2].wrapping_add(c), state[3].wrapping_add(d)];
     });
     let mut digest = [0; 16];
     digest.chunks_exact_mut(4).zip(state).for_each(|(bytes, word)| bytes.copy_from_slice(&word.to_le_bytes()));

@@ -160,8 +160,15 @@ fn unhex(site: &Site) -> Result<Kernel> {
         args.byte_strings(|row, out| {
             let Some(text) = text.get(row) else { return Ok(false) };
             let digit = |byte: u8| char::from(byte).to_digit(16).map(|digit| digit as u8);
+            // Flink reads an odd first digit and makes it a zero.
             let (first, pairs) = text.as_bytes().split_at(text.len() % 2);
-            for pair in std::iter::once(first).filter(|first| !first.is_empty()).chain(pairs.chunks(2)) {
+            if let Some(first) = first.first() {
+                if digit(*first).is_none() {
+                    return Ok(false);
+                }
+                out.push(0);
+            }
+            for pair in pairs.chunks(2) {
                 let value = pair.iter().try_fold(0, |value, byte| Some(value << 4 | digit(*byte)?));
                 let Some(value) = value else { return Ok(false) };
                 out.push(value);
@@ -233,10 +240,16 @@ fn decode(site: &Site) -> Result<Kernel> {
             };
             match charset(name)? {
                 Charset::Utf8 => out.push_str(&String::from_utf8_lossy(bytes)),
-                Charset::Ascii => out.extend(bytes.iter().map(|b| if b.is_ascii() { char::from(*b) } else { '\u{fffd}' })),
+                Charset::Ascii => {
+                    out.extend(bytes.iter().map(|b| if b.is_ascii() { char::from(*b) } else { '\u{fffd}' }))
+                }
                 Charset::Latin1 => out.extend(bytes.iter().map(|byte| char::from(*byte))),
-                Charset::Utf16 if bytes.starts_with(&[0xff, 0xfe]) => out.push_str(&wide(&bytes[2..], u16::from_le_bytes)),
-                Charset::Utf16 if bytes.starts_with(&[0xfe, 0xff]) => out.push_str(&wide(&bytes[2..], u16::from_be_bytes)),
+                Charset::Utf16 if bytes.starts_with(&[0xff, 0xfe]) => {
+                    out.push_str(&wide(&bytes[2..], u16::from_le_bytes))
+                }
+                Charset::Utf16 if bytes.starts_with(&[0xfe, 0xff]) => {
+                    out.push_str(&wide(&bytes[2..], u16::from_be_bytes))
+                }
                 Charset::Utf16 | Charset::Utf16Be => out.push_str(&wide(bytes, u16::from_be_bytes)),
                 Charset::Utf16Le => out.push_str(&wide(bytes, u16::from_le_bytes)),
             }
@@ -294,7 +307,8 @@ fn address(text: &str) -> Option<i64> {
     let parts: Vec<&str> = text.split('.').collect();
     let (last, leading) = parts.split_last()?;
     let number = |part: &str| -> Option<i64> {
-        (!part.is_empty() && part.len() <= 10 && part.bytes().all(|byte| byte.is_ascii_digit())).then(|| part.parse().ok())?
+        (!part.is_empty() && part.len() <= 10 && part.bytes().all(|byte| byte.is_ascii_digit()))
+            .then(|| part.parse().ok())?
     };
     if leading.len() > 3 {
         return None;

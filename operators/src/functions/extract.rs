@@ -16,8 +16,8 @@ use crate::types::TypeKind;
 
 pub(super) fn lookup(name: &str) -> Option<Build> {
     Some(match name {
-        "EXTRACT" | "YEAR" | "QUARTER" | "MONTH" | "WEEK" | "DAYOFYEAR" | "DAYOFMONTH" | "DAYOFWEEK" | "HOUR" | "MINUTE"
-        | "SECOND" => extract,
+        "EXTRACT" | "YEAR" | "QUARTER" | "MONTH" | "WEEK" | "DAYOFYEAR" | "DAYOFMONTH" | "DAYOFWEEK" | "HOUR"
+        | "MINUTE" | "SECOND" => extract,
         _ => return None,
     })
 }
@@ -81,7 +81,8 @@ fn extract(site: &Site) -> Result<Kernel> {
         unit => (unit.to_owned(), 0),
     };
     let (date, time) = (of_date(&unit), of_time(&unit));
-    let unknown = || Error::Plan(format!("EXTRACT({unit} FROM {}) is not supported", site.operands[index].data_type.kind));
+    let unknown =
+        || Error::Plan(format!("EXTRACT({unit} FROM {}) is not supported", site.operands[index].data_type.kind));
     let zone = site.context.zone;
     Ok(match site.operand_type(index)? {
         TypeKind::Date => match date {
@@ -111,8 +112,6 @@ fn extract(site: &Site) -> Result<Kernel> {
         TypeKind::TimestampLtz(..) => {
             let local = move |at: Instant| at.plus_seconds(zone.offset_at(at.millis.div_euclid(1000)));
             match (time, date) {
-                // The epoch is the same everywhere.
-                (Some(part), _) if unit == "EPOCH" => Box::new(move |args| of_instants(args.array(index), part)),
                 (Some(part), _) => Box::new(move |args| of_instants(args.array(index), move |at| part(local(at)))),
                 (None, Some(part)) => {
                     Box::new(move |args| of_instants(args.array(index), move |at| part(local(at).millis / DAY)))

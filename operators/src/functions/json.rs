@@ -102,14 +102,19 @@ fn path(site: &Site) -> Result<Path> {
 
 fn get(site: &Site) -> Result<Kernel> {
     if site.operands.len() > 2 {
-        return Err(Error::Plan(format!("{} with ON EMPTY, ON ERROR, RETURNING or wrappers is not supported", site.function)));
+        return Err(Error::Plan(format!(
+            "{} with ON EMPTY, ON ERROR, RETURNING or wrappers is not supported",
+            site.function
+        )));
     }
     let path = path(site)?;
     let scalar = site.function == "JSON_VALUE";
     Ok(Box::new(move |args| {
         let text = args.read::<Text>(0)?;
         args.strings(|row, out| {
-            let Some(document) = text.get(row).and_then(|text| serde_json::from_str(text).ok()) else { return Ok(false) };
+            let Some(document) = text.get(row).and_then(|text| serde_json::from_str(text).ok()) else {
+                return Ok(false);
+            };
             match path.find(document) {
                 None | Some(Value::Null) => Ok(false),
                 Some(value @ (Value::Array(_) | Value::Object(_))) => {

@@ -2,6 +2,27 @@
 //!
 //! A file holds a group of functions. Each function prepares a [`Kernel`] from the call: constant patterns and formats
 //! are parsed then, once. Unless said otherwise a null operand gives null.
+//!
+//! What the analyser passes, where it is not what SQL writes:
+//!
+//! | function | operands |
+//! | --- | --- |
+//! | `+ - * / %`, comparisons | one Arrow type on both sides; decimals keep their scales and mix with integers |
+//! | `CASE` | when and then in turn, the else last; conditions only |
+//! | `CAST`, `TRY_CAST` | one; the target is the call's type |
+//! | `IN` | the value, then the list |
+//! | `LIKE`, `SIMILAR` (`NOT_LIKE`) | value, pattern, escape if there is one |
+//! | `EXTRACT` | the unit as a string (`'HOUR'`), the value |
+//! | `FLOOR`, `CEIL` | the value; for a date or time the unit as a string after it |
+//! | `TIMESTAMP_ADD`, `TIMESTAMP_DIFF` | a datetime and an interval; two datetimes, giving the interval from the second to the first |
+//! | `TIMESTAMPADD`, `TIMESTAMPDIFF` | the unit as a string, then as in SQL |
+//! | `TRIM` | `'BOTH'`, `'LEADING'` or `'TRAILING'`, the characters, the value |
+//! | `POSITION`, `OVERLAY`, `SUBSTRING` | as calls with commas: needle and text; text, replacement, start, length; text, start, length |
+//! | `FIELD` | a ROW, the index as INT, from 0 |
+//! | `ITEM` | an ARRAY and a position from 1, or a MAP and a key |
+//! | `ARRAY`, `MAP`, `ROW` | the elements; keys and values in turn |
+//! | `PROCTIME`, `NOW`, `CURRENT_TIMESTAMP`, `CURRENT_DATE`, `LOCALTIMESTAMP`, ... | none; the call's type decides |
+//! | `JSON_VALUE`, `JSON_QUERY`, `JSON_EXISTS` | text and a constant path; no further clauses |
 use crate::expression::compile::Site;
 use crate::expression::kernel::Kernel;
 use crate::expression::{arithmetic, comparison, conditional, logic};

@@ -2,9 +2,7 @@
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, ArrowPrimitiveType, AsArray, PrimitiveArray};
-use arrow::datatypes::{
-    DataType, Decimal128Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type,
-};
+use arrow::datatypes::{DataType, Decimal128Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type};
 
 use super::Build;
 use super::strings::integers;
@@ -20,8 +18,8 @@ pub(super) fn lookup(name: &str) -> Option<Build> {
         "ABS" => abs,
         "SIGN" => sign,
         "ROUND" | "TRUNCATE" => round,
-        "SQRT" | "EXP" | "LN" | "LOG10" | "LOG2" | "SIN" | "COS" | "TAN" | "COT" | "ASIN" | "ACOS" | "ATAN" | "SINH"
-        | "COSH" | "TANH" | "DEGREES" | "RADIANS" => unary,
+        "SQRT" | "EXP" | "LN" | "LOG10" | "LOG2" | "SIN" | "COS" | "TAN" | "COT" | "ASIN" | "ACOS" | "ATAN"
+        | "SINH" | "COSH" | "TANH" | "DEGREES" | "RADIANS" => unary,
         "POWER" | "ATAN2" => binary,
         "LOG" => log,
         "PI" | "E" => constant,

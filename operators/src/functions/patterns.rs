@@ -180,8 +180,7 @@ fn matcher(similar: bool, pattern: &str, escape: Option<&str>) -> Result<Matcher
         }
         None => None,
     };
-    // Without ESCAPE a backslash escapes in LIKE.
-    if similar { Matcher::similar(pattern, escape) } else { Matcher::like(pattern, escape.or(Some('\\'))) }
+    if similar { Matcher::similar(pattern, escape) } else { Matcher::like(pattern, escape) }
 }
 
 fn build(site: &Site) -> Result<Kernel> {

@@ -69,7 +69,8 @@ fn generator(site: &Site, index: usize) -> Result<Mutex<JavaRandom>> {
     if site.operands.len() <= index {
         return Ok(Mutex::new(JavaRandom::unseeded()));
     }
-    let seed = site.literal(index).ok_or_else(|| Error::Plan(format!("{} with a seed that is no constant", site.function)))?;
+    let seed =
+        site.literal(index).ok_or_else(|| Error::Plan(format!("{} with a seed that is no constant", site.function)))?;
     let seed = seed.cast_to(&arrow::datatypes::DataType::Int64)?;
     match seed {
         datafusion_common::ScalarValue::Int64(Some(seed)) => Ok(Mutex::new(JavaRandom::new(seed as u64))),

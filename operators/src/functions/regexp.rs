@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, ListBuilder, StringViewBuilder};
 use arrow::datatypes::{DataType, Field, Int32Type};
-use regex::{Captures, Match, Regex};
+use regex::{Match, Regex};
 
 use super::Build;
 use super::strings::{char_count, integers};
@@ -211,6 +211,8 @@ fn extract(site: &Site) -> Result<Kernel> {
         let group = if with_group { Some(integers(args, 2)?) } else { None };
         let group = group.as_ref().map(|group| group.as_primitive::<Int32Type>());
         let mut patterns = pattern.reader(args, 1)?;
+        // One set of group positions for all rows of a constant pattern.
+        let mut groups = pattern.0.as_ref().and_then(|regex| regex.as_ref()).map(Regex::capture_locations);
         args.substrings(0, |row| {
             let Some(text) = text.get(row) else { return Ok(None) };
             let group = match group {
@@ -223,7 +225,11 @@ fn extract(site: &Site) -> Result<Kernel> {
             if group == 0 {
                 return Ok(regex.find(text).map(|found| found.as_str()));
             }
-            Ok(regex.captures(text).and_then(|captures: Captures<'_>| captures.get(group)).map(|found| found.as_str()))
+            if let Some(groups) = &mut groups {
+                let found = regex.captures_read(groups, text).and_then(|_| groups.get(group));
+                return Ok(found.map(|(start, end)| &text[start..end]));
+            }
+            Ok(regex.captures(text).and_then(|captures| captures.get(group)).map(|found| found.as_str()))
         })
     }))
 }
@@ -236,7 +242,8 @@ fn extract_all(site: &Site) -> Result<Kernel> {
         let group = if with_group { Some(integers(args, 2)?) } else { None };
         let group = group.as_ref().map(|group| group.as_primitive::<Int32Type>());
         let mut patterns = pattern.reader(args, 1)?;
-        let mut lists = ListBuilder::new(StringViewBuilder::new()).with_field(Field::new("item", DataType::Utf8View, true));
+        let mut lists =
+            ListBuilder::new(StringViewBuilder::new()).with_field(Field::new("item", DataType::Utf8View, true));
         for row in 0..args.rows {
             let group = match group {
                 Some(group) => group.is_valid(args.row(2, row)).then(|| group.value(args.row(2, row))),

@@ -82,7 +82,8 @@ fn split(site: &Site) -> Result<Kernel> {
     site.operand_type(1)?;
     Ok(Box::new(|args| {
         let (text, separator) = (args.read::<Text>(0)?, args.read::<Text>(1)?);
-        let mut lists = ListBuilder::new(StringViewBuilder::new()).with_field(Field::new("item", DataType::Utf8View, true));
+        let mut lists =
+            ListBuilder::new(StringViewBuilder::new()).with_field(Field::new("item", DataType::Utf8View, true));
         for row in 0..args.rows {
             let (Some(text), Some(separator)) = (text.get(row), separator.get(row)) else {
                 lists.append(false);
@@ -121,7 +122,8 @@ fn str_to_map(site: &Site) -> Result<Kernel> {
         let mut found: Vec<(&str, Option<&str>)> = Vec::new();
         for row in 0..args.rows {
             found.clear();
-            for entry in text.get(row).filter(|text| !text.is_empty()).into_iter().flat_map(|text| entries.split(text)) {
+            for entry in text.get(row).filter(|text| !text.is_empty()).into_iter().flat_map(|text| entries.split(text))
+            {
                 let mut parts = pair.splitn(entry, 2);
                 let (key, value) = (parts.next().unwrap_or(""), parts.next());
                 match found.iter_mut().find(|(known, _)| *known == key) {

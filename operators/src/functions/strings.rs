@@ -49,7 +49,11 @@ fn texts(args: &Args) -> Result<Vec<Reader<'_, Text>>> {
 /// An INT operand, whatever integer type it has.
 pub(super) fn integers(args: &Args, index: usize) -> Result<arrow::array::ArrayRef> {
     let array = args.array(index);
-    Ok(if *array.data_type() == DataType::Int32 { array.clone() } else { arrow::compute::cast(array, &DataType::Int32)? })
+    Ok(if *array.data_type() == DataType::Int32 {
+        array.clone()
+    } else {
+        arrow::compute::cast(array, &DataType::Int32)?
+    })
 }
 
 fn concat(site: &Site) -> Result<Kernel> {
@@ -136,7 +140,11 @@ fn initcap(_: &Site) -> Result<Kernel> {
         // As Calcite: words are runs of ASCII letters and digits, other characters separate them.
         let mut inside = false;
         for c in text.chars() {
-            if inside { out.push(c.to_ascii_lowercase()) } else { out.push(c.to_ascii_uppercase()) }
+            if inside {
+                out.push(c.to_ascii_lowercase())
+            } else {
+                out.push(c.to_ascii_uppercase())
+            }
             inside = c.is_ascii_alphanumeric();
         }
     })
@@ -282,7 +290,7 @@ fn pad(site: &Site) -> Result<Kernel> {
             let (Some(text), Some(length), Some(filling)) = (text.get(row), length.get(row), filling.get(row)) else {
                 return Ok(false);
             };
-            if length < 0 || (filling.is_empty() && length > 0) {
+            if length < 0 || filling.is_empty() {
                 return Ok(false);
             }
             let length = length as usize;
@@ -520,7 +528,8 @@ fn elt(site: &Site) -> Result<Kernel> {
             if index.is_null(at) {
                 return Ok(false);
             }
-            let chosen = usize::try_from(index.value(at) - 1).ok().and_then(|at| parts.get(at)).and_then(|p| p.get(row));
+            let chosen =
+                usize::try_from(index.value(at) - 1).ok().and_then(|at| parts.get(at)).and_then(|p| p.get(row));
             chosen.inspect(|part| out.push_str(part));
             Ok(chosen.is_some())
         })
@@ -529,7 +538,9 @@ fn elt(site: &Site) -> Result<Kernel> {
 
 fn is_kind(site: &Site) -> Result<Kernel> {
     let test: fn(&str) -> bool = match (site.function, site.operand_type(0)?) {
-        ("IS_ALPHA", TypeKind::Char(_) | TypeKind::Varchar(_)) => |text| !text.is_empty() && text.chars().all(char::is_alphabetic),
+        ("IS_ALPHA", TypeKind::Char(_) | TypeKind::Varchar(_)) => {
+            |text| !text.is_empty() && text.chars().all(char::is_alphabetic)
+        }
         ("IS_DIGIT", TypeKind::Char(_) | TypeKind::Varchar(_)) => {
             |text| !text.is_empty() && text.chars().all(|c| c.is_numeric() && (c.is_ascii_digit() || !c.is_ascii()))
         }

@@ -24,8 +24,14 @@ pub(super) fn lookup(name: &str) -> Option<Build> {
         "TIMESTAMPADD" => add_units,
         "TIMESTAMPDIFF" => count_units,
         "FLOOR" | "CEIL" => round_to_unit,
-        "PROCTIME" | "NOW" | "CURRENT_TIMESTAMP" | "CURRENT_ROW_TIMESTAMP" | "LOCALTIMESTAMP" | "CURRENT_DATE"
-        | "CURRENT_TIME" | "LOCALTIME" => clock,
+        "PROCTIME"
+        | "NOW"
+        | "CURRENT_TIMESTAMP"
+        | "CURRENT_ROW_TIMESTAMP"
+        | "LOCALTIMESTAMP"
+        | "CURRENT_DATE"
+        | "CURRENT_TIME"
+        | "LOCALTIME" => clock,
         "CURRENT_WATERMARK" => watermark,
         "LAST_DAY" => last_day,
         _ => return None,
@@ -94,7 +100,8 @@ fn add(site: &Site) -> Result<Kernel> {
             from_instants(&kind, args, |row| plus_months(at[args.row(0, row)], i64::from(months[args.row(1, row)])))
         }));
     }
-    let millis_only = |kind: &TypeKind| matches!(kind, TypeKind::Timestamp(0..=3, _) | TypeKind::TimestampLtz(0..=3, _));
+    let millis_only =
+        |kind: &TypeKind| matches!(kind, TypeKind::Timestamp(0..=3, _) | TypeKind::TimestampLtz(0..=3, _));
     let fast = millis_only(&kind) && millis_only(&from);
     let date = from == TypeKind::Date;
     Ok(Box::new(move |args| {
@@ -243,7 +250,8 @@ fn round_day(unit: &str, day: i64, up: bool) -> Option<i64> {
         }
         "MONTH" if up && first > 1 => next(1),
         "MONTH" => next(0),
-        "QUARTER" if up && (first > 1 || (month - 1) % 3 > 0) => next(3 - (month - 1) % 3),
+        // As Flink: from the first of a quarter but the year's on to the next.
+        "QUARTER" if up && (first > 1 || month > 1) => next(3 - (month - 1) % 3),
         "QUARTER" => next(-((month - 1) % 3)),
         "YEAR" if up && (first > 1 || month > 1) => days(year + 1, 1, 1),
         "YEAR" => days(year, 1, 1),

@@ -56,7 +56,10 @@ impl<'a> Url<'a> {
     }
 
     fn parameter(&self, key: &str) -> Option<&'a str> {
-        self.query?.split('&').find_map(|pair| pair.split_once('=').filter(|(name, _)| *name == key)).map(|(_, value)| value)
+        self.query?
+            .split('&')
+            .find_map(|pair| pair.split_once('=').filter(|(name, _)| *name == key))
+            .map(|(_, value)| value)
     }
 }
 

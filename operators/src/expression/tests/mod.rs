@@ -127,4 +127,4 @@ macro_rules! golden {
     };
 }
 
-golden!(cast operators strings temporal numeric);
+golden!(cast operators strings temporal numeric collections);

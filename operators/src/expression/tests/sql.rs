@@ -32,6 +32,7 @@ pub(super) fn map_literals(
             let fixed: &[usize] = match function.as_str() {
                 "EXTRACT" | "TIMESTAMPADD" | "TIMESTAMPDIFF" => &[0],
                 "TRIM" => &[0],
+                "STR_TO_MAP" => &[1, 2],
                 "FIELD" | "FLOOR" | "CEIL" => &[1],
                 "JSON_EXISTS" | "JSON_VALUE" | "JSON_QUERY" => &[1, 2, 3, 4, 5],
                 "ITEM" if matches!(operands[0].data_type.kind, TypeKind::Row(_)) => &[1],
@@ -116,7 +117,7 @@ struct Parser {
     at: usize,
 }
 
-const UNITS: [&str; 16] = [
+const UNITS: [&str; 19] = [
     "YEAR",
     "QUARTER",
     "MONTH",
@@ -129,6 +130,9 @@ const UNITS: [&str; 16] = [
     "MICROSECOND",
     "NANOSECOND",
     "DOW",
+    "ISOYEAR",
+    "CENTURY",
+    "MILLENNIUM",
     "DOY",
     "ISODOW",
     "EPOCH",
@@ -175,16 +179,24 @@ impl Parser {
     }
 
     fn expression(&mut self, least: u8) -> Parsed<Expression> {
-        let mut left = if self.is_word("NOT") {
+        let left = if self.is_word("NOT") {
             let operand = self.expression(3)?;
             boolean("NOT", vec![operand])
         } else if self.is("-") {
+            if let Some(Token::Number(number)) = self.tokens.get(self.at).cloned() {
+                self.at += 1;
+                return self.operators(numeric(&format!("-{number}"))?, least);
+            }
             let operand = self.expression(7)?;
             let data_type = operand.data_type.clone();
             negated(operand, data_type)
         } else {
             self.primary()?
         };
+        self.operators(left, least)
+    }
+
+    fn operators(&mut self, mut left: Expression, least: u8) -> Parsed<Expression> {
         loop {
             if self.is("[") {
                 let key = self.expression(0)?;
@@ -623,7 +635,7 @@ fn numeric(text: &str) -> Parsed<Expression> {
     }
     if let Some((whole, fraction)) = text.split_once('.') {
         let digits = format!("{whole}{fraction}");
-        let precision = digits.trim_start_matches('0').len().max(fraction.len()).max(1) as u8;
+        let precision = digits.trim_start_matches(['-', '0']).len().max(fraction.len()).max(1) as u8;
         let scale = fraction.len() as i8;
         let value = digits.parse().map_err(|_| "bad number")?;
         return Ok(literal(
