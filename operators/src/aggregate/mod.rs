@@ -23,6 +23,8 @@ mod min_max;
 mod min_max_retract;
 mod physical;
 mod sum;
+#[cfg(test)]
+mod tests;
 mod values;
 mod variance;
 

@@ -1,0 +1,183 @@
+//! The functions that keep values or moments, as Apache Flink gave them.
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, BooleanArray, Float64Array, Int64Array, RecordBatch, StringViewArray};
+use proptest::prelude::*;
+use wiesel_proto as proto;
+
+use super::Aggregates;
+use super::keys::{KeyIndex, KeyStore};
+use crate::element::Batch;
+use crate::testing::{batch, call, fields, rows_text};
+use crate::types::{LogicalType, RowField, TypeKind, to_arrow_schema};
+
+fn input() -> Vec<RowField> {
+    fields(&[
+        ("i", TypeKind::Bigint.nullable()),
+        ("s", TypeKind::string().nullable()),
+        ("d", TypeKind::Double.nullable()),
+        ("p", TypeKind::string().nullable()),
+    ])
+}
+
+/// Of each row the integer also as text, as double, and a separator.
+fn rows(values: &[Option<i64>]) -> RecordBatch {
+    let columns: Vec<ArrayRef> = vec![
+        Arc::new(Int64Array::from(values.to_vec())),
+        Arc::new(values.iter().map(|value| value.map(|value| value.to_string())).collect::<StringViewArray>()),
+        Arc::new(values.iter().map(|value| value.map(|value| value as f64)).collect::<Float64Array>()),
+        Arc::new(StringViewArray::from(vec!["|"; values.len()])),
+    ];
+    batch(&input(), columns).records
+}
+
+fn results(aggregates: &Aggregates, calls: &[proto::AggregateCall], groups: &[u32]) -> Vec<String> {
+    let output = calls
+        .iter()
+        .map(|call| RowField::new(call.name.clone(), LogicalType::try_from(call.r#type.as_ref().unwrap()).unwrap()));
+    let schema = to_arrow_schema(&output.collect::<Vec<_>>());
+    let columns = aggregates.evaluate(groups).unwrap();
+    rows_text(&Batch::insert_only(RecordBatch::try_new(schema, columns).unwrap()))
+}
+
+fn keeping_calls() -> Vec<proto::AggregateCall> {
+    let bigint = || TypeKind::Bigint.nullable();
+    let array = || TypeKind::Array(Box::new(bigint())).nullable();
+    let distinct = |call| proto::AggregateCall { distinct: true, ..call };
+    vec![
+        call("FIRST_VALUE", &[0], bigint()),
+        call("LAST_VALUE", &[0], bigint()),
+        call("LISTAGG", &[1], TypeKind::string().nullable()),
+        call("LISTAGG", &[1, 3], TypeKind::string().nullable()),
+        distinct(call("LISTAGG", &[1], TypeKind::string().nullable())),
+        call("ARRAY_AGG", &[0], array()),
+        distinct(call("ARRAY_AGG", &[0], array())),
+        call("COLLECT", &[0], TypeKind::Multiset(Box::new(bigint())).not_null()),
+    ]
+}
+
+#[test]
+fn functions_that_keep_values() {
+    for retract in [false, true] {
+        let calls = keeping_calls();
+        let mut aggregates = Aggregates::new(&calls, &input(), retract).unwrap();
+        aggregates.resize(2);
+        let empty = "+I[null, null, null, null, null, null, null, {}]";
+        assert_eq!(results(&aggregates, &calls, &[0]), [empty]);
+        aggregates.update(&rows(&[Some(1), Some(2), Some(1), None]), &[0; 4], None, None).unwrap();
+        let expected = "+I[1, 1, 1,2,1, 1|2|1, 1,2, [1, 2, 1, null], [1, 2, null], {1: 2, 2: 1}]";
+        assert_eq!(results(&aggregates, &calls, &[1, 0]), [empty, expected]);
+        aggregates.reset(&[0]);
+        assert_eq!(results(&aggregates, &calls, &[0]), [empty]);
+    }
+}
+
+#[test]
+fn kept_values_are_taken_back_first_come_first() {
+    let calls = keeping_calls();
+    let mut aggregates = Aggregates::new(&calls, &input(), true).unwrap();
+    aggregates.resize(1);
+    let values = [Some(1), Some(2), Some(1), None, Some(1), None, Some(9)];
+    aggregates.update(&rows(&values), &[0; 7], None, Some(&[1, 1, 1, 1, -1, -1, -1])).unwrap();
+    let expected = "+I[2, 1, 2,1, 2|1, 1,2, [2, 1], [1, 2], {2: 1, 1: 1, 9: -1}]";
+    let text = results(&aggregates, &calls, &[0]);
+    assert_eq!(text[0].replace("{1: 1, 2: 1, 9: -1}", "{2: 1, 1: 1, 9: -1}"), expected);
+}
+
+#[test]
+fn variances_are_those_of_flink() {
+    let double = TypeKind::Double.nullable();
+    let bigint = TypeKind::Bigint.nullable();
+    let names = ["VAR_POP", "VAR_SAMP", "STDDEV_POP", "STDDEV_SAMP"];
+    let mut calls: Vec<_> = names.iter().map(|name| call(name, &[0], bigint.clone())).collect();
+    calls.extend(names.iter().map(|name| call(name, &[2], double.clone())));
+    let mut aggregates = Aggregates::new(&calls, &input(), true).unwrap();
+    aggregates.resize(1);
+    assert_eq!(results(&aggregates, &calls, &[0]), ["+I[null, null, null, null, null, null, null, null]"]);
+    aggregates.update(&rows(&[Some(1)]), &[0], None, None).unwrap();
+    assert_eq!(results(&aggregates, &calls, &[0]), ["+I[0, null, 0, null, 0.0, null, 0.0, null]"]);
+    let values = [Some(1), Some(1), None, Some(3), Some(8), Some(100)];
+    aggregates.update(&rows(&values), &[0; 6], None, None).unwrap();
+    let text = results(&aggregates, &calls, &[0]);
+    assert!(text[0].starts_with("+I[1318, 1582, 36, 39, "), "{text:?}");
+}
+
+#[test]
+fn variances_of_fractions_are_those_of_flink() {
+    let double = TypeKind::Double.nullable();
+    let names = ["VAR_POP", "VAR_SAMP", "STDDEV_POP", "STDDEV_SAMP"];
+    let calls: Vec<_> = names.iter().map(|name| call(name, &[2], double.clone())).collect();
+    let mut aggregates = Aggregates::new(&calls, &input(), false).unwrap();
+    aggregates.resize(1);
+    let doubles = Float64Array::from(vec![f64::from(1.1f32), 1.7, 3.9]);
+    let mut columns = rows(&[None; 3]).columns().to_vec();
+    columns[2] = Arc::new(doubles);
+    aggregates.update(&batch(&input(), columns).records, &[0; 3], None, None).unwrap();
+    let expected = "+I[1.4488888708750405, 2.1733333063125606, 1.2036979982018083, 1.4742229500019868]";
+    assert_eq!(results(&aggregates, &calls, &[0]), [expected]);
+}
+
+#[test]
+fn keys_can_be_forgotten_and_their_numbers_used_again() {
+    let key = |values: &[Option<&str>]| vec![Arc::new(values.iter().copied().collect::<StringViewArray>()) as ArrayRef];
+    let (mut store, mut index) =
+        (KeyStore::new(vec![arrow::datatypes::DataType::Utf8View]).unwrap(), KeyIndex::default());
+    let mut groups = Vec::new();
+    store.load(&key(&[Some("a"), None, Some("b"), Some("a")])).unwrap();
+    store.assign(&mut index, 0..4, &mut groups);
+    assert_eq!(groups, [0, 1, 2, 0]);
+    store.forget(&mut index, 1);
+    store.release(&[1]);
+    groups.clear();
+    store.load(&key(&[Some("c"), Some("a"), None])).unwrap();
+    store.assign(&mut index, 0..3, &mut groups);
+    assert_eq!(groups, [1, 0, 3]);
+    let columns = store.columns(&[3, 2, 1, 0]).unwrap();
+    assert_eq!(columns, key(&[None, Some("b"), Some("c"), Some("a")]));
+    assert_eq!((store.len(), index.len()), (4, 4));
+}
+
+#[test]
+fn booleans_group_too() {
+    let keys: ArrayRef = Arc::new(BooleanArray::from(vec![Some(true), None, Some(false), Some(true), None]));
+    let mut store = KeyStore::new(vec![arrow::datatypes::DataType::Boolean]).unwrap();
+    let (mut index, mut groups) = (KeyIndex::default(), Vec::new());
+    store.load(std::slice::from_ref(&keys)).unwrap();
+    store.assign(&mut index, 0..5, &mut groups);
+    assert_eq!(groups, [0, 1, 2, 0, 1]);
+    assert_eq!(store.columns(&groups).unwrap(), [keys]);
+}
+
+proptest! {
+    /// Whatever comes and goes: equal keys have equal numbers, and each number gives back its key.
+    #[test]
+    fn numbers_and_keys_agree(
+        steps in prop::collection::vec((prop::option::weighted(0.9, -5..20i64), any::<bool>()), 0..300),
+        wide in any::<bool>(),
+    ) {
+        let bigint = arrow::datatypes::DataType::Int64;
+        let mut store = KeyStore::new(if wide { vec![bigint.clone(), bigint] } else { vec![bigint] }).unwrap();
+        let mut index = KeyIndex::default();
+        let mut known: std::collections::BTreeMap<Option<i64>, u32> = Default::default();
+        for (key, forget) in steps {
+            let column: ArrayRef = Arc::new(Int64Array::from(vec![key]));
+            let columns = vec![column; if wide { 2 } else { 1 }];
+            let mut groups = Vec::new();
+            store.load(&columns).unwrap();
+            store.assign(&mut index, 0..1, &mut groups);
+            let group = *known.entry(key).or_insert(groups[0]);
+            prop_assert_eq!(group, groups[0]);
+            prop_assert_eq!(store.columns(&groups).unwrap(), columns);
+            if forget {
+                store.forget(&mut index, group);
+                store.release(&[group]);
+                known.remove(&key);
+            }
+            let mut numbers: Vec<u32> = known.values().copied().collect();
+            numbers.sort_unstable();
+            numbers.dedup();
+            prop_assert_eq!(numbers.len(), known.len());
+            prop_assert_eq!((store.len(), index.len()), (known.len(), known.len()));
+        }
+    }
+}
