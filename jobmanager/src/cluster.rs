@@ -10,8 +10,8 @@ use std::sync::Arc;
 
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
-use tokio_stream::wrappers::TcpListenerStream;
 use tokio_util::sync::CancellationToken;
+use tonic::transport::server::TcpIncoming;
 use wiesel_common::config::{ConfigError, Configuration};
 use wiesel_common::id::LeaderSessionId;
 use wiesel_common::time::Clock;
@@ -155,8 +155,8 @@ impl JobManager {
             .max_decoding_message_size(MAX_MESSAGE_BYTES);
         let rpc_stop = stop.clone();
         parts.spawn(async move {
-            let incoming = TcpListenerStream::new(rpc_listener);
-            let server = tonic::transport::Server::builder().tcp_nodelay(true).add_service(rpc).add_service(masters);
+            let incoming = TcpIncoming::from(rpc_listener).with_nodelay(Some(true));
+            let server = tonic::transport::Server::builder().add_service(rpc).add_service(masters);
             // Heartbeat streams never end by themselves, so the server is dropped rather than drained.
             tokio::select! {
                 result = server.serve_with_incoming(incoming) => {

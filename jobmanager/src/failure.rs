@@ -6,8 +6,7 @@ use wiesel_proto as proto;
 /// Flink's `JobException`: a job that cannot go on.
 pub const JOB_EXCEPTION: &str = "org.apache.flink.runtime.JobException";
 /// Flink's class for missing slots.
-pub const NO_RESOURCE_AVAILABLE: &str =
-    "org.apache.flink.runtime.jobmanager.scheduler.NoResourceAvailableException";
+pub const NO_RESOURCE_AVAILABLE: &str = "org.apache.flink.runtime.jobmanager.scheduler.NoResourceAvailableException";
 /// A TaskManager that is gone.
 pub const TASK_MANAGER_LOST: &str = "org.apache.flink.runtime.jobmaster.JobMasterException";
 /// An error of Wiesel's own.

@@ -13,7 +13,7 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 /// Few arenas and a quick return of unused pages: a JobManager allocates little and idles much.
 #[allow(unsafe_code, reason = "the name under which jemalloc looks for its options; nothing is dereferenced here")]
 #[unsafe(export_name = "_rjem_malloc_conf")]
-pub static MALLOC_CONF: &[u8; 74] = b"narenas:2,background_thread:false,dirty_decay_ms:1000,muzzy_decay_ms:1000\0";
+pub static MALLOC_CONF: &[u8; 73] = b"narenas:2,background_thread:true,dirty_decay_ms:1000,muzzy_decay_ms:1000\0";
 
 /// Threads that run actors and handlers; none of them ever computes for long.
 const WORKERS: usize = 2;

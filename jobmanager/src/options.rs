@@ -22,18 +22,15 @@ wiesel_common::config_enum! {
     }
 }
 
-const LOAD_BALANCE: ConfigOption<LoadBalance> =
-    ConfigOption::new("taskmanager.load-balance.mode").default("NONE");
+const LOAD_BALANCE: ConfigOption<LoadBalance> = ConfigOption::new("taskmanager.load-balance.mode").default("NONE");
 const JOB_STORE_CAPACITY: ConfigOption<usize> = ConfigOption::new("jobstore.max-capacity").default("2147483647");
 const JOB_STORE_EXPIRATION_SECONDS: ConfigOption<u64> = ConfigOption::new("jobstore.expiration-time").default("3600");
 const JOB_STORE_CACHE_BYTES: ConfigOption<usize> = ConfigOption::new("jobstore.cache-size").default("52428800");
-const CLIENT_HEARTBEAT_TIMEOUT: ConfigOption<Duration> =
-    ConfigOption::new("client.heartbeat.timeout").default("3 min");
+const CLIENT_HEARTBEAT_TIMEOUT: ConfigOption<Duration> = ConfigOption::new("client.heartbeat.timeout").default("3 min");
 const ATTACHED: ConfigOption<bool> = ConfigOption::new("execution.attached").default("false");
 const SHUTDOWN_ON_ATTACHED_EXIT: ConfigOption<bool> =
     ConfigOption::new("execution.shutdown-on-attached-exit").default("false");
-const COLLECT_BATCH_SIZE: ConfigOption<MemorySize> =
-    ConfigOption::new("collect-sink.batch-size.max").default("2 mb");
+const COLLECT_BATCH_SIZE: ConfigOption<MemorySize> = ConfigOption::new("collect-sink.batch-size.max").default("2 mb");
 const CHECKPOINT_INTERVAL: ConfigOption<Duration> = ConfigOption::new("execution.checkpointing.interval");
 const OBJECT_REUSE: ConfigOption<bool> = ConfigOption::new("pipeline.object-reuse").default("false");
 const RESULT_RETENTION: ConfigOption<Duration> = ConfigOption::new("rest.async.store-duration").default("5 min");

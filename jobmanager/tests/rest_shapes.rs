@@ -145,7 +145,10 @@ async fn errors_are_flinks() {
         let theirs = captured(capture);
         let lines = |value: &Value| {
             let errors = value["errors"].as_array().unwrap();
-            errors.iter().map(|text| text.as_str().unwrap().lines().take(2).collect::<Vec<_>>().join("\n")).collect::<Vec<_>>()
+            errors
+                .iter()
+                .map(|text| text.as_str().unwrap().lines().take(2).collect::<Vec<_>>().join("\n"))
+                .collect::<Vec<_>>()
         };
         assert_eq!(lines(&ours), lines(&theirs), "{method} {path}");
     }

@@ -120,8 +120,11 @@ async fn losing_a_task_manager_without_a_strategy_fails_the_job() {
     let id = cluster.submit(shuffle(1, 1)).await;
     let deployed = a.next_submit().await;
     a.run(&deployed).await;
-    let message =
-        proto::DisconnectTaskManagerRequest { fence: a.fence.clone(), resource_id: "a".into(), reason: "SIGTERM".into() };
+    let message = proto::DisconnectTaskManagerRequest {
+        fence: a.fence.clone(),
+        resource_id: "a".into(),
+        reason: "SIGTERM".into(),
+    };
     a.resource_manager.disconnect_task_manager(message).await.unwrap();
     let job = cluster.await_status(id, JobStatus::Failed).await;
     let trace = job.failure.as_ref().unwrap().stack_trace();
@@ -133,8 +136,7 @@ async fn losing_a_task_manager_without_a_strategy_fails_the_job() {
 async fn a_silent_task_manager_is_lost_after_its_timeout() {
     let cluster = Cluster::start(&[("heartbeat.timeout", "300 ms")]).await;
     let channel = tonic::transport::Channel::from_shared(format!("http://{}", cluster.manager.rpc_address())).unwrap();
-    let mut client =
-        proto::resource_manager_client::ResourceManagerClient::new(channel.connect().await.unwrap());
+    let mut client = proto::resource_manager_client::ResourceManagerClient::new(channel.connect().await.unwrap());
     client.register_task_manager(registration("mute", "127.0.0.1:1", 1)).await.unwrap();
     cluster.await_task_managers(1).await;
     cluster.await_task_managers(0).await;
@@ -419,7 +421,8 @@ async fn a_graph_arrives_over_rest() {
     let (status, body) = send(vec![0xac, 0xed, 0, 5]).await;
     assert_eq!(status, 400);
     assert!(body["errors"][0].as_str().unwrap().contains("Java object"));
-    let (status, body) = send(proto::JobGraph { job_id: vec![8; 16].into(), ..Default::default() }.encode_to_vec()).await;
+    let (status, body) =
+        send(proto::JobGraph { job_id: vec![8; 16].into(), ..Default::default() }.encode_to_vec()).await;
     assert_eq!(status, 400);
     assert!(body["errors"][0].as_str().unwrap().contains("no vertices"));
 }

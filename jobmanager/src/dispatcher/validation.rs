@@ -19,7 +19,8 @@ pub fn validate(graph: &mut proto::JobGraph) -> Result<JobId, String> {
     let mut ids = HashSet::new();
     for vertex in &mut graph.vertices {
         let name = &vertex.name;
-        let id = VertexId::from_bytes(&vertex.id).ok_or_else(|| format!("the id of vertex `{name}` must have 16 bytes"))?;
+        let id =
+            VertexId::from_bytes(&vertex.id).ok_or_else(|| format!("the id of vertex `{name}` must have 16 bytes"))?;
         if !ids.insert(id) {
             return Err(format!("two vertices have the id {id}"));
         }

@@ -115,7 +115,8 @@ impl JobMaster {
         let mut collectors = Vec::new();
         for (v, vertex) in graph.vertices.iter().enumerate() {
             for operator in &vertex.operators {
-                if let (Some(Kind::CollectSink(_)), Some(uid)) = (&operator.kind, OperatorId::from_bytes(&operator.uid)) {
+                if let (Some(Kind::CollectSink(_)), Some(uid)) = (&operator.kind, OperatorId::from_bytes(&operator.uid))
+                {
                     collectors.push((v, context.collectors.create(job_id, uid, options.collect_batch_bytes)));
                 }
             }

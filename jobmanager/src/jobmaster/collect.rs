@@ -221,7 +221,9 @@ impl CollectCoordinators {
         entries.retain(|_, entry| entry.ended.is_none_or(|ended| ended.max(entry.last_fetch) >= oldest));
         let mut ended: Vec<_> = entries
             .iter()
-            .filter_map(|(key, entry)| Some((entry.ended?.max(entry.last_fetch), *key, entry.coordinator.buffered_bytes())))
+            .filter_map(|(key, entry)| {
+                Some((entry.ended?.max(entry.last_fetch), *key, entry.coordinator.buffered_bytes()))
+            })
             .filter(|(_, _, bytes)| *bytes > 0)
             .collect();
         let mut bytes: usize = ended.iter().map(|(_, _, bytes)| bytes).sum();

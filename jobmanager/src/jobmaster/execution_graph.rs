@@ -261,9 +261,8 @@ fn interleave(slots: &[JobSlot]) -> Vec<JobSlot> {
         }
     }
     by_task_manager.iter_mut().for_each(|known| known.sort_by_key(|slot| slot.index));
-    by_task_manager.sort_by(|a, b| {
-        b.len().cmp(&a.len()).then_with(|| a[0].location.resource_id.cmp(&b[0].location.resource_id))
-    });
+    by_task_manager
+        .sort_by(|a, b| b.len().cmp(&a.len()).then_with(|| a[0].location.resource_id.cmp(&b[0].location.resource_id)));
     let longest = by_task_manager.first().map_or(0, Vec::len);
     (0..longest)
         .flat_map(|round| by_task_manager.iter().filter_map(move |known| known.get(round).map(|slot| (*slot).clone())))

@@ -91,7 +91,14 @@ impl RestartStrategy {
                 }
                 Decision::RestartAfter(*delay)
             }
-            RestartStrategyOptions::ExponentialDelay { initial, max, multiplier, reset_threshold, jitter, attempts } => {
+            RestartStrategyOptions::ExponentialDelay {
+                initial,
+                max,
+                multiplier,
+                reset_threshold,
+                jitter,
+                attempts,
+            } => {
                 let quiet = self
                     .last_failure
                     .is_some_and(|last| now - last > (*reset_threshold + self.backoff).as_millis() as i64);
@@ -207,13 +214,10 @@ mod tests {
             interval: Duration::from_secs(60),
             delay: Duration::from_millis(10),
         };
-        assert_eq!(delays(options, &[0, 1_000, 100_000, 100_001, 100_002]), [
-            Some(10),
-            Some(10),
-            Some(10),
-            Some(10),
-            None
-        ]);
+        assert_eq!(
+            delays(options, &[0, 1_000, 100_000, 100_001, 100_002]),
+            [Some(10), Some(10), Some(10), Some(10), None]
+        );
     }
 
     #[test]
@@ -226,13 +230,10 @@ mod tests {
             jitter: 0.1,
             attempts: u32::MAX,
         };
-        assert_eq!(delays(options, &[0, 2_000, 6_000, 10_000, 900_000]), [
-            Some(1000),
-            Some(2000),
-            Some(3000),
-            Some(3000),
-            Some(1000)
-        ]);
+        assert_eq!(
+            delays(options, &[0, 2_000, 6_000, 10_000, 900_000]),
+            [Some(1000), Some(2000), Some(3000), Some(3000), Some(1000)]
+        );
     }
 
     #[test]

@@ -398,12 +398,8 @@ impl Scheduler {
                 self.actions.push(Action::RestartAfter(delay));
             }
             Err(cause) => {
-                let root = ExceptionEntry {
-                    failure: cause.clone(),
-                    timestamp: now,
-                    task: None,
-                    concurrent: vec![entry],
-                };
+                let root =
+                    ExceptionEntry { failure: cause.clone(), timestamp: now, task: None, concurrent: vec![entry] };
                 self.history.add(root);
                 self.failure = Some(cause);
                 self.enter(JobStatus::Failing, now);

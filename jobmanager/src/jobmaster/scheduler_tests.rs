@@ -41,8 +41,7 @@ impl Job {
         let mut env = TestEnvironment { now: 1_000, next_id: 0 };
         let graph = Arc::new(proto::JobGraph { vertices, name: "test".into(), ..Default::default() });
         let strategy = RestartStrategy::new(strategy);
-        let scheduler =
-            Scheduler::new(graph, JobId([9; 16]), strategy, ExceptionHistory::new(16), 900, &mut env);
+        let scheduler = Scheduler::new(graph, JobId([9; 16]), strategy, ExceptionHistory::new(16), 900, &mut env);
         Self { scheduler, env }
     }
 

@@ -147,8 +147,11 @@ impl SourceCoordinator {
         };
         self.send(reader, message).await.map_err(|status| {
             let message = format!("Splits of the source {} could not be sent to a reader.", self.spec.table);
-            FailureInfo::new(failure::INTERNAL, message)
-                .because(format!("{} answered: {}", reader.rpc_address, describe(&status)))
+            FailureInfo::new(failure::INTERNAL, message).because(format!(
+                "{} answered: {}",
+                reader.rpc_address,
+                describe(&status)
+            ))
         })
     }
 

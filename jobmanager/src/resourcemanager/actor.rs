@@ -186,9 +186,12 @@ impl ResourceManager {
         let report: Vec<ReportedSlot> = heartbeat
             .slots
             .iter()
-            .map(|slot| ReportedSlot { index: slot.index, allocation: AllocationId::from_bytes(&slot.allocation_id) })
+            .map(|slot| ReportedSlot {
+                index: slot.index,
+                allocation: AllocationId::from_bytes(&slot.allocation_id).zip(JobId::from_bytes(&slot.job_id)),
+            })
             .collect();
-        for allocation in self.slots.reconcile(&heartbeat.resource_id, &report) {
+        for allocation in self.slots.reconcile(&heartbeat.resource_id, &report, now) {
             self.free_slot(&heartbeat.resource_id, allocation, "no job wants it");
         }
         self.allocate();
@@ -284,7 +287,8 @@ impl ResourceManager {
         let SlotAnswer { allocation, result } = answer;
         match result {
             Ok(()) => {
-                if !self.slots.confirm(&allocation.task_manager, allocation.allocation) {
+                let now = self.clock.now_millis();
+                if !self.slots.confirm(&allocation.task_manager, allocation.allocation, now) {
                     self.free_slot(&allocation.task_manager, allocation.allocation, "no job wants it any more");
                 }
             }

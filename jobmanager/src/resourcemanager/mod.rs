@@ -114,11 +114,7 @@ impl ResourceManagerHandle {
         answer.await.unwrap_or_else(|_| Err(stopping()))
     }
 
-    pub(crate) async fn open_heartbeat(
-        &self,
-        resource_id: String,
-        closed: CancellationToken,
-    ) -> Result<u64, Status> {
+    pub(crate) async fn open_heartbeat(&self, resource_id: String, closed: CancellationToken) -> Result<u64, Status> {
         let (reply, answer) = oneshot::channel();
         self.send(Message::HeartbeatOpened { resource_id, closed, reply });
         answer.await.unwrap_or_else(|_| Err(stopping()))

@@ -5,6 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use wiesel_common::id::{AllocationId, JobId};
 
+/// A report older than this (milliseconds) cannot still be on its way.
+const REPORT_DELAY_MS: i64 = 5_000;
+
 /// How slots are chosen where several fit (`taskmanager.load-balance.mode`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LoadBalanceMode {
@@ -23,8 +26,8 @@ pub struct SlotAllocation {
     pub allocation: AllocationId,
     /// Who holds it.
     pub job: JobId,
-    /// The TaskManager has confirmed it.
-    pub confirmed: bool,
+    /// When the TaskManager confirmed it (milliseconds since the epoch); none: not yet.
+    pub confirmed: Option<i64>,
 }
 
 /// The slots of one TaskManager, by their index.
@@ -74,8 +77,8 @@ struct Requirement {
 pub struct ReportedSlot {
     /// Its index.
     pub index: u32,
-    /// What it is allocated to; none: free.
-    pub allocation: Option<AllocationId>,
+    /// What it is allocated to, and for which job; none: free.
+    pub allocation: Option<(AllocationId, JobId)>,
 }
 
 /// All slots and who requires how many.
@@ -132,10 +135,10 @@ impl SlotManager {
     }
 
     /// A TaskManager has given the slot to the job. False: nobody wants it any more, it must be freed.
-    pub fn confirm(&mut self, task_manager: &str, allocation: AllocationId) -> bool {
+    pub fn confirm(&mut self, task_manager: &str, allocation: AllocationId, now: i64) -> bool {
         let slot = self.find(task_manager, allocation);
         slot.is_some_and(|slot| {
-            slot.iter_mut().for_each(|taken| taken.confirmed = true);
+            slot.iter_mut().for_each(|taken| taken.confirmed = Some(now));
             true
         })
     }
@@ -152,36 +155,56 @@ impl SlotManager {
         slots.iter_mut().find(|slot| slot.is_some_and(|taken| taken.allocation == allocation))
     }
 
-    /// Compares with what a TaskManager reports. Returns allocations that it holds and nobody wants; slots that it reports
-    /// as free although they were confirmed are free again.
-    pub fn reconcile(&mut self, task_manager: &str, report: &[ReportedSlot]) -> Vec<AllocationId> {
-        let Some(known) = self.task_managers.get_mut(task_manager) else { return Vec::new() };
+    /// Compares with what a TaskManager reports. Returns allocations that it holds and nobody wants. A slot that it holds
+    /// for a job that misses one is that job's; one that it reports as free although it was confirmed is free again, unless
+    /// that was just now: the report may have been on its way already.
+    pub fn reconcile(&mut self, task_manager: &str, report: &[ReportedSlot], now: i64) -> Vec<AllocationId> {
         let mut unwanted = Vec::new();
         for reported in report {
-            let Some(slot) = known.slots.get_mut(reported.index as usize) else { continue };
-            match reported.allocation {
-                None => {
-                    slot.take_if(|taken| taken.confirmed);
-                }
-                Some(allocation) if slot.is_none_or(|taken| taken.allocation != allocation) => {
+            let index = reported.index as usize;
+            let Some(known) = self.task_managers.get(task_manager).and_then(|known| known.slots.get(index)) else {
+                continue;
+            };
+            let corrected = match (known, reported.allocation) {
+                (Some(taken), None) if taken.confirmed.is_some_and(|at| now - at > REPORT_DELAY_MS) => None,
+                (Some(taken), Some((allocation, _))) if taken.allocation != allocation => {
                     unwanted.push(allocation);
+                    continue;
                 }
-                Some(_) => {}
+                (None, Some((allocation, job))) if self.misses_slots(job) => {
+                    Some(SlotAllocation { allocation, job, confirmed: Some(now) })
+                }
+                (None, Some((allocation, _))) => {
+                    unwanted.push(allocation);
+                    continue;
+                }
+                _ => continue,
+            };
+            if let Some(known) = self.task_managers.get_mut(task_manager) {
+                known.slots[index] = corrected;
             }
         }
         unwanted
     }
 
+    fn held(&self, job: JobId) -> usize {
+        self.task_managers.values().map(|task_manager| task_manager.held_by(job)).sum()
+    }
+
+    fn misses_slots(&self, job: JobId) -> bool {
+        self.requirements.get(&job).is_some_and(|needed| self.held(job) < needed.slots as usize)
+    }
+
     /// Gives free slots to the jobs that miss some, first come first served. A job gets all it misses or nothing, so that
     /// two jobs never starve each other with half of what they need; a job that does not fit lets smaller ones pass.
     pub fn decide(&mut self, new_id: &mut dyn FnMut() -> AllocationId) -> Vec<NewAllocation> {
-        let mut requirements: Vec<_> = self.requirements.iter().map(|(job, needed)| (needed.order, *job, needed.slots)).collect();
+        let mut requirements: Vec<_> =
+            self.requirements.iter().map(|(job, needed)| (needed.order, *job, needed.slots)).collect();
         requirements.sort_unstable();
         let mut free = self.task_managers.values().map(TaskManagerSlots::free).sum::<usize>();
         let mut decisions = Vec::new();
         for (_, job, required) in requirements {
-            let held: usize = self.task_managers.values().map(|task_manager| task_manager.held_by(job)).sum();
-            let missing = (required as usize).saturating_sub(held);
+            let missing = (required as usize).saturating_sub(self.held(job));
             if missing > free {
                 continue;
             }
@@ -203,7 +226,7 @@ impl SlotManager {
             .min_by_key(|(_, task_manager)| preference(mode, task_manager, job))?;
         let slot = best.slots.iter().position(Option::is_none)?;
         let allocation = new_id();
-        best.slots[slot] = Some(SlotAllocation { allocation, job, confirmed: false });
+        best.slots[slot] = Some(SlotAllocation { allocation, job, confirmed: None });
         Some(NewAllocation { task_manager: id.clone(), slot: slot as u32, job, allocation })
     }
 

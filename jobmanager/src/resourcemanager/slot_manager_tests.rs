@@ -85,14 +85,27 @@ fn reports_correct_what_was_believed() {
     let mut ids = ids();
     let allocation = slots.decide(&mut ids)[0].allocation;
     let free = |index| ReportedSlot { index, allocation: None };
-    assert!(slots.reconcile("a", &[free(0), free(1)]).is_empty());
+    assert!(slots.reconcile("a", &[free(0), free(1)], 100_000).is_empty());
     assert_eq!(slots.totals(), (2, 1), "an allocation under way is not given up");
-    assert!(slots.confirm("a", allocation));
-    slots.reconcile("a", &[free(0), free(1)]);
+    assert!(slots.confirm("a", allocation, 0));
+    slots.reconcile("a", &[free(0), free(1)], 10);
+    assert_eq!(slots.totals(), (2, 1), "the report may be older than the confirmation");
+    slots.reconcile("a", &[free(0), free(1)], 10_000);
     assert_eq!(slots.totals(), (2, 2));
-    let stray = ReportedSlot { index: 1, allocation: Some(allocation) };
-    assert_eq!(slots.reconcile("a", &[stray]), [allocation]);
-    assert!(!slots.confirm("a", allocation));
+    assert!(!slots.confirm("a", allocation, 10_000));
+}
+
+#[test]
+fn a_reported_slot_is_adopted_if_its_job_misses_one_and_unwanted_otherwise() {
+    let mut slots = SlotManager::default();
+    slots.register("a", 2);
+    let stray = |index, id| ReportedSlot { index, allocation: Some((AllocationId([id; 16]), job(1))) };
+    assert_eq!(slots.reconcile("a", &[stray(0, 7)], 0), [AllocationId([7; 16])]);
+    slots.require(job(1), 1);
+    assert!(slots.reconcile("a", &[stray(0, 8)], 0).is_empty());
+    assert_eq!(slots.totals(), (2, 1));
+    assert_eq!(slots.reconcile("a", &[stray(1, 9)], 0), [AllocationId([9; 16])], "one is enough");
+    assert!(slots.decide(&mut ids()).is_empty());
 }
 
 #[derive(Clone, Debug)]

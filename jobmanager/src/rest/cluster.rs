@@ -3,7 +3,7 @@ use axum::extract::{Path, State};
 use serde_json::{Value, json};
 
 use super::error::{RestError, job_id};
-use super::{Answer, FLINK_VERSION, Rest, json as answer, jobs};
+use super::{Answer, FLINK_VERSION, Rest, jobs, json as answer};
 use crate::jobmaster::JobInfo;
 use crate::jobmaster::status::JobStatus;
 

@@ -263,11 +263,7 @@ fn plan_script(name: &str, text: &str, configuration: &Configuration) -> Result<
 }
 
 /// `GET /jars/:id/plan`.
-pub(super) async fn plan_get(
-    state: Rest,
-    id: Path<String>,
-    query: Query<HashMap<String, String>>,
-) -> Answer {
+pub(super) async fn plan_get(state: Rest, id: Path<String>, query: Query<HashMap<String, String>>) -> Answer {
     plan_post(state, id, query, Bytes::new()).await
 }
 
@@ -319,7 +315,8 @@ async fn wait_for(state: &RestState, id: JobId) -> Result<(), RestError> {
         }
         if job.status.is_terminal() {
             let cause = job.failure.as_ref().map_or_else(|| job.status.to_string(), |failure| failure.stack_trace());
-            let message = format!("The job {id} did not finish, the statements after it were not run.\nCaused by: {cause}");
+            let message =
+                format!("The job {id} did not finish, the statements after it were not run.\nCaused by: {cause}");
             return Err(RestError::internal(message));
         }
         tokio::time::sleep(SYNC_POLL).await;

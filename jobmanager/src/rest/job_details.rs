@@ -14,10 +14,8 @@ use wiesel_proto::ExecutionState;
 pub(super) async fn details(State(state): Rest, Path(id): Path<String>) -> Answer {
     let job = jobs::find(&state, &id).await?;
     let now = state.clock.now_millis();
-    let timestamps: Map<String, Value> = JobStatus::ALL
-        .iter()
-        .map(|status| (status.name().to_owned(), json!(job.timestamps.get(*status))))
-        .collect();
+    let timestamps: Map<String, Value> =
+        JobStatus::ALL.iter().map(|status| (status.name().to_owned(), json!(job.timestamps.get(*status)))).collect();
     let vertices: Vec<Value> = (0..job.graph.vertices.len()).map(|position| vertex(&job, position, now)).collect();
     let states: Vec<ExecutionState> = job.graph.vertices.iter().map(ExecutionVertexes::aggregate_state).collect();
     answer(json!({

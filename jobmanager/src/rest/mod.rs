@@ -26,7 +26,8 @@ use axum::http::{HeaderValue, Method, Uri};
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, patch, post};
-use tokio::net::TcpListener;
+use axum::serve::ListenerExt;
+use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use wiesel_common::config::Configuration;
 use wiesel_common::time::Clock;
@@ -57,7 +58,7 @@ type Answer = Result<axum::Json<serde_json::Value>, RestError>;
 
 /// Serves until the token is cancelled.
 pub(crate) async fn serve(listener: TcpListener, state: RestState, stop: CancellationToken) {
-    let service = axum::serve(listener, router(state)).with_graceful_shutdown({
+    let service = axum::serve(listener.tap_io(no_delay), router(state)).with_graceful_shutdown({
         let stop = stop.clone();
         async move { stop.cancelled().await }
     });
@@ -73,6 +74,13 @@ pub(crate) async fn serve(listener: TcpListener, state: RestState, stop: Cancell
             }
         }
         () = deadline => {}
+    }
+}
+
+/// Small answers must not wait for the acknowledgement of earlier ones.
+fn no_delay(connection: &mut TcpStream) {
+    if let Err(error) = connection.set_nodelay(true) {
+        tracing::debug!(%error, "a connection without TCP_NODELAY");
     }
 }
 

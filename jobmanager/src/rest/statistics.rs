@@ -69,9 +69,10 @@ fn status_duration(task: &Execution, position: usize, now: i64) -> i64 {
 
 /// `status-duration` of one attempt.
 pub(super) fn status_durations(task: &Execution, now: i64) -> Value {
-    let durations = TIMED_STATES.iter().enumerate().map(|(position, state)| {
-        (state.as_str_name().to_owned(), json!(status_duration(task, position, now)))
-    });
+    let durations = TIMED_STATES
+        .iter()
+        .enumerate()
+        .map(|(position, state)| (state.as_str_name().to_owned(), json!(status_duration(task, position, now))));
     Value::Object(durations.collect())
 }
 

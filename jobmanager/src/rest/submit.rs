@@ -79,11 +79,7 @@ mod tests {
     use super::*;
 
     fn part(name: &str, file_name: Option<&str>, content: &[u8]) -> Part {
-        Part {
-            name: name.into(),
-            file_name: file_name.map(str::to_owned),
-            content: Bytes::copy_from_slice(content),
-        }
+        Part { name: name.into(), file_name: file_name.map(str::to_owned), content: Bytes::copy_from_slice(content) }
     }
 
     #[test]

@@ -131,8 +131,11 @@ pub(super) async fn task_managers(State(state): Rest, Path(path): Path<(String, 
 }
 
 fn on_task_manager(id: &str, tasks: &[&Execution], vertex: &Vertex) -> Value {
-    let group =
-        ExecutionVertexes { id: vertex.get().id, group: 0, subtasks: tasks.iter().map(|task| (*task).clone()).collect() };
+    let group = ExecutionVertexes {
+        id: vertex.get().id,
+        group: 0,
+        subtasks: tasks.iter().map(|task| (*task).clone()).collect(),
+    };
     let times: Vec<_> = tasks.iter().map(|task| times(task, vertex.now)).collect();
     let start = times.iter().map(|(start, _, _)| *start).filter(|start| *start >= 0).min().unwrap_or(-1);
     let over = tasks.iter().all(|task| is_terminal(task.state));

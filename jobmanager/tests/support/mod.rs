@@ -152,7 +152,10 @@ impl Executor {
 
 #[tonic::async_trait]
 impl TaskExecutor for Executor {
-    async fn request_slot(&self, request: Request<proto::RequestSlotRequest>) -> Result<Response<proto::Empty>, Status> {
+    async fn request_slot(
+        &self,
+        request: Request<proto::RequestSlotRequest>,
+    ) -> Result<Response<proto::Empty>, Status> {
         let request = request.into_inner();
         let offer = proto::OfferSlotsRequest {
             fence: request.job_master_fence,
@@ -177,14 +180,20 @@ impl TaskExecutor for Executor {
         Ok(self.tell(Told::Free(request.into_inner())))
     }
 
-    async fn submit_tasks(&self, request: Request<proto::SubmitTasksRequest>) -> Result<Response<proto::Empty>, Status> {
+    async fn submit_tasks(
+        &self,
+        request: Request<proto::SubmitTasksRequest>,
+    ) -> Result<Response<proto::Empty>, Status> {
         match self.refuse {
             Some(reason) => Err(Status::resource_exhausted(reason)),
             None => Ok(self.tell(Told::Submit(request.into_inner()))),
         }
     }
 
-    async fn cancel_tasks(&self, request: Request<proto::CancelTasksRequest>) -> Result<Response<proto::Empty>, Status> {
+    async fn cancel_tasks(
+        &self,
+        request: Request<proto::CancelTasksRequest>,
+    ) -> Result<Response<proto::Empty>, Status> {
         Ok(self.tell(Told::Cancel(request.into_inner())))
     }
 
