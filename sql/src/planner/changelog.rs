@@ -16,13 +16,12 @@ pub(crate) fn settle(plan: &mut Plan) -> Result<()> {
         plan.nodes[id].changes = produced;
         check(plan, id)?;
     }
-    let wanted = wants_before(plan);
-    for id in 0..plan.nodes.len() {
+    for (id, wanted) in wants_before(plan).into_iter().enumerate() {
         let from_inputs = plan.nodes[id].inputs.iter().any(|input| plan.nodes[*input].changes.before);
         let node = &mut plan.nodes[id];
         node.changes.before = match &node.op {
             Op::Source(_) => node.changes.before,
-            Op::GroupAggregate { .. } => node.changes.update && wanted[id],
+            Op::GroupAggregate { .. } => node.changes.update && wanted,
             Op::Calc { .. } | Op::Exchange(_) | Op::Union => from_inputs,
             _ => false,
         };

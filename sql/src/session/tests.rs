@@ -3,6 +3,7 @@
 use std::fmt::Write;
 use std::path::PathBuf;
 
+use proptest::prelude::*;
 use wiesel_proto as proto;
 
 use super::*;
@@ -365,4 +366,64 @@ fn jobs_are_named_as_flink_names_them() {
         fails(&mut session, "INSERT INTO v1 SELECT 'x', 1"),
         "Sink 'default_catalog.default_database.v1' does not exists"
     );
+}
+
+/// Queries put together from parts that fit.
+fn any_query() -> impl Strategy<Value = String> {
+    let columns = ["carrier", "flight", "UPPER(carrier) || 'x'", "flight + 1", "dep", "CAST(flight AS STRING)"];
+    let conditions =
+        ["", " WHERE flight > 5", " WHERE carrier = 'AA' AND flight IS NOT NULL", " WHERE 1 = 1", " WHERE 1 = 0"];
+    let keys = ["", "carrier", "flight", "carrier, flight", "CASE WHEN flight > 3 THEN 'a' ELSE 'b' END"];
+    let calls = ["COUNT(*)", "SUM(flight)", "COUNT(DISTINCT carrier)", "MAX(carrier), AVG(flight)", "MIN(dep)"];
+    let plain = (proptest::sample::subsequence(columns.to_vec(), 1..=4), 0..conditions.len(), any::<bool>()).prop_map(
+        move |(columns, condition, distinct)| {
+            let distinct = if distinct { "DISTINCT " } else { "" };
+            format!("SELECT {distinct}{} FROM t{}", columns.join(", "), conditions[condition])
+        },
+    );
+    let grouped = (0..keys.len(), 0..calls.len(), 0..conditions.len(), any::<bool>(), any::<bool>()).prop_map(
+        move |(key, call, condition, window, having)| {
+            let from = if window { "TABLE(TUMBLE(TABLE t, DESCRIPTOR(dep), INTERVAL '1' HOUR))" } else { "t" };
+            let bounds = if window { "window_start, window_end" } else { "" };
+            let groups: Vec<&str> = [keys[key], bounds].into_iter().filter(|part| !part.is_empty()).collect();
+            let group_by = if groups.is_empty() { String::new() } else { format!(" GROUP BY {}", groups.join(", ")) };
+            let having = if having { " HAVING COUNT(*) > 2" } else { "" };
+            format!("SELECT {} FROM {from}{}{group_by}{having}", calls[call], conditions[condition])
+        },
+    );
+    prop_oneof![plain, grouped]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(150))]
+
+    /// Whatever is asked, the graph holds together, and planning the same again gives the same ids.
+    #[test]
+    fn graphs_hold_together(
+        query in any_query(),
+        twice in any::<bool>(),
+        parallelism in 1u32..5,
+        chaining in any::<bool>(),
+        reuse in any::<bool>(),
+        one_phase in any::<bool>(),
+    ) {
+        let mut session = session();
+        run(&mut session, "CREATE TABLE t (dep TIMESTAMP(3), carrier STRING, flight INT, extra STRING,
+            WATERMARK FOR dep AS dep - INTERVAL '1' MINUTE) WITH ('connector' = 'datagen', 'number-of-rows' = '10')").unwrap();
+        let phases = if one_phase { "ONE_PHASE" } else { "AUTO" };
+        run(&mut session, &format!("SET 'parallelism.default' = '{parallelism}'; SET 'pipeline.operator-chaining.enabled' = '{chaining}';
+            SET 'table.optimizer.reuse-sub-plan-enabled' = '{reuse}'; SET 'table.optimizer.agg-phase-strategy' = '{phases}'")).unwrap();
+        let query = if twice { format!("{query} UNION ALL {query}") } else { query };
+        let mut graphs = Vec::new();
+        for as_strings in [false, false, true] {
+            let statement = session.parse(&query).unwrap().remove(0);
+            let Outcome::Query(job) = session.execute(&statement, &ExecuteOptions { as_strings }).unwrap() else { panic!() };
+            check_graph(&job.graph);
+            prop_assert_eq!(job.fields.len(), job.collected.len());
+            graphs.push(job.graph);
+        }
+        prop_assert_eq!(&graphs[0].vertices, &graphs[1].vertices);
+        prop_assert!(graphs[0].vertices.iter().all(|vertex| vertex.parallelism <= parallelism));
+        run(&mut session, &format!("EXPLAIN CHANGELOG_MODE {query}")).unwrap();
+    }
 }

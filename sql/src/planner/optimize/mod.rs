@@ -22,7 +22,7 @@ pub(crate) fn optimize(roots: Vec<Rel>, context: &Context) -> Result<Vec<Rel>> {
         let rel = fold::fold_constants(rel, context)?;
         let rel = pushdown::push_filters(merge::merge(rel));
         let rel = empty::prune_empty(merge::merge(rel));
-        Ok(merge::merge(prune::prune_columns(rel, context)?))
+        Ok(merge::merge(prune::prune_columns(rel)?))
     };
     let roots = roots.into_iter().map(rewrite).collect::<Result<Vec<_>>>()?;
     let roots = if context.options.reuse_sources { scan::share_scans(roots) } else { roots };

@@ -9,7 +9,6 @@ use wiesel_connectors::factory::ProjectionSupport;
 use wiesel_operators::expression::{Expression, Node};
 use wiesel_operators::types::{RowField, TypeKind};
 
-use super::super::Context;
 use super::super::expressions::{Path, as_path, collect_paths, field, type_at};
 use super::super::source::describe;
 use crate::error::Result;
@@ -58,10 +57,10 @@ impl Pruned {
 }
 
 /// Prunes a query; its own columns stay as they are.
-pub(super) fn prune_columns(rel: Rel, context: &Context) -> Result<Rel> {
+pub(super) fn prune_columns(rel: Rel) -> Result<Rel> {
     let fields = rel.fields.clone();
     let wanted: Wanted = (0..fields.len()).map(|index| vec![index]).collect();
-    let pruned = prune(rel, wanted, context)?;
+    let pruned = prune(rel, wanted)?;
     let in_place = (0..fields.len()).all(|index| pruned.column(index) == index);
     if in_place && pruned.rel.fields.len() == fields.len() {
         return Ok(pruned.rel);
@@ -82,7 +81,7 @@ fn add_all(wanted: &mut Wanted, expression: &Expression) {
     collect_paths(expression, &mut |path| add(wanted, path));
 }
 
-fn prune(rel: Rel, mut wanted: Wanted, context: &Context) -> Result<Pruned> {
+fn prune(rel: Rel, mut wanted: Wanted) -> Result<Pruned> {
     let Rel { node, fields } = rel;
     match node {
         RelNode::Scan(table) => {
@@ -115,7 +114,7 @@ fn prune(rel: Rel, mut wanted: Wanted, context: &Context) -> Result<Pruned> {
         }
         // Only the number of rows is wanted.
         RelNode::Project { input, .. } if fields.is_empty() => {
-            Ok(Pruned { places: BTreeMap::new(), ..prune(*input, Wanted::new(), context)? })
+            Ok(Pruned { places: BTreeMap::new(), ..prune(*input, Wanted::new())? })
         }
         RelNode::Project { input, expressions } => {
             if wanted.is_empty() {
@@ -138,7 +137,7 @@ fn prune(rel: Rel, mut wanted: Wanted, context: &Context) -> Result<Pruned> {
             }
             let mut below = Wanted::new();
             outputs.iter().for_each(|(_, expression)| add_all(&mut below, expression));
-            let input = prune(*input, below, context)?;
+            let input = prune(*input, below)?;
             let names = outputs.iter().map(|(path, _)| projected(&fields, path)).collect();
             let expressions = outputs.iter().map(|(_, expression)| input.move_here(expression)).collect();
             let places = outputs.into_iter().map(|(path, _)| path).zip(0..).collect();
@@ -147,14 +146,14 @@ fn prune(rel: Rel, mut wanted: Wanted, context: &Context) -> Result<Pruned> {
         }
         RelNode::Filter { input, condition } => {
             add_all(&mut wanted, &condition);
-            let input = prune(*input, wanted, context)?;
+            let input = prune(*input, wanted)?;
             let condition = input.move_here(&condition);
             Ok(over(input, |input| RelNode::Filter { input, condition }))
         }
         RelNode::WatermarkAssigner { input, rowtime, watermark } => {
             add(&mut wanted, vec![rowtime]);
             add_all(&mut wanted, &watermark);
-            let input = prune(*input, wanted, context)?;
+            let input = prune(*input, wanted)?;
             let (place, watermark) = (input.column(rowtime), input.move_here(&watermark));
             let mut pruned = over(input, |input| RelNode::WatermarkAssigner { input, rowtime: place, watermark });
             pruned.rel.fields[place].data_type = fields[rowtime].data_type.clone();
@@ -169,7 +168,7 @@ fn prune(rel: Rel, mut wanted: Wanted, context: &Context) -> Result<Pruned> {
             let aggregates: Vec<&Aggregate> = kept.iter().map(|column| &aggregates[column - keys.len()]).collect();
             let read = aggregates.iter().flat_map(|a| a.arguments.iter().chain(&a.filter)).chain(&keys);
             let below = read.map(|column| vec![*column]).collect();
-            let input = prune(*input, below, context)?;
+            let input = prune(*input, below)?;
             let moved = |aggregate: &&Aggregate| Aggregate {
                 arguments: aggregate.arguments.iter().map(|column| input.column(*column)).collect(),
                 filter: aggregate.filter.map(|column| input.column(column)),
@@ -184,7 +183,7 @@ fn prune(rel: Rel, mut wanted: Wanted, context: &Context) -> Result<Pruned> {
             let width = input.fields.len();
             let mut below: Wanted = wanted.iter().filter(|path| path[0] < width).cloned().collect();
             add(&mut below, vec![window.time]);
-            let input = prune(*input, below, context)?;
+            let input = prune(*input, below)?;
             window.time = input.column(window.time);
             let now = input.rel.fields.len();
             let mut places = input.places;
@@ -199,7 +198,7 @@ fn prune(rel: Rel, mut wanted: Wanted, context: &Context) -> Result<Pruned> {
             }
             let names: Vec<RowField> = wanted.iter().map(|path| projected(&fields, path)).collect();
             let branch = |input: Rel| -> Result<Rel> {
-                let input = prune(input, wanted.clone(), context)?;
+                let input = prune(input, wanted.clone())?;
                 let expressions = wanted.iter().map(|path| input.at(path)).collect();
                 Ok(Rel { node: RelNode::Project { input: Box::new(input.rel), expressions }, fields: names.clone() })
             };

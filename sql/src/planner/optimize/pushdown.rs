@@ -1,6 +1,6 @@
 //! Moves conditions towards the sources: through projections, to the keys of groups, below windows, into unions. Never
 //! below a watermark assigner: the watermark is of all rows, also of those that a query leaves out.
-use wiesel_operators::expression::Expression;
+use wiesel_operators::expression::{Expression, Node};
 
 use super::super::expressions::{columns, conjunction, conjuncts, is_deterministic, is_trivial, substitute};
 use super::{filter, rewrite_inputs};
@@ -35,7 +35,9 @@ fn push(rel: Rel, conditions: Vec<Expression>) -> Rel {
         RelNode::Aggregate { input, keys, aggregates } => {
             let movable = |condition: &Expression| {
                 let read = columns(condition);
-                !read.is_empty() && is_deterministic(condition) && read.iter().all(|column| *column < keys.len())
+                // A condition on a window's bounds stays above: below, the group would not be recognised as one by window.
+                let key = |column: &usize| keys.get(*column).is_some_and(|key| !is_window_bound(&input, *key));
+                !read.is_empty() && is_deterministic(condition) && read.iter().all(key)
             };
             let (down, stay): (Vec<_>, Vec<_>) = conditions.into_iter().partition(movable);
             let of_input = |condition: &Expression| {
@@ -58,5 +60,18 @@ fn push(rel: Rel, conditions: Vec<Expression>) -> Rel {
             Rel { node: RelNode::Union(inputs), fields }
         }
         node => filter(rewrite_inputs(Rel { node, fields }, push_filters), conjunction(conditions)),
+    }
+}
+
+/// Whether a column is one that a window table function appended.
+fn is_window_bound(rel: &Rel, column: usize) -> bool {
+    match &rel.node {
+        RelNode::WindowTableFunction { input, .. } => column >= input.fields.len(),
+        RelNode::Filter { input, .. } => is_window_bound(input, column),
+        RelNode::Project { input, expressions } => match expressions[column].node {
+            Node::Input(below) => is_window_bound(input, below),
+            _ => false,
+        },
+        _ => false,
     }
 }
