@@ -188,7 +188,7 @@ fn queries() {
 fn positions() {
     assert_eq!(
         error("SELECT 1;\n\n  SELECT * FORM flights;"),
-        "SQL parse failed. Encountered \"flights\" at line 3, column 17.\nWas expecting: the end of the statement"
+        "SQL parse failed. Encountered \"FORM\" at line 3, column 12.\nWas expecting: the end of the statement"
     );
     assert!(error("SELECT a FROM\nt WHERE").contains("Encountered \"<EOF>\" at line 2, column 8."));
     assert!(error("SELECT \"x\"").contains("line 1, column 8"));
