@@ -10,7 +10,7 @@ use wiesel_operators::types::RowField;
 use super::query::{QueryAnalyzer, renamed};
 use super::scope::Scope;
 use super::{CatalogObject, place_of, project, start_of, suggestion};
-use crate::catalog::{ResolvedColumnKind, ResolvedTable};
+use crate::catalog::{DEFAULT_CATALOG, DEFAULT_DATABASE, ResolvedColumnKind, ResolvedTable};
 use crate::error::{Error, Result};
 use crate::parser::options_of_hint;
 use crate::rel::{Rel, RelNode};
@@ -87,12 +87,14 @@ impl QueryAnalyzer<'_> {
     }
 
     fn not_found(&self, parts: &[Ident]) -> Error {
-        let Some(last) = parts.last() else { return Error::validation("A table needs a name", None) };
+        // A path fails at its first part that is unknown; only the defaults are sure to be known.
+        let known = |part: &&Ident| part.value == DEFAULT_CATALOG || part.value == DEFAULT_DATABASE;
+        let Some(missing) = parts.iter().find(|part| !known(part)).or(parts.last()) else {
+            return Error::validation("A table needs a name", None);
+        };
         let names = self.catalog.names();
-        let near = suggestion(&last.value, names.iter().map(String::as_str));
-        let missing = parts.iter().map(|part| part.value.as_str()).collect::<Vec<_>>().join(".");
-        let place = parts.first().and_then(|part| start_of(part.span));
-        Error::validation(format!("Object '{missing}' not found{near}"), place)
+        let near = suggestion(&missing.value, names.iter().map(String::as_str));
+        Error::validation(format!("Object '{}' not found{near}", missing.value), start_of(missing.span))
     }
 }
 

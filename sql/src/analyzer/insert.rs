@@ -42,7 +42,8 @@ pub(super) fn fit(query: Rel, insert: &Insert, sink: &ResolvedTable) -> Result<R
 /// A value as the sink's column has it. Strings are not cut to the sink's length: that is for the sink to enforce.
 fn sink_value(value: Expression, target: &LogicalType) -> Expression {
     let kind = plain(&target.kind);
-    if is_text(&value.data_type.kind) && is_text(&kind) {
+    let same = is_text(&value.data_type.kind) && is_text(&kind) || plain(&value.data_type.kind) == kind;
+    if same {
         let nullable = value.data_type.nullable;
         return Expression { node: value.node, data_type: LogicalType { kind, nullable } };
     }

@@ -127,6 +127,9 @@ impl<'a> QueryAnalyzer<'a> {
             let place = row.content.first().and_then(place_of);
             // VALUES ROW(1, 2): the row is the constructor's.
             let row = analyzer.all(&row.content)?;
+            if !null_allowed && row.iter().any(|value| value.data_type.kind == TypeKind::Null) {
+                return Err(Error::validation("Illegal use of 'NULL'", place));
+            }
             if rows.first().is_some_and(|first| first.len() != row.len()) {
                 return Err(Error::validation("Values passed to VALUES operator must have compatible types", place));
             }
@@ -138,9 +141,6 @@ impl<'a> QueryAnalyzer<'a> {
             let Some(common) = common_type(rows.iter().map(|row| &row[column].data_type)) else {
                 return Err(Error::validation("Values passed to VALUES operator must have compatible types", None));
             };
-            if common.kind == TypeKind::Null && !null_allowed {
-                return Err(Error::validation("Illegal use of 'NULL'", None));
-            }
             fields.push(RowField::new(format!("EXPR${column}"), common));
         }
         for row in &mut rows {

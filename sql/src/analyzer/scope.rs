@@ -32,9 +32,13 @@ impl Scope {
         Self { tables: vec![ScopeTable { path: path.unwrap_or_default(), fields, offset: 0 }] }
     }
 
-    /// All columns in order.
-    pub(super) fn columns(&self) -> Vec<(String, Expression)> {
-        self.tables.iter().flat_map(ScopeTable::columns).collect()
+    /// All columns in order, for `*`.
+    pub(super) fn columns(&self) -> Result<Vec<(String, Expression)>> {
+        let mut columns = Vec::new();
+        for table in &self.tables {
+            columns.extend(table.columns()?);
+        }
+        Ok(columns)
     }
 
     /// What a name of one or more parts means: a column, or a field within one.
@@ -86,7 +90,7 @@ impl Scope {
     pub(super) fn star(&self, parts: &[Ident]) -> Result<Vec<(String, Expression)>> {
         let names: Vec<&str> = parts.iter().map(|part| part.value.as_str()).collect();
         if let Some(table) = self.table(&names) {
-            return Ok(table.columns());
+            return table.columns();
         }
         let place = parts.first().and_then(|part| start_of(part.span));
         let unknown = || {
@@ -139,8 +143,13 @@ impl ScopeTable {
         Expression::input(self.offset + index, self.fields[index].data_type.clone())
     }
 
-    fn columns(&self) -> Vec<(String, Expression)> {
-        self.fields.iter().enumerate().map(|(i, field)| (field.name.clone(), self.column(i))).collect()
+    /// All columns; two of one name cannot be told apart.
+    fn columns(&self) -> Result<Vec<(String, Expression)>> {
+        let twice = |field: &&RowField| self.matches(&field.name).len() > 1;
+        if let Some(field) = self.fields.iter().find(twice) {
+            return Err(Error::validation(format!("Column '{}' is ambiguous", field.name), None));
+        }
+        Ok(self.fields.iter().enumerate().map(|(i, field)| (field.name.clone(), self.column(i))).collect())
     }
 }
 

@@ -1,6 +1,6 @@
 //! SELECT … FROM … WHERE … GROUP BY … HAVING.
 use sqlparser::ast::{Distinct, Expr, Ident, Select, SelectItem, SelectItemQualifiedWildcardKind};
-use wiesel_operators::expression::Expression;
+use wiesel_operators::expression::{Expression, Node};
 use wiesel_operators::types::TypeKind;
 
 use super::expression::{ColumnUse, ExpressionAnalyzer};
@@ -87,11 +87,11 @@ fn select_list(
     for item in items {
         match item {
             SelectItem::UnnamedExpr(expr) => {
-                let name = name_of(expr).unwrap_or_else(|| format!("EXPR${}", columns.len()));
+                let name = name_of(expr).unwrap_or_else(|| format!("EXPR${}", different(&columns)));
                 columns.push((name, analyzer.analyze(expr)?));
             }
             SelectItem::ExprWithAlias { expr, alias } => columns.push((alias.value.clone(), analyzer.analyze(expr)?)),
-            SelectItem::Wildcard(_) => star(analyzer, &mut columns, scope.columns()),
+            SelectItem::Wildcard(_) => star(analyzer, &mut columns, scope.columns()?),
             SelectItem::QualifiedWildcard(SelectItemQualifiedWildcardKind::ObjectName(name), _) => {
                 let parts: Vec<Ident> = name.0.iter().filter_map(|part| part.as_ident().cloned()).collect();
                 star(analyzer, &mut columns, scope.star(&parts)?);
@@ -117,9 +117,19 @@ fn star(analyzer: &mut ExpressionAnalyzer, columns: &mut Vec<(String, Expression
     columns.extend(all);
 }
 
+/// What numbers the next column without a name: how many different columns there are before it. Fields of rows differ
+/// whatever their names are.
+fn different(columns: &[(String, Expression)]) -> usize {
+    let is_field =
+        |(_, e): &(String, Expression)| matches!(&e.node, Node::Call { function, .. } if function == "FIELD");
+    let first = |i: usize| columns[..i].iter().all(|before| is_field(before) || before.0 != columns[i].0);
+    (0..columns.len()).filter(|i| is_field(&columns[*i]) || first(*i)).count()
+}
+
 /// The name that a column has by itself.
 fn name_of(expr: &Expr) -> Option<String> {
     match expr {
+        Expr::Identifier(name) if name.quote_style.is_none() && name.value.eq_ignore_ascii_case("UNKNOWN") => None,
         Expr::Identifier(name) => Some(name.value.clone()),
         Expr::CompoundIdentifier(parts) => parts.last().map(|name| name.value.clone()),
         Expr::Function(function) if matches!(function.args, sqlparser::ast::FunctionArguments::None) => {

@@ -63,7 +63,10 @@ pub(crate) fn if_else(operands: Vec<Expression>) -> Result<Expression> {
     if condition.data_type.kind != TypeKind::Boolean {
         return Err(refused);
     }
-    case(vec![(condition, then)], otherwise).map_err(|_| refused)
+    let nullable = condition.data_type.nullable;
+    let mut result = case(vec![(condition, then)], otherwise).map_err(|_| refused)?;
+    result.data_type.nullable |= nullable;
+    Ok(result)
 }
 
 /// `GREATEST(…)`, `LEAST(…)`.

@@ -55,22 +55,22 @@ fn parse_kind(parser: &mut Parser, depth: usize) -> Result<TypeKind, ParserError
     Ok(match name.as_str() {
         "CHAR" | "CHARACTER" => {
             if accept(parser, "VARYING") {
-                TypeKind::Varchar(length(parser)?.unwrap_or(1))
+                TypeKind::Varchar(length(parser)?.unwrap_or(MAX_LENGTH))
             } else {
                 TypeKind::Char(length(parser)?.unwrap_or(1))
             }
         }
-        "VARCHAR" => TypeKind::Varchar(length(parser)?.unwrap_or(1)),
+        "VARCHAR" => TypeKind::Varchar(length(parser)?.unwrap_or(MAX_LENGTH)),
         "STRING" => TypeKind::string(),
         "BOOLEAN" => TypeKind::Boolean,
         "BINARY" => {
             if accept(parser, "VARYING") {
-                TypeKind::Varbinary(length(parser)?.unwrap_or(1))
+                TypeKind::Varbinary(length(parser)?.unwrap_or(MAX_LENGTH))
             } else {
                 TypeKind::Binary(length(parser)?.unwrap_or(1))
             }
         }
-        "VARBINARY" => TypeKind::Varbinary(length(parser)?.unwrap_or(1)),
+        "VARBINARY" => TypeKind::Varbinary(length(parser)?.unwrap_or(MAX_LENGTH)),
         "BYTES" => TypeKind::bytes(),
         "DECIMAL" | "DEC" | "NUMERIC" => decimal(parser)?,
         "TINYINT" => TypeKind::Tinyint,
