@@ -19,6 +19,6 @@ pub mod formats;
 pub mod nexmark;
 pub mod options;
 pub mod print;
-pub mod values;
 #[cfg(test)]
 mod testing;
+pub mod values;

@@ -1,7 +1,7 @@
 //! The sink behind SELECT: sends rows to the JobMaster, where the client fetches them.
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Int8Array, RecordBatch};
+use arrow::array::{Array, ArrayRef, AsArray, Int8Array, RecordBatch, RecordBatchOptions};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::ipc::writer::StreamWriter;
 use bytes::Bytes;
@@ -18,7 +18,7 @@ const FLUSH_INTERVAL: i64 = 100;
 /// Rows are sent as soon as there are so many ...
 const FLUSH_ROWS: usize = 8192;
 /// ... or they take so many bytes.
-const FLUSH_BYTES: usize = 4 << 20;
+const FLUSH_BYTES: usize = 1 << 20;
 
 /// The way to the JobMaster.
 pub trait CollectTransport: Send {
@@ -61,6 +61,29 @@ impl CollectSink {
         })
     }
 
+    fn add(&mut self, batch: Batch) -> Result<()> {
+        let rows = batch.num_rows();
+        let mut columns = batch.records.columns().to_vec();
+        if self.changelog {
+            let kinds = batch.kinds.unwrap_or_else(|| Int8Array::from(vec![0i8; rows]));
+            columns.push(Arc::new(kinds) as ArrayRef);
+        }
+        // A view of a short slice may keep a large buffer alive and would send all of it.
+        let columns = columns.iter().map(compact).collect::<Vec<_>>();
+        let options = RecordBatchOptions::new().with_row_count(Some(rows));
+        let records = RecordBatch::try_new_with_options(self.schema.clone(), columns, &options)?;
+        self.pending_bytes += records.columns().iter().map(|column| column.get_buffer_memory_size()).sum::<usize>();
+        self.pending_rows += rows;
+        self.pending.push(records);
+        if self.pending_rows >= FLUSH_ROWS || self.pending_bytes >= FLUSH_BYTES {
+            return self.flush();
+        }
+        if self.due.is_none() {
+            self.due = Some(self.clock.now_millis() + FLUSH_INTERVAL);
+        }
+        Ok(())
+    }
+
     fn flush(&mut self) -> Result<()> {
         self.due = None;
         if self.pending_rows == 0 {
@@ -89,26 +112,14 @@ impl Operator for CollectSink {
 
     fn process(&mut self, _input: usize, batch: Batch, _out: &mut dyn Collector) -> Result<()> {
         let rows = batch.num_rows();
-        if rows == 0 {
-            return Ok(());
-        }
-        let mut columns = batch.records.columns().to_vec();
-        if self.changelog {
-            let kinds = batch.kinds.unwrap_or_else(|| Int8Array::from(vec![0i8; rows]));
-            columns.push(Arc::new(kinds) as ArrayRef);
-        }
-        // A view of a short slice may keep a large buffer alive and would send all of it.
-        let columns = columns.iter().map(compact).collect::<Vec<_>>();
-        let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(rows));
-        let records = RecordBatch::try_new_with_options(self.schema.clone(), columns, &options)?;
-        self.pending_bytes += records.get_array_memory_size();
-        self.pending_rows += rows;
-        self.pending.push(records);
-        if self.pending_rows >= FLUSH_ROWS || self.pending_bytes >= FLUSH_BYTES {
-            return self.flush();
-        }
-        if self.due.is_none() {
-            self.due = Some(self.clock.now_millis() + FLUSH_INTERVAL);
+        // Wide rows go in small pieces: what is sent at once must stay small as well.
+        let bytes = batch.records.get_array_memory_size();
+        let piece = if bytes > FLUSH_BYTES { (rows * FLUSH_BYTES / bytes).max(1) } else { rows };
+        let mut start = 0;
+        while start < rows {
+            let length = piece.min(rows - start);
+            self.add(batch.slice(start, length))?;
+            start += length;
         }
         Ok(())
     }
@@ -127,10 +138,85 @@ impl Operator for CollectSink {
 }
 
 fn compact(column: &ArrayRef) -> ArrayRef {
-    use arrow::array::{Array, AsArray};
     match column.data_type() {
         DataType::Utf8View => Arc::new(column.as_string_view().gc()),
         DataType::BinaryView => Arc::new(column.as_binary_view().gc()),
         _ => column.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::Ordering;
+
+    use arrow::array::{Int32Array, StringViewArray};
+    use arrow::ipc::reader::StreamReader;
+    use parking_lot::Mutex;
+    use wiesel_operators::types::{RowField, TypeKind, to_arrow_schema};
+
+    use super::*;
+    use crate::testing::{Collected, TestClock, context};
+
+    type Sent = Arc<Mutex<Vec<(u64, Bytes, u64)>>>;
+
+    struct Kept(Sent);
+
+    impl CollectTransport for Kept {
+        fn send(&mut self, offset: u64, batch: Bytes, rows: u64) -> Result<()> {
+            self.0.lock().push((offset, batch, rows));
+            Ok(())
+        }
+    }
+
+    fn fields() -> Vec<RowField> {
+        vec![RowField::new("a", TypeKind::Int.nullable()), RowField::new("s", TypeKind::string().nullable())]
+    }
+
+    fn rows(count: usize, width: usize) -> RecordBatch {
+        let numbers: Int32Array = (0..count as i32).map(Some).collect();
+        let texts: StringViewArray = (0..count).map(|i| Some(format!("{i:width$}"))).collect();
+        RecordBatch::try_new(to_arrow_schema(&fields()), vec![Arc::new(numbers), Arc::new(texts)]).unwrap()
+    }
+
+    fn sink(changelog: bool) -> (CollectSink, Sent, Arc<TestClock>) {
+        let sent = Sent::default();
+        let input = Some(proto::Schema { fields: fields().iter().map(proto::Field::from).collect() });
+        let spec = proto::CollectSinkSpec { input, input_changelog: changelog };
+        let mut sink = CollectSink::new(&spec, Box::new(Kept(sent.clone()))).unwrap();
+        let clock = Arc::new(TestClock::default());
+        sink.open(&OperatorContext { clock: clock.clone(), ..context(0, 1) }).unwrap();
+        (sink, sent, clock)
+    }
+
+    #[test]
+    fn rows_go_after_a_while_and_all_at_the_end() {
+        let (mut sink, sent, clock) = sink(true);
+        let mut out = Collected::default();
+        let kinds = Int8Array::from(vec![0, 1, 2]);
+        sink.process(0, Batch::changes(rows(3, 1), kinds), &mut out).unwrap();
+        assert!(sent.lock().is_empty());
+        let due = sink.next_timer().unwrap();
+        assert_eq!(due, FLUSH_INTERVAL);
+        clock.0.store(due, Ordering::SeqCst);
+        sink.processing_time(due, &mut out).unwrap();
+        assert_eq!(sink.next_timer(), None);
+        sink.process(0, Batch::insert_only(rows(2, 1)), &mut out).unwrap();
+        sink.finish(&mut out).unwrap();
+        let sent = sent.lock();
+        assert_eq!(sent.iter().map(|(offset, _, rows)| (*offset, *rows)).collect::<Vec<_>>(), [(0, 3), (3, 2)]);
+        let first = StreamReader::try_new(sent[0].1.as_ref(), None).unwrap().next().unwrap().unwrap();
+        assert_eq!(first.schema().field(2).name(), KIND_COLUMN);
+        assert_eq!(first.column(2).as_primitive::<arrow::datatypes::Int8Type>().values(), &[0, 1, 2]);
+    }
+
+    #[test]
+    fn wide_rows_go_in_small_pieces() {
+        let (mut sink, sent, _) = sink(false);
+        let mut out = Collected::default();
+        sink.process(0, Batch::insert_only(rows(5000, 2000)), &mut out).unwrap();
+        sink.finish(&mut out).unwrap();
+        let sent = sent.lock();
+        assert!(sent.iter().all(|(_, batch, _)| batch.len() < 4 * FLUSH_BYTES), "{:?}", sent.len());
+        assert_eq!(sent.iter().map(|(_, _, rows)| rows).sum::<u64>(), 5000);
     }
 }

@@ -295,3 +295,38 @@ fn only_wanted_columns_are_read() {
     assert_eq!(batch.column(0).as_primitive::<Int32Type>().value(0), 1);
     assert_eq!(Batch::insert_only(batch).kind(0), RowKind::Insert);
 }
+
+/// Not a check but a figure: reads the file that `WIESEL_CSV` names, as the flights of the examples.
+#[test]
+#[ignore = "measures"]
+fn speed() {
+    let Some(path) = std::env::var_os("WIESEL_CSV") else { return };
+    let kinds = [
+        TypeKind::Timestamp(3, Default::default()),
+        TypeKind::string(),
+        TypeKind::Int,
+        TypeKind::string(),
+        TypeKind::string(),
+        TypeKind::string(),
+        TypeKind::Int,
+        TypeKind::Int,
+        TypeKind::Int,
+        TypeKind::Int,
+    ];
+    let columns: Vec<RowField> =
+        kinds.into_iter().enumerate().map(|(i, kind)| RowField::new(format!("c{i}"), kind.nullable())).collect();
+    let spec = source(Path::new(&path), &columns, &[("format", "csv"), ("csv.null-literal", "")], &[]);
+    let mut splits = super::enumerator(&spec, enumerator_context(1)).unwrap();
+    splits.discover().unwrap();
+    let mut reader = super::reader(&spec).unwrap();
+    let begin = std::time::Instant::now();
+    let mut rows = 0;
+    while let SplitAssignment::Splits(given) = splits.request_split(0, "").unwrap() {
+        reader.add_splits(given).unwrap();
+        let mut out = Collected::default();
+        while reader.poll(&mut out).unwrap() == SourceStatus::MoreAvailable {
+            rows += out.batches.drain(..).map(|batch| batch.num_rows()).sum::<usize>();
+        }
+    }
+    println!("{rows} rows in {:?}", begin.elapsed());
+}

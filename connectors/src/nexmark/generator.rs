@@ -231,7 +231,8 @@ pub static CHANNEL_TEXTS: LazyLock<Channels> = LazyLock::new(|| {
     for i in 0..CHANNELS {
         let mut url = url(&mut rng);
         if rng.below(10) > 0 {
-            let id = (i as u32).reverse_bits().cast_signed().unsigned_abs();
+            // The smallest integer has no absolute value and keeps its sign.
+            let id = (i as u32).reverse_bits().cast_signed().wrapping_abs();
             url.extend_from_slice(format!("&channel_id={id}").as_bytes());
         }
         channels.name.push(format!("channel-{i}").as_bytes());

@@ -161,3 +161,17 @@ fn options_are_read_and_checked() {
     assert!(describe(&table(&[("first-event.rate", "0")])).is_err());
     assert!(check_schema(&physical()[..3]).is_err());
 }
+
+/// Not a check but a figure: `cargo test -p wiesel-connectors speed -- --ignored --nocapture`.
+#[test]
+#[ignore = "measures"]
+fn speed() {
+    for (name, leaves) in [("auction, price", &[0u32, 2][..]), ("all columns", &[0, 1, 2, 3, 4, 5, 6])] {
+        let paths: Vec<FieldPath> = leaves.iter().map(|leaf| path(&[3, *leaf])).collect();
+        let begin = std::time::Instant::now();
+        let rows: usize =
+            read(checked(5_000_000), [false, false, true], &paths, 1).iter().map(RecordBatch::num_rows).sum();
+        let seconds = begin.elapsed().as_secs_f64();
+        println!("{name}: {:.1} M bids/s", rows as f64 / seconds / 1e6);
+    }
+}

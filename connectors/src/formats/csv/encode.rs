@@ -95,7 +95,7 @@ pub(crate) fn write_value(out: &mut String, format: &CsvFormat, column: &dyn Arr
         DataType::Utf8View => out.push_str(column.as_string_view().value(row)),
         DataType::BinaryView => base64::encode(column.as_binary_view().value(row), out),
         DataType::Date32 => text::write_date(out, column.as_primitive::<Date32Type>().value(row)),
-        DataType::Time32(_) => text::write_local_time(out, text::number(column, row) * NANOS_PER_MILLI),
+        DataType::Time32(_) => text::write_sql_time(out, text::number(column, row) * NANOS_PER_MILLI),
         DataType::Timestamp(unit, zone) => {
             text::write_sql_timestamp(out, text::number(column, row), *unit, ' ');
             if zone.is_some() {

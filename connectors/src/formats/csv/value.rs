@@ -8,7 +8,9 @@ use super::CsvFormat;
 
 /// Adds a field. What cannot be read is null with `csv.ignore-parse-errors`, else an error.
 pub(crate) fn append(column: &mut ColumnBuilder, text: &[u8], format: &CsvFormat) -> Parsed<()> {
-    if format.null_literal.as_ref().is_some_and(|literal| literal.as_bytes() == text) {
+    // In a column of an ARRAY or a ROW the literal stands for elements, never for the whole.
+    let whole = !matches!(column, ColumnBuilder::Array(_) | ColumnBuilder::Row(_));
+    if whole && format.null_literal.as_ref().is_some_and(|literal| literal.as_bytes() == text) {
         column.append_null();
         return Ok(());
     }
@@ -64,6 +66,7 @@ fn read(column: &mut ColumnBuilder, text: &[u8], format: &CsvFormat) -> Parsed<(
             outcome?;
             b.end(true);
         }
+        ColumnBuilder::Row(_) if text.is_empty() => column.append_null(),
         ColumnBuilder::Row(b) => {
             let fields: Vec<&[u8]> = elements(text, format).collect();
             let (expected, found) = (b.columns.len(), fields.len());
