@@ -100,7 +100,14 @@ impl FieldOptions<'_> {
                 None => invalid(format!("Could not find required property '{key}' for sequence generator.")),
             }
         };
-        let (start, end) = (bound("start")?, bound("end")?);
+        // Both bounds are values of the field's type: one that is too large wraps around.
+        let narrow = |bound: i64| match data_type.kind {
+            TypeKind::Tinyint => i64::from(bound as i8),
+            TypeKind::Smallint => i64::from(bound as i16),
+            TypeKind::Int => i64::from(bound as i32),
+            _ => bound,
+        };
+        let (start, end) = (narrow(bound("start")?), narrow(bound("end")?));
         let count = end.wrapping_sub(start).wrapping_add(1).unsigned_abs();
         let values = Values::Sequence(Sequence { start, count });
         Ok(Field { data_type: data_type.clone(), null_rate: 0.0, values })

@@ -93,6 +93,15 @@ fn the_shortest_of_sequences_and_number_of_rows_ends_the_table() {
 }
 
 #[test]
+fn bounds_that_the_type_cannot_hold_wrap_around() {
+    let bounds = [("fields.a.kind", "sequence"), ("fields.a.start", "1"), ("fields.a.end", "2000")];
+    assert_eq!(rows(&spec(&[("a", TypeKind::Tinyint.nullable())], &bounds), 1).len(), 48);
+    let wraps: Vec<_> = [("fields.a.kind", "sequence"), ("fields.a.start", "126"), ("fields.a.end", "130")].into();
+    let found = rows(&spec(&[("a", TypeKind::Tinyint.nullable())], &wraps), 1);
+    assert_eq!((found.len(), found[0].as_str(), found[2].as_str()), (251, "+I[126]", "+I[-128]"));
+}
+
+#[test]
 fn a_sequence_fills_every_type_that_flink_fills() {
     let kinds = [
         (TypeKind::Tinyint, "1"),
