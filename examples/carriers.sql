@@ -16,7 +16,8 @@ CREATE TABLE flights (
 ) WITH (
   'connector' = 'filesystem',
   'path' = 'examples/data/flights-2013.csv.gz',
-  'format' = 'csv'
+  'format' = 'csv',
+  'csv.null-literal' = ''
 );
 
 SELECT

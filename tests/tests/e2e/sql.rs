@@ -11,7 +11,8 @@ pub fn flights() -> String {
     format!(
         "CREATE TABLE flights (dep TIMESTAMP(0), carrier STRING, flight INT, tail STRING, origin STRING, dest STRING,
            dep_delay INT, arr_delay INT, air_time INT, distance INT, WATERMARK FOR dep AS dep - INTERVAL '1' MINUTE)
-         WITH ('connector' = 'filesystem', 'path' = '{}/examples/data/flights-2013.csv.gz', 'format' = 'csv');\n",
+         WITH ('connector' = 'filesystem', 'path' = '{}/examples/data/flights-2013.csv.gz', 'format' = 'csv',
+           'csv.null-literal' = '');\n",
         home().display()
     )
 }
