@@ -73,6 +73,15 @@ impl Batch {
         self.kinds.as_ref().and_then(|kinds| RowKind::from_byte(kinds.value(row))).unwrap_or(RowKind::Insert)
     }
 
+    /// The weight of each row: +1 or -1.
+    pub fn weights(&self) -> Vec<i8> {
+        match &self.kinds {
+            // Kinds that take back are the odd ones.
+            Some(kinds) => kinds.values().iter().map(|kind| 1 - 2 * (kind & 1)).collect(),
+            None => vec![1; self.num_rows()],
+        }
+    }
+
     /// `length` rows from `offset`, without copying.
     pub fn slice(&self, offset: usize, length: usize) -> Self {
         Self {

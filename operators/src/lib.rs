@@ -8,6 +8,8 @@
 //! - [`operator`]: the contract between an operator, its chain and its task.
 //! - [`chain`]: operators in a row; [`watermark_valve`]: watermarks of many channels made one.
 //! - [`build`]: from an operator's specification in the job graph to the operator.
+//! - [`calc`], [`watermark_assigner`], [`group_aggregate`], [`window_aggregate`], [`window_table_function`]: the operators.
+//! - [`aggregate`]: aggregate functions, and groups by key.
 //! - [`source`]: the contract between a source's enumerator (JobMaster) and its readers (tasks).
 //!
 //! Invariant: an operator is touched by one thread only and never waits for I/O; it knows batches, not channels.

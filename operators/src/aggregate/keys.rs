@@ -18,6 +18,7 @@ use arrow::row::{RowConverter, Rows, SortField};
 use hashbrown::HashTable;
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::nested::{retype, row_type, to_rows};
 use super::physical::{physical_type, to_logical, to_physical};
 use crate::operator::{Error, Result};
 
@@ -94,7 +95,7 @@ impl KeyStore {
                 Layout::Fixed { keys: Vec::new(), null: Vec::new(), batch: Vec::new(), batch_nulls: None }
             }
             _ => {
-                let fields = types.iter().cloned().map(SortField::new).collect();
+                let fields = types.iter().map(|data_type| SortField::new(row_type(data_type))).collect();
                 let converter = RowConverter::new(fields)
                     .map_err(|e| Error::Plan(format!("rows cannot be grouped by these columns: {e}")))?;
                 Layout::Rows { converter, bytes: Vec::new(), spans: Vec::new(), garbage: 0, batch: None }
@@ -131,7 +132,8 @@ impl KeyStore {
             Layout::Rows { converter, batch, .. } => {
                 let mut rows = batch.take().unwrap_or_else(|| converter.empty_rows(0, 0));
                 rows.clear();
-                converter.append(&mut rows, columns)?;
+                let columns = columns.iter().map(to_rows).collect::<Result<Vec<_>, _>>()?;
+                converter.append(&mut rows, &columns)?;
                 *batch = Some(rows);
             }
         }
@@ -305,8 +307,10 @@ impl KeyStore {
             }
             Layout::Rows { converter, bytes, spans, .. } => {
                 let parser = converter.parser();
-                Ok(converter
-                    .convert_rows(groups.iter().map(|group| parser.parse(&bytes[spans[*group as usize].clone()])))?)
+                let keys = groups.iter().map(|group| parser.parse(&bytes[spans[*group as usize].clone()]));
+                let columns = converter.convert_rows(keys)?;
+                let typed = columns.iter().zip(&self.types).map(|(column, data_type)| retype(column, data_type));
+                Ok(typed.collect::<Result<_, _>>()?)
             }
         }
     }

@@ -21,6 +21,7 @@ pub mod keys;
 mod list_agg;
 mod min_max;
 mod min_max_retract;
+mod nested;
 mod physical;
 mod sum;
 #[cfg(test)]

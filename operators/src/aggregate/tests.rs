@@ -138,6 +138,28 @@ fn keys_can_be_forgotten_and_their_numbers_used_again() {
 }
 
 #[test]
+fn nested_keys_keep_their_exact_type() {
+    use arrow::array::{Int32Builder, ListBuilder, MapBuilder, StringViewBuilder};
+    let item = arrow::datatypes::Field::new("item", arrow::datatypes::DataType::Int32, false);
+    let mut lists = ListBuilder::new(Int32Builder::new()).with_field(item);
+    let mut maps = MapBuilder::new(None, StringViewBuilder::new(), Int32Builder::new());
+    for (number, text) in [(1, "a"), (2, "b"), (1, "a")] {
+        lists.append_value([Some(number), Some(7)]);
+        maps.keys().append_value(text);
+        maps.values().append_value(number);
+        maps.append(true).unwrap();
+    }
+    let columns: Vec<ArrayRef> = vec![Arc::new(lists.finish()), Arc::new(maps.finish())];
+    let types = columns.iter().map(|column| column.data_type().clone()).collect();
+    let mut store = KeyStore::new(types).unwrap();
+    let (mut index, mut groups) = (KeyIndex::default(), Vec::new());
+    store.load(&columns).unwrap();
+    store.assign(&mut index, 0..3, &mut groups);
+    assert_eq!(groups, [0, 1, 0]);
+    assert_eq!(store.columns(&groups).unwrap(), columns);
+}
+
+#[test]
 fn booleans_group_too() {
     let keys: ArrayRef = Arc::new(BooleanArray::from(vec![Some(true), None, Some(false), Some(true), None]));
     let mut store = KeyStore::new(vec![arrow::datatypes::DataType::Boolean]).unwrap();

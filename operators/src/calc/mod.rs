@@ -62,7 +62,7 @@ impl Calc {
             return self.flush(out);
         }
         if self.deadline.is_none() {
-            self.deadline = Some(self.clock.now_millis() + self.timeout);
+            self.deadline = Some(self.clock.now_millis().saturating_add(self.timeout));
         }
         Ok(())
     }

@@ -277,7 +277,7 @@ impl Operator for GroupAggregate {
         self.grow();
         let touched = self.touch(&rows)?;
         if self.input_changelog {
-            let weights: Vec<i8> = (0..batch.num_rows()).map(|row| batch.kind(row).weight() as i8).collect();
+            let weights = batch.weights();
             let selected = self.count(&mut rows, &weights);
             self.aggregates.update(&batch.records, &rows, selected.as_ref(), Some(&weights))?;
             self.settle(&touched.groups)?;

@@ -79,7 +79,7 @@ impl WatermarkAssigner {
 
     fn schedule(&mut self, now: i64) {
         let period = [self.interval, self.idle_timeout].into_iter().filter(|period| *period > 0).min();
-        self.timer = period.map(|period| now + period);
+        self.timer = period.map(|period| now.saturating_add(period));
     }
 
     fn advance(&mut self, out: &mut dyn Collector) -> Result<()> {
@@ -166,11 +166,11 @@ impl Operator for WatermarkAssigner {
     }
 
     fn processing_time(&mut self, now: i64, out: &mut dyn Collector) -> Result<()> {
-        if self.interval > 0 && self.last_period + self.interval <= now {
+        if self.interval > 0 && self.last_period.saturating_add(self.interval) <= now {
             self.last_period = now;
             self.advance(out)?;
         }
-        if self.idle_timeout > 0 && self.last_rows + self.idle_timeout <= now {
+        if self.idle_timeout > 0 && self.last_rows.saturating_add(self.idle_timeout) <= now {
             self.set_status(WatermarkStatus::Idle, out)?;
         }
         self.schedule(now);

@@ -89,33 +89,33 @@ impl WindowAssigner {
 
     /// The end of the slice that holds a time.
     pub fn slice_end(self, time: i64) -> i64 {
-        floor(time, self.offset(), self.slice()) + self.slice()
+        floor(time, self.offset(), self.slice()).wrapping_add(self.slice())
     }
 
     /// The windows that hold a slice, by their ends, first to last.
     pub fn windows_of(self, slice_end: i64) -> impl Iterator<Item = i64> {
         let (last, step) = match self {
             Self::Tumble { size, .. } => (slice_end, size),
-            Self::Hop { size, slide, .. } => (slice_end - slide + size, slide),
-            Self::Cumulate { size, step, offset } => (floor(slice_end - 1, offset, size) + size, step),
+            Self::Hop { slide, .. } => (self.last_window_of(slice_end), slide),
+            Self::Cumulate { step, .. } => (self.last_window_of(slice_end), step),
         };
-        (slice_end..=last).step_by(usize::try_from(step).unwrap_or(1))
+        (slice_end..=last).step_by(usize::try_from(step).unwrap_or(usize::MAX))
     }
 
     /// The end of the last window that holds a slice.
     pub fn last_window_of(self, slice_end: i64) -> i64 {
         match self {
             Self::Tumble { .. } => slice_end,
-            Self::Hop { size, slide, .. } => slice_end - slide + size,
-            Self::Cumulate { size, offset, .. } => floor(slice_end - 1, offset, size) + size,
+            Self::Hop { size, slide, .. } => slice_end.wrapping_add(size - slide),
+            Self::Cumulate { size, .. } => self.window_start(slice_end).wrapping_add(size),
         }
     }
 
     /// The start of the window with this end.
     pub fn window_start(self, window_end: i64) -> i64 {
         match self {
-            Self::Tumble { size, .. } | Self::Hop { size, .. } => window_end - size,
-            Self::Cumulate { size, offset, .. } => floor(window_end - 1, offset, size),
+            Self::Tumble { size, .. } | Self::Hop { size, .. } => window_end.wrapping_sub(size),
+            Self::Cumulate { size, offset, .. } => floor(window_end.wrapping_sub(1), offset, size),
         }
     }
 
@@ -124,30 +124,30 @@ impl WindowAssigner {
         match self {
             Self::Tumble { size, offset } => {
                 let start = floor(time, offset, size);
-                windows.push((start, start + size));
+                windows.push((start, start.wrapping_add(size)));
             }
             Self::Hop { size, slide, offset } => {
-                let mut start = floor(time, offset, slide);
-                while start > time - size {
-                    windows.push((start, start + size));
-                    start -= slide;
-                }
+                let last = floor(time, offset, slide);
+                // How long before the time each window starts.
+                let starts = (time.wrapping_sub(last)..size).step_by(usize::try_from(slide).unwrap_or(usize::MAX));
+                windows.extend(starts.map(|before| {
+                    let start = time.wrapping_sub(before);
+                    (start, start.wrapping_add(size))
+                }));
             }
             Self::Cumulate { size, step, offset } => {
                 let start = floor(time, offset, size);
-                let mut end = floor(time, offset, step) + step;
-                while end <= start + size {
-                    windows.push((start, end));
-                    end += step;
-                }
+                let passed = floor(time, offset, step).wrapping_sub(start);
+                let lengths = (passed.saturating_add(step)..=size).step_by(usize::try_from(step).unwrap_or(usize::MAX));
+                windows.extend(lengths.map(|length| (start, start.wrapping_add(length))));
             }
         }
     }
 }
 
-/// The start of the stretch of this length that holds a time.
+/// The start of the stretch of this length that holds a time. At the ends of time it wraps around, as in Flink.
 fn floor(time: i64, offset: i64, length: i64) -> i64 {
-    time - (time - offset).rem_euclid(length)
+    time.wrapping_sub(time.wrapping_sub(offset).rem_euclid(length))
 }
 
 /// Between instants and the local time in which windows are cut.
@@ -170,23 +170,23 @@ impl WindowZone {
 
     /// Local time of an instant.
     pub fn to_local(self, instant: i64) -> i64 {
-        self.zone.map_or(instant, |zone| instant + zone.offset_at(instant.div_euclid(SECOND)) * SECOND)
+        self.zone.map_or(instant, |zone| instant.wrapping_add(zone.offset_at(instant.div_euclid(SECOND)) * SECOND))
     }
 
     /// The instant of a local time: of two the earlier, in a gap as far behind its start.
     pub fn to_instant(self, local: i64) -> i64 {
-        self.zone.map_or(local, |zone| local - zone.offset_of_local(local.div_euclid(SECOND)) * SECOND)
+        self.zone.map_or(local, |zone| local.wrapping_sub(zone.offset_of_local(local.div_euclid(SECOND)) * SECOND))
     }
 
     /// The watermark at which a window with this end is complete: where clocks are put back, the second time that its last
     /// millisecond passes.
     pub fn trigger(self, window_end: i64) -> i64 {
-        let last = window_end - 1;
+        let last = window_end.wrapping_sub(1);
         if self.zone.is_none() {
             return last;
         }
-        let (first, next) = (self.to_instant(last), self.to_instant(last + HOUR));
-        match next - first {
+        let (first, next) = (self.to_instant(last), self.to_instant(last.wrapping_add(HOUR)));
+        match next.wrapping_sub(first) {
             0 => first - first % HOUR,
             apart if apart > HOUR => next - HOUR,
             _ => first,

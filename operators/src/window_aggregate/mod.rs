@@ -188,7 +188,7 @@ impl WindowAggregate {
         while let Some(window_end) = self.windows.first().copied().filter(|end| zone.trigger(*end) <= self.progress) {
             self.windows.pop_first();
             let start = assigner.window_start(window_end);
-            let ends: Vec<i64> = self.parts.slices.ends().filter(|end| *end > start && *end <= window_end).collect();
+            let ends = self.parts.slices.ends_within(start, window_end);
             match ends[..] {
                 [] => {}
                 [single] => {
@@ -232,7 +232,7 @@ impl WindowAggregate {
         let value = match property {
             proto::WindowProperty::WindowStart => self.parts.ends.assigner.window_start(window_end),
             proto::WindowProperty::WindowEnd => window_end,
-            proto::WindowProperty::WindowTime => window_end - 1,
+            proto::WindowProperty::WindowTime => window_end.wrapping_sub(1),
         };
         timestamps(vec![value; rows], self.parts.ends.zone, data_type)
     }

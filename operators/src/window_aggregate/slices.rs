@@ -1,6 +1,7 @@
 //! The slices that are being filled: of each its keys, and of each key its accumulators.
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::ops::Bound;
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::datatypes::{ArrowTimestampType, DataType, TimestampMillisecondType};
@@ -70,6 +71,14 @@ impl Slices {
         }
     }
 
+    /// The ends of the slices after `start`, up to `end`.
+    pub(super) fn ends_within(&self, start: i64, end: i64) -> Vec<i64> {
+        if start >= end {
+            return Vec::new();
+        }
+        self.slices.range((Bound::Excluded(start), Bound::Included(end))).map(|(end, _)| *end).collect()
+    }
+
     /// The groups of a slice.
     pub(super) fn groups(&self, end: i64) -> Vec<u32> {
         self.slices.get(&end).map(|slice| slice.groups().collect()).unwrap_or_default()
@@ -130,7 +139,7 @@ impl SliceEnds {
             self.ends.extend(times.iter().map(|time| {
                 if *time < start || *time >= end {
                     end = assigner.slice_end(*time);
-                    start = end - assigner.slice();
+                    start = end.wrapping_sub(assigner.slice());
                 }
                 end
             }));
@@ -140,9 +149,9 @@ impl SliceEnds {
             self.ends.extend(times.iter().map(|time| {
                 if time.div_euclid(QUARTER) != quarter {
                     quarter = time.div_euclid(QUARTER);
-                    shift = zone.to_local(*time) - time;
+                    shift = zone.to_local(*time).wrapping_sub(*time);
                 }
-                assigner.slice_end(time + shift)
+                assigner.slice_end(time.wrapping_add(shift))
             }));
         }
         Ok(&self.ends)

@@ -94,7 +94,8 @@ impl Operator for WindowTableFunction {
             Some(kinds) if !in_place => Some(take(&kinds, &sources, None)?.as_primitive::<Int8Type>().clone()),
             kinds => kinds,
         };
-        let properties: [fn(&(i64, i64)) -> i64; 3] = [|(start, _)| *start, |(_, end)| *end, |(_, end)| end - 1];
+        let properties: [fn(&(i64, i64)) -> i64; 3] =
+            [|(start, _)| *start, |(_, end)| *end, |(_, end)| end.wrapping_sub(1)];
         for property in properties {
             let data_type = self.output.field(columns.len()).data_type();
             columns.push(timestamps(windows.iter().map(property).collect(), self.zone, data_type));
