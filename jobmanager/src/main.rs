@@ -72,9 +72,9 @@ fn main() -> ExitCode {
     match run(&arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            tracing::error!("the JobManager cannot run: {error:#}");
+            tracing::error!("the JobManager cannot run: {error}");
             if std::env::var_os(wiesel_common::logging::LOG_FILE_VARIABLE).is_some() {
-                eprintln!("the JobManager cannot run: {error:#}");
+                eprintln!("the JobManager cannot run: {error}");
             }
             ExitCode::FAILURE
         }

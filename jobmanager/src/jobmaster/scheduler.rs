@@ -486,11 +486,7 @@ impl Scheduler {
         }
         let now = env.now();
         match self.status {
-            JobStatus::Running => {
-                if self.graph.executions().all(|execution| execution.state == ExecutionState::Finished) {
-                    self.terminate(JobStatus::Finished, now);
-                }
-            }
+            JobStatus::Running if self.all_finished() => self.terminate(JobStatus::Finished, now),
             JobStatus::Failing => self.terminate(JobStatus::Failed, now),
             JobStatus::Cancelling => self.terminate(JobStatus::Canceled, now),
             JobStatus::Restarting if self.restart_due => {
@@ -501,6 +497,10 @@ impl Scheduler {
             }
             _ => {}
         }
+    }
+
+    fn all_finished(&self) -> bool {
+        self.graph.executions().all(|execution| execution.state == ExecutionState::Finished)
     }
 
     fn terminate(&mut self, status: JobStatus, now: i64) {

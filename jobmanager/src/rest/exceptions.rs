@@ -24,7 +24,7 @@ pub(super) async fn history(
         Some(text) => text.parse().map_err(|_| RestError::bad_query("maxExceptions", text))?,
     };
     let job = jobs::find(&state, &id).await?;
-    let entries: Vec<Value> = job.history.entries().take(limit).map(|entry| with_concurrent(entry)).collect();
+    let entries: Vec<Value> = job.history.entries().take(limit).map(with_concurrent).collect();
     let truncated = job.history.is_truncated() || job.history.entries().count() > limit;
     answer(json!({ "exceptionHistory": { "entries": entries, "truncated": truncated } }))
 }

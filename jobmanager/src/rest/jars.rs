@@ -35,7 +35,7 @@ pub(super) async fn list(State(state): Rest) -> Answer {
     enabled(&state)?;
     let folder = state.options.upload_dir.clone();
     let mut files = blocking(move || Ok(artifacts(&folder))).await?;
-    files.sort_by(|a, b| b.uploaded.cmp(&a.uploaded));
+    files.sort_by_key(|file| std::cmp::Reverse(file.uploaded));
     let files: Vec<Value> = files
         .iter()
         .map(|file| {
