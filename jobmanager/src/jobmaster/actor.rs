@@ -373,7 +373,9 @@ impl JobMaster {
                 },
                 Action::EndExecution => self.end_sources(),
                 Action::RestartAfter(delay) => {
-                    tracing::info!(job_id = %self.handle.job_id, ?delay, "job restarts");
+                    let cause = self.scheduler.history().entries().next().map(|entry| entry.failure.stack_trace());
+                    let cause = cause.unwrap_or_default();
+                    tracing::warn!(job_id = %self.handle.job_id, ?delay, "job restarts: {}", cause.trim_end());
                     self.after(delay, Completion::RestartDue);
                 }
                 Action::Terminated => self.terminated = true,

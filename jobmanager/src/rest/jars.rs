@@ -107,11 +107,16 @@ fn script_of(part: &Part) -> Result<(String, String), String> {
     }
 }
 
-/// Keeps a script under its content's hash, and does so at once or not at all.
+fn hash_of(content: &[u8]) -> String {
+    Sha256::digest(content).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Keeps a script, at once or not at all. Its id names its content by hash, and this upload: whoever uploads the same
+/// script again and removes it does not take it from others.
 fn store(folder: &FilePath, name: &str, content: &[u8]) -> Result<PathBuf, RestError> {
-    let hash: String = Sha256::digest(content).iter().map(|byte| format!("{byte:02x}")).collect();
-    let path = folder.join(format!("{hash}_{name}"));
-    let part = folder.join(format!(".{}", uuid::Uuid::new_v4()));
+    let upload = uuid::Uuid::new_v4();
+    let path = folder.join(format!("{}-{}_{name}", hash_of(content), &upload.simple().to_string()[..12]));
+    let part = folder.join(format!(".{upload}"));
     let written = std::fs::create_dir_all(folder)
         .and_then(|()| std::fs::write(&part, content))
         .and_then(|()| std::fs::rename(&part, &path));
@@ -120,6 +125,16 @@ fn store(folder: &FilePath, name: &str, content: &[u8]) -> Result<PathBuf, RestE
         RestError::internal(format!("java.io.IOException: cannot write {}: {error}", path.display()))
     })?;
     Ok(path)
+}
+
+/// The text of an artifact, verified.
+fn load(path: &FilePath, id: &str) -> Result<String, RestError> {
+    let failed = |reason: String| RestError::internal(format!("java.io.IOException: {}: {reason}", path.display()));
+    let text = std::fs::read_to_string(path).map_err(|error| failed(format!("cannot be read: {error}")))?;
+    if !id.starts_with(&hash_of(text.as_bytes())) {
+        return Err(failed("the content is not what was uploaded; upload the script again".into()));
+    }
+    Ok(text)
 }
 
 /// The file of an artifact; none: there is no such one. Only what [`list`] shows is found.
@@ -206,9 +221,7 @@ async fn planned(state: &RestState, id: String, request: &RunRequest) -> Result<
             ))
         };
         let path = find(&folder, &id).ok_or_else(missing)?;
-        let text = std::fs::read_to_string(&path).map_err(|error| {
-            RestError::internal(format!("java.io.IOException: cannot read {}: {error}", path.display()))
-        })?;
+        let text = load(&path, &id)?;
         let name = id.split_once('_').map_or(id.as_str(), |(_, name)| name).to_owned();
         plan_script(&name, &text, &configuration)
     })
@@ -352,14 +365,19 @@ mod tests {
     }
 
     #[test]
-    fn artifacts_are_kept_by_content_and_found_by_id_alone() {
+    fn artifacts_are_kept_apart_and_found_by_id_alone() {
         let folder = tempfile::tempdir().unwrap();
         let first = store(folder.path(), "a.sql", b"SELECT 1;").unwrap();
-        assert_eq!(store(folder.path(), "a.sql", b"SELECT 1;").unwrap(), first);
+        let second = store(folder.path(), "a.sql", b"SELECT 1;").unwrap();
+        assert_ne!(first, second, "two clients may upload the same script");
         let id = first.file_name().unwrap().to_str().unwrap();
         assert_eq!(find(folder.path(), id), Some(first.clone()));
         assert_eq!(find(folder.path(), "../a.sql"), None);
-        assert_eq!(artifacts(folder.path()).len(), 1);
+        assert_eq!(artifacts(folder.path()).len(), 2);
+        std::fs::remove_file(&second).unwrap();
+        assert_eq!(load(&first, id).unwrap(), "SELECT 1;");
+        std::fs::write(&first, "SELECT 2;").unwrap();
+        assert!(load(&first, id).is_err());
     }
 
     #[test]
