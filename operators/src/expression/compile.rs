@@ -87,6 +87,9 @@ pub fn compile(
             }
             let build = functions::lookup(function)
                 .ok_or_else(|| Error::Plan(format!("the function {function} is not supported")))?;
+            if operands.is_empty() && !functions::takes_nothing(function) {
+                return Err(Error::Plan(format!("{function} without operands")));
+            }
             let kernel: Kernel = build(&site)?;
             let operands = operands.iter().map(|operand| compile(operand, input, context));
             let call = Call {

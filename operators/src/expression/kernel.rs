@@ -163,7 +163,9 @@ impl Args {
 
     /// A typed reader of an operand.
     pub fn read<T: Value>(&self, index: usize) -> Result<Reader<'_, T>> {
-        let Operand { array, constant } = &self.operands[index];
+        let Some(Operand { array, constant }) = self.operands.get(index) else {
+            return Err(Error::Plan(format!("operand {} is missing", index + 1)));
+        };
         let typed = array.as_any().downcast_ref::<T::Array>().ok_or_else(|| {
             let wanted = std::any::type_name::<T>();
             Error::Plan(format!(
@@ -324,6 +326,11 @@ impl PhysicalExpr for Call {
         }
         let constant = self.deterministic && operands.iter().all(|operand| operand.constant);
         let array = (self.kernel)(&Args::new(operands, if constant { 1 } else { rows })).map_err(to_datafusion)?;
+        // What reads this column relies on its type.
+        if array.data_type() != self.result.data_type() && !array.data_type().is_nested() {
+            let (given, declared) = (array.data_type(), self.result.data_type());
+            return Err(to_datafusion(Error::Plan(format!("{} gave {given} instead of {declared}", self.name))));
+        }
         if constant {
             return Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&array, 0)?));
         }

@@ -1,9 +1,11 @@
 //! A condition and a projection, compiled together: what a Calc runs.
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, RecordBatchOptions};
+use arrow::array::{
+    Array, ArrayRef, AsArray, BooleanArray, ListArray, MapArray, RecordBatch, RecordBatchOptions, StructArray,
+};
 use arrow::compute::{FilterBuilder, prep_null_mask_filter};
-use arrow::datatypes::{Field, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion_common::ScalarValue;
 use datafusion_expr::ColumnarValue;
 use datafusion_physical_expr::PhysicalExpr;
@@ -17,25 +19,61 @@ use crate::operator::Result;
 
 /// Expressions over the rows of a batch.
 pub struct Projection {
-    expressions: Vec<Arc<dyn PhysicalExpr>>,
+    /// Each with the type of its column, if that is nested.
+    expressions: Vec<(Arc<dyn PhysicalExpr>, Option<DataType>)>,
 }
 
 impl Projection {
     /// Compiles expressions over the columns of `input`.
     pub fn compile(expressions: &[Expression], input: &SchemaRef, context: &EvaluationContext) -> Result<Self> {
-        let expressions = expressions.iter().map(|expression| compile(expression, input, context));
+        let expressions = expressions.iter().map(|expression| {
+            let nested = Some(expression.data_type.kind.to_arrow()).filter(DataType::is_nested);
+            Ok((compile(expression, input, context)?, nested))
+        });
         Ok(Self { expressions: expressions.collect::<Result<_>>()? })
     }
 
     /// A column for each expression. Fails with [`crate::operator::Error::Data`] if a row cannot be evaluated.
     pub fn evaluate(&self, batch: &RecordBatch) -> Result<Vec<ArrayRef>> {
         let rows = batch.num_rows();
-        let values = self.expressions.iter().map(|expression| {
+        let values = self.expressions.iter().map(|(expression, nested)| {
             let value = expression.evaluate(batch).map_err(from_datafusion)?;
-            Ok(value.into_array(rows).map_err(from_datafusion)?)
+            let column = value.into_array(rows).map_err(from_datafusion)?;
+            match nested {
+                Some(target) => conform(&column, target),
+                None => Ok(column),
+            }
         });
         values.collect()
     }
+}
+
+/// A nested column with the names and nullability that its type gives to its fields.
+fn conform(column: &ArrayRef, target: &DataType) -> Result<ArrayRef> {
+    if column.data_type() == target {
+        return Ok(column.clone());
+    }
+    Ok(match target {
+        DataType::List(field) if matches!(column.data_type(), DataType::List(_)) => {
+            let list = column.as_list::<i32>();
+            let values = conform(list.values(), field.data_type())?;
+            Arc::new(ListArray::try_new(field.clone(), list.offsets().clone(), values, list.nulls().cloned())?)
+        }
+        DataType::Struct(fields) if matches!(column.data_type(), DataType::Struct(_)) => {
+            let row = column.as_struct();
+            let columns = row.columns().iter().zip(fields).map(|(column, field)| conform(column, field.data_type()));
+            let columns = columns.collect::<Result<Vec<_>>>()?;
+            Arc::new(StructArray::try_new_with_length(fields.clone(), columns, row.nulls().cloned(), row.len())?)
+        }
+        DataType::Map(entries, sorted) if matches!(column.data_type(), DataType::Map(..)) => {
+            let map = column.as_map();
+            let pairs: ArrayRef = Arc::new(map.entries().clone());
+            let pairs = conform(&pairs, entries.data_type())?.as_struct().clone();
+            let nulls = map.nulls().cloned();
+            Arc::new(MapArray::try_new(entries.clone(), map.offsets().clone(), pairs, nulls, *sorted)?)
+        }
+        _ => column.clone(),
+    })
 }
 
 /// A condition over the rows of a batch.

@@ -85,6 +85,11 @@ pub fn supports(name: &str) -> bool {
     matches!(name, "AND" | "OR" | "CASE" | "IF" | "COALESCE" | "IFNULL" | "IN") || lookup(name).is_some()
 }
 
+/// Whether a function may be called without operands.
+pub(crate) fn takes_nothing(name: &str) -> bool {
+    matches!(name, "PI" | "E" | "ARRAY" | "MAP" | "ROW") || !is_deterministic(name)
+}
+
 /// Whether equal operands always give equal results, so that a call of constants is a constant.
 pub fn is_deterministic(name: &str) -> bool {
     !matches!(

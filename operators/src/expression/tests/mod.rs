@@ -13,6 +13,7 @@ use crate::operator::Error;
 use crate::types::TypeKind;
 
 mod laws;
+mod messages;
 mod sql;
 
 /// A clock that stands still.

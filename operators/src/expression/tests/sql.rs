@@ -452,7 +452,11 @@ impl Parser {
             "SUBSTR" => "SUBSTRING",
             other => other,
         };
-        Ok(Expression::call(function, operands, string()))
+        let data_type = match function {
+            "TO_TIMESTAMP_LTZ" => TypeKind::TimestampLtz(3, TimeAttribute::Regular).nullable(),
+            _ => string(),
+        };
+        Ok(Expression::call(function, operands, data_type))
     }
 
     fn case(&mut self) -> Parsed<Expression> {
