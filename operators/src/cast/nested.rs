@@ -26,7 +26,7 @@ fn prepare(from: &TypeKind, to: &TypeKind, mode: Mode) -> Result<Cast> {
                 let values = element(list.values())?;
                 let nulls = spread(list.nulls(), list.len(), mode, |failed| {
                     let lost = lost(list.values(), &values);
-                    ranges(list.offsets()).map(|range| range.clone().any(|at| lost(at))).enumerate().for_each(failed);
+                    ranges(list.offsets()).map(|range| range.clone().any(&lost)).enumerate().for_each(failed);
                 });
                 Ok(Arc::new(ListArray::try_new(field.clone(), list.offsets().clone(), values, nulls)?))
             }))

@@ -134,8 +134,7 @@ pub(super) fn cast(from: &TypeKind, to: &TypeKind, mode: Mode) -> Option<Cast> {
                 Ok(Arc::new(array.as_primitive::<IntervalYearMonthType>().reinterpret_cast::<Int32Type>()))
             })),
             TypeKind::Bigint => Some(Box::new(|array| {
-                let longs: PrimitiveArray<Int64Type> =
-                    array.as_primitive::<IntervalYearMonthType>().unary(|months| i64::from(months));
+                let longs: PrimitiveArray<Int64Type> = array.as_primitive::<IntervalYearMonthType>().unary(i64::from);
                 Ok(Arc::new(longs))
             })),
             _ => None,

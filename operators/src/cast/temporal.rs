@@ -65,8 +65,11 @@ pub(super) fn cast(from: &TypeKind, to: &TypeKind, zone: Zone) -> Option<Cast> {
         }
         (T::Timestamp(..), T::TimestampLtz(..)) => convert(to, move |local| to_instant(local, zone)),
         (T::TimestampLtz(..), T::Timestamp(..)) => convert(to, move |instant| to_local(instant, zone)),
-        (T::Timestamp(..), T::Date) => Box::new(|array| date_of(array, |local| local)),
-        (T::TimestampLtz(..), T::Date) => Box::new(move |array| date_of(array, |instant| to_local(instant, zone))),
+        // Towards zero: before 1970 Flink gives the day after for all but midnight.
+        (T::Timestamp(..), T::Date) => Box::new(|array| date_of(array, |local| local.millis / DAY)),
+        (T::TimestampLtz(..), T::Date) => {
+            Box::new(move |array| date_of(array, |instant| to_local(instant, zone).millis.div_euclid(DAY)))
+        }
         (T::Timestamp(..), T::Time(precision)) => {
             let unit = time_unit(*precision);
             Box::new(move |array| time_of(array, unit, |local| local))
@@ -135,9 +138,9 @@ fn convert(to: &TypeKind, convert: impl Fn(Instant) -> Instant + Send + Sync + '
     })
 }
 
-fn date_of(array: &ArrayRef, local: impl Fn(Instant) -> Instant) -> Result<ArrayRef> {
+fn date_of(array: &ArrayRef, day: impl Fn(Instant) -> i64) -> Result<ArrayRef> {
     let (counts, unit) = timestamps(array)?;
-    let days = counts.iter().map(|count| local(Instant::of(*count, unit)).millis.div_euclid(DAY) as i32);
+    let days = counts.iter().map(|count| day(Instant::of(*count, unit)) as i32);
     Ok(Arc::new(PrimitiveArray::<Date32Type>::new(days.collect(), array.nulls().cloned())))
 }
 

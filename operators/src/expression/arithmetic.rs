@@ -50,7 +50,10 @@ pub(crate) fn build(site: &Site) -> Result<Kernel> {
         TypeKind::Double => floats::<Float64Type>(operation),
         TypeKind::IntervalDayTime(_) => intervals::<DurationMillisecondType>(operation),
         TypeKind::IntervalYearMonth(_) => intervals::<IntervalYearMonthType>(operation),
-        TypeKind::Decimal(precision, scale) => decimals(operation, *precision, *scale),
+        TypeKind::Decimal(precision, scale) => match product(site, operation, *precision, *scale)? {
+            Some(kernel) => kernel,
+            None => decimals(operation, *precision, *scale),
+        },
         _ => return Err(site.unsupported()),
     })
 }
@@ -179,6 +182,51 @@ fn unscaled(args: &Args, index: usize) -> Result<(ArrayRef, i8)> {
         DataType::Int64 => whole(19),
         other => Err(Error::Plan(format!("decimal arithmetic with {other}"))),
     }
+}
+
+/// The digits and the scale of a decimal or an integer.
+fn digits(kind: &TypeKind) -> Option<(u8, i8)> {
+    Some(match kind {
+        TypeKind::Tinyint => (3, 0),
+        TypeKind::Smallint => (5, 0),
+        TypeKind::Int => (10, 0),
+        TypeKind::Bigint => (19, 0),
+        TypeKind::Decimal(precision, scale) => (*precision, *scale),
+        _ => return None,
+    })
+}
+
+/// A product that needs neither rounding nor a check, as its type holds all digits of both factors.
+fn product(site: &Site, operation: Operation, precision: u8, scale: i8) -> Result<Option<Kernel>> {
+    let operands = digits(site.operand_type(0)?).zip(digits(site.operand_type(1)?));
+    let Some(((left, left_scale), (right, right_scale))) = operands else { return Ok(None) };
+    if operation != Operation::Multiply || left + right > precision || left_scale + right_scale != scale {
+        return Ok(None);
+    }
+    let data_type = DataType::Decimal128(precision, scale);
+    Ok(Some(Box::new(move |args| {
+        let (left, right) = (wide(args.array(0))?, wide(args.array(1))?);
+        let values: ScalarBuffer<i128> = match (args.operand(0).constant, args.operand(1).constant) {
+            (false, false) => left.iter().zip(right.iter()).map(|(left, right)| left.wrapping_mul(*right)).collect(),
+            (true, false) => right.iter().map(|right| left[0].wrapping_mul(*right)).collect(),
+            (false, true) => left.iter().map(|left| left.wrapping_mul(right[0])).collect(),
+            (true, true) => std::iter::once(left[0].wrapping_mul(right[0])).collect(),
+        };
+        let values = PrimitiveArray::<Decimal128Type>::new(values, args.nulls());
+        Ok(Arc::new(values.with_data_type(data_type.clone())))
+    })))
+}
+
+/// The values of a column of decimals or integers.
+fn wide(array: &ArrayRef) -> Result<ScalarBuffer<i128>> {
+    Ok(match array.data_type() {
+        DataType::Decimal128(..) => array.as_primitive::<Decimal128Type>().values().clone(),
+        DataType::Int8 => array.as_primitive::<Int8Type>().values().iter().map(|value| i128::from(*value)).collect(),
+        DataType::Int16 => array.as_primitive::<Int16Type>().values().iter().map(|value| i128::from(*value)).collect(),
+        DataType::Int32 => array.as_primitive::<Int32Type>().values().iter().map(|value| i128::from(*value)).collect(),
+        DataType::Int64 => array.as_primitive::<Int64Type>().values().iter().map(|value| i128::from(*value)).collect(),
+        other => return Err(Error::Plan(format!("decimal arithmetic with {other}"))),
+    })
 }
 
 fn decimals(operation: Operation, precision: u8, scale: i8) -> Kernel {

@@ -147,6 +147,16 @@ fn decimals(relation: Relation, args: &Args, left_scale: i8, right_scale: i8) ->
     let right = args.array(1).as_primitive::<Decimal128Type>().values();
     let power = 10_i128.pow(u32::from(left_scale.abs_diff(right_scale)));
     let widen_left = left_scale < right_scale;
+    let (narrow, wide, constant) = match widen_left {
+        true => (left, right, args.operand(0).constant && !args.operand(1).constant),
+        false => (right, left, args.operand(1).constant && !args.operand(0).constant),
+    };
+    if constant && let Some(bound) = narrow[0].checked_mul(power) {
+        let values = BooleanBuffer::collect_bool(args.rows, |row| {
+            relation.holds(if widen_left { bound.cmp(&wide[row]) } else { wide[row].cmp(&bound) })
+        });
+        return BooleanArray::new(values, args.nulls());
+    }
     let values = BooleanBuffer::collect_bool(args.rows, |row| {
         let (left, right) = (left[args.row(0, row)], right[args.row(1, row)]);
         let (narrow, other) = if widen_left { (left, right) } else { (right, left) };

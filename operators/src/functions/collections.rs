@@ -139,7 +139,7 @@ fn select(site: &Site) -> Result<Kernel> {
             }),
             "ARRAY_DISTINCT" => collect(args, &source, |row, out| {
                 let Some(range) = list.get(row) else { return Ok(false) };
-                push_distinct(range, 0, out, |left, right| compare(left, right));
+                push_distinct(range, 0, out, &compare);
                 Ok(true)
             }),
             "ARRAY_REMOVE" => {
@@ -293,15 +293,15 @@ fn combine(site: &Site) -> Result<Kernel> {
             match function.as_str() {
                 "ARRAY_UNION" => {
                     let start = out.len();
-                    push_distinct(left.clone(), 0, out, |l, r| same(l, r));
+                    push_distinct(left.clone(), 0, out, &same);
                     let known: Vec<usize> = out[start..].iter().map(|(_, at)| *at).collect();
                     let mut added: Vec<(usize, usize)> = Vec::new();
                     let fresh = right.clone().filter(|at| !known.iter().any(|known| across(*known, *at).is_eq()));
-                    push_distinct(fresh, 1, &mut added, |l, r| within_other(l, r));
+                    push_distinct(fresh, 1, &mut added, &within_other);
                     out.append(&mut added);
                 }
-                "ARRAY_EXCEPT" => push_distinct(left.filter(|at| !held(*at)), 0, out, |l, r| same(l, r)),
-                _ => push_distinct(left.filter(|at| held(*at)), 0, out, |l, r| same(l, r)),
+                "ARRAY_EXCEPT" => push_distinct(left.filter(|at| !held(*at)), 0, out, &same),
+                _ => push_distinct(left.filter(|at| held(*at)), 0, out, &same),
             }
             Ok(true)
         })

@@ -66,7 +66,7 @@ fn map(site: &Site) -> Result<Kernel> {
     Ok(Box::new(move |args| {
         let (keys, count) = interleaved(args, 0, 2, fields[0].data_type())?;
         let (values, _) = interleaved(args, 1, 2, fields[1].data_type())?;
-        Ok(new_map(keys, values, OffsetBuffer::from_lengths(std::iter::repeat_n(count, args.rows)), None)?)
+        new_map(keys, values, OffsetBuffer::from_lengths(std::iter::repeat_n(count, args.rows)), None)
     }))
 }
 

@@ -20,7 +20,7 @@ enum Matcher {
     Exact(String),
     Prefix(String),
     Suffix(String),
-    Contains(Finder<'static>),
+    Contains(Box<Finder<'static>>),
     Any,
     Regex(Regex),
 }
@@ -72,7 +72,9 @@ impl Matcher {
             [Part::Text(text)] => Self::Exact(text.clone()),
             [Part::Text(text), Part::Many] => Self::Prefix(text.clone()),
             [Part::Many, Part::Text(text)] => Self::Suffix(text.clone()),
-            [Part::Many, Part::Text(text), Part::Many] => Self::Contains(Finder::new(text.as_bytes()).into_owned()),
+            [Part::Many, Part::Text(text), Part::Many] => {
+                Self::Contains(Box::new(Finder::new(text.as_bytes()).into_owned()))
+            }
             parts => {
                 let mut regex = String::from(r"(?s)\A");
                 for part in parts {

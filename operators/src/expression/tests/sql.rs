@@ -530,7 +530,7 @@ impl Parser {
     fn data_type(&mut self) -> Parsed<LogicalType> {
         let word = self.word().ok_or("type expected")?;
         self.at += 1;
-        let mut parameter = |parser: &mut Self, default: u32| -> Parsed<u32> {
+        let parameter = |parser: &mut Self, default: u32| -> Parsed<u32> {
             Ok(parser.parameters()?.first().copied().unwrap_or(default))
         };
         let kind = match word.as_str() {
