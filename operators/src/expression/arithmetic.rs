@@ -146,7 +146,10 @@ where
             let whole = |index: usize| -> Result<ArrayRef> {
                 let array = args.array(index);
                 let array = match array.data_type() {
-                    DataType::Interval(_) => arrow::compute::cast(array, &DataType::Int32)?,
+                    DataType::Interval(_) => {
+                        let months = array.as_primitive::<IntervalYearMonthType>();
+                        Arc::new(months.reinterpret_cast::<Int32Type>()) as ArrayRef
+                    }
                     _ => array.clone(),
                 };
                 Ok(arrow::compute::cast(&array, &DataType::Int64)?)

@@ -109,6 +109,21 @@ fn an_unknown_function_is_an_error_of_the_plan() {
     assert!(evaluate(int(7), &batch).is_err());
 }
 
+#[test]
+fn months_are_multiplied() {
+    let months = Expression::literal(
+        ScalarValue::IntervalYearMonth(Some(3)),
+        TypeKind::IntervalYearMonth("MONTH".into()).not_null(),
+    );
+    let product = call("*", vec![int(0), months], TypeKind::IntervalYearMonth("MONTH".into()));
+    let day = Expression::literal(ScalarValue::Date32(Some(30)), TypeKind::Date.not_null());
+    let sum = call("CAST", vec![call("TIMESTAMP_ADD", vec![day, product], TypeKind::Date)], TypeKind::string());
+    let batch = batch(vec![column("x", Arc::new(Int32Array::from(vec![Some(1), Some(-1), None])))]);
+    let result: Vec<Option<String>> =
+        evaluate(sum, &batch).unwrap().as_string_view().iter().map(|text| text.map(str::to_owned)).collect();
+    assert_eq!(result, [Some("1970-04-30".into()), Some("1969-10-31".into()), None]);
+}
+
 /// LIKE by its definition.
 fn like(text: &[char], pattern: &[char]) -> bool {
     match pattern.split_first() {
