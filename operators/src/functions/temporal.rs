@@ -148,16 +148,22 @@ fn difference(site: &Site) -> Result<Kernel> {
     }))
 }
 
-/// Whole months from one instant to another.
+/// Whole months from one instant to another, where the last day of a month may stand for a later one: from January 31st
+/// to February 29th it is one.
 fn months_between(from: Instant, to: Instant) -> i64 {
-    let split = |at: Instant| {
-        let (year, month, day) = civil(at.millis.div_euclid(DAY));
-        (year * 12 + month, day, at.millis.rem_euclid(DAY))
-    };
-    let (later, earlier, sign) = if to.millis >= from.millis { (to, from, 1) } else { (from, to, -1) };
-    let ((end, end_day, end_time), (start, start_day, start_time)) = (split(later), split(earlier));
-    let months = end - start - i64::from((end_day, end_time) < (start_day, start_time));
-    sign * months
+    let split = |at: Instant| (at.millis.div_euclid(DAY), at.millis.rem_euclid(DAY));
+    let ((from_day, from_time), (to_day, to_time)) = (split(from), split(to));
+    let months = if to_day >= from_day { months_of_days(from_day, to_day) } else { -months_of_days(to_day, from_day) };
+    months - i64::from(add_months(from_day, months) == to_day && to_time < from_time)
+}
+
+/// The most months after which a day is not after another that is not before it.
+fn months_of_days(from: i64, to: i64) -> i64 {
+    let mut months = (to - from) / 31;
+    while add_months(from, months) < to && add_months(from, months + 1) <= to {
+        months += 1;
+    }
+    months
 }
 
 /// Milliseconds of a unit; none for months and longer.
