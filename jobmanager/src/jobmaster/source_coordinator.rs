@@ -159,8 +159,9 @@ impl SourceCoordinator {
     async fn send(&self, reader: &Reader, message: proto::OperatorEventToTask) -> Result<(), Status> {
         let mut client = self.executors.get(&reader.rpc_address)?;
         match client.send_operator_event(message).await {
-            // The task is over: its own report tells the JobMaster how.
+            // The task is over, or its slot is: their own reports tell the JobMaster how.
             Err(status) if status.code() == Code::NotFound => Ok(()),
+            Err(status) if status.code() == Code::FailedPrecondition && !status.message().contains("full") => Ok(()),
             other => other.map(|_| ()),
         }
     }
