@@ -14,6 +14,7 @@ use wiesel_proto::task_executor_server::TaskExecutorServer;
 use crate::executor::registration::Registration;
 use crate::executor::rpc::Gateway;
 use crate::executor::{End, Inbox, Setup, TaskExecutor};
+use crate::factory::{BuiltIn, OperatorFactory};
 use crate::options::Options;
 use crate::resources;
 
@@ -68,6 +69,17 @@ impl TaskManager {
     /// # Errors
     /// [`StartError`]; nothing is left running then.
     pub async fn start(configuration: Configuration) -> Result<Self, StartError> {
+        Self::start_with(configuration, Arc::new(BuiltIn)).await
+    }
+
+    /// As [`TaskManager::start`], with operators of the caller's choice.
+    ///
+    /// # Errors
+    /// [`StartError`]; nothing is left running then.
+    pub async fn start_with(
+        configuration: Configuration,
+        factory: Arc<dyn OperatorFactory>,
+    ) -> Result<Self, StartError> {
         let options = Options::from_configuration(&configuration)?;
         let (network, listener) = bind(&options).await?;
         let rpc_bound = listener.local_addr().map_err(|cause| StartError::Bind {
@@ -109,6 +121,7 @@ impl TaskManager {
         let executor = TaskExecutor::new(Setup {
             configuration: Arc::new(configuration),
             network: network.clone(),
+            factory,
             slots: options.slots,
             slot_timeout: options.slot_timeout,
             cancellation_timeout: options.cancellation_timeout,

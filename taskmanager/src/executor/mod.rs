@@ -19,6 +19,7 @@ use wiesel_proto::job_master_client::JobMasterClient;
 use self::registration::Event;
 use self::rpc::{Call, Reply};
 use self::slot_table::{Answer, SlotTable};
+use crate::factory::OperatorFactory;
 use crate::task::deployment::{Deployment, Prepared, Refusal};
 use crate::task::mailbox::Mail;
 use crate::task::reporter::{Sender, is_final};
@@ -39,6 +40,7 @@ const STOP_PATIENCE: Duration = Duration::from_secs(2);
 pub(crate) struct Setup {
     pub(crate) configuration: Arc<Configuration>,
     pub(crate) network: Arc<NetworkEnvironment>,
+    pub(crate) factory: Arc<dyn OperatorFactory>,
     pub(crate) slots: u32,
     pub(crate) slot_timeout: Duration,
     /// How long a cancelled task may go on; none: for ever.
@@ -353,7 +355,7 @@ impl TaskExecutor {
             subtask: task.subtask,
             hostname: self.setup.identity.hostname.clone(),
         };
-        let surroundings = Surroundings { runtime: Handle::current(), sender };
+        let surroundings = Surroundings { runtime: Handle::current(), sender, factory: self.setup.factory.clone() };
         let (internal, background) = (self.internal.clone(), &mut self.background);
         let started = task::start(
             deployment,

@@ -12,11 +12,9 @@ use wiesel_common::id::{AllocationId, AttemptId};
 use wiesel_common::time::SystemClock;
 use wiesel_network::Waiter;
 use wiesel_operators::chain::Chain;
-use wiesel_operators::operator::{BuiltOperator, Error, OperatorContext, Result};
-use wiesel_operators::types::{schema_from_proto, to_arrow_schema};
+use wiesel_operators::operator::{Error, OperatorContext, Result};
 use wiesel_proto as proto;
 use wiesel_proto::ExecutionState;
-use wiesel_proto::operator_spec::Kind;
 
 use self::collect::RpcTransport;
 use self::counters::TaskCounters;
@@ -26,6 +24,7 @@ use self::input::Inputs;
 use self::mailbox::Mail;
 use self::output::Outputs;
 use self::reporter::{Report, Reporter, Sender};
+use crate::factory::OperatorFactory;
 
 mod collect;
 pub mod counters;
@@ -85,12 +84,14 @@ impl TaskHandle {
 pub(crate) struct Surroundings {
     pub(crate) runtime: Handle,
     pub(crate) sender: Sender,
+    pub(crate) factory: Arc<dyn OperatorFactory>,
 }
 
 /// What a thread starts with.
 struct Start {
     name: String,
     operators: Vec<proto::OperatorSpec>,
+    factory: Arc<dyn OperatorFactory>,
     inputs: Option<Inputs>,
     outputs: Outputs,
     context: OperatorContext,
@@ -133,6 +134,7 @@ pub(crate) fn start(
     let start = Start {
         name: name.clone(),
         operators: vertex.operators.clone(),
+        factory: surroundings.factory,
         inputs,
         outputs,
         context,
@@ -159,11 +161,24 @@ fn thread_name(name: &str) -> String {
 
 impl Start {
     fn run(self) {
-        let Self { name, operators, inputs, outputs, context, waiter, mailbox, counters, reporter, sender, fault } = self;
+        let Self {
+            name,
+            operators,
+            factory,
+            inputs,
+            outputs,
+            context,
+            waiter,
+            mailbox,
+            counters,
+            reporter,
+            sender,
+            fault,
+        } = self;
         tracing::info!(task = %name, "task starts");
         let mut said = 1;
         reporter.report(Report::State(ExecutionState::Initializing, None));
-        let mut driver = match build(&operators, &context, inputs, outputs, &waiter, &sender) {
+        let mut driver = match build(&operators, &context, inputs, outputs, &waiter, &sender, &*factory) {
             Ok((head, chain, outputs)) => Some(Driver {
                 head,
                 chain,
@@ -263,8 +278,9 @@ fn build(
     outputs: Outputs,
     waiter: &Waiter,
     sender: &Sender,
+    factory: &dyn OperatorFactory,
 ) -> Result<(Head, Chain, Outputs), Unbuilt> {
-    match build_chain(operators, context, inputs, waiter, sender) {
+    match build_chain(operators, context, inputs, waiter, sender, factory) {
         Ok((head, chain)) => Ok((head, chain, outputs)),
         Err(error) => Err(Unbuilt { error, outputs }),
     }
@@ -276,44 +292,23 @@ fn build_chain(
     inputs: Option<Inputs>,
     waiter: &Waiter,
     sender: &Sender,
+    factory: &dyn OperatorFactory,
 ) -> Result<(Head, Chain)> {
     let (head, rest) = match (operators.split_first(), inputs) {
         (Some((first, rest)), None) => {
-            let Some(Kind::Source(spec)) = &first.kind else {
-                return Err(Error::Plan(format!("`{}` has no input and is no source", first.name)));
-            };
-            let reader = wiesel_connectors::factory::build_source(spec)?;
-            (Head::Source { reader, uid: first.uid.clone() }, rest)
+            (Head::Source { reader: factory.source(first)?, uid: first.uid.clone() }, rest)
         }
         (_, Some(inputs)) => (Head::Inputs(inputs), operators),
         (None, None) => return Err(Error::Plan("a task without operators".into())),
     };
-    let built = rest.iter().map(|spec| build_operator(spec, context, waiter, sender)).collect::<Result<Vec<_>>>()?;
-    Ok((head, Chain::new(built)))
-}
-
-fn build_operator(
-    spec: &proto::OperatorSpec,
-    context: &OperatorContext,
-    waiter: &Waiter,
-    sender: &Sender,
-) -> Result<BuiltOperator> {
-    let operator: Box<dyn wiesel_operators::operator::Operator> = match &spec.kind {
-        Some(Kind::Sink(sink)) => wiesel_connectors::factory::build_sink(sink)?,
-        Some(Kind::CollectSink(sink)) => {
-            let transport = RpcTransport {
-                sender: sender.clone(),
-                operator_uid: Bytes::clone(&spec.uid),
-                runtime: context.runtime.clone(),
-                waiter: waiter.clone(),
-            };
-            Box::new(wiesel_connectors::factory::build_collect_sink(sink, Box::new(transport))?)
-        }
-        _ => return wiesel_operators::build::build_operator(spec, context),
+    let build = |spec: &proto::OperatorSpec| {
+        let transport = RpcTransport {
+            sender: sender.clone(),
+            operator_uid: Bytes::clone(&spec.uid),
+            runtime: context.runtime.clone(),
+            waiter: waiter.clone(),
+        };
+        factory.operator(spec, context, Box::new(transport))
     };
-    let fields = match &spec.output {
-        Some(output) => schema_from_proto(Some(output)).map_err(|error| Error::Plan(error.to_string()))?,
-        None => Vec::new(),
-    };
-    Ok(BuiltOperator { operator, name: spec.name.clone(), output: to_arrow_schema(&fields) })
+    Ok((head, Chain::new(rest.iter().map(build).collect::<Result<Vec<_>>>()?)))
 }

@@ -1,0 +1,526 @@
+//! A JobManager that does what a test tells it, over real gRPC, and operators that do what their options tell them.
+#![allow(dead_code, missing_docs)]
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use arrow::array::{AsArray, Int64Array, RecordBatch};
+use arrow::datatypes::{DataType, Field, Int64Type, Schema};
+use bytes::Bytes;
+use parking_lot::Mutex;
+use tokio::net::TcpListener;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::transport::server::TcpIncoming;
+use tonic::transport::{Channel, Server};
+use tonic::{Request, Response, Status, Streaming};
+use wiesel_common::config::Configuration;
+use wiesel_connectors::collect::CollectTransport;
+use wiesel_operators::element::Batch;
+use wiesel_operators::operator::{BuiltOperator, Collector, Error, Operator, OperatorContext, Result};
+use wiesel_operators::source::{SourceReader, SourceStatus};
+use wiesel_proto as proto;
+use wiesel_proto::ExecutionState;
+use wiesel_proto::job_master_server::{JobMaster, JobMasterServer};
+use wiesel_proto::operator_spec::Kind;
+use wiesel_proto::resource_manager_server::{ResourceManager, ResourceManagerServer};
+use wiesel_proto::task_executor_client::TaskExecutorClient;
+use wiesel_taskmanager::TaskManager;
+use wiesel_taskmanager::factory::OperatorFactory;
+
+pub const FENCE: [u8; 16] = [7; 16];
+const JOB_FENCE: [u8; 16] = [8; 16];
+
+/// What the JobManager has heard.
+#[derive(Default)]
+pub struct Heard {
+    pub registrations: HashMap<String, proto::RegisterTaskManagerRequest>,
+    pub slots: HashMap<String, Vec<proto::SlotReport>>,
+    pub offers: Vec<Bytes>,
+    pub states: HashMap<Bytes, Vec<ExecutionState>>,
+    pub failures: HashMap<Bytes, proto::Failure>,
+    pub metrics: HashMap<Bytes, proto::TaskMetrics>,
+    pub collected: Vec<(u64, u64)>,
+    pub splits: HashMap<Bytes, u32>,
+    heartbeats: Vec<tokio::sync::mpsc::Sender<std::result::Result<proto::ResourceManagerHeartbeat, Status>>>,
+}
+
+#[derive(Clone, Default)]
+pub struct FakeJobManager {
+    pub heard: Arc<Mutex<Heard>>,
+    /// Which TaskManager runs an attempt.
+    executors: Arc<Mutex<HashMap<Bytes, TaskExecutorClient<Channel>>>>,
+}
+
+#[tonic::async_trait]
+impl ResourceManager for FakeJobManager {
+    async fn register_task_manager(
+        &self,
+        request: Request<proto::RegisterTaskManagerRequest>,
+    ) -> std::result::Result<Response<proto::RegisterTaskManagerResponse>, Status> {
+        let request = request.into_inner();
+        self.heard.lock().registrations.insert(request.resource_id.clone(), request);
+        Ok(Response::new(proto::RegisterTaskManagerResponse {
+            fence: Bytes::from_static(&FENCE),
+            heartbeat_interval: 50,
+            heartbeat_timeout: 60_000,
+        }))
+    }
+
+    type HeartbeatStream = ReceiverStream<std::result::Result<proto::ResourceManagerHeartbeat, Status>>;
+
+    async fn heartbeat(
+        &self,
+        request: Request<Streaming<proto::TaskManagerHeartbeat>>,
+    ) -> std::result::Result<Response<Self::HeartbeatStream>, Status> {
+        let (sender, receiver) = tokio::sync::mpsc::channel(4);
+        self.heard.lock().heartbeats.push(sender);
+        let heard = self.heard.clone();
+        let mut incoming = request.into_inner();
+        tokio::spawn(async move {
+            while let Ok(Some(heartbeat)) = incoming.message().await {
+                heard.lock().slots.insert(heartbeat.resource_id, heartbeat.slots);
+            }
+        });
+        Ok(Response::new(ReceiverStream::new(receiver)))
+    }
+
+    async fn disconnect_task_manager(
+        &self,
+        request: Request<proto::DisconnectTaskManagerRequest>,
+    ) -> std::result::Result<Response<proto::Empty>, Status> {
+        self.heard.lock().registrations.remove(&request.into_inner().resource_id);
+        Ok(Response::new(proto::Empty {}))
+    }
+}
+
+#[tonic::async_trait]
+impl JobMaster for FakeJobManager {
+    async fn offer_slots(
+        &self,
+        request: Request<proto::OfferSlotsRequest>,
+    ) -> std::result::Result<Response<proto::OfferSlotsResponse>, Status> {
+        let accepted: Vec<Bytes> = request.into_inner().slots.into_iter().map(|slot| slot.allocation_id).collect();
+        self.heard.lock().offers.extend(accepted.iter().cloned());
+        Ok(Response::new(proto::OfferSlotsResponse { accepted }))
+    }
+
+    async fn update_task_state(
+        &self,
+        request: Request<proto::TaskStateUpdate>,
+    ) -> std::result::Result<Response<proto::Empty>, Status> {
+        let update = request.into_inner();
+        let mut heard = self.heard.lock();
+        heard.states.entry(update.attempt_id.clone()).or_default().push(update.state());
+        if let Some(failure) = update.failure {
+            heard.failures.insert(update.attempt_id.clone(), failure);
+        }
+        if let Some(metrics) = update.metrics {
+            heard.metrics.insert(update.attempt_id, metrics);
+        }
+        Ok(Response::new(proto::Empty {}))
+    }
+
+    async fn send_operator_event(
+        &self,
+        request: Request<proto::OperatorEventToCoordinator>,
+    ) -> std::result::Result<Response<proto::Empty>, Status> {
+        use proto::operator_event_to_task::Event;
+        let asked = request.into_inner();
+        let times = {
+            let mut heard = self.heard.lock();
+            let times = heard.splits.entry(asked.attempt_id.clone()).or_default();
+            *times += 1;
+            *times
+        };
+        // One split each, then no more.
+        let event = match times {
+            1 => Event::AddSplits(proto::AddSplits { splits: vec![Bytes::from_static(b"split")] }),
+            _ => Event::NoMoreSplits(proto::NoMoreSplits {}),
+        };
+        let executor = self.executors.lock().get(&asked.attempt_id).cloned();
+        let mut executor = executor.ok_or_else(|| Status::unavailable("not deployed yet"))?;
+        tokio::spawn(async move {
+            let event = proto::OperatorEventToTask {
+                fence: asked.fence,
+                job_id: asked.job_id,
+                attempt_id: asked.attempt_id,
+                operator_uid: asked.operator_uid,
+                event: Some(event),
+            };
+            let _ = executor.send_operator_event(event).await;
+        });
+        Ok(Response::new(proto::Empty {}))
+    }
+
+    async fn collect(
+        &self,
+        request: Request<proto::CollectRequest>,
+    ) -> std::result::Result<Response<proto::CollectResponse>, Status> {
+        let request = request.into_inner();
+        self.heard.lock().collected.push((request.offset, request.rows));
+        Ok(Response::new(proto::CollectResponse {}))
+    }
+
+    async fn report_task_metrics(
+        &self,
+        request: Request<proto::TaskMetricsReport>,
+    ) -> std::result::Result<Response<proto::Empty>, Status> {
+        let mut heard = self.heard.lock();
+        for task in request.into_inner().tasks {
+            if let Some(metrics) = task.metrics {
+                heard.metrics.insert(task.attempt_id, metrics);
+            }
+        }
+        Ok(Response::new(proto::Empty {}))
+    }
+}
+
+/// A JobManager and some TaskManagers.
+pub struct Cluster {
+    pub runtime: tokio::runtime::Runtime,
+    pub job_manager: FakeJobManager,
+    pub task_managers: Vec<TaskManager>,
+    pub address: String,
+    next: u8,
+}
+
+pub const ROWS: i64 = 5000;
+
+impl Cluster {
+    pub fn start(task_managers: usize, slots: u32, extra: &[(&str, &str)]) -> Self {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let job_manager = FakeJobManager::default();
+        let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
+        let address = listener.local_addr().unwrap();
+        let server = Server::builder()
+            .add_service(ResourceManagerServer::new(job_manager.clone()))
+            .add_service(JobMasterServer::new(job_manager.clone()));
+        runtime.spawn(server.serve_with_incoming(TcpIncoming::from(listener)));
+        let configuration: Configuration = [
+            ("jobmanager.rpc.address", "127.0.0.1".to_owned()),
+            ("jobmanager.rpc.port", address.port().to_string()),
+            ("taskmanager.host", "127.0.0.1".to_owned()),
+            ("taskmanager.bind-host", "127.0.0.1".to_owned()),
+            ("taskmanager.memory.process.size", "1728m".to_owned()),
+            ("taskmanager.numberOfTaskSlots", slots.to_string()),
+        ]
+        .into_iter()
+        .chain(extra.iter().map(|(key, value)| (*key, (*value).to_owned())))
+        .map(|(key, value)| (key.to_owned(), value))
+        .collect();
+        let started = (0..task_managers).map(|_| {
+            runtime.block_on(TaskManager::start_with(configuration.clone(), Arc::new(TestOperators))).unwrap()
+        });
+        let task_managers: Vec<_> = started.collect();
+        let cluster = Self { address: address.to_string(), job_manager, task_managers, next: 0, runtime };
+        for task_manager in &cluster.task_managers {
+            let id = task_manager.resource_id().to_owned();
+            cluster.until("the registration", |heard| heard.slots.contains_key(&id));
+        }
+        cluster
+    }
+
+    pub fn executor(&self, task_manager: usize) -> TaskExecutorClient<Channel> {
+        let address = format!("http://{}", self.task_managers[task_manager].rpc_address());
+        self.runtime.block_on(TaskExecutorClient::connect(address)).unwrap()
+    }
+
+    /// Waits for something the JobManager hears; panics after ten seconds.
+    pub fn until(&self, what: &str, condition: impl Fn(&Heard) -> bool) {
+        let start = Instant::now();
+        while !condition(&self.job_manager.heard.lock()) {
+            assert!(start.elapsed() < Duration::from_secs(10), "{what} did not happen within ten seconds");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    pub fn state(&self, attempt: &Bytes) -> Vec<ExecutionState> {
+        self.job_manager.heard.lock().states.get(attempt).cloned().unwrap_or_default()
+    }
+
+    /// Deploys a graph, subtask `i` of every vertex into slot `i / task managers` of TaskManager `i % task managers`.
+    pub fn submit(&mut self, vertices: Vec<proto::JobVertex>, edges: Vec<proto::JobEdge>) -> Deployed {
+        let deployed = self.try_submit(vertices, edges);
+        if let Some(status) = &deployed.refused {
+            panic!("{status}");
+        }
+        deployed
+    }
+
+    pub fn try_submit(&mut self, vertices: Vec<proto::JobVertex>, edges: Vec<proto::JobEdge>) -> Deployed {
+        self.next = self.next.wrapping_add(1);
+        let job_id = Bytes::from(vec![self.next; 16]);
+        let count = self.task_managers.len();
+        let parallelism = vertices.iter().map(|vertex| vertex.parallelism).max().unwrap_or(1) as usize;
+        let id = |kind: u8, vertex: usize, subtask: usize| {
+            let mut bytes = vec![0; 16];
+            (bytes[0], bytes[1], bytes[2], bytes[3]) = (kind, self.next, vertex as u8, subtask as u8);
+            Bytes::from(bytes)
+        };
+        let allocations: Vec<Bytes> = (0..parallelism).map(|subtask| id(1, 0, subtask)).collect();
+        for (subtask, allocation) in allocations.iter().enumerate() {
+            let request = proto::RequestSlotRequest {
+                fence: Bytes::from_static(&FENCE),
+                slot: (subtask / count) as u32,
+                job_id: job_id.clone(),
+                allocation_id: allocation.clone(),
+                job_master_address: self.address.clone(),
+                job_master_fence: Bytes::from_static(&JOB_FENCE),
+            };
+            let mut executor = self.executor(subtask % count);
+            self.runtime.block_on(executor.request_slot(request)).unwrap();
+            self.until("the offer", |heard| heard.offers.contains(allocation));
+        }
+        let graph = proto::JobGraph { job_id: job_id.clone(), vertices, edges, ..proto::JobGraph::default() };
+        let attempts: Vec<Vec<Bytes>> = graph
+            .vertices
+            .iter()
+            .enumerate()
+            .map(|(v, vertex)| (0..vertex.parallelism as usize).map(|s| id(2, v, s)).collect())
+            .collect();
+        for (v, vertex) in attempts.iter().enumerate() {
+            for (s, attempt) in vertex.iter().enumerate() {
+                assert!(v < 250 && s < 250);
+                let executor = self.executor(s % count);
+                self.job_manager.executors.lock().insert(attempt.clone(), executor);
+            }
+        }
+        let mut refused = None;
+        for receiver in 0..count {
+            let tasks = attempts.iter().enumerate().flat_map(|(v, vertex)| {
+                let allocations = &allocations;
+                let here = move |s: &usize| s % count == receiver;
+                (0..vertex.len()).filter(here).map(move |s| proto::TaskDeployment {
+                    vertex: v as u32,
+                    subtask: s as u32,
+                    attempt_id: vertex[s].clone(),
+                    attempt_number: 0,
+                    allocation_id: allocations[s].clone(),
+                })
+            });
+            let place = |vertex: &proto::JobVertex| proto::VertexPlacement {
+                task_manager: (0..vertex.parallelism).map(|s| s % count as u32).collect(),
+            };
+            let request = proto::SubmitTasksRequest {
+                fence: Bytes::from_static(&JOB_FENCE),
+                graph: Some(graph.clone()),
+                execution: 0,
+                task_managers: self.task_managers.iter().map(|tm| tm.data_address().to_owned()).collect(),
+                placements: graph.vertices.iter().map(place).collect(),
+                receiver: receiver as u32,
+                tasks: tasks.collect(),
+                job_master_address: self.address.clone(),
+            };
+            let mut executor = self.executor(receiver);
+            if let Err(status) = self.runtime.block_on(executor.submit_tasks(request)) {
+                refused = Some(status);
+            }
+        }
+        Deployed { job_id, attempts, allocations, refused }
+    }
+
+    pub fn cancel(&self, deployed: &Deployed) {
+        for receiver in 0..self.task_managers.len() {
+            let request = proto::CancelTasksRequest {
+                fence: Bytes::from_static(&JOB_FENCE),
+                job_id: deployed.job_id.clone(),
+                attempt_ids: vec![],
+            };
+            let mut executor = self.executor(receiver);
+            self.runtime.block_on(executor.cancel_tasks(request)).unwrap();
+        }
+    }
+
+    /// Waits until all tasks are over, and gives the slots back.
+    pub fn finish(&self, deployed: &Deployed) {
+        for attempt in deployed.attempts.iter().flatten() {
+            self.until("the end of a task", |heard| heard.states.get(attempt).is_some_and(|states| is_end(states)));
+        }
+        let count = self.task_managers.len();
+        for (subtask, allocation) in deployed.allocations.iter().enumerate() {
+            let request = proto::FreeSlotRequest {
+                fence: Bytes::from_static(&FENCE),
+                allocation_id: allocation.clone(),
+                reason: "the job is over".to_owned(),
+            };
+            let mut executor = self.executor(subtask % count);
+            self.runtime.block_on(executor.free_slot(request)).unwrap();
+        }
+        self.until("the slots to be free", |heard| {
+            heard.slots.values().flatten().all(|slot| slot.allocation_id.is_empty())
+        });
+    }
+
+    /// Ends all heartbeat streams, as a JobManager that dies does.
+    pub fn cut_heartbeats(&self) {
+        self.job_manager.heard.lock().heartbeats.clear();
+    }
+}
+
+pub fn is_end(states: &[ExecutionState]) -> bool {
+    use ExecutionState::{Canceled, Failed, Finished};
+    matches!(states.last(), Some(Canceled | Failed | Finished))
+}
+
+pub struct Deployed {
+    pub job_id: Bytes,
+    /// By vertex and subtask.
+    pub attempts: Vec<Vec<Bytes>>,
+    pub allocations: Vec<Bytes>,
+    pub refused: Option<Status>,
+}
+
+pub fn schema() -> proto::Schema {
+    let bigint = proto::DataType { root: proto::TypeRoot::Bigint as i32, ..proto::DataType::default() };
+    proto::Schema { fields: vec![proto::Field { name: "v".to_owned(), r#type: Some(bigint) }] }
+}
+
+fn vertex(name: &str, parallelism: u32, kind: Kind) -> proto::JobVertex {
+    proto::JobVertex {
+        id: Bytes::from_static(&[1; 16]),
+        name: name.to_owned(),
+        parallelism,
+        operators: vec![proto::OperatorSpec {
+            uid: Bytes::from(name.to_owned().into_bytes()),
+            name: name.to_owned(),
+            output: Some(schema()),
+            kind: Some(kind),
+            ..proto::OperatorSpec::default()
+        }],
+        ..proto::JobVertex::default()
+    }
+}
+
+fn options(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+    pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+}
+
+pub fn source(parallelism: u32, settings: &[(&str, &str)]) -> proto::JobVertex {
+    let spec = proto::SourceSpec { options: options(settings), ..proto::SourceSpec::default() };
+    vertex("Source", parallelism, Kind::Source(spec))
+}
+
+pub fn sink(parallelism: u32, settings: &[(&str, &str)]) -> proto::JobVertex {
+    let spec = proto::SinkSpec { options: options(settings), input: Some(schema()), ..proto::SinkSpec::default() };
+    vertex("Sink", parallelism, Kind::Sink(spec))
+}
+
+pub fn collect(parallelism: u32) -> proto::JobVertex {
+    let spec = proto::CollectSinkSpec { input: Some(schema()), input_changelog: false };
+    vertex("Collect", parallelism, Kind::CollectSink(spec))
+}
+
+pub fn edge(source: u32, target: u32, partitioner: proto::Partitioner) -> proto::JobEdge {
+    proto::JobEdge {
+        source,
+        target,
+        partitioner: partitioner as i32,
+        keys: vec![0],
+        schema: Some(schema()),
+        ..proto::JobEdge::default()
+    }
+}
+
+/// Operators for tests.
+pub struct TestOperators;
+
+impl OperatorFactory for TestOperators {
+    fn source(&self, spec: &proto::OperatorSpec) -> Result<Box<dyn SourceReader>> {
+        let Some(Kind::Source(spec)) = &spec.kind else { return Err(Error::Plan("no source".into())) };
+        let number = |key: &str| spec.options.get(key).map_or(i64::MAX, |value| value.parse().unwrap());
+        Ok(Box::new(Numbers {
+            rows: if spec.options.contains_key("endless") { i64::MAX } else { ROWS },
+            fail_at: number("fail-at"),
+            panic_at: number("panic-at"),
+            ..Numbers::default()
+        }))
+    }
+
+    fn operator(
+        &self,
+        spec: &proto::OperatorSpec,
+        context: &OperatorContext,
+        results: Box<dyn CollectTransport>,
+    ) -> Result<BuiltOperator> {
+        match &spec.kind {
+            Some(Kind::Sink(sink)) => {
+                let stuck = sink.options.contains_key("slow").then(|| context.notifier.clone());
+                let operator = Box::new(Null { slow: stuck.is_some() });
+                Ok(BuiltOperator { operator, name: spec.name.clone(), output: Arc::new(Schema::empty()) })
+            }
+            _ => wiesel_taskmanager::factory::BuiltIn.operator(spec, context, results),
+        }
+    }
+}
+
+/// Emits the numbers from 0 once it has got a split.
+#[derive(Default)]
+struct Numbers {
+    rows: i64,
+    fail_at: i64,
+    panic_at: i64,
+    next: i64,
+    asked: bool,
+    request: bool,
+    split: bool,
+    end: bool,
+}
+
+impl SourceReader for Numbers {
+    fn open(&mut self, _: &OperatorContext) -> Result<()> {
+        Ok(())
+    }
+
+    fn poll(&mut self, out: &mut dyn Collector) -> Result<SourceStatus> {
+        if !self.split {
+            if self.end {
+                return Ok(SourceStatus::EndOfInput);
+            }
+            self.request = !std::mem::replace(&mut self.asked, true);
+            return Ok(SourceStatus::NothingAvailable { until: None });
+        }
+        if self.next >= self.fail_at {
+            return Err(Error::data("java.lang.ArithmeticException", "/ by zero"));
+        }
+        assert!(self.next < self.panic_at, "something impossible");
+        let end = (self.next + 500).min(self.rows);
+        let schema = Arc::new(Schema::new(vec![Field::new("v", DataType::Int64, false)]));
+        let values = (self.next..end).collect::<Int64Array>();
+        out.collect(Batch::insert_only(RecordBatch::try_new(schema, vec![Arc::new(values)])?))?;
+        out.watermark(end)?;
+        self.next = end;
+        if end == self.rows {
+            (self.split, self.asked) = (false, false);
+        }
+        Ok(SourceStatus::MoreAvailable)
+    }
+
+    fn add_splits(&mut self, splits: Vec<Bytes>) -> Result<()> {
+        assert_eq!(splits, [Bytes::from_static(b"split")]);
+        self.split = true;
+        Ok(())
+    }
+
+    fn no_more_splits(&mut self) {
+        self.end = true;
+    }
+
+    fn take_split_request(&mut self) -> bool {
+        std::mem::take(&mut self.request)
+    }
+}
+
+/// Takes rows, slowly if asked to.
+struct Null {
+    slow: bool,
+}
+
+impl Operator for Null {
+    fn process(&mut self, _: usize, batch: Batch, _: &mut dyn Collector) -> Result<()> {
+        assert!(batch.records.column(0).as_primitive_opt::<Int64Type>().is_some());
+        if self.slow {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        Ok(())
+    }
+}
