@@ -134,11 +134,6 @@ impl LocalBufferPool {
         }))
     }
 
-    /// The most it can ever hold, in bytes.
-    pub fn max_bytes(&self) -> usize {
-        self.max * self.segment_size
-    }
-
     /// Bytes held.
     pub fn used(&self) -> usize {
         self.state.lock().used

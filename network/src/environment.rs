@@ -49,6 +49,10 @@ pub struct GateDescriptor {
     pub schema: SchemaRef,
 }
 
+/// Segments that a partition may take while there are enough, however few its consumers: a batch of columns is larger than
+/// a buffer, and each consumer should have one waiting while it works on another.
+const PARTITION_ROOM: usize = 64;
+
 /// A TaskManager's data plane.
 pub struct NetworkEnvironment {
     options: Options,
@@ -115,8 +119,10 @@ impl NetworkEnvironment {
         let PartitionDescriptor { id, consumers, partitioner, schema, flush } = descriptor;
         let options = &self.options;
         let required = consumers.len() + 1;
-        let max = consumers.len() * options.buffers_per_channel + options.floating_buffers_per_gate;
+        let usual = consumers.len() * options.buffers_per_channel + options.floating_buffers_per_gate;
+        let max = usual.max(PARTITION_ROOM);
         let pool = LocalBufferPool::new(&self.pool, required, max, waiter.notifier().clone())?;
+        let enough = (usual * self.pool.segment_size() / (2 * consumers.len().max(1))).max(1);
         let max_bytes = options.max_buffers_per_channel.max(1) * self.pool.segment_size();
         let checksum = schema_checksum(&partitioner.output_schema(&schema));
         let targets: Vec<_> = consumers
@@ -135,6 +141,7 @@ impl NetworkEnvironment {
             producer: id.producer,
             encoder: Encoder::new(options.compression)?,
             pool,
+            enough,
             waiter,
             flush,
             registry: self.registry.clone(),

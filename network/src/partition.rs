@@ -71,6 +71,8 @@ pub(crate) struct PartitionParts {
     pub(crate) producer: u32,
     pub(crate) encoder: Encoder,
     pub(crate) pool: Arc<LocalBufferPool>,
+    /// Bytes for a consumer that are worth a frame; frames have at most twice as many.
+    pub(crate) enough: usize,
     pub(crate) waiter: Waiter,
     pub(crate) flush: Flush,
     pub(crate) registry: Arc<Registry>,
@@ -78,7 +80,18 @@ pub(crate) struct PartitionParts {
 
 impl ResultPartition {
     pub(crate) fn new(parts: PartitionParts) -> Result<Self> {
-        let PartitionParts { targets, partitioner, schema, producer, encoder, pool, waiter, flush, registry } = parts;
+        let PartitionParts {
+            targets,
+            partitioner,
+            schema,
+            producer,
+            encoder,
+            pool,
+            enough,
+            waiter,
+            flush,
+            registry,
+        } = parts;
         let consumers = targets.len();
         let channel_schema = partitioner.output_schema(&schema);
         let selector = match partitioner {
@@ -90,7 +103,6 @@ impl ResultPartition {
             }
         };
         let gathered = if matches!(selector, Selector::Broadcast) { 1 } else { consumers };
-        let enough = (pool.max_bytes() / (2 * consumers.max(1))).max(1);
         Ok(Self {
             selector,
             output: Output {

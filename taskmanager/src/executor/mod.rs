@@ -1,6 +1,7 @@
 //! The TaskExecutor: one tokio task that owns the slots, the tasks and what is known of their jobs.
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -72,6 +73,8 @@ struct Job {
     tasks: HashMap<AttemptId, TaskHandle>,
     /// A report of the counters is under way.
     reporting: bool,
+    /// Tells the reporters of its tasks that the JobMaster is lost.
+    lost: Arc<AtomicBool>,
 }
 
 /// A request for a slot that is still being given back.
@@ -197,6 +200,7 @@ impl TaskExecutor {
         for parked in std::mem::take(&mut self.parked) {
             let _ = parked.reply.send(Err(Status::failed_precondition("the ResourceManager changed")));
         }
+        self.jobs.values().for_each(|job| job.lost.store(true, Ordering::SeqCst));
         for allocation in self.slots.allocations() {
             self.release(allocation, reason);
         }
@@ -240,13 +244,13 @@ impl TaskExecutor {
                 return Err(status);
             }
         };
-        // Room for batches of results.
         let client = JobMasterClient::new(channel);
         let known = self.jobs.entry(job).or_insert_with(|| Job {
             fence: request.job_master_fence.clone(),
             client: client.clone(),
             tasks: HashMap::new(),
             reporting: false,
+            lost: Arc::default(),
         });
         if known.fence != request.job_master_fence {
             // A new leader of the job: what the old one deployed is not its.
@@ -324,10 +328,16 @@ impl TaskExecutor {
     }
 
     fn submit_tasks(&mut self, mut request: proto::SubmitTasksRequest) -> Result<(), Status> {
-        let (fence, tasks) = (request.fence.clone(), std::mem::take(&mut request.tasks));
+        let (fence, mut tasks) = (request.fence.clone(), std::mem::take(&mut request.tasks));
         let deployment = Deployment::read(request, &self.setup.configuration).map_err(|error| refuse(&error))?;
         let job_id = deployment.job;
         let fenced = self.jobs.get(&job_id).is_some_and(|job| job.fence == fence);
+        // A call that is repeated because its answer was lost.
+        let runs = |task: &proto::TaskDeployment| {
+            let attempt = AttemptId::from_bytes(&task.attempt_id);
+            attempt.is_some_and(|id| self.jobs.get(&job_id).is_some_and(|job| job.tasks.contains_key(&id)))
+        };
+        tasks.retain(|task| !runs(task));
         for task in &tasks {
             let id = AllocationId::from_bytes(&task.allocation_id);
             let held = id.and_then(|id| self.slots.get(id));
@@ -354,6 +364,7 @@ impl TaskExecutor {
             attempt_id: attempt.to_bytes(),
             subtask: task.subtask,
             hostname: self.setup.identity.hostname.clone(),
+            lost: job.lost.clone(),
         };
         let surroundings = Surroundings { runtime: Handle::current(), sender, factory: self.setup.factory.clone() };
         let (internal, background) = (self.internal.clone(), &mut self.background);

@@ -80,6 +80,13 @@ impl TaskHandle {
     }
 }
 
+impl Drop for TaskHandle {
+    /// Nobody can end the task any more.
+    fn drop(&mut self) {
+        self.waiter.cancel();
+    }
+}
+
 /// What every task of a TaskManager is given.
 pub(crate) struct Surroundings {
     pub(crate) runtime: Handle,

@@ -1,5 +1,6 @@
 //! The way of one task to its JobMaster: states and events, in order, each again until it is taken.
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -34,6 +35,8 @@ pub(crate) struct Sender {
     pub(crate) attempt_id: Bytes,
     pub(crate) subtask: u32,
     pub(crate) hostname: String,
+    /// Set once the JobMaster counts as lost: it is not spoken to any more.
+    pub(crate) lost: Arc<AtomicBool>,
 }
 
 /// The task's end. What is said is bounded by the protocol: a state a transition, one request for a split at a time.
@@ -107,10 +110,13 @@ async fn run(
 }
 
 impl Sender {
-    /// False: the JobMaster no longer knows this task.
+    /// False: the JobMaster is lost.
     async fn send(&mut self, report: &Report, counters: &TaskCounters) -> bool {
         let mut pause = FIRST_PAUSE;
         loop {
+            if self.lost.load(Ordering::SeqCst) {
+                return false;
+            }
             let answer = match report {
                 Report::State(state, failure) => {
                     let update = proto::TaskStateUpdate {
