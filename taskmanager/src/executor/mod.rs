@@ -37,6 +37,9 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long tasks may take to end when the process stops.
 const STOP_PATIENCE: Duration = Duration::from_secs(2);
 
+/// How long a registration that is under way is waited for when the process stops.
+const REGISTRATION_PATIENCE: Duration = Duration::from_millis(500);
+
 /// What the TaskExecutor is given.
 pub(crate) struct Setup {
     pub(crate) configuration: Arc<Configuration>,
@@ -150,7 +153,7 @@ impl TaskExecutor {
                     }
                 }
                 reason = inbox.stop.recv() => {
-                    self.stop(reason.as_deref().unwrap_or("nobody needs it")).await;
+                    self.stop(reason.as_deref().unwrap_or("nobody needs it"), &mut inbox.registration).await;
                     return End::Stopped;
                 }
             }
@@ -485,7 +488,7 @@ impl TaskExecutor {
         }
     }
 
-    async fn stop(&mut self, reason: &str) {
+    async fn stop(&mut self, reason: &str, registration: &mut mpsc::Receiver<Event>) {
         tracing::info!(reason, "the TaskManager stops");
         let failure = proto::Failure {
             message: format!("The TaskManager is shutting down: {reason}"),
@@ -502,6 +505,13 @@ impl TaskExecutor {
                 Some(message) = self.internal_receiver.recv() => self.handle_internal(message),
                 Some(_) = self.background.join_next() => {}
                 () = &mut patience => break,
+            }
+        }
+        if self.resource_manager.is_none() {
+            // A registration may be under way: the ResourceManager would keep a TaskManager that is gone.
+            let answer = tokio::time::timeout(REGISTRATION_PATIENCE, registration.recv()).await;
+            if let Ok(Some(Event::Registered { fence })) = answer {
+                self.resource_manager = Some(fence);
             }
         }
         if let Some(fence) = self.resource_manager.take() {

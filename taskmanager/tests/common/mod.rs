@@ -182,12 +182,17 @@ pub struct Cluster {
     pub task_managers: Vec<TaskManager>,
     pub address: String,
     next: u8,
+    /// Threads and files are counted by process: one test at a time.
+    _alone: parking_lot::MutexGuard<'static, ()>,
 }
+
+static ALONE: Mutex<()> = Mutex::new(());
 
 pub const ROWS: i64 = 5000;
 
 impl Cluster {
     pub fn start(task_managers: usize, slots: u32, extra: &[(&str, &str)]) -> Self {
+        let alone = ALONE.lock();
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let job_manager = FakeJobManager::default();
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
@@ -212,7 +217,7 @@ impl Cluster {
             runtime.block_on(TaskManager::start_with(configuration.clone(), Arc::new(TestOperators))).unwrap()
         });
         let task_managers: Vec<_> = started.collect();
-        let cluster = Self { address: address.to_string(), job_manager, task_managers, next: 0, runtime };
+        let cluster = Self { address: address.to_string(), job_manager, task_managers, next: 0, runtime, _alone: alone };
         for task_manager in &cluster.task_managers {
             let id = task_manager.resource_id().to_owned();
             cluster.until("the registration", |heard| heard.slots.contains_key(&id));
@@ -349,6 +354,7 @@ impl Cluster {
         self.until("the slots to be free", |heard| {
             heard.slots.values().flatten().all(|slot| slot.allocation_id.is_empty())
         });
+        self.job_manager.executors.lock().clear();
     }
 
     /// Ends all heartbeat streams, as a JobManager that dies does.
