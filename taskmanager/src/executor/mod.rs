@@ -315,8 +315,16 @@ impl TaskExecutor {
         self.publish_slots();
     }
 
+    /// Puts the slots into the next heartbeat. One that became free is worth a heartbeat of its own; one that was taken is
+    /// known to the ResourceManager, which took it.
     fn publish_slots(&self) {
-        self.setup.status.send_replace(self.slots.report());
+        let report = self.slots.report();
+        let held = |report: &[proto::SlotReport]| report.iter().filter(|slot| !slot.allocation_id.is_empty()).count();
+        self.setup.status.send_if_modified(|known| {
+            let freed = held(known) > held(&report);
+            *known = report;
+            freed
+        });
     }
 
     fn channel(&mut self, address: &str) -> Result<Channel, Status> {
