@@ -22,7 +22,9 @@ fn rows() -> RecordBatch {
         Arc::new(scattered(104_729)),
         Arc::new(scattered(31)),
         Arc::new((0..ROWS).map(|i| Some(format!("channel-{}", i % 100))).collect::<StringViewArray>()),
-        Arc::new((0..ROWS).map(|i| Some(format!("https://www.nexmark.com/item.htm?query={i}"))).collect::<StringViewArray>()),
+        Arc::new(
+            (0..ROWS).map(|i| Some(format!("https://www.nexmark.com/item.htm?query={i}"))).collect::<StringViewArray>(),
+        ),
         Arc::new((0..ROWS).collect::<TimestampMillisecondArray>()),
     ];
     let fields = columns.iter().enumerate().map(|(i, c)| Field::new(format!("c{i}"), c.data_type().clone(), false));

@@ -40,7 +40,9 @@ pub enum Error {
         cause: Arc<str>,
     },
     /// The connection broke while it was used.
-    #[error("Lost the connection to task manager '{address}' ({cause}). This might indicate that the remote task manager was lost.")]
+    #[error(
+        "Lost the connection to task manager '{address}' ({cause}). This might indicate that the remote task manager was lost."
+    )]
     ConnectionLost {
         /// Its data plane address.
         address: Arc<str>,

@@ -132,9 +132,8 @@ mod tests {
             Just(Kind::Event),
             Just(Kind::Failure)
         ];
-        (kind, any::<u32>(), any::<u32>(), any::<u64>(), 0..=MAX_CONTROL_PAYLOAD as u32).prop_map(
-            |(kind, channel, backlog, sequence, length)| Header { kind, channel, backlog, sequence, length },
-        )
+        (kind, any::<u32>(), any::<u32>(), any::<u64>(), 0..=MAX_CONTROL_PAYLOAD as u32)
+            .prop_map(|(kind, channel, backlog, sequence, length)| Header { kind, channel, backlog, sequence, length })
     }
 
     proptest! {

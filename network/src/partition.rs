@@ -80,18 +80,8 @@ pub(crate) struct PartitionParts {
 
 impl ResultPartition {
     pub(crate) fn new(parts: PartitionParts) -> Result<Self> {
-        let PartitionParts {
-            targets,
-            partitioner,
-            schema,
-            producer,
-            encoder,
-            pool,
-            enough,
-            waiter,
-            flush,
-            registry,
-        } = parts;
+        let PartitionParts { targets, partitioner, schema, producer, encoder, pool, enough, waiter, flush, registry } =
+            parts;
         let consumers = targets.len();
         let channel_schema = partitioner.output_schema(&schema);
         let selector = match partitioner {
@@ -143,7 +133,8 @@ impl ResultPartition {
         self.records += rows as u64;
         let (output, gathered) = (&mut self.output, &mut self.gathered);
         let broadcast = matches!(self.selector, Selector::Broadcast);
-        let mut add = |target: usize, batch: RecordBatch| gather(output, &mut gathered[target], target, broadcast, batch);
+        let mut add =
+            |target: usize, batch: RecordBatch| gather(output, &mut gathered[target], target, broadcast, batch);
         match &mut self.selector {
             Selector::One | Selector::Broadcast => add(0, batch)?,
             Selector::RoundRobin(selector) => selector.select(batch, add)?,
@@ -314,9 +305,8 @@ impl Output {
     fn push(&mut self, target: usize, outgoing: Outgoing, bytes: usize) -> Result<()> {
         let subpartition = &self.targets[target].subpartition;
         let pool = &self.pool;
-        let waited = self
-            .waiter
-            .wait_until("consumers to make room", || subpartition.has_room() && pool.try_acquire(bytes))?;
+        let waited =
+            self.waiter.wait_until("consumers to make room", || subpartition.has_room() && pool.try_acquire(bytes))?;
         self.waited += waited;
         self.bytes += bytes as u64;
         subpartition.push(outgoing, bytes);

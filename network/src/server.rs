@@ -169,7 +169,8 @@ async fn read<R: AsyncRead + Unpin>(
         // Reading a header is not undone by the timer: it goes on filling the same bytes.
         let mut filled = 0;
         while filled < HEADER_LENGTH {
-            let deadline = if first { Some(start + FIRST_FRAME) } else { requests.front().map(|(deadline, _)| *deadline) };
+            let deadline =
+                if first { Some(start + FIRST_FRAME) } else { requests.front().map(|(deadline, _)| *deadline) };
             let read = tokio::select! {
                 read = reader.read(&mut header[filled..]) => read,
                 () = sleep_until(deadline), if deadline.is_some() => {
@@ -242,8 +243,7 @@ fn handle(
     };
     if header.kind == Kind::Open {
         let key = ChannelKey::decode(payload).filter(|_| payload.len() == ChannelKey::LENGTH + 12);
-        let (Some(key), Some(credit), Some(checksum)) =
-            (key, credit_at(ChannelKey::LENGTH), payload.last_chunk::<4>())
+        let (Some(key), Some(credit), Some(checksum)) = (key, credit_at(ChannelKey::LENGTH), payload.last_chunk::<4>())
         else {
             return Err("an open frame that says nothing".into());
         };
@@ -370,7 +370,10 @@ fn next_frame(view: &Arc<View>, in_flight: &mut Vec<InFlight>) -> Option<(Outgoi
     let subpartition = view.subpartition.get()?;
     if !view.attached.load(Ordering::SeqCst) {
         if subpartition.schema_checksum() != view.schema_checksum {
-            return Some(failure(FAILURE_PRODUCER, "producer and consumer disagree about the columns of their channel"));
+            return Some(failure(
+                FAILURE_PRODUCER,
+                "producer and consumer disagree about the columns of their channel",
+            ));
         }
         let consumer: Arc<dyn Consumer> = view.clone();
         if !subpartition.attach(consumer) {

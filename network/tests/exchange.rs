@@ -120,7 +120,11 @@ fn every_partitioner_brings_each_row_to_its_consumers() {
             }
             _ => {
                 assert_eq!(sorted(&read), twice(2));
-                assert!(read.iter().all(|part| part.len() > 5000), "{:?}", read.iter().map(Vec::len).collect::<Vec<_>>());
+                assert!(
+                    read.iter().all(|part| part.len() > 5000),
+                    "{:?}",
+                    read.iter().map(Vec::len).collect::<Vec<_>>()
+                );
             }
         }
     }
@@ -244,7 +248,10 @@ fn a_row_larger_than_every_window_passes() {
         partition.drain().unwrap();
     });
     let (batches, _) = reader.read_all().unwrap();
-    assert_eq!(concat_batches(&schema(), &batches).unwrap(), concat_batches(&schema(), [&batch, &batch, &batch]).unwrap());
+    assert_eq!(
+        concat_batches(&schema(), &batches).unwrap(),
+        concat_batches(&schema(), [&batch, &batch, &batch]).unwrap()
+    );
     producer.join().unwrap();
 }
 

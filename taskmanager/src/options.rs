@@ -115,7 +115,11 @@ fn network_options(config: &Configuration, memory: u64) -> Result<wiesel_network
         network::Compression::Zstd => Compression::Zstd,
         network::Compression::Lzo => {
             let key = network::COMPRESSION_CODEC.key();
-            return Err(network::COMPRESSION_CODEC.bad_value(key, "LZO", "expected NONE, LZ4 or ZSTD: there is no LZO here"));
+            return Err(network::COMPRESSION_CODEC.bad_value(
+                key,
+                "LZO",
+                "expected NONE, LZ4 or ZSTD: there is no LZO here",
+            ));
         }
     };
     Ok(wiesel_network::Options {

@@ -48,8 +48,8 @@ fn results_reach_the_job_master() {
 #[test]
 fn a_failure_is_told_with_its_cause_and_its_consumers_are_cancelled() {
     let mut cluster = Cluster::start(2, 1, &[]);
-    let job = cluster
-        .submit(vec![source(2, &[("fail-at", "2000")]), sink(2, &[])], vec![edge(0, 1, Partitioner::Hash)]);
+    let job =
+        cluster.submit(vec![source(2, &[("fail-at", "2000")]), sink(2, &[])], vec![edge(0, 1, Partitioner::Hash)]);
     cluster.finish(&job);
     for attempt in &job.attempts[0] {
         assert_eq!(cluster.state(attempt), [Initializing, Running, Failed]);
@@ -80,12 +80,11 @@ fn a_panic_fails_its_task_and_nothing_else() {
 fn cancelling_ends_every_wait_and_frees_everything() {
     let mut cluster = Cluster::start(2, 2, &[]);
     let threads = process::threads();
-    let job = cluster.submit(
-        vec![source(4, &[("endless", "")]), sink(4, &[("slow", "")])],
-        vec![edge(0, 1, Partitioner::Hash)],
-    );
+    let job = cluster
+        .submit(vec![source(4, &[("endless", "")]), sink(4, &[("slow", "")])], vec![edge(0, 1, Partitioner::Hash)]);
     for attempt in job.attempts.iter().flatten() {
-        cluster.until("running", |heard| heard.states.get(attempt).is_some_and(|states| states.last() == Some(&Running)));
+        cluster
+            .until("running", |heard| heard.states.get(attempt).is_some_and(|states| states.last() == Some(&Running)));
     }
     // The sources are held back by the sinks.
     cluster.until("back-pressure", |heard| {
@@ -138,7 +137,8 @@ fn a_lost_task_manager_fails_those_who_read_from_it() {
     let job = cluster
         .submit(vec![source(2, &[("endless", "")]), sink(2, &[("slow", "")])], vec![edge(0, 1, Partitioner::Hash)]);
     for attempt in job.attempts.iter().flatten() {
-        cluster.until("running", |heard| heard.states.get(attempt).is_some_and(|states| states.last() == Some(&Running)));
+        cluster
+            .until("running", |heard| heard.states.get(attempt).is_some_and(|states| states.last() == Some(&Running)));
     }
     // Its consumers' subtask 0 reads from a proxy-free connection to the TaskManager that goes.
     let gone = cluster.task_managers.pop().unwrap();

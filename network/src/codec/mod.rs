@@ -158,9 +158,7 @@ fn array_bytes(array: &dyn Array) -> usize {
             DataType::Boolean => rows.div_ceil(8),
             DataType::Utf8View => view_bytes(array.as_byte_view::<StringViewType>()),
             DataType::BinaryView => view_bytes(array.as_byte_view::<BinaryViewType>()),
-            DataType::Struct(_) => {
-                array.as_struct().columns().iter().map(|column| array_bytes(column.as_ref())).sum()
-            }
+            DataType::Struct(_) => array.as_struct().columns().iter().map(|column| array_bytes(column.as_ref())).sum(),
             DataType::List(_) => {
                 let list = array.as_list::<i32>();
                 4 * rows + array_bytes(used_values(list.offsets(), list.values()).as_ref())
@@ -223,7 +221,12 @@ fn compact_array(array: &ArrayRef) -> Result<ArrayRef, ArrowError> {
         DataType::Struct(fields) => {
             let structs = array.as_struct();
             let columns = structs.columns().iter().map(compact_array).collect::<Result<Vec<_>, _>>()?;
-            Arc::new(StructArray::try_new_with_length(fields.clone(), columns, structs.nulls().cloned(), structs.len())?)
+            Arc::new(StructArray::try_new_with_length(
+                fields.clone(),
+                columns,
+                structs.nulls().cloned(),
+                structs.len(),
+            )?)
         }
         DataType::List(field) => {
             let list = array.as_list::<i32>();

@@ -1,10 +1,9 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    Array,
-    ArrayRef, BinaryViewArray, BooleanArray, Decimal128Array, Int32Array, Int64Array, ListBuilder, MapBuilder,
-    MutableArrayData, NullArray, RecordBatch, RecordBatchOptions, StringViewArray, StringViewBuilder, StructArray,
-    Int32Builder, make_array,
+    Array, ArrayRef, BinaryViewArray, BooleanArray, Decimal128Array, Int32Array, Int32Builder, Int64Array, ListBuilder,
+    MapBuilder, MutableArrayData, NullArray, RecordBatch, RecordBatchOptions, StringViewArray, StringViewBuilder,
+    StructArray, make_array,
 };
 use arrow::buffer::{Buffer, MutableBuffer};
 use arrow::compute::take;

@@ -90,13 +90,18 @@ impl HashSelector {
     ///
     /// # Errors
     /// If a key is of a type that cannot be hashed.
-    pub fn select(&mut self, batch: &RecordBatch, mut emit: impl FnMut(usize, RecordBatch) -> Result<()>) -> Result<()> {
+    pub fn select(
+        &mut self,
+        batch: &RecordBatch,
+        mut emit: impl FnMut(usize, RecordBatch) -> Result<()>,
+    ) -> Result<()> {
         let rows = batch.num_rows();
         let keys: Vec<ArrayRef> = self.keys.iter().map(|key| batch.column(*key).clone()).collect();
         let hashes = keygroup::hash_columns(&keys, rows).map_err(|error| Error::Partition(error.to_string().into()))?;
 
         self.row_targets.clear();
-        self.row_targets.extend(hashes.iter().map(|hash| self.targets[keygroup::key_group(*hash, self.max_parallelism) as usize]));
+        self.row_targets
+            .extend(hashes.iter().map(|hash| self.targets[keygroup::key_group(*hash, self.max_parallelism) as usize]));
         self.starts.clear();
         self.starts.resize(self.consumers + 1, 0);
         for target in &self.row_targets {

@@ -15,10 +15,7 @@ use wiesel_network::{
 };
 
 pub fn schema() -> SchemaRef {
-    Arc::new(Schema::new(vec![
-        Field::new("key", DataType::Int64, false),
-        Field::new("text", DataType::Utf8View, true),
-    ]))
+    Arc::new(Schema::new(vec![Field::new("key", DataType::Int64, false), Field::new("text", DataType::Utf8View, true)]))
 }
 
 /// Rows `from..to`: the number, and a text that is sometimes long and sometimes null.
@@ -28,10 +25,8 @@ pub fn rows(from: i64, to: i64) -> RecordBatch {
         1 => Some(format!("t{i}")),
         _ => Some(format!("a text too long for its view, number {i}")),
     });
-    let columns: Vec<arrow::array::ArrayRef> = vec![
-        Arc::new((from..to).collect::<Int64Array>()),
-        Arc::new(texts.collect::<StringViewArray>()),
-    ];
+    let columns: Vec<arrow::array::ArrayRef> =
+        vec![Arc::new((from..to).collect::<Int64Array>()), Arc::new(texts.collect::<StringViewArray>())];
     RecordBatch::try_new(schema(), columns).unwrap()
 }
 

@@ -455,7 +455,9 @@ impl TaskExecutor {
         let name = task.map_or_else(|| attempt.to_string(), |task| task.name.clone());
         let place = task.and_then(TaskHandle::waiting_for).unwrap_or("nothing, it computes");
         let seconds = limit.as_secs();
-        Some(format!("Task did not exit gracefully within {seconds} seconds (task.cancellation.timeout): {name}, which waits for {place}"))
+        Some(format!(
+            "Task did not exit gracefully within {seconds} seconds (task.cancellation.timeout): {name}, which waits for {place}"
+        ))
     }
 
     fn report_metrics(&mut self) {

@@ -50,14 +50,13 @@ impl CollectTransport for RpcTransport {
         };
         let answer: Answer = Arc::default();
         let call = Call(self.runtime.spawn(call(self.sender.clone(), request, answer.clone(), self.waiter.clone())));
-        self.waiter
-            .wait_until("the JobMaster to take results", || answer.lock().is_some())
-            .map_err(from_network)?;
+        self.waiter.wait_until("the JobMaster to take results", || answer.lock().is_some()).map_err(from_network)?;
         drop(call);
         match answer.lock().take() {
-            Some(Err(status)) => {
-                Err(Error::External { message: format!("the JobMaster refused results: {}", status.message()), source: None })
-            }
+            Some(Err(status)) => Err(Error::External {
+                message: format!("the JobMaster refused results: {}", status.message()),
+                source: None,
+            }),
             _ => Ok(()),
         }
     }

@@ -125,7 +125,8 @@ impl Deployment {
         tasks: &[proto::TaskDeployment],
         network: &NetworkEnvironment,
     ) -> Result<Vec<Prepared>, Refusal> {
-        let mut prepared = tasks.iter().map(|task| self.prepare_outputs(task, network)).collect::<Result<Vec<_>, _>>()?;
+        let mut prepared =
+            tasks.iter().map(|task| self.prepare_outputs(task, network)).collect::<Result<Vec<_>, _>>()?;
         for task in &mut prepared {
             task.inputs = self.prepare_inputs(task, network)?;
         }
@@ -251,4 +252,3 @@ fn flush(configuration: &Configuration) -> Result<Flush, Refusal> {
     let interval = configuration.get(&job::BUFFER_TIMEOUT)?;
     Ok(if interval == Duration::ZERO { Flush::Always } else { Flush::After(interval) })
 }
-

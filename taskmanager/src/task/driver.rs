@@ -64,7 +64,13 @@ pub(crate) struct Times {
 impl Default for Times {
     fn default() -> Self {
         let now = Instant::now();
-        Self { start: now, counted: now, idle: Duration::ZERO, back_pressured: Duration::ZERO, watermark: MIN_WATERMARK }
+        Self {
+            start: now,
+            counted: now,
+            idle: Duration::ZERO,
+            back_pressured: Duration::ZERO,
+            watermark: MIN_WATERMARK,
+        }
     }
 }
 

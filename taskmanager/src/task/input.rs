@@ -91,9 +91,10 @@ impl Inputs {
 
     /// Rows and bytes that came in.
     pub(crate) fn counters(&self) -> (u64, u64) {
-        self.edges.iter().map(|edge| edge.gate.counters()).fold((0, 0), |(r, b), (records, bytes)| {
-            (r + records, b + bytes)
-        })
+        self.edges
+            .iter()
+            .map(|edge| edge.gate.counters())
+            .fold((0, 0), |(r, b), (records, bytes)| (r + records, b + bytes))
     }
 
     /// Whether every channel of every input has ended.
@@ -141,10 +142,8 @@ impl Inputs {
         }
         if let Some(status) = advance.status {
             let step = self.combined.status(input, status);
-            combined = Advance {
-                watermark: step.watermark.or(combined.watermark),
-                status: step.status.or(combined.status),
-            };
+            combined =
+                Advance { watermark: step.watermark.or(combined.watermark), status: step.status.or(combined.status) };
         }
         combined
     }

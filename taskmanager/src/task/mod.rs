@@ -302,9 +302,7 @@ fn build_chain(
     factory: &dyn OperatorFactory,
 ) -> Result<(Head, Chain)> {
     let (head, rest) = match (operators.split_first(), inputs) {
-        (Some((first, rest)), None) => {
-            (Head::Source { reader: factory.source(first)?, uid: first.uid.clone() }, rest)
-        }
+        (Some((first, rest)), None) => (Head::Source { reader: factory.source(first)?, uid: first.uid.clone() }, rest),
         (_, Some(inputs)) => (Head::Inputs(inputs), operators),
         (None, None) => return Err(Error::Plan("a task without operators".into())),
     };

@@ -64,9 +64,10 @@ impl Outputs {
 
     /// Rows and bytes written.
     pub(crate) fn counters(&self) -> (u64, u64) {
-        self.edges.iter().map(|edge| edge.partition.counters()).fold((0, 0), |(r, b), (records, bytes)| {
-            (r + records, b + bytes)
-        })
+        self.edges
+            .iter()
+            .map(|edge| edge.partition.counters())
+            .fold((0, 0), |(r, b), (records, bytes)| (r + records, b + bytes))
     }
 
     /// How long writing has waited.

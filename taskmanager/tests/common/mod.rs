@@ -217,7 +217,8 @@ impl Cluster {
             runtime.block_on(TaskManager::start_with(configuration.clone(), Arc::new(TestOperators))).unwrap()
         });
         let task_managers: Vec<_> = started.collect();
-        let cluster = Self { address: address.to_string(), job_manager, task_managers, next: 0, runtime, _alone: alone };
+        let cluster =
+            Self { address: address.to_string(), job_manager, task_managers, next: 0, runtime, _alone: alone };
         for task_manager in &cluster.task_managers {
             let id = task_manager.resource_id().to_owned();
             cluster.until("the registration", |heard| heard.slots.contains_key(&id));
