@@ -82,14 +82,9 @@ fn plans(script: &str) -> String {
                 job.collected.iter().all(|field| field.data_type.kind == wiesel_operators::types::TypeKind::string())
             );
         }
-        writeln!(
-            text,
-            "{}\n\n{}\n== Job Graph ==\n{}",
-            statement.text.trim(),
-            rows(explained)[0][0],
-            graph_text(&graph)
-        )
-        .unwrap();
+        let explained = &rows(explained)[0][0];
+        let physical = &explained[explained.find("== Optimized Physical Plan ==").unwrap()..];
+        writeln!(text, "{}\n\n{physical}\n== Job Graph ==\n{}", statement.text.trim(), graph_text(&graph)).unwrap();
     }
     text
 }

@@ -24,6 +24,7 @@ SELECT window_start, window_end, SUM(n) FROM (SELECT window_start, window_end, c
 SELECT 1, 'a' || 'b', CAST('2020-01-01' AS DATE);
 SELECT * FROM (VALUES (1, 'a'), (2, 'b')) AS t(x, y) WHERE x > 1;
 SELECT COUNT(*) FROM flights WHERE 1 = 2;
+SELECT COUNT(*), MAX(flight) FROM flights WHERE flight = NULL;
 SELECT COUNT(*) FROM flights;
 SELECT * FROM flights;
 SELECT carrier FROM flights WHERE dep > TIMESTAMP '2013-01-05 00:00:00';

@@ -1,6 +1,6 @@
 //! Evaluates what does not depend on any row.
 use datafusion_common::ScalarValue;
-use wiesel_operators::expression::{Expression, Node};
+use wiesel_operators::expression::{Expression, Node, null_literal};
 
 use super::super::Context;
 use super::super::expressions::is_deterministic;
@@ -44,7 +44,10 @@ fn fold(expression: Expression, context: &Context) -> Expression {
     }
 }
 
-/// AND and OR with constant operands, CASE with constant conditions.
+/// Functions that give null if an operand is null, whatever the others are.
+const STRICT: [&str; 13] = ["=", "<>", "<", "<=", ">", ">=", "+", "-", "*", "/", "%", "LIKE", "NOT_LIKE"];
+
+/// AND and OR with constant operands, and what a null makes null.
 fn simplify(call: Expression) -> Expression {
     let Node::Call { function, operands } = &call.node else { return call };
     let truth = |expression: &Expression| match &expression.node {
@@ -52,6 +55,7 @@ fn simplify(call: Expression) -> Expression {
         _ => None,
     };
     match function.as_str() {
+        strict if STRICT.contains(&strict) && operands.iter().any(is_null) => null_literal(call.data_type.kind),
         "AND" | "OR" => {
             let neutral = function == "AND";
             if let Some(decided) = operands.iter().find(|operand| truth(operand) == Some(!neutral)) {
@@ -70,6 +74,10 @@ fn simplify(call: Expression) -> Expression {
         }
         _ => call,
     }
+}
+
+fn is_null(expression: &Expression) -> bool {
+    matches!(&expression.node, Node::Literal(value) if value.is_null())
 }
 
 fn evaluate(call: &Expression, context: &Context) -> Option<ScalarValue> {
