@@ -59,6 +59,14 @@ fn refuse_unsupported(select: &Select) -> Result<()> {
     if matches!(select.distinct, Some(Distinct::On(_))) {
         return refused("DISTINCT ON");
     }
+    if select.from.is_empty() && (select.selection.is_some() || select.having.is_some()) {
+        let clause = if select.selection.is_some() { "WHERE" } else { "HAVING" };
+        let at = select.selection.as_ref().or(select.having.as_ref()).and_then(place_of).or(place);
+        let where_ = at.map_or_else(String::new, |at| format!(" at {at}"));
+        let message =
+            format!("Incorrect syntax near the keyword '{clause}'{where_}: it needs a FROM clause before it.");
+        return Err(Error::Parse { message, location: at });
+    }
     if select.top.is_some() {
         return refused("TOP");
     }

@@ -2,7 +2,7 @@
 use datafusion_common::ScalarValue;
 use sqlparser::ast::{Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, Spanned};
 use wiesel_operators::expression::Node;
-use wiesel_operators::types::{LogicalType, RowField, TimeAttribute, TypeKind};
+use wiesel_operators::types::{RowField, TimeAttribute, TypeKind};
 use wiesel_proto::WindowKind;
 
 use super::expression::ExpressionAnalyzer;
@@ -188,7 +188,7 @@ fn check(window: &Window, name: &str) -> Result<()> {
     }
 }
 
-/// The input with the window's columns; its time column is an ordinary timestamp from here on.
+/// The input with the window's columns; its time column keeps its type, as Flink prints it.
 fn append_window(input: Rel, window: Window) -> Result<Rel> {
     let time = &input.fields[window.time].data_type.kind;
     let window_time = match time {
@@ -197,9 +197,6 @@ fn append_window(input: Rel, window: Window) -> Result<Rel> {
         other => return Err(Error::validation(format!("{other} is no time attribute"), None)),
     };
     let mut fields = input.fields.clone();
-    let plain = crate::functions::cast::plain(&fields[window.time].data_type.kind);
-    let nullable = fields[window.time].data_type.nullable;
-    fields[window.time].data_type = LogicalType { kind: plain, nullable };
     let boundary = || TypeKind::Timestamp(3, TimeAttribute::Regular).not_null();
     fields.push(RowField::new("window_start", boundary()));
     fields.push(RowField::new("window_end", boundary()));

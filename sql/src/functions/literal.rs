@@ -7,7 +7,8 @@ use crate::error::{Error, Result};
 
 /// A string.
 pub(crate) fn string(text: &str) -> Expression {
-    let length = text.chars().count() as u32;
+    // Flink counts UTF-16 units.
+    let length = text.encode_utf16().count() as u32;
     // Calcite's empty literal is CHAR(0), which Flink's planner keeps.
     Expression::literal(ScalarValue::Utf8View(Some(text.to_owned())), TypeKind::Char(length).not_null())
 }

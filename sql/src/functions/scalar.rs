@@ -182,7 +182,7 @@ const FUNCTIONS: &[Function] = &[
     function("RAND", &[&[], &[Int]], NotNull(DOUBLE)),
     function("RAND_INTEGER", &[&[Int], &[Int, Int]], NotNull(INT)),
     // Time.
-    function("DATE_FORMAT", &[&[Timestamp, Text], &[Text, Text]], Kind(STRING)),
+    function("DATE_FORMAT", &[&[Timestamp, Text], &[Text, Text]], Nullable(STRING)),
     function("TO_DATE", &[&[Text], &[Text, Text]], Nullable(DATE)),
     function("TO_TIMESTAMP", &[&[Text], &[Text, Text]], Nullable(TIMESTAMP)),
     function("TO_TIMESTAMP_LTZ", &[&[Exact], &[Exact, Int], &[Text], &[Text, Text], &[Text, Text, Text]], Of(to_ltz)),
@@ -303,18 +303,17 @@ pub(crate) fn call(name: &str, operands: Vec<Expression>) -> Result<Expression> 
         return Err(super::no_such_function(name, &operands));
     };
     let fits = |form: &&&[Arg]| form.len() == count || VARIADIC.contains(&function.name) && count >= form.len();
-    let Some(first_form) = function.forms.iter().find(fits) else {
+    if !function.forms.iter().any(|form| fits(&form)) {
         let expected = function.forms[0].len();
         let message = format!("Invalid number of arguments to function '{upper}'. Was expecting {expected} arguments");
         return Err(Error::validation(message, None));
-    };
+    }
     let form = function.forms.iter().filter(|form| fits(form)).find(|form| {
         operands.iter().enumerate().all(|(i, operand)| accepts(argument(form, i), &operand.data_type.kind))
     });
     let Some(form) = form else {
         let forms: Vec<String> = function.forms.iter().map(|form| describe(&upper, form)).collect();
         let forms: Vec<&str> = forms.iter().map(String::as_str).collect();
-        debug_assert!(!first_form.is_empty());
         return Err(cannot_apply_function(&upper, &operands, &forms));
     };
     let operands: Vec<Expression> =
