@@ -1,4 +1,5 @@
 //! Rows hashed and assigned to subtasks a second.
+#![allow(missing_docs)]
 use std::hint::black_box;
 use std::sync::Arc;
 

@@ -43,7 +43,7 @@ pub fn format_duration(duration: Duration) -> String {
     if nanos == 0 {
         return "0 ms".to_owned();
     }
-    let (per_unit, label, _) = UNITS.iter().find(|(per_unit, ..)| nanos % per_unit == 0).unwrap_or(&UNITS[6]);
+    let (per_unit, label, _) = UNITS.iter().find(|(per_unit, ..)| nanos.is_multiple_of(*per_unit)).unwrap_or(&UNITS[6]);
     format!("{} {label}", nanos / per_unit)
 }
 

@@ -97,7 +97,7 @@ pub fn parse_memory_size(text: &str) -> Result<MemorySize, String> {
 /// The largest unit that divides the size, as `64 mb`.
 pub fn format_memory_size(size: MemorySize) -> String {
     let (per_unit, label, _) =
-        UNITS.iter().find(|(per_unit, ..)| size.0 != 0 && size.0 % per_unit == 0).unwrap_or(&UNITS[4]);
+        UNITS.iter().find(|(per_unit, ..)| size.0 != 0 && size.0.is_multiple_of(*per_unit)).unwrap_or(&UNITS[4]);
     format!("{} {label}", size.0 / per_unit)
 }
 

@@ -54,10 +54,9 @@ pub fn apply(config: &Configuration) {
     let level = config.get_optional(&LEVEL).ok().flatten();
     if let (Some(level), Some(handle)) = (level, FILTER.get())
         && std::env::var_os("RUST_LOG").is_none()
+        && let Err(error) = handle.reload(filter(&level))
     {
-        if let Err(error) = handle.reload(filter(&level)) {
-            tracing::warn!(%error, "cannot set the level of the log");
-        }
+        tracing::warn!(%error, "cannot set the level of the log");
     }
 }
 
