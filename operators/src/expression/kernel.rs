@@ -9,7 +9,7 @@ use arrow::array::{
     new_empty_array,
 };
 use arrow::buffer::{NullBuffer, ScalarBuffer};
-use arrow::datatypes::{ArrowPrimitiveType, BinaryViewType, ByteViewType, DataType, FieldRef, Schema, StringViewType};
+use arrow::datatypes::{ArrowPrimitiveType, ByteViewType, DataType, FieldRef, Schema, StringViewType};
 use datafusion_common::{DataFusionError, ScalarValue};
 use datafusion_expr::ColumnarValue;
 use datafusion_physical_expr::PhysicalExpr;
@@ -247,15 +247,6 @@ impl Args {
     ) -> Result<ArrayRef> {
         let mut part = part;
         self.parts::<StringViewType>(index, |row| Ok(part(row)?.map(str::as_bytes)))
-    }
-
-    /// As [`Args::substrings`] for byte strings.
-    pub fn subslices<'a>(
-        &'a self,
-        index: usize,
-        part: impl FnMut(usize) -> Result<Option<&'a [u8]>>,
-    ) -> Result<ArrayRef> {
-        self.parts::<BinaryViewType>(index, part)
     }
 
     fn parts<'a, T: ByteViewType>(

@@ -453,6 +453,7 @@ impl Parser {
             other => other,
         };
         let data_type = match function {
+            "ENCODE" | "UNHEX" => TypeKind::bytes().nullable(),
             "TO_TIMESTAMP_LTZ" => TypeKind::TimestampLtz(3, TimeAttribute::Regular).nullable(),
             _ => string(),
         };
