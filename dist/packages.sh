@@ -1,14 +1,15 @@
 #!/usr/bin/env bash
-# Installs what a build needs and a fresh Debian machine lacks: a C compiler, make and curl, the programs named as
-# arguments, and Rust through rustup.
+# Installs what a build needs and a fresh Debian machine lacks: a C++ compiler, make, curl and libclang (which reads the
+# headers of RocksDB), the programs named as arguments, and Rust through rustup.
 # Says nothing where all is there. Writes to standard error only.
 set -euo pipefail
 exec >&2
 
 missing=()
-command -v cc >/dev/null && command -v make >/dev/null || missing+=(build-essential)
+command -v c++ >/dev/null && command -v make >/dev/null || missing+=(build-essential)
 command -v curl >/dev/null || missing+=(curl)
 [[ -e /etc/ssl/certs/ca-certificates.crt ]] || missing+=(ca-certificates)
+compgen -G '/usr/lib/llvm-*/lib/libclang.so*' >/dev/null || ldconfig -p | grep -q 'libclang\.so\|libclang-[0-9]*\.so' || missing+=(libclang-dev)
 for program in "$@"; do
   command -v "$program" >/dev/null || missing+=("$program")
 done

@@ -76,6 +76,7 @@ impl From<&wiesel_operators::operator::Error> for FailureInfo {
             Error::Data { class, .. } => (*class, false),
             Error::External { .. } => ("java.io.IOException", false),
             Error::Plan(_) => ("org.apache.flink.table.api.ValidationException", true),
+            Error::State(_) => ("org.apache.flink.util.StateMigrationException", true),
             Error::Arrow(_) | Error::Expression(_) | Error::Cancelled => (INTERNAL, false),
         };
         let mut failure = Self { fatal, ..Self::new(class, error.to_string()) };

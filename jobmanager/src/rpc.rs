@@ -145,6 +145,20 @@ fn over(id: JobId) -> Status {
 
 #[tonic::async_trait]
 impl JobMaster for JobMasterService {
+    async fn acknowledge_checkpoint(
+        &self,
+        _: Request<proto::AcknowledgeCheckpointRequest>,
+    ) -> Result<Response<proto::Empty>, Status> {
+        Err(Status::unimplemented("this JobMaster takes no checkpoints"))
+    }
+
+    async fn decline_checkpoint(
+        &self,
+        _: Request<proto::DeclineCheckpointRequest>,
+    ) -> Result<Response<proto::Empty>, Status> {
+        Err(Status::unimplemented("this JobMaster takes no checkpoints"))
+    }
+
     async fn offer_slots(
         &self,
         request: Request<proto::OfferSlotsRequest>,

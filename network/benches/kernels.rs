@@ -25,7 +25,7 @@ fn rows() -> RecordBatch {
         Arc::new(
             (0..ROWS).map(|i| Some(format!("https://www.nexmark.com/item.htm?query={i}"))).collect::<StringViewArray>(),
         ),
-        Arc::new((0..ROWS).collect::<TimestampMillisecondArray>()),
+        Arc::new(TimestampMillisecondArray::from_iter_values(0..ROWS)),
     ];
     let fields = columns.iter().enumerate().map(|(i, c)| Field::new(format!("c{i}"), c.data_type().clone(), false));
     let schema = Schema::new(fields.collect::<Vec<_>>());

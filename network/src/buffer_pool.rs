@@ -99,7 +99,6 @@ impl Drop for Segments {
 #[derive(Debug)]
 pub struct LocalBufferPool {
     segment_size: usize,
-    required: usize,
     max: usize,
     state: Mutex<LocalState>,
     /// Woken when bytes come back while somebody was refused.
@@ -110,6 +109,8 @@ pub struct LocalBufferPool {
 struct LocalState {
     used: usize,
     segments: Segments,
+    /// What is kept however little is used.
+    required: usize,
     refused: bool,
 }
 
@@ -127,9 +128,8 @@ impl LocalBufferPool {
         let segments = global.reserve(required)?;
         Ok(Arc::new(Self {
             segment_size: global.segment_size,
-            required,
             max: max.max(required),
-            state: Mutex::new(LocalState { used: 0, segments, refused: false }),
+            state: Mutex::new(LocalState { used: 0, segments, required, refused: false }),
             notifier,
         }))
     }
@@ -162,14 +162,25 @@ impl LocalBufferPool {
         available
     }
 
+    /// The owner is gone: segments are held for what is still in use, until it is given back.
+    pub fn close(&self) {
+        let mut state = self.state.lock();
+        state.required = 0;
+        self.shrink(&mut state);
+    }
+
+    fn shrink(&self, state: &mut LocalState) {
+        let needed = state.used.div_ceil(self.segment_size).max(state.required);
+        if needed < state.segments.count {
+            state.segments.resize(needed);
+        }
+    }
+
     /// Gives `bytes` back.
     pub fn release(&self, bytes: usize) {
         let mut state = self.state.lock();
         state.used = state.used.saturating_sub(bytes);
-        let needed = state.used.div_ceil(self.segment_size).max(self.required);
-        if needed < state.segments.count {
-            state.segments.resize(needed);
-        }
+        self.shrink(&mut state);
         let wake = std::mem::take(&mut state.refused);
         drop(state);
         if wake {
@@ -205,6 +216,17 @@ mod tests {
         assert!(!local.try_acquire(1));
         local.release(5000);
         assert!(local.try_acquire(1));
+    }
+
+    #[test]
+    fn a_closed_budget_holds_no_more_than_is_in_use() {
+        let pool = NetworkBufferPool::new(1000, 100);
+        let local = LocalBufferPool::new(&pool, 4, 8, Arc::default()).unwrap();
+        assert!(local.try_acquire(150));
+        local.close();
+        assert_eq!(pool.available(), 8);
+        local.release(150);
+        assert_eq!(pool.available(), 10);
     }
 
     proptest! {

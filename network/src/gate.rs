@@ -32,9 +32,16 @@ pub struct GateShared {
     pub(crate) segment_size: usize,
     /// Window of a channel that it has to itself, bytes.
     pub(crate) exclusive: usize,
-    floating: Mutex<Segments>,
+    memory: Mutex<Memory>,
     max_floating: usize,
-    _exclusive: Segments,
+}
+
+/// The segments of a gate.
+struct Memory {
+    exclusive: Segments,
+    floating: Segments,
+    /// The task is gone: nothing is held or lent any more.
+    released: bool,
 }
 
 impl GateShared {
@@ -53,9 +60,8 @@ impl GateShared {
             notifier,
             segment_size,
             exclusive: buffers_per_channel * segment_size,
-            floating: Mutex::new(floating),
+            memory: Mutex::new(Memory { exclusive, floating, released: false }),
             max_floating,
-            _exclusive: exclusive,
         })
     }
 
@@ -75,17 +81,25 @@ impl GateShared {
 
     /// Lends up to `wanted` floating segments.
     pub(crate) fn borrow_floating(&self, wanted: usize) -> usize {
-        let mut floating = self.floating.lock();
-        let held = floating.count();
+        let mut memory = self.memory.lock();
+        let held = memory.floating.count();
         let lent = wanted.min(self.max_floating.saturating_sub(held));
-        if lent > 0 && floating.resize(held + lent) { lent } else { 0 }
+        if lent > 0 && !memory.released && memory.floating.resize(held + lent) { lent } else { 0 }
     }
 
     /// Takes floating segments back.
     pub(crate) fn return_floating(&self, count: usize) {
-        let mut floating = self.floating.lock();
-        let held = floating.count();
-        floating.resize(held.saturating_sub(count));
+        let mut memory = self.memory.lock();
+        let held = memory.floating.count();
+        memory.floating.resize(held.saturating_sub(count));
+    }
+
+    /// Gives all segments back: a connection may know its channels for a moment longer than the task lives.
+    fn release(&self) {
+        let mut memory = self.memory.lock();
+        memory.released = true;
+        memory.exclusive.resize(0);
+        memory.floating.resize(0);
     }
 }
 
@@ -227,5 +241,6 @@ impl Drop for InputGate {
                 Input::Ended => {}
             }
         }
+        self.shared.release();
     }
 }

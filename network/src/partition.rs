@@ -233,6 +233,8 @@ impl Drop for ResultPartition {
             self.registry.withdraw(&target.subpartition.key());
             target.subpartition.close(&self.failure);
         }
+        // Whoever writes to a consumer may still know the subpartitions: the memory is free now, not when it forgets them.
+        self.output.pool.close();
     }
 }
 

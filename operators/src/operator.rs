@@ -2,8 +2,11 @@
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
+use bytes::Bytes;
 use wiesel_common::notifier::Notifier;
 use wiesel_common::time::Clock;
+use wiesel_proto as proto;
+use wiesel_state::keyed::{KeyedBackend, KeyedSnapshot, SnapshotOptions};
 
 use crate::element::{Batch, WatermarkStatus};
 
@@ -36,6 +39,9 @@ pub enum Error {
     /// The plan asks for what this operator does not do.
     #[error("{0}")]
     Plan(String),
+    /// State could not be read or written, or does not fit.
+    #[error(transparent)]
+    State(#[from] wiesel_state::Error),
     /// The task is being cancelled.
     #[error("the task was cancelled")]
     Cancelled,
@@ -87,12 +93,39 @@ pub struct OperatorContext {
     pub runtime: tokio::runtime::Handle,
 }
 
+/// The state that an operator starts from.
+pub trait RestoredState {
+    /// The checkpoint that the job starts from, if it does.
+    fn checkpoint_id(&self) -> Option<u64>;
+
+    /// Opens the operator's keyed state, with what was restored in it. At most once.
+    fn keyed(&mut self) -> Result<Box<dyn KeyedBackend>>;
+
+    /// The restored entries of a list that are this subtask's.
+    fn list(&mut self, name: &str) -> Vec<Bytes>;
+}
+
+/// What an operator hands over at a barrier.
+#[derive(Default)]
+pub struct OperatorSnapshot {
+    /// Its keyed state, to be written in the background.
+    pub keyed: Option<Box<dyn KeyedSnapshot>>,
+    /// Its lists.
+    pub lists: Vec<proto::OperatorListState>,
+}
+
 /// One operator of a chain. All calls come from the task's thread.
 ///
 /// An operator with one input sees `input` = 0. Watermarks are already combined over the channels of an input and over
 /// the inputs of the operator: [`Operator::watermark`] sees each new minimum once.
 pub trait Operator: Send {
-    /// Called once before anything else.
+    /// Called once before [`Operator::open`], also where nothing is restored.
+    fn restore(&mut self, state: &mut dyn RestoredState) -> Result<()> {
+        let _ = state;
+        Ok(())
+    }
+
+    /// Called once before anything flows.
     fn open(&mut self, context: &OperatorContext) -> Result<()> {
         let _ = context;
         Ok(())
@@ -134,6 +167,36 @@ pub trait Operator: Send {
         Ok(())
     }
 
+    /// A barrier is about to pass: emit what is held back and not part of the state.
+    fn before_barrier(&mut self, out: &mut dyn Collector) -> Result<()> {
+        let _ = out;
+        Ok(())
+    }
+
+    /// The state at the barrier. Nothing is processed between this and [`Operator::before_barrier`].
+    fn snapshot(&mut self, options: &SnapshotOptions) -> Result<OperatorSnapshot> {
+        let _ = options;
+        Ok(OperatorSnapshot::default())
+    }
+
+    /// A checkpoint is durable. May come late, for several at once (then for the last), or never.
+    fn checkpoint_completed(&mut self, checkpoint_id: u64) -> Result<()> {
+        let _ = checkpoint_id;
+        Ok(())
+    }
+
+    /// A checkpoint will never be durable.
+    fn checkpoint_aborted(&mut self, checkpoint_id: u64) -> Result<()> {
+        let _ = checkpoint_id;
+        Ok(())
+    }
+
+    /// Whether something waits for a checkpoint to be durable: the task does not end before one after
+    /// [`Operator::finish`] is.
+    fn awaits_checkpoint(&self) -> bool {
+        false
+    }
+
     /// Called once at the end, also after a failure or a cancellation.
     fn close(&mut self) -> Result<()> {
         Ok(())
@@ -144,6 +207,8 @@ pub trait Operator: Send {
 pub struct BuiltOperator {
     /// The operator.
     pub operator: Box<dyn Operator>,
+    /// The identity of its state.
+    pub uid: Bytes,
     /// Its name, as the plan shows it.
     pub name: String,
     /// What it emits.

@@ -553,6 +553,7 @@ impl Scheduler {
                     attempt_id: execution.attempt_id.to_bytes(),
                     attempt_number: execution.attempt_number,
                     allocation_id: slot.allocation.to_bytes(),
+                    restore: None,
                 });
             }
         }

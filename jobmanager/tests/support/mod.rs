@@ -152,6 +152,20 @@ impl Executor {
 
 #[tonic::async_trait]
 impl TaskExecutor for Executor {
+    async fn trigger_checkpoint(
+        &self,
+        _: Request<proto::TriggerCheckpointRequest>,
+    ) -> Result<Response<proto::Empty>, Status> {
+        Err(Status::unimplemented("this TaskManager takes no checkpoints"))
+    }
+
+    async fn notify_checkpoint(
+        &self,
+        _: Request<proto::NotifyCheckpointRequest>,
+    ) -> Result<Response<proto::Empty>, Status> {
+        Err(Status::unimplemented("this TaskManager takes no checkpoints"))
+    }
+
     async fn request_slot(
         &self,
         request: Request<proto::RequestSlotRequest>,

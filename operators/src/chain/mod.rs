@@ -2,8 +2,11 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
+use bytes::Bytes;
+use wiesel_state::keyed::SnapshotOptions;
+
 use crate::element::{Batch, MIN_WATERMARK, WatermarkStatus};
-use crate::operator::{BuiltOperator, Collector, Operator, OperatorContext, Result};
+use crate::operator::{BuiltOperator, Collector, Operator, OperatorContext, OperatorSnapshot, RestoredState, Result};
 
 #[cfg(test)]
 mod tests;
@@ -46,6 +49,7 @@ impl OperatorCounters {
 
 struct Link {
     operator: Box<dyn Operator>,
+    uid: Bytes,
     name: String,
     counters: Arc<OperatorCounters>,
 }
@@ -61,6 +65,7 @@ impl Chain {
     pub fn new(operators: Vec<BuiltOperator>) -> Self {
         let links = operators.into_iter().map(|built| Link {
             operator: built.operator,
+            uid: built.uid,
             name: built.name,
             counters: Arc::new(OperatorCounters::default()),
         });
@@ -70,6 +75,11 @@ impl Chain {
     /// The name and the counters of each operator, head first.
     pub fn counters(&self) -> Vec<(String, Arc<OperatorCounters>)> {
         self.links.iter().map(|link| (link.name.clone(), link.counters.clone())).collect()
+    }
+
+    /// Gives each operator the state it starts from; `state` is asked for it by the operator's uid.
+    pub fn restore<S: RestoredState>(&mut self, mut state: impl FnMut(&Bytes) -> Result<S>) -> Result<()> {
+        self.links.iter_mut().try_for_each(|link| link.operator.restore(&mut state(&link.uid)?))
     }
 
     /// Opens the operators, last first, so that none emits into one that is not open.
@@ -102,6 +112,29 @@ impl Chain {
     /// Hands a status, combined over the inputs, to the head.
     pub fn status(&mut self, status: WatermarkStatus, out: &mut dyn Collector) -> Result<()> {
         self.collector(out).status(status)
+    }
+
+    /// A barrier is about to pass: head first, so that each has emitted before the next one is asked.
+    pub fn before_barrier(&mut self, out: &mut dyn Collector) -> Result<()> {
+        self.each(out, |link, next| link.operator.before_barrier(next))
+    }
+
+    /// The state of each operator at the barrier, by uid, head first.
+    pub fn snapshot(&mut self, options: &SnapshotOptions) -> Result<Vec<(Bytes, OperatorSnapshot)>> {
+        self.links.iter_mut().map(|link| Ok((link.uid.clone(), link.operator.snapshot(options)?))).collect()
+    }
+
+    /// Tells the operators that a checkpoint is durable, or that it will never be.
+    pub fn checkpoint_ended(&mut self, checkpoint_id: u64, completed: bool) -> Result<()> {
+        self.links.iter_mut().try_for_each(|link| match completed {
+            true => link.operator.checkpoint_completed(checkpoint_id),
+            false => link.operator.checkpoint_aborted(checkpoint_id),
+        })
+    }
+
+    /// Whether an operator waits for a checkpoint to be durable.
+    pub fn awaits_checkpoint(&self) -> bool {
+        self.links.iter().any(|link| link.operator.awaits_checkpoint())
     }
 
     /// The next processing time (milliseconds since the epoch) at which [`Chain::processing_time`] is to be called.

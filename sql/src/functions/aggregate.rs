@@ -5,7 +5,8 @@ use super::numeric::{average_type, sum_type};
 use super::{calcite_name, is_interval, is_text};
 use crate::error::{Error, Result};
 
-const NAMES: &[&str] = &[
+/// The canonical names and their synonyms.
+pub(crate) const NAMES: &[&str] = &[
     "COUNT",
     "SUM",
     "SUM0",

@@ -234,28 +234,12 @@ pub fn names() -> impl Iterator<Item = &'static str> {
         "SECOND",
         "TIMESTAMPADD",
         "TIMESTAMPDIFF",
-        "COUNT",
-        "SUM",
-        "AVG",
-        "MIN",
-        "MAX",
-        "STDDEV_POP",
-        "STDDEV_SAMP",
-        "STDDEV",
-        "VAR_POP",
-        "VAR_SAMP",
-        "VARIANCE",
-        "COLLECT",
-        "LISTAGG",
-        "FIRST_VALUE",
-        "LAST_VALUE",
-        "ARRAY_AGG",
         "TUMBLE",
         "HOP",
         "CUMULATE",
         "DESCRIPTOR",
     ];
-    FUNCTIONS.iter().map(|function| function.name).chain(OTHERS.iter().copied())
+    FUNCTIONS.iter().map(|function| function.name).chain(OTHERS.iter().chain(super::aggregate::NAMES).copied())
 }
 
 /// Units of EXTRACT that are functions of their own.

@@ -95,6 +95,20 @@ impl ResourceManager for FakeJobManager {
 
 #[tonic::async_trait]
 impl JobMaster for FakeJobManager {
+    async fn acknowledge_checkpoint(
+        &self,
+        _: Request<proto::AcknowledgeCheckpointRequest>,
+    ) -> Result<Response<proto::Empty>, Status> {
+        Err(Status::unimplemented("this JobMaster takes no checkpoints"))
+    }
+
+    async fn decline_checkpoint(
+        &self,
+        _: Request<proto::DeclineCheckpointRequest>,
+    ) -> Result<Response<proto::Empty>, Status> {
+        Err(Status::unimplemented("this JobMaster takes no checkpoints"))
+    }
+
     async fn offer_slots(
         &self,
         request: Request<proto::OfferSlotsRequest>,
@@ -302,6 +316,7 @@ impl Cluster {
                     attempt_id: vertex[s].clone(),
                     attempt_number: 0,
                     allocation_id: allocations[s].clone(),
+                    restore: None,
                 })
             });
             let place = |vertex: &proto::JobVertex| proto::VertexPlacement {
@@ -453,7 +468,12 @@ impl OperatorFactory for TestOperators {
             Some(Kind::Sink(sink)) => {
                 let stuck = sink.options.contains_key("slow").then(|| context.notifier.clone());
                 let operator = Box::new(Null { slow: stuck.is_some() });
-                Ok(BuiltOperator { operator, name: spec.name.clone(), output: Arc::new(Schema::empty()) })
+                Ok(BuiltOperator {
+                    operator,
+                    uid: spec.uid.clone(),
+                    name: spec.name.clone(),
+                    output: Arc::new(Schema::empty()),
+                })
             }
             _ => wiesel_taskmanager::factory::BuiltIn.operator(spec, context, results),
         }

@@ -64,7 +64,8 @@ fn a_task_manager_that_stops_gracefully_says_so() {
 
 #[test]
 fn task_managers_come_back_to_a_new_job_manager() {
-    let cluster = Cluster::builder().task_managers(1).set("heartbeat.interval", "1 s").set("heartbeat.timeout", "5 s").start();
+    let cluster =
+        Cluster::builder().task_managers(1).set("heartbeat.interval", "1 s").set("heartbeat.timeout", "5 s").start();
     process::signal(cluster.job_manager_pid(), Signal::KILL);
     eventually("the JobManager is gone", LIMIT, || match process::is_alive(cluster.job_manager_pid()) {
         true => Err("it still runs".to_owned()),

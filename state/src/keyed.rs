@@ -1,0 +1,109 @@
+//! Keyed state: the contract between an operator and the back end that holds its tables.
+//!
+//! A table is an ordered map from bytes to bytes. A key begins with its key group (`u16`, big endian), then whatever the
+//! operator puts there: its key, a namespace such as a window, a sub-key. Operators read and write in batches and keep what
+//! is hot in columns of their own; the back end is asked for what they miss and told what changed.
+use std::ops::{ControlFlow, RangeInclusive};
+
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use wiesel_proto as proto;
+
+use crate::error::Result;
+
+/// A table of one back end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct TableId(pub u32);
+
+/// Changes to a table, applied together.
+#[derive(Debug, Default)]
+pub struct WriteBatch {
+    /// Keys with their new values; none: the entry goes. In key order, each key once.
+    pub entries: Vec<(Bytes, Option<Bytes>)>,
+}
+
+/// How a snapshot is to be taken.
+#[derive(Clone, Debug)]
+pub struct SnapshotOptions {
+    /// The checkpoint's number.
+    pub checkpoint_id: u64,
+    /// Sorted entries that any back end reads, instead of the back end's own files.
+    pub canonical: bool,
+    /// Nothing of earlier checkpoints is referred to.
+    pub full: bool,
+}
+
+/// The tables of one operator in one subtask. All calls come from the task's thread.
+pub trait KeyedBackend: Send {
+    /// The table of that name, with what a restore put into it. Called once for each name, before anything else.
+    ///
+    /// # Errors
+    /// [`crate::Error::Incompatible`] if the restored table has other types.
+    fn table(&mut self, descriptor: &proto::StateTableDescriptor) -> Result<TableId>;
+
+    /// Whether nothing was restored and nothing written: no read can find anything.
+    fn is_empty(&self) -> bool;
+
+    /// The values of keys, in their order. Fastest in key order.
+    fn get(&self, table: TableId, keys: &[&[u8]]) -> Result<Vec<Option<Bytes>>>;
+
+    /// Applies changes.
+    fn write(&mut self, table: TableId, batch: WriteBatch) -> Result<()>;
+
+    /// Visits the entries whose key begins with the prefix, in key order.
+    fn scan(
+        &self,
+        table: TableId,
+        prefix: &[u8],
+        visit: &mut dyn FnMut(&[u8], &[u8]) -> Result<ControlFlow<()>>,
+    ) -> Result<()>;
+
+    /// Fixes the state as it is now; milliseconds, while the task waits. What the snapshot uploads later is this state,
+    /// whatever is written meanwhile.
+    fn snapshot(&mut self, options: &SnapshotOptions) -> Result<Box<dyn KeyedSnapshot>>;
+
+    /// A checkpoint is durable: later ones may refer to its files.
+    fn checkpoint_completed(&mut self, checkpoint_id: u64);
+
+    /// A checkpoint will never be: none may refer to its files.
+    fn checkpoint_aborted(&mut self, checkpoint_id: u64);
+}
+
+/// A state that was fixed and waits to be written.
+pub trait KeyedSnapshot: Send {
+    /// Writes the state. Also returns how many bytes had to be written.
+    fn upload<'a>(
+        self: Box<Self>,
+        files: &'a dyn CheckpointFiles,
+    ) -> BoxFuture<'a, Result<(proto::KeyedStateHandle, u64)>>;
+}
+
+/// Where the files of one checkpoint or savepoint go.
+pub trait CheckpointFiles: Send + Sync {
+    /// Writes bytes that this checkpoint alone refers to; few of them stay inline.
+    fn put(&self, bytes: Bytes) -> BoxFuture<'_, Result<proto::StateFile>>;
+
+    /// Uploads a local file; `shared`: under a name that follows from its content, into the folder that later checkpoints
+    /// refer to. A shared file that is there already is not written again.
+    fn put_file<'a>(&'a self, path: &'a std::path::Path, shared: bool) -> BoxFuture<'a, Result<proto::StateFile>>;
+}
+
+/// What a back end is opened with.
+pub struct OpenRequest {
+    /// The operator's uid, 16 bytes, in hexadecimal: names its folders.
+    pub operator: String,
+    /// "name (1/2)#0", for messages.
+    pub task_name: String,
+    /// The attempt's id: no two instances share a folder.
+    pub attempt: String,
+    /// The subtask's key groups; none: more subtasks than key groups.
+    pub key_groups: Option<RangeInclusive<u16>>,
+    /// What to begin with: handles that overlap the key groups, of any back end.
+    pub restore: Vec<proto::KeyedStateHandle>,
+}
+
+/// Opens back ends. One for each job and TaskManager.
+pub trait StateBackend: Send + Sync {
+    /// A back end with the restored state in it. Blocks while files are fetched.
+    fn open(&self, request: OpenRequest) -> Result<Box<dyn KeyedBackend>>;
+}
