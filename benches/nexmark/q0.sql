@@ -1,2 +1,2 @@
-CREATE TABLE result (auction BIGINT, bidder BIGINT, price BIGINT, `dateTime` TIMESTAMP(3), extra VARCHAR) WITH ('connector' = 'blackhole');
-INSERT INTO result SELECT auction, bidder, price, `dateTime`, extra FROM bid;
+CREATE TABLE discarded (auction BIGINT, bidder BIGINT, price BIGINT, `dateTime` TIMESTAMP(3), extra VARCHAR) WITH ('connector' = 'blackhole');
+INSERT INTO discarded SELECT auction, bidder, price, `dateTime`, extra FROM bid;

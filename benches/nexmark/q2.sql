@@ -1,2 +1,2 @@
-CREATE TABLE result (auction BIGINT, price BIGINT) WITH ('connector' = 'blackhole');
-INSERT INTO result SELECT auction, price FROM bid WHERE MOD(auction, 123) = 0;
+CREATE TABLE discarded (auction BIGINT, price BIGINT) WITH ('connector' = 'blackhole');
+INSERT INTO discarded SELECT auction, price FROM bid WHERE MOD(auction, 123) = 0;

@@ -1,5 +1,5 @@
-CREATE TABLE result (auction BIGINT, bidder BIGINT, price BIGINT, channel VARCHAR, channel_id VARCHAR) WITH ('connector' = 'blackhole');
-INSERT INTO result
+CREATE TABLE discarded (auction BIGINT, bidder BIGINT, price BIGINT, channel VARCHAR, channel_id VARCHAR) WITH ('connector' = 'blackhole');
+INSERT INTO discarded
 SELECT auction, bidder, price, channel,
   CASE WHEN LOWER(channel) = 'apple' THEN '0'
        WHEN LOWER(channel) = 'google' THEN '1'
