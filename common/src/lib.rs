@@ -1,7 +1,8 @@
-//! What every part of Wiesel shares: configuration, the memory model, ids, key groups and their hash, time, waiting.
+//! What every part of Wiesel shares: configuration, file systems, the memory model, ids, key groups and their hash, time, waiting.
 //!
 //! Kept small: what one crate alone uses lives in that crate.
 pub mod config;
+pub mod filesystem;
 pub mod id;
 pub mod keygroup;
 pub mod logging;

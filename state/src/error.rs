@@ -1,4 +1,5 @@
 //! Why state could not be read or written.
+use wiesel_common::filesystem;
 
 /// The error of this crate.
 #[derive(Debug, thiserror::Error)]
@@ -12,18 +13,36 @@ pub enum Error {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// A file that could not be read or written.
+    #[error(transparent)]
+    File(#[from] filesystem::Error),
     /// State that is not what it was when it was written: a checksum, a truncated file, a newer version.
     #[error("{0}")]
     Corrupt(String),
     /// State that does not fit the job: another type, no such state, another maximum parallelism.
     #[error("{0}")]
     Incompatible(String),
+    /// State that does not fit where it is to be kept.
+    #[error("{0}")]
+    TooLarge(String),
     /// The back end.
     #[error("{0}")]
     Backend(String),
     /// A value in the configuration.
     #[error(transparent)]
     Configuration(#[from] wiesel_common::config::ConfigError),
+}
+
+impl Error {
+    /// A [`Error::Storage`].
+    pub fn storage(message: impl Into<String>, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self::Storage { message: message.into(), source: source.into() }
+    }
+
+    /// Whether a file is not there.
+    pub fn is_not_found(&self) -> bool {
+        matches!(self, Self::File(error) if error.is_not_found())
+    }
 }
 
 /// The outcome of this crate's functions.

@@ -34,6 +34,10 @@ pub struct SnapshotOptions {
 }
 
 /// The tables of one operator in one subtask. All calls come from the task's thread.
+///
+/// The values of a table with a time-to-live begin with the time of their last write (`i64`, big endian, milliseconds), as
+/// they are written and as they are read: what an operator holds back before it writes keeps its own time. An entry whose
+/// time plus the time-to-live has come is not there any more.
 pub trait KeyedBackend: Send {
     /// The table of that name, with what a restore put into it. Called once for each name, before anything else.
     ///
@@ -83,9 +87,19 @@ pub trait CheckpointFiles: Send + Sync {
     /// Writes bytes that this checkpoint alone refers to; few of them stay inline.
     fn put(&self, bytes: Bytes) -> BoxFuture<'_, Result<proto::StateFile>>;
 
-    /// Uploads a local file; `shared`: under a name that follows from its content, into the folder that later checkpoints
-    /// refer to. A shared file that is there already is not written again.
+    /// Uploads a local file; `shared`: into the folder that later checkpoints refer to, if there is one. Every file gets a
+    /// name of its own that is never used again. A small file stays inline.
     fn put_file<'a>(&'a self, path: &'a std::path::Path, shared: bool) -> BoxFuture<'a, Result<proto::StateFile>>;
+
+    /// Whether later checkpoints may refer to shared files; not those of a savepoint.
+    fn keeps_shared(&self) -> bool {
+        true
+    }
+
+    /// Bytes put so far.
+    fn written(&self) -> u64 {
+        0
+    }
 }
 
 /// What a back end is opened with.

@@ -1,0 +1,367 @@
+//! File systems by URI: local paths and S3.
+//!
+//! A [`Location`] is a file or a folder that a URI names: `/data/x`, `file:///data/x`, `s3://bucket/key`, `s3a://bucket/key`.
+//! Files appear whole or not at all, and are on disk when a write returns. Stores are made once in a process for each
+//! bucket and set of credentials.
+use std::collections::HashMap;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, LazyLock};
+
+use bytes::Bytes;
+use object_store::ObjectStore;
+use object_store::local::LocalFileSystem;
+use object_store::path::Path as ObjectPath;
+use parking_lot::Mutex;
+
+use crate::config::Configuration;
+use crate::config::options::s3;
+
+mod error;
+mod local;
+mod object;
+mod profile;
+mod s3_store;
+
+#[cfg(test)]
+mod tests;
+
+pub use error::{Error, ErrorKind};
+
+/// The outcome of this module's functions.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Stores are few; a process that is made to use more than this many makes them anew.
+const MAX_STORES: usize = 64;
+
+/// A bucket and what its store was configured with.
+type StoreKey = (String, Vec<(String, String)>);
+
+static STORES: LazyLock<Mutex<HashMap<StoreKey, Arc<dyn ObjectStore>>>> = LazyLock::new(Mutex::default);
+
+/// What was written or read: to be compared with what should have been.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Written {
+    /// Bytes.
+    pub size: u64,
+    /// CRC-32C of the bytes.
+    pub crc32c: u32,
+}
+
+/// A file found in a folder.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// Where it is.
+    pub location: Location,
+    /// Its path below the folder, parts separated by `/`.
+    pub name: String,
+    /// Bytes.
+    pub size: u64,
+}
+
+/// A file or a folder.
+#[derive(Clone, Debug)]
+pub struct Location {
+    place: Place,
+    uri: String,
+}
+
+#[derive(Clone, Debug)]
+enum Place {
+    Local(PathBuf),
+    Object { store: Arc<dyn ObjectStore>, path: ObjectPath, entropy: Option<Entropy> },
+}
+
+/// The part of a path that spreads keys over the service's partitions.
+#[derive(Clone, Debug)]
+struct Entropy {
+    marker: String,
+    length: usize,
+}
+
+impl Location {
+    /// The place that a URI names.
+    ///
+    /// # Errors
+    /// The scheme is not known, the path is relative, or the store cannot be set up with this configuration.
+    pub fn resolve(uri: &str, config: &Configuration) -> Result<Self> {
+        let uri = uri.trim();
+        let (scheme, rest) = match split_scheme(uri) {
+            Some(parts) => parts,
+            None => match config.get_optional(&s3::DEFAULT_SCHEME)? {
+                Some(default) if split_scheme(&default).is_some() => {
+                    let joined = format!("{}/{}", default.trim_end_matches('/'), uri.trim_start_matches('/'));
+                    return Self::resolve_with_scheme(&joined, config);
+                }
+                _ => ("file", uri),
+            },
+        };
+        Self::with_scheme(scheme, rest, uri, config)
+    }
+
+    fn resolve_with_scheme(uri: &str, config: &Configuration) -> Result<Self> {
+        let (scheme, rest) = split_scheme(uri).ok_or_else(|| Error::bad_path(uri, "it has no scheme"))?;
+        Self::with_scheme(scheme, rest, uri, config)
+    }
+
+    fn with_scheme(scheme: &str, rest: &str, uri: &str, config: &Configuration) -> Result<Self> {
+        match scheme {
+            "file" => Self::local(rest, uri),
+            "s3" | "s3a" => Self::s3(scheme, rest, uri, config),
+            _ => Err(Error::UnknownScheme { scheme: scheme.to_owned(), uri: uri.to_owned() }),
+        }
+    }
+
+    fn local(rest: &str, uri: &str) -> Result<Self> {
+        // `file:/x`, `file:///x` and `file://localhost/x` are one file.
+        let path = match rest.strip_prefix("//") {
+            Some(rest) => rest.strip_prefix("localhost").unwrap_or(rest),
+            None => rest,
+        };
+        if !path.starts_with('/') {
+            return Err(Error::bad_path(uri, "expected an absolute path, or a URI such as file:///data/checkpoints"));
+        }
+        Ok(Self::local_path(Path::new(path)))
+    }
+
+    fn local_path(path: &Path) -> Self {
+        // Without doubled and trailing slashes.
+        let path: PathBuf = path.components().collect();
+        let uri = format!("file:{}", path.display());
+        Self { place: Place::Local(path), uri }
+    }
+
+    fn s3(scheme: &str, rest: &str, uri: &str, config: &Configuration) -> Result<Self> {
+        let rest = rest.strip_prefix("//").ok_or_else(|| Error::bad_path(uri, "expected s3://bucket/path"))?;
+        let (bucket, key) = rest.split_once('/').unwrap_or((rest, ""));
+        if bucket.is_empty() {
+            return Err(Error::bad_path(uri, "it names no bucket; expected s3://bucket/path"));
+        }
+        let parts: Vec<&str> = key.split('/').filter(|part| !part.is_empty()).collect();
+        let path = ObjectPath::parse(parts.join("/")).map_err(|error| Error::bad_path(uri, error.to_string()))?;
+        let uri = object_uri(&format!("{scheme}://{bucket}"), &path);
+        let store = shared_store(bucket, config)?;
+        Ok(Self { place: Place::Object { store, path, entropy: entropy(config)? }, uri })
+    }
+
+    /// Its URI: `file:/data/x` or `s3://bucket/key`.
+    pub fn uri(&self) -> &str {
+        &self.uri
+    }
+
+    /// The file itself, if it is on this machine.
+    pub fn as_local(&self) -> Option<&Path> {
+        match &self.place {
+            Place::Local(path) => Some(path),
+            Place::Object { .. } => None,
+        }
+    }
+
+    /// The store and the path in it, for what this type does not do.
+    pub fn object_store(&self) -> Result<(Arc<dyn ObjectStore>, ObjectPath)> {
+        match &self.place {
+            Place::Local(path) => {
+                let path = ObjectPath::from_absolute_path(path)
+                    .map_err(|error| Error::bad_path(&self.uri, error.to_string()))?;
+                Ok((Arc::new(LocalFileSystem::new()), path))
+            }
+            Place::Object { store, path, .. } => Ok((store.clone(), path.clone())),
+        }
+    }
+
+    /// What is at a path below this one.
+    pub fn join(&self, below: &str) -> Self {
+        let parts = below.split('/').filter(|part| !part.is_empty());
+        match &self.place {
+            Place::Local(path) => Self::local_path(&parts.fold(path.clone(), |path, part| path.join(part))),
+            Place::Object { store, path, entropy } => {
+                let uri = parts.clone().fold(self.uri.clone(), |uri, part| format!("{uri}/{part}"));
+                let path = parts.fold(path.clone(), |path, part| path.join(part));
+                Self { place: Place::Object { store: store.clone(), path, entropy: entropy.clone() }, uri }
+            }
+        }
+    }
+
+    /// The folder that this is in; none for a root.
+    pub fn parent(&self) -> Option<Self> {
+        match &self.place {
+            Place::Local(path) => path.parent().map(Self::local_path),
+            Place::Object { store, path, entropy } => {
+                let parts: Vec<_> = path.parts().collect();
+                let (_, folder) = parts.split_last()?;
+                let path: ObjectPath = folder.iter().cloned().collect();
+                let uri = self.uri.rsplit_once('/')?.0.to_owned();
+                Some(Self { place: Place::Object { store: store.clone(), path, entropy: entropy.clone() }, uri })
+            }
+        }
+    }
+
+    /// The last part of its path; empty for a root.
+    pub fn name(&self) -> &str {
+        self.uri.rsplit_once('/').map_or("", |(_, name)| name)
+    }
+
+    /// For a file of state: the marker `s3.entropy.key` in its path replaced by random characters.
+    pub fn with_entropy(&self) -> Self {
+        self.replace_marker(|length| uuid::Uuid::new_v4().simple().to_string().chars().take(length).collect())
+    }
+
+    /// For metadata: the marker left out.
+    pub fn without_entropy(&self) -> Self {
+        self.replace_marker(|_| String::new())
+    }
+
+    fn replace_marker(&self, replacement: impl FnOnce(usize) -> String) -> Self {
+        let Place::Object { store, path, entropy: Some(entropy) } = &self.place else { return self.clone() };
+        if !path.as_ref().contains(&entropy.marker) {
+            return self.clone();
+        }
+        let base = &self.uri[..self.uri.len() - path.as_ref().len()];
+        let replaced = path.as_ref().replacen(&entropy.marker, &replacement(entropy.length), 1);
+        let parts = replaced.split('/').filter(|part| !part.is_empty());
+        let path: ObjectPath = parts.map(object_store::path::PathPart::from).collect();
+        let uri = object_uri(base.trim_end_matches('/'), &path);
+        Self { place: Place::Object { store: store.clone(), path, entropy: Some(entropy.clone()) }, uri }
+    }
+
+    /// The whole file.
+    pub async fn read(&self) -> Result<Bytes> {
+        match &self.place {
+            Place::Local(path) => {
+                local::run("read", &self.uri, path, |path| std::fs::read(path).map(Bytes::from)).await
+            }
+            Place::Object { store, path, .. } => object::read(&**store, path, &self.uri).await,
+        }
+    }
+
+    /// Some bytes of the file.
+    ///
+    /// # Errors
+    /// Also if the file is shorter.
+    pub async fn read_range(&self, range: Range<u64>) -> Result<Bytes> {
+        match &self.place {
+            Place::Local(path) => local::run("read", &self.uri, path, move |path| local::read_range(path, range)).await,
+            Place::Object { store, path, .. } => object::read_range(&**store, path, &self.uri, range).await,
+        }
+    }
+
+    /// The file's size in bytes.
+    pub async fn size(&self) -> Result<u64> {
+        match &self.place {
+            Place::Local(path) => local::run("look at", &self.uri, path, |path| local::file_size(path)).await,
+            Place::Object { store, path, .. } => object::size(&**store, path, &self.uri).await,
+        }
+    }
+
+    /// Writes the file, over what may be there, with the folders above it. It appears whole or not at all.
+    pub async fn write(&self, bytes: Bytes) -> Result<()> {
+        match &self.place {
+            Place::Local(path) => local::run("write", &self.uri, path, move |path| local::write(path, &bytes)).await,
+            Place::Object { store, path, .. } => object::write(&**store, path, &self.uri, bytes).await,
+        }
+    }
+
+    /// Writes the file from a local one.
+    pub async fn upload(&self, from: &Path) -> Result<Written> {
+        match &self.place {
+            Place::Local(path) => {
+                let from = from.to_owned();
+                local::run("write", &self.uri, path, move |path| local::copy(&from, path)).await
+            }
+            Place::Object { store, path, .. } => object::upload(&**store, path, &self.uri, from).await,
+        }
+    }
+
+    /// Writes a local file from this one; it need not outlive this process.
+    pub async fn download(&self, to: &Path) -> Result<Written> {
+        match &self.place {
+            Place::Local(path) => {
+                let to = to.to_owned();
+                local::run("read", &self.uri, path, move |path| local::fetch(path, &to)).await
+            }
+            Place::Object { store, path, .. } => object::download(&**store, path, &self.uri, to).await,
+        }
+    }
+
+    /// Makes the folder, where folders are something of their own.
+    pub async fn create_folder(&self) -> Result<()> {
+        match &self.place {
+            Place::Local(path) => {
+                local::run("create the folder", &self.uri, path, |path| std::fs::create_dir_all(path)).await
+            }
+            Place::Object { .. } => Ok(()),
+        }
+    }
+
+    /// All files below this folder, in no order; none if there is no such folder.
+    pub async fn list(&self) -> Result<Vec<Entry>> {
+        match &self.place {
+            Place::Local(path) => {
+                let files = local::run("list", &self.uri, path, |path| local::list(path)).await?;
+                Ok(files.into_iter().map(|(name, size)| Entry { location: self.join(&name), name, size }).collect())
+            }
+            Place::Object { store, path, .. } => {
+                let files = object::list(&**store, path, &self.uri).await?;
+                Ok(files.into_iter().map(|(name, size)| Entry { location: self.join(&name), name, size }).collect())
+            }
+        }
+    }
+
+    /// Deletes the file; that it is not there is no error.
+    pub async fn delete(&self) -> Result<()> {
+        match &self.place {
+            Place::Local(path) => local::run("delete", &self.uri, path, |path| local::delete(path)).await,
+            Place::Object { store, path, .. } => object::delete(&**store, path, &self.uri).await,
+        }
+    }
+
+    /// Deletes the folder with everything below it; that it is not there is no error.
+    pub async fn delete_folder(&self) -> Result<()> {
+        match &self.place {
+            Place::Local(path) => local::run("delete", &self.uri, path, |path| local::delete_folder(path)).await,
+            Place::Object { store, path, .. } => object::delete_folder(store.clone(), path, &self.uri).await,
+        }
+    }
+}
+
+/// Scheme and rest; a path has no scheme.
+fn split_scheme(uri: &str) -> Option<(&str, &str)> {
+    let (scheme, rest) = uri.split_once(':')?;
+    let valid = scheme.starts_with(|c: char| c.is_ascii_alphabetic())
+        && scheme.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.'));
+    (valid && rest.starts_with('/')).then_some((scheme, rest))
+}
+
+fn object_uri(base: &str, path: &ObjectPath) -> String {
+    if path.as_ref().is_empty() { base.to_owned() } else { format!("{base}/{path}") }
+}
+
+fn entropy(config: &Configuration) -> Result<Option<Entropy>> {
+    let Some(marker) = config.get_optional(&s3::ENTROPY_KEY)?.filter(|marker| !marker.is_empty()) else {
+        return Ok(None);
+    };
+    let length = config.get(&s3::ENTROPY_LENGTH)?;
+    if marker.contains(|c: char| "~#@*+%{}<>[]|\"\\/".contains(c)) {
+        let expected = "expected characters that may stand in a path, without any of ~#@*+%{}<>[]|\"\\/";
+        return Err(s3::ENTROPY_KEY.bad_value(s3::ENTROPY_KEY.key(), &marker, expected).into());
+    }
+    if !(1..=32).contains(&length) {
+        let expected = "expected a number from 1 to 32";
+        return Err(s3::ENTROPY_LENGTH.bad_value(s3::ENTROPY_LENGTH.key(), &length.to_string(), expected).into());
+    }
+    Ok(Some(Entropy { marker, length: length as usize }))
+}
+
+fn shared_store(bucket: &str, config: &Configuration) -> Result<Arc<dyn ObjectStore>> {
+    let settings = config.iter().filter(|(key, _)| s3_store::is_relevant(key));
+    let key = (bucket.to_owned(), settings.map(|(key, value)| (key.to_owned(), value.to_owned())).collect());
+    if let Some(store) = STORES.lock().get(&key) {
+        return Ok(store.clone());
+    }
+    let store = s3_store::build(bucket, config)?;
+    let mut stores = STORES.lock();
+    if stores.len() >= MAX_STORES {
+        stores.clear();
+    }
+    Ok(stores.entry(key).or_insert(store).clone())
+}

@@ -1,0 +1,494 @@
+//! Both back ends against a map: random writes, checkpoints that complete, fail or are not heard of, restarts, other
+//! parallelisms, the other back end. Files that no retained checkpoint needs are deleted as a JobManager does.
+use std::collections::{BTreeMap, HashSet};
+use std::ops::{ControlFlow, RangeInclusive};
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use bytes::Bytes;
+use proptest::prelude::*;
+use wiesel_common::id::JobId;
+use wiesel_proto as proto;
+
+use super::*;
+use crate::keyed::{KeyedBackend, OpenRequest, SnapshotOptions, TableId, WriteBatch};
+use crate::storage::shared_files;
+use crate::storage::tests::on_a_server;
+
+pub(crate) const KEY_GROUPS: u16 = 8;
+
+/// A clock that stands until it is set.
+#[derive(Default)]
+pub(crate) struct SetClock(pub(crate) AtomicI64);
+
+impl Clock for SetClock {
+    fn now_millis(&self) -> i64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// A TaskManager of a job.
+pub(crate) struct World {
+    pub(crate) runtime: tokio::runtime::Runtime,
+    pub(crate) folder: tempfile::TempDir,
+    pub(crate) clock: Arc<SetClock>,
+    pub(crate) resources: Arc<StateResources>,
+    pub(crate) storage: CheckpointStorage,
+    attempts: std::cell::Cell<u32>,
+}
+
+impl World {
+    pub(crate) fn new(pairs: &[(&str, &str)]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let mut config: Configuration = pairs.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect();
+        config.set("io.tmp.dirs", folder.path().join("tmp").display().to_string());
+        if config.get_raw("execution.checkpointing.dir").is_none() {
+            config.set("execution.checkpointing.dir", folder.path().join("checkpoints").display().to_string());
+        }
+        let clock = Arc::new(SetClock::default());
+        let resources = StateResources::with_clock(&config, 64 << 20, 2, clock.clone()).unwrap();
+        let storage = CheckpointStorage::new(&config, JobId::random()).unwrap();
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        Self { runtime, folder, clock, resources, storage, attempts: Default::default() }
+    }
+
+    pub(crate) fn open(
+        &self,
+        kind: BackendType,
+        key_groups: RangeInclusive<u16>,
+        restore: &[proto::KeyedStateHandle],
+    ) -> Result<Box<dyn KeyedBackend>> {
+        self.open_on(&*self.backend(kind), key_groups, restore)
+    }
+
+    pub(crate) fn backend(&self, kind: BackendType) -> Arc<dyn StateBackend> {
+        let mut config = self.storage.configuration().clone();
+        config.set("state.backend.type", wiesel_common::config::ConfigValue::show(&kind));
+        backend(&config, &self.resources, self.storage.clone(), self.runtime.handle().clone()).unwrap()
+    }
+
+    pub(crate) fn open_on(
+        &self,
+        backend: &dyn StateBackend,
+        key_groups: RangeInclusive<u16>,
+        restore: &[proto::KeyedStateHandle],
+    ) -> Result<Box<dyn KeyedBackend>> {
+        self.attempts.set(self.attempts.get() + 1);
+        backend.open(OpenRequest {
+            operator: "0102".into(),
+            task_name: "task (1/1)#0".into(),
+            attempt: self.attempts.get().to_string(),
+            key_groups: Some(key_groups),
+            restore: restore.to_vec(),
+        })
+    }
+
+    /// Takes and uploads a snapshot. Also returns the bytes that were uploaded.
+    pub(crate) fn snapshot(
+        &self,
+        tables: &mut dyn KeyedBackend,
+        options: &SnapshotOptions,
+        kind: proto::SnapshotKind,
+    ) -> Result<(proto::KeyedStateHandle, u64)> {
+        let target = format!("file:{}/savepoint", self.folder.path().display());
+        let checkpoint_id = options.checkpoint_id;
+        let barrier = proto::CheckpointBarrier { checkpoint_id, kind: kind.into(), target, ..Default::default() };
+        let snapshot = tables.snapshot(options)?;
+        let files = self.storage.files(&barrier)?;
+        self.runtime.block_on(snapshot.upload(&*files))
+    }
+
+    pub(crate) fn checkpoint(&self, tables: &mut dyn KeyedBackend, id: u64) -> (proto::KeyedStateHandle, u64) {
+        let options = SnapshotOptions { checkpoint_id: id, canonical: false, full: false };
+        self.snapshot(tables, &options, proto::SnapshotKind::Checkpoint).unwrap()
+    }
+}
+
+pub(crate) fn descriptor(name: &str, ttl: u64) -> proto::StateTableDescriptor {
+    proto::StateTableDescriptor { name: name.into(), ttl, ..Default::default() }
+}
+
+pub(crate) fn key(group: u16, key: &[u8]) -> Vec<u8> {
+    [&group.to_be_bytes(), key].concat()
+}
+
+pub(crate) fn all(tables: &dyn KeyedBackend, table: TableId, prefix: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)> {
+    let mut found = Vec::new();
+    let mut visit = |key: &[u8], value: &[u8]| {
+        found.push((key.to_vec(), value.to_vec()));
+        Ok(ControlFlow::Continue(()))
+    };
+    tables.scan(table, prefix, &mut visit).unwrap();
+    found
+}
+
+type Model = [BTreeMap<Vec<u8>, Vec<u8>>; 2];
+
+const TABLES: [&str; 2] = ["first", "second"];
+
+#[derive(Clone, Debug)]
+enum Step {
+    /// To a table: key group, key, value.
+    Write(usize, Vec<(u16, u8, Option<u8>)>),
+    Checkpoint(Outcome, bool),
+    /// From the last complete checkpoint, with so many subtasks.
+    Restart(u16),
+    /// A savepoint and a start from it, on either back end.
+    Savepoint(u16, bool, bool),
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Outcome {
+    Completed,
+    /// It is complete, but tasks are not told.
+    Unheard,
+    /// Completed, and told only after the next one was taken.
+    Late,
+    Aborted,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let change = (0..KEY_GROUPS, 0u8..20, prop::option::weighted(0.8, any::<u8>()));
+    let outcome = prop_oneof![
+        4 => Just(Outcome::Completed),
+        2 => Just(Outcome::Unheard),
+        2 => Just(Outcome::Late),
+        2 => Just(Outcome::Aborted),
+    ];
+    prop_oneof![
+        5 => (0usize..2, prop::collection::vec(change, 0..60)).prop_map(|(table, changes)| Step::Write(table, changes)),
+        5 => (outcome, prop::bool::weighted(0.15)).prop_map(|(outcome, full)| Step::Checkpoint(outcome, full)),
+        2 => (1u16..5).prop_map(Step::Restart),
+        1 => (1u16..5, any::<bool>(), any::<bool>()).prop_map(|(n, rocks, native)| Step::Savepoint(n, rocks, native)),
+    ]
+}
+
+struct Subtask {
+    key_groups: RangeInclusive<u16>,
+    tables: Box<dyn KeyedBackend>,
+    ids: [TableId; 2],
+}
+
+/// A job on one back end, with what it should hold.
+struct Job {
+    world: World,
+    kind: BackendType,
+    subtasks: Vec<Subtask>,
+    model: Model,
+    next_checkpoint: u64,
+    /// The last complete checkpoint and what it should hold.
+    complete: Option<(proto::CheckpointMetadata, Model)>,
+    /// Complete, but not told yet.
+    late: Option<u64>,
+}
+
+impl Job {
+    fn new(kind: BackendType, incremental: bool, pairs: &[(&str, &str)]) -> Self {
+        let incremental = if incremental { "true" } else { "false" };
+        let pairs: Vec<_> =
+            pairs.iter().copied().chain([("execution.checkpointing.incremental", incremental)]).collect();
+        let mut job = Self {
+            world: World::new(&pairs),
+            kind,
+            subtasks: Vec::new(),
+            model: Model::default(),
+            next_checkpoint: 1,
+            complete: None,
+            late: None,
+        };
+        job.start(2, &[]);
+        job
+    }
+
+    fn start(&mut self, parallelism: u16, handles: &[proto::KeyedStateHandle]) {
+        self.subtasks.clear();
+        self.late = None;
+        for subtask in 0..parallelism {
+            let range = wiesel_common::keygroup::key_groups(subtask.into(), parallelism.into(), KEY_GROUPS.into());
+            let key_groups = range.start as u16..=(range.end - 1) as u16;
+            let mut tables = self.world.open(self.kind, key_groups.clone(), handles).unwrap();
+            let ids = TABLES.map(|name| tables.table(&descriptor(name, 0)).unwrap());
+            self.subtasks.push(Subtask { key_groups, tables, ids });
+        }
+    }
+
+    fn step(&mut self, step: Step) {
+        match step {
+            Step::Write(table, changes) => self.write(table, changes),
+            Step::Checkpoint(outcome, full) => self.checkpoint(outcome, full),
+            Step::Restart(parallelism) => {
+                let (handles, model) = match &self.complete {
+                    Some((metadata, model)) => (handles(metadata), model.clone()),
+                    None => (Vec::new(), Model::default()),
+                };
+                self.start(parallelism, &handles);
+                self.model = model;
+            }
+            Step::Savepoint(parallelism, rocks, native) => {
+                let metadata = self.snapshot(
+                    SnapshotOptions { checkpoint_id: self.next_checkpoint, canonical: !native, full: true },
+                    proto::SnapshotKind::Savepoint,
+                );
+                self.kind = if rocks { BackendType::RocksDb } else { BackendType::HashMap };
+                self.start(parallelism, &handles(&metadata));
+                // The savepoint is the user's and is not changed by what follows.
+                self.complete = Some((metadata, self.model.clone()));
+            }
+        }
+        self.verify();
+    }
+
+    fn write(&mut self, table: usize, changes: Vec<(u16, u8, Option<u8>)>) {
+        let value = |value: u8| vec![value; usize::from(value % 40)];
+        let changes: BTreeMap<Vec<u8>, Option<Vec<u8>>> =
+            changes.into_iter().map(|(group, k, v)| (key(group, &[k]), v.map(value))).collect();
+        for subtask in &mut self.subtasks {
+            let mine =
+                changes.iter().filter(|(key, _)| subtask.key_groups.contains(&u16::from_be_bytes([key[0], key[1]])));
+            let entries = mine.map(|(key, value)| (key.clone().into(), value.clone().map(Bytes::from))).collect();
+            subtask.tables.write(subtask.ids[table], WriteBatch { entries }).unwrap();
+        }
+        for (key, value) in changes {
+            match value {
+                Some(value) => _ = self.model[table].insert(key, value),
+                None => _ = self.model[table].remove(&key),
+            }
+        }
+    }
+
+    fn snapshot(&mut self, options: SnapshotOptions, kind: proto::SnapshotKind) -> proto::CheckpointMetadata {
+        self.next_checkpoint += 1;
+        let task = |subtask: &mut Subtask| {
+            let (handle, _) = self.world.snapshot(&mut *subtask.tables, &options, kind).unwrap();
+            let operator = proto::OperatorSubtaskState { keyed: vec![handle], ..Default::default() };
+            proto::TaskState { operators: vec![operator], ..Default::default() }
+        };
+        let subtasks = self.subtasks.iter_mut().map(task).collect();
+        let vertex = proto::VertexState { subtasks, ..Default::default() };
+        let checkpoint_id = options.checkpoint_id;
+        proto::CheckpointMetadata { checkpoint_id, kind: kind.into(), vertices: vec![vertex], ..Default::default() }
+    }
+
+    fn checkpoint(&mut self, outcome: Outcome, full: bool) {
+        let id = self.next_checkpoint;
+        let options = SnapshotOptions { checkpoint_id: id, canonical: false, full };
+        let metadata = self.snapshot(options, proto::SnapshotKind::Checkpoint);
+        if let Some(late) = self.late.take() {
+            self.subtasks.iter_mut().for_each(|subtask| subtask.tables.checkpoint_completed(late));
+        }
+        match outcome {
+            Outcome::Aborted => {
+                self.subtasks.iter_mut().for_each(|subtask| subtask.tables.checkpoint_aborted(id));
+                let barrier = proto::CheckpointBarrier { checkpoint_id: id, ..Default::default() };
+                let still = self.complete.as_ref().map(|(metadata, _)| shared_files(metadata)).unwrap_or_default();
+                let acknowledged = &metadata.vertices[0].subtasks;
+                let discarded = self.world.storage.discard_aborted(&barrier, acknowledged, &still);
+                self.world.runtime.block_on(discarded).unwrap();
+                return;
+            }
+            Outcome::Completed => {
+                self.subtasks.iter_mut().for_each(|subtask| subtask.tables.checkpoint_completed(id));
+            }
+            Outcome::Late => self.late = Some(id),
+            Outcome::Unheard => {}
+        }
+        let before = self.complete.replace((metadata.clone(), self.model.clone()));
+        let Some((before, _)) = before.filter(|(before, _)| before.kind() == proto::SnapshotKind::Checkpoint) else {
+            return;
+        };
+        let still: HashSet<String> = shared_files(&metadata);
+        let discarded = self.world.storage.discard(before.checkpoint_id, &before, &still);
+        self.world.runtime.block_on(discarded).unwrap();
+    }
+
+    fn verify(&self) {
+        for (table, model) in self.model.iter().enumerate() {
+            let found: Vec<_> =
+                self.subtasks.iter().flat_map(|subtask| all(&*subtask.tables, subtask.ids[table], &[])).collect();
+            let expected: Vec<_> = model.iter().map(|(key, value)| (key.clone(), value.clone())).collect();
+            assert_eq!(found, expected, "{}", TABLES[table]);
+            for subtask in &self.subtasks {
+                self.verify_reads(subtask, table, model);
+            }
+        }
+    }
+
+    fn verify_reads(&self, subtask: &Subtask, table: usize, model: &BTreeMap<Vec<u8>, Vec<u8>>) {
+        let keys: Vec<Vec<u8>> =
+            subtask.key_groups.clone().rev().flat_map(|group| (0..21).map(move |k| key(group, &[k]))).collect();
+        let keys: Vec<&[u8]> = keys.iter().map(Vec::as_slice).collect();
+        let found = subtask.tables.get(subtask.ids[table], &keys).unwrap();
+        let expected: Vec<_> = keys.iter().map(|key| model.get(*key).cloned().map(Bytes::from)).collect();
+        assert_eq!(found, expected);
+        for group in subtask.key_groups.clone() {
+            let prefix = group.to_be_bytes();
+            let below = model.iter().filter(|(key, _)| key.starts_with(&prefix));
+            let expected: Vec<_> = below.map(|(key, value)| (key.clone(), value.clone())).collect();
+            assert_eq!(all(&*subtask.tables, subtask.ids[table], &prefix), expected);
+        }
+        if !model.keys().any(|key| subtask.key_groups.contains(&u16::from_be_bytes([key[0], key[1]]))) {
+            return;
+        }
+        assert!(!subtask.tables.is_empty());
+    }
+}
+
+fn handles(metadata: &proto::CheckpointMetadata) -> Vec<proto::KeyedStateHandle> {
+    let tasks = metadata.vertices.iter().flat_map(|vertex| &vertex.subtasks);
+    tasks.flat_map(|task| &task.operators).flat_map(|operator| operator.keyed.clone()).collect()
+}
+
+fn threshold(inline: bool) -> (&'static str, &'static str) {
+    ("execution.checkpointing.data-inline-threshold", if inline { "20kb" } else { "0" })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 4, max_shrink_iters: 50, ..Default::default() })]
+
+    #[test]
+    fn on_a_server_it_is_a_map(steps in prop::collection::vec(step(), 1..14), rocks in any::<bool>()) {
+        let Some(pairs) = on_a_server("on_a_server_it_is_a_map") else { return Ok(()) };
+        let pairs: Vec<_> = pairs.iter().map(|(key, value)| (*key, value.as_str())).collect();
+        let mut job = Job::new(if rocks { BackendType::RocksDb } else { BackendType::HashMap }, true, &pairs);
+        job.world.runtime.block_on(job.world.storage.initialize()).unwrap();
+        steps.into_iter().for_each(|step| job.step(step));
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 12, max_shrink_iters: 200, ..Default::default() })]
+
+    #[test]
+    fn hashmap_is_a_map(steps in prop::collection::vec(step(), 1..14), inline in any::<bool>()) {
+        let mut job = Job::new(BackendType::HashMap, true, &[threshold(inline)]);
+        steps.into_iter().for_each(|step| job.step(step));
+    }
+
+    #[test]
+    fn rocksdb_is_a_map(
+        steps in prop::collection::vec(step(), 1..14),
+        incremental in prop::bool::weighted(0.8),
+        inline in prop::bool::weighted(0.2),
+    ) {
+        let mut job = Job::new(BackendType::RocksDb, incremental, &[threshold(inline)]);
+        steps.into_iter().for_each(|step| job.step(step));
+    }
+}
+
+#[test]
+fn a_snapshot_is_what_was_there_whatever_is_written_later() {
+    for kind in [BackendType::HashMap, BackendType::RocksDb] {
+        for canonical in [false, true] {
+            let world = World::new(&[]);
+            let mut tables = world.open(kind, 0..=7, &[]).unwrap();
+            let table = tables.table(&descriptor("t", 0)).unwrap();
+            let entry =
+                |i: u16, value: &'static [u8]| (key(i % 8, &i.to_be_bytes()).into(), Some(Bytes::from_static(value)));
+            let mut batch: Vec<_> = (0..500).map(|i| entry(i, b"before")).collect();
+            batch.sort();
+            tables.write(table, WriteBatch { entries: batch.clone() }).unwrap();
+            let snapshot = tables.snapshot(&SnapshotOptions { checkpoint_id: 1, canonical, full: false }).unwrap();
+            batch.iter_mut().for_each(|entry| entry.1 = Some(Bytes::from_static(b"after")));
+            tables.write(table, WriteBatch { entries: batch }).unwrap();
+            drop(tables);
+            let files =
+                world.storage.files(&proto::CheckpointBarrier { checkpoint_id: 1, ..Default::default() }).unwrap();
+            let (handle, bytes) = world.runtime.block_on(snapshot.upload(&*files)).unwrap();
+            assert_eq!(bytes, files.written());
+            let mut restored = world.open(kind, 0..=7, &[handle]).unwrap();
+            let table = restored.table(&descriptor("t", 0)).unwrap();
+            let found = all(&*restored, table, &[]);
+            assert_eq!(found.len(), 500);
+            assert!(found.iter().all(|(_, value)| value == b"before"), "{kind:?} {canonical}");
+        }
+    }
+}
+
+#[test]
+fn expired_entries_are_not_there() {
+    for kind in [BackendType::HashMap, BackendType::RocksDb] {
+        let world = World::new(&[]);
+        let mut tables = world.open(kind, 0..=7, &[]).unwrap();
+        let table = tables.table(&descriptor("t", 1_000)).unwrap();
+        let entry = |k: u8, written: i64| (key(1, &[k]).into(), Some(Bytes::copy_from_slice(&written.to_be_bytes())));
+        tables.write(table, WriteBatch { entries: vec![entry(1, 0), entry(2, 600)] }).unwrap();
+        world.clock.0.store(999, Ordering::Relaxed);
+        assert_eq!(all(&*tables, table, &[]).len(), 2);
+        world.clock.0.store(1_000, Ordering::Relaxed);
+        assert_eq!(all(&*tables, table, &[]), [(key(1, &[2]), 600i64.to_be_bytes().to_vec())]);
+        let (one, two) = (key(1, &[1]), key(1, &[2]));
+        let found = tables.get(table, &[&one, &two]).unwrap();
+        assert_eq!(found.iter().map(Option::is_some).collect::<Vec<_>>(), [false, true]);
+
+        // What has expired is not in sorted entries; a restore brings back what is left, with its time.
+        let options = SnapshotOptions { checkpoint_id: 1, canonical: true, full: true };
+        let (handle, _) = world.snapshot(&mut *tables, &options, proto::SnapshotKind::Savepoint).unwrap();
+        world.clock.0.store(0, Ordering::Relaxed);
+        let mut restored = world.open(kind, 0..=7, &[handle]).unwrap();
+        let table = restored.table(&descriptor("t", 2_000)).unwrap();
+        assert_eq!(all(&*restored, table, &[]).len(), 1);
+        world.clock.0.store(2_600, Ordering::Relaxed);
+        assert!(all(&*restored, table, &[]).is_empty());
+    }
+}
+
+#[test]
+fn a_table_of_another_type_is_refused() {
+    for kind in [BackendType::HashMap, BackendType::RocksDb] {
+        let world = World::new(&[]);
+        let mut tables = world.open(kind, 0..=7, &[]).unwrap();
+        let typed = |root: proto::TypeRoot| {
+            let of = proto::DataType { root: root.into(), ..Default::default() };
+            let schema = proto::Schema { fields: vec![proto::Field { name: "f".into(), r#type: Some(of) }] };
+            proto::StateTableDescriptor { key: Some(schema), ..descriptor("t", 0) }
+        };
+        let table = tables.table(&typed(proto::TypeRoot::Bigint)).unwrap();
+        let entries = vec![(key(1, b"k").into(), Some(Bytes::from_static(b"v")))];
+        tables.write(table, WriteBatch { entries }).unwrap();
+        let (handle, _) = world.checkpoint(&mut *tables, 1);
+        let mut restored = world.open(kind, 0..=7, &[handle]).unwrap();
+        let error = restored.table(&typed(proto::TypeRoot::Varchar)).unwrap_err().to_string();
+        assert!(error.contains("'t' of task (1/1)#0") && error.contains("(BIGINT)"), "{error}");
+    }
+}
+
+#[test]
+fn a_damaged_file_fails_the_restore_and_is_named() {
+    for kind in [BackendType::HashMap, BackendType::RocksDb] {
+        let world = World::new(&[("execution.checkpointing.data-inline-threshold", "0")]);
+        let mut tables = world.open(kind, 0..=7, &[]).unwrap();
+        let table = tables.table(&descriptor("t", 0)).unwrap();
+        let entries = vec![(key(1, b"k").into(), Some(Bytes::from_static(b"v")))];
+        tables.write(table, WriteBatch { entries }).unwrap();
+        let (handle, _) = world.checkpoint(&mut *tables, 1);
+        for named in &handle.files {
+            let file = named.file.as_ref().unwrap();
+            let path = file.path.strip_prefix("file:").unwrap();
+            let whole = std::fs::read(path).unwrap();
+            let mut damaged = whole.clone();
+            damaged[whole.len() / 2] ^= 1;
+            for bytes in [&damaged[..], &whole[..whole.len() - 1], &[]] {
+                std::fs::write(path, bytes).unwrap();
+                let error = world.open(kind, 0..=7, std::slice::from_ref(&handle)).map(|_| ()).unwrap_err().to_string();
+                assert!(error.contains(&file.path) && error.contains("damaged"), "{error}");
+            }
+            std::fs::remove_file(path).unwrap();
+            let error = world.open(kind, 0..=7, std::slice::from_ref(&handle)).map(|_| ()).unwrap_err().to_string();
+            assert!(error.contains(&file.path), "{error}");
+            std::fs::write(path, whole).unwrap();
+        }
+        assert!(world.open(kind, 0..=7, &[handle]).is_ok());
+    }
+}
+
+#[test]
+fn folders() {
+    let folders = |text: &str| {
+        let config = [("io.tmp.dirs".to_owned(), text.to_owned())].into_iter().collect();
+        local_folders(&config).unwrap()
+    };
+    assert_eq!(folders("/a,/b:/c"), [PathBuf::from("/a"), PathBuf::from("/b"), PathBuf::from("/c")]);
+    assert_eq!(folders("file:///a, /b"), [PathBuf::from("/a"), PathBuf::from("/b")]);
+    let both = [("io.tmp.dirs", "/a"), ("state.backend.rocksdb.localdir", "/r")];
+    let config = both.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect();
+    assert_eq!(local_folders(&config).unwrap(), [PathBuf::from("/r")]);
+}

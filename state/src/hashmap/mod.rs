@@ -1,0 +1,259 @@
+//! The back end `hashmap`: all entries in memory, in key order.
+//!
+//! Each key group of a table is a map of its own behind an `Arc`. A snapshot takes the `Arc`s; a write to a key group that a
+//! snapshot still holds copies that key group first.
+use std::collections::BTreeMap;
+use std::ops::{Bound, ControlFlow, RangeInclusive};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::runtime::Handle;
+use wiesel_common::config::Configuration;
+use wiesel_common::time::Clock;
+use wiesel_proto as proto;
+
+use crate::backend::StateResources;
+use crate::error::{Error, Result};
+use crate::keyed::{KeyedBackend, KeyedSnapshot, OpenRequest, SnapshotOptions, StateBackend, TableId, WriteBatch};
+use crate::rocksdb::NativeReader;
+use crate::storage::CheckpointStorage;
+use crate::tables::{Tables, key_group, overlap, range};
+use crate::ttl::Ttl;
+use crate::{canonical, local};
+
+mod snapshot;
+#[cfg(test)]
+mod tests;
+
+use snapshot::Snapshot;
+
+/// The entries of one key group.
+type Group = Arc<BTreeMap<Arc<[u8]>, Bytes>>;
+
+/// Opens tables in memory.
+pub(crate) struct HashMapBackend {
+    resources: Arc<StateResources>,
+    native: NativeReader,
+    storage: CheckpointStorage,
+    runtime: Handle,
+}
+
+impl HashMapBackend {
+    pub(crate) fn new(
+        configuration: &Configuration,
+        resources: Arc<StateResources>,
+        storage: CheckpointStorage,
+        runtime: Handle,
+    ) -> Result<Self> {
+        let native = NativeReader::new(configuration, storage.clone(), runtime.clone())?;
+        Ok(Self { resources, native, storage, runtime })
+    }
+
+    fn restore(&self, table: &mut HashMapTables, request: &OpenRequest) -> Result<()> {
+        let Some(wanted) = &request.key_groups else { return Ok(()) };
+        for handle in &request.restore {
+            let Some(wanted) = overlap(&range(handle)?, wanted) else { continue };
+            table.restore_tables(handle)?;
+            match handle.format() {
+                proto::KeyedStateFormat::Canonical => self.restore_canonical(table, handle, &wanted)?,
+                proto::KeyedStateFormat::Rocksdb => {
+                    let folder = self
+                        .resources
+                        .folders()
+                        .create(&format!("{}_{}_restore", request.operator, request.attempt))?;
+                    let outcome = self
+                        .native
+                        .read(handle, &folder, &wanted, &mut |name, key, value| table.restore_entry(name, key, value));
+                    local::remove(&folder);
+                    outcome?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn restore_canonical(
+        &self,
+        tables: &mut HashMapTables,
+        handle: &proto::KeyedStateHandle,
+        wanted: &RangeInclusive<u16>,
+    ) -> Result<()> {
+        for named in &handle.files {
+            let Some(file) = &named.file else { continue };
+            let mut visit = |key: &[u8], value: &[u8]| tables.restore_entry(&named.name, key, value);
+            self.runtime.block_on(canonical::read(&self.storage, file, wanted, &mut visit))?;
+        }
+        Ok(())
+    }
+}
+
+impl StateBackend for HashMapBackend {
+    fn open(&self, request: OpenRequest) -> Result<Box<dyn KeyedBackend>> {
+        let mut tables = HashMapTables {
+            task: request.task_name.clone(),
+            key_groups: request.key_groups.clone(),
+            tables: Tables::default(),
+            groups: Vec::new(),
+            clock: self.resources.clock().clone(),
+            written: false,
+            cleaned: 0,
+        };
+        self.restore(&mut tables, &request)?;
+        Ok(Box::new(tables))
+    }
+}
+
+/// The tables of one operator.
+struct HashMapTables {
+    task: String,
+    key_groups: Option<RangeInclusive<u16>>,
+    tables: Tables,
+    /// By table, then by key group from the first.
+    groups: Vec<Vec<Group>>,
+    clock: Arc<dyn Clock>,
+    written: bool,
+    /// The key group whose expired entries go next.
+    cleaned: usize,
+}
+
+impl HashMapTables {
+    fn add(&mut self, descriptor: &proto::StateTableDescriptor) -> Result<TableId> {
+        let (table, new) = self.tables.add(descriptor, &self.task)?;
+        if new {
+            let count = self.key_groups.as_ref().map_or(0, |range| usize::from(range.end() - range.start()) + 1);
+            self.groups.push(vec![Group::default(); count]);
+        }
+        Ok(table)
+    }
+
+    fn restore_tables(&mut self, handle: &proto::KeyedStateHandle) -> Result<()> {
+        handle.tables.iter().try_for_each(|descriptor| self.add(descriptor).map(|_| ()))
+    }
+
+    fn restore_entry(&mut self, name: &str, key: &[u8], value: &[u8]) -> Result<()> {
+        let table = self.tables.find(name);
+        let table =
+            table.ok_or_else(|| Error::Corrupt(format!("state of '{name}', which the handle does not describe")))?;
+        self.written = true;
+        let group = self.group_mut(table, key)?;
+        Arc::make_mut(group).insert(key.into(), Bytes::copy_from_slice(value));
+        Ok(())
+    }
+
+    /// Where a key's group stands among those of this subtask.
+    fn position(&self, key: &[u8]) -> Result<usize> {
+        let group = key_group(key)?;
+        match &self.key_groups {
+            Some(range) if range.contains(&group) => Ok(usize::from(group - range.start())),
+            range => Err(Error::Backend(format!("{}: the key group {group} is not in {range:?}", self.task))),
+        }
+    }
+
+    fn group_mut(&mut self, table: TableId, key: &[u8]) -> Result<&mut Group> {
+        let position = self.position(key)?;
+        let group = self.groups.get_mut(table.0 as usize).and_then(|groups| groups.get_mut(position));
+        group.ok_or_else(|| Error::Backend(format!("there is no state table {}", table.0)))
+    }
+
+    fn ttl(&self, table: TableId) -> Result<Ttl> {
+        Ok(Ttl::of(self.tables.get(table)?, self.clock.now_millis()))
+    }
+
+    /// Drops what has expired in one key group, another one each time: what is never read again does not stay for ever.
+    fn clean(&mut self, table: TableId, ttl: Ttl) {
+        let Some(groups) = self.groups.get_mut(table.0 as usize).filter(|groups| ttl.millis > 0 && !groups.is_empty())
+        else {
+            return;
+        };
+        self.cleaned = (self.cleaned + 1) % groups.len();
+        let group = &mut groups[self.cleaned];
+        // Not while a snapshot holds it: that would copy it.
+        if let Some(entries) = Arc::get_mut(group) {
+            entries.retain(|_, value| !ttl.expired(value));
+        }
+    }
+}
+
+impl KeyedBackend for HashMapTables {
+    fn table(&mut self, descriptor: &proto::StateTableDescriptor) -> Result<TableId> {
+        self.add(descriptor)
+    }
+
+    fn is_empty(&self) -> bool {
+        !self.written
+    }
+
+    fn get(&self, table: TableId, keys: &[&[u8]]) -> Result<Vec<Option<Bytes>>> {
+        let ttl = self.ttl(table)?;
+        let groups = &self.groups[table.0 as usize];
+        let one = |key: &&[u8]| {
+            let group = &groups[self.position(key)?];
+            Ok(group.get(*key).filter(|value| !ttl.expired(value)).cloned())
+        };
+        keys.iter().map(one).collect()
+    }
+
+    fn write(&mut self, table: TableId, batch: WriteBatch) -> Result<()> {
+        let ttl = self.ttl(table)?;
+        for (key, value) in batch.entries {
+            let group = self.group_mut(table, &key)?;
+            match value {
+                // Copied: what comes in may be a part of something large.
+                Some(value) => {
+                    let value = Bytes::copy_from_slice(&value);
+                    let entries = Arc::make_mut(group);
+                    match entries.get_mut(&key[..]) {
+                        Some(old) => *old = value,
+                        None => _ = entries.insert(key[..].into(), value),
+                    }
+                }
+                None if group.contains_key(&key[..]) => _ = Arc::make_mut(group).remove(&key[..]),
+                None => {}
+            }
+            self.written = true;
+        }
+        self.clean(table, ttl);
+        Ok(())
+    }
+
+    fn scan(
+        &self,
+        table: TableId,
+        prefix: &[u8],
+        visit: &mut dyn FnMut(&[u8], &[u8]) -> Result<ControlFlow<()>>,
+    ) -> Result<()> {
+        let ttl = self.ttl(table)?;
+        let groups = &self.groups[table.0 as usize];
+        let groups = if prefix.len() >= 2 {
+            let position = self.position(prefix)?;
+            &groups[position..=position]
+        } else {
+            &groups[..]
+        };
+        for group in groups {
+            let from = group.range::<[u8], _>((Bound::Included(prefix), Bound::Unbounded));
+            let mut below = from.take_while(|(key, _)| key.starts_with(prefix));
+            let flow = below.try_for_each(|(key, value)| match ttl.expired(value) {
+                true => ControlFlow::Continue(()),
+                false => match visit(key, value) {
+                    Ok(ControlFlow::Continue(())) => ControlFlow::Continue(()),
+                    Ok(ControlFlow::Break(())) => ControlFlow::Break(Ok(())),
+                    Err(error) => ControlFlow::Break(Err(error)),
+                },
+            });
+            if let ControlFlow::Break(outcome) = flow {
+                return outcome;
+            }
+        }
+        Ok(())
+    }
+
+    fn snapshot(&mut self, _options: &SnapshotOptions) -> Result<Box<dyn KeyedSnapshot>> {
+        let now = self.clock.now_millis();
+        Ok(Box::new(Snapshot::new(self.key_groups.clone(), self.tables.all().to_vec(), self.groups.clone(), now)))
+    }
+
+    fn checkpoint_completed(&mut self, _checkpoint_id: u64) {}
+
+    fn checkpoint_aborted(&mut self, _checkpoint_id: u64) {}
+}

@@ -1,0 +1,174 @@
+//! The file `_metadata`: a header that says what it is, then [`proto::CheckpointMetadata`]. docs/checkpoint-format.md.
+//!
+//! | bytes | what |
+//! | --- | --- |
+//! | 8 | `WIESELCP` |
+//! | 4 | version of the format |
+//! | 8 | bytes of the body |
+//! | 4 | CRC-32C of the body |
+//! | 4 | CRC-32C of the 24 bytes before |
+//! | | the body |
+use std::collections::HashSet;
+
+use bytes::Bytes;
+use prost::Message;
+use wiesel_common::config::Configuration;
+use wiesel_common::filesystem::Location;
+use wiesel_proto as proto;
+
+use super::{METADATA, absolute};
+use crate::error::{Error, Result};
+
+const MAGIC: &[u8; 8] = b"WIESELCP";
+/// The first four bytes of Apache Flink's.
+const FLINK_MAGIC: [u8; 4] = [0x49, 0x60, 0x67, 0x2d];
+/// The version that is written. Older ones are read.
+pub const VERSION: u32 = 1;
+const HEADER: usize = 28;
+
+/// Reads a checkpoint or savepoint: the pointer names its folder or its `_metadata` file. Returns the folder as a URI and
+/// what it holds; paths of files are complete URIs.
+///
+/// # Errors
+/// Nothing is there, it is no checkpoint, is damaged, or is of a newer version.
+pub async fn read_metadata(
+    pointer: &str,
+    configuration: &Configuration,
+) -> Result<(String, proto::CheckpointMetadata)> {
+    let (file, bytes) = read_file(pointer, configuration).await?;
+    let folder = file.parent().map(|folder| folder.uri().to_owned()).unwrap_or_default();
+    let metadata = decode(&bytes, file.uri(), &folder)?;
+    Ok((folder, metadata))
+}
+
+async fn read_file(pointer: &str, configuration: &Configuration) -> Result<(Location, Bytes)> {
+    let location = Location::resolve(&absolute(pointer)?, configuration)?;
+    let inside = if location.name() == METADATA { location.clone() } else { location.join(METADATA) };
+    match inside.read().await {
+        Ok(bytes) => return Ok((inside, bytes)),
+        Err(error) if !error.is_not_found() => return Err(error.into()),
+        Err(_) => {}
+    }
+    match location.read().await {
+        Ok(bytes) => return Ok((location, bytes)),
+        Err(error) if location.as_local().is_none() && !error.is_not_found() => return Err(error.into()),
+        Err(_) => {}
+    }
+    Err(Error::Corrupt(match location.as_local().is_some_and(|path| path.is_dir()) {
+        true => format!(
+            "Cannot find meta data file '{METADATA}' in directory '{}': the checkpoint or savepoint was never completed, \
+             or the directory is another one",
+            location.uri()
+        ),
+        false => format!("Cannot find checkpoint or savepoint file/directory '{}'", location.uri()),
+    }))
+}
+
+/// The bytes of a `_metadata` file in a folder. Files below the folder are named by their path below it, so that the whole
+/// can be moved.
+pub fn encode(metadata: &proto::CheckpointMetadata, folder: &str) -> Bytes {
+    let mut metadata = metadata.clone();
+    let prefix = format!("{folder}/");
+    for_each_file(&mut metadata, |file, _| {
+        if let Some(below) = file.path.strip_prefix(&prefix) {
+            file.path = below.to_owned();
+        }
+    });
+    let body = metadata.encode_to_vec();
+    let mut bytes = Vec::with_capacity(HEADER + body.len());
+    bytes.extend_from_slice(MAGIC);
+    bytes.extend_from_slice(&VERSION.to_be_bytes());
+    bytes.extend_from_slice(&(body.len() as u64).to_be_bytes());
+    bytes.extend_from_slice(&crc32c::crc32c(&body).to_be_bytes());
+    bytes.extend_from_slice(&crc32c::crc32c(&bytes).to_be_bytes());
+    bytes.extend_from_slice(&body);
+    bytes.into()
+}
+
+/// What a `_metadata` file of this name in this folder holds.
+pub fn decode(bytes: &Bytes, file: &str, folder: &str) -> Result<proto::CheckpointMetadata> {
+    let corrupt = |what: String| Error::Corrupt(format!("{file} {what}"));
+    if bytes.starts_with(&FLINK_MAGIC) {
+        return Err(corrupt("is a checkpoint or savepoint of Apache Flink, whose format cannot be read here".into()));
+    }
+    let known = bytes.len().min(MAGIC.len());
+    if bytes.is_empty() || bytes[..known] != MAGIC[..known] {
+        return Err(corrupt("is not the metadata of a checkpoint or savepoint".into()));
+    }
+    if bytes.len() < HEADER {
+        return Err(corrupt(format!("is truncated: it has {} bytes of a header of {HEADER}", bytes.len())));
+    }
+    let number = |at: usize| u32::from_be_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
+    if crc32c::crc32c(&bytes[..HEADER - 4]) != number(HEADER - 4) {
+        return Err(corrupt("is damaged: the checksum of its header does not match".into()));
+    }
+    let version = number(8);
+    if version == 0 || version > VERSION {
+        return Err(corrupt(format!(
+            "has version {version} of the format; this Wiesel reads versions up to {VERSION}"
+        )));
+    }
+    let length = (u64::from(number(12)) << 32) | u64::from(number(16));
+    let body = bytes.slice(HEADER..);
+    if body.len() as u64 != length {
+        let what = if (body.len() as u64) < length { "truncated" } else { "damaged" };
+        return Err(corrupt(format!("is {what}: it has {} bytes of metadata instead of {length}", body.len())));
+    }
+    if crc32c::crc32c(&body) != number(20) {
+        return Err(corrupt("is damaged: its checksum does not match".into()));
+    }
+    let mut metadata = proto::CheckpointMetadata::decode(body)
+        .map_err(|error| Error::storage(format!("{file} cannot be decoded"), error))?;
+    for_each_file(&mut metadata, |file, _| {
+        if !file.path.is_empty() && !file.path.contains(":/") {
+            file.path = format!("{folder}/{}", file.path);
+        }
+    });
+    Ok(metadata)
+}
+
+/// The URIs of the files in `shared/` that a checkpoint refers to.
+pub fn shared_files(metadata: &proto::CheckpointMetadata) -> HashSet<String> {
+    let mut found = HashSet::new();
+    visit_files(metadata, |file, shared| {
+        if shared && !file.path.is_empty() {
+            found.insert(file.path.clone());
+        }
+    });
+    found
+}
+
+/// The bytes of all state that a checkpoint refers to.
+pub fn state_size(metadata: &proto::CheckpointMetadata) -> u64 {
+    let mut size = 0;
+    visit_files(metadata, |file, _| size += file.size);
+    size
+}
+
+/// Visits every file, and whether it is in `shared/`.
+pub(super) fn visit_files(metadata: &proto::CheckpointMetadata, mut visit: impl FnMut(&proto::StateFile, bool)) {
+    for task in metadata.vertices.iter().flat_map(|vertex| &vertex.subtasks) {
+        visit_task_files(task, &mut visit);
+    }
+}
+
+/// Visits every file of a task, and whether it is in `shared/`.
+pub(super) fn visit_task_files(task: &proto::TaskState, visit: &mut impl FnMut(&proto::StateFile, bool)) {
+    let keyed = task.operators.iter().flat_map(|operator| &operator.keyed).flat_map(|handle| &handle.files);
+    for (file, shared) in keyed.filter_map(|keyed| Some((keyed.file.as_ref()?, keyed.shared))) {
+        visit(file, shared);
+    }
+    task.channels.iter().filter_map(|channel| channel.file.as_ref()).for_each(|file| visit(file, false));
+}
+
+fn for_each_file(metadata: &mut proto::CheckpointMetadata, mut change: impl FnMut(&mut proto::StateFile, bool)) {
+    for task in metadata.vertices.iter_mut().flat_map(|vertex| &mut vertex.subtasks) {
+        let handles = task.operators.iter_mut().flat_map(|operator| &mut operator.keyed);
+        for keyed in handles.flat_map(|handle| &mut handle.files) {
+            if let Some(file) = &mut keyed.file {
+                change(file, keyed.shared);
+            }
+        }
+        task.channels.iter_mut().filter_map(|channel| channel.file.as_mut()).for_each(|file| change(file, false));
+    }
+}

@@ -1,0 +1,288 @@
+//! Where checkpoints and savepoints are kept.
+//!
+//! ```text
+//! <execution.checkpointing.dir>/<job id>/chk-<n>/_metadata      written last, whole or not at all
+//!                                        chk-<n>/<name>         files of this checkpoint alone
+//!                                        shared/<name>          files that later checkpoints refer to as well
+//! <savepoint folder>/savepoint-<job>-<random>/_metadata, <name>
+//! ```
+//!
+//! A file's name is used once, for ever: deleting what a checkpoint that failed has left never meets a file that another one
+//! refers to. Without a directory checkpoints live in the memory of the JobManager: every state is inline, and bounded.
+use std::path::Path;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use wiesel_common::config::Configuration;
+use wiesel_common::config::options::checkpointing::{self, StorageType};
+use wiesel_common::filesystem::{Location, Written};
+use wiesel_common::id::JobId;
+use wiesel_proto as proto;
+
+use crate::error::{Error, Result};
+use crate::keyed::CheckpointFiles;
+
+mod cleanup;
+mod files;
+pub mod metadata;
+#[cfg(test)]
+pub(crate) mod tests;
+
+pub use cleanup::dispose_savepoint;
+pub use metadata::{read_metadata, shared_files};
+
+/// The name of the file that makes a checkpoint one.
+pub const METADATA: &str = "_metadata";
+/// What stands for the place of a checkpoint in the JobManager's memory.
+pub const IN_MEMORY: &str = "<checkpoint-not-externally-addressable>";
+
+/// The largest state in the JobManager's memory, in bytes, as Flink's.
+const MAX_IN_MEMORY: u64 = 5 << 20;
+/// The largest `execution.checkpointing.data-inline-threshold`, in bytes, as Flink's.
+const MAX_INLINE: u64 = 1 << 20;
+const SHARED: &str = "shared";
+const TASK_OWNED: &str = "taskowned";
+/// Keeps a folder of a store that removes a folder with its last object, while others put into it.
+const KEEP: &str = ".keep";
+
+/// The checkpoints and savepoints of one job. Cheap to clone.
+#[derive(Clone)]
+pub struct CheckpointStorage {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    configuration: Configuration,
+    job_id: JobId,
+    /// The job's folder; none: checkpoints are in the JobManager's memory.
+    folder: Option<Location>,
+    /// Whether the folder is the job's alone.
+    own_folder: bool,
+    inline: Inline,
+    /// Files that are deleted at once.
+    deletions: usize,
+}
+
+/// Which state is kept in messages and in `_metadata`.
+#[derive(Clone, Copy)]
+enum Inline {
+    /// Up to so many bytes; larger state is in files.
+    UpTo(u64),
+    /// All; what is larger than this is refused.
+    All(u64),
+}
+
+impl CheckpointStorage {
+    /// What the configuration says for a job. Touches nothing.
+    ///
+    /// # Errors
+    /// A bad value, a directory of a file system that is not known, or no directory where one is asked for.
+    pub fn new(configuration: &Configuration, job_id: JobId) -> Result<Self> {
+        let directory = configuration.get_optional(&checkpointing::DIRECTORY)?.filter(|dir| !dir.trim().is_empty());
+        let own_folder = configuration.get(&checkpointing::CREATE_SUBDIR)?;
+        let folder = match &directory {
+            Some(directory) => {
+                let folder = Location::resolve(directory, configuration)?;
+                Some(if own_folder { folder.join(&job_id.to_string()) } else { folder })
+            }
+            None => None,
+        };
+        let in_files = match configuration.get_optional(&checkpointing::STORAGE)? {
+            Some(StorageType::FileSystem) if folder.is_none() => {
+                let key = checkpointing::DIRECTORY.key();
+                let message = format!("the checkpoint storage 'filesystem' needs a directory: set '{key}'");
+                return Err(wiesel_common::config::ConfigError::Inconsistent(message).into());
+            }
+            Some(StorageType::JobManager) => false,
+            _ => folder.is_some(),
+        };
+        let inline = if in_files { Inline::UpTo(inline_threshold(configuration)?) } else { Inline::All(MAX_IN_MEMORY) };
+        let deletions = if configuration.get(&checkpointing::PARALLEL_CLEANER)? { 16 } else { 1 };
+        let configuration = configuration.clone();
+        Ok(Self { inner: Arc::new(Inner { configuration, job_id, folder, own_folder, inline, deletions }) })
+    }
+
+    /// Whether a checkpoint survives the JobManager.
+    pub fn is_durable(&self) -> bool {
+        self.inner.folder.is_some()
+    }
+
+    /// The folder of the job's checkpoints, as a URI.
+    pub fn folder(&self) -> Option<&str> {
+        self.inner.folder.as_ref().map(Location::uri)
+    }
+
+    /// The job's configuration.
+    pub fn configuration(&self) -> &Configuration {
+        &self.inner.configuration
+    }
+
+    // ------------------------------------------------------------ for tasks
+
+    /// Where a task's files of a checkpoint or savepoint go. Touches nothing.
+    pub fn files(&self, barrier: &proto::CheckpointBarrier) -> Result<Arc<dyn CheckpointFiles>> {
+        let savepoint = barrier.kind() == proto::SnapshotKind::Savepoint;
+        let (folder, inline) = match (savepoint, &self.inner.folder, self.inner.inline) {
+            // A savepoint is in files even where checkpoints are not.
+            (true, _, inline) => {
+                let inline = match inline {
+                    Inline::UpTo(_) => inline,
+                    Inline::All(_) => Inline::UpTo(inline_threshold(&self.inner.configuration)?),
+                };
+                (Some(self.resolve(&barrier.target)?), inline)
+            }
+            (false, Some(folder), inline) => (Some(folder.join(&checkpoint_name(barrier.checkpoint_id))), inline),
+            (false, None, inline) => (None, inline),
+        };
+        let shared = self.inner.folder.as_ref().filter(|_| !savepoint).map(|folder| folder.join(SHARED));
+        Ok(Arc::new(files::Files::new(folder, shared, inline)))
+    }
+
+    /// The bytes of a file, as they were written.
+    ///
+    /// # Errors
+    /// The file is missing, or is not what it was.
+    pub async fn read(&self, file: &proto::StateFile) -> Result<Bytes> {
+        let bytes = match file.path.is_empty() {
+            true => file.inline.clone(),
+            false => self.resolve(&file.path)?.read().await?,
+        };
+        let found = Written { size: bytes.len() as u64, crc32c: crc32c::crc32c(&bytes) };
+        verify(file, found).map(|()| bytes)
+    }
+
+    /// Some bytes of a file. Only their number is verified.
+    pub async fn read_range(&self, file: &proto::StateFile, range: std::ops::Range<u64>) -> Result<Bytes> {
+        if file.path.is_empty() {
+            let inline = usize::try_from(range.start).ok().zip(usize::try_from(range.end).ok());
+            let inside = inline.filter(|(start, end)| start <= end && *end <= file.inline.len());
+            let (start, end) =
+                inside.ok_or_else(|| Error::Corrupt("inline state is shorter than it should be".into()))?;
+            return Ok(file.inline.slice(start..end));
+        }
+        Ok(self.resolve(&file.path)?.read_range(range).await?)
+    }
+
+    /// Writes a local file with the bytes of a file, as they were written.
+    ///
+    /// # Errors
+    /// As [`CheckpointStorage::read`]; the local file may be there then.
+    pub async fn download(&self, file: &proto::StateFile, to: &Path) -> Result<()> {
+        if file.path.is_empty() {
+            let bytes = self.read(file).await?;
+            let written = tokio::fs::write(to, &bytes).await;
+            return written.map_err(|error| Error::storage(format!("cannot write {}", to.display()), error));
+        }
+        let found = self.resolve(&file.path)?.download(to).await?;
+        verify(file, found)
+    }
+
+    // ------------------------------------------------------------ for the JobManager
+
+    /// Makes the job's folders and proves that they can be written. Once, before the job starts.
+    ///
+    /// # Errors
+    /// They cannot; the message names the directory.
+    pub async fn initialize(&self) -> Result<()> {
+        let Some(folder) = &self.inner.folder else { return Ok(()) };
+        let outcome = async {
+            folder.join(TASK_OWNED).create_folder().await?;
+            let probe = folder.join(SHARED).without_entropy().join(KEEP);
+            probe.write(Bytes::new()).await?;
+            // Folders of their own need nothing to hold them.
+            if probe.as_local().is_some() { probe.delete().await } else { Ok(()) }
+        };
+        outcome.await.map_err(|error| {
+            let key = checkpointing::DIRECTORY.key();
+            Error::storage(format!("checkpoints cannot be written to {} ('{key}')", folder.uri()), error)
+        })
+    }
+
+    /// The folder of a new savepoint, as a URI, in the directory given or in the one configured. Touches nothing.
+    ///
+    /// # Errors
+    /// There is neither.
+    pub fn savepoint_target(&self, directory: Option<&str>) -> Result<String> {
+        let configured = self.inner.configuration.get_optional(&checkpointing::SAVEPOINT_DIRECTORY)?;
+        let directory = directory.map(str::to_owned).or(configured).filter(|directory| !directory.trim().is_empty());
+        let Some(directory) = directory else {
+            let key = checkpointing::SAVEPOINT_DIRECTORY.key();
+            let message = format!(
+                "No savepoint directory configured. You can either specify a directory while triggering this savepoint \
+                 or configure a cluster-wide default via key '{key}'."
+            );
+            return Err(wiesel_common::config::ConfigError::Inconsistent(message).into());
+        };
+        let job = self.inner.job_id.to_string();
+        let random = uuid::Uuid::new_v4().simple().to_string();
+        let name = format!("savepoint-{}-{}", &job[..6], &random[..12]);
+        Ok(self.resolve(&directory)?.join(&name).uri().to_owned())
+    }
+
+    /// Completes a checkpoint or savepoint whose files are all written: what is returned, its folder as a URI, can be
+    /// restored from now on. Whatever happens, a `_metadata` is there whole or not at all.
+    pub async fn write_metadata(
+        &self,
+        barrier: &proto::CheckpointBarrier,
+        metadata: &proto::CheckpointMetadata,
+    ) -> Result<String> {
+        let folder = match barrier.kind() {
+            proto::SnapshotKind::Savepoint => self.resolve(&barrier.target)?,
+            proto::SnapshotKind::Checkpoint => match &self.inner.folder {
+                Some(folder) => folder.join(&checkpoint_name(barrier.checkpoint_id)),
+                None => return Ok(IN_MEMORY.to_owned()),
+            },
+        };
+        let folder = folder.without_entropy();
+        let file = folder.join(METADATA);
+        if let Err(error) = file.write(metadata::encode(metadata, folder.uri())).await {
+            // A store may have taken it although the answer was lost: a checkpoint that failed must not look complete.
+            let _ = file.delete().await;
+            return Err(error.into());
+        }
+        Ok(folder.uri().to_owned())
+    }
+
+    fn resolve(&self, uri: &str) -> Result<Location> {
+        Ok(Location::resolve(&absolute(uri)?, &self.inner.configuration)?)
+    }
+}
+
+fn inline_threshold(configuration: &Configuration) -> Result<u64> {
+    let option = &checkpointing::INLINE_THRESHOLD;
+    let threshold = configuration.get(option)?;
+    if threshold.bytes() > MAX_INLINE {
+        let expected = "expected at most `1 mb`: it is kept in memory and sent with every checkpoint";
+        return Err(option.bad_value(option.key(), &threshold.to_string(), expected).into());
+    }
+    Ok(threshold.bytes())
+}
+
+fn checkpoint_name(checkpoint_id: u64) -> String {
+    format!("chk-{checkpoint_id}")
+}
+
+/// A relative path as an absolute one; a URI as it is.
+fn absolute(uri: &str) -> Result<String> {
+    let uri = uri.trim();
+    if uri.is_empty() || uri.starts_with('/') || uri.contains(":/") {
+        return Ok(uri.to_owned());
+    }
+    let path = std::path::absolute(uri).map_err(|error| Error::storage(format!("'{uri}' is no valid path"), error))?;
+    Ok(path.display().to_string())
+}
+
+/// Compares what was read with what was written.
+fn verify(file: &proto::StateFile, found: Written) -> Result<()> {
+    let name = if file.path.is_empty() { "inline state" } else { file.path.as_str() };
+    if found.size != file.size {
+        let (found, expected) = (found.size, file.size);
+        return Err(Error::Corrupt(format!("{name} is damaged: it has {found} bytes instead of {expected}")));
+    }
+    if found.crc32c != file.crc32c {
+        let (found, expected) = (found.crc32c, file.crc32c);
+        let message = format!("{name} is damaged: its checksum is {found:08x} instead of {expected:08x}");
+        return Err(Error::Corrupt(message));
+    }
+    Ok(())
+}

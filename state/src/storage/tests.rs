@@ -1,0 +1,395 @@
+use std::collections::HashSet;
+
+use wiesel_common::config::Configuration;
+
+use super::metadata::{decode, encode};
+use super::*;
+
+const JOB: JobId = JobId([0xab; 16]);
+
+/// Futures that others spawn.
+fn spawned<T: Send>(_: &T) {}
+
+#[allow(dead_code)]
+fn everything_can_be_spawned(
+    storage: &CheckpointStorage,
+    barrier: &proto::CheckpointBarrier,
+    metadata: &proto::CheckpointMetadata,
+    file: &proto::StateFile,
+) {
+    let still = HashSet::new();
+    spawned(&storage.read(file));
+    spawned(&storage.download(file, Path::new("")));
+    spawned(&storage.initialize());
+    spawned(&storage.write_metadata(barrier, metadata));
+    spawned(&storage.discard(1, metadata, &still));
+    spawned(&storage.discard_claimed("", metadata, &still));
+    spawned(&storage.discard_aborted(barrier, &[], &still));
+    spawned(&storage.sweep_orphans(&[]));
+    spawned(&storage.remove_job_folder());
+    spawned(&read_metadata("", storage.configuration()));
+    spawned(&dispose_savepoint("", storage.configuration()));
+}
+
+fn config(pairs: &[(&str, &str)]) -> Configuration {
+    pairs.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect()
+}
+
+fn in_folder(folder: &Path) -> CheckpointStorage {
+    let folder = folder.display().to_string();
+    let threshold = ("execution.checkpointing.data-inline-threshold", "10 bytes");
+    CheckpointStorage::new(&config(&[("execution.checkpointing.dir", &folder), threshold]), JOB).unwrap()
+}
+
+fn checkpoint(id: u64) -> proto::CheckpointBarrier {
+    proto::CheckpointBarrier { checkpoint_id: id, ..Default::default() }
+}
+
+fn savepoint(target: &str) -> proto::CheckpointBarrier {
+    let kind = proto::SnapshotKind::Savepoint.into();
+    proto::CheckpointBarrier { checkpoint_id: 7, kind, target: target.to_owned(), ..Default::default() }
+}
+
+/// The metadata of one subtask with these files; whether each is shared.
+fn metadata(id: u64, files: Vec<(proto::StateFile, bool)>) -> proto::CheckpointMetadata {
+    let named = |(file, shared)| proto::KeyedStateFile { name: "f".into(), shared, file: Some(file) };
+    let handle = proto::KeyedStateHandle { files: files.into_iter().map(named).collect(), ..Default::default() };
+    let operator = proto::OperatorSubtaskState { keyed: vec![handle], ..Default::default() };
+    let task = proto::TaskState { operators: vec![operator], ..Default::default() };
+    let vertex = proto::VertexState { name: "v".into(), parallelism: 1, subtasks: vec![task], ..Default::default() };
+    proto::CheckpointMetadata { checkpoint_id: id, vertices: vec![vertex], ..Default::default() }
+}
+
+fn file_of(metadata: &proto::CheckpointMetadata, index: usize) -> &proto::StateFile {
+    metadata.vertices[0].subtasks[0].operators[0].keyed[0].files[index].file.as_ref().unwrap()
+}
+
+async fn put(files: &Arc<dyn CheckpointFiles>, bytes: &'static [u8]) -> proto::StateFile {
+    files.put(Bytes::from_static(bytes)).await.unwrap()
+}
+
+async fn put_shared(files: &Arc<dyn CheckpointFiles>, bytes: &[u8]) -> proto::StateFile {
+    let folder = tempfile::tempdir().unwrap();
+    let local = folder.path().join("local");
+    std::fs::write(&local, bytes).unwrap();
+    files.put_file(&local, true).await.unwrap()
+}
+
+fn exists(file: &proto::StateFile) -> bool {
+    Path::new(file.path.strip_prefix("file:").unwrap()).exists()
+}
+
+#[tokio::test]
+async fn files_of_a_checkpoint() {
+    let folder = tempfile::tempdir().unwrap();
+    let storage = in_folder(folder.path());
+    storage.initialize().await.unwrap();
+    let files = storage.files(&checkpoint(3)).unwrap();
+    let (small, large) = (put(&files, b"ten bytes!").await, put(&files, b"more than ten").await);
+    assert_eq!((small.path.as_str(), &small.inline[..]), ("", &b"ten bytes!"[..]));
+    let job = format!("file:{}/{JOB}", folder.path().display());
+    assert!(large.path.starts_with(&format!("{job}/chk-3/")) && large.inline.is_empty(), "{large:?}");
+    let (one, two) = (put_shared(&files, b"the same bytes").await, put_shared(&files, b"the same bytes").await);
+    assert!(one.path.starts_with(&format!("{job}/shared/")) && one.path != two.path, "{one:?} {two:?}");
+    assert_eq!(files.written(), 10 + 13 + 14 + 14);
+    for (file, bytes) in [(&small, "ten bytes!"), (&large, "more than ten"), (&one, "the same bytes")] {
+        assert_eq!(storage.read(file).await.unwrap(), bytes);
+        storage.download(file, &folder.path().join("local")).await.unwrap();
+        assert_eq!(std::fs::read_to_string(folder.path().join("local")).unwrap(), bytes);
+    }
+}
+
+#[tokio::test]
+async fn damage_names_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let storage = in_folder(folder.path());
+    let file = put(&storage.files(&checkpoint(3)).unwrap(), b"more than ten").await;
+    let path = file.path.strip_prefix("file:").unwrap();
+    let outcome = async |bytes: &[u8]| {
+        std::fs::write(path, bytes).unwrap();
+        let read = storage.read(&file).await.unwrap_err().to_string();
+        let downloaded = storage.download(&file, &folder.path().join("local")).await.unwrap_err().to_string();
+        assert_eq!(read, downloaded);
+        read
+    };
+    let flipped = outcome(b"more than tem").await;
+    assert!(flipped.contains(&file.path) && flipped.contains("checksum"), "{flipped}");
+    let cut = outcome(b"more than").await;
+    assert!(cut.contains(&file.path) && cut.contains("9 bytes instead of 13"), "{cut}");
+    std::fs::remove_file(path).unwrap();
+    let gone = storage.read(&file).await.unwrap_err();
+    assert!(gone.is_not_found() && gone.to_string().contains(&file.path), "{gone}");
+}
+
+#[tokio::test]
+async fn without_a_directory_state_is_in_memory_and_small() {
+    let storage = CheckpointStorage::new(&config(&[]), JOB).unwrap();
+    storage.initialize().await.unwrap();
+    let files = storage.files(&checkpoint(1)).unwrap();
+    let file = files.put(Bytes::from(vec![7; 5 << 20])).await.unwrap();
+    assert_eq!((file.path.as_str(), file.inline.len()), ("", 5 << 20));
+    let error = files.put(Bytes::from(vec![7; (5 << 20) + 1])).await.unwrap_err().to_string();
+    assert!(
+        error.starts_with("Size of the state is larger than the maximum permitted memory-backed state."),
+        "{error}"
+    );
+    let pointer = storage.write_metadata(&checkpoint(1), &metadata(1, vec![(file, false)])).await.unwrap();
+    assert_eq!(pointer, IN_MEMORY);
+    // A savepoint is in files all the same.
+    let folder = tempfile::tempdir().unwrap();
+    let target = storage.savepoint_target(Some(&folder.path().display().to_string())).unwrap();
+    let files = storage.files(&savepoint(&target)).unwrap();
+    let file = files.put(Bytes::from(vec![7; 6 << 20])).await.unwrap();
+    assert!(file.path.starts_with(&target) && !files.keeps_shared());
+}
+
+#[test]
+fn settings_that_cannot_be() {
+    let error =
+        |pairs: &[(&str, &str)]| CheckpointStorage::new(&config(pairs), JOB).map(|_| ()).unwrap_err().to_string();
+    let text = error(&[("execution.checkpointing.storage", "filesystem")]);
+    assert!(text.contains("execution.checkpointing.dir"), "{text}");
+    let text = error(&[("state.checkpoints.dir", "hdfs://host/x")]);
+    assert!(text.contains("scheme 'hdfs'"), "{text}");
+    let text =
+        error(&[("execution.checkpointing.dir", "/x"), ("execution.checkpointing.data-inline-threshold", "2 mb")]);
+    assert!(text.contains("data-inline-threshold"), "{text}");
+}
+
+#[tokio::test]
+async fn a_directory_that_cannot_be_written_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("file"), "").unwrap();
+    let storage = in_folder(&folder.path().join("file/checkpoints"));
+    let error = storage.initialize().await.unwrap_err();
+    let source = std::error::Error::source(&error).unwrap().to_string();
+    let text = error.to_string();
+    assert!(text.contains("file/checkpoints") && text.contains("execution.checkpointing.dir"), "{text}");
+    assert!(source.contains("file/checkpoints"), "{source}");
+}
+
+#[test]
+fn where_savepoints_go() {
+    let storage = CheckpointStorage::new(&config(&[("state.savepoints.dir", "/default")]), JOB).unwrap();
+    let target = storage.savepoint_target(None).unwrap();
+    assert!(target.starts_with("file:/default/savepoint-ababab-"), "{target}");
+    assert_eq!(target.len(), "file:/default/savepoint-ababab-123456789012".len());
+    assert!(storage.savepoint_target(Some("/other")).unwrap().starts_with("file:/other/savepoint-ababab-"));
+    let none = CheckpointStorage::new(&config(&[]), JOB).unwrap().savepoint_target(None).unwrap_err().to_string();
+    assert!(none.starts_with("No savepoint directory configured."), "{none}");
+}
+
+#[tokio::test]
+async fn a_savepoint_can_be_moved() {
+    let folder = tempfile::tempdir().unwrap();
+    let storage = in_folder(folder.path());
+    let target = storage.savepoint_target(Some(&folder.path().display().to_string())).unwrap();
+    let files = storage.files(&savepoint(&target)).unwrap();
+    let state = metadata(7, vec![(put(&files, b"more than ten").await, false)]);
+    assert_eq!(storage.write_metadata(&savepoint(&target), &state).await.unwrap(), target);
+    let (pointer, read) = read_metadata(&target, storage.configuration()).await.unwrap();
+    assert_eq!((pointer.as_str(), &read), (target.as_str(), &state));
+
+    let moved = folder.path().join("moved");
+    std::fs::rename(target.strip_prefix("file:").unwrap(), &moved).unwrap();
+    for pointer in [moved.display().to_string(), format!("file://{}/_metadata", moved.display())] {
+        let (pointer, read) = read_metadata(&pointer, storage.configuration()).await.unwrap();
+        assert_eq!(pointer, format!("file:{}", moved.display()));
+        assert_eq!(storage.read(file_of(&read, 0)).await.unwrap(), "more than ten");
+    }
+    std::fs::rename(moved.join("_metadata"), moved.join("renamed")).unwrap();
+    let renamed = read_metadata(&moved.join("renamed").display().to_string(), storage.configuration()).await.unwrap();
+    assert_eq!(renamed.1.checkpoint_id, 7);
+
+    dispose(&moved, &storage).await;
+}
+
+async fn dispose(moved: &Path, storage: &CheckpointStorage) {
+    std::fs::rename(moved.join("renamed"), moved.join("_metadata")).unwrap();
+    dispose_savepoint(&moved.display().to_string(), storage.configuration()).await.unwrap();
+    assert!(!moved.exists());
+    let again = dispose_savepoint(&moved.display().to_string(), storage.configuration()).await.unwrap_err().to_string();
+    assert!(again.starts_with("Cannot find checkpoint or savepoint file/directory"), "{again}");
+}
+
+#[test]
+fn every_flipped_bit_and_every_cut_of_the_metadata_is_found() {
+    let file = proto::StateFile { path: "file:/a/chk-1/x".into(), size: 3, crc32c: 4, inline: Bytes::new() };
+    let state = metadata(1, vec![(file, false)]);
+    let bytes = encode(&state, "file:/a/chk-1");
+    assert!(!bytes.windows(5).any(|part| part == b"chk-1"));
+    assert_eq!(decode(&bytes, "M", "file:/a/chk-1").unwrap(), state);
+    for at in 0..bytes.len() {
+        let mut damaged = bytes.to_vec();
+        damaged[at] ^= 1 << (at % 8);
+        let flipped = decode(&damaged.into(), "M", "").unwrap_err().to_string();
+        let cut = decode(&bytes.slice(..at), "M", "").unwrap_err().to_string();
+        for error in [flipped, cut] {
+            let clear = ["damaged", "truncated", "is not the metadata"].iter().any(|word| error.contains(word));
+            assert!(error.starts_with("M ") && clear, "{at}: {error}");
+        }
+    }
+}
+
+#[test]
+fn metadata_of_others() {
+    let mut newer = encode(&metadata(1, Vec::new()), "").to_vec();
+    newer[8..12].copy_from_slice(&9u32.to_be_bytes());
+    let checksum = crc32c::crc32c(&newer[..24]);
+    newer[24..28].copy_from_slice(&checksum.to_be_bytes());
+    let error = decode(&newer.into(), "M", "").unwrap_err().to_string();
+    assert_eq!(error, "M has version 9 of the format; this Wiesel reads versions up to 1");
+    let flink = Bytes::from_static(&[0x49, 0x60, 0x67, 0x2d, 0, 0, 0, 4, 0]);
+    assert!(decode(&flink, "M", "").unwrap_err().to_string().contains("Apache Flink"));
+    assert!(decode(&Bytes::new(), "M", "").unwrap_err().to_string().contains("is not the metadata"));
+}
+
+#[tokio::test]
+async fn a_checkpoint_that_was_not_completed_is_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let storage = in_folder(folder.path());
+    put(&storage.files(&checkpoint(3)).unwrap(), b"more than ten").await;
+    let pointer = folder.path().join(format!("{JOB}/chk-3"));
+    let error = read_metadata(&pointer.display().to_string(), storage.configuration()).await.unwrap_err().to_string();
+    assert!(error.starts_with("Cannot find meta data file '_metadata' in directory 'file:/"), "{error}");
+}
+
+#[tokio::test]
+async fn checkpoints_go_and_shared_files_stay_as_long_as_they_are_needed() {
+    let folder = tempfile::tempdir().unwrap();
+    let storage = in_folder(folder.path());
+    let files = storage.files(&checkpoint(1)).unwrap();
+    let (old, kept) = (put_shared(&files, b"only in the first").await, put_shared(&files, b"in both of them").await);
+    let private = put(&files, b"more than ten").await;
+    let first = metadata(1, vec![(old.clone(), true), (kept.clone(), true), (private.clone(), false)]);
+    let pointer = storage.write_metadata(&checkpoint(1), &first).await.unwrap();
+    let second = metadata(2, vec![(kept.clone(), true)]);
+    storage.write_metadata(&checkpoint(2), &second).await.unwrap();
+    assert_eq!(shared_files(&second), HashSet::from([kept.path.clone()]));
+
+    storage.discard(1, &first, &shared_files(&second)).await.unwrap();
+    assert!(!exists(&old) && !exists(&private) && exists(&kept));
+    assert!(!Path::new(pointer.strip_prefix("file:").unwrap()).exists());
+    storage.discard(1, &first, &shared_files(&second)).await.unwrap();
+    assert!(exists(&kept));
+
+    storage.remove_job_folder().await.unwrap();
+    assert!(exists(&kept), "a complete checkpoint is left");
+    storage.discard(2, &second, &HashSet::new()).await.unwrap();
+    assert!(!exists(&kept));
+    storage.remove_job_folder().await.unwrap();
+    assert!(!folder.path().join(JOB.to_string()).exists());
+}
+
+#[tokio::test]
+async fn what_an_aborted_checkpoint_wrote_goes() {
+    let folder = tempfile::tempdir().unwrap();
+    let storage = in_folder(folder.path());
+    let kept = put_shared(&storage.files(&checkpoint(1)).unwrap(), b"in the first").await;
+    let first = metadata(1, vec![(kept.clone(), true)]);
+    storage.write_metadata(&checkpoint(1), &first).await.unwrap();
+    let files = storage.files(&checkpoint(2)).unwrap();
+    let (unheard, new) = (put(&files, b"never acknowledged").await, put_shared(&files, b"new in this one").await);
+    let acknowledged = metadata(2, vec![(kept.clone(), true), (new.clone(), true)]).vertices[0].subtasks.clone();
+    storage.discard_aborted(&checkpoint(2), &acknowledged, &shared_files(&first)).await.unwrap();
+    assert!(!exists(&unheard) && !exists(&new) && exists(&kept));
+}
+
+#[tokio::test]
+async fn orphans_are_swept() {
+    let folder = tempfile::tempdir().unwrap();
+    let storage = in_folder(folder.path());
+    storage.initialize().await.unwrap();
+    let files = storage.files(&checkpoint(1)).unwrap();
+    let (kept, orphan) = (put_shared(&files, b"in the first").await, put_shared(&files, b"in none of them").await);
+    let first = metadata(1, vec![(kept.clone(), true)]);
+    storage.write_metadata(&checkpoint(1), &first).await.unwrap();
+    // Complete, but not known to the job: kept with all it needs.
+    let unknown = put_shared(&storage.files(&checkpoint(2)).unwrap(), b"in the second").await;
+    storage.write_metadata(&checkpoint(2), &metadata(2, vec![(unknown.clone(), true)])).await.unwrap();
+    let incomplete = put(&storage.files(&checkpoint(3)).unwrap(), b"more than ten").await;
+
+    assert_eq!(storage.sweep_orphans(&[first.clone()]).await.unwrap(), 2);
+    assert!(exists(&kept) && exists(&unknown) && !exists(&orphan) && !exists(&incomplete));
+    assert!(!folder.path().join(format!("{JOB}/chk-3")).exists());
+    assert!(read_metadata(&format!("{}/chk-1", storage.folder().unwrap()), storage.configuration()).await.is_ok());
+
+    // What a damaged checkpoint needs cannot be told: nothing goes.
+    let orphan = put_shared(&files, b"in none of them").await;
+    std::fs::write(folder.path().join(format!("{JOB}/chk-2/_metadata")), "damaged").unwrap();
+    storage.sweep_orphans(&[first]).await.unwrap();
+    assert!(exists(&orphan) && exists(&unknown));
+}
+
+#[tokio::test]
+async fn a_disposed_checkpoint_leaves_others_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let storage = in_folder(folder.path());
+    let files = storage.files(&checkpoint(1)).unwrap();
+    let (both, own) = (put_shared(&files, b"in both of them").await, put_shared(&files, b"in the first").await);
+    let first = metadata(1, vec![(both.clone(), true), (own.clone(), true)]);
+    let pointer = storage.write_metadata(&checkpoint(1), &first).await.unwrap();
+    storage.write_metadata(&checkpoint(2), &metadata(2, vec![(both.clone(), true)])).await.unwrap();
+    dispose_savepoint(&pointer, storage.configuration()).await.unwrap();
+    assert!(exists(&both) && !exists(&own));
+}
+
+/// Checkpoints on the S3 server that `tests/with-services.sh` starts; without one the test counts as skipped.
+pub(crate) fn on_a_server(test: &str) -> Option<Vec<(&'static str, String)>> {
+    let variable = |name: &str, default: &str| std::env::var(name).unwrap_or(default.to_owned());
+    let Ok(endpoint) = std::env::var("WIESEL_S3_ENDPOINT") else {
+        if let Ok(list) = std::env::var("WIESEL_SKIPPED") {
+            use std::io::Write;
+            let mut list = std::fs::File::options().create(true).append(true).open(list).unwrap();
+            writeln!(list, "{test}: no S3 server").unwrap();
+        }
+        return None;
+    };
+    let folder = format!("s3://{}/state-{}", variable("WIESEL_S3_BUCKET", "wiesel"), uuid::Uuid::new_v4().simple());
+    Some(vec![
+        ("execution.checkpointing.dir", folder),
+        ("execution.checkpointing.data-inline-threshold", "0".to_owned()),
+        ("s3.endpoint", endpoint),
+        ("s3.access-key", variable("WIESEL_S3_ACCESS_KEY", "wiesel")),
+        ("s3.secret-key", variable("WIESEL_S3_SECRET_KEY", "wiesel-secret")),
+    ])
+}
+
+#[tokio::test]
+async fn checkpoints_on_a_server() {
+    let Some(pairs) = on_a_server("checkpoints_on_a_server") else { return };
+    let mut config: Configuration = pairs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
+    let storage = CheckpointStorage::new(&config, JOB).unwrap();
+    storage.initialize().await.unwrap();
+    let files = storage.files(&checkpoint(1)).unwrap();
+    let (kept, orphan) = (put_shared(&files, b"in the first").await, put_shared(&files, b"in none of them").await);
+    let private = put(&files, b"of the first alone").await;
+    let first = metadata(1, vec![(kept.clone(), true), (private.clone(), false)]);
+    let pointer = storage.write_metadata(&checkpoint(1), &first).await.unwrap();
+    assert_eq!(pointer, format!("{}/chk-1", storage.folder().unwrap()));
+    let incomplete = put(&storage.files(&checkpoint(2)).unwrap(), b"of the second").await;
+
+    assert_eq!(storage.sweep_orphans(std::slice::from_ref(&first)).await.unwrap(), 2);
+    assert!(storage.read(&orphan).await.unwrap_err().is_not_found());
+    assert!(storage.read(&incomplete).await.unwrap_err().is_not_found());
+    let (_, read) = read_metadata(&pointer, &config).await.unwrap();
+    assert_eq!(storage.read(file_of(&read, 0)).await.unwrap(), "in the first");
+    assert_eq!(storage.read(file_of(&read, 1)).await.unwrap(), "of the first alone");
+
+    let second = metadata(3, vec![(kept.clone(), true)]);
+    storage.write_metadata(&checkpoint(3), &second).await.unwrap();
+    dispose_savepoint(&pointer, &config).await.unwrap();
+    assert!(storage.read(&private).await.unwrap_err().is_not_found());
+    let gone = read_metadata(&pointer, &config).await.unwrap_err().to_string();
+    assert_eq!(gone, format!("Cannot find checkpoint or savepoint file/directory '{pointer}'"));
+    assert_eq!(storage.read(&kept).await.unwrap(), "in the first");
+    storage.discard(3, &second, &HashSet::new()).await.unwrap();
+    storage.remove_job_folder().await.unwrap();
+    assert!(Location::resolve(storage.folder().unwrap(), &config).unwrap().list().await.unwrap().is_empty());
+
+    config.set("s3.secret-key", "HUSH");
+    let refused = CheckpointStorage::new(&config, JOB).unwrap().initialize().await.unwrap_err();
+    let text = format!("{refused}: {}", std::error::Error::source(&refused).unwrap());
+    assert!(text.contains(storage.folder().unwrap()) && text.contains("refuses these credentials"), "{text}");
+    assert!(!format!("{text} {refused:?}").contains("HUSH"));
+}
