@@ -3,8 +3,11 @@ use arrow::array::{Array, BooleanArray};
 use arrow::buffer::NullBuffer;
 use arrow::compute::filter_record_batch;
 use wiesel_operators::element::{Batch, WatermarkStatus};
-use wiesel_operators::operator::{Collector, Error, Operator, OperatorContext, Result};
+use wiesel_operators::operator::{
+    Collector, Error, Operator, OperatorContext, OperatorSnapshot, RestoredState, Result,
+};
 use wiesel_proto as proto;
+use wiesel_state::keyed::SnapshotOptions;
 
 /// Puts the enforcement of a sink's constraints in front of it.
 pub(crate) fn enforce(spec: &proto::SinkSpec, sink: Box<dyn Operator>) -> Result<Box<dyn Operator>> {
@@ -60,6 +63,10 @@ impl NotNullEnforcer {
 }
 
 impl Operator for NotNullEnforcer {
+    fn restore(&mut self, state: &mut dyn RestoredState) -> Result<()> {
+        self.sink.restore(state)
+    }
+
     fn open(&mut self, context: &OperatorContext) -> Result<()> {
         self.sink.open(context)
     }
@@ -91,6 +98,26 @@ impl Operator for NotNullEnforcer {
 
     fn finish(&mut self, out: &mut dyn Collector) -> Result<()> {
         self.sink.finish(out)
+    }
+
+    fn before_barrier(&mut self, out: &mut dyn Collector) -> Result<()> {
+        self.sink.before_barrier(out)
+    }
+
+    fn snapshot(&mut self, options: &SnapshotOptions) -> Result<OperatorSnapshot> {
+        self.sink.snapshot(options)
+    }
+
+    fn checkpoint_completed(&mut self, checkpoint_id: u64) -> Result<()> {
+        self.sink.checkpoint_completed(checkpoint_id)
+    }
+
+    fn checkpoint_aborted(&mut self, checkpoint_id: u64) -> Result<()> {
+        self.sink.checkpoint_aborted(checkpoint_id)
+    }
+
+    fn awaits_checkpoint(&self) -> bool {
+        self.sink.awaits_checkpoint()
     }
 
     fn close(&mut self) -> Result<()> {

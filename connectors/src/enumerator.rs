@@ -5,15 +5,21 @@ use bytes::Bytes;
 use wiesel_operators::operator::Result;
 use wiesel_operators::source::{SourceStatus, SplitAssignment, SplitEnumerator};
 
+use crate::encoding::{Reader, Writer};
+
 /// Gives each reader its own split, once.
 pub struct OneSplitEach {
-    splits: Vec<Option<Bytes>>,
+    readers: u32,
+    /// Not given yet: for which reader, and the split.
+    splits: Vec<(u32, Bytes)>,
 }
+
+const STATE: &str = "splits that no reader had";
 
 impl OneSplitEach {
     /// Reader i gets `splits[i]`.
-    pub fn new(splits: Vec<Bytes>) -> Self {
-        Self { splits: splits.into_iter().map(Some).collect() }
+    pub fn new(readers: u32, splits: Vec<Bytes>) -> Self {
+        Self { readers: readers.max(1), splits: (0..).zip(splits).collect() }
     }
 }
 
@@ -22,9 +28,31 @@ impl SplitEnumerator for OneSplitEach {
         Ok(Vec::new())
     }
 
+    /// After a restore there may be fewer readers than there were: each then also gets splits of those that are gone.
     fn request_split(&mut self, subtask: u32, _hostname: &str) -> Result<SplitAssignment> {
-        let split = self.splits.get_mut(subtask as usize).and_then(Option::take);
-        Ok(split.map_or(SplitAssignment::NoMoreSplits, |split| SplitAssignment::Splits(vec![split])))
+        let readers = self.readers;
+        let given: Vec<Bytes> =
+            self.splits.extract_if(.., |(owner, _)| *owner % readers == subtask).map(|(_, split)| split).collect();
+        Ok(if given.is_empty() { SplitAssignment::NoMoreSplits } else { SplitAssignment::Splits(given) })
+    }
+
+    fn snapshot(&mut self) -> Result<Bytes> {
+        let mut out = Writer::new(1);
+        out.u64(self.splits.len() as u64);
+        for (owner, split) in &self.splits {
+            out.u64(u64::from(*owner)).bytes(split);
+        }
+        Ok(out.finish())
+    }
+
+    fn restore(&mut self, state: &[u8]) -> Result<()> {
+        let mut reader = Reader::new(STATE, 1, state)?;
+        self.splits.clear();
+        for _ in 0..reader.count()? {
+            let owner = reader.u64()? as u32;
+            self.splits.push((owner, Bytes::copy_from_slice(reader.bytes()?)));
+        }
+        reader.end()
     }
 }
 
@@ -39,6 +67,11 @@ impl Requests {
     /// The reader has nothing to read.
     pub(crate) fn want(&mut self) {
         self.wanted = true;
+    }
+
+    /// The reader got something to read, maybe without having asked: from a restored checkpoint.
+    pub(crate) fn have(&mut self) {
+        self.wanted = false;
     }
 
     /// What [`wiesel_operators::source::SourceReader::take_split_request`] answers.

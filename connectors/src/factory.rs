@@ -160,12 +160,12 @@ pub fn enumerator(spec: &proto::SourceSpec, context: EnumeratorContext) -> TaskR
     }
 }
 
-/// The sink operator of one subtask. It also enforces NOT NULL.
-pub fn build_sink(spec: &proto::SinkSpec) -> TaskResult<Box<dyn Operator>> {
+/// The sink operator of one subtask; `uid` is the operator's. It also enforces NOT NULL.
+pub fn build_sink(spec: &proto::SinkSpec, uid: &[u8]) -> TaskResult<Box<dyn Operator>> {
     let sink: Box<dyn Operator> = match spec.connector.as_str() {
         "blackhole" => Box::new(blackhole::BlackholeSink),
         "print" => Box::new(print::sink(spec)?),
-        "filesystem" => filesystem::sink(spec)?,
+        "filesystem" => filesystem::sink(spec, uid)?,
         other => return Err(unknown(other, "sink")),
     };
     crate::constraint::enforce(spec, sink)

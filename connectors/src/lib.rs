@@ -12,6 +12,7 @@ pub mod blackhole;
 pub mod collect;
 mod constraint;
 pub mod datagen;
+mod encoding;
 pub mod enumerator;
 pub mod factory;
 pub mod filesystem;

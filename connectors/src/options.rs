@@ -122,6 +122,13 @@ impl<'a> Options<'a> {
     }
 }
 
+/// Whether the job takes checkpoints by itself, so that sinks may wait for one.
+pub(crate) fn checkpointing(configuration: &wiesel_common::config::Configuration) -> bool {
+    let interval = configuration.get_raw("execution.checkpointing.interval");
+    let interval = interval.and_then(|interval| wiesel_common::config::parse_duration(interval).ok());
+    interval.is_some_and(|interval| !interval.is_zero())
+}
+
 /// Reads a number, with an error that names its option.
 pub(crate) fn number<T: FromStr>(key: &str, text: &str) -> Result<T> {
     text.trim().parse().map_err(|_| unparsable(key, text, format!("For input string: \"{text}\"")))

@@ -2,10 +2,14 @@
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, LazyLock};
 
+use bytes::Bytes;
 use wiesel_common::time::Clock;
 use wiesel_operators::element::{Batch, WatermarkStatus};
 use wiesel_operators::operator::{Collector, OperatorContext, Result};
-use wiesel_operators::source::EnumeratorContext;
+use wiesel_operators::source::{EnumeratorContext, SourceReader, SourceStatus, SplitAssignment, SplitEnumerator};
+use wiesel_proto as proto;
+
+use crate::factory;
 
 /// Keeps what is collected.
 #[derive(Default)]
@@ -33,6 +37,7 @@ pub(crate) fn context(subtask: u32, parallelism: u32) -> OperatorContext {
     static RUNTIME: LazyLock<tokio::runtime::Runtime> =
         LazyLock::new(|| tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap());
     OperatorContext {
+        job_id: wiesel_common::id::JobId([7; 16]),
         task_name: "test".into(),
         subtask,
         parallelism,
@@ -56,5 +61,120 @@ pub(crate) struct TestClock(pub(crate) AtomicI64);
 impl Clock for TestClock {
     fn now_millis(&self) -> i64 {
         self.0.load(Ordering::SeqCst)
+    }
+}
+
+/// A bounded source whose execution can be cut anywhere and go on from a snapshot.
+pub(crate) struct Restarts<'a> {
+    pub(crate) spec: &'a proto::SourceSpec,
+    pub(crate) clock: Arc<TestClock>,
+}
+
+/// The polls after which a snapshot is taken, and with how many readers the source goes on from it.
+pub(crate) type Cut = (usize, u32);
+
+/// What an execution starts from.
+#[derive(Default)]
+struct Snapshot {
+    enumerator: Option<Bytes>,
+    splits: Vec<Bytes>,
+}
+
+struct Execution {
+    enumerator: Box<dyn SplitEnumerator>,
+    readers: Vec<(u32, Box<dyn SourceReader>)>,
+}
+
+impl<'a> Restarts<'a> {
+    pub(crate) fn new(spec: &'a proto::SourceSpec) -> Self {
+        Self { spec, clock: Arc::default() }
+    }
+
+    /// All batches, with the subtask that made each, and how many polls it took.
+    pub(crate) fn run(&self, readers: u32, cuts: &[Cut]) -> Result<(Vec<(u32, Batch)>, usize)> {
+        let mut execution = self.start(readers, Snapshot::default())?;
+        let (mut batches, mut polls) = (Vec::new(), 0);
+        for (after, readers) in cuts {
+            polls += self.poll(&mut execution, *after, &mut batches)?;
+            let mut snapshot = Snapshot { enumerator: Some(execution.enumerator.snapshot()?), splits: Vec::new() };
+            for (_, reader) in &mut execution.readers {
+                snapshot.splits.extend(reader.snapshot()?);
+            }
+            // What comes between the snapshot and the failure is void.
+            self.poll(&mut execution, 3, &mut Vec::new())?;
+            execution = self.start(*readers, snapshot)?;
+        }
+        polls += self.poll(&mut execution, usize::MAX, &mut batches)?;
+        Ok((batches, polls))
+    }
+
+    /// The rows as text, sorted.
+    pub(crate) fn rows(&self, readers: u32, cuts: &[Cut]) -> Vec<String> {
+        let (batches, _) = self.run(readers, cuts).unwrap();
+        let texts = |(_, batch): &(u32, Batch)| {
+            (0..batch.num_rows()).map(|row| crate::print::row_text(&batch.records, row)).collect::<Vec<_>>()
+        };
+        let mut rows: Vec<String> = batches.iter().flat_map(texts).collect();
+        rows.sort();
+        rows
+    }
+
+    /// Cuts a run of `readers` after each poll, and each cut run once more a little later: always the same rows.
+    pub(crate) fn check_every_cut(&self, readers: u32) {
+        let (_, polls) = self.run(readers, &[]).unwrap();
+        let wanted = self.rows(readers, &[]);
+        for after in 0..=polls {
+            for (first, second) in [(readers, readers), (1, 3), (readers + 1, 1), (5, 2)] {
+                let cuts = [(after, first), (2, second)];
+                let found = self.rows(readers, &cuts);
+                assert!(found == wanted, "{cuts:?}: {} rows instead of {}", found.len(), wanted.len());
+            }
+        }
+    }
+
+    fn start(&self, parallelism: u32, snapshot: Snapshot) -> Result<Execution> {
+        let mut enumerator = factory::enumerator(self.spec, enumerator_context(parallelism))?;
+        if let Some(state) = &snapshot.enumerator {
+            enumerator.restore(state)?;
+        }
+        assert!(enumerator.discover()?.is_empty());
+        let mut readers = Vec::new();
+        for subtask in 0..parallelism {
+            let mut reader = factory::build_source(self.spec)?;
+            reader.open(&OperatorContext { clock: self.clock.clone(), ..context(subtask, parallelism) })?;
+            let splits = snapshot.splits.iter().skip(subtask as usize).step_by(parallelism as usize);
+            let splits: Vec<Bytes> = splits.cloned().collect();
+            if !splits.is_empty() {
+                reader.add_splits(splits)?;
+            }
+            readers.push((subtask, reader));
+        }
+        Ok(Execution { enumerator, readers })
+    }
+
+    /// Polls reader after reader until there were so many polls or none is left. How many there were.
+    fn poll(&self, execution: &mut Execution, most: usize, batches: &mut Vec<(u32, Batch)>) -> Result<usize> {
+        let mut polls = 0;
+        while polls < most && !execution.readers.is_empty() {
+            let (subtask, mut reader) = execution.readers.remove(0);
+            let mut out = Collected::default();
+            let status = reader.poll(&mut out)?;
+            polls += 1;
+            batches.extend(out.batches.into_iter().map(|batch| (subtask, batch)));
+            if reader.take_split_request() {
+                match execution.enumerator.request_split(subtask, "localhost")? {
+                    SplitAssignment::Splits(splits) => reader.add_splits(splits)?,
+                    SplitAssignment::NoMoreSplits => reader.no_more_splits(),
+                    SplitAssignment::Wait => unreachable!("a bounded source"),
+                }
+            }
+            if let SourceStatus::NothingAvailable { until: Some(until) } = status {
+                self.clock.0.fetch_max(until, Ordering::SeqCst);
+            }
+            if status != SourceStatus::EndOfInput {
+                execution.readers.push((subtask, reader));
+            }
+        }
+        Ok(polls)
     }
 }

@@ -284,6 +284,7 @@ async fn rows_of_a_select_reach_the_client() {
         offset: 0,
         batch: bytes::Bytes::from_static(b"rows"),
         rows: 3,
+        ..Default::default()
     };
     a.master.collect(collect).await.unwrap();
     let response = fetch(&cluster, id, 0, 0).await;
@@ -297,7 +298,7 @@ async fn rows_of_a_select_reach_the_client() {
 }
 
 async fn fetch(cluster: &Cluster, job: JobId, version: u64, offset: u64) -> proto::FetchResultsResponse {
-    let request = proto::FetchResultsRequest { version, offset, max_wait: 10_000 };
+    let request = proto::FetchResultsRequest { version, offset, max_wait: 10_000, committed: 0 };
     let operator = wiesel_common::id::OperatorId(OPERATOR);
     let body = serde_json::json!({ "serializedCoordinationRequest": STANDARD.encode(request.encode_to_vec()) });
     let url = cluster.rest(&format!("/v1/jobs/{job}/coordinators/{operator}"));
@@ -316,6 +317,15 @@ impl SplitEnumerator for TwoSplits {
     fn request_split(&mut self, _subtask: u32, hostname: &str) -> Result<SplitAssignment, Error> {
         assert_eq!(hostname, "localhost");
         Ok(self.0.pop().map_or(SplitAssignment::NoMoreSplits, |split| SplitAssignment::Splits(vec![split])))
+    }
+
+    fn snapshot(&mut self) -> Result<bytes::Bytes, Error> {
+        Ok(self.0.concat().into())
+    }
+
+    fn restore(&mut self, state: &[u8]) -> Result<(), Error> {
+        self.0 = vec![bytes::Bytes::copy_from_slice(state)];
+        Ok(())
     }
 }
 

@@ -40,6 +40,7 @@ impl Collector for Sink {
 
 fn context(runtime: &tokio::runtime::Runtime) -> OperatorContext {
     OperatorContext {
+        job_id: wiesel_common::id::JobId([7; 16]),
         task_name: "bench".into(),
         subtask: 0,
         parallelism: 1,

@@ -3,6 +3,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 use bytes::Bytes;
+use wiesel_common::id::JobId;
 use wiesel_common::notifier::Notifier;
 use wiesel_common::time::Clock;
 use wiesel_proto as proto;
@@ -75,6 +76,8 @@ pub trait Collector {
 /// What an operator knows of the task it runs in.
 #[derive(Clone)]
 pub struct OperatorContext {
+    /// The job, over all its restarts.
+    pub job_id: JobId,
     /// Display name of the task, for messages.
     pub task_name: String,
     /// Position among the subtasks, from 0.

@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::operator::{Collector, Error, OperatorContext, Result};
+use crate::operator::{Collector, OperatorContext, Result};
 
 /// What a reader has to say after a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,9 +40,7 @@ pub trait SourceReader: Send {
 
     /// The splits that are not read to their end, each with its position: what [`SourceReader::add_splits`] takes after
     /// a restore, maybe in another subtask.
-    fn snapshot(&mut self) -> Result<Vec<Bytes>> {
-        Err(Error::Plan("this source cannot take part in a checkpoint".into()))
-    }
+    fn snapshot(&mut self) -> Result<Vec<Bytes>>;
 
     /// A checkpoint is durable.
     fn checkpoint_completed(&mut self, checkpoint_id: u64) -> Result<()> {
@@ -82,16 +80,11 @@ pub trait SplitEnumerator: Send {
     fn request_split(&mut self, subtask: u32, hostname: &str) -> Result<SplitAssignment>;
 
     /// What is known and not yet with a reader, and what has been seen, in the connector's own versioned encoding.
-    fn snapshot(&mut self) -> Result<Bytes> {
-        Err(Error::Plan("this source cannot take part in a checkpoint".into()))
-    }
+    fn snapshot(&mut self) -> Result<Bytes>;
 
     /// Goes on from a snapshot, maybe with another parallelism; called before [`SplitEnumerator::discover`]. What readers
     /// had by then is restored by them.
-    fn restore(&mut self, state: &[u8]) -> Result<()> {
-        let _ = state;
-        Err(Error::Plan("this source cannot be restored".into()))
-    }
+    fn restore(&mut self, state: &[u8]) -> Result<()>;
 }
 
 /// What a connector needs to know to make an enumerator.

@@ -38,6 +38,7 @@ pub fn context_with(configuration: &[(&str, &str)]) -> (OperatorContext, Arc<Man
     let clock = Arc::new(ManualClock::default());
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let context = OperatorContext {
+        job_id: wiesel_common::id::JobId([7; 16]),
         task_name: "test".into(),
         subtask: 0,
         parallelism: 1,

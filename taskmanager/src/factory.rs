@@ -46,7 +46,7 @@ impl OperatorFactory for BuiltIn {
         results: Box<dyn CollectTransport>,
     ) -> Result<BuiltOperator> {
         let operator: Box<dyn Operator> = match &spec.kind {
-            Some(Kind::Sink(sink)) => factory::build_sink(sink)?,
+            Some(Kind::Sink(sink)) => factory::build_sink(sink, &spec.uid)?,
             Some(Kind::CollectSink(sink)) => Box::new(factory::build_collect_sink(sink, results)?),
             _ => return wiesel_operators::build::build_operator(spec, context),
         };

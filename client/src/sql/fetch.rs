@@ -1,4 +1,5 @@
 //! Fetching the rows of a SELECT.
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -39,7 +40,38 @@ pub(super) struct QueryRun {
     job: JobId,
     query: QueryJob,
     version: u64,
-    offset: u64,
+    result: ResultBuffer,
+}
+
+/// Rows on their way to the user: those that a restart of the job may take back are held.
+#[derive(Default)]
+struct ResultBuffer {
+    /// Rows that were handed out.
+    shown: u64,
+    held: VecDeque<Row>,
+    /// Rows that are final.
+    committed: u64,
+}
+
+impl ResultBuffer {
+    /// Rows that the client has.
+    fn offset(&self) -> u64 {
+        self.shown + self.held.len() as u64
+    }
+
+    /// The job was restarted and goes on behind so many rows. False: rows that were handed out are void.
+    fn restart(&mut self, kept: u64) -> bool {
+        let Some(held) = kept.checked_sub(self.shown) else { return false };
+        self.held.truncate(usize::try_from(held).unwrap_or(usize::MAX));
+        true
+    }
+
+    /// The rows that are final and were not handed out.
+    fn release(&mut self) -> Vec<Row> {
+        let rows = self.committed.saturating_sub(self.shown).min(self.held.len() as u64);
+        self.shown += rows;
+        self.held.drain(..rows as usize).collect()
+    }
 }
 
 impl QueryRun {
@@ -47,7 +79,7 @@ impl QueryRun {
     pub async fn submit(client: &RestClient, query: QueryJob) -> Result<Self, Failure> {
         let job = JobId::from_bytes(&query.graph.job_id).context("a job graph without an id")?;
         client.submit(&query.graph).await?;
-        Ok(Self { client: client.clone(), job, query, version: 0, offset: 0 })
+        Ok(Self { client: client.clone(), job, query, version: 0, result: ResultBuffer::default() })
     }
 
     pub fn job(&self) -> JobId {
@@ -58,20 +90,23 @@ impl QueryRun {
     pub async fn next(&mut self, max_wait: Duration) -> Result<Fetched, Failure> {
         let request = proto::FetchResultsRequest {
             version: self.version,
-            offset: self.offset,
+            offset: self.result.offset(),
             max_wait: max_wait.as_millis() as u64,
+            committed: self.result.committed,
         };
         let answer = self.client.fetch(self.job, self.query.collect_operator, &request).await?;
         if answer.version != self.version {
             let restarted = self.version != 0;
             self.version = answer.version;
-            self.offset = 0;
-            if restarted {
+            if restarted && !self.result.restart(answer.kept) {
+                self.result = ResultBuffer::default();
                 return Ok(Fetched::Restarted);
             }
         }
-        let rows = self.take(&answer)?;
-        if answer.end && rows.is_empty() {
+        let taken = self.take(&answer)?;
+        self.result.committed = answer.committed;
+        let rows = self.result.release();
+        if answer.end && taken == 0 && rows.is_empty() {
             return match end_of(&self.client, self.job).await? {
                 JobEnd::Finished { .. } => Ok(Fetched::End),
                 JobEnd::Canceled => Err(anyhow::anyhow!("job {} was cancelled", self.job)),
@@ -86,7 +121,8 @@ impl QueryRun {
         Ok(self.client.cancel(self.job).await?)
     }
 
-    fn take(&mut self, answer: &proto::FetchResultsResponse) -> Result<Vec<Row>, Failure> {
+    /// Takes the rows of an answer and says how many were new.
+    fn take(&mut self, answer: &proto::FetchResultsResponse) -> Result<usize, Failure> {
         let mut rows = Vec::with_capacity(answer.rows as usize);
         for batch in &answer.batches {
             for batch in StreamReader::try_new(batch.as_ref(), None)? {
@@ -94,10 +130,11 @@ impl QueryRun {
             }
         }
         // An answer may begin before what was asked for: the rows in between were fetched already.
-        let known = self.offset.checked_sub(answer.offset).context("the JobManager left out rows")?;
+        let known = self.result.offset().checked_sub(answer.offset).context("the JobManager left out rows")?;
         rows.drain(..(known as usize).min(rows.len()));
-        self.offset += rows.len() as u64;
-        Ok(rows)
+        let new = rows.len();
+        self.result.held.extend(rows);
+        Ok(new)
     }
 }
 
@@ -118,4 +155,38 @@ fn decode(batch: &RecordBatch, rows: &mut Vec<Row>) -> Result<(), Failure> {
         rows.push(Row { kind, cells });
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn buffer(shown: u64, held: u64, committed: u64) -> ResultBuffer {
+        let row = |number: u64| Row { kind: RowKind::Insert, cells: vec![Some(number.to_string())] };
+        ResultBuffer { shown, held: (shown..shown + held).map(row).collect(), committed }
+    }
+
+    fn numbers(rows: Vec<Row>) -> Vec<u64> {
+        rows.into_iter().map(|row| row.cells[0].as_deref().unwrap().parse().unwrap()).collect()
+    }
+
+    #[test]
+    fn rows_are_handed_out_when_they_are_final() {
+        let mut result = buffer(2, 3, 4);
+        assert_eq!(numbers(result.release()), [2, 3]);
+        assert_eq!((result.offset(), result.shown), (5, 4));
+        assert!(result.release().is_empty());
+        result.committed = u64::MAX;
+        assert_eq!(numbers(result.release()), [4]);
+    }
+
+    #[test]
+    fn a_restart_takes_back_what_was_held_and_voids_what_was_shown_only_without_a_checkpoint() {
+        let mut result = buffer(2, 3, 2);
+        assert!(result.restart(3));
+        assert_eq!(result.offset(), 3);
+        assert!(result.restart(2), "nothing shown is taken back");
+        assert_eq!(result.offset(), 2);
+        assert!(!result.restart(0), "the rows that were shown are void");
+    }
 }

@@ -1,4 +1,9 @@
 //! The sink behind SELECT: sends rows to the JobMaster, where the client fetches them.
+//!
+//! With checkpoints a client shows each row exactly once: rows are sent as they come, but shown when a checkpoint that follows
+//! them is durable. The offset at a barrier is in the checkpoint; after a restore the sink first says from which offset it goes
+//! on, and what was sent behind it is void. Without checkpoints a restart begins anew.
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, Int8Array, RecordBatch, RecordBatchOptions};
@@ -7,9 +12,15 @@ use arrow::ipc::writer::StreamWriter;
 use bytes::Bytes;
 use wiesel_common::time::{Clock, SystemClock};
 use wiesel_operators::element::Batch;
-use wiesel_operators::operator::{Collector, Error, Operator, OperatorContext, Result};
+use wiesel_operators::operator::{
+    Collector, Error, Operator, OperatorContext, OperatorSnapshot, RestoredState, Result,
+};
 use wiesel_operators::types::to_arrow_fields;
 use wiesel_proto as proto;
+use wiesel_state::keyed::SnapshotOptions;
+
+use crate::encoding;
+use crate::options::checkpointing;
 
 /// The name of the column that holds the kind of each row, last in a batch that is a changelog.
 pub const KIND_COLUMN: &str = "$kind";
@@ -25,7 +36,16 @@ pub trait CollectTransport: Send {
     /// Sends `rows` rows, an Arrow IPC stream; `offset` counts the rows sent before. Returns when the JobMaster has taken
     /// them and has room for more: waiting here is the back-pressure. Fails with [`Error::Cancelled`] when the task ends.
     fn send(&mut self, offset: u64, batch: Bytes, rows: u64) -> Result<()>;
+
+    /// With checkpoints, first: rows will be sent from this offset on, what came from there on before is void.
+    fn resume(&mut self, offset: u64) -> Result<()>;
+
+    /// Rows before this offset belong to a checkpoint that is durable.
+    fn committed(&mut self, offset: u64) -> Result<()>;
 }
+
+/// The list that holds the offset in a checkpoint.
+const OFFSET: &str = "offset";
 
 /// The sink.
 pub struct CollectSink {
@@ -39,6 +59,8 @@ pub struct CollectSink {
     /// When the oldest pending row must go.
     due: Option<i64>,
     sent: u64,
+    /// Rows sent before the barriers of checkpoints that are not known to be durable.
+    at_checkpoint: BTreeMap<u64, u64>,
 }
 
 impl CollectSink {
@@ -58,6 +80,7 @@ impl CollectSink {
             pending_bytes: 0,
             due: None,
             sent: 0,
+            at_checkpoint: BTreeMap::new(),
         })
     }
 
@@ -105,9 +128,38 @@ impl CollectSink {
 }
 
 impl Operator for CollectSink {
+    fn restore(&mut self, state: &mut dyn RestoredState) -> Result<()> {
+        for entry in state.list(OFFSET) {
+            let mut reader = encoding::Reader::new("the offset of a result", 1, &entry)?;
+            self.sent = reader.u64()?;
+            reader.end()?;
+        }
+        Ok(())
+    }
+
     fn open(&mut self, context: &OperatorContext) -> Result<()> {
         self.clock = context.clock.clone();
-        Ok(())
+        if checkpointing(&context.configuration) { self.transport.resume(self.sent) } else { Ok(()) }
+    }
+
+    fn before_barrier(&mut self, _out: &mut dyn Collector) -> Result<()> {
+        self.flush()
+    }
+
+    fn snapshot(&mut self, options: &SnapshotOptions) -> Result<OperatorSnapshot> {
+        self.at_checkpoint.insert(options.checkpoint_id, self.sent);
+        let offset = proto::OperatorListState {
+            name: OFFSET.to_owned(),
+            redistribution: proto::operator_list_state::Redistribution::Split.into(),
+            entries: vec![encoding::Writer::new(1).u64(self.sent).finish()],
+        };
+        Ok(OperatorSnapshot { keyed: None, lists: vec![offset] })
+    }
+
+    fn checkpoint_completed(&mut self, checkpoint_id: u64) -> Result<()> {
+        let later = self.at_checkpoint.split_off(&(checkpoint_id + 1));
+        let reached = std::mem::replace(&mut self.at_checkpoint, later).into_values().next_back();
+        reached.map_or(Ok(()), |offset| self.transport.committed(offset))
     }
 
     fn process(&mut self, _input: usize, batch: Batch, _out: &mut dyn Collector) -> Result<()> {
@@ -166,6 +218,63 @@ mod tests {
             self.0.lock().push((offset, batch, rows));
             Ok(())
         }
+
+        fn resume(&mut self, offset: u64) -> Result<()> {
+            self.0.lock().push((offset, "resume".into(), 0));
+            Ok(())
+        }
+
+        fn committed(&mut self, offset: u64) -> Result<()> {
+            self.0.lock().push((offset, "committed".into(), 0));
+            Ok(())
+        }
+    }
+
+    struct Offset(Vec<Bytes>);
+
+    impl RestoredState for Offset {
+        fn checkpoint_id(&self) -> Option<u64> {
+            Some(2)
+        }
+
+        fn keyed(&mut self) -> Result<Box<dyn wiesel_state::keyed::KeyedBackend>> {
+            unreachable!("a sink has no keyed state")
+        }
+
+        fn list(&mut self, name: &str) -> Vec<Bytes> {
+            assert_eq!(name, OFFSET);
+            self.0.clone()
+        }
+    }
+
+    #[test]
+    fn with_checkpoints_the_sink_says_what_is_durable_and_goes_on_from_there() {
+        let mut configuration = wiesel_common::config::Configuration::default();
+        configuration.set("execution.checkpointing.interval", "1 s");
+        let context = OperatorContext { configuration: Arc::new(configuration), ..context(0, 1) };
+        let (mut sink, sent, _) = sink(false);
+        let mut out = Collected::default();
+        sink.open(&context).unwrap();
+        let mut lists = Vec::new();
+        for checkpoint in 1..=3 {
+            sink.process(0, Batch::insert_only(rows(2, 1)), &mut out).unwrap();
+            sink.before_barrier(&mut out).unwrap();
+            let options = SnapshotOptions { checkpoint_id: checkpoint, canonical: false, full: false };
+            lists.push(sink.snapshot(&options).unwrap().lists.remove(0).entries);
+        }
+        sink.checkpoint_completed(2).unwrap();
+        let said = |(offset, batch, rows): &(u64, Bytes, u64)| match rows {
+            0 => format!("{} {offset}", std::str::from_utf8(batch).unwrap()),
+            rows => format!("{rows} from {offset}"),
+        };
+        let sent_so_far: Vec<String> = sent.lock().iter().map(said).collect();
+        assert_eq!(sent_so_far, ["resume 0", "2 from 0", "2 from 2", "2 from 4", "committed 4"]);
+        let (mut restored, sent, _) = self::sink(false);
+        restored.restore(&mut Offset(lists.remove(1))).unwrap();
+        restored.open(&context).unwrap();
+        restored.process(0, Batch::insert_only(rows(1, 1)), &mut out).unwrap();
+        restored.finish(&mut out).unwrap();
+        assert_eq!(sent.lock().iter().map(said).collect::<Vec<_>>(), ["resume 4", "1 from 4"]);
     }
 
     fn fields() -> Vec<RowField> {

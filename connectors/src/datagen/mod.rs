@@ -66,11 +66,12 @@ pub(crate) fn reader(spec: &proto::SourceSpec) -> TaskResult<Box<dyn SourceReade
     Ok(Box::new(reader::DatagenReader::new(settings, &physical, &emitted, rand::random())))
 }
 
-/// Each reader finds its share from its position.
+/// Each reader gets a share of the rows.
 pub(crate) fn enumerator(
     _spec: &proto::SourceSpec,
     context: EnumeratorContext,
 ) -> TaskResult<Box<dyn SplitEnumerator>> {
     let readers = u64::from(context.parallelism);
-    Ok(Box::new(OneSplitEach::new((0..readers).map(|i| i.to_le_bytes().to_vec().into()).collect())))
+    let splits = (0..readers).map(|subtask| reader::encode(subtask, readers, 0)).collect();
+    Ok(Box::new(OneSplitEach::new(context.parallelism, splits)))
 }

@@ -1,4 +1,7 @@
-//! One reader's share of the rows, at its share of the rate.
+//! One reader's shares of the rows, at their share of the rate.
+//!
+//! A reader may have several shares, after a restore with another parallelism. It makes their rows in the order of their
+//! positions, so that sequences grow as evenly as they would with a reader for each share.
 use std::sync::Arc;
 
 use arrow::array::{RecordBatch, RecordBatchOptions};
@@ -8,13 +11,14 @@ use rand::SeedableRng;
 use rand::rngs::SmallRng;
 use wiesel_common::time::{Clock, SystemClock};
 use wiesel_operators::element::Batch;
-use wiesel_operators::operator::{Collector, Error, OperatorContext, Result};
+use wiesel_operators::operator::{Collector, OperatorContext, Result};
 use wiesel_operators::source::{SourceReader, SourceStatus};
 use wiesel_operators::types::{RowField, to_arrow_schema};
 
 use super::Settings;
 use super::field::Values;
 use super::generate::{Generator, Row};
+use crate::encoding;
 use crate::enumerator::Requests;
 
 /// Rows of a batch, at most.
@@ -24,24 +28,45 @@ pub(super) struct DatagenReader {
     settings: Settings,
     generator: Generator,
     schema: SchemaRef,
-    parallelism: u64,
-    share: Option<Share>,
+    shares: Vec<Share>,
+    pace: Option<Pace>,
     requests: Requests,
     clock: Arc<dyn Clock>,
 }
 
-/// The rows of this reader: the n-th has position `first + n * readers` of every sequence.
+/// The rows of one split: the n-th has position `first + n * readers` of every sequence.
 struct Share {
     first: u64,
+    readers: u64,
     made: u64,
     /// None: without end.
     rows: Option<u64>,
-    started: Option<i64>,
+}
+
+/// Rows made since shares came or went, and when that was (milliseconds): what the rate counts from.
+struct Pace {
+    started: i64,
+    made: u64,
+}
+
+/// A split: which of how many shares, and how many of its rows were made.
+pub(super) fn encode(first: u64, readers: u64, made: u64) -> Bytes {
+    encoding::Writer::new(1).u64(first).u64(readers).u64(made).finish()
 }
 
 /// The `subtask`-th of `readers` shares of a count, as even as can be.
 fn share_of(count: u64, subtask: u64, readers: u64) -> u64 {
     count / readers + u64::from(count % readers > subtask)
+}
+
+impl Share {
+    fn position(&self) -> u64 {
+        self.first.saturating_add(self.made.saturating_mul(self.readers))
+    }
+
+    fn is_done(&self) -> bool {
+        self.rows.is_some_and(|rows| self.made >= rows)
+    }
 }
 
 impl DatagenReader {
@@ -53,57 +78,88 @@ impl DatagenReader {
             settings,
             generator: Generator::new(fields, SmallRng::seed_from_u64(seed)),
             schema: to_arrow_schema(&columns),
-            parallelism: 1,
-            share: None,
+            shares: Vec::new(),
+            pace: None,
             requests: Requests::default(),
             clock: Arc::new(SystemClock),
         }
     }
 
-    fn share(&self, subtask: u64) -> Share {
-        let readers = self.parallelism;
+    fn share(&self, split: &[u8]) -> Result<Share> {
+        let mut reader = encoding::Reader::new("a datagen split", 1, split)?;
+        let (first, readers, made) = (reader.u64()?, reader.u64()?.max(1), reader.u64()?);
+        reader.end()?;
         let lengths = self.settings.fields.iter().filter_map(|field| match &field.values {
             Values::Sequence(sequence) => Some(sequence.count),
             _ => None,
         });
         // A sequence ends the table, even one in a column that nobody reads.
-        let rows = self.settings.rows.into_iter().chain(lengths).map(|count| share_of(count, subtask, readers)).min();
-        Share { first: subtask, made: 0, rows, started: None }
+        let rows = self.settings.rows.into_iter().chain(lengths).map(|count| share_of(count, first, readers)).min();
+        Ok(Share { first, readers, made, rows })
+    }
+
+    /// How many rows are due, or when to ask again. The rate is that of all readers together.
+    fn due(&mut self, now: i64) -> std::result::Result<u64, i64> {
+        let per_second: f64 =
+            self.shares.iter().map(|share| self.settings.rows_per_second as f64 / share.readers as f64).sum();
+        let pace = self.pace.get_or_insert(Pace { started: now, made: 0 });
+        let allowed = ((now - pace.started).max(0) as f64 * per_second / 1000.0) as u64 + 1;
+        let due = allowed.saturating_sub(pace.made);
+        if due > 0 {
+            return Ok(due);
+        }
+        // Small batches now and then rather than a row each time: at most a tenth of a second late.
+        let wanted = pace.made as f64 + (per_second / 10.0).clamp(1.0, BATCH_ROWS as f64) - 1.0;
+        let until = pace.started + (wanted * 1000.0 / per_second).ceil() as i64;
+        Err(until.max(now + 1))
+    }
+
+    /// Makes up to so many rows, smallest position first; stops where a share ends, as the rate changes there.
+    fn make(&mut self, most: u64, now: i64) -> u64 {
+        let mut rows = 0;
+        while rows < most {
+            let Some(share) = self.shares.iter_mut().min_by_key(|share| (share.position(), share.first)) else { break };
+            self.generator.push(&Row { position: share.position(), now });
+            share.made += 1;
+            rows += 1;
+            if share.is_done() {
+                break;
+            }
+        }
+        rows
     }
 }
 
 impl SourceReader for DatagenReader {
     fn open(&mut self, context: &OperatorContext) -> Result<()> {
         self.clock = context.clock.clone();
-        self.parallelism = u64::from(context.parallelism.max(1));
-        self.requests.want();
+        if self.shares.is_empty() {
+            self.requests.want();
+        }
         Ok(())
     }
 
     fn poll(&mut self, out: &mut dyn Collector) -> Result<SourceStatus> {
-        let Some(share) = &mut self.share else { return Ok(self.requests.status()) };
-        let left = share.rows.map_or(u64::MAX, |rows| rows - share.made);
-        if left == 0 {
-            self.share = None;
+        let shares = self.shares.len();
+        if shares == 0 {
+            return Ok(self.requests.status());
+        }
+        self.shares.retain(|share| !share.is_done());
+        if self.shares.len() < shares {
+            self.pace = None;
+        }
+        if self.shares.is_empty() {
             self.requests.want();
             return Ok(self.requests.status());
         }
         let now = self.clock.now_millis();
-        let started = *share.started.get_or_insert(now);
-        // The rate is that of all readers together.
-        let per_second = self.settings.rows_per_second as f64 / self.parallelism as f64;
-        let allowed = ((now - started).max(0) as f64 * per_second / 1000.0) as u64 + 1;
-        let due = allowed.saturating_sub(share.made);
-        if due == 0 {
-            // Small batches now and then rather than a row each time: at most a tenth of a second late.
-            let wanted = share.made as f64 + (per_second / 10.0).clamp(1.0, BATCH_ROWS as f64) - 1.0;
-            let until = started + (wanted * 1000.0 / per_second).ceil() as i64;
-            return Ok(SourceStatus::NothingAvailable { until: Some(until.max(now + 1)) });
-        }
-        let rows = due.min(left).min(BATCH_ROWS);
-        for _ in 0..rows {
-            self.generator.push(&Row { position: share.first + share.made * self.parallelism, now });
-            share.made += 1;
+        let due = match self.due(now) {
+            Ok(due) => due,
+            Err(until) => return Ok(SourceStatus::NothingAvailable { until: Some(until) }),
+        };
+        let rows = self.make(due.min(BATCH_ROWS), now);
+        if let Some(pace) = &mut self.pace {
+            pace.made += rows;
         }
         let options = RecordBatchOptions::new().with_row_count(Some(rows as usize));
         let records = RecordBatch::try_new_with_options(self.schema.clone(), self.generator.finish(), &options)?;
@@ -113,11 +169,17 @@ impl SourceReader for DatagenReader {
 
     fn add_splits(&mut self, splits: Vec<Bytes>) -> Result<()> {
         for split in splits {
-            let subtask = split.as_ref().try_into().map(u64::from_le_bytes);
-            let subtask = subtask.map_err(|_| Error::Plan("a malformed datagen split".into()))?;
-            self.share = Some(self.share(subtask));
+            let share = self.share(&split)?;
+            self.shares.push(share);
+            self.pace = None;
+            self.requests.have();
         }
         Ok(())
+    }
+
+    fn snapshot(&mut self) -> Result<Vec<Bytes>> {
+        let unread = self.shares.iter().filter(|share| !share.is_done());
+        Ok(unread.map(|share| encode(share.first, share.readers, share.made)).collect())
     }
 
     fn no_more_splits(&mut self) {

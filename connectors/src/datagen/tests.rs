@@ -12,7 +12,7 @@ use wiesel_proto as proto;
 
 use super::*;
 use crate::print::row_text;
-use crate::testing::{Collected, TestClock, context};
+use crate::testing::{Collected, Restarts, TestClock, context};
 
 fn spec(columns: &[(&str, LogicalType)], options: &[(&str, &str)]) -> proto::SourceSpec {
     let fields: Vec<RowField> = columns.iter().map(|(name, kind)| RowField::new(*name, kind.clone())).collect();
@@ -47,7 +47,7 @@ fn rows(spec: &proto::SourceSpec, readers: u32) -> Vec<String> {
         let mut reader = super::reader(spec).unwrap();
         reader.open(&OperatorContext { clock: clock.clone(), ..context(subtask, readers) }).unwrap();
         assert!(reader.take_split_request());
-        reader.add_splits(vec![u64::from(subtask).to_le_bytes().to_vec().into()]).unwrap();
+        reader.add_splits(vec![super::reader::encode(subtask.into(), readers.into(), 0)]).unwrap();
         reader.no_more_splits();
         let mut out = Collected::default();
         loop {
@@ -79,6 +79,30 @@ fn a_sequence_gives_every_value_once_however_many_readers() {
         wanted.sort();
         assert_eq!(found, wanted);
     }
+}
+
+#[test]
+fn a_cut_anywhere_loses_and_doubles_no_row() {
+    let columns = [("a", int())];
+    let options = [
+        ("fields.a.kind", "sequence"),
+        ("fields.a.start", "1"),
+        ("fields.a.end", "30001"),
+        ("rows-per-second", "10000"),
+    ];
+    let spec = spec(&columns, &options);
+    for readers in [1, 2, 3] {
+        Restarts::new(&spec).check_every_cut(readers);
+    }
+}
+
+#[test]
+fn the_rate_goes_on_after_a_cut() {
+    let spec = spec(&[("a", int())], &[("rows-per-second", "1000"), ("number-of-rows", "4000")]);
+    let source = Restarts::new(&spec);
+    assert_eq!(source.rows(2, &[(30, 1), (5, 3)]).len(), 4000);
+    let millis = source.clock.0.load(Ordering::SeqCst);
+    assert!((3_600..=4_700).contains(&millis), "{millis} ms");
 }
 
 #[test]
@@ -152,7 +176,7 @@ fn random_values_stay_in_their_bounds() {
     let clock = Arc::new(TestClock(1_000_000_000_000.into()));
     let mut reader = super::reader(&spec).unwrap();
     reader.open(&OperatorContext { clock: clock.clone(), ..context(0, 1) }).unwrap();
-    reader.add_splits(vec![0u64.to_le_bytes().to_vec().into()]).unwrap();
+    reader.add_splits(vec![super::reader::encode(0, 1, 0)]).unwrap();
     reader.no_more_splits();
     let mut out = Collected::default();
     let mut nulls = 0;
@@ -190,7 +214,7 @@ fn rows_come_no_faster_than_the_rate() {
     let clock = Arc::new(TestClock::default());
     let mut reader = super::reader(&spec).unwrap();
     reader.open(&OperatorContext { clock: clock.clone(), ..context(1, 2) }).unwrap();
-    reader.add_splits(vec![1u64.to_le_bytes().to_vec().into()]).unwrap();
+    reader.add_splits(vec![super::reader::encode(1, 2, 0)]).unwrap();
     let mut out = Collected::default();
     let made = |out: &Collected| out.batches.iter().map(Batch::num_rows).sum::<usize>();
     for second in 1..=10 {

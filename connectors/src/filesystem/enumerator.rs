@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use bytes::Bytes;
 use regex::Regex;
 use wiesel_operators::operator::{Error, Result};
 use wiesel_operators::source::{SplitAssignment, SplitEnumerator};
@@ -11,6 +12,7 @@ use wiesel_operators::source::{SplitAssignment, SplitEnumerator};
 use super::compression::is_compressed;
 use super::path::{list, unreadable};
 use super::split::FileSplit;
+use crate::encoding::{Reader, Writer};
 use crate::enumerator::Waiting;
 
 /// Files are cut into parts of at least ...
@@ -68,13 +70,13 @@ impl FileEnumerator {
         let size = (length / (u64::from(self.parallelism) * 4)).clamp(LEAST_SPLIT, MOST_SPLIT);
         let whole = length <= size + size / 2 || is_compressed(&path) || holds(&path, &self.line_hiders)?;
         if whole {
-            self.pending.push_back(FileSplit { path, start: 0, end: u64::MAX });
+            self.pending.push_back(FileSplit::new(path, 0, u64::MAX));
             return Ok(());
         }
         let mut start = 0;
         while start < length {
             let end = if length - start <= size + size / 2 { u64::MAX } else { start + size };
-            self.pending.push_back(FileSplit { path: path.clone(), start, end });
+            self.pending.push_back(FileSplit::new(path.clone(), start, end));
             if end == u64::MAX {
                 break;
             }
@@ -118,6 +120,31 @@ impl SplitEnumerator for FileEnumerator {
             self.look()?;
         }
         Ok(self.assign(subtask))
+    }
+
+    /// Files that were seen are remembered also where nothing looks for new ones: a restore may begin to.
+    fn snapshot(&mut self) -> Result<Bytes> {
+        let mut out = Writer::new(1);
+        out.u64(u64::from(self.discovered));
+        let mut known: Vec<&String> = self.known.iter().collect();
+        known.sort_unstable();
+        out.u64(known.len() as u64);
+        known.iter().for_each(|path| {
+            out.bytes(path.as_bytes());
+        });
+        out.u64(self.pending.len() as u64);
+        self.pending.iter().for_each(|split| {
+            out.bytes(&split.encode());
+        });
+        Ok(out.finish())
+    }
+
+    fn restore(&mut self, state: &[u8]) -> Result<()> {
+        let mut reader = Reader::new("the files that a source has seen", 1, state)?;
+        self.discovered = reader.u64()? != 0;
+        self.known = (0..reader.count()?).map(|_| reader.text()).collect::<Result<_>>()?;
+        self.pending = (0..reader.count()?).map(|_| FileSplit::decode(reader.bytes()?)).collect::<Result<_>>()?;
+        reader.end()
     }
 }
 

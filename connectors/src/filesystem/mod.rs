@@ -18,6 +18,8 @@ mod compression;
 mod enumerator;
 mod path;
 mod reader;
+mod records;
+mod row_groups;
 mod sink;
 mod split;
 #[cfg(test)]
@@ -104,7 +106,8 @@ fn monitor_interval(options: Options<'_>) -> Result<Option<u64>> {
 
 /// What the table can do as a sink.
 pub(crate) fn describe_sink(table: &TableDescription) -> Result<SinkDescription> {
-    check(table)?;
+    let options = check(table)?;
+    sink::Settings::new(options, &table.partition_keys)?;
     Ok(SinkDescription { parallelism: parallelism(table, "sink.parallelism")?, changelog: ChangelogMode::InsertOnly })
 }
 
@@ -164,10 +167,12 @@ pub(crate) fn enumerator(spec: &proto::SourceSpec, context: EnumeratorContext) -
     )))
 }
 
-/// The sink of one subtask.
-pub(crate) fn sink(spec: &proto::SinkSpec) -> TaskResult<Box<dyn Operator>> {
+/// The sink of one subtask; `uid` is the operator's.
+pub(crate) fn sink(spec: &proto::SinkSpec, uid: &[u8]) -> TaskResult<Box<dyn Operator>> {
     let table = Table::new(&spec.options, spec.input.as_ref(), &spec.partition_keys)?;
     let root = path::local(table.options.get("path").map_or("", String::as_str))?;
     let default = table.default_partition();
-    Ok(Box::new(sink::FileSink::new(root, &table.format, &table.physical, &spec.partition_keys, default)?))
+    let settings = sink::Settings::new(Options::new(&table.options), &spec.partition_keys)?;
+    let (format, physical) = (table.format, table.physical);
+    Ok(Box::new(sink::FileSink::new(root, uid, format, &physical, &spec.partition_keys, default, settings)?))
 }

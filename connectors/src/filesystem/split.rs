@@ -1,5 +1,13 @@
-//! A part of a file, as it crosses from the enumerator to a reader.
-use bytes::{BufMut, Bytes, BytesMut};
+//! A part of a file, as it crosses from the enumerator to a reader and into checkpoints.
+use std::fs::{File, Metadata};
+use std::path::Path;
+use std::time::UNIX_EPOCH;
+
+use bytes::Bytes;
+use wiesel_operators::operator::{Error, Result};
+
+use super::path::unreadable;
+use crate::encoding::{Reader, Writer};
 
 /// Records of a file that begin at `start` or after, and before `end`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -8,21 +16,87 @@ pub(super) struct FileSplit {
     pub(super) start: u64,
     /// The largest number: to the end of the file.
     pub(super) end: u64,
+    /// None: nothing of it was read.
+    pub(super) resume: Option<Resume>,
+}
+
+/// How far a split was read, and of which file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Resume {
+    /// Formats of bytes: where the next record begins in the (uncompressed) file. Others: rows of the split that were read.
+    pub(super) position: u64,
+    pub(super) file: FileVersion,
+}
+
+/// What tells one content of a file from another, without reading it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct FileVersion {
+    length: u64,
+    /// Nanoseconds since the epoch.
+    modified: i64,
+}
+
+impl FileVersion {
+    pub(super) fn of(metadata: &Metadata) -> Self {
+        let modified = metadata.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+        let modified = modified.map_or(0, |since| i64::try_from(since.as_nanos()).unwrap_or(i64::MAX));
+        Self { length: metadata.len(), modified }
+    }
 }
 
 impl FileSplit {
-    pub(super) fn encode(&self) -> Bytes {
-        let mut bytes = BytesMut::with_capacity(16 + self.path.len());
-        bytes.put_u64_le(self.start);
-        bytes.put_u64_le(self.end);
-        bytes.put_slice(self.path.as_bytes());
-        bytes.freeze()
+    /// A split of which nothing was read.
+    pub(super) fn new(path: String, start: u64, end: u64) -> Self {
+        Self { path, start, end, resume: None }
     }
 
-    pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
-        let (start, rest) = bytes.split_first_chunk::<8>()?;
-        let (end, path) = rest.split_first_chunk::<8>()?;
-        let path = String::from_utf8(path.to_vec()).ok()?;
-        Some(Self { path, start: u64::from_le_bytes(*start), end: u64::from_le_bytes(*end) })
+    /// Opens the file, which must be the one that the split was read from so far.
+    pub(super) fn open(&self) -> Result<(File, FileVersion)> {
+        let failed = |error| unreadable(Path::new(&self.path), error);
+        let file = File::open(&self.path).map_err(|error| match self.resume {
+            Some(_) => changed(self, "it cannot be opened any more", Some(error)),
+            None => failed(error),
+        })?;
+        let version = FileVersion::of(&file.metadata().map_err(failed)?);
+        if self.resume.is_some_and(|resume| resume.file != version) {
+            return Err(changed(self, "its length or its modification time is another one", None));
+        }
+        Ok((file, version))
     }
+
+    pub(super) fn encode(&self) -> Bytes {
+        let mut out = Writer::new(1);
+        out.u64(self.start).u64(self.end).bytes(self.path.as_bytes()).u64(u64::from(self.resume.is_some()));
+        if let Some(resume) = &self.resume {
+            out.u64(resume.position).u64(resume.file.length).i64(resume.file.modified);
+        }
+        out.finish()
+    }
+
+    pub(super) fn decode(bytes: &[u8]) -> Result<Self> {
+        let mut reader = Reader::new("a file split", 1, bytes)?;
+        let (start, end, path) = (reader.u64()?, reader.u64()?, reader.text()?);
+        let resume = match reader.u64()? {
+            0 => None,
+            _ => {
+                let position = reader.u64()?;
+                let file = FileVersion { length: reader.u64()?, modified: reader.i64()? };
+                Some(Resume { position, file })
+            }
+        };
+        reader.end()?;
+        Ok(Self { path, start, end, resume })
+    }
+}
+
+/// The file of a restored split is not the one that was read before.
+pub(super) fn changed(split: &FileSplit, how: &str, error: Option<std::io::Error>) -> Error {
+    let position = split.resume.map_or(0, |resume| resume.position);
+    let message = format!(
+        "file {} was changed after the restored checkpoint had read it up to position {position}: {how}. Its rows can \
+         neither be continued nor read again exactly once: put the file back as it was, or start the job without this \
+         checkpoint",
+        split.path
+    );
+    Error::External { message, source: error.map(Into::into) }
 }

@@ -11,9 +11,10 @@ use wiesel_operators::source::{SourceStatus, SplitAssignment};
 use wiesel_operators::types::{LogicalType, RowField, TypeKind, to_arrow_schema};
 use wiesel_proto as proto;
 
+use super::split::FileSplit;
 use super::*;
 use crate::print::row_text;
-use crate::testing::{Collected, context, enumerator_context};
+use crate::testing::{Collected, Restarts, context, enumerator_context};
 
 fn strings(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
     pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
@@ -23,7 +24,12 @@ fn schema(columns: &[(&str, LogicalType)]) -> Vec<RowField> {
     columns.iter().map(|(name, data_type)| RowField::new(*name, data_type.clone())).collect()
 }
 
-fn source(path: &Path, columns: &[RowField], options: &[(&str, &str)], partitions: &[&str]) -> proto::SourceSpec {
+pub(super) fn source(
+    path: &Path,
+    columns: &[RowField],
+    options: &[(&str, &str)],
+    partitions: &[&str],
+) -> proto::SourceSpec {
     let mut all = strings(options);
     all.insert("path".into(), path.to_str().unwrap().into());
     proto::SourceSpec {
@@ -38,7 +44,7 @@ fn source(path: &Path, columns: &[RowField], options: &[(&str, &str)], partition
 }
 
 /// All rows of a table, read by so many readers in turn, as text and sorted.
-fn read(spec: &proto::SourceSpec, readers: u32) -> Result<Vec<String>> {
+pub(super) fn read(spec: &proto::SourceSpec, readers: u32) -> Result<Vec<String>> {
     let mut splits = super::enumerator(spec, enumerator_context(readers))?;
     splits.discover()?;
     let mut out = Collected::default();
@@ -68,7 +74,7 @@ fn read(spec: &proto::SourceSpec, readers: u32) -> Result<Vec<String>> {
     Ok(rows)
 }
 
-fn two() -> Vec<RowField> {
+pub(super) fn two() -> Vec<RowField> {
     schema(&[("a", TypeKind::Int.nullable()), ("b", TypeKind::string().nullable())])
 }
 
@@ -206,6 +212,95 @@ fn a_missing_path_and_a_broken_archive_are_named() {
     assert!(broken.to_string().contains("a.csv.gz"), "{broken}");
 }
 
+fn lines(rows: std::ops::Range<usize>) -> String {
+    rows.map(|row| format!("{row},\"{:>width$}\n\"\n", row % 7, width = row % 31)).collect()
+}
+
+#[test]
+fn a_cut_anywhere_loses_and_doubles_no_row() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    fs::write(path("a.csv"), lines(0..20_000)).unwrap();
+    fs::write(path("b.csv"), format!("\u{feff}{}", lines(20_000..30_000))).unwrap();
+    fs::write(path("empty.csv"), "").unwrap();
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    gzip.write_all(lines(30_000..50_000).as_bytes()).unwrap();
+    fs::write(path("c.csv.gz"), gzip.finish().unwrap()).unwrap();
+    let mut bzip2 = bzip2::write::BzEncoder::new(Vec::new(), bzip2::Compression::fast());
+    bzip2.write_all(lines(50_000..60_000).as_bytes()).unwrap();
+    fs::write(path("d.csv.bz2"), bzip2.finish().unwrap()).unwrap();
+    let spec = source(folder.path(), &two(), &[("format", "csv")], &[]);
+    assert_eq!(Restarts::new(&spec).rows(1, &[]).len(), 60_000);
+    for readers in [1, 2] {
+        Restarts::new(&spec).check_every_cut(readers);
+    }
+}
+
+#[test]
+fn parts_of_a_large_file_go_on_after_a_cut() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("big.json");
+    let text: String = (0..220_000).map(|row| format!("{{\"a\":{row},\"b\":\"{:>90}\"}}\n", row % 7)).collect();
+    fs::write(&path, text).unwrap();
+    let spec = source(&path, &two(), &[("format", "json")], &[]);
+    let cut = Restarts::new(&spec);
+    let wanted = cut.rows(2, &[]);
+    assert_eq!(wanted.len(), 220_000);
+    for after in [1, 8, 17] {
+        assert!(cut.rows(2, &[(after, 3), (4, 1)]) == wanted, "{after}");
+    }
+}
+
+#[test]
+fn a_file_that_changed_after_the_checkpoint_is_an_error() {
+    for (name, change) in [("a.csv", true), ("a.csv.gz", true), ("a.csv", false)] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(name);
+        let write = |rows| {
+            let text = lines(0..rows).into_bytes();
+            let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+            gzip.write_all(&text).unwrap();
+            fs::write(&path, if name.ends_with("gz") { gzip.finish().unwrap() } else { text }).unwrap();
+        };
+        write(20_000);
+        let mut reader = super::reader(&source(&path, &two(), &[("format", "csv")], &[])).unwrap();
+        let mut out = Collected::default();
+        reader.add_splits(vec![FileSplit::new(path.to_str().unwrap().into(), 0, u64::MAX).encode()]).unwrap();
+        reader.poll(&mut out).unwrap();
+        let splits = reader.snapshot().unwrap();
+        match change {
+            true => write(10_000),
+            false => fs::remove_file(&path).unwrap(),
+        }
+        let mut restored = super::reader(&source(&path, &two(), &[("format", "csv")], &[])).unwrap();
+        restored.add_splits(splits).unwrap();
+        let error = restored.poll(&mut out).unwrap_err().to_string();
+        assert!(error.contains(name) && error.contains("was changed after the restored checkpoint"), "{error}");
+    }
+}
+
+#[test]
+fn files_seen_before_a_restore_are_not_read_again() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("a.csv"), "1,a\n").unwrap();
+    fs::write(folder.path().join("b.csv"), "2,b\n").unwrap();
+    let spec = source(folder.path(), &two(), &[("format", "csv"), ("source.monitor-interval", "1 s")], &[]);
+    let mut splits = super::enumerator(&spec, enumerator_context(1)).unwrap();
+    splits.discover().unwrap();
+    let SplitAssignment::Splits(first) = splits.request_split(0, "").unwrap() else { panic!() };
+    let state = splits.snapshot().unwrap();
+    fs::write(folder.path().join("c.csv"), "3,c\n").unwrap();
+    let mut restored = super::enumerator(&spec, enumerator_context(3)).unwrap();
+    restored.restore(&state).unwrap();
+    restored.discover().unwrap();
+    let mut given = first;
+    while let SplitAssignment::Splits(splits) = restored.request_split(0, "").unwrap() {
+        given.extend(splits);
+    }
+    let paths: Vec<String> = given.iter().map(|split| FileSplit::decode(split).unwrap().path).collect();
+    assert!(paths.iter().map(|path| &path[path.len() - 5..]).eq(["a.csv", "b.csv", "c.csv"]), "{paths:?}");
+}
+
 #[test]
 fn new_files_are_found_while_the_job_runs() {
     let folder = tempfile::tempdir().unwrap();
@@ -224,7 +319,7 @@ fn new_files_are_found_while_the_job_runs() {
 }
 
 fn write(spec: &proto::SinkSpec, batches: Vec<RecordBatch>, finish: bool) {
-    let mut sink = super::sink(spec).unwrap();
+    let mut sink = super::sink(spec, b"uid").unwrap();
     let mut out = Collected::default();
     sink.open(&context(0, 1)).unwrap();
     for batch in batches {
@@ -236,7 +331,7 @@ fn write(spec: &proto::SinkSpec, batches: Vec<RecordBatch>, finish: bool) {
     sink.close().unwrap();
 }
 
-fn sink(path: &Path, columns: &[RowField], format: &str, partitions: &[&str]) -> proto::SinkSpec {
+pub(super) fn sink(path: &Path, columns: &[RowField], format: &str, partitions: &[&str]) -> proto::SinkSpec {
     proto::SinkSpec {
         connector: "filesystem".into(),
         options: strings(&[("path", path.to_str().unwrap()), ("format", format)]),
@@ -247,7 +342,7 @@ fn sink(path: &Path, columns: &[RowField], format: &str, partitions: &[&str]) ->
     }
 }
 
-fn rows_of(columns: &[RowField], rows: &[(Option<i32>, Option<&str>)]) -> RecordBatch {
+pub(super) fn rows_of(columns: &[RowField], rows: &[(Option<i32>, Option<&str>)]) -> RecordBatch {
     let numbers: arrow::array::Int32Array = rows.iter().map(|row| row.0).collect();
     let texts: arrow::array::StringViewArray = rows.iter().map(|row| row.1).collect();
     let schema: Arc<Schema> = to_arrow_schema(columns);

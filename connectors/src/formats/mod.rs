@@ -1,4 +1,6 @@
 //! Rows from and to bytes, one folder a format.
+use std::fs::File;
+
 use arrow::array::{Array, ArrayRef};
 use wiesel_operators::operator::Result as TaskResult;
 use wiesel_operators::types::{LogicalType, RowField};
@@ -9,6 +11,7 @@ mod base64;
 mod column;
 pub mod csv;
 pub mod json;
+pub mod parquet;
 mod parse;
 #[cfg(test)]
 mod tests;
@@ -23,6 +26,8 @@ pub enum Format {
     Csv(csv::CsvFormat),
     /// `json`.
     Json(json::JsonFormat),
+    /// `parquet`.
+    Parquet(Box<parquet::ParquetFormat>),
 }
 
 impl Format {
@@ -31,6 +36,7 @@ impl Format {
         match name {
             "csv" => Ok(Self::Csv(csv::CsvFormat::new(options, columns)?)),
             "json" => Ok(Self::Json(json::JsonFormat::new(options, columns)?)),
+            "parquet" => Ok(Self::Parquet(Box::new(parquet::ParquetFormat::new(options, columns)?))),
             other => invalid(format!("Could not find any format factory for identifier '{other}' in the classpath.")),
         }
     }
@@ -64,20 +70,48 @@ pub(crate) trait Encoder: Send {
     fn encode(&mut self, columns: &[ArrayRef], row: usize, out: &mut Vec<u8>) -> TaskResult<()>;
 }
 
+/// Rows to a file that is complete only as a whole.
+pub(crate) trait BulkWriter: Send {
+    /// Adds rows.
+    fn write(&mut self, columns: &[ArrayRef]) -> TaskResult<()>;
+
+    /// Bytes that were written.
+    fn size(&self) -> u64;
+
+    /// Bytes of rows that wait in memory.
+    fn buffered(&self) -> usize;
+
+    /// Writes the rows that wait, if not in the largest pieces.
+    fn spill(&mut self) -> TaskResult<()>;
+
+    /// Writes what is left and the end of the file.
+    fn finish(self: Box<Self>) -> TaskResult<()>;
+}
+
 impl Format {
-    /// A decoder of these columns, by position.
-    pub(crate) fn decoder(&self, wanted: Vec<usize>) -> Box<dyn Decoder> {
+    /// A decoder of these columns, by position. None: the format is not one of records after one another.
+    pub(crate) fn decoder(&self, wanted: Vec<usize>) -> Option<Box<dyn Decoder>> {
         match self {
-            Self::Csv(format) => Box::new(csv::CsvDecoder::new(format.clone(), wanted)),
-            Self::Json(format) => Box::new(json::JsonDecoder::new(format.clone(), wanted)),
+            Self::Csv(format) => Some(Box::new(csv::CsvDecoder::new(format.clone(), wanted))),
+            Self::Json(format) => Some(Box::new(json::JsonDecoder::new(format.clone(), wanted))),
+            Self::Parquet(_) => None,
         }
     }
 
-    /// An encoder of all columns.
-    pub(crate) fn encoder(&self) -> Box<dyn Encoder> {
+    /// An encoder of all columns. None: the format is a bulk format.
+    pub(crate) fn encoder(&self) -> Option<Box<dyn Encoder>> {
         match self {
-            Self::Csv(format) => Box::new(csv::CsvEncoder::new(format.clone())),
-            Self::Json(format) => Box::new(json::JsonEncoder::new(format.clone())),
+            Self::Csv(format) => Some(Box::new(csv::CsvEncoder::new(format.clone()))),
+            Self::Json(format) => Some(Box::new(json::JsonEncoder::new(format.clone()))),
+            Self::Parquet(_) => None,
+        }
+    }
+
+    /// A writer into a new file, if the format is a bulk format.
+    pub(crate) fn bulk_writer(&self, file: &File) -> TaskResult<Option<Box<dyn BulkWriter>>> {
+        match self {
+            Self::Csv(_) | Self::Json(_) => Ok(None),
+            Self::Parquet(format) => Ok(Some(Box::new(format.writer(file)?))),
         }
     }
 
@@ -85,7 +119,7 @@ impl Format {
     pub(crate) fn line_hiders(&self) -> Vec<u8> {
         match self {
             Self::Csv(format) => format.quote.into_iter().chain(format.escape).collect(),
-            Self::Json(_) => Vec::new(),
+            Self::Json(_) | Self::Parquet(_) => Vec::new(),
         }
     }
 }

@@ -198,5 +198,6 @@ pub(crate) fn enumerator(
     context: EnumeratorContext,
 ) -> TaskResult<Box<dyn SplitEnumerator>> {
     let readers = u64::from(context.parallelism);
-    Ok(Box::new(OneSplitEach::new((0..readers).map(|i| reader::encode(i, readers)).collect())))
+    let splits = (0..readers).map(|i| reader::encode(i, readers)).collect();
+    Ok(Box::new(OneSplitEach::new(context.parallelism, splits)))
 }

@@ -1,11 +1,13 @@
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
 
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::{Int32Type, Int64Type, TimestampMillisecondType};
+use wiesel_operators::element::Batch;
 use wiesel_operators::operator::Collector;
 use wiesel_operators::source::{SourceReader, SourceStatus};
 use wiesel_operators::types::{RowField, TypeKind};
-use wiesel_proto::FieldPath;
+use wiesel_proto::{self as proto, FieldPath};
 
 use super::columns::Plan;
 use super::filter::ALL;
@@ -13,7 +15,7 @@ use super::reader::{NexmarkReader, encode};
 use super::{AUCTION, BID, Leaf, PERSON, Settings, check_schema, describe, settings};
 use crate::factory::TableDescription;
 use crate::options::Options;
-use crate::testing::Collected;
+use crate::testing::{Collected, Restarts};
 
 fn row(fields: &[(&str, Leaf)]) -> wiesel_operators::types::LogicalType {
     let field = |(name, leaf): &(&str, Leaf)| {
@@ -131,6 +133,56 @@ fn times_grow_with_the_rate() {
         assert!(times.is_valid(row));
         assert_eq!(times.value(row), 5 + row as i64 * 1000 / 3);
     }
+}
+
+fn spec(options: &[(&str, &str)], paths: &[FieldPath]) -> proto::SourceSpec {
+    proto::SourceSpec {
+        connector: "nexmark".into(),
+        options: options.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(),
+        table: "t".into(),
+        physical: Some(proto::Schema { fields: physical().iter().map(proto::Field::from).collect() }),
+        projection: paths.to_vec(),
+        ..Default::default()
+    }
+}
+
+#[test]
+fn a_cut_anywhere_loses_and_doubles_no_event() {
+    let leaves = [path(&[0]), path(&[1, 0]), path(&[2, 0]), path(&[3, 2]), path(&[3, 5])];
+    let spec = spec(&[("events.num", "50000")], &leaves);
+    for readers in [1, 2, 3] {
+        Restarts::new(&spec).check_every_cut(readers);
+    }
+}
+
+#[test]
+fn a_limited_rate_goes_on_after_a_cut() {
+    let limited = [("events.num", "3000"), ("rate.limited", "true"), ("first-event.rate", "1000")];
+    let spec = spec(&limited, &[path(&[0]), path(&[3, 2])]);
+    let source = Restarts::new(&spec);
+    let all = source.rows(2, &[]);
+    let before = source.clock.0.load(Ordering::SeqCst);
+    assert!((2_990..=3_010).contains(&before), "{before} ms for 3000 events");
+    assert!(source.rows(2, &[(900, 1)]) == all);
+    let both = source.clock.0.load(Ordering::SeqCst) - before;
+    assert!((2_990..=3_010).contains(&both), "{both} ms for 3000 events and a restart");
+}
+
+#[test]
+fn a_reader_of_several_splits_makes_events_in_their_order() {
+    let spec = spec(&[("events.num", "60000"), ("first-event.rate", "1000")], &[path(&[3, 5]), path(&[2, 5])]);
+    let (batches, _) = Restarts::new(&spec).run(3, &[(5, 1)]).unwrap();
+    let times = |(_, batch): &(u32, Batch)| {
+        let columns: Vec<_> = batch
+            .records
+            .columns()
+            .iter()
+            .map(|column| column.as_primitive::<TimestampMillisecondType>().clone())
+            .collect();
+        (0..batch.num_rows()).filter_map(|row| columns.iter().find(|c| c.is_valid(row)).map(|c| c.value(row))).collect()
+    };
+    let restored: Vec<i64> = batches[5..].iter().flat_map::<Vec<i64>, _>(times).collect();
+    assert!(restored.len() > 10_000 && restored.is_sorted());
 }
 
 fn table(options: &[(&str, &str)]) -> TableDescription {

@@ -1,4 +1,5 @@
 //! The rows of a VALUES clause, or of a query that was computed while it was planned.
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, new_empty_array};
@@ -12,18 +13,24 @@ use wiesel_operators::source::{EnumeratorContext, SourceReader, SourceStatus, Sp
 use wiesel_operators::types::to_arrow_schema;
 use wiesel_proto as proto;
 
+use crate::encoding;
 use crate::enumerator::{OneSplitEach, Requests};
 
 /// Rows of a batch, at most.
 const BATCH_ROWS: usize = 8192;
+
+/// A split: the next row.
+fn encode(next: u64) -> Bytes {
+    encoding::Writer::new(1).u64(next).finish()
+}
 
 struct ValuesReader {
     schema: SchemaRef,
     /// One a column.
     columns: Vec<ArrayRef>,
     rows: usize,
-    /// The next row; none: the split is not there yet, or all is read.
-    next: Option<usize>,
+    /// The next row of each split; there is one split for all readers.
+    splits: VecDeque<usize>,
     requests: Requests,
 }
 
@@ -57,7 +64,7 @@ pub(crate) fn reader(spec: &proto::SourceSpec) -> Result<Box<dyn SourceReader>> 
         schema: to_arrow_schema(&emitted),
         columns,
         rows: spec.values.len(),
-        next: None,
+        splits: VecDeque::new(),
         requests: Requests::default(),
     }))
 }
@@ -74,37 +81,50 @@ fn scalar(
 }
 
 /// All rows go to the first reader.
-pub(crate) fn enumerator(_spec: &proto::SourceSpec, _context: EnumeratorContext) -> Result<Box<dyn SplitEnumerator>> {
-    Ok(Box::new(OneSplitEach::new(vec![Bytes::new()])))
+pub(crate) fn enumerator(_spec: &proto::SourceSpec, context: EnumeratorContext) -> Result<Box<dyn SplitEnumerator>> {
+    Ok(Box::new(OneSplitEach::new(context.parallelism, vec![encode(0)])))
 }
 
 impl SourceReader for ValuesReader {
     fn open(&mut self, _context: &OperatorContext) -> Result<()> {
-        self.requests.want();
+        if self.splits.is_empty() {
+            self.requests.want();
+        }
         Ok(())
     }
 
     fn poll(&mut self, out: &mut dyn Collector) -> Result<SourceStatus> {
-        let Some(next) = self.next else { return Ok(self.requests.status()) };
-        let rows = (self.rows - next).min(BATCH_ROWS);
+        let Some(next) = self.splits.front().copied() else { return Ok(self.requests.status()) };
+        let rows = self.rows.saturating_sub(next).min(BATCH_ROWS);
         if rows == 0 {
-            self.next = None;
+            self.splits.pop_front();
+            if !self.splits.is_empty() {
+                return Ok(SourceStatus::MoreAvailable);
+            }
             self.requests.want();
             return Ok(self.requests.status());
         }
         let columns = self.columns.iter().map(|column| column.slice(next, rows)).collect();
         let options = RecordBatchOptions::new().with_row_count(Some(rows));
         let records = RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options)?;
-        self.next = Some(next + rows);
+        self.splits[0] = next + rows;
         out.collect(Batch::insert_only(records))?;
         Ok(SourceStatus::MoreAvailable)
     }
 
     fn add_splits(&mut self, splits: Vec<Bytes>) -> Result<()> {
-        if !splits.is_empty() {
-            self.next = Some(0);
+        for split in splits {
+            let mut reader = encoding::Reader::new("a split of VALUES", 1, &split)?;
+            self.splits.push_back(reader.u64()? as usize);
+            reader.end()?;
+            self.requests.have();
         }
         Ok(())
+    }
+
+    fn snapshot(&mut self) -> Result<Vec<Bytes>> {
+        let unread = self.splits.iter().filter(|next| **next < self.rows);
+        Ok(unread.map(|next| encode(*next as u64)).collect())
     }
 
     fn no_more_splits(&mut self) {

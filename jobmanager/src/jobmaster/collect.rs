@@ -2,7 +2,8 @@
 //!
 //! A collect sink sends batches; they wait here, within a budget of bytes, until the client fetches them. A client says
 //! how many rows it has, which frees what is before. Each restart of the job begins a new version: what was fetched under
-//! another is void.
+//! another is void, unless the sink goes on from a checkpoint. Then rows before the offset in that checkpoint stay, and the
+//! client, which shows only rows that a checkpoint made final, never has to take one back.
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,6 +35,21 @@ struct Buffer {
     /// Rows before what comes next.
     next: u64,
     ended: bool,
+    /// None: no checkpoints, every row is final at once.
+    checkpoints: Option<Checkpoints>,
+}
+
+/// How far the rows of a sink are final.
+#[derive(Clone, Copy, Default)]
+struct Checkpoints {
+    /// The sink's offset of the first row: a job may begin with a savepoint of another.
+    base: u64,
+    /// Rows that are final.
+    committed: u64,
+    /// Rows that were there when this version began.
+    kept: u64,
+    /// The sink of this version has not said where it goes on.
+    waiting: bool,
 }
 
 impl Buffer {
@@ -45,6 +61,18 @@ impl Buffer {
         let Some(taken) = self.taken.get_mut(&attempt) else {
             return Err(Status::not_found(format!("attempt {attempt} collects no rows of this execution")));
         };
+        if request.resume {
+            *taken = request.offset;
+            self.resume(request.offset);
+            return Ok(true);
+        }
+        if request.committed {
+            if let Some(checkpoints) = &mut self.checkpoints {
+                let rows = request.offset.saturating_sub(checkpoints.base);
+                checkpoints.committed = checkpoints.committed.max(rows);
+            }
+            return Ok(true);
+        }
         if request.offset + request.rows <= *taken {
             return Ok(true);
         }
@@ -62,8 +90,47 @@ impl Buffer {
         Ok(true)
     }
 
+    /// The sink of this version goes on from its offset: what came behind it is void.
+    fn resume(&mut self, offset: u64) {
+        let fresh = Checkpoints { base: offset, ..Checkpoints::default() };
+        let mut checkpoints = self.checkpoints.unwrap_or(fresh);
+        let kept = offset.saturating_sub(checkpoints.base);
+        while let Some(batch) = self.batches.pop_back_if(|batch| batch.start >= kept) {
+            self.bytes -= batch.bytes.len();
+        }
+        self.next = self.next.min(kept);
+        checkpoints.kept = kept;
+        checkpoints.committed = checkpoints.committed.max(kept);
+        checkpoints.waiting = false;
+        self.checkpoints = Some(checkpoints);
+    }
+
+    /// A new execution: with checkpoints what it began with stays.
+    fn begin(&mut self, version: u64, taken: HashMap<AttemptId, u64>) {
+        self.version = version;
+        self.taken = taken;
+        match &mut self.checkpoints {
+            Some(checkpoints) => checkpoints.waiting = true,
+            None => {
+                self.batches.clear();
+                (self.bytes, self.next) = (0, 0);
+            }
+        }
+    }
+
+    /// Rows that are final.
+    fn committed(&self) -> u64 {
+        match self.checkpoints {
+            Some(checkpoints) if !self.ended => checkpoints.committed,
+            _ => u64::MAX,
+        }
+    }
+
     /// None: nothing to say yet.
     fn fetch(&mut self, request: &proto::FetchResultsRequest, max_bytes: usize) -> Option<proto::FetchResultsResponse> {
+        if !self.ended && self.checkpoints.is_some_and(|checkpoints| checkpoints.waiting) {
+            return None;
+        }
         let current = request.version == self.version;
         if current {
             while let Some(batch) = self.batches.pop_front_if(|batch| batch.start + batch.rows <= request.offset) {
@@ -73,6 +140,8 @@ impl Buffer {
         let mut response = proto::FetchResultsResponse {
             version: self.version,
             offset: self.batches.front().map_or(self.next, |batch| batch.start),
+            committed: self.committed(),
+            kept: self.checkpoints.map_or(0, |checkpoints| checkpoints.kept),
             ..Default::default()
         };
         let mut bytes = 0;
@@ -86,9 +155,16 @@ impl Buffer {
         }
         response.end = self.ended && response.batches.len() == self.batches.len();
         // A client of an older version learns of the new one at once; version 0 means that it has none yet.
-        let news = !response.batches.is_empty() || response.end || (!current && request.version != 0);
+        let final_now = self.checkpoints.is_some() && response.committed > request.committed;
+        let news = !response.batches.is_empty() || response.end || final_now || (!current && request.version != 0);
         news.then_some(response)
     }
+}
+
+/// The answer that tells a client nothing new.
+fn unchanged(request: &proto::FetchResultsRequest) -> proto::FetchResultsResponse {
+    let (version, offset, committed) = (request.version, request.offset, request.committed);
+    proto::FetchResultsResponse { version, offset, committed, ..Default::default() }
 }
 
 /// The rows of one collect sink.
@@ -103,10 +179,10 @@ impl CollectCoordinator {
         Self { max_batch_bytes, buffer: Mutex::default(), changed: Notify::new() }
     }
 
-    /// A new execution of the job: these attempts will send rows, whatever came before is void.
+    /// A new execution of the job: these attempts will send rows. Whatever came before is void, unless they go on from it.
     pub fn begin(&self, version: u64, attempts: impl IntoIterator<Item = AttemptId>) {
         let taken = attempts.into_iter().map(|attempt| (attempt, 0)).collect();
-        *self.buffer.lock() = Buffer { version, taken, ..Buffer::default() };
+        self.buffer.lock().begin(version, taken);
         self.changed.notify_waiters();
     }
 
@@ -144,23 +220,32 @@ impl CollectCoordinator {
             let changed = self.changed.notified();
             tokio::pin!(changed);
             changed.as_mut().enable();
-            let (answer, version, next) = {
+            let (answer, idle) = {
                 let mut buffer = self.buffer.lock();
                 let before = buffer.bytes;
                 let answer = buffer.fetch(request, self.max_batch_bytes);
                 let freed = buffer.bytes < before;
-                let next = (buffer.version, buffer.next);
+                let idle = proto::FetchResultsResponse {
+                    version: buffer.version,
+                    offset: buffer.next,
+                    committed: buffer.committed(),
+                    kept: buffer.checkpoints.map_or(0, |checkpoints| checkpoints.kept),
+                    ..Default::default()
+                };
+                // A version whose sink has not spoken is not the client's business yet.
+                let waiting = buffer.checkpoints.is_some_and(|checkpoints| checkpoints.waiting);
+                let idle = if waiting { unchanged(request) } else { idle };
                 drop(buffer);
                 if freed {
                     self.changed.notify_waiters();
                 }
-                (answer, next.0, next.1)
+                (answer, idle)
             };
             if let Some(response) = answer {
                 return response;
             }
             if tokio::time::timeout_at(deadline, changed).await.is_err() {
-                return proto::FetchResultsResponse { version, offset: next, ..Default::default() };
+                return idle;
             }
         }
     }

@@ -7,7 +7,7 @@ fn rows(offset: u64, rows: u64, bytes: usize) -> proto::CollectRequest {
 }
 
 fn want(version: u64, offset: u64) -> proto::FetchResultsRequest {
-    proto::FetchResultsRequest { version, offset, max_wait: 0 }
+    proto::FetchResultsRequest { version, offset, ..Default::default() }
 }
 
 fn coordinator() -> CollectCoordinator {
@@ -52,7 +52,8 @@ async fn a_full_buffer_makes_the_sink_wait_for_the_client() {
     tokio::task::yield_now().await;
     assert!(!waiting.is_finished());
     assert_eq!(coordinator.fetch(&want(0, 0)).await.rows, 1, "an oversized batch goes alone");
-    let rest = coordinator.fetch(&proto::FetchResultsRequest { version: 1, offset: 1, max_wait: 10_000 }).await;
+    let rest =
+        coordinator.fetch(&proto::FetchResultsRequest { version: 1, offset: 1, max_wait: 10_000, committed: 0 }).await;
     assert_eq!((rest.offset, rest.rows), (1, 1));
     waiting.await.unwrap().unwrap();
 }
@@ -69,6 +70,54 @@ async fn a_restart_voids_what_was_fetched() {
     assert_eq!((void.version, void.offset, void.rows), (2, 0, 0));
     coordinator.collect(second, &rows(0, 1, 10)).await.unwrap();
     assert_eq!(coordinator.fetch(&want(2, 0)).await.rows, 1);
+}
+
+fn resume(offset: u64) -> proto::CollectRequest {
+    proto::CollectRequest { offset, resume: true, ..Default::default() }
+}
+
+fn committed(offset: u64) -> proto::CollectRequest {
+    proto::CollectRequest { offset, committed: true, ..Default::default() }
+}
+
+#[tokio::test]
+async fn with_checkpoints_a_restart_voids_only_what_the_checkpoint_lacks() {
+    let coordinator = coordinator();
+    coordinator.collect(SINK, &resume(0)).await.unwrap();
+    coordinator.collect(SINK, &rows(0, 3, 10)).await.unwrap();
+    coordinator.collect(SINK, &rows(3, 2, 10)).await.unwrap();
+    let first = coordinator.fetch(&want(0, 0)).await;
+    assert_eq!((first.rows, first.committed), (5, 0), "sent, but not final");
+    coordinator.collect(SINK, &committed(3)).await.unwrap();
+    let news = coordinator.fetch(&want(1, 5)).await;
+    assert_eq!((news.rows, news.committed), (0, 3));
+    coordinator.collect(SINK, &rows(5, 1, 10)).await.unwrap();
+    let second = AttemptId([2; 16]);
+    coordinator.begin(2, [second]);
+    let nothing = coordinator.fetch(&proto::FetchResultsRequest { committed: 3, ..want(1, 5) }).await;
+    assert_eq!(
+        (nothing.version, nothing.offset, nothing.rows),
+        (1, 5, 0),
+        "the new sink has not said where it goes on"
+    );
+    coordinator.collect(second, &resume(3)).await.unwrap();
+    let restarted = coordinator.fetch(&proto::FetchResultsRequest { committed: 3, ..want(1, 5) }).await;
+    assert_eq!((restarted.version, restarted.kept, restarted.offset, restarted.rows), (2, 3, 3, 0));
+    coordinator.collect(second, &rows(3, 4, 10)).await.unwrap();
+    let response = coordinator.fetch(&want(2, 3)).await;
+    assert_eq!((response.offset, response.rows, response.committed), (3, 4, 3));
+    coordinator.end(true);
+    assert_eq!(coordinator.fetch(&want(2, 7)).await.committed, u64::MAX, "a job that is done has no more restarts");
+}
+
+#[tokio::test]
+async fn a_job_that_begins_with_a_savepoint_has_only_the_rows_after_it() {
+    let coordinator = coordinator();
+    coordinator.collect(SINK, &resume(500)).await.unwrap();
+    coordinator.collect(SINK, &rows(500, 2, 10)).await.unwrap();
+    coordinator.collect(SINK, &committed(502)).await.unwrap();
+    let response = coordinator.fetch(&want(0, 0)).await;
+    assert_eq!((response.offset, response.rows, response.committed, response.kept), (0, 2, 2, 0));
 }
 
 #[tokio::test]

@@ -19,6 +19,14 @@ const MONTHS: [&str; 12] = [
 ];
 const DAYS: [&str; 7] = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
 
+/// Reads a local date, or date and time, by a pattern: milliseconds since 1970-01-01 00:00:00. None: the text does not fit.
+///
+/// # Errors
+/// If the pattern is none.
+pub fn parse_local_time(pattern: &str, text: &str) -> Result<Option<i64>> {
+    Ok(Pattern::parse(pattern)?.read(text).map(|(instant, _)| instant.millis))
+}
+
 /// A pattern, parsed.
 #[derive(Clone, Debug)]
 pub(crate) struct Pattern {

@@ -24,6 +24,7 @@ mod zone;
 pub use crate::functions::{is_deterministic, supports};
 pub use compile::{compile, evaluate_constant};
 pub use context::EvaluationContext;
+pub use java_pattern::parse_local_time;
 pub use program::{Condition, Mask, Program, Projection, Selection};
 pub use zone::Zone;
 

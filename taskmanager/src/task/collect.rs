@@ -37,17 +37,19 @@ impl Drop for Call {
     }
 }
 
-impl CollectTransport for RpcTransport {
-    fn send(&mut self, offset: u64, batch: Bytes, rows: u64) -> Result<()> {
-        let request = proto::CollectRequest {
+impl RpcTransport {
+    fn request(&self, offset: u64) -> proto::CollectRequest {
+        proto::CollectRequest {
             fence: self.sender.fence.clone(),
             job_id: self.sender.job_id.clone(),
             attempt_id: self.sender.attempt_id.clone(),
             operator_uid: self.operator_uid.clone(),
             offset,
-            batch,
-            rows,
-        };
+            ..Default::default()
+        }
+    }
+
+    fn call(&mut self, request: proto::CollectRequest) -> Result<()> {
         let answer: Answer = Arc::default();
         let call = Call(self.runtime.spawn(call(self.sender.clone(), request, answer.clone(), self.waiter.clone())));
         self.waiter.wait_until("the JobMaster to take results", || answer.lock().is_some()).map_err(from_network)?;
@@ -59,6 +61,20 @@ impl CollectTransport for RpcTransport {
             }),
             _ => Ok(()),
         }
+    }
+}
+
+impl CollectTransport for RpcTransport {
+    fn send(&mut self, offset: u64, batch: Bytes, rows: u64) -> Result<()> {
+        self.call(proto::CollectRequest { batch, rows, ..self.request(offset) })
+    }
+
+    fn resume(&mut self, offset: u64) -> Result<()> {
+        self.call(proto::CollectRequest { resume: true, ..self.request(offset) })
+    }
+
+    fn committed(&mut self, offset: u64) -> Result<()> {
+        self.call(proto::CollectRequest { committed: true, ..self.request(offset) })
     }
 }
 

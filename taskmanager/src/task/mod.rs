@@ -129,6 +129,7 @@ pub(crate) fn start(
     let (mail, mailbox) = bounded(mailbox::CAPACITY);
     let fault: Arc<parking_lot::Mutex<Option<proto::Failure>>> = Arc::default();
     let context = OperatorContext {
+        job_id: deployment.job,
         task_name: name.clone(),
         subtask,
         parallelism: vertex.parallelism,

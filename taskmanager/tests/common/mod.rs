@@ -523,9 +523,19 @@ impl SourceReader for Numbers {
     }
 
     fn add_splits(&mut self, splits: Vec<Bytes>) -> Result<()> {
-        assert_eq!(splits, [Bytes::from_static(b"split")]);
+        assert_eq!(splits.len(), 1);
+        let position = splits[0].strip_prefix(b"split").expect("a split of numbers");
+        if !position.is_empty() {
+            self.next = i64::from_le_bytes(position.try_into().unwrap());
+        }
         self.split = true;
         Ok(())
+    }
+
+    /// The split, with the next number behind it.
+    fn snapshot(&mut self) -> Result<Vec<Bytes>> {
+        let split = [&b"split"[..], &self.next.to_le_bytes()].concat();
+        Ok(if self.split { vec![split.into()] } else { Vec::new() })
     }
 
     fn no_more_splits(&mut self) {

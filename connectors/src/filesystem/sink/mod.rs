@@ -1,0 +1,497 @@
+//! Writes rows to files that readers see when a checkpoint has made them final.
+//!
+//! A file is written under a hidden name ([`names`]), which readers leave out. When it is complete ([`rolling`]) it waits for
+//! the next checkpoint, and gets its own name when that checkpoint is durable: half a file is never seen, and no row twice.
+//! A checkpoint names the files that wait and, for formats of rows, those that are being written and how much of them is
+//! valid ([`state`]); a restore gives the first their names and goes on with the others ([`recovery`]). Without checkpoints
+//! files appear when the task ends.
+//!
+//! Invariant: a hidden file that a snapshot names is never changed before the length it had then, and is removed only when a
+//! later checkpoint is durable.
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, UInt32Array};
+use arrow::compute::take;
+use rand::Rng;
+use wiesel_common::time::{Clock, SystemClock};
+use wiesel_operators::element::{Batch, RowKind, WatermarkStatus};
+use wiesel_operators::operator::{
+    Collector, Error, Operator, OperatorContext, OperatorSnapshot, RestoredState, Result,
+};
+use wiesel_operators::types::RowField;
+use wiesel_proto as proto;
+use wiesel_proto::operator_list_state::Redistribution;
+use wiesel_state::keyed::SnapshotOptions;
+
+use super::path::escape;
+use crate::formats::{Encoder, Format, partition_text};
+
+mod names;
+mod part_file;
+pub(super) mod partition_commit;
+mod recovery;
+mod rolling;
+mod state;
+#[cfg(test)]
+mod tests;
+
+use names::Names;
+use part_file::{PartFile, unwritable};
+use partition_commit::PartitionCommitter;
+use rolling::RollingPolicy;
+use state::{Committable, FileState};
+
+/// At most so many files are open at once; their rows are on disk already and wait under a hidden name.
+const OPEN_FILES: usize = 64;
+/// Files of bulk formats keep at most so many bytes in memory, all together.
+const BUFFERED_BYTES: usize = 64 << 20;
+/// The list of files in a checkpoint.
+const FILES: &str = "files";
+/// The list of partitions that wait for their commit.
+const PARTITIONS: &str = "partitions";
+
+/// What a table is written with, checked when the table is described.
+pub(super) struct Settings {
+    rolling: RollingPolicy,
+    partition_commit: Option<partition_commit::Settings>,
+}
+
+impl Settings {
+    /// From the options of a table with these partition columns.
+    pub(super) fn new(options: crate::options::Options<'_>, partition_keys: &[String]) -> crate::options::Result<Self> {
+        if options.boolean("auto-compaction", false)? {
+            return crate::options::invalid(
+                "Option 'auto-compaction' is not supported: small files are not merged. Set it to false; larger files come \
+                 from a longer checkpoint interval or 'sink.rolling-policy.*'.",
+            );
+        }
+        let partition_commit = partition_commit::Settings::new(options, partition_keys)?;
+        Ok(Self { rolling: RollingPolicy::new(options)?, partition_commit })
+    }
+}
+
+/// The sink of one subtask.
+pub(super) struct FileSink {
+    root: PathBuf,
+    uid: Vec<u8>,
+    format: Format,
+    /// None: the format is a bulk format.
+    encoder: Option<Box<dyn Encoder>>,
+    /// Positions in a row.
+    file_columns: Vec<usize>,
+    /// Name and position.
+    partitions: Vec<(String, usize)>,
+    default_partition: String,
+    rolling: RollingPolicy,
+    clock: Arc<dyn Clock>,
+    names: Names,
+    /// Whether what is complete waits for a checkpoint.
+    checkpointing: bool,
+    /// By folder.
+    open: HashMap<String, PartFile>,
+    uses: u64,
+    next_check: i64,
+    bytes: Vec<u8>,
+    /// Complete since the last snapshot.
+    closed: Vec<Committable>,
+    /// Complete at the snapshot of that checkpoint.
+    uncommitted: BTreeMap<u64, Vec<Committable>>,
+    /// Files of earlier attempts whose rows were taken over, and the first checkpoint that does not name them.
+    obsolete: Vec<(Option<u64>, PathBuf)>,
+    committer: Option<PartitionCommitter>,
+    restored: Option<recovery::Restored>,
+    finished: bool,
+}
+
+impl FileSink {
+    pub(super) fn new(
+        root: PathBuf,
+        uid: &[u8],
+        format: Format,
+        physical: &[RowField],
+        partition_keys: &[String],
+        default_partition: String,
+        settings: Settings,
+    ) -> Result<Self> {
+        let mut partitions = Vec::with_capacity(partition_keys.len());
+        for key in partition_keys {
+            let position = physical.iter().position(|column| column.name == *key);
+            let position = position.ok_or_else(|| Error::Plan(format!("the sink has no partition column '{key}'")))?;
+            partitions.push((key.clone(), position));
+        }
+        let inside = |position: &usize| !partitions.iter().any(|(_, partition)| partition == position);
+        let file_columns = (0..physical.len()).filter(inside).collect();
+        Ok(Self {
+            committer: settings.partition_commit.map(|commit| PartitionCommitter::new(root.clone(), commit)),
+            root,
+            uid: uid.to_vec(),
+            encoder: format.encoder(),
+            format,
+            file_columns,
+            partitions,
+            default_partition,
+            rolling: settings.rolling,
+            clock: Arc::new(SystemClock),
+            names: Names::new(0, 0, 0),
+            checkpointing: false,
+            open: HashMap::new(),
+            uses: 0,
+            next_check: 0,
+            bytes: Vec::new(),
+            closed: Vec::new(),
+            uncommitted: BTreeMap::new(),
+            obsolete: Vec::new(),
+            restored: None,
+            finished: false,
+        })
+    }
+
+    /// The folder of a row below the root: `key=value/...`.
+    fn folder(&self, columns: &[ArrayRef], row: usize) -> Result<String> {
+        let mut folder = String::new();
+        for (key, position) in &self.partitions {
+            let value = partition_text(columns[*position].as_ref(), row)?;
+            let value = value.as_deref().unwrap_or(&self.default_partition);
+            folder.push_str(&format!("{}={}/", escape(key), escape(value)));
+        }
+        Ok(folder)
+    }
+
+    /// The rows of each folder, in their order.
+    fn by_folder(&self, columns: &[ArrayRef], rows: usize) -> Result<Vec<(String, Vec<u32>)>> {
+        let mut groups: Vec<(String, Vec<u32>)> = Vec::new();
+        let mut known: HashMap<String, usize> = HashMap::new();
+        for row in 0..rows {
+            let folder = self.folder(columns, row)?;
+            let group = *known.entry(folder).or_insert_with_key(|folder| {
+                groups.push((folder.clone(), Vec::new()));
+                groups.len() - 1
+            });
+            groups[group].1.push(row as u32);
+        }
+        Ok(groups)
+    }
+
+    /// The open file of a folder, not full.
+    fn file(&mut self, folder: &str, now: i64) -> Result<&mut PartFile> {
+        self.uses += 1;
+        if self.open.get(folder).is_some_and(|file| self.rolling.is_full(file.size())) {
+            self.close_file(folder)?;
+        }
+        if !self.open.contains_key(folder) {
+            self.create(folder, now)?;
+        }
+        match self.open.get_mut(folder) {
+            Some(file) => {
+                file.used = self.uses;
+                Ok(file)
+            }
+            None => Err(Error::Plan(format!("no file for partition '{folder}'"))),
+        }
+    }
+
+    fn create(&mut self, folder: &str, now: i64) -> Result<()> {
+        if self.open.len() >= OPEN_FILES {
+            let oldest = self.open.iter().min_by_key(|(_, file)| file.used).map(|(folder, _)| folder.clone());
+            oldest.map_or(Ok(()), |oldest| self.close_file(&oldest))?;
+        }
+        let directory = self.make_folder(folder)?;
+        let file = PartFile::create(&directory, self.names.next(), &self.format, now)?;
+        if self.open.is_empty() {
+            self.next_check = now.saturating_add(self.rolling.check_interval);
+        }
+        self.open.insert(folder.to_owned(), file);
+        if let Some(committer) = &mut self.committer {
+            committer.written(folder, now);
+        }
+        Ok(())
+    }
+
+    fn make_folder(&self, folder: &str) -> Result<PathBuf> {
+        let directory = self.root.join(folder);
+        fs::create_dir_all(&directory).map_err(|error| unwritable(&directory, error))?;
+        Ok(directory)
+    }
+
+    fn write_rows(
+        &mut self,
+        folder: &str,
+        columns: &[ArrayRef],
+        rows: usize,
+        index: impl Fn(usize) -> usize,
+    ) -> Result<()> {
+        let Some(mut encoder) = self.encoder.take() else { return Ok(()) };
+        let mut bytes = std::mem::take(&mut self.bytes);
+        let mut row = 0;
+        let mut written = Ok(());
+        while row < rows && written.is_ok() {
+            written = self.fill_file(folder, |file, now| {
+                bytes.clear();
+                encoder.encode(columns, index(row), &mut bytes)?;
+                row += 1;
+                file.write_row(&bytes, now)?;
+                Ok(row < rows)
+            });
+        }
+        self.encoder = Some(encoder);
+        self.bytes = bytes;
+        written
+    }
+
+    /// Writes to the file of a folder until it is full or there are no more rows.
+    fn fill_file(&mut self, folder: &str, mut write: impl FnMut(&mut PartFile, i64) -> Result<bool>) -> Result<()> {
+        let (now, rolling) = (self.clock.now_millis(), self.rolling);
+        let file = self.file(folder, now)?;
+        while write(file, now)? && !rolling.is_full(file.size()) {}
+        Ok(())
+    }
+
+    fn write_columns(&mut self, folder: &str, columns: &[ArrayRef]) -> Result<()> {
+        let now = self.clock.now_millis();
+        self.file(folder, now)?.write_columns(columns, now)?;
+        let mut buffered: usize = self.open.values().map(PartFile::buffered).sum();
+        while buffered > BUFFERED_BYTES {
+            let Some(largest) = self.open.values_mut().max_by_key(|file| file.buffered()) else { break };
+            let before = largest.buffered();
+            largest.spill()?;
+            let after = largest.buffered();
+            if after >= before {
+                break;
+            }
+            buffered -= before - after;
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, folder: &str, columns: &[ArrayRef], rows: Option<&[u32]>, all: usize) -> Result<()> {
+        match (self.encoder.is_some(), rows) {
+            (true, None) => self.write_rows(folder, columns, all, |row| row),
+            (true, Some(rows)) => self.write_rows(folder, columns, rows.len(), |row| rows[row] as usize),
+            (false, None) => self.write_columns(folder, columns),
+            (false, Some(rows)) => {
+                let indexes = UInt32Array::from(rows.to_vec());
+                let taken = columns.iter().map(|column| take(column, &indexes, None));
+                self.write_columns(folder, &taken.collect::<std::result::Result<Vec<_>, _>>()?)
+            }
+        }
+    }
+
+    fn close_file(&mut self, folder: &str) -> Result<()> {
+        if let Some(file) = self.open.remove(folder) {
+            self.closed.push(file.close()?);
+        }
+        Ok(())
+    }
+
+    /// Completes the files that are to be.
+    fn roll(&mut self, due: impl Fn(&str, &PartFile) -> Result<bool>) -> Result<()> {
+        let mut folders = Vec::new();
+        for (folder, file) in &self.open {
+            if due(folder, file)? {
+                folders.push(folder.clone());
+            }
+        }
+        folders.iter().try_for_each(|folder| self.close_file(folder))
+    }
+
+    /// Completes the files that take no rows beyond a checkpoint.
+    fn roll_at_checkpoint(&mut self) -> Result<()> {
+        let (bulk, rolling, now) = (self.encoder.is_none(), self.rolling, self.clock.now_millis());
+        let committer = self.committer.take();
+        let complete =
+            |folder: &str| committer.as_ref().map_or(Ok(false), |committer| committer.is_complete(folder, now));
+        let rolled = self.roll(|folder, file| Ok(bulk || rolling.is_full(file.size()) || complete(folder)?));
+        self.committer = committer;
+        rolled
+    }
+
+    /// Gives complete files their names.
+    fn commit(&mut self, files: impl IntoIterator<Item = Committable>) -> Result<()> {
+        let mut folders = BTreeSet::new();
+        for file in files {
+            commit(&file)?;
+            folders.extend(file.path.parent().map(Path::to_owned));
+        }
+        sync_folders(&self.root, folders)
+    }
+
+    fn remove_obsolete(&mut self, completed: u64) {
+        self.obsolete.retain(|(not_in, path)| {
+            let gone = not_in.is_some_and(|checkpoint| checkpoint <= completed);
+            if gone {
+                remove(path);
+            }
+            !gone
+        });
+    }
+}
+
+/// Gives a complete file its name. Does nothing where that was done before, by whomever.
+fn commit(file: &Committable) -> Result<()> {
+    match fs::rename(&file.hidden, &file.path) {
+        Ok(()) => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            if !file.path.exists() {
+                tracing::warn!(
+                    file = %file.path.display(),
+                    "a file of the checkpoint is gone: it was committed before and taken away since, or it was removed by hand"
+                );
+            }
+            Ok(())
+        }
+        Err(error) => Err(unwritable(&file.path, error)),
+    }
+}
+
+/// Makes renames in folders below the root durable, and the folders themselves.
+fn sync_folders(root: &Path, folders: BTreeSet<PathBuf>) -> Result<()> {
+    let mut all = BTreeSet::new();
+    for folder in folders {
+        all.extend(folder.ancestors().take_while(|ancestor| ancestor.starts_with(root)).map(Path::to_owned));
+    }
+    for folder in all {
+        let synced = File::open(&folder).and_then(|folder| folder.sync_all());
+        synced.map_err(|error| unwritable(&folder, error))?;
+    }
+    Ok(())
+}
+
+fn remove(path: &Path) {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            tracing::warn!(file = %path.display(), %error, "cannot remove an unfinished file");
+        }
+        _ => {}
+    }
+}
+
+impl Operator for FileSink {
+    fn restore(&mut self, state: &mut dyn RestoredState) -> Result<()> {
+        if state.checkpoint_id().is_some() {
+            self.restored = Some(recovery::Restored::read(state)?);
+        }
+        Ok(())
+    }
+
+    fn open(&mut self, context: &OperatorContext) -> Result<()> {
+        self.clock = context.clock.clone();
+        self.checkpointing = crate::options::checkpointing(&context.configuration);
+        let id = xxhash_rust::xxh3::xxh3_64(&[&context.job_id.0[..], &self.uid].concat());
+        let sink = Names::new_sink(id);
+        self.names = Names::new(sink, context.subtask, rand::rng().random());
+        if let Some(committer) = &mut self.committer {
+            committer.open(sink, context);
+        }
+        self.recover(sink, context)
+    }
+
+    fn process(&mut self, _input: usize, batch: Batch, _out: &mut dyn Collector) -> Result<()> {
+        let rows = batch.num_rows();
+        let inserts = |row| matches!(batch.kind(row), RowKind::Insert | RowKind::UpdateAfter);
+        if batch.kinds.is_some() && !(0..rows).all(inserts) {
+            return Err(Error::Plan("the filesystem sink takes inserts only".into()));
+        }
+        let columns = batch.records.columns();
+        let inside: Vec<ArrayRef> = self.file_columns.iter().map(|position| columns[*position].clone()).collect();
+        if self.partitions.is_empty() {
+            return self.write("", &inside, None, rows);
+        }
+        let groups = self.by_folder(columns, rows)?;
+        groups.iter().try_for_each(|(folder, rows)| self.write(folder, &inside, Some(rows), rows.len()))
+    }
+
+    fn watermark(&mut self, watermark: i64, out: &mut dyn Collector) -> Result<()> {
+        if let Some(committer) = &mut self.committer {
+            committer.watermark = watermark;
+        }
+        out.watermark(watermark)
+    }
+
+    fn status(&mut self, status: WatermarkStatus, out: &mut dyn Collector) -> Result<()> {
+        if let Some(committer) = &mut self.committer {
+            committer.idle = status == WatermarkStatus::Idle;
+        }
+        out.status(status)
+    }
+
+    fn next_timer(&self) -> Option<i64> {
+        (!self.open.is_empty()).then_some(self.next_check)
+    }
+
+    fn processing_time(&mut self, now: i64, _out: &mut dyn Collector) -> Result<()> {
+        if now < self.next_check {
+            return Ok(());
+        }
+        self.next_check = now.saturating_add(self.rolling.check_interval);
+        let rolling = self.rolling;
+        self.roll(|_, file| Ok(rolling.is_old(file.created, file.updated, now)))
+    }
+
+    fn finish(&mut self, _out: &mut dyn Collector) -> Result<()> {
+        self.finished = true;
+        self.roll(|_, _| Ok(true))?;
+        if self.checkpointing {
+            return Ok(());
+        }
+        let waiting = std::mem::take(&mut self.uncommitted).into_values().flatten();
+        let files: Vec<Committable> = waiting.chain(std::mem::take(&mut self.closed)).collect();
+        self.commit(files)?;
+        match &mut self.committer {
+            Some(committer) => committer.end(),
+            None => Ok(()),
+        }
+    }
+
+    fn snapshot(&mut self, options: &SnapshotOptions) -> Result<OperatorSnapshot> {
+        let checkpoint = options.checkpoint_id;
+        self.roll_at_checkpoint()?;
+        let mut files = Vec::new();
+        for (folder, file) in &mut self.open {
+            files.push(FileState::InProgress(file.persist(folder)?));
+        }
+        self.closed.iter_mut().for_each(|file| file.in_snapshot = true);
+        self.uncommitted.entry(checkpoint).or_default().append(&mut self.closed);
+        files.extend(self.uncommitted.values().flatten().cloned().map(FileState::Pending));
+        for (not_in, _) in &mut self.obsolete {
+            not_in.get_or_insert(checkpoint);
+        }
+        let list = |name: &str, entries| proto::OperatorListState {
+            name: name.to_owned(),
+            redistribution: Redistribution::Union.into(),
+            entries,
+        };
+        let mut lists = vec![list(FILES, files.iter().map(FileState::encode).collect::<Result<_>>()?)];
+        if let Some(committer) = &mut self.committer {
+            lists.push(list(PARTITIONS, committer.snapshot(checkpoint, self.finished)));
+        }
+        Ok(OperatorSnapshot { keyed: None, lists })
+    }
+
+    fn checkpoint_completed(&mut self, checkpoint_id: u64) -> Result<()> {
+        let later = self.uncommitted.split_off(&(checkpoint_id + 1));
+        let due = std::mem::replace(&mut self.uncommitted, later);
+        self.commit(due.into_values().flatten())?;
+        self.remove_obsolete(checkpoint_id);
+        match &mut self.committer {
+            Some(committer) => committer.checkpoint_completed(checkpoint_id),
+            None => Ok(()),
+        }
+    }
+
+    /// Also where nothing waits: other subtasks may wait to hear that this one has committed everything.
+    fn awaits_checkpoint(&self) -> bool {
+        let waits = !self.closed.is_empty() || !self.uncommitted.is_empty() || !self.obsolete.is_empty();
+        self.checkpointing && self.finished && (waits || self.committer.as_ref().is_some_and(|c| !c.has_ended()))
+    }
+
+    fn close(&mut self) -> Result<()> {
+        // What no checkpoint names belongs to a task that did not get so far: its rows will be written again.
+        let open = self.open.drain().filter(|(_, file)| !file.in_snapshot).map(|(_, file)| file.hidden);
+        let closed = self.closed.drain(..).filter(|file| !file.in_snapshot).map(|file| file.hidden);
+        open.chain(closed).for_each(|hidden| remove(&hidden));
+        Ok(())
+    }
+}

@@ -1,0 +1,449 @@
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use bytes::Bytes;
+use proptest::prelude::*;
+use wiesel_common::config::Configuration;
+use wiesel_operators::element::{Batch, MAX_WATERMARK};
+use wiesel_operators::operator::{Operator, OperatorContext, RestoredState, Result};
+use wiesel_proto as proto;
+use wiesel_state::keyed::{KeyedBackend, SnapshotOptions};
+
+use crate::filesystem::tests::{read, rows_of, sink, source, two};
+use crate::testing::{Collected, TestClock, context};
+
+/// A completed checkpoint: its number, the lists of all subtasks, and how many rows came before it.
+#[derive(Clone, Default)]
+struct Checkpoint {
+    id: u64,
+    lists: HashMap<String, Vec<Bytes>>,
+    rows: i32,
+}
+
+struct State<'a>(Option<&'a Checkpoint>);
+
+impl RestoredState for State<'_> {
+    fn checkpoint_id(&self) -> Option<u64> {
+        self.0.map(|checkpoint| checkpoint.id)
+    }
+
+    fn keyed(&mut self) -> Result<Box<dyn KeyedBackend>> {
+        unreachable!("a sink has no keyed state")
+    }
+
+    fn list(&mut self, name: &str) -> Vec<Bytes> {
+        self.0.and_then(|checkpoint| checkpoint.lists.get(name).cloned()).unwrap_or_default()
+    }
+}
+
+/// The subtasks of one attempt.
+struct Attempt(Vec<Box<dyn Operator>>);
+
+impl Attempt {
+    fn start(
+        spec: &proto::SinkSpec,
+        parallelism: u32,
+        clock: &Arc<TestClock>,
+        checkpointing: bool,
+        from: Option<&Checkpoint>,
+    ) -> Self {
+        let mut configuration = Configuration::default();
+        if checkpointing {
+            configuration.set("execution.checkpointing.interval", "1 s");
+        }
+        let configuration = Arc::new(configuration);
+        let start = |subtask| {
+            let mut sink = crate::factory::build_sink(spec, b"uid").unwrap();
+            sink.restore(&mut State(from)).unwrap();
+            let context = OperatorContext {
+                clock: clock.clone(),
+                configuration: Arc::clone(&configuration),
+                ..context(subtask, parallelism)
+            };
+            sink.open(&context).unwrap();
+            sink
+        };
+        Self((0..parallelism).map(start).collect())
+    }
+
+    fn write(&mut self, subtask: usize, rows: &[(i32, String)]) {
+        let rows: Vec<_> = rows.iter().map(|(number, text)| (Some(*number), Some(text.as_str()))).collect();
+        let subtask = subtask % self.0.len();
+        let batch = Batch::insert_only(rows_of(&two(), &rows));
+        self.0[subtask].process(0, batch, &mut Collected::default()).unwrap();
+    }
+
+    fn watermark(&mut self, subtask: usize, watermark: i64) {
+        self.0[subtask].watermark(watermark, &mut Collected::default()).unwrap();
+    }
+
+    fn tick(&mut self, now: i64) {
+        for sink in &mut self.0 {
+            if sink.next_timer().is_some_and(|timer| timer <= now) {
+                sink.processing_time(now, &mut Collected::default()).unwrap();
+            }
+        }
+    }
+
+    fn snapshot(&mut self, id: u64, rows: i32) -> Checkpoint {
+        let mut checkpoint = Checkpoint { id, rows, ..Checkpoint::default() };
+        for sink in &mut self.0 {
+            sink.before_barrier(&mut Collected::default()).unwrap();
+            let snapshot =
+                sink.snapshot(&SnapshotOptions { checkpoint_id: id, canonical: false, full: false }).unwrap();
+            for list in snapshot.lists {
+                checkpoint.lists.entry(list.name).or_default().extend(list.entries);
+            }
+        }
+        checkpoint
+    }
+
+    /// `told`: which subtasks hear of it, by bit.
+    fn complete(&mut self, id: u64, told: u32) {
+        for (subtask, sink) in self.0.iter_mut().enumerate() {
+            if told >> subtask & 1 == 1 {
+                sink.checkpoint_completed(id).unwrap();
+            }
+        }
+    }
+
+    fn finish(&mut self) {
+        self.0.iter_mut().for_each(|sink| sink.finish(&mut Collected::default()).unwrap());
+    }
+
+    fn close(&mut self) {
+        self.0.iter_mut().for_each(|sink| sink.close().unwrap());
+    }
+}
+
+/// All files below a folder, by their paths in it.
+fn files(folder: &Path) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(next) = folders.pop() {
+        for entry in fs::read_dir(next).unwrap().flatten() {
+            let path = entry.path();
+            match path.is_dir() {
+                true => folders.push(path),
+                false => drop(found.insert(path.strip_prefix(folder).unwrap().to_str().unwrap().to_owned())),
+            }
+        }
+    }
+    found
+}
+
+fn hidden(folder: &Path) -> usize {
+    files(folder).iter().filter(|path| path.rsplit('/').next().unwrap().starts_with('.')).count()
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Write {
+        subtask: usize,
+        rows: u8,
+        partition: u8,
+    },
+    Wait {
+        millis: i64,
+    },
+    /// Durable, but heard of by some only.
+    Checkpoint {
+        told: u32,
+    },
+    Abort,
+    /// The attempt ends and another begins. What the old one does meanwhile: nothing (killed), close, or go on for a while.
+    Restart {
+        parallelism: u32,
+        zombie: u8,
+    },
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        4 => (0usize..4, 1u8..60, 0u8..3)
+            .prop_map(|(subtask, rows, partition)| Step::Write { subtask, rows, partition }),
+        1 => (0i64..2000).prop_map(|millis| Step::Wait { millis }),
+        3 => prop_oneof![Just(0u32), Just(u32::MAX), any::<u32>()].prop_map(|told| Step::Checkpoint { told }),
+        1 => Just(Step::Abort),
+        2 => (1u32..5, 0u8..4).prop_map(|(parallelism, zombie)| Step::Restart { parallelism, zombie }),
+    ]
+}
+
+fn spec(folder: &Path, format: &str, partitioned: bool) -> proto::SinkSpec {
+    let mut spec = sink(folder, &two(), format, if partitioned { &["b"] } else { &[] });
+    let options = [("file-size", "300b"), ("rollover-interval", "1 s"), ("check-interval", "500 ms")];
+    spec.options.extend(options.map(|(key, value)| (format!("sink.rolling-policy.{key}"), value.to_owned())));
+    spec
+}
+
+/// Runs the steps, then ends the job with a last checkpoint. Every row must be there once, and never twice on the way.
+fn exactly_once(format: &str, partitioned: bool, steps: &[Step]) {
+    let folder = tempfile::tempdir().unwrap();
+    let spec = spec(folder.path(), format, partitioned);
+    let partitions: &[&str] = if partitioned { &["b"] } else { &[] };
+    let visible = || read(&source(folder.path(), &two(), &[("format", format)], partitions), 1).unwrap();
+    let clock = Arc::new(TestClock::default());
+    let mut attempt = Attempt::start(&spec, 2, &clock, true, None);
+    let (mut next, mut id) = (0, 0);
+    let mut durable: Option<Checkpoint> = None;
+    for step in steps {
+        match step {
+            Step::Write { subtask, rows, partition } => {
+                let rows: Vec<_> = (0..i32::from(*rows)).map(|row| (next + row, format!("p{partition}"))).collect();
+                next += rows.len() as i32;
+                attempt.write(*subtask, &rows);
+            }
+            Step::Wait { millis } => {
+                let now = clock.0.fetch_add(*millis, Ordering::SeqCst) + millis;
+                attempt.tick(now);
+            }
+            Step::Checkpoint { told } => {
+                id += 1;
+                durable = Some(attempt.snapshot(id, next));
+                attempt.complete(id, *told);
+            }
+            Step::Abort => {
+                id += 1;
+                attempt.snapshot(id, next);
+                attempt.0.iter_mut().for_each(|sink| sink.checkpoint_aborted(id).unwrap());
+            }
+            Step::Restart { parallelism, zombie } => {
+                if *zombie == 1 {
+                    attempt.close();
+                }
+                let mut old = std::mem::replace(
+                    &mut attempt,
+                    Attempt::start(&spec, *parallelism, &clock, true, durable.as_ref()),
+                );
+                let lost = next;
+                next = durable.as_ref().map_or(0, |checkpoint| checkpoint.rows);
+                if *zombie > 1 {
+                    old.write(0, &[(lost, "p0".to_owned()), (lost + 1, "p9".to_owned())]);
+                    if let Some(durable) = durable.as_ref().filter(|_| *zombie == 3) {
+                        old.complete(durable.id, u32::MAX);
+                    }
+                    old.close();
+                }
+            }
+        }
+        let rows = visible();
+        let distinct: BTreeSet<&String> = rows.iter().collect();
+        assert_eq!(distinct.len(), rows.len(), "rows are there twice after {step:?}");
+        let committed = durable.as_ref().map_or(0, |checkpoint| checkpoint.rows);
+        assert!(rows.len() as i32 <= committed, "{} rows of {committed} after {step:?}", rows.len());
+    }
+    attempt.finish();
+    let last = attempt.snapshot(id + 1, next);
+    attempt.complete(last.id, u32::MAX);
+    assert!(attempt.0.iter().all(|sink| !sink.awaits_checkpoint()));
+    attempt.close();
+    let numbers = |rows: Vec<String>| -> BTreeSet<i32> {
+        let number = |row: &String| row[3..].split([',', ']']).next().unwrap().parse().unwrap();
+        rows.iter().map(number).collect()
+    };
+    let rows = visible();
+    assert_eq!(rows.len() as i32, next);
+    assert_eq!(numbers(rows), (0..next).collect());
+    assert_eq!(hidden(folder.path()), 0, "{:?}", files(folder.path()));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(150))]
+
+    #[test]
+    fn every_row_is_committed_once_whatever_happens(
+        format in prop_oneof![Just("csv"), Just("json"), Just("parquet")],
+        partitioned in any::<bool>(),
+        steps in prop::collection::vec(step(), 1..25),
+    ) {
+        exactly_once(format, partitioned, &steps);
+    }
+}
+
+#[test]
+fn rows_appear_with_the_checkpoint_that_follows_their_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let spec = spec(folder.path(), "csv", false);
+    let clock = Arc::new(TestClock::default());
+    let mut attempt = Attempt::start(&spec, 1, &clock, true, None);
+    let visible = || files(folder.path()).iter().filter(|path| !path.starts_with('.')).count();
+    let row = |number| [(number, "x".to_owned())];
+    attempt.write(0, &row(1));
+    attempt.snapshot(1, 0);
+    attempt.complete(1, 1);
+    assert_eq!(visible(), 0, "a file that takes more rows was committed");
+    clock.0.store(1_000, Ordering::SeqCst);
+    attempt.tick(1_000);
+    attempt.snapshot(2, 0);
+    assert_eq!(visible(), 0, "committed before the checkpoint was durable");
+    attempt.complete(2, 1);
+    assert_eq!(visible(), 1);
+    attempt.write(0, &row(2));
+    attempt.finish();
+    assert!(attempt.0[0].awaits_checkpoint());
+    attempt.snapshot(3, 0);
+    attempt.complete(3, 1);
+    assert!(!attempt.0[0].awaits_checkpoint());
+    assert_eq!((visible(), hidden(folder.path())), (2, 0));
+}
+
+#[test]
+fn without_checkpoints_files_appear_when_the_task_ends() {
+    let folder = tempfile::tempdir().unwrap();
+    let spec = spec(folder.path(), "csv", false);
+    let mut attempt = Attempt::start(&spec, 1, &Arc::default(), false, None);
+    attempt.write(0, &[(1, "x".to_owned())]);
+    assert_eq!(hidden(folder.path()), 1);
+    attempt.finish();
+    assert!(!attempt.0[0].awaits_checkpoint());
+    assert_eq!((files(folder.path()).len(), hidden(folder.path())), (1, 0));
+}
+
+#[test]
+fn an_attempt_removes_what_an_earlier_one_of_its_job_left_and_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let spec = spec(folder.path(), "csv", true);
+    let others = [".part-00000000-0000-4000-8000-000000000000-0-0.inprogress.0", ".hidden", "part-x"];
+    others.iter().for_each(|name| fs::write(folder.path().join(name), "x").unwrap());
+    let mut killed = Attempt::start(&spec, 4, &Arc::default(), true, None);
+    (0..4).for_each(|subtask| killed.write(subtask, &[(1, "x".to_owned())]));
+    assert_eq!(files(folder.path()).len(), 4 + others.len());
+    Attempt::start(&spec, 3, &Arc::default(), true, None);
+    assert_eq!(files(folder.path()), others.iter().map(|name| (*name).to_owned()).collect());
+}
+
+#[test]
+fn a_file_of_the_checkpoint_that_is_not_what_it_was_is_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let spec = spec(folder.path(), "csv", false);
+    let mut attempt = Attempt::start(&spec, 1, &Arc::default(), true, None);
+    attempt.write(0, &[(1, "long enough".to_owned())]);
+    let checkpoint = attempt.snapshot(1, 0);
+    drop(attempt);
+    let only = folder.path().join(files(folder.path()).first().unwrap());
+    fs::write(&only, "1").unwrap();
+    let mut sink = crate::factory::build_sink(&spec, b"uid").unwrap();
+    sink.restore(&mut State(Some(&checkpoint))).unwrap();
+    let error = sink.open(&context(0, 1)).unwrap_err().to_string();
+    assert!(error.contains(only.to_str().unwrap()) && error.contains("of the restored checkpoint"), "{error}");
+}
+
+fn committed(folder: &Path) -> Vec<String> {
+    files(folder).into_iter().filter_map(|path| path.strip_suffix("/_SUCCESS").map(str::to_owned)).collect()
+}
+
+fn partition_spec(folder: &Path, options: &[(&str, &str)]) -> proto::SinkSpec {
+    let mut spec = sink(folder, &two(), "csv", &["b"]);
+    spec.options.insert("sink.partition-commit.policy.kind".into(), "success-file".into());
+    spec.options.extend(options.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())));
+    spec
+}
+
+#[test]
+fn a_partition_is_committed_by_the_last_subtask_whose_watermark_passed_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = [("sink.partition-commit.trigger", "partition-time"), ("sink.partition-commit.delay", "1 h")];
+    let spec = partition_spec(folder.path(), &options);
+    let mut attempt = Attempt::start(&spec, 2, &Arc::default(), true, None);
+    let day = |day: i64| day * 86_400_000;
+    attempt.write(0, &[(1, "1970-01-02".to_owned()), (2, "1970-01-03".to_owned())]);
+    attempt.write(1, &[(3, "1970-01-02".to_owned())]);
+    attempt.watermark(0, day(1) + 3_600_001);
+    attempt.watermark(1, day(1) + 3_600_000);
+    attempt.snapshot(1, 0);
+    attempt.complete(1, 3);
+    assert_eq!(committed(folder.path()), Vec::<String>::new(), "one subtask's watermark has not passed");
+    attempt.watermark(1, day(1) + 3_600_001);
+    let checkpoint = attempt.snapshot(2, 0);
+    attempt.complete(2, 1);
+    assert_eq!(committed(folder.path()), Vec::<String>::new(), "the other subtask has not committed its files");
+    let mut rescaled = Attempt::start(&spec, 1, &Arc::default(), true, Some(&checkpoint));
+    assert_eq!(committed(folder.path()), Vec::<String>::new());
+    rescaled.watermark(0, day(1) + 3_600_001);
+    rescaled.snapshot(3, 0);
+    rescaled.complete(3, 1);
+    assert_eq!(committed(folder.path()), ["b=1970-01-02"]);
+    rescaled.watermark(0, MAX_WATERMARK);
+    rescaled.finish();
+    rescaled.snapshot(4, 0);
+    rescaled.complete(4, 1);
+    assert_eq!(committed(folder.path()), ["b=1970-01-02", "b=1970-01-03"]);
+    assert_eq!(hidden(folder.path()), 0, "{:?}", files(folder.path()));
+}
+
+#[test]
+fn partitions_of_a_subtask_that_ended_first_are_committed_by_the_others() {
+    for checkpointing in [true, false] {
+        let folder = tempfile::tempdir().unwrap();
+        let spec = partition_spec(folder.path(), &[("sink.partition-commit.success-file.name", "_SUCCESS")]);
+        let mut attempt = Attempt::start(&spec, 3, &Arc::default(), checkpointing, None);
+        for subtask in [2, 0, 1] {
+            attempt.write(subtask, &[(1, format!("p{subtask}"))]);
+        }
+        let mut waiting = attempt.0;
+        for ending in (0..3).rev() {
+            let mut sink = Attempt(vec![waiting.remove(ending)]);
+            sink.finish();
+            if checkpointing {
+                assert!(sink.0[0].awaits_checkpoint());
+                sink.snapshot(1, 0);
+                sink.complete(1, 1);
+                assert!(!sink.0[0].awaits_checkpoint());
+            }
+            assert_eq!(committed(folder.path()).len(), if ending == 0 { 3 } else { 0 });
+        }
+        assert_eq!(hidden(folder.path()), 0);
+    }
+}
+
+#[test]
+fn by_processing_time_a_partition_is_committed_after_its_delay_and_again_with_late_rows() {
+    let folder = tempfile::tempdir().unwrap();
+    let spec = partition_spec(folder.path(), &[("sink.partition-commit.delay", "10 s")]);
+    let clock = Arc::new(TestClock::default());
+    let mut attempt = Attempt::start(&spec, 1, &clock, true, None);
+    let success = folder.path().join("b=x/_SUCCESS");
+    let mut next = 0;
+    let mut checkpoint = |attempt: &mut Attempt, now: i64| {
+        next += 1;
+        clock.0.store(now, Ordering::SeqCst);
+        attempt.snapshot(next, 0);
+        attempt.complete(next, 1);
+        success.exists()
+    };
+    attempt.write(0, &[(1, "x".to_owned())]);
+    assert!(!checkpoint(&mut attempt, 5_000));
+    assert!(!checkpoint(&mut attempt, 10_000));
+    assert!(checkpoint(&mut attempt, 10_001));
+    fs::remove_file(&success).unwrap();
+    assert!(!checkpoint(&mut attempt, 30_000), "nothing new was written");
+    attempt.write(0, &[(2, "x".to_owned())]);
+    assert!(!checkpoint(&mut attempt, 35_000));
+    assert!(checkpoint(&mut attempt, 40_001));
+    let mut rows = BTreeMap::new();
+    for path in files(folder.path()).iter().filter(|path| path.contains("/part-")) {
+        rows.insert(path.clone(), fs::read_to_string(folder.path().join(path)).unwrap());
+    }
+    assert_eq!(rows.into_values().collect::<BTreeSet<_>>(), ["1\n".to_owned(), "2\n".to_owned()].into());
+}
+
+#[test]
+fn options_that_cannot_be_met_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let refused = |options: &[(&str, &str)]| {
+        let spec = partition_spec(folder.path(), options);
+        crate::factory::build_sink(&spec, b"uid").err().expect("refused").to_string()
+    };
+    assert!(refused(&[("auto-compaction", "true")]).contains("'auto-compaction' is not supported"));
+    let metastore = refused(&[("sink.partition-commit.policy.kind", "metastore,success-file")]);
+    assert!(metastore.starts_with("Can not configure a 'metastore' partition commit policy"), "{metastore}");
+    assert!(refused(&[("sink.partition-commit.policy.kind", "custom")]).contains("Java class"));
+    assert!(refused(&[("sink.partition-commit.trigger", "now")]).contains("now"));
+    assert!(refused(&[("sink.partition-commit.watermark-time-zone", "Mars")]).contains("Mars"));
+    assert!(refused(&[("partition.time-extractor.kind", "custom")]).contains("Java class"));
+    assert!(refused(&[("sink.rolling-policy.check-interval", "0 s")]).contains("check-interval"));
+    assert!(refused(&[("sink.rolling-policy.file-size", "big")]).contains("big"));
+}

@@ -1,0 +1,147 @@
+//! `parquet`: columns in files, with Flink's mapping of types.
+//!
+//! - `schema`: a table's types as Parquet types, as Flink writes them.
+//! - `write`: rows to files; `levels` takes nested columns apart.
+//! - `read`: files to rows.
+use std::fs::File;
+
+use ::parquet::basic::{Compression, GzipLevel, ZstdLevel};
+use ::parquet::file::properties::{WriterProperties, WriterVersion};
+use ::parquet::schema::types::TypePtr;
+use wiesel_operators::expression::Zone;
+use wiesel_operators::types::{LogicalType, RowField, TypeKind};
+
+use crate::options::{Options, Result, invalid, unparsable};
+
+mod levels;
+mod read;
+mod schema;
+#[cfg(test)]
+mod tests;
+mod write;
+
+pub(crate) use read::ParquetReader;
+pub(crate) use write::ParquetWriter;
+
+/// How fine INT64 timestamps are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unit {
+    Millis,
+    Micros,
+    Nanos,
+}
+
+/// The options of the format.
+#[derive(Clone, Debug)]
+pub struct ParquetFormat {
+    pub(crate) columns: Vec<RowField>,
+    /// `parquet.write.int64.timestamp`; none: INT96.
+    int64: Option<Unit>,
+    /// `parquet.utc-timezone`: UTC, or the machine's zone, in which timestamps without a zone are taken for instants.
+    zone: Zone,
+    properties: WriterProperties,
+    /// `parquet.block.size`: bytes of a row group.
+    row_group: usize,
+    root: TypePtr,
+}
+
+impl ParquetFormat {
+    /// From `parquet.` options; those of Parquet itself that have no meaning here are accepted, as Flink hands all of them on.
+    pub fn new(options: Options<'_>, columns: Vec<RowField>) -> Result<Self> {
+        for column in &columns {
+            check_type(&column.name, &column.data_type)?;
+        }
+        const UNIT: &str = "parquet.timestamp.time.unit";
+        let unit = match options.text(UNIT).unwrap_or("micros") {
+            unit if unit.eq_ignore_ascii_case("millis") => Unit::Millis,
+            unit if unit.eq_ignore_ascii_case("micros") => Unit::Micros,
+            unit if unit.eq_ignore_ascii_case("nanos") => Unit::Nanos,
+            other => return Err(unparsable(UNIT, other, "Expected one of nanos, micros, millis")),
+        };
+        let int64 = options.boolean("parquet.write.int64.timestamp", false)?.then_some(unit);
+        let utc = options.boolean("parquet.utc-timezone", false)?;
+        let zone = if utc { Zone::UTC } else { Zone::parse("default").unwrap_or(Zone::UTC) };
+        let root = schema::message(&columns, int64);
+        Ok(Self {
+            properties: properties(options)?,
+            row_group: options.number::<usize>("parquet.block.size")?.unwrap_or(128 << 20).max(1),
+            columns,
+            int64,
+            zone,
+            root,
+        })
+    }
+
+    /// A writer into a file.
+    pub(crate) fn writer(&self, file: &File) -> wiesel_operators::operator::Result<ParquetWriter> {
+        ParquetWriter::new(self, file)
+    }
+
+    /// A reader of the row groups of a file whose middle lies in a range of bytes, behind their first rows.
+    pub(crate) fn reader(
+        &self,
+        file: File,
+        wanted: &[usize],
+        range: std::ops::Range<u64>,
+        skip: u64,
+        batch_rows: usize,
+    ) -> wiesel_operators::operator::Result<ParquetReader> {
+        let wanted: Vec<RowField> = wanted.iter().map(|index| self.columns[*index].clone()).collect();
+        ParquetReader::open(file, wanted, self.zone, range, skip, batch_rows)
+    }
+}
+
+fn properties(options: Options<'_>) -> Result<WriterProperties> {
+    let mut properties = WriterProperties::builder()
+        .set_created_by(concat!("wiesel version ", env!("CARGO_PKG_VERSION")).to_owned())
+        .set_compression(compression(options)?)
+        .set_dictionary_enabled(options.boolean("parquet.enable.dictionary", true)?);
+    if let Some(size) = options.number("parquet.page.size")? {
+        properties = properties.set_data_page_size_limit(size);
+    }
+    if let Some(size) = options.number("parquet.dictionary.page.size")? {
+        properties = properties.set_dictionary_page_size_limit(size);
+    }
+    let version = match options.text("parquet.writer.version").unwrap_or("v1") {
+        "v1" | "PARQUET_1_0" => WriterVersion::PARQUET_1_0,
+        "v2" | "PARQUET_2_0" => WriterVersion::PARQUET_2_0,
+        other => return Err(unparsable("parquet.writer.version", other, "Expected one of v1, v2")),
+    };
+    Ok(properties.set_writer_version(version).build())
+}
+
+fn compression(options: Options<'_>) -> Result<Compression> {
+    const KEY: &str = "parquet.compression";
+    let name = options.text(KEY).unwrap_or("SNAPPY");
+    Ok(match name.to_ascii_uppercase().as_str() {
+        "UNCOMPRESSED" => Compression::UNCOMPRESSED,
+        "SNAPPY" => Compression::SNAPPY,
+        "GZIP" => Compression::GZIP(GzipLevel::default()),
+        "LZ4" => Compression::LZ4,
+        "LZ4_RAW" => Compression::LZ4_RAW,
+        "ZSTD" => {
+            const LEVEL: &str = "parquet.compression.codec.zstd.level";
+            let level = options.number::<i32>(LEVEL)?.unwrap_or(3);
+            Compression::ZSTD(ZstdLevel::try_new(level).map_err(|why| unparsable(LEVEL, &level.to_string(), why))?)
+        }
+        _ => {
+            return Err(unparsable(KEY, name, "Expected one of UNCOMPRESSED, SNAPPY, GZIP, LZ4, LZ4_RAW, ZSTD"));
+        }
+    })
+}
+
+/// Fails for types that Parquet cannot hold.
+fn check_type(name: &str, data_type: &LogicalType) -> Result<()> {
+    match &data_type.kind {
+        TypeKind::IntervalYearMonth(_) | TypeKind::IntervalDayTime(_) | TypeKind::Null => {
+            invalid(format!("Unsupported type: {data_type}"))
+        }
+        TypeKind::Array(element) | TypeKind::Multiset(element) => check_type(name, element),
+        TypeKind::Map(key, value) => check_type(name, key).and_then(|()| check_type(name, value)),
+        TypeKind::Row(fields) if fields.is_empty() => {
+            invalid(format!("Unsupported type '{data_type}' for field '{name}': Parquet has no rows without fields."))
+        }
+        TypeKind::Row(fields) => fields.iter().try_for_each(|field| check_type(&field.name, &field.data_type)),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,263 @@
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::path::PathBuf;
+
+use ::parquet::file::reader::{FileReader, SerializedFileReader};
+use ::parquet::schema::printer::print_schema;
+use arrow::array::RecordBatch;
+use wiesel_operators::types::to_arrow_schema;
+
+use super::*;
+use crate::formats::BulkWriter;
+use crate::testing::Restarts;
+
+fn options(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+    pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+}
+
+fn format(columns: &[RowField], pairs: &[(&str, &str)]) -> ParquetFormat {
+    ParquetFormat::new(Options::new(&options(pairs)), columns.to_vec()).unwrap()
+}
+
+/// A file that Apache Flink 2.3 wrote.
+fn written_by_flink(name: &str) -> File {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests/sql/data/parquet").join(name).join("part-0");
+    File::open(path).unwrap()
+}
+
+fn schema_of(file: File) -> String {
+    let reader = SerializedFileReader::new(file).unwrap();
+    let mut text = Vec::new();
+    print_schema(&mut text, reader.metadata().file_metadata().schema());
+    String::from_utf8(text).unwrap()
+}
+
+fn text() -> LogicalType {
+    TypeKind::string().nullable()
+}
+
+fn timestamp(precision: u8) -> LogicalType {
+    TypeKind::Timestamp(precision, Default::default()).nullable()
+}
+
+/// The columns of the file `types`.
+fn all_types() -> Vec<RowField> {
+    let int = || TypeKind::Int.nullable();
+    let row = TypeKind::Row(vec![RowField::new("x", int()), RowField::new("y", text())]);
+    let columns = [
+        ("b", TypeKind::Boolean.nullable()),
+        ("t", TypeKind::Tinyint.nullable()),
+        ("sm", TypeKind::Smallint.nullable()),
+        ("i", int()),
+        ("l", TypeKind::Bigint.nullable()),
+        ("f", TypeKind::Float.nullable()),
+        ("d", TypeKind::Double.nullable()),
+        ("dec1", TypeKind::Decimal(9, 2).nullable()),
+        ("dec2", TypeKind::Decimal(18, 4).nullable()),
+        ("dec3", TypeKind::Decimal(30, 10).nullable()),
+        ("s", text()),
+        ("c", TypeKind::Char(3).nullable()),
+        ("byt", TypeKind::bytes().nullable()),
+        ("da", TypeKind::Date.nullable()),
+        ("ti", TypeKind::Time(0).nullable()),
+        ("ts3", timestamp(3)),
+        ("ts6", timestamp(6)),
+        ("ts9", timestamp(9)),
+        ("tz", TypeKind::TimestampLtz(3, Default::default()).nullable()),
+        ("ar", TypeKind::Array(Box::new(int())).nullable()),
+        ("ro", row.nullable()),
+        ("ma", TypeKind::Map(Box::new(text()), Box::new(int())).nullable()),
+    ];
+    columns.map(|(name, data_type)| RowField::new(name, data_type)).to_vec()
+}
+
+fn nested() -> Vec<RowField> {
+    let rows = |name: &str, data_type| TypeKind::Row(vec![RowField::new(name, data_type)]).nullable();
+    let list = TypeKind::Array(Box::new(rows("q", TypeKind::Int.nullable()))).nullable();
+    let map = TypeKind::Map(Box::new(TypeKind::Int.nullable()), Box::new(rows("r", text()))).nullable();
+    let both = TypeKind::Row(vec![RowField::new("p", list), RowField::new("m", map)]);
+    vec![
+        RowField::new("a", TypeKind::Int.nullable()),
+        RowField::new("ts6", timestamp(6)),
+        RowField::new("ts9", timestamp(9)),
+        RowField::new("n", both.nullable()),
+    ]
+}
+
+#[test]
+fn types_are_mapped_as_flink_maps_them() {
+    let ours = |columns: &[RowField], pairs: &[(&str, &str)]| {
+        let mut text = Vec::new();
+        print_schema(&mut text, &format(columns, pairs).root);
+        String::from_utf8(text).unwrap()
+    };
+    assert_eq!(ours(&all_types(), &[]), schema_of(written_by_flink("types")));
+    let micros = [("parquet.write.int64.timestamp", "true"), ("parquet.timestamp.time.unit", "micros")];
+    assert_eq!(ours(&nested(), &micros), schema_of(written_by_flink("nested")));
+}
+
+/// Rows of random values.
+fn random(columns: &[RowField], rows: usize) -> RecordBatch {
+    let mut fields: BTreeMap<String, String> = options(&[("connector", "datagen"), ("rows-per-second", "1000000000")]);
+    fields.insert("number-of-rows".into(), rows.to_string());
+    for column in columns {
+        let can_be_null = !matches!(
+            column.data_type.kind,
+            TypeKind::Binary(_) | TypeKind::Varbinary(_) | TypeKind::Date | TypeKind::Time(_)
+        );
+        if can_be_null {
+            fields.insert(format!("fields.{}.null-rate", column.name), "0.3".into());
+        }
+    }
+    let spec = wiesel_proto::SourceSpec {
+        connector: "datagen".into(),
+        options: fields.into_iter().collect(),
+        table: "t".into(),
+        physical: Some(wiesel_proto::Schema { fields: columns.iter().map(wiesel_proto::Field::from).collect() }),
+        projection: (0..columns.len() as u32).map(|index| wiesel_proto::FieldPath { indexes: vec![index] }).collect(),
+        ..Default::default()
+    };
+    let (batches, _) = Restarts::new(&spec).run(1, &[]).unwrap();
+    let batches: Vec<RecordBatch> = batches.into_iter().map(|(_, batch)| batch.records).collect();
+    arrow::compute::concat_batches(&to_arrow_schema(columns), &batches).unwrap()
+}
+
+fn write(format: &ParquetFormat, batches: &[RecordBatch], groups: usize) -> File {
+    let file = tempfile::tempfile().unwrap();
+    let mut writer = Box::new(format.writer(&file).unwrap());
+    for batch in batches {
+        for group in 0..groups {
+            let (from, to) = (batch.num_rows() * group / groups, batch.num_rows() * (group + 1) / groups);
+            writer.write(batch.slice(from, to - from).columns()).unwrap();
+            writer.spill().unwrap();
+        }
+    }
+    writer.finish().unwrap();
+    file
+}
+
+fn read(format: &ParquetFormat, file: &File, range: std::ops::Range<u64>, skip: u64) -> Vec<RecordBatch> {
+    let wanted: Vec<usize> = (0..format.columns.len()).collect();
+    let mut reader = format.reader(file.try_clone().unwrap(), &wanted, range, skip, 100).unwrap();
+    let mut batches = Vec::new();
+    while let Some((columns, rows)) = reader.next_batch().unwrap() {
+        let batch = RecordBatch::try_new(to_arrow_schema(&format.columns), columns).unwrap();
+        assert_eq!(batch.num_rows(), rows);
+        batches.push(batch);
+    }
+    batches
+}
+
+fn whole(batches: &[RecordBatch], columns: &[RowField]) -> RecordBatch {
+    arrow::compute::concat_batches(&to_arrow_schema(columns), batches).unwrap()
+}
+
+#[test]
+fn what_is_written_is_read_in_every_type() {
+    for columns in [all_types(), nested()] {
+        for pairs in [
+            &[("parquet.compression", "GZIP")][..],
+            &[("parquet.write.int64.timestamp", "true"), ("parquet.timestamp.time.unit", "nanos")],
+            &[
+                ("parquet.compression", "ZSTD"),
+                ("parquet.enable.dictionary", "false"),
+                ("parquet.utc-timezone", "true"),
+            ],
+        ] {
+            let format = format(&columns, pairs);
+            let rows = random(&columns, 1000);
+            let file = write(&format, std::slice::from_ref(&rows), 3);
+            let found = whole(&read(&format, &file, 0..u64::MAX, 0), &columns);
+            assert_eq!(found, rows, "{pairs:?}");
+        }
+    }
+}
+
+#[test]
+fn parts_of_a_file_and_positions_in_them_hold_every_row_once() {
+    let columns = vec![RowField::new("a", TypeKind::Bigint.nullable()), RowField::new("s", text())];
+    let format = format(&columns, &[]);
+    let rows = random(&columns, 2000);
+    let file = write(&format, std::slice::from_ref(&rows), 7);
+    let length = file.metadata().unwrap().len();
+    for parts in [1, 2, 5, 50] {
+        let part = |n: u64| if n == parts { u64::MAX } else { length * n / parts };
+        let mut found = Vec::new();
+        for n in 0..parts {
+            found.extend(read(&format, &file, part(n)..part(n + 1), 0));
+        }
+        assert_eq!(whole(&found, &columns), rows, "{parts} parts");
+    }
+    for skip in [0, 1, 285, 286, 1999, 2000] {
+        let found = whole(&read(&format, &file, 0..u64::MAX, skip), &columns);
+        assert_eq!(found, rows.slice(skip as usize, 2000 - skip as usize), "after {skip} rows");
+    }
+}
+
+#[test]
+fn columns_are_found_by_name_and_those_that_are_missing_are_null() {
+    let file = format(&all_types(), &[]);
+    let wanted = vec![
+        RowField::new("new", text()),
+        RowField::new("l", TypeKind::Bigint.nullable()),
+        RowField::new("i", TypeKind::Bigint.nullable()),
+    ];
+    let table = format(&wanted, &[]);
+    let rows = random(&all_types(), 10);
+    let found = whole(&read(&table, &write(&file, std::slice::from_ref(&rows), 1), 0..u64::MAX, 0), &wanted);
+    assert_eq!(found.column(0).null_count(), 10);
+    assert_eq!(found.column(1), rows.column(4));
+    assert_eq!(found.column(2), &arrow::compute::cast(rows.column(3), &arrow::datatypes::DataType::Int64).unwrap());
+    let wrong = format(&[RowField::new("s", TypeKind::Int.nullable())], &[]);
+    let mut reader = wrong.reader(write(&file, &[rows], 1), &[0], 0..u64::MAX, 0, 10).unwrap();
+    let error = reader.next_batch().err().unwrap().to_string();
+    assert!(error.contains("column 's'") && error.contains("INT"), "{error}");
+}
+
+#[test]
+fn timestamps_far_from_today_keep_their_value() {
+    let columns = vec![RowField::new("t", timestamp(3))];
+    let values = arrow::array::TimestampMillisecondArray::from(vec![-62_135_596_800_000, -1, 0, 253_402_300_799_999]);
+    let rows = RecordBatch::try_new(to_arrow_schema(&columns), vec![std::sync::Arc::new(values)]).unwrap();
+    for pairs in [&[][..], &[("parquet.write.int64.timestamp", "true"), ("parquet.timestamp.time.unit", "millis")]] {
+        let format = format(&columns, pairs);
+        let file = write(&format, std::slice::from_ref(&rows), 1);
+        assert_eq!(whole(&read(&format, &file, 0..u64::MAX, 0), &columns), rows, "{pairs:?}");
+    }
+    let nanos =
+        format(&columns, &[("parquet.write.int64.timestamp", "true"), ("parquet.timestamp.time.unit", "nanos")]);
+    let file = tempfile::tempfile().unwrap();
+    let mut writer = nanos.writer(&file).unwrap();
+    writer.write(rows.columns()).unwrap();
+    assert!(writer.spill().unwrap_err().to_string().contains("out of"), "nanoseconds reach to 2262 only");
+}
+
+#[test]
+fn options_are_checked() {
+    let refused = |pairs: &[(&str, &str)]| {
+        let columns = vec![RowField::new("a", TypeKind::Int.nullable())];
+        ParquetFormat::new(Options::new(&options(pairs)), columns).unwrap_err().0
+    };
+    assert!(refused(&[("parquet.compression", "BROTLI")]).contains("SNAPPY"));
+    assert!(refused(&[("parquet.timestamp.time.unit", "days")]).contains("millis"));
+    assert!(refused(&[("parquet.block.size", "-1")]).contains("-1"));
+}
+
+/// For a look by another reader: what Flink wrote, written again into the folder that `WIESEL_PARQUET` names.
+#[test]
+#[ignore = "writes files for another program to read"]
+fn rewrite() {
+    let Some(folder) = std::env::var_os("WIESEL_PARQUET").map(PathBuf::from) else { return };
+    for (name, columns, pairs) in [
+        ("types", all_types(), &[][..]),
+        ("nested", nested(), &[("parquet.write.int64.timestamp", "true"), ("parquet.compression", "GZIP")]),
+    ] {
+        let format = format(&columns, pairs);
+        let rows = read(&format, &written_by_flink(name), 0..u64::MAX, 0);
+        std::fs::create_dir_all(folder.join(name)).unwrap();
+        let file = File::create(folder.join(name).join("part-0")).unwrap();
+        let mut writer = Box::new(format.writer(&file).unwrap());
+        rows.iter().for_each(|batch| writer.write(batch.columns()).unwrap());
+        writer.finish().unwrap();
+    }
+}
