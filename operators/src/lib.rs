@@ -10,6 +10,7 @@
 //! - [`build`]: from an operator's specification in the job graph to the operator.
 //! - [`calc`], [`watermark_assigner`], [`group_aggregate`], [`window_aggregate`], [`window_table_function`]: the operators.
 //! - [`aggregate`]: aggregate functions, and groups by key.
+//! - `state`: keyed state of operators as rows in the tables of a back end, and the cache before it.
 //! - [`source`]: the contract between a source's enumerator (JobMaster) and its readers (tasks).
 //!
 //! Invariant: an operator is touched by one thread only and never waits for I/O; it knows batches, not channels.
@@ -25,6 +26,7 @@ pub mod group_aggregate;
 pub mod operator;
 mod settings;
 pub mod source;
+pub(crate) mod state;
 #[cfg(test)]
 mod testing;
 pub mod types;

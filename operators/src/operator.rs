@@ -106,6 +106,12 @@ pub trait RestoredState {
 
     /// The restored entries of a list that are this subtask's.
     fn list(&mut self, name: &str) -> Vec<Bytes>;
+
+    /// How many bytes the operator may take for what it keeps of its keyed state in columns of its own: its share of
+    /// managed memory. Without a bound where the back end keeps all in memory anyway.
+    fn cache_bytes(&self) -> usize {
+        usize::MAX
+    }
 }
 
 /// What an operator hands over at a barrier.

@@ -150,6 +150,25 @@ impl<T: Dividend> Accumulators for Avg<T> {
         Ok(())
     }
 
+    fn save(&self, groups: &[u32]) -> Result<Vec<ArrayRef>> {
+        let sums = PrimitiveArray::<T>::from_iter_values(groups.iter().map(|group| self.sums[*group as usize]));
+        let counts = Int64Array::from_iter_values(groups.iter().map(|group| self.counts[*group as usize]));
+        Ok(vec![Arc::new(sums.with_data_type(self.sum_type.clone())), Arc::new(counts)])
+    }
+
+    fn load(&mut self, groups: &[u32], saved: &[ArrayRef]) -> Result<()> {
+        let (sums, counts) = (saved[0].as_primitive::<T>().values(), saved[1].as_primitive::<Int64Type>().values());
+        for (row, group) in groups.iter().enumerate() {
+            self.sums[*group as usize] = sums[row];
+            self.counts[*group as usize] = counts[row];
+        }
+        Ok(())
+    }
+
+    fn width(&self) -> usize {
+        size_of::<T::Native>() + size_of::<i64>()
+    }
+
     fn evaluate(&self, groups: &[u32]) -> Result<ArrayRef> {
         let quotients = groups
             .iter()
@@ -160,6 +179,10 @@ impl<T: Dividend> Accumulators for Avg<T> {
         }
         // An average lies between its values, so that it fits their type.
         Ok(cast(&quotients, &self.result_type)?)
+    }
+
+    fn minds_order(&self) -> bool {
+        !T::EXACT
     }
 
     fn retracts_exactly(&self) -> bool {

@@ -2,12 +2,13 @@
 //! is not null came; empty without any.
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Int32Array, ListArray, MapArray, StructArray};
+use arrow::array::{ArrayRef, AsArray, Int32Array, ListArray, MapArray, StructArray};
 use arrow::buffer::{NullBuffer, OffsetBuffer};
-use arrow::datatypes::{DataType, FieldRef};
+use arrow::datatypes::{DataType, FieldRef, Int32Type};
 
+use super::saved::{Lists, lists};
 use super::values::{Value, ValueCodec};
-use super::{Accumulators, Rows, not_splittable};
+use super::{Accumulators, Rows};
 use crate::operator::{Error, Result};
 
 pub(super) struct Collect {
@@ -15,6 +16,8 @@ pub(super) struct Collect {
     shape: Shape,
     /// Values and how often each came; for ARRAY_AGG once each.
     groups: Vec<Vec<(Value, i32)>>,
+    /// Bytes of all values.
+    heap: usize,
 }
 
 enum Shape {
@@ -30,23 +33,34 @@ impl Collect {
             DataType::Map(entries, _) => Shape::Map(entries.clone()),
             other => return Err(Error::Plan(format!("values cannot be collected in {other}"))),
         };
-        Ok(Self { codec: ValueCodec::new(argument)?, shape, groups: Vec::new() })
+        Ok(Self { codec: ValueCodec::new(argument)?, shape, groups: Vec::new(), heap: 0 })
     }
 
-    fn add(values: &mut Vec<(Value, i32)>, value: &[u8], count: i32, list: bool) {
+    fn add(&mut self, group: usize, value: &[u8], count: i32) {
+        let list = matches!(self.shape, Shape::List(_));
+        let values = &mut self.groups[group];
         let find = |values: &[(Value, i32)]| values.iter().position(|(kept, _)| **kept == *value);
         let known = if list && count > 0 { None } else { find(values) };
         match known {
-            None if count > 0 || !list => values.push((value.into(), count)),
+            None if count > 0 || !list => {
+                values.push((value.into(), count));
+                self.heap += size(value);
+            }
             None => {}
             Some(at) => {
                 values[at].1 += count;
                 if values[at].1 == 0 {
                     values.remove(at);
+                    self.heap -= size(value);
                 }
             }
         }
     }
+}
+
+/// How many bytes a kept value takes.
+fn size(value: &[u8]) -> usize {
+    size_of::<(Value, i32)>() + value.len()
 }
 
 impl Accumulators for Collect {
@@ -55,16 +69,16 @@ impl Accumulators for Collect {
     }
 
     fn reset(&mut self, groups: &[u32]) {
-        groups.iter().for_each(|group| self.groups[*group as usize] = Vec::new());
+        for group in groups {
+            let values = std::mem::take(&mut self.groups[*group as usize]);
+            self.heap -= values.iter().map(|(value, _)| size(value)).sum::<usize>();
+        }
     }
 
     fn update(&mut self, rows: &Rows<'_>) -> Result<()> {
         let values = self.codec.encode(&rows.arguments[0])?;
         let list = matches!(self.shape, Shape::List(_));
-        let groups = &mut self.groups;
-        let add = |row: usize, group: usize, weight: i64| {
-            Self::add(&mut groups[group], values.row(row).as_ref(), weight as i32, list);
-        };
+        let add = |row: usize, group: usize, weight: i64| self.add(group, values.row(row).as_ref(), weight as i32);
         match list {
             true => rows.for_each(add),
             false => rows.for_each_not_null(add),
@@ -73,21 +87,39 @@ impl Accumulators for Collect {
     }
 
     fn merge_groups(&mut self, targets: &[u32], sources: &[u32]) -> Result<()> {
-        let list = matches!(self.shape, Shape::List(_));
         for (target, source) in targets.iter().zip(sources) {
             for (value, count) in self.groups[*source as usize].clone() {
-                Self::add(&mut self.groups[*target as usize], &value, count, list);
+                self.add(*target as usize, &value, count);
             }
         }
         Ok(())
     }
 
-    fn state(&self, _: &[u32]) -> Result<Vec<ArrayRef>> {
-        Err(not_splittable("COLLECT or ARRAY_AGG"))
+    fn save(&self, groups: &[u32]) -> Result<Vec<ArrayRef>> {
+        let of = |group: &u32| &self.groups[*group as usize];
+        let values = self.codec.decode(groups.iter().flat_map(of).map(|(value, _)| &**value))?;
+        let counts = groups.iter().flat_map(of).map(|(_, count)| *count).collect::<Int32Array>();
+        Ok(vec![lists(groups.iter().map(|group| of(group).len()), vec![values, Arc::new(counts)])?])
     }
 
-    fn merge(&mut self, _: &[u32], _: &[ArrayRef]) -> Result<()> {
-        Err(not_splittable("COLLECT or ARRAY_AGG"))
+    fn load(&mut self, groups: &[u32], saved: &[ArrayRef]) -> Result<()> {
+        let saved = Lists::new(saved, 2)?;
+        let values = self.codec.encode(saved.column(0))?;
+        let counts = saved.column(1).as_primitive::<Int32Type>().values();
+        saved.for_each(groups, |group, row| {
+            let value = values.row(row);
+            self.heap += size(value.as_ref());
+            self.groups[group].push((value.as_ref().into(), counts[row]));
+        });
+        Ok(())
+    }
+
+    fn width(&self) -> usize {
+        size_of::<Vec<(Value, i32)>>()
+    }
+
+    fn heap(&self) -> usize {
+        self.heap
     }
 
     fn evaluate(&self, groups: &[u32]) -> Result<ArrayRef> {

@@ -37,6 +37,22 @@ impl Accumulators for Count {
         Ok(())
     }
 
+    fn save(&self, groups: &[u32]) -> Result<Vec<ArrayRef>> {
+        self.state(groups)
+    }
+
+    fn load(&mut self, groups: &[u32], saved: &[ArrayRef]) -> Result<()> {
+        self.merge(groups, saved)
+    }
+
+    fn width(&self) -> usize {
+        size_of::<i64>()
+    }
+
+    fn minds_order(&self) -> bool {
+        false
+    }
+
     fn evaluate(&self, groups: &[u32]) -> Result<ArrayRef> {
         let counts = groups.iter().map(|group| self.counts[*group as usize]);
         Ok(Arc::new(Int64Array::from_iter_values(counts)))

@@ -1,12 +1,14 @@
 //! `DISTINCT`: hands each value of a group on to the function once, and takes it back when its last copy goes.
 use std::hash::{BuildHasherDefault, Hasher};
+use std::sync::Arc;
 
-use arrow::array::{ArrayRef, UInt64Array};
-use arrow::datatypes::DataType;
+use arrow::array::{Array, ArrayRef, AsArray, Int64Array, UInt64Array};
+use arrow::datatypes::{DataType, Int64Type};
 use hashbrown::HashMap;
 
 use super::keys::{KeyIndex, KeyStore};
-use super::{Accumulators, Rows, not_splittable};
+use super::saved::{Lists, lists};
+use super::{Accumulators, Rows};
 use crate::operator::Result;
 
 /// Numbers of values are dense: spreading them is all the hash has to do.
@@ -40,13 +42,19 @@ pub(super) struct Distinct {
     /// In how many groups each value is; at 0 it goes.
     uses: Vec<u32>,
     groups: Vec<Counts>,
+    /// How many columns a value has.
+    arguments: usize,
+    /// How many values all groups have.
+    entries: usize,
 }
 
 impl Distinct {
     /// `nulls`: null is a value like others.
     pub(super) fn new(inner: Box<dyn Accumulators>, arguments: Vec<DataType>, nulls: bool) -> Result<Self> {
-        let values = KeyStore::new(arguments)?;
-        Ok(Self { inner, nulls, values, index: KeyIndex::default(), uses: Vec::new(), groups: Vec::new() })
+        let columns = arguments.len();
+        let (values, index) = (KeyStore::new(arguments)?, KeyIndex::default());
+        let (uses, groups) = (Vec::new(), Vec::new());
+        Ok(Self { inner, nulls, values, index, uses, groups, arguments: columns, entries: 0 })
     }
 
     fn drop_values(&mut self, values: &[u32]) {
@@ -73,6 +81,7 @@ impl Accumulators for Distinct {
         self.inner.reset(groups);
         for group in groups {
             let values: Vec<u32> = std::mem::take(&mut self.groups[*group as usize]).into_keys().collect();
+            self.entries -= values.len();
             self.drop_values(&values);
         }
     }
@@ -89,6 +98,7 @@ impl Accumulators for Distinct {
             let value = numbers[row];
             let count = self.groups[group].entry(value).or_insert_with(|| {
                 self.uses[value as usize] += 1;
+                self.entries += 1;
                 0
             });
             let before = *count;
@@ -101,6 +111,7 @@ impl Accumulators for Distinct {
             }
             if now == 0 {
                 self.groups[group].remove(&value);
+                self.entries -= 1;
                 gone.push(value);
             }
         };
@@ -128,30 +139,72 @@ impl Accumulators for Distinct {
     }
 
     fn merge_groups(&mut self, targets: &[u32], sources: &[u32]) -> Result<()> {
+        // Into an empty group all of the other one goes, in the order in which it came.
+        let (mut empty, mut copied) = (Vec::new(), Vec::new());
         let (mut values, mut groups) = (Vec::new(), Vec::new());
         for (target, source) in targets.iter().zip(sources) {
-            for (value, count) in self.groups[*source as usize].clone() {
+            let counts = self.groups[*source as usize].clone();
+            let is_empty = self.groups[*target as usize].is_empty();
+            if is_empty {
+                empty.push(*target);
+                copied.push(*source);
+            }
+            let first = values.len();
+            for (value, count) in counts {
                 let known = self.groups[*target as usize].entry(value).or_insert_with(|| {
                     self.uses[value as usize] += 1;
+                    self.entries += 1;
                     0
                 });
-                if *known <= 0 && *known + count > 0 {
+                if !is_empty && *known <= 0 && *known + count > 0 {
                     values.push(value);
                     groups.push(*target);
                 }
                 *known += count;
             }
+            if self.inner.minds_order() {
+                // Any order will do, if it is always the same: numbers change when values are forgotten and come again.
+                values[first..].sort_unstable_by(|a, b| self.values.compare(*a, *b));
+            }
         }
+        self.inner.merge_groups(&empty, &copied)?;
         let arguments = self.values.columns(&values)?;
         self.inner.update(&Rows { groups: &groups, arguments: &arguments, selected: None, weights: None })
     }
 
-    fn state(&self, _: &[u32]) -> Result<Vec<ArrayRef>> {
-        Err(not_splittable("with DISTINCT"))
+    fn save(&self, groups: &[u32]) -> Result<Vec<ArrayRef>> {
+        let of = |group: &u32| &self.groups[*group as usize];
+        let values: Vec<u32> = groups.iter().flat_map(|group| of(group).keys().copied()).collect();
+        let counts = Int64Array::from_iter_values(groups.iter().flat_map(|group| of(group).values().copied()));
+        let mut columns = self.values.columns(&values)?;
+        columns.push(Arc::new(counts));
+        let counted = lists(groups.iter().map(|group| of(group).len()), columns)?;
+        Ok([counted].into_iter().chain(self.inner.save(groups)?).collect())
     }
 
-    fn merge(&mut self, _: &[u32], _: &[ArrayRef]) -> Result<()> {
-        Err(not_splittable("with DISTINCT"))
+    fn load(&mut self, groups: &[u32], saved: &[ArrayRef]) -> Result<()> {
+        let counted = Lists::new(saved, self.arguments + 1)?;
+        let (counts, values) = (counted.column(self.arguments), &counted.columns()[..self.arguments]);
+        let mut numbers = Vec::with_capacity(counts.len());
+        self.values.load(values)?;
+        self.values.assign(&mut self.index, 0..counts.len(), &mut numbers);
+        self.uses.resize(self.values.capacity(), 0);
+        let counts = counts.as_primitive::<Int64Type>().values();
+        counted.for_each(groups, |group, row| {
+            self.groups[group].insert(numbers[row], counts[row]);
+            self.uses[numbers[row] as usize] += 1;
+            self.entries += 1;
+        });
+        self.inner.load(groups, &saved[1..])
+    }
+
+    fn width(&self) -> usize {
+        size_of::<Counts>() + self.inner.width()
+    }
+
+    fn heap(&self) -> usize {
+        // A hash table is half empty on average after it has grown.
+        self.entries * 2 * size_of::<(u32, i64)>() + self.values.size() + self.index.size() + self.inner.heap()
     }
 
     fn evaluate(&self, groups: &[u32]) -> Result<ArrayRef> {

@@ -5,8 +5,9 @@ use arrow::array::{ArrayRef, new_null_array};
 use arrow::compute::interleave;
 use arrow::datatypes::DataType;
 
+use super::saved::{Lists, lists};
 use super::values::{Value, ValueCodec};
-use super::{Accumulators, Rows, not_splittable};
+use super::{Accumulators, Rows};
 use crate::operator::Result;
 
 pub(super) struct FirstLast {
@@ -16,12 +17,14 @@ pub(super) struct FirstLast {
     /// Rows can be taken back: all values are kept, not just the one.
     retract: bool,
     groups: Vec<VecDeque<Value>>,
+    /// Bytes of all values.
+    heap: usize,
 }
 
 impl FirstLast {
     pub(super) fn new(data_type: &DataType, first: bool, retract: bool) -> Result<Self> {
         let codec = ValueCodec::new(data_type)?;
-        Ok(Self { data_type: data_type.clone(), codec, first, retract, groups: Vec::new() })
+        Ok(Self { data_type: data_type.clone(), codec, first, retract, groups: Vec::new(), heap: 0 })
     }
 
     fn add(&mut self, group: usize, value: &[u8]) {
@@ -30,10 +33,16 @@ impl FirstLast {
             return;
         }
         if !self.retract {
-            values.clear();
+            self.heap -= values.drain(..).map(|value| size(&value)).sum::<usize>();
         }
+        self.heap += size(value);
         values.push_back(value.into());
     }
+}
+
+/// How many bytes a kept value takes.
+fn size(value: &[u8]) -> usize {
+    size_of::<Value>() + value.len()
 }
 
 impl Accumulators for FirstLast {
@@ -42,7 +51,10 @@ impl Accumulators for FirstLast {
     }
 
     fn reset(&mut self, groups: &[u32]) {
-        groups.iter().for_each(|group| self.groups[*group as usize] = VecDeque::new());
+        for group in groups {
+            let values = std::mem::take(&mut self.groups[*group as usize]);
+            self.heap -= values.iter().map(|value| size(value)).sum::<usize>();
+        }
     }
 
     fn update(&mut self, rows: &Rows<'_>) -> Result<()> {
@@ -53,6 +65,7 @@ impl Accumulators for FirstLast {
             if weight > 0 {
                 self.add(group, value);
             } else if let Some(at) = self.groups[group].iter().position(|kept| **kept == *value) {
+                self.heap -= size(value);
                 self.groups[group].remove(at);
             }
         });
@@ -68,12 +81,25 @@ impl Accumulators for FirstLast {
         Ok(())
     }
 
-    fn state(&self, _: &[u32]) -> Result<Vec<ArrayRef>> {
-        Err(not_splittable("FIRST_VALUE or LAST_VALUE"))
+    fn save(&self, groups: &[u32]) -> Result<Vec<ArrayRef>> {
+        let of = |group: &u32| &self.groups[*group as usize];
+        let values = self.codec.decode(groups.iter().flat_map(of).map(|value| &**value))?;
+        Ok(vec![lists(groups.iter().map(|group| of(group).len()), vec![values])?])
     }
 
-    fn merge(&mut self, _: &[u32], _: &[ArrayRef]) -> Result<()> {
-        Err(not_splittable("FIRST_VALUE or LAST_VALUE"))
+    fn load(&mut self, groups: &[u32], saved: &[ArrayRef]) -> Result<()> {
+        let saved = Lists::new(saved, 1)?;
+        let values = self.codec.encode(saved.column(0))?;
+        saved.for_each(groups, |group, row| self.add(group, values.row(row).as_ref()));
+        Ok(())
+    }
+
+    fn width(&self) -> usize {
+        size_of::<VecDeque<Value>>()
+    }
+
+    fn heap(&self) -> usize {
+        self.heap
     }
 
     fn evaluate(&self, groups: &[u32]) -> Result<ArrayRef> {

@@ -29,6 +29,8 @@ pub struct KeyStore {
     /// Numbers that were given out at least once are below this.
     next: u32,
     free: Vec<u32>,
+    /// The groups that [`KeyStore::assign`] gave to new keys since the last [`KeyStore::load`].
+    fresh: Vec<u32>,
 }
 
 /// How keys are kept, and those of the batch at hand.
@@ -70,6 +72,11 @@ impl KeyIndex {
         self.null.into_iter().chain(self.table.iter().map(|slot| slot.group))
     }
 
+    /// How many bytes it takes, roughly: a hash table is half empty on average after it has grown.
+    pub fn size(&self) -> usize {
+        self.table.len() * 2 * (size_of::<Slot>() + 1)
+    }
+
     /// Forgets all keys.
     pub fn clear(&mut self) {
         self.table.clear();
@@ -101,7 +108,7 @@ impl KeyStore {
                 Layout::Rows { converter, bytes: Vec::new(), spans: Vec::new(), garbage: 0, batch: None }
             }
         };
-        Ok(Self { types, layout, next: 0, free: Vec::new() })
+        Ok(Self { types, layout, next: 0, free: Vec::new(), fresh: Vec::new() })
     }
 
     /// All numbers are below this one.
@@ -121,6 +128,7 @@ impl KeyStore {
 
     /// Takes the key columns of a batch; [`KeyStore::assign`] then speaks of its rows.
     pub fn load(&mut self, columns: &[ArrayRef]) -> Result<()> {
+        self.fresh.clear();
         match &mut self.layout {
             Layout::None => {}
             Layout::Fixed { batch, batch_nulls, .. } => {
@@ -142,7 +150,12 @@ impl KeyStore {
 
     /// Appends the group of each of these rows, new keys get a new one. What [`KeyStore::release`] freed is used first.
     pub fn assign(&mut self, index: &mut KeyIndex, rows: Range<usize>, groups: &mut Vec<u32>) {
-        let Self { layout, next, free, .. } = self;
+        let Self { layout, next, free, fresh, .. } = self;
+        let mut take_number = |next: &mut u32, free: &mut Vec<u32>| {
+            let group = take_number(next, free);
+            fresh.push(group);
+            group
+        };
         match layout {
             Layout::None => {
                 let group = *index.null.get_or_insert_with(|| take_number(next, free));
@@ -189,6 +202,11 @@ impl KeyStore {
                 }));
             }
         }
+    }
+
+    /// The groups of the keys that were new since [`KeyStore::load`], in the order in which they came.
+    pub fn fresh(&self) -> &[u32] {
+        &self.fresh
     }
 
     /// A number without a key, to keep something aside; given back by [`KeyStore::release`].
@@ -295,6 +313,16 @@ impl KeyStore {
         }
     }
 
+    /// The order of two groups' keys: some total order that does not depend on numbers.
+    pub fn compare(&self, a: u32, b: u32) -> std::cmp::Ordering {
+        let (a, b) = (a as usize, b as usize);
+        match &self.layout {
+            Layout::None => std::cmp::Ordering::Equal,
+            Layout::Fixed { keys, null, .. } => (null[a], keys[a]).cmp(&(null[b], keys[b])),
+            Layout::Rows { bytes, spans, .. } => bytes[spans[a].clone()].cmp(&bytes[spans[b].clone()]),
+        }
+    }
+
     /// The key columns of groups.
     pub fn columns(&self, groups: &[u32]) -> Result<Vec<ArrayRef>> {
         match &self.layout {
@@ -315,12 +343,12 @@ impl KeyStore {
         }
     }
 
-    /// How many bytes the keys take, roughly.
+    /// How many bytes the keys of all groups take, roughly.
     pub fn size(&self) -> usize {
         match &self.layout {
             Layout::None => 0,
-            Layout::Fixed { keys, .. } => keys.len() * 9,
-            Layout::Rows { bytes, spans, .. } => bytes.len() + spans.len() * size_of::<Range<usize>>(),
+            Layout::Fixed { .. } => self.len() * 9,
+            Layout::Rows { bytes, garbage, .. } => bytes.len() - garbage + self.len() * size_of::<Range<usize>>(),
         }
     }
 }

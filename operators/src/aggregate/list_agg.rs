@@ -4,7 +4,8 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, AsArray, StringViewArray};
 use arrow::datatypes::DataType;
 
-use super::{Accumulators, Rows, not_splittable, sum::wrong_argument};
+use super::saved::{Lists, lists};
+use super::{Accumulators, Rows, sum::wrong_argument};
 use crate::operator::Result;
 
 pub(super) struct ListAgg {
@@ -13,12 +14,19 @@ pub(super) struct ListAgg {
     joined: Vec<Option<String>>,
     /// If rows can be taken back: each text with the separator before it.
     texts: Vec<Vec<(Box<str>, Box<str>)>>,
+    /// Bytes of all texts.
+    heap: usize,
 }
 
 impl ListAgg {
     pub(super) fn new(retract: bool) -> Self {
-        Self { retract, joined: Vec::new(), texts: Vec::new() }
+        Self { retract, joined: Vec::new(), texts: Vec::new(), heap: 0 }
     }
+}
+
+/// How many bytes a kept text takes.
+fn size((separator, text): &(Box<str>, Box<str>)) -> usize {
+    size_of::<(Box<str>, Box<str>)>() + separator.len() + text.len()
 }
 
 fn append(joined: &mut Option<String>, separator: &str, text: &str) {
@@ -31,6 +39,20 @@ fn append(joined: &mut Option<String>, separator: &str, text: &str) {
     }
 }
 
+impl ListAgg {
+    fn join(&mut self, group: usize, separator: &str, text: &str) {
+        let joined = &mut self.joined[group];
+        let before = joined.as_ref().map_or(0, String::len);
+        append(joined, separator, text);
+        self.heap += joined.as_ref().map_or(0, String::len) - before;
+    }
+
+    fn keep(&mut self, group: usize, text: (Box<str>, Box<str>)) {
+        self.heap += size(&text);
+        self.texts[group].push(text);
+    }
+}
+
 impl Accumulators for ListAgg {
     fn resize(&mut self, groups: usize) {
         self.joined.resize(groups, None);
@@ -39,8 +61,8 @@ impl Accumulators for ListAgg {
 
     fn reset(&mut self, groups: &[u32]) {
         for group in groups {
-            self.joined[*group as usize] = None;
-            self.texts[*group as usize] = Vec::new();
+            self.heap -= self.joined[*group as usize].take().map_or(0, |joined| joined.len());
+            self.heap -= std::mem::take(&mut self.texts[*group as usize]).iter().map(size).sum::<usize>();
         }
     }
 
@@ -54,11 +76,11 @@ impl Accumulators for ListAgg {
         rows.for_each_not_null(|row, group, weight| {
             let (text, separator) = (texts.value(row), separators.map_or(",", |separators| separators.value(row)));
             if !self.retract {
-                append(&mut self.joined[group], separator, text);
+                self.join(group, separator, text);
             } else if weight > 0 {
-                self.texts[group].push((separator.into(), text.into()));
+                self.keep(group, (separator.into(), text.into()));
             } else if let Some(at) = self.texts[group].iter().position(|(_, kept)| **kept == *text) {
-                self.texts[group].remove(at);
+                self.heap -= size(&self.texts[group].remove(at));
             }
         });
         Ok(())
@@ -68,20 +90,47 @@ impl Accumulators for ListAgg {
         for (target, source) in targets.iter().zip(sources) {
             let (target, source) = (*target as usize, *source as usize);
             if let Some(text) = self.joined[source].clone() {
-                append(&mut self.joined[target], ",", &text);
+                self.join(target, ",", &text);
             }
-            let texts = self.texts[source].clone();
-            self.texts[target].extend(texts);
+            for text in self.texts[source].clone() {
+                self.keep(target, text);
+            }
         }
         Ok(())
     }
 
-    fn state(&self, _: &[u32]) -> Result<Vec<ArrayRef>> {
-        Err(not_splittable("LISTAGG"))
+    fn save(&self, groups: &[u32]) -> Result<Vec<ArrayRef>> {
+        if !self.retract {
+            return Ok(vec![self.evaluate(groups)?]);
+        }
+        let of = |group: &u32| &self.texts[*group as usize];
+        let separators =
+            StringViewArray::from_iter_values(groups.iter().flat_map(of).map(|(separator, _)| &**separator));
+        let texts = StringViewArray::from_iter_values(groups.iter().flat_map(of).map(|(_, text)| &**text));
+        let columns: Vec<ArrayRef> = vec![Arc::new(separators), Arc::new(texts)];
+        Ok(vec![lists(groups.iter().map(|group| of(group).len()), columns)?])
     }
 
-    fn merge(&mut self, _: &[u32], _: &[ArrayRef]) -> Result<()> {
-        Err(not_splittable("LISTAGG"))
+    fn load(&mut self, groups: &[u32], saved: &[ArrayRef]) -> Result<()> {
+        if !self.retract {
+            let joined = saved[0].as_string_view();
+            for (group, joined) in groups.iter().zip(joined) {
+                joined.into_iter().for_each(|joined| self.join(*group as usize, "", joined));
+            }
+            return Ok(());
+        }
+        let saved = Lists::new(saved, 2)?;
+        let (separators, texts) = (saved.column(0).as_string_view(), saved.column(1).as_string_view());
+        saved.for_each(groups, |group, row| self.keep(group, (separators.value(row).into(), texts.value(row).into())));
+        Ok(())
+    }
+
+    fn width(&self) -> usize {
+        size_of::<Option<String>>() + size_of::<Vec<(Box<str>, Box<str>)>>()
+    }
+
+    fn heap(&self) -> usize {
+        self.heap
     }
 
     fn evaluate(&self, groups: &[u32]) -> Result<ArrayRef> {

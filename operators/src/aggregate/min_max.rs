@@ -21,7 +21,7 @@ pub(super) fn build(argument: &DataType, minimum: bool) -> Result<Box<dyn Accumu
         DataType::Float64 => number::<Float64Type>(argument, minimum),
         DataType::Decimal128(..) => number::<Decimal128Type>(argument, minimum),
         DataType::Boolean => Box::new(Booleans { minimum, values: Vec::new() }),
-        DataType::Utf8View => Box::new(Strings { minimum, values: Vec::new() }),
+        DataType::Utf8View => Box::new(Strings { minimum, values: Vec::new(), heap: 0 }),
         other => return Err(unsupported(&other, minimum)),
     })
 }
@@ -77,6 +77,18 @@ impl<T: ArrowPrimitiveType, const MINIMUM: bool> Accumulators for Numbers<T, MIN
         self.update(&Rows { groups, arguments: state, selected: None, weights: None })
     }
 
+    fn save(&self, groups: &[u32]) -> Result<Vec<ArrayRef>> {
+        self.state(groups)
+    }
+
+    fn load(&mut self, groups: &[u32], saved: &[ArrayRef]) -> Result<()> {
+        self.merge(groups, saved)
+    }
+
+    fn width(&self) -> usize {
+        size_of::<T::Native>() + size_of::<bool>()
+    }
+
     fn evaluate(&self, groups: &[u32]) -> Result<ArrayRef> {
         let values = groups.iter().map(|group| self.values[*group as usize]).collect();
         let present = BooleanBuffer::collect_bool(groups.len(), |i| self.present[groups[i] as usize]);
@@ -125,6 +137,18 @@ impl Accumulators for Booleans {
         self.update(&Rows { groups, arguments: state, selected: None, weights: None })
     }
 
+    fn save(&self, groups: &[u32]) -> Result<Vec<ArrayRef>> {
+        self.state(groups)
+    }
+
+    fn load(&mut self, groups: &[u32], saved: &[ArrayRef]) -> Result<()> {
+        self.merge(groups, saved)
+    }
+
+    fn width(&self) -> usize {
+        size_of::<Option<bool>>()
+    }
+
     fn evaluate(&self, groups: &[u32]) -> Result<ArrayRef> {
         Ok(Arc::new(groups.iter().map(|group| self.values[*group as usize]).collect::<BooleanArray>()))
     }
@@ -133,6 +157,8 @@ impl Accumulators for Booleans {
 struct Strings {
     minimum: bool,
     values: Vec<Option<Box<str>>>,
+    /// Bytes of all texts.
+    heap: usize,
 }
 
 impl Accumulators for Strings {
@@ -141,13 +167,15 @@ impl Accumulators for Strings {
     }
 
     fn reset(&mut self, groups: &[u32]) {
-        groups.iter().for_each(|group| self.values[*group as usize] = None);
+        for group in groups {
+            self.heap -= self.values[*group as usize].take().map_or(0, |text| text.len());
+        }
     }
 
     fn update(&mut self, rows: &Rows<'_>) -> Result<()> {
         let argument =
             rows.arguments[0].as_string_view_opt().ok_or_else(|| wrong_argument(rows, &DataType::Utf8View))?;
-        let (best, minimum) = (&mut self.values[..], self.minimum);
+        let (best, heap, minimum) = (&mut self.values[..], &mut self.heap, self.minimum);
         rows.for_each_not_null(|row, group, _| {
             let value = argument.value(row);
             let better = match &best[group] {
@@ -156,7 +184,8 @@ impl Accumulators for Strings {
                 None => true,
             };
             if better {
-                best[group] = Some(value.into());
+                *heap += value.len();
+                *heap -= best[group].replace(value.into()).map_or(0, |old| old.len());
             }
         });
         Ok(())
@@ -168,6 +197,22 @@ impl Accumulators for Strings {
 
     fn merge(&mut self, groups: &[u32], state: &[ArrayRef]) -> Result<()> {
         self.update(&Rows { groups, arguments: state, selected: None, weights: None })
+    }
+
+    fn save(&self, groups: &[u32]) -> Result<Vec<ArrayRef>> {
+        self.state(groups)
+    }
+
+    fn load(&mut self, groups: &[u32], saved: &[ArrayRef]) -> Result<()> {
+        self.merge(groups, saved)
+    }
+
+    fn width(&self) -> usize {
+        size_of::<Option<Box<str>>>()
+    }
+
+    fn heap(&self) -> usize {
+        self.heap
     }
 
     fn evaluate(&self, groups: &[u32]) -> Result<ArrayRef> {

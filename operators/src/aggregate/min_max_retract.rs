@@ -3,14 +3,17 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, ArrowPrimitiveType, BooleanArray, PrimitiveArray, StringViewArray};
+use arrow::array::{
+    Array, ArrayRef, ArrowPrimitiveType, AsArray, BooleanArray, Int64Array, PrimitiveArray, StringViewArray,
+};
 use arrow::datatypes::{DataType, Decimal128Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type};
 
 use super::min_max::unsupported;
 use super::physical::{physical_type, to_logical, to_physical};
+use super::saved::{Lists, lists};
 use super::sum::wrong_argument;
-use super::{Accumulators, Rows, not_splittable};
-use crate::operator::Result;
+use super::{Accumulators, Rows};
+use crate::operator::{Error, Result};
 
 pub(super) fn build(argument: &DataType, minimum: bool) -> Result<Box<dyn Accumulators>> {
     Ok(match physical_type(argument) {
@@ -33,6 +36,10 @@ trait Values: Send + 'static {
     type Key: Ord + Clone + Send;
     fn key(array: &Self::Array, row: usize) -> Self::Key;
     fn array(keys: impl Iterator<Item = Option<Self::Key>>, data_type: &DataType) -> ArrayRef;
+    /// Bytes of a key besides its own size.
+    fn heap(_: &Self::Key) -> usize {
+        0
+    }
 }
 
 /// A number with its place in the order.
@@ -124,10 +131,14 @@ impl Values for Strings {
     fn array(keys: impl Iterator<Item = Option<Self::Key>>, _: &DataType) -> ArrayRef {
         Arc::new(keys.collect::<StringViewArray>())
     }
+
+    fn heap(key: &Self::Key) -> usize {
+        key.len()
+    }
 }
 
 fn multisets<V: Values>(argument: &DataType, minimum: bool) -> Box<dyn Accumulators> {
-    Box::new(Multisets::<V> { data_type: argument.clone(), minimum, groups: Vec::new() })
+    Box::new(Multisets::<V> { data_type: argument.clone(), minimum, groups: Vec::new(), values: 0, heap: 0 })
 }
 
 struct Multisets<V: Values> {
@@ -135,6 +146,10 @@ struct Multisets<V: Values> {
     minimum: bool,
     /// How often each value is there; negative when it was taken back before it came.
     groups: Vec<BTreeMap<V::Key, i64>>,
+    /// How many values all groups have.
+    values: usize,
+    /// Bytes of these values besides their own size.
+    heap: usize,
 }
 
 impl<V: Values> Multisets<V> {
@@ -142,12 +157,16 @@ impl<V: Values> Multisets<V> {
         use std::collections::btree_map::Entry;
         match self.groups[group].entry(key) {
             Entry::Vacant(entry) => {
+                self.values += 1;
+                self.heap += V::heap(entry.key());
                 entry.insert(weight);
             }
             Entry::Occupied(mut entry) => {
                 *entry.get_mut() += weight;
                 if *entry.get() == 0 {
-                    entry.remove();
+                    let (key, _) = entry.remove_entry();
+                    self.values -= 1;
+                    self.heap -= V::heap(&key);
                 }
             }
         }
@@ -160,7 +179,11 @@ impl<V: Values> Accumulators for Multisets<V> {
     }
 
     fn reset(&mut self, groups: &[u32]) {
-        groups.iter().for_each(|group| self.groups[*group as usize] = BTreeMap::new());
+        for group in groups {
+            let values = std::mem::take(&mut self.groups[*group as usize]);
+            self.values -= values.len();
+            self.heap -= values.keys().map(V::heap).sum::<usize>();
+        }
     }
 
     fn update(&mut self, rows: &Rows<'_>) -> Result<()> {
@@ -180,12 +203,30 @@ impl<V: Values> Accumulators for Multisets<V> {
         Ok(())
     }
 
-    fn state(&self, _: &[u32]) -> Result<Vec<ArrayRef>> {
-        Err(not_splittable("MIN or MAX with retraction"))
+    fn save(&self, groups: &[u32]) -> Result<Vec<ArrayRef>> {
+        let of = |group: &u32| &self.groups[*group as usize];
+        let keys = V::array(groups.iter().flat_map(|group| of(group).keys().cloned().map(Some)), &self.data_type);
+        let counts = Int64Array::from_iter_values(groups.iter().flat_map(|group| of(group).values().copied()));
+        Ok(vec![lists(groups.iter().map(|group| of(group).len()), vec![keys, Arc::new(counts)])?])
     }
 
-    fn merge(&mut self, _: &[u32], _: &[ArrayRef]) -> Result<()> {
-        Err(not_splittable("MIN or MAX with retraction"))
+    fn load(&mut self, groups: &[u32], saved: &[ArrayRef]) -> Result<()> {
+        let saved = Lists::new(saved, 2)?;
+        let values = to_physical(saved.column(0));
+        let values = values.as_any().downcast_ref::<V::Array>();
+        let values = values.ok_or_else(|| Error::Plan(format!("saved values are no {}", self.data_type)))?;
+        let counts = saved.column(1).as_primitive::<Int64Type>().values();
+        saved.for_each(groups, |group, row| self.add(group, V::key(values, row), counts[row]));
+        Ok(())
+    }
+
+    fn width(&self) -> usize {
+        size_of::<BTreeMap<V::Key, i64>>()
+    }
+
+    fn heap(&self) -> usize {
+        // Nodes of the tree are two thirds full on average.
+        self.values * (size_of::<V::Key>() + size_of::<i64>()) * 3 / 2 + self.heap
     }
 
     fn evaluate(&self, groups: &[u32]) -> Result<ArrayRef> {

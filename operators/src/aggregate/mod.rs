@@ -4,7 +4,8 @@
 //! indexed by group, and handles a batch of rows in one call. [`Aggregates`] is all functions of one operator.
 //!
 //! Each function whose accumulator is a fixed number of columns can be split into a local and a global part:
-//! [`accumulator_types`] says which columns cross between them.
+//! [`accumulator_types`] says which columns cross between them. Each function, without exception, can save and load what it
+//! keeps of a group, bit for bit: [`state_types`] says in which columns.
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::buffer::{BooleanBuffer, NullBuffer};
 use wiesel_proto as proto;
@@ -21,8 +22,9 @@ pub mod keys;
 mod list_agg;
 mod min_max;
 mod min_max_retract;
-mod nested;
+pub(crate) mod nested;
 mod physical;
+mod saved;
 mod sum;
 #[cfg(test)]
 mod tests;
@@ -98,13 +100,38 @@ pub trait Accumulators: Send {
     }
 
     /// The columns of the groups' accumulators, as [`accumulator_types`] gives them.
-    fn state(&self, groups: &[u32]) -> Result<Vec<ArrayRef>>;
+    fn state(&self, groups: &[u32]) -> Result<Vec<ArrayRef>> {
+        let _ = groups;
+        Err(not_splittable())
+    }
 
     /// Adds accumulators, one a row, to the groups.
-    fn merge(&mut self, groups: &[u32], state: &[ArrayRef]) -> Result<()>;
+    fn merge(&mut self, groups: &[u32], state: &[ArrayRef]) -> Result<()> {
+        let _ = (groups, state);
+        Err(not_splittable())
+    }
+
+    /// All that is kept of the groups, one a row, in the columns that [`state_types`] gives.
+    fn save(&self, groups: &[u32]) -> Result<Vec<ArrayRef>>;
+
+    /// Makes empty groups what they were when they were saved, bit for bit.
+    fn load(&mut self, groups: &[u32], saved: &[ArrayRef]) -> Result<()>;
+
+    /// How many bytes of columns a group takes.
+    fn width(&self) -> usize;
+
+    /// How many bytes all groups take besides, roughly.
+    fn heap(&self) -> usize {
+        0
+    }
 
     /// The results of groups.
     fn evaluate(&self, groups: &[u32]) -> Result<ArrayRef>;
+
+    /// Whether results depend on the order in which values come.
+    fn minds_order(&self) -> bool {
+        true
+    }
 
     /// Whether taking back all rows of a group leaves exactly an empty group. Sums of floating point numbers do not.
     fn retracts_exactly(&self) -> bool {
@@ -112,8 +139,8 @@ pub trait Accumulators: Send {
     }
 }
 
-fn not_splittable(function: &str) -> Error {
-    Error::Plan(format!("aggregate function {function} cannot be split into a local and a global part"))
+fn not_splittable() -> Error {
+    Error::Plan("the aggregate function cannot be split into a local and a global part".into())
 }
 
 /// The aggregate functions that are known, by the names of job graphs.
@@ -191,6 +218,39 @@ pub fn accumulator_types(call: &proto::AggregateCall, input: &[RowField]) -> Res
     }))
 }
 
+/// The types of the columns in which what a function keeps of a group is saved; `retract` if rows can be taken back.
+///
+/// # Errors
+/// The function is not known, or its call is malformed.
+pub fn state_types(call: &proto::AggregateCall, input: &[RowField], retract: bool) -> Result<Vec<LogicalType>> {
+    let function = Function::of(call)?;
+    let bigint = || TypeKind::Bigint.not_null();
+    let argument = || argument_type(call, input).map(|argument| argument.with_nullable(true));
+    let plain = match function {
+        Function::Count => vec![bigint()],
+        Function::Sum | Function::Sum0 => vec![result_type(call)?.with_nullable(true), bigint()],
+        Function::Avg => vec![avg::sum_type(&argument()?)?.nullable(), bigint()],
+        Function::Min | Function::Max if retract => vec![saved::list_type([argument()?, bigint()])],
+        Function::Min | Function::Max => vec![argument()?],
+        Function::FirstValue | Function::LastValue => vec![saved::list_type([argument()?])],
+        Function::ListAgg if retract => {
+            vec![saved::list_type([TypeKind::string().nullable(), TypeKind::string().nullable()])]
+        }
+        Function::ListAgg => vec![TypeKind::string().nullable()],
+        Function::ArrayAgg | Function::Collect => vec![saved::list_type([argument()?, TypeKind::Int.not_null()])],
+        Function::Variance { .. } => vec![bigint(), TypeKind::Double.not_null(), TypeKind::Double.not_null()],
+    };
+    if !(call.distinct && function.minds_duplicates()) {
+        return Ok(plain);
+    }
+    let values = call.arguments.iter().map(|column| match input.get(*column as usize) {
+        Some(field) => Ok(field.data_type.clone()),
+        None => Err(Error::Plan(format!("{}: there is no column {column}", call.function))),
+    });
+    let values = values.chain([Ok(bigint())]).collect::<Result<Vec<_>>>()?;
+    Ok([saved::list_type(values)].into_iter().chain(plain).collect())
+}
+
 /// Builds the accumulators of one call over rows of `input`.
 fn accumulators(call: &proto::AggregateCall, input: &[RowField], retract: bool) -> Result<Box<dyn Accumulators>> {
     let function = Function::of(call)?;
@@ -227,12 +287,17 @@ struct Call {
     filter: Option<usize>,
     /// How many columns the accumulator has; 0 if it cannot be split.
     columns: usize,
+    /// In which columns it is saved.
+    saved: Vec<LogicalType>,
     accumulators: Box<dyn Accumulators>,
 }
 
 /// All aggregate functions of one operator.
 pub struct Aggregates {
     calls: Vec<Call>,
+    specification: Vec<proto::AggregateCall>,
+    input: Vec<RowField>,
+    retract: bool,
 }
 
 impl Aggregates {
@@ -245,6 +310,7 @@ impl Aggregates {
             Some(_) => Ok(*column as usize),
             None => Err(Error::Plan(format!("an aggregate refers to column {column} of {}", input.len()))),
         };
+        let specification = calls.to_vec();
         let calls = calls.iter().map(|call| {
             let arguments = call.arguments.iter().map(known).collect::<Result<_>>()?;
             let filter = call.filter.as_ref().map(known).transpose()?;
@@ -252,9 +318,15 @@ impl Aggregates {
                 return Err(Error::Plan(format!("the filter of {} is not a BOOLEAN", call.function)));
             }
             let columns = accumulator_types(call, input)?.map_or(0, |types| types.len());
-            Ok(Call { arguments, filter, columns, accumulators: accumulators(call, input, retract)? })
+            let saved = state_types(call, input, retract)?;
+            Ok(Call { arguments, filter, columns, saved, accumulators: accumulators(call, input, retract)? })
         });
-        Ok(Self { calls: calls.collect::<Result<_>>()? })
+        Ok(Self { calls: calls.collect::<Result<_>>()?, specification, input: input.to_vec(), retract })
+    }
+
+    /// The same functions without any group.
+    pub fn afresh(&self) -> Result<Self> {
+        Self::new(&self.specification, &self.input, self.retract)
     }
 
     /// Makes room for groups below this number.
@@ -313,6 +385,39 @@ impl Aggregates {
             state = rest;
         }
         Ok(())
+    }
+
+    /// The types of the columns of [`Aggregates::save`].
+    pub fn saved_types(&self) -> impl Iterator<Item = &LogicalType> {
+        self.calls.iter().flat_map(|call| &call.saved)
+    }
+
+    /// All that is kept of the groups, one a row, function after function.
+    pub fn save(&self, groups: &[u32]) -> Result<Vec<ArrayRef>> {
+        let saved = self.calls.iter().map(|call| call.accumulators.save(groups)).collect::<Result<Vec<_>>>()?;
+        Ok(saved.into_iter().flatten().collect())
+    }
+
+    /// Makes empty groups what they were when they were saved.
+    pub fn load(&mut self, groups: &[u32], mut saved: &[ArrayRef]) -> Result<()> {
+        for call in &mut self.calls {
+            let Some((columns, rest)) = saved.split_at_checked(call.saved.len()) else {
+                return Err(Error::Plan("saved accumulators have too few columns".into()));
+            };
+            call.accumulators.load(groups, columns)?;
+            saved = rest;
+        }
+        Ok(())
+    }
+
+    /// How many bytes of columns a group takes.
+    pub fn width(&self) -> usize {
+        self.calls.iter().map(|call| call.accumulators.width()).sum()
+    }
+
+    /// How many bytes all groups take besides, roughly.
+    pub fn heap(&self) -> usize {
+        self.calls.iter().map(|call| call.accumulators.heap()).sum()
     }
 
     /// The results of groups, a column a function.

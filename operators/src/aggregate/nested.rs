@@ -6,7 +6,7 @@ use arrow::datatypes::{DataType, Field, FieldRef};
 use arrow::error::ArrowError;
 
 /// The type in which the row format takes a column: maps as lists of their entries.
-pub(super) fn row_type(logical: &DataType) -> DataType {
+pub(crate) fn row_type(logical: &DataType) -> DataType {
     match logical {
         DataType::Map(entries, _) => DataType::List(row_field(entries)),
         DataType::List(item) => DataType::List(row_field(item)),
@@ -20,12 +20,12 @@ fn row_field(field: &FieldRef) -> FieldRef {
 }
 
 /// The column in the type of [`row_type`].
-pub(super) fn to_rows(column: &ArrayRef) -> Result<ArrayRef, ArrowError> {
+pub(crate) fn to_rows(column: &ArrayRef) -> Result<ArrayRef, ArrowError> {
     retype(column, &row_type(column.data_type()))
 }
 
 /// The column in a type that differs from its own in maps that are lists of entries, and in what can be null.
-pub(super) fn retype(column: &ArrayRef, target: &DataType) -> Result<ArrayRef, ArrowError> {
+pub(crate) fn retype(column: &ArrayRef, target: &DataType) -> Result<ArrayRef, ArrowError> {
     if column.data_type() == target {
         return Ok(column.clone());
     }

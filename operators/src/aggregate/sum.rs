@@ -1,7 +1,7 @@
 //! `SUM` and `SUM0`: in the type of the argument, as Flink does: integers wrap around, a `DECIMAL` beyond 38 digits is null.
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, ArrowNativeTypeOp, ArrowPrimitiveType, AsArray, PrimitiveArray};
+use arrow::array::{Array, ArrayRef, ArrowNativeTypeOp, ArrowPrimitiveType, AsArray, Int64Array, PrimitiveArray};
 use arrow::buffer::{BooleanBuffer, NullBuffer};
 use arrow::datatypes::{DataType, Decimal128Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type};
 
@@ -120,12 +120,35 @@ impl<T: Summand> Accumulators for Sum<T> {
         self.update(&Rows { groups, arguments: &state[..1], selected: None, weights: None })
     }
 
+    fn save(&self, groups: &[u32]) -> Result<Vec<ArrayRef>> {
+        let sums = PrimitiveArray::<T>::from_iter_values(groups.iter().map(|group| self.sums[*group as usize]));
+        let counts = Int64Array::from_iter_values(groups.iter().map(|group| self.counts[*group as usize]));
+        Ok(vec![Arc::new(sums.with_data_type(self.data_type.clone())), Arc::new(counts)])
+    }
+
+    fn load(&mut self, groups: &[u32], saved: &[ArrayRef]) -> Result<()> {
+        let (sums, counts) = (saved[0].as_primitive::<T>().values(), saved[1].as_primitive::<Int64Type>().values());
+        for (row, group) in groups.iter().enumerate() {
+            self.sums[*group as usize] = sums[row];
+            self.counts[*group as usize] = counts[row];
+        }
+        Ok(())
+    }
+
+    fn width(&self) -> usize {
+        size_of::<T::Native>() + size_of::<i64>()
+    }
+
     fn evaluate(&self, groups: &[u32]) -> Result<ArrayRef> {
         if self.zero {
             let sums = PrimitiveArray::<T>::from_iter_values(groups.iter().map(|group| self.sums[*group as usize]));
             return Ok(Arc::new(sums.with_data_type(self.data_type.clone())));
         }
         Ok(self.state(groups)?.remove(0))
+    }
+
+    fn minds_order(&self) -> bool {
+        !T::EXACT
     }
 
     fn retracts_exactly(&self) -> bool {

@@ -2,11 +2,11 @@
 //! DOUBLE, as Apache Flink computes them, then in the type of `AVG`.
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray, Decimal128Array, Float64Array};
+use arrow::array::{ArrayRef, AsArray, Decimal128Array, Float64Array, Int64Array};
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, Float64Type};
+use arrow::datatypes::{DataType, Float64Type, Int64Type};
 
-use super::{Accumulators, Rows, not_splittable};
+use super::{Accumulators, Rows};
 use crate::operator::Result;
 
 #[derive(Clone, Copy, Default)]
@@ -91,12 +91,26 @@ impl Accumulators for Variance {
         Ok(())
     }
 
-    fn state(&self, _: &[u32]) -> Result<Vec<ArrayRef>> {
-        Err(not_splittable("VARIANCE or STDDEV"))
+    fn save(&self, groups: &[u32]) -> Result<Vec<ArrayRef>> {
+        let of = |group: &u32| self.groups[*group as usize];
+        let counts = Int64Array::from_iter_values(groups.iter().map(|group| of(group).count));
+        let means = Float64Array::from_iter_values(groups.iter().map(|group| of(group).mean));
+        let squares = Float64Array::from_iter_values(groups.iter().map(|group| of(group).squares));
+        Ok(vec![Arc::new(counts), Arc::new(means), Arc::new(squares)])
     }
 
-    fn merge(&mut self, _: &[u32], _: &[ArrayRef]) -> Result<()> {
-        Err(not_splittable("VARIANCE or STDDEV"))
+    fn load(&mut self, groups: &[u32], saved: &[ArrayRef]) -> Result<()> {
+        let counts = saved[0].as_primitive::<Int64Type>().values();
+        let (means, squares) = (saved[1].as_primitive::<Float64Type>(), saved[2].as_primitive::<Float64Type>());
+        for (row, group) in groups.iter().enumerate() {
+            let (mean, squares) = (means.value(row), squares.value(row));
+            self.groups[*group as usize] = Moments { count: counts[row], mean, squares };
+        }
+        Ok(())
+    }
+
+    fn width(&self) -> usize {
+        size_of::<Moments>()
     }
 
     fn evaluate(&self, groups: &[u32]) -> Result<ArrayRef> {

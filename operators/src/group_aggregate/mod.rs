@@ -3,6 +3,8 @@
 //! A batch is aggregated as a whole and makes at most one change a key: an insert for a new key, an update if the result
 //! differs, a delete when the last row of the key was taken back. Folded, the changes are those that Apache Flink makes row
 //! by row.
+//!
+//! Groups are columns in memory before a table of keyed state ([`state`]).
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, Int8Array, UInt64Array, make_comparator};
@@ -14,16 +16,21 @@ use wiesel_common::time::Clock;
 use crate::aggregate::Aggregates;
 use crate::aggregate::keys::{KeyIndex, KeyStore, record_batch};
 use crate::element::{Batch, RowKind};
-use crate::operator::{Collector, Error, Operator, OperatorContext, Result};
-use crate::types::{RowField, schema_from_proto};
+use crate::operator::{Collector, Error, Operator, OperatorContext, OperatorSnapshot, RestoredState, Result};
+use crate::state::cache::Cache;
+use crate::types::{LogicalType, RowField, schema_from_proto};
 use wiesel_proto as proto;
+use wiesel_state::keyed::SnapshotOptions;
 
+mod state;
 #[cfg(test)]
 mod tests;
 
 /// The operator.
 pub struct GroupAggregate {
     keys: Vec<usize>,
+    key_types: Vec<LogicalType>,
+    max_parallelism: u32,
     aggregates: Aggregates,
     store: KeyStore,
     index: KeyIndex,
@@ -41,6 +48,10 @@ pub struct GroupAggregate {
     batch: u64,
     /// Groups without a key that stand in for others until the end of the batch.
     successors: Vec<u32>,
+    /// The groups' place in keyed state.
+    cache: Option<Cache>,
+    /// All groups are here: no key that is new has to be looked for in the table.
+    complete: bool,
 }
 
 /// What is kept of a group beside its accumulators.
@@ -60,6 +71,13 @@ struct Group {
     successor: Option<u32>,
 }
 
+impl Group {
+    /// It has no rows and no result: it is nothing any more.
+    fn is_gone(&self) -> bool {
+        self.rows == 0 && !self.emitted
+    }
+}
+
 /// The groups that a batch touched, in the order in which it did.
 struct Touched {
     groups: Vec<u32>,
@@ -77,9 +95,12 @@ impl GroupAggregate {
     ) -> Result<Self> {
         let input = schema_from_proto(spec.input.as_ref()).map_err(|e| Error::Plan(e.to_string()))?;
         let keys: Vec<usize> = spec.keys.iter().map(|key| *key as usize).collect();
-        let types = key_fields(&keys, &input)?.iter().map(|field| field.data_type.kind.to_arrow()).collect();
+        let key_types: Vec<LogicalType> = key_fields(&keys, &input)?.into_iter().map(|field| field.data_type).collect();
+        let types = key_types.iter().map(|data_type| data_type.kind.to_arrow()).collect();
         Ok(Self {
             keys,
+            key_types,
+            max_parallelism: context.max_parallelism,
             aggregates: Aggregates::new(&spec.aggregates, &input, spec.input_changelog)?,
             store: KeyStore::new(types)?,
             index: KeyIndex::default(),
@@ -93,6 +114,8 @@ impl GroupAggregate {
             clock: context.clock.clone(),
             batch: 0,
             successors: Vec::new(),
+            cache: None,
+            complete: true,
         })
     }
 
@@ -111,6 +134,9 @@ impl GroupAggregate {
             self.expire(&groups, now);
             groups.iter().for_each(|group| self.groups[*group as usize].written = now);
             self.next_expiry.get_or_insert(now.saturating_add(self.state_ttl));
+        }
+        if let Some(cache) = &mut self.cache {
+            cache.touch(&groups);
         }
         let before = self.aggregates.evaluate(&groups)?;
         Ok(Touched { groups, before })
@@ -196,6 +222,23 @@ impl GroupAggregate {
         self.aggregates.reset(groups);
         groups.iter().for_each(|group| self.groups[*group as usize] = Group::default());
         self.store.release(groups);
+        if let Some(cache) = &mut self.cache {
+            cache.forget(groups);
+        }
+    }
+
+    fn drop_groups(&mut self, groups: &[u32]) {
+        groups.iter().for_each(|group| self.store.forget(&mut self.index, *group));
+        self.release(groups);
+    }
+
+    /// Groups lost their last row. Those that the table has stay as empty ones until they are taken out of it.
+    fn remove(&mut self, groups: Vec<u32>) {
+        let stored = |group: &u32| self.cache.as_ref().is_some_and(|cache| cache.is_stored(*group));
+        let (stored, others): (Vec<u32>, Vec<u32>) = groups.into_iter().partition(stored);
+        self.aggregates.reset(&stored);
+        stored.iter().for_each(|group| self.groups[*group as usize] = Group::default());
+        self.drop_groups(&others);
     }
 
     /// The changes that lead from the results before the batch to those after it.
@@ -238,10 +281,7 @@ impl GroupAggregate {
             let kinds = self.output_changelog.then(|| Int8Array::from(kinds));
             out.collect(Batch { records, kinds, hashes: None })?;
         }
-        for group in &gone {
-            self.store.forget(&mut self.index, *group);
-        }
-        self.release(&gone);
+        self.remove(gone);
         Ok(())
     }
 }
@@ -268,6 +308,10 @@ pub(crate) fn key_fields(keys: &[usize], input: &[RowField]) -> Result<Vec<RowFi
 }
 
 impl Operator for GroupAggregate {
+    fn restore(&mut self, state: &mut dyn RestoredState) -> Result<()> {
+        self.open_state(state)
+    }
+
     fn process(&mut self, _: usize, batch: Batch, out: &mut dyn Collector) -> Result<()> {
         self.batch += 1;
         let keys: Vec<ArrayRef> = self.keys.iter().map(|key| batch.records.column(*key).clone()).collect();
@@ -275,6 +319,7 @@ impl Operator for GroupAggregate {
         let mut rows = Vec::with_capacity(batch.num_rows());
         self.store.assign(&mut self.index, 0..batch.num_rows(), &mut rows);
         self.grow();
+        self.fetch()?;
         let touched = self.touch(&rows)?;
         if self.input_changelog {
             let weights = batch.weights();
@@ -284,7 +329,8 @@ impl Operator for GroupAggregate {
         } else {
             self.aggregates.update(&batch.records, &rows, None, None)?;
         }
-        self.emit(&touched, out)
+        self.emit(&touched, out)?;
+        self.trim()
     }
 
     fn next_timer(&self) -> Option<i64> {
@@ -295,9 +341,23 @@ impl Operator for GroupAggregate {
         let groups: Vec<u32> = self.index.groups().collect();
         let expired = |group: &u32| self.groups[*group as usize].written.saturating_add(self.state_ttl) <= now;
         let expired: Vec<u32> = groups.into_iter().filter(expired).collect();
-        expired.iter().for_each(|group| self.store.forget(&mut self.index, *group));
-        self.release(&expired);
+        // The table drops them by itself: there they are at least as old.
+        self.drop_groups(&expired);
         self.next_expiry = (!self.index.is_empty()).then(|| now.saturating_add(self.state_ttl));
+        Ok(())
+    }
+
+    fn snapshot(&mut self, options: &SnapshotOptions) -> Result<OperatorSnapshot> {
+        self.save(options)
+    }
+
+    fn checkpoint_completed(&mut self, checkpoint_id: u64) -> Result<()> {
+        self.cache.iter_mut().for_each(|cache| cache.checkpoint_ended(checkpoint_id, true));
+        Ok(())
+    }
+
+    fn checkpoint_aborted(&mut self, checkpoint_id: u64) -> Result<()> {
+        self.cache.iter_mut().for_each(|cache| cache.checkpoint_ended(checkpoint_id, false));
         Ok(())
     }
 }

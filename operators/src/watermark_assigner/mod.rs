@@ -4,6 +4,9 @@
 //! `pipeline.auto-watermark-interval` (of event time) ahead of the last one. Here a batch is passed on whole, followed by
 //! the last watermark that was due, except where that would make a late row look in time: a watermark that was due before
 //! a row at or below it goes out before that row.
+//!
+//! It has no state, as in Flink: after a restore, watermarks follow from the rows that come, and operators behind it know how
+//! far they were.
 use std::sync::Arc;
 
 use arrow::array::{Array, AsArray};
@@ -100,6 +103,14 @@ impl WatermarkAssigner {
 }
 
 impl Operator for WatermarkAssigner {
+    fn open(&mut self, context: &OperatorContext) -> Result<()> {
+        // A restore may have taken long: idleness is counted from now.
+        let now = context.clock.now_millis();
+        (self.last_period, self.last_rows) = (now, now);
+        self.schedule(now);
+        Ok(())
+    }
+
     fn process(&mut self, _: usize, batch: Batch, out: &mut dyn Collector) -> Result<()> {
         if self.idle_timeout > 0 {
             self.last_rows = self.clock.now_millis();

@@ -1,5 +1,6 @@
 //! Phase LOCAL of a window aggregate: aggregates by key and slice before the shuffle, and sends accumulators when the
-//! watermark passes a slice's end, when there are too many groups, and at the end of the input.
+//! watermark passes a slice's end, when there are too many groups, before a barrier, and at the end of the input. It has no
+//! state.
 use arrow::array::{ArrayRef, Int64Array};
 use arrow::datatypes::SchemaRef;
 use std::sync::Arc;
@@ -49,8 +50,7 @@ impl LocalWindowAggregate {
             columns.push(Arc::new(Int64Array::from(ends.to_vec())));
             out.collect(Batch::insert_only(record_batch(&self.output, columns, groups.len())?))?;
         }
-        ends.into_iter().for_each(|end| slices.drop_slice(end));
-        Ok(())
+        ends.into_iter().try_for_each(|end| slices.drop_slice(end))
     }
 }
 
@@ -76,6 +76,10 @@ impl Operator for LocalWindowAggregate {
         let zone = self.parts.ends.zone;
         self.flush(|end| zone.trigger(end) <= watermark, out)?;
         out.watermark(watermark)
+    }
+
+    fn before_barrier(&mut self, out: &mut dyn Collector) -> Result<()> {
+        self.flush(|_| true, out)
     }
 
     fn end_input(&mut self, _: usize, out: &mut dyn Collector) -> Result<()> {

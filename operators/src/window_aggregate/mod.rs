@@ -1,7 +1,8 @@
 //! Window aggregate: one result a key and window, when the window is complete.
 //!
 //! Rows are aggregated into slices ([`assigner`]); timers are by window, not by key. [`local`] pre-aggregates before the
-//! shuffle; here are the phases SINGLE (raw rows in) and FINAL (accumulators in).
+//! shuffle; here are the phases SINGLE (raw rows in) and FINAL (accumulators in). Their slices are columns in memory before a
+//! table of keyed state ([`state`]).
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -10,20 +11,25 @@ use arrow::compute::filter_record_batch;
 use arrow::datatypes::{DataType, Int64Type, SchemaRef};
 use wiesel_common::time::Clock;
 use wiesel_proto as proto;
+use wiesel_state::keyed::SnapshotOptions;
 
 use self::assigner::{WindowAssigner, WindowZone};
+use self::progress::Progress;
 use self::slices::{SliceEnds, Slices};
+use self::state::ProgressTable;
 use crate::aggregate::keys::record_batch;
 use crate::aggregate::{Aggregates, accumulator_types};
 use crate::element::{Batch, MIN_WATERMARK};
 use crate::expression::EvaluationContext;
 use crate::group_aggregate::key_fields;
-use crate::operator::{Collector, Error, Operator, OperatorContext, Result};
-use crate::types::{RowField, TypeKind, schema_from_proto, to_arrow_schema};
+use crate::operator::{Collector, Error, Operator, OperatorContext, OperatorSnapshot, RestoredState, Result};
+use crate::types::{LogicalType, RowField, TypeKind, schema_from_proto, to_arrow_schema};
 
 pub mod assigner;
 pub mod local;
+mod progress;
 mod slices;
+mod state;
 #[cfg(test)]
 mod tests;
 
@@ -78,7 +84,7 @@ impl Parts {
         let input = input_fields(spec)?;
         let window = spec.window.as_ref().ok_or_else(|| Error::Plan("there is no window".into()))?;
         let keys = columns(&spec.keys);
-        let types = key_fields(&keys, &input)?.iter().map(|field| field.data_type.kind.to_arrow()).collect();
+        let types: Vec<LogicalType> = key_fields(&keys, &input)?.into_iter().map(|field| field.data_type).collect();
         let time = window.time as usize;
         let shifted = match input.get(time).map(|field| &field.data_type.kind) {
             _ if !window.event_time => true,
@@ -89,7 +95,8 @@ impl Parts {
         let assigner = WindowAssigner::new(window)?.check_slices()?;
         let zone = WindowZone::new(EvaluationContext::of(context)?.zone, shifted);
         let aggregates = Aggregates::new(&spec.aggregates, &input, false)?;
-        let (slices, ends) = (Slices::new(types, aggregates)?, SliceEnds::new(assigner, zone));
+        let slices = Slices::new(types, aggregates, progress::own_key_groups(context))?;
+        let ends = SliceEnds::new(assigner, zone);
         Ok(Self { keys, slices, ends, time, event_time: window.event_time })
     }
 }
@@ -102,8 +109,10 @@ pub struct WindowAggregate {
     properties: Vec<proto::WindowProperty>,
     output: SchemaRef,
     clock: Arc<dyn Clock>,
-    /// The last watermark, or in processing time the last timer.
-    progress: i64,
+    progress: Progress,
+    progress_table: Option<ProgressTable>,
+    /// The last watermark that was handed on.
+    handed_on: i64,
     /// Windows that hold rows and are not complete, by their ends.
     windows: BTreeSet<i64>,
     /// Rows (FINAL: accumulators) that came after their last window (Flink's `numLateRecordsDropped`).
@@ -134,7 +143,9 @@ impl WindowAggregate {
             properties: spec.properties().collect(),
             output,
             clock: context.clock.clone(),
-            progress: MIN_WATERMARK,
+            progress: Progress::new(context),
+            progress_table: None,
+            handed_on: MIN_WATERMARK,
             windows: BTreeSet::new(),
             late_rows: 0,
         })
@@ -159,53 +170,89 @@ impl WindowAggregate {
             (false, true) => parts.ends.of_column(records, parts.time)?,
             (false, false) => parts.ends.of_instant(self.clock.now_millis(), records.num_rows()),
         };
-        let is_late = |end: i64| parts.event_time && zone.trigger(assigner.last_window_of(end)) <= *progress;
-        let any_late = ends.chunk_by(|a, b| a == b).any(|run| is_late(run[0]));
+        let last = |end: i64| zone.trigger(assigner.last_window_of(end));
+        let any_late =
+            parts.event_time && ends.chunk_by(|a, b| a == b).any(|run| progress.may_have_passed(last(run[0])));
         let (kept, kept_ends);
         let (records, ends) = if any_late {
-            let mask: BooleanArray = ends.iter().map(|end| Some(!is_late(*end))).collect();
+            let keys: Vec<ArrayRef> = parts.keys.iter().map(|key| records.column(*key).clone()).collect();
+            let late = progress.passed(ends.iter().map(|end| last(*end)), &keys, ends.len())?;
+            let mask: BooleanArray = late.iter().map(|late| Some(!late)).collect();
             kept = filter_record_batch(records, &mask)?;
-            kept_ends = ends.iter().copied().filter(|end| !is_late(*end)).collect::<Vec<_>>();
+            kept_ends = ends.iter().zip(&late).filter(|(_, late)| !**late).map(|(end, _)| *end).collect::<Vec<_>>();
             *late_rows += (records.num_rows() - kept.num_rows()) as u64;
             (&kept, &kept_ends[..])
         } else {
             (records, ends)
         };
         let keys: Vec<ArrayRef> = parts.keys.iter().map(|key| records.column(*key).clone()).collect();
+        // In processing time a row's windows are never over, not even if the clock went back.
+        let passed = if parts.event_time { progress.now() } else { MIN_WATERMARK };
         let open = |end| {
-            windows.extend(assigner.windows_of(end).filter(|end| zone.trigger(*end) > *progress));
+            windows.extend(assigner.windows_of(end).filter(|end| zone.trigger(*end) > passed));
         };
         parts.slices.add(&keys, ends, open, |aggregates, groups| match *merges {
             true => aggregates.merge(groups, &records.columns()[keys.len()..]),
             false => aggregates.update(records, groups, None, None),
-        })
+        })?;
+        parts.slices.trim()
     }
 
     /// Emits the windows that are complete, and drops the slices that no other window needs.
     fn fire(&mut self, progress: i64, out: &mut dyn Collector) -> Result<()> {
-        self.progress = self.progress.max(progress);
+        self.progress.advance(progress);
         let (assigner, zone) = (self.parts.ends.assigner, self.parts.ends.zone);
-        while let Some(window_end) = self.windows.first().copied().filter(|end| zone.trigger(*end) <= self.progress) {
+        let due = |end: &i64| zone.trigger(*end) <= progress;
+        while let Some(window_end) = self.windows.first().copied().filter(due) {
             self.windows.pop_first();
             let start = assigner.window_start(window_end);
             let ends = self.parts.slices.ends_within(start, window_end);
             match ends[..] {
                 [] => {}
+                _ if self.parts.slices.any_spilled(&ends) => self.fire_spilled(&ends, window_end, out)?,
                 [single] => {
                     let groups = self.parts.slices.groups(single);
-                    self.emit(&groups, window_end, out)?;
+                    self.emit_new(&groups, window_end, out)?;
                 }
                 _ => {
                     let groups = self.parts.slices.merged(&ends)?;
-                    self.emit(&groups, window_end, out)?;
+                    self.emit_new(&groups, window_end, out)?;
                     self.parts.slices.release(&groups);
                 }
             }
             let done = |end: &i64| assigner.last_window_of(*end) <= window_end;
             let done: Vec<i64> = ends.into_iter().filter(done).collect();
-            done.into_iter().for_each(|end| self.parts.slices.drop_slice(end));
+            done.into_iter().try_for_each(|end| self.parts.slices.drop_slice(end))?;
+        }
+        self.progress.settle();
+        Ok(())
+    }
+
+    /// Emits a window of which parts are not at hand, key group after key group.
+    fn fire_spilled(&mut self, ends: &[i64], window_end: i64, out: &mut dyn Collector) -> Result<()> {
+        let trigger = self.parts.ends.zone.trigger(window_end);
+        self.parts.slices.flush()?;
+        for key_group in self.progress.key_groups() {
+            if self.progress.had_passed(trigger, key_group) {
+                continue;
+            }
+            let groups = self.parts.slices.gather(key_group, ends)?;
+            self.emit(&groups, window_end, out)?;
+            self.parts.slices.release(&groups);
         }
         Ok(())
+    }
+
+    /// Emits those of the groups whose window was not emitted before a restore.
+    fn emit_new(&self, groups: &[u32], window_end: i64, out: &mut dyn Collector) -> Result<()> {
+        let trigger = self.parts.ends.zone.trigger(window_end);
+        if !self.progress.any_had_passed(trigger) {
+            return self.emit(groups, window_end, out);
+        }
+        let keys = self.parts.slices.store.columns(groups)?;
+        let passed = self.progress.passed(groups.iter().map(|_| trigger), &keys, groups.len())?;
+        let new: Vec<u32> = groups.iter().zip(passed).filter(|(_, passed)| !passed).map(|(group, _)| *group).collect();
+        self.emit(&new, window_end, out)
     }
 
     fn emit(&self, groups: &[u32], window_end: i64, out: &mut dyn Collector) -> Result<()> {
@@ -250,6 +297,10 @@ pub(crate) fn timestamps(mut times: Vec<i64>, zone: WindowZone, data_type: &Data
 }
 
 impl Operator for WindowAggregate {
+    fn restore(&mut self, state: &mut dyn RestoredState) -> Result<()> {
+        self.open_state(state)
+    }
+
     fn process(&mut self, _: usize, batch: Batch, _: &mut dyn Collector) -> Result<()> {
         if batch.kinds.is_some() {
             return Err(Error::Plan("a window aggregate does not take changes, only inserts".into()));
@@ -258,19 +309,41 @@ impl Operator for WindowAggregate {
     }
 
     fn watermark(&mut self, watermark: i64, out: &mut dyn Collector) -> Result<()> {
-        if self.parts.event_time {
-            self.fire(watermark, out)?;
+        if !self.parts.event_time {
+            return out.watermark(watermark);
         }
-        out.watermark(watermark)
+        self.fire(watermark, out)?;
+        // After a restore, watermarks begin behind what was reached.
+        let reached = self.progress.now();
+        if reached > self.handed_on {
+            self.handed_on = reached;
+            out.watermark(reached)?;
+        }
+        Ok(())
     }
 
     fn next_timer(&self) -> Option<i64> {
         let first = self.windows.first().filter(|_| !self.parts.event_time);
-        first.map(|end| self.parts.ends.zone.trigger(*end))
+        // Its last millisecond is to be over: rows may still come in it.
+        first.map(|end| self.parts.ends.zone.trigger(*end).saturating_add(1))
     }
 
     fn processing_time(&mut self, now: i64, out: &mut dyn Collector) -> Result<()> {
-        self.fire(now, out)
+        self.fire(now.saturating_sub(1), out)
+    }
+
+    fn snapshot(&mut self, options: &SnapshotOptions) -> Result<OperatorSnapshot> {
+        self.save(options)
+    }
+
+    fn checkpoint_completed(&mut self, checkpoint_id: u64) -> Result<()> {
+        self.parts.slices.cache.iter_mut().for_each(|cache| cache.checkpoint_ended(checkpoint_id, true));
+        Ok(())
+    }
+
+    fn checkpoint_aborted(&mut self, checkpoint_id: u64) -> Result<()> {
+        self.parts.slices.cache.iter_mut().for_each(|cache| cache.checkpoint_ended(checkpoint_id, false));
+        Ok(())
     }
 
     fn close(&mut self) -> Result<()> {

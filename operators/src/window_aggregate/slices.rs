@@ -1,7 +1,7 @@
 //! The slices that are being filled: of each its keys, and of each key its accumulators.
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
-use std::ops::Bound;
+use std::ops::{Bound, Range};
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::datatypes::{ArrowTimestampType, DataType, TimestampMillisecondType};
@@ -10,22 +10,42 @@ use super::assigner::{WindowAssigner, WindowZone};
 use crate::aggregate::Aggregates;
 use crate::aggregate::keys::{KeyIndex, KeyStore};
 use crate::operator::{Error, Result};
+use crate::state::cache::Cache;
+use crate::types::LogicalType;
 
 /// Slices by their ends. All slices share one column of accumulators.
 pub(super) struct Slices {
+    pub(super) key_types: Vec<LogicalType>,
     pub(super) store: KeyStore,
     pub(super) aggregates: Aggregates,
-    slices: BTreeMap<i64, KeyIndex>,
+    pub(super) slices: BTreeMap<i64, Slice>,
     /// Emptied tables, to be filled again.
     spare: Vec<KeyIndex>,
-    room: usize,
+    pub(super) room: usize,
     groups: Vec<u32>,
+    /// The key groups of the subtask.
+    pub(super) key_groups: Range<u32>,
+    /// Their place in keyed state.
+    pub(super) cache: Option<Cache>,
+}
+
+/// What is at hand of a slice.
+#[derive(Default)]
+pub(super) struct Slice {
+    pub(super) index: KeyIndex,
+    /// The table may have keys of it that are not here.
+    pub(super) spilled: bool,
 }
 
 impl Slices {
-    pub(super) fn new(keys: Vec<DataType>, aggregates: Aggregates) -> Result<Self> {
-        let (slices, spare) = (BTreeMap::new(), Vec::new());
-        Ok(Self { store: KeyStore::new(keys)?, aggregates, slices, spare, room: 0, groups: Vec::new() })
+    pub(super) fn new(key_types: Vec<LogicalType>, aggregates: Aggregates, key_groups: Range<u32>) -> Result<Self> {
+        let store = Self::new_store(&key_types)?;
+        let (slices, spare, groups) = (BTreeMap::new(), Vec::new(), Vec::new());
+        Ok(Self { key_types, store, aggregates, slices, spare, room: 0, groups, key_groups, cache: None })
+    }
+
+    pub(super) fn new_store(key_types: &[LogicalType]) -> Result<KeyStore> {
+        KeyStore::new(key_types.iter().map(|key| key.kind.to_arrow()).collect())
     }
 
     /// How many keys there are in all slices.
@@ -48,23 +68,33 @@ impl Slices {
     ) -> Result<()> {
         self.store.load(keys)?;
         self.groups.clear();
+        // Of the groups that are new and may be in the table: their positions among the new ones, and their slices.
+        let mut missing: Vec<(Range<usize>, i64)> = Vec::new();
         let mut start = 0;
         for run in ends.chunk_by(|a, b| a == b) {
             let slice = match self.slices.entry(run[0]) {
                 Entry::Occupied(entry) => entry.into_mut(),
                 Entry::Vacant(entry) => {
                     opened(run[0]);
-                    entry.insert(self.spare.pop().unwrap_or_default())
+                    entry.insert(Slice { index: self.spare.pop().unwrap_or_default(), spilled: false })
                 }
             };
-            self.store.assign(slice, start..start + run.len(), &mut self.groups);
+            let known = self.store.fresh().len();
+            self.store.assign(&mut slice.index, start..start + run.len(), &mut self.groups);
+            if slice.spilled {
+                missing.push((known..self.store.fresh().len(), run[0]));
+            }
             start += run.len();
         }
         self.make_room();
+        self.fetch(&missing)?;
+        if let Some(cache) = &mut self.cache {
+            cache.touch(&self.groups);
+        }
         add(&mut self.aggregates, &self.groups)
     }
 
-    fn make_room(&mut self) {
+    pub(super) fn make_room(&mut self) {
         if self.room < self.store.capacity() {
             self.room = self.store.capacity().next_power_of_two();
             self.aggregates.resize(self.room);
@@ -81,7 +111,7 @@ impl Slices {
 
     /// The groups of a slice.
     pub(super) fn groups(&self, end: i64) -> Vec<u32> {
-        self.slices.get(&end).map(|slice| slice.groups().collect()).unwrap_or_default()
+        self.slices.get(&end).map(|slice| slice.index.groups().collect()).unwrap_or_default()
     }
 
     /// Groups that hold what these slices hold together; to be given back by [`Slices::release`].
@@ -96,22 +126,27 @@ impl Slices {
         Ok(merged.groups().collect())
     }
 
-    /// Drops a slice.
-    pub(super) fn drop_slice(&mut self, end: i64) {
+    /// Drops a slice, also out of the table.
+    pub(super) fn drop_slice(&mut self, end: i64) -> Result<()> {
         if let Some(mut slice) = self.slices.remove(&end) {
-            let groups: Vec<u32> = slice.groups().collect();
+            let groups: Vec<u32> = slice.index.groups().collect();
+            self.delete(end, slice.spilled, &groups)?;
             self.release(&groups);
-            slice.clear();
+            slice.index.clear();
             if self.spare.len() < 4 {
-                self.spare.push(slice);
+                self.spare.push(slice.index);
             }
         }
+        Ok(())
     }
 
     /// Empties groups and gives their numbers back.
     pub(super) fn release(&mut self, groups: &[u32]) {
         self.aggregates.reset(groups);
         self.store.release(groups);
+        if let Some(cache) = &mut self.cache {
+            cache.forget(groups);
+        }
     }
 }
 

@@ -7,8 +7,9 @@ use wiesel_proto as proto;
 
 use super::Context;
 use super::explain;
+use super::identity;
 use super::options::PlannerOptions;
-use super::physical::{Distribution, NodeId, Op, Plan, digest};
+use super::physical::{Distribution, NodeId, Op, Plan};
 use super::specs::{indexes, spec};
 use crate::error::{Error, Result};
 
@@ -34,7 +35,7 @@ pub(crate) fn job_graph(
     let options = &context.options;
     let parallelism = parallelism(plan, options);
     let links = links(plan, &parallelism)?;
-    let uids = uids(plan);
+    let uids = identity::uids(plan)?;
     let numbers = explain::numbers(plan);
     let heads = heads(plan, &links, &parallelism, options);
 
@@ -74,10 +75,10 @@ pub(crate) fn job_graph(
         let described =
             chain.iter().map(|id| format!("[{}]:{}", numbers[*id], explain::describe_as_executed(plan, *id)));
         let described: Vec<String> = described.collect();
-        let seed: Vec<u8> = vertex.operators.iter().flat_map(|operator| operator.uid.iter().copied()).collect();
         vertex.name = names.join(" -> ");
         vertex.description = described.join("\n+- ");
-        vertex.id = hash(&seed).to_vec().into();
+        // As in Flink, a chain is named by its head.
+        vertex.id = vertex.operators[0].uid.clone();
     }
     let crosses = |link: &&Link| vertex_of[link.source] != vertex_of[link.target];
     let edges = links.iter().filter(crosses).map(|link| proto::JobEdge {
@@ -199,28 +200,4 @@ fn heads(plan: &Plan, links: &[Link], parallelism: &[u32], options: &PlannerOpti
         }
     }
     before
-}
-
-/// An id for each operator from what it does and what comes before it. Equal operators at different places are told apart
-/// by counting.
-fn uids(plan: &Plan) -> Vec<[u8; 16]> {
-    let mut uids: Vec<[u8; 16]> = Vec::with_capacity(plan.nodes.len());
-    let mut seen: BTreeMap<[u8; 16], u32> = BTreeMap::new();
-    for node in &plan.nodes {
-        let mut seed = digest(&node.op).into_bytes();
-        node.inputs.iter().for_each(|input| seed.extend_from_slice(&uids[*input]));
-        let mut uid = hash(&seed);
-        let count = seen.entry(uid).or_default();
-        *count += 1;
-        if *count > 1 {
-            seed.extend_from_slice(&count.to_le_bytes());
-            uid = hash(&seed);
-        }
-        uids.push(uid);
-    }
-    uids
-}
-
-fn hash(bytes: &[u8]) -> [u8; 16] {
-    xxhash_rust::xxh3::xxh3_128(bytes).to_be_bytes()
 }

@@ -9,7 +9,7 @@
 //! - `optimize`: constants, conditions, columns, shared scans;
 //! - `convert`: physical operators, exchanges, `window` and `attached_window` recognition; `source` and `sink` ask the connectors;
 //! - `changelog`: which kinds of change each edge carries;
-//! - `graph`: parallelism, partitioners, chains, names and ids; `specs`: the messages;
+//! - `graph`: parallelism, partitioners, chains and names; `identity`: the uids of operators; `specs`: the messages;
 //! - `explain`: all of it as text.
 //!
 //! Invariant: ids and names depend on what the statement says, never on when or where it is planned.
@@ -29,6 +29,7 @@ mod convert;
 pub(crate) mod explain;
 mod expressions;
 mod graph;
+mod identity;
 mod optimize;
 pub(crate) mod options;
 mod physical;

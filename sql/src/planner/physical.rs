@@ -185,7 +185,7 @@ fn shareable(op: &Op) -> bool {
 }
 
 /// What an operator does, as text that is equal for equal operators.
-pub(crate) fn digest(op: &Op) -> String {
+fn digest(op: &Op) -> String {
     match op {
         Op::Source(Source { table, projection, filters, .. }) => {
             format!("Source {} {:?} {projection:?} {filters:?}", table.identifier, table.options)

@@ -9,6 +9,8 @@ use wiesel_proto as proto;
 use super::*;
 use crate::planner::tests::check_graph;
 
+mod uids;
+
 fn session() -> Session {
     let pairs = [("parallelism.default", "2"), ("table.local-time-zone", "UTC")];
     Session::new(pairs.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect())
