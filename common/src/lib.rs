@@ -1,4 +1,5 @@
-//! What every part of Wiesel shares: configuration, file systems, the memory model, ids, key groups and their hash, time, waiting.
+//! What every part of Wiesel shares: configuration, file systems, the memory model, ids, key groups and their hash, time,
+//! waiting, which subtasks an edge connects.
 //!
 //! Kept small: what one crate alone uses lives in that crate.
 pub mod config;
@@ -10,3 +11,4 @@ pub mod memory;
 pub mod notifier;
 pub mod process;
 pub mod time;
+pub mod topology;

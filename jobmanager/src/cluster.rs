@@ -23,6 +23,7 @@ use crate::gateway::TaskExecutors;
 use crate::jobmaster::JobMasterContext;
 use crate::jobmaster::collect::CollectCoordinators;
 use crate::jobmaster::source_coordinator::EnumeratorFactory;
+use crate::operations::Operations;
 use crate::options::{ControlOptions, JobStoreOptions, RestOptions};
 use crate::resourcemanager::{ResourceManager, ResourceManagerHandle};
 use crate::rest::{self, RestState};
@@ -130,6 +131,7 @@ impl JobManager {
             collectors: collectors.clone(),
             enumerators: environment.enumerators,
         };
+        let operations = Operations::new(store.result_retention, Arc::clone(&clock));
         let (dispatcher, dispatcher_handle, masters) = Dispatcher::new(context, store);
 
         let stop = CancellationToken::new();
@@ -176,6 +178,7 @@ impl JobManager {
             dispatcher: dispatcher_handle.clone(),
             resource_manager: resource_manager_handle.clone(),
             collectors,
+            operations,
             stop: stop.clone(),
         };
         let rest_stop = stop.clone();

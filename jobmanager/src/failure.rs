@@ -9,6 +9,11 @@ pub const JOB_EXCEPTION: &str = "org.apache.flink.runtime.JobException";
 pub const NO_RESOURCE_AVAILABLE: &str = "org.apache.flink.runtime.jobmanager.scheduler.NoResourceAvailableException";
 /// A TaskManager that is gone.
 pub const TASK_MANAGER_LOST: &str = "org.apache.flink.runtime.jobmaster.JobMasterException";
+/// A job that failed after the savepoint that it was to stop with.
+pub const STOP_WITH_SAVEPOINT_STOPPING: &str =
+    "org.apache.flink.runtime.scheduler.stopwithsavepoint.StopWithSavepointStoppingException";
+/// A job that could not be set up.
+pub const JOB_INITIALIZATION: &str = "org.apache.flink.runtime.client.JobInitializationException";
 /// An error of Wiesel's own.
 pub const INTERNAL: &str = "org.apache.flink.util.FlinkException";
 
@@ -76,6 +81,9 @@ impl From<&wiesel_operators::operator::Error> for FailureInfo {
             Error::Data { class, .. } => (*class, false),
             Error::External { .. } => ("java.io.IOException", false),
             Error::Plan(_) => ("org.apache.flink.table.api.ValidationException", true),
+            Error::State(wiesel_state::Error::Storage { .. } | wiesel_state::Error::Backend(_)) => {
+                ("java.io.IOException", false)
+            }
             Error::State(_) => ("org.apache.flink.util.StateMigrationException", true),
             Error::Arrow(_) | Error::Expression(_) | Error::Cancelled => (INTERNAL, false),
         };

@@ -2,7 +2,8 @@
 //!
 //! - [`dispatcher`]: the jobs of a session, running and finished.
 //! - [`resourcemanager`]: TaskManagers, their slots, and which job gets which.
-//! - [`jobmaster`]: one for each job: scheduler, execution graph, coordinators of sources and of collected results.
+//! - [`jobmaster`]: one for each job: scheduler, execution graph, checkpoint coordinator, coordinators of sources and of
+//!   collected results.
 //!
 //! Each of them is an actor: one tokio task owns its state and handles one message at a time; RPC and REST handlers only
 //! forward. What they decide is decided by pure functions ([`resourcemanager::slot_manager`], [`jobmaster::scheduler`]).
@@ -13,6 +14,7 @@ pub mod dispatcher;
 pub mod failure;
 mod gateway;
 pub mod jobmaster;
+mod operations;
 pub mod options;
 pub mod resourcemanager;
 mod rest;

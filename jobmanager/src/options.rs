@@ -5,6 +5,7 @@ use std::time::Duration;
 use wiesel_common::config::options::{cluster, jobmanager, rest, restart};
 use wiesel_common::config::{ConfigError, ConfigOption, Configuration, MemorySize, PortRange};
 
+use crate::jobmaster::checkpoint::options::CheckpointOptions;
 use crate::jobmaster::restart_strategy::RestartStrategyOptions;
 use crate::resourcemanager::slot_manager::LoadBalanceMode;
 
@@ -22,6 +23,16 @@ wiesel_common::config_enum! {
     }
 }
 
+wiesel_common::config_enum! {
+    /// What restarts when a task fails.
+    enum FailoverStrategy {
+        /// Its pipelined region.
+        Region = "region",
+        /// The job.
+        Full = "full",
+    }
+}
+
 const LOAD_BALANCE: ConfigOption<LoadBalance> = ConfigOption::new("taskmanager.load-balance.mode").default("NONE");
 const JOB_STORE_CAPACITY: ConfigOption<usize> = ConfigOption::new("jobstore.max-capacity").default("2147483647");
 const JOB_STORE_EXPIRATION_SECONDS: ConfigOption<u64> = ConfigOption::new("jobstore.expiration-time").default("3600");
@@ -31,7 +42,8 @@ const ATTACHED: ConfigOption<bool> = ConfigOption::new("execution.attached").def
 const SHUTDOWN_ON_ATTACHED_EXIT: ConfigOption<bool> =
     ConfigOption::new("execution.shutdown-on-attached-exit").default("false");
 const COLLECT_BATCH_SIZE: ConfigOption<MemorySize> = ConfigOption::new("collect-sink.batch-size.max").default("2 mb");
-const CHECKPOINT_INTERVAL: ConfigOption<Duration> = ConfigOption::new("execution.checkpointing.interval");
+const FAILOVER_STRATEGY: ConfigOption<FailoverStrategy> =
+    ConfigOption::new("jobmanager.execution.failover-strategy").default("region");
 const OBJECT_REUSE: ConfigOption<bool> = ConfigOption::new("pipeline.object-reuse").default("false");
 const RESULT_RETENTION: ConfigOption<Duration> = ConfigOption::new("rest.async.store-duration").default("5 min");
 const REFRESH_INTERVAL: ConfigOption<Duration> =
@@ -111,6 +123,10 @@ pub struct JobOptions {
     pub collect_batch_bytes: usize,
     /// For the job's configuration page.
     pub object_reuse: bool,
+    /// Only the region of a failed task restarts, not the whole job.
+    pub restart_regions: bool,
+    /// Checkpoints, and what the job starts from.
+    pub checkpoints: CheckpointOptions,
 }
 
 impl ControlOptions {
@@ -182,24 +198,25 @@ impl JobOptions {
     pub fn read(config: &Configuration) -> Result<Self, ConfigError> {
         let tied = config.get(&ATTACHED)? && config.get(&SHUTDOWN_ON_ATTACHED_EXIT)?;
         let client_timeout = config.get(&CLIENT_HEARTBEAT_TIMEOUT)?;
+        let checkpoints = CheckpointOptions::read(config)?;
         Ok(Self {
-            restart: restart_strategy(config)?,
+            restart: restart_strategy(config, checkpoints.interval.is_some())?,
             exception_history: config.get(&rest::EXCEPTION_HISTORY_SIZE)?,
             slot_request_timeout: config.get(&cluster::SLOT_REQUEST_TIMEOUT)?,
             client_timeout: (tied && !client_timeout.is_zero()).then_some(client_timeout),
             collect_batch_bytes: config.get(&COLLECT_BATCH_SIZE)?.0 as usize,
             object_reuse: config.get(&OBJECT_REUSE)?,
+            restart_regions: config.get(&FAILOVER_STRATEGY)? == FailoverStrategy::Region,
+            checkpoints,
         })
     }
 }
 
-fn restart_strategy(config: &Configuration) -> Result<RestartStrategyOptions, ConfigError> {
+fn restart_strategy(config: &Configuration, checkpointed: bool) -> Result<RestartStrategyOptions, ConfigError> {
     use restart::RestartStrategy;
     let kind = match config.get_optional(&restart::TYPE)? {
         Some(kind) => kind,
-        None if config.get_optional(&CHECKPOINT_INTERVAL)?.is_some_and(|interval| !interval.is_zero()) => {
-            RestartStrategy::ExponentialDelay
-        }
+        None if checkpointed => RestartStrategy::ExponentialDelay,
         None => RestartStrategy::None,
     };
     Ok(match kind {

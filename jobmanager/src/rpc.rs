@@ -145,20 +145,6 @@ fn over(id: JobId) -> Status {
 
 #[tonic::async_trait]
 impl JobMaster for JobMasterService {
-    async fn acknowledge_checkpoint(
-        &self,
-        _: Request<proto::AcknowledgeCheckpointRequest>,
-    ) -> Result<Response<proto::Empty>, Status> {
-        Err(Status::unimplemented("this JobMaster takes no checkpoints"))
-    }
-
-    async fn decline_checkpoint(
-        &self,
-        _: Request<proto::DeclineCheckpointRequest>,
-    ) -> Result<Response<proto::Empty>, Status> {
-        Err(Status::unimplemented("this JobMaster takes no checkpoints"))
-    }
-
     async fn offer_slots(
         &self,
         request: Request<proto::OfferSlotsRequest>,
@@ -211,6 +197,30 @@ impl JobMaster for JobMasterService {
             .ok_or_else(|| Status::not_found(format!("the job collects nothing from operator {operator}")))?;
         collector.collect(attempt, &request).await?;
         Ok(Response::new(proto::CollectResponse {}))
+    }
+
+    async fn acknowledge_checkpoint(
+        &self,
+        request: Request<proto::AcknowledgeCheckpointRequest>,
+    ) -> Result<Response<proto::Empty>, Status> {
+        let request = request.into_inner();
+        let master = self.find(&request.job_id, &request.fence)?;
+        let (reply, answer) = tokio::sync::oneshot::channel();
+        master.send(jobmaster::Message::AcknowledgeCheckpoint { request, reply });
+        answer.await.map_err(|_| over(master.job_id()))??;
+        Ok(Response::new(proto::Empty {}))
+    }
+
+    async fn decline_checkpoint(
+        &self,
+        request: Request<proto::DeclineCheckpointRequest>,
+    ) -> Result<Response<proto::Empty>, Status> {
+        let request = request.into_inner();
+        let master = self.find(&request.job_id, &request.fence)?;
+        let (reply, answer) = tokio::sync::oneshot::channel();
+        master.send(jobmaster::Message::DeclineCheckpoint { request, reply });
+        answer.await.map_err(|_| over(master.job_id()))??;
+        Ok(Response::new(proto::Empty {}))
     }
 
     async fn report_task_metrics(

@@ -68,6 +68,9 @@ impl Archive {
 /// Roughly what a job takes in memory.
 fn estimate(info: &JobInfo) -> usize {
     const TASK_BYTES: usize = 512;
+    const RECORD_BYTES: usize = 128;
     let failures: usize = info.history.entries().map(|entry| entry.failure.stack_trace().len() + 256).sum();
-    2 * info.graph.graph.encoded_len() + TASK_BYTES * info.graph.executions().count() + failures
+    let checkpoints = info.checkpoints.iter().flat_map(|checkpoints| &checkpoints.statistics.history);
+    let checkpoints: usize = checkpoints.map(|record| RECORD_BYTES * (2 + record.totals().subtasks)).sum();
+    2 * info.graph.graph.encoded_len() + TASK_BYTES * info.graph.executions().count() + failures + checkpoints
 }

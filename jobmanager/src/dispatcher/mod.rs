@@ -202,7 +202,8 @@ impl Dispatcher {
     }
 
     fn submit(&mut self, mut graph: proto::JobGraph) -> Result<JobId, SubmitError> {
-        let id = validation::validate(&mut graph).map_err(SubmitError::Invalid)?;
+        let validation::Validated { job_id: id, derived_max_parallelism } =
+            validation::validate(&mut graph).map_err(SubmitError::Invalid)?;
         if self.masters.get(id).is_some() || self.archive.get(id).is_some() {
             return Err(SubmitError::Duplicate(id));
         }
@@ -211,8 +212,16 @@ impl Dispatcher {
         let options = JobOptions::read(&configuration).map_err(|error| SubmitError::Invalid(error.to_string()))?;
         let graph = Arc::new(graph);
         let submitted_at = self.context.clock.now_millis();
-        let (master, handle) =
-            JobMaster::new(self.context.clone(), Arc::clone(&graph), id, options, configuration, submitted_at);
+        let (master, handle) = JobMaster::new(
+            self.context.clone(),
+            Arc::clone(&graph),
+            id,
+            options,
+            configuration,
+            derived_max_parallelism,
+            submitted_at,
+        )
+        .map_err(|error| SubmitError::Invalid(error.to_string()))?;
         self.masters.handles.write().insert(id, handle);
         let task = self.running.spawn(master.run());
         self.jobs.insert(task.id(), JobInProgress { id, graph, submitted_at });
@@ -263,5 +272,6 @@ fn crashed(job: &JobInProgress, now: i64) -> JobInfo {
         last_modification: now,
         restart_strategy: String::new(),
         object_reuse: false,
+        checkpoints: None,
     }
 }

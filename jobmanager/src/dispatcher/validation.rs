@@ -10,12 +10,22 @@ use crate::jobmaster::execution_graph::default_max_parallelism;
 /// Flink's largest number of key groups.
 const MAX_PARALLELISM: u32 = 32_768;
 
+/// A graph that can be run.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Validated {
+    /// The job.
+    pub job_id: JobId,
+    /// By vertex, whether its maximum parallelism follows from the rule: then a checkpoint may decide otherwise.
+    pub derived_max_parallelism: Vec<bool>,
+}
+
 /// Checks the graph and fills in what was left to rules. An error says what is wrong.
-pub fn validate(graph: &mut proto::JobGraph) -> Result<JobId, String> {
+pub fn validate(graph: &mut proto::JobGraph) -> Result<Validated, String> {
     let job_id = JobId::from_bytes(&graph.job_id).ok_or("the job id must have 16 bytes")?;
     if graph.vertices.is_empty() {
         return Err("the job has no vertices".into());
     }
+    let derived_max_parallelism = graph.vertices.iter().map(|vertex| vertex.max_parallelism == 0).collect();
     let mut ids = HashSet::new();
     for vertex in &mut graph.vertices {
         let name = &vertex.name;
@@ -52,7 +62,7 @@ pub fn validate(graph: &mut proto::JobGraph) -> Result<JobId, String> {
             ));
         }
     }
-    Ok(job_id)
+    Ok(Validated { job_id, derived_max_parallelism })
 }
 
 #[cfg(test)]
@@ -77,7 +87,8 @@ mod tests {
     #[test]
     fn a_good_graph_gets_its_key_groups() {
         let mut graph = graph();
-        assert_eq!(validate(&mut graph), Ok(JobId([7; 16])));
+        let validated = Validated { job_id: JobId([7; 16]), derived_max_parallelism: vec![true, true] };
+        assert_eq!(validate(&mut graph), Ok(validated));
         assert_eq!(graph.vertices[0].max_parallelism, 128);
     }
 

@@ -1,5 +1,5 @@
 //! The JobMaster's task: messages in, the scheduler's actions out.
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,16 +13,23 @@ use wiesel_common::time::Clock;
 use wiesel_operators::source::EnumeratorContext;
 use wiesel_proto as proto;
 use wiesel_proto::operator_spec::Kind;
+use wiesel_state::storage::CheckpointStorage;
 
+use super::checkpoint::coordinator::CheckpointCoordinator;
+use super::checkpoint::failure::{CheckpointFailure, state_failure};
+use super::checkpoint::options::CheckpointOptions;
+use super::checkpointing::attempt_of;
 use super::collect::{CollectCoordinator, CollectCoordinators};
 use super::deployment::{cancel_tasks, submit_tasks};
 use super::exception_history::ExceptionHistory;
 use super::execution_graph::{JobSlot, TaskManagerLocation};
+use super::initialization::{Initialized, initialize};
 use super::restart_strategy::RestartStrategy;
+use super::savepoints::{Stopping, Waiter};
 use super::scheduler::{Action, Environment, Scheduler, UpdateOutcome};
-use super::source_coordinator::{EnumeratorFactory, Reader, SourceCoordinator, SplitRequest};
+use super::source_coordinator::{Command, EnumeratorFactory, Reader, SourceCoordinator, SplitRequest};
 use super::status::JobStatus;
-use super::{JobInfo, JobMasterHandle, Message};
+use super::{CheckpointInfo, JobInfo, JobMasterHandle, Message};
 use crate::failure::{self, FailureInfo};
 use crate::gateway::TaskExecutors;
 use crate::options::JobOptions;
@@ -32,6 +39,8 @@ use crate::resourcemanager::{self, ResourceManagerHandle};
 const MIN_DEPLOY_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long a stopping JobManager waits for TaskManagers to take note.
 const SUSPEND_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long the end of a job waits for checkpoints to be deleted; what is left then are orphans.
+const CLEANUP_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// What all JobMasters share.
 #[derive(Clone)]
@@ -47,15 +56,36 @@ pub(crate) struct JobMasterContext {
 }
 
 /// Something that a JobMaster waited for.
-enum Completion {
+pub(super) enum Completion {
+    Initialized(Result<Box<Initialized>, FailureInfo>),
     Deployed { execution: u32, location: Arc<TaskManagerLocation>, result: Result<(), FailureInfo> },
     Cancelled { location: Arc<TaskManagerLocation>, result: Result<(), String> },
     SlotTimeout { request: u64 },
-    RestartDue,
+    RestartDue { restart: u64 },
     ClientCheck,
+    Prepared { id: u64, result: Result<Vec<proto::CoordinatorState>, CheckpointFailure> },
+    Triggered { id: u64, result: Result<(), CheckpointFailure> },
+    Finalized { metadata: Arc<proto::CheckpointMetadata>, result: Result<String, CheckpointFailure> },
+    Notified { checkpoint: u64, location: Arc<TaskManagerLocation>, result: Result<(), String> },
+    Discarded,
 }
 
-struct RealEnvironment {
+/// Tasks on their way to a TaskManager.
+struct Deploying {
+    execution: u32,
+    attempts: Vec<AttemptId>,
+    /// Cancellations that must not overtake them.
+    cancelled: Vec<AttemptId>,
+}
+
+/// A source's coordinator.
+struct Source {
+    region: usize,
+    commands: mpsc::UnboundedSender<Command>,
+    task: tokio::task::AbortHandle,
+}
+
+pub(super) struct RealEnvironment {
     clock: Arc<dyn Clock>,
 }
 
@@ -76,22 +106,33 @@ impl Environment for RealEnvironment {
 
 /// See [`super`].
 pub(crate) struct JobMaster {
-    context: JobMasterContext,
-    handle: JobMasterHandle,
+    pub(super) context: JobMasterContext,
+    pub(super) handle: JobMasterHandle,
     options: JobOptions,
     configuration: Arc<Configuration>,
     receiver: mpsc::UnboundedReceiver<Message>,
-    env: RealEnvironment,
-    scheduler: Scheduler,
+    pub(super) env: RealEnvironment,
+    pub(super) scheduler: Scheduler,
+    pub(super) checkpoints: CheckpointCoordinator,
+    pub(super) checkpoint_options: Arc<CheckpointOptions>,
+    pub(super) storage: CheckpointStorage,
+    /// Vertices whose maximum parallelism follows from a rule.
+    derived_max_parallelism: Vec<bool>,
+    /// Who waits for a checkpoint or savepoint.
+    pub(super) waiters: HashMap<u64, Waiter>,
+    pub(super) tickets: u64,
+    pub(super) stopping: Option<Stopping>,
+    /// Regions that are deployed once it is known from which checkpoint.
+    pub(super) postponed: BTreeSet<usize>,
     collectors: Vec<(usize, Arc<CollectCoordinator>)>,
     /// The sources of the current execution. Dropping the set ends them.
     sources: JoinSet<Result<(), FailureInfo>>,
-    source_requests: HashMap<OperatorId, mpsc::UnboundedSender<SplitRequest>>,
+    source_coordinators: HashMap<OperatorId, Source>,
     /// Calls to TaskManagers.
     completions: JoinSet<Completion>,
     timers: JoinSet<Completion>,
-    /// TaskManagers whose tasks are under way, with cancellations that must not overtake them.
-    deploying: HashMap<String, (u32, Vec<AttemptId>)>,
+    /// By TaskManager.
+    deploying: HashMap<String, Vec<Deploying>>,
     client_expires: Option<i64>,
     terminated: bool,
 }
@@ -104,14 +145,20 @@ impl JobMaster {
         job_id: JobId,
         options: JobOptions,
         configuration: Arc<Configuration>,
+        derived_max_parallelism: Vec<bool>,
         submitted_at: i64,
-    ) -> (Self, JobMasterHandle) {
+    ) -> Result<(Self, JobMasterHandle), wiesel_state::Error> {
+        let storage = CheckpointStorage::new(&configuration, job_id)?;
         let (sender, receiver) = mpsc::unbounded_channel();
         let handle = JobMasterHandle { job_id, fence: LeaderSessionId::random(), sender };
         let mut env = RealEnvironment { clock: Arc::clone(&context.clock) };
         let strategy = RestartStrategy::new(options.restart.clone());
         let history = ExceptionHistory::new(options.exception_history);
-        let scheduler = Scheduler::new(Arc::clone(&graph), job_id, strategy, history, submitted_at, &mut env);
+        let mut scheduler = Scheduler::new(Arc::clone(&graph), job_id, strategy, history, submitted_at, &mut env);
+        if options.restart_regions {
+            scheduler.restart_regions();
+        }
+        let checkpoint_options = Arc::new(options.checkpoints.clone());
         let mut collectors = Vec::new();
         for (v, vertex) in graph.vertices.iter().enumerate() {
             for operator in &vertex.operators {
@@ -130,16 +177,40 @@ impl JobMaster {
             receiver,
             env,
             scheduler,
+            checkpoints: CheckpointCoordinator::new(job_id, Arc::clone(&checkpoint_options)),
+            checkpoint_options,
+            storage,
+            derived_max_parallelism,
+            waiters: HashMap::new(),
+            tickets: 0,
+            stopping: None,
+            postponed: BTreeSet::new(),
             collectors,
             sources: JoinSet::new(),
-            source_requests: HashMap::new(),
+            source_coordinators: HashMap::new(),
             completions: JoinSet::new(),
             timers: JoinSet::new(),
             deploying: HashMap::new(),
             client_expires,
             terminated: false,
         };
-        (master, handle)
+        Ok((master, handle))
+    }
+
+    pub(super) fn job_id(&self) -> JobId {
+        self.handle.job_id
+    }
+
+    pub(super) fn now(&self) -> i64 {
+        self.env.now()
+    }
+
+    pub(super) fn random(&mut self) -> f64 {
+        self.env.random()
+    }
+
+    pub(super) fn status(&self) -> JobStatus {
+        self.scheduler.status()
     }
 
     /// Runs the job to its end.
@@ -149,9 +220,16 @@ impl JobMaster {
         if self.client_expires.is_some() {
             self.after(Duration::from_secs(1), Completion::ClientCheck);
         }
-        self.scheduler.start(&mut self.env);
-        self.act();
+        self.initialize();
         while !self.terminated {
+            let tick = self.checkpoints.next_tick(self.now());
+            let tick = tick.map(|at| Duration::from_millis((at - self.now()).max(0) as u64));
+            let next_tick = async {
+                match tick {
+                    Some(delay) => tokio::time::sleep(delay).await,
+                    None => std::future::pending().await,
+                }
+            };
             tokio::select! {
                 message = self.receiver.recv() => match message {
                     Some(message) => self.handle(message),
@@ -162,6 +240,7 @@ impl JobMaster {
                     Ok(done) => self.completed(done),
                     Err(error) => self.fail(FailureInfo::new(failure::INTERNAL, error.to_string())),
                 },
+                () = next_tick => self.checkpoint_tick(),
                 Some(Ok(due)) = self.timers.join_next() => self.completed(due),
                 Some(ended) = self.sources.join_next() => match ended {
                     Ok(Ok(())) => {}
@@ -175,8 +254,36 @@ impl JobMaster {
         self.finish().await
     }
 
+    fn initialize(&mut self) {
+        let (storage, options) = (self.storage.clone(), Arc::clone(&self.checkpoint_options));
+        let (graph, derived) = (Arc::clone(&self.scheduler.graph().graph), self.derived_max_parallelism.clone());
+        self.spawn(
+            async move { Completion::Initialized(initialize(storage, options, graph, derived).await.map(Box::new)) },
+        );
+    }
+
+    fn initialized(&mut self, result: Result<Box<Initialized>, FailureInfo>) {
+        if self.status() != JobStatus::Initializing {
+            return;
+        }
+        match result {
+            Ok(initialized) => {
+                self.scheduler.set_graph(initialized.graph);
+                if let (Some(restored), Some(settings)) = (initialized.restored, &self.checkpoint_options.restore) {
+                    self.checkpoints.start_from(restored, settings.claim_mode);
+                }
+                self.scheduler.start(&mut self.env);
+            }
+            Err(cause) => self.scheduler.start_failed(cause, &mut self.env),
+        }
+    }
+
     async fn finish(mut self) -> Arc<JobInfo> {
         self.sources.abort_all();
+        let status = self.status();
+        let failure = self.scheduler.failure().cloned();
+        self.answer_all(self.job_id(), status, failure.as_ref());
+        self.clean_up(status).await;
         let info = self.describe();
         let keep = info.status == JobStatus::Finished;
         self.context.collectors.job_ended(info.job_id, keep, self.env.now());
@@ -191,6 +298,47 @@ impl JobMaster {
         info
     }
 
+    /// Ends checkpoints that are under way and deletes those that do not outlive the job.
+    async fn clean_up(&mut self, status: JobStatus) {
+        let limit = if status == JobStatus::Suspended { SUSPEND_TIMEOUT } else { CLEANUP_TIMEOUT };
+        let work = async {
+            while self.checkpoints.is_finalizing() && self.next_completion().await {}
+            let now = self.now();
+            self.checkpoints.shut_down(status, now);
+            while (self.act_on_checkpoints() || self.checkpoints.is_busy()) && self.next_completion().await {}
+            if self.checkpoints.latest().is_none() && self.checkpoint_options.interval.is_some() {
+                self.storage.remove_job_folder().await
+            } else {
+                Ok(())
+            }
+        };
+        match tokio::time::timeout(limit, work).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                let reason = state_failure(&error).stack_trace();
+                tracing::warn!(job_id = %self.job_id(), reason = reason.trim_end(), "the job's folder stays");
+            }
+            Err(_) => {
+                tracing::warn!(job_id = %self.job_id(), "not all checkpoints of the job could be deleted in time")
+            }
+        }
+    }
+
+    /// What checkpoints wait for; the job is over, so nothing else is of interest. False: nothing is under way.
+    async fn next_completion(&mut self) -> bool {
+        match self.completions.join_next().await {
+            Some(Ok(
+                done @ (Completion::Prepared { .. }
+                | Completion::Triggered { .. }
+                | Completion::Finalized { .. }
+                | Completion::Discarded),
+            )) => self.completed(done),
+            Some(_) => {}
+            None => return false,
+        }
+        true
+    }
+
     fn describe(&self) -> Arc<JobInfo> {
         Arc::new(JobInfo {
             job_id: self.handle.job_id,
@@ -202,6 +350,10 @@ impl JobMaster {
             last_modification: self.scheduler.last_modification(),
             restart_strategy: self.options.restart.summary(),
             object_reuse: self.options.object_reuse,
+            checkpoints: Some(CheckpointInfo {
+                options: Arc::clone(&self.checkpoint_options),
+                statistics: self.checkpoints.statistics().clone(),
+            }),
         })
     }
 
@@ -216,6 +368,13 @@ impl JobMaster {
             Message::OperatorEvent { event, reply } => {
                 let _ = reply.send(self.operator_event(event));
             }
+            Message::AcknowledgeCheckpoint { request, reply } => {
+                let _ = reply.send(self.acknowledge(request));
+            }
+            Message::DeclineCheckpoint { request, reply } => {
+                let _ = reply.send(self.decline(request));
+            }
+            Message::Snapshot { request, promise } => self.snapshot(&request, promise),
             Message::Metrics(report) => {
                 for task in report.tasks {
                     if let (Some(attempt), Some(metrics)) = (AttemptId::from_bytes(&task.attempt_id), task.metrics) {
@@ -267,12 +426,17 @@ impl JobMaster {
     }
 
     fn update_task_state(&mut self, update: proto::TaskStateUpdate) -> Result<(), Status> {
-        let attempt = AttemptId::from_bytes(&update.attempt_id)
-            .ok_or_else(|| Status::invalid_argument("an attempt id must have 16 bytes"))?;
+        let attempt = attempt_of(&update.attempt_id)?;
         let state = update.state();
         let failure = update.failure.map(FailureInfo::from);
         match self.scheduler.task_state(attempt, state, failure, update.metrics, &mut self.env) {
-            UpdateOutcome::Accepted => Ok(()),
+            UpdateOutcome::Accepted => {
+                if state == proto::ExecutionState::Finished {
+                    let now = self.now();
+                    self.checkpoints.task_finished(attempt, self.scheduler.graph(), now);
+                }
+                Ok(())
+            }
             UpdateOutcome::Unknown if super::execution_graph::is_terminal(state) => Ok(()),
             UpdateOutcome::Unknown => Err(Status::not_found(format!("attempt {attempt} is not current"))),
         }
@@ -280,19 +444,19 @@ impl JobMaster {
 
     fn operator_event(&mut self, event: proto::OperatorEventToCoordinator) -> Result<(), Status> {
         use proto::operator_event_to_coordinator::Event;
-        let attempt = AttemptId::from_bytes(&event.attempt_id)
-            .ok_or_else(|| Status::invalid_argument("an attempt id must have 16 bytes"))?;
+        let attempt = attempt_of(&event.attempt_id)?;
         if self.scheduler.graph().find(attempt).is_none() {
             return Err(Status::not_found(format!("attempt {attempt} is not current")));
         }
-        let requests = OperatorId::from_bytes(&event.operator_uid).and_then(|uid| self.source_requests.get(&uid));
-        let Some(requests) = requests else {
+        let source = OperatorId::from_bytes(&event.operator_uid).and_then(|uid| self.source_coordinators.get(&uid));
+        let Some(source) = source else {
             return Err(Status::not_found("the operator has no coordinator in this execution"));
         };
         match event.event {
             Some(Event::RequestSplit(request)) => {
                 // A coordinator that has ended has reported why.
-                let _ = requests.send(SplitRequest { subtask: request.subtask, hostname: request.hostname });
+                let request = SplitRequest { subtask: request.subtask, hostname: request.hostname };
+                let _ = source.commands.send(Command::Split(request));
                 Ok(())
             }
             None => Err(Status::invalid_argument("an event without content")),
@@ -300,19 +464,20 @@ impl JobMaster {
     }
 
     fn completed(&mut self, done: Completion) {
+        let now = self.now();
         match done {
-            Completion::Deployed { execution, location, result } => {
-                let id = &location.resource_id;
-                if self.deploying.get(id).is_some_and(|(current, _)| *current == execution)
-                    && let Some((_, attempts)) = self.deploying.remove(id)
-                    && !attempts.is_empty()
-                {
-                    self.cancel(Arc::clone(&location), attempts);
-                }
-                if let Err(failure) = result {
-                    self.scheduler.deployment_failed(execution, &location.resource_id, failure, &mut self.env);
-                }
+            Completion::Initialized(result) => self.initialized(result),
+            Completion::Prepared { id, result } => self.checkpoints.prepared(id, result, self.scheduler.graph(), now),
+            Completion::Triggered { id, result } => self.checkpoints.triggered(id, result, self.scheduler.graph(), now),
+            Completion::Finalized { metadata, result } => {
+                self.checkpoints.finalized(metadata, result, self.scheduler.graph(), now);
             }
+            Completion::Discarded => self.checkpoints.discarded(self.scheduler.graph(), now),
+            Completion::Notified { result: Ok(()), .. } => {}
+            Completion::Notified { checkpoint, location, result: Err(reason) } => {
+                self.not_notified(checkpoint, &location.resource_id, reason);
+            }
+            Completion::Deployed { execution, location, result } => self.deployed(execution, &location, result),
             Completion::Cancelled { location, result: Err(reason) } => {
                 let id = &location.resource_id;
                 let failure = FailureInfo::new(
@@ -325,7 +490,7 @@ impl JobMaster {
             Completion::SlotTimeout { request } => {
                 self.scheduler.slots_timed_out(request, self.options.slot_request_timeout, &mut self.env);
             }
-            Completion::RestartDue => self.scheduler.restart_due(&mut self.env),
+            Completion::RestartDue { restart } => self.scheduler.restart_due(restart, &mut self.env),
             Completion::ClientCheck => {
                 let expired = self.client_expires.is_some_and(|expires| expires <= self.env.now());
                 if expired {
@@ -339,11 +504,27 @@ impl JobMaster {
         }
     }
 
-    fn fail(&mut self, cause: FailureInfo) {
+    pub(super) fn fail(&mut self, cause: FailureInfo) {
         self.scheduler.fail(cause, &mut self.env);
     }
 
-    fn spawn(&mut self, completion: impl Future<Output = Completion> + Send + 'static) {
+    /// A TaskManager has its tasks, or did not take them.
+    fn deployed(&mut self, execution: u32, location: &Arc<TaskManagerLocation>, result: Result<(), FailureInfo>) {
+        let Some(known) = self.deploying.get_mut(&location.resource_id) else { return };
+        let Some(position) = known.iter().position(|deploying| deploying.execution == execution) else { return };
+        let done = known.swap_remove(position);
+        if known.is_empty() {
+            self.deploying.remove(&location.resource_id);
+        }
+        if !done.cancelled.is_empty() {
+            self.cancel(Arc::clone(location), done.cancelled);
+        }
+        if let Err(failure) = result {
+            self.scheduler.deployment_failed(&done.attempts, failure, &mut self.env);
+        }
+    }
+
+    pub(super) fn spawn(&mut self, completion: impl Future<Output = Completion> + Send + 'static) {
         self.completions.spawn(completion);
     }
 
@@ -355,37 +536,82 @@ impl JobMaster {
     }
 
     fn act(&mut self) {
-        for action in self.scheduler.take_actions() {
-            match action {
-                Action::RequireSlots { slots, request } => {
-                    let job = self.handle.clone();
-                    self.context.resource_manager.send(resourcemanager::Message::RequireSlots { job, slots });
-                    self.after(self.options.slot_request_timeout, Completion::SlotTimeout { request });
-                }
-                Action::ReleaseSlots => {
-                    let job = self.handle.job_id;
-                    self.context.resource_manager.send(resourcemanager::Message::ReleaseSlots { job });
-                }
-                Action::Deploy => self.deploy(),
-                Action::Cancel { location, attempts } => match self.deploying.get_mut(&location.resource_id) {
-                    Some((_, waiting)) => waiting.extend(attempts),
-                    None => self.cancel(location, attempts),
-                },
-                Action::EndExecution => self.end_sources(),
-                Action::RestartAfter(delay) => {
-                    let cause = self.scheduler.history().entries().next().map(|entry| entry.failure.stack_trace());
-                    let cause = cause.unwrap_or_default();
-                    tracing::warn!(job_id = %self.handle.job_id, ?delay, "job restarts: {}", cause.trim_end());
-                    self.after(delay, Completion::RestartDue);
-                }
-                Action::Terminated => self.terminated = true,
+        loop {
+            let actions = self.scheduler.take_actions();
+            let busy = !actions.is_empty();
+            for action in actions {
+                self.do_action(action);
+            }
+            if !self.act_on_checkpoints() && !busy {
+                return;
             }
         }
     }
 
-    fn end_sources(&mut self) {
-        self.source_requests.clear();
-        self.sources = JoinSet::new();
+    fn do_action(&mut self, action: Action) {
+        match action {
+            Action::RequireSlots { slots, request } => {
+                let job = self.handle.clone();
+                self.context.resource_manager.send(resourcemanager::Message::RequireSlots { job, slots });
+                self.after(self.options.slot_request_timeout, Completion::SlotTimeout { request });
+            }
+            Action::ReleaseSlots => {
+                let job = self.handle.job_id;
+                self.context.resource_manager.send(resourcemanager::Message::ReleaseSlots { job });
+            }
+            Action::Deploy { regions } => self.postponed.extend(regions),
+            Action::Cancel { location, attempts } => self.cancel_after_deployment(location, attempts),
+            Action::EndExecution { regions } => self.end_sources(&regions),
+            Action::RestartAfter { delay, restart } => {
+                let cause = self.scheduler.history().entries().next().map(|entry| entry.failure.stack_trace());
+                let cause = cause.unwrap_or_default();
+                tracing::warn!(job_id = %self.handle.job_id, ?delay, "job restarts: {}", cause.trim_end());
+                self.after(delay, Completion::RestartDue { restart });
+            }
+            Action::Terminated => self.terminated = true,
+        }
+    }
+
+    fn end_sources(&mut self, regions: &BTreeSet<usize>) {
+        self.source_coordinators.retain(|_, source| {
+            let ends = regions.contains(&source.region);
+            if ends {
+                source.task.abort();
+            }
+            !ends
+        });
+    }
+
+    /// The ways to all sources.
+    pub(super) fn source_commands(&self) -> Vec<(OperatorId, mpsc::UnboundedSender<Command>)> {
+        self.source_coordinators.iter().map(|(uid, source)| (*uid, source.commands.clone())).collect()
+    }
+
+    pub(super) fn tell_sources(&self, command: impl Fn() -> Command) {
+        for source in self.source_coordinators.values() {
+            // One that has ended has reported why.
+            let _ = source.commands.send(command());
+        }
+    }
+
+    /// A cancellation must not overtake its task.
+    fn cancel_after_deployment(&mut self, location: Arc<TaskManagerLocation>, attempts: Vec<AttemptId>) {
+        let (postponed, mut attempts): (Vec<_>, Vec<_>) = attempts.into_iter().partition(|attempt| {
+            let graph = self.scheduler.graph();
+            graph.find(*attempt).is_some_and(|(vertex, _)| self.postponed.contains(&graph.regions[vertex]))
+        });
+        for attempt in postponed {
+            let canceled = proto::ExecutionState::Canceled;
+            self.scheduler.task_state(attempt, canceled, None, None, &mut self.env);
+        }
+        for deploying in self.deploying.get_mut(&location.resource_id).into_iter().flatten() {
+            let (waiting, others) = attempts.into_iter().partition(|attempt| deploying.attempts.contains(attempt));
+            deploying.cancelled.extend::<Vec<AttemptId>>(waiting);
+            attempts = others;
+        }
+        if !attempts.is_empty() {
+            self.cancel(location, attempts);
+        }
     }
 
     fn cancel(&mut self, location: Arc<TaskManagerLocation>, attempts: Vec<AttemptId>) {
@@ -397,15 +623,32 @@ impl JobMaster {
         });
     }
 
-    fn deploy(&mut self) {
+    /// Runs the tasks of some regions, from the latest checkpoint if there is one.
+    pub(super) fn deploy(&mut self, regions: &BTreeSet<usize>) {
+        let restore = match self.restore(regions) {
+            Ok(restore) => restore,
+            Err(cause) => {
+                let attempts: Vec<_> =
+                    self.scheduler.graph().executions_of(regions).map(|execution| execution.attempt_id).collect();
+                return self.scheduler.deployment_failed(&attempts, cause, &mut self.env);
+            }
+        };
         let execution = self.scheduler.graph().execution;
-        self.begin_collectors(execution);
-        self.start_sources();
+        self.begin_collectors(regions, execution);
+        self.start_sources(regions, |uid| Self::enumerator_state(restore.as_ref(), uid));
+        let state = |vertex: usize, subtask: usize| {
+            let (checkpoint_id, assignment) = restore.as_ref()?;
+            let state = assignment.tasks[vertex][subtask].clone();
+            Some(proto::TaskRestore { checkpoint_id: *checkpoint_id, state: Some(state) })
+        };
         let locations = self.scheduler.task_managers();
-        let requests = self.scheduler.deployments(self.handle.fence.to_bytes(), &self.context.address);
+        let requests = self.scheduler.deployments(regions, self.handle.fence.to_bytes(), &self.context.address, &state);
         let timeout = self.context.rpc_timeout.max(MIN_DEPLOY_TIMEOUT);
-        for (location, request) in locations.into_iter().zip(requests) {
-            self.deploying.insert(location.resource_id.clone(), (execution, Vec::new()));
+        for (location, request) in locations.into_iter().zip(requests).filter(|(_, request)| !request.tasks.is_empty())
+        {
+            let attempts = request.tasks.iter().filter_map(|task| AttemptId::from_bytes(&task.attempt_id)).collect();
+            let deploying = Deploying { execution, attempts, cancelled: Vec::new() };
+            self.deploying.entry(location.resource_id.clone()).or_default().push(deploying);
             let executors = self.context.executors.clone();
             self.spawn(async move {
                 let result = submit_tasks(executors, Arc::clone(&location), request, timeout).await;
@@ -414,24 +657,31 @@ impl JobMaster {
         }
     }
 
-    fn begin_collectors(&self, execution: u32) {
-        for (vertex, collector) in &self.collectors {
-            let subtasks = &self.scheduler.graph().vertices[*vertex].subtasks;
+    fn begin_collectors(&self, regions: &BTreeSet<usize>, execution: u32) {
+        let graph = self.scheduler.graph();
+        for (vertex, collector) in
+            self.collectors.iter().filter(|(vertex, _)| regions.contains(&graph.regions[*vertex]))
+        {
+            let subtasks = &graph.vertices[*vertex].subtasks;
             collector.begin(u64::from(execution) + 1, subtasks.iter().map(|subtask| subtask.attempt_id));
         }
     }
 
-    fn start_sources(&mut self) {
-        self.end_sources();
+    fn start_sources(&mut self, regions: &BTreeSet<usize>, restore: impl Fn(OperatorId) -> Option<bytes::Bytes>) {
+        self.end_sources(regions);
         let graph = Arc::clone(&self.scheduler.graph().graph);
         for (v, vertex) in graph.vertices.iter().enumerate() {
+            let region = self.scheduler.graph().regions[v];
+            if !regions.contains(&region) {
+                continue;
+            }
             for operator in &vertex.operators {
                 let (Some(Kind::Source(spec)), Some(uid)) = (&operator.kind, OperatorId::from_bytes(&operator.uid))
                 else {
                     continue;
                 };
                 let readers = self.readers(v);
-                let (sender, requests) = mpsc::unbounded_channel();
+                let (sender, commands) = mpsc::unbounded_channel();
                 let coordinator = SourceCoordinator {
                     job_id: self.handle.job_id,
                     fence: self.handle.fence,
@@ -444,9 +694,10 @@ impl JobMaster {
                     readers,
                     executors: self.context.executors.clone(),
                     factory: Arc::clone(&self.context.enumerators),
+                    restore: restore(uid),
                 };
-                self.source_requests.insert(uid, sender);
-                self.sources.spawn(coordinator.run(requests));
+                let task = self.sources.spawn(coordinator.run(commands));
+                self.source_coordinators.insert(uid, Source { region, commands: sender, task });
             }
         }
     }

@@ -1,4 +1,5 @@
 //! The tasks of a job and the states they are in.
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use wiesel_common::id::{AllocationId, AttemptId, JobId, VertexId};
@@ -167,6 +168,10 @@ pub struct ExecutionGraph {
     pub vertices: Vec<ExecutionVertexes>,
     /// Slots that each sharing group needs: its largest parallelism.
     pub group_slots: Vec<usize>,
+    /// The pipelined region of each vertex: what fails together.
+    pub regions: Vec<usize>,
+    /// The slot of each place of each group, once there is one.
+    places: Vec<Option<JobSlot>>,
     /// How often the job was restarted.
     pub execution: u32,
 }
@@ -189,16 +194,43 @@ impl ExecutionGraph {
             let id = VertexId::from_bytes(&vertex.id).unwrap_or(VertexId([0; 16]));
             vertices.push(ExecutionVertexes { id, group, subtasks });
         }
-        Self { job_id, graph, vertices, group_slots, execution: 0 }
+        let regions = vec![0; vertices.len()];
+        let places = vec![None; group_slots.iter().sum()];
+        Self { job_id, graph, vertices, group_slots, regions, places, execution: 0 }
     }
 
-    /// Replaces every attempt by a new one.
-    pub fn reset(&mut self, now: i64, new_id: &mut dyn FnMut() -> AttemptId) {
-        self.execution += 1;
-        let number = self.execution;
-        for subtask in self.executions_mut() {
-            *subtask = Execution::new(new_id(), number, now);
+    /// Cuts the job into pipelined regions: vertices that are connected by edges, in whatever direction.
+    pub fn cut_regions(&mut self) {
+        let mut regions: Vec<usize> = (0..self.vertices.len()).collect();
+        for edge in &self.graph.edges {
+            let (one, other) = (regions[edge.source as usize], regions[edge.target as usize]);
+            let merged = one.min(other);
+            regions.iter_mut().filter(|region| [one, other].contains(region)).for_each(|region| *region = merged);
         }
+        self.regions = regions;
+    }
+
+    /// All regions.
+    pub fn all_regions(&self) -> BTreeSet<usize> {
+        self.regions.iter().copied().collect()
+    }
+
+    /// Replaces every attempt of some regions by a new one.
+    pub fn reset(&mut self, regions: &BTreeSet<usize>, now: i64, new_id: &mut dyn FnMut() -> AttemptId) {
+        self.execution += 1;
+        for (vertex, region) in self.vertices.iter_mut().zip(&self.regions) {
+            if regions.contains(region) {
+                for subtask in &mut vertex.subtasks {
+                    *subtask = Execution::new(new_id(), subtask.attempt_number + 1, now);
+                }
+            }
+        }
+    }
+
+    /// The current attempts of some regions.
+    pub fn executions_of<'a>(&'a self, regions: &'a BTreeSet<usize>) -> impl Iterator<Item = &'a Execution> {
+        let vertices = self.vertices.iter().zip(&self.regions).filter(|(_, region)| regions.contains(region));
+        vertices.flat_map(|(vertex, _)| &vertex.subtasks)
     }
 
     /// How many slots all tasks need.
@@ -224,11 +256,19 @@ impl ExecutionGraph {
         })
     }
 
-    /// Gives each task its slot: subtask i of every vertex of a sharing group goes to the group's slot i. There must be
-    /// [`ExecutionGraph::required_slots`] of them; they are taken in turn from each TaskManager, so that a vertex with
-    /// fewer subtasks is spread too.
+    /// Gives each task that waits for one its slot: subtask i of every vertex of a sharing group goes to the group's slot i.
+    /// There must be [`ExecutionGraph::required_slots`] of them. What a group has it keeps; new slots are taken in turn from
+    /// each TaskManager, so that a vertex with fewer subtasks is spread too.
     pub fn assign_slots(&mut self, slots: &[JobSlot]) {
-        let slots = interleave(slots);
+        for place in &mut self.places {
+            *place = place.take().filter(|slot| slots.iter().any(|known| known.allocation == slot.allocation));
+        }
+        let taken: Vec<AllocationId> = self.places.iter().flatten().map(|slot| slot.allocation).collect();
+        let free: Vec<JobSlot> = slots.iter().filter(|slot| !taken.contains(&slot.allocation)).cloned().collect();
+        let mut free = interleave(&free).into_iter();
+        for place in self.places.iter_mut().filter(|place| place.is_none()) {
+            *place = free.next();
+        }
         let offsets: Vec<usize> = self
             .group_slots
             .iter()
@@ -240,7 +280,9 @@ impl ExecutionGraph {
             .collect();
         for vertex in &mut self.vertices {
             for (i, subtask) in vertex.subtasks.iter_mut().enumerate() {
-                subtask.slot = slots.get(offsets[vertex.group] + i).cloned();
+                if subtask.state == ExecutionState::Scheduled {
+                    subtask.slot.clone_from(&self.places[offsets[vertex.group] + i]);
+                }
             }
         }
     }

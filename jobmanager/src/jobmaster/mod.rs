@@ -1,6 +1,10 @@
-//! One job: its scheduler, its tasks, its sources' enumerators and the rows it collects for a client.
+//! One job: its scheduler, its tasks, its checkpoints, its sources' enumerators and the rows it collects for a client.
+//!
+//! [`scheduler`] and [`checkpoint::coordinator`] decide, without I/O; the actor does what they want and tells them what came
+//! of it.
 //!
 //! Invariant: whatever concerns an attempt that is not current is refused, and the job's end is reported once.
+pub mod checkpoint;
 pub mod collect;
 pub mod exception_history;
 pub mod execution_graph;
@@ -10,7 +14,10 @@ pub mod source_coordinator;
 pub mod status;
 
 mod actor;
+mod checkpointing;
 mod deployment;
+mod initialization;
+mod savepoints;
 
 use std::sync::Arc;
 
@@ -21,8 +28,12 @@ use wiesel_proto as proto;
 
 pub(crate) use actor::JobMaster;
 pub(crate) use actor::JobMasterContext;
+pub(crate) use savepoints::SnapshotRequest;
 
 use crate::failure::FailureInfo;
+use crate::operations::Promise;
+use checkpoint::options::CheckpointOptions;
+use checkpoint::statistics::CheckpointStatistics;
 use exception_history::ExceptionHistory;
 use execution_graph::ExecutionGraph;
 use status::{JobStatus, StatusTimestamps};
@@ -48,6 +59,17 @@ pub struct JobInfo {
     pub restart_strategy: String,
     /// For its configuration page.
     pub object_reuse: bool,
+    /// Its checkpoints; none: it never got so far.
+    pub checkpoints: Option<CheckpointInfo>,
+}
+
+/// The checkpoints of a job as they were at one moment.
+#[derive(Clone, Debug)]
+pub struct CheckpointInfo {
+    /// How it is checkpointed.
+    pub options: Arc<CheckpointOptions>,
+    /// What became of them.
+    pub statistics: CheckpointStatistics,
 }
 
 impl JobInfo {
@@ -86,6 +108,19 @@ pub(crate) enum Message {
     OperatorEvent {
         event: proto::OperatorEventToCoordinator,
         reply: oneshot::Sender<Result<(), Status>>,
+    },
+    AcknowledgeCheckpoint {
+        request: proto::AcknowledgeCheckpointRequest,
+        reply: oneshot::Sender<Result<(), Status>>,
+    },
+    DeclineCheckpoint {
+        request: proto::DeclineCheckpointRequest,
+        reply: oneshot::Sender<Result<(), Status>>,
+    },
+    /// A user wants a checkpoint or savepoint.
+    Snapshot {
+        request: SnapshotRequest,
+        promise: Promise,
     },
     Metrics(proto::TaskMetricsReport),
     TaskManagerLost {

@@ -1,9 +1,9 @@
 //! The life of a job: from observed facts to what is to be done, without I/O.
 //!
 //! The scheduler is told what happened (slots came, a task changed its state, a TaskManager is gone, a user cancels, a
-//! timer is due) and leaves [`Action`]s to be taken with [`Scheduler::take_actions`]. The whole job is one pipelined
-//! region: a failed task restarts or fails all of it.
-use std::collections::BTreeMap;
+//! timer is due) and leaves [`Action`]s to be taken with [`Scheduler::take_actions`]. A failed task restarts its pipelined
+//! region, or fails the job.
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use wiesel_proto::ExecutionState;
 
 use crate::failure::{self, FailureInfo};
 use crate::jobmaster::exception_history::{ExceptionEntry, ExceptionHistory, FailedTask};
-use crate::jobmaster::execution_graph::{ExecutionGraph, JobSlot, TaskManagerLocation, is_terminal};
+use crate::jobmaster::execution_graph::{ExecutionGraph, ExecutionVertexes, JobSlot, TaskManagerLocation, is_terminal};
 use crate::jobmaster::restart_strategy::{Decision, RestartStrategy};
 use crate::jobmaster::status::{JobStatus, StatusTimestamps};
 
@@ -30,8 +30,11 @@ pub enum Action {
     },
     /// Give all slots back.
     ReleaseSlots,
-    /// Run all tasks where the graph says.
-    Deploy,
+    /// Run the tasks of these regions where the graph says.
+    Deploy {
+        /// Regions of the graph.
+        regions: BTreeSet<usize>,
+    },
     /// Cancel these attempts.
     Cancel {
         /// Where they run.
@@ -39,10 +42,18 @@ pub enum Action {
         /// Which.
         attempts: Vec<AttemptId>,
     },
-    /// What belongs to the execution before (splits handed out, rows collected) is void.
-    EndExecution,
-    /// Report with [`Scheduler::restart_due`] after this time.
-    RestartAfter(Duration),
+    /// What belongs to the last execution of these regions (splits handed out, rows collected) is void.
+    EndExecution {
+        /// Regions of the graph.
+        regions: BTreeSet<usize>,
+    },
+    /// Report with [`Scheduler::restart_due`] and this number after a time.
+    RestartAfter {
+        /// How long.
+        delay: Duration,
+        /// The number of the wait.
+        restart: u64,
+    },
     /// The job is over; the last action.
     Terminated,
 }
@@ -76,7 +87,13 @@ pub struct Scheduler {
     slots: Vec<JobSlot>,
     slot_request: u64,
     awaiting_slots: bool,
+    /// Regions that are being restarted, from their failure until they are scheduled.
+    restarting: BTreeSet<usize>,
+    /// The number of the last wait before a restart.
+    restart: u64,
     restart_due: bool,
+    /// The savepoint that the job stops with, once it is made: from then on there is no way back.
+    stopped_with: Option<String>,
     failure: Option<FailureInfo>,
     last_modification: i64,
     actions: Vec<Action>,
@@ -104,7 +121,10 @@ impl Scheduler {
             slots: Vec::new(),
             slot_request: 0,
             awaiting_slots: false,
+            restarting: BTreeSet::new(),
+            restart: 0,
             restart_due: false,
+            stopped_with: None,
             failure: None,
             last_modification: now,
             actions: Vec::new(),
@@ -151,6 +171,29 @@ impl Scheduler {
         &self.slots
     }
 
+    /// Only the pipelined region of a failed task restarts, not the whole job
+    /// (`jobmanager.execution.failover-strategy: region`).
+    pub fn restart_regions(&mut self) {
+        self.graph.cut_regions();
+    }
+
+    /// What runs is decided: the graph may differ from the first one in what a checkpoint decides, before the start.
+    pub fn set_graph(&mut self, graph: Arc<proto::JobGraph>) {
+        self.graph.graph = graph;
+    }
+
+    /// Every task runs or has finished.
+    pub fn all_tasks_run(&self) -> bool {
+        let runs = |state| matches!(state, ExecutionState::Running | ExecutionState::Finished);
+        self.status == JobStatus::Running && self.graph.executions().all(|execution| runs(execution.state))
+    }
+
+    /// The job stops with this savepoint: whatever fails from now on fails the job, because sinks commit what a restart from
+    /// an earlier checkpoint would bring again.
+    pub fn stops_with(&mut self, savepoint: String) {
+        self.stopped_with = Some(savepoint);
+    }
+
     /// The address of every TaskManager of the current execution, in the order of [`Scheduler::deployments`].
     pub fn task_managers(&self) -> Vec<Arc<TaskManagerLocation>> {
         let mut locations: Vec<Arc<TaskManagerLocation>> = Vec::new();
@@ -160,6 +203,20 @@ impl Scheduler {
             }
         }
         locations
+    }
+
+    /// The job cannot be started: it failed without having run.
+    pub fn start_failed(&mut self, failure: FailureInfo, env: &mut dyn Environment) {
+        if self.status != JobStatus::Initializing {
+            return;
+        }
+        let now = env.now();
+        let entry = ExceptionEntry { failure: failure.clone(), timestamp: now, task: None, concurrent: Vec::new() };
+        self.history.add(entry);
+        self.failure = Some(failure);
+        self.enter(JobStatus::Failing, now);
+        self.cancel_tasks(&self.graph.all_regions(), now);
+        self.settle(env);
     }
 
     /// Starts the job.
@@ -177,7 +234,9 @@ impl Scheduler {
 
     fn schedule(&mut self, now: i64) {
         for execution in self.graph.executions_mut() {
-            execution.enter(ExecutionState::Scheduled, now);
+            if execution.state == ExecutionState::Created {
+                execution.enter(ExecutionState::Scheduled, now);
+            }
         }
         self.awaiting_slots = true;
         self.slot_request += 1;
@@ -209,11 +268,30 @@ impl Scheduler {
         }
         self.awaiting_slots = false;
         self.graph.assign_slots(&self.slots);
+        let regions = self.scheduled_regions();
         for execution in self.graph.executions_mut() {
-            execution.enter(ExecutionState::Deploying, now);
+            if execution.state == ExecutionState::Scheduled {
+                execution.enter(ExecutionState::Deploying, now);
+            }
         }
         self.last_modification = now;
-        self.actions.push(Action::Deploy);
+        self.actions.push(Action::Deploy { regions });
+    }
+
+    /// Regions that wait for slots.
+    fn scheduled_regions(&self) -> BTreeSet<usize> {
+        self.regions_with(ExecutionState::Scheduled)
+    }
+
+    /// Those of the regions whose tasks are to be deployed.
+    pub fn deploying_of(&self, regions: &BTreeSet<usize>) -> BTreeSet<usize> {
+        self.regions_with(ExecutionState::Deploying).intersection(regions).copied().collect()
+    }
+
+    fn regions_with(&self, state: ExecutionState) -> BTreeSet<usize> {
+        let has = |vertex: &ExecutionVertexes| vertex.subtasks.iter().any(|subtask| subtask.state == state);
+        let vertices = self.graph.vertices.iter().zip(&self.graph.regions);
+        vertices.filter(|(vertex, _)| has(vertex)).map(|(_, region)| *region).collect()
     }
 
     /// The slots of a request did not come in time.
@@ -296,18 +374,11 @@ impl Scheduler {
         self.last_modification = now;
     }
 
-    /// A TaskManager did not take the tasks of this execution.
-    pub fn deployment_failed(
-        &mut self,
-        execution: u32,
-        resource_id: &str,
-        failure: FailureInfo,
-        env: &mut dyn Environment,
-    ) {
-        if execution != self.graph.execution {
-            return;
-        }
-        let tasks = self.tasks_on(resource_id);
+    /// A TaskManager did not take these tasks.
+    pub fn deployment_failed(&mut self, attempts: &[AttemptId], failure: FailureInfo, env: &mut dyn Environment) {
+        let current = attempts.iter().filter_map(|attempt| self.graph.find(*attempt));
+        let tasks: Vec<(usize, usize)> =
+            current.filter(|(vertex, subtask)| self.graph.vertices[*vertex].subtasks[*subtask].is_deployed()).collect();
         if !tasks.is_empty() {
             self.push_cancel(&tasks);
             self.fail_tasks(&tasks, failure, env);
@@ -342,6 +413,7 @@ impl Scheduler {
     fn fail_tasks(&mut self, tasks: &[(usize, usize)], failure: FailureInfo, env: &mut dyn Environment) {
         let now = env.now();
         let mut first = None;
+        let mut regions = BTreeSet::new();
         for &(vertex, subtask) in tasks {
             let execution = &mut self.graph.vertices[vertex].subtasks[subtask];
             if execution.state == ExecutionState::Canceling {
@@ -351,6 +423,7 @@ impl Scheduler {
             execution.failure = Some(failure.clone());
             self.end_task(vertex, subtask, ExecutionState::Failed, now);
             first.get_or_insert((vertex, subtask));
+            regions.insert(self.graph.regions[vertex]);
         }
         if let Some((vertex, subtask)) = first {
             let execution = &self.graph.vertices[vertex].subtasks[subtask];
@@ -358,54 +431,91 @@ impl Scheduler {
                 name: format!("{} - execution #{}", self.graph.task_name(vertex, subtask), execution.attempt_number),
                 location: execution.slot.as_ref().map(|slot| Arc::clone(&slot.location)),
             };
-            self.handle_failure(failure, Some(task), env);
+            self.handle_failure(failure, Some(task), regions, env);
         }
     }
 
     /// The job as a whole failed: no slots, a source that cannot list its splits.
     pub fn fail(&mut self, failure: FailureInfo, env: &mut dyn Environment) {
-        self.handle_failure(failure, None, env);
+        self.handle_failure(failure, None, self.graph.all_regions(), env);
         self.settle(env);
     }
 
-    fn handle_failure(&mut self, failure: FailureInfo, task: Option<FailedTask>, env: &mut dyn Environment) {
+    fn handle_failure(
+        &mut self,
+        failure: FailureInfo,
+        task: Option<FailedTask>,
+        failed: BTreeSet<usize>,
+        env: &mut dyn Environment,
+    ) {
         let now = env.now();
         let entry = ExceptionEntry { failure: failure.clone(), timestamp: now, task, concurrent: Vec::new() };
-        if !matches!(self.status, JobStatus::Initializing | JobStatus::Created | JobStatus::Running) {
+        let runs = match self.status {
+            JobStatus::Initializing | JobStatus::Created | JobStatus::Running => true,
+            JobStatus::Restarting => !failed.is_subset(&self.restarting),
+            _ => false,
+        };
+        if !runs {
             if !self.status.is_terminal() {
                 self.history.add_concurrent(entry);
             }
             return;
         }
-        self.awaiting_slots = false;
-        let decision = if failure.fatal {
-            Err(FailureInfo::wrap(failure::JOB_EXCEPTION, "The failure is not recoverable", &failure))
-        } else {
-            match self.strategy.on_failure(now, env.random()) {
-                Decision::RestartAfter(delay) => Ok(delay),
-                Decision::Suppress(by) => {
-                    let message = format!("Recovery is suppressed by {by}");
-                    Err(FailureInfo::wrap(failure::JOB_EXCEPTION, message, &failure))
-                }
-            }
-        };
-        match decision {
+        match self.decide(&failure, now, env) {
             Ok(delay) => {
                 self.history.add(entry);
-                self.enter(JobStatus::Restarting, now);
-                self.restart_due = false;
-                self.actions.push(Action::EndExecution);
-                self.actions.push(Action::RestartAfter(delay));
+                self.restart_regions_after(failed, delay, now);
             }
             Err(cause) => {
                 let root =
                     ExceptionEntry { failure: cause.clone(), timestamp: now, task: None, concurrent: vec![entry] };
                 self.history.add(root);
+                self.awaiting_slots = false;
                 self.failure = Some(cause);
                 self.enter(JobStatus::Failing, now);
+                self.cancel_tasks(&self.graph.all_regions(), now);
             }
         }
-        self.cancel_tasks(now);
+    }
+
+    /// After which time a failure is answered by a restart, or what the job fails with.
+    fn decide(&mut self, failure: &FailureInfo, now: i64, env: &mut dyn Environment) -> Result<Duration, FailureInfo> {
+        if let Some(savepoint) = &self.stopped_with {
+            let message = format!(
+                "A savepoint has been created at: {savepoint}, but the corresponding job {} failed during stopping. The \
+                 savepoint is consistent, but might have uncommitted transactions. If you want to commit the transaction \
+                 please restart a job from this savepoint.",
+                self.graph.job_id
+            );
+            return Err(FailureInfo::wrap(failure::STOP_WITH_SAVEPOINT_STOPPING, message, failure));
+        }
+        if failure.fatal {
+            return Err(FailureInfo::wrap(failure::JOB_EXCEPTION, "The failure is not recoverable", failure));
+        }
+        match self.strategy.on_failure(now, env.random()) {
+            Decision::RestartAfter(delay) => Ok(delay),
+            Decision::Suppress(by) => {
+                let message = format!("Recovery is suppressed by {by}");
+                Err(FailureInfo::wrap(failure::JOB_EXCEPTION, message, failure))
+            }
+        }
+    }
+
+    fn restart_regions_after(&mut self, failed: BTreeSet<usize>, delay: Duration, now: i64) {
+        // Those that wait for slots are scheduled anew with the others.
+        let mut regions = failed;
+        regions.extend(self.scheduled_regions());
+        let ended: BTreeSet<usize> = regions.difference(&self.restarting).copied().collect();
+        self.restarting.extend(regions);
+        self.awaiting_slots = false;
+        self.restart_due = false;
+        self.restart += 1;
+        if self.status != JobStatus::Restarting {
+            self.enter(JobStatus::Restarting, now);
+        }
+        self.cancel_tasks(&ended, now);
+        self.actions.push(Action::EndExecution { regions: ended });
+        self.actions.push(Action::RestartAfter { delay, restart: self.restart });
     }
 
     /// A user wants the job to end.
@@ -415,7 +525,7 @@ impl Scheduler {
             JobStatus::Initializing | JobStatus::Created | JobStatus::Running | JobStatus::Restarting => {
                 self.awaiting_slots = false;
                 self.enter(JobStatus::Cancelling, now);
-                self.cancel_tasks(now);
+                self.cancel_tasks(&self.graph.all_regions(), now);
                 self.settle(env);
             }
             // What fails anyway fails; what is over stays so.
@@ -430,15 +540,18 @@ impl Scheduler {
         }
         let now = env.now();
         self.awaiting_slots = false;
-        self.cancel_tasks(now);
+        self.cancel_tasks(&self.graph.all_regions(), now);
         self.enter(JobStatus::Suspended, now);
         self.actions.push(Action::ReleaseSlots);
         self.actions.push(Action::Terminated);
     }
 
-    fn cancel_tasks(&mut self, now: i64) {
+    fn cancel_tasks(&mut self, regions: &BTreeSet<usize>, now: i64) {
         let mut deployed = Vec::new();
         for (v, vertex) in self.graph.vertices.iter_mut().enumerate() {
+            if !regions.contains(&self.graph.regions[v]) {
+                continue;
+            }
             for (s, execution) in vertex.subtasks.iter_mut().enumerate() {
                 match execution.state {
                     ExecutionState::Created | ExecutionState::Scheduled => {
@@ -472,31 +585,38 @@ impl Scheduler {
     }
 
     /// The wait before a restart is over.
-    pub fn restart_due(&mut self, env: &mut dyn Environment) {
-        if self.status == JobStatus::Restarting {
+    pub fn restart_due(&mut self, restart: u64, env: &mut dyn Environment) {
+        if self.status == JobStatus::Restarting && restart == self.restart {
             self.restart_due = true;
             self.settle(env);
         }
     }
 
-    /// Moves the job on once all its tasks are over.
+    /// Moves the job on once the tasks that it waits for are over.
     fn settle(&mut self, env: &mut dyn Environment) {
-        if !self.graph.executions().all(|execution| is_terminal(execution.state)) {
-            return;
-        }
         let now = env.now();
+        let over = self.graph.executions().all(|execution| is_terminal(execution.state));
         match self.status {
-            JobStatus::Running if self.all_finished() => self.terminate(JobStatus::Finished, now),
-            JobStatus::Failing => self.terminate(JobStatus::Failed, now),
-            JobStatus::Cancelling => self.terminate(JobStatus::Canceled, now),
+            JobStatus::Running if over && self.all_finished() => self.terminate(JobStatus::Finished, now),
+            JobStatus::Failing if over => self.terminate(JobStatus::Failed, now),
+            JobStatus::Cancelling if over => self.terminate(JobStatus::Canceled, now),
             JobStatus::Restarting if self.restart_due => {
-                self.restart_due = false;
-                self.graph.reset(now, &mut || env.attempt_id());
-                self.enter(JobStatus::Running, now);
-                self.schedule(now);
+                let over = self.graph.executions_of(&self.restarting).all(|execution| is_terminal(execution.state));
+                if over {
+                    self.restart_now(env);
+                }
             }
             _ => {}
         }
+    }
+
+    fn restart_now(&mut self, env: &mut dyn Environment) {
+        let now = env.now();
+        let regions = std::mem::take(&mut self.restarting);
+        self.restart_due = false;
+        self.graph.reset(&regions, now, &mut || env.attempt_id());
+        self.enter(JobStatus::Running, now);
+        self.schedule(now);
     }
 
     fn all_finished(&self) -> bool {
@@ -509,8 +629,15 @@ impl Scheduler {
         self.actions.push(Action::Terminated);
     }
 
-    /// What each TaskManager is told to run, in the order of [`Scheduler::task_managers`].
-    pub fn deployments(&self, fence: bytes::Bytes, job_master_address: &str) -> Vec<proto::SubmitTasksRequest> {
+    /// What each TaskManager is told to run of some regions, in the order of [`Scheduler::task_managers`]; `restore`: what a
+    /// subtask of a vertex starts from.
+    pub fn deployments(
+        &self,
+        regions: &BTreeSet<usize>,
+        fence: bytes::Bytes,
+        job_master_address: &str,
+        restore: &dyn Fn(usize, usize) -> Option<proto::TaskRestore>,
+    ) -> Vec<proto::SubmitTasksRequest> {
         let locations = self.task_managers();
         let position = |execution: &crate::jobmaster::execution_graph::Execution| {
             let resource_id = &execution.slot.as_ref()?.location.resource_id;
@@ -533,15 +660,24 @@ impl Scheduler {
                 task_managers: task_managers.clone(),
                 placements: placements.clone(),
                 receiver: receiver as u32,
-                tasks: self.tasks_for(receiver, &placements),
+                tasks: self.tasks_for(regions, receiver, &placements, restore),
                 job_master_address: job_master_address.to_owned(),
             })
             .collect()
     }
 
-    fn tasks_for(&self, receiver: usize, placements: &[proto::VertexPlacement]) -> Vec<proto::TaskDeployment> {
+    fn tasks_for(
+        &self,
+        regions: &BTreeSet<usize>,
+        receiver: usize,
+        placements: &[proto::VertexPlacement],
+        restore: &dyn Fn(usize, usize) -> Option<proto::TaskRestore>,
+    ) -> Vec<proto::TaskDeployment> {
         let mut tasks = Vec::new();
         for (v, vertex) in self.graph.vertices.iter().enumerate() {
+            if !regions.contains(&self.graph.regions[v]) {
+                continue;
+            }
             for (s, execution) in vertex.subtasks.iter().enumerate() {
                 if placements[v].task_manager[s] as usize != receiver {
                     continue;
@@ -553,7 +689,7 @@ impl Scheduler {
                     attempt_id: execution.attempt_id.to_bytes(),
                     attempt_number: execution.attempt_number,
                     allocation_id: slot.allocation.to_bytes(),
-                    restore: None,
+                    restore: restore(v, s),
                 });
             }
         }

@@ -121,7 +121,7 @@ fn a_job_runs_to_its_end() {
     job.offer(1);
     assert!(job.scheduler.take_actions().is_empty());
     assert_eq!(job.offer(3), 2, "one slot more than needed is refused");
-    assert!(matches!(job.scheduler.take_actions()[..], [Action::Deploy]));
+    assert!(matches!(job.scheduler.take_actions()[..], [Action::Deploy { .. }]));
     job.all(ExecutionState::Initializing);
     job.all(ExecutionState::Running);
     assert_eq!(job.states(), [ExecutionState::Running; 3]);
@@ -152,7 +152,8 @@ fn subtasks_of_a_sharing_group_share_slots_and_groups_do_not() {
 #[test]
 fn deployments_name_every_task_once_and_where_all_are() {
     let job = Job::running(4, RestartStrategyOptions::None);
-    let deployments = job.scheduler.deployments(bytes::Bytes::new(), "jm:6123");
+    let all = job.scheduler.graph.all_regions();
+    let deployments = job.scheduler.deployments(&all, bytes::Bytes::new(), "jm:6123", &|_, _| None);
     assert_eq!(deployments.len(), 2);
     let mut seen = Vec::new();
     for (receiver, deployment) in deployments.iter().enumerate() {
@@ -207,15 +208,15 @@ fn a_restart_begins_anew_with_the_slots_it_has() {
     let before = job.attempts();
     job.report_failure(before[2], "boom");
     assert_eq!(job.status(), JobStatus::Restarting);
-    assert!(job.scheduler.take_actions().iter().any(|action| matches!(action, Action::RestartAfter(_))));
-    job.scheduler.restart_due(&mut job.env);
+    assert!(job.scheduler.take_actions().iter().any(|action| matches!(action, Action::RestartAfter { .. })));
+    job.scheduler.restart_due(1, &mut job.env);
     assert_eq!(job.status(), JobStatus::Restarting, "tasks are still being cancelled");
     for attempt in &before {
         job.report(*attempt, ExecutionState::Canceled);
     }
     assert_eq!(job.status(), JobStatus::Running);
     let actions = job.scheduler.take_actions();
-    assert!(matches!(actions[..], [Action::RequireSlots { slots: 2, .. }, Action::Deploy]), "{actions:?}");
+    assert!(matches!(actions[..], [Action::RequireSlots { slots: 2, .. }, Action::Deploy { .. }]), "{actions:?}");
     let after = job.attempts();
     assert!(before.iter().all(|attempt| !after.contains(attempt)));
     assert_eq!(job.report(before[0], ExecutionState::Running), UpdateOutcome::Unknown);
@@ -237,12 +238,12 @@ fn a_lost_task_manager_takes_its_tasks_and_slots_along() {
         }
     }
     job.all(ExecutionState::Canceled);
-    job.scheduler.restart_due(&mut job.env);
+    job.scheduler.restart_due(1, &mut job.env);
     assert!(matches!(job.scheduler.take_actions()[..], [Action::RequireSlots { slots: 2, .. }]));
     assert_eq!(job.scheduler.slots().len(), 1);
     let accepted = job.scheduler.offer_slots(vec![slot("c", 7)], &mut job.env);
     assert_eq!(accepted.len(), 1);
-    assert!(matches!(job.scheduler.take_actions()[..], [Action::Deploy]));
+    assert!(matches!(job.scheduler.take_actions()[..], [Action::Deploy { .. }]));
 }
 
 #[test]
@@ -288,7 +289,7 @@ fn cancelling_while_waiting_for_slots_or_for_a_restart_ends_at_once() {
     restarting.scheduler.cancel(&mut restarting.env);
     assert_eq!(restarting.status(), JobStatus::Canceled);
     restarting.scheduler.take_actions();
-    restarting.scheduler.restart_due(&mut restarting.env);
+    restarting.scheduler.restart_due(1, &mut restarting.env);
     assert!(restarting.scheduler.take_actions().is_empty());
 }
 
@@ -299,7 +300,14 @@ fn a_failed_deployment_fails_its_tasks_and_cancels_what_may_run() {
     job.offer(2);
     job.scheduler.take_actions();
     let refusal = FailureInfo::new("java.io.IOException", "Insufficient number of network buffers");
-    job.scheduler.deployment_failed(0, "a", refusal, &mut job.env);
+    let on_a: Vec<_> = job
+        .scheduler
+        .graph
+        .executions()
+        .filter(|execution| execution.slot.as_ref().unwrap().location.resource_id == "a")
+        .map(|execution| execution.attempt_id)
+        .collect();
+    job.scheduler.deployment_failed(&on_a, refusal, &mut job.env);
     assert_eq!(job.status(), JobStatus::Failing);
     let cancels: Vec<_> = job
         .scheduler
@@ -339,4 +347,127 @@ fn suspension_ends_everything_here() {
     job.scheduler.suspend(&mut job.env);
     assert_eq!(job.status(), JobStatus::Suspended);
     assert!(is_over(&job.scheduler.take_actions()));
+}
+
+/// Vertices 0 and 1 are connected, 2 is on its own.
+fn two_regions(strategy: RestartStrategyOptions) -> Job {
+    let mut env = TestEnvironment { now: 1_000, next_id: 0 };
+    let edge = proto::JobEdge { source: 0, target: 1, ..Default::default() };
+    let vertices = vec![vertex(1, 2, ""), vertex(2, 2, ""), vertex(3, 2, "")];
+    let graph = Arc::new(proto::JobGraph { vertices, edges: vec![edge], name: "test".into(), ..Default::default() });
+    let strategy = RestartStrategy::new(strategy);
+    let mut scheduler = Scheduler::new(graph, JobId([9; 16]), strategy, ExceptionHistory::new(16), 900, &mut env);
+    scheduler.restart_regions();
+    let mut job = Job { scheduler, env };
+    job.scheduler.start(&mut job.env);
+    job.offer(2);
+    job.all(ExecutionState::Running);
+    job.scheduler.take_actions();
+    job
+}
+
+#[test]
+fn only_the_region_of_a_failed_task_restarts() {
+    let mut job = two_regions(fixed_delay(3));
+    assert_eq!(job.scheduler.graph.regions, [0, 0, 2]);
+    let before = job.attempts();
+    job.report_failure(before[0], "boom");
+    assert_eq!(job.status(), JobStatus::Restarting);
+    let actions = job.scheduler.take_actions();
+    let regions = BTreeSet::from([0]);
+    assert!(
+        actions.iter().any(|action| matches!(action, Action::EndExecution { regions: ended } if *ended == regions))
+    );
+    for attempt in &before[1..4] {
+        job.report(*attempt, ExecutionState::Canceled);
+    }
+    job.scheduler.restart_due(1, &mut job.env);
+    assert_eq!(job.status(), JobStatus::Running);
+    let actions = job.scheduler.take_actions();
+    assert!(
+        actions.iter().any(|action| matches!(action, Action::Deploy { regions: deployed } if *deployed == regions))
+    );
+    assert_eq!(job.attempts()[4..], before[4..], "the other region goes on");
+    assert_eq!(job.states()[4..], [ExecutionState::Running; 2]);
+    let deployments = job.scheduler.deployments(&regions, bytes::Bytes::new(), "jm:6123", &|_, _| None);
+    assert_eq!(deployments.iter().map(|deployment| deployment.tasks.len()).sum::<usize>(), 4);
+    assert!(deployments.iter().all(|deployment| deployment.execution == 1));
+}
+
+#[test]
+fn a_second_region_may_fail_while_the_first_restarts() {
+    let mut job = two_regions(fixed_delay(3));
+    let before = job.attempts();
+    job.report_failure(before[0], "boom");
+    job.scheduler.take_actions();
+    job.report_failure(before[4], "bang");
+    let actions = job.scheduler.take_actions();
+    assert!(actions.iter().any(|action| matches!(action, Action::RestartAfter { restart: 2, .. })), "{actions:?}");
+    job.all(ExecutionState::Canceled);
+    job.scheduler.restart_due(1, &mut job.env);
+    assert_eq!(job.status(), JobStatus::Restarting, "the later wait counts");
+    job.scheduler.restart_due(2, &mut job.env);
+    assert_eq!(job.status(), JobStatus::Running);
+    assert!(job.attempts().iter().all(|attempt| !before.contains(attempt)));
+    assert_eq!(job.scheduler.history().entries().count(), 2);
+}
+
+#[test]
+fn a_region_that_waits_for_slots_is_scheduled_again_with_one_that_fails_then() {
+    let mut job = two_regions(fixed_delay(9));
+    let before = job.attempts();
+    let lost = FailureInfo::new(failure::TASK_MANAGER_LOST, "gone");
+    job.report_failure(before[0], "boom");
+    job.scheduler.slots.pop();
+    for attempt in &before[1..4] {
+        job.report(*attempt, ExecutionState::Canceled);
+    }
+    job.scheduler.restart_due(1, &mut job.env);
+    assert_eq!((job.status(), job.states()[0]), (JobStatus::Running, ExecutionState::Scheduled));
+    job.scheduler.task_manager_lost("a", lost, &mut job.env);
+    assert_eq!(job.status(), JobStatus::Restarting);
+    job.all(ExecutionState::Canceled);
+    job.scheduler.restart_due(2, &mut job.env);
+    assert_eq!(job.states(), [ExecutionState::Scheduled; 6]);
+    let offers = vec![slot("c", 7), slot("c", 8)];
+    job.scheduler.offer_slots(offers, &mut job.env);
+    assert_eq!(job.states(), [ExecutionState::Deploying; 6]);
+}
+
+#[test]
+fn a_new_slot_takes_the_place_of_the_lost_one() {
+    let mut job = Job::running(4, fixed_delay(9));
+    let place = |job: &Job, s: usize| job.scheduler.graph.vertices[0].subtasks[s].slot.clone().unwrap();
+    let before: Vec<_> = (0..4).map(|s| place(&job, s)).collect();
+    let lost = FailureInfo::new(failure::TASK_MANAGER_LOST, "gone");
+    job.scheduler.task_manager_lost("b", lost, &mut job.env);
+    job.all(ExecutionState::Canceled);
+    job.scheduler.restart_due(1, &mut job.env);
+    job.scheduler.offer_slots(vec![slot("c", 7), slot("c", 8)], &mut job.env);
+    for s in 0..4 {
+        let now = place(&job, s);
+        let kept = before[s].location.resource_id == "a";
+        assert_eq!(now.allocation == before[s].allocation, kept);
+        assert_eq!(now.location.resource_id, if kept { "a" } else { "c" });
+    }
+}
+
+#[test]
+fn after_the_savepoint_that_it_stops_with_a_job_is_not_restarted() {
+    let mut job = Job::running(1, fixed_delay(9));
+    job.scheduler.stops_with("file:/sp".into());
+    let attempts = job.attempts();
+    job.report_failure(attempts[0], "boom");
+    assert_eq!(job.status(), JobStatus::Failing);
+    let trace = job.scheduler.failure().unwrap().stack_trace();
+    assert!(trace.contains("StopWithSavepointStoppingException: A savepoint has been created at: file:/sp"), "{trace}");
+}
+
+#[test]
+fn a_job_that_cannot_be_set_up_fails_without_having_run() {
+    let mut job = Job::new(vec![vertex(1, 2, "")], fixed_delay(9));
+    job.scheduler.start_failed(FailureInfo::new(failure::JOB_INITIALIZATION, "no such savepoint"), &mut job.env);
+    assert_eq!(job.status(), JobStatus::Failed);
+    assert!(is_over(&job.scheduler.take_actions()));
+    assert_eq!(job.scheduler.history().entries().count(), 1);
 }

@@ -1,10 +1,16 @@
 //! The enumerator of a source: it runs beside the JobMaster, on blocking threads, and sends splits to readers.
 //!
-//! One coordinator serves one execution of the job; a restart begins with a new one, and so from the first split.
+//! One coordinator serves one execution of the job; a restart begins with a new one, which goes on from the checkpoint.
+//!
+//! From the moment that a checkpoint takes the enumerator's state until the readers have been told of that checkpoint,
+//! nothing is assigned: a split is either in the enumerator's state or in that of the reader which was given it before.
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use bytes::Bytes;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 use tonic::{Code, Status};
 use wiesel_common::id::{AttemptId, JobId, LeaderSessionId, OperatorId};
 use wiesel_operators::operator::Result as OperatorResult;
@@ -36,6 +42,24 @@ pub struct SplitRequest {
     pub hostname: String,
 }
 
+/// What a coordinator is told.
+pub enum Command {
+    /// Give this reader a split.
+    Split(SplitRequest),
+    /// Hand over the enumerator's state and assign nothing until the release.
+    Snapshot {
+        /// For which checkpoint.
+        checkpoint: u64,
+        /// Gets the state.
+        reply: oneshot::Sender<Result<Bytes, FailureInfo>>,
+    },
+    /// The readers know of the checkpoint, or it failed.
+    Release {
+        /// Which.
+        checkpoint: u64,
+    },
+}
+
 /// What a coordinator works with.
 pub struct SourceCoordinator {
     /// The job.
@@ -54,77 +78,130 @@ pub struct SourceCoordinator {
     pub executors: TaskExecutors,
     /// Makes the enumerator.
     pub factory: EnumeratorFactory,
+    /// The state that the enumerator goes on from.
+    pub restore: Option<Bytes>,
+}
+
+/// A coordinator at work.
+struct Serving {
+    enumerator: Box<dyn SplitEnumerator>,
+    interval: Option<Duration>,
+    /// When the next discovery is due.
+    discovery: Option<Instant>,
+    /// Checkpoints that hold back assignments.
+    held: BTreeSet<u64>,
+    /// Requests that wait, at most one of each reader.
+    waiting: VecDeque<SplitRequest>,
 }
 
 impl SourceCoordinator {
     /// Serves requests until the execution ends (the sender is dropped or this is aborted). An error fails the job.
-    pub async fn run(self, mut requests: mpsc::UnboundedReceiver<SplitRequest>) -> Result<(), FailureInfo> {
+    pub async fn run(self, mut commands: mpsc::UnboundedReceiver<Command>) -> Result<(), FailureInfo> {
         let (factory, spec, context) = (Arc::clone(&self.factory), self.spec.clone(), self.context.clone());
-        let enumerator = self.blocking(move || factory(&spec, context)).await?;
-        let (mut enumerator, mut interval) = self.discover(enumerator).await?;
+        let restore = self.restore.clone();
+        let enumerator = self
+            .blocking(move || {
+                let mut enumerator = factory(&spec, context)?;
+                if let Some(state) = restore {
+                    enumerator.restore(&state)?;
+                }
+                Ok(enumerator)
+            })
+            .await?;
+        let (held, waiting) = (BTreeSet::new(), VecDeque::new());
+        let mut serving = Serving { enumerator, interval: None, discovery: None, held, waiting };
+        serving = self.discover(serving).await?;
         loop {
+            if serving.held.is_empty()
+                && let Some(request) = serving.waiting.pop_front()
+            {
+                serving = self.serve(serving, request).await?;
+                continue;
+            }
+            let discovery = serving.discovery.filter(|_| serving.held.is_empty());
             let next_discovery = async {
-                match interval {
-                    Some(interval) => tokio::time::sleep(interval).await,
+                match discovery {
+                    Some(at) => tokio::time::sleep_until(at).await,
                     None => std::future::pending().await,
                 }
             };
             tokio::select! {
-                request = requests.recv() => {
-                    let Some(request) = request else { return Ok(()) };
-                    enumerator = self.serve(enumerator, request).await?;
-                }
-                () = next_discovery => (enumerator, interval) = self.discover(enumerator).await?,
+                command = commands.recv() => match command {
+                    Some(Command::Split(request)) => serving.waiting.push_back(request),
+                    Some(Command::Snapshot { checkpoint, reply }) => {
+                        serving = self.snapshot(serving, checkpoint, reply).await?;
+                    }
+                    Some(Command::Release { checkpoint }) => {
+                        serving.held.remove(&checkpoint);
+                    }
+                    None => return Ok(()),
+                },
+                () = next_discovery => serving = self.discover(serving).await?,
             }
         }
+    }
+
+    async fn snapshot(
+        &self,
+        mut serving: Serving,
+        checkpoint: u64,
+        reply: oneshot::Sender<Result<Bytes, FailureInfo>>,
+    ) -> Result<Serving, FailureInfo> {
+        let (mut serving, state) = self
+            .blocking(move || {
+                let state = serving.enumerator.snapshot();
+                Ok((serving, state))
+            })
+            .await?;
+        let state = state.map_err(|error| self.failed(&FailureInfo::from(&error)));
+        // Nobody listens if the checkpoint failed meanwhile: then nothing is held back for it.
+        if reply.send(state).is_ok() {
+            serving.held.insert(checkpoint);
+        }
+        Ok(serving)
+    }
+
+    fn failed(&self, cause: &FailureInfo) -> FailureInfo {
+        let message = format!("The enumerator of the source {} failed.", self.spec.table);
+        FailureInfo::wrap(failure::INTERNAL, message, cause)
     }
 
     async fn blocking<T: Send + 'static>(
         &self,
         call: impl FnOnce() -> OperatorResult<T> + Send + 'static,
     ) -> Result<T, FailureInfo> {
-        let failed = |cause: FailureInfo| {
-            let message = format!("The enumerator of the source {} failed.", self.spec.table);
-            FailureInfo::wrap(failure::INTERNAL, message, &cause)
-        };
         match tokio::task::spawn_blocking(call).await {
             Ok(Ok(value)) => Ok(value),
-            Ok(Err(error)) => Err(failed(FailureInfo::from(&error))),
-            Err(error) => Err(failed(FailureInfo::new(failure::INTERNAL, error.to_string()))),
+            Ok(Err(error)) => Err(self.failed(&FailureInfo::from(&error))),
+            Err(error) => Err(self.failed(&FailureInfo::new(failure::INTERNAL, error.to_string()))),
         }
     }
 
-    async fn discover(
-        &self,
-        mut enumerator: Box<dyn SplitEnumerator>,
-    ) -> Result<(Box<dyn SplitEnumerator>, Option<Duration>), FailureInfo> {
-        let (enumerator, assignments, interval) = self
+    async fn discover(&self, mut serving: Serving) -> Result<Serving, FailureInfo> {
+        let (mut serving, assignments) = self
             .blocking(move || {
-                let assignments = enumerator.discover()?;
-                let interval = enumerator.discovery_interval().map(Duration::from_millis);
-                Ok((enumerator, assignments, interval))
+                let assignments = serving.enumerator.discover()?;
+                serving.interval = serving.enumerator.discovery_interval().map(Duration::from_millis);
+                Ok((serving, assignments))
             })
             .await?;
+        serving.discovery = serving.interval.map(|interval| Instant::now() + interval);
         for (subtask, assignment) in assignments {
             self.assign(subtask, assignment).await?;
         }
-        Ok((enumerator, interval))
+        Ok(serving)
     }
 
-    async fn serve(
-        &self,
-        mut enumerator: Box<dyn SplitEnumerator>,
-        request: SplitRequest,
-    ) -> Result<Box<dyn SplitEnumerator>, FailureInfo> {
+    async fn serve(&self, mut serving: Serving, request: SplitRequest) -> Result<Serving, FailureInfo> {
         let subtask = request.subtask;
-        let (enumerator, assignment) = self
+        let (serving, assignment) = self
             .blocking(move || {
-                let assignment = enumerator.request_split(request.subtask, &request.hostname)?;
-                Ok((enumerator, assignment))
+                let assignment = serving.enumerator.request_split(request.subtask, &request.hostname)?;
+                Ok((serving, assignment))
             })
             .await?;
         self.assign(subtask, assignment).await?;
-        Ok(enumerator)
+        Ok(serving)
     }
 
     async fn assign(&self, subtask: u32, assignment: SplitAssignment) -> Result<(), FailureInfo> {

@@ -16,7 +16,7 @@ use wiesel_sql::session::{ExecuteOptions, Outcome, Session};
 
 use super::error::RestError;
 use super::plan::plan_of;
-use super::submit::{Part, parts, refused};
+use super::submit::{Part, parts, refused, restore_keys};
 use super::{Answer, Rest, RestState, json as answer};
 use crate::jobmaster::status::JobStatus;
 
@@ -164,6 +164,11 @@ struct RunRequest {
     parallelism: Option<u32>,
     job_id: Option<String>,
     flink_configuration: Option<BTreeMap<String, Value>>,
+    savepoint_path: Option<String>,
+    allow_non_restored_state: Option<bool>,
+    claim_mode: Option<String>,
+    /// What claimMode was called before.
+    restore_mode: Option<String>,
 }
 
 impl RunRequest {
@@ -178,6 +183,16 @@ impl RunRequest {
         }
         if let Some(text) = query.get("jobId").or_else(|| query.get("jobid")) {
             request.job_id = Some(text.clone());
+        }
+        if let Some(text) = query.get("savepointPath") {
+            request.savepoint_path = Some(text.clone());
+        }
+        if let Some(text) = query.get("allowNonRestoredState") {
+            let allowed = text.parse().map_err(|_| RestError::bad_query("allowNonRestoredState", text))?;
+            request.allow_non_restored_state = Some(allowed);
+        }
+        if let Some(text) = query.get("claimMode").or_else(|| query.get("restoreMode")) {
+            request.claim_mode = Some(text.clone());
         }
         Ok(request)
     }
@@ -197,6 +212,8 @@ impl RunRequest {
         if let Some(parallelism) = self.parallelism {
             keys.insert("parallelism.default".into(), parallelism.to_string());
         }
+        let claim_mode = self.claim_mode.as_deref().or(self.restore_mode.as_deref());
+        keys.extend(restore_keys(self.savepoint_path.as_deref(), self.allow_non_restored_state, claim_mode));
         keys
     }
 }
@@ -230,6 +247,10 @@ async fn planned(state: &RestState, id: String, request: &RunRequest) -> Result<
         for (key, value) in &overrides {
             job.graph.configuration.entry(key.clone()).or_insert_with(|| value.clone());
         }
+    }
+    if request.savepoint_path.is_some() && jobs.len() > 1 {
+        let message = "A savepoint can be given only to a script with one job; this one has several.";
+        return Err(RestError::bad_request(message));
     }
     match (request.job_id()?, &mut jobs[..]) {
         (None, _) => {}

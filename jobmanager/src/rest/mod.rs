@@ -2,6 +2,7 @@
 //!
 //! Handlers ask an actor and shape its answer; they decide nothing. Every path exists with and without `/v1`, bodies of GET
 //! requests are ignored, and errors are `{"errors": [...]}` in Flink's words.
+mod checkpoints;
 mod cluster;
 mod coordination;
 mod error;
@@ -11,6 +12,7 @@ mod job_details;
 mod job_manager;
 mod jobs;
 mod plan;
+mod snapshots;
 mod statistics;
 mod submit;
 mod task_managers;
@@ -34,6 +36,7 @@ use wiesel_common::time::Clock;
 
 use crate::dispatcher::DispatcherHandle;
 use crate::jobmaster::collect::CollectCoordinators;
+use crate::operations::Operations;
 use crate::options::RestOptions;
 use crate::resourcemanager::ResourceManagerHandle;
 use error::RestError;
@@ -51,6 +54,7 @@ pub(crate) struct RestState {
     pub(crate) dispatcher: DispatcherHandle,
     pub(crate) resource_manager: ResourceManagerHandle,
     pub(crate) collectors: CollectCoordinators,
+    pub(crate) operations: Operations,
     pub(crate) stop: CancellationToken,
 }
 
@@ -103,6 +107,16 @@ fn router(state: RestState) -> Router {
         .route("/jobs/{jobid}/execution-result", get(exceptions::execution_result))
         .route("/jobs/{jobid}/accumulators", get(jobs::accumulators))
         .route("/jobs/{jobid}/clientHeartbeat", patch(jobs::client_heartbeat))
+        .route("/jobs/{jobid}/checkpoints", get(checkpoints::overview).post(snapshots::checkpoint))
+        .route("/jobs/{jobid}/checkpoints/config", get(checkpoints::config))
+        .route("/jobs/{jobid}/checkpoints/details/{checkpointid}", get(checkpoints::details))
+        .route("/jobs/{jobid}/checkpoints/details/{checkpointid}/subtasks/{vertexid}", get(checkpoints::subtasks))
+        .route("/jobs/{jobid}/checkpoints/{triggerid}", get(snapshots::checkpoint_status))
+        .route("/jobs/{jobid}/savepoints", post(snapshots::savepoint))
+        .route("/jobs/{jobid}/savepoints/{triggerid}", get(snapshots::savepoint_status))
+        .route("/jobs/{jobid}/stop", post(snapshots::stop))
+        .route("/savepoint-disposal", post(snapshots::dispose))
+        .route("/savepoint-disposal/{triggerid}", get(snapshots::disposal_status))
         .route("/jobs/{jobid}/coordinators/{operator}", post(coordination::fetch))
         .route("/jobs/{jobid}/vertices/{vertexid}", get(vertices::details))
         .route("/jobs/{jobid}/vertices/{vertexid}/subtasktimes", get(vertices::subtask_times))

@@ -44,6 +44,21 @@ pub(super) async fn submit(State(state): Rest, multipart: Multipart) -> Result<(
     Ok((StatusCode::ACCEPTED, Json(json!({ "jobUrl": format!("/jobs/{id}") }))))
 }
 
+/// The keys that stand for what a client says about the state that a job starts from.
+pub(super) fn restore_keys(
+    path: Option<&str>,
+    allow_non_restored: Option<bool>,
+    claim_mode: Option<&str>,
+) -> Vec<(String, String)> {
+    let path = path.filter(|path| !path.trim().is_empty());
+    let pairs = [
+        ("execution.state-recovery.path", path.map(str::to_owned)),
+        ("execution.state-recovery.ignore-unclaimed-state", allow_non_restored.map(|allowed| allowed.to_string())),
+        ("execution.state-recovery.claim-mode", claim_mode.map(str::to_owned)),
+    ];
+    pairs.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))).collect()
+}
+
 /// A refusal of the dispatcher.
 pub(super) fn refused(error: &SubmitError) -> RestError {
     match error {
@@ -70,8 +85,13 @@ fn graph_of(parts: &[Part]) -> Result<proto::JobGraph, RestError> {
              SQL script with Wiesel's `flink run` or `sql-client.sh`.",
         ));
     }
-    proto::JobGraph::decode(file.content.clone())
-        .map_err(|error| RestError::bad_request(format!("The job graph cannot be read: {error}.")))
+    let mut graph = proto::JobGraph::decode(file.content.clone())
+        .map_err(|error| RestError::bad_request(format!("The job graph cannot be read: {error}.")))?;
+    let text = |key: &str| request.get(key).and_then(Value::as_str);
+    let allowed = request.get("allowNonRestoredState").and_then(Value::as_bool);
+    let claim_mode = text("claimMode").or_else(|| text("restoreMode"));
+    graph.configuration.extend(restore_keys(text("savepointPath"), allowed, claim_mode));
+    Ok(graph)
 }
 
 #[cfg(test)]

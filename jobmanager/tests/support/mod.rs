@@ -73,6 +73,22 @@ impl Cluster {
         (response.status().as_u16(), response.json().await.unwrap())
     }
 
+    pub async fn post(&self, path: &str, body: &serde_json::Value) -> (u16, serde_json::Value) {
+        let response = self.http.post(self.rest(path)).json(body).send().await.unwrap();
+        (response.status().as_u16(), response.json().await.unwrap())
+    }
+
+    /// The outcome of an operation once it is over: `path` is where it was asked for, or is asked about.
+    pub async fn outcome(&self, path: &str, accepted: &serde_json::Value) -> serde_json::Value {
+        let path = format!("{path}/{}", accepted["request-id"].as_str().unwrap());
+        until(&path.clone(), async || {
+            let (status, answer) = self.get(&path).await;
+            assert_eq!(status, 200, "{answer}");
+            (answer["status"]["id"] == "COMPLETED").then(|| answer["operation"].clone())
+        })
+        .await
+    }
+
     pub async fn submit(&self, graph: proto::JobGraph) -> JobId {
         self.manager.dispatcher().submit(graph).await.unwrap()
     }
@@ -134,6 +150,8 @@ pub enum Told {
     Cancel(proto::CancelTasksRequest),
     Event(proto::OperatorEventToTask),
     Free(proto::FreeSlotRequest),
+    Trigger(proto::TriggerCheckpointRequest),
+    Notify(proto::NotifyCheckpointRequest),
 }
 
 struct Executor {
@@ -154,16 +172,16 @@ impl Executor {
 impl TaskExecutor for Executor {
     async fn trigger_checkpoint(
         &self,
-        _: Request<proto::TriggerCheckpointRequest>,
+        request: Request<proto::TriggerCheckpointRequest>,
     ) -> Result<Response<proto::Empty>, Status> {
-        Err(Status::unimplemented("this TaskManager takes no checkpoints"))
+        Ok(self.tell(Told::Trigger(request.into_inner())))
     }
 
     async fn notify_checkpoint(
         &self,
-        _: Request<proto::NotifyCheckpointRequest>,
+        request: Request<proto::NotifyCheckpointRequest>,
     ) -> Result<Response<proto::Empty>, Status> {
-        Err(Status::unimplemented("this TaskManager takes no checkpoints"))
+        Ok(self.tell(Told::Notify(request.into_inner())))
     }
 
     async fn request_slot(
@@ -307,6 +325,56 @@ impl TaskManager {
                 return event;
             }
         }
+    }
+
+    /// The barrier of the next trigger, and for which attempt.
+    pub async fn next_trigger(&mut self) -> (bytes::Bytes, proto::CheckpointBarrier) {
+        loop {
+            if let Told::Trigger(request) = self.next().await {
+                assert_eq!(request.attempt_ids.len(), 1);
+                return (request.attempt_ids[0].clone(), request.barrier.unwrap());
+            }
+        }
+    }
+
+    pub async fn next_notify(&mut self) -> proto::NotifyCheckpointRequest {
+        loop {
+            if let Told::Notify(request) = self.next().await {
+                return request;
+            }
+        }
+    }
+
+    /// A task hands over its state.
+    pub async fn acknowledge(
+        &mut self,
+        deployed: &proto::SubmitTasksRequest,
+        task: usize,
+        checkpoint_id: u64,
+        state: proto::TaskState,
+    ) {
+        let metrics = proto::CheckpointMetrics { checkpointed_bytes: 10, state_bytes: 20, ..Default::default() };
+        let request = proto::AcknowledgeCheckpointRequest {
+            fence: deployed.fence.clone(),
+            job_id: deployed.graph.as_ref().unwrap().job_id.clone(),
+            attempt_id: deployed.tasks[task].attempt_id.clone(),
+            checkpoint_id,
+            state: Some(state),
+            metrics: Some(metrics),
+        };
+        self.master.acknowledge_checkpoint(request).await.unwrap();
+    }
+
+    /// A task cannot hand over its state.
+    pub async fn decline(&mut self, deployed: &proto::SubmitTasksRequest, task: usize, checkpoint_id: u64, why: &str) {
+        let request = proto::DeclineCheckpointRequest {
+            fence: deployed.fence.clone(),
+            job_id: deployed.graph.as_ref().unwrap().job_id.clone(),
+            attempt_id: deployed.tasks[task].attempt_id.clone(),
+            checkpoint_id,
+            failure: failure("java.io.IOException", why),
+        };
+        self.master.decline_checkpoint(request).await.unwrap();
     }
 
     pub async fn next_free(&mut self) -> proto::FreeSlotRequest {

@@ -1,78 +1,19 @@
 //! Which subtasks an edge connects.
 use std::ops::Range;
 
+use wiesel_common::topology;
 use wiesel_proto as proto;
 
 /// The consumers of a producer.
 pub(crate) fn consumers(partitioner: proto::Partitioner, producer: u32, producers: u32, consumers: u32) -> Range<u32> {
-    if !is_pointwise(partitioner) {
-        return 0..consumers;
-    }
-    if producers > consumers {
-        // Each consumer reads a range of producers: this producer is in exactly one of them.
-        let consumer = (0..consumers).find(|c| pointwise_range(*c, consumers, producers).contains(&producer));
-        return consumer.map_or(0..0, |c| c..c + 1);
-    }
-    spread(producer, producers, consumers)
+    topology::consumers(is_pointwise(partitioner), producer, producers, consumers)
 }
 
 /// The producers of a consumer.
 pub(crate) fn producers(partitioner: proto::Partitioner, consumer: u32, producers: u32, consumers: u32) -> Range<u32> {
-    if !is_pointwise(partitioner) {
-        return 0..producers;
-    }
-    if producers > consumers {
-        return pointwise_range(consumer, consumers, producers);
-    }
-    let producer = (0..producers).find(|p| spread(*p, producers, consumers).contains(&consumer));
-    producer.map_or(0..0, |p| p..p + 1)
+    topology::producers(is_pointwise(partitioner), consumer, producers, consumers)
 }
 
 fn is_pointwise(partitioner: proto::Partitioner) -> bool {
     matches!(partitioner, proto::Partitioner::Forward | proto::Partitioner::Rescale)
-}
-
-/// The `index`th of `parts` nearly equal ranges of `total`, as Flink cuts producers for fewer consumers.
-fn pointwise_range(index: u32, parts: u32, total: u32) -> Range<u32> {
-    let at = |index: u32| (u64::from(index) * u64::from(total) / u64::from(parts)) as u32;
-    at(index)..at(index + 1)
-}
-
-/// The same for consumers of fewer producers, where Flink rounds up.
-fn spread(index: u32, parts: u32, total: u32) -> Range<u32> {
-    let at = |index: u32| (u64::from(index) * u64::from(total)).div_ceil(u64::from(parts)) as u32;
-    at(index)..at(index + 1)
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-    use wiesel_proto::Partitioner;
-
-    use super::{consumers, producers};
-
-    proptest! {
-        /// Both ends of an edge agree, and nobody is left out.
-        #[test]
-        fn both_ends_agree(p in 1..40_u32, c in 1..40_u32, all in any::<bool>()) {
-            let partitioner = if all { Partitioner::Hash } else { Partitioner::Rescale };
-            for producer in 0..p {
-                let targets = consumers(partitioner, producer, p, c);
-                prop_assert!(!targets.is_empty());
-                for consumer in 0..c {
-                    let sources = producers(partitioner, consumer, p, c);
-                    prop_assert!(!sources.is_empty());
-                    prop_assert_eq!(targets.contains(&consumer), sources.contains(&producer));
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn equal_parallelism_is_one_to_one() {
-        for subtask in 0..5 {
-            assert_eq!(consumers(Partitioner::Forward, subtask, 5, 5), subtask..subtask + 1);
-            assert_eq!(producers(Partitioner::Forward, subtask, 5, 5), subtask..subtask + 1);
-        }
-    }
 }

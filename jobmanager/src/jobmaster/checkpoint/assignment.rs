@@ -1,0 +1,372 @@
+//! From a checkpoint to the state that each subtask starts from, maybe at another parallelism.
+//!
+//! State belongs to operators, whatever vertex they are in: it is found by their uid. Rows in channels belong to a vertex.
+//!
+//! | state | same parallelism | another parallelism |
+//! | --- | --- | --- |
+//! | keyed | the subtask's own | all handles that overlap its key groups |
+//! | list, SPLIT | the subtask's own | all entries, dealt out in order |
+//! | list, UNION | all entries | all entries |
+//! | list, BROADCAST | the subtask's own | those of one subtask |
+//! | channels | the subtask's own | see [`channels`] |
+//!
+//! A subtask that had ended has no state. Where all subtasks of a vertex had ended, all new ones have.
+use std::collections::{BTreeMap, HashMap};
+
+use bytes::Bytes;
+use wiesel_common::id::OperatorId;
+use wiesel_common::keygroup::{HASH_VERSION, default_max_parallelism, key_groups};
+use wiesel_proto as proto;
+use wiesel_proto::operator_list_state::Redistribution;
+
+pub mod channels;
+
+/// Why a checkpoint does not fit the job.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// The keys were spread by another hash.
+    #[error(
+        "{checkpoint} was written with version {found} of the key group hash, this version of Wiesel has {expected}: it \
+         can only be restored by the version that wrote it"
+    )]
+    HashVersion {
+        /// What was to be restored.
+        checkpoint: String,
+        /// Its version.
+        found: u32,
+        /// Ours.
+        expected: u32,
+    },
+    /// State that nobody asks for.
+    #[error(
+        "Failed to rollback to checkpoint/savepoint {checkpoint}. Cannot map checkpoint/savepoint state for operator \
+         {operator} ({name}; state: {states}) to the new program, because the operator is not available in the new \
+         program. If you want to allow to skip this, you can set the --allowNonRestoredState option on the CLI."
+    )]
+    NotMapped {
+        /// What was to be restored.
+        checkpoint: String,
+        /// The operator's uid.
+        operator: OperatorId,
+        /// Its name at that time.
+        name: String,
+        /// The names of its state.
+        states: String,
+    },
+    /// More subtasks than key groups.
+    #[error(
+        "The state for task {vertex} can not be restored from {checkpoint}. The maximum parallelism ({restored}) of the \
+         restored state is lower than the configured parallelism ({parallelism}). Please reduce the parallelism of the \
+         task to be lower or equal to the maximum parallelism."
+    )]
+    ParallelismTooHigh {
+        /// What was to be restored.
+        checkpoint: String,
+        /// The vertex.
+        vertex: String,
+        /// The checkpoint's.
+        restored: u32,
+        /// The job's.
+        parallelism: u32,
+    },
+    /// Other key groups.
+    #[error(
+        "The maximum parallelism ({restored}) with which the checkpoint {checkpoint} of the execution job vertex {vertex} \
+         has been taken and the current maximum parallelism ({configured}) changed. This is currently not supported: \
+         leave pipeline.max-parallelism unset or set it to {restored}."
+    )]
+    MaxParallelismChanged {
+        /// What was to be restored.
+        checkpoint: String,
+        /// The vertex.
+        vertex: String,
+        /// The checkpoint's.
+        restored: u32,
+        /// The job's.
+        configured: u32,
+    },
+    /// It contradicts itself.
+    #[error("the metadata of {checkpoint} is broken: {reason}")]
+    Broken {
+        /// What was to be restored.
+        checkpoint: String,
+        /// How.
+        reason: String,
+    },
+}
+
+/// What each subtask starts from.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Assignment {
+    /// By vertex and subtask.
+    pub tasks: Vec<Vec<proto::TaskState>>,
+    /// By the uid of the source.
+    pub coordinators: HashMap<OperatorId, Bytes>,
+    /// Operators that begin without state though the job goes on from a checkpoint, for the log.
+    pub without_state: Vec<String>,
+}
+
+/// An operator in a checkpoint: its vertex and, by subtask, its state.
+struct Known<'a> {
+    vertex: &'a proto::VertexState,
+    subtasks: Vec<Option<&'a proto::OperatorSubtaskState>>,
+}
+
+impl Known<'_> {
+    fn is_keyed(&self) -> bool {
+        self.states().any(|state| !state.keyed.is_empty())
+    }
+
+    fn states(&self) -> impl Iterator<Item = &proto::OperatorSubtaskState> {
+        self.subtasks.iter().filter_map(|state| *state)
+    }
+
+    /// The names of what it has; empty: nothing.
+    fn names(&self) -> Vec<String> {
+        let mut names: Vec<String> = Vec::new();
+        for state in self.states() {
+            let tables = state.keyed.iter().filter(|handle| !handle.files.is_empty()).flat_map(|handle| &handle.tables);
+            let lists = state.lists.iter().filter(|list| !list.entries.is_empty()).map(|list| &list.name);
+            names.extend(tables.map(|table| &table.name).chain(lists).cloned());
+        }
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+}
+
+type Operators<'a> = BTreeMap<&'a [u8], Known<'a>>;
+
+fn operators<'a>(metadata: &'a proto::CheckpointMetadata, checkpoint: &str) -> Result<Operators<'a>, Error> {
+    let mut operators: Operators<'a> = BTreeMap::new();
+    for vertex in &metadata.vertices {
+        if vertex.subtasks.len() != vertex.parallelism as usize {
+            let reason = format!(
+                "task {} has parallelism {} and the state of {} subtasks",
+                vertex.name,
+                vertex.parallelism,
+                vertex.subtasks.len()
+            );
+            return Err(Error::Broken { checkpoint: checkpoint.to_owned(), reason });
+        }
+        for (subtask, state) in vertex.subtasks.iter().enumerate() {
+            for operator in &state.operators {
+                let known = operators
+                    .entry(&operator.uid)
+                    .or_insert_with(|| Known { vertex, subtasks: vec![None; vertex.subtasks.len()] });
+                if known.vertex.vertex_id != vertex.vertex_id || known.subtasks[subtask].replace(operator).is_some() {
+                    let reason = format!("the operator {} of task {} is in it twice", hex(&operator.uid), vertex.name);
+                    return Err(Error::Broken { checkpoint: checkpoint.to_owned(), reason });
+                }
+            }
+        }
+    }
+    Ok(operators)
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Takes the number of key groups from a checkpoint where the job does not set it (`derived`, by vertex), and checks it
+/// where it does.
+pub fn adopt_max_parallelism(
+    metadata: &proto::CheckpointMetadata,
+    checkpoint: &str,
+    graph: &mut proto::JobGraph,
+    derived: &[bool],
+) -> Result<(), Error> {
+    let operators = operators(metadata, checkpoint)?;
+    for (position, vertex) in graph.vertices.iter_mut().enumerate() {
+        let known = vertex.operators.iter().filter_map(|operator| operators.get(&operator.uid[..]));
+        for known in known.filter(|known| known.is_keyed()) {
+            let restored = known.vertex.max_parallelism;
+            if derived.get(position) == Some(&true) {
+                vertex.max_parallelism = restored;
+            }
+            check_max_parallelism(vertex, restored, checkpoint)?;
+        }
+    }
+    Ok(())
+}
+
+fn check_max_parallelism(vertex: &proto::JobVertex, restored: u32, checkpoint: &str) -> Result<(), Error> {
+    let (checkpoint, name) = (checkpoint.to_owned(), vertex.name.clone());
+    if restored < vertex.parallelism {
+        let parallelism = vertex.parallelism;
+        return Err(Error::ParallelismTooHigh { checkpoint, vertex: name, restored, parallelism });
+    }
+    let configured = max_parallelism(vertex);
+    if restored != configured {
+        return Err(Error::MaxParallelismChanged { checkpoint, vertex: name, restored, configured });
+    }
+    Ok(())
+}
+
+fn max_parallelism(vertex: &proto::JobVertex) -> u32 {
+    match vertex.max_parallelism {
+        0 => default_max_parallelism(vertex.parallelism),
+        given => given,
+    }
+}
+
+/// What each subtask of the job starts from. `checkpoint` names it in errors; `allow_non_restored`: state that no operator
+/// wants is left behind.
+pub fn assign(
+    metadata: &proto::CheckpointMetadata,
+    checkpoint: &str,
+    graph: &proto::JobGraph,
+    allow_non_restored: bool,
+) -> Result<Assignment, Error> {
+    if metadata.hash_version != u32::from(HASH_VERSION) {
+        let (found, expected) = (metadata.hash_version, u32::from(HASH_VERSION));
+        return Err(Error::HashVersion { checkpoint: checkpoint.to_owned(), found, expected });
+    }
+    let operators = operators(metadata, checkpoint)?;
+    if !allow_non_restored {
+        check_all_wanted(metadata, &operators, checkpoint, graph)?;
+    }
+    let mut assignment = Assignment::default();
+    for vertex in &graph.vertices {
+        let mut subtasks: Vec<proto::TaskState> =
+            (0..vertex.parallelism).map(|subtask| is_finished(metadata, vertex, subtask)).collect();
+        for operator in &vertex.operators {
+            let Some(known) = operators.get(&operator.uid[..]) else {
+                assignment.without_state.push(operator.name.clone());
+                continue;
+            };
+            if known.is_keyed() {
+                check_max_parallelism(vertex, known.vertex.max_parallelism, checkpoint)?;
+            }
+            for (subtask, state) in subtasks.iter_mut().enumerate() {
+                if !state.finished {
+                    state.operators.push(operator_state(operator, known, vertex, subtask));
+                }
+            }
+        }
+        assignment.tasks.push(subtasks);
+    }
+    channels::assign(metadata, checkpoint, graph, allow_non_restored, &mut assignment.tasks)?;
+    for coordinator in &metadata.coordinators {
+        if let Some(uid) = OperatorId::from_bytes(&coordinator.uid) {
+            assignment.coordinators.insert(uid, coordinator.state.clone());
+        }
+    }
+    Ok(assignment)
+}
+
+fn check_all_wanted(
+    metadata: &proto::CheckpointMetadata,
+    operators: &Operators,
+    checkpoint: &str,
+    graph: &proto::JobGraph,
+) -> Result<(), Error> {
+    let wanted =
+        |uid: &[u8]| graph.vertices.iter().flat_map(|vertex| &vertex.operators).any(|operator| operator.uid == uid);
+    let not_mapped = |uid: &[u8], states: &str| {
+        let names = metadata.vertices.iter().flat_map(|vertex| &vertex.operators);
+        let name = names.filter(|operator| operator.uid == uid).map(|operator| operator.name.clone()).next();
+        Error::NotMapped {
+            checkpoint: checkpoint.to_owned(),
+            operator: OperatorId::from_bytes(uid).unwrap_or(OperatorId([0; 16])),
+            name: name.unwrap_or_else(|| "unnamed".into()),
+            states: states.to_owned(),
+        }
+    };
+    for (uid, known) in operators.iter().filter(|(uid, _)| !wanted(uid)) {
+        let names = known.names();
+        if !names.is_empty() {
+            return Err(not_mapped(uid, &names.join(", ")));
+        }
+    }
+    match metadata.coordinators.iter().find(|coordinator| !wanted(&coordinator.uid)) {
+        Some(coordinator) => Err(not_mapped(&coordinator.uid, "enumerator of splits")),
+        None => Ok(()),
+    }
+}
+
+/// The empty state of a subtask; finished, if all that it would go on from had ended.
+fn is_finished(metadata: &proto::CheckpointMetadata, vertex: &proto::JobVertex, subtask: u32) -> proto::TaskState {
+    let head = vertex.operators.first().map(|operator| &operator.uid);
+    let has_head = |old: &&proto::VertexState| old.operators.iter().any(|operator| Some(&operator.uid) == head);
+    let same = metadata.vertices.iter().find(|old| old.vertex_id == vertex.id);
+    let old = same.or_else(|| metadata.vertices.iter().find(has_head));
+    let finished = old.is_some_and(|old| {
+        let all = old.subtasks.iter().all(|state| state.finished);
+        let own = old.parallelism == vertex.parallelism && old.subtasks[subtask as usize].finished;
+        all || own
+    });
+    proto::TaskState { finished, ..Default::default() }
+}
+
+fn operator_state(
+    operator: &proto::OperatorSpec,
+    known: &Known,
+    vertex: &proto::JobVertex,
+    subtask: usize,
+) -> proto::OperatorSubtaskState {
+    proto::OperatorSubtaskState {
+        uid: operator.uid.clone(),
+        keyed: keyed(known, vertex, subtask),
+        lists: lists(known, vertex.parallelism as usize, subtask),
+    }
+}
+
+fn keyed(known: &Known, vertex: &proto::JobVertex, subtask: usize) -> Vec<proto::KeyedStateHandle> {
+    let groups = key_groups(subtask as u32, vertex.parallelism, max_parallelism(vertex));
+    let handles = known.states().flat_map(|state| &state.keyed);
+    handles
+        .filter(|handle| handle.first_key_group < groups.end && groups.start <= handle.last_key_group)
+        .cloned()
+        .collect()
+}
+
+fn lists(known: &Known, parallelism: usize, subtask: usize) -> Vec<proto::OperatorListState> {
+    let mut merged: BTreeMap<&str, proto::OperatorListState> = BTreeMap::new();
+    let unchanged = known.subtasks.len() == parallelism;
+    for list in known.states().flat_map(|state| &state.lists) {
+        merged.entry(&list.name).or_insert_with(|| proto::OperatorListState {
+            name: list.name.clone(),
+            redistribution: list.redistribution,
+            entries: entries(known, &list.name, list.redistribution(), unchanged, parallelism, subtask),
+        });
+    }
+    merged.into_values().collect()
+}
+
+fn entries(
+    known: &Known,
+    name: &str,
+    redistribution: Redistribution,
+    unchanged: bool,
+    parallelism: usize,
+    subtask: usize,
+) -> Vec<Bytes> {
+    fn named<'a>(state: &'a proto::OperatorSubtaskState, name: &str) -> impl Iterator<Item = &'a Bytes> {
+        state.lists.iter().filter(move |list| list.name == name).flat_map(|list| &list.entries)
+    }
+    let own = || known.subtasks.get(subtask).copied().flatten();
+    match redistribution {
+        Redistribution::Split if unchanged => own().into_iter().flat_map(|state| named(state, name)).cloned().collect(),
+        Redistribution::Split => {
+            let all: Vec<&Bytes> = known.states().flat_map(|state| named(state, name)).collect();
+            let range = share(all.len(), parallelism, subtask);
+            all[range].iter().map(|entry| (*entry).clone()).collect()
+        }
+        Redistribution::Union => known.states().flat_map(|state| named(state, name)).cloned().collect(),
+        Redistribution::Broadcast => {
+            let own = own().filter(|_| unchanged);
+            let any = || known.states().find(|state| state.lists.iter().any(|list| list.name == name));
+            own.or_else(any).into_iter().flat_map(|state| named(state, name)).cloned().collect()
+        }
+    }
+}
+
+/// The part of `total` things that one of `parts` gets: nearly equal ones, in order.
+fn share(total: usize, parts: usize, part: usize) -> std::ops::Range<usize> {
+    let at = |part: usize| part * total / parts.max(1);
+    at(part)..at(part + 1)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,220 @@
+use proptest::prelude::*;
+
+use super::*;
+
+fn uid(id: u8) -> Bytes {
+    vec![id; 16].into()
+}
+
+fn operator(id: u8) -> proto::OperatorSpec {
+    proto::OperatorSpec { uid: uid(id), name: format!("operator {id}"), ..Default::default() }
+}
+
+fn vertex(id: u8, parallelism: u32, operators: &[u8]) -> proto::JobVertex {
+    proto::JobVertex {
+        id: uid(id),
+        name: format!("vertex {id}"),
+        parallelism,
+        max_parallelism: 128,
+        operators: operators.iter().map(|id| operator(*id)).collect(),
+        ..Default::default()
+    }
+}
+
+fn graph(vertices: Vec<proto::JobVertex>) -> proto::JobGraph {
+    proto::JobGraph { vertices, ..Default::default() }
+}
+
+fn entries(texts: &[String]) -> Vec<Bytes> {
+    texts.iter().map(|text| Bytes::copy_from_slice(text.as_bytes())).collect()
+}
+
+fn list(name: &str, redistribution: Redistribution, texts: &[String]) -> proto::OperatorListState {
+    proto::OperatorListState { name: name.into(), redistribution: redistribution as i32, entries: entries(texts) }
+}
+
+/// The state of one operator in subtask `subtask` of `parallelism`: keyed and lists of all kinds, `count` entries each.
+fn state(id: u8, subtask: u32, parallelism: u32, count: usize) -> proto::TaskState {
+    let groups = key_groups(subtask, parallelism, 128);
+    let keyed = proto::KeyedStateHandle {
+        first_key_group: groups.start,
+        last_key_group: groups.end - 1,
+        tables: vec![proto::StateTableDescriptor { name: "groups".into(), ..Default::default() }],
+        files: vec![proto::KeyedStateFile { name: format!("{subtask}"), ..Default::default() }],
+        ..Default::default()
+    };
+    let texts: Vec<String> = (0..count).map(|i| format!("{subtask}-{i}")).collect();
+    let lists = vec![
+        list("splits", Redistribution::Split, &texts),
+        list("all", Redistribution::Union, &texts),
+        list("same", Redistribution::Broadcast, &["x".into(), "y".into()]),
+    ];
+    let operator = proto::OperatorSubtaskState { uid: uid(id), keyed: vec![keyed], lists };
+    proto::TaskState { operators: vec![operator], ..Default::default() }
+}
+
+fn metadata(vertex_id: u8, operator_id: u8, counts: &[usize]) -> proto::CheckpointMetadata {
+    let parallelism = counts.len() as u32;
+    let subtasks = counts.iter().enumerate().map(|(s, count)| state(operator_id, s as u32, parallelism, *count));
+    let vertex = proto::VertexState {
+        vertex_id: uid(vertex_id),
+        name: format!("vertex {vertex_id}"),
+        parallelism,
+        max_parallelism: 128,
+        operators: vec![proto::OperatorName { uid: uid(operator_id), name: "operator".into() }],
+        subtasks: subtasks.collect(),
+    };
+    proto::CheckpointMetadata { hash_version: u32::from(HASH_VERSION), vertices: vec![vertex], ..Default::default() }
+}
+
+fn list_of<'a>(state: &'a proto::TaskState, name: &str) -> &'a [Bytes] {
+    &state.operators[0].lists.iter().find(|list| list.name == name).unwrap().entries
+}
+
+proptest! {
+    /// Whatever the parallelism before and after: nothing is lost, and nothing but what is everybody's is doubled.
+    #[test]
+    fn every_entry_and_every_key_group_has_one_owner(
+        counts in proptest::collection::vec(0..5_usize, 1..20),
+        parallelism in 1..20_u32,
+    ) {
+        let metadata = metadata(1, 7, &counts);
+        let graph = graph(vec![vertex(1, parallelism, &[7])]);
+        let assignment = assign(&metadata, "file:/sp", &graph, false).unwrap();
+        prop_assert_eq!(assignment.tasks[0].len(), parallelism as usize);
+        let all: Vec<Bytes> = counts
+            .iter()
+            .enumerate()
+            .flat_map(|(s, count)| entries(&(0..*count).map(|i| format!("{s}-{i}")).collect::<Vec<_>>()))
+            .collect();
+        let mut splits = Vec::new();
+        for (subtask, state) in assignment.tasks[0].iter().enumerate() {
+            splits.extend(list_of(state, "splits").iter().cloned());
+            prop_assert_eq!(list_of(state, "all"), &all[..]);
+            prop_assert_eq!(list_of(state, "same"), &entries(&["x".into(), "y".into()])[..]);
+            let groups = key_groups(subtask as u32, parallelism, 128);
+            for group in groups.clone() {
+                let holders = state.operators[0]
+                    .keyed
+                    .iter()
+                    .filter(|handle| (handle.first_key_group..=handle.last_key_group).contains(&group));
+                prop_assert_eq!(holders.count(), 1);
+            }
+            for handle in &state.operators[0].keyed {
+                prop_assert!(handle.first_key_group < groups.end && groups.start <= handle.last_key_group);
+            }
+        }
+        prop_assert_eq!(splits, all);
+    }
+
+    /// Rows in a hashed channel reach every subtask that has one of their key groups, rows of another channel exactly one.
+    #[test]
+    fn rows_in_channels_reach_whom_they_concern(old in 1..12_u32, new in 1..12_u32, hashed in any::<bool>()) {
+        let mut metadata = metadata(2, 7, &vec![1; old as usize]);
+        for (subtask, state) in metadata.vertices[0].subtasks.iter_mut().enumerate() {
+            state.channels = vec![proto::ChannelState { rows: subtask as u64, ..Default::default() }];
+        }
+        let partitioner = if hashed { proto::Partitioner::Hash } else { proto::Partitioner::Rebalance };
+        let mut graph = graph(vec![vertex(1, 3, &[1]), vertex(2, new, &[7])]);
+        graph.edges =
+            vec![proto::JobEdge { source: 0, target: 1, partitioner: partitioner as i32, ..Default::default() }];
+        let assignment = assign(&metadata, "file:/sp", &graph, false).unwrap();
+        for subtask in 0..old {
+            let holders: Vec<u32> = (0..new)
+                .filter(|task| {
+                    let channels = &assignment.tasks[1][*task as usize].channels;
+                    channels.iter().any(|channel| channel.rows == u64::from(subtask))
+                })
+                .collect();
+            if hashed {
+                let groups = key_groups(subtask, old, 128);
+                let concerned: Vec<u32> = (0..new)
+                    .filter(|task| key_groups(*task, new, 128).any(|group| groups.contains(&group)))
+                    .collect();
+                prop_assert_eq!(holders, concerned);
+            } else {
+                prop_assert_eq!(holders.len(), 1);
+            }
+        }
+    }
+}
+
+#[test]
+fn an_operator_is_found_in_whatever_vertex_it_is() {
+    let metadata = metadata(1, 7, &[2, 2]);
+    let graph = graph(vec![vertex(9, 1, &[3, 7])]);
+    let assignment = assign(&metadata, "file:/sp", &graph, false).unwrap();
+    assert_eq!(list_of(&assignment.tasks[0][0], "splits").len(), 4);
+    assert_eq!(assignment.without_state, ["operator 3"]);
+}
+
+#[test]
+fn state_that_no_operator_wants_is_named() {
+    let mut metadata = metadata(1, 7, &[1]);
+    let graph = graph(vec![vertex(1, 1, &[8])]);
+    let error = assign(&metadata, "file:/sp", &graph, false).unwrap_err().to_string();
+    for part in ["file:/sp", "07070707", "operator", "all, groups, same, splits", "--allowNonRestoredState"] {
+        assert!(error.contains(part), "{error}");
+    }
+    assert_eq!(assign(&metadata, "file:/sp", &graph, true).unwrap().tasks[0][0], proto::TaskState::default());
+    // What has no state is not missed.
+    metadata.vertices[0].subtasks[0].operators[0] = proto::OperatorSubtaskState { uid: uid(7), ..Default::default() };
+    assign(&metadata, "file:/sp", &graph, false).unwrap();
+    metadata.coordinators.push(proto::CoordinatorState { uid: uid(7), state: Bytes::from_static(b"s") });
+    let error = assign(&metadata, "file:/sp", &graph, false).unwrap_err().to_string();
+    assert!(error.contains("enumerator of splits"), "{error}");
+}
+
+#[test]
+fn key_groups_must_stay_the_same() {
+    let metadata = metadata(1, 7, &[1, 1]);
+    let mut derived = graph(vec![vertex(1, 2, &[7])]);
+    derived.vertices[0].max_parallelism = 256;
+    let error = adopt_max_parallelism(&metadata, "file:/sp", &mut derived.clone(), &[false]).unwrap_err().to_string();
+    assert!(error.contains("(128)") && error.contains("(256)") && error.contains("vertex 1"), "{error}");
+    adopt_max_parallelism(&metadata, "file:/sp", &mut derived, &[true]).unwrap();
+    assert_eq!(derived.vertices[0].max_parallelism, 128);
+    let mut wide = graph(vec![vertex(1, 200, &[7])]);
+    let error = adopt_max_parallelism(&metadata, "file:/sp", &mut wide, &[true]).unwrap_err().to_string();
+    assert!(error.contains("lower than the configured parallelism (200)"), "{error}");
+}
+
+#[test]
+fn another_hash_or_contradictions_are_refused() {
+    let graph = graph(vec![vertex(1, 1, &[7])]);
+    let mut other = metadata(1, 7, &[1]);
+    other.hash_version += 1;
+    assert!(matches!(assign(&other, "file:/sp", &graph, true), Err(Error::HashVersion { .. })));
+    let mut short = metadata(1, 7, &[1, 1]);
+    short.vertices[0].subtasks.pop();
+    assert!(matches!(assign(&short, "file:/sp", &graph, true), Err(Error::Broken { .. })));
+    let mut doubled = metadata(1, 7, &[1]);
+    let copy = doubled.vertices[0].subtasks[0].operators[0].clone();
+    doubled.vertices[0].subtasks[0].operators.push(copy);
+    assert!(matches!(assign(&doubled, "file:/sp", &graph, true), Err(Error::Broken { .. })));
+    let mut elsewhere = metadata(1, 7, &[1]);
+    elsewhere.vertices[0].subtasks[0].channels = vec![proto::ChannelState::default()];
+    assert!(matches!(assign(&elsewhere, "file:/sp", &graph, true), Err(Error::Broken { .. })));
+}
+
+#[test]
+fn what_had_ended_has_ended() {
+    let mut metadata = metadata(1, 7, &[1, 1]);
+    metadata.vertices[0].subtasks[0] = proto::TaskState { finished: true, ..Default::default() };
+    let finished = |metadata: &proto::CheckpointMetadata, parallelism| {
+        let assignment = assign(metadata, "file:/sp", &graph(vec![vertex(1, parallelism, &[7])]), false).unwrap();
+        assignment.tasks[0].iter().map(|task| task.finished).collect::<Vec<_>>()
+    };
+    assert_eq!(finished(&metadata, 2), [true, false]);
+    assert_eq!(finished(&metadata, 3), [false; 3], "others may go on with what is left");
+    metadata.vertices[0].subtasks[1] = proto::TaskState { finished: true, ..Default::default() };
+    assert_eq!(finished(&metadata, 3), [true; 3]);
+}
+
+#[test]
+fn enumerators_get_their_state() {
+    let mut metadata = metadata(1, 7, &[1]);
+    metadata.coordinators.push(proto::CoordinatorState { uid: uid(7), state: Bytes::from_static(b"s") });
+    let assignment = assign(&metadata, "file:/sp", &graph(vec![vertex(1, 1, &[7])]), false).unwrap();
+    assert_eq!(assignment.coordinators[&OperatorId([7; 16])], Bytes::from_static(b"s"));
+}

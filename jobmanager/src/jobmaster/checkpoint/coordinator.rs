@@ -1,0 +1,756 @@
+//! The checkpoint coordinator: from observed facts to what is to be done, without I/O.
+//!
+//! ```text
+//!  due / asked for ─> Preparing ──enumerators' state──> Triggering ──calls answered──> Waiting ──all states──> Finalizing ─> completed
+//!                         └──────────── declined, timed out, a call failed, the job restarts ────────────┘──> failed
+//! ```
+//!
+//! It is told what happened and leaves [`Action`]s to be taken with [`CheckpointCoordinator::take_actions`]. One checkpoint
+//! is brought on its way at a time, so that barriers reach every task in the order of their numbers; how many may be under
+//! way is configured. Time is in milliseconds since the epoch and passed in.
+use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::sync::Arc;
+
+use wiesel_common::config::options::checkpointing::{CheckpointRetention, CheckpointingMode, ClaimMode};
+use wiesel_common::id::{AttemptId, JobId};
+use wiesel_common::keygroup::HASH_VERSION;
+use wiesel_proto as proto;
+
+use super::failure::{CheckpointFailure, FailureCounter, Reason};
+use super::options::CheckpointOptions;
+use super::pending::{Pending, Stage};
+use super::plan::{PlannedTask, TaskRef, plan};
+use super::statistics::{CheckpointRecord, CheckpointStatistics, Kind, Restored, Status, SubtaskRecord, VertexRecord};
+use super::store::{CompletedCheckpoint, CompletedStore, Owner};
+use crate::failure::FailureInfo;
+use crate::jobmaster::execution_graph::ExecutionGraph;
+use crate::jobmaster::status::JobStatus;
+
+/// Requests of users that may wait.
+const MAX_REQUESTS: usize = 1000;
+/// Checkpoints that ended and whose late reports are still told apart.
+const MAX_ENDED: usize = 4096;
+/// Rounds of deleting that may be under way while another checkpoint begins.
+const MAX_CLEANING: usize = 4;
+
+/// What a savepoint is to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Savepoint {
+    /// Its folder, a URI.
+    pub target: String,
+    /// In the back end's own format.
+    pub native: bool,
+    /// The job ends with it, after a last watermark or not.
+    pub stop: Option<Stop>,
+}
+
+/// How a job stops with a savepoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stop {
+    /// All windows fire first: the job is not to go on from the savepoint.
+    pub drain: bool,
+}
+
+/// Why a checkpoint begins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Request {
+    /// Its time has come.
+    Periodic,
+    /// Somebody asked for a checkpoint; the number is given back with the answer.
+    Checkpoint {
+        /// Whom to answer.
+        ticket: u64,
+        /// Refers to nothing earlier.
+        full: bool,
+    },
+    /// Somebody asked for a savepoint.
+    Savepoint {
+        /// Whom to answer.
+        ticket: u64,
+        /// What it is to be.
+        savepoint: Savepoint,
+    },
+}
+
+impl Request {
+    fn ticket(&self) -> Option<u64> {
+        match self {
+            Self::Periodic => None,
+            Self::Checkpoint { ticket, .. } | Self::Savepoint { ticket, .. } => Some(*ticket),
+        }
+    }
+
+    /// What is asked for, if it is a savepoint.
+    pub fn savepoint(&self) -> Option<&Savepoint> {
+        match self {
+            Self::Savepoint { savepoint, .. } => Some(savepoint),
+            _ => None,
+        }
+    }
+
+    fn stop(&self) -> Option<Stop> {
+        self.savepoint().and_then(|savepoint| savepoint.stop)
+    }
+
+    fn kind(&self) -> Kind {
+        let savepoint = self.savepoint();
+        Kind {
+            savepoint: savepoint.is_some(),
+            native: savepoint.is_some_and(|savepoint| savepoint.native),
+            stop: self.stop().is_some(),
+        }
+    }
+}
+
+/// A checkpoint or savepoint that somebody waited for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// Its number.
+    pub id: u64,
+    /// Where it is.
+    pub pointer: String,
+}
+
+/// What is to be deleted.
+#[derive(Clone, Debug)]
+pub enum Garbage {
+    /// A completed checkpoint.
+    Completed(Arc<CompletedCheckpoint>),
+    /// What there is of one that failed.
+    Failed {
+        /// What it was to be.
+        barrier: proto::CheckpointBarrier,
+        /// What tasks handed over.
+        states: Vec<proto::TaskState>,
+    },
+}
+
+/// Something that the coordinator wants done.
+#[derive(Clone, Debug)]
+pub enum Action {
+    /// Get the state of all enumerators, which then hold back assignments; report with
+    /// [`CheckpointCoordinator::prepared`].
+    Prepare {
+        /// The checkpoint.
+        id: u64,
+    },
+    /// Tell tasks to begin; report with [`CheckpointCoordinator::triggered`].
+    Trigger {
+        /// Which.
+        tasks: Vec<TaskRef>,
+        /// With what.
+        barrier: proto::CheckpointBarrier,
+    },
+    /// Enumerators may assign splits again.
+    Release {
+        /// The checkpoint.
+        id: u64,
+    },
+    /// Write the metadata; report with [`CheckpointCoordinator::finalized`].
+    Finalize {
+        /// What it was triggered with.
+        barrier: proto::CheckpointBarrier,
+        /// What is in it.
+        metadata: Arc<proto::CheckpointMetadata>,
+    },
+    /// Tell tasks what became of a checkpoint.
+    Notify {
+        /// The checkpoint.
+        id: u64,
+        /// What became of it.
+        outcome: proto::CheckpointOutcome,
+        /// Whom.
+        tasks: Vec<TaskRef>,
+    },
+    /// Delete, but none of the shared files that are still referred to; report with
+    /// [`CheckpointCoordinator::discarded`].
+    Discard {
+        /// What goes.
+        garbage: Vec<Garbage>,
+        /// URIs of files that stay.
+        referenced: Arc<HashSet<String>>,
+    },
+    /// Answer somebody.
+    Answer {
+        /// Whom.
+        ticket: u64,
+        /// What.
+        result: Result<Outcome, CheckpointFailure>,
+    },
+    /// For the log: a checkpoint failed.
+    Failed {
+        /// Which; none: it could not begin.
+        id: Option<u64>,
+        /// Why.
+        failure: CheckpointFailure,
+    },
+    /// For the log: a checkpoint is complete.
+    Completed {
+        /// The checkpoint.
+        id: u64,
+        /// Where.
+        pointer: String,
+        /// Milliseconds.
+        duration: i64,
+        /// All its bytes.
+        bytes: u64,
+    },
+    /// The job is to fail.
+    FailJob(FailureInfo),
+}
+
+/// See the module.
+pub struct CheckpointCoordinator {
+    options: Arc<CheckpointOptions>,
+    job_id: JobId,
+    next_id: u64,
+    active: bool,
+    /// When the next one is due.
+    due: Option<i64>,
+    /// One was due and waits for its turn.
+    overdue: bool,
+    last_end: Option<i64>,
+    requests: VecDeque<Request>,
+    pending: BTreeMap<u64, Pending>,
+    /// What those that failed were to be; none inside: completed.
+    ended: BTreeMap<u64, Option<proto::CheckpointBarrier>>,
+    store: CompletedStore,
+    statistics: CheckpointStatistics,
+    counter: FailureCounter,
+    /// Nothing is to refer to the checkpoint that the job started from, until one is complete.
+    full: bool,
+    /// Rounds of deleting under way.
+    cleaning: usize,
+    actions: Vec<Action>,
+}
+
+impl CheckpointCoordinator {
+    /// Of a job that has not begun.
+    pub fn new(job_id: JobId, options: Arc<CheckpointOptions>) -> Self {
+        Self {
+            job_id,
+            next_id: 1,
+            active: false,
+            due: None,
+            overdue: false,
+            last_end: None,
+            requests: VecDeque::new(),
+            pending: BTreeMap::new(),
+            ended: BTreeMap::new(),
+            store: CompletedStore::new(options.retained),
+            statistics: CheckpointStatistics::new(options.history),
+            counter: FailureCounter::new(options.tolerable_failures),
+            full: false,
+            cleaning: 0,
+            actions: Vec::new(),
+            options,
+        }
+    }
+
+    /// What is to be done, in order.
+    pub fn take_actions(&mut self) -> Vec<Action> {
+        std::mem::take(&mut self.actions)
+    }
+
+    /// For REST.
+    pub fn statistics(&self) -> &CheckpointStatistics {
+        &self.statistics
+    }
+
+    /// What a restart begins with.
+    pub fn latest(&self) -> Option<&Arc<CompletedCheckpoint>> {
+        self.store.latest()
+    }
+
+    /// Completed checkpoints, oldest first.
+    pub fn retained(&self) -> impl Iterator<Item = &Arc<CompletedCheckpoint>> {
+        self.store.retained()
+    }
+
+    /// The metadata of a checkpoint is being written: whether it is the latest is not known.
+    pub fn is_finalizing(&self) -> bool {
+        self.pending.values().any(|pending| pending.stage == Stage::Finalizing)
+    }
+
+    /// Checkpoints may begin.
+    pub fn is_active(&self) -> bool {
+        self.active
+    }
+
+    /// Something is under way.
+    pub fn is_busy(&self) -> bool {
+        !self.pending.is_empty() || self.cleaning > 0
+    }
+
+    /// The job starts from a checkpoint that somebody named.
+    pub fn start_from(&mut self, checkpoint: CompletedCheckpoint, claim_mode: ClaimMode) {
+        self.next_id = checkpoint.id + 1;
+        self.full = claim_mode == ClaimMode::NoClaim;
+        self.store.add(Arc::new(checkpoint));
+    }
+
+    /// Tasks were given the latest checkpoint.
+    pub fn restored(&mut self, now: i64) {
+        let Some(latest) = self.store.latest() else { return };
+        self.statistics.restored(Restored {
+            id: latest.id,
+            timestamp: now,
+            savepoint: latest.metadata.kind() == proto::SnapshotKind::Savepoint,
+            external_path: latest.pointer.clone(),
+        });
+    }
+
+    /// The job runs: checkpoints are due from now on. `random`, in 0..1, spreads the first ones of many jobs.
+    pub fn resume(&mut self, now: i64, random: f64) {
+        if self.active {
+            return;
+        }
+        self.active = true;
+        self.overdue = false;
+        self.due = self.options.interval_millis().map(|interval| {
+            let pause = self.options.min_pause.as_millis() as i64;
+            now + pause + ((interval - pause) as f64 * random) as i64
+        });
+    }
+
+    /// The job restarts or ends: what is under way fails, except where the metadata is being written.
+    pub fn suspend(&mut self, reason: Reason, now: i64) {
+        self.active = false;
+        self.due = None;
+        self.overdue = false;
+        let failure = CheckpointFailure::new(reason);
+        for request in std::mem::take(&mut self.requests) {
+            self.refuse(&request, failure.clone());
+        }
+        let open = self.pending.iter().filter(|(_, pending)| pending.stage != Stage::Finalizing);
+        for id in open.map(|(id, _)| *id).collect::<Vec<_>>() {
+            self.abort(id, failure.clone(), now);
+        }
+        self.collect_garbage();
+    }
+
+    /// No more checkpoints are due, because the job stops with a savepoint; [`CheckpointCoordinator::start_periodic`] takes
+    /// it back.
+    pub fn stop_periodic(&mut self) {
+        self.due = None;
+        self.overdue = false;
+    }
+
+    /// Checkpoints are due again.
+    pub fn start_periodic(&mut self, now: i64) {
+        if self.active && self.due.is_none() {
+            self.due = self.options.interval_millis().map(|interval| now + interval);
+        }
+    }
+
+    /// Somebody asks.
+    pub fn request(&mut self, request: Request, graph: &ExecutionGraph, now: i64) {
+        let reason = if !self.active {
+            Some(Reason::NotAllRequiredTasksRunning)
+        } else if self.requests.len() >= MAX_REQUESTS {
+            Some(Reason::TooManyRequests)
+        } else {
+            None
+        };
+        match reason {
+            Some(reason) => self.refuse(&request, CheckpointFailure::new(reason)),
+            None => self.requests.push_back(request),
+        }
+        self.begin_next(graph, now);
+    }
+
+    /// Time has passed.
+    pub fn tick(&mut self, graph: &ExecutionGraph, now: i64) {
+        let expired = |pending: &Pending| pending.stage != Stage::Finalizing && pending.deadline <= now;
+        let late: Vec<u64> = self.pending.iter().filter(|(_, pending)| expired(pending)).map(|(id, _)| *id).collect();
+        for id in late {
+            self.abort(id, CheckpointFailure::new(Reason::Expired), now);
+        }
+        if let (Some(due), Some(interval)) = (self.due, self.options.interval_millis())
+            && due <= now
+        {
+            self.overdue = true;
+            self.due = Some((due + interval).max(now + 1));
+        }
+        self.collect_garbage();
+        self.begin_next(graph, now);
+    }
+
+    /// When [`CheckpointCoordinator::tick`] is to be called at the latest.
+    pub fn next_tick(&self, now: i64) -> Option<i64> {
+        let open = self.pending.values().filter(|pending| pending.stage != Stage::Finalizing);
+        // Once it is over, what holds up the next one ends with a fact.
+        let pause = self.overdue.then(|| self.earliest_start()).flatten().filter(|pause| *pause > now);
+        open.map(|pending| pending.deadline).chain(self.due).chain(pause).min()
+    }
+
+    /// When the pause after the last checkpoint is over.
+    fn earliest_start(&self) -> Option<i64> {
+        self.last_end.map(|end| end + self.options.min_pause.as_millis() as i64)
+    }
+
+    fn begin_next(&mut self, graph: &ExecutionGraph, now: i64) {
+        while self.may_begin() {
+            let Some(request) = self.choose(now) else { return };
+            self.begin(request, graph, now);
+        }
+    }
+
+    fn may_begin(&self) -> bool {
+        let starting = |pending: &Pending| matches!(pending.stage, Stage::Preparing | Stage::Triggering);
+        self.active && self.cleaning < MAX_CLEANING && !self.pending.values().any(starting)
+    }
+
+    /// Whose turn it is: savepoints whenever they are asked for, then checkpoints as far as they may be under way.
+    fn choose(&mut self, now: i64) -> Option<Request> {
+        let savepoint = self.requests.iter().position(|request| request.savepoint().is_some());
+        if let Some(position) = savepoint {
+            return self.requests.remove(position);
+        }
+        if self.pending.len() >= self.options.max_concurrent {
+            return None;
+        }
+        if let Some(request) = self.requests.pop_front() {
+            return Some(request);
+        }
+        if !self.overdue || self.earliest_start().is_some_and(|earliest| now < earliest) {
+            return None;
+        }
+        self.overdue = false;
+        Some(Request::Periodic)
+    }
+
+    fn begin(&mut self, request: Request, graph: &ExecutionGraph, now: i64) {
+        let Some(tasks) = plan(graph, self.options.after_tasks_finish) else {
+            self.statistics.failed_to_begin();
+            self.refuse(&request, CheckpointFailure::new(Reason::NotAllRequiredTasksRunning));
+            return;
+        };
+        let id = self.next_id;
+        self.next_id += 1;
+        self.statistics.began(record(id, &request, &tasks, graph, now));
+        let asked = matches!(request, Request::Checkpoint { full: true, .. });
+        let full = (self.full || asked) && request.savepoint().is_none();
+        let deadline = now + self.options.timeout.as_millis() as i64;
+        let barrier = self.barrier(id, &request, full, now);
+        self.pending.insert(id, Pending::new(request, barrier, deadline));
+        self.actions.push(Action::Prepare { id });
+    }
+
+    fn barrier(&self, id: u64, request: &Request, full: bool, now: i64) -> proto::CheckpointBarrier {
+        let savepoint = request.savepoint();
+        let stop = request.stop();
+        proto::CheckpointBarrier {
+            checkpoint_id: id,
+            timestamp: now,
+            kind: snapshot_kind(request) as i32,
+            target: savepoint.map_or_else(String::new, |savepoint| savepoint.target.clone()),
+            native_format: savepoint.is_none_or(|savepoint| savepoint.native),
+            // A savepoint is of the rows, not of the channels.
+            unaligned_allowed: savepoint.is_none() && self.options.unaligned_allowed(),
+            alignment_timeout: self.options.alignment_timeout.as_millis() as u64,
+            at_least_once: savepoint.is_none() && self.options.mode == CheckpointingMode::AtLeastOnce,
+            full: full || savepoint.is_some(),
+            stop: stop.is_some(),
+            drain: stop.is_some_and(|stop| stop.drain),
+            completed_checkpoint_id: self.store.latest().map_or(0, |latest| latest.id),
+        }
+    }
+
+    fn refuse(&mut self, request: &Request, failure: CheckpointFailure) {
+        if let Some(ticket) = request.ticket() {
+            self.actions.push(Action::Answer { ticket, result: Err(failure.clone()) });
+        }
+        self.actions.push(Action::Failed { id: None, failure });
+    }
+
+    /// The enumerators' state is there.
+    pub fn prepared(
+        &mut self,
+        id: u64,
+        result: Result<Vec<proto::CoordinatorState>, CheckpointFailure>,
+        graph: &ExecutionGraph,
+        now: i64,
+    ) {
+        let coordinators = match result {
+            Ok(coordinators) => coordinators,
+            Err(failure) => return self.abort_and_go_on(id, failure, graph, now),
+        };
+        let Some(pending) = self.pending.get_mut(&id).filter(|pending| pending.stage == Stage::Preparing) else {
+            return;
+        };
+        let Some(tasks) = plan(graph, self.options.after_tasks_finish) else {
+            let failure = CheckpointFailure::new(Reason::NotAllRequiredTasksRunning);
+            return self.abort_and_go_on(id, failure, graph, now);
+        };
+        pending.plan(tasks);
+        pending.coordinators = coordinators;
+        pending.stage = Stage::Triggering;
+        pending.calls = 1;
+        self.actions.push(Action::Trigger { tasks: pending.starts(), barrier: pending.barrier.clone() });
+    }
+
+    /// A [`Action::Trigger`] is done: every task has it in its mailbox, or has ended.
+    pub fn triggered(&mut self, id: u64, result: Result<(), CheckpointFailure>, graph: &ExecutionGraph, now: i64) {
+        if let Err(failure) = result {
+            return self.abort_and_go_on(id, failure, graph, now);
+        }
+        let Some(pending) = self.pending.get_mut(&id) else { return };
+        pending.calls = pending.calls.saturating_sub(1);
+        if pending.stage == Stage::Triggering && pending.calls == 0 {
+            pending.stage = Stage::Waiting;
+            self.actions.push(Action::Release { id });
+        }
+        self.complete(id, graph, now);
+        self.begin_next(graph, now);
+    }
+
+    /// A task hands over its state.
+    pub fn acknowledge(
+        &mut self,
+        id: u64,
+        attempt: AttemptId,
+        state: &proto::TaskState,
+        metrics: proto::CheckpointMetrics,
+        graph: &ExecutionGraph,
+        now: i64,
+    ) {
+        if let Some(pending) = self.pending.get_mut(&id) {
+            // The same again, or of an attempt that is no part of it: orphans are swept when the job starts the next time.
+            if !pending.acknowledge(attempt, state) {
+                return;
+            }
+            if let Some((vertex, subtask)) = pending.position(attempt) {
+                let record = SubtaskRecord { acknowledged: now, metrics };
+                self.statistics.acknowledged(id, graph.vertices[vertex].id, subtask, record);
+            }
+            self.complete(id, graph, now);
+            self.begin_next(graph, now);
+        } else if let Some(Some(barrier)) = self.ended.get(&id) {
+            // Too late. What belongs to a completed checkpoint is in use; of one that is long forgotten nothing is known.
+            let (barrier, states) = (barrier.clone(), vec![state.clone()]);
+            self.discard(vec![Garbage::Failed { barrier, states }]);
+        }
+    }
+
+    /// A task cannot take part.
+    pub fn decline(&mut self, id: u64, failure: CheckpointFailure, graph: &ExecutionGraph, now: i64) {
+        if self.pending.get(&id).is_some_and(|pending| pending.stage != Stage::Finalizing) {
+            self.abort_and_go_on(id, failure, graph, now);
+        }
+    }
+
+    /// A task finished. It has reported before what it had to report.
+    pub fn task_finished(&mut self, attempt: AttemptId, graph: &ExecutionGraph, now: i64) {
+        for id in self.pending.keys().copied().collect::<Vec<_>>() {
+            let Some(pending) = self.pending.get_mut(&id) else { continue };
+            if !matches!(pending.stage, Stage::Triggering | Stage::Waiting) || pending.has_state_of(attempt) {
+                continue;
+            }
+            if !self.options.after_tasks_finish {
+                self.abort(id, CheckpointFailure::new(Reason::NotAllRequiredTasksRunning), now);
+                continue;
+            }
+            let tasks = pending.ended(attempt, graph);
+            if !tasks.is_empty() {
+                pending.calls += 1;
+                self.actions.push(Action::Trigger { tasks, barrier: pending.barrier.clone() });
+            }
+            self.complete(id, graph, now);
+        }
+        self.begin_next(graph, now);
+    }
+
+    fn complete(&mut self, id: u64, graph: &ExecutionGraph, now: i64) {
+        let Some(pending) = self.pending.get_mut(&id).filter(|pending| pending.is_complete()) else { return };
+        if pending.is_empty() {
+            return self.abort(id, CheckpointFailure::new(Reason::NotAllRequiredTasksRunning), now);
+        }
+        pending.stage = Stage::Finalizing;
+        let metadata = proto::CheckpointMetadata {
+            checkpoint_id: id,
+            timestamp: pending.barrier.timestamp,
+            kind: pending.barrier.kind,
+            native_format: pending.barrier.native_format,
+            job_id: self.job_id.to_bytes(),
+            job_name: graph.graph.name.clone(),
+            hash_version: u32::from(HASH_VERSION),
+            vertices: pending.vertices(&graph.graph),
+            coordinators: std::mem::take(&mut pending.coordinators),
+        };
+        self.actions.push(Action::Finalize { barrier: pending.barrier.clone(), metadata: Arc::new(metadata) });
+    }
+
+    /// The metadata is written, to this folder, or could not be.
+    pub fn finalized(
+        &mut self,
+        metadata: Arc<proto::CheckpointMetadata>,
+        result: Result<String, CheckpointFailure>,
+        graph: &ExecutionGraph,
+        now: i64,
+    ) {
+        let id = metadata.checkpoint_id;
+        let pointer = match result {
+            Ok(pointer) => pointer,
+            Err(failure) => return self.abort_and_go_on(id, failure, graph, now),
+        };
+        let Some(pending) = self.pending.get(&id) else { return };
+        let newer = self.store.latest().is_some_and(|latest| latest.id > id);
+        if newer && pending.request.savepoint().is_none() {
+            return self.abort_and_go_on(id, CheckpointFailure::new(Reason::Subsumed), graph, now);
+        }
+        let Some(pending) = self.pending.remove(&id) else { return };
+        self.end(id, None);
+        self.last_end = Some(now);
+        self.statistics.completed(id, &pointer);
+        self.report_completed(id, &pointer);
+        if pending.request.savepoint().is_none() {
+            self.counter.succeeded(id);
+            self.full &= !pending.barrier.full;
+            let pointer = pointer.clone();
+            self.store.add(Arc::new(CompletedCheckpoint { id, metadata, pointer, owner: Owner::Job }));
+            self.drop_subsumed(id, now);
+        }
+        // Sinks commit what a restart would not take back: a restart begins with a checkpoint, or with the savepoint that
+        // the job ends with, not with any other savepoint.
+        if pending.request.savepoint().is_none() || pending.request.stop().is_some() {
+            let outcome = proto::CheckpointOutcome::Completed;
+            self.actions.push(Action::Notify { id, outcome, tasks: pending.participants() });
+        }
+        if let Some(ticket) = pending.request.ticket() {
+            self.actions.push(Action::Answer { ticket, result: Ok(Outcome { id, pointer }) });
+        }
+        self.collect_garbage();
+        self.begin_next(graph, now);
+    }
+
+    fn report_completed(&mut self, id: u64, pointer: &str) {
+        let Some(record) = self.statistics.find(id) else { return };
+        let (duration, bytes) = (record.duration(0), record.totals().state_size);
+        self.actions.push(Action::Completed { id, pointer: pointer.to_owned(), duration, bytes });
+    }
+
+    fn drop_subsumed(&mut self, completed: u64, now: i64) {
+        let open = |pending: &Pending| pending.stage != Stage::Finalizing && pending.request.savepoint().is_none();
+        let older: Vec<u64> =
+            self.pending.range(..completed).filter(|(_, pending)| open(pending)).map(|(id, _)| *id).collect();
+        for id in older {
+            self.abort(id, CheckpointFailure::new(Reason::Subsumed), now);
+        }
+    }
+
+    fn abort_and_go_on(&mut self, id: u64, failure: CheckpointFailure, graph: &ExecutionGraph, now: i64) {
+        self.abort(id, failure, now);
+        self.collect_garbage();
+        self.begin_next(graph, now);
+    }
+
+    fn abort(&mut self, id: u64, failure: CheckpointFailure, now: i64) {
+        let Some(pending) = self.pending.remove(&id) else { return };
+        self.end(id, Some(pending.barrier.clone()));
+        self.statistics.failed(id, now, failure.reason.message());
+        if matches!(pending.stage, Stage::Preparing | Stage::Triggering) {
+            self.actions.push(Action::Release { id });
+        }
+        if pending.stage != Stage::Preparing {
+            let outcome = proto::CheckpointOutcome::Aborted;
+            self.actions.push(Action::Notify { id, outcome, tasks: pending.participants() });
+        }
+        if pending.stage != Stage::Preparing {
+            let states = pending.states().cloned().collect();
+            self.discard(vec![Garbage::Failed { barrier: pending.barrier.clone(), states }]);
+        }
+        if let Some(ticket) = pending.request.ticket() {
+            self.actions.push(Action::Answer { ticket, result: Err(failure.clone()) });
+        }
+        self.actions.push(Action::Failed { id: Some(id), failure: failure.clone() });
+        self.count_failure(id, &pending.request, &failure);
+    }
+
+    /// As Flink counts: checkpoints always, savepoints only for what tasks did; one that stops the job fails it then.
+    fn count_failure(&mut self, id: u64, request: &Request, failure: &CheckpointFailure) {
+        let fatal = match request.savepoint() {
+            Some(_) if !failure.reason.of_tasks() => None,
+            Some(Savepoint { stop: Some(_), .. }) => Some(failure.info()),
+            _ => self.counter.failed(id, failure),
+        };
+        self.actions.extend(fatal.map(Action::FailJob));
+    }
+
+    /// `failed`: what it was to be.
+    fn end(&mut self, id: u64, failed: Option<proto::CheckpointBarrier>) {
+        self.ended.insert(id, failed);
+        if self.ended.len() > MAX_ENDED {
+            self.ended.pop_first();
+        }
+    }
+
+    fn discard(&mut self, garbage: Vec<Garbage>) {
+        self.cleaning += 1;
+        let referenced = Arc::new(self.store.referenced());
+        self.actions.push(Action::Discard { garbage, referenced });
+    }
+
+    /// Deletes replaced checkpoints that none under way may refer to.
+    fn collect_garbage(&mut self) {
+        let checkpoints = self.pending.values().filter(|pending| pending.request.savepoint().is_none());
+        let oldest_base = checkpoints.map(|pending| pending.barrier.completed_checkpoint_id).min();
+        let garbage = self.store.take_garbage(oldest_base);
+        for checkpoint in &garbage {
+            self.statistics.discarded(checkpoint.id);
+        }
+        if !garbage.is_empty() {
+            self.discard(garbage.into_iter().map(Garbage::Completed).collect());
+        }
+    }
+
+    /// An [`Action::Discard`] is done, as well as it could be.
+    pub fn discarded(&mut self, graph: &ExecutionGraph, now: i64) {
+        self.cleaning = self.cleaning.saturating_sub(1);
+        self.begin_next(graph, now);
+    }
+
+    /// The job is over: what is to be deleted of its checkpoints.
+    pub fn shut_down(&mut self, status: JobStatus, now: i64) {
+        self.suspend(Reason::CoordinatorShutdown, now);
+        let keep = match (status, self.options.retention) {
+            (JobStatus::Finished, _) | (_, CheckpointRetention::NoExternalizedCheckpoints) => false,
+            (JobStatus::Canceled, retention) => retention == CheckpointRetention::RetainOnCancellation,
+            _ => true,
+        };
+        if keep {
+            return;
+        }
+        self.store.clear();
+        self.collect_garbage();
+    }
+}
+
+fn snapshot_kind(request: &Request) -> proto::SnapshotKind {
+    match request.savepoint() {
+        Some(_) => proto::SnapshotKind::Savepoint,
+        None => proto::SnapshotKind::Checkpoint,
+    }
+}
+
+fn record(id: u64, request: &Request, tasks: &[PlannedTask], graph: &ExecutionGraph, now: i64) -> CheckpointRecord {
+    let vertices = graph.vertices.iter().enumerate().map(|(position, vertex)| {
+        let running = tasks.iter().filter(|task| task.vertex == position && !task.finished);
+        VertexRecord { id: vertex.id, subtasks: running.map(|task| (task.subtask, None)).collect() }
+    });
+    CheckpointRecord {
+        id,
+        kind: request.kind(),
+        status: Status::InProgress,
+        triggered: now,
+        vertices: vertices.filter(|vertex| !vertex.subtasks.is_empty()).collect(),
+        external_path: String::new(),
+        discarded: false,
+        failed: 0,
+        failure: None,
+    }
+}
+
+#[cfg(test)]
+#[path = "coordinator_tests.rs"]
+mod tests;

@@ -1,0 +1,748 @@
+use std::time::Duration;
+
+use proptest::prelude::*;
+use wiesel_common::config::Configuration;
+use wiesel_common::id::AllocationId;
+use wiesel_proto::ExecutionState;
+use wiesel_state::storage::shared_files;
+
+use super::*;
+use crate::jobmaster::execution_graph::{JobSlot, TaskManagerLocation};
+
+fn options(pairs: &[(&str, &str)]) -> CheckpointOptions {
+    let pairs = pairs.iter().map(|(key, value)| (format!("execution.checkpointing.{key}"), (*value).to_owned()));
+    CheckpointOptions::read(&pairs.collect::<Configuration>()).unwrap()
+}
+
+/// A source and a sink with a shuffle between them, two subtasks each, all running.
+fn execution_graph() -> ExecutionGraph {
+    let vertex = |id: u8| proto::JobVertex { id: vec![id; 16].into(), parallelism: 2, ..Default::default() };
+    let hash = proto::Partitioner::Hash as i32;
+    let graph = proto::JobGraph {
+        vertices: vec![vertex(1), vertex(2)],
+        edges: vec![proto::JobEdge { source: 0, target: 1, partitioner: hash, ..Default::default() }],
+        ..Default::default()
+    };
+    let mut next = 0;
+    let mut graph = ExecutionGraph::new(Arc::new(graph), JobId([9; 16]), 0, &mut || {
+        next += 1;
+        AttemptId([next; 16])
+    });
+    let location = Arc::new(TaskManagerLocation {
+        resource_id: "a".into(),
+        rpc_address: "a:1".into(),
+        data_address: "a:2".into(),
+        hostname: "a".into(),
+    });
+    for (i, execution) in graph.executions_mut().enumerate() {
+        execution.state = ExecutionState::Running;
+        let allocation = AllocationId([i as u8; 16]);
+        execution.slot = Some(JobSlot { allocation, index: i as u32, location: Arc::clone(&location) });
+    }
+    graph
+}
+
+const SOURCES: [u8; 2] = [1, 2];
+const SINKS: [u8; 2] = [3, 4];
+
+struct Fixture {
+    coordinator: CheckpointCoordinator,
+    graph: ExecutionGraph,
+    now: i64,
+}
+
+impl Fixture {
+    fn new(pairs: &[(&str, &str)]) -> Self {
+        let options = Arc::new(options(pairs));
+        let coordinator = CheckpointCoordinator::new(JobId([9; 16]), options);
+        let mut fixture = Self { coordinator, graph: execution_graph(), now: 0 };
+        fixture.coordinator.resume(0, 1.0);
+        fixture
+    }
+
+    fn actions(&mut self) -> Vec<Action> {
+        self.coordinator.take_actions()
+    }
+
+    fn at(&mut self, now: i64) -> Vec<Action> {
+        self.now = now;
+        self.coordinator.tick(&self.graph, now);
+        self.actions()
+    }
+
+    fn prepared(&mut self, id: u64) -> Vec<Action> {
+        self.coordinator.prepared(id, Ok(Vec::new()), &self.graph, self.now);
+        self.actions()
+    }
+
+    fn triggered(&mut self, id: u64) -> Vec<Action> {
+        self.coordinator.triggered(id, Ok(()), &self.graph, self.now);
+        self.actions()
+    }
+
+    fn ack(&mut self, id: u64, attempt: u8) -> Vec<Action> {
+        let state = state(&format!("{id}-{attempt}"));
+        let metrics = proto::CheckpointMetrics::default();
+        self.coordinator.acknowledge(id, AttemptId([attempt; 16]), &state, metrics, &self.graph, self.now);
+        self.actions()
+    }
+
+    fn finish_task(&mut self, attempt: u8) -> Vec<Action> {
+        let attempt = AttemptId([attempt; 16]);
+        let execution = self.graph.executions_mut().find(|execution| execution.attempt_id == attempt).unwrap();
+        execution.state = ExecutionState::Finished;
+        self.coordinator.task_finished(attempt, &self.graph, self.now);
+        self.actions()
+    }
+
+    fn finalized(&mut self, metadata: &Arc<proto::CheckpointMetadata>) -> Vec<Action> {
+        let pointer = Ok(format!("file:/chk-{}", metadata.checkpoint_id));
+        self.coordinator.finalized(Arc::clone(metadata), pointer, &self.graph, self.now);
+        self.actions()
+    }
+
+    fn request(&mut self, request: Request) -> Vec<Action> {
+        self.coordinator.request(request, &self.graph, self.now);
+        self.actions()
+    }
+
+    /// From its preparation to its completion.
+    fn run(&mut self, id: u64) -> Vec<Action> {
+        self.prepared(id);
+        self.triggered(id);
+        let mut actions = Vec::new();
+        for attempt in SOURCES.into_iter().chain(SINKS) {
+            actions = self.ack(id, attempt);
+        }
+        let metadata = finalize(&actions).unwrap();
+        self.finalized(&metadata)
+    }
+}
+
+/// State with one shared file and one of its own.
+fn state(name: &str) -> proto::TaskState {
+    let file = |path: String, shared| proto::KeyedStateFile {
+        shared,
+        file: Some(proto::StateFile { path, ..Default::default() }),
+        ..Default::default()
+    };
+    let files = vec![file(format!("shared-{name}"), true), file(format!("own-{name}"), false)];
+    let keyed = vec![proto::KeyedStateHandle { files, ..Default::default() }];
+    let operator = proto::OperatorSubtaskState { keyed, ..Default::default() };
+    proto::TaskState { operators: vec![operator], ..Default::default() }
+}
+
+fn prepare(actions: &[Action]) -> Option<u64> {
+    actions.iter().find_map(|action| if let Action::Prepare { id } = action { Some(*id) } else { None })
+}
+
+fn finalize(actions: &[Action]) -> Option<Arc<proto::CheckpointMetadata>> {
+    actions.iter().find_map(|action| match action {
+        Action::Finalize { metadata, .. } => Some(Arc::clone(metadata)),
+        _ => None,
+    })
+}
+
+fn triggers(actions: &[Action]) -> Vec<(u64, Vec<u8>)> {
+    actions
+        .iter()
+        .filter_map(|action| match action {
+            Action::Trigger { tasks, barrier } => {
+                Some((barrier.checkpoint_id, tasks.iter().map(|task| task.attempt.0[0]).collect()))
+            }
+            _ => None,
+        })
+        .collect()
+}
+
+fn notified(actions: &[Action]) -> Option<(u64, proto::CheckpointOutcome, usize)> {
+    actions.iter().find_map(|action| match action {
+        Action::Notify { id, outcome, tasks } => Some((*id, *outcome, tasks.len())),
+        _ => None,
+    })
+}
+
+fn failure(actions: &[Action]) -> Option<Reason> {
+    actions.iter().find_map(|action| match action {
+        Action::Failed { failure, .. } => Some(failure.reason),
+        _ => None,
+    })
+}
+
+fn discarded(actions: &[Action]) -> Vec<u64> {
+    let garbage = actions.iter().filter_map(|action| match action {
+        Action::Discard { garbage, .. } => Some(garbage),
+        _ => None,
+    });
+    garbage
+        .flatten()
+        .map(|garbage| match garbage {
+            Garbage::Completed(checkpoint) => checkpoint.id,
+            Garbage::Failed { barrier, .. } => barrier.checkpoint_id,
+        })
+        .collect()
+}
+
+fn savepoint(ticket: u64, stop: Option<Stop>) -> Request {
+    Request::Savepoint { ticket, savepoint: Savepoint { target: "file:/sp".into(), native: false, stop } }
+}
+
+#[test]
+fn a_checkpoint_from_its_time_to_its_completion() {
+    let mut job = Fixture::new(&[("interval", "1 s")]);
+    assert_eq!(job.coordinator.next_tick(0), Some(1_000));
+    assert!(job.at(999).is_empty());
+    assert_eq!(prepare(&job.at(1_000)), Some(1));
+    assert_eq!(triggers(&job.prepared(1)), [(1, SOURCES.to_vec())]);
+    assert!(matches!(job.triggered(1)[..], [Action::Release { id: 1 }]));
+    job.now = 1_050;
+    for attempt in [1, 2, 3] {
+        assert!(job.ack(1, attempt).is_empty());
+    }
+    assert!(job.ack(1, 3).is_empty(), "the same again");
+    let metadata = finalize(&job.ack(1, 4)).unwrap();
+    assert_eq!(metadata.vertices.iter().map(|vertex| vertex.subtasks.len()).collect::<Vec<_>>(), [2, 2]);
+    assert!(job.coordinator.is_finalizing() && job.coordinator.latest().is_none());
+    let actions = job.finalized(&metadata);
+    assert_eq!(notified(&actions), Some((1, proto::CheckpointOutcome::Completed, 4)));
+    assert_eq!(job.coordinator.latest().unwrap().pointer, "file:/chk-1");
+    assert_eq!(job.coordinator.statistics().latest_completed.as_ref().unwrap().duration(0), 50);
+    assert_eq!(prepare(&job.at(2_000)), Some(2));
+    assert_eq!(discarded(&job.run(2)), [1], "one is retained");
+}
+
+#[test]
+fn a_checkpoint_that_takes_too_long_fails_and_is_cleaned_up() {
+    let mut job = Fixture::new(&[("interval", "1 s"), ("timeout", "5 s"), ("tolerable-failed-checkpoints", "1")]);
+    job.at(1_000);
+    job.prepared(1);
+    job.triggered(1);
+    job.ack(1, 1);
+    assert_eq!(job.coordinator.next_tick(1_000), Some(2_000));
+    assert!(job.at(5_999).is_empty(), "one at a time");
+    let actions = job.at(6_000);
+    assert_eq!(failure(&actions), Some(Reason::Expired));
+    assert_eq!(notified(&actions), Some((1, proto::CheckpointOutcome::Aborted, 4)));
+    assert_eq!(discarded(&actions), [1]);
+    assert_eq!(prepare(&actions), Some(2), "the next one is overdue");
+    assert_eq!(discarded(&job.ack(1, 2)), [1], "what comes late goes, too");
+    job.prepared(2);
+    let actions = job.at(11_000);
+    assert!(matches!(actions[0], Action::Release { id: 2 }), "{actions:?}");
+    assert!(actions.iter().any(|action| matches!(action, Action::FailJob(_))), "{actions:?}");
+}
+
+#[test]
+fn a_decline_or_a_refused_call_fails_the_checkpoint() {
+    let mut job = Fixture::new(&[("interval", "1 s")]);
+    job.at(1_000);
+    job.prepared(1);
+    let refused = Err(CheckpointFailure::new(Reason::TriggerFailure));
+    job.coordinator.triggered(1, refused, &job.graph, job.now);
+    let actions = job.actions();
+    assert_eq!(failure(&actions), Some(Reason::TriggerFailure));
+    assert!(!actions.iter().any(|action| matches!(action, Action::FailJob(_))), "that does not count");
+    job.at(2_000);
+    job.prepared(2);
+    job.triggered(2);
+    job.coordinator.decline(2, CheckpointFailure::new(Reason::AsyncException), &job.graph, job.now);
+    let actions = job.actions();
+    assert!(actions.iter().any(|action| matches!(action, Action::FailJob(_))), "none is tolerated: {actions:?}");
+}
+
+#[test]
+fn tasks_that_end_are_not_waited_for() {
+    let mut job = Fixture::new(&[("interval", "1 s")]);
+    job.finish_task(1);
+    job.at(1_000);
+    assert_eq!(triggers(&job.prepared(1)), [(1, vec![2])]);
+    job.triggered(1);
+    // The other source ends before it hears of it: nobody sends a barrier to the sinks.
+    assert_eq!(triggers(&job.finish_task(2)), [(1, SINKS.to_vec())]);
+    job.triggered(1);
+    job.ack(1, 3);
+    let metadata = finalize(&job.ack(1, 4)).unwrap();
+    assert!(metadata.vertices[0].subtasks.iter().all(|state| state.finished));
+    assert!(metadata.vertices[1].subtasks.iter().all(|state| !state.finished));
+    assert_eq!(notified(&job.finalized(&metadata)), Some((1, proto::CheckpointOutcome::Completed, 3)));
+    assert_eq!(
+        triggers(&{
+            job.at(2_000);
+            job.prepared(2)
+        }),
+        [(2, SINKS.to_vec())]
+    );
+}
+
+#[test]
+fn a_source_that_reported_and_ended_has_sent_its_barrier() {
+    let mut job = Fixture::new(&[("interval", "1 s")]);
+    job.at(1_000);
+    job.prepared(1);
+    job.triggered(1);
+    job.ack(1, 1);
+    assert!(job.finish_task(1).is_empty());
+    assert!(job.finish_task(2).is_empty(), "the barrier of the first one reaches the sinks");
+    job.ack(1, 3);
+    let metadata = finalize(&job.ack(1, 4)).unwrap();
+    let finished: Vec<bool> = metadata.vertices[0].subtasks.iter().map(|state| state.finished).collect();
+    assert_eq!(finished, [false, true]);
+}
+
+#[test]
+fn without_checkpoints_after_tasks_finish_there_are_none() {
+    let mut job = Fixture::new(&[("interval", "1 s"), ("checkpoints-after-tasks-finish", "false")]);
+    job.at(1_000);
+    job.prepared(1);
+    assert_eq!(failure(&job.finish_task(1)), Some(Reason::NotAllRequiredTasksRunning));
+    assert_eq!(failure(&job.at(2_000)), Some(Reason::NotAllRequiredTasksRunning));
+}
+
+#[test]
+fn the_pause_is_kept() {
+    let mut job = Fixture::new(&[("interval", "1 s"), ("min-pause", "700 ms")]);
+    job.at(1_000);
+    job.now = 1_600;
+    job.run(1);
+    assert!(prepare(&job.at(2_000)).is_none());
+    assert_eq!(job.coordinator.next_tick(2_000), Some(2_300));
+    assert_eq!(prepare(&job.at(2_300)), Some(2));
+    assert!(job.coordinator.next_tick(2_300).unwrap() > 2_300, "no spinning while it waits");
+}
+
+#[test]
+fn savepoints_run_beside_checkpoints_and_commit_nothing() {
+    let mut job = Fixture::new(&[("interval", "1 s")]);
+    job.at(1_000);
+    job.prepared(1);
+    assert!(job.request(savepoint(5, None)).is_empty(), "one is brought on its way at a time");
+    let actions = job.triggered(1);
+    assert_eq!(prepare(&actions), Some(2));
+    let actions = job.prepared(2);
+    let Action::Trigger { barrier, .. } = &actions[0] else { panic!("{actions:?}") };
+    assert!(barrier.full && !barrier.native_format && barrier.target == "file:/sp");
+    job.triggered(2);
+    for attempt in [1, 2, 3] {
+        job.ack(2, attempt);
+    }
+    let metadata = finalize(&job.ack(2, 4)).unwrap();
+    let actions = job.finalized(&metadata);
+    assert_eq!(notified(&actions), None, "a restart would not begin with it");
+    let answer = Outcome { id: 2, pointer: "file:/chk-2".into() };
+    assert!(
+        actions
+            .iter()
+            .any(|action| matches!(action, Action::Answer { ticket: 5, result: Ok(outcome) } if *outcome == answer))
+    );
+    assert!(job.coordinator.latest().is_none());
+    assert!(job.ack(1, 1).is_empty(), "the checkpoint goes on");
+}
+
+#[test]
+fn the_savepoint_that_the_job_stops_with_commits() {
+    let mut job = Fixture::new(&[]);
+    assert_eq!(job.coordinator.next_tick(0), None, "no interval");
+    assert_eq!(prepare(&job.request(savepoint(1, Some(Stop { drain: true })))), Some(1));
+    let actions = job.prepared(1);
+    let Action::Trigger { barrier, .. } = &actions[0] else { panic!("{actions:?}") };
+    assert!(barrier.stop && barrier.drain);
+    job.triggered(1);
+    for attempt in [1, 2, 3] {
+        job.ack(1, attempt);
+    }
+    let metadata = finalize(&job.ack(1, 4)).unwrap();
+    assert_eq!(notified(&job.finalized(&metadata)), Some((1, proto::CheckpointOutcome::Completed, 4)));
+}
+
+#[test]
+fn a_failed_stop_of_the_tasks_fails_the_job() {
+    let mut job = Fixture::new(&[("tolerable-failed-checkpoints", "9")]);
+    job.request(savepoint(1, Some(Stop { drain: false })));
+    job.prepared(1);
+    job.triggered(1);
+    job.coordinator.decline(1, CheckpointFailure::new(Reason::AsyncException), &job.graph, job.now);
+    let actions = job.actions();
+    assert!(actions.iter().any(|action| matches!(action, Action::FailJob(_))), "{actions:?}");
+    assert!(actions.iter().any(|action| matches!(action, Action::Answer { ticket: 1, result: Err(_) })));
+}
+
+#[test]
+fn a_restart_fails_what_is_under_way_except_what_is_being_written() {
+    let mut job = Fixture::new(&[("interval", "1 s"), ("max-concurrent-checkpoints", "2")]);
+    job.at(1_000);
+    job.prepared(1);
+    job.triggered(1);
+    for attempt in [1, 2, 3] {
+        job.ack(1, attempt);
+    }
+    let metadata = finalize(&job.ack(1, 4)).unwrap();
+    job.at(2_000);
+    job.prepared(2);
+    job.coordinator.suspend(Reason::CoordinatorSuspend, 2_100);
+    let actions = job.actions();
+    assert_eq!(failure(&actions), Some(Reason::CoordinatorSuspend));
+    assert!(!actions.iter().any(|action| matches!(action, Action::FailJob(_))));
+    assert!(job.coordinator.is_finalizing());
+    assert_eq!(job.coordinator.next_tick(2_100), None);
+    job.finalized(&metadata);
+    assert_eq!(job.coordinator.latest().unwrap().id, 1);
+    job.coordinator.resume(5_000, 0.0);
+    assert_eq!(prepare(&job.at(5_000)), Some(3));
+}
+
+#[test]
+fn a_newer_checkpoint_replaces_older_ones_under_way() {
+    let mut job = Fixture::new(&[("interval", "1 s"), ("max-concurrent-checkpoints", "2")]);
+    job.at(1_000);
+    job.prepared(1);
+    job.triggered(1);
+    job.at(2_000);
+    let actions = job.run(2);
+    assert_eq!(failure(&actions), Some(Reason::Subsumed));
+    assert_eq!(job.coordinator.statistics().failed, 1);
+    assert_eq!(job.coordinator.latest().unwrap().id, 2);
+}
+
+#[test]
+fn metadata_that_cannot_be_written_fails_the_checkpoint() {
+    let mut job = Fixture::new(&[("interval", "1 s")]);
+    job.at(1_000);
+    job.prepared(1);
+    job.triggered(1);
+    for attempt in [1, 2, 3] {
+        job.ack(1, attempt);
+    }
+    let metadata = finalize(&job.ack(1, 4)).unwrap();
+    let full = CheckpointFailure::because(Reason::IoException, FailureInfo::new("java.io.IOException", "disk full"));
+    job.coordinator.finalized(metadata, Err(full), &job.graph, job.now);
+    let actions = job.actions();
+    assert_eq!(discarded(&actions), [1]);
+    assert_eq!(notified(&actions), Some((1, proto::CheckpointOutcome::Aborted, 4)));
+    assert!(
+        actions
+            .iter()
+            .any(|action| matches!(action, Action::FailJob(cause) if cause.stack_trace().contains("disk full")))
+    );
+}
+
+#[test]
+fn what_outlives_the_job_is_configured() {
+    let kept = |retention: &str, status: JobStatus| {
+        let mut job = Fixture::new(&[("interval", "1 s"), ("externalized-checkpoint-retention", retention)]);
+        job.at(1_000);
+        job.run(1);
+        job.coordinator.shut_down(status, 1_500);
+        discarded(&job.actions()).is_empty()
+    };
+    use JobStatus::{Canceled, Failed, Finished};
+    let all = |retention: &str| [Finished, Canceled, Failed].map(|status| kept(retention, status));
+    assert_eq!(all("NO_EXTERNALIZED_CHECKPOINTS"), [false, false, false]);
+    assert_eq!(all("DELETE_ON_CANCELLATION"), [false, false, true]);
+    assert_eq!(all("RETAIN_ON_CANCELLATION"), [false, true, true]);
+}
+
+fn restored(owner: Owner) -> CompletedCheckpoint {
+    let vertex = proto::VertexState { subtasks: vec![state("old")], ..Default::default() };
+    let metadata = proto::CheckpointMetadata { checkpoint_id: 7, vertices: vec![vertex], ..Default::default() };
+    CompletedCheckpoint { id: 7, metadata: Arc::new(metadata), pointer: "file:/old".into(), owner }
+}
+
+#[test]
+fn what_the_job_started_from_belongs_to_whom_the_claim_mode_says() {
+    for (mode, owner, full) in [(ClaimMode::NoClaim, Owner::Other, true), (ClaimMode::Claim, Owner::Claimed, false)] {
+        let mut job = Fixture::new(&[("interval", "1 s")]);
+        job.coordinator.start_from(restored(owner), mode);
+        job.at(1_000);
+        let actions = job.prepared(8);
+        let Action::Trigger { barrier, .. } = &actions[0] else { panic!("{actions:?}") };
+        assert_eq!((barrier.full, barrier.completed_checkpoint_id), (full, 7), "{mode:?}");
+        job.triggered(8);
+        for attempt in [1, 2, 3] {
+            job.ack(8, attempt);
+        }
+        let metadata = finalize(&job.ack(8, 4)).unwrap();
+        let gone = discarded(&job.finalized(&metadata));
+        assert_eq!(gone, if owner == Owner::Claimed { vec![7] } else { vec![] });
+        job.at(2_000);
+        let actions = job.prepared(9);
+        let Action::Trigger { barrier, .. } = &actions[0] else { panic!("{actions:?}") };
+        assert!(!barrier.full, "one full checkpoint is enough");
+    }
+}
+
+/// What may happen at any moment.
+#[derive(Clone, Debug)]
+enum Event {
+    Tick(i64),
+    Prepared(bool),
+    Triggered(bool),
+    Ack { checkpoint: usize, task: u8 },
+    Decline { checkpoint: usize },
+    Finish { task: u8 },
+    Finalized(bool),
+    Discarded,
+    Savepoint,
+    Restart,
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    prop_oneof![
+        3 => (1..800_i64).prop_map(Event::Tick),
+        6 => any::<bool>().prop_map(|lucky| Event::Prepared(lucky)),
+        6 => (0..8_u8).prop_map(|luck| Event::Triggered(luck > 0)),
+        20 => (0..4_usize, 1..5_u8).prop_map(|(checkpoint, task)| Event::Ack { checkpoint, task }),
+        1 => (0..4_usize).prop_map(|checkpoint| Event::Decline { checkpoint }),
+        1 => (1..5_u8).prop_map(|task| Event::Finish { task }),
+        5 => (0..6_u8).prop_map(|luck| Event::Finalized(luck > 0)),
+        3 => Just(Event::Discarded),
+        1 => Just(Event::Savepoint),
+        1 => Just(Event::Restart),
+    ]
+}
+
+/// The world around the coordinator: what it was asked to do and has not reported, which files there are, and what each
+/// task knows.
+struct World {
+    job: Fixture,
+    preparing: Vec<u64>,
+    calls: Vec<u64>,
+    writing: Vec<Arc<proto::CheckpointMetadata>>,
+    cleaning: usize,
+    /// Checkpoints that were triggered, with what their barrier said; newest last.
+    barriers: Vec<proto::CheckpointBarrier>,
+    acknowledged: std::collections::HashSet<(u64, u8)>,
+    /// Shared files that were written and not deleted.
+    files: HashSet<String>,
+    /// What each task refers to in an incremental checkpoint: its last state of each checkpoint.
+    states: std::collections::HashMap<(u64, u8), HashSet<String>>,
+    tickets: HashSet<u64>,
+}
+
+impl World {
+    fn new(concurrent: &str, retained: &str) -> Self {
+        let job = Fixture::new(&[
+            ("interval", "1 s"),
+            ("timeout", "3 s"),
+            ("max-concurrent-checkpoints", concurrent),
+            ("num-retained", retained),
+            ("tolerable-failed-checkpoints", "2147483647"),
+        ]);
+        Self {
+            job,
+            preparing: Vec::new(),
+            calls: Vec::new(),
+            writing: Vec::new(),
+            cleaning: 0,
+            barriers: Vec::new(),
+            acknowledged: HashSet::new(),
+            files: HashSet::new(),
+            states: std::collections::HashMap::new(),
+            tickets: HashSet::new(),
+        }
+    }
+
+    fn take(&mut self, actions: Vec<Action>) {
+        for action in actions {
+            match action {
+                Action::Prepare { id } => self.preparing.push(id),
+                Action::Trigger { barrier, .. } => {
+                    self.calls.push(barrier.checkpoint_id);
+                    if self.barriers.last().is_none_or(|last| last.checkpoint_id < barrier.checkpoint_id) {
+                        self.barriers.push(barrier);
+                    }
+                }
+                Action::Finalize { metadata, .. } => {
+                    self.check_complete(&metadata);
+                    self.writing.push(metadata);
+                }
+                Action::Discard { garbage, referenced } => {
+                    self.cleaning += 1;
+                    for garbage in garbage {
+                        self.delete(&garbage, &referenced);
+                    }
+                }
+                Action::Answer { ticket, .. } => assert!(self.tickets.remove(&ticket), "an answer nobody waits for"),
+                _ => {}
+            }
+        }
+    }
+
+    /// Every task that had not ended has handed over its state.
+    fn check_complete(&self, metadata: &proto::CheckpointMetadata) {
+        let id = metadata.checkpoint_id;
+        for (task, state) in metadata.vertices.iter().flat_map(|vertex| &vertex.subtasks).enumerate() {
+            let task = task as u8 + 1;
+            assert_eq!(!state.finished, self.acknowledged.contains(&(id, task)), "task {task} of checkpoint {id}");
+            let execution = self.job.graph.executions().nth(task as usize - 1).unwrap();
+            assert!(!state.finished || execution.state == ExecutionState::Finished);
+        }
+    }
+
+    fn delete(&mut self, garbage: &Garbage, referenced: &HashSet<String>) {
+        let files: HashSet<String> = match garbage {
+            Garbage::Completed(checkpoint) => shared_files(&checkpoint.metadata),
+            Garbage::Failed { states, .. } => {
+                let vertex = proto::VertexState { subtasks: states.clone(), ..Default::default() };
+                shared_files(&proto::CheckpointMetadata { vertices: vec![vertex], ..Default::default() })
+            }
+        };
+        self.files.retain(|file| !files.contains(file) || referenced.contains(file));
+    }
+
+    /// A task's state: a file of this checkpoint, and what it wrote for the checkpoint that the barrier says is complete.
+    fn snapshot(&mut self, barrier: &proto::CheckpointBarrier, task: u8) -> proto::TaskState {
+        let base = (barrier.completed_checkpoint_id, task);
+        let mut files = match barrier.full {
+            true => HashSet::new(),
+            false => self.states.get(&base).cloned().unwrap_or_default(),
+        };
+        // Compaction drops some of the older ones.
+        files.retain(|file| file.len() % 3 != barrier.checkpoint_id as usize % 3);
+        files.insert(format!("{}-{task}{}", barrier.checkpoint_id, "x".repeat(barrier.checkpoint_id as usize % 3)));
+        self.states.insert((barrier.checkpoint_id, task), files.clone());
+        self.files.extend(files.iter().cloned());
+        let file = |path: &String| proto::KeyedStateFile {
+            shared: true,
+            file: Some(proto::StateFile { path: path.clone(), ..Default::default() }),
+            ..Default::default()
+        };
+        let keyed = vec![proto::KeyedStateHandle { files: files.iter().map(file).collect(), ..Default::default() }];
+        let operator = proto::OperatorSubtaskState { keyed, ..Default::default() };
+        proto::TaskState { operators: vec![operator], ..Default::default() }
+    }
+
+    fn happen(&mut self, event: Event) {
+        let now = self.job.now;
+        match event {
+            Event::Tick(by) => {
+                let actions = self.job.at(now + by);
+                self.take(actions);
+            }
+            Event::Prepared(lucky) if !self.preparing.is_empty() => {
+                let id = self.preparing.remove(0);
+                let result = match lucky || id % 5 > 0 {
+                    true => Ok(Vec::new()),
+                    false => Err(CheckpointFailure::new(Reason::TriggerFailure)),
+                };
+                self.job.coordinator.prepared(id, result, &self.job.graph, now);
+            }
+            Event::Triggered(lucky) if !self.calls.is_empty() => {
+                let id = self.calls.remove(0);
+                let result = if lucky { Ok(()) } else { Err(CheckpointFailure::new(Reason::TriggerFailure)) };
+                self.job.coordinator.triggered(id, result, &self.job.graph, now);
+            }
+            Event::Ack { checkpoint, task } => self.acknowledge(checkpoint, task),
+            Event::Decline { checkpoint } if checkpoint < self.barriers.len() => {
+                let id = self.barriers[self.barriers.len() - 1 - checkpoint].checkpoint_id;
+                let failure = CheckpointFailure::new(Reason::AsyncException);
+                self.job.coordinator.decline(id, failure, &self.job.graph, now);
+            }
+            Event::Finish { task } => {
+                let actions = self.job.finish_task(task);
+                self.take(actions);
+            }
+            Event::Finalized(lucky) if !self.writing.is_empty() => {
+                let metadata = self.writing.remove(0);
+                let result = match lucky {
+                    true => Ok(format!("file:/chk-{}", metadata.checkpoint_id)),
+                    false => Err(CheckpointFailure::new(Reason::IoException)),
+                };
+                self.job.coordinator.finalized(metadata, result, &self.job.graph, now);
+            }
+            Event::Discarded if self.cleaning > 0 => {
+                self.cleaning -= 1;
+                self.job.coordinator.discarded(&self.job.graph, now);
+            }
+            Event::Savepoint => {
+                let ticket = 1 + self.tickets.iter().max().copied().unwrap_or_default();
+                self.tickets.insert(ticket);
+                self.job.coordinator.request(savepoint(ticket, None), &self.job.graph, now);
+            }
+            Event::Restart => {
+                self.job.coordinator.suspend(Reason::CoordinatorSuspend, now);
+                let actions = self.job.actions();
+                self.take(actions);
+                self.job.coordinator.resume(now, 0.5);
+            }
+            _ => {}
+        }
+        let actions = self.job.actions();
+        self.take(actions);
+        self.check_files();
+    }
+
+    fn acknowledge(&mut self, checkpoint: usize, task: u8) {
+        let Some(position) = self.barriers.len().checked_sub(checkpoint + 1) else { return };
+        let barrier = self.barriers[position].clone();
+        let execution = self.job.graph.executions().nth(task as usize - 1).unwrap();
+        let id = barrier.checkpoint_id;
+        if execution.state != ExecutionState::Running || self.acknowledged.contains(&(id, task)) {
+            return;
+        }
+        // A task takes its snapshots in order.
+        if self.acknowledged.iter().any(|(later, other)| *other == task && *later > id) {
+            return;
+        }
+        self.acknowledged.insert((id, task));
+        let state = self.snapshot(&barrier, task);
+        let metrics = proto::CheckpointMetrics::default();
+        let attempt = AttemptId([task; 16]);
+        self.job.coordinator.acknowledge(id, attempt, &state, metrics, &self.job.graph, self.job.now);
+    }
+
+    /// No file is gone that a retained checkpoint needs.
+    fn check_files(&self) {
+        for checkpoint in self.job.coordinator.retained() {
+            for file in shared_files(&checkpoint.metadata) {
+                assert!(self.files.contains(&file), "{file} of checkpoint {}", checkpoint.id);
+            }
+        }
+    }
+
+    /// Everything that was asked for answers and time passes: then nothing is pending any more.
+    fn settle(&mut self) {
+        self.job.coordinator.suspend(Reason::CoordinatorShutdown, self.job.now);
+        let actions = self.job.actions();
+        self.take(actions);
+        while !self.preparing.is_empty() || !self.calls.is_empty() || !self.writing.is_empty() || self.cleaning > 0 {
+            for event in [Event::Prepared(true), Event::Triggered(true), Event::Finalized(true), Event::Discarded] {
+                self.happen(event);
+            }
+        }
+        assert!(!self.job.coordinator.is_busy());
+        assert!(self.tickets.is_empty(), "somebody waits for ever");
+    }
+
+    /// Without any report from a task every checkpoint ends in time.
+    fn time_out(&mut self) {
+        for _ in 0..40 {
+            self.happen(Event::Tick(200));
+        }
+        let oldest = self.job.now - Duration::from_secs(4).as_millis() as i64;
+        let statistics = self.job.coordinator.statistics();
+        for record in statistics.history.iter().filter(|record| record.status == Status::InProgress) {
+            let written = self.writing.iter().any(|metadata| metadata.checkpoint_id == record.id);
+            assert!(record.triggered > oldest || written, "checkpoint {} is pending for ever", record.id);
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    /// Whatever happens in whatever order: a checkpoint completes only with the state of every task, no file is deleted that
+    /// a retained checkpoint needs, none stays pending for ever, and everybody gets an answer.
+    #[test]
+    fn no_order_of_events_does_harm(
+        concurrent in 1..4_u32,
+        retained in 1..3_u32,
+        events in proptest::collection::vec(event(), 1..250),
+    ) {
+        let mut world = World::new(&concurrent.to_string(), &retained.to_string());
+        for event in events {
+            world.happen(event);
+        }
+        world.time_out();
+        world.settle();
+    }
+}

@@ -1,0 +1,20 @@
+//! Checkpoints and savepoints of a job.
+//!
+//! - [`options`]: what the configuration asks for.
+//! - [`coordinator`]: when a checkpoint begins, whom it waits for, how it ends; decides without I/O.
+//! - [`plan`]: which tasks begin a checkpoint and which the coordinator waits for.
+//! - [`store`]: completed checkpoints, and which files nobody needs any more.
+//! - [`statistics`]: what REST shows of them.
+//! - [`assignment`]: from a checkpoint to the state that each subtask starts from.
+//!
+//! Invariants: a checkpoint completes only when every task of the job has handed over its state or had ended before; no file
+//! is deleted that a retained checkpoint, or one under way, needs; no checkpoint stays pending for ever.
+pub mod assignment;
+pub(super) mod calls;
+pub mod coordinator;
+pub mod failure;
+pub mod options;
+mod pending;
+pub mod plan;
+pub mod statistics;
+pub mod store;

@@ -1,0 +1,170 @@
+//! A checkpoint under way.
+use std::collections::HashMap;
+
+use wiesel_common::id::AttemptId;
+use wiesel_proto as proto;
+
+use super::coordinator::Request;
+use super::plan::{PlannedTask, TaskRef, begins_at};
+use crate::jobmaster::execution_graph::ExecutionGraph;
+
+/// How far a checkpoint is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// Enumerators are asked for their state.
+    Preparing,
+    /// Tasks are told to begin; assignments of splits are held back.
+    Triggering,
+    /// Tasks write their state.
+    Waiting,
+    /// All is there, the metadata is being written.
+    Finalizing,
+}
+
+struct PendingTask {
+    planned: PlannedTask,
+    /// What it handed over.
+    state: Option<proto::TaskState>,
+    /// It ended during the checkpoint, without a word about it: all that it did was before.
+    ended: bool,
+}
+
+impl PendingTask {
+    fn is_missing(&self) -> bool {
+        !self.planned.finished && !self.ended && self.state.is_none()
+    }
+}
+
+/// See the module.
+pub(super) struct Pending {
+    pub(super) request: Request,
+    pub(super) barrier: proto::CheckpointBarrier,
+    pub(super) deadline: i64,
+    pub(super) stage: Stage,
+    pub(super) coordinators: Vec<proto::CoordinatorState>,
+    /// Calls to tasks that were not answered yet.
+    pub(super) calls: usize,
+    tasks: Vec<PendingTask>,
+    by_attempt: HashMap<AttemptId, usize>,
+    missing: usize,
+}
+
+impl Pending {
+    pub(super) fn new(request: Request, barrier: proto::CheckpointBarrier, deadline: i64) -> Self {
+        Self {
+            request,
+            barrier,
+            deadline,
+            stage: Stage::Preparing,
+            coordinators: Vec::new(),
+            calls: 0,
+            tasks: Vec::new(),
+            by_attempt: HashMap::new(),
+            missing: 0,
+        }
+    }
+
+    /// The tasks are chosen.
+    pub(super) fn plan(&mut self, tasks: Vec<PlannedTask>) {
+        self.by_attempt = tasks.iter().enumerate().map(|(position, task)| (task.task.attempt, position)).collect();
+        self.missing = tasks.iter().filter(|task| !task.finished).count();
+        self.tasks = tasks.into_iter().map(|planned| PendingTask { planned, state: None, ended: false }).collect();
+    }
+
+    /// Those at which the checkpoint begins.
+    pub(super) fn starts(&self) -> Vec<TaskRef> {
+        self.tasks.iter().filter(|task| task.planned.trigger).map(|task| task.planned.task.clone()).collect()
+    }
+
+    /// All that were not over when it began.
+    pub(super) fn participants(&self) -> Vec<TaskRef> {
+        self.tasks.iter().filter(|task| !task.planned.finished).map(|task| task.planned.task.clone()).collect()
+    }
+
+    /// A task's vertex and subtask.
+    pub(super) fn position(&self, attempt: AttemptId) -> Option<(usize, usize)> {
+        let planned = &self.tasks[*self.by_attempt.get(&attempt)?].planned;
+        Some((planned.vertex, planned.subtask))
+    }
+
+    /// Takes a task's state. False: it is not wanted, or it is there already.
+    pub(super) fn acknowledge(&mut self, attempt: AttemptId, state: &proto::TaskState) -> bool {
+        let Some(task) = self.by_attempt.get(&attempt).map(|position| &mut self.tasks[*position]) else { return false };
+        if !task.is_missing() {
+            return false;
+        }
+        task.state = Some(state.clone());
+        self.missing -= 1;
+        true
+    }
+
+    /// Whether a task handed over its state.
+    pub(super) fn has_state_of(&self, attempt: AttemptId) -> bool {
+        self.by_attempt.get(&attempt).is_some_and(|position| self.tasks[*position].state.is_some())
+    }
+
+    /// A task ended. Returns the tasks that no barrier will reach because of that: they are to begin, too.
+    pub(super) fn ended(&mut self, attempt: AttemptId, graph: &ExecutionGraph) -> Vec<TaskRef> {
+        let Some(position) = self.by_attempt.get(&attempt).copied() else { return Vec::new() };
+        if !self.tasks[position].is_missing() {
+            return Vec::new();
+        }
+        self.tasks[position].ended = true;
+        self.missing -= 1;
+        let silent: std::collections::HashSet<(usize, usize)> = self
+            .tasks
+            .iter()
+            .filter(|task| task.planned.finished || task.ended)
+            .map(|task| (task.planned.vertex, task.planned.subtask))
+            .collect();
+        let starts = begins_at(graph, |vertex, subtask| silent.contains(&(vertex, subtask)));
+        let mut more = Vec::new();
+        for task in &mut self.tasks {
+            if task.is_missing() && !task.planned.trigger && starts(task.planned.vertex, task.planned.subtask) {
+                task.planned.trigger = true;
+                more.push(task.planned.task.clone());
+            }
+        }
+        more
+    }
+
+    /// Everything that is needed is there.
+    pub(super) fn is_complete(&self) -> bool {
+        self.stage == Stage::Waiting && self.calls == 0 && self.missing == 0
+    }
+
+    /// No task took part: all ended.
+    pub(super) fn is_empty(&self) -> bool {
+        self.tasks.iter().all(|task| task.state.is_none())
+    }
+
+    /// What was handed over, when nothing will come of it.
+    pub(super) fn states(&self) -> impl Iterator<Item = &proto::TaskState> {
+        self.tasks.iter().filter_map(|task| task.state.as_ref())
+    }
+
+    /// The vertices as the metadata has them.
+    pub(super) fn vertices(&self, graph: &proto::JobGraph) -> Vec<proto::VertexState> {
+        let mut vertices: Vec<proto::VertexState> = graph.vertices.iter().map(describe).collect();
+        for task in &self.tasks {
+            let state = task.state.clone().unwrap_or(proto::TaskState { finished: true, ..Default::default() });
+            vertices[task.planned.vertex].subtasks.push(state);
+        }
+        vertices
+    }
+}
+
+fn describe(vertex: &proto::JobVertex) -> proto::VertexState {
+    let operators = vertex
+        .operators
+        .iter()
+        .map(|operator| proto::OperatorName { uid: operator.uid.clone(), name: operator.name.clone() });
+    proto::VertexState {
+        vertex_id: vertex.id.clone(),
+        name: vertex.name.clone(),
+        parallelism: vertex.parallelism,
+        max_parallelism: vertex.max_parallelism,
+        operators: operators.collect(),
+        subtasks: Vec::with_capacity(vertex.parallelism as usize),
+    }
+}

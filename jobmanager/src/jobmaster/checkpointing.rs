@@ -1,0 +1,263 @@
+//! The JobMaster's side of checkpoints: the coordinator's actions, and what comes of them.
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::sync::oneshot;
+use tonic::Status;
+use wiesel_common::id::{AttemptId, OperatorId};
+use wiesel_proto as proto;
+use wiesel_state::storage::CheckpointStorage;
+
+use super::actor::{Completion, JobMaster};
+use super::checkpoint::assignment::{Assignment, assign};
+use super::checkpoint::calls::{Caller, by_task_manager};
+use super::checkpoint::coordinator::{Action, Garbage};
+use super::checkpoint::failure::{CheckpointFailure, Reason, state_failure};
+use super::checkpoint::plan::TaskRef;
+use super::checkpoint::store::{CompletedCheckpoint, Owner};
+use super::source_coordinator::Command;
+use crate::failure::{self, FailureInfo};
+
+/// Flink's text for checkpoints that a task refused without its being ready for them.
+const NOT_COUNTED: [&str; 3] =
+    ["Checkpoint was declined (task", "Checkpoint was canceled because a barrier", "Task received cancellation"];
+
+impl JobMaster {
+    /// Follows the state of the job, then does what the coordinator wants. True: there was something to do.
+    pub(super) fn act_on_checkpoints(&mut self) -> bool {
+        self.follow_job();
+        let actions = self.checkpoints.take_actions();
+        let busy = !actions.is_empty();
+        for action in actions {
+            self.do_checkpoint_action(action);
+        }
+        self.deploy_postponed();
+        busy
+    }
+
+    fn follow_job(&mut self) {
+        let now = self.now();
+        if self.checkpoints.is_active() == self.scheduler.all_tasks_run() {
+            return;
+        }
+        if self.scheduler.all_tasks_run() {
+            let random = self.random();
+            self.checkpoints.resume(now, random);
+        } else if self.status() != super::status::JobStatus::Running {
+            self.checkpoints.suspend(Reason::CoordinatorSuspend, now);
+        }
+    }
+
+    fn do_checkpoint_action(&mut self, action: Action) {
+        let job_id = self.job_id();
+        match action {
+            Action::Prepare { id } => self.prepare(id),
+            Action::Trigger { tasks, barrier } => self.trigger(tasks, barrier),
+            Action::Release { id } => self.tell_sources(|| Command::Release { checkpoint: id }),
+            Action::Finalize { barrier, metadata } => self.finalize(barrier, metadata),
+            Action::Notify { id, outcome, tasks } => self.notify(id, outcome, tasks),
+            Action::Discard { garbage, referenced } => {
+                let storage = self.storage.clone();
+                self.spawn(async move {
+                    discard(&storage, garbage, &referenced).await;
+                    Completion::Discarded
+                });
+            }
+            Action::Answer { ticket, result } => self.answer(ticket, result),
+            Action::Failed { id: Some(checkpoint_id), failure } => {
+                tracing::warn!(%job_id, checkpoint_id, reason = %failure, "checkpoint failed");
+            }
+            Action::Failed { id: None, failure } => {
+                tracing::info!(%job_id, reason = %failure, "a checkpoint could not begin");
+            }
+            Action::Completed { id, pointer, duration, bytes } => {
+                tracing::info!(%job_id, checkpoint_id = id, bytes, duration_ms = duration, path = %pointer, "checkpoint completed");
+            }
+            Action::FailJob(cause) => self.fail(cause),
+        }
+    }
+
+    /// Asks every enumerator for its state.
+    fn prepare(&mut self, id: u64) {
+        let mut answers = Vec::new();
+        for (uid, sender) in self.source_commands() {
+            let (reply, answer) = oneshot::channel();
+            // One that has ended does not answer.
+            let _ = sender.send(Command::Snapshot { checkpoint: id, reply });
+            answers.push((uid, answer));
+        }
+        self.spawn(async move {
+            let mut states = Vec::with_capacity(answers.len());
+            for (uid, answer) in answers {
+                match answer.await {
+                    Ok(Ok(state)) => states.push(proto::CoordinatorState { uid: uid.to_bytes(), state }),
+                    Ok(Err(cause)) => {
+                        let result = Err(CheckpointFailure::because(Reason::TriggerFailure, cause));
+                        return Completion::Prepared { id, result };
+                    }
+                    Err(_) => {
+                        let cause = FailureInfo::new(failure::INTERNAL, "The enumerator of a source has ended.");
+                        let result = Err(CheckpointFailure::because(Reason::TriggerFailure, cause));
+                        return Completion::Prepared { id, result };
+                    }
+                }
+            }
+            Completion::Prepared { id, result: Ok(states) }
+        });
+    }
+
+    fn caller(&self) -> Caller {
+        Caller {
+            executors: self.context.executors.clone(),
+            fence: self.handle.fence(),
+            job_id: self.job_id(),
+            timeout: self.context.rpc_timeout,
+        }
+    }
+
+    fn trigger(&mut self, tasks: Vec<TaskRef>, barrier: proto::CheckpointBarrier) {
+        let (caller, id) = (self.caller(), barrier.checkpoint_id);
+        tracing::info!(job_id = %self.job_id(), checkpoint_id = id, tasks = tasks.len(), "checkpoint triggered");
+        self.spawn(async move { Completion::Triggered { id, result: caller.trigger(tasks, barrier).await } });
+    }
+
+    fn finalize(&mut self, barrier: proto::CheckpointBarrier, metadata: Arc<proto::CheckpointMetadata>) {
+        let (storage, limit) = (self.storage.clone(), self.checkpoint_options.timeout);
+        self.spawn(async move {
+            let writing = storage.write_metadata(&barrier, &metadata);
+            let result = match tokio::time::timeout(limit, writing).await {
+                Ok(Ok(pointer)) => Ok(pointer),
+                Ok(Err(error)) => Err(CheckpointFailure::because(Reason::IoException, state_failure(&error))),
+                Err(_) => Err(CheckpointFailure::new(Reason::Expired)),
+            };
+            Completion::Finalized { metadata, result }
+        });
+    }
+
+    fn notify(&mut self, id: u64, outcome: proto::CheckpointOutcome, tasks: Vec<TaskRef>) {
+        for (location, attempts) in by_task_manager(tasks) {
+            let caller = self.caller();
+            self.spawn(async move {
+                let result = caller.notify(Arc::clone(&location), attempts, id, outcome).await;
+                Completion::Notified { checkpoint: id, location, result }
+            });
+        }
+    }
+
+    /// A TaskManager did not take note of a checkpoint. It learns of it with the next one, unless there is none.
+    pub(super) fn not_notified(&mut self, checkpoint: u64, resource_id: &str, reason: String) {
+        tracing::warn!(
+            job_id = %self.job_id(),
+            checkpoint_id = checkpoint,
+            task_manager = resource_id,
+            reason,
+            "a TaskManager was not told of a checkpoint"
+        );
+        if self.stopping.is_some() {
+            let message = format!("TaskManager with id {resource_id} does not take the end of a savepoint.");
+            let failure = FailureInfo::new(failure::TASK_MANAGER_LOST, message).because(reason);
+            self.scheduler.task_manager_lost(resource_id, failure, &mut self.env);
+        }
+    }
+
+    pub(super) fn acknowledge(&mut self, request: proto::AcknowledgeCheckpointRequest) -> Result<(), Status> {
+        let attempt = attempt_of(&request.attempt_id)?;
+        let state = request.state.ok_or_else(|| Status::invalid_argument("an acknowledgement without state"))?;
+        let metrics = request.metrics.unwrap_or_default();
+        let now = self.now();
+        self.checkpoints.acknowledge(request.checkpoint_id, attempt, &state, metrics, self.scheduler.graph(), now);
+        Ok(())
+    }
+
+    pub(super) fn decline(&mut self, request: proto::DeclineCheckpointRequest) -> Result<(), Status> {
+        let attempt = attempt_of(&request.attempt_id)?;
+        let Some((vertex, subtask)) = self.scheduler.graph().find(attempt) else { return Ok(()) };
+        let cause = request.failure.map(FailureInfo::from);
+        let cause = cause.unwrap_or_else(|| FailureInfo::new(failure::INTERNAL, "The task gave no reason."));
+        let not_ready = NOT_COUNTED.iter().any(|text| cause.message.starts_with(text));
+        let reason = if not_ready { Reason::NotAllRequiredTasksRunning } else { Reason::AsyncException };
+        let task = self.scheduler.graph().task_name(vertex, subtask);
+        let message = format!("Could not materialize checkpoint {} for task {task}.", request.checkpoint_id);
+        let cause = FailureInfo::wrap("java.lang.Exception", message, &cause);
+        let now = self.now();
+        let failure = CheckpointFailure::because(reason, cause);
+        self.checkpoints.decline(request.checkpoint_id, failure, self.scheduler.graph(), now);
+        Ok(())
+    }
+
+    pub(super) fn checkpoint_tick(&mut self) {
+        let now = self.now();
+        self.checkpoints.tick(self.scheduler.graph(), now);
+    }
+
+    /// Deploys what waited for the outcome of a checkpoint: only then it is known from which one the job goes on.
+    fn deploy_postponed(&mut self) {
+        if self.postponed.is_empty() || self.checkpoints.is_finalizing() {
+            return;
+        }
+        // What was cancelled meanwhile is over.
+        let regions = std::mem::take(&mut self.postponed);
+        let regions = self.scheduler.deploying_of(&regions);
+        if !regions.is_empty() {
+            self.deploy(&regions);
+        }
+    }
+
+    /// What regions start from: the latest checkpoint, if there is one.
+    pub(super) fn restore(&mut self, regions: &BTreeSet<usize>) -> Result<Option<(u64, Assignment)>, FailureInfo> {
+        let Some(latest) = self.checkpoints.latest().cloned() else { return Ok(None) };
+        let graph = Arc::clone(&self.scheduler.graph().graph);
+        let allowed = self.checkpoint_options.restore.as_ref();
+        let allowed = allowed.is_some_and(|restore| restore.allow_non_restored_state);
+        let assignment = assign(&latest.metadata, &latest.pointer, &graph, allowed)
+            .map_err(|error| FailureInfo::new("java.lang.IllegalStateException", error.to_string()))?;
+        let now = self.now();
+        self.checkpoints.restored(now);
+        tracing::info!(
+            job_id = %self.job_id(),
+            checkpoint_id = latest.id,
+            path = %latest.pointer,
+            regions = regions.len(),
+            "tasks start from a checkpoint"
+        );
+        Ok(Some((latest.id, assignment)))
+    }
+
+    /// The enumerator's state of a source in an assignment.
+    pub(super) fn enumerator_state(restore: Option<&(u64, Assignment)>, uid: OperatorId) -> Option<Bytes> {
+        restore.and_then(|(_, assignment)| assignment.coordinators.get(&uid).cloned())
+    }
+}
+
+pub(super) fn attempt_of(bytes: &[u8]) -> Result<AttemptId, Status> {
+    AttemptId::from_bytes(bytes).ok_or_else(|| Status::invalid_argument("an attempt id must have 16 bytes"))
+}
+
+/// What cannot be deleted is an orphan, no danger.
+async fn discard(storage: &CheckpointStorage, garbage: Vec<Garbage>, referenced: &std::collections::HashSet<String>) {
+    for garbage in garbage {
+        let (checkpoint_id, result) = match &garbage {
+            Garbage::Completed(checkpoint) => (checkpoint.id, discard_completed(storage, checkpoint, referenced).await),
+            Garbage::Failed { barrier, states } => {
+                (barrier.checkpoint_id, storage.discard_aborted(barrier, states, referenced).await)
+            }
+        };
+        if let Err(error) = result {
+            let reason = state_failure(&error).stack_trace();
+            tracing::warn!(checkpoint_id, reason = reason.trim_end(), "files of a checkpoint could not be deleted");
+        }
+    }
+}
+
+async fn discard_completed(
+    storage: &CheckpointStorage,
+    checkpoint: &CompletedCheckpoint,
+    referenced: &std::collections::HashSet<String>,
+) -> wiesel_state::Result<()> {
+    match checkpoint.owner {
+        Owner::Job => storage.discard(checkpoint.id, &checkpoint.metadata, referenced).await,
+        Owner::Claimed => storage.discard_claimed(&checkpoint.pointer, &checkpoint.metadata, referenced).await,
+        Owner::Other => Ok(()),
+    }
+}

@@ -1,0 +1,82 @@
+//! What happens before a job starts: its folders are made, what earlier runs left is swept, and the savepoint or checkpoint
+//! that it is to start from is read and fitted.
+use std::sync::Arc;
+
+use wiesel_proto as proto;
+use wiesel_state::storage::{CheckpointStorage, read_metadata};
+
+use crate::failure::{FailureInfo, JOB_INITIALIZATION};
+use crate::jobmaster::checkpoint::assignment::{adopt_max_parallelism, assign};
+use crate::jobmaster::checkpoint::failure::state_failure;
+use crate::jobmaster::checkpoint::options::{CheckpointOptions, RestoreSettings};
+use crate::jobmaster::checkpoint::store::{CompletedCheckpoint, Owner};
+use wiesel_common::config::options::checkpointing::ClaimMode;
+
+/// A job that is ready to start.
+pub(super) struct Initialized {
+    pub(super) graph: Arc<proto::JobGraph>,
+    /// What it starts from.
+    pub(super) restored: Option<CompletedCheckpoint>,
+}
+
+/// Prepares a job. `derived`: the vertices whose maximum parallelism the job does not set.
+pub(super) async fn initialize(
+    storage: CheckpointStorage,
+    options: Arc<CheckpointOptions>,
+    graph: Arc<proto::JobGraph>,
+    derived: Vec<bool>,
+) -> Result<Initialized, FailureInfo> {
+    let prepared = async {
+        if options.interval.is_some() {
+            storage.initialize().await.map_err(|error| state_failure(&error))?;
+        }
+        match &options.restore {
+            Some(settings) => restore(&storage, settings, &graph, &derived).await,
+            None => Ok(Initialized { graph, restored: None }),
+        }
+    };
+    let initialized: Initialized = prepared.await.map_err(|cause: FailureInfo| {
+        FailureInfo::wrap(JOB_INITIALIZATION, "Could not start the JobMaster.", &cause)
+    })?;
+    if options.interval.is_some() {
+        sweep(&storage, &initialized).await;
+    }
+    Ok(initialized)
+}
+
+async fn sweep(storage: &CheckpointStorage, initialized: &Initialized) {
+    let retained: Vec<proto::CheckpointMetadata> =
+        initialized.restored.iter().map(|checkpoint| checkpoint.metadata.as_ref().clone()).collect();
+    match storage.sweep_orphans(&retained).await {
+        Ok(0) => {}
+        Ok(files) => tracing::info!(files, "orphans of earlier runs were deleted"),
+        // The job does not need it.
+        Err(error) => tracing::warn!(reason = %state_failure(&error).stack_trace().trim_end(), "orphans stay"),
+    }
+}
+
+async fn restore(
+    storage: &CheckpointStorage,
+    settings: &RestoreSettings,
+    graph: &proto::JobGraph,
+    derived: &[bool],
+) -> Result<Initialized, FailureInfo> {
+    let (folder, metadata) =
+        read_metadata(&settings.path, storage.configuration()).await.map_err(|error| state_failure(&error))?;
+    let does_not_fit = |error: super::checkpoint::assignment::Error| {
+        FailureInfo::new("java.lang.IllegalStateException", error.to_string())
+    };
+    let mut graph = graph.clone();
+    adopt_max_parallelism(&metadata, &folder, &mut graph, derived).map_err(does_not_fit)?;
+    let assignment = assign(&metadata, &folder, &graph, settings.allow_non_restored_state).map_err(does_not_fit)?;
+    tracing::info!(
+        checkpoint_id = metadata.checkpoint_id,
+        path = %folder,
+        "Starting job from savepoint {folder} ({} operators begin without state)",
+        assignment.without_state.len()
+    );
+    let owner = if settings.claim_mode == ClaimMode::Claim { Owner::Claimed } else { Owner::Other };
+    let id = metadata.checkpoint_id;
+    let restored = CompletedCheckpoint { id, metadata: Arc::new(metadata), pointer: folder, owner };
+    Ok(Initialized { graph: Arc::new(graph), restored: Some(restored) })
+}

@@ -1,0 +1,150 @@
+//! What users ask of a job: savepoints, checkpoints, and to stop.
+use wiesel_common::id::JobId;
+
+use super::actor::JobMaster;
+use super::checkpoint::coordinator::{Outcome, Request, Savepoint, Stop};
+use super::checkpoint::failure::{CHECKPOINT_EXCEPTION, CheckpointFailure, Reason, state_failure};
+use super::status::JobStatus;
+use crate::failure::FailureInfo;
+use crate::operations::{self, Promise};
+
+/// What a user wants of a job.
+#[derive(Clone, Debug)]
+pub(crate) enum SnapshotRequest {
+    /// A checkpoint.
+    Checkpoint {
+        /// Refers to nothing earlier.
+        full: bool,
+    },
+    /// A savepoint.
+    Savepoint {
+        /// Under this folder; none: the configured one.
+        directory: Option<String>,
+        /// In the back end's own format.
+        native: bool,
+        /// The job is cancelled after it.
+        cancel: bool,
+    },
+    /// To end with a savepoint.
+    Stop {
+        /// Under this folder; none: the configured one.
+        directory: Option<String>,
+        /// In the back end's own format.
+        native: bool,
+        /// After a last watermark.
+        drain: bool,
+    },
+}
+
+/// Somebody who waits.
+pub(super) struct Waiter {
+    promise: Promise,
+    then: Then,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Then {
+    Answer,
+    Cancel,
+    Stop,
+}
+
+/// The job ends with a savepoint.
+pub(super) struct Stopping {
+    promise: Promise,
+    outcome: Outcome,
+}
+
+impl JobMaster {
+    /// Begins what a user wants; the promise is kept later.
+    pub(super) fn snapshot(&mut self, request: &SnapshotRequest, promise: Promise) {
+        if self.status() != JobStatus::Running {
+            let failure = CheckpointFailure::new(Reason::NotAllRequiredTasksRunning);
+            return promise.keep(Err(failure.info()));
+        }
+        self.tickets += 1;
+        let (request, then) = match self.coordinator_request(request, self.tickets) {
+            Ok(request) => request,
+            Err(failure) => return promise.keep(Err(failure)),
+        };
+        if then != Then::Answer && self.is_stopping() {
+            let failure = FailureInfo::new(CHECKPOINT_EXCEPTION, "The job is being stopped already.");
+            return promise.keep(Err(failure));
+        }
+        self.waiters.insert(self.tickets, Waiter { promise, then });
+        if then != Then::Answer {
+            self.checkpoints.stop_periodic();
+        }
+        let now = self.now();
+        self.checkpoints.request(request, self.scheduler.graph(), now);
+    }
+
+    fn is_stopping(&self) -> bool {
+        self.stopping.is_some() || self.waiters.values().any(|waiter| waiter.then != Then::Answer)
+    }
+
+    fn coordinator_request(&self, request: &SnapshotRequest, ticket: u64) -> Result<(Request, Then), FailureInfo> {
+        let savepoint =
+            |directory: &Option<String>, native: bool, stop: Option<Stop>| -> Result<Request, FailureInfo> {
+                let target = self.storage.savepoint_target(directory.as_deref()).map_err(|error| {
+                    FailureInfo::wrap(CHECKPOINT_EXCEPTION, Reason::IoException.message(), &state_failure(&error))
+                })?;
+                Ok(Request::Savepoint { ticket, savepoint: Savepoint { target, native, stop } })
+            };
+        Ok(match request {
+            SnapshotRequest::Checkpoint { full } => (Request::Checkpoint { ticket, full: *full }, Then::Answer),
+            SnapshotRequest::Savepoint { directory, native, cancel } => {
+                let then = if *cancel { Then::Cancel } else { Then::Answer };
+                (savepoint(directory, *native, None)?, then)
+            }
+            SnapshotRequest::Stop { directory, native, drain } => {
+                (savepoint(directory, *native, Some(Stop { drain: *drain }))?, Then::Stop)
+            }
+        })
+    }
+
+    /// The coordinator has an answer for somebody.
+    pub(super) fn answer(&mut self, ticket: u64, result: Result<Outcome, CheckpointFailure>) {
+        let Some(Waiter { promise, then }) = self.waiters.remove(&ticket) else { return };
+        match (result, then) {
+            (Ok(outcome), Then::Answer) => promise.keep(Ok(operations_outcome(&outcome))),
+            (Ok(outcome), Then::Cancel) => {
+                promise.keep(Ok(operations_outcome(&outcome)));
+                self.scheduler.cancel(&mut self.env);
+            }
+            (Ok(outcome), Then::Stop) => {
+                self.scheduler.stops_with(outcome.pointer.clone());
+                self.stopping = Some(Stopping { promise, outcome });
+            }
+            (Err(failure), then) => {
+                promise.keep(Err(failure.info()));
+                if then != Then::Answer {
+                    let now = self.now();
+                    self.checkpoints.start_periodic(now);
+                }
+            }
+        }
+    }
+
+    /// The job is over: whoever still waits is told so.
+    pub(super) fn answer_all(&mut self, job_id: JobId, status: JobStatus, failure: Option<&FailureInfo>) {
+        if let Some(Stopping { promise, outcome }) = self.stopping.take() {
+            promise.keep(match (status, failure) {
+                (JobStatus::Finished, _) => Ok(operations_outcome(&outcome)),
+                (_, Some(failure)) => Err(failure.clone()),
+                _ => {
+                    let message = format!(
+                        "The job {job_id} was to stop with the savepoint {}, which is complete, but it ended as {status}.",
+                        outcome.pointer
+                    );
+                    Err(FailureInfo::new(crate::failure::INTERNAL, message))
+                }
+            });
+        }
+        self.waiters.clear();
+    }
+}
+
+fn operations_outcome(outcome: &Outcome) -> operations::Outcome {
+    operations::Outcome::Snapshot { id: outcome.id, location: outcome.pointer.clone() }
+}
