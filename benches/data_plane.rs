@@ -77,6 +77,7 @@ fn produce(partitioner: &Partitioner) -> Result<f64> {
         partitioner: partitioner.clone(),
         schema: schema(),
         flush: Flush::After(Duration::from_millis(100)),
+        overdraft: false,
     };
     let mut partition = environment.create_partition(descriptor, Waiter::default())?;
     let address = format!("127.0.0.1:{}", environment.port());

@@ -95,6 +95,9 @@ impl Drop for Segments {
     }
 }
 
+/// How many times its budget a user may hold while it must not wait.
+pub const OVERDRAFT: usize = 4;
+
 /// The budget of one user of network memory: some segments for sure, more while there are any.
 #[derive(Debug)]
 pub struct LocalBufferPool {
@@ -152,6 +155,34 @@ impl LocalBufferPool {
         }
         state.refused = true;
         false
+    }
+
+    /// Takes `bytes` beyond the budget, up to [`OVERDRAFT`] times as many; false leaves it as it was. Nothing else is let in
+    /// before as many have come back.
+    pub fn try_overdraw(&self, bytes: usize) -> bool {
+        let mut state = self.state.lock();
+        let used = state.used + bytes;
+        let allowed = state.used == 0 || used <= OVERDRAFT * self.max * self.segment_size;
+        if allowed {
+            self.overdraw_locked(&mut state, used);
+        }
+        allowed
+    }
+
+    /// Takes `bytes` however many there are: for what is bounded elsewhere, such as rows that wait for company.
+    pub fn overdraw(&self, bytes: usize) {
+        let mut state = self.state.lock();
+        let used = state.used + bytes;
+        self.overdraw_locked(&mut state, used);
+    }
+
+    fn overdraw_locked(&self, state: &mut LocalState, used: usize) {
+        let needed = used.div_ceil(self.segment_size).min(self.max);
+        if needed > state.segments.count {
+            // If the pool has none left, what is beyond is held without a segment: it is back before more is let in.
+            state.segments.resize(needed);
+        }
+        state.used = used;
     }
 
     /// Whether anything is left of the budget.
@@ -216,6 +247,22 @@ mod tests {
         assert!(!local.try_acquire(1));
         local.release(5000);
         assert!(local.try_acquire(1));
+    }
+
+    #[test]
+    fn an_overdraft_is_bounded_and_paid_back_before_more_is_let_in() {
+        let pool = NetworkBufferPool::new(1000, 100);
+        let local = LocalBufferPool::new(&pool, 1, 2, Arc::default()).unwrap();
+        assert!(local.try_acquire(200) && !local.is_available());
+        assert!(local.try_overdraw(600));
+        assert!(!local.try_overdraw(1));
+        local.overdraw(50);
+        assert_eq!((local.used(), pool.available()), (850, 8));
+        local.release(600);
+        assert!(!local.try_acquire(1) && !local.is_available());
+        local.release(250);
+        assert!(local.try_acquire(1) && local.is_available());
+        assert_eq!(pool.available(), 9);
     }
 
     #[test]

@@ -13,7 +13,7 @@ use tokio::net::TcpStream;
 use tokio::sync::Notify;
 
 use crate::error::{Error, Result};
-use crate::event::Event;
+use crate::event::{Barrier, Event};
 use crate::frame::{HEADER_LENGTH, Header, Kind};
 use crate::gate::GateShared;
 use crate::id::ChannelKey;
@@ -85,6 +85,29 @@ impl RemoteChannel {
         }
     }
 
+    /// Takes the first barrier that is wanted out of the queue, with a copy of the rows that it overtook.
+    pub(crate) fn extract_barrier(&self, wanted: impl Fn(&Barrier) -> bool) -> Option<(Barrier, Vec<Buffer>)> {
+        let mut incoming = self.incoming.lock();
+        let position = incoming
+            .queue
+            .iter()
+            .position(|received| matches!(received, Received::Event(Event::Barrier(barrier)) if wanted(barrier)))?;
+        let rows = incoming.queue.range(..position).filter_map(|received| match received {
+            Received::Rows(payload) => Some(payload.clone()),
+            Received::Event(_) => None,
+        });
+        let rows = rows.collect();
+        match incoming.queue.remove(position)? {
+            Received::Event(Event::Barrier(barrier)) => Some((barrier, rows)),
+            _ => None,
+        }
+    }
+
+    /// What broke the channel, whatever waits before it.
+    pub(crate) fn failure(&self) -> Option<Error> {
+        self.incoming.lock().error.clone()
+    }
+
     /// The task has taken rows of this many bytes: the producer may send as many again, in portions of half a window.
     pub(crate) fn consumed(&self, bytes: usize) {
         let segment = self.gate.segment_size;
@@ -133,9 +156,13 @@ impl RemoteChannel {
                 incoming.granted += grant as i64;
             }
         }
-        incoming.ended |= matches!(received, Received::Event(Event::EndOfInput));
+        incoming.ended |= matches!(&received, Received::Event(event) if event.is_end());
+        let urgent = matches!(&received, Received::Event(Event::Barrier(barrier)) if barrier.urgent);
         incoming.queue.push_back(received);
         drop(incoming);
+        if urgent {
+            self.gate.mark_urgent();
+        }
         self.gate.mark_ready(self.index);
         self.grant(grant);
     }

@@ -36,6 +36,9 @@ pub struct PartitionDescriptor {
     pub schema: SchemaRef,
     /// When gathered rows are sent.
     pub flush: Flush,
+    /// Rows may go beyond the budget for as long as the task is within a step, so that it always comes to its end: unaligned
+    /// checkpoints need that. A step is then begun only while [`ResultPartition::is_available`].
+    pub overdraft: bool,
 }
 
 /// A gate to be made.
@@ -116,7 +119,7 @@ impl NetworkEnvironment {
     /// # Errors
     /// [`Error::InsufficientBuffers`]; or what is wrong with the keys.
     pub fn create_partition(&self, descriptor: PartitionDescriptor, waiter: Waiter) -> Result<ResultPartition> {
-        let PartitionDescriptor { id, consumers, partitioner, schema, flush } = descriptor;
+        let PartitionDescriptor { id, consumers, partitioner, schema, flush, overdraft } = descriptor;
         let options = &self.options;
         let required = consumers.len() + 1;
         let usual = consumers.len() * options.buffers_per_channel + options.floating_buffers_per_gate;
@@ -144,6 +147,7 @@ impl NetworkEnvironment {
             enough,
             waiter,
             flush,
+            overdraft,
             registry: self.registry.clone(),
         })?;
         partition.offer();

@@ -12,7 +12,7 @@ use crate::buffer_pool::Segments;
 use crate::client::{Received, RemoteChannel};
 use crate::codec::decode;
 use crate::error::{Error, Result};
-use crate::event::Event;
+use crate::event::{Barrier, Event};
 use crate::subpartition::{Consumer, Outgoing, Subpartition};
 
 /// What comes out of a gate.
@@ -24,9 +24,22 @@ pub enum Element {
     Event(Event),
 }
 
+/// A barrier that went before the rows of its channel.
+#[derive(Debug)]
+pub struct Overtaken {
+    /// Which channel.
+    pub channel: usize,
+    /// The barrier.
+    pub barrier: Barrier,
+    /// The rows that it overtook. They are still to come out of the gate.
+    pub rows: Vec<RecordBatch>,
+}
+
 /// The side of a gate that channels see.
 pub struct GateShared {
     ready: Mutex<VecDeque<u32>>,
+    /// A barrier has come that does not wait behind rows.
+    urgent: AtomicBool,
     queued: Vec<AtomicBool>,
     notifier: Arc<Notifier>,
     pub(crate) segment_size: usize,
@@ -56,6 +69,7 @@ impl GateShared {
     ) -> Arc<Self> {
         Arc::new(Self {
             ready: Mutex::default(),
+            urgent: AtomicBool::new(false),
             queued: (0..channels).map(|_| AtomicBool::new(false)).collect(),
             notifier,
             segment_size,
@@ -71,6 +85,12 @@ impl GateShared {
             self.ready.lock().push_back(channel);
             self.notifier.notify();
         }
+    }
+
+    /// A channel has a barrier that does not wait behind rows.
+    pub(crate) fn mark_urgent(&self) {
+        self.urgent.store(true, Ordering::SeqCst);
+        self.notifier.notify();
     }
 
     fn next_ready(&self) -> Option<u32> {
@@ -112,6 +132,11 @@ impl Consumer for LocalConsumer {
     fn data_available(&self) {
         self.gate.mark_ready(self.channel);
     }
+
+    fn barrier_urgent(&self) {
+        self.gate.mark_urgent();
+        self.gate.mark_ready(self.channel);
+    }
 }
 
 enum Input {
@@ -121,19 +146,29 @@ enum Input {
     Ended,
 }
 
+/// What became of a channel that the task does not want to hear of for now.
+#[derive(Clone, Copy, Default)]
+struct Blocked {
+    /// It keeps what it has; its credit and the producer's queue hold back what follows.
+    blocked: bool,
+    /// It had something to say meanwhile.
+    skipped: bool,
+}
+
 /// The input of a task from one edge. Polled by the task's thread, whose notifier is woken when there is something.
 pub struct InputGate {
     shared: Arc<GateShared>,
     schema: SchemaRef,
     inputs: Vec<Input>,
     open: usize,
+    blocked: Vec<Blocked>,
     records: u64,
     bytes: u64,
 }
 
 impl InputGate {
     pub(crate) fn new(shared: Arc<GateShared>, schema: SchemaRef) -> Self {
-        Self { shared, schema, inputs: Vec::new(), open: 0, records: 0, bytes: 0 }
+        Self { shared, schema, inputs: Vec::new(), open: 0, blocked: Vec::new(), records: 0, bytes: 0 }
     }
 
     /// The next channel reads a subpartition of this process.
@@ -142,14 +177,18 @@ impl InputGate {
         if !subpartition.attach(Arc::new(consumer)) {
             return Err(Error::PartitionNotFound(subpartition.key().partition));
         }
-        self.inputs.push(Input::Local(subpartition));
-        self.open += 1;
+        self.add(Input::Local(subpartition));
         Ok(())
     }
 
     /// The next channel comes over a connection.
     pub(crate) fn add_remote(&mut self, channel: Arc<RemoteChannel>) {
-        self.inputs.push(Input::Remote(channel));
+        self.add(Input::Remote(channel));
+    }
+
+    fn add(&mut self, input: Input) {
+        self.inputs.push(input);
+        self.blocked.push(Blocked::default());
         self.open += 1;
     }
 
@@ -173,6 +212,73 @@ impl InputGate {
         (self.records, self.bytes)
     }
 
+    /// Gives no more of a channel until [`InputGate::resume`]. What has come stays, and holds back what follows.
+    pub fn block(&mut self, channel: usize) {
+        self.blocked[channel].blocked = true;
+    }
+
+    /// Ends [`InputGate::block`].
+    pub fn resume(&mut self, channel: usize) {
+        let Blocked { blocked, skipped } = std::mem::take(&mut self.blocked[channel]);
+        if blocked && skipped {
+            self.shared.mark_ready(channel as u32);
+        }
+    }
+
+    /// Whether a channel is blocked.
+    pub fn is_blocked(&self, channel: usize) -> bool {
+        self.blocked[channel].blocked
+    }
+
+    /// Whether a barrier may have come that does not wait behind rows. True once for each.
+    pub fn take_urgent(&mut self) -> bool {
+        self.shared.urgent.load(Ordering::Relaxed) && self.shared.urgent.swap(false, Ordering::SeqCst)
+    }
+
+    /// Takes the first barrier that is wanted out of each channel's queue, past the rows before it and though the channel
+    /// be blocked.
+    ///
+    /// # Errors
+    /// As [`InputGate::poll`].
+    pub fn overtake(&mut self, wanted: impl Fn(&Barrier) -> bool) -> Result<Vec<Overtaken>> {
+        let mut all = Vec::new();
+        for (channel, input) in self.inputs.iter().enumerate() {
+            let extracted = match input {
+                Input::Local(subpartition) => subpartition.extract_barrier(&wanted).map(|(barrier, overtaken)| {
+                    let rows = overtaken.into_iter().filter_map(|element| match element {
+                        Outgoing::Batch(batch) => Some(batch),
+                        _ => None,
+                    });
+                    (barrier, rows.collect())
+                }),
+                Input::Remote(remote) => match remote.extract_barrier(&wanted) {
+                    Some((barrier, rows)) => {
+                        let rows = rows.iter().map(|payload| decode(&self.schema, payload));
+                        Some((barrier, rows.collect::<Result<_>>()?))
+                    }
+                    None => None,
+                },
+                Input::Ended => None,
+            };
+            all.extend(extracted.map(|(barrier, rows)| Overtaken { channel, barrier, rows }));
+        }
+        Ok(all)
+    }
+
+    /// Passes a blocked channel over. One that broke is not: nothing that is waited for may come through it any more.
+    fn pass_over(&mut self, channel: usize) -> bool {
+        if !self.blocked[channel].blocked {
+            return false;
+        }
+        let broken = match &self.inputs[channel] {
+            Input::Local(subpartition) => subpartition.is_broken(),
+            Input::Remote(remote) => remote.failure().is_some(),
+            Input::Ended => false,
+        };
+        self.blocked[channel].skipped |= !broken;
+        !broken
+    }
+
     /// The next element and its channel; none: nothing is there now. Channels take turns.
     ///
     /// # Errors
@@ -180,6 +286,9 @@ impl InputGate {
     pub fn poll(&mut self) -> Result<Option<(usize, Element)>> {
         while let Some(channel) = self.shared.next_ready() {
             let index = channel as usize;
+            if self.pass_over(index) {
+                continue;
+            }
             let element = match &self.inputs[index] {
                 Input::Local(subpartition) => {
                     let Some(taken) = subpartition.take(true) else { continue };
@@ -200,6 +309,9 @@ impl InputGate {
                     }
                 }
                 Input::Remote(remote) => {
+                    if self.blocked[index].blocked {
+                        return remote.failure().map_or(Ok(None), Err);
+                    }
                     let Some((received, more)) = remote.take()? else { continue };
                     if more {
                         self.shared.mark_ready(channel);
@@ -218,7 +330,7 @@ impl InputGate {
             };
             match &element {
                 Element::Batch(batch) => self.records += batch.num_rows() as u64,
-                Element::Event(Event::EndOfInput) => {
+                Element::Event(event) if event.is_end() => {
                     self.open -= 1;
                     if let Input::Remote(remote) = std::mem::replace(&mut self.inputs[index], Input::Ended) {
                         remote.close();

@@ -33,9 +33,9 @@ pub mod wait;
 
 pub use environment::NetworkEnvironment;
 pub use error::{Error, Result};
-pub use event::Event;
-pub use gate::{Element, InputGate};
+pub use event::{Barrier, Event};
+pub use gate::{Element, InputGate, Overtaken};
 pub use options::Options;
-pub use partition::ResultPartition;
+pub use partition::{OvertakenOutput, ResultPartition};
 pub use partitioner::Partitioner;
 pub use wait::Waiter;

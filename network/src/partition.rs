@@ -3,13 +3,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arrow::array::RecordBatch;
+use arrow::buffer::MutableBuffer;
 use arrow::compute::concat_batches;
 use arrow::datatypes::SchemaRef;
 
 use crate::buffer_pool::LocalBufferPool;
-use crate::codec::{Encoder, row_bytes};
-use crate::error::Result;
-use crate::event::Event;
+use crate::codec::{Encoder, Payload, decode, row_bytes};
+use crate::error::{Error, Result};
+use crate::event::{Barrier, Event};
 use crate::options::Flush;
 use crate::partitioner::{HashSelector, Partitioner, RoundRobin};
 use crate::subpartition::{Outgoing, Registry, Subpartition};
@@ -22,6 +23,26 @@ const ENOUGH_ROWS: usize = 2048;
 pub(crate) struct Target {
     pub(crate) subpartition: Arc<Subpartition>,
     pub(crate) remote: bool,
+}
+
+/// Rows for one consumer that a barrier has overtaken. They are still sent.
+#[derive(Debug)]
+pub struct OvertakenOutput {
+    /// The consuming subtask.
+    pub consumer: u32,
+    /// The rows, in their order.
+    pub rows: Vec<RecordBatch>,
+}
+
+/// How a step of the task may go beyond the budget of its output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Overdraft {
+    /// Not at all: writing waits for consumers.
+    None,
+    /// Up to a limit.
+    Limited,
+    /// As far as it must.
+    Forced,
 }
 
 /// Rows that wait for company.
@@ -60,6 +81,7 @@ struct Output {
     waiter: Waiter,
     /// Bytes that are worth sending.
     enough: usize,
+    overdraft: Overdraft,
     bytes: u64,
     waited: Duration,
 }
@@ -75,13 +97,26 @@ pub(crate) struct PartitionParts {
     pub(crate) enough: usize,
     pub(crate) waiter: Waiter,
     pub(crate) flush: Flush,
+    /// A step that has begun does not wait for consumers.
+    pub(crate) overdraft: bool,
     pub(crate) registry: Arc<Registry>,
 }
 
 impl ResultPartition {
     pub(crate) fn new(parts: PartitionParts) -> Result<Self> {
-        let PartitionParts { targets, partitioner, schema, producer, encoder, pool, enough, waiter, flush, registry } =
-            parts;
+        let PartitionParts {
+            targets,
+            partitioner,
+            schema,
+            producer,
+            encoder,
+            pool,
+            enough,
+            waiter,
+            flush,
+            overdraft,
+            registry,
+        } = parts;
         let consumers = targets.len();
         let channel_schema = partitioner.output_schema(&schema);
         let selector = match partitioner {
@@ -102,6 +137,7 @@ impl ResultPartition {
                 pool,
                 waiter,
                 enough,
+                overdraft: if overdraft { Overdraft::Limited } else { Overdraft::None },
                 bytes: 0,
                 waited: Duration::ZERO,
             },
@@ -158,9 +194,81 @@ impl ResultPartition {
     pub fn broadcast(&mut self, event: Event) -> Result<()> {
         self.flush()?;
         for target in &self.output.targets {
-            target.subpartition.push(Outgoing::Event(event), 0);
+            target.subpartition.push(Outgoing::Event(event.clone()), 0);
         }
         Ok(())
+    }
+
+    /// Sends a barrier to every consumer, after the rows before it. One that is urgent goes before all that waits, and never
+    /// waits itself. False: a consumer has seen the end of input already.
+    ///
+    /// # Errors
+    /// As [`ResultPartition::emit`].
+    pub fn barrier(&mut self, barrier: &Barrier) -> Result<(bool, Vec<OvertakenOutput>)> {
+        if barrier.urgent {
+            self.forced(Self::flush)?;
+        } else {
+            self.flush()?;
+        }
+        let mut heard = true;
+        let mut overtaken = Vec::new();
+        for target in &self.output.targets {
+            match target.subpartition.push_barrier(barrier.clone()) {
+                Some(rows) => overtaken.extend(self.output.overtaken(target, &rows)?),
+                None => heard = false,
+            }
+        }
+        Ok((heard, overtaken))
+    }
+
+    /// Lets the barrier of a checkpoint overtake what waits before it.
+    ///
+    /// # Errors
+    /// What is wrong with the rows.
+    pub fn make_urgent(&mut self, checkpoint: u64) -> Result<Vec<OvertakenOutput>> {
+        let mut overtaken = Vec::new();
+        for target in &self.output.targets {
+            let rows = target.subpartition.make_urgent(checkpoint);
+            overtaken.extend(self.output.overtaken(target, &rows)?);
+        }
+        Ok(overtaken)
+    }
+
+    /// Whether the barrier of a checkpoint waits behind rows. If so, the task's notifier is woken when it does not.
+    pub fn holds_barrier(&self, checkpoint: u64) -> bool {
+        // Each is asked: each is to tell.
+        let holds = self.output.targets.iter().map(|target| target.subpartition.holds_barrier(checkpoint));
+        holds.fold(false, |any, holds| any | holds)
+    }
+
+    /// Sends rows that a barrier had overtaken when the job's state was written, before anything new: by their key, to the
+    /// consumer that was meant if there is still one of that number, else in turn. Does not wait for consumers.
+    ///
+    /// # Errors
+    /// What is wrong with the rows.
+    pub fn replay(&mut self, consumer: u32, rows: RecordBatch) -> Result<()> {
+        let target = self.output.targets.iter().position(|target| target.subpartition.key().consumer == consumer);
+        self.forced(|partition| match (&partition.selector, target) {
+            (Selector::RoundRobin(_), Some(target)) => {
+                partition.flush()?;
+                let bytes = row_bytes(&rows);
+                partition.records += rows.num_rows() as u64;
+                partition.output.send(target, false, rows, bytes)
+            }
+            (Selector::Hash(_), _) => {
+                // The hash travels with the rows; it is found again.
+                let columns: Vec<usize> = (0..rows.num_columns().saturating_sub(1)).collect();
+                partition.emit(rows.project(&columns)?)
+            }
+            _ => partition.emit(rows),
+        })
+    }
+
+    fn forced<T>(&mut self, step: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+        let usual = std::mem::replace(&mut self.output.overdraft, Overdraft::Forced);
+        let done = step(self);
+        self.output.overdraft = usual;
+        done
     }
 
     /// Sends what was gathered.
@@ -195,7 +303,12 @@ impl ResultPartition {
         }
     }
 
-    /// Waits until the consumers have taken everything, after [`Event::EndOfInput`] was sent.
+    /// Whether the consumers have taken everything. If not, the task's notifier is woken when they have.
+    pub fn is_drained(&self) -> bool {
+        self.output.targets.iter().all(|target| target.subpartition.is_drained())
+    }
+
+    /// Waits until the consumers have taken everything, after the event that ends the input was sent.
     ///
     /// # Errors
     /// [`crate::Error::Cancelled`] if the task is cancelled meanwhile.
@@ -204,6 +317,11 @@ impl ResultPartition {
         let drained = || targets.iter().all(|target| target.subpartition.is_drained());
         self.output.waited += self.output.waiter.wait_until("consumers to take the last data", drained)?;
         Ok(())
+    }
+
+    /// What travels on its channels.
+    pub fn schema(&self) -> &SchemaRef {
+        &self.output.schema
     }
 
     /// Whether writing would not block now. If it would, the task's notifier is woken when it would not.
@@ -266,6 +384,25 @@ fn gather(
 }
 
 impl Output {
+    /// The rows for a consumer, if there are any.
+    fn overtaken(&self, target: &Target, elements: &[Outgoing]) -> Result<Option<OvertakenOutput>> {
+        let rows = elements.iter().filter_map(|element| match element {
+            Outgoing::Batch(batch) => Some(Ok(batch.clone())),
+            Outgoing::Encoded(payload) => Some(self.decode(payload)),
+            _ => None,
+        });
+        let rows = rows.collect::<Result<Vec<_>>>()?;
+        let consumer = target.subpartition.key().consumer;
+        Ok((!rows.is_empty()).then_some(OvertakenOutput { consumer, rows }))
+    }
+
+    fn decode(&self, payload: &Payload) -> Result<RecordBatch> {
+        let mut bytes = MutableBuffer::with_capacity(payload.len());
+        bytes.extend_from_slice(&payload.head);
+        bytes.extend_from_slice(&payload.body);
+        decode(&self.schema, &bytes.into())
+    }
+
     fn send_gathered(&mut self, target: usize, broadcast: bool, gathered: &mut Gathered) -> Result<()> {
         let Gathered { mut batches, rows, bytes } = std::mem::take(gathered);
         if rows == 0 {
@@ -307,9 +444,22 @@ impl Output {
     fn push(&mut self, target: usize, outgoing: Outgoing, bytes: usize) -> Result<()> {
         let subpartition = &self.targets[target].subpartition;
         let pool = &self.pool;
-        let waited =
-            self.waiter.wait_until("consumers to make room", || subpartition.has_room() && pool.try_acquire(bytes))?;
-        self.waited += waited;
+        if self.waiter.is_cancelled() {
+            return Err(Error::Cancelled);
+        }
+        let admitted = match self.overdraft {
+            Overdraft::None => false,
+            Overdraft::Limited => pool.try_overdraw(bytes),
+            Overdraft::Forced => {
+                pool.overdraw(bytes);
+                true
+            }
+        };
+        if !admitted {
+            self.waited += self
+                .waiter
+                .wait_until("consumers to make room", || subpartition.has_room() && pool.try_acquire(bytes))?;
+        }
         self.bytes += bytes as u64;
         subpartition.push(outgoing, bytes);
         Ok(())

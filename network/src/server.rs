@@ -16,7 +16,6 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::client::{FAILURE_NOT_FOUND, FAILURE_PRODUCER};
-use crate::event::Event;
 use crate::frame::{HEADER_LENGTH, Header, Kind, MAX_CONTROL_PAYLOAD};
 use crate::id::ChannelKey;
 use crate::subpartition::{Claim, Consumer, Outgoing, Registry, Subpartition};
@@ -393,8 +392,7 @@ fn next_frame(view: &Arc<View>, in_flight: &mut Vec<InFlight>) -> Option<(Outgoi
             Some((frame(Kind::Data, payload.head, payload.body, taken.backlog), false))
         }
         Outgoing::Event(event) => {
-            let payload = Bytes::copy_from_slice(&event.encode());
-            Some((frame(Kind::Event, payload, Bytes::new(), taken.backlog), event == Event::EndOfInput))
+            Some((frame(Kind::Event, event.encode(), Bytes::new(), taken.backlog), event.is_end()))
         }
         Outgoing::Failure(cause) => Some(failure(FAILURE_PRODUCER, &cause)),
         // Only a consumer in the same process is given rows as they are.

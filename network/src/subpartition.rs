@@ -8,7 +8,7 @@ use wiesel_common::notifier::Notifier;
 
 use crate::buffer_pool::LocalBufferPool;
 use crate::codec::Payload;
-use crate::event::Event;
+use crate::event::{Barrier, Event};
 use crate::id::ChannelKey;
 
 /// What waits for a consumer.
@@ -24,7 +24,18 @@ pub enum Outgoing {
     Failure(Arc<str>),
 }
 
+/// A barrier with the rows that it has overtaken, in their order.
+pub type OvertakenRows = (Barrier, Vec<Outgoing>);
+
 impl Outgoing {
+    fn as_barrier(&self) -> Option<&Barrier> {
+        if let Self::Event(Event::Barrier(barrier)) = self { Some(barrier) } else { None }
+    }
+
+    fn is_end(&self) -> bool {
+        matches!(self, Self::Event(event) if event.is_end())
+    }
+
     fn needs_credit(&self) -> bool {
         matches!(self, Self::Batch(_) | Self::Encoded(_))
     }
@@ -34,6 +45,11 @@ impl Outgoing {
 pub trait Consumer: Send + Sync {
     /// Something may be there that was not there at the last [`Subpartition::take`]. Called under no lock; must not block.
     fn data_available(&self);
+
+    /// As [`Consumer::data_available`], for a barrier that does not wait behind rows.
+    fn barrier_urgent(&self) {
+        self.data_available();
+    }
 }
 
 /// What a consumer took.
@@ -72,6 +88,21 @@ struct State {
     /// The producer said its last word.
     closed: bool,
     producer_waits: bool,
+    /// The producer wants to know when this checkpoint's barrier leaves.
+    watched: Option<u64>,
+}
+
+impl State {
+    /// Where the next urgent barrier goes: behind those before it.
+    fn front(&self) -> usize {
+        self.queue.iter().take_while(|(element, _)| element.as_barrier().is_some_and(|barrier| barrier.urgent)).count()
+    }
+
+    /// The rows from `start` to `end`.
+    fn rows(&self, start: usize, end: usize) -> Vec<Outgoing> {
+        let range = self.queue.range(start..end);
+        range.map(|(element, _)| element).filter(|element| element.needs_credit()).cloned().collect()
+    }
 }
 
 impl Subpartition {
@@ -112,7 +143,7 @@ impl Subpartition {
             self.pool.release(bytes);
             return;
         }
-        state.closed = matches!(outgoing, Outgoing::Event(Event::EndOfInput));
+        state.closed = outgoing.is_end();
         state.bytes += bytes;
         state.queued += bytes;
         state.queue.push_back((outgoing, bytes));
@@ -122,6 +153,86 @@ impl Subpartition {
         if let Some(consumer) = consumer {
             consumer.data_available();
         }
+    }
+
+    /// Adds a barrier: before everything if it is urgent, else at the end, though before an end of input. Returns the rows
+    /// that it overtook; none: the consumer has taken the end of input already.
+    pub fn push_barrier(&self, barrier: Barrier) -> Option<Vec<Outgoing>> {
+        let mut state = self.state.lock();
+        if state.discard {
+            return Some(Vec::new());
+        }
+        let end = state.queue.len() - usize::from(state.queue.back().is_some_and(|(element, _)| element.is_end()));
+        if state.closed && end == state.queue.len() {
+            return None;
+        }
+        let urgent = barrier.urgent;
+        let at = if urgent { state.front() } else { end };
+        let overtaken = state.rows(at, end);
+        state.queue.insert(at, (Outgoing::Event(Event::Barrier(barrier)), 0));
+        let consumer = if urgent || state.queue.len() == 1 { state.consumer.clone() } else { None };
+        drop(state);
+        match consumer {
+            Some(consumer) if urgent => consumer.barrier_urgent(),
+            Some(consumer) => consumer.data_available(),
+            None => {}
+        }
+        Some(overtaken)
+    }
+
+    /// Lets the barrier of a checkpoint overtake everything, if it still waits here. Returns the rows that it overtook.
+    pub fn make_urgent(&self, checkpoint: u64) -> Vec<Outgoing> {
+        let mut state = self.state.lock();
+        let waits = |(element, _): &(Outgoing, usize)| {
+            element.as_barrier().is_some_and(|barrier| barrier.checkpoint == checkpoint && !barrier.urgent)
+        };
+        let Some(position) = state.queue.iter().position(waits) else { return Vec::new() };
+        let at = state.front();
+        let overtaken = state.rows(at, position);
+        if let Some((Outgoing::Event(Event::Barrier(mut barrier)), bytes)) = state.queue.remove(position) {
+            barrier.urgent = true;
+            state.queue.insert(at, (Outgoing::Event(Event::Barrier(barrier)), bytes));
+        }
+        let consumer = state.consumer.clone();
+        drop(state);
+        if let Some(consumer) = consumer {
+            consumer.barrier_urgent();
+        }
+        overtaken
+    }
+
+    /// Whether the barrier of a checkpoint still waits here. If so, the producer's notifier is woken when it does not.
+    pub fn holds_barrier(&self, checkpoint: u64) -> bool {
+        let mut state = self.state.lock();
+        let of = |(element, _): &(Outgoing, usize)| {
+            element.as_barrier().is_some_and(|barrier| barrier.checkpoint == checkpoint)
+        };
+        let holds = state.queue.iter().any(of);
+        if holds {
+            state.watched = Some(checkpoint);
+        }
+        holds
+    }
+
+    /// Takes the first barrier that is wanted out of the queue, and tells the rows that it overtook. They stay.
+    pub fn extract_barrier(&self, wanted: impl Fn(&Barrier) -> bool) -> Option<OvertakenRows> {
+        let mut state = self.state.lock();
+        let position =
+            state.queue.iter().position(|(element, _)| element.as_barrier().is_some_and(|barrier| wanted(barrier)))?;
+        let overtaken = state.rows(0, position);
+        let (element, _) = state.queue.remove(position)?;
+        let barrier = element.as_barrier()?.clone();
+        let wake = std::mem::take(&mut state.producer_waits) | (state.watched == Some(barrier.checkpoint));
+        drop(state);
+        if wake {
+            self.producer.notify();
+        }
+        Some((barrier, overtaken))
+    }
+
+    /// Whether the producer is gone before its end of input.
+    pub fn is_broken(&self) -> bool {
+        matches!(self.state.lock().queue.front(), Some((Outgoing::Failure(_), _)))
     }
 
     /// The head of the queue; rows only with `credit`.
@@ -134,7 +245,8 @@ impl Subpartition {
         state.queued -= bytes;
         let taken = Taken { outgoing, bytes, more: !state.queue.is_empty(), backlog: state.queued };
         // The producer may wait for the queue to run dry before it ends.
-        let wake = state.queue.is_empty() && bytes == 0 && std::mem::take(&mut state.producer_waits);
+        let mut wake = state.queue.is_empty() && bytes == 0 && std::mem::take(&mut state.producer_waits);
+        wake |= taken.outgoing.as_barrier().is_some_and(|barrier| state.watched == Some(barrier.checkpoint));
         drop(state);
         if wake {
             self.producer.notify();
@@ -197,7 +309,7 @@ impl Subpartition {
     /// The producer is gone before its end of input: the consumer is told why. Does nothing after the end of input.
     pub fn close(&self, cause: &Arc<str>) {
         let mut state = self.state.lock();
-        if state.closed && !matches!(state.queue.back(), Some((Outgoing::Event(Event::EndOfInput), _))) {
+        if state.closed && !state.queue.back().is_some_and(|(element, _)| element.is_end()) {
             return;
         }
         state.closed = true;

@@ -9,7 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 use arrow::compute::concat_batches;
-use common::{Cluster, eventually, keys, partition_id, rows, schema};
+use common::{Cluster, barrier, eventually, keys, partition_id, rows, schema};
 use wiesel_common::notifier::Notifier;
 use wiesel_network::codec::Compression;
 use wiesel_network::environment::{GateDescriptor, PartitionDescriptor};
@@ -32,7 +32,7 @@ fn rows_and_events_keep_their_order_over_a_connection() {
             }
             partition.broadcast(Event::Idle).unwrap();
             partition.broadcast(Event::Active).unwrap();
-            partition.broadcast(Event::Barrier { checkpoint: 3, timestamp: 4 }).unwrap();
+            partition.broadcast(barrier(3, false)).unwrap();
             partition.broadcast(Event::EndOfInput).unwrap();
             partition.drain().unwrap();
             assert_eq!(partition.counters().0, 10_000);
@@ -51,8 +51,7 @@ fn rows_and_events_keep_their_order_over_a_connection() {
             }
         }
         assert_eq!(seen, 10_000);
-        let barrier = Event::Barrier { checkpoint: 3, timestamp: 4 };
-        assert_eq!(events, [Event::Idle, Event::Active, barrier, Event::EndOfInput]);
+        assert_eq!(events, [Event::Idle, Event::Active, barrier(3, false), Event::EndOfInput]);
         assert_eq!(reader.gate.counters().0, 10_000);
         producer.join().unwrap();
         drop(reader);
@@ -140,6 +139,7 @@ fn inside_a_process_batches_are_not_copied() {
         partitioner: Partitioner::Forward,
         schema: schema(),
         flush: Flush::Always,
+        overdraft: false,
     };
     let waiter = Waiter::default();
     let mut partition = cluster.producer.create_partition(descriptor, waiter).unwrap();
@@ -417,6 +417,7 @@ fn too_few_buffers_are_refused_before_anything_runs() {
         partitioner: Partitioner::Rebalance,
         schema: schema(),
         flush: Flush::WhenFull,
+        overdraft: false,
     };
     let error = cluster.producer.create_partition(descriptor, Waiter::default()).err().unwrap();
     assert!(error.to_string().starts_with(

@@ -10,6 +10,7 @@ use tonic::transport::server::TcpIncoming;
 use wiesel_common::config::{ConfigError, Configuration, PortRange};
 use wiesel_network::NetworkEnvironment;
 use wiesel_proto::task_executor_server::TaskExecutorServer;
+use wiesel_state::backend::StateResources;
 
 use crate::executor::registration::Registration;
 use crate::executor::rpc::Gateway;
@@ -47,6 +48,9 @@ pub enum StartError {
         /// What the system said.
         cause: std::io::Error,
     },
+    /// The folders or the memory of state.
+    #[error(transparent)]
+    State(#[from] wiesel_state::Error),
     /// The data plane.
     #[error(transparent)]
     Network(#[from] wiesel_network::Error),
@@ -81,6 +85,7 @@ impl TaskManager {
         factory: Arc<dyn OperatorFactory>,
     ) -> Result<Self, StartError> {
         let options = Options::from_configuration(&configuration)?;
+        let state = StateResources::new(&configuration, options.memory.managed.bytes(), options.slots)?;
         let (network, listener) = bind(&options).await?;
         let rpc_bound = listener.local_addr().map_err(|cause| StartError::Bind {
             address: options.bind_host.clone(),
@@ -119,6 +124,7 @@ impl TaskManager {
         };
         background.spawn(registration.run());
         let executor = TaskExecutor::new(Setup {
+            state,
             configuration: Arc::new(configuration),
             network: network.clone(),
             factory,

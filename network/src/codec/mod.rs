@@ -193,7 +193,10 @@ fn used_values(offsets: &OffsetBuffer<i32>, values: &ArrayRef) -> ArrayRef {
 
 /// The same rows without the parts of shared buffers that they do not use: a slice of a few strings may hold on to
 /// megabytes, and all of them would be sent.
-fn compact(batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
+///
+/// # Errors
+/// Arrow's, for arrays that contradict themselves.
+pub fn compact(batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
     if !batch.columns().iter().any(|column| has_views(column.data_type())) {
         return Ok(batch.clone());
     }

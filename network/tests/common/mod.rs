@@ -11,7 +11,7 @@ use wiesel_network::environment::{GateDescriptor, PartitionDescriptor};
 use wiesel_network::id::PartitionId;
 use wiesel_network::options::Flush;
 use wiesel_network::{
-    Element, Error, Event, InputGate, NetworkEnvironment, Options, Partitioner, ResultPartition, Waiter,
+    Barrier, Element, Error, Event, InputGate, NetworkEnvironment, Options, Partitioner, ResultPartition, Waiter,
 };
 
 pub fn schema() -> SchemaRef {
@@ -32,6 +32,10 @@ pub fn rows(from: i64, to: i64) -> RecordBatch {
 
 pub fn keys(batch: &RecordBatch) -> Vec<i64> {
     batch.column(0).as_primitive::<Int64Type>().values().to_vec()
+}
+
+pub fn barrier(checkpoint: u64, urgent: bool) -> Event {
+    Event::Barrier(Barrier { checkpoint, timestamp: 4, urgent, options: vec![checkpoint as u8; 50].into() })
 }
 
 pub fn partition_id(job: u8, producer: u32) -> PartitionId {
@@ -68,6 +72,7 @@ impl Cluster {
             partitioner,
             schema: schema(),
             flush: Flush::After(Duration::from_millis(100)),
+            overdraft: false,
         };
         (self.producer.create_partition(descriptor, waiter.clone()).unwrap(), waiter)
     }

@@ -5,24 +5,29 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
+use prost::Message;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
-use tonic::Status;
 use tonic::transport::{Channel, Endpoint};
+use tonic::{Code, Status};
 use wiesel_common::config::Configuration;
 use wiesel_common::id::{AllocationId, AttemptId, JobId};
-use wiesel_network::NetworkEnvironment;
+use wiesel_network::{Event, NetworkEnvironment};
 use wiesel_proto as proto;
 use wiesel_proto::job_master_client::JobMasterClient;
+use wiesel_state::backend::StateResources;
+use wiesel_state::storage::CheckpointStorage;
 
-use self::registration::Event;
+use self::registration::Event as RegistrationEvent;
 use self::rpc::{Call, Reply};
 use self::slot_table::{Answer, SlotTable};
 use crate::factory::OperatorFactory;
+use crate::task::checkpoint::alignment;
+use crate::task::checkpoint::restore::JobState;
 use crate::task::deployment::{Deployment, Prepared, Refusal};
-use crate::task::mailbox::Mail;
+use crate::task::mailbox::{Mail, Undelivered};
 use crate::task::reporter::{Sender, is_final};
 use crate::task::{self, Surroundings, TaskHandle};
 
@@ -44,6 +49,8 @@ const REGISTRATION_PATIENCE: Duration = Duration::from_millis(500);
 pub(crate) struct Setup {
     pub(crate) configuration: Arc<Configuration>,
     pub(crate) network: Arc<NetworkEnvironment>,
+    /// What the state of all tasks shares.
+    pub(crate) state: Arc<StateResources>,
     pub(crate) factory: Arc<dyn OperatorFactory>,
     pub(crate) slots: u32,
     pub(crate) slot_timeout: Duration,
@@ -58,7 +65,7 @@ pub(crate) struct Setup {
 /// The outside's ends.
 pub(crate) struct Inbox {
     pub(crate) calls: mpsc::Receiver<(Call, Reply)>,
-    pub(crate) registration: mpsc::Receiver<Event>,
+    pub(crate) registration: mpsc::Receiver<RegistrationEvent>,
     /// The reason to stop.
     pub(crate) stop: mpsc::Receiver<String>,
 }
@@ -74,6 +81,8 @@ struct Job {
     fence: Bytes,
     client: JobMasterClient<Channel>,
     tasks: HashMap<AttemptId, TaskHandle>,
+    /// What the state of its tasks shares, since the first of them came.
+    state: Option<JobState>,
     /// A report of the counters is under way.
     reporting: bool,
     /// Tells the reporters of its tasks that the JobMaster is lost.
@@ -140,9 +149,9 @@ impl TaskExecutor {
             tokio::select! {
                 Some((call, reply)) = inbox.calls.recv() => self.handle_call(call, reply),
                 Some(event) = inbox.registration.recv() => match event {
-                    Event::Registered { fence } => self.registered(fence),
-                    Event::Lost { reason } => self.resource_manager_lost(&reason),
-                    Event::GaveUp { reason } => return End::Fatal(reason),
+                    RegistrationEvent::Registered { fence } => self.registered(fence),
+                    RegistrationEvent::Lost { reason } => self.resource_manager_lost(&reason),
+                    RegistrationEvent::GaveUp { reason } => return End::Fatal(reason),
                 },
                 Some(message) = self.internal_receiver.recv() => self.handle_internal(message),
                 Some(ended) = self.background.join_next() => self.background_ended(ended),
@@ -167,6 +176,8 @@ impl TaskExecutor {
             Call::SubmitTasks(request) => self.submit_tasks(*request),
             Call::CancelTasks(request) => self.cancel_tasks(&request),
             Call::OperatorEvent(event) => self.operator_event(event),
+            Call::TriggerCheckpoint(request) => self.trigger_checkpoint(request),
+            Call::NotifyCheckpoint(request) => self.notify_checkpoint(&request),
         };
         let _ = reply.send(result);
     }
@@ -252,6 +263,7 @@ impl TaskExecutor {
             fence: request.job_master_fence.clone(),
             client: client.clone(),
             tasks: HashMap::new(),
+            state: None,
             reporting: false,
             lost: Arc::default(),
         });
@@ -359,11 +371,35 @@ impl TaskExecutor {
                 ))));
             }
         }
+        let state = self.job_state(&deployment).map_err(|error| refuse(&Refusal::State(error)))?;
         let prepared = deployment.prepare(&tasks, &self.setup.network).map_err(|error| refuse(&error))?;
-        prepared.into_iter().try_for_each(|task| self.start_task(&deployment, task, &fence))
+        prepared.into_iter().try_for_each(|task| self.start_task(&deployment, task, &fence, &state))
     }
 
-    fn start_task(&mut self, deployment: &Deployment, task: Prepared, fence: &Bytes) -> Result<(), Status> {
+    /// Where the job's state is: made for its first task, and kept for as long as it has slots here.
+    fn job_state(&mut self, deployment: &Deployment) -> wiesel_state::Result<JobState> {
+        let known = self.jobs.get_mut(&deployment.job);
+        if let Some(state) = known.as_ref().and_then(|job| job.state.clone()) {
+            return Ok(state);
+        }
+        let configuration = &deployment.configuration;
+        let storage = CheckpointStorage::new(configuration, deployment.job)?;
+        let backend =
+            wiesel_state::backend::backend(configuration, &self.setup.state, storage.clone(), Handle::current())?;
+        let state = JobState { storage, backend };
+        if let Some(job) = known {
+            job.state = Some(state.clone());
+        }
+        Ok(state)
+    }
+
+    fn start_task(
+        &mut self,
+        deployment: &Deployment,
+        task: Prepared,
+        fence: &Bytes,
+        state: &JobState,
+    ) -> Result<(), Status> {
         let (job_id, attempt, allocation) = (deployment.job, task.attempt, task.allocation);
         let Some(job) = self.jobs.get_mut(&job_id) else {
             return Err(Status::failed_precondition("the job has no slot here"));
@@ -377,7 +413,8 @@ impl TaskExecutor {
             hostname: self.setup.identity.hostname.clone(),
             lost: job.lost.clone(),
         };
-        let surroundings = Surroundings { runtime: Handle::current(), sender, factory: self.setup.factory.clone() };
+        let (runtime, factory) = (Handle::current(), self.setup.factory.clone());
+        let surroundings = Surroundings { runtime, sender, factory, state: state.clone() };
         let (internal, background) = (self.internal.clone(), &mut self.background);
         let started = task::start(
             deployment,
@@ -437,14 +474,49 @@ impl TaskExecutor {
     }
 
     fn operator_event(&mut self, event: proto::OperatorEventToTask) -> Result<(), Status> {
-        let job = JobId::from_bytes(&event.job_id).and_then(|id| self.jobs.get(&id));
-        let Some(job) = job.filter(|job| job.fence == event.fence) else {
-            return Err(Status::failed_precondition("that JobMaster has no tasks here"));
-        };
+        let job = self.fenced_job(&event.job_id, &event.fence)?;
         let task = AttemptId::from_bytes(&event.attempt_id).and_then(|id| job.tasks.get(&id));
         let task = task.ok_or_else(|| Status::not_found("no such task runs here"))?;
         let said = event.event.ok_or_else(|| Status::invalid_argument("an event that says nothing"))?;
-        task.deliver(Mail::OperatorEvent { uid: event.operator_uid, event: said }).map_err(Status::failed_precondition)
+        deliver(task, Mail::OperatorEvent { uid: event.operator_uid, event: said })
+    }
+
+    /// The job, if that JobMaster leads it.
+    fn fenced_job(&self, job: &Bytes, fence: &Bytes) -> Result<&Job, Status> {
+        let job = JobId::from_bytes(job).and_then(|id| self.jobs.get(&id));
+        job.filter(|job| job.fence == *fence)
+            .ok_or_else(|| Status::failed_precondition("that JobMaster has no tasks here"))
+    }
+
+    /// All of the tasks hear of it, or none if one has ended.
+    fn trigger_checkpoint(&mut self, request: proto::TriggerCheckpointRequest) -> Result<(), Status> {
+        let job = self.fenced_job(&request.job_id, &request.fence)?;
+        let barrier = request.barrier.ok_or_else(|| Status::invalid_argument("a trigger without its barrier"))?;
+        if barrier.encoded_len() > Event::MAX_OPTIONS {
+            return Err(Status::invalid_argument("the target of the savepoint is too long"));
+        }
+        let barrier = Arc::new(alignment::normalise(barrier));
+        let find = |bytes: &Bytes| {
+            let task = AttemptId::from_bytes(bytes).and_then(|id| job.tasks.get(&id));
+            task.filter(|task| task.reads_mail()).ok_or_else(|| Status::not_found("a task has ended"))
+        };
+        let tasks = request.attempt_ids.iter().map(find).collect::<Result<Vec<_>, _>>()?;
+        tasks.into_iter().try_for_each(|task| deliver(task, Mail::Trigger(barrier.clone())))
+    }
+
+    fn notify_checkpoint(&mut self, request: &proto::NotifyCheckpointRequest) -> Result<(), Status> {
+        let job = self.fenced_job(&request.job_id, &request.fence)?;
+        let completed = request.outcome() == proto::CheckpointOutcome::Completed;
+        let tasks = request.attempt_ids.iter().filter_map(|bytes| job.tasks.get(&AttemptId::from_bytes(bytes)?));
+        let mut told = Ok(());
+        for task in tasks.filter(|task| task.reads_mail()) {
+            let mail = Mail::CheckpointEnded { checkpoint: request.checkpoint_id, completed };
+            match deliver(task, mail) {
+                Err(status) if status.code() != Code::NotFound => told = Err(status),
+                _ => {}
+            }
+        }
+        told
     }
 
     /// A cancelled task that does not end holds its slot for ever: the process gives up, as Flink's does.
@@ -498,7 +570,7 @@ impl TaskExecutor {
         }
     }
 
-    async fn stop(&mut self, reason: &str, registration: &mut mpsc::Receiver<Event>) {
+    async fn stop(&mut self, reason: &str, registration: &mut mpsc::Receiver<RegistrationEvent>) {
         tracing::info!(reason, "the TaskManager stops");
         let failure = proto::Failure {
             message: format!("The TaskManager is shutting down: {reason}"),
@@ -520,7 +592,7 @@ impl TaskExecutor {
         if self.resource_manager.is_none() {
             // A registration may be under way: the ResourceManager would keep a TaskManager that is gone.
             let answer = tokio::time::timeout(REGISTRATION_PATIENCE, registration.recv()).await;
-            if let Ok(Some(Event::Registered { fence })) = answer {
+            if let Ok(Some(RegistrationEvent::Registered { fence })) = answer {
                 self.resource_manager = Some(fence);
             }
         }
@@ -533,6 +605,13 @@ impl TaskExecutor {
         }
         self.background.shutdown().await;
     }
+}
+
+fn deliver(task: &TaskHandle, mail: Mail) -> Result<(), Status> {
+    task.deliver(mail).map_err(|error| match error {
+        Undelivered::Full => Status::resource_exhausted(error.to_string()),
+        Undelivered::Ended => Status::not_found(error.to_string()),
+    })
 }
 
 /// What a refused deployment is told: a cause that the JobMaster shows as the tasks' failure.

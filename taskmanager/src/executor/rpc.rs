@@ -14,6 +14,8 @@ pub(crate) enum Call {
     SubmitTasks(Box<proto::SubmitTasksRequest>),
     CancelTasks(proto::CancelTasksRequest),
     OperatorEvent(proto::OperatorEventToTask),
+    TriggerCheckpoint(proto::TriggerCheckpointRequest),
+    NotifyCheckpoint(proto::NotifyCheckpointRequest),
 }
 
 /// Hands calls on.
@@ -33,20 +35,6 @@ impl Gateway {
 
 #[tonic::async_trait]
 impl TaskExecutor for Gateway {
-    async fn trigger_checkpoint(
-        &self,
-        _: Request<proto::TriggerCheckpointRequest>,
-    ) -> Result<Response<proto::Empty>, Status> {
-        Err(Status::unimplemented("this TaskManager takes no checkpoints"))
-    }
-
-    async fn notify_checkpoint(
-        &self,
-        _: Request<proto::NotifyCheckpointRequest>,
-    ) -> Result<Response<proto::Empty>, Status> {
-        Err(Status::unimplemented("this TaskManager takes no checkpoints"))
-    }
-
     async fn request_slot(
         &self,
         request: Request<proto::RequestSlotRequest>,
@@ -77,5 +65,19 @@ impl TaskExecutor for Gateway {
         request: Request<proto::OperatorEventToTask>,
     ) -> Result<Response<proto::Empty>, Status> {
         self.call(Call::OperatorEvent(request.into_inner())).await
+    }
+
+    async fn trigger_checkpoint(
+        &self,
+        request: Request<proto::TriggerCheckpointRequest>,
+    ) -> Result<Response<proto::Empty>, Status> {
+        self.call(Call::TriggerCheckpoint(request.into_inner())).await
+    }
+
+    async fn notify_checkpoint(
+        &self,
+        request: Request<proto::NotifyCheckpointRequest>,
+    ) -> Result<Response<proto::Empty>, Status> {
+        self.call(Call::NotifyCheckpoint(request.into_inner())).await
     }
 }

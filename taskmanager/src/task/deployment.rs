@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use arrow::datatypes::SchemaRef;
 use wiesel_common::config::Configuration;
-use wiesel_common::config::options::job;
+use wiesel_common::config::options::{checkpointing, job};
 use wiesel_common::id::{AllocationId, AttemptId, JobId};
 use wiesel_common::keygroup;
 use wiesel_common::notifier::Notifier;
@@ -31,6 +31,9 @@ pub(crate) enum Refusal {
     /// A value in the job's configuration.
     #[error(transparent)]
     Configuration(#[from] wiesel_common::config::ConfigError),
+    /// Where the job's state is to be kept.
+    #[error(transparent)]
+    State(wiesel_state::Error),
     /// The slot is not there.
     #[error("{0}")]
     Slot(String),
@@ -51,6 +54,10 @@ pub(crate) struct Deployment {
     receiver: u32,
     edges: Vec<Edge>,
     flush: Flush,
+    /// Unaligned checkpoints may be taken.
+    unaligned: bool,
+    /// Tasks whose sinks wait for a checkpoint wait for it before they end.
+    pub(crate) checkpoints_after_finish: bool,
 }
 
 /// An edge of the graph, read.
@@ -66,6 +73,14 @@ struct Edge {
     changelog: bool,
 }
 
+impl Edge {
+    /// Whether barriers may overtake its rows. With another parallelism, rows in flight must go where they belong: by their
+    /// key, or anywhere. Rows of a pointwise or broadcast edge belong to one channel, so that Flink excepts them, too.
+    fn is_overtakable(&self) -> bool {
+        matches!(self.pattern, proto::Partitioner::Hash | proto::Partitioner::Rebalance | proto::Partitioner::Global)
+    }
+}
+
 /// A task with its ends of the data plane.
 pub(crate) struct Prepared {
     pub(crate) vertex: usize,
@@ -76,6 +91,7 @@ pub(crate) struct Prepared {
     pub(crate) waiter: Waiter,
     pub(crate) outputs: Outputs,
     pub(crate) inputs: Option<Inputs>,
+    pub(crate) restore: Option<proto::TaskRestore>,
 }
 
 /// How many key groups a vertex has.
@@ -105,6 +121,8 @@ impl Deployment {
         }
         let configuration = cluster.merged(graph.configuration.iter().map(|(key, value)| (key.clone(), value.clone())));
         let flush = flush(&configuration)?;
+        let unaligned = configuration.get(&checkpointing::UNALIGNED)?;
+        let checkpoints_after_finish = configuration.get(&checkpointing::AFTER_TASKS_FINISH)?;
         let edges = graph.edges.iter().map(|edge| read_edge(&graph, edge)).collect::<Result<_, _>>()?;
         Ok(Self {
             job,
@@ -116,6 +134,8 @@ impl Deployment {
             receiver: request.receiver,
             edges,
             flush,
+            unaligned,
+            checkpoints_after_finish,
         })
     }
 
@@ -150,11 +170,13 @@ impl Deployment {
                 partitioner: edge.partitioner.clone(),
                 schema: edge.schema.clone(),
                 flush: self.flush,
+                overdraft: self.unaligned,
             };
             edges.push(OutputEdge {
                 partition: network.create_partition(descriptor, waiter.clone())?,
                 schema: edge.schema.clone(),
                 changelog: edge.changelog,
+                overtakable: edge.is_overtakable(),
             });
         }
         let id = |bytes, what| AllocationId::from_bytes(bytes).ok_or_else(|| malformed(what));
@@ -167,6 +189,7 @@ impl Deployment {
             waiter,
             outputs: Outputs { edges },
             inputs: None,
+            restore: task.restore.clone(),
         })
     }
 
@@ -180,6 +203,7 @@ impl Deployment {
                 self.graph.vertices[edge.source].parallelism,
                 parallelism,
             );
+            let first_producer = sources.start;
             let producers = sources.map(|producer| {
                 let address = (!self.is_local(edge.source, producer)).then(|| self.address(edge.source, producer));
                 (self.partition(position, producer), address)
@@ -191,7 +215,11 @@ impl Deployment {
             };
             let gate = network.create_gate(descriptor, task.waiter.notifier().clone())?;
             let hashed = matches!(edge.partitioner, Partitioner::Hash { .. });
-            edges.push(InputEdge::new(gate, edge.input, edge.row.clone(), edge.changelog, hashed));
+            edges.push(InputEdge {
+                first_producer,
+                overtakable: edge.is_overtakable(),
+                ..InputEdge::new(gate, edge.input, edge.row.clone(), edge.changelog, hashed)
+            });
         }
         Ok((!edges.is_empty()).then(|| Inputs::new(edges)))
     }

@@ -3,18 +3,19 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use crossbeam_channel::Receiver;
 use wiesel_common::time::Clock;
-use wiesel_network::Waiter;
+use wiesel_network::{Event as DataEvent, Waiter};
 use wiesel_operators::chain::Chain;
 use wiesel_operators::element::{MAX_WATERMARK, MIN_WATERMARK};
-use wiesel_operators::operator::{Error, OperatorContext, Result};
+use wiesel_operators::operator::{Collector, Error, OperatorContext, Result};
 use wiesel_operators::source::{SourceReader, SourceStatus};
 use wiesel_proto::operator_event_to_task::Event;
 
+use super::checkpoint::Checkpoints;
+use super::checkpoint::restore::Restore;
 use super::counters::TaskCounters;
 use super::input::{Incoming, Inputs};
-use super::mailbox::Mail;
+use super::mailbox::{Mail, Mailbox};
 use super::output::Outputs;
 use super::reporter::{Report, Reporter};
 
@@ -39,16 +40,20 @@ enum Step {
 
 /// A task while it runs. Everything in here belongs to the task's thread.
 pub(crate) struct Driver {
+    pub(crate) name: String,
     pub(crate) head: Head,
     pub(crate) chain: Chain,
     pub(crate) outputs: Outputs,
-    pub(crate) mailbox: Receiver<Mail>,
+    pub(crate) mailbox: Mailbox,
     pub(crate) waiter: Waiter,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) counters: Arc<TaskCounters>,
     pub(crate) reporter: Reporter,
-    /// Reports that were handed to the reporter.
-    pub(crate) said: u64,
+    pub(crate) checkpoints: Checkpoints,
+    /// The operators have finished: they are not called again but for checkpoints.
+    pub(crate) chain_finished: bool,
+    /// Whether the end is put off until what the sinks have prepared is durable.
+    pub(crate) awaits_checkpoint: bool,
     pub(crate) times: Times,
 }
 
@@ -75,30 +80,44 @@ impl Default for Times {
 }
 
 impl Driver {
-    /// Opens the operators, last first.
-    pub(crate) fn open(&mut self, context: &OperatorContext) -> Result<()> {
+    /// Restores and opens the operators, last first, and gives the rows in flight back to the channels.
+    pub(crate) fn open(&mut self, context: &OperatorContext, restore: &Restore) -> Result<()> {
+        self.chain.restore(|uid| Ok(restore.operator(uid, context)))?;
         self.chain.open(context)?;
         match &mut self.head {
-            Head::Source { reader, .. } => reader.open(context),
-            Head::Inputs(_) => Ok(()),
+            Head::Source { reader, uid } => {
+                reader.open(context)?;
+                let splits = restore.splits(uid, context);
+                if !splits.is_empty() {
+                    reader.add_splits(splits)?;
+                }
+                restore.rows_in_flight(None, &mut self.outputs, context)
+            }
+            Head::Inputs(inputs) => restore.rows_in_flight(Some(inputs), &mut self.outputs, context),
         }
     }
 
-    /// Runs until everything is read, written, and taken by the consumers.
-    pub(crate) fn run(&mut self) -> Result<()> {
+    /// Runs until everything is read, written, taken by the consumers and, where sinks need it, durable.
+    pub(crate) fn run(&mut self, already_finished: bool) -> Result<()> {
         self.times = Times::default();
-        loop {
-            if self.waiter.is_cancelled() {
-                return Err(Error::Cancelled);
-            }
-            while let Ok(mail) = self.mailbox.try_recv() {
-                self.deliver(mail)?;
-            }
+        self.chain_finished = already_finished;
+        let has_read_everything = already_finished && matches!(self.head, Head::Source { .. });
+        while !has_read_everything {
+            self.attend()?;
             self.fire_timers()?;
             let now = Instant::now();
             self.outputs.flush_due(now)?;
             if now.duration_since(self.times.counted) >= COUNT_INTERVAL {
                 self.count(now);
+            }
+            if matches!(self.head, Head::Source { .. }) {
+                if self.checkpoints.is_stopped() {
+                    break;
+                }
+                if self.checkpoints.awaits_stop() {
+                    self.wait("the savepoint to be complete", None);
+                    continue;
+                }
             }
             if !self.outputs.is_available() {
                 self.wait("consumers to make room", None);
@@ -117,7 +136,7 @@ impl Driver {
                 Step::End => break,
             }
         }
-        self.finish()
+        self.finish(already_finished)
     }
 
     /// Closes the operators. The first failure counts.
@@ -130,17 +149,75 @@ impl Driver {
         closed.and(reader_closed)
     }
 
-    fn finish(&mut self) -> Result<()> {
+    /// Does what others ask for.
+    fn attend(&mut self) -> Result<()> {
+        if self.waiter.is_cancelled() {
+            return Err(Error::Cancelled);
+        }
+        while let Some(mail) = self.mailbox.next() {
+            self.deliver(mail)?;
+        }
+        self.attend_checkpoints()
+    }
+
+    /// Ends the outputs and waits for whatever must be done before the task may say that it is.
+    fn finish(&mut self, already_finished: bool) -> Result<()> {
+        let stopped = match &self.head {
+            Head::Source { .. } => self.checkpoints.is_suspended(),
+            Head::Inputs(inputs) => inputs.is_stopped(),
+        };
+        if stopped {
+            // The rows after the savepoint are another job's: operators do not see an end here.
+            self.chain_finished = true;
+        } else if already_finished {
+            // Whoever reads this task may not have finished.
+            self.outputs.watermark(MAX_WATERMARK)?;
+        } else {
+            self.finish_chain()?;
+        }
+        self.outputs.end(if stopped { &DataEvent::Stopped } else { &DataEvent::EndOfInput })?;
+        self.count(Instant::now());
+        loop {
+            self.attend()?;
+            let waits_for = if !self.outputs.is_drained() {
+                "consumers to take the last data"
+            } else if self.checkpoints.awaits_stop() {
+                "the savepoint to be complete"
+            } else if self.awaits_checkpoint && !stopped && self.chain.awaits_checkpoint() {
+                "a checkpoint of the last data"
+            } else if !self.checkpoints.is_idle() {
+                "state to be written"
+            } else if self.mailbox.close_if_empty() {
+                break;
+            } else {
+                continue;
+            };
+            let start = Instant::now();
+            self.wait(waits_for, None);
+            self.times.idle += start.elapsed();
+        }
+        self.count(Instant::now());
+        Ok(())
+    }
+
+    /// Lets the operators finish, once: all their inputs have ended, or will with the savepoint that is about to be taken.
+    pub(super) fn finish_chain(&mut self) -> Result<()> {
+        if self.chain_finished {
+            return Ok(());
+        }
         if self.times.watermark != MAX_WATERMARK {
             self.watermark(MAX_WATERMARK)?;
         }
-        if matches!(self.head, Head::Source { .. }) {
-            self.chain.end_input(0, &mut self.outputs)?;
+        match &self.head {
+            Head::Source { .. } => self.chain.end_input(0, &mut self.outputs)?,
+            Head::Inputs(inputs) => {
+                for input in inputs.not_ended() {
+                    self.chain.end_input(input, &mut self.outputs)?;
+                }
+            }
         }
-        self.chain.finish(&mut self.outputs)?;
-        self.outputs.finish()?;
-        self.count(Instant::now());
-        Ok(())
+        self.chain_finished = true;
+        self.chain.finish(&mut self.outputs)
     }
 
     fn step(&mut self) -> Result<Step> {
@@ -148,7 +225,6 @@ impl Driver {
             Head::Source { reader, uid } => {
                 let status = reader.poll(&mut self.chain.collector(&mut self.outputs))?;
                 if reader.take_split_request() {
-                    self.said += 1;
                     self.reporter.report(Report::RequestSplit(uid.clone()));
                 }
                 Ok(match status {
@@ -158,31 +234,48 @@ impl Driver {
                 })
             }
             Head::Inputs(inputs) => {
-                let Some(incoming) = inputs.poll()? else {
+                let Some(incoming) = inputs.poll(self.clock.now_millis())? else {
                     return Ok(if inputs.is_ended() { Step::End } else { Step::Idle(None) });
                 };
-                match incoming {
-                    Incoming::Batch(input, batch) => self.chain.process(input, batch, &mut self.outputs)?,
-                    Incoming::Advance(advance) => {
-                        if let Some(watermark) = advance.watermark {
-                            self.watermark(watermark)?;
-                        }
-                        if let Some(status) = advance.status {
-                            self.chain.status(status, &mut self.outputs)?;
-                        }
-                    }
-                    Incoming::EndOfInput(input) => {
-                        // The last watermark precedes the last end, also where all channels were idle.
-                        if inputs.is_ended() && self.times.watermark != MAX_WATERMARK {
-                            self.watermark(MAX_WATERMARK)?;
-                        }
-                        self.chain.end_input(input, &mut self.outputs)?;
-                    }
-                    Incoming::Nothing => {}
-                }
+                self.take(incoming)?;
                 Ok(Step::Progress)
             }
         }
+    }
+
+    fn take(&mut self, incoming: Incoming) -> Result<()> {
+        match incoming {
+            Incoming::Batch(input, batch) => self.chain.process(input, batch, &mut self.outputs),
+            Incoming::Advance(advance) => {
+                if let Some(watermark) = advance.watermark.filter(|_| !self.chain_finished) {
+                    self.watermark(watermark)?;
+                }
+                match advance.status.filter(|_| !self.chain_finished) {
+                    Some(status) => self.chain.status(status, &mut self.outputs),
+                    None => Ok(()),
+                }
+            }
+            Incoming::Checkpoint(due) => self.carry_out(due),
+            Incoming::Ended(due, input) => {
+                self.carry_out(due)?;
+                match input {
+                    Some(input) => self.input_ended(input),
+                    None => Ok(()),
+                }
+            }
+        }
+    }
+
+    fn input_ended(&mut self, input: usize) -> Result<()> {
+        let Head::Inputs(inputs) = &self.head else { return Ok(()) };
+        if inputs.is_stopped() || self.chain_finished {
+            return Ok(());
+        }
+        // The last watermark precedes the last end, also where all channels were idle.
+        if inputs.is_ended() && self.times.watermark != MAX_WATERMARK {
+            self.watermark(MAX_WATERMARK)?;
+        }
+        self.chain.end_input(input, &mut self.outputs)
     }
 
     fn watermark(&mut self, watermark: i64) -> Result<()> {
@@ -192,9 +285,16 @@ impl Driver {
     }
 
     fn deliver(&mut self, mail: Mail) -> Result<()> {
-        let Mail::OperatorEvent { uid: to, event } = mail;
+        match mail {
+            Mail::OperatorEvent { uid, event } => self.operator_event(&uid, event),
+            Mail::Trigger(barrier) => self.trigger(&barrier),
+            Mail::CheckpointEnded { checkpoint, completed } => self.checkpoint_ended(checkpoint, completed),
+        }
+    }
+
+    fn operator_event(&mut self, to: &Bytes, event: Event) -> Result<()> {
         match &mut self.head {
-            Head::Source { reader, uid } if *uid == to => match event {
+            Head::Source { reader, uid } if *uid == *to => match event {
                 Event::AddSplits(splits) => reader.add_splits(splits.splits),
                 Event::NoMoreSplits(_) => {
                     reader.no_more_splits();
@@ -205,15 +305,22 @@ impl Driver {
         }
     }
 
+    /// What a timer would emit after a savepoint that ends the job belongs to the job that goes on from it.
+    fn next_timer(&self) -> Option<i64> {
+        if self.chain_finished || self.checkpoints.awaits_stop() { None } else { self.chain.next_timer() }
+    }
+
     fn fire_timers(&mut self) -> Result<()> {
-        let Some(timer) = self.chain.next_timer() else { return Ok(()) };
+        let Some(timer) = self.next_timer() else { return Ok(()) };
         let now = self.clock.now_millis();
         if timer <= now { self.chain.processing_time(now, &mut self.outputs) } else { Ok(()) }
     }
 
-    /// Waits for the notifier, at most until the next timer or `until` (milliseconds since the epoch).
+    /// Waits for the notifier, at most until the next timer, the next barrier that is to overtake, or `until` (milliseconds since the epoch).
     fn wait(&self, label: &'static str, until: Option<i64>) {
-        let next = [self.chain.next_timer(), until].into_iter().flatten().min();
+        let timer = self.next_timer();
+        let barrier = if let Head::Inputs(inputs) = &self.head { inputs.deadline() } else { None };
+        let next = [timer, until, barrier, self.checkpoints.deadline()].into_iter().flatten().min();
         let timeout = next.map(|next| {
             Duration::from_millis(u64::try_from(next.saturating_sub(self.clock.now_millis())).unwrap_or(0))
         });

@@ -37,6 +37,8 @@ pub(crate) fn describe(error: &Error) -> proto::Failure {
         },
         Error::External { source: None, .. } => "java.io.IOException",
         Error::Plan(_) => "org.apache.flink.streaming.runtime.tasks.StreamTaskException",
+        Error::State(wiesel_state::Error::Incompatible(_)) => "org.apache.flink.util.StateMigrationException",
+        Error::State(_) => "java.io.IOException",
         _ => "org.apache.flink.util.FlinkRuntimeException",
     };
     let mut causes = Vec::new();
@@ -49,7 +51,23 @@ pub(crate) fn describe(error: &Error) -> proto::Failure {
         }
         cause = current.source();
     }
-    proto::Failure { message, causes, class: class.to_owned(), fatal: matches!(error, Error::Plan(_)) }
+    proto::Failure { message, causes, class: class.to_owned(), fatal: is_fatal(error) }
+}
+
+/// Whether the next attempt meets the same.
+fn is_fatal(error: &Error) -> bool {
+    use wiesel_state::Error::{Configuration, Corrupt, Incompatible};
+    matches!(error, Error::Plan(_) | Error::State(Corrupt(_) | Incompatible(_) | Configuration(_)))
+}
+
+/// A checkpoint that a task does not take part in, though nothing is wrong with it.
+pub(crate) fn declined(reason: &str) -> proto::Failure {
+    proto::Failure {
+        message: reason.to_owned(),
+        causes: Vec::new(),
+        class: "org.apache.flink.runtime.checkpoint.CheckpointException".to_owned(),
+        fatal: false,
+    }
 }
 
 /// The message of a panic.

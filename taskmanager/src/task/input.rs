@@ -1,4 +1,6 @@
 //! The beginning of a chain that is no source: rows out of the gates, watermarks and ends combined over channels.
+use std::collections::{BTreeMap, VecDeque};
+
 use arrow::array::{AsArray, RecordBatch, RecordBatchOptions};
 use arrow::datatypes::{Int8Type, SchemaRef, UInt64Type};
 use wiesel_network::{Element, Event, InputGate};
@@ -6,6 +8,9 @@ use wiesel_operators::element::{Batch, WatermarkStatus};
 use wiesel_operators::operator::{Error, Result};
 use wiesel_operators::watermark_valve::{Advance, CombinedWatermark, WatermarkValve};
 
+use super::checkpoint::alignment::Due;
+use super::checkpoint::barriers::Barriers;
+use super::checkpoint::channel_state::{Channel, ChannelRows};
 use super::failure::from_network;
 
 /// One edge that enters the task.
@@ -19,13 +24,34 @@ pub(crate) struct InputEdge {
     pub(crate) changelog: bool,
     /// A column with the hashes comes last.
     pub(crate) hashed: bool,
+    /// The first of the producing subtasks.
+    pub(crate) first_producer: u32,
+    /// Whether barriers may overtake its rows.
+    pub(crate) overtakable: bool,
     /// Its first channel among all channels of the input.
-    first_channel: usize,
+    pub(super) first_channel: usize,
+    /// Its first channel among all channels of the task.
+    pub(super) offset: usize,
 }
 
 impl InputEdge {
     pub(crate) fn new(gate: InputGate, input: usize, schema: SchemaRef, changelog: bool, hashed: bool) -> Self {
-        Self { gate, input, schema, changelog, hashed, first_channel: 0 }
+        Self {
+            gate,
+            input,
+            schema,
+            changelog,
+            hashed,
+            first_producer: 0,
+            overtakable: false,
+            first_channel: 0,
+            offset: 0,
+        }
+    }
+
+    /// The channel's name in a checkpoint; `edge` is this edge's position.
+    pub(super) fn channel(&self, edge: usize, channel: usize) -> Channel {
+        Channel { edge: edge as u32, output: false, subtask: self.first_producer + channel as u32 }
     }
 
     /// Takes apart what [`super::output`] and the partitioner put together.
@@ -53,27 +79,34 @@ impl InputEdge {
     }
 }
 
-/// What the head operator gets.
+/// What came in.
 #[derive(Debug)]
 pub(crate) enum Incoming {
+    /// Rows for an input of the head operator.
     Batch(usize, Batch),
     /// The watermark and the status over all inputs.
     Advance(Advance),
-    /// An input has ended.
-    EndOfInput(usize),
-    /// Something came that does not concern the head operator.
-    Nothing,
+    /// A channel has ended, and with it maybe an input. What is due for checkpoints comes first.
+    Ended(Vec<Due>, Option<usize>),
+    /// A barrier: what is due for checkpoints.
+    Checkpoint(Vec<Due>),
 }
 
 /// All inputs of a task.
 pub(crate) struct Inputs {
-    edges: Vec<InputEdge>,
+    pub(super) edges: Vec<InputEdge>,
     valves: Vec<WatermarkValve>,
     /// Channels that have not ended, for each input.
     open: Vec<usize>,
     combined: CombinedWatermark,
     /// The edge that is polled first.
     turn: usize,
+    pub(super) barriers: Barriers,
+    /// For each unaligned checkpoint, the rows between its snapshot and its barriers.
+    pub(super) recorded: BTreeMap<u64, ChannelRows>,
+    /// Rows that were in flight when the state was written that the task starts from. They come first.
+    pub(super) replay: VecDeque<(Channel, RecordBatch)>,
+    stopped: bool,
 }
 
 impl Inputs {
@@ -81,12 +114,36 @@ impl Inputs {
     pub(crate) fn new(mut edges: Vec<InputEdge>) -> Self {
         let inputs = edges.iter().map(|edge| edge.input + 1).max().unwrap_or(0);
         let mut open = vec![0; inputs];
+        let mut channels = 0;
         for edge in &mut edges {
             edge.first_channel = open[edge.input];
+            edge.offset = channels;
             open[edge.input] += edge.gate.channels();
+            channels += edge.gate.channels();
         }
         let valves = open.iter().map(|channels| WatermarkValve::new(*channels)).collect();
-        Self { edges, valves, open, combined: CombinedWatermark::new(inputs), turn: 0 }
+        let overtakable = edges.iter().all(|edge| edge.overtakable);
+        Self {
+            edges,
+            valves,
+            open,
+            combined: CombinedWatermark::new(inputs),
+            turn: 0,
+            barriers: Barriers::new(channels, overtakable),
+            recorded: BTreeMap::new(),
+            replay: VecDeque::new(),
+            stopped: false,
+        }
+    }
+
+    /// Whether a producer ended because the job is stopped, and not because everything was read.
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.stopped
+    }
+
+    /// The inputs that have not ended.
+    pub(crate) fn not_ended(&self) -> Vec<usize> {
+        (0..self.open.len()).filter(|input| self.open[*input] > 0).collect()
     }
 
     /// Rows and bytes that came in.
@@ -102,33 +159,45 @@ impl Inputs {
         self.open.iter().all(|open| *open == 0)
     }
 
-    /// The next element; edges take turns. None: nothing is there now.
-    pub(crate) fn poll(&mut self) -> Result<Option<Incoming>> {
+    /// The next element; edges take turns. None: nothing is there now. `now` is the processing time.
+    pub(crate) fn poll(&mut self, now: i64) -> Result<Option<Incoming>> {
+        if let Some((channel, records)) = self.replay.pop_front() {
+            let edge = &self.edges[channel.edge as usize];
+            return Ok(Some(Incoming::Batch(edge.input, edge.unpack(records)?)));
+        }
         for _ in 0..self.edges.len() {
             let at = self.turn;
             self.turn = (self.turn + 1) % self.edges.len();
             if let Some((channel, element)) = self.edges[at].gate.poll().map_err(from_network)? {
-                return self.handle(at, channel, element).map(Some);
+                return self.handle(at, channel, element, now).map(Some);
             }
         }
         Ok(None)
     }
 
-    fn handle(&mut self, at: usize, channel: usize, element: Element) -> Result<Incoming> {
+    fn handle(&mut self, at: usize, gate_channel: usize, element: Element, now: i64) -> Result<Incoming> {
         let edge = &self.edges[at];
-        let (input, channel) = (edge.input, edge.first_channel + channel);
+        let (input, channel) = (edge.input, edge.first_channel + gate_channel);
         let valve = &mut self.valves[input];
         let advance = match element {
-            Element::Batch(records) => return Ok(Incoming::Batch(input, edge.unpack(records)?)),
+            Element::Batch(records) => {
+                if let Some(checkpoint) = self.barriers.records(edge.offset + gate_channel) {
+                    let name = edge.channel(at, gate_channel);
+                    self.recorded.entry(checkpoint).or_default().add(name, records.clone());
+                }
+                return Ok(Incoming::Batch(input, edge.unpack(records)?));
+            }
             Element::Event(Event::Watermark(watermark)) => valve.watermark(channel, watermark),
             Element::Event(Event::Idle) => valve.status(channel, WatermarkStatus::Idle),
             Element::Event(Event::Active) => valve.status(channel, WatermarkStatus::Active),
-            Element::Event(Event::EndOfInput) => {
-                self.open[input] -= 1;
-                return Ok(if self.open[input] == 0 { Incoming::EndOfInput(input) } else { Incoming::Nothing });
+            Element::Event(Event::Barrier(barrier)) => {
+                return self.barrier(at, gate_channel, &barrier, now).map(Incoming::Checkpoint);
             }
-            Element::Event(Event::Barrier { .. }) => {
-                return Err(Error::Plan("a checkpoint barrier came although checkpointing is off".into()));
+            Element::Event(end @ (Event::EndOfInput | Event::Stopped)) => {
+                self.stopped |= end == Event::Stopped;
+                self.open[input] -= 1;
+                let ended = (self.open[input] == 0).then_some(input);
+                return Ok(Incoming::Ended(self.channel_ended(at, gate_channel), ended));
             }
         };
         Ok(Incoming::Advance(self.combine(input, advance)))

@@ -6,7 +6,6 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use crossbeam_channel::{Receiver, Sender as MailSender, TrySendError, bounded};
 use tokio::runtime::Handle;
 use wiesel_common::id::{AllocationId, AttemptId};
 use wiesel_common::time::SystemClock;
@@ -16,16 +15,20 @@ use wiesel_operators::operator::{Error, OperatorContext, Result};
 use wiesel_proto as proto;
 use wiesel_proto::ExecutionState;
 
+use self::checkpoint::Checkpoints;
+use self::checkpoint::restore::{JobState, Restore};
+use self::checkpoint::upload::Uploads;
 use self::collect::RpcTransport;
 use self::counters::TaskCounters;
 use self::deployment::{Deployment, Prepared};
 use self::driver::{Driver, Head, Times};
 use self::input::Inputs;
-use self::mailbox::Mail;
+use self::mailbox::{Mail, Mailbox, Post, Undelivered};
 use self::output::Outputs;
 use self::reporter::{Report, Reporter, Sender};
 use crate::factory::OperatorFactory;
 
+pub(crate) mod checkpoint;
 mod collect;
 pub mod counters;
 pub(crate) mod deployment;
@@ -44,7 +47,7 @@ pub(crate) struct TaskHandle {
     pub(crate) name: String,
     pub(crate) counters: Arc<TaskCounters>,
     waiter: Waiter,
-    mailbox: MailSender<Mail>,
+    post: Post,
     /// Why it is cancelled, if that makes it a failure.
     fault: Arc<parking_lot::Mutex<Option<proto::Failure>>>,
 }
@@ -65,13 +68,13 @@ impl TaskHandle {
     ///
     /// # Errors
     /// If the task has ended, or does not come to read its mail.
-    pub(crate) fn deliver(&self, mail: Mail) -> Result<(), &'static str> {
-        self.mailbox.try_send(mail).map_err(|error| match error {
-            TrySendError::Full(_) => "the task's mailbox is full",
-            TrySendError::Disconnected(_) => "the task has ended",
-        })?;
-        self.waiter.notifier().notify();
-        Ok(())
+    pub(crate) fn deliver(&self, mail: Mail) -> Result<(), Undelivered> {
+        self.post.deliver(mail)
+    }
+
+    /// Whether it reads letters still.
+    pub(crate) fn reads_mail(&self) -> bool {
+        self.post.is_open()
     }
 
     /// What the task's thread waits for.
@@ -92,6 +95,7 @@ pub(crate) struct Surroundings {
     pub(crate) runtime: Handle,
     pub(crate) sender: Sender,
     pub(crate) factory: Arc<dyn OperatorFactory>,
+    pub(crate) state: JobState,
 }
 
 /// What a thread starts with.
@@ -103,7 +107,9 @@ struct Start {
     outputs: Outputs,
     context: OperatorContext,
     waiter: Waiter,
-    mailbox: Receiver<Mail>,
+    mailbox: Mailbox,
+    restore: Restore,
+    awaits_checkpoint: bool,
     counters: Arc<TaskCounters>,
     reporter: Reporter,
     sender: Sender,
@@ -121,12 +127,12 @@ pub(crate) fn start(
     spawn_reporter: impl FnOnce(std::pin::Pin<Box<dyn Future<Output = ()> + Send>>),
     ended: impl FnOnce() + Send + 'static,
 ) -> std::io::Result<TaskHandle> {
-    let Prepared { vertex, subtask, attempt, attempt_number, allocation, waiter, outputs, inputs } = prepared;
+    let Prepared { vertex, subtask, attempt, attempt_number, allocation, waiter, outputs, inputs, restore } = prepared;
     let vertex = &deployment.graph.vertices[vertex];
     let name = format!("{} ({}/{})#{attempt_number}", vertex.name, subtask + 1, vertex.parallelism);
     let counters = Arc::new(TaskCounters::default());
     let (reporter, reporting) = Reporter::new(surroundings.sender.clone(), counters.clone(), waiter.notifier().clone());
-    let (mail, mailbox) = bounded(mailbox::CAPACITY);
+    let (post, mailbox) = mailbox::mailbox(waiter.notifier().clone());
     let fault: Arc<parking_lot::Mutex<Option<proto::Failure>>> = Arc::default();
     let context = OperatorContext {
         job_id: deployment.job,
@@ -148,6 +154,8 @@ pub(crate) fn start(
         context,
         waiter: waiter.clone(),
         mailbox,
+        restore: Restore { state: surroundings.state, checkpoint: restore, attempt: attempt.to_string() },
+        awaits_checkpoint: deployment.checkpoints_after_finish,
         counters: counters.clone(),
         reporter,
         sender: surroundings.sender,
@@ -158,7 +166,7 @@ pub(crate) fn start(
         ended();
     })?;
     spawn_reporter(Box::pin(reporting));
-    Ok(TaskHandle { attempt, allocation, name, counters, waiter, mailbox: mail, fault })
+    Ok(TaskHandle { attempt, allocation, name, counters, waiter, post, fault })
 }
 
 /// What the system shows of a thread: 15 bytes.
@@ -178,16 +186,18 @@ impl Start {
             context,
             waiter,
             mailbox,
+            restore,
+            awaits_checkpoint,
             counters,
             reporter,
             sender,
             fault,
         } = self;
         tracing::info!(task = %name, "task starts");
-        let mut said = 1;
         reporter.report(Report::State(ExecutionState::Initializing, None));
         let mut driver = match build(&operators, &context, inputs, outputs, &waiter, &sender, &*factory) {
             Ok((head, chain, outputs)) => Some(Driver {
+                name: name.clone(),
                 head,
                 chain,
                 outputs,
@@ -196,22 +206,26 @@ impl Start {
                 clock: context.clock.clone(),
                 counters: counters.clone(),
                 reporter: reporter.clone(),
-                said,
+                checkpoints: Checkpoints::new(
+                    restore.state.clone(),
+                    Uploads::new(context.runtime.clone(), reporter.clone(), waiter.notifier().clone(), name.clone()),
+                ),
+                chain_finished: false,
+                awaits_checkpoint,
                 times: Times::default(),
             }),
             Err(Unbuilt { error, outputs }) => {
-                end(&name, Err(Outcome::Error(error)), Some(outputs), &waiter, &reporter, said + 1, &fault);
+                end(&name, Err(Outcome::Error(error)), Some(outputs), &waiter, &reporter, &fault);
                 return;
             }
         };
-        let outcome = driver.as_mut().map_or(Ok(()), |driver| work(driver, &context));
+        let outcome = driver.as_mut().map_or(Ok(()), |driver| work(driver, &context, &restore));
         let outputs = driver.map(|driver| {
-            said = driver.said;
             // Everything but the outputs is freed here: the gates, the operators and their state.
             let Driver { outputs, .. } = driver;
             outputs
         });
-        end(&name, outcome, outputs, &waiter, &reporter, said + 1, &fault);
+        end(&name, outcome, outputs, &waiter, &reporter, &fault);
     }
 }
 
@@ -222,12 +236,11 @@ enum Outcome {
 }
 
 /// Opens, runs and closes; a panic ends the task and nothing else.
-fn work(driver: &mut Driver, context: &OperatorContext) -> Result<(), Outcome> {
+fn work(driver: &mut Driver, context: &OperatorContext, restore: &Restore) -> Result<(), Outcome> {
     let ran = catch_unwind(AssertUnwindSafe(|| {
-        driver.open(context)?;
-        driver.said += 1;
+        driver.open(context, restore)?;
         driver.reporter.report(Report::State(ExecutionState::Running, None));
-        driver.run()
+        driver.run(restore.is_finished())
     }));
     let closed = catch_unwind(AssertUnwindSafe(|| driver.close()));
     match (ran, closed) {
@@ -245,7 +258,6 @@ fn end(
     mut outputs: Option<Outputs>,
     waiter: &Waiter,
     reporter: &Reporter,
-    said: u64,
     fault: &parking_lot::Mutex<Option<proto::Failure>>,
 ) {
     let fault = fault.lock().take();
@@ -266,10 +278,10 @@ fn end(
     }
     if let (Some(failure), Some(outputs)) = (&failure, &mut outputs) {
         outputs.set_failure(&format!("{name}: {}", failure.message));
-        reporter.report_and_wait(Report::State(state, Some(failure.clone())), said);
+        reporter.report_and_wait(Report::State(state, Some(failure.clone())));
     } else {
         drop(outputs.take());
-        reporter.report_and_wait(Report::State(state, failure), said);
+        reporter.report_and_wait(Report::State(state, failure));
     }
 }
 

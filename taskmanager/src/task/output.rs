@@ -4,10 +4,13 @@ use std::time::{Duration, Instant};
 
 use arrow::array::{ArrayRef, Int8Array, RecordBatch, RecordBatchOptions};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use wiesel_network::{Event, ResultPartition};
+use wiesel_network::{Event, OvertakenOutput, ResultPartition};
 use wiesel_operators::element::{Batch, WatermarkStatus};
 use wiesel_operators::operator::{Collector, Error, Result};
+use wiesel_proto::CheckpointBarrier;
 
+use super::checkpoint::alignment::to_network;
+use super::checkpoint::channel_state::{Channel, ChannelRows};
 use super::failure::from_network;
 
 /// The column that holds the kind of each row on an edge that is a changelog.
@@ -19,6 +22,8 @@ pub(crate) struct OutputEdge {
     /// With [`KIND_COLUMN`] last if the edge is a changelog.
     pub(crate) schema: SchemaRef,
     pub(crate) changelog: bool,
+    /// Whether barriers may overtake its rows.
+    pub(crate) overtakable: bool,
 }
 
 /// The schema of an edge, without and with [`KIND_COLUMN`].
@@ -51,10 +56,50 @@ impl Outputs {
         self.each(|partition| partition.flush_due(now))
     }
 
-    /// Ends all channels and waits until the consumers have taken everything.
-    pub(crate) fn finish(&mut self) -> Result<()> {
-        self.each(|partition| partition.broadcast(Event::EndOfInput))?;
-        self.each(ResultPartition::drain)
+    /// Ends all channels.
+    pub(crate) fn end(&mut self, end: &Event) -> Result<()> {
+        self.each(|partition| partition.broadcast(end.clone()))
+    }
+
+    /// Whether the consumers have taken everything.
+    pub(crate) fn is_drained(&self) -> bool {
+        // Each is asked: each is to tell.
+        self.edges.iter().fold(true, |all, edge| all & edge.partition.is_drained())
+    }
+
+    /// Sends a checkpoint's barrier, before what waits if it is urgent; returns the rows that it overtook. False: a consumer
+    /// has seen the end already.
+    pub(crate) fn barrier(&mut self, barrier: &CheckpointBarrier, urgent: bool) -> Result<(bool, ChannelRows)> {
+        let mut heard = true;
+        let mut all = ChannelRows::default();
+        for (position, edge) in self.edges.iter_mut().enumerate() {
+            let sent = to_network(barrier, urgent && edge.overtakable);
+            let (all_heard, overtaken) = edge.partition.barrier(&sent).map_err(from_network)?;
+            heard &= all_heard;
+            record(&mut all, position, overtaken);
+        }
+        Ok((heard, all))
+    }
+
+    /// Lets a checkpoint's barrier overtake what it waits behind; returns those rows.
+    pub(crate) fn make_urgent(&mut self, checkpoint: u64) -> Result<ChannelRows> {
+        let mut all = ChannelRows::default();
+        for (position, edge) in self.edges.iter_mut().enumerate().filter(|(_, edge)| edge.overtakable) {
+            let overtaken = edge.partition.make_urgent(checkpoint).map_err(from_network)?;
+            record(&mut all, position, overtaken);
+        }
+        Ok(all)
+    }
+
+    /// Whether a checkpoint's barrier waits where it may yet overtake.
+    pub(crate) fn holds_barrier(&self, checkpoint: u64) -> bool {
+        let overtakable = self.edges.iter().filter(|edge| edge.overtakable);
+        overtakable.fold(false, |any, edge| any | edge.partition.holds_barrier(checkpoint))
+    }
+
+    /// Sends rows that were in flight on an edge when the state was written that the task starts from.
+    pub(crate) fn replay(&mut self, edge: usize, consumer: u32, rows: RecordBatch) -> Result<()> {
+        self.edges[edge].partition.replay(consumer, rows).map_err(from_network)
     }
 
     /// What consumers are told if the task ends early.
@@ -80,7 +125,14 @@ impl Outputs {
     }
 
     fn broadcast(&mut self, event: Event) -> Result<()> {
-        self.each(|partition| partition.broadcast(event))
+        self.each(|partition| partition.broadcast(event.clone()))
+    }
+}
+
+fn record(all: &mut ChannelRows, edge: usize, overtaken: Vec<OvertakenOutput>) {
+    for OvertakenOutput { consumer, rows } in overtaken {
+        let channel = Channel { edge: edge as u32, output: true, subtask: consumer };
+        rows.into_iter().for_each(|rows| all.add(channel, rows));
     }
 }
 

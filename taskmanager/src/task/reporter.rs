@@ -23,6 +23,17 @@ const LAST_PAUSE: Duration = Duration::from_secs(2);
 pub(crate) enum Report {
     State(proto::ExecutionState, Option<proto::Failure>),
     RequestSplit(Bytes),
+    /// The state of a checkpoint is written.
+    Acknowledge {
+        checkpoint: u64,
+        state: proto::TaskState,
+        metrics: proto::CheckpointMetrics,
+    },
+    /// There will be no state of a checkpoint.
+    Decline {
+        checkpoint: u64,
+        failure: proto::Failure,
+    },
 }
 
 /// Who says it, to whom.
@@ -39,10 +50,12 @@ pub(crate) struct Sender {
     pub(crate) lost: Arc<AtomicBool>,
 }
 
-/// The task's end. What is said is bounded by the protocol: a state a transition, one request for a split at a time.
+/// The task's end. What is said is bounded by the protocol: a state a transition, one request for a split at a time, one word
+/// a checkpoint.
 #[derive(Clone)]
 pub(crate) struct Reporter {
-    reports: mpsc::UnboundedSender<Report>,
+    /// With the number of reports so far.
+    reports: Arc<Mutex<(mpsc::UnboundedSender<Report>, u64)>>,
     progress: Arc<Progress>,
 }
 
@@ -62,18 +75,21 @@ impl Reporter {
         let (reports, receiver) = mpsc::unbounded_channel();
         let progress = Arc::new(Progress { sent: Mutex::new((0, false)), notifier });
         let guard = Ended(progress.clone());
-        (Self { reports, progress }, run(sender, counters, receiver, guard))
+        (Self { reports: Arc::new(Mutex::new((reports, 0))), progress }, run(sender, counters, receiver, guard))
     }
 
-    /// Says it soon.
-    pub(crate) fn report(&self, report: Report) {
+    /// Says it soon, and returns how many reports there are now.
+    pub(crate) fn report(&self, report: Report) -> u64 {
+        let mut reports = self.reports.lock();
         // After the JobMaster is lost nobody listens, and the task is being cancelled for it.
-        let _ = self.reports.send(report);
+        let _ = reports.0.send(report);
+        reports.1 += 1;
+        reports.1
     }
 
-    /// Says it and waits until the JobMaster has taken note, or is lost. `said` counts the reports so far.
-    pub(crate) fn report_and_wait(&self, report: Report, said: u64) {
-        self.report(report);
+    /// Says it and waits until the JobMaster has taken note, or is lost.
+    pub(crate) fn report_and_wait(&self, report: Report) {
+        let said = self.report(report);
         loop {
             let (sent, ended) = *self.progress.sent.lock();
             if sent >= said || ended {
@@ -117,36 +133,7 @@ impl Sender {
             if self.lost.load(Ordering::SeqCst) {
                 return false;
             }
-            let answer = match report {
-                Report::State(state, failure) => {
-                    let update = proto::TaskStateUpdate {
-                        fence: self.fence.clone(),
-                        job_id: self.job_id.clone(),
-                        attempt_id: self.attempt_id.clone(),
-                        state: *state as i32,
-                        failure: failure.clone(),
-                        metrics: Some(counters.snapshot()),
-                    };
-                    let mut request = tonic::Request::new(update);
-                    request.set_timeout(CALL_TIMEOUT);
-                    self.client.update_task_state(request).await
-                }
-                Report::RequestSplit(uid) => {
-                    let event = proto::OperatorEventToCoordinator {
-                        fence: self.fence.clone(),
-                        job_id: self.job_id.clone(),
-                        attempt_id: self.attempt_id.clone(),
-                        operator_uid: uid.clone(),
-                        event: Some(proto::operator_event_to_coordinator::Event::RequestSplit(proto::RequestSplit {
-                            subtask: self.subtask,
-                            hostname: self.hostname.clone(),
-                        })),
-                    };
-                    let mut request = tonic::Request::new(event);
-                    request.set_timeout(CALL_TIMEOUT);
-                    self.client.send_operator_event(request).await
-                }
-            };
+            let answer = self.call(report, counters).await;
             match answer {
                 Ok(_) => return true,
                 Err(status) if is_final(status.code()) => {
@@ -161,6 +148,65 @@ impl Sender {
             }
         }
     }
+}
+
+impl Sender {
+    async fn call(&mut self, report: &Report, counters: &TaskCounters) -> Result<(), tonic::Status> {
+        let (fence, job_id, attempt_id) = (self.fence.clone(), self.job_id.clone(), self.attempt_id.clone());
+        match report {
+            Report::State(state, failure) => {
+                let update = proto::TaskStateUpdate {
+                    fence,
+                    job_id,
+                    attempt_id,
+                    state: *state as i32,
+                    failure: failure.clone(),
+                    metrics: Some(counters.snapshot()),
+                };
+                self.client.update_task_state(timed(update)).await.map(drop)
+            }
+            Report::RequestSplit(uid) => {
+                let event = proto::OperatorEventToCoordinator {
+                    fence,
+                    job_id,
+                    attempt_id,
+                    operator_uid: uid.clone(),
+                    event: Some(proto::operator_event_to_coordinator::Event::RequestSplit(proto::RequestSplit {
+                        subtask: self.subtask,
+                        hostname: self.hostname.clone(),
+                    })),
+                };
+                self.client.send_operator_event(timed(event)).await.map(drop)
+            }
+            Report::Acknowledge { checkpoint, state, metrics } => {
+                let acknowledgement = proto::AcknowledgeCheckpointRequest {
+                    fence,
+                    job_id,
+                    attempt_id,
+                    checkpoint_id: *checkpoint,
+                    state: Some(state.clone()),
+                    metrics: Some(*metrics),
+                };
+                self.client.acknowledge_checkpoint(timed(acknowledgement)).await.map(drop)
+            }
+            Report::Decline { checkpoint, failure } => {
+                let decline = proto::DeclineCheckpointRequest {
+                    fence,
+                    job_id,
+                    attempt_id,
+                    checkpoint_id: *checkpoint,
+                    failure: Some(failure.clone()),
+                };
+                self.client.decline_checkpoint(timed(decline)).await.map(drop)
+            }
+        }
+    }
+}
+
+fn timed<T>(message: T) -> tonic::Request<T> {
+    let mut request = tonic::Request::new(message);
+    request.set_timeout(CALL_TIMEOUT);
+    request
 }
 
 /// Whether trying again cannot help: the other side understood and said no.

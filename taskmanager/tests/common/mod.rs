@@ -27,6 +27,8 @@ use wiesel_proto::task_executor_client::TaskExecutorClient;
 use wiesel_taskmanager::TaskManager;
 use wiesel_taskmanager::factory::OperatorFactory;
 
+pub mod stateful;
+
 pub const FENCE: [u8; 16] = [7; 16];
 const JOB_FENCE: [u8; 16] = [8; 16];
 
@@ -41,6 +43,8 @@ pub struct Heard {
     pub metrics: HashMap<Bytes, proto::TaskMetrics>,
     pub collected: Vec<(u64, u64)>,
     pub splits: HashMap<Bytes, u32>,
+    pub acknowledged: HashMap<(Bytes, u64), proto::AcknowledgeCheckpointRequest>,
+    pub declined: HashMap<(Bytes, u64), proto::Failure>,
     heartbeats: Vec<tokio::sync::mpsc::Sender<std::result::Result<proto::ResourceManagerHeartbeat, Status>>>,
 }
 
@@ -97,16 +101,25 @@ impl ResourceManager for FakeJobManager {
 impl JobMaster for FakeJobManager {
     async fn acknowledge_checkpoint(
         &self,
-        _: Request<proto::AcknowledgeCheckpointRequest>,
-    ) -> Result<Response<proto::Empty>, Status> {
-        Err(Status::unimplemented("this JobMaster takes no checkpoints"))
+        request: Request<proto::AcknowledgeCheckpointRequest>,
+    ) -> std::result::Result<Response<proto::Empty>, Status> {
+        let request = request.into_inner();
+        let mut heard = self.heard.lock();
+        // Whoever has ended cannot acknowledge any more.
+        let over = heard.states.get(&request.attempt_id).is_some_and(|states| is_end(states));
+        assert!(!over, "an acknowledgement came after the task's end");
+        heard.acknowledged.insert((request.attempt_id.clone(), request.checkpoint_id), request);
+        Ok(Response::new(proto::Empty {}))
     }
 
     async fn decline_checkpoint(
         &self,
-        _: Request<proto::DeclineCheckpointRequest>,
-    ) -> Result<Response<proto::Empty>, Status> {
-        Err(Status::unimplemented("this JobMaster takes no checkpoints"))
+        request: Request<proto::DeclineCheckpointRequest>,
+    ) -> std::result::Result<Response<proto::Empty>, Status> {
+        let request = request.into_inner();
+        let failure = request.failure.unwrap_or_default();
+        self.heard.lock().declined.insert((request.attempt_id, request.checkpoint_id), failure);
+        Ok(Response::new(proto::Empty {}))
     }
 
     async fn offer_slots(
@@ -206,6 +219,15 @@ pub const ROWS: i64 = 5000;
 
 impl Cluster {
     pub fn start(task_managers: usize, slots: u32, extra: &[(&str, &str)]) -> Self {
+        Self::start_with(task_managers, slots, extra, Arc::new(TestOperators))
+    }
+
+    pub fn start_with(
+        task_managers: usize,
+        slots: u32,
+        extra: &[(&str, &str)],
+        operators: Arc<dyn OperatorFactory>,
+    ) -> Self {
         let alone = ALONE.lock();
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let job_manager = FakeJobManager::default();
@@ -227,9 +249,8 @@ impl Cluster {
         .chain(extra.iter().map(|(key, value)| (*key, (*value).to_owned())))
         .map(|(key, value)| (key.to_owned(), value))
         .collect();
-        let started = (0..task_managers).map(|_| {
-            runtime.block_on(TaskManager::start_with(configuration.clone(), Arc::new(TestOperators))).unwrap()
-        });
+        let started = (0..task_managers)
+            .map(|_| runtime.block_on(TaskManager::start_with(configuration.clone(), operators.clone())).unwrap());
         let task_managers: Vec<_> = started.collect();
         let cluster =
             Self { address: address.to_string(), job_manager, task_managers, next: 0, runtime, _alone: alone };
@@ -268,6 +289,17 @@ impl Cluster {
     }
 
     pub fn try_submit(&mut self, vertices: Vec<proto::JobVertex>, edges: Vec<proto::JobEdge>) -> Deployed {
+        self.try_restore(vertices, edges, &[], |_, _| None)
+    }
+
+    /// As [`Cluster::try_submit`], with the job's configuration and what each subtask of each vertex starts from.
+    pub fn try_restore(
+        &mut self,
+        vertices: Vec<proto::JobVertex>,
+        edges: Vec<proto::JobEdge>,
+        configuration: &[(&str, &str)],
+        restore: impl Fn(usize, usize) -> Option<proto::TaskRestore>,
+    ) -> Deployed {
         self.next = self.next.wrapping_add(1);
         let job_id = Bytes::from(vec![self.next; 16]);
         let count = self.task_managers.len();
@@ -291,7 +323,9 @@ impl Cluster {
             self.runtime.block_on(executor.request_slot(request)).unwrap();
             self.until("the offer", |heard| heard.offers.contains(allocation));
         }
-        let graph = proto::JobGraph { job_id: job_id.clone(), vertices, edges, ..proto::JobGraph::default() };
+        let configuration = options(configuration);
+        let graph =
+            proto::JobGraph { job_id: job_id.clone(), vertices, edges, configuration, ..proto::JobGraph::default() };
         let attempts: Vec<Vec<Bytes>> = graph
             .vertices
             .iter()
@@ -303,12 +337,16 @@ impl Cluster {
                 assert!(v < 250 && s < 250);
                 let executor = self.executor(s % count);
                 self.job_manager.executors.lock().insert(attempt.clone(), executor);
+                if restore(v, s).is_some() {
+                    // As its enumerator remembers: its split was given out before.
+                    self.job_manager.heard.lock().splits.insert(attempt.clone(), 1);
+                }
             }
         }
         let mut refused = None;
         for receiver in 0..count {
             let tasks = attempts.iter().enumerate().flat_map(|(v, vertex)| {
-                let allocations = &allocations;
+                let (allocations, restore) = (&allocations, &restore);
                 let here = move |s: &usize| s % count == receiver;
                 (0..vertex.len()).filter(here).map(move |s| proto::TaskDeployment {
                     vertex: v as u32,
@@ -316,7 +354,7 @@ impl Cluster {
                     attempt_id: vertex[s].clone(),
                     attempt_number: 0,
                     allocation_id: allocations[s].clone(),
-                    restore: None,
+                    restore: restore(v, s),
                 })
             });
             let place = |vertex: &proto::JobVertex| proto::VertexPlacement {
@@ -338,6 +376,52 @@ impl Cluster {
             }
         }
         Deployed { job_id, attempts, allocations, refused }
+    }
+
+    /// Triggers a checkpoint at tasks of a job.
+    pub fn trigger(
+        &self,
+        job: &Deployed,
+        attempts: &[&Bytes],
+        barrier: &proto::CheckpointBarrier,
+    ) -> std::result::Result<(), Status> {
+        for task_manager in 0..self.task_managers.len() {
+            let request = proto::TriggerCheckpointRequest {
+                fence: Bytes::from_static(&JOB_FENCE),
+                job_id: job.job_id.clone(),
+                attempt_ids: self.of(job, attempts, task_manager),
+                barrier: Some(barrier.clone()),
+            };
+            if !request.attempt_ids.is_empty() {
+                self.runtime.block_on(self.executor(task_manager).trigger_checkpoint(request))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells all tasks of a job what became of a checkpoint.
+    pub fn notify(&self, job: &Deployed, checkpoint_id: u64, outcome: proto::CheckpointOutcome) {
+        for task_manager in 0..self.task_managers.len() {
+            let request = proto::NotifyCheckpointRequest {
+                fence: Bytes::from_static(&JOB_FENCE),
+                job_id: job.job_id.clone(),
+                attempt_ids: self.of(job, &job.attempts.iter().flatten().collect::<Vec<_>>(), task_manager),
+                checkpoint_id,
+                outcome: outcome as i32,
+            };
+            self.runtime.block_on(self.executor(task_manager).notify_checkpoint(request)).unwrap();
+        }
+    }
+
+    /// The attempts that a TaskManager runs.
+    fn of(&self, job: &Deployed, attempts: &[&Bytes], task_manager: usize) -> Vec<Bytes> {
+        let count = self.task_managers.len();
+        let here = |attempt: &&&Bytes| {
+            job.attempts
+                .iter()
+                .any(|v| v.iter().position(|a| a == **attempt).is_some_and(|s| s % count == task_manager))
+        };
+        attempts.iter().filter(here).map(|attempt| (*attempt).clone()).collect()
     }
 
     pub fn cancel(&self, deployed: &Deployed) {
@@ -397,7 +481,7 @@ pub fn schema() -> proto::Schema {
     proto::Schema { fields: vec![proto::Field { name: "v".to_owned(), r#type: Some(bigint) }] }
 }
 
-fn vertex(name: &str, parallelism: u32, kind: Kind) -> proto::JobVertex {
+pub fn vertex(name: &str, parallelism: u32, kind: Kind) -> proto::JobVertex {
     proto::JobVertex {
         id: Bytes::from_static(&[1; 16]),
         name: name.to_owned(),
@@ -413,7 +497,7 @@ fn vertex(name: &str, parallelism: u32, kind: Kind) -> proto::JobVertex {
     }
 }
 
-fn options(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+pub fn options(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
     pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
 }
 

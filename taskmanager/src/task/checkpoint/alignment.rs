@@ -1,0 +1,163 @@
+//! The gates' side of a checkpoint: channels are blocked and resumed, barriers overtake, what they overtake is recorded.
+use std::sync::Arc;
+
+use prost::Message;
+use wiesel_network::{Barrier, Overtaken};
+use wiesel_operators::operator::{Error, Result};
+use wiesel_proto::{CheckpointBarrier, SnapshotKind};
+
+use super::barriers::Action;
+use super::channel_state::{Channel, ChannelRows};
+use crate::task::failure::from_network;
+use crate::task::input::Inputs;
+
+/// What a task has to do for a checkpoint, once its channels are seen to.
+#[derive(Debug)]
+pub(crate) enum Due {
+    /// Take the snapshot, before anything else is read.
+    Snapshot {
+        /// Of this checkpoint.
+        barrier: Arc<CheckpointBarrier>,
+        /// When its first barrier came, milliseconds since the epoch.
+        since: i64,
+        /// The rows in flight follow with [`Due::Recorded`].
+        unaligned: bool,
+    },
+    /// The rows in flight of an unaligned checkpoint.
+    Recorded(u64, ChannelRows),
+    /// The task gives the checkpoint up; a reason is for the JobMaster, which does not know.
+    GiveUp(u64, Option<&'static str>),
+}
+
+/// What travels in a barrier of the data plane.
+pub(crate) fn to_network(barrier: &CheckpointBarrier, urgent: bool) -> Barrier {
+    Barrier {
+        checkpoint: barrier.checkpoint_id,
+        timestamp: barrier.timestamp,
+        urgent,
+        options: barrier.encode_to_vec().into(),
+    }
+}
+
+fn from_barrier(barrier: &Barrier) -> Result<Arc<CheckpointBarrier>> {
+    let decoded = CheckpointBarrier::decode(barrier.options.clone()).map_err(|error| {
+        Error::Plan(format!("the barrier of checkpoint {} is malformed: {error}", barrier.checkpoint))
+    })?;
+    Ok(Arc::new(normalise(decoded)))
+}
+
+/// A savepoint is always aligned: it must not hold rows in flight, which only this parallelism could take.
+pub(crate) fn normalise(mut barrier: CheckpointBarrier) -> CheckpointBarrier {
+    barrier.unaligned_allowed &= barrier.kind() != SnapshotKind::Savepoint && !barrier.at_least_once;
+    barrier
+}
+
+impl Inputs {
+    /// A barrier came in its place.
+    pub(crate) fn barrier(&mut self, edge: usize, channel: usize, barrier: &Barrier, now: i64) -> Result<Vec<Due>> {
+        let channel = self.edges[edge].offset + channel;
+        let actions = self.barriers.barrier(channel, &from_barrier(barrier)?, now);
+        Ok(self.carry_out(actions))
+    }
+
+    /// A channel has ended.
+    pub(crate) fn channel_ended(&mut self, edge: usize, channel: usize) -> Vec<Due> {
+        let actions = self.barriers.ended(self.edges[edge].offset + channel);
+        self.carry_out(actions)
+    }
+
+    /// The JobMaster asks for a checkpoint.
+    pub(crate) fn triggered(&mut self, barrier: &Arc<CheckpointBarrier>, now: i64) -> Vec<Due> {
+        let actions = self.barriers.triggered(barrier, now);
+        self.carry_out(actions)
+    }
+
+    /// The JobMaster gave a checkpoint up.
+    pub(crate) fn aborted(&mut self, checkpoint: u64) -> Vec<Due> {
+        let actions = self.barriers.aborted(checkpoint);
+        self.carry_out(actions)
+    }
+
+    /// When [`Inputs::overtake`] has something to do without being woken: milliseconds since the epoch.
+    pub(crate) fn deadline(&self) -> Option<i64> {
+        self.barriers.deadline()
+    }
+
+    /// Looks for barriers that do not wait behind rows: urgent ones, and those of a checkpoint that became unaligned here.
+    pub(crate) fn overtake(&mut self, now: i64) -> Result<Vec<Due>> {
+        let mut due = Vec::new();
+        for edge in 0..self.edges.len() {
+            if self.edges[edge].gate.take_urgent() {
+                let Self { edges, barriers, .. } = self;
+                let wanted = |barrier: &Barrier| barrier.urgent && barriers.may_overtake(barrier.checkpoint);
+                let overtaken = edges[edge].gate.overtake(wanted).map_err(from_network)?;
+                self.overtaken(edge, overtaken, now, &mut due)?;
+            }
+        }
+        let actions = self.barriers.time(now);
+        due.extend(self.carry_out(actions));
+        for edge in 0..self.edges.len() {
+            let Some(checkpoint) = self.barriers.recording() else { break };
+            let overtaken =
+                self.edges[edge].gate.overtake(|barrier| barrier.checkpoint == checkpoint).map_err(from_network)?;
+            self.overtaken(edge, overtaken, now, &mut due)?;
+        }
+        Ok(due)
+    }
+
+    /// Rows that were in flight to this task when the state was written that it starts from.
+    pub(crate) fn replay(&mut self, edge: usize, producer: u32, rows: arrow::array::RecordBatch) {
+        let channel = Channel { output: false, edge: edge as u32, subtask: producer };
+        self.replay.push_back((channel, rows));
+    }
+
+    fn overtaken(&mut self, edge: usize, all: Vec<Overtaken>, now: i64, due: &mut Vec<Due>) -> Result<()> {
+        for Overtaken { channel, barrier, rows } in all {
+            let checkpoint = barrier.checkpoint;
+            let name = self.edges[edge].channel(edge, channel);
+            let recorded = self.recorded.entry(checkpoint).or_default();
+            rows.into_iter().for_each(|rows| recorded.add(name, rows));
+            let actions = self.barriers.overtaken(self.edges[edge].offset + channel, &from_barrier(&barrier)?, now);
+            due.extend(self.carry_out(actions));
+            if self.barriers.recording() != Some(checkpoint) {
+                self.recorded.remove(&checkpoint);
+            }
+        }
+        Ok(())
+    }
+
+    /// Does what concerns the channels; what concerns the task is left.
+    fn carry_out(&mut self, actions: Vec<Action>) -> Vec<Due> {
+        let mut due = Vec::new();
+        for action in actions {
+            match action {
+                Action::Block(channel) => self.with_gate(channel, |gate, channel| gate.block(channel)),
+                Action::Resume(channel) => self.with_gate(channel, |gate, channel| gate.resume(channel)),
+                Action::Snapshot { barrier, since, unaligned } => {
+                    if unaligned {
+                        // What is still to be replayed is in flight again.
+                        let recorded = self.recorded.entry(barrier.checkpoint_id).or_default();
+                        let waiting = self.replay.iter().cloned().collect::<Vec<_>>();
+                        recorded.put_first(waiting);
+                    }
+                    due.push(Due::Snapshot { barrier, since, unaligned });
+                }
+                Action::Recorded(checkpoint) => {
+                    due.push(Due::Recorded(checkpoint, self.recorded.remove(&checkpoint).unwrap_or_default()));
+                }
+                Action::GiveUp { checkpoint, reason } => {
+                    self.recorded.remove(&checkpoint);
+                    due.push(Due::GiveUp(checkpoint, reason));
+                }
+            }
+        }
+        due
+    }
+
+    fn with_gate(&mut self, channel: usize, act: impl FnOnce(&mut wiesel_network::InputGate, usize)) {
+        let edge = self.edges.iter_mut().rev().find(|edge| edge.offset <= channel);
+        if let Some(edge) = edge {
+            act(&mut edge.gate, channel - edge.offset);
+        }
+    }
+}

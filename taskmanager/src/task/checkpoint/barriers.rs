@@ -1,0 +1,273 @@
+//! When a task takes its part in a checkpoint: a decision from the barriers that came over its channels. No I/O, no clock.
+//!
+//! Aligned: a channel whose barrier has come is blocked until all have; then the snapshot is taken. Unaligned: the snapshot is
+//! taken with the first barrier, and the rows that come over the other channels before theirs are recorded. An aligned
+//! checkpoint may become unaligned while it waits. At least once: nothing is blocked, the last barrier counts. A channel that
+//! has ended waits for nobody.
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use wiesel_proto::CheckpointBarrier;
+
+#[cfg(test)]
+mod tests;
+
+/// Checkpoints that are remembered at once, as in Flink.
+const MAX_REMEMBERED: usize = 50;
+
+/// What the task has to do, in this order.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Action {
+    /// Read nothing more from this channel.
+    Block(usize),
+    /// Go on reading from this channel.
+    Resume(usize),
+    /// Take the snapshot now.
+    Snapshot {
+        /// Of this checkpoint.
+        barrier: Arc<CheckpointBarrier>,
+        /// When its first barrier came, milliseconds since the epoch.
+        since: i64,
+        /// Rows are still recorded, until [`Action::Recorded`].
+        unaligned: bool,
+    },
+    /// All rows before the barriers of an unaligned checkpoint are recorded.
+    Recorded(u64),
+    /// This task gives the checkpoint up: forget what was recorded, and tell the JobMaster if it does not know.
+    GiveUp {
+        /// Which checkpoint.
+        checkpoint: u64,
+        /// Why; none: the JobMaster gave it up.
+        reason: Option<&'static str>,
+    },
+}
+
+/// A checkpoint some of whose barriers have come.
+#[derive(Debug)]
+struct Pending {
+    barrier: Arc<CheckpointBarrier>,
+    arrived: Vec<bool>,
+    blocked: Vec<usize>,
+    since: i64,
+    /// The snapshot was taken: rows are recorded.
+    recording: bool,
+}
+
+impl Pending {
+    /// When it becomes unaligned by itself.
+    fn deadline(&self) -> Option<i64> {
+        (self.barrier.unaligned_allowed && !self.recording).then(|| overtakes_at(&self.barrier))
+    }
+}
+
+/// When a barrier that may overtake does: milliseconds since the epoch.
+pub(crate) fn overtakes_at(barrier: &CheckpointBarrier) -> i64 {
+    barrier.timestamp.saturating_add(i64::try_from(barrier.alignment_timeout).unwrap_or(i64::MAX))
+}
+
+/// The barriers of all channels of a task.
+#[derive(Debug)]
+pub(crate) struct Barriers {
+    ended: Vec<bool>,
+    pending: BTreeMap<u64, Pending>,
+    /// What this task is done with: this checkpoint and all before it.
+    done: u64,
+    /// What the JobMaster gave up before its barrier came.
+    aborted: BTreeSet<u64>,
+    /// Whether barriers may overtake the rows of every channel.
+    can_overtake: bool,
+}
+
+impl Barriers {
+    /// For that many channels.
+    pub(crate) fn new(channels: usize, can_overtake: bool) -> Self {
+        Self { ended: vec![false; channels], pending: BTreeMap::new(), done: 0, aborted: BTreeSet::new(), can_overtake }
+    }
+
+    /// Whether a barrier may be taken out of a channel before the rows that precede it.
+    pub(crate) fn may_overtake(&self, checkpoint: u64) -> bool {
+        self.can_overtake && !self.is_over(checkpoint)
+    }
+
+    /// The unaligned checkpoint whose other barriers are to be looked for.
+    pub(crate) fn recording(&self) -> Option<u64> {
+        self.pending.iter().find(|(_, pending)| pending.recording).map(|(id, _)| *id)
+    }
+
+    /// The checkpoint that the rows of this channel belong to although its snapshot was taken.
+    pub(crate) fn records(&self, channel: usize) -> Option<u64> {
+        self.pending
+            .iter()
+            .find(|(_, pending)| pending.recording && !pending.arrived[channel])
+            .map(|(checkpoint, _)| *checkpoint)
+    }
+
+    /// A barrier came in its place on a channel.
+    pub(crate) fn barrier(&mut self, channel: usize, barrier: &Arc<CheckpointBarrier>, now: i64) -> Vec<Action> {
+        self.arrive(Some(channel), barrier, false, now)
+    }
+
+    /// A barrier was taken out of a channel before the rows that precede it, which are recorded.
+    pub(crate) fn overtaken(&mut self, channel: usize, barrier: &Arc<CheckpointBarrier>, now: i64) -> Vec<Action> {
+        self.arrive(Some(channel), barrier, true, now)
+    }
+
+    /// The JobMaster asks for a checkpoint: no producer is left to send a barrier, though the end of some may be under way.
+    pub(crate) fn triggered(&mut self, barrier: &Arc<CheckpointBarrier>, now: i64) -> Vec<Action> {
+        self.arrive(None, barrier, false, now)
+    }
+
+    /// A channel has ended.
+    pub(crate) fn ended(&mut self, channel: usize) -> Vec<Action> {
+        self.ended[channel] = true;
+        let mut actions = Vec::new();
+        for checkpoint in self.pending.keys().copied().collect::<Vec<_>>() {
+            self.settle(checkpoint, &mut actions);
+        }
+        actions
+    }
+
+    /// The JobMaster gave a checkpoint up.
+    pub(crate) fn aborted(&mut self, checkpoint: u64) -> Vec<Action> {
+        if checkpoint > self.done {
+            self.aborted.insert(checkpoint);
+            while self.aborted.len() > MAX_REMEMBERED {
+                self.aborted.pop_first();
+            }
+        }
+        let mut actions = Vec::new();
+        self.give_up(checkpoint, None, &mut actions);
+        actions
+    }
+
+    /// When [`Barriers::time`] has something to say: milliseconds since the epoch.
+    pub(crate) fn deadline(&self) -> Option<i64> {
+        if !self.can_overtake {
+            return None;
+        }
+        self.pending.values().filter_map(Pending::deadline).min()
+    }
+
+    /// Time has passed: aligned checkpoints that waited long enough become unaligned.
+    pub(crate) fn time(&mut self, now: i64) -> Vec<Action> {
+        let mut actions = Vec::new();
+        for checkpoint in self.pending.keys().copied().collect::<Vec<_>>() {
+            self.overtake_if_due(checkpoint, now, &mut actions);
+        }
+        actions
+    }
+
+    fn is_over(&self, checkpoint: u64) -> bool {
+        !self.pending.contains_key(&checkpoint) && (checkpoint <= self.done || self.aborted.contains(&checkpoint))
+    }
+
+    fn arrive(
+        &mut self,
+        channel: Option<usize>,
+        barrier: &Arc<CheckpointBarrier>,
+        overtaken: bool,
+        now: i64,
+    ) -> Vec<Action> {
+        let checkpoint = barrier.checkpoint_id;
+        let mut actions = Vec::new();
+        let overridden = !barrier.at_least_once && self.pending.keys().any(|newer| *newer > checkpoint);
+        if overridden || self.is_over(checkpoint) {
+            return actions;
+        }
+        if !barrier.at_least_once {
+            // Producers went on to a newer checkpoint: the barriers of those before may never come.
+            self.give_up_before(checkpoint, &mut actions);
+        }
+        let channels = self.ended.len();
+        let pending = self.pending.entry(checkpoint).or_insert_with(|| Pending {
+            barrier: barrier.clone(),
+            arrived: vec![false; channels],
+            blocked: Vec::new(),
+            since: now,
+            recording: false,
+        });
+        if overtaken {
+            Self::overtake(pending, &mut actions);
+        }
+        if let Some(channel) = channel {
+            pending.arrived[channel] = true;
+        }
+        if self.settle(checkpoint, &mut actions) {
+            return actions;
+        }
+        if let (Some(channel), Some(pending)) = (channel, self.pending.get_mut(&checkpoint))
+            && !pending.recording
+            && !barrier.at_least_once
+        {
+            pending.blocked.push(channel);
+            actions.push(Action::Block(channel));
+        }
+        self.overtake_if_due(checkpoint, now, &mut actions);
+        if self.pending.len() > MAX_REMEMBERED
+            && let Some(oldest) = self.pending.keys().next().copied()
+        {
+            self.give_up(oldest, Some("too many checkpoints wait for their barriers"), &mut actions);
+            self.done = self.done.max(oldest);
+        }
+        actions
+    }
+
+    /// Ends a checkpoint whose barriers have all come. True: it is over.
+    fn settle(&mut self, checkpoint: u64, actions: &mut Vec<Action>) -> bool {
+        let Some(pending) = self.pending.get(&checkpoint) else { return true };
+        if pending.arrived.iter().zip(&self.ended).any(|(arrived, ended)| !arrived && !ended) {
+            return false;
+        }
+        let Some(pending) = self.pending.remove(&checkpoint) else { return true };
+        if pending.recording {
+            actions.push(Action::Recorded(checkpoint));
+        } else {
+            actions.push(Action::Snapshot { barrier: pending.barrier, since: pending.since, unaligned: false });
+            actions.extend(pending.blocked.into_iter().map(Action::Resume));
+        }
+        // At least once, an older checkpoint may wait still: a barrier that is not there by now will not come.
+        self.give_up_before(checkpoint, actions);
+        self.finish(checkpoint);
+        true
+    }
+
+    fn finish(&mut self, checkpoint: u64) {
+        self.done = self.done.max(checkpoint);
+        self.aborted = self.aborted.split_off(&(self.done + 1));
+    }
+
+    fn overtake_if_due(&mut self, checkpoint: u64, now: i64, actions: &mut Vec<Action>) {
+        if self.can_overtake
+            && let Some(pending) = self.pending.get_mut(&checkpoint)
+            && pending.deadline().is_some_and(|deadline| deadline <= now)
+        {
+            Self::overtake(pending, actions);
+        }
+    }
+
+    /// Takes the snapshot without waiting for the barriers that are missing.
+    fn overtake(pending: &mut Pending, actions: &mut Vec<Action>) {
+        if std::mem::replace(&mut pending.recording, true) {
+            return;
+        }
+        actions.push(Action::Snapshot { barrier: pending.barrier.clone(), since: pending.since, unaligned: true });
+        actions.extend(pending.blocked.drain(..).map(Action::Resume));
+    }
+
+    fn give_up_before(&mut self, checkpoint: u64, actions: &mut Vec<Action>) {
+        let older: Vec<u64> = self.pending.range(..checkpoint).map(|(id, _)| *id).collect();
+        for older in older {
+            self.give_up(older, Some("a barrier of a newer checkpoint came before all of this one's"), actions);
+        }
+    }
+
+    fn give_up(&mut self, checkpoint: u64, reason: Option<&'static str>, actions: &mut Vec<Action>) {
+        if let Some(pending) = self.pending.remove(&checkpoint) {
+            actions.extend(pending.blocked.into_iter().map(Action::Resume));
+            actions.push(Action::GiveUp { checkpoint, reason });
+            if reason.is_some() {
+                self.aborted.insert(checkpoint);
+            }
+        }
+    }
+}

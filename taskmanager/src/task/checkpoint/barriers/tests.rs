@@ -1,0 +1,307 @@
+//! The decisions one by one, and a task that reads random channels.
+use proptest::prelude::*;
+
+use super::*;
+
+fn barrier(checkpoint_id: u64) -> CheckpointBarrier {
+    CheckpointBarrier { checkpoint_id, timestamp: 1000, ..CheckpointBarrier::default() }
+}
+
+fn aligned(id: u64) -> Arc<CheckpointBarrier> {
+    Arc::new(barrier(id))
+}
+
+fn at_least_once(id: u64) -> Arc<CheckpointBarrier> {
+    Arc::new(CheckpointBarrier { at_least_once: true, ..barrier(id) })
+}
+
+fn unaligned(id: u64, alignment_timeout: u64) -> Arc<CheckpointBarrier> {
+    Arc::new(CheckpointBarrier { unaligned_allowed: true, alignment_timeout, ..barrier(id) })
+}
+
+fn snapshot(barrier: &Arc<CheckpointBarrier>, since: i64, unaligned: bool) -> Action {
+    Action::Snapshot { barrier: barrier.clone(), since, unaligned }
+}
+
+fn given_up(checkpoint: u64, actions: &[Action]) -> bool {
+    actions.iter().any(|action| matches!(action, Action::GiveUp { checkpoint: id, .. } if *id == checkpoint))
+}
+
+#[test]
+fn channels_wait_for_the_last_barrier() {
+    let mut barriers = Barriers::new(3, true);
+    let first = aligned(1);
+    assert_eq!(barriers.barrier(1, &first, 5), [Action::Block(1)]);
+    assert_eq!(barriers.barrier(0, &first, 6), [Action::Block(0)]);
+    assert_eq!(barriers.barrier(2, &first, 7), [snapshot(&first, 5, false), Action::Resume(1), Action::Resume(0)]);
+    assert_eq!(barriers.barrier(2, &first, 8), []);
+}
+
+#[test]
+fn at_least_once_blocks_nothing_and_counts_several_checkpoints() {
+    let mut barriers = Barriers::new(2, true);
+    let (first, second, third) = (at_least_once(1), at_least_once(2), at_least_once(3));
+    assert_eq!(barriers.barrier(0, &first, 1), []);
+    assert_eq!(barriers.barrier(0, &second, 2), []);
+    assert_eq!(barriers.barrier(1, &first, 3), [snapshot(&first, 1, false)]);
+    assert_eq!(barriers.barrier(0, &third, 4), []);
+    // The second channel never heard of the second checkpoint.
+    let actions = barriers.barrier(1, &third, 5);
+    assert_eq!(actions[0], snapshot(&third, 4, false));
+    assert!(given_up(2, &actions));
+    assert_eq!(barriers.barrier(1, &second, 6), []);
+}
+
+#[test]
+fn a_newer_barrier_ends_an_older_checkpoint() {
+    let mut barriers = Barriers::new(2, true);
+    barriers.barrier(0, &aligned(1), 1);
+    let actions = barriers.barrier(1, &aligned(2), 2);
+    assert_eq!(actions[0], Action::Resume(0));
+    assert!(given_up(1, &actions));
+    assert_eq!(actions.last(), Some(&Action::Block(1)));
+    // What comes of the first is of no use.
+    assert_eq!(barriers.barrier(1, &aligned(1), 3), []);
+    assert_eq!(barriers.barrier(0, &aligned(2), 4), [snapshot(&aligned(2), 2, false), Action::Resume(1)]);
+}
+
+#[test]
+fn an_abort_resumes_and_holds_for_barriers_that_come_later() {
+    let mut barriers = Barriers::new(2, true);
+    barriers.barrier(0, &aligned(1), 1);
+    assert_eq!(barriers.aborted(1), [Action::Resume(0), Action::GiveUp { checkpoint: 1, reason: None }]);
+    assert_eq!(barriers.barrier(1, &aligned(1), 2), []);
+    assert_eq!(barriers.aborted(2), []);
+    assert_eq!(barriers.barrier(0, &aligned(2), 3), []);
+    assert_eq!(barriers.barrier(0, &aligned(3), 3), [Action::Block(0)]);
+}
+
+#[test]
+fn a_channel_that_ended_is_not_waited_for() {
+    let mut barriers = Barriers::new(3, true);
+    assert_eq!(barriers.ended(1), []);
+    barriers.barrier(0, &aligned(1), 1);
+    assert_eq!(barriers.ended(2), [snapshot(&aligned(1), 1, false), Action::Resume(0)]);
+    assert_eq!(barriers.barrier(0, &aligned(2), 1), [snapshot(&aligned(2), 1, false)]);
+    // The JobMaster triggers it itself once nobody is left to.
+    assert_eq!(barriers.triggered(&aligned(3), 2), []);
+    assert_eq!(barriers.ended(0), [snapshot(&aligned(3), 2, false)]);
+    assert_eq!(barriers.triggered(&aligned(4), 3), [snapshot(&aligned(4), 3, false)]);
+    assert_eq!(barriers.triggered(&aligned(4), 3), []);
+}
+
+#[test]
+fn an_unaligned_checkpoint_records_until_the_last_barrier() {
+    let mut barriers = Barriers::new(2, true);
+    let first = unaligned(1, 0);
+    let actions = barriers.overtaken(0, &first, 2000);
+    assert_eq!(actions, [snapshot(&first, 2000, true)]);
+    assert_eq!((barriers.records(0), barriers.records(1)), (None, Some(1)));
+    assert_eq!(barriers.barrier(1, &first, 2001), [Action::Recorded(1)]);
+    assert_eq!(barriers.records(1), None);
+}
+
+#[test]
+fn an_aligned_checkpoint_becomes_unaligned_in_time() {
+    let mut barriers = Barriers::new(3, true);
+    let first = unaligned(1, 100);
+    assert_eq!(barriers.barrier(0, &first, 1050), [Action::Block(0)]);
+    assert_eq!(barriers.deadline(), Some(1100));
+    assert_eq!(barriers.time(1099), []);
+    assert_eq!(barriers.time(1100), [snapshot(&first, 1050, true), Action::Resume(0)]);
+    assert_eq!(barriers.deadline(), None);
+    assert_eq!(barriers.overtaken(1, &first, 1101), []);
+    assert_eq!(barriers.records(2), Some(1));
+    assert_eq!(barriers.ended(2), [Action::Recorded(1)]);
+}
+
+#[test]
+fn where_rows_must_not_be_overtaken_it_stays_aligned() {
+    let mut barriers = Barriers::new(2, false);
+    let first = unaligned(1, 0);
+    assert!(!barriers.may_overtake(1));
+    assert_eq!(barriers.barrier(0, &first, 5000), [Action::Block(0)]);
+    assert_eq!(barriers.deadline(), None);
+    assert_eq!(barriers.barrier(1, &first, 5000), [snapshot(&first, 5000, false), Action::Resume(0)]);
+}
+
+/// What a producer sends.
+#[derive(Clone, Debug, PartialEq)]
+enum Sent {
+    Row,
+    Barrier(u64),
+}
+
+/// What one channel has to offer: barriers rise, some are left out.
+fn channel() -> impl Strategy<Value = Vec<Sent>> {
+    prop::collection::vec((0..4_usize, prop::bool::weighted(0.9)), 5).prop_map(|steps| {
+        let mut sent = Vec::new();
+        for (id, (rows, kept)) in steps.into_iter().enumerate() {
+            sent.extend(std::iter::repeat_n(Sent::Row, rows));
+            if kept {
+                sent.push(Sent::Barrier(id as u64 + 1));
+            }
+        }
+        sent
+    })
+}
+
+/// A task as its driver runs it, with counts instead of rows.
+struct Task {
+    barriers: Barriers,
+    channels: Vec<std::collections::VecDeque<Sent>>,
+    blocked: Vec<bool>,
+    ended: Vec<bool>,
+    processed: Vec<usize>,
+    /// For each checkpoint, the rows that count as before it, by channel.
+    cut: BTreeMap<u64, Vec<usize>>,
+    complete: Vec<u64>,
+}
+
+impl Task {
+    fn act(&mut self, actions: Vec<Action>) {
+        for action in actions {
+            match action {
+                Action::Block(channel) => self.blocked[channel] = true,
+                Action::Resume(channel) => self.blocked[channel] = false,
+                Action::Snapshot { barrier, unaligned, .. } => {
+                    self.cut.insert(barrier.checkpoint_id, self.processed.clone());
+                    if !unaligned {
+                        self.complete.push(barrier.checkpoint_id);
+                    }
+                }
+                Action::Recorded(checkpoint) => self.complete.push(checkpoint),
+                Action::GiveUp { checkpoint, .. } => {
+                    self.cut.remove(&checkpoint);
+                }
+            }
+        }
+    }
+
+    fn read(&mut self, channel: usize, make: &impl Fn(u64) -> Arc<CheckpointBarrier>, now: i64) {
+        if self.blocked[channel] || self.ended[channel] {
+            return;
+        }
+        match self.channels[channel].pop_front() {
+            Some(Sent::Row) => {
+                self.processed[channel] += 1;
+                if let Some(checkpoint) = self.barriers.records(channel) {
+                    self.cut.get_mut(&checkpoint).unwrap()[channel] += 1;
+                }
+            }
+            Some(Sent::Barrier(id)) => {
+                let actions = self.barriers.barrier(channel, &make(id), now);
+                self.act(actions);
+            }
+            None => {
+                self.ended[channel] = true;
+                let actions = self.barriers.ended(channel);
+                self.act(actions);
+            }
+        }
+    }
+
+    /// As the driver does while rows are recorded: takes barriers out of the queues.
+    fn overtake(&mut self, channel: usize, make: &impl Fn(u64) -> Arc<CheckpointBarrier>, now: i64) {
+        let Some(checkpoint) = self.barriers.recording() else { return };
+        let Some(at) = self.channels[channel].iter().position(|sent| *sent == Sent::Barrier(checkpoint)) else {
+            return;
+        };
+        let rows = self.channels[channel].range(..at).filter(|sent| **sent == Sent::Row).count();
+        self.channels[channel].remove(at);
+        self.cut.get_mut(&checkpoint).unwrap()[channel] += rows;
+        let actions = self.barriers.overtaken(channel, &make(checkpoint), now);
+        self.act(actions);
+    }
+}
+
+proptest! {
+    /// Whatever the order in which channels are read, and whatever is aborted: a complete checkpoint has exactly the rows
+    /// before its barriers, and no channel stays blocked.
+    #[test]
+    fn the_cut_is_exact(
+        channels in prop::collection::vec(channel(), 1..5),
+        order in prop::collection::vec((0..5_usize, 0..10_u8), 0..200),
+        timeout in prop_oneof![Just(None), Just(Some(0)), Just(Some(50_u64))],
+        can_overtake in any::<bool>(),
+    ) {
+        let count = channels.len();
+        let make = |id| match timeout {
+            Some(timeout) => unaligned(id, timeout),
+            None => aligned(id),
+        };
+        let before = |channel: usize, id: u64| {
+            let sent = &channels[channel];
+            let at = sent.iter().position(|sent| *sent == Sent::Barrier(id)).unwrap_or(sent.len());
+            sent[..at].iter().filter(|sent| **sent == Sent::Row).count()
+        };
+        let mut task = Task {
+            barriers: Barriers::new(count, can_overtake),
+            channels: channels.iter().map(|sent| sent.iter().cloned().collect()).collect(),
+            blocked: vec![false; count],
+            ended: vec![false; count],
+            processed: vec![0; count],
+            cut: BTreeMap::new(),
+            complete: Vec::new(),
+        };
+        let mut now = 1000;
+        for (channel, what) in order {
+            now += 1;
+            match what {
+                0 => {
+                    let actions = task.barriers.time(now);
+                    task.act(actions);
+                }
+                1 => task.overtake(channel % count, &make, now),
+                2 if channel == 0 => {
+                    let latest = task.cut.keys().last().copied().unwrap_or(0) + 1;
+                    let actions = task.barriers.aborted(latest);
+                    task.act(actions);
+                }
+                _ => task.read(channel % count, &make, now),
+            }
+        }
+        for _ in 0..200 {
+            (0..count).for_each(|channel| task.read(channel, &make, now));
+        }
+        prop_assert!(task.ended.iter().all(|ended| *ended), "a channel stayed blocked: {:?}", task.blocked);
+        for checkpoint in &task.complete {
+            let cut = &task.cut[checkpoint];
+            for channel in 0..count {
+                let sent = channels[channel].contains(&Sent::Barrier(*checkpoint));
+                let expected = before(channel, *checkpoint);
+                prop_assert!(cut[channel] == expected || !sent, "checkpoint {checkpoint}, channel {channel}: {cut:?}");
+            }
+        }
+    }
+
+    /// At least once nothing is blocked, and no checkpoint is complete before all its barriers have come.
+    #[test]
+    fn at_least_once_takes_no_row_too_few(
+        channels in prop::collection::vec(channel(), 1..5),
+        order in prop::collection::vec(0..5_usize, 0..200),
+    ) {
+        let count = channels.len();
+        let mut task = Task {
+            barriers: Barriers::new(count, true),
+            channels: channels.iter().map(|sent| sent.iter().cloned().collect()).collect(),
+            blocked: vec![false; count],
+            ended: vec![false; count],
+            processed: vec![0; count],
+            cut: BTreeMap::new(),
+            complete: Vec::new(),
+        };
+        for channel in order.into_iter().chain((0..200).flat_map(|_| 0..5)) {
+            task.read(channel % count, &at_least_once, 0);
+            prop_assert!(task.blocked.iter().all(|blocked| !blocked));
+        }
+        for checkpoint in &task.complete {
+            for (channel, sent) in channels.iter().enumerate() {
+                if let Some(at) = sent.iter().position(|sent| *sent == Sent::Barrier(*checkpoint)) {
+                    let rows = sent[..at].iter().filter(|sent| **sent == Sent::Row).count();
+                    prop_assert!(task.cut[checkpoint][channel] >= rows);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,297 @@
+//! A task's part in checkpoints: from the barrier to the acknowledgement, and what follows from a checkpoint's outcome.
+//!
+//! - [`barriers`]: when the snapshot is taken; pure.
+//! - [`alignment`]: what that means for the gates.
+//! - [`channel_state`]: rows in flight.
+//! - [`upload`]: writing, in the background.
+//! - [`restore`]: the way back.
+//!
+//! A snapshot is taken on the task's thread between two batches: held-back rows go out, the barrier follows them, then
+//! everything that makes up the state is fixed. While rows in flight are not all known yet (barriers that are still to come,
+//! barriers that wait in output queues and may yet overtake) the snapshot is open; then it is uploaded.
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use wiesel_operators::operator::{Error, OperatorSnapshot, Result};
+use wiesel_proto as proto;
+use wiesel_proto::{CheckpointBarrier, SnapshotKind};
+use wiesel_state::keyed::SnapshotOptions;
+
+use self::alignment::Due;
+use self::restore::JobState;
+use self::upload::{TaskSnapshot, Uploads};
+use super::driver::{Driver, Head};
+use super::failure;
+use super::reporter::Report;
+
+pub(crate) mod alignment;
+pub(crate) mod barriers;
+pub(crate) mod channel_state;
+pub(crate) mod restore;
+pub(crate) mod upload;
+
+/// The list in a source's state that holds its reader's splits.
+pub(crate) const SPLITS: &str = "splits";
+
+/// A snapshot whose rows in flight are not all known.
+struct Open {
+    barrier: Arc<CheckpointBarrier>,
+    snapshot: TaskSnapshot,
+    /// Barriers are still to come over some channels.
+    inputs: bool,
+    /// The barrier waits in output queues and may yet overtake what is before it.
+    outputs: bool,
+}
+
+/// What a stop with savepoint wants of the task.
+#[derive(Clone, Copy)]
+struct Stop {
+    checkpoint: u64,
+    drain: bool,
+}
+
+/// A task's checkpoints.
+pub(crate) struct Checkpoints {
+    state: JobState,
+    uploads: Uploads,
+    open: BTreeMap<u64, Open>,
+    /// The newest that the JobMaster triggered here: a repeated call is not a second one.
+    triggered: u64,
+    /// The newest of which the operators know that it is complete.
+    completed: u64,
+    /// The savepoint after which the task ends, until its outcome is known.
+    stop: Option<Stop>,
+    /// That savepoint, when it is complete.
+    stopped: Option<Stop>,
+}
+
+impl Checkpoints {
+    /// For a task that shares the job's state.
+    pub(crate) fn new(state: JobState, uploads: Uploads) -> Self {
+        Self { state, uploads, open: BTreeMap::new(), triggered: 0, completed: 0, stop: None, stopped: None }
+    }
+
+    /// Whether the task waits for the outcome of the savepoint after which it ends.
+    pub(crate) fn awaits_stop(&self) -> bool {
+        self.stop.is_some()
+    }
+
+    /// Whether the savepoint after which the task ends is complete.
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.stopped.is_some()
+    }
+
+    /// Whether it is, and what follows it in the stream is for another job to read.
+    pub(crate) fn is_suspended(&self) -> bool {
+        self.stopped.is_some_and(|stop| !stop.drain)
+    }
+
+    /// Whether everything that was begun is with the reporter.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.open.is_empty() && self.uploads.is_empty()
+    }
+
+    /// When a barrier in an output queue is to overtake: milliseconds since the epoch.
+    pub(crate) fn deadline(&self) -> Option<i64> {
+        self.open.values().filter(|open| open.outputs).map(|open| barriers::overtakes_at(&open.barrier)).min()
+    }
+
+    fn forget(&mut self, checkpoint: u64) {
+        self.open.remove(&checkpoint);
+        self.uploads.abort(checkpoint);
+    }
+}
+
+impl Driver {
+    /// The JobMaster asks for a checkpoint.
+    pub(super) fn trigger(&mut self, barrier: &Arc<CheckpointBarrier>) -> Result<()> {
+        if barrier.checkpoint_id <= self.checkpoints.triggered {
+            return Ok(());
+        }
+        self.checkpoints.triggered = barrier.checkpoint_id;
+        let now = self.clock.now_millis();
+        match &mut self.head {
+            Head::Source { .. } => self.take_snapshot(barrier.clone(), now, false),
+            Head::Inputs(inputs) => {
+                let due = inputs.triggered(barrier, now);
+                self.carry_out(due)
+            }
+        }
+    }
+
+    /// What became of a checkpoint.
+    pub(super) fn checkpoint_ended(&mut self, checkpoint: u64, completed: bool) -> Result<()> {
+        if completed {
+            return self.checkpoint_completed(checkpoint);
+        }
+        if let Head::Inputs(inputs) = &mut self.head {
+            let due = inputs.aborted(checkpoint);
+            self.carry_out(due)?;
+        }
+        self.checkpoints.forget(checkpoint);
+        self.chain.checkpoint_ended(checkpoint, false)?;
+        self.end_stop(|stop| stop.checkpoint == checkpoint, false)
+    }
+
+    /// A checkpoint is durable, and none before it matters any more. It may be told more than once.
+    fn checkpoint_completed(&mut self, checkpoint: u64) -> Result<()> {
+        if checkpoint <= self.checkpoints.completed {
+            return Ok(());
+        }
+        self.checkpoints.completed = checkpoint;
+        self.end_stop(|stop| stop.checkpoint <= checkpoint, true)?;
+        self.chain.checkpoint_ended(checkpoint, true)?;
+        match &mut self.head {
+            Head::Source { reader, .. } => reader.checkpoint_completed(checkpoint),
+            Head::Inputs(_) => Ok(()),
+        }
+    }
+
+    fn end_stop(&mut self, concerned: impl Fn(&Stop) -> bool, completed: bool) -> Result<()> {
+        let Some(stop) = self.checkpoints.stop.filter(concerned) else { return Ok(()) };
+        self.checkpoints.stop = None;
+        self.checkpoints.stopped = completed.then_some(stop);
+        if !completed && stop.drain {
+            // Event time is at its end and the operators have finished: nobody can go on from here.
+            return Err(Error::External { message: "Stop-with-savepoint failed.".to_owned(), source: None });
+        }
+        Ok(())
+    }
+
+    /// Barriers that overtake, and snapshots whose rows in flight are known by now.
+    pub(super) fn attend_checkpoints(&mut self) -> Result<()> {
+        let now = self.clock.now_millis();
+        if let Head::Inputs(inputs) = &mut self.head {
+            let due = inputs.overtake(now)?;
+            self.carry_out(due)?;
+        }
+        let waiting = self.checkpoints.open.iter().filter(|(_, open)| open.outputs);
+        for checkpoint in waiting.map(|(checkpoint, _)| *checkpoint).collect::<Vec<_>>() {
+            self.look_after_outputs(checkpoint, now)?;
+        }
+        Ok(())
+    }
+
+    fn look_after_outputs(&mut self, checkpoint: u64, now: i64) -> Result<()> {
+        let Some(open) = self.checkpoints.open.get_mut(&checkpoint) else { return Ok(()) };
+        if now >= barriers::overtakes_at(&open.barrier) {
+            let rows = self.outputs.make_urgent(checkpoint)?;
+            open.snapshot.metrics.unaligned |= !rows.is_empty();
+            open.snapshot.rows.merge(rows);
+        } else if self.outputs.holds_barrier(checkpoint) {
+            return Ok(());
+        }
+        open.outputs = false;
+        self.upload_if_complete(checkpoint);
+        Ok(())
+    }
+
+    pub(super) fn carry_out(&mut self, all: Vec<Due>) -> Result<()> {
+        for due in all {
+            match due {
+                Due::Snapshot { barrier, since, unaligned } => self.take_snapshot(barrier, since, unaligned)?,
+                Due::Recorded(checkpoint, rows) => {
+                    if let Some(open) = self.checkpoints.open.get_mut(&checkpoint) {
+                        open.snapshot.rows.merge(rows);
+                        open.inputs = false;
+                        self.upload_if_complete(checkpoint);
+                    }
+                }
+                Due::GiveUp(checkpoint, reason) => {
+                    self.checkpoints.forget(checkpoint);
+                    if let Some(reason) = reason {
+                        self.decline(checkpoint, failure::declined(reason));
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends the barrier on and fixes the state. What fails in between is the task's failure; a state that cannot be fixed is
+    /// only the checkpoint's.
+    fn take_snapshot(&mut self, barrier: Arc<CheckpointBarrier>, since: i64, unaligned: bool) -> Result<()> {
+        let (start, now) = (Instant::now(), self.clock.now_millis());
+        let checkpoint = barrier.checkpoint_id;
+        // Maybe its notification is still under way: state must not refer to an older one.
+        self.checkpoint_completed(barrier.completed_checkpoint_id)?;
+        if barrier.drain {
+            self.finish_chain()?;
+        }
+        self.chain.before_barrier(&mut self.outputs)?;
+        let urgent = barrier.unaligned_allowed && (unaligned || now >= barriers::overtakes_at(&barrier));
+        let (heard, rows) = self.outputs.barrier(&barrier, urgent)?;
+        if barrier.stop {
+            self.checkpoints.stop = Some(Stop { checkpoint, drain: barrier.drain });
+        }
+        if !heard {
+            self.decline(checkpoint, failure::declined("the task is about to finish: its consumers have seen its end"));
+            return Ok(());
+        }
+        if !self.checkpoints.uploads.has_room() {
+            self.decline(checkpoint, failure::declined("the state of too many checkpoints is still being written"));
+            return Ok(());
+        }
+        let operators = match self.fix_state(&barrier) {
+            Ok(operators) => operators,
+            Err(Error::Cancelled) => return Err(Error::Cancelled),
+            Err(error) => {
+                tracing::warn!(task = %self.name, checkpoint_id = checkpoint, %error, "no snapshot could be taken");
+                self.decline(checkpoint, failure::describe(&error));
+                return Ok(());
+            }
+        };
+        let millis = |from: i64, to: i64| u64::try_from(to.saturating_sub(from)).unwrap_or(0);
+        let metrics = proto::CheckpointMetrics {
+            sync_duration: start.elapsed().as_millis() as u64,
+            alignment_duration: millis(since, now),
+            start_delay: millis(barrier.timestamp, since),
+            unaligned: unaligned || (urgent && !rows.is_empty()),
+            ..proto::CheckpointMetrics::default()
+        };
+        let outputs = barrier.unaligned_allowed && !urgent && self.outputs.holds_barrier(checkpoint);
+        let open = Open { barrier, snapshot: TaskSnapshot { operators, rows, metrics }, inputs: unaligned, outputs };
+        self.checkpoints.open.insert(checkpoint, open);
+        self.upload_if_complete(checkpoint);
+        Ok(())
+    }
+
+    fn fix_state(&mut self, barrier: &CheckpointBarrier) -> Result<Vec<(Bytes, OperatorSnapshot)>> {
+        let savepoint = barrier.kind() == SnapshotKind::Savepoint;
+        let options = SnapshotOptions {
+            checkpoint_id: barrier.checkpoint_id,
+            canonical: savepoint && !barrier.native_format,
+            full: savepoint || barrier.full,
+        };
+        let mut operators = Vec::new();
+        if let Head::Source { reader, uid } = &mut self.head {
+            let splits = proto::OperatorListState {
+                name: SPLITS.to_owned(),
+                redistribution: proto::operator_list_state::Redistribution::Split as i32,
+                entries: reader.snapshot()?,
+            };
+            operators.push((uid.clone(), OperatorSnapshot { keyed: None, lists: vec![splits] }));
+        }
+        operators.extend(self.chain.snapshot(&options)?);
+        Ok(operators)
+    }
+
+    fn upload_if_complete(&mut self, checkpoint: u64) {
+        let checkpoints = &mut self.checkpoints;
+        if checkpoints.open.get(&checkpoint).is_none_or(|open| open.inputs || open.outputs) {
+            return;
+        }
+        let Some(Open { barrier, snapshot, .. }) = checkpoints.open.remove(&checkpoint) else { return };
+        match checkpoints.state.storage.files(&barrier) {
+            Ok(files) => checkpoints.uploads.start(checkpoint, snapshot, files),
+            Err(error) => self.decline(checkpoint, failure::describe(&error.into())),
+        }
+    }
+
+    fn decline(&self, checkpoint: u64, failure: proto::Failure) {
+        tracing::info!(task = %self.name, checkpoint_id = checkpoint, reason = %failure.message, "checkpoint declined");
+        self.reporter.report(Report::Decline { checkpoint, failure });
+    }
+}

@@ -1,0 +1,149 @@
+//! State on its way to the checkpoint storage, while the task goes on.
+//!
+//! Each upload is a tokio task of the task's: it ends with it. When it is done it hands the acknowledgement to the reporter, or
+//! the reason why there is none; a panic counts as such a reason.
+use std::collections::BTreeMap;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use futures::FutureExt;
+use parking_lot::Mutex;
+use tokio::runtime::Handle;
+use tokio::task::AbortHandle;
+use tracing::Instrument;
+use wiesel_common::notifier::Notifier;
+use wiesel_operators::operator::OperatorSnapshot;
+use wiesel_proto as proto;
+use wiesel_state::keyed::CheckpointFiles;
+use wiesel_state::{Error, Result};
+
+use super::channel_state::{self, ChannelRows};
+use crate::task::failure;
+use crate::task::reporter::{Report, Reporter};
+
+/// Uploads of one task that may be under way at once.
+const MAX_UPLOADS: usize = 8;
+
+/// What a task hands over at a barrier.
+pub(crate) struct TaskSnapshot {
+    pub(crate) operators: Vec<(Bytes, OperatorSnapshot)>,
+    pub(crate) rows: ChannelRows,
+    pub(crate) metrics: proto::CheckpointMetrics,
+}
+
+type Running = Arc<Mutex<BTreeMap<u64, Option<AbortHandle>>>>;
+
+/// The uploads of one task.
+pub(crate) struct Uploads {
+    runtime: Handle,
+    reporter: Reporter,
+    notifier: Arc<Notifier>,
+    task: String,
+    running: Running,
+}
+
+impl Uploads {
+    /// For the task of that name; the notifier is woken when an upload ends.
+    pub(crate) fn new(runtime: Handle, reporter: Reporter, notifier: Arc<Notifier>, task: String) -> Self {
+        Self { runtime, reporter, notifier, task, running: Running::default() }
+    }
+
+    /// Whether all are done: what they had to say is with the reporter.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.running.lock().is_empty()
+    }
+
+    /// Whether another one may begin.
+    pub(crate) fn has_room(&self) -> bool {
+        self.running.lock().len() < MAX_UPLOADS
+    }
+
+    /// Begins one. If there is no room, the checkpoint is declined.
+    pub(crate) fn start(&self, checkpoint: u64, snapshot: TaskSnapshot, files: Arc<dyn CheckpointFiles>) {
+        // Known before it runs, so that it can tell its end.
+        self.running.lock().insert(checkpoint, None);
+        let (running, reporter, notifier) = (self.running.clone(), self.reporter.clone(), self.notifier.clone());
+        let span = tracing::info_span!("checkpoint upload", task = %self.task, checkpoint_id = checkpoint);
+        let upload = async move {
+            let written = AssertUnwindSafe(write(snapshot, &*files)).catch_unwind().await;
+            let report = match written {
+                Ok(Ok((state, metrics))) => Report::Acknowledge { checkpoint, state, metrics },
+                Ok(Err(error)) => {
+                    tracing::warn!(reason = %error, "the state of a checkpoint could not be written");
+                    Report::Decline { checkpoint, failure: failure::describe(&error.into()) }
+                }
+                Err(panic) => Report::Decline { checkpoint, failure: failure::from_panic(&*panic) },
+            };
+            // An upload that was given up says nothing.
+            let mut running = running.lock();
+            if running.remove(&checkpoint).is_some() {
+                reporter.report(report);
+            }
+            drop(running);
+            notifier.notify();
+        };
+        let handle = self.runtime.spawn(upload.instrument(span)).abort_handle();
+        if let Some(slot) = self.running.lock().get_mut(&checkpoint) {
+            *slot = Some(handle);
+        }
+    }
+
+    /// Gives one up.
+    pub(crate) fn abort(&self, checkpoint: u64) {
+        if let Some(Some(upload)) = self.running.lock().remove(&checkpoint) {
+            upload.abort();
+        }
+    }
+}
+
+impl Drop for Uploads {
+    fn drop(&mut self) {
+        for upload in std::mem::take(&mut *self.running.lock()).into_values().flatten() {
+            upload.abort();
+        }
+    }
+}
+
+async fn write(
+    snapshot: TaskSnapshot,
+    files: &dyn CheckpointFiles,
+) -> Result<(proto::TaskState, proto::CheckpointMetrics)> {
+    let start = Instant::now();
+    let TaskSnapshot { operators, rows, mut metrics } = snapshot;
+    let mut state = proto::TaskState::default();
+    for (uid, OperatorSnapshot { keyed, lists }) in operators {
+        let mut operator = proto::OperatorSubtaskState { uid, keyed: Vec::new(), lists };
+        let in_lists: usize = operator.lists.iter().flat_map(|list| &list.entries).map(Bytes::len).sum();
+        metrics.checkpointed_bytes += in_lists as u64;
+        metrics.state_bytes += in_lists as u64;
+        if let Some(keyed) = keyed {
+            let (handle, written) = keyed.upload(files).await?;
+            metrics.checkpointed_bytes += written;
+            metrics.state_bytes +=
+                handle.files.iter().filter_map(|file| file.file.as_ref()).map(|file| file.size).sum::<u64>();
+            operator.keyed.push(handle);
+        }
+        if !operator.keyed.is_empty() || !operator.lists.is_empty() {
+            state.operators.push(operator);
+        }
+    }
+    for (channel, rows) in rows.into_channels() {
+        let (bytes, rows) = channel_state::encode(&rows)
+            .map_err(|error| Error::Backend(format!("rows in flight could not be encoded: {error}")))?;
+        let size = bytes.len() as u64;
+        metrics.persisted_bytes += size;
+        metrics.checkpointed_bytes += size;
+        metrics.state_bytes += size;
+        state.channels.push(proto::ChannelState {
+            edge: channel.edge,
+            output: channel.output,
+            subtask: channel.subtask,
+            file: Some(files.put(bytes).await?),
+            rows,
+        });
+    }
+    metrics.async_duration = start.elapsed().as_millis() as u64;
+    Ok((state, metrics))
+}
