@@ -10,7 +10,7 @@ DIST_DIR := $(CARGO_TARGET_DIR)/wiesel-$(VERSION)
 # Apache Flink for comparison: a script that knows where one is, or FLINK_HOME.
 export FLINK_ORACLE ?= $(wildcard ../shared/oracle/flink.sh)
 
-.PHONY: help quickstart home dist test bench lint packages
+.PHONY: help quickstart home dist test chaos bench lint packages
 help: ## List the commands.
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
 
@@ -23,17 +23,21 @@ home: packages ## Build if need be, lay out an installation and print its folder
 	@echo "$(HOME_DIR)"
 
 dist: packages ## The same, optimised for release.
-	@cargo build --workspace --bins --locked --release >&2
+	@cargo build --workspace --exclude wiesel-tests --bins --locked --release >&2
 	@dist/layout.sh "$(CARGO_TARGET_DIR)/release" "$(DIST_DIR)" >&2
 	@echo "$(DIST_DIR)"
 
-test: packages ## Run every test, the end-to-end tests on an installation that is built first.
-	@home=$$($(MAKE) -s home) && export WIESEL_HOME="$$home" && cargo test --workspace --locked
+test: packages ## Run every test, the end-to-end tests on an installation that is built first, with an S3 server.
+	@home=$$($(MAKE) -s home) && export WIESEL_HOME="$$home" && tests/with-services.sh cargo test --workspace --locked
+
+chaos: packages ## Ten minutes of kills, cuts and failing storage, with checkpoints in files and again on S3; results must be exact.
+	@home=$$($(MAKE) -s home) && export WIESEL_HOME="$$home" WIESEL_CHAOS_SECONDS=$${WIESEL_CHAOS_SECONDS:-600} \
+	  && tests/with-services.sh cargo test --workspace --locked --test chaos -- --nocapture --test-threads=1
 
 bench: packages ## Compare with Apache Flink (FLINK_HOME, or FLINK_ORACLE) and measure the kernels.
 	@dist/packages.sh python3 iperf3
 	@home=$$($(MAKE) -s dist) && python3 benches/nexmark/run.py "$$home"
-	@cargo bench --workspace --locked
+	@cargo bench --workspace --exclude wiesel-tests --locked
 
 lint: packages ## Formatting and clippy, warnings are errors.
 	cargo fmt --all --check

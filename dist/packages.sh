@@ -11,7 +11,9 @@ command -v curl >/dev/null || missing+=(curl)
 [[ -e /etc/ssl/certs/ca-certificates.crt ]] || missing+=(ca-certificates)
 compgen -G '/usr/lib/llvm-*/lib/libclang.so*' >/dev/null || ldconfig -p | grep -q 'libclang\.so\|libclang-[0-9]*\.so' || missing+=(libclang-dev)
 for program in "$@"; do
-  command -v "$program" >/dev/null || missing+=("$program")
+  package=$program
+  [[ $program == go ]] && package=golang-go
+  command -v "$program" >/dev/null || missing+=("$package")
 done
 if ((${#missing[@]} > 0)); then
   if ! command -v apt-get >/dev/null; then

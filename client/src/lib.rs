@@ -1,11 +1,12 @@
 //! Wiesel's clients: the `flink` command line, the SQL client, and the REST client under both.
 //!
 //! - [`rest`]: typed calls of a JobManager's REST API.
-//! - [`cli`]: `bin/flink`: run, list, cancel, info.
+//! - [`cli`]: `bin/flink`: run, list, cancel, stop, savepoint, checkpoint, info.
 //! - [`sql`]: `bin/sql-client.sh`: interactive, `-f FILE`, and `--fold-json`.
 //!
 //! Invariant: a client keeps no state of a job; what it prints it was told by the JobManager, and its exit status is one
 //! that scripts can trust.
 pub mod cli;
+mod progress;
 pub mod rest;
 pub mod sql;

@@ -1,8 +1,9 @@
 //! What every part of Wiesel shares: configuration, file systems, the memory model, ids, key groups and their hash, time,
-//! waiting, which subtasks an edge connects.
+//! waiting, which subtasks an edge connects, fault points.
 //!
 //! Kept small: what one crate alone uses lives in that crate.
 pub mod config;
+pub mod fault;
 pub mod filesystem;
 pub mod id;
 pub mod keygroup;

@@ -34,6 +34,10 @@ pub enum Statement {
     Show(Show),
     /// `DESCRIBE [EXTENDED] table`.
     Describe(ObjectName),
+    /// `DESCRIBE JOB 'id'`.
+    DescribeJob(String),
+    /// `STOP JOB 'id' [WITH SAVEPOINT] [WITH DRAIN]`.
+    StopJob(StopJob),
     /// `SET 'key' = 'value'`; without both: show all, without a value: show one.
     Set(Option<(String, Option<String>)>),
     /// `RESET 'key'`; without a key: all.
@@ -52,6 +56,17 @@ pub enum Statement {
         /// Which.
         name: ObjectName,
     },
+}
+
+/// `STOP JOB`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StopJob {
+    /// The job's id as it was written.
+    pub job: String,
+    /// `WITH SAVEPOINT`; without it the job is cancelled.
+    pub savepoint: bool,
+    /// `WITH DRAIN`: event time is brought to its end before the savepoint.
+    pub drain: bool,
 }
 
 /// `INSERT INTO table [PARTITION (…)] [(columns)] query`; `EXECUTE INSERT …` too.

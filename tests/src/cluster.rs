@@ -43,6 +43,7 @@ pub struct ClusterBuilder {
     task_managers: usize,
     slots: usize,
     config: BTreeMap<String, String>,
+    fault_points: String,
 }
 
 impl ClusterBuilder {
@@ -64,6 +65,12 @@ impl ClusterBuilder {
         self
     }
 
+    /// Rules for the fault points of all processes, see `common::fault`.
+    pub fn fault_points(mut self, rules: &str) -> Self {
+        rules.clone_into(&mut self.fault_points);
+        self
+    }
+
     /// Writes the configuration without starting anything.
     pub fn prepare(self) -> Cluster {
         let [rest, rpc] = free_ports();
@@ -82,9 +89,10 @@ impl ClusterBuilder {
             ("taskmanager.numberOfTaskSlots".to_owned(), self.slots.to_string()),
         ]);
         config.extend(self.config);
-        let cluster = Cluster { dir, config, rest, task_managers: self.task_managers, slots: self.slots };
+        let (task_managers, slots, fault_points) = (self.task_managers, self.slots, self.fault_points);
+        let cluster = Cluster { dir, config, rest, task_managers, slots, fault_points };
         fs::create_dir_all(cluster.conf()).expect("the configuration's folder can be made");
-        fs::write(cluster.conf().join("workers"), "localhost\n".repeat(self.task_managers)).expect("workers");
+        fs::write(cluster.conf().join("workers"), "localhost\n".repeat(task_managers)).expect("workers");
         fs::write(cluster.conf().join("masters"), "localhost\n").expect("masters");
         let text: String = cluster.config.iter().map(|(key, value)| format!("{key}: {value}\n")).collect();
         fs::write(cluster.conf().join("config.yaml"), text).expect("config.yaml");
@@ -108,12 +116,13 @@ pub struct Cluster {
     rest: u16,
     task_managers: usize,
     slots: usize,
+    fault_points: String,
 }
 
 impl Cluster {
     /// A cluster of one TaskManager with two slots.
     pub fn builder() -> ClusterBuilder {
-        ClusterBuilder { task_managers: 1, slots: 2, config: BTreeMap::new() }
+        ClusterBuilder { task_managers: 1, slots: 2, config: BTreeMap::new(), fault_points: String::new() }
     }
 
     /// A folder that is removed with the cluster.
@@ -138,6 +147,7 @@ impl Cluster {
             .env("FLINK_CONF_DIR", self.conf())
             .env("FLINK_LOG_DIR", self.dir().join("log"))
             .env("FLINK_PID_DIR", self.dir().join("pid"))
+            .env("WIESEL_FAULT_POINTS", &self.fault_points)
             .env_remove("FLINK_PROPERTIES")
             .env_remove("RUST_LOG")
             .current_dir(self.dir())
@@ -172,7 +182,12 @@ impl Cluster {
 
     /// Submits a script with one job and says which job it is.
     pub fn submit(&self, sql: &str, parallelism: usize) -> String {
-        let output = self.run(sql, &["-d", "-p", &parallelism.to_string()]);
+        self.submit_with(sql, &["-p", &parallelism.to_string()])
+    }
+
+    /// The same with options of `flink run`.
+    pub fn submit_with(&self, sql: &str, arguments: &[&str]) -> String {
+        let output = self.run(sql, &[&["-d"], arguments].concat());
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         let id = text.split("JobID ").nth(1).and_then(|rest| rest.split_whitespace().next());
         id.unwrap_or_else(|| panic!("no job was submitted: {output:?}\n{}", self.logs())).to_owned()

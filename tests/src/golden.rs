@@ -73,8 +73,26 @@ pub fn scripts(folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-/// Runs a script on a cluster and returns what differs from the expected answers.
-pub fn run(cluster: &Cluster, script: &Path, data: &Path, parallelism: usize) -> Result<Vec<String>> {
+/// How a script is run.
+#[derive(Clone, Copy, Debug)]
+pub struct Mode {
+    /// The parallelism of its jobs.
+    pub parallelism: usize,
+    /// Each job is stopped with a savepoint soon after it runs, and goes on at this parallelism.
+    pub rescale_to: Option<usize>,
+}
+
+/// What came of a script.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    /// What differs from the expected answers.
+    pub differences: Vec<String>,
+    /// How many jobs were stopped and went on.
+    pub restored: usize,
+}
+
+/// Runs a script on a cluster and compares its answers with those that are expected.
+pub fn run(cluster: &Cluster, script: &Path, data: &Path, mode: Mode) -> Result<Outcome> {
     let expected = std::fs::read_to_string(script.with_extension("expected"))?;
     let folder = tempfile::tempdir()?;
     let text = std::fs::read_to_string(script)?
@@ -82,26 +100,26 @@ pub fn run(cluster: &Cluster, script: &Path, data: &Path, parallelism: usize) ->
         .replace("${TMP}", &folder.path().to_string_lossy());
     let path = folder.path().join("script.sql");
     std::fs::write(&path, text)?;
-    let output = cluster
-        .command("bin/sql-client.sh")
-        .arg(format!("-Dparallelism.default={parallelism}"))
-        .arg("-f")
-        .arg(&path)
-        .arg("--fold-json")
-        .output()?;
+    let mut command = cluster.command("bin/sql-client.sh");
+    command.arg(format!("-Dparallelism.default={}", mode.parallelism)).arg("-f").arg(&path).arg("--fold-json");
+    if let Some(parallelism) = mode.rescale_to {
+        command.arg(format!("--rescale-to={parallelism}"));
+    }
+    let output = command.output()?;
     let want = answers(&expected);
     if want.is_empty() {
         bail!("{}: nothing is expected", script.display());
     }
     let got = answers(&String::from_utf8_lossy(&output.stdout));
+    let errors = String::from_utf8_lossy(&output.stderr);
     let mut differences: Vec<String> = want
         .iter()
         .filter_map(|(query, want)| Some(format!("query {query}: {}", difference(want, got.get(query))?)))
         .collect();
     if !matches!(output.status.code(), Some(0 | 1)) {
-        differences.push(format!("{}: {}", output.status, String::from_utf8_lossy(&output.stderr)));
+        differences.push(format!("{}: {errors}", output.status));
     }
-    Ok(differences)
+    Ok(Outcome { differences, restored: errors.lines().filter(|line| line.contains(" goes on from ")).count() })
 }
 
 #[cfg(test)]

@@ -3,10 +3,15 @@
 //! A [`Cluster`] has a configuration, logs, pid files and ports of its own; when it is dropped its processes are gone,
 //! whatever happened. Nothing here waits by sleeping a fixed time: [`eventually`] asks again until a condition holds or a
 //! deadline passes.
+pub mod chaos;
 pub mod cluster;
 pub mod golden;
 pub mod http;
 pub mod process;
+pub mod proxy;
+pub mod s3;
+pub mod skip;
+pub mod terminal;
 
 use std::time::{Duration, Instant};
 

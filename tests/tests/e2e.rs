@@ -7,7 +7,11 @@ mod bad_input;
 mod failures;
 #[path = "e2e/many_jobs.rs"]
 mod many_jobs;
+#[path = "e2e/savepoints.rs"]
+mod savepoints;
 #[path = "e2e/session.rs"]
 mod session;
 #[path = "e2e/sql.rs"]
 mod sql;
+#[path = "e2e/terminal.rs"]
+mod terminal;

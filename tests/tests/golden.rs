@@ -1,18 +1,35 @@
-//! Every script of `tests/sql` against what Apache Flink answered.
-use std::path::Path;
+//! Every script of `tests/sql` against what Apache Flink answered: as it is, through a savepoint and a restore at another
+//! parallelism, and while TaskManagers are killed.
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
-use wiesel_tests::{Cluster, golden};
+use wiesel_tests::chaos::nodes::Nodes;
+use wiesel_tests::chaos::random::Random;
+use wiesel_tests::golden::{self, Mode};
+use wiesel_tests::{Cluster, ClusterBuilder};
 
-#[test]
-fn scripts_answer_as_apache_flink_does() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("sql");
-    let data = folder.join("data");
-    let scripts = golden::scripts(&folder).unwrap();
-    assert!(scripts.len() >= 60, "only {} scripts", scripts.len());
-    let cluster = Cluster::builder().task_managers(2).slots(4).start();
+/// Sources that give three rows at a time and rest before each of the first polls: short scripts last long enough to be
+/// interrupted in the middle of their input.
+const SLOW_SOURCES: &str = "source.rows=limit:3;source.poll=pause:40@1..25";
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("sql")
+}
+
+/// The scripts whose sources are small; those of `nexmark/` read a million rows, three at a time is no way to read them.
+fn small_scripts() -> Vec<PathBuf> {
+    let scripts = golden::scripts(&folder()).unwrap();
+    scripts.into_iter().filter(|script| !script.components().any(|part| part.as_os_str() == "nexmark")).collect()
+}
+
+/// Runs scripts, three at a time. Panics with all differences; returns how many jobs were stopped and went on.
+fn run_all(cluster: &Cluster, scripts: &[PathBuf], mode: Mode) -> usize {
+    let (folder, data) = (folder(), folder().join("data"));
     let queue = Mutex::new(scripts.iter());
     let failures = Mutex::new(Vec::new());
+    let restored = AtomicUsize::new(0);
     std::thread::scope(|scope| {
         for _ in 0..3 {
             scope.spawn(|| {
@@ -20,8 +37,9 @@ fn scripts_answer_as_apache_flink_does() {
                     let next = queue.lock().unwrap().next();
                     let Some(script) = next else { break };
                     let name = script.strip_prefix(&folder).unwrap().display();
-                    let differences = golden::run(&cluster, script, &data, 1).unwrap();
-                    let differences = differences.into_iter().map(|difference| format!("{name}: {difference}"));
+                    let outcome = golden::run(cluster, script, &data, mode).unwrap();
+                    restored.fetch_add(outcome.restored, Ordering::Relaxed);
+                    let differences = outcome.differences.into_iter().map(|difference| format!("{name}: {difference}"));
                     failures.lock().unwrap().extend(differences);
                 }
             });
@@ -30,4 +48,66 @@ fn scripts_answer_as_apache_flink_does() {
     let mut failures = failures.into_inner().unwrap();
     failures.sort();
     assert!(failures.is_empty(), "{} of {} scripts:\n{}", failures.len(), scripts.len(), failures.join("\n"));
+    restored.into_inner()
+}
+
+fn recovering() -> ClusterBuilder {
+    Cluster::builder()
+        .set("restart-strategy.type", "fixed-delay")
+        .set("restart-strategy.fixed-delay.attempts", 1000)
+        .set("restart-strategy.fixed-delay.delay", "50 ms")
+}
+
+#[test]
+fn scripts_answer_as_apache_flink_does() {
+    let scripts = golden::scripts(&folder()).unwrap();
+    assert!(scripts.len() >= 60, "only {} scripts", scripts.len());
+    let cluster = Cluster::builder().task_managers(2).slots(4).start();
+    run_all(&cluster, &scripts, Mode { parallelism: 1, rescale_to: None });
+}
+
+#[test]
+fn scripts_answer_the_same_through_a_savepoint_and_a_restore_at_another_parallelism() {
+    let scripts = small_scripts();
+    for (parallelism, rescaled, backend) in [(1, 3, "hashmap"), (2, 1, "rocksdb")] {
+        let savepoints = tempfile::tempdir().unwrap();
+        let cluster = recovering()
+            .task_managers(2)
+            .slots(8)
+            .fault_points(SLOW_SOURCES)
+            .set("state.backend.type", backend)
+            .set("execution.checkpointing.savepoint-dir", format!("file://{}", savepoints.path().display()))
+            .start();
+        let restored = run_all(&cluster, &scripts, Mode { parallelism, rescale_to: Some(rescaled) });
+        println!("{restored} jobs of {} scripts went on from {parallelism} to {rescaled} ({backend})", scripts.len());
+        assert!(restored >= scripts.len() / 2, "only {restored} jobs were interrupted");
+    }
+}
+
+#[test]
+fn scripts_answer_the_same_while_task_managers_are_killed() {
+    let scripts = small_scripts();
+    let checkpoints = tempfile::tempdir().unwrap();
+    let cluster = recovering()
+        .task_managers(0)
+        .slots(6)
+        .fault_points(SLOW_SOURCES)
+        .set("execution.checkpointing.interval", "100 ms")
+        .set("execution.checkpointing.dir", format!("file://{}", checkpoints.path().display()))
+        .set("execution.checkpointing.tolerable-failed-checkpoints", 1000)
+        .prepare();
+    let mut nodes = Nodes::start(cluster, 2, 6);
+    let cluster = nodes.cluster.clone();
+    let mut random = Random::new(7);
+    std::thread::scope(|scope| {
+        let running = scope.spawn(|| run_all(&cluster, &scripts, Mode { parallelism: 2, rescale_to: None }));
+        while !running.is_finished() {
+            nodes.hold_until(random.between(Duration::from_millis(700), Duration::from_millis(1500)), |_| {
+                running.is_finished()
+            });
+            nodes.kill(random.below(2) as usize);
+        }
+    });
+    println!("{} scripts, {}", scripts.len(), nodes.tally);
+    assert!(nodes.tally.kills >= 5, "{}", nodes.tally);
 }

@@ -5,14 +5,20 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 use serde_json::Value;
 use wiesel_common::config::Configuration;
-use wiesel_common::id::JobId;
 
 use crate::rest::RestClient;
 
+mod cancel;
+mod checkpoint;
 mod info;
 mod list;
+mod operation;
+mod options;
 mod run;
+mod savepoint;
+mod stop;
 
+pub(crate) use operation::wait_for_savepoint;
 pub(crate) use run::end_of;
 
 /// Runs and controls jobs of a Wiesel cluster.
@@ -30,7 +36,13 @@ enum Action {
     /// Lists jobs; without options those that run or wait to.
     List(list::List),
     /// Cancels a job.
-    Cancel(Cancel),
+    Cancel(cancel::Cancel),
+    /// Ends a job with a savepoint.
+    Stop(stop::Stop),
+    /// Takes a savepoint of a job that runs, or disposes of one.
+    Savepoint(savepoint::Savepoint),
+    /// Takes a checkpoint of a job that runs.
+    Checkpoint(checkpoint::Checkpoint),
     /// Shows the plan of a SQL script as JSON, without running it.
     Info(info::Info),
 }
@@ -44,15 +56,6 @@ struct Cluster {
     /// The JobManager's REST endpoint; by default `rest.address` and `rest.port`.
     #[arg(short = 'm', long = "jobmanager", value_name = "HOST:PORT")]
     job_manager: Option<String>,
-}
-
-#[derive(Args)]
-struct Cancel {
-    #[command(flatten)]
-    cluster: Cluster,
-    /// The job's id: 32 hexadecimal digits.
-    #[arg(value_name = "JOB ID")]
-    job: String,
 }
 
 /// What went wrong: printed to standard error, exit status 1.
@@ -98,10 +101,6 @@ pub(crate) fn load_configuration(properties: Vec<(String, String)>) -> Result<Co
     Ok(wiesel_common::config::from_environment(properties)?)
 }
 
-fn job_id(text: &str) -> Result<JobId, Failure> {
-    Ok(text.parse()?)
-}
-
 fn read_script(path: &Path) -> Result<String, Failure> {
     std::fs::read_to_string(path).map_err(|error| anyhow::anyhow!("cannot read the script {}: {error}", path.display()))
 }
@@ -115,7 +114,7 @@ fn script_name(path: &Path) -> String {
 
 /// Runs the command line; the exit status is 0 only if the action did what was asked.
 pub fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = Arguments::parse_from(options::with_two_dashes(std::env::args()));
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -137,17 +136,9 @@ async fn act(action: Action) -> Result<ExitCode, Failure> {
         Action::Run(run) => run.act().await,
         Action::List(list) => list.act().await,
         Action::Cancel(cancel) => cancel.act().await,
+        Action::Stop(stop) => stop.act().await,
+        Action::Savepoint(savepoint) => savepoint.act().await,
+        Action::Checkpoint(checkpoint) => checkpoint.act().await,
         Action::Info(info) => info.act().await,
-    }
-}
-
-impl Cancel {
-    async fn act(self) -> Result<ExitCode, Failure> {
-        let job = job_id(&self.job)?;
-        let client = self.cluster.client(&self.cluster.configuration()?)?;
-        println!("Cancelling job {job}.");
-        client.cancel(job).await?;
-        println!("Cancelled job {job}.");
-        Ok(ExitCode::SUCCESS)
     }
 }

@@ -7,6 +7,7 @@ use clap::Args;
 use serde_json::json;
 use wiesel_common::id::JobId;
 
+use super::options::claim_mode;
 use super::{Cluster, Failure, read_script, script_name};
 use crate::rest::{JobEnd, RestClient};
 
@@ -20,6 +21,15 @@ pub(super) struct Run {
     /// The parallelism; by default `parallelism.default`.
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=32768))]
     parallelism: Option<u32>,
+    /// Start from the state of this savepoint or checkpoint.
+    #[arg(short = 's', long = "fromSavepoint", value_name = "PATH")]
+    from_savepoint: Option<String>,
+    /// Pass over state of the savepoint that no operator of the script wants.
+    #[arg(short = 'n', long = "allowNonRestoredState", requires = "from_savepoint")]
+    allow_non_restored_state: bool,
+    /// claim: the savepoint becomes the job's, which removes it in time; no_claim (the default): it stays as it is.
+    #[arg(long = "claimMode", aliases = ["cm", "rm", "restoreMode"], value_name = "MODE", value_parser = claim_mode, requires = "from_savepoint")]
+    claim_mode: Option<&'static str>,
     /// The SQL script.
     #[arg(value_name = "SCRIPT.sql")]
     script: PathBuf,
@@ -29,7 +39,8 @@ impl Run {
     pub(super) async fn act(self) -> Result<ExitCode, Failure> {
         let script = read_script(&self.script)?;
         let client = self.cluster.client(&self.cluster.configuration()?)?;
-        let properties = self.cluster.job_properties()?;
+        let mut properties = self.cluster.job_properties()?;
+        properties.extend(self.recovery().map(|(key, value)| (key.to_owned(), json!(value))));
         let artifact = client.upload(&script_name(&self.script), script).await?;
         let body = json!({"flinkConfiguration": properties, "parallelism": self.parallelism});
         let submitted = client.run(&artifact, &body).await;
@@ -41,6 +52,20 @@ impl Run {
             println!("Job has been submitted with JobID {job}");
         }
         if self.detached { Ok(ExitCode::SUCCESS) } else { wait(&client, &jobs).await }
+    }
+}
+
+impl Run {
+    /// The keys that say what the jobs start from.
+    fn recovery(&self) -> impl Iterator<Item = (&'static str, String)> {
+        let allow = self.allow_non_restored_state.then(|| "true".to_owned());
+        [
+            ("execution.state-recovery.path", self.from_savepoint.clone()),
+            ("execution.state-recovery.ignore-unclaimed-state", allow),
+            ("execution.state-recovery.claim-mode", self.claim_mode.map(str::to_owned)),
+        ]
+        .into_iter()
+        .filter_map(|(key, value)| Some((key, value?)))
     }
 }
 

@@ -12,8 +12,10 @@ use wiesel_common::id::{JobId, OperatorId};
 use wiesel_proto as proto;
 
 mod messages;
+mod operations;
 
 pub use messages::{ExecutionResult, JobDetails, JobEnd, JobOverview, JobsOverview};
+pub use operations::{Operation, OperationEnd};
 
 /// Why a call failed.
 #[derive(Debug, thiserror::Error)]
@@ -87,6 +89,17 @@ impl RestClient {
     /// One job.
     pub async fn job(&self, job: JobId) -> Result<JobDetails> {
         self.get(&format!("/v1/jobs/{job}")).await
+    }
+
+    /// Whether a job and all its tasks run; tasks that have finished count.
+    pub async fn all_tasks_run(&self, job: JobId) -> Result<bool> {
+        let answer: Value = self.get(&format!("/v1/jobs/{job}")).await?;
+        let count = |vertex: &Value, state: &str| vertex["tasks"][state].as_u64().unwrap_or(0);
+        let mut vertices = answer["vertices"].as_array().into_iter().flatten();
+        let up = |vertex: &Value| {
+            Some(count(vertex, "RUNNING") + count(vertex, "FINISHED")) == vertex["parallelism"].as_u64()
+        };
+        Ok(answer["state"] == "RUNNING" && vertices.all(up))
     }
 
     /// Where a job stands, and how it ended.

@@ -6,14 +6,15 @@ use chrono::{Local, TimeZone};
 use wiesel_common::config::Configuration;
 use wiesel_common::id::JobId;
 use wiesel_operators::types::{RowField, TypeKind};
+use wiesel_sql::ast::StopJob;
 use wiesel_sql::parser::{self, StatementText};
 use wiesel_sql::session::{ExecuteOptions, InsertJob, Outcome, QueryJob, Session};
 
 use super::fetch::{Fetched, QueryRun, Row};
 use super::format::{MAX_COLUMN_WIDTH, Table, row_count};
-use super::progress::Progress;
 use super::view;
-use crate::cli::{Failure, end_of};
+use crate::cli::{Failure, end_of, wait_for_savepoint};
+use crate::progress::Progress;
 use crate::rest::{JobEnd, RestClient};
 
 /// How long one fetch waits for rows.
@@ -50,7 +51,9 @@ impl Executor {
         match self.session.execute(&statement, &ExecuteOptions { as_strings: true })? {
             Outcome::Done => println!("[INFO] Execute statement succeeded."),
             Outcome::Rows { fields, rows } => print_rows(&fields, &rows),
-            Outcome::ShowJobs => self.show_jobs().await?,
+            Outcome::ShowJobs => self.show_jobs(None).await?,
+            Outcome::DescribeJob(job) => self.show_jobs(Some(job_id(&job)?)).await?,
+            Outcome::StopJob(stop) => self.stop_job(&stop).await?,
             Outcome::Insert(insert) => self.insert(insert).await?,
             Outcome::Query(query) => self.query(query).await?,
         }
@@ -167,10 +170,34 @@ impl Executor {
         Ok(())
     }
 
-    async fn show_jobs(&self) -> Result<(), Failure> {
+    /// `STOP JOB`: with a savepoint, whose path is shown, or as a cancellation.
+    async fn stop_job(&self, stop: &StopJob) -> Result<(), Failure> {
+        let job = job_id(&stop.job)?;
+        if !stop.savepoint {
+            self.client.cancel(job).await?;
+            println!("[INFO] Execute statement succeeded.");
+            return Ok(());
+        }
+        let configuration = self.session.configuration();
+        let directory = configuration.get_raw("execution.checkpointing.savepoint-dir");
+        let directory = directory.or_else(|| configuration.get_raw("state.savepoints.dir"));
+        let operation = self.client.trigger_stop(job, directory, stop.drain, "CANONICAL").await?;
+        let what = format!("Could not stop job {job} with a savepoint.");
+        let path = wait_for_savepoint(&self.client, job, &operation, &what).await?;
+        print_rows(&[RowField::new("savepoint path", TypeKind::string().not_null())], &[vec![Some(path)]]);
+        Ok(())
+    }
+
+    /// All jobs, or one.
+    async fn show_jobs(&self, wanted: Option<JobId>) -> Result<(), Failure> {
         let names = ["job id", "job name", "status", "start time"];
         let fields: Vec<_> = names.map(|name| RowField::new(name, TypeKind::string().nullable())).into();
-        let jobs = self.client.jobs().await?.jobs;
+        let wanted = wanted.map(|job| job.to_string());
+        let mut jobs = self.client.jobs().await?.jobs;
+        if let Some(id) = &wanted {
+            jobs.retain(|job| job.jid == *id);
+            anyhow::ensure!(!jobs.is_empty(), "Described job {id} does not exist in the cluster.");
+        }
         let rows = jobs.into_iter().map(|job| {
             let start = Local.timestamp_millis_opt(job.start_time).single();
             let start = start.map(|start| start.format("%Y-%m-%dT%H:%M:%S%.3f").to_string());
@@ -179,6 +206,11 @@ impl Executor {
         print_rows(&fields, &rows.collect::<Vec<_>>());
         Ok(())
     }
+}
+
+/// The id in a statement.
+fn job_id(text: &str) -> Result<JobId, Failure> {
+    text.parse().map_err(|_| anyhow::anyhow!("'{text}' is no job id: 32 hexadecimal digits expected"))
 }
 
 /// A row's values with its kind in front.

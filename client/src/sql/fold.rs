@@ -5,20 +5,28 @@ use std::time::Duration;
 use wiesel_common::config::Configuration;
 use wiesel_common::id::JobId;
 use wiesel_operators::types::RowField;
+use wiesel_sql::ast::LocatedStatement;
 use wiesel_sql::parser::{self, StatementText};
-use wiesel_sql::session::{ExecuteOptions, Outcome, QueryJob, Session};
+use wiesel_sql::session::{ExecuteOptions, Outcome, Session};
 
 use super::fetch::{Fetched, QueryRun, Row};
+use super::rescale;
 use crate::cli::{Failure, end_of};
 use crate::rest::{JobEnd, RestClient};
 
 /// Runs a script. A SELECT that fails is reported and the next statement runs; another statement that fails ends it.
 /// True: nothing failed.
-pub(super) async fn run(client: RestClient, mut configuration: Configuration, script: &str) -> Result<bool, Failure> {
+/// With `rescale` each job is stopped and restored at that parallelism, see [`rescale`].
+pub(super) async fn run(
+    client: RestClient,
+    mut configuration: Configuration,
+    script: &str,
+    rescale: Option<u32>,
+) -> Result<bool, Failure> {
     if configuration.get_raw("table.local-time-zone").is_none() {
         configuration.set("table.local-time-zone", "UTC");
     }
-    let mut folder = Folder { client, session: Session::new(configuration) };
+    let mut folder = Folder { client, session: Session::new(configuration), rescale };
     let mut query = 0;
     let mut succeeded = true;
     for statement in parser::split(script) {
@@ -42,6 +50,8 @@ pub(super) async fn run(client: RestClient, mut configuration: Configuration, sc
 struct Folder {
     client: RestClient,
     session: Session,
+    /// The parallelism at which jobs go on after a savepoint.
+    rescale: Option<u32>,
 }
 
 type Bag = BTreeMap<Vec<Option<String>>, i64>;
@@ -50,35 +60,66 @@ impl Folder {
     async fn statement(&mut self, text: &StatementText) -> Result<Option<(Vec<RowField>, Bag)>, Failure> {
         let statement = parser::parse_statement(text)?;
         match self.session.execute(&statement, &ExecuteOptions { as_strings: true })? {
-            Outcome::Done | Outcome::Rows { .. } | Outcome::ShowJobs => Ok(None),
+            Outcome::Done | Outcome::Rows { .. } | Outcome::ShowJobs | Outcome::DescribeJob(_) => Ok(None),
+            Outcome::StopJob(_) => anyhow::bail!("STOP JOB is not for --fold-json"),
             Outcome::Insert(insert) => {
                 let job =
                     JobId::from_bytes(&insert.graph.job_id).ok_or_else(|| anyhow::anyhow!("a job without an id"))?;
                 self.client.submit(&insert.graph).await?;
-                match end_of(&self.client, job).await? {
-                    JobEnd::Finished { .. } => Ok(None),
-                    JobEnd::Canceled => anyhow::bail!("job {job} was cancelled"),
-                    JobEnd::Failed(cause) => anyhow::bail!("{cause}"),
+                if let Some(Outcome::Insert(insert)) = self.interrupted(&statement, job).await? {
+                    self.client.submit(&insert.graph).await?;
+                    self.wait(&insert.graph.job_id).await?;
                 }
+                self.wait(&insert.graph.job_id).await?;
+                Ok(None)
             }
             Outcome::Query(query) => {
                 let fields = query.fields.clone();
-                Ok(Some((fields, fold(&self.client, query).await?)))
+                let mut bag = Bag::new();
+                let run = QueryRun::submit(&self.client, query).await?;
+                let job = run.job();
+                // Rows are fetched meanwhile: a sink that waits for its client holds up the savepoint.
+                let client = self.client.clone();
+                let (folded, next) = tokio::join!(fold(run, &mut bag), self.interrupted(&statement, job));
+                folded?;
+                if let Some(Outcome::Query(query)) = next? {
+                    fold(QueryRun::submit(&client, query).await?, &mut bag).await?;
+                }
+                Ok(Some((fields, balanced(bag)?)))
             }
+        }
+    }
+
+    /// What follows a job that was stopped for it, if it was.
+    async fn interrupted(&mut self, statement: &LocatedStatement, job: JobId) -> Result<Option<Outcome>, Failure> {
+        let Some(parallelism) = self.rescale else { return Ok(None) };
+        let Some(savepoint) = rescale::interrupt(&self.client, job).await? else { return Ok(None) };
+        eprintln!("job {job} goes on from {savepoint} at parallelism {parallelism}");
+        rescale::again(&mut self.session, statement, &savepoint, parallelism).map(Some)
+    }
+
+    async fn wait(&self, job: &[u8]) -> Result<(), Failure> {
+        let job = JobId::from_bytes(job).ok_or_else(|| anyhow::anyhow!("a job without an id"))?;
+        match end_of(&self.client, job).await? {
+            JobEnd::Finished { .. } => Ok(()),
+            JobEnd::Canceled => anyhow::bail!("job {job} was cancelled"),
+            JobEnd::Failed(cause) => anyhow::bail!("{cause}"),
         }
     }
 }
 
-async fn fold(client: &RestClient, query: QueryJob) -> Result<Bag, Failure> {
-    let mut run = QueryRun::submit(client, query).await?;
-    let mut bag = Bag::new();
+async fn fold(mut run: QueryRun, bag: &mut Bag) -> Result<(), Failure> {
     loop {
         match run.next(Duration::from_secs(10)).await? {
-            Fetched::Rows(rows) => rows.into_iter().for_each(|row| add(&mut bag, row)),
+            Fetched::Rows(rows) => rows.into_iter().for_each(|row| add(bag, row)),
             Fetched::Restarted => bag.clear(),
-            Fetched::End => break,
+            Fetched::End => return Ok(()),
         }
     }
+}
+
+/// The rows, unless one was taken back too often.
+fn balanced(bag: Bag) -> Result<Bag, Failure> {
     match bag.iter().find(|(_, count)| **count < 0) {
         Some((row, _)) => anyhow::bail!("row retracted more often than added: {}", json_row(row)),
         None => Ok(bag),

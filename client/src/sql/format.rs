@@ -84,6 +84,16 @@ fn fit(text: &str, width: usize) -> String {
     kept + "..."
 }
 
+/// As much of a line as fits on a screen of so many columns.
+pub(super) fn cut(line: &str, columns: usize) -> &str {
+    let mut used = 0;
+    let end = line.char_indices().find(|(_, c)| {
+        used += c.width().unwrap_or(0);
+        used > columns
+    });
+    end.map_or(line, |(end, _)| &line[..end])
+}
+
 fn type_width(kind: &TypeKind, max_width: usize) -> usize {
     match kind {
         TypeKind::Tinyint => 4,
@@ -129,6 +139,15 @@ mod tests {
             table.line(&[Some("-U"), Some("1"), Some(&long)]),
             format!("| -U |           1 | {}... |", "x".repeat(27))
         );
+    }
+
+    #[test]
+    fn a_line_is_cut_by_the_room_that_it_takes() {
+        assert_eq!(cut("| abc |", 4), "| ab");
+        assert_eq!(cut("| abc |", 7), "| abc |");
+        assert_eq!(cut("漢字x", 4), "漢字");
+        assert_eq!(cut("漢字x", 3), "漢");
+        assert_eq!(cut("x", 0), "");
     }
 
     #[test]

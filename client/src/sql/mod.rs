@@ -12,8 +12,8 @@ mod executor;
 mod fetch;
 mod fold;
 mod format;
-mod progress;
 mod prompt;
+mod rescale;
 mod script;
 mod view;
 
@@ -40,6 +40,9 @@ struct Arguments {
     /// or {"query": n, "error": …}.
     #[arg(long, requires = "file")]
     fold_json: bool,
+    /// For tests, with --fold-json: each job is stopped with a savepoint soon after it runs and goes on at this parallelism.
+    #[arg(long, value_name = "N", requires = "fold_json", hide = true)]
+    rescale_to: Option<u32>,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -80,7 +83,7 @@ async fn act(arguments: Arguments) -> Result<bool, Failure> {
     let file = arguments.file.as_ref().map(read).transpose()?;
     if arguments.fold_json {
         let text = [init, file].into_iter().flatten().collect::<Vec<_>>().join("\n;\n");
-        return fold::run(client, configuration, &text).await;
+        return fold::run(client, configuration, &text, arguments.rescale_to).await;
     }
     let mut executor = executor::Executor::new(client, configuration);
     if let Some(init) = init

@@ -1,11 +1,12 @@
 //! The interactive prompt: several lines a statement, history, completion.
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use rustyline::completion::{Completer, Pair};
 use rustyline::error::ReadlineError;
 use rustyline::history::DefaultHistory;
 use rustyline::validate::{ValidationContext, ValidationResult, Validator};
-use rustyline::{Config, Context, Editor, Helper, Highlighter, Hinter};
+use rustyline::{CompletionType, Config, Context, Editor, Helper, Highlighter, Hinter};
+use tokio::signal::unix::{SignalKind, signal};
 use wiesel_sql::parser;
 
 use super::executor::Executor;
@@ -15,7 +16,7 @@ use crate::cli::Failure;
 const HELP: &str = "\
 Statements end with `;` and may span lines.
 HELP       this text
-QUIT       leave (also EXIT, Ctrl-D)
+QUIT       leave (also EXIT, \\q, Ctrl-D)
 CLEAR      clear the screen
 SET        show the session's configuration; SET 'key' = 'value'; changes it, RESET 'key'; undoes that
 Ctrl-C     cancel the running query, or the line being typed
@@ -41,6 +42,7 @@ const KEYWORDS: &[&str] = &[
     "DESCRIPTOR",
     "DISTINCT",
     "DOUBLE",
+    "DRAIN",
     "DROP",
     "ELSE",
     "END",
@@ -57,6 +59,7 @@ const KEYWORDS: &[&str] = &[
     "INSERT",
     "INTERVAL",
     "INTO",
+    "JOB",
     "JOBS",
     "KEY",
     "LIKE",
@@ -66,10 +69,12 @@ const KEYWORDS: &[&str] = &[
     "PRIMARY",
     "QUIT",
     "RESET",
+    "SAVEPOINT",
     "SELECT",
     "SET",
     "SHOW",
     "STATEMENT",
+    "STOP",
     "STRING",
     "TABLE",
     "TABLES",
@@ -90,10 +95,12 @@ const KEYWORDS: &[&str] = &[
 /// Reads and runs statements until the end. True: it ended as it should.
 pub(super) async fn run(executor: &mut Executor, history: Option<PathBuf>) -> Result<bool, Failure> {
     executor.interactive = true;
+    // From here on Ctrl-C between two prompts ends what runs, never this process.
+    let _interrupts = signal(SignalKind::interrupt())?;
     let history =
         history.or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".flink-sql-history")));
     let mut editor: Editor<SqlHelper, DefaultHistory> =
-        Editor::with_config(Config::builder().auto_add_history(true).build())?;
+        Editor::with_config(Config::builder().auto_add_history(true).completion_type(CompletionType::List).build())?;
     if let Some(history) = &history {
         println!("Command history file path: {}", history.display());
         if history.exists()
@@ -107,6 +114,7 @@ pub(super) async fn run(executor: &mut Executor, history: Option<PathBuf>) -> Re
         editor.set_helper(Some(SqlHelper { names: names(executor) }));
         match editor.readline("Flink SQL> ") {
             Ok(input) => {
+                keep_history(&mut editor, history.as_deref());
                 if !run_input(executor, &input).await {
                     break;
                 }
@@ -116,12 +124,16 @@ pub(super) async fn run(executor: &mut Executor, history: Option<PathBuf>) -> Re
             Err(error) => return Err(error.into()),
         }
     }
-    if let Some(history) = &history
-        && let Err(error) = editor.save_history(history)
+    Ok(true)
+}
+
+/// Adds what was entered to the history's file at once: another session or a crash must not lose it.
+fn keep_history(editor: &mut Editor<SqlHelper, DefaultHistory>, history: Option<&Path>) {
+    if let Some(history) = history
+        && let Err(error) = editor.append_history(history)
     {
         eprintln!("cannot keep the history in {}: {error}", history.display());
     }
-    Ok(true)
 }
 
 /// False: the user leaves.
@@ -146,6 +158,15 @@ async fn run_input(executor: &mut Executor, input: &str) -> bool {
 fn names(executor: &Executor) -> Vec<String> {
     let keywords = KEYWORDS.iter().map(|keyword| (*keyword).to_owned());
     keywords.chain(executor.session().catalog().object_names()).collect()
+}
+
+/// Whether Enter runs what was typed: nothing, a word of the client's own, or statements up to a semicolon.
+fn is_whole(input: &str) -> bool {
+    let word = input.trim();
+    word.is_empty()
+        || is_quit(word)
+        || ["HELP", "CLEAR"].iter().any(|own| word.eq_ignore_ascii_case(own))
+        || parser::is_complete(input)
 }
 
 #[derive(Helper, Hinter, Highlighter)]
@@ -175,7 +196,38 @@ impl Validator for SqlHelper {
     /// Enter continues a statement until it ends with a semicolon outside quotes and comments.
     fn validate(&self, context: &mut ValidationContext<'_>) -> rustyline::Result<ValidationResult> {
         let input = context.input();
-        let complete = input.trim().is_empty() || parser::is_complete(input);
-        Ok(if complete { ValidationResult::Valid(None) } else { ValidationResult::Incomplete })
+        Ok(if is_whole(input) { ValidationResult::Valid(None) } else { ValidationResult::Incomplete })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rustyline::history::{History as _, MemHistory};
+
+    use super::*;
+
+    #[test]
+    fn enter_runs_whole_statements_and_the_clients_own_words() {
+        for whole in ["", "SELECT 1;", "quit", "QUIT;", "exit", "\\q", "help", " clear ", "SELECT ';';"] {
+            assert!(is_whole(whole), "{whole}");
+        }
+        for part in ["SELECT 1", "SELECT 'a;", "quit SELECT", "SELECT 1 -- ;"] {
+            assert!(!is_whole(part), "{part}");
+        }
+    }
+
+    #[test]
+    fn words_are_completed_in_any_case() {
+        let helper = SqlHelper { names: ["SELECT", "SET", "flights", "größe"].map(str::to_owned).to_vec() };
+        let history = MemHistory::new();
+        assert_eq!(history.len(), 0);
+        let complete = |line: &str| {
+            let (start, pairs) = helper.complete(line, line.len(), &Context::new(&history)).unwrap();
+            (start, pairs.into_iter().map(|pair| pair.replacement).collect::<Vec<_>>())
+        };
+        assert_eq!(complete("se"), (0, vec!["SELECT".to_owned(), "SET".to_owned()]));
+        assert_eq!(complete("SELECT * FROM FL"), (14, vec!["flights".to_owned()]));
+        assert_eq!(complete("SELECT grö"), (7, vec!["größe".to_owned()]));
+        assert_eq!(complete("SELECT é("), (10, Vec::new()));
     }
 }

@@ -20,9 +20,9 @@ pub(super) async fn run(executor: &mut Executor, script: &str) -> Result<bool, F
     Ok(true)
 }
 
-/// `QUIT` or `EXIT`.
+/// `QUIT`, `EXIT` or `\q`.
 pub(super) fn is_quit(statement: &str) -> bool {
-    matches!(statement.trim().to_uppercase().as_str(), "QUIT" | "EXIT")
+    matches!(statement.trim().to_uppercase().as_str(), "QUIT" | "EXIT" | "\\Q")
 }
 
 /// An error as it is shown after a statement.

@@ -8,7 +8,7 @@ use wiesel_sql::session::QueryJob;
 
 use super::executor::{ResultMode, with_kind};
 use super::fetch::{Fetched, QueryRun, Row};
-use super::format::Table;
+use super::format::{Table, cut};
 use crate::cli::Failure;
 
 /// How many rows a result keeps; older ones are dropped (`sql-client.execution.max-table-result.rows`).
@@ -160,8 +160,7 @@ impl View {
         let mut out = stdout().lock();
         execute!(out, cursor::MoveTo(0, 0))?;
         for line in lines {
-            let line: String = line.chars().take(usize::from(width)).collect();
-            write!(out, "{line}\x1b[K\r\n")?;
+            write!(out, "{}\x1b[K\r\n", cut(&line, usize::from(width)))?;
         }
         write!(out, "\x1b[JQ quit   Up/Down PgUp/PgDn Home/End scroll")?;
         Ok(out.flush()?)

@@ -278,7 +278,13 @@ fn plan_script(name: &str, text: &str, configuration: &Configuration) -> Result<
     let mut jobs = Vec::new();
     for statement in session.parse(text).map_err(wrong)? {
         match session.execute(&statement, &ExecuteOptions::default()).map_err(wrong)? {
-            Outcome::Done | Outcome::Rows { .. } | Outcome::ShowJobs => {}
+            Outcome::Done | Outcome::Rows { .. } | Outcome::ShowJobs | Outcome::DescribeJob(_) => {}
+            Outcome::StopJob(_) => {
+                return Err(RestError::bad_request(format!(
+                    "{name}: STOP JOB at {} cannot be part of an uploaded script: use bin/flink stop or sql-client.sh.",
+                    statement.location
+                )));
+            }
             Outcome::Insert(job) => jobs.push(PlannedJob { graph: job.graph, wait: job.wait }),
             Outcome::Query(_) => {
                 return Err(RestError::bad_request(format!(

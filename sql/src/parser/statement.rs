@@ -6,7 +6,7 @@ use sqlparser::tokenizer::Token;
 use super::ddl::{parse_create, parse_drop};
 use super::show::parse_show;
 use super::words::{accept, accept_all, accept_token, expect, expect_all, parenthesized, peek, string};
-use crate::ast::{Insert, Statement};
+use crate::ast::{Insert, Statement, StopJob};
 
 /// A statement. The text is the statement's own, for `SET key = value` without quotes.
 pub(super) fn parse_statement(parser: &mut Parser, text: &str) -> Result<Statement, ParserError> {
@@ -26,7 +26,14 @@ pub(super) fn parse_statement(parser: &mut Parser, text: &str) -> Result<Stateme
     if accept(parser, "SHOW") {
         return Ok(Statement::Show(parse_show(parser)?));
     }
+    if accept(parser, "STOP") {
+        return parse_stop(parser);
+    }
     if accept(parser, "DESCRIBE") || accept(parser, "DESC") {
+        if peek(parser, "JOB") && matches!(parser.peek_nth_token_ref(1).token, Token::SingleQuotedString(_)) {
+            parser.next_token();
+            return Ok(Statement::DescribeJob(string(parser)?));
+        }
         accept(parser, "EXTENDED");
         return Ok(Statement::Describe(parser.parse_object_name(false)?));
     }
@@ -41,6 +48,24 @@ pub(super) fn parse_statement(parser: &mut Parser, text: &str) -> Result<Stateme
         return Ok(Statement::Drop(parse_drop(parser)?));
     }
     parse_job(parser)
+}
+
+/// What follows `STOP`.
+fn parse_stop(parser: &mut Parser) -> Result<Statement, ParserError> {
+    expect(parser, "JOB")?;
+    let job = string(parser)?;
+    let mut stop = StopJob { job, savepoint: false, drain: false };
+    while accept(parser, "WITH") {
+        let at = parser.peek_token();
+        if !stop.savepoint && accept(parser, "SAVEPOINT") {
+            stop.savepoint = true;
+        } else if stop.savepoint && !stop.drain && accept(parser, "DRAIN") {
+            stop.drain = true;
+        } else {
+            return parser.expected(if stop.savepoint { "DRAIN" } else { "SAVEPOINT" }, at);
+        }
+    }
+    Ok(Statement::StopJob(stop))
 }
 
 /// What runs as a job: a query, an INSERT or a set of them.
@@ -65,7 +90,7 @@ fn parse_job(parser: &mut Parser) -> Result<Statement, ParserError> {
         return Ok(Statement::Query(parser.parse_query()?));
     }
     parser.expected(
-        "SELECT, VALUES, WITH, INSERT, EXECUTE, BEGIN STATEMENT SET, CREATE, DROP, SHOW, DESCRIBE, EXPLAIN, USE, SET or RESET",
+        "SELECT, VALUES, WITH, INSERT, EXECUTE, BEGIN STATEMENT SET, CREATE, DROP, SHOW, DESCRIBE, EXPLAIN, STOP JOB, USE, SET or RESET",
         parser.peek_token(),
     )
 }

@@ -3,7 +3,7 @@ use proptest::prelude::*;
 use sqlparser::ast::{Expr, SetExpr};
 
 use super::*;
-use crate::ast::{ColumnKind, Show, Statement};
+use crate::ast::{ColumnKind, Show, Statement, StopJob};
 
 fn one(text: &str) -> Statement {
     let mut statements = parse(text).unwrap_or_else(|e| panic!("{text}: {e}"));
@@ -19,6 +19,23 @@ fn round_trip(text: &str, expected: &str) {
     let parsed = parse_type(text).unwrap_or_else(|e| panic!("{text}: {e}"));
     assert_eq!(parsed.to_string(), expected, "{text}");
     assert_eq!(parse_type(expected).expect(expected), parsed, "{text} printed and read again");
+}
+
+#[test]
+fn jobs_are_described_and_stopped() {
+    let stop = |savepoint, drain| StopJob { job: "a".to_owned(), savepoint, drain };
+    for (text, expected) in [
+        ("STOP JOB 'a'", stop(false, false)),
+        ("stop job 'a' with savepoint;", stop(true, false)),
+        ("STOP JOB 'a' WITH SAVEPOINT WITH DRAIN", stop(true, true)),
+    ] {
+        assert!(matches!(one(text), Statement::StopJob(stop) if stop == expected), "{text}");
+    }
+    for text in ["STOP JOB", "STOP JOB a", "STOP JOB 'a' WITH DRAIN", "STOP JOB 'a' WITH SAVEPOINT WITH SAVEPOINT"] {
+        error(text);
+    }
+    assert!(matches!(one("DESCRIBE JOB 'a'"), Statement::DescribeJob(job) if job == "a"));
+    assert!(matches!(one("DESCRIBE JOB"), Statement::Describe(_)), "a table may be called so");
 }
 
 #[test]

@@ -16,7 +16,7 @@ use wiesel_common::id::OperatorId;
 use wiesel_operators::types::RowField;
 use wiesel_proto::JobGraph;
 
-use crate::ast::{LocatedStatement, Statement};
+use crate::ast::{LocatedStatement, Statement, StopJob};
 use crate::catalog::Catalog;
 use crate::error::Result;
 use crate::parser;
@@ -54,6 +54,10 @@ pub enum Outcome {
     Query(QueryJob),
     /// `SHOW JOBS`: the client asks the cluster.
     ShowJobs,
+    /// `DESCRIBE JOB`: the client asks the cluster.
+    DescribeJob(String),
+    /// `STOP JOB`: the client asks the cluster for it.
+    StopJob(StopJob),
 }
 
 /// The job of INSERT INTO or EXECUTE STATEMENT SET.
@@ -133,6 +137,8 @@ impl Session {
             Statement::Use { catalog, name } => self.use_name(*catalog, name),
             Statement::Show(show) => self.show(show),
             Statement::Describe(name) => self.describe(name, None),
+            Statement::DescribeJob(job) => Ok(Outcome::DescribeJob(job.clone())),
+            Statement::StopJob(stop) => Ok(Outcome::StopJob(stop.clone())),
             Statement::Set(setting) => self.set(setting.as_ref()),
             Statement::Reset(key) => self.reset(key.as_deref()),
         }

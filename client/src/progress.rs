@@ -7,7 +7,7 @@ use wiesel_common::id::JobId;
 use crate::rest::RestClient;
 
 /// The line; nothing if standard error is no terminal.
-pub(super) struct Progress {
+pub(crate) struct Progress {
     terminal: bool,
     shown: bool,
 }
@@ -33,6 +33,20 @@ impl Progress {
                 details.state,
                 details.duration / 1000
             ));
+        }
+    }
+
+    /// How far the checkpoint or savepoint of a job is.
+    pub async fn checkpoint(&mut self, client: &RestClient, job: JobId, elapsed: Duration) {
+        if !self.terminal {
+            return;
+        }
+        let seconds = elapsed.as_secs();
+        match client.checkpoint_in_progress(job).await {
+            Ok(Some((id, done, all))) => {
+                self.show(&format!("checkpoint {id}: {done} of {all} subtasks have acknowledged, {seconds} s"));
+            }
+            _ => self.show(&format!("{seconds} s")),
         }
     }
 

@@ -1,0 +1,73 @@
+//! For tests of restores: a job is stopped with a savepoint soon after it runs and goes on from it at another parallelism.
+use std::time::Duration;
+
+use anyhow::Context as _;
+use wiesel_common::id::JobId;
+use wiesel_sql::ast::LocatedStatement;
+use wiesel_sql::parser;
+use wiesel_sql::session::{ExecuteOptions, Outcome, Session};
+
+use crate::cli::Failure;
+use crate::rest::{OperationEnd, RestClient};
+
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// Stops a job with a savepoint; its path, or none if the job ended before.
+pub(super) async fn interrupt(client: &RestClient, job: JobId) -> Result<Option<String>, Failure> {
+    loop {
+        if client.execution_result(job).await?.end().is_some() {
+            return Ok(None);
+        }
+        if client.all_tasks_run(job).await? {
+            let operation = client.trigger_stop(job, None, false, "CANONICAL").await?;
+            let end = loop {
+                match client.outcome(&operation).await? {
+                    Some(end) => break end,
+                    None => tokio::time::sleep(PAUSE).await,
+                }
+            };
+            match end {
+                OperationEnd::Done(result) => {
+                    return Ok(Some(result["location"].as_str().context("a savepoint without a location")?.to_owned()));
+                }
+                // A task may have ended just then: as long as the job runs it is tried again.
+                OperationEnd::Failed(cause) => eprintln!("job {job} could not be stopped: {}", first_line(&cause)),
+            }
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+fn first_line(text: &str) -> &str {
+    text.lines().next().unwrap_or_default()
+}
+
+/// The job of a statement again, starting from a savepoint at another parallelism.
+pub(super) fn again(
+    session: &mut Session,
+    statement: &LocatedStatement,
+    savepoint: &str,
+    parallelism: u32,
+) -> Result<Outcome, Failure> {
+    let changes =
+        [("parallelism.default", parallelism.to_string()), ("execution.state-recovery.path", savepoint.to_owned())];
+    let before = changes.each_ref().map(|(key, _)| session.configuration().get_raw(key).map(str::to_owned));
+    for (key, value) in &changes {
+        run(session, &format!("SET '{key}' = '{value}'"))?;
+    }
+    let outcome = session.execute(statement, &ExecuteOptions { as_strings: true });
+    for ((key, _), before) in changes.iter().zip(before) {
+        match before {
+            Some(value) => run(session, &format!("SET '{key}' = '{value}'"))?,
+            None => run(session, &format!("RESET '{key}'"))?,
+        }
+    }
+    Ok(outcome?)
+}
+
+fn run(session: &mut Session, text: &str) -> Result<(), Failure> {
+    for statement in parser::parse(text)? {
+        session.execute(&statement, &ExecuteOptions::default())?;
+    }
+    Ok(())
+}

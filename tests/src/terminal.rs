@@ -1,0 +1,80 @@
+//! A program on a terminal: its keys and its screen. The terminal is that of `script` (util-linux).
+use std::io::{Read as _, Write as _};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use crate::{Cluster, eventually};
+
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// The program and everything that it has written so far.
+pub struct Terminal {
+    child: Child,
+    keys: ChildStdin,
+    screen: Arc<Mutex<String>>,
+    /// How much of the screen was looked at.
+    seen: usize,
+}
+
+impl Terminal {
+    /// Runs a program of the installation on a terminal of 100 columns and 30 rows.
+    pub fn open(cluster: &Cluster, program: &str) -> Self {
+        let command = cluster.command(program);
+        let mut script = Command::new("script");
+        let line = format!("stty rows 30 cols 100; exec '{}'", command.get_program().to_string_lossy());
+        script.args(["-q", "-e", "-f", "-c", &line, "/dev/null"]).current_dir(cluster.dir());
+        for (key, value) in command.get_envs() {
+            match value {
+                Some(value) => script.env(key, value),
+                None => script.env_remove(key),
+            };
+        }
+        script.env("HOME", cluster.dir()).env("TERM", "xterm").env("SHELL", "/bin/bash");
+        script.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut child = script.spawn().expect("`script` of util-linux gives a terminal");
+        let keys = child.stdin.take().expect("stdin is piped");
+        let mut output = child.stdout.take().expect("stdout is piped");
+        let screen = Arc::new(Mutex::new(String::new()));
+        let written = screen.clone();
+        std::thread::spawn(move || {
+            let mut buffer = [0; 4096];
+            while let Ok(read @ 1..) = output.read(&mut buffer) {
+                let text = String::from_utf8_lossy(&buffer[..read]);
+                written.lock().unwrap_or_else(PoisonError::into_inner).push_str(&text);
+            }
+        });
+        Self { child, keys, screen, seen: 0 }
+    }
+
+    /// Types keys: `\r` is Enter, `\x03` Ctrl-C, `\t` Tab.
+    pub fn keys(&mut self, keys: &str) {
+        self.keys.write_all(keys.as_bytes()).and_then(|()| self.keys.flush()).expect("the program reads its keys");
+    }
+
+    /// Waits until a text appears that was not there at the last wait. Panics with the screen if it does not.
+    pub fn wait_for(&mut self, text: &str) {
+        let seen = eventually(&format!("`{text}` on the screen"), LIMIT, || {
+            let screen = self.screen.lock().unwrap_or_else(PoisonError::into_inner);
+            let new = &screen[self.seen..];
+            new.find(text).map(|at| self.seen + at + text.len()).ok_or_else(|| new.to_owned())
+        });
+        self.seen = seen;
+    }
+
+    /// Waits for the program's end.
+    pub fn wait(mut self) -> ExitStatus {
+        eventually("the program ends", LIMIT, || match self.child.try_wait() {
+            Ok(Some(status)) => Ok(status),
+            other => Err(format!("{other:?}")),
+        })
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        // It has ended unless the test failed.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

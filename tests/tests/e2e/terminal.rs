@@ -1,0 +1,85 @@
+//! The SQL client before somebody who types.
+use std::time::Duration;
+
+use wiesel_tests::terminal::Terminal;
+use wiesel_tests::{Cluster, eventually};
+
+const NUMBERS: &str = "CREATE TABLE n (k INT) WITH ('connector' = 'datagen', 'rows-per-second' = '50',\r\
+                       'fields.k.min' = '1', 'fields.k.max' = '3');\r";
+
+fn wait_for_canceled(cluster: &Cluster, jobs: usize) {
+    eventually("cancelled jobs", Duration::from_secs(20), || {
+        let all = cluster.get("/jobs");
+        let canceled = all["jobs"].as_array().into_iter().flatten().filter(|job| job["status"] == "CANCELED").count();
+        if canceled == jobs { Ok(()) } else { Err(all.to_string()) }
+    });
+}
+
+#[test]
+fn statements_of_several_lines_completion_history_and_leaving() {
+    let cluster = Cluster::builder().start();
+    let mut client = Terminal::open(&cluster, "bin/sql-client.sh");
+    client.wait_for("Flink SQL> ");
+    client.keys(NUMBERS);
+    client.wait_for("[INFO] Execute statement succeeded.");
+    client.wait_for("Flink SQL> ");
+    // What several names begin with is completed, then they are listed.
+    client.keys("SHO\t TAB\t\t");
+    client.wait_for("TABLES");
+    client.keys("S;\r");
+    client.wait_for("1 row in set");
+    client.keys("SELECT nosuch FROM n;\r");
+    client.wait_for("Column 'nosuch' not found");
+    client.wait_for("Flink SQL> ");
+    client.keys("half a statement\x03");
+    client.wait_for("half a statement");
+    client.wait_for("Flink SQL> ");
+    // Up brings the statement before.
+    client.keys("\x1b[A\r");
+    client.wait_for("Column 'nosuch' not found");
+    client.wait_for("Flink SQL> ");
+    client.keys("\\q\r");
+    assert!(client.wait().success());
+    let history = std::fs::read_to_string(cluster.dir().join(".flink-sql-history")).unwrap();
+    assert!(history.contains("SELECT nosuch FROM n;"), "{history}");
+    let mut again = Terminal::open(&cluster, "bin/sql-client.sh");
+    again.wait_for("Flink SQL> ");
+    again.keys("quit;\r");
+    assert!(again.wait().success());
+}
+
+#[test]
+fn results_in_all_modes_and_ctrl_c() {
+    let cluster = Cluster::builder().start();
+    let mut client = Terminal::open(&cluster, "bin/sql-client.sh");
+    client.wait_for("Flink SQL> ");
+    client.keys(NUMBERS);
+    client.wait_for("succeeded.");
+
+    client.keys("SELECT k, COUNT(*) AS c FROM n GROUP BY k;\r");
+    client.wait_for("3 rows, ");
+    client.keys("q");
+    client.wait_for("[INFO] Result retrieval cancelled.");
+    wait_for_canceled(&cluster, 1);
+
+    client.keys("SET 'sql-client.execution.result-mode' = 'changelog';\r");
+    client.wait_for("succeeded.");
+    client.keys("SELECT k, COUNT(*) AS c FROM n GROUP BY k;\r");
+    client.wait_for("| +U |");
+    client.keys("\x03");
+    client.wait_for("[INFO] Result retrieval cancelled.");
+    wait_for_canceled(&cluster, 2);
+
+    client.keys("SET 'sql-client.execution.result-mode' = 'tableau';\r");
+    client.wait_for("succeeded.");
+    client.keys("SELECT k FROM n;\r");
+    client.wait_for("| +I |");
+    client.keys("\x03");
+    client.wait_for("Query terminated, received a total of ");
+    wait_for_canceled(&cluster, 3);
+
+    client.keys("SELECT k FROM (VALUES (1), (2)) AS t(k);\r");
+    client.wait_for("Received a total of 2 rows");
+    client.keys("quit;\r");
+    assert!(client.wait().success());
+}
