@@ -13,7 +13,8 @@
 //! - `state`: keyed state of operators as rows in the tables of a back end, and the cache before it.
 //! - [`source`]: the contract between a source's enumerator (JobMaster) and its readers (tasks).
 //!
-//! Invariant: an operator is touched by one thread only and never waits for I/O; it knows batches, not channels.
+//! Invariant: an operator is touched by one thread only and waits for no I/O but that of its own state; it knows batches, not
+//! channels.
 pub mod aggregate;
 pub mod build;
 pub mod calc;

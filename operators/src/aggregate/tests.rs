@@ -203,3 +203,31 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn what_is_kept_of_a_group_can_be_saved_and_loaded() {
+    let double = TypeKind::Double.nullable();
+    for retract in [false, true] {
+        let mut calls = keeping_calls();
+        calls.extend(["SUM", "AVG", "MIN", "MAX", "STDDEV_POP"].map(|name| call(name, &[2], double.clone())));
+        calls.push(proto::AggregateCall { distinct: true, ..call("SUM", &[2], double.clone()) });
+        let mut aggregates = Aggregates::new(&calls, &input(), retract).unwrap();
+        aggregates.resize(2);
+        aggregates.update(&rows(&[Some(1), Some(2), Some(1), None]), &[0, 0, 1, 0], None, None).unwrap();
+        let saved = aggregates.save(&[1, 0]).unwrap();
+        let types: Vec<_> = aggregates.saved_types().map(|saved| saved.kind.to_arrow()).collect();
+        assert_eq!(saved.iter().map(|column| column.data_type().clone()).collect::<Vec<_>>(), types);
+        let mut loaded = aggregates.afresh().unwrap();
+        loaded.resize(8);
+        loaded.load(&[5, 3], &saved).unwrap();
+        assert_eq!(results(&loaded, &calls, &[3, 5]), results(&aggregates, &calls, &[0, 1]));
+        // What was loaded goes on like what was not.
+        let more = rows(&[Some(7), Some(1)]);
+        loaded.update(&more, &[5, 3], None, None).unwrap();
+        aggregates.update(&more, &[1, 0], None, None).unwrap();
+        assert_eq!(results(&loaded, &calls, &[3, 5]), results(&aggregates, &calls, &[0, 1]));
+        assert!(loaded.heap() > 0 && loaded.width() > 0);
+        loaded.reset(&[3, 5]);
+        assert_eq!(loaded.heap(), aggregates.afresh().unwrap().heap(), "all that is counted is given back");
+    }
+}

@@ -77,8 +77,11 @@ pub(crate) fn job_graph(
         let described: Vec<String> = described.collect();
         vertex.name = names.join(" -> ");
         vertex.description = described.join("\n+- ");
-        // As in Flink, a chain is named by its head.
-        vertex.id = vertex.operators[0].uid.clone();
+        // A chain behind a shuffle is known by its head, whose state it is: what stands behind may change.
+        let named_by =
+            if vertex.operators[0].kind.as_ref().is_some_and(is_source) { vertex.operators.len() } else { 1 };
+        let uids = vertex.operators[..named_by].iter();
+        vertex.id = identity::of_chain(uids.map(|operator| &operator.uid[..])).to_vec().into();
     }
     let crosses = |link: &&Link| vertex_of[link.source] != vertex_of[link.target];
     let edges = links.iter().filter(crosses).map(|link| proto::JobEdge {
@@ -99,6 +102,10 @@ pub(crate) fn job_graph(
         configuration,
         bounded: plan.is_bounded(),
     })
+}
+
+fn is_source(kind: &proto::operator_spec::Kind) -> bool {
+    matches!(kind, proto::operator_spec::Kind::Source(_))
 }
 
 /// How many subtasks each operator has: Flink's rules.

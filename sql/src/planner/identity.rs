@@ -85,6 +85,13 @@ impl Digest {
     }
 }
 
+/// The id of the vertex that is named by operators with these uids.
+pub(super) fn of_chain<'a>(uids: impl Iterator<Item = &'a [u8]>) -> Id {
+    let mut digest = Digest::new("vertex");
+    uids.for_each(|uid| digest.0.extend_from_slice(uid));
+    digest.finish()
+}
+
 /// The uid of each operator.
 ///
 /// # Errors

@@ -113,6 +113,20 @@ fn the_number_of_phases_does_not_matter() {
     assert_eq!(stateful(&graph(one, TABLES, &[BY_MINUTE])), of(&[BY_MINUTE]));
 }
 
+/// A checkpoint's metadata is by vertex, too.
+#[test]
+fn a_vertex_with_keyed_state_stays_what_it_is() {
+    let longer = "INSERT INTO longer SELECT customer, COUNT(*) + 1, UPPER(customer) FROM orders
+        WHERE id > 5 AND price > 1 GROUP BY customer";
+    let keyed = |statement: &str| {
+        let graph = graph("", TABLES, &[statement]);
+        let is_keyed = |vertex: &&proto::JobVertex| matches!(vertex.operators[0].kind, Some(Kind::GroupAggregate(_)));
+        graph.vertices.iter().find(is_keyed).unwrap().id.clone()
+    };
+    assert_eq!(keyed(BY_CUSTOMER), keyed(longer));
+    assert_ne!(keyed(BY_CUSTOMER), keyed(BY_CITY));
+}
+
 #[test]
 fn the_time_to_live_and_the_parallelism_do_not_matter() {
     let settings = "SET 'table.exec.state.ttl' = '1 h'; SET 'parallelism.default' = '7';";
@@ -178,5 +192,20 @@ fn operators_that_are_alike_are_told_apart_by_where_their_results_go() {
 #[test]
 fn uids_stay_what_they_were() {
     let found: Vec<String> = of(&ALL).into_iter().map(|(kind, uid)| format!("{kind} {uid}")).collect();
-    assert_eq!(found, [""]);
+    let expected = [
+        "group 70128fbb34865df33af4ca619a45a8ff",
+        "group d64ae63bbddd73fa4ef756388413dcc7",
+        "group f8acde2279eda8e744f44d570e12c98f",
+        "sink 5036a0899b8e4b3d4426ced057395deb",
+        "sink 68aec0ebd7864b9bd717b8bee94c3d46",
+        "sink 6c9e49eba0e7094d261bd25127378179",
+        "sink 7a7d3d5b861f724ec2260567fe0d357f",
+        "sink c71fc574eca8d5e201d8816b4822e8c6",
+        "sink d5e3d4dfc11c8db9a45bfb4c8bb12043",
+        "source 13844190d400ae3889a6e46291f98485",
+        "source 2ed583689c9f0c07c0f9ef89246954f6",
+        "window 6af8350685b6152ffa44672c702c3407",
+        "window 994c9d7aedf8b60da1dad79e18012798",
+    ];
+    assert_eq!(found, expected);
 }
