@@ -7,6 +7,7 @@ use wiesel_common::id::JobId;
 use wiesel_common::notifier::Notifier;
 use wiesel_common::time::Clock;
 use wiesel_proto as proto;
+use wiesel_state::cache_share::CacheShare;
 use wiesel_state::keyed::{KeyedBackend, KeyedSnapshot, SnapshotOptions};
 
 use crate::element::{Batch, WatermarkStatus};
@@ -107,10 +108,10 @@ pub trait RestoredState {
     /// The restored entries of a list that are this subtask's.
     fn list(&mut self, name: &str) -> Vec<Bytes>;
 
-    /// How many bytes the operator may take for what it keeps of its keyed state in columns of its own: its share of
-    /// managed memory. Without a bound where the back end keeps all in memory anyway.
-    fn cache_bytes(&self) -> usize {
-        usize::MAX
+    /// How much memory the operator may take for what it keeps of its keyed state in columns of its own. Without a bound
+    /// where the back end keeps all in memory anyway.
+    fn cache_share(&mut self) -> CacheShare {
+        CacheShare::fixed(usize::MAX)
     }
 }
 

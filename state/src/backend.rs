@@ -7,6 +7,7 @@ use wiesel_common::config::Configuration;
 use wiesel_common::config::options::state::{self, BackendType};
 use wiesel_common::time::{Clock, SystemClock};
 
+use crate::cache_share::CachePool;
 use crate::error::Result;
 use crate::hashmap::HashMapBackend;
 use crate::keyed::StateBackend;
@@ -21,6 +22,7 @@ pub struct StateResources {
     memory: Option<MemoryPlan>,
     shared: OnceLock<SharedMemory>,
     operator_cache: u64,
+    caches: Arc<CachePool>,
     clock: Arc<dyn Clock>,
 }
 
@@ -47,13 +49,19 @@ impl StateResources {
             BackendType::RocksDb => managed - memory.as_ref().map_or(0, |plan| plan.of_managed.min(managed)),
         };
         let folders = LocalFolders::new(local_folders(configuration)?);
-        Ok(Arc::new(Self { folders, memory, shared: OnceLock::new(), operator_cache, clock }))
+        let caches = CachePool::new(operator_cache);
+        Ok(Arc::new(Self { folders, memory, shared: OnceLock::new(), operator_cache, caches, clock }))
     }
 
     /// The part of managed memory that operators may use for what they hold back, in bytes, of all slots together: what the
     /// cluster's back end leaves.
     pub fn operator_cache(&self) -> u64 {
         self.operator_cache
+    }
+
+    /// The memory that operators share before back ends on disk.
+    pub(crate) fn caches(&self) -> &Arc<CachePool> {
+        &self.caches
     }
 
     pub(crate) fn folders(&self) -> &LocalFolders {

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use futures::future::BoxFuture;
 use wiesel_proto as proto;
 
+use crate::cache_share::CacheShare;
 use crate::error::Result;
 
 /// A table of one back end.
@@ -120,4 +121,9 @@ pub struct OpenRequest {
 pub trait StateBackend: Send + Sync {
     /// A back end with the restored state in it. Blocks while files are fetched.
     fn open(&self, request: OpenRequest) -> Result<Box<dyn KeyedBackend>>;
+
+    /// What another operator may keep of its state in memory of its own. Without a bound where all state is in memory anyway.
+    fn cache_share(&self) -> CacheShare {
+        CacheShare::fixed(usize::MAX)
+    }
 }

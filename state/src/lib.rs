@@ -2,11 +2,13 @@
 //!
 //! - [`keyed`]: the contract between an operator and the back end that holds its tables.
 //! - [`backend`]: the back ends `hashmap` and `rocksdb`, and what they share in a TaskManager.
+//! - [`cache_share`]: how much operators may keep in memory of their own.
 //! - [`storage`]: where checkpoints and savepoints are kept, and `_metadata`.
 //!
 //! Invariant: this crate knows bytes, key groups and files. What a key or a value means is the operators' business, how
 //! checkpoints are coordinated the JobManager's.
 pub mod backend;
+pub mod cache_share;
 mod canonical;
 pub mod error;
 mod hashmap;

@@ -30,7 +30,7 @@ impl GroupAggregate {
         let mut backend = restored.keyed()?;
         let table = RowTable::open(&mut *backend, &layout)?;
         self.complete = backend.is_empty();
-        self.cache = Some(Cache::new(backend, table, restored.cache_bytes()));
+        self.cache = Some(Cache::new(backend, table, restored.cache_share()));
         Ok(())
     }
 

@@ -1,6 +1,7 @@
 //! Which groups of an operator are the same in its table, and which have to be read or written.
 use arrow::array::ArrayRef;
 use bytes::Bytes;
+use wiesel_state::cache_share::CacheShare;
 use wiesel_state::keyed::{KeyedBackend, KeyedSnapshot, SnapshotOptions, WriteBatch};
 
 use super::bits::Bits;
@@ -15,7 +16,7 @@ pub(crate) struct Cache {
     backend: Box<dyn KeyedBackend>,
     table: RowTable,
     /// How many bytes the groups may take.
-    budget: usize,
+    budget: CacheShare,
     /// Groups that the table has an entry of.
     stored: Bits,
     /// Groups that changed since they were read or written.
@@ -48,14 +49,14 @@ pub(crate) struct Found {
 
 impl Cache {
     /// Of a table of a back end; nothing of it is at hand yet.
-    pub(crate) fn new(backend: Box<dyn KeyedBackend>, table: RowTable, budget: usize) -> Self {
+    pub(crate) fn new(backend: Box<dyn KeyedBackend>, table: RowTable, budget: CacheShare) -> Self {
         let tracking = !backend.is_empty();
         Self { backend, table, budget, stored: Bits::default(), changed: Bits::default(), tracking, hand: 0 }
     }
 
     /// How many bytes the groups may take.
     pub(crate) fn budget(&self) -> usize {
-        self.budget
+        self.budget.bytes()
     }
 
     /// The table.

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use futures::future::BoxFuture;
 use wiesel_common::keygroup;
 use wiesel_proto as proto;
+use wiesel_state::cache_share::CacheShare;
 use wiesel_state::keyed::{CheckpointFiles, KeyedBackend, KeyedSnapshot, SnapshotOptions, TableId, WriteBatch};
 use wiesel_state::{Error as StateError, Result as StateResult};
 
@@ -111,8 +112,8 @@ impl RestoredState for Restored {
         Vec::new()
     }
 
-    fn cache_bytes(&self) -> usize {
-        self.cache
+    fn cache_share(&mut self) -> CacheShare {
+        CacheShare::fixed(self.cache)
     }
 }
 

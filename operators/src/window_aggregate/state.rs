@@ -49,7 +49,7 @@ impl WindowAggregate {
         let value = [TypeKind::Bigint.not_null(), bigints];
         let layout = TableLayout { name: "progress", key: &[], value: &value, namespace: false, ..layout };
         let progress = RowTable::open(&mut *backend, &layout)?;
-        slices.cache = Some(Cache::new(backend, table, restored.cache_bytes()));
+        slices.cache = Some(Cache::new(backend, table, restored.cache_share()));
         self.progress_table = Some(ProgressTable { table: progress, written: None });
         self.restore_progress()
     }

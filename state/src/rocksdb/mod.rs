@@ -18,6 +18,7 @@ use wiesel_common::time::Clock;
 use wiesel_proto as proto;
 
 use crate::backend::StateResources;
+use crate::cache_share::CacheShare;
 use crate::error::Result;
 use crate::keyed::{KeyedBackend, KeyedSnapshot, OpenRequest, SnapshotOptions, StateBackend, TableId, WriteBatch};
 use crate::storage::CheckpointStorage;
@@ -96,6 +97,10 @@ impl StateBackend for RocksDbBackend {
             database: restored.database,
             snapshots: 0,
         }))
+    }
+
+    fn cache_share(&self) -> CacheShare {
+        self.resources.caches().join()
     }
 }
 

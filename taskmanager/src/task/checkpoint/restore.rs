@@ -9,6 +9,7 @@ use bytes::Bytes;
 use wiesel_common::keygroup;
 use wiesel_operators::operator::{OperatorContext, RestoredState, Result};
 use wiesel_proto as proto;
+use wiesel_state::cache_share::CacheShare;
 use wiesel_state::keyed::{KeyedBackend, OpenRequest, StateBackend};
 use wiesel_state::storage::CheckpointStorage;
 
@@ -152,6 +153,10 @@ impl RestoredState for Restored {
             restore: std::mem::take(&mut self.state.keyed),
         };
         Ok(self.backend.open(request)?)
+    }
+
+    fn cache_share(&mut self) -> CacheShare {
+        self.backend.cache_share()
     }
 
     fn list(&mut self, name: &str) -> Vec<Bytes> {

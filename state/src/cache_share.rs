@@ -1,0 +1,84 @@
+//! What operators may keep of their state in memory of their own, before a back end that is on disk: a part of managed memory
+//! that all operators of a TaskManager share equally, whoever is there at the time.
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// No operator has less, in bytes: a batch has to fit.
+const LEAST: usize = 1 << 20;
+
+/// The memory that operators share.
+#[derive(Debug)]
+pub(crate) struct CachePool {
+    /// Bytes in all.
+    total: u64,
+    members: AtomicUsize,
+}
+
+impl CachePool {
+    /// Of so many bytes.
+    pub(crate) fn new(total: u64) -> Arc<Self> {
+        Arc::new(Self { total, members: AtomicUsize::new(0) })
+    }
+
+    /// Another operator comes.
+    pub(crate) fn join(self: &Arc<Self>) -> CacheShare {
+        self.members.fetch_add(1, Ordering::Relaxed);
+        CacheShare { part: Part::Of(self.clone()) }
+    }
+}
+
+/// The part of one operator; it is the others' again when this is dropped.
+#[derive(Debug)]
+pub struct CacheShare {
+    part: Part,
+}
+
+#[derive(Debug)]
+enum Part {
+    Of(Arc<CachePool>),
+    Fixed(usize),
+}
+
+impl CacheShare {
+    /// Always so many bytes; `usize::MAX`: without a bound.
+    pub fn fixed(bytes: usize) -> Self {
+        Self { part: Part::Fixed(bytes) }
+    }
+
+    /// How many bytes the operator may take now. Less than before when another one came.
+    pub fn bytes(&self) -> usize {
+        match &self.part {
+            Part::Of(pool) => {
+                let members = pool.members.load(Ordering::Relaxed).max(1) as u64;
+                usize::try_from(pool.total / members).unwrap_or(usize::MAX).max(LEAST)
+            }
+            Part::Fixed(bytes) => *bytes,
+        }
+    }
+}
+
+impl Drop for CacheShare {
+    fn drop(&mut self) {
+        if let Part::Of(pool) = &self.part {
+            pool.members.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_there_has_equal_parts() {
+        let pool = CachePool::new(64 << 20);
+        let first = pool.join();
+        assert_eq!(first.bytes(), 64 << 20);
+        let second = pool.join();
+        assert_eq!((first.bytes(), second.bytes()), (32 << 20, 32 << 20));
+        drop(first);
+        assert_eq!(second.bytes(), 64 << 20);
+        assert_eq!(CachePool::new(0).join().bytes(), LEAST);
+        assert_eq!(CacheShare::fixed(usize::MAX).bytes(), usize::MAX);
+    }
+}
