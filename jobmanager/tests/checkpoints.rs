@@ -487,3 +487,43 @@ fn keys(path: &str, value: &Value) -> std::collections::BTreeSet<String> {
         _ => std::collections::BTreeSet::new(),
     }
 }
+
+#[tokio::test]
+async fn only_the_region_of_a_failed_task_goes_back_to_the_checkpoint() {
+    let test = Test::start(&[]).await;
+    let mut a = TaskManager::start(&test.cluster, "a", 1).await;
+    let mut graph = graph(1, 1, false);
+    for (id, uid) in [(3, 11), (4, 12)] {
+        let mut vertex = graph.vertices[0].clone();
+        vertex.id = vec![id; 16].into();
+        vertex.operators[0].uid = vec![uid; 16].into();
+        graph.vertices.push(vertex);
+    }
+    graph.edges.push(proto::JobEdge { source: 2, target: 3, ..Default::default() });
+    let (id, deployed) = running(&test, &mut a, graph).await;
+    let path = format!("/jobs/{id}/checkpoints");
+    let (_, accepted) = test.cluster.post(&path, &json!({})).await;
+    let begun = [a.next_trigger().await.0, a.next_trigger().await.0];
+    assert!(begun.contains(&deployed.tasks[0].attempt_id) && begun.contains(&deployed.tasks[2].attempt_id));
+    for (task, uid) in [1, 2, 11, 12].into_iter().enumerate() {
+        a.acknowledge(&deployed, task, 1, state(uid, &[&format!("of {uid}")])).await;
+    }
+    test.cluster.outcome(&path, &accepted).await;
+
+    a.report(&deployed, 2, Failed, failure("x.Y", "boom")).await.unwrap();
+    let cancelled = a.next_cancel().await;
+    assert_eq!(cancelled.attempt_ids, [deployed.tasks[3].attempt_id.clone()]);
+    a.report(&deployed, 3, Canceled, None).await.unwrap();
+    let again = a.next_submit().await;
+    assert_eq!(again.execution, 1);
+    let restored: Vec<_> = again.tasks.iter().map(|task| (task.vertex, task.restore.clone().unwrap())).collect();
+    let restored: Vec<_> =
+        restored.iter().map(|(vertex, restore)| (*vertex, entries(restore.state.as_ref().unwrap()))).collect();
+    assert_eq!(restored, [(2, vec!["of 11".to_owned()]), (3, vec!["of 12".to_owned()])]);
+    a.run(&again).await;
+    a.report_all(&again, Finished).await;
+    for task in [0, 1] {
+        a.report(&deployed, task, Finished, None).await.unwrap();
+    }
+    test.cluster.await_status(id, JobStatus::Finished).await;
+}

@@ -306,11 +306,8 @@ impl JobMaster {
             let now = self.now();
             self.checkpoints.shut_down(status, now);
             while (self.act_on_checkpoints() || self.checkpoints.is_busy()) && self.next_completion().await {}
-            if self.checkpoints.latest().is_none() && self.checkpoint_options.interval.is_some() {
-                self.storage.remove_job_folder().await
-            } else {
-                Ok(())
-            }
+            let used = self.checkpoint_options.interval.is_some() || self.checkpoints.statistics().total > 0;
+            if used && self.checkpoints.latest().is_none() { self.storage.remove_job_folder().await } else { Ok(()) }
         };
         match tokio::time::timeout(limit, work).await {
             Ok(Ok(())) => {}

@@ -32,8 +32,7 @@ impl JobMaster {
         for action in actions {
             self.do_checkpoint_action(action);
         }
-        self.deploy_postponed();
-        busy
+        self.deploy_postponed() || busy
     }
 
     fn follow_job(&mut self) {
@@ -191,10 +190,11 @@ impl JobMaster {
         self.checkpoints.tick(self.scheduler.graph(), now);
     }
 
-    /// Deploys what waited for the outcome of a checkpoint: only then it is known from which one the job goes on.
-    fn deploy_postponed(&mut self) {
+    /// Deploys what waited for the outcome of a checkpoint: only then it is known from which one the job goes on. True: there
+    /// was something.
+    fn deploy_postponed(&mut self) -> bool {
         if self.postponed.is_empty() || self.checkpoints.is_finalizing() {
-            return;
+            return false;
         }
         // What was cancelled meanwhile is over.
         let regions = std::mem::take(&mut self.postponed);
@@ -202,6 +202,7 @@ impl JobMaster {
         if !regions.is_empty() {
             self.deploy(&regions);
         }
+        true
     }
 
     /// What regions start from: the latest checkpoint, if there is one.

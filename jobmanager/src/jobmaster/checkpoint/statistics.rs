@@ -368,7 +368,7 @@ mod tests {
         }
         assert_eq!(summary.range(), (15, 50, 32));
         assert_eq!(summary.percentile(50.0), Some(35.0));
-        assert_eq!(summary.percentile(40.0), Some(26.0));
+        assert_eq!(summary.percentile(75.0), Some(45.0));
         assert_eq!(summary.percentile(99.9), Some(50.0));
         assert_eq!(summary.percentile(1.0), Some(15.0));
     }
