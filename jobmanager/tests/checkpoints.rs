@@ -162,9 +162,11 @@ async fn checkpoints_come_by_themselves_and_count_their_failures() {
     .await;
     let mut a = TaskManager::start(&test.cluster, "a", 1).await;
     let (id, deployed) = running(&test, &mut a, graph(1, 1, false)).await;
-    for task in [0, 1] {
+    let refused = failure("org.apache.flink.runtime.checkpoint.CheckpointException", "not now");
+    let failed = failure("java.io.IOException", "disk full");
+    for (task, why) in [(0, &refused), (1, &refused), (0, &failed), (1, &failed)] {
         let (_, barrier) = a.next_trigger().await;
-        a.decline(&deployed, task, barrier.checkpoint_id, "disk full").await;
+        a.decline(&deployed, task, barrier.checkpoint_id, why.clone()).await;
         let told = a.next_notify().await;
         assert_eq!((told.checkpoint_id, told.outcome()), (barrier.checkpoint_id, proto::CheckpointOutcome::Aborted));
     }
@@ -423,7 +425,7 @@ async fn the_answers_about_checkpoints_have_flinks_shape() {
         test.cluster.post(&format!("/jobs/{id}/checkpoints"), &json!({ "checkpointType": "FULL" })).await;
     let (_, barrier) = a.next_trigger().await;
     assert!(barrier.full);
-    a.decline(&deployed, 0, barrier.checkpoint_id, "no").await;
+    a.decline(&deployed, 0, barrier.checkpoint_id, failure("java.io.IOException", "no")).await;
     test.cluster.outcome(&format!("/jobs/{id}/checkpoints"), &accepted).await;
     let vertex = "02".repeat(16);
     for (path, capture) in [

@@ -13,15 +13,11 @@ use super::actor::{Completion, JobMaster};
 use super::checkpoint::assignment::{Assignment, assign};
 use super::checkpoint::calls::{Caller, by_task_manager};
 use super::checkpoint::coordinator::{Action, Garbage};
-use super::checkpoint::failure::{CheckpointFailure, Reason, state_failure};
+use super::checkpoint::failure::{CHECKPOINT_EXCEPTION, CheckpointFailure, Reason, state_failure};
 use super::checkpoint::plan::TaskRef;
 use super::checkpoint::store::{CompletedCheckpoint, Owner};
 use super::source_coordinator::Command;
 use crate::failure::{self, FailureInfo};
-
-/// Flink's text for checkpoints that a task refused without its being ready for them.
-const NOT_COUNTED: [&str; 3] =
-    ["Checkpoint was declined (task", "Checkpoint was canceled because a barrier", "Task received cancellation"];
 
 impl JobMaster {
     /// Follows the state of the job, then does what the coordinator wants. True: there was something to do.
@@ -174,8 +170,9 @@ impl JobMaster {
         let Some((vertex, subtask)) = self.scheduler.graph().find(attempt) else { return Ok(()) };
         let cause = request.failure.map(FailureInfo::from);
         let cause = cause.unwrap_or_else(|| FailureInfo::new(failure::INTERNAL, "The task gave no reason."));
-        let not_ready = NOT_COUNTED.iter().any(|text| cause.message.starts_with(text));
-        let reason = if not_ready { Reason::NotAllRequiredTasksRunning } else { Reason::AsyncException };
+        // A refusal is no failure: nothing went wrong, it only came at a bad moment.
+        let refused = cause.class == CHECKPOINT_EXCEPTION;
+        let reason = if refused { Reason::TaskNotReady } else { Reason::AsyncException };
         let task = self.scheduler.graph().task_name(vertex, subtask);
         let message = format!("Could not materialize checkpoint {} for task {task}.", request.checkpoint_id);
         let cause = FailureInfo::wrap("java.lang.Exception", message, &cause);

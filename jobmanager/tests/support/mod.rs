@@ -366,13 +366,19 @@ impl TaskManager {
     }
 
     /// A task cannot hand over its state.
-    pub async fn decline(&mut self, deployed: &proto::SubmitTasksRequest, task: usize, checkpoint_id: u64, why: &str) {
+    pub async fn decline(
+        &mut self,
+        deployed: &proto::SubmitTasksRequest,
+        task: usize,
+        checkpoint_id: u64,
+        failure: Option<proto::Failure>,
+    ) {
         let request = proto::DeclineCheckpointRequest {
             fence: deployed.fence.clone(),
             job_id: deployed.graph.as_ref().unwrap().job_id.clone(),
             attempt_id: deployed.tasks[task].attempt_id.clone(),
             checkpoint_id,
-            failure: failure("java.io.IOException", why),
+            failure,
         };
         self.master.decline_checkpoint(request).await.unwrap();
     }

@@ -19,6 +19,8 @@ pub enum Reason {
     Expired,
     /// A newer one is complete.
     Subsumed,
+    /// A task cannot take part now: it ends, or has seen a newer one.
+    TaskNotReady,
     /// A task refused.
     Declined,
     /// The job ends.
@@ -42,6 +44,7 @@ impl Reason {
             Self::AsyncException => "Asynchronous task checkpoint failed.",
             Self::Expired => "Checkpoint expired before completing.",
             Self::Subsumed => "Checkpoint has been subsumed.",
+            Self::TaskNotReady => "Checkpoint was declined (tasks not ready)",
             Self::Declined => "Checkpoint was declined.",
             Self::CoordinatorShutdown => "CheckpointCoordinator shutdown.",
             Self::CoordinatorSuspend => "Checkpoint Coordinator is suspending.",
@@ -189,6 +192,7 @@ mod tests {
         for reason in [
             Reason::NotAllRequiredTasksRunning,
             Reason::Subsumed,
+            Reason::TaskNotReady,
             Reason::CoordinatorShutdown,
             Reason::CoordinatorSuspend,
             Reason::TriggerFailure,
