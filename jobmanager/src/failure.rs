@@ -81,10 +81,11 @@ impl From<&wiesel_operators::operator::Error> for FailureInfo {
             Error::Data { class, .. } => (*class, false),
             Error::External { .. } => ("java.io.IOException", false),
             Error::Plan(_) => ("org.apache.flink.table.api.ValidationException", true),
-            Error::State(wiesel_state::Error::Storage { .. } | wiesel_state::Error::Backend(_)) => {
-                ("java.io.IOException", false)
+            Error::State(error) => {
+                use wiesel_state::Error::{Configuration, Corrupt, Incompatible};
+                let fatal = matches!(error, Corrupt(_) | Incompatible(_) | Configuration(_));
+                (if fatal { "org.apache.flink.util.StateMigrationException" } else { "java.io.IOException" }, fatal)
             }
-            Error::State(_) => ("org.apache.flink.util.StateMigrationException", true),
             Error::Arrow(_) | Error::Expression(_) | Error::Cancelled => (INTERNAL, false),
         };
         let mut failure = Self { fatal, ..Self::new(class, error.to_string()) };

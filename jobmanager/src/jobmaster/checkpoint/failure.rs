@@ -111,10 +111,10 @@ impl fmt::Display for CheckpointFailure {
 pub fn state_failure(error: &wiesel_state::Error) -> FailureInfo {
     use wiesel_state::Error;
     let class = match error {
-        Error::Storage { .. } | Error::Corrupt(_) => "java.io.IOException",
+        Error::Storage { .. } | Error::File(_) | Error::Corrupt(_) | Error::TooLarge(_) => "java.io.IOException",
         Error::Incompatible(_) => "java.lang.IllegalStateException",
         Error::Configuration(_) => "org.apache.flink.configuration.IllegalConfigurationException",
-        _ => crate::failure::INTERNAL,
+        Error::Backend(_) => crate::failure::INTERNAL,
     };
     let mut failure = FailureInfo::new(class, error.to_string());
     let mut source = std::error::Error::source(error);
