@@ -157,7 +157,7 @@ impl ResourceManager {
             metrics: proto::TaskManagerMetrics::default(),
         };
         self.task_managers.insert(id, task_manager);
-        self.allocate();
+        // Its slots are asked for when its heartbeats begin: until then it may not know yet that it is registered.
         Ok(())
     }
 
@@ -170,6 +170,7 @@ impl ResourceManager {
         known.closed = closed;
         known.stream = self.streams;
         known.last_heartbeat = self.clock.now_millis();
+        self.allocate();
         Ok(self.streams)
     }
 
