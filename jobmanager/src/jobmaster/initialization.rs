@@ -72,8 +72,8 @@ async fn restore(
     tracing::info!(
         checkpoint_id = metadata.checkpoint_id,
         path = %folder,
-        "Starting job from savepoint {folder} ({} operators begin without state)",
-        assignment.without_state.len()
+        without_state = assignment.without_state.join(", "),
+        "starting job from savepoint {folder}"
     );
     let owner = if settings.claim_mode == ClaimMode::Claim { Owner::Claimed } else { Owner::Other };
     let id = metadata.checkpoint_id;

@@ -28,7 +28,7 @@ pub(super) fn assign(
             for channel in &state.channels {
                 let edge = edge(graph, position, channel)
                     .ok_or_else(|| broken(checkpoint, old, "rows were in a channel of an edge that is no more"))?;
-                for target in targets(metadata, graph, edge, channel, old, subtask) {
+                for target in targets(graph, edge, channel, old, subtask) {
                     tasks[position][target].channels.push(channel.clone());
                 }
             }
@@ -49,7 +49,6 @@ fn edge<'a>(graph: &'a proto::JobGraph, vertex: usize, channel: &proto::ChannelS
 
 /// Which subtasks get a channel's rows.
 fn targets(
-    metadata: &proto::CheckpointMetadata,
     graph: &proto::JobGraph,
     edge: &proto::JobEdge,
     channel: &proto::ChannelState,
@@ -58,20 +57,23 @@ fn targets(
 ) -> Vec<usize> {
     let position = if channel.output { edge.source } else { edge.target } as usize;
     let vertex = &graph.vertices[position];
+    let parallelism = vertex.parallelism as usize;
+    let hashed = !channel.output && edge.partitioner() == proto::Partitioner::Hash;
+    if hashed && max_parallelism(vertex) != old.max_parallelism {
+        // Without keyed state the number of key groups may change; then a row may be anybody's.
+        return (0..parallelism).collect();
+    }
     if vertex.parallelism == old.parallelism {
         return vec![subtask];
     }
-    let parallelism = vertex.parallelism as usize;
-    if channel.output || edge.partitioner() != proto::Partitioner::Hash {
+    if !hashed {
         return vec![subtask % parallelism];
     }
     // The old consumer's key groups, whoever has them now.
-    let old_max =
-        metadata.vertices.iter().find(|known| known.vertex_id == vertex.id).map_or(0, |known| known.max_parallelism);
-    let groups = key_groups(subtask as u32, old.parallelism, old_max);
+    let groups = key_groups(subtask as u32, old.parallelism, old.max_parallelism);
     (0..parallelism)
         .filter(|new| {
-            let theirs = key_groups(*new as u32, vertex.parallelism, max_parallelism(vertex));
+            let theirs = key_groups(*new as u32, vertex.parallelism, old.max_parallelism);
             theirs.start < groups.end && groups.start < theirs.end
         })
         .collect()

@@ -109,8 +109,18 @@ proptest! {
 
     /// Rows in a hashed channel reach every subtask that has one of their key groups, rows of another channel exactly one.
     #[test]
-    fn rows_in_channels_reach_whom_they_concern(old in 1..12_u32, new in 1..12_u32, hashed in any::<bool>()) {
+    fn rows_in_channels_reach_whom_they_concern(
+        old in 1..12_u32,
+        new in 1..12_u32,
+        hashed in any::<bool>(),
+        other_max in any::<bool>(),
+    ) {
         let mut metadata = metadata(2, 7, &vec![1; old as usize]);
+        if other_max {
+            metadata.vertices[0].max_parallelism = 64;
+            let operators = metadata.vertices[0].subtasks.iter_mut().flat_map(|state| &mut state.operators);
+            operators.for_each(|operator| operator.keyed.clear());
+        }
         for (subtask, state) in metadata.vertices[0].subtasks.iter_mut().enumerate() {
             state.channels = vec![proto::ChannelState { rows: subtask as u64, ..Default::default() }];
         }
@@ -126,7 +136,9 @@ proptest! {
                     channels.iter().any(|channel| channel.rows == u64::from(subtask))
                 })
                 .collect();
-            if hashed {
+            if hashed && other_max {
+                prop_assert_eq!(holders.len(), new as usize, "its key groups are not comparable");
+            } else if hashed {
                 let groups = key_groups(subtask, old, 128);
                 let concerned: Vec<u32> = (0..new)
                     .filter(|task| key_groups(*task, new, 128).any(|group| groups.contains(&group)))
