@@ -76,3 +76,52 @@ fn task_managers_come_back_to_a_new_job_manager() {
     let after = cluster.run(&sql::trivial(), &["-p", "2"]);
     assert!(after.status.success(), "{after:?}\n{}", cluster.log_text());
 }
+
+#[test]
+fn every_row_of_a_select_is_shown_once_when_task_managers_are_killed() {
+    const ROWS: i64 = 30_000;
+    let cluster = Cluster::builder()
+        .task_managers(3)
+        .slots(2)
+        .set("execution.checkpointing.interval", "300 ms")
+        .set("restart-strategy.type", "fixed-delay")
+        .set("restart-strategy.fixed-delay.attempts", 100)
+        .set("restart-strategy.fixed-delay.delay", "100 ms")
+        .start();
+    let select = format!(
+        "SET 'execution.checkpointing.dir' = 'file://{}';\n\
+         CREATE TABLE g (n BIGINT) WITH ('connector' = 'datagen', 'rows-per-second' = '5000',\n\
+         'fields.n.kind' = 'sequence', 'fields.n.start' = '1', 'fields.n.end' = '{ROWS}');\n\
+         SELECT n FROM g;\n",
+        cluster.dir().join("checkpoints").display()
+    );
+    let counts = || {
+        let jobs = cluster.get("/jobs");
+        let job = jobs["jobs"][0]["id"].as_str().map(str::to_owned);
+        job.map(|job| cluster.get(&format!("/jobs/{job}/checkpoints"))["counts"].clone()).unwrap_or_default()
+    };
+    let at_least = |what: &str, number: u64| {
+        eventually(what, LIMIT, || {
+            let counts = counts();
+            if counts[what].as_u64() >= Some(number) { Ok(()) } else { Err(counts.to_string()) }
+        });
+    };
+    let rows = std::thread::scope(|scope| {
+        let client = scope.spawn(|| cluster.rows(&select, 2));
+        for kill in 1..=2 {
+            at_least("completed", counts()["completed"].as_u64().unwrap_or(0) + 2);
+            // Two of three: one of them at least has a part of the job.
+            let alive = cluster.task_manager_pids().into_iter().filter(|pid| process::is_alive(*pid));
+            alive.take(2).for_each(|pid| process::signal(pid, Signal::KILL));
+            for _ in 0..2 {
+                assert!(cluster.script("taskmanager.sh", &["start"]).status.success());
+            }
+            at_least("restored", kill);
+        }
+        client.join().expect("the client ends")
+    });
+    let mut numbers: Vec<i64> = rows.iter().map(|row| row[0].parse().expect("a number")).collect();
+    numbers.sort_unstable();
+    assert_eq!(numbers.len() as i64, ROWS);
+    assert!(numbers.into_iter().eq(1..=ROWS), "rows are missing or there twice");
+}
