@@ -265,10 +265,8 @@ fn cutting_proxy(target: String, bytes: usize) -> String {
 #[test]
 fn a_cut_anywhere_leaves_no_blocked_channel_behind() {
     let cluster = Cluster::start(Options::default());
-    let mut length = 0;
-    let mut cut = 1;
-    let mut job = 0;
-    loop {
+    let (mut cut, mut job) = (1, 0);
+    let length = loop {
         job += 1;
         let id = partition_id(job, 0);
         let address = cutting_proxy(cluster.producer_address(), cut);
@@ -304,12 +302,11 @@ fn a_cut_anywhere_leaves_no_blocked_channel_behind() {
                 && cluster.producer.registered() == 0
         });
         if ended {
-            length = cut;
-            break;
+            break cut;
         }
         cut += 61;
         assert!(cut < 20_000);
-    }
+    };
     assert!(length > 700, "{length}");
 }
 

@@ -22,6 +22,7 @@ struct Run {
     configuration: Vec<(String, String)>,
     source: Vec<(&'static str, &'static str)>,
     sink: Vec<(&'static str, &'static str)>,
+    sinks: u32,
     _folder: tempfile::TempDir,
 }
 
@@ -31,13 +32,21 @@ impl Run {
     fn new(source: &[(&'static str, &'static str)], sink: &[(&'static str, &'static str)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let board = Arc::new(Board::default());
-        let cluster = Cluster::start_with(2, 1, &[], Arc::new(Stateful(board.clone())));
+        let cluster = Cluster::start_with(2, 2, &[], Arc::new(Stateful(board.clone())));
         let directory = format!("file://{}", folder.path().display());
         let configuration = vec![
             ("execution.checkpointing.dir".to_owned(), directory),
             ("execution.checkpointing.data-inline-threshold".to_owned(), "0".to_owned()),
         ];
-        Self { cluster, board, configuration, source: source.to_vec(), sink: sink.to_vec(), _folder: folder }
+        Self {
+            cluster,
+            board,
+            configuration,
+            source: source.to_vec(),
+            sink: sink.to_vec(),
+            sinks: PARALLELISM,
+            _folder: folder,
+        }
     }
 
     fn set(mut self, key: &str, value: &str) -> Self {
@@ -51,7 +60,7 @@ impl Run {
         let sink =
             proto::SinkSpec { options: options(&self.sink), input: Some(schema()), ..proto::SinkSpec::default() };
         let vertices =
-            vec![vertex("Source", PARALLELISM, Kind::Source(source)), vertex("Sink", PARALLELISM, Kind::Sink(sink))];
+            vec![vertex("Source", PARALLELISM, Kind::Source(source)), vertex("Sink", self.sinks, Kind::Sink(sink))];
         let configuration: Vec<_> = self.configuration.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
         let job = self.cluster.try_restore(vertices, vec![edge(0, 1, Partitioner::Hash)], &configuration, |v, s| {
             let state = restore?.get(&(v, s))?.clone();
@@ -220,6 +229,34 @@ fn an_unaligned_checkpoint_passes_a_slow_sink_and_an_aligned_one_does_not() {
         run.finish(&job, 400_000);
         run.board.results.lock().clear();
     }
+}
+
+/// The sinks are three where they were two: rows in flight to them go to whoever has their key now.
+#[test]
+fn rows_in_flight_are_kept_at_another_parallelism() {
+    let source = [("rows", "400000"), ("batch", "3000")];
+    let mut run = Run::new(&source, &[("slow", "")]).set("execution.checkpointing.unaligned.enabled", "true");
+    let job = run.deploy(None);
+    run.running(&job);
+    run.cluster.until("back-pressure", |heard| {
+        job.attempts[0].iter().all(|a| heard.metrics.get(a).is_some_and(|m| m.back_pressured_ms > 300))
+    });
+    run.trigger(&job, &CheckpointBarrier { unaligned_allowed: true, ..barrier(1) }).unwrap();
+    let mut states = run.acknowledged(&job, 1);
+    assert!(check_cut(&states));
+    let side = |output: bool| states.values().flat_map(|s| &s.channels).any(|c| c.output == output && c.rows > 0);
+    assert!(side(true) && side(false));
+    run.kill(&job);
+
+    // As the JobMaster does it: every new sink gets the inputs of all old ones.
+    let inputs: Vec<_> = (0..2).flat_map(|s| states[&(1, s)].channels.clone()).collect();
+    states.insert((1, 2), proto::TaskState::default());
+    (0..3).for_each(|s| states.get_mut(&(1, s)).unwrap().channels = inputs.clone());
+    run.sinks = 3;
+    run.board.open.store(true, Ordering::SeqCst);
+    let job = run.deploy(Some(&states));
+    run.finish(&job, 400_000);
+    assert_eq!(run.board.results.lock().len(), 3);
 }
 
 #[test]

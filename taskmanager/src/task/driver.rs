@@ -91,10 +91,11 @@ impl Driver {
                 if !splits.is_empty() {
                     reader.add_splits(splits)?;
                 }
-                restore.rows_in_flight(None, &mut self.outputs, context)
+                restore.rows_in_flight(None, &mut self.outputs, context)?;
             }
-            Head::Inputs(inputs) => restore.rows_in_flight(Some(inputs), &mut self.outputs, context),
+            Head::Inputs(inputs) => restore.rows_in_flight(Some(inputs), &mut self.outputs, context)?,
         }
+        self.outputs.replayed()
     }
 
     /// Runs until everything is read, written, taken by the consumers and, where sinks need it, durable.

@@ -32,6 +32,8 @@ pub(crate) struct InputEdge {
     pub(super) first_channel: usize,
     /// Its first channel among all channels of the task.
     pub(super) offset: usize,
+    /// Channels over which everything came again that was in flight.
+    pub(super) replayed: usize,
 }
 
 impl InputEdge {
@@ -46,6 +48,16 @@ impl InputEdge {
             overtakable: false,
             first_channel: 0,
             offset: 0,
+            replayed: 0,
+        }
+    }
+
+    /// A producer has sent again what was in flight: its channel waits for the others.
+    pub(super) fn channel_replayed(&mut self, channel: usize) {
+        self.gate.block(channel);
+        self.replayed += 1;
+        if self.replayed == self.gate.channels() {
+            (0..self.replayed).for_each(|channel| self.gate.resume(channel));
         }
     }
 

@@ -9,7 +9,7 @@ use wiesel_operators::element::{Batch, WatermarkStatus};
 use wiesel_operators::operator::{Collector, Error, Result};
 use wiesel_proto::CheckpointBarrier;
 
-use super::checkpoint::alignment::to_network;
+use super::checkpoint::alignment::{replayed, to_network};
 use super::checkpoint::channel_state::{Channel, ChannelRows};
 use super::failure::from_network;
 
@@ -95,6 +95,15 @@ impl Outputs {
     pub(crate) fn holds_barrier(&self, checkpoint: u64) -> bool {
         let overtakable = self.edges.iter().filter(|edge| edge.overtakable);
         overtakable.fold(false, |any, edge| any | edge.partition.holds_barrier(checkpoint))
+    }
+
+    /// All rows that were in flight are sent again: what follows is new. Every task says so, whatever it starts from and
+    /// whatever is configured: consumers wait for all.
+    pub(crate) fn replayed(&mut self) -> Result<()> {
+        for edge in self.edges.iter_mut().filter(|edge| edge.overtakable) {
+            edge.partition.barrier(&replayed()).map_err(from_network)?;
+        }
+        Ok(())
     }
 
     /// Sends rows that were in flight on an edge when the state was written that the task starts from.

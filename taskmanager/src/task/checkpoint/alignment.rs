@@ -39,6 +39,16 @@ pub(crate) fn to_network(barrier: &CheckpointBarrier, urgent: bool) -> Barrier {
     }
 }
 
+/// The number of no checkpoint.
+const REPLAYED: u64 = 0;
+
+/// Separates the rows that were in flight when a job's state was written from those that are new. A gate lets nothing new
+/// through before it has read all that was in flight: with another parallelism rows of a key may have been in flight from one
+/// producer and be new from another.
+pub(crate) fn replayed() -> Barrier {
+    Barrier { checkpoint: REPLAYED, timestamp: 0, urgent: false, options: bytes::Bytes::new() }
+}
+
 fn from_barrier(barrier: &Barrier) -> Result<Arc<CheckpointBarrier>> {
     let decoded = CheckpointBarrier::decode(barrier.options.clone()).map_err(|error| {
         Error::Plan(format!("the barrier of checkpoint {} is malformed: {error}", barrier.checkpoint))
@@ -55,6 +65,10 @@ pub(crate) fn normalise(mut barrier: CheckpointBarrier) -> CheckpointBarrier {
 impl Inputs {
     /// A barrier came in its place.
     pub(crate) fn barrier(&mut self, edge: usize, channel: usize, barrier: &Barrier, now: i64) -> Result<Vec<Due>> {
+        if barrier.checkpoint == REPLAYED {
+            self.edges[edge].channel_replayed(channel);
+            return Ok(Vec::new());
+        }
         let channel = self.edges[edge].offset + channel;
         let actions = self.barriers.barrier(channel, &from_barrier(barrier)?, now);
         Ok(self.carry_out(actions))
