@@ -8,7 +8,8 @@ use wiesel_common::keygroup;
 
 use super::bits::Bits;
 use super::table::{RowTable, TableLayout};
-use crate::testing::state::memory;
+use crate::testing::context;
+use crate::testing::state::World;
 use crate::types::{LogicalType, TypeKind};
 
 fn bigint() -> LogicalType {
@@ -17,7 +18,8 @@ fn bigint() -> LogicalType {
 
 fn table(key: &[LogicalType], value: &[LogicalType], namespace: bool, ttl: i64) -> RowTable {
     let layout = TableLayout { name: "t", key, value, namespace, ttl, max_parallelism: 128 };
-    RowTable::open(&mut *memory(), &layout).unwrap()
+    let world = World::new(&context(), "hashmap");
+    RowTable::open(&mut *world.open(0..=127, &[]), &layout).unwrap()
 }
 
 #[test]

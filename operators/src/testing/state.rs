@@ -1,60 +1,131 @@
 //! Keyed state in the tests of operators: subtasks that are cut by snapshots and go on at another parallelism.
 use std::collections::BTreeMap;
-use std::ops::{ControlFlow, Range};
-use std::sync::{Arc, Mutex};
+use std::ops::{ControlFlow, RangeInclusive};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use arrow::array::{Array, BooleanArray};
 use arrow::compute::{filter, filter_record_batch};
 use bytes::Bytes;
-use futures::future::BoxFuture;
+use wiesel_common::config::Configuration;
+use wiesel_common::id::JobId;
 use wiesel_common::keygroup;
 use wiesel_proto as proto;
+use wiesel_state::Result as StateResult;
+use wiesel_state::backend::{StateResources, backend};
 use wiesel_state::cache_share::CacheShare;
-use wiesel_state::keyed::{CheckpointFiles, KeyedBackend, KeyedSnapshot, SnapshotOptions, TableId, WriteBatch};
-use wiesel_state::{Error as StateError, Result as StateResult};
+use wiesel_state::keyed::{
+    KeyedBackend, KeyedSnapshot, OpenRequest, SnapshotOptions, StateBackend, TableId, WriteBatch,
+};
+use wiesel_state::storage::CheckpointStorage;
 
 use crate::element::Batch;
 use crate::operator::{Operator, OperatorContext, RestoredState, Result};
 use crate::state::table::key_groups;
 
-/// The entries of each table.
-pub type Tables = BTreeMap<String, BTreeMap<Vec<u8>, Vec<u8>>>;
+/// The back ends.
+pub const BACKENDS: [&str; 2] = ["hashmap", "rocksdb"];
 
-/// Tables in ordered maps.
-struct Memory {
-    tables: Arc<Mutex<Tables>>,
-    names: Vec<String>,
+/// A TaskManager with keyed state, and where it checkpoints.
+pub struct World {
+    runtime: tokio::runtime::Runtime,
+    folder: tempfile::TempDir,
+    storage: CheckpointStorage,
+    backend: Arc<dyn StateBackend>,
+    attempts: AtomicUsize,
+    /// Entries that were written to tables.
+    written: Arc<AtomicUsize>,
 }
 
-impl KeyedBackend for Memory {
+impl World {
+    /// With the back end of that name; time to live is by the context's clock.
+    pub fn new(context: &OperatorContext, name: &str) -> Arc<Self> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name).display().to_string();
+        let pairs = [
+            ("state.backend.type", name.to_owned()),
+            ("io.tmp.dirs", path("tmp")),
+            ("execution.checkpointing.dir", path("checkpoints")),
+        ];
+        let configuration: Configuration = pairs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
+        let resources = StateResources::with_clock(&configuration, 64 << 20, 2, context.clock.clone()).unwrap();
+        let storage = CheckpointStorage::new(&configuration, JobId::random()).unwrap();
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let backend = backend(&configuration, &resources, storage.clone(), runtime.handle().clone()).unwrap();
+        Arc::new(Self { runtime, folder, storage, backend, attempts: AtomicUsize::new(0), written: Arc::default() })
+    }
+
+    /// How many entries were written to tables so far.
+    pub fn written(&self) -> usize {
+        self.written.load(Ordering::Relaxed)
+    }
+
+    /// An empty back end.
+    pub fn open(&self, key_groups: RangeInclusive<u16>, saved: &[proto::KeyedStateHandle]) -> Box<dyn KeyedBackend> {
+        let attempt = self.attempts.fetch_add(1, Ordering::Relaxed).to_string();
+        let overlaps = |handle: &&proto::KeyedStateHandle| {
+            handle.first_key_group <= u32::from(*key_groups.end())
+                && u32::from(*key_groups.start()) <= handle.last_key_group
+        };
+        let restore = saved.iter().filter(overlaps).cloned().collect();
+        let (operator, task_name) = ("0a".to_owned(), "test".to_owned());
+        let request = OpenRequest { operator, task_name, attempt, key_groups: Some(key_groups), restore };
+        self.backend.open(request).unwrap()
+    }
+
+    fn upload(&self, snapshot: Box<dyn KeyedSnapshot>, options: &SnapshotOptions) -> proto::KeyedStateHandle {
+        let kind = if options.canonical { proto::SnapshotKind::Savepoint } else { proto::SnapshotKind::Checkpoint };
+        let barrier = proto::CheckpointBarrier {
+            checkpoint_id: options.checkpoint_id,
+            kind: kind.into(),
+            target: format!("file:{}/savepoint", self.folder.path().display()),
+            ..Default::default()
+        };
+        let files = self.storage.files(&barrier).unwrap();
+        self.runtime.block_on(snapshot.upload(&*files)).unwrap().0
+    }
+
+    /// The entries of a table in what was saved.
+    pub fn entries(&self, saved: &[proto::KeyedStateHandle], table: &str) -> BTreeMap<Vec<u8>, Vec<u8>> {
+        let last = saved.iter().map(|handle| handle.last_key_group).max().unwrap_or_default();
+        let mut backend = self.open(0..=last as u16, saved);
+        let described = saved.iter().flat_map(|handle| &handle.tables).find(|described| described.name == table);
+        let Some(described) = described else { return BTreeMap::new() };
+        let id = backend.table(described).unwrap();
+        let mut entries = BTreeMap::new();
+        let mut visit = |key: &[u8], value: &[u8]| {
+            entries.insert(key.to_vec(), value.to_vec());
+            Ok(ControlFlow::Continue(()))
+        };
+        backend.scan(id, &[], &mut visit).unwrap();
+        entries
+    }
+}
+
+/// Counts what is written, and checks the order of keys.
+struct Watched {
+    inner: Box<dyn KeyedBackend>,
+    written: Arc<AtomicUsize>,
+}
+
+impl KeyedBackend for Watched {
     fn table(&mut self, descriptor: &proto::StateTableDescriptor) -> StateResult<TableId> {
-        self.tables.lock().unwrap().entry(descriptor.name.clone()).or_default();
-        self.names.push(descriptor.name.clone());
-        Ok(TableId(self.names.len() as u32 - 1))
+        self.inner.table(descriptor)
     }
 
     fn is_empty(&self) -> bool {
-        self.tables.lock().unwrap().values().all(BTreeMap::is_empty)
+        self.inner.is_empty()
     }
 
     fn get(&self, table: TableId, keys: &[&[u8]]) -> StateResult<Vec<Option<Bytes>>> {
         assert!(keys.is_sorted());
-        let tables = self.tables.lock().unwrap();
-        let table = &tables[&self.names[table.0 as usize]];
-        Ok(keys.iter().map(|key| table.get(*key).map(|value| Bytes::copy_from_slice(value))).collect())
+        self.inner.get(table, keys)
     }
 
     fn write(&mut self, table: TableId, batch: WriteBatch) -> StateResult<()> {
         assert!(batch.entries.is_sorted_by(|a, b| a.0 < b.0), "in key order, each key once");
-        let mut tables = self.tables.lock().unwrap();
-        let table = tables.get_mut(&self.names[table.0 as usize]).unwrap();
-        for (key, value) in batch.entries {
-            match value {
-                Some(value) => table.insert(key.to_vec(), value.to_vec()),
-                None => table.remove(&key[..]),
-            };
-        }
-        Ok(())
+        self.written.fetch_add(batch.entries.len(), Ordering::Relaxed);
+        self.inner.write(table, batch)
     }
 
     fn scan(
@@ -63,49 +134,37 @@ impl KeyedBackend for Memory {
         prefix: &[u8],
         visit: &mut dyn FnMut(&[u8], &[u8]) -> StateResult<ControlFlow<()>>,
     ) -> StateResult<()> {
-        let tables = self.tables.lock().unwrap();
-        let entries = tables[&self.names[table.0 as usize]].range(prefix.to_vec()..);
-        for (key, value) in entries.take_while(|(key, _)| key.starts_with(prefix)) {
-            if visit(key, value)?.is_break() {
-                break;
-            }
-        }
-        Ok(())
+        self.inner.scan(table, prefix, visit)
     }
 
-    fn snapshot(&mut self, _: &SnapshotOptions) -> StateResult<Box<dyn KeyedSnapshot>> {
-        Ok(Box::new(Nothing))
+    fn snapshot(&mut self, options: &SnapshotOptions) -> StateResult<Box<dyn KeyedSnapshot>> {
+        self.inner.snapshot(options)
     }
 
-    fn checkpoint_completed(&mut self, _: u64) {}
+    fn checkpoint_completed(&mut self, checkpoint_id: u64) {
+        self.inner.checkpoint_completed(checkpoint_id);
+    }
 
-    fn checkpoint_aborted(&mut self, _: u64) {}
-}
-
-/// The tests read the tables themselves.
-struct Nothing;
-
-impl KeyedSnapshot for Nothing {
-    fn upload<'a>(
-        self: Box<Self>,
-        _: &'a dyn CheckpointFiles,
-    ) -> BoxFuture<'a, StateResult<(proto::KeyedStateHandle, u64)>> {
-        Box::pin(async { Err(StateError::Backend("tests do not upload".into())) })
+    fn checkpoint_aborted(&mut self, checkpoint_id: u64) {
+        self.inner.checkpoint_aborted(checkpoint_id);
     }
 }
 
-struct Restored {
-    tables: Arc<Mutex<Tables>>,
+struct Restored<'a> {
+    world: &'a World,
+    key_groups: RangeInclusive<u16>,
+    saved: &'a [proto::KeyedStateHandle],
     cache: usize,
 }
 
-impl RestoredState for Restored {
+impl RestoredState for Restored<'_> {
     fn checkpoint_id(&self) -> Option<u64> {
         None
     }
 
     fn keyed(&mut self) -> Result<Box<dyn KeyedBackend>> {
-        Ok(Box::new(Memory { tables: self.tables.clone(), names: Vec::new() }))
+        let inner = self.world.open(self.key_groups.clone(), self.saved);
+        Ok(Box::new(Watched { inner, written: self.world.written.clone() }))
     }
 
     fn list(&mut self, _: &str) -> Vec<Bytes> {
@@ -117,35 +176,38 @@ impl RestoredState for Restored {
     }
 }
 
+/// What subtasks saved.
+pub type Saved = Vec<proto::KeyedStateHandle>;
+
 /// All subtasks of an operator.
 pub struct Subtasks<O> {
     /// The operators, by subtask.
     pub operators: Vec<O>,
-    tables: Vec<Arc<Mutex<Tables>>>,
+    world: Arc<World>,
     max_parallelism: u32,
 }
 
 impl<O: Operator> Subtasks<O> {
     /// `parallelism` subtasks that begin with what was saved, each with `cache` bytes for groups.
     pub fn start(
+        world: &Arc<World>,
         context: &OperatorContext,
         parallelism: u32,
-        saved: &[Tables],
+        saved: &[proto::KeyedStateHandle],
         cache: usize,
         build: impl Fn(&OperatorContext) -> O,
     ) -> Self {
-        let (mut operators, mut all_tables) = (Vec::new(), Vec::new());
-        for subtask in 0..parallelism {
+        let start = |subtask: u32| {
             let context = OperatorContext { subtask, parallelism, ..context.clone() };
             let groups = keygroup::key_groups(subtask, parallelism, context.max_parallelism);
-            let tables = Arc::new(Mutex::new(slice(saved, groups)));
+            let key_groups = groups.start as u16..=groups.end as u16 - 1;
             let mut operator = build(&context);
-            operator.restore(&mut Restored { tables: tables.clone(), cache }).unwrap();
+            operator.restore(&mut Restored { world, key_groups, saved, cache }).unwrap();
             operator.open(&context).unwrap();
-            operators.push(operator);
-            all_tables.push(tables);
-        }
-        Self { operators, tables: all_tables, max_parallelism: context.max_parallelism }
+            operator
+        };
+        let operators = (0..parallelism).map(start).collect();
+        Self { operators, world: world.clone(), max_parallelism: context.max_parallelism }
     }
 
     /// The rows of a batch that go to each subtask, by the hash of key columns.
@@ -163,34 +225,16 @@ impl<O: Operator> Subtasks<O> {
         (0..parallelism).map(part).collect()
     }
 
-    /// The state of all subtasks.
-    pub fn save(&mut self, checkpoint_id: u64) -> Vec<Tables> {
-        let options = SnapshotOptions { checkpoint_id, canonical: false, full: false };
-        for operator in &mut self.operators {
-            assert!(operator.snapshot(&options).unwrap().keyed.is_some());
-            operator.checkpoint_completed(checkpoint_id).unwrap();
-        }
-        self.tables()
+    /// The state of all subtasks: every other time in the form that any back end reads.
+    pub fn save(&mut self, checkpoint_id: u64) -> Saved {
+        let options = SnapshotOptions { checkpoint_id, canonical: checkpoint_id % 2 == 1, full: false };
+        let world = &self.world;
+        let save = |operator: &mut O| {
+            let snapshot = operator.snapshot(&options).unwrap().keyed.unwrap();
+            world.upload(snapshot, &options)
+        };
+        let saved = self.operators.iter_mut().map(save).collect();
+        self.operators.iter_mut().for_each(|operator| operator.checkpoint_completed(checkpoint_id).unwrap());
+        saved
     }
-
-    /// What is in the tables now.
-    pub fn tables(&self) -> Vec<Tables> {
-        self.tables.iter().map(|tables| tables.lock().unwrap().clone()).collect()
-    }
-}
-
-/// The entries of these key groups.
-fn slice(saved: &[Tables], groups: Range<u32>) -> Tables {
-    let mut sliced = Tables::new();
-    for (name, entries) in saved.iter().flatten() {
-        let own = |key: &[u8]| groups.contains(&u32::from(u16::from_be_bytes([key[0], key[1]])));
-        let own = entries.iter().filter(|(key, _)| own(key)).map(|(key, value)| (key.clone(), value.clone()));
-        sliced.entry(name.clone()).or_default().extend(own);
-    }
-    sliced
-}
-
-/// An empty back end.
-pub fn memory() -> Box<dyn KeyedBackend> {
-    Box::new(Memory { tables: Arc::default(), names: Vec::new() })
 }

@@ -3,7 +3,7 @@
 use super::*;
 use crate::element::Batch;
 use crate::testing::Output;
-use crate::testing::state::{Subtasks, Tables};
+use crate::testing::state::{BACKENDS, Saved, Subtasks, World};
 
 /// A row: two keys, a value, and whether filters let it pass.
 type Row = (Option<i64>, bool, Option<i64>, bool);
@@ -115,8 +115,9 @@ fn context() -> OperatorContext {
     OperatorContext { max_parallelism: 11, ..context_with(&[]).0 }
 }
 
-fn start(setup: &Setup, parallelism: u32, saved: &[Tables], cache: usize) -> Subtasks<GroupAggregate> {
-    Subtasks::start(&context(), parallelism, saved, cache, |context| setup.build_in(context).unwrap())
+fn start(world: &Arc<World>, setup: &Setup, parallelism: u32, saved: &Saved, cache: usize) -> Subtasks<GroupAggregate> {
+    let build = |context: &OperatorContext| setup.build_in(context).unwrap();
+    Subtasks::start(world, &context(), parallelism, saved, cache, build)
 }
 
 fn step(setup: &Setup, subtasks: &mut Subtasks<GroupAggregate>, batch: &Batch) -> Vec<String> {
@@ -144,33 +145,60 @@ fn steps() -> impl Strategy<Value = Vec<(Row, bool, prop::sample::Index)>> {
     prop::collection::vec((row, prop::bool::weighted(0.6), any::<prop::sample::Index>()), 1..120)
 }
 
+#[derive(Clone, Debug)]
+struct Plan {
+    steps: Vec<(Row, bool, prop::sample::Index)>,
+    /// Rows of a batch.
+    cut: usize,
+    /// Before which batches there is a snapshot, and which of them is restored.
+    cuts: Vec<bool>,
+    cache: usize,
+    keys: Vec<u32>,
+    changelog: bool,
+}
+
+fn plans() -> impl Strategy<Value = Plan> {
+    let keys = prop::sample::select(vec![vec![], vec![0], vec![1], vec![0, 1]]);
+    let (cuts, cache) = (prop::collection::vec(any::<bool>(), 40), prop::sample::select(TIGHT.to_vec()));
+    (steps(), 1usize..30, cuts, cache, keys, any::<bool>())
+        .prop_map(|(steps, cut, cuts, cache, keys, changelog)| Plan { steps, cut, cuts, cache, keys, changelog })
+}
+
+fn goes_on(backend: &str, plan: Plan) -> Result<(), TestCaseError> {
+    let Plan { steps, cut, cuts, cache, keys, changelog } = plan;
+    let (world, setup) = (World::new(&context(), backend), setup(&keys, every_call(), changelog));
+    let batches = batches(&setup, steps, cut);
+    let expected = uninterrupted(&setup, &batches);
+    let mut parallelism = [2, 5, 1, 1, 3].into_iter().cycle();
+    let mut subtasks = start(&world, &setup, 2, &Vec::new(), cache);
+    for (number, (batch, expected)) in batches.iter().zip(&expected).enumerate() {
+        if cuts[number % cuts.len()] {
+            let saved = subtasks.save(number as u64);
+            // One snapshot in two is not restored: its operators go on.
+            if cuts[(number + 7) % cuts.len()] {
+                subtasks = start(&world, &setup, parallelism.next().unwrap(), &saved, cache);
+            }
+        }
+        prop_assert_eq!(&step(&setup, &mut subtasks, batch), expected);
+    }
+    Ok(())
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
     #[test]
-    fn restored_groups_go_on_as_if_nothing_had_happened(
-        steps in steps(),
-        cut in 1usize..30,
-        cuts in prop::collection::vec(any::<bool>(), 40),
-        cache in prop::sample::select(TIGHT.to_vec()),
-        keys in prop::sample::select(vec![&[][..], &[0], &[1], &[0, 1]]),
-        changelog in any::<bool>(),
-    ) {
-        let setup = setup(keys, every_call(), changelog);
-        let batches = batches(&setup, steps, cut);
-        let expected = uninterrupted(&setup, &batches);
-        let mut parallelism = [2, 5, 1, 1, 3].into_iter().cycle();
-        let mut subtasks = start(&setup, 2, &[], cache);
-        for (number, (batch, expected)) in batches.iter().zip(&expected).enumerate() {
-            if cuts[number % cuts.len()] {
-                let saved = subtasks.save(number as u64);
-                // One snapshot in two is not restored: its operators go on.
-                if cuts[(number + 7) % cuts.len()] {
-                    subtasks = start(&setup, parallelism.next().unwrap(), &saved, cache);
-                }
-            }
-            prop_assert_eq!(&step(&setup, &mut subtasks, batch), expected);
-        }
+    fn groups_in_memory_go_on_as_if_nothing_had_happened(plan in plans()) {
+        goes_on("hashmap", plan)?;
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(12))]
+
+    #[test]
+    fn groups_on_disk_go_on_as_if_nothing_had_happened(plan in plans()) {
+        goes_on("rocksdb", plan)?;
     }
 }
 
@@ -181,15 +209,19 @@ fn nothing_is_written_before_a_snapshot_and_only_what_changed_at_each() {
         let rows: Vec<_> = keys.iter().map(|key| (Some(*key), None)).collect();
         batch(&setup.input, columns(&rows))
     };
-    let mut subtasks = start(&setup, 1, &[], usize::MAX);
-    step(&setup, &mut subtasks, &rows(&[1, 2, 3]));
-    assert!(subtasks.tables()[0]["groups"].is_empty());
-    let first = subtasks.save(1);
-    assert_eq!(first[0]["groups"].len(), 3);
-    step(&setup, &mut subtasks, &rows(&[2]));
-    let second = subtasks.save(2);
-    let same = |key: &Vec<u8>| first[0]["groups"][key] == second[0]["groups"][key];
-    assert_eq!(second[0]["groups"].keys().filter(|key| same(key)).count(), 2);
+    for backend in BACKENDS {
+        let world = World::new(&context(), backend);
+        let mut subtasks = start(&world, &setup, 1, &Vec::new(), usize::MAX);
+        step(&setup, &mut subtasks, &rows(&[1, 2, 3]));
+        assert_eq!(world.written(), 0);
+        let first = subtasks.save(1);
+        assert_eq!(world.written(), 3);
+        step(&setup, &mut subtasks, &rows(&[2]));
+        let second = subtasks.save(2);
+        assert_eq!(world.written(), 4);
+        let (first, second) = (world.entries(&first, "groups"), world.entries(&second, "groups"));
+        assert_eq!(second.iter().filter(|(key, value)| first[*key] == **value).count(), 2);
+    }
 }
 
 #[test]
@@ -197,18 +229,20 @@ fn a_group_that_lost_its_rows_leaves_the_table() {
     let mut setup = key_value(vec![call("COUNT", &[], TypeKind::Bigint.not_null())]);
     setup.changelog = true;
     let row = |kind, key| changes(&setup.input, vec![kind], columns(&[(Some(key), None)]));
-    for cache in TIGHT {
-        let mut subtasks = start(&setup, 1, &[], cache);
+    for (cache, backend) in TIGHT.into_iter().flat_map(|cache| BACKENDS.map(|backend| (cache, backend))) {
+        let world = World::new(&context(), backend);
+        let mut subtasks = start(&world, &setup, 1, &Vec::new(), cache);
         step(&setup, &mut subtasks, &row(INSERT, 1));
         step(&setup, &mut subtasks, &row(INSERT, 2));
-        assert_eq!(subtasks.save(1)[0]["groups"].len(), 2);
+        let saved = subtasks.save(1);
+        assert_eq!(world.entries(&saved, "groups").len(), 2);
         assert_eq!(step(&setup, &mut subtasks, &row(DELETE, 1)), ["-D[1, 1]"]);
         assert_eq!(step(&setup, &mut subtasks, &row(INSERT, 1)), ["+I[1, 1]"], "it must not find its old entry");
         assert_eq!(step(&setup, &mut subtasks, &row(DELETE, 1)), ["-D[1, 1]"]);
         let saved = subtasks.save(2);
-        assert_eq!(saved[0]["groups"].len(), 1);
+        assert_eq!(world.entries(&saved, "groups").len(), 1);
         assert!(subtasks.operators[0].store.len() <= 1);
-        let mut subtasks = start(&setup, 5, &saved, cache);
+        let mut subtasks = start(&world, &setup, 5, &saved, cache);
         assert_eq!(step(&setup, &mut subtasks, &row(INSERT, 1)), ["+I[1, 1]"]);
         assert_eq!(step(&setup, &mut subtasks, &row(DELETE, 2)), ["-D[2, 1]"]);
     }
@@ -220,15 +254,16 @@ fn a_restored_group_expires_by_its_last_write() {
     setup.ttl = 1000;
     let (context, clock) = context_with(&[]);
     let row = |key| batch(&setup.input, columns(&[(Some(key), None)]));
-    for cache in TIGHT {
+    for (cache, backend) in TIGHT.into_iter().flat_map(|cache| BACKENDS.map(|backend| (cache, backend))) {
         clock.set(0);
+        let world = World::new(&context, backend);
         let build = |context: &OperatorContext| setup.build_in(context).unwrap();
-        let mut subtasks = Subtasks::start(&context, 1, &[], cache, build);
+        let mut subtasks = Subtasks::start(&world, &context, 1, &[], cache, build);
         assert_eq!(step(&setup, &mut subtasks, &row(1)), ["+I[1, 1]"]);
         clock.set(600);
         assert_eq!(step(&setup, &mut subtasks, &row(2)), ["+I[2, 1]"]);
         let saved = subtasks.save(1);
-        let mut subtasks = Subtasks::start(&context, 1, &saved, cache, build);
+        let mut subtasks = Subtasks::start(&world, &context, 1, &saved, cache, build);
         clock.set(1200);
         assert_eq!(step(&setup, &mut subtasks, &row(1)), ["+I[1, 1]"], "expired");
         assert_eq!(step(&setup, &mut subtasks, &row(2)), ["+U[2, 2]", "-U[2, 1]"]);
@@ -246,7 +281,8 @@ fn memory_stays_within_its_budget() {
     ];
     let setup = key_value(calls);
     let budget = 1 << 20;
-    let mut subtasks = start(&setup, 1, &[], budget);
+    let world = World::new(&context(), "rocksdb");
+    let mut subtasks = start(&world, &setup, 1, &Vec::new(), budget);
     let mut biggest = 0;
     for round in 0..60i64 {
         // First many small groups, then few that grow.
@@ -257,6 +293,6 @@ fn memory_stays_within_its_budget() {
     }
     assert!(biggest <= budget / 4 * 5, "{biggest}");
     assert!(biggest > budget / 4, "{biggest}");
-    let entries = subtasks.save(1)[0]["groups"].len();
-    assert_eq!(entries, 40_000);
+    let saved = subtasks.save(1);
+    assert_eq!(world.entries(&saved, "groups").len(), 40_000);
 }

@@ -1,6 +1,6 @@
 //! Whatever is restored, spilled and merged again: the results are those of an operator that keeps all in memory.
 use super::*;
-use crate::testing::state::{Subtasks, Tables};
+use crate::testing::state::{BACKENDS, Saved, Subtasks, World};
 
 /// All that is kept of groups in memory, at most.
 const TIGHT: [usize; 3] = [0, 2048, usize::MAX];
@@ -41,24 +41,26 @@ struct Run<'a> {
     cache: usize,
     subtasks: Subtasks<WindowAggregate>,
     late: u64,
+    world: Arc<World>,
 }
 
 impl<'a> Run<'a> {
-    fn new(setup: &'a Setup, cache: usize, parallelism: u32) -> Self {
+    fn new(backend: &str, setup: &'a Setup, cache: usize, parallelism: u32) -> Self {
         let (context, clock) = context("UTC");
+        let world = World::new(&context, backend);
         let build = |context: &OperatorContext| setup.build_in(WindowPhase::Single, context);
-        let subtasks = Subtasks::start(&context, parallelism, &[], cache, build);
-        Self { setup, context, clock, cache, subtasks, late: 0 }
+        let subtasks = Subtasks::start(&world, &context, parallelism, &[], cache, build);
+        Self { setup, context, clock, cache, subtasks, late: 0, world }
     }
 
     fn late_rows(&self) -> u64 {
         self.late + self.subtasks.operators.iter().map(WindowAggregate::late_rows).sum::<u64>()
     }
 
-    fn restore(&mut self, parallelism: u32, saved: &[Tables]) {
+    fn restore(&mut self, parallelism: u32, saved: &Saved) {
         self.late = self.late_rows();
         let build = |context: &OperatorContext| self.setup.build_in(WindowPhase::Single, context);
-        self.subtasks = Subtasks::start(&self.context, parallelism, saved, self.cache, build);
+        self.subtasks = Subtasks::start(&self.world, &self.context, parallelism, saved, self.cache, build);
     }
 
     /// What a subtask does with its part of a step.
@@ -137,13 +139,14 @@ proptest! {
         (kind, size, slide) in windows(),
         keyed in any::<bool>(),
         event_time in any::<bool>(),
+        on_disk in prop::bool::weighted(0.2),
     ) {
         let mut setup = Setup::new(kind, size, slide, if keyed { &[0][..] } else { &[] }, every_call());
         setup.window().event_time = event_time;
         let (context, clock) = context("UTC");
         let mut reference = setup.build_in(WindowPhase::Single, &context);
         let mut parallelism = [5, 1, 1, 3, 2].into_iter().cycle();
-        let mut run = Run::new(&setup, cache, 2);
+        let mut run = Run::new(BACKENDS[usize::from(on_disk)], &setup, cache, 2);
         for (number, step) in log(rows, cut, delay, event_time).into_iter().enumerate() {
             if cuts[number % cuts.len()] {
                 let saved = run.subtasks.save(number as u64);
@@ -166,7 +169,8 @@ proptest! {
             prop_assert_eq!(run.step(&step), results(&mut out));
         }
         prop_assert_eq!(run.late_rows(), reference.late_rows());
-        prop_assert!(run.subtasks.tables().iter().all(|tables| tables["slices"].is_empty()), "slices stay in the table");
+        let saved = run.subtasks.save(1000);
+        prop_assert!(run.world.entries(&saved, "slices").is_empty(), "slices stay in the table");
     }
 
     /// Subtasks that are cut at different watermarks: each key group goes on where it was.
@@ -180,14 +184,15 @@ proptest! {
         at in any::<prop::sample::Index>(),
         parallelism in prop::sample::select(vec![1u32, 2, 5]),
         event_time in any::<bool>(),
+        on_disk in prop::bool::weighted(0.2),
     ) {
         let mut setup = Setup::new(kind, size, slide, &[0], every_call());
         setup.window().event_time = event_time;
         let steps = log(rows, cut, delay, event_time);
         let at = at.index(steps.len());
-        let mut whole = Run::new(&setup, usize::MAX, 2);
+        let mut whole = Run::new("hashmap", &setup, usize::MAX, 2);
         let mut expected: Vec<String> = steps.iter().flat_map(|step| whole.step(step)).collect();
-        let mut cut = Run::new(&setup, cache, 2);
+        let mut cut = Run::new(BACKENDS[usize::from(on_disk)], &setup, cache, 2);
         let mut lines: Vec<String> = Vec::new();
         for (number, step) in steps.iter().enumerate() {
             if number == at && !matches!(step, Step::Rows(_)) {
@@ -207,7 +212,7 @@ proptest! {
 #[test]
 fn a_restored_operator_knows_its_watermark() {
     let setup = Setup::new(WindowKind::Tumble, SECOND, 0, &[0], calls()[..1].to_vec());
-    let mut run = Run::new(&setup, usize::MAX, 2);
+    let mut run = Run::new("hashmap", &setup, usize::MAX, 2);
     run.step(&Step::Watermark(4999));
     let saved = run.subtasks.save(1);
     run.restore(1, &saved);
@@ -225,7 +230,7 @@ fn a_restored_operator_knows_its_watermark() {
 #[test]
 fn more_input_after_the_end_of_input_is_not_late() {
     let setup = Setup::new(WindowKind::Tumble, SECOND, 0, &[0], calls()[..1].to_vec());
-    let mut run = Run::new(&setup, usize::MAX, 2);
+    let mut run = Run::new("hashmap", &setup, usize::MAX, 2);
     run.step(&Step::Watermark(MAX_WATERMARK));
     let saved = run.subtasks.save(1);
     run.restore(2, &saved);
@@ -250,8 +255,9 @@ fn accumulators_of_local_are_restored() {
     for cache in TIGHT {
         let setup = Setup::new(WindowKind::Hop, 2 * SECOND, SECOND, &[0], calls());
         let (context, _) = context("UTC");
+        let world = World::new(&context, "rocksdb");
         let build = |context: &OperatorContext| setup.build_in(WindowPhase::Final, context);
-        let mut subtasks = Subtasks::start(&context, 2, &[], cache, build);
+        let mut subtasks = Subtasks::start(&world, &context, 2, &[], cache, build);
         let (mut local, mut between, mut out) = (setup.local(), Output::default(), Output::default());
         for round in 0..4 {
             let rows: Vec<_> = (0..20).map(|i| (i % 7, i64::from(i) * 150, Some(i + round))).collect();
@@ -265,7 +271,7 @@ fn accumulators_of_local_are_restored() {
                 }
             }
             let saved = subtasks.save(round as u64);
-            subtasks = Subtasks::start(&context, [5, 1, 2, 3][round as usize], &saved, cache, build);
+            subtasks = Subtasks::start(&world, &context, [5, 1, 2, 3][round as usize], &saved, cache, build);
         }
         subtasks.operators.iter_mut().for_each(|operator| operator.watermark(MAX_WATERMARK, &mut out).unwrap());
         let rows: Vec<_> =
