@@ -95,12 +95,13 @@ const KEYWORDS: &[&str] = &[
 /// Reads and runs statements until the end. True: it ended as it should.
 pub(super) async fn run(executor: &mut Executor, history: Option<PathBuf>) -> Result<bool, Failure> {
     executor.interactive = true;
-    // From here on Ctrl-C between two prompts ends what runs, never this process.
-    let _interrupts = signal(SignalKind::interrupt())?;
     let history =
         history.or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".flink-sql-history")));
     let mut editor: Editor<SqlHelper, DefaultHistory> =
         Editor::with_config(Config::builder().auto_add_history(true).completion_type(CompletionType::List).build())?;
+    // From here on Ctrl-C between two prompts ends what runs, never this process. The editor has a handler of its own, which
+    // this one must not be replaced by.
+    let _interrupts = signal(SignalKind::interrupt())?;
     if let Some(history) = &history {
         println!("Command history file path: {}", history.display());
         if history.exists()
