@@ -5,10 +5,10 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use wiesel_tests::Cluster;
 use wiesel_tests::chaos::nodes::Nodes;
 use wiesel_tests::chaos::random::Random;
 use wiesel_tests::golden::{self, Mode};
-use wiesel_tests::{Cluster, ClusterBuilder};
 
 /// Sources that give three rows at a time and rest before each of the first polls: short scripts last long enough to be
 /// interrupted in the middle of their input.
@@ -51,11 +51,13 @@ fn run_all(cluster: &Cluster, scripts: &[PathBuf], mode: Mode) -> usize {
     restored.into_inner()
 }
 
-fn recovering() -> ClusterBuilder {
-    Cluster::builder()
-        .set("restart-strategy.type", "fixed-delay")
-        .set("restart-strategy.fixed-delay.attempts", 1000)
-        .set("restart-strategy.fixed-delay.delay", "50 ms")
+/// Without those that fail: with a restart strategy they would do so for a long time.
+fn succeeding(scripts: Vec<PathBuf>) -> Vec<PathBuf> {
+    let fails = |script: &PathBuf| {
+        let expected = std::fs::read_to_string(script.with_extension("expected")).unwrap();
+        golden::answers(&expected).values().any(|answer| answer.get("error").is_some())
+    };
+    scripts.into_iter().filter(|script| !fails(script)).collect()
 }
 
 #[test]
@@ -71,7 +73,7 @@ fn scripts_answer_the_same_through_a_savepoint_and_a_restore_at_another_parallel
     let scripts = small_scripts();
     for (parallelism, rescaled, backend) in [(1, 3, "hashmap"), (2, 1, "rocksdb")] {
         let savepoints = tempfile::tempdir().unwrap();
-        let cluster = recovering()
+        let cluster = Cluster::builder()
             .task_managers(2)
             .slots(8)
             .fault_points(SLOW_SOURCES)
@@ -86,11 +88,14 @@ fn scripts_answer_the_same_through_a_savepoint_and_a_restore_at_another_parallel
 
 #[test]
 fn scripts_answer_the_same_while_task_managers_are_killed() {
-    let scripts = small_scripts();
+    let scripts = succeeding(small_scripts());
     let checkpoints = tempfile::tempdir().unwrap();
-    let cluster = recovering()
+    let cluster = Cluster::builder()
         .task_managers(0)
         .slots(6)
+        .set("restart-strategy.type", "fixed-delay")
+        .set("restart-strategy.fixed-delay.attempts", 1000)
+        .set("restart-strategy.fixed-delay.delay", "50 ms")
         .fault_points(SLOW_SOURCES)
         .set("execution.checkpointing.interval", "100 ms")
         .set("execution.checkpointing.dir", format!("file://{}", checkpoints.path().display()))
