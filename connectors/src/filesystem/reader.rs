@@ -5,6 +5,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
 use arrow::datatypes::{Schema, SchemaRef};
 use bytes::Bytes;
+use wiesel_common::fault;
 use wiesel_operators::element::Batch;
 use wiesel_operators::operator::{Collector, Error, OperatorContext, Result};
 use wiesel_operators::source::{SourceReader, SourceStatus};
@@ -121,7 +122,7 @@ impl FileReader {
     fn read(&mut self) -> Result<(Vec<ArrayRef>, usize, bool)> {
         match (&mut self.current, &mut self.reading) {
             (Some(Open::Records(file)), Reading::Records(decoder)) => {
-                let done = file.read(decoder.as_mut(), BATCH_ROWS)?;
+                let done = file.read(decoder.as_mut(), fault::limit("source.rows", BATCH_ROWS))?;
                 let rows = decoder.rows();
                 let columns = if rows == 0 { Vec::new() } else { decoder.finish()? };
                 Ok((columns, rows, done))

@@ -6,6 +6,7 @@ use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, new_empty_array};
 use arrow::datatypes::SchemaRef;
 use bytes::Bytes;
 use datafusion_common::ScalarValue;
+use wiesel_common::fault;
 use wiesel_operators::element::Batch;
 use wiesel_operators::expression::{Expression, Node};
 use wiesel_operators::operator::{Collector, Error, OperatorContext, Result};
@@ -95,7 +96,7 @@ impl SourceReader for ValuesReader {
 
     fn poll(&mut self, out: &mut dyn Collector) -> Result<SourceStatus> {
         let Some(next) = self.splits.front().copied() else { return Ok(self.requests.status()) };
-        let rows = self.rows.saturating_sub(next).min(BATCH_ROWS);
+        let rows = self.rows.saturating_sub(next).min(fault::limit("source.rows", BATCH_ROWS));
         if rows == 0 {
             self.splits.pop_front();
             if !self.splits.is_empty() {

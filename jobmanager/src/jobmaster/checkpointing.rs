@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::sync::oneshot;
 use tonic::Status;
+use wiesel_common::fault;
 use wiesel_common::id::{AttemptId, OperatorId};
 use wiesel_proto as proto;
 use wiesel_state::storage::CheckpointStorage;
@@ -120,17 +121,22 @@ impl JobMaster {
     fn finalize(&mut self, barrier: proto::CheckpointBarrier, metadata: Arc<proto::CheckpointMetadata>) {
         let (storage, limit) = (self.storage.clone(), self.checkpoint_options.timeout);
         self.spawn(async move {
+            fault::point("checkpoint.before-metadata");
             let writing = storage.write_metadata(&barrier, &metadata);
             let result = match tokio::time::timeout(limit, writing).await {
                 Ok(Ok(pointer)) => Ok(pointer),
                 Ok(Err(error)) => Err(CheckpointFailure::because(Reason::IoException, state_failure(&error))),
                 Err(_) => Err(CheckpointFailure::new(Reason::Expired)),
             };
+            fault::point("checkpoint.after-metadata");
             Completion::Finalized { metadata, result }
         });
     }
 
     fn notify(&mut self, id: u64, outcome: proto::CheckpointOutcome, tasks: Vec<TaskRef>) {
+        if outcome == proto::CheckpointOutcome::Completed {
+            fault::point("checkpoint.before-notify");
+        }
         for (location, attempts) in by_task_manager(tasks) {
             let caller = self.caller();
             self.spawn(async move {

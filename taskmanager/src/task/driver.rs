@@ -3,6 +3,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use wiesel_common::fault;
 use wiesel_common::time::Clock;
 use wiesel_network::{Event as DataEvent, Waiter};
 use wiesel_operators::chain::Chain;
@@ -64,6 +65,7 @@ pub(crate) struct Times {
     idle: Duration,
     back_pressured: Duration,
     watermark: i64,
+    polls: fault::Passes,
 }
 
 impl Default for Times {
@@ -75,6 +77,7 @@ impl Default for Times {
             idle: Duration::ZERO,
             back_pressured: Duration::ZERO,
             watermark: MIN_WATERMARK,
+            polls: fault::Passes::default(),
         }
     }
 }
@@ -82,6 +85,7 @@ impl Default for Times {
 impl Driver {
     /// Restores and opens the operators, last first, and gives the rows in flight back to the channels.
     pub(crate) fn open(&mut self, context: &OperatorContext, restore: &Restore) -> Result<()> {
+        fault::point("restore.before-open");
         self.chain.restore(|uid| Ok(restore.operator(uid, context)))?;
         self.chain.open(context)?;
         match &mut self.head {
@@ -224,6 +228,7 @@ impl Driver {
     fn step(&mut self) -> Result<Step> {
         match &mut self.head {
             Head::Source { reader, uid } => {
+                self.times.polls.point("source.poll");
                 let status = reader.poll(&mut self.chain.collector(&mut self.outputs))?;
                 if reader.take_split_request() {
                     self.reporter.report(Report::RequestSplit(uid.clone()));

@@ -16,6 +16,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, UInt32Array};
 use arrow::compute::take;
 use rand::Rng;
+use wiesel_common::fault;
 use wiesel_common::time::{Clock, SystemClock};
 use wiesel_operators::element::{Batch, RowKind, WatermarkStatus};
 use wiesel_operators::operator::{
@@ -313,6 +314,7 @@ impl FileSink {
         let mut folders = BTreeSet::new();
         for file in files {
             commit(&file)?;
+            fault::point("sink.between-commits");
             folders.extend(file.path.parent().map(Path::to_owned));
         }
         sync_folders(&self.root, folders)
@@ -471,6 +473,7 @@ impl Operator for FileSink {
     }
 
     fn checkpoint_completed(&mut self, checkpoint_id: u64) -> Result<()> {
+        fault::point("sink.before-commit");
         let later = self.uncommitted.split_off(&(checkpoint_id + 1));
         let due = std::mem::replace(&mut self.uncommitted, later);
         self.commit(due.into_values().flatten())?;

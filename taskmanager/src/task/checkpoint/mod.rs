@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
+use wiesel_common::fault;
 use wiesel_operators::operator::{Error, OperatorSnapshot, Result};
 use wiesel_proto as proto;
 use wiesel_proto::{CheckpointBarrier, SnapshotKind};
@@ -221,6 +222,7 @@ impl Driver {
             self.finish_chain()?;
         }
         self.chain.before_barrier(&mut self.outputs)?;
+        fault::point("checkpoint.before-barrier");
         let urgent = barrier.unaligned_allowed && (unaligned || now >= barriers::overtakes_at(&barrier));
         let (heard, rows) = self.outputs.barrier(&barrier, urgent)?;
         if barrier.stop {

@@ -13,6 +13,7 @@ use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 use tracing::Instrument;
+use wiesel_common::fault;
 use wiesel_common::notifier::Notifier;
 use wiesel_operators::operator::OperatorSnapshot;
 use wiesel_proto as proto;
@@ -68,6 +69,7 @@ impl Uploads {
         let span = tracing::info_span!("checkpoint upload", task = %self.task, checkpoint_id = checkpoint);
         let upload = async move {
             let written = AssertUnwindSafe(write(snapshot, &*files)).catch_unwind().await;
+            fault::point("checkpoint.before-ack");
             let report = match written {
                 Ok(Ok((state, metrics))) => Report::Acknowledge { checkpoint, state, metrics },
                 Ok(Err(error)) => {
