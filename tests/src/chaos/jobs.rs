@@ -126,7 +126,8 @@ impl FilesJob {
     pub fn script(&self) -> String {
         format!(
             "{}CREATE TABLE windows (k BIGINT, c BIGINT, s BIGINT, lo BIGINT, hi BIGINT) WITH (
-               'connector' = 'filesystem', 'path' = '{}', 'format' = 'csv');
+               'connector' = 'filesystem', 'path' = '{}', 'format' = 'csv',
+               'sink.rolling-policy.rollover-interval' = '2 s', 'sink.rolling-policy.check-interval' = '500 ms');
              INSERT INTO windows SELECT k, COUNT(*), SUM(n), MIN(n), MAX(n)
                FROM (SELECT n, n % {WINDOW_KEYS} AS k, window_start, window_end FROM TABLE(TUMBLE(TABLE numbers,
                  DESCRIPTOR(ts), INTERVAL '1' SECOND)))
