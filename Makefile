@@ -36,7 +36,7 @@ chaos: packages ## Ten minutes of kills, cuts and failing storage, with checkpoi
 
 bench: packages ## Compare with Apache Flink (FLINK_HOME, or FLINK_ORACLE) and measure the kernels.
 	@dist/packages.sh python3 iperf3
-	@home=$$($(MAKE) -s dist) && python3 benches/nexmark/run.py "$$home"
+	@home=$$($(MAKE) -s dist) && python3 benches/nexmark/run.py "$$home" && python3 benches/recovery/run.py "$$home"
 	@cargo bench --workspace --exclude wiesel-tests --locked
 
 lint: packages ## Formatting and clippy, warnings are errors.
