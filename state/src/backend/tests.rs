@@ -156,7 +156,7 @@ fn step() -> impl Strategy<Value = Step> {
     ];
     prop_oneof![
         5 => (0usize..2, prop::collection::vec(change, 0..60)).prop_map(|(table, changes)| Step::Write(table, changes)),
-        5 => (outcome, prop::bool::weighted(0.15)).prop_map(|(outcome, full)| Step::Checkpoint(outcome, full)),
+        5 => (outcome, prop::bool::weighted(0.25)).prop_map(|(outcome, full)| Step::Checkpoint(outcome, full)),
         2 => (1u16..5).prop_map(Step::Restart),
         1 => (1u16..5, any::<bool>(), any::<bool>()).prop_map(|(n, rocks, native)| Step::Savepoint(n, rocks, native)),
     ]
@@ -283,6 +283,7 @@ impl Job {
                 let acknowledged = &metadata.vertices[0].subtasks;
                 let discarded = self.world.storage.discard_aborted(&barrier, acknowledged, &still);
                 self.world.runtime.block_on(discarded).unwrap();
+                self.verify_complete();
                 return;
             }
             Outcome::Completed => {
@@ -298,6 +299,16 @@ impl Job {
         let still: HashSet<String> = shared_files(&metadata);
         let discarded = self.world.storage.discard(before.checkpoint_id, &before, &still);
         self.world.runtime.block_on(discarded).unwrap();
+        self.verify_complete();
+    }
+
+    /// Every file of the last complete checkpoint is there, whatever was deleted.
+    fn verify_complete(&self) {
+        let Some((metadata, _)) = &self.complete else { return };
+        let handles = handles(metadata);
+        for file in handles.iter().flat_map(|handle| &handle.files).filter_map(|named| named.file.as_ref()) {
+            self.world.runtime.block_on(self.world.storage.read(file)).unwrap();
+        }
     }
 
     fn verify(&self) {
@@ -355,7 +366,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 12, max_shrink_iters: 200, ..Default::default() })]
+    #![proptest_config(ProptestConfig { cases: 24, max_shrink_iters: 100, ..Default::default() })]
 
     #[test]
     fn hashmap_is_a_map(steps in prop::collection::vec(step(), 1..14), inline in any::<bool>()) {
@@ -365,7 +376,7 @@ proptest! {
 
     #[test]
     fn rocksdb_is_a_map(
-        steps in prop::collection::vec(step(), 1..14),
+        steps in prop::collection::vec(step(), 1..20),
         incremental in prop::bool::weighted(0.8),
         inline in prop::bool::weighted(0.2),
     ) {
