@@ -160,7 +160,8 @@ impl Subpartition {
     pub fn push_barrier(&self, barrier: Barrier) -> Option<Vec<Outgoing>> {
         let mut state = self.state.lock();
         if state.discard {
-            return Some(Vec::new());
+            // A consumer that left after the end has taken it; one that left before is being cancelled and misses nothing.
+            return (!state.closed).then(Vec::new);
         }
         let end = state.queue.len() - usize::from(state.queue.back().is_some_and(|(element, _)| element.is_end()));
         if state.closed && end == state.queue.len() {

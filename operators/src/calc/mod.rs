@@ -136,6 +136,11 @@ impl Operator for Calc {
         self.flush(out)
     }
 
+    /// Rows that wait are in nobody's state, and the source's position is behind them.
+    fn before_barrier(&mut self, out: &mut dyn Collector) -> Result<()> {
+        self.flush(out)
+    }
+
     fn end_input(&mut self, _: usize, out: &mut dyn Collector) -> Result<()> {
         self.flush(out)
     }

@@ -596,6 +596,8 @@ impl TaskExecutor {
                 self.resource_manager = Some(fence);
             }
         }
+        // The ResourceManager ends the heartbeats when it hears of the leave: that is no reason to register again.
+        registration.close();
         if let Some(fence) = self.resource_manager.take() {
             let id = self.setup.identity.resource_id.clone();
             let address = &self.setup.resource_manager_address;
