@@ -218,8 +218,7 @@ impl Subpartition {
     /// Takes the first barrier that is wanted out of the queue, and tells the rows that it overtook. They stay.
     pub fn extract_barrier(&self, wanted: impl Fn(&Barrier) -> bool) -> Option<OvertakenRows> {
         let mut state = self.state.lock();
-        let position =
-            state.queue.iter().position(|(element, _)| element.as_barrier().is_some_and(|barrier| wanted(barrier)))?;
+        let position = state.queue.iter().position(|(element, _)| element.as_barrier().is_some_and(&wanted))?;
         let overtaken = state.rows(0, position);
         let (element, _) = state.queue.remove(position)?;
         let barrier = element.as_barrier()?.clone();

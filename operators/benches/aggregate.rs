@@ -1,4 +1,5 @@
 //! Rows per second of the aggregates: a group aggregate and a tumbling count, both by a BIGINT key.
+#![allow(missing_docs)]
 use std::hint::black_box;
 use std::sync::Arc;
 

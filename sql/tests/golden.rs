@@ -29,10 +29,11 @@ fn unknown_functions(graph: &wiesel_proto::JobGraph) -> Vec<String> {
         let Some(Kind::Calc(calc)) = &operator.kind else { continue };
         for message in calc.condition.iter().chain(&calc.projection) {
             Expression::try_from(message).expect("a well-formed expression").visit(&mut |e| {
-                if let Node::Call { function, .. } = &e.node {
-                    if !supports(function) && !unknown.contains(function) {
-                        unknown.push(function.clone());
-                    }
+                if let Node::Call { function, .. } = &e.node
+                    && !supports(function)
+                    && !unknown.contains(function)
+                {
+                    unknown.push(function.clone());
                 }
             });
         }

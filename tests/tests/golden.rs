@@ -1,5 +1,6 @@
 //! Every script of `tests/sql` against what Apache Flink answered: as it is, through a savepoint and a restore at another
 //! parallelism, and while TaskManagers are killed.
+#![allow(clippy::unwrap_used)]
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -248,7 +248,7 @@ impl Location {
     /// The file's size in bytes.
     pub async fn size(&self) -> Result<u64> {
         match &self.place {
-            Place::Local(path) => local::run("look at", &self.uri, path, |path| local::file_size(path)).await,
+            Place::Local(path) => local::run("look at", &self.uri, path, local::file_size).await,
             Place::Object { store, path, .. } => object::size(&**store, path, &self.uri).await,
         }
     }
@@ -297,7 +297,7 @@ impl Location {
     pub async fn list(&self) -> Result<Vec<Entry>> {
         match &self.place {
             Place::Local(path) => {
-                let files = local::run("list", &self.uri, path, |path| local::list(path)).await?;
+                let files = local::run("list", &self.uri, path, local::list).await?;
                 Ok(files.into_iter().map(|(name, size)| Entry { location: self.join(&name), name, size }).collect())
             }
             Place::Object { store, path, .. } => {
@@ -310,7 +310,7 @@ impl Location {
     /// Deletes the file; that it is not there is no error.
     pub async fn delete(&self) -> Result<()> {
         match &self.place {
-            Place::Local(path) => local::run("delete", &self.uri, path, |path| local::delete(path)).await,
+            Place::Local(path) => local::run("delete", &self.uri, path, local::delete).await,
             Place::Object { store, path, .. } => object::delete(&**store, path, &self.uri).await,
         }
     }
@@ -318,7 +318,7 @@ impl Location {
     /// Deletes the folder with everything below it; that it is not there is no error.
     pub async fn delete_folder(&self) -> Result<()> {
         match &self.place {
-            Place::Local(path) => local::run("delete", &self.uri, path, |path| local::delete_folder(path)).await,
+            Place::Local(path) => local::run("delete", &self.uri, path, local::delete_folder).await,
             Place::Object { store, path, .. } => object::delete_folder(store.clone(), path, &self.uri).await,
         }
     }

@@ -80,7 +80,7 @@ impl Rng {
 
     /// The next number.
     #[inline]
-    pub fn next(&mut self) -> u64 {
+    pub fn next_u64(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(STEP);
         let z = self.0;
         let z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -91,13 +91,13 @@ impl Rng {
     /// Below n.
     #[inline]
     pub fn below(&mut self, n: i64) -> i64 {
-        ((self.next() >> 33) % n as u64) as i64
+        ((self.next_u64() >> 33) % n as u64) as i64
     }
 
     /// From 0 to 1, exclusive.
     #[inline]
     fn unit(&mut self) -> f64 {
-        (self.next() >> 11) as f64 * (1.0 / (1u64 << 53) as f64)
+        (self.next_u64() >> 11) as f64 * (1.0 / (1u64 << 53) as f64)
     }
 
     /// Leaves out draws.
@@ -222,7 +222,7 @@ impl Texts {
 
 /// The channels of all bids.
 pub static CHANNEL_TEXTS: LazyLock<Channels> = LazyLock::new(|| {
-    let mut rng = Rng::new(0x4E45_584D_4152_4B);
+    let mut rng = Rng::new(0x4E_4558_4D41_524B);
     let mut channels = Channels { name: Texts::default(), url: Texts::default() };
     for name in HOT_CHANNELS {
         channels.name.push(name.as_bytes());
@@ -307,7 +307,7 @@ impl Modulus {
     /// A draw below the divisor.
     #[inline]
     fn below(self, rng: &mut Rng) -> i64 {
-        let drawn = rng.next() >> 33;
+        let drawn = rng.next_u64() >> 33;
         if self.divisor > u64::from(u32::MAX) {
             return drawn as i64;
         }

@@ -117,7 +117,7 @@ fn a_filter_and_a_narrow_projection_change_no_value() {
                 arrow::compute::filter(bids.column(*leaf), &present).unwrap()
             });
             assert_eq!(narrow.len(), 18_400);
-            assert_eq!(narrow.to_data(), wide.to_data().into());
+            assert_eq!(narrow.to_data(), wide.to_data());
         }
     }
 }

@@ -46,7 +46,7 @@ fn write_value(out: &mut String, column: &dyn Array, row: usize) {
         DataType::BinaryView => write_bytes(out, column.as_binary_view().value(row)),
         DataType::Date32 => text::write_date(out, column.as_primitive::<Date32Type>().value(row)),
         DataType::Time32(_) => {
-            text::write_local_time(out, i64::from(text::number(column, row)) * text::NANOS_PER_MILLI);
+            text::write_local_time(out, text::number(column, row) * text::NANOS_PER_MILLI);
         }
         DataType::Timestamp(unit, zone) => {
             let (seconds, nanos) = text::split_timestamp(text::number(column, row), *unit);

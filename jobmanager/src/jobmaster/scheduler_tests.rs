@@ -444,10 +444,10 @@ fn a_new_slot_takes_the_place_of_the_lost_one() {
     job.all(ExecutionState::Canceled);
     job.scheduler.restart_due(1, &mut job.env);
     job.scheduler.offer_slots(vec![slot("c", 7), slot("c", 8)], &mut job.env);
-    for s in 0..4 {
+    for (s, before) in before.iter().enumerate() {
         let now = place(&job, s);
-        let kept = before[s].location.resource_id == "a";
-        assert_eq!(now.allocation == before[s].allocation, kept);
+        let kept = before.location.resource_id == "a";
+        assert_eq!(now.allocation == before.allocation, kept);
         assert_eq!(now.location.resource_id, if kept { "a" } else { "c" });
     }
 }

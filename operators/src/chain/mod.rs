@@ -176,7 +176,11 @@ impl Chain {
 
     /// Closes all operators, also after one fails to; the first failure is reported.
     pub fn close(&mut self) -> Result<()> {
-        self.links.iter_mut().rev().map(|link| link.operator.close()).fold(Ok(()), |first, result| first.and(result))
+        let mut outcome = Ok(());
+        for link in self.links.iter_mut().rev() {
+            outcome = outcome.and(link.operator.close());
+        }
+        outcome
     }
 
     fn each(

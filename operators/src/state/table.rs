@@ -110,8 +110,8 @@ impl RowTable {
         let mut bytes = Vec::with_capacity(rows * 32);
         let mut ends = Vec::with_capacity(rows);
         for row in 0..rows {
-            if self.ttl {
-                bytes.extend_from_slice(&written[row].to_be_bytes());
+            if let Some(time) = written.get(row).filter(|_| self.ttl) {
+                bytes.extend_from_slice(&time.to_be_bytes());
             }
             if let Some(encoded) = &encoded {
                 bytes.extend_from_slice(encoded.row(row).as_ref());

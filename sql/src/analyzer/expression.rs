@@ -443,7 +443,7 @@ pub(super) fn row_constructor(items: Vec<Expression>) -> Result<Expression> {
 
 /// `MAP[key, value, …]`.
 pub(super) fn map_constructor(items: Vec<Expression>) -> Result<Expression> {
-    if items.is_empty() || items.len() % 2 != 0 {
+    if items.is_empty() || !items.len().is_multiple_of(2) {
         return Err(Error::validation("Map requires an even number of arguments", None));
     }
     let key = common_type(items.iter().step_by(2).map(|item| &item.data_type));

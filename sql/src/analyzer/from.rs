@@ -68,10 +68,10 @@ impl QueryAnalyzer<'_> {
 
     /// The table, view or WITH query of this name.
     pub(super) fn table(&mut self, parts: &[Ident], options: &[(String, String)]) -> Result<Rel> {
-        if let [name] = parts {
-            if let Some(rel) = self.common_table(&name.value) {
-                return Ok(rel);
-            }
+        if let [name] = parts
+            && let Some(rel) = self.common_table(&name.value)
+        {
+            return Ok(rel);
         }
         let path: Vec<String> = parts.iter().map(|part| part.value.clone()).collect();
         match self.catalog.resolve(&path) {

@@ -82,10 +82,10 @@ pub(crate) fn cast_to(expression: Expression, kind: &TypeKind) -> Expression {
         return wiesel_operators::expression::null_literal(kind.clone());
     }
     let data_type = LogicalType { kind: kind.clone(), nullable };
-    if let (Node::Literal(value), Some(kept)) = (&expression.node, same_value(&expression.data_type.kind, kind)) {
-        if let Ok(value) = value.cast_to(&kept) {
-            return Expression::literal(value, data_type);
-        }
+    if let (Node::Literal(value), Some(kept)) = (&expression.node, same_value(&expression.data_type.kind, kind))
+        && let Ok(value) = value.cast_to(&kept)
+    {
+        return Expression::literal(value, data_type);
     }
     Expression::call("CAST", vec![expression], data_type)
 }

@@ -40,7 +40,7 @@ pub(crate) fn binary(digits: &str) -> Result<Expression> {
     let digits: Vec<u32> = digits.chars().map(|c| c.to_digit(16)).collect::<Option<_>>().ok_or_else(|| {
         Error::validation("Binary literal string must contain only characters '0' - '9', 'A' - 'F'", None)
     })?;
-    if digits.len() % 2 != 0 {
+    if !digits.len().is_multiple_of(2) {
         return Err(Error::validation("Binary literal string must contain an even number of hexits", None));
     }
     let bytes: Vec<u8> = digits.chunks_exact(2).map(|pair| (pair[0] * 16 + pair[1]) as u8).collect();

@@ -65,7 +65,7 @@ fn incremental_uploads(world: &World) {
     // After a restart nothing that is there is written again.
     let expected = all(&*tables, table, &[]);
     drop(tables);
-    let (mut restored, table) = open(world, &[third.clone()]);
+    let (mut restored, table) = open(world, std::slice::from_ref(&third));
     assert!(all(&*restored, table, &[]) == expected);
     let (fifth, bytes) = world.checkpoint(&mut *restored, 5);
     assert!(bytes < 30_000, "{bytes}");
@@ -161,8 +161,8 @@ fn memory_reads_the_files_of_an_instance() {
 fn folders_go_with_their_instance() {
     let world = World::new(&[]);
     let folders = |world: &World| {
-        let own = std::fs::read_dir(world.folder.path().join("tmp")).unwrap().map(|entry| entry.unwrap().path());
-        let own = own.filter(|path| path.is_dir()).next().unwrap();
+        let mut own = std::fs::read_dir(world.folder.path().join("tmp")).unwrap().map(|entry| entry.unwrap().path());
+        let own = own.find(|path| path.is_dir()).unwrap();
         std::fs::read_dir(own).unwrap().count()
     };
     let (mut tables, table) = open(&world, &[]);
@@ -237,7 +237,7 @@ fn a_restart_takes_the_files_that_are_kept_here() {
         let path = named.file.as_ref().unwrap().path.strip_prefix("file:").unwrap().to_owned();
         std::fs::remove_file(path).unwrap_or_default();
     }
-    let mut restored = world.open_on(&*backend, 0..=7, &[second.clone()]).unwrap();
+    let mut restored = world.open_on(&*backend, 0..=7, std::slice::from_ref(&second)).unwrap();
     let table = restored.table(&descriptor("t", 0)).unwrap();
     assert!(all(&*restored, table, &[]) == expected);
     // And from what is kept another time: the first restart has changed none of it.

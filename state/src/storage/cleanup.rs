@@ -176,7 +176,7 @@ fn deletable(
 ) -> Vec<String> {
     let mut files = BTreeSet::new();
     visit_all(&mut |file, shared| {
-        if !file.path.is_empty() && !(shared && still_referenced.contains(&file.path)) {
+        if !(file.path.is_empty() || shared && still_referenced.contains(&file.path)) {
             files.insert(file.path.clone());
         }
     });

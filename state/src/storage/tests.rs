@@ -309,7 +309,7 @@ async fn orphans_are_swept() {
     storage.write_metadata(&checkpoint(2), &metadata(2, vec![(unknown.clone(), true)])).await.unwrap();
     let incomplete = put(&storage.files(&checkpoint(3)).unwrap(), b"more than ten").await;
 
-    assert_eq!(storage.sweep_orphans(&[first.clone()]).await.unwrap(), 2);
+    assert_eq!(storage.sweep_orphans(std::slice::from_ref(&first)).await.unwrap(), 2);
     assert!(exists(&kept) && exists(&unknown) && !exists(&orphan) && !exists(&incomplete));
     assert!(!folder.path().join(format!("{JOB}/chk-3")).exists());
     assert!(read_metadata(&format!("{}/chk-1", storage.folder().unwrap()), storage.configuration()).await.is_ok());

@@ -106,8 +106,14 @@ impl Driver {
     pub(crate) fn run(&mut self, already_finished: bool) -> Result<()> {
         self.times = Times::default();
         self.chain_finished = already_finished;
-        let has_read_everything = already_finished && matches!(self.head, Head::Source { .. });
-        while !has_read_everything {
+        if !(already_finished && matches!(self.head, Head::Source { .. })) {
+            self.read_everything()?;
+        }
+        self.finish(already_finished)
+    }
+
+    fn read_everything(&mut self) -> Result<()> {
+        loop {
             self.attend()?;
             self.fire_timers()?;
             let now = Instant::now();
@@ -117,7 +123,7 @@ impl Driver {
             }
             if matches!(self.head, Head::Source { .. }) {
                 if self.checkpoints.is_stopped() {
-                    break;
+                    return Ok(());
                 }
                 if self.checkpoints.awaits_stop() {
                     self.wait("the savepoint to be complete", None);
@@ -138,10 +144,9 @@ impl Driver {
                     self.wait("input", until);
                     self.times.idle += start.elapsed();
                 }
-                Step::End => break,
+                Step::End => return Ok(()),
             }
         }
-        self.finish(already_finished)
     }
 
     /// Closes the operators. The first failure counts.

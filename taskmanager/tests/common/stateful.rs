@@ -190,7 +190,7 @@ struct Counts {
 /// The counts in a task's state.
 pub fn counts_of(state: &proto::TaskState) -> BTreeMap<i64, u64> {
     let entries = state.operators.iter().flat_map(|operator| &operator.lists).filter(|list| list.name == "counts");
-    entries.flat_map(|list| &list.entries).map(|entry| read_entry(entry)).collect()
+    entries.flat_map(|list| &list.entries).map(read_entry).collect()
 }
 
 /// The position in a source's state.

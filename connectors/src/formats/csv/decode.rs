@@ -82,16 +82,16 @@ impl Decoder for CsvDecoder {
                 Found::Record { next } => (next, self.append(buffer)),
             };
             self.records += 1;
-            if let Err(why) = outcome {
-                if !self.format.ignore_parse_errors {
-                    let row = describe_row(&buffer[at..next]);
-                    return Err(Error::data(
-                        "java.io.IOException",
-                        format!("Failed to deserialize CSV row '{row}' (record {}): {why}", self.records),
-                    ));
-                }
-                // With this option only the shape of a row can be wrong, which is known before any of its fields is taken.
+            if let Err(why) = outcome
+                && !self.format.ignore_parse_errors
+            {
+                let row = describe_row(&buffer[at..next]);
+                return Err(Error::data(
+                    "java.io.IOException",
+                    format!("Failed to deserialize CSV row '{row}' (record {}): {why}", self.records),
+                ));
             }
+            // With this option only the shape of a row can be wrong, which is known before any of its fields is taken.
             at = next;
         }
         Ok(Progress { consumed: at, done: at >= end })

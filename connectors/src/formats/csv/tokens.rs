@@ -52,10 +52,10 @@ impl Tokenizer {
         if start >= buffer.len() {
             return Found::Incomplete;
         }
-        if self.comments {
-            if let Some(found) = comment(buffer, start, last) {
-                return found;
-            }
+        if self.comments
+            && let Some(found) = comment(buffer, start, last)
+        {
+            return found;
         }
         let mut at = start;
         loop {

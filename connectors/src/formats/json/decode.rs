@@ -47,13 +47,11 @@ impl JsonDecoder {
 
     fn row(&mut self, object: &[u8]) -> std::result::Result<(), String> {
         let found = self.fields.find(object, &mut self.scratch)?;
-        if self.format.fail_on_missing_field {
-            if let Some(missing) = found.iter().position(Option::is_none) {
-                let name = self.fields.name(missing);
-                return Err(format!(
-                    "Some field is missing in the JSON data. Could not find field with name '{name}'."
-                ));
-            }
+        if self.format.fail_on_missing_field
+            && let Some(missing) = found.iter().position(Option::is_none)
+        {
+            let name = self.fields.name(missing);
+            return Err(format!("Some field is missing in the JSON data. Could not find field with name '{name}'."));
         }
         let mut to = Reading { format: &self.format, scratch: &mut self.scratch };
         for (i, (column, value)) in self.builders.iter_mut().zip(found).enumerate() {
@@ -78,17 +76,17 @@ impl Decoder for JsonDecoder {
                 None => return Ok(Progress { consumed: at, done: false }),
             };
             self.lines += 1;
-            if let Err(why) = self.line(&buffer[at..next]) {
-                if !self.format.ignore_parse_errors {
-                    return Err(Error::data(
-                        "java.io.IOException",
-                        format!(
-                            "Failed to deserialize JSON '{}' (line {}): {why}",
-                            describe_row(&buffer[at..next]),
-                            self.lines
-                        ),
-                    ));
-                }
+            if let Err(why) = self.line(&buffer[at..next])
+                && !self.format.ignore_parse_errors
+            {
+                return Err(Error::data(
+                    "java.io.IOException",
+                    format!(
+                        "Failed to deserialize JSON '{}' (line {}): {why}",
+                        describe_row(&buffer[at..next]),
+                        self.lines
+                    ),
+                ));
             }
             at = next;
         }

@@ -488,7 +488,7 @@ enum Event {
 fn event() -> impl Strategy<Value = Event> {
     prop_oneof![
         3 => (1..800_i64).prop_map(Event::Tick),
-        6 => any::<bool>().prop_map(|lucky| Event::Prepared(lucky)),
+        6 => any::<bool>().prop_map(Event::Prepared),
         6 => (0..8_u8).prop_map(|luck| Event::Triggered(luck > 0)),
         20 => (0..4_usize, 1..5_u8).prop_map(|(checkpoint, task)| Event::Ack { checkpoint, task }),
         1 => (0..4_usize).prop_map(|checkpoint| Event::Decline { checkpoint }),
@@ -620,7 +620,7 @@ impl World {
             }
             Event::Prepared(lucky) if !self.preparing.is_empty() => {
                 let id = self.preparing.remove(0);
-                let result = match lucky || id % 5 > 0 {
+                let result = match lucky || !id.is_multiple_of(5) {
                     true => Ok(Vec::new()),
                     false => Err(CheckpointFailure::new(Reason::TriggerFailure)),
                 };
