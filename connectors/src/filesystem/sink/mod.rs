@@ -467,7 +467,7 @@ impl Operator for FileSink {
         };
         let mut lists = vec![list(FILES, files.iter().map(FileState::encode).collect::<Result<_>>()?)];
         if let Some(committer) = &mut self.committer {
-            lists.push(list(PARTITIONS, committer.snapshot(checkpoint, self.finished)));
+            lists.push(list(PARTITIONS, committer.snapshot(checkpoint, self.finished)?));
         }
         Ok(OperatorSnapshot { keyed: None, lists })
     }

@@ -10,7 +10,8 @@
 //! | list, BROADCAST | the subtask's own | those of one subtask |
 //! | channels | the subtask's own | see [`channels`] |
 //!
-//! A subtask that had ended has no state. Where all subtasks of a vertex had ended, all new ones have.
+//! Where all subtasks of a vertex had ended, all new ones have. Where only some had, none has: one that had ended has no state
+//! of its own, finds nothing to read and ends again, but may be dealt a part of a list that others left.
 use std::collections::{BTreeMap, HashMap};
 
 use bytes::Bytes;
@@ -228,8 +229,7 @@ pub fn assign(
     }
     let mut assignment = Assignment::default();
     for vertex in &graph.vertices {
-        let mut subtasks: Vec<proto::TaskState> =
-            (0..vertex.parallelism).map(|subtask| is_finished(metadata, vertex, subtask)).collect();
+        let mut subtasks: Vec<proto::TaskState> = vec![empty(metadata, vertex); vertex.parallelism as usize];
         for operator in &vertex.operators {
             let Some(known) = operators.get(&operator.uid[..]) else {
                 assignment.without_state.push(operator.name.clone());
@@ -238,10 +238,8 @@ pub fn assign(
             if known.is_keyed() {
                 check_max_parallelism(vertex, known.vertex.max_parallelism, checkpoint)?;
             }
-            for (subtask, state) in subtasks.iter_mut().enumerate() {
-                if !state.finished {
-                    state.operators.push(operator_state(operator, known, vertex, subtask));
-                }
+            for (subtask, state) in subtasks.iter_mut().enumerate().filter(|(_, state)| !state.finished) {
+                state.operators.push(operator_state(operator, known, vertex, subtask));
             }
         }
         assignment.tasks.push(subtasks);
@@ -285,17 +283,13 @@ fn check_all_wanted(
     }
 }
 
-/// The empty state of a subtask; finished, if all that it would go on from had ended.
-fn is_finished(metadata: &proto::CheckpointMetadata, vertex: &proto::JobVertex, subtask: u32) -> proto::TaskState {
+/// The empty state of a subtask; finished, if the whole vertex had ended.
+fn empty(metadata: &proto::CheckpointMetadata, vertex: &proto::JobVertex) -> proto::TaskState {
     let head = vertex.operators.first().map(|operator| &operator.uid);
     let has_head = |old: &&proto::VertexState| old.operators.iter().any(|operator| Some(&operator.uid) == head);
     let same = metadata.vertices.iter().find(|old| old.vertex_id == vertex.id);
     let old = same.or_else(|| metadata.vertices.iter().find(has_head));
-    let finished = old.is_some_and(|old| {
-        let all = old.subtasks.iter().all(|state| state.finished);
-        let own = old.parallelism == vertex.parallelism && old.subtasks[subtask as usize].finished;
-        all || own
-    });
+    let finished = old.is_some_and(|old| old.subtasks.iter().all(|state| state.finished));
     proto::TaskState { finished, ..Default::default() }
 }
 

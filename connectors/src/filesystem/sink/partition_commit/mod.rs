@@ -154,12 +154,21 @@ impl PartitionCommitter {
         }
     }
 
-    /// Remembers what will be true when the checkpoint is durable; the partitions that wait, for the checkpoint.
-    pub(super) fn snapshot(&mut self, checkpoint: u64, ended: bool) -> Vec<Bytes> {
+    /// Remembers what will be true when the checkpoint is durable; the partitions that wait, for the checkpoint. Those of
+    /// subtasks that have ended are among them: a checkpoint has no state of these.
+    pub(super) fn snapshot(&mut self, checkpoint: u64, ended: bool) -> Result<Vec<Bytes>> {
         self.snapshots += 1;
         let progress = self.progress(checkpoint, ended);
+        let mut waiting: BTreeMap<String, i64> = progress.partitions.iter().cloned().collect();
+        for other in self.board.others()?.into_iter().flatten().filter(|other| other.ended) {
+            for (folder, since) in other.partitions {
+                if !self.done_for_others.contains(&folder) {
+                    waiting.entry(folder).and_modify(|known| *known = since.min(*known)).or_insert(since);
+                }
+            }
+        }
         self.at_checkpoint.insert(checkpoint, (progress, self.snapshots));
-        self.outstanding.iter().map(|(folder, partition)| encode(folder, partition.since)).collect()
+        Ok(waiting.iter().map(|(folder, since)| encode(folder, *since)).collect())
     }
 
     pub(super) fn restore(&mut self, entries: impl Iterator<Item = Bytes>) -> Result<()> {
@@ -198,7 +207,9 @@ impl PartitionCommitter {
     fn advance(&mut self, own: Progress, snapshots: u64) -> Result<()> {
         self.board.post(&own)?;
         self.ended = own.ended;
-        let Some(others) = self.board.others()? else { return Ok(()) };
+        let others: Option<Vec<Progress>> = self.board.others()?.into_iter().collect();
+        // Not all of them have said something.
+        let Some(others) = others else { return Ok(()) };
         let all = || others.iter().chain([&own]);
         let over = all().all(|progress| progress.ended);
         let active = || all().filter(|progress| !progress.ended);

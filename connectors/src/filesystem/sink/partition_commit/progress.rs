@@ -79,20 +79,18 @@ impl Board {
         written.map_err(|error| unwritable(&path, error))
     }
 
-    /// What the others say; none: not all of them have said something.
-    pub(super) fn others(&self) -> Result<Option<Vec<Progress>>> {
-        let mut all = Vec::new();
-        for subtask in (0..self.parallelism).filter(|subtask| *subtask != self.subtask) {
-            let path = self.path(subtask);
-            let bytes = match fs::read(&path) {
-                Ok(bytes) => bytes,
-                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-                Err(error) => return Err(unreadable(&path, error)),
-            };
-            let Some(progress) = Progress::decode(&bytes, self.parallelism)? else { return Ok(None) };
-            all.push(progress);
+    /// What each of the others says; none: it has not said anything.
+    pub(super) fn others(&self) -> Result<Vec<Option<Progress>>> {
+        (0..self.parallelism).filter(|subtask| *subtask != self.subtask).map(|subtask| self.read(subtask)).collect()
+    }
+
+    fn read(&self, subtask: u32) -> Result<Option<Progress>> {
+        let path = self.path(subtask);
+        match fs::read(&path) {
+            Ok(bytes) => Progress::decode(&bytes, self.parallelism),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(unreadable(&path, error)),
         }
-        Ok(Some(all))
     }
 
     /// Removes what earlier attempts said at this subtask's place, and at those that are gone since there are fewer subtasks.

@@ -210,15 +210,15 @@ fn another_hash_or_contradictions_are_refused() {
 }
 
 #[test]
-fn what_had_ended_has_ended() {
+fn a_vertex_that_had_ended_has_ended_and_one_that_had_partly_ended_has_not() {
     let mut metadata = metadata(1, 7, &[1, 1]);
     metadata.vertices[0].subtasks[0] = proto::TaskState { finished: true, ..Default::default() };
     let finished = |metadata: &proto::CheckpointMetadata, parallelism| {
         let assignment = assign(metadata, "file:/sp", &graph(vec![vertex(1, parallelism, &[7])]), false).unwrap();
         assignment.tasks[0].iter().map(|task| task.finished).collect::<Vec<_>>()
     };
-    assert_eq!(finished(&metadata, 2), [true, false]);
-    assert_eq!(finished(&metadata, 3), [false; 3], "others may go on with what is left");
+    assert_eq!(finished(&metadata, 2), [false; 2], "a list of the other subtask may be dealt to this one");
+    assert_eq!(finished(&metadata, 3), [false; 3]);
     metadata.vertices[0].subtasks[1] = proto::TaskState { finished: true, ..Default::default() };
     assert_eq!(finished(&metadata, 3), [true; 3]);
 }
