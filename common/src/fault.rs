@@ -18,6 +18,7 @@
 //! | `checkpoint.before-metadata` | all tasks have acknowledged, `_metadata` is not written |
 //! | `checkpoint.after-metadata` | `_metadata` is written, nobody was told |
 //! | `checkpoint.before-notify` | the JobManager is about to tell the tasks that a checkpoint is complete |
+//! | `sink.write` | a filesystem sink has a batch and has written none of it |
 //! | `sink.before-commit` | a sink knows that its checkpoint is complete and has committed nothing |
 //! | `sink.between-commits` | it has committed one file of several |
 //! | `source.poll` | a source task is about to ask its reader for rows; counted for each task |

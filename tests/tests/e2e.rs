@@ -3,6 +3,8 @@
 mod back_pressure;
 #[path = "e2e/bad_input.rs"]
 mod bad_input;
+#[path = "e2e/checkpoints.rs"]
+mod checkpoints;
 #[path = "e2e/failures.rs"]
 mod failures;
 #[path = "e2e/many_jobs.rs"]

@@ -391,6 +391,7 @@ impl Operator for FileSink {
     }
 
     fn process(&mut self, _input: usize, batch: Batch, _out: &mut dyn Collector) -> Result<()> {
+        fault::point("sink.write");
         let rows = batch.num_rows();
         let inserts = |row| matches!(batch.kind(row), RowKind::Insert | RowKind::UpdateAfter);
         if batch.kinds.is_some() && !(0..rows).all(inserts) {
