@@ -34,9 +34,10 @@ chaos: packages ## Ten minutes of kills, cuts and failing storage, with checkpoi
 	@home=$$($(MAKE) -s home) && export WIESEL_HOME="$$home" WIESEL_CHAOS_SECONDS=$${WIESEL_CHAOS_SECONDS:-600} \
 	  && tests/with-services.sh cargo test --workspace --locked --test chaos -- --nocapture --test-threads=1
 
-bench: packages ## Compare with Apache Flink (FLINK_HOME, or FLINK_ORACLE) and measure the kernels.
+bench: packages ## Compare with Apache Flink (FLINK_HOME, or FLINK_ORACLE), measure checkpoints and the kernels.
 	@dist/packages.sh python3 iperf3
-	@home=$$($(MAKE) -s dist) && python3 benches/nexmark/run.py "$$home" && python3 benches/recovery/run.py "$$home"
+	@home=$$($(MAKE) -s dist) && python3 benches/nexmark/run.py "$$home" && python3 benches/recovery.py "$$home" \
+	  && python3 benches/checkpoint_cost.py "$$home" && python3 benches/large_state.py "$$home"
 	@cargo bench --workspace --exclude wiesel-tests --locked
 
 lint: packages ## Formatting and clippy, warnings are errors.

@@ -3,7 +3,7 @@
 //! A table is an ordered map from bytes to bytes. A key begins with its key group (`u16`, big endian), then whatever the
 //! operator puts there: its key, a namespace such as a window, a sub-key. Operators read and write in batches and keep what
 //! is hot in columns of their own; the back end is asked for what they miss and told what changed.
-use std::ops::{ControlFlow, RangeInclusive};
+use std::ops::{ControlFlow, Range, RangeInclusive};
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
@@ -21,6 +21,75 @@ pub struct TableId(pub u32);
 pub struct WriteBatch {
     /// Keys with their new values; none: the entry goes. In key order, each key once.
     pub entries: Vec<(Bytes, Option<Bytes>)>,
+}
+
+/// Rows as bytes, one after another.
+#[derive(Clone, Debug, Default)]
+pub struct Rows {
+    /// The bytes of all.
+    pub bytes: Bytes,
+    /// Where each ends.
+    pub ends: Vec<usize>,
+}
+
+impl Rows {
+    fn range(&self, at: usize) -> Range<usize> {
+        (if at == 0 { 0 } else { self.ends[at - 1] })..self.ends[at]
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    /// A row.
+    pub fn get(&self, at: usize) -> &[u8] {
+        &self.bytes[self.range(at)]
+    }
+
+    /// A row, to keep.
+    pub fn share(&self, at: usize) -> Bytes {
+        self.bytes.slice(self.range(at))
+    }
+
+    /// The positions of all, in the order of their bytes.
+    pub fn order(&self) -> Vec<usize> {
+        // Nearly all keys differ in their first sixteen bytes.
+        let head = |row: &[u8]| {
+            let mut head = [0; 16];
+            let length = row.len().min(16);
+            head[..length].copy_from_slice(&row[..length]);
+            u128::from_be_bytes(head)
+        };
+        let mut order: Vec<(u128, u32)> = (0..self.len()).map(|at| (head(self.get(at)), at as u32)).collect();
+        order.sort_unstable_by(|a, b| a.0.cmp(&b.0).then_with(|| self.get(a.1 as usize).cmp(self.get(b.1 as usize))));
+        order.into_iter().map(|(_, at)| at as usize).collect()
+    }
+}
+
+/// Entries that an operator keeps back from a table because they change all the time: a snapshot has them beside the table,
+/// where they stand for what the table has of these keys.
+#[derive(Clone, Debug)]
+pub struct KeptBack {
+    /// The table.
+    pub table: TableId,
+    /// Keys, each once, in any order.
+    pub keys: Rows,
+    /// The value of each.
+    pub values: Rows,
+}
+
+impl KeptBack {
+    /// To be written after all.
+    pub fn into_batch(self) -> WriteBatch {
+        let entry = |at| (self.keys.share(at), Some(self.values.share(at)));
+        WriteBatch { entries: self.keys.order().into_iter().map(entry).collect() }
+    }
 }
 
 /// How a snapshot is to be taken.
@@ -63,9 +132,15 @@ pub trait KeyedBackend: Send {
         visit: &mut dyn FnMut(&[u8], &[u8]) -> Result<ControlFlow<()>>,
     ) -> Result<()>;
 
+    /// Whether a snapshot is cheaper with entries that are kept back than with the same entries written before it.
+    fn takes_kept_back(&self, options: &SnapshotOptions) -> bool {
+        let _ = options;
+        false
+    }
+
     /// Fixes the state as it is now; milliseconds, while the task waits. What the snapshot uploads later is this state,
     /// whatever is written meanwhile.
-    fn snapshot(&mut self, options: &SnapshotOptions) -> Result<Box<dyn KeyedSnapshot>>;
+    fn snapshot(&mut self, options: &SnapshotOptions, kept_back: Vec<KeptBack>) -> Result<Box<dyn KeyedSnapshot>>;
 
     /// A checkpoint is durable: later ones may refer to its files.
     fn checkpoint_completed(&mut self, checkpoint_id: u64);

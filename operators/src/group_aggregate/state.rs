@@ -4,6 +4,7 @@ use arrow::datatypes::Int64Type;
 use std::sync::Arc;
 
 use super::{Group, GroupAggregate};
+use crate::aggregate::Aggregates;
 use crate::aggregate::keys::{KeyIndex, KeyStore};
 use crate::operator::{Error, OperatorSnapshot, RestoredState, Result};
 use crate::state::cache::{Cache, Values};
@@ -13,6 +14,17 @@ use wiesel_state::keyed::SnapshotOptions;
 
 /// The columns before those of the accumulators: the number of rows, and whether the result was sent on.
 const HEAD: usize = 2;
+
+/// What is kept of groups.
+fn values(groups: &[Group], aggregates: &Aggregates, of: &[u32]) -> Result<Values> {
+    let all = || of.iter().map(|group| groups[*group as usize]);
+    let rows = Int64Array::from_iter_values(all().map(|group| group.rows));
+    let emitted: BooleanArray = all().map(|group| Some(group.emitted)).collect();
+    let mut columns: Vec<ArrayRef> = vec![Arc::new(rows), Arc::new(emitted)];
+    columns.extend(aggregates.save(of)?);
+    let written = all().map(|group| group.written).collect();
+    Ok(Values { columns, written, gone: all().map(|group| group.is_gone()).collect() })
+}
 
 impl GroupAggregate {
     /// Opens the table of groups.
@@ -52,29 +64,12 @@ impl GroupAggregate {
         self.aggregates.load(&groups, &found.columns[HEAD..])
     }
 
-    /// Writes all groups that changed.
-    fn flush(&mut self) -> Result<()> {
-        let Some(cache) = &mut self.cache else { return Ok(()) };
-        cache.track(self.index.groups());
-        let changed = cache.changed();
-        self.write(&changed)?;
-        Ok(())
-    }
-
     /// Writes groups. Drops those without rows, which were only kept to be taken out of the table, and returns the others.
     fn write(&mut self, written: &[u32]) -> Result<Vec<u32>> {
         let Some(cache) = &mut self.cache else { return Ok(Vec::new()) };
         let keys = cache.table().keys(&self.store.columns(written)?, &[], written.len())?;
         let (groups, aggregates) = (&self.groups, &self.aggregates);
-        cache.write(written, &keys, |chunk| {
-            let of = |group: &u32| groups[*group as usize];
-            let rows = Int64Array::from_iter_values(chunk.iter().map(|group| of(group).rows));
-            let emitted: BooleanArray = chunk.iter().map(|group| Some(of(group).emitted)).collect();
-            let mut columns: Vec<ArrayRef> = vec![Arc::new(rows), Arc::new(emitted)];
-            columns.extend(aggregates.save(chunk)?);
-            let written = chunk.iter().map(|group| of(group).written).collect();
-            Ok(Values { columns, written, gone: chunk.iter().map(|group| of(group).is_gone()).collect() })
-        })?;
+        cache.write(written, &keys, |chunk| values(groups, aggregates, chunk))?;
         let (gone, left): (Vec<u32>, Vec<u32>) =
             written.iter().partition(|group| self.groups[**group as usize].is_gone());
         self.drop_groups(&gone);
@@ -83,10 +78,24 @@ impl GroupAggregate {
 
     /// The state as it is now.
     pub(super) fn save(&mut self, options: &SnapshotOptions) -> Result<OperatorSnapshot> {
-        self.flush()?;
-        let cache =
-            self.cache.as_mut().ok_or_else(|| Error::Plan("a group aggregate without a state back end".into()))?;
-        Ok(OperatorSnapshot { keyed: Some(cache.snapshot(options)?), lists: Vec::new() })
+        let width = self.width();
+        let no_cache = || Error::Plan("a group aggregate without a state back end".into());
+        let cache = self.cache.as_mut().ok_or_else(no_cache)?;
+        cache.track(self.index.groups());
+        let (mut written, kept) = cache.due(options, width);
+        let (gone, kept): (Vec<u32>, Vec<u32>) =
+            kept.into_iter().partition(|group| self.groups[*group as usize].is_gone());
+        written.extend(gone);
+        self.write(&written)?;
+        let cache = self.cache.as_mut().ok_or_else(no_cache)?;
+        let kept_back = match kept.is_empty() {
+            true => None,
+            false => {
+                let keys = cache.table().keys(&self.store.columns(&kept)?, &[], kept.len())?;
+                Some(cache.keep_back(&kept, keys, &values(&self.groups, &self.aggregates, &kept)?)?)
+            }
+        };
+        Ok(OperatorSnapshot { keyed: Some(cache.snapshot(options, kept_back)?), lists: Vec::new() })
     }
 
     /// Drops groups from memory if they take too much.

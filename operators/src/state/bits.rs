@@ -1,7 +1,7 @@
 //! A set of small numbers.
 
 /// Numbers of groups, a bit each.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Bits {
     words: Vec<u64>,
 }
@@ -29,6 +29,27 @@ impl Bits {
         if let Some(word) = self.words.get_mut(number as usize / 64) {
             *word &= !(1 << (number % 64));
         }
+    }
+
+    fn combined(&self, other: &Self, keep: impl Fn(u64, u64) -> u64) -> Self {
+        let longest = self.words.len().max(other.words.len());
+        let word = |bits: &Self, at: usize| bits.words.get(at).copied().unwrap_or(0);
+        Self { words: (0..longest).map(|at| keep(word(self, at), word(other, at))).collect() }
+    }
+
+    /// The numbers that are in both.
+    pub(crate) fn and(&self, other: &Self) -> Self {
+        self.combined(other, |a, b| a & b)
+    }
+
+    /// The numbers that are in one of them.
+    pub(crate) fn or(&self, other: &Self) -> Self {
+        self.combined(other, |a, b| a | b)
+    }
+
+    /// The numbers that are not in the other one.
+    pub(crate) fn and_not(&self, other: &Self) -> Self {
+        self.combined(other, |a, b| a & !b)
     }
 
     /// Its numbers, in order.

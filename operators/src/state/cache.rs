@@ -1,15 +1,23 @@
 //! Which groups of an operator are the same in its table, and which have to be read or written.
+//!
+//! A snapshot writes the groups that changed since the last one, except for those that had changed before that one, too.
+//! These are likely to change again: they are kept back from the table, each snapshot has them beside it, and they are
+//! written once a snapshot finds that they did not change.
+//!
+//! Invariant: a group whose value is not the table's is changed or kept back.
 use arrow::array::ArrayRef;
 use bytes::Bytes;
 use wiesel_state::cache_share::CacheShare;
-use wiesel_state::keyed::{KeyedBackend, KeyedSnapshot, SnapshotOptions, WriteBatch};
+use wiesel_state::keyed::{KeptBack, KeyedBackend, KeyedSnapshot, Rows, SnapshotOptions, WriteBatch};
 
 use super::bits::Bits;
-use super::table::{Keys, RowTable};
+use super::table::RowTable;
 use crate::operator::Result;
 
 /// Entries that are encoded and written together.
 const CHUNK: usize = 1 << 16;
+/// What is kept back takes at most this part of what all groups may take.
+const KEPT_BACK_SHARE: usize = 4;
 
 /// A table and the groups of a [`crate::aggregate::keys::KeyStore`] that are its entries.
 pub(crate) struct Cache {
@@ -19,8 +27,12 @@ pub(crate) struct Cache {
     budget: CacheShare,
     /// Groups that the table has an entry of.
     stored: Bits,
-    /// Groups that changed since they were read or written.
+    /// Groups that changed since they were read or written or part of a snapshot.
     changed: Bits,
+    /// Groups that did so before the last snapshot.
+    changed_before: Bits,
+    /// Groups that did not change since the last snapshot, which had them beside the table.
+    kept_back: Bits,
     /// Changes are noted. Before the table has its first entry there is no need to: all groups are new to it.
     tracking: bool,
     /// How many groups were dropped so far.
@@ -51,7 +63,8 @@ impl Cache {
     /// Of a table of a back end; nothing of it is at hand yet.
     pub(crate) fn new(backend: Box<dyn KeyedBackend>, table: RowTable, budget: CacheShare) -> Self {
         let tracking = !backend.is_empty();
-        Self { backend, table, budget, stored: Bits::default(), changed: Bits::default(), tracking, hand: 0 }
+        let (stored, changed, changed_before, kept_back) = Default::default();
+        Self { backend, table, budget, stored, changed, changed_before, kept_back, tracking, hand: 0 }
     }
 
     /// How many bytes the groups may take.
@@ -79,7 +92,7 @@ impl Cache {
 
     /// Whether a group has changes that the table has not.
     pub(crate) fn is_changed(&self, group: u32) -> bool {
-        !self.tracking || self.changed.has(group)
+        !self.tracking || self.changed.has(group) || self.kept_back.has(group)
     }
 
     /// Whether the table has an entry of a group.
@@ -92,6 +105,8 @@ impl Cache {
         for group in groups {
             self.stored.remove(*group);
             self.changed.remove(*group);
+            self.changed_before.remove(*group);
+            self.kept_back.remove(*group);
         }
     }
 
@@ -102,9 +117,24 @@ impl Cache {
         }
     }
 
-    /// The groups that changed since changes are noted.
-    pub(crate) fn changed(&self) -> Vec<u32> {
-        self.changed.iter().collect()
+    /// The groups whose values are not the table's.
+    pub(crate) fn unwritten(&self) -> Vec<u32> {
+        self.changed.or(&self.kept_back).iter().collect()
+    }
+
+    /// For a snapshot: the groups to write, and those to keep back. Each group of `width` bytes that is kept back takes that
+    /// once more until the snapshot is uploaded.
+    pub(crate) fn due(&mut self, options: &SnapshotOptions, width: usize) -> (Vec<u32>, Vec<u32>) {
+        let changed_before = std::mem::replace(&mut self.changed_before, self.changed.clone());
+        if !self.backend.takes_kept_back(options) {
+            return (self.unwritten(), Vec::new());
+        }
+        let mut kept: Vec<u32> = self.changed.and(&changed_before).iter().collect();
+        let room = self.budget.bytes() / KEPT_BACK_SHARE / width.max(1);
+        let written = self.changed.and_not(&changed_before).or(&self.kept_back.and_not(&self.changed));
+        let mut written: Vec<u32> = written.iter().collect();
+        written.extend(kept.drain(room.min(kept.len())..));
+        (written, kept)
     }
 
     /// Of all groups those to drop next, `enough` of them: those that did not change first, and round and round. Also
@@ -123,7 +153,7 @@ impl Cache {
     }
 
     /// Reads the entries of new groups, whose keys these are.
-    pub(crate) fn read(&mut self, groups: &[u32], keys: &Keys) -> Result<Found> {
+    pub(crate) fn read(&mut self, groups: &[u32], keys: &Rows) -> Result<Found> {
         let order = keys.order();
         let sorted: Vec<&[u8]> = order.iter().map(|at| keys.get(*at)).collect();
         let values = self.backend.get(self.table.id, &sorted)?;
@@ -139,7 +169,7 @@ impl Cache {
     pub(crate) fn write(
         &mut self,
         groups: &[u32],
-        keys: &Keys,
+        keys: &Rows,
         mut save: impl FnMut(&[u32]) -> Result<Values>,
     ) -> Result<()> {
         debug_assert!(self.tracking);
@@ -149,15 +179,16 @@ impl Cache {
             let values = self.table.values(&saved.columns, &saved.written, chunk.len())?;
             let gone = saved.gone.into_iter().chain(std::iter::repeat(false));
             let mut entries = Vec::with_capacity(chunk.len());
-            for (((at, group), value), gone) in part.iter().zip(&chunk).zip(values).zip(gone) {
+            for (position, ((at, group), gone)) in part.iter().zip(&chunk).zip(gone).enumerate() {
                 self.changed.remove(*group);
+                self.kept_back.remove(*group);
                 match gone {
                     false => self.stored.insert(*group),
                     // What never was there needs not be taken out.
                     true if !self.stored.has(*group) => continue,
                     true => self.stored.remove(*group),
                 }
-                entries.push((keys.share(*at), (!gone).then_some(value)));
+                entries.push((keys.share(*at), (!gone).then(|| values.share(position))));
             }
             self.backend.write(self.table.id, WriteBatch { entries })?;
         }
@@ -165,14 +196,28 @@ impl Cache {
     }
 
     /// Takes entries out of the table, whose keys these are.
-    pub(crate) fn delete(&mut self, keys: &Keys) -> Result<()> {
+    pub(crate) fn delete(&mut self, keys: &Rows) -> Result<()> {
         let entries = keys.order().into_iter().map(|at| (keys.share(at), None)).collect();
         Ok(self.backend.write(self.table.id, WriteBatch { entries })?)
     }
 
-    /// Fixes the state as it was written.
-    pub(crate) fn snapshot(&mut self, options: &SnapshotOptions) -> Result<Box<dyn KeyedSnapshot>> {
-        Ok(self.backend.snapshot(options)?)
+    /// Keeps groups back, whose keys and columns these are. The next call must be [`Cache::snapshot`], with the result.
+    pub(crate) fn keep_back(&mut self, groups: &[u32], keys: Rows, saved: &Values) -> Result<KeptBack> {
+        for group in groups {
+            self.changed.remove(*group);
+            self.kept_back.insert(*group);
+        }
+        let values = self.table.values(&saved.columns, &saved.written, groups.len())?;
+        Ok(KeptBack { table: self.table.id, keys, values })
+    }
+
+    /// Fixes the state as it was written, with what was kept back.
+    pub(crate) fn snapshot(
+        &mut self,
+        options: &SnapshotOptions,
+        kept_back: Option<KeptBack>,
+    ) -> Result<Box<dyn KeyedSnapshot>> {
+        Ok(self.backend.snapshot(options, kept_back.into_iter().collect())?)
     }
 
     /// How a checkpoint ended.

@@ -2,10 +2,9 @@
 use arrow::array::ArrayRef;
 use arrow::datatypes::DataType;
 use arrow::row::{RowConverter, SortField};
-use bytes::Bytes;
 use wiesel_common::keygroup;
 use wiesel_proto as proto;
-use wiesel_state::keyed::{KeyedBackend, TableId};
+use wiesel_state::keyed::{KeyedBackend, Rows, TableId};
 
 use crate::aggregate::nested::{retype, row_type};
 use crate::operator::{Error, Result};
@@ -71,7 +70,7 @@ impl RowTable {
     }
 
     /// The keys of `rows` rows; `namespaces` has one for each, if the table has namespaces.
-    pub(crate) fn keys(&self, columns: &[ArrayRef], namespaces: &[i64], rows: usize) -> Result<Keys> {
+    pub(crate) fn keys(&self, columns: &[ArrayRef], namespaces: &[i64], rows: usize) -> Result<Rows> {
         let groups = self.key_groups(columns, rows)?;
         let encoded = self.key.encode(columns)?;
         let fixed = GROUP + if self.namespace { 8 } else { 0 };
@@ -87,7 +86,7 @@ impl RowTable {
             }
             ends.push(bytes.len());
         }
-        Ok(Keys { bytes: bytes.into(), ends })
+        Ok(Rows { bytes: bytes.into(), ends })
     }
 
     /// The key columns of keys.
@@ -105,7 +104,7 @@ impl RowTable {
     }
 
     /// The values of rows; `written` has the time of each, if the table has a time to live.
-    pub(crate) fn values(&self, columns: &[ArrayRef], written: &[i64], rows: usize) -> Result<Vec<Bytes>> {
+    pub(crate) fn values(&self, columns: &[ArrayRef], written: &[i64], rows: usize) -> Result<Rows> {
         let encoded = self.value.encode(columns)?;
         let mut bytes = Vec::with_capacity(rows * 32);
         let mut ends = Vec::with_capacity(rows);
@@ -118,8 +117,7 @@ impl RowTable {
             }
             ends.push(bytes.len());
         }
-        let (bytes, mut start) = (Bytes::from(bytes), 0);
-        Ok(ends.into_iter().map(|end| bytes.slice(std::mem::replace(&mut start, end)..end)).collect())
+        Ok(Rows { bytes: bytes.into(), ends })
     }
 
     /// The columns of values, and when each was written, if the table has a time to live.
@@ -187,41 +185,5 @@ impl Codec {
         let columns = converter.convert_rows(rows.map(|row| parser.parse(row)))?;
         let typed = columns.iter().zip(&self.types).map(|(column, data_type)| retype(column, data_type));
         Ok(typed.collect::<Result<_, _>>()?)
-    }
-}
-
-/// Keys, one after another.
-pub(crate) struct Keys {
-    bytes: Bytes,
-    ends: Vec<usize>,
-}
-
-impl Keys {
-    fn range(&self, at: usize) -> std::ops::Range<usize> {
-        (if at == 0 { 0 } else { self.ends[at - 1] })..self.ends[at]
-    }
-
-    /// A key.
-    pub(crate) fn get(&self, at: usize) -> &[u8] {
-        &self.bytes[self.range(at)]
-    }
-
-    /// A key, to keep.
-    pub(crate) fn share(&self, at: usize) -> Bytes {
-        self.bytes.slice(self.range(at))
-    }
-
-    /// The positions of all keys, in key order.
-    pub(crate) fn order(&self) -> Vec<usize> {
-        // Nearly all keys differ in their first sixteen bytes.
-        let head = |key: &[u8]| {
-            let mut head = [0; 16];
-            let length = key.len().min(16);
-            head[..length].copy_from_slice(&key[..length]);
-            u128::from_be_bytes(head)
-        };
-        let mut order: Vec<(u128, u32)> = (0..self.ends.len()).map(|at| (head(self.get(at)), at as u32)).collect();
-        order.sort_unstable_by(|a, b| a.0.cmp(&b.0).then_with(|| self.get(a.1 as usize).cmp(self.get(b.1 as usize))));
-        order.into_iter().map(|(_, at)| at as usize).collect()
     }
 }

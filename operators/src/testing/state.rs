@@ -15,7 +15,7 @@ use wiesel_state::Result as StateResult;
 use wiesel_state::backend::{StateResources, backend};
 use wiesel_state::cache_share::CacheShare;
 use wiesel_state::keyed::{
-    KeyedBackend, KeyedSnapshot, OpenRequest, SnapshotOptions, StateBackend, TableId, WriteBatch,
+    KeptBack, KeyedBackend, KeyedSnapshot, OpenRequest, SnapshotOptions, StateBackend, TableId, WriteBatch,
 };
 use wiesel_state::storage::CheckpointStorage;
 
@@ -35,6 +35,8 @@ pub struct World {
     attempts: AtomicUsize,
     /// Entries that were written to tables.
     written: Arc<AtomicUsize>,
+    /// Entries that snapshots had beside tables.
+    kept_back: Arc<AtomicUsize>,
 }
 
 impl World {
@@ -52,12 +54,18 @@ impl World {
         let storage = CheckpointStorage::new(&configuration, JobId::random()).unwrap();
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let backend = backend(&configuration, &resources, storage.clone(), runtime.handle().clone()).unwrap();
-        Arc::new(Self { runtime, folder, storage, backend, attempts: AtomicUsize::new(0), written: Arc::default() })
+        let (attempts, written, kept_back) = Default::default();
+        Arc::new(Self { runtime, folder, storage, backend, attempts, written, kept_back })
     }
 
     /// How many entries were written to tables so far.
     pub fn written(&self) -> usize {
         self.written.load(Ordering::Relaxed)
+    }
+
+    /// How many entries snapshots had beside tables so far.
+    pub fn kept_back(&self) -> usize {
+        self.kept_back.load(Ordering::Relaxed)
     }
 
     /// An empty back end.
@@ -106,6 +114,7 @@ impl World {
 struct Watched {
     inner: Box<dyn KeyedBackend>,
     written: Arc<AtomicUsize>,
+    kept_back: Arc<AtomicUsize>,
 }
 
 impl KeyedBackend for Watched {
@@ -137,8 +146,13 @@ impl KeyedBackend for Watched {
         self.inner.scan(table, prefix, visit)
     }
 
-    fn snapshot(&mut self, options: &SnapshotOptions) -> StateResult<Box<dyn KeyedSnapshot>> {
-        self.inner.snapshot(options)
+    fn takes_kept_back(&self, options: &SnapshotOptions) -> bool {
+        self.inner.takes_kept_back(options)
+    }
+
+    fn snapshot(&mut self, options: &SnapshotOptions, kept_back: Vec<KeptBack>) -> StateResult<Box<dyn KeyedSnapshot>> {
+        self.kept_back.fetch_add(kept_back.iter().map(|kept| kept.keys.len()).sum(), Ordering::Relaxed);
+        self.inner.snapshot(options, kept_back)
     }
 
     fn checkpoint_completed(&mut self, checkpoint_id: u64) {
@@ -164,7 +178,8 @@ impl RestoredState for Restored<'_> {
 
     fn keyed(&mut self) -> Result<Box<dyn KeyedBackend>> {
         let inner = self.world.open(self.key_groups.clone(), self.saved);
-        Ok(Box::new(Watched { inner, written: self.world.written.clone() }))
+        let (written, kept_back) = (self.world.written.clone(), self.world.kept_back.clone());
+        Ok(Box::new(Watched { inner, written, kept_back }))
     }
 
     fn list(&mut self, _: &str) -> Vec<Bytes> {

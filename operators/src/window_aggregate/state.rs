@@ -89,7 +89,7 @@ impl WindowAggregate {
         self.save_progress()?;
         let cache = self.parts.slices.cache.as_mut();
         let cache = cache.ok_or_else(|| Error::Plan("a window aggregate without a state back end".into()))?;
-        Ok(OperatorSnapshot { keyed: Some(cache.snapshot(options)?), lists: Vec::new() })
+        Ok(OperatorSnapshot { keyed: Some(cache.snapshot(options, None)?), lists: Vec::new() })
     }
 
     fn save_progress(&mut self) -> Result<()> {
@@ -110,7 +110,7 @@ impl WindowAggregate {
         let columns: Vec<ArrayRef> = vec![Arc::new(Int64Array::from(reached.clone())), Arc::new(lists)];
         let values = progress.table.values(&columns, &[], reached.len())?;
         let keys = progress_keys(self.progress.key_groups()).map(|key| Bytes::copy_from_slice(&key));
-        let entries = keys.zip(values.into_iter().map(Some)).collect();
+        let entries = keys.enumerate().map(|(at, key)| (key, Some(values.share(at)))).collect();
         cache.backend().write(progress.table.id, WriteBatch { entries })?;
         progress.written = state;
         Ok(())
@@ -150,7 +150,7 @@ impl Slices {
         let all = self.all_groups();
         let Some(cache) = &mut self.cache else { return Ok(()) };
         cache.track(all.into_iter());
-        let changed = cache.changed();
+        let changed = cache.unwritten();
         self.write(&changed)
     }
 

@@ -10,7 +10,7 @@ use wiesel_common::id::JobId;
 use wiesel_proto as proto;
 
 use super::*;
-use crate::keyed::{KeyedBackend, OpenRequest, SnapshotOptions, TableId, WriteBatch};
+use crate::keyed::{KeptBack, KeyedBackend, OpenRequest, SnapshotOptions, TableId, WriteBatch};
 use crate::storage::shared_files;
 use crate::storage::tests::on_a_server;
 
@@ -89,10 +89,21 @@ impl World {
         options: &SnapshotOptions,
         kind: proto::SnapshotKind,
     ) -> Result<(proto::KeyedStateHandle, u64)> {
+        self.snapshot_with(tables, options, kind, Vec::new())
+    }
+
+    /// The same with entries that are kept back.
+    pub(crate) fn snapshot_with(
+        &self,
+        tables: &mut dyn KeyedBackend,
+        options: &SnapshotOptions,
+        kind: proto::SnapshotKind,
+        kept_back: Vec<KeptBack>,
+    ) -> Result<(proto::KeyedStateHandle, u64)> {
         let target = format!("file:{}/savepoint", self.folder.path().display());
         let checkpoint_id = options.checkpoint_id;
         let barrier = proto::CheckpointBarrier { checkpoint_id, kind: kind.into(), target, ..Default::default() };
-        let snapshot = tables.snapshot(options)?;
+        let snapshot = tables.snapshot(options, kept_back)?;
         let files = self.storage.files(&barrier)?;
         self.runtime.block_on(snapshot.upload(&*files))
     }
@@ -397,7 +408,8 @@ fn a_snapshot_is_what_was_there_whatever_is_written_later() {
             let mut batch: Vec<_> = (0..500).map(|i| entry(i, b"before")).collect();
             batch.sort();
             tables.write(table, WriteBatch { entries: batch.clone() }).unwrap();
-            let snapshot = tables.snapshot(&SnapshotOptions { checkpoint_id: 1, canonical, full: false }).unwrap();
+            let snapshot =
+                tables.snapshot(&SnapshotOptions { checkpoint_id: 1, canonical, full: false }, Vec::new()).unwrap();
             batch.iter_mut().for_each(|entry| entry.1 = Some(Bytes::from_static(b"after")));
             tables.write(table, WriteBatch { entries: batch }).unwrap();
             drop(tables);

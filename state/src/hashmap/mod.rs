@@ -14,7 +14,9 @@ use wiesel_proto as proto;
 
 use crate::backend::StateResources;
 use crate::error::{Error, Result};
-use crate::keyed::{KeyedBackend, KeyedSnapshot, OpenRequest, SnapshotOptions, StateBackend, TableId, WriteBatch};
+use crate::keyed::{
+    KeptBack, KeyedBackend, KeyedSnapshot, OpenRequest, SnapshotOptions, StateBackend, TableId, WriteBatch,
+};
 use crate::rocksdb::NativeReader;
 use crate::storage::CheckpointStorage;
 use crate::tables::{Tables, key_group, overlap, range};
@@ -248,7 +250,8 @@ impl KeyedBackend for HashMapTables {
         Ok(())
     }
 
-    fn snapshot(&mut self, _options: &SnapshotOptions) -> Result<Box<dyn KeyedSnapshot>> {
+    fn snapshot(&mut self, _: &SnapshotOptions, kept_back: Vec<KeptBack>) -> Result<Box<dyn KeyedSnapshot>> {
+        kept_back.into_iter().try_for_each(|kept| self.write(kept.table, kept.into_batch()))?;
         let now = self.clock.now_millis();
         Ok(Box::new(Snapshot::new(self.key_groups.clone(), self.tables.all().to_vec(), self.groups.clone(), now)))
     }

@@ -94,7 +94,7 @@ impl Snapshot {
             let Some((name, bytes)) = file else { return Ok((handle, written)) };
             written += bytes.len() as u64;
             let file = Some(files.put(bytes).await?);
-            handle.files.push(proto::KeyedStateFile { name, shared: false, file });
+            handle.files.push(proto::KeyedStateFile { name, shared: false, file, kept_back: false });
         }
     }
 }

@@ -35,8 +35,8 @@ impl LocalCopies {
             tracing::warn!(%error, folder = %folder.display(), "the local copy of a checkpoint could not be kept");
             return;
         }
-        let files =
-            handle.files.iter().filter_map(|named| Some((named.file.as_ref()?.path.clone(), named.name.clone())));
+        let files = handle.files.iter().filter(|named| !named.kept_back);
+        let files = files.filter_map(|named| Some((named.file.as_ref()?.path.clone(), named.name.clone())));
         let files = files.filter(|(uri, _)| !uri.is_empty()).collect();
         let mut copies = self.copies.lock();
         let kept = copies.entry(instance.to_owned()).or_default();

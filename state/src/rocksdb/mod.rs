@@ -1,7 +1,9 @@
 //! The back end `rocksdb`: entries on local disk, one RocksDB instance an operator and subtask, one column family a table.
 //!
 //! There is no write-ahead log: what counts after a failure is the checkpoint. A snapshot flushes the write buffers and makes
-//! hard links to the files; its upload leaves out files that a complete checkpoint has.
+//! hard links to the files; its upload leaves out files that a complete checkpoint has. Entries that an operator keeps back
+//! because they change all the time go into a file beside them: written into the instance, they would be sorted, compressed
+//! and compacted for each checkpoint.
 use std::collections::HashMap;
 use std::ops::{ControlFlow, RangeInclusive};
 use std::path::PathBuf;
@@ -20,7 +22,9 @@ use wiesel_proto as proto;
 use crate::backend::StateResources;
 use crate::cache_share::CacheShare;
 use crate::error::Result;
-use crate::keyed::{KeyedBackend, KeyedSnapshot, OpenRequest, SnapshotOptions, StateBackend, TableId, WriteBatch};
+use crate::keyed::{
+    KeptBack, KeyedBackend, KeyedSnapshot, OpenRequest, SnapshotOptions, StateBackend, TableId, WriteBatch,
+};
 use crate::storage::CheckpointStorage;
 use crate::tables::{Tables, key_group};
 use crate::ttl::Ttl;
@@ -222,7 +226,16 @@ impl KeyedBackend for RocksDbTables {
         entries.status().map_err(|error| self.database.error(error))
     }
 
-    fn snapshot(&mut self, options: &SnapshotOptions) -> Result<Box<dyn KeyedSnapshot>> {
+    fn takes_kept_back(&self, options: &SnapshotOptions) -> bool {
+        !options.canonical && !self.empty
+    }
+
+    fn snapshot(&mut self, options: &SnapshotOptions, mut kept_back: Vec<KeptBack>) -> Result<Box<dyn KeyedSnapshot>> {
+        if !self.takes_kept_back(options) {
+            std::mem::take(&mut kept_back)
+                .into_iter()
+                .try_for_each(|kept| self.write(kept.table, kept.into_batch()))?;
+        }
         self.snapshots += 1;
         let folder = self.database.folder().join(format!("snapshot-{}", self.snapshots));
         let links = match self.empty {
@@ -236,7 +249,10 @@ impl KeyedBackend for RocksDbTables {
             tables: self.tables.all().to_vec(),
             files: Vec::new(),
         };
-        let snapshot = Snapshot { handle, links, setup: self.database.setup(), now: self.clock.now_millis() };
+        let named = kept_back.into_iter().map(|kept| Ok((self.name(kept.table)?.to_owned(), kept)));
+        let kept_back = named.collect::<Result<Vec<_>>>()?;
+        let snapshot =
+            Snapshot { handle, links, kept_back, setup: self.database.setup(), now: self.clock.now_millis() };
         if options.canonical || snapshot.links.is_none() {
             return Ok(Box::new(snapshot.canonical()));
         }

@@ -11,6 +11,7 @@ use wiesel_proto as proto;
 
 use super::copies::LocalCopies;
 use super::options::Settings;
+use crate::canonical;
 use crate::error::{Error, Result};
 use crate::storage::CheckpointStorage;
 
@@ -38,7 +39,7 @@ impl NativeReader {
         handle: &proto::KeyedStateHandle,
         folder: &Path,
         wanted: &RangeInclusive<u16>,
-        visit: &mut dyn FnMut(&str, &[u8], &[u8]) -> Result<()>,
+        visit: &mut (dyn FnMut(&str, &[u8], &[u8]) -> Result<()> + Send),
     ) -> Result<()> {
         self.fetch(handle, folder)?;
         let options = self.settings.database(None)?;
@@ -48,6 +49,26 @@ impl NativeReader {
         for table in &handle.tables {
             visit_range(&db, &table.name, wanted, &mut |key, value| visit(&table.name, key, value))?;
         }
+        self.read_kept_back(handle, wanted, visit)
+    }
+
+    /// Visits the wanted entries that a handle has beside its instance, with the table's name. They come after those of the
+    /// instance, which they stand for.
+    pub(super) fn read_kept_back(
+        &self,
+        handle: &proto::KeyedStateHandle,
+        wanted: &RangeInclusive<u16>,
+        visit: &mut (dyn FnMut(&str, &[u8], &[u8]) -> Result<()> + Send),
+    ) -> Result<()> {
+        for named in handle.files.iter().filter(|named| named.kept_back) {
+            let described = handle.tables.iter().any(|table| table.name == named.name);
+            let Some(file) = named.file.as_ref().filter(|_| described) else {
+                let message = format!("a state handle has entries of '{}', which it does not describe", named.name);
+                return Err(Error::Corrupt(message));
+            };
+            let mut visit = |key: &[u8], value: &[u8]| visit(&named.name, key, value);
+            self.runtime.block_on(canonical::read(&self.storage, file, wanted, &mut visit))?;
+        }
         Ok(())
     }
 
@@ -55,7 +76,8 @@ impl NativeReader {
     pub(super) fn fetch(&self, handle: &proto::KeyedStateHandle, folder: &Path) -> Result<()> {
         let made = std::fs::create_dir_all(folder);
         made.map_err(|error| Error::storage(format!("cannot create {}", folder.display()), error))?;
-        let downloads = handle.files.iter().map(|named| async move {
+        let of_instance = handle.files.iter().filter(|named| !named.kept_back);
+        let downloads = of_instance.map(|named| async move {
             let plain = !named.name.is_empty() && !named.name.contains(['/', '\\']) && named.name != "..";
             let Some(file) = named.file.as_ref().filter(|_| plain) else {
                 return Err(Error::Corrupt(format!("a state handle names the file '{}' wrongly", named.name)));

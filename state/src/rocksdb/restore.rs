@@ -42,6 +42,11 @@ pub(super) fn open(
     {
         cut(&database, &tables, wanted)?;
     }
+    if let Some((handle, wanted)) = &base {
+        let mut batch = Batch::new(EntryWriter::new(&database, setup));
+        backend.native.read_kept_back(handle, wanted, &mut |table, key, value| batch.put(table, key, value))?;
+        batch.flush()?;
+    }
     let empty = base.is_none() && parts.is_empty();
     for (number, (handle, wanted)) in parts.iter().enumerate() {
         for descriptor in &handle.tables {
@@ -49,7 +54,7 @@ pub(super) fn open(
                 database.create(descriptor)?;
             }
         }
-        let writer = EntryWriter { database: &database, limit: setup.settings.write_batch, write: without_log() };
+        let writer = EntryWriter::new(&database, setup);
         match handle.format() {
             proto::KeyedStateFormat::Canonical => copy_sorted(backend, handle, wanted, writer)?,
             proto::KeyedStateFormat::Rocksdb => {
@@ -131,6 +136,12 @@ struct EntryWriter<'a> {
     /// Bytes that are written at once.
     limit: usize,
     write: WriteOptions,
+}
+
+impl<'a> EntryWriter<'a> {
+    fn new(database: &'a Database, setup: &Setup) -> Self {
+        Self { database, limit: setup.settings.write_batch, write: without_log() }
+    }
 }
 
 /// Entries that wait to be written together.

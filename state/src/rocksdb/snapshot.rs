@@ -15,7 +15,7 @@ use super::database::{Links, Setup};
 use super::history::History;
 use crate::canonical::{self, Writer};
 use crate::error::{Error, Result};
-use crate::keyed::{CheckpointFiles, KeyedSnapshot, SnapshotOptions};
+use crate::keyed::{CheckpointFiles, KeptBack, KeyedSnapshot, SnapshotOptions};
 use crate::ttl::Ttl;
 
 /// The state as it was.
@@ -24,6 +24,8 @@ pub(super) struct Snapshot {
     pub(super) handle: proto::KeyedStateHandle,
     /// None: there is nothing in it.
     pub(super) links: Option<Links>,
+    /// With the names of their tables.
+    pub(super) kept_back: Vec<(String, KeptBack)>,
     pub(super) setup: Setup,
     /// Milliseconds since the epoch: what has expired by then is left out of sorted entries.
     pub(super) now: i64,
@@ -71,8 +73,9 @@ pub(super) struct NativeSnapshot {
 }
 
 impl NativeSnapshot {
-    async fn write(self, files: &dyn CheckpointFiles) -> Result<(proto::KeyedStateHandle, u64)> {
+    async fn write(mut self, files: &dyn CheckpointFiles) -> Result<(proto::KeyedStateHandle, u64)> {
         let shares = self.incremental && files.keeps_shared();
+        let kept_back = std::mem::take(&mut self.snapshot.kept_back);
         let mut handle = self.snapshot.handle.clone();
         handle.format = proto::KeyedStateFormat::Rocksdb.into();
         let transfers = self.snapshot.setup.settings.transfers;
@@ -88,6 +91,13 @@ impl NativeSnapshot {
         for (file, uploaded) in written? {
             bytes += uploaded;
             handle.files.push(file);
+        }
+        for (table, kept) in kept_back {
+            let content = tokio::task::spawn_blocking(move || kept_back_file(&kept)).await;
+            let content = content.map_err(|error| Error::storage("a snapshot was cut short", error))?;
+            bytes += content.len() as u64;
+            let file = Some(files.put(content).await?);
+            handle.files.push(proto::KeyedStateFile { name: table, shared: false, file, kept_back: true });
         }
         if let (Some((copies, instance)), Some(links)) = (&self.copies, &self.snapshot.links)
             && files.keeps_shared()
@@ -105,7 +115,8 @@ impl NativeSnapshot {
     ) -> Result<(proto::KeyedStateFile, u64)> {
         if let Some(file) = self.uploaded.get(name) {
             let shared = !file.path.is_empty();
-            return Ok((proto::KeyedStateFile { name: name.to_owned(), shared, file: Some(file.clone()) }, 0));
+            let (name, file) = (name.to_owned(), Some(file.clone()));
+            return Ok((proto::KeyedStateFile { name, shared, file, kept_back: false }, 0));
         }
         let path = self.path(name)?;
         let file = files.put_file(&path, shares && is_table(name)).await?;
@@ -114,7 +125,7 @@ impl NativeSnapshot {
         }
         let size = file.size;
         let shared = shares && is_table(name) && !file.path.is_empty();
-        Ok((proto::KeyedStateFile { name: name.to_owned(), shared, file: Some(file) }, size))
+        Ok((proto::KeyedStateFile { name: name.to_owned(), shared, file: Some(file), kept_back: false }, size))
     }
 
     fn path(&self, name: &str) -> Result<PathBuf> {
@@ -136,7 +147,7 @@ pub(super) struct CanonicalSnapshot(Snapshot);
 
 impl CanonicalSnapshot {
     async fn write(self, files: &dyn CheckpointFiles) -> Result<(proto::KeyedStateHandle, u64)> {
-        let Self(Snapshot { mut handle, links, setup, now }) = self;
+        let Self(Snapshot { mut handle, links, setup, now, .. }) = self;
         let Some(links) = links else { return Ok((handle, 0)) };
         let tables = handle.tables.clone();
         // One file is read while another one is written.
@@ -146,7 +157,7 @@ impl CanonicalSnapshot {
         while let Some((name, content)) = receiver.recv().await {
             bytes += Bytes::len(&content) as u64;
             let file = Some(files.put(content).await?);
-            handle.files.push(proto::KeyedStateFile { name, shared: false, file });
+            handle.files.push(proto::KeyedStateFile { name, shared: false, file, kept_back: false });
         }
         reader.await.map_err(|error| Error::storage("a snapshot was cut short", error))??;
         Ok((handle, bytes))
@@ -160,6 +171,18 @@ impl KeyedSnapshot for CanonicalSnapshot {
     ) -> BoxFuture<'a, Result<(proto::KeyedStateHandle, u64)>> {
         self.write(files).boxed()
     }
+}
+
+/// A file of entries by key group, within a key group as they come.
+fn kept_back_file(kept: &KeptBack) -> Bytes {
+    let group = |at: usize| kept.keys.get(at).first_chunk::<2>().map_or(0, |group| u16::from_be_bytes(*group));
+    let mut order: Vec<(u16, u32)> = (0..kept.keys.len()).map(|at| (group(at), at as u32)).collect();
+    order.sort_unstable();
+    let mut writer = Writer::new();
+    for (_, at) in order {
+        writer.push(kept.keys.get(at as usize), kept.values.get(at as usize));
+    }
+    writer.finish()
 }
 
 /// Sends files of sorted entries, each with the name of its table. Ends early if nobody takes them.

@@ -144,6 +144,67 @@ fn an_instance_cut_in_two_shares_its_files() {
     assert!(all(&*merged, table, &[]) == all(&*tables, table, &[]));
 }
 
+fn rows<'a>(all: impl Iterator<Item = &'a Vec<u8>>) -> crate::keyed::Rows {
+    let (mut bytes, mut ends) = (Vec::new(), Vec::new());
+    for row in all {
+        bytes.extend_from_slice(row);
+        ends.push(bytes.len());
+    }
+    crate::keyed::Rows { bytes: bytes.into(), ends }
+}
+
+#[test]
+fn entries_that_are_kept_back_stand_for_those_of_the_instance() {
+    let world = World::new(&[INCREMENTAL, NOTHING_INLINE]);
+    let (mut tables, table) = open(&world, &[]);
+    write(&mut *tables, table, 0, 1_000);
+    let written = all(&*tables, table, &[]);
+    // Some stand for what was written, some are new; in no order.
+    let new = (990..1_300u32).rev().map(|i| (key((i % 8) as u16, &i.to_be_bytes()), format!("kept {i}").into_bytes()));
+    let new: Vec<(Vec<u8>, Vec<u8>)> = new.collect();
+    let kept_back =
+        || vec![KeptBack { table, keys: rows(new.iter().map(|e| &e.0)), values: rows(new.iter().map(|e| &e.1)) }];
+    let expected: Vec<_> = written
+        .iter()
+        .cloned()
+        .chain(new.iter().cloned())
+        .collect::<std::collections::BTreeMap<_, _>>()
+        .into_iter()
+        .collect();
+    let options = |checkpoint_id, canonical| SnapshotOptions { checkpoint_id, canonical, full: canonical };
+    let checkpoint = proto::SnapshotKind::Checkpoint;
+    let (handle, _) = world.snapshot_with(&mut *tables, &options(1, false), checkpoint, kept_back()).unwrap();
+    tables.checkpoint_completed(1);
+    assert!(all(&*tables, table, &[]) == written, "they are not written");
+    let (without, _) = world.checkpoint(&mut *tables, 2);
+    for kind in [BackendType::RocksDb, BackendType::HashMap] {
+        let restored = |key_groups, handles: &[proto::KeyedStateHandle]| {
+            let mut tables = world.open(kind, key_groups, handles).unwrap();
+            let table = tables.table(&descriptor("t", 0)).unwrap();
+            (all(&*tables, table, &[]), tables)
+        };
+        assert!(restored(0..=7, std::slice::from_ref(&handle)).0 == expected);
+        assert!(restored(0..=7, std::slice::from_ref(&without)).0 == written, "they belong to one checkpoint");
+        let parts = [0..=2, 3..=7].map(|key_groups| {
+            let (entries, mut part) = restored(key_groups.clone(), std::slice::from_ref(&handle));
+            let of_part = expected.iter().filter(|(key, _)| key_groups.contains(&u16::from(key[1])));
+            assert!(entries.iter().eq(of_part), "{key_groups:?}");
+            world.checkpoint(&mut *part, 3).0
+        });
+        assert!(restored(0..=7, &parts).0 == expected);
+    }
+    let savepoint = proto::SnapshotKind::Savepoint;
+    let (handle, _) = world.snapshot_with(&mut *tables, &options(4, true), savepoint, kept_back()).unwrap();
+    assert!(handle.files.iter().all(|named| !named.kept_back));
+    assert!(all(&*tables, table, &[]) == expected, "a savepoint has sorted entries only");
+    // Of a damaged file a restore says so.
+    let (mut handle, _) = world.snapshot_with(&mut *tables, &options(5, false), checkpoint, kept_back()).unwrap();
+    let kept = handle.files.iter_mut().find(|named| named.kept_back).unwrap();
+    kept.name = "other".to_owned();
+    let error = world.open(BackendType::RocksDb, 0..=7, &[handle]).err().unwrap().to_string();
+    assert!(error.contains("'other', which it does not describe"), "{error}");
+}
+
 #[test]
 fn memory_reads_the_files_of_an_instance() {
     let world = World::new(&[INCREMENTAL]);
@@ -168,7 +229,8 @@ fn folders_go_with_their_instance() {
     let (mut tables, table) = open(&world, &[]);
     write(&mut *tables, table, 0, 1_000);
     assert_eq!(folders(&world), 1);
-    let snapshot = tables.snapshot(&SnapshotOptions { checkpoint_id: 1, canonical: false, full: false }).unwrap();
+    let snapshot =
+        tables.snapshot(&SnapshotOptions { checkpoint_id: 1, canonical: false, full: false }, Vec::new()).unwrap();
     drop(tables);
     assert_eq!(folders(&world), 1, "the snapshot is still to be uploaded");
     drop(snapshot);
@@ -276,7 +338,8 @@ fn a_failed_upload_harms_nothing() {
     tables.checkpoint_completed(1);
     write(&mut *tables, table, 1_000, 1_000);
     for (id, canonical) in [(2, false), (3, true)] {
-        let snapshot = tables.snapshot(&SnapshotOptions { checkpoint_id: id, canonical, full: false }).unwrap();
+        let snapshot =
+            tables.snapshot(&SnapshotOptions { checkpoint_id: id, canonical, full: false }, Vec::new()).unwrap();
         assert_eq!(world.runtime.block_on(snapshot.upload(&Full)).map(|_| ()).unwrap_err().to_string(), "full");
         tables.checkpoint_aborted(id);
     }

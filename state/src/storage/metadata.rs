@@ -23,7 +23,7 @@ const MAGIC: &[u8; 8] = b"WIESELCP";
 /// The first four bytes of Apache Flink's.
 const FLINK_MAGIC: [u8; 4] = [0x49, 0x60, 0x67, 0x2d];
 /// The version that is written. Older ones are read.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 const HEADER: usize = 28;
 
 /// Reads a checkpoint or savepoint: the pointer names its folder or its `_metadata` file. Returns the folder as a URI and

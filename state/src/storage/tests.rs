@@ -52,7 +52,7 @@ fn savepoint(target: &str) -> proto::CheckpointBarrier {
 
 /// The metadata of one subtask with these files; whether each is shared.
 fn metadata(id: u64, files: Vec<(proto::StateFile, bool)>) -> proto::CheckpointMetadata {
-    let named = |(file, shared)| proto::KeyedStateFile { name: "f".into(), shared, file: Some(file) };
+    let named = |(file, shared)| proto::KeyedStateFile { name: "f".into(), shared, file: Some(file), kept_back: false };
     let handle = proto::KeyedStateHandle { files: files.into_iter().map(named).collect(), ..Default::default() };
     let operator = proto::OperatorSubtaskState { keyed: vec![handle], ..Default::default() };
     let task = proto::TaskState { operators: vec![operator], ..Default::default() };
@@ -238,7 +238,7 @@ fn metadata_of_others() {
     let checksum = crc32c::crc32c(&newer[..24]);
     newer[24..28].copy_from_slice(&checksum.to_be_bytes());
     let error = decode(&newer.into(), "M", "").unwrap_err().to_string();
-    assert_eq!(error, "M has version 9 of the format; this Wiesel reads versions up to 1");
+    assert_eq!(error, "M has version 9 of the format; this Wiesel reads versions up to 2");
     let flink = Bytes::from_static(&[0x49, 0x60, 0x67, 0x2d, 0, 0, 0, 4, 0]);
     assert!(decode(&flink, "M", "").unwrap_err().to_string().contains("Apache Flink"));
     assert!(decode(&Bytes::new(), "M", "").unwrap_err().to_string().contains("is not the metadata"));

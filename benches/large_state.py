@@ -1,0 +1,84 @@
+"""A job whose state is ten times its memory: resident memory, and what an incremental checkpoint uploads.
+
+large_state.py HOME [--keys N] [--change PERCENT]
+
+HOME is an installation of Wiesel (`make -s dist`). Two subtasks keep a text of 1000 characters for each of five million keys
+in RocksDB, with 512 MB of managed memory in a process of 1728 MB. When all keys are there a checkpoint is taken; another
+one when so many percent of the keys have got another text. Shows the size of the state, the largest resident memory of the
+TaskManager and the bytes that the second checkpoint had to write.
+"""
+import argparse, pathlib, subprocess, sys, tempfile, time
+
+import engines
+
+SCRIPT = """
+SET 'state.backend.type' = 'rocksdb';
+CREATE TABLE all_keys (k BIGINT, text STRING) WITH (
+  'connector' = 'datagen', 'number-of-rows' = '${KEYS}', 'rows-per-second' = '1000000000', 'fields.text.length' = '1000',
+  'fields.k.kind' = 'sequence', 'fields.k.start' = '1', 'fields.k.end' = '${KEYS}');
+CREATE TABLE changes (k BIGINT, text STRING) WITH (
+  'connector' = 'datagen', 'rows-per-second' = '${RATE}', 'fields.text.length' = '1000',
+  'fields.k.min' = '1', 'fields.k.max' = '${KEYS}');
+CREATE TABLE latest (k BIGINT, text STRING, n BIGINT) WITH ('connector' = 'blackhole');
+INSERT INTO latest SELECT k, MAX(text), COUNT(*) FROM (SELECT * FROM all_keys UNION ALL SELECT * FROM changes) GROUP BY k;
+"""
+# Rows a second that change keys.
+RATE = 2000
+SETTINGS = {
+    "taskmanager.numberOfTaskSlots": 2, "parallelism.default": 2, "taskmanager.memory.managed.size": "512m",
+    "execution.checkpointing.incremental": "true", "execution.checkpointing.interval": "10 h",
+    "execution.checkpointing.timeout": "1 h",
+}
+
+
+def resident(cluster):
+    """The most that the TaskManager ever had resident, MB."""
+    status = pathlib.Path(f"/proc/{cluster.pids()[0]}/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0]) / 1024
+
+
+def rows_read(cluster):
+    """Rows that the aggregate has taken."""
+    return max(vertex["metrics"]["read-records"] for vertex in cluster.get(f"/jobs/{cluster.job}")["vertices"])
+
+
+def checkpoint(cluster):
+    subprocess.run([f"{cluster.home}/bin/flink", "checkpoint", cluster.job], env=cluster.environment, check=True,
+                   stdout=subprocess.DEVNULL)
+    return cluster.checkpoints()["latest"]["completed"]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("home", type=pathlib.Path)
+    parser.add_argument("--keys", type=int, default=5_000_000)
+    parser.add_argument("--change", type=float, default=1)
+    options = parser.parse_args()
+    cluster = engines.wiesel(options.home.resolve(), SETTINGS)
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            script = pathlib.Path(folder, "large_state.sql")
+            script.write_text(SCRIPT.replace("${KEYS}", str(options.keys)).replace("${RATE}", str(RATE)))
+            cluster.start_job(script)
+            start = time.monotonic()
+            report = lambda: print(f"{time.monotonic() - start:6.0f} s {rows_read(cluster):10,} rows, at most {resident(cluster):,.0f} MB resident", file=sys.stderr)
+            def loaded():
+                report()
+                return rows_read(cluster) >= options.keys + RATE * (time.monotonic() - start) * 0.9
+            cluster.wait("all keys", 3600, loaded, pause=10)
+            first = checkpoint(cluster)
+            before, wanted = rows_read(cluster), options.keys * options.change / 100
+            cluster.wait("the change", 600, lambda: rows_read(cluster) - before >= wanted, pause=0.2)
+            changed = rows_read(cluster) - before
+            second = checkpoint(cluster)
+            report()
+        state, written = second["state_size"], second["checkpointed_size"]
+        print(f"state {state / 1e9:.2f} GB, of {options.keys:,} keys; the first checkpoint took {first['end_to_end_duration'] / 1000:.1f} s")
+        print(f"TaskManager: at most {resident(cluster):,.0f} MB resident, of a process size of 1728 MB with 512 MB managed")
+        print(f"after {100 * changed / options.keys:.2f} % of the keys changed a checkpoint wrote {written / 1e6:,.1f} MB, "
+              f"{100 * written / state:.2f} % of the state, in {second['end_to_end_duration'] / 1000:.1f} s")
+    finally:
+        cluster.stop()
+
+
+main()
