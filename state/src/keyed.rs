@@ -73,23 +73,12 @@ impl Rows {
 }
 
 /// Entries that an operator keeps back from a table because they change all the time: a snapshot has them beside the table,
-/// where they stand for what the table has of these keys.
-#[derive(Clone, Debug)]
+/// where they stand for what the table has of their keys.
 pub struct KeptBack {
     /// The table.
     pub table: TableId,
-    /// Keys, each once, in any order.
-    pub keys: Rows,
-    /// The value of each.
-    pub values: Rows,
-}
-
-impl KeptBack {
-    /// To be written after all.
-    pub fn into_batch(self) -> WriteBatch {
-        let entry = |at| (self.keys.share(at), Some(self.values.share(at)));
-        WriteBatch { entries: self.keys.order().into_iter().map(entry).collect() }
-    }
+    /// Makes what only the operator reads, when the snapshot is uploaded.
+    pub content: Box<dyn FnOnce() -> Result<Bytes> + Send + Sync>,
 }
 
 /// How a snapshot is to be taken.
@@ -115,6 +104,13 @@ pub trait KeyedBackend: Send {
     /// [`crate::Error::Incompatible`] if the restored table has other types.
     fn table(&mut self, descriptor: &proto::StateTableDescriptor) -> Result<TableId>;
 
+    /// What restored snapshots have beside a table, to be written by the operator as far as key groups are its own. Once,
+    /// before anything else is done with the table.
+    fn kept_back(&mut self, table: TableId) -> Result<Vec<Bytes>>;
+
+    /// The subtask's key groups; none: more subtasks than key groups.
+    fn key_groups(&self) -> Option<RangeInclusive<u16>>;
+
     /// Whether nothing was restored and nothing written: no read can find anything.
     fn is_empty(&self) -> bool;
 
@@ -132,11 +128,8 @@ pub trait KeyedBackend: Send {
         visit: &mut dyn FnMut(&[u8], &[u8]) -> Result<ControlFlow<()>>,
     ) -> Result<()>;
 
-    /// Whether a snapshot is cheaper with entries that are kept back than with the same entries written before it.
-    fn takes_kept_back(&self, options: &SnapshotOptions) -> bool {
-        let _ = options;
-        false
-    }
+    /// Whether a snapshot may have entries beside a table: where that is cheaper than to write them before it.
+    fn takes_kept_back(&self, options: &SnapshotOptions) -> bool;
 
     /// Fixes the state as it is now; milliseconds, while the task waits. What the snapshot uploads later is this state,
     /// whatever is written meanwhile.

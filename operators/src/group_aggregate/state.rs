@@ -41,8 +41,9 @@ impl GroupAggregate {
         };
         let mut backend = restored.keyed()?;
         let table = RowTable::open(&mut *backend, &layout)?;
-        self.complete = backend.is_empty();
-        self.cache = Some(Cache::new(backend, table, restored.cache_share()));
+        let cache = Cache::new(backend, table, restored.cache_share())?;
+        self.complete = cache.is_empty();
+        self.cache = Some(cache);
         Ok(())
     }
 
@@ -82,18 +83,17 @@ impl GroupAggregate {
         let no_cache = || Error::Plan("a group aggregate without a state back end".into());
         let cache = self.cache.as_mut().ok_or_else(no_cache)?;
         cache.track(self.index.groups());
-        let (mut written, kept) = cache.due(options, width);
-        let (gone, kept): (Vec<u32>, Vec<u32>) =
-            kept.into_iter().partition(|group| self.groups[*group as usize].is_gone());
-        written.extend(gone);
+        let (mut written, mut kept) = cache.due(options, width);
+        if self.input_changelog {
+            let gone: Vec<u32>;
+            (gone, kept) = kept.into_iter().partition(|group| self.groups[*group as usize].is_gone());
+            written.extend(gone);
+        }
         self.write(&written)?;
         let cache = self.cache.as_mut().ok_or_else(no_cache)?;
         let kept_back = match kept.is_empty() {
-            true => None,
-            false => {
-                let keys = cache.table().keys(&self.store.columns(&kept)?, &[], kept.len())?;
-                Some(cache.keep_back(&kept, keys, &values(&self.groups, &self.aggregates, &kept)?)?)
-            }
+            true => Vec::new(),
+            false => cache.keep_back(&kept, self.store.columns(&kept)?, values(&self.groups, &self.aggregates, &kept)?),
         };
         Ok(OperatorSnapshot { keyed: Some(cache.snapshot(options, kept_back)?), lists: Vec::new() })
     }

@@ -11,6 +11,7 @@ use wiesel_state::cache_share::CacheShare;
 use wiesel_state::keyed::{KeptBack, KeyedBackend, KeyedSnapshot, Rows, SnapshotOptions, WriteBatch};
 
 use super::bits::Bits;
+use super::kept_back;
 use super::table::RowTable;
 use crate::operator::Result;
 
@@ -60,11 +61,12 @@ pub(crate) struct Found {
 }
 
 impl Cache {
-    /// Of a table of a back end; nothing of it is at hand yet.
-    pub(crate) fn new(backend: Box<dyn KeyedBackend>, table: RowTable, budget: CacheShare) -> Self {
+    /// Of a table of a back end; nothing of it is at hand yet. What a restored snapshot has beside the table is written.
+    pub(crate) fn new(mut backend: Box<dyn KeyedBackend>, table: RowTable, budget: CacheShare) -> Result<Self> {
+        kept_back::write_restored(&mut *backend, &table)?;
         let tracking = !backend.is_empty();
         let (stored, changed, changed_before, kept_back) = Default::default();
-        Self { backend, table, budget, stored, changed, changed_before, kept_back, tracking, hand: 0 }
+        Ok(Self { backend, table, budget, stored, changed, changed_before, kept_back, tracking, hand: 0 })
     }
 
     /// How many bytes the groups may take.
@@ -75,6 +77,11 @@ impl Cache {
     /// The table.
     pub(crate) fn table(&self) -> &RowTable {
         &self.table
+    }
+
+    /// Whether the table has nothing.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.backend.is_empty()
     }
 
     /// The back end.
@@ -201,23 +208,22 @@ impl Cache {
         Ok(self.backend.write(self.table.id, WriteBatch { entries })?)
     }
 
-    /// Keeps groups back, whose keys and columns these are. The next call must be [`Cache::snapshot`], with the result.
-    pub(crate) fn keep_back(&mut self, groups: &[u32], keys: Rows, saved: &Values) -> Result<KeptBack> {
+    /// Keeps groups back, whose keys and values these are. The next call must be [`Cache::snapshot`], with the result.
+    pub(crate) fn keep_back(&mut self, groups: &[u32], keys: Vec<ArrayRef>, values: Values) -> Vec<KeptBack> {
         for group in groups {
             self.changed.remove(*group);
             self.kept_back.insert(*group);
         }
-        let values = self.table.values(&saved.columns, &saved.written, groups.len())?;
-        Ok(KeptBack { table: self.table.id, keys, values })
+        kept_back::contents(&self.table, groups.len(), keys, values)
     }
 
     /// Fixes the state as it was written, with what was kept back.
     pub(crate) fn snapshot(
         &mut self,
         options: &SnapshotOptions,
-        kept_back: Option<KeptBack>,
+        kept_back: Vec<KeptBack>,
     ) -> Result<Box<dyn KeyedSnapshot>> {
-        Ok(self.backend.snapshot(options, kept_back.into_iter().collect())?)
+        Ok(self.backend.snapshot(options, kept_back)?)
     }
 
     /// How a checkpoint ended.

@@ -64,6 +64,21 @@ impl RowTable {
         })
     }
 
+    /// How many columns keys have.
+    pub(crate) fn key_width(&self) -> usize {
+        self.key.types.len()
+    }
+
+    /// How many columns values have.
+    pub(crate) fn value_width(&self) -> usize {
+        self.value.types.len()
+    }
+
+    /// Whether values have the time of their last write.
+    pub(crate) fn has_ttl(&self) -> bool {
+        self.ttl
+    }
+
     /// The key group of each row of key columns.
     pub(crate) fn key_groups(&self, columns: &[ArrayRef], rows: usize) -> Result<Vec<u16>> {
         key_groups(columns, rows, self.max_parallelism)

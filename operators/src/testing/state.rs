@@ -21,7 +21,9 @@ use wiesel_state::storage::CheckpointStorage;
 
 use crate::element::Batch;
 use crate::operator::{Operator, OperatorContext, RestoredState, Result};
-use crate::state::table::key_groups;
+use crate::state::kept_back::write_restored;
+use crate::state::table::{RowTable, TableLayout, key_groups};
+use crate::types::{LogicalType, schema_from_proto};
 
 /// The back ends.
 pub const BACKENDS: [&str; 2] = ["hashmap", "rocksdb"];
@@ -32,10 +34,11 @@ pub struct World {
     folder: tempfile::TempDir,
     storage: CheckpointStorage,
     backend: Arc<dyn StateBackend>,
+    max_parallelism: u32,
     attempts: AtomicUsize,
     /// Entries that were written to tables.
     written: Arc<AtomicUsize>,
-    /// Entries that snapshots had beside tables.
+    /// Files that snapshots had beside tables.
     kept_back: Arc<AtomicUsize>,
 }
 
@@ -55,7 +58,8 @@ impl World {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let backend = backend(&configuration, &resources, storage.clone(), runtime.handle().clone()).unwrap();
         let (attempts, written, kept_back) = Default::default();
-        Arc::new(Self { runtime, folder, storage, backend, attempts, written, kept_back })
+        let max_parallelism = context.max_parallelism;
+        Arc::new(Self { runtime, folder, storage, backend, max_parallelism, attempts, written, kept_back })
     }
 
     /// How many entries were written to tables so far.
@@ -63,7 +67,7 @@ impl World {
         self.written.load(Ordering::Relaxed)
     }
 
-    /// How many entries snapshots had beside tables so far.
+    /// How many files snapshots had beside tables so far.
     pub fn kept_back(&self) -> usize {
         self.kept_back.load(Ordering::Relaxed)
     }
@@ -100,6 +104,19 @@ impl World {
         let described = saved.iter().flat_map(|handle| &handle.tables).find(|described| described.name == table);
         let Some(described) = described else { return BTreeMap::new() };
         let id = backend.table(described).unwrap();
+        if saved.iter().flat_map(|handle| &handle.files).any(|file| file.kept_back && file.name == table) {
+            let types = |schema: &Option<proto::Schema>| -> Vec<LogicalType> {
+                let fields = schema_from_proto(schema.as_ref()).unwrap();
+                fields.into_iter().map(|field| field.data_type).collect()
+            };
+            let (key, value) = (types(&described.key), types(&described.value));
+            let (namespace, max_parallelism, ttl) = (false, self.max_parallelism, described.ttl as i64);
+            let layout = TableLayout { name: table, key: &key, value: &value, namespace, ttl, max_parallelism };
+            let mut again = self.open(0..=last as u16, saved);
+            std::mem::swap(&mut backend, &mut again);
+            let rows = RowTable::open(&mut *backend, &layout).unwrap();
+            write_restored(&mut *backend, &rows).unwrap();
+        }
         let mut entries = BTreeMap::new();
         let mut visit = |key: &[u8], value: &[u8]| {
             entries.insert(key.to_vec(), value.to_vec());
@@ -120,6 +137,14 @@ struct Watched {
 impl KeyedBackend for Watched {
     fn table(&mut self, descriptor: &proto::StateTableDescriptor) -> StateResult<TableId> {
         self.inner.table(descriptor)
+    }
+
+    fn kept_back(&mut self, table: TableId) -> StateResult<Vec<Bytes>> {
+        self.inner.kept_back(table)
+    }
+
+    fn key_groups(&self) -> Option<RangeInclusive<u16>> {
+        self.inner.key_groups()
     }
 
     fn is_empty(&self) -> bool {
@@ -151,7 +176,7 @@ impl KeyedBackend for Watched {
     }
 
     fn snapshot(&mut self, options: &SnapshotOptions, kept_back: Vec<KeptBack>) -> StateResult<Box<dyn KeyedSnapshot>> {
-        self.kept_back.fetch_add(kept_back.iter().map(|kept| kept.keys.len()).sum(), Ordering::Relaxed);
+        self.kept_back.fetch_add(kept_back.len(), Ordering::Relaxed);
         self.inner.snapshot(options, kept_back)
     }
 

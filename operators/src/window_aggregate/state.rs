@@ -49,7 +49,7 @@ impl WindowAggregate {
         let value = [TypeKind::Bigint.not_null(), bigints];
         let layout = TableLayout { name: "progress", key: &[], value: &value, namespace: false, ..layout };
         let progress = RowTable::open(&mut *backend, &layout)?;
-        slices.cache = Some(Cache::new(backend, table, restored.cache_share()));
+        slices.cache = Some(Cache::new(backend, table, restored.cache_share())?);
         self.progress_table = Some(ProgressTable { table: progress, written: None });
         self.restore_progress()
     }
@@ -89,7 +89,7 @@ impl WindowAggregate {
         self.save_progress()?;
         let cache = self.parts.slices.cache.as_mut();
         let cache = cache.ok_or_else(|| Error::Plan("a window aggregate without a state back end".into()))?;
-        Ok(OperatorSnapshot { keyed: Some(cache.snapshot(options, None)?), lists: Vec::new() })
+        Ok(OperatorSnapshot { keyed: Some(cache.snapshot(options, Vec::new())?), lists: Vec::new() })
     }
 
     fn save_progress(&mut self) -> Result<()> {

@@ -56,6 +56,7 @@ impl HashMapBackend {
         for handle in &request.restore {
             let Some(wanted) = overlap(&range(handle)?, wanted) else { continue };
             table.restore_tables(handle)?;
+            table.kept_back.extend(self.native.kept_back(handle)?);
             match handle.format() {
                 proto::KeyedStateFormat::Canonical => self.restore_canonical(table, handle, &wanted)?,
                 proto::KeyedStateFormat::Rocksdb => {
@@ -98,6 +99,7 @@ impl StateBackend for HashMapBackend {
             groups: Vec::new(),
             clock: self.resources.clock().clone(),
             written: false,
+            kept_back: Vec::new(),
             cleaned: 0,
         };
         self.restore(&mut tables, &request)?;
@@ -114,6 +116,8 @@ struct HashMapTables {
     groups: Vec<Vec<Group>>,
     clock: Arc<dyn Clock>,
     written: bool,
+    /// What restored snapshots have beside tables, with the tables' names.
+    kept_back: Vec<(String, Bytes)>,
     /// The key group whose expired entries go next.
     cleaned: usize,
 }
@@ -179,6 +183,15 @@ impl HashMapTables {
 impl KeyedBackend for HashMapTables {
     fn table(&mut self, descriptor: &proto::StateTableDescriptor) -> Result<TableId> {
         self.add(descriptor)
+    }
+
+    fn kept_back(&mut self, table: TableId) -> Result<Vec<Bytes>> {
+        let name = self.tables.get(table)?.name.clone();
+        Ok(self.kept_back.extract_if(.., |(of, _)| *of == name).map(|(_, content)| content).collect())
+    }
+
+    fn key_groups(&self) -> Option<RangeInclusive<u16>> {
+        self.key_groups.clone()
     }
 
     fn is_empty(&self) -> bool {
@@ -250,8 +263,14 @@ impl KeyedBackend for HashMapTables {
         Ok(())
     }
 
+    fn takes_kept_back(&self, _: &SnapshotOptions) -> bool {
+        false
+    }
+
     fn snapshot(&mut self, _: &SnapshotOptions, kept_back: Vec<KeptBack>) -> Result<Box<dyn KeyedSnapshot>> {
-        kept_back.into_iter().try_for_each(|kept| self.write(kept.table, kept.into_batch()))?;
+        if !kept_back.is_empty() {
+            return Err(Error::Backend(format!("{}: tables in memory have nothing beside them", self.task)));
+        }
         let now = self.clock.now_millis();
         Ok(Box::new(Snapshot::new(self.key_groups.clone(), self.tables.all().to_vec(), self.groups.clone(), now)))
     }

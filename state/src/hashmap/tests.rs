@@ -9,6 +9,7 @@ fn a_snapshot_copies_nothing_and_a_write_one_key_group() {
         groups: Vec::new(),
         clock: Arc::new(wiesel_common::time::SystemClock),
         written: false,
+        kept_back: Vec::new(),
         cleaned: 0,
     };
     let table = tables.table(&proto::StateTableDescriptor { name: "x".into(), ..Default::default() }).unwrap();

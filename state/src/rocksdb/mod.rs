@@ -97,6 +97,7 @@ impl StateBackend for RocksDbBackend {
             incremental: self.incremental,
             history: Arc::new(Mutex::new(History::restored(restored.uploaded))),
             empty: restored.empty,
+            kept_back: restored.kept_back,
             tables: restored.tables,
             database: restored.database,
             snapshots: 0,
@@ -127,6 +128,8 @@ struct RocksDbTables {
     /// What is kept for local recovery, and under which name that of this instance.
     copies: Option<(Arc<LocalCopies>, String)>,
     empty: bool,
+    /// What restored snapshots have beside tables, with the tables' names.
+    kept_back: Vec<(String, Bytes)>,
     /// Snapshots taken: each has a folder of its own.
     snapshots: u64,
 }
@@ -161,6 +164,15 @@ impl KeyedBackend for RocksDbTables {
         }
         self.database.set_ttl(descriptor);
         Ok(table)
+    }
+
+    fn kept_back(&mut self, table: TableId) -> Result<Vec<Bytes>> {
+        let name = self.name(table)?.to_owned();
+        Ok(self.kept_back.extract_if(.., |(of, _)| *of == name).map(|(_, content)| content).collect())
+    }
+
+    fn key_groups(&self) -> Option<RangeInclusive<u16>> {
+        self.key_groups.clone()
     }
 
     fn is_empty(&self) -> bool {
@@ -230,11 +242,9 @@ impl KeyedBackend for RocksDbTables {
         !options.canonical && !self.empty
     }
 
-    fn snapshot(&mut self, options: &SnapshotOptions, mut kept_back: Vec<KeptBack>) -> Result<Box<dyn KeyedSnapshot>> {
-        if !self.takes_kept_back(options) {
-            std::mem::take(&mut kept_back)
-                .into_iter()
-                .try_for_each(|kept| self.write(kept.table, kept.into_batch()))?;
+    fn snapshot(&mut self, options: &SnapshotOptions, kept_back: Vec<KeptBack>) -> Result<Box<dyn KeyedSnapshot>> {
+        if !kept_back.is_empty() && !self.takes_kept_back(options) {
+            return Err(self.database.error("sorted entries have nothing beside them"));
         }
         self.snapshots += 1;
         let folder = self.database.folder().join(format!("snapshot-{}", self.snapshots));
@@ -290,6 +300,7 @@ struct Restored {
     /// Files of the instance that a complete checkpoint has in `shared/`.
     uploaded: HashMap<String, proto::StateFile>,
     empty: bool,
+    kept_back: Vec<(String, Bytes)>,
 }
 
 /// Times-to-live by table, as operators set them and filters read them.

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use ::rocksdb::{DB, ReadOptions};
+use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt};
 use tokio::runtime::Handle;
 use wiesel_common::config::Configuration;
@@ -11,7 +12,6 @@ use wiesel_proto as proto;
 
 use super::copies::LocalCopies;
 use super::options::Settings;
-use crate::canonical;
 use crate::error::{Error, Result};
 use crate::storage::CheckpointStorage;
 
@@ -39,7 +39,7 @@ impl NativeReader {
         handle: &proto::KeyedStateHandle,
         folder: &Path,
         wanted: &RangeInclusive<u16>,
-        visit: &mut (dyn FnMut(&str, &[u8], &[u8]) -> Result<()> + Send),
+        visit: &mut dyn FnMut(&str, &[u8], &[u8]) -> Result<()>,
     ) -> Result<()> {
         self.fetch(handle, folder)?;
         let options = self.settings.database(None)?;
@@ -49,27 +49,21 @@ impl NativeReader {
         for table in &handle.tables {
             visit_range(&db, &table.name, wanted, &mut |key, value| visit(&table.name, key, value))?;
         }
-        self.read_kept_back(handle, wanted, visit)
+        Ok(())
     }
 
-    /// Visits the wanted entries that a handle has beside its instance, with the table's name. They come after those of the
-    /// instance, which they stand for.
-    pub(super) fn read_kept_back(
-        &self,
-        handle: &proto::KeyedStateHandle,
-        wanted: &RangeInclusive<u16>,
-        visit: &mut (dyn FnMut(&str, &[u8], &[u8]) -> Result<()> + Send),
-    ) -> Result<()> {
-        for named in handle.files.iter().filter(|named| named.kept_back) {
+    /// What a handle has beside its instance, with the names of tables.
+    pub(crate) fn kept_back(&self, handle: &proto::KeyedStateHandle) -> Result<Vec<(String, Bytes)>> {
+        let kept_back = handle.files.iter().filter(|named| named.kept_back);
+        let read = kept_back.map(|named| {
             let described = handle.tables.iter().any(|table| table.name == named.name);
             let Some(file) = named.file.as_ref().filter(|_| described) else {
                 let message = format!("a state handle has entries of '{}', which it does not describe", named.name);
                 return Err(Error::Corrupt(message));
             };
-            let mut visit = |key: &[u8], value: &[u8]| visit(&named.name, key, value);
-            self.runtime.block_on(canonical::read(&self.storage, file, wanted, &mut visit))?;
-        }
-        Ok(())
+            Ok((named.name.clone(), self.runtime.block_on(self.storage.read(file))?))
+        });
+        read.collect()
     }
 
     /// Fetches an instance's files into a folder, several at a time.

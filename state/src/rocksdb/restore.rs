@@ -42,10 +42,9 @@ pub(super) fn open(
     {
         cut(&database, &tables, wanted)?;
     }
-    if let Some((handle, wanted)) = &base {
-        let mut batch = Batch::new(EntryWriter::new(&database, setup));
-        backend.native.read_kept_back(handle, wanted, &mut |table, key, value| batch.put(table, key, value))?;
-        batch.flush()?;
+    let mut kept_back = Vec::new();
+    for (handle, _) in base.iter().chain(&parts) {
+        kept_back.extend(backend.native.kept_back(handle)?);
     }
     let empty = base.is_none() && parts.is_empty();
     for (number, (handle, wanted)) in parts.iter().enumerate() {
@@ -65,7 +64,7 @@ pub(super) fn open(
             }
         }
     }
-    Ok(Restored { database, tables, uploaded, empty })
+    Ok(Restored { database, tables, uploaded, empty, kept_back })
 }
 
 fn wanted_parts(request: &OpenRequest) -> Result<Vec<Part<'_>>> {

@@ -93,8 +93,8 @@ impl NativeSnapshot {
             handle.files.push(file);
         }
         for (table, kept) in kept_back {
-            let content = tokio::task::spawn_blocking(move || kept_back_file(&kept)).await;
-            let content = content.map_err(|error| Error::storage("a snapshot was cut short", error))?;
+            let content = tokio::task::spawn_blocking(kept.content).await;
+            let content = content.map_err(|error| Error::storage("a snapshot was cut short", error))??;
             bytes += content.len() as u64;
             let file = Some(files.put(content).await?);
             handle.files.push(proto::KeyedStateFile { name: table, shared: false, file, kept_back: true });
@@ -171,18 +171,6 @@ impl KeyedSnapshot for CanonicalSnapshot {
     ) -> BoxFuture<'a, Result<(proto::KeyedStateHandle, u64)>> {
         self.write(files).boxed()
     }
-}
-
-/// A file of entries by key group, within a key group as they come.
-fn kept_back_file(kept: &KeptBack) -> Bytes {
-    let group = |at: usize| kept.keys.get(at).first_chunk::<2>().map_or(0, |group| u16::from_be_bytes(*group));
-    let mut order: Vec<(u16, u32)> = (0..kept.keys.len()).map(|at| (group(at), at as u32)).collect();
-    order.sort_unstable();
-    let mut writer = Writer::new();
-    for (_, at) in order {
-        writer.push(kept.keys.get(at as usize), kept.values.get(at as usize));
-    }
-    writer.finish()
 }
 
 /// Sends files of sorted entries, each with the name of its table. Ends early if nobody takes them.
