@@ -79,7 +79,8 @@ impl GroupAggregate {
 
     /// The state as it is now.
     pub(super) fn save(&mut self, options: &SnapshotOptions) -> Result<OperatorSnapshot> {
-        let width = self.width();
+        let heap = self.store.size() + self.aggregates.heap();
+        let width = self.aggregates.width() + size_of::<i64>() + heap / self.store.len().max(1);
         let no_cache = || Error::Plan("a group aggregate without a state back end".into());
         let cache = self.cache.as_mut().ok_or_else(no_cache)?;
         cache.track(self.index.groups());

@@ -1,8 +1,8 @@
 //! Which groups of an operator are the same in its table, and which have to be read or written.
 //!
-//! A snapshot writes the groups that changed since the last one, except for those that had changed before that one, too.
-//! These are likely to change again: they are kept back from the table, each snapshot has them beside it, and they are
-//! written once a snapshot finds that they did not change.
+//! A snapshot has the groups that changed since the last one beside the table: they are kept back from it, and written once a
+//! snapshot finds that they did not change again. So what changes all the time is never written. Only so much is kept back
+//! that an incremental checkpoint stays small.
 //!
 //! Invariant: a group whose value is not the table's is changed or kept back.
 use arrow::array::ArrayRef;
@@ -18,7 +18,7 @@ use crate::operator::Result;
 /// Entries that are encoded and written together.
 const CHUNK: usize = 1 << 16;
 /// What is kept back takes at most this part of what all groups may take.
-const KEPT_BACK_SHARE: usize = 4;
+const KEPT_BACK_SHARE: usize = 8;
 
 /// A table and the groups of a [`crate::aggregate::keys::KeyStore`] that are its entries.
 pub(crate) struct Cache {
@@ -30,9 +30,7 @@ pub(crate) struct Cache {
     stored: Bits,
     /// Groups that changed since they were read or written or part of a snapshot.
     changed: Bits,
-    /// Groups that did so before the last snapshot.
-    changed_before: Bits,
-    /// Groups that did not change since the last snapshot, which had them beside the table.
+    /// Groups that the last snapshot had beside the table.
     kept_back: Bits,
     /// Changes are noted. Before the table has its first entry there is no need to: all groups are new to it.
     tracking: bool,
@@ -65,8 +63,8 @@ impl Cache {
     pub(crate) fn new(mut backend: Box<dyn KeyedBackend>, table: RowTable, budget: CacheShare) -> Result<Self> {
         kept_back::write_restored(&mut *backend, &table)?;
         let tracking = !backend.is_empty();
-        let (stored, changed, changed_before, kept_back) = Default::default();
-        Ok(Self { backend, table, budget, stored, changed, changed_before, kept_back, tracking, hand: 0 })
+        let (stored, changed, kept_back) = Default::default();
+        Ok(Self { backend, table, budget, stored, changed, kept_back, tracking, hand: 0 })
     }
 
     /// How many bytes the groups may take.
@@ -112,7 +110,6 @@ impl Cache {
         for group in groups {
             self.stored.remove(*group);
             self.changed.remove(*group);
-            self.changed_before.remove(*group);
             self.kept_back.remove(*group);
         }
     }
@@ -129,18 +126,19 @@ impl Cache {
         self.changed.or(&self.kept_back).iter().collect()
     }
 
-    /// For a snapshot: the groups to write, and those to keep back. Each group of `width` bytes that is kept back takes that
-    /// once more until the snapshot is uploaded.
-    pub(crate) fn due(&mut self, options: &SnapshotOptions, width: usize) -> (Vec<u32>, Vec<u32>) {
-        let changed_before = std::mem::replace(&mut self.changed_before, self.changed.clone());
+    /// For a snapshot: the groups to write, and those to keep back. Of these each takes `width` bytes once more until the
+    /// snapshot is uploaded.
+    pub(crate) fn due(&self, options: &SnapshotOptions, width: usize) -> (Vec<u32>, Vec<u32>) {
         if !self.backend.takes_kept_back(options) {
             return (self.unwritten(), Vec::new());
         }
-        let mut kept: Vec<u32> = self.changed.and(&changed_before).iter().collect();
+        let mut written: Vec<u32> = self.kept_back.and_not(&self.changed).iter().collect();
+        // Those that change all the time first.
+        let mut kept: Vec<u32> = self.changed.and(&self.kept_back).iter().collect();
+        kept.extend(self.changed.and_not(&self.kept_back).iter());
         let room = self.budget.bytes() / KEPT_BACK_SHARE / width.max(1);
-        let written = self.changed.and_not(&changed_before).or(&self.kept_back.and_not(&self.changed));
-        let mut written: Vec<u32> = written.iter().collect();
         written.extend(kept.drain(room.min(kept.len())..));
+        kept.sort_unstable();
         (written, kept)
     }
 

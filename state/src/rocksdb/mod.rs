@@ -239,7 +239,7 @@ impl KeyedBackend for RocksDbTables {
     }
 
     fn takes_kept_back(&self, options: &SnapshotOptions) -> bool {
-        !options.canonical && !self.empty
+        !options.canonical
     }
 
     fn snapshot(&mut self, options: &SnapshotOptions, kept_back: Vec<KeptBack>) -> Result<Box<dyn KeyedSnapshot>> {
@@ -248,7 +248,7 @@ impl KeyedBackend for RocksDbTables {
         }
         self.snapshots += 1;
         let folder = self.database.folder().join(format!("snapshot-{}", self.snapshots));
-        let links = match self.empty {
+        let links = match self.empty && kept_back.is_empty() {
             true => None,
             false => Some(self.database.link(folder)?),
         };
