@@ -1,11 +1,12 @@
 """A job whose state is ten times its memory: resident memory, and what an incremental checkpoint uploads.
 
-large_state.py HOME [--keys N] [--change PERCENT]
+large_state.py HOME [--keys N] [--change PERCENT] [--checkpoints N]
 
 HOME is an installation of Wiesel (`make -s dist`). Two subtasks keep a text of 1000 characters for each of five million keys
-in RocksDB, with 512 MB of managed memory in a process of 1728 MB. When all keys are there a checkpoint is taken; another
-one when so many percent of the keys have got another text. Shows the size of the state, the largest resident memory of the
-TaskManager and the bytes that the second checkpoint had to write.
+in RocksDB, with 512 MB of managed memory in a process of 1728 MB. When all keys are there a checkpoint is taken, then one
+each time that so many percent of the keys have got another text. The first ones also write what compaction has made of the
+files since the keys were loaded. Shows the size of the state, the largest resident memory of the TaskManager and the bytes
+that each checkpoint had to write.
 """
 import argparse, pathlib, subprocess, sys, tempfile, time
 
@@ -53,6 +54,7 @@ def main():
     parser.add_argument("home", type=pathlib.Path)
     parser.add_argument("--keys", type=int, default=5_000_000)
     parser.add_argument("--change", type=float, default=1)
+    parser.add_argument("--checkpoints", type=int, default=6)
     options = parser.parse_args()
     cluster = engines.wiesel(options.home.resolve(), SETTINGS)
     try:
@@ -67,16 +69,18 @@ def main():
                 return rows_read(cluster) >= options.keys + RATE * (time.monotonic() - start) * 0.9
             cluster.wait("all keys", 3600, loaded, pause=10)
             first = checkpoint(cluster)
-            before, wanted = rows_read(cluster), options.keys * options.change / 100
-            cluster.wait("the change", 600, lambda: rows_read(cluster) - before >= wanted, pause=0.2)
-            changed = rows_read(cluster) - before
-            second = checkpoint(cluster)
+            print(f"state {first['state_size'] / 1e9:.2f} GB of {options.keys:,} keys; "
+                  f"the first checkpoint took {first['end_to_end_duration'] / 1000:.1f} s")
+            for _ in range(options.checkpoints):
+                before, wanted = rows_read(cluster), options.keys * options.change / 100
+                cluster.wait("the change", 600, lambda: rows_read(cluster) - before >= wanted, pause=0.2)
+                changed = rows_read(cluster) - before
+                taken = checkpoint(cluster)
+                state, written = taken["state_size"], taken["checkpointed_size"]
+                print(f"after {100 * changed / options.keys:.2f} % of the keys changed a checkpoint wrote {written / 1e6:,.1f} MB, "
+                      f"{100 * written / state:.2f} % of {state / 1e9:.2f} GB, in {taken['end_to_end_duration'] / 1000:.1f} s", flush=True)
             report()
-        state, written = second["state_size"], second["checkpointed_size"]
-        print(f"state {state / 1e9:.2f} GB, of {options.keys:,} keys; the first checkpoint took {first['end_to_end_duration'] / 1000:.1f} s")
         print(f"TaskManager: at most {resident(cluster):,.0f} MB resident, of a process size of 1728 MB with 512 MB managed")
-        print(f"after {100 * changed / options.keys:.2f} % of the keys changed a checkpoint wrote {written / 1e6:,.1f} MB, "
-              f"{100 * written / state:.2f} % of the state, in {second['end_to_end_duration'] / 1000:.1f} s")
     finally:
         cluster.stop()
 

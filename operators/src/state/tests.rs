@@ -81,7 +81,10 @@ proptest! {
     }
 
     #[test]
-    fn bits_are_a_set(steps in prop::collection::vec((0..300u32, any::<bool>()), 0..200)) {
+    fn bits_are_a_set(
+        steps in prop::collection::vec((0..300u32, any::<bool>()), 0..200),
+        other in prop::collection::vec(0..400u32, 0..200),
+    ) {
         let (mut bits, mut set) = (Bits::default(), BTreeSet::new());
         for (number, add) in steps {
             if add {
@@ -93,6 +96,14 @@ proptest! {
             }
             prop_assert_eq!(bits.has(number), add);
         }
-        prop_assert!(bits.iter().eq(set.into_iter()));
+        prop_assert!(bits.iter().eq(set.iter().copied()));
+        let (mut others, mut other_set) = (Bits::default(), BTreeSet::new());
+        for number in other {
+            others.insert(number);
+            other_set.insert(number);
+        }
+        prop_assert!(bits.and(&others).iter().eq(set.intersection(&other_set).copied()));
+        prop_assert!(bits.or(&others).iter().eq(set.union(&other_set).copied()));
+        prop_assert!(bits.and_not(&others).iter().eq(set.difference(&other_set).copied()));
     }
 }
