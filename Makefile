@@ -38,7 +38,7 @@ bench: packages ## Compare with Apache Flink (FLINK_HOME, or FLINK_ORACLE), meas
 	@dist/packages.sh python3 iperf3
 	@home=$$($(MAKE) -s dist) && python3 benches/nexmark/run.py "$$home" && python3 benches/recovery.py "$$home" \
 	  && python3 benches/checkpoint_cost.py "$$home" && python3 benches/large_state.py "$$home"
-	@cargo bench --workspace --exclude wiesel-tests --locked
+	@cargo bench --workspace --exclude wiesel-tests --locked --bench hash --bench kernels --bench tables --bench aggregate --bench data_plane
 
 lint: packages ## Formatting and clippy, warnings are errors.
 	cargo fmt --all --check

@@ -137,16 +137,16 @@ fn consume(address: &str) -> Result<()> {
 /// What iperf3 moves over loopback with one stream.
 fn iperf() -> Result<f64> {
     let port = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port().to_string();
-    let server = Command::new("iperf3").args(["-s", "-1", "-p", &port]).stdout(Stdio::null()).spawn();
+    let server =
+        Command::new("iperf3").args(["-s", "-1", "-B", "127.0.0.1", "-p", &port]).stdout(Stdio::null()).spawn();
     let mut server = server.context("iperf3 is not installed")?;
-    let mut tries = 0;
+    let deadline = Instant::now() + Duration::from_secs(10);
     let json: Value = loop {
         let client =
             Command::new("iperf3").args(["-c", "127.0.0.1", "-p", &port, "-t", &SECONDS.to_string(), "-J"]).output()?;
         let json: Value = serde_json::from_slice(&client.stdout)?;
-        tries += 1;
         // The server may not listen yet.
-        if client.status.success() || tries == 50 {
+        if client.status.success() || Instant::now() > deadline {
             break json;
         }
         std::thread::sleep(Duration::from_millis(20));
