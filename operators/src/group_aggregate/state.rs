@@ -92,10 +92,8 @@ impl GroupAggregate {
         }
         self.write(&written)?;
         let cache = self.cache.as_mut().ok_or_else(no_cache)?;
-        let kept_back = match kept.is_empty() {
-            true => Vec::new(),
-            false => cache.keep_back(&kept, self.store.columns(&kept)?, values(&self.groups, &self.aggregates, &kept)?),
-        };
+        let (store, groups, aggregates) = (&self.store, &self.groups, &self.aggregates);
+        let kept_back = cache.keep_back(&kept, |part| Ok((store.columns(part)?, values(groups, aggregates, part)?)))?;
         Ok(OperatorSnapshot { keyed: Some(cache.snapshot(options, kept_back)?), lists: Vec::new() })
     }
 

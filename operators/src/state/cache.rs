@@ -32,7 +32,7 @@ pub(crate) struct Cache {
     changed: Bits,
     /// Groups that the last snapshot had beside the table.
     kept_back: Bits,
-    /// Changes are noted. Before the table has its first entry there is no need to: all groups are new to it.
+    /// Changes are noted. Before the first snapshot or eviction there is no need to: all groups are new to the table.
     tracking: bool,
     /// How many groups were dropped so far.
     hand: usize,
@@ -206,13 +206,23 @@ impl Cache {
         Ok(self.backend.write(self.table.id, WriteBatch { entries })?)
     }
 
-    /// Keeps groups back, whose keys and values these are. The next call must be [`Cache::snapshot`], with the result.
-    pub(crate) fn keep_back(&mut self, groups: &[u32], keys: Vec<ArrayRef>, values: Values) -> Vec<KeptBack> {
-        for group in groups {
-            self.changed.remove(*group);
-            self.kept_back.insert(*group);
+    /// Keeps groups back; `save` gives the keys and values of some of them. The next call must be [`Cache::snapshot`], with the
+    /// result.
+    pub(crate) fn keep_back(
+        &mut self,
+        groups: &[u32],
+        save: impl Fn(&[u32]) -> Result<(Vec<ArrayRef>, Values)>,
+    ) -> Result<Vec<KeptBack>> {
+        let mut contents = Vec::new();
+        for part in groups.chunks(kept_back::ROWS) {
+            let (keys, values) = save(part)?;
+            contents.push(kept_back::content(&self.table, part.len(), keys, values));
+            for group in part {
+                self.changed.remove(*group);
+                self.kept_back.insert(*group);
+            }
         }
-        kept_back::contents(&self.table, groups.len(), keys, values)
+        Ok(contents)
     }
 
     /// Fixes the state as it was written, with what was kept back.

@@ -16,22 +16,18 @@ use super::table::RowTable;
 use crate::operator::Result;
 
 /// Groups of one file: it is encoded in memory as a whole.
-const ROWS: usize = 1 << 18;
+pub(super) const ROWS: usize = 1 << 18;
 
-/// What a snapshot takes of groups with these keys and values.
-pub(super) fn contents(table: &RowTable, rows: usize, keys: Vec<ArrayRef>, values: Values) -> Vec<KeptBack> {
+/// What a snapshot takes of groups with these keys and values. They must be columns of their own: of a slice that views a
+/// longer column all of its text would be written.
+pub(super) fn content(table: &RowTable, rows: usize, keys: Vec<ArrayRef>, values: Values) -> KeptBack {
     let mut columns = keys;
     columns.extend(values.columns);
     if table.has_ttl() {
         columns.push(Arc::new(Int64Array::from(values.written)));
     }
-    let part = |start: usize| {
-        let length = ROWS.min(rows - start);
-        let columns: Vec<ArrayRef> = columns.iter().map(|column| column.slice(start, length)).collect();
-        let encoded = move || encode(columns, length).map_err(|error| StateError::Backend(error.to_string()));
-        KeptBack { table: table.id, content: Box::new(encoded) }
-    };
-    (0..rows).step_by(ROWS).map(part).collect()
+    let encoded = move || encode(columns, rows).map_err(|error| StateError::Backend(error.to_string()));
+    KeptBack { table: table.id, content: Box::new(encoded) }
 }
 
 fn encode(columns: Vec<ArrayRef>, rows: usize) -> Result<Bytes, ArrowError> {

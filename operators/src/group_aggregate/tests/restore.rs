@@ -232,6 +232,26 @@ fn nothing_is_written_before_a_snapshot_and_only_what_changed_at_each() {
 }
 
 #[test]
+fn each_file_of_what_is_kept_back_has_the_text_of_its_own_groups() {
+    let text = TypeKind::string().nullable();
+    let input = fields(&[("k", bigint()), ("v", text.clone())]);
+    let calls = vec![call("MAX", &[1], text)];
+    let setup = Setup { input, keys: vec![0], calls, changelog: false, update_before: true, ttl: 0 };
+    let world = World::new(&context(), "rocksdb");
+    let mut subtasks = start(&world, &setup, 1, &Vec::new(), usize::MAX);
+    let groups = 300_000;
+    let keys: ArrayRef = Arc::new((0..groups).map(Some).collect::<Int64Array>());
+    let texts: StringViewArray = (0..groups).map(|key| Some(format!("a text of the group {key:010}"))).collect();
+    step(&setup, &mut subtasks, &batch(&setup.input, vec![keys, Arc::new(texts)]));
+    let saved = subtasks.save(2);
+    let files = saved[0].files.iter().filter(|named| named.kept_back);
+    let sizes: Vec<u64> = files.map(|named| named.file.as_ref().unwrap().size).collect();
+    assert_eq!(sizes.len(), 2);
+    assert!(sizes[1] * 5 < sizes[0], "an eighth of the groups: {sizes:?}");
+    assert_eq!(world.entries(&saved, "groups").len(), 300_000);
+}
+
+#[test]
 fn a_group_that_lost_its_rows_leaves_the_table() {
     let mut setup = key_value(vec![call("COUNT", &[], TypeKind::Bigint.not_null())]);
     setup.changelog = true;
