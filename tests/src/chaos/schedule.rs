@@ -53,6 +53,7 @@ pub struct Schedule {
     task_managers: u64,
     disk: bool,
     server: bool,
+    first: bool,
     freezes: u32,
     cuts: u32,
     storage: u32,
@@ -62,7 +63,8 @@ impl Schedule {
     /// Short runs are denser; over ten minutes a blow comes about every five seconds and half of them kill.
     pub fn new(random: Random, time: Duration, task_managers: usize, disk: bool, server: bool) -> Self {
         let gap = (time / 10).clamp(Duration::from_millis(1500), Duration::from_secs(5));
-        Self { random, gap, task_managers: task_managers as u64, disk, server, freezes: 0, cuts: 0, storage: 0 }
+        let (first, freezes, cuts, storage) = (true, 0, 0, 0);
+        Self { random, gap, task_managers: task_managers as u64, disk, server, first, freezes, cuts, storage }
     }
 
     /// How long it is quiet before the next blow.
@@ -70,10 +72,13 @@ impl Schedule {
         self.random.between(self.gap / 2, self.gap * 3 / 2)
     }
 
-    /// The next blow.
+    /// The next blow. The first one kills: a short run has few, and one without a kill would show nothing of it.
     pub fn blow(&mut self) -> Blow {
         let which = self.random.below(self.task_managers) as usize;
         let millis = Duration::from_millis;
+        if std::mem::take(&mut self.first) {
+            return Blow::Kill(which);
+        }
         match self.random.below(20) {
             0..=8 => Blow::Kill(which),
             9..=11 => {
@@ -120,6 +125,15 @@ impl Schedule {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_shortest_run_kills() {
+        for seed in (0..200).chain([71_320]) {
+            let mut schedule = Schedule::new(Random::new(seed), Duration::from_secs(15), 2, false, true);
+            assert!(schedule.pause() < Duration::from_secs(15));
+            assert!(matches!(schedule.blow(), Blow::Kill(_)), "seed {seed}");
+        }
+    }
 
     #[test]
     fn a_seed_gives_the_same_blows_and_ten_minutes_kill_forty_times() {
