@@ -89,6 +89,8 @@ pub struct Outcome {
     pub differences: Vec<String>,
     /// How many jobs were stopped and went on.
     pub restored: usize,
+    /// How many of them failed between the savepoint and their end.
+    pub failed: usize,
 }
 
 /// Runs a script on a cluster and compares its answers with those that are expected.
@@ -119,7 +121,9 @@ pub fn run(cluster: &Cluster, script: &Path, data: &Path, mode: Mode) -> Result<
     if !matches!(output.status.code(), Some(0 | 1)) {
         differences.push(format!("{}: {errors}", output.status));
     }
-    Ok(Outcome { differences, restored: errors.lines().filter(|line| line.contains(" goes on from ")).count() })
+    let went_on: Vec<&str> = errors.lines().filter(|line| line.contains(" goes on from ")).collect();
+    let failed = went_on.iter().filter(|line| line.ends_with("after it failed")).count();
+    Ok(Outcome { differences, restored: went_on.len(), failed })
 }
 
 #[cfg(test)]

@@ -45,7 +45,7 @@ fn run_all(cluster: &Cluster, scripts: &[PathBuf], mode: Mode) -> usize {
     let (folder, data) = (folder(), folder().join("data"));
     let queue = Mutex::new(scripts.iter());
     let failures = Mutex::new(Vec::new());
-    let restored = AtomicUsize::new(0);
+    let (restored, failed) = (AtomicUsize::new(0), AtomicUsize::new(0));
     std::thread::scope(|scope| {
         for _ in 0..3 {
             scope.spawn(|| {
@@ -55,6 +55,7 @@ fn run_all(cluster: &Cluster, scripts: &[PathBuf], mode: Mode) -> usize {
                     let name = script.strip_prefix(&folder).unwrap().display();
                     let outcome = golden::run(cluster, script, &data, of_script(script, mode)).unwrap();
                     restored.fetch_add(outcome.restored, Ordering::Relaxed);
+                    failed.fetch_add(outcome.failed, Ordering::Relaxed);
                     let differences = outcome.differences.into_iter().map(|difference| format!("{name}: {difference}"));
                     failures.lock().unwrap().extend(differences);
                 }
@@ -64,7 +65,13 @@ fn run_all(cluster: &Cluster, scripts: &[PathBuf], mode: Mode) -> usize {
     let mut failures = failures.into_inner().unwrap();
     failures.sort();
     assert!(failures.is_empty(), "{} of {} scripts:\n{}", failures.len(), scripts.len(), failures.join("\n"));
-    restored.into_inner()
+    let restored = restored.into_inner();
+    println!(
+        "{} scripts, {mode:?}: {restored} jobs went on elsewhere, {} of them after they failed",
+        scripts.len(),
+        failed.into_inner()
+    );
+    restored
 }
 
 /// Without those that fail: with a restart strategy they would do so for a long time.
@@ -97,38 +104,55 @@ fn scripts_answer_the_same_through_a_savepoint_and_a_restore_at_another_parallel
             .set("execution.checkpointing.savepoint-dir", format!("file://{}", savepoints.path().display()))
             .start();
         let restored = run_all(&cluster, &scripts, Mode { parallelism, rescale_to: Some(rescaled) });
-        println!("{restored} jobs of {} scripts went on from {parallelism} to {rescaled} ({backend})", scripts.len());
         assert!(restored >= scripts.len() / 2, "only {restored} jobs were interrupted");
     }
 }
 
 #[test]
 fn scripts_answer_the_same_while_task_managers_are_killed() {
+    under_kills("hashmap", 7, Mode { parallelism: 2, rescale_to: None });
+}
+
+#[test]
+fn scripts_answer_the_same_while_task_managers_are_killed_and_jobs_go_on_at_another_parallelism() {
+    let restored = under_kills("rocksdb", 8, Mode { parallelism: 2, rescale_to: Some(3) });
+    assert!(restored >= 20, "only {restored} jobs went on");
+}
+
+/// Runs the scripts while TaskManagers die, some of them between a savepoint and the end of the job that stops with it.
+/// Returns how many jobs went on at another parallelism.
+fn under_kills(backend: &str, seed: u64, mode: Mode) -> usize {
     let scripts = succeeding(small_scripts());
     let checkpoints = tempfile::tempdir().unwrap();
+    let path = |name: &str| format!("file://{}/{name}", checkpoints.path().display());
+    let slots = 3 * mode.rescale_to.unwrap_or(mode.parallelism);
     let cluster = Cluster::builder()
         .task_managers(0)
-        .slots(6)
+        .slots(slots)
         .set("restart-strategy.type", "fixed-delay")
         .set("restart-strategy.fixed-delay.attempts", 1000)
         .set("restart-strategy.fixed-delay.delay", "50 ms")
         .fault_points(SLOW_SOURCES)
+        .set("state.backend.type", backend)
         .set("execution.checkpointing.interval", "100 ms")
-        .set("execution.checkpointing.dir", format!("file://{}", checkpoints.path().display()))
+        .set("execution.checkpointing.dir", path("checkpoints"))
+        .set("execution.checkpointing.savepoint-dir", path("savepoints"))
         .set("execution.checkpointing.tolerable-failed-checkpoints", 1000)
         .prepare();
-    let mut nodes = Nodes::start(cluster, 2, 6);
+    let mut nodes = Nodes::start(cluster, 2, slots);
     let cluster = nodes.cluster.clone();
-    let mut random = Random::new(7);
-    std::thread::scope(|scope| {
-        let running = scope.spawn(|| run_all(&cluster, &scripts, Mode { parallelism: 2, rescale_to: None }));
+    let mut random = Random::new(seed);
+    let restored = std::thread::scope(|scope| {
+        let running = scope.spawn(|| run_all(&cluster, &scripts, mode));
         while !running.is_finished() {
             nodes.hold_until(random.between(Duration::from_millis(700), Duration::from_millis(1500)), |_| {
                 running.is_finished()
             });
             nodes.kill(random.below(2) as usize);
         }
+        running.join().unwrap()
     });
-    println!("{} scripts, {}", scripts.len(), nodes.tally);
+    println!("{backend}: {}", nodes.tally);
     assert!(nodes.tally.kills >= 5, "{}", nodes.tally);
+    restored
 }

@@ -10,7 +10,7 @@ use wiesel_sql::parser::{self, StatementText};
 use wiesel_sql::session::{ExecuteOptions, Outcome, Session};
 
 use super::fetch::{Fetched, QueryRun, Row};
-use super::rescale;
+use super::rescale::{self, Stopped};
 use crate::cli::{Failure, end_of};
 use crate::rest::{JobEnd, RestClient};
 
@@ -66,11 +66,14 @@ impl Folder {
                 let job =
                     JobId::from_bytes(&insert.graph.job_id).ok_or_else(|| anyhow::anyhow!("a job without an id"))?;
                 self.client.submit(&insert.graph).await?;
-                if let Some(Outcome::Insert(insert)) = self.interrupted(&statement, job).await? {
+                let stopped = self.interrupted(job).await?;
+                if stopped.as_ref().is_none_or(|stopped| stopped.failure.is_none()) {
+                    self.wait(&insert.graph.job_id).await?;
+                }
+                if let Some(Outcome::Insert(insert)) = self.again(&statement, stopped)? {
                     self.client.submit(&insert.graph).await?;
                     self.wait(&insert.graph.job_id).await?;
                 }
-                self.wait(&insert.graph.job_id).await?;
                 Ok(None)
             }
             Outcome::Query(query) => {
@@ -79,23 +82,39 @@ impl Folder {
                 let run = QueryRun::submit(&self.client, query).await?;
                 let job = run.job();
                 // Rows are fetched meanwhile: a sink that waits for its client holds up the savepoint.
-                let client = self.client.clone();
-                let (folded, next) = tokio::join!(fold(run, &mut bag), self.interrupted(&statement, job));
-                folded?;
-                if let Some(Outcome::Query(query)) = next? {
-                    fold(QueryRun::submit(&client, query).await?, &mut bag).await?;
+                let (folded, stopped) = tokio::join!(fold(run, &mut bag), self.interrupted(job));
+                let stopped = stopped?;
+                // Of a job that failed after the savepoint the rows before it are there all the same.
+                if stopped.as_ref().is_none_or(|stopped| stopped.failure.is_none()) {
+                    folded?;
+                }
+                if let Some(Outcome::Query(query)) = self.again(&statement, stopped)? {
+                    fold(QueryRun::submit(&self.client, query).await?, &mut bag).await?;
                 }
                 Ok(Some((fields, balanced(bag)?)))
             }
         }
     }
 
-    /// What follows a job that was stopped for it, if it was.
-    async fn interrupted(&mut self, statement: &LocatedStatement, job: JobId) -> Result<Option<Outcome>, Failure> {
+    /// Stops a job that is to go on at another parallelism.
+    async fn interrupted(&self, job: JobId) -> Result<Option<Stopped>, Failure> {
         let Some(parallelism) = self.rescale else { return Ok(None) };
-        let Some(savepoint) = rescale::interrupt(&self.client, job).await? else { return Ok(None) };
-        eprintln!("job {job} goes on from {savepoint} at parallelism {parallelism}");
-        rescale::again(&mut self.session, statement, &savepoint, parallelism).map(Some)
+        let stopped = rescale::interrupt(&self.client, job).await?;
+        if let Some(Stopped { savepoint, failure }) = &stopped {
+            let after = if failure.is_some() { ", after it failed" } else { "" };
+            eprintln!("job {job} goes on from {savepoint} at parallelism {parallelism}{after}");
+        }
+        Ok(stopped)
+    }
+
+    /// What follows a job that was stopped for it, if it was.
+    fn again(&mut self, statement: &LocatedStatement, stopped: Option<Stopped>) -> Result<Option<Outcome>, Failure> {
+        match (self.rescale, stopped) {
+            (Some(parallelism), Some(stopped)) => {
+                rescale::again(&mut self.session, statement, &stopped.savepoint, parallelism).map(Some)
+            }
+            _ => Ok(None),
+        }
     }
 
     async fn wait(&self, job: &[u8]) -> Result<(), Failure> {

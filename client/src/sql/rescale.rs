@@ -12,8 +12,16 @@ use crate::rest::{OperationEnd, RestClient};
 
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// Stops a job with a savepoint; its path, or none if the job ended before.
-pub(super) async fn interrupt(client: &RestClient, job: JobId) -> Result<Option<String>, Failure> {
+/// How a job was stopped.
+pub(super) struct Stopped {
+    /// With which savepoint.
+    pub savepoint: String,
+    /// What kept the job from stopping once the savepoint was complete: it failed.
+    pub failure: Option<String>,
+}
+
+/// Stops a job with a savepoint; none: it ended before.
+pub(super) async fn interrupt(client: &RestClient, job: JobId) -> Result<Option<Stopped>, Failure> {
     loop {
         if client.execution_result(job).await?.end().is_some() {
             return Ok(None);
@@ -28,18 +36,26 @@ pub(super) async fn interrupt(client: &RestClient, job: JobId) -> Result<Option<
             };
             match end {
                 OperationEnd::Done(result) => {
-                    return Ok(Some(result["location"].as_str().context("a savepoint without a location")?.to_owned()));
+                    let location = result["location"].as_str().context("a savepoint without a location")?;
+                    return Ok(Some(Stopped { savepoint: location.to_owned(), failure: None }));
                 }
-                // A task may have ended just then: as long as the job runs it is tried again.
-                OperationEnd::Failed(cause) => eprintln!("job {job} could not be stopped: {}", first_line(&cause)),
+                OperationEnd::Failed(cause) => {
+                    if let Some(savepoint) = complete_savepoint(&cause) {
+                        return Ok(Some(Stopped { savepoint: savepoint.to_owned(), failure: Some(cause) }));
+                    }
+                    // A task may have ended just then: as long as the job runs it is tried again.
+                    eprintln!("job {job} could not be stopped: {}", cause.lines().next().unwrap_or_default());
+                }
             }
         }
         tokio::time::sleep(PAUSE).await;
     }
 }
 
-fn first_line(text: &str) -> &str {
-    text.lines().next().unwrap_or_default()
+/// The savepoint that a job names that failed while it stopped: another job goes on from there.
+fn complete_savepoint(failure: &str) -> Option<&str> {
+    let (_, rest) = failure.split_once("A savepoint has been created at: ")?;
+    rest.split_once(", but the corresponding job").map(|(path, _)| path)
 }
 
 /// The job of a statement again, starting from a savepoint at another parallelism.

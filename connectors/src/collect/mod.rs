@@ -1,9 +1,9 @@
 //! The sink behind SELECT: sends rows to the JobMaster, where the client fetches them.
 //!
 //! With checkpoints a client shows each row exactly once: rows are sent as they come, but shown when a checkpoint that follows
-//! them is durable. The offset at a barrier is in the checkpoint; after a restore the sink first says from which offset it goes
-//! on, and what was sent behind it is void. Without checkpoints a restart begins anew.
-use std::collections::BTreeMap;
+//! them is durable. The offset at a barrier is in the checkpoint, and the JobMaster is told of it, which knows first when the
+//! checkpoint is complete; after a restore the sink first says from which offset it goes on, and what was sent behind it is
+//! void. Without checkpoints a restart begins anew.
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, Int8Array, RecordBatch, RecordBatchOptions};
@@ -40,8 +40,8 @@ pub trait CollectTransport: Send {
     /// With checkpoints, first: rows will be sent from this offset on, what came from there on before is void.
     fn resume(&mut self, offset: u64) -> Result<()>;
 
-    /// Rows before this offset belong to a checkpoint that is durable.
-    fn committed(&mut self, offset: u64) -> Result<()>;
+    /// Rows before this offset belong to this checkpoint. Returns when the JobMaster has noted it.
+    fn checkpoint(&mut self, checkpoint_id: u64, offset: u64) -> Result<()>;
 }
 
 /// The list that holds the offset in a checkpoint.
@@ -59,8 +59,6 @@ pub struct CollectSink {
     /// When the oldest pending row must go.
     due: Option<i64>,
     sent: u64,
-    /// Rows sent before the barriers of checkpoints that are not known to be durable.
-    at_checkpoint: BTreeMap<u64, u64>,
 }
 
 impl CollectSink {
@@ -80,7 +78,6 @@ impl CollectSink {
             pending_bytes: 0,
             due: None,
             sent: 0,
-            at_checkpoint: BTreeMap::new(),
         })
     }
 
@@ -152,19 +149,13 @@ impl Operator for CollectSink {
     }
 
     fn snapshot(&mut self, options: &SnapshotOptions) -> Result<OperatorSnapshot> {
-        self.at_checkpoint.insert(options.checkpoint_id, self.sent);
+        self.transport.checkpoint(options.checkpoint_id, self.sent)?;
         let offset = proto::OperatorListState {
             name: OFFSET.to_owned(),
             redistribution: proto::operator_list_state::Redistribution::Split.into(),
             entries: vec![encoding::Writer::new(1).u64(self.sent).finish()],
         };
         Ok(OperatorSnapshot { keyed: None, lists: vec![offset] })
-    }
-
-    fn checkpoint_completed(&mut self, checkpoint_id: u64) -> Result<()> {
-        let later = self.at_checkpoint.split_off(&(checkpoint_id + 1));
-        let reached = std::mem::replace(&mut self.at_checkpoint, later).into_values().next_back();
-        reached.map_or(Ok(()), |offset| self.transport.committed(offset))
     }
 
     fn process(&mut self, _input: usize, batch: Batch, _out: &mut dyn Collector) -> Result<()> {
@@ -229,8 +220,8 @@ mod tests {
             Ok(())
         }
 
-        fn committed(&mut self, offset: u64) -> Result<()> {
-            self.0.lock().push((offset, "committed".into(), 0));
+        fn checkpoint(&mut self, checkpoint_id: u64, offset: u64) -> Result<()> {
+            self.0.lock().push((offset, format!("checkpoint {checkpoint_id} at").into(), 0));
             Ok(())
         }
     }
@@ -253,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn with_checkpoints_the_sink_says_what_is_durable_and_goes_on_from_there() {
+    fn with_checkpoints_the_sink_says_what_belongs_to_each_and_goes_on_from_there() {
         let mut configuration = wiesel_common::config::Configuration::default();
         configuration.set("execution.checkpointing.interval", "1 s");
         let context = OperatorContext { configuration: Arc::new(configuration), ..context(0, 1) };
@@ -267,13 +258,21 @@ mod tests {
             let options = SnapshotOptions { checkpoint_id: checkpoint, canonical: false, full: false };
             lists.push(sink.snapshot(&options).unwrap().lists.remove(0).entries);
         }
-        sink.checkpoint_completed(2).unwrap();
         let said = |(offset, batch, rows): &(u64, Bytes, u64)| match rows {
             0 => format!("{} {offset}", std::str::from_utf8(batch).unwrap()),
             rows => format!("{rows} from {offset}"),
         };
         let sent_so_far: Vec<String> = sent.lock().iter().map(said).collect();
-        assert_eq!(sent_so_far, ["resume 0", "2 from 0", "2 from 2", "2 from 4", "committed 4"]);
+        let expected = [
+            "resume 0",
+            "2 from 0",
+            "checkpoint 1 at 2",
+            "2 from 2",
+            "checkpoint 2 at 4",
+            "2 from 4",
+            "checkpoint 3 at 6",
+        ];
+        assert_eq!(sent_so_far, expected);
         let (mut restored, sent, _) = self::sink(false);
         restored.restore(&mut Offset(lists[1].clone())).unwrap();
         restored.open(&context).unwrap();

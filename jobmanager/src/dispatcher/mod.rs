@@ -241,7 +241,7 @@ impl Dispatcher {
         let info = info.unwrap_or_else(|| {
             let release = crate::resourcemanager::Message::ReleaseSlots { job: job.id };
             self.context.resource_manager.send(release);
-            self.context.collectors.job_ended(job.id, false, now);
+            self.context.collectors.job_ended(job.id, JobStatus::Failed, now);
             Arc::new(crashed(&job, now))
         });
         // First into the archive: whoever asks finds the job in one of the two.

@@ -124,7 +124,7 @@ pub(crate) struct JobMaster {
     pub(super) stopping: Option<Stopping>,
     /// Regions that are deployed once it is known from which checkpoint.
     pub(super) postponed: BTreeSet<usize>,
-    collectors: Vec<(usize, Arc<CollectCoordinator>)>,
+    pub(super) collectors: Vec<(usize, Arc<CollectCoordinator>)>,
     /// The sources of the current execution. Dropping the set ends them.
     sources: JoinSet<Result<(), FailureInfo>>,
     source_coordinators: HashMap<OperatorId, Source>,
@@ -285,8 +285,7 @@ impl JobMaster {
         self.answer_all(self.job_id(), status, failure.as_ref());
         self.clean_up(status).await;
         let info = self.describe();
-        let keep = info.status == JobStatus::Finished;
-        self.context.collectors.job_ended(info.job_id, keep, self.env.now());
+        self.context.collectors.job_ended(info.job_id, info.status, self.env.now());
         match &info.failure {
             Some(cause) => tracing::error!(job_id = %info.job_id, "job failed: {}", cause.stack_trace().trim_end()),
             None => tracing::info!(job_id = %info.job_id, state = %info.status, "job is over"),

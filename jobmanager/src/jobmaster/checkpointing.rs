@@ -136,6 +136,7 @@ impl JobMaster {
     fn notify(&mut self, id: u64, outcome: proto::CheckpointOutcome, tasks: Vec<TaskRef>) {
         if outcome == proto::CheckpointOutcome::Completed {
             fault::point("checkpoint.before-notify");
+            self.collectors.iter().for_each(|(_, collector)| collector.checkpoint_completed(id));
         }
         for (location, attempts) in by_task_manager(tasks) {
             let caller = self.caller();

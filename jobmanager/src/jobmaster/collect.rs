@@ -3,8 +3,9 @@
 //! A collect sink sends batches; they wait here, within a budget of bytes, until the client fetches them. A client says
 //! how many rows it has, which frees what is before. Each restart of the job begins a new version: what was fetched under
 //! another is void, unless the sink goes on from a checkpoint. Then rows before the offset in that checkpoint stay, and the
-//! client, which shows only rows that a checkpoint made final, never has to take one back.
-use std::collections::{HashMap, VecDeque};
+//! client, which shows only rows that a checkpoint made final, never has to take one back. Of a job that fails the client gets
+//! all rows up to its last checkpoint: who starts another job from there has each row once.
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +16,8 @@ use tokio::time::Instant;
 use tonic::Status;
 use wiesel_common::id::{AttemptId, JobId, OperatorId};
 use wiesel_proto as proto;
+
+use super::status::JobStatus;
 
 /// The longest a client may wait for rows in one request.
 const MAX_WAIT: Duration = Duration::from_secs(60);
@@ -37,6 +40,8 @@ struct Buffer {
     ended: bool,
     /// None: no checkpoints, every row is final at once.
     checkpoints: Option<Checkpoints>,
+    /// The sink's offsets at checkpoints that are not known to be complete.
+    at_checkpoint: BTreeMap<u64, u64>,
 }
 
 /// How far the rows of a sink are final.
@@ -66,11 +71,8 @@ impl Buffer {
             self.resume(request.offset);
             return Ok(true);
         }
-        if request.committed {
-            if let Some(checkpoints) = &mut self.checkpoints {
-                let rows = request.offset.saturating_sub(checkpoints.base);
-                checkpoints.committed = checkpoints.committed.max(rows);
-            }
+        if request.checkpoint_id != 0 {
+            self.at_checkpoint.insert(request.checkpoint_id, request.offset);
             return Ok(true);
         }
         if request.offset + request.rows <= *taken {
@@ -95,20 +97,35 @@ impl Buffer {
         let fresh = Checkpoints { base: offset, ..Checkpoints::default() };
         let mut checkpoints = self.checkpoints.unwrap_or(fresh);
         let kept = offset.saturating_sub(checkpoints.base);
-        while let Some(batch) = self.batches.pop_back_if(|batch| batch.start >= kept) {
-            self.bytes -= batch.bytes.len();
-        }
-        self.next = self.next.min(kept);
+        self.drop_behind(kept);
         checkpoints.kept = kept;
         checkpoints.committed = checkpoints.committed.max(kept);
         checkpoints.waiting = false;
         self.checkpoints = Some(checkpoints);
     }
 
+    /// Drops all rows but the first so many. A barrier is never within a batch.
+    fn drop_behind(&mut self, rows: u64) {
+        while let Some(batch) = self.batches.pop_back_if(|batch| batch.start >= rows) {
+            self.bytes -= batch.bytes.len();
+        }
+        self.next = self.next.min(rows);
+    }
+
+    /// A checkpoint is complete: what was sent before it is final.
+    fn checkpoint_completed(&mut self, checkpoint_id: u64) {
+        let later = self.at_checkpoint.split_off(&(checkpoint_id + 1));
+        let reached = std::mem::replace(&mut self.at_checkpoint, later).into_values().next_back();
+        if let (Some(offset), Some(checkpoints)) = (reached, &mut self.checkpoints) {
+            checkpoints.committed = checkpoints.committed.max(offset.saturating_sub(checkpoints.base));
+        }
+    }
+
     /// A new execution: with checkpoints what it began with stays.
     fn begin(&mut self, version: u64, taken: HashMap<AttemptId, u64>) {
         self.version = version;
         self.taken = taken;
+        self.at_checkpoint.clear();
         match &mut self.checkpoints {
             Some(checkpoints) => checkpoints.waiting = true,
             None => {
@@ -118,12 +135,29 @@ impl Buffer {
         }
     }
 
+    /// The job is over in this state: whether what was not fetched can be, and how much of it is final.
+    fn end(&mut self, status: JobStatus) {
+        self.ended = true;
+        self.taken.clear();
+        match (status, &mut self.checkpoints) {
+            (JobStatus::Finished, checkpoints) => *checkpoints = None,
+            (JobStatus::Failed, Some(checkpoints)) => {
+                let committed = checkpoints.committed;
+                // A restart that did not come to its sink took back what a checkpoint lacks.
+                checkpoints.kept = if checkpoints.waiting { committed } else { checkpoints.kept };
+                self.drop_behind(committed);
+            }
+            (JobStatus::Failed, None) => {}
+            _ => {
+                self.batches.clear();
+                self.bytes = 0;
+            }
+        }
+    }
+
     /// Rows that are final.
     fn committed(&self) -> u64 {
-        match self.checkpoints {
-            Some(checkpoints) if !self.ended => checkpoints.committed,
-            _ => u64::MAX,
-        }
+        self.checkpoints.map_or(u64::MAX, |checkpoints| checkpoints.committed)
     }
 
     /// None: nothing to say yet.
@@ -186,16 +220,15 @@ impl CollectCoordinator {
         self.changed.notify_waiters();
     }
 
-    /// Nothing will follow. Without `keep` what was not fetched is dropped.
-    pub fn end(&self, keep: bool) {
-        let mut buffer = self.buffer.lock();
-        buffer.ended = true;
-        buffer.taken.clear();
-        if !keep {
-            buffer.batches.clear();
-            buffer.bytes = 0;
-        }
-        drop(buffer);
+    /// The job is over in this state: nothing will follow. Of a job that was cancelled nobody wants the rest.
+    pub fn end(&self, status: JobStatus) {
+        self.buffer.lock().end(status);
+        self.changed.notify_waiters();
+    }
+
+    /// A checkpoint that the job would be restarted from, or the savepoint that it ends with, is complete.
+    pub fn checkpoint_completed(&self, checkpoint_id: u64) {
+        self.buffer.lock().checkpoint_completed(checkpoint_id);
         self.changed.notify_waiters();
     }
 
@@ -289,12 +322,12 @@ impl CollectCoordinators {
         Some(Arc::clone(&entry.coordinator))
     }
 
-    /// A job is over.
-    pub fn job_ended(&self, job: JobId, keep: bool, now: i64) {
+    /// A job is over in this state.
+    pub fn job_ended(&self, job: JobId, status: JobStatus, now: i64) {
         for ((id, _), entry) in self.entries.lock().iter_mut() {
             if *id == job && entry.ended.is_none() {
                 entry.ended = Some(now);
-                entry.coordinator.end(keep);
+                entry.coordinator.end(status);
             }
         }
     }

@@ -76,8 +76,8 @@ fn resume(offset: u64) -> proto::CollectRequest {
     proto::CollectRequest { offset, resume: true, ..Default::default() }
 }
 
-fn committed(offset: u64) -> proto::CollectRequest {
-    proto::CollectRequest { offset, committed: true, ..Default::default() }
+fn checkpoint(checkpoint_id: u64, offset: u64) -> proto::CollectRequest {
+    proto::CollectRequest { offset, checkpoint_id, ..Default::default() }
 }
 
 #[tokio::test]
@@ -88,7 +88,9 @@ async fn with_checkpoints_a_restart_voids_only_what_the_checkpoint_lacks() {
     coordinator.collect(SINK, &rows(3, 2, 10)).await.unwrap();
     let first = coordinator.fetch(&want(0, 0)).await;
     assert_eq!((first.rows, first.committed), (5, 0), "sent, but not final");
-    coordinator.collect(SINK, &committed(3)).await.unwrap();
+    coordinator.collect(SINK, &checkpoint(1, 3)).await.unwrap();
+    coordinator.collect(SINK, &checkpoint(2, 5)).await.unwrap();
+    coordinator.checkpoint_completed(1);
     let news = coordinator.fetch(&want(1, 5)).await;
     assert_eq!((news.rows, news.committed), (0, 3));
     coordinator.collect(SINK, &rows(5, 1, 10)).await.unwrap();
@@ -106,8 +108,45 @@ async fn with_checkpoints_a_restart_voids_only_what_the_checkpoint_lacks() {
     coordinator.collect(second, &rows(3, 4, 10)).await.unwrap();
     let response = coordinator.fetch(&want(2, 3)).await;
     assert_eq!((response.offset, response.rows, response.committed), (3, 4, 3));
-    coordinator.end(true);
+    coordinator.checkpoint_completed(2);
+    assert_eq!(coordinator.fetch(&want(2, 7)).await.committed, 3, "that was of the sink before");
+    coordinator.end(JobStatus::Finished);
     assert_eq!(coordinator.fetch(&want(2, 7)).await.committed, u64::MAX, "a job that is done has no more restarts");
+}
+
+#[tokio::test]
+async fn of_a_job_that_fails_the_rows_up_to_its_last_checkpoint_can_be_fetched() {
+    for restarting in [false, true] {
+        let coordinator = coordinator();
+        coordinator.collect(SINK, &resume(0)).await.unwrap();
+        coordinator.collect(SINK, &rows(0, 3, 10)).await.unwrap();
+        coordinator.collect(SINK, &checkpoint(1, 3)).await.unwrap();
+        coordinator.collect(SINK, &rows(3, 2, 10)).await.unwrap();
+        assert_eq!(coordinator.fetch(&want(0, 0)).await.rows, 5, "fetched, but not final");
+        coordinator.collect(SINK, &checkpoint(2, 5)).await.unwrap();
+        coordinator.checkpoint_completed(1);
+        if restarting {
+            coordinator.begin(2, [AttemptId([2; 16])]);
+        }
+        coordinator.end(JobStatus::Failed);
+        let version = if restarting { 2 } else { 1 };
+        let rest = coordinator.fetch(&want(1, 2)).await;
+        assert_eq!((rest.version, rest.offset, rest.rows, rest.committed, rest.end), (version, 0, 3, 3, true));
+        assert_eq!(rest.kept, if restarting { 3 } else { 0 });
+        let end = coordinator.fetch(&want(version, 5)).await;
+        assert_eq!((end.offset, end.rows, end.committed, end.end), (3, 0, 3, true));
+    }
+}
+
+#[tokio::test]
+async fn of_a_job_without_checkpoints_that_fails_all_rows_can_be_fetched_and_none_of_one_that_was_cancelled() {
+    for (status, expected) in [(JobStatus::Failed, 3), (JobStatus::Canceled, 0)] {
+        let coordinator = coordinator();
+        coordinator.collect(SINK, &rows(0, 3, 10)).await.unwrap();
+        coordinator.end(status);
+        let rest = coordinator.fetch(&want(0, 0)).await;
+        assert_eq!((rest.rows, rest.committed, rest.end), (expected, u64::MAX, true));
+    }
 }
 
 #[tokio::test]
@@ -115,7 +154,8 @@ async fn a_job_that_begins_with_a_savepoint_has_only_the_rows_after_it() {
     let coordinator = coordinator();
     coordinator.collect(SINK, &resume(500)).await.unwrap();
     coordinator.collect(SINK, &rows(500, 2, 10)).await.unwrap();
-    coordinator.collect(SINK, &committed(502)).await.unwrap();
+    coordinator.collect(SINK, &checkpoint(9, 502)).await.unwrap();
+    coordinator.checkpoint_completed(9);
     let response = coordinator.fetch(&want(0, 0)).await;
     assert_eq!((response.offset, response.rows, response.committed, response.kept), (0, 2, 2, 0));
 }
@@ -125,7 +165,7 @@ async fn the_end_comes_with_the_last_rows() {
     let coordinator = coordinator();
     coordinator.collect(SINK, &rows(0, 1, 90)).await.unwrap();
     coordinator.collect(SINK, &rows(1, 1, 90)).await.unwrap();
-    coordinator.end(true);
+    coordinator.end(JobStatus::Finished);
     let first = coordinator.fetch(&want(0, 0)).await;
     assert_eq!((first.rows, first.end), (1, false));
     let last = coordinator.fetch(&want(1, 1)).await;
@@ -140,7 +180,7 @@ fn results_of_finished_jobs_expire() {
     coordinators.create(job, operator, 100);
     coordinators.expire(1_000_000, Duration::from_secs(10), 0);
     assert!(coordinators.get(job, operator).is_some(), "the job still runs");
-    coordinators.job_ended(job, true, 1_000_000);
+    coordinators.job_ended(job, JobStatus::Finished, 1_000_000);
     coordinators.get_for_client(job, operator, 1_005_000);
     coordinators.expire(1_014_000, Duration::from_secs(10), 0);
     assert!(coordinators.get(job, operator).is_some());

@@ -5,7 +5,7 @@ use super::actor::JobMaster;
 use super::checkpoint::coordinator::{Outcome, Request, Savepoint, Stop};
 use super::checkpoint::failure::{CHECKPOINT_EXCEPTION, CheckpointFailure, Reason, state_failure};
 use super::status::JobStatus;
-use crate::failure::FailureInfo;
+use crate::failure::{FailureInfo, INTERNAL, STOP_WITH_SAVEPOINT_STOPPING};
 use crate::operations::{self, Promise};
 
 /// What a user wants of a job.
@@ -113,7 +113,7 @@ impl JobMaster {
                 self.scheduler.cancel(&mut self.env);
             }
             (Ok(outcome), Then::Stop) => {
-                self.scheduler.stops_with(outcome.pointer.clone());
+                self.scheduler.stops_with(outcome.pointer.clone(), &mut self.env);
                 self.stopping = Some(Stopping { promise, outcome });
             }
             (Err(failure), then) => {
@@ -131,13 +131,16 @@ impl JobMaster {
         if let Some(Stopping { promise, outcome }) = self.stopping.take() {
             promise.keep(match (status, failure) {
                 (JobStatus::Finished, _) => Ok(operations_outcome(&outcome)),
-                (_, Some(failure)) => Err(failure.clone()),
-                _ => {
+                (_, Some(failure)) if failure.class == STOP_WITH_SAVEPOINT_STOPPING => Err(failure.clone()),
+                (_, failure) => {
                     let message = format!(
                         "The job {job_id} was to stop with the savepoint {}, which is complete, but it ended as {status}.",
                         outcome.pointer
                     );
-                    Err(FailureInfo::new(crate::failure::INTERNAL, message))
+                    Err(match failure {
+                        Some(cause) => FailureInfo::wrap(INTERNAL, message, cause),
+                        None => FailureInfo::new(INTERNAL, message),
+                    })
                 }
             });
         }

@@ -189,9 +189,22 @@ impl Scheduler {
     }
 
     /// The job stops with this savepoint: whatever fails from now on fails the job, because sinks commit what a restart from
-    /// an earlier checkpoint would bring again.
-    pub fn stops_with(&mut self, savepoint: String) {
+    /// an earlier checkpoint would bring again. So does what failed while the savepoint was being completed: a restart would
+    /// do once more what a job that starts from the savepoint does.
+    pub fn stops_with(&mut self, savepoint: String, env: &mut dyn Environment) {
+        let restarts = matches!(self.status, JobStatus::Running | JobStatus::Restarting) && !self.all_tasks_run();
         self.stopped_with = Some(savepoint);
+        if !restarts {
+            return;
+        }
+        let latest = self.history.entries().next().map(|entry| entry.failure.clone());
+        let failure = latest.unwrap_or_else(|| FailureInfo::new(failure::INTERNAL, "Not all tasks run."));
+        let now = env.now();
+        let entry = ExceptionEntry { failure, timestamp: now, task: None, concurrent: Vec::new() };
+        if let Err(cause) = self.decide(&entry.failure, now, env) {
+            self.fail_for_good(cause, entry, now);
+            self.settle(env);
+        }
     }
 
     /// The address of every TaskManager of the current execution, in the order of [`Scheduler::deployments`].
@@ -466,16 +479,18 @@ impl Scheduler {
                 self.history.add(entry);
                 self.restart_regions_after(failed, delay, now);
             }
-            Err(cause) => {
-                let root =
-                    ExceptionEntry { failure: cause.clone(), timestamp: now, task: None, concurrent: vec![entry] };
-                self.history.add(root);
-                self.awaiting_slots = false;
-                self.failure = Some(cause);
-                self.enter(JobStatus::Failing, now);
-                self.cancel_tasks(&self.graph.all_regions(), now);
-            }
+            Err(cause) => self.fail_for_good(cause, entry, now),
         }
+    }
+
+    /// The job fails with `cause`, because of what is in `entry`.
+    fn fail_for_good(&mut self, cause: FailureInfo, entry: ExceptionEntry, now: i64) {
+        let root = ExceptionEntry { failure: cause.clone(), timestamp: now, task: None, concurrent: vec![entry] };
+        self.history.add(root);
+        self.awaiting_slots = false;
+        self.failure = Some(cause);
+        self.enter(JobStatus::Failing, now);
+        self.cancel_tasks(&self.graph.all_regions(), now);
     }
 
     /// After which time a failure is answered by a restart, or what the job fails with.

@@ -455,12 +455,35 @@ fn a_new_slot_takes_the_place_of_the_lost_one() {
 #[test]
 fn after_the_savepoint_that_it_stops_with_a_job_is_not_restarted() {
     let mut job = Job::running(1, fixed_delay(9));
-    job.scheduler.stops_with("file:/sp".into());
+    job.scheduler.stops_with("file:/sp".into(), &mut job.env);
+    assert_eq!(job.status(), JobStatus::Running);
     let attempts = job.attempts();
     job.report_failure(attempts[0], "boom");
     assert_eq!(job.status(), JobStatus::Failing);
     let trace = job.scheduler.failure().unwrap().stack_trace();
     assert!(trace.contains("StopWithSavepointStoppingException: A savepoint has been created at: file:/sp"), "{trace}");
+}
+
+#[test]
+fn a_savepoint_to_stop_with_that_completes_after_a_failure_ends_the_restart() {
+    let restarting = |job: &mut Job| job.report_failure(job.attempts()[0], "boom");
+    let again = |job: &mut Job| {
+        restarting(job);
+        job.all(ExecutionState::Canceled);
+        job.scheduler.restart_due(1, &mut job.env);
+        assert_eq!(job.status(), JobStatus::Running);
+    };
+    for fails in [&restarting as &dyn Fn(&mut Job), &again] {
+        let mut job = Job::running(2, fixed_delay(9));
+        fails(&mut job);
+        job.scheduler.stops_with("file:/sp".into(), &mut job.env);
+        assert!(matches!(job.status(), JobStatus::Failing | JobStatus::Failed), "{}", job.status());
+        let trace = job.scheduler.failure().unwrap().stack_trace();
+        assert!(trace.contains("created at: file:/sp") && trace.contains("boom"), "{trace}");
+        job.all(ExecutionState::Canceled);
+        job.scheduler.restart_due(1, &mut job.env);
+        assert_eq!(job.status(), JobStatus::Failed);
+    }
 }
 
 #[test]

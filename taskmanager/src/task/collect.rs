@@ -73,8 +73,8 @@ impl CollectTransport for RpcTransport {
         self.call(proto::CollectRequest { resume: true, ..self.request(offset) })
     }
 
-    fn committed(&mut self, offset: u64) -> Result<()> {
-        self.call(proto::CollectRequest { committed: true, ..self.request(offset) })
+    fn checkpoint(&mut self, checkpoint_id: u64, offset: u64) -> Result<()> {
+        self.call(proto::CollectRequest { checkpoint_id, ..self.request(offset) })
     }
 }
 
