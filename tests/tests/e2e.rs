@@ -7,6 +7,8 @@ mod bad_input;
 mod checkpoints;
 #[path = "e2e/failures.rs"]
 mod failures;
+#[path = "e2e/job_manager.rs"]
+mod job_manager;
 #[path = "e2e/many_jobs.rs"]
 mod many_jobs;
 #[path = "e2e/savepoints.rs"]

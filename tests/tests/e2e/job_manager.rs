@@ -1,0 +1,82 @@
+//! The JobManager dies while it completes a checkpoint, and the job is started again from what is left of it.
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rustix::process::Signal;
+use wiesel_tests::chaos::jobs::{FilesJob, Size};
+use wiesel_tests::{Cluster, eventually, process};
+
+const LIMIT: Duration = Duration::from_secs(60);
+/// Enough for the job to be killed in the middle.
+const SIZE: Size = Size { rows: 12_000, per_second: 4_000 };
+
+/// The complete checkpoints of a job by their numbers: those with metadata.
+fn complete(folder: &Path) -> Vec<(u64, PathBuf)> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let numbered = entries.filter_map(|entry| {
+        let number = entry.file_name().to_str()?.strip_prefix("chk-")?.parse().ok()?;
+        entry.path().join("_metadata").is_file().then(|| (number, entry.path()))
+    });
+    let mut found: Vec<_> = numbered.collect();
+    found.sort();
+    found
+}
+
+/// Runs a job whose JobManager dies as the rules say, or of a signal; starts it again from its latest checkpoint at another
+/// parallelism, and compares what its files hold. Returns the number of that checkpoint.
+fn killed(fault_points: &str) -> u64 {
+    let checkpoints = tempfile::tempdir().expect("a temporary folder");
+    let cluster = Cluster::builder()
+        .task_managers(2)
+        .slots(3)
+        .fault_points(fault_points)
+        .set("state.backend.type", "rocksdb")
+        .set("execution.checkpointing.incremental", true)
+        .set("execution.checkpointing.interval", "200 ms")
+        .set("execution.checkpointing.dir", format!("file://{}", checkpoints.path().display()))
+        .set("heartbeat.interval", "1 s")
+        .set("heartbeat.timeout", "5 s")
+        .start();
+    let mut job = FilesJob::submit(&cluster, SIZE);
+    let folder = checkpoints.path().join(job.id());
+    if fault_points.is_empty() {
+        eventually("checkpoints", LIMIT, || match complete(&folder).last() {
+            Some((number, _)) if *number >= 4 => Ok(()),
+            found => Err(format!("{found:?}")),
+        });
+        process::signal(cluster.job_manager_pid(), Signal::KILL);
+    }
+    eventually("the JobManager is gone", LIMIT, || match process::is_alive(cluster.job_manager_pid()) {
+        true => Err(cluster.state(job.id())),
+        false => Ok(()),
+    });
+    let (number, latest) = complete(&folder).pop().expect("a checkpoint is complete");
+
+    let started = cluster.command("bin/jobmanager.sh").env("WIESEL_FAULT_POINTS", "").arg("start").output();
+    assert!(started.expect("bin/jobmanager.sh can be run").status.success());
+    cluster.wait_for_slots(6);
+    cluster.wait_for_free_slots(6);
+    assert_eq!(cluster.get("/jobs")["jobs"], serde_json::json!([]), "nobody remembers the job");
+    job.run(&cluster, &["-s", &latest.display().to_string(), "-p", "3"]);
+    println!("`{fault_points}`, from checkpoint {number}: {}", job.verify(&cluster, LIMIT));
+    assert!(latest.join("_metadata").is_file(), "the checkpoint that another job began with is not its own to delete");
+    number
+}
+
+#[test]
+fn a_job_goes_on_exactly_where_it_was_when_its_job_manager_was_killed() {
+    killed("");
+}
+
+#[test]
+fn a_checkpoint_whose_metadata_was_not_written_does_not_count() {
+    assert_eq!(killed("checkpoint.before-metadata=kill@4"), 3);
+}
+
+#[test]
+fn a_checkpoint_with_metadata_counts_though_no_task_was_told() {
+    for point in ["checkpoint.after-metadata", "checkpoint.before-notify"] {
+        assert_eq!(killed(&format!("{point}=kill@4")), 4, "{point}");
+    }
+}
