@@ -64,6 +64,33 @@ fn a_job_goes_on_from_savepoints_at_other_parallelisms_and_on_other_back_ends() 
     assert_eq!(fs::read_dir(&folder).unwrap().count(), 2, "two savepoints are kept");
 }
 
+/// Both TaskManagers die when their sinks are to commit what the savepoint has.
+#[test]
+fn a_job_that_fails_after_the_savepoint_it_stops_with_names_it_and_another_goes_on_from_there() {
+    let cluster = cluster()
+        .fault_points("sink.before-commit=kill@1")
+        .set("execution.checkpointing.interval", "1 h")
+        .set("restart-strategy.type", "fixed-delay")
+        .set("restart-strategy.fixed-delay.attempts", 100)
+        .start();
+    let folder = cluster.dir().join("savepoints");
+    let mut job = FilesJob::submit(&cluster, Size { rows: 20_000, per_second: 4_000 });
+    wait_for_rows(&cluster, job.id(), 500);
+    let output = cluster.script("flink", &["stop", "--savepointPath", &folder.to_string_lossy(), job.id()]);
+    let said = text(&output);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    let path = said.split("A savepoint has been created at: ").nth(1).and_then(|rest| rest.split(", but ").next());
+    let path = path.unwrap_or_else(|| panic!("no savepoint is named: {said}"));
+    assert_eq!(cluster.state(job.id()), "FAILED", "it must not go on from before the savepoint");
+    for _ in 0..2 {
+        let started = cluster.command("bin/taskmanager.sh").env("WIESEL_FAULT_POINTS", "").arg("start").output();
+        assert!(started.expect("bin/taskmanager.sh can be run").status.success());
+    }
+    // The rest is committed with a checkpoint.
+    job.run(&cluster, &["-s", path, "-p", "2", "-Dexecution.checkpointing.interval=1 s"]);
+    println!("{}", job.verify(&cluster, LIMIT));
+}
+
 #[test]
 fn savepoints_and_checkpoints_of_a_running_job() {
     let cluster = cluster().set("execution.checkpointing.interval", "1 h").start();
