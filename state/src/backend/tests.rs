@@ -129,6 +129,19 @@ pub(crate) fn all(tables: &dyn KeyedBackend, table: TableId, prefix: &[u8]) -> V
         Ok(ControlFlow::Continue(()))
     };
     tables.scan(table, prefix, &mut visit).unwrap();
+    // From a key on, and from behind it.
+    let middle = found.len() / 2;
+    if let Some((key, _)) = found.get(middle) {
+        let (mut tail, mut rest) = (Vec::new(), Vec::new());
+        for (from, visited) in [(key.clone(), &mut tail), ([&key[..], &[0]].concat(), &mut rest)] {
+            let mut visit = |key: &[u8], value: &[u8]| {
+                visited.push((key.to_vec(), value.to_vec()));
+                Ok(ControlFlow::Continue(()))
+            };
+            tables.scan_from(table, prefix, &from, &mut visit).unwrap();
+        }
+        assert_eq!((&tail[..], &rest[..]), (&found[middle..], &found[middle + 1..]));
+    }
     found
 }
 

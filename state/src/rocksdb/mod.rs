@@ -220,15 +220,26 @@ impl KeyedBackend for RocksDbTables {
         prefix: &[u8],
         visit: &mut dyn FnMut(&[u8], &[u8]) -> Result<ControlFlow<()>>,
     ) -> Result<()> {
+        self.scan_from(table, prefix, prefix, visit)
+    }
+
+    fn scan_from(
+        &self,
+        table: TableId,
+        prefix: &[u8],
+        from: &[u8],
+        visit: &mut dyn FnMut(&[u8], &[u8]) -> Result<ControlFlow<()>>,
+    ) -> Result<()> {
+        let from = from.max(prefix);
         let ttl = self.ttl(table)?;
         let (db, family) = self.database.family(self.name(table)?)?;
         let mut read = ReadOptions::default();
-        read.set_iterate_lower_bound(prefix);
+        read.set_iterate_lower_bound(from);
         if let Some(end) = after_prefix(prefix) {
             read.set_iterate_upper_bound(end);
         }
         let mut entries = db.raw_iterator_cf_opt(family, read);
-        entries.seek(prefix);
+        entries.seek(from);
         while let Some((key, value)) = entries.item() {
             if !ttl.expired(value) && visit(key, value)?.is_break() {
                 return Ok(());
