@@ -34,6 +34,7 @@ impl GroupAggregate {
         let layout = TableLayout {
             name: "groups",
             key: &self.key_types,
+            sub_key: &[],
             value: &value,
             namespace: false,
             ttl: self.state_ttl,

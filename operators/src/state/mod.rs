@@ -1,16 +1,44 @@
-//! Keyed state of operators: rows in the tables of a back end, and which of them are at hand in columns.
+//! Keyed state of operators: rows in the tables of a back end.
 //!
-//! - [`table`]: keys and values as bytes. A key is `key group (u16 BE) | namespace (i64, order-preserving BE, if the table has
-//!   one) | key columns in Arrow's row format`, a value the row format of its columns, behind the time of its last write (i64
-//!   BE, milliseconds) where the table has a time to live.
-//! - [`cache`]: the groups of an operator as a write-back cache of a table.
-//! - [`kept_back`]: those that a snapshot has beside the table.
+//! Flink's primitives, for batches: [`ValueState`], [`ListState`], [`MapState`], [`ReducingState`], [`AggregatingState`] and
+//! [`Timers`]. The operator owns its back end and lends it to each call, with the columns of keys and of values; a call reads
+//! with one sorted multi-get, or one scan for each key where a key has several entries, and writes one sorted batch. With a
+//! time to live, writing prolongs it, reading does not, and what has expired is never seen, as with Flink's
+//! `OnCreateAndWrite` and `NeverReturnExpired`; the caller gives the time of its clock.
 //!
-//! Nothing is written while the cache is within its budget and no snapshot is taken, and nothing is read as long as all that
-//! the table has is in the cache.
+//! Below them, and for the operators that keep what is hot in columns of their own:
+//!
+//! - `table`: keys and values as bytes. A key is `key group (u16 BE) | namespace (i64, order-preserving BE, if the table has
+//!   one) | key columns in Arrow's row format | columns of the sub-key, likewise, if the table has one`, a value the row format
+//!   of its columns, behind the time of its last write (i64 BE, milliseconds) where the table has a time to live.
+//! - `batch`, `access`: which keys of a batch are the same; how the primitives read and write all of it at once.
+//! - `cache`: the groups of an operator as a write-back cache of a table. Nothing is written while it is within its budget and
+//!   no snapshot is taken, and nothing is read as long as all that the table has is in it.
+//! - `kept_back`: those groups that a snapshot has beside the table.
+mod access;
+mod aggregating;
+mod batch;
 pub(crate) mod bits;
 pub(crate) mod cache;
 pub(crate) mod kept_back;
+mod list;
+mod map;
+mod reducing;
 pub(crate) mod table;
+mod timers;
+mod value;
+
+#[cfg(test)]
+mod primitives_tests;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod timers_tests;
+
+pub use aggregating::{AggregateFunction, AggregatingState};
+pub use batch::{Entries, Keys, Lookup, StateDescriptor};
+pub use list::ListState;
+pub use map::MapState;
+pub use reducing::{ReduceFunction, ReducingState};
+pub use timers::{Due, TimeDomain, Timers};
+pub use value::ValueState;

@@ -19,6 +19,8 @@ pub(crate) struct TableLayout<'a> {
     pub name: &'a str,
     /// The columns of keys.
     pub key: &'a [LogicalType],
+    /// The columns after those of the key, which make several entries of one key. The key group is not theirs.
+    pub sub_key: &'a [LogicalType],
     /// The columns of values.
     pub value: &'a [LogicalType],
     /// Keys have a namespace before their columns.
@@ -33,7 +35,12 @@ pub(crate) struct TableLayout<'a> {
 pub(crate) struct RowTable {
     /// The table in the back end.
     pub id: TableId,
+    /// Of the key's columns and, behind them, those of the sub-key.
     key: Codec,
+    /// Of the key's columns alone, where there is a sub-key.
+    head: Option<Codec>,
+    /// How many columns the key has without the sub-key.
+    head_width: usize,
     value: Codec,
     namespace: bool,
     ttl: bool,
@@ -46,8 +53,9 @@ impl RowTable {
     /// # Errors
     /// What was restored has other types, or a type cannot be kept.
     pub(crate) fn open(backend: &mut dyn KeyedBackend, layout: &TableLayout<'_>) -> Result<Self> {
+        let columns = [layout.key, layout.sub_key].concat();
         let namespace = layout.namespace.then(|| TypeKind::Bigint.not_null());
-        let key: Vec<LogicalType> = namespace.into_iter().chain(layout.key.iter().cloned()).collect();
+        let key: Vec<LogicalType> = namespace.into_iter().chain(columns.iter().cloned()).collect();
         let descriptor = proto::StateTableDescriptor {
             name: layout.name.to_owned(),
             key: Some(schema_to_proto(&named("key", &key))),
@@ -56,7 +64,9 @@ impl RowTable {
         };
         Ok(Self {
             id: backend.table(&descriptor)?,
-            key: Codec::new(layout.key)?,
+            key: Codec::new(&columns)?,
+            head: (!layout.sub_key.is_empty()).then(|| Codec::new(layout.key)).transpose()?,
+            head_width: layout.key.len(),
             value: Codec::new(layout.value)?,
             namespace: layout.namespace,
             ttl: layout.ttl > 0,
@@ -64,14 +74,24 @@ impl RowTable {
         })
     }
 
-    /// How many columns keys have.
+    /// How many columns keys have, with those of the sub-key.
     pub(crate) fn key_width(&self) -> usize {
         self.key.types.len()
+    }
+
+    /// How many columns keys have without those of the sub-key.
+    pub(crate) fn head_width(&self) -> usize {
+        self.head_width
     }
 
     /// How many columns values have.
     pub(crate) fn value_width(&self) -> usize {
         self.value.types.len()
+    }
+
+    /// Whether keys have a namespace.
+    pub(crate) fn has_namespace(&self) -> bool {
+        self.namespace
     }
 
     /// Whether values have the time of their last write.
@@ -81,13 +101,22 @@ impl RowTable {
 
     /// The key group of each row of key columns.
     pub(crate) fn key_groups(&self, columns: &[ArrayRef], rows: usize) -> Result<Vec<u16>> {
-        key_groups(columns, rows, self.max_parallelism)
+        key_groups(&columns[..self.head_width], rows, self.max_parallelism)
     }
 
     /// The keys of `rows` rows; `namespaces` has one for each, if the table has namespaces.
     pub(crate) fn keys(&self, columns: &[ArrayRef], namespaces: &[i64], rows: usize) -> Result<Rows> {
+        self.encode(&self.key, columns, namespaces, rows)
+    }
+
+    /// What the keys of `rows` rows begin with, before their sub-key. No other key begins so: each column ends by itself.
+    pub(crate) fn heads(&self, columns: &[ArrayRef], namespaces: &[i64], rows: usize) -> Result<Rows> {
+        self.encode(self.head.as_ref().unwrap_or(&self.key), columns, namespaces, rows)
+    }
+
+    fn encode(&self, key: &Codec, columns: &[ArrayRef], namespaces: &[i64], rows: usize) -> Result<Rows> {
         let groups = self.key_groups(columns, rows)?;
-        let encoded = self.key.encode(columns)?;
+        let encoded = key.encode(columns)?;
         let fixed = GROUP + if self.namespace { 8 } else { 0 };
         let mut bytes = Vec::with_capacity(rows * (fixed + 16));
         let mut ends = Vec::with_capacity(rows);
@@ -108,6 +137,20 @@ impl RowTable {
     pub(crate) fn key_columns<'a>(&self, keys: impl Iterator<Item = &'a [u8]>) -> Result<Vec<ArrayRef>> {
         let skipped = GROUP + if self.namespace { 8 } else { 0 };
         self.key.decode(keys.map(|key| &key[skipped..]))
+    }
+
+    /// The key group and the namespace of a key.
+    pub(crate) fn group_and_namespace(key: &[u8]) -> wiesel_state::Result<(u16, i64)> {
+        let parts = key.split_first_chunk::<GROUP>();
+        let parts = parts.and_then(|(group, rest)| Some((*group, *rest.first_chunk::<8>()?)));
+        let (group, namespace) =
+            parts.ok_or_else(|| wiesel_state::Error::Corrupt("a key without its namespace".into()))?;
+        Ok((u16::from_be_bytes(group), (u64::from_be_bytes(namespace) ^ 1 << 63) as i64))
+    }
+
+    /// What of a key is behind its namespace.
+    pub(crate) fn after_namespace(key: &[u8]) -> &[u8] {
+        &key[GROUP + 8..]
     }
 
     /// What the keys of a key group and a namespace begin with.
@@ -133,6 +176,12 @@ impl RowTable {
             ends.push(bytes.len());
         }
         Ok(Rows { bytes: bytes.into(), ends })
+    }
+
+    /// Columns of values in the types that values are read in.
+    pub(crate) fn typed(&self, columns: &[ArrayRef]) -> Result<Vec<ArrayRef>> {
+        let typed = columns.iter().zip(&self.value.types).map(|(column, data_type)| retype(column, data_type));
+        Ok(typed.collect::<Result<_, _>>()?)
     }
 
     /// The columns of values, and when each was written, if the table has a time to live.

@@ -17,7 +17,7 @@ fn bigint() -> LogicalType {
 }
 
 fn table(key: &[LogicalType], value: &[LogicalType], namespace: bool, ttl: i64) -> RowTable {
-    let layout = TableLayout { name: "t", key, value, namespace, ttl, max_parallelism: 128 };
+    let layout = TableLayout { name: "t", key, sub_key: &[], value, namespace, ttl, max_parallelism: 128 };
     let world = World::new(&context(), "hashmap");
     RowTable::open(&mut *world.open(0..=127, &[]), &layout).unwrap()
 }
@@ -37,6 +37,27 @@ fn a_key_is_its_key_group_its_namespace_and_its_columns() {
         table.key_columns([keys.get(0)].into_iter()).unwrap(),
         [Arc::new(Int64Array::from(vec![7])) as ArrayRef]
     );
+}
+
+#[test]
+fn a_sub_key_is_behind_the_columns_of_its_key_and_has_no_part_in_the_key_group() {
+    let world = World::new(&context(), "hashmap");
+    let (key, sub_key) = ([TypeKind::string().nullable()], [bigint()]);
+    let (value, namespace) = (&[], false);
+    let layout =
+        TableLayout { name: "t", key: &key, sub_key: &sub_key, value, namespace, ttl: 0, max_parallelism: 128 };
+    let with = RowTable::open(&mut *world.open(0..=127, &[]), &layout).unwrap();
+    let without = table(&key, &[], false, 0);
+    let key: ArrayRef = Arc::new(StringViewArray::from(vec![Some("a"), None, Some("a")]));
+    let sub_key: ArrayRef = Arc::new(Int64Array::from(vec![Some(2), Some(2), None]));
+    let keys = with.keys(&[key.clone(), sub_key.clone()], &[], 3).unwrap();
+    let heads = with.heads(std::slice::from_ref(&key), &[], 3).unwrap();
+    for row in 0..3 {
+        assert_eq!(heads.get(row), without.keys(std::slice::from_ref(&key), &[], 3).unwrap().get(row));
+        assert!(keys.get(row).starts_with(heads.get(row)));
+        assert_eq!(keys.get(row).len(), heads.get(row).len() + 9);
+    }
+    assert_eq!(with.key_columns((0..3).map(|row| keys.get(row))).unwrap(), [key, sub_key]);
 }
 
 #[test]

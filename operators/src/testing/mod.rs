@@ -14,6 +14,7 @@ use crate::element::{Batch, StreamElement, WatermarkStatus};
 use crate::operator::{Collector, Operator, OperatorContext, Result};
 use crate::types::{LogicalType, RowField, schema_to_proto, to_arrow_schema};
 
+pub mod keyed;
 pub mod state;
 
 /// A clock that stands still until it is told.

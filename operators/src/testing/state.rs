@@ -111,7 +111,8 @@ impl World {
             };
             let (key, value) = (types(&described.key), types(&described.value));
             let (namespace, max_parallelism, ttl) = (false, self.max_parallelism, described.ttl as i64);
-            let layout = TableLayout { name: table, key: &key, value: &value, namespace, ttl, max_parallelism };
+            let layout =
+                TableLayout { name: table, key: &key, sub_key: &[], value: &value, namespace, ttl, max_parallelism };
             let mut again = self.open(0..=last as u16, saved);
             std::mem::swap(&mut backend, &mut again);
             let rows = RowTable::open(&mut *backend, &layout).unwrap();
@@ -169,6 +170,16 @@ impl KeyedBackend for Watched {
         visit: &mut dyn FnMut(&[u8], &[u8]) -> StateResult<ControlFlow<()>>,
     ) -> StateResult<()> {
         self.inner.scan(table, prefix, visit)
+    }
+
+    fn scan_from(
+        &self,
+        table: TableId,
+        prefix: &[u8],
+        from: &[u8],
+        visit: &mut dyn FnMut(&[u8], &[u8]) -> StateResult<ControlFlow<()>>,
+    ) -> StateResult<()> {
+        self.inner.scan_from(table, prefix, from, visit)
     }
 
     fn takes_kept_back(&self, options: &SnapshotOptions) -> bool {

@@ -39,6 +39,7 @@ impl WindowAggregate {
         let layout = TableLayout {
             name: "slices",
             key: &slices.key_types,
+            sub_key: &[],
             value: &value,
             namespace: true,
             ttl: 0,
