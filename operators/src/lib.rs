@@ -10,8 +10,8 @@
 //! - [`build`]: from an operator's specification in the job graph to the operator.
 //! - [`calc`], [`watermark_assigner`], [`group_aggregate`], [`window_aggregate`], [`window_table_function`]: the operators.
 //! - [`aggregate`]: aggregate functions, and groups by key.
-//! - [`state`]: keyed state of operators as rows in the tables of a back end: Flink's primitives in batches, timers, and the cache
-//!   before tables.
+//! - [`state`]: keyed state of operators as rows in the tables of a back end: Flink's primitives in batches, timers,
+//!   and the cache before tables.
 //! - [`source`]: the contract between a source's enumerator (JobMaster) and its readers (tasks).
 //!
 //! Invariant: an operator is touched by one thread only and waits for no I/O but that of its own state; it knows batches, not

@@ -12,14 +12,14 @@ use super::table::RowTable;
 use crate::operator::{Error, Result};
 use crate::types::{LogicalType, TypeKind};
 
-/// Numbers of a key group that are set aside at once: so many elements are added before it is noted again where they end.
+/// Numbers of a key group that are set aside at once: so many elements are added before their end is noted again.
 const BLOCK: i64 = 1 << 20;
 
 /// A list for each key.
 ///
-/// A row of the table is `key group | namespace | key | number` and the element's columns. Numbers grow within a key group,
-/// so that adding reads nothing: an element goes behind all that are there. An element lives by itself if there is a time
-/// to live. The table `<name>/next` has for each key group a number that none of its elements has reached.
+/// A row of the table is `key group | namespace | key | number` and the element's columns. Numbers grow within a key
+/// group, so that adding reads nothing: an element goes behind all that are there. An element lives by itself if there
+/// is a time to live. The table `<name>/next` has for each key group a number that none of its elements has reached.
 pub struct ListState {
     table: RowTable,
     numbers: Numbers,

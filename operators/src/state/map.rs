@@ -11,8 +11,8 @@ use crate::types::LogicalType;
 
 /// A map for each key, in the order of its keys, which are called sub-keys here.
 ///
-/// A row of the table is `key group | namespace | key | sub-key` and the value's columns: an entry is read and written by
-/// itself, lives by itself if there is a time to live, and all entries of a key are beside one another.
+/// A row of the table is `key group | namespace | key | sub-key` and the value's columns: an entry is read and written
+/// by itself, lives by itself if there is a time to live, and all entries of a key are beside one another.
 pub struct MapState {
     table: RowTable,
 }
@@ -71,7 +71,7 @@ impl MapState {
         access::remove(backend, &self.table, &keys.with_sub_keys(&self.table, sub_keys)?)
     }
 
-    /// All entries of each row's key, in the order of sub-keys. One scan for each key; all of them are in memory at once.
+    /// All entries of each row's key, in the order of sub-keys. One scan for each key; all are in memory at once.
     ///
     /// # Errors
     /// The keys are not what the state was opened with, or the back end fails.

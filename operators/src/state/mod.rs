@@ -1,19 +1,21 @@
 //! Keyed state of operators: rows in the tables of a back end.
 //!
-//! Flink's primitives, for batches: [`ValueState`], [`ListState`], [`MapState`], [`ReducingState`], [`AggregatingState`] and
-//! [`Timers`]. The operator owns its back end and lends it to each call, with the columns of keys and of values; a call reads
-//! with one sorted multi-get, or one scan for each key where a key has several entries, and writes one sorted batch. With a
-//! time to live, writing prolongs it, reading does not, and what has expired is never seen, as with Flink's
-//! `OnCreateAndWrite` and `NeverReturnExpired`; the caller gives the time of its clock.
+//! Flink's primitives, for batches: [`ValueState`], [`ListState`], [`MapState`], [`ReducingState`],
+//! [`AggregatingState`] and [`Timers`]. The operator owns its back end and lends it to each call, with the columns of
+//! keys and of values; a call reads with one sorted multi-get, or one scan for each key where a key has several
+//! entries, and writes one sorted batch. With a time to live, writing prolongs it, reading does not, and what has
+//! expired is never seen, as with Flink's `OnCreateAndWrite` and `NeverReturnExpired`; the caller gives the time of its
+//! clock.
 //!
 //! Below them, and for the operators that keep what is hot in columns of their own:
 //!
-//! - `table`: keys and values as bytes. A key is `key group (u16 BE) | namespace (i64, order-preserving BE, if the table has
-//!   one) | key columns in Arrow's row format | columns of the sub-key, likewise, if the table has one`, a value the row format
-//!   of its columns, behind the time of its last write (i64 BE, milliseconds) where the table has a time to live.
+//! - `table`: keys and values as bytes. A key is `key group (u16 BE) | namespace (i64, order-preserving BE, if the
+//!   table has one) | key columns in Arrow's row format | columns of the sub-key, likewise, if the table has one`, a
+//!   value the row format of its columns, behind the time of its last write (i64 BE, milliseconds) where the table has
+//!   a time to live.
 //! - `batch`, `access`: which keys of a batch are the same; how the primitives read and write all of it at once.
-//! - `cache`: the groups of an operator as a write-back cache of a table. Nothing is written while it is within its budget and
-//!   no snapshot is taken, and nothing is read as long as all that the table has is in it.
+//! - `cache`: the groups of an operator as a write-back cache of a table. Nothing is written while it is within its
+//!   budget and no snapshot is taken, and nothing is read as long as all that the table has is in it.
 //! - `kept_back`: those groups that a snapshot has beside the table.
 mod access;
 mod aggregating;

@@ -75,7 +75,7 @@ impl ReducingState {
         access::remove(backend, &self.table, &keys.heads(&self.table)?)
     }
 
-    /// One row of each of these stretches of rows: neighbours are combined, in all stretches at once, until there is one.
+    /// One row of each of these stretches of rows: neighbours are combined, in all stretches at once.
     fn reduce(&self, mut columns: Vec<ArrayRef>, mut lengths: Vec<usize>) -> Result<Vec<ArrayRef>> {
         while lengths.iter().any(|length| *length > 1) {
             let (mut before, mut after, mut left) = (Vec::new(), Vec::new(), Vec::new());

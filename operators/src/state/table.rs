@@ -109,7 +109,7 @@ impl RowTable {
         self.encode(&self.key, columns, namespaces, rows)
     }
 
-    /// What the keys of `rows` rows begin with, before their sub-key. No other key begins so: each column ends by itself.
+    /// What the keys of `rows` rows have before their sub-key. No other key begins so: each column ends by itself.
     pub(crate) fn heads(&self, columns: &[ArrayRef], namespaces: &[i64], rows: usize) -> Result<Rows> {
         self.encode(self.head.as_ref().unwrap_or(&self.key), columns, namespaces, rows)
     }

@@ -47,11 +47,11 @@ impl Due {
     }
 }
 
-/// The timers of all keys of a subtask in one domain of time. A key and a namespace, which is any columns, have one timer at
-/// a time, however often it is registered.
+/// The timers of all keys of a subtask in one domain of time. Namespaces are columns, too. A timer is there once for
+/// each time, key and namespace, however often it is registered.
 ///
-/// A row of the table `timers/event` or `timers/processing` is `key group | time | key | namespace`, without a value: the
-/// timers of a key group are in order of time. The first time of each key group is at hand.
+/// A row of the table `timers/event` or `timers/processing` is `key group | time | key | namespace`, without a value:
+/// the timers of a key group are in order of time. The first time of each key group is at hand.
 pub struct Timers {
     table: RowTable,
     /// The first of the subtask's key groups.
@@ -143,8 +143,9 @@ impl Timers {
         self.settle(backend)
     }
 
-    /// Takes out timers whose time is not after `up_to`, the earliest of all key groups, in order of time; not more than
-    /// `limit` (of which 0 is 1). To be called until there are none: what is registered and deleted between calls counts.
+    /// Takes out timers whose time is not after `up_to`, the earliest of all key groups, in order of time; not more
+    /// than `limit` (of which 0 is 1). To be called until there are none: what is registered and deleted between calls
+    /// counts.
     ///
     /// No key and namespace is in a batch twice: what its timer leads to is done before its next one fires.
     ///

@@ -70,7 +70,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
         4 => rows().prop_map(Step::Register),
         2 => rows().prop_map(Step::Delete),
-        2 => (prop::sample::select(TIMES), 0..6usize, 1..300i64).prop_map(|(up_to, limit, more)| Step::Fire(up_to, limit, more)),
+        2 => (prop::sample::select(TIMES), 0..6usize, 1..300i64)
+            .prop_map(|(up_to, limit, more)| Step::Fire(up_to, limit, more)),
         1 => (1..=2u32).prop_map(Step::Restart),
     ];
     prop::collection::vec(step, 1..16)
