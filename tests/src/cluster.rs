@@ -2,9 +2,11 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::TcpListener;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use rustix::process::Signal;
@@ -32,10 +34,22 @@ pub fn home() -> &'static Path {
     })
 }
 
-/// Ports that nobody uses now.
+/// Ports below those that the system gives to whoever asks for any, or connects to somebody: none of them takes one of
+/// these before the process that it is meant for does, or while that is started again.
+const PORTS: Range<u16> = 12_000..32_000;
+
+/// Ports that nobody uses now, and that are given once.
 pub fn free_ports<const N: usize>() -> [u16; N] {
-    let listeners = [(); N].map(|()| TcpListener::bind(("127.0.0.1", 0)).expect("a free port"));
-    listeners.map(|listener| listener.local_addr().expect("a bound listener has an address").port())
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let width = u32::from(PORTS.end - PORTS.start);
+    // Another process that runs tests begins elsewhere.
+    let begin = std::process::id().wrapping_mul(7_919);
+    let port = || {
+        let candidates = std::iter::repeat_with(|| NEXT.fetch_add(1, Ordering::Relaxed).wrapping_add(begin) % width);
+        let mut free = candidates.take(width as usize).map(|offset| PORTS.start + offset as u16);
+        free.find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok()).expect("a free port")
+    };
+    [(); N].map(|()| port())
 }
 
 /// A cluster to be.
@@ -318,19 +332,25 @@ impl Cluster {
 
     /// What the processes have logged and printed.
     pub fn log_text(&self) -> String {
-        let mut files: Vec<_> =
-            fs::read_dir(self.dir().join("log")).into_iter().flatten().flatten().map(|file| file.path()).collect();
-        files.sort();
-        let text = |path: &PathBuf| format!("--- {}\n{}", path.display(), fs::read_to_string(path).unwrap_or_default());
-        files.iter().map(text).collect()
+        let text = |(path, text): (PathBuf, String)| format!("--- {}\n{text}", path.display());
+        self.log_files().into_iter().map(text).collect()
     }
 
     /// The end of each log, for messages.
     fn logs(&self) -> String {
-        let text = self.log_text();
-        let from = text.len().saturating_sub(6000);
-        let from = (from..=text.len()).find(|at| text.is_char_boundary(*at)).unwrap_or(0);
-        format!("logs:\n{}", &text[from..])
+        let end = |(path, text): (PathBuf, String)| {
+            let from = text.len().saturating_sub(3000);
+            let from = (from..=text.len()).find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+            format!("--- {}\n{}", path.display(), &text[from..])
+        };
+        format!("logs:\n{}", self.log_files().into_iter().map(end).collect::<String>())
+    }
+
+    fn log_files(&self) -> Vec<(PathBuf, String)> {
+        let entries = fs::read_dir(self.dir().join("log")).into_iter().flatten().flatten();
+        let mut files: Vec<_> = entries.map(|file| file.path()).collect();
+        files.sort();
+        files.into_iter().map(|path| (path.clone(), fs::read_to_string(path).unwrap_or_default())).collect()
     }
 }
 
@@ -343,5 +363,21 @@ impl Drop for Cluster {
         for pid in pids {
             process::signal(pid, Signal::KILL);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn a_port_is_given_once_and_is_none_that_the_system_gives() {
+        let all: BTreeSet<u16> = (0..50).flat_map(|_| free_ports::<4>()).collect();
+        assert_eq!(all.len(), 200);
+        let range = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap();
+        let first: u16 = range.split_whitespace().next().unwrap().parse().unwrap();
+        assert!(all.iter().all(|port| PORTS.contains(port)) && PORTS.end <= first, "{range}");
     }
 }

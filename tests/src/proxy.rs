@@ -6,6 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use crate::cluster::free_ports;
+
 /// What the proxy does with what passes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Fault {
@@ -42,17 +44,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Proxy {
     /// Listens on a free port of this machine and passes everything on to `target`.
     pub fn start(target: u16) -> Self {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
-        Self::over(listener, target)
-    }
-
-    /// The same on a given port.
-    pub fn at(port: u16, target: u16) -> Self {
-        Self::over(TcpListener::bind(("127.0.0.1", port)).expect("the proxy's port is free"), target)
-    }
-
-    fn over(listener: TcpListener, target: u16) -> Self {
-        let port = listener.local_addr().expect("a bound listener has an address").port();
+        let [port] = free_ports();
+        let listener = TcpListener::bind(("127.0.0.1", port)).expect("nobody else takes this port");
         let shared = Arc::new(Shared {
             target,
             fault: Mutex::default(),
