@@ -28,7 +28,7 @@ JOBS = {
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("home", type=pathlib.Path)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=13)
     options = parser.parse_args()
     settings = {"taskmanager.numberOfTaskSlots": 2, "parallelism.default": 2, "taskmanager.memory.process.size": "4g"}
     cluster = engines.wiesel(options.home.resolve(), settings)
