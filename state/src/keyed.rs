@@ -126,7 +126,9 @@ pub trait KeyedBackend: Send {
         table: TableId,
         prefix: &[u8],
         visit: &mut dyn FnMut(&[u8], &[u8]) -> Result<ControlFlow<()>>,
-    ) -> Result<()>;
+    ) -> Result<()> {
+        self.scan_from(table, prefix, prefix, visit)
+    }
 
     /// As [`KeyedBackend::scan`], without the keys before `from`: what was removed there is not even passed over.
     fn scan_from(
@@ -135,12 +137,7 @@ pub trait KeyedBackend: Send {
         prefix: &[u8],
         from: &[u8],
         visit: &mut dyn FnMut(&[u8], &[u8]) -> Result<ControlFlow<()>>,
-    ) -> Result<()> {
-        self.scan(table, prefix, &mut |key, value| match key < from {
-            true => Ok(ControlFlow::Continue(())),
-            false => visit(key, value),
-        })
-    }
+    ) -> Result<()>;
 
     /// Whether a snapshot may have entries beside a table: where that is cheaper than to write them before it.
     fn takes_kept_back(&self, options: &SnapshotOptions) -> bool;

@@ -9,7 +9,7 @@ use wiesel_state::keyed::{KeyedBackend, Rows};
 use super::access;
 use super::batch::{Keys, Runs, StateDescriptor};
 use super::table::RowTable;
-use crate::operator::Result;
+use crate::operator::{Error, Result};
 use crate::types::LogicalType;
 
 /// How many timers are looked for at first.
@@ -114,11 +114,11 @@ impl Timers {
         times: &[i64],
     ) -> Result<()> {
         let keys = keys.in_namespaces(times).with_sub_keys(&self.table, namespaces)?;
-        access::write(backend, &self.table, &keys, &Runs::new(&keys), |_, _| Some(Bytes::new()))?;
         self.each(&keys, |first, time| match first {
             Some(known) if known.time < time => {}
             first => *first = Some(FirstTime { time, certain: true }),
         })?;
+        access::write(backend, &self.table, &keys, &Runs::new(&keys), |_, _| Some(Bytes::new()))?;
         self.settle(backend)
     }
 
@@ -134,12 +134,12 @@ impl Timers {
         times: &[i64],
     ) -> Result<()> {
         let keys = keys.in_namespaces(times).with_sub_keys(&self.table, namespaces)?;
-        access::remove(backend, &self.table, &keys)?;
         self.each(&keys, |first, time| {
             if let Some(first) = first.as_mut().filter(|first| first.time == time) {
                 first.certain = false;
             }
         })?;
+        access::remove(backend, &self.table, &keys)?;
         self.settle(backend)
     }
 
@@ -206,7 +206,7 @@ impl Timers {
     /// A timer that was to be taken out stays.
     fn stays(&mut self, time: i64, key: &[u8]) -> Result<()> {
         let (group, _) = RowTable::group_and_namespace(key)?;
-        let first = &mut self.first_times[usize::from(group - self.first)];
+        let first = self.first_time(group)?;
         if first.is_none_or(|first| time <= first.time) {
             *first = Some(FirstTime { time, certain: true });
         }
@@ -217,9 +217,16 @@ impl Timers {
     fn each(&mut self, keys: &Rows, mut change: impl FnMut(&mut Option<FirstTime>, i64)) -> Result<()> {
         for row in 0..keys.len() {
             let (group, time) = RowTable::group_and_namespace(keys.get(row))?;
-            change(&mut self.first_times[usize::from(group - self.first)], time);
+            change(self.first_time(group)?, time);
         }
         Ok(())
+    }
+
+    /// The first time of a key group.
+    fn first_time(&mut self, group: u16) -> Result<&mut Option<FirstTime>> {
+        let position = group.checked_sub(self.first).map(usize::from);
+        let first = position.and_then(|position| self.first_times.get_mut(position));
+        first.ok_or_else(|| Error::Plan(format!("the key group {group} is another subtask's")))
     }
 
     /// Finds the earliest timer: key groups whose first time is not certain are looked at, unless it would not matter.

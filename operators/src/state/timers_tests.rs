@@ -5,8 +5,9 @@ use proptest::prelude::*;
 use wiesel_state::keyed::KeyedBackend;
 
 use super::*;
+use crate::testing::context;
 use crate::testing::keyed::{Cluster, Key, MAX_PARALLELISM, Row, key_columns, pairs, row, sub_keys, texts, types};
-use crate::testing::state::BACKENDS;
+use crate::testing::state::{BACKENDS, World};
 use crate::types::TypeKind;
 
 /// When, of which key, in which namespace.
@@ -191,5 +192,18 @@ fn what_a_timer_does_comes_before_the_next_timer_of_its_key() {
             assert_eq!(timers.next(), None);
             assert_eq!(fire(timers, backend, i64::MAX, 100), []);
         });
+    }
+}
+
+#[test]
+fn a_key_of_another_subtask_is_refused() {
+    for backend in BACKENDS {
+        let world = World::new(&context(), backend);
+        let mut backend = world.open(5..=5, &[]);
+        let mut timers = open(TimeDomain::Event)(&mut *backend);
+        let all = rows((0..100).map(|number| (7, key(number), None)));
+        let keys = key_columns(&all);
+        let refused = timers.register(&mut *backend, Keys::new(&keys, all.len()), &sub_keys(&all), &times(&all));
+        assert!(refused.unwrap_err().to_string().ends_with("is another subtask's"));
     }
 }

@@ -163,15 +163,6 @@ impl KeyedBackend for Watched {
         self.inner.write(table, batch)
     }
 
-    fn scan(
-        &self,
-        table: TableId,
-        prefix: &[u8],
-        visit: &mut dyn FnMut(&[u8], &[u8]) -> StateResult<ControlFlow<()>>,
-    ) -> StateResult<()> {
-        self.inner.scan(table, prefix, visit)
-    }
-
     fn scan_from(
         &self,
         table: TableId,

@@ -231,10 +231,11 @@ impl KeyedBackend for HashMapTables {
         Ok(())
     }
 
-    fn scan(
+    fn scan_from(
         &self,
         table: TableId,
         prefix: &[u8],
+        from: &[u8],
         visit: &mut dyn FnMut(&[u8], &[u8]) -> Result<ControlFlow<()>>,
     ) -> Result<()> {
         let ttl = self.ttl(table)?;
@@ -246,8 +247,8 @@ impl KeyedBackend for HashMapTables {
             &groups[..]
         };
         for group in groups {
-            let from = group.range::<[u8], _>((Bound::Included(prefix), Bound::Unbounded));
-            let mut below = from.take_while(|(key, _)| key.starts_with(prefix));
+            let behind = group.range::<[u8], _>((Bound::Included(from.max(prefix)), Bound::Unbounded));
+            let mut below = behind.take_while(|(key, _)| key.starts_with(prefix));
             let flow = below.try_for_each(|(key, value)| match ttl.expired(value) {
                 true => ControlFlow::Continue(()),
                 false => match visit(key, value) {

@@ -214,15 +214,6 @@ impl KeyedBackend for RocksDbTables {
         Ok(())
     }
 
-    fn scan(
-        &self,
-        table: TableId,
-        prefix: &[u8],
-        visit: &mut dyn FnMut(&[u8], &[u8]) -> Result<ControlFlow<()>>,
-    ) -> Result<()> {
-        self.scan_from(table, prefix, prefix, visit)
-    }
-
     fn scan_from(
         &self,
         table: TableId,
