@@ -67,7 +67,7 @@ impl Folder {
                     JobId::from_bytes(&insert.graph.job_id).ok_or_else(|| anyhow::anyhow!("a job without an id"))?;
                 self.client.submit(&insert.graph).await?;
                 let stopped = self.interrupted(job).await?;
-                if stopped.as_ref().is_none_or(|stopped| stopped.failure.is_none()) {
+                if !stopped.as_ref().is_some_and(|stopped| stopped.failed) {
                     self.wait(&insert.graph.job_id).await?;
                 }
                 if let Some(Outcome::Insert(insert)) = self.again(&statement, stopped)? {
@@ -85,7 +85,7 @@ impl Folder {
                 let (folded, stopped) = tokio::join!(fold(run, &mut bag), self.interrupted(job));
                 let stopped = stopped?;
                 // Of a job that failed after the savepoint the rows before it are there all the same.
-                if stopped.as_ref().is_none_or(|stopped| stopped.failure.is_none()) {
+                if !stopped.as_ref().is_some_and(|stopped| stopped.failed) {
                     folded?;
                 }
                 if let Some(Outcome::Query(query)) = self.again(&statement, stopped)? {
@@ -100,8 +100,8 @@ impl Folder {
     async fn interrupted(&self, job: JobId) -> Result<Option<Stopped>, Failure> {
         let Some(parallelism) = self.rescale else { return Ok(None) };
         let stopped = rescale::interrupt(&self.client, job).await?;
-        if let Some(Stopped { savepoint, failure }) = &stopped {
-            let after = if failure.is_some() { ", after it failed" } else { "" };
+        if let Some(Stopped { savepoint, failed }) = &stopped {
+            let after = if *failed { ", after it failed" } else { "" };
             eprintln!("job {job} goes on from {savepoint} at parallelism {parallelism}{after}");
         }
         Ok(stopped)

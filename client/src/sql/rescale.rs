@@ -16,8 +16,8 @@ const PAUSE: Duration = Duration::from_millis(10);
 pub(super) struct Stopped {
     /// With which savepoint.
     pub savepoint: String,
-    /// What kept the job from stopping once the savepoint was complete: it failed.
-    pub failure: Option<String>,
+    /// The job failed once the savepoint was complete.
+    pub failed: bool,
 }
 
 /// Stops a job with a savepoint; none: it ended before.
@@ -37,11 +37,11 @@ pub(super) async fn interrupt(client: &RestClient, job: JobId) -> Result<Option<
             match end {
                 OperationEnd::Done(result) => {
                     let location = result["location"].as_str().context("a savepoint without a location")?;
-                    return Ok(Some(Stopped { savepoint: location.to_owned(), failure: None }));
+                    return Ok(Some(Stopped { savepoint: location.to_owned(), failed: false }));
                 }
                 OperationEnd::Failed(cause) => {
                     if let Some(savepoint) = complete_savepoint(&cause) {
-                        return Ok(Some(Stopped { savepoint: savepoint.to_owned(), failure: Some(cause) }));
+                        return Ok(Some(Stopped { savepoint: savepoint.to_owned(), failed: true }));
                     }
                     // A task may have ended just then: as long as the job runs it is tried again.
                     eprintln!("job {job} could not be stopped: {}", cause.lines().next().unwrap_or_default());

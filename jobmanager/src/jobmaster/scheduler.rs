@@ -193,18 +193,29 @@ impl Scheduler {
     /// do once more what a job that starts from the savepoint does.
     pub fn stops_with(&mut self, savepoint: String, env: &mut dyn Environment) {
         let restarts = matches!(self.status, JobStatus::Running | JobStatus::Restarting) && !self.all_tasks_run();
-        self.stopped_with = Some(savepoint);
-        if !restarts {
-            return;
-        }
-        let latest = self.history.entries().next().map(|entry| entry.failure.clone());
-        let failure = latest.unwrap_or_else(|| FailureInfo::new(failure::INTERNAL, "Not all tasks run."));
-        let now = env.now();
-        let entry = ExceptionEntry { failure, timestamp: now, task: None, concurrent: Vec::new() };
-        if let Err(cause) = self.decide(&entry.failure, now, env) {
-            self.fail_for_good(cause, entry, now);
+        if restarts {
+            let latest = self.history.entries().next().map(|entry| entry.failure.clone());
+            let failure = latest.unwrap_or_else(|| FailureInfo::new(failure::INTERNAL, "Not all tasks run."));
+            let (now, cause) = (env.now(), self.stopping_failed(&savepoint, &failure));
+            self.fail_for_good(
+                cause,
+                ExceptionEntry { failure, timestamp: now, task: None, concurrent: Vec::new() },
+                now,
+            );
             self.settle(env);
         }
+        self.stopped_with = Some(savepoint);
+    }
+
+    /// What a job fails with that was to stop with a savepoint.
+    fn stopping_failed(&self, savepoint: &str, failure: &FailureInfo) -> FailureInfo {
+        let message = format!(
+            "A savepoint has been created at: {savepoint}, but the corresponding job {} failed during stopping. The \
+             savepoint is consistent, but might have uncommitted transactions. If you want to commit the transaction \
+             please restart a job from this savepoint.",
+            self.graph.job_id
+        );
+        FailureInfo::wrap(failure::STOP_WITH_SAVEPOINT_STOPPING, message, failure)
     }
 
     /// The address of every TaskManager of the current execution, in the order of [`Scheduler::deployments`].
@@ -496,13 +507,7 @@ impl Scheduler {
     /// After which time a failure is answered by a restart, or what the job fails with.
     fn decide(&mut self, failure: &FailureInfo, now: i64, env: &mut dyn Environment) -> Result<Duration, FailureInfo> {
         if let Some(savepoint) = &self.stopped_with {
-            let message = format!(
-                "A savepoint has been created at: {savepoint}, but the corresponding job {} failed during stopping. The \
-                 savepoint is consistent, but might have uncommitted transactions. If you want to commit the transaction \
-                 please restart a job from this savepoint.",
-                self.graph.job_id
-            );
-            return Err(FailureInfo::wrap(failure::STOP_WITH_SAVEPOINT_STOPPING, message, failure));
+            return Err(self.stopping_failed(savepoint, failure));
         }
         if failure.fatal {
             return Err(FailureInfo::wrap(failure::JOB_EXCEPTION, "The failure is not recoverable", failure));
