@@ -10,7 +10,7 @@ DIST_DIR := $(CARGO_TARGET_DIR)/wiesel-$(VERSION)
 # Apache Flink for comparison: a script that knows where one is, or FLINK_HOME.
 export FLINK_ORACLE ?= $(wildcard ../shared/oracle/flink.sh)
 
-.PHONY: help quickstart home dist test chaos bench lint packages
+.PHONY: help quickstart home dist test chaos simulate bench lint packages
 help: ## List the commands.
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
 
@@ -23,7 +23,7 @@ home: packages ## Build if need be, lay out an installation and print its folder
 	@echo "$(HOME_DIR)"
 
 dist: packages ## The same, optimised for release.
-	@cargo build --workspace --exclude wiesel-tests --bins --locked --release >&2
+	@cargo build --workspace --exclude wiesel-tests --exclude wiesel-simulation --bins --locked --release >&2
 	@dist/layout.sh "$(CARGO_TARGET_DIR)/release" "$(DIST_DIR)" >&2
 	@echo "$(DIST_DIR)"
 
@@ -34,11 +34,15 @@ chaos: packages ## Ten minutes of kills, cuts and failing storage, with checkpoi
 	@home=$$($(MAKE) -s home) && export WIESEL_HOME="$$home" WIESEL_CHAOS_SECONDS=$${WIESEL_CHAOS_SECONDS:-600} \
 	  && tests/with-services.sh cargo test --workspace --locked --test chaos -- --nocapture --test-threads=1
 
+simulate: packages ## Ten thousand runs of a simulated cluster (WIESEL_SIMULATION_SEEDS, _FIRST); prints the seeds that fail.
+	@export WIESEL_SIMULATION_SEEDS=$${WIESEL_SIMULATION_SEEDS:-10000} \
+	  && cargo test --workspace --locked --test simulation -- --nocapture
+
 bench: packages ## Compare with Apache Flink (FLINK_HOME, or FLINK_ORACLE), measure checkpoints and the kernels.
 	@dist/packages.sh python3 iperf3
 	@home=$$($(MAKE) -s dist) && python3 benches/nexmark/run.py "$$home" && python3 benches/recovery.py "$$home" \
 	  && python3 benches/checkpoint_cost.py "$$home" && python3 benches/large_state.py "$$home"
-	@cargo bench --workspace --exclude wiesel-tests --locked --bench hash --bench kernels --bench tables --bench aggregate --bench data_plane
+	@cargo bench --workspace --exclude wiesel-tests --exclude wiesel-simulation --locked --bench hash --bench kernels --bench tables --bench aggregate --bench data_plane
 
 lint: packages ## Formatting and clippy, warnings are errors.
 	cargo fmt --all --check

@@ -1,5 +1,5 @@
 //! What every part of Wiesel shares: configuration, file systems, the memory model, ids, key groups and their hash, time,
-//! waiting, which subtasks an edge connects, fault points.
+//! waiting, connections between processes, which subtasks an edge connects, fault points.
 //!
 //! Kept small: what one crate alone uses lives in that crate.
 pub mod config;
@@ -11,5 +11,6 @@ pub mod logging;
 pub mod memory;
 pub mod notifier;
 pub mod process;
+pub mod rpc;
 pub mod time;
 pub mod topology;

@@ -1,4 +1,4 @@
-//! A JobManager as a whole: ports, actors, and how they stop.
+//! A JobManager as a whole: its ports, what listens on them, and how it stops.
 //!
 //! ```text
 //! gRPC ── ResourceManager, JobMasters ─┐
@@ -13,24 +13,12 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::server::TcpIncoming;
 use wiesel_common::config::{ConfigError, Configuration};
-use wiesel_common::id::LeaderSessionId;
-use wiesel_common::time::Clock;
-use wiesel_proto::job_master_server::JobMasterServer;
-use wiesel_proto::resource_manager_server::ResourceManagerServer;
 
-use crate::dispatcher::{Dispatcher, DispatcherHandle};
-use crate::gateway::TaskExecutors;
-use crate::jobmaster::JobMasterContext;
-use crate::jobmaster::collect::CollectCoordinators;
-use crate::jobmaster::source_coordinator::EnumeratorFactory;
-use crate::operations::Operations;
-use crate::options::{ControlOptions, JobStoreOptions, RestOptions};
-use crate::resourcemanager::{ResourceManager, ResourceManagerHandle};
+pub use crate::components::{Components, Environment, MAX_MESSAGE_BYTES};
+use crate::dispatcher::DispatcherHandle;
+use crate::options::{ControlOptions, RestOptions};
+use crate::resourcemanager::ResourceManagerHandle;
 use crate::rest::{self, RestState};
-use crate::rpc::{JobMasterService, ResourceManagerService};
-
-/// The largest message of the control plane: a batch of collected rows, a job graph.
-pub const MAX_MESSAGE_BYTES: usize = 64 << 20;
 
 /// Why a JobManager does not start or had to stop.
 #[derive(Debug, thiserror::Error)]
@@ -63,24 +51,6 @@ pub enum Error {
     Fatal(&'static str),
 }
 
-/// What a JobManager is started with besides its configuration.
-pub struct Environment {
-    /// The clock.
-    pub clock: Arc<dyn Clock>,
-    /// Makes the enumerators of sources.
-    pub enumerators: EnumeratorFactory,
-}
-
-impl Environment {
-    /// The machine's clock and the connectors' enumerators.
-    pub fn real() -> Self {
-        Self {
-            clock: Arc::new(wiesel_common::time::SystemClock),
-            enumerators: Arc::new(wiesel_connectors::factory::enumerator),
-        }
-    }
-}
-
 /// A running JobManager.
 pub struct JobManager {
     rpc_address: SocketAddr,
@@ -96,11 +66,7 @@ impl JobManager {
     /// Binds the ports and starts everything. When this returns, both ports answer.
     pub async fn start(configuration: Configuration, environment: Environment) -> Result<Self, Error> {
         let control = ControlOptions::read(&configuration)?;
-        let store = JobStoreOptions::read(&configuration)?;
         let rest_options = RestOptions::read(&configuration)?;
-        // What every job would stumble over stops the process instead.
-        crate::options::JobOptions::read(&configuration)?;
-
         let rpc_listener = bind_rpc(&control).await?;
         let rest_listener = bind_rest(&rest_options).await?;
         let address = |source| Error::Bind { what: "port", address: String::new(), key: "jobmanager.rpc.port", source };
@@ -109,56 +75,16 @@ impl JobManager {
         create_upload_dir(&rest_options)?;
 
         let port = if control.port == 0 { rpc_address.port() } else { control.port };
-        let advertised = format!("{}:{port}", control.address);
-        let executors = TaskExecutors::default();
-        let clock = Arc::clone(&environment.clock);
-        let (resource_manager, resource_manager_handle) = ResourceManager::new(
-            control.clone(),
-            LeaderSessionId::random(),
-            advertised.clone(),
-            Arc::clone(&clock),
-            executors.clone(),
-        );
-        let configuration = Arc::new(configuration);
-        let collectors = CollectCoordinators::default();
-        let context = JobMasterContext {
-            configuration: Arc::clone(&configuration),
-            address: advertised,
-            rpc_timeout: control.rpc_timeout,
-            clock: Arc::clone(&clock),
-            executors,
-            resource_manager: resource_manager_handle.clone(),
-            collectors: collectors.clone(),
-            enumerators: environment.enumerators,
-        };
-        let operations = Operations::new(store.result_retention, Arc::clone(&clock));
-        let (dispatcher, dispatcher_handle, masters) = Dispatcher::new(context, store);
-
         let stop = CancellationToken::new();
-        // The actors outlive the servers: what is suspended still frees its slots.
-        let stop_actors = CancellationToken::new();
-        let mut parts = JoinSet::new();
-        let resource_manager_stop = stop_actors.clone();
-        parts.spawn(async move {
-            resource_manager.run(resource_manager_stop).await;
-            "ResourceManager"
-        });
-        let dispatcher_stop = stop.clone();
-        parts.spawn(async move {
-            dispatcher.run(dispatcher_stop).await;
-            stop_actors.cancel();
-            "Dispatcher"
-        });
-        let rpc = ResourceManagerServer::new(ResourceManagerService {
-            handle: resource_manager_handle.clone(),
-            options: control,
-        });
-        let masters = JobMasterServer::new(JobMasterService { masters, collectors: collectors.clone() })
-            .max_decoding_message_size(MAX_MESSAGE_BYTES);
+        let configuration = Arc::new(configuration);
+        let clock = Arc::clone(&environment.clock);
+        let advertised = format!("{}:{port}", control.address);
+        let components = Components::start(Arc::clone(&configuration), environment, advertised, stop.clone())?;
+        let Components { dispatcher, resource_manager, operations, collectors, services, mut parts } = components;
         let rpc_stop = stop.clone();
         parts.spawn(async move {
             let incoming = TcpIncoming::from(rpc_listener).with_nodelay(Some(true));
-            let server = tonic::transport::Server::builder().add_service(rpc).add_service(masters);
+            let server = tonic::transport::Server::builder().add_routes(services);
             // Heartbeat streams never end by themselves, so the server is dropped rather than drained.
             tokio::select! {
                 result = server.serve_with_incoming(incoming) => {
@@ -175,8 +101,8 @@ impl JobManager {
             port: rest_address.port(),
             configuration,
             clock,
-            dispatcher: dispatcher_handle.clone(),
-            resource_manager: resource_manager_handle.clone(),
+            dispatcher: dispatcher.clone(),
+            resource_manager: resource_manager.clone(),
             collectors,
             operations,
             stop: stop.clone(),
@@ -187,15 +113,7 @@ impl JobManager {
             "REST endpoint"
         });
         let upload_dir = rest_options.upload_dir_is_temporary.then(|| rest_options.upload_dir.clone());
-        Ok(Self {
-            rpc_address,
-            rest_address,
-            dispatcher: dispatcher_handle,
-            resource_manager: resource_manager_handle,
-            stop,
-            parts,
-            upload_dir,
-        })
+        Ok(Self { rpc_address, rest_address, dispatcher, resource_manager, stop, parts, upload_dir })
     }
 
     /// The bound port of the control plane.

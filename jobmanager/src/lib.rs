@@ -10,6 +10,7 @@
 //!
 //! Invariant: a job ends in exactly one terminal state, holds no slot afterwards, and its cause is in its exception history.
 pub mod cluster;
+pub mod components;
 pub mod dispatcher;
 pub mod failure;
 mod gateway;

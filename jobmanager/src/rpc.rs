@@ -226,10 +226,11 @@ impl JobMaster for JobMasterService {
     async fn report_task_metrics(
         &self,
         request: Request<proto::TaskMetricsReport>,
-    ) -> Result<Response<proto::Empty>, Status> {
+    ) -> Result<Response<proto::TaskMetricsResponse>, Status> {
         let report = request.into_inner();
         let master = self.find(&report.job_id, &report.fence)?;
-        master.send(jobmaster::Message::Metrics(report));
-        Ok(Response::new(proto::Empty {}))
+        let (reply, answer) = tokio::sync::oneshot::channel();
+        master.send(jobmaster::Message::Metrics { report, reply });
+        Ok(Response::new(answer.await.map_err(|_| over(master.job_id()))?))
     }
 }

@@ -2,16 +2,19 @@
 //!
 //! - [`service`]: a TaskManager that can be started and stopped, in a process of its own or inside another.
 //! - `executor`: the actor that owns slots and tasks, and its ways to the ResourceManager and the JobMasters.
+//! - [`runner`]: what makes the tasks that the executor wants.
 //! - [`factory`]: who makes the operators.
 //! - [`task`]: what one thread runs: inputs, a chain of operators, outputs.
 //! - [`options`], `resources`: what it is told, and what it tells of itself.
 //!
 //! Invariant: a task's operators are touched by its own thread only; whatever else wants something of a task puts a letter
 //! into its mailbox. Every wait of that thread ends when the task is cancelled.
+pub mod components;
 mod executor;
 pub mod factory;
 pub mod options;
 mod resources;
+pub mod runner;
 pub mod service;
 pub mod task;
 

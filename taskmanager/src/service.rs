@@ -1,28 +1,27 @@
 //! A TaskManager in this process: what the binary runs, and what a cluster inside one process runs several of.
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::net::{TcpListener, lookup_host};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, JoinSet};
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 use wiesel_common::config::{ConfigError, Configuration, PortRange};
+use wiesel_common::rpc::Tcp;
 use wiesel_network::NetworkEnvironment;
-use wiesel_proto::task_executor_server::TaskExecutorServer;
 use wiesel_state::backend::StateResources;
 
-use crate::executor::registration::Registration;
-use crate::executor::rpc::Gateway;
-use crate::executor::{End, Inbox, Setup, TaskExecutor};
+use crate::components::{Components, World};
+pub use crate::executor::End;
 use crate::factory::{BuiltIn, OperatorFactory};
 use crate::options::Options;
 use crate::resources;
+use crate::runner::Threads;
 
-/// The largest call that is accepted: a deployment with its plan.
-const MAX_CALL: usize = 256 << 20;
-/// Calls that wait for the actor.
-const CALLS: usize = 256;
+/// How long a connection to the JobManager may take to come up.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Why a TaskManager cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -101,44 +100,23 @@ impl TaskManager {
         });
         let identity = resources::registration(&options, &resource_id, &rpc_address, &data_address);
 
-        let (calls, call_receiver) = mpsc::channel(CALLS);
-        let (events, event_receiver) = mpsc::channel(4);
-        let (stop, stop_receiver) = mpsc::channel(1);
-        let (status, status_receiver) = watch::channel(Vec::new());
-        let mut background = JoinSet::new();
-        let service = TaskExecutorServer::new(Gateway { calls }).max_decoding_message_size(MAX_CALL);
+        let configuration = Arc::new(configuration);
+        let metrics_of = network.clone();
+        let world = World {
+            runner: Arc::new(Threads::new(configuration, network.clone(), state, factory)),
+            connector: Arc::new(Tcp { connect_timeout: CONNECT_TIMEOUT }),
+            metrics: Box::new(move || resources::metrics(&metrics_of)),
+        };
+        let Components { services, stop, actor, mut background } = Components::start(&options, identity, world);
         let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
         background.spawn(async move {
-            if let Err(error) = Server::builder().add_service(service).serve_with_incoming(incoming).await {
+            if let Err(error) = Server::builder().add_routes(services).serve_with_incoming(incoming).await {
                 tracing::error!(%error, "the TaskExecutor's endpoint failed");
             }
         });
-        let metrics_of = network.clone();
-        let registration = Registration {
-            address: options.job_manager.clone(),
-            request: identity.clone(),
-            options: options.registration.clone(),
-            events,
-            status: status_receiver,
-            metrics: Box::new(move || resources::metrics(&metrics_of)),
-        };
-        background.spawn(registration.run());
-        let executor = TaskExecutor::new(Setup {
-            state,
-            configuration: Arc::new(configuration),
-            network: network.clone(),
-            factory,
-            slots: options.slots,
-            slot_timeout: options.slot_timeout,
-            cancellation_timeout: options.cancellation_timeout,
-            identity,
-            resource_manager_address: options.job_manager.clone(),
-            status,
-        });
-        let inbox = Inbox { calls: call_receiver, registration: event_receiver, stop: stop_receiver };
-        let actor = tokio::spawn(executor.run(inbox));
         tracing::info!(resource_id, rpc_address, data_address, slots = options.slots, "TaskManager started");
-        Ok(Self { resource_id, rpc_address, data_address, network, stop, actor: Some(actor), _background: background })
+        let actor = Some(actor);
+        Ok(Self { resource_id, rpc_address, data_address, network, stop, actor, _background: background })
     }
 
     /// Its id in the cluster.

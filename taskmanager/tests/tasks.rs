@@ -2,10 +2,8 @@
 #![allow(missing_docs, clippy::unwrap_used)]
 mod common;
 
-use std::time::{Duration, Instant};
-
 use bytes::Bytes;
-use common::{Cluster, ROWS, collect, edge, is_end, sink, source};
+use common::{Cluster, ROWS, collect, common_wait, edge, is_end, sink, source};
 use wiesel_common::process;
 use wiesel_proto as proto;
 use wiesel_proto::ExecutionState::{Canceled, Failed, Finished, Initializing, Running};
@@ -101,14 +99,6 @@ fn cancelling_ends_every_wait_and_frees_everything() {
         assert_eq!(task_manager.network().registered(), 0);
     }
     common_wait("threads", || process::threads() <= threads);
-}
-
-fn common_wait(what: &str, condition: impl Fn() -> bool) {
-    let start = Instant::now();
-    while !condition() {
-        assert!(start.elapsed() < Duration::from_secs(10), "{what} did not come back within ten seconds");
-        std::thread::sleep(Duration::from_millis(1));
-    }
 }
 
 #[test]

@@ -37,6 +37,22 @@ const MAX_STORES: usize = 64;
 /// A bucket and what its store was configured with.
 type StoreKey = (String, Vec<(String, String)>);
 
+/// Stores that tests have named: `test://<name>/path`.
+#[cfg(feature = "fault-points")]
+static NAMED_STORES: LazyLock<Mutex<HashMap<String, Arc<dyn ObjectStore>>>> = LazyLock::new(Mutex::default);
+
+/// Makes a store known as `test://<name>` in this process.
+#[cfg(feature = "fault-points")]
+pub fn register_store(name: &str, store: Arc<dyn ObjectStore>) {
+    NAMED_STORES.lock().insert(name.to_owned(), store);
+}
+
+/// Takes back [`register_store`].
+#[cfg(feature = "fault-points")]
+pub fn forget_store(name: &str) {
+    NAMED_STORES.lock().remove(name);
+}
+
 static STORES: LazyLock<Mutex<HashMap<StoreKey, Arc<dyn ObjectStore>>>> = LazyLock::new(Mutex::default);
 
 /// What was written or read: to be compared with what should have been.
@@ -108,6 +124,8 @@ impl Location {
         match scheme {
             "file" => Self::local(rest, uri),
             "s3" | "s3a" => Self::s3(scheme, rest, uri, config),
+            #[cfg(feature = "fault-points")]
+            "test" => Self::named(rest, uri),
             _ => Err(Error::UnknownScheme { scheme: scheme.to_owned(), uri: uri.to_owned() }),
         }
     }
@@ -129,6 +147,16 @@ impl Location {
         let path: PathBuf = path.components().collect();
         let uri = format!("file:{}", path.display());
         Self { place: Place::Local(path), uri }
+    }
+
+    #[cfg(feature = "fault-points")]
+    fn named(rest: &str, uri: &str) -> Result<Self> {
+        let (name, key) = rest.trim_start_matches('/').split_once('/').unwrap_or((rest.trim_start_matches('/'), ""));
+        let store = NAMED_STORES.lock().get(name).cloned();
+        let store = store.ok_or_else(|| Error::bad_path(uri, "no test has made this store known"))?;
+        let path = ObjectPath::parse(key).map_err(|error| Error::bad_path(uri, error.to_string()))?;
+        let uri = object_uri(&format!("test://{name}"), &path);
+        Ok(Self { place: Place::Object { store, path, entropy: None }, uri })
     }
 
     fn s3(scheme: &str, rest: &str, uri: &str, config: &Configuration) -> Result<Self> {

@@ -4,11 +4,11 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tonic::Status;
 use wiesel_common::config::Configuration;
-use wiesel_common::id::{AllocationId, AttemptId, JobId, LeaderSessionId, OperatorId};
+use wiesel_common::id::{AttemptId, JobId, LeaderSessionId, OperatorId};
 use wiesel_common::time::Clock;
 use wiesel_operators::source::EnumeratorContext;
 use wiesel_proto as proto;
@@ -20,14 +20,15 @@ use super::checkpoint::failure::{CheckpointFailure, state_failure};
 use super::checkpoint::options::CheckpointOptions;
 use super::checkpointing::attempt_of;
 use super::collect::{CollectCoordinator, CollectCoordinators};
-use super::deployment::{cancel_tasks, submit_tasks};
+use super::deployment::{NotDeployed, cancel_tasks, submit_tasks};
+use super::deployment_plan::{Share, plan_deployment};
 use super::exception_history::ExceptionHistory;
-use super::execution_graph::{JobSlot, TaskManagerLocation};
+use super::execution_graph::TaskManagerLocation;
 use super::initialization::{Initialized, initialize};
 use super::restart_strategy::RestartStrategy;
 use super::savepoints::{Stopping, Waiter};
 use super::scheduler::{Action, Environment, Scheduler, UpdateOutcome};
-use super::source_coordinator::{Command, EnumeratorFactory, Reader, SourceCoordinator, SplitRequest};
+use super::source_coordinator::{Command, EnumeratorCalls, EnumeratorFactory, Reader, SourceCoordinator, SplitRequest};
 use super::status::JobStatus;
 use super::{CheckpointInfo, JobInfo, JobMasterHandle, Message};
 use crate::failure::{self, FailureInfo};
@@ -37,6 +38,8 @@ use crate::resourcemanager::{self, ResourceManagerHandle};
 
 /// The shortest time that a TaskManager has to create its tasks: they may wait for network buffers.
 const MIN_DEPLOY_TIMEOUT: Duration = Duration::from_secs(60);
+/// How many TaskManagers are given their tasks at once.
+const DEPLOYMENTS_AT_ONCE: usize = 16;
 /// How long a stopping JobManager waits for TaskManagers to take note.
 const SUSPEND_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long the end of a job waits for checkpoints to be deleted; what is left then are orphans.
@@ -53,12 +56,13 @@ pub(crate) struct JobMasterContext {
     pub(crate) resource_manager: ResourceManagerHandle,
     pub(crate) collectors: CollectCoordinators,
     pub(crate) enumerators: EnumeratorFactory,
+    pub(crate) enumerator_calls: EnumeratorCalls,
 }
 
 /// Something that a JobMaster waited for.
 pub(super) enum Completion {
     Initialized(Result<Box<Initialized>, FailureInfo>),
-    Deployed { execution: u32, location: Arc<TaskManagerLocation>, result: Result<(), FailureInfo> },
+    Deployed { execution: u32, location: Arc<TaskManagerLocation>, result: Result<(), NotDeployed> },
     Cancelled { location: Arc<TaskManagerLocation>, result: Result<(), String> },
     SlotTimeout { request: u64 },
     RestartDue { restart: u64 },
@@ -133,6 +137,8 @@ pub(crate) struct JobMaster {
     timers: JoinSet<Completion>,
     /// By TaskManager.
     deploying: HashMap<String, Vec<Deploying>>,
+    /// Turns to deploy: each request repeats the graph.
+    deployments: Arc<Semaphore>,
     client_expires: Option<i64>,
     terminated: bool,
 }
@@ -191,6 +197,7 @@ impl JobMaster {
             completions: JoinSet::new(),
             timers: JoinSet::new(),
             deploying: HashMap::new(),
+            deployments: Arc::new(Semaphore::new(DEPLOYMENTS_AT_ONCE)),
             client_expires,
             terminated: false,
         };
@@ -356,7 +363,10 @@ impl JobMaster {
     fn handle(&mut self, message: Message) {
         match message {
             Message::OfferSlots { request, reply } => {
-                let _ = reply.send(self.offer_slots(request));
+                // A TaskManager that waits no longer may have taken the slot back, or offers it again.
+                if !reply.is_closed() {
+                    let _ = reply.send(self.offer_slots(request));
+                }
             }
             Message::UpdateTaskState { update, reply } => {
                 let _ = reply.send(self.update_task_state(update));
@@ -371,13 +381,10 @@ impl JobMaster {
                 let _ = reply.send(self.decline(request));
             }
             Message::Snapshot { request, promise } => self.snapshot(&request, promise),
-            Message::Metrics(report) => {
-                for task in report.tasks {
-                    if let (Some(attempt), Some(metrics)) = (AttemptId::from_bytes(&task.attempt_id), task.metrics) {
-                        self.scheduler.task_metrics(attempt, metrics);
-                    }
-                }
+            Message::Metrics { report, reply } => {
+                let _ = reply.send(self.task_manager_report(report));
             }
+            Message::SlotLost { resource_id, allocation } => self.slot_lost(&resource_id, allocation),
             Message::TaskManagerLost { resource_id, failure } => {
                 self.deploying.remove(&resource_id);
                 self.scheduler.task_manager_lost(&resource_id, failure, &mut self.env);
@@ -397,28 +404,6 @@ impl JobMaster {
             }
             Message::Suspend => self.scheduler.suspend(&mut self.env),
         }
-    }
-
-    fn offer_slots(&mut self, request: proto::OfferSlotsRequest) -> Result<proto::OfferSlotsResponse, Status> {
-        let location = Arc::new(TaskManagerLocation {
-            resource_id: request.resource_id,
-            rpc_address: request.rpc_address,
-            data_address: request.data_address,
-            hostname: request.hostname,
-        });
-        let mut offers = Vec::with_capacity(request.slots.len());
-        for slot in &request.slots {
-            let allocation = AllocationId::from_bytes(&slot.allocation_id)
-                .ok_or_else(|| Status::invalid_argument("an allocation id must have 16 bytes"))?;
-            offers.push(JobSlot { allocation, index: slot.index, location: Arc::clone(&location) });
-        }
-        let offered: Vec<AllocationId> = offers.iter().map(|offer| offer.allocation).collect();
-        let accepted = self.scheduler.offer_slots(offers, &mut self.env);
-        for allocation in offered.into_iter().filter(|offer| !accepted.contains(offer)) {
-            let resource_id = location.resource_id.clone();
-            self.context.resource_manager.send(resourcemanager::Message::SlotRefused { resource_id, allocation });
-        }
-        Ok(proto::OfferSlotsResponse { accepted: accepted.into_iter().map(AllocationId::to_bytes).collect() })
     }
 
     fn update_task_state(&mut self, update: proto::TaskStateUpdate) -> Result<(), Status> {
@@ -480,7 +465,7 @@ impl JobMaster {
                     failure::TASK_MANAGER_LOST,
                     format!("TaskManager with id {id} does not take a cancellation."),
                 );
-                self.scheduler.task_manager_lost(id, failure.because(reason), &mut self.env);
+                self.abandon_task_manager(id, failure.because(reason));
             }
             Completion::Cancelled { result: Ok(()), .. } => {}
             Completion::SlotTimeout { request } => {
@@ -505,7 +490,7 @@ impl JobMaster {
     }
 
     /// A TaskManager has its tasks, or did not take them.
-    fn deployed(&mut self, execution: u32, location: &Arc<TaskManagerLocation>, result: Result<(), FailureInfo>) {
+    fn deployed(&mut self, execution: u32, location: &Arc<TaskManagerLocation>, result: Result<(), NotDeployed>) {
         let Some(known) = self.deploying.get_mut(&location.resource_id) else { return };
         let Some(position) = known.iter().position(|deploying| deploying.execution == execution) else { return };
         let done = known.swap_remove(position);
@@ -515,7 +500,10 @@ impl JobMaster {
         if !done.cancelled.is_empty() {
             self.cancel(Arc::clone(location), done.cancelled);
         }
-        if let Err(failure) = result {
+        if let Err(NotDeployed { failure, missing_slots }) = result {
+            for allocation in missing_slots {
+                self.give_up(&location.resource_id, allocation);
+            }
             self.scheduler.deployment_failed(&done.attempts, failure, &mut self.env);
         }
     }
@@ -550,6 +538,10 @@ impl JobMaster {
                 let job = self.handle.clone();
                 self.context.resource_manager.send(resourcemanager::Message::RequireSlots { job, slots });
                 self.after(self.options.slot_request_timeout, Completion::SlotTimeout { request });
+            }
+            Action::NeedNoMoreSlots => {
+                let job = self.handle.clone();
+                self.context.resource_manager.send(resourcemanager::Message::RequireSlots { job, slots: 0 });
             }
             Action::ReleaseSlots => {
                 let job = self.handle.job_id;
@@ -637,16 +629,19 @@ impl JobMaster {
             let state = assignment.tasks[vertex][subtask].clone();
             Some(proto::TaskRestore { checkpoint_id: *checkpoint_id, state: Some(state) })
         };
-        let locations = self.scheduler.task_managers();
-        let requests = self.scheduler.deployments(regions, self.handle.fence.to_bytes(), &self.context.address, &state);
+        let fence = self.handle.fence.to_bytes();
+        let (shared, shares) = plan_deployment(self.scheduler.graph(), regions, fence, &self.context.address, &state);
         let timeout = self.context.rpc_timeout.max(MIN_DEPLOY_TIMEOUT);
-        for (location, request) in locations.into_iter().zip(requests).filter(|(_, request)| !request.tasks.is_empty())
-        {
-            let attempts = request.tasks.iter().filter_map(|task| AttemptId::from_bytes(&task.attempt_id)).collect();
+        for Share { location, receiver, tasks } in shares {
+            let attempts = tasks.iter().filter_map(|task| AttemptId::from_bytes(&task.attempt_id)).collect();
             let deploying = Deploying { execution, attempts, cancelled: Vec::new() };
             self.deploying.entry(location.resource_id.clone()).or_default().push(deploying);
-            let executors = self.context.executors.clone();
+            let (executors, turns, shared) =
+                (self.context.executors.clone(), Arc::clone(&self.deployments), Arc::clone(&shared));
             self.spawn(async move {
+                // Never closed: an error would let it go on all the same.
+                let _turn = turns.acquire().await;
+                let request = shared.request(receiver, tasks);
                 let result = submit_tasks(executors, Arc::clone(&location), request, timeout).await;
                 Completion::Deployed { execution, location, result }
             });
@@ -690,6 +685,7 @@ impl JobMaster {
                     readers,
                     executors: self.context.executors.clone(),
                     factory: Arc::clone(&self.context.enumerators),
+                    calls: self.context.enumerator_calls,
                     restore: restore(uid),
                 };
                 let task = self.sources.spawn(coordinator.run(commands));

@@ -159,7 +159,7 @@ impl JobMaster {
         if self.stopping.is_some() {
             let message = format!("TaskManager with id {resource_id} does not take the end of a savepoint.");
             let failure = FailureInfo::new(failure::TASK_MANAGER_LOST, message).because(reason);
-            self.scheduler.task_manager_lost(resource_id, failure, &mut self.env);
+            self.abandon_task_manager(resource_id, failure);
         }
     }
 

@@ -2,8 +2,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use prost::Message;
 use tonic::{Code, Status};
-use wiesel_common::id::{AttemptId, JobId, LeaderSessionId};
+use wiesel_common::id::{AllocationId, AttemptId, JobId, LeaderSessionId};
 use wiesel_proto as proto;
 
 use crate::failure::FailureInfo;
@@ -14,13 +15,20 @@ use crate::jobmaster::execution_graph::TaskManagerLocation;
 const CANCEL_ATTEMPTS: u32 = 5;
 const CANCEL_PAUSE: Duration = Duration::from_secs(1);
 
+/// Why a TaskManager does not run its tasks.
+pub(super) struct NotDeployed {
+    pub(super) failure: FailureInfo,
+    /// Slots that it does not hold for the job.
+    pub(super) missing_slots: Vec<AllocationId>,
+}
+
 /// Gives a TaskManager its tasks.
 pub(super) async fn submit_tasks(
     executors: TaskExecutors,
     location: Arc<TaskManagerLocation>,
     request: proto::SubmitTasksRequest,
     timeout: Duration,
-) -> Result<(), FailureInfo> {
+) -> Result<(), NotDeployed> {
     let mut request = tonic::Request::new(request);
     request.set_timeout(timeout);
     let result = match executors.get(&location.rpc_address) {
@@ -28,13 +36,20 @@ pub(super) async fn submit_tasks(
         Err(status) => Err(status),
     };
     result.map_err(|status| {
-        if is_refusal(&status) {
+        let failure = if is_refusal(&status) {
             // The TaskManager says what is missing; that is the message.
-            return FailureInfo::new("java.io.IOException", status.message());
-        }
-        let message = format!("Could not deploy tasks to TaskManager {}.", location.resource_id);
-        FailureInfo::new(crate::failure::INTERNAL, message).because(describe(&status))
+            FailureInfo::new("java.io.IOException", status.message())
+        } else {
+            let message = format!("Could not deploy tasks to TaskManager {}.", location.resource_id);
+            FailureInfo::new(crate::failure::INTERNAL, message).because(describe(&status))
+        };
+        NotDeployed { failure, missing_slots: missing_slots(&status) }
     })
+}
+
+fn missing_slots(status: &Status) -> Vec<AllocationId> {
+    let missing = proto::MissingSlots::decode(status.details()).unwrap_or_default();
+    missing.allocation_ids.iter().filter_map(|bytes| AllocationId::from_bytes(bytes)).collect()
 }
 
 fn is_refusal(status: &Status) -> bool {

@@ -1,5 +1,5 @@
 //! The tasks of a job and the states they are in.
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use wiesel_common::id::{AllocationId, AttemptId, JobId, VertexId};
@@ -47,6 +47,8 @@ pub struct JobSlot {
     pub allocation: AllocationId,
     /// Which slot of the TaskManager.
     pub index: u32,
+    /// The number of the TaskManager's word on its slots from which on it holds this one.
+    pub version: u64,
     /// Whose slot.
     pub location: Arc<TaskManagerLocation>,
 }
@@ -174,6 +176,8 @@ pub struct ExecutionGraph {
     places: Vec<Option<JobSlot>>,
     /// How often the job was restarted.
     pub execution: u32,
+    /// Where each current attempt is.
+    positions: HashMap<AttemptId, (usize, usize)>,
 }
 
 impl ExecutionGraph {
@@ -196,7 +200,18 @@ impl ExecutionGraph {
         }
         let regions = vec![0; vertices.len()];
         let places = vec![None; group_slots.iter().sum()];
-        Self { job_id, graph, vertices, group_slots, regions, places, execution: 0 }
+        let mut graph =
+            Self { job_id, graph, vertices, group_slots, regions, places, execution: 0, positions: HashMap::new() };
+        graph.index_attempts();
+        graph
+    }
+
+    fn index_attempts(&mut self) {
+        let vertices = self.vertices.iter().enumerate();
+        let attempts = vertices.flat_map(|(v, vertex)| {
+            vertex.subtasks.iter().enumerate().map(move |(s, subtask)| (subtask.attempt_id, (v, s)))
+        });
+        self.positions = attempts.collect();
     }
 
     /// Cuts the job into pipelined regions: vertices that are connected by edges, in whatever direction.
@@ -225,6 +240,7 @@ impl ExecutionGraph {
                 }
             }
         }
+        self.index_attempts();
     }
 
     /// The current attempts of some regions.
@@ -250,10 +266,7 @@ impl ExecutionGraph {
 
     /// Where an attempt is: vertex and subtask.
     pub fn find(&self, attempt: AttemptId) -> Option<(usize, usize)> {
-        self.vertices.iter().enumerate().find_map(|(vertex, known)| {
-            let subtask = known.subtasks.iter().position(|subtask| subtask.attempt_id == attempt)?;
-            Some((vertex, subtask))
-        })
+        self.positions.get(&attempt).copied()
     }
 
     /// Gives each task that waits for one its slot: subtask i of every vertex of a sharing group goes to the group's slot i.

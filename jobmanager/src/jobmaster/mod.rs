@@ -6,6 +6,7 @@
 //! Invariant: whatever concerns an attempt that is not current is refused, and the job's end is reported once.
 pub mod checkpoint;
 pub mod collect;
+pub mod deployment_plan;
 pub mod exception_history;
 pub mod execution_graph;
 pub mod restart_strategy;
@@ -18,12 +19,13 @@ mod checkpointing;
 mod deployment;
 mod initialization;
 mod savepoints;
+mod slots;
 
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
 use tonic::Status;
-use wiesel_common::id::{JobId, LeaderSessionId};
+use wiesel_common::id::{AllocationId, JobId, LeaderSessionId};
 use wiesel_proto as proto;
 
 pub(crate) use actor::JobMaster;
@@ -122,7 +124,15 @@ pub(crate) enum Message {
         request: SnapshotRequest,
         promise: Promise,
     },
-    Metrics(proto::TaskMetricsReport),
+    Metrics {
+        report: proto::TaskMetricsReport,
+        reply: oneshot::Sender<proto::TaskMetricsResponse>,
+    },
+    /// The ResourceManager knows that the job does not have this slot any more.
+    SlotLost {
+        resource_id: String,
+        allocation: AllocationId,
+    },
     TaskManagerLost {
         resource_id: String,
         failure: FailureInfo,
@@ -166,6 +176,10 @@ impl JobMasterHandle {
 
     pub(crate) fn task_manager_lost(&self, resource_id: &str, failure: FailureInfo) {
         self.send(Message::TaskManagerLost { resource_id: resource_id.to_owned(), failure });
+    }
+
+    pub(crate) fn slot_lost(&self, resource_id: &str, allocation: AllocationId) {
+        self.send(Message::SlotLost { resource_id: resource_id.to_owned(), allocation });
     }
 
     /// The job as it is now; none: it just ended, the archive has it.

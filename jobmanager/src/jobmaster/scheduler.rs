@@ -28,6 +28,8 @@ pub enum Action {
         /// The number of the request.
         request: u64,
     },
+    /// The job takes no more slots; those that it has it keeps until its tasks are over.
+    NeedNoMoreSlots,
     /// Give all slots back.
     ReleaseSlots,
     /// Run the tasks of these regions where the graph says.
@@ -218,17 +220,6 @@ impl Scheduler {
         FailureInfo::wrap(failure::STOP_WITH_SAVEPOINT_STOPPING, message, failure)
     }
 
-    /// The address of every TaskManager of the current execution, in the order of [`Scheduler::deployments`].
-    pub fn task_managers(&self) -> Vec<Arc<TaskManagerLocation>> {
-        let mut locations: Vec<Arc<TaskManagerLocation>> = Vec::new();
-        for slot in self.graph.executions().filter_map(|execution| execution.slot.as_ref()) {
-            if !locations.iter().any(|known| known.resource_id == slot.location.resource_id) {
-                locations.push(Arc::clone(&slot.location));
-            }
-        }
-        locations
-    }
-
     /// The job cannot be started: it failed without having run.
     pub fn start_failed(&mut self, failure: FailureInfo, env: &mut dyn Environment) {
         if self.status != JobStatus::Initializing {
@@ -413,18 +404,30 @@ impl Scheduler {
     /// A TaskManager is gone with all that ran on it.
     pub fn task_manager_lost(&mut self, resource_id: &str, failure: FailureInfo, env: &mut dyn Environment) {
         self.slots.retain(|slot| slot.location.resource_id != resource_id);
-        let tasks = self.tasks_on(resource_id);
+        let tasks = self.tasks_in(|slot| slot.location.resource_id == resource_id);
         if !tasks.is_empty() {
             self.fail_tasks(&tasks, failure, env);
         }
         self.settle(env);
     }
 
-    fn tasks_on(&self, resource_id: &str) -> Vec<(usize, usize)> {
+    /// The job does not have a slot any more, nor what ran in it.
+    pub fn slot_lost(&mut self, allocation: AllocationId, failure: FailureInfo, env: &mut dyn Environment) {
+        self.slots.retain(|slot| slot.allocation != allocation);
+        let tasks = self.tasks_in(|slot| slot.allocation == allocation);
+        if !tasks.is_empty() {
+            // Where the TaskManager does hold it, its tasks end with it; they may be told before.
+            self.push_cancel(&tasks);
+            self.fail_tasks(&tasks, failure, env);
+        }
+        self.settle(env);
+    }
+
+    fn tasks_in(&self, chosen: impl Fn(&JobSlot) -> bool) -> Vec<(usize, usize)> {
         let mut tasks = Vec::new();
         for (v, vertex) in self.graph.vertices.iter().enumerate() {
             for (s, execution) in vertex.subtasks.iter().enumerate() {
-                let here = execution.slot.as_ref().is_some_and(|slot| slot.location.resource_id == resource_id);
+                let here = execution.slot.as_ref().is_some_and(&chosen);
                 if here && execution.is_deployed() {
                     tasks.push((v, s));
                 }
@@ -501,6 +504,7 @@ impl Scheduler {
         self.awaiting_slots = false;
         self.failure = Some(cause);
         self.enter(JobStatus::Failing, now);
+        self.actions.push(Action::NeedNoMoreSlots);
         self.cancel_tasks(&self.graph.all_regions(), now);
     }
 
@@ -545,6 +549,7 @@ impl Scheduler {
             JobStatus::Initializing | JobStatus::Created | JobStatus::Running | JobStatus::Restarting => {
                 self.awaiting_slots = false;
                 self.enter(JobStatus::Cancelling, now);
+                self.actions.push(Action::NeedNoMoreSlots);
                 self.cancel_tasks(&self.graph.all_regions(), now);
                 self.settle(env);
             }
@@ -647,73 +652,6 @@ impl Scheduler {
         self.enter(status, now);
         self.actions.push(Action::ReleaseSlots);
         self.actions.push(Action::Terminated);
-    }
-
-    /// What each TaskManager is told to run of some regions, in the order of [`Scheduler::task_managers`]; `restore`: what a
-    /// subtask of a vertex starts from.
-    pub fn deployments(
-        &self,
-        regions: &BTreeSet<usize>,
-        fence: bytes::Bytes,
-        job_master_address: &str,
-        restore: &dyn Fn(usize, usize) -> Option<proto::TaskRestore>,
-    ) -> Vec<proto::SubmitTasksRequest> {
-        let locations = self.task_managers();
-        let position = |execution: &crate::jobmaster::execution_graph::Execution| {
-            let resource_id = &execution.slot.as_ref()?.location.resource_id;
-            locations.iter().position(|known| known.resource_id == *resource_id)
-        };
-        let placements: Vec<proto::VertexPlacement> = self
-            .graph
-            .vertices
-            .iter()
-            .map(|vertex| proto::VertexPlacement {
-                task_manager: vertex.subtasks.iter().map(|task| position(task).unwrap_or(0) as u32).collect(),
-            })
-            .collect();
-        let task_managers: Vec<String> = locations.iter().map(|location| location.data_address.clone()).collect();
-        (0..locations.len())
-            .map(|receiver| proto::SubmitTasksRequest {
-                fence: fence.clone(),
-                graph: Some(proto::JobGraph::clone(&self.graph.graph)),
-                execution: self.graph.execution,
-                task_managers: task_managers.clone(),
-                placements: placements.clone(),
-                receiver: receiver as u32,
-                tasks: self.tasks_for(regions, receiver, &placements, restore),
-                job_master_address: job_master_address.to_owned(),
-            })
-            .collect()
-    }
-
-    fn tasks_for(
-        &self,
-        regions: &BTreeSet<usize>,
-        receiver: usize,
-        placements: &[proto::VertexPlacement],
-        restore: &dyn Fn(usize, usize) -> Option<proto::TaskRestore>,
-    ) -> Vec<proto::TaskDeployment> {
-        let mut tasks = Vec::new();
-        for (v, vertex) in self.graph.vertices.iter().enumerate() {
-            if !regions.contains(&self.graph.regions[v]) {
-                continue;
-            }
-            for (s, execution) in vertex.subtasks.iter().enumerate() {
-                if placements[v].task_manager[s] as usize != receiver {
-                    continue;
-                }
-                let Some(slot) = &execution.slot else { continue };
-                tasks.push(proto::TaskDeployment {
-                    vertex: v as u32,
-                    subtask: s as u32,
-                    attempt_id: execution.attempt_id.to_bytes(),
-                    attempt_number: execution.attempt_number,
-                    allocation_id: slot.allocation.to_bytes(),
-                    restore: restore(v, s),
-                });
-            }
-        }
-        tasks
     }
 }
 

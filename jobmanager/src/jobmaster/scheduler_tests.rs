@@ -1,4 +1,5 @@
 use super::*;
+use crate::jobmaster::deployment_plan::plan_deployment;
 use crate::jobmaster::restart_strategy::RestartStrategyOptions;
 
 struct TestEnvironment {
@@ -94,6 +95,7 @@ fn slot(task_manager: &str, index: u32) -> JobSlot {
     JobSlot {
         allocation: AllocationId(allocation),
         index,
+        version: 1,
         location: Arc::new(TaskManagerLocation {
             resource_id: task_manager.into(),
             rpc_address: format!("{task_manager}:1"),
@@ -149,11 +151,17 @@ fn subtasks_of_a_sharing_group_share_slots_and_groups_do_not() {
     assert_ne!(allocation(1, 0), allocation(0, 1));
 }
 
+fn deployments(job: &Job, regions: &BTreeSet<usize>) -> Vec<proto::SubmitTasksRequest> {
+    let fence = bytes::Bytes::new();
+    let (shared, shares) = plan_deployment(job.scheduler.graph(), regions, fence, "jm:6123", &|_, _| None);
+    shares.into_iter().map(|share| shared.request(share.receiver, share.tasks)).collect()
+}
+
 #[test]
 fn deployments_name_every_task_once_and_where_all_are() {
     let job = Job::running(4, RestartStrategyOptions::None);
     let all = job.scheduler.graph.all_regions();
-    let deployments = job.scheduler.deployments(&all, bytes::Bytes::new(), "jm:6123", &|_, _| None);
+    let deployments = deployments(&job, &all);
     assert_eq!(deployments.len(), 2);
     let mut seen = Vec::new();
     for (receiver, deployment) in deployments.iter().enumerate() {
@@ -389,7 +397,7 @@ fn only_the_region_of_a_failed_task_restarts() {
     );
     assert_eq!(job.attempts()[4..], before[4..], "the other region goes on");
     assert_eq!(job.states()[4..], [ExecutionState::Running; 2]);
-    let deployments = job.scheduler.deployments(&regions, bytes::Bytes::new(), "jm:6123", &|_, _| None);
+    let deployments = deployments(&job, &regions);
     assert_eq!(deployments.iter().map(|deployment| deployment.tasks.len()).sum::<usize>(), 4);
     assert!(deployments.iter().all(|deployment| deployment.execution == 1));
 }

@@ -1,4 +1,5 @@
-//! The enumerator of a source: it runs beside the JobMaster, on blocking threads, and sends splits to readers.
+//! The enumerator of a source: it runs beside the JobMaster, on blocking threads ([`EnumeratorCalls`]), and sends splits to
+//! readers.
 //!
 //! One coordinator serves one execution of the job; a restart begins with a new one, which goes on from the checkpoint.
 //!
@@ -23,6 +24,15 @@ use crate::gateway::{TaskExecutors, describe};
 /// Makes the enumerator of a source.
 pub type EnumeratorFactory =
     Arc<dyn Fn(&proto::SourceSpec, EnumeratorContext) -> OperatorResult<Box<dyn SplitEnumerator>> + Send + Sync>;
+
+/// Where enumerators, which may wait for I/O, are called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EnumeratorCalls {
+    /// On the runtime's blocking threads.
+    OnBlockingThreads,
+    /// In the coordinator itself: for enumerators that never wait, and one thread.
+    Inline,
+}
 
 /// A reader of the source: one attempt of one subtask.
 #[derive(Clone, Debug)]
@@ -78,6 +88,8 @@ pub struct SourceCoordinator {
     pub executors: TaskExecutors,
     /// Makes the enumerator.
     pub factory: EnumeratorFactory,
+    /// Where it is called.
+    pub calls: EnumeratorCalls,
     /// The state that the enumerator goes on from.
     pub restore: Option<Bytes>,
 }
@@ -170,7 +182,11 @@ impl SourceCoordinator {
         &self,
         call: impl FnOnce() -> OperatorResult<T> + Send + 'static,
     ) -> Result<T, FailureInfo> {
-        match tokio::task::spawn_blocking(call).await {
+        let outcome = match self.calls {
+            EnumeratorCalls::Inline => Ok(call()),
+            EnumeratorCalls::OnBlockingThreads => tokio::task::spawn_blocking(call).await,
+        };
+        match outcome {
             Ok(Ok(value)) => Ok(value),
             Ok(Err(error)) => Err(self.failed(&FailureInfo::from(&error))),
             Err(error) => Err(self.failed(&FailureInfo::new(failure::INTERNAL, error.to_string()))),

@@ -5,22 +5,28 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 use wiesel_common::id::{AllocationId, JobId, LeaderSessionId};
 use wiesel_common::time::Clock;
 use wiesel_proto as proto;
 
-use super::slot_manager::{NewAllocation, ReportedSlot, SlotManager};
+use super::slot_manager::{NewAllocation, ReportedSlot, SlotAllocation, SlotManager, SlotState};
 use super::{Message, ResourceManagerHandle, ResourceOverview, TaskManagerInfo};
 use crate::failure::{self, FailureInfo};
 use crate::gateway::{TaskExecutors, describe};
 use crate::jobmaster::JobMasterHandle;
 use crate::options::ControlOptions;
 
+/// The most slots of a TaskManager: as many as a job may have subtasks.
+const MAX_SLOTS: u32 = 32_768;
+
 struct TaskManager {
     registration: Arc<proto::RegisterTaskManagerRequest>,
+    /// For people.
     last_heartbeat: i64,
+    last_heard: Instant,
     /// Counts registrations and heartbeat streams: what ends an older one does not touch this one.
     stream: u64,
     closed: CancellationToken,
@@ -30,7 +36,7 @@ struct TaskManager {
 /// The outcome of asking a TaskManager for a slot.
 struct SlotAnswer {
     allocation: NewAllocation,
-    result: Result<(), Status>,
+    result: Result<proto::RequestSlotResponse, Status>,
 }
 
 /// See [`super`].
@@ -126,9 +132,10 @@ impl ResourceManager {
                 self.allocate();
             }
             Message::ReleaseSlots { job } => self.release(job),
-            Message::SlotRefused { resource_id, allocation } => {
-                // The TaskManager frees by itself what the job did not accept.
-                self.slots.free(&resource_id, allocation);
+            Message::GiveUp { resource_id, allocation } => {
+                if self.slots.give_up(&resource_id, allocation) {
+                    self.free_slot(&resource_id, allocation, "its job does not have it");
+                }
                 self.allocate();
             }
             Message::Describe { reply } => {
@@ -141,6 +148,10 @@ impl ResourceManager {
         if request.resource_id.is_empty() || request.rpc_address.is_empty() || request.data_address.is_empty() {
             return Err(Status::invalid_argument("a registration needs a resource id and both addresses"));
         }
+        if request.slots > MAX_SLOTS {
+            let message = format!("{} slots are too many: a TaskManager has at most {MAX_SLOTS}", request.slots);
+            return Err(Status::invalid_argument(message));
+        }
         let id = request.resource_id.clone();
         if self.task_managers.contains_key(&id) {
             let message = format!("TaskManager with id {id} registered again: what it ran before is gone.");
@@ -152,12 +163,13 @@ impl ResourceManager {
         let task_manager = TaskManager {
             registration: Arc::new(request),
             last_heartbeat: self.clock.now_millis(),
+            last_heard: Instant::now(),
             stream: self.streams,
             closed: CancellationToken::new(),
             metrics: proto::TaskManagerMetrics::default(),
         };
         self.task_managers.insert(id, task_manager);
-        // Its slots are asked for when its heartbeats begin: until then it may not know yet that it is registered.
+        // Its slots are asked for once its first heartbeat has reported them.
         Ok(())
     }
 
@@ -170,40 +182,51 @@ impl ResourceManager {
         known.closed = closed;
         known.stream = self.streams;
         known.last_heartbeat = self.clock.now_millis();
-        self.allocate();
+        known.last_heard = Instant::now();
         Ok(self.streams)
     }
 
     fn heartbeat(&mut self, stream: u64, heartbeat: proto::TaskManagerHeartbeat) {
-        let now = self.clock.now_millis();
         let Some(known) = self.task_managers.get_mut(&heartbeat.resource_id) else { return };
         if known.stream != stream {
             return;
         }
-        known.last_heartbeat = now;
+        known.last_heartbeat = self.clock.now_millis();
+        known.last_heard = Instant::now();
         if let Some(metrics) = heartbeat.metrics {
             known.metrics = metrics;
         }
-        let report: Vec<ReportedSlot> = heartbeat
-            .slots
-            .iter()
-            .map(|slot| ReportedSlot {
-                index: slot.index,
-                allocation: AllocationId::from_bytes(&slot.allocation_id).zip(JobId::from_bytes(&slot.job_id)),
-            })
-            .collect();
-        for allocation in self.slots.reconcile(&heartbeat.resource_id, &report, now) {
-            self.free_slot(&heartbeat.resource_id, allocation, "no job wants it");
-        }
+        self.report(&heartbeat.resource_id, heartbeat.slots_version, &heartbeat.slots);
         self.allocate();
     }
 
+    /// Takes what a TaskManager says of its slots as the truth, and tells the jobs that believed otherwise.
+    fn report(&mut self, resource_id: &str, version: u64, slots: &[proto::SlotReport]) {
+        let reported = |slot: &proto::SlotReport| ReportedSlot {
+            index: slot.index,
+            allocation: AllocationId::from_bytes(&slot.allocation_id)
+                .zip(JobId::from_bytes(&slot.job_id))
+                .map(|(allocation, job)| SlotAllocation { allocation, job }),
+            releasing: slot.releasing,
+        };
+        let report: Vec<ReportedSlot> = slots.iter().map(reported).collect();
+        let outcome = self.slots.report(resource_id, version, &report);
+        for allocation in outcome.to_free {
+            self.free_slot(resource_id, allocation, "no job wants it");
+        }
+        for lost in outcome.lost {
+            if let Some(master) = self.jobs.get(&lost.job) {
+                master.slot_lost(resource_id, lost.allocation);
+            }
+        }
+    }
+
     fn tick(&mut self) {
-        let oldest = self.clock.now_millis() - self.options.heartbeat_timeout.as_millis() as i64;
+        let timeout = self.options.heartbeat_timeout;
         let silent: Vec<String> = self
             .task_managers
             .iter()
-            .filter(|(_, known)| known.last_heartbeat < oldest)
+            .filter(|(_, known)| known.last_heard.elapsed() > timeout)
             .map(|(id, _)| id.clone())
             .collect();
         for id in silent {
@@ -262,7 +285,7 @@ impl ResourceManager {
         let (Some(task_manager), Some(job)) =
             (self.task_managers.get(&allocation.task_manager), self.jobs.get(&allocation.job))
         else {
-            self.slots.free(&allocation.task_manager, allocation.allocation);
+            self.slots.not_granted(&allocation.task_manager, allocation.allocation);
             return;
         };
         let mut request = tonic::Request::new(proto::RequestSlotRequest {
@@ -277,7 +300,7 @@ impl ResourceManager {
         let client = self.executors.get(&task_manager.registration.rpc_address);
         self.calls.spawn(async move {
             let result = match client {
-                Ok(mut client) => client.request_slot(request).await.map(|_| ()),
+                Ok(mut client) => client.request_slot(request).await.map(tonic::Response::into_inner),
                 Err(status) => Err(status),
             };
             Some(SlotAnswer { allocation, result })
@@ -286,25 +309,28 @@ impl ResourceManager {
 
     fn slot_answered(&mut self, answer: SlotAnswer) {
         let SlotAnswer { allocation, result } = answer;
+        let (task_manager, id) = (&allocation.task_manager, allocation.allocation);
         match result {
-            Ok(()) => {
-                let now = self.clock.now_millis();
-                if !self.slots.confirm(&allocation.task_manager, allocation.allocation, now) {
-                    self.free_slot(&allocation.task_manager, allocation.allocation, "no job wants it any more");
+            Ok(answer) => {
+                if !answer.granted {
+                    self.slots.not_granted(task_manager, id);
+                } else if !self.slots.granted(task_manager, id) {
+                    self.free_slot(task_manager, id, "no job wants it any more");
                 }
+                self.report(task_manager, answer.slots_version, &answer.slots);
             }
             Err(status) => {
                 tracing::warn!(
-                    task_manager = %allocation.task_manager,
+                    %task_manager,
                     job_id = %allocation.job,
                     reason = %describe(&status),
                     "a TaskManager did not give a slot"
                 );
-                // Another choice is made with the next tick, so that a slot that is always refused is not asked for
-                // without a pause.
-                self.slots.free(&allocation.task_manager, allocation.allocation);
+                // It may have: its next heartbeat tells, and until then the slot is given to nobody.
+                self.slots.not_granted(task_manager, id);
             }
         }
+        self.allocate();
     }
 
     fn describe(&self) -> ResourceOverview {
@@ -315,9 +341,10 @@ impl ResourceManager {
             .map(|(id, known)| TaskManagerInfo {
                 registration: Arc::clone(&known.registration),
                 last_heartbeat: known.last_heartbeat,
-                slots: self.slots.task_manager(id).map_or_else(Vec::new, |slots| {
-                    slots.slots().iter().map(|slot| slot.map(|taken| taken.job)).collect()
-                }),
+                slots: self
+                    .slots
+                    .task_manager(id)
+                    .map_or_else(Vec::new, |slots| slots.slots().iter().map(SlotState::job).collect()),
                 metrics: known.metrics,
             })
             .collect();

@@ -1,7 +1,11 @@
 //! The ResourceManager: which TaskManagers there are, whether they live, and which job holds which of their slots.
 //!
-//! Invariant: a slot is given to a job only while its TaskManager is registered; every job that holds a slot of a
-//! TaskManager that is lost is told once.
+//! Three know of a slot: its TaskManager, whose word counts, the ResourceManager and the JobMaster. What they believe is brought
+//! together by reports that each TaskManager numbers: to the ResourceManager with its heartbeats and its answers, to each
+//! JobMaster with the counters of its tasks. Whoever loses a slot that it believed to have tells the other.
+//!
+//! Invariant: a slot is given to a job only while its TaskManager is registered; every job that has a slot of a TaskManager
+//! that is lost is told once.
 pub mod slot_manager;
 
 mod actor;
@@ -73,7 +77,8 @@ pub(crate) enum Message {
     ReleaseSlots {
         job: JobId,
     },
-    SlotRefused {
+    /// The job does not have this slot, or not any more.
+    GiveUp {
         resource_id: String,
         allocation: AllocationId,
     },

@@ -1,12 +1,13 @@
 //! Which slot goes to which job: decisions over known facts, without I/O.
 //!
-//! Invariant: a slot is held by at most one job, and a job never holds more slots than it requires.
+//! Whose a slot is its TaskManager decides and says, in reports that are numbered. What is believed here of a slot follows the
+//! last report, and what was asked for since: a slot is given away only when its TaskManager said that it is free, and what was
+//! asked without an answer counts for nothing until a report says what became of it.
+//!
+//! Invariant: a slot is given to at most one job at a time, and a job is given no more slots than it misses.
 use std::collections::{BTreeMap, BTreeSet};
 
 use wiesel_common::id::{AllocationId, JobId};
-
-/// A report older than this (milliseconds) cannot still be on its way.
-const REPORT_DELAY_MS: i64 = 5_000;
 
 /// How slots are chosen where several fit (`taskmanager.load-balance.mode`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -19,48 +20,90 @@ pub enum LoadBalanceMode {
     Pack,
 }
 
-/// A slot that a job holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A slot for a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct SlotAllocation {
     /// The allocation.
     pub allocation: AllocationId,
-    /// Who holds it.
+    /// Whose it is.
     pub job: JobId,
-    /// When the TaskManager confirmed it (milliseconds since the epoch); none: not yet.
-    pub confirmed: Option<i64>,
+}
+
+/// What is known of a slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SlotState {
+    /// Its TaskManager has not said yet what it is.
+    Unreported,
+    /// Nobody's.
+    Free,
+    /// Its TaskManager is being asked to give it to a job.
+    Requested(SlotAllocation),
+    /// Its TaskManager was asked and did not answer: the next report tells what became of it.
+    Unanswered(SlotAllocation),
+    /// A job's.
+    Held(SlotAllocation),
+    /// Being given back: free once its TaskManager says so.
+    Releasing(SlotAllocation),
+}
+
+impl SlotState {
+    /// The job that has it, or is to have it.
+    pub fn job(&self) -> Option<JobId> {
+        self.counted().map(|taken| taken.job)
+    }
+
+    /// What counts as the job's.
+    fn counted(&self) -> Option<SlotAllocation> {
+        match self {
+            Self::Requested(taken) | Self::Held(taken) => Some(*taken),
+            Self::Unreported | Self::Free | Self::Unanswered(_) | Self::Releasing(_) => None,
+        }
+    }
+
+    fn allocation(&self) -> Option<SlotAllocation> {
+        match self {
+            Self::Requested(taken) | Self::Unanswered(taken) | Self::Held(taken) | Self::Releasing(taken) => {
+                Some(*taken)
+            }
+            Self::Unreported | Self::Free => None,
+        }
+    }
 }
 
 /// The slots of one TaskManager, by their index.
 #[derive(Clone, Debug)]
 pub struct TaskManagerSlots {
     order: u64,
-    slots: Vec<Option<SlotAllocation>>,
+    /// The number of its last report.
+    version: u64,
+    slots: Vec<SlotState>,
+    free: usize,
 }
 
 impl TaskManagerSlots {
-    /// The slots, none where free.
-    pub fn slots(&self) -> &[Option<SlotAllocation>] {
+    /// The slots.
+    pub fn slots(&self) -> &[SlotState] {
         &self.slots
     }
 
     /// How many are free.
     pub fn free(&self) -> usize {
-        self.slots.iter().filter(|slot| slot.is_none()).count()
+        self.free
     }
 
-    fn held_by(&self, job: JobId) -> usize {
-        self.slots.iter().flatten().filter(|slot| slot.job == job).count()
+    fn given_to(&self, job: JobId) -> usize {
+        self.slots.iter().filter(|slot| slot.job() == Some(job)).count()
     }
 }
 
-/// A slot that is now given to a job.
+/// A slot that is now asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewAllocation {
     /// The TaskManager's resource id.
     pub task_manager: String,
     /// Which of its slots.
     pub slot: u32,
-    /// Who gets it.
+    /// Who is to get it.
     pub job: JobId,
     /// Its id.
     pub allocation: AllocationId,
@@ -77,8 +120,19 @@ struct Requirement {
 pub struct ReportedSlot {
     /// Its index.
     pub index: u32,
-    /// What it is allocated to, and for which job; none: free.
-    pub allocation: Option<(AllocationId, JobId)>,
+    /// What it is allocated to; none: free.
+    pub allocation: Option<SlotAllocation>,
+    /// It is being given back.
+    pub releasing: bool,
+}
+
+/// What follows from a report.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reconciliation {
+    /// Allocations that the TaskManager holds and nobody wants.
+    pub to_free: Vec<AllocationId>,
+    /// Slots that jobs had and have no more.
+    pub lost: Vec<SlotAllocation>,
 }
 
 /// All slots and who requires how many.
@@ -88,6 +142,10 @@ pub struct SlotManager {
     next_order: u64,
     task_managers: BTreeMap<String, TaskManagerSlots>,
     requirements: BTreeMap<JobId, Requirement>,
+    /// How many slots count as each job's.
+    given: BTreeMap<JobId, usize>,
+    /// Something changed since the last decisions.
+    changed: bool,
 }
 
 impl SlotManager {
@@ -101,110 +159,161 @@ impl SlotManager {
         self.next_order
     }
 
-    /// A TaskManager with free slots. It must not be known.
+    /// A TaskManager, whose slots are given away once it has reported them. It must not be known.
     pub fn register(&mut self, task_manager: &str, slots: u32) {
         let order = self.order();
-        let slots = TaskManagerSlots { order, slots: vec![None; slots as usize] };
-        self.task_managers.insert(task_manager.to_owned(), slots);
+        let slots = vec![SlotState::Unreported; slots as usize];
+        self.task_managers.insert(task_manager.to_owned(), TaskManagerSlots { order, version: 0, slots, free: 0 });
     }
 
-    /// A TaskManager is gone. Returns the jobs that held slots of it.
+    /// A TaskManager is gone. Returns the jobs that had slots of it, or were to have some.
     pub fn unregister(&mut self, task_manager: &str) -> BTreeSet<JobId> {
-        let gone = self.task_managers.remove(task_manager);
-        gone.iter().flat_map(|gone| gone.slots.iter().flatten()).map(|slot| slot.job).collect()
+        let indexes = 0..self.task_managers.get(task_manager).map_or(0, |known| known.slots.len());
+        let mut jobs = BTreeSet::new();
+        for index in indexes {
+            jobs.extend(self.set(task_manager, index, SlotState::Free).allocation().map(|taken| taken.job));
+        }
+        self.task_managers.remove(task_manager);
+        jobs
+    }
+
+    /// The only place where the state of a slot changes. Returns what it was.
+    fn set(&mut self, task_manager: &str, index: usize, state: SlotState) -> SlotState {
+        let Some(known) = self.task_managers.get_mut(task_manager) else { return SlotState::Unreported };
+        let before = std::mem::replace(&mut known.slots[index], state);
+        known.free += usize::from(state == SlotState::Free);
+        known.free -= usize::from(before == SlotState::Free);
+        if let Some(job) = before.job()
+            && let Some(count) = self.given.get_mut(&job)
+        {
+            *count -= 1;
+            if *count == 0 {
+                self.given.remove(&job);
+            }
+        }
+        if let Some(job) = state.job() {
+            *self.given.entry(job).or_default() += 1;
+        }
+        self.changed |= before != state;
+        before
     }
 
     /// A job requires this many slots in all.
     pub fn require(&mut self, job: JobId, slots: u32) {
         let order = self.order();
         self.requirements.entry(job).and_modify(|known| known.slots = slots).or_insert(Requirement { order, slots });
+        self.changed = true;
     }
 
-    /// A job requires nothing any more. Returns what it held: TaskManager and allocation.
+    /// A job requires nothing any more. Returns what is to be freed: TaskManager and allocation.
     pub fn release(&mut self, job: JobId) -> Vec<(String, AllocationId)> {
         self.requirements.remove(&job);
         let mut released = Vec::new();
-        for (id, task_manager) in &mut self.task_managers {
-            for slot in &mut task_manager.slots {
-                if let Some(taken) = slot.take_if(|taken| taken.job == job) {
-                    released.push((id.clone(), taken.allocation));
+        for (id, known) in &self.task_managers {
+            for (index, slot) in known.slots.iter().enumerate() {
+                if let Some(taken) = slot.allocation().filter(|taken| taken.job == job) {
+                    released.push((id.clone(), index, taken));
                 }
             }
         }
-        released
+        let mut to_free = Vec::with_capacity(released.len());
+        for (id, index, taken) in released {
+            self.set(&id, index, SlotState::Releasing(taken));
+            to_free.push((id, taken.allocation));
+        }
+        to_free
+    }
+
+    /// The job of this slot does not have it, or not any more. True: its TaskManager is to free it.
+    pub fn give_up(&mut self, task_manager: &str, allocation: AllocationId) -> bool {
+        let Some((index, state)) = self.find(task_manager, allocation) else { return false };
+        if let Some(taken) = state.allocation() {
+            self.set(task_manager, index, SlotState::Releasing(taken));
+        }
+        true
     }
 
     /// A TaskManager has given the slot to the job. False: nobody wants it any more, it must be freed.
-    pub fn confirm(&mut self, task_manager: &str, allocation: AllocationId, now: i64) -> bool {
-        let slot = self.find(task_manager, allocation);
-        slot.is_some_and(|slot| {
-            slot.iter_mut().for_each(|taken| taken.confirmed = Some(now));
-            true
-        })
-    }
-
-    /// A slot is free again.
-    pub fn free(&mut self, task_manager: &str, allocation: AllocationId) {
-        if let Some(slot) = self.find(task_manager, allocation) {
-            *slot = None;
+    pub fn granted(&mut self, task_manager: &str, allocation: AllocationId) -> bool {
+        match self.find(task_manager, allocation) {
+            Some((index, SlotState::Requested(taken) | SlotState::Unanswered(taken) | SlotState::Held(taken))) => {
+                self.set(task_manager, index, SlotState::Held(taken));
+                true
+            }
+            _ => false,
         }
     }
 
-    fn find(&mut self, task_manager: &str, allocation: AllocationId) -> Option<&mut Option<SlotAllocation>> {
-        let slots = &mut self.task_managers.get_mut(task_manager)?.slots;
-        slots.iter_mut().find(|slot| slot.is_some_and(|taken| taken.allocation == allocation))
+    /// A TaskManager did not give the slot, or did not answer. What it says of its slots comes with a report.
+    pub fn not_granted(&mut self, task_manager: &str, allocation: AllocationId) {
+        if let Some((index, SlotState::Requested(taken))) = self.find(task_manager, allocation) {
+            self.set(task_manager, index, SlotState::Unanswered(taken));
+        }
     }
 
-    /// Compares with what a TaskManager reports. Returns allocations that it holds and nobody wants. A slot that it holds
-    /// for a job that misses one is that job's; one that it reports as free although it was confirmed is free again, unless
-    /// that was just now: the report may have been on its way already.
-    pub fn reconcile(&mut self, task_manager: &str, report: &[ReportedSlot], now: i64) -> Vec<AllocationId> {
-        let mut unwanted = Vec::new();
+    fn find(&self, task_manager: &str, allocation: AllocationId) -> Option<(usize, SlotState)> {
+        let slots = &self.task_managers.get(task_manager)?.slots;
+        let holds = |slot: &SlotState| slot.allocation().is_some_and(|taken| taken.allocation == allocation);
+        slots.iter().position(holds).map(|index| (index, slots[index]))
+    }
+
+    /// Takes what a TaskManager says of its slots as the truth, unless it said something later already.
+    pub fn report(&mut self, task_manager: &str, version: u64, report: &[ReportedSlot]) -> Reconciliation {
+        let mut outcome = Reconciliation::default();
+        match self.task_managers.get_mut(task_manager) {
+            Some(known) if known.version <= version => known.version = version,
+            _ => return outcome,
+        }
         for reported in report {
             let index = reported.index as usize;
-            let Some(known) = self.task_managers.get(task_manager).and_then(|known| known.slots.get(index)) else {
-                continue;
-            };
-            let corrected = match (known, reported.allocation) {
-                (Some(taken), None) if taken.confirmed.is_some_and(|at| now - at > REPORT_DELAY_MS) => None,
-                (Some(taken), Some((allocation, _))) if taken.allocation != allocation => {
-                    unwanted.push(allocation);
-                    continue;
-                }
-                (None, Some((allocation, job))) if self.misses_slots(job) => {
-                    Some(SlotAllocation { allocation, job, confirmed: Some(now) })
-                }
-                (None, Some((allocation, _))) => {
-                    unwanted.push(allocation);
-                    continue;
-                }
-                _ => continue,
-            };
-            if let Some(known) = self.task_managers.get_mut(task_manager) {
-                known.slots[index] = corrected;
+            let known = self.task_managers.get(task_manager).and_then(|known| known.slots.get(index));
+            let Some(believed) = known.copied() else { continue };
+            let state = self.reconciled(believed, reported);
+            self.set(task_manager, index, state);
+            if let SlotState::Held(before) = believed
+                && state.counted() != Some(before)
+            {
+                outcome.lost.push(before);
+            }
+            if let SlotState::Releasing(taken) = state
+                && !reported.releasing
+            {
+                outcome.to_free.push(taken.allocation);
             }
         }
-        unwanted
+        outcome
     }
 
-    fn held(&self, job: JobId) -> usize {
-        self.task_managers.values().map(|task_manager| task_manager.held_by(job)).sum()
+    /// What a slot is that was believed to be something and is reported as something.
+    fn reconciled(&self, believed: SlotState, reported: &ReportedSlot) -> SlotState {
+        match (believed, reported.allocation) {
+            // The request is still on its way, or its answer is.
+            (SlotState::Requested(_), None) => believed,
+            (_, None) => SlotState::Free,
+            (SlotState::Releasing(taken), Some(held)) if taken == held => believed,
+            (_, Some(held)) if reported.releasing || !self.requirements.contains_key(&held.job) => {
+                SlotState::Releasing(held)
+            }
+            (_, Some(held)) => SlotState::Held(held),
+        }
     }
 
-    fn misses_slots(&self, job: JobId) -> bool {
-        self.requirements.get(&job).is_some_and(|needed| self.held(job) < needed.slots as usize)
-    }
-
-    /// Gives free slots to the jobs that miss some, first come first served. A job gets all it misses or nothing, so that
-    /// two jobs never starve each other with half of what they need; a job that does not fit lets smaller ones pass.
+    /// Asks for slots for the jobs that miss some, first come first served. A job gets all it misses or nothing, so that two
+    /// jobs never starve each other with half of what they need; a job that does not fit lets smaller ones pass.
     pub fn decide(&mut self, new_id: &mut dyn FnMut() -> AllocationId) -> Vec<NewAllocation> {
-        let mut requirements: Vec<_> =
-            self.requirements.iter().map(|(job, needed)| (needed.order, *job, needed.slots)).collect();
-        requirements.sort_unstable();
+        if !std::mem::take(&mut self.changed) {
+            return Vec::new();
+        }
+        let given = |job: &JobId| self.given.get(job).copied().unwrap_or(0);
+        let missing = |(job, needed): (&JobId, &Requirement)| {
+            let missing = (needed.slots as usize).saturating_sub(given(job));
+            (missing > 0).then_some((needed.order, *job, missing))
+        };
+        let mut missing: Vec<_> = self.requirements.iter().filter_map(missing).collect();
+        missing.sort_unstable();
         let mut free = self.task_managers.values().map(TaskManagerSlots::free).sum::<usize>();
         let mut decisions = Vec::new();
-        for (_, job, required) in requirements {
-            let missing = (required as usize).saturating_sub(self.held(job));
+        for (_, job, missing) in missing {
             if missing > free {
                 continue;
             }
@@ -214,20 +323,17 @@ impl SlotManager {
             }
             free -= missing;
         }
+        self.changed = false;
         decisions
     }
 
     fn take_best(&mut self, job: JobId, new_id: &mut dyn FnMut() -> AllocationId) -> Option<NewAllocation> {
-        let mode = self.mode;
-        let (id, best) = self
-            .task_managers
-            .iter_mut()
-            .filter(|(_, task_manager)| task_manager.free() > 0)
-            .min_by_key(|(_, task_manager)| preference(mode, task_manager, job))?;
-        let slot = best.slots.iter().position(Option::is_none)?;
-        let allocation = new_id();
-        best.slots[slot] = Some(SlotAllocation { allocation, job, confirmed: None });
-        Some(NewAllocation { task_manager: id.clone(), slot: slot as u32, job, allocation })
+        let candidates = self.task_managers.iter().filter(|(_, known)| known.free() > 0);
+        let (id, best) = candidates.min_by_key(|(_, known)| preference(self.mode, known, job))?;
+        let slot = best.slots.iter().position(|slot| *slot == SlotState::Free)?;
+        let (id, allocation) = (id.clone(), new_id());
+        self.set(&id, slot, SlotState::Requested(SlotAllocation { allocation, job }));
+        Some(NewAllocation { task_manager: id, slot: slot as u32, job, allocation })
     }
 
     /// The slots of a TaskManager.
@@ -237,18 +343,18 @@ impl SlotManager {
 
     /// How many slots there are, and how many are free.
     pub fn totals(&self) -> (usize, usize) {
-        let total = self.task_managers.values().map(|task_manager| task_manager.slots.len()).sum();
+        let total = self.task_managers.values().map(|known| known.slots.len()).sum();
         (total, self.task_managers.values().map(TaskManagerSlots::free).sum())
     }
 }
 
 /// The smaller the better: share of slots in use in parts per million, slots of this job, age.
-fn preference(mode: LoadBalanceMode, task_manager: &TaskManagerSlots, job: JobId) -> (u64, usize, u64) {
-    let total = task_manager.slots.len().max(1);
-    let used = ((total - task_manager.free()) * 1_000_000 / total) as u64;
+fn preference(mode: LoadBalanceMode, known: &TaskManagerSlots, job: JobId) -> (u64, usize, u64) {
+    let total = known.slots.len().max(1);
+    let used = ((total - known.free()) * 1_000_000 / total) as u64;
     match mode {
-        LoadBalanceMode::Spread => (used, task_manager.held_by(job), task_manager.order),
-        LoadBalanceMode::Pack => (1_000_000 - used, 0, task_manager.order),
+        LoadBalanceMode::Spread => (used, known.given_to(job), known.order),
+        LoadBalanceMode::Pack => (1_000_000 - used, 0, known.order),
     }
 }
 

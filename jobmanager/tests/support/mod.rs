@@ -14,7 +14,6 @@ use tonic::transport::Channel;
 use tonic::{Request, Response, Status};
 use wiesel_common::config::Configuration;
 use wiesel_common::id::JobId;
-use wiesel_common::time::SystemClock;
 use wiesel_jobmanager::cluster::{Environment, JobManager};
 use wiesel_jobmanager::jobmaster::JobInfo;
 use wiesel_jobmanager::jobmaster::source_coordinator::EnumeratorFactory;
@@ -54,7 +53,7 @@ impl Cluster {
         for (key, value) in pairs {
             configuration.set(*key, *value);
         }
-        let environment = Environment { clock: Arc::new(SystemClock), enumerators };
+        let environment = Environment { enumerators, ..Environment::real() };
         let manager = JobManager::start(configuration, environment).await.unwrap();
         Self { manager, http: reqwest::Client::new(), _uploads: uploads }
     }
@@ -154,7 +153,45 @@ pub enum Told {
     Notify(proto::NotifyCheckpointRequest),
 }
 
+/// The slots of a TaskManager, which keeps them as the real one does.
+#[derive(Default)]
+struct Slots {
+    version: u64,
+    /// Allocation and job.
+    held: Vec<Option<(bytes::Bytes, bytes::Bytes)>>,
+}
+
+impl Slots {
+    fn request(&mut self, request: &proto::RequestSlotRequest) -> bool {
+        let slot = &mut self.held[request.slot as usize];
+        match slot {
+            Some((held, _)) => *held == request.allocation_id,
+            None => {
+                *slot = Some((request.allocation_id.clone(), request.job_id.clone()));
+                self.version += 1;
+                true
+            }
+        }
+    }
+
+    fn free(&mut self, allocation: &bytes::Bytes) {
+        self.held.iter_mut().for_each(|slot| drop(slot.take_if(|(held, _)| held == allocation)));
+        self.version += 1;
+    }
+
+    fn report(&self) -> Vec<proto::SlotReport> {
+        let report = |(index, slot): (usize, &Option<(bytes::Bytes, bytes::Bytes)>)| {
+            let (allocation_id, job_id) = slot.clone().unwrap_or_default();
+            proto::SlotReport { index: index as u32, allocation_id, job_id, releasing: false }
+        };
+        self.held.iter().enumerate().map(report).collect()
+    }
+}
+
+type SharedSlots = Arc<std::sync::Mutex<Slots>>;
+
 struct Executor {
+    slots: SharedSlots,
     resource_id: String,
     address: String,
     told: mpsc::UnboundedSender<Told>,
@@ -187,8 +224,16 @@ impl TaskExecutor for Executor {
     async fn request_slot(
         &self,
         request: Request<proto::RequestSlotRequest>,
-    ) -> Result<Response<proto::Empty>, Status> {
+    ) -> Result<Response<proto::RequestSlotResponse>, Status> {
         let request = request.into_inner();
+        let (granted, slots, slots_version) = {
+            let mut slots = self.slots.lock().unwrap();
+            (slots.request(&request), slots.report(), slots.version)
+        };
+        let response = proto::RequestSlotResponse { granted, slots, slots_version };
+        if !granted {
+            return Ok(Response::new(response));
+        }
         let offer = proto::OfferSlotsRequest {
             fence: request.job_master_fence,
             job_id: request.job_id,
@@ -197,6 +242,7 @@ impl TaskExecutor for Executor {
             data_address: self.address.replace(':', ":1"),
             slots: vec![proto::SlotOffer { allocation_id: request.allocation_id, index: request.slot }],
             hostname: "localhost".into(),
+            slots_version,
         };
         let endpoint = format!("http://{}", request.job_master_address);
         // As the real one does: the slot is given first, then offered.
@@ -205,10 +251,11 @@ impl TaskExecutor for Executor {
                 let _ = master.offer_slots(offer).await;
             }
         });
-        Ok(Response::new(proto::Empty {}))
+        Ok(Response::new(response))
     }
 
     async fn free_slot(&self, request: Request<proto::FreeSlotRequest>) -> Result<Response<proto::Empty>, Status> {
+        self.slots.lock().unwrap().free(&request.get_ref().allocation_id);
         Ok(self.tell(Told::Free(request.into_inner())))
     }
 
@@ -258,8 +305,15 @@ impl TaskManager {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let (told_sender, told) = mpsc::unbounded_channel();
-        let executor =
-            Executor { resource_id: resource_id.into(), address: address.clone(), told: told_sender, refuse };
+        let shared: SharedSlots = Arc::default();
+        *shared.lock().unwrap() = Slots { version: 1, held: vec![None; slots as usize] };
+        let executor = Executor {
+            slots: Arc::clone(&shared),
+            resource_id: resource_id.into(),
+            address: address.clone(),
+            told: told_sender,
+            refuse,
+        };
         let stop = CancellationToken::new();
         let server_stop = stop.clone();
         let server = tokio::spawn(async move {
@@ -279,7 +333,8 @@ impl TaskManager {
             .unwrap()
             .into_inner();
         let heartbeats =
-            heartbeats(resource_manager.clone(), resource_id.into(), registration.fence.clone(), stop.clone()).await;
+            heartbeats(resource_manager.clone(), resource_id.into(), registration.fence.clone(), shared, stop.clone())
+                .await;
         Self {
             resource_id: resource_id.into(),
             fence: registration.fence,
@@ -433,11 +488,21 @@ async fn heartbeats(
     mut resource_manager: ResourceManagerClient<Channel>,
     resource_id: String,
     fence: bytes::Bytes,
+    slots: SharedSlots,
     stop: CancellationToken,
 ) -> JoinHandle<()> {
     let (sender, receiver) = mpsc::unbounded_channel();
-    let beat = proto::TaskManagerHeartbeat { fence, resource_id, ..Default::default() };
-    sender.send(beat.clone()).unwrap();
+    let beat = move || {
+        let slots = slots.lock().unwrap();
+        proto::TaskManagerHeartbeat {
+            fence: fence.clone(),
+            resource_id: resource_id.clone(),
+            slots: slots.report(),
+            slots_version: slots.version,
+            ..Default::default()
+        }
+    };
+    sender.send(beat()).unwrap();
     let stream = resource_manager.heartbeat(UnboundedReceiverStream::new(receiver)).await.unwrap();
     let mut stream = stream.into_inner();
     tokio::spawn(async move {
@@ -446,7 +511,7 @@ async fn heartbeats(
                 () = stop.cancelled() => return,
                 message = stream.next() => match message {
                     Some(Ok(_)) => {
-                        let _ = sender.send(beat.clone());
+                        let _ = sender.send(beat());
                     }
                     _ => return,
                 },

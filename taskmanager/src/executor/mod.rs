@@ -1,35 +1,28 @@
 //! The TaskExecutor: one tokio task that owns the slots, the tasks and what is known of their jobs.
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
 use prost::Message;
-use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
-use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status};
-use wiesel_common::config::Configuration;
 use wiesel_common::id::{AllocationId, AttemptId, JobId};
-use wiesel_network::{Event, NetworkEnvironment};
+use wiesel_common::rpc::{Channel, Connector};
+use wiesel_network::Event;
 use wiesel_proto as proto;
 use wiesel_proto::job_master_client::JobMasterClient;
-use wiesel_state::backend::StateResources;
-use wiesel_state::storage::CheckpointStorage;
 
 use self::registration::Event as RegistrationEvent;
 use self::rpc::{Call, Reply};
 use self::slot_table::{Answer, SlotTable};
-use crate::factory::OperatorFactory;
+use crate::runner::{JobMasterLink, Launch, RunningTask, TaskRunner};
 use crate::task::checkpoint::alignment;
-use crate::task::checkpoint::restore::JobState;
-use crate::task::deployment::{Deployment, Prepared, Refusal};
 use crate::task::mailbox::{Mail, Undelivered};
-use crate::task::reporter::{Sender, is_final};
-use crate::task::{self, Surroundings, TaskHandle};
+use crate::task::reporter::is_final;
 
 pub(crate) mod registration;
 pub(crate) mod rpc;
@@ -47,11 +40,8 @@ const REGISTRATION_PATIENCE: Duration = Duration::from_millis(500);
 
 /// What the TaskExecutor is given.
 pub(crate) struct Setup {
-    pub(crate) configuration: Arc<Configuration>,
-    pub(crate) network: Arc<NetworkEnvironment>,
-    /// What the state of all tasks shares.
-    pub(crate) state: Arc<StateResources>,
-    pub(crate) factory: Arc<dyn OperatorFactory>,
+    pub(crate) runner: Arc<dyn TaskRunner>,
+    pub(crate) connector: Arc<dyn Connector>,
     pub(crate) slots: u32,
     pub(crate) slot_timeout: Duration,
     /// How long a cancelled task may go on; none: for ever.
@@ -59,12 +49,19 @@ pub(crate) struct Setup {
     /// As it registers.
     pub(crate) identity: proto::RegisterTaskManagerRequest,
     pub(crate) resource_manager_address: String,
-    pub(crate) status: watch::Sender<Vec<proto::SlotReport>>,
+    pub(crate) status: watch::Sender<SlotStatus>,
+}
+
+/// What is true of the slots, for heartbeats.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct SlotStatus {
+    pub(crate) slots: Vec<proto::SlotReport>,
+    pub(crate) version: u64,
 }
 
 /// The outside's ends.
 pub(crate) struct Inbox {
-    pub(crate) calls: mpsc::Receiver<(Call, Reply)>,
+    pub(crate) calls: mpsc::Receiver<Call>,
     pub(crate) registration: mpsc::Receiver<RegistrationEvent>,
     /// The reason to stop.
     pub(crate) stop: mpsc::Receiver<String>,
@@ -72,27 +69,31 @@ pub(crate) struct Inbox {
 
 /// What the actor tells itself.
 enum Internal {
-    OfferAnswered { allocation: AllocationId, accepted: bool },
-    TaskEnded { job: JobId, attempt: AttemptId },
+    OfferAnswered {
+        allocation: AllocationId,
+        accepted: bool,
+    },
+    TaskEnded {
+        job: JobId,
+        attempt: AttemptId,
+    },
+    /// The JobMaster with this fence has answered a report of counters.
+    Reported {
+        job: JobId,
+        fence: Bytes,
+        unwanted: Vec<Bytes>,
+    },
 }
 
 /// A job that has slots here.
 struct Job {
     fence: Bytes,
     client: JobMasterClient<Channel>,
-    tasks: HashMap<AttemptId, TaskHandle>,
-    /// What the state of its tasks shares, since the first of them came.
-    state: Option<JobState>,
+    tasks: HashMap<AttemptId, Box<dyn RunningTask>>,
     /// A report of the counters is under way.
     reporting: bool,
     /// Tells the reporters of its tasks that the JobMaster is lost.
     lost: Arc<AtomicBool>,
-}
-
-/// A request for a slot that is still being given back.
-struct Parked {
-    request: proto::RequestSlotRequest,
-    reply: Reply,
 }
 
 /// The actor.
@@ -103,18 +104,17 @@ pub(crate) struct TaskExecutor {
     /// Connections to JobManagers, by address.
     channels: HashMap<String, Channel>,
     resource_manager: Option<Bytes>,
-    parked: Vec<Parked>,
     cancelling: HashMap<AttemptId, Instant>,
     internal: mpsc::UnboundedSender<Internal>,
     internal_receiver: mpsc::UnboundedReceiver<Internal>,
     /// Calls under way and the reporters of tasks.
-    background: JoinSet<Option<JobId>>,
+    background: JoinSet<()>,
     /// Tasks whose threads have not ended.
     threads: usize,
 }
 
 /// Why the actor ended.
-pub(crate) enum End {
+pub enum End {
     /// It was told to.
     Stopped,
     /// The process cannot go on.
@@ -131,7 +131,6 @@ impl TaskExecutor {
             jobs: HashMap::new(),
             channels: HashMap::new(),
             resource_manager: None,
-            parked: Vec::new(),
             cancelling: HashMap::new(),
             internal,
             internal_receiver,
@@ -147,7 +146,7 @@ impl TaskExecutor {
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             tokio::select! {
-                Some((call, reply)) = inbox.calls.recv() => self.handle_call(call, reply),
+                Some(call) = inbox.calls.recv() => self.handle_call(call),
                 Some(event) = inbox.registration.recv() => match event {
                     RegistrationEvent::Registered { fence } => self.registered(fence),
                     RegistrationEvent::Lost { reason } => self.resource_manager_lost(&reason),
@@ -169,17 +168,17 @@ impl TaskExecutor {
         }
     }
 
-    fn handle_call(&mut self, call: Call, reply: Reply) {
-        let result = match call {
-            Call::RequestSlot(request) => return self.request_slot(request, reply),
-            Call::FreeSlot(request) => self.free_slot(&request),
-            Call::SubmitTasks(request) => self.submit_tasks(*request),
-            Call::CancelTasks(request) => self.cancel_tasks(&request),
-            Call::OperatorEvent(event) => self.operator_event(event),
-            Call::TriggerCheckpoint(request) => self.trigger_checkpoint(request),
-            Call::NotifyCheckpoint(request) => self.notify_checkpoint(&request),
-        };
-        let _ = reply.send(result);
+    /// Does what is asked, unless whoever asked has gone: it has drawn its conclusions, and asks again if it still wants it.
+    fn handle_call(&mut self, call: Call) {
+        match call {
+            Call::RequestSlot(request, reply) => answer(reply, || self.request_slot(&request)),
+            Call::FreeSlot(request, reply) => answer(reply, || self.free_slot(&request)),
+            Call::SubmitTasks(request, reply) => answer(reply, || self.submit_tasks(*request)),
+            Call::CancelTasks(request, reply) => answer(reply, || self.cancel_tasks(&request)),
+            Call::OperatorEvent(event, reply) => answer(reply, || self.operator_event(event)),
+            Call::TriggerCheckpoint(request, reply) => answer(reply, || self.trigger_checkpoint(request)),
+            Call::NotifyCheckpoint(request, reply) => answer(reply, || self.notify_checkpoint(&request)),
+        }
     }
 
     fn handle_internal(&mut self, message: Internal) {
@@ -192,6 +191,7 @@ impl TaskExecutor {
                 }
             }
             Internal::TaskEnded { job, attempt } => self.task_ended(job, attempt),
+            Internal::Reported { job, fence, unwanted } => self.reported(job, &fence, &unwanted),
         }
     }
 
@@ -211,9 +211,6 @@ impl TaskExecutor {
     }
 
     fn drop_everything(&mut self, reason: &str) {
-        for parked in std::mem::take(&mut self.parked) {
-            let _ = parked.reply.send(Err(Status::failed_precondition("the ResourceManager changed")));
-        }
         self.jobs.values().for_each(|job| job.lost.store(true, Ordering::SeqCst));
         for allocation in self.slots.allocations() {
             self.release(allocation, reason);
@@ -227,27 +224,23 @@ impl TaskExecutor {
         Err(Status::failed_precondition("this TaskManager is not registered at that ResourceManager (any more)"))
     }
 
-    fn request_slot(&mut self, request: proto::RequestSlotRequest, reply: Reply) {
-        let parsed = self.check_fence(&request.fence).and_then(|()| {
-            let job = JobId::from_bytes(&request.job_id).ok_or_else(|| Status::invalid_argument("no job id"))?;
-            let id = AllocationId::from_bytes(&request.allocation_id)
-                .ok_or_else(|| Status::invalid_argument("no allocation id"))?;
-            Ok((job, id))
-        });
-        let result = match parsed {
-            Err(status) => Err(status),
-            Ok((job, id)) => match self.slots.allocate(request.slot, id, job) {
-                Answer::Known => Ok(()),
-                Answer::Unknown => Err(Status::invalid_argument(format!("there is no slot {}", request.slot))),
-                Answer::Taken => {
-                    // The slot is on its way back: the ResourceManager knows that it will be free.
-                    self.parked.push(Parked { request, reply });
-                    return;
-                }
-                Answer::Allocated => self.allocated(&request, job, id),
-            },
+    /// Gives a slot to a job if nobody holds it, and says what is true of all.
+    fn request_slot(&mut self, request: &proto::RequestSlotRequest) -> Result<proto::RequestSlotResponse, Status> {
+        self.check_fence(&request.fence)?;
+        let job = JobId::from_bytes(&request.job_id).ok_or_else(|| Status::invalid_argument("no job id"))?;
+        let id = AllocationId::from_bytes(&request.allocation_id)
+            .ok_or_else(|| Status::invalid_argument("no allocation id"))?;
+        let granted = match self.slots.allocate(request.slot, id, job) {
+            Answer::Known => true,
+            Answer::Taken => false,
+            Answer::Unknown => return Err(Status::invalid_argument(format!("there is no slot {}", request.slot))),
+            Answer::Allocated => {
+                self.allocated(request, job, id)?;
+                true
+            }
         };
-        let _ = reply.send(result);
+        let (slots, slots_version) = (self.slots.report(), self.slots.version());
+        Ok(proto::RequestSlotResponse { granted, slots, slots_version })
     }
 
     fn allocated(&mut self, request: &proto::RequestSlotRequest, job: JobId, id: AllocationId) -> Result<(), Status> {
@@ -263,15 +256,21 @@ impl TaskExecutor {
             fence: request.job_master_fence.clone(),
             client: client.clone(),
             tasks: HashMap::new(),
-            state: None,
             reporting: false,
             lost: Arc::default(),
         });
+        if known.lost.load(Ordering::SeqCst) {
+            // Tasks of before its loss linger; those to come speak to it again, over a new connection.
+            known.client = client.clone();
+            known.lost = Arc::default();
+            known.reporting = false;
+        }
         if known.fence != request.job_master_fence {
             // A new leader of the job: what the old one deployed is not its.
             known.fence = request.job_master_fence.clone();
             known.client = client.clone();
-            known.tasks.values().for_each(TaskHandle::cancel);
+            known.reporting = false;
+            known.tasks.values().for_each(|task| task.cancel());
         }
         tracing::info!(job_id = %job, slot = request.slot, allocation_id = %id, "slot allocated");
         let identity = &self.setup.identity;
@@ -283,12 +282,12 @@ impl TaskExecutor {
             data_address: identity.data_address.clone(),
             slots: vec![proto::SlotOffer { allocation_id: id.to_bytes(), index: request.slot }],
             hostname: identity.hostname.clone(),
+            slots_version: self.slots.version(),
         };
         let (internal, patience) = (self.internal.clone(), self.setup.slot_timeout);
         self.background.spawn(async move {
             let accepted = tokio::time::timeout(patience, offer_slot(client, offer, id)).await.unwrap_or(false);
             let _ = internal.send(Internal::OfferAnswered { allocation: id, accepted });
-            None
         });
         self.publish_slots();
         Ok(())
@@ -316,13 +315,11 @@ impl TaskExecutor {
         self.slot_changed(job);
     }
 
-    /// A slot may be free now: whoever waits for it gets it, and a job without slots is forgotten.
+    /// A slot may be free now: a job without slots is forgotten.
     fn slot_changed(&mut self, job: JobId) {
         if !self.slots.holds(job) {
             self.jobs.remove(&job);
-        }
-        for Parked { request, reply } in std::mem::take(&mut self.parked) {
-            self.request_slot(request, reply);
+            self.setup.runner.forget(job);
         }
         self.publish_slots();
     }
@@ -330,11 +327,11 @@ impl TaskExecutor {
     /// Puts the slots into the next heartbeat. One that became free is worth a heartbeat of its own; one that was taken is
     /// known to the ResourceManager, which took it.
     fn publish_slots(&self) {
-        let report = self.slots.report();
-        let held = |report: &[proto::SlotReport]| report.iter().filter(|slot| !slot.allocation_id.is_empty()).count();
+        let status = SlotStatus { slots: self.slots.report(), version: self.slots.version() };
+        let taken = |slots: &[proto::SlotReport]| slots.iter().filter(|slot| !slot.allocation_id.is_empty()).count();
         self.setup.status.send_if_modified(|known| {
-            let freed = held(known) > held(&report);
-            *known = report;
+            let freed = taken(&known.slots) > taken(&status.slots) || known.slots.is_empty();
+            *known = status;
             freed
         });
     }
@@ -343,98 +340,68 @@ impl TaskExecutor {
         if let Some(channel) = self.channels.get(address) {
             return Ok(channel.clone());
         }
-        let endpoint = Endpoint::from_shared(format!("http://{address}"))
-            .map_err(|error| Status::invalid_argument(format!("'{address}' is no address: {error}")))?;
-        let channel = endpoint.tcp_nodelay(true).connect_timeout(CALL_TIMEOUT).connect_lazy();
+        let channel = self.setup.connector.connect(address)?;
         self.channels.insert(address.to_owned(), channel.clone());
         Ok(channel)
     }
 
     fn submit_tasks(&mut self, mut request: proto::SubmitTasksRequest) -> Result<(), Status> {
-        let (fence, mut tasks) = (request.fence.clone(), std::mem::take(&mut request.tasks));
-        let deployment = Deployment::read(request, &self.setup.configuration).map_err(|error| refuse(&error))?;
-        let job_id = deployment.job;
-        let fenced = self.jobs.get(&job_id).is_some_and(|job| job.fence == fence);
+        let job_id = request.graph.as_ref().and_then(|graph| JobId::from_bytes(&graph.job_id));
+        let job_id = job_id.ok_or_else(|| Status::invalid_argument("a deployment without a job's id"))?;
+        let job = self.jobs.get(&job_id).filter(|job| job.fence == request.fence);
         // A call that is repeated because its answer was lost.
         let runs = |task: &proto::TaskDeployment| {
             let attempt = AttemptId::from_bytes(&task.attempt_id);
-            attempt.is_some_and(|id| self.jobs.get(&job_id).is_some_and(|job| job.tasks.contains_key(&id)))
+            attempt.is_some_and(|id| job.is_some_and(|job| job.tasks.contains_key(&id)))
         };
-        tasks.retain(|task| !runs(task));
-        for task in &tasks {
-            let id = AllocationId::from_bytes(&task.allocation_id);
-            let held = id.and_then(|id| self.slots.get(id));
-            if !fenced || !held.is_some_and(|held| held.job == job_id && !held.releasing) {
-                let id = id.map_or_else(|| "none".to_owned(), |id| id.to_string());
-                return Err(refuse(&Refusal::Slot(format!(
-                    "No task slot allocated for job ID {job_id} and allocation ID {id}."
-                ))));
-            }
+        request.tasks.retain(|task| !runs(task));
+        let holds = |task: &&proto::TaskDeployment| {
+            let held = AllocationId::from_bytes(&task.allocation_id).and_then(|id| self.slots.get(id));
+            job.is_some() && held.is_some_and(|held| held.job == job_id && !held.releasing)
+        };
+        let missing: BTreeSet<Bytes> =
+            request.tasks.iter().filter(|task| !holds(task)).map(|task| task.allocation_id.clone()).collect();
+        if let Some(first) = missing.first() {
+            let id = AllocationId::from_bytes(first).map_or_else(|| "none".to_owned(), |id| id.to_string());
+            let message = format!("No task slot allocated for job ID {job_id} and allocation ID {id}.");
+            let details = proto::MissingSlots { allocation_ids: missing.into_iter().collect() }.encode_to_vec();
+            return Err(Status::with_details(Code::FailedPrecondition, message, details.into()));
         }
-        let state = self.job_state(&deployment).map_err(|error| refuse(&Refusal::State(error)))?;
-        let prepared = deployment.prepare(&tasks, &self.setup.network).map_err(|error| refuse(&error))?;
-        prepared.into_iter().try_for_each(|task| self.start_task(&deployment, task, &fence, &state))
+        self.start_tasks(job_id, request)
     }
 
-    /// Where the job's state is: made for its first task, and kept for as long as it has slots here.
-    fn job_state(&mut self, deployment: &Deployment) -> wiesel_state::Result<JobState> {
-        let known = self.jobs.get_mut(&deployment.job);
-        if let Some(state) = known.as_ref().and_then(|job| job.state.clone()) {
-            return Ok(state);
-        }
-        let configuration = &deployment.configuration;
-        let storage = CheckpointStorage::new(configuration, deployment.job)?;
-        let backend =
-            wiesel_state::backend::backend(configuration, &self.setup.state, storage.clone(), Handle::current())?;
-        let state = JobState { storage, backend };
-        if let Some(job) = known {
-            job.state = Some(state.clone());
-        }
-        Ok(state)
-    }
-
-    fn start_task(
-        &mut self,
-        deployment: &Deployment,
-        task: Prepared,
-        fence: &Bytes,
-        state: &JobState,
-    ) -> Result<(), Status> {
-        let (job_id, attempt, allocation) = (deployment.job, task.attempt, task.allocation);
+    fn start_tasks(&mut self, job_id: JobId, request: proto::SubmitTasksRequest) -> Result<(), Status> {
         let Some(job) = self.jobs.get_mut(&job_id) else {
             return Err(Status::failed_precondition("the job has no slot here"));
         };
-        let sender = Sender {
+        let master = JobMasterLink {
             client: job.client.clone(),
-            fence: fence.clone(),
-            job_id: job_id.to_bytes(),
-            attempt_id: attempt.to_bytes(),
-            subtask: task.subtask,
+            fence: job.fence.clone(),
+            job: job_id,
             hostname: self.setup.identity.hostname.clone(),
             lost: job.lost.clone(),
         };
-        let (runtime, factory) = (Handle::current(), self.setup.factory.clone());
-        let surroundings = Surroundings { runtime, sender, factory, state: state.clone() };
         let (internal, background) = (self.internal.clone(), &mut self.background);
-        let started = task::start(
-            deployment,
-            task,
-            surroundings,
-            |reporting| {
-                background.spawn(async move {
-                    reporting.await;
-                    None
-                });
-            },
-            move || {
-                let _ = internal.send(Internal::TaskEnded { job: job_id, attempt });
+        let mut started = Vec::with_capacity(request.tasks.len());
+        let outcome = self.setup.runner.start(
+            request,
+            Launch {
+                master: &master,
+                started: &mut started,
+                spawn: &mut |future| {
+                    background.spawn(future);
+                },
+                ended: Arc::new(move |attempt| {
+                    let _ = internal.send(Internal::TaskEnded { job: job_id, attempt });
+                }),
             },
         );
-        let handle = started.map_err(|error| Status::resource_exhausted(format!("no thread for a task: {error}")))?;
-        self.slots.add_task(allocation, job_id, attempt);
-        self.threads += 1;
-        job.tasks.insert(attempt, handle);
-        Ok(())
+        for task in started {
+            self.slots.add_task(task.allocation(), job_id, task.attempt());
+            self.threads += 1;
+            job.tasks.insert(task.attempt(), task);
+        }
+        outcome
     }
 
     fn task_ended(&mut self, job: JobId, attempt: AttemptId) {
@@ -442,7 +409,7 @@ impl TaskExecutor {
         self.cancelling.remove(&attempt);
         let handle = self.jobs.get_mut(&job).and_then(|job| job.tasks.remove(&attempt));
         if let Some(handle) = handle
-            && self.slots.remove_task(handle.allocation, attempt)
+            && self.slots.remove_task(handle.allocation(), attempt)
         {
             self.slot_changed(job);
         }
@@ -478,7 +445,7 @@ impl TaskExecutor {
         let task = AttemptId::from_bytes(&event.attempt_id).and_then(|id| job.tasks.get(&id));
         let task = task.ok_or_else(|| Status::not_found("no such task runs here"))?;
         let said = event.event.ok_or_else(|| Status::invalid_argument("an event that says nothing"))?;
-        deliver(task, Mail::OperatorEvent { uid: event.operator_uid, event: said })
+        deliver(&**task, Mail::OperatorEvent { uid: event.operator_uid, event: said })
     }
 
     /// The job, if that JobMaster leads it.
@@ -501,7 +468,7 @@ impl TaskExecutor {
             task.filter(|task| task.reads_mail()).ok_or_else(|| Status::not_found("a task has ended"))
         };
         let tasks = request.attempt_ids.iter().map(find).collect::<Result<Vec<_>, _>>()?;
-        tasks.into_iter().try_for_each(|task| deliver(task, Mail::Trigger(barrier.clone())))
+        tasks.into_iter().try_for_each(|task| deliver(&**task, Mail::Trigger(barrier.clone())))
     }
 
     fn notify_checkpoint(&mut self, request: &proto::NotifyCheckpointRequest) -> Result<(), Status> {
@@ -511,7 +478,7 @@ impl TaskExecutor {
         let mut told = Ok(());
         for task in tasks.filter(|task| task.reads_mail()) {
             let mail = Mail::CheckpointEnded { checkpoint: request.checkpoint_id, completed };
-            match deliver(task, mail) {
+            match deliver(&**task, mail) {
                 Err(status) if status.code() != Code::NotFound => told = Err(status),
                 _ => {}
             }
@@ -524,49 +491,63 @@ impl TaskExecutor {
         let limit = self.setup.cancellation_timeout?;
         let (attempt, _) = self.cancelling.iter().find(|(_, since)| since.elapsed() > limit)?;
         let task = self.jobs.values().find_map(|job| job.tasks.get(attempt));
-        let name = task.map_or_else(|| attempt.to_string(), |task| task.name.clone());
-        let place = task.and_then(TaskHandle::waiting_for).unwrap_or("nothing, it computes");
+        let name = task.map_or_else(|| attempt.to_string(), |task| task.name().to_owned());
+        let place = task.and_then(|task| task.waiting_for()).unwrap_or("nothing, it computes");
         let seconds = limit.as_secs();
         Some(format!(
             "Task did not exit gracefully within {seconds} seconds (task.cancellation.timeout): {name}, which waits for {place}"
         ))
     }
 
+    /// Tells each JobMaster the counters of its tasks and which slots it has here; never twice at once.
     fn report_metrics(&mut self) {
         for (id, job) in &mut self.jobs {
-            if job.reporting || job.tasks.is_empty() {
+            if job.reporting {
                 continue;
             }
             let tasks = job.tasks.values().map(|task| proto::AttemptMetrics {
-                attempt_id: task.attempt.to_bytes(),
-                metrics: Some(task.counters.snapshot()),
+                attempt_id: task.attempt().to_bytes(),
+                metrics: Some(task.metrics()),
             });
             let mut request = tonic::Request::new(proto::TaskMetricsReport {
                 fence: job.fence.clone(),
                 job_id: id.to_bytes(),
                 tasks: tasks.collect(),
+                resource_id: self.setup.identity.resource_id.clone(),
+                slots: self.slots.held_by(*id),
+                slots_version: self.slots.version(),
             });
             request.set_timeout(CALL_TIMEOUT);
             job.reporting = true;
-            let (mut client, id) = (job.client.clone(), *id);
+            let (mut client, id, fence) = (job.client.clone(), *id, job.fence.clone());
+            let internal = self.internal.clone();
             self.background.spawn(async move {
-                if let Err(status) = client.report_task_metrics(request).await {
-                    tracing::debug!(job_id = %id, reason = status.message(), "counters could not be reported");
-                }
-                Some(id)
+                let unwanted = match client.report_task_metrics(request).await {
+                    Ok(answer) => answer.into_inner().unwanted,
+                    Err(status) => {
+                        tracing::debug!(job_id = %id, reason = status.message(), "counters could not be reported");
+                        Vec::new()
+                    }
+                };
+                let _ = internal.send(Internal::Reported { job: id, fence, unwanted });
             });
         }
     }
 
-    fn background_ended(&mut self, ended: Result<Option<JobId>, tokio::task::JoinError>) {
-        match ended {
-            Ok(Some(job)) => {
-                if let Some(job) = self.jobs.get_mut(&job) {
-                    job.reporting = false;
-                }
+    /// A JobMaster has said which of the slots it has not.
+    fn reported(&mut self, job: JobId, fence: &Bytes, unwanted: &[Bytes]) {
+        let Some(known) = self.jobs.get_mut(&job).filter(|known| known.fence == *fence) else { return };
+        known.reporting = false;
+        for id in unwanted.iter().filter_map(|bytes| AllocationId::from_bytes(bytes)) {
+            if self.slots.get(id).is_some_and(|held| held.job == job && held.active && !held.releasing) {
+                self.release(id, "the JobMaster does not have the slot");
             }
-            Ok(None) => {}
-            Err(error) => tracing::error!(%error, "a background call of the TaskExecutor panicked"),
+        }
+    }
+
+    fn background_ended(&mut self, ended: Result<(), tokio::task::JoinError>) {
+        if let Err(error) = ended {
+            tracing::error!(%error, "a background call of the TaskExecutor panicked");
         }
     }
 
@@ -599,32 +580,29 @@ impl TaskExecutor {
         // The ResourceManager ends the heartbeats when it hears of the leave: that is no reason to register again.
         registration.close();
         if let Some(fence) = self.resource_manager.take() {
-            let id = self.setup.identity.resource_id.clone();
+            let resource_id = self.setup.identity.resource_id.clone();
+            let message = proto::DisconnectTaskManagerRequest { fence, resource_id, reason: reason.to_owned() };
             let address = &self.setup.resource_manager_address;
-            if let Err(cause) = registration::disconnect(address, fence, id, reason).await {
-                tracing::info!(reason = cause, "could not take leave of the ResourceManager");
+            if let Err(status) = registration::disconnect(&*self.setup.connector, address, message).await {
+                tracing::info!(reason = status.message(), "could not take leave of the ResourceManager");
             }
         }
         self.background.shutdown().await;
     }
 }
 
-fn deliver(task: &TaskHandle, mail: Mail) -> Result<(), Status> {
+/// Does what is asked if whoever asked is there still.
+fn answer<T>(reply: Reply<T>, work: impl FnOnce() -> Result<T, Status>) {
+    if !reply.is_closed() {
+        let _ = reply.send(work());
+    }
+}
+
+fn deliver(task: &dyn RunningTask, mail: Mail) -> Result<(), Status> {
     task.deliver(mail).map_err(|error| match error {
         Undelivered::Full => Status::resource_exhausted(error.to_string()),
         Undelivered::Ended => Status::not_found(error.to_string()),
     })
-}
-
-/// What a refused deployment is told: a cause that the JobMaster shows as the tasks' failure.
-fn refuse(refusal: &Refusal) -> Status {
-    match refusal {
-        Refusal::Network(wiesel_network::Error::InsufficientBuffers { .. }) => {
-            Status::resource_exhausted(refusal.to_string())
-        }
-        Refusal::Slot(_) => Status::failed_precondition(refusal.to_string()),
-        _ => Status::invalid_argument(refusal.to_string()),
-    }
 }
 
 /// Offers a slot until the JobMaster answers; whether it took it.

@@ -1,4 +1,5 @@
 //! The way to the ResourceManager: registers, again and again if need be, then exchanges heartbeats until one side is gone.
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -6,16 +7,18 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, timeout};
 use tokio_stream::StreamExt;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::Code;
-use tonic::transport::{Channel, Endpoint};
+use tonic::{Code, Status};
+use wiesel_common::rpc::{Channel, Connector, describe};
 use wiesel_proto as proto;
 use wiesel_proto::resource_manager_client::ResourceManagerClient;
+
+use super::SlotStatus;
 
 /// The first and the longest pause while nobody listens at the ResourceManager's address.
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LAST_PAUSE: Duration = Duration::from_millis(500);
-/// How long opening a connection may take.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long taking leave may take.
+const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// What the actor learns.
 pub(crate) enum Event {
@@ -41,11 +44,12 @@ pub(crate) struct Options {
 pub(crate) struct Registration {
     /// "host:port" of the ResourceManager.
     pub(crate) address: String,
+    pub(crate) connector: Arc<dyn Connector>,
     pub(crate) request: proto::RegisterTaskManagerRequest,
     pub(crate) options: Options,
     pub(crate) events: mpsc::Sender<Event>,
     /// What each heartbeat says; a change is sent at once.
-    pub(crate) status: watch::Receiver<Vec<proto::SlotReport>>,
+    pub(crate) status: watch::Receiver<SlotStatus>,
     pub(crate) metrics: Box<dyn Fn() -> proto::TaskManagerMetrics + Send + Sync>,
 }
 
@@ -73,38 +77,33 @@ impl Registration {
     }
 
     async fn register(&self) -> Result<(ResourceManagerClient<Channel>, proto::RegisterTaskManagerResponse), String> {
-        let endpoint = Endpoint::from_shared(format!("http://{}", self.address))
-            .map_err(|error| format!("the ResourceManager's address '{}' is none: {error}", self.address))?
-            .connect_timeout(CONNECT_TIMEOUT)
-            .tcp_nodelay(true);
+        let unusable =
+            |status: Status| format!("the ResourceManager's address '{}': {}", self.address, status.message());
         let deadline = Instant::now() + self.options.give_up_after;
         let mut pause = FIRST_PAUSE;
         let mut patience = self.options.initial_timeout;
         let mut complained = false;
         loop {
-            let (reason, delay) = match endpoint.connect().await {
-                Err(error) => {
-                    let delay = pause;
-                    pause = (pause * 2).min(LAST_PAUSE);
-                    (describe(&error), delay)
-                }
-                Ok(channel) => {
-                    let mut client = ResourceManagerClient::new(channel);
-                    match timeout(patience, client.register_task_manager(self.request.clone())).await {
-                        Ok(Ok(answer)) => return Ok((client, answer.into_inner())),
-                        Ok(Err(status)) => match status.code() {
-                            Code::InvalidArgument | Code::PermissionDenied => {
-                                (status.message().to_owned(), self.options.refused_delay)
-                            }
-                            Code::Unavailable => (status.message().to_owned(), LAST_PAUSE),
-                            _ => (status.message().to_owned(), self.options.error_delay),
-                        },
-                        Err(_) => {
-                            let waited = patience;
-                            patience = (patience * 2).min(self.options.max_timeout);
-                            (format!("no answer within {} ms", waited.as_millis()), Duration::ZERO)
-                        }
+            // A new connection each time: what hangs in an old one does not hold this one up.
+            let channel = self.connector.connect(&self.address).map_err(unusable)?;
+            let mut client = ResourceManagerClient::new(channel);
+            let (reason, delay) = match timeout(patience, client.register_task_manager(self.request.clone())).await {
+                Ok(Ok(answer)) => return Ok((client, answer.into_inner())),
+                Ok(Err(status)) => match status.code() {
+                    Code::InvalidArgument | Code::PermissionDenied => {
+                        (status.message().to_owned(), self.options.refused_delay)
                     }
+                    Code::Unavailable => {
+                        let delay = pause;
+                        pause = (pause * 2).min(LAST_PAUSE);
+                        (describe(&status), delay)
+                    }
+                    _ => (describe(&status), self.options.error_delay),
+                },
+                Err(_) => {
+                    let waited = patience;
+                    patience = (patience * 2).min(self.options.max_timeout);
+                    (format!("no answer within {} ms", waited.as_millis()), Duration::ZERO)
                 }
             };
             if Instant::now() + delay >= deadline {
@@ -170,37 +169,27 @@ impl Registration {
     }
 
     fn heartbeat(&mut self, fence: &Bytes) -> proto::TaskManagerHeartbeat {
+        let SlotStatus { slots, version } = self.status.borrow_and_update().clone();
         proto::TaskManagerHeartbeat {
             fence: fence.clone(),
             resource_id: self.request.resource_id.clone(),
-            slots: self.status.borrow_and_update().clone(),
+            slots,
             metrics: Some((self.metrics)()),
+            slots_version: version,
         }
     }
-}
-
-/// An error with its causes in one line.
-pub(crate) fn describe(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(current) = cause {
-        let next = current.to_string();
-        if !text.contains(&next) {
-            text.push_str(": ");
-            text.push_str(&next);
-        }
-        cause = current.source();
-    }
-    text
 }
 
 /// Tells the ResourceManager that the TaskManager stops in an orderly way.
-pub(crate) async fn disconnect(address: &str, fence: Bytes, resource_id: String, reason: &str) -> Result<(), String> {
-    let endpoint = Endpoint::from_shared(format!("http://{address}")).map_err(|error| describe(&error))?;
-    let channel = endpoint.connect_timeout(Duration::from_secs(1)).connect().await.map_err(|error| describe(&error))?;
-    let mut request =
-        tonic::Request::new(proto::DisconnectTaskManagerRequest { fence, resource_id, reason: reason.to_owned() });
-    request.set_timeout(Duration::from_secs(1));
-    let mut client = ResourceManagerClient::new(channel);
-    client.disconnect_task_manager(request).await.map(|_| ()).map_err(|status| status.message().to_owned())
+pub(crate) async fn disconnect(
+    connector: &dyn Connector,
+    address: &str,
+    message: proto::DisconnectTaskManagerRequest,
+) -> Result<(), Status> {
+    let mut request = tonic::Request::new(message);
+    request.set_timeout(DISCONNECT_TIMEOUT);
+    let mut client = ResourceManagerClient::new(connector.connect(address)?);
+    let call = client.disconnect_task_manager(request);
+    let unanswered = |_| Status::deadline_exceeded("the ResourceManager does not answer");
+    timeout(DISCONNECT_TIMEOUT, call).await.map_err(unanswered)?.map(|_| ())
 }

@@ -5,29 +5,36 @@ use wiesel_proto as proto;
 use wiesel_proto::task_executor_server::TaskExecutor;
 
 /// Where a call's answer goes.
-pub(crate) type Reply = oneshot::Sender<Result<(), Status>>;
+pub(crate) type Reply<T = ()> = oneshot::Sender<Result<T, Status>>;
 
 /// A call.
 pub(crate) enum Call {
-    RequestSlot(proto::RequestSlotRequest),
-    FreeSlot(proto::FreeSlotRequest),
-    SubmitTasks(Box<proto::SubmitTasksRequest>),
-    CancelTasks(proto::CancelTasksRequest),
-    OperatorEvent(proto::OperatorEventToTask),
-    TriggerCheckpoint(proto::TriggerCheckpointRequest),
-    NotifyCheckpoint(proto::NotifyCheckpointRequest),
+    RequestSlot(proto::RequestSlotRequest, Reply<proto::RequestSlotResponse>),
+    FreeSlot(proto::FreeSlotRequest, Reply),
+    SubmitTasks(Box<proto::SubmitTasksRequest>, Reply),
+    CancelTasks(proto::CancelTasksRequest, Reply),
+    OperatorEvent(proto::OperatorEventToTask, Reply),
+    TriggerCheckpoint(proto::TriggerCheckpointRequest, Reply),
+    NotifyCheckpoint(proto::NotifyCheckpointRequest, Reply),
 }
 
 /// Hands calls on.
 pub(crate) struct Gateway {
-    pub(crate) calls: mpsc::Sender<(Call, Reply)>,
+    pub(crate) calls: mpsc::Sender<Call>,
+}
+
+fn stopping() -> Status {
+    Status::unavailable("the TaskManager is shutting down")
 }
 
 impl Gateway {
-    async fn call(&self, call: Call) -> Result<Response<proto::Empty>, Status> {
+    async fn send(&self, call: Call) -> Result<(), Status> {
+        self.calls.send(call).await.map_err(|_| stopping())
+    }
+
+    async fn call(&self, call: impl FnOnce(Reply) -> Call) -> Result<Response<proto::Empty>, Status> {
         let (reply, answer) = oneshot::channel();
-        let stopping = || Status::unavailable("the TaskManager is shutting down");
-        self.calls.send((call, reply)).await.map_err(|_| stopping())?;
+        self.send(call(reply)).await?;
         answer.await.map_err(|_| stopping())??;
         Ok(Response::new(proto::Empty {}))
     }
@@ -38,46 +45,48 @@ impl TaskExecutor for Gateway {
     async fn request_slot(
         &self,
         request: Request<proto::RequestSlotRequest>,
-    ) -> Result<Response<proto::Empty>, Status> {
-        self.call(Call::RequestSlot(request.into_inner())).await
+    ) -> Result<Response<proto::RequestSlotResponse>, Status> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Call::RequestSlot(request.into_inner(), reply)).await?;
+        Ok(Response::new(answer.await.map_err(|_| stopping())??))
     }
 
     async fn free_slot(&self, request: Request<proto::FreeSlotRequest>) -> Result<Response<proto::Empty>, Status> {
-        self.call(Call::FreeSlot(request.into_inner())).await
+        self.call(|reply| Call::FreeSlot(request.into_inner(), reply)).await
     }
 
     async fn submit_tasks(
         &self,
         request: Request<proto::SubmitTasksRequest>,
     ) -> Result<Response<proto::Empty>, Status> {
-        self.call(Call::SubmitTasks(Box::new(request.into_inner()))).await
+        self.call(|reply| Call::SubmitTasks(Box::new(request.into_inner()), reply)).await
     }
 
     async fn cancel_tasks(
         &self,
         request: Request<proto::CancelTasksRequest>,
     ) -> Result<Response<proto::Empty>, Status> {
-        self.call(Call::CancelTasks(request.into_inner())).await
+        self.call(|reply| Call::CancelTasks(request.into_inner(), reply)).await
     }
 
     async fn send_operator_event(
         &self,
         request: Request<proto::OperatorEventToTask>,
     ) -> Result<Response<proto::Empty>, Status> {
-        self.call(Call::OperatorEvent(request.into_inner())).await
+        self.call(|reply| Call::OperatorEvent(request.into_inner(), reply)).await
     }
 
     async fn trigger_checkpoint(
         &self,
         request: Request<proto::TriggerCheckpointRequest>,
     ) -> Result<Response<proto::Empty>, Status> {
-        self.call(Call::TriggerCheckpoint(request.into_inner())).await
+        self.call(|reply| Call::TriggerCheckpoint(request.into_inner(), reply)).await
     }
 
     async fn notify_checkpoint(
         &self,
         request: Request<proto::NotifyCheckpointRequest>,
     ) -> Result<Response<proto::Empty>, Status> {
-        self.call(Call::NotifyCheckpoint(request.into_inner())).await
+        self.call(|reply| Call::NotifyCheckpoint(request.into_inner(), reply)).await
     }
 }

@@ -20,6 +20,8 @@ pub(crate) struct Allocation {
 #[derive(Debug)]
 pub(crate) struct SlotTable {
     slots: Vec<Option<Allocation>>,
+    /// Counts changes: what is said of the slots is numbered by it.
+    version: u64,
 }
 
 /// What becomes of a request for a slot.
@@ -37,7 +39,7 @@ pub(crate) enum Answer {
 
 impl SlotTable {
     pub(crate) fn new(slots: u32) -> Self {
-        Self { slots: (0..slots).map(|_| None).collect() }
+        Self { slots: (0..slots).map(|_| None).collect(), version: 1 }
     }
 
     /// Gives a free slot to a job.
@@ -48,6 +50,7 @@ impl SlotTable {
             Some(Some(_)) => Answer::Taken,
             Some(slot) => {
                 *slot = Some(Allocation { id, job, active: false, releasing: false, tasks: HashSet::new() });
+                self.version += 1;
                 Answer::Allocated
             }
         }
@@ -67,6 +70,17 @@ impl SlotTable {
         if let Some(Some(allocation)) = self.find(id) {
             allocation.active = true;
         }
+    }
+
+    /// The number of what is true now.
+    pub(crate) fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// Those that a job holds and that are not being given back.
+    pub(crate) fn held_by(&self, job: JobId) -> Vec<proto::HeldSlot> {
+        let held = self.slots.iter().flatten().filter(|held| held.job == job && !held.releasing);
+        held.map(|held| proto::HeldSlot { allocation_id: held.id.to_bytes(), active: held.active }).collect()
     }
 
     /// A task runs in the slot. False: the slot is not that job's.
@@ -90,6 +104,7 @@ impl SlotTable {
         let free = allocation.releasing && allocation.tasks.is_empty();
         if free {
             *slot = None;
+            self.version += 1;
         }
         free
     }
@@ -103,6 +118,7 @@ impl SlotTable {
         if tasks.is_empty() {
             *slot = None;
         }
+        self.version += 1;
         Some(tasks)
     }
 
@@ -122,6 +138,7 @@ impl SlotTable {
             index: index as u32,
             allocation_id: slot.as_ref().map(|allocation| allocation.id.to_bytes()).unwrap_or_default(),
             job_id: slot.as_ref().map(|allocation| allocation.job.to_bytes()).unwrap_or_default(),
+            releasing: slot.as_ref().is_some_and(|allocation| allocation.releasing),
         };
         self.slots.iter().enumerate().map(report).collect()
     }

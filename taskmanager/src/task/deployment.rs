@@ -34,9 +34,6 @@ pub(crate) enum Refusal {
     /// Where the job's state is to be kept.
     #[error(transparent)]
     State(wiesel_state::Error),
-    /// The slot is not there.
-    #[error("{0}")]
-    Slot(String),
 }
 
 fn malformed(what: impl Into<String>) -> Refusal {

@@ -12,7 +12,7 @@ const CAPACITY: usize = 1024;
 
 /// A letter to a task.
 #[derive(Debug)]
-pub(crate) enum Mail {
+pub enum Mail {
     /// From an operator's coordinator.
     OperatorEvent {
         /// Which operator.
@@ -33,7 +33,7 @@ pub(crate) enum Mail {
 
 /// Why a letter was not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Undelivered {
+pub enum Undelivered {
     /// The task does not come to read its mail.
     #[error("the task's mailbox is full")]
     Full,

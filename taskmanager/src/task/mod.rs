@@ -27,6 +27,7 @@ use self::mailbox::{Mail, Mailbox, Post, Undelivered};
 use self::output::Outputs;
 use self::reporter::{Report, Reporter, Sender};
 use crate::factory::OperatorFactory;
+use crate::runner::RunningTask;
 
 pub(crate) mod checkpoint;
 mod collect;
@@ -42,44 +43,53 @@ mod topology;
 
 /// What the executor keeps of a task.
 pub(crate) struct TaskHandle {
-    pub(crate) attempt: AttemptId,
-    pub(crate) allocation: AllocationId,
-    pub(crate) name: String,
-    pub(crate) counters: Arc<TaskCounters>,
+    attempt: AttemptId,
+    allocation: AllocationId,
+    name: String,
+    counters: Arc<TaskCounters>,
     waiter: Waiter,
     post: Post,
     /// Why it is cancelled, if that makes it a failure.
     fault: Arc<parking_lot::Mutex<Option<proto::Failure>>>,
 }
 
-impl TaskHandle {
-    /// Ends the task's present and later waits; its thread then ends as CANCELED.
-    pub(crate) fn cancel(&self) {
+impl RunningTask for TaskHandle {
+    fn attempt(&self) -> AttemptId {
+        self.attempt
+    }
+
+    fn allocation(&self) -> AllocationId {
+        self.allocation
+    }
+
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Ends the thread's present and later waits.
+    fn cancel(&self) {
         self.waiter.cancel();
     }
 
-    /// As [`TaskHandle::cancel`], but the task ends as FAILED for this reason.
-    pub(crate) fn fail(&self, failure: proto::Failure) {
+    fn fail(&self, failure: proto::Failure) {
         self.fault.lock().get_or_insert(failure);
         self.waiter.cancel();
     }
 
-    /// Puts a letter into the mailbox.
-    ///
-    /// # Errors
-    /// If the task has ended, or does not come to read its mail.
-    pub(crate) fn deliver(&self, mail: Mail) -> Result<(), Undelivered> {
+    fn deliver(&self, mail: Mail) -> Result<(), Undelivered> {
         self.post.deliver(mail)
     }
 
-    /// Whether it reads letters still.
-    pub(crate) fn reads_mail(&self) -> bool {
+    fn reads_mail(&self) -> bool {
         self.post.is_open()
     }
 
-    /// What the task's thread waits for.
-    pub(crate) fn waiting_for(&self) -> Option<&'static str> {
+    fn waiting_for(&self) -> Option<&'static str> {
         self.waiter.notifier().waiting_for()
+    }
+
+    fn metrics(&self) -> proto::TaskMetrics {
+        self.counters.snapshot()
     }
 }
 

@@ -8,6 +8,7 @@ use parking_lot::Mutex;
 use tokio::sync::mpsc;
 use tonic::Code;
 use wiesel_common::notifier::Notifier;
+use wiesel_common::rpc::Channel;
 use wiesel_proto as proto;
 use wiesel_proto::job_master_client::JobMasterClient;
 
@@ -20,26 +21,33 @@ const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LAST_PAUSE: Duration = Duration::from_secs(2);
 
 /// What a task has to say.
-pub(crate) enum Report {
+pub enum Report {
+    /// It entered a state; with FAILED why.
     State(proto::ExecutionState, Option<proto::Failure>),
+    /// The source with this uid has no split left.
     RequestSplit(Bytes),
     /// The state of a checkpoint is written.
     Acknowledge {
+        /// Which.
         checkpoint: u64,
+        /// The state.
         state: proto::TaskState,
+        /// How it was taken.
         metrics: proto::CheckpointMetrics,
     },
     /// There will be no state of a checkpoint.
     Decline {
+        /// Which.
         checkpoint: u64,
+        /// Why.
         failure: proto::Failure,
     },
 }
 
 /// Who says it, to whom.
 #[derive(Clone)]
-pub(crate) struct Sender {
-    pub(crate) client: JobMasterClient<tonic::transport::Channel>,
+pub struct Sender {
+    pub(crate) client: JobMasterClient<Channel>,
     /// The JobMaster's.
     pub(crate) fence: Bytes,
     pub(crate) job_id: Bytes,
@@ -53,7 +61,7 @@ pub(crate) struct Sender {
 /// The task's end. What is said is bounded by the protocol: a state a transition, one request for a split at a time, one word
 /// a checkpoint.
 #[derive(Clone)]
-pub(crate) struct Reporter {
+pub struct Reporter {
     /// With the number of reports so far.
     reports: Arc<Mutex<(mpsc::UnboundedSender<Report>, u64)>>,
     progress: Arc<Progress>,
@@ -67,7 +75,7 @@ struct Progress {
 
 impl Reporter {
     /// The task's end and what has to be run to send.
-    pub(crate) fn new(
+    pub fn new(
         sender: Sender,
         counters: Arc<TaskCounters>,
         notifier: Arc<Notifier>,
@@ -79,7 +87,7 @@ impl Reporter {
     }
 
     /// Says it soon, and returns how many reports there are now.
-    pub(crate) fn report(&self, report: Report) -> u64 {
+    pub fn report(&self, report: Report) -> u64 {
         let mut reports = self.reports.lock();
         // After the JobMaster is lost nobody listens, and the task is being cancelled for it.
         let _ = reports.0.send(report);
@@ -87,12 +95,17 @@ impl Reporter {
         reports.1
     }
 
+    /// Whether the JobMaster has taken note of so many reports, or is lost.
+    pub fn is_taken(&self, said: u64) -> bool {
+        let (sent, ended) = *self.progress.sent.lock();
+        sent >= said || ended
+    }
+
     /// Says it and waits until the JobMaster has taken note, or is lost.
-    pub(crate) fn report_and_wait(&self, report: Report) {
+    pub fn report_and_wait(&self, report: Report) {
         let said = self.report(report);
         loop {
-            let (sent, ended) = *self.progress.sent.lock();
-            if sent >= said || ended {
+            if self.is_taken(said) {
                 return;
             }
             self.progress.notifier.wait("the JobMaster to take note of the task's end", None);

@@ -191,14 +191,23 @@ impl JobMaster for FakeJobManager {
     async fn report_task_metrics(
         &self,
         request: Request<proto::TaskMetricsReport>,
-    ) -> std::result::Result<Response<proto::Empty>, Status> {
+    ) -> std::result::Result<Response<proto::TaskMetricsResponse>, Status> {
         let mut heard = self.heard.lock();
         for task in request.into_inner().tasks {
             if let Some(metrics) = task.metrics {
                 heard.metrics.insert(task.attempt_id, metrics);
             }
         }
-        Ok(Response::new(proto::Empty {}))
+        Ok(Response::new(proto::TaskMetricsResponse::default()))
+    }
+}
+
+/// Asks again and again; panics after ten seconds.
+pub fn common_wait(what: &str, mut condition: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !condition() {
+        assert!(start.elapsed() < Duration::from_secs(10), "{what} did not come back within ten seconds");
+        std::thread::sleep(Duration::from_millis(1));
     }
 }
 
@@ -320,7 +329,10 @@ impl Cluster {
                 job_master_fence: Bytes::from_static(&JOB_FENCE),
             };
             let mut executor = self.executor(subtask % count);
-            self.runtime.block_on(executor.request_slot(request)).unwrap();
+            // The tasks of the job before may hold it still: the TaskManager says so, and it is asked again.
+            common_wait("the slot", || {
+                self.runtime.block_on(executor.request_slot(request.clone())).unwrap().into_inner().granted
+            });
             self.until("the offer", |heard| heard.offers.contains(allocation));
         }
         let configuration = options(configuration);

@@ -37,7 +37,7 @@ fn execution_graph() -> ExecutionGraph {
     for (i, execution) in graph.executions_mut().enumerate() {
         execution.state = ExecutionState::Running;
         let allocation = AllocationId([i as u8; 16]);
-        execution.slot = Some(JobSlot { allocation, index: i as u32, location: Arc::clone(&location) });
+        execution.slot = Some(JobSlot { allocation, index: i as u32, version: 1, location: Arc::clone(&location) });
     }
     graph
 }

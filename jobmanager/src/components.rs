@@ -1,0 +1,137 @@
+//! What a JobManager consists of, without its ports: the actors and the services in front of them. A simulation starts these
+//! and plays network and clock itself.
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tonic::service::Routes;
+use wiesel_common::config::{ConfigError, Configuration};
+use wiesel_common::id::LeaderSessionId;
+use wiesel_common::rpc::{Connector, Tcp};
+use wiesel_common::time::Clock;
+use wiesel_proto::job_master_server::JobMasterServer;
+use wiesel_proto::resource_manager_server::ResourceManagerServer;
+
+use crate::dispatcher::{Dispatcher, DispatcherHandle};
+use crate::gateway::TaskExecutors;
+use crate::jobmaster::JobMasterContext;
+use crate::jobmaster::collect::CollectCoordinators;
+use crate::jobmaster::source_coordinator::{EnumeratorCalls, EnumeratorFactory};
+use crate::operations::Operations;
+use crate::options::{ControlOptions, JobOptions, JobStoreOptions};
+use crate::resourcemanager::{ResourceManager, ResourceManagerHandle};
+use crate::rpc::{JobMasterService, ResourceManagerService};
+
+/// The largest message of the control plane: a batch of collected rows, a job graph.
+pub const MAX_MESSAGE_BYTES: usize = 64 << 20;
+/// How long a connection to a TaskManager may take to come up.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What a JobManager is started with besides its configuration: the outside world.
+pub struct Environment {
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+    /// Opens connections to TaskManagers.
+    pub connector: Arc<dyn Connector>,
+    /// Makes the enumerators of sources.
+    pub enumerators: EnumeratorFactory,
+    /// Where enumerators are called.
+    pub enumerator_calls: EnumeratorCalls,
+}
+
+impl Environment {
+    /// The machine's clock, TCP and the connectors' enumerators.
+    pub fn real() -> Self {
+        Self {
+            clock: Arc::new(wiesel_common::time::SystemClock),
+            connector: Arc::new(Tcp { connect_timeout: CONNECT_TIMEOUT }),
+            enumerators: Arc::new(wiesel_connectors::factory::enumerator),
+            enumerator_calls: EnumeratorCalls::OnBlockingThreads,
+        }
+    }
+}
+
+/// See the module. Dropping them ends the actors at once.
+pub struct Components {
+    /// The jobs.
+    pub dispatcher: DispatcherHandle,
+    /// The TaskManagers.
+    pub resource_manager: ResourceManagerHandle,
+    /// What users asked for and is under way.
+    pub(crate) operations: Operations,
+    /// Rows for clients.
+    pub(crate) collectors: CollectCoordinators,
+    /// What TaskManagers call.
+    pub services: Routes,
+    /// The actors, which end after `stop` was cancelled; each says its name then.
+    pub parts: JoinSet<&'static str>,
+}
+
+impl Components {
+    /// Starts the actors. `advertised`: "host:port" under which TaskManagers reach the services.
+    ///
+    /// # Errors
+    /// A bad value, also one that every job would stumble over.
+    pub fn start(
+        configuration: Arc<Configuration>,
+        environment: Environment,
+        advertised: String,
+        stop: CancellationToken,
+    ) -> Result<Self, ConfigError> {
+        let control = ControlOptions::read(&configuration)?;
+        let store = JobStoreOptions::read(&configuration)?;
+        JobOptions::read(&configuration)?;
+        let executors = TaskExecutors::new(environment.connector);
+        let clock = environment.clock;
+        let (resource_manager, resource_manager_handle) = ResourceManager::new(
+            control.clone(),
+            LeaderSessionId::random(),
+            advertised.clone(),
+            Arc::clone(&clock),
+            executors.clone(),
+        );
+        let collectors = CollectCoordinators::default();
+        let context = JobMasterContext {
+            configuration,
+            address: advertised,
+            rpc_timeout: control.rpc_timeout,
+            clock: Arc::clone(&clock),
+            executors,
+            resource_manager: resource_manager_handle.clone(),
+            collectors: collectors.clone(),
+            enumerators: environment.enumerators,
+            enumerator_calls: environment.enumerator_calls,
+        };
+        let operations = Operations::new(store.result_retention, clock);
+        let (dispatcher, dispatcher_handle, masters) = Dispatcher::new(context, store);
+
+        // The ResourceManager outlives the dispatcher: what is suspended still frees its slots.
+        let stop_resource_manager = CancellationToken::new();
+        let mut parts = JoinSet::new();
+        let resource_manager_stop = stop_resource_manager.clone();
+        parts.spawn(async move {
+            resource_manager.run(resource_manager_stop).await;
+            "ResourceManager"
+        });
+        parts.spawn(async move {
+            dispatcher.run(stop).await;
+            stop_resource_manager.cancel();
+            "Dispatcher"
+        });
+        let rpc = ResourceManagerServer::new(ResourceManagerService {
+            handle: resource_manager_handle.clone(),
+            options: control,
+        });
+        let masters = JobMasterServer::new(JobMasterService { masters, collectors: collectors.clone() })
+            .max_decoding_message_size(MAX_MESSAGE_BYTES);
+        Ok(Self {
+            dispatcher: dispatcher_handle,
+            resource_manager: resource_manager_handle,
+            operations,
+            collectors,
+            services: Routes::new(rpc).add_service(masters),
+            parts,
+        })
+    }
+}

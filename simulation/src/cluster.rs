@@ -1,0 +1,451 @@
+//! One run of a cluster: its processes, its client, its faults, and what must hold.
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use tokio_util::sync::CancellationToken;
+use wiesel_common::config::Configuration;
+use wiesel_jobmanager::components::{Components, Environment};
+use wiesel_jobmanager::jobmaster::source_coordinator::EnumeratorCalls;
+use wiesel_proto as proto;
+use wiesel_taskmanager::components::{Components as TaskManagerComponents, World};
+
+use crate::client::Client;
+use crate::data::DataPlane;
+use crate::endpoint::Endpoint;
+use crate::external::External;
+use crate::faults::{Fault, Place};
+use crate::network::{Network, ProcessId};
+use crate::process::Process;
+use crate::settings::Settings;
+use crate::store::{Mood, Store};
+use crate::task::SimulatedTasks;
+use crate::workload;
+
+/// Where the JobManager listens.
+const JOB_MANAGER: &str = "jobmanager:6123";
+/// How long the whole must be at rest after the last fault, in milliseconds: a restart's delay, a heartbeat's and a slot
+/// request's timeout, and the work itself.
+const PATIENCE: u64 = 900_000;
+/// How long after the last job slots may take to come back and files to be deleted.
+const AFTERMATH: u64 = 180_000;
+/// The most calls between processes in ten seconds.
+const MOST_CALLS: u64 = 6_000;
+
+/// Why a run is not as it must be.
+#[derive(Debug)]
+pub struct Violation {
+    /// When, in milliseconds.
+    pub at: u64,
+    /// What.
+    pub what: String,
+}
+
+/// What was seen in a run that is as it must be.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Outcome {
+    /// How long it took, in milliseconds of its own.
+    pub ended: u64,
+    /// Calls between processes.
+    pub calls: u64,
+    /// Faults.
+    pub faults: usize,
+    /// Jobs that were started for the workloads.
+    pub jobs: usize,
+    /// Rows that were committed.
+    pub rows: usize,
+}
+
+enum Role {
+    JobManager(Box<Components>),
+    TaskManager(#[expect(dead_code, reason = "it lives as long as its process")] TaskManagerComponents),
+}
+
+/// A process that runs.
+struct Node {
+    id: ProcessId,
+    process: Process,
+    role: Role,
+}
+
+/// See the module.
+pub struct Cluster {
+    seed: u64,
+    settings: Settings,
+    random: StdRng,
+    now: u64,
+    network: Network,
+    store: Store,
+    external: External,
+    /// By place; none: it is down.
+    nodes: Vec<Option<Node>>,
+    next_process: ProcessId,
+    client: Client,
+    /// What ends by itself, by time.
+    due: BTreeMap<(u64, u64), Due>,
+    sequence: u64,
+    faults: usize,
+    window: (u64, u64),
+}
+
+/// Something that a fault ends with.
+#[derive(Debug)]
+enum Due {
+    Fault,
+    Wake(Place, ProcessId),
+    Start(Place),
+    Unblock(ProcessId, ProcessId),
+    AtUsualSpeed(ProcessId, ProcessId),
+    StoreWell,
+    Heal,
+}
+
+impl Cluster {
+    /// The cluster of a seed.
+    pub fn new(seed: u64) -> Self {
+        let mut random = StdRng::seed_from_u64(seed);
+        let settings = Settings::draw(seed, &mut random);
+        let store = Store::new(random.random(), &settings.store_root());
+        wiesel_common::filesystem::register_store(&settings.store_name, Arc::new(store.clone()));
+        let network = Network::new(random.random());
+        let client = Client::new(&settings, random.random());
+        let nodes = (0..=settings.task_managers.len()).map(|_| None).collect();
+        let mut cluster = Self {
+            seed,
+            settings,
+            random,
+            now: 0,
+            network,
+            store,
+            external: External::default(),
+            nodes,
+            next_process: 0,
+            client,
+            due: BTreeMap::new(),
+            sequence: 0,
+            faults: 0,
+            window: (0, 0),
+        };
+        for place in 0..cluster.nodes.len() {
+            let at = if place == 0 { 1 } else { cluster.random.random_range(1..500) };
+            cluster.at(at, Due::Start(place));
+        }
+        let first = cluster.random.random_range(500..5_000);
+        cluster.at(first, Due::Fault);
+        let heal = cluster.settings.faults_until;
+        cluster.at(heal, Due::Heal);
+        cluster
+    }
+
+    fn at(&mut self, time: u64, due: Due) {
+        self.sequence += 1;
+        self.due.insert((time, self.sequence), due);
+    }
+
+    /// Runs to the end.
+    ///
+    /// # Errors
+    /// What must hold and does not.
+    pub fn run(mut self) -> Result<Outcome, Violation> {
+        let outcome = self.run_to_rest();
+        // Processes end before the store's name does.
+        self.nodes.clear();
+        wiesel_common::filesystem::forget_store(&self.settings.store_name);
+        outcome
+    }
+
+    fn run_to_rest(&mut self) -> Result<Outcome, Violation> {
+        while !self.client.is_done() {
+            self.step()?;
+            if self.now > self.settings.faults_until + PATIENCE {
+                let what =
+                    format!("not done long after the last fault: {}; {}", self.client.describe(), self.open_tasks());
+                return Err(self.violation(what));
+            }
+        }
+        let rest = self.now.max(self.settings.faults_until) + AFTERMATH;
+        while self.now < rest {
+            self.step()?;
+        }
+        self.check_rest()?;
+        Ok(Outcome {
+            ended: self.now,
+            calls: self.network.calls(),
+            faults: self.faults,
+            jobs: self.client.jobs(),
+            rows: self.settings.workloads.iter().map(|known| self.external.seen(known.id)).sum(),
+        })
+    }
+
+    /// For people: jobs and tasks that have not ended.
+    fn open_tasks(&self) -> String {
+        let Some(Node { process, role: Role::JobManager(components), .. }) = &self.nodes[0] else {
+            return String::new();
+        };
+        let mut open = Vec::new();
+        for job in process.run(components.dispatcher.describe_all()).iter().filter(|job| !job.status.is_terminal()) {
+            open.push(format!("job {} is {}", job.job_id, job.status));
+            let tasks = job.graph.executions().filter(|task| task.end_time() < 0);
+            open.extend(tasks.map(|task| format!("{} is {:?} in {:?}", task.attempt_id, task.state, task.slot)));
+        }
+        open.join("; ")
+    }
+
+    fn violation(&self, what: String) -> Violation {
+        Violation { at: self.now, what }
+    }
+
+    fn step(&mut self) -> Result<(), Violation> {
+        // Longer steps while nothing is on its way: what is sent in one arrives that much later.
+        let busy = self.network.next_arrival().is_some_and(|arrival| arrival <= self.now + 10);
+        self.now += if busy { 5 } else { 25 };
+        while let Some(entry) = self.due.first_entry().filter(|entry| entry.key().0 <= self.now) {
+            let due = entry.remove();
+            self.happen(due);
+        }
+        self.network.deliver(self.now);
+        self.store.advance(self.now);
+        for node in self.nodes.iter_mut().flatten() {
+            node.process.live_until(self.now);
+        }
+        if let Some(Node { process, role: Role::JobManager(components), .. }) = &self.nodes[0]
+            && !process.is_stalled()
+        {
+            let stalls = self.client.act(self.now, process, components, &self.store);
+            for (place, delay, length) in stalls {
+                self.stall_later(place, delay, length);
+            }
+        }
+        self.check()
+    }
+
+    fn stall_later(&mut self, place: Place, delay: u64, length: u64) {
+        let _ = delay;
+        if self.now < self.settings.faults_until {
+            self.inflict(Fault::Stall(place, length));
+        }
+    }
+
+    fn check(&mut self) -> Result<(), Violation> {
+        let violation = self.external.violations().into_iter().chain(self.store.violations()).next();
+        if let Some(what) = violation.or_else(|| self.client.violation()) {
+            return Err(self.violation(what));
+        }
+        if self.now >= self.window.0 + 10_000 {
+            let calls = self.network.calls();
+            let made = calls - self.window.1;
+            self.window = (self.now, calls);
+            if made > MOST_CALLS {
+                return Err(self.violation(format!("{made} calls between processes in ten seconds")));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_rest(&self) -> Result<(), Violation> {
+        for workload in &self.settings.workloads {
+            let (seen, expected) = (self.external.seen(workload.id), workload.len());
+            if seen != expected {
+                let what = format!("workload {} has {seen} rows committed of {expected}", workload.id);
+                return Err(self.violation(what));
+            }
+        }
+        let Some(Node { process, role: Role::JobManager(components), .. }) = &self.nodes[0] else {
+            return Err(self.violation("there is no JobManager at the end".into()));
+        };
+        let overview = process.run(components.resource_manager.describe());
+        let slots: u32 = self.settings.task_managers.iter().map(|known| known.slots).sum();
+        if overview.slots_total != slots as usize || overview.slots_free != slots as usize {
+            let what = format!(
+                "at rest {} of {} slots are free, of {slots} that there are",
+                overview.slots_free, overview.slots_total
+            );
+            return Err(self.violation(what));
+        }
+        let orphans = self.store.orphans();
+        if self.settings.check_orphans && !orphans.is_empty() {
+            return Err(self.violation(format!(
+                "{} files belong to no checkpoint: {:?}",
+                orphans.len(),
+                &orphans[..1]
+            )));
+        }
+        Ok(())
+    }
+
+    fn happen(&mut self, due: Due) {
+        match due {
+            Due::Fault => {
+                let (task_managers, workloads) = (self.settings.task_managers.len(), self.settings.workloads.len());
+                let fault = Fault::draw(&mut self.random, task_managers, workloads);
+                self.inflict(fault);
+                let next = self.now + self.random.random_range(200..self.settings.calm);
+                if next < self.settings.faults_until {
+                    self.at(next, Due::Fault);
+                }
+            }
+            Due::Wake(place, id) => {
+                if let Some(node) = self.nodes[place].as_mut().filter(|node| node.id == id) {
+                    tracing::info!(at = self.now, place, "wakes");
+                    node.process.wake(self.now);
+                }
+            }
+            Due::Start(place) => self.start(place),
+            Due::Unblock(from, to) => self.network.block(from, to, false),
+            Due::AtUsualSpeed(from, to) => self.network.slow_down(from, to, 0),
+            Due::StoreWell => self.store.set_mood(Mood { failing: 0, slow: 20, hangs: false }),
+            Due::Heal => self.heal(),
+        }
+    }
+
+    fn heal(&mut self) {
+        tracing::info!(at = self.now, "no more faults");
+        self.network.heal();
+        self.store.set_mood(Mood { failing: 0, slow: 20, hangs: false });
+        for place in 0..self.nodes.len() {
+            match &mut self.nodes[place] {
+                Some(node) => node.process.wake(self.now),
+                None => self.start(place),
+            }
+        }
+    }
+
+    fn inflict(&mut self, fault: Fault) {
+        self.faults += 1;
+        tracing::info!(at = self.now, ?fault, "fault");
+        let now = self.now;
+        let id = |place: Place| self.nodes[place].as_ref().map(|node| node.id);
+        match fault {
+            Fault::Stall(place, length) => {
+                if let Some(node) = self.nodes[place].as_mut().filter(|node| !node.process.is_stalled()) {
+                    node.process.stall(true);
+                    let id = node.id;
+                    self.at(now + length, Due::Wake(place, id));
+                }
+            }
+            Fault::Kill { place, down, silently } => {
+                if let Some(node) = self.nodes[place].take() {
+                    self.network.leave(node.id, silently);
+                    drop(node);
+                    if place == 0 {
+                        self.client.job_manager_died(now, &self.store);
+                    }
+                    self.at(now + down, Due::Start(place));
+                }
+            }
+            Fault::Block(one, other, length) => {
+                if let (Some(one), Some(other)) = (id(one), id(other)) {
+                    self.network.block(one, other, true);
+                    self.at(now + length, Due::Unblock(one, other));
+                }
+            }
+            Fault::Slow(one, other, by, length) => {
+                if let (Some(one), Some(other)) = (id(one), id(other)) {
+                    self.network.slow_down(one, other, by);
+                    self.at(now + length, Due::AtUsualSpeed(one, other));
+                }
+            }
+            Fault::Cut(one, other) => {
+                if let (Some(one), Some(other)) = (id(one), id(other)) {
+                    self.network.cut(one, other);
+                }
+            }
+            Fault::Store(mood, length) => {
+                self.store.set_mood(mood);
+                self.at(now + length, Due::StoreWell);
+            }
+            Fault::Step(place, by) => {
+                if let Some(node) = &self.nodes[place] {
+                    node.process.clock().step(by);
+                }
+            }
+            Fault::Cancel(workload) => self.client.cancel(workload),
+        }
+    }
+
+    fn configuration(&self) -> Configuration {
+        let mut configuration = Configuration::default();
+        for (key, value) in &self.settings.configuration {
+            configuration.set(key, value);
+        }
+        configuration
+    }
+
+    fn start(&mut self, place: Place) {
+        if self.nodes[place].is_some() {
+            return;
+        }
+        self.next_process += 1;
+        let (id, process) = (self.next_process, Process::new(self.now));
+        tracing::info!(at = self.now, place, process = id, "starts");
+        let role = if place == 0 {
+            self.start_job_manager(id, &process)
+        } else {
+            self.start_task_manager(place, id, &process)
+        };
+        self.nodes[place] = Some(Node { id, process, role });
+    }
+
+    fn start_job_manager(&self, id: ProcessId, process: &Process) -> Role {
+        let endpoint = Endpoint::new(id, self.network.clone(), std::time::Duration::from_secs(5));
+        let inbox = self.network.join(id, JOB_MANAGER);
+        let environment = Environment {
+            clock: process.clock().clone(),
+            connector: Arc::new(endpoint.clone()),
+            enumerators: workload::enumerators(),
+            enumerator_calls: EnumeratorCalls::Inline,
+        };
+        let configuration = Arc::new(self.configuration());
+        process.run(async {
+            let stop = CancellationToken::new();
+            let components = Components::start(configuration, environment, JOB_MANAGER.to_owned(), stop);
+            let components = components.expect("the settings of a simulation are valid");
+            // It ends with the process.
+            tokio::spawn(endpoint.serve(inbox, components.services.clone(), None));
+            Role::JobManager(Box::new(components))
+        })
+    }
+
+    fn start_task_manager(&self, place: Place, id: ProcessId, process: &Process) -> Role {
+        let settings = &self.settings.task_managers[place - 1];
+        let endpoint = Endpoint::new(id, self.network.clone(), std::time::Duration::from_secs(10));
+        let address = format!("tm-{place}:6122");
+        let inbox = self.network.join(id, &address);
+        let data = DataPlane::new(endpoint.clone());
+        let mut configuration = self.configuration();
+        configuration.set("taskmanager.host", format!("tm-{place}"));
+        configuration.set("taskmanager.numberOfTaskSlots", settings.slots.to_string());
+        let options = wiesel_taskmanager::Options::from_configuration(&configuration);
+        let options = options.expect("the settings of a simulation are valid");
+        let resource_id = if settings.keeps_its_id { address.clone() } else { format!("{address}-{id}") };
+        let identity = proto::RegisterTaskManagerRequest {
+            resource_id,
+            rpc_address: address.clone(),
+            data_address: address,
+            slots: settings.slots,
+            hostname: format!("tm-{place}"),
+            ..Default::default()
+        };
+        let runner = SimulatedTasks {
+            data: data.clone(),
+            external: self.external.clone(),
+            configuration,
+            pace: settings.pace,
+            slow_to_cancel: settings.slow_to_cancel,
+            random: Mutex::new(StdRng::seed_from_u64(self.seed ^ u64::from(id))),
+        };
+        let world = World {
+            runner: Arc::new(runner),
+            connector: Arc::new(endpoint.clone()),
+            metrics: Box::new(proto::TaskManagerMetrics::default),
+        };
+        process.run(async {
+            let components = TaskManagerComponents::start(&options, identity, world);
+            // It ends with the process.
+            tokio::spawn(endpoint.serve(inbox, components.services.clone(), Some(data)));
+            Role::TaskManager(components)
+        })
+    }
+}

@@ -1,0 +1,73 @@
+//! What goes wrong, drawn from a seed.
+use rand::Rng;
+use rand::rngs::StdRng;
+
+use crate::store::Mood;
+
+/// A process by its place: 0 is the JobManager, then the TaskManagers.
+pub type Place = usize;
+
+/// Something that goes wrong. Times are in milliseconds.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Fault {
+    /// A process stands still.
+    Stall(Place, u64),
+    /// A process is killed, and started anew after a time.
+    Kill {
+        /// Which.
+        place: Place,
+        /// How long it is down.
+        down: u64,
+        /// Its peers are not told.
+        silently: bool,
+    },
+    /// Nothing gets from one to the other.
+    Block(Place, Place, u64),
+    /// What goes from one to the other takes longer.
+    Slow(Place, Place, u64, u64),
+    /// The connections between two break.
+    Cut(Place, Place),
+    /// The store fails for a time.
+    Store(Mood, u64),
+    /// A clock is stepped.
+    Step(Place, i64),
+    /// The client cancels a workload's job and starts another.
+    Cancel(usize),
+}
+
+/// A time up to `longest` of which short ones are as likely as long ones.
+fn some_time(random: &mut StdRng, shortest: u64, longest: u64) -> u64 {
+    let (low, high) = ((shortest as f64).ln(), (longest as f64).ln());
+    random.random_range(low..=high).exp() as u64
+}
+
+impl Fault {
+    /// One of many faults, for a cluster with so many TaskManagers and workloads.
+    pub fn draw(random: &mut StdRng, task_managers: usize, workloads: usize) -> Self {
+        let place = random.random_range(0..=task_managers);
+        let task_manager = random.random_range(1..=task_managers);
+        let other = (place + random.random_range(1..=task_managers)) % (task_managers + 1);
+        match random.random_range(0..100) {
+            0..30 => Self::Stall(place, some_time(random, 100, 60_000)),
+            30..45 => Self::Kill {
+                place: task_manager,
+                down: some_time(random, 50, 30_000),
+                silently: random.random_ratio(1, 4),
+            },
+            45..48 => Self::Kill { place: 0, down: some_time(random, 50, 20_000), silently: random.random_ratio(1, 4) },
+            48..63 => Self::Block(place, other, some_time(random, 100, 60_000)),
+            63..68 => Self::Slow(place, other, some_time(random, 10, 5_000), some_time(random, 1_000, 30_000)),
+            68..75 => Self::Cut(place, other),
+            75..85 => {
+                let failing = random.random_range(5..=100);
+                let mood = Mood { failing, slow: some_time(random, 20, 20_000), hangs: random.random_ratio(1, 5) };
+                Self::Store(mood, some_time(random, 500, 30_000))
+            }
+            85..94 => {
+                let step = some_time(random, 1_000, 7_200_000) as i64;
+                Self::Step(place, if random.random() { step } else { -step })
+            }
+            _ => Self::Cancel(random.random_range(0..workloads.max(1))),
+        }
+    }
+}

@@ -1,0 +1,26 @@
+//! A cluster in one thread, whose time, network, storage and misfortunes follow from a seed.
+//!
+//! What runs is the real code of JobManager and TaskManagers: Dispatcher, ResourceManager, JobMasters with their schedulers
+//! and checkpoint coordinators, source coordinators, TaskExecutors with their slot tables, and the gRPC services between
+//! them. What is played: the [`network`], the [`store`] for checkpoints, the [`task`]s with their rows ([`data`]), the system
+//! that sinks write to ([`external`]), the clocks ([`process`]) and the client ([`cluster`]).
+//!
+//! - [`cluster`]: one run from a seed, and what must hold in it.
+//! - [`faults`]: what goes wrong.
+//! - [`workload`]: what is to be done whatever goes wrong.
+//! - [`entropy`]: why the same seed gives the same run.
+//!
+//! Invariant: a run reads no clock, starts no thread and does no I/O.
+pub mod client;
+pub mod cluster;
+pub mod data;
+pub mod endpoint;
+pub mod entropy;
+pub mod external;
+pub mod faults;
+pub mod network;
+pub mod process;
+pub mod settings;
+pub mod store;
+pub mod task;
+pub mod workload;

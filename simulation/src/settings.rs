@@ -1,0 +1,115 @@
+//! What a cluster and its workloads are like, drawn from a seed.
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use rand::Rng;
+use rand::rngs::StdRng;
+
+use crate::workload::Workload;
+
+/// The most rows of a workload: the slowest source takes minutes for them.
+const MOST_ROWS: u32 = 8_000;
+
+/// Runs of this process so far.
+static RUNS: AtomicU64 = AtomicU64::new(0);
+
+/// A TaskManager.
+#[derive(Clone, Debug)]
+pub struct TaskManagerSettings {
+    /// How many slots.
+    pub slots: u32,
+    /// Milliseconds between the steps of its sources.
+    pub pace: u64,
+    /// The longest that its tasks go on after a cancellation, in milliseconds.
+    pub slow_to_cancel: u64,
+    /// It comes back under the same resource id.
+    pub keeps_its_id: bool,
+}
+
+/// See the module.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The name of the store: no two runs of a process share one.
+    pub store_name: String,
+    /// The TaskManagers.
+    pub task_managers: Vec<TaskManagerSettings>,
+    /// What is to be done.
+    pub workloads: Vec<Workload>,
+    /// The cluster's keys.
+    pub configuration: BTreeMap<String, String>,
+    /// The last fault ends by then, in milliseconds.
+    pub faults_until: u64,
+    /// The longest pause between two faults, in milliseconds.
+    pub calm: u64,
+    /// No file without a checkpoint may be left.
+    pub check_orphans: bool,
+}
+
+impl Settings {
+    /// The settings of a seed.
+    pub fn draw(seed: u64, random: &mut StdRng) -> Self {
+        let task_managers: Vec<TaskManagerSettings> = (0..random.random_range(1..=4))
+            .map(|_| TaskManagerSettings {
+                slots: random.random_range(1..=4),
+                pace: random.random_range(5..200),
+                slow_to_cancel: if random.random_ratio(1, 4) { 20_000 } else { 200 },
+                keeps_its_id: random.random_ratio(1, 3),
+            })
+            .collect();
+        let workloads = (0..random.random_range(1..=2))
+            .map(|id| {
+                let splits = random.random_range(1..=12);
+                Workload { id, splits, rows: random.random_range(50..=MOST_ROWS / splits) }
+            })
+            .collect();
+        let mut settings = Self {
+            store_name: format!("seed-{seed}-{}", RUNS.fetch_add(1, Ordering::Relaxed)),
+            task_managers,
+            workloads,
+            configuration: BTreeMap::new(),
+            faults_until: random.random_range(20_000..150_000),
+            calm: random.random_range(1_000..20_000),
+            check_orphans: false,
+        };
+        settings.configure(random);
+        settings
+    }
+
+    fn configure(&mut self, random: &mut StdRng) {
+        let interval = random.random_range(100..3_000);
+        let mut pairs = vec![
+            ("jobmanager.rpc.address", "jobmanager".to_owned()),
+            ("taskmanager.memory.process.size", "1 gb".to_owned()),
+            ("execution.checkpointing.dir", format!("{}/checkpoints", self.store_root())),
+            ("execution.checkpointing.interval", format!("{interval} ms")),
+            ("execution.checkpointing.timeout", format!("{} ms", random.random_range(3_000..60_000))),
+            ("execution.checkpointing.externalized-checkpoint-retention", "RETAIN_ON_CANCELLATION".to_owned()),
+            ("execution.checkpointing.tolerable-failed-checkpoints", "1000000".to_owned()),
+            ("execution.checkpointing.data-inline-threshold", "0 b".to_owned()),
+            ("execution.checkpointing.num-retained", random.random_range(1..=3).to_string()),
+            ("restart-strategy.type", "fixed-delay".to_owned()),
+            ("restart-strategy.fixed-delay.attempts", "2147483647".to_owned()),
+            ("restart-strategy.fixed-delay.delay", format!("{} ms", random.random_range(10..2_000))),
+        ];
+        if random.random_ratio(1, 2) {
+            // Far from Flink's defaults, so that timeouts come while other things are under way.
+            pairs.push(("heartbeat.interval", "1 s".to_owned()));
+            pairs.push(("heartbeat.timeout", format!("{} ms", random.random_range(3_000..15_000))));
+            pairs.push(("pekko.ask.timeout", format!("{} ms", random.random_range(1_000..10_000))));
+        }
+        if random.random_ratio(1, 4) {
+            pairs.push(("execution.checkpointing.max-concurrent-checkpoints", "3".to_owned()));
+        }
+        self.configuration = pairs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
+    }
+
+    /// The store's URI without a path.
+    pub fn store_root(&self) -> String {
+        format!("test://{}", self.store_name)
+    }
+
+    /// All slots.
+    pub fn slots(&self) -> u32 {
+        self.task_managers.iter().map(|known| known.slots).sum()
+    }
+}

@@ -1,0 +1,319 @@
+//! An object store that is slow, fails, and does what it was asked after it has failed.
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::stream::BoxStream;
+use futures::{FutureExt, StreamExt, TryFutureExt, TryStreamExt};
+use object_store::memory::InMemory;
+use object_store::path::Path;
+use object_store::{
+    CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, ObjectStoreExt,
+    PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
+};
+use parking_lot::Mutex;
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use tokio::sync::oneshot;
+use wiesel_proto as proto;
+use wiesel_state::storage::{metadata, shared_files};
+
+/// What the store does to requests.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Mood {
+    /// Of a hundred requests so many fail; of them half after they have had their effect.
+    pub failing: u32,
+    /// The longest that a request takes, in milliseconds.
+    pub slow: u64,
+    /// Nothing is answered.
+    pub hangs: bool,
+}
+
+enum Effect {
+    Put(Path, PutPayload, PutOptions, Option<oneshot::Sender<Result<PutResult>>>),
+    Delete(Path, Option<oneshot::Sender<Result<()>>>),
+}
+
+struct State {
+    now: u64,
+    sequence: u64,
+    random: StdRng,
+    mood: Mood,
+    /// By the time at which it happens.
+    effects: BTreeMap<(u64, u64), Effect>,
+    /// Of every checkpoint that is complete in the store: its metadata file.
+    complete: BTreeMap<String, proto::CheckpointMetadata>,
+    violations: Vec<String>,
+}
+
+/// See the module. All clones are one store.
+#[derive(Clone)]
+pub struct Store {
+    inner: Arc<InMemory>,
+    state: Arc<Mutex<State>>,
+    /// Its URI without a path.
+    root: Arc<str>,
+}
+
+impl Store {
+    /// An empty store whose failures follow from the seed, and that has this URI.
+    pub fn new(seed: u64, root: &str) -> Self {
+        let state = State {
+            now: 0,
+            sequence: 0,
+            random: StdRng::seed_from_u64(seed),
+            mood: Mood { failing: 0, slow: 20, hangs: false },
+            effects: BTreeMap::new(),
+            complete: BTreeMap::new(),
+            violations: Vec::new(),
+        };
+        Self { inner: Arc::new(InMemory::new()), state: Arc::new(Mutex::new(state)), root: root.into() }
+    }
+
+    /// Changes what it does to requests.
+    pub fn set_mood(&self, mood: Mood) {
+        self.state.lock().mood = mood;
+    }
+
+    /// Lets happen what is due.
+    pub fn advance(&self, now: u64) {
+        loop {
+            let effect = {
+                let mut state = self.state.lock();
+                state.now = now;
+                let due = state.effects.first_entry().filter(|entry| entry.key().0 <= now);
+                match due {
+                    Some(entry) => entry.remove(),
+                    None => return,
+                }
+            };
+            self.apply(effect);
+        }
+    }
+
+    fn apply(&self, effect: Effect) {
+        match effect {
+            Effect::Put(path, payload, options, reply) => {
+                let bytes: Bytes = payload.clone().into();
+                let exists = self.inner.head(&path).now_or_never().is_some_and(|found| found.is_ok());
+                let outcome = self.inner.put_opts(&path, payload, options).now_or_never();
+                let outcome = outcome.unwrap_or_else(|| Err(failed("it did not answer")));
+                if outcome.is_ok() {
+                    self.written(&path, &bytes, exists);
+                }
+                reply.map(|reply| reply.send(outcome));
+            }
+            Effect::Delete(path, reply) => {
+                let outcome = self.inner.delete(&path).now_or_never();
+                self.deleted(&path);
+                reply.map(|reply| reply.send(outcome.unwrap_or(Ok(()))));
+            }
+        }
+    }
+
+    fn uri(&self, path: &Path) -> String {
+        format!("{}/{path}", self.root)
+    }
+
+    fn written(&self, path: &Path, bytes: &Bytes, exists: bool) {
+        if path.filename() != Some("_metadata") {
+            return;
+        }
+        let file = self.uri(path);
+        let folder = file.trim_end_matches("/_metadata").to_owned();
+        let mut violation = None;
+        match metadata::decode(bytes, &file, &folder) {
+            Ok(complete) => {
+                for path in files_of(&complete) {
+                    if !self.has(&path) {
+                        violation = Some(format!("{file} refers to {path}, which is not there"));
+                    }
+                }
+                let known = self.state.lock().complete.insert(file.clone(), complete.clone());
+                if exists && known.is_none_or(|known| known != complete) {
+                    violation = Some(format!("{file} is written over another"));
+                }
+            }
+            Err(error) => violation = Some(format!("{file} is not readable: {error}")),
+        }
+        self.state.lock().violations.extend(violation);
+    }
+
+    fn deleted(&self, path: &Path) {
+        let uri = self.uri(path);
+        let mut state = self.state.lock();
+        if state.complete.remove(&uri).is_some() {
+            return;
+        }
+        let user = state.complete.iter().find(|(_, known)| files_of(known).any(|file| file == uri));
+        let violation = user.map(|(file, _)| format!("{uri} is deleted, which {file} refers to"));
+        state.violations.extend(violation);
+    }
+
+    /// Whether there is a file with this URI.
+    pub fn has(&self, uri: &str) -> bool {
+        let path = uri.strip_prefix(&*self.root).map(|path| Path::from(path.trim_start_matches('/')));
+        path.is_some_and(|path| self.inner.head(&path).now_or_never().is_some_and(|found| found.is_ok()))
+    }
+
+    /// The URIs of all files.
+    pub fn files(&self) -> Vec<String> {
+        let listed = self.inner.list(None).try_collect::<Vec<ObjectMeta>>().now_or_never();
+        let listed = listed.and_then(Result::ok).unwrap_or_default();
+        listed.into_iter().map(|found| self.uri(&found.location)).collect()
+    }
+
+    /// Complete checkpoints by the URI of their metadata file.
+    pub fn complete(&self) -> BTreeMap<String, proto::CheckpointMetadata> {
+        self.state.lock().complete.clone()
+    }
+
+    /// Files that no complete checkpoint refers to.
+    pub fn orphans(&self) -> Vec<String> {
+        let complete = self.complete();
+        let used: std::collections::BTreeSet<String> = complete.values().flat_map(files_of).collect();
+        let orphan = |file: &String| !used.contains(file) && !complete.contains_key(file) && !file.ends_with("/.keep");
+        self.files().into_iter().filter(orphan).collect()
+    }
+
+    /// What must not have happened and did.
+    pub fn violations(&self) -> Vec<String> {
+        self.state.lock().violations.clone()
+    }
+
+    /// Decides what becomes of a request: when its effect comes (none: never), and whether its answer is a failure.
+    fn decide(&self) -> (Option<u64>, bool) {
+        let mut state = self.state.lock();
+        let (mood, now) = (state.mood, state.now);
+        let at = now + 1 + state.random.random_range(0..=mood.slow);
+        if mood.hangs {
+            // It comes long after everybody has given up, or never.
+            let late = state.random.random_ratio(1, 2).then(|| at + state.random.random_range(1_000..60_000));
+            return (late, true);
+        }
+        if state.random.random_range(0..100) < mood.failing {
+            let happens = state.random.random_ratio(1, 2).then_some(at);
+            return (happens, true);
+        }
+        (Some(at), false)
+    }
+
+    fn schedule(&self, at: u64, effect: Effect) {
+        let mut state = self.state.lock();
+        state.sequence += 1;
+        let sequence = state.sequence;
+        state.effects.insert((at, sequence), effect);
+    }
+
+    async fn pause(&self) -> Result<()> {
+        let (at, fails) = self.decide();
+        let (now, hangs) = {
+            let state = self.state.lock();
+            (state.now, state.mood.hangs)
+        };
+        if hangs {
+            tokio::time::sleep(std::time::Duration::from_secs(600)).await;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(at.unwrap_or(now).saturating_sub(now))).await;
+        if fails { Err(failed("the store fails")) } else { Ok(()) }
+    }
+
+    async fn delete_one(&self, path: Path) -> Result<Path> {
+        let (at, fails) = self.decide();
+        let (reply, answer) = oneshot::channel();
+        let Some(at) = at else { return self.fail().await };
+        let effect = Effect::Delete(path.clone(), (!fails).then_some(reply));
+        self.schedule(at, effect);
+        if fails {
+            return self.fail().await;
+        }
+        answer.await.map_err(|_| failed("the store is gone"))?.map(|()| path)
+    }
+
+    async fn fail<T>(&self) -> Result<T> {
+        let hangs = self.state.lock().mood.hangs;
+        tokio::time::sleep(std::time::Duration::from_millis(if hangs { 600_000 } else { 30 })).await;
+        Err(failed("the store fails"))
+    }
+}
+
+fn failed(reason: &'static str) -> Error {
+    Error::Generic { store: "simulated", source: reason.into() }
+}
+
+/// The URIs of the files that a checkpoint refers to.
+fn files_of(metadata: &proto::CheckpointMetadata) -> impl Iterator<Item = String> {
+    let tasks = metadata.vertices.iter().flat_map(|vertex| &vertex.subtasks);
+    let handles = tasks.flat_map(|task| &task.operators).flat_map(|operator| &operator.keyed);
+    let keyed = handles.flat_map(|handle| &handle.files).filter_map(|keyed| keyed.file.as_ref());
+    let files: Vec<String> = keyed.map(|file| file.path.clone()).filter(|path| !path.is_empty()).collect();
+    debug_assert!(shared_files(metadata).iter().all(|shared| files.contains(shared)));
+    files.into_iter()
+}
+
+impl fmt::Display for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.root)
+    }
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.root)
+    }
+}
+
+#[tonic::async_trait]
+impl ObjectStore for Store {
+    async fn put_opts(&self, location: &Path, payload: PutPayload, opts: PutOptions) -> Result<PutResult> {
+        let (at, fails) = self.decide();
+        let (reply, answer) = oneshot::channel();
+        let Some(at) = at else { return self.fail().await };
+        let effect = Effect::Put(location.clone(), payload, opts, (!fails).then_some(reply));
+        self.schedule(at, effect);
+        if fails {
+            return self.fail().await;
+        }
+        answer.await.map_err(|_| failed("the store is gone"))?
+    }
+
+    async fn put_multipart_opts(&self, location: &Path, opts: PutMultipartOptions) -> Result<Box<dyn MultipartUpload>> {
+        self.pause().await?;
+        self.inner.put_multipart_opts(location, opts).await
+    }
+
+    async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
+        self.pause().await?;
+        self.inner.get_opts(location, options).await
+    }
+
+    fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
+        let this = self.clone();
+        locations
+            .then(move |path| {
+                let this = this.clone();
+                async move { this.delete_one(path?).await }
+            })
+            .boxed()
+    }
+
+    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
+        let (this, prefix) = (self.clone(), prefix.cloned());
+        let listing = async move {
+            this.pause().await?;
+            Ok::<_, Error>(this.inner.list(prefix.as_ref()))
+        };
+        listing.try_flatten_stream().boxed()
+    }
+
+    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
+        self.pause().await?;
+        self.inner.list_with_delimiter(prefix).await
+    }
+
+    async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
+        self.pause().await?;
+        self.inner.copy_opts(from, to, options).await
+    }
+}

@@ -1,0 +1,203 @@
+//! Writes rows in transactions: prepared at a barrier, committed once the checkpoint is complete.
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use bytes::Bytes;
+use tokio::sync::mpsc;
+use wiesel_proto as proto;
+use wiesel_taskmanager::runner::Mail;
+
+use super::{Stopped, TaskContext};
+use crate::data::{ChannelKey, Heard, Item};
+use crate::external::{Record, TransactionId};
+
+/// The list of transactions in a checkpoint.
+pub(crate) const TRANSACTIONS: &str = "transactions";
+
+/// A barrier that has not come from all producers.
+struct Alignment {
+    barrier: Arc<proto::CheckpointBarrier>,
+    reached: BTreeSet<u32>,
+}
+
+struct Sink<'a> {
+    context: &'a mut TaskContext,
+    producers: u32,
+    ended: BTreeSet<u32>,
+    alignment: Option<Alignment>,
+    /// What came from producers whose barrier is there.
+    held: BTreeMap<u32, VecDeque<Item>>,
+    /// The last checkpoint that was begun or given up.
+    last: u64,
+    /// Asked for by the JobMaster before all inputs had ended.
+    triggered: Option<Arc<proto::CheckpointBarrier>>,
+    open: Vec<Record>,
+    /// Prepared, by the checkpoint they belong to.
+    pending: BTreeMap<u64, TransactionId>,
+}
+
+pub(super) async fn run(
+    context: &mut TaskContext,
+    mut mailbox: mpsc::UnboundedReceiver<Mail>,
+    open: &Arc<AtomicBool>,
+) -> Result<(), Stopped> {
+    for entry in context.restored(TRANSACTIONS) {
+        let id = String::from_utf8(entry.to_vec()).map_err(|error| Stopped::Failed(error.to_string()))?;
+        context.external.commit(&id);
+    }
+    let (heard, mut gate) = mpsc::unbounded_channel();
+    let producers = context.others.len() as u32;
+    for producer in 0..producers {
+        let key = ChannelKey { job: context.job, execution: context.execution, producer, consumer: context.subtask };
+        let address = context.others[producer as usize].clone();
+        let opened = context.data.open(key, address.as_deref(), heard.clone()).await;
+        opened.map_err(|reason| Stopped::Failed(format!("producer {producer} is not reached: {reason}")))?;
+    }
+    let mut sink = Sink {
+        context,
+        producers,
+        ended: BTreeSet::new(),
+        alignment: None,
+        held: BTreeMap::new(),
+        last: 0,
+        triggered: None,
+        open: Vec::new(),
+        pending: BTreeMap::new(),
+    };
+    while !sink.is_done() {
+        tokio::select! {
+            biased;
+            Some(mail) = mailbox.recv() => sink.mail(mail),
+            Some(heard) = gate.recv() => match heard {
+                Heard::Item(producer, item) => sink.hear(producer, item),
+                Heard::Lost(producer) => return Err(Stopped::Failed(format!("the connection to producer {producer} is lost"))),
+            },
+        }
+    }
+    open.store(false, Ordering::SeqCst);
+    sink.context.uploaded().await;
+    Ok(())
+}
+
+impl Sink<'_> {
+    fn all_ended(&self) -> bool {
+        self.ended.len() == self.producers as usize
+    }
+
+    /// All is read, and what was read is committed.
+    fn is_done(&mut self) -> bool {
+        if !self.all_ended() || self.alignment.is_some() {
+            return false;
+        }
+        if !self.context.awaits_checkpoint && (!self.open.is_empty() || !self.pending.is_empty()) {
+            // As Flink does without a last checkpoint.
+            let id = self.prepare(u64::MAX);
+            self.pending.insert(u64::MAX, id);
+            self.commit(u64::MAX);
+        }
+        self.open.is_empty() && self.pending.is_empty()
+    }
+
+    fn mail(&mut self, mail: Mail) {
+        match mail {
+            Mail::Trigger(barrier) if self.all_ended() => self.snapshot(&barrier),
+            Mail::Trigger(barrier) => self.triggered = Some(barrier),
+            Mail::CheckpointEnded { checkpoint, completed: true } => self.commit(checkpoint),
+            Mail::CheckpointEnded { .. } | Mail::OperatorEvent { .. } => {}
+        }
+    }
+
+    fn hear(&mut self, producer: u32, item: Item) {
+        let blocked = self.alignment.as_ref().is_some_and(|alignment| alignment.reached.contains(&producer));
+        if blocked {
+            return self.held.entry(producer).or_default().push_back(item);
+        }
+        match item {
+            Item::Records(records) => self.open.extend(records),
+            Item::Barrier(barrier) => self.barrier(producer, barrier),
+            Item::End => {
+                self.ended.insert(producer);
+                self.align();
+                if let Some(barrier) = self.triggered.take_if(|_| self.ended.len() == self.producers as usize) {
+                    self.snapshot(&barrier);
+                }
+            }
+        }
+    }
+
+    fn barrier(&mut self, producer: u32, barrier: Arc<proto::CheckpointBarrier>) {
+        let current = self.alignment.as_ref().map(|alignment| alignment.barrier.checkpoint_id);
+        match current {
+            Some(current) if barrier.checkpoint_id < current => return,
+            Some(current) if barrier.checkpoint_id == current => {}
+            _ if barrier.checkpoint_id <= self.last => return,
+            Some(_) | None => {
+                // A newer one: the older is given up.
+                self.last = barrier.checkpoint_id;
+                self.alignment = Some(Alignment { barrier, reached: BTreeSet::new() });
+                if current.is_some() {
+                    self.release(Some(producer));
+                }
+            }
+        }
+        if let Some(alignment) = &mut self.alignment {
+            alignment.reached.insert(producer);
+        }
+        self.align();
+    }
+
+    /// Takes the snapshot if the barrier has come from all who still send one.
+    fn align(&mut self) {
+        let Some(alignment) = &self.alignment else { return };
+        let missing = (0..self.producers).any(|p| !alignment.reached.contains(&p) && !self.ended.contains(&p));
+        if missing {
+            return;
+        }
+        let barrier = alignment.barrier.clone();
+        self.alignment = None;
+        self.snapshot(&barrier);
+        self.release(None);
+    }
+
+    /// Goes on with what was held back.
+    fn release(&mut self, but: Option<u32>) {
+        let held = std::mem::take(&mut self.held);
+        for (producer, items) in held {
+            for item in items {
+                if Some(producer) == but {
+                    self.held.entry(producer).or_default().push_back(item);
+                } else {
+                    self.hear(producer, item);
+                }
+            }
+        }
+    }
+
+    fn prepare(&mut self, checkpoint: u64) -> TransactionId {
+        let id = format!("{}-{}", self.context.attempt, checkpoint);
+        self.context.external.prepare(&id, self.context.workload, std::mem::take(&mut self.open));
+        id
+    }
+
+    fn snapshot(&mut self, barrier: &Arc<proto::CheckpointBarrier>) {
+        let checkpoint = barrier.checkpoint_id;
+        if self.pending.contains_key(&checkpoint) {
+            return;
+        }
+        // What was complete when this one began may not have been told.
+        self.commit(barrier.completed_checkpoint_id);
+        self.last = self.last.max(checkpoint);
+        let id = self.prepare(checkpoint);
+        self.pending.insert(checkpoint, id);
+        let entries = self.pending.values().map(|id| Bytes::from(id.clone())).collect();
+        self.context.acknowledge(barrier, TRANSACTIONS, entries);
+    }
+
+    fn commit(&mut self, checkpoint: u64) {
+        let later = checkpoint.checked_add(1).map(|next| self.pending.split_off(&next)).unwrap_or_default();
+        for id in std::mem::replace(&mut self.pending, later).into_values() {
+            self.context.external.commit(&id);
+        }
+    }
+}

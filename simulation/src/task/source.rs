@@ -1,0 +1,124 @@
+//! Reads splits row by row and spreads the rows over the sinks.
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use prost::Message;
+use rand::Rng;
+use tokio::sync::mpsc;
+use wiesel_proto as proto;
+use wiesel_proto::operator_event_to_task::Event;
+use wiesel_taskmanager::runner::{Mail, Report};
+
+use super::{Stopped, TaskContext};
+use crate::data::{ChannelKey, Item};
+use crate::external::Record;
+use crate::workload::Split;
+
+/// Rows of one step.
+const ROWS: u32 = 16;
+/// The list of splits in a checkpoint, as in a real task.
+const SPLITS: &str = "splits";
+
+struct Source<'a> {
+    context: &'a mut TaskContext,
+    splits: Vec<Split>,
+    /// None will come.
+    exhausted: bool,
+    asked: bool,
+}
+
+pub(super) async fn run(
+    context: &mut TaskContext,
+    mut mailbox: mpsc::UnboundedReceiver<Mail>,
+    open: &Arc<AtomicBool>,
+) -> Result<(), Stopped> {
+    let mut splits = Vec::new();
+    for entry in context.restored(SPLITS) {
+        splits.push(Split::decode(entry).map_err(|error| Stopped::Failed(error.to_string()))?);
+    }
+    if context.restore.finished {
+        open.store(false, Ordering::SeqCst);
+    }
+    let exhausted = context.restore.finished;
+    let mut source = Source { context, splits, exhausted, asked: false };
+    while !(source.exhausted && source.splits.is_empty()) {
+        if source.splits.is_empty() && !source.asked {
+            source.asked = true;
+            source.context.reporter.report(Report::RequestSplit(source.context.uid.clone()));
+        }
+        let pause = Duration::from_millis(source.context.pace + source.context.random.random_range(0..10));
+        tokio::select! {
+            biased;
+            Some(mail) = mailbox.recv() => source.mail(mail)?,
+            () = tokio::time::sleep(pause), if !source.splits.is_empty() => source.step(),
+        }
+    }
+    open.store(false, Ordering::SeqCst);
+    while let Ok(mail) = mailbox.try_recv() {
+        source.mail(mail)?;
+    }
+    source.say(&Item::End);
+    source.context.uploaded().await;
+    let (job, execution, subtask) = (source.context.job, source.context.execution, source.context.subtask);
+    while !source.context.data.is_flushed(job, execution, subtask) {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    Ok(())
+}
+
+impl Source<'_> {
+    fn mail(&mut self, mail: Mail) -> Result<(), Stopped> {
+        match mail {
+            Mail::OperatorEvent { event: Event::AddSplits(splits), .. } => {
+                self.asked = false;
+                for split in splits.splits {
+                    self.splits.push(Split::decode(split).map_err(|error| Stopped::Failed(error.to_string()))?);
+                }
+            }
+            Mail::OperatorEvent { event: Event::NoMoreSplits(_), .. } => self.exhausted = true,
+            Mail::Trigger(barrier) => self.checkpoint(&barrier),
+            Mail::CheckpointEnded { .. } => {}
+        }
+        Ok(())
+    }
+
+    fn checkpoint(&mut self, barrier: &Arc<proto::CheckpointBarrier>) {
+        self.say(&Item::Barrier(barrier.clone()));
+        let entries = self.splits.iter().map(|split| split.encode_to_vec().into()).collect();
+        self.context.acknowledge(barrier, SPLITS, entries);
+    }
+
+    fn channel(&self, consumer: usize) -> ChannelKey {
+        ChannelKey {
+            job: self.context.job,
+            execution: self.context.execution,
+            producer: self.context.subtask,
+            consumer: consumer as u32,
+        }
+    }
+
+    /// To all consumers.
+    fn say(&self, item: &Item) {
+        for consumer in 0..self.context.others.len() {
+            self.context.data.emit(self.channel(consumer), item.clone());
+        }
+    }
+
+    fn step(&mut self) {
+        let Some(split) = self.splits.first_mut() else { return };
+        let end = split.end.min(split.next + ROWS);
+        let mut rows: BTreeMap<usize, Vec<Record>> = BTreeMap::new();
+        for row in split.next..end {
+            let record = (split.number, row);
+            let consumer = (split.number as usize * 7 + row as usize) % self.context.others.len();
+            rows.entry(consumer).or_default().push(record);
+        }
+        split.next = end;
+        self.splits.retain(|split| split.next < split.end);
+        for (consumer, records) in rows {
+            self.context.data.emit(self.channel(consumer), Item::Records(records));
+        }
+    }
+}

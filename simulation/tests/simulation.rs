@@ -1,0 +1,97 @@
+//! Runs of a simulated cluster from many seeds.
+//!
+//! `WIESEL_SIMULATION_SEED` runs one and shows its log (`WIESEL_SIMULATION_LOG` as in `RUST_LOG`); `WIESEL_SIMULATION_SEEDS`
+//! says how many (200), and `WIESEL_SIMULATION_FIRST` with which to begin (0).
+//!
+//! Each seed runs in a process of its own: tokio's choices also follow from how many runtimes its process made before.
+use std::process::Command;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use wiesel_simulation::cluster::Cluster;
+use wiesel_simulation::entropy;
+
+/// The line that a run ends its output with.
+const END: &str = "seed ended: ";
+
+/// The child's part: one run.
+#[test]
+#[ignore = "run by the other tests, or with WIESEL_SIMULATION_SEED"]
+fn one_seed() {
+    let seed: u64 = std::env::var("WIESEL_SIMULATION_SEED").expect("a seed").parse().unwrap();
+    let filter = std::env::var("WIESEL_SIMULATION_LOG").unwrap_or_else(|_| "info".into());
+    tracing_subscriber::fmt().with_env_filter(filter).without_time().with_ansi(false).init();
+    // A new thread: what is random in one follows from what ran in it before.
+    let running = std::thread::Builder::new().stack_size(16 << 20).spawn(move || {
+        entropy::seed(seed);
+        Cluster::new(seed).run()
+    });
+    match running.unwrap().join().expect("no panic") {
+        Ok(outcome) => println!("{END}{outcome:?}"),
+        Err(violation) => panic!("after {} ms: {}", violation.at, violation.what),
+    }
+}
+
+/// Runs a seed: what it printed, and whether all was as it must be.
+fn run(seed: u64, log: &str) -> (String, bool) {
+    let output = Command::new(std::env::current_exe().unwrap())
+        .args(["one_seed", "--exact", "--ignored", "--nocapture"])
+        .env("WIESEL_SIMULATION_SEED", seed.to_string())
+        .env("WIESEL_SIMULATION_LOG", log)
+        .env("RUST_BACKTRACE", "0")
+        .output()
+        .unwrap();
+    let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    (text, output.status.success())
+}
+
+fn number(variable: &str, default: u64) -> u64 {
+    std::env::var(variable).ok().map_or(default, |text| text.parse().unwrap())
+}
+
+/// Before the three tables of slots were brought together by reports, 11 of the first 60 seeds failed, most of them jobs that
+/// never ran again.
+#[test]
+#[ignore = "it finds that checkpoints stop while the JobManager's clock is set back, and files deleted that a late answer needs"]
+fn whatever_goes_wrong_every_row_is_committed_once() {
+    let (first, seeds) = (number("WIESEL_SIMULATION_FIRST", 0), number("WIESEL_SIMULATION_SEEDS", 200));
+    let (next, threads) = (AtomicU64::new(first), std::thread::available_parallelism().map_or(1, usize::from));
+    let failures = Mutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::SeqCst);
+                    if seed >= first + seeds {
+                        return;
+                    }
+                    let (text, good) = run(seed, "off");
+                    if !good {
+                        let cause = text.lines().find(|line| line.starts_with("after ") || line.starts_with("Err"));
+                        let cause = cause.unwrap_or_else(|| text.lines().nth(4).unwrap_or("no output"));
+                        println!("WIESEL_SIMULATION_SEED={seed}: {cause}");
+                        failures.lock().unwrap().push(seed);
+                    }
+                }
+            });
+        }
+    });
+    let failures = failures.into_inner().unwrap();
+    assert!(failures.is_empty(), "{} of {seeds} seeds failed: {failures:?}", failures.len());
+}
+
+#[test]
+fn a_seed_gives_the_same_run_again() {
+    for seed in 0..3 {
+        let (one, _) = run(seed, "info");
+        let (other, _) = run(seed, "info");
+        // The harness says how long the test took.
+        let lines = |text: &str| {
+            text.lines().filter(|line| !line.contains("finished in")).map(str::to_owned).collect::<Vec<_>>()
+        };
+        let (one, other) = (lines(&one), lines(&other));
+        let difference = one.iter().zip(&other).find(|(one, other)| one != other);
+        assert_eq!(difference, None, "seed {seed}");
+        assert_eq!(one.len(), other.len(), "seed {seed}");
+    }
+}

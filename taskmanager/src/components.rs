@@ -1,0 +1,79 @@
+//! What a TaskManager consists of, without its ports: the actor, its registration and the services in front of it. A
+//! simulation starts these and plays network, clock and tasks itself.
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, watch};
+use tokio::task::{JoinHandle, JoinSet};
+use tonic::service::Routes;
+use wiesel_common::rpc::Connector;
+use wiesel_proto as proto;
+use wiesel_proto::task_executor_server::TaskExecutorServer;
+
+use crate::executor::registration::Registration;
+use crate::executor::rpc::Gateway;
+use crate::executor::{End, Inbox, Setup, SlotStatus, TaskExecutor};
+use crate::options::Options;
+use crate::runner::TaskRunner;
+
+/// The largest call that is accepted: a deployment with its plan.
+const MAX_CALL: usize = 256 << 20;
+/// Calls that wait for the actor.
+const CALLS: usize = 256;
+
+/// What a TaskManager is started with besides its options: the outside world.
+pub struct World {
+    /// Makes its tasks.
+    pub runner: Arc<dyn TaskRunner>,
+    /// Opens connections to JobManagers.
+    pub connector: Arc<dyn Connector>,
+    /// What it uses now.
+    pub metrics: Box<dyn Fn() -> proto::TaskManagerMetrics + Send + Sync>,
+}
+
+/// See the module. Dropping `background` and aborting `actor` ends it at once.
+pub struct Components {
+    /// What JobManagers call.
+    pub services: Routes,
+    /// Takes the reason to stop.
+    pub stop: mpsc::Sender<String>,
+    /// The actor, which ends when it is stopped or cannot go on.
+    pub actor: JoinHandle<End>,
+    /// What else runs.
+    pub background: JoinSet<()>,
+}
+
+impl Components {
+    /// Starts the actor, which begins to register as `identity`.
+    pub fn start(options: &Options, identity: proto::RegisterTaskManagerRequest, world: World) -> Self {
+        let World { runner, connector, metrics } = world;
+        let (calls, call_receiver) = mpsc::channel(CALLS);
+        let (events, event_receiver) = mpsc::channel(4);
+        let (stop, stop_receiver) = mpsc::channel(1);
+        let (status, status_receiver) = watch::channel(SlotStatus::default());
+        let registration = Registration {
+            address: options.job_manager.clone(),
+            connector: connector.clone(),
+            request: identity.clone(),
+            options: options.registration.clone(),
+            events,
+            status: status_receiver,
+            metrics,
+        };
+        let mut background = JoinSet::new();
+        background.spawn(registration.run());
+        let executor = TaskExecutor::new(Setup {
+            runner,
+            connector,
+            slots: options.slots,
+            slot_timeout: options.slot_timeout,
+            cancellation_timeout: options.cancellation_timeout,
+            identity,
+            resource_manager_address: options.job_manager.clone(),
+            status,
+        });
+        let inbox = Inbox { calls: call_receiver, registration: event_receiver, stop: stop_receiver };
+        let actor = tokio::spawn(executor.run(inbox));
+        let services = Routes::new(TaskExecutorServer::new(Gateway { calls }).max_decoding_message_size(MAX_CALL));
+        Self { services, stop, actor, background }
+    }
+}

@@ -1,0 +1,184 @@
+//! What runs the tasks of a TaskManager. The executor decides which run, in which slots; here they are made.
+//!
+//! [`Threads`] runs each on a thread of its own, with the data plane and a state back end. A simulation runs them otherwise.
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use parking_lot::Mutex;
+use tokio::runtime::Handle;
+use tonic::Status;
+use wiesel_common::config::Configuration;
+use wiesel_common::id::{AllocationId, AttemptId, JobId};
+use wiesel_common::rpc::Channel;
+use wiesel_network::NetworkEnvironment;
+use wiesel_proto as proto;
+use wiesel_proto::job_master_client::JobMasterClient;
+use wiesel_state::backend::StateResources;
+use wiesel_state::storage::CheckpointStorage;
+
+use crate::factory::OperatorFactory;
+use crate::task::checkpoint::restore::JobState;
+use crate::task::deployment::{Deployment, Prepared, Refusal};
+pub use crate::task::mailbox::{Mail, Undelivered};
+pub use crate::task::reporter::{Report, Reporter, Sender};
+use crate::task::{self, Surroundings};
+
+/// A task as the executor knows it. Dropping it cancels the task: nobody could end it any more.
+pub trait RunningTask: Send {
+    /// The attempt that it is.
+    fn attempt(&self) -> AttemptId;
+    /// The slot that it is in.
+    fn allocation(&self) -> AllocationId;
+    /// Its name, for messages.
+    fn name(&self) -> &str;
+    /// Ends it as CANCELED.
+    fn cancel(&self);
+    /// Ends it as FAILED, for this reason.
+    fn fail(&self, failure: proto::Failure);
+    /// Puts a letter into its mailbox.
+    ///
+    /// # Errors
+    /// If the task has ended, or does not come to read its mail.
+    fn deliver(&self, mail: Mail) -> Result<(), Undelivered>;
+    /// Whether it reads letters still.
+    fn reads_mail(&self) -> bool;
+    /// What it waits for.
+    fn waiting_for(&self) -> Option<&'static str>;
+    /// Its counters as they are now.
+    fn metrics(&self) -> proto::TaskMetrics;
+}
+
+/// The way of a job's tasks to their JobMaster.
+#[derive(Clone)]
+pub struct JobMasterLink {
+    /// The JobMaster.
+    pub client: JobMasterClient<Channel>,
+    /// Its token.
+    pub fence: Bytes,
+    /// The job.
+    pub job: JobId,
+    /// The host name of this TaskManager.
+    pub hostname: String,
+    /// Set once the JobMaster counts as lost: it is not spoken to any more.
+    pub lost: Arc<AtomicBool>,
+}
+
+impl JobMasterLink {
+    /// The way of one task.
+    pub fn sender(&self, attempt: AttemptId, subtask: u32) -> Sender {
+        Sender {
+            client: self.client.clone(),
+            fence: self.fence.clone(),
+            job_id: self.job.to_bytes(),
+            attempt_id: attempt.to_bytes(),
+            subtask,
+            hostname: self.hostname.clone(),
+            lost: self.lost.clone(),
+        }
+    }
+}
+
+/// What new tasks are given by the executor.
+pub struct Launch<'a> {
+    /// The way to the JobMaster.
+    pub master: &'a JobMasterLink,
+    /// Takes each task as it is started.
+    pub started: &'a mut Vec<Box<dyn RunningTask>>,
+    /// Runs what belongs to a task, until the TaskManager ends.
+    pub spawn: &'a mut dyn FnMut(BoxFuture<'static, ()>),
+    /// To be called when a task is over and all it held is free.
+    pub ended: Arc<dyn Fn(AttemptId) + Send + Sync>,
+}
+
+/// Makes tasks.
+pub trait TaskRunner: Send + Sync {
+    /// Starts the tasks of a request, whose slots were checked.
+    ///
+    /// # Errors
+    /// A refusal, which says what is missing. Tasks that were started by then go on.
+    fn start(&self, request: proto::SubmitTasksRequest, launch: Launch<'_>) -> Result<(), Status>;
+
+    /// The job has no slot here any more.
+    fn forget(&self, job: JobId);
+}
+
+/// One thread a task.
+pub(crate) struct Threads {
+    configuration: Arc<Configuration>,
+    network: Arc<NetworkEnvironment>,
+    /// What the state of all tasks shares.
+    resources: Arc<StateResources>,
+    factory: Arc<dyn OperatorFactory>,
+    /// What the state of a job's tasks shares, from the first of them for as long as the job has slots here.
+    jobs: Mutex<HashMap<JobId, JobState>>,
+}
+
+impl Threads {
+    pub(crate) fn new(
+        configuration: Arc<Configuration>,
+        network: Arc<NetworkEnvironment>,
+        resources: Arc<StateResources>,
+        factory: Arc<dyn OperatorFactory>,
+    ) -> Self {
+        Self { configuration, network, resources, factory, jobs: Mutex::default() }
+    }
+
+    fn job_state(&self, deployment: &Deployment) -> wiesel_state::Result<JobState> {
+        if let Some(state) = self.jobs.lock().get(&deployment.job) {
+            return Ok(state.clone());
+        }
+        let configuration = &deployment.configuration;
+        let storage = CheckpointStorage::new(configuration, deployment.job)?;
+        let backend =
+            wiesel_state::backend::backend(configuration, &self.resources, storage.clone(), Handle::current())?;
+        let state = JobState { storage, backend };
+        self.jobs.lock().insert(deployment.job, state.clone());
+        Ok(state)
+    }
+
+    fn start_task(
+        &self,
+        deployment: &Deployment,
+        task: Prepared,
+        state: &JobState,
+        launch: &mut Launch<'_>,
+    ) -> Result<(), Status> {
+        let attempt = task.attempt;
+        let sender = launch.master.sender(attempt, task.subtask);
+        let surroundings =
+            Surroundings { runtime: Handle::current(), sender, factory: self.factory.clone(), state: state.clone() };
+        let ended = launch.ended.clone();
+        let started =
+            task::start(deployment, task, surroundings, |reporting| (launch.spawn)(reporting), move || ended(attempt));
+        let task = started.map_err(|error| Status::resource_exhausted(format!("no thread for a task: {error}")))?;
+        launch.started.push(Box::new(task));
+        Ok(())
+    }
+}
+
+impl TaskRunner for Threads {
+    fn start(&self, mut request: proto::SubmitTasksRequest, mut launch: Launch<'_>) -> Result<(), Status> {
+        let tasks = std::mem::take(&mut request.tasks);
+        let deployment = Deployment::read(request, &self.configuration).map_err(|error| refuse(&error))?;
+        let state = self.job_state(&deployment).map_err(|error| refuse(&Refusal::State(error)))?;
+        let prepared = deployment.prepare(&tasks, &self.network).map_err(|error| refuse(&error))?;
+        prepared.into_iter().try_for_each(|task| self.start_task(&deployment, task, &state, &mut launch))
+    }
+
+    fn forget(&self, job: JobId) {
+        self.jobs.lock().remove(&job);
+    }
+}
+
+/// What a refused deployment is told: a cause that the JobMaster shows as the tasks' failure.
+fn refuse(refusal: &Refusal) -> Status {
+    match refusal {
+        Refusal::Network(wiesel_network::Error::InsufficientBuffers { .. }) => {
+            Status::resource_exhausted(refusal.to_string())
+        }
+        _ => Status::invalid_argument(refusal.to_string()),
+    }
+}
