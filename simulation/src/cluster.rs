@@ -108,7 +108,7 @@ impl Cluster {
         let mut random = StdRng::seed_from_u64(seed);
         let settings = Settings::draw(seed, &mut random);
         let store = Store::new(random.random(), &settings.store_root());
-        wiesel_common::filesystem::register_store(&settings.store_name, Arc::new(store.clone()));
+        wiesel_common::filesystem::mount(&settings.store_name, Arc::new(store.clone()));
         let network = Network::new(random.random());
         let client = Client::new(&settings, random.random());
         let nodes = (0..=settings.task_managers.len()).map(|_| None).collect();
@@ -152,7 +152,7 @@ impl Cluster {
         let outcome = self.run_to_rest();
         // Processes end before the store's name does.
         self.nodes.clear();
-        wiesel_common::filesystem::forget_store(&self.settings.store_name);
+        wiesel_common::filesystem::unmount(&self.settings.store_name);
         outcome
     }
 

@@ -105,7 +105,7 @@ impl Settings {
 
     /// The store's URI without a path.
     pub fn store_root(&self) -> String {
-        format!("test://{}", self.store_name)
+        format!("s3://{}", self.store_name)
     }
 
     /// All slots.

@@ -25,6 +25,9 @@ pub enum Error {
     /// State that does not fit where it is to be kept.
     #[error("{0}")]
     TooLarge(String),
+    /// Another run's checkpoints are where this one's should be.
+    #[error("{0}")]
+    Occupied(String),
     /// The back end.
     #[error("{0}")]
     Backend(String),

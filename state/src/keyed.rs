@@ -171,6 +171,11 @@ pub trait CheckpointFiles: Send + Sync {
     /// name of its own that is never used again. A small file stays inline.
     fn put_file<'a>(&'a self, path: &'a std::path::Path, shared: bool) -> BoxFuture<'a, Result<proto::StateFile>>;
 
+    /// Deletes what was put, because nothing will refer to it.
+    fn give_up(&self) -> BoxFuture<'_, ()> {
+        Box::pin(std::future::ready(()))
+    }
+
     /// Whether later checkpoints may refer to shared files; not those of a savepoint.
     fn keeps_shared(&self) -> bool {
         true

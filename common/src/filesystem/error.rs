@@ -8,6 +8,8 @@ use crate::config::ConfigError;
 pub enum ErrorKind {
     /// There is no such file.
     NotFound,
+    /// There is another file of this name.
+    AlreadyExists,
     /// The file or the service refuses this user.
     PermissionDenied,
     /// The disk is full.
@@ -58,11 +60,24 @@ impl Error {
         matches!(self, Self::Failed { kind: ErrorKind::NotFound, .. })
     }
 
+    /// Whether there is another file of this name.
+    pub fn is_already_there(&self) -> bool {
+        matches!(self, Self::Failed { kind: ErrorKind::AlreadyExists, .. })
+    }
+
+    pub(super) fn already_there(uri: &str) -> Self {
+        let reason = "it already exists, with other content".to_owned();
+        Self::Failed { action: "write", uri: uri.to_owned(), reason, kind: ErrorKind::AlreadyExists }
+    }
+
     pub(super) fn bad_path(uri: &str, reason: impl Into<String>) -> Self {
         Self::BadPath { uri: uri.to_owned(), reason: reason.into() }
     }
 
     pub(super) fn io(action: &'static str, uri: &str, error: &std::io::Error) -> Self {
+        if error.kind() == std::io::ErrorKind::AlreadyExists {
+            return Self::already_there(uri);
+        }
         let (kind, advice) = match error.kind() {
             std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory => (ErrorKind::NotFound, ""),
             std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem => {

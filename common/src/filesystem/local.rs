@@ -3,6 +3,8 @@ use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::ops::Range;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 
@@ -24,6 +26,39 @@ pub(super) async fn run<T: Send + 'static>(
     outcome.map_err(|error| Error::io(action, uri, &error))
 }
 
+/// Runs a step that writes a file. If nobody waits for it any more, no file appears: who gives up an upload may delete what
+/// it has left, and nothing comes after.
+pub(super) async fn run_write<T: Send + 'static>(
+    uri: &str,
+    path: &Path,
+    step: impl FnOnce(&Path, &Caller) -> io::Result<T> + Send + 'static,
+) -> Result<T> {
+    let waits = Waits(Caller::default());
+    let caller = waits.0.clone();
+    run("write", uri, path, move |path| step(path, &caller)).await
+}
+
+/// Who waits for a step.
+#[derive(Clone, Default)]
+pub(super) struct Caller(Arc<AtomicBool>);
+
+impl Caller {
+    fn check(&self) -> io::Result<()> {
+        match self.0.load(Ordering::SeqCst) {
+            true => Err(io::Error::other("nobody waits for the file any more")),
+            false => Ok(()),
+        }
+    }
+}
+
+struct Waits(Caller);
+
+impl Drop for Waits {
+    fn drop(&mut self) {
+        self.0.0.store(true, Ordering::SeqCst);
+    }
+}
+
 pub(super) fn read_range(path: &Path, range: Range<u64>) -> io::Result<Bytes> {
     let mut file = File::open(path)?;
     file.seek(SeekFrom::Start(range.start))?;
@@ -41,30 +76,37 @@ pub(super) fn file_size(path: &Path) -> io::Result<u64> {
     if metadata.is_dir() { Err(io::Error::from(io::ErrorKind::NotFound)) } else { Ok(metadata.len()) }
 }
 
-pub(super) fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    replace(path, |file| file.write_all(bytes))
+pub(super) fn write(path: &Path, bytes: &[u8], caller: &Caller) -> io::Result<()> {
+    publish(path, caller, |file| file.write_all(bytes), |temporary| fs::rename(temporary, path))
+}
+
+/// Writes a file that must not be there.
+pub(super) fn write_new(path: &Path, bytes: &[u8], caller: &Caller) -> io::Result<()> {
+    publish(path, caller, |file| file.write_all(bytes), |temporary| rename_new(temporary, path))
 }
 
 /// Copies a file and says what it held. The copy appears when it is complete and on disk.
-pub(super) fn copy(from: &Path, to: &Path) -> io::Result<Written> {
+pub(super) fn copy(from: &Path, to: &Path, caller: &Caller) -> io::Result<Written> {
     let mut written = Written { size: 0, crc32c: 0 };
-    replace(to, |file| {
-        written = copy_bytes(from, file)?;
+    let fill = |file: &mut File| {
+        written = copy_bytes(from, file, || caller.check())?;
         Ok(())
-    })?;
+    };
+    publish(to, caller, fill, |temporary| fs::rename(temporary, to))?;
     Ok(written)
 }
 
 /// Copies a file that need not outlive this process and says what it held.
 pub(super) fn fetch(from: &Path, to: &Path) -> io::Result<Written> {
-    copy_bytes(from, &mut File::create(to)?)
+    copy_bytes(from, &mut File::create(to)?, || Ok(()))
 }
 
-fn copy_bytes(from: &Path, to: &mut File) -> io::Result<Written> {
+fn copy_bytes(from: &Path, to: &mut File, go_on: impl Fn() -> io::Result<()>) -> io::Result<Written> {
     let mut source = File::open(from)?;
     let mut written = Written { size: 0, crc32c: 0 };
     let mut buffer = vec![0; COPY_BUFFER];
     loop {
+        go_on()?;
         let count = match source.read(&mut buffer) {
             Ok(0) => return Ok(written),
             Ok(count) => count,
@@ -77,18 +119,40 @@ fn copy_bytes(from: &Path, to: &mut File) -> io::Result<Written> {
     }
 }
 
-/// Writes beside the file, then renames: another process sees the file as it was or as it becomes.
-fn replace(path: &Path, fill: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
+/// Writes beside the file, then gives it its name: another process sees the file as it was or as it becomes.
+fn publish(
+    path: &Path,
+    caller: &Caller,
+    fill: impl FnOnce(&mut File) -> io::Result<()>,
+    name: impl FnOnce(&Path) -> io::Result<()>,
+) -> io::Result<()> {
     let folder = path.parent().ok_or_else(|| io::Error::other("a root cannot be written"))?;
-    let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let file_name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     fs::create_dir_all(folder)?;
-    let temporary = folder.join(format!(".{name}.{}.tmp", uuid::Uuid::new_v4().simple()));
-    let outcome = fill_new(&temporary, fill).and_then(|()| fs::rename(&temporary, path));
+    let temporary = folder.join(format!(".{file_name}.{}.tmp", uuid::Uuid::new_v4().simple()));
+    let outcome = fill_new(&temporary, fill).and_then(|()| caller.check()).and_then(|()| name(&temporary));
     if outcome.is_err() {
         // What is left is of no use; the first failure is the one to report.
         let _ = fs::remove_file(&temporary);
     }
-    outcome.and_then(|()| File::open(folder)?.sync_all())
+    outcome.and_then(|()| File::open(folder)?.sync_all())?;
+    // It may have gone while the name was given; from then on it leaves what it finds.
+    caller.check().inspect_err(|_| _ = fs::remove_file(path))
+}
+
+/// Renames a file to a name that nobody has.
+fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
+    match fs::hard_link(from, to) {
+        // It has both names now; one that stays is swept.
+        Ok(()) => {
+            let _ = fs::remove_file(from);
+            Ok(())
+        }
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(error),
+        // A file system without hard links: the best that it can do.
+        Err(_) if fs::symlink_metadata(to).is_ok() => Err(io::Error::from(io::ErrorKind::AlreadyExists)),
+        Err(_) => fs::rename(from, to),
+    }
 }
 
 fn fill_new(path: &Path, fill: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
@@ -97,37 +161,38 @@ fn fill_new(path: &Path, fill: impl FnOnce(&mut File) -> io::Result<()>) -> io::
     file.sync_data()
 }
 
-/// Files below a folder, with sizes.
-pub(super) fn list(folder: &Path) -> io::Result<Vec<(String, u64)>> {
-    let mut files = Vec::new();
-    let mut folders = vec![(folder.to_owned(), String::new())];
-    while let Some((folder, prefix)) = folders.pop() {
-        let entries = match fs::read_dir(&folder) {
-            Ok(entries) => entries,
-            Err(error) if is_absent(&error) => continue,
-            Err(error) => return Err(error),
-        };
-        for entry in entries {
-            let entry = entry?;
-            let name = format!("{prefix}{}", entry.file_name().to_string_lossy());
-            match entry.metadata() {
-                Ok(metadata) if metadata.is_dir() => folders.push((entry.path(), format!("{name}/"))),
-                Ok(metadata) => files.push((name, metadata.len())),
-                // Gone since it was listed.
-                Err(error) if is_absent(&error) => {}
-                Err(error) => return Err(error),
-            }
-        }
-    }
-    Ok(files)
-}
-
 pub(super) fn delete(path: &Path) -> io::Result<()> {
     absent_is_fine(fs::remove_file(path))
 }
 
-pub(super) fn delete_folder(path: &Path) -> io::Result<()> {
-    absent_is_fine(fs::remove_dir_all(path))
+/// Removes a folder unless something is in it, or it is none.
+pub(super) fn remove_empty_folder(path: &Path) -> io::Result<()> {
+    absent_is_fine(fs::remove_dir(path)).or_else(|error| match error.kind() {
+        io::ErrorKind::DirectoryNotEmpty => Ok(()),
+        _ => Err(error),
+    })
+}
+
+/// The files and the folders in a folder, not those below them. What a link leads to counts as what it is.
+pub(super) fn children(folder: &Path) -> io::Result<(Vec<String>, Vec<String>)> {
+    let (mut files, mut folders) = (Vec::new(), Vec::new());
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if is_absent(&error) => return Ok((files, folders)),
+        Err(error) => return Err(error),
+    };
+    for entry in entries {
+        let entry = entry?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        match fs::metadata(entry.path()) {
+            Ok(metadata) if metadata.is_dir() => folders.push(name),
+            Ok(_) => files.push(name),
+            // Gone since it was listed, or a link that leads nowhere.
+            Err(error) if is_absent(&error) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok((files, folders))
 }
 
 fn absent_is_fine(outcome: io::Result<()>) -> io::Result<()> {

@@ -22,11 +22,13 @@ mod local;
 mod object;
 mod profile;
 mod s3_store;
+mod unfinished;
 
 #[cfg(test)]
 mod tests;
 
 pub use error::{Error, ErrorKind};
+pub use unfinished::Unfinished;
 
 /// The outcome of this module's functions.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -37,23 +39,16 @@ const MAX_STORES: usize = 64;
 /// A bucket and what its store was configured with.
 type StoreKey = (String, Vec<(String, String)>);
 
-/// Stores that tests have named: `test://<name>/path`.
-#[cfg(feature = "fault-points")]
-static NAMED_STORES: LazyLock<Mutex<HashMap<String, Arc<dyn ObjectStore>>>> = LazyLock::new(Mutex::default);
+static STORES: LazyLock<Mutex<HashMap<StoreKey, Bucket>>> = LazyLock::new(Mutex::default);
+/// By name: see [`mount`].
+static MOUNTED: LazyLock<Mutex<HashMap<String, Bucket>>> = LazyLock::new(Mutex::default);
 
-/// Makes a store known as `test://<name>` in this process.
-#[cfg(feature = "fault-points")]
-pub fn register_store(name: &str, store: Arc<dyn ObjectStore>) {
-    NAMED_STORES.lock().insert(name.to_owned(), store);
+/// A bucket: what [`ObjectStore`] does, and what it does not.
+#[derive(Clone, Debug)]
+struct Bucket {
+    objects: Arc<dyn ObjectStore>,
+    uploads: Arc<dyn unfinished::UploadStore>,
 }
-
-/// Takes back [`register_store`].
-#[cfg(feature = "fault-points")]
-pub fn forget_store(name: &str) {
-    NAMED_STORES.lock().remove(name);
-}
-
-static STORES: LazyLock<Mutex<HashMap<StoreKey, Arc<dyn ObjectStore>>>> = LazyLock::new(Mutex::default);
 
 /// What was written or read: to be compared with what should have been.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,15 +59,24 @@ pub struct Written {
     pub crc32c: u32,
 }
 
-/// A file found in a folder.
-#[derive(Clone, Debug)]
-pub struct Entry {
-    /// Where it is.
-    pub location: Location,
-    /// Its path below the folder, parts separated by `/`.
-    pub name: String,
-    /// Bytes.
-    pub size: u64,
+/// What is in a folder, but not below the folders in it; in no order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Children {
+    /// The names of files.
+    pub files: Vec<String>,
+    /// The names of folders.
+    pub folders: Vec<String>,
+}
+
+/// Puts a store in the place of a bucket, for tests and simulations: `s3://<bucket>/...` is in it from now on, in this
+/// process.
+pub fn mount(bucket: &str, objects: Arc<dyn ObjectStore>) {
+    MOUNTED.lock().insert(bucket.to_owned(), Bucket { objects, uploads: Arc::new(unfinished::None) });
+}
+
+/// Takes back [`mount`].
+pub fn unmount(bucket: &str) {
+    MOUNTED.lock().remove(bucket);
 }
 
 /// A file or a folder.
@@ -85,7 +89,7 @@ pub struct Location {
 #[derive(Clone, Debug)]
 enum Place {
     Local(PathBuf),
-    Object { store: Arc<dyn ObjectStore>, path: ObjectPath, entropy: Option<Entropy> },
+    Object { store: Bucket, path: ObjectPath, entropy: Option<Entropy> },
 }
 
 /// The part of a path that spreads keys over the service's partitions.
@@ -124,8 +128,6 @@ impl Location {
         match scheme {
             "file" => Self::local(rest, uri),
             "s3" | "s3a" => Self::s3(scheme, rest, uri, config),
-            #[cfg(feature = "fault-points")]
-            "test" => Self::named(rest, uri),
             _ => Err(Error::UnknownScheme { scheme: scheme.to_owned(), uri: uri.to_owned() }),
         }
     }
@@ -147,16 +149,6 @@ impl Location {
         let path: PathBuf = path.components().collect();
         let uri = format!("file:{}", path.display());
         Self { place: Place::Local(path), uri }
-    }
-
-    #[cfg(feature = "fault-points")]
-    fn named(rest: &str, uri: &str) -> Result<Self> {
-        let (name, key) = rest.trim_start_matches('/').split_once('/').unwrap_or((rest.trim_start_matches('/'), ""));
-        let store = NAMED_STORES.lock().get(name).cloned();
-        let store = store.ok_or_else(|| Error::bad_path(uri, "no test has made this store known"))?;
-        let path = ObjectPath::parse(key).map_err(|error| Error::bad_path(uri, error.to_string()))?;
-        let uri = object_uri(&format!("test://{name}"), &path);
-        Ok(Self { place: Place::Object { store, path, entropy: None }, uri })
     }
 
     fn s3(scheme: &str, rest: &str, uri: &str, config: &Configuration) -> Result<Self> {
@@ -193,7 +185,7 @@ impl Location {
                     .map_err(|error| Error::bad_path(&self.uri, error.to_string()))?;
                 Ok((Arc::new(LocalFileSystem::new()), path))
             }
-            Place::Object { store, path, .. } => Ok((store.clone(), path.clone())),
+            Place::Object { store, path, .. } => Ok((store.objects.clone(), path.clone())),
         }
     }
 
@@ -258,7 +250,7 @@ impl Location {
             Place::Local(path) => {
                 local::run("read", &self.uri, path, |path| std::fs::read(path).map(Bytes::from)).await
             }
-            Place::Object { store, path, .. } => object::read(&**store, path, &self.uri).await,
+            Place::Object { store, path, .. } => object::read(&*store.objects, path, &self.uri).await,
         }
     }
 
@@ -269,7 +261,7 @@ impl Location {
     pub async fn read_range(&self, range: Range<u64>) -> Result<Bytes> {
         match &self.place {
             Place::Local(path) => local::run("read", &self.uri, path, move |path| local::read_range(path, range)).await,
-            Place::Object { store, path, .. } => object::read_range(&**store, path, &self.uri, range).await,
+            Place::Object { store, path, .. } => object::read_range(&*store.objects, path, &self.uri, range).await,
         }
     }
 
@@ -277,15 +269,37 @@ impl Location {
     pub async fn size(&self) -> Result<u64> {
         match &self.place {
             Place::Local(path) => local::run("look at", &self.uri, path, local::file_size).await,
-            Place::Object { store, path, .. } => object::size(&**store, path, &self.uri).await,
+            Place::Object { store, path, .. } => object::size(&*store.objects, path, &self.uri).await,
         }
     }
 
     /// Writes the file, over what may be there, with the folders above it. It appears whole or not at all.
     pub async fn write(&self, bytes: Bytes) -> Result<()> {
         match &self.place {
-            Place::Local(path) => local::run("write", &self.uri, path, move |path| local::write(path, &bytes)).await,
-            Place::Object { store, path, .. } => object::write(&**store, path, &self.uri, bytes).await,
+            Place::Local(path) => {
+                local::run_write(&self.uri, path, move |path, caller| local::write(path, &bytes, caller)).await
+            }
+            Place::Object { store, path, .. } => object::write(&*store.objects, path, &self.uri, bytes).await,
+        }
+    }
+
+    /// Writes a file that is not there, as [`Location::write`] does. That it is there with these bytes is no error.
+    ///
+    /// # Errors
+    /// [`Error::is_already_there`]: there is one with other content, which stays as it is.
+    pub async fn write_new(&self, bytes: Bytes) -> Result<()> {
+        match &self.place {
+            Place::Local(path) => {
+                let new = bytes.clone();
+                match local::run_write(&self.uri, path, move |path, caller| local::write_new(path, &new, caller)).await
+                {
+                    Err(error) if error.is_already_there() && self.read().await.is_ok_and(|found| found == bytes) => {
+                        Ok(())
+                    }
+                    other => other,
+                }
+            }
+            Place::Object { store, path, .. } => object::write_new(&*store.objects, path, &self.uri, bytes).await,
         }
     }
 
@@ -294,9 +308,9 @@ impl Location {
         match &self.place {
             Place::Local(path) => {
                 let from = from.to_owned();
-                local::run("write", &self.uri, path, move |path| local::copy(&from, path)).await
+                local::run_write(&self.uri, path, move |path, caller| local::copy(&from, path, caller)).await
             }
-            Place::Object { store, path, .. } => object::upload(&**store, path, &self.uri, from).await,
+            Place::Object { store, path, .. } => object::upload(&store.objects, path, &self.uri, from).await,
         }
     }
 
@@ -307,7 +321,7 @@ impl Location {
                 let to = to.to_owned();
                 local::run("read", &self.uri, path, move |path| local::fetch(path, &to)).await
             }
-            Place::Object { store, path, .. } => object::download(&**store, path, &self.uri, to).await,
+            Place::Object { store, path, .. } => object::download(&*store.objects, path, &self.uri, to).await,
         }
     }
 
@@ -321,17 +335,29 @@ impl Location {
         }
     }
 
-    /// All files below this folder, in no order; none if there is no such folder.
-    pub async fn list(&self) -> Result<Vec<Entry>> {
+    /// What is in this folder; nothing if there is no such folder.
+    pub async fn children(&self) -> Result<Children> {
+        let (files, folders) = match &self.place {
+            Place::Local(path) => local::run("list", &self.uri, path, local::children).await?,
+            Place::Object { store, path, .. } => object::children(&*store.objects, path, &self.uri).await?,
+        };
+        Ok(Children { files, folders })
+    }
+
+    /// Uploads into this folder, or one below it, that were begun and neither completed nor aborted: their parts take up room. None where
+    /// there is no such thing.
+    pub async fn unfinished_uploads(&self) -> Result<Vec<Unfinished>> {
         match &self.place {
-            Place::Local(path) => {
-                let files = local::run("list", &self.uri, path, local::list).await?;
-                Ok(files.into_iter().map(|(name, size)| Entry { location: self.join(&name), name, size }).collect())
-            }
-            Place::Object { store, path, .. } => {
-                let files = object::list(&**store, path, &self.uri).await?;
-                Ok(files.into_iter().map(|(name, size)| Entry { location: self.join(&name), name, size }).collect())
-            }
+            Place::Local(_) => Ok(Vec::new()),
+            Place::Object { store, path, .. } => store.uploads.list(path, &self.uri).await,
+        }
+    }
+
+    /// Aborts one of [`Location::unfinished_uploads`]; that it is not there is no error.
+    pub async fn abort_upload(&self, upload: &Unfinished) -> Result<()> {
+        match &self.place {
+            Place::Local(_) => Ok(()),
+            Place::Object { store, path, .. } => store.uploads.abort(path, upload, &self.uri).await,
         }
     }
 
@@ -339,15 +365,15 @@ impl Location {
     pub async fn delete(&self) -> Result<()> {
         match &self.place {
             Place::Local(path) => local::run("delete", &self.uri, path, local::delete).await,
-            Place::Object { store, path, .. } => object::delete(&**store, path, &self.uri).await,
+            Place::Object { store, path, .. } => object::delete(&*store.objects, path, &self.uri).await,
         }
     }
 
-    /// Deletes the folder with everything below it; that it is not there is no error.
-    pub async fn delete_folder(&self) -> Result<()> {
+    /// Removes the folder if it is empty, where folders are something of their own.
+    pub async fn remove_empty_folder(&self) -> Result<()> {
         match &self.place {
-            Place::Local(path) => local::run("delete", &self.uri, path, local::delete_folder).await,
-            Place::Object { store, path, .. } => object::delete_folder(store.clone(), path, &self.uri).await,
+            Place::Local(path) => local::run("remove", &self.uri, path, local::remove_empty_folder).await,
+            Place::Object { .. } => Ok(()),
         }
     }
 }
@@ -380,7 +406,10 @@ fn entropy(config: &Configuration) -> Result<Option<Entropy>> {
     Ok(Some(Entropy { marker, length: length as usize }))
 }
 
-fn shared_store(bucket: &str, config: &Configuration) -> Result<Arc<dyn ObjectStore>> {
+fn shared_store(bucket: &str, config: &Configuration) -> Result<Bucket> {
+    if let Some(mounted) = MOUNTED.lock().get(bucket) {
+        return Ok(mounted.clone());
+    }
     let settings = config.iter().filter(|(key, _)| s3_store::is_relevant(key));
     let key = (bucket.to_owned(), settings.map(|(key, value)| (key.to_owned(), value.to_owned())).collect());
     if let Some(store) = STORES.lock().get(&key) {

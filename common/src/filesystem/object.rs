@@ -10,7 +10,7 @@ use bytes::Bytes;
 use futures::stream::FuturesUnordered;
 use futures::{StreamExt, TryStreamExt};
 use object_store::path::Path as ObjectPath;
-use object_store::{MultipartUpload, ObjectStore, ObjectStoreExt, PutPayload};
+use object_store::{MultipartUpload, ObjectStore, ObjectStoreExt, PutMode, PutPayload};
 
 use super::{Error, Result, Written};
 
@@ -68,25 +68,87 @@ pub(super) async fn write(store: &dyn ObjectStore, path: &ObjectPath, uri: &str,
     outcome.map(|_| ()).map_err(|error| Error::object("write", uri, &error))
 }
 
-pub(super) async fn upload(store: &dyn ObjectStore, path: &ObjectPath, uri: &str, from: &Path) -> Result<Written> {
+/// Writes an object that must not be there with other content: an answer that was lost is told apart from somebody else's.
+pub(super) async fn write_new(store: &dyn ObjectStore, path: &ObjectPath, uri: &str, bytes: Bytes) -> Result<()> {
+    let mut pause = Duration::from_millis(20);
+    for attempt in 1..=CONFLICTS {
+        let put = store.put_opts(path, PutPayload::from_bytes(bytes.clone()), PutMode::Create.into()).await;
+        match put {
+            Ok(_) => return Ok(()),
+            Err(object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. }) => {}
+            Err(error) => return Err(Error::object("write", uri, &error)),
+        }
+        match read(store, path, uri).await {
+            Ok(found) if found == bytes => return Ok(()),
+            Ok(_) => return Err(Error::already_there(uri)),
+            // A conflict with something that is over: see `write`.
+            Err(error) if error.is_not_found() && attempt < CONFLICTS => {
+                tokio::time::sleep(pause).await;
+                pause *= 2;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Err(Error::already_there(uri))
+}
+
+pub(super) async fn upload(store: &Arc<dyn ObjectStore>, path: &ObjectPath, uri: &str, from: &Path) -> Result<Written> {
     let local = |error: std::io::Error| Error::io("read", &from.display().to_string(), &error);
     let mut reader = PartReader::open(from).map_err(local)?;
     if reader.size <= PART {
         let bytes = reader.next().await.map_err(local)?;
-        write(store, path, uri, bytes).await?;
+        write(&**store, path, uri, bytes).await?;
         return Ok(reader.seen);
     }
     let failed = |error| Error::object("write", uri, &error);
-    let mut upload = store.put_multipart(path).await.map_err(failed)?;
-    let outcome = match upload_parts(&mut *upload, &mut reader, uri, from).await {
-        Ok(()) => upload.complete().await.map(|_| ()).map_err(failed),
-        Err(error) => Err(error),
+    let mut parts = Parts::begin(store, path).await.map_err(failed)?;
+    let outcome = match &mut parts.0 {
+        Some(upload) => upload_parts(&mut **upload, &mut reader, uri, from).await,
+        None => Ok(()),
     };
-    if outcome.is_err() {
-        // The parts are of no use; the first failure is the one to report.
-        let _ = upload.abort().await;
+    match outcome {
+        Ok(()) => parts.0 = None,
+        // The first failure is the one to report.
+        Err(_) => parts.abort().await,
     }
     outcome.map(|()| reader.seen)
+}
+
+type Multipart = Box<dyn MultipartUpload>;
+
+/// An upload in parts, which the service keeps until it is completed or aborted: it is aborted however its owner ends.
+struct Parts(Option<Multipart>);
+
+impl Parts {
+    /// Begins one. If nobody waits for that any more, it is aborted when it has begun.
+    async fn begin(store: &Arc<dyn ObjectStore>, path: &ObjectPath) -> object_store::Result<Self> {
+        let (store, path) = (store.clone(), path.clone());
+        let begun = tokio::spawn(async move { store.put_multipart(&path).await.map(|upload| Self(Some(upload))) });
+        begun.await.unwrap_or_else(|error| {
+            Err(object_store::Error::Generic { store: "multipart upload", source: Box::new(error) })
+        })
+    }
+
+    async fn abort(mut self) {
+        if let Some(upload) = self.0.take() {
+            abort(upload).await;
+        }
+    }
+}
+
+/// What cannot be aborted stays until the job's folder is swept.
+async fn abort(mut upload: Multipart) {
+    if let Err(error) = upload.abort().await {
+        tracing::debug!(%error, "an unfinished upload stays for now");
+    }
+}
+
+impl Drop for Parts {
+    fn drop(&mut self) {
+        if let (Some(upload), Ok(runtime)) = (self.0.take(), tokio::runtime::Handle::try_current()) {
+            runtime.spawn(abort(upload));
+        }
+    }
 }
 
 async fn upload_parts(upload: &mut dyn MultipartUpload, reader: &mut PartReader, uri: &str, from: &Path) -> Result<()> {
@@ -104,7 +166,8 @@ async fn upload_parts(upload: &mut dyn MultipartUpload, reader: &mut PartReader,
         under_way.push(upload.put_part(PutPayload::from_bytes(bytes)));
     }
     while under_way.try_next().await.map_err(failed)?.is_some() {}
-    Ok(())
+    drop(under_way);
+    upload.complete().await.map(|_| ()).map_err(failed)
 }
 
 pub(super) async fn download(store: &dyn ObjectStore, path: &ObjectPath, uri: &str, to: &Path) -> Result<Written> {
@@ -125,13 +188,17 @@ pub(super) async fn download(store: &dyn ObjectStore, path: &ObjectPath, uri: &s
     Ok(written)
 }
 
-pub(super) async fn list(store: &dyn ObjectStore, folder: &ObjectPath, uri: &str) -> Result<Vec<(String, u64)>> {
-    let prefix = folder.as_ref().len();
-    let named = store.list(Some(folder)).map_ok(|found| {
-        let name = found.location.as_ref()[prefix..].trim_start_matches('/').to_owned();
-        (name, found.size)
-    });
-    named.try_collect().await.map_err(|error| Error::object("list", uri, &error))
+/// Files and folders in a folder, not those below them.
+pub(super) async fn children(
+    store: &dyn ObjectStore,
+    folder: &ObjectPath,
+    uri: &str,
+) -> Result<(Vec<String>, Vec<String>)> {
+    let found = store.list_with_delimiter(Some(folder)).await;
+    let found = found.map_err(|error| Error::object("list", uri, &error))?;
+    let name = |path: &ObjectPath| path.filename().unwrap_or_default().to_owned();
+    let files = found.objects.iter().map(|object| name(&object.location)).collect();
+    Ok((files, found.common_prefixes.iter().map(name).collect()))
 }
 
 pub(super) async fn delete(store: &dyn ObjectStore, path: &ObjectPath, uri: &str) -> Result<()> {
@@ -139,18 +206,6 @@ pub(super) async fn delete(store: &dyn ObjectStore, path: &ObjectPath, uri: &str
         Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
         Err(error) => Err(Error::object("delete", uri, &error)),
     }
-}
-
-pub(super) async fn delete_folder(store: Arc<dyn ObjectStore>, folder: &ObjectPath, uri: &str) -> Result<()> {
-    let found = store.list(Some(folder)).map_ok(|found| found.location).boxed();
-    let mut deleted = store.delete_stream(found);
-    while let Some(outcome) = deleted.next().await {
-        match outcome {
-            Ok(_) | Err(object_store::Error::NotFound { .. }) => {}
-            Err(error) => return Err(Error::object("delete", uri, &error)),
-        }
-    }
-    Ok(())
 }
 
 /// Reads a local file part by part.

@@ -3,10 +3,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey as Key, S3CopyIfNotExists};
-use object_store::{BackoffConfig, ClientOptions, ObjectStore, RetryConfig};
+use object_store::client::{HttpConnector, ReqwestConnector};
+use object_store::{BackoffConfig, ClientOptions, RetryConfig};
 
 use super::profile::{self, Profile};
-use super::{Error, Result};
+use super::{Bucket, Error, Result, unfinished};
 use crate::config::options::s3;
 use crate::config::{ConfigError, Configuration};
 
@@ -21,12 +22,39 @@ pub(super) fn is_relevant(key: &str) -> bool {
 }
 
 /// The store of a bucket.
-pub(super) fn build(bucket: &str, config: &Configuration) -> Result<Arc<dyn ObjectStore>> {
+pub(super) fn build(bucket: &str, config: &Configuration) -> Result<Bucket> {
     let environment: Vec<_> = std::env::vars_os()
         .filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?)))
         .collect();
-    let store = builder(bucket, config, &environment)?.build();
-    Ok(Arc::new(store.map_err(|error| Error::object("set up the store of", &format!("s3://{bucket}"), &error))?))
+    let builder = builder(bucket, config, &environment)?;
+    let failed = |error| Error::object("set up the store of", &format!("s3://{bucket}"), &error);
+    let (url, region) = (url(bucket, &builder), region(&builder));
+    let anonymous = builder.get_config_value(&Key::SkipSignature).is_some_and(|skip| skip == "true");
+    let client = ReqwestConnector::default().connect(&client_options(&url)).map_err(failed)?;
+    let store = Arc::new(builder.build().map_err(failed)?);
+    let uploads = unfinished::S3 { store: store.clone(), client, url, region, anonymous };
+    Ok(Bucket { objects: store, uploads: Arc::new(uploads) })
+}
+
+fn client_options(url: &str) -> ClientOptions {
+    ClientOptions::new().with_timeout(REQUEST_TIMEOUT).with_allow_http(url.starts_with("http://"))
+}
+
+fn region(builder: &AmazonS3Builder) -> String {
+    builder.get_config_value(&Key::Region).unwrap_or_else(|| "us-east-1".to_owned())
+}
+
+/// Where a bucket is.
+fn url(bucket: &str, builder: &AmazonS3Builder) -> String {
+    let hosted = builder.get_config_value(&Key::VirtualHostedStyleRequest).is_some_and(|hosted| hosted == "true");
+    let endpoint = builder.get_config_value(&Key::S3Endpoint).or_else(|| builder.get_config_value(&Key::Endpoint));
+    let endpoint = endpoint.map(|endpoint| endpoint.trim_end_matches('/').to_owned());
+    match (endpoint, hosted) {
+        (Some(endpoint), true) => endpoint,
+        (Some(endpoint), false) => format!("{endpoint}/{bucket}"),
+        (None, true) => format!("https://{bucket}.s3.{}.amazonaws.com", region(builder)),
+        (None, false) => format!("https://s3.{}.amazonaws.com/{bucket}", region(builder)),
+    }
 }
 
 fn builder(bucket: &str, config: &Configuration, environment: &[(String, String)]) -> Result<AmazonS3Builder> {
@@ -116,9 +144,7 @@ fn with_endpoint(
     };
     let path_style = config.get_optional(&s3::PATH_STYLE)?.unwrap_or(endpoint.is_some());
     let mut builder = builder.with_virtual_hosted_style_request(!path_style);
-    let plain = endpoint.as_ref().is_some_and(|endpoint| endpoint.starts_with("http://"));
-    let options = ClientOptions::new().with_timeout(REQUEST_TIMEOUT).with_allow_http(plain);
-    builder = builder.with_client_options(options);
+    builder = builder.with_client_options(client_options(endpoint.as_deref().unwrap_or_default()));
     if let Some(region) = region {
         builder = builder.with_region(region);
     }

@@ -1,5 +1,7 @@
 use std::io::Write;
 
+use object_store::ObjectStoreExt;
+
 use super::*;
 
 fn config(pairs: &[(&str, &str)]) -> Configuration {
@@ -68,7 +70,7 @@ fn a_secret_is_in_no_error() {
 
 /// What every file system does, in a folder that is empty.
 async fn round_trip(folder: Location) {
-    assert!(folder.list().await.unwrap().is_empty());
+    assert_eq!(folder.children().await.unwrap(), Children::default());
     let file = folder.join("a/b.txt");
     assert!(file.read().await.unwrap_err().is_not_found());
     assert!(file.size().await.unwrap_err().is_not_found());
@@ -87,14 +89,54 @@ async fn round_trip(folder: Location) {
     assert_eq!(big.download(&local.path().join("back")).await.unwrap(), written);
     assert!(std::fs::read(local.path().join("back")).unwrap() == bytes);
 
-    let mut names: Vec<_> = folder.list().await.unwrap().into_iter().map(|entry| (entry.name, entry.size)).collect();
-    names.sort();
-    assert_eq!(names, [("a/b.txt".to_owned(), 6), ("a/big".to_owned(), 20_000_000)]);
+    let children = async |folder: &Location| {
+        let mut children = folder.children().await.unwrap();
+        children.files.sort();
+        (children.files.join(" "), children.folders.join(" "))
+    };
+    folder.join("c").write(Bytes::new()).await.unwrap();
+    assert_eq!(children(&folder).await, ("c".to_owned(), "a".to_owned()));
+    assert_eq!(children(&folder.join("a")).await, ("b.txt big".to_owned(), String::new()));
+    folder.join("a").remove_empty_folder().await.unwrap();
     file.delete().await.unwrap();
     file.delete().await.unwrap();
-    folder.join("a").delete_folder().await.unwrap();
-    folder.join("a").delete_folder().await.unwrap();
-    assert!(folder.list().await.unwrap().is_empty());
+    write_once(&folder.join("a/once")).await;
+    for gone in ["a/big", "a/once", "c"] {
+        folder.join(gone).delete().await.unwrap();
+    }
+    folder.join("a").remove_empty_folder().await.unwrap();
+    folder.join("a").remove_empty_folder().await.unwrap();
+    assert_eq!(folder.children().await.unwrap(), Children::default());
+}
+
+/// Of two that write a new file one is refused; that an answer was lost is none of its business.
+async fn write_once(file: &Location) {
+    file.write_new(Bytes::from_static(b"mine")).await.unwrap();
+    file.write_new(Bytes::from_static(b"mine")).await.unwrap();
+    let refused = file.write_new(Bytes::from_static(b"yours")).await.unwrap_err();
+    assert!(refused.is_already_there() && refused.to_string().contains(file.uri()), "{refused}");
+    assert_eq!(&file.read().await.unwrap()[..], b"mine");
+}
+
+/// Failed before: the thread that copied went on, and the file appeared when everybody had gone.
+#[tokio::test]
+async fn an_upload_that_nobody_waits_for_leaves_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let local = folder.path().join("local");
+    std::fs::write(&local, vec![7; 64 << 20]).unwrap();
+    let target = Location::resolve(&folder.path().join("out").display().to_string(), &config(&[])).unwrap();
+    for round in 0..8 {
+        let file = target.join(&format!("{round}"));
+        let upload = file.upload(&local);
+        assert!(tokio::time::timeout(std::time::Duration::from_millis(round), upload).await.is_err());
+    }
+    // The threads come to their ends, one after another.
+    let settled = async {
+        while std::fs::read_dir(folder.path().join("out")).is_ok_and(|files| files.count() > 0) {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(60), settled).await.expect("nothing is left");
 }
 
 #[tokio::test]
@@ -119,12 +161,46 @@ async fn objects_of_a_server() {
     config.set("s3.secret-key", variable("WIESEL_S3_SECRET_KEY", "wiesel-secret"));
     config.set("s3.endpoint", endpoint);
     let folder = format!("s3://{}/common-{}", variable("WIESEL_S3_BUCKET", "wiesel"), uuid::Uuid::new_v4().simple());
-    round_trip(Location::resolve(&folder, &config).unwrap()).await;
+    let location = Location::resolve(&folder, &config).unwrap();
+    round_trip(location.clone()).await;
+    unfinished(&location, &config).await;
 
     config.set("s3.secret-key", "another-secret");
     let refused = Location::resolve(&folder, &config).unwrap().join("x").write(Bytes::from_static(b"x")).await;
     let text = refused.unwrap_err().to_string();
     assert!(text.contains("refuses these credentials") && !text.contains("another-secret"), "{text}");
+}
+
+/// What a process that dies leaves is found and aborted; an upload that is dropped aborts itself.
+async fn unfinished(folder: &Location, config: &Configuration) {
+    let (store, path) = folder.join("shared/never").object_store().unwrap();
+    let mut dead = store.put_multipart(&path).await.unwrap();
+    dead.put_part(vec![7u8; 5 << 20].into()).await.unwrap();
+    drop(dead);
+    let shared = Location::resolve(&format!("{}/shared", folder.uri()), config).unwrap();
+    let found = folder.unfinished_uploads().await.unwrap();
+    assert_eq!(found.iter().map(|upload| upload.name.as_str()).collect::<Vec<_>>(), ["shared/never"]);
+    folder.abort_upload(&found[0]).await.unwrap();
+    assert_eq!(folder.unfinished_uploads().await.unwrap(), []);
+    folder.abort_upload(&found[0]).await.unwrap();
+
+    let local = tempfile::tempdir().unwrap();
+    std::fs::write(local.path().join("big"), vec![7; 64 << 20]).unwrap();
+    for round in 0..6 {
+        let file = shared.join(&format!("dropped-{round}"));
+        let big = local.path().join("big");
+        let upload = file.upload(&big);
+        _ = tokio::time::timeout(std::time::Duration::from_millis(round * 15), upload).await;
+    }
+    let settled = async {
+        while !shared.unfinished_uploads().await.unwrap().is_empty() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(60), settled).await.expect("every upload is aborted");
+    for name in shared.children().await.unwrap().files {
+        shared.join(&name).delete().await.unwrap();
+    }
 }
 
 #[tokio::test]

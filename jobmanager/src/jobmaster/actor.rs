@@ -62,16 +62,47 @@ pub(crate) struct JobMasterContext {
 /// Something that a JobMaster waited for.
 pub(super) enum Completion {
     Initialized(Result<Box<Initialized>, FailureInfo>),
-    Deployed { execution: u32, location: Arc<TaskManagerLocation>, result: Result<(), NotDeployed> },
-    Cancelled { location: Arc<TaskManagerLocation>, result: Result<(), String> },
-    SlotTimeout { request: u64 },
-    RestartDue { restart: u64 },
+    Deployed {
+        execution: u32,
+        location: Arc<TaskManagerLocation>,
+        result: Result<(), NotDeployed>,
+    },
+    Cancelled {
+        location: Arc<TaskManagerLocation>,
+        result: Result<(), String>,
+    },
+    SlotTimeout {
+        request: u64,
+    },
+    RestartDue {
+        restart: u64,
+    },
     ClientCheck,
-    Prepared { id: u64, result: Result<Vec<proto::CoordinatorState>, CheckpointFailure> },
-    Triggered { id: u64, result: Result<(), CheckpointFailure> },
-    Finalized { metadata: Arc<proto::CheckpointMetadata>, result: Result<String, CheckpointFailure> },
-    Notified { checkpoint: u64, location: Arc<TaskManagerLocation>, result: Result<(), String> },
-    Discarded,
+    Prepared {
+        id: u64,
+        result: Result<Vec<proto::CoordinatorState>, CheckpointFailure>,
+    },
+    Triggered {
+        id: u64,
+        result: Result<(), CheckpointFailure>,
+    },
+    Finalized {
+        metadata: Arc<proto::CheckpointMetadata>,
+        result: Result<String, CheckpointFailure>,
+    },
+    Notified {
+        checkpoint: u64,
+        location: Arc<TaskManagerLocation>,
+        result: Result<(), String>,
+    },
+    /// URIs of files that could not be deleted; none: it took too long.
+    Discarded {
+        left: Option<Vec<String>>,
+    },
+    /// As above.
+    Swept {
+        left: Option<Vec<String>>,
+    },
 }
 
 /// Tasks on their way to a TaskManager.
@@ -157,6 +188,8 @@ impl JobMaster {
         let storage = CheckpointStorage::new(&configuration, job_id)?;
         let (sender, receiver) = mpsc::unbounded_channel();
         let handle = JobMasterHandle { job_id, fence: LeaderSessionId::random(), sender };
+        // As the fence, it is no other run's.
+        let run = u64::from_be_bytes(std::array::from_fn(|i| handle.fence.0[i]));
         let mut env = RealEnvironment { clock: Arc::clone(&context.clock) };
         let strategy = RestartStrategy::new(options.restart.clone());
         let history = ExceptionHistory::new(options.exception_history);
@@ -183,7 +216,7 @@ impl JobMaster {
             receiver,
             env,
             scheduler,
-            checkpoints: CheckpointCoordinator::new(job_id, Arc::clone(&checkpoint_options)),
+            checkpoints: CheckpointCoordinator::new(job_id, run, Arc::clone(&checkpoint_options)),
             checkpoint_options,
             storage,
             derived_max_parallelism,
@@ -334,7 +367,8 @@ impl JobMaster {
                 done @ (Completion::Prepared { .. }
                 | Completion::Triggered { .. }
                 | Completion::Finalized { .. }
-                | Completion::Discarded),
+                | Completion::Discarded { .. }
+                | Completion::Swept { .. }),
             )) => self.completed(done),
             Some(_) => {}
             None => return false,
@@ -453,7 +487,14 @@ impl JobMaster {
             Completion::Finalized { metadata, result } => {
                 self.checkpoints.finalized(metadata, result, self.scheduler.graph(), now);
             }
-            Completion::Discarded => self.checkpoints.discarded(self.scheduler.graph(), now),
+            Completion::Discarded { left } => {
+                let in_time = left.is_some();
+                self.checkpoints.discarded(left.unwrap_or_default(), in_time, now);
+            }
+            Completion::Swept { left } => {
+                let in_time = left.is_some();
+                self.checkpoints.swept(left.unwrap_or_default(), in_time, now);
+            }
             Completion::Notified { result: Ok(()), .. } => {}
             Completion::Notified { checkpoint, location, result: Err(reason) } => {
                 self.not_notified(checkpoint, &location.resource_id, reason);

@@ -1,14 +1,15 @@
 //! The JobMaster's side of checkpoints: the coordinator's actions, and what comes of them.
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::oneshot;
 use tonic::Status;
 use wiesel_common::fault;
-use wiesel_common::id::{AttemptId, OperatorId};
+use wiesel_common::id::{AttemptId, JobId, OperatorId};
 use wiesel_proto as proto;
-use wiesel_state::storage::CheckpointStorage;
+use wiesel_state::storage::{CheckpointStorage, Deleted, Found, KnownCheckpoints};
 
 use super::actor::{Completion, JobMaster};
 use super::checkpoint::assignment::{Assignment, assign};
@@ -19,6 +20,11 @@ use super::checkpoint::plan::TaskRef;
 use super::checkpoint::store::{CompletedCheckpoint, Owner};
 use super::source_coordinator::Command;
 use crate::failure::{self, FailureInfo};
+
+/// How long some checkpoints may take to be deleted.
+const DISCARD_TIMEOUT: Duration = Duration::from_secs(300);
+/// How long the job's folder may take to be looked through.
+const SWEEP_TIMEOUT: Duration = Duration::from_secs(600);
 
 impl JobMaster {
     /// Follows the state of the job, then does what the coordinator wants. True: there was something to do.
@@ -56,9 +62,28 @@ impl JobMaster {
             Action::Discard { garbage, referenced } => {
                 let storage = self.storage.clone();
                 self.spawn(async move {
-                    discard(&storage, garbage, &referenced).await;
-                    Completion::Discarded
+                    let checkpoints = garbage.len();
+                    let deleting = tokio::time::timeout(DISCARD_TIMEOUT, discard(&storage, garbage, &referenced));
+                    let left = deleting.await.ok();
+                    if left.is_none() {
+                        let limit = DISCARD_TIMEOUT;
+                        tracing::warn!(%job_id, checkpoints, ?limit, "old checkpoints could not be deleted in time: they are swept later");
+                    }
+                    Completion::Discarded { left }
                 });
+            }
+            Action::Sweep(known) => {
+                let storage = self.storage.clone();
+                self.spawn(async move {
+                    let left = tokio::time::timeout(SWEEP_TIMEOUT, sweep(job_id, &storage, &known)).await.ok();
+                    if left.is_none() {
+                        tracing::warn!(%job_id, limit = ?SWEEP_TIMEOUT, "the sweep of checkpoints took too long: orphans may stay");
+                    }
+                    Completion::Swept { left }
+                });
+            }
+            Action::LeftToSweep(checkpoints) => {
+                tracing::warn!(%job_id, checkpoints, "the store is slow to delete old checkpoints: they are swept later");
             }
             Action::Answer { ticket, result } => self.answer(ticket, result),
             Action::Failed { id: Some(checkpoint_id), failure } => {
@@ -239,30 +264,59 @@ pub(super) fn attempt_of(bytes: &[u8]) -> Result<AttemptId, Status> {
     AttemptId::from_bytes(bytes).ok_or_else(|| Status::invalid_argument("an attempt id must have 16 bytes"))
 }
 
-/// What cannot be deleted is an orphan, no danger.
-async fn discard(storage: &CheckpointStorage, garbage: Vec<Garbage>, referenced: &std::collections::HashSet<String>) {
+/// Returns URIs of files that could not be deleted: orphans, no danger.
+pub(super) async fn discard(
+    storage: &CheckpointStorage,
+    garbage: Vec<Garbage>,
+    referenced: &HashSet<String>,
+) -> Vec<String> {
+    let mut left = Vec::new();
     for garbage in garbage {
-        let (checkpoint_id, result) = match &garbage {
+        let (checkpoint_id, deleted) = match &garbage {
             Garbage::Completed(checkpoint) => (checkpoint.id, discard_completed(storage, checkpoint, referenced).await),
             Garbage::Failed { barrier, states } => {
-                (barrier.checkpoint_id, storage.discard_aborted(barrier, states, referenced).await)
+                (barrier.checkpoint_id, storage.discard_aborted(barrier, states).await)
             }
         };
-        if let Err(error) = result {
-            let reason = state_failure(&error).stack_trace();
-            tracing::warn!(checkpoint_id, reason = reason.trim_end(), "files of a checkpoint could not be deleted");
+        if let Some(error) = &deleted.failure {
+            let (reason, files) = (state_failure(error).stack_trace(), deleted.left.len());
+            tracing::warn!(
+                checkpoint_id,
+                files,
+                reason = reason.trim_end(),
+                "files of a checkpoint could not be deleted"
+            );
         }
+        left.extend(deleted.left);
     }
+    left
 }
 
 async fn discard_completed(
     storage: &CheckpointStorage,
     checkpoint: &CompletedCheckpoint,
-    referenced: &std::collections::HashSet<String>,
-) -> wiesel_state::Result<()> {
+    referenced: &HashSet<String>,
+) -> Deleted {
     match checkpoint.owner {
-        Owner::Job => storage.discard(checkpoint.id, &checkpoint.metadata, referenced).await,
-        Owner::Claimed => storage.discard_claimed(&checkpoint.pointer, &checkpoint.metadata, referenced).await,
-        Owner::Other => Ok(()),
+        Owner::Job => storage.discard(&checkpoint.metadata, referenced).await,
+        Owner::Claimed => {
+            let (folder, file) = (checkpoint.pointer.clone(), checkpoint.file.clone());
+            let found = Found { folder, file, metadata: checkpoint.metadata.as_ref().clone() };
+            storage.discard_claimed(&found, referenced).await
+        }
+        Owner::Other => Deleted::default(),
     }
+}
+
+/// Returns URIs of files that could not be deleted.
+pub(super) async fn sweep(job_id: JobId, storage: &CheckpointStorage, known: &KnownCheckpoints) -> Vec<String> {
+    let deleted = storage.sweep(known).await;
+    if deleted.files > 0 {
+        tracing::info!(%job_id, files = deleted.files, "files that belong to no checkpoint were deleted");
+    }
+    if let Some(error) = &deleted.failure {
+        let (reason, files) = (state_failure(error).stack_trace(), deleted.left.len());
+        tracing::warn!(%job_id, files, reason = reason.trim_end(), "the sweep of checkpoints was not complete");
+    }
+    deleted.left
 }

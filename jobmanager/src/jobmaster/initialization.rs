@@ -1,9 +1,10 @@
 //! What happens before a job starts: its folders are made, what earlier runs left is swept, and the savepoint or checkpoint
 //! that it is to start from is read and fitted.
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use wiesel_proto as proto;
-use wiesel_state::storage::{CheckpointStorage, read_metadata};
+use wiesel_state::storage::{self, CheckpointStorage, find};
 
 use crate::failure::{FailureInfo, JOB_INITIALIZATION};
 use crate::jobmaster::checkpoint::assignment::{adopt_max_parallelism, assign};
@@ -27,13 +28,15 @@ pub(super) async fn initialize(
     derived: Vec<bool>,
 ) -> Result<Initialized, FailureInfo> {
     let prepared = async {
+        let initialized = match &options.restore {
+            Some(settings) => restore(&storage, settings, &graph, &derived).await?,
+            None => Initialized { graph, restored: None },
+        };
         if options.interval.is_some() {
-            storage.initialize().await.map_err(|error| state_failure(&error))?;
+            let next = initialized.restored.as_ref().map_or(1, |checkpoint| checkpoint.id + 1);
+            storage.initialize(next).await.map_err(|error| state_failure(&error))?;
         }
-        match &options.restore {
-            Some(settings) => restore(&storage, settings, &graph, &derived).await,
-            None => Ok(Initialized { graph, restored: None }),
-        }
+        Ok(initialized)
     };
     let initialized: Initialized = prepared.await.map_err(|cause: FailureInfo| {
         FailureInfo::wrap(JOB_INITIALIZATION, "Could not start the JobMaster.", &cause)
@@ -47,11 +50,13 @@ pub(super) async fn initialize(
 async fn sweep(storage: &CheckpointStorage, initialized: &Initialized) {
     let retained: Vec<proto::CheckpointMetadata> =
         initialized.restored.iter().map(|checkpoint| checkpoint.metadata.as_ref().clone()).collect();
-    match storage.sweep_orphans(&retained).await {
-        Ok(0) => {}
-        Ok(files) => tracing::info!(files, "orphans of earlier runs were deleted"),
+    let deleted = storage.sweep_orphans(&retained).await;
+    if deleted.files > 0 {
+        tracing::info!(files = deleted.files, "orphans of earlier runs were deleted");
+    }
+    if let Some(error) = deleted.failure {
         // The job does not need it.
-        Err(error) => tracing::warn!(reason = %state_failure(&error).stack_trace().trim_end(), "orphans stay"),
+        tracing::warn!(reason = %state_failure(&error).stack_trace().trim_end(), "orphans stay");
     }
 }
 
@@ -61,22 +66,27 @@ async fn restore(
     graph: &proto::JobGraph,
     derived: &[bool],
 ) -> Result<Initialized, FailureInfo> {
-    let (folder, metadata) =
-        read_metadata(&settings.path, storage.configuration()).await.map_err(|error| state_failure(&error))?;
+    let found = find(&settings.path, storage.configuration()).await.map_err(|error| state_failure(&error))?;
+    let (folder, metadata) = (&found.folder, &found.metadata);
     let does_not_fit = |error: super::checkpoint::assignment::Error| {
         FailureInfo::new("java.lang.IllegalStateException", error.to_string())
     };
     let mut graph = graph.clone();
-    adopt_max_parallelism(&metadata, &folder, &mut graph, derived).map_err(does_not_fit)?;
-    let assignment = assign(&metadata, &folder, &graph, settings.allow_non_restored_state).map_err(does_not_fit)?;
+    adopt_max_parallelism(metadata, folder, &mut graph, derived).map_err(does_not_fit)?;
+    let assignment = assign(metadata, folder, &graph, settings.allow_non_restored_state).map_err(does_not_fit)?;
     tracing::info!(
         checkpoint_id = metadata.checkpoint_id,
         path = %folder,
         without_state = assignment.without_state.join(", "),
         "starting job from savepoint {folder}"
     );
-    let owner = if settings.claim_mode == ClaimMode::Claim { Owner::Claimed } else { Owner::Other };
-    let id = metadata.checkpoint_id;
-    let restored = CompletedCheckpoint { id, metadata: Arc::new(metadata), pointer: folder, owner };
+    let (owner, spared) = match settings.claim_mode {
+        ClaimMode::Claim => {
+            let spared = storage::spared(&found, storage.configuration()).await;
+            (Owner::Claimed, spared.map_err(|error| state_failure(&error))?)
+        }
+        _ => (Owner::Other, HashSet::new()),
+    };
+    let restored = CompletedCheckpoint::restored(found, owner, spared);
     Ok(Initialized { graph: Arc::new(graph), restored: Some(restored) })
 }

@@ -303,10 +303,9 @@ impl Job {
             Outcome::Aborted => {
                 self.subtasks.iter_mut().for_each(|subtask| subtask.tables.checkpoint_aborted(id));
                 let barrier = proto::CheckpointBarrier { checkpoint_id: id, ..Default::default() };
-                let still = self.complete.as_ref().map(|(metadata, _)| shared_files(metadata)).unwrap_or_default();
                 let acknowledged = &metadata.vertices[0].subtasks;
-                let discarded = self.world.storage.discard_aborted(&barrier, acknowledged, &still);
-                self.world.runtime.block_on(discarded).unwrap();
+                let discarded = self.world.storage.discard_aborted(&barrier, acknowledged);
+                self.world.runtime.block_on(discarded).into_result().unwrap();
                 self.verify_complete();
                 return;
             }
@@ -321,8 +320,8 @@ impl Job {
             return;
         };
         let still: HashSet<String> = shared_files(&metadata);
-        let discarded = self.world.storage.discard(before.checkpoint_id, &before, &still);
-        self.world.runtime.block_on(discarded).unwrap();
+        let discarded = self.world.storage.discard(&before, &still);
+        self.world.runtime.block_on(discarded).into_result().unwrap();
         self.verify_complete();
     }
 
@@ -384,7 +383,7 @@ proptest! {
         let Some(pairs) = on_a_server("on_a_server_it_is_a_map") else { return Ok(()) };
         let pairs: Vec<_> = pairs.iter().map(|(key, value)| (*key, value.as_str())).collect();
         let mut job = Job::new(if rocks { BackendType::RocksDb } else { BackendType::HashMap }, true, &pairs);
-        job.world.runtime.block_on(job.world.storage.initialize()).unwrap();
+        job.world.runtime.block_on(job.world.storage.initialize(1)).unwrap();
         steps.into_iter().for_each(|step| job.step(step));
     }
 }

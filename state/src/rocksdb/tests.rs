@@ -88,7 +88,7 @@ fn a_checkpoint_on_a_server_uploads_what_is_new() {
     let Some(pairs) = on_a_server("a_checkpoint_on_a_server_uploads_what_is_new") else { return };
     let pairs: Vec<_> = pairs.iter().map(|(key, value)| (*key, value.as_str())).chain([INCREMENTAL]).collect();
     let world = World::new(&pairs);
-    world.runtime.block_on(world.storage.initialize()).unwrap();
+    world.runtime.block_on(world.storage.initialize(1)).unwrap();
     incremental_uploads(&world);
     world.runtime.block_on(world.storage.remove_job_folder()).unwrap();
 }

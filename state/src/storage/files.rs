@@ -5,24 +5,37 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use parking_lot::Mutex;
 use wiesel_common::filesystem::{Location, Written};
 use wiesel_proto as proto;
 
-use super::Inline;
+use super::cleanup::delete_locations;
+use super::{Inline, names};
 use crate::error::{Error, Result};
 use crate::keyed::CheckpointFiles;
 
+/// Files that are deleted at once when an upload is given up.
+const DELETIONS: usize = 8;
+
 pub(super) struct Files {
+    owner: names::Owner,
     /// Of this checkpoint alone; none: there are no files.
     private: Option<Location>,
     shared: Option<Location>,
     inline: Inline,
     written: AtomicU64,
+    /// What was begun to be written.
+    placed: Mutex<Vec<Location>>,
 }
 
 impl Files {
-    pub(super) fn new(private: Option<Location>, shared: Option<Location>, inline: Inline) -> Self {
-        Self { private, shared, inline, written: AtomicU64::new(0) }
+    pub(super) fn new(
+        owner: names::Owner,
+        private: Option<Location>,
+        shared: Option<Location>,
+        inline: Inline,
+    ) -> Self {
+        Self { owner, private, shared, inline, written: AtomicU64::new(0), placed: Mutex::default() }
     }
 
     /// A new file; none if this many bytes stay inline.
@@ -33,8 +46,9 @@ impl Files {
             Inline::UpTo(limit) if size <= limit => return Ok(None),
             Inline::UpTo(_) => self.shared.as_ref().filter(|_| shared).or(self.private.as_ref()),
         };
-        let name = uuid::Uuid::new_v4().to_string();
-        Ok(folder.map(|folder| folder.join(&name).with_entropy()))
+        let place = folder.map(|folder| folder.join(&names::new(self.owner.run, self.owner.checkpoint)).with_entropy());
+        self.placed.lock().extend(place.clone());
+        Ok(place)
     }
 
     fn count(&self, file: proto::StateFile) -> proto::StateFile {
@@ -79,6 +93,17 @@ impl CheckpointFiles for Files {
 
     fn put_file<'a>(&'a self, path: &'a Path, shared: bool) -> BoxFuture<'a, Result<proto::StateFile>> {
         self.put_local(path, shared).boxed()
+    }
+
+    fn give_up(&self) -> BoxFuture<'_, ()> {
+        async {
+            let placed = std::mem::take(&mut *self.placed.lock());
+            if let Some(error) = delete_locations(&placed, DELETIONS).await.failure {
+                // The JobManager finds what stays.
+                tracing::debug!(%error, "files of an upload that was given up stay for now");
+            }
+        }
+        .boxed()
     }
 
     fn keeps_shared(&self) -> bool {

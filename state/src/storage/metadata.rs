@@ -26,19 +26,37 @@ const FLINK_MAGIC: [u8; 4] = [0x49, 0x60, 0x67, 0x2d];
 pub const VERSION: u32 = 2;
 const HEADER: usize = 28;
 
-/// Reads a checkpoint or savepoint: the pointer names its folder or its `_metadata` file. Returns the folder as a URI and
-/// what it holds; paths of files are complete URIs.
+/// A checkpoint or savepoint that a pointer led to.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// Its folder, a URI.
+    pub folder: String,
+    /// The file that makes it one, a URI.
+    pub file: String,
+    /// What it holds; paths of files are complete URIs.
+    pub metadata: proto::CheckpointMetadata,
+}
+
+/// Finds a checkpoint or savepoint: the pointer names its folder or its `_metadata` file.
 ///
 /// # Errors
 /// Nothing is there, it is no checkpoint, is damaged, or is of a newer version.
+pub async fn find(pointer: &str, configuration: &Configuration) -> Result<Found> {
+    let (file, bytes) = read_file(pointer, configuration).await?;
+    let folder = file.parent().map(|folder| folder.uri().to_owned()).unwrap_or_default();
+    let metadata = decode(&bytes, file.uri(), &folder)?;
+    Ok(Found { folder, file: file.uri().to_owned(), metadata })
+}
+
+/// The folder and the content of what [`find`] finds.
+///
+/// # Errors
+/// As [`find`].
 pub async fn read_metadata(
     pointer: &str,
     configuration: &Configuration,
 ) -> Result<(String, proto::CheckpointMetadata)> {
-    let (file, bytes) = read_file(pointer, configuration).await?;
-    let folder = file.parent().map(|folder| folder.uri().to_owned()).unwrap_or_default();
-    let metadata = decode(&bytes, file.uri(), &folder)?;
-    Ok((folder, metadata))
+    find(pointer, configuration).await.map(|found| (found.folder, found.metadata))
 }
 
 async fn read_file(pointer: &str, configuration: &Configuration) -> Result<(Location, Bytes)> {
@@ -64,14 +82,13 @@ async fn read_file(pointer: &str, configuration: &Configuration) -> Result<(Loca
     }))
 }
 
-/// The bytes of a `_metadata` file in a folder. Files below the folder are named by their path below it, so that the whole
-/// can be moved.
+/// The bytes of a `_metadata` file in a folder. Files in the folder go by their names there, so that the whole can be moved.
 pub fn encode(metadata: &proto::CheckpointMetadata, folder: &str) -> Bytes {
     let mut metadata = metadata.clone();
     let prefix = format!("{folder}/");
     for_each_file(&mut metadata, |file, _| {
-        if let Some(below) = file.path.strip_prefix(&prefix) {
-            file.path = below.to_owned();
+        if let Some(name) = file.path.strip_prefix(&prefix).filter(|name| !name.contains('/')) {
+            file.path = name.to_owned();
         }
     });
     let body = metadata.encode_to_vec();
@@ -119,12 +136,20 @@ pub fn decode(bytes: &Bytes, file: &str, folder: &str) -> Result<proto::Checkpoi
     }
     let mut metadata = proto::CheckpointMetadata::decode(body)
         .map_err(|error| Error::storage(format!("{file} cannot be decoded"), error))?;
+    let mut outside = None;
     for_each_file(&mut metadata, |file, _| {
-        if !file.path.is_empty() && !file.path.contains(":/") {
-            file.path = format!("{folder}/{}", file.path);
+        if file.path.is_empty() || file.path.contains(":/") {
+            return;
         }
+        if file.path.split('/').any(|part| matches!(part, "" | "." | "..")) {
+            outside.get_or_insert_with(|| file.path.clone());
+        }
+        file.path = format!("{folder}/{}", file.path);
     });
-    Ok(metadata)
+    match outside {
+        Some(path) => Err(corrupt(format!("names the file '{path}', which cannot be in its folder"))),
+        None => Ok(metadata),
+    }
 }
 
 /// The URIs of the files in `shared/` that a checkpoint refers to.
@@ -132,6 +157,17 @@ pub fn shared_files(metadata: &proto::CheckpointMetadata) -> HashSet<String> {
     let mut found = HashSet::new();
     visit_files(metadata, |file, shared| {
         if shared && !file.path.is_empty() {
+            found.insert(file.path.clone());
+        }
+    });
+    found
+}
+
+/// The URIs of all files that a checkpoint refers to.
+pub fn all_files(metadata: &proto::CheckpointMetadata) -> HashSet<String> {
+    let mut found = HashSet::new();
+    visit_files(metadata, |file, _| {
+        if !file.path.is_empty() {
             found.insert(file.path.clone());
         }
     });

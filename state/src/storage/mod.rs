@@ -1,14 +1,16 @@
 //! Where checkpoints and savepoints are kept.
 //!
 //! ```text
-//! <execution.checkpointing.dir>/<job id>/chk-<n>/_metadata      written last, whole or not at all
+//! <execution.checkpointing.dir>/<job id>/chk-<n>/_metadata      written last, once, whole or not at all
 //!                                        chk-<n>/<name>         files of this checkpoint alone
 //!                                        shared/<name>          files that later checkpoints refer to as well
 //! <savepoint folder>/savepoint-<job>-<random>/_metadata, <name>
 //! ```
 //!
-//! A file's name is used once, for ever: deleting what a checkpoint that failed has left never meets a file that another one
-//! refers to. Without a directory checkpoints live in the memory of the JobManager: every state is inline, and bounded.
+//! A file's name is used once, for ever, and tells for which checkpoint of which run of the job it was written ([`names`]):
+//! what a checkpoint that failed has left can be found and deleted at any time without meeting a file that another one
+//! refers to ([`sweep`]). Nothing is deleted but by such a name or because metadata names it and it is the metadata's own
+//! ([`claim`]). Without a directory checkpoints live in the memory of the JobManager: every state is inline, and bounded.
 use std::path::Path;
 use std::sync::Arc;
 
@@ -22,14 +24,19 @@ use wiesel_proto as proto;
 use crate::error::{Error, Result};
 use crate::keyed::CheckpointFiles;
 
+mod claim;
 mod cleanup;
 mod files;
 pub mod metadata;
+mod names;
+mod sweep;
 #[cfg(test)]
 pub(crate) mod tests;
 
-pub use cleanup::dispose_savepoint;
-pub use metadata::{read_metadata, shared_files};
+pub use claim::spared;
+pub use cleanup::{Deleted, dispose_savepoint};
+pub use metadata::{Found, all_files, find, read_metadata, shared_files};
+pub use sweep::KnownCheckpoints;
 
 /// The name of the file that makes a checkpoint one.
 pub const METADATA: &str = "_metadata";
@@ -135,7 +142,8 @@ impl CheckpointStorage {
             (false, None, inline) => (None, inline),
         };
         let shared = self.inner.folder.as_ref().filter(|_| !savepoint).map(|folder| folder.join(SHARED));
-        Ok(Arc::new(files::Files::new(folder, shared, inline)))
+        let owner = names::Owner { run: barrier.run, checkpoint: barrier.checkpoint_id };
+        Ok(Arc::new(files::Files::new(owner, folder, shared, inline)))
     }
 
     /// The bytes of a file, as they were written.
@@ -179,11 +187,12 @@ impl CheckpointStorage {
 
     // ------------------------------------------------------------ for the JobManager
 
-    /// Makes the job's folders and proves that they can be written. Once, before the job starts.
+    /// Makes the job's folders and proves that they can be written. Once, before the job starts. `next`: the number of the
+    /// first checkpoint.
     ///
     /// # Errors
-    /// They cannot; the message names the directory.
-    pub async fn initialize(&self) -> Result<()> {
+    /// They cannot, the message names the directory; or checkpoints of these numbers are there, which would be written again.
+    pub async fn initialize(&self, next: u64) -> Result<()> {
         let Some(folder) = &self.inner.folder else { return Ok(()) };
         let outcome = async {
             folder.join(TASK_OWNED).create_folder().await?;
@@ -192,10 +201,16 @@ impl CheckpointStorage {
             // Folders of their own need nothing to hold them.
             if probe.as_local().is_some() { probe.delete().await } else { Ok(()) }
         };
+        let key = checkpointing::DIRECTORY.key();
         outcome.await.map_err(|error| {
-            let key = checkpointing::DIRECTORY.key();
             Error::storage(format!("checkpoints cannot be written to {} ('{key}')", folder.uri()), error)
-        })
+        })?;
+        let folder = folder.without_entropy();
+        let complete = self.complete_from(&folder, next).await?;
+        match complete.last() {
+            None => Ok(()),
+            Some(newest) => Err(Error::Occupied(occupied(&folder, next, &complete, *newest))),
+        }
     }
 
     /// The folder of a new savepoint, as a URI, in the directory given or in the one configured. Touches nothing.
@@ -234,13 +249,23 @@ impl CheckpointStorage {
             },
         };
         let folder = folder.without_entropy();
-        let file = folder.join(METADATA);
-        if let Err(error) = file.write(metadata::encode(metadata, folder.uri())).await {
-            // A store may have taken it although the answer was lost: a checkpoint that failed must not look complete.
-            let _ = file.delete().await;
-            return Err(error.into());
+        let (file, bytes) = (folder.join(METADATA), metadata::encode(metadata, folder.uri()));
+        match file.write_new(bytes.clone()).await {
+            Ok(()) => Ok(folder.uri().to_owned()),
+            Err(error) if error.is_already_there() => Err(Error::Occupied(format!(
+                "{} is there already: it is the checkpoint of another run of the job, or of another job that writes to the \
+                 same directory. Two runs cannot share one: choose another '{}' or job ID",
+                file.uri(),
+                checkpointing::DIRECTORY.key()
+            ))),
+            Err(error) => {
+                // A store may have taken it although the answer was lost: a checkpoint that failed must not look complete.
+                if file.read().await.is_ok_and(|found| found == bytes) {
+                    let _ = file.delete().await;
+                }
+                Err(error.into())
+            }
         }
-        Ok(folder.uri().to_owned())
     }
 
     fn resolve(&self, uri: &str) -> Result<Location> {
@@ -260,6 +285,33 @@ fn inline_threshold(configuration: &Configuration) -> Result<u64> {
 
 fn checkpoint_name(checkpoint_id: u64) -> String {
     format!("chk-{checkpoint_id}")
+}
+
+/// The number of the checkpoint whose folder has this name; none: it is not a checkpoint's.
+fn checkpoint_number(folder: &str) -> Option<u64> {
+    let number = folder.strip_prefix("chk-")?.parse().ok()?;
+    (checkpoint_name(number) == folder).then_some(number)
+}
+
+fn is_checkpoint(folder: &str) -> bool {
+    checkpoint_number(folder).is_some()
+}
+
+/// Why a run cannot begin where an earlier one's checkpoints are.
+fn occupied(folder: &Location, next: u64, complete: &[u64], newest: u64) -> String {
+    let names: Vec<String> = complete.iter().take(10).map(|number| checkpoint_name(*number)).collect();
+    format!(
+        "{folder} has complete checkpoints already, of an earlier run or of another job: {names}{more}. This run begins with \
+         {first} and would write them again. Start it from the newest one ('{restore}': {folder}/{newest}), move or dispose of \
+         them, or choose another '{key}' or job ID",
+        folder = folder.uri(),
+        names = names.join(", "),
+        more = if complete.len() > names.len() { ", ..." } else { "" },
+        first = checkpoint_name(next),
+        restore = checkpointing::RESTORE_PATH.key(),
+        newest = checkpoint_name(newest),
+        key = checkpointing::DIRECTORY.key(),
+    )
 }
 
 /// A relative path as an absolute one; a URI as it is.

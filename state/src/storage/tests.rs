@@ -16,15 +16,17 @@ fn everything_can_be_spawned(
     barrier: &proto::CheckpointBarrier,
     metadata: &proto::CheckpointMetadata,
     file: &proto::StateFile,
+    found: &Found,
 ) {
     let still = HashSet::new();
     spawned(&storage.read(file));
     spawned(&storage.download(file, Path::new("")));
-    spawned(&storage.initialize());
+    spawned(&storage.initialize(1));
     spawned(&storage.write_metadata(barrier, metadata));
-    spawned(&storage.discard(1, metadata, &still));
-    spawned(&storage.discard_claimed("", metadata, &still));
-    spawned(&storage.discard_aborted(barrier, &[], &still));
+    spawned(&storage.discard(metadata, &still));
+    spawned(&storage.discard_claimed(found, &still));
+    spawned(&storage.discard_aborted(barrier, &[]));
+    spawned(&storage.sweep(&KnownCheckpoints::default()));
     spawned(&storage.sweep_orphans(&[]));
     spawned(&storage.remove_job_folder());
     spawned(&read_metadata("", storage.configuration()));
@@ -83,7 +85,7 @@ fn exists(file: &proto::StateFile) -> bool {
 async fn files_of_a_checkpoint() {
     let folder = tempfile::tempdir().unwrap();
     let storage = in_folder(folder.path());
-    storage.initialize().await.unwrap();
+    storage.initialize(1).await.unwrap();
     let files = storage.files(&checkpoint(3)).unwrap();
     let (small, large) = (put(&files, b"ten bytes!").await, put(&files, b"more than ten").await);
     assert_eq!((small.path.as_str(), &small.inline[..]), ("", &b"ten bytes!"[..]));
@@ -124,7 +126,7 @@ async fn damage_names_the_file() {
 #[tokio::test]
 async fn without_a_directory_state_is_in_memory_and_small() {
     let storage = CheckpointStorage::new(&config(&[]), JOB).unwrap();
-    storage.initialize().await.unwrap();
+    storage.initialize(1).await.unwrap();
     let files = storage.files(&checkpoint(1)).unwrap();
     let file = files.put(Bytes::from(vec![7; 5 << 20])).await.unwrap();
     assert_eq!((file.path.as_str(), file.inline.len()), ("", 5 << 20));
@@ -161,7 +163,7 @@ async fn a_directory_that_cannot_be_written_is_named() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("file"), "").unwrap();
     let storage = in_folder(&folder.path().join("file/checkpoints"));
-    let error = storage.initialize().await.unwrap_err();
+    let error = storage.initialize(1).await.unwrap_err();
     let source = std::error::Error::source(&error).unwrap().to_string();
     let text = error.to_string();
     assert!(text.contains("file/checkpoints") && text.contains("execution.checkpointing.dir"), "{text}");
@@ -267,15 +269,15 @@ async fn checkpoints_go_and_shared_files_stay_as_long_as_they_are_needed() {
     storage.write_metadata(&checkpoint(2), &second).await.unwrap();
     assert_eq!(shared_files(&second), HashSet::from([kept.path.clone()]));
 
-    storage.discard(1, &first, &shared_files(&second)).await.unwrap();
+    storage.discard(&first, &shared_files(&second)).await.into_result().unwrap();
     assert!(!exists(&old) && !exists(&private) && exists(&kept));
     assert!(!Path::new(pointer.strip_prefix("file:").unwrap()).exists());
-    storage.discard(1, &first, &shared_files(&second)).await.unwrap();
+    storage.discard(&first, &shared_files(&second)).await.into_result().unwrap();
     assert!(exists(&kept));
 
     storage.remove_job_folder().await.unwrap();
     assert!(exists(&kept), "a complete checkpoint is left");
-    storage.discard(2, &second, &HashSet::new()).await.unwrap();
+    storage.discard(&second, &HashSet::new()).await.into_result().unwrap();
     assert!(!exists(&kept));
     storage.remove_job_folder().await.unwrap();
     assert!(!folder.path().join(JOB.to_string()).exists());
@@ -291,7 +293,7 @@ async fn what_an_aborted_checkpoint_wrote_goes() {
     let files = storage.files(&checkpoint(2)).unwrap();
     let (unheard, new) = (put(&files, b"never acknowledged").await, put_shared(&files, b"new in this one").await);
     let acknowledged = metadata(2, vec![(kept.clone(), true), (new.clone(), true)]).vertices[0].subtasks.clone();
-    storage.discard_aborted(&checkpoint(2), &acknowledged, &shared_files(&first)).await.unwrap();
+    storage.discard_aborted(&checkpoint(2), &acknowledged).await.into_result().unwrap();
     assert!(!exists(&unheard) && !exists(&new) && exists(&kept));
 }
 
@@ -299,7 +301,7 @@ async fn what_an_aborted_checkpoint_wrote_goes() {
 async fn orphans_are_swept() {
     let folder = tempfile::tempdir().unwrap();
     let storage = in_folder(folder.path());
-    storage.initialize().await.unwrap();
+    storage.initialize(1).await.unwrap();
     let files = storage.files(&checkpoint(1)).unwrap();
     let (kept, orphan) = (put_shared(&files, b"in the first").await, put_shared(&files, b"in none of them").await);
     let first = metadata(1, vec![(kept.clone(), true)]);
@@ -309,7 +311,7 @@ async fn orphans_are_swept() {
     storage.write_metadata(&checkpoint(2), &metadata(2, vec![(unknown.clone(), true)])).await.unwrap();
     let incomplete = put(&storage.files(&checkpoint(3)).unwrap(), b"more than ten").await;
 
-    assert_eq!(storage.sweep_orphans(std::slice::from_ref(&first)).await.unwrap(), 2);
+    assert_eq!(storage.sweep_orphans(std::slice::from_ref(&first)).await.into_result().unwrap(), 2);
     assert!(exists(&kept) && exists(&unknown) && !exists(&orphan) && !exists(&incomplete));
     assert!(!folder.path().join(format!("{JOB}/chk-3")).exists());
     assert!(read_metadata(&format!("{}/chk-1", storage.folder().unwrap()), storage.configuration()).await.is_ok());
@@ -317,7 +319,7 @@ async fn orphans_are_swept() {
     // What a damaged checkpoint needs cannot be told: nothing goes.
     let orphan = put_shared(&files, b"in none of them").await;
     std::fs::write(folder.path().join(format!("{JOB}/chk-2/_metadata")), "damaged").unwrap();
-    storage.sweep_orphans(&[first]).await.unwrap();
+    storage.sweep_orphans(&[first]).await.into_result().unwrap();
     assert!(exists(&orphan) && exists(&unknown));
 }
 
@@ -360,7 +362,7 @@ async fn checkpoints_on_a_server() {
     let Some(pairs) = on_a_server("checkpoints_on_a_server") else { return };
     let mut config: Configuration = pairs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
     let storage = CheckpointStorage::new(&config, JOB).unwrap();
-    storage.initialize().await.unwrap();
+    storage.initialize(1).await.unwrap();
     let files = storage.files(&checkpoint(1)).unwrap();
     let (kept, orphan) = (put_shared(&files, b"in the first").await, put_shared(&files, b"in none of them").await);
     let private = put(&files, b"of the first alone").await;
@@ -369,7 +371,7 @@ async fn checkpoints_on_a_server() {
     assert_eq!(pointer, format!("{}/chk-1", storage.folder().unwrap()));
     let incomplete = put(&storage.files(&checkpoint(2)).unwrap(), b"of the second").await;
 
-    assert_eq!(storage.sweep_orphans(std::slice::from_ref(&first)).await.unwrap(), 2);
+    assert_eq!(storage.sweep_orphans(std::slice::from_ref(&first)).await.into_result().unwrap(), 2);
     assert!(storage.read(&orphan).await.unwrap_err().is_not_found());
     assert!(storage.read(&incomplete).await.unwrap_err().is_not_found());
     let (_, read) = read_metadata(&pointer, &config).await.unwrap();
@@ -383,13 +385,198 @@ async fn checkpoints_on_a_server() {
     let gone = read_metadata(&pointer, &config).await.unwrap_err().to_string();
     assert_eq!(gone, format!("Cannot find checkpoint or savepoint file/directory '{pointer}'"));
     assert_eq!(storage.read(&kept).await.unwrap(), "in the first");
-    storage.discard(3, &second, &HashSet::new()).await.unwrap();
+    storage.discard(&second, &HashSet::new()).await.into_result().unwrap();
     storage.remove_job_folder().await.unwrap();
-    assert!(Location::resolve(storage.folder().unwrap(), &config).unwrap().list().await.unwrap().is_empty());
+    let job = Location::resolve(storage.folder().unwrap(), &config).unwrap();
+    assert_eq!(job.children().await.unwrap(), Default::default());
 
     config.set("s3.secret-key", "HUSH");
-    let refused = CheckpointStorage::new(&config, JOB).unwrap().initialize().await.unwrap_err();
+    let refused = CheckpointStorage::new(&config, JOB).unwrap().initialize(1).await.unwrap_err();
     let text = format!("{refused}: {}", std::error::Error::source(&refused).unwrap());
     assert!(text.contains(storage.folder().unwrap()) && text.contains("refuses these credentials"), "{text}");
     assert!(!format!("{text} {refused:?}").contains("HUSH"));
+}
+
+/// The names of all files below a folder, in order.
+fn names_in(folder: &Path) -> Vec<String> {
+    let mut names = Vec::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(next) = folders.pop() {
+        for entry in std::fs::read_dir(next).unwrap() {
+            let path = entry.unwrap().path();
+            match path.is_dir() {
+                true => folders.push(path),
+                false => names.push(path.strip_prefix(folder).unwrap().display().to_string()),
+            }
+        }
+    }
+    names.sort();
+    names
+}
+
+/// Failed before: the whole folder went, with whatever else was in it.
+#[tokio::test]
+async fn a_disposed_copy_takes_nothing_of_others_with_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let storage = in_folder(folder.path());
+    let files = storage.files(&checkpoint(1)).unwrap();
+    let (shared, own) = (put_shared(&files, b"in the shared folder").await, put(&files, b"of the first alone").await);
+    let first = metadata(1, vec![(shared.clone(), true), (own.clone(), false)]);
+    let pointer = storage.write_metadata(&checkpoint(1), &first).await.unwrap();
+    let copy = folder.path().join("copy");
+    std::fs::create_dir_all(copy.join("below")).unwrap();
+    std::fs::write(copy.join("thesis.tex"), "years of work").unwrap();
+    std::fs::write(copy.join("below/figure"), "").unwrap();
+    std::fs::copy(pointer.strip_prefix("file:").unwrap().to_owned() + "/_metadata", copy.join("_metadata")).unwrap();
+    dispose_savepoint(&copy.display().to_string(), storage.configuration()).await.unwrap();
+    assert_eq!(names_in(&copy), ["below/figure", "thesis.tex"]);
+    assert!(exists(&shared) && exists(&own), "the original is whole");
+    // Beside the original, as the checkpoint that it is not.
+    let copy = folder.path().join(format!("{JOB}/chk-9"));
+    std::fs::create_dir_all(&copy).unwrap();
+    std::fs::copy(pointer.strip_prefix("file:").unwrap().to_owned() + "/_metadata", copy.join("_metadata")).unwrap();
+    std::fs::rename(folder.path().join(format!("{JOB}/chk-1/_metadata")), folder.path().join("kept")).unwrap();
+    dispose_savepoint(&copy.display().to_string(), storage.configuration()).await.unwrap();
+    assert!(exists(&shared) && exists(&own) && !copy.exists());
+    // Under another name beside the original.
+    std::fs::rename(folder.path().join("kept"), folder.path().join(format!("{JOB}/chk-1/_metadata"))).unwrap();
+    let renamed = folder.path().join(format!("{JOB}/chk-1/backup"));
+    std::fs::copy(folder.path().join(format!("{JOB}/chk-1/_metadata")), &renamed).unwrap();
+    dispose_savepoint(&renamed.display().to_string(), storage.configuration()).await.unwrap();
+    assert!(!renamed.exists() && exists(&shared) && exists(&own));
+    read_metadata(&pointer, storage.configuration()).await.unwrap();
+    // The original goes with all that is its own.
+    dispose_savepoint(&pointer, storage.configuration()).await.unwrap();
+    assert!(!exists(&shared) && !exists(&own) && !Path::new(pointer.strip_prefix("file:").unwrap()).exists());
+}
+
+/// Failed before: the names led out of the folder, and what they led to went with a savepoint.
+#[tokio::test]
+async fn metadata_names_nothing_outside_its_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let (victim, target) = (folder.path().join("victim"), folder.path().join("sp"));
+    std::fs::write(&victim, "mine").unwrap();
+    std::fs::create_dir_all(&target).unwrap();
+    let file = |path: String| proto::StateFile { path, size: 4, crc32c: 0, inline: Bytes::new() };
+    let storage = in_folder(folder.path());
+    for name in ["../victim".to_owned(), format!("file:{}/../victim", target.display()), victim.display().to_string()] {
+        let state = metadata(1, vec![(file(name), false)]);
+        std::fs::write(target.join("_metadata"), encode(&state, "")).unwrap();
+        // Refused, or the file is not its own.
+        let _ = dispose_savepoint(&target.display().to_string(), storage.configuration()).await;
+        assert!(victim.exists());
+        std::fs::create_dir_all(&target).unwrap();
+    }
+}
+
+/// Failed before: the second one replaced the first, whose `_metadata` went when the second failed.
+#[tokio::test]
+async fn a_complete_checkpoint_is_never_written_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let storage = in_folder(folder.path());
+    let first = metadata(5, vec![(put(&storage.files(&checkpoint(5)).unwrap(), b"of the first run").await, false)]);
+    let pointer = storage.write_metadata(&checkpoint(5), &first).await.unwrap();
+    let second = metadata(5, vec![(put(&storage.files(&checkpoint(5)).unwrap(), b"of the second run").await, false)]);
+    let refused = storage.write_metadata(&checkpoint(5), &second).await.unwrap_err().to_string();
+    assert!(refused.contains("already") && refused.contains(&pointer), "{refused}");
+    let (_, read) = read_metadata(&pointer, storage.configuration()).await.unwrap();
+    assert_eq!(read, first);
+    // The same once more is an answer that was lost.
+    assert_eq!(storage.write_metadata(&checkpoint(5), &first).await.unwrap(), pointer);
+}
+
+fn of_run(run: u64, id: u64) -> proto::CheckpointBarrier {
+    proto::CheckpointBarrier { run, ..checkpoint(id) }
+}
+
+/// Failed before: a second run under the job's id replaced what the first one had retained, and deleted it later.
+#[tokio::test]
+async fn a_run_that_would_write_a_retained_checkpoint_again_does_not_begin() {
+    let folder = tempfile::tempdir().unwrap();
+    let storage = in_folder(folder.path());
+    storage.initialize(1).await.unwrap();
+    let first = metadata(5, vec![(put(&storage.files(&checkpoint(5)).unwrap(), b"of the first run").await, false)]);
+    let pointer = storage.write_metadata(&checkpoint(5), &first).await.unwrap();
+    for next in [1, 5] {
+        let refused = storage.initialize(next).await.unwrap_err().to_string();
+        assert!(refused.contains("chk-5") && refused.contains(&format!("chk-{next} ")), "{refused}");
+        assert!(refused.contains(&pointer) && refused.contains("execution.checkpointing.dir"), "{refused}");
+    }
+    storage.initialize(6).await.unwrap();
+    // Without a folder of its own, too; other folders there are nobody's business.
+    let pairs = [
+        ("execution.checkpointing.dir", folder.path().join(JOB.to_string()).display().to_string()),
+        ("execution.checkpointing.create-subdir", "false".to_owned()),
+    ];
+    let config = pairs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
+    let together = CheckpointStorage::new(&config, JobId([1; 16])).unwrap();
+    std::fs::create_dir_all(folder.path().join(format!("{JOB}/chk-77"))).unwrap();
+    std::fs::create_dir_all(folder.path().join(format!("{JOB}/chk-x"))).unwrap();
+    assert!(together.initialize(2).await.unwrap_err().to_string().contains("chk-5"));
+    together.initialize(6).await.unwrap();
+}
+
+/// Failed before: another run's checkpoint went with one that failed, and files in `shared/` with a run that began.
+#[tokio::test]
+async fn nothing_of_another_run_is_deleted() {
+    let folder = tempfile::tempdir().unwrap();
+    let storage = in_folder(folder.path());
+    let job = folder.path().join(JOB.to_string());
+    let theirs = storage.files(&of_run(1, 5)).unwrap();
+    let (shared, own) = (put_shared(&theirs, b"theirs in shared").await, put(&theirs, b"theirs alone").await);
+    let complete = proto::CheckpointMetadata { run: 1, ..metadata(5, vec![(own.clone(), false)]) };
+    let pointer = storage.write_metadata(&of_run(1, 5), &complete).await.unwrap();
+
+    let ours = storage.files(&of_run(2, 5)).unwrap();
+    let (failed, late) = (put_shared(&ours, b"ours in shared").await, put(&ours, b"ours, of this checkpoint").await);
+    let claims = metadata(5, vec![(failed.clone(), true), (shared.clone(), true)]).vertices[0].subtasks.clone();
+    storage.discard_aborted(&of_run(2, 5), &claims).await.into_result().unwrap();
+    assert!(!exists(&failed) && !exists(&late) && exists(&shared) && exists(&own));
+
+    let (pending, garbage) = (put_shared(&storage.files(&of_run(2, 7)).unwrap(), b"of one under way").await, "garbage");
+    let unheard = put_shared(&storage.files(&of_run(2, 6)).unwrap(), b"never heard of").await;
+    let future = put_shared(&storage.files(&of_run(2, 8)).unwrap(), b"begun since").await;
+    std::fs::write(job.join("shared/notes.txt"), garbage).unwrap();
+    std::fs::create_dir_all(job.join("chk-6")).unwrap();
+    std::fs::write(job.join("chk-6/notes.txt"), garbage).unwrap();
+    let known =
+        KnownCheckpoints { run: 2, next: 8, pending: [7].into(), complete: [4].into(), ..KnownCheckpoints::default() };
+    assert_eq!(storage.sweep(&known).await.into_result().unwrap(), 1);
+    assert!(!exists(&unheard) && [&shared, &own, &pending, &future].into_iter().all(exists));
+    assert!(job.join("shared/notes.txt").exists() && job.join("chk-6/notes.txt").exists());
+    read_metadata(&pointer, storage.configuration()).await.unwrap();
+
+    // What the next run finds: everything that is state and that no complete checkpoint names, of whatever run.
+    storage.sweep_orphans(&[]).await.into_result().unwrap();
+    assert!([&shared, &pending, &future].into_iter().all(|file| !exists(file)) && exists(&own));
+    storage.discard(&complete, &HashSet::new()).await.into_result().unwrap();
+    storage.remove_job_folder().await.unwrap();
+    assert_eq!(names_in(&job), ["chk-6/notes.txt", "shared/notes.txt"]);
+}
+
+/// Failed before: the whole folder of what was claimed went, and shared files that another checkpoint needs.
+#[tokio::test]
+async fn what_is_claimed_goes_and_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let storage = in_folder(folder.path());
+    let files = storage.files(&of_run(1, 4)).unwrap();
+    let (both, own) = (put_shared(&files, b"in both of them").await, put_shared(&files, b"in the claimed").await);
+    let kept = storage.write_metadata(&of_run(1, 4), &metadata(4, vec![(both.clone(), true)])).await.unwrap();
+    let claimed = metadata(5, vec![(both.clone(), true), (own.clone(), true)]);
+    let pointer = storage.write_metadata(&of_run(1, 5), &claimed).await.unwrap();
+    let notes = Path::new(pointer.strip_prefix("file:").unwrap()).join("notes.txt");
+    std::fs::write(&notes, "mine").unwrap();
+
+    let copy = folder.path().join("copy");
+    std::fs::create_dir_all(&copy).unwrap();
+    std::fs::copy(notes.with_file_name("_metadata"), copy.join("_metadata")).unwrap();
+    for (pointer, stays) in [(copy.display().to_string(), true), (pointer, false)] {
+        let found = find(&pointer, storage.configuration()).await.unwrap();
+        let spared = spared(&found, storage.configuration()).await.unwrap();
+        storage.discard_claimed(&found, &spared).await.into_result().unwrap();
+        assert_eq!((exists(&own), exists(&both)), (stays, true), "{pointer}");
+        assert!(find(&pointer, storage.configuration()).await.is_err());
+    }
+    assert!(notes.exists() && !copy.exists());
+    read_metadata(&kept, storage.configuration()).await.unwrap();
 }

@@ -15,13 +15,16 @@ use wiesel_common::config::options::checkpointing::{CheckpointRetention, Checkpo
 use wiesel_common::id::{AttemptId, JobId};
 use wiesel_common::keygroup::HASH_VERSION;
 use wiesel_proto as proto;
+use wiesel_state::storage::KnownCheckpoints;
 
+use super::cleaning::Cleaning;
+pub use super::cleaning::Garbage;
 use super::failure::{CheckpointFailure, FailureCounter, Reason};
 use super::options::CheckpointOptions;
 use super::pending::{Pending, Stage};
 use super::plan::{PlannedTask, TaskRef, plan};
 use super::statistics::{CheckpointRecord, CheckpointStatistics, Kind, Restored, Status, SubtaskRecord, VertexRecord};
-use super::store::{CompletedCheckpoint, CompletedStore, Owner};
+use super::store::{CompletedCheckpoint, CompletedStore};
 use crate::failure::FailureInfo;
 use crate::jobmaster::execution_graph::ExecutionGraph;
 use crate::jobmaster::status::JobStatus;
@@ -30,8 +33,6 @@ use crate::jobmaster::status::JobStatus;
 const MAX_REQUESTS: usize = 1000;
 /// Checkpoints that ended and whose late reports are still told apart.
 const MAX_ENDED: usize = 4096;
-/// Rounds of deleting that may be under way while another checkpoint begins.
-const MAX_CLEANING: usize = 4;
 
 /// What a savepoint is to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -111,20 +112,6 @@ pub struct Outcome {
     pub pointer: String,
 }
 
-/// What is to be deleted.
-#[derive(Clone, Debug)]
-pub enum Garbage {
-    /// A completed checkpoint.
-    Completed(Arc<CompletedCheckpoint>),
-    /// What there is of one that failed.
-    Failed {
-        /// What it was to be.
-        barrier: proto::CheckpointBarrier,
-        /// What tasks handed over.
-        states: Vec<proto::TaskState>,
-    },
-}
-
 /// Something that the coordinator wants done.
 #[derive(Clone, Debug)]
 pub enum Action {
@@ -170,6 +157,10 @@ pub enum Action {
         /// URIs of files that stay.
         referenced: Arc<HashSet<String>>,
     },
+    /// Look for what belongs to no checkpoint, and delete it; report with [`CheckpointCoordinator::swept`].
+    Sweep(Box<KnownCheckpoints>),
+    /// For the log: so many checkpoints are not deleted one by one, because too many wait.
+    LeftToSweep(usize),
     /// Answer somebody.
     Answer {
         /// Whom.
@@ -203,6 +194,8 @@ pub enum Action {
 pub struct CheckpointCoordinator {
     options: Arc<CheckpointOptions>,
     job_id: JobId,
+    /// Tells this run of the job from all others.
+    run: u64,
     next_id: u64,
     active: bool,
     /// When the next one is due.
@@ -219,16 +212,16 @@ pub struct CheckpointCoordinator {
     counter: FailureCounter,
     /// Nothing is to refer to the checkpoint that the job started from, until one is complete.
     full: bool,
-    /// Rounds of deleting under way.
-    cleaning: usize,
+    cleaning: Cleaning,
     actions: Vec<Action>,
 }
 
 impl CheckpointCoordinator {
-    /// Of a job that has not begun.
-    pub fn new(job_id: JobId, options: Arc<CheckpointOptions>) -> Self {
+    /// Of a job that has not begun. `run`: no other run of the job has it.
+    pub fn new(job_id: JobId, run: u64, options: Arc<CheckpointOptions>) -> Self {
         Self {
             job_id,
+            run,
             next_id: 1,
             active: false,
             due: None,
@@ -241,7 +234,7 @@ impl CheckpointCoordinator {
             statistics: CheckpointStatistics::new(options.history),
             counter: FailureCounter::new(options.tolerable_failures),
             full: false,
-            cleaning: 0,
+            cleaning: Cleaning::default(),
             actions: Vec::new(),
             options,
         }
@@ -249,6 +242,7 @@ impl CheckpointCoordinator {
 
     /// What is to be done, in order.
     pub fn take_actions(&mut self) -> Vec<Action> {
+        self.clean();
         std::mem::take(&mut self.actions)
     }
 
@@ -279,7 +273,7 @@ impl CheckpointCoordinator {
 
     /// Something is under way.
     pub fn is_busy(&self) -> bool {
-        !self.pending.is_empty() || self.cleaning > 0
+        !self.pending.is_empty() || self.cleaning.is_busy()
     }
 
     /// The job starts from a checkpoint that somebody named.
@@ -326,7 +320,7 @@ impl CheckpointCoordinator {
         for id in open.map(|(id, _)| *id).collect::<Vec<_>>() {
             self.abort(id, failure.clone(), now);
         }
-        self.collect_garbage();
+        self.collect_garbage(now);
     }
 
     /// No more checkpoints are due, because the job stops with a savepoint; [`CheckpointCoordinator::start_periodic`] takes
@@ -372,7 +366,8 @@ impl CheckpointCoordinator {
             self.overdue = true;
             self.due = Some((due + interval).max(now + 1));
         }
-        self.collect_garbage();
+        self.collect_garbage(now);
+        self.sweep(now);
         self.begin_next(graph, now);
     }
 
@@ -381,7 +376,8 @@ impl CheckpointCoordinator {
         let open = self.pending.values().filter(|pending| pending.stage != Stage::Finalizing);
         // Once it is over, what holds up the next one ends with a fact.
         let pause = self.overdue.then(|| self.earliest_start()).flatten().filter(|pause| *pause > now);
-        open.map(|pending| pending.deadline).chain(self.due).chain(pause).min()
+        let sweep = self.cleaning.sweep_due();
+        open.map(|pending| pending.deadline).chain(self.due).chain(pause).chain(sweep).min()
     }
 
     /// When the pause after the last checkpoint is over.
@@ -398,7 +394,7 @@ impl CheckpointCoordinator {
 
     fn may_begin(&self) -> bool {
         let starting = |pending: &Pending| matches!(pending.stage, Stage::Preparing | Stage::Triggering);
-        self.active && self.cleaning < MAX_CLEANING && !self.pending.values().any(starting)
+        self.active && !self.pending.values().any(starting)
     }
 
     /// Whose turn it is: savepoints whenever they are asked for, then checkpoints as far as they may be under way.
@@ -454,6 +450,7 @@ impl CheckpointCoordinator {
             stop: stop.is_some(),
             drain: stop.is_some_and(|stop| stop.drain),
             completed_checkpoint_id: self.store.latest().map_or(0, |latest| latest.id),
+            run: self.run,
         }
     }
 
@@ -516,9 +513,9 @@ impl CheckpointCoordinator {
         now: i64,
     ) {
         if let Some(pending) = self.pending.get_mut(&id) {
-            // The same again, or of an attempt that is no part of it: orphans are swept when the job starts the next time.
+            // The same again, or of an attempt that is no part of it: what that has written is found by a sweep.
             if !pending.acknowledge(attempt, state) {
-                return;
+                return self.cleaning.disturbed(now);
             }
             if let Some((vertex, subtask)) = pending.position(attempt) {
                 let record = SubtaskRecord { acknowledged: now, metrics };
@@ -529,7 +526,7 @@ impl CheckpointCoordinator {
         } else if let Some(Some(barrier)) = self.ended.get(&id) {
             // Too late. What belongs to a completed checkpoint is in use; of one that is long forgotten nothing is known.
             let (barrier, states) = (barrier.clone(), vec![state.clone()]);
-            self.discard(vec![Garbage::Failed { barrier, states }]);
+            self.discard([Garbage::Failed { barrier, states }], now);
         }
     }
 
@@ -577,6 +574,7 @@ impl CheckpointCoordinator {
             hash_version: u32::from(HASH_VERSION),
             vertices: pending.vertices(&graph.graph),
             coordinators: std::mem::take(&mut pending.coordinators),
+            run: self.run,
         };
         self.actions.push(Action::Finalize { barrier: pending.barrier.clone(), metadata: Arc::new(metadata) });
     }
@@ -608,7 +606,7 @@ impl CheckpointCoordinator {
             self.counter.succeeded(id);
             self.full &= !pending.barrier.full;
             let pointer = pointer.clone();
-            self.store.add(Arc::new(CompletedCheckpoint { id, metadata, pointer, owner: Owner::Job }));
+            self.store.add(Arc::new(CompletedCheckpoint::of_job(metadata, pointer)));
             self.drop_subsumed(id, now);
         }
         // Sinks commit what a restart would not take back: a restart begins with a checkpoint, or with the savepoint that
@@ -620,7 +618,7 @@ impl CheckpointCoordinator {
         if let Some(ticket) = pending.request.ticket() {
             self.actions.push(Action::Answer { ticket, result: Ok(Outcome { id, pointer }) });
         }
-        self.collect_garbage();
+        self.collect_garbage(now);
         self.begin_next(graph, now);
     }
 
@@ -641,7 +639,7 @@ impl CheckpointCoordinator {
 
     fn abort_and_go_on(&mut self, id: u64, failure: CheckpointFailure, graph: &ExecutionGraph, now: i64) {
         self.abort(id, failure, now);
-        self.collect_garbage();
+        self.collect_garbage(now);
         self.begin_next(graph, now);
     }
 
@@ -658,7 +656,8 @@ impl CheckpointCoordinator {
         }
         if pending.stage != Stage::Preparing {
             let states = pending.states().cloned().collect();
-            self.discard(vec![Garbage::Failed { barrier: pending.barrier.clone(), states }]);
+            self.cleaning.failed(&pending.barrier, now);
+            self.discard([Garbage::Failed { barrier: pending.barrier.clone(), states }], now);
         }
         if let Some(ticket) = pending.request.ticket() {
             self.actions.push(Action::Answer { ticket, result: Err(failure.clone()) });
@@ -685,29 +684,58 @@ impl CheckpointCoordinator {
         }
     }
 
-    fn discard(&mut self, garbage: Vec<Garbage>) {
-        self.cleaning += 1;
-        let referenced = Arc::new(self.store.referenced());
-        self.actions.push(Action::Discard { garbage, referenced });
+    fn discard(&mut self, garbage: impl IntoIterator<Item = Garbage>, now: i64) {
+        let given_up = self.cleaning.add(garbage, self.run, now);
+        if given_up > 0 {
+            self.actions.push(Action::LeftToSweep(given_up));
+        }
     }
 
     /// Deletes replaced checkpoints that none under way may refer to.
-    fn collect_garbage(&mut self) {
+    fn collect_garbage(&mut self, now: i64) {
         let checkpoints = self.pending.values().filter(|pending| pending.request.savepoint().is_none());
         let oldest_base = checkpoints.map(|pending| pending.barrier.completed_checkpoint_id).min();
         let garbage = self.store.take_garbage(oldest_base);
         for checkpoint in &garbage {
             self.statistics.discarded(checkpoint.id);
         }
-        if !garbage.is_empty() {
-            self.discard(garbage.into_iter().map(Garbage::Completed).collect());
-        }
+        self.discard(garbage.into_iter().map(Garbage::Completed), now);
     }
 
-    /// An [`Action::Discard`] is done, as well as it could be.
-    pub fn discarded(&mut self, graph: &ExecutionGraph, now: i64) {
-        self.cleaning = self.cleaning.saturating_sub(1);
-        self.begin_next(graph, now);
+    /// Begins what deleting may be under way.
+    fn clean(&mut self) {
+        while let Some(garbage) = self.cleaning.next_round() {
+            let referenced = Arc::new(self.store.referenced());
+            self.actions.push(Action::Discard { garbage, referenced });
+        }
+        // The last sweep is due when the rest is done, at whatever time.
+        self.sweep(i64::MIN);
+    }
+
+    fn sweep(&mut self, now: i64) {
+        if !self.cleaning.begins_sweep(now) {
+            return;
+        }
+        let (left, failed_savepoints) = self.cleaning.known();
+        self.actions.push(Action::Sweep(Box::new(KnownCheckpoints {
+            run: self.run,
+            next: self.next_id,
+            pending: self.pending.keys().copied().collect(),
+            complete: self.store.ids().collect(),
+            referenced: self.store.referenced(),
+            failed_savepoints,
+            left,
+        })));
+    }
+
+    /// An [`Action::Discard`] is done, or has taken too long; these files could not be deleted.
+    pub fn discarded(&mut self, left: Vec<String>, in_time: bool, now: i64) {
+        self.cleaning.round_done(left, in_time, now);
+    }
+
+    /// An [`Action::Sweep`] is done, or has taken too long; these files could not be deleted.
+    pub fn swept(&mut self, left: Vec<String>, in_time: bool, now: i64) {
+        self.cleaning.swept(left, in_time, now);
     }
 
     /// The job is over: what is to be deleted of its checkpoints.
@@ -718,11 +746,11 @@ impl CheckpointCoordinator {
             (JobStatus::Canceled, retention) => retention == CheckpointRetention::RetainOnCancellation,
             _ => true,
         };
-        if keep {
-            return;
+        if !keep {
+            self.store.clear();
+            self.collect_garbage(now);
         }
-        self.store.clear();
-        self.collect_garbage();
+        self.cleaning.finish(self.statistics.total > 0);
     }
 }
 

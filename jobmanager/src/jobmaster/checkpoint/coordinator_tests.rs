@@ -7,7 +7,11 @@ use wiesel_proto::ExecutionState;
 use wiesel_state::storage::shared_files;
 
 use super::*;
+use crate::jobmaster::checkpoint::store::Owner;
 use crate::jobmaster::execution_graph::{JobSlot, TaskManagerLocation};
+
+#[path = "coordinator_storage_tests.rs"]
+mod storage;
 
 fn options(pairs: &[(&str, &str)]) -> CheckpointOptions {
     let pairs = pairs.iter().map(|(key, value)| (format!("execution.checkpointing.{key}"), (*value).to_owned()));
@@ -54,7 +58,7 @@ struct Fixture {
 impl Fixture {
     fn new(pairs: &[(&str, &str)]) -> Self {
         let options = Arc::new(options(pairs));
-        let coordinator = CheckpointCoordinator::new(JobId([9; 16]), options);
+        let coordinator = CheckpointCoordinator::new(JobId([9; 16]), 7, options);
         let mut fixture = Self { coordinator, graph: execution_graph(), now: 0 };
         fixture.coordinator.resume(0, 1.0);
         fixture
@@ -383,7 +387,7 @@ fn a_restart_fails_what_is_under_way_except_what_is_being_written() {
     assert_eq!(failure(&actions), Some(Reason::CoordinatorSuspend));
     assert!(!actions.iter().any(|action| matches!(action, Action::FailJob(_))));
     assert!(job.coordinator.is_finalizing());
-    assert_eq!(job.coordinator.next_tick(2_100), None);
+    assert_eq!(job.coordinator.next_tick(2_100), Some(12_100), "nothing but a sweep");
     job.finalized(&metadata);
     assert_eq!(job.coordinator.latest().unwrap().id, 1);
     job.coordinator.resume(5_000, 0.0);
@@ -441,10 +445,23 @@ fn what_outlives_the_job_is_configured() {
     assert_eq!(all("RETAIN_ON_CANCELLATION"), [false, true, true]);
 }
 
+/// Failed before: with four deletions that never ended no checkpoint began any more.
+#[test]
+fn deletions_that_hang_hold_up_no_checkpoint() {
+    let mut job = Fixture::new(&[("interval", "1 s"), ("num-retained", "1")]);
+    let mut rounds = 0;
+    for id in 1..2_000 {
+        assert_eq!(prepare(&job.at(id as i64 * 1_000)), Some(id), "after {rounds} rounds that hang");
+        let actions = job.run(id);
+        rounds += actions.iter().filter(|action| matches!(action, Action::Discard { .. })).count();
+    }
+    assert!(rounds <= 4, "{rounds} rounds at once");
+}
+
 fn restored(owner: Owner) -> CompletedCheckpoint {
     let vertex = proto::VertexState { subtasks: vec![state("old")], ..Default::default() };
     let metadata = proto::CheckpointMetadata { checkpoint_id: 7, vertices: vec![vertex], ..Default::default() };
-    CompletedCheckpoint { id: 7, metadata: Arc::new(metadata), pointer: "file:/old".into(), owner }
+    CompletedCheckpoint { owner, ..CompletedCheckpoint::of_job(Arc::new(metadata), "file:/old".into()) }
 }
 
 #[test]
@@ -561,6 +578,7 @@ impl World {
                         self.delete(&garbage, &referenced);
                     }
                 }
+                Action::Sweep(_) => self.job.coordinator.swept(Vec::new(), true, self.job.now),
                 Action::Answer { ticket, .. } => assert!(self.tickets.remove(&ticket), "an answer nobody waits for"),
                 _ => {}
             }
@@ -651,7 +669,7 @@ impl World {
             }
             Event::Discarded if self.cleaning > 0 => {
                 self.cleaning -= 1;
-                self.job.coordinator.discarded(&self.job.graph, now);
+                self.job.coordinator.discarded(Vec::new(), true, now);
             }
             Event::Savepoint => {
                 let ticket = 1 + self.tickets.iter().max().copied().unwrap_or_default();

@@ -4,6 +4,7 @@
 //! - [`coordinator`]: when a checkpoint begins, whom it waits for, how it ends; decides without I/O.
 //! - [`plan`]: which tasks begin a checkpoint and which the coordinator waits for.
 //! - [`store`]: completed checkpoints, and which files nobody needs any more.
+//! - [`cleaning`]: what is deleted, and when the folder is looked through for what nobody knows of.
 //! - [`statistics`]: what REST shows of them.
 //! - [`assignment`]: from a checkpoint to the state that each subtask starts from.
 //!
@@ -11,6 +12,7 @@
 //! is deleted that a retained checkpoint, or one under way, needs; no checkpoint stays pending for ever.
 pub mod assignment;
 pub(super) mod calls;
+pub mod cleaning;
 pub mod coordinator;
 pub mod failure;
 pub mod options;

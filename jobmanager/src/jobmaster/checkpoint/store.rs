@@ -7,7 +7,7 @@ use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 
 use wiesel_proto as proto;
-use wiesel_state::storage::shared_files;
+use wiesel_state::storage::{Found, METADATA, all_files, shared_files};
 
 /// A checkpoint that is durable.
 #[derive(Debug)]
@@ -18,8 +18,26 @@ pub struct CompletedCheckpoint {
     pub metadata: Arc<proto::CheckpointMetadata>,
     /// Its folder, as users name it.
     pub pointer: String,
+    /// The file that makes it one, a URI.
+    pub file: String,
     /// Whose it is.
     pub owner: Owner,
+    /// URIs of files that it names and that stay when it is deleted.
+    pub spared: HashSet<String>,
+}
+
+impl CompletedCheckpoint {
+    /// One that the job wrote.
+    pub fn of_job(metadata: Arc<proto::CheckpointMetadata>, pointer: String) -> Self {
+        let file = format!("{pointer}/{METADATA}");
+        Self { id: metadata.checkpoint_id, metadata, pointer, file, owner: Owner::Job, spared: HashSet::new() }
+    }
+
+    /// One that the job starts from.
+    pub fn restored(found: Found, owner: Owner, spared: HashSet<String>) -> Self {
+        let Found { folder, file, metadata } = found;
+        Self { id: metadata.checkpoint_id, metadata: Arc::new(metadata), pointer: folder, file, owner, spared }
+    }
 }
 
 /// Whose a checkpoint is.
@@ -39,7 +57,7 @@ pub struct CompletedStore {
     limit: usize,
     retained: VecDeque<Arc<CompletedCheckpoint>>,
     replaced: Vec<Arc<CompletedCheckpoint>>,
-    /// Shared files of checkpoints that belong to somebody else.
+    /// Files that belong to somebody else, or that somebody else refers to as well.
     foreign: HashSet<String>,
 }
 
@@ -64,6 +82,7 @@ impl CompletedStore {
         if checkpoint.owner == Owner::Other {
             self.foreign.extend(shared_files(&checkpoint.metadata));
         }
+        self.foreign.extend(checkpoint.spared.iter().cloned());
         self.retained.push_back(checkpoint);
         while self.retained.len() > self.limit {
             self.replaced.extend(self.retained.pop_front().filter(|oldest| oldest.owner != Owner::Other));
@@ -83,10 +102,15 @@ impl CompletedStore {
         garbage
     }
 
-    /// Shared files that must stay, whatever else goes.
+    /// Files that must stay, whatever else goes.
     pub fn referenced(&self) -> HashSet<String> {
         let kept = self.retained.iter().chain(&self.replaced);
-        kept.flat_map(|checkpoint| shared_files(&checkpoint.metadata)).chain(self.foreign.iter().cloned()).collect()
+        kept.flat_map(|checkpoint| all_files(&checkpoint.metadata)).chain(self.foreign.iter().cloned()).collect()
+    }
+
+    /// The numbers of all that are not to be deleted yet.
+    pub fn ids(&self) -> impl Iterator<Item = u64> {
+        self.retained.iter().chain(&self.replaced).map(|checkpoint| checkpoint.id)
     }
 }
 
@@ -104,8 +128,8 @@ mod tests {
         let operator = proto::OperatorSubtaskState { keyed: vec![keyed], ..Default::default() };
         let state = proto::TaskState { operators: vec![operator], ..Default::default() };
         let vertex = proto::VertexState { subtasks: vec![state], ..Default::default() };
-        let metadata = proto::CheckpointMetadata { vertices: vec![vertex], ..Default::default() };
-        Arc::new(CompletedCheckpoint { id, metadata: Arc::new(metadata), pointer: String::new(), owner })
+        let metadata = proto::CheckpointMetadata { checkpoint_id: id, vertices: vec![vertex], ..Default::default() };
+        Arc::new(CompletedCheckpoint { owner, ..CompletedCheckpoint::of_job(Arc::new(metadata), String::new()) })
     }
 
     fn ids(checkpoints: &[Arc<CompletedCheckpoint>]) -> Vec<u64> {

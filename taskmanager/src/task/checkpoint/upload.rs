@@ -67,6 +67,7 @@ impl Uploads {
         self.running.lock().insert(checkpoint, None);
         let (running, reporter, notifier) = (self.running.clone(), self.reporter.clone(), self.notifier.clone());
         let span = tracing::info_span!("checkpoint upload", task = %self.task, checkpoint_id = checkpoint);
+        let mut unheard = Unheard { files: Some(files.clone()), runtime: self.runtime.clone() };
         let upload = async move {
             let written = AssertUnwindSafe(write(snapshot, &*files)).catch_unwind().await;
             fault::point("checkpoint.before-ack");
@@ -81,6 +82,9 @@ impl Uploads {
             // An upload that was given up says nothing.
             let mut running = running.lock();
             if running.remove(&checkpoint).is_some() {
+                if matches!(report, Report::Acknowledge { .. }) {
+                    unheard.keep();
+                }
                 reporter.report(report);
             }
             drop(running);
@@ -96,6 +100,27 @@ impl Uploads {
     pub(crate) fn abort(&self, checkpoint: u64) {
         if let Some(Some(upload)) = self.running.lock().remove(&checkpoint) {
             upload.abort();
+        }
+    }
+}
+
+/// The files of an upload of which the JobMaster will not hear: they go with it.
+struct Unheard {
+    files: Option<Arc<dyn CheckpointFiles>>,
+    runtime: Handle,
+}
+
+impl Unheard {
+    /// The JobMaster knows of them.
+    fn keep(&mut self) {
+        self.files = None;
+    }
+}
+
+impl Drop for Unheard {
+    fn drop(&mut self) {
+        if let Some(files) = self.files.take() {
+            self.runtime.spawn(async move { files.give_up().await });
         }
     }
 }
@@ -148,4 +173,126 @@ async fn write(
     }
     metrics.async_duration = start.elapsed().as_millis() as u64;
     Ok((state, metrics))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use futures::future::BoxFuture;
+    use tokio::sync::Notify;
+    use wiesel_proto::job_master_client::JobMasterClient;
+    use wiesel_state::keyed::KeyedSnapshot;
+
+    use super::*;
+    use crate::task::reporter::Sender;
+
+    /// What becomes of an upload.
+    #[derive(Clone, Copy, PartialEq, Eq)]
+    enum Fate {
+        Done,
+        Fails,
+        Panics,
+        Hangs,
+    }
+
+    struct Files {
+        fate: Fate,
+        begun: Notify,
+        given_up: AtomicUsize,
+        gone: Notify,
+    }
+
+    impl CheckpointFiles for Files {
+        fn put(&self, bytes: Bytes) -> BoxFuture<'_, Result<proto::StateFile>> {
+            async move {
+                self.begun.notify_one();
+                match self.fate {
+                    Fate::Done => Ok(proto::StateFile { size: bytes.len() as u64, ..Default::default() }),
+                    Fate::Fails => Err(Error::Backend("no space left".into())),
+                    Fate::Panics => panic!("on purpose"),
+                    Fate::Hangs => std::future::pending().await,
+                }
+            }
+            .boxed()
+        }
+
+        fn put_file<'a>(&'a self, _path: &'a Path, _shared: bool) -> BoxFuture<'a, Result<proto::StateFile>> {
+            self.put(Bytes::new())
+        }
+
+        fn give_up(&self) -> BoxFuture<'_, ()> {
+            self.given_up.fetch_add(1, Ordering::SeqCst);
+            self.gone.notify_one();
+            Box::pin(std::future::ready(()))
+        }
+    }
+
+    struct OneFile;
+
+    impl KeyedSnapshot for OneFile {
+        fn upload<'a>(
+            self: Box<Self>,
+            files: &'a dyn CheckpointFiles,
+        ) -> BoxFuture<'a, Result<(proto::KeyedStateHandle, u64)>> {
+            async move { files.put(Bytes::from_static(b"state")).await.map(|_| Default::default()) }.boxed()
+        }
+    }
+
+    fn uploads() -> (Uploads, Arc<Notifier>) {
+        let notifier = Arc::new(Notifier::default());
+        let nobody = tonic::transport::Endpoint::from_static("http://127.0.0.1:1").connect_lazy();
+        let sender = Sender {
+            client: JobMasterClient::new(nobody),
+            fence: Bytes::new(),
+            job_id: Bytes::new(),
+            attempt_id: Bytes::new(),
+            subtask: 0,
+            hostname: String::new(),
+            lost: Arc::default(),
+        };
+        let (reporter, _) = Reporter::new(sender, Arc::default(), notifier.clone());
+        (Uploads::new(Handle::current(), reporter, notifier.clone(), "task".into()), notifier)
+    }
+
+    fn start(uploads: &Uploads, fate: Fate) -> Arc<Files> {
+        let files = Arc::new(Files { fate, begun: Notify::new(), given_up: AtomicUsize::new(0), gone: Notify::new() });
+        let keyed = OperatorSnapshot { keyed: Some(Box::new(OneFile)), lists: Vec::new() };
+        let (operators, rows) = (vec![(Bytes::new(), keyed)], ChannelRows::default());
+        uploads.start(7, TaskSnapshot { operators, rows, metrics: Default::default() }, files.clone());
+        files
+    }
+
+    /// Failed before: what such an upload had written stayed for ever.
+    #[tokio::test]
+    async fn the_files_of_an_upload_that_is_not_acknowledged_go() {
+        for fate in [Fate::Fails, Fate::Panics] {
+            let (uploads, _) = uploads();
+            start(&uploads, fate).gone.notified().await;
+        }
+        let (uploads, _) = uploads();
+        let aborted = start(&uploads, Fate::Hangs);
+        aborted.begun.notified().await;
+        uploads.abort(7);
+        aborted.gone.notified().await;
+        // The task ends.
+        let cancelled = start(&uploads, Fate::Hangs);
+        cancelled.begun.notified().await;
+        drop(uploads);
+        cancelled.gone.notified().await;
+    }
+
+    #[tokio::test]
+    async fn the_files_of_an_upload_that_is_acknowledged_stay() {
+        let (uploads, _) = uploads();
+        let files = start(&uploads, Fate::Done);
+        while !uploads.is_empty() {
+            tokio::task::yield_now().await;
+        }
+        uploads.abort(7);
+        drop(uploads);
+        tokio::task::yield_now().await;
+        assert_eq!(files.given_up.load(Ordering::SeqCst), 0);
+    }
 }

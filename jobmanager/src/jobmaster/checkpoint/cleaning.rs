@@ -1,0 +1,261 @@
+//! What is to be deleted of checkpoints, and when: without I/O.
+//!
+//! What is known by name goes in rounds, a few at a time. Nothing waits for them: a store that hangs holds up no checkpoint,
+//! and what comes to more than is kept in mind is left to a sweep. A sweep looks through the job's folder for what nobody
+//! knows by name: files of uploads that were given up, or of processes that died. It is due when something has failed, once
+//! soon and once when those that are thought dead must have noticed it, and at the end of the job.
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use wiesel_proto as proto;
+use wiesel_state::storage::shared_files;
+
+use super::store::{CompletedCheckpoint, Owner};
+
+/// Rounds of deleting under way at once.
+const MAX_ROUNDS: usize = 2;
+/// Checkpoints in one round.
+const ROUND: usize = 64;
+/// Checkpoints that wait for their round.
+const MAX_WAITING: usize = 1024;
+/// Files that are kept in mind because they could not be deleted.
+const MAX_LEFT: usize = 10_000;
+/// Savepoints that failed and whose folders are looked through.
+const MAX_SAVEPOINTS: usize = 256;
+/// From a failure to the sweep: tasks are told of it first and delete what they know of.
+const SOON: i64 = 10_000;
+/// From one sweep to the next at least.
+const PAUSE: i64 = 60_000;
+/// Until the last sweep after a failure: no task of a TaskManager that has lost its JobManager goes on for so long.
+const LATER: i64 = 600_000;
+
+/// What is to be deleted.
+#[derive(Clone, Debug)]
+pub enum Garbage {
+    /// A completed checkpoint.
+    Completed(Arc<CompletedCheckpoint>),
+    /// What there is of one that failed.
+    Failed {
+        /// What it was to be.
+        barrier: proto::CheckpointBarrier,
+        /// What tasks handed over.
+        states: Vec<proto::TaskState>,
+    },
+}
+
+/// See the module.
+#[derive(Default)]
+pub(super) struct Cleaning {
+    waiting: VecDeque<Garbage>,
+    rounds: usize,
+    /// URIs of files that could not be deleted, or have no other way to be found.
+    left: BTreeSet<String>,
+    failed_savepoints: VecDeque<(u64, String)>,
+    /// When something failed for the first time since the last sweep began.
+    unswept: Option<i64>,
+    /// When something last failed, until it was swept for the last time.
+    failed: Option<i64>,
+    /// When the last sweep ended.
+    swept: Option<i64>,
+    /// The sweep under way began at that time.
+    sweeping: Option<i64>,
+    last: Last,
+}
+
+/// The sweep at the end of the job.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Last {
+    #[default]
+    NotYet,
+    Due,
+    Begun,
+}
+
+impl Cleaning {
+    /// Something is to go. What does not find room is returned: how many checkpoints are left to a sweep.
+    pub(super) fn add(&mut self, garbage: impl IntoIterator<Item = Garbage>, run: u64, now: i64) -> usize {
+        self.waiting.extend(garbage);
+        let mut given_up = 0;
+        while self.waiting.len() > MAX_WAITING {
+            let Some(oldest) = self.waiting.pop_front() else { break };
+            self.keep_in_mind(files_of_others(&oldest, run));
+            given_up += 1;
+        }
+        if given_up > 0 {
+            self.disturbed(now);
+        }
+        given_up
+    }
+
+    /// A checkpoint or savepoint failed for which tasks may have written something.
+    pub(super) fn failed(&mut self, barrier: &proto::CheckpointBarrier, now: i64) {
+        if barrier.kind() == proto::SnapshotKind::Savepoint {
+            self.failed_savepoints.push_back((barrier.checkpoint_id, barrier.target.clone()));
+            if self.failed_savepoints.len() > MAX_SAVEPOINTS {
+                self.failed_savepoints.pop_front();
+            }
+        }
+        self.disturbed(now);
+    }
+
+    /// There may be files that nobody knows of.
+    pub(super) fn disturbed(&mut self, now: i64) {
+        self.unswept.get_or_insert(now);
+        self.failed = Some(now);
+    }
+
+    /// The checkpoints of the next round, if one may begin.
+    pub(super) fn next_round(&mut self) -> Option<Vec<Garbage>> {
+        if self.rounds >= MAX_ROUNDS || self.waiting.is_empty() {
+            return None;
+        }
+        self.rounds += 1;
+        Some(self.waiting.drain(..self.waiting.len().min(ROUND)).collect())
+    }
+
+    /// A round is over; these files could not be deleted.
+    pub(super) fn round_done(&mut self, left: Vec<String>, in_time: bool, now: i64) {
+        self.rounds = self.rounds.saturating_sub(1);
+        if !left.is_empty() || !in_time {
+            self.disturbed(now);
+        }
+        self.keep_in_mind(left);
+    }
+
+    fn keep_in_mind(&mut self, left: impl IntoIterator<Item = String>) {
+        for file in left {
+            if self.left.len() >= MAX_LEFT {
+                return;
+            }
+            self.left.insert(file);
+        }
+    }
+
+    /// Whether a sweep begins now.
+    pub(super) fn begins_sweep(&mut self, now: i64) -> bool {
+        let last = self.last == Last::Due && self.waiting.is_empty() && self.rounds == 0;
+        let begins = self.sweeping.is_none() && (last || self.sweep_due().is_some_and(|due| due <= now));
+        if begins {
+            self.sweeping = Some(now);
+            self.unswept = None;
+            self.last = if last { Last::Begun } else { self.last };
+        }
+        begins
+    }
+
+    /// When the next sweep is due, as things are.
+    pub(super) fn sweep_due(&self) -> Option<i64> {
+        let failed = self.failed.filter(|_| self.sweeping.is_none() && self.last == Last::NotYet)?;
+        // After the first one somebody may not have noticed yet.
+        let due = self.unswept.map_or(failed + LATER, |unswept| unswept + SOON);
+        Some(due.max(self.swept.map_or(i64::MIN, |swept| swept + PAUSE)))
+    }
+
+    /// What a sweep tries again: files, and folders of savepoints.
+    pub(super) fn known(&self) -> (Vec<String>, Vec<(u64, String)>) {
+        (self.left.iter().cloned().collect(), self.failed_savepoints.iter().cloned().collect())
+    }
+
+    /// A sweep is over; these files could not be deleted.
+    pub(super) fn swept(&mut self, left: Vec<String>, in_time: bool, now: i64) {
+        let began = self.sweeping.take().unwrap_or(now);
+        self.swept = Some(began.max(now));
+        self.left.clear();
+        let complete = in_time && left.is_empty();
+        self.keep_in_mind(left);
+        if !complete {
+            self.disturbed(now);
+        } else if self.failed.is_some_and(|failed| began >= failed + LATER) {
+            self.failed = None;
+            self.failed_savepoints.clear();
+        }
+    }
+
+    /// The job is over. `used`: there were checkpoints.
+    pub(super) fn finish(&mut self, used: bool) {
+        if used && self.last == Last::NotYet {
+            self.last = Last::Due;
+        }
+    }
+
+    /// Whether something is still to be done, or under way.
+    pub(super) fn is_busy(&self) -> bool {
+        !self.waiting.is_empty() || self.rounds > 0 || self.sweeping.is_some() || self.last == Last::Due
+    }
+}
+
+/// Files that a sweep does not know by their names.
+fn files_of_others(garbage: &Garbage, run: u64) -> Vec<String> {
+    let own = format!("/{run:016x}-");
+    match garbage {
+        Garbage::Completed(checkpoint) if checkpoint.owner != Owner::Other => {
+            let files = shared_files(&checkpoint.metadata).into_iter();
+            files.filter(|file| !file.contains(&own)).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn failed(id: u64) -> Garbage {
+        let barrier = proto::CheckpointBarrier { checkpoint_id: id, ..Default::default() };
+        Garbage::Failed { barrier, states: Vec::new() }
+    }
+
+    #[test]
+    fn what_waits_is_bounded() {
+        let mut cleaning = Cleaning::default();
+        let given_up: usize = (0..5_000).map(|id| cleaning.add([failed(id)], 1, 0)).sum();
+        assert_eq!((given_up, cleaning.waiting.len()), (5_000 - MAX_WAITING, MAX_WAITING));
+        assert_eq!(cleaning.sweep_due(), Some(SOON), "what was given up is found by a sweep");
+        let rounds: Vec<_> = std::iter::from_fn(|| cleaning.next_round()).collect();
+        assert_eq!(rounds.iter().map(Vec::len).collect::<Vec<_>>(), [ROUND, ROUND]);
+        cleaning.round_done(Vec::new(), false, 5);
+        assert!(cleaning.next_round().is_some() && cleaning.next_round().is_none());
+    }
+
+    #[test]
+    fn a_failure_is_swept_soon_and_once_more() {
+        let mut cleaning = Cleaning::default();
+        assert_eq!(cleaning.sweep_due(), None);
+        cleaning.disturbed(1_000);
+        assert!(!cleaning.begins_sweep(1_000 + SOON - 1));
+        assert!(cleaning.begins_sweep(1_000 + SOON) && !cleaning.begins_sweep(1_000 + SOON) && cleaning.is_busy());
+        cleaning.swept(Vec::new(), true, 1_100 + SOON);
+        assert_eq!(cleaning.sweep_due(), Some(1_000 + LATER));
+        assert!(cleaning.begins_sweep(1_000 + LATER));
+        cleaning.swept(Vec::new(), true, 1_000 + LATER);
+        assert_eq!((cleaning.sweep_due(), cleaning.is_busy()), (None, false));
+    }
+
+    #[test]
+    fn sweeps_are_rare_however_much_fails() {
+        let mut cleaning = Cleaning::default();
+        let mut sweeps = 0;
+        for now in (0..3_600_000).step_by(100) {
+            cleaning.disturbed(now);
+            if cleaning.begins_sweep(now) {
+                sweeps += 1;
+                cleaning.swept(Vec::new(), true, now);
+            }
+        }
+        assert!(sweeps <= 60, "{sweeps} in an hour");
+        assert!(sweeps >= 30, "{sweeps} in an hour");
+    }
+
+    #[test]
+    fn the_end_of_a_job_is_swept_when_all_else_is_done() {
+        let mut cleaning = Cleaning::default();
+        cleaning.add([failed(1)], 1, 0);
+        cleaning.finish(true);
+        assert!(cleaning.next_round().is_some() && !cleaning.begins_sweep(5));
+        cleaning.round_done(vec!["file:/x".into()], true, 5);
+        assert!(cleaning.begins_sweep(5));
+        assert_eq!(cleaning.known().0, ["file:/x"]);
+        cleaning.swept(Vec::new(), true, 6);
+        assert!(!cleaning.is_busy() && !cleaning.begins_sweep(1_000_000));
+    }
+}

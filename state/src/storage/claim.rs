@@ -1,0 +1,167 @@
+//! Which of the files that a metadata file names may be deleted with it.
+//!
+//! Metadata that was copied, by whomever and whereto, still names the files of the checkpoint that it was copied from. So a
+//! file belongs to the metadata in a folder only if it is where a checkpoint in that folder puts its files: in the folder
+//! itself, or in `shared/` beside it if the folder is that of the checkpoint's number. Everything else is somebody else's, and
+//! so is what another checkpoint beside it refers to.
+use std::collections::HashSet;
+
+use wiesel_common::config::Configuration;
+use wiesel_common::config::options::s3;
+use wiesel_common::filesystem::Location;
+use wiesel_proto as proto;
+
+use super::metadata::{Found, read_metadata, shared_files, visit_files};
+use super::{METADATA, SHARED, checkpoint_name, is_checkpoint};
+use crate::error::Result;
+
+/// The URIs of the files that checkpoint or savepoint names and that stay when it is deleted. Reads what is beside it.
+///
+/// # Errors
+/// What is beside it cannot be listed.
+pub async fn spared(found: &Found, configuration: &Configuration) -> Result<HashSet<String>> {
+    let folder = Location::resolve(&found.folder, configuration)?;
+    let places = Places::of(&folder, &found.metadata, configuration)?;
+    let mut spared = HashSet::new();
+    visit_files(&found.metadata, |file, shared| {
+        if !file.path.is_empty() && !places.contain(&file.path, shared) {
+            spared.insert(file.path.clone());
+        }
+    });
+    spared.extend(named_beside(found, &folder, configuration).await?);
+    if places.shared.is_some() {
+        spared.extend(referenced_beside(&folder, &found.metadata, configuration).await?);
+    }
+    Ok(spared)
+}
+
+/// Where a checkpoint's own files are.
+struct Places {
+    folder: String,
+    shared: Option<String>,
+    /// How many random characters a path may have more; 0: none.
+    entropy: usize,
+}
+
+impl Places {
+    fn of(folder: &Location, metadata: &proto::CheckpointMetadata, configuration: &Configuration) -> Result<Self> {
+        let is_its_own = folder.name() == checkpoint_name(metadata.checkpoint_id);
+        let parent = folder.parent().filter(|_| is_its_own);
+        let entropy = match configuration.get_optional(&s3::ENTROPY_KEY)?.filter(|key| !key.is_empty()) {
+            Some(_) => usize::try_from(configuration.get(&s3::ENTROPY_LENGTH)?).unwrap_or(0),
+            None => 0,
+        };
+        let shared = parent.map(|parent| parent.join(SHARED).uri().to_owned());
+        Ok(Self { folder: folder.uri().to_owned(), shared, entropy })
+    }
+
+    fn contain(&self, file: &str, shared: bool) -> bool {
+        let place = if shared { self.shared.as_ref() } else { Some(&self.folder) };
+        let (Some(place), Some((folder, name))) = (place, file.rsplit_once('/')) else { return false };
+        !name.is_empty() && name != ".." && (folder == place || self.is_with_entropy(folder, place))
+    }
+
+    /// Whether a folder is the place but for random characters, alone between slashes or not.
+    fn is_with_entropy(&self, folder: &str, place: &str) -> bool {
+        let more = folder.len().saturating_sub(place.len());
+        if self.entropy == 0 || !folder.is_ascii() || !(more == self.entropy || more == self.entropy + 1) {
+            return false;
+        }
+        let same = folder.bytes().zip(place.bytes()).take_while(|(a, b)| a == b).count();
+        (0..=same).any(|at| {
+            let random = folder[at..at + more].trim_matches('/');
+            let hex = random.len() == self.entropy && random.bytes().all(|byte| byte.is_ascii_hexdigit());
+            hex && folder[at + more..] == place[at..]
+        })
+    }
+}
+
+/// What the folder's own metadata names, where other metadata beside it is meant.
+async fn named_beside(found: &Found, folder: &Location, configuration: &Configuration) -> Result<HashSet<String>> {
+    let mut named = HashSet::new();
+    let own = folder.join(METADATA);
+    if own.uri() == found.file || !has_metadata(folder).await? {
+        return Ok(named);
+    }
+    let other = read_metadata(own.uri(), configuration).await;
+    // What it needs, if that cannot be told: then all stays.
+    let metadata = other.as_ref().map_or(&found.metadata, |(_, metadata)| metadata);
+    visit_files(metadata, |file, _| _ = named.insert(file.path.clone()));
+    Ok(named)
+}
+
+async fn has_metadata(folder: &Location) -> Result<bool> {
+    Ok(folder.children().await?.files.iter().any(|name| name == METADATA))
+}
+
+/// What other checkpoints of the same job refer to; all of this one's files if one of them cannot be read.
+async fn referenced_beside(
+    folder: &Location,
+    metadata: &proto::CheckpointMetadata,
+    configuration: &Configuration,
+) -> Result<HashSet<String>> {
+    let own = shared_files(metadata);
+    let Some(parent) = folder.parent().filter(|_| !own.is_empty()) else { return Ok(own) };
+    let mut referenced = HashSet::new();
+    for name in parent.children().await?.folders {
+        if !is_checkpoint(&name) || name == folder.name() {
+            continue;
+        }
+        let other = parent.join(&name);
+        if !has_metadata(&other).await? {
+            continue;
+        }
+        match read_metadata(other.uri(), configuration).await {
+            Ok((_, other)) => referenced.extend(shared_files(&other)),
+            Err(_) => return Ok(own),
+        }
+    }
+    Ok(referenced)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_of_a_checkpoint() {
+        let entropy =
+            [("s3.entropy.key", "_e_"), ("s3.entropy.length", "4"), ("s3.access-key", "a"), ("s3.secret-key", "s")];
+        let config = |with: bool| -> Configuration {
+            let pairs = entropy.iter().filter(|(key, _)| with || !key.contains("entropy"));
+            pairs.map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+        };
+        let contains = |folder: &str, with: bool, file: &str, shared: bool| {
+            let (config, metadata) =
+                (config(with), proto::CheckpointMetadata { checkpoint_id: 3, ..Default::default() });
+            let folder = Location::resolve(folder, &config).unwrap();
+            Places::of(&folder, &metadata, &config).unwrap().contain(file, shared)
+        };
+        let own = "s3://b/c/job/chk-3";
+        assert!(contains(own, false, "s3://b/c/job/chk-3/x", false));
+        assert!(contains(own, false, "s3://b/c/job/shared/x", true));
+        for (file, shared) in [
+            ("s3://b/c/job/chk-3/y/x", false),
+            ("s3://b/c/job/chk-3/..", false),
+            ("s3://b/c/job/chk-3/../x", false),
+            ("s3://b/c/job/chk-33/x", false),
+            ("s3://b/c/job/shared/x", false),
+            ("s3://b/c/other/shared/x", true),
+            ("s3://other/c/job/shared/x", true),
+            ("s3://b/ab12/c/job/shared/x", true),
+        ] {
+            assert!(!contains(own, false, file, shared), "{file}");
+        }
+        // A copy has its folder, and nothing beside it.
+        assert!(contains("s3://b/copy", false, "s3://b/copy/x", false));
+        assert!(!contains("s3://b/copy", false, "s3://b/shared/x", true));
+        assert!(!contains("s3://b/c/job/chk-9", false, "s3://b/c/job/shared/x", true));
+
+        for file in ["s3://b/ab12/c/job/shared/x", "s3://b/cab12/job/shared/x", "s3://b/c/job/shared/x"] {
+            assert!(contains(own, true, file, true), "{file}");
+        }
+        for file in ["s3://b/ab1/c/job/shared/x", "s3://b/wxyz/c/job/shared/x", "s3://b/ab12/c/other/shared/x"] {
+            assert!(!contains(own, true, file, true), "{file}");
+        }
+    }
+}

@@ -1,0 +1,212 @@
+//! Finds and deletes what belongs to no checkpoint: files of uploads that were given up, that came when their checkpoint had
+//! failed already, or whose process died; and uploads in parts that nobody goes on with.
+//!
+//! A name tells for which checkpoint of which run a file was written ([`names`]). A run knows of each of its checkpoints
+//! whether it is under way, complete or neither, and what the complete ones refer to; so it finds its own garbage in a
+//! listing, at any time and without a guess, while tasks write and even if a task that is thought dead still does. Files of
+//! other runs are looked at once, when the run begins.
+use std::collections::{BTreeSet, HashSet};
+
+use wiesel_common::filesystem::Location;
+use wiesel_proto as proto;
+
+use super::cleanup::{Deleted, delete_locations};
+use super::metadata::{read_metadata, shared_files};
+use super::{CheckpointStorage, KEEP, METADATA, SHARED, TASK_OWNED, checkpoint_name, checkpoint_number, names};
+use crate::error::{Error, Result};
+
+/// What a run of a job knows of its checkpoints and savepoints at one moment.
+#[derive(Clone, Debug, Default)]
+pub struct KnownCheckpoints {
+    /// The run.
+    pub run: u64,
+    /// Checkpoints of this number and later ones did not exist.
+    pub next: u64,
+    /// Those under way.
+    pub pending: BTreeSet<u64>,
+    /// Those that are complete and in use.
+    pub complete: BTreeSet<u64>,
+    /// URIs of files that stay, whatever else goes.
+    pub referenced: HashSet<String>,
+    /// Folders of savepoints that failed, with their numbers.
+    pub failed_savepoints: Vec<(u64, String)>,
+    /// URIs of files that are to go and could not be deleted before.
+    pub left: Vec<String>,
+}
+
+impl KnownCheckpoints {
+    /// Whether nothing refers to what was written for a checkpoint, unless a complete one names it.
+    fn is_over(&self, checkpoint: u64) -> bool {
+        checkpoint < self.next && !self.pending.contains(&checkpoint)
+    }
+}
+
+fn name_of(uri: &str) -> &str {
+    uri.rsplit('/').next().unwrap_or_default()
+}
+
+impl CheckpointStorage {
+    /// Deletes what this run's checkpoints have left that are neither under way nor complete, while others are written.
+    /// Where `s3.entropy.key` is set, files under random paths are not found.
+    pub async fn sweep(&self, known: &KnownCheckpoints) -> Deleted {
+        let referenced: HashSet<&str> = known.referenced.iter().map(|uri| name_of(uri)).collect();
+        let left = known.left.iter().filter(|uri| !referenced.contains(name_of(uri))).cloned();
+        let mut deleted = self.delete_uris(left).await;
+        for (checkpoint, folder) in &known.failed_savepoints {
+            match self.resolve(folder) {
+                Ok(folder) => {
+                    let its_own = names::Owner { run: known.run, checkpoint: *checkpoint };
+                    deleted.and(self.delete_incomplete(&folder, its_own).await);
+                }
+                Err(error) => deleted.note(Err(error)),
+            }
+        }
+        let Some(folder) = self.inner.folder.as_ref().map(Location::without_entropy) else { return deleted };
+        deleted
+            .note(self.abort_uploads(&folder, |owner| owner.run == known.run && known.is_over(owner.checkpoint)).await);
+        let children = match folder.children().await {
+            Ok(children) => children,
+            Err(error) => {
+                deleted.note(Err(error.into()));
+                return deleted;
+            }
+        };
+        // Those that may look complete as yet: what they need stays.
+        let mut unclear = BTreeSet::new();
+        for (name, checkpoint) in children.folders.iter().filter_map(|name| Some((name, checkpoint_number(name)?))) {
+            if !known.is_over(checkpoint) {
+                continue;
+            }
+            let folder = folder.join(name);
+            if !known.complete.contains(&checkpoint) {
+                let its_own = names::Owner { run: known.run, checkpoint };
+                let incomplete = self.delete_incomplete(&folder, its_own).await;
+                unclear.extend(incomplete.failure.is_some().then_some(checkpoint));
+                deleted.and(incomplete);
+            }
+            deleted.and(self.sweep_folder(&folder, known, &unclear, &referenced).await);
+        }
+        deleted.and(self.sweep_folder(&folder.join(SHARED), known, &unclear, &referenced).await);
+        deleted
+    }
+
+    async fn sweep_folder(
+        &self,
+        folder: &Location,
+        known: &KnownCheckpoints,
+        unclear: &BTreeSet<u64>,
+        referenced: &HashSet<&str>,
+    ) -> Deleted {
+        let garbage = |name: &&String| {
+            let owner = names::owner(name).filter(|owner| owner.run == known.run && known.is_over(owner.checkpoint));
+            owner.is_some_and(|owner| !unclear.contains(&owner.checkpoint)) && !referenced.contains(name.as_str())
+        };
+        match folder.children().await {
+            Ok(children) => {
+                let garbage: Vec<Location> =
+                    children.files.iter().filter(garbage).map(|name| folder.join(name)).collect();
+                delete_locations(&garbage, self.inner.deletions).await
+            }
+            Err(error) => Deleted { failure: Some(error.into()), ..Deleted::default() },
+        }
+    }
+
+    /// Uploads in parts into the job's folder.
+    async fn abort_uploads(&self, folder: &Location, garbage: impl Fn(names::Owner) -> bool) -> Result<()> {
+        for upload in folder.unfinished_uploads().await? {
+            if names::owner(name_of(&upload.name)).is_some_and(&garbage) {
+                folder.abort_upload(&upload).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Deletes what earlier runs of the job have left: files of checkpoints that were not completed, and files in `shared/`
+    /// that no completed checkpoint refers to. Only before the job begins, and only in a folder that is the job's alone: then
+    /// no other run of it is alive. `retained`: the checkpoints that the job knows; complete ones that it does not know are
+    /// kept as well.
+    pub async fn sweep_orphans(&self, retained: &[proto::CheckpointMetadata]) -> Deleted {
+        let Some(folder) = self.inner.folder.as_ref().filter(|_| self.inner.own_folder) else {
+            return Deleted::default();
+        };
+        let folder = folder.without_entropy();
+        let mut deleted = Deleted::default();
+        deleted.note(self.abort_uploads(&folder, |_| true).await);
+        match self.find_orphans(&folder, retained).await {
+            Ok(Orphans { files, incomplete }) => {
+                deleted.and(delete_locations(&files, self.inner.deletions).await);
+                for folder in incomplete {
+                    deleted.note(folder.remove_empty_folder().await.map_err(Error::from));
+                }
+            }
+            Err(error) => deleted.note(Err(error)),
+        }
+        deleted
+    }
+
+    async fn find_orphans(&self, folder: &Location, retained: &[proto::CheckpointMetadata]) -> Result<Orphans> {
+        let mut referenced: HashSet<String> = retained.iter().flat_map(shared_files).collect();
+        let mut orphans = Orphans::default();
+        let mut all_known = true;
+        let is_orphan = |name: &&String| names::is_state(name) || names::is_half_metadata(name);
+        for name in folder.children().await?.folders.iter().filter(|name| checkpoint_number(name).is_some()) {
+            let folder = folder.join(name);
+            let files = folder.children().await?.files;
+            if files.iter().any(|name| name == METADATA) {
+                match read_metadata(folder.uri(), &self.inner.configuration).await {
+                    Ok((_, metadata)) => referenced.extend(shared_files(&metadata)),
+                    // What it refers to cannot be told: then nothing of `shared/` goes.
+                    Err(_) => all_known = false,
+                }
+            } else {
+                orphans.files.extend(files.iter().filter(is_orphan).map(|name| folder.join(name)));
+                orphans.incomplete.push(folder);
+            }
+        }
+        let referenced: HashSet<&str> = referenced.iter().map(|uri| name_of(uri)).collect();
+        let shared = folder.join(SHARED);
+        let files = if all_known { shared.children().await?.files } else { Vec::new() };
+        let unused = files.iter().filter(is_orphan).filter(|name| !referenced.contains(name.as_str()));
+        orphans.files.extend(unused.map(|name| shared.join(name)));
+        Ok(orphans)
+    }
+
+    /// Removes the job's folder, at the end of the job, if nothing is left in it.
+    pub async fn remove_job_folder(&self) -> Result<()> {
+        let Some(folder) = self.inner.folder.as_ref().filter(|_| self.inner.own_folder) else { return Ok(()) };
+        let folder = folder.without_entropy();
+        let shared = folder.join(SHARED);
+        let children = folder.children().await?;
+        if children.folders.iter().any(|name| checkpoint_number(name).is_some()) {
+            return Ok(());
+        }
+        if shared.children().await?.files == [KEEP] {
+            shared.join(KEEP).delete().await?;
+        }
+        for folder in [folder.join(TASK_OWNED), shared, folder] {
+            folder.remove_empty_folder().await?;
+        }
+        Ok(())
+    }
+
+    /// The complete checkpoints in the job's folder from a number on.
+    pub(super) async fn complete_from(&self, folder: &Location, next: u64) -> Result<Vec<u64>> {
+        let mut complete = Vec::new();
+        for checkpoint in folder.children().await?.folders.iter().filter_map(|name| checkpoint_number(name)) {
+            let folder = folder.join(&checkpoint_name(checkpoint));
+            if checkpoint >= next && folder.children().await?.files.iter().any(|name| name == METADATA) {
+                complete.push(checkpoint);
+            }
+        }
+        complete.sort_unstable();
+        Ok(complete)
+    }
+}
+
+/// What nothing refers to.
+#[derive(Default)]
+struct Orphans {
+    files: Vec<Location>,
+    /// Folders of checkpoints that were not completed.
+    incomplete: Vec<Location>,
+}
