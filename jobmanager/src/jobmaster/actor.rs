@@ -15,6 +15,7 @@ use wiesel_proto as proto;
 use wiesel_proto::operator_spec::Kind;
 use wiesel_state::storage::CheckpointStorage;
 
+use super::checkpoint::cleaning::Cleaned;
 use super::checkpoint::coordinator::CheckpointCoordinator;
 use super::checkpoint::failure::{CheckpointFailure, state_failure};
 use super::checkpoint::options::CheckpointOptions;
@@ -62,47 +63,17 @@ pub(crate) struct JobMasterContext {
 /// Something that a JobMaster waited for.
 pub(super) enum Completion {
     Initialized(Result<Box<Initialized>, FailureInfo>),
-    Deployed {
-        execution: u32,
-        location: Arc<TaskManagerLocation>,
-        result: Result<(), NotDeployed>,
-    },
-    Cancelled {
-        location: Arc<TaskManagerLocation>,
-        result: Result<(), String>,
-    },
-    SlotTimeout {
-        request: u64,
-    },
-    RestartDue {
-        restart: u64,
-    },
+    Deployed { execution: u32, location: Arc<TaskManagerLocation>, result: Result<(), NotDeployed> },
+    Cancelled { location: Arc<TaskManagerLocation>, result: Result<(), String> },
+    SlotTimeout { request: u64 },
+    RestartDue { restart: u64 },
     ClientCheck,
-    Prepared {
-        id: u64,
-        result: Result<Vec<proto::CoordinatorState>, CheckpointFailure>,
-    },
-    Triggered {
-        id: u64,
-        result: Result<(), CheckpointFailure>,
-    },
-    Finalized {
-        metadata: Arc<proto::CheckpointMetadata>,
-        result: Result<String, CheckpointFailure>,
-    },
-    Notified {
-        checkpoint: u64,
-        location: Arc<TaskManagerLocation>,
-        result: Result<(), String>,
-    },
-    /// URIs of files that could not be deleted; none: it took too long.
-    Discarded {
-        left: Option<Vec<String>>,
-    },
-    /// As above.
-    Swept {
-        left: Option<Vec<String>>,
-    },
+    Prepared { id: u64, result: Result<Vec<proto::CoordinatorState>, CheckpointFailure> },
+    Triggered { id: u64, result: Result<(), CheckpointFailure> },
+    Finalized { metadata: Arc<proto::CheckpointMetadata>, result: Result<String, CheckpointFailure> },
+    Notified { checkpoint: u64, location: Arc<TaskManagerLocation>, result: Result<(), String> },
+    Discarded(Cleaned),
+    Swept(Cleaned),
 }
 
 /// Tasks on their way to a TaskManager.
@@ -367,8 +338,8 @@ impl JobMaster {
                 done @ (Completion::Prepared { .. }
                 | Completion::Triggered { .. }
                 | Completion::Finalized { .. }
-                | Completion::Discarded { .. }
-                | Completion::Swept { .. }),
+                | Completion::Discarded(_)
+                | Completion::Swept(_)),
             )) => self.completed(done),
             Some(_) => {}
             None => return false,
@@ -487,14 +458,8 @@ impl JobMaster {
             Completion::Finalized { metadata, result } => {
                 self.checkpoints.finalized(metadata, result, self.scheduler.graph(), now);
             }
-            Completion::Discarded { left } => {
-                let in_time = left.is_some();
-                self.checkpoints.discarded(left.unwrap_or_default(), in_time, now);
-            }
-            Completion::Swept { left } => {
-                let in_time = left.is_some();
-                self.checkpoints.swept(left.unwrap_or_default(), in_time, now);
-            }
+            Completion::Discarded(cleaned) => self.checkpoints.discarded(cleaned, now),
+            Completion::Swept(cleaned) => self.checkpoints.swept(cleaned, now),
             Completion::Notified { result: Ok(()), .. } => {}
             Completion::Notified { checkpoint, location, result: Err(reason) } => {
                 self.not_notified(checkpoint, &location.resource_id, reason);

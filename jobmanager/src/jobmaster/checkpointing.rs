@@ -14,6 +14,7 @@ use wiesel_state::storage::{CheckpointStorage, Deleted, Found, KnownCheckpoints}
 use super::actor::{Completion, JobMaster};
 use super::checkpoint::assignment::{Assignment, assign};
 use super::checkpoint::calls::{Caller, by_task_manager};
+use super::checkpoint::cleaning::Cleaned;
 use super::checkpoint::coordinator::{Action, Garbage};
 use super::checkpoint::failure::{CHECKPOINT_EXCEPTION, CheckpointFailure, Reason, state_failure};
 use super::checkpoint::plan::TaskRef;
@@ -63,23 +64,25 @@ impl JobMaster {
                 let storage = self.storage.clone();
                 self.spawn(async move {
                     let checkpoints = garbage.len();
-                    let deleting = tokio::time::timeout(DISCARD_TIMEOUT, discard(&storage, garbage, &referenced));
-                    let left = deleting.await.ok();
-                    if left.is_none() {
+                    let deleting = discard(&storage, garbage, &referenced);
+                    let cleaned = tokio::time::timeout(DISCARD_TIMEOUT, deleting).await.unwrap_or_else(|_| {
                         let limit = DISCARD_TIMEOUT;
-                        tracing::warn!(%job_id, checkpoints, ?limit, "old checkpoints could not be deleted in time: they are swept later");
-                    }
-                    Completion::Discarded { left }
+                        tracing::warn!(%job_id, checkpoints, ?limit, "checkpoints could not be deleted in time: they are swept later");
+                        Cleaned::default()
+                    });
+                    Completion::Discarded(cleaned)
                 });
             }
             Action::Sweep(known) => {
                 let storage = self.storage.clone();
                 self.spawn(async move {
-                    let left = tokio::time::timeout(SWEEP_TIMEOUT, sweep(job_id, &storage, &known)).await.ok();
-                    if left.is_none() {
-                        tracing::warn!(%job_id, limit = ?SWEEP_TIMEOUT, "the sweep of checkpoints took too long: orphans may stay");
-                    }
-                    Completion::Swept { left }
+                    let sweeping = sweep(job_id, &storage, &known);
+                    let cleaned = tokio::time::timeout(SWEEP_TIMEOUT, sweeping).await.unwrap_or_else(|_| {
+                        let limit = SWEEP_TIMEOUT;
+                        tracing::warn!(%job_id, ?limit, "files that belong to no checkpoint could not be deleted in time");
+                        Cleaned::default()
+                    });
+                    Completion::Swept(cleaned)
                 });
             }
             Action::LeftToSweep(checkpoints) => {
@@ -264,13 +267,13 @@ pub(super) fn attempt_of(bytes: &[u8]) -> Result<AttemptId, Status> {
     AttemptId::from_bytes(bytes).ok_or_else(|| Status::invalid_argument("an attempt id must have 16 bytes"))
 }
 
-/// Returns URIs of files that could not be deleted: orphans, no danger.
+/// Deletes some checkpoints. What stays are orphans, no danger.
 pub(super) async fn discard(
     storage: &CheckpointStorage,
     garbage: Vec<Garbage>,
     referenced: &HashSet<String>,
-) -> Vec<String> {
-    let mut left = Vec::new();
+) -> Cleaned {
+    let mut cleaned = Cleaned { left: Vec::new(), complete: true };
     for garbage in garbage {
         let (checkpoint_id, deleted) = match &garbage {
             Garbage::Completed(checkpoint) => (checkpoint.id, discard_completed(storage, checkpoint, referenced).await),
@@ -287,9 +290,10 @@ pub(super) async fn discard(
                 "files of a checkpoint could not be deleted"
             );
         }
-        left.extend(deleted.left);
+        cleaned.complete &= deleted.failure.is_none();
+        cleaned.left.extend(deleted.left);
     }
-    left
+    cleaned
 }
 
 async fn discard_completed(
@@ -308,15 +312,15 @@ async fn discard_completed(
     }
 }
 
-/// Returns URIs of files that could not be deleted.
-pub(super) async fn sweep(job_id: JobId, storage: &CheckpointStorage, known: &KnownCheckpoints) -> Vec<String> {
+/// Deletes what belongs to no checkpoint.
+pub(super) async fn sweep(job_id: JobId, storage: &CheckpointStorage, known: &KnownCheckpoints) -> Cleaned {
     let deleted = storage.sweep(known).await;
     if deleted.files > 0 {
         tracing::info!(%job_id, files = deleted.files, "files that belong to no checkpoint were deleted");
     }
     if let Some(error) = &deleted.failure {
         let (reason, files) = (state_failure(error).stack_trace(), deleted.left.len());
-        tracing::warn!(%job_id, files, reason = reason.trim_end(), "the sweep of checkpoints was not complete");
+        tracing::warn!(%job_id, files, reason = reason.trim_end(), "not all files that belong to no checkpoint were found and deleted");
     }
-    deleted.left
+    Cleaned { complete: deleted.failure.is_none(), left: deleted.left }
 }

@@ -178,15 +178,16 @@ async fn discard_at(
     at_once: usize,
 ) -> Deleted {
     let mut deleted = delete_locations(std::slice::from_ref(file), 1).await;
-    if deleted.failure.is_some() {
-        return deleted;
-    }
     let mut named = BTreeSet::new();
     visit_files(metadata, |file, _| {
         if !file.path.is_empty() && !still_referenced.contains(&file.path) {
             named.insert(file.path.clone());
         }
     });
+    if deleted.failure.is_some() {
+        deleted.left.extend(named);
+        return deleted;
+    }
     deleted.and(delete_uris(named, configuration, at_once).await);
     deleted.and(delete_unnamed(folder, metadata, still_referenced, at_once).await);
     deleted.note(folder.remove_empty_folder().await.map_err(Error::from));

@@ -50,8 +50,7 @@ impl CheckpointStorage {
     /// Where `s3.entropy.key` is set, files under random paths are not found.
     pub async fn sweep(&self, known: &KnownCheckpoints) -> Deleted {
         let referenced: HashSet<&str> = known.referenced.iter().map(|uri| name_of(uri)).collect();
-        let left = known.left.iter().filter(|uri| !referenced.contains(name_of(uri))).cloned();
-        let mut deleted = self.delete_uris(left).await;
+        let mut deleted = self.delete_left(&known.left, &referenced).await;
         for (checkpoint, folder) in &known.failed_savepoints {
             match self.resolve(folder) {
                 Ok(folder) => {
@@ -87,6 +86,21 @@ impl CheckpointStorage {
             deleted.and(self.sweep_folder(&folder, known, &unclear, &referenced).await);
         }
         deleted.and(self.sweep_folder(&folder.join(SHARED), known, &unclear, &referenced).await);
+        deleted
+    }
+
+    /// What could not be deleted before: metadata first.
+    async fn delete_left(&self, left: &[String], referenced: &HashSet<&str>) -> Deleted {
+        let (metadata, files): (Vec<String>, Vec<String>) =
+            left.iter().cloned().partition(|uri| name_of(uri) == METADATA);
+        let mut deleted = self.delete_uris(metadata).await;
+        match deleted.failure {
+            None => {
+                let files = files.into_iter().filter(|uri| !referenced.contains(name_of(uri)));
+                deleted.and(self.delete_uris(files).await);
+            }
+            Some(_) => deleted.left.extend(files),
+        }
         deleted
     }
 

@@ -43,6 +43,15 @@ pub enum Garbage {
     },
 }
 
+/// What became of a round or a sweep.
+#[derive(Debug, Default)]
+pub struct Cleaned {
+    /// URIs of files that could not be deleted.
+    pub left: Vec<String>,
+    /// All was looked at, and all went.
+    pub complete: bool,
+}
+
 /// See the module.
 #[derive(Default)]
 pub(super) struct Cleaning {
@@ -50,6 +59,8 @@ pub(super) struct Cleaning {
     rounds: usize,
     /// URIs of files that could not be deleted, or have no other way to be found.
     left: BTreeSet<String>,
+    /// What of that the sweep under way tries.
+    tried: Vec<String>,
     failed_savepoints: VecDeque<(u64, String)>,
     /// When something failed for the first time since the last sweep began.
     unswept: Option<i64>,
@@ -113,13 +124,13 @@ impl Cleaning {
         Some(self.waiting.drain(..self.waiting.len().min(ROUND)).collect())
     }
 
-    /// A round is over; these files could not be deleted.
-    pub(super) fn round_done(&mut self, left: Vec<String>, in_time: bool, now: i64) {
+    /// A round is over.
+    pub(super) fn round_done(&mut self, cleaned: Cleaned, now: i64) {
         self.rounds = self.rounds.saturating_sub(1);
-        if !left.is_empty() || !in_time {
+        if !cleaned.complete {
             self.disturbed(now);
         }
-        self.keep_in_mind(left);
+        self.keep_in_mind(cleaned.left);
     }
 
     fn keep_in_mind(&mut self, left: impl IntoIterator<Item = String>) {
@@ -152,20 +163,23 @@ impl Cleaning {
     }
 
     /// What a sweep tries again: files, and folders of savepoints.
-    pub(super) fn known(&self) -> (Vec<String>, Vec<(u64, String)>) {
-        (self.left.iter().cloned().collect(), self.failed_savepoints.iter().cloned().collect())
+    pub(super) fn known(&mut self) -> (Vec<String>, Vec<(u64, String)>) {
+        self.tried = self.left.iter().cloned().collect();
+        (self.tried.clone(), self.failed_savepoints.iter().cloned().collect())
     }
 
-    /// A sweep is over; these files could not be deleted.
-    pub(super) fn swept(&mut self, left: Vec<String>, in_time: bool, now: i64) {
+    /// A sweep is over.
+    pub(super) fn swept(&mut self, cleaned: Cleaned, now: i64) {
         let began = self.sweeping.take().unwrap_or(now);
         self.swept = Some(began.max(now));
-        self.left.clear();
-        let complete = in_time && left.is_empty();
-        self.keep_in_mind(left);
-        if !complete {
-            self.disturbed(now);
-        } else if self.failed.is_some_and(|failed| began >= failed + LATER) {
+        if !cleaned.complete {
+            self.keep_in_mind(cleaned.left);
+            return self.disturbed(now);
+        }
+        for file in std::mem::take(&mut self.tried) {
+            self.left.remove(&file);
+        }
+        if self.failed.is_some_and(|failed| began >= failed + LATER) {
             self.failed = None;
             self.failed_savepoints.clear();
         }
@@ -200,6 +214,10 @@ fn files_of_others(garbage: &Garbage, run: u64) -> Vec<String> {
 mod tests {
     use super::*;
 
+    fn done() -> Cleaned {
+        Cleaned { left: Vec::new(), complete: true }
+    }
+
     fn failed(id: u64) -> Garbage {
         let barrier = proto::CheckpointBarrier { checkpoint_id: id, ..Default::default() };
         Garbage::Failed { barrier, states: Vec::new() }
@@ -213,7 +231,7 @@ mod tests {
         assert_eq!(cleaning.sweep_due(), Some(SOON), "what was given up is found by a sweep");
         let rounds: Vec<_> = std::iter::from_fn(|| cleaning.next_round()).collect();
         assert_eq!(rounds.iter().map(Vec::len).collect::<Vec<_>>(), [ROUND, ROUND]);
-        cleaning.round_done(Vec::new(), false, 5);
+        cleaning.round_done(Cleaned::default(), 5);
         assert!(cleaning.next_round().is_some() && cleaning.next_round().is_none());
     }
 
@@ -224,10 +242,10 @@ mod tests {
         cleaning.disturbed(1_000);
         assert!(!cleaning.begins_sweep(1_000 + SOON - 1));
         assert!(cleaning.begins_sweep(1_000 + SOON) && !cleaning.begins_sweep(1_000 + SOON) && cleaning.is_busy());
-        cleaning.swept(Vec::new(), true, 1_100 + SOON);
+        cleaning.swept(done(), 1_100 + SOON);
         assert_eq!(cleaning.sweep_due(), Some(1_000 + LATER));
         assert!(cleaning.begins_sweep(1_000 + LATER));
-        cleaning.swept(Vec::new(), true, 1_000 + LATER);
+        cleaning.swept(done(), 1_000 + LATER);
         assert_eq!((cleaning.sweep_due(), cleaning.is_busy()), (None, false));
     }
 
@@ -239,7 +257,7 @@ mod tests {
             cleaning.disturbed(now);
             if cleaning.begins_sweep(now) {
                 sweeps += 1;
-                cleaning.swept(Vec::new(), true, now);
+                cleaning.swept(done(), now);
             }
         }
         assert!(sweeps <= 60, "{sweeps} in an hour");
@@ -252,10 +270,10 @@ mod tests {
         cleaning.add([failed(1)], 1, 0);
         cleaning.finish(true);
         assert!(cleaning.next_round().is_some() && !cleaning.begins_sweep(5));
-        cleaning.round_done(vec!["file:/x".into()], true, 5);
+        cleaning.round_done(Cleaned { left: vec!["file:/x".into()], complete: false }, 5);
         assert!(cleaning.begins_sweep(5));
         assert_eq!(cleaning.known().0, ["file:/x"]);
-        cleaning.swept(Vec::new(), true, 6);
+        cleaning.swept(done(), 6);
         assert!(!cleaning.is_busy() && !cleaning.begins_sweep(1_000_000));
     }
 }

@@ -17,8 +17,8 @@ use wiesel_common::keygroup::HASH_VERSION;
 use wiesel_proto as proto;
 use wiesel_state::storage::KnownCheckpoints;
 
-use super::cleaning::Cleaning;
 pub use super::cleaning::Garbage;
+use super::cleaning::{Cleaned, Cleaning};
 use super::failure::{CheckpointFailure, FailureCounter, Reason};
 use super::options::CheckpointOptions;
 use super::pending::{Pending, Stage};
@@ -728,14 +728,14 @@ impl CheckpointCoordinator {
         })));
     }
 
-    /// An [`Action::Discard`] is done, or has taken too long; these files could not be deleted.
-    pub fn discarded(&mut self, left: Vec<String>, in_time: bool, now: i64) {
-        self.cleaning.round_done(left, in_time, now);
+    /// An [`Action::Discard`] is done, or has taken too long.
+    pub fn discarded(&mut self, cleaned: Cleaned, now: i64) {
+        self.cleaning.round_done(cleaned, now);
     }
 
-    /// An [`Action::Sweep`] is done, or has taken too long; these files could not be deleted.
-    pub fn swept(&mut self, left: Vec<String>, in_time: bool, now: i64) {
-        self.cleaning.swept(left, in_time, now);
+    /// An [`Action::Sweep`] is done, or has taken too long.
+    pub fn swept(&mut self, cleaned: Cleaned, now: i64) {
+        self.cleaning.swept(cleaned, now);
     }
 
     /// The job is over: what is to be deleted of its checkpoints.

@@ -170,14 +170,13 @@ impl Cluster {
                 Action::Completed { .. } => self.completed += 1,
                 Action::Discard { garbage, referenced } => {
                     let hangs = self.luck(3);
-                    let left = discard(&self.storage, garbage, &referenced).await;
-                    let now = self.job.now;
-                    self.job.coordinator.discarded(if hangs { Vec::new() } else { left }, !hangs, now);
+                    let cleaned = discard(&self.storage, garbage, &referenced).await;
+                    self.job.coordinator.discarded(if hangs { Cleaned::default() } else { cleaned }, self.job.now);
                     actions.extend(self.job.actions());
                 }
                 Action::Sweep(known) => {
-                    let left = sweep(JobId([9; 16]), &self.storage, &known).await;
-                    self.job.coordinator.swept(left, true, self.job.now);
+                    let cleaned = sweep(JobId([9; 16]), &self.storage, &known).await;
+                    self.job.coordinator.swept(cleaned, self.job.now);
                     actions.extend(self.job.actions());
                 }
                 _ => {}

@@ -578,7 +578,9 @@ impl World {
                         self.delete(&garbage, &referenced);
                     }
                 }
-                Action::Sweep(_) => self.job.coordinator.swept(Vec::new(), true, self.job.now),
+                Action::Sweep(_) => {
+                    self.job.coordinator.swept(Cleaned { left: Vec::new(), complete: true }, self.job.now)
+                }
                 Action::Answer { ticket, .. } => assert!(self.tickets.remove(&ticket), "an answer nobody waits for"),
                 _ => {}
             }
@@ -669,7 +671,7 @@ impl World {
             }
             Event::Discarded if self.cleaning > 0 => {
                 self.cleaning -= 1;
-                self.job.coordinator.discarded(Vec::new(), true, now);
+                self.job.coordinator.discarded(Cleaned { left: Vec::new(), complete: true }, now);
             }
             Event::Savepoint => {
                 let ticket = 1 + self.tickets.iter().max().copied().unwrap_or_default();
