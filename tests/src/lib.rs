@@ -11,6 +11,7 @@ pub mod process;
 pub mod proxy;
 pub mod s3;
 pub mod skip;
+pub mod store;
 pub mod terminal;
 
 use std::time::{Duration, Instant};

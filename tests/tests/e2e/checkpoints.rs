@@ -1,8 +1,10 @@
-//! Checkpoints under back-pressure.
+//! Checkpoints under back-pressure, and what failed ones leave.
+use std::path::Path;
 use std::time::Duration;
 
 use serde_json::Value;
-use wiesel_tests::{Cluster, eventually};
+use wiesel_tests::s3::{BUCKET, S3Server};
+use wiesel_tests::{Cluster, ClusterBuilder, eventually, process, store};
 
 const LIMIT: Duration = Duration::from_secs(60);
 /// Two readers that are as fast as they can be, and one sink that sleeps half a second for each batch of a hundred rows.
@@ -65,4 +67,101 @@ fn unaligned_checkpoints_complete_while_a_sink_sleeps_and_aligned_ones_time_out(
         );
         assert!(ended["persisted_data"].as_u64() > Some(0), "no rows were overtaken: {ended}");
     }
+}
+
+/// State that changes all the time: each checkpoint has files that the one before has not.
+const STATE: &str = "
+    CREATE TABLE numbers (k BIGINT, text STRING) WITH ('connector' = 'datagen', 'rows-per-second' = '40000',
+      'fields.k.min' = '1', 'fields.k.max' = '1000000', 'fields.text.length' = '40');
+    CREATE TABLE nowhere (k BIGINT, text STRING, c BIGINT) WITH ('connector' = 'blackhole');
+    INSERT INTO nowhere SELECT k, MAX(text), COUNT(*) FROM numbers GROUP BY k;";
+
+/// A TaskManager dies when it has written the state of its ninth task.
+const DYING: &str = "checkpoint.before-ack=kill@9";
+
+/// TaskManagers die when they have written their part of a checkpoint, again and again; checkpoints fail of that, and of tasks
+/// that are slow. What is left at the end is what complete checkpoints refer to. Failed before: 20 to 200 MB in `shared/`.
+fn only_complete_checkpoints_are_left(cluster: ClusterBuilder, folder: impl Fn(&Cluster) -> std::path::PathBuf) {
+    let cluster = cluster
+        .task_managers(2)
+        .slots(2)
+        .fault_points(DYING)
+        .set("state.backend.type", "rocksdb")
+        .set("execution.checkpointing.interval", "300 ms")
+        .set("execution.checkpointing.incremental", "true")
+        .set("execution.checkpointing.data-inline-threshold", "0")
+        .set("execution.checkpointing.tolerable-failed-checkpoints", 1_000)
+        .set("execution.checkpointing.externalized-checkpoint-retention", "RETAIN_ON_CANCELLATION")
+        .set("restart-strategy.type", "fixed-delay")
+        .set("restart-strategy.fixed-delay.attempts", 100)
+        .set("restart-strategy.fixed-delay.delay", "100 ms")
+        .start();
+    let job = cluster.submit(STATE, 2);
+    let alive = || cluster.task_manager_pids().into_iter().filter(|pid| process::is_alive(*pid)).count();
+    let start = |fault_points: &str| {
+        let mut command = cluster.command("bin/taskmanager.sh");
+        let started = command.env("WIESEL_FAULT_POINTS", fault_points).arg("start").output();
+        assert!(started.expect("bin/taskmanager.sh can be run").status.success());
+    };
+    for _ in 0..4 {
+        eventually("a TaskManager dies", LIMIT, || match alive() {
+            2 => Err("both are alive".to_owned()),
+            _ => Ok(()),
+        });
+        while alive() < 2 {
+            start(DYING);
+        }
+    }
+    let complete = || cluster.get(&format!("/jobs/{job}/checkpoints"))["counts"]["completed"].as_u64().unwrap_or(0);
+    let before = complete();
+    eventually("checkpoints complete again", LIMIT, || {
+        while alive() < 2 {
+            start("");
+        }
+        let complete = complete();
+        if complete > before + 8 { Ok(()) } else { Err(format!("{complete}, {before} before")) }
+    });
+    let counts = cluster.get(&format!("/jobs/{job}/checkpoints"))["counts"].clone();
+    let folder = folder(&cluster);
+    let (left, all) = (store::unreferenced(&folder), store::files(&folder));
+    println!(
+        "{counts}; while it runs {} files, {} bytes, {} of them unclear",
+        all.len(),
+        store::size(&all),
+        left.len()
+    );
+    cluster.script("flink", &["cancel", &job]);
+    cluster.wait_for_state(&job, "CANCELED", LIMIT);
+    check_left(&folder);
+}
+
+fn check_left(folder: &Path) {
+    let all = store::files(folder);
+    assert!(all.iter().any(|file| file.ends_with("_metadata")), "a checkpoint is retained: {all:?}");
+    // The state of the job is terminal before its folder is swept.
+    eventually("only what complete checkpoints refer to is left", LIMIT, || {
+        let left = store::unreferenced(folder);
+        match left.first() {
+            None => Ok(()),
+            Some(first) => Err(format!("{} files, {} bytes, such as {first:?}", left.len(), store::size(&left))),
+        }
+    });
+    println!("at the end {} files, {} bytes", store::files(folder).len(), store::size(&store::files(folder)));
+}
+
+#[test]
+fn checkpoints_that_fail_leave_nothing_in_files() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let cluster = Cluster::builder().set("execution.checkpointing.dir", folder.path().display());
+    only_complete_checkpoints_are_left(cluster, |_| folder.path().to_owned());
+}
+
+#[test]
+fn checkpoints_that_fail_leave_nothing_on_s3() {
+    let Some(server) = S3Server::start("checkpoints::checkpoints_that_fail_leave_nothing_on_s3") else { return };
+    let mut cluster = Cluster::builder().set("execution.checkpointing.dir", format!("s3://{BUCKET}/checkpoints"));
+    for (key, value) in S3Server::configuration(server.port()) {
+        cluster = cluster.set(key, value);
+    }
+    only_complete_checkpoints_are_left(cluster, |_| server.objects().join(BUCKET));
 }
