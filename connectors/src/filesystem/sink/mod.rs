@@ -463,7 +463,7 @@ impl Operator for FileSink {
         }
         let list = |name: &str, entries| proto::OperatorListState {
             name: name.to_owned(),
-            redistribution: Redistribution::Union.into(),
+            redistribution: Redistribution::BySubtask.into(),
             entries,
         };
         let mut lists = vec![list(FILES, files.iter().map(FileState::encode).collect::<Result<_>>()?)];

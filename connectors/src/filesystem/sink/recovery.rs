@@ -1,8 +1,9 @@
 //! What a sink does with files that an earlier attempt left.
 use std::collections::HashSet;
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use bytes::Bytes;
 use wiesel_operators::operator::{Error, OperatorContext, RestoredState, Result};
@@ -11,7 +12,7 @@ use super::part_file::{PartFile, unwritable};
 use super::state::{Committable, FileState, InProgress};
 use super::{FILES, FileSink, PARTITIONS, names, remove};
 
-/// The lists of all subtasks, in an order that all of them see.
+/// The lists of the subtasks whose number is this one's modulo the parallelism, or (of checkpoints written before) of all.
 pub(super) struct Restored {
     files: Vec<FileState>,
     partitions: Vec<Bytes>,
@@ -19,13 +20,8 @@ pub(super) struct Restored {
 
 impl Restored {
     pub(super) fn read(state: &mut dyn RestoredState) -> Result<Self> {
-        let mut files: Vec<FileState> =
-            state.list(FILES).iter().map(|entry| FileState::decode(entry)).collect::<Result<_>>()?;
-        files.sort_by(|a, b| a.hidden().cmp(b.hidden()));
-        let mut partitions = state.list(PARTITIONS);
-        partitions.sort_unstable();
-        partitions.dedup();
-        Ok(Self { files, partitions })
+        let files = state.list(FILES).iter().map(|entry| FileState::decode(entry)).collect::<Result<_>>()?;
+        Ok(Self { files, partitions: state.list(PARTITIONS) })
     }
 }
 
@@ -33,11 +29,12 @@ impl FileSink {
     /// Commits and goes on with this subtask's share of the restored files, and removes what no checkpoint names.
     pub(super) fn recover(&mut self, sink: u64, context: &OperatorContext) -> Result<()> {
         let restored = self.restored.take().unwrap_or(Restored { files: Vec::new(), partitions: Vec::new() });
-        let named: HashSet<PathBuf> = restored.files.iter().map(|file| file.hidden().clone()).collect();
+        let files = own(restored.files, context.subtask, context.parallelism)?;
+        let named: HashSet<PathBuf> = files.iter().map(|file| file.hidden().clone()).collect();
         self.clean(sink, context, &named)?;
         let now = context.clock.now_millis();
         let mut pending = Vec::new();
-        for file in share(restored.files, context) {
+        for file in files {
             match file {
                 FileState::Pending(file) => {
                     check_length(&file)?;
@@ -48,7 +45,8 @@ impl FileSink {
         }
         self.commit(pending)?;
         match &mut self.committer {
-            Some(committer) => committer.restore(share(restored.partitions, context)),
+            // Several subtasks may have had one: that it is committed twice changes nothing.
+            Some(committer) => committer.restore(restored.partitions.into_iter()),
             None => Ok(()),
         }
     }
@@ -76,8 +74,13 @@ impl FileSink {
 
     /// Removes hidden files of earlier attempts of this job that no checkpoint names. Files are this subtask's to remove if
     /// their subtask's number is its own modulo the parallelism: no other subtask of this attempt makes such files, and this
-    /// one has not begun to.
-    fn clean(&self, sink: u64, context: &OperatorContext, named: &HashSet<PathBuf>) -> Result<()> {
+    /// one has not begun to. But a later attempt may, while this one was stopped: what is newer than the mark that this one
+    /// makes before it looks stays.
+    fn clean(&mut self, sink: u64, context: &OperatorContext, named: &HashSet<PathBuf>) -> Result<()> {
+        if !self.root.exists() {
+            return Ok(());
+        }
+        let mark = Mark::set(&self.root, &self.names.next().0)?;
         let mine = |name: &str| {
             names::owner(name).is_some_and(|(owner, subtask)| {
                 owner == sink && subtask % context.parallelism.max(1) == context.subtask
@@ -85,7 +88,7 @@ impl FileSink {
         };
         let mut removed = 0u64;
         walk(&self.root, self.partitions.len(), &mut |path, name| {
-            if mine(name) && !named.contains(path) {
+            if mine(name) && !named.contains(path) && mark.is_newer_than(path) {
                 remove(path);
                 removed += 1;
             }
@@ -97,9 +100,47 @@ impl FileSink {
     }
 }
 
-/// Every n-th entry is a subtask's.
-fn share<T>(all: Vec<T>, context: &OperatorContext) -> impl Iterator<Item = T> {
-    all.into_iter().skip(context.subtask as usize).step_by(context.parallelism.max(1) as usize)
+/// When an attempt began, by the clock of the file system that its files are on.
+struct Mark {
+    path: PathBuf,
+    time: SystemTime,
+}
+
+impl Mark {
+    fn set(folder: &Path, name: &str) -> Result<Self> {
+        let path = folder.join(name);
+        let time = File::create_new(&path).and_then(|file| file.metadata()?.modified());
+        Ok(Self { time: time.map_err(|error| unwritable(&path, error))?, path })
+    }
+
+    /// Whether a file was last written to before; of a file that is gone it makes no difference.
+    fn is_newer_than(&self, path: &Path) -> bool {
+        let written = fs::metadata(path).and_then(|metadata| metadata.modified());
+        path != self.path && written.is_ok_and(|written| written <= self.time)
+    }
+}
+
+impl Drop for Mark {
+    fn drop(&mut self) {
+        remove(&self.path);
+    }
+}
+
+/// What is this subtask's of files that all, or some, subtasks had: those of the subtasks that it also cleans up after.
+fn own(files: Vec<FileState>, subtask: u32, parallelism: u32) -> Result<Vec<FileState>> {
+    let mut own = Vec::with_capacity(files.len());
+    for file in files {
+        let name = file.hidden().file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let Some((_, number)) = names::owner(name) else {
+            let message = format!("{} in the restored checkpoint is no file of a sink", file.hidden().display());
+            return Err(Error::State(wiesel_state::Error::Corrupt(message)));
+        };
+        if number % parallelism.max(1) == subtask {
+            own.push(file);
+        }
+    }
+    own.sort_by(|a, b| a.hidden().cmp(b.hidden()));
+    Ok(own)
 }
 
 fn check_length(file: &Committable) -> Result<()> {
@@ -133,4 +174,47 @@ fn walk(folder: &Path, levels: usize, visit: &mut dyn FnMut(&Path, &str)) -> Res
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::names::Names;
+    use super::*;
+
+    fn pending(subtask: u32) -> FileState {
+        let (hidden, path) = Names::new(7, subtask, u64::from(subtask) + 1).next();
+        FileState::Pending(Committable { hidden: hidden.into(), path: path.into(), length: 0, in_snapshot: true })
+    }
+
+    #[test]
+    fn every_file_is_one_subtasks_whether_it_gets_all_or_its_own() {
+        for (old, new) in [(1, 1), (4, 4), (4, 3), (7, 2), (3, 8)] {
+            let all: Vec<FileState> = (0..old).map(pending).collect();
+            let mut found = Vec::new();
+            for subtask in 0..new {
+                let by_subtask: Vec<FileState> =
+                    all.iter().skip(subtask as usize).step_by(new as usize).cloned().collect();
+                let shared = own(all.clone(), subtask, new).unwrap();
+                assert_eq!(shared.len(), by_subtask.len());
+                assert_eq!(shared, own(by_subtask, subtask, new).unwrap());
+                found.extend(shared);
+            }
+            assert_eq!(found.len(), all.len());
+            assert!(all.iter().all(|file| found.contains(file)));
+        }
+    }
+
+    /// Failed before: an attempt that was stopped while it looked through the folder removed what its successor wrote.
+    #[test]
+    fn what_came_since_an_attempt_began_is_not_its_to_remove() {
+        let folder = tempfile::tempdir().unwrap();
+        let (before, since) = (folder.path().join("before"), folder.path().join("since"));
+        fs::write(&before, "").unwrap();
+        let mark = Mark::set(folder.path(), "mark").unwrap();
+        let since_file = File::create_new(&since).unwrap();
+        since_file.set_modified(mark.time + std::time::Duration::from_millis(1)).unwrap();
+        assert!(mark.is_newer_than(&before) && !mark.is_newer_than(&since) && !mark.is_newer_than(&mark.path));
+        drop(mark);
+        assert!(!folder.path().join("mark").exists() && before.exists());
+    }
 }

@@ -8,6 +8,7 @@
 //! | list, SPLIT | the subtask's own | all entries, dealt out in order |
 //! | list, UNION | all entries | all entries |
 //! | list, BROADCAST | the subtask's own | those of one subtask |
+//! | list, BY_SUBTASK | the subtask's own | those of subtask n to subtask n modulo the parallelism |
 //! | channels | the subtask's own | see [`channels`] |
 //!
 //! Where all subtasks of a vertex had ended, all new ones have. Where only some had, none has: one that had ended has no state
@@ -238,8 +239,9 @@ pub fn assign(
             if known.is_keyed() {
                 check_max_parallelism(vertex, known.vertex.max_parallelism, checkpoint)?;
             }
+            let lists = Lists::of(known);
             for (subtask, state) in subtasks.iter_mut().enumerate().filter(|(_, state)| !state.finished) {
-                state.operators.push(operator_state(operator, known, vertex, subtask));
+                state.operators.push(operator_state(operator, known, &lists, vertex, subtask));
             }
         }
         assignment.tasks.push(subtasks);
@@ -296,13 +298,14 @@ fn empty(metadata: &proto::CheckpointMetadata, vertex: &proto::JobVertex) -> pro
 fn operator_state(
     operator: &proto::OperatorSpec,
     known: &Known,
+    lists: &Lists,
     vertex: &proto::JobVertex,
     subtask: usize,
 ) -> proto::OperatorSubtaskState {
     proto::OperatorSubtaskState {
         uid: operator.uid.clone(),
         keyed: keyed(known, vertex, subtask),
-        lists: lists(known, vertex.parallelism as usize, subtask),
+        lists: lists.of_subtask(vertex.parallelism as usize, subtask),
     }
 }
 
@@ -315,43 +318,67 @@ fn keyed(known: &Known, vertex: &proto::JobVertex, subtask: usize) -> Vec<proto:
         .collect()
 }
 
-fn lists(known: &Known, parallelism: usize, subtask: usize) -> Vec<proto::OperatorListState> {
-    let mut merged: BTreeMap<&str, proto::OperatorListState> = BTreeMap::new();
-    let unchanged = known.subtasks.len() == parallelism;
-    for list in known.states().flat_map(|state| &state.lists) {
-        merged.entry(&list.name).or_insert_with(|| proto::OperatorListState {
-            name: list.name.clone(),
-            redistribution: list.redistribution,
-            entries: entries(known, &list.name, list.redistribution(), unchanged, parallelism, subtask),
-        });
-    }
-    merged.into_values().collect()
+/// The lists of an operator, gone through once for all subtasks.
+struct Lists<'a>(BTreeMap<&'a str, List<'a>>);
+
+struct List<'a> {
+    redistribution: Redistribution,
+    /// By old subtask.
+    entries: Vec<&'a [Bytes]>,
+    /// All entries, one after another.
+    all: Vec<&'a Bytes>,
+    /// One subtask that has the list.
+    first: usize,
 }
 
-fn entries(
-    known: &Known,
-    name: &str,
-    redistribution: Redistribution,
-    unchanged: bool,
-    parallelism: usize,
-    subtask: usize,
-) -> Vec<Bytes> {
-    fn named<'a>(state: &'a proto::OperatorSubtaskState, name: &str) -> impl Iterator<Item = &'a Bytes> {
-        state.lists.iter().filter(move |list| list.name == name).flat_map(|list| &list.entries)
-    }
-    let own = || known.subtasks.get(subtask).copied().flatten();
-    match redistribution {
-        Redistribution::Split if unchanged => own().into_iter().flat_map(|state| named(state, name)).cloned().collect(),
-        Redistribution::Split => {
-            let all: Vec<&Bytes> = known.states().flat_map(|state| named(state, name)).collect();
-            let range = share(all.len(), parallelism, subtask);
-            all[range].iter().map(|entry| (*entry).clone()).collect()
+impl<'a> Lists<'a> {
+    fn of(known: &Known<'a>) -> Self {
+        let mut lists: BTreeMap<&str, List> = BTreeMap::new();
+        for (subtask, state) in known.subtasks.iter().enumerate() {
+            for list in state.iter().flat_map(|state| &state.lists) {
+                let merged = lists.entry(&list.name).or_insert_with(|| List {
+                    redistribution: list.redistribution(),
+                    entries: vec![&[]; known.subtasks.len()],
+                    all: Vec::new(),
+                    first: subtask,
+                });
+                merged.entries[subtask] = &list.entries;
+                merged.all.extend(&list.entries);
+            }
         }
-        Redistribution::Union => known.states().flat_map(|state| named(state, name)).cloned().collect(),
-        Redistribution::Broadcast => {
-            let own = own().filter(|_| unchanged);
-            let any = || known.states().find(|state| state.lists.iter().any(|list| list.name == name));
-            own.or_else(any).into_iter().flat_map(|state| named(state, name)).cloned().collect()
+        Self(lists)
+    }
+
+    fn of_subtask(&self, parallelism: usize, subtask: usize) -> Vec<proto::OperatorListState> {
+        let lists = self.0.iter().map(|(name, list)| proto::OperatorListState {
+            name: (*name).to_owned(),
+            redistribution: list.redistribution.into(),
+            entries: list.of_subtask(parallelism, subtask),
+        });
+        lists.collect()
+    }
+}
+
+impl List<'_> {
+    fn of_subtask(&self, parallelism: usize, subtask: usize) -> Vec<Bytes> {
+        let unchanged = self.entries.len() == parallelism;
+        match self.redistribution {
+            Redistribution::Split | Redistribution::BySubtask | Redistribution::Broadcast if unchanged => {
+                let own = self.entries[subtask];
+                match self.redistribution {
+                    // It may not have lived to have them.
+                    Redistribution::Broadcast if own.is_empty() => self.entries[self.first].to_vec(),
+                    _ => own.to_vec(),
+                }
+            }
+            Redistribution::Split => {
+                self.all[share(self.all.len(), parallelism, subtask)].iter().map(|entry| (*entry).clone()).collect()
+            }
+            Redistribution::BySubtask => {
+                self.entries.iter().skip(subtask).step_by(parallelism.max(1)).flat_map(|list| list.to_vec()).collect()
+            }
+            Redistribution::Union => self.all.iter().map(|entry| (*entry).clone()).collect(),
+            Redistribution::Broadcast => self.entries[self.first].to_vec(),
         }
     }
 }

@@ -47,6 +47,7 @@ fn state(id: u8, subtask: u32, parallelism: u32, count: usize) -> proto::TaskSta
     let lists = vec![
         list("splits", Redistribution::Split, &texts),
         list("all", Redistribution::Union, &texts),
+        list("numbered", Redistribution::BySubtask, &texts),
         list("same", Redistribution::Broadcast, &["x".into(), "y".into()]),
     ];
     let operator = proto::OperatorSubtaskState { uid: uid(id), keyed: vec![keyed], lists };
@@ -91,6 +92,9 @@ proptest! {
         for (subtask, state) in assignment.tasks[0].iter().enumerate() {
             splits.extend(list_of(state, "splits").iter().cloned());
             prop_assert_eq!(list_of(state, "all"), &all[..]);
+            let numbers = (0..counts.len()).filter(|number| number % parallelism as usize == subtask);
+            let numbered: Vec<_> = numbers.flat_map(|s| (0..counts[s]).map(move |i| format!("{s}-{i}"))).collect();
+            prop_assert_eq!(list_of(state, "numbered"), &entries(&numbered)[..]);
             prop_assert_eq!(list_of(state, "same"), &entries(&["x".into(), "y".into()])[..]);
             let groups = key_groups(subtask as u32, parallelism, 128);
             for group in groups.clone() {
@@ -165,7 +169,7 @@ fn state_that_no_operator_wants_is_named() {
     let mut metadata = metadata(1, 7, &[1]);
     let graph = graph(vec![vertex(1, 1, &[8])]);
     let error = assign(&metadata, "file:/sp", &graph, false).unwrap_err().to_string();
-    for part in ["file:/sp", "07070707", "operator", "all, groups, same, splits", "--allowNonRestoredState"] {
+    for part in ["file:/sp", "07070707", "operator", "all, groups, numbered, same, splits", "--allowNonRestoredState"] {
         assert!(error.contains(part), "{error}");
     }
     assert_eq!(assign(&metadata, "file:/sp", &graph, true).unwrap().tasks[0][0], proto::TaskState::default());
