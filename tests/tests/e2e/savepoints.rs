@@ -207,3 +207,46 @@ fn state_that_nobody_wants_is_refused_unless_it_is_allowed() {
     let allowed = cluster.submit_with(&other, &["-s", &savepoint, "-n"]);
     cluster.wait_for_tasks(&allowed, LIMIT);
 }
+
+/// Failed before: the second job replaced the checkpoints of the first, one after another, and deleted them; and a copy of
+/// metadata took with it whatever was beside it.
+#[test]
+fn a_retained_checkpoint_is_neither_written_again_nor_deleted_by_a_copy() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let cluster = cluster()
+        .set("execution.checkpointing.dir", dir.path().display())
+        .set("execution.checkpointing.create-subdir", false)
+        .set("execution.checkpointing.interval", "1 h")
+        .set("execution.checkpointing.externalized-checkpoint-retention", "RETAIN_ON_CANCELLATION")
+        .start();
+    let job = cluster.submit(&sql::endless_shuffle(2_000), 2);
+    cluster.wait_for_tasks(&job, LIMIT);
+    assert!(cluster.script("flink", &["checkpoint", &job]).status.success());
+    assert!(cluster.script("flink", &["cancel", &job]).status.success());
+    cluster.wait_for_state(&job, "CANCELED", LIMIT);
+    let retained = dir.path().join("chk-1/_metadata");
+    let bytes = fs::read(&retained).expect("a checkpoint is retained");
+
+    let second = cluster.submit(&sql::endless_shuffle(2_000), 2);
+    cluster.wait_for_state(&second, "FAILED", LIMIT);
+    let failure = cluster.failure(&second);
+    assert!(failure.contains("chk-1") && failure.contains("execution.checkpointing.dir"), "{failure}");
+    assert_eq!(fs::read(&retained).expect("it is still there"), bytes);
+    // It may go on from there.
+    let restored = cluster
+        .submit_with(&sql::endless_shuffle(2_000), &["-p", "2", "-s", &dir.path().join("chk-1").display().to_string()]);
+    cluster.wait_for_tasks(&restored, LIMIT);
+    assert!(cluster.script("flink", &["checkpoint", &restored]).status.success());
+    assert!(dir.path().join("chk-2/_metadata").is_file() && retained.is_file());
+    assert!(cluster.script("flink", &["cancel", &restored]).status.success());
+    cluster.wait_for_state(&restored, "CANCELED", LIMIT);
+
+    let copy = dir.path().join("copy");
+    fs::create_dir(&copy).expect("a folder");
+    fs::write(copy.join("thesis.tex"), "years of work").expect("a file");
+    fs::copy(&retained, copy.join("_metadata")).expect("a copy");
+    let disposed = cluster.script("flink", &["savepoint", "-d", &copy.display().to_string()]);
+    assert!(disposed.status.success(), "{disposed:?}");
+    assert_eq!(fs::read_dir(&copy).expect("the folder stays").count(), 1);
+    assert!(copy.join("thesis.tex").is_file() && retained.is_file());
+}
