@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 use arrow::array::{ArrayRef, Int64Array, RecordBatch};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use serde_json::Value;
-use wiesel_common::id::JobId;
+use wiesel_common::id::{JobId, LeaderSessionId};
 use wiesel_common::notifier::Notifier;
 use wiesel_network::environment::{GateDescriptor, PartitionDescriptor};
 use wiesel_network::id::PartitionId;
@@ -21,7 +21,8 @@ use wiesel_network::{Element, Event, NetworkEnvironment, Options, Partitioner, W
 const SECONDS: u64 = 5;
 const COLUMNS: usize = 4;
 const ROWS: usize = 8192;
-const ID: PartitionId = PartitionId { job: JobId([7; 16]), execution: 0, edge: 0, producer: 0 };
+const ID: PartitionId =
+    PartitionId { job: JobId([7; 16]), session: LeaderSessionId([8; 16]), execution: 0, edge: 0, producer: 0 };
 
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().collect();

@@ -411,7 +411,7 @@ impl Connection {
             }
             match header.kind {
                 Kind::Data => channel.received(Received::Rows(payload.into()), header.backlog as usize),
-                Kind::Event => match Event::decode(&payload) {
+                Kind::Event => match Event::decode(&payload, std::time::Instant::now()) {
                     Some(event) => channel.received(Received::Event(event), header.backlog as usize),
                     None => return self.protocol("an event that this version does not know"),
                 },

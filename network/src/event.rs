@@ -1,4 +1,6 @@
 //! What travels between batches.
+use std::time::{Duration, Instant};
+
 use bytes::{BufMut, Bytes, BytesMut};
 
 /// Separates what belongs to a checkpoint from what follows.
@@ -6,8 +8,9 @@ use bytes::{BufMut, Bytes, BytesMut};
 pub struct Barrier {
     /// The checkpoint's number.
     pub checkpoint: u64,
-    /// When it was triggered, milliseconds since the epoch.
-    pub timestamp: i64,
+    /// When the checkpoint began, by this process's own clock, which no other's is compared with: a barrier comes with its
+    /// age. The time that its frame was on its way is missing from it.
+    pub began: Instant,
     /// It does not wait behind rows: those it overtakes are part of the checkpoint. Otherwise it keeps its place.
     pub urgent: bool,
     /// What the tasks have to say to each other about the checkpoint.
@@ -43,13 +46,16 @@ impl Event {
         matches!(self, Self::EndOfInput | Self::Stopped)
     }
 
-    /// The event as a frame's payload.
-    pub fn encode(&self) -> Bytes {
+    /// The event as the payload of a frame that is sent now.
+    pub fn encode(&self, now: Instant) -> Bytes {
         let (tag, first, second, urgent) = match self {
             Self::Watermark(time) => (1, *time as u64, 0, false),
             Self::Idle => (2, 0, 0, false),
             Self::Active => (3, 0, 0, false),
-            Self::Barrier(barrier) => (4, barrier.checkpoint, barrier.timestamp as u64, barrier.urgent),
+            Self::Barrier(barrier) => {
+                let age = now.saturating_duration_since(barrier.began).as_millis();
+                (4, barrier.checkpoint, u64::try_from(age).unwrap_or(u64::MAX), barrier.urgent)
+            }
             Self::EndOfInput => (5, 0, 0, false),
             Self::Stopped => (6, 0, 0, false),
         };
@@ -63,8 +69,8 @@ impl Event {
         bytes.freeze()
     }
 
-    /// The event in a frame's payload; none if it is no event.
-    pub fn decode(bytes: &[u8]) -> Option<Self> {
+    /// The event in the payload of a frame that came now; none if it is no event.
+    pub fn decode(bytes: &[u8], now: Instant) -> Option<Self> {
         let (head, options) = bytes.split_first_chunk::<{ Self::LENGTH }>()?;
         let number = |at: usize| {
             let mut word = [0; 8];
@@ -74,7 +80,7 @@ impl Event {
         if head[0] == 4 {
             return Some(Self::Barrier(Barrier {
                 checkpoint: number(1),
-                timestamp: number(9) as i64,
+                began: now.checked_sub(Duration::from_millis(number(9)))?,
                 urgent: head[17] != 0,
                 options: Bytes::copy_from_slice(options),
             }));
@@ -99,12 +105,14 @@ mod tests {
 
     use super::*;
 
-    fn event() -> impl Strategy<Value = Event> {
-        let barrier = (any::<u64>(), any::<i64>(), any::<bool>(), prop::collection::vec(any::<u8>(), 0..100)).prop_map(
-            |(checkpoint, timestamp, urgent, options)| {
-                Event::Barrier(Barrier { checkpoint, timestamp, urgent, options: options.into() })
-            },
-        );
+    /// With the age that a barrier has at the given time.
+    fn event(now: Instant) -> impl Strategy<Value = Event> {
+        let options = prop::collection::vec(any::<u8>(), 0..100);
+        let barrier =
+            (any::<u64>(), any::<u32>(), any::<bool>(), options).prop_map(move |(checkpoint, age, urgent, options)| {
+                let began = now - Duration::from_millis(age.into());
+                Event::Barrier(Barrier { checkpoint, began, urgent, options: options.into() })
+            });
         prop_oneof![
             any::<i64>().prop_map(Event::Watermark),
             Just(Event::Idle),
@@ -115,17 +123,25 @@ mod tests {
         ]
     }
 
+    #[test]
+    fn an_event_survives_the_wire_and_a_barrier_keeps_its_age() {
+        let (sent, received) = (Instant::now(), Instant::now() + Duration::from_secs(3600));
+        proptest!(|(event in event(sent))| {
+            let expected = match event.clone() {
+                Event::Barrier(barrier) => Event::Barrier(Barrier { began: received - (sent - barrier.began), ..barrier }),
+                other => other,
+            };
+            prop_assert_eq!(Event::decode(&event.encode(sent), received), Some(expected));
+        });
+    }
+
     proptest! {
         #[test]
-        fn an_event_survives_the_wire(event in event()) {
-            prop_assert_eq!(Event::decode(&event.encode()), Some(event));
-        }
-
-        #[test]
         fn what_is_no_event_is_refused(bytes in prop::collection::vec(any::<u8>(), 0..40)) {
-            if let Some(event) = Event::decode(&bytes) {
+            let now = Instant::now();
+            if let Some(event) = Event::decode(&bytes, now) {
                 prop_assert!(bytes.len() >= Event::LENGTH);
-                prop_assert_eq!(Event::decode(&event.encode()), Some(event));
+                prop_assert_eq!(Event::decode(&event.encode(now), now), Some(event));
             }
         }
     }

@@ -6,7 +6,7 @@
 /// `WSLD`: the first bytes of every frame.
 pub const MAGIC: u32 = u32::from_le_bytes(*b"WSLD");
 /// The version of the protocol that this build speaks.
-pub const VERSION: u8 = 1;
+pub const VERSION: u8 = 2;
 /// Bytes of a header.
 pub const HEADER_LENGTH: usize = 32;
 /// The longest payload of a frame that carries rows.

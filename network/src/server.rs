@@ -20,6 +20,9 @@ use crate::frame::{HEADER_LENGTH, Header, Kind, MAX_CONTROL_PAYLOAD};
 use crate::id::ChannelKey;
 use crate::subpartition::{Claim, Consumer, Outgoing, Registry, Subpartition};
 
+#[cfg(test)]
+mod tests;
+
 /// Channels that one connection may have open.
 const MAX_CHANNELS: usize = 1 << 20;
 /// How long a connection may stay silent before its first frame.
@@ -40,8 +43,6 @@ struct View {
     sequence: AtomicU64,
     received: AtomicU64,
     subpartition: OnceLock<Arc<Subpartition>>,
-    /// The registry knows of this view.
-    claimed: AtomicBool,
     /// The subpartition knows of this view.
     attached: AtomicBool,
     /// Told instead of data.
@@ -101,9 +102,7 @@ impl Shared {
 impl View {
     /// The consumer is gone.
     fn let_go(self: &Arc<Self>, registry: &Registry) {
-        if self.claimed.load(Ordering::SeqCst) && self.subpartition.get().is_none() {
-            registry.disclaim(&self.key);
-        }
+        registry.disclaim(&self.key, self);
         // A partition that was found and not attached would wait for this consumer for ever.
         if let Some(subpartition) = self.subpartition.get()
             && (self.attached.load(Ordering::SeqCst) || subpartition.attach(self.clone()))
@@ -221,7 +220,7 @@ fn expire(requests: &mut VecDeque<(Instant, Arc<View>)>, registry: &Registry) {
             if *deadline > Instant::now() {
                 return;
             }
-            if registry.disclaim(&view.key) {
+            if registry.disclaim(&view.key, view) {
                 view.refuse(FAILURE_NOT_FOUND, "");
             }
         }
@@ -264,14 +263,12 @@ fn handle(
             sequence: AtomicU64::new(0),
             received: AtomicU64::new(1),
             subpartition: OnceLock::new(),
-            claimed: AtomicBool::new(true),
             attached: AtomicBool::new(false),
             refusal: OnceLock::new(),
         });
         views.insert(header.channel, view.clone());
         drop(views);
         if !registry.claim(key, view.clone()) {
-            view.claimed.store(false, Ordering::SeqCst);
             view.refuse(FAILURE_NOT_FOUND, "");
         }
         return Ok(Some(view));
@@ -391,9 +388,10 @@ fn next_frame(view: &Arc<View>, in_flight: &mut Vec<InFlight>) -> Option<(Outgoi
             view.credit.fetch_sub(payload.len() as i64, Ordering::SeqCst);
             Some((frame(Kind::Data, payload.head, payload.body, taken.backlog), false))
         }
-        Outgoing::Event(event) => {
-            Some((frame(Kind::Event, event.encode(), Bytes::new(), taken.backlog), event.is_end()))
-        }
+        Outgoing::Event(event) => Some((
+            frame(Kind::Event, event.encode(std::time::Instant::now()), Bytes::new(), taken.backlog),
+            event.is_end(),
+        )),
         Outgoing::Failure(cause) => Some(failure(FAILURE_PRODUCER, &cause)),
         // Only a consumer in the same process is given rows as they are.
         Outgoing::Batch(_) => Some(failure(FAILURE_NOT_FOUND, "")),

@@ -386,10 +386,11 @@ impl Registry {
         true
     }
 
-    /// Takes a claim back that was not met. False: it was met.
-    pub fn disclaim(&self, key: &ChannelKey) -> bool {
+    /// Takes this claim back, not another of the same name. False: it does not stand, be it met, refused or taken back before.
+    pub fn disclaim(&self, key: &ChannelKey, claim: &Arc<impl Claim>) -> bool {
         let mut entries = self.entries.lock();
-        let waiting = matches!(entries.get(key), Some(Entry::Wanted(_)));
+        let is_it = |other: &Arc<dyn Claim>| std::ptr::addr_eq(Arc::as_ptr(other), Arc::as_ptr(claim));
+        let waiting = matches!(entries.get(key), Some(Entry::Wanted(other)) if is_it(other));
         if waiting {
             entries.remove(key);
         }

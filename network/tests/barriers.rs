@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use common::{Cluster, Reader, barrier, eventually, keys, partition_id, rows, schema};
+use common::{Cluster, Reader, as_sent, barrier, eventually, keys, partition_id, rows, schema};
 use proptest::prelude::*;
 use wiesel_common::notifier::Notifier;
 use wiesel_network::environment::{GateDescriptor, PartitionDescriptor};
@@ -146,7 +146,7 @@ fn an_urgent_barrier_overtakes_every_queue_and_loses_no_row() {
             assert!(notifier.wait("a barrier", Some(Duration::from_secs(10))));
         };
         let found = found.pop().unwrap();
-        assert_eq!((found.channel, found.barrier), (0, as_barrier(barrier(1, true))));
+        assert_eq!((found.channel, as_sent(found.barrier)), (0, as_barrier(barrier(1, true))));
         let input: Vec<i64> = found.rows.iter().flat_map(keys).collect();
         let in_flight: Vec<i64> = input.iter().chain(&output).copied().collect();
         assert_eq!(in_flight, (0..sent).collect::<Vec<_>>(), "remote: {remote}");

@@ -9,7 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 use arrow::compute::concat_batches;
-use common::{Cluster, barrier, eventually, keys, partition_id, rows, schema};
+use common::{Cluster, as_sent, barrier, eventually, keys, partition_id, rows, schema};
 use wiesel_common::notifier::Notifier;
 use wiesel_network::codec::Compression;
 use wiesel_network::environment::{GateDescriptor, PartitionDescriptor};
@@ -47,6 +47,7 @@ fn rows_and_events_keep_their_order_over_a_connection() {
                     seen += batch.num_rows() as i64;
                 }
                 Element::Event(Event::Watermark(watermark)) => assert_eq!(watermark + 1, seen),
+                Element::Event(Event::Barrier(barrier)) => events.push(Event::Barrier(as_sent(barrier))),
                 Element::Event(event) => events.push(event),
             }
         }

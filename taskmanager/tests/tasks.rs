@@ -173,6 +173,7 @@ fn stale_leaders_are_refused() {
     let status = cluster.runtime.block_on(executor.request_slot(request)).unwrap_err();
     assert_eq!(status.code(), tonic::Code::FailedPrecondition);
     let submit = proto::SubmitTasksRequest {
+        fence: Bytes::from_static(&[1; 16]),
         graph: Some(proto::JobGraph { job_id: Bytes::from_static(&[1; 16]), ..proto::JobGraph::default() }),
         tasks: vec![proto::TaskDeployment { allocation_id: Bytes::from_static(&[3; 16]), ..Default::default() }],
         ..proto::SubmitTasksRequest::default()

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use arrow::array::{AsArray, Int64Array, RecordBatch, StringViewArray};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
-use wiesel_common::id::JobId;
+use wiesel_common::id::{JobId, LeaderSessionId};
 use wiesel_common::notifier::Notifier;
 use wiesel_network::environment::{GateDescriptor, PartitionDescriptor};
 use wiesel_network::id::PartitionId;
@@ -34,12 +34,23 @@ pub fn keys(batch: &RecordBatch) -> Vec<i64> {
     batch.column(0).as_primitive::<Int64Type>().values().to_vec()
 }
 
+/// When the checkpoints of the tests began.
+static BEGAN: std::sync::LazyLock<std::time::Instant> = std::sync::LazyLock::new(std::time::Instant::now);
+
+/// A barrier as it was sent: what came from elsewhere has gone by the clock there, and lost less than a millisecond of its age.
+pub fn as_sent(mut barrier: Barrier) -> Barrier {
+    let lost = barrier.began.saturating_duration_since(*BEGAN);
+    assert!(barrier.began >= *BEGAN && lost < Duration::from_secs(10), "{lost:?}");
+    barrier.began = *BEGAN;
+    barrier
+}
+
 pub fn barrier(checkpoint: u64, urgent: bool) -> Event {
-    Event::Barrier(Barrier { checkpoint, timestamp: 4, urgent, options: vec![checkpoint as u8; 50].into() })
+    Event::Barrier(Barrier { checkpoint, began: *BEGAN, urgent, options: vec![checkpoint as u8; 50].into() })
 }
 
 pub fn partition_id(job: u8, producer: u32) -> PartitionId {
-    PartitionId { job: JobId([job; 16]), execution: 0, edge: 0, producer }
+    PartitionId { job: JobId([job; 16]), session: LeaderSessionId([9; 16]), execution: 0, edge: 0, producer }
 }
 
 pub struct Cluster {

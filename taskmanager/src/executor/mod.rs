@@ -462,7 +462,7 @@ impl TaskExecutor {
         if barrier.encoded_len() > Event::MAX_OPTIONS {
             return Err(Status::invalid_argument("the target of the savepoint is too long"));
         }
-        let barrier = Arc::new(alignment::normalise(barrier));
+        let barrier = Arc::new(alignment::begun(barrier, std::time::Instant::now()));
         let find = |bytes: &Bytes| {
             let task = AttemptId::from_bytes(bytes).and_then(|id| job.tasks.get(&id));
             task.filter(|task| task.reads_mail()).ok_or_else(|| Status::not_found("a task has ended"))

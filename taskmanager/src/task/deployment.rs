@@ -5,7 +5,7 @@ use std::time::Duration;
 use arrow::datatypes::SchemaRef;
 use wiesel_common::config::Configuration;
 use wiesel_common::config::options::{checkpointing, job};
-use wiesel_common::id::{AllocationId, AttemptId, JobId};
+use wiesel_common::id::{AllocationId, AttemptId, JobId, LeaderSessionId};
 use wiesel_common::keygroup;
 use wiesel_common::notifier::Notifier;
 use wiesel_network::environment::{GateDescriptor, PartitionDescriptor};
@@ -45,6 +45,7 @@ pub(crate) struct Deployment {
     pub(crate) job: JobId,
     pub(crate) graph: Arc<proto::JobGraph>,
     pub(crate) configuration: Arc<Configuration>,
+    session: LeaderSessionId,
     execution: u32,
     task_managers: Vec<String>,
     placements: Vec<proto::VertexPlacement>,
@@ -104,6 +105,8 @@ impl Deployment {
     pub(crate) fn read(request: proto::SubmitTasksRequest, cluster: &Configuration) -> Result<Self, Refusal> {
         let graph = request.graph.ok_or_else(|| malformed("no job graph"))?;
         let job = JobId::from_bytes(&graph.job_id).ok_or_else(|| malformed("a job id of other than 16 bytes"))?;
+        let session = LeaderSessionId::from_bytes(&request.fence);
+        let session = session.ok_or_else(|| malformed("a fence of other than 16 bytes"))?;
         if request.placements.len() != graph.vertices.len() {
             return Err(malformed("not every vertex is placed"));
         }
@@ -125,6 +128,7 @@ impl Deployment {
             job,
             graph: Arc::new(graph),
             configuration: Arc::new(configuration),
+            session,
             execution: request.execution,
             task_managers: request.task_managers,
             placements: request.placements,
@@ -222,7 +226,7 @@ impl Deployment {
     }
 
     fn partition(&self, edge: usize, producer: u32) -> PartitionId {
-        PartitionId { job: self.job, execution: self.execution, edge: edge as u32, producer }
+        PartitionId { job: self.job, session: self.session, execution: self.execution, edge: edge as u32, producer }
     }
 
     fn is_local(&self, vertex: usize, subtask: u32) -> bool {

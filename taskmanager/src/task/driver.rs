@@ -245,7 +245,7 @@ impl Driver {
                 })
             }
             Head::Inputs(inputs) => {
-                let Some(incoming) = inputs.poll(self.clock.now_millis())? else {
+                let Some(incoming) = inputs.poll(Instant::now())? else {
                     return Ok(if inputs.is_ended() { Step::End } else { Step::Idle(None) });
                 };
                 self.take(incoming)?;
@@ -329,13 +329,12 @@ impl Driver {
 
     /// Waits for the notifier, at most until the next timer, the next barrier that is to overtake, or `until` (milliseconds since the epoch).
     fn wait(&self, label: &'static str, until: Option<i64>) {
-        let timer = self.next_timer();
+        let millis = |until: i64| u64::try_from(until.saturating_sub(self.clock.now_millis())).unwrap_or(0);
+        let timer = [self.next_timer(), until].into_iter().flatten().min().map(|at| Duration::from_millis(millis(at)));
         let barrier = if let Head::Inputs(inputs) = &self.head { inputs.deadline() } else { None };
-        let next = [timer, until, barrier, self.checkpoints.deadline()].into_iter().flatten().min();
-        let timeout = next.map(|next| {
-            Duration::from_millis(u64::try_from(next.saturating_sub(self.clock.now_millis())).unwrap_or(0))
-        });
-        self.waiter.notifier().wait(label, timeout);
+        let barrier = [barrier, self.checkpoints.deadline()].into_iter().flatten().min();
+        let barrier = barrier.map(|at| at.saturating_duration_since(Instant::now()));
+        self.waiter.notifier().wait(label, [timer, barrier].into_iter().flatten().min());
     }
 
     fn count(&mut self, now: Instant) {

@@ -1,5 +1,6 @@
 //! The beginning of a chain that is no source: rows out of the gates, watermarks and ends combined over channels.
 use std::collections::{BTreeMap, VecDeque};
+use std::time::Instant;
 
 use arrow::array::{AsArray, RecordBatch, RecordBatchOptions};
 use arrow::datatypes::{Int8Type, SchemaRef, UInt64Type};
@@ -171,8 +172,8 @@ impl Inputs {
         self.open.iter().all(|open| *open == 0)
     }
 
-    /// The next element; edges take turns. None: nothing is there now. `now` is the processing time.
-    pub(crate) fn poll(&mut self, now: i64) -> Result<Option<Incoming>> {
+    /// The next element; edges take turns. None: nothing is there now.
+    pub(crate) fn poll(&mut self, now: Instant) -> Result<Option<Incoming>> {
         if let Some((channel, records)) = self.replay.pop_front() {
             let edge = &self.edges[channel.edge as usize];
             return Ok(Some(Incoming::Batch(edge.input, edge.unpack(records)?)));
@@ -187,7 +188,7 @@ impl Inputs {
         Ok(None)
     }
 
-    fn handle(&mut self, at: usize, gate_channel: usize, element: Element, now: i64) -> Result<Incoming> {
+    fn handle(&mut self, at: usize, gate_channel: usize, element: Element, now: Instant) -> Result<Incoming> {
         let edge = &self.edges[at];
         let (input, channel) = (edge.input, edge.first_channel + gate_channel);
         let valve = &mut self.valves[input];

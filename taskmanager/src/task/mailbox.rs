@@ -7,6 +7,8 @@ use parking_lot::Mutex;
 use wiesel_common::notifier::Notifier;
 use wiesel_proto as proto;
 
+use super::checkpoint::barriers::LocalBarrier;
+
 /// Letters that may wait; coordinators answer requests, so there are never many.
 const CAPACITY: usize = 1024;
 
@@ -21,7 +23,7 @@ pub enum Mail {
         event: proto::operator_event_to_task::Event,
     },
     /// The JobMaster asks for a checkpoint.
-    Trigger(Arc<proto::CheckpointBarrier>),
+    Trigger(Arc<LocalBarrier>),
     /// A checkpoint is durable, or will never be.
     CheckpointEnded {
         /// Which.

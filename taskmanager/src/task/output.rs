@@ -7,9 +7,9 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use wiesel_network::{Event, OvertakenOutput, ResultPartition};
 use wiesel_operators::element::{Batch, WatermarkStatus};
 use wiesel_operators::operator::{Collector, Error, Result};
-use wiesel_proto::CheckpointBarrier;
 
 use super::checkpoint::alignment::{replayed, to_network};
+use super::checkpoint::barriers::LocalBarrier;
 use super::checkpoint::channel_state::{Channel, ChannelRows};
 use super::failure::from_network;
 
@@ -69,7 +69,7 @@ impl Outputs {
 
     /// Sends a checkpoint's barrier, before what waits if it is urgent; returns the rows that it overtook. False: a consumer
     /// has seen the end already.
-    pub(crate) fn barrier(&mut self, barrier: &CheckpointBarrier, urgent: bool) -> Result<(bool, ChannelRows)> {
+    pub(crate) fn barrier(&mut self, barrier: &LocalBarrier, urgent: bool) -> Result<(bool, ChannelRows)> {
         let mut heard = true;
         let mut all = ChannelRows::default();
         for (position, edge) in self.edges.iter_mut().enumerate() {

@@ -1,12 +1,13 @@
 //! The gates' side of a checkpoint: channels are blocked and resumed, barriers overtake, what they overtake is recorded.
 use std::sync::Arc;
+use std::time::Instant;
 
 use prost::Message;
 use wiesel_network::{Barrier, Overtaken};
 use wiesel_operators::operator::{Error, Result};
 use wiesel_proto::{CheckpointBarrier, SnapshotKind};
 
-use super::barriers::Action;
+use super::barriers::{Action, LocalBarrier};
 use super::channel_state::{Channel, ChannelRows};
 use crate::task::failure::from_network;
 use crate::task::input::Inputs;
@@ -17,9 +18,9 @@ pub(crate) enum Due {
     /// Take the snapshot, before anything else is read.
     Snapshot {
         /// Of this checkpoint.
-        barrier: Arc<CheckpointBarrier>,
-        /// When its first barrier came, milliseconds since the epoch.
-        since: i64,
+        barrier: Arc<LocalBarrier>,
+        /// When its first barrier came.
+        since: Instant,
         /// The rows in flight follow with [`Due::Recorded`].
         unaligned: bool,
     },
@@ -30,12 +31,12 @@ pub(crate) enum Due {
 }
 
 /// What travels in a barrier of the data plane.
-pub(crate) fn to_network(barrier: &CheckpointBarrier, urgent: bool) -> Barrier {
+pub(crate) fn to_network(barrier: &LocalBarrier, urgent: bool) -> Barrier {
     Barrier {
         checkpoint: barrier.checkpoint_id,
-        timestamp: barrier.timestamp,
+        began: barrier.began,
         urgent,
-        options: barrier.encode_to_vec().into(),
+        options: barrier.message.encode_to_vec().into(),
     }
 }
 
@@ -46,25 +47,30 @@ const REPLAYED: u64 = 0;
 /// through before it has read all that was in flight: with another parallelism rows of a key may have been in flight from one
 /// producer and be new from another.
 pub(crate) fn replayed() -> Barrier {
-    Barrier { checkpoint: REPLAYED, timestamp: 0, urgent: false, options: bytes::Bytes::new() }
+    Barrier { checkpoint: REPLAYED, began: Instant::now(), urgent: false, options: bytes::Bytes::new() }
 }
 
-fn from_barrier(barrier: &Barrier) -> Result<Arc<CheckpointBarrier>> {
+fn from_barrier(barrier: &Barrier) -> Result<Arc<LocalBarrier>> {
     let decoded = CheckpointBarrier::decode(barrier.options.clone()).map_err(|error| {
         Error::Plan(format!("the barrier of checkpoint {} is malformed: {error}", barrier.checkpoint))
     })?;
-    Ok(Arc::new(normalise(decoded)))
+    Ok(Arc::new(LocalBarrier { message: normalise(decoded), began: barrier.began }))
+}
+
+/// The barrier of a checkpoint that the JobMaster asks for now.
+pub(crate) fn begun(message: CheckpointBarrier, now: Instant) -> LocalBarrier {
+    LocalBarrier { message: normalise(message), began: now }
 }
 
 /// A savepoint is always aligned: it must not hold rows in flight, which only this parallelism could take.
-pub(crate) fn normalise(mut barrier: CheckpointBarrier) -> CheckpointBarrier {
+fn normalise(mut barrier: CheckpointBarrier) -> CheckpointBarrier {
     barrier.unaligned_allowed &= barrier.kind() != SnapshotKind::Savepoint && !barrier.at_least_once;
     barrier
 }
 
 impl Inputs {
     /// A barrier came in its place.
-    pub(crate) fn barrier(&mut self, edge: usize, channel: usize, barrier: &Barrier, now: i64) -> Result<Vec<Due>> {
+    pub(crate) fn barrier(&mut self, edge: usize, channel: usize, barrier: &Barrier, now: Instant) -> Result<Vec<Due>> {
         if barrier.checkpoint == REPLAYED {
             self.edges[edge].channel_replayed(channel);
             return Ok(Vec::new());
@@ -81,7 +87,7 @@ impl Inputs {
     }
 
     /// The JobMaster asks for a checkpoint.
-    pub(crate) fn triggered(&mut self, barrier: &Arc<CheckpointBarrier>, now: i64) -> Vec<Due> {
+    pub(crate) fn triggered(&mut self, barrier: &Arc<LocalBarrier>, now: Instant) -> Vec<Due> {
         let actions = self.barriers.triggered(barrier, now);
         self.carry_out(actions)
     }
@@ -92,13 +98,13 @@ impl Inputs {
         self.carry_out(actions)
     }
 
-    /// When [`Inputs::overtake`] has something to do without being woken: milliseconds since the epoch.
-    pub(crate) fn deadline(&self) -> Option<i64> {
+    /// When [`Inputs::overtake`] has something to do without being woken.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
         self.barriers.deadline()
     }
 
     /// Looks for barriers that do not wait behind rows: urgent ones, and those of a checkpoint that became unaligned here.
-    pub(crate) fn overtake(&mut self, now: i64) -> Result<Vec<Due>> {
+    pub(crate) fn overtake(&mut self, now: Instant) -> Result<Vec<Due>> {
         let mut due = Vec::new();
         for edge in 0..self.edges.len() {
             if self.edges[edge].gate.take_urgent() {
@@ -125,7 +131,7 @@ impl Inputs {
         self.replay.push_back((channel, rows));
     }
 
-    fn overtaken(&mut self, edge: usize, all: Vec<Overtaken>, now: i64, due: &mut Vec<Due>) -> Result<()> {
+    fn overtaken(&mut self, edge: usize, all: Vec<Overtaken>, now: Instant, due: &mut Vec<Due>) -> Result<()> {
         for Overtaken { channel, barrier, rows } in all {
             let checkpoint = barrier.checkpoint;
             let name = self.edges[edge].channel(edge, channel);

@@ -1,11 +1,14 @@
 //! When a task takes its part in a checkpoint: a decision from the barriers that came over its channels. No I/O, no clock.
+//! Times are of this process's own clock that never goes back: no two machines' clocks are compared.
 //!
 //! Aligned: a channel whose barrier has come is blocked until all have; then the snapshot is taken. Unaligned: the snapshot is
 //! taken with the first barrier, and the rows that come over the other channels before theirs are recorded. An aligned
 //! checkpoint may become unaligned while it waits. At least once: nothing is blocked, the last barrier counts. A channel that
 //! has ended waits for nobody.
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Deref;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use wiesel_proto::CheckpointBarrier;
 
@@ -14,6 +17,35 @@ mod tests;
 
 /// Checkpoints that are remembered at once, as in Flink.
 const MAX_REMEMBERED: usize = 50;
+
+/// A checkpoint's barrier in this process.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct LocalBarrier {
+    /// What the JobMaster said.
+    pub(crate) message: CheckpointBarrier,
+    /// When the checkpoint began: when its trigger came to a task, by the age that the barrier has gathered since.
+    pub(crate) began: Instant,
+}
+
+impl Deref for LocalBarrier {
+    type Target = CheckpointBarrier;
+
+    fn deref(&self) -> &CheckpointBarrier {
+        &self.message
+    }
+}
+
+impl LocalBarrier {
+    /// When it overtakes rows, if it may: as long after the checkpoint began as it has waited in whatever queues. None: never.
+    pub(crate) fn overtakes_at(&self) -> Option<Instant> {
+        self.began.checked_add(Duration::from_millis(self.alignment_timeout))
+    }
+
+    /// Whether it does by now.
+    pub(crate) fn overtakes(&self, now: Instant) -> bool {
+        self.overtakes_at().is_some_and(|at| at <= now)
+    }
+}
 
 /// What the task has to do, in this order.
 #[derive(Clone, Debug, PartialEq)]
@@ -25,9 +57,9 @@ pub(crate) enum Action {
     /// Take the snapshot now.
     Snapshot {
         /// Of this checkpoint.
-        barrier: Arc<CheckpointBarrier>,
-        /// When its first barrier came, milliseconds since the epoch.
-        since: i64,
+        barrier: Arc<LocalBarrier>,
+        /// When its first barrier came.
+        since: Instant,
         /// Rows are still recorded, until [`Action::Recorded`].
         unaligned: bool,
     },
@@ -45,24 +77,19 @@ pub(crate) enum Action {
 /// A checkpoint some of whose barriers have come.
 #[derive(Debug)]
 struct Pending {
-    barrier: Arc<CheckpointBarrier>,
+    barrier: Arc<LocalBarrier>,
     arrived: Vec<bool>,
     blocked: Vec<usize>,
-    since: i64,
+    since: Instant,
     /// The snapshot was taken: rows are recorded.
     recording: bool,
 }
 
 impl Pending {
     /// When it becomes unaligned by itself.
-    fn deadline(&self) -> Option<i64> {
-        (self.barrier.unaligned_allowed && !self.recording).then(|| overtakes_at(&self.barrier))
+    fn deadline(&self) -> Option<Instant> {
+        self.barrier.overtakes_at().filter(|_| self.barrier.unaligned_allowed && !self.recording)
     }
-}
-
-/// When a barrier that may overtake does: milliseconds since the epoch.
-pub(crate) fn overtakes_at(barrier: &CheckpointBarrier) -> i64 {
-    barrier.timestamp.saturating_add(i64::try_from(barrier.alignment_timeout).unwrap_or(i64::MAX))
 }
 
 /// The barriers of all channels of a task.
@@ -103,17 +130,17 @@ impl Barriers {
     }
 
     /// A barrier came in its place on a channel.
-    pub(crate) fn barrier(&mut self, channel: usize, barrier: &Arc<CheckpointBarrier>, now: i64) -> Vec<Action> {
+    pub(crate) fn barrier(&mut self, channel: usize, barrier: &Arc<LocalBarrier>, now: Instant) -> Vec<Action> {
         self.arrive(Some(channel), barrier, false, now)
     }
 
     /// A barrier was taken out of a channel before the rows that precede it, which are recorded.
-    pub(crate) fn overtaken(&mut self, channel: usize, barrier: &Arc<CheckpointBarrier>, now: i64) -> Vec<Action> {
+    pub(crate) fn overtaken(&mut self, channel: usize, barrier: &Arc<LocalBarrier>, now: Instant) -> Vec<Action> {
         self.arrive(Some(channel), barrier, true, now)
     }
 
     /// The JobMaster asks for a checkpoint: no producer is left to send a barrier, though the end of some may be under way.
-    pub(crate) fn triggered(&mut self, barrier: &Arc<CheckpointBarrier>, now: i64) -> Vec<Action> {
+    pub(crate) fn triggered(&mut self, barrier: &Arc<LocalBarrier>, now: Instant) -> Vec<Action> {
         self.arrive(None, barrier, false, now)
     }
 
@@ -140,8 +167,8 @@ impl Barriers {
         actions
     }
 
-    /// When [`Barriers::time`] has something to say: milliseconds since the epoch.
-    pub(crate) fn deadline(&self) -> Option<i64> {
+    /// When [`Barriers::time`] has something to say.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
         if !self.can_overtake {
             return None;
         }
@@ -149,7 +176,7 @@ impl Barriers {
     }
 
     /// Time has passed: aligned checkpoints that waited long enough become unaligned.
-    pub(crate) fn time(&mut self, now: i64) -> Vec<Action> {
+    pub(crate) fn time(&mut self, now: Instant) -> Vec<Action> {
         let mut actions = Vec::new();
         for checkpoint in self.pending.keys().copied().collect::<Vec<_>>() {
             self.overtake_if_due(checkpoint, now, &mut actions);
@@ -164,9 +191,9 @@ impl Barriers {
     fn arrive(
         &mut self,
         channel: Option<usize>,
-        barrier: &Arc<CheckpointBarrier>,
+        barrier: &Arc<LocalBarrier>,
         overtaken: bool,
-        now: i64,
+        now: Instant,
     ) -> Vec<Action> {
         let checkpoint = barrier.checkpoint_id;
         let mut actions = Vec::new();
@@ -236,7 +263,7 @@ impl Barriers {
         self.aborted = self.aborted.split_off(&(self.done + 1));
     }
 
-    fn overtake_if_due(&mut self, checkpoint: u64, now: i64, actions: &mut Vec<Action>) {
+    fn overtake_if_due(&mut self, checkpoint: u64, now: Instant, actions: &mut Vec<Action>) {
         if self.can_overtake
             && let Some(pending) = self.pending.get_mut(&checkpoint)
             && pending.deadline().is_some_and(|deadline| deadline <= now)

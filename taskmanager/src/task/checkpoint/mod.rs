@@ -21,6 +21,7 @@ use wiesel_proto::{CheckpointBarrier, SnapshotKind};
 use wiesel_state::keyed::SnapshotOptions;
 
 use self::alignment::Due;
+use self::barriers::LocalBarrier;
 use self::restore::JobState;
 use self::upload::{TaskSnapshot, Uploads};
 use super::driver::{Driver, Head};
@@ -38,7 +39,7 @@ pub(crate) const SPLITS: &str = "splits";
 
 /// A snapshot whose rows in flight are not all known.
 struct Open {
-    barrier: Arc<CheckpointBarrier>,
+    barrier: Arc<LocalBarrier>,
     snapshot: TaskSnapshot,
     /// Barriers are still to come over some channels.
     inputs: bool,
@@ -94,9 +95,9 @@ impl Checkpoints {
         self.open.is_empty() && self.uploads.is_empty()
     }
 
-    /// When a barrier in an output queue is to overtake: milliseconds since the epoch.
-    pub(crate) fn deadline(&self) -> Option<i64> {
-        self.open.values().filter(|open| open.outputs).map(|open| barriers::overtakes_at(&open.barrier)).min()
+    /// When a barrier in an output queue is to overtake.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        self.open.values().filter(|open| open.outputs).filter_map(|open| open.barrier.overtakes_at()).min()
     }
 
     fn forget(&mut self, checkpoint: u64) {
@@ -107,12 +108,12 @@ impl Checkpoints {
 
 impl Driver {
     /// The JobMaster asks for a checkpoint.
-    pub(super) fn trigger(&mut self, barrier: &Arc<CheckpointBarrier>) -> Result<()> {
+    pub(super) fn trigger(&mut self, barrier: &Arc<LocalBarrier>) -> Result<()> {
         if barrier.checkpoint_id <= self.checkpoints.triggered {
             return Ok(());
         }
         self.checkpoints.triggered = barrier.checkpoint_id;
-        let now = self.clock.now_millis();
+        let now = Instant::now();
         match &mut self.head {
             Head::Source { .. } => self.take_snapshot(barrier.clone(), now, false),
             Head::Inputs(inputs) => {
@@ -163,7 +164,7 @@ impl Driver {
 
     /// Barriers that overtake, and snapshots whose rows in flight are known by now.
     pub(super) fn attend_checkpoints(&mut self) -> Result<()> {
-        let now = self.clock.now_millis();
+        let now = Instant::now();
         if let Head::Inputs(inputs) = &mut self.head {
             let due = inputs.overtake(now)?;
             self.carry_out(due)?;
@@ -175,9 +176,9 @@ impl Driver {
         Ok(())
     }
 
-    fn look_after_outputs(&mut self, checkpoint: u64, now: i64) -> Result<()> {
+    fn look_after_outputs(&mut self, checkpoint: u64, now: Instant) -> Result<()> {
         let Some(open) = self.checkpoints.open.get_mut(&checkpoint) else { return Ok(()) };
-        if now >= barriers::overtakes_at(&open.barrier) {
+        if open.barrier.overtakes(now) {
             let rows = self.outputs.make_urgent(checkpoint)?;
             open.snapshot.metrics.unaligned |= !rows.is_empty();
             open.snapshot.rows.merge(rows);
@@ -213,8 +214,8 @@ impl Driver {
 
     /// Sends the barrier on and fixes the state. What fails in between is the task's failure; a state that cannot be fixed is
     /// only the checkpoint's.
-    fn take_snapshot(&mut self, barrier: Arc<CheckpointBarrier>, since: i64, unaligned: bool) -> Result<()> {
-        let (start, now) = (Instant::now(), self.clock.now_millis());
+    fn take_snapshot(&mut self, barrier: Arc<LocalBarrier>, since: Instant, unaligned: bool) -> Result<()> {
+        let now = Instant::now();
         let checkpoint = barrier.checkpoint_id;
         // Maybe its notification is still under way: state must not refer to an older one.
         self.checkpoint_completed(barrier.completed_checkpoint_id)?;
@@ -223,7 +224,7 @@ impl Driver {
         }
         self.chain.before_barrier(&mut self.outputs)?;
         fault::point("checkpoint.before-barrier");
-        let urgent = barrier.unaligned_allowed && (unaligned || now >= barriers::overtakes_at(&barrier));
+        let urgent = barrier.unaligned_allowed && (unaligned || barrier.overtakes(now));
         let (heard, rows) = self.outputs.barrier(&barrier, urgent)?;
         if barrier.stop {
             self.checkpoints.stop = Some(Stop { checkpoint, drain: barrier.drain });
@@ -245,11 +246,11 @@ impl Driver {
                 return Ok(());
             }
         };
-        let millis = |from: i64, to: i64| u64::try_from(to.saturating_sub(from)).unwrap_or(0);
+        let millis = |from: Instant, to: Instant| to.saturating_duration_since(from).as_millis() as u64;
         let metrics = proto::CheckpointMetrics {
-            sync_duration: start.elapsed().as_millis() as u64,
+            sync_duration: now.elapsed().as_millis() as u64,
             alignment_duration: millis(since, now),
-            start_delay: millis(barrier.timestamp, since),
+            start_delay: millis(barrier.began, since),
             unaligned: unaligned || (urgent && !rows.is_empty()),
             ..proto::CheckpointMetrics::default()
         };

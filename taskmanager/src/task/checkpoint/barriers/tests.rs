@@ -1,26 +1,36 @@
 //! The decisions one by one, and a task that reads random channels.
+use std::sync::LazyLock;
+
 use proptest::prelude::*;
 
 use super::*;
 
-fn barrier(checkpoint_id: u64) -> CheckpointBarrier {
-    CheckpointBarrier { checkpoint_id, timestamp: 1000, ..CheckpointBarrier::default() }
+/// So many milliseconds after the time from which the tests count.
+fn at(millis: u64) -> Instant {
+    static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+    *START + Duration::from_millis(millis)
 }
 
-fn aligned(id: u64) -> Arc<CheckpointBarrier> {
-    Arc::new(barrier(id))
+/// A checkpoint that began after a second, by whatever clock the JobManager has.
+fn local(message: CheckpointBarrier) -> Arc<LocalBarrier> {
+    Arc::new(LocalBarrier { message: CheckpointBarrier { timestamp: i64::MAX, ..message }, began: at(1000) })
 }
 
-fn at_least_once(id: u64) -> Arc<CheckpointBarrier> {
-    Arc::new(CheckpointBarrier { at_least_once: true, ..barrier(id) })
+fn aligned(id: u64) -> Arc<LocalBarrier> {
+    local(CheckpointBarrier { checkpoint_id: id, ..CheckpointBarrier::default() })
 }
 
-fn unaligned(id: u64, alignment_timeout: u64) -> Arc<CheckpointBarrier> {
-    Arc::new(CheckpointBarrier { unaligned_allowed: true, alignment_timeout, ..barrier(id) })
+fn at_least_once(id: u64) -> Arc<LocalBarrier> {
+    local(CheckpointBarrier { checkpoint_id: id, at_least_once: true, ..CheckpointBarrier::default() })
 }
 
-fn snapshot(barrier: &Arc<CheckpointBarrier>, since: i64, unaligned: bool) -> Action {
-    Action::Snapshot { barrier: barrier.clone(), since, unaligned }
+fn unaligned(id: u64, alignment_timeout: u64) -> Arc<LocalBarrier> {
+    let barrier = CheckpointBarrier { checkpoint_id: id, unaligned_allowed: true, ..CheckpointBarrier::default() };
+    local(CheckpointBarrier { alignment_timeout, ..barrier })
+}
+
+fn snapshot(barrier: &Arc<LocalBarrier>, since: u64, unaligned: bool) -> Action {
+    Action::Snapshot { barrier: barrier.clone(), since: at(since), unaligned }
 }
 
 fn given_up(checkpoint: u64, actions: &[Action]) -> bool {
@@ -31,73 +41,73 @@ fn given_up(checkpoint: u64, actions: &[Action]) -> bool {
 fn channels_wait_for_the_last_barrier() {
     let mut barriers = Barriers::new(3, true);
     let first = aligned(1);
-    assert_eq!(barriers.barrier(1, &first, 5), [Action::Block(1)]);
-    assert_eq!(barriers.barrier(0, &first, 6), [Action::Block(0)]);
-    assert_eq!(barriers.barrier(2, &first, 7), [snapshot(&first, 5, false), Action::Resume(1), Action::Resume(0)]);
-    assert_eq!(barriers.barrier(2, &first, 8), []);
+    assert_eq!(barriers.barrier(1, &first, at(5)), [Action::Block(1)]);
+    assert_eq!(barriers.barrier(0, &first, at(6)), [Action::Block(0)]);
+    assert_eq!(barriers.barrier(2, &first, at(7)), [snapshot(&first, 5, false), Action::Resume(1), Action::Resume(0)]);
+    assert_eq!(barriers.barrier(2, &first, at(8)), []);
 }
 
 #[test]
 fn at_least_once_blocks_nothing_and_counts_several_checkpoints() {
     let mut barriers = Barriers::new(2, true);
     let (first, second, third) = (at_least_once(1), at_least_once(2), at_least_once(3));
-    assert_eq!(barriers.barrier(0, &first, 1), []);
-    assert_eq!(barriers.barrier(0, &second, 2), []);
-    assert_eq!(barriers.barrier(1, &first, 3), [snapshot(&first, 1, false)]);
-    assert_eq!(barriers.barrier(0, &third, 4), []);
+    assert_eq!(barriers.barrier(0, &first, at(1)), []);
+    assert_eq!(barriers.barrier(0, &second, at(2)), []);
+    assert_eq!(barriers.barrier(1, &first, at(3)), [snapshot(&first, 1, false)]);
+    assert_eq!(barriers.barrier(0, &third, at(4)), []);
     // The second channel never heard of the second checkpoint.
-    let actions = barriers.barrier(1, &third, 5);
+    let actions = barriers.barrier(1, &third, at(5));
     assert_eq!(actions[0], snapshot(&third, 4, false));
     assert!(given_up(2, &actions));
-    assert_eq!(barriers.barrier(1, &second, 6), []);
+    assert_eq!(barriers.barrier(1, &second, at(6)), []);
 }
 
 #[test]
 fn a_newer_barrier_ends_an_older_checkpoint() {
     let mut barriers = Barriers::new(2, true);
-    barriers.barrier(0, &aligned(1), 1);
-    let actions = barriers.barrier(1, &aligned(2), 2);
+    barriers.barrier(0, &aligned(1), at(1));
+    let actions = barriers.barrier(1, &aligned(2), at(2));
     assert_eq!(actions[0], Action::Resume(0));
     assert!(given_up(1, &actions));
     assert_eq!(actions.last(), Some(&Action::Block(1)));
     // What comes of the first is of no use.
-    assert_eq!(barriers.barrier(1, &aligned(1), 3), []);
-    assert_eq!(barriers.barrier(0, &aligned(2), 4), [snapshot(&aligned(2), 2, false), Action::Resume(1)]);
+    assert_eq!(barriers.barrier(1, &aligned(1), at(3)), []);
+    assert_eq!(barriers.barrier(0, &aligned(2), at(4)), [snapshot(&aligned(2), 2, false), Action::Resume(1)]);
 }
 
 #[test]
 fn an_abort_resumes_and_holds_for_barriers_that_come_later() {
     let mut barriers = Barriers::new(2, true);
-    barriers.barrier(0, &aligned(1), 1);
+    barriers.barrier(0, &aligned(1), at(1));
     assert_eq!(barriers.aborted(1), [Action::Resume(0), Action::GiveUp { checkpoint: 1, reason: None }]);
-    assert_eq!(barriers.barrier(1, &aligned(1), 2), []);
+    assert_eq!(barriers.barrier(1, &aligned(1), at(2)), []);
     assert_eq!(barriers.aborted(2), []);
-    assert_eq!(barriers.barrier(0, &aligned(2), 3), []);
-    assert_eq!(barriers.barrier(0, &aligned(3), 3), [Action::Block(0)]);
+    assert_eq!(barriers.barrier(0, &aligned(2), at(3)), []);
+    assert_eq!(barriers.barrier(0, &aligned(3), at(3)), [Action::Block(0)]);
 }
 
 #[test]
 fn a_channel_that_ended_is_not_waited_for() {
     let mut barriers = Barriers::new(3, true);
     assert_eq!(barriers.ended(1), []);
-    barriers.barrier(0, &aligned(1), 1);
+    barriers.barrier(0, &aligned(1), at(1));
     assert_eq!(barriers.ended(2), [snapshot(&aligned(1), 1, false), Action::Resume(0)]);
-    assert_eq!(barriers.barrier(0, &aligned(2), 1), [snapshot(&aligned(2), 1, false)]);
+    assert_eq!(barriers.barrier(0, &aligned(2), at(1)), [snapshot(&aligned(2), 1, false)]);
     // The JobMaster triggers it itself once nobody is left to.
-    assert_eq!(barriers.triggered(&aligned(3), 2), []);
+    assert_eq!(barriers.triggered(&aligned(3), at(2)), []);
     assert_eq!(barriers.ended(0), [snapshot(&aligned(3), 2, false)]);
-    assert_eq!(barriers.triggered(&aligned(4), 3), [snapshot(&aligned(4), 3, false)]);
-    assert_eq!(barriers.triggered(&aligned(4), 3), []);
+    assert_eq!(barriers.triggered(&aligned(4), at(3)), [snapshot(&aligned(4), 3, false)]);
+    assert_eq!(barriers.triggered(&aligned(4), at(3)), []);
 }
 
 #[test]
 fn an_unaligned_checkpoint_records_until_the_last_barrier() {
     let mut barriers = Barriers::new(2, true);
     let first = unaligned(1, 0);
-    let actions = barriers.overtaken(0, &first, 2000);
+    let actions = barriers.overtaken(0, &first, at(2000));
     assert_eq!(actions, [snapshot(&first, 2000, true)]);
     assert_eq!((barriers.records(0), barriers.records(1)), (None, Some(1)));
-    assert_eq!(barriers.barrier(1, &first, 2001), [Action::Recorded(1)]);
+    assert_eq!(barriers.barrier(1, &first, at(2001)), [Action::Recorded(1)]);
     assert_eq!(barriers.records(1), None);
 }
 
@@ -105,14 +115,28 @@ fn an_unaligned_checkpoint_records_until_the_last_barrier() {
 fn an_aligned_checkpoint_becomes_unaligned_in_time() {
     let mut barriers = Barriers::new(3, true);
     let first = unaligned(1, 100);
-    assert_eq!(barriers.barrier(0, &first, 1050), [Action::Block(0)]);
-    assert_eq!(barriers.deadline(), Some(1100));
-    assert_eq!(barriers.time(1099), []);
-    assert_eq!(barriers.time(1100), [snapshot(&first, 1050, true), Action::Resume(0)]);
+    assert_eq!(barriers.barrier(0, &first, at(1050)), [Action::Block(0)]);
+    assert_eq!(barriers.deadline(), Some(at(1100)));
+    assert_eq!(barriers.time(at(1099)), []);
+    assert_eq!(barriers.time(at(1100)), [snapshot(&first, 1050, true), Action::Resume(0)]);
     assert_eq!(barriers.deadline(), None);
-    assert_eq!(barriers.overtaken(1, &first, 1101), []);
+    assert_eq!(barriers.overtaken(1, &first, at(1101)), []);
     assert_eq!(barriers.records(2), Some(1));
     assert_eq!(barriers.ended(2), [Action::Recorded(1)]);
+}
+
+/// Before, the JobManager's wall clock was compared with this machine's: one that was behind made every checkpoint unaligned at
+/// once, one that was ahead none in time.
+#[test]
+fn no_clock_but_its_own_decides_when_a_checkpoint_becomes_unaligned() {
+    for timestamp in [i64::MIN, 0, i64::MAX] {
+        let mut barriers = Barriers::new(2, true);
+        let LocalBarrier { message, began } = (*unaligned(1, 100)).clone();
+        let barrier = Arc::new(LocalBarrier { message: CheckpointBarrier { timestamp, ..message }, began });
+        assert_eq!(barriers.barrier(0, &barrier, at(1050)), [Action::Block(0)], "{timestamp}");
+        assert_eq!(barriers.time(at(1099)), []);
+        assert_eq!(barriers.time(at(1100)), [snapshot(&barrier, 1050, true), Action::Resume(0)], "{timestamp}");
+    }
 }
 
 #[test]
@@ -120,9 +144,9 @@ fn where_rows_must_not_be_overtaken_it_stays_aligned() {
     let mut barriers = Barriers::new(2, false);
     let first = unaligned(1, 0);
     assert!(!barriers.may_overtake(1));
-    assert_eq!(barriers.barrier(0, &first, 5000), [Action::Block(0)]);
+    assert_eq!(barriers.barrier(0, &first, at(5000)), [Action::Block(0)]);
     assert_eq!(barriers.deadline(), None);
-    assert_eq!(barriers.barrier(1, &first, 5000), [snapshot(&first, 5000, false), Action::Resume(0)]);
+    assert_eq!(barriers.barrier(1, &first, at(5000)), [snapshot(&first, 5000, false), Action::Resume(0)]);
 }
 
 /// What a producer sends.
@@ -178,7 +202,7 @@ impl Task {
         }
     }
 
-    fn read(&mut self, channel: usize, make: &impl Fn(u64) -> Arc<CheckpointBarrier>, now: i64) {
+    fn read(&mut self, channel: usize, make: &impl Fn(u64) -> Arc<LocalBarrier>, now: Instant) {
         if self.blocked[channel] || self.ended[channel] {
             return;
         }
@@ -202,7 +226,7 @@ impl Task {
     }
 
     /// As the driver does while rows are recorded: takes barriers out of the queues.
-    fn overtake(&mut self, channel: usize, make: &impl Fn(u64) -> Arc<CheckpointBarrier>, now: i64) {
+    fn overtake(&mut self, channel: usize, make: &impl Fn(u64) -> Arc<LocalBarrier>, now: Instant) {
         let Some(checkpoint) = self.barriers.recording() else { return };
         let Some(at) = self.channels[channel].iter().position(|sent| *sent == Sent::Barrier(checkpoint)) else {
             return;
@@ -244,9 +268,9 @@ proptest! {
             cut: BTreeMap::new(),
             complete: Vec::new(),
         };
-        let mut now = 1000;
+        let mut now = at(1000);
         for (channel, what) in order {
-            now += 1;
+            now += Duration::from_millis(1);
             match what {
                 0 => {
                     let actions = task.barriers.time(now);
@@ -292,7 +316,7 @@ proptest! {
             complete: Vec::new(),
         };
         for channel in order.into_iter().chain((0..200).flat_map(|_| 0..5)) {
-            task.read(channel % count, &at_least_once, 0);
+            task.read(channel % count, &at_least_once, at(0));
             prop_assert!(task.blocked.iter().all(|blocked| !blocked));
         }
         for checkpoint in &task.complete {
