@@ -120,6 +120,10 @@ impl Operator for NotNullEnforcer {
         self.sink.awaits_checkpoint()
     }
 
+    fn commit_at_end(&mut self) -> Result<()> {
+        self.sink.commit_at_end()
+    }
+
     fn close(&mut self) -> Result<()> {
         self.sink.close()
     }

@@ -201,10 +201,16 @@ pub trait Operator: Send {
         Ok(())
     }
 
-    /// Whether something waits for a checkpoint to be durable: the task does not end before one after
-    /// [`Operator::finish`] is.
+    /// Whether something waits for a checkpoint to be durable: where checkpoints are taken, the task does not end before one
+    /// after [`Operator::finish`] is.
     fn awaits_checkpoint(&self) -> bool {
         false
+    }
+
+    /// The task ends and waits for no checkpoint, be it that none are taken or that none are after a task has finished: what
+    /// waits for one is made final now, or never. Called after everything else but [`Operator::close`].
+    fn commit_at_end(&mut self) -> Result<()> {
+        Ok(())
     }
 
     /// Called once at the end, also after a failure or a cancellation.

@@ -37,6 +37,7 @@ impl Run {
         let configuration = vec![
             ("execution.checkpointing.dir".to_owned(), directory),
             ("execution.checkpointing.data-inline-threshold".to_owned(), "0".to_owned()),
+            ("execution.checkpointing.interval".to_owned(), "1 h".to_owned()),
         ];
         Self {
             cluster,
@@ -350,6 +351,45 @@ fn a_sink_waits_for_the_checkpoint_of_its_last_rows() {
         run.cluster.notify(&job, checkpoint, if checkpoint == 2 { Aborted } else { Completed });
     }
     run.finish(&job, 1000);
+    assert!(!run.board.saw("Sink 0 committed at the end"), "the checkpoint has committed everything");
+}
+
+/// Before sinks were told of their task's end, what waited for a checkpoint that would never come was thrown away.
+#[test]
+fn a_sink_whose_task_waits_for_no_checkpoint_commits_when_it_ends() {
+    for (key, value) in [("checkpoints-after-tasks-finish", "false"), ("interval", "0 s")] {
+        let key = format!("execution.checkpointing.{key}");
+        let mut run = Run::new(&[("rows", "1000")], &[("two-phase", "")]).set(&key, value);
+        let job = run.deploy(None);
+        run.finish(&job, 1000);
+        for sink in 0..2 {
+            let seen = run.board.events.lock().clone();
+            let of = |event: &str| seen.iter().filter(|seen| **seen == format!("Sink {sink} {event}")).count();
+            assert_eq!((of("finish"), of("committed at the end")), (1, 1), "{key}: {seen:?}");
+        }
+    }
+}
+
+/// The rows that a savepoint stops behind belong to the job that goes on from it; with `drain` the savepoint itself commits.
+#[test]
+fn a_sink_commits_nothing_at_the_end_beside_the_savepoint_it_stops_with() {
+    for drain in [false, true] {
+        let mut run = Run::new(&[("rows", "50000"), ("batch", "50"), ("hold", "20000")], &[("two-phase", "")])
+            .set("execution.checkpointing.checkpoints-after-tasks-finish", "false");
+        let job = run.deploy(None);
+        run.running(&job);
+        let target = format!("{}/savepoint-1", run.configuration[0].1);
+        let kind = proto::SnapshotKind::Savepoint as i32;
+        run.trigger(&job, &CheckpointBarrier { kind, target, stop: true, drain, ..barrier(1) }).unwrap();
+        run.acknowledged(&job, 1);
+        assert!(!run.board.saw("Sink 0 committed at the end"), "before the savepoint is complete");
+        run.cluster.notify(&job, 1, Completed);
+        run.cluster.finish(&job);
+        let seen = run.board.events.lock().clone();
+        let position = |event: &str| seen.iter().position(|seen| seen == event);
+        let completed = position("Sink 0 completed 1").unwrap();
+        assert_eq!(position("Sink 0 committed at the end").map(|at| at > completed), drain.then_some(true), "{seen:?}");
+    }
 }
 
 #[test]

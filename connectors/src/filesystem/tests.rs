@@ -327,6 +327,7 @@ fn write(spec: &proto::SinkSpec, batches: Vec<RecordBatch>, finish: bool) {
     }
     if finish {
         sink.finish(&mut out).unwrap();
+        sink.commit_at_end().unwrap();
     }
     sink.close().unwrap();
 }

@@ -137,6 +137,11 @@ impl Chain {
         self.links.iter().any(|link| link.operator.awaits_checkpoint())
     }
 
+    /// The task ends without a checkpoint of its end: head first.
+    pub fn commit_at_end(&mut self) -> Result<()> {
+        self.links.iter_mut().try_for_each(|link| link.operator.commit_at_end())
+    }
+
     /// The next processing time (milliseconds since the epoch) at which [`Chain::processing_time`] is to be called.
     pub fn next_timer(&self) -> Option<i64> {
         self.links.iter().filter_map(|link| link.operator.next_timer()).min()

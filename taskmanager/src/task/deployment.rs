@@ -54,7 +54,7 @@ pub(crate) struct Deployment {
     flush: Flush,
     /// Unaligned checkpoints may be taken.
     unaligned: bool,
-    /// Tasks whose sinks wait for a checkpoint wait for it before they end.
+    /// Tasks whose sinks wait for a checkpoint wait for it before they end: there will be one.
     pub(crate) checkpoints_after_finish: bool,
 }
 
@@ -122,7 +122,8 @@ impl Deployment {
         let configuration = cluster.merged(graph.configuration.iter().map(|(key, value)| (key.clone(), value.clone())));
         let flush = flush(&configuration)?;
         let unaligned = configuration.get(&checkpointing::UNALIGNED)?;
-        let checkpoints_after_finish = configuration.get(&checkpointing::AFTER_TASKS_FINISH)?;
+        let interval = configuration.get_optional(&checkpointing::INTERVAL)?.unwrap_or_default();
+        let checkpoints_after_finish = !interval.is_zero() && configuration.get(&checkpointing::AFTER_TASKS_FINISH)?;
         let edges = graph.edges.iter().map(|edge| read_edge(&graph, edge)).collect::<Result<_, _>>()?;
         Ok(Self {
             job,

@@ -206,6 +206,9 @@ impl Driver {
             self.wait(waits_for, None);
             self.times.idle += start.elapsed();
         }
+        if !stopped && !self.awaits_checkpoint {
+            self.chain.commit_at_end()?;
+        }
         self.count(Instant::now());
         Ok(())
     }

@@ -265,6 +265,11 @@ impl Operator for Counts {
         self.awaits
     }
 
+    fn commit_at_end(&mut self) -> Result<()> {
+        self.board.note(format!("{} {} committed at the end", self.name, self.subtask));
+        Ok(())
+    }
+
     fn close(&mut self) -> Result<()> {
         self.board.results.lock().insert(self.subtask, std::mem::take(&mut self.counts));
         Ok(())

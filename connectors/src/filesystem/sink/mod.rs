@@ -3,8 +3,8 @@
 //! A file is written under a hidden name ([`names`]), which readers leave out. When it is complete ([`rolling`]) it waits for
 //! the next checkpoint, and gets its own name when that checkpoint is durable: half a file is never seen, and no row twice.
 //! A checkpoint names the files that wait and, for formats of rows, those that are being written and how much of them is
-//! valid ([`state`]); a restore gives the first their names and goes on with the others ([`recovery`]). Without checkpoints
-//! files appear when the task ends.
+//! valid ([`state`]); a restore gives the first their names and goes on with the others ([`recovery`]). Where the task waits
+//! for no checkpoint before it ends, files appear at its end.
 //!
 //! Invariant: a hidden file that a snapshot names is never changed before the length it had then, and is removed only when a
 //! later checkpoint is durable.
@@ -89,8 +89,6 @@ pub(super) struct FileSink {
     rolling: RollingPolicy,
     clock: Arc<dyn Clock>,
     names: Names,
-    /// Whether what is complete waits for a checkpoint.
-    checkpointing: bool,
     /// By folder.
     open: HashMap<String, PartFile>,
     uses: u64,
@@ -137,7 +135,6 @@ impl FileSink {
             rolling: settings.rolling,
             clock: Arc::new(SystemClock),
             names: Names::new(0, 0, 0),
-            checkpointing: false,
             open: HashMap::new(),
             uses: 0,
             next_check: 0,
@@ -380,7 +377,6 @@ impl Operator for FileSink {
 
     fn open(&mut self, context: &OperatorContext) -> Result<()> {
         self.clock = context.clock.clone();
-        self.checkpointing = crate::options::checkpointing(&context.configuration);
         let id = xxhash_rust::xxh3::xxh3_64(&[&context.job_id.0[..], &self.uid].concat());
         let sink = Names::new_sink(id);
         self.names = Names::new(sink, context.subtask, rand::rng().random());
@@ -435,17 +431,7 @@ impl Operator for FileSink {
 
     fn finish(&mut self, _out: &mut dyn Collector) -> Result<()> {
         self.finished = true;
-        self.roll(|_, _| Ok(true))?;
-        if self.checkpointing {
-            return Ok(());
-        }
-        let waiting = std::mem::take(&mut self.uncommitted).into_values().flatten();
-        let files: Vec<Committable> = waiting.chain(std::mem::take(&mut self.closed)).collect();
-        self.commit(files)?;
-        match &mut self.committer {
-            Some(committer) => committer.end(),
-            None => Ok(()),
-        }
+        self.roll(|_, _| Ok(true))
     }
 
     fn snapshot(&mut self, options: &SnapshotOptions) -> Result<OperatorSnapshot> {
@@ -488,7 +474,19 @@ impl Operator for FileSink {
     /// Also where nothing waits: other subtasks may wait to hear that this one has committed everything.
     fn awaits_checkpoint(&self) -> bool {
         let waits = !self.closed.is_empty() || !self.uncommitted.is_empty() || !self.obsolete.is_empty();
-        self.checkpointing && self.finished && (waits || self.committer.as_ref().is_some_and(|c| !c.has_ended()))
+        self.finished && (waits || self.committer.as_ref().is_some_and(|c| !c.has_ended()))
+    }
+
+    /// What the rows were taken over from stays: a checkpoint may name it that the job starts from once more.
+    fn commit_at_end(&mut self) -> Result<()> {
+        fault::point("sink.before-commit");
+        let waiting = std::mem::take(&mut self.uncommitted).into_values().flatten();
+        let files: Vec<Committable> = waiting.chain(std::mem::take(&mut self.closed)).collect();
+        self.commit(files)?;
+        match &mut self.committer {
+            Some(committer) => committer.end(),
+            None => Ok(()),
+        }
     }
 
     fn close(&mut self) -> Result<()> {

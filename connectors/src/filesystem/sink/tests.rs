@@ -6,7 +6,6 @@ use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use proptest::prelude::*;
-use wiesel_common::config::Configuration;
 use wiesel_operators::element::{Batch, MAX_WATERMARK};
 use wiesel_operators::operator::{Operator, OperatorContext, RestoredState, Result};
 use wiesel_proto as proto;
@@ -43,26 +42,11 @@ impl RestoredState for State<'_> {
 struct Attempt(Vec<Box<dyn Operator>>);
 
 impl Attempt {
-    fn start(
-        spec: &proto::SinkSpec,
-        parallelism: u32,
-        clock: &Arc<TestClock>,
-        checkpointing: bool,
-        from: Option<&Checkpoint>,
-    ) -> Self {
-        let mut configuration = Configuration::default();
-        if checkpointing {
-            configuration.set("execution.checkpointing.interval", "1 s");
-        }
-        let configuration = Arc::new(configuration);
+    fn start(spec: &proto::SinkSpec, parallelism: u32, clock: &Arc<TestClock>, from: Option<&Checkpoint>) -> Self {
         let start = |subtask| {
             let mut sink = crate::factory::build_sink(spec, b"uid").unwrap();
             sink.restore(&mut State(from)).unwrap();
-            let context = OperatorContext {
-                clock: clock.clone(),
-                configuration: Arc::clone(&configuration),
-                ..context(subtask, parallelism)
-            };
+            let context = OperatorContext { clock: clock.clone(), ..context(subtask, parallelism) };
             sink.open(&context).unwrap();
             sink
         };
@@ -112,6 +96,11 @@ impl Attempt {
 
     fn finish(&mut self) {
         self.0.iter_mut().for_each(|sink| sink.finish(&mut Collected::default()).unwrap());
+    }
+
+    /// The tasks end and wait for no checkpoint.
+    fn commit_at_end(&mut self) {
+        self.0.iter_mut().for_each(|sink| sink.commit_at_end().unwrap());
     }
 
     fn close(&mut self) {
@@ -186,7 +175,7 @@ fn exactly_once(format: &str, partitioned: bool, steps: &[Step]) {
     let partitions: &[&str] = if partitioned { &["b"] } else { &[] };
     let visible = || read(&source(folder.path(), &two(), &[("format", format)], partitions), 1).unwrap();
     let clock = Arc::new(TestClock::default());
-    let mut attempt = Attempt::start(&spec, 2, &clock, true, None);
+    let mut attempt = Attempt::start(&spec, 2, &clock, None);
     let (mut next, mut id) = (0, 0);
     let mut durable: Option<Checkpoint> = None;
     for step in steps {
@@ -214,10 +203,8 @@ fn exactly_once(format: &str, partitioned: bool, steps: &[Step]) {
                 if *zombie == 1 {
                     attempt.close();
                 }
-                let mut old = std::mem::replace(
-                    &mut attempt,
-                    Attempt::start(&spec, *parallelism, &clock, true, durable.as_ref()),
-                );
+                let mut old =
+                    std::mem::replace(&mut attempt, Attempt::start(&spec, *parallelism, &clock, durable.as_ref()));
                 let lost = next;
                 next = durable.as_ref().map_or(0, |checkpoint| checkpoint.rows);
                 if *zombie > 1 {
@@ -268,7 +255,7 @@ fn rows_appear_with_the_checkpoint_that_follows_their_file() {
     let folder = tempfile::tempdir().unwrap();
     let spec = spec(folder.path(), "csv", false);
     let clock = Arc::new(TestClock::default());
-    let mut attempt = Attempt::start(&spec, 1, &clock, true, None);
+    let mut attempt = Attempt::start(&spec, 1, &clock, None);
     let visible = || files(folder.path()).iter().filter(|path| !path.starts_with('.')).count();
     let row = |number| [(number, "x".to_owned())];
     attempt.write(0, &row(1));
@@ -294,12 +281,41 @@ fn rows_appear_with_the_checkpoint_that_follows_their_file() {
 fn without_checkpoints_files_appear_when_the_task_ends() {
     let folder = tempfile::tempdir().unwrap();
     let spec = spec(folder.path(), "csv", false);
-    let mut attempt = Attempt::start(&spec, 1, &Arc::default(), false, None);
+    let mut attempt = Attempt::start(&spec, 1, &Arc::default(), None);
     attempt.write(0, &[(1, "x".to_owned())]);
     assert_eq!(hidden(folder.path()), 1);
     attempt.finish();
-    assert!(!attempt.0[0].awaits_checkpoint());
+    assert_eq!(hidden(folder.path()), 1, "the task may yet stop with a savepoint that fails");
+    attempt.commit_at_end();
     assert_eq!((files(folder.path()).len(), hidden(folder.path())), (1, 0));
+}
+
+/// A task that ends while a checkpoint is under way, which may yet become the one that the job starts from again: what it
+/// names is there, be it under its hidden name or its own.
+#[test]
+fn what_a_checkpoint_names_is_found_again_after_the_task_has_committed_at_its_end() {
+    for format in ["csv", "parquet"] {
+        let folder = tempfile::tempdir().unwrap();
+        let spec = spec(folder.path(), format, false);
+        let visible = || read(&source(folder.path(), &two(), &[("format", format)], &[]), 1).unwrap();
+        let mut attempt = Attempt::start(&spec, 1, &Arc::default(), None);
+        attempt.write(0, &[(1, "before".to_owned())]);
+        let checkpoint = attempt.snapshot(1, 1);
+        attempt.write(0, &[(2, "after".to_owned())]);
+        attempt.finish();
+        attempt.commit_at_end();
+        attempt.close();
+        assert_eq!(visible().len(), 2, "{format}");
+        assert_eq!(hidden(folder.path()), 0);
+        // The rows after the checkpoint come once more, as in Flink; those before it are neither lost nor doubled.
+        let mut restored = Attempt::start(&spec, 1, &Arc::default(), Some(&checkpoint));
+        restored.write(0, &[(2, "after".to_owned())]);
+        restored.finish();
+        restored.commit_at_end();
+        restored.close();
+        assert_eq!(visible(), ["+I[1, before]", "+I[2, after]", "+I[2, after]"], "{format}");
+        assert_eq!(hidden(folder.path()), 0);
+    }
 }
 
 #[test]
@@ -308,10 +324,10 @@ fn an_attempt_removes_what_an_earlier_one_of_its_job_left_and_nothing_else() {
     let spec = spec(folder.path(), "csv", true);
     let others = [".part-00000000-0000-4000-8000-000000000000-0-0.inprogress.0", ".hidden", "part-x"];
     others.iter().for_each(|name| fs::write(folder.path().join(name), "x").unwrap());
-    let mut killed = Attempt::start(&spec, 4, &Arc::default(), true, None);
+    let mut killed = Attempt::start(&spec, 4, &Arc::default(), None);
     (0..4).for_each(|subtask| killed.write(subtask, &[(1, "x".to_owned())]));
     assert_eq!(files(folder.path()).len(), 4 + others.len());
-    Attempt::start(&spec, 3, &Arc::default(), true, None);
+    Attempt::start(&spec, 3, &Arc::default(), None);
     assert_eq!(files(folder.path()), others.iter().map(|name| (*name).to_owned()).collect());
 }
 
@@ -319,7 +335,7 @@ fn an_attempt_removes_what_an_earlier_one_of_its_job_left_and_nothing_else() {
 fn a_file_of_the_checkpoint_that_is_not_what_it_was_is_an_error() {
     let folder = tempfile::tempdir().unwrap();
     let spec = spec(folder.path(), "csv", false);
-    let mut attempt = Attempt::start(&spec, 1, &Arc::default(), true, None);
+    let mut attempt = Attempt::start(&spec, 1, &Arc::default(), None);
     attempt.write(0, &[(1, "long enough".to_owned())]);
     let checkpoint = attempt.snapshot(1, 0);
     drop(attempt);
@@ -347,7 +363,7 @@ fn a_partition_is_committed_by_the_last_subtask_whose_watermark_passed_it() {
     let folder = tempfile::tempdir().unwrap();
     let options = [("sink.partition-commit.trigger", "partition-time"), ("sink.partition-commit.delay", "1 h")];
     let spec = partition_spec(folder.path(), &options);
-    let mut attempt = Attempt::start(&spec, 2, &Arc::default(), true, None);
+    let mut attempt = Attempt::start(&spec, 2, &Arc::default(), None);
     let day = |day: i64| day * 86_400_000;
     attempt.write(0, &[(1, "1970-01-02".to_owned()), (2, "1970-01-03".to_owned())]);
     attempt.write(1, &[(3, "1970-01-02".to_owned())]);
@@ -360,7 +376,7 @@ fn a_partition_is_committed_by_the_last_subtask_whose_watermark_passed_it() {
     let checkpoint = attempt.snapshot(2, 0);
     attempt.complete(2, 1);
     assert_eq!(committed(folder.path()), Vec::<String>::new(), "the other subtask has not committed its files");
-    let mut rescaled = Attempt::start(&spec, 1, &Arc::default(), true, Some(&checkpoint));
+    let mut rescaled = Attempt::start(&spec, 1, &Arc::default(), Some(&checkpoint));
     assert_eq!(committed(folder.path()), Vec::<String>::new());
     rescaled.watermark(0, day(1) + 3_600_001);
     rescaled.snapshot(3, 0);
@@ -376,10 +392,10 @@ fn a_partition_is_committed_by_the_last_subtask_whose_watermark_passed_it() {
 
 #[test]
 fn partitions_of_a_subtask_that_ended_first_are_committed_by_the_others() {
-    for checkpointing in [true, false] {
+    for checkpoint in [true, false] {
         let folder = tempfile::tempdir().unwrap();
         let spec = partition_spec(folder.path(), &[("sink.partition-commit.success-file.name", "_SUCCESS")]);
-        let mut attempt = Attempt::start(&spec, 3, &Arc::default(), checkpointing, None);
+        let mut attempt = Attempt::start(&spec, 3, &Arc::default(), None);
         for subtask in [2, 0, 1] {
             attempt.write(subtask, &[(1, format!("p{subtask}"))]);
         }
@@ -387,11 +403,14 @@ fn partitions_of_a_subtask_that_ended_first_are_committed_by_the_others() {
         for ending in (0..3).rev() {
             let mut sink = Attempt(vec![waiting.remove(ending)]);
             sink.finish();
-            if checkpointing {
-                assert!(sink.0[0].awaits_checkpoint());
-                sink.snapshot(1, 0);
-                sink.complete(1, 1);
-                assert!(!sink.0[0].awaits_checkpoint());
+            match checkpoint {
+                true => {
+                    assert!(sink.0[0].awaits_checkpoint());
+                    sink.snapshot(1, 0);
+                    sink.complete(1, 1);
+                    assert!(!sink.0[0].awaits_checkpoint());
+                }
+                false => sink.commit_at_end(),
             }
             assert_eq!(committed(folder.path()).len(), if ending == 0 { 3 } else { 0 });
         }
@@ -404,7 +423,7 @@ fn partitions_of_a_subtask_that_ended_are_in_the_checkpoints_of_those_that_go_on
     let folder = tempfile::tempdir().unwrap();
     let options = [("sink.partition-commit.trigger", "partition-time"), ("sink.partition-commit.delay", "1 h")];
     let spec = partition_spec(folder.path(), &options);
-    let mut attempt = Attempt::start(&spec, 2, &Arc::default(), true, None);
+    let mut attempt = Attempt::start(&spec, 2, &Arc::default(), None);
     attempt.write(0, &[(1, "1970-01-02".to_owned())]);
     let mut going_on = Attempt(vec![attempt.0.remove(1)]);
     attempt.finish();
@@ -414,7 +433,7 @@ fn partitions_of_a_subtask_that_ended_are_in_the_checkpoints_of_those_that_go_on
     let checkpoint = going_on.snapshot(2, 0);
     going_on.complete(2, 1);
     assert_eq!(committed(folder.path()), Vec::<String>::new(), "the watermark has not passed");
-    let mut restored = Attempt::start(&spec, 2, &Arc::default(), true, Some(&checkpoint));
+    let mut restored = Attempt::start(&spec, 2, &Arc::default(), Some(&checkpoint));
     restored.finish();
     restored.snapshot(3, 0);
     restored.complete(3, 3);
@@ -427,7 +446,7 @@ fn by_processing_time_a_partition_is_committed_after_its_delay_and_again_with_la
     let folder = tempfile::tempdir().unwrap();
     let spec = partition_spec(folder.path(), &[("sink.partition-commit.delay", "10 s")]);
     let clock = Arc::new(TestClock::default());
-    let mut attempt = Attempt::start(&spec, 1, &clock, true, None);
+    let mut attempt = Attempt::start(&spec, 1, &clock, None);
     let success = folder.path().join("b=x/_SUCCESS");
     let mut next = 0;
     let mut checkpoint = |attempt: &mut Attempt, now: i64| {
