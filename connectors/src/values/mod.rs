@@ -8,7 +8,7 @@ use bytes::Bytes;
 use datafusion_common::ScalarValue;
 use wiesel_common::fault;
 use wiesel_operators::element::Batch;
-use wiesel_operators::expression::{Expression, Node};
+use wiesel_operators::expression::literal_from_proto;
 use wiesel_operators::operator::{Collector, Error, OperatorContext, Result};
 use wiesel_operators::source::{EnumeratorContext, SourceReader, SourceStatus, SplitEnumerator};
 use wiesel_operators::types::to_arrow_schema;
@@ -52,7 +52,7 @@ pub(crate) fn reader(spec: &proto::SourceSpec) -> Result<Box<dyn SourceReader>> 
         for row in &spec.values {
             let literal = row.fields.get(*index);
             let literal = literal.ok_or_else(|| Error::Plan("a row of VALUES is too short".into()))?;
-            scalars.push(scalar(literal, (&field.data_type).into()).map_err(malformed)?);
+            scalars.push(literal_from_proto(literal, &field.data_type).map_err(malformed)?);
         }
         let array = match scalars.is_empty() {
             true => new_empty_array(&field.data_type.kind.to_arrow()),
@@ -68,17 +68,6 @@ pub(crate) fn reader(spec: &proto::SourceSpec) -> Result<Box<dyn SourceReader>> 
         splits: VecDeque::new(),
         requests: Requests::default(),
     }))
-}
-
-fn scalar(
-    literal: &proto::Literal,
-    data_type: proto::DataType,
-) -> std::result::Result<ScalarValue, wiesel_operators::types::Malformed> {
-    let kind = Some(proto::expression::Kind::Literal(literal.clone()));
-    match Expression::try_from(&proto::Expression { r#type: Some(data_type), kind })?.node {
-        Node::Literal(value) => Ok(value),
-        _ => Err(wiesel_operators::types::Malformed("a constant that is none".into())),
-    }
 }
 
 /// All rows go to the first reader.

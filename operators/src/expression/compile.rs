@@ -91,10 +91,13 @@ pub fn compile(
                 return Err(Error::Plan(format!("{function} without operands")));
             }
             let kernel: Kernel = build(&site)?;
-            let operands = operands.iter().map(|operand| compile(operand, input, context));
+            let operands = match function.as_str() {
+                "||" => chain(function, operands),
+                _ => operands.iter().collect(),
+            };
             let call = Call {
                 name: function.clone(),
-                operands: operands.collect::<Result<_>>()?,
+                operands: compile_all(&operands, input, context)?,
                 kernel: Arc::new(kernel),
                 result: Arc::new(Field::new(function, expression.data_type.kind.to_arrow(), true)),
                 deterministic: functions::is_deterministic(function),
@@ -102,6 +105,28 @@ pub fn compile(
             fold(Arc::new(call))
         }
     })
+}
+
+fn compile_all(
+    expressions: &[&Expression],
+    input: &SchemaRef,
+    context: &EvaluationContext,
+) -> Result<Vec<Arc<dyn PhysicalExpr>>> {
+    expressions.iter().map(|expression| compile(expression, input, context)).collect()
+}
+
+/// The operands of a call of an associative function, with those of calls of it among them in their place: one call joins
+/// ten thousand strings once, where calls within each other would copy the beginning ten thousand times.
+fn chain<'a>(function: &str, operands: &'a [Expression]) -> Vec<&'a Expression> {
+    let mut all = Vec::with_capacity(operands.len());
+    let mut waiting: Vec<&Expression> = operands.iter().rev().collect();
+    while let Some(operand) = waiting.pop() {
+        match &operand.node {
+            Node::Call { function: inner, operands } if inner == function => waiting.extend(operands.iter().rev()),
+            _ => all.push(operand),
+        }
+    }
+    all
 }
 
 /// Arrow types that hold the same values, whatever inner fields are called or whether they may be null.
@@ -115,7 +140,10 @@ fn special_form(site: &Site, input: &SchemaRef) -> Result<Option<Arc<dyn Physica
         site.operands.iter().map(|operand| compile(operand, input, site.context)).collect()
     };
     Ok(Some(match site.function {
-        "AND" | "OR" => logic::connective(site, operands()?)?,
+        "AND" | "OR" => {
+            let sources = chain(site.function, site.operands);
+            logic::connective(site.function == "AND", &sources, compile_all(&sources, input, site.context)?)
+        }
         "CASE" | "IF" => conditional::case(site, operands()?)?,
         "COALESCE" | "IFNULL" => conditional::coalesce(site, operands()?)?,
         "IN" => match super::comparison::in_list(site, operands, input)? {

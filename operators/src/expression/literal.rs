@@ -11,7 +11,7 @@ use wiesel_proto::literal::Value;
 use crate::types::{LogicalType, Malformed, TypeKind};
 
 /// The message of a constant.
-pub(super) fn to_proto(value: &ScalarValue, data_type: &LogicalType) -> proto::Literal {
+pub fn to_proto(value: &ScalarValue, data_type: &LogicalType) -> proto::Literal {
     proto::Literal {
         r#type: Some(data_type.into()),
         value: if value.is_null() { None } else { to_value(value, &data_type.kind) },
@@ -75,7 +75,7 @@ fn item(array: &ArrayRef, row: usize, data_type: &LogicalType) -> proto::Literal
 }
 
 /// The constant in a message.
-pub(super) fn from_proto(message: &proto::Literal, data_type: &LogicalType) -> Result<ScalarValue, Malformed> {
+pub fn from_proto(message: &proto::Literal, data_type: &LogicalType) -> Result<ScalarValue, Malformed> {
     let arrow = data_type.kind.to_arrow();
     let Some(value) = &message.value else {
         return ScalarValue::try_from(&arrow).map_err(|e| Malformed(e.to_string()));

@@ -26,24 +26,30 @@ struct Connective {
     eager: Vec<bool>,
 }
 
-/// Compiles AND and OR.
-pub(super) fn connective(site: &Site, operands: Vec<Arc<dyn PhysicalExpr>>) -> Result<Arc<dyn PhysicalExpr>> {
-    let eager = site.operands.iter().map(is_cheap).collect();
-    Ok(Arc::new(Connective { and: site.function == "AND", operands, eager }))
+/// Compiles AND and OR of operands of which none is a call of the same.
+pub(super) fn connective(
+    and: bool,
+    sources: &[&Expression],
+    operands: Vec<Arc<dyn PhysicalExpr>>,
+) -> Arc<dyn PhysicalExpr> {
+    let eager = sources.iter().map(|source| is_cheap(source)).collect();
+    Arc::new(Connective { and, operands, eager })
 }
 
 /// Whether an expression is quick to evaluate and never fails.
-pub(super) fn is_cheap(expression: &Expression) -> bool {
+fn is_cheap(expression: &Expression) -> bool {
     match &expression.node {
         Node::Input(_) | Node::Literal(_) => true,
-        Node::Call { function, operands } => {
-            let cheap = matches!(
-                function.as_str(),
-                "+" | "-" | "*" | "=" | "<>" | "<" | "<=" | ">" | ">=" | "AND" | "OR" | "NOT" | "NEG" | "IN" | "FIELD"
-            ) || function.starts_with("IS_");
-            cheap && operands.iter().all(is_cheap)
-        }
+        Node::Call { function, operands } => is_cheap_function(function) && operands.iter().all(is_cheap),
     }
+}
+
+/// Whether a call is, if its operands are.
+pub(super) fn is_cheap_function(function: &str) -> bool {
+    matches!(
+        function,
+        "+" | "-" | "*" | "=" | "<>" | "<" | "<=" | ">" | ">=" | "AND" | "OR" | "NOT" | "NEG" | "IN" | "FIELD"
+    ) || function.starts_with("IS_")
 }
 
 impl PhysicalExpr for Connective {

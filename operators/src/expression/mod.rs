@@ -1,8 +1,7 @@
 //! Typed expressions over the columns of a row: built by the planner, stored in job graphs, compiled by operators.
 use datafusion_common::ScalarValue;
-use wiesel_proto as proto;
 
-use crate::types::{LogicalType, Malformed, TypeKind};
+use crate::types::{LogicalType, TypeKind};
 
 pub(crate) mod arithmetic;
 pub(crate) mod comparison;
@@ -15,6 +14,7 @@ pub(crate) mod java_pattern;
 pub(crate) mod kernel;
 mod literal;
 pub(crate) mod logic;
+mod message;
 mod program;
 mod sharing;
 #[cfg(test)]
@@ -25,11 +25,13 @@ pub use crate::functions::{is_deterministic, supports};
 pub use compile::{compile, evaluate_constant};
 pub use context::EvaluationContext;
 pub use java_pattern::parse_local_time;
+pub use literal::{from_proto as literal_from_proto, to_proto as literal_to_proto};
+pub use message::{MAX_DEPTH, STACK_PER_LEVEL, message_depth};
 pub use program::{Condition, Mask, Program, Projection, Selection};
 pub use zone::Zone;
 
 /// An expression with its type.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Expression {
     /// What it is.
     pub node: Node,
@@ -38,7 +40,7 @@ pub struct Expression {
 }
 
 /// The kinds of expression.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Node {
     /// A column of the input.
     Input(usize),
@@ -69,6 +71,20 @@ impl Expression {
         Self { node: Node::Call { function: function.into(), operands }, data_type }
     }
 
+    /// How many nodes it has, and how many of them stand within each other.
+    pub fn extent(&self) -> (usize, usize) {
+        let (mut size, mut depth) = (0, 0);
+        let mut waiting = vec![(self, 1)];
+        while let Some((expression, level)) = waiting.pop() {
+            size += 1;
+            depth = depth.max(level);
+            if let Node::Call { operands, .. } = &expression.node {
+                waiting.extend(operands.iter().map(|operand| (operand, level + 1)));
+            }
+        }
+        (size, depth)
+    }
+
     /// Visits this expression and all below it, parents first.
     pub fn visit(&self, visitor: &mut impl FnMut(&Expression)) {
         visitor(self);
@@ -87,38 +103,6 @@ impl Expression {
                 Self::call(function.clone(), operands, self.data_type.clone())
             }
         }
-    }
-}
-
-impl From<&Expression> for proto::Expression {
-    fn from(expression: &Expression) -> Self {
-        let kind = match &expression.node {
-            Node::Input(index) => proto::expression::Kind::Input(proto::InputRef { index: *index as u32 }),
-            Node::Literal(value) => proto::expression::Kind::Literal(literal::to_proto(value, &expression.data_type)),
-            Node::Call { function, operands } => proto::expression::Kind::Call(proto::Call {
-                function: function.clone(),
-                operands: operands.iter().map(proto::Expression::from).collect(),
-            }),
-        };
-        Self { r#type: Some((&expression.data_type).into()), kind: Some(kind) }
-    }
-}
-
-impl TryFrom<&proto::Expression> for Expression {
-    type Error = Malformed;
-
-    fn try_from(message: &proto::Expression) -> Result<Self, Malformed> {
-        let data_type = message.r#type.as_ref().ok_or_else(|| Malformed("an expression without a type".into()))?;
-        let data_type = LogicalType::try_from(data_type)?;
-        let node = match message.kind.as_ref().ok_or_else(|| Malformed("an empty expression".into()))? {
-            proto::expression::Kind::Input(input) => Node::Input(input.index as usize),
-            proto::expression::Kind::Literal(value) => Node::Literal(literal::from_proto(value, &data_type)?),
-            proto::expression::Kind::Call(call) => Node::Call {
-                function: call.function.clone(),
-                operands: call.operands.iter().map(Expression::try_from).collect::<Result<_, _>>()?,
-            },
-        };
-        Ok(Self { node, data_type })
     }
 }
 

@@ -1,7 +1,7 @@
 //! From physical operators to their messages.
 use std::collections::BTreeMap;
 
-use wiesel_operators::expression::Expression;
+use wiesel_operators::expression::{Expression, Node, literal_to_proto};
 use wiesel_operators::types::{RowField, schema_to_proto};
 use wiesel_proto as proto;
 use wiesel_proto::operator_spec::Kind;
@@ -105,8 +105,8 @@ fn source_spec(source: &Source) -> proto::SourceSpec {
 pub(crate) const VALUES: &str = "values";
 
 fn values_spec(rows: &[Vec<Expression>], fields: &[RowField]) -> proto::SourceSpec {
-    let literal = |expression: &Expression| match proto::Expression::from(expression).kind {
-        Some(proto::expression::Kind::Literal(literal)) => literal,
+    let literal = |expression: &Expression| match &expression.node {
+        Node::Literal(value) => literal_to_proto(value, &expression.data_type),
         _ => proto::Literal { r#type: Some((&expression.data_type).into()), value: None },
     };
     proto::SourceSpec {

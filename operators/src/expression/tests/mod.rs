@@ -12,6 +12,7 @@ use super::{EvaluationContext, Expression, Projection, evaluate_constant};
 use crate::operator::Error;
 use crate::types::TypeKind;
 
+mod deep;
 mod laws;
 mod messages;
 mod sql;
