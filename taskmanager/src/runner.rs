@@ -173,12 +173,15 @@ impl TaskRunner for Threads {
     }
 }
 
-/// What a refused deployment is told: a cause that the JobMaster shows as the tasks' failure.
+/// What a refused deployment is told: a cause that the JobMaster shows as the tasks' failure. An argument that is invalid is
+/// so at every attempt: the JobMaster does not try again.
 fn refuse(refusal: &Refusal) -> Status {
+    let cause = refusal.to_string();
     match refusal {
-        Refusal::Network(wiesel_network::Error::InsufficientBuffers { .. }) => {
-            Status::resource_exhausted(refusal.to_string())
+        Refusal::Network(wiesel_network::Error::InsufficientBuffers { .. }) => Status::resource_exhausted(cause),
+        Refusal::Malformed(_) | Refusal::Configuration(_) | Refusal::State(wiesel_state::Error::Configuration(_)) => {
+            Status::invalid_argument(cause)
         }
-        _ => Status::invalid_argument(refusal.to_string()),
+        Refusal::Network(_) | Refusal::State(_) => Status::aborted(cause),
     }
 }

@@ -312,6 +312,46 @@ fn a_state_that_cannot_be_fixed_or_written_declines_and_nothing_else() {
     run.finish(&job, 20_000);
 }
 
+/// Before, the JobMaster heard nothing at all, and the checkpoint held up all others until it expired.
+#[test]
+fn an_acknowledgement_that_is_too_large_declines_the_checkpoint() {
+    // The first is more than the JobMaster of the tests takes, the second more than any.
+    for bytes in [5 << 20, 65 << 20] {
+        let bytes = bytes.to_string();
+        let list: &'static str = bytes.clone().leak();
+        let mut run = Run::new(&[("rows", "20000"), ("hold", "10000")], &[("list-bytes", list)])
+            .set("execution.checkpointing.data-inline-threshold", "1 mb");
+        let job = run.deploy(None);
+        run.running(&job);
+        run.trigger(&job, &barrier(1)).unwrap();
+        let key = (job.attempts[1][0].clone(), 1);
+        run.cluster.until("a word of the sink", |heard| heard.declined.contains_key(&key));
+        let message = run.cluster.job_manager.heard.lock().declined[&key].message.clone();
+        assert!(message.contains("of checkpoint 1 takes") && message.contains("bytes in the message"), "{message}");
+        run.cluster.notify(&job, 1, Aborted);
+        run.trigger(&job, &barrier(2)).unwrap();
+        run.acknowledged(&job, 2);
+        run.finish(&job, 20_000);
+    }
+}
+
+/// Before, the task's end waited for ever behind a report that did not get through.
+#[test]
+fn a_failure_does_not_wait_for_a_checkpoint_that_does_not_get_through() {
+    let mut run = Run::new(&[("rows", "20000"), ("hold", "10000")], &[("panic-snapshot", "2")]);
+    let job = run.deploy(None);
+    run.running(&job);
+    run.cluster.job_manager.heard.lock().deaf_to = Some(1);
+    run.trigger(&job, &barrier(1)).unwrap();
+    run.cluster.until("an acknowledgement", |heard| heard.unheard > 0);
+    run.trigger(&job, &barrier(2)).unwrap();
+    let attempt = &job.attempts[1][0];
+    run.cluster.until("the failure", |heard| heard.states.get(attempt).is_some_and(|states| is_end(states)));
+    assert_eq!(run.cluster.state(attempt).last(), Some(&Failed));
+    run.cluster.cancel(&job);
+    run.cluster.finish(&job);
+}
+
 #[test]
 fn a_panic_in_a_snapshot_fails_the_task() {
     let mut run = Run::new(&[("rows", "20000"), ("hold", "10000")], &[("panic-snapshot", "1")]);

@@ -74,6 +74,34 @@ fn a_panic_fails_its_task_and_nothing_else() {
     assert_eq!(cluster.state(&job.attempts[1][0]).last(), Some(&Finished));
 }
 
+/// Before, the task was INITIALIZING for ever, and its slot taken.
+#[test]
+fn a_panic_while_operators_are_made_fails_the_task() {
+    let mut cluster = Cluster::start(1, 1, &[]);
+    let job = cluster.submit(vec![source(1, &[]), sink(1, &[("panic", "")])], vec![edge(0, 1, Partitioner::Hash)]);
+    cluster.finish(&job);
+    let attempt = &job.attempts[1][0];
+    assert_eq!(cluster.state(attempt), [Initializing, Failed]);
+    let message = cluster.job_manager.heard.lock().failures[attempt].message.clone();
+    assert!(message.contains("a panic while an operator is made"), "{message}");
+    let job = cluster.submit(vec![source(1, &[]), sink(1, &[])], vec![edge(0, 1, Partitioner::Hash)]);
+    cluster.finish(&job);
+    assert_eq!(cluster.state(&job.attempts[1][0]).last(), Some(&Finished));
+}
+
+/// Before, a failure of more bytes than a message may have was never heard of, nor that the task had ended.
+#[test]
+fn a_failure_of_any_size_is_told() {
+    let mut cluster = Cluster::start(1, 1, &[]);
+    let bytes = (70 << 20).to_string();
+    let job = cluster.submit(vec![source(1, &[("fail-at", "1000"), ("fail-bytes", &bytes)])], vec![]);
+    cluster.finish(&job);
+    let attempt = &job.attempts[0][0];
+    assert_eq!(cluster.state(attempt).last(), Some(&Failed));
+    let message = cluster.job_manager.heard.lock().failures[attempt].message.clone();
+    assert!(message.starts_with("xxx") && message.ends_with("more bytes)") && message.len() < 100_000);
+}
+
 #[test]
 fn cancelling_ends_every_wait_and_frees_everything() {
     let mut cluster = Cluster::start(2, 2, &[]);

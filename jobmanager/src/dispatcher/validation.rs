@@ -1,6 +1,7 @@
 //! What a submitted job graph must be before anything is started for it.
 use std::collections::HashSet;
 
+use prost::Message;
 use wiesel_common::id::{JobId, OperatorId, VertexId};
 use wiesel_proto as proto;
 use wiesel_proto::operator_spec::Kind;
@@ -62,7 +63,15 @@ pub fn validate(graph: &mut proto::JobGraph) -> Result<Validated, String> {
             ));
         }
     }
+    readable(graph)?;
     Ok(Validated { job_id, derived_max_parallelism })
+}
+
+/// Whether TaskManagers will be able to read it: in the message to them it is a level deeper than in the one that brought it.
+fn readable(graph: &proto::JobGraph) -> Result<(), String> {
+    let request = proto::SubmitTasksRequest { graph: Some(graph.clone()), ..proto::SubmitTasksRequest::default() };
+    let read = proto::SubmitTasksRequest::decode(request.encode_to_vec().as_slice());
+    read.map(drop).map_err(|error| format!("TaskManagers could not read the job: {error}"))
 }
 
 #[cfg(test)]
@@ -106,6 +115,40 @@ mod tests {
         assert!(broken(|graph| graph.vertices[0].max_parallelism = 1).contains("max parallelism"));
         assert!(broken(|graph| graph.edges[0].target = 5).contains("edge"));
         assert!(broken(|graph| graph.edges[0].source = 1).contains("edge"));
+    }
+
+    /// With a type of so many types within each other, in what an operator gives, or a level deeper in what it takes.
+    fn nested(levels: usize, deeper: bool) -> proto::JobGraph {
+        let around = |inner, _| {
+            let child = proto::Field { r#type: Some(inner), ..Default::default() };
+            proto::DataType { children: vec![child], ..Default::default() }
+        };
+        let data_type = (0..levels).fold(proto::DataType::default(), around);
+        let field = proto::Field { r#type: Some(data_type), ..Default::default() };
+        let schema = Some(proto::Schema { fields: vec![field] });
+        let operator = match deeper {
+            false => proto::OperatorSpec { output: schema, ..Default::default() },
+            true => {
+                let kind = Some(Kind::Calc(proto::CalcSpec { input: schema, ..Default::default() }));
+                proto::OperatorSpec { kind, ..Default::default() }
+            }
+        };
+        let mut graph = graph();
+        graph.vertices[0].operators.push(operator);
+        graph
+    }
+
+    /// Before, such a job was taken and restarted for ever.
+    #[test]
+    fn what_no_task_manager_could_read_is_refused() {
+        let arrives = |graph: &proto::JobGraph| proto::JobGraph::decode(graph.encode_to_vec().as_slice()).is_ok();
+        let deepest = |deeper| (0..60).rev().map(|levels| nested(levels, deeper)).find(arrives).unwrap();
+        // Readers stop at a depth that is even or odd: one of the two is just so deep that it still arrives here.
+        let refused: Vec<String> =
+            [false, true].into_iter().filter_map(|deeper| validate(&mut deepest(deeper)).err()).collect();
+        assert_eq!(refused.len(), 1);
+        assert!(refused[0].starts_with("TaskManagers could not read the job: "), "{refused:?}");
+        assert!(validate(&mut nested(32, true)).is_ok(), "what the parser lets pass");
     }
 
     #[test]

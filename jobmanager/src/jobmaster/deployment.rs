@@ -37,8 +37,9 @@ pub(super) async fn submit_tasks(
     };
     result.map_err(|status| {
         let failure = if is_refusal(&status) {
-            // The TaskManager says what is missing; that is the message.
-            FailureInfo::new("java.io.IOException", status.message())
+            // The TaskManager says what is missing; that is the message. A plan that it cannot read stays as it is.
+            let fatal = matches!(status.code(), Code::InvalidArgument | Code::OutOfRange);
+            FailureInfo { fatal, ..FailureInfo::new("java.io.IOException", status.message()) }
         } else {
             let message = format!("Could not deploy tasks to TaskManager {}.", location.resource_id);
             FailureInfo::new(crate::failure::INTERNAL, message).because(describe(&status))
@@ -55,7 +56,12 @@ fn missing_slots(status: &Status) -> Vec<AllocationId> {
 fn is_refusal(status: &Status) -> bool {
     matches!(
         status.code(),
-        Code::ResourceExhausted | Code::InvalidArgument | Code::FailedPrecondition | Code::Internal | Code::Aborted
+        Code::ResourceExhausted
+            | Code::InvalidArgument
+            | Code::OutOfRange
+            | Code::FailedPrecondition
+            | Code::Internal
+            | Code::Aborted
     ) && !status.message().is_empty()
         && std::error::Error::source(status).is_none()
 }

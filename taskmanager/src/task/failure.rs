@@ -51,7 +51,28 @@ pub(crate) fn describe(error: &Error) -> proto::Failure {
         }
         cause = current.source();
     }
-    proto::Failure { message, causes, class: class.to_owned(), fatal: is_fatal(error) }
+    bounded(proto::Failure { message, causes, class: class.to_owned(), fatal: is_fatal(error) })
+}
+
+/// Bytes of a failure's message, and of each of its causes, that are told.
+const MAX_TEXT: usize = 32 << 10;
+/// How many causes are.
+const MAX_CAUSES: usize = 50;
+
+/// A failure that can be told whatever it says: an error may quote a value of a row, and a row may be of any size.
+pub(crate) fn bounded(mut failure: proto::Failure) -> proto::Failure {
+    cut(&mut failure.message);
+    failure.causes.truncate(MAX_CAUSES);
+    failure.causes.iter_mut().for_each(cut);
+    failure
+}
+
+fn cut(text: &mut String) {
+    if text.len() > MAX_TEXT {
+        let rest = text.len() - text.floor_char_boundary(MAX_TEXT);
+        text.truncate(text.floor_char_boundary(MAX_TEXT));
+        text.push_str(&format!("... ({rest} more bytes)"));
+    }
 }
 
 /// Whether the next attempt meets the same.
@@ -77,10 +98,28 @@ pub(crate) fn from_panic(panic: &(dyn Any + Send)) -> proto::Failure {
         .map(|text| (*text).to_owned())
         .or_else(|| panic.downcast_ref::<String>().cloned())
         .unwrap_or_else(|| "no message".to_owned());
-    proto::Failure {
+    bounded(proto::Failure {
         message: format!("The task's thread panicked: {what}"),
         causes: Vec::new(),
         class: "java.lang.IllegalStateException".to_owned(),
         fatal: false,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_failure_says_is_bounded() {
+        let failure = proto::Failure {
+            message: "ä".repeat(1 << 20),
+            causes: vec!["short".to_owned(); 1000],
+            ..proto::Failure::default()
+        };
+        let told = bounded(failure);
+        assert!(told.message.len() < MAX_TEXT + 50, "{}", told.message.len());
+        assert!(told.message.ends_with(&format!("ä... ({} more bytes)", (2 << 20) - MAX_TEXT)));
+        assert_eq!((told.causes.len(), told.causes[0].as_str()), (MAX_CAUSES, "short"));
     }
 }

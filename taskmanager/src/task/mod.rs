@@ -39,6 +39,7 @@ mod input;
 pub(crate) mod mailbox;
 mod output;
 pub(crate) mod reporter;
+mod stack;
 mod topology;
 
 /// What the executor keeps of a task.
@@ -171,8 +172,10 @@ pub(crate) fn start(
         sender: surroundings.sender,
         fault: fault.clone(),
     };
-    std::thread::Builder::new().name(thread_name(&name)).spawn(move || {
-        start.run();
+    let thread = std::thread::Builder::new().name(thread_name(&name)).stack_size(stack::size(&start.operators));
+    thread.spawn(move || {
+        // Whatever becomes of the task, what it held is free.
+        let _ = catch_unwind(AssertUnwindSafe(|| start.run()));
         ended();
     })?;
     spawn_reporter(Box::pin(reporting));
@@ -205,37 +208,37 @@ impl Start {
         } = self;
         tracing::info!(task = %name, "task starts");
         reporter.report(Report::State(ExecutionState::Initializing, None));
-        let mut driver = match build(&operators, &context, inputs, outputs, &waiter, &sender, &*factory) {
-            Ok((head, chain, outputs)) => Some(Driver {
-                name: name.clone(),
-                head,
-                chain,
-                outputs,
-                mailbox,
-                waiter: waiter.clone(),
-                clock: context.clock.clone(),
-                counters: counters.clone(),
-                reporter: reporter.clone(),
-                checkpoints: Checkpoints::new(
-                    restore.state.clone(),
-                    Uploads::new(context.runtime.clone(), reporter.clone(), waiter.notifier().clone(), name.clone()),
-                ),
-                chain_finished: false,
-                awaits_checkpoint,
-                times: Times::default(),
-            }),
-            Err(Unbuilt { error, outputs }) => {
-                end(&name, Err(Outcome::Error(error)), Some(outputs), &waiter, &reporter, &fault);
-                return;
-            }
+        let built = caught(|| build_chain(&operators, &context, inputs, &waiter, &sender, &*factory));
+        let (head, chain) = match built {
+            Ok(built) => built,
+            Err(outcome) => return end(&name, Err(outcome), Some(outputs), &waiter, &reporter, &fault),
         };
-        let outcome = driver.as_mut().map_or(Ok(()), |driver| work(driver, &context, &restore));
-        let outputs = driver.map(|driver| {
-            // Everything but the outputs is freed here: the gates, the operators and their state.
-            let Driver { outputs, .. } = driver;
-            outputs
+        let mut driver = Driver {
+            name: name.clone(),
+            head,
+            chain,
+            outputs,
+            mailbox,
+            waiter: waiter.clone(),
+            clock: context.clock.clone(),
+            counters,
+            reporter: reporter.clone(),
+            checkpoints: Checkpoints::new(
+                restore.state.clone(),
+                Uploads::new(context.runtime.clone(), reporter.clone(), waiter.notifier().clone(), name.clone()),
+            ),
+            chain_finished: false,
+            awaits_checkpoint,
+            times: Times::default(),
+        };
+        let outcome = work(&mut driver, &context, &restore);
+        // Everything but the outputs is freed here: the gates, the operators and their state.
+        let Driver { outputs, head, chain, .. } = driver;
+        let freed = caught(move || {
+            drop((head, chain));
+            Ok(())
         });
-        end(&name, outcome, outputs, &waiter, &reporter, &fault);
+        end(&name, outcome.and(freed), Some(outputs), &waiter, &reporter, &fault);
     }
 }
 
@@ -245,18 +248,24 @@ enum Outcome {
     Panic(proto::Failure),
 }
 
-/// Opens, runs and closes; a panic ends the task and nothing else.
+/// A step of a task. A panic ends the task and nothing else.
+fn caught<T>(step: impl FnOnce() -> Result<T>) -> Result<T, Outcome> {
+    match catch_unwind(AssertUnwindSafe(step)) {
+        Ok(done) => done.map_err(Outcome::Error),
+        Err(panic) => Err(Outcome::Panic(failure::from_panic(&*panic))),
+    }
+}
+
+/// Opens, runs and closes. The first failure counts.
 fn work(driver: &mut Driver, context: &OperatorContext, restore: &Restore) -> Result<(), Outcome> {
-    let ran = catch_unwind(AssertUnwindSafe(|| {
+    let ran = caught(|| {
         driver.open(context, restore)?;
         driver.reporter.report(Report::State(ExecutionState::Running, None));
         driver.run(restore.is_finished())
-    }));
-    let closed = catch_unwind(AssertUnwindSafe(|| driver.close()));
-    match (ran, closed) {
-        (Err(panic), _) | (Ok(Ok(())), Err(panic)) => Err(Outcome::Panic(failure::from_panic(&*panic))),
-        (Ok(Err(error)), _) | (Ok(Ok(())), Ok(Err(error))) => Err(Outcome::Error(error)),
-        (Ok(Ok(())), Ok(Ok(()))) => Ok(()),
+    });
+    match (ran, caught(|| driver.close())) {
+        (Ok(()), closed) => closed,
+        (failed, _) => failed,
     }
 }
 
@@ -295,27 +304,7 @@ fn end(
     }
 }
 
-struct Unbuilt {
-    error: Error,
-    outputs: Outputs,
-}
-
 /// The head and the chain of a vertex.
-fn build(
-    operators: &[proto::OperatorSpec],
-    context: &OperatorContext,
-    inputs: Option<Inputs>,
-    outputs: Outputs,
-    waiter: &Waiter,
-    sender: &Sender,
-    factory: &dyn OperatorFactory,
-) -> Result<(Head, Chain, Outputs), Unbuilt> {
-    match build_chain(operators, context, inputs, waiter, sender, factory) {
-        Ok((head, chain)) => Ok((head, chain, outputs)),
-        Err(error) => Err(Unbuilt { error, outputs }),
-    }
-}
-
 fn build_chain(
     operators: &[proto::OperatorSpec],
     context: &OperatorContext,

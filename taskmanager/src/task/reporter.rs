@@ -1,21 +1,39 @@
 //! The way of one task to its JobMaster: states and events, in order, each again until it is taken.
+//!
+//! A call has time by its size. What the JobMaster cannot take is said otherwise, never left out: who waits for a word about a
+//! checkpoint, or for a task's end, gets one. The end of a task that failed or was cancelled does not wait long for what the
+//! task had to say of checkpoints before; a FINISHED waits for all of it.
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use tokio::sync::mpsc;
+use prost::Message;
+use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
 use tonic::Code;
 use wiesel_common::notifier::Notifier;
 use wiesel_common::rpc::Channel;
 use wiesel_proto as proto;
+use wiesel_proto::ExecutionState;
 use wiesel_proto::job_master_client::JobMasterClient;
 
 use super::counters::TaskCounters;
+use super::failure;
 
-/// How long a call may take before it is tried again.
+/// How long a call may take before it is tried again, apart from the time that its bytes may take.
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
+/// Bytes a second that the way to the JobMaster is trusted to carry at first; each call that was too slow doubles its time.
+const FIRST_RATE: u64 = 1 << 20;
+/// How long a call may take at most.
+const LONGEST_CALL: Duration = Duration::from_secs(600);
+/// Bytes of a report that the JobMaster takes.
+const MAX_REPORT: usize = 64 << 20;
+/// How long a checkpoint may go on holding up the end of a task that failed or was cancelled.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// How often the sending looks whether the JobMaster is lost.
+const LOOK: Duration = Duration::from_millis(200);
 /// The pauses between attempts.
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LAST_PAUSE: Duration = Duration::from_secs(2);
@@ -71,6 +89,8 @@ pub struct Reporter {
 struct Progress {
     sent: Mutex<(u64, bool)>,
     notifier: Arc<Notifier>,
+    /// The task has failed or was cancelled: what it says of checkpoints has no time left.
+    hurry: watch::Sender<bool>,
 }
 
 impl Reporter {
@@ -81,13 +101,16 @@ impl Reporter {
         notifier: Arc<Notifier>,
     ) -> (Self, impl Future<Output = ()> + Send) {
         let (reports, receiver) = mpsc::unbounded_channel();
-        let progress = Arc::new(Progress { sent: Mutex::new((0, false)), notifier });
+        let progress = Arc::new(Progress { sent: Mutex::new((0, false)), notifier, hurry: watch::Sender::new(false) });
         let guard = Ended(progress.clone());
         (Self { reports: Arc::new(Mutex::new((reports, 0))), progress }, run(sender, counters, receiver, guard))
     }
 
     /// Says it soon, and returns how many reports there are now.
     pub fn report(&self, report: Report) -> u64 {
+        if matches!(report, Report::State(ExecutionState::Failed | ExecutionState::Canceled, _)) {
+            self.progress.hurry.send_replace(true);
+        }
         let mut reports = self.reports.lock();
         // After the JobMaster is lost nobody listens, and the task is being cancelled for it.
         let _ = reports.0.send(report);
@@ -129,8 +152,29 @@ async fn run(
     mut receiver: mpsc::UnboundedReceiver<Report>,
     guard: Ended,
 ) {
+    let mut hurry = guard.0.hurry.subscribe();
+    let mut out_of_patience = None;
     while let Some(report) = receiver.recv().await {
-        if !sender.send(&report, &counters).await {
+        let listens = match &report {
+            Report::State(..) => sender.deliver(report, &counters).await,
+            _ => {
+                let too_late = async {
+                    if hurry.wait_for(|hurry| *hurry).await.is_err() {
+                        std::future::pending::<()>().await;
+                    }
+                    let end = *out_of_patience.get_or_insert_with(|| Instant::now() + PATIENCE);
+                    tokio::time::sleep_until(end).await;
+                };
+                tokio::select! {
+                    listens = sender.deliver(report, &counters) => listens,
+                    () = too_late => {
+                        tracing::info!("a task ends before the JobMaster has heard of all its checkpoints");
+                        true
+                    }
+                }
+            }
+        };
+        if !listens {
             return;
         }
         guard.0.sent.lock().0 += 1;
@@ -139,21 +183,51 @@ async fn run(
 }
 
 impl Sender {
-    /// False: the JobMaster is lost.
-    async fn send(&mut self, report: &Report, counters: &TaskCounters) -> bool {
-        let mut pause = FIRST_PAUSE;
-        loop {
-            if self.lost.load(Ordering::SeqCst) {
-                return false;
+    /// Says it until it is taken, or something else in its place if the JobMaster cannot take it. False: the JobMaster is
+    /// lost.
+    async fn deliver(&mut self, report: Report, counters: &TaskCounters) -> bool {
+        let Report::Acknowledge { checkpoint, state, .. } = &report else {
+            return !matches!(self.send(&report, counters).await, Outcome::Lost);
+        };
+        let (checkpoint, bytes) = (*checkpoint, state.encoded_len());
+        let outcome = if bytes > MAX_REPORT { Outcome::TooLarge } else { self.send(&report, counters).await };
+        match outcome {
+            Outcome::Taken => true,
+            Outcome::Lost => false,
+            Outcome::TooLarge => {
+                let failure = failure::declined(&format!(
+                    "the task's state of checkpoint {checkpoint} takes {bytes} bytes in the message to the JobManager, which takes \
+                     at most {MAX_REPORT}: state that is not kept by key (positions of splits, files of sinks) is part of the \
+                     message, and so is what is smaller than execution.checkpointing.data-inline-threshold. Set that to a \
+                     smaller value, or run the job with more subtasks."
+                ));
+                tracing::warn!(checkpoint_id = checkpoint, reason = %failure.message, "checkpoint declined");
+                let decline = Report::Decline { checkpoint, failure };
+                !matches!(self.send(&decline, counters).await, Outcome::Lost)
             }
-            let answer = self.call(report, counters).await;
+        }
+    }
+
+    async fn send(&mut self, report: &Report, counters: &TaskCounters) -> Outcome {
+        let mut pause = FIRST_PAUSE;
+        let mut slow = 0;
+        loop {
+            let timeout = time_for(report.bytes(), slow);
+            let lost = self.lost.clone();
+            let answer = tokio::select! {
+                answer = self.call(report, counters, timeout) => answer,
+                () = until_lost(&lost) => return Outcome::Lost,
+            };
             match answer {
-                Ok(_) => return true,
+                Ok(()) => return Outcome::Taken,
+                Err(status) if status.code() == Code::OutOfRange => return Outcome::TooLarge,
                 Err(status) if is_final(status.code()) => {
                     tracing::debug!(reason = status.message(), "the JobMaster refused a report of a task");
-                    return true;
+                    return Outcome::Taken;
                 }
                 Err(status) => {
+                    // Who was too slow once needs more time, not another try.
+                    slow += u32::from(matches!(status.code(), Code::DeadlineExceeded | Code::Cancelled));
                     tracing::debug!(reason = status.message(), "a report to the JobMaster failed, trying again");
                     tokio::time::sleep(pause).await;
                     pause = (pause * 2).min(LAST_PAUSE);
@@ -163,8 +237,37 @@ impl Sender {
     }
 }
 
+/// What became of a report.
+enum Outcome {
+    /// The JobMaster has it, or wants to hear nothing of the kind.
+    Taken,
+    /// The JobMaster cannot take a message of this size.
+    TooLarge,
+    /// The JobMaster is not spoken to any more.
+    Lost,
+}
+
+async fn until_lost(lost: &AtomicBool) {
+    while !lost.load(Ordering::SeqCst) {
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+/// How long a call with so many bytes may take, after so many that were too slow.
+fn time_for(bytes: usize, slow: u32) -> Duration {
+    let carried = Duration::from_millis(bytes as u64 * 1000 / FIRST_RATE);
+    ((CALL_TIMEOUT + carried) * 2_u32.saturating_pow(slow.min(16))).min(LONGEST_CALL)
+}
+
+impl Report {
+    /// What counts of its size.
+    fn bytes(&self) -> usize {
+        if let Self::Acknowledge { state, .. } = self { state.encoded_len() } else { 0 }
+    }
+}
+
 impl Sender {
-    async fn call(&mut self, report: &Report, counters: &TaskCounters) -> Result<(), tonic::Status> {
+    async fn call(&mut self, report: &Report, counters: &TaskCounters, timeout: Duration) -> Result<(), tonic::Status> {
         let (fence, job_id, attempt_id) = (self.fence.clone(), self.job_id.clone(), self.attempt_id.clone());
         match report {
             Report::State(state, failure) => {
@@ -176,7 +279,7 @@ impl Sender {
                     failure: failure.clone(),
                     metrics: Some(counters.snapshot()),
                 };
-                self.client.update_task_state(timed(update)).await.map(drop)
+                self.client.update_task_state(timed(update, timeout)).await.map(drop)
             }
             Report::RequestSplit(uid) => {
                 let event = proto::OperatorEventToCoordinator {
@@ -189,7 +292,7 @@ impl Sender {
                         hostname: self.hostname.clone(),
                     })),
                 };
-                self.client.send_operator_event(timed(event)).await.map(drop)
+                self.client.send_operator_event(timed(event, timeout)).await.map(drop)
             }
             Report::Acknowledge { checkpoint, state, metrics } => {
                 let acknowledgement = proto::AcknowledgeCheckpointRequest {
@@ -200,7 +303,7 @@ impl Sender {
                     state: Some(state.clone()),
                     metrics: Some(*metrics),
                 };
-                self.client.acknowledge_checkpoint(timed(acknowledgement)).await.map(drop)
+                self.client.acknowledge_checkpoint(timed(acknowledgement, timeout)).await.map(drop)
             }
             Report::Decline { checkpoint, failure } => {
                 let decline = proto::DeclineCheckpointRequest {
@@ -210,19 +313,32 @@ impl Sender {
                     checkpoint_id: *checkpoint,
                     failure: Some(failure.clone()),
                 };
-                self.client.decline_checkpoint(timed(decline)).await.map(drop)
+                self.client.decline_checkpoint(timed(decline, timeout)).await.map(drop)
             }
         }
     }
 }
 
-fn timed<T>(message: T) -> tonic::Request<T> {
+fn timed<T>(message: T, timeout: Duration) -> tonic::Request<T> {
     let mut request = tonic::Request::new(message);
-    request.set_timeout(CALL_TIMEOUT);
+    request.set_timeout(timeout);
     request
 }
 
 /// Whether trying again cannot help: the other side understood and said no.
 pub(crate) fn is_final(code: Code) -> bool {
     !matches!(code, Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled | Code::Unknown | Code::Aborted)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_has_time_by_its_size_and_by_what_was_too_little_before() {
+        assert_eq!(time_for(0, 0), CALL_TIMEOUT);
+        assert_eq!(time_for(MAX_REPORT, 0), Duration::from_secs(10 + 64));
+        assert_eq!(time_for(MAX_REPORT, 2), Duration::from_secs(4 * 74));
+        assert_eq!((time_for(0, 20), time_for(usize::MAX >> 10, 99)), (LONGEST_CALL, LONGEST_CALL));
+    }
 }

@@ -45,6 +45,10 @@ pub struct Heard {
     pub splits: HashMap<Bytes, u32>,
     pub acknowledged: HashMap<(Bytes, u64), proto::AcknowledgeCheckpointRequest>,
     pub declined: HashMap<(Bytes, u64), proto::Failure>,
+    /// Acknowledgements of this checkpoint are never answered.
+    pub deaf_to: Option<u64>,
+    /// How many there were.
+    pub unheard: usize,
     heartbeats: Vec<tokio::sync::mpsc::Sender<std::result::Result<proto::ResourceManagerHeartbeat, Status>>>,
 }
 
@@ -104,6 +108,11 @@ impl JobMaster for FakeJobManager {
         request: Request<proto::AcknowledgeCheckpointRequest>,
     ) -> std::result::Result<Response<proto::Empty>, Status> {
         let request = request.into_inner();
+        let deaf = self.heard.lock().deaf_to == Some(request.checkpoint_id);
+        if deaf {
+            self.heard.lock().unheard += 1;
+            std::future::pending::<()>().await;
+        }
         let mut heard = self.heard.lock();
         // Whoever has ended cannot acknowledge any more.
         let over = heard.states.get(&request.attempt_id).is_some_and(|states| is_end(states));
@@ -549,6 +558,7 @@ impl OperatorFactory for TestOperators {
         Ok(Box::new(Numbers {
             rows: if spec.options.contains_key("endless") { i64::MAX } else { ROWS },
             fail_at: number("fail-at"),
+            fail_bytes: number("fail-bytes"),
             panic_at: number("panic-at"),
             ..Numbers::default()
         }))
@@ -562,6 +572,7 @@ impl OperatorFactory for TestOperators {
     ) -> Result<BuiltOperator> {
         match &spec.kind {
             Some(Kind::Sink(sink)) => {
+                assert!(!sink.options.contains_key("panic"), "a panic while an operator is made");
                 let stuck = sink.options.contains_key("slow").then(|| context.notifier.clone());
                 let operator = Box::new(Null { slow: stuck.is_some() });
                 Ok(BuiltOperator {
@@ -581,6 +592,8 @@ impl OperatorFactory for TestOperators {
 struct Numbers {
     rows: i64,
     fail_at: i64,
+    /// The size of the failure's message.
+    fail_bytes: i64,
     panic_at: i64,
     next: i64,
     asked: bool,
@@ -601,6 +614,10 @@ impl SourceReader for Numbers {
             }
             self.request = !std::mem::replace(&mut self.asked, true);
             return Ok(SourceStatus::NothingAvailable { until: None });
+        }
+        if self.next >= self.fail_at && self.fail_bytes < i64::MAX {
+            let message = "x".repeat(self.fail_bytes as usize);
+            return Err(Error::External { message, source: None });
         }
         if self.next >= self.fail_at {
             return Err(Error::data("java.lang.ArithmeticException", "/ by zero"));

@@ -53,7 +53,8 @@ impl Board {
 }
 
 /// Makes them. Options of a source: `rows`, `batch`, `hold` (go on only when the board is open, from this row on). Options of
-/// a sink: `slow` (stop until the board is open), `fail-snapshot`, `panic-snapshot`, `two-phase`.
+/// a sink: `slow` (stop until the board is open), `fail-snapshot`, `panic-snapshot`, `two-phase`, `list-bytes` (of a list in the
+/// first snapshot).
 pub struct Stateful(pub Arc<Board>);
 
 impl OperatorFactory for Stateful {
@@ -239,11 +240,15 @@ impl Operator for Counts {
         }
         let entries =
             self.counts.iter().map(|(value, count)| Bytes::from([value.to_le_bytes(), count.to_le_bytes()].concat()));
-        let lists = vec![proto::OperatorListState {
-            name: "counts".into(),
+        let list = |name: &str, entries| proto::OperatorListState {
+            name: name.into(),
             redistribution: Redistribution::Split as i32,
-            entries: entries.collect(),
-        }];
+            entries,
+        };
+        let mut lists = vec![list("counts", entries.collect())];
+        if let Some(bytes) = self.options.get("list-bytes").filter(|_| id == "1") {
+            lists.push(list("large", vec![vec![0; bytes.parse().unwrap()].into()]));
+        }
         Ok(OperatorSnapshot { keyed: None, lists })
     }
 
