@@ -3,6 +3,8 @@
 //! [`parser`] → [`ast`] → [`analyzer`] (names, types; with [`functions`] and [`catalog`]) → [`rel`] → [`planner`] (changelog
 //! modes, windows, chains) → job graph. [`session`] runs statement after statement and keeps what they set and create.
 //!
+//! Whoever calls it does so within [`on_deep_stack`]: expressions of ten thousand terms are trees as deep.
+//!
 //! Invariant: what leaves this crate is Wiesel's own job graph; no type of the parser goes with it.
 pub mod analyzer;
 pub mod ast;
@@ -13,3 +15,6 @@ pub mod parser;
 pub mod planner;
 pub mod rel;
 pub mod session;
+mod stack;
+
+pub use stack::on_deep_stack;

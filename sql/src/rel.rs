@@ -16,6 +16,28 @@ pub struct Rel {
     pub fields: Vec<RowField>,
 }
 
+impl Rel {
+    /// How many relations it is made of, itself included, and how many stand over each other.
+    pub fn extent(&self) -> (usize, usize) {
+        let (mut size, mut depth) = (0, 0);
+        let mut waiting = vec![(self, 1)];
+        while let Some((rel, level)) = waiting.pop() {
+            size += 1;
+            depth = depth.max(level);
+            match &rel.node {
+                RelNode::Scan(_) | RelNode::Source { .. } | RelNode::Values(_) => {}
+                RelNode::Project { input, .. }
+                | RelNode::Filter { input, .. }
+                | RelNode::WatermarkAssigner { input, .. }
+                | RelNode::Aggregate { input, .. }
+                | RelNode::WindowTableFunction { input, .. } => waiting.push((input, level + 1)),
+                RelNode::Union(inputs) => waiting.extend(inputs.iter().map(|input| (input, level + 1))),
+            }
+        }
+        (size, depth)
+    }
+}
+
 /// The operators.
 #[derive(Clone, Debug)]
 pub enum RelNode {

@@ -11,6 +11,8 @@ mod end_of_input;
 mod failures;
 #[path = "e2e/job_manager.rs"]
 mod job_manager;
+#[path = "e2e/long_expressions.rs"]
+mod long_expressions;
 #[path = "e2e/many_jobs.rs"]
 mod many_jobs;
 #[path = "e2e/savepoints.rs"]

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, ValueEnum};
+use wiesel_sql::on_deep_stack;
 
 use crate::cli::{Failure, load_configuration, parse_property};
 use crate::rest::RestClient;
@@ -54,6 +55,13 @@ enum Mode {
 /// Runs the command line.
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    on_deep_stack(|| run(arguments)).unwrap_or_else(|error| {
+        eprintln!("cannot start: {error}");
+        ExitCode::FAILURE
+    })
+}
+
+fn run(arguments: Arguments) -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {

@@ -12,6 +12,7 @@ use sha2::{Digest, Sha256};
 use wiesel_common::config::Configuration;
 use wiesel_common::id::JobId;
 use wiesel_proto as proto;
+use wiesel_sql::on_deep_stack;
 use wiesel_sql::session::{ExecuteOptions, Outcome, Session};
 
 use super::error::RestError;
@@ -81,7 +82,7 @@ pub(super) async fn upload(State(state): Rest, multipart: Multipart) -> Answer {
     };
     let (name, text) = script_of(part).map_err(RestError::bad_request)?;
     let path = blocking(move || {
-        parse(&name, &text, &Configuration::default())?;
+        with_sql(|| parse(&name, &text, &Configuration::default()))?;
         store(&folder, &name, text.as_bytes())
     })
     .await?;
@@ -240,7 +241,7 @@ async fn planned(state: &RestState, id: String, request: &RunRequest) -> Result<
         let path = find(&folder, &id).ok_or_else(missing)?;
         let text = load(&path, &id)?;
         let name = id.split_once('_').map_or(id.as_str(), |(_, name)| name).to_owned();
-        plan_script(&name, &text, &configuration)
+        with_sql(|| plan_script(&name, &text, &configuration))
     })
     .await?;
     for job in &mut jobs {
@@ -371,6 +372,13 @@ async fn blocking<T: Send + 'static>(
         Ok(result) => result,
         Err(error) => Err(RestError::internal(format!("java.lang.RuntimeException: {error}"))),
     }
+}
+
+/// Parsing and planning, on a stack for it.
+fn with_sql<T: Send>(work: impl FnOnce() -> Result<T, RestError> + Send) -> Result<T, RestError> {
+    let no_thread =
+        |error| RestError::internal(format!("java.lang.OutOfMemoryError: unable to plan the script: {error}"));
+    on_deep_stack(work).map_err(no_thread)?
 }
 
 #[cfg(test)]

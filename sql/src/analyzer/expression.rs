@@ -28,17 +28,35 @@ pub(super) struct ExpressionAnalyzer<'a> {
     /// Where aggregate calls are gathered; none: the clause cannot have any.
     pub(super) aggregates: Option<&'a mut AggregateCalls>,
     pub(super) uses: Vec<ColumnUse>,
+    /// Nodes of operands that stand once in the text and are needed more often.
+    copied: usize,
 }
+
+/// Nodes that are copied in a clause, at most: a BETWEEN of a BETWEEN of a BETWEEN is eight times the innermost operand.
+const MAX_COPIED: usize = 500_000;
 
 impl<'a> ExpressionAnalyzer<'a> {
     /// For a clause without aggregates.
     pub(super) fn new(scope: &'a Scope, clause: &'static str) -> Self {
-        Self { scope, clause, aggregates: None, uses: Vec::new() }
+        Self { scope, clause, aggregates: None, uses: Vec::new(), copied: 0 }
     }
 
     /// For a clause with aggregates.
     pub(super) fn with_aggregates(scope: &'a Scope, aggregates: &'a mut AggregateCalls) -> Self {
-        Self { scope, clause: "SELECT", aggregates: Some(aggregates), uses: Vec::new() }
+        Self { aggregates: Some(aggregates), ..Self::new(scope, "SELECT") }
+    }
+
+    /// An operand that is needed so often.
+    fn needed(&mut self, operand: &Expression, times: usize, function: &str) -> Result<()> {
+        self.copied = self.copied.saturating_add(operand.extent().0.saturating_mul(times));
+        if self.copied > MAX_COPIED {
+            let message = format!(
+                "Operands of {function} and others like it that are needed more than once have more than {MAX_COPIED} parts. \
+                 Compute the operand of {function} in a view or a subquery."
+            );
+            return Err(Error::unsupported(message, None));
+        }
+        Ok(())
     }
 
     /// The error for an aggregate where there can be none.
@@ -93,11 +111,13 @@ impl<'a> ExpressionAnalyzer<'a> {
             }
             Expr::InList { expr, list, negated } => {
                 let value = self.analyze(expr)?;
+                self.needed(&value, list.len(), "IN")?;
                 let items = self.all(list)?;
                 negate_if(*negated, operators::in_list(value, items)?)
             }
             Expr::Between { expr, negated, low, high } => {
                 let value = self.analyze(expr)?;
+                self.needed(&value, 2, "BETWEEN")?;
                 let from = operators::compare(">=", value.clone(), self.analyze(low)?)?;
                 let to = operators::compare("<=", value, self.analyze(high)?)?;
                 negate_if(*negated, operators::connective("AND", from, to)?)
@@ -110,6 +130,9 @@ impl<'a> ExpressionAnalyzer<'a> {
             }
             Expr::Case { operand, conditions, else_result, .. } => {
                 let operand = operand.as_deref().map(|operand| self.analyze(operand)).transpose()?;
+                if let Some(operand) = &operand {
+                    self.needed(operand, conditions.len(), "CASE")?;
+                }
                 let mut branches = Vec::with_capacity(conditions.len());
                 for branch in conditions {
                     let mut condition = self.analyze(&branch.condition)?;

@@ -69,7 +69,7 @@ impl QueryAnalyzer<'_> {
     /// The table, view or WITH query of this name.
     pub(super) fn table(&mut self, parts: &[Ident], options: &[(String, String)]) -> Result<Rel> {
         if let [name] = parts
-            && let Some(rel) = self.common_table(&name.value)
+            && let Some(rel) = self.common_table(name)?
         {
             return Ok(rel);
         }
@@ -77,7 +77,8 @@ impl QueryAnalyzer<'_> {
         match self.catalog.resolve(&path) {
             Some(CatalogObject::Table(table)) => Ok(scan(with_options(table, options))),
             Some(CatalogObject::View(view)) => {
-                let mut rel = QueryAnalyzer::new(self.catalog).query(&view.query)?;
+                let Some(name) = parts.last() else { return Err(self.not_found(parts)) };
+                let mut rel = self.view(&view, name)?;
                 let names = view.columns.iter().map(|column| column.name.clone());
                 rel.fields.iter_mut().zip(names).for_each(|(field, name)| field.name = name);
                 Ok(rel)

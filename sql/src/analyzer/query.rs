@@ -1,34 +1,75 @@
 //! WITH, set operations, VALUES.
 use std::collections::HashMap;
 
-use sqlparser::ast::{Query, SetExpr, SetOperator, SetQuantifier, Spanned, Values};
+use sqlparser::ast::{Ident, Query, SetExpr, SetOperator, SetQuantifier, Spanned, Values};
 use wiesel_operators::expression::Expression;
 use wiesel_operators::types::{LogicalType, RowField, TypeKind};
 
 use super::expression::ExpressionAnalyzer;
 use super::scope::Scope;
-use super::{CatalogReader, columns_of, grouping, place_of, project, start_of};
+use super::{CatalogReader, ResolvedView, columns_of, grouping, place_of, project, start_of};
 use crate::error::{Error, Result};
 use crate::functions::cast::cast_to;
 use crate::functions::common_type::common_type;
 use crate::functions::is_text;
 use crate::rel::{Rel, RelNode};
 
+/// Views within views, at most.
+const MAX_VIEWS: usize = 200;
+/// Relations over each other, at most.
+const MAX_REL_DEPTH: usize = 4_000;
+/// Relations that the names of views and of WITH stand for in a statement, at most. Two that each name the one before twice are
+/// four, thirty of them a thousand million.
+const MAX_NAMED_RELATIONS: usize = 50_000;
+
 /// Analyses one statement's queries.
 pub(super) struct QueryAnalyzer<'a> {
     pub(super) catalog: &'a dyn CatalogReader,
     /// What WITH names, innermost last.
     common: Vec<HashMap<String, Rel>>,
+    /// The views that this one stands in.
+    views: usize,
+    /// Relations that names stood for so far.
+    named: usize,
 }
 
 impl<'a> QueryAnalyzer<'a> {
     pub(super) fn new(catalog: &'a dyn CatalogReader) -> Self {
-        Self { catalog, common: Vec::new() }
+        Self { catalog, common: Vec::new(), views: 0, named: 0 }
     }
 
     /// The relation that WITH gave this name.
-    pub(super) fn common_table(&self, name: &str) -> Option<Rel> {
-        self.common.iter().rev().find_map(|names| names.get(name).cloned())
+    pub(super) fn common_table(&mut self, name: &Ident) -> Result<Option<Rel>> {
+        let Some(rel) = self.common.iter().rev().find_map(|names| names.get(&name.value)) else { return Ok(None) };
+        let (size, depth) = rel.extent();
+        let rel = (size <= MAX_NAMED_RELATIONS).then(|| rel.clone());
+        self.stands_for(size, depth, name)?;
+        Ok(rel)
+    }
+
+    /// The relation of a view.
+    pub(super) fn view(&mut self, view: &ResolvedView, name: &Ident) -> Result<Rel> {
+        if self.views >= MAX_VIEWS {
+            return Err(too_many(format!("Views stand within more than {MAX_VIEWS} others"), name));
+        }
+        let mut analyzer = Self { views: self.views + 1, named: self.named, ..Self::new(self.catalog) };
+        let rel = analyzer.query(&view.query)?;
+        let (size, depth) = rel.extent();
+        self.stands_for(size, depth, name)?;
+        Ok(rel)
+    }
+
+    fn stands_for(&mut self, size: usize, depth: usize, name: &Ident) -> Result<()> {
+        self.named = self.named.saturating_add(size);
+        if depth > MAX_REL_DEPTH {
+            return Err(too_many(format!("Queries stand over more than {MAX_REL_DEPTH} others"), name));
+        }
+        if self.named > MAX_NAMED_RELATIONS {
+            let message =
+                format!("The views and WITH queries that are named stand for more than {MAX_NAMED_RELATIONS} queries");
+            return Err(too_many(message, name));
+        }
+        Ok(())
     }
 
     /// A query's relation.
@@ -150,6 +191,11 @@ impl<'a> QueryAnalyzer<'a> {
         }
         Ok(Rel { node: RelNode::Values(rows), fields })
     }
+}
+
+fn too_many(message: String, name: &Ident) -> Error {
+    let message = format!("{message} at '{}'. Write what one of them gives to a table, and read that.", name.value);
+    Error::unsupported(message, start_of(name.span))
 }
 
 /// The value as one of this type, which includes its own.

@@ -76,7 +76,7 @@ fn number_arithmetic(operator: &str, left: Expression, right: Expression) -> Res
             Some(decimal) => cast_to(operand, &decimal.kind),
             None => operand,
         });
-        return Ok(Expression::call(operator, operands.to_vec(), LogicalType { kind, nullable }));
+        return Ok(Expression::call(operator, operands.into(), LogicalType { kind, nullable }));
     }
     let Some(common) = common_type([&left.data_type, &right.data_type]) else {
         return Err(cannot_apply_operator(operator, &left, &right, PLUS_FORMS));

@@ -5,8 +5,12 @@ use sqlparser::tokenizer::{Location as TokenLocation, Span, Token, TokenWithSpan
 use super::dialect::FlinkDialect;
 use crate::error::{Error, Location, Result};
 
-/// So deep an expression may be built of operators in a row; a deeper one could exhaust the stack.
-const MAX_OPERATORS_IN_A_ROW: usize = 1_000;
+/// So many operators may stand in a row, those of the parentheses around them included: each nests what precedes it once
+/// more, and what walks the tree has a stack for as many.
+const MAX_OPERATORS_IN_A_ROW: usize = 20_000;
+
+/// So many operators may stand before an operand: the parser calls itself for each.
+const MAX_SIGNS_IN_A_ROW: usize = 100;
 
 /// The tokens of a statement that begins at `start`, without white space. A table's `/*+ OPTIONS(…) */` becomes the argument
 /// list `(OPTIONS(…))` after the table's name; other hints are dropped as comments are.
@@ -48,7 +52,7 @@ pub(super) fn tokenize(text: &str, start: Location) -> Result<Vec<TokenWithSpan>
         }
         newline = false;
     }
-    refuse_endless_chains(&tokens)?;
+    refuse_what_is_too_deep(&tokens)?;
     Ok(tokens)
 }
 
@@ -89,43 +93,137 @@ fn push_hint(tokens: &mut Vec<TokenWithSpan>, hint: &str, span: Span) -> Result<
     Ok(())
 }
 
-/// Left-associative operators nest once each; what would nest too deep to be walked is refused here.
-fn refuse_endless_chains(tokens: &[TokenWithSpan]) -> Result<()> {
-    let mut counts = vec![0_usize];
+/// Left-associative operators nest once each; what would nest too deep to be walked is refused here, before it is parsed.
+fn refuse_what_is_too_deep(tokens: &[TokenWithSpan]) -> Result<()> {
+    let mut levels = vec![Level::default()];
+    let (mut all, mut signs) = (0, 0);
     for TokenWithSpan { token, span } in tokens {
+        signs = if is_sign(token) { signs + 1 } else { 0 };
         match token {
-            Token::LParen | Token::LBracket => counts.push(0),
-            Token::RParen | Token::RBracket => {
-                counts.pop();
+            Token::LParen => levels.push(Level::default()),
+            Token::Word(word) if word.keyword == Keyword::CASE => levels.push(Level::default()),
+            Token::LBracket => {
+                all += bump(&mut levels, |level| &mut level.operators);
+                levels.push(Level::default());
             }
-            Token::Comma => {
-                counts.pop();
-                counts.push(0);
+            Token::RParen | Token::RBracket => all -= close(&mut levels),
+            Token::Word(word) if word.keyword == Keyword::END => all -= close(&mut levels),
+            Token::SemiColon => (levels, all) = (vec![Level::default()], 0),
+            token if ends_expression(token) => {
+                all -= levels.last_mut().map_or(0, Level::end_expression);
+                if is_set_operator(token) {
+                    all += bump(&mut levels, |level| &mut level.queries);
+                }
             }
-            Token::SemiColon => counts = vec![0],
-            Token::Word(word)
-                if matches!(word.keyword, Keyword::AND | Keyword::OR | Keyword::UNION | Keyword::NOT | Keyword::IS) =>
-            {
-                bump(&mut counts);
+            Token::Word(word) if matches!(word.keyword, Keyword::AND | Keyword::OR | Keyword::XOR) => {
+                // What binds closer stands beside what precedes the word, not over it.
+                all -= levels.last_mut().map_or(0, |level| std::mem::take(&mut level.operators));
+                all += bump(&mut levels, |level| &mut level.connectives);
             }
-            Token::Plus | Token::Minus | Token::Mul | Token::Div | Token::Mod | Token::StringConcat | Token::Period => {
-                bump(&mut counts);
-            }
-            _ => {}
+            Token::Word(word) if !is_operator(word.keyword) => {}
+            // The parts of a name are a list.
+            Token::Number(..) | Token::SingleQuotedString(_) | Token::HexStringLiteral(_) | Token::Period => {}
+            _ => all += bump(&mut levels, |level| &mut level.operators),
         }
-        if counts.last().is_some_and(|count| *count > MAX_OPERATORS_IN_A_ROW) {
-            let message = format!("More than {MAX_OPERATORS_IN_A_ROW} operators in a row at {}.", place(span.start));
+        if signs > MAX_SIGNS_IN_A_ROW {
+            let at = place(span.start);
+            let message = format!("More than {MAX_SIGNS_IN_A_ROW} signs or NOTs in a row at {at}.");
+            return Err(Error::Parse { message, location: Some(at) });
+        }
+        if levels.len() > super::MAX_DEPTH {
+            let at = place(span.start);
+            let message = format!("Expressions or queries nest deeper than {} levels at {at}.", super::MAX_DEPTH);
+            return Err(Error::Parse { message, location: Some(at) });
+        }
+        if all > MAX_OPERATORS_IN_A_ROW {
+            let message = format!(
+                "More than {MAX_OPERATORS_IN_A_ROW} operators in a row at {}. Compute parts of it in a view or a subquery, or \
+                 write a list (IN) instead.",
+                place(span.start)
+            );
             return Err(Error::Parse { message, location: Some(place(span.start)) });
         }
     }
     Ok(())
 }
 
-fn bump(counts: &mut Vec<usize>) {
-    match counts.last_mut() {
-        Some(count) => *count += 1,
-        None => counts.push(1),
+/// What stands between two parentheses, or between CASE and END.
+#[derive(Default)]
+struct Level {
+    /// AND and OR of the expression so far.
+    connectives: usize,
+    /// Other operators since the last of them.
+    operators: usize,
+    /// UNION and its like: the end of an expression does not end their chain.
+    queries: usize,
+}
+
+impl Level {
+    /// What follows is another expression; says what this one counted.
+    fn end_expression(&mut self) -> usize {
+        std::mem::take(&mut self.operators) + std::mem::take(&mut self.connectives)
     }
+}
+
+/// Ends the innermost level and says what it counted.
+fn close(levels: &mut Vec<Level>) -> usize {
+    levels.pop().map_or(0, |mut closed| closed.end_expression() + closed.queries)
+}
+
+/// Whether what follows at this level is another expression.
+fn ends_expression(token: &Token) -> bool {
+    match token {
+        Token::Comma => true,
+        Token::Word(word) => {
+            matches!(word.keyword, Keyword::WHEN | Keyword::THEN | Keyword::ELSE | Keyword::WHERE | Keyword::HAVING)
+                || is_set_operator(token)
+        }
+        _ => false,
+    }
+}
+
+fn is_sign(token: &Token) -> bool {
+    match token {
+        Token::Plus | Token::Minus => true,
+        Token::Word(word) => word.keyword == Keyword::NOT,
+        _ => false,
+    }
+}
+
+fn is_set_operator(token: &Token) -> bool {
+    matches!(token, Token::Word(word) if matches!(word.keyword, Keyword::UNION | Keyword::INTERSECT | Keyword::EXCEPT))
+}
+
+/// One more at the innermost level; parentheses that close too often are the parser's to complain of.
+fn bump(levels: &mut Vec<Level>, count: impl FnOnce(&mut Level) -> &mut usize) -> usize {
+    if levels.is_empty() {
+        levels.push(Level::default());
+    }
+    if let Some(level) = levels.last_mut() {
+        *count(level) += 1;
+    }
+    1
+}
+
+/// Words that the parser takes as operators.
+fn is_operator(keyword: Keyword) -> bool {
+    matches!(
+        keyword,
+        Keyword::NOT
+            | Keyword::IS
+            | Keyword::LIKE
+            | Keyword::ILIKE
+            | Keyword::RLIKE
+            | Keyword::REGEXP
+            | Keyword::SIMILAR
+            | Keyword::BETWEEN
+            | Keyword::IN
+            | Keyword::OVERLAPS
+            | Keyword::COLLATE
+            | Keyword::AT
+            | Keyword::MEMBER
+            | Keyword::NOTNULL
+    )
 }
 
 fn shift(inner: TokenLocation, start: Location) -> TokenLocation {

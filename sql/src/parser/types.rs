@@ -9,8 +9,8 @@ use super::words::{accept, accept_all, accept_token, expect, string};
 pub(crate) const MONTH_RESOLUTION: &str = "MONTH";
 /// The resolution of every interval of time, as Flink's planner has it.
 pub(crate) const SECOND_RESOLUTION: &str = "SECOND(3)";
-/// Types within types, at most.
-const MAX_DEPTH: usize = 100;
+/// Types within types, at most: those who read a message of a type bound how deep it is.
+pub(crate) const MAX_DEPTH: usize = 32;
 
 /// A type with its nullability, and `ARRAY` and `MULTISET` after it.
 pub(super) fn parse_type(parser: &mut Parser) -> Result<LogicalType, ParserError> {
@@ -18,21 +18,29 @@ pub(super) fn parse_type(parser: &mut Parser) -> Result<LogicalType, ParserError
 }
 
 fn parse_nested(parser: &mut Parser, depth: usize) -> Result<LogicalType, ParserError> {
-    if depth > MAX_DEPTH {
-        return parser.expected("fewer types within types", parser.peek_token());
-    }
+    refuse_too_deep(parser, depth)?;
     let mut data_type = LogicalType { kind: parse_kind(parser, depth)?, nullable: true };
     data_type.nullable = parse_nullable(parser)?;
-    loop {
+    for around in depth + 1.. {
         if accept(parser, "ARRAY") {
             data_type = TypeKind::Array(Box::new(data_type)).nullable();
         } else if accept(parser, "MULTISET") {
             data_type = TypeKind::Multiset(Box::new(data_type)).nullable();
         } else {
-            return Ok(data_type);
+            break;
         }
+        refuse_too_deep(parser, around)?;
         data_type.nullable = parse_nullable(parser)?;
     }
+    Ok(data_type)
+}
+
+/// `depth`: types around the one that is parsed.
+fn refuse_too_deep(parser: &Parser, depth: usize) -> Result<(), ParserError> {
+    if depth < MAX_DEPTH {
+        return Ok(());
+    }
+    parser.expected("at most 32 types within each other", parser.peek_token())
 }
 
 fn parse_nullable(parser: &mut Parser) -> Result<bool, ParserError> {

@@ -1,4 +1,6 @@
 //! From relations to physical operators: calcs, exchanges, windows in one or two phases.
+use std::collections::HashSet;
+
 use wiesel_operators::expression::{Expression, Node};
 use wiesel_operators::types::{RowField, TypeKind};
 use wiesel_proto::WindowPhase;
@@ -64,11 +66,12 @@ pub(crate) fn convert(plan: &mut Plan, rel: &Rel, context: &Context) -> Result<N
         }
         RelNode::Union(inputs) => {
             let mut ids: Vec<NodeId> = Vec::new();
+            let mut known = HashSet::new();
             for input in inputs {
                 let id = convert(plan, input, context)?;
                 // The same rows twice come over two edges: an operator of its own keeps them apart.
                 let twice =
-                    ids.contains(&id).then(|| Op::Calc { condition: None, projection: identity(&input.fields) });
+                    (!known.insert(id)).then(|| Op::Calc { condition: None, projection: identity(&input.fields) });
                 ids.push(twice.map_or(id, |op| plan.add_alone(op, vec![id], input.fields.clone())));
             }
             plan.add(Op::Union, ids, fields)

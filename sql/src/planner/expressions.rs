@@ -99,10 +99,15 @@ fn simplify_field(expression: &Expression) -> Expression {
 
 /// The conjuncts of a condition.
 pub(crate) fn conjuncts(condition: &Expression) -> Vec<Expression> {
-    match &condition.node {
-        Node::Call { function, operands } if function == "AND" => operands.iter().flat_map(conjuncts).collect(),
-        _ => vec![condition.clone()],
+    let mut all = Vec::new();
+    let mut waiting = vec![condition];
+    while let Some(condition) = waiting.pop() {
+        match &condition.node {
+            Node::Call { function, operands } if function == "AND" => waiting.extend(operands.iter().rev()),
+            _ => all.push(condition.clone()),
+        }
     }
+    all
 }
 
 /// The conjunction of conditions; none if there are none.

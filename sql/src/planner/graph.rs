@@ -197,9 +197,13 @@ fn heads(plan: &Plan, links: &[Link], parallelism: &[u32], options: &PlannerOpti
     if !options.chaining {
         return before;
     }
+    let (mut inputs, mut readers) = (vec![0; plan.nodes.len()], vec![0; plan.nodes.len()]);
     for link in links {
-        let only_input = links.iter().filter(|other| other.target == link.target).count() == 1;
-        let only_reader = links.iter().filter(|other| other.source == link.source).count() == 1;
+        inputs[link.target] += 1;
+        readers[link.source] += 1;
+    }
+    for link in links {
+        let (only_input, only_reader) = (inputs[link.target] == 1, readers[link.source] == 1);
         let forward = link.partitioner == proto::Partitioner::Forward;
         let equal = parallelism[link.source] == parallelism[link.target];
         if only_input && only_reader && forward && equal {

@@ -9,6 +9,7 @@
 //! - `optimize`: constants, conditions, columns, shared scans;
 //! - `convert`: physical operators, exchanges, `window` and `attached_window` recognition; `source` and `sink` ask the connectors;
 //! - `changelog`: which kinds of change each edge carries;
+//! - `limits`: what no job could run;
 //! - `graph`: parallelism, partitioners, chains and names; `identity`: the uids of operators; `specs`: the messages;
 //! - `explain`: all of it as text.
 //!
@@ -30,6 +31,7 @@ pub(crate) mod explain;
 mod expressions;
 mod graph;
 mod identity;
+mod limits;
 mod optimize;
 pub(crate) mod options;
 mod physical;
@@ -96,6 +98,7 @@ pub(crate) fn plan(queries: Vec<(Rel, End)>, context: &Context) -> Result<Plan> 
         };
         plan.roots.push(root);
     }
+    limits::check(&plan)?;
     changelog::settle(&mut plan)?;
     Ok(plan)
 }

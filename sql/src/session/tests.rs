@@ -9,6 +9,7 @@ use wiesel_proto as proto;
 use super::*;
 use crate::planner::tests::check_graph;
 
+mod deep;
 mod uids;
 
 fn session() -> Session {

@@ -48,8 +48,8 @@ fn fold(expression: Expression, context: &Context) -> Expression {
 const STRICT: [&str; 13] = ["=", "<>", "<", "<=", ">", ">=", "+", "-", "*", "/", "%", "LIKE", "NOT_LIKE"];
 
 /// AND and OR with constant operands, and what a null makes null.
-fn simplify(call: Expression) -> Expression {
-    let Node::Call { function, operands } = &call.node else { return call };
+fn simplify(mut call: Expression) -> Expression {
+    let Node::Call { function, operands } = &mut call.node else { return call };
     let truth = |expression: &Expression| match &expression.node {
         Node::Literal(ScalarValue::Boolean(value)) => *value,
         _ => None,
@@ -59,17 +59,15 @@ fn simplify(call: Expression) -> Expression {
         "AND" | "OR" => {
             let neutral = function == "AND";
             if let Some(decided) = operands.iter().find(|operand| truth(operand) == Some(!neutral)) {
-                return Expression::literal(
-                    ScalarValue::Boolean(Some(!neutral)),
-                    call.data_type.with_nullable(decided.data_type.nullable && call.data_type.nullable),
-                );
+                let nullable = decided.data_type.nullable && call.data_type.nullable;
+                let value = ScalarValue::Boolean(Some(!neutral));
+                return Expression::literal(value, call.data_type.with_nullable(nullable));
             }
-            let kept: Vec<_> = operands.iter().filter(|operand| truth(operand) != Some(neutral)).cloned().collect();
-            match kept.len() {
-                0 => Expression::literal(ScalarValue::Boolean(Some(neutral)), call.data_type.clone()),
-                1 => kept.into_iter().next().unwrap_or(call),
-                n if n == operands.len() => call,
-                _ => Expression::call(function.clone(), kept, call.data_type.clone()),
+            operands.retain(|operand| truth(operand) != Some(neutral));
+            match operands.len() {
+                0 => Expression::literal(ScalarValue::Boolean(Some(neutral)), call.data_type),
+                1 => operands.pop().unwrap_or(call),
+                _ => call,
             }
         }
         _ => call,

@@ -1,5 +1,7 @@
 //! Merges what stands one over the other: projections, filters, nested unions; and drops what does nothing.
-use wiesel_operators::expression::{Expression, Node};
+use std::collections::HashSet;
+
+use wiesel_operators::expression::{Expression, MAX_DEPTH, Node};
 
 use super::super::expressions::{
     conjunction, conjuncts, constant_condition, is_deterministic, is_identity, is_trivial, substitute,
@@ -30,11 +32,9 @@ fn merge_top(rel: Rel) -> Rel {
             (input, Some(true)) => input,
             (Rel { node: RelNode::Filter { input, condition: first }, .. }, _) => {
                 let mut conditions = conjuncts(&first);
-                for condition in conjuncts(&condition) {
-                    if !conditions.contains(&condition) {
-                        conditions.push(condition);
-                    }
-                }
+                let mut known: HashSet<Expression> = conditions.iter().cloned().collect();
+                conditions
+                    .extend(conjuncts(&condition).into_iter().filter(|condition| known.insert(condition.clone())));
                 filter(*input, conjunction(conditions))
             }
             (Rel { node: RelNode::Project { input, expressions }, fields }, _)
@@ -75,8 +75,12 @@ fn rename(rel: Rel, fields: Vec<wiesel_operators::types::RowField>) -> Rel {
 }
 
 /// Whether expressions over a projection may be expressed over its input: nothing that costs is computed more often than
-/// before, and nothing random twice. `kept`: the projection stays above as well.
+/// before, nothing random twice, and nothing gets deeper than an expression may be. `kept`: the projection stays above as well.
 fn may_merge(above: &[Expression], below: &[Expression], kept: bool) -> bool {
+    let depth = |all: &[Expression]| all.iter().map(|expression| expression.extent().1).max().unwrap_or(0);
+    if depth(above) + depth(below) > MAX_DEPTH {
+        return false;
+    }
     let mut uses = vec![0usize; below.len()];
     for expression in above {
         expression.visit(&mut |part| {
