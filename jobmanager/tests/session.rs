@@ -3,6 +3,7 @@
 mod support;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -180,11 +181,30 @@ impl Held for wiesel_jobmanager::jobmaster::JobInfo {
 async fn a_refused_deployment_is_the_jobs_failure() {
     let cluster = Cluster::start(&[]).await;
     let reason = "Insufficient number of network buffers: required 33, but only 8 available.";
-    let _a = TaskManager::start_with(&cluster, "a", 1, Some(reason)).await;
+    let _a = TaskManager::start_with(&cluster, "a", 1, Some((tonic::Code::ResourceExhausted, reason))).await;
     let id = cluster.submit(shuffle(1, 1)).await;
     let job = cluster.await_status(id, JobStatus::Failed).await;
     let trace = job.failure.as_ref().unwrap().stack_trace();
     assert!(trace.contains(&format!("java.io.IOException: {reason}")), "{trace}");
+}
+
+/// Before, a plan that no TaskManager can read was deployed again at every restart.
+#[tokio::test]
+async fn a_plan_that_a_task_manager_cannot_read_fails_the_job_for_good() {
+    for (code, deployments) in [(tonic::Code::InvalidArgument, 1), (tonic::Code::Aborted, 4)] {
+        let cluster = Cluster::start(&FIXED_DELAY).await;
+        let reason = "The deployment is malformed: not every vertex is placed";
+        let mut a = TaskManager::start_with(&cluster, "a", 1, Some((code, reason))).await;
+        let id = cluster.submit(shuffle(1, 1)).await;
+        let job = cluster.await_status(id, JobStatus::Failed).await;
+        let trace = job.failure.as_ref().unwrap().stack_trace();
+        assert!(trace.contains(reason), "{trace}");
+        for _ in 0..deployments {
+            a.next_submit().await;
+        }
+        let another = tokio::time::timeout(Duration::ZERO, a.next_submit()).await;
+        assert!(another.is_err(), "{code:?}: more than {deployments} deployments");
+    }
 }
 
 #[tokio::test]

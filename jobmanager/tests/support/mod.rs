@@ -195,7 +195,7 @@ struct Executor {
     resource_id: String,
     address: String,
     told: mpsc::UnboundedSender<Told>,
-    refuse: Option<&'static str>,
+    refuse: Option<(tonic::Code, &'static str)>,
 }
 
 impl Executor {
@@ -264,7 +264,10 @@ impl TaskExecutor for Executor {
         request: Request<proto::SubmitTasksRequest>,
     ) -> Result<Response<proto::Empty>, Status> {
         match self.refuse {
-            Some(reason) => Err(Status::resource_exhausted(reason)),
+            Some((code, reason)) => {
+                let _ = self.told.send(Told::Submit(request.into_inner()));
+                Err(Status::new(code, reason))
+            }
             None => Ok(self.tell(Told::Submit(request.into_inner()))),
         }
     }
@@ -301,7 +304,12 @@ impl TaskManager {
     }
 
     /// One that refuses all tasks for this reason, if there is one.
-    pub async fn start_with(cluster: &Cluster, resource_id: &str, slots: u32, refuse: Option<&'static str>) -> Self {
+    pub async fn start_with(
+        cluster: &Cluster,
+        resource_id: &str,
+        slots: u32,
+        refuse: Option<(tonic::Code, &'static str)>,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let (told_sender, told) = mpsc::unbounded_channel();

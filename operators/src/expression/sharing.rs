@@ -180,7 +180,7 @@ mod tests {
         let sum = call("+", &[&column(0), &column(1)]);
         let product = call("*", &[&sum, &column(1)]);
         let Shared { common, expressions } = share(vec![product.clone(), call("NEG", &[&product]), sum.clone()], 3, 2);
-        assert_eq!(common, [product.clone()], "the sum stands alone once the product has a column");
+        assert_eq!(common, std::slice::from_ref(&product), "the sum stands alone once the product has a column");
         assert_eq!(expressions, [column(2), call("NEG", &[&column(2)]), sum.clone()]);
         let Shared { common, expressions } =
             share(vec![product.clone(), product.clone(), sum.clone(), sum.clone()], 4, 2);

@@ -233,9 +233,9 @@ impl Start {
         };
         let outcome = work(&mut driver, &context, &restore);
         // Everything but the outputs is freed here: the gates, the operators and their state.
-        let Driver { outputs, head, chain, .. } = driver;
+        let Driver { outputs, head, chain, mailbox, checkpoints, .. } = driver;
         let freed = caught(move || {
-            drop((head, chain));
+            drop((mailbox, checkpoints, head, chain));
             Ok(())
         });
         end(&name, outcome.and(freed), Some(outputs), &waiter, &reporter, &fault);

@@ -20,8 +20,9 @@ fn name(path: &Path) -> String {
 /// The rows that a reader sees in a table of csv, sorted.
 fn rows(folder: &Path) -> Vec<u64> {
     let visible = files(folder).into_iter().filter(|path| !name(path).starts_with(['.', '_']));
-    let text: String = visible.map(|path| fs::read_to_string(path).unwrap()).collect();
-    let mut rows: Vec<u64> = text.lines().map(|line| line.split(',').next().unwrap().parse().unwrap()).collect();
+    let text: String = visible.map(|path| fs::read_to_string(path).expect("a file that can be read")).collect();
+    let number = |line: &str| line.split(',').next().and_then(|number| number.parse().ok()).expect("a number");
+    let mut rows: Vec<u64> = text.lines().map(number).collect();
     rows.sort_unstable();
     rows
 }

@@ -11,7 +11,7 @@ const LIMIT: Duration = Duration::from_secs(120);
 fn lines(folder: &Path) -> Vec<String> {
     let files = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
     let visible = files.filter(|path| !path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.')));
-    let text: String = visible.map(|path| fs::read_to_string(path).unwrap()).collect();
+    let text: String = visible.map(|path| fs::read_to_string(path).expect("a file that can be read")).collect();
     let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
     lines.sort_unstable();
     lines

@@ -82,9 +82,11 @@ fn the_deepest_expressions_run_on_the_stack_of_a_task() {
     for levels in [10_000, MAX_DEPTH] {
         runs("+", move || sum(levels), first(Some(levels as i32)));
     }
-    let mixed = |below, level: usize| call(if level % 2 == 0 { "+" } else { "-" }, vec![below, column(0)], number());
+    let mixed =
+        |below, level: usize| call(if level.is_multiple_of(2) { "+" } else { "-" }, vec![below, column(0)], number());
     runs("+ and -", || tree(10_001, column(0), mixed), first(Some(1)));
-    let either = |below, level: usize| call(if level % 2 == 0 { "AND" } else { "OR" }, vec![below, column(1)], truth());
+    let either =
+        |below, level: usize| call(if level.is_multiple_of(2) { "AND" } else { "OR" }, vec![below, column(1)], truth());
     runs("AND and OR", || tree(10_000, column(1), either), |result| assert!(result.as_boolean().value(0)));
     let and = |below, _| call("AND", vec![below, column(1)], truth());
     runs("AND", || tree(MAX_DEPTH, column(1), and), |result| assert!(result.as_boolean().value(0)));

@@ -176,7 +176,7 @@ fn what_multiplies_is_an_error_before_it_takes_the_memory() {
     let message =
         refused(&format!("CREATE VIEW v0 AS SELECT s, a FROM t; {}", over.replace("SELECT s", "SELECT s, a")));
     assert!(message.contains("Views stand within more than 200 others"), "{message}");
-    let between = format!("{}a{}", "(".repeat(60), " BETWEEN 1 AND 2)".repeat(1) + &" BETWEEN b AND b)".repeat(59));
+    let between = format!("{}a BETWEEN 1 AND 2){}", "(".repeat(60), " BETWEEN b AND b)".repeat(59));
     let message = refused(&format!("INSERT INTO sink SELECT s FROM t WHERE {between};"));
     assert!(message.contains("BETWEEN") && message.contains("500000"), "{message}");
 }
