@@ -28,9 +28,11 @@ dist: packages ## The same, optimised for release.
 	@echo "$(DIST_DIR)"
 
 test: packages ## Run every test, the end-to-end tests on an installation that is built first, with an S3 server.
+	@dist/packages.sh faketime
 	@home=$$($(MAKE) -s home) && export WIESEL_HOME="$$home" && tests/with-services.sh cargo test --workspace --locked
 
-chaos: packages ## Ten minutes of kills, cuts and failing storage, with checkpoints in files and again on S3; results must be exact.
+chaos: packages ## Ten minutes of kills, stalls, cuts, clocks and failing storage, in files and again on S3; results must be exact.
+	@dist/packages.sh faketime
 	@home=$$($(MAKE) -s home) && export WIESEL_HOME="$$home" WIESEL_CHAOS_SECONDS=$${WIESEL_CHAOS_SECONDS:-600} \
 	  && tests/with-services.sh cargo test --workspace --locked --test chaos -- --nocapture --test-threads=1
 
@@ -41,7 +43,8 @@ simulate: packages ## Ten thousand runs of a simulated cluster (WIESEL_SIMULATIO
 bench: packages ## Compare with Apache Flink (FLINK_HOME, or FLINK_ORACLE), measure checkpoints and the kernels.
 	@dist/packages.sh python3 iperf3
 	@home=$$($(MAKE) -s dist) && python3 benches/nexmark/run.py "$$home" && python3 benches/recovery.py "$$home" \
-	  && python3 benches/checkpoint_cost.py "$$home" && python3 benches/large_state.py "$$home"
+	  && python3 benches/checkpoint_cost.py "$$home" && python3 benches/large_state.py "$$home" \
+	  && python3 benches/resting_tasks.py "$$home"
 	@cargo bench --workspace --exclude wiesel-tests --exclude wiesel-simulation --locked --bench hash --bench kernels --bench tables --bench aggregate --bench data_plane
 
 lint: packages ## Formatting and clippy, warnings are errors.

@@ -101,10 +101,10 @@ class Cluster:
         files = glob.glob(f"{self.folder}/pid/*{daemon}*.pid")
         return [int(pid) for file in files for pid in pathlib.Path(file).read_text().split()]
 
-    def cpu_seconds(self):
-        """User and system time of the TaskManagers."""
+    def cpu_seconds(self, daemon="taskexecutor"):
+        """User and system time of the TaskManagers, or of the daemons of another kind."""
         total = 0
-        for pid in self.pids():
+        for pid in self.pids(daemon):
             fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
             total += int(fields[11]) + int(fields[12])
         return total / os.sysconf("SC_CLK_TCK")
