@@ -169,6 +169,15 @@ impl Cluster {
         command
     }
 
+    /// Starts a process of its own kind: `jobmanager.sh` or `taskmanager.sh`, with what `change` adds to its environment.
+    pub fn start_one(&self, script: &str, change: impl FnOnce(&mut Command)) {
+        let mut command = self.command(&format!("bin/{script}"));
+        command.arg("start");
+        change(&mut command);
+        let output = command.output().unwrap_or_else(|error| panic!("{script}: {error}"));
+        assert!(output.status.success(), "{script}: {output:?}");
+    }
+
     /// Runs a script of `bin/`.
     pub fn script(&self, name: &str, arguments: &[&str]) -> Output {
         self.command(&format!("bin/{name}")).args(arguments).output().unwrap_or_else(|error| panic!("{name}: {error}"))
@@ -346,7 +355,8 @@ impl Cluster {
         format!("logs:\n{}", self.log_files().into_iter().map(end).collect::<String>())
     }
 
-    fn log_files(&self) -> Vec<(PathBuf, String)> {
+    /// The logs, by their paths.
+    pub fn log_files(&self) -> Vec<(PathBuf, String)> {
         let entries = fs::read_dir(self.dir().join("log")).into_iter().flatten().flatten();
         let mut files: Vec<_> = entries.map(|file| file.path()).collect();
         files.sort();

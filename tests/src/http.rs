@@ -25,7 +25,7 @@ impl Answer {
 /// Sends a request to a port of this machine.
 pub fn request(port: u16, method: &str, path: &str, content_type: &str, body: &[u8]) -> Result<Answer> {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).with_context(|| format!("port {port}"))?;
-    stream.set_read_timeout(Some(Duration::from_secs(30)))?;
+    stream.set_read_timeout(Some(Duration::from_secs(90)))?;
     // HTTP/1.0: the answer is not chunked and ends with the connection.
     let head = format!(
         "{method} {path} HTTP/1.0\r\nHost: localhost\r\nContent-Type: {content_type}\r\nContent-Length: {}\r\n\r\n",

@@ -4,6 +4,7 @@
 //! whatever happened. Nothing here waits by sleeping a fixed time: [`eventually`] asks again until a condition holds or a
 //! deadline passes.
 pub mod chaos;
+pub mod clock;
 pub mod cluster;
 pub mod golden;
 pub mod http;

@@ -28,10 +28,11 @@ pub struct Size {
 }
 
 impl Size {
-    /// Enough to last while blows fall, at a pace that leaves the machine room to recover.
-    pub fn lasting(time: Duration) -> Self {
-        let per_second = 4_000;
-        Self { rows: per_second * time.as_secs().max(5) * 4 / 5, per_second }
+    /// Enough to last while blows fall, at a pace that leaves the machine room to recover; `beyond`: longer than that, so that
+    /// the end is quiet.
+    pub fn lasting(time: Duration, beyond: bool) -> Self {
+        let (per_second, seconds) = (4_000, time.as_secs().max(5));
+        Self { rows: per_second * if beyond { seconds + 10 } else { seconds * 4 / 5 }, per_second }
     }
 
     fn source(self) -> String {
@@ -106,15 +107,30 @@ pub struct FilesJob {
     id: String,
     size: Size,
     folder: PathBuf,
+    /// What it was last started from, and with which options.
+    pub(super) from: Option<String>,
+    pub(super) options: Vec<String>,
+    /// The state back end, if it is not the cluster's.
+    pub(super) backend: Option<&'static str>,
+    /// How often it could not start.
+    pub(super) starts: u32,
+    earlier: Vec<String>,
 }
 
 impl FilesJob {
     /// Submits it.
     pub fn submit(cluster: &Cluster, size: Size) -> Self {
         let folder = cluster.dir().join(format!("windows-{}", serial()));
-        let mut job = Self { id: String::new(), size, folder };
+        let options = vec!["-p".to_owned(), PARALLELISM.to_string()];
+        let (id, from, earlier) = (String::new(), None, Vec::new());
+        let mut job = Self { id, size, folder, from, options, backend: None, starts: 0, earlier };
         job.run(cluster, &["-p", &PARALLELISM.to_string()]);
         job
+    }
+
+    /// It goes on under another id.
+    pub(super) fn became(&mut self, id: String) {
+        self.earlier.push(std::mem::replace(&mut self.id, id));
     }
 
     /// Submits it again with more options of `flink run`, such as a savepoint to start from.
@@ -149,8 +165,17 @@ impl FilesJob {
 
     /// Waits for its end and compares its files with what they must hold. Panics if they differ; says how many rows.
     pub fn verify(&self, cluster: &Cluster, limit: Duration) -> String {
+        self.verify_rows(cluster, limit, false)
+    }
+
+    /// The same; `repeated`: rows may be there more than once.
+    pub(super) fn verify_rows(&self, cluster: &Cluster, limit: Duration, repeated: bool) -> String {
         cluster.wait_for_state(&self.id, "FINISHED", limit);
         let (mut found, files) = self.read();
+        if repeated {
+            found.sort_unstable();
+            found.dedup();
+        }
         found.sort_unstable();
         let wanted = windows(self.size);
         if let Some(difference) = difference(&found, &wanted) {
@@ -179,15 +204,16 @@ impl FilesJob {
         (lines, files)
     }
 
-    /// Checkpoints and restarts, as the JobManager counts them.
+    /// Checkpoints and restarts of all its runs, as the JobManager counts them.
     pub fn statistics(&self, cluster: &Cluster) -> String {
-        let answer = cluster.request("GET", &format!("/jobs/{}/checkpoints", self.id)).json();
-        let count = |key: &str| answer["counts"][key].as_u64().unwrap_or(0);
+        let runs = self.earlier.iter().chain([&self.id]).map(|id| {
+            let answer = cluster.request("GET", &format!("/jobs/{id}/checkpoints")).json();
+            ["completed", "failed", "restored"].map(|key| answer["counts"][key].as_u64().unwrap_or(0))
+        });
+        let [completed, failed, restored] = runs.fold([0; 3], |sum, run| [0, 1, 2].map(|i| sum[i] + run[i]));
+        let runs = self.earlier.len() + 1;
         format!(
-            "checkpoints of the windowed aggregate: {} completed, {} failed, {} restores",
-            count("completed"),
-            count("failed"),
-            count("restored")
+            "the windowed aggregate ran {runs} times: {completed} checkpoints completed, {failed} failed, {restored} restores"
         )
     }
 }

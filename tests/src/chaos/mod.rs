@@ -1,38 +1,45 @@
 //! Chaos: real processes, a seeded schedule of blows, and results that are compared to the last row.
 //!
 //! `WIESEL_CHAOS_SEED` repeats a schedule, `WIESEL_CHAOS_SECONDS` says how long the blows go on. Two jobs run at once, a
-//! windowed aggregate into files and a group aggregate whose changes a client folds; what they must give follows from
-//! their numbers alone, and a run without blows is checked against it first.
+//! windowed aggregate into files, which goes on at other parallelisms again and again, and a group aggregate whose changes a
+//! client folds; what they must give follows from their numbers alone, and a run without blows is checked against it first.
+//! When both have ended all slots are free, logs are short, and the store holds what complete checkpoints refer to.
 //!
 //! - [`nodes`]: the JobManager, the TaskManagers, and a proxy before each data port;
+//! - [`brake`]: holds a process up for a while, or for a part of the time;
 //! - [`schedule`]: which blow comes when;
 //! - [`jobs`]: the jobs and their exact results;
+//! - [`rescale`]: how one goes on at another parallelism;
+//! - [`store`]: where checkpoints go;
+//! - [`audit`]: what must be there in the end;
 //! - [`disk`]: a disk that can be filled;
 //! - [`random`]: numbers from a seed.
+pub mod audit;
+pub mod brake;
 pub mod disk;
 pub mod jobs;
 pub mod nodes;
 pub mod random;
+pub mod rescale;
 pub mod schedule;
+pub mod store;
 
 use std::time::{Duration, Instant};
 
-use crate::proxy::Proxy;
-use crate::s3::{self, S3Server};
-use crate::{Cluster, skip};
-use disk::SmallDisk;
+use crate::Cluster;
 use jobs::{FilesJob, GroupJob};
 use nodes::Nodes;
 use random::Random;
 use schedule::{Blow, Schedule};
+use store::Store;
 
-/// TaskManagers and slots of each: the two jobs fill them.
-const TASK_MANAGERS: usize = 2;
-const SLOTS: usize = 2;
+/// TaskManagers and slots of each: the windowed aggregate at its largest parallelism and the other job fill them.
+const TASK_MANAGERS: usize = 3;
+const SLOTS: usize = 3;
 /// The longest time that the jobs may need after the last blow, beside as long as the blows took.
 const REST: Duration = Duration::from_secs(180);
-/// Enough for the checkpoints and the local state of both jobs, and soon full.
-const DISK_MEGABYTES: u64 = 192;
+/// Bytes that a process may log in a minute. One that spins writes many times as much.
+const LOG_PER_MINUTE: f64 = 2e6;
 
 /// Where checkpoints go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,55 +76,64 @@ impl Options {
     }
 }
 
-/// What the jobs' configuration varies with the seed: its last two bits.
+/// What the jobs' configuration varies with the seed: its last bits.
 #[derive(Debug)]
 struct Variant {
     rocksdb: bool,
     unaligned: bool,
+    /// A process that stands still is given up after five seconds, or never.
+    short_heartbeat: bool,
+    /// Checkpoints go on after tasks have finished.
+    after_finish: bool,
 }
 
-/// Where checkpoints go in this run, and what can go wrong there.
-struct Store {
-    server: Option<S3Server>,
-    proxy: Option<Proxy>,
-    disk: Option<SmallDisk>,
-    directory: String,
-    local: String,
-    _folder: tempfile::TempDir,
+impl Variant {
+    fn of(seed: u64) -> Self {
+        let bit = |number: u32| seed >> number & 1 == 1;
+        Self { rocksdb: bit(0), unaligned: bit(1), short_heartbeat: bit(2), after_finish: bit(3) }
+    }
 }
 
 /// Runs both jobs under blows. Panics with the seed and what happened if a row is lost, doubled or wrong.
 pub fn run(test: &str, options: Options) {
     println!("{test}: WIESEL_CHAOS_SEED={} WIESEL_CHAOS_SECONDS={}", options.seed, options.time.as_secs());
     let random = Random::new(options.seed);
-    let variant = Variant { rocksdb: options.seed & 1 == 1, unaligned: options.seed & 2 == 2 };
+    let variant = Variant::of(options.seed);
     println!("{test}: {:?}, {variant:?}", options.storage);
     let Some(mut store) = Store::open(test, options.storage) else { return };
     let cluster = configuration(&store, &variant).prepare();
-    let mut nodes = Nodes::start(cluster, TASK_MANAGERS, SLOTS);
+    let mut nodes = Nodes::start(test, cluster, TASK_MANAGERS, SLOTS);
 
     let calm = jobs::Size { rows: 20_000, per_second: 20_000 };
     let files = FilesJob::submit(&nodes.cluster, calm);
     let group = GroupJob::start(&nodes.cluster, calm);
     println!("{test}: without blows: {}, {}", files.verify(&nodes.cluster, REST), group.verify(REST));
 
-    let size = jobs::Size::lasting(options.time);
-    let files = FilesJob::submit(&nodes.cluster, size);
+    let size = jobs::Size::lasting(options.time, !variant.after_finish);
+    let mut files = FilesJob::submit(&nodes.cluster, size);
     let group = GroupJob::start(&nodes.cluster, size);
     nodes.cluster.wait_for_tasks(files.id(), REST);
-    let mut schedule = Schedule::new(random, options.time, TASK_MANAGERS, store.disk.is_some(), store.server.is_some());
+    let mut schedule = Schedule::new(random, options.time, TASK_MANAGERS, store.has_disk(), store.has_server());
     let began = Instant::now();
     while began.elapsed() < options.time {
         nodes.hold(schedule.pause());
         let blow = schedule.blow();
-        println!("{test}: {:6.1} s: {blow:?}", began.elapsed().as_secs_f64());
-        strike(&blow, &mut nodes, &mut store);
+        let at = || format!("{test}: {:6.1} s", began.elapsed().as_secs_f64());
+        println!("{}: {blow:?}", at());
+        if let Some(happened) = strike(&blow, &mut nodes, &mut store, &mut files) {
+            println!("{}: {happened}", at());
+        }
     }
-    store.heal();
-    let limit = options.time + REST;
-    nodes.hold_until(limit, |cluster| files.has_ended(cluster) && group.has_ended());
-    let verdicts = [files.verify(&nodes.cluster, REST), group.verify(REST)];
-    println!("{test}: {}", verdicts.join("; "));
+    let early = files.has_ended(&nodes.cluster);
+    nodes.heal();
+    finish(test, &mut nodes, &store, &mut files, &group, options.time + REST);
+    // As in Flink, what a sink has when its input ends is shown without a last checkpoint then, and again after a failure.
+    let repeated = early && !variant.after_finish;
+    let rows = [files.verify_rows(&nodes.cluster, REST, repeated), group.verify(REST)];
+    if repeated {
+        println!("{test}: the windowed aggregate ended under blows: its rows may be there more than once");
+    }
+    println!("{test}: {}", rows.join("; "));
     println!(
         "{test}: {}; {}; {}; seed {}",
         nodes.tally,
@@ -125,105 +141,61 @@ pub fn run(test: &str, options: Options) {
         files.statistics(&nodes.cluster),
         options.seed
     );
+    nodes.cluster.wait_for_free_slots(TASK_MANAGERS * SLOTS);
+    println!("{test}: {}", audit::logs(&nodes.cluster, began.elapsed(), LOG_PER_MINUTE));
+    println!("{test}: the store holds {}", audit::store(&store));
     assert!(nodes.tally.kills > 0 || options.time < Duration::from_secs(10), "nothing was killed");
 }
 
+/// Waits for the end of both jobs, at most for a time.
+fn finish(test: &str, nodes: &mut Nodes, store: &Store, files: &mut FilesJob, group: &GroupJob, limit: Duration) {
+    let end = Instant::now() + limit;
+    loop {
+        let left = end.saturating_duration_since(Instant::now());
+        nodes.hold_until(left, |cluster| files.has_ended(cluster));
+        match files.settle(nodes, store) {
+            Some(happened) => println!("{test}: {happened}"),
+            None => break,
+        }
+    }
+    nodes.hold_until(end.saturating_duration_since(Instant::now()), |_| group.has_ended());
+}
+
 fn configuration(store: &Store, variant: &Variant) -> crate::ClusterBuilder {
-    let mut builder = Cluster::builder()
+    let builder = Cluster::builder()
         .task_managers(0)
         .slots(SLOTS)
-        .set("io.tmp.dirs", &store.local)
         .set("state.backend.type", if variant.rocksdb { "rocksdb" } else { "hashmap" })
         .set("execution.checkpointing.incremental", variant.rocksdb)
-        .set("execution.checkpointing.dir", &store.directory)
         .set("execution.checkpointing.interval", "1 s")
         .set("execution.checkpointing.timeout", "20 s")
         .set("execution.checkpointing.tolerable-failed-checkpoints", 1_000_000)
         .set("execution.checkpointing.unaligned.enabled", variant.unaligned)
+        .set("execution.checkpointing.checkpoints-after-tasks-finish", variant.after_finish)
+        .set("execution.checkpointing.externalized-checkpoint-retention", "RETAIN_ON_CANCELLATION")
         .set("restart-strategy.type", "fixed-delay")
         .set("restart-strategy.fixed-delay.attempts", 1_000_000)
         .set("restart-strategy.fixed-delay.delay", "200 ms")
         .set("heartbeat.interval", "1 s")
-        .set("heartbeat.timeout", "5 s");
-    let through = store.proxy.as_ref().map(Proxy::port);
-    for (key, value) in through.map(S3Server::configuration).into_iter().flatten() {
-        builder = builder.set(key, value);
-    }
-    builder
+        .set("heartbeat.timeout", if variant.short_heartbeat { "5 s" } else { "50 s" });
+    store.configure(builder)
 }
 
-fn strike(blow: &Blow, nodes: &mut Nodes, store: &mut Store) {
-    match *blow {
-        Blow::Kill(which) => nodes.kill(which),
-        Blow::KillAtPoint(which, rule) => nodes.kill_at_point(which, rule),
-        Blow::Freeze(which, time) => nodes.freeze(which, time),
-        Blow::Cut(which) => nodes.cut(which),
-        Blow::FillDisk(time) => {
-            if let Some(disk) = &store.disk {
-                disk.fill();
-                nodes.hold(time);
-                disk.free();
-            }
+/// Says what came of it, if that is not plain.
+fn strike(blow: &Blow, nodes: &mut Nodes, store: &mut Store, files: &mut FilesJob) -> Option<String> {
+    match blow {
+        Blow::Kill(which) => nodes.kill(*which),
+        Blow::KillAtPoint(which, rule) => nodes.kill_at_point(*which, *rule),
+        Blow::Freeze(victim, time) => nodes.freeze(*victim, Duration::ZERO, *time),
+        Blow::Cut(which) => nodes.cut(*which),
+        Blow::SetClock(victim, seconds) => nodes.set_clock(*victim, *seconds),
+        Blow::Pace(which, pace) => nodes.pace(*which, *pace),
+        Blow::Rescale(how) => {
+            // Only then it is known what there is to end.
+            let settled = files.settle(nodes, store);
+            return settled.into_iter().chain([files.rescale(nodes, store, how)]).reduce(|a, b| format!("{a}; {b}"));
         }
-        Blow::Storage(fault, time) => {
-            if let Some(proxy) = &store.proxy {
-                proxy.set(fault);
-                nodes.hold(time);
-                proxy.set(Default::default());
-            }
-        }
-        Blow::KillStorage(time) => {
-            if let Some(server) = &mut store.server {
-                server.kill();
-                nodes.hold(time);
-                server.restart();
-            }
-        }
+        Blow::FillDisk(_) | Blow::Storage(..) | Blow::KillStorage(_) => store.strike(blow, nodes),
     }
-}
-
-impl Store {
-    /// None: this machine has no server for it, and the test was counted as skipped.
-    fn open(test: &str, storage: Storage) -> Option<Self> {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let path = |name: &str| folder.path().join(name);
-        for name in ["disk", "local"] {
-            std::fs::create_dir(path(name)).expect("a folder in a new folder");
-        }
-        let mut store = Self {
-            server: None,
-            proxy: None,
-            disk: None,
-            directory: format!("s3://{}/checkpoints", s3::BUCKET),
-            local: path("local").display().to_string(),
-            _folder: folder,
-        };
-        match storage {
-            Storage::S3 => {
-                let server = S3Server::start(test)?;
-                store.proxy = Some(Proxy::start(server.port()));
-                store.server = Some(server);
-            }
-            Storage::Files => {
-                let disk = store._folder.path().join("disk");
-                match SmallDisk::mount(&disk, DISK_MEGABYTES) {
-                    Ok(small) => store.disk = Some(small),
-                    Err(error) => skip::skip(&format!("{test} (a full disk)"), &error),
-                }
-                store.directory = format!("file://{}/checkpoints", disk.display());
-                store.local = disk.join("local").display().to_string();
-                std::fs::create_dir(&store.local).expect("a folder on a new disk");
-            }
-        }
-        Some(store)
-    }
-
-    fn heal(&mut self) {
-        if let Some(disk) = &self.disk {
-            disk.free();
-        }
-        if let Some(proxy) = &self.proxy {
-            proxy.set(Default::default());
-        }
-    }
+    None
 }
