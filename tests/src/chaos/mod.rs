@@ -30,7 +30,7 @@ use crate::Cluster;
 use jobs::{FilesJob, GroupJob};
 use nodes::Nodes;
 use random::Random;
-use schedule::{Blow, Schedule};
+use schedule::{Blow, Rescale, Schedule};
 use store::Store;
 
 /// TaskManagers and slots of each: the windowed aggregate at its largest parallelism and the other job fill them.
@@ -38,6 +38,8 @@ const TASK_MANAGERS: usize = 3;
 const SLOTS: usize = 3;
 /// The longest time that the jobs may need after the last blow, beside as long as the blows took.
 const REST: Duration = Duration::from_secs(180);
+/// What was waited for already has come within this.
+const MOMENT: Duration = Duration::from_secs(10);
 /// Bytes that a process may log in a minute. One that spins writes many times as much.
 const LOG_PER_MINUTE: f64 = 2e6;
 
@@ -126,10 +128,13 @@ pub fn run(test: &str, options: Options) {
     }
     let early = files.has_ended(&nodes.cluster);
     nodes.heal();
+    // What blows have left of this run stays in its folder, beside the checkpoint that the last run begins with.
+    let happened = files.rescale(&mut nodes, &store, &Rescale::last());
+    println!("{test}: {happened}");
     finish(test, &mut nodes, &store, &mut files, &group, options.time + REST);
     // As in Flink, what a sink has when its input ends is shown without a last checkpoint then, and again after a failure.
     let repeated = early && !variant.after_finish;
-    let rows = [files.verify_rows(&nodes.cluster, REST, repeated), group.verify(REST)];
+    let rows = [files.verify_rows(&nodes.cluster, MOMENT, repeated), group.verify(MOMENT)];
     if repeated {
         println!("{test}: the windowed aggregate ended under blows: its rows may be there more than once");
     }
@@ -167,6 +172,8 @@ fn configuration(store: &Store, variant: &Variant) -> crate::ClusterBuilder {
         .slots(SLOTS)
         .set("state.backend.type", if variant.rocksdb { "rocksdb" } else { "hashmap" })
         .set("execution.checkpointing.incremental", variant.rocksdb)
+        // State is small here: none is so small that it needs no file.
+        .set("execution.checkpointing.data-inline-threshold", "0 b")
         .set("execution.checkpointing.interval", "1 s")
         .set("execution.checkpointing.timeout", "20 s")
         .set("execution.checkpointing.tolerable-failed-checkpoints", 1_000_000)

@@ -138,6 +138,12 @@ pub struct Rescale {
 }
 
 impl Rescale {
+    /// The last time, when all is quiet.
+    pub fn last() -> Self {
+        let from = Origin::Checkpoint { claim: false };
+        Self { from, parallelism: 3, barriers: Barriers::Unaligned, incremental: true, stall: None }
+    }
+
     /// What `flink run` is told.
     pub fn options(&self) -> Vec<String> {
         let (unaligned, timeout) = match self.barriers {
