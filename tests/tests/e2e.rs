@@ -21,5 +21,7 @@ mod savepoints;
 mod session;
 #[path = "e2e/sql.rs"]
 mod sql;
+#[path = "e2e/stalls.rs"]
+mod stalls;
 #[path = "e2e/terminal.rs"]
 mod terminal;
