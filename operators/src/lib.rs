@@ -21,6 +21,8 @@ pub mod build;
 pub mod calc;
 pub mod cast;
 pub mod chain;
+#[cfg(test)]
+mod conformance_tests;
 pub mod element;
 pub mod expression;
 pub mod functions;

@@ -113,7 +113,7 @@ pub struct Cluster<S> {
 
 impl<S: Send> Cluster<S> {
     /// With one subtask.
-    pub fn new(backend: &str, open: impl Fn(&mut dyn KeyedBackend) -> S + Send + Sync + 'static) -> Self {
+    pub fn new(backend: &'static str, open: impl Fn(&mut dyn KeyedBackend) -> S + Send + Sync + 'static) -> Self {
         let (context, clock) = context_with(&[]);
         let context = OperatorContext { max_parallelism: MAX_PARALLELISM, ..context };
         let world = World::new(&context, backend);

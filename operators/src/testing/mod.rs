@@ -14,6 +14,7 @@ use crate::element::{Batch, StreamElement, WatermarkStatus};
 use crate::operator::{Collector, Operator, OperatorContext, Result};
 use crate::types::{LogicalType, RowField, schema_to_proto, to_arrow_schema};
 
+pub mod conformance;
 pub mod keyed;
 pub mod state;
 
@@ -94,6 +95,15 @@ impl Output {
             }
         }
         text
+    }
+
+    /// The rows as text.
+    pub fn take_rows(&mut self) -> Vec<String> {
+        let batches = self.elements.drain(..).filter_map(|element| match element {
+            StreamElement::Batch(batch) => Some(rows_text(&batch)),
+            _ => None,
+        });
+        batches.flatten().collect()
     }
 }
 

@@ -1,6 +1,6 @@
 //! Keyed state in the tests of operators: subtasks that are cut by snapshots and go on at another parallelism.
 use std::collections::BTreeMap;
-use std::ops::{ControlFlow, RangeInclusive};
+use std::ops::{ControlFlow, Range, RangeInclusive};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -33,7 +33,9 @@ pub struct World {
     runtime: tokio::runtime::Runtime,
     folder: tempfile::TempDir,
     storage: CheckpointStorage,
-    backend: Arc<dyn StateBackend>,
+    backends: Vec<(&'static str, Arc<dyn StateBackend>)>,
+    /// The back end that is opened if none is named.
+    default: &'static str,
     max_parallelism: u32,
     attempts: AtomicUsize,
     /// Entries that were written to tables.
@@ -43,23 +45,29 @@ pub struct World {
 }
 
 impl World {
-    /// With the back end of that name; time to live is by the context's clock.
-    pub fn new(context: &OperatorContext, name: &str) -> Arc<Self> {
+    /// With all back ends; one is opened if none is named. Time to live is by the context's clock.
+    pub fn new(context: &OperatorContext, default: &'static str) -> Arc<Self> {
         let folder = tempfile::tempdir().unwrap();
-        let path = |name: &str| folder.path().join(name).display().to_string();
-        let pairs = [
-            ("state.backend.type", name.to_owned()),
-            ("io.tmp.dirs", path("tmp")),
-            ("execution.checkpointing.dir", path("checkpoints")),
-        ];
-        let configuration: Configuration = pairs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
-        let resources = StateResources::with_clock(&configuration, 64 << 20, 2, context.clock.clone()).unwrap();
-        let storage = CheckpointStorage::new(&configuration, JobId::random()).unwrap();
+        let configuration = |name: &str| -> Configuration {
+            let path = |name: &str| folder.path().join(name).display().to_string();
+            let pairs = [
+                ("state.backend.type", name.to_owned()),
+                ("io.tmp.dirs", path(name)),
+                ("execution.checkpointing.dir", path("checkpoints")),
+            ];
+            pairs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
+        };
+        let storage = CheckpointStorage::new(&configuration(default), JobId::random()).unwrap();
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-        let backend = backend(&configuration, &resources, storage.clone(), runtime.handle().clone()).unwrap();
+        let open = |name: &'static str| {
+            let configuration = configuration(name);
+            let resources = StateResources::with_clock(&configuration, 64 << 20, 2, context.clock.clone()).unwrap();
+            (name, backend(&configuration, &resources, storage.clone(), runtime.handle().clone()).unwrap())
+        };
+        let backends = BACKENDS.map(open).into();
         let (attempts, written, kept_back) = Default::default();
         let max_parallelism = context.max_parallelism;
-        Arc::new(Self { runtime, folder, storage, backend, max_parallelism, attempts, written, kept_back })
+        Arc::new(Self { runtime, folder, storage, backends, default, max_parallelism, attempts, written, kept_back })
     }
 
     /// How many entries were written to tables so far.
@@ -72,8 +80,29 @@ impl World {
         self.kept_back.load(Ordering::Relaxed)
     }
 
-    /// An empty back end.
+    /// What a subtask with these key groups starts from, on a back end, with `cache` bytes for groups.
+    pub fn restored<'a>(
+        &'a self,
+        backend: &'static str,
+        key_groups: Range<u32>,
+        saved: &'a [proto::KeyedStateHandle],
+        cache: usize,
+    ) -> Restored<'a> {
+        let key_groups = key_groups.start as u16..=key_groups.end as u16 - 1;
+        Restored { world: self, backend, key_groups, saved, cache }
+    }
+
+    /// A back end with what was saved.
     pub fn open(&self, key_groups: RangeInclusive<u16>, saved: &[proto::KeyedStateHandle]) -> Box<dyn KeyedBackend> {
+        self.open_on(self.default, key_groups, saved)
+    }
+
+    fn open_on(
+        &self,
+        name: &str,
+        key_groups: RangeInclusive<u16>,
+        saved: &[proto::KeyedStateHandle],
+    ) -> Box<dyn KeyedBackend> {
         let attempt = self.attempts.fetch_add(1, Ordering::Relaxed).to_string();
         let overlaps = |handle: &&proto::KeyedStateHandle| {
             handle.first_key_group <= u32::from(*key_groups.end())
@@ -82,10 +111,12 @@ impl World {
         let restore = saved.iter().filter(overlaps).cloned().collect();
         let (operator, task_name) = ("0a".to_owned(), "test".to_owned());
         let request = OpenRequest { operator, task_name, attempt, key_groups: Some(key_groups), restore };
-        self.backend.open(request).unwrap()
+        let (_, backend) = self.backends.iter().find(|(of, _)| *of == name).unwrap();
+        backend.open(request).unwrap()
     }
 
-    fn upload(&self, snapshot: Box<dyn KeyedSnapshot>, options: &SnapshotOptions) -> proto::KeyedStateHandle {
+    /// Writes a snapshot.
+    pub fn upload(&self, snapshot: Box<dyn KeyedSnapshot>, options: &SnapshotOptions) -> proto::KeyedStateHandle {
         let kind = if options.canonical { proto::SnapshotKind::Savepoint } else { proto::SnapshotKind::Checkpoint };
         let barrier = proto::CheckpointBarrier {
             checkpoint_id: options.checkpoint_id,
@@ -191,8 +222,10 @@ impl KeyedBackend for Watched {
     }
 }
 
-struct Restored<'a> {
+/// What a subtask starts from.
+pub struct Restored<'a> {
     world: &'a World,
+    backend: &'static str,
     key_groups: RangeInclusive<u16>,
     saved: &'a [proto::KeyedStateHandle],
     cache: usize,
@@ -204,7 +237,7 @@ impl RestoredState for Restored<'_> {
     }
 
     fn keyed(&mut self) -> Result<Box<dyn KeyedBackend>> {
-        let inner = self.world.open(self.key_groups.clone(), self.saved);
+        let inner = self.world.open_on(self.backend, self.key_groups.clone(), self.saved);
         let (written, kept_back) = (self.world.written.clone(), self.world.kept_back.clone());
         Ok(Box::new(Watched { inner, written, kept_back }))
     }
@@ -242,9 +275,8 @@ impl<O: Operator> Subtasks<O> {
         let start = |subtask: u32| {
             let context = OperatorContext { subtask, parallelism, ..context.clone() };
             let groups = keygroup::key_groups(subtask, parallelism, context.max_parallelism);
-            let key_groups = groups.start as u16..=groups.end as u16 - 1;
             let mut operator = build(&context);
-            operator.restore(&mut Restored { world, key_groups, saved, cache }).unwrap();
+            operator.restore(&mut world.restored(world.default, groups, saved, cache)).unwrap();
             operator.open(&context).unwrap();
             operator
         };
@@ -254,17 +286,7 @@ impl<O: Operator> Subtasks<O> {
 
     /// The rows of a batch that go to each subtask, by the hash of key columns.
     pub fn route(&self, batch: &Batch, keys: &[usize]) -> Vec<Batch> {
-        let columns: Vec<_> = keys.iter().map(|key| batch.records.column(*key).clone()).collect();
-        let groups = key_groups(&columns, batch.num_rows(), self.max_parallelism).unwrap();
-        let parallelism = self.operators.len() as u32;
-        let part = |subtask: u32| {
-            let target = |group: &u16| keygroup::subtask(u32::from(*group), parallelism, self.max_parallelism);
-            let mask: BooleanArray = groups.iter().map(|group| Some(target(group) == subtask)).collect();
-            let kinds = batch.kinds.as_ref().map(|kinds| filter(kinds, &mask).unwrap());
-            let kinds = kinds.map(|kinds| kinds.as_any().downcast_ref().cloned().unwrap());
-            Batch { records: filter_record_batch(&batch.records, &mask).unwrap(), kinds, hashes: None }
-        };
-        (0..parallelism).map(part).collect()
+        by_subtask(batch, keys, self.operators.len() as u32, self.max_parallelism)
     }
 
     /// The state of all subtasks: every other time in the form that any back end reads.
@@ -279,4 +301,22 @@ impl<O: Operator> Subtasks<O> {
         self.operators.iter_mut().for_each(|operator| operator.checkpoint_completed(checkpoint_id).unwrap());
         saved
     }
+}
+
+/// The rows of a batch that go to each subtask, by the hash of key columns.
+pub fn by_subtask(batch: &Batch, keys: &[usize], parallelism: u32, max_parallelism: u32) -> Vec<Batch> {
+    let columns: Vec<_> = keys.iter().map(|key| batch.records.column(*key).clone()).collect();
+    let groups = key_groups(&columns, batch.num_rows(), max_parallelism).unwrap();
+    let part = |subtask: u32| {
+        let target = |group: &u16| keygroup::subtask(u32::from(*group), parallelism, max_parallelism);
+        select(batch, &groups.iter().map(|group| Some(target(group) == subtask)).collect())
+    };
+    (0..parallelism).map(part).collect()
+}
+
+/// Some rows of a batch.
+pub fn select(batch: &Batch, rows: &BooleanArray) -> Batch {
+    let kinds = batch.kinds.as_ref().map(|kinds| filter(kinds, rows).unwrap());
+    let kinds = kinds.map(|kinds| kinds.as_any().downcast_ref().cloned().unwrap());
+    Batch { records: filter_record_batch(&batch.records, rows).unwrap(), kinds, hashes: None }
 }

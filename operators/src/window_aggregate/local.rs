@@ -1,6 +1,6 @@
 //! Phase LOCAL of a window aggregate: aggregates by key and slice before the shuffle, and sends accumulators when the
-//! watermark passes a slice's end, when there are too many groups, before a barrier, and at the end of the input. It has no
-//! state.
+//! watermark passes a slice's end, when there are too many groups, before a barrier, when the input becomes idle, and at its
+//! end. It has no state.
 use arrow::array::{ArrayRef, Int64Array};
 use arrow::datatypes::SchemaRef;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use wiesel_proto as proto;
 
 use super::{BATCH, Parts, local_schema};
 use crate::aggregate::keys::record_batch;
-use crate::element::Batch;
+use crate::element::{Batch, WatermarkStatus};
 use crate::operator::{Collector, Error, Operator, OperatorContext, Result};
 
 /// With so many groups, or so many bytes of keys, all slices are sent on.
@@ -76,6 +76,14 @@ impl Operator for LocalWindowAggregate {
         let zone = self.parts.ends.zone;
         self.flush(|end| zone.trigger(end) <= watermark, out)?;
         out.watermark(watermark)
+    }
+
+    fn status(&mut self, status: WatermarkStatus, out: &mut dyn Collector) -> Result<()> {
+        // Event time goes on behind the shuffle without an idle input: what was held back would be late there.
+        if status == WatermarkStatus::Idle {
+            self.flush(|_| true, out)?;
+        }
+        out.status(status)
     }
 
     fn before_barrier(&mut self, out: &mut dyn Collector) -> Result<()> {

@@ -14,7 +14,7 @@ use wiesel_proto as proto;
 use wiesel_state::keyed::SnapshotOptions;
 
 use self::assigner::{WindowAssigner, WindowZone};
-use self::progress::Progress;
+use self::progress::{Progress, WindowPart};
 use self::slices::{SliceEnds, Slices};
 use self::state::ProgressTable;
 use crate::aggregate::keys::record_batch;
@@ -207,18 +207,10 @@ impl WindowAggregate {
             self.windows.pop_first();
             let start = assigner.window_start(window_end);
             let ends = self.parts.slices.ends_within(start, window_end);
-            match ends[..] {
-                [] => {}
-                _ if self.parts.slices.any_spilled(&ends) => self.fire_spilled(&ends, window_end, out)?,
-                [single] => {
-                    let groups = self.parts.slices.groups(single);
-                    self.emit_new(&groups, window_end, out)?;
-                }
-                _ => {
-                    let groups = self.parts.slices.merged(&ends)?;
-                    self.emit_new(&groups, window_end, out)?;
-                    self.parts.slices.release(&groups);
-                }
+            if self.parts.slices.any_spilled(&ends) {
+                self.fire_spilled(&ends, window_end, out)?;
+            } else {
+                self.fire_at_hand(&ends, window_end, out)?;
             }
             let done = |end: &i64| assigner.last_window_of(*end) <= window_end;
             let done: Vec<i64> = ends.into_iter().filter(done).collect();
@@ -228,31 +220,46 @@ impl WindowAggregate {
         Ok(())
     }
 
+    /// Emits a window all of which is at hand.
+    fn fire_at_hand(&mut self, ends: &[i64], window_end: i64, out: &mut dyn Collector) -> Result<()> {
+        let parts = ends.iter().map(|end| self.not_emitted(*end, window_end)).collect::<Result<Vec<_>>>()?;
+        if let [single] = &parts[..] {
+            return self.emit(single, window_end, out);
+        }
+        let groups = self.parts.slices.merged(&parts)?;
+        self.emit(&groups, window_end, out)?;
+        self.parts.slices.release(&groups);
+        Ok(())
+    }
+
+    /// The groups of a slice with which a window was not emitted before a restore.
+    fn not_emitted(&self, slice_end: i64, window_end: i64) -> Result<Vec<u32>> {
+        let groups = self.parts.slices.groups(slice_end);
+        let part = self.part(slice_end, window_end);
+        if !self.progress.any_emitted(part) {
+            return Ok(groups);
+        }
+        let keys = self.parts.slices.store.columns(&groups)?;
+        let emitted = self.progress.were_emitted(part, &keys, groups.len())?;
+        Ok(groups.into_iter().zip(emitted).filter(|(_, emitted)| !emitted).map(|(group, _)| group).collect())
+    }
+
     /// Emits a window of which parts are not at hand, key group after key group.
     fn fire_spilled(&mut self, ends: &[i64], window_end: i64, out: &mut dyn Collector) -> Result<()> {
-        let trigger = self.parts.ends.zone.trigger(window_end);
         self.parts.slices.flush()?;
         for key_group in self.progress.key_groups() {
-            if self.progress.had_passed(trigger, key_group) {
-                continue;
-            }
-            let groups = self.parts.slices.gather(key_group, ends)?;
+            let not_emitted = |end: &i64| !self.progress.was_emitted(self.part(*end, window_end), key_group);
+            let ends: Vec<i64> = ends.iter().copied().filter(not_emitted).collect();
+            let groups = self.parts.slices.gather(key_group, &ends)?;
             self.emit(&groups, window_end, out)?;
             self.parts.slices.release(&groups);
         }
         Ok(())
     }
 
-    /// Emits those of the groups whose window was not emitted before a restore.
-    fn emit_new(&self, groups: &[u32], window_end: i64, out: &mut dyn Collector) -> Result<()> {
-        let trigger = self.parts.ends.zone.trigger(window_end);
-        if !self.progress.any_had_passed(trigger) {
-            return self.emit(groups, window_end, out);
-        }
-        let keys = self.parts.slices.store.columns(groups)?;
-        let passed = self.progress.passed(groups.iter().map(|_| trigger), &keys, groups.len())?;
-        let new: Vec<u32> = groups.iter().zip(passed).filter(|(_, passed)| !passed).map(|(group, _)| *group).collect();
-        self.emit(&new, window_end, out)
+    fn part(&self, slice_end: i64, window_end: i64) -> WindowPart {
+        let SliceEnds { assigner, zone, .. } = &self.parts.ends;
+        WindowPart { window: zone.trigger(window_end), last: zone.trigger(assigner.last_window_of(slice_end)) }
     }
 
     fn emit(&self, groups: &[u32], window_end: i64, out: &mut dyn Collector) -> Result<()> {

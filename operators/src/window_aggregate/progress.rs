@@ -3,6 +3,9 @@
 //! It is kept by key group. Subtasks come to a barrier with different progress where it overtakes watermarks, and always in
 //! processing time; when key groups of several of them come together in one, each goes on where it was, so that no window is
 //! emitted twice or left out, and no row is late that was not before.
+//!
+//! What a slice held when it was restored may be part of windows that were emitted already; what it got since is not. So it is
+//! asked of a slice, a window and a key group whether the window was emitted, and never of a window alone.
 use std::ops::Range;
 
 use arrow::array::ArrayRef;
@@ -34,9 +37,10 @@ impl Progress {
     }
 
     /// Goes on where key groups were, in their order.
-    pub(super) fn restore(&mut self, before: Vec<i64>) {
-        // As in Flink, a job that had come to the end of its input starts anew if there is more.
-        self.now = before.iter().copied().min().filter(|now| *now != MAX_WATERMARK).unwrap_or(MIN_WATERMARK);
+    pub(super) fn restore(&mut self, mut before: Vec<i64>) {
+        // As in Flink, what had come to the end of its input starts anew if there is more: where the others are.
+        self.now = before.iter().copied().filter(|before| *before != MAX_WATERMARK).min().unwrap_or(MIN_WATERMARK);
+        before.iter_mut().filter(|before| **before == MAX_WATERMARK).for_each(|before| *before = self.now);
         self.before = before;
         self.settle();
     }
@@ -68,25 +72,14 @@ impl Progress {
 
     /// Forgets where key groups were once all have come as far.
     pub(super) fn settle(&mut self) {
-        if self.before.iter().all(|before| *before <= self.now || *before == MAX_WATERMARK) {
+        if self.before.iter().all(|before| *before <= self.now) {
             self.before.clear();
         }
     }
 
     /// Whether a time has passed for any key group.
     pub(super) fn may_have_passed(&self, time: i64) -> bool {
-        time <= self.now || self.any_had_passed(time)
-    }
-
-    /// Whether a time had passed for any key group when the subtask began.
-    pub(super) fn any_had_passed(&self, time: i64) -> bool {
-        self.before.iter().any(|before| time <= *before)
-    }
-
-    /// Whether a time had passed for a key group when the subtask began.
-    pub(super) fn had_passed(&self, time: i64, key_group: u32) -> bool {
-        let before = key_group.checked_sub(self.groups.start).and_then(|at| self.before.get(at as usize));
-        before.is_some_and(|before| time <= *before)
+        time <= self.now || self.before.iter().any(|before| time <= *before)
     }
 
     /// Whether each row's time has passed for the key group of its key.
@@ -95,7 +88,45 @@ impl Progress {
             return Ok(times.map(|time| time <= self.now).collect());
         }
         let groups = key_groups(keys, rows, self.max_parallelism)?;
-        let passed = |(time, group): (i64, u16)| time <= self.now || self.had_passed(time, u32::from(group));
+        let passed = |(time, group): (i64, u16)| time <= self.now.max(self.before(u32::from(group)));
         Ok(times.zip(groups).map(passed).collect())
+    }
+
+    /// Whether a window had been emitted with a slice, for any key group, when the subtask began.
+    pub(super) fn any_emitted(&self, part: WindowPart) -> bool {
+        self.before.iter().any(|before| part.was_emitted(*before))
+    }
+
+    /// Whether a window had been emitted with a slice, for a key group, when the subtask began.
+    pub(super) fn was_emitted(&self, part: WindowPart, key_group: u32) -> bool {
+        part.was_emitted(self.before(key_group))
+    }
+
+    /// Whether a window had been emitted with a slice, for the key group of each key, when the subtask began.
+    pub(super) fn were_emitted(&self, part: WindowPart, keys: &[ArrayRef], rows: usize) -> Result<Vec<bool>> {
+        let groups = key_groups(keys, rows, self.max_parallelism)?;
+        Ok(groups.into_iter().map(|group| self.was_emitted(part, u32::from(group))).collect())
+    }
+
+    fn before(&self, key_group: u32) -> i64 {
+        let at = key_group.checked_sub(self.groups.start).map(|at| at as usize);
+        at.and_then(|at| self.before.get(at)).copied().unwrap_or(MIN_WATERMARK)
+    }
+}
+
+/// A slice as a part of a window.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct WindowPart {
+    /// When the window is complete.
+    pub(super) window: i64,
+    /// When the last window that holds the slice is complete.
+    pub(super) last: i64,
+}
+
+impl WindowPart {
+    /// By a key group that was so far. If the last window had passed nothing of the slice was left: what is there came since,
+    /// when a clock had been put back.
+    fn was_emitted(self, before: i64) -> bool {
+        self.window <= before && before < self.last
     }
 }

@@ -114,14 +114,13 @@ impl Slices {
         self.slices.get(&end).map(|slice| slice.index.groups().collect()).unwrap_or_default()
     }
 
-    /// Groups that hold what these slices hold together; to be given back by [`Slices::release`].
-    pub(super) fn merged(&mut self, ends: &[i64]) -> Result<Vec<u32>> {
+    /// Groups that hold what these groups of several slices hold together; to be given back by [`Slices::release`].
+    pub(super) fn merged(&mut self, parts: &[Vec<u32>]) -> Result<Vec<u32>> {
         let mut merged = KeyIndex::default();
-        for end in ends {
-            let sources = self.groups(*end);
+        for sources in parts {
             let targets: Vec<u32> = sources.iter().map(|group| self.store.assign_as(&mut merged, *group)).collect();
             self.make_room();
-            self.aggregates.merge_groups(&targets, &sources)?;
+            self.aggregates.merge_groups(&targets, sources)?;
         }
         Ok(merged.groups().collect())
     }

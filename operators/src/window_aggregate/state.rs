@@ -66,20 +66,22 @@ impl WindowAggregate {
         }
         let (columns, _) = progress.table.columns(&present)?;
         let mut reached = columns[0].as_primitive::<Int64Type>().values().iter().copied();
-        let mut before: Vec<i64> =
+        let before: Vec<i64> =
             values.iter().map(|value| value.as_ref().and_then(|_| reached.next()).unwrap_or(MIN_WATERMARK)).collect();
-        if !self.parts.event_time {
-            // The clock of another machine may have been ahead.
-            let passed = self.clock.now_millis().saturating_sub(1);
-            before.iter_mut().for_each(|before| *before = (*before).min(passed));
-        }
         self.progress.restore(before);
         let (assigner, zone) = (self.parts.ends.assigner, self.parts.ends.zone);
         let ends = columns[1].as_list::<i32>().values().clone();
         for end in ends.as_primitive::<Int64Type>().values() {
+            let last = zone.trigger(assigner.last_window_of(*end));
+            let passed = match last > self.progress.now() {
+                true => self.progress.now(),
+                // Of other key groups, which had not come so far and are another subtask's now.
+                false if self.parts.event_time => continue,
+                // Or rows came in after the clock had been put back.
+                false => MIN_WATERMARK,
+            };
             self.parts.slices.slices.entry(*end).or_default().spilled = true;
-            let open = assigner.windows_of(*end).filter(|end| zone.trigger(*end) > self.progress.now());
-            self.windows.extend(open);
+            self.windows.extend(assigner.windows_of(*end).filter(|end| zone.trigger(*end) > passed));
         }
         Ok(())
     }

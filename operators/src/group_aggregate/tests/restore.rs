@@ -1,115 +1,13 @@
-//! Whatever is restored, evicted and read again: the changes are those of an operator that keeps all in memory.
+//! What groups leave in their table, and when. That they go on as if nothing had happened is what
+//! [`crate::conformance_tests`] are for.
 
 use super::*;
 use crate::element::Batch;
 use crate::testing::Output;
 use crate::testing::state::{BACKENDS, Saved, Subtasks, World};
 
-/// A row: two keys, a value, and whether filters let it pass.
-type Row = (Option<i64>, bool, Option<i64>, bool);
-
 /// All that is kept of groups in memory, at most.
 const TIGHT: [usize; 3] = [0, 4096, usize::MAX];
-
-fn input() -> Vec<RowField> {
-    fields(&[
-        ("k", bigint()),
-        ("k2", TypeKind::string().nullable()),
-        ("i", bigint()),
-        ("s", TypeKind::string().nullable()),
-        ("d", TypeKind::Double.nullable()),
-        ("n", TypeKind::Decimal(10, 2).nullable()),
-        ("b", TypeKind::Boolean.nullable()),
-        ("t", TypeKind::Timestamp(3, TimeAttribute::Regular).nullable()),
-        ("f", TypeKind::Boolean.nullable()),
-        ("p", TypeKind::string().nullable()),
-    ])
-}
-
-fn arrays(rows: &[Row]) -> Vec<ArrayRef> {
-    let values = || rows.iter().map(|row| row.2);
-    let decimals = Decimal128Array::from_iter(values().map(|value| value.map(|value| i128::from(value) * 7)));
-    vec![
-        Arc::new(rows.iter().map(|row| row.0).collect::<Int64Array>()),
-        Arc::new(
-            rows.iter().map(|row| Some(if row.1 { "a rather long key" } else { "" })).collect::<StringViewArray>(),
-        ),
-        Arc::new(values().collect::<Int64Array>()),
-        Arc::new(values().map(|value| value.map(|value| format!("value {value}"))).collect::<StringViewArray>()),
-        Arc::new(values().map(|value| value.map(|value| value as f64 * 0.1)).collect::<Float64Array>()),
-        Arc::new(decimals.with_precision_and_scale(10, 2).unwrap()),
-        Arc::new(values().map(|value| value.map(|value| value % 2 == 0)).collect::<BooleanArray>()),
-        Arc::new(values().collect::<TimestampMillisecondArray>()),
-        Arc::new(rows.iter().map(|row| Some(row.3)).collect::<BooleanArray>()),
-        Arc::new(rows.iter().map(|row| Some(if row.1 { "|" } else { "; " })).collect::<StringViewArray>()),
-    ]
-}
-
-/// Every function, over every type that makes a difference to it.
-fn every_call() -> Vec<proto::AggregateCall> {
-    let of = |column: u32| input()[column as usize].data_type.clone();
-    let (count, double) = (TypeKind::Bigint.not_null(), TypeKind::Double.nullable());
-    let list = |column| TypeKind::Array(Box::new(of(column))).nullable();
-    let set = |column| TypeKind::Multiset(Box::new(of(column))).not_null();
-    let sum = || TypeKind::Decimal(38, 2).nullable();
-    let mut calls = vec![
-        call("COUNT", &[], count.clone()),
-        call("COUNT", &[2], count.clone()),
-        call("COUNT", &[2, 3], count),
-        call("SUM", &[2], bigint()),
-        call("SUM", &[4], double.clone()),
-        call("SUM", &[5], sum()),
-        call("SUM0", &[2], bigint()),
-        call("AVG", &[2], bigint()),
-        call("AVG", &[4], double.clone()),
-        call("AVG", &[5], TypeKind::Decimal(38, 6).nullable()),
-        call("FIRST_VALUE", &[2], bigint()),
-        call("FIRST_VALUE", &[3], of(3)),
-        call("LAST_VALUE", &[2], bigint()),
-        call("LAST_VALUE", &[3], of(3)),
-        call("LISTAGG", &[3], of(3)),
-        call("LISTAGG", &[3, 9], of(3)),
-        call("ARRAY_AGG", &[2], list(2)),
-        call("ARRAY_AGG", &[3], list(3)),
-        call("COLLECT", &[2], set(2)),
-        call("COLLECT", &[3], set(3)),
-    ];
-    calls.extend(["VAR_POP", "VAR_SAMP", "STDDEV_POP", "STDDEV_SAMP"].map(|name| call(name, &[4], double.clone())));
-    let minds_order = (2..8).flat_map(|column| ["MIN", "MAX"].map(|name| call(name, &[column], of(column))));
-    calls.extend(minds_order);
-    let distinct = calls.iter().filter(|call| !call.arguments.is_empty()).cloned();
-    let distinct: Vec<_> = distinct.map(|call| proto::AggregateCall { distinct: true, ..call }).collect();
-    let filtered: Vec<_> = calls.iter().chain(&distinct).step_by(3).cloned().collect();
-    calls.extend(distinct);
-    calls.extend(filtered.into_iter().map(|call| proto::AggregateCall { filter: Some(8), ..call }));
-    calls
-}
-
-fn setup(keys: &[u32], calls: Vec<proto::AggregateCall>, changelog: bool) -> Setup {
-    Setup { input: input(), keys: keys.to_vec(), calls, changelog, update_before: true, ttl: 0 }
-}
-
-/// Random rows, some of which are taken back, in batches.
-fn batches(setup: &Setup, steps: Vec<(Row, bool, prop::sample::Index)>, cut: usize) -> Vec<Batch> {
-    let (mut alive, mut log): (Vec<Row>, Vec<(i8, Row)>) = (Vec::new(), Vec::new());
-    for (row, add, index) in steps {
-        if add || alive.is_empty() || !setup.changelog {
-            alive.push(row);
-            log.push((INSERT, row));
-        } else {
-            log.push((DELETE, alive.swap_remove(index.index(alive.len()))));
-        }
-    }
-    let batch = |part: &[(i8, Row)]| {
-        let rows: Vec<Row> = part.iter().map(|(_, row)| *row).collect();
-        let kinds = part.iter().map(|(kind, _)| *kind).collect();
-        match setup.changelog {
-            true => changes(&setup.input, kinds, arrays(&rows)),
-            false => crate::testing::batch(&setup.input, arrays(&rows)),
-        }
-    };
-    log.chunks(cut).map(batch).collect()
-}
 
 fn context() -> OperatorContext {
     OperatorContext { max_parallelism: 11, ..context_with(&[]).0 }
@@ -127,79 +25,6 @@ fn step(setup: &Setup, subtasks: &mut Subtasks<GroupAggregate>, batch: &Batch) -
     let mut changes: Vec<String> = parts.flat_map(|(operator, part)| run(operator, part)).collect();
     changes.sort();
     changes
-}
-
-/// The changes of each batch, by one operator in memory.
-fn uninterrupted(setup: &Setup, batches: &[Batch]) -> Vec<Vec<String>> {
-    let mut operator = setup.build_in(&context()).unwrap();
-    let sorted = |mut changes: Vec<String>| {
-        changes.sort();
-        changes
-    };
-    batches.iter().map(|batch| sorted(run(&mut operator, batch.clone()))).collect()
-}
-
-fn steps() -> impl Strategy<Value = Vec<(Row, bool, prop::sample::Index)>> {
-    let row =
-        (prop::option::weighted(0.9, 0..7i64), any::<bool>(), prop::option::weighted(0.8, -3..4i64), any::<bool>());
-    prop::collection::vec((row, prop::bool::weighted(0.6), any::<prop::sample::Index>()), 1..120)
-}
-
-#[derive(Clone, Debug)]
-struct Plan {
-    steps: Vec<(Row, bool, prop::sample::Index)>,
-    /// Rows of a batch.
-    cut: usize,
-    /// Before which batches there is a snapshot, and which of them is restored.
-    cuts: Vec<bool>,
-    cache: usize,
-    keys: Vec<u32>,
-    changelog: bool,
-}
-
-fn plans() -> impl Strategy<Value = Plan> {
-    let keys = prop::sample::select(vec![vec![], vec![0], vec![1], vec![0, 1]]);
-    let (cuts, cache) = (prop::collection::vec(any::<bool>(), 40), prop::sample::select(TIGHT.to_vec()));
-    (steps(), 1usize..30, cuts, cache, keys, any::<bool>())
-        .prop_map(|(steps, cut, cuts, cache, keys, changelog)| Plan { steps, cut, cuts, cache, keys, changelog })
-}
-
-fn goes_on(backend: &str, plan: Plan) -> Result<(), TestCaseError> {
-    let Plan { steps, cut, cuts, cache, keys, changelog } = plan;
-    let (world, setup) = (World::new(&context(), backend), setup(&keys, every_call(), changelog));
-    let batches = batches(&setup, steps, cut);
-    let expected = uninterrupted(&setup, &batches);
-    let mut parallelism = [2, 5, 1, 1, 3].into_iter().cycle();
-    let mut subtasks = start(&world, &setup, 2, &Vec::new(), cache);
-    for (number, (batch, expected)) in batches.iter().zip(&expected).enumerate() {
-        if cuts[number % cuts.len()] {
-            let saved = subtasks.save(number as u64);
-            // One snapshot in two is not restored: its operators go on.
-            if cuts[(number + 7) % cuts.len()] {
-                subtasks = start(&world, &setup, parallelism.next().unwrap(), &saved, cache);
-            }
-        }
-        prop_assert_eq!(&step(&setup, &mut subtasks, batch), expected);
-    }
-    Ok(())
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
-
-    #[test]
-    fn groups_in_memory_go_on_as_if_nothing_had_happened(plan in plans()) {
-        goes_on("hashmap", plan)?;
-    }
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(12))]
-
-    #[test]
-    fn groups_on_disk_go_on_as_if_nothing_had_happened(plan in plans()) {
-        goes_on("rocksdb", plan)?;
-    }
 }
 
 #[test]
