@@ -15,6 +15,8 @@ mod job_manager;
 mod long_expressions;
 #[path = "e2e/many_jobs.rs"]
 mod many_jobs;
+#[path = "e2e/rescaling.rs"]
+mod rescaling;
 #[path = "e2e/savepoints.rs"]
 mod savepoints;
 #[path = "e2e/session.rs"]
