@@ -231,6 +231,27 @@ impl Location {
         self.replace_marker(|_| String::new())
     }
 
+    /// The places that [`Location::with_entropy`] has made of this folder and in which there is something, by a listing of
+    /// the folder above the marker.
+    pub async fn entropy_places(&self) -> Result<Vec<Self>> {
+        let Place::Object { path, entropy: Some(entropy), .. } = &self.place else { return Ok(Vec::new()) };
+        let parts: Vec<String> = path.parts().map(|part| part.as_ref().to_owned()).collect();
+        let marked = parts.iter().enumerate().find_map(|(at, part)| Some((at, part.split_once(&entropy.marker)?)));
+        let Some((at, (before, after))) = marked else { return Ok(Vec::new()) };
+        let mut base = self.clone();
+        for _ in at..parts.len() {
+            let Some(parent) = base.parent() else { return Ok(Vec::new()) };
+            base = parent;
+        }
+        let is_place = |name: &&String| {
+            let random = name.strip_prefix(before).and_then(|rest| rest.strip_suffix(after)).unwrap_or_default();
+            random.len() == entropy.length && random.bytes().all(|byte| byte.is_ascii_hexdigit())
+        };
+        let below = parts[at + 1..].join("/");
+        let names = base.children().await?.folders;
+        Ok(names.iter().filter(is_place).map(|name| base.join(name).join(&below)).collect())
+    }
+
     fn replace_marker(&self, replacement: impl FnOnce(usize) -> String) -> Self {
         let Place::Object { store, path, entropy: Some(entropy) } = &self.place else { return self.clone() };
         if !path.as_ref().contains(&entropy.marker) {

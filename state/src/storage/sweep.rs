@@ -7,6 +7,7 @@
 //! other runs are looked at once, when the run begins.
 use std::collections::{BTreeSet, HashSet};
 
+use futures::{StreamExt, TryStreamExt};
 use wiesel_common::filesystem::Location;
 use wiesel_proto as proto;
 
@@ -47,7 +48,6 @@ fn name_of(uri: &str) -> &str {
 
 impl CheckpointStorage {
     /// Deletes what this run's checkpoints have left that are neither under way nor complete, while others are written.
-    /// Where `s3.entropy.key` is set, files under random paths are not found.
     pub async fn sweep(&self, known: &KnownCheckpoints) -> Deleted {
         let referenced: HashSet<&str> = known.referenced.iter().map(|uri| name_of(uri)).collect();
         let mut deleted = self.delete_left(&known.left, &referenced).await;
@@ -86,7 +86,41 @@ impl CheckpointStorage {
             deleted.and(self.sweep_folder(&folder, known, &unclear, &referenced).await);
         }
         deleted.and(self.sweep_folder(&folder.join(SHARED), known, &unclear, &referenced).await);
+        deleted.and(self.sweep_entropy(known, &unclear, &referenced).await);
         deleted
+    }
+
+    /// As far as files are at random places.
+    async fn sweep_entropy(
+        &self,
+        known: &KnownCheckpoints,
+        unclear: &BTreeSet<u64>,
+        referenced: &HashSet<&str>,
+    ) -> Deleted {
+        let folders = match self.entropy_folders().await {
+            Ok(folders) => folders,
+            Err(error) => return Deleted { failure: Some(error), ..Deleted::default() },
+        };
+        let sweep = |folder: Location| async move { self.sweep_folder(&folder, known, unclear, referenced).await };
+        let mut sweeps = futures::stream::iter(folders).map(sweep).buffer_unordered(self.inner.deletions);
+        let mut deleted = Deleted::default();
+        while let Some(swept) = sweeps.next().await {
+            deleted.and(swept);
+        }
+        deleted
+    }
+
+    /// The folders of checkpoints, and those that they share, at random places.
+    async fn entropy_folders(&self) -> Result<Vec<Location>> {
+        let Some(folder) = &self.inner.folder else { return Ok(Vec::new()) };
+        let children = |place: Location| async move {
+            let children = place.children().await?.folders;
+            let ours = children.iter().filter(|name| *name == SHARED || checkpoint_number(name).is_some());
+            Ok::<_, Error>(ours.map(|name| place.join(name)).collect::<Vec<_>>())
+        };
+        let places = folder.entropy_places().await?;
+        let found = futures::stream::iter(places).map(children).buffer_unordered(self.inner.deletions);
+        Ok(found.try_collect::<Vec<_>>().await?.concat())
     }
 
     /// What could not be deleted before: metadata first.
@@ -161,12 +195,13 @@ impl CheckpointStorage {
     async fn find_orphans(&self, folder: &Location, retained: &[proto::CheckpointMetadata]) -> Result<Orphans> {
         let mut referenced: HashSet<String> = retained.iter().flat_map(shared_files).collect();
         let mut orphans = Orphans::default();
-        let mut all_known = true;
+        let (mut all_known, mut complete) = (true, HashSet::new());
         let is_orphan = |name: &&String| names::is_state(name) || names::is_half_metadata(name);
         for name in folder.children().await?.folders.iter().filter(|name| checkpoint_number(name).is_some()) {
             let folder = folder.join(name);
             let files = folder.children().await?.files;
             if files.iter().any(|name| name == METADATA) {
+                complete.insert(name.clone());
                 match read_metadata(folder.uri(), &self.inner.configuration).await {
                     Ok((_, metadata)) => referenced.extend(shared_files(&metadata)),
                     // What it refers to cannot be told: then nothing of `shared/` goes.
@@ -178,10 +213,16 @@ impl CheckpointStorage {
             }
         }
         let referenced: HashSet<&str> = referenced.iter().map(|uri| name_of(uri)).collect();
-        let shared = folder.join(SHARED);
-        let files = if all_known { shared.children().await?.files } else { Vec::new() };
-        let unused = files.iter().filter(is_orphan).filter(|name| !referenced.contains(name.as_str()));
-        orphans.files.extend(unused.map(|name| shared.join(name)));
+        let mut folders = self.entropy_folders().await?;
+        folders.push(folder.join(SHARED));
+        for folder in folders.iter().filter(|folder| !complete.contains(folder.name())) {
+            if folder.name() == SHARED && !all_known {
+                continue;
+            }
+            let files = folder.children().await?.files;
+            let unused = files.iter().filter(is_orphan).filter(|name| !referenced.contains(name.as_str()));
+            orphans.files.extend(unused.map(|name| folder.join(name)));
+        }
         Ok(orphans)
     }
 
