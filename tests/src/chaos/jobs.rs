@@ -181,7 +181,8 @@ impl FilesJob {
         if let Some(difference) = difference(&found, &wanted) {
             panic!("the windowed aggregate of job {} in {files} files: {difference}", self.id);
         }
-        format!("windowed aggregate: {} rows in {files} files equal", found.len())
+        let how = if repeated { " but for repetitions" } else { "" };
+        format!("windowed aggregate: {} rows in {files} files equal{how}", found.len())
     }
 
     /// The rows in files that a reader would see: neither hidden nor in progress.

@@ -99,22 +99,46 @@ impl Variant {
 /// Runs both jobs under blows. Panics with the seed and what happened if a row is lost, doubled or wrong.
 pub fn run(test: &str, options: Options) {
     println!("{test}: WIESEL_CHAOS_SEED={} WIESEL_CHAOS_SECONDS={}", options.seed, options.time.as_secs());
-    let random = Random::new(options.seed);
     let variant = Variant::of(options.seed);
     println!("{test}: {:?}, {variant:?}", options.storage);
     let Some(mut store) = Store::open(test, options.storage) else { return };
     let cluster = configuration(&store, &variant).prepare();
     let mut nodes = Nodes::start(test, cluster, TASK_MANAGERS, SLOTS);
+    println!("{test}: without blows: {}", calm(&nodes.cluster));
 
-    let calm = jobs::Size { rows: 20_000, per_second: 20_000 };
-    let files = FilesJob::submit(&nodes.cluster, calm);
-    let group = GroupJob::start(&nodes.cluster, calm);
-    println!("{test}: without blows: {}, {}", files.verify(&nodes.cluster, REST), group.verify(REST));
-
+    let began = Instant::now();
     let size = jobs::Size::lasting(options.time, !variant.after_finish);
     let mut files = FilesJob::submit(&nodes.cluster, size);
     let group = GroupJob::start(&nodes.cluster, size);
     nodes.cluster.wait_for_tasks(files.id(), REST);
+    let tally = fall(test, options, &mut nodes, &mut store, &mut files);
+    // As in Flink, what a sink has when its input ends is shown without a last checkpoint then, and again after a failure.
+    let repeated = files.has_ended(&nodes.cluster) && !variant.after_finish;
+    nodes.heal();
+    // What blows have left of this run stays in its folder, beside the checkpoint that the last run begins with.
+    println!("{test}: {}", files.rescale(&mut nodes, &store, &Rescale::last()));
+    finish(test, &mut nodes, &store, &mut files, &group, options.time + REST);
+
+    let rows = [files.verify_rows(&nodes.cluster, MOMENT, repeated), group.verify(MOMENT)];
+    println!("{test}: {}", rows.join("; "));
+    println!("{test}: {}; {tally}; {}; seed {}", nodes.tally, files.statistics(&nodes.cluster), options.seed);
+    nodes.cluster.wait_for_free_slots(TASK_MANAGERS * SLOTS);
+    println!("{test}: {}", audit::logs(&nodes.cluster, began.elapsed(), LOG_PER_MINUTE));
+    println!("{test}: the store holds {}", audit::store(&store));
+    assert!(nodes.tally.kills > 0 || options.time < Duration::from_secs(10), "nothing was killed");
+}
+
+/// Runs both jobs in peace: what is expected of them is what they give.
+fn calm(cluster: &Cluster) -> String {
+    let size = jobs::Size { rows: 20_000, per_second: 20_000 };
+    let files = FilesJob::submit(cluster, size);
+    let group = GroupJob::start(cluster, size);
+    format!("{}, {}", files.verify(cluster, REST), group.verify(REST))
+}
+
+/// Lets blows fall for a time. Says how many of which kind.
+fn fall(test: &str, options: Options, nodes: &mut Nodes, store: &mut Store, files: &mut FilesJob) -> String {
+    let random = Random::new(options.seed);
     let mut schedule = Schedule::new(random, options.time, TASK_MANAGERS, store.has_disk(), store.has_server());
     let began = Instant::now();
     while began.elapsed() < options.time {
@@ -122,34 +146,11 @@ pub fn run(test: &str, options: Options) {
         let blow = schedule.blow();
         let at = || format!("{test}: {:6.1} s", began.elapsed().as_secs_f64());
         println!("{}: {blow:?}", at());
-        if let Some(happened) = strike(&blow, &mut nodes, &mut store, &mut files) {
+        if let Some(happened) = strike(&blow, nodes, store, files) {
             println!("{}: {happened}", at());
         }
     }
-    let early = files.has_ended(&nodes.cluster);
-    nodes.heal();
-    // What blows have left of this run stays in its folder, beside the checkpoint that the last run begins with.
-    let happened = files.rescale(&mut nodes, &store, &Rescale::last());
-    println!("{test}: {happened}");
-    finish(test, &mut nodes, &store, &mut files, &group, options.time + REST);
-    // As in Flink, what a sink has when its input ends is shown without a last checkpoint then, and again after a failure.
-    let repeated = early && !variant.after_finish;
-    let rows = [files.verify_rows(&nodes.cluster, MOMENT, repeated), group.verify(MOMENT)];
-    if repeated {
-        println!("{test}: the windowed aggregate ended under blows: its rows may be there more than once");
-    }
-    println!("{test}: {}", rows.join("; "));
-    println!(
-        "{test}: {}; {}; {}; seed {}",
-        nodes.tally,
-        schedule.tally(),
-        files.statistics(&nodes.cluster),
-        options.seed
-    );
-    nodes.cluster.wait_for_free_slots(TASK_MANAGERS * SLOTS);
-    println!("{test}: {}", audit::logs(&nodes.cluster, began.elapsed(), LOG_PER_MINUTE));
-    println!("{test}: the store holds {}", audit::store(&store));
-    assert!(nodes.tally.kills > 0 || options.time < Duration::from_secs(10), "nothing was killed");
+    schedule.tally()
 }
 
 /// Waits for the end of both jobs, at most for a time.
