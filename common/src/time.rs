@@ -1,18 +1,48 @@
 //! Time, passed in so that tests decide what it is.
-use std::time::{SystemTime, UNIX_EPOCH};
+//!
+//! Two clocks: the wall clock tells what people read and what data is compared with; it is stepped, forwards and backwards. How
+//! long something took, and when something is due, is told by a clock that only runs.
+use std::sync::LazyLock;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-/// A clock that tells wall-clock time.
+/// A machine's clocks.
 pub trait Clock: Send + Sync {
     /// Milliseconds since the epoch.
     fn now_millis(&self) -> i64;
+
+    /// Milliseconds since some moment of this process; not touched when the wall clock is set. The same as the wall clock's for
+    /// clocks of tests that are never set.
+    fn monotonic_millis(&self) -> i64 {
+        self.now_millis()
+    }
+
+    /// This moment on both.
+    fn now(&self) -> Now {
+        Now { wall: self.now_millis(), monotonic: self.monotonic_millis() }
+    }
 }
 
-/// The machine's clock.
+/// A moment on both clocks, in milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Now {
+    /// Since the epoch: for people.
+    pub wall: i64,
+    /// For durations and deadlines.
+    pub monotonic: i64,
+}
+
+/// The machine's clocks.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemClock;
+
+static ORIGIN: LazyLock<Instant> = LazyLock::new(Instant::now);
 
 impl Clock for SystemClock {
     fn now_millis(&self) -> i64 {
         SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64)
+    }
+
+    fn monotonic_millis(&self) -> i64 {
+        ORIGIN.elapsed().as_millis() as i64
     }
 }

@@ -84,7 +84,7 @@ impl Operations {
 
     /// A new operation; none: it is known already.
     pub(crate) fn begin(&self, key: Key) -> Option<Promise> {
-        let now = self.clock.now_millis();
+        let now = self.clock.monotonic_millis();
         let mut entries = self.entries.lock();
         self.forget_old(&mut entries, now);
         if entries.contains_key(&key) {
@@ -97,7 +97,7 @@ impl Operations {
     /// Where an operation stands; none: it is not known, or not any more.
     pub(crate) fn progress(&self, key: &Key) -> Option<Progress> {
         let mut entries = self.entries.lock();
-        self.forget_old(&mut entries, self.clock.now_millis());
+        self.forget_old(&mut entries, self.clock.monotonic_millis());
         entries.get(key).map(|entry| entry.progress.clone())
     }
 
@@ -121,7 +121,7 @@ impl Promise {
 
     fn end(&mut self, result: Result<Outcome, FailureInfo>) {
         let Some(key) = self.key.take() else { return };
-        let since = self.operations.clock.now_millis();
+        let since = self.operations.clock.monotonic_millis();
         self.operations.entries.lock().insert(key, Entry { progress: Progress::Over(result), since });
     }
 }

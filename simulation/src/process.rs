@@ -27,7 +27,11 @@ impl WallClock {
 
 impl Clock for WallClock {
     fn now_millis(&self) -> i64 {
-        EPOCH + self.offset.load(Ordering::SeqCst) + self.started.elapsed().as_millis() as i64
+        EPOCH + self.offset.load(Ordering::SeqCst) + self.monotonic_millis()
+    }
+
+    fn monotonic_millis(&self) -> i64 {
+        self.started.elapsed().as_millis() as i64
     }
 }
 

@@ -52,7 +52,6 @@ fn number(variable: &str, default: u64) -> u64 {
 /// Before the three tables of slots were brought together by reports, 11 of the first 60 seeds failed, most of them jobs that
 /// never ran again.
 #[test]
-#[ignore = "it finds that checkpoints stop while the JobManager's clock is set back, and files deleted that a late answer needs"]
 fn whatever_goes_wrong_every_row_is_committed_once() {
     let (first, seeds) = (number("WIESEL_SIMULATION_FIRST", 0), number("WIESEL_SIMULATION_SEEDS", 200));
     let (next, threads) = (AtomicU64::new(first), std::thread::available_parallelism().map_or(1, usize::from));

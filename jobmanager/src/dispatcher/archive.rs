@@ -28,7 +28,7 @@ impl Archive {
         Self { options, jobs: HashMap::new(), order: VecDeque::new(), bytes: 0 }
     }
 
-    /// Keeps a job that ended now; older ones may have to go.
+    /// Keeps a job that ended now (of the clock that only runs, in milliseconds); older ones may have to go.
     pub fn insert(&mut self, info: Arc<JobInfo>, now: i64) {
         let archived = Archived { id: info.job_id, ended: now, bytes: estimate(&info) };
         self.bytes += archived.bytes;

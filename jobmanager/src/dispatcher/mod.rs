@@ -169,7 +169,7 @@ impl Dispatcher {
                 },
                 Some(ended) = self.running.join_next_with_id() => self.ended(ended),
                 _ = tick.tick() => {
-                    let now = self.context.clock.now_millis();
+                    let now = self.context.clock.monotonic_millis();
                     self.archive.expire(now);
                     self.context.collectors.expire(now, self.store.result_retention, self.store.bytes);
                 }
@@ -229,7 +229,7 @@ impl Dispatcher {
     }
 
     fn ended(&mut self, ended: Result<(Id, Arc<JobInfo>), tokio::task::JoinError>) {
-        let now = self.context.clock.now_millis();
+        let now = self.context.clock.now();
         let (task, info) = match ended {
             Ok((task, info)) => (task, Some(info)),
             Err(error) => {
@@ -241,11 +241,11 @@ impl Dispatcher {
         let info = info.unwrap_or_else(|| {
             let release = crate::resourcemanager::Message::ReleaseSlots { job: job.id };
             self.context.resource_manager.send(release);
-            self.context.collectors.job_ended(job.id, JobStatus::Failed, now);
-            Arc::new(crashed(&job, now))
+            self.context.collectors.job_ended(job.id, JobStatus::Failed, now.monotonic);
+            Arc::new(crashed(&job, now.wall))
         });
         // First into the archive: whoever asks finds the job in one of the two.
-        self.archive.insert(info, now);
+        self.archive.insert(info, now.monotonic);
         self.masters.handles.write().remove(&job.id);
     }
 }

@@ -100,6 +100,10 @@ impl Environment for RealEnvironment {
         self.clock.now_millis()
     }
 
+    fn monotonic(&self) -> i64 {
+        self.clock.monotonic_millis()
+    }
+
     fn random(&mut self) -> f64 {
         let (high, _) = uuid::Uuid::new_v4().as_u64_pair();
         high as f64 / u64::MAX as f64
@@ -178,7 +182,7 @@ impl JobMaster {
                 }
             }
         }
-        let client_expires = options.client_timeout.map(|timeout| submitted_at + timeout.as_millis() as i64);
+        let client_expires = options.client_timeout.map(|timeout| env.monotonic() + timeout.as_millis() as i64);
         let master = Self {
             context,
             handle: handle.clone(),
@@ -212,8 +216,9 @@ impl JobMaster {
         self.handle.job_id
     }
 
+    /// The time of the checkpoint coordinator.
     pub(super) fn now(&self) -> i64 {
-        self.env.now()
+        self.env.monotonic()
     }
 
     pub(super) fn random(&mut self) -> f64 {
@@ -296,7 +301,7 @@ impl JobMaster {
         self.answer_all(self.job_id(), status, failure.as_ref());
         self.clean_up(status).await;
         let info = self.describe();
-        self.context.collectors.job_ended(info.job_id, info.status, self.env.now());
+        self.context.collectors.job_ended(info.job_id, info.status, self.env.monotonic());
         match &info.failure {
             Some(cause) => tracing::error!(job_id = %info.job_id, "job failed: {}", cause.stack_trace().trim_end()),
             None => tracing::info!(job_id = %info.job_id, state = %info.status, "job is over"),
@@ -365,7 +370,13 @@ impl JobMaster {
         })
     }
 
+    /// What follows happens now.
+    pub(super) fn look_at_clocks(&mut self) {
+        self.checkpoints.wall_clock_is_ahead_by(self.env.now() - self.env.monotonic());
+    }
+
     fn handle(&mut self, message: Message) {
+        self.look_at_clocks();
         match message {
             Message::OfferSlots { request, reply } => {
                 // A TaskManager that waits no longer may have taken the slot back, or offers it again.
@@ -399,9 +410,10 @@ impl JobMaster {
                 self.scheduler.cancel(&mut self.env);
                 let _ = reply.send(());
             }
-            Message::ClientHeartbeat { expires } => {
-                if let Some(known) = &mut self.client_expires {
-                    *known = expires;
+            Message::ClientHeartbeat => {
+                let timeout = self.options.client_timeout.map(|timeout| timeout.as_millis() as i64);
+                if let (Some(known), Some(timeout)) = (&mut self.client_expires, timeout) {
+                    *known = self.env.monotonic() + timeout;
                 }
             }
             Message::Describe { reply } => {
@@ -450,6 +462,7 @@ impl JobMaster {
     }
 
     fn completed(&mut self, done: Completion) {
+        self.look_at_clocks();
         let now = self.now();
         match done {
             Completion::Initialized(result) => self.initialized(result),
@@ -479,7 +492,7 @@ impl JobMaster {
             }
             Completion::RestartDue { restart } => self.scheduler.restart_due(restart, &mut self.env),
             Completion::ClientCheck => {
-                let expired = self.client_expires.is_some_and(|expires| expires <= self.env.now());
+                let expired = self.client_expires.is_some_and(|expires| expires <= self.env.monotonic());
                 if expired {
                     tracing::warn!(job_id = %self.handle.job_id, "the client is gone: the job is cancelled");
                     self.client_expires = None;

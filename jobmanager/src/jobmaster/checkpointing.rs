@@ -218,6 +218,7 @@ impl JobMaster {
     }
 
     pub(super) fn checkpoint_tick(&mut self) {
+        self.look_at_clocks();
         let now = self.now();
         self.checkpoints.tick(self.scheduler.graph(), now);
     }

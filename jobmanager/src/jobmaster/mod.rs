@@ -140,10 +140,8 @@ pub(crate) enum Message {
     Cancel {
         reply: oneshot::Sender<()>,
     },
-    ClientHeartbeat {
-        /// Milliseconds since the epoch.
-        expires: i64,
-    },
+    /// The client lives.
+    ClientHeartbeat,
     Describe {
         reply: oneshot::Sender<Arc<JobInfo>>,
     },

@@ -73,6 +73,8 @@ pub enum UpdateOutcome {
 pub trait Environment {
     /// Milliseconds since the epoch.
     fn now(&self) -> i64;
+    /// Milliseconds of a clock that nobody sets.
+    fn monotonic(&self) -> i64;
     /// Uniform in 0..1.
     fn random(&mut self) -> f64;
     /// A new attempt id.
@@ -488,7 +490,7 @@ impl Scheduler {
             }
             return;
         }
-        match self.decide(&failure, now, env) {
+        match self.decide(&failure, env) {
             Ok(delay) => {
                 self.history.add(entry);
                 self.restart_regions_after(failed, delay, now);
@@ -509,14 +511,14 @@ impl Scheduler {
     }
 
     /// After which time a failure is answered by a restart, or what the job fails with.
-    fn decide(&mut self, failure: &FailureInfo, now: i64, env: &mut dyn Environment) -> Result<Duration, FailureInfo> {
+    fn decide(&mut self, failure: &FailureInfo, env: &mut dyn Environment) -> Result<Duration, FailureInfo> {
         if let Some(savepoint) = &self.stopped_with {
             return Err(self.stopping_failed(savepoint, failure));
         }
         if failure.fatal {
             return Err(FailureInfo::wrap(failure::JOB_EXCEPTION, "The failure is not recoverable", failure));
         }
-        match self.strategy.on_failure(now, env.random()) {
+        match self.strategy.on_failure(env.monotonic(), env.random()) {
             Decision::RestartAfter(delay) => Ok(delay),
             Decision::Suppress(by) => {
                 let message = format!("Recovery is suppressed by {by}");

@@ -12,6 +12,10 @@ impl Environment for TestEnvironment {
         self.now
     }
 
+    fn monotonic(&self) -> i64 {
+        self.now
+    }
+
     fn random(&mut self) -> f64 {
         0.5
     }

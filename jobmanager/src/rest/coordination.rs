@@ -16,7 +16,7 @@ pub(super) async fn fetch(State(state): Rest, Path((job, operator)): Path<(Strin
     let job = job_id(&job)?;
     let operator: OperatorId = operator.parse().map_err(|_| RestError::bad_path("operator", &operator))?;
     let request = request_of(&body).ok_or_else(|| RestError::bad_body("ClientCoordinationRequestBody"))?;
-    let now = state.clock.now_millis();
+    let now = state.clock.monotonic_millis();
     let Some(coordinator) = state.collectors.get_for_client(job, operator, now) else {
         return match state.dispatcher.job(job).await {
             None => Err(RestError::job_not_found(job)),

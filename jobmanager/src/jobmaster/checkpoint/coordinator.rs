@@ -7,7 +7,8 @@
 //!
 //! It is told what happened and leaves [`Action`]s to be taken with [`CheckpointCoordinator::take_actions`]. One checkpoint
 //! is brought on its way at a time, so that barriers reach every task in the order of their numbers; how many may be under
-//! way is configured. Time is in milliseconds since the epoch and passed in.
+//! way is configured. Time is in milliseconds of a clock that nobody sets, and
+//! passed in; what people read is told by how far the wall clock is from it.
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::Arc;
 
@@ -197,6 +198,8 @@ pub struct CheckpointCoordinator {
     /// Tells this run of the job from all others.
     run: u64,
     next_id: u64,
+    /// How far the wall clock is ahead of the time that is passed in, in milliseconds.
+    wall_offset: i64,
     active: bool,
     /// When the next one is due.
     due: Option<i64>,
@@ -223,6 +226,7 @@ impl CheckpointCoordinator {
             job_id,
             run,
             next_id: 1,
+            wall_offset: 0,
             active: false,
             due: None,
             overdue: false,
@@ -244,6 +248,12 @@ impl CheckpointCoordinator {
     pub fn take_actions(&mut self) -> Vec<Action> {
         self.clean();
         std::mem::take(&mut self.actions)
+    }
+
+    /// How far the wall clock is ahead now of the time that is passed in. Of a checkpoint everything is told by where it was
+    /// when the checkpoint began, so that its durations are true though the clock is set.
+    pub fn wall_clock_is_ahead_by(&mut self, millis: i64) {
+        self.wall_offset = millis;
     }
 
     /// For REST.
@@ -288,7 +298,7 @@ impl CheckpointCoordinator {
         let Some(latest) = self.store.latest() else { return };
         self.statistics.restored(Restored {
             id: latest.id,
-            timestamp: now,
+            timestamp: now + self.wall_offset,
             savepoint: latest.metadata.kind() == proto::SnapshotKind::Savepoint,
             external_path: latest.pointer.clone(),
         });
@@ -424,12 +434,12 @@ impl CheckpointCoordinator {
         };
         let id = self.next_id;
         self.next_id += 1;
-        self.statistics.began(record(id, &request, &tasks, graph, now));
+        self.statistics.began(record(id, &request, &tasks, graph, now + self.wall_offset));
         let asked = matches!(request, Request::Checkpoint { full: true, .. });
         let full = (self.full || asked) && request.savepoint().is_none();
         let deadline = now + self.options.timeout.as_millis() as i64;
         let barrier = self.barrier(id, &request, full, now);
-        self.pending.insert(id, Pending::new(request, barrier, deadline));
+        self.pending.insert(id, Pending::new(request, barrier, deadline, self.wall_offset));
         self.actions.push(Action::Prepare { id });
     }
 
@@ -438,7 +448,7 @@ impl CheckpointCoordinator {
         let stop = request.stop();
         proto::CheckpointBarrier {
             checkpoint_id: id,
-            timestamp: now,
+            timestamp: now + self.wall_offset,
             kind: snapshot_kind(request) as i32,
             target: savepoint.map_or_else(String::new, |savepoint| savepoint.target.clone()),
             native_format: savepoint.is_none_or(|savepoint| savepoint.native),
@@ -518,7 +528,7 @@ impl CheckpointCoordinator {
                 return self.cleaning.disturbed(now);
             }
             if let Some((vertex, subtask)) = pending.position(attempt) {
-                let record = SubtaskRecord { acknowledged: now, metrics };
+                let record = SubtaskRecord { acknowledged: now + pending.wall_offset, metrics };
                 self.statistics.acknowledged(id, graph.vertices[vertex].id, subtask, record);
             }
             self.complete(id, graph, now);
@@ -646,7 +656,7 @@ impl CheckpointCoordinator {
     fn abort(&mut self, id: u64, failure: CheckpointFailure, now: i64) {
         let Some(pending) = self.pending.remove(&id) else { return };
         self.end(id, Some(pending.barrier.clone()));
-        self.statistics.failed(id, now, failure.reason.message());
+        self.statistics.failed(id, now + pending.wall_offset, failure.reason.message());
         if matches!(pending.stage, Stage::Preparing | Stage::Triggering) {
             self.actions.push(Action::Release { id });
         }

@@ -40,6 +40,8 @@ pub(super) struct Pending {
     pub(super) request: Request,
     pub(super) barrier: proto::CheckpointBarrier,
     pub(super) deadline: i64,
+    /// How far the wall clock was ahead when it began, in milliseconds.
+    pub(super) wall_offset: i64,
     pub(super) stage: Stage,
     pub(super) coordinators: Vec<proto::CoordinatorState>,
     /// Calls to tasks that were not answered yet.
@@ -50,11 +52,12 @@ pub(super) struct Pending {
 }
 
 impl Pending {
-    pub(super) fn new(request: Request, barrier: proto::CheckpointBarrier, deadline: i64) -> Self {
+    pub(super) fn new(request: Request, barrier: proto::CheckpointBarrier, deadline: i64, wall_offset: i64) -> Self {
         Self {
             request,
             barrier,
             deadline,
+            wall_offset,
             stage: Stage::Preparing,
             coordinators: Vec::new(),
             calls: 0,
