@@ -94,7 +94,7 @@ fn in_shared(handle: &proto::KeyedStateHandle) -> HashMap<String, proto::StateFi
 }
 
 /// Deletes what is not wanted.
-fn cut(database: &Database, tables: &Tables, wanted: &RangeInclusive<u16>) -> Result<()> {
+pub(super) fn cut(database: &Database, tables: &Tables, wanted: &RangeInclusive<u16>) -> Result<()> {
     let write = without_log();
     let before = (wanted.start() > &0).then(|| (vec![0; 2], wanted.start().to_be_bytes().to_vec()));
     // No key group has the number 65535.
@@ -105,11 +105,20 @@ fn cut(database: &Database, tables: &Tables, wanted: &RangeInclusive<u16>) -> Re
             // First that nothing in there can be seen any more, then whole files that hold nothing else.
             let deleted = db.delete_range_cf_opt(family, from, to, &write);
             deleted
-                .and_then(|()| db.delete_file_in_range_cf(family, from, to))
+                .and_then(|()| db.delete_file_in_range_cf(family, from, &last_before(to)))
                 .map_err(|error| database.error(error))?;
         }
     }
     Ok(())
+}
+
+/// A key before that of a key group, behind nearly all keys of the key groups before it. Where ranges of entries end before
+/// their end, those of files include it, and it may be all of a key.
+fn last_before(group: &[u8]) -> Vec<u8> {
+    let before = group.first_chunk::<2>().map_or(0, |group| u16::from_be_bytes(*group).saturating_sub(1));
+    let mut last = before.to_be_bytes().to_vec();
+    last.extend([0xff; 8]);
+    last
 }
 
 fn copy_sorted(

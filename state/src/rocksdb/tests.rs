@@ -144,6 +144,35 @@ fn an_instance_cut_in_two_shares_its_files() {
     assert!(all(&*merged, table, &[]) == all(&*tables, table, &[]));
 }
 
+/// Before, a file whose last key was the first wanted key group and nothing behind it was deleted with that key.
+#[test]
+fn what_is_cut_off_ends_before_a_key_that_is_a_key_group_alone() {
+    let world = World::new(&[]);
+    let setup = Setup {
+        task: "t".into(),
+        settings: Settings::new(&Configuration::default()).unwrap(),
+        resources: world.resources.clone(),
+    };
+    for (number, wanted) in [4u16..=4, 2..=4, 0..=2, 3..=3, 0..=4].into_iter().enumerate() {
+        let folder = Arc::new(TemporaryFolder(world.folder.path().join(format!("cut-{number}"))));
+        std::fs::create_dir_all(&folder.0).unwrap();
+        let mut tables = Tables::default();
+        tables.add(&descriptor("t", 0), "t").unwrap();
+        let mut database = Database::open(&setup, folder, &[]).unwrap();
+        database.create(&descriptor("t", 0)).unwrap();
+        let (db, family) = database.family("t").unwrap();
+        for group in 0..=4u16 {
+            db.put_cf_opt(family, group.to_be_bytes(), b"kept", &without_log()).unwrap();
+        }
+        // Only files that were compacted are deleted as a whole.
+        db.compact_range_cf(family, None::<&[u8]>, None::<&[u8]>);
+        restore::cut(&database, &tables, &wanted).unwrap();
+        let left: Vec<u16> =
+            (0..=4).filter(|group: &u16| db.get_cf(family, group.to_be_bytes()).unwrap().is_some()).collect();
+        assert_eq!(left, wanted.collect::<Vec<_>>());
+    }
+}
+
 #[test]
 fn what_is_kept_back_belongs_to_one_checkpoint() {
     let world = World::new(&[INCREMENTAL, NOTHING_INLINE]);
