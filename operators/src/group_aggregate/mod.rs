@@ -232,12 +232,16 @@ impl GroupAggregate {
         self.release(groups);
     }
 
-    /// Groups lost their last row. Those that the table has stay as empty ones until they are taken out of it.
+    /// Groups lost their last row. Those that the table has stay as empty ones until they are taken out of it, or have been there
+    /// for so long that the table drops them by itself.
     fn remove(&mut self, groups: Vec<u32>) {
         let stored = |group: &u32| self.cache.as_ref().is_some_and(|cache| cache.is_stored(*group));
         let (stored, others): (Vec<u32>, Vec<u32>) = groups.into_iter().partition(stored);
         self.aggregates.reset(&stored);
-        stored.iter().for_each(|group| self.groups[*group as usize] = Group::default());
+        for group in stored {
+            let group = &mut self.groups[group as usize];
+            *group = Group { written: group.written, ..Group::default() };
+        }
         self.drop_groups(&others);
     }
 

@@ -125,6 +125,33 @@ fn a_restored_group_expires_by_its_last_write() {
     }
 }
 
+/// Before, the timer that looks for expired groups forgot that the group was still to be taken out of the table.
+#[test]
+fn a_group_that_lost_its_rows_does_not_come_back_when_others_expire() {
+    let mut setup = key_value(vec![call("COUNT", &[], TypeKind::Bigint.not_null())]);
+    (setup.changelog, setup.ttl) = (true, 1000);
+    let (context, clock) = context_with(&[]);
+    let row = |kind, key| changes(&setup.input, vec![kind], columns(&[(Some(key), None)]));
+    for backend in BACKENDS {
+        let world = World::new(&context, backend);
+        let build = |context: &OperatorContext| setup.build_in(context).unwrap();
+        let mut subtasks = Subtasks::start(&world, &context, 1, &[], usize::MAX, build);
+        clock.set(0);
+        step(&setup, &mut subtasks, &row(INSERT, 9));
+        clock.set(500);
+        step(&setup, &mut subtasks, &row(INSERT, 1));
+        subtasks.save(1);
+        clock.set(700);
+        assert_eq!(step(&setup, &mut subtasks, &row(DELETE, 1)), ["-D[1, 1]"]);
+        clock.set(1000);
+        subtasks.operators[0].processing_time(1000, &mut Output::default()).unwrap();
+        let saved = subtasks.save(3);
+        let mut subtasks = Subtasks::start(&world, &context, 1, &saved, usize::MAX, build);
+        clock.set(1200);
+        assert_eq!(step(&setup, &mut subtasks, &row(INSERT, 1)), ["+I[1, 1]"], "{backend}");
+    }
+}
+
 #[test]
 fn memory_stays_within_its_budget() {
     let calls = vec![
