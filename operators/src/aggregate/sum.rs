@@ -109,6 +109,20 @@ impl<T: Summand> Accumulators for Sum<T> {
         Ok(())
     }
 
+    fn merge_groups(&mut self, targets: &[u32], sources: &[u32]) -> Result<()> {
+        // Not by `state`, which does not say how many values there are: some may yet be taken back.
+        for (target, source) in targets.iter().zip(sources) {
+            let (target, source) = (*target as usize, *source as usize);
+            if self.counts[source] == 0 {
+                continue;
+            }
+            let sum = T::add(self.sums[target], self.sums[source]);
+            self.counts[target] = sum.map_or(0, |_| self.counts[target] + self.counts[source]);
+            self.sums[target] = sum.unwrap_or(T::Native::ZERO);
+        }
+        Ok(())
+    }
+
     fn state(&self, groups: &[u32]) -> Result<Vec<ArrayRef>> {
         let sums = groups.iter().map(|group| self.sums[*group as usize]);
         let present = BooleanBuffer::collect_bool(groups.len(), |i| self.counts[groups[i] as usize] != 0);
