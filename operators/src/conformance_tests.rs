@@ -1,12 +1,9 @@
 //! All operators with keyed state, put through the model of [`crate::testing::conformance`].
 //!
-//! Each of these it found on the commit before it was mended, with the cases that `make test` runs if nothing else is said:
+//! Each of these it found on the commit before it was mended:
 //!
 //! - Windows lost rows where an unaligned checkpoint was restored at another parallelism: a slice that was new since the
 //!   restore was taken for emitted in all key groups as soon as any key group of the subtask had been further on.
-//!
-//! And with some hundred cases more:
-//!
 //! - FINAL dropped what LOCAL had held back while its input was idle.
 //! - SUM over changes forgot how many values a group had that started anew within a batch, and was null too early.
 use wiesel_proto as proto;
