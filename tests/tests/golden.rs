@@ -139,7 +139,7 @@ fn under_kills(backend: &str, seed: u64, mode: Mode) -> usize {
         .set("execution.checkpointing.savepoint-dir", path("savepoints"))
         .set("execution.checkpointing.tolerable-failed-checkpoints", 1000)
         .prepare();
-    let mut nodes = Nodes::start(cluster, 2, slots);
+    let mut nodes = Nodes::start("golden scripts under kills", cluster, 2, slots);
     let cluster = nodes.cluster.clone();
     let mut random = Random::new(seed);
     let restored = std::thread::scope(|scope| {

@@ -101,8 +101,13 @@ impl Sink<'_> {
 
     fn mail(&mut self, mail: Mail) {
         match mail {
-            Mail::Trigger(barrier) if self.all_ended() => self.snapshot(&barrier),
-            Mail::Trigger(barrier) => self.triggered = Some(barrier),
+            Mail::Trigger(barrier) => {
+                let barrier = Arc::new(barrier.message.clone());
+                match self.all_ended() {
+                    true => self.snapshot(&barrier),
+                    false => self.triggered = Some(barrier),
+                }
+            }
             Mail::CheckpointEnded { checkpoint, completed: true } => self.commit(checkpoint),
             Mail::CheckpointEnded { .. } | Mail::OperatorEvent { .. } => {}
         }

@@ -78,7 +78,7 @@ impl Source<'_> {
                 }
             }
             Mail::OperatorEvent { event: Event::NoMoreSplits(_), .. } => self.exhausted = true,
-            Mail::Trigger(barrier) => self.checkpoint(&barrier),
+            Mail::Trigger(barrier) => self.checkpoint(&Arc::new(barrier.message.clone())),
             Mail::CheckpointEnded { .. } => {}
         }
         Ok(())

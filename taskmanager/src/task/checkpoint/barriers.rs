@@ -20,9 +20,9 @@ const MAX_REMEMBERED: usize = 50;
 
 /// A checkpoint's barrier in this process.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct LocalBarrier {
+pub struct LocalBarrier {
     /// What the JobMaster said.
-    pub(crate) message: CheckpointBarrier,
+    pub message: CheckpointBarrier,
     /// When the checkpoint began: when its trigger came to a task, by the age that the barrier has gathered since.
     pub(crate) began: Instant,
 }
