@@ -39,6 +39,7 @@ pub(crate) fn context(subtask: u32, parallelism: u32) -> OperatorContext {
     OperatorContext {
         job_id: wiesel_common::id::JobId([7; 16]),
         task_name: "test".into(),
+        attempt_number: 0,
         subtask,
         parallelism,
         max_parallelism: 128,

@@ -43,6 +43,7 @@ fn context(runtime: &tokio::runtime::Runtime) -> OperatorContext {
     OperatorContext {
         job_id: wiesel_common::id::JobId([7; 16]),
         task_name: "bench".into(),
+        attempt_number: 0,
         subtask: 0,
         parallelism: 1,
         max_parallelism: 128,

@@ -81,6 +81,8 @@ pub struct OperatorContext {
     pub job_id: JobId,
     /// Display name of the task, for messages.
     pub task_name: String,
+    /// How many attempts to run the subtask there were before: an attempt that was given up may go on beside a later one.
+    pub attempt_number: u32,
     /// Position among the subtasks, from 0.
     pub subtask: u32,
     /// How many subtasks.

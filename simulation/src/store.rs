@@ -270,8 +270,16 @@ impl ObjectStore for Store {
         let (at, fails) = self.decide();
         let (reply, answer) = oneshot::channel();
         let Some(at) = at else { return self.fail().await };
-        let effect = Effect::Put(location.clone(), payload, opts, (!fails).then_some(reply));
+        // What makes a checkpoint complete is there or not by the time that the failure is told. Where a store takes it only after
+        // the JobManager has given the checkpoint up and deleted its files, what is there is complete and of no use: known, and
+        // not mended.
+        let decides = location.filename() == Some("_metadata");
+        let effect = Effect::Put(location.clone(), payload, opts, (!fails || decides).then_some(reply));
         self.schedule(at, effect);
+        if decides {
+            let outcome = answer.await.map_err(|_| failed("the store is gone"))?;
+            return if fails { self.fail().await } else { outcome };
+        }
         if fails {
             return self.fail().await;
         }

@@ -44,6 +44,7 @@ pub fn context_with(configuration: &[(&str, &str)]) -> (OperatorContext, Arc<Man
     let context = OperatorContext {
         job_id: wiesel_common::id::JobId([7; 16]),
         task_name: "test".into(),
+        attempt_number: 0,
         subtask: 0,
         parallelism: 1,
         max_parallelism: 128,

@@ -148,6 +148,7 @@ pub(crate) fn start(
     let context = OperatorContext {
         job_id: deployment.job,
         task_name: name.clone(),
+        attempt_number,
         subtask,
         parallelism: vertex.parallelism,
         max_parallelism: deployment::max_parallelism(vertex),

@@ -134,7 +134,7 @@ impl FileSink {
             default_partition,
             rolling: settings.rolling,
             clock: Arc::new(SystemClock),
-            names: Names::new(0, 0, 0),
+            names: Names::new(0, 0, 0, 0),
             open: HashMap::new(),
             uses: 0,
             next_check: 0,
@@ -306,11 +306,11 @@ impl FileSink {
         rolled
     }
 
-    /// Gives complete files their names.
-    fn commit(&mut self, files: impl IntoIterator<Item = Committable>) -> Result<()> {
+    /// Gives complete files their names. `again`: that may have been done before.
+    fn commit(&mut self, files: impl IntoIterator<Item = Committable>, again: bool) -> Result<()> {
         let mut folders = BTreeSet::new();
         for file in files {
-            commit(&file)?;
+            commit(&file, again)?;
             fault::point("sink.between-commits");
             folders.extend(file.path.parent().map(Path::to_owned));
         }
@@ -328,11 +328,15 @@ impl FileSink {
     }
 }
 
-/// Gives a complete file its name. Does nothing where that was done before, by whomever.
-fn commit(file: &Committable) -> Result<()> {
+/// Gives a complete file its name. Does nothing where that was done before, by whomever. A file that this attempt wrote and that
+/// is in neither place is lost: an error, for its rows would be.
+fn commit(file: &Committable, again: bool) -> Result<()> {
     match fs::rename(&file.hidden, &file.path) {
         Ok(()) => Ok(()),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            if !file.path.exists() && !again {
+                return Err(unwritable(&file.hidden, error));
+            }
             if !file.path.exists() {
                 tracing::warn!(
                     file = %file.path.display(),
@@ -379,7 +383,7 @@ impl Operator for FileSink {
         self.clock = context.clock.clone();
         let id = xxhash_rust::xxh3::xxh3_64(&[&context.job_id.0[..], &self.uid].concat());
         let sink = Names::new_sink(id);
-        self.names = Names::new(sink, context.subtask, rand::rng().random());
+        self.names = Names::new(sink, context.subtask, context.attempt_number, rand::rng().random());
         if let Some(committer) = &mut self.committer {
             committer.open(sink, context);
         }
@@ -463,7 +467,7 @@ impl Operator for FileSink {
         fault::point("sink.before-commit");
         let later = self.uncommitted.split_off(&(checkpoint_id + 1));
         let due = std::mem::replace(&mut self.uncommitted, later);
-        self.commit(due.into_values().flatten())?;
+        self.commit(due.into_values().flatten(), false)?;
         self.remove_obsolete(checkpoint_id);
         match &mut self.committer {
             Some(committer) => committer.checkpoint_completed(checkpoint_id),
@@ -482,7 +486,7 @@ impl Operator for FileSink {
         fault::point("sink.before-commit");
         let waiting = std::mem::take(&mut self.uncommitted).into_values().flatten();
         let files: Vec<Committable> = waiting.chain(std::mem::take(&mut self.closed)).collect();
-        self.commit(files)?;
+        self.commit(files, false)?;
         match &mut self.committer {
             Some(committer) => committer.end(),
             None => Ok(()),

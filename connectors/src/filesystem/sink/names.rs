@@ -1,14 +1,29 @@
-//! Names of part files: `part-<uuid>-<subtask>-<n>`, and while they are hidden `.part-<uuid>-<subtask>-<n>.inprogress.<random>`.
+//! Names of part files: `part-<uuid>-<subtask>-<n>`, and while they are hidden
+//! `.part-<uuid>-<subtask>-<n>.inprogress.<attempt>.<random>`.
 //!
-//! The first half of the UUID stays the same over restarts, it is in the checkpoint: by it a sink knows the files that an
-//! attempt of its own left behind. The second half is new for each attempt, so that no two ever choose the same name.
+//! The first half of the UUID stays the same over restarts: by it a sink knows the files that an attempt of its own left behind,
+//! and by the number of the attempt whether that was an earlier one. The second half is new for each attempt, so that no two
+//! ever choose the same name.
 
 /// The names of one attempt of one subtask.
 pub(super) struct Names {
     sink: u64,
+    /// Random, new for each attempt.
     attempt: u64,
+    /// How many attempts there were before.
+    attempt_number: u32,
     subtask: u32,
     next: u64,
+}
+
+/// Who made a hidden file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Owner {
+    /// The first half of the UUID.
+    pub(super) sink: u64,
+    pub(super) subtask: u32,
+    /// How many attempts there had been before; 0 for files of before names had it.
+    pub(super) attempt_number: u32,
 }
 
 const VERSION_BITS: u64 = 0xf000;
@@ -16,9 +31,10 @@ const VARIANT_BITS: u64 = 0xc000_0000_0000_0000;
 
 impl Names {
     /// `sink` as [`Names::new_sink`] made it.
-    pub(super) fn new(sink: u64, subtask: u32, random: u64) -> Self {
+    pub(super) fn new(sink: u64, subtask: u32, attempt_number: u32, random: u64) -> Self {
         // The variant of RFC 4122.
-        Self { sink, attempt: (random & !VARIANT_BITS) | 0x8000_0000_0000_0000, subtask, next: 0 }
+        let attempt = (random & !VARIANT_BITS) | 0x8000_0000_0000_0000;
+        Self { sink, attempt, attempt_number, subtask, next: 0 }
     }
 
     /// The first half of a random UUID (version 4).
@@ -40,13 +56,17 @@ impl Names {
             self.next
         );
         self.next += 1;
-        (format!(".{name}.inprogress.{attempt:016x}"), name)
+        (format!(".{name}.inprogress.{}.{attempt:016x}", self.attempt_number), name)
     }
 }
 
-/// Which sink (first half of the UUID) and which subtask made a hidden file; none: it is no part file in progress.
-pub(super) fn owner(hidden: &str) -> Option<(u64, u32)> {
-    let (name, _) = hidden.strip_prefix(".part-")?.split_once(".inprogress.")?;
+/// Who made a hidden file; none: it is no part file in progress.
+pub(super) fn owner(hidden: &str) -> Option<Owner> {
+    let (name, attempt) = hidden.strip_prefix(".part-")?.split_once(".inprogress.")?;
+    let attempt_number = match attempt.split_once('.') {
+        Some((number, _)) => number.parse().ok()?,
+        None => 0,
+    };
     let mut parts = name.split('-');
     let mut hex =
         |digits: usize| parts.next().filter(|part| part.len() == digits).map(|part| u64::from_str_radix(part, 16));
@@ -55,7 +75,7 @@ pub(super) fn owner(hidden: &str) -> Option<(u64, u32)> {
     hex(12)?.ok()?;
     let subtask = parts.next()?.parse().ok()?;
     parts.next()?.parse::<u64>().ok()?;
-    parts.next().is_none().then_some((sink, subtask))
+    parts.next().is_none().then_some(Owner { sink, subtask, attempt_number })
 }
 
 #[cfg(test)]
@@ -65,12 +85,14 @@ mod tests {
     #[test]
     fn a_hidden_name_tells_whose_it_is() {
         let sink = Names::new_sink(0x0123_4567_89ab_cdef);
-        let mut names = Names::new(sink, 3, u64::MAX);
+        let mut names = Names::new(sink, 3, 12, u64::MAX);
         names.next();
         let (hidden, name) = names.next();
         assert_eq!(name, "part-01234567-89ab-4def-bfff-ffffffffffff-3-1");
-        assert_eq!(hidden, format!(".{name}.inprogress.bfffffffffffffff"));
-        assert_eq!(owner(&hidden), Some((sink, 3)));
+        assert_eq!(hidden, format!(".{name}.inprogress.12.bfffffffffffffff"));
+        assert_eq!(owner(&hidden), Some(Owner { sink, subtask: 3, attempt_number: 12 }));
+        let old = format!(".{name}.inprogress.bfffffffffffffff");
+        assert_eq!(owner(&old), Some(Owner { sink, subtask: 3, attempt_number: 0 }));
         for other in
             [&name, ".part-1.inprogress.x", ".part-01234567-89ab-4def-bfff-ffffffffffff-3.inprogress.x", "_SUCCESS"]
         {

@@ -1,9 +1,8 @@
 //! What a sink does with files that an earlier attempt left.
 use std::collections::HashSet;
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
 
 use bytes::Bytes;
 use wiesel_operators::operator::{Error, OperatorContext, RestoredState, Result};
@@ -43,7 +42,8 @@ impl FileSink {
                 FileState::InProgress(file) => self.resume(&file, now)?,
             }
         }
-        self.commit(pending)?;
+        // One that is gone was committed before, and may have been taken away since.
+        self.commit(pending, true)?;
         match &mut self.committer {
             // Several subtasks may have had one: that it is committed twice changes nothing.
             Some(committer) => committer.restore(restored.partitions.into_iter()),
@@ -74,21 +74,19 @@ impl FileSink {
 
     /// Removes hidden files of earlier attempts of this job that no checkpoint names. Files are this subtask's to remove if
     /// their subtask's number is its own modulo the parallelism: no other subtask of this attempt makes such files, and this
-    /// one has not begun to. But a later attempt may, while this one was stopped: what is newer than the mark that this one
-    /// makes before it looks stays.
+    /// one has not begun to. But a later attempt may have: this one may have stood still since it was deployed, and have been
+    /// given up. Only names tell the two apart; times do not, whenever they are taken.
     fn clean(&mut self, sink: u64, context: &OperatorContext, named: &HashSet<PathBuf>) -> Result<()> {
-        if !self.root.exists() {
-            return Ok(());
-        }
-        let mark = Mark::set(&self.root, &self.names.next().0)?;
         let mine = |name: &str| {
-            names::owner(name).is_some_and(|(owner, subtask)| {
-                owner == sink && subtask % context.parallelism.max(1) == context.subtask
+            names::owner(name).is_some_and(|owner| {
+                owner.sink == sink
+                    && owner.subtask % context.parallelism.max(1) == context.subtask
+                    && owner.attempt_number < context.attempt_number
             })
         };
         let mut removed = 0u64;
         walk(&self.root, self.partitions.len(), &mut |path, name| {
-            if mine(name) && !named.contains(path) && mark.is_newer_than(path) {
+            if mine(name) && !named.contains(path) {
                 remove(path);
                 removed += 1;
             }
@@ -100,42 +98,16 @@ impl FileSink {
     }
 }
 
-/// When an attempt began, by the clock of the file system that its files are on.
-struct Mark {
-    path: PathBuf,
-    time: SystemTime,
-}
-
-impl Mark {
-    fn set(folder: &Path, name: &str) -> Result<Self> {
-        let path = folder.join(name);
-        let time = File::create_new(&path).and_then(|file| file.metadata()?.modified());
-        Ok(Self { time: time.map_err(|error| unwritable(&path, error))?, path })
-    }
-
-    /// Whether a file was last written to before; of a file that is gone it makes no difference.
-    fn is_newer_than(&self, path: &Path) -> bool {
-        let written = fs::metadata(path).and_then(|metadata| metadata.modified());
-        path != self.path && written.is_ok_and(|written| written <= self.time)
-    }
-}
-
-impl Drop for Mark {
-    fn drop(&mut self) {
-        remove(&self.path);
-    }
-}
-
 /// What is this subtask's of files that all, or some, subtasks had: those of the subtasks that it also cleans up after.
 fn own(files: Vec<FileState>, subtask: u32, parallelism: u32) -> Result<Vec<FileState>> {
     let mut own = Vec::with_capacity(files.len());
     for file in files {
         let name = file.hidden().file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        let Some((_, number)) = names::owner(name) else {
+        let Some(owner) = names::owner(name) else {
             let message = format!("{} in the restored checkpoint is no file of a sink", file.hidden().display());
             return Err(Error::State(wiesel_state::Error::Corrupt(message)));
         };
-        if number % parallelism.max(1) == subtask {
+        if owner.subtask % parallelism.max(1) == subtask {
             own.push(file);
         }
     }
@@ -182,7 +154,7 @@ mod tests {
     use super::*;
 
     fn pending(subtask: u32) -> FileState {
-        let (hidden, path) = Names::new(7, subtask, u64::from(subtask) + 1).next();
+        let (hidden, path) = Names::new(7, subtask, 0, u64::from(subtask) + 1).next();
         FileState::Pending(Committable { hidden: hidden.into(), path: path.into(), length: 0, in_snapshot: true })
     }
 
@@ -202,19 +174,5 @@ mod tests {
             assert_eq!(found.len(), all.len());
             assert!(all.iter().all(|file| found.contains(file)));
         }
-    }
-
-    /// Failed before: an attempt that was stopped while it looked through the folder removed what its successor wrote.
-    #[test]
-    fn what_came_since_an_attempt_began_is_not_its_to_remove() {
-        let folder = tempfile::tempdir().unwrap();
-        let (before, since) = (folder.path().join("before"), folder.path().join("since"));
-        fs::write(&before, "").unwrap();
-        let mark = Mark::set(folder.path(), "mark").unwrap();
-        let since_file = File::create_new(&since).unwrap();
-        since_file.set_modified(mark.time + std::time::Duration::from_millis(1)).unwrap();
-        assert!(mark.is_newer_than(&before) && !mark.is_newer_than(&since) && !mark.is_newer_than(&mark.path));
-        drop(mark);
-        assert!(!folder.path().join("mark").exists() && before.exists());
     }
 }

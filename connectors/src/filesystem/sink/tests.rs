@@ -2,7 +2,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use bytes::Bytes;
 use proptest::prelude::*;
@@ -41,12 +41,26 @@ impl RestoredState for State<'_> {
 /// The subtasks of one attempt.
 struct Attempt(Vec<Box<dyn Operator>>);
 
+/// Attempts so far: each has a larger number than those before.
+static ATTEMPTS: AtomicU32 = AtomicU32::new(0);
+
 impl Attempt {
     fn start(spec: &proto::SinkSpec, parallelism: u32, clock: &Arc<TestClock>, from: Option<&Checkpoint>) -> Self {
+        let number = ATTEMPTS.fetch_add(1, Ordering::Relaxed);
+        Self::start_as(number, spec, parallelism, clock, from)
+    }
+
+    fn start_as(
+        attempt_number: u32,
+        spec: &proto::SinkSpec,
+        parallelism: u32,
+        clock: &Arc<TestClock>,
+        from: Option<&Checkpoint>,
+    ) -> Self {
         let start = |subtask| {
             let mut sink = crate::factory::build_sink(spec, b"uid").unwrap();
             sink.restore(&mut State(from)).unwrap();
-            let context = OperatorContext { clock: clock.clone(), ..context(subtask, parallelism) };
+            let context = OperatorContext { attempt_number, clock: clock.clone(), ..context(subtask, parallelism) };
             sink.open(&context).unwrap();
             sink
         };
@@ -329,6 +343,35 @@ fn an_attempt_removes_what_an_earlier_one_of_its_job_left_and_nothing_else() {
     assert_eq!(files(folder.path()).len(), 4 + others.len());
     Attempt::start(&spec, 3, &Arc::default(), None);
     assert_eq!(files(folder.path()), others.iter().map(|name| (*name).to_owned()).collect());
+}
+
+/// Failed before: what the later one had written was removed, and its commit was taken for done.
+#[test]
+fn an_attempt_that_was_given_up_removes_nothing_of_a_later_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let spec = spec(folder.path(), "csv", false);
+    let given_up = ATTEMPTS.fetch_add(1, Ordering::Relaxed);
+    let mut later = Attempt::start(&spec, 1, &Arc::default(), None);
+    later.write(0, &[(1, "x".to_owned())]);
+    // It was deployed first and stood still until now.
+    Attempt::start_as(given_up, &spec, 1, &Arc::default(), None);
+    later.finish();
+    later.snapshot(1, 1);
+    later.complete(1, 1);
+    assert_eq!(read(&source(folder.path(), &two(), &[("format", "csv")], &[]), 1).unwrap(), ["+I[1, x]"]);
+}
+
+#[test]
+fn a_file_that_is_gone_before_it_is_committed_is_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let spec = spec(folder.path(), "csv", false);
+    let mut attempt = Attempt::start(&spec, 1, &Arc::default(), None);
+    attempt.write(0, &[(1, "x".to_owned())]);
+    attempt.finish();
+    attempt.snapshot(1, 1);
+    fs::remove_file(folder.path().join(files(folder.path()).first().unwrap())).unwrap();
+    let error = attempt.0[0].checkpoint_completed(1).unwrap_err();
+    assert!(error.to_string().contains("inprogress"), "{error}");
 }
 
 #[test]

@@ -187,6 +187,7 @@ mod tests {
 
     use super::*;
     use crate::task::reporter::Sender;
+    use wiesel_common::rpc::{Connector, Tcp};
 
     /// What becomes of an upload.
     #[derive(Clone, Copy, PartialEq, Eq)]
@@ -242,7 +243,7 @@ mod tests {
 
     fn uploads() -> (Uploads, Arc<Notifier>) {
         let notifier = Arc::new(Notifier::default());
-        let nobody = tonic::transport::Endpoint::from_static("http://127.0.0.1:1").connect_lazy();
+        let nobody = Tcp { connect_timeout: std::time::Duration::from_secs(1) }.connect("127.0.0.1:1").unwrap();
         let sender = Sender {
             client: JobMasterClient::new(nobody),
             fence: Bytes::new(),
