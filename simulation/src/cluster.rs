@@ -246,7 +246,7 @@ impl Cluster {
 
     fn check_rest(&self) -> Result<(), Violation> {
         for workload in &self.settings.workloads {
-            let (seen, expected) = (self.external.seen(workload.id), workload.len());
+            let (seen, expected) = (self.external.seen(workload.id), workload.all_rows());
             if seen != expected {
                 let what = format!("workload {} has {seen} rows committed of {expected}", workload.id);
                 return Err(self.violation(what));

@@ -30,7 +30,7 @@ pub struct Workload {
 
 impl Workload {
     /// All rows.
-    pub fn len(&self) -> usize {
+    pub fn all_rows(&self) -> usize {
         self.splits as usize * self.rows as usize
     }
 }

@@ -4,6 +4,7 @@
 //! says how many (200), and `WIESEL_SIMULATION_FIRST` with which to begin (0).
 //!
 //! Each seed runs in a process of its own: tokio's choices also follow from how many runtimes its process made before.
+#![allow(clippy::unwrap_used)]
 use std::process::Command;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};

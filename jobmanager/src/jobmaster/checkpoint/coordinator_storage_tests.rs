@@ -306,9 +306,8 @@ impl Cluster {
     /// Nothing is missing of what the job could go on from.
     async fn check_retained(&self) {
         let there = self.store.names().await;
-        for file in self.needed().difference(&there) {
-            panic!("{file} is gone");
-        }
+        let needed = self.needed();
+        assert_eq!(needed.difference(&there).next(), None, "a file that is needed is gone");
     }
 
     fn needed(&self) -> BTreeSet<String> {
