@@ -457,3 +457,28 @@ async fn a_graph_arrives_over_rest() {
     assert_eq!(status, 400);
     assert!(body["errors"][0].as_str().unwrap().contains("no vertices"));
 }
+
+/// Before, room was made for as many slots as the message said: 235 GB for the largest number.
+#[tokio::test]
+async fn a_task_manager_with_more_slots_than_a_job_can_use_is_refused() {
+    let cluster = Cluster::start(&[]).await;
+    let mut known = TaskManager::start(&cluster, "a", 1).await;
+    for slots in [32_769, u32::MAX] {
+        let refused = known.resource_manager.register_task_manager(registration("b", "127.0.0.1:1", slots)).await;
+        let status = refused.unwrap_err();
+        assert_eq!(status.code(), tonic::Code::InvalidArgument);
+        assert!(status.message().contains("at most 32768"), "{}", status.message());
+    }
+    cluster.await_task_managers(1).await;
+}
+
+/// The tasks of a graph are made before anything runs: their number has a bound of its own.
+#[tokio::test]
+async fn a_job_with_more_tasks_than_memory_for_them_is_refused() {
+    let cluster = Cluster::start(&[]).await;
+    let vertex = |id: u8| proto::JobVertex { id: vec![id; 16].into(), parallelism: 32_768, ..Default::default() };
+    let graph =
+        proto::JobGraph { job_id: vec![9; 16].into(), vertices: (0..40).map(vertex).collect(), ..Default::default() };
+    let error = cluster.manager.dispatcher().submit(graph).await.unwrap_err();
+    assert!(error.to_string().contains("1310720 tasks"), "{error}");
+}

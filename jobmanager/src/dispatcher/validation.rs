@@ -11,6 +11,9 @@ use crate::jobmaster::execution_graph::default_max_parallelism;
 /// Flink's largest number of key groups.
 const MAX_PARALLELISM: u32 = 32_768;
 
+/// The most tasks of a job: each takes some hundred bytes before anything runs.
+const MAX_TASKS: u64 = 1 << 20;
+
 /// A graph that can be run.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Validated {
@@ -54,6 +57,10 @@ pub fn validate(graph: &mut proto::JobGraph) -> Result<Validated, String> {
                 return Err(format!("the id of operator `{}` must have 16 bytes", operator.name));
             }
         }
+    }
+    let tasks: u64 = graph.vertices.iter().map(|vertex| u64::from(vertex.parallelism)).sum();
+    if tasks > MAX_TASKS {
+        return Err(format!("it has {tasks} tasks, at most {MAX_TASKS} are possible: lower the parallelism"));
     }
     for edge in &graph.edges {
         if edge.source >= edge.target || edge.target as usize >= graph.vertices.len() {
