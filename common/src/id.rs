@@ -84,3 +84,10 @@ id!(
     /// The session of a leader: the fencing token of everything said to it.
     LeaderSessionId
 );
+
+impl LeaderSessionId {
+    /// The number of a run of a job, from the session of its JobMaster, which is drawn anew for each run.
+    pub fn run(self) -> u64 {
+        u64::from_be_bytes(std::array::from_fn(|i| self.0[i]))
+    }
+}

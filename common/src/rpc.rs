@@ -12,6 +12,13 @@ use tonic::body::Body;
 use tonic::codegen::{Service, StdError, http};
 use tonic::transport::Endpoint;
 
+/// The largest message that a JobManager takes: a task's part of a checkpoint, a batch of collected rows. Who sends one asks here
+/// whether it fits.
+pub const MAX_MESSAGE_BYTES: usize = 64 << 20;
+
+/// The largest message that a TaskManager takes: tasks with the job graph and what they start from.
+pub const MAX_DEPLOYMENT_BYTES: usize = 256 << 20;
+
 /// What becomes of a call.
 pub type Answer = Pin<Box<dyn Future<Output = Result<http::Response<Body>, StdError>> + Send>>;
 

@@ -10,11 +10,9 @@ pub trait Clock: Send + Sync {
     /// Milliseconds since the epoch.
     fn now_millis(&self) -> i64;
 
-    /// Milliseconds since some moment of this process; not touched when the wall clock is set. The same as the wall clock's for
-    /// clocks of tests that are never set.
-    fn monotonic_millis(&self) -> i64 {
-        self.now_millis()
-    }
+    /// Milliseconds since some moment of this process; not touched when the wall clock is set. Nothing stands in for it: a clock
+    /// that forgot it would let deadlines follow the wall.
+    fn monotonic_millis(&self) -> i64;
 
     /// This moment on both.
     fn now(&self) -> Now {

@@ -38,6 +38,7 @@ pub(crate) fn context(subtask: u32, parallelism: u32) -> OperatorContext {
         LazyLock::new(|| tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap());
     OperatorContext {
         job_id: wiesel_common::id::JobId([7; 16]),
+        run: 1,
         task_name: "test".into(),
         attempt_number: 0,
         subtask,
@@ -62,6 +63,11 @@ pub(crate) struct TestClock(pub(crate) AtomicI64);
 impl Clock for TestClock {
     fn now_millis(&self) -> i64 {
         self.0.load(Ordering::SeqCst)
+    }
+
+    /// The test's time moves both.
+    fn monotonic_millis(&self) -> i64 {
+        self.now_millis()
     }
 }
 

@@ -18,7 +18,7 @@ pub use crate::components::{Components, Environment, MAX_MESSAGE_BYTES};
 use crate::dispatcher::DispatcherHandle;
 use crate::options::{ControlOptions, RestOptions};
 use crate::resourcemanager::ResourceManagerHandle;
-use crate::rest::{self, RestState};
+use crate::rest;
 
 /// Why a JobManager does not start or had to stop.
 #[derive(Debug, thiserror::Error)]
@@ -77,10 +77,10 @@ impl JobManager {
         let port = if control.port == 0 { rpc_address.port() } else { control.port };
         let stop = CancellationToken::new();
         let configuration = Arc::new(configuration);
-        let clock = Arc::clone(&environment.clock);
         let advertised = format!("{}:{port}", control.address);
-        let components = Components::start(Arc::clone(&configuration), environment, advertised, stop.clone())?;
-        let Components { dispatcher, resource_manager, operations, collectors, services, mut parts } = components;
+        let components = Components::start(configuration, environment, advertised, stop.clone())?;
+        let api = components.rest(rest_options.clone(), rest_address.port());
+        let Components { dispatcher, resource_manager, services, mut parts, .. } = components;
         let rpc_stop = stop.clone();
         parts.spawn(async move {
             let incoming = TcpIncoming::from(rpc_listener).with_nodelay(Some(true));
@@ -96,20 +96,9 @@ impl JobManager {
             }
             "RPC endpoint"
         });
-        let state = RestState {
-            options: Arc::new(rest_options.clone()),
-            port: rest_address.port(),
-            configuration,
-            clock,
-            dispatcher: dispatcher.clone(),
-            resource_manager: resource_manager.clone(),
-            collectors,
-            operations,
-            stop: stop.clone(),
-        };
         let rest_stop = stop.clone();
         parts.spawn(async move {
-            rest::serve(rest_listener, state, rest_stop).await;
+            rest::serve(rest_listener, api, rest_stop).await;
             "REST endpoint"
         });
         let upload_dir = rest_options.upload_dir_is_temporary.then(|| rest_options.upload_dir.clone());

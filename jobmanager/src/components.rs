@@ -19,12 +19,13 @@ use crate::jobmaster::JobMasterContext;
 use crate::jobmaster::collect::CollectCoordinators;
 use crate::jobmaster::source_coordinator::{EnumeratorCalls, EnumeratorFactory};
 use crate::operations::Operations;
-use crate::options::{ControlOptions, JobOptions, JobStoreOptions};
+use crate::options::{ControlOptions, JobOptions, JobStoreOptions, RestOptions};
 use crate::resourcemanager::{ResourceManager, ResourceManagerHandle};
+use crate::rest::{self, RestState};
 use crate::rpc::{JobMasterService, ResourceManagerService};
 
-/// The largest message of the control plane: a batch of collected rows, a job graph.
-pub const MAX_MESSAGE_BYTES: usize = 64 << 20;
+pub use wiesel_common::rpc::MAX_MESSAGE_BYTES;
+
 /// How long a connection to a TaskManager may take to come up.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -59,9 +60,12 @@ pub struct Components {
     /// The TaskManagers.
     pub resource_manager: ResourceManagerHandle,
     /// What users asked for and is under way.
-    pub(crate) operations: Operations,
+    operations: Operations,
     /// Rows for clients.
-    pub(crate) collectors: CollectCoordinators,
+    collectors: CollectCoordinators,
+    configuration: Arc<Configuration>,
+    clock: Arc<dyn Clock>,
+    stop: CancellationToken,
     /// What TaskManagers call.
     pub services: Routes,
     /// The actors, which end after `stop` was cancelled; each says its name then.
@@ -93,7 +97,7 @@ impl Components {
         );
         let collectors = CollectCoordinators::default();
         let context = JobMasterContext {
-            configuration,
+            configuration: Arc::clone(&configuration),
             address: advertised,
             rpc_timeout: control.rpc_timeout,
             clock: Arc::clone(&clock),
@@ -103,7 +107,7 @@ impl Components {
             enumerators: environment.enumerators,
             enumerator_calls: environment.enumerator_calls,
         };
-        let operations = Operations::new(store.result_retention, clock);
+        let operations = Operations::new(store.result_retention, Arc::clone(&clock));
         let (dispatcher, dispatcher_handle, masters) = Dispatcher::new(context, store);
 
         // The ResourceManager outlives the dispatcher: what is suspended still frees its slots.
@@ -114,8 +118,9 @@ impl Components {
             resource_manager.run(resource_manager_stop).await;
             "ResourceManager"
         });
+        let dispatcher_stop = stop.clone();
         parts.spawn(async move {
-            dispatcher.run(stop).await;
+            dispatcher.run(dispatcher_stop).await;
             stop_resource_manager.cancel();
             "Dispatcher"
         });
@@ -130,8 +135,26 @@ impl Components {
             resource_manager: resource_manager_handle,
             operations,
             collectors,
+            configuration,
+            clock,
+            stop,
             services: Routes::new(rpc).add_service(masters),
             parts,
+        })
+    }
+
+    /// What clients call, for a server on this port.
+    pub fn rest(&self, options: RestOptions, port: u16) -> axum::Router {
+        rest::router(RestState {
+            options: Arc::new(options),
+            port,
+            configuration: Arc::clone(&self.configuration),
+            clock: Arc::clone(&self.clock),
+            dispatcher: self.dispatcher.clone(),
+            resource_manager: self.resource_manager.clone(),
+            collectors: self.collectors.clone(),
+            operations: self.operations.clone(),
+            stop: self.stop.clone(),
         })
     }
 }

@@ -145,6 +145,11 @@ mod tests {
         fn now_millis(&self) -> i64 {
             self.0.load(Ordering::SeqCst)
         }
+
+        /// The test's time moves both.
+        fn monotonic_millis(&self) -> i64 {
+            self.now_millis()
+        }
     }
 
     fn key(trigger: u8) -> Key {

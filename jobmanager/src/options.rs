@@ -3,7 +3,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use wiesel_common::config::options::{cluster, jobmanager, rest, restart};
-use wiesel_common::config::{ConfigError, ConfigOption, Configuration, MemorySize, PortRange};
+use wiesel_common::config::{
+    ConfigError, ConfigOption, ConfigValue, Configuration, FOR_EVER, MemorySize, PortRange, format_duration,
+};
 
 use crate::jobmaster::checkpoint::options::CheckpointOptions;
 use crate::jobmaster::restart_strategy::RestartStrategyOptions;
@@ -150,7 +152,13 @@ impl ControlOptions {
                 options.heartbeat_interval, options.heartbeat_timeout
             )));
         }
-        Ok(options)
+        // They are added to times, and calls carry the last.
+        Ok(Self {
+            heartbeat_interval: options.heartbeat_interval.min(FOR_EVER),
+            heartbeat_timeout: options.heartbeat_timeout.min(FOR_EVER),
+            rpc_timeout: options.rpc_timeout.min(FOR_EVER),
+            ..options
+        })
     }
 }
 
@@ -159,9 +167,9 @@ impl JobStoreOptions {
     pub fn read(config: &Configuration) -> Result<Self, ConfigError> {
         Ok(Self {
             capacity: config.get(&JOB_STORE_CAPACITY)?,
-            expiration: Duration::from_secs(config.get(&JOB_STORE_EXPIRATION_SECONDS)?),
+            expiration: Duration::from_secs(config.get(&JOB_STORE_EXPIRATION_SECONDS)?).min(FOR_EVER),
             bytes: config.get(&JOB_STORE_CACHE_BYTES)?,
-            result_retention: config.get(&RESULT_RETENTION)?,
+            result_retention: config.get(&RESULT_RETENTION)?.min(FOR_EVER),
         })
     }
 }
@@ -188,7 +196,7 @@ impl RestOptions {
             cancel: config.get(&rest::CANCEL_ENABLE)?,
             upload_dir: base.join("flink-web-upload"),
             upload_dir_is_temporary,
-            refresh_interval: config.get(&REFRESH_INTERVAL)?,
+            refresh_interval: config.get(&REFRESH_INTERVAL)?.min(FOR_EVER),
         })
     }
 }
@@ -197,7 +205,7 @@ impl JobOptions {
     /// Reads them from a job's effective configuration.
     pub fn read(config: &Configuration) -> Result<Self, ConfigError> {
         let tied = config.get(&ATTACHED)? && config.get(&SHUTDOWN_ON_ATTACHED_EXIT)?;
-        let client_timeout = config.get(&CLIENT_HEARTBEAT_TIMEOUT)?;
+        let client_timeout = config.get(&CLIENT_HEARTBEAT_TIMEOUT)?.min(FOR_EVER);
         let checkpoints = CheckpointOptions::read(config)?;
         Ok(Self {
             restart: restart_strategy(config, checkpoints.interval.is_some())?,
@@ -226,19 +234,49 @@ fn restart_strategy(config: &Configuration, checkpointed: bool) -> Result<Restar
             delay: config.get(&restart::FIXED_DELAY)?,
         },
         RestartStrategy::FailureRate => RestartStrategyOptions::FailureRate {
-            max_failures: config.get(&restart::FAILURE_RATE_MAX)?,
-            interval: config.get(&restart::FAILURE_RATE_INTERVAL)?,
+            max_failures: checked(config, &restart::FAILURE_RATE_MAX, |most| *most > 0, "expected at least 1")?,
+            interval: checked(config, &restart::FAILURE_RATE_INTERVAL, is_a_millisecond, AT_LEAST_A_MILLISECOND)?,
             delay: config.get(&restart::FAILURE_RATE_DELAY)?,
         },
-        RestartStrategy::ExponentialDelay => RestartStrategyOptions::ExponentialDelay {
-            initial: config.get(&restart::EXPONENTIAL_INITIAL)?,
-            max: config.get(&restart::EXPONENTIAL_MAX)?,
-            multiplier: config.get(&restart::EXPONENTIAL_MULTIPLIER)?,
-            reset_threshold: config.get(&restart::EXPONENTIAL_RESET)?,
-            jitter: config.get(&restart::EXPONENTIAL_JITTER)?,
-            attempts: config.get(&restart::EXPONENTIAL_ATTEMPTS)?,
-        },
+        RestartStrategy::ExponentialDelay => exponential_delay(config)?,
     })
+}
+
+/// With what Flink's strategy asks of its parameters.
+fn exponential_delay(config: &Configuration) -> Result<RestartStrategyOptions, ConfigError> {
+    let max = checked(config, &restart::EXPONENTIAL_MAX, is_a_millisecond, AT_LEAST_A_MILLISECOND)?;
+    let between = format!("expected from 1 ms to {} ({})", format_duration(max), restart::EXPONENTIAL_MAX.key());
+    let fits = |initial: &Duration| is_a_millisecond(initial) && *initial <= max;
+    Ok(RestartStrategyOptions::ExponentialDelay {
+        initial: checked(config, &restart::EXPONENTIAL_INITIAL, fits, &between)?,
+        max,
+        multiplier: checked(config, &restart::EXPONENTIAL_MULTIPLIER, |by| *by > 1.0, "expected a number above 1")?,
+        reset_threshold: checked(config, &restart::EXPONENTIAL_RESET, is_a_millisecond, AT_LEAST_A_MILLISECOND)?,
+        jitter: checked(
+            config,
+            &restart::EXPONENTIAL_JITTER,
+            |share| (0.0..=1.0).contains(share),
+            "expected a number from 0 to 1",
+        )?,
+        attempts: checked(config, &restart::EXPONENTIAL_ATTEMPTS, |most| *most > 0, "expected at least 1")?,
+    })
+}
+
+const AT_LEAST_A_MILLISECOND: &str = "expected at least 1 ms";
+
+fn is_a_millisecond(duration: &Duration) -> bool {
+    *duration >= Duration::from_millis(1)
+}
+
+/// The value of an option, refused if it cannot work.
+fn checked<T: ConfigValue>(
+    config: &Configuration,
+    option: &ConfigOption<T>,
+    works: impl FnOnce(&T) -> bool,
+    expected: &str,
+) -> Result<T, ConfigError> {
+    let value = config.get(option)?;
+    if works(&value) { Ok(value) } else { Err(option.bad_value(option.key(), &value.show(), expected)) }
 }
 
 #[cfg(test)]
@@ -265,6 +303,68 @@ mod tests {
         let options = JobOptions::read(&config(&pairs)).unwrap();
         let expected = RestartStrategyOptions::FixedDelay { attempts: 3, delay: Duration::from_secs(1) };
         assert_eq!(options.restart, expected);
+    }
+
+    /// As Flink does; before, a multiplier of -1 and a jitter of 2 were taken.
+    #[test]
+    fn a_strategy_that_cannot_work_is_refused() {
+        for (strategy, key, value, expected) in [
+            ("exponential-delay", "backoff-multiplier", "0.0", "above 1"),
+            ("exponential-delay", "backoff-multiplier", "-1.0", "above 1"),
+            ("exponential-delay", "backoff-multiplier", "1.0", "above 1"),
+            ("exponential-delay", "backoff-multiplier", "NaN", "a number"),
+            ("exponential-delay", "jitter-factor", "2.0", "from 0 to 1"),
+            ("exponential-delay", "jitter-factor", "-0.1", "from 0 to 1"),
+            ("exponential-delay", "initial-backoff", "0 ms", "from 1 ms to 1 min"),
+            ("exponential-delay", "initial-backoff", "2 min", "from 1 ms to 1 min"),
+            ("exponential-delay", "max-backoff", "0 ms", "at least 1 ms"),
+            ("exponential-delay", "reset-backoff-threshold", "0 ms", "at least 1 ms"),
+            ("exponential-delay", "attempts-before-reset-backoff", "0", "at least 1"),
+            ("failure-rate", "max-failures-per-interval", "0", "at least 1"),
+            ("failure-rate", "failure-rate-interval", "0 ms", "at least 1 ms"),
+        ] {
+            let key = format!("restart-strategy.{strategy}.{key}");
+            let pairs = [("restart-strategy.type", strategy), (key.as_str(), value)];
+            let error = JobOptions::read(&config(&pairs)).unwrap_err().to_string();
+            let shown = format!("'{value}' for key '{key}'");
+            assert!(error.contains(&shown) && error.contains(expected), "{error}");
+            // It is no matter where another strategy is chosen.
+            let other = [("restart-strategy.type", "none"), (key.as_str(), value)];
+            assert!(JobOptions::read(&config(&other)).is_ok());
+        }
+        let pairs = [
+            ("restart-strategy.type", "exponential-delay"),
+            ("restart-strategy.exponential-delay.jitter-factor", "1"),
+            ("restart-strategy.exponential-delay.backoff-multiplier", "1.01"),
+            ("restart-strategy.exponential-delay.initial-backoff", "1 min"),
+        ];
+        assert!(JobOptions::read(&config(&pairs)).is_ok());
+    }
+
+    /// Before, such a duration was more than a time can be later than another, and than a call can carry.
+    #[test]
+    fn durations_that_never_end_can_be_added_to_a_time() {
+        let never = "9223372036854775807 s";
+        let control = ControlOptions::read(&config(&[
+            ("heartbeat.interval", "9223372036854775807"),
+            ("heartbeat.timeout", never),
+            ("pekko.ask.timeout", never),
+        ]));
+        let control = control.unwrap();
+        let store = config(&[("jobstore.expiration-time", "18446744073709551615"), ("rest.async.store-duration", never)]);
+        let store = JobStoreOptions::read(&store).unwrap();
+        let job = JobOptions::read(&config(&[
+            ("execution.attached", "true"),
+            ("execution.shutdown-on-attached-exit", "true"),
+            ("client.heartbeat.timeout", never),
+        ]));
+        let client_timeout = job.unwrap().client_timeout.unwrap();
+        for duration in [control.heartbeat_interval, control.heartbeat_timeout, control.rpc_timeout]
+            .into_iter()
+            .chain([store.expiration, store.result_retention, client_timeout])
+        {
+            assert_eq!(duration, FOR_EVER);
+        }
     }
 
     #[test]

@@ -1,26 +1,80 @@
 //! The gRPC services. They check the fencing token, forward to an actor and wait for its answer; nothing else.
+use std::collections::HashSet;
 use std::pin::Pin;
 
 use futures::Stream;
 use tokio_stream::StreamExt;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
+use wiesel_common::config::options::taskmanager::MAX_SLOTS;
 use wiesel_common::id::{AttemptId, JobId, LeaderSessionId, OperatorId};
 use wiesel_proto as proto;
 use wiesel_proto::job_master_server::JobMaster;
 use wiesel_proto::resource_manager_server::ResourceManager;
 
-use crate::dispatcher::JobMasters;
+use crate::dispatcher::{JobMasters, MAX_TASKS};
 use crate::jobmaster::collect::CollectCoordinators;
 use crate::jobmaster::{self, JobMasterHandle};
 use crate::options::ControlOptions;
-use crate::resourcemanager::{Message, ResourceManagerHandle};
+use crate::resourcemanager::slot_manager::check_report;
+use crate::resourcemanager::{Message, OpenStream, ResourceManagerHandle, check_name, check_slots};
+
+/// The longest text of a failure, or reason to leave, that is kept and logged, in bytes.
+const MAX_TEXT_BYTES: usize = 64 << 10;
+/// The most causes of a failure that are kept.
+const MAX_CAUSES: usize = 100;
 
 fn check_fence(expected: LeaderSessionId, given: &[u8]) -> Result<(), Status> {
     if given == expected.0 {
         return Ok(());
     }
     Err(Status::failed_precondition("the fencing token is not the current leader's"))
+}
+
+fn cut(text: &mut String) {
+    if text.len() > MAX_TEXT_BYTES {
+        text.truncate(text.floor_char_boundary(MAX_TEXT_BYTES));
+        text.push_str("...");
+    }
+}
+
+/// A failure as it is kept: in the history of the job, and in the log.
+fn cut_failure(failure: &mut proto::Failure) {
+    failure.causes.truncate(MAX_CAUSES);
+    [&mut failure.message, &mut failure.class].into_iter().chain(&mut failure.causes).for_each(cut);
+}
+
+fn check_offers(request: &proto::OfferSlotsRequest) -> Result<(), Status> {
+    check_name("resource id", &request.resource_id)?;
+    check_name("address for calls", &request.rpc_address)?;
+    check_name("address for data", &request.data_address)?;
+    check_name("host name", &request.hostname)?;
+    check_report(MAX_SLOTS, request.slots.iter().map(|offer| offer.index))
+        .map_err(|error| Status::invalid_argument(format!("a malformed offer of slots: {error}")))?;
+    check_distinct(request.slots.iter().map(|offer| &offer.allocation_id[..]))
+}
+
+fn check_metrics(report: &proto::TaskMetricsReport) -> Result<(), Status> {
+    check_name("resource id", &report.resource_id)?;
+    if report.slots.len() > MAX_SLOTS as usize || report.tasks.len() as u64 > MAX_TASKS {
+        let message = format!(
+            "a report of {} slots and {} tasks: a TaskManager has at most {MAX_SLOTS} slots, and a job at most {MAX_TASKS} \
+             tasks",
+            report.slots.len(),
+            report.tasks.len()
+        );
+        return Err(Status::invalid_argument(message));
+    }
+    check_distinct(report.slots.iter().map(|slot| &slot.allocation_id[..]))
+}
+
+/// Refuses what names an allocation twice.
+fn check_distinct<'a>(mut allocations: impl Iterator<Item = &'a [u8]>) -> Result<(), Status> {
+    let mut seen = HashSet::new();
+    if allocations.all(|allocation| seen.insert(allocation)) {
+        return Ok(());
+    }
+    Err(Status::invalid_argument("an allocation is named twice"))
 }
 
 /// [`ResourceManager`] over gRPC.
@@ -44,6 +98,8 @@ impl Drop for StreamEnd {
 }
 
 struct HeartbeatStream {
+    /// How many slots the TaskManager has.
+    slots: u32,
     inbound: Streaming<proto::TaskManagerHeartbeat>,
     closed: CancellationToken,
     ticks: tokio::time::Interval,
@@ -51,6 +107,13 @@ struct HeartbeatStream {
 }
 
 impl HeartbeatStream {
+    /// What is malformed ends the stream, and with it the TaskManager's registration: nothing that it says can be relied on.
+    fn check(&self, heartbeat: &proto::TaskManagerHeartbeat) -> Result<(), Status> {
+        check_slots(self.slots, &heartbeat.slots).inspect_err(|status| {
+            tracing::warn!(task_manager = %self.end.resource_id, reason = %status.message(), "a heartbeat is refused");
+        })
+    }
+
     /// The next message to the TaskManager; none: the stream is over. Messages from it are forwarded meanwhile.
     async fn next(&mut self) -> Option<Result<proto::ResourceManagerHeartbeat, Status>> {
         let fence = self.end.handle.fence();
@@ -60,6 +123,9 @@ impl HeartbeatStream {
                 _ = self.ticks.tick() => return Some(Ok(proto::ResourceManagerHeartbeat {})),
                 message = self.inbound.next() => match message {
                     Some(Ok(heartbeat)) if heartbeat.fence == fence.0[..] && heartbeat.resource_id == self.end.resource_id => {
+                        if let Err(status) = self.check(&heartbeat) {
+                            return Some(Err(status));
+                        }
                         self.end.handle.send(Message::Heartbeat { stream: self.end.stream, heartbeat });
                     }
                     Some(Ok(_)) => return Some(Err(Status::failed_precondition("a heartbeat of another session"))),
@@ -76,11 +142,12 @@ impl ResourceManager for ResourceManagerService {
         &self,
         request: Request<proto::RegisterTaskManagerRequest>,
     ) -> Result<Response<proto::RegisterTaskManagerResponse>, Status> {
-        self.handle.register(request.into_inner()).await?;
+        let registration = self.handle.register(request.into_inner()).await?;
         Ok(Response::new(proto::RegisterTaskManagerResponse {
             fence: self.handle.fence().to_bytes(),
             heartbeat_interval: self.options.heartbeat_interval.as_millis() as u64,
             heartbeat_timeout: self.options.heartbeat_timeout.as_millis() as u64,
+            registration,
         }))
     }
 
@@ -98,12 +165,14 @@ impl ResourceManager for ResourceManagerService {
         check_fence(self.handle.fence(), &first.fence)?;
         let resource_id = first.resource_id.clone();
         let closed = CancellationToken::new();
-        let stream = self.handle.open_heartbeat(resource_id.clone(), closed.clone()).await?;
-        self.handle.send(Message::Heartbeat { stream, heartbeat: first });
+        let OpenStream { stream, slots } =
+            self.handle.open_heartbeat(resource_id.clone(), first.registration, closed.clone()).await?;
         let end = StreamEnd { handle: self.handle.clone(), resource_id, stream };
         let ticks = tokio::time::interval(self.options.heartbeat_interval);
-        let stream = HeartbeatStream { inbound, closed, ticks, end };
-        let outbound = futures::stream::unfold(Some(stream), |stream| async move {
+        let heartbeats = HeartbeatStream { slots, inbound, closed, ticks, end };
+        heartbeats.check(&first)?;
+        self.handle.send(Message::Heartbeat { stream, heartbeat: first });
+        let outbound = futures::stream::unfold(Some(heartbeats), |stream| async move {
             let mut stream = stream?;
             match stream.next().await? {
                 Ok(heartbeat) => Some((Ok(heartbeat), Some(stream))),
@@ -119,7 +188,9 @@ impl ResourceManager for ResourceManagerService {
     ) -> Result<Response<proto::Empty>, Status> {
         let request = request.into_inner();
         check_fence(self.handle.fence(), &request.fence)?;
-        self.handle.send(Message::Disconnect { resource_id: request.resource_id, reason: request.reason });
+        let proto::DisconnectTaskManagerRequest { resource_id, mut reason, registration, .. } = request;
+        cut(&mut reason);
+        self.handle.send(Message::Disconnect { resource_id, registration, reason });
         Ok(Response::new(proto::Empty {}))
     }
 }
@@ -151,6 +222,7 @@ impl JobMaster for JobMasterService {
     ) -> Result<Response<proto::OfferSlotsResponse>, Status> {
         let request = request.into_inner();
         let master = self.find(&request.job_id, &request.fence)?;
+        check_offers(&request)?;
         let (reply, answer) = tokio::sync::oneshot::channel();
         master.send(jobmaster::Message::OfferSlots { request, reply });
         let response = answer.await.map_err(|_| over(master.job_id()))??;
@@ -161,7 +233,8 @@ impl JobMaster for JobMasterService {
         &self,
         request: Request<proto::TaskStateUpdate>,
     ) -> Result<Response<proto::Empty>, Status> {
-        let update = request.into_inner();
+        let mut update = request.into_inner();
+        update.failure.iter_mut().for_each(cut_failure);
         let master = self.find(&update.job_id, &update.fence)?;
         let (reply, answer) = tokio::sync::oneshot::channel();
         master.send(jobmaster::Message::UpdateTaskState { update, reply });
@@ -215,7 +288,8 @@ impl JobMaster for JobMasterService {
         &self,
         request: Request<proto::DeclineCheckpointRequest>,
     ) -> Result<Response<proto::Empty>, Status> {
-        let request = request.into_inner();
+        let mut request = request.into_inner();
+        request.failure.iter_mut().for_each(cut_failure);
         let master = self.find(&request.job_id, &request.fence)?;
         let (reply, answer) = tokio::sync::oneshot::channel();
         master.send(jobmaster::Message::DeclineCheckpoint { request, reply });
@@ -229,8 +303,57 @@ impl JobMaster for JobMasterService {
     ) -> Result<Response<proto::TaskMetricsResponse>, Status> {
         let report = request.into_inner();
         let master = self.find(&report.job_id, &report.fence)?;
+        check_metrics(&report)?;
         let (reply, answer) = tokio::sync::oneshot::channel();
         master.send(jobmaster::Message::Metrics { report, reply });
         Ok(Response::new(answer.await.map_err(|_| over(master.job_id()))?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn offers(slots: &[(u8, u32)]) -> proto::OfferSlotsRequest {
+        let offer = |(id, index): &(u8, u32)| proto::SlotOffer { allocation_id: vec![*id; 16].into(), index: *index };
+        proto::OfferSlotsRequest { slots: slots.iter().map(offer).collect(), ..Default::default() }
+    }
+
+    fn refused(result: Result<(), Status>) -> String {
+        let status = result.unwrap_err();
+        assert_eq!(status.code(), tonic::Code::InvalidArgument);
+        status.message().to_owned()
+    }
+
+    #[test]
+    fn an_offer_names_each_slot_once() {
+        assert!(check_offers(&offers(&[(1, 0), (2, 7)])).is_ok());
+        assert!(refused(check_offers(&offers(&[(1, 0), (2, 0)]))).contains("slot 0 twice"));
+        assert!(refused(check_offers(&offers(&[(1, 0), (1, 1)]))).contains("named twice"));
+        assert!(refused(check_offers(&offers(&[(1, 32_768)]))).contains("slot 32768"));
+        let named = proto::OfferSlotsRequest { hostname: "h".repeat(1025), ..offers(&[]) };
+        assert!(refused(check_offers(&named)).contains("host name has 1025 bytes"));
+    }
+
+    #[test]
+    fn a_report_of_counters_is_bounded() {
+        let held = |id: u32| proto::HeldSlot { allocation_id: id.to_be_bytes().to_vec().into(), active: true };
+        let report = |slots: Vec<proto::HeldSlot>| proto::TaskMetricsReport { slots, ..Default::default() };
+        assert!(check_metrics(&report((0..MAX_SLOTS).map(held).collect())).is_ok());
+        assert!(refused(check_metrics(&report((0..=MAX_SLOTS).map(held).collect()))).contains("32769 slots"));
+        assert!(refused(check_metrics(&report(vec![held(1), held(1)]))).contains("named twice"));
+    }
+
+    #[test]
+    fn a_failure_is_kept_up_to_a_length() {
+        let mut failure = proto::Failure {
+            message: "\u{e4}".repeat(MAX_TEXT_BYTES),
+            causes: vec!["short".into(); MAX_CAUSES + 1],
+            ..Default::default()
+        };
+        cut_failure(&mut failure);
+        assert_eq!(failure.message.len(), MAX_TEXT_BYTES + 3);
+        assert!(failure.message.ends_with("\u{e4}..."));
+        assert_eq!((failure.causes.len(), failure.causes[0].as_str()), (MAX_CAUSES, "short"));
     }
 }

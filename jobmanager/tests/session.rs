@@ -126,12 +126,53 @@ async fn losing_a_task_manager_without_a_strategy_fails_the_job() {
         fence: a.fence.clone(),
         resource_id: "a".into(),
         reason: "SIGTERM".into(),
+        registration: a.registration,
     };
     a.resource_manager.disconnect_task_manager(message).await.unwrap();
     let job = cluster.await_status(id, JobStatus::Failed).await;
     let trace = job.failure.as_ref().unwrap().stack_trace();
     assert!(trace.contains("TaskManager with id a disconnected: SIGTERM"), "{trace}");
     cluster.await_task_managers(0).await;
+}
+
+/// Failed before registrations were numbered: the late word of the old process, which had the larger number, was taken for the
+/// latest of the new one. Its slots were the old ones for ever, and the job was told that it had lost those that it ran in.
+#[tokio::test]
+async fn what_a_dead_task_manager_said_does_not_count_for_its_successor() {
+    let cluster = Cluster::start(&[]).await;
+    let mut old = TaskManager::start(&cluster, "a", 1).await;
+    old.set_slots_version(56);
+    old.answers.send_replace(false);
+    let id = cluster.submit(shuffle(1, 1)).await;
+    until("the request for a slot", async || (old.slots_version() == 57).then_some(())).await;
+    let mut new = TaskManager::start(&cluster, "a", 1).await;
+    let deployed = new.next_submit().await;
+    new.run(&deployed).await;
+    // Its answer and its offer, its farewell, and its word to the JobMaster.
+    old.answers.send_replace(true);
+    let farewell = proto::DisconnectTaskManagerRequest {
+        fence: old.fence.clone(),
+        resource_id: "a".into(),
+        reason: "SIGTERM".into(),
+        registration: old.registration,
+    };
+    old.resource_manager.disconnect_task_manager(farewell).await.unwrap();
+    let report = proto::TaskMetricsReport {
+        fence: deployed.fence.clone(),
+        job_id: deployed.graph.as_ref().unwrap().job_id.clone(),
+        resource_id: "a".into(),
+        slots_version: 99,
+        registration: old.registration,
+        ..Default::default()
+    };
+    old.master.report_task_metrics(report).await.unwrap();
+    // Some heartbeats.
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let job = cluster.job(id).await;
+    assert_eq!(job.status, JobStatus::Running, "{:?}", job.failure);
+    new.report_all(&deployed, Finished).await;
+    cluster.await_status(id, JobStatus::Finished).await;
+    cluster.await_free_slots(1).await;
 }
 
 #[tokio::test]

@@ -28,6 +28,10 @@ pub enum Event {
     Active,
     /// Separates what belongs to a checkpoint from what follows.
     Barrier(Barrier),
+    /// Separates rows that were in flight when the state was written that the job starts from, and are sent again, from those
+    /// that are new. No barrier overtakes it: a later state must not hold both as rows in flight, for their order across
+    /// channels would be lost.
+    Replayed,
     /// Nothing will follow: everything there is was read.
     EndOfInput,
     /// Nothing will follow: the job is stopped and goes on elsewhere, from a savepoint.
@@ -58,6 +62,7 @@ impl Event {
             }
             Self::EndOfInput => (5, 0, 0, false),
             Self::Stopped => (6, 0, 0, false),
+            Self::Replayed => (7, 0, 0, false),
         };
         let options: &[u8] = if let Self::Barrier(barrier) = self { &barrier.options } else { &[] };
         let mut bytes = BytesMut::with_capacity(Self::LENGTH + options.len());
@@ -94,6 +99,7 @@ impl Event {
             3 => Some(Self::Active),
             5 => Some(Self::EndOfInput),
             6 => Some(Self::Stopped),
+            7 => Some(Self::Replayed),
             _ => None,
         }
     }
@@ -119,7 +125,8 @@ mod tests {
             Just(Event::Active),
             barrier,
             Just(Event::EndOfInput),
-            Just(Event::Stopped)
+            Just(Event::Stopped),
+            Just(Event::Replayed)
         ]
     }
 

@@ -199,8 +199,16 @@ impl ResultPartition {
         Ok(())
     }
 
-    /// Sends a barrier to every consumer, after the rows before it. One that is urgent goes before all that waits, and never
-    /// waits itself. False: a consumer has seen the end of input already.
+    /// Says to every consumer that what was to be sent again ([`Self::replay`]) has been. Does not wait for consumers.
+    ///
+    /// # Errors
+    /// As [`ResultPartition::emit`].
+    pub fn replayed(&mut self) -> Result<()> {
+        self.forced(|partition| partition.broadcast(Event::Replayed))
+    }
+
+    /// Sends a barrier to every consumer, after the rows before it. One that is urgent goes before all new rows that wait, and
+    /// never waits itself. False: a consumer has seen the end of input already.
     ///
     /// # Errors
     /// As [`ResultPartition::emit`].

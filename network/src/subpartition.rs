@@ -88,14 +88,20 @@ struct State {
     /// The producer said its last word.
     closed: bool,
     producer_waits: bool,
+    /// [`Event::Replayed`] is in the queue.
+    replaying: bool,
     /// The producer wants to know when this checkpoint's barrier leaves.
     watched: Option<u64>,
 }
 
 impl State {
-    /// Where the next urgent barrier goes: behind those before it.
+    /// Where the next urgent barrier goes: behind those before it, and behind what is sent again of an earlier run.
     fn front(&self) -> usize {
-        self.queue.iter().take_while(|(element, _)| element.as_barrier().is_some_and(|barrier| barrier.urgent)).count()
+        let is_replayed = |(element, _): &(Outgoing, usize)| matches!(element, Outgoing::Event(Event::Replayed));
+        let new =
+            if self.replaying { self.queue.iter().position(is_replayed).map_or(0, |marker| marker + 1) } else { 0 };
+        let is_urgent = |(element, _): &&(Outgoing, usize)| element.as_barrier().is_some_and(|barrier| barrier.urgent);
+        new + self.queue.range(new..).take_while(is_urgent).count()
     }
 
     /// The rows from `start` to `end`.
@@ -144,6 +150,7 @@ impl Subpartition {
             return;
         }
         state.closed = outgoing.is_end();
+        state.replaying |= matches!(outgoing, Outgoing::Event(Event::Replayed));
         state.bytes += bytes;
         state.queued += bytes;
         state.queue.push_back((outgoing, bytes));
@@ -155,7 +162,7 @@ impl Subpartition {
         }
     }
 
-    /// Adds a barrier: before everything if it is urgent, else at the end, though before an end of input. Returns the rows
+    /// Adds a barrier: before everything new if it is urgent, else at the end, though before an end of input. Returns the rows
     /// that it overtook; none: the consumer has taken the end of input already.
     pub fn push_barrier(&self, barrier: Barrier) -> Option<Vec<Outgoing>> {
         let mut state = self.state.lock();
@@ -181,7 +188,7 @@ impl Subpartition {
         Some(overtaken)
     }
 
-    /// Lets the barrier of a checkpoint overtake everything, if it still waits here. Returns the rows that it overtook.
+    /// Lets the barrier of a checkpoint overtake everything new, if it still waits here. Returns the rows that it overtook.
     pub fn make_urgent(&self, checkpoint: u64) -> Vec<Outgoing> {
         let mut state = self.state.lock();
         let waits = |(element, _): &(Outgoing, usize)| {
@@ -242,6 +249,7 @@ impl Subpartition {
             return None;
         }
         let (outgoing, bytes) = state.queue.pop_front()?;
+        state.replaying &= !matches!(outgoing, Outgoing::Event(Event::Replayed));
         state.queued -= bytes;
         let taken = Taken { outgoing, bytes, more: !state.queue.is_empty(), backlog: state.queued };
         // The producer may wait for the queue to run dry before it ends.

@@ -402,6 +402,43 @@ proptest! {
     }
 }
 
+/// Else a second state would have what was in flight already in the first one beside what is new, on channels whose order it
+/// does not know.
+#[test]
+fn no_barrier_overtakes_what_is_sent_again() {
+    let cluster = Cluster::start(Options::default());
+    for becomes_urgent in [false, true] {
+        let (mut partitions, mut gate) = local(&cluster.producer, 1, true);
+        let partition = &mut partitions[0];
+        partition.replay(0, rows(1, 2)).unwrap();
+        partition.replayed().unwrap();
+        partition.emit(rows(2, 3)).unwrap();
+        let overtaken = if becomes_urgent {
+            partition.barrier(&as_barrier(barrier(1, false))).unwrap();
+            partition.emit(rows(3, 4)).unwrap();
+            partition.make_urgent(1).unwrap()
+        } else {
+            let overtaken = partition.barrier(&as_barrier(barrier(1, true))).unwrap().1;
+            partition.emit(rows(3, 4)).unwrap();
+            overtaken
+        };
+        assert_eq!(overtaken.iter().flat_map(|output| &output.rows).flat_map(keys).collect::<Vec<_>>(), [2]);
+        // Once it is read, barriers go before everything again.
+        assert_eq!(row(&gate.poll().unwrap().unwrap().1), 1);
+        assert!(matches!(gate.poll().unwrap(), Some((0, Element::Event(Event::Replayed)))));
+        let (_, overtaken) = partition.barrier(&as_barrier(barrier(2, true))).unwrap();
+        assert_eq!(overtaken.iter().flat_map(|output| &output.rows).flat_map(keys).collect::<Vec<_>>(), [2, 3]);
+        for checkpoint in [1, 2] {
+            let came = gate.poll().unwrap();
+            assert!(
+                matches!(&came, Some((0, Element::Event(Event::Barrier(b)))) if b.checkpoint == checkpoint),
+                "{came:?}"
+            );
+        }
+        assert_eq!([0, 0].map(|_| row(&gate.poll().unwrap().unwrap().1)), [2, 3]);
+    }
+}
+
 /// What was in flight to two consumers is sent to three: each row once, to the consumer that has its key now.
 #[test]
 fn rows_in_flight_find_their_new_consumers() {

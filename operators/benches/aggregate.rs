@@ -42,6 +42,7 @@ impl Collector for Sink {
 fn context(runtime: &tokio::runtime::Runtime) -> OperatorContext {
     OperatorContext {
         job_id: wiesel_common::id::JobId([7; 16]),
+        run: 1,
         task_name: "bench".into(),
         attempt_number: 0,
         subtask: 0,

@@ -79,9 +79,12 @@ pub trait Collector {
 pub struct OperatorContext {
     /// The job, over all its restarts.
     pub job_id: JobId,
+    /// The run of the job, over its restarts: random, new each time that a job of this id is submitted.
+    pub run: u64,
     /// Display name of the task, for messages.
     pub task_name: String,
-    /// How many attempts to run the subtask there were before: an attempt that was given up may go on beside a later one.
+    /// How many attempts to run the subtask there were before in this run of the job, the same for all subtasks of a vertex. An
+    /// attempt that was given up may go on beside a later one.
     pub attempt_number: u32,
     /// Position among the subtasks, from 0.
     pub subtask: u32,

@@ -1,11 +1,16 @@
-//! Who submits jobs, looks after them, and goes on from their checkpoints when they are gone.
+//! Who submits jobs, looks after them, and goes on from their checkpoints and savepoints when they are gone. It uses the REST
+//! API but for submitting and looking.
 use std::collections::BTreeMap;
 
+use axum::Router;
+use axum::body::Body;
+use http::{Request, StatusCode};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
+use serde_json::{Value, json};
+use tower::ServiceExt;
 use wiesel_common::id::JobId;
 use wiesel_jobmanager::components::Components;
-use wiesel_jobmanager::dispatcher::JobRef;
 use wiesel_jobmanager::jobmaster::status::JobStatus;
 
 use crate::faults::Place;
@@ -17,24 +22,87 @@ use crate::workload::{JobPlan, Workload};
 /// How often the client looks at its jobs, in milliseconds.
 const LOOK: u64 = 500;
 
+/// What the client reaches of a JobManager.
+pub struct JobManager<'a> {
+    /// Its process.
+    pub process: &'a Process,
+    /// Its parts.
+    pub components: &'a Components,
+    /// Its REST API.
+    pub rest: &'a Router,
+}
+
+impl JobManager<'_> {
+    fn call(&self, method: &str, path: &str, body: &Value) -> Result<Value, String> {
+        let request = Request::builder().method(method).uri(path).header("content-type", "application/json");
+        let request = request.body(Body::from(body.to_string())).map_err(|error| error.to_string())?;
+        let called = async {
+            let response = self.rest.clone().oneshot(request).await.map_err(|error| error.to_string())?;
+            let status = response.status();
+            let bytes = axum::body::to_bytes(response.into_body(), 1 << 20).await.map_err(|error| error.to_string())?;
+            Ok::<_, String>((status, bytes))
+        };
+        let (status, bytes) = self.process.run(called)?;
+        match status {
+            StatusCode::OK | StatusCode::ACCEPTED => serde_json::from_slice(&bytes).map_err(|error| error.to_string()),
+            _ => Err(format!("{method} {path}: {status} {}", String::from_utf8_lossy(&bytes))),
+        }
+    }
+}
+
+/// What the client does with a job besides waiting for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wish {
+    /// Cancel it.
+    Cancel,
+    /// Stop it with a savepoint.
+    Stop {
+        /// After the last watermark.
+        drain: bool,
+    },
+    /// Take a savepoint, and dispose of it.
+    Savepoint,
+}
+
+/// A savepoint that was asked for.
+struct Operation {
+    /// The job ends with it.
+    stops: bool,
+    trigger: String,
+}
+
 /// How far a workload is.
 struct Progress {
     workload: Workload,
     /// All its jobs so far.
     jobs: Vec<JobId>,
     runs: bool,
-    cancelling: bool,
+    wish: Option<Wish>,
+    operation: Option<Operation>,
+    /// The savepoint that the last job stopped with.
+    savepoint: Option<String>,
     finished: bool,
     /// When the next job is submitted.
     submit_at: u64,
+}
+
+impl Progress {
+    /// The job is over, and its work is not done.
+    fn again(&mut self, at: u64) {
+        (self.runs, self.wish, self.operation) = (false, None, None);
+        self.submit_at = at;
+    }
 }
 
 /// See the module.
 pub struct Client {
     random: StdRng,
     progress: Vec<Progress>,
+    /// Jobs whose JobManager died: nobody is left to delete what they wrote.
+    abandoned: Vec<JobId>,
     slots: u32,
     places: usize,
+    fixed: Option<(u32, bool)>,
     next_look: u64,
     next_job: u64,
     violation: Option<String>,
@@ -48,13 +116,23 @@ impl Client {
             workload: workload.clone(),
             jobs: Vec::new(),
             runs: false,
-            cancelling: false,
+            wish: None,
+            operation: None,
+            savepoint: None,
             finished: false,
             submit_at: random.random_range(100..40_000),
         });
-        let progress = progress.collect();
-        let (slots, places) = (settings.slots(), settings.task_managers.len());
-        Self { random, progress, slots, places, next_look: 0, next_job: 0, violation: None }
+        Self {
+            progress: progress.collect(),
+            random,
+            abandoned: Vec::new(),
+            slots: settings.slots(),
+            places: settings.task_managers.len(),
+            fixed: settings.parallelism.map(|parallelism| (parallelism, true)),
+            next_look: 0,
+            next_job: 0,
+            violation: None,
+        }
     }
 
     /// Whether all workloads are.
@@ -67,6 +145,14 @@ impl Client {
         self.progress.iter().map(|known| known.jobs.len()).sum()
     }
 
+    /// Whether a file may be left of a job whose JobManager died: nobody looks for it.
+    pub fn abandoned(&self, file: &str) -> bool {
+        self.abandoned.iter().any(|job| {
+            let job = job.to_string();
+            file.contains(&format!("/{job}/")) || file.contains(&format!("/savepoint-{}-", &job[..6]))
+        })
+    }
+
     /// What must not have happened and did.
     pub fn violation(&self) -> Option<String> {
         self.violation.clone()
@@ -75,39 +161,33 @@ impl Client {
     /// For people.
     pub fn describe(&self) -> String {
         let one = |known: &Progress| {
-            format!(
-                "workload {}: {} jobs, {}",
-                known.workload.id,
-                known.jobs.len(),
-                if known.finished {
-                    "finished"
-                } else if known.runs {
-                    "runs"
-                } else {
-                    "waits to be submitted"
-                }
-            )
+            let state = match (known.finished, known.runs) {
+                (true, _) => "finished",
+                (false, true) => "runs",
+                (false, false) => "waits to be submitted",
+            };
+            format!("workload {}: {} jobs, {state}", known.workload.id, known.jobs.len())
         };
         self.progress.iter().map(one).collect::<Vec<_>>().join("; ")
     }
 
-    /// A workload's job is to be cancelled, and another one started.
-    pub fn cancel(&mut self, workload: usize) {
-        if let Some(known) = self.progress.get_mut(workload).filter(|known| known.runs) {
-            known.cancelling = true;
+    /// Something is to be done with a workload's job.
+    pub fn wish(&mut self, workload: usize, wish: Wish) {
+        if let Some(known) = self.progress.get_mut(workload).filter(|known| known.runs && known.operation.is_none()) {
+            known.wish = Some(wish);
         }
     }
 
     /// All its jobs are gone.
-    pub fn job_manager_died(&mut self, now: u64, _: &Store) {
+    pub fn job_manager_died(&mut self, now: u64) {
         for known in self.progress.iter_mut().filter(|known| known.runs) {
-            (known.runs, known.cancelling) = (false, false);
-            known.submit_at = now + self.random.random_range(100..10_000);
+            self.abandoned.extend(known.jobs.last());
+            known.again(now + self.random.random_range(100..10_000));
         }
     }
 
-    /// Does what is due. Returns stalls that are to meet what it did: place, delay, length.
-    pub fn act(&mut self, now: u64, process: &Process, manager: &Components, store: &Store) -> Vec<(Place, u64, u64)> {
+    /// Does what is due. Returns stalls that are to meet what it did: place and length.
+    pub fn act(&mut self, now: u64, manager: &JobManager<'_>, store: &Store) -> Vec<(Place, u64)> {
         if now < self.next_look {
             return Vec::new();
         }
@@ -118,66 +198,83 @@ impl Client {
                 continue;
             }
             if self.progress[at].runs {
-                self.look(at, now, process, manager);
+                self.look(at, now, manager);
             } else if now >= self.progress[at].submit_at {
-                self.submit(at, process, manager, store);
+                self.submit(at, manager, store);
                 if self.random.random_ratio(1, 3) {
                     let length = self.random.random_range(1_000..30_000);
-                    stalls.push((self.random.random_range(1..=self.places), 0, length));
+                    stalls.push((self.random.random_range(1..=self.places), length));
                 }
             }
         }
         stalls
     }
 
-    fn look(&mut self, at: usize, now: u64, process: &Process, manager: &Components) {
+    fn look(&mut self, at: usize, now: u64, manager: &JobManager<'_>) {
         let known = &mut self.progress[at];
         let Some(&id) = known.jobs.last() else { return };
-        let Some(info) = process.run(manager.dispatcher.describe(id)) else {
+        let Some(info) = manager.process.run(manager.components.dispatcher.describe(id)) else {
             self.violation = Some(format!("the job {id} is not known any more"));
             return;
         };
-        if known.cancelling && !info.status.is_terminal() {
-            known.cancelling = false;
-            if let Some(JobRef::Running(master)) = process.run(manager.dispatcher.job(id)) {
-                process.run(master.cancel());
+        if let Some(operation) = known.operation.take() {
+            match ask(manager, id, &operation) {
+                Ok(Progressing) => known.operation = Some(operation),
+                Ok(Complete(savepoint)) => {
+                    tracing::info!(%id, savepoint, stops = operation.stops, "a savepoint is complete");
+                    if operation.stops {
+                        known.savepoint = Some(savepoint);
+                        return known.again(now + self.random.random_range(100..5_000));
+                    }
+                    self.violation = dispose(manager, &savepoint).err().or(self.violation.take());
+                }
+                Ok(Failed) => {}
+                Err(what) => self.violation = Some(what),
             }
         }
+        let known = &mut self.progress[at];
+        if let Some(wish) = known.wish.take_if(|_| info.status == JobStatus::Running) {
+            match fulfil(manager, id, wish) {
+                Ok(operation) => known.operation = operation,
+                Err(what) => self.violation = Some(what),
+            }
+        }
+        // How a job that was to stop with a savepoint has ended is told with the savepoint.
+        let known = &mut self.progress[at];
         match info.status {
-            JobStatus::Finished => known.finished = true,
-            status if status.is_terminal() => {
+            JobStatus::Finished if known.operation.is_none() => known.finished = true,
+            status if status.is_terminal() && known.operation.is_none() => {
                 tracing::info!(%id, %status, failure = ?info.failure, "a job ended before its work was done");
                 if info.failure.as_ref().is_some_and(|failure| failure.fatal) {
                     self.violation = Some(format!("the job {id} failed for good: {:?}", info.failure));
                 }
-                known.runs = false;
-                known.submit_at = now + self.random.random_range(100..5_000);
+                known.again(now + self.random.random_range(100..5_000));
             }
             _ => {}
         }
     }
 
-    fn submit(&mut self, at: usize, process: &Process, manager: &Components, store: &Store) {
+    fn submit(&mut self, at: usize, manager: &JobManager<'_>, store: &Store) {
         let known = &mut self.progress[at];
         let mut configuration = BTreeMap::new();
-        if let Some(pointer) = latest(&known.jobs, store) {
+        if let Some(pointer) = known.savepoint.take().or_else(|| latest(&known.jobs, store)) {
             configuration.insert("execution.state-recovery.path".to_owned(), pointer);
             let mode = if self.random.random() { "CLAIM" } else { "NO_CLAIM" };
             configuration.insert("execution.state-recovery.claim-mode".to_owned(), mode.to_owned());
         }
         let most = self.slots.min(8);
-        let plan = JobPlan {
-            workload: known.workload.clone(),
-            sources: self.random.random_range(1..=most),
-            sinks: self.random.random_range(1..=most),
-            configuration,
+        let mut parallelism = || self.random.random_range(1..=most);
+        let (sources, sinks, forward) = match self.fixed {
+            Some((parallelism, forward)) => (parallelism, parallelism, forward),
+            None => (parallelism(), parallelism(), false),
         };
+        let plan = JobPlan { workload: known.workload.clone(), sources, sinks, forward, configuration };
         self.next_job += 1;
         let mut id = [0; 16];
-        id[..8].copy_from_slice(&self.next_job.to_be_bytes());
+        id[..8].copy_from_slice(&self.next_job.to_le_bytes());
         let id = JobId(id);
         tracing::info!(%id, ?plan, "submits");
-        match process.run(manager.dispatcher.submit(plan.graph(id))) {
+        match manager.process.run(manager.components.dispatcher.submit(plan.graph(id))) {
             Ok(id) => {
                 known.jobs.push(id);
                 known.runs = true;
@@ -187,7 +284,44 @@ impl Client {
     }
 }
 
-/// The latest checkpoint of the last job that has one.
+/// What became of a savepoint.
+enum Asked {
+    Progressing,
+    Complete(String),
+    Failed,
+}
+use Asked::{Complete, Failed, Progressing};
+
+fn fulfil(manager: &JobManager<'_>, job: JobId, wish: Wish) -> Result<Option<Operation>, String> {
+    let (path, body) = match wish {
+        Wish::Cancel => {
+            manager.call("PATCH", &format!("/jobs/{job}"), &json!({}))?;
+            return Ok(None);
+        }
+        Wish::Stop { drain } => (format!("/jobs/{job}/stop"), json!({ "drain": drain })),
+        Wish::Savepoint => (format!("/jobs/{job}/savepoints"), json!({})),
+    };
+    let accepted = manager.call("POST", &path, &body)?;
+    let trigger = accepted["request-id"].as_str().ok_or("no request-id")?.to_owned();
+    Ok(Some(Operation { stops: wish != Wish::Savepoint, trigger }))
+}
+
+fn ask(manager: &JobManager<'_>, job: JobId, operation: &Operation) -> Result<Asked, String> {
+    let answer = manager.call("GET", &format!("/jobs/{job}/savepoints/{}", operation.trigger), &Value::Null)?;
+    if answer["status"]["id"] != "COMPLETED" {
+        return Ok(Progressing);
+    }
+    Ok(match answer["operation"]["location"].as_str() {
+        Some(location) => Complete(location.to_owned()),
+        None => Failed,
+    })
+}
+
+fn dispose(manager: &JobManager<'_>, savepoint: &str) -> Result<(), String> {
+    manager.call("POST", "/savepoint-disposal", &json!({ "savepoint-path": savepoint })).map(|_| ())
+}
+
+/// The latest checkpoint or savepoint of the last job that has one.
 fn latest(jobs: &[JobId], store: &Store) -> Option<String> {
     let complete = store.complete();
     jobs.iter().rev().find_map(|job| {

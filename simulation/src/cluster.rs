@@ -2,6 +2,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use axum::Router;
 use parking_lot::Mutex;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -9,10 +10,12 @@ use tokio_util::sync::CancellationToken;
 use wiesel_common::config::Configuration;
 use wiesel_jobmanager::components::{Components, Environment};
 use wiesel_jobmanager::jobmaster::source_coordinator::EnumeratorCalls;
+use wiesel_jobmanager::options::RestOptions;
 use wiesel_proto as proto;
 use wiesel_taskmanager::components::{Components as TaskManagerComponents, World};
 
-use crate::client::Client;
+use crate::agreement::{Agreement, Beliefs};
+use crate::client::{Client, JobManager, Wish};
 use crate::data::DataPlane;
 use crate::endpoint::Endpoint;
 use crate::external::External;
@@ -31,8 +34,8 @@ const JOB_MANAGER: &str = "jobmanager:6123";
 const PATIENCE: u64 = 900_000;
 /// How long after the last job slots may take to come back and files to be deleted.
 const AFTERMATH: u64 = 180_000;
-/// The most calls between processes in ten seconds.
-const MOST_CALLS: u64 = 6_000;
+/// How long after that files may stay that belong to no checkpoint.
+const SWEEPS: u64 = 900_000;
 
 /// Why a run is not as it must be.
 #[derive(Debug)]
@@ -59,8 +62,8 @@ pub struct Outcome {
 }
 
 enum Role {
-    JobManager(Box<Components>),
-    TaskManager(#[expect(dead_code, reason = "it lives as long as its process")] TaskManagerComponents),
+    JobManager(Box<Components>, Router),
+    TaskManager(TaskManagerComponents),
 }
 
 /// A process that runs.
@@ -88,12 +91,14 @@ pub struct Cluster {
     sequence: u64,
     faults: usize,
     window: (u64, u64),
+    agreement: Agreement,
 }
 
 /// Something that a fault ends with.
 #[derive(Debug)]
 enum Due {
     Fault,
+    Stall(Place, u64),
     Wake(Place, ProcessId),
     Start(Place),
     Unblock(ProcessId, ProcessId),
@@ -105,8 +110,17 @@ enum Due {
 impl Cluster {
     /// The cluster of a seed.
     pub fn new(seed: u64) -> Self {
+        Self::with(seed, Settings::draw)
+    }
+
+    /// A cluster with ten thousand tasks.
+    pub fn large(seed: u64) -> Self {
+        Self::with(seed, Settings::large)
+    }
+
+    fn with(seed: u64, settings: fn(u64, &mut StdRng) -> Settings) -> Self {
         let mut random = StdRng::seed_from_u64(seed);
-        let settings = Settings::draw(seed, &mut random);
+        let settings = settings(seed, &mut random);
         let store = Store::new(random.random(), &settings.store_root());
         wiesel_common::filesystem::mount(&settings.store_name, Arc::new(store.clone()));
         let network = Network::new(random.random());
@@ -127,6 +141,7 @@ impl Cluster {
             sequence: 0,
             faults: 0,
             window: (0, 0),
+            agreement: Agreement::default(),
         };
         for place in 0..cluster.nodes.len() {
             let at = if place == 0 { 1 } else { cluster.random.random_range(1..500) };
@@ -169,6 +184,13 @@ impl Cluster {
         while self.now < rest {
             self.step()?;
         }
+        // What failed is swept once more when all that is late must have come.
+        while self.now < rest + SWEEPS && !self.orphans().is_empty() {
+            let look = self.now + 1_000;
+            while self.now < look {
+                self.step()?;
+            }
+        }
         self.check_rest()?;
         Ok(Outcome {
             ended: self.now,
@@ -181,7 +203,7 @@ impl Cluster {
 
     /// For people: jobs and tasks that have not ended.
     fn open_tasks(&self) -> String {
-        let Some(Node { process, role: Role::JobManager(components), .. }) = &self.nodes[0] else {
+        let Some(Node { process, role: Role::JobManager(components, _), .. }) = &self.nodes[0] else {
             return String::new();
         };
         let mut open = Vec::new();
@@ -210,22 +232,19 @@ impl Cluster {
         for node in self.nodes.iter_mut().flatten() {
             node.process.live_until(self.now);
         }
-        if let Some(Node { process, role: Role::JobManager(components), .. }) = &self.nodes[0]
+        if let Some(Node { process, role: Role::JobManager(components, rest), .. }) = &self.nodes[0]
             && !process.is_stalled()
         {
-            let stalls = self.client.act(self.now, process, components, &self.store);
-            for (place, delay, length) in stalls {
-                self.stall_later(place, delay, length);
+            let manager = JobManager { process, components, rest };
+            for (place, length) in self.client.act(self.now, &manager, &self.store) {
+                // What the client did is under way by then.
+                let at = self.now + self.random.random_range(0..100);
+                if at < self.settings.faults_until {
+                    self.at(at, Due::Stall(place, length));
+                }
             }
         }
         self.check()
-    }
-
-    fn stall_later(&mut self, place: Place, delay: u64, length: u64) {
-        let _ = delay;
-        if self.now < self.settings.faults_until {
-            self.inflict(Fault::Stall(place, length));
-        }
     }
 
     fn check(&mut self) -> Result<(), Violation> {
@@ -233,15 +252,48 @@ impl Cluster {
         if let Some(what) = violation.or_else(|| self.client.violation()) {
             return Err(self.violation(what));
         }
+        self.check_slots()?;
         if self.now >= self.window.0 + 10_000 {
             let calls = self.network.calls();
             let made = calls - self.window.1;
             self.window = (self.now, calls);
-            if made > MOST_CALLS {
+            if made > self.settings.most_calls {
                 return Err(self.violation(format!("{made} calls between processes in ten seconds")));
             }
         }
         Ok(())
+    }
+
+    /// Files that belong to no checkpoint, and that somebody is to delete.
+    fn orphans(&self) -> Vec<String> {
+        let mut orphans = self.store.orphans();
+        orphans.retain(|file| !self.client.abandoned(file));
+        orphans
+    }
+
+    /// What the three tables say of slots, when all processes are well.
+    fn check_slots(&mut self) -> Result<(), Violation> {
+        if !self.agreement.is_due(self.now) {
+            return Ok(());
+        }
+        let Some(Node { process, role: Role::JobManager(components, _), .. }) = &self.nodes[0] else {
+            return Ok(());
+        };
+        let all_well = self.nodes.iter().all(|node| node.as_ref().is_some_and(|node| !node.process.is_stalled()));
+        if !all_well {
+            self.agreement.disturbed(self.now);
+            return Ok(());
+        }
+        let task_managers = self.nodes.iter().flatten().filter_map(|node| match &node.role {
+            Role::TaskManager(task_manager) => Some(task_manager),
+            Role::JobManager(..) => None,
+        });
+        let beliefs = Beliefs {
+            overview: process.run(components.resource_manager.describe()),
+            jobs: process.run(components.dispatcher.describe_all()),
+            truth: task_managers.map(TaskManagerComponents::slots).collect(),
+        };
+        self.agreement.check(self.now, &beliefs).map_err(|what| self.violation(what))
     }
 
     fn check_rest(&self) -> Result<(), Violation> {
@@ -252,7 +304,7 @@ impl Cluster {
                 return Err(self.violation(what));
             }
         }
-        let Some(Node { process, role: Role::JobManager(components), .. }) = &self.nodes[0] else {
+        let Some(Node { process, role: Role::JobManager(components, _), .. }) = &self.nodes[0] else {
             return Err(self.violation("there is no JobManager at the end".into()));
         };
         let overview = process.run(components.resource_manager.describe());
@@ -264,8 +316,8 @@ impl Cluster {
             );
             return Err(self.violation(what));
         }
-        let orphans = self.store.orphans();
-        if self.settings.check_orphans && !orphans.is_empty() {
+        let orphans = self.orphans();
+        if !orphans.is_empty() {
             return Err(self.violation(format!(
                 "{} files belong to no checkpoint: {:?}",
                 orphans.len(),
@@ -286,6 +338,7 @@ impl Cluster {
                     self.at(next, Due::Fault);
                 }
             }
+            Due::Stall(place, length) => self.inflict(Fault::Stall(place, length)),
             Due::Wake(place, id) => {
                 if let Some(node) = self.nodes[place].as_mut().filter(|node| node.id == id) {
                     tracing::info!(at = self.now, place, "wakes");
@@ -302,6 +355,7 @@ impl Cluster {
 
     fn heal(&mut self) {
         tracing::info!(at = self.now, "no more faults");
+        self.agreement.disturbed(self.now);
         self.network.heal();
         self.store.set_mood(Mood { failing: 0, slow: 20, hangs: false });
         for place in 0..self.nodes.len() {
@@ -314,6 +368,7 @@ impl Cluster {
 
     fn inflict(&mut self, fault: Fault) {
         self.faults += 1;
+        self.agreement.disturbed(self.now);
         tracing::info!(at = self.now, ?fault, "fault");
         let now = self.now;
         let id = |place: Place| self.nodes[place].as_ref().map(|node| node.id);
@@ -330,7 +385,7 @@ impl Cluster {
                     self.network.leave(node.id, silently);
                     drop(node);
                     if place == 0 {
-                        self.client.job_manager_died(now, &self.store);
+                        self.client.job_manager_died(now);
                     }
                     self.at(now + down, Due::Start(place));
                 }
@@ -361,7 +416,9 @@ impl Cluster {
                     node.process.clock().step(by);
                 }
             }
-            Fault::Cancel(workload) => self.client.cancel(workload),
+            Fault::Cancel(workload) => self.client.wish(workload, Wish::Cancel),
+            Fault::Stop(workload, drain) => self.client.wish(workload, Wish::Stop { drain }),
+            Fault::Savepoint(workload) => self.client.wish(workload, Wish::Savepoint),
         }
     }
 
@@ -398,13 +455,15 @@ impl Cluster {
             enumerator_calls: EnumeratorCalls::Inline,
         };
         let configuration = Arc::new(self.configuration());
+        let options = RestOptions::read(&configuration).expect("the settings of a simulation are valid");
         process.run(async {
             let stop = CancellationToken::new();
             let components = Components::start(configuration, environment, JOB_MANAGER.to_owned(), stop);
             let components = components.expect("the settings of a simulation are valid");
             // It ends with the process.
             tokio::spawn(endpoint.serve(inbox, components.services.clone(), None));
-            Role::JobManager(Box::new(components))
+            let rest = components.rest(options, 8081);
+            Role::JobManager(Box::new(components), rest)
         })
     }
 

@@ -21,8 +21,11 @@ pub enum Item {
     Records(Vec<Record>),
     /// A barrier.
     Barrier(Arc<proto::CheckpointBarrier>),
-    /// It has ended.
-    End,
+    /// It has ended; `stopped`: with a savepoint, and not because everything was read.
+    End {
+        /// See there.
+        stopped: bool,
+    },
 }
 
 /// A channel: from a producer to a consumer in one execution of a job.

@@ -33,7 +33,14 @@ pub enum Fault {
     Step(Place, i64),
     /// The client cancels a workload's job and starts another.
     Cancel(usize),
+    /// The client stops a workload's job with a savepoint, and goes on from that.
+    Stop(usize, Drain),
+    /// The client takes a savepoint, and disposes of it.
+    Savepoint(usize),
 }
+
+/// Whether a job that stops lets event time end.
+pub type Drain = bool;
 
 /// A time up to `longest` of which short ones are as likely as long ones.
 fn some_time(random: &mut StdRng, shortest: u64, longest: u64) -> u64 {
@@ -67,7 +74,9 @@ impl Fault {
                 let step = some_time(random, 1_000, 7_200_000) as i64;
                 Self::Step(place, if random.random() { step } else { -step })
             }
-            _ => Self::Cancel(random.random_range(0..workloads.max(1))),
+            94..96 => Self::Cancel(random.random_range(0..workloads.max(1))),
+            96..98 => Self::Savepoint(random.random_range(0..workloads.max(1))),
+            _ => Self::Stop(random.random_range(0..workloads.max(1)), random.random_ratio(1, 4)),
         }
     }
 }

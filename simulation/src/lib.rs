@@ -6,11 +6,13 @@
 //! that sinks write to ([`external`]), the clocks ([`process`]) and the client ([`cluster`]).
 //!
 //! - [`cluster`]: one run from a seed, and what must hold in it.
+//! - [`agreement`]: what the tables of slots say of each other.
 //! - [`faults`]: what goes wrong.
 //! - [`workload`]: what is to be done whatever goes wrong.
 //! - [`entropy`]: why the same seed gives the same run.
 //!
 //! Invariant: a run reads no clock, starts no thread and does no I/O.
+pub mod agreement;
 pub mod client;
 pub mod cluster;
 pub mod data;

@@ -41,8 +41,10 @@ pub struct Settings {
     pub faults_until: u64,
     /// The longest pause between two faults, in milliseconds.
     pub calm: u64,
-    /// No file without a checkpoint may be left.
-    pub check_orphans: bool,
+    /// Subtasks of each vertex of a job, if they are not drawn.
+    pub parallelism: Option<u32>,
+    /// The most calls between processes in ten seconds.
+    pub most_calls: u64,
 }
 
 impl Settings {
@@ -69,9 +71,25 @@ impl Settings {
             configuration: BTreeMap::new(),
             faults_until: random.random_range(20_000..150_000),
             calm: random.random_range(1_000..20_000),
-            check_orphans: false,
+            parallelism: None,
+            most_calls: 6_000,
         };
         settings.configure(random);
+        settings
+    }
+
+    /// Many tasks and few faults.
+    pub fn large(seed: u64, random: &mut StdRng) -> Self {
+        let mut settings = Self::draw(seed, random);
+        let task_manager = TaskManagerSettings { slots: 625, pace: 1_000, slow_to_cancel: 200, keeps_its_id: true };
+        settings.task_managers = vec![task_manager; 8];
+        settings.workloads = vec![Workload { id: 0, splits: 10_000, rows: 64 }];
+        settings.parallelism = Some(5_000);
+        settings.faults_until = 60_000;
+        settings.calm = 20_000;
+        settings.most_calls = 30_000;
+        let checkpoints = [("execution.checkpointing.interval", "10 s"), ("execution.checkpointing.timeout", "60 s")];
+        settings.configuration.extend(checkpoints.map(|(key, value)| (key.to_owned(), value.to_owned())));
         settings
     }
 
@@ -81,6 +99,7 @@ impl Settings {
             ("jobmanager.rpc.address", "jobmanager".to_owned()),
             ("taskmanager.memory.process.size", "1 gb".to_owned()),
             ("execution.checkpointing.dir", format!("{}/checkpoints", self.store_root())),
+            ("execution.checkpointing.savepoint-dir", format!("{}/savepoints", self.store_root())),
             ("execution.checkpointing.interval", format!("{interval} ms")),
             ("execution.checkpointing.timeout", format!("{} ms", random.random_range(3_000..60_000))),
             ("execution.checkpointing.externalized-checkpoint-retention", "RETAIN_ON_CANCELLATION".to_owned()),

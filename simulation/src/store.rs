@@ -17,7 +17,7 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use tokio::sync::oneshot;
 use wiesel_proto as proto;
-use wiesel_state::storage::{metadata, shared_files};
+use wiesel_state::storage::{all_files, metadata};
 
 /// What the store does to requests.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -44,7 +44,29 @@ struct State {
     effects: BTreeMap<(u64, u64), Effect>,
     /// Of every checkpoint that is complete in the store: its metadata file.
     complete: BTreeMap<String, proto::CheckpointMetadata>,
+    /// How many of them name a file.
+    named: BTreeMap<String, usize>,
     violations: Vec<String>,
+}
+
+impl State {
+    fn add(&mut self, file: &str, complete: proto::CheckpointMetadata) -> Option<proto::CheckpointMetadata> {
+        let known = self.remove(file);
+        all_files(&complete).into_iter().for_each(|named| *self.named.entry(named).or_default() += 1);
+        self.complete.insert(file.to_owned(), complete);
+        known
+    }
+
+    fn remove(&mut self, file: &str) -> Option<proto::CheckpointMetadata> {
+        let known = self.complete.remove(file)?;
+        for named in all_files(&known) {
+            if let Some(count) = self.named.get_mut(&named) {
+                *count -= 1;
+            }
+        }
+        self.named.retain(|_, count| *count > 0);
+        Some(known)
+    }
 }
 
 /// See the module. All clones are one store.
@@ -66,6 +88,7 @@ impl Store {
             mood: Mood { failing: 0, slow: 20, hangs: false },
             effects: BTreeMap::new(),
             complete: BTreeMap::new(),
+            named: BTreeMap::new(),
             violations: Vec::new(),
         };
         Self { inner: Arc::new(InMemory::new()), state: Arc::new(Mutex::new(state)), root: root.into() }
@@ -105,11 +128,13 @@ impl Store {
                 let outcome = self.inner.put_opts(&path, payload, options).now_or_never();
                 let outcome = outcome.unwrap_or_else(|| Err(failed("it did not answer")));
                 if outcome.is_ok() {
+                    tracing::debug!(file = %path, "written");
                     self.written(&path, &bytes, exists);
                 }
                 reply.map(|reply| reply.send(outcome));
             }
             Effect::Delete(path, reply) => {
+                tracing::debug!(file = %path, "deleted");
                 let outcome = self.inner.delete(&path).now_or_never();
                 self.deleted(&path);
                 reply.map(|reply| reply.send(outcome.unwrap_or(Ok(()))));
@@ -130,12 +155,12 @@ impl Store {
         let mut violation = None;
         match metadata::decode(bytes, &file, &folder) {
             Ok(complete) => {
-                for path in files_of(&complete) {
+                for path in all_files(&complete) {
                     if !self.has(&path) {
                         violation = Some(format!("{file} refers to {path}, which is not there"));
                     }
                 }
-                let known = self.state.lock().complete.insert(file.clone(), complete.clone());
+                let known = self.state.lock().add(&file, complete.clone());
                 if exists && known.is_none_or(|known| known != complete) {
                     violation = Some(format!("{file} is written over another"));
                 }
@@ -148,10 +173,10 @@ impl Store {
     fn deleted(&self, path: &Path) {
         let uri = self.uri(path);
         let mut state = self.state.lock();
-        if state.complete.remove(&uri).is_some() {
+        if state.remove(&uri).is_some() || !state.named.contains_key(&uri) {
             return;
         }
-        let user = state.complete.iter().find(|(_, known)| files_of(known).any(|file| file == uri));
+        let user = state.complete.iter().find(|(_, known)| all_files(known).contains(&uri));
         let violation = user.map(|(file, _)| format!("{uri} is deleted, which {file} refers to"));
         state.violations.extend(violation);
     }
@@ -177,8 +202,8 @@ impl Store {
     /// Files that no complete checkpoint refers to.
     pub fn orphans(&self) -> Vec<String> {
         let complete = self.complete();
-        let used: std::collections::BTreeSet<String> = complete.values().flat_map(files_of).collect();
-        let orphan = |file: &String| !used.contains(file) && !complete.contains_key(file) && !file.ends_with("/.keep");
+        let used: std::collections::BTreeSet<String> = complete.values().flat_map(all_files).collect();
+        let orphan = |file: &String| !used.contains(file) && !complete.contains_key(file) && !is_mark(file);
         self.files().into_iter().filter(orphan).collect()
     }
 
@@ -243,18 +268,13 @@ impl Store {
     }
 }
 
-fn failed(reason: &'static str) -> Error {
-    Error::Generic { store: "simulated", source: reason.into() }
+/// What stands for a folder, or for its being claimed.
+fn is_mark(file: &str) -> bool {
+    file.ends_with("/.keep") || file.ends_with("/.claimed")
 }
 
-/// The URIs of the files that a checkpoint refers to.
-fn files_of(metadata: &proto::CheckpointMetadata) -> impl Iterator<Item = String> {
-    let tasks = metadata.vertices.iter().flat_map(|vertex| &vertex.subtasks);
-    let handles = tasks.flat_map(|task| &task.operators).flat_map(|operator| &operator.keyed);
-    let keyed = handles.flat_map(|handle| &handle.files).filter_map(|keyed| keyed.file.as_ref());
-    let files: Vec<String> = keyed.map(|file| file.path.clone()).filter(|path| !path.is_empty()).collect();
-    debug_assert!(shared_files(metadata).iter().all(|shared| files.contains(shared)));
-    files.into_iter()
+fn failed(reason: &'static str) -> Error {
+    Error::Generic { store: "simulated", source: reason.into() }
 }
 
 impl fmt::Display for Store {

@@ -58,6 +58,8 @@ pub struct JobPlan {
     pub sources: u32,
     /// Subtasks of the sink.
     pub sinks: u32,
+    /// Each source has a sink of its own, of which there are as many.
+    pub forward: bool,
     /// Its keys over the cluster's.
     pub configuration: BTreeMap<String, String>,
 }
@@ -75,11 +77,12 @@ impl JobPlan {
         let source =
             proto::SourceSpec { connector: "simulated".into(), options: options.clone(), ..Default::default() };
         let sink = proto::SinkSpec { connector: "simulated".into(), options, ..Default::default() };
-        let vertex = |uid: [u8; 16], name: &str, parallelism, kind| proto::JobVertex {
+        let partitioner = if self.forward { proto::Partitioner::Forward } else { proto::Partitioner::Hash };
+        let vertex = |uid: [u8; 16], name: &str, parallelism: u32, kind| proto::JobVertex {
             id: Bytes::copy_from_slice(&uid),
             name: name.into(),
             parallelism,
-            max_parallelism: 128,
+            max_parallelism: 128.max(parallelism.next_power_of_two()),
             operators: vec![proto::OperatorSpec {
                 uid: Bytes::copy_from_slice(&uid),
                 name: name.into(),
@@ -95,12 +98,7 @@ impl JobPlan {
                 vertex(SOURCE, "source", self.sources, Kind::Source(source)),
                 vertex(SINK, "sink", self.sinks, Kind::Sink(sink)),
             ],
-            edges: vec![proto::JobEdge {
-                source: 0,
-                target: 1,
-                partitioner: proto::Partitioner::Hash as i32,
-                ..Default::default()
-            }],
+            edges: vec![proto::JobEdge { source: 0, target: 1, partitioner: partitioner as i32, ..Default::default() }],
             configuration: self.configuration.clone().into_iter().collect(),
             bounded: true,
         }

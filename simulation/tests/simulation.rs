@@ -19,13 +19,24 @@ const END: &str = "seed ended: ";
 #[test]
 #[ignore = "run by the other tests, or with WIESEL_SIMULATION_SEED"]
 fn one_seed() {
+    play(Cluster::new);
+}
+
+/// The same with ten thousand tasks.
+#[test]
+#[ignore = "run by ten_thousand_tasks, or with WIESEL_SIMULATION_SEED"]
+fn one_large_seed() {
+    play(Cluster::large);
+}
+
+fn play(cluster: fn(u64) -> Cluster) {
     let seed: u64 = std::env::var("WIESEL_SIMULATION_SEED").expect("a seed").parse().unwrap();
     let filter = std::env::var("WIESEL_SIMULATION_LOG").unwrap_or_else(|_| "info".into());
     tracing_subscriber::fmt().with_env_filter(filter).without_time().with_ansi(false).init();
     // A new thread: what is random in one follows from what ran in it before.
     let running = std::thread::Builder::new().stack_size(16 << 20).spawn(move || {
         entropy::seed(seed);
-        Cluster::new(seed).run()
+        cluster(seed).run()
     });
     match running.unwrap().join().expect("no panic") {
         Ok(outcome) => println!("{END}{outcome:?}"),
@@ -34,9 +45,9 @@ fn one_seed() {
 }
 
 /// Runs a seed: what it printed, and whether all was as it must be.
-fn run(seed: u64, log: &str) -> (String, bool) {
+fn run(test: &str, seed: u64, log: &str) -> (String, bool) {
     let output = Command::new(std::env::current_exe().unwrap())
-        .args(["one_seed", "--exact", "--ignored", "--nocapture"])
+        .args([test, "--exact", "--ignored", "--nocapture"])
         .env("WIESEL_SIMULATION_SEED", seed.to_string())
         .env("WIESEL_SIMULATION_LOG", log)
         .env("RUST_BACKTRACE", "0")
@@ -65,7 +76,7 @@ fn whatever_goes_wrong_every_row_is_committed_once() {
                     if seed >= first + seeds {
                         return;
                     }
-                    let (text, good) = run(seed, "off");
+                    let (text, good) = run("one_seed", seed, "off");
                     if !good {
                         let cause = text.lines().find(|line| line.starts_with("after ") || line.starts_with("Err"));
                         let cause = cause.unwrap_or_else(|| text.lines().nth(4).unwrap_or("no output"));
@@ -80,11 +91,19 @@ fn whatever_goes_wrong_every_row_is_committed_once() {
     assert!(failures.is_empty(), "{} of {seeds} seeds failed: {failures:?}", failures.len());
 }
 
+/// Few faults, and every row once; a step that were the square of the tasks would take hours.
+#[test]
+fn ten_thousand_tasks() {
+    let (text, good) = run("one_large_seed", number("WIESEL_SIMULATION_FIRST", 0), "off");
+    assert!(good, "{text}");
+    println!("{}", text.lines().find(|line| line.contains(END)).unwrap_or_default());
+}
+
 #[test]
 fn a_seed_gives_the_same_run_again() {
     for seed in 0..3 {
-        let (one, _) = run(seed, "info");
-        let (other, _) = run(seed, "info");
+        let (one, _) = run("one_seed", seed, "info");
+        let (other, _) = run("one_seed", seed, "info");
         // The harness says how long the test took.
         let lines = |text: &str| {
             text.lines().filter(|line| !line.contains("finished in")).map(str::to_owned).collect::<Vec<_>>()

@@ -164,11 +164,11 @@ pub trait KeyedSnapshot: Send {
 
 /// Where the files of one checkpoint or savepoint go.
 pub trait CheckpointFiles: Send + Sync {
-    /// Writes bytes that this checkpoint alone refers to; few of them stay inline.
-    fn put(&self, bytes: Bytes) -> BoxFuture<'_, Result<proto::StateFile>>;
+    /// Writes bytes. `shared`: into the folder that later checkpoints refer to, if there is one; else this checkpoint alone
+    /// refers to them. Every file gets a name of its own that is never used again. Few bytes stay inline.
+    fn put(&self, bytes: Bytes, shared: bool) -> BoxFuture<'_, Result<proto::StateFile>>;
 
-    /// Uploads a local file; `shared`: into the folder that later checkpoints refer to, if there is one. Every file gets a
-    /// name of its own that is never used again. A small file stays inline.
+    /// Uploads a local file, as [`CheckpointFiles::put`] does with bytes.
     fn put_file<'a>(&'a self, path: &'a std::path::Path, shared: bool) -> BoxFuture<'a, Result<proto::StateFile>>;
 
     /// Deletes what was put, because nothing will refer to it.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tonic::service::Routes;
-use wiesel_common::rpc::Connector;
+use wiesel_common::rpc::{Connector, MAX_DEPLOYMENT_BYTES};
 use wiesel_proto as proto;
 use wiesel_proto::task_executor_server::TaskExecutorServer;
 
@@ -15,8 +15,6 @@ use crate::executor::{End, Inbox, Setup, SlotStatus, TaskExecutor};
 use crate::options::Options;
 use crate::runner::TaskRunner;
 
-/// The largest call that is accepted: a deployment with its plan.
-const MAX_CALL: usize = 256 << 20;
 /// Calls that wait for the actor.
 const CALLS: usize = 256;
 
@@ -40,6 +38,8 @@ pub struct Components {
     pub actor: JoinHandle<End>,
     /// What else runs.
     pub background: JoinSet<()>,
+    identity: proto::RegisterTaskManagerRequest,
+    slots: watch::Receiver<SlotStatus>,
 }
 
 impl Components {
@@ -56,7 +56,7 @@ impl Components {
             request: identity.clone(),
             options: options.registration.clone(),
             events,
-            status: status_receiver,
+            status: status_receiver.clone(),
             metrics,
         };
         let mut background = JoinSet::new();
@@ -67,13 +67,19 @@ impl Components {
             slots: options.slots,
             slot_timeout: options.slot_timeout,
             cancellation_timeout: options.cancellation_timeout,
-            identity,
+            identity: identity.clone(),
             resource_manager_address: options.job_manager.clone(),
             status,
         });
         let inbox = Inbox { calls: call_receiver, registration: event_receiver, stop: stop_receiver };
         let actor = tokio::spawn(executor.run(inbox));
-        let services = Routes::new(TaskExecutorServer::new(Gateway { calls }).max_decoding_message_size(MAX_CALL));
-        Self { services, stop, actor, background }
+        let services =
+            Routes::new(TaskExecutorServer::new(Gateway { calls }).max_decoding_message_size(MAX_DEPLOYMENT_BYTES));
+        Self { services, stop, actor, background, identity, slots: status_receiver }
+    }
+
+    /// Its resource id, and what is true of its slots.
+    pub fn slots(&self) -> (String, Vec<proto::SlotReport>) {
+        (self.identity.resource_id.clone(), self.slots.borrow().slots.clone())
     }
 }

@@ -62,7 +62,12 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
 async fn serve(configuration: Configuration) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut task_manager = TaskManager::start(configuration).await?;
+    // Whoever ends it does not wait for what it waits for to start.
+    let mut task_manager = tokio::select! {
+        started = TaskManager::start(configuration) => started?,
+        _ = terminate.recv() => return Ok(()),
+        _ = interrupt.recv() => return Ok(()),
+    };
     let signalled = tokio::select! {
         ended = task_manager.wait() => return ended.map_err(anyhow::Error::msg),
         _ = terminate.recv() => "SIGTERM",

@@ -3,7 +3,7 @@ use std::net::{IpAddr, SocketAddr, ToSocketAddrs, UdpSocket};
 use std::time::Duration;
 
 use wiesel_common::config::options::{cluster, jobmanager, network, taskmanager};
-use wiesel_common::config::{ConfigError, ConfigOption, Configuration, PortRange};
+use wiesel_common::config::{ConfigError, ConfigOption, Configuration, FOR_EVER, PortRange};
 use wiesel_common::memory::TaskManagerMemory;
 use wiesel_network::codec::Compression;
 
@@ -65,8 +65,9 @@ impl Options {
         let data_bind_ports =
             config.get_optional(&taskmanager::DATA_BIND_PORT)?.unwrap_or_else(|| PortRange::single(data_port));
         let slots = config.get(&taskmanager::SLOTS)?;
-        if slots == 0 {
-            return Err(taskmanager::SLOTS.bad_value(taskmanager::SLOTS.key(), "0", "expected at least one slot"));
+        if !(1..=taskmanager::MAX_SLOTS).contains(&slots) {
+            let expected = format!("expected a whole number from 1 to {}", taskmanager::MAX_SLOTS);
+            return Err(taskmanager::SLOTS.bad_value(taskmanager::SLOTS.key(), &slots.to_string(), expected));
         }
         let cancellation = config.get(&taskmanager::CANCELLATION_TIMEOUT)?;
         let memory = TaskManagerMemory::from_config(config)?;
@@ -80,16 +81,16 @@ impl Options {
             data_bind_ports,
             slots,
             resource_id: config.get_optional(&taskmanager::RESOURCE_ID)?,
-            slot_timeout: config.get(&taskmanager::SLOT_TIMEOUT)?,
-            cancellation_timeout: Some(cancellation).filter(|timeout| !timeout.is_zero()),
+            slot_timeout: config.get(&taskmanager::SLOT_TIMEOUT)?.min(FOR_EVER),
+            cancellation_timeout: Some(cancellation.min(FOR_EVER)).filter(|timeout| !timeout.is_zero()),
             network: network_options(config, memory.network.bytes())?,
             memory,
             registration: registration::Options {
-                initial_timeout: config.get(&cluster::REGISTRATION_INITIAL_TIMEOUT)?,
-                max_timeout: config.get(&cluster::REGISTRATION_MAX_TIMEOUT)?,
-                error_delay: config.get(&cluster::REGISTRATION_ERROR_DELAY)?,
-                refused_delay: config.get(&cluster::REGISTRATION_REFUSED_DELAY)?,
-                give_up_after: config.get(&taskmanager::REGISTRATION_TIMEOUT)?,
+                initial_timeout: config.get(&cluster::REGISTRATION_INITIAL_TIMEOUT)?.min(FOR_EVER),
+                max_timeout: config.get(&cluster::REGISTRATION_MAX_TIMEOUT)?.min(FOR_EVER),
+                error_delay: config.get(&cluster::REGISTRATION_ERROR_DELAY)?.min(FOR_EVER),
+                refused_delay: config.get(&cluster::REGISTRATION_REFUSED_DELAY)?.min(FOR_EVER),
+                give_up_after: config.get(&taskmanager::REGISTRATION_TIMEOUT)?.min(FOR_EVER),
             },
         })
     }
@@ -129,7 +130,7 @@ fn network_options(config: &Configuration, memory: u64) -> Result<wiesel_network
         floating_buffers_per_gate: config.get(&network::FLOATING_BUFFERS_PER_GATE)? as usize,
         max_buffers_per_channel: config.get(&MAX_BUFFERS_PER_CHANNEL)? as usize,
         compression,
-        partition_request_timeout: config.get(&network::PARTITION_REQUEST_TIMEOUT)?,
+        partition_request_timeout: config.get(&network::PARTITION_REQUEST_TIMEOUT)?.min(FOR_EVER),
         connect_timeout: Duration::from_secs(config.get(&network::CONNECT_TIMEOUT_SECONDS)?.into()),
         connect_retries: config.get(&network::RETRIES)?,
     })
@@ -143,4 +144,54 @@ fn own_address(job_manager: &str) -> Option<String> {
     socket.connect(peer).ok()?;
     let own: IpAddr = socket.local_addr().ok()?.ip();
     Some(own.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(pairs: &[(&str, &str)]) -> Result<Options, ConfigError> {
+        let mut config = Configuration::default();
+        config.set("jobmanager.rpc.address", "localhost");
+        config.set("taskmanager.host", "localhost");
+        config.set("taskmanager.memory.process.size", "2 gb");
+        for (key, value) in pairs {
+            config.set(*key, *value);
+        }
+        Options::from_configuration(&config)
+    }
+
+    /// Before, room was made for as many slots as were asked for: 20 GB for the largest number.
+    #[test]
+    fn more_slots_than_a_job_can_use_are_refused() {
+        for slots in ["0", "32769", "4294967295"] {
+            let error = read(&[("taskmanager.numberOfTaskSlots", slots)]).unwrap_err().to_string();
+            let shown = format!("'{slots}'");
+            let parts = [shown.as_str(), "'taskmanager.numberOfTaskSlots'", "from 1 to 32768"];
+            assert!(parts.iter().all(|part| error.contains(*part)), "{error}");
+        }
+        assert_eq!(read(&[("taskmanager.numberOfTaskSlots", "4")]).unwrap().slots, 4);
+    }
+
+    /// Before, the longest duration that can be written was more than a moment can be later than now.
+    #[test]
+    fn waits_that_never_end_can_be_added_to_a_time() {
+        let never = "9223372036854775807 s";
+        let options = read(&[
+            ("taskmanager.registration.timeout", never),
+            ("cluster.registration.error-delay", never),
+            ("task.cancellation.timeout", never),
+            ("taskmanager.slot.timeout", never),
+        ]);
+        let options = options.unwrap();
+        for wait in [
+            options.registration.give_up_after,
+            options.registration.error_delay,
+            options.cancellation_timeout.unwrap(),
+            options.slot_timeout,
+        ] {
+            assert!(std::time::Instant::now().checked_add(wait).is_some(), "{wait:?}");
+        }
+        assert_eq!(read(&[("task.cancellation.timeout", "0 s")]).unwrap().cancellation_timeout, None);
+    }
 }

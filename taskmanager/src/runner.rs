@@ -3,12 +3,12 @@
 //! [`Threads`] runs each on a thread of its own, with the data plane and a state back end. A simulation runs them otherwise.
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
+use tokio::sync::watch;
 use tonic::Status;
 use wiesel_common::config::Configuration;
 use wiesel_common::id::{AllocationId, AttemptId, JobId};
@@ -63,8 +63,8 @@ pub struct JobMasterLink {
     pub job: JobId,
     /// The host name of this TaskManager.
     pub hostname: String,
-    /// Set once the JobMaster counts as lost: it is not spoken to any more.
-    pub lost: Arc<AtomicBool>,
+    /// True once the JobMaster counts as lost: it is not spoken to any more.
+    pub lost: Arc<watch::Sender<bool>>,
 }
 
 impl JobMasterLink {

@@ -107,7 +107,7 @@ impl TaskManager {
             connector: Arc::new(Tcp { connect_timeout: CONNECT_TIMEOUT }),
             metrics: Box::new(move || resources::metrics(&metrics_of)),
         };
-        let Components { services, stop, actor, mut background } = Components::start(&options, identity, world);
+        let Components { services, stop, actor, mut background, .. } = Components::start(&options, identity, world);
         let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
         background.spawn(async move {
             if let Err(error) = Server::builder().add_routes(services).serve_with_incoming(incoming).await {

@@ -115,6 +115,14 @@ impl Run {
         assert_eq!(self.board.total(), (0..rows).map(|value| (value, u64::from(PARALLELISM))).collect());
     }
 
+    /// Lets three sinks start where there were two, as the JobMaster does it: each gets the inputs of all old ones.
+    fn rescale(&mut self, states: &mut BTreeMap<(usize, usize), proto::TaskState>) {
+        let inputs: Vec<_> = (0..2).flat_map(|s| states[&(1, s)].channels.clone()).collect();
+        states.insert((1, 2), proto::TaskState::default());
+        (0..3).for_each(|s| states.get_mut(&(1, s)).unwrap().channels = inputs.clone());
+        self.sinks = 3;
+    }
+
     /// Ends the job as a failure would, and forgets what its sinks had.
     fn kill(&self, job: &Deployed) {
         self.cluster.cancel(job);
@@ -248,16 +256,41 @@ fn rows_in_flight_are_kept_at_another_parallelism() {
     let side = |output: bool| states.values().flat_map(|s| &s.channels).any(|c| c.output == output && c.rows > 0);
     assert!(side(true) && side(false));
     run.kill(&job);
-
-    // As the JobMaster does it: every new sink gets the inputs of all old ones.
-    let inputs: Vec<_> = (0..2).flat_map(|s| states[&(1, s)].channels.clone()).collect();
-    states.insert((1, 2), proto::TaskState::default());
-    (0..3).for_each(|s| states.get_mut(&(1, s)).unwrap().channels = inputs.clone());
-    run.sinks = 3;
+    run.rescale(&mut states);
     run.board.open.store(true, Ordering::SeqCst);
     let job = run.deploy(Some(&states));
     run.finish(&job, 400_000);
     assert_eq!(run.board.results.lock().len(), 3);
+}
+
+/// Rows of a key that were in flight from one producer may be followed by new ones from another. A second checkpoint does not
+/// have both in flight, for it keeps the order of rows in a channel, not across channels: it comes after the first kind.
+#[test]
+fn rows_in_flight_of_one_checkpoint_are_not_in_flight_in_the_next() {
+    let source = [("rows", "400000"), ("batch", "3000")];
+    let mut run = Run::new(&source, &[("slow", "")]).set("execution.checkpointing.unaligned.enabled", "true");
+    let job = run.deploy(None);
+    run.running(&job);
+    run.cluster.until("back-pressure", |heard| {
+        job.attempts[0].iter().all(|a| heard.metrics.get(a).is_some_and(|m| m.back_pressured_ms > 300))
+    });
+    run.trigger(&job, &CheckpointBarrier { unaligned_allowed: true, ..barrier(1) }).unwrap();
+    let mut states = run.acknowledged(&job, 1);
+    assert!(check_cut(&states));
+    run.kill(&job);
+    run.rescale(&mut states);
+    let first_new = (0..2).map(|s| position_of(&states[&(0, s)])).min().unwrap();
+
+    for alignment_timeout in [0, 1] {
+        let job = run.deploy(Some(&states));
+        run.running(&job);
+        run.trigger(&job, &CheckpointBarrier { unaligned_allowed: true, alignment_timeout, ..barrier(2) }).unwrap();
+        let later = run.acknowledged(&job, 2);
+        let counts = (0..3).flat_map(|s| counts_of(&later[&(1, s)]));
+        let counted: u64 = counts.filter(|(value, _)| *value < first_new).map(|(_, count)| count).sum();
+        assert_eq!(counted, 2 * first_new as u64);
+        run.kill(&job);
+    }
 }
 
 #[test]
@@ -279,18 +312,10 @@ fn an_aborted_checkpoint_leaves_no_channel_blocked() {
 }
 
 #[test]
-fn a_state_that_cannot_be_fixed_or_written_declines_and_nothing_else() {
-    let mut run = Run::new(&[("rows", "20000"), ("hold", "10000")], &[("fail-snapshot", "1")]);
+fn a_state_that_cannot_be_written_declines_and_nothing_else() {
+    let mut run = Run::new(&[("rows", "20000"), ("hold", "10000")], &[]);
     let job = run.deploy(None);
     run.running(&job);
-    let declined = |checkpoint: u64, attempt: &Bytes| {
-        let key = (attempt.clone(), checkpoint);
-        run.cluster.until("a refusal", |heard| heard.declined.contains_key(&key));
-        run.cluster.job_manager.heard.lock().declined[&key].message.clone()
-    };
-    run.trigger(&job, &barrier(1)).unwrap();
-    assert_eq!(declined(1, &job.attempts[1][0]), "the state cannot be fixed");
-    run.cluster.notify(&job, 1, Aborted);
     // A savepoint to where nothing can be written.
     let target = "file:///proc/nowhere/savepoint-1".to_owned();
     let savepoint = CheckpointBarrier {
@@ -352,20 +377,26 @@ fn a_failure_does_not_wait_for_a_checkpoint_that_does_not_get_through() {
     run.cluster.finish(&job);
 }
 
+/// Before, a snapshot that failed declined the checkpoint and the task went on, with an operator that was not what it had been:
+/// a file sink on a full disk lost the files that it could not close, and the job finished without their rows.
 #[test]
-fn a_panic_in_a_snapshot_fails_the_task() {
-    let mut run = Run::new(&[("rows", "20000"), ("hold", "10000")], &[("panic-snapshot", "1")]);
-    let job = run.deploy(None);
-    run.running(&job);
-    run.trigger(&job, &barrier(1)).unwrap();
-    let attempt = &job.attempts[1][0];
-    run.cluster.until("the failure", |heard| heard.states.get(attempt).is_some_and(|states| is_end(states)));
-    assert_eq!(run.cluster.state(attempt).last(), Some(&Failed));
-    let message = run.cluster.job_manager.heard.lock().failures[attempt].message.clone();
-    assert!(message.contains("a panic in a snapshot"), "{message}");
-    assert!(!run.has_acknowledged(attempt, 1));
-    run.cluster.cancel(&job);
-    run.cluster.finish(&job);
+fn a_snapshot_that_fails_or_panics_fails_the_task() {
+    for (option, expected) in
+        [("fail-snapshot", "the state cannot be fixed"), ("panic-snapshot", "a panic in a snapshot")]
+    {
+        let mut run = Run::new(&[("rows", "20000"), ("hold", "10000")], &[(option, "1")]);
+        let job = run.deploy(None);
+        run.running(&job);
+        run.trigger(&job, &barrier(1)).unwrap();
+        let attempt = &job.attempts[1][0];
+        run.cluster.until("the failure", |heard| heard.states.get(attempt).is_some_and(|states| is_end(states)));
+        assert_eq!(run.cluster.state(attempt).last(), Some(&Failed));
+        let message = run.cluster.job_manager.heard.lock().failures[attempt].message.clone();
+        assert!(message.contains(expected), "{message}");
+        assert!(!run.has_acknowledged(attempt, 1));
+        run.cluster.cancel(&job);
+        run.cluster.finish(&job);
+    }
 }
 
 #[test]

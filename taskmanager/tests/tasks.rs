@@ -28,6 +28,20 @@ fn a_job_runs_across_two_task_managers() {
     assert!(sum(1, |metrics| metrics.bytes_in) > 2 * ROWS as u64 * 8);
 }
 
+/// As of a deployment that is too large for one message: producers first, which run when their consumers come.
+#[test]
+fn a_job_runs_that_is_deployed_task_by_task() {
+    let mut cluster = Cluster::start(2, 1, &[]);
+    cluster.tasks_at_once = 1;
+    let job = cluster.submit(vec![source(2, &[]), sink(2, &[])], vec![edge(0, 1, Partitioner::Hash)]);
+    cluster.finish(&job);
+    for attempt in job.attempts.iter().flatten() {
+        assert_eq!(cluster.state(attempt), [Initializing, Running, Finished]);
+    }
+    let heard = cluster.job_manager.heard.lock();
+    assert_eq!(job.attempts[1].iter().map(|attempt| heard.metrics[attempt].records_in).sum::<u64>(), 2 * ROWS as u64);
+}
+
 #[test]
 fn results_reach_the_job_master() {
     let mut cluster = Cluster::start(2, 1, &[]);

@@ -6,6 +6,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 use tempfile::TempDir;
 
+use crate::store::Place;
 use crate::{cluster, eventually, http, process, skip};
 
 /// The bucket that is there from the start.
@@ -69,6 +70,16 @@ impl S3Server {
     /// Where its objects are: one folder a bucket.
     pub fn objects(&self) -> PathBuf {
         self.folder.path().join("s3")
+    }
+
+    /// The bucket that is there from the start.
+    pub fn bucket(&self) -> Place {
+        Place { uri: format!("s3://{BUCKET}"), path: self.objects().join(BUCKET) }
+    }
+
+    /// Where it keeps the parts of uploads into that bucket that were neither completed nor aborted.
+    pub fn unfinished_uploads(&self) -> PathBuf {
+        self.bucket().path.join(".sgwtmp/multipart")
     }
 
     /// The configuration of a cluster that uses it, at `port`: its own, or that of a proxy in front of it.

@@ -1,4 +1,5 @@
-//! Blows from a seeded schedule on real processes: no row is lost, none is doubled. `make chaos` runs it for ten minutes.
+//! Blows from a seeded schedule on real processes: no row is lost, none is doubled. `make chaos` runs each
+//! of the two for ten minutes.
 use std::sync::Mutex;
 
 use wiesel_tests::chaos::{self, Options, Storage};

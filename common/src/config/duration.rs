@@ -14,6 +14,10 @@ const UNITS: [(u128, &str, &[&str]); 7] = [
     (1, "ns", &["ns", "nano", "nanos", "nanosecond", "nanoseconds"]),
 ];
 
+/// A hundred years: what a longer wait comes to where it is added to a time or told to others. Flink's users write
+/// `9223372036854775807` for one that never ends.
+pub const FOR_EVER: Duration = Duration::from_secs(36_500 * 86_400);
+
 const EXPECTED: &str =
     "a duration such as `10 s`, `500 ms`, `1 min`, `2 h`, `1 d` or `PT10S` (a bare number is milliseconds)";
 
@@ -45,6 +49,11 @@ pub fn format_duration(duration: Duration) -> String {
     }
     let (per_unit, label, _) = UNITS.iter().find(|(per_unit, ..)| nanos.is_multiple_of(*per_unit)).unwrap_or(&UNITS[6]);
     format!("{} {label}", nanos / per_unit)
+}
+
+/// Whole milliseconds, at most as many as a time can have: the longest durations that can be written have more.
+pub fn saturating_millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
 fn from_nanos(nanos: u128) -> Option<Duration> {
@@ -108,6 +117,15 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn milliseconds_of_the_longest_durations() {
+        let millis = |text: &str| saturating_millis(parse_duration(text).unwrap());
+        assert_eq!(millis("1500 ms"), 1_500);
+        assert_eq!(millis("9223372036854775807"), i64::MAX);
+        assert_eq!(millis("9223372036854775807 s"), i64::MAX);
+        assert!(saturating_millis(FOR_EVER) < i64::MAX / 1_000);
+    }
 
     #[test]
     fn every_spelling() {

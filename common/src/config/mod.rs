@@ -15,7 +15,7 @@ mod secrets;
 mod sources;
 mod value;
 
-pub use duration::{format_duration, parse_duration};
+pub use duration::{FOR_EVER, format_duration, parse_duration, saturating_millis};
 pub use keys::{KeyProblem, nearest_key};
 pub use memory_size::{MemorySize, format_memory_size, parse_memory_size};
 pub use option::ConfigOption;

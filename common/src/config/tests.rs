@@ -1,5 +1,5 @@
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -149,6 +149,56 @@ fn doubtful_keys() {
     for key in ["rest.port", "metrics.reporter.prom.port", "s3.endpoint", "env.pid.dir", "io.tmp.dirs"] {
         assert_eq!(problem(key), None, "{key}");
     }
+}
+
+/// The files of code below a folder.
+fn sources_below(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(folder).unwrap().flatten() {
+        let (path, name) = (entry.path(), entry.file_name());
+        let name = name.to_string_lossy();
+        if path.is_dir() {
+            if !name.starts_with('.') && !name.starts_with("target") {
+                sources_below(&path, found);
+            }
+        } else if name.ends_with(".rs") {
+            found.push(path);
+        }
+    }
+}
+
+/// The keys of the options that a file declares, former ones too.
+fn declared_keys(source: &str) -> Vec<&str> {
+    let mut keys = Vec::new();
+    for declaration in source.split("ConfigOption::new(").skip(1) {
+        let declaration = declaration.split(';').next().unwrap_or_default();
+        let (option, former) = declaration.split_once(".fallback(").unwrap_or((declaration, ""));
+        // What is no literal is a parameter: its keys are declared elsewhere.
+        let Some(literal) = option.trim_start().strip_prefix('"') else { continue };
+        keys.extend(literal.split('"').next());
+        keys.extend(former.split(']').next().unwrap_or_default().split('"').skip(1).step_by(2));
+    }
+    keys
+}
+
+/// Before, the log said of `task.cancellation.timeout` and others that they have no effect: they were not in the table, which
+/// is of the classes that Flink documents.
+#[test]
+fn every_option_of_the_code_is_known() {
+    let former = "const A: T = ConfigOption::new(\n    \"a.b\").default(\"1\").fallback(&[\"c\", \"d\"]);";
+    assert_eq!(declared_keys(former), ["a.b", "c", "d"]);
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let mut files = Vec::new();
+    sources_below(root, &mut files);
+    let mut count = 0;
+    for file in files.iter().filter(|file| !file.ends_with("common/src/config/tests.rs")) {
+        let source = std::fs::read_to_string(file).unwrap_or_default();
+        for key in declared_keys(&source) {
+            count += 1;
+            let problem = config(&[(key, "1")]).key_problems().into_iter().next();
+            assert!(!matches!(problem, Some(KeyProblem::Unknown(..))), "{key} of {}", file.display());
+        }
+    }
+    assert!(count > 100, "{count} options below {}", root.display());
 }
 
 proptest! {

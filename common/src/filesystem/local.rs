@@ -136,7 +136,8 @@ fn publish(
         let _ = fs::remove_file(&temporary);
     }
     outcome.and_then(|()| File::open(folder)?.sync_all())?;
-    // It may have gone while the name was given; from then on it leaves what it finds.
+    // A caller that stopped waiting before the file had its name may have looked for it already, to delete it, and not
+    // found it: then the file goes here. A caller that stops waiting after this check finds it.
     caller.check().inspect_err(|_| _ = fs::remove_file(path))
 }
 

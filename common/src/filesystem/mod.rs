@@ -11,7 +11,7 @@ use std::sync::{Arc, LazyLock};
 use bytes::Bytes;
 use object_store::ObjectStore;
 use object_store::local::LocalFileSystem;
-use object_store::path::Path as ObjectPath;
+use object_store::path::{Path as ObjectPath, PathPart};
 use parking_lot::Mutex;
 
 use crate::config::Configuration;
@@ -28,7 +28,7 @@ mod unfinished;
 mod tests;
 
 pub use error::{Error, ErrorKind};
-pub use unfinished::Unfinished;
+pub use unfinished::{Unfinished, UploadStore};
 
 /// The outcome of this module's functions.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -71,7 +71,12 @@ pub struct Children {
 /// Puts a store in the place of a bucket, for tests and simulations: `s3://<bucket>/...` is in it from now on, in this
 /// process.
 pub fn mount(bucket: &str, objects: Arc<dyn ObjectStore>) {
-    MOUNTED.lock().insert(bucket.to_owned(), Bucket { objects, uploads: Arc::new(unfinished::None) });
+    mount_with_uploads(bucket, objects, Arc::new(unfinished::NoUploads));
+}
+
+/// As [`mount`], where uploads in parts may be left unfinished.
+pub fn mount_with_uploads(bucket: &str, objects: Arc<dyn ObjectStore>, uploads: Arc<dyn UploadStore>) {
+    MOUNTED.lock().insert(bucket.to_owned(), Bucket { objects, uploads });
 }
 
 /// Takes back [`mount`].
@@ -232,24 +237,25 @@ impl Location {
     }
 
     /// The places that [`Location::with_entropy`] has made of this folder and in which there is something, by a listing of
-    /// the folder above the marker.
+    /// the folder above the marker. One that holds only an upload in parts is not seen: see
+    /// [`Location::unfinished_uploads`].
     pub async fn entropy_places(&self) -> Result<Vec<Self>> {
-        let Place::Object { path, entropy: Some(entropy), .. } = &self.place else { return Ok(Vec::new()) };
+        let Some(places) = self.random_places() else { return Ok(Vec::new()) };
+        let names = places.above.children().await?.folders;
+        Ok(names.iter().filter_map(|name| places.named(name)).collect())
+    }
+
+    fn random_places(&self) -> Option<RandomPlaces<'_>> {
+        let Place::Object { path, entropy: Some(entropy), .. } = &self.place else { return None };
         let parts: Vec<String> = path.parts().map(|part| part.as_ref().to_owned()).collect();
-        let marked = parts.iter().enumerate().find_map(|(at, part)| Some((at, part.split_once(&entropy.marker)?)));
-        let Some((at, (before, after))) = marked else { return Ok(Vec::new()) };
-        let mut base = self.clone();
+        let at = parts.iter().position(|part| part.contains(&entropy.marker))?;
+        let (before, after) = parts[at].split_once(&entropy.marker)?;
+        let (before, after) = (before.to_owned(), after.to_owned());
+        let mut above = self.clone();
         for _ in at..parts.len() {
-            let Some(parent) = base.parent() else { return Ok(Vec::new()) };
-            base = parent;
+            above = above.parent()?;
         }
-        let is_place = |name: &&String| {
-            let random = name.strip_prefix(before).and_then(|rest| rest.strip_suffix(after)).unwrap_or_default();
-            random.len() == entropy.length && random.bytes().all(|byte| byte.is_ascii_hexdigit())
-        };
-        let below = parts[at + 1..].join("/");
-        let names = base.children().await?.folders;
-        Ok(names.iter().filter(is_place).map(|name| base.join(name).join(&below)).collect())
+        Some(RandomPlaces { folder: self, above, before, after, length: entropy.length })
     }
 
     fn replace_marker(&self, replacement: impl FnOnce(usize) -> String) -> Self {
@@ -260,7 +266,9 @@ impl Location {
         let base = &self.uri[..self.uri.len() - path.as_ref().len()];
         let replaced = path.as_ref().replacen(&entropy.marker, &replacement(entropy.length), 1);
         let parts = replaced.split('/').filter(|part| !part.is_empty());
-        let path: ObjectPath = parts.map(object_store::path::PathPart::from).collect();
+        // What may stand in a path stays as it is: a listing has it so, and what is encoded would be encoded once more.
+        let part = |part| PathPart::parse(part).unwrap_or_else(|_| PathPart::from(part));
+        let path: ObjectPath = parts.map(part).collect();
         let uri = object_uri(base.trim_end_matches('/'), &path);
         Self { place: Place::Object { store: store.clone(), path, entropy: Some(entropy.clone()) }, uri }
     }
@@ -365,9 +373,17 @@ impl Location {
         Ok(Children { files, folders })
     }
 
-    /// Uploads into this folder, or one below it, that were begun and neither completed nor aborted: their parts take up room. None where
-    /// there is no such thing.
+    /// Uploads into this folder, or one below it, that were begun and neither completed nor aborted: their parts take
+    /// up room. If the marker is in its path: those into any place that [`Location::with_entropy`] makes of it. None
+    /// where there is no such thing.
     pub async fn unfinished_uploads(&self) -> Result<Vec<Unfinished>> {
+        let Some(places) = self.random_places() else { return self.uploads_below().await };
+        let mut uploads = places.above.uploads_below().await?;
+        uploads.retain(|upload| places.contain(&upload.path));
+        Ok(uploads)
+    }
+
+    async fn uploads_below(&self) -> Result<Vec<Unfinished>> {
         match &self.place {
             Place::Local(_) => Ok(Vec::new()),
             Place::Object { store, path, .. } => store.uploads.list(path, &self.uri).await,
@@ -378,7 +394,7 @@ impl Location {
     pub async fn abort_upload(&self, upload: &Unfinished) -> Result<()> {
         match &self.place {
             Place::Local(_) => Ok(()),
-            Place::Object { store, path, .. } => store.uploads.abort(path, upload, &self.uri).await,
+            Place::Object { store, .. } => store.uploads.abort(upload, &self.uri).await,
         }
     }
 
@@ -396,6 +412,36 @@ impl Location {
             Place::Local(path) => local::run("remove", &self.uri, path, local::remove_empty_folder).await,
             Place::Object { .. } => Ok(()),
         }
+    }
+}
+
+/// The places that [`Location::with_entropy`] makes of a folder.
+struct RandomPlaces<'a> {
+    folder: &'a Location,
+    /// The folder above the part of the path with the marker.
+    above: Location,
+    /// What that part has before the marker.
+    before: String,
+    /// What it has behind the marker.
+    after: String,
+    /// How many random characters stand for the marker.
+    length: usize,
+}
+
+impl RandomPlaces<'_> {
+    /// The place that has this part in its path; none if that part is not random.
+    fn named(&self, part: &str) -> Option<Location> {
+        let random = part.strip_prefix(&self.before)?.strip_suffix(&self.after)?;
+        let is_random = random.len() == self.length && random.bytes().all(|byte| byte.is_ascii_hexdigit());
+        is_random.then(|| self.folder.replace_marker(|_| random.to_owned()))
+    }
+
+    /// Whether a file of the bucket is below one of them.
+    fn contain(&self, file: &ObjectPath) -> bool {
+        let Place::Object { path: above, .. } = &self.above.place else { return false };
+        let Some(part) = file.prefix_match(above).and_then(|mut parts| parts.next()) else { return false };
+        let Some(Place::Object { path, .. }) = self.named(part.as_ref()).map(|place| place.place) else { return false };
+        file.prefix_match(&path).is_some_and(|mut below| below.next().is_some())
     }
 }
 

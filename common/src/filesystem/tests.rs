@@ -1,5 +1,7 @@
 use std::io::Write;
 
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use object_store::ObjectStoreExt;
 
 use super::*;
@@ -58,6 +60,54 @@ fn entropy_is_for_data_only() {
     assert_eq!(one.parent().unwrap().parent().unwrap().parent().unwrap().uri(), "s3://bucket/x");
     let bad = [KEYS[0], KEYS[1], ("s3.entropy.key", "a/b")];
     assert!(Location::resolve("s3://bucket/x", &self::config(&bad)).is_err());
+}
+
+/// A store of uploads that were begun for these paths.
+#[derive(Debug)]
+struct Begun(Vec<&'static str>);
+
+impl UploadStore for Begun {
+    fn list<'a>(&'a self, folder: &'a ObjectPath, _uri: &'a str) -> BoxFuture<'a, Result<Vec<Unfinished>>> {
+        let upload = |path: &&str| Unfinished { path: ObjectPath::parse(path).unwrap(), id: "1".to_owned() };
+        let uploads = self.0.iter().map(upload).filter(|upload| upload.path.prefix_matches(folder));
+        futures::future::ready(Ok(uploads.collect())).boxed()
+    }
+
+    fn abort<'a>(&'a self, _upload: &'a Unfinished, _uri: &'a str) -> BoxFuture<'a, Result<()>> {
+        futures::future::ready(Ok(())).boxed()
+    }
+}
+
+/// Failed before: a place at which nothing is complete was not looked at.
+#[tokio::test]
+async fn unfinished_uploads_at_random_places() {
+    let bucket = "unfinished-uploads-at-random-places";
+    let begun = vec![
+        "x/abcdef/y/job/shared/one",
+        "x/ABCDE0/y/job/chk-1/two",
+        "x/abcdef/y/job",
+        "x/abcdef/y/job2/shared/of-another-job",
+        "x/abcdef/z/job/shared/elsewhere",
+        "x/abcde/y/job/shared/too-short",
+        "x/ghijkl/y/job/shared/not-random",
+        "x/y/job/shared/plain",
+        "abcdef/y/job/shared/above",
+        "abcdef/a~b/three",
+        "pre-abcdef.post/four",
+        "abcdef.post/five",
+    ];
+    mount_with_uploads(bucket, Arc::new(object_store::memory::InMemory::new()), Arc::new(Begun(begun)));
+    let config = config(&[("s3.entropy.key", "_entropy_"), ("s3.entropy.length", "6")]);
+    let uploads = async |folder: &str| {
+        let folder = Location::resolve(&format!("s3://{bucket}/{folder}"), &config).unwrap();
+        let uploads = folder.unfinished_uploads().await.unwrap();
+        uploads.iter().map(|upload| upload.file_name().to_owned()).collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(uploads("x/_entropy_/y/job").await, "one two");
+    assert_eq!(uploads("x/y/job").await, "plain");
+    assert_eq!(uploads("_entropy_/a~b").await, "three");
+    assert_eq!(uploads("pre-_entropy_.post").await, "four");
+    unmount(bucket);
 }
 
 #[test]
@@ -179,10 +229,23 @@ async fn unfinished(folder: &Location, config: &Configuration) {
     drop(dead);
     let shared = Location::resolve(&format!("{}/shared", folder.uri()), config).unwrap();
     let found = folder.unfinished_uploads().await.unwrap();
-    assert_eq!(found.iter().map(|upload| upload.name.as_str()).collect::<Vec<_>>(), ["shared/never"]);
+    assert_eq!(found.iter().map(|upload| upload.path.clone()).collect::<Vec<_>>(), [path]);
     folder.abort_upload(&found[0]).await.unwrap();
     assert_eq!(folder.unfinished_uploads().await.unwrap(), []);
     folder.abort_upload(&found[0]).await.unwrap();
+
+    let mut random = config.clone();
+    random.set("s3.entropy.key", "_entropy_");
+    random.set("s3.entropy.length", "4");
+    let marked = Location::resolve(&format!("{}/_entropy_/job", folder.uri()), &random).unwrap();
+    let (store, path) = marked.join("shared/never").with_entropy().object_store().unwrap();
+    let mut dead = store.put_multipart(&path).await.unwrap();
+    dead.put_part(vec![7u8; 5 << 20].into()).await.unwrap();
+    drop(dead);
+    let found = marked.unfinished_uploads().await.unwrap();
+    assert_eq!(found.iter().map(|upload| upload.path.clone()).collect::<Vec<_>>(), [path]);
+    marked.abort_upload(&found[0]).await.unwrap();
+    assert_eq!(marked.unfinished_uploads().await.unwrap(), []);
 
     let local = tempfile::tempdir().unwrap();
     std::fs::write(local.path().join("big"), vec![7; 64 << 20]).unwrap();

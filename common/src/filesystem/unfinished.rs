@@ -12,6 +12,7 @@ use object_store::aws::{AmazonS3, AwsAuthorizer};
 use object_store::client::{HttpClient, HttpRequest, HttpRequestBody};
 use object_store::multipart::MultipartStore;
 use object_store::path::Path as ObjectPath;
+use serde::Deserialize;
 
 use super::{Error, Result};
 
@@ -22,31 +23,38 @@ const PAUSE: Duration = Duration::from_millis(200);
 /// An upload in parts that was begun.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unfinished {
-    /// The path that its file was to have below the folder.
-    pub name: String,
+    /// The path in its bucket that the file was to have.
+    pub path: ObjectPath,
     /// The service's name for the upload.
-    id: String,
+    pub id: String,
 }
 
-/// What a bucket can do about them.
-pub(super) trait UploadStore: fmt::Debug + Send + Sync {
+impl Unfinished {
+    /// The name that the file was to have.
+    pub fn file_name(&self) -> &str {
+        self.path.filename().unwrap_or_default()
+    }
+}
+
+/// What a bucket can do about uploads in parts. `uri`: the folder, for messages.
+pub trait UploadStore: fmt::Debug + Send + Sync {
     /// Those into a folder and the folders in it.
     fn list<'a>(&'a self, folder: &'a ObjectPath, uri: &'a str) -> BoxFuture<'a, Result<Vec<Unfinished>>>;
 
-    /// Ends one of them.
-    fn abort<'a>(&'a self, folder: &'a ObjectPath, upload: &'a Unfinished, uri: &'a str) -> BoxFuture<'a, Result<()>>;
+    /// Ends one of them; that it is not there is no error.
+    fn abort<'a>(&'a self, upload: &'a Unfinished, uri: &'a str) -> BoxFuture<'a, Result<()>>;
 }
 
 /// A store without such uploads.
 #[derive(Debug)]
-pub(super) struct None;
+pub(super) struct NoUploads;
 
-impl UploadStore for None {
+impl UploadStore for NoUploads {
     fn list<'a>(&'a self, _folder: &'a ObjectPath, _uri: &'a str) -> BoxFuture<'a, Result<Vec<Unfinished>>> {
         async { Ok(Vec::new()) }.boxed()
     }
 
-    fn abort<'a>(&'a self, _: &'a ObjectPath, _: &'a Unfinished, _: &'a str) -> BoxFuture<'a, Result<()>> {
+    fn abort<'a>(&'a self, _upload: &'a Unfinished, _uri: &'a str) -> BoxFuture<'a, Result<()>> {
         async { Ok(()) }.boxed()
     }
 }
@@ -71,27 +79,27 @@ impl UploadStore for S3 {
             let mut marker = String::new();
             loop {
                 let query = format!("uploads=&prefix={}{marker}", encode(&prefix));
-                let page = parse(&self.get(&query, uri).await?);
+                let page = parse(&self.get(&query, uri).await?).map_err(|error| failed(uri, Box::new(error)))?;
                 let inside = |(key, id): (String, String)| {
-                    Some(Unfinished { name: key.strip_prefix(&prefix)?.to_owned(), id })
-                        .filter(|found| !found.name.is_empty())
+                    key.strip_prefix(&prefix).filter(|below| !below.is_empty())?;
+                    // A key that is no path is of no file that Wiesel writes.
+                    Some(Unfinished { path: ObjectPath::parse(&key).ok()?, id })
                 };
                 found.extend(page.uploads.into_iter().filter_map(inside));
                 match page.next {
                     Some((key, id)) => {
                         marker = format!("&key-marker={}&upload-id-marker={}", encode(&key), encode(&id))
                     }
-                    Option::None => return Ok(found),
+                    None => return Ok(found),
                 }
             }
         }
         .boxed()
     }
 
-    fn abort<'a>(&'a self, folder: &'a ObjectPath, upload: &'a Unfinished, uri: &'a str) -> BoxFuture<'a, Result<()>> {
+    fn abort<'a>(&'a self, upload: &'a Unfinished, uri: &'a str) -> BoxFuture<'a, Result<()>> {
         async move {
-            let path = upload.name.split('/').fold(folder.clone(), |path, part| path.join(part));
-            match self.store.abort_multipart(&path, &upload.id).await {
+            match self.store.abort_multipart(&upload.path, &upload.id).await {
                 Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
                 Err(error) => Err(Error::object("abort an upload into", uri, &error)),
             }
@@ -117,29 +125,30 @@ impl S3 {
     }
 
     async fn try_get(&self, query: &str, uri: &str) -> Result<String> {
-        let failed = |source: Box<dyn std::error::Error + Send + Sync>| {
-            Error::object("list unfinished uploads into", uri, &object_store::Error::Generic { store: "S3", source })
-        };
         let mut request = HttpRequest::new(HttpRequestBody::empty());
-        *request.uri_mut() = format!("{}?{query}", self.url).parse().map_err(|error| failed(Box::new(error)))?;
+        *request.uri_mut() = format!("{}?{query}", self.url).parse().map_err(|error| failed(uri, Box::new(error)))?;
         if !self.anonymous {
             let credential = self.store.credentials().get_credential().await;
-            let credential = credential.map_err(|error| failed(Box::new(error)))?;
-            AwsAuthorizer::new(&credential, "s3", &self.region).authorize(&mut request, Option::None);
+            let credential = credential.map_err(|error| failed(uri, Box::new(error)))?;
+            AwsAuthorizer::new(&credential, "s3", &self.region).authorize(&mut request, None);
         }
-        let response = self.client.execute(request).await.map_err(|error| failed(Box::new(error)))?;
+        let response = self.client.execute(request).await.map_err(|error| failed(uri, Box::new(error)))?;
         let status = response.status();
-        let body = response.into_body().bytes().await.map_err(|error| failed(Box::new(error)))?;
+        let body = response.into_body().bytes().await.map_err(|error| failed(uri, Box::new(error)))?;
         let text = String::from_utf8_lossy(&body).into_owned();
         match status.is_success() {
             true => Ok(text),
-            false => Err(failed(format!("{status}: {text}").into())),
+            false => Err(failed(uri, format!("{status}: {text}").into())),
         }
     }
 }
 
+fn failed(uri: &str, source: Box<dyn std::error::Error + Send + Sync>) -> Error {
+    Error::object("list unfinished uploads into", uri, &object_store::Error::Generic { store: "S3", source })
+}
+
 /// A page of uploads.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 struct Page {
     /// Keys and ids.
     uploads: Vec<(String, String)>,
@@ -147,25 +156,34 @@ struct Page {
     next: Option<(String, String)>,
 }
 
-fn parse(xml: &str) -> Page {
-    let uploads = xml.split("<Upload>").skip(1).filter_map(|rest| {
-        let upload = rest.split("</Upload>").next()?;
-        Some((element(upload, "Key")?, element(upload, "UploadId")?))
-    });
-    let head = xml.split("<Upload>").next().unwrap_or_default();
-    let tail = xml.rsplit("</Upload>").next().unwrap_or_default();
-    let text = |name: &str| element(head, name).or_else(|| element(tail, name));
-    let more = text("IsTruncated").is_some_and(|truncated| truncated == "true");
-    let next = text("NextKeyMarker").filter(|key| more && !key.is_empty());
-    Page { uploads: uploads.collect(), next: next.map(|key| (key, text("NextUploadIdMarker").unwrap_or_default())) }
+/// A page as the service has it. What every service says must be there: an answer that is not understood would else
+/// look like one without uploads.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Listing {
+    is_truncated: bool,
+    #[serde(default)]
+    next_key_marker: String,
+    #[serde(default)]
+    next_upload_id_marker: String,
+    #[serde(default, rename = "Upload")]
+    uploads: Vec<ListedUpload>,
 }
 
-fn element(xml: &str, name: &str) -> Option<String> {
-    let (_, after) = xml.split_once(&format!("<{name}>"))?;
-    let (value, _) = after.split_once(&format!("</{name}>"))?;
-    let named = [("&lt;", "<"), ("&gt;", ">"), ("&quot;", "\""), ("&#34;", "\""), ("&apos;", "'"), ("&#39;", "'")];
-    let text = named.iter().fold(value.to_owned(), |text, (escaped, plain)| text.replace(escaped, plain));
-    Some(text.replace("&amp;", "&"))
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct ListedUpload {
+    key: String,
+    upload_id: String,
+}
+
+fn parse(xml: &str) -> Result<Page, quick_xml::DeError> {
+    let listing: Listing = quick_xml::de::from_str(xml)?;
+    let more = listing.is_truncated && !listing.next_key_marker.is_empty();
+    Ok(Page {
+        uploads: listing.uploads.into_iter().map(|upload| (upload.key, upload.upload_id)).collect(),
+        next: more.then_some((listing.next_key_marker, listing.next_upload_id_marker)),
+    })
 }
 
 /// For the query of a URL.
@@ -184,17 +202,40 @@ fn encode(text: &str) -> String {
 mod tests {
     use super::*;
 
+    /// Failed before: attributes, comments, CDATA, numbered characters and a `Key` further inside led to wrong keys.
     #[test]
     fn pages_of_a_service() {
         let page = parse(
-            "<ListMultipartUploadsResult><Bucket>b</Bucket><KeyMarker></KeyMarker><NextKeyMarker>a&amp;b</NextKeyMarker>\
-             <NextUploadIdMarker>2</NextUploadIdMarker><IsTruncated>true</IsTruncated>\
-             <Upload><Key>x/&lt;1&gt;</Key><UploadId>1</UploadId></Upload>\
-             <Upload><Key>x/a&amp;b</Key><UploadId>2</UploadId></Upload></ListMultipartUploadsResult>",
+            r#"<?xml version="1.0" encoding="UTF-8"?>
+            <ListMultipartUploadsResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/">
+              <Bucket>b</Bucket><KeyMarker></KeyMarker><UploadIdMarker/><NextKeyMarker>a&amp;b</NextKeyMarker>
+              <NextUploadIdMarker>2</NextUploadIdMarker><IsTruncated>true</IsTruncated>
+              <Upload><Initiator><ID>i</ID><Key>of another</Key></Initiator><Key>x/&lt;1&gt;</Key>
+                <UploadId>1</UploadId></Upload>
+              <CommonPrefixes><Prefix>p/</Prefix></CommonPrefixes>
+              <Upload id="u"><!-- <Key>no</Key> --><Key>x/a&amp;amp;b</Key><UploadId>2</UploadId></Upload>
+              <Upload><Key>x/&#x41;&#66;</Key><UploadId><![CDATA[3&]]></UploadId></Upload>
+            </ListMultipartUploadsResult>"#,
         );
-        let uploads = [("x/<1>", "1"), ("x/a&b", "2")].map(|(key, id)| (key.to_owned(), id.to_owned()));
-        assert_eq!(page, Page { uploads: uploads.to_vec(), next: Some(("a&b".into(), "2".into())) });
-        assert_eq!(parse("<R><IsTruncated>false</IsTruncated><NextKeyMarker>x</NextKeyMarker></R>"), Page::default());
+        let uploads = [("x/<1>", "1"), ("x/a&amp;b", "2"), ("x/AB", "3&")];
+        let uploads = uploads.map(|(key, id)| (key.to_owned(), id.to_owned())).to_vec();
+        assert_eq!(page.unwrap(), Page { uploads, next: Some(("a&b".into(), "2".into())) });
+        let last = parse("<R><IsTruncated>false</IsTruncated><NextKeyMarker>x</NextKeyMarker></R>");
+        assert_eq!(last.unwrap(), Page { uploads: Vec::new(), next: None });
         assert_eq!(encode("a b/ö~"), "a%20b%2F%C3%B6~");
+    }
+
+    #[test]
+    fn what_is_no_page_is_an_error() {
+        let answers = [
+            "",
+            "busy",
+            "<html><body>busy</body></html>",
+            "<R><IsTruncated>false</IsTruncated><Upload><UploadId>1</UploadId></Upload></R>",
+            "<R><IsTruncated>false</IsTruncated><Upload><Key>k</Key>",
+        ];
+        for answer in answers {
+            assert!(parse(answer).is_err(), "{answer}");
+        }
     }
 }

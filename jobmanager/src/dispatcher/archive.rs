@@ -3,6 +3,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use prost::Message;
+use wiesel_common::config::saturating_millis;
 use wiesel_common::id::JobId;
 
 use crate::jobmaster::JobInfo;
@@ -41,7 +42,7 @@ impl Archive {
 
     /// Drops what is too old.
     pub fn expire(&mut self, now: i64) {
-        let oldest = now - self.options.expiration.as_millis() as i64;
+        let oldest = now - saturating_millis(self.options.expiration);
         while self.order.front().is_some_and(|archived| archived.ended < oldest) {
             self.drop_oldest();
         }

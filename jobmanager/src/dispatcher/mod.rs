@@ -19,12 +19,16 @@ use crate::failure::{self, FailureInfo};
 use crate::jobmaster::exception_history::{ExceptionEntry, ExceptionHistory};
 use crate::jobmaster::execution_graph::ExecutionGraph;
 use crate::jobmaster::status::{JobStatus, StatusTimestamps};
-use crate::jobmaster::{self, JobInfo, JobMaster, JobMasterContext, JobMasterHandle};
+use crate::jobmaster::{self, Aftermath, Ended, JobInfo, JobMaster, JobMasterContext, JobMasterHandle};
 use crate::options::{JobOptions, JobStoreOptions};
 use archive::Archive;
 
+pub(crate) use validation::MAX_TASKS;
+
 /// How often expired jobs and results are dropped.
 const EXPIRATION_CHECK: Duration = Duration::from_secs(10);
+/// Jobs that are over and whose folders are looked after at once.
+const MAX_AFTERMATHS: usize = 256;
 
 /// Why a job was not taken.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -130,7 +134,9 @@ pub struct Dispatcher {
     store: JobStoreOptions,
     receiver: mpsc::UnboundedReceiver<Message>,
     masters: JobMasters,
-    running: JoinSet<Arc<JobInfo>>,
+    running: JoinSet<Ended>,
+    /// What is left to do for jobs that are over.
+    aftermaths: JoinSet<()>,
     jobs: HashMap<Id, JobInProgress>,
     archive: Archive,
 }
@@ -152,6 +158,7 @@ impl Dispatcher {
             receiver,
             masters: masters.clone(),
             running: JoinSet::new(),
+            aftermaths: JoinSet::new(),
             jobs: HashMap::new(),
         };
         (dispatcher, DispatcherHandle { sender }, masters)
@@ -168,6 +175,7 @@ impl Dispatcher {
                     None => break,
                 },
                 Some(ended) = self.running.join_next_with_id() => self.ended(ended),
+                Some(_) = self.aftermaths.join_next() => {}
                 _ = tick.tick() => {
                     let now = self.context.clock.monotonic_millis();
                     self.archive.expire(now);
@@ -228,10 +236,13 @@ impl Dispatcher {
         Ok(id)
     }
 
-    fn ended(&mut self, ended: Result<(Id, Arc<JobInfo>), tokio::task::JoinError>) {
+    fn ended(&mut self, ended: Result<(Id, Ended), tokio::task::JoinError>) {
         let now = self.context.clock.now();
         let (task, info) = match ended {
-            Ok((task, info)) => (task, Some(info)),
+            Ok((task, Ended { info, aftermath })) => {
+                self.look_after(info.job_id, aftermath);
+                (task, Some(info))
+            }
             Err(error) => {
                 tracing::error!(%error, "a JobMaster ended abnormally");
                 (error.id(), None)
@@ -248,6 +259,16 @@ impl Dispatcher {
         self.archive.insert(info, now.monotonic);
         self.masters.handles.write().remove(&job.id);
     }
+
+    /// Does what is left to do for a job, beside all else and at the most as long as the JobManager lives.
+    fn look_after(&mut self, job_id: JobId, aftermath: Option<Aftermath>) {
+        let Some(aftermath) = aftermath else { return };
+        if self.aftermaths.len() >= MAX_AFTERMATHS {
+            tracing::warn!(%job_id, "too many jobs have left files that belong to no checkpoint: those of this one stay");
+            return;
+        }
+        self.aftermaths.spawn(aftermath.run());
+    }
 }
 
 /// A job whose JobMaster crashed.
@@ -257,9 +278,7 @@ fn crashed(job: &JobInProgress, now: i64) -> JobInfo {
     timestamps.enter(JobStatus::Initializing, job.submitted_at);
     timestamps.enter(JobStatus::Failed, now);
     let mut graph = ExecutionGraph::new(Arc::clone(&job.graph), job.id, job.submitted_at, &mut AttemptId::random);
-    for execution in graph.executions_mut() {
-        execution.enter(proto::ExecutionState::Canceled, now);
-    }
+    graph.move_all(proto::ExecutionState::Created, proto::ExecutionState::Canceled, now);
     let mut history = ExceptionHistory::new(1);
     history.add(ExceptionEntry { failure: cause.clone(), timestamp: now, task: None, concurrent: Vec::new() });
     JobInfo {

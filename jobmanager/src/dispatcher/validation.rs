@@ -3,16 +3,14 @@ use std::collections::HashSet;
 
 use prost::Message;
 use wiesel_common::id::{JobId, OperatorId, VertexId};
+use wiesel_common::keygroup::UPPER_BOUND_MAX_PARALLELISM as MAX_PARALLELISM;
 use wiesel_proto as proto;
 use wiesel_proto::operator_spec::Kind;
 
 use crate::jobmaster::execution_graph::default_max_parallelism;
 
-/// Flink's largest number of key groups.
-const MAX_PARALLELISM: u32 = 32_768;
-
 /// The most tasks of a job: each takes some hundred bytes before anything runs.
-const MAX_TASKS: u64 = 1 << 20;
+pub(crate) const MAX_TASKS: u64 = 1 << 20;
 
 /// A graph that can be run.
 #[derive(Debug, PartialEq, Eq)]
@@ -150,7 +148,10 @@ mod tests {
     fn what_no_task_manager_could_read_is_refused() {
         let arrives = |graph: &proto::JobGraph| proto::JobGraph::decode(graph.encode_to_vec().as_slice()).is_ok();
         let deepest = |deeper| (0..60).rev().map(|levels| nested(levels, deeper)).find(arrives).unwrap();
-        // Readers stop at a depth that is even or odd: one of the two is just so deep that it still arrives here.
+        // Messages within each other are read down to a depth that is fixed. A type is two messages deep for each level, so that
+        // the depths of graphs of one shape are all even or all odd: the deepest of one shape that arrives here is at the limit
+        // itself, the deepest of the other a message before it. Only the first is too deep in the message to TaskManagers, which
+        // is a message deeper.
         let refused: Vec<String> =
             [false, true].into_iter().filter_map(|deeper| validate(&mut deepest(deeper)).err()).collect();
         assert_eq!(refused.len(), 1);

@@ -1,5 +1,5 @@
 //! The JobMaster's task: messages in, the scheduler's actions out.
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,14 +15,15 @@ use wiesel_proto as proto;
 use wiesel_proto::operator_spec::Kind;
 use wiesel_state::storage::CheckpointStorage;
 
+use super::aftermath::{Aftermath, Ended};
 use super::checkpoint::cleaning::Cleaned;
 use super::checkpoint::coordinator::CheckpointCoordinator;
-use super::checkpoint::failure::{CheckpointFailure, state_failure};
+use super::checkpoint::failure::CheckpointFailure;
 use super::checkpoint::options::CheckpointOptions;
 use super::checkpointing::attempt_of;
 use super::collect::{CollectCoordinator, CollectCoordinators};
-use super::deployment::{NotDeployed, cancel_tasks, submit_tasks};
-use super::deployment_plan::{Share, plan_deployment};
+use super::deployment::{NotDeployed, cancel_tasks, submit_share};
+use super::deployment_plan::plan_deployment;
 use super::exception_history::ExceptionHistory;
 use super::execution_graph::TaskManagerLocation;
 use super::initialization::{Initialized, initialize};
@@ -42,9 +43,7 @@ const MIN_DEPLOY_TIMEOUT: Duration = Duration::from_secs(60);
 /// How many TaskManagers are given their tasks at once.
 const DEPLOYMENTS_AT_ONCE: usize = 16;
 /// How long a stopping JobManager waits for TaskManagers to take note.
-const SUSPEND_TIMEOUT: Duration = Duration::from_secs(2);
-/// How long the end of a job waits for checkpoints to be deleted; what is left then are orphans.
-const CLEANUP_TIMEOUT: Duration = Duration::from_secs(60);
+pub(super) const SUSPEND_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// What all JobMasters share.
 #[derive(Clone)]
@@ -139,7 +138,7 @@ pub(crate) struct JobMaster {
     sources: JoinSet<Result<(), FailureInfo>>,
     source_coordinators: HashMap<OperatorId, Source>,
     /// Calls to TaskManagers.
-    completions: JoinSet<Completion>,
+    pub(super) completions: JoinSet<Completion>,
     timers: JoinSet<Completion>,
     /// By TaskManager.
     deploying: HashMap<String, Vec<Deploying>>,
@@ -164,7 +163,7 @@ impl JobMaster {
         let (sender, receiver) = mpsc::unbounded_channel();
         let handle = JobMasterHandle { job_id, fence: LeaderSessionId::random(), sender };
         // As the fence, it is no other run's.
-        let run = u64::from_be_bytes(std::array::from_fn(|i| handle.fence.0[i]));
+        let run = handle.fence.run();
         let mut env = RealEnvironment { clock: Arc::clone(&context.clock) };
         let strategy = RestartStrategy::new(options.restart.clone());
         let history = ExceptionHistory::new(options.exception_history);
@@ -230,7 +229,7 @@ impl JobMaster {
     }
 
     /// Runs the job to its end.
-    pub(crate) async fn run(mut self) -> Arc<JobInfo> {
+    pub(crate) async fn run(mut self) -> Ended {
         let job_id = self.handle.job_id;
         tracing::info!(%job_id, name = %self.scheduler.graph().graph.name, "job starts");
         if self.client_expires.is_some() {
@@ -294,7 +293,7 @@ impl JobMaster {
         }
     }
 
-    async fn finish(mut self) -> Arc<JobInfo> {
+    async fn finish(mut self) -> Ended {
         self.sources.abort_all();
         let status = self.status();
         let failure = self.scheduler.failure().cloned();
@@ -310,46 +309,10 @@ impl JobMaster {
             let wait = async { while self.completions.join_next().await.is_some() {} };
             let _ = tokio::time::timeout(SUSPEND_TIMEOUT, wait).await;
         }
-        info
-    }
-
-    /// Ends checkpoints that are under way and deletes those that do not outlive the job.
-    async fn clean_up(&mut self, status: JobStatus) {
-        let limit = if status == JobStatus::Suspended { SUSPEND_TIMEOUT } else { CLEANUP_TIMEOUT };
-        let work = async {
-            while self.checkpoints.is_finalizing() && self.next_completion().await {}
-            let now = self.now();
-            self.checkpoints.shut_down(status, now);
-            while (self.act_on_checkpoints() || self.checkpoints.is_busy()) && self.next_completion().await {}
-            let used = self.checkpoint_options.interval.is_some() || self.checkpoints.statistics().total > 0;
-            if used && self.checkpoints.latest().is_none() { self.storage.remove_job_folder().await } else { Ok(()) }
-        };
-        match tokio::time::timeout(limit, work).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => {
-                let reason = state_failure(&error).stack_trace();
-                tracing::warn!(job_id = %self.job_id(), reason = reason.trim_end(), "the job's folder stays");
-            }
-            Err(_) => {
-                tracing::warn!(job_id = %self.job_id(), "not all checkpoints of the job could be deleted in time")
-            }
-        }
-    }
-
-    /// What checkpoints wait for; the job is over, so nothing else is of interest. False: nothing is under way.
-    async fn next_completion(&mut self) -> bool {
-        match self.completions.join_next().await {
-            Some(Ok(
-                done @ (Completion::Prepared { .. }
-                | Completion::Triggered { .. }
-                | Completion::Finalized { .. }
-                | Completion::Discarded(_)
-                | Completion::Swept(_)),
-            )) => self.completed(done),
-            Some(_) => {}
-            None => return false,
-        }
-        true
+        self.receiver.close();
+        while self.receiver.try_recv().is_ok() {}
+        let aftermath = (status != JobStatus::Suspended).then(|| Aftermath::of(self)).flatten();
+        Ended { info, aftermath }
     }
 
     fn describe(&self) -> Arc<JobInfo> {
@@ -461,7 +424,7 @@ impl JobMaster {
         }
     }
 
-    fn completed(&mut self, done: Completion) {
+    pub(super) fn completed(&mut self, done: Completion) {
         self.look_at_clocks();
         let now = self.now();
         match done {
@@ -480,6 +443,10 @@ impl JobMaster {
             Completion::Deployed { execution, location, result } => self.deployed(execution, &location, result),
             Completion::Cancelled { location, result: Err(reason) } => {
                 let id = &location.resource_id;
+                if self.scheduler.slots().of(id).any(|slot| slot.location != location) {
+                    // It is gone; its successor under the same id was not asked.
+                    return;
+                }
                 let failure = FailureInfo::new(
                     failure::TASK_MANAGER_LOST,
                     format!("TaskManager with id {id} does not take a cancellation."),
@@ -612,7 +579,8 @@ impl JobMaster {
             self.scheduler.task_state(attempt, canceled, None, None, &mut self.env);
         }
         for deploying in self.deploying.get_mut(&location.resource_id).into_iter().flatten() {
-            let (waiting, others) = attempts.into_iter().partition(|attempt| deploying.attempts.contains(attempt));
+            let under_way: HashSet<AttemptId> = deploying.attempts.iter().copied().collect();
+            let (waiting, others) = attempts.into_iter().partition(|attempt| under_way.contains(attempt));
             deploying.cancelled.extend::<Vec<AttemptId>>(waiting);
             attempts = others;
         }
@@ -651,8 +619,9 @@ impl JobMaster {
         let fence = self.handle.fence.to_bytes();
         let (shared, shares) = plan_deployment(self.scheduler.graph(), regions, fence, &self.context.address, &state);
         let timeout = self.context.rpc_timeout.max(MIN_DEPLOY_TIMEOUT);
-        for Share { location, receiver, tasks } in shares {
-            let attempts = tasks.iter().filter_map(|task| AttemptId::from_bytes(&task.attempt_id)).collect();
+        for share in shares {
+            let location = Arc::clone(&share.location);
+            let attempts = share.tasks.iter().filter_map(|task| AttemptId::from_bytes(&task.attempt_id)).collect();
             let deploying = Deploying { execution, attempts, cancelled: Vec::new() };
             self.deploying.entry(location.resource_id.clone()).or_default().push(deploying);
             let (executors, turns, shared) =
@@ -660,8 +629,7 @@ impl JobMaster {
             self.spawn(async move {
                 // Never closed: an error would let it go on all the same.
                 let _turn = turns.acquire().await;
-                let request = shared.request(receiver, tasks);
-                let result = submit_tasks(executors, Arc::clone(&location), request, timeout).await;
+                let result = submit_share(&executors, &shared, share, timeout).await;
                 Completion::Deployed { execution, location, result }
             });
         }

@@ -1,5 +1,5 @@
 //! The JobMaster's side of checkpoints: the coordinator's actions, and what comes of them.
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,13 +9,13 @@ use tonic::Status;
 use wiesel_common::fault;
 use wiesel_common::id::{AttemptId, JobId, OperatorId};
 use wiesel_proto as proto;
-use wiesel_state::storage::{CheckpointStorage, Deleted, Found, KnownCheckpoints};
+use wiesel_state::storage::{CheckpointStorage, Deleted, Found, KnownCheckpoints, all_files};
 
 use super::actor::{Completion, JobMaster};
+use super::checkpoint::action::Action;
 use super::checkpoint::assignment::{Assignment, assign};
 use super::checkpoint::calls::{Caller, by_task_manager};
-use super::checkpoint::cleaning::Cleaned;
-use super::checkpoint::coordinator::{Action, Garbage};
+use super::checkpoint::cleaning::{Cleaned, Garbage};
 use super::checkpoint::failure::{CHECKPOINT_EXCEPTION, CheckpointFailure, Reason, state_failure};
 use super::checkpoint::plan::TaskRef;
 use super::checkpoint::store::{CompletedCheckpoint, Owner};
@@ -31,7 +31,8 @@ impl JobMaster {
     /// Follows the state of the job, then does what the coordinator wants. True: there was something to do.
     pub(super) fn act_on_checkpoints(&mut self) -> bool {
         self.follow_job();
-        let actions = self.checkpoints.take_actions();
+        let now = self.now();
+        let actions = self.checkpoints.take_actions(now);
         let busy = !actions.is_empty();
         for action in actions {
             self.do_checkpoint_action(action);
@@ -63,12 +64,12 @@ impl JobMaster {
             Action::Discard { garbage, referenced } => {
                 let storage = self.storage.clone();
                 self.spawn(async move {
-                    let checkpoints = garbage.len();
-                    let deleting = discard(&storage, garbage, &referenced);
-                    let cleaned = tokio::time::timeout(DISCARD_TIMEOUT, deleting).await.unwrap_or_else(|_| {
-                        let limit = DISCARD_TIMEOUT;
+                    let deleting = discard(&storage, &garbage, &referenced);
+                    let done = tokio::time::timeout(DISCARD_TIMEOUT, deleting).await;
+                    let cleaned = done.unwrap_or_else(|_| {
+                        let (checkpoints, limit) = (garbage.len(), DISCARD_TIMEOUT);
                         tracing::warn!(%job_id, checkpoints, ?limit, "checkpoints could not be deleted in time: they are swept later");
-                        Cleaned::default()
+                        Cleaned::given_up(garbage)
                     });
                     Completion::Discarded(cleaned)
                 });
@@ -194,6 +195,13 @@ impl JobMaster {
     pub(super) fn acknowledge(&mut self, request: proto::AcknowledgeCheckpointRequest) -> Result<(), Status> {
         let attempt = attempt_of(&request.attempt_id)?;
         let state = request.state.ok_or_else(|| Status::invalid_argument("an acknowledgement without state"))?;
+        if let Some(barrier) = self.checkpoints.barrier_of(request.checkpoint_id) {
+            let restored = |file: &str| self.checkpoints.was_restored(file);
+            if let Err(error) = self.storage.check_acknowledged(barrier, &state, restored) {
+                self.declined(request.checkpoint_id, attempt, &state_failure(&error));
+                return Ok(());
+            }
+        }
         let metrics = request.metrics.unwrap_or_default();
         let now = self.now();
         self.checkpoints.acknowledge(request.checkpoint_id, attempt, &state, metrics, self.scheduler.graph(), now);
@@ -202,19 +210,24 @@ impl JobMaster {
 
     pub(super) fn decline(&mut self, request: proto::DeclineCheckpointRequest) -> Result<(), Status> {
         let attempt = attempt_of(&request.attempt_id)?;
-        let Some((vertex, subtask)) = self.scheduler.graph().find(attempt) else { return Ok(()) };
         let cause = request.failure.map(FailureInfo::from);
         let cause = cause.unwrap_or_else(|| FailureInfo::new(failure::INTERNAL, "The task gave no reason."));
+        self.declined(request.checkpoint_id, attempt, &cause);
+        Ok(())
+    }
+
+    /// A task has no part of a checkpoint to hand over.
+    fn declined(&mut self, checkpoint: u64, attempt: AttemptId, cause: &FailureInfo) {
+        let Some((vertex, subtask)) = self.scheduler.graph().find(attempt) else { return };
         // A refusal is no failure: nothing went wrong, it only came at a bad moment.
         let refused = cause.class == CHECKPOINT_EXCEPTION;
         let reason = if refused { Reason::TaskNotReady } else { Reason::AsyncException };
         let task = self.scheduler.graph().task_name(vertex, subtask);
-        let message = format!("Could not materialize checkpoint {} for task {task}.", request.checkpoint_id);
-        let cause = FailureInfo::wrap("java.lang.Exception", message, &cause);
+        let message = format!("Could not materialize checkpoint {checkpoint} for task {task}.");
+        let cause = FailureInfo::wrap("java.lang.Exception", message, cause);
         let now = self.now();
         let failure = CheckpointFailure::because(reason, cause);
-        self.checkpoints.decline(request.checkpoint_id, failure, self.scheduler.graph(), now);
-        Ok(())
+        self.checkpoints.decline(checkpoint, failure, self.scheduler.graph(), now);
     }
 
     pub(super) fn checkpoint_tick(&mut self) {
@@ -269,20 +282,33 @@ pub(super) fn attempt_of(bytes: &[u8]) -> Result<AttemptId, Status> {
 }
 
 /// Deletes some checkpoints. What stays are orphans, no danger.
-pub(super) async fn discard(
-    storage: &CheckpointStorage,
-    garbage: Vec<Garbage>,
-    referenced: &HashSet<String>,
-) -> Cleaned {
-    let mut cleaned = Cleaned { left: Vec::new(), complete: true };
+pub(super) async fn discard(storage: &CheckpointStorage, garbage: &[Garbage], referenced: &HashSet<String>) -> Cleaned {
+    let mut cleaned = Cleaned::all();
+    // A file goes with the last checkpoint that names it: no metadata may be left that names what is gone.
+    let mut named: HashMap<String, usize> = HashMap::new();
     for garbage in garbage {
-        let (checkpoint_id, deleted) = match &garbage {
-            Garbage::Completed(checkpoint) => (checkpoint.id, discard_completed(storage, checkpoint, referenced).await),
+        files_of(garbage).into_iter().for_each(|file| *named.entry(file).or_default() += 1);
+    }
+    for garbage in garbage {
+        let files = files_of(garbage);
+        files.iter().for_each(|file| *named.entry(file.clone()).or_default() -= 1);
+        let stays = |file: &String| referenced.contains(file) || named.get(file).is_some_and(|count| *count > 0);
+        let (checkpoint_id, deleted) = match garbage {
+            Garbage::Completed(checkpoint) => {
+                let still_referenced = files.iter().filter(|file| stays(file)).cloned().collect();
+                (checkpoint.id, discard_completed(storage, checkpoint, &still_referenced).await)
+            }
+            Garbage::Unfinished(metadata) => {
+                let still_referenced = files.iter().filter(|file| stays(file)).cloned().collect();
+                (metadata.checkpoint_id, storage.discard_unfinished(metadata, &still_referenced).await)
+            }
             Garbage::Failed { barrier, states } => {
                 (barrier.checkpoint_id, storage.discard_aborted(barrier, states).await)
             }
         };
         if let Some(error) = &deleted.failure {
+            // Its metadata may still be there.
+            files.into_iter().for_each(|file| *named.entry(file).or_default() += 1);
             let (reason, files) = (state_failure(error).stack_trace(), deleted.left.len());
             tracing::warn!(
                 checkpoint_id,
@@ -291,10 +317,18 @@ pub(super) async fn discard(
                 "files of a checkpoint could not be deleted"
             );
         }
-        cleaned.complete &= deleted.failure.is_none();
-        cleaned.left.extend(deleted.left);
+        cleaned.and(deleted);
     }
     cleaned
+}
+
+/// The files that a complete checkpoint names.
+fn files_of(garbage: &Garbage) -> HashSet<String> {
+    match garbage {
+        Garbage::Completed(checkpoint) => all_files(&checkpoint.metadata),
+        Garbage::Unfinished(metadata) => all_files(metadata),
+        Garbage::Failed { .. } => HashSet::new(),
+    }
 }
 
 async fn discard_completed(
@@ -323,5 +357,7 @@ pub(super) async fn sweep(job_id: JobId, storage: &CheckpointStorage, known: &Kn
         let (reason, files) = (state_failure(error).stack_trace(), deleted.left.len());
         tracing::warn!(%job_id, files, reason = reason.trim_end(), "not all files that belong to no checkpoint were found and deleted");
     }
-    Cleaned { complete: deleted.failure.is_none(), left: deleted.left }
+    let mut cleaned = Cleaned::all();
+    cleaned.and(deleted);
+    cleaned
 }

@@ -5,8 +5,10 @@ use std::time::Duration;
 use prost::Message;
 use tonic::{Code, Status};
 use wiesel_common::id::{AllocationId, AttemptId, JobId, LeaderSessionId};
+use wiesel_common::rpc::MAX_DEPLOYMENT_BYTES;
 use wiesel_proto as proto;
 
+use super::deployment_plan::{Share, SharedPart};
 use crate::failure::FailureInfo;
 use crate::gateway::{TaskExecutors, describe};
 use crate::jobmaster::execution_graph::TaskManagerLocation;
@@ -22,10 +24,28 @@ pub(super) struct NotDeployed {
     pub(super) missing_slots: Vec<AllocationId>,
 }
 
-/// Gives a TaskManager its tasks.
-pub(super) async fn submit_tasks(
-    executors: TaskExecutors,
-    location: Arc<TaskManagerLocation>,
+/// Gives a TaskManager its tasks, in as many calls as their size asks for, one after the other.
+pub(super) async fn submit_share(
+    executors: &TaskExecutors,
+    shared: &SharedPart,
+    share: Share,
+    timeout: Duration,
+) -> Result<(), NotDeployed> {
+    let Share { location, receiver, tasks } = share;
+    let parts = shared.cut(&location, tasks, MAX_DEPLOYMENT_BYTES).map_err(|error| NotDeployed {
+        // The next attempt would start from the same state.
+        failure: FailureInfo { fatal: true, ..FailureInfo::new("java.io.IOException", error.to_string()) },
+        missing_slots: Vec::new(),
+    })?;
+    for tasks in parts {
+        submit_tasks(executors, &location, shared.request(receiver, tasks), timeout).await?;
+    }
+    Ok(())
+}
+
+async fn submit_tasks(
+    executors: &TaskExecutors,
+    location: &TaskManagerLocation,
     request: proto::SubmitTasksRequest,
     timeout: Duration,
 ) -> Result<(), NotDeployed> {

@@ -1,5 +1,9 @@
 //! The tasks of a job and the states they are in.
-use std::collections::{BTreeSet, HashMap};
+//!
+//! A job may have a million tasks and hears of each several times: what is asked after every message is counted here as states
+//! change, which they do through [`ExecutionGraph`] only.
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::Deref;
 use std::sync::Arc;
 
 use wiesel_common::id::{AllocationId, AttemptId, JobId, VertexId};
@@ -7,6 +11,7 @@ use wiesel_proto as proto;
 use wiesel_proto::ExecutionState;
 
 use crate::failure::FailureInfo;
+use crate::resourcemanager::slot_manager::ReportNumber;
 
 /// Every state of a task, in the order of their numbers.
 pub const EXECUTION_STATES: [ExecutionState; 10] = [
@@ -48,9 +53,84 @@ pub struct JobSlot {
     /// Which slot of the TaskManager.
     pub index: u32,
     /// The number of the TaskManager's word on its slots from which on it holds this one.
-    pub version: u64,
+    pub since: ReportNumber,
     /// Whose slot.
     pub location: Arc<TaskManagerLocation>,
+}
+
+/// The slots that a job holds, by allocation and by TaskManager.
+#[derive(Clone, Debug, Default)]
+pub struct JobSlots {
+    slots: BTreeMap<AllocationId, JobSlot>,
+    by_task_manager: BTreeMap<String, SlotsOfTaskManager>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct SlotsOfTaskManager {
+    allocations: BTreeSet<AllocationId>,
+    /// The largest number of a registration under which one was offered.
+    registration: u64,
+}
+
+impl JobSlots {
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.slots.is_empty()
+    }
+
+    /// Whether the job holds it.
+    pub fn contains(&self, allocation: AllocationId) -> bool {
+        self.slots.contains_key(&allocation)
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = &JobSlot> {
+        self.slots.values()
+    }
+
+    /// Those of a TaskManager.
+    pub fn of(&self, resource_id: &str) -> impl Iterator<Item = &JobSlot> {
+        let allocations = self.by_task_manager.get(resource_id).map(|known| &known.allocations);
+        allocations.into_iter().flatten().filter_map(move |allocation| self.slots.get(allocation))
+    }
+
+    /// Whether a later process of the same TaskManager has offered slots: the one that offers this is gone.
+    pub fn supersede(&self, offer: &JobSlot) -> bool {
+        let known = self.by_task_manager.get(&offer.location.resource_id);
+        known.is_some_and(|known| known.registration > offer.since.registration)
+    }
+
+    /// The job holds one more.
+    pub fn insert(&mut self, slot: JobSlot) {
+        let known = self.by_task_manager.entry(slot.location.resource_id.clone()).or_default();
+        known.allocations.insert(slot.allocation);
+        known.registration = known.registration.max(slot.since.registration);
+        self.slots.insert(slot.allocation, slot);
+    }
+
+    /// The job does not hold it any more.
+    pub fn remove(&mut self, allocation: AllocationId) {
+        let Some(slot) = self.slots.remove(&allocation) else { return };
+        let resource_id = &slot.location.resource_id;
+        if let Some(known) = self.by_task_manager.get_mut(resource_id) {
+            known.allocations.remove(&allocation);
+            if known.allocations.is_empty() {
+                self.by_task_manager.remove(resource_id);
+            }
+        }
+    }
+
+    /// The job does not hold any of a TaskManager any more.
+    pub fn remove_all_of(&mut self, resource_id: &str) {
+        for allocation in self.by_task_manager.remove(resource_id).unwrap_or_default().allocations {
+            self.slots.remove(&allocation);
+        }
+    }
 }
 
 /// One attempt to run a subtask.
@@ -87,8 +167,7 @@ impl Execution {
         execution
     }
 
-    /// Moves to a state.
-    pub fn enter(&mut self, state: ExecutionState, now: i64) {
+    fn enter(&mut self, state: ExecutionState, now: i64) {
         self.state = state;
         self.timestamps[state as usize] = now;
     }
@@ -159,6 +238,50 @@ impl ExecutionVertexes {
     }
 }
 
+/// The vertices of a job, in the order of the graph. They are read from everywhere and changed in here only, where their states
+/// are counted.
+#[derive(Clone, Debug)]
+pub struct Vertexes(Vec<ExecutionVertexes>);
+
+impl Deref for Vertexes {
+    type Target = [ExecutionVertexes];
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}
+
+type StateCounts = [usize; EXECUTION_STATES.len()];
+
+/// How many attempts are in each state.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Counts {
+    by_vertex: Vec<StateCounts>,
+    all: StateCounts,
+}
+
+impl Counts {
+    fn of(vertices: &[ExecutionVertexes]) -> Self {
+        let by_vertex: Vec<StateCounts> = vertices.iter().map(ExecutionVertexes::state_counts).collect();
+        let mut all = StateCounts::default();
+        for counts in &by_vertex {
+            all.iter_mut().zip(counts).for_each(|(all, count)| *all += count);
+        }
+        Self { by_vertex, all }
+    }
+
+    fn moved(&mut self, vertex: usize, from: ExecutionState, to: ExecutionState) {
+        for counts in [&mut self.by_vertex[vertex], &mut self.all] {
+            counts[from as usize] -= 1;
+            counts[to as usize] += 1;
+        }
+    }
+}
+
+fn count_over(counts: &StateCounts) -> usize {
+    EXECUTION_STATES.iter().filter(|state| is_terminal(**state)).map(|state| counts[*state as usize]).sum()
+}
+
 /// All tasks of a job.
 #[derive(Clone, Debug)]
 pub struct ExecutionGraph {
@@ -167,7 +290,7 @@ pub struct ExecutionGraph {
     /// What runs.
     pub graph: Arc<proto::JobGraph>,
     /// In the order of the graph's vertices.
-    pub vertices: Vec<ExecutionVertexes>,
+    pub vertices: Vertexes,
     /// Slots that each sharing group needs: its largest parallelism.
     pub group_slots: Vec<usize>,
     /// The pipelined region of each vertex: what fails together.
@@ -178,6 +301,7 @@ pub struct ExecutionGraph {
     pub execution: u32,
     /// Where each current attempt is.
     positions: HashMap<AttemptId, (usize, usize)>,
+    counts: Counts,
 }
 
 impl ExecutionGraph {
@@ -200,13 +324,23 @@ impl ExecutionGraph {
         }
         let regions = vec![0; vertices.len()];
         let places = vec![None; group_slots.iter().sum()];
-        let mut graph =
-            Self { job_id, graph, vertices, group_slots, regions, places, execution: 0, positions: HashMap::new() };
+        let mut graph = Self {
+            job_id,
+            graph,
+            vertices: Vertexes(vertices),
+            group_slots,
+            regions,
+            places,
+            execution: 0,
+            positions: HashMap::new(),
+            counts: Counts::default(),
+        };
         graph.index_attempts();
         graph
     }
 
     fn index_attempts(&mut self) {
+        self.counts = Counts::of(&self.vertices);
         let vertices = self.vertices.iter().enumerate();
         let attempts = vertices.flat_map(|(v, vertex)| {
             vertex.subtasks.iter().enumerate().map(move |(s, subtask)| (subtask.attempt_id, (v, s)))
@@ -233,7 +367,7 @@ impl ExecutionGraph {
     /// Replaces every attempt of some regions by a new one.
     pub fn reset(&mut self, regions: &BTreeSet<usize>, now: i64, new_id: &mut dyn FnMut() -> AttemptId) {
         self.execution += 1;
-        for (vertex, region) in self.vertices.iter_mut().zip(&self.regions) {
+        for (vertex, region) in self.vertices.0.iter_mut().zip(&self.regions) {
             if regions.contains(region) {
                 for subtask in &mut vertex.subtasks {
                     *subtask = Execution::new(new_id(), subtask.attempt_number + 1, now);
@@ -241,6 +375,61 @@ impl ExecutionGraph {
             }
         }
         self.index_attempts();
+    }
+
+    /// Moves an attempt to a state.
+    pub fn enter(&mut self, vertex: usize, subtask: usize, state: ExecutionState, now: i64) {
+        let execution = &mut self.vertices.0[vertex].subtasks[subtask];
+        self.counts.moved(vertex, execution.state, state);
+        execution.enter(state, now);
+    }
+
+    /// Moves every attempt in one state to another.
+    pub fn move_all(&mut self, from: ExecutionState, to: ExecutionState, now: i64) {
+        for (v, vertex) in self.vertices.0.iter_mut().enumerate() {
+            for execution in vertex.subtasks.iter_mut().filter(|execution| execution.state == from) {
+                self.counts.moved(v, from, to);
+                execution.enter(to, now);
+            }
+        }
+    }
+
+    /// An attempt failed for this reason.
+    pub fn fail(&mut self, vertex: usize, subtask: usize, failure: FailureInfo, now: i64) {
+        self.vertices.0[vertex].subtasks[subtask].failure = Some(failure);
+        self.enter(vertex, subtask, ExecutionState::Failed, now);
+    }
+
+    /// What an attempt last reported.
+    pub fn set_metrics(&mut self, vertex: usize, subtask: usize, metrics: proto::TaskMetrics) {
+        self.vertices.0[vertex].subtasks[subtask].metrics = metrics;
+    }
+
+    /// How many attempts are in a state.
+    pub fn count(&self, state: ExecutionState) -> usize {
+        self.counts.all[state as usize]
+    }
+
+    /// How many tasks there are.
+    pub fn tasks(&self) -> usize {
+        self.counts.all.iter().sum()
+    }
+
+    /// Whether every attempt is over.
+    pub fn is_over(&self) -> bool {
+        count_over(&self.counts.all) == self.tasks()
+    }
+
+    /// Whether every attempt of some regions is over.
+    pub fn are_over(&self, regions: &BTreeSet<usize>) -> bool {
+        let vertices = self.counts.by_vertex.iter().zip(&self.regions).filter(|(_, region)| regions.contains(region));
+        vertices.map(|(counts, _)| counts).all(|counts| count_over(counts) == counts.iter().sum::<usize>())
+    }
+
+    /// Regions with attempts in a state.
+    pub fn regions_with(&self, state: ExecutionState) -> BTreeSet<usize> {
+        let vertices = self.counts.by_vertex.iter().zip(&self.regions);
+        vertices.filter(|(counts, _)| counts[state as usize] > 0).map(|(_, region)| *region).collect()
     }
 
     /// The current attempts of some regions.
@@ -259,11 +448,6 @@ impl ExecutionGraph {
         self.vertices.iter().flat_map(|vertex| &vertex.subtasks)
     }
 
-    /// All current attempts.
-    pub fn executions_mut(&mut self) -> impl Iterator<Item = &mut Execution> {
-        self.vertices.iter_mut().flat_map(|vertex| &mut vertex.subtasks)
-    }
-
     /// Where an attempt is: vertex and subtask.
     pub fn find(&self, attempt: AttemptId) -> Option<(usize, usize)> {
         self.positions.get(&attempt).copied()
@@ -272,13 +456,13 @@ impl ExecutionGraph {
     /// Gives each task that waits for one its slot: subtask i of every vertex of a sharing group goes to the group's slot i.
     /// There must be [`ExecutionGraph::required_slots`] of them. What a group has it keeps; new slots are taken in turn from
     /// each TaskManager, so that a vertex with fewer subtasks is spread too.
-    pub fn assign_slots(&mut self, slots: &[JobSlot]) {
+    pub fn assign_slots(&mut self, slots: &JobSlots) {
         for place in &mut self.places {
-            *place = place.take().filter(|slot| slots.iter().any(|known| known.allocation == slot.allocation));
+            *place = place.take().filter(|slot| slots.contains(slot.allocation));
         }
-        let taken: Vec<AllocationId> = self.places.iter().flatten().map(|slot| slot.allocation).collect();
-        let free: Vec<JobSlot> = slots.iter().filter(|slot| !taken.contains(&slot.allocation)).cloned().collect();
-        let mut free = interleave(&free).into_iter();
+        let taken: BTreeSet<AllocationId> = self.places.iter().flatten().map(|slot| slot.allocation).collect();
+        let free = slots.iter().filter(|slot| !taken.contains(&slot.allocation));
+        let mut free = interleave(free).into_iter();
         for place in self.places.iter_mut().filter(|place| place.is_none()) {
             *place = free.next();
         }
@@ -291,7 +475,7 @@ impl ExecutionGraph {
                 Some(offset)
             })
             .collect();
-        for vertex in &mut self.vertices {
+        for vertex in &mut self.vertices.0 {
             for (i, subtask) in vertex.subtasks.iter_mut().enumerate() {
                 if subtask.state == ExecutionState::Scheduled {
                     subtask.slot.clone_from(&self.places[offsets[vertex.group] + i]);
@@ -307,17 +491,15 @@ impl ExecutionGraph {
     }
 }
 
-fn interleave(slots: &[JobSlot]) -> Vec<JobSlot> {
-    let mut by_task_manager: Vec<Vec<&JobSlot>> = Vec::new();
+fn interleave<'a>(slots: impl Iterator<Item = &'a JobSlot>) -> Vec<JobSlot> {
+    let mut by_id: BTreeMap<&str, Vec<&JobSlot>> = BTreeMap::new();
     for slot in slots {
-        match by_task_manager.iter_mut().find(|known| known[0].location.resource_id == slot.location.resource_id) {
-            Some(known) => known.push(slot),
-            None => by_task_manager.push(vec![slot]),
-        }
+        by_id.entry(&slot.location.resource_id).or_default().push(slot);
     }
+    let mut by_task_manager: Vec<Vec<&JobSlot>> = by_id.into_values().collect();
     by_task_manager.iter_mut().for_each(|known| known.sort_by_key(|slot| slot.index));
-    by_task_manager
-        .sort_by(|a, b| b.len().cmp(&a.len()).then_with(|| a[0].location.resource_id.cmp(&b[0].location.resource_id)));
+    // Among those with as many the order of their ids stays.
+    by_task_manager.sort_by_key(|known| std::cmp::Reverse(known.len()));
     let longest = by_task_manager.first().map_or(0, Vec::len);
     (0..longest)
         .flat_map(|round| by_task_manager.iter().filter_map(move |known| known.get(round).map(|slot| (*slot).clone())))
@@ -328,4 +510,81 @@ fn interleave(slots: &[JobSlot]) -> Vec<JobSlot> {
 pub fn default_max_parallelism(parallelism: u32) -> u32 {
     let wanted = u64::from(parallelism) + u64::from(parallelism) / 2;
     wanted.next_power_of_two().clamp(128, 32_768) as u32
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn slot(task_manager: &str, index: u8) -> JobSlot {
+        let location = TaskManagerLocation {
+            resource_id: task_manager.into(),
+            rpc_address: String::new(),
+            data_address: String::new(),
+            hostname: String::new(),
+        };
+        let mut allocation = [index; 16];
+        allocation[0] = task_manager.as_bytes()[0];
+        let since = ReportNumber { registration: 1, version: 1 };
+        JobSlot { allocation: AllocationId(allocation), index: u32::from(index), since, location: Arc::new(location) }
+    }
+
+    #[test]
+    fn slots_are_found_by_their_task_manager() {
+        let mut slots = JobSlots::default();
+        for slot in [slot("a", 0), slot("b", 0), slot("a", 1)] {
+            slots.insert(slot);
+        }
+        let of = |slots: &JobSlots, id: &str| slots.of(id).map(|slot| slot.index).collect::<Vec<_>>();
+        assert_eq!((of(&slots, "a"), of(&slots, "b"), of(&slots, "c")), (vec![0, 1], vec![0], vec![]));
+        slots.remove(slot("a", 0).allocation);
+        slots.remove(slot("c", 0).allocation);
+        assert_eq!((of(&slots, "a"), slots.len()), (vec![1], 2));
+        slots.remove_all_of("a");
+        assert!(!slots.contains(slot("a", 1).allocation) && slots.contains(slot("b", 0).allocation));
+        slots.remove(slot("b", 0).allocation);
+        assert!(slots.is_empty() && slots.by_task_manager.is_empty());
+    }
+
+    proptest! {
+        /// Whatever happens, what is counted is what there is.
+        #[test]
+        fn states_are_counted_as_they_change(
+            steps in prop::collection::vec((0..3_usize, 0..4_usize, 0..9_usize, 0..9_usize), 1..60),
+        ) {
+            let vertex = |id: u8, parallelism| {
+                proto::JobVertex { id: vec![id; 16].into(), parallelism, ..Default::default() }
+            };
+            let vertices = vec![vertex(1, 4), vertex(2, 2), vertex(3, 1)];
+            let edges = vec![proto::JobEdge { source: 0, target: 1, ..Default::default() }];
+            let plan = proto::JobGraph { vertices, edges, ..Default::default() };
+            let mut next = 0_u128;
+            let mut id = move || {
+                next += 1;
+                AttemptId(next.to_be_bytes())
+            };
+            let mut graph = ExecutionGraph::new(Arc::new(plan), JobId([9; 16]), 0, &mut id);
+            graph.cut_regions();
+            for (vertex, subtask, state, other) in steps {
+                let subtask = subtask % graph.vertices[vertex].subtasks.len();
+                let (state, other) = (EXECUTION_STATES[state], EXECUTION_STATES[other]);
+                match subtask {
+                    3 => graph.reset(&BTreeSet::from([graph.regions[vertex]]), 1, &mut id),
+                    2 => graph.move_all(state, other, 1),
+                    _ => graph.enter(vertex, subtask, state, 1),
+                }
+                prop_assert_eq!(&graph.counts, &Counts::of(&graph.vertices));
+                prop_assert_eq!(graph.tasks(), 7);
+                prop_assert_eq!(graph.is_over(), graph.executions().all(|execution| is_terminal(execution.state)));
+                for region in graph.all_regions().into_iter().map(|region| BTreeSet::from([region])) {
+                    let over = graph.executions_of(&region).all(|execution| is_terminal(execution.state));
+                    prop_assert_eq!(graph.are_over(&region), over);
+                    let has = graph.executions_of(&region).any(|execution| execution.state == state);
+                    prop_assert_eq!(!graph.regions_with(state).is_disjoint(&region), has);
+                }
+            }
+        }
+    }
 }

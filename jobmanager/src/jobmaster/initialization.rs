@@ -7,7 +7,7 @@ use wiesel_proto as proto;
 use wiesel_state::storage::{self, CheckpointStorage, find};
 
 use crate::failure::{FailureInfo, JOB_INITIALIZATION};
-use crate::jobmaster::checkpoint::assignment::{adopt_max_parallelism, assign};
+use crate::jobmaster::checkpoint::assignment::{adopt_max_parallelism, assign, check};
 use crate::jobmaster::checkpoint::failure::state_failure;
 use crate::jobmaster::checkpoint::options::{CheckpointOptions, RestoreSettings};
 use crate::jobmaster::checkpoint::store::{CompletedCheckpoint, Owner};
@@ -32,7 +32,7 @@ pub(super) async fn initialize(
             Some(settings) => restore(&storage, settings, &graph, &derived).await?,
             None => Initialized { graph, restored: None },
         };
-        if options.interval.is_some() {
+        if options.prepares_folder() {
             let next = initialized.restored.as_ref().map_or(1, |checkpoint| checkpoint.id + 1);
             storage.initialize(next).await.map_err(|error| state_failure(&error))?;
         }
@@ -41,7 +41,7 @@ pub(super) async fn initialize(
     let initialized: Initialized = prepared.await.map_err(|cause: FailureInfo| {
         FailureInfo::wrap(JOB_INITIALIZATION, "Could not start the JobMaster.", &cause)
     })?;
-    if options.interval.is_some() {
+    if options.prepares_folder() {
         sweep(&storage, &initialized).await;
     }
     Ok(initialized)
@@ -71,6 +71,7 @@ async fn restore(
     let does_not_fit = |error: super::checkpoint::assignment::Error| {
         FailureInfo::new("java.lang.IllegalStateException", error.to_string())
     };
+    check(metadata, &found.file).map_err(does_not_fit)?;
     let mut graph = graph.clone();
     adopt_max_parallelism(metadata, folder, &mut graph, derived).map_err(does_not_fit)?;
     let assignment = assign(metadata, folder, &graph, settings.allow_non_restored_state).map_err(does_not_fit)?;
@@ -83,7 +84,9 @@ async fn restore(
     let (owner, spared) = match settings.claim_mode {
         ClaimMode::Claim => {
             let spared = storage::spared(&found, storage.configuration()).await;
-            (Owner::Claimed, spared.map_err(|error| state_failure(&error))?)
+            let spared = spared.map_err(|error| state_failure(&error))?;
+            storage::mark_claimed(&found, storage.configuration()).await.map_err(|error| state_failure(&error))?;
+            (Owner::Claimed, spared)
         }
         _ => (Owner::Other, HashSet::new()),
     };

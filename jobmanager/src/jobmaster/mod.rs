@@ -15,6 +15,7 @@ pub mod source_coordinator;
 pub mod status;
 
 mod actor;
+mod aftermath;
 mod checkpointing;
 mod deployment;
 mod initialization;
@@ -30,6 +31,7 @@ use wiesel_proto as proto;
 
 pub(crate) use actor::JobMaster;
 pub(crate) use actor::JobMasterContext;
+pub(crate) use aftermath::{Aftermath, Ended};
 pub(crate) use savepoints::SnapshotRequest;
 
 use crate::failure::FailureInfo;

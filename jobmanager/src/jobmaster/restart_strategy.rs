@@ -2,6 +2,8 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use wiesel_common::config::saturating_millis;
+
 /// What the configuration asks for (`restart-strategy.type`).
 #[derive(Clone, Debug, PartialEq)]
 pub enum RestartStrategyOptions {
@@ -83,7 +85,7 @@ impl RestartStrategy {
             }
             RestartStrategyOptions::FailureRate { max_failures, interval, delay } => {
                 self.failures.push_back(now);
-                while self.failures.front().is_some_and(|first| now - first > interval.as_millis() as i64) {
+                while self.failures.front().is_some_and(|first| now - first > saturating_millis(*interval)) {
                     self.failures.pop_front();
                 }
                 if self.failures.len() > *max_failures as usize {
@@ -99,9 +101,8 @@ impl RestartStrategy {
                 jitter,
                 attempts,
             } => {
-                let quiet = self
-                    .last_failure
-                    .is_some_and(|last| now - last > (*reset_threshold + self.backoff).as_millis() as i64);
+                let quiet_time = saturating_millis(reset_threshold.saturating_add(self.backoff));
+                let quiet = self.last_failure.is_some_and(|last| now - last > quiet_time);
                 if quiet {
                     self.restarts = 0;
                 }
@@ -110,13 +111,18 @@ impl RestartStrategy {
                     return suppress;
                 }
                 self.backoff =
-                    if self.restarts == 0 { *initial } else { self.backoff.mul_f64(multiplier.max(1.0)).min(*max) };
+                    if self.restarts == 0 { *initial } else { times(self.backoff, multiplier.max(1.0)).min(*max) };
                 self.restarts += 1;
                 let factor = 1.0 + jitter * (2.0 * random - 1.0);
-                Decision::RestartAfter(self.backoff.mul_f64(factor.max(0.0)).min(*max).max(*initial))
+                Decision::RestartAfter(times(self.backoff, factor.max(0.0)).min(*max).max(*initial))
             }
         }
     }
+}
+
+/// At most the longest duration.
+fn times(duration: Duration, factor: f64) -> Duration {
+    Duration::try_from_secs_f64(duration.as_secs_f64() * factor).unwrap_or(Duration::MAX)
 }
 
 /// As Flink prints its strategies in `Recovery is suppressed by ...`.
@@ -234,6 +240,23 @@ mod tests {
             delays(options, &[0, 2_000, 6_000, 10_000, 900_000]),
             [Some(1000), Some(2000), Some(3000), Some(3000), Some(1000)]
         );
+    }
+
+    /// Before, the product, and the sum with the quiet time, overflowed.
+    #[test]
+    fn delays_that_never_end_are_added_and_multiplied() {
+        let never = Duration::from_secs(i64::MAX as u64);
+        let options = RestartStrategyOptions::ExponentialDelay {
+            initial: never,
+            max: never,
+            multiplier: f64::MAX,
+            reset_threshold: Duration::MAX,
+            jitter: 1.0,
+            attempts: u32::MAX,
+        };
+        assert_eq!(delays(options, &[0, 1, i64::MAX]), [Some(never.as_millis()); 3]);
+        let options = RestartStrategyOptions::FailureRate { max_failures: 1, interval: never, delay: never };
+        assert_eq!(delays(options, &[0, i64::MAX]), [Some(never.as_millis()), None]);
     }
 
     #[test]

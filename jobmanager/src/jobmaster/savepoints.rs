@@ -2,7 +2,7 @@
 use wiesel_common::id::JobId;
 
 use super::actor::JobMaster;
-use super::checkpoint::coordinator::{Outcome, Request, Savepoint, Stop};
+use super::checkpoint::action::{Outcome, Request, Savepoint, Stop};
 use super::checkpoint::failure::{CHECKPOINT_EXCEPTION, CheckpointFailure, Reason, state_failure};
 use super::status::JobStatus;
 use crate::failure::{FailureInfo, INTERNAL, STOP_WITH_SAVEPOINT_STOPPING};

@@ -13,9 +13,10 @@ use wiesel_proto::ExecutionState;
 
 use crate::failure::{self, FailureInfo};
 use crate::jobmaster::exception_history::{ExceptionEntry, ExceptionHistory, FailedTask};
-use crate::jobmaster::execution_graph::{ExecutionGraph, ExecutionVertexes, JobSlot, TaskManagerLocation, is_terminal};
+use crate::jobmaster::execution_graph::{ExecutionGraph, JobSlot, JobSlots, TaskManagerLocation, is_terminal};
 use crate::jobmaster::restart_strategy::{Decision, RestartStrategy};
 use crate::jobmaster::status::{JobStatus, StatusTimestamps};
+use crate::resourcemanager::slot_manager::ReportNumber;
 
 /// Something that the scheduler wants done.
 #[derive(Clone, Debug)]
@@ -88,7 +89,7 @@ pub struct Scheduler {
     timestamps: StatusTimestamps,
     strategy: RestartStrategy,
     history: ExceptionHistory,
-    slots: Vec<JobSlot>,
+    slots: JobSlots,
     slot_request: u64,
     awaiting_slots: bool,
     /// Regions that are being restarted, from their failure until they are scheduled.
@@ -122,7 +123,7 @@ impl Scheduler {
             timestamps,
             strategy,
             history,
-            slots: Vec::new(),
+            slots: JobSlots::default(),
             slot_request: 0,
             awaiting_slots: false,
             restarting: BTreeSet::new(),
@@ -171,7 +172,7 @@ impl Scheduler {
     }
 
     /// The slots it holds.
-    pub fn slots(&self) -> &[JobSlot] {
+    pub fn slots(&self) -> &JobSlots {
         &self.slots
     }
 
@@ -188,8 +189,8 @@ impl Scheduler {
 
     /// Every task runs or has finished.
     pub fn all_tasks_run(&self) -> bool {
-        let runs = |state| matches!(state, ExecutionState::Running | ExecutionState::Finished);
-        self.status == JobStatus::Running && self.graph.executions().all(|execution| runs(execution.state))
+        let run = self.graph.count(ExecutionState::Running) + self.graph.count(ExecutionState::Finished);
+        self.status == JobStatus::Running && run == self.graph.tasks()
     }
 
     /// The job stops with this savepoint: whatever fails from now on fails the job, because sinks commit what a restart from
@@ -250,11 +251,7 @@ impl Scheduler {
     }
 
     fn schedule(&mut self, now: i64) {
-        for execution in self.graph.executions_mut() {
-            if execution.state == ExecutionState::Created {
-                execution.enter(ExecutionState::Scheduled, now);
-            }
-        }
+        self.graph.move_all(ExecutionState::Created, ExecutionState::Scheduled, now);
         self.awaiting_slots = true;
         self.slot_request += 1;
         let slots = self.graph.required_slots() as u32;
@@ -267,16 +264,27 @@ impl Scheduler {
         let mut accepted = Vec::new();
         let open = matches!(self.status, JobStatus::Running | JobStatus::Restarting);
         for offer in offers {
-            let known = self.slots.iter().any(|slot| slot.allocation == offer.allocation);
-            if known {
+            if self.slots.contains(offer.allocation) {
                 accepted.push(offer.allocation);
-            } else if open && self.slots.len() < self.graph.required_slots() {
+            } else if open && self.slots.len() < self.graph.required_slots() && !self.slots.supersede(&offer) {
                 accepted.push(offer.allocation);
-                self.slots.push(offer);
+                self.slots.insert(offer);
             }
         }
         self.deploy_if_complete(env.now());
         accepted
+    }
+
+    /// Slots that the job has of a TaskManager and that a report does not know of (`holds`). What was offered later than the
+    /// report was made is not in it.
+    pub fn not_held(
+        &self,
+        resource_id: &str,
+        report: ReportNumber,
+        holds: impl Fn(AllocationId) -> bool,
+    ) -> Vec<AllocationId> {
+        let lost = |slot: &&JobSlot| slot.since <= report && !holds(slot.allocation);
+        self.slots.of(resource_id).filter(lost).map(|slot| slot.allocation).collect()
     }
 
     fn deploy_if_complete(&mut self, now: i64) {
@@ -286,29 +294,19 @@ impl Scheduler {
         self.awaiting_slots = false;
         self.graph.assign_slots(&self.slots);
         let regions = self.scheduled_regions();
-        for execution in self.graph.executions_mut() {
-            if execution.state == ExecutionState::Scheduled {
-                execution.enter(ExecutionState::Deploying, now);
-            }
-        }
+        self.graph.move_all(ExecutionState::Scheduled, ExecutionState::Deploying, now);
         self.last_modification = now;
         self.actions.push(Action::Deploy { regions });
     }
 
     /// Regions that wait for slots.
     fn scheduled_regions(&self) -> BTreeSet<usize> {
-        self.regions_with(ExecutionState::Scheduled)
+        self.graph.regions_with(ExecutionState::Scheduled)
     }
 
     /// Those of the regions whose tasks are to be deployed.
     pub fn deploying_of(&self, regions: &BTreeSet<usize>) -> BTreeSet<usize> {
-        self.regions_with(ExecutionState::Deploying).intersection(regions).copied().collect()
-    }
-
-    fn regions_with(&self, state: ExecutionState) -> BTreeSet<usize> {
-        let has = |vertex: &ExecutionVertexes| vertex.subtasks.iter().any(|subtask| subtask.state == state);
-        let vertices = self.graph.vertices.iter().zip(&self.graph.regions);
-        vertices.filter(|(vertex, _)| has(vertex)).map(|(_, region)| *region).collect()
+        self.graph.regions_with(ExecutionState::Deploying).intersection(regions).copied().collect()
     }
 
     /// The slots of a request did not come in time.
@@ -341,25 +339,24 @@ impl Scheduler {
     ) -> UpdateOutcome {
         let Some((vertex, subtask)) = self.graph.find(attempt) else { return UpdateOutcome::Unknown };
         let now = env.now();
-        let execution = &mut self.graph.vertices[vertex].subtasks[subtask];
-        if is_terminal(execution.state) {
+        let before = self.graph.vertices[vertex].subtasks[subtask].state;
+        if is_terminal(before) {
             return if is_terminal(state) { UpdateOutcome::Accepted } else { UpdateOutcome::Unknown };
         }
         if let Some(metrics) = metrics {
-            execution.metrics = metrics;
+            self.graph.set_metrics(vertex, subtask, metrics);
         }
-        let canceling = execution.state == ExecutionState::Canceling;
+        let canceling = before == ExecutionState::Canceling;
         match state {
             ExecutionState::Initializing | ExecutionState::Running => {
-                if !canceling && state as i32 > execution.state as i32 {
-                    execution.enter(state, now);
-                    self.last_modification = now;
+                if !canceling && state as i32 > before as i32 {
+                    self.enter_task(vertex, subtask, state, now);
                 }
             }
             ExecutionState::Finished | ExecutionState::Canceled | ExecutionState::Failed if canceling => {
-                self.end_task(vertex, subtask, ExecutionState::Canceled, now);
+                self.enter_task(vertex, subtask, ExecutionState::Canceled, now);
             }
-            ExecutionState::Finished => self.end_task(vertex, subtask, ExecutionState::Finished, now),
+            ExecutionState::Finished => self.enter_task(vertex, subtask, ExecutionState::Finished, now),
             ExecutionState::Failed | ExecutionState::Canceled => {
                 let failure = failure.unwrap_or_else(|| {
                     FailureInfo::new(failure::INTERNAL, "The TaskManager stopped the task without giving a reason.")
@@ -378,16 +375,15 @@ impl Scheduler {
 
     /// Counters of a running attempt.
     pub fn task_metrics(&mut self, attempt: AttemptId, metrics: proto::TaskMetrics) {
-        if let Some((vertex, subtask)) = self.graph.find(attempt) {
-            let execution = &mut self.graph.vertices[vertex].subtasks[subtask];
-            if !is_terminal(execution.state) {
-                execution.metrics = metrics;
-            }
+        if let Some((vertex, subtask)) = self.graph.find(attempt)
+            && !is_terminal(self.graph.vertices[vertex].subtasks[subtask].state)
+        {
+            self.graph.set_metrics(vertex, subtask, metrics);
         }
     }
 
-    fn end_task(&mut self, vertex: usize, subtask: usize, state: ExecutionState, now: i64) {
-        self.graph.vertices[vertex].subtasks[subtask].enter(state, now);
+    fn enter_task(&mut self, vertex: usize, subtask: usize, state: ExecutionState, now: i64) {
+        self.graph.enter(vertex, subtask, state, now);
         self.last_modification = now;
     }
 
@@ -405,7 +401,7 @@ impl Scheduler {
 
     /// A TaskManager is gone with all that ran on it.
     pub fn task_manager_lost(&mut self, resource_id: &str, failure: FailureInfo, env: &mut dyn Environment) {
-        self.slots.retain(|slot| slot.location.resource_id != resource_id);
+        self.slots.remove_all_of(resource_id);
         let tasks = self.tasks_in(|slot| slot.location.resource_id == resource_id);
         if !tasks.is_empty() {
             self.fail_tasks(&tasks, failure, env);
@@ -415,7 +411,7 @@ impl Scheduler {
 
     /// The job does not have a slot any more, nor what ran in it.
     pub fn slot_lost(&mut self, allocation: AllocationId, failure: FailureInfo, env: &mut dyn Environment) {
-        self.slots.retain(|slot| slot.allocation != allocation);
+        self.slots.remove(allocation);
         let tasks = self.tasks_in(|slot| slot.allocation == allocation);
         if !tasks.is_empty() {
             // Where the TaskManager does hold it, its tasks end with it; they may be told before.
@@ -444,13 +440,12 @@ impl Scheduler {
         let mut first = None;
         let mut regions = BTreeSet::new();
         for &(vertex, subtask) in tasks {
-            let execution = &mut self.graph.vertices[vertex].subtasks[subtask];
-            if execution.state == ExecutionState::Canceling {
-                self.end_task(vertex, subtask, ExecutionState::Canceled, now);
+            if self.graph.vertices[vertex].subtasks[subtask].state == ExecutionState::Canceling {
+                self.enter_task(vertex, subtask, ExecutionState::Canceled, now);
                 continue;
             }
-            execution.failure = Some(failure.clone());
-            self.end_task(vertex, subtask, ExecutionState::Failed, now);
+            self.graph.fail(vertex, subtask, failure.clone(), now);
+            self.last_modification = now;
             first.get_or_insert((vertex, subtask));
             regions.insert(self.graph.regions[vertex]);
         }
@@ -575,17 +570,17 @@ impl Scheduler {
 
     fn cancel_tasks(&mut self, regions: &BTreeSet<usize>, now: i64) {
         let mut deployed = Vec::new();
-        for (v, vertex) in self.graph.vertices.iter_mut().enumerate() {
+        for v in 0..self.graph.vertices.len() {
             if !regions.contains(&self.graph.regions[v]) {
                 continue;
             }
-            for (s, execution) in vertex.subtasks.iter_mut().enumerate() {
-                match execution.state {
+            for s in 0..self.graph.vertices[v].subtasks.len() {
+                match self.graph.vertices[v].subtasks[s].state {
                     ExecutionState::Created | ExecutionState::Scheduled => {
-                        execution.enter(ExecutionState::Canceled, now);
+                        self.graph.enter(v, s, ExecutionState::Canceled, now);
                     }
                     ExecutionState::Deploying | ExecutionState::Initializing | ExecutionState::Running => {
-                        execution.enter(ExecutionState::Canceling, now);
+                        self.graph.enter(v, s, ExecutionState::Canceling, now);
                         deployed.push((v, s));
                     }
                     _ => {}
@@ -622,16 +617,13 @@ impl Scheduler {
     /// Moves the job on once the tasks that it waits for are over.
     fn settle(&mut self, env: &mut dyn Environment) {
         let now = env.now();
-        let over = self.graph.executions().all(|execution| is_terminal(execution.state));
+        let over = self.graph.is_over();
         match self.status {
             JobStatus::Running if over && self.all_finished() => self.terminate(JobStatus::Finished, now),
             JobStatus::Failing if over => self.terminate(JobStatus::Failed, now),
             JobStatus::Cancelling if over => self.terminate(JobStatus::Canceled, now),
-            JobStatus::Restarting if self.restart_due => {
-                let over = self.graph.executions_of(&self.restarting).all(|execution| is_terminal(execution.state));
-                if over {
-                    self.restart_now(env);
-                }
+            JobStatus::Restarting if self.restart_due && self.graph.are_over(&self.restarting) => {
+                self.restart_now(env);
             }
             _ => {}
         }
@@ -647,7 +639,7 @@ impl Scheduler {
     }
 
     fn all_finished(&self) -> bool {
-        self.graph.executions().all(|execution| execution.state == ExecutionState::Finished)
+        self.graph.count(ExecutionState::Finished) == self.graph.tasks()
     }
 
     fn terminate(&mut self, status: JobStatus, now: i64) {

@@ -1,3 +1,5 @@
+use prost::Message;
+
 use super::*;
 use crate::jobmaster::deployment_plan::plan_deployment;
 use crate::jobmaster::restart_strategy::RestartStrategyOptions;
@@ -99,7 +101,7 @@ fn slot(task_manager: &str, index: u32) -> JobSlot {
     JobSlot {
         allocation: AllocationId(allocation),
         index,
-        version: 1,
+        since: ReportNumber { registration: 1, version: 1 },
         location: Arc::new(TaskManagerLocation {
             resource_id: task_manager.into(),
             rpc_address: format!("{task_manager}:1"),
@@ -182,6 +184,45 @@ fn deployments_name_every_task_once_and_where_all_are() {
     assert_eq!(seen, expected);
     let subtasks = &deployments[0].placements[0].task_manager;
     assert_eq!(subtasks, &[0, 1, 0, 1], "neighbours run on different TaskManagers");
+}
+
+/// Failed before: whatever its size, what a TaskManager was to run was one message, which it refused where it was too large.
+#[test]
+fn a_deployment_is_cut_by_its_size_and_a_task_that_is_too_large_for_any_is_named() {
+    let job = Job::running(4, RestartStrategyOptions::None);
+    let state = |bytes: usize| {
+        let splits = vec![bytes::Bytes::from(vec![7_u8; bytes])];
+        let list = proto::OperatorListState { name: "splits".into(), entries: splits, ..Default::default() };
+        let operator = proto::OperatorSubtaskState { lists: vec![list], ..Default::default() };
+        proto::TaskState { operators: vec![operator], ..Default::default() }
+    };
+    let restore = |v: usize, s: usize| {
+        let bytes = if (v, s) == (1, 2) { 3000 } else { 1000 };
+        Some(proto::TaskRestore { checkpoint_id: 7, state: Some(state(bytes)) })
+    };
+    let all = job.scheduler.graph.all_regions();
+    let fence = bytes::Bytes::from_static(&[1; 16]);
+    let (shared, shares) = plan_deployment(job.scheduler.graph(), &all, fence, "jm:6123", &restore);
+    for share in shares {
+        let whole = shared.cut(&share.location, share.tasks.clone(), 1 << 20).unwrap();
+        assert_eq!(whole, [share.tasks.clone()]);
+        let limit = 4000;
+        let parts = shared.cut(&share.location, share.tasks.clone(), limit).unwrap();
+        assert!(parts.len() > 1 && parts.iter().all(|part| !part.is_empty()));
+        assert_eq!(parts.concat(), share.tasks, "in order, so that producers come first");
+        for part in parts {
+            assert!(shared.request(share.receiver, part).encoded_len() <= limit);
+        }
+        let cut = shared.cut(&share.location, share.tasks.clone(), 2500);
+        if share.location.resource_id == "b" {
+            assert_eq!(cut.unwrap().len(), 2);
+            continue;
+        }
+        let refused = cut.unwrap_err().to_string();
+        for part in ["vertex 2 (3/4)", "TaskManager a", "at most 2500", "the state", "more subtasks"] {
+            assert!(refused.contains(part), "{refused}");
+        }
+    }
 }
 
 #[test]
@@ -430,7 +471,7 @@ fn a_region_that_waits_for_slots_is_scheduled_again_with_one_that_fails_then() {
     let before = job.attempts();
     let lost = FailureInfo::new(failure::TASK_MANAGER_LOST, "gone");
     job.report_failure(before[0], "boom");
-    job.scheduler.slots.pop();
+    job.scheduler.slots.remove(slot("b", 1).allocation);
     for attempt in &before[1..4] {
         job.report(*attempt, ExecutionState::Canceled);
     }
@@ -505,4 +546,31 @@ fn a_job_that_cannot_be_set_up_fails_without_having_run() {
     assert_eq!(job.status(), JobStatus::Failed);
     assert!(is_over(&job.scheduler.take_actions()));
     assert_eq!(job.scheduler.history().entries().count(), 1);
+}
+
+/// Failed before registrations were numbered: the large number of a dead process's report was taken for the latest word of its
+/// successor, and the job gave the slots of the successor up.
+#[test]
+fn a_late_word_of_a_dead_process_does_not_touch_the_slots_of_its_successor() {
+    let mut job = Job::new(vec![vertex(1, 2, "")], fixed_delay(9));
+    job.scheduler.start(&mut job.env);
+    let of =
+        |registration, version, index| JobSlot { since: ReportNumber { registration, version }, ..slot("a", index) };
+    let new = of(4, 2, 0);
+    assert_eq!(job.scheduler.offer_slots(vec![new.clone()], &mut job.env), [new.allocation]);
+    let number = |registration, version| ReportNumber { registration, version };
+    assert!(job.scheduler.not_held("a", number(3, 57), |_| false).is_empty());
+    assert!(job.scheduler.not_held("a", number(4, 1), |_| false).is_empty(), "it was offered later");
+    assert_eq!(job.scheduler.not_held("a", number(4, 2), |_| false), [new.allocation]);
+    assert!(job.scheduler.not_held("a", number(4, 2), |slot| slot == new.allocation).is_empty());
+    assert!(job.scheduler.not_held("b", number(4, 2), |_| false).is_empty());
+    assert!(job.scheduler.offer_slots(vec![of(3, 56, 1)], &mut job.env).is_empty(), "nor is its offer one");
+    // One that came before the successor's first word is gone with it.
+    let mut job = Job::new(vec![vertex(1, 2, "")], fixed_delay(9));
+    job.scheduler.start(&mut job.env);
+    let old = of(3, 56, 1);
+    job.scheduler.offer_slots(vec![old.clone()], &mut job.env);
+    job.scheduler.offer_slots(vec![new.clone()], &mut job.env);
+    let holds = |slot: AllocationId| slot == new.allocation;
+    assert_eq!(job.scheduler.not_held("a", number(4, 2), holds), [old.allocation]);
 }

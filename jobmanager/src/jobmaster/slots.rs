@@ -1,5 +1,8 @@
 //! The slots of a job: offers of TaskManagers, and what becomes of slots that others know to be lost.
-use std::collections::HashMap;
+//!
+//! What a TaskManager says has a number (see [`ReportNumber`]): a slot is told by it from a report that was made before the slot
+//! was offered, and from a word of the process that was there before.
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use tonic::Status;
@@ -10,6 +13,7 @@ use super::actor::JobMaster;
 use super::execution_graph::{JobSlot, TaskManagerLocation};
 use crate::failure::{self, FailureInfo};
 use crate::resourcemanager;
+use crate::resourcemanager::slot_manager::ReportNumber;
 
 impl JobMaster {
     pub(super) fn offer_slots(
@@ -22,16 +26,17 @@ impl JobMaster {
             data_address: request.data_address,
             hostname: request.hostname,
         });
+        let since = ReportNumber { registration: request.registration, version: request.slots_version };
         let mut offers = Vec::with_capacity(request.slots.len());
         for slot in &request.slots {
             let allocation = AllocationId::from_bytes(&slot.allocation_id)
                 .ok_or_else(|| Status::invalid_argument("an allocation id must have 16 bytes"))?;
-            let (index, version) = (slot.index, request.slots_version);
-            offers.push(JobSlot { allocation, index, version, location: Arc::clone(&location) });
+            offers.push(JobSlot { allocation, index: slot.index, since, location: Arc::clone(&location) });
         }
         let offered: Vec<AllocationId> = offers.iter().map(|offer| offer.allocation).collect();
         let accepted = self.scheduler.offer_slots(offers, &mut self.env);
-        for allocation in offered.into_iter().filter(|offer| !accepted.contains(offer)) {
+        let taken: HashSet<AllocationId> = accepted.iter().copied().collect();
+        for allocation in offered.into_iter().filter(|offer| !taken.contains(offer)) {
             self.tell_given_up(&location.resource_id, allocation);
         }
         Ok(proto::OfferSlotsResponse { accepted: accepted.into_iter().map(AllocationId::to_bytes).collect() })
@@ -45,22 +50,16 @@ impl JobMaster {
                 self.scheduler.task_metrics(attempt, metrics);
             }
         }
-        let held: HashMap<AllocationId, bool> = report
+        let held: BTreeMap<AllocationId, bool> = report
             .slots
             .iter()
             .filter_map(|slot| Some((AllocationId::from_bytes(&slot.allocation_id)?, slot.active)))
             .collect();
-        // What was offered later than the report was made is not in it.
-        let lost = |slot: &&JobSlot| {
-            slot.location.resource_id == report.resource_id
-                && slot.version <= report.slots_version
-                && !held.contains_key(&slot.allocation)
-        };
-        let lost: Vec<AllocationId> = self.scheduler.slots().iter().filter(lost).map(|slot| slot.allocation).collect();
-        for allocation in lost {
+        let number = ReportNumber { registration: report.registration, version: report.slots_version };
+        for allocation in self.scheduler.not_held(&report.resource_id, number, |slot| held.contains_key(&slot)) {
             self.give_up(&report.resource_id, allocation);
         }
-        let has = |allocation| self.scheduler.slots().iter().any(|slot| slot.allocation == allocation);
+        let has = |allocation| self.scheduler.slots().contains(allocation);
         let unwanted = held.into_iter().filter(|(allocation, active)| *active && !has(*allocation));
         proto::TaskMetricsResponse { unwanted: unwanted.map(|(allocation, _)| allocation.to_bytes()).collect() }
     }
@@ -80,7 +79,7 @@ impl JobMaster {
 
     /// The job does without a TaskManager that does not do what it is told, though the ResourceManager hears of it.
     pub(super) fn abandon_task_manager(&mut self, resource_id: &str, failure: FailureInfo) {
-        let slots = self.scheduler.slots().iter().filter(|slot| slot.location.resource_id == resource_id);
+        let slots = self.scheduler.slots().of(resource_id);
         for allocation in slots.map(|slot| slot.allocation).collect::<Vec<_>>() {
             self.tell_given_up(resource_id, allocation);
         }

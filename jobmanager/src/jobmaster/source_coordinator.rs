@@ -5,12 +5,13 @@
 //!
 //! From the moment that a checkpoint takes the enumerator's state until the readers have been told of that checkpoint,
 //! nothing is assigned: a split is either in the enumerator's state or in that of the reader which was given it before.
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tonic::{Code, Status};
 use wiesel_common::id::{AttemptId, JobId, LeaderSessionId, OperatorId};
@@ -20,6 +21,9 @@ use wiesel_proto as proto;
 
 use crate::failure::{self, FailureInfo};
 use crate::gateway::{TaskExecutors, describe};
+
+/// Readers that are sent splits at once.
+const CALLS_AT_ONCE: usize = 64;
 
 /// Makes the enumerator of a source.
 pub type EnumeratorFactory =
@@ -104,6 +108,77 @@ struct Serving {
     held: BTreeSet<u64>,
     /// Requests that wait, at most one of each reader.
     waiting: VecDeque<SplitRequest>,
+    /// Checkpoints that want the enumerator's state.
+    snapshots: VecDeque<(u64, oneshot::Sender<Result<Bytes, FailureInfo>>)>,
+}
+
+impl Serving {
+    fn note(&mut self, command: Command) {
+        match command {
+            Command::Split(request) => self.waiting.push_back(request),
+            Command::Snapshot { checkpoint, reply } => self.snapshots.push_back((checkpoint, reply)),
+            Command::Release { checkpoint } => {
+                self.held.remove(&checkpoint);
+                // It was given up before its turn came: nobody would release it again.
+                self.snapshots.retain(|(waiting, _)| *waiting != checkpoint);
+            }
+        }
+    }
+
+    /// What is assigned now would be neither in the state that a checkpoint gets nor with a reader when it begins there.
+    fn holds_back(&self) -> bool {
+        !self.held.is_empty() || !self.snapshots.is_empty()
+    }
+}
+
+/// Assignments on their way: to many readers at once, one after another to each. A reader that does not answer holds up no
+/// other.
+#[derive(Default)]
+struct Sending {
+    /// By reader, in the order in which the enumerator made them.
+    queues: HashMap<u32, VecDeque<proto::OperatorEventToTask>>,
+    /// The readers that are sent nothing now and for which something waits.
+    ready: VecDeque<u32>,
+    calls: JoinSet<(u32, Result<(), FailureInfo>)>,
+    /// The readers that are being sent something.
+    busy: HashSet<u32>,
+}
+
+impl Sending {
+    fn is_empty(&self) -> bool {
+        self.queues.is_empty() && self.calls.is_empty()
+    }
+
+    fn push(&mut self, reader: u32, message: proto::OperatorEventToTask) {
+        let queue = self.queues.entry(reader).or_default();
+        queue.push_back(message);
+        if queue.len() == 1 && !self.busy.contains(&reader) {
+            self.ready.push_back(reader);
+        }
+    }
+
+    /// What may be sent now.
+    fn next(&mut self) -> Option<(u32, proto::OperatorEventToTask)> {
+        if self.calls.len() >= CALLS_AT_ONCE {
+            return None;
+        }
+        let reader = self.ready.pop_front()?;
+        let queue = self.queues.get_mut(&reader)?;
+        let message = queue.pop_front()?;
+        if queue.is_empty() {
+            self.queues.remove(&reader);
+        }
+        self.busy.insert(reader);
+        Some((reader, message))
+    }
+
+    /// A reader has been sent something.
+    fn sent(&mut self, reader: u32) {
+        self.busy.remove(&reader);
+        if self.queues.contains_key(&reader) {
+            self.ready.push_back(reader);
+        }
+    }
 }
 
 impl SourceCoordinator {
@@ -120,17 +195,36 @@ impl SourceCoordinator {
                 Ok(enumerator)
             })
             .await?;
-        let (held, waiting) = (BTreeSet::new(), VecDeque::new());
-        let mut serving = Serving { enumerator, interval: None, discovery: None, held, waiting };
-        serving = self.discover(serving).await?;
+        let mut sending = Sending::default();
+        let mut serving = Serving {
+            enumerator,
+            interval: None,
+            discovery: None,
+            held: BTreeSet::new(),
+            waiting: VecDeque::new(),
+            snapshots: VecDeque::new(),
+        };
+        serving = self.discover(serving, &mut sending).await?;
         loop {
-            if serving.held.is_empty()
-                && let Some(request) = serving.waiting.pop_front()
+            // A checkpoint waits for no request that came with it.
+            while let Ok(command) = commands.try_recv() {
+                serving.note(command);
+            }
+            if sending.is_empty()
+                && let Some((checkpoint, reply)) = serving.snapshots.pop_front()
             {
-                serving = self.serve(serving, request).await?;
+                serving = self.snapshot(serving, checkpoint, reply).await?;
                 continue;
             }
-            let discovery = serving.discovery.filter(|_| serving.held.is_empty());
+            self.send_some(&mut sending)?;
+            if sending.ready.is_empty()
+                && !serving.holds_back()
+                && let Some(request) = serving.waiting.pop_front()
+            {
+                serving = self.serve(serving, request, &mut sending).await?;
+                continue;
+            }
+            let discovery = serving.discovery.filter(|_| !serving.holds_back());
             let next_discovery = async {
                 match discovery {
                     Some(at) => tokio::time::sleep_until(at).await,
@@ -139,16 +233,16 @@ impl SourceCoordinator {
             };
             tokio::select! {
                 command = commands.recv() => match command {
-                    Some(Command::Split(request)) => serving.waiting.push_back(request),
-                    Some(Command::Snapshot { checkpoint, reply }) => {
-                        serving = self.snapshot(serving, checkpoint, reply).await?;
-                    }
-                    Some(Command::Release { checkpoint }) => {
-                        serving.held.remove(&checkpoint);
-                    }
+                    Some(command) => serving.note(command),
                     None => return Ok(()),
                 },
-                () = next_discovery => serving = self.discover(serving).await?,
+                Some(sent) = sending.calls.join_next() => {
+                    let (subtask, outcome) =
+                        sent.map_err(|error| self.failed(&FailureInfo::new(failure::INTERNAL, error.to_string())))?;
+                    sending.sent(subtask);
+                    outcome?;
+                }
+                () = next_discovery => serving = self.discover(serving, &mut sending).await?,
             }
         }
     }
@@ -193,7 +287,7 @@ impl SourceCoordinator {
         }
     }
 
-    async fn discover(&self, mut serving: Serving) -> Result<Serving, FailureInfo> {
+    async fn discover(&self, mut serving: Serving, sending: &mut Sending) -> Result<Serving, FailureInfo> {
         let (mut serving, assignments) = self
             .blocking(move || {
                 let assignments = serving.enumerator.discover()?;
@@ -203,12 +297,17 @@ impl SourceCoordinator {
             .await?;
         serving.discovery = serving.interval.map(|interval| Instant::now() + interval);
         for (subtask, assignment) in assignments {
-            self.assign(subtask, assignment).await?;
+            self.assign(subtask, assignment, sending)?;
         }
         Ok(serving)
     }
 
-    async fn serve(&self, mut serving: Serving, request: SplitRequest) -> Result<Serving, FailureInfo> {
+    async fn serve(
+        &self,
+        mut serving: Serving,
+        request: SplitRequest,
+        sending: &mut Sending,
+    ) -> Result<Serving, FailureInfo> {
         let subtask = request.subtask;
         let (serving, assignment) = self
             .blocking(move || {
@@ -216,46 +315,60 @@ impl SourceCoordinator {
                 Ok((serving, assignment))
             })
             .await?;
-        self.assign(subtask, assignment).await?;
+        self.assign(subtask, assignment, sending)?;
         Ok(serving)
     }
 
-    async fn assign(&self, subtask: u32, assignment: SplitAssignment) -> Result<(), FailureInfo> {
+    fn reader(&self, subtask: u32) -> Result<&Reader, FailureInfo> {
+        self.readers.get(subtask as usize).ok_or_else(|| {
+            let message = format!("the source {} has no reader {subtask}", self.spec.table);
+            FailureInfo::new(failure::INTERNAL, message)
+        })
+    }
+
+    fn assign(&self, subtask: u32, assignment: SplitAssignment, sending: &mut Sending) -> Result<(), FailureInfo> {
         use proto::operator_event_to_task::Event;
         let event = match assignment {
             SplitAssignment::Splits(splits) => Event::AddSplits(proto::AddSplits { splits }),
             SplitAssignment::NoMoreSplits => Event::NoMoreSplits(proto::NoMoreSplits {}),
             SplitAssignment::Wait => return Ok(()),
         };
-        let Some(reader) = self.readers.get(subtask as usize) else {
-            let message = format!("the source {} has no reader {subtask}", self.spec.table);
-            return Err(FailureInfo::new(failure::INTERNAL, message));
-        };
         let message = proto::OperatorEventToTask {
             fence: self.fence.to_bytes(),
             job_id: self.job_id.to_bytes(),
-            attempt_id: reader.attempt.to_bytes(),
+            attempt_id: self.reader(subtask)?.attempt.to_bytes(),
             operator_uid: self.operator.to_bytes(),
             event: Some(event),
         };
-        self.send(reader, message).await.map_err(|status| {
-            let message = format!("Splits of the source {} could not be sent to a reader.", self.spec.table);
-            FailureInfo::new(failure::INTERNAL, message).because(format!(
-                "{} answered: {}",
-                reader.rpc_address,
-                describe(&status)
-            ))
-        })
+        sending.push(subtask, message);
+        Ok(())
     }
 
-    /// Never sent twice: a reader that got the same splits again would read them again.
-    async fn send(&self, reader: &Reader, message: proto::OperatorEventToTask) -> Result<(), Status> {
-        let mut client = self.executors.get(&reader.rpc_address)?;
-        match client.send_operator_event(message).await {
-            // The task is over, or its slot is: their own reports tell the JobMaster how.
-            Err(status) if status.code() == Code::NotFound => Ok(()),
-            Err(status) if status.code() == Code::FailedPrecondition && !status.message().contains("full") => Ok(()),
-            other => other.map(|_| ()),
+    /// Begins to send what may be sent now.
+    fn send_some(&self, sending: &mut Sending) -> Result<(), FailureInfo> {
+        while let Some((subtask, message)) = sending.next() {
+            let address = self.reader(subtask)?.rpc_address.clone();
+            let (executors, table) = (self.executors.clone(), self.spec.table.clone());
+            sending.calls.spawn(async move {
+                let outcome = send(&executors, &address, message).await.map_err(|status| {
+                    let message = format!("Splits of the source {table} could not be sent to a reader.");
+                    let reason = format!("{address} answered: {}", describe(&status));
+                    FailureInfo::new(failure::INTERNAL, message).because(reason)
+                });
+                (subtask, outcome)
+            });
         }
+        Ok(())
+    }
+}
+
+/// Never sent twice: a reader that got the same splits again would read them again.
+async fn send(executors: &TaskExecutors, address: &str, message: proto::OperatorEventToTask) -> Result<(), Status> {
+    let mut client = executors.get(address)?;
+    match client.send_operator_event(message).await {
+        // The task is over, or its slot is: their own reports tell the JobMaster how.
+        Err(status) if status.code() == Code::NotFound => Ok(()),
+        Err(status) if status.code() == Code::FailedPrecondition && !status.message().contains("full") => Ok(()),
+        other => other.map(|_| ()),
     }
 }

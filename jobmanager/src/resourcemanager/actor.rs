@@ -3,27 +3,32 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
+use wiesel_common::config::options::taskmanager::MAX_SLOTS;
 use wiesel_common::id::{AllocationId, JobId, LeaderSessionId};
 use wiesel_common::time::Clock;
 use wiesel_proto as proto;
 
-use super::slot_manager::{NewAllocation, ReportedSlot, SlotAllocation, SlotManager, SlotState};
-use super::{Message, ResourceManagerHandle, ResourceOverview, TaskManagerInfo};
+use super::slot_manager::{
+    NewAllocation, Reconciliation, ReportNumber, ReportedSlot, SlotAllocation, SlotManager, SlotState,
+};
+use super::{Message, OpenStream, ResourceManagerHandle, ResourceOverview, TaskManagerInfo, check_name, check_slots};
 use crate::failure::{self, FailureInfo};
 use crate::gateway::{TaskExecutors, describe};
 use crate::jobmaster::JobMasterHandle;
 use crate::options::ControlOptions;
 
-/// The most slots of a TaskManager: as many as a job may have subtasks.
-const MAX_SLOTS: u32 = 32_768;
+/// Calls under way at once that free slots of one TaskManager: more than that are made once a heartbeat has named them again.
+const MAX_FREE_CALLS: usize = 1024;
 
 struct TaskManager {
     registration: Arc<proto::RegisterTaskManagerRequest>,
+    /// Of its registration: what is said under another one is not this process's word, or not any more.
+    number: u64,
     /// For people.
     last_heartbeat: i64,
     last_heard: Instant,
@@ -31,6 +36,8 @@ struct TaskManager {
     stream: u64,
     closed: CancellationToken,
     metrics: proto::TaskManagerMetrics,
+    /// A permit for each call that frees a slot.
+    free_calls: Arc<Semaphore>,
 }
 
 /// The outcome of asking a TaskManager for a slot.
@@ -112,8 +119,8 @@ impl ResourceManager {
             Message::Register { request, reply } => {
                 let _ = reply.send(self.register(request));
             }
-            Message::HeartbeatOpened { resource_id, closed, reply } => {
-                let _ = reply.send(self.heartbeat_opened(&resource_id, closed));
+            Message::HeartbeatOpened { resource_id, registration, closed, reply } => {
+                let _ = reply.send(self.heartbeat_opened(&resource_id, registration, closed));
             }
             Message::Heartbeat { stream, heartbeat } => self.heartbeat(stream, heartbeat),
             Message::HeartbeatEnded { resource_id, stream } => {
@@ -122,9 +129,11 @@ impl ResourceManager {
                     self.lost(&resource_id, &FailureInfo::new(failure::TASK_MANAGER_LOST, message));
                 }
             }
-            Message::Disconnect { resource_id, reason } => {
-                let message = format!("TaskManager with id {resource_id} disconnected: {reason}");
-                self.lost(&resource_id, &FailureInfo::new(failure::TASK_MANAGER_LOST, message));
+            Message::Disconnect { resource_id, registration, reason } => {
+                if self.task_managers.get(&resource_id).is_some_and(|known| known.number == registration) {
+                    let message = format!("TaskManager with id {resource_id} disconnected: {reason}");
+                    self.lost(&resource_id, &FailureInfo::new(failure::TASK_MANAGER_LOST, message));
+                }
             }
             Message::RequireSlots { job, slots } => {
                 self.slots.require(job.job_id(), slots);
@@ -144,37 +153,40 @@ impl ResourceManager {
         }
     }
 
-    fn register(&mut self, request: proto::RegisterTaskManagerRequest) -> Result<(), Status> {
-        if request.resource_id.is_empty() || request.rpc_address.is_empty() || request.data_address.is_empty() {
-            return Err(Status::invalid_argument("a registration needs a resource id and both addresses"));
-        }
-        if request.slots > MAX_SLOTS {
-            let message = format!("{} slots are too many: a TaskManager has at most {MAX_SLOTS}", request.slots);
-            return Err(Status::invalid_argument(message));
-        }
+    fn register(&mut self, request: proto::RegisterTaskManagerRequest) -> Result<u64, Status> {
+        check_registration(&request)?;
         let id = request.resource_id.clone();
         if self.task_managers.contains_key(&id) {
             let message = format!("TaskManager with id {id} registered again: what it ran before is gone.");
             self.lost(&id, &FailureInfo::new(failure::TASK_MANAGER_LOST, message));
         }
         tracing::info!(task_manager = %id, address = %request.rpc_address, slots = request.slots, "TaskManager registered");
-        self.slots.register(&id, request.slots);
         self.streams += 1;
+        let number = self.streams;
+        self.slots.register(&id, number, request.slots);
         let task_manager = TaskManager {
             registration: Arc::new(request),
+            number,
             last_heartbeat: self.clock.now_millis(),
             last_heard: Instant::now(),
-            stream: self.streams,
+            stream: number,
             closed: CancellationToken::new(),
             metrics: proto::TaskManagerMetrics::default(),
+            free_calls: Arc::new(Semaphore::new(MAX_FREE_CALLS)),
         };
         self.task_managers.insert(id, task_manager);
         // Its slots are asked for once its first heartbeat has reported them.
-        Ok(())
+        Ok(number)
     }
 
-    fn heartbeat_opened(&mut self, resource_id: &str, closed: CancellationToken) -> Result<u64, Status> {
-        let Some(known) = self.task_managers.get_mut(resource_id) else {
+    fn heartbeat_opened(
+        &mut self,
+        resource_id: &str,
+        registration: u64,
+        closed: CancellationToken,
+    ) -> Result<OpenStream, Status> {
+        let known = self.task_managers.get_mut(resource_id).filter(|known| known.number == registration);
+        let Some(known) = known else {
             return Err(Status::not_found(format!("TaskManager {resource_id} is not registered: register again")));
         };
         self.streams += 1;
@@ -183,7 +195,7 @@ impl ResourceManager {
         known.stream = self.streams;
         known.last_heartbeat = self.clock.now_millis();
         known.last_heard = Instant::now();
-        Ok(self.streams)
+        Ok(OpenStream { stream: self.streams, slots: known.registration.slots })
     }
 
     fn heartbeat(&mut self, stream: u64, heartbeat: proto::TaskManagerHeartbeat) {
@@ -196,21 +208,14 @@ impl ResourceManager {
         if let Some(metrics) = heartbeat.metrics {
             known.metrics = metrics;
         }
-        self.report(&heartbeat.resource_id, heartbeat.slots_version, &heartbeat.slots);
+        let number = ReportNumber { registration: heartbeat.registration, version: heartbeat.slots_version };
+        let outcome = self.slots.report(&heartbeat.resource_id, number, &read(&heartbeat.slots));
+        self.reconcile(&heartbeat.resource_id, outcome);
         self.allocate();
     }
 
-    /// Takes what a TaskManager says of its slots as the truth, and tells the jobs that believed otherwise.
-    fn report(&mut self, resource_id: &str, version: u64, slots: &[proto::SlotReport]) {
-        let reported = |slot: &proto::SlotReport| ReportedSlot {
-            index: slot.index,
-            allocation: AllocationId::from_bytes(&slot.allocation_id)
-                .zip(JobId::from_bytes(&slot.job_id))
-                .map(|(allocation, job)| SlotAllocation { allocation, job }),
-            releasing: slot.releasing,
-        };
-        let report: Vec<ReportedSlot> = slots.iter().map(reported).collect();
-        let outcome = self.slots.report(resource_id, version, &report);
+    /// Takes back what nobody wants, and tells the jobs that believed otherwise.
+    fn reconcile(&mut self, resource_id: &str, outcome: Reconciliation) {
         for allocation in outcome.to_free {
             self.free_slot(resource_id, allocation, "no job wants it");
         }
@@ -259,6 +264,7 @@ impl ResourceManager {
 
     fn free_slot(&mut self, resource_id: &str, allocation: AllocationId, reason: &str) {
         let Some(task_manager) = self.task_managers.get(resource_id) else { return };
+        let Ok(permit) = Arc::clone(&task_manager.free_calls).try_acquire_owned() else { return };
         let Ok(mut client) = self.executors.get(&task_manager.registration.rpc_address) else { return };
         let mut request = tonic::Request::new(proto::FreeSlotRequest {
             fence: self.fence.to_bytes(),
@@ -268,6 +274,7 @@ impl ResourceManager {
         request.set_timeout(self.options.rpc_timeout);
         let resource_id = resource_id.to_owned();
         self.calls.spawn(async move {
+            let _permit = permit;
             if let Err(status) = client.free_slot(request).await {
                 tracing::debug!(task_manager = %resource_id, reason = %describe(&status), "a slot could not be freed");
             }
@@ -310,14 +317,19 @@ impl ResourceManager {
     fn slot_answered(&mut self, answer: SlotAnswer) {
         let SlotAnswer { allocation, result } = answer;
         let (task_manager, id) = (&allocation.task_manager, allocation.allocation);
+        let known = self.task_managers.get(task_manager);
+        let result = result.and_then(|answer| match known {
+            Some(known) if known.number == answer.registration => {
+                check_slots(known.registration.slots, &answer.slots).map(|()| answer)
+            }
+            // What was said under an earlier registration counts for nothing, whatever it is.
+            _ => Ok(answer),
+        });
         match result {
             Ok(answer) => {
-                if !answer.granted {
-                    self.slots.not_granted(task_manager, id);
-                } else if !self.slots.granted(task_manager, id) {
-                    self.free_slot(task_manager, id, "no job wants it any more");
-                }
-                self.report(task_manager, answer.slots_version, &answer.slots);
+                let number = ReportNumber { registration: answer.registration, version: answer.slots_version };
+                let outcome = self.slots.answered(task_manager, id, answer.granted, number, &read(&answer.slots));
+                self.reconcile(task_manager, outcome);
             }
             Err(status) => {
                 tracing::warn!(
@@ -350,4 +362,36 @@ impl ResourceManager {
             .collect();
         ResourceOverview { task_managers, slots_total, slots_free }
     }
+}
+
+/// Refuses a registration that cannot be kept, shown and added up with others.
+fn check_registration(request: &proto::RegisterTaskManagerRequest) -> Result<(), Status> {
+    if request.resource_id.is_empty() || request.rpc_address.is_empty() || request.data_address.is_empty() {
+        return Err(Status::invalid_argument("a registration needs a resource id and both addresses"));
+    }
+    check_name("resource id", &request.resource_id)?;
+    check_name("address for calls", &request.rpc_address)?;
+    check_name("address for data", &request.data_address)?;
+    check_name("host name", &request.hostname)?;
+    if request.slots > MAX_SLOTS {
+        let message = format!("{} slots are too many: a TaskManager has at most {MAX_SLOTS}", request.slots);
+        return Err(Status::invalid_argument(message));
+    }
+    let cores = request.slot_profile.as_ref().map_or(0.0, |profile| profile.cpu_cores);
+    if !cores.is_finite() || cores < 0.0 {
+        let message = format!("a slot cannot have {cores} CPU cores: expected a number that is not negative");
+        return Err(Status::invalid_argument(message));
+    }
+    Ok(())
+}
+
+fn read(slots: &[proto::SlotReport]) -> Vec<ReportedSlot> {
+    let reported = |slot: &proto::SlotReport| ReportedSlot {
+        index: slot.index,
+        allocation: AllocationId::from_bytes(&slot.allocation_id)
+            .zip(JobId::from_bytes(&slot.job_id))
+            .map(|(allocation, job)| SlotAllocation { allocation, job }),
+        releasing: slot.releasing,
+    };
+    slots.iter().map(reported).collect()
 }

@@ -1,8 +1,10 @@
 //! The ResourceManager: which TaskManagers there are, whether they live, and which job holds which of their slots.
 //!
 //! Three know of a slot: its TaskManager, whose word counts, the ResourceManager and the JobMaster. What they believe is brought
-//! together by reports that each TaskManager numbers: to the ResourceManager with its heartbeats and its answers, to each
-//! JobMaster with the counters of its tasks. Whoever loses a slot that it believed to have tells the other.
+//! together by reports that each TaskManager numbers, under a registration that the ResourceManager numbers: to the
+//! ResourceManager with its heartbeats and its answers, to each JobMaster with the counters of its tasks. Whoever loses a slot
+//! that it believed to have tells the other. What comes late from a process that is gone has the number of an earlier
+//! registration than that of its successor, and is not taken for the successor's word.
 //!
 //! Invariant: a slot is given to a job only while its TaskManager is registered; every job that has a slot of a TaskManager
 //! that is lost is told once.
@@ -21,6 +23,10 @@ use wiesel_proto as proto;
 pub use actor::ResourceManager;
 
 use crate::jobmaster::JobMasterHandle;
+use slot_manager::check_report;
+
+/// The longest id, address or host name that a TaskManager may have, in bytes: they are kept, shown and logged.
+pub(crate) const MAX_NAME_BYTES: usize = 1024;
 
 /// What a TaskManager said about itself, and what is known of it now.
 #[derive(Clone, Debug)]
@@ -46,17 +52,28 @@ pub struct ResourceOverview {
     pub slots_free: usize,
 }
 
+/// A heartbeat stream that may begin.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct OpenStream {
+    /// Its number.
+    pub(crate) stream: u64,
+    /// How many slots its TaskManager has.
+    pub(crate) slots: u32,
+}
+
 /// What the ResourceManager is told and asked.
 pub(crate) enum Message {
     Register {
         request: proto::RegisterTaskManagerRequest,
-        reply: oneshot::Sender<Result<(), Status>>,
+        /// The number of the registration.
+        reply: oneshot::Sender<Result<u64, Status>>,
     },
     HeartbeatOpened {
         resource_id: String,
+        registration: u64,
         /// Cancelled by the ResourceManager to end the stream.
         closed: CancellationToken,
-        reply: oneshot::Sender<Result<u64, Status>>,
+        reply: oneshot::Sender<Result<OpenStream, Status>>,
     },
     Heartbeat {
         stream: u64,
@@ -68,6 +85,7 @@ pub(crate) enum Message {
     },
     Disconnect {
         resource_id: String,
+        registration: u64,
         reason: String,
     },
     RequireSlots {
@@ -113,17 +131,43 @@ impl ResourceManagerHandle {
         answer.await.unwrap_or_default()
     }
 
-    pub(crate) async fn register(&self, request: proto::RegisterTaskManagerRequest) -> Result<(), Status> {
+    /// The number of the registration.
+    pub(crate) async fn register(&self, request: proto::RegisterTaskManagerRequest) -> Result<u64, Status> {
         let (reply, answer) = oneshot::channel();
         self.send(Message::Register { request, reply });
         answer.await.unwrap_or_else(|_| Err(stopping()))
     }
 
-    pub(crate) async fn open_heartbeat(&self, resource_id: String, closed: CancellationToken) -> Result<u64, Status> {
+    pub(crate) async fn open_heartbeat(
+        &self,
+        resource_id: String,
+        registration: u64,
+        closed: CancellationToken,
+    ) -> Result<OpenStream, Status> {
         let (reply, answer) = oneshot::channel();
-        self.send(Message::HeartbeatOpened { resource_id, closed, reply });
+        self.send(Message::HeartbeatOpened { resource_id, registration, closed, reply });
         answer.await.unwrap_or_else(|_| Err(stopping()))
     }
+}
+
+/// Refuses what a TaskManager says of itself if it is too long.
+pub(crate) fn check_name(what: &str, name: &str) -> Result<(), Status> {
+    if name.len() <= MAX_NAME_BYTES {
+        return Ok(());
+    }
+    let bytes = name.len();
+    Err(Status::invalid_argument(format!("the {what} has {bytes} bytes: it may have at most {MAX_NAME_BYTES}")))
+}
+
+/// Refuses a report that cannot be of a TaskManager with so many slots.
+pub(crate) fn check_slots(slots: u32, report: &[proto::SlotReport]) -> Result<(), Status> {
+    let malformed = |reason: &str| Status::invalid_argument(format!("a malformed report of slots: {reason}"));
+    check_report(slots, report.iter().map(|slot| slot.index)).map_err(|error| malformed(&error.to_string()))?;
+    let is_id = |id: &[u8]| id.is_empty() || id.len() == 16;
+    if report.iter().all(|slot| is_id(&slot.allocation_id) && is_id(&slot.job_id)) {
+        return Ok(());
+    }
+    Err(malformed("an id has 16 bytes"))
 }
 
 pub(crate) fn stopping() -> Status {

@@ -2,7 +2,8 @@
 //!
 //! Whose a slot is its TaskManager decides and says, in reports that are numbered. What is believed here of a slot follows the
 //! last report, and what was asked for since: a slot is given away only when its TaskManager said that it is free, and what was
-//! asked without an answer counts for nothing until a report says what became of it.
+//! asked without an answer counts for nothing until a report says what became of it. What was said under an earlier registration,
+//! by a process that is gone or that has given back all it held, counts for nothing at all.
 //!
 //! Invariant: a slot is given to at most one job at a time, and a job is given no more slots than it misses.
 use std::collections::{BTreeMap, BTreeSet};
@@ -70,12 +71,22 @@ impl SlotState {
     }
 }
 
+/// The number of what a TaskManager says of its slots. The larger one is right: a later registration under the same resource id
+/// voids what was said before, whoever said it and however it was numbered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ReportNumber {
+    /// The registration it belongs to; those of a ResourceManager are numbered upwards.
+    pub registration: u64,
+    /// Counts the changes of the slots, from the beginning of the TaskManager's process.
+    pub version: u64,
+}
+
 /// The slots of one TaskManager, by their index.
 #[derive(Clone, Debug)]
 pub struct TaskManagerSlots {
     order: u64,
     /// The number of its last report.
-    version: u64,
+    last: ReportNumber,
     slots: Vec<SlotState>,
     free: usize,
 }
@@ -126,6 +137,51 @@ pub struct ReportedSlot {
     pub releasing: bool,
 }
 
+/// Why a report of slots is none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum MalformedReport {
+    /// More slots than there are.
+    #[error("it names {named} slots of a TaskManager that has {slots}")]
+    TooMany {
+        /// So many.
+        named: usize,
+        /// The TaskManager's.
+        slots: u32,
+    },
+    /// A slot that there is not.
+    #[error("it names slot {index} of a TaskManager that has {slots}")]
+    NoSuchSlot {
+        /// The slot.
+        index: u32,
+        /// The TaskManager's.
+        slots: u32,
+    },
+    /// A slot twice: only one of what it says can be true.
+    #[error("it names slot {index} twice")]
+    Twice {
+        /// The slot.
+        index: u32,
+    },
+}
+
+/// Whether a report that names these slots may be of a TaskManager with so many. What is reported is acted upon slot by slot:
+/// a report that names one again and again would have a call follow from each time.
+pub fn check_report(slots: u32, named: impl ExactSizeIterator<Item = u32>) -> Result<(), MalformedReport> {
+    if named.len() > slots as usize {
+        return Err(MalformedReport::TooMany { named: named.len(), slots });
+    }
+    let mut seen = vec![false; slots as usize];
+    for index in named {
+        let Some(slot) = seen.get_mut(index as usize) else {
+            return Err(MalformedReport::NoSuchSlot { index, slots });
+        };
+        if std::mem::replace(slot, true) {
+            return Err(MalformedReport::Twice { index });
+        }
+    }
+    Ok(())
+}
+
 /// What follows from a report.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Reconciliation {
@@ -159,11 +215,13 @@ impl SlotManager {
         self.next_order
     }
 
-    /// A TaskManager, whose slots are given away once it has reported them. It must not be known.
-    pub fn register(&mut self, task_manager: &str, slots: u32) {
+    /// A TaskManager, whose slots are given away once it has reported them. It must not be known; the number of its registration
+    /// is larger than any before.
+    pub fn register(&mut self, task_manager: &str, registration: u64, slots: u32) {
         let order = self.order();
         let slots = vec![SlotState::Unreported; slots as usize];
-        self.task_managers.insert(task_manager.to_owned(), TaskManagerSlots { order, version: 0, slots, free: 0 });
+        let last = ReportNumber { registration, version: 0 };
+        self.task_managers.insert(task_manager.to_owned(), TaskManagerSlots { order, last, slots, free: 0 });
     }
 
     /// A TaskManager is gone. Returns the jobs that had slots of it, or were to have some.
@@ -251,17 +309,46 @@ impl SlotManager {
         }
     }
 
+    /// A TaskManager has answered whether it gives the slot, and with it has said what is true of all.
+    pub fn answered(
+        &mut self,
+        task_manager: &str,
+        allocation: AllocationId,
+        granted: bool,
+        number: ReportNumber,
+        report: &[ReportedSlot],
+    ) -> Reconciliation {
+        let registered = self.task_managers.get(task_manager).map(|known| known.last.registration);
+        if registered != Some(number.registration) {
+            // What it gave went with the registration.
+            self.not_granted(task_manager, allocation);
+            return Reconciliation::default();
+        }
+        let unwanted = granted && !self.granted(task_manager, allocation);
+        if !granted {
+            self.not_granted(task_manager, allocation);
+        }
+        let mut outcome = self.report(task_manager, number, report);
+        if unwanted && !outcome.to_free.contains(&allocation) {
+            outcome.to_free.push(allocation);
+        }
+        outcome
+    }
+
     fn find(&self, task_manager: &str, allocation: AllocationId) -> Option<(usize, SlotState)> {
         let slots = &self.task_managers.get(task_manager)?.slots;
         let holds = |slot: &SlotState| slot.allocation().is_some_and(|taken| taken.allocation == allocation);
         slots.iter().position(holds).map(|index| (index, slots[index]))
     }
 
-    /// Takes what a TaskManager says of its slots as the truth, unless it said something later already.
-    pub fn report(&mut self, task_manager: &str, version: u64, report: &[ReportedSlot]) -> Reconciliation {
+    /// Takes what a TaskManager says of its slots as the truth, unless it said something later already, or said this under
+    /// another registration. A report that [`check_report`] refuses must not come here.
+    pub fn report(&mut self, task_manager: &str, number: ReportNumber, report: &[ReportedSlot]) -> Reconciliation {
         let mut outcome = Reconciliation::default();
         match self.task_managers.get_mut(task_manager) {
-            Some(known) if known.version <= version => known.version = version,
+            Some(known) if known.last.registration == number.registration && known.last <= number => {
+                known.last = number;
+            }
             _ => return outcome,
         }
         for reported in report {

@@ -27,11 +27,16 @@ fn held(index: u32, id: u8, number: u8) -> ReportedSlot {
     ReportedSlot { index, allocation: Some(allocation), releasing: false }
 }
 
+/// Of a report under the first registration.
+fn number(version: u64) -> ReportNumber {
+    ReportNumber { registration: 1, version }
+}
+
 /// A TaskManager that has said that all its slots are free.
 fn register(slots: &mut SlotManager, id: &str, count: u32) {
-    slots.register(id, count);
+    slots.register(id, 1, count);
     let report: Vec<ReportedSlot> = (0..count).map(free).collect();
-    assert_eq!(slots.report(id, 1, &report), Reconciliation::default());
+    assert_eq!(slots.report(id, number(1), &report), Reconciliation::default());
 }
 
 #[test]
@@ -93,13 +98,27 @@ fn a_lost_task_manager_names_its_jobs_and_its_slots_are_given_anew() {
     assert_eq!(spread_of(&slots.decide(&mut ids)), ["c"]);
 }
 
+/// Before, each mention of a slot was acted upon: a heartbeat of 80,000 of them brought as many calls.
+#[test]
+fn a_report_names_each_slot_at_most_once() {
+    let check = |slots, named: &[u32]| check_report(slots, named.iter().copied());
+    assert_eq!(check(4, &[3, 0, 1, 2]), Ok(()));
+    assert_eq!(check(4, &[2]), Ok(()));
+    assert_eq!(check(0, &[]), Ok(()));
+    assert_eq!(check(4, &[0, 1, 0]), Err(MalformedReport::Twice { index: 0 }));
+    assert_eq!(check(4, &[4]), Err(MalformedReport::NoSuchSlot { index: 4, slots: 4 }));
+    assert_eq!(check(4, &[u32::MAX]), Err(MalformedReport::NoSuchSlot { index: u32::MAX, slots: 4 }));
+    let many: Vec<u32> = (0..80_000).map(|entry| entry % 4).collect();
+    assert_eq!(check(4, &many), Err(MalformedReport::TooMany { named: 80_000, slots: 4 }));
+}
+
 #[test]
 fn nothing_is_given_before_it_is_reported() {
     let mut slots = SlotManager::default();
-    slots.register("a", 1);
+    slots.register("a", 1, 1);
     slots.require(job(1), 1);
     assert!(slots.decide(&mut ids()).is_empty());
-    slots.report("a", 5, &[free(0)]);
+    slots.report("a", number(5), &[free(0)]);
     assert_eq!(slots.decide(&mut ids()).len(), 1);
 }
 
@@ -115,14 +134,14 @@ fn an_unanswered_slot_is_given_to_nobody_until_it_is_reported() {
     assert!(slots.decide(&mut ids).is_empty());
     // It was given after all, and its job has it.
     let taken = SlotAllocation { allocation: first, job: job(1) };
-    slots.report("a", 2, &[ReportedSlot { index: 0, allocation: Some(taken), releasing: false }]);
+    slots.report("a", number(2), &[ReportedSlot { index: 0, allocation: Some(taken), releasing: false }]);
     assert_eq!(slots.task_manager("a").unwrap().slots(), [SlotState::Held(taken)]);
     assert!(slots.decide(&mut ids).is_empty());
     // Or another one was not.
-    slots.report("a", 3, &[free(0)]);
+    slots.report("a", number(3), &[free(0)]);
     let second = slots.decide(&mut ids)[0].allocation;
     slots.not_granted("a", second);
-    slots.report("a", 4, &[free(0)]);
+    slots.report("a", number(4), &[free(0)]);
     assert_eq!(slots.decide(&mut ids).len(), 1);
 }
 
@@ -134,30 +153,79 @@ fn an_older_report_than_the_last_does_not_count() {
     let allocation = slots.decide(&mut ids())[0].allocation;
     assert!(slots.granted("a", allocation));
     let taken = SlotAllocation { allocation, job: job(1) };
-    slots.report("a", 7, &[ReportedSlot { index: 0, allocation: Some(taken), releasing: false }]);
-    assert_eq!(slots.report("a", 6, &[free(0)]), Reconciliation::default());
+    slots.report("a", number(7), &[ReportedSlot { index: 0, allocation: Some(taken), releasing: false }]);
+    assert_eq!(slots.report("a", number(6), &[free(0)]), Reconciliation::default());
     assert_eq!(slots.totals(), (1, 0));
     let lost = Reconciliation { to_free: vec![], lost: vec![taken] };
-    assert_eq!(slots.report("a", 8, &[free(0)]), lost, "its job is told");
+    assert_eq!(slots.report("a", number(8), &[free(0)]), lost, "its job is told");
+    assert_eq!(slots.totals(), (1, 1));
+}
+
+/// Failed before registrations were numbered: the answer of the old process was the truth about the new one, whose own reports,
+/// numbered from the beginning again, were dropped for ever.
+#[test]
+fn a_late_answer_of_a_dead_process_says_nothing_of_its_successor() {
+    let mut slots = SlotManager::default();
+    register(&mut slots, "a", 1);
+    slots.require(job(1), 1);
+    let mut ids = ids();
+    let asked = slots.decide(&mut ids)[0].allocation;
+    slots.unregister("a");
+    slots.register("a", 2, 1);
+    let old = ReportNumber { registration: 1, version: 57 };
+    let gave = ReportedSlot {
+        index: 0,
+        allocation: Some(SlotAllocation { allocation: asked, job: job(1) }),
+        releasing: false,
+    };
+    assert_eq!(slots.answered("a", asked, true, old, &[gave]), Reconciliation::default());
+    assert_eq!(slots.task_manager("a").unwrap().slots(), [SlotState::Unreported]);
+    let new = |version| ReportNumber { registration: 2, version };
+    slots.report("a", new(1), &[free(0)]);
+    let asked_anew = slots.decide(&mut ids)[0].allocation;
+    assert_ne!(asked, asked_anew);
+    // Nor what it refused, or reported, and whatever becomes of the new one's answer.
+    slots.answered("a", asked, false, old, &[gave]);
+    assert_eq!(slots.report("a", old, &[gave]), Reconciliation::default());
+    let taken = SlotAllocation { allocation: asked_anew, job: job(1) };
+    let gives = ReportedSlot { allocation: Some(taken), ..gave };
+    assert_eq!(slots.answered("a", asked_anew, true, new(2), &[gives]), Reconciliation::default());
+    assert_eq!(slots.task_manager("a").unwrap().slots(), [SlotState::Held(taken)]);
+}
+
+#[test]
+fn what_is_given_and_not_wanted_any_more_is_freed() {
+    let mut slots = SlotManager::default();
+    register(&mut slots, "a", 1);
+    slots.require(job(1), 1);
+    let asked = slots.decide(&mut ids())[0].allocation;
+    slots.release(job(1));
+    let gave = ReportedSlot {
+        index: 0,
+        allocation: Some(SlotAllocation { allocation: asked, job: job(1) }),
+        releasing: false,
+    };
+    assert_eq!(slots.answered("a", asked, true, number(2), &[gave]).to_free, [asked]);
+    slots.report("a", number(3), &[free(0)]);
     assert_eq!(slots.totals(), (1, 1));
 }
 
 #[test]
 fn a_reported_slot_is_its_jobs_and_unwanted_without_one() {
     let mut slots = SlotManager::default();
-    slots.register("a", 2);
+    slots.register("a", 1, 2);
     let unwanted = |id| Reconciliation { to_free: vec![AllocationId([id; 16])], lost: vec![] };
-    assert_eq!(slots.report("a", 1, &[held(0, 7, 1), free(1)]), unwanted(7));
+    assert_eq!(slots.report("a", number(1), &[held(0, 7, 1), free(1)]), unwanted(7));
     slots.require(job(1), 1);
-    assert_eq!(slots.report("a", 2, &[free(0), held(1, 8, 1)]), Reconciliation::default());
+    assert_eq!(slots.report("a", number(2), &[free(0), held(1, 8, 1)]), Reconciliation::default());
     assert!(slots.decide(&mut ids()).is_empty(), "it has what it requires");
     assert_eq!(slots.release(job(1)), [("a".to_owned(), AllocationId([8; 16]))]);
     // The TaskManager was not reached: it is told again.
-    assert_eq!(slots.report("a", 2, &[free(0), held(1, 8, 1)]), unwanted(8));
+    assert_eq!(slots.report("a", number(2), &[free(0), held(1, 8, 1)]), unwanted(8));
     let releasing = ReportedSlot { releasing: true, ..held(1, 8, 1) };
-    assert_eq!(slots.report("a", 3, &[free(0), releasing]), Reconciliation::default());
+    assert_eq!(slots.report("a", number(3), &[free(0), releasing]), Reconciliation::default());
     assert_eq!(slots.totals(), (2, 1), "its tasks have not ended");
-    slots.report("a", 4, &[free(0), free(1)]);
+    slots.report("a", number(4), &[free(0), free(1)]);
     assert_eq!(slots.totals(), (2, 2));
 }
 
@@ -177,15 +245,18 @@ fn a_slot_that_its_job_does_not_have_is_freed_and_another_one_asked_for() {
 
 #[derive(Clone, Debug)]
 enum Step {
+    /// A TaskManager begins, or begins anew: what it said before may still arrive.
     Register(u8, u32),
     Unregister(u8),
     Require(u8, u32),
     Release(u8),
     Decide,
-    /// The TaskManager hears of the oldest request under way, and its answer arrives or not.
+    /// The TaskManager hears of the oldest request under way, and its answer is lost or on its way.
     Arrive {
         answered: bool,
     },
+    /// The oldest answer arrives.
+    Answer,
     /// A TaskManager gives up a slot by itself.
     Drop(u8, u32),
     Report(u8),
@@ -199,6 +270,7 @@ fn step() -> impl Strategy<Value = Step> {
         (0..5u8).prop_map(Step::Release),
         Just(Step::Decide),
         any::<bool>().prop_map(|answered| Step::Arrive { answered }),
+        Just(Step::Answer),
         (0..5u8, 0..5u32).prop_map(|(id, slot)| Step::Drop(id, slot)),
         (0..5u8).prop_map(Step::Report),
     ]
@@ -207,7 +279,7 @@ fn step() -> impl Strategy<Value = Step> {
 /// What is true at a TaskManager.
 #[derive(Default)]
 struct Truth {
-    version: u64,
+    number: ReportNumber,
     slots: Vec<Option<SlotAllocation>>,
 }
 
@@ -218,11 +290,21 @@ impl Truth {
     }
 }
 
-/// The TaskManagers as they are, and what is on its way to them.
+/// What a TaskManager said to a request, maybe before it ended.
+struct Answer {
+    request: NewAllocation,
+    granted: bool,
+    number: ReportNumber,
+    report: Vec<ReportedSlot>,
+}
+
+/// The TaskManagers as they are, and what is on its way to them and from them.
 #[derive(Default)]
 struct Cluster {
     truth: BTreeMap<String, Truth>,
     under_way: Vec<NewAllocation>,
+    answers: Vec<Answer>,
+    registrations: u64,
 }
 
 impl Cluster {
@@ -238,22 +320,37 @@ impl Cluster {
             slot.get_or_insert(SlotAllocation { allocation: request.allocation, job: request.job });
             free
         });
-        truth.version += u64::from(granted);
-        if granted && answered {
-            slots.granted(&request.task_manager, request.allocation);
+        truth.number.version += u64::from(granted);
+        if answered {
+            let (number, report) = (truth.number, truth.report());
+            self.answers.push(Answer { request, granted, number, report });
         } else {
             slots.not_granted(&request.task_manager, request.allocation);
         }
     }
 
+    fn answer(&mut self, slots: &mut SlotManager) {
+        if self.answers.is_empty() {
+            return;
+        }
+        let Answer { request, granted, number, report } = self.answers.remove(0);
+        let outcome = slots.answered(&request.task_manager, request.allocation, granted, number, &report);
+        self.free(&request.task_manager, outcome);
+    }
+
     fn report(&mut self, slots: &mut SlotManager, id: &str) {
+        let Some(truth) = self.truth.get(id) else { return };
+        let outcome = slots.report(id, truth.number, &truth.report());
+        self.free(id, outcome);
+    }
+
+    fn free(&mut self, id: &str, outcome: Reconciliation) {
         let Some(truth) = self.truth.get_mut(id) else { return };
-        let outcome = slots.report(id, truth.version, &truth.report());
         for freed in outcome.to_free {
             for slot in &mut truth.slots {
                 slot.take_if(|taken| taken.allocation == freed);
             }
-            truth.version += 1;
+            truth.number.version += 1;
         }
     }
 }
@@ -273,8 +370,11 @@ proptest! {
             match step {
                 Step::Register(id, count) => {
                     slots.unregister(&id.to_string());
-                    slots.register(&id.to_string(), count);
-                    let truth = Truth { version: 1, slots: vec![None; count as usize] };
+                    cluster.registrations += 1;
+                    let registration = cluster.registrations;
+                    slots.register(&id.to_string(), registration, count);
+                    let number = ReportNumber { registration, version: 1 };
+                    let truth = Truth { number, slots: vec![None; count as usize] };
                     cluster.truth.insert(id.to_string(), truth);
                 }
                 Step::Unregister(id) => {
@@ -304,11 +404,12 @@ proptest! {
                     cluster.under_way.extend(decisions);
                 }
                 Step::Arrive { answered } => cluster.arrive(&mut slots, answered),
+                Step::Answer => cluster.answer(&mut slots),
                 Step::Drop(id, slot) => {
                     if let Some(truth) = cluster.truth.get_mut(&id.to_string())
                         && let Some(slot) = truth.slots.get_mut(slot as usize)
                     {
-                        truth.version += u64::from(slot.take().is_some());
+                        truth.number.version += u64::from(slot.take().is_some());
                     }
                 }
                 Step::Report(id) => cluster.report(&mut slots, &id.to_string()),
@@ -316,6 +417,9 @@ proptest! {
         }
         while !cluster.under_way.is_empty() {
             cluster.arrive(&mut slots, false);
+        }
+        while !cluster.answers.is_empty() {
+            cluster.answer(&mut slots);
         }
         // Twice: what is freed for a job that is over is reported with the second.
         for id in (0..10u8).map(|id| (id % 5).to_string()) {

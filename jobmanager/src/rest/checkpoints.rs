@@ -3,6 +3,7 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 use wiesel_common::config::options::checkpointing::{CheckpointRetention, CheckpointingMode};
+use wiesel_common::config::saturating_millis;
 
 use super::error::{RestError, vertex_id};
 use super::{Answer, Rest, RestState, jobs, json as answer};
@@ -179,8 +180,8 @@ fn configuration(options: &CheckpointOptions) -> Value {
     json!({
         "mode": mode,
         "interval": options.interval_millis().unwrap_or(NEVER),
-        "timeout": options.timeout.as_millis() as u64,
-        "min_pause": options.min_pause.as_millis() as u64,
+        "timeout": saturating_millis(options.timeout),
+        "min_pause": saturating_millis(options.min_pause),
         "max_concurrent": options.max_concurrent,
         "externalization": {
             "enabled": options.retention != CheckpointRetention::NoExternalizedCheckpoints,
@@ -190,7 +191,7 @@ fn configuration(options: &CheckpointOptions) -> Value {
         "checkpoint_storage": options.storage,
         "unaligned_checkpoints": options.unaligned_allowed(),
         "tolerable_failed_checkpoints": options.tolerable_failures,
-        "aligned_checkpoint_timeout": options.alignment_timeout.as_millis() as u64,
+        "aligned_checkpoint_timeout": saturating_millis(options.alignment_timeout),
         "checkpoints_after_tasks_finish": options.after_tasks_finish,
         "state_changelog_enabled": false,
         "changelog_periodic_materialization_interval": 600_000,

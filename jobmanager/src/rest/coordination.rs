@@ -1,5 +1,4 @@
 //! `POST /jobs/:jobid/coordinators/:operator`: a client fetches the rows of its SELECT.
-use axum::body::Bytes;
 use axum::extract::{Path, State};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -9,13 +8,18 @@ use wiesel_common::id::OperatorId;
 use wiesel_proto as proto;
 
 use super::error::{RestError, job_id};
+use super::limits::{TriggerBody, content};
 use super::{Answer, Rest, json as answer};
 
 /// Answers when there are rows, when there will be none, or when the time that the client gave is over.
-pub(super) async fn fetch(State(state): Rest, Path((job, operator)): Path<(String, String)>, body: Bytes) -> Answer {
+pub(super) async fn fetch(
+    State(state): Rest,
+    Path((job, operator)): Path<(String, String)>,
+    body: TriggerBody,
+) -> Answer {
     let job = job_id(&job)?;
     let operator: OperatorId = operator.parse().map_err(|_| RestError::bad_path("operator", &operator))?;
-    let request = request_of(&body).ok_or_else(|| RestError::bad_body("ClientCoordinationRequestBody"))?;
+    let request = request_of(&content(body)?).ok_or_else(|| RestError::bad_body("ClientCoordinationRequestBody"))?;
     let now = state.clock.monotonic_millis();
     let Some(coordinator) = state.collectors.get_for_client(job, operator, now) else {
         return match state.dispatcher.job(job).await {

@@ -3,13 +3,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use axum::Json;
-use axum::body::Bytes;
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 use wiesel_common::id::JobId;
 
 use super::error::{RestError, job_id};
+use super::limits::{TriggerBody, content};
 use super::plan::plan_of;
 use super::{Answer, Rest, RestState, json as answer};
 use crate::dispatcher::JobRef;
@@ -153,8 +153,9 @@ async fn cancel_job(state: &RestState, id: JobId) -> Accepted {
 }
 
 /// `PATCH /jobs/:jobid/clientHeartbeat`: the client of a job that is tied to it lives.
-pub(super) async fn client_heartbeat(State(state): Rest, Path(id): Path<String>, body: Bytes) -> Accepted {
+pub(super) async fn client_heartbeat(State(state): Rest, Path(id): Path<String>, body: TriggerBody) -> Accepted {
     let id = job_id(&id)?;
+    let body = content(body)?;
     let bad_body = || RestError::bad_body("JobClientHeartbeatRequestBody");
     let body: Value = serde_json::from_slice(&body).map_err(|_| bad_body())?;
     // The client's clock may be another than this machine's: that it was heard of is what counts.

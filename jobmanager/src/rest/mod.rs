@@ -11,6 +11,7 @@ mod jars;
 mod job_details;
 mod job_manager;
 mod jobs;
+mod limits;
 mod plan;
 mod snapshots;
 mod statistics;
@@ -61,8 +62,8 @@ pub(crate) struct RestState {
 type Answer = Result<axum::Json<serde_json::Value>, RestError>;
 
 /// Serves until the token is cancelled.
-pub(crate) async fn serve(listener: TcpListener, state: RestState, stop: CancellationToken) {
-    let service = axum::serve(listener.tap_io(no_delay), router(state)).with_graceful_shutdown({
+pub(crate) async fn serve(listener: TcpListener, api: Router, stop: CancellationToken) {
+    let service = axum::serve(listener.tap_io(no_delay), api).with_graceful_shutdown({
         let stop = stop.clone();
         async move { stop.cancelled().await }
     });
@@ -88,7 +89,9 @@ fn no_delay(connection: &mut TcpStream) {
     }
 }
 
-fn router(state: RestState) -> Router {
+/// The whole API.
+pub(crate) fn router(state: RestState) -> Router {
+    let short = DefaultBodyLimit::max(limits::MAX_TRIGGER_BYTES.min(state.options.max_content_length));
     let api = Router::new()
         .route("/overview", get(cluster::overview))
         .route("/config", get(cluster::config))
@@ -106,18 +109,18 @@ fn router(state: RestState) -> Router {
         .route("/jobs/{jobid}/exceptions", get(exceptions::history))
         .route("/jobs/{jobid}/execution-result", get(exceptions::execution_result))
         .route("/jobs/{jobid}/accumulators", get(jobs::accumulators))
-        .route("/jobs/{jobid}/clientHeartbeat", patch(jobs::client_heartbeat))
-        .route("/jobs/{jobid}/checkpoints", get(checkpoints::overview).post(snapshots::checkpoint))
+        .route("/jobs/{jobid}/clientHeartbeat", patch(jobs::client_heartbeat).layer(short))
+        .route("/jobs/{jobid}/checkpoints", get(checkpoints::overview).post(snapshots::checkpoint).layer(short))
         .route("/jobs/{jobid}/checkpoints/config", get(checkpoints::config))
         .route("/jobs/{jobid}/checkpoints/details/{checkpointid}", get(checkpoints::details))
         .route("/jobs/{jobid}/checkpoints/details/{checkpointid}/subtasks/{vertexid}", get(checkpoints::subtasks))
         .route("/jobs/{jobid}/checkpoints/{triggerid}", get(snapshots::checkpoint_status))
-        .route("/jobs/{jobid}/savepoints", post(snapshots::savepoint))
+        .route("/jobs/{jobid}/savepoints", post(snapshots::savepoint).layer(short))
         .route("/jobs/{jobid}/savepoints/{triggerid}", get(snapshots::savepoint_status))
-        .route("/jobs/{jobid}/stop", post(snapshots::stop))
-        .route("/savepoint-disposal", post(snapshots::dispose))
+        .route("/jobs/{jobid}/stop", post(snapshots::stop).layer(short))
+        .route("/savepoint-disposal", post(snapshots::dispose).layer(short))
         .route("/savepoint-disposal/{triggerid}", get(snapshots::disposal_status))
-        .route("/jobs/{jobid}/coordinators/{operator}", post(coordination::fetch))
+        .route("/jobs/{jobid}/coordinators/{operator}", post(coordination::fetch).layer(short))
         .route("/jobs/{jobid}/vertices/{vertexid}", get(vertices::details))
         .route("/jobs/{jobid}/vertices/{vertexid}/subtasktimes", get(vertices::subtask_times))
         .route("/jobs/{jobid}/vertices/{vertexid}/taskmanagers", get(vertices::task_managers))

@@ -1,14 +1,17 @@
 //! Savepoints, checkpoints that a user asks for, stopping with a savepoint, disposal: started here, asked about later.
 use axum::Json;
-use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+use wiesel_common::filesystem::Location;
 use wiesel_common::id::JobId;
+use wiesel_proto as proto;
+use wiesel_state::storage::{CheckpointStorage, Found, dispose_savepoint, find};
 
 use super::error::{RestError, job_id};
+use super::limits::{TriggerBody, check_path, content};
 use super::throwable::serialized_throwable;
 use super::{Answer, Rest, RestState, json as answer};
 use crate::dispatcher::JobRef;
@@ -99,9 +102,10 @@ fn accepted(status: StatusCode, trigger: [u8; 16]) -> Accepted {
 }
 
 /// `POST /jobs/:jobid/savepoints`.
-pub(super) async fn savepoint(State(state): Rest, Path(id): Path<String>, bytes: Bytes) -> Accepted {
+pub(super) async fn savepoint(State(state): Rest, Path(id): Path<String>, bytes: TriggerBody) -> Accepted {
     let id = job_id(&id)?;
-    let body: SavepointTriggerRequestBody = body(&bytes, "SavepointTriggerRequestBody")?;
+    let body: SavepointTriggerRequestBody = body(&content(bytes)?, "SavepointTriggerRequestBody")?;
+    check_path("target-directory", body.target_directory.as_deref())?;
     let native = is_native(body.format_type);
     let cancel = body.cancel_job.unwrap_or(false);
     let request = SnapshotRequest::Savepoint { directory: body.target_directory, native, cancel };
@@ -109,9 +113,10 @@ pub(super) async fn savepoint(State(state): Rest, Path(id): Path<String>, bytes:
 }
 
 /// `POST /jobs/:jobid/stop`.
-pub(super) async fn stop(State(state): Rest, Path(id): Path<String>, bytes: Bytes) -> Accepted {
+pub(super) async fn stop(State(state): Rest, Path(id): Path<String>, bytes: TriggerBody) -> Accepted {
     let id = job_id(&id)?;
-    let body: StopWithSavepointRequestBody = body(&bytes, "StopWithSavepointRequestBody")?;
+    let body: StopWithSavepointRequestBody = body(&content(bytes)?, "StopWithSavepointRequestBody")?;
+    check_path("targetDirectory", body.target_directory.as_deref())?;
     let native = is_native(body.format_type);
     let drain = body.drain.unwrap_or(false);
     let request = SnapshotRequest::Stop { directory: body.target_directory, native, drain };
@@ -119,9 +124,9 @@ pub(super) async fn stop(State(state): Rest, Path(id): Path<String>, bytes: Byte
 }
 
 /// `POST /jobs/:jobid/checkpoints`.
-pub(super) async fn checkpoint(State(state): Rest, Path(id): Path<String>, bytes: Bytes) -> Accepted {
+pub(super) async fn checkpoint(State(state): Rest, Path(id): Path<String>, bytes: TriggerBody) -> Accepted {
     let id = job_id(&id)?;
-    let body: CheckpointTriggerRequestBody = body(&bytes, "CheckpointTriggerRequestBody")?;
+    let body: CheckpointTriggerRequestBody = body(&content(bytes)?, "CheckpointTriggerRequestBody")?;
     let full = body.checkpoint_type == Some(CheckpointType::Full);
     begin(&state, id, Kind::Checkpoint, body.trigger_id.as_deref(), SnapshotRequest::Checkpoint { full }).await
 }
@@ -200,16 +205,52 @@ fn cause(failure: &FailureInfo) -> Value {
 }
 
 /// `POST /savepoint-disposal`.
-pub(super) async fn dispose(State(state): Rest, bytes: Bytes) -> Accepted {
+pub(super) async fn dispose(State(state): Rest, bytes: TriggerBody) -> Accepted {
     let body: SavepointDisposalRequestBody =
-        serde_json::from_slice(&bytes).map_err(|_| RestError::bad_body("SavepointDisposalRequest"))?;
+        serde_json::from_slice(&content(bytes)?).map_err(|_| RestError::bad_body("SavepointDisposalRequest"))?;
+    check_path("savepoint-path", Some(body.savepoint_path.as_str()))?;
     let trigger = trigger(None)?;
     if let Some(promise) = state.operations.begin(Key { kind: Kind::Disposal, job: None, trigger }) {
-        let configuration = std::sync::Arc::clone(&state.configuration);
-        state.operations.run(async move {
-            let result = wiesel_state::storage::dispose_savepoint(&body.savepoint_path, &configuration).await;
-            promise.keep(result.map(|()| Outcome::Disposed).map_err(|error| state_failure(&error)));
+        let operations = state.operations.clone();
+        operations.run(async move {
+            let result = dispose_unless_in_use(&state, &body.savepoint_path).await;
+            promise.keep(result.map(|()| Outcome::Disposed));
         });
     }
     accepted(StatusCode::OK, trigger)
+}
+
+/// Deletes a savepoint, or a checkpoint that is not of a job that runs here.
+async fn dispose_unless_in_use(state: &RestState, path: &str) -> Result<(), FailureInfo> {
+    let found = find(path, &state.configuration).await.map_err(|error| state_failure(&error))?;
+    if let Some(job) = running_owner(state, &found).await {
+        let message = format!(
+            "The checkpoint {} is one of the job {job}, which runs: it may be what a restart begins with, and later \
+             checkpoints refer to its files. Cancel the job first, or leave it to the job to delete the checkpoint when newer \
+             ones replace it.",
+            found.folder
+        );
+        return Err(FailureInfo::new("java.lang.IllegalStateException", message));
+    }
+    dispose_savepoint(path, &state.configuration).await.map_err(|error| state_failure(&error))
+}
+
+/// The job that runs here and has a checkpoint in its folder; none: also of a copy elsewhere, which names files of others.
+async fn running_owner(state: &RestState, found: &Found) -> Option<JobId> {
+    if found.metadata.kind() == proto::SnapshotKind::Savepoint {
+        return None;
+    }
+    let id = JobId::from_bytes(&found.metadata.job_id)?;
+    let job = state.dispatcher.describe(id).await.filter(|job| !job.status.is_terminal())?;
+    let pairs = job.graph.graph.configuration.iter().map(|(key, value)| (key.clone(), value.clone()));
+    let configuration = state.configuration.merged(pairs);
+    let storage = CheckpointStorage::new(&configuration, id).ok()?;
+    let folder = Location::resolve(storage.folder()?, &configuration).ok()?.without_entropy();
+    let (above, _) = found.folder.rsplit_once('/')?;
+    (place(above) == place(folder.uri())).then_some(id)
+}
+
+/// A URI without its scheme: one bucket goes by several.
+fn place(uri: &str) -> &str {
+    uri.split_once(':').map_or(uri, |(_, place)| place)
 }

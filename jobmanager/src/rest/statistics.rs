@@ -18,14 +18,15 @@ const TIMED_STATES: [ExecutionState; 5] = [
 pub(super) fn io_metrics<'a>(tasks: impl Iterator<Item = &'a Execution>) -> Value {
     let mut sum = proto::TaskMetrics::default();
     for task in tasks {
+        // What a task says of itself may be any number.
         let metrics = &task.metrics;
-        sum.records_in += metrics.records_in;
-        sum.records_out += metrics.records_out;
-        sum.bytes_in += metrics.bytes_in;
-        sum.bytes_out += metrics.bytes_out;
-        sum.busy_ms += metrics.busy_ms;
-        sum.idle_ms += metrics.idle_ms;
-        sum.back_pressured_ms += metrics.back_pressured_ms;
+        sum.records_in = sum.records_in.saturating_add(metrics.records_in);
+        sum.records_out = sum.records_out.saturating_add(metrics.records_out);
+        sum.bytes_in = sum.bytes_in.saturating_add(metrics.bytes_in);
+        sum.bytes_out = sum.bytes_out.saturating_add(metrics.bytes_out);
+        sum.busy_ms = sum.busy_ms.saturating_add(metrics.busy_ms);
+        sum.idle_ms = sum.idle_ms.saturating_add(metrics.idle_ms);
+        sum.back_pressured_ms = sum.back_pressured_ms.saturating_add(metrics.back_pressured_ms);
     }
     json!({
         "read-bytes": sum.bytes_in,
@@ -79,7 +80,7 @@ pub(super) fn status_durations(task: &Execution, now: i64) -> Value {
 /// `aggregated` of some attempts.
 pub(super) fn aggregated(tasks: &[&Execution], now: i64) -> Value {
     let metric = |value: fn(&proto::TaskMetrics) -> u64| {
-        distribution(tasks.iter().map(|task| value(&task.metrics) as i64).collect())
+        distribution(tasks.iter().map(|task| i64::try_from(value(&task.metrics)).unwrap_or(i64::MAX)).collect())
     };
     let durations: Map<String, Value> = TIMED_STATES
         .iter()
@@ -105,12 +106,13 @@ pub(super) fn aggregated(tasks: &[&Execution], now: i64) -> Value {
 
 fn distribution(mut values: Vec<i64>) -> Value {
     values.sort_unstable();
-    let sum: i64 = values.iter().sum();
+    let sum: i128 = values.iter().copied().map(i128::from).sum();
+    let average = sum.checked_div(values.len() as i128).unwrap_or(0);
     json!({
         "min": values.first().copied().unwrap_or(0),
         "max": values.last().copied().unwrap_or(0),
-        "avg": sum.checked_div(values.len() as i64).unwrap_or(0),
-        "sum": sum,
+        "avg": i64::try_from(average).unwrap_or(i64::MAX),
+        "sum": i64::try_from(sum).unwrap_or(i64::MAX),
         "median": percentile(&values, 0.5),
         "p25": percentile(&values, 0.25),
         "p75": percentile(&values, 0.75),
@@ -135,7 +137,12 @@ fn percentile(sorted: &[i64], p: f64) -> i64 {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use wiesel_common::id::{AttemptId, JobId};
+
     use super::*;
+    use crate::jobmaster::execution_graph::ExecutionGraph;
 
     #[test]
     fn a_distribution_is_flinks() {
@@ -147,5 +154,38 @@ mod tests {
             })
         );
         assert_eq!(distribution(Vec::new())["max"], 0);
+    }
+
+    /// Before, the sum overflowed, and the answer to the request was empty.
+    #[test]
+    fn counters_of_any_size_are_shown() {
+        let largest = distribution(vec![i64::MAX, i64::MAX]);
+        assert_eq!((&largest["sum"], &largest["avg"]), (&json!(i64::MAX), &json!(i64::MAX)));
+        let most = u64::MAX;
+        let metrics = proto::TaskMetrics {
+            records_in: most,
+            records_out: most,
+            bytes_in: most,
+            bytes_out: most,
+            busy_ms: most,
+            idle_ms: most,
+            back_pressured_ms: most,
+            watermark: i64::MAX,
+        };
+        let vertex = proto::JobVertex { id: vec![1; 16].into(), parallelism: 2, ..Default::default() };
+        let graph = proto::JobGraph { vertices: vec![vertex], ..Default::default() };
+        let mut next = 0;
+        let mut new_id = || {
+            next += 1;
+            AttemptId([next; 16])
+        };
+        let mut graph = ExecutionGraph::new(Arc::new(graph), JobId([9; 16]), 0, &mut new_id);
+        for task in &mut graph.vertices[0].subtasks {
+            task.metrics = metrics;
+        }
+        let tasks: Vec<&Execution> = graph.vertices[0].subtasks.iter().collect();
+        let sums = io_metrics(tasks.iter().copied());
+        assert_eq!((&sums["read-bytes"], &sums["accumulated-idle-time"]), (&json!(most), &json!(most)));
+        assert_eq!(aggregated(&tasks, 1_000)["metrics"]["read-bytes"]["sum"], json!(i64::MAX));
     }
 }

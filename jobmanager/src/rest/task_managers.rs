@@ -108,7 +108,8 @@ fn summary(known: &TaskManagerInfo, jobs: &[Arc<JobInfo>]) -> Value {
 
 /// The resources of some slots, in whole mebibytes.
 fn resource(slot: &proto::ResourceProfile, slots: usize) -> Value {
-    let mebibytes = |bytes: u64| (bytes * slots as u64) >> 20;
+    // Wider than the numbers, which come from the network.
+    let mebibytes = |bytes: u64| u64::try_from((u128::from(bytes) * slots as u128) >> 20).unwrap_or(u64::MAX);
     json!({
         "cpuCores": slot.cpu_cores * slots as f64,
         "taskHeapMemory": mebibytes(slot.task_heap),
@@ -123,7 +124,7 @@ fn resource(slot: &proto::ResourceProfile, slots: usize) -> Value {
 fn metrics(known: &TaskManagerInfo) -> Value {
     let metrics = &known.metrics;
     let memory = known.registration.memory.unwrap_or_default();
-    let heap = memory.framework_heap + memory.task_heap;
+    let heap = memory.framework_heap.saturating_add(memory.task_heap);
     json!({
         "heapUsed": metrics.heap_used,
         "heapCommitted": metrics.resident_bytes,
@@ -146,4 +147,40 @@ fn metrics(known: &TaskManagerInfo) -> Value {
         "nettyShuffleMemoryTotal": metrics.network_bytes_total,
         "garbageCollectors": [],
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Before, the products and sums overflowed, and the answer to the request was empty.
+    #[test]
+    fn a_task_manager_of_any_size_is_shown() {
+        let most = u64::MAX;
+        let registration = proto::RegisterTaskManagerRequest {
+            resource_id: "a".into(),
+            slots: 32_768,
+            slot_profile: Some(proto::ResourceProfile {
+                cpu_cores: f64::MAX,
+                task_heap: most,
+                task_off_heap: 1 << 63,
+                managed: most,
+                network: most,
+            }),
+            memory: Some(proto::MemoryConfiguration { framework_heap: most, task_heap: most, ..Default::default() }),
+            ..Default::default()
+        };
+        let metrics = proto::TaskManagerMetrics { network_segments_available: most, ..Default::default() };
+        let known = TaskManagerInfo {
+            registration: Arc::new(registration),
+            last_heartbeat: 0,
+            slots: vec![None; 32_768],
+            metrics,
+        };
+        let shown = summary(&known, &[]);
+        // In mebibytes, of all slots.
+        assert_eq!(shown["totalResource"]["taskHeapMemory"], json!((1_u64 << 59) - 1));
+        assert_eq!(shown["freeResource"]["taskOffHeapMemory"], json!(1_u64 << 58));
+        assert_eq!(super::metrics(&known)["heapMax"], json!(most));
+    }
 }

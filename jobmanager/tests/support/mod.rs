@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio_stream::StreamExt;
 use tokio_stream::wrappers::{TcpListenerStream, UnboundedReceiverStream};
@@ -156,6 +156,7 @@ pub enum Told {
 /// The slots of a TaskManager, which keeps them as the real one does.
 #[derive(Default)]
 struct Slots {
+    registration: u64,
     version: u64,
     /// Allocation and job.
     held: Vec<Option<(bytes::Bytes, bytes::Bytes)>>,
@@ -196,6 +197,8 @@ struct Executor {
     address: String,
     told: mpsc::UnboundedSender<Told>,
     refuse: Option<(tonic::Code, &'static str)>,
+    /// Requests for slots are answered while it is true.
+    answers: watch::Receiver<bool>,
 }
 
 impl Executor {
@@ -226,11 +229,12 @@ impl TaskExecutor for Executor {
         request: Request<proto::RequestSlotRequest>,
     ) -> Result<Response<proto::RequestSlotResponse>, Status> {
         let request = request.into_inner();
-        let (granted, slots, slots_version) = {
+        let (granted, slots, slots_version, registration) = {
             let mut slots = self.slots.lock().unwrap();
-            (slots.request(&request), slots.report(), slots.version)
+            (slots.request(&request), slots.report(), slots.version, slots.registration)
         };
-        let response = proto::RequestSlotResponse { granted, slots, slots_version };
+        let response = proto::RequestSlotResponse { granted, slots, slots_version, registration };
+        let _ = self.answers.clone().wait_for(|answers| *answers).await;
         if !granted {
             return Ok(Response::new(response));
         }
@@ -243,6 +247,7 @@ impl TaskExecutor for Executor {
             slots: vec![proto::SlotOffer { allocation_id: request.allocation_id, index: request.slot }],
             hostname: "localhost".into(),
             slots_version,
+            registration,
         };
         let endpoint = format!("http://{}", request.job_master_address);
         // As the real one does: the slot is given first, then offered.
@@ -294,6 +299,11 @@ pub struct TaskManager {
     pub told: mpsc::UnboundedReceiver<Told>,
     pub master: JobMasterClient<Channel>,
     pub resource_manager: ResourceManagerClient<Channel>,
+    /// The number of its registration.
+    pub registration: u64,
+    /// While it is false, requests for slots are taken but not answered.
+    pub answers: watch::Sender<bool>,
+    slots: SharedSlots,
     stop: CancellationToken,
     parts: Vec<JoinHandle<()>>,
 }
@@ -314,13 +324,15 @@ impl TaskManager {
         let address = listener.local_addr().unwrap().to_string();
         let (told_sender, told) = mpsc::unbounded_channel();
         let shared: SharedSlots = Arc::default();
-        *shared.lock().unwrap() = Slots { version: 1, held: vec![None; slots as usize] };
+        *shared.lock().unwrap() = Slots { registration: 0, version: 1, held: vec![None; slots as usize] };
+        let (answers, open) = watch::channel(true);
         let executor = Executor {
             slots: Arc::clone(&shared),
             resource_id: resource_id.into(),
             address: address.clone(),
             told: told_sender,
             refuse,
+            answers: open,
         };
         let stop = CancellationToken::new();
         let server_stop = stop.clone();
@@ -340,18 +352,31 @@ impl TaskManager {
             .await
             .unwrap()
             .into_inner();
-        let heartbeats =
-            heartbeats(resource_manager.clone(), resource_id.into(), registration.fence.clone(), shared, stop.clone())
-                .await;
+        shared.lock().unwrap().registration = registration.registration;
+        let (fence, slots) = (registration.fence.clone(), Arc::clone(&shared));
+        let heartbeats = heartbeats(resource_manager.clone(), resource_id.into(), fence, slots, stop.clone()).await;
         Self {
             resource_id: resource_id.into(),
             fence: registration.fence,
             told,
             master: JobMasterClient::new(channel),
             resource_manager,
+            registration: registration.registration,
+            answers,
+            slots: shared,
             stop,
             parts: vec![server, heartbeats],
         }
+    }
+
+    /// How often its slots have changed.
+    pub fn slots_version(&self) -> u64 {
+        self.slots.lock().unwrap().version
+    }
+
+    /// As if its slots had changed so often.
+    pub fn set_slots_version(&self, version: u64) {
+        self.slots.lock().unwrap().version = version;
     }
 
     /// Ends without a word, as if killed.
@@ -507,6 +532,7 @@ async fn heartbeats(
             resource_id: resource_id.clone(),
             slots: slots.report(),
             slots_version: slots.version,
+            registration: slots.registration,
             ..Default::default()
         }
     };

@@ -67,10 +67,15 @@ impl HashSelector {
     /// For batches of `schema` without the hash.
     ///
     /// # Errors
-    /// If a key is no column.
+    /// If a key is no column, or if there are no key groups or too many: room is made for each.
     pub fn new(keys: Vec<usize>, max_parallelism: u32, consumers: usize, schema: &SchemaRef) -> Result<Self> {
         if let Some(key) = keys.iter().find(|key| **key >= schema.fields().len()) {
             return Err(Error::Partition(format!("key column {key} of {} columns", schema.fields().len()).into()));
+        }
+        let most = keygroup::UPPER_BOUND_MAX_PARALLELISM;
+        if !(1..=most).contains(&max_parallelism) {
+            let message = format!("a maximum parallelism of {max_parallelism}: expected 1 to {most}");
+            return Err(Error::Partition(message.into()));
         }
         let output = Partitioner::Hash { keys: keys.clone(), max_parallelism }.output_schema(schema);
         let targets =

@@ -86,3 +86,13 @@ proptest! {
 fn a_key_that_is_no_column_is_refused() {
     assert!(HashSelector::new(vec![3], 128, 2, &schema()).is_err());
 }
+
+/// Before, room was made for as many key groups as a checkpoint's metadata said: 16 GB for the largest number.
+#[test]
+fn a_maximum_parallelism_that_is_none_is_refused() {
+    for max_parallelism in [0, 32_769, u32::MAX] {
+        let refused = HashSelector::new(vec![0], max_parallelism, 2, &schema()).err().unwrap().to_string();
+        assert!(refused.contains(&format!("{max_parallelism}: expected 1 to 32768")), "{refused}");
+    }
+    assert!(HashSelector::new(vec![0], 32_768, 2, &schema()).is_ok());
+}

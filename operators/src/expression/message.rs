@@ -3,6 +3,7 @@ use std::collections::HashMap;
 
 use wiesel_proto as proto;
 use wiesel_proto::expression_node::Kind;
+use wiesel_proto::operator_spec::Kind as OperatorKind;
 
 use super::{Expression, Node, literal};
 use crate::types::{LogicalType, Malformed};
@@ -87,6 +88,21 @@ pub fn message_depth(message: &proto::Expression) -> Result<usize, Malformed> {
         depths.push(below + 1);
     }
     Ok(depths.into_iter().max().unwrap_or(0))
+}
+
+/// All expressions that an operator compiles and evaluates. Every kind of operator is named, so that a new one is not forgotten:
+/// the stack of its task follows from this, and without it a long expression overflows it.
+pub fn expressions(operator: &OperatorKind) -> Vec<&proto::Expression> {
+    match operator {
+        OperatorKind::Source(source) => source.filters.iter().collect(),
+        OperatorKind::Calc(calc) => calc.condition.iter().chain(&calc.projection).collect(),
+        OperatorKind::WatermarkAssigner(assigner) => assigner.watermark.iter().collect(),
+        OperatorKind::GroupAggregate(_)
+        | OperatorKind::WindowAggregate(_)
+        | OperatorKind::WindowTableFunction(_)
+        | OperatorKind::Sink(_)
+        | OperatorKind::CollectSink(_) => Vec::new(),
+    }
 }
 
 fn empty() -> Malformed {

@@ -26,7 +26,7 @@ pub use compile::{compile, evaluate_constant};
 pub use context::EvaluationContext;
 pub use java_pattern::parse_local_time;
 pub use literal::{from_proto as literal_from_proto, to_proto as literal_to_proto};
-pub use message::{MAX_DEPTH, STACK_PER_LEVEL, message_depth};
+pub use message::{MAX_DEPTH, STACK_PER_LEVEL, expressions, message_depth};
 pub use program::{Condition, Mask, Program, Projection, Selection};
 pub use zone::Zone;
 

@@ -26,6 +26,11 @@ impl Clock for ManualClock {
     fn now_millis(&self) -> i64 {
         self.0.load(Ordering::Relaxed)
     }
+
+    /// The test's time moves both.
+    fn monotonic_millis(&self) -> i64 {
+        self.now_millis()
+    }
 }
 
 impl ManualClock {
@@ -43,6 +48,7 @@ pub fn context_with(configuration: &[(&str, &str)]) -> (OperatorContext, Arc<Man
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let context = OperatorContext {
         job_id: wiesel_common::id::JobId([7; 16]),
+        run: 1,
         task_name: "test".into(),
         attempt_number: 0,
         subtask: 0,

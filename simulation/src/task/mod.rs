@@ -13,17 +13,21 @@ use tokio_util::sync::CancellationToken;
 use tonic::Status;
 use wiesel_common::config::Configuration;
 use wiesel_common::id::{AllocationId, AttemptId, JobId};
+use wiesel_common::keygroup::key_groups;
 use wiesel_common::notifier::Notifier;
 use wiesel_proto as proto;
 use wiesel_proto::operator_spec::Kind;
 use wiesel_proto::{CheckpointMetrics, ExecutionState, OperatorSubtaskState};
+use wiesel_state::keyed::CheckpointFiles;
 use wiesel_state::storage::CheckpointStorage;
 use wiesel_taskmanager::runner::{Launch, Mail, Report, Reporter, RunningTask, TaskRunner, Undelivered};
 use wiesel_taskmanager::task::counters::TaskCounters;
 
+use self::increments::Increments;
 use crate::data::DataPlane;
 use crate::external::External;
 
+mod increments;
 mod sink;
 mod source;
 
@@ -64,36 +68,37 @@ pub(crate) struct TaskContext {
     pub(crate) pace: u64,
     /// Where each subtask of the other vertex runs; none: here.
     pub(crate) others: Vec<Option<String>>,
+    /// The subtasks of the other vertex that it has a channel to or from.
+    pub(crate) peers: Vec<u32>,
     /// Without a last checkpoint sinks commit at their end.
     pub(crate) awaits_checkpoint: bool,
     pub(crate) reporter: Reporter,
     pub(crate) random: StdRng,
     /// Uploads of checkpoints under way.
     pub(crate) uploads: Arc<AtomicU64>,
+    pub(crate) increments: Increments,
 }
 
 impl TaskContext {
     /// Uploads the state of a checkpoint and acknowledges it, beside the task.
     pub(crate) fn acknowledge(&mut self, barrier: &proto::CheckpointBarrier, list: &str, entries: Vec<Bytes>) {
+        let base = self.increments.base(barrier);
+        let increments = self.increments.clone();
         let lists = vec![proto::OperatorListState { name: list.to_owned(), entries, ..Default::default() }];
         let files = self.storage.files(barrier);
         let (reporter, uid, checkpoint) = (self.reporter.clone(), self.uid.clone(), barrier.checkpoint_id);
         let uploads = Uploading::begin(&self.uploads);
         let subtask = self.subtask;
         let upload = async move {
-            let file = match files {
-                Ok(files) => files.put(Bytes::from(format!("state of {subtask} in {checkpoint}"))).await,
+            let written = match files {
+                Ok(files) => write(&*files, subtask, checkpoint).await,
                 Err(error) => Err(error),
             };
-            reporter.report(match file {
-                Ok(file) => {
-                    let file = proto::KeyedStateFile { name: "state".into(), file: Some(file), ..Default::default() };
-                    let handle = proto::KeyedStateHandle {
-                        first_key_group: 1,
-                        last_key_group: 0,
-                        files: vec![file],
-                        ..Default::default()
-                    };
+            reporter.report(match written {
+                Ok((private, shared)) => {
+                    let shared = [base, Vec::from_iter(shared)].concat();
+                    increments.add(checkpoint, &shared);
+                    let handle = increments.handle(private, shared);
                     let operator = OperatorSubtaskState { uid, keyed: vec![handle], lists };
                     let state = proto::TaskState { operators: vec![operator], ..Default::default() };
                     Report::Acknowledge { checkpoint, state, metrics: CheckpointMetrics::default() }
@@ -120,6 +125,25 @@ impl TaskContext {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
+}
+
+/// Writes a file of the checkpoint alone and, if the storage has a place for them, one that later ones refer to.
+async fn write(
+    files: &dyn CheckpointFiles,
+    subtask: u32,
+    checkpoint: u64,
+) -> wiesel_state::Result<(proto::StateFile, Option<proto::StateFile>)> {
+    let text = Bytes::from(format!("state of {subtask} in {checkpoint}"));
+    let both = async {
+        let private = files.put(text.clone(), false).await?;
+        let shared = if files.keeps_shared() { Some(files.put(text, true).await?) } else { None };
+        Ok((private, shared))
+    };
+    let written = both.await;
+    if written.is_err() {
+        files.give_up().await;
+    }
+    written
 }
 
 /// Counts an upload as long as it lives.
@@ -226,6 +250,11 @@ impl SimulatedTasks {
         let awaits_checkpoint = configuration.get(after_finish).map_err(|error| malformed(&error.to_string()))?;
         let others = request.placements.get(1 - task.vertex as usize).ok_or_else(|| malformed("no placement"))?;
         let address = |at: &u32| (*at != request.receiver).then(|| request.task_managers[*at as usize].clone());
+        let forward = graph.edges.iter().all(|edge| edge.partitioner() == proto::Partitioner::Forward);
+        let peers = if forward { vec![task.subtask] } else { (0..others.task_manager.len() as u32).collect() };
+        let restore = task.restore.unwrap_or_default();
+        let groups = key_groups(task.subtask, vertex.parallelism, vertex.max_parallelism);
+        let increments = Increments::new(groups, &restore);
         let counters = Arc::new(TaskCounters::default());
         let sender = launch.master.sender(attempt, task.subtask);
         let (reporter, reporting) = Reporter::new(sender, counters, Arc::new(Notifier::default()));
@@ -237,16 +266,18 @@ impl SimulatedTasks {
             attempt,
             workload: options.get("workload").and_then(|text| text.parse().ok()).unwrap_or_default(),
             uid: spec.uid.clone(),
-            restore: task.restore.and_then(|restore| restore.state).unwrap_or_default(),
+            restore: restore.state.unwrap_or_default(),
             storage,
             data: self.data.clone(),
             external: self.external.clone(),
             pace: self.pace,
             others: others.task_manager.iter().map(address).collect(),
+            peers,
             awaits_checkpoint,
             reporter,
             random: self.random(),
             uploads: Arc::default(),
+            increments,
         };
         let (mail, mailbox) = mpsc::unbounded_channel();
         let handle = Task {

@@ -23,8 +23,10 @@ struct Alignment {
 
 struct Sink<'a> {
     context: &'a mut TaskContext,
-    producers: u32,
+    producers: Vec<u32>,
     ended: BTreeSet<u32>,
+    /// A producer ended with a savepoint: what comes after it is another job's.
+    stopped: bool,
     alignment: Option<Alignment>,
     /// What came from producers whose barrier is there.
     held: BTreeMap<u32, VecDeque<Item>>,
@@ -47,8 +49,8 @@ pub(super) async fn run(
         context.external.commit(&id);
     }
     let (heard, mut gate) = mpsc::unbounded_channel();
-    let producers = context.others.len() as u32;
-    for producer in 0..producers {
+    let producers = context.peers.clone();
+    for &producer in &producers {
         let key = ChannelKey { job: context.job, execution: context.execution, producer, consumer: context.subtask };
         let address = context.others[producer as usize].clone();
         let opened = context.data.open(key, address.as_deref(), heard.clone()).await;
@@ -58,6 +60,7 @@ pub(super) async fn run(
         context,
         producers,
         ended: BTreeSet::new(),
+        stopped: false,
         alignment: None,
         held: BTreeMap::new(),
         last: 0,
@@ -82,7 +85,7 @@ pub(super) async fn run(
 
 impl Sink<'_> {
     fn all_ended(&self) -> bool {
-        self.ended.len() == self.producers as usize
+        self.ended.len() == self.producers.len()
     }
 
     /// All is read, and what was read is committed.
@@ -90,7 +93,7 @@ impl Sink<'_> {
         if !self.all_ended() || self.alignment.is_some() {
             return false;
         }
-        if !self.context.awaits_checkpoint && (!self.open.is_empty() || !self.pending.is_empty()) {
+        if !self.stopped && !self.context.awaits_checkpoint && (!self.open.is_empty() || !self.pending.is_empty()) {
             // As Flink does without a last checkpoint.
             let id = self.prepare(u64::MAX);
             self.pending.insert(u64::MAX, id);
@@ -108,7 +111,10 @@ impl Sink<'_> {
                     false => self.triggered = Some(barrier),
                 }
             }
-            Mail::CheckpointEnded { checkpoint, completed: true } => self.commit(checkpoint),
+            Mail::CheckpointEnded { checkpoint, completed: true } => {
+                self.context.increments.completed(checkpoint);
+                self.commit(checkpoint);
+            }
             Mail::CheckpointEnded { .. } | Mail::OperatorEvent { .. } => {}
         }
     }
@@ -121,10 +127,11 @@ impl Sink<'_> {
         match item {
             Item::Records(records) => self.open.extend(records),
             Item::Barrier(barrier) => self.barrier(producer, barrier),
-            Item::End => {
+            Item::End { stopped } => {
+                self.stopped |= stopped;
                 self.ended.insert(producer);
                 self.align();
-                if let Some(barrier) = self.triggered.take_if(|_| self.ended.len() == self.producers as usize) {
+                if let Some(barrier) = self.triggered.take_if(|_| self.ended.len() == self.producers.len()) {
                     self.snapshot(&barrier);
                 }
             }
@@ -155,7 +162,8 @@ impl Sink<'_> {
     /// Takes the snapshot if the barrier has come from all who still send one.
     fn align(&mut self) {
         let Some(alignment) = &self.alignment else { return };
-        let missing = (0..self.producers).any(|p| !alignment.reached.contains(&p) && !self.ended.contains(&p));
+        let reached = |producer| alignment.reached.contains(producer) || self.ended.contains(producer);
+        let missing = !self.producers.iter().all(reached);
         if missing {
             return;
         }

@@ -27,6 +27,18 @@ struct Source<'a> {
     /// None will come.
     exhausted: bool,
     asked: bool,
+    stop: Stop,
+}
+
+/// Whether the job stops with a savepoint.
+enum Stop {
+    No,
+    /// Nothing more is read before the savepoint's outcome.
+    Awaits {
+        savepoint: u64,
+        drain: bool,
+    },
+    Done,
 }
 
 pub(super) async fn run(
@@ -42,9 +54,9 @@ pub(super) async fn run(
         open.store(false, Ordering::SeqCst);
     }
     let exhausted = context.restore.finished;
-    let mut source = Source { context, splits, exhausted, asked: false };
-    while !(source.exhausted && source.splits.is_empty()) {
-        if source.splits.is_empty() && !source.asked {
+    let mut source = Source { context, splits, exhausted, asked: false, stop: Stop::No };
+    while !source.has_ended() {
+        if source.splits.is_empty() && !source.asked && !source.exhausted {
             source.asked = true;
             source.context.reporter.report(Report::RequestSplit(source.context.uid.clone()));
         }
@@ -52,14 +64,14 @@ pub(super) async fn run(
         tokio::select! {
             biased;
             Some(mail) = mailbox.recv() => source.mail(mail)?,
-            () = tokio::time::sleep(pause), if !source.splits.is_empty() => source.step(),
+            () = tokio::time::sleep(pause), if source.reads() => source.step(),
         }
     }
     open.store(false, Ordering::SeqCst);
     while let Ok(mail) = mailbox.try_recv() {
         source.mail(mail)?;
     }
-    source.say(&Item::End);
+    source.say(&Item::End { stopped: matches!(source.stop, Stop::Done) });
     source.context.uploaded().await;
     let (job, execution, subtask) = (source.context.job, source.context.execution, source.context.subtask);
     while !source.context.data.is_flushed(job, execution, subtask) {
@@ -69,6 +81,34 @@ pub(super) async fn run(
 }
 
 impl Source<'_> {
+    fn has_ended(&self) -> bool {
+        match self.stop {
+            Stop::No => self.exhausted && self.splits.is_empty(),
+            Stop::Awaits { .. } => false,
+            Stop::Done => true,
+        }
+    }
+
+    fn reads(&self) -> bool {
+        matches!(self.stop, Stop::No) && !self.splits.is_empty()
+    }
+
+    /// A checkpoint or savepoint has ended.
+    fn ended(&mut self, checkpoint: u64, completed: bool) -> Result<(), Stopped> {
+        if completed {
+            self.context.increments.completed(checkpoint);
+        }
+        match self.stop {
+            Stop::Awaits { savepoint, .. } if savepoint == checkpoint && completed => self.stop = Stop::Done,
+            Stop::Awaits { savepoint, drain: true } if savepoint == checkpoint => {
+                return Err(Stopped::Failed("Stop-with-savepoint failed.".to_owned()));
+            }
+            Stop::Awaits { savepoint, drain: false } if savepoint == checkpoint => self.stop = Stop::No,
+            _ => {}
+        }
+        Ok(())
+    }
+
     fn mail(&mut self, mail: Mail) -> Result<(), Stopped> {
         match mail {
             Mail::OperatorEvent { event: Event::AddSplits(splits), .. } => {
@@ -79,7 +119,7 @@ impl Source<'_> {
             }
             Mail::OperatorEvent { event: Event::NoMoreSplits(_), .. } => self.exhausted = true,
             Mail::Trigger(barrier) => self.checkpoint(&Arc::new(barrier.message.clone())),
-            Mail::CheckpointEnded { .. } => {}
+            Mail::CheckpointEnded { checkpoint, completed } => self.ended(checkpoint, completed)?,
         }
         Ok(())
     }
@@ -88,31 +128,35 @@ impl Source<'_> {
         self.say(&Item::Barrier(barrier.clone()));
         let entries = self.splits.iter().map(|split| split.encode_to_vec().into()).collect();
         self.context.acknowledge(barrier, SPLITS, entries);
+        if barrier.stop {
+            self.stop = Stop::Awaits { savepoint: barrier.checkpoint_id, drain: barrier.drain };
+        }
     }
 
-    fn channel(&self, consumer: usize) -> ChannelKey {
+    fn channel(&self, consumer: u32) -> ChannelKey {
         ChannelKey {
             job: self.context.job,
             execution: self.context.execution,
             producer: self.context.subtask,
-            consumer: consumer as u32,
+            consumer,
         }
     }
 
     /// To all consumers.
     fn say(&self, item: &Item) {
-        for consumer in 0..self.context.others.len() {
-            self.context.data.emit(self.channel(consumer), item.clone());
+        for consumer in &self.context.peers {
+            self.context.data.emit(self.channel(*consumer), item.clone());
         }
     }
 
     fn step(&mut self) {
         let Some(split) = self.splits.first_mut() else { return };
         let end = split.end.min(split.next + ROWS);
-        let mut rows: BTreeMap<usize, Vec<Record>> = BTreeMap::new();
+        let peers = &self.context.peers;
+        let mut rows: BTreeMap<u32, Vec<Record>> = BTreeMap::new();
         for row in split.next..end {
             let record = (split.number, row);
-            let consumer = (split.number as usize * 7 + row as usize) % self.context.others.len();
+            let consumer = peers[(split.number as usize * 7 + row as usize) % peers.len()];
             rows.entry(consumer).or_default().push(record);
         }
         split.next = end;

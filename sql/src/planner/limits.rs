@@ -40,13 +40,21 @@ fn too_deep(what: &str) -> Error {
     Error::unsupported(message, None)
 }
 
+/// All expressions of an operator, those that become values of a table among them. Every operator is named, so that a new one
+/// is not forgotten: what is not checked here fails, or overflows a stack, where it runs.
 fn expressions(op: &Op) -> Vec<&Expression> {
     match op {
         Op::Source(source) => source.filters.iter().collect(),
         Op::Values(rows) => rows.iter().flatten().collect(),
         Op::Calc { condition, projection } => condition.iter().chain(projection).collect(),
-        Op::WatermarkAssigner { watermark, .. } => vec![watermark],
-        _ => Vec::new(),
+        Op::WatermarkAssigner { rowtime: _, watermark } => vec![watermark],
+        Op::GroupAggregate { keys: _, aggregates: _ }
+        | Op::WindowAggregate { phase: _, aggregate: _ }
+        | Op::WindowTableFunction { window: _, event_time: _ }
+        | Op::Exchange(_)
+        | Op::Union
+        | Op::Sink(_)
+        | Op::Collect => Vec::new(),
     }
 }
 

@@ -24,6 +24,11 @@ impl Clock for SetClock {
     fn now_millis(&self) -> i64 {
         self.0.load(Ordering::Relaxed)
     }
+
+    /// The test's time moves both.
+    fn monotonic_millis(&self) -> i64 {
+        self.now_millis()
+    }
 }
 
 /// A TaskManager of a job.

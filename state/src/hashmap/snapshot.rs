@@ -93,7 +93,7 @@ impl Snapshot {
             self = snapshot;
             let Some((name, bytes)) = file else { return Ok((handle, written)) };
             written += bytes.len() as u64;
-            let file = Some(files.put(bytes).await?);
+            let file = Some(files.put(bytes, false).await?);
             handle.files.push(proto::KeyedStateFile { name, shared: false, file, kept_back: false });
         }
     }

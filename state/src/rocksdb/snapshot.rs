@@ -96,7 +96,7 @@ impl NativeSnapshot {
             let content = tokio::task::spawn_blocking(kept.content).await;
             let content = content.map_err(|error| Error::storage("a snapshot was cut short", error))??;
             bytes += content.len() as u64;
-            let file = Some(files.put(content).await?);
+            let file = Some(files.put(content, false).await?);
             handle.files.push(proto::KeyedStateFile { name: table, shared: false, file, kept_back: true });
         }
         if let (Some((copies, instance)), Some(links)) = (&self.copies, &self.snapshot.links)
@@ -156,7 +156,7 @@ impl CanonicalSnapshot {
         let mut bytes = 0;
         while let Some((name, content)) = receiver.recv().await {
             bytes += Bytes::len(&content) as u64;
-            let file = Some(files.put(content).await?);
+            let file = Some(files.put(content, false).await?);
             handle.files.push(proto::KeyedStateFile { name, shared: false, file, kept_back: false });
         }
         reader.await.map_err(|error| Error::storage("a snapshot was cut short", error))??;

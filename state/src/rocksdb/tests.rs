@@ -322,16 +322,16 @@ fn a_restart_takes_the_files_that_are_kept_here() {
 struct Full;
 
 impl CheckpointFiles for Full {
-    fn put(&self, _bytes: Bytes) -> futures::future::BoxFuture<'_, Result<proto::StateFile>> {
+    fn put(&self, _bytes: Bytes, _shared: bool) -> futures::future::BoxFuture<'_, Result<proto::StateFile>> {
         Box::pin(async { Err(crate::Error::TooLarge("full".into())) })
     }
 
     fn put_file<'a>(
         &'a self,
         _path: &'a Path,
-        _shared: bool,
+        shared: bool,
     ) -> futures::future::BoxFuture<'a, Result<proto::StateFile>> {
-        self.put(Bytes::new())
+        self.put(Bytes::new(), shared)
     }
 }
 

@@ -6,13 +6,14 @@
 //! so is what another checkpoint beside it refers to.
 use std::collections::HashSet;
 
+use bytes::Bytes;
 use wiesel_common::config::Configuration;
 use wiesel_common::config::options::s3;
 use wiesel_common::filesystem::Location;
 use wiesel_proto as proto;
 
 use super::metadata::{Found, read_metadata, shared_files, visit_files};
-use super::{METADATA, SHARED, checkpoint_name, is_checkpoint};
+use super::{CLAIMED, METADATA, SHARED, checkpoint_name, is_checkpoint};
 use crate::error::Result;
 
 /// The URIs of the files that checkpoint or savepoint names and that stay when it is deleted. Reads what is beside it.
@@ -35,8 +36,22 @@ pub async fn spared(found: &Found, configuration: &Configuration) -> Result<Hash
     Ok(spared)
 }
 
+/// Notes beside the shared files of a checkpoint that another job claims it: that job deletes the metadata in time, and then
+/// nothing else there tells that they are in use. A later run of the first job must not take them for its own garbage.
+///
+/// # Errors
+/// The folder cannot be written to.
+pub async fn mark_claimed(found: &Found, configuration: &Configuration) -> Result<()> {
+    let folder = Location::resolve(&found.folder, configuration)?;
+    let its_own = Places::of(&folder, &found.metadata, configuration)?.shared.is_some();
+    if let Some(parent) = folder.parent().filter(|_| its_own && !shared_files(&found.metadata).is_empty()) {
+        parent.join(SHARED).join(CLAIMED).write(Bytes::new()).await?;
+    }
+    Ok(())
+}
+
 /// Where a checkpoint's own files are.
-struct Places {
+pub(super) struct Places {
     folder: String,
     shared: Option<String>,
     /// How many random characters a path may have more; 0: none.
@@ -47,15 +62,24 @@ impl Places {
     fn of(folder: &Location, metadata: &proto::CheckpointMetadata, configuration: &Configuration) -> Result<Self> {
         let is_its_own = folder.name() == checkpoint_name(metadata.checkpoint_id);
         let parent = folder.parent().filter(|_| is_its_own);
-        let entropy = match configuration.get_optional(&s3::ENTROPY_KEY)?.filter(|key| !key.is_empty()) {
-            Some(_) => usize::try_from(configuration.get(&s3::ENTROPY_LENGTH)?).unwrap_or(0),
-            None => 0,
-        };
-        let shared = parent.map(|parent| parent.join(SHARED).uri().to_owned());
-        Ok(Self { folder: folder.uri().to_owned(), shared, entropy })
+        let shared = parent.map(|parent| parent.join(SHARED));
+        Ok(Self::new(folder, shared.as_ref(), Self::entropy(configuration)?))
     }
 
-    fn contain(&self, file: &str, shared: bool) -> bool {
+    /// A folder, and one that is shared; `entropy` as [`Places::entropy`] says.
+    pub(super) fn new(folder: &Location, shared: Option<&Location>, entropy: usize) -> Self {
+        Self { folder: folder.uri().to_owned(), shared: shared.map(|shared| shared.uri().to_owned()), entropy }
+    }
+
+    /// How many random characters paths have more by the configuration.
+    pub(super) fn entropy(configuration: &Configuration) -> Result<usize> {
+        Ok(match configuration.get_optional(&s3::ENTROPY_KEY)?.filter(|key| !key.is_empty()) {
+            Some(_) => usize::try_from(configuration.get(&s3::ENTROPY_LENGTH)?).unwrap_or(0),
+            None => 0,
+        })
+    }
+
+    pub(super) fn contain(&self, file: &str, shared: bool) -> bool {
         let place = if shared { self.shared.as_ref() } else { Some(&self.folder) };
         let (Some(place), Some((folder, name))) = (place, file.rsplit_once('/')) else { return false };
         !name.is_empty() && name != ".." && (folder == place || self.is_with_entropy(folder, place))

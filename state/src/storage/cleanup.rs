@@ -9,7 +9,7 @@ use wiesel_common::filesystem::Location;
 use wiesel_proto as proto;
 
 use super::claim::spared;
-use super::metadata::{Found, find, visit_files, visit_task_files};
+use super::metadata::{Found, all_files, find, visit_task_files};
 use super::{CheckpointStorage, METADATA, checkpoint_name, names, read_metadata};
 use crate::error::{Error, Result};
 
@@ -79,6 +79,26 @@ impl CheckpointStorage {
         still_referenced: &HashSet<String>,
     ) -> Deleted {
         discard_at(file, folder, metadata, still_referenced, &self.inner.configuration, self.inner.deletions).await
+    }
+
+    /// Deletes a checkpoint of this run whose metadata may have been written or not. `still_referenced`: what others name.
+    pub async fn discard_unfinished(
+        &self,
+        metadata: &proto::CheckpointMetadata,
+        still_referenced: &HashSet<String>,
+    ) -> Deleted {
+        let Some(folder) = &self.inner.folder else { return Deleted::default() };
+        let folder = folder.join(&checkpoint_name(metadata.checkpoint_id)).without_entropy();
+        let its_own = names::Owner { run: metadata.run, checkpoint: metadata.checkpoint_id };
+        let mut deleted = self.delete_incomplete(&folder, its_own).await;
+        let named = all_files(metadata);
+        if deleted.failure.is_some() {
+            // Its metadata may be there: a sweep looks, and then deletes what is left and nobody needs.
+            deleted.left.extend(named);
+            return deleted;
+        }
+        deleted.and(self.delete_uris(named.into_iter().filter(|file| !still_referenced.contains(file))).await);
+        deleted
     }
 
     /// Deletes what was written for a checkpoint or savepoint of this run that failed or timed out: what is in its folder and
@@ -178,17 +198,14 @@ async fn discard_at(
     at_once: usize,
 ) -> Deleted {
     let mut deleted = delete_locations(std::slice::from_ref(file), 1).await;
-    let mut named = BTreeSet::new();
-    visit_files(metadata, |file, _| {
-        if !file.path.is_empty() && !still_referenced.contains(&file.path) {
-            named.insert(file.path.clone());
-        }
-    });
+    let named = all_files(metadata);
     if deleted.failure.is_some() {
+        // Also those that others need now: they stay as long as this metadata does.
         deleted.left.extend(named);
         return deleted;
     }
-    deleted.and(delete_uris(named, configuration, at_once).await);
+    let unused = named.into_iter().filter(|file| !still_referenced.contains(file));
+    deleted.and(delete_uris(unused, configuration, at_once).await);
     deleted.and(delete_unnamed(folder, metadata, still_referenced, at_once).await);
     deleted.note(folder.remove_empty_folder().await.map_err(Error::from));
     deleted
@@ -218,7 +235,10 @@ async fn delete_uris(uris: impl IntoIterator<Item = String>, configuration: &Con
     for uri in uris {
         match Location::resolve(&uri, configuration) {
             Ok(location) => locations.push(location),
-            Err(error) => deleted.failed(error.into()),
+            Err(error) => {
+                deleted.left.push(uri);
+                deleted.failed(error.into());
+            }
         }
     }
     deleted.and(delete_locations(&locations, at_once).await);

@@ -56,9 +56,9 @@ impl Files {
         file
     }
 
-    async fn put_bytes(&self, bytes: Bytes) -> Result<proto::StateFile> {
+    async fn put_bytes(&self, bytes: Bytes, shared: bool) -> Result<proto::StateFile> {
         let written = Written { size: bytes.len() as u64, crc32c: crc32c::crc32c(&bytes) };
-        let file = match self.place(written.size, false)? {
+        let file = match self.place(written.size, shared)? {
             None => state_file(String::new(), written, bytes),
             Some(location) => {
                 location.write(bytes).await?;
@@ -87,8 +87,8 @@ impl Files {
 }
 
 impl CheckpointFiles for Files {
-    fn put(&self, bytes: Bytes) -> BoxFuture<'_, Result<proto::StateFile>> {
-        self.put_bytes(bytes).boxed()
+    fn put(&self, bytes: Bytes, shared: bool) -> BoxFuture<'_, Result<proto::StateFile>> {
+        self.put_bytes(bytes, shared).boxed()
     }
 
     fn put_file<'a>(&'a self, path: &'a Path, shared: bool) -> BoxFuture<'a, Result<proto::StateFile>> {

@@ -24,6 +24,7 @@ use wiesel_proto as proto;
 use crate::error::{Error, Result};
 use crate::keyed::CheckpointFiles;
 
+mod acknowledged;
 mod claim;
 mod cleanup;
 mod files;
@@ -33,7 +34,7 @@ mod sweep;
 #[cfg(test)]
 pub(crate) mod tests;
 
-pub use claim::spared;
+pub use claim::{mark_claimed, spared};
 pub use cleanup::{Deleted, dispose_savepoint};
 pub use metadata::{Found, all_files, find, read_metadata, shared_files};
 pub use sweep::KnownCheckpoints;
@@ -51,6 +52,8 @@ const SHARED: &str = "shared";
 const TASK_OWNED: &str = "taskowned";
 /// Keeps a folder of a store that removes a folder with its last object, while others put into it.
 const KEEP: &str = ".keep";
+/// In `shared/` of a job of which another one has claimed a checkpoint: what is there may be the other one's.
+const CLAIMED: &str = ".claimed";
 
 /// The checkpoints and savepoints of one job. Cheap to clone.
 #[derive(Clone)]

@@ -2,7 +2,7 @@
 //!
 //! A name is used once, for ever, and tells for which checkpoint of which run of the job the file was written. So a run can
 //! tell from a listing alone what is left of its checkpoints that failed, however late it appears, and what is somebody
-//! else's. Until version 2 of the format a name was a random UUID; such files are known as state, of an unknown run.
+//! else's. Until the run was noted a name was a random UUID; such files are known as state, of an unknown run.
 
 /// What a name says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -13,7 +13,9 @@ use wiesel_proto as proto;
 
 use super::cleanup::{Deleted, delete_locations};
 use super::metadata::{read_metadata, shared_files};
-use super::{CheckpointStorage, KEEP, METADATA, SHARED, TASK_OWNED, checkpoint_name, checkpoint_number, names};
+use super::{
+    CLAIMED, CheckpointStorage, KEEP, METADATA, SHARED, TASK_OWNED, checkpoint_name, checkpoint_number, names,
+};
 use crate::error::{Error, Result};
 
 /// What a run of a job knows of its checkpoints and savepoints at one moment.
@@ -50,27 +52,82 @@ impl CheckpointStorage {
     /// Deletes what this run's checkpoints have left that are neither under way nor complete, while others are written.
     pub async fn sweep(&self, known: &KnownCheckpoints) -> Deleted {
         let referenced: HashSet<&str> = known.referenced.iter().map(|uri| name_of(uri)).collect();
-        let mut deleted = self.delete_left(&known.left, &referenced).await;
+        let mut deleted = Deleted::default();
         for (checkpoint, folder) in &known.failed_savepoints {
             match self.resolve(folder) {
                 Ok(folder) => {
                     let its_own = names::Owner { run: known.run, checkpoint: *checkpoint };
-                    deleted.and(self.delete_incomplete(&folder, its_own).await);
+                    deleted.and(self.sweep_savepoint(&folder, its_own).await);
                 }
                 Err(error) => deleted.note(Err(error)),
             }
         }
-        let Some(folder) = self.inner.folder.as_ref().map(Location::without_entropy) else { return deleted };
+        // Metadata that could not be deleted before, then what else may look complete, then files that they may name.
+        let (metadata, files): (Vec<String>, Vec<String>) =
+            known.left.iter().cloned().partition(|uri| !names::is_state(name_of(uri)));
+        let mut swept = self.delete_uris(metadata).await;
+        let metadata_is_gone = swept.failure.is_none();
+        let nothing_is_unclear = match &self.inner.folder {
+            Some(folder) => self.sweep_job(folder, known, metadata_is_gone, &referenced, &mut swept).await,
+            None => metadata_is_gone,
+        };
+        deleted.and(swept);
+        let files = files.into_iter().filter(|uri| !referenced.contains(name_of(uri)));
+        match nothing_is_unclear {
+            true => deleted.and(self.delete_uris(files).await),
+            false => deleted.left.extend(files),
+        }
         deleted
-            .note(self.abort_uploads(&folder, |owner| owner.run == known.run && known.is_over(owner.checkpoint)).await);
+    }
+
+    /// What a savepoint that failed has left, at its place and at random ones.
+    async fn sweep_savepoint(&self, folder: &Location, its_own: names::Owner) -> Deleted {
+        let mut deleted = self.abort_uploads(folder, |owner| owner == its_own).await;
+        let incomplete = self.delete_incomplete(&folder.without_entropy(), its_own).await;
+        // Its metadata may still be there: then its files stay.
+        let unclear = incomplete.failure.is_some();
+        deleted.and(incomplete);
+        if unclear {
+            return deleted;
+        }
+        match folder.entropy_places().await {
+            Ok(places) => {
+                let sweep = |place: Location| async move { self.sweep_place(&place, its_own).await };
+                let mut sweeps = futures::stream::iter(places).map(sweep).buffer_unordered(self.inner.deletions);
+                while let Some(swept) = sweeps.next().await {
+                    deleted.and(swept);
+                }
+            }
+            Err(error) => deleted.note(Err(error.into())),
+        }
+        deleted
+    }
+
+    /// A random place of a checkpoint or savepoint that will never be complete.
+    async fn sweep_place(&self, place: &Location, its_own: names::Owner) -> Deleted {
+        self.delete_named(place, |name| names::owner(name) == Some(its_own)).await
+    }
+
+    /// Sweeps the job's folder. False: there may be metadata of a checkpoint that is to go, or it was not looked for.
+    async fn sweep_job(
+        &self,
+        folder: &Location,
+        known: &KnownCheckpoints,
+        metadata_is_gone: bool,
+        referenced: &HashSet<&str>,
+        deleted: &mut Deleted,
+    ) -> bool {
+        let garbage = |owner: names::Owner| owner.run == known.run && known.is_over(owner.checkpoint);
+        deleted.and(self.abort_uploads(folder, garbage).await);
+        let folder = folder.without_entropy();
         let children = match folder.children().await {
             Ok(children) => children,
             Err(error) => {
                 deleted.note(Err(error.into()));
-                return deleted;
+                return false;
             }
         };
-        // Those that may look complete as yet: what they need stays.
+        // Checkpoints that are to go and whose metadata may still be there: as long as it is, what it names stays.
         let mut unclear = BTreeSet::new();
         for (name, checkpoint) in children.folders.iter().filter_map(|name| Some((name, checkpoint_number(name)?))) {
             if !known.is_over(checkpoint) {
@@ -83,11 +140,15 @@ impl CheckpointStorage {
                 unclear.extend(incomplete.failure.is_some().then_some(checkpoint));
                 deleted.and(incomplete);
             }
-            deleted.and(self.sweep_folder(&folder, known, &unclear, &referenced).await);
+            deleted.and(self.sweep_folder(&folder, known, &unclear, referenced).await);
         }
-        deleted.and(self.sweep_folder(&folder.join(SHARED), known, &unclear, &referenced).await);
-        deleted.and(self.sweep_entropy(known, &unclear, &referenced).await);
-        deleted
+        // What is in `shared/` may be named by any of them, whichever it was written for.
+        let nothing_is_unclear = metadata_is_gone && unclear.is_empty();
+        if nothing_is_unclear {
+            deleted.and(self.sweep_folder(&folder.join(SHARED), known, &unclear, referenced).await);
+            deleted.and(self.sweep_entropy(known, &unclear, referenced).await);
+        }
+        nothing_is_unclear
     }
 
     /// As far as files are at random places.
@@ -123,21 +184,6 @@ impl CheckpointStorage {
         Ok(found.try_collect::<Vec<_>>().await?.concat())
     }
 
-    /// What could not be deleted before: metadata first.
-    async fn delete_left(&self, left: &[String], referenced: &HashSet<&str>) -> Deleted {
-        let (metadata, files): (Vec<String>, Vec<String>) =
-            left.iter().cloned().partition(|uri| name_of(uri) == METADATA);
-        let mut deleted = self.delete_uris(metadata).await;
-        match deleted.failure {
-            None => {
-                let files = files.into_iter().filter(|uri| !referenced.contains(name_of(uri)));
-                deleted.and(self.delete_uris(files).await);
-            }
-            Some(_) => deleted.left.extend(files),
-        }
-        deleted
-    }
-
     async fn sweep_folder(
         &self,
         folder: &Location,
@@ -145,41 +191,58 @@ impl CheckpointStorage {
         unclear: &BTreeSet<u64>,
         referenced: &HashSet<&str>,
     ) -> Deleted {
-        let garbage = |name: &&String| {
+        let garbage = |name: &str| {
             let owner = names::owner(name).filter(|owner| owner.run == known.run && known.is_over(owner.checkpoint));
-            owner.is_some_and(|owner| !unclear.contains(&owner.checkpoint)) && !referenced.contains(name.as_str())
+            owner.is_some_and(|owner| !unclear.contains(&owner.checkpoint)) && !referenced.contains(name)
         };
+        self.delete_named(folder, garbage).await
+    }
+
+    /// Deletes the files in a folder that have such names.
+    async fn delete_named(&self, folder: &Location, garbage: impl Fn(&str) -> bool) -> Deleted {
         match folder.children().await {
             Ok(children) => {
-                let garbage: Vec<Location> =
-                    children.files.iter().filter(garbage).map(|name| folder.join(name)).collect();
-                delete_locations(&garbage, self.inner.deletions).await
+                let files = children.files.iter().filter(|name| garbage(name));
+                let files: Vec<Location> = files.map(|name| folder.join(name)).collect();
+                delete_locations(&files, self.inner.deletions).await
             }
             Err(error) => Deleted { failure: Some(error.into()), ..Deleted::default() },
         }
     }
 
-    /// Uploads in parts into the job's folder.
-    async fn abort_uploads(&self, folder: &Location, garbage: impl Fn(names::Owner) -> bool) -> Result<()> {
-        for upload in folder.unfinished_uploads().await? {
-            if names::owner(name_of(&upload.name)).is_some_and(&garbage) {
-                folder.abort_upload(&upload).await?;
+    /// Aborts uploads in parts into a folder and those below it, at its place and at random ones, also after a failure.
+    async fn abort_uploads(&self, folder: &Location, garbage: impl Fn(names::Owner) -> bool) -> Deleted {
+        let plain = folder.without_entropy();
+        // Where a run before did not yet put its files at random places, its uploads are where metadata is.
+        let random = (plain.uri() != folder.uri()).then(|| folder.clone());
+        let mut deleted = Deleted::default();
+        for folder in random.into_iter().chain([plain]) {
+            let uploads = match folder.unfinished_uploads().await {
+                Ok(uploads) => uploads,
+                Err(error) => {
+                    deleted.note(Err(error.into()));
+                    continue;
+                }
+            };
+            for upload in uploads {
+                if names::owner(upload.file_name()).is_some_and(&garbage) {
+                    deleted.note(folder.abort_upload(&upload).await.map_err(Error::from));
+                }
             }
         }
-        Ok(())
+        deleted
     }
 
     /// Deletes what earlier runs of the job have left: files of checkpoints that were not completed, and files in `shared/`
     /// that no completed checkpoint refers to. Only before the job begins, and only in a folder that is the job's alone: then
-    /// no other run of it is alive. `retained`: the checkpoints that the job knows; complete ones that it does not know are
+    /// no other run of it is alive. Where another job has claimed a checkpoint, `shared/` stays as it is. `retained`: the checkpoints that the job knows; complete ones that it does not know are
     /// kept as well.
     pub async fn sweep_orphans(&self, retained: &[proto::CheckpointMetadata]) -> Deleted {
         let Some(folder) = self.inner.folder.as_ref().filter(|_| self.inner.own_folder) else {
             return Deleted::default();
         };
+        let mut deleted = self.abort_uploads(folder, |_| true).await;
         let folder = folder.without_entropy();
-        let mut deleted = Deleted::default();
-        deleted.note(self.abort_uploads(&folder, |_| true).await);
         match self.find_orphans(&folder, retained).await {
             Ok(Orphans { files, incomplete }) => {
                 deleted.and(delete_locations(&files, self.inner.deletions).await);
@@ -215,8 +278,9 @@ impl CheckpointStorage {
         let referenced: HashSet<&str> = referenced.iter().map(|uri| name_of(uri)).collect();
         let mut folders = self.entropy_folders().await?;
         folders.push(folder.join(SHARED));
+        let claimed = folder.join(SHARED).children().await?.files.iter().any(|name| name == CLAIMED);
         for folder in folders.iter().filter(|folder| !complete.contains(folder.name())) {
-            if folder.name() == SHARED && !all_known {
+            if folder.name() == SHARED && (claimed || !all_known) {
                 continue;
             }
             let files = folder.children().await?.files;
@@ -235,8 +299,11 @@ impl CheckpointStorage {
         if children.folders.iter().any(|name| checkpoint_number(name).is_some()) {
             return Ok(());
         }
-        if shared.children().await?.files == [KEEP] {
-            shared.join(KEEP).delete().await?;
+        let left = shared.children().await?.files;
+        if left.iter().all(|name| name == KEEP || name == CLAIMED) {
+            for name in left {
+                shared.join(&name).delete().await?;
+            }
         }
         for folder in [folder.join(TASK_OWNED), shared, folder] {
             folder.remove_empty_folder().await?;

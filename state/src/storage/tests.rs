@@ -67,7 +67,7 @@ fn file_of(metadata: &proto::CheckpointMetadata, index: usize) -> &proto::StateF
 }
 
 async fn put(files: &Arc<dyn CheckpointFiles>, bytes: &'static [u8]) -> proto::StateFile {
-    files.put(Bytes::from_static(bytes)).await.unwrap()
+    files.put(Bytes::from_static(bytes), false).await.unwrap()
 }
 
 async fn put_shared(files: &Arc<dyn CheckpointFiles>, bytes: &[u8]) -> proto::StateFile {
@@ -128,9 +128,9 @@ async fn without_a_directory_state_is_in_memory_and_small() {
     let storage = CheckpointStorage::new(&config(&[]), JOB).unwrap();
     storage.initialize(1).await.unwrap();
     let files = storage.files(&checkpoint(1)).unwrap();
-    let file = files.put(Bytes::from(vec![7; 5 << 20])).await.unwrap();
+    let file = files.put(Bytes::from(vec![7; 5 << 20]), false).await.unwrap();
     assert_eq!((file.path.as_str(), file.inline.len()), ("", 5 << 20));
-    let error = files.put(Bytes::from(vec![7; (5 << 20) + 1])).await.unwrap_err().to_string();
+    let error = files.put(Bytes::from(vec![7; (5 << 20) + 1]), false).await.unwrap_err().to_string();
     assert!(
         error.starts_with("Size of the state is larger than the maximum permitted memory-backed state."),
         "{error}"
@@ -141,7 +141,7 @@ async fn without_a_directory_state_is_in_memory_and_small() {
     let folder = tempfile::tempdir().unwrap();
     let target = storage.savepoint_target(Some(&folder.path().display().to_string())).unwrap();
     let files = storage.files(&savepoint(&target)).unwrap();
-    let file = files.put(Bytes::from(vec![7; 6 << 20])).await.unwrap();
+    let file = files.put(Bytes::from(vec![7; 6 << 20]), false).await.unwrap();
     assert!(file.path.starts_with(&target) && !files.keeps_shared());
 }
 
@@ -552,6 +552,61 @@ async fn nothing_of_another_run_is_deleted() {
     storage.discard(&complete, &HashSet::new()).await.into_result().unwrap();
     storage.remove_job_folder().await.unwrap();
     assert_eq!(names_in(&job), ["chk-6/notes.txt", "shared/notes.txt"]);
+}
+
+/// Failed before: what could not be resolved was forgotten, and files went although what names them was still there.
+/// What a complete checkpoint names is deleted with it.
+#[tokio::test]
+async fn no_task_puts_a_file_of_somebody_else_into_a_checkpoint() {
+    let folder = tempfile::tempdir().unwrap();
+    let storage = in_folder(folder.path());
+    let files = storage.files(&of_run(5, 3)).unwrap();
+    let (private, shared) =
+        (put(&files, b"more than ten bytes").await, put_shared(&files, b"more than ten bytes").await);
+    let target = format!("file:{}/savepoint", folder.path().display());
+    let barrier = proto::CheckpointBarrier { run: 5, ..savepoint(&target) };
+    let saved = put(&storage.files(&barrier).unwrap(), b"more than ten bytes").await;
+    let at = |file: &proto::StateFile, from: &str, to: &str| proto::StateFile {
+        path: file.path.replace(from, to),
+        ..Default::default()
+    };
+    let check = |barrier: &proto::CheckpointBarrier, file: &proto::StateFile, restored: &str| {
+        let state = metadata(3, vec![(file.clone(), true)]).vertices[0].subtasks[0].clone();
+        storage.check_acknowledged(barrier, &state, |path| path == restored)
+    };
+    for file in [&private, &shared] {
+        check(&of_run(5, 3), file, "").unwrap();
+        check(&of_run(5, 4), file, "").unwrap();
+        // Of another run, or of a checkpoint that is not there yet, unless the run started from it.
+        assert!(check(&of_run(6, 3), file, "").is_err() && check(&of_run(5, 2), file, "").is_err());
+        check(&of_run(6, 3), file, &file.path).unwrap();
+        for elsewhere in
+            [at(file, JOB.to_string().as_str(), "elsewhere"), at(file, "shared", ".."), at(file, "chk-3", "chk-2")]
+        {
+            assert!(elsewhere.path == file.path || check(&of_run(5, 3), &elsewhere, "").is_err(), "{elsewhere:?}");
+        }
+    }
+    let passwd = proto::StateFile { path: "file:/etc/passwd".into(), ..Default::default() };
+    let refused = check(&of_run(5, 3), &passwd, "").unwrap_err().to_string();
+    assert!(refused.contains("file:/etc/passwd"), "{refused}");
+    check(&barrier, &saved, "").unwrap();
+    assert!(check(&barrier, &shared, "").is_err() && check(&of_run(5, 8), &saved, "").is_err());
+}
+
+#[tokio::test]
+async fn what_could_not_be_deleted_is_left() {
+    let folder = tempfile::tempdir().unwrap();
+    let storage = in_folder(folder.path());
+    let file = put(&storage.files(&of_run(1, 4)).unwrap(), b"of another run").await;
+    let nowhere = "hdfs://host/chk-4/_metadata".to_owned();
+    let left = vec![file.path.clone(), nowhere.clone()];
+    let known = KnownCheckpoints { run: 2, next: 8, left, ..KnownCheckpoints::default() };
+    let deleted = storage.sweep(&known).await;
+    assert!(deleted.failure.is_some() && exists(&file));
+    assert_eq!(deleted.left, [nowhere, file.path.clone()]);
+    let known = KnownCheckpoints { left: vec![file.path.clone()], ..known };
+    assert_eq!(storage.sweep(&known).await.into_result().unwrap(), 1);
+    assert!(!exists(&file));
 }
 
 /// Failed before: the whole folder of what was claimed went, and shared files that another checkpoint needs.

@@ -1,7 +1,6 @@
 //! The TaskExecutor: one tokio task that owns the slots, the tasks and what is known of their jobs.
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -27,6 +26,8 @@ use crate::task::reporter::is_final;
 pub(crate) mod registration;
 pub(crate) mod rpc;
 mod slot_table;
+#[cfg(test)]
+mod tests;
 
 /// How often the counters of running tasks are reported.
 const METRICS_INTERVAL: Duration = Duration::from_secs(1);
@@ -93,7 +94,7 @@ struct Job {
     /// A report of the counters is under way.
     reporting: bool,
     /// Tells the reporters of its tasks that the JobMaster is lost.
-    lost: Arc<AtomicBool>,
+    lost: Arc<watch::Sender<bool>>,
 }
 
 /// The actor.
@@ -104,6 +105,8 @@ pub(crate) struct TaskExecutor {
     /// Connections to JobManagers, by address.
     channels: HashMap<String, Channel>,
     resource_manager: Option<Bytes>,
+    /// The number of the last registration, which what is said of the slots belongs to.
+    registration: u64,
     cancelling: HashMap<AttemptId, Instant>,
     internal: mpsc::UnboundedSender<Internal>,
     internal_receiver: mpsc::UnboundedReceiver<Internal>,
@@ -131,6 +134,7 @@ impl TaskExecutor {
             jobs: HashMap::new(),
             channels: HashMap::new(),
             resource_manager: None,
+            registration: 0,
             cancelling: HashMap::new(),
             internal,
             internal_receiver,
@@ -148,7 +152,7 @@ impl TaskExecutor {
             tokio::select! {
                 Some(call) = inbox.calls.recv() => self.handle_call(call),
                 Some(event) = inbox.registration.recv() => match event {
-                    RegistrationEvent::Registered { fence } => self.registered(fence),
+                    RegistrationEvent::Registered { fence, registration } => self.registered(fence, registration),
                     RegistrationEvent::Lost { reason } => self.resource_manager_lost(&reason),
                     RegistrationEvent::GaveUp { reason } => return End::Fatal(reason),
                 },
@@ -195,11 +199,12 @@ impl TaskExecutor {
         }
     }
 
-    fn registered(&mut self, fence: Bytes) {
+    fn registered(&mut self, fence: Bytes, registration: u64) {
         if self.resource_manager.as_ref().is_some_and(|known| *known != fence) {
             self.drop_everything("another ResourceManager took over");
         }
         self.resource_manager = Some(fence);
+        self.registration = registration;
         self.publish_slots();
     }
 
@@ -211,7 +216,9 @@ impl TaskExecutor {
     }
 
     fn drop_everything(&mut self, reason: &str) {
-        self.jobs.values().for_each(|job| job.lost.store(true, Ordering::SeqCst));
+        for job in self.jobs.values() {
+            job.lost.send_replace(true);
+        }
         for allocation in self.slots.allocations() {
             self.release(allocation, reason);
         }
@@ -239,8 +246,12 @@ impl TaskExecutor {
                 true
             }
         };
-        let (slots, slots_version) = (self.slots.report(), self.slots.version());
-        Ok(proto::RequestSlotResponse { granted, slots, slots_version })
+        Ok(proto::RequestSlotResponse {
+            granted,
+            slots: self.slots.report(),
+            slots_version: self.slots.version(),
+            registration: self.registration,
+        })
     }
 
     fn allocated(&mut self, request: &proto::RequestSlotRequest, job: JobId, id: AllocationId) -> Result<(), Status> {
@@ -259,18 +270,22 @@ impl TaskExecutor {
             reporting: false,
             lost: Arc::default(),
         });
-        if known.lost.load(Ordering::SeqCst) {
+        if *known.lost.borrow() {
             // Tasks of before its loss linger; those to come speak to it again, over a new connection.
             known.client = client.clone();
             known.lost = Arc::default();
             known.reporting = false;
         }
+        let mut superseded = Vec::new();
         if known.fence != request.job_master_fence {
             // A new leader of the job: what the old one deployed is not its.
             known.fence = request.job_master_fence.clone();
             known.client = client.clone();
             known.reporting = false;
-            known.tasks.values().for_each(|task| task.cancel());
+            superseded.extend(known.tasks.keys().copied());
+        }
+        for attempt in superseded {
+            self.cancel_task(job, attempt);
         }
         tracing::info!(job_id = %job, slot = request.slot, allocation_id = %id, "slot allocated");
         let identity = &self.setup.identity;
@@ -283,6 +298,7 @@ impl TaskExecutor {
             slots: vec![proto::SlotOffer { allocation_id: id.to_bytes(), index: request.slot }],
             hostname: identity.hostname.clone(),
             slots_version: self.slots.version(),
+            registration: self.registration,
         };
         let (internal, patience) = (self.internal.clone(), self.setup.slot_timeout);
         self.background.spawn(async move {
@@ -462,7 +478,8 @@ impl TaskExecutor {
         if barrier.encoded_len() > Event::MAX_OPTIONS {
             return Err(Status::invalid_argument("the target of the savepoint is too long"));
         }
-        let barrier = Arc::new(alignment::begun(barrier, std::time::Instant::now()));
+        // By the clock of the runtime, which a simulation plays; elsewhere it is the clock that the task's thread looks at.
+        let barrier = Arc::new(alignment::begun(barrier, Instant::now().into_std()));
         let find = |bytes: &Bytes| {
             let task = AttemptId::from_bytes(bytes).and_then(|id| job.tasks.get(&id));
             task.filter(|task| task.reads_mail()).ok_or_else(|| Status::not_found("a task has ended"))
@@ -516,6 +533,7 @@ impl TaskExecutor {
                 resource_id: self.setup.identity.resource_id.clone(),
                 slots: self.slots.held_by(*id),
                 slots_version: self.slots.version(),
+                registration: self.registration,
             });
             request.set_timeout(CALL_TIMEOUT);
             job.reporting = true;
@@ -573,15 +591,17 @@ impl TaskExecutor {
         if self.resource_manager.is_none() {
             // A registration may be under way: the ResourceManager would keep a TaskManager that is gone.
             let answer = tokio::time::timeout(REGISTRATION_PATIENCE, registration.recv()).await;
-            if let Ok(Some(RegistrationEvent::Registered { fence })) = answer {
+            if let Ok(Some(RegistrationEvent::Registered { fence, registration })) = answer {
                 self.resource_manager = Some(fence);
+                self.registration = registration;
             }
         }
         // The ResourceManager ends the heartbeats when it hears of the leave: that is no reason to register again.
         registration.close();
         if let Some(fence) = self.resource_manager.take() {
             let resource_id = self.setup.identity.resource_id.clone();
-            let message = proto::DisconnectTaskManagerRequest { fence, resource_id, reason: reason.to_owned() };
+            let (reason, registration) = (reason.to_owned(), self.registration);
+            let message = proto::DisconnectTaskManagerRequest { fence, resource_id, reason, registration };
             let address = &self.setup.resource_manager_address;
             if let Err(status) = registration::disconnect(&*self.setup.connector, address, message).await {
                 tracing::info!(reason = status.message(), "could not take leave of the ResourceManager");

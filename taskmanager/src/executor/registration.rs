@@ -17,13 +17,16 @@ use super::SlotStatus;
 /// The first and the longest pause while nobody listens at the ResourceManager's address.
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LAST_PAUSE: Duration = Duration::from_millis(500);
+/// A registration that is lost sooner is followed by a pause.
+const LASTING: Duration = Duration::from_secs(5);
 /// How long taking leave may take.
 const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// What the actor learns.
 pub(crate) enum Event {
-    /// This is the ResourceManager now; what another one gave is void.
-    Registered { fence: Bytes },
+    /// This is the ResourceManager now; what another one gave is void. It numbers registrations: what is said of the slots from
+    /// now on belongs to this one.
+    Registered { fence: Bytes, registration: u64 },
     /// It is gone, or counts as gone.
     Lost { reason: String },
     /// Nobody answered for too long.
@@ -56,6 +59,7 @@ pub(crate) struct Registration {
 impl Registration {
     /// Runs until the actor is gone or the ResourceManager cannot be reached for too long.
     pub(crate) async fn run(mut self) {
+        let mut pause = FIRST_PAUSE;
         loop {
             let (mut client, answer) = match self.register().await {
                 Ok(registered) => registered,
@@ -65,14 +69,23 @@ impl Registration {
                 }
             };
             tracing::info!(address = %self.address, "registered at the ResourceManager");
-            if self.events.send(Event::Registered { fence: answer.fence.clone() }).await.is_err() {
+            let registered = Event::Registered { fence: answer.fence.clone(), registration: answer.registration };
+            if self.events.send(registered).await.is_err() {
                 return;
             }
+            let since = Instant::now();
             let reason = self.exchange_heartbeats(&mut client, &answer).await;
             tracing::warn!(address = %self.address, reason, "lost the ResourceManager");
             if self.events.send(Event::Lost { reason }).await.is_err() {
                 return;
             }
+            // Two TaskManagers under one resource id would end each other's registration without a pause.
+            if since.elapsed() >= LASTING {
+                pause = FIRST_PAUSE;
+                continue;
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(LAST_PAUSE);
         }
     }
 
@@ -132,7 +145,7 @@ impl Registration {
         let interval = Duration::from_millis(registered.heartbeat_interval.max(1));
         let silence = Duration::from_millis(registered.heartbeat_timeout.max(1));
         let (outgoing, heartbeats) = mpsc::channel(4);
-        if outgoing.send(self.heartbeat(&registered.fence)).await.is_err() {
+        if outgoing.send(self.heartbeat(registered)).await.is_err() {
             return "the heartbeat stream could not be opened".to_owned();
         }
         let opening = timeout(silence, client.heartbeat(ReceiverStream::new(heartbeats))).await;
@@ -153,13 +166,13 @@ impl Registration {
                 },
                 _ = ticks.tick() => {
                     // Never waits for room: a peer that does not read its heartbeats is found by its silence.
-                    let _ = outgoing.try_send(self.heartbeat(&registered.fence));
+                    let _ = outgoing.try_send(self.heartbeat(registered));
                 }
                 changed = self.status.changed() => {
                     if changed.is_err() {
                         return "the TaskManager is shutting down".to_owned();
                     }
-                    let _ = outgoing.try_send(self.heartbeat(&registered.fence));
+                    let _ = outgoing.try_send(self.heartbeat(registered));
                 }
                 () = tokio::time::sleep_until(heard + silence) => {
                     return format!("no heartbeat from the ResourceManager for {} ms", silence.as_millis());
@@ -168,14 +181,15 @@ impl Registration {
         }
     }
 
-    fn heartbeat(&mut self, fence: &Bytes) -> proto::TaskManagerHeartbeat {
+    fn heartbeat(&mut self, registered: &proto::RegisterTaskManagerResponse) -> proto::TaskManagerHeartbeat {
         let SlotStatus { slots, version } = self.status.borrow_and_update().clone();
         proto::TaskManagerHeartbeat {
-            fence: fence.clone(),
+            fence: registered.fence.clone(),
             resource_id: self.request.resource_id.clone(),
             slots,
             metrics: Some((self.metrics)()),
             slots_version: version,
+            registration: registered.registration,
         }
     }
 }

@@ -141,6 +141,11 @@ impl Deployment {
         })
     }
 
+    /// The number of this run of the job, the same as in the barriers of its checkpoints.
+    pub(crate) fn run(&self) -> u64 {
+        self.session.run()
+    }
+
     /// Creates the partitions of all tasks, then their gates: a gate finds what is in this process. All or nothing.
     pub(crate) fn prepare(
         &self,

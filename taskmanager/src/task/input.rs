@@ -53,13 +53,9 @@ impl InputEdge {
         }
     }
 
-    /// A producer has sent again what was in flight: its channel waits for the others.
-    pub(super) fn channel_replayed(&mut self, channel: usize) {
-        self.gate.block(channel);
-        self.replayed += 1;
-        if self.replayed == self.gate.channels() {
-            (0..self.replayed).for_each(|channel| self.gate.resume(channel));
-        }
+    /// Whether all came again over it that was in flight. Only what barriers may overtake can have been in flight.
+    fn is_replayed(&self) -> bool {
+        !self.overtakable || self.replayed == self.gate.channels()
     }
 
     /// The channel's name in a checkpoint; `edge` is this edge's position.
@@ -119,6 +115,10 @@ pub(crate) struct Inputs {
     pub(super) recorded: BTreeMap<u64, ChannelRows>,
     /// Rows that were in flight when the state was written that the task starts from. They come first.
     pub(super) replay: VecDeque<(Channel, RecordBatch)>,
+    /// Not everything has come yet that was in flight then. Nothing new is read before, and no barrier overtakes: with another
+    /// parallelism rows of a key may have been in flight from one producer and be new from another, and their order would be
+    /// lost in a state that holds both as rows in flight.
+    pub(super) replaying: bool,
     stopped: bool,
 }
 
@@ -135,16 +135,17 @@ impl Inputs {
             channels += edge.gate.channels();
         }
         let valves = open.iter().map(|channels| WatermarkValve::new(*channels)).collect();
-        let overtakable = edges.iter().all(|edge| edge.overtakable);
+        let replaying = edges.iter().any(|edge| edge.overtakable);
         Self {
             edges,
             valves,
             open,
             combined: CombinedWatermark::new(inputs),
             turn: 0,
-            barriers: Barriers::new(channels, overtakable),
+            barriers: Barriers::new(channels),
             recorded: BTreeMap::new(),
             replay: VecDeque::new(),
+            replaying,
             stopped: false,
         }
     }
@@ -175,6 +176,7 @@ impl Inputs {
     /// The next element; edges take turns. None: nothing is there now.
     pub(crate) fn poll(&mut self, now: Instant) -> Result<Option<Incoming>> {
         if let Some((channel, records)) = self.replay.pop_front() {
+            self.settle_replay();
             let edge = &self.edges[channel.edge as usize];
             return Ok(Some(Incoming::Batch(edge.input, edge.unpack(records)?)));
         }
@@ -186,6 +188,28 @@ impl Inputs {
             }
         }
         Ok(None)
+    }
+
+    /// A producer has sent again what was in flight: its channel waits for all others.
+    fn channel_replayed(&mut self, at: usize, channel: usize) {
+        let edge = &mut self.edges[at];
+        edge.gate.block(channel);
+        edge.replayed += 1;
+        self.settle_replay();
+    }
+
+    /// Lets the new rows in if everything has come that was in flight.
+    fn settle_replay(&mut self) {
+        if !self.replaying || !self.replay.is_empty() || !self.edges.iter().all(InputEdge::is_replayed) {
+            return;
+        }
+        self.replaying = false;
+        for edge in self.edges.iter_mut().filter(|edge| edge.overtakable) {
+            (0..edge.replayed).for_each(|channel| edge.gate.resume(channel));
+        }
+        if self.edges.iter().all(|edge| edge.overtakable) {
+            self.barriers.allow_overtaking();
+        }
     }
 
     fn handle(&mut self, at: usize, gate_channel: usize, element: Element, now: Instant) -> Result<Incoming> {
@@ -205,6 +229,10 @@ impl Inputs {
             Element::Event(Event::Active) => valve.status(channel, WatermarkStatus::Active),
             Element::Event(Event::Barrier(barrier)) => {
                 return self.barrier(at, gate_channel, &barrier, now).map(Incoming::Checkpoint);
+            }
+            Element::Event(Event::Replayed) => {
+                self.channel_replayed(at, gate_channel);
+                return Ok(Incoming::Checkpoint(Vec::new()));
             }
             Element::Event(end @ (Event::EndOfInput | Event::Stopped)) => {
                 self.stopped |= end == Event::Stopped;

@@ -147,6 +147,7 @@ pub(crate) fn start(
     let fault: Arc<parking_lot::Mutex<Option<proto::Failure>>> = Arc::default();
     let context = OperatorContext {
         job_id: deployment.job,
+        run: deployment.run(),
         task_name: name.clone(),
         attempt_number,
         subtask,

@@ -8,7 +8,7 @@ use wiesel_network::{Event, OvertakenOutput, ResultPartition};
 use wiesel_operators::element::{Batch, WatermarkStatus};
 use wiesel_operators::operator::{Collector, Error, Result};
 
-use super::checkpoint::alignment::{replayed, to_network};
+use super::checkpoint::alignment::to_network;
 use super::checkpoint::barriers::LocalBarrier;
 use super::checkpoint::channel_state::{Channel, ChannelRows};
 use super::failure::from_network;
@@ -101,7 +101,7 @@ impl Outputs {
     /// whatever is configured: consumers wait for all.
     pub(crate) fn replayed(&mut self) -> Result<()> {
         for edge in self.edges.iter_mut().filter(|edge| edge.overtakable) {
-            edge.partition.barrier(&replayed()).map_err(from_network)?;
+            edge.partition.replayed().map_err(from_network)?;
         }
         Ok(())
     }

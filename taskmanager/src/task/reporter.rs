@@ -4,7 +4,6 @@
 //! checkpoint, or for a task's end, gets one. The end of a task that failed or was cancelled does not wait long for what the
 //! task had to say of checkpoints before; a FINISHED waits for all of it.
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -14,7 +13,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tonic::Code;
 use wiesel_common::notifier::Notifier;
-use wiesel_common::rpc::Channel;
+use wiesel_common::rpc::{Channel, MAX_MESSAGE_BYTES};
 use wiesel_proto as proto;
 use wiesel_proto::ExecutionState;
 use wiesel_proto::job_master_client::JobMasterClient;
@@ -28,12 +27,8 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 const FIRST_RATE: u64 = 1 << 20;
 /// How long a call may take at most.
 const LONGEST_CALL: Duration = Duration::from_secs(600);
-/// Bytes of a report that the JobMaster takes.
-const MAX_REPORT: usize = 64 << 20;
 /// How long a checkpoint may go on holding up the end of a task that failed or was cancelled.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// How often the sending looks whether the JobMaster is lost.
-const LOOK: Duration = Duration::from_millis(200);
 /// The pauses between attempts.
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LAST_PAUSE: Duration = Duration::from_secs(2);
@@ -72,8 +67,8 @@ pub struct Sender {
     pub(crate) attempt_id: Bytes,
     pub(crate) subtask: u32,
     pub(crate) hostname: String,
-    /// Set once the JobMaster counts as lost: it is not spoken to any more.
-    pub(crate) lost: Arc<AtomicBool>,
+    /// True once the JobMaster counts as lost: it is not spoken to any more.
+    pub(crate) lost: Arc<watch::Sender<bool>>,
 }
 
 /// The task's end. What is said is bounded by the protocol: a state a transition, one request for a split at a time, one word
@@ -190,16 +185,16 @@ impl Sender {
             return !matches!(self.send(&report, counters).await, Outcome::Lost);
         };
         let (checkpoint, bytes) = (*checkpoint, state.encoded_len());
-        let outcome = if bytes > MAX_REPORT { Outcome::TooLarge } else { self.send(&report, counters).await };
+        let outcome = if bytes > MAX_MESSAGE_BYTES { Outcome::TooLarge } else { self.send(&report, counters).await };
         match outcome {
             Outcome::Taken => true,
             Outcome::Lost => false,
             Outcome::TooLarge => {
                 let failure = failure::declined(&format!(
                     "the task's state of checkpoint {checkpoint} takes {bytes} bytes in the message to the JobManager, which takes \
-                     at most {MAX_REPORT}: state that is not kept by key (positions of splits, files of sinks) is part of the \
-                     message, and so is what is smaller than execution.checkpointing.data-inline-threshold. Set that to a \
-                     smaller value, or run the job with more subtasks."
+                     at most {MAX_MESSAGE_BYTES}: state that is not kept by key (positions of splits, files of sinks) is \
+                     part of the message, and so is what is smaller than execution.checkpointing.data-inline-threshold. \
+                     Set that to a smaller value, or run the job with more subtasks."
                 ));
                 tracing::warn!(checkpoint_id = checkpoint, reason = %failure.message, "checkpoint declined");
                 let decline = Report::Decline { checkpoint, failure };
@@ -247,9 +242,11 @@ enum Outcome {
     Lost,
 }
 
-async fn until_lost(lost: &AtomicBool) {
-    while !lost.load(Ordering::SeqCst) {
-        tokio::time::sleep(LOOK).await;
+async fn until_lost(lost: &watch::Sender<bool>) {
+    let mut changes = lost.subscribe();
+    // Its sender is at hand, so that it does not close.
+    if changes.wait_for(|lost| *lost).await.is_err() {
+        std::future::pending::<()>().await;
     }
 }
 
@@ -332,13 +329,26 @@ pub(crate) fn is_final(code: Code) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use futures::FutureExt;
+
     use super::*;
 
     #[test]
     fn a_call_has_time_by_its_size_and_by_what_was_too_little_before() {
         assert_eq!(time_for(0, 0), CALL_TIMEOUT);
-        assert_eq!(time_for(MAX_REPORT, 0), Duration::from_secs(10 + 64));
-        assert_eq!(time_for(MAX_REPORT, 2), Duration::from_secs(4 * 74));
+        assert_eq!(time_for(MAX_MESSAGE_BYTES, 0), Duration::from_secs(10 + 64));
+        assert_eq!(time_for(MAX_MESSAGE_BYTES, 2), Duration::from_secs(4 * 74));
         assert_eq!((time_for(0, 20), time_for(usize::MAX >> 10, 99)), (LONGEST_CALL, LONGEST_CALL));
+    }
+
+    /// Before, it was looked for five times a second.
+    #[test]
+    fn the_loss_of_the_job_master_is_noticed_when_it_happens() {
+        let lost = watch::Sender::new(false);
+        let mut waiting = std::pin::pin!(until_lost(&lost));
+        assert!(waiting.as_mut().now_or_never().is_none());
+        lost.send_replace(true);
+        assert!(waiting.now_or_never().is_some());
+        assert!(until_lost(&lost).now_or_never().is_some(), "it was lost before");
     }
 }

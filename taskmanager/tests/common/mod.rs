@@ -71,6 +71,7 @@ impl ResourceManager for FakeJobManager {
             fence: Bytes::from_static(&FENCE),
             heartbeat_interval: 50,
             heartbeat_timeout: 60_000,
+            registration: 1,
         }))
     }
 
@@ -226,6 +227,8 @@ pub struct Cluster {
     pub job_manager: FakeJobManager,
     pub task_managers: Vec<TaskManager>,
     pub address: String,
+    /// Tasks of a TaskManager in one deployment: all, unless a test says so.
+    pub tasks_at_once: usize,
     next: u8,
     /// Threads and files are counted by process: one test at a time.
     _alone: parking_lot::MutexGuard<'static, ()>,
@@ -270,8 +273,15 @@ impl Cluster {
         let started = (0..task_managers)
             .map(|_| runtime.block_on(TaskManager::start_with(configuration.clone(), operators.clone())).unwrap());
         let task_managers: Vec<_> = started.collect();
-        let cluster =
-            Self { address: address.to_string(), job_manager, task_managers, next: 0, runtime, _alone: alone };
+        let cluster = Self {
+            address: address.to_string(),
+            job_manager,
+            task_managers,
+            tasks_at_once: usize::MAX,
+            next: 0,
+            runtime,
+            _alone: alone,
+        };
         for task_manager in &cluster.task_managers {
             let id = task_manager.resource_id().to_owned();
             cluster.until("the registration", |heard| heard.slots.contains_key(&id));
@@ -388,12 +398,15 @@ impl Cluster {
                 task_managers: self.task_managers.iter().map(|tm| tm.data_address().to_owned()).collect(),
                 placements: graph.vertices.iter().map(place).collect(),
                 receiver: receiver as u32,
-                tasks: tasks.collect(),
+                tasks: Vec::new(),
                 job_master_address: self.address.clone(),
             };
             let mut executor = self.executor(receiver);
-            if let Err(status) = self.runtime.block_on(executor.submit_tasks(request)) {
-                refused = Some(status);
+            for tasks in tasks.collect::<Vec<_>>().chunks(self.tasks_at_once) {
+                let request = proto::SubmitTasksRequest { tasks: tasks.to_vec(), ..request.clone() };
+                if let Err(status) = self.runtime.block_on(executor.submit_tasks(request)) {
+                    refused = Some(status);
+                }
             }
         }
         Deployed { job_id, attempts, allocations, refused }

@@ -114,6 +114,8 @@ pub struct FilesJob {
     pub(super) backend: Option<&'static str>,
     /// How often it could not start.
     pub(super) starts: u32,
+    /// Folders of jobs whose checkpoints it was to claim when it went on from them.
+    pub(super) claimed: Vec<String>,
     earlier: Vec<String>,
 }
 
@@ -122,8 +124,8 @@ impl FilesJob {
     pub fn submit(cluster: &Cluster, size: Size) -> Self {
         let folder = cluster.dir().join(format!("windows-{}", serial()));
         let options = vec!["-p".to_owned(), PARALLELISM.to_string()];
-        let (id, from, earlier) = (String::new(), None, Vec::new());
-        let mut job = Self { id, size, folder, from, options, backend: None, starts: 0, earlier };
+        let (id, from, claimed, earlier) = (String::new(), None, Vec::new(), Vec::new());
+        let mut job = Self { id, size, folder, from, options, backend: None, starts: 0, claimed, earlier };
         job.run(cluster, &["-p", &PARALLELISM.to_string()]);
         job
     }

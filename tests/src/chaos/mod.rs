@@ -124,7 +124,7 @@ pub fn run(test: &str, options: Options) {
     println!("{test}: {}; {tally}; {}; seed {}", nodes.tally, files.statistics(&nodes.cluster), options.seed);
     nodes.cluster.wait_for_free_slots(TASK_MANAGERS * SLOTS);
     println!("{test}: {}", audit::logs(&nodes.cluster, began.elapsed(), LOG_PER_MINUTE));
-    println!("{test}: the store holds {}", audit::store(&store));
+    println!("{test}: the store holds {}", audit::store(&store, &files.claimed));
     assert!(nodes.tally.kills > 0 || options.time < Duration::from_secs(10), "nothing was killed");
 }
 

@@ -5,8 +5,9 @@ use std::time::Duration;
 use super::jobs::FilesJob;
 use super::nodes::Nodes;
 use super::schedule::{Origin, Rescale};
-use super::store::{Place, Store};
+use super::store::Store;
 use crate::Cluster;
+use crate::store::Place;
 
 /// Within this a job ends that was cancelled: a process that stands still is waited for, or given up.
 const END: Duration = Duration::from_secs(120);
@@ -80,6 +81,10 @@ impl FilesJob {
             Some(pointer) => arguments.extend(["-s".to_owned(), pointer.clone()]),
             // Nothing was committed: it begins anew, and nobody's files can be claimed.
             None => arguments.retain(|argument| !["-claimMode", "claim"].contains(&argument.as_str())),
+        }
+        if arguments.iter().any(|argument| argument == "claim") {
+            let folder = latest.as_ref().and_then(|pointer| pointer.rsplit_once('/'));
+            self.claimed.extend(folder.map(|(job, _)| job.to_owned()));
         }
         let script = self.script();
         let script = nodes.cluster.file("again.sql", &script);

@@ -7,27 +7,12 @@ use super::disk::SmallDisk;
 use super::schedule::Blow;
 use super::{Nodes, Storage};
 use crate::proxy::Proxy;
-use crate::s3::{self, S3Server};
+use crate::s3::S3Server;
+use crate::store::Place;
 use crate::{ClusterBuilder, skip};
 
 /// Enough for the checkpoints and the local state of all jobs, and soon full.
 const DISK_MEGABYTES: u64 = 192;
-
-/// A folder of a store, seen from both sides.
-#[derive(Clone, Debug)]
-pub struct Place {
-    /// As the configuration names it.
-    pub uri: String,
-    /// Where its files are on this machine. The S3 server keeps an object as a file.
-    pub path: PathBuf,
-}
-
-impl Place {
-    /// A folder or file in it.
-    pub fn join(&self, name: &str) -> Self {
-        Self { uri: format!("{}/{name}", self.uri), path: self.path.join(name) }
-    }
-}
 
 /// The store.
 pub struct Store {
@@ -48,7 +33,7 @@ impl Store {
         match storage {
             Storage::S3 => {
                 let server = S3Server::start(test)?;
-                let root = Place { uri: format!("s3://{}", s3::BUCKET), path: server.objects().join(s3::BUCKET) };
+                let root = server.bucket();
                 let local = folder.path().join("local");
                 make(&local);
                 let proxy = Some(Proxy::start(server.port()));
@@ -62,7 +47,7 @@ impl Store {
                 let disk = disk.map_err(|error| skip::skip(&format!("{test} (a full disk)"), &error)).ok();
                 let local = path.join("local");
                 make(&local);
-                let root = Place { uri: format!("file://{}", path.display()), path };
+                let root = Place::local(&path);
                 let local = local.display().to_string();
                 Some(Self { server: None, proxy: None, disk, root, local, _folder: folder })
             }
@@ -90,7 +75,7 @@ impl Store {
 
     /// Where the server keeps the parts of uploads that were neither completed nor aborted.
     pub fn unfinished_uploads(&self) -> Option<PathBuf> {
-        self.server.is_some().then(|| self.root.path.join(".sgwtmp/multipart"))
+        self.server.as_ref().map(S3Server::unfinished_uploads)
     }
 
     /// Whether a disk can be filled.

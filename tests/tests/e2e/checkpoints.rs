@@ -3,8 +3,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use serde_json::Value;
-use wiesel_tests::s3::{BUCKET, S3Server};
-use wiesel_tests::{Cluster, ClusterBuilder, eventually, process, store};
+use wiesel_tests::s3::S3Server;
+use wiesel_tests::store::{Audit, Place};
+use wiesel_tests::{Cluster, ClusterBuilder, eventually, process};
 
 const LIMIT: Duration = Duration::from_secs(60);
 /// Two readers that are as fast as they can be, and one sink that sleeps half a second for each batch of a hundred rows.
@@ -81,8 +82,9 @@ const DYING: &str = "checkpoint.before-ack=kill@8";
 
 /// TaskManagers die when they have written their part of a checkpoint, again and again; checkpoints fail of that, and of tasks
 /// that are slow. What is left at the end is what complete checkpoints refer to. Failed before: what they had written stayed.
-fn only_complete_checkpoints_are_left(cluster: ClusterBuilder, folder: impl Fn(&Cluster) -> std::path::PathBuf) {
+fn only_complete_checkpoints_are_left(cluster: ClusterBuilder, folder: &Place, uploads: Option<&Path>) {
     let cluster = cluster
+        .set("execution.checkpointing.dir", &folder.uri)
         .task_managers(2)
         .slots(2)
         .fault_points(DYING)
@@ -122,46 +124,31 @@ fn only_complete_checkpoints_are_left(cluster: ClusterBuilder, folder: impl Fn(&
         if complete > before + 8 { Ok(()) } else { Err(format!("{complete}, {before} before")) }
     });
     let counts = cluster.get(&format!("/jobs/{job}/checkpoints"))["counts"].clone();
-    let folder = folder(&cluster);
-    let (left, all) = (store::unreferenced(&folder), store::files(&folder));
-    println!(
-        "{counts}; while it runs {} files, {} bytes, {} of them unclear",
-        all.len(),
-        store::size(&all),
-        left.len()
-    );
+    let audit = || Audit::of(std::slice::from_ref(folder), uploads);
+    println!("{counts}; while it runs: {}", audit().verdict().unwrap_or_else(|unclear| unclear));
     cluster.script("flink", &["cancel", &job]);
     cluster.wait_for_state(&job, "CANCELED", LIMIT);
-    check_left(&folder);
-}
-
-fn check_left(folder: &Path) {
-    let all = store::files(folder);
-    assert!(all.iter().any(|file| file.ends_with("_metadata")), "a checkpoint is retained: {all:?}");
     // The state of the job is terminal before its folder is swept.
-    eventually("only what complete checkpoints refer to is left", LIMIT, || {
-        let left = store::unreferenced(folder);
-        match left.first() {
-            None => Ok(()),
-            Some(first) => Err(format!("{} files, {} bytes, such as {first:?}", left.len(), store::size(&left))),
-        }
+    let left = eventually("only what complete checkpoints refer to is left", LIMIT, || match audit() {
+        audit if audit.complete() == 0 => Err(format!("no checkpoint is retained: {audit:?}")),
+        audit => audit.verdict(),
     });
-    println!("at the end {} files, {} bytes", store::files(folder).len(), store::size(&store::files(folder)));
+    println!("at the end {left}");
 }
 
 #[test]
 fn checkpoints_that_fail_leave_nothing_in_files() {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let cluster = Cluster::builder().set("execution.checkpointing.dir", folder.path().display());
-    only_complete_checkpoints_are_left(cluster, |_| folder.path().to_owned());
+    only_complete_checkpoints_are_left(Cluster::builder(), &Place::local(folder.path()), None);
 }
 
 #[test]
 fn checkpoints_that_fail_leave_nothing_on_s3() {
     let Some(server) = S3Server::start("checkpoints::checkpoints_that_fail_leave_nothing_on_s3") else { return };
-    let mut cluster = Cluster::builder().set("execution.checkpointing.dir", format!("s3://{BUCKET}/checkpoints"));
+    let mut cluster = Cluster::builder();
     for (key, value) in S3Server::configuration(server.port()) {
         cluster = cluster.set(key, value);
     }
-    only_complete_checkpoints_are_left(cluster, |_| server.objects().join(BUCKET));
+    let folder = server.bucket().join("checkpoints");
+    only_complete_checkpoints_are_left(cluster, &folder, Some(&server.unfinished_uploads()));
 }

@@ -2,6 +2,10 @@
 use std::time::Duration;
 
 use crate::config::{ConfigOption, PortRange};
+use crate::keygroup::UPPER_BOUND_MAX_PARALLELISM;
+
+/// The most slots that a TaskManager may have: as many as a job may have subtasks.
+pub const MAX_SLOTS: u32 = UPPER_BOUND_MAX_PARALLELISM;
 
 /// The address under which this TaskManager is reached.
 pub const HOST: ConfigOption<String> = ConfigOption::new("taskmanager.host");

@@ -7,7 +7,8 @@
 //! for no checkpoint before it ends, files appear at its end.
 //!
 //! Invariant: a hidden file that a snapshot names is never changed before the length it had then, and is removed only when a
-//! later checkpoint is durable.
+//! later checkpoint is durable. What goes without one no snapshot names, and it is the attempt's own, or of an earlier attempt
+//! of its run.
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -27,7 +28,7 @@ use wiesel_proto as proto;
 use wiesel_proto::operator_list_state::Redistribution;
 use wiesel_state::keyed::SnapshotOptions;
 
-use super::path::escape;
+use super::path::{escape, unreadable};
 use crate::formats::{Encoder, Format, partition_text};
 
 mod names;
@@ -98,7 +99,8 @@ pub(super) struct FileSink {
     closed: Vec<Committable>,
     /// Complete at the snapshot of that checkpoint.
     uncommitted: BTreeMap<u64, Vec<Committable>>,
-    /// Files of earlier attempts whose rows were taken over, and the first checkpoint that does not name them.
+    /// Files of earlier attempts whose rows were taken over, what other runs of the job left, and the first checkpoint of this
+    /// attempt that does not name them.
     obsolete: Vec<(Option<u64>, PathBuf)>,
     committer: Option<PartitionCommitter>,
     restored: Option<recovery::Restored>,
@@ -134,7 +136,7 @@ impl FileSink {
             default_partition,
             rolling: settings.rolling,
             clock: Arc::new(SystemClock),
-            names: Names::new(0, 0, 0, 0),
+            names: Names::new(0, 0, 0, 0, 0),
             open: HashMap::new(),
             uses: 0,
             next_check: 0,
@@ -310,7 +312,7 @@ impl FileSink {
     fn commit(&mut self, files: impl IntoIterator<Item = Committable>, again: bool) -> Result<()> {
         let mut folders = BTreeSet::new();
         for file in files {
-            commit(&file, again)?;
+            commit(&file, again, &self.root)?;
             fault::point("sink.between-commits");
             folders.extend(file.path.parent().map(Path::to_owned));
         }
@@ -328,36 +330,63 @@ impl FileSink {
     }
 }
 
-/// Gives a complete file its name. Does nothing where that was done before, by whomever. A file that this attempt wrote and that
-/// is in neither place is lost: an error, for its rows would be.
-fn commit(file: &Committable, again: bool) -> Result<()> {
+/// Gives a complete file its name. Does nothing where that was done before, by whomever. Of a file in neither place:
+///
+/// - This attempt wrote it (`again` is false): nobody had a reason to commit it, its rows are lost. An error.
+/// - The restored checkpoint names it (`again`): the checkpoint is complete, so that an earlier attempt may have committed the
+///   file, and who reads the table may have taken it away since; a job whose output is moved on between two runs is in order.
+///   Nothing tells that from a loss afterwards, therefore it is a warning, and therefore no attempt may ever remove a file that
+///   a complete checkpoint could name: see `FileSink::clean`.
+/// - The same, but the table's folder is not there either: files that are taken out of a folder leave the folder. This machine
+///   does not see the table, or not where it was: an error, for the rows of all its files would be missed in silence.
+///
+/// Files that rows were being written to cannot have been taken away: without them a restore fails (`PartFile::resume`).
+fn commit(file: &Committable, again: bool, root: &Path) -> Result<()> {
     match fs::rename(&file.hidden, &file.path) {
         Ok(()) => Ok(()),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            if !file.path.exists() && !again {
+            if exists(&file.path)? {
+                return Ok(());
+            }
+            if !again {
                 return Err(unwritable(&file.hidden, error));
             }
-            if !file.path.exists() {
-                tracing::warn!(
-                    file = %file.path.display(),
-                    "a file of the checkpoint is gone: it was committed before and taken away since, or it was removed by hand"
+            if !exists(root)? {
+                let message = format!(
+                    "the restored checkpoint names {}, but the folder of its table is not there: make {} available on this \
+                     machine, or create it empty if its files were taken away on purpose",
+                    file.path.display(),
+                    root.display()
                 );
+                return Err(Error::external(message, error));
             }
+            tracing::warn!(
+                file = %file.path.display(),
+                "a file of the checkpoint is gone: it was committed before and taken away since, or it was removed by hand"
+            );
             Ok(())
         }
         Err(error) => Err(unwritable(&file.path, error)),
     }
 }
 
-/// Makes renames in folders below the root durable, and the folders themselves.
+/// Whether a file is there. An error: that cannot be told.
+fn exists(path: &Path) -> Result<bool> {
+    path.try_exists().map_err(|error| unreadable(path, error))
+}
+
+/// Makes renames in folders below the root durable, and the folders themselves. Those of partitions may have been taken away
+/// with what was committed in them.
 fn sync_folders(root: &Path, folders: BTreeSet<PathBuf>) -> Result<()> {
     let mut all = BTreeSet::new();
     for folder in folders {
         all.extend(folder.ancestors().take_while(|ancestor| ancestor.starts_with(root)).map(Path::to_owned));
     }
     for folder in all {
-        let synced = File::open(&folder).and_then(|folder| folder.sync_all());
-        synced.map_err(|error| unwritable(&folder, error))?;
+        match File::open(&folder).and_then(|folder| folder.sync_all()) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(unwritable(&folder, error)),
+            _ => {}
+        }
     }
     Ok(())
 }
@@ -383,9 +412,11 @@ impl Operator for FileSink {
         self.clock = context.clock.clone();
         let id = xxhash_rust::xxh3::xxh3_64(&[&context.job_id.0[..], &self.uid].concat());
         let sink = Names::new_sink(id);
-        self.names = Names::new(sink, context.subtask, context.attempt_number, rand::rng().random());
+        let random = rand::rng().random();
+        self.names = Names::new(sink, context.subtask, context.run, context.attempt_number, random);
         if let Some(committer) = &mut self.committer {
-            committer.open(sink, context);
+            let of_other_runs = committer.open(sink, context);
+            self.obsolete.extend(of_other_runs.into_iter().map(|path| (None, path)));
         }
         self.recover(sink, context)
     }

@@ -1,16 +1,17 @@
 //! Names of part files: `part-<uuid>-<subtask>-<n>`, and while they are hidden
-//! `.part-<uuid>-<subtask>-<n>.inprogress.<attempt>.<random>`.
+//! `.part-<uuid>-<subtask>-<n>.inprogress.<run>.<attempt>.<random>`.
 //!
 //! The first half of the UUID stays the same over restarts: by it a sink knows the files that an attempt of its own left behind,
-//! and by the number of the attempt whether that was an earlier one. The second half is new for each attempt, so that no two
-//! ever choose the same name.
+//! by the run whether the number of that attempt can be compared with its own (each run of a job counts from 0), and by the
+//! number whether it was an earlier one. The second half is new for each attempt, so that no two ever choose the same name.
 
 /// The names of one attempt of one subtask.
 pub(super) struct Names {
     sink: u64,
     /// Random, new for each attempt.
     attempt: u64,
-    /// How many attempts there were before.
+    run: u64,
+    /// How many attempts of this run there were before.
     attempt_number: u32,
     subtask: u32,
     next: u64,
@@ -22,7 +23,9 @@ pub(super) struct Owner {
     /// The first half of the UUID.
     pub(super) sink: u64,
     pub(super) subtask: u32,
-    /// How many attempts there had been before; 0 for files of before names had it.
+    /// Which run of the job; none for files of before names had it.
+    pub(super) run: Option<u64>,
+    /// How many attempts of that run there had been before; 0 for files of before names had it.
     pub(super) attempt_number: u32,
 }
 
@@ -31,10 +34,10 @@ const VARIANT_BITS: u64 = 0xc000_0000_0000_0000;
 
 impl Names {
     /// `sink` as [`Names::new_sink`] made it.
-    pub(super) fn new(sink: u64, subtask: u32, attempt_number: u32, random: u64) -> Self {
+    pub(super) fn new(sink: u64, subtask: u32, run: u64, attempt_number: u32, random: u64) -> Self {
         // The variant of RFC 4122.
         let attempt = (random & !VARIANT_BITS) | 0x8000_0000_0000_0000;
-        Self { sink, attempt, attempt_number, subtask, next: 0 }
+        Self { sink, attempt, run, attempt_number, subtask, next: 0 }
     }
 
     /// The first half of a random UUID (version 4).
@@ -56,16 +59,18 @@ impl Names {
             self.next
         );
         self.next += 1;
-        (format!(".{name}.inprogress.{}.{attempt:016x}", self.attempt_number), name)
+        (format!(".{name}.inprogress.{:016x}.{}.{attempt:016x}", self.run, self.attempt_number), name)
     }
 }
 
 /// Who made a hidden file; none: it is no part file in progress.
 pub(super) fn owner(hidden: &str) -> Option<Owner> {
     let (name, attempt) = hidden.strip_prefix(".part-")?.split_once(".inprogress.")?;
-    let attempt_number = match attempt.split_once('.') {
-        Some((number, _)) => number.parse().ok()?,
-        None => 0,
+    let attempt: Vec<&str> = attempt.split('.').collect();
+    let (run, attempt_number) = match attempt[..] {
+        [run, number, _] => (Some(u64::from_str_radix(run, 16).ok()?), number.parse().ok()?),
+        [number, _] => (None, number.parse().ok()?),
+        _ => (None, 0),
     };
     let mut parts = name.split('-');
     let mut hex =
@@ -75,7 +80,7 @@ pub(super) fn owner(hidden: &str) -> Option<Owner> {
     hex(12)?.ok()?;
     let subtask = parts.next()?.parse().ok()?;
     parts.next()?.parse::<u64>().ok()?;
-    parts.next().is_none().then_some(Owner { sink, subtask, attempt_number })
+    parts.next().is_none().then_some(Owner { sink, subtask, run, attempt_number })
 }
 
 #[cfg(test)]
@@ -85,14 +90,16 @@ mod tests {
     #[test]
     fn a_hidden_name_tells_whose_it_is() {
         let sink = Names::new_sink(0x0123_4567_89ab_cdef);
-        let mut names = Names::new(sink, 3, 12, u64::MAX);
+        let mut names = Names::new(sink, 3, 0xabc, 12, u64::MAX);
         names.next();
         let (hidden, name) = names.next();
         assert_eq!(name, "part-01234567-89ab-4def-bfff-ffffffffffff-3-1");
-        assert_eq!(hidden, format!(".{name}.inprogress.12.bfffffffffffffff"));
-        assert_eq!(owner(&hidden), Some(Owner { sink, subtask: 3, attempt_number: 12 }));
-        let old = format!(".{name}.inprogress.bfffffffffffffff");
-        assert_eq!(owner(&old), Some(Owner { sink, subtask: 3, attempt_number: 0 }));
+        assert_eq!(hidden, format!(".{name}.inprogress.0000000000000abc.12.bfffffffffffffff"));
+        assert_eq!(owner(&hidden), Some(Owner { sink, subtask: 3, run: Some(0xabc), attempt_number: 12 }));
+        for (old, attempt_number) in [("12.bfffffffffffffff", 12), ("bfffffffffffffff", 0)] {
+            let old = format!(".{name}.inprogress.{old}");
+            assert_eq!(owner(&old), Some(Owner { sink, subtask: 3, run: None, attempt_number }));
+        }
         for other in
             [&name, ".part-1.inprogress.x", ".part-01234567-89ab-4def-bfff-ffffffffffff-3.inprogress.x", "_SUCCESS"]
         {

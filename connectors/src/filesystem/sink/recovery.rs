@@ -9,7 +9,7 @@ use wiesel_operators::operator::{Error, OperatorContext, RestoredState, Result};
 
 use super::part_file::{PartFile, unwritable};
 use super::state::{Committable, FileState, InProgress};
-use super::{FILES, FileSink, PARTITIONS, names, remove};
+use super::{FILES, FileSink, PARTITIONS, exists, names, remove};
 
 /// The lists of the subtasks whose number is this one's modulo the parallelism, or (of checkpoints written before) of all.
 pub(super) struct Restored {
@@ -42,7 +42,6 @@ impl FileSink {
                 FileState::InProgress(file) => self.resume(&file, now)?,
             }
         }
-        // One that is gone was committed before, and may have been taken away since.
         self.commit(pending, true)?;
         match &mut self.committer {
             // Several subtasks may have had one: that it is committed twice changes nothing.
@@ -52,7 +51,7 @@ impl FileSink {
     }
 
     fn resume(&mut self, file: &InProgress, now: i64) -> Result<()> {
-        if !file.hidden.exists() && file.path.exists() {
+        if !exists(&file.hidden)? && exists(&file.path)? {
             tracing::warn!(
                 file = %file.path.display(),
                 "a file that the restored checkpoint was writing to has been committed by a later checkpoint"
@@ -75,18 +74,23 @@ impl FileSink {
     /// Removes hidden files of earlier attempts of this job that no checkpoint names. Files are this subtask's to remove if
     /// their subtask's number is its own modulo the parallelism: no other subtask of this attempt makes such files, and this
     /// one has not begun to. But a later attempt may have: this one may have stood still since it was deployed, and have been
-    /// given up. Only names tell the two apart; times do not, whenever they are taken.
+    /// given up. Times do not tell the two apart, whenever they are taken.
+    ///
+    /// Within a run the number of the attempt does. Numbers of two runs say nothing of each other, and nothing that this
+    /// attempt was deployed with can say which run is the later one. A barrier can: the JobMaster sends it after it has heard
+    /// that this attempt is open. So this run was alive after the folders were listed here, no later run had begun, and what
+    /// other runs had there is of runs that are over, whose JobMasters let nobody commit it. It goes with what else is
+    /// obsolete, when the first checkpoint of this attempt is durable; where none is taken it stays.
     fn clean(&mut self, sink: u64, context: &OperatorContext, named: &HashSet<PathBuf>) -> Result<()> {
-        let mine = |name: &str| {
-            names::owner(name).is_some_and(|owner| {
-                owner.sink == sink
-                    && owner.subtask % context.parallelism.max(1) == context.subtask
-                    && owner.attempt_number < context.attempt_number
-            })
-        };
-        let mut removed = 0u64;
+        let (mut removed, mut of_other_runs) = (0u64, Vec::new());
         walk(&self.root, self.partitions.len(), &mut |path, name| {
-            if mine(name) && !named.contains(path) {
+            let Some(owner) = names::owner(name).filter(|owner| owner.sink == sink) else { return };
+            if owner.subtask % context.parallelism.max(1) != context.subtask || named.contains(path) {
+                return;
+            }
+            if owner.run != Some(context.run) {
+                of_other_runs.push((None, path.to_owned()));
+            } else if owner.attempt_number < context.attempt_number {
                 remove(path);
                 removed += 1;
             }
@@ -94,6 +98,15 @@ impl FileSink {
         if removed > 0 {
             tracing::info!(task = context.task_name, files = removed, "removed files of an earlier attempt");
         }
+        if !of_other_runs.is_empty() {
+            let files = of_other_runs.len();
+            tracing::info!(
+                task = context.task_name,
+                files,
+                "files of other runs of the job go with the next checkpoint"
+            );
+        }
+        self.obsolete.append(&mut of_other_runs);
         Ok(())
     }
 }
@@ -154,7 +167,7 @@ mod tests {
     use super::*;
 
     fn pending(subtask: u32) -> FileState {
-        let (hidden, path) = Names::new(7, subtask, 0, u64::from(subtask) + 1).next();
+        let (hidden, path) = Names::new(7, subtask, 1, 0, u64::from(subtask) + 1).next();
         FileState::Pending(Committable { hidden: hidden.into(), path: path.into(), length: 0, in_snapshot: true })
     }
 

@@ -11,6 +11,7 @@ use wiesel_operators::operator::{Operator, OperatorContext, RestoredState, Resul
 use wiesel_proto as proto;
 use wiesel_state::keyed::{KeyedBackend, SnapshotOptions};
 
+use super::names::Names;
 use crate::filesystem::tests::{read, rows_of, sink, source, two};
 use crate::testing::{Collected, TestClock, context};
 
@@ -41,17 +42,26 @@ impl RestoredState for State<'_> {
 /// The subtasks of one attempt.
 struct Attempt(Vec<Box<dyn Operator>>);
 
-/// Attempts so far: each has a larger number than those before.
+/// Run of the job and number of the attempt in it.
+type Number = (u64, u32);
+
+/// The run of tests that have one.
+const RUN: u64 = 7;
+
+/// Attempts of [`RUN`] so far: each has a larger number than those before.
 static ATTEMPTS: AtomicU32 = AtomicU32::new(0);
+
+fn next_number() -> Number {
+    (RUN, ATTEMPTS.fetch_add(1, Ordering::Relaxed))
+}
 
 impl Attempt {
     fn start(spec: &proto::SinkSpec, parallelism: u32, clock: &Arc<TestClock>, from: Option<&Checkpoint>) -> Self {
-        let number = ATTEMPTS.fetch_add(1, Ordering::Relaxed);
-        Self::start_as(number, spec, parallelism, clock, from)
+        Self::start_as(next_number(), spec, parallelism, clock, from)
     }
 
     fn start_as(
-        attempt_number: u32,
+        (run, attempt_number): Number,
         spec: &proto::SinkSpec,
         parallelism: u32,
         clock: &Arc<TestClock>,
@@ -60,7 +70,8 @@ impl Attempt {
         let start = |subtask| {
             let mut sink = crate::factory::build_sink(spec, b"uid").unwrap();
             sink.restore(&mut State(from)).unwrap();
-            let context = OperatorContext { attempt_number, clock: clock.clone(), ..context(subtask, parallelism) };
+            let context = context(subtask, parallelism);
+            let context = OperatorContext { run, attempt_number, clock: clock.clone(), ..context };
             sink.open(&context).unwrap();
             sink
         };
@@ -157,10 +168,12 @@ enum Step {
         told: u32,
     },
     Abort,
-    /// The attempt ends and another begins. What the old one does meanwhile: nothing (killed), close, or go on for a while.
+    /// The attempt ends and another begins, of the same run of the job or of another. What the old one does meanwhile: nothing
+    /// (killed), close, or go on for a while (2, 3); or one that was deployed after it, and was given up, begins (4).
     Restart {
         parallelism: u32,
         zombie: u8,
+        new_run: bool,
     },
 }
 
@@ -171,7 +184,8 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (0i64..2000).prop_map(|millis| Step::Wait { millis }),
         3 => prop_oneof![Just(0u32), Just(u32::MAX), any::<u32>()].prop_map(|told| Step::Checkpoint { told }),
         1 => Just(Step::Abort),
-        2 => (1u32..5, 0u8..4).prop_map(|(parallelism, zombie)| Step::Restart { parallelism, zombie }),
+        2 => (1u32..5, 0u8..5, any::<bool>())
+            .prop_map(|(parallelism, zombie, new_run)| Step::Restart { parallelism, zombie, new_run }),
     ]
 }
 
@@ -189,7 +203,8 @@ fn exactly_once(format: &str, partitioned: bool, steps: &[Step]) {
     let partitions: &[&str] = if partitioned { &["b"] } else { &[] };
     let visible = || read(&source(folder.path(), &two(), &[("format", format)], partitions), 1).unwrap();
     let clock = Arc::new(TestClock::default());
-    let mut attempt = Attempt::start(&spec, 2, &clock, None);
+    let (mut run, mut number) = (RUN, 0);
+    let mut attempt = Attempt::start_as((run, number), &spec, 2, &clock, None);
     let (mut next, mut id) = (0, 0);
     let mut durable: Option<Checkpoint> = None;
     for step in steps {
@@ -213,15 +228,20 @@ fn exactly_once(format: &str, partitioned: bool, steps: &[Step]) {
                 attempt.snapshot(id, next);
                 attempt.0.iter_mut().for_each(|sink| sink.checkpoint_aborted(id).unwrap());
             }
-            Step::Restart { parallelism, zombie } => {
+            Step::Restart { parallelism, zombie, new_run } => {
                 if *zombie == 1 {
                     attempt.close();
                 }
-                let mut old =
-                    std::mem::replace(&mut attempt, Attempt::start(&spec, *parallelism, &clock, durable.as_ref()));
+                let start = |number| Attempt::start_as(number, &spec, *parallelism, &clock, durable.as_ref());
+                let given_up = (run, number + 1);
+                // The numbers of a run begin at 0, and runs have no order.
+                (run, number) = if *new_run { (run.rotate_left(9) ^ 1, 0) } else { (run, number + 2) };
+                let mut old = std::mem::replace(&mut attempt, start((run, number)));
                 let lost = next;
                 next = durable.as_ref().map_or(0, |checkpoint| checkpoint.rows);
-                if *zombie > 1 {
+                if *zombie == 4 {
+                    start(given_up).close();
+                } else if *zombie > 1 {
                     old.write(0, &[(lost, "p0".to_owned()), (lost + 1, "p9".to_owned())]);
                     if let Some(durable) = durable.as_ref().filter(|_| *zombie == 3) {
                         old.complete(durable.id, u32::MAX);
@@ -345,20 +365,73 @@ fn an_attempt_removes_what_an_earlier_one_of_its_job_left_and_nothing_else() {
     assert_eq!(files(folder.path()), others.iter().map(|name| (*name).to_owned()).collect());
 }
 
-/// Failed before: what the later one had written was removed, and its commit was taken for done.
+/// Failed before: what the later one had written was removed, and its commit was taken for done. Of another run of the job it
+/// was removed where that had come to fewer attempts.
 #[test]
 fn an_attempt_that_was_given_up_removes_nothing_of_a_later_one() {
+    for (given_up, later) in [(next_number(), next_number()), ((2, 5), (1, 0)), ((1, 5), (2, 0)), ((1, 0), (2, 5))] {
+        let folder = tempfile::tempdir().unwrap();
+        let spec = spec(folder.path(), "csv", false);
+        let mut later = Attempt::start_as(later, &spec, 1, &Arc::default(), None);
+        later.write(0, &[(1, "x".to_owned())]);
+        // It was deployed first and stood still until now; its JobMaster is gone, it never hears of a checkpoint.
+        let mut given_up = Attempt::start_as(given_up, &spec, 1, &Arc::default(), None);
+        given_up.finish();
+        given_up.commit_at_end();
+        given_up.close();
+        later.finish();
+        later.snapshot(1, 1);
+        later.complete(1, 1);
+        assert_eq!(read(&source(folder.path(), &two(), &[("format", "csv")], &[]), 1).unwrap(), ["+I[1, x]"]);
+    }
+}
+
+/// Failed before: the first attempt of a run took no file for one of an earlier attempt.
+#[test]
+fn what_an_earlier_run_of_the_job_left_goes_with_the_first_checkpoint_of_a_later_one() {
     let folder = tempfile::tempdir().unwrap();
-    let spec = spec(folder.path(), "csv", false);
-    let given_up = ATTEMPTS.fetch_add(1, Ordering::Relaxed);
-    let mut later = Attempt::start(&spec, 1, &Arc::default(), None);
-    later.write(0, &[(1, "x".to_owned())]);
-    // It was deployed first and stood still until now.
-    Attempt::start_as(given_up, &spec, 1, &Arc::default(), None);
-    later.finish();
-    later.snapshot(1, 1);
-    later.complete(1, 1);
-    assert_eq!(read(&source(folder.path(), &two(), &[("format", "csv")], &[]), 1).unwrap(), ["+I[1, x]"]);
+    let spec = spec(folder.path(), "csv", true);
+    // Of before names had the run.
+    let id = Names::new_sink(xxhash_rust::xxh3::xxh3_64(&[&[7u8; 16][..], &b"uid"[..]].concat()));
+    let (mut old, _) = Names::new(id, 2, 0, 0, 0).next();
+    old = old.replacen(".inprogress.0000000000000000.0.", ".inprogress.3.", 1);
+    fs::write(folder.path().join(&old), "x").unwrap();
+    let mut killed = Attempt::start_as((9, 5), &spec, 4, &Arc::default(), None);
+    (0..4).for_each(|subtask| killed.write(subtask, &[(1, "x".to_owned())]));
+    killed.snapshot(1, 1);
+    assert_eq!(files(folder.path()).len(), 5);
+    let mut first = Attempt::start_as((3, 0), &spec, 3, &Arc::default(), None);
+    assert_eq!(files(folder.path()).len(), 5, "it cannot be known yet that the other run is over");
+    first.snapshot(1, 0);
+    first.0.iter_mut().for_each(|sink| sink.checkpoint_aborted(1).unwrap());
+    assert_eq!(files(folder.path()).len(), 5);
+    first.snapshot(2, 0);
+    first.complete(2, 0b111);
+    assert_eq!(files(folder.path()), BTreeSet::new());
+}
+
+/// What may be gone and what may not.
+#[test]
+fn committed_files_may_be_taken_away_but_not_the_folder_of_the_table() {
+    let folder = tempfile::tempdir().unwrap();
+    let (table, moved) = (folder.path().join("table"), folder.path().join("moved"));
+    let spec = spec(&table, "parquet", true);
+    let mut attempt = Attempt::start(&spec, 1, &Arc::default(), None);
+    attempt.write(0, &[(1, "x".to_owned())]);
+    let checkpoint = attempt.snapshot(1, 1);
+    attempt.complete(1, 1);
+    let restore = |from: &Checkpoint| {
+        let mut sink = crate::factory::build_sink(&spec, b"uid").unwrap();
+        sink.restore(&mut State(Some(from))).unwrap();
+        sink.open(&context(0, 1)).map_err(|error| error.to_string())
+    };
+    assert_eq!(restore(&checkpoint), Ok(()));
+    fs::rename(&table, &moved).unwrap();
+    // Failed before: it was taken for committed.
+    let error = restore(&checkpoint).unwrap_err();
+    assert!(error.contains("the folder of its table is not there"), "{error}");
+    fs::create_dir(&table).unwrap();
+    assert_eq!(restore(&checkpoint), Ok(()), "readers take partitions away");
 }
 
 #[test]
@@ -458,6 +531,29 @@ fn partitions_of_a_subtask_that_ended_first_are_committed_by_the_others() {
             assert_eq!(committed(folder.path()).len(), if ending == 0 { 3 } else { 0 });
         }
         assert_eq!(hidden(folder.path()), 0);
+    }
+}
+
+/// Failed before: an attempt that was given up took off the board what a subtask had said that had ended, and nobody
+/// committed its partition.
+#[test]
+fn partitions_are_committed_whatever_an_attempt_does_that_was_given_up() {
+    for (given_up, later) in [(next_number(), next_number()), ((1, 5), (2, 0)), ((2, 5), (1, 0))] {
+        let folder = tempfile::tempdir().unwrap();
+        let spec = partition_spec(folder.path(), &[]);
+        let mut attempt = Attempt::start_as(later, &spec, 2, &Arc::default(), None);
+        (0..2).for_each(|subtask| attempt.write(subtask, &[(1, format!("p{subtask}"))]));
+        let mut ending = Attempt(vec![attempt.0.remove(1)]);
+        ending.finish();
+        ending.snapshot(1, 0);
+        ending.complete(1, 1);
+        assert!(!ending.0[0].awaits_checkpoint(), "it has ended");
+        Attempt::start_as(given_up, &spec, 2, &Arc::default(), None).close();
+        attempt.finish();
+        attempt.snapshot(1, 0);
+        attempt.complete(1, 1);
+        assert_eq!(committed(folder.path()), ["b=p0", "b=p1"]);
+        assert_eq!(hidden(folder.path()), 0, "{:?}", files(folder.path()));
     }
 }
 

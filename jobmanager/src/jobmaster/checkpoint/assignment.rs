@@ -14,14 +14,18 @@
 //! Where all subtasks of a vertex had ended, all new ones have. Where only some had, none has: one that had ended has no state
 //! of its own, finds nothing to read and ends again, but may be dealt a part of a list that others left.
 use std::collections::{BTreeMap, HashMap};
+use std::ops::Range;
 
 use bytes::Bytes;
 use wiesel_common::id::OperatorId;
-use wiesel_common::keygroup::{HASH_VERSION, default_max_parallelism, key_groups};
+use wiesel_common::keygroup::{HASH_VERSION, UPPER_BOUND_MAX_PARALLELISM, default_max_parallelism, key_groups};
 use wiesel_proto as proto;
 use wiesel_proto::operator_list_state::Redistribution;
 
 pub mod channels;
+
+/// The largest number of a checkpoint: it and the next one are numbers that Flink's clients can read.
+const MAX_CHECKPOINT_ID: u64 = i64::MAX as u64 - 1;
 
 /// Why a checkpoint does not fit the job.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -87,6 +91,14 @@ pub enum Error {
         /// The job's.
         configured: u32,
     },
+    /// It says what cannot be, though it can be read: it was not written so.
+    #[error("{file} is corrupt: {reason}. Start the job from another checkpoint or savepoint")]
+    Corrupt {
+        /// The file with the metadata.
+        file: String,
+        /// What it says.
+        reason: String,
+    },
     /// It contradicts itself.
     #[error("the metadata of {checkpoint} is broken: {reason}")]
     Broken {
@@ -95,6 +107,50 @@ pub enum Error {
         /// How.
         reason: String,
     },
+}
+
+/// Refuses metadata, read from `file`, whose numbers no checkpoint can have. Memory is set aside for as many key groups as it
+/// says, and keyed state is looked for where they say it is: with other numbers than it was written with it would be lost
+/// without a word.
+pub fn check(metadata: &proto::CheckpointMetadata, file: &str) -> Result<(), Error> {
+    let corrupt = |reason: String| Err(Error::Corrupt { file: file.to_owned(), reason });
+    let id = metadata.checkpoint_id;
+    if id > MAX_CHECKPOINT_ID {
+        return corrupt(format!("its checkpoint has the number {id}, the largest is {MAX_CHECKPOINT_ID}"));
+    }
+    for vertex in &metadata.vertices {
+        let (name, parallelism, most) = (&vertex.name, vertex.parallelism, vertex.max_parallelism);
+        if !(1..=UPPER_BOUND_MAX_PARALLELISM).contains(&most) || parallelism > most {
+            return corrupt(format!(
+                "task {name} has the parallelism {parallelism} and the maximum parallelism {most}, which must be at least that \
+                 and from 1 to {UPPER_BOUND_MAX_PARALLELISM}"
+            ));
+        }
+        for (subtask, state) in vertex.subtasks.iter().enumerate() {
+            let groups = key_groups(subtask as u32, parallelism, most);
+            let mut handles = state.operators.iter().flat_map(|operator| &operator.keyed);
+            // Each has all key groups of its subtask: it is written so, and together they are those of the operator then.
+            if let Some(other) = handles.find(|handle| !has_all(handle, &groups)) {
+                return corrupt(format!(
+                    "subtask {subtask} of task {name} has keyed state of the key groups {} to {}, of {most} key groups at \
+                     parallelism {parallelism} it has {} to {}",
+                    other.first_key_group,
+                    other.last_key_group,
+                    groups.start,
+                    groups.end.saturating_sub(1)
+                ));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn has_all(handle: &proto::KeyedStateHandle, groups: &Range<u32>) -> bool {
+    let empty = handle.first_key_group > handle.last_key_group;
+    if groups.is_empty() {
+        return empty;
+    }
+    handle.first_key_group == groups.start && handle.last_key_group == groups.end - 1
 }
 
 /// What each subtask starts from.
@@ -239,9 +295,9 @@ pub fn assign(
             if known.is_keyed() {
                 check_max_parallelism(vertex, known.vertex.max_parallelism, checkpoint)?;
             }
-            let lists = Lists::of(known);
+            let (keyed, lists) = (Keyed::of(known), Lists::of(known));
             for (subtask, state) in subtasks.iter_mut().enumerate().filter(|(_, state)| !state.finished) {
-                state.operators.push(operator_state(operator, known, &lists, vertex, subtask));
+                state.operators.push(operator_state(operator, &keyed, &lists, vertex, subtask));
             }
         }
         assignment.tasks.push(subtasks);
@@ -297,25 +353,48 @@ fn empty(metadata: &proto::CheckpointMetadata, vertex: &proto::JobVertex) -> pro
 
 fn operator_state(
     operator: &proto::OperatorSpec,
-    known: &Known,
+    keyed: &Keyed,
     lists: &Lists,
     vertex: &proto::JobVertex,
     subtask: usize,
 ) -> proto::OperatorSubtaskState {
     proto::OperatorSubtaskState {
         uid: operator.uid.clone(),
-        keyed: keyed(known, vertex, subtask),
+        keyed: keyed.of_key_groups(&key_groups(subtask as u32, vertex.parallelism, max_parallelism(vertex))),
         lists: lists.of_subtask(vertex.parallelism as usize, subtask),
     }
 }
 
-fn keyed(known: &Known, vertex: &proto::JobVertex, subtask: usize) -> Vec<proto::KeyedStateHandle> {
-    let groups = key_groups(subtask as u32, vertex.parallelism, max_parallelism(vertex));
-    let handles = known.states().flat_map(|state| &state.keyed);
-    handles
-        .filter(|handle| handle.first_key_group < groups.end && groups.start <= handle.last_key_group)
-        .cloned()
-        .collect()
+/// The keyed state of an operator, sorted once for all subtasks.
+struct Keyed<'a> {
+    /// By the first key group, each with its place in the checkpoint.
+    handles: Vec<(usize, &'a proto::KeyedStateHandle)>,
+    /// For each the largest last key group up to it: its own, unless handles overlap.
+    ends: Vec<u32>,
+}
+
+impl<'a> Keyed<'a> {
+    fn of(known: &Known<'a>) -> Self {
+        let states = known.subtasks.iter().filter_map(|state| *state);
+        let mut handles: Vec<_> = states.flat_map(|state| &state.keyed).enumerate().collect();
+        handles.sort_by_key(|(_, handle)| handle.first_key_group);
+        let ends = handles.iter().scan(0, |end, (_, handle)| {
+            *end = handle.last_key_group.max(*end);
+            Some(*end)
+        });
+        Self { ends: ends.collect(), handles }
+    }
+
+    /// The handles with some of these key groups, in the order of the checkpoint.
+    fn of_key_groups(&self, groups: &Range<u32>) -> Vec<proto::KeyedStateHandle> {
+        let from = self.ends.partition_point(|end| *end < groups.start);
+        let to = self.handles.partition_point(|(_, handle)| handle.first_key_group < groups.end);
+        let candidates = self.handles.get(from..to).unwrap_or_default();
+        let mut concerned: Vec<_> =
+            candidates.iter().filter(|(_, handle)| groups.start <= handle.last_key_group).copied().collect();
+        concerned.sort_unstable_by_key(|(place, _)| *place);
+        concerned.into_iter().map(|(_, handle)| handle.clone()).collect()
+    }
 }
 
 /// The lists of an operator, gone through once for all subtasks.
@@ -363,14 +442,7 @@ impl List<'_> {
     fn of_subtask(&self, parallelism: usize, subtask: usize) -> Vec<Bytes> {
         let unchanged = self.entries.len() == parallelism;
         match self.redistribution {
-            Redistribution::Split | Redistribution::BySubtask | Redistribution::Broadcast if unchanged => {
-                let own = self.entries[subtask];
-                match self.redistribution {
-                    // It may not have lived to have them.
-                    Redistribution::Broadcast if own.is_empty() => self.entries[self.first].to_vec(),
-                    _ => own.to_vec(),
-                }
-            }
+            Redistribution::Split if unchanged => self.entries[subtask].to_vec(),
             Redistribution::Split => {
                 self.all[share(self.all.len(), parallelism, subtask)].iter().map(|entry| (*entry).clone()).collect()
             }
@@ -378,13 +450,17 @@ impl List<'_> {
                 self.entries.iter().skip(subtask).step_by(parallelism.max(1)).flat_map(|list| list.to_vec()).collect()
             }
             Redistribution::Union => self.all.iter().map(|entry| (*entry).clone()).collect(),
+            Redistribution::Broadcast if unchanged && !self.entries[subtask].is_empty() => {
+                self.entries[subtask].to_vec()
+            }
+            // Also for a subtask that finished before it wrote the list: it has no entries of its own.
             Redistribution::Broadcast => self.entries[self.first].to_vec(),
         }
     }
 }
 
 /// The part of `total` things that one of `parts` gets: nearly equal ones, in order.
-fn share(total: usize, parts: usize, part: usize) -> std::ops::Range<usize> {
+fn share(total: usize, parts: usize, part: usize) -> Range<usize> {
     let at = |part: usize| part * total / parts.max(1);
     at(part)..at(part + 1)
 }

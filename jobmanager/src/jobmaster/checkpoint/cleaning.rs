@@ -1,19 +1,18 @@
 //! What is to be deleted of checkpoints, and when: without I/O.
 //!
-//! What is known by name goes in rounds, a few at a time. Nothing waits for them: a store that hangs holds up no checkpoint,
+//! What is known by name goes in rounds, one at a time: a file that several checkpoints refer to goes with the last of them,
+//! when the metadata of all is gone. Nothing waits for them: a store that hangs holds up no checkpoint,
 //! and what comes to more than is kept in mind is left to a sweep. A sweep looks through the job's folder for what nobody
 //! knows by name: files of uploads that were given up, or of processes that died. It is due when something has failed, once
 //! soon and once when those that are thought dead must have noticed it, and at the end of the job.
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeSet, HashSet, VecDeque};
 use std::sync::Arc;
 
 use wiesel_proto as proto;
-use wiesel_state::storage::shared_files;
+use wiesel_state::storage::{Deleted, IN_MEMORY, all_files};
 
 use super::store::{CompletedCheckpoint, Owner};
 
-/// Rounds of deleting under way at once.
-const MAX_ROUNDS: usize = 2;
 /// Checkpoints in one round.
 const ROUND: usize = 64;
 /// Checkpoints that wait for their round.
@@ -34,6 +33,9 @@ const LATER: i64 = 600_000;
 pub enum Garbage {
     /// A completed checkpoint.
     Completed(Arc<CompletedCheckpoint>),
+    /// A checkpoint whose metadata could not be written, as far as is known: the store may have taken it, and then it names
+    /// what earlier ones name, too.
+    Unfinished(Arc<proto::CheckpointMetadata>),
     /// What there is of one that failed.
     Failed {
         /// What it was to be.
@@ -43,20 +45,41 @@ pub enum Garbage {
     },
 }
 
-/// What became of a round or a sweep.
+/// What became of a round or a sweep. The default: nothing is known.
 #[derive(Debug, Default)]
 pub struct Cleaned {
-    /// URIs of files that could not be deleted.
+    /// URIs of files that could not be deleted; metadata before what it names.
     pub left: Vec<String>,
+    /// What was not deleted in time, or only in part.
+    pub given_up: Vec<Garbage>,
     /// All was looked at, and all went.
     pub complete: bool,
+}
+
+impl Cleaned {
+    /// All went, so far.
+    pub fn all() -> Self {
+        Self { complete: true, ..Self::default() }
+    }
+
+    /// A round took too long.
+    pub fn given_up(garbage: Vec<Garbage>) -> Self {
+        Self { given_up: garbage, ..Self::default() }
+    }
+
+    /// Adds what became of one deletion.
+    pub fn and(&mut self, deleted: Deleted) {
+        self.complete &= deleted.failure.is_none();
+        self.left.extend(deleted.left);
+    }
 }
 
 /// See the module.
 #[derive(Default)]
 pub(super) struct Cleaning {
     waiting: VecDeque<Garbage>,
-    rounds: usize,
+    /// A round is under way.
+    deleting: bool,
     /// URIs of files that could not be deleted, or have no other way to be found.
     left: BTreeSet<String>,
     /// What of that the sweep under way tries.
@@ -89,7 +112,7 @@ impl Cleaning {
         let mut given_up = 0;
         while self.waiting.len() > MAX_WAITING {
             let Some(oldest) = self.waiting.pop_front() else { break };
-            self.keep_in_mind(files_of_others(&oldest, run));
+            self.keep_in_mind(not_found_by_a_sweep(&oldest, run));
             given_up += 1;
         }
         if given_up > 0 {
@@ -117,22 +140,36 @@ impl Cleaning {
 
     /// The checkpoints of the next round, if one may begin.
     pub(super) fn next_round(&mut self) -> Option<Vec<Garbage>> {
-        if self.rounds >= MAX_ROUNDS || self.waiting.is_empty() {
+        if self.deleting || self.waiting.is_empty() {
             return None;
         }
-        self.rounds += 1;
+        self.deleting = true;
         Some(self.waiting.drain(..self.waiting.len().min(ROUND)).collect())
     }
 
+    /// URIs of files that stay beyond the round under way: a checkpoint may name them whose metadata is not gone yet.
+    pub(super) fn still_named(&self) -> impl Iterator<Item = String> {
+        let waiting = self.waiting.iter().flat_map(|garbage| match garbage {
+            Garbage::Completed(checkpoint) => all_files(&checkpoint.metadata),
+            Garbage::Unfinished(metadata) => all_files(metadata),
+            Garbage::Failed { .. } => HashSet::new(),
+        });
+        waiting.chain(self.left.iter().cloned())
+    }
+
     /// A round is over.
-    pub(super) fn round_done(&mut self, cleaned: Cleaned, now: i64) {
-        self.rounds = self.rounds.saturating_sub(1);
+    pub(super) fn round_done(&mut self, cleaned: Cleaned, run: u64, now: i64) {
+        self.deleting = false;
         if !cleaned.complete {
             self.disturbed(now);
         }
         self.keep_in_mind(cleaned.left);
+        for garbage in &cleaned.given_up {
+            self.keep_in_mind(not_found_by_a_sweep(garbage, run));
+        }
     }
 
+    /// Where there is no room for all, the first ones count: metadata, so that nothing looks complete whose files go.
     fn keep_in_mind(&mut self, left: impl IntoIterator<Item = String>) {
         for file in left {
             if self.left.len() >= MAX_LEFT {
@@ -144,7 +181,7 @@ impl Cleaning {
 
     /// Whether a sweep begins now.
     pub(super) fn begins_sweep(&mut self, now: i64) -> bool {
-        let last = self.last == Last::Due && self.waiting.is_empty() && self.rounds == 0;
+        let last = self.last == Last::Due && self.waiting.is_empty() && !self.deleting;
         let begins = self.sweeping.is_none() && (last || self.sweep_due().is_some_and(|due| due <= now));
         if begins {
             self.sweeping = Some(now);
@@ -156,7 +193,7 @@ impl Cleaning {
 
     /// When the next sweep is due, as things are.
     pub(super) fn sweep_due(&self) -> Option<i64> {
-        let failed = self.failed.filter(|_| self.sweeping.is_none() && self.last == Last::NotYet)?;
+        let failed = self.failed.filter(|_| self.sweeping.is_none() && self.last != Last::Due)?;
         // After the first one somebody may not have noticed yet.
         let due = self.unswept.map_or(failed + LATER, |unswept| unswept + SOON);
         Some(due.max(self.swept.map_or(i64::MIN, |swept| swept + PAUSE)))
@@ -171,7 +208,7 @@ impl Cleaning {
     /// A sweep is over.
     pub(super) fn swept(&mut self, cleaned: Cleaned, now: i64) {
         let began = self.sweeping.take().unwrap_or(now);
-        self.swept = Some(began.max(now));
+        self.swept = Some(now);
         if !cleaned.complete {
             self.keep_in_mind(cleaned.left);
             return self.disturbed(now);
@@ -194,20 +231,30 @@ impl Cleaning {
 
     /// Whether something is still to be done, or under way.
     pub(super) fn is_busy(&self) -> bool {
-        !self.waiting.is_empty() || self.rounds > 0 || self.sweeping.is_some() || self.last == Last::Due
+        !self.waiting.is_empty() || self.deleting || self.sweeping.is_some() || self.last == Last::Due
     }
 }
 
-/// Files that a sweep does not know by their names.
-fn files_of_others(garbage: &Garbage, run: u64) -> Vec<String> {
+/// What a sweep does not find by its name: files of other runs that a complete checkpoint names, and before them the
+/// metadata that names them. A sweep deletes that first: as long as it is there, the checkpoint looks complete.
+fn not_found_by_a_sweep(garbage: &Garbage, run: u64) -> Vec<String> {
     let own = format!("/{run:016x}-");
-    match garbage {
-        Garbage::Completed(checkpoint) if checkpoint.owner != Owner::Other => {
-            let files = shared_files(&checkpoint.metadata).into_iter();
-            files.filter(|file| !file.contains(&own)).collect()
-        }
-        _ => Vec::new(),
+    let of_others = |metadata: &proto::CheckpointMetadata| -> Vec<String> {
+        all_files(metadata).into_iter().filter(|file| !file.contains(&own)).collect()
+    };
+    let checkpoint = match garbage {
+        Garbage::Completed(checkpoint) => checkpoint,
+        Garbage::Unfinished(metadata) => return of_others(metadata),
+        Garbage::Failed { .. } => return Vec::new(),
+    };
+    if checkpoint.owner == Owner::Other || checkpoint.pointer == IN_MEMORY {
+        return Vec::new();
     }
+    let mut files = of_others(&checkpoint.metadata);
+    if checkpoint.owner == Owner::Claimed || !files.is_empty() {
+        files.insert(0, checkpoint.file.clone());
+    }
+    files
 }
 
 #[cfg(test)]
@@ -215,7 +262,7 @@ mod tests {
     use super::*;
 
     fn done() -> Cleaned {
-        Cleaned { left: Vec::new(), complete: true }
+        Cleaned::all()
     }
 
     fn failed(id: u64) -> Garbage {
@@ -230,9 +277,58 @@ mod tests {
         assert_eq!((given_up, cleaning.waiting.len()), (5_000 - MAX_WAITING, MAX_WAITING));
         assert_eq!(cleaning.sweep_due(), Some(SOON), "what was given up is found by a sweep");
         let rounds: Vec<_> = std::iter::from_fn(|| cleaning.next_round()).collect();
-        assert_eq!(rounds.iter().map(Vec::len).collect::<Vec<_>>(), [ROUND, ROUND]);
-        cleaning.round_done(Cleaned::default(), 5);
+        assert_eq!(rounds.iter().map(Vec::len).collect::<Vec<_>>(), [ROUND]);
+        cleaning.round_done(Cleaned::default(), 1, 5);
         assert!(cleaning.next_round().is_some() && cleaning.next_round().is_none());
+    }
+
+    fn completed(owner: Owner, files: &[&str]) -> Garbage {
+        let file = |path: &&str| proto::KeyedStateFile {
+            file: Some(proto::StateFile { path: (*path).into(), ..Default::default() }),
+            ..Default::default()
+        };
+        let keyed = proto::KeyedStateHandle { files: files.iter().map(file).collect(), ..Default::default() };
+        let operator = proto::OperatorSubtaskState { keyed: vec![keyed], ..Default::default() };
+        let state = proto::TaskState { operators: vec![operator], ..Default::default() };
+        let vertex = proto::VertexState { subtasks: vec![state], ..Default::default() };
+        let metadata = proto::CheckpointMetadata { checkpoint_id: 5, vertices: vec![vertex], ..Default::default() };
+        let checkpoint = CompletedCheckpoint::of_job(Arc::new(metadata), "s3://b/chk-5".into());
+        Garbage::Completed(Arc::new(CompletedCheckpoint { owner, ..checkpoint }))
+    }
+
+    const METADATA: &str = "s3://b/chk-5/_metadata";
+    const OTHERS: &str = "s3://b/shared/00000000000000a1-4-x";
+    const OWN: &str = "s3://b/shared/00000000000000a2-4-x";
+    const OF_NO_RUN: &str = "s3://b/chk-5/of-no-run";
+    const RUN: u64 = 0xa2;
+
+    #[test]
+    fn what_a_sweep_does_not_find() {
+        let unfound = |owner, files: &[&str]| not_found_by_a_sweep(&completed(owner, files), RUN);
+        assert_eq!(unfound(Owner::Job, &[OWN]), [""; 0]);
+        assert_eq!(unfound(Owner::Job, &[OWN, OTHERS]), [METADATA, OTHERS]);
+        assert_eq!(unfound(Owner::Claimed, &[OWN]), [METADATA]);
+        assert_eq!(unfound(Owner::Claimed, &[OF_NO_RUN]), [METADATA, OF_NO_RUN]);
+        assert_eq!(unfound(Owner::Other, &[OTHERS]), [""; 0]);
+        assert_eq!(not_found_by_a_sweep(&failed(1), RUN), [""; 0]);
+    }
+
+    /// Failed before: of what was claimed, shared files alone were kept in mind, or nothing.
+    #[test]
+    fn what_is_given_up_is_kept_in_mind() {
+        let all = || completed(Owner::Claimed, &[OTHERS, OWN, OF_NO_RUN]);
+        let expected = [METADATA, OF_NO_RUN, OTHERS];
+        let mut too_many = Cleaning::default();
+        too_many.add([all()], RUN, 0);
+        assert_eq!(too_many.add((0..MAX_WAITING as u64).map(failed), RUN, 0), 1);
+        assert_eq!(too_many.known().0, expected);
+
+        let mut too_slow = Cleaning::default();
+        too_slow.add([all(), failed(1)], RUN, 0);
+        let round = too_slow.next_round().unwrap();
+        too_slow.round_done(Cleaned::given_up(round), RUN, 0);
+        assert_eq!(too_slow.known().0, expected);
+        assert_eq!(too_slow.sweep_due(), Some(SOON));
     }
 
     #[test]
@@ -270,10 +366,13 @@ mod tests {
         cleaning.add([failed(1)], 1, 0);
         cleaning.finish(true);
         assert!(cleaning.next_round().is_some() && !cleaning.begins_sweep(5));
-        cleaning.round_done(Cleaned { left: vec!["file:/x".into()], complete: false }, 5);
+        cleaning.round_done(Cleaned { left: vec!["file:/x".into()], ..Cleaned::default() }, 1, 5);
         assert!(cleaning.begins_sweep(5));
         assert_eq!(cleaning.known().0, ["file:/x"]);
         cleaning.swept(done(), 6);
-        assert!(!cleaning.is_busy() && !cleaning.begins_sweep(1_000_000));
+        // What is late has come by then.
+        assert!(!cleaning.is_busy() && !cleaning.begins_sweep(4 + LATER) && cleaning.begins_sweep(5 + LATER));
+        cleaning.swept(done(), 5 + LATER);
+        assert_eq!((cleaning.is_busy(), cleaning.sweep_due()), (false, None));
     }
 }

@@ -13,20 +13,20 @@ use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use wiesel_common::config::options::checkpointing::{CheckpointRetention, CheckpointingMode, ClaimMode};
+use wiesel_common::config::saturating_millis;
 use wiesel_common::id::{AttemptId, JobId};
 use wiesel_common::keygroup::HASH_VERSION;
 use wiesel_proto as proto;
-use wiesel_state::storage::KnownCheckpoints;
+use wiesel_state::storage::{KnownCheckpoints, all_files};
 
-pub use super::cleaning::Garbage;
-use super::cleaning::{Cleaned, Cleaning};
+use super::action::{Action, Outcome, Request, Savepoint};
+use super::cleaning::{Cleaned, Cleaning, Garbage};
 use super::failure::{CheckpointFailure, FailureCounter, Reason};
 use super::options::CheckpointOptions;
 use super::pending::{Pending, Stage};
-use super::plan::{PlannedTask, TaskRef, plan};
-use super::statistics::{CheckpointRecord, CheckpointStatistics, Kind, Restored, Status, SubtaskRecord, VertexRecord};
+use super::plan::{PlannedTask, plan};
+use super::statistics::{CheckpointRecord, CheckpointStatistics, Restored, Status, SubtaskRecord, VertexRecord};
 use super::store::{CompletedCheckpoint, CompletedStore};
-use crate::failure::FailureInfo;
 use crate::jobmaster::execution_graph::ExecutionGraph;
 use crate::jobmaster::status::JobStatus;
 
@@ -34,162 +34,6 @@ use crate::jobmaster::status::JobStatus;
 const MAX_REQUESTS: usize = 1000;
 /// Checkpoints that ended and whose late reports are still told apart.
 const MAX_ENDED: usize = 4096;
-
-/// What a savepoint is to be.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Savepoint {
-    /// Its folder, a URI.
-    pub target: String,
-    /// In the back end's own format.
-    pub native: bool,
-    /// The job ends with it, after a last watermark or not.
-    pub stop: Option<Stop>,
-}
-
-/// How a job stops with a savepoint.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Stop {
-    /// All windows fire first: the job is not to go on from the savepoint.
-    pub drain: bool,
-}
-
-/// Why a checkpoint begins.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Request {
-    /// Its time has come.
-    Periodic,
-    /// Somebody asked for a checkpoint; the number is given back with the answer.
-    Checkpoint {
-        /// Whom to answer.
-        ticket: u64,
-        /// Refers to nothing earlier.
-        full: bool,
-    },
-    /// Somebody asked for a savepoint.
-    Savepoint {
-        /// Whom to answer.
-        ticket: u64,
-        /// What it is to be.
-        savepoint: Savepoint,
-    },
-}
-
-impl Request {
-    fn ticket(&self) -> Option<u64> {
-        match self {
-            Self::Periodic => None,
-            Self::Checkpoint { ticket, .. } | Self::Savepoint { ticket, .. } => Some(*ticket),
-        }
-    }
-
-    /// What is asked for, if it is a savepoint.
-    pub fn savepoint(&self) -> Option<&Savepoint> {
-        match self {
-            Self::Savepoint { savepoint, .. } => Some(savepoint),
-            _ => None,
-        }
-    }
-
-    fn stop(&self) -> Option<Stop> {
-        self.savepoint().and_then(|savepoint| savepoint.stop)
-    }
-
-    fn kind(&self) -> Kind {
-        let savepoint = self.savepoint();
-        Kind {
-            savepoint: savepoint.is_some(),
-            native: savepoint.is_some_and(|savepoint| savepoint.native),
-            stop: self.stop().is_some(),
-        }
-    }
-}
-
-/// A checkpoint or savepoint that somebody waited for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Outcome {
-    /// Its number.
-    pub id: u64,
-    /// Where it is.
-    pub pointer: String,
-}
-
-/// Something that the coordinator wants done.
-#[derive(Clone, Debug)]
-pub enum Action {
-    /// Get the state of all enumerators, which then hold back assignments; report with
-    /// [`CheckpointCoordinator::prepared`].
-    Prepare {
-        /// The checkpoint.
-        id: u64,
-    },
-    /// Tell tasks to begin; report with [`CheckpointCoordinator::triggered`].
-    Trigger {
-        /// Which.
-        tasks: Vec<TaskRef>,
-        /// With what.
-        barrier: proto::CheckpointBarrier,
-    },
-    /// Enumerators may assign splits again.
-    Release {
-        /// The checkpoint.
-        id: u64,
-    },
-    /// Write the metadata; report with [`CheckpointCoordinator::finalized`].
-    Finalize {
-        /// What it was triggered with.
-        barrier: proto::CheckpointBarrier,
-        /// What is in it.
-        metadata: Arc<proto::CheckpointMetadata>,
-    },
-    /// Tell tasks what became of a checkpoint.
-    Notify {
-        /// The checkpoint.
-        id: u64,
-        /// What became of it.
-        outcome: proto::CheckpointOutcome,
-        /// Whom.
-        tasks: Vec<TaskRef>,
-    },
-    /// Delete, but none of the shared files that are still referred to; report with
-    /// [`CheckpointCoordinator::discarded`].
-    Discard {
-        /// What goes.
-        garbage: Vec<Garbage>,
-        /// URIs of files that stay.
-        referenced: Arc<HashSet<String>>,
-    },
-    /// Look for what belongs to no checkpoint, and delete it; report with [`CheckpointCoordinator::swept`].
-    Sweep(Box<KnownCheckpoints>),
-    /// For the log: so many checkpoints are not deleted one by one, because too many wait.
-    LeftToSweep(usize),
-    /// Answer somebody.
-    Answer {
-        /// Whom.
-        ticket: u64,
-        /// What.
-        result: Result<Outcome, CheckpointFailure>,
-    },
-    /// For the log: a checkpoint failed.
-    Failed {
-        /// Which; none: it could not begin.
-        id: Option<u64>,
-        /// Why.
-        failure: CheckpointFailure,
-    },
-    /// For the log: a checkpoint is complete.
-    Completed {
-        /// The checkpoint.
-        id: u64,
-        /// Where.
-        pointer: String,
-        /// Milliseconds.
-        duration: i64,
-        /// All its bytes.
-        bytes: u64,
-    },
-    /// The job is to fail.
-    FailJob(FailureInfo),
-}
 
 /// See the module.
 pub struct CheckpointCoordinator {
@@ -211,6 +55,8 @@ pub struct CheckpointCoordinator {
     /// What those that failed were to be; none inside: completed.
     ended: BTreeMap<u64, Option<proto::CheckpointBarrier>>,
     store: CompletedStore,
+    /// What the checkpoint names that the job started from.
+    restored_files: HashSet<String>,
     statistics: CheckpointStatistics,
     counter: FailureCounter,
     /// Nothing is to refer to the checkpoint that the job started from, until one is complete.
@@ -235,6 +81,7 @@ impl CheckpointCoordinator {
             pending: BTreeMap::new(),
             ended: BTreeMap::new(),
             store: CompletedStore::new(options.retained),
+            restored_files: HashSet::new(),
             statistics: CheckpointStatistics::new(options.history),
             counter: FailureCounter::new(options.tolerable_failures),
             full: false,
@@ -245,8 +92,8 @@ impl CheckpointCoordinator {
     }
 
     /// What is to be done, in order.
-    pub fn take_actions(&mut self) -> Vec<Action> {
-        self.clean();
+    pub fn take_actions(&mut self, now: i64) -> Vec<Action> {
+        self.clean(now);
         std::mem::take(&mut self.actions)
     }
 
@@ -281,6 +128,31 @@ impl CheckpointCoordinator {
         self.active
     }
 
+    /// This run may have written files: a checkpoint or savepoint began, whether it was due or somebody asked for it.
+    fn has_written(&self) -> bool {
+        self.statistics.total > 0
+    }
+
+    /// There may be a folder of the job that this run has made.
+    pub fn has_folder(&self) -> bool {
+        self.options.prepares_folder() || self.has_written()
+    }
+
+    /// Files may be left, or may yet come, that belong to no checkpoint.
+    pub fn is_unclean(&self) -> bool {
+        self.is_busy() || self.cleaning.sweep_due().is_some()
+    }
+
+    /// The barrier of a checkpoint that tasks take part in.
+    pub fn barrier_of(&self, id: u64) -> Option<&proto::CheckpointBarrier> {
+        self.pending.get(&id).map(|pending| &pending.barrier)
+    }
+
+    /// Whether the job started from a checkpoint that names a file.
+    pub fn was_restored(&self, file: &str) -> bool {
+        self.restored_files.contains(file)
+    }
+
     /// Something is under way.
     pub fn is_busy(&self) -> bool {
         !self.pending.is_empty() || self.cleaning.is_busy()
@@ -290,6 +162,7 @@ impl CheckpointCoordinator {
     pub fn start_from(&mut self, checkpoint: CompletedCheckpoint, claim_mode: ClaimMode) {
         self.next_id = checkpoint.id + 1;
         self.full = claim_mode == ClaimMode::NoClaim;
+        self.restored_files = all_files(&checkpoint.metadata);
         self.store.add(Arc::new(checkpoint));
     }
 
@@ -312,8 +185,8 @@ impl CheckpointCoordinator {
         self.active = true;
         self.overdue = false;
         self.due = self.options.interval_millis().map(|interval| {
-            let pause = self.options.min_pause.as_millis() as i64;
-            now + pause + ((interval - pause) as f64 * random) as i64
+            let pause = saturating_millis(self.options.min_pause);
+            now.saturating_add(pause).saturating_add(((interval - pause) as f64 * random) as i64)
         });
     }
 
@@ -343,7 +216,7 @@ impl CheckpointCoordinator {
     /// Checkpoints are due again.
     pub fn start_periodic(&mut self, now: i64) {
         if self.active && self.due.is_none() {
-            self.due = self.options.interval_millis().map(|interval| now + interval);
+            self.due = self.options.interval_millis().map(|interval| now.saturating_add(interval));
         }
     }
 
@@ -374,7 +247,7 @@ impl CheckpointCoordinator {
             && due <= now
         {
             self.overdue = true;
-            self.due = Some((due + interval).max(now + 1));
+            self.due = Some(due.saturating_add(interval).max(now.saturating_add(1)));
         }
         self.collect_garbage(now);
         self.sweep(now);
@@ -392,7 +265,7 @@ impl CheckpointCoordinator {
 
     /// When the pause after the last checkpoint is over.
     fn earliest_start(&self) -> Option<i64> {
-        self.last_end.map(|end| end + self.options.min_pause.as_millis() as i64)
+        self.last_end.map(|end| end.saturating_add(saturating_millis(self.options.min_pause)))
     }
 
     fn begin_next(&mut self, graph: &ExecutionGraph, now: i64) {
@@ -437,7 +310,7 @@ impl CheckpointCoordinator {
         self.statistics.began(record(id, &request, &tasks, graph, now + self.wall_offset));
         let asked = matches!(request, Request::Checkpoint { full: true, .. });
         let full = (self.full || asked) && request.savepoint().is_none();
-        let deadline = now + self.options.timeout.as_millis() as i64;
+        let deadline = now.saturating_add(saturating_millis(self.options.timeout));
         let barrier = self.barrier(id, &request, full, now);
         self.pending.insert(id, Pending::new(request, barrier, deadline, self.wall_offset));
         self.actions.push(Action::Prepare { id });
@@ -454,7 +327,7 @@ impl CheckpointCoordinator {
             native_format: savepoint.is_none_or(|savepoint| savepoint.native),
             // A savepoint is of the rows, not of the channels.
             unaligned_allowed: savepoint.is_none() && self.options.unaligned_allowed(),
-            alignment_timeout: self.options.alignment_timeout.as_millis() as u64,
+            alignment_timeout: saturating_millis(self.options.alignment_timeout) as u64,
             at_least_once: savepoint.is_none() && self.options.mode == CheckpointingMode::AtLeastOnce,
             full: full || savepoint.is_some(),
             stop: stop.is_some(),
@@ -574,7 +447,7 @@ impl CheckpointCoordinator {
             return self.abort(id, CheckpointFailure::new(Reason::NotAllRequiredTasksRunning), now);
         }
         pending.stage = Stage::Finalizing;
-        let metadata = proto::CheckpointMetadata {
+        let metadata = Arc::new(proto::CheckpointMetadata {
             checkpoint_id: id,
             timestamp: pending.barrier.timestamp,
             kind: pending.barrier.kind,
@@ -585,8 +458,9 @@ impl CheckpointCoordinator {
             vertices: pending.vertices(&graph.graph),
             coordinators: std::mem::take(&mut pending.coordinators),
             run: self.run,
-        };
-        self.actions.push(Action::Finalize { barrier: pending.barrier.clone(), metadata: Arc::new(metadata) });
+        });
+        pending.metadata = Some(Arc::clone(&metadata));
+        self.actions.push(Action::Finalize { barrier: pending.barrier.clone(), metadata });
     }
 
     /// The metadata is written, to this folder, or could not be.
@@ -663,11 +537,8 @@ impl CheckpointCoordinator {
         if pending.stage != Stage::Preparing {
             let outcome = proto::CheckpointOutcome::Aborted;
             self.actions.push(Action::Notify { id, outcome, tasks: pending.participants() });
-        }
-        if pending.stage != Stage::Preparing {
-            let states = pending.states().cloned().collect();
             self.cleaning.failed(&pending.barrier, now);
-            self.discard([Garbage::Failed { barrier: pending.barrier.clone(), states }], now);
+            self.discard([pending.garbage()], now);
         }
         if let Some(ticket) = pending.request.ticket() {
             self.actions.push(Action::Answer { ticket, result: Err(failure.clone()) });
@@ -713,13 +584,14 @@ impl CheckpointCoordinator {
     }
 
     /// Begins what deleting may be under way.
-    fn clean(&mut self) {
-        while let Some(garbage) = self.cleaning.next_round() {
-            let referenced = Arc::new(self.store.referenced());
-            self.actions.push(Action::Discard { garbage, referenced });
+    fn clean(&mut self, now: i64) {
+        if let Some(garbage) = self.cleaning.next_round() {
+            let mut referenced = self.store.referenced();
+            referenced.extend(self.cleaning.still_named());
+            self.actions.push(Action::Discard { garbage, referenced: Arc::new(referenced) });
         }
-        // The last sweep is due when the rest is done, at whatever time.
-        self.sweep(i64::MIN);
+        // The last sweep is due when the rest is done: no tick waits for that.
+        self.sweep(now);
     }
 
     fn sweep(&mut self, now: i64) {
@@ -740,7 +612,7 @@ impl CheckpointCoordinator {
 
     /// An [`Action::Discard`] is done, or has taken too long.
     pub fn discarded(&mut self, cleaned: Cleaned, now: i64) {
-        self.cleaning.round_done(cleaned, now);
+        self.cleaning.round_done(cleaned, self.run, now);
     }
 
     /// An [`Action::Sweep`] is done, or has taken too long.
@@ -760,7 +632,7 @@ impl CheckpointCoordinator {
             self.store.clear();
             self.collect_garbage(now);
         }
-        self.cleaning.finish(self.statistics.total > 0);
+        self.cleaning.finish(self.has_written());
     }
 }
 

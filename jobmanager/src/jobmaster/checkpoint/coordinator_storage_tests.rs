@@ -5,8 +5,9 @@ use std::fmt;
 use std::ops::Range;
 
 use bytes::Bytes;
-use futures::StreamExt;
+use futures::future::{BoxFuture, ready};
 use futures::stream::BoxStream;
+use futures::{FutureExt, StreamExt};
 use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::{
@@ -16,9 +17,9 @@ use object_store::{
 use parking_lot::Mutex;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
-use wiesel_common::filesystem;
+use wiesel_common::filesystem::{self, Location, Unfinished, UploadStore};
 use wiesel_state::keyed::CheckpointFiles;
-use wiesel_state::storage::{CheckpointStorage, METADATA, all_files};
+use wiesel_state::storage::{CheckpointStorage, METADATA, all_files, find};
 
 use super::*;
 use crate::jobmaster::checkpointing::{discard, sweep};
@@ -31,12 +32,22 @@ struct Failing {
     /// Of a thousand requests so many fail.
     rate: Mutex<u32>,
     lists: Mutex<usize>,
+    /// Uploads in parts that were begun.
+    uploads: Mutex<Vec<Unfinished>>,
+    /// What has a path with this end cannot be deleted or aborted.
+    stuck: Mutex<Option<String>>,
 }
 
 impl Failing {
     fn new(seed: u64) -> Self {
         let random = Mutex::new(StdRng::seed_from_u64(seed));
-        Self { inner: InMemory::new(), random, rate: Mutex::new(80), lists: Mutex::default() }
+        let rate = Mutex::new(80);
+        let (inner, lists, uploads, stuck) = (InMemory::new(), Mutex::default(), Mutex::default(), Mutex::default());
+        Self { inner, random, rate, lists, uploads, stuck }
+    }
+
+    fn is_stuck(&self, path: &Path) -> bool {
+        self.stuck.lock().as_ref().is_some_and(|end| path.as_ref().ends_with(end.as_str()))
     }
 
     fn fails(&self) -> bool {
@@ -50,6 +61,31 @@ impl Failing {
     async fn names(&self) -> BTreeSet<String> {
         self.inner.list(None).map(|object| object.unwrap().location.to_string()).collect().await
     }
+}
+
+impl UploadStore for Failing {
+    fn list<'a>(&'a self, folder: &'a Path, uri: &'a str) -> BoxFuture<'a, filesystem::Result<Vec<Unfinished>>> {
+        if self.fails() {
+            return ready(Err(refused("list unfinished uploads into", uri))).boxed();
+        }
+        let uploads = self.uploads.lock();
+        let found: Vec<Unfinished> =
+            uploads.iter().filter(|upload| upload.path.prefix_matches(folder)).cloned().collect();
+        ready(Ok(found)).boxed()
+    }
+
+    fn abort<'a>(&'a self, upload: &'a Unfinished, uri: &'a str) -> BoxFuture<'a, filesystem::Result<()>> {
+        if self.fails() || self.is_stuck(&upload.path) {
+            return ready(Err(refused("abort an upload into", uri))).boxed();
+        }
+        self.uploads.lock().retain(|begun| begun != upload);
+        ready(Ok(())).boxed()
+    }
+}
+
+fn refused(action: &'static str, uri: &str) -> filesystem::Error {
+    let (reason, kind) = ("503 Slow Down".to_owned(), filesystem::ErrorKind::Other);
+    filesystem::Error::Failed { action, uri: uri.to_owned(), reason, kind }
 }
 
 impl fmt::Display for Failing {
@@ -90,7 +126,13 @@ impl ObjectStore for Failing {
         if before {
             return futures::stream::once(async { Err(Self::error()) }).boxed();
         }
-        let deleted = self.inner.delete_stream(paths);
+        let stuck = self.stuck.lock().clone();
+        let is_stuck = move |path: &Path| stuck.as_ref().is_some_and(|end| path.as_ref().ends_with(end.as_str()));
+        let paths = paths.map(move |path| match path {
+            Ok(path) if is_stuck(&path) => Err(Self::error()),
+            path => path,
+        });
+        let deleted = self.inner.delete_stream(paths.boxed());
         deleted.map(move |path| if after { Err(Self::error()) } else { path }).boxed()
     }
 
@@ -129,13 +171,31 @@ struct Cluster {
     writing: Option<(proto::CheckpointBarrier, Arc<proto::CheckpointMetadata>)>,
     completed: usize,
     seed: u64,
+    /// What another job uploads.
+    upload_of_another: Unfinished,
+}
+
+const JOB: JobId = JobId([9; 16]);
+/// This run of the job.
+const RUN: u64 = 7;
+
+/// An upload in parts for a file in `shared/` that was begun.
+fn upload(storage: &CheckpointStorage, job: JobId, run: u64, checkpoint: u64) -> Unfinished {
+    let folder = Location::resolve(storage.folder().unwrap(), storage.configuration()).unwrap().parent().unwrap();
+    unfinished(&folder.join(&job.to_string()).join("shared"), run, checkpoint)
+}
+
+fn unfinished(folder: &Location, run: u64, checkpoint: u64) -> Unfinished {
+    let name = format!("{run:016x}-{checkpoint}-{}", uuid::Uuid::new_v4().simple());
+    let (_, path) = folder.join(&name).with_entropy().object_store().unwrap();
+    Unfinished { path, id: name }
 }
 
 impl Cluster {
     async fn new(seed: u64) -> Self {
         let store = Arc::new(Failing::new(seed));
         let bucket = format!("failing-{seed}");
-        filesystem::mount(&bucket, store.clone());
+        filesystem::mount_with_uploads(&bucket, store.clone(), store.clone());
         let mut config = Configuration::default();
         config.set("execution.checkpointing.dir", format!("s3://{bucket}/_random_/c"));
         config.set("execution.checkpointing.data-inline-threshold", "0");
@@ -150,7 +210,9 @@ impl Cluster {
             ("tolerable-failed-checkpoints", "2147483647"),
             ("externalized-checkpoint-retention", "RETAIN_ON_CANCELLATION"),
         ]);
-        let storage = CheckpointStorage::new(&config, JobId([9; 16])).unwrap();
+        let storage = CheckpointStorage::new(&config, JOB).unwrap();
+        let upload_of_another = upload(&storage, JobId([8; 16]), RUN, 1);
+        store.uploads.lock().push(upload_of_another.clone());
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("table"), "entries of a table").unwrap();
         let random = StdRng::seed_from_u64(seed);
@@ -167,6 +229,7 @@ impl Cluster {
             writing: None,
             completed: 0,
             seed,
+            upload_of_another,
         }
     }
 
@@ -184,12 +247,13 @@ impl Cluster {
                 Action::Completed { .. } => self.completed += 1,
                 Action::Discard { garbage, referenced } => {
                     let hangs = self.luck(3);
-                    let cleaned = discard(&self.storage, garbage, &referenced).await;
-                    self.job.coordinator.discarded(if hangs { Cleaned::default() } else { cleaned }, self.job.now);
+                    let cleaned = discard(&self.storage, &garbage, &referenced).await;
+                    let cleaned = if hangs { Cleaned::given_up(garbage) } else { cleaned };
+                    self.job.coordinator.discarded(cleaned, self.job.now);
                     actions.extend(self.job.actions());
                 }
                 Action::Sweep(known) => {
-                    let cleaned = sweep(JobId([9; 16]), &self.storage, &known).await;
+                    let cleaned = sweep(JOB, &self.storage, &known).await;
                     self.job.coordinator.swept(cleaned, self.job.now);
                     actions.extend(self.job.actions());
                 }
@@ -211,7 +275,7 @@ impl Cluster {
             |file, shared| proto::KeyedStateFile { name: "f".into(), shared, file: Some(file), kept_back: false };
         tables.push(named(files.put_file(&self.folder.path().join("table"), true).await?, true));
         self.shared.insert((barrier.checkpoint_id, task), tables.clone());
-        tables.push(named(files.put(Bytes::from_static(b"of its own")).await?, false));
+        tables.push(named(files.put(Bytes::from_static(b"of its own"), false).await?, false));
         let keyed = vec![proto::KeyedStateHandle { files: tables, ..Default::default() }];
         let operator = proto::OperatorSubtaskState { keyed, ..Default::default() };
         Ok(proto::TaskState { operators: vec![operator], ..Default::default() })
@@ -223,7 +287,11 @@ impl Cluster {
         let written = self.write(barrier, task, &*files).await;
         let actions = match written {
             // The process dies, and with it whoever knows what it has written.
-            _ if self.luck(3) => Vec::new(),
+            _ if self.luck(3) => {
+                let begun = upload(&self.storage, JOB, barrier.run, id);
+                self.store.uploads.lock().push(begun);
+                Vec::new()
+            }
             // It is given up when the checkpoint fails, or stalls and goes on when all others have forgotten it.
             Ok(state) if self.luck(5) => {
                 self.stragglers.push(Straggler { id, task, files, state });
@@ -255,7 +323,7 @@ impl Cluster {
                 0 => {
                     // The answer does not matter: a file more or none.
                     let _ = straggler.files.put_file(&self.folder.path().join("table"), true).await;
-                    let _ = straggler.files.put(Bytes::from_static(b"too late")).await;
+                    let _ = straggler.files.put(Bytes::from_static(b"too late"), false).await;
                     self.stragglers.push(straggler);
                 }
                 1 => {
@@ -326,6 +394,7 @@ impl Cluster {
         let unused: Vec<_> = there.difference(&needed).collect();
         assert!(unused.is_empty(), "{when}: nothing refers to {} files, such as {}", unused.len(), unused[0]);
         assert_eq!(there, needed, "{when}");
+        assert_eq!(*self.store.uploads.lock(), [self.upload_of_another.clone()], "{when}");
         let random = needed.iter().filter(|name| !name.starts_with("_random_/") && !name.starts_with("c/")).count();
         assert_eq!(random > 0, has_entropy(self.seed), "{random} files are at random places");
     }
@@ -343,7 +412,7 @@ impl Cluster {
 
 /// Whether files are at random places.
 fn has_entropy(seed: u64) -> bool {
-    seed == 3
+    seed % 10 == 3
 }
 
 async fn after_a_thousand_checkpoints(seed: u64) {
@@ -380,4 +449,104 @@ async fn a_store_that_fails_holds_in_the_end_what_complete_checkpoints_refer_to(
     for seed in 0..4 {
         after_a_thousand_checkpoints(seed).await;
     }
+}
+
+/// Failed before: what was at a random place was not looked for, and one that could not be aborted kept all others.
+#[tokio::test]
+async fn unfinished_uploads_are_aborted_wherever_they_are() {
+    for seed in [10, 13] {
+        let cluster = Cluster::new(seed).await;
+        *cluster.store.rate.lock() = 0;
+        let of = |run, checkpoint| upload(&cluster.storage, JOB, run, checkpoint);
+        let (stuck, garbage, pending, theirs) = (of(RUN, 1), of(RUN, 1), of(RUN, 2), of(8, 1));
+        for upload in [&stuck, &garbage, &pending, &theirs] {
+            cluster.store.uploads.lock().push(upload.clone());
+        }
+        *cluster.store.stuck.lock() = Some(stuck.id.clone());
+        let known = KnownCheckpoints { run: RUN, next: 3, pending: [2].into(), ..KnownCheckpoints::default() };
+        let deleted = cluster.storage.sweep(&known).await;
+        assert!(deleted.failure.is_some());
+        let others = cluster.upload_of_another.clone();
+        assert_eq!(*cluster.store.uploads.lock(), [others.clone(), stuck.clone(), pending, theirs], "{seed}");
+
+        // Of earlier runs none is alive when the next one begins.
+        assert!(cluster.storage.sweep_orphans(&[]).await.failure.is_some());
+        assert_eq!(*cluster.store.uploads.lock(), [others.clone(), stuck], "{seed}");
+        *cluster.store.stuck.lock() = None;
+        cluster.storage.sweep_orphans(&[]).await.into_result().unwrap();
+        assert_eq!(*cluster.store.uploads.lock(), [others], "{seed}");
+    }
+}
+
+/// Failed before: neither its files at random places nor its metadata were found, and its uploads in parts at no place.
+#[tokio::test]
+async fn a_savepoint_that_failed_leaves_nothing() {
+    for seed in [20, 23] {
+        let cluster = Cluster::new(seed).await;
+        *cluster.store.rate.lock() = 0;
+        let storage = &cluster.storage;
+        let target = storage.savepoint_target(Some(&format!("s3://failing-{seed}/_random_/savepoints"))).unwrap();
+        let barrier = |run| proto::CheckpointBarrier {
+            checkpoint_id: 1,
+            run,
+            kind: proto::SnapshotKind::Savepoint.into(),
+            target: target.clone(),
+            ..Default::default()
+        };
+        storage.files(&barrier(8)).unwrap().put(Bytes::from_static(b"of another run"), false).await.unwrap();
+        let theirs = cluster.store.names().await;
+        storage.files(&barrier(RUN)).unwrap().put(Bytes::from_static(b"never heard of"), false).await.unwrap();
+        let metadata = proto::CheckpointMetadata { checkpoint_id: 1, run: RUN, ..Default::default() };
+        storage.write_metadata(&barrier(RUN), &metadata).await.unwrap();
+        let folder = Location::resolve(&target, storage.configuration()).unwrap();
+        let upload_of_theirs = unfinished(&folder, 8, 1);
+        for upload in [unfinished(&folder, RUN, 1), upload_of_theirs.clone()] {
+            cluster.store.uploads.lock().push(upload);
+        }
+        let failed_savepoints = vec![(1, target.clone())];
+        let known = KnownCheckpoints { run: RUN, next: 2, failed_savepoints, ..KnownCheckpoints::default() };
+        storage.sweep(&known).await.into_result().unwrap();
+        assert_eq!(cluster.store.names().await, theirs, "{seed}");
+        assert_eq!(*cluster.store.uploads.lock(), [cluster.upload_of_another.clone(), upload_of_theirs], "{seed}");
+    }
+}
+
+/// Failed before: it was forgotten for ever, since a sweep knows the files of its own run only.
+#[tokio::test]
+async fn a_claimed_checkpoint_whose_deletion_takes_too_long_is_swept() {
+    let mut cluster = Cluster::new(30).await;
+    *cluster.store.rate.lock() = 0;
+    let barrier = proto::CheckpointBarrier { run: 1, checkpoint_id: 5, ..Default::default() };
+    let files = cluster.storage.files(&barrier).unwrap();
+    let state = cluster.write(&barrier, 1, &*files).await.unwrap();
+    let vertex = proto::VertexState { subtasks: vec![state], ..Default::default() };
+    let metadata = proto::CheckpointMetadata { checkpoint_id: 5, run: 1, vertices: vec![vertex], ..Default::default() };
+    let pointer = cluster.storage.write_metadata(&barrier, &metadata).await.unwrap();
+    let whole = cluster.store.names().await;
+    assert_eq!(whole.len(), 3);
+    let found = find(&pointer, cluster.storage.configuration()).await.unwrap();
+    let claimed = CompletedCheckpoint::restored(found, Owner::Claimed, HashSet::new());
+    cluster.job.coordinator.start_from(claimed, ClaimMode::Claim);
+    let mut actions = Vec::new();
+    for id in [6, 7] {
+        let now = cluster.job.now + 1_000;
+        assert_eq!(prepare(&cluster.job.at(now)), Some(id));
+        actions = cluster.job.run(id);
+    }
+    let discard = actions.into_iter().find_map(|action| match action {
+        Action::Discard { garbage, .. } => Some(garbage),
+        _ => None,
+    });
+    cluster.job.coordinator.discarded(Cleaned::given_up(discard.unwrap()), cluster.job.now);
+
+    // As long as its metadata is there, so is the rest.
+    *cluster.store.stuck.lock() = Some("chk-5/_metadata".into());
+    let actions = cluster.job.at(cluster.job.now + 10_000);
+    assert!(actions.iter().any(|action| matches!(action, Action::Sweep(_))));
+    cluster.take(actions).await;
+    assert_eq!(cluster.store.names().await, whole);
+    *cluster.store.stuck.lock() = None;
+    let actions = cluster.job.at(cluster.job.now + 70_000);
+    cluster.take(actions).await;
+    assert_eq!(cluster.store.names().await, BTreeSet::new());
 }

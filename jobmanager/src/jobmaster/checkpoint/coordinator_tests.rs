@@ -1,3 +1,4 @@
+use std::collections::HashSet;
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -7,9 +8,14 @@ use wiesel_proto::ExecutionState;
 use wiesel_state::storage::shared_files;
 
 use super::*;
+use crate::failure::FailureInfo;
+use crate::jobmaster::checkpoint::action::Stop;
 use crate::jobmaster::checkpoint::store::Owner;
-use crate::jobmaster::execution_graph::{JobSlot, TaskManagerLocation};
+use crate::jobmaster::execution_graph::{JobSlot, JobSlots, TaskManagerLocation};
+use crate::resourcemanager::slot_manager::ReportNumber;
 
+#[path = "coordinator_duration_tests.rs"]
+mod durations;
 #[path = "coordinator_storage_tests.rs"]
 mod storage;
 
@@ -38,11 +44,14 @@ fn execution_graph() -> ExecutionGraph {
         data_address: "a:2".into(),
         hostname: "a".into(),
     });
-    for (i, execution) in graph.executions_mut().enumerate() {
-        execution.state = ExecutionState::Running;
-        let allocation = AllocationId([i as u8; 16]);
-        execution.slot = Some(JobSlot { allocation, index: i as u32, version: 1, location: Arc::clone(&location) });
+    let mut slots = JobSlots::default();
+    for index in 0..2 {
+        let (allocation, since) = (AllocationId([index as u8; 16]), ReportNumber::default());
+        slots.insert(JobSlot { allocation, index, since, location: Arc::clone(&location) });
     }
+    graph.move_all(ExecutionState::Created, ExecutionState::Scheduled, 0);
+    graph.assign_slots(&slots);
+    graph.move_all(ExecutionState::Scheduled, ExecutionState::Running, 0);
     graph
 }
 
@@ -65,7 +74,7 @@ impl Fixture {
     }
 
     fn actions(&mut self) -> Vec<Action> {
-        self.coordinator.take_actions()
+        self.coordinator.take_actions(self.now)
     }
 
     fn at(&mut self, now: i64) -> Vec<Action> {
@@ -93,8 +102,8 @@ impl Fixture {
 
     fn finish_task(&mut self, attempt: u8) -> Vec<Action> {
         let attempt = AttemptId([attempt; 16]);
-        let execution = self.graph.executions_mut().find(|execution| execution.attempt_id == attempt).unwrap();
-        execution.state = ExecutionState::Finished;
+        let (vertex, subtask) = self.graph.find(attempt).unwrap();
+        self.graph.enter(vertex, subtask, ExecutionState::Finished, self.now);
         self.coordinator.task_finished(attempt, &self.graph, self.now);
         self.actions()
     }
@@ -182,6 +191,7 @@ fn discarded(actions: &[Action]) -> Vec<u64> {
         .flatten()
         .map(|garbage| match garbage {
             Garbage::Completed(checkpoint) => checkpoint.id,
+            Garbage::Unfinished(metadata) => metadata.checkpoint_id,
             Garbage::Failed { barrier, .. } => barrier.checkpoint_id,
         })
         .collect()
@@ -189,6 +199,16 @@ fn discarded(actions: &[Action]) -> Vec<u64> {
 
 fn savepoint(ticket: u64, stop: Option<Stop>) -> Request {
     Request::Savepoint { ticket, savepoint: Savepoint { target: "file:/sp".into(), native: false, stop } }
+}
+
+/// Where nobody asks for a checkpoint, nobody has made a folder that is to be removed.
+#[test]
+fn who_has_a_folder() {
+    assert!(Fixture::new(&[("interval", "1 s")]).coordinator.has_folder());
+    let mut job = Fixture::new(&[]);
+    assert!(!job.coordinator.has_folder());
+    job.request(Request::Checkpoint { ticket: 1, full: false });
+    assert!(job.coordinator.has_folder());
 }
 
 #[test]
@@ -229,7 +249,9 @@ fn a_checkpoint_that_takes_too_long_fails_and_is_cleaned_up() {
     assert_eq!(notified(&actions), Some((1, proto::CheckpointOutcome::Aborted, 4)));
     assert_eq!(discarded(&actions), [1]);
     assert_eq!(prepare(&actions), Some(2), "the next one is overdue");
-    assert_eq!(discarded(&job.ack(1, 2)), [1], "what comes late goes, too");
+    assert!(discarded(&job.ack(1, 2)).is_empty(), "one round at a time");
+    job.coordinator.discarded(Cleaned::all(), 6_000);
+    assert_eq!(discarded(&job.at(6_000)), [1], "what comes late goes, too");
     job.prepared(2);
     let actions = job.at(11_000);
     assert!(matches!(actions[0], Action::Release { id: 2 }), "{actions:?}");
@@ -578,9 +600,7 @@ impl World {
                         self.delete(&garbage, &referenced);
                     }
                 }
-                Action::Sweep(_) => {
-                    self.job.coordinator.swept(Cleaned { left: Vec::new(), complete: true }, self.job.now)
-                }
+                Action::Sweep(_) => self.job.coordinator.swept(Cleaned::all(), self.job.now),
                 Action::Answer { ticket, .. } => assert!(self.tickets.remove(&ticket), "an answer nobody waits for"),
                 _ => {}
             }
@@ -601,6 +621,7 @@ impl World {
     fn delete(&mut self, garbage: &Garbage, referenced: &HashSet<String>) {
         let files: HashSet<String> = match garbage {
             Garbage::Completed(checkpoint) => shared_files(&checkpoint.metadata),
+            Garbage::Unfinished(metadata) => shared_files(metadata),
             Garbage::Failed { states, .. } => {
                 let vertex = proto::VertexState { subtasks: states.clone(), ..Default::default() };
                 shared_files(&proto::CheckpointMetadata { vertices: vec![vertex], ..Default::default() })
@@ -671,7 +692,7 @@ impl World {
             }
             Event::Discarded if self.cleaning > 0 => {
                 self.cleaning -= 1;
-                self.job.coordinator.discarded(Cleaned { left: Vec::new(), complete: true }, now);
+                self.job.coordinator.discarded(Cleaned::all(), now);
             }
             Event::Savepoint => {
                 let ticket = 1 + self.tickets.iter().max().copied().unwrap_or_default();

@@ -1,6 +1,7 @@
 //! Checkpoints and savepoints of a job.
 //!
 //! - [`options`]: what the configuration asks for.
+//! - [`action`]: what the coordinator is asked for, and what it wants done.
 //! - [`coordinator`]: when a checkpoint begins, whom it waits for, how it ends; decides without I/O.
 //! - [`plan`]: which tasks begin a checkpoint and which the coordinator waits for.
 //! - [`store`]: completed checkpoints, and which files nobody needs any more.
@@ -10,6 +11,7 @@
 //!
 //! Invariants: a checkpoint completes only when every task of the job has handed over its state or had ended before; no file
 //! is deleted that a retained checkpoint, or one under way, needs; no checkpoint stays pending for ever.
+pub mod action;
 pub mod assignment;
 pub(super) mod calls;
 pub mod cleaning;

@@ -4,7 +4,7 @@ use std::time::Duration;
 use wiesel_common::config::options::checkpointing::{
     self, CheckpointRetention, CheckpointingMode, ClaimMode, StorageType,
 };
-use wiesel_common::config::{ConfigError, ConfigOption, Configuration};
+use wiesel_common::config::{ConfigError, ConfigOption, Configuration, saturating_millis};
 
 const STATE_BACKEND: ConfigOption<String> =
     ConfigOption::new("state.backend.type").default("hashmap").fallback(&["state.backend"]);
@@ -13,6 +13,9 @@ const HISTORY: ConfigOption<usize> =
 
 /// Flink's shortest interval.
 const MIN_INTERVAL: Duration = Duration::from_millis(10);
+
+/// The longest path that a user may name, in bytes: Linux has no longer ones.
+pub const MAX_PATH_BYTES: usize = 4096;
 
 /// What a job starts from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -113,6 +116,15 @@ impl CheckpointOptions {
         Ok(())
     }
 
+    /// Whether the job's folder is made, looked at and swept before the job starts: where checkpoints are periodic. A
+    /// job without an interval may never be asked for a checkpoint. On a cluster with a checkpoint directory each query
+    /// would make folders that nobody asked for, wait for the store, and be refused where it cannot be written or has
+    /// complete checkpoints. If somebody does ask, the checkpoint makes its folders itself, and is refused where one of
+    /// its number is complete: metadata is never replaced.
+    pub fn prepares_folder(&self) -> bool {
+        self.interval.is_some()
+    }
+
     /// Barriers of checkpoints may overtake rows.
     pub fn unaligned_allowed(&self) -> bool {
         self.unaligned && self.mode == CheckpointingMode::ExactlyOnce
@@ -121,13 +133,19 @@ impl CheckpointOptions {
     /// Milliseconds between the starts of checkpoints.
     pub fn interval_millis(&self) -> Option<i64> {
         // More often than the pause allows makes no sense.
-        self.interval.map(|interval| interval.max(self.min_pause).as_millis() as i64)
+        self.interval.map(|interval| saturating_millis(interval.max(self.min_pause)))
     }
 }
 
 fn restore(config: &Configuration) -> Result<Option<RestoreSettings>, ConfigError> {
     let path = config.get_optional(&checkpointing::RESTORE_PATH)?.filter(|path| !path.trim().is_empty());
     let Some(path) = path else { return Ok(None) };
+    if path.len() > MAX_PATH_BYTES {
+        // Without the path itself: it would be in the answer and in the log.
+        let (key, bytes) = (checkpointing::RESTORE_PATH.key(), path.len());
+        let message = format!("the path in '{key}' has {bytes} bytes: it may have at most {MAX_PATH_BYTES}");
+        return Err(ConfigError::Inconsistent(message));
+    }
     Ok(Some(RestoreSettings {
         path,
         allow_non_restored_state: config.get(&checkpointing::IGNORE_UNCLAIMED_STATE)?,
@@ -170,6 +188,19 @@ mod tests {
         let options = read(&[("execution.savepoint.path", "/sp"), ("execution.state-recovery.claim-mode", "claim")]);
         let restore = options.unwrap().restore.unwrap();
         assert_eq!((restore.path.as_str(), restore.claim_mode), ("/sp", ClaimMode::Claim));
+    }
+
+    #[test]
+    fn a_path_that_no_file_has_is_refused_without_repeating_it() {
+        let path = "/x".repeat(MAX_PATH_BYTES);
+        let error = read(&[("execution.savepoint.path", &path)]).unwrap_err().to_string();
+        assert!(error.contains("8192 bytes") && error.len() < 200, "{error}");
+    }
+
+    #[test]
+    fn the_longest_interval_is_the_longest_time() {
+        let options = read(&[("execution.checkpointing.interval", "9223372036854775807 s")]).unwrap();
+        assert_eq!(options.interval_millis(), Some(i64::MAX));
     }
 
     #[test]

@@ -1,10 +1,12 @@
 //! A checkpoint under way.
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use wiesel_common::id::AttemptId;
 use wiesel_proto as proto;
 
-use super::coordinator::Request;
+use super::action::Request;
+use super::cleaning::Garbage;
 use super::plan::{PlannedTask, TaskRef, begins_at};
 use crate::jobmaster::execution_graph::ExecutionGraph;
 
@@ -44,6 +46,8 @@ pub(super) struct Pending {
     pub(super) wall_offset: i64,
     pub(super) stage: Stage,
     pub(super) coordinators: Vec<proto::CoordinatorState>,
+    /// What is being written; none before that.
+    pub(super) metadata: Option<Arc<proto::CheckpointMetadata>>,
     /// Calls to tasks that were not answered yet.
     pub(super) calls: usize,
     tasks: Vec<PendingTask>,
@@ -60,6 +64,7 @@ impl Pending {
             wall_offset,
             stage: Stage::Preparing,
             coordinators: Vec::new(),
+            metadata: None,
             calls: 0,
             tasks: Vec::new(),
             by_attempt: HashMap::new(),
@@ -72,6 +77,14 @@ impl Pending {
         self.by_attempt = tasks.iter().enumerate().map(|(position, task)| (task.task.attempt, position)).collect();
         self.missing = tasks.iter().filter(|task| !task.finished).count();
         self.tasks = tasks.into_iter().map(|planned| PendingTask { planned, state: None, ended: false }).collect();
+    }
+
+    /// What there may be of it once it has failed.
+    pub(super) fn garbage(&self) -> Garbage {
+        match &self.metadata {
+            Some(metadata) if self.request.savepoint().is_none() => Garbage::Unfinished(Arc::clone(metadata)),
+            _ => Garbage::Failed { barrier: self.barrier.clone(), states: self.states().cloned().collect() },
+        }
     }
 
     /// Those at which the checkpoint begins.

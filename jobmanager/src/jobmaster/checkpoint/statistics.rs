@@ -106,10 +106,11 @@ pub fn totals<'a>(subtasks: impl Iterator<Item = &'a Option<SubtaskRecord>>) -> 
         let Some(record) = subtask else { continue };
         totals.acknowledged += 1;
         totals.latest_ack = totals.latest_ack.max(record.acknowledged);
-        totals.checkpointed_size += record.metrics.checkpointed_bytes;
-        totals.state_size += record.metrics.state_bytes;
-        totals.processed += record.metrics.processed_bytes;
-        totals.persisted += record.metrics.persisted_bytes;
+        // What a task says of itself may be any number.
+        totals.checkpointed_size = totals.checkpointed_size.saturating_add(record.metrics.checkpointed_bytes);
+        totals.state_size = totals.state_size.saturating_add(record.metrics.state_bytes);
+        totals.processed = totals.processed.saturating_add(record.metrics.processed_bytes);
+        totals.persisted = totals.persisted.saturating_add(record.metrics.persisted_bytes);
     }
     totals
 }
@@ -153,7 +154,7 @@ impl Summary {
         self.min = if self.count == 0 { value } else { self.min.min(value) };
         self.max = self.max.max(value);
         self.count += 1;
-        self.sum += value;
+        self.sum = self.sum.saturating_add(value);
         self.window.push_back(value);
         if self.window.len() > WINDOW {
             self.window.pop_front();
@@ -373,20 +374,54 @@ mod tests {
         assert_eq!(summary.percentile(1.0), Some(15.0));
     }
 
-    #[test]
-    fn a_checkpoint_moves_through_the_history() {
-        let vertex = VertexId([1; 16]);
-        let record = |id| CheckpointRecord {
+    const VERTEX: VertexId = VertexId([1; 16]);
+
+    fn record(id: u64) -> CheckpointRecord {
+        CheckpointRecord {
             id,
             kind: Kind::default(),
             status: Status::InProgress,
             triggered: 100,
-            vertices: vec![VertexRecord { id: vertex, subtasks: vec![(0, None), (2, None)] }],
+            vertices: vec![VertexRecord { id: VERTEX, subtasks: vec![(0, None), (2, None)] }],
             external_path: String::new(),
             discarded: false,
             failed: 0,
             failure: None,
+        }
+    }
+
+    /// Before, the second such acknowledgement was the end of the JobMaster.
+    #[test]
+    fn sums_of_the_largest_numbers_stay_the_largest() {
+        let most = u64::MAX;
+        let metrics = proto::CheckpointMetrics {
+            sync_duration: most,
+            async_duration: most,
+            alignment_duration: most,
+            start_delay: most,
+            checkpointed_bytes: most,
+            state_bytes: most,
+            processed_bytes: most,
+            persisted_bytes: most,
+            unaligned: true,
         };
+        let mut statistics = CheckpointStatistics::new(2);
+        for id in 1..=2 {
+            statistics.began(record(id));
+            for subtask in [0, 2] {
+                statistics.acknowledged(id, VERTEX, subtask, SubtaskRecord { acknowledged: 130, metrics });
+            }
+            statistics.completed(id, "file:/x");
+        }
+        let totals = statistics.latest_completed.as_ref().unwrap().totals();
+        assert_eq!((totals.checkpointed_size, totals.state_size), (most, most));
+        assert_eq!((totals.processed, totals.persisted), (most, most));
+        assert_eq!(statistics.summaries.state_size.range(), (most, most, most / 2));
+    }
+
+    #[test]
+    fn a_checkpoint_moves_through_the_history() {
+        let vertex = VERTEX;
         let mut statistics = CheckpointStatistics::new(2);
         for id in 1..=3 {
             statistics.began(record(id));

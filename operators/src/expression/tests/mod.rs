@@ -24,6 +24,10 @@ impl Clock for Fixed {
     fn now_millis(&self) -> i64 {
         self.0
     }
+
+    fn monotonic_millis(&self) -> i64 {
+        self.0
+    }
 }
 
 pub(crate) fn context(zone: &str) -> EvaluationContext {

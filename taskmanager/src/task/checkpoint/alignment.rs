@@ -40,16 +40,6 @@ pub(crate) fn to_network(barrier: &LocalBarrier, urgent: bool) -> Barrier {
     }
 }
 
-/// The number of no checkpoint.
-const REPLAYED: u64 = 0;
-
-/// Separates the rows that were in flight when a job's state was written from those that are new. A gate lets nothing new
-/// through before it has read all that was in flight: with another parallelism rows of a key may have been in flight from one
-/// producer and be new from another.
-pub(crate) fn replayed() -> Barrier {
-    Barrier { checkpoint: REPLAYED, began: Instant::now(), urgent: false, options: bytes::Bytes::new() }
-}
-
 fn from_barrier(barrier: &Barrier) -> Result<Arc<LocalBarrier>> {
     let decoded = CheckpointBarrier::decode(barrier.options.clone()).map_err(|error| {
         Error::Plan(format!("the barrier of checkpoint {} is malformed: {error}", barrier.checkpoint))
@@ -71,10 +61,6 @@ fn normalise(mut barrier: CheckpointBarrier) -> CheckpointBarrier {
 impl Inputs {
     /// A barrier came in its place.
     pub(crate) fn barrier(&mut self, edge: usize, channel: usize, barrier: &Barrier, now: Instant) -> Result<Vec<Due>> {
-        if barrier.checkpoint == REPLAYED {
-            self.edges[edge].channel_replayed(channel);
-            return Ok(Vec::new());
-        }
         let channel = self.edges[edge].offset + channel;
         let actions = self.barriers.barrier(channel, &from_barrier(barrier)?, now);
         Ok(self.carry_out(actions))
@@ -106,6 +92,9 @@ impl Inputs {
     /// Looks for barriers that do not wait behind rows: urgent ones, and those of a checkpoint that became unaligned here.
     pub(crate) fn overtake(&mut self, now: Instant) -> Result<Vec<Due>> {
         let mut due = Vec::new();
+        if self.replaying {
+            return Ok(due);
+        }
         for edge in 0..self.edges.len() {
             if self.edges[edge].gate.take_urgent() {
                 let Self { edges, barriers, .. } = self;
@@ -154,12 +143,6 @@ impl Inputs {
                 Action::Block(channel) => self.with_gate(channel, |gate, channel| gate.block(channel)),
                 Action::Resume(channel) => self.with_gate(channel, |gate, channel| gate.resume(channel)),
                 Action::Snapshot { barrier, since, unaligned } => {
-                    if unaligned {
-                        // What is still to be replayed is in flight again.
-                        let recorded = self.recorded.entry(barrier.checkpoint_id).or_default();
-                        let waiting = self.replay.iter().cloned().collect::<Vec<_>>();
-                        recorded.put_first(waiting);
-                    }
                     due.push(Due::Snapshot { barrier, since, unaligned });
                 }
                 Action::Recorded(checkpoint) => {

@@ -101,14 +101,25 @@ pub(crate) struct Barriers {
     done: u64,
     /// What the JobMaster gave up before its barrier came.
     aborted: BTreeSet<u64>,
-    /// Whether barriers may overtake the rows of every channel.
+    /// Whether barriers may overtake the rows of every channel, as things are.
     can_overtake: bool,
 }
 
 impl Barriers {
-    /// For that many channels.
-    pub(crate) fn new(channels: usize, can_overtake: bool) -> Self {
-        Self { ended: vec![false; channels], pending: BTreeMap::new(), done: 0, aborted: BTreeSet::new(), can_overtake }
+    /// For that many channels; no barrier overtakes.
+    pub(crate) fn new(channels: usize) -> Self {
+        Self {
+            ended: vec![false; channels],
+            pending: BTreeMap::new(),
+            done: 0,
+            aborted: BTreeSet::new(),
+            can_overtake: false,
+        }
+    }
+
+    /// From now on barriers may overtake.
+    pub(crate) fn allow_overtaking(&mut self) {
+        self.can_overtake = true;
     }
 
     /// Whether a barrier may be taken out of a channel before the rows that precede it.

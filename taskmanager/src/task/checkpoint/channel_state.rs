@@ -35,13 +35,6 @@ impl ChannelRows {
         self.0.entry(channel).or_default().push(rows);
     }
 
-    /// Adds rows before those of their channels.
-    pub(crate) fn put_first(&mut self, rows: Vec<(Channel, RecordBatch)>) {
-        for (channel, rows) in rows.into_iter().rev() {
-            self.0.entry(channel).or_default().insert(0, rows);
-        }
-    }
-
     /// Adds all rows of other channels.
     pub(crate) fn merge(&mut self, other: Self) {
         for (channel, mut rows) in other.0 {

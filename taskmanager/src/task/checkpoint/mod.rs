@@ -212,8 +212,7 @@ impl Driver {
         Ok(())
     }
 
-    /// Sends the barrier on and fixes the state. What fails in between is the task's failure; a state that cannot be fixed is
-    /// only the checkpoint's.
+    /// Sends the barrier on and fixes the state. What fails there is the task's failure.
     fn take_snapshot(&mut self, barrier: Arc<LocalBarrier>, since: Instant, unaligned: bool) -> Result<()> {
         let now = Instant::now();
         let checkpoint = barrier.checkpoint_id;
@@ -237,15 +236,9 @@ impl Driver {
             self.decline(checkpoint, failure::declined("the state of too many checkpoints is still being written"));
             return Ok(());
         }
-        let operators = match self.fix_state(&barrier) {
-            Ok(operators) => operators,
-            Err(Error::Cancelled) => return Err(Error::Cancelled),
-            Err(error) => {
-                tracing::warn!(task = %self.name, checkpoint_id = checkpoint, %error, "no snapshot could be taken");
-                self.decline(checkpoint, failure::describe(&error));
-                return Ok(());
-            }
-        };
+        // An operator whose snapshot failed is not what it was before: a sink may have closed some of its files and lost others.
+        // So the task fails, as in Flink, and goes on from the last checkpoint.
+        let operators = self.fix_state(&barrier)?;
         let millis = |from: Instant, to: Instant| to.saturating_duration_since(from).as_millis() as u64;
         let metrics = proto::CheckpointMetrics {
             sync_duration: now.elapsed().as_millis() as u64,

@@ -167,7 +167,7 @@ async fn write(
             edge: channel.edge,
             output: channel.output,
             subtask: channel.subtask,
-            file: Some(files.put(bytes).await?),
+            file: Some(files.put(bytes, false).await?),
             rows,
         });
     }
@@ -206,7 +206,7 @@ mod tests {
     }
 
     impl CheckpointFiles for Files {
-        fn put(&self, bytes: Bytes) -> BoxFuture<'_, Result<proto::StateFile>> {
+        fn put(&self, bytes: Bytes, _shared: bool) -> BoxFuture<'_, Result<proto::StateFile>> {
             async move {
                 self.begun.notify_one();
                 match self.fate {
@@ -219,8 +219,8 @@ mod tests {
             .boxed()
         }
 
-        fn put_file<'a>(&'a self, _path: &'a Path, _shared: bool) -> BoxFuture<'a, Result<proto::StateFile>> {
-            self.put(Bytes::new())
+        fn put_file<'a>(&'a self, _path: &'a Path, shared: bool) -> BoxFuture<'a, Result<proto::StateFile>> {
+            self.put(Bytes::new(), shared)
         }
 
         fn give_up(&self) -> BoxFuture<'_, ()> {
@@ -237,7 +237,7 @@ mod tests {
             self: Box<Self>,
             files: &'a dyn CheckpointFiles,
         ) -> BoxFuture<'a, Result<(proto::KeyedStateHandle, u64)>> {
-            async move { files.put(Bytes::from_static(b"state")).await.map(|_| Default::default()) }.boxed()
+            async move { files.put(Bytes::from_static(b"state"), false).await.map(|_| Default::default()) }.boxed()
         }
     }
 

@@ -128,10 +128,11 @@ impl PartitionCommitter {
         }
     }
 
-    pub(super) fn open(&mut self, sink: u64, context: &OperatorContext) {
+    /// What other runs of the job left at this subtask's places.
+    pub(super) fn open(&mut self, sink: u64, context: &OperatorContext) -> Vec<PathBuf> {
         self.clock = context.clock.clone();
-        self.board = Board::new(self.root.clone(), sink, context.subtask, context.parallelism.max(1));
-        self.board.clear();
+        self.board = Board::new(self.root.clone(), sink, context);
+        self.board.clear()
     }
 
     /// A file was begun.

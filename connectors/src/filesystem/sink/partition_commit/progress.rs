@@ -1,9 +1,13 @@
-//! How far each subtask of a sink has come, in hidden files that all of them can read.
+//! How far each subtask of a sink has come, in hidden files that all of them can read:
+//! `.partition-commit-<sink>-<run>-<attempt>-<subtask>`.
+//!
+//! An attempt reads and replaces only what it posted itself: one that was given up, or of a run of the job that is over, may go
+//! on beside it. All subtasks of an attempt have the same number.
 use std::fs;
 use std::io;
 use std::path::PathBuf;
 
-use wiesel_operators::operator::Result;
+use wiesel_operators::operator::{OperatorContext, Result};
 
 use crate::encoding::{Reader, Writer};
 use crate::filesystem::path::unreadable;
@@ -51,22 +55,54 @@ impl Progress {
     }
 }
 
-/// Where the subtasks of one sink in one job post their progress.
+/// Who posted a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Poster {
+    /// Which run of the job; none for files of before names had it.
+    run: Option<u64>,
+    /// How many attempts of that run there had been before.
+    attempt_number: u32,
+    subtask: u32,
+}
+
+/// Where the subtasks of one attempt to run one sink of a job post their progress.
 #[derive(Default)]
 pub(super) struct Board {
     root: PathBuf,
+    /// What the names of all attempts and runs begin with.
     prefix: String,
+    run: u64,
+    attempt_number: u32,
     subtask: u32,
     parallelism: u32,
 }
 
 impl Board {
-    pub(super) fn new(root: PathBuf, sink: u64, subtask: u32, parallelism: u32) -> Self {
-        Self { root, prefix: format!(".partition-commit-{sink:016x}-"), subtask, parallelism }
+    pub(super) fn new(root: PathBuf, sink: u64, context: &OperatorContext) -> Self {
+        Self {
+            root,
+            prefix: format!(".partition-commit-{sink:016x}-"),
+            run: context.run,
+            attempt_number: context.attempt_number,
+            subtask: context.subtask,
+            parallelism: context.parallelism.max(1),
+        }
     }
 
     fn path(&self, subtask: u32) -> PathBuf {
-        self.root.join(format!("{}{subtask}", self.prefix))
+        self.root.join(format!("{}{:016x}-{}-{subtask}", self.prefix, self.run, self.attempt_number))
+    }
+
+    /// Who posted the file of that name; none: it is none of this sink's.
+    fn poster(&self, name: &str) -> Option<Poster> {
+        let rest = name.strip_prefix(&self.prefix)?;
+        let parts: Vec<&str> = rest.strip_suffix(".new").unwrap_or(rest).split('-').collect();
+        let (run, attempt_number, subtask) = match parts[..] {
+            [run, number, subtask] => (Some(u64::from_str_radix(run, 16).ok()?), number.parse().ok()?, subtask),
+            [subtask] => (None, 0, subtask),
+            _ => return None,
+        };
+        Some(Poster { run, attempt_number, subtask: subtask.parse().ok()? })
     }
 
     /// Replaces what this subtask said before.
@@ -93,24 +129,35 @@ impl Board {
         }
     }
 
-    /// Removes what earlier attempts said at this subtask's place, and at those that are gone since there are fewer subtasks.
-    pub(super) fn clear(&self) {
-        self.remove(|subtask| subtask % self.parallelism == self.subtask);
-    }
-
-    /// Removes everything.
-    pub(super) fn clear_all(&self) {
-        self.remove(|_| true);
-    }
-
-    fn remove(&self, which: impl Fn(u32) -> bool) {
-        let entries = fs::read_dir(&self.root).into_iter().flatten().flatten();
-        for entry in entries {
-            let name = entry.file_name();
-            let subtask = name.to_str().and_then(|name| name.strip_prefix(&self.prefix)?.parse().ok());
-            if subtask.is_some_and(&which) {
-                remove(&entry.path());
+    /// Removes what earlier attempts of this run said at this subtask's place, and at those that are gone since there are fewer
+    /// subtasks. What other runs said there: it can go once it is known that they are over.
+    pub(super) fn clear(&self) -> Vec<PathBuf> {
+        let mut of_other_runs = Vec::new();
+        for (poster, path) in self.posted() {
+            if poster.subtask % self.parallelism != self.subtask {
+                continue;
+            }
+            if poster.run != Some(self.run) {
+                of_other_runs.push(path);
+            } else if poster.attempt_number < self.attempt_number {
+                remove(&path);
             }
         }
+        of_other_runs
+    }
+
+    /// Removes what this attempt and earlier ones of its run said.
+    pub(super) fn clear_all(&self) {
+        let ours = |poster: &Poster| poster.run == Some(self.run) && poster.attempt_number <= self.attempt_number;
+        for (_, path) in self.posted().into_iter().filter(|(poster, _)| ours(poster)) {
+            remove(&path);
+        }
+    }
+
+    /// What there is of this sink, of whichever attempt.
+    fn posted(&self) -> Vec<(Poster, PathBuf)> {
+        let entries = fs::read_dir(&self.root).into_iter().flatten().flatten();
+        let posted = entries.filter_map(|entry| Some((self.poster(entry.file_name().to_str()?)?, entry.path())));
+        posted.collect()
     }
 }

@@ -155,6 +155,51 @@ proptest! {
     }
 }
 
+proptest! {
+    /// Whatever handles there are, also such that overlap: each subtask gets those that concern it, in their order.
+    #[test]
+    fn handles_are_found_by_their_key_groups(
+        handles in proptest::collection::vec(proptest::collection::vec((0..64_u32, 0..16_u32), 0..4), 1..12),
+        start in 0..64_u32,
+        length in 1..20_u32,
+    ) {
+        let mut vertex = proto::VertexState::default();
+        for (subtask, handles) in handles.iter().enumerate() {
+            let handle = |(place, (first, length)): (usize, &(u32, u32))| proto::KeyedStateHandle {
+                first_key_group: *first,
+                last_key_group: first + length,
+                files: vec![proto::KeyedStateFile { name: format!("{subtask}-{place}"), ..Default::default() }],
+                ..Default::default()
+            };
+            let keyed = handles.iter().enumerate().map(handle).collect();
+            let operator = proto::OperatorSubtaskState { uid: uid(7), keyed, ..Default::default() };
+            vertex.subtasks.push(proto::TaskState { operators: vec![operator], ..Default::default() });
+        }
+        let subtasks = vertex.subtasks.iter().map(|state| state.operators.first()).collect();
+        let known = Known { vertex: &vertex, subtasks };
+        let groups = start..start + length;
+        let all = known.states().flat_map(|state| &state.keyed);
+        let concerned = |handle: &&proto::KeyedStateHandle| {
+            (handle.first_key_group..=handle.last_key_group).any(|group| groups.contains(&group))
+        };
+        let expected: Vec<_> = all.filter(concerned).cloned().collect();
+        prop_assert_eq!(Keyed::of(&known).of_key_groups(&groups), expected);
+    }
+}
+
+/// A finished subtask has no list of its own.
+#[test]
+fn a_broadcast_list_reaches_a_subtask_that_finished_before_it_wrote_one() {
+    let mut metadata = metadata(1, 7, &[1, 1]);
+    metadata.vertices[0].subtasks[0] = proto::TaskState { finished: true, ..Default::default() };
+    let assignment = assign(&metadata, "file:/sp", &graph(vec![vertex(1, 2, &[7])]), false).unwrap();
+    for task in &assignment.tasks[0] {
+        assert_eq!(list_of(task, "same"), &entries(&["x".into(), "y".into()])[..]);
+    }
+    assert_eq!(list_of(&assignment.tasks[0][0], "numbered"), &[] as &[Bytes]);
+    assert_eq!(list_of(&assignment.tasks[0][1], "numbered"), &entries(&["1-0".into()])[..]);
+}
+
 #[test]
 fn an_operator_is_found_in_whatever_vertex_it_is() {
     let metadata = metadata(1, 7, &[2, 2]);
@@ -233,4 +278,56 @@ fn enumerators_get_their_state() {
     metadata.coordinators.push(proto::CoordinatorState { uid: uid(7), state: Bytes::from_static(b"s") });
     let assignment = assign(&metadata, "file:/sp", &graph(vec![vertex(1, 1, &[7])]), false).unwrap();
     assert_eq!(assignment.coordinators[&OperatorId([7; 16])], Bytes::from_static(b"s"));
+}
+
+fn corrupt(metadata: &proto::CheckpointMetadata) -> String {
+    let error = check(metadata, "file:/sp/_metadata").unwrap_err().to_string();
+    assert!(error.starts_with("file:/sp/_metadata is corrupt: ") && error.contains("another checkpoint"), "{error}");
+    error
+}
+
+/// Before, the JobMaster added 1 to the largest number.
+#[test]
+fn a_number_after_which_no_checkpoint_can_follow_is_refused() {
+    let mut metadata = metadata(1, 7, &[1]);
+    for id in [u64::MAX, i64::MAX as u64 + 1, i64::MAX as u64] {
+        metadata.checkpoint_id = id;
+        assert!(corrupt(&metadata).contains(&format!("the number {id}")));
+    }
+    metadata.checkpoint_id = i64::MAX as u64 - 1;
+    assert_eq!(check(&metadata, "file:/sp/_metadata"), Ok(()));
+}
+
+/// Before, a job with 2^32 - 1 key groups ran, and its TaskManagers set memory aside for each.
+#[test]
+fn a_maximum_parallelism_that_no_job_can_have_is_refused() {
+    for max_parallelism in [0, 1, 32_769, u32::MAX] {
+        let mut metadata = metadata(1, 7, &[1, 1]);
+        metadata.vertices[0].max_parallelism = max_parallelism;
+        let error = corrupt(&metadata);
+        let shown = format!("maximum parallelism {max_parallelism}");
+        let parts = ["vertex 1", "parallelism 2", "from 1 to 32768", shown.as_str()];
+        assert!(parts.iter().all(|part| error.contains(*part)), "{error}");
+    }
+}
+
+/// Before, state of key groups that were no more was cut off, and of those that were too many nobody missed any.
+#[test]
+fn a_maximum_parallelism_that_is_not_that_of_the_state_is_refused() {
+    for counts in [&[1][..], &[1, 1, 1]] {
+        let mut metadata = metadata(1, 7, counts);
+        assert_eq!(check(&metadata, "file:/sp/_metadata"), Ok(()));
+        for max_parallelism in [64, 127, 129, 256] {
+            metadata.vertices[0].max_parallelism = max_parallelism;
+            assert!(corrupt(&metadata).contains(&format!("of {max_parallelism} key groups")));
+        }
+        // Without keyed state nobody cares.
+        let operators = metadata.vertices[0].subtasks.iter_mut().flat_map(|state| &mut state.operators);
+        operators.for_each(|operator| operator.keyed.clear());
+        assert_eq!(check(&metadata, "file:/sp/_metadata"), Ok(()));
+    }
+    let mut empty = metadata(1, 7, &[1]);
+    let handle = &mut empty.vertices[0].subtasks[0].operators[0].keyed[0];
+    (handle.first_key_group, handle.last_key_group) = (1, 0);
+    assert!(corrupt(&empty).contains("key groups 1 to 0"));
 }

@@ -5,6 +5,13 @@ use proptest::prelude::*;
 
 use super::*;
 
+/// Of a task that barriers may overtake in.
+fn overtaking(channels: usize) -> Barriers {
+    let mut barriers = Barriers::new(channels);
+    barriers.allow_overtaking();
+    barriers
+}
+
 /// So many milliseconds after the time from which the tests count.
 fn at(millis: u64) -> Instant {
     static START: LazyLock<Instant> = LazyLock::new(Instant::now);
@@ -39,7 +46,7 @@ fn given_up(checkpoint: u64, actions: &[Action]) -> bool {
 
 #[test]
 fn channels_wait_for_the_last_barrier() {
-    let mut barriers = Barriers::new(3, true);
+    let mut barriers = overtaking(3);
     let first = aligned(1);
     assert_eq!(barriers.barrier(1, &first, at(5)), [Action::Block(1)]);
     assert_eq!(barriers.barrier(0, &first, at(6)), [Action::Block(0)]);
@@ -49,7 +56,7 @@ fn channels_wait_for_the_last_barrier() {
 
 #[test]
 fn at_least_once_blocks_nothing_and_counts_several_checkpoints() {
-    let mut barriers = Barriers::new(2, true);
+    let mut barriers = overtaking(2);
     let (first, second, third) = (at_least_once(1), at_least_once(2), at_least_once(3));
     assert_eq!(barriers.barrier(0, &first, at(1)), []);
     assert_eq!(barriers.barrier(0, &second, at(2)), []);
@@ -64,7 +71,7 @@ fn at_least_once_blocks_nothing_and_counts_several_checkpoints() {
 
 #[test]
 fn a_newer_barrier_ends_an_older_checkpoint() {
-    let mut barriers = Barriers::new(2, true);
+    let mut barriers = overtaking(2);
     barriers.barrier(0, &aligned(1), at(1));
     let actions = barriers.barrier(1, &aligned(2), at(2));
     assert_eq!(actions[0], Action::Resume(0));
@@ -77,7 +84,7 @@ fn a_newer_barrier_ends_an_older_checkpoint() {
 
 #[test]
 fn an_abort_resumes_and_holds_for_barriers_that_come_later() {
-    let mut barriers = Barriers::new(2, true);
+    let mut barriers = overtaking(2);
     barriers.barrier(0, &aligned(1), at(1));
     assert_eq!(barriers.aborted(1), [Action::Resume(0), Action::GiveUp { checkpoint: 1, reason: None }]);
     assert_eq!(barriers.barrier(1, &aligned(1), at(2)), []);
@@ -88,7 +95,7 @@ fn an_abort_resumes_and_holds_for_barriers_that_come_later() {
 
 #[test]
 fn a_channel_that_ended_is_not_waited_for() {
-    let mut barriers = Barriers::new(3, true);
+    let mut barriers = overtaking(3);
     assert_eq!(barriers.ended(1), []);
     barriers.barrier(0, &aligned(1), at(1));
     assert_eq!(barriers.ended(2), [snapshot(&aligned(1), 1, false), Action::Resume(0)]);
@@ -102,7 +109,7 @@ fn a_channel_that_ended_is_not_waited_for() {
 
 #[test]
 fn an_unaligned_checkpoint_records_until_the_last_barrier() {
-    let mut barriers = Barriers::new(2, true);
+    let mut barriers = overtaking(2);
     let first = unaligned(1, 0);
     let actions = barriers.overtaken(0, &first, at(2000));
     assert_eq!(actions, [snapshot(&first, 2000, true)]);
@@ -113,7 +120,7 @@ fn an_unaligned_checkpoint_records_until_the_last_barrier() {
 
 #[test]
 fn an_aligned_checkpoint_becomes_unaligned_in_time() {
-    let mut barriers = Barriers::new(3, true);
+    let mut barriers = overtaking(3);
     let first = unaligned(1, 100);
     assert_eq!(barriers.barrier(0, &first, at(1050)), [Action::Block(0)]);
     assert_eq!(barriers.deadline(), Some(at(1100)));
@@ -130,7 +137,7 @@ fn an_aligned_checkpoint_becomes_unaligned_in_time() {
 #[test]
 fn no_clock_but_its_own_decides_when_a_checkpoint_becomes_unaligned() {
     for timestamp in [i64::MIN, 0, i64::MAX] {
-        let mut barriers = Barriers::new(2, true);
+        let mut barriers = overtaking(2);
         let LocalBarrier { message, began } = (*unaligned(1, 100)).clone();
         let barrier = Arc::new(LocalBarrier { message: CheckpointBarrier { timestamp, ..message }, began });
         assert_eq!(barriers.barrier(0, &barrier, at(1050)), [Action::Block(0)], "{timestamp}");
@@ -141,7 +148,7 @@ fn no_clock_but_its_own_decides_when_a_checkpoint_becomes_unaligned() {
 
 #[test]
 fn where_rows_must_not_be_overtaken_it_stays_aligned() {
-    let mut barriers = Barriers::new(2, false);
+    let mut barriers = Barriers::new(2);
     let first = unaligned(1, 0);
     assert!(!barriers.may_overtake(1));
     assert_eq!(barriers.barrier(0, &first, at(5000)), [Action::Block(0)]);
@@ -260,7 +267,7 @@ proptest! {
             sent[..at].iter().filter(|sent| **sent == Sent::Row).count()
         };
         let mut task = Task {
-            barriers: Barriers::new(count, can_overtake),
+            barriers: if can_overtake { overtaking(count) } else { Barriers::new(count) },
             channels: channels.iter().map(|sent| sent.iter().cloned().collect()).collect(),
             blocked: vec![false; count],
             ended: vec![false; count],
@@ -307,7 +314,7 @@ proptest! {
     ) {
         let count = channels.len();
         let mut task = Task {
-            barriers: Barriers::new(count, true),
+            barriers: overtaking(count),
             channels: channels.iter().map(|sent| sent.iter().cloned().collect()).collect(),
             blocked: vec![false; count],
             ended: vec![false; count],

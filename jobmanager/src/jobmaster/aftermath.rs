@@ -1,0 +1,102 @@
+//! The end of a job: its checkpoints are ended, kept or deleted.
+//!
+//! The job is over for everybody once that was done as well as it could be in a minute. Where the store failed, or files of
+//! tasks may still come that are thought dead, its JobMaster goes on looking after the job's folder for a while.
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::JobInfo;
+use super::actor::{JobMaster, SUSPEND_TIMEOUT};
+use super::checkpoint::failure::state_failure;
+use super::status::JobStatus;
+
+/// How long the end of a job waits for checkpoints to be deleted.
+const CLEANUP_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long the job's folder is looked after at the most; what is left then are orphans.
+const AFTERMATH_TIMEOUT: Duration = Duration::from_secs(3600);
+
+/// A job that is over.
+pub(crate) struct Ended {
+    /// As it was at its end.
+    pub(crate) info: Arc<JobInfo>,
+    /// What is left to do.
+    pub(crate) aftermath: Option<Aftermath>,
+}
+
+/// What is left to do for a job that is over.
+pub(crate) struct Aftermath(JobMaster);
+
+impl Aftermath {
+    /// None: all is done.
+    pub(super) fn of(job: JobMaster) -> Option<Self> {
+        job.checkpoints.is_unclean().then(|| Self(job))
+    }
+
+    /// Deletes what is left of the job's checkpoints.
+    pub(crate) async fn run(mut self) {
+        let job_id = self.0.job_id();
+        let work = async {
+            self.0.look_after_folder().await;
+            self.0.remove_unneeded_folder().await;
+        };
+        match tokio::time::timeout(AFTERMATH_TIMEOUT, work).await {
+            Ok(()) => tracing::info!(%job_id, "all that the job's checkpoints had left is deleted"),
+            Err(_) => tracing::warn!(
+                %job_id,
+                limit = ?AFTERMATH_TIMEOUT,
+                folder = self.0.storage.folder(),
+                "not all that the job's checkpoints left could be deleted: what is left stays"
+            ),
+        }
+    }
+}
+
+impl JobMaster {
+    /// Ends checkpoints that are under way and deletes those that do not outlive the job.
+    pub(super) async fn clean_up(&mut self, status: JobStatus) {
+        let limit = if status == JobStatus::Suspended { SUSPEND_TIMEOUT } else { CLEANUP_TIMEOUT };
+        let work = async {
+            while self.checkpoints.is_finalizing() && self.next_completion().await {}
+            let now = self.now();
+            self.checkpoints.shut_down(status, now);
+            while (self.act_on_checkpoints() || self.checkpoints.is_busy()) && self.next_completion().await {}
+            self.remove_unneeded_folder().await;
+        };
+        if tokio::time::timeout(limit, work).await.is_err() {
+            tracing::warn!(job_id = %self.job_id(), "not all checkpoints of the job could be deleted in time");
+        }
+    }
+
+    async fn remove_unneeded_folder(&self) {
+        if !self.checkpoints.has_folder() || self.checkpoints.latest().is_some() {
+            return;
+        }
+        if let Err(error) = self.storage.remove_job_folder().await {
+            let reason = state_failure(&error).stack_trace();
+            tracing::warn!(job_id = %self.job_id(), reason = reason.trim_end(), "the job's folder stays");
+        }
+    }
+
+    /// Deletes and sweeps until nothing is left.
+    async fn look_after_folder(&mut self) {
+        loop {
+            while (self.act_on_checkpoints() || self.checkpoints.is_busy()) && self.next_completion().await {}
+            let now = self.now();
+            let Some(due) = self.checkpoints.next_tick(now) else { return };
+            tokio::time::sleep(Duration::from_millis((due - now).max(1) as u64)).await;
+        }
+    }
+
+    /// What is under way for checkpoints comes to its end after the job. So may other things, which change nothing any more: the
+    /// scheduler's state is final, and what it wants done is not done. False: nothing is under way.
+    async fn next_completion(&mut self) -> bool {
+        match self.completions.join_next().await {
+            Some(Ok(done)) => self.completed(done),
+            Some(Err(error)) => {
+                tracing::error!(job_id = %self.job_id(), %error, "what was under way at the end of a job ended abnormally");
+            }
+            None => return false,
+        }
+        true
+    }
+}

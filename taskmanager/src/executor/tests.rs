@@ -1,0 +1,154 @@
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use wiesel_common::rpc::{Answer as Call, Transport};
+
+use super::*;
+
+const FENCE: [u8; 16] = [7; 16];
+const JOB: [u8; 16] = [1; 16];
+
+/// Nobody answers here.
+struct Silence;
+
+impl Transport for Silence {
+    fn call(&self, _: tonic::codegen::http::Request<tonic::body::Body>) -> Call {
+        Box::pin(std::future::pending())
+    }
+}
+
+impl Connector for Silence {
+    fn connect(&self, _: &str) -> Result<Channel, Status> {
+        Ok(Channel::new(Silence))
+    }
+}
+
+/// Tasks that never end, however often they are told to.
+#[derive(Default)]
+struct Stubborn {
+    told: Arc<AtomicUsize>,
+}
+
+struct StubbornTask {
+    attempt: AttemptId,
+    allocation: AllocationId,
+    told: Arc<AtomicUsize>,
+}
+
+impl RunningTask for StubbornTask {
+    fn attempt(&self) -> AttemptId {
+        self.attempt
+    }
+
+    fn allocation(&self) -> AllocationId {
+        self.allocation
+    }
+
+    fn name(&self) -> &str {
+        "stubborn (1/1)"
+    }
+
+    fn cancel(&self) {
+        self.told.fetch_add(1, Ordering::SeqCst);
+    }
+
+    fn fail(&self, _: proto::Failure) {}
+
+    fn deliver(&self, _: Mail) -> Result<(), Undelivered> {
+        Err(Undelivered::Ended)
+    }
+
+    fn reads_mail(&self) -> bool {
+        false
+    }
+
+    fn waiting_for(&self) -> Option<&'static str> {
+        Some("nobody")
+    }
+
+    fn metrics(&self) -> proto::TaskMetrics {
+        proto::TaskMetrics::default()
+    }
+}
+
+impl TaskRunner for Stubborn {
+    fn start(&self, request: proto::SubmitTasksRequest, launch: Launch<'_>) -> Result<(), Status> {
+        let Launch { started, .. } = launch;
+        for task in request.tasks {
+            started.push(Box::new(StubbornTask {
+                attempt: AttemptId::from_bytes(&task.attempt_id).unwrap(),
+                allocation: AllocationId::from_bytes(&task.allocation_id).unwrap(),
+                told: Arc::clone(&self.told),
+            }));
+        }
+        Ok(())
+    }
+
+    fn forget(&self, _: JobId) {}
+}
+
+fn executor(runner: Arc<Stubborn>, cancellation_timeout: Duration) -> TaskExecutor {
+    let identity = proto::RegisterTaskManagerRequest { resource_id: "a".into(), slots: 2, ..Default::default() };
+    let (status, _) = watch::channel(SlotStatus::default());
+    TaskExecutor::new(Setup {
+        runner,
+        connector: Arc::new(Silence),
+        slots: 2,
+        slot_timeout: Duration::from_secs(10),
+        cancellation_timeout: Some(cancellation_timeout),
+        identity,
+        resource_manager_address: "jm:6123".into(),
+        status,
+    })
+}
+
+fn slot(slot: u32, master: u8) -> proto::RequestSlotRequest {
+    proto::RequestSlotRequest {
+        fence: Bytes::from_static(&FENCE),
+        slot,
+        job_id: Bytes::from_static(&JOB),
+        allocation_id: vec![slot as u8; 16].into(),
+        job_master_address: "jm:6123".into(),
+        job_master_fence: vec![master; 16].into(),
+    }
+}
+
+/// Failed before: they were cancelled behind the back of `task.cancellation.timeout`, and one that hung kept its slot for ever.
+#[tokio::test]
+async fn tasks_of_a_superseded_job_master_have_to_end_in_time() {
+    let runner = Arc::new(Stubborn::default());
+    let mut executor = executor(Arc::clone(&runner), Duration::ZERO);
+    executor.registered(Bytes::from_static(&FENCE), 1);
+    assert!(executor.request_slot(&slot(0, 8)).unwrap().granted);
+    let task = proto::TaskDeployment {
+        attempt_id: vec![5; 16].into(),
+        allocation_id: vec![0; 16].into(),
+        ..Default::default()
+    };
+    let deployment = proto::SubmitTasksRequest {
+        fence: vec![8; 16].into(),
+        graph: Some(proto::JobGraph { job_id: Bytes::from_static(&JOB), ..Default::default() }),
+        tasks: vec![task],
+        ..Default::default()
+    };
+    executor.submit_tasks(deployment).unwrap();
+    assert_eq!(executor.overdue_cancellation(), None);
+    assert!(executor.request_slot(&slot(1, 9)).unwrap().granted);
+    assert_eq!(runner.told.load(Ordering::SeqCst), 1);
+    std::thread::sleep(Duration::from_millis(2));
+    let reason = executor.overdue_cancellation().unwrap();
+    assert!(reason.contains("task.cancellation.timeout") && reason.contains("stubborn (1/1)"), "{reason}");
+}
+
+#[tokio::test]
+async fn what_is_said_of_the_slots_names_the_registration() {
+    let mut executor = executor(Arc::default(), Duration::from_secs(60));
+    executor.registered(Bytes::from_static(&FENCE), 3);
+    let first = executor.request_slot(&slot(0, 8)).unwrap();
+    assert_eq!(first.registration, 3);
+    executor.resource_manager_lost("the test says so");
+    assert!(executor.request_slot(&slot(0, 8)).is_err(), "it is registered nowhere");
+    executor.registered(Bytes::from_static(&FENCE), 5);
+    let second = executor.request_slot(&slot(0, 8)).unwrap();
+    assert_eq!(second.registration, 5);
+    assert!(second.slots_version > first.slots_version);
+}
