@@ -351,7 +351,8 @@ mod tests {
             ("pekko.ask.timeout", never),
         ]));
         let control = control.unwrap();
-        let store = config(&[("jobstore.expiration-time", "18446744073709551615"), ("rest.async.store-duration", never)]);
+        let store =
+            config(&[("jobstore.expiration-time", "18446744073709551615"), ("rest.async.store-duration", never)]);
         let store = JobStoreOptions::read(&store).unwrap();
         let job = JobOptions::read(&config(&[
             ("execution.attached", "true"),

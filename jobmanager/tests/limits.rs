@@ -58,8 +58,10 @@ async fn a_malformed_heartbeat_ends_the_stream_and_nothing_follows_from_it() {
                 Ok(stream) => {
                     let mut stream = stream.into_inner();
                     loop {
-                        if let Err(status) = stream.message().await {
-                            break status;
+                        match stream.message().await {
+                            Ok(Some(_)) => {}
+                            Ok(None) => panic!("{name}: the stream ended without a word"),
+                            Err(status) => break status,
                         }
                     }
                 }
@@ -129,10 +131,10 @@ async fn numbers_of_any_size_are_shown() {
         back_pressured_ms: most,
         watermark: i64::MAX,
     };
-    let tasks = deployed.tasks.iter().map(|task| proto::AttemptMetrics {
-        attempt_id: task.attempt_id.clone(),
-        metrics: Some(metrics),
-    });
+    let tasks = deployed
+        .tasks
+        .iter()
+        .map(|task| proto::AttemptMetrics { attempt_id: task.attempt_id.clone(), metrics: Some(metrics) });
     let report = proto::TaskMetricsReport {
         fence: deployed.fence.clone(),
         job_id: deployed.graph.as_ref().unwrap().job_id.clone(),

@@ -87,7 +87,8 @@ impl Settings {
         settings.parallelism = Some(5_000);
         settings.faults_until = 60_000;
         settings.calm = 20_000;
-        settings.most_calls = 30_000;
+        // Each task says a few things of itself when it is started or ended.
+        settings.most_calls = 200_000;
         let checkpoints = [("execution.checkpointing.interval", "10 s"), ("execution.checkpointing.timeout", "60 s")];
         settings.configuration.extend(checkpoints.map(|(key, value)| (key.to_owned(), value.to_owned())));
         settings

@@ -179,11 +179,12 @@ mod tests {
             next += 1;
             AttemptId([next; 16])
         };
-        let mut graph = ExecutionGraph::new(Arc::new(graph), JobId([9; 16]), 0, &mut new_id);
-        for task in &mut graph.vertices[0].subtasks {
+        let graph = ExecutionGraph::new(Arc::new(graph), JobId([9; 16]), 0, &mut new_id);
+        let mut tasks = graph.vertices[0].subtasks.clone();
+        for task in &mut tasks {
             task.metrics = metrics;
         }
-        let tasks: Vec<&Execution> = graph.vertices[0].subtasks.iter().collect();
+        let tasks: Vec<&Execution> = tasks.iter().collect();
         let sums = io_metrics(tasks.iter().copied());
         assert_eq!((&sums["read-bytes"], &sums["accumulated-idle-time"]), (&json!(most), &json!(most)));
         assert_eq!(aggregated(&tasks, 1_000)["metrics"]["read-bytes"]["sum"], json!(i64::MAX));
