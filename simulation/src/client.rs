@@ -180,8 +180,9 @@ impl Client {
 
     /// All its jobs are gone.
     pub fn job_manager_died(&mut self, now: u64) {
+        // Also of those that are over something may have been left to do.
+        self.abandoned.extend(self.progress.iter().flat_map(|known| &known.jobs));
         for known in self.progress.iter_mut().filter(|known| known.runs) {
-            self.abandoned.extend(known.jobs.last());
             known.again(now + self.random.random_range(100..10_000));
         }
     }

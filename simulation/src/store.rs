@@ -270,7 +270,7 @@ impl Store {
 
 /// What stands for a folder, or for its being claimed.
 fn is_mark(file: &str) -> bool {
-    file.ends_with("/.keep") || file.ends_with("/.claimed")
+    file.ends_with("/.keep") || file.contains("/.claimed-")
 }
 
 fn failed(reason: &'static str) -> Error {

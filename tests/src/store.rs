@@ -92,7 +92,7 @@ impl Audit {
     }
 
     fn file(&mut self, name: &str, file: &Place, folder: &Place) {
-        if name == ".keep" || name == ".claimed" {
+        if name == ".keep" || name.starts_with(".claimed-") {
             return;
         }
         self.bytes += fs::metadata(&file.path).map_or(0, |metadata| metadata.len());

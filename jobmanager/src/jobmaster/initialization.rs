@@ -90,6 +90,12 @@ async fn restore(
         }
         _ => (Owner::Other, HashSet::new()),
     };
-    let restored = CompletedCheckpoint::restored(found, owner, spared);
+    let claimed = match owner {
+        Owner::Claimed => {
+            storage::claimed_folders(&found, storage.configuration()).map_err(|error| state_failure(&error))?
+        }
+        _ => Vec::new(),
+    };
+    let restored = CompletedCheckpoint::restored(found, owner, spared, claimed);
     Ok(Initialized { graph: Arc::new(graph), restored: Some(restored) })
 }

@@ -2,8 +2,9 @@
 //!
 //! Metadata that was copied, by whomever and whereto, still names the files of the checkpoint that it was copied from. So a
 //! file belongs to the metadata in a folder only if it is where a checkpoint in that folder puts its files: in the folder
-//! itself, or in `shared/` beside it if the folder is that of the checkpoint's number. Everything else is somebody else's, and
-//! so is what another checkpoint beside it refers to.
+//! itself, or in `shared/` beside it if the folder is that of the checkpoint's number. Metadata that is where it was written
+//! also owns what it names in the `shared/` folders of checkpoints that its job has claimed. Everything else is somebody
+//! else's, and so is what another checkpoint beside it refers to, or may refer to that was beside it and was claimed.
 use std::collections::HashSet;
 
 use bytes::Bytes;
@@ -30,8 +31,21 @@ pub async fn spared(found: &Found, configuration: &Configuration) -> Result<Hash
         }
     });
     spared.extend(named_beside(found, &folder, configuration).await?);
-    if places.shared.is_some() {
-        spared.extend(referenced_beside(&folder, &found.metadata, configuration).await?);
+    let own = shared_files(&found.metadata);
+    if let Some(parent) = folder.parent().filter(|_| places.shared.is_some() && !own.is_empty()) {
+        let claimed = marks(&parent).await?.iter().any(|claimed| claimed != folder.name());
+        match referenced_in(&parent, Some(folder.name()), configuration).await? {
+            Some(referenced) if !claimed => spared.extend(referenced),
+            _ => spared.extend(own.iter().filter(|file| places.is_shared(file)).cloned()),
+        }
+    }
+    for place in &places.claimed {
+        let shared = Location::resolve(place, configuration)?;
+        let Some(job) = shared.parent() else { continue };
+        match referenced_in(&job, None, configuration).await? {
+            Some(referenced) => spared.extend(referenced),
+            None => spared.extend(own.iter().filter(|file| places.lies_in(file, place)).cloned()),
+        }
     }
     Ok(spared)
 }
@@ -45,15 +59,36 @@ pub async fn mark_claimed(found: &Found, configuration: &Configuration) -> Resul
     let folder = Location::resolve(&found.folder, configuration)?;
     let its_own = Places::of(&folder, &found.metadata, configuration)?.shared.is_some();
     if let Some(parent) = folder.parent().filter(|_| its_own && !shared_files(&found.metadata).is_empty()) {
-        parent.join(SHARED).join(CLAIMED).write(Bytes::new()).await?;
+        parent.join(SHARED).join(&format!("{CLAIMED}{}", folder.name())).write(Bytes::new()).await?;
     }
     Ok(())
+}
+
+/// The `shared/` folders, as URIs, in which a run that claims a checkpoint owns what it names from then on.
+///
+/// # Errors
+/// A folder of a file system that is not known.
+pub fn claimed_folders(found: &Found, configuration: &Configuration) -> Result<Vec<String>> {
+    let folder = Location::resolve(&found.folder, configuration)?;
+    let Places { shared, mut claimed, .. } = Places::of(&folder, &found.metadata, configuration)?;
+    claimed.extend(shared);
+    claimed.sort();
+    claimed.dedup();
+    Ok(claimed)
+}
+
+/// The names of the checkpoints of a job that others have claimed.
+async fn marks(job: &Location) -> Result<Vec<String>> {
+    let found = job.join(SHARED).children().await?.files;
+    Ok(found.iter().filter_map(|name| name.strip_prefix(CLAIMED)).map(str::to_owned).collect())
 }
 
 /// Where a checkpoint's own files are.
 pub(super) struct Places {
     folder: String,
     shared: Option<String>,
+    /// `shared/` folders of claimed checkpoints.
+    claimed: Vec<String>,
     /// How many random characters a path may have more; 0: none.
     entropy: usize,
 }
@@ -63,12 +98,17 @@ impl Places {
         let is_its_own = folder.name() == checkpoint_name(metadata.checkpoint_id);
         let parent = folder.parent().filter(|_| is_its_own);
         let shared = parent.map(|parent| parent.join(SHARED));
-        Ok(Self::new(folder, shared.as_ref(), Self::entropy(configuration)?))
+        let mut places = Self::new(folder, shared.as_ref(), Self::entropy(configuration)?);
+        if metadata.folder == folder.uri() {
+            places.claimed.clone_from(&metadata.claimed);
+        }
+        Ok(places)
     }
 
     /// A folder, and one that is shared; `entropy` as [`Places::entropy`] says.
     pub(super) fn new(folder: &Location, shared: Option<&Location>, entropy: usize) -> Self {
-        Self { folder: folder.uri().to_owned(), shared: shared.map(|shared| shared.uri().to_owned()), entropy }
+        let shared = shared.map(|shared| shared.uri().to_owned());
+        Self { folder: folder.uri().to_owned(), shared, claimed: Vec::new(), entropy }
     }
 
     /// How many random characters paths have more by the configuration.
@@ -80,8 +120,19 @@ impl Places {
     }
 
     pub(super) fn contain(&self, file: &str, shared: bool) -> bool {
-        let place = if shared { self.shared.as_ref() } else { Some(&self.folder) };
-        let (Some(place), Some((folder, name))) = (place, file.rsplit_once('/')) else { return false };
+        match shared {
+            true => self.is_shared(file) || self.claimed.iter().any(|place| self.lies_in(file, place)),
+            false => self.lies_in(file, &self.folder),
+        }
+    }
+
+    /// Whether a file is in `shared/` beside the folder.
+    fn is_shared(&self, file: &str) -> bool {
+        self.shared.as_ref().is_some_and(|place| self.lies_in(file, place))
+    }
+
+    fn lies_in(&self, file: &str, place: &str) -> bool {
+        let Some((folder, name)) = file.rsplit_once('/') else { return false };
         !name.is_empty() && name != ".." && (folder == place || self.is_with_entropy(folder, place))
     }
 
@@ -118,29 +169,27 @@ async fn has_metadata(folder: &Location) -> Result<bool> {
     Ok(folder.children().await?.files.iter().any(|name| name == METADATA))
 }
 
-/// What other checkpoints of the same job refer to; all of this one's files if one of them cannot be read.
-async fn referenced_beside(
-    folder: &Location,
-    metadata: &proto::CheckpointMetadata,
+/// What the complete checkpoints in a job's folder, but one, refer to; none: one of them cannot be read.
+async fn referenced_in(
+    job: &Location,
+    but: Option<&str>,
     configuration: &Configuration,
-) -> Result<HashSet<String>> {
-    let own = shared_files(metadata);
-    let Some(parent) = folder.parent().filter(|_| !own.is_empty()) else { return Ok(own) };
+) -> Result<Option<HashSet<String>>> {
     let mut referenced = HashSet::new();
-    for name in parent.children().await?.folders {
-        if !is_checkpoint(&name) || name == folder.name() {
+    for name in job.children().await?.folders {
+        if !is_checkpoint(&name) || but == Some(&name) {
             continue;
         }
-        let other = parent.join(&name);
+        let other = job.join(&name);
         if !has_metadata(&other).await? {
             continue;
         }
         match read_metadata(other.uri(), configuration).await {
             Ok((_, other)) => referenced.extend(shared_files(&other)),
-            Err(_) => return Ok(own),
+            Err(_) => return Ok(None),
         }
     }
-    Ok(referenced)
+    Ok(Some(referenced))
 }
 
 #[cfg(test)]

@@ -85,6 +85,9 @@ async fn read_file(pointer: &str, configuration: &Configuration) -> Result<(Loca
 /// The bytes of a `_metadata` file in a folder. Files in the folder go by their names there, so that the whole can be moved.
 pub fn encode(metadata: &proto::CheckpointMetadata, folder: &str) -> Bytes {
     let mut metadata = metadata.clone();
+    if !metadata.claimed.is_empty() {
+        folder.clone_into(&mut metadata.folder);
+    }
     let prefix = format!("{folder}/");
     for_each_file(&mut metadata, |file, _| {
         if let Some(name) = file.path.strip_prefix(&prefix).filter(|name| !name.contains('/')) {

@@ -34,7 +34,7 @@ mod sweep;
 #[cfg(test)]
 pub(crate) mod tests;
 
-pub use claim::{mark_claimed, spared};
+pub use claim::{claimed_folders, mark_claimed, spared};
 pub use cleanup::{Deleted, dispose_savepoint};
 pub use metadata::{Found, all_files, find, read_metadata, shared_files};
 pub use sweep::KnownCheckpoints;
@@ -52,8 +52,9 @@ const SHARED: &str = "shared";
 const TASK_OWNED: &str = "taskowned";
 /// Keeps a folder of a store that removes a folder with its last object, while others put into it.
 const KEEP: &str = ".keep";
-/// In `shared/` of a job of which another one has claimed a checkpoint: what is there may be the other one's.
-const CLAIMED: &str = ".claimed";
+/// Begins the name of a mark in `shared/` of a job of which another one has claimed a checkpoint, whose folder's name follows:
+/// what is there may be the other one's.
+const CLAIMED: &str = ".claimed-";
 
 /// The checkpoints and savepoints of one job. Cheap to clone.
 #[derive(Clone)]

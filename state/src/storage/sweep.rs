@@ -278,7 +278,7 @@ impl CheckpointStorage {
         let referenced: HashSet<&str> = referenced.iter().map(|uri| name_of(uri)).collect();
         let mut folders = self.entropy_folders().await?;
         folders.push(folder.join(SHARED));
-        let claimed = folder.join(SHARED).children().await?.files.iter().any(|name| name == CLAIMED);
+        let claimed = folder.join(SHARED).children().await?.files.iter().any(|name| name.starts_with(CLAIMED));
         for folder in folders.iter().filter(|folder| !complete.contains(folder.name())) {
             if folder.name() == SHARED && (claimed || !all_known) {
                 continue;
@@ -300,7 +300,7 @@ impl CheckpointStorage {
             return Ok(());
         }
         let left = shared.children().await?.files;
-        if left.iter().all(|name| name == KEEP || name == CLAIMED) {
+        if left.iter().all(|name| name == KEEP || name.starts_with(CLAIMED)) {
             for name in left {
                 shared.join(&name).delete().await?;
             }

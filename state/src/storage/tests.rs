@@ -635,3 +635,53 @@ async fn what_is_claimed_goes_and_nothing_else() {
     assert!(notes.exists() && !copy.exists());
     read_metadata(&kept, storage.configuration()).await.unwrap();
 }
+
+/// Before, what a job had inherited by a claim was nobody's for the next one that claimed its checkpoint, and stayed for ever;
+/// and a later run of the first job took it for its own garbage.
+#[tokio::test]
+async fn what_was_claimed_is_claimed_again_and_no_garbage_of_the_first_job() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = in_folder(folder.path());
+    let threshold = ("execution.checkpointing.data-inline-threshold", "10 bytes");
+    let directory = folder.path().display().to_string();
+    let configuration = config(&[("execution.checkpointing.dir", &directory), threshold]);
+    let second = CheckpointStorage::new(&configuration, JobId([9; 16])).unwrap();
+    first.initialize(1).await.unwrap();
+    second.initialize(1).await.unwrap();
+    let inherited = put_shared(&first.files(&of_run(1, 5)).unwrap(), b"written by the first job").await;
+    let other = put_shared(&first.files(&of_run(1, 5)).unwrap(), b"also of an older checkpoint").await;
+    let both = metadata(5, vec![(inherited.clone(), true), (other.clone(), true)]);
+    let older = first.write_metadata(&of_run(1, 4), &metadata(4, vec![(other.clone(), true)])).await.unwrap();
+    let pointer = first.write_metadata(&of_run(1, 5), &both).await.unwrap();
+
+    // The second job claims it, makes one of its own that names the same file, and deletes what it claimed.
+    let found = find(&pointer, &configuration).await.unwrap();
+    let claimed = claimed_folders(&found, &configuration).unwrap();
+    let kept = spared(&found, &configuration).await.unwrap();
+    assert_eq!(kept, HashSet::from([other.path.clone()]));
+    mark_claimed(&found, &configuration).await.unwrap();
+    assert_eq!(spared(&found, &configuration).await.unwrap(), kept, "its own mark");
+    let inheriting = proto::CheckpointMetadata { claimed, ..metadata(6, vec![(inherited.clone(), true)]) };
+    let inheritor = second.write_metadata(&of_run(2, 6), &inheriting).await.unwrap();
+    let needed = kept.into_iter().chain([inherited.path.clone()]).collect();
+    second.discard_claimed(&found, &needed).await.into_result().unwrap();
+    assert!(exists(&inherited) && exists(&other));
+
+    // A later run of the first job lets it alone, and so does whoever disposes of the older checkpoint.
+    first.sweep_orphans(&[]).await.into_result().unwrap();
+    assert!(exists(&inherited) && exists(&other));
+    let found = find(&older, &configuration).await.unwrap();
+    assert!(spared(&found, &configuration).await.unwrap().contains(&other.path));
+
+    // A copy of it owns nothing of that; whoever claims it owns it.
+    let copy = folder.path().join("copy").join("chk-6");
+    std::fs::create_dir_all(&copy).unwrap();
+    std::fs::copy(Path::new(inheritor.strip_prefix("file:").unwrap()).join("_metadata"), copy.join("_metadata"))
+        .unwrap();
+    for (pointer, stays) in [(copy.display().to_string(), true), (inheritor, false)] {
+        let found = find(&pointer, &configuration).await.unwrap();
+        let spared = spared(&found, &configuration).await.unwrap();
+        second.discard_claimed(&found, &spared).await.into_result().unwrap();
+        assert_eq!((exists(&inherited), exists(&other)), (stays, true), "{pointer}");
+    }
+}

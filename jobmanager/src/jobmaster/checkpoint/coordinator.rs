@@ -57,6 +57,8 @@ pub struct CheckpointCoordinator {
     store: CompletedStore,
     /// What the checkpoint names that the job started from.
     restored_files: HashSet<String>,
+    /// `shared/` folders of checkpoints that are the job's by its having claimed them.
+    claimed: Vec<String>,
     statistics: CheckpointStatistics,
     counter: FailureCounter,
     /// Nothing is to refer to the checkpoint that the job started from, until one is complete.
@@ -82,6 +84,7 @@ impl CheckpointCoordinator {
             ended: BTreeMap::new(),
             store: CompletedStore::new(options.retained),
             restored_files: HashSet::new(),
+            claimed: Vec::new(),
             statistics: CheckpointStatistics::new(options.history),
             counter: FailureCounter::new(options.tolerable_failures),
             full: false,
@@ -163,6 +166,7 @@ impl CheckpointCoordinator {
         self.next_id = checkpoint.id + 1;
         self.full = claim_mode == ClaimMode::NoClaim;
         self.restored_files = all_files(&checkpoint.metadata);
+        self.claimed.clone_from(&checkpoint.claimed);
         self.store.add(Arc::new(checkpoint));
     }
 
@@ -458,6 +462,8 @@ impl CheckpointCoordinator {
             vertices: pending.vertices(&graph.graph),
             coordinators: std::mem::take(&mut pending.coordinators),
             run: self.run,
+            claimed: self.claimed.clone(),
+            ..Default::default()
         });
         pending.metadata = Some(Arc::clone(&metadata));
         self.actions.push(Action::Finalize { barrier: pending.barrier.clone(), metadata });

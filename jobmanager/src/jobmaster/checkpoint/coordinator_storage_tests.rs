@@ -525,7 +525,7 @@ async fn a_claimed_checkpoint_whose_deletion_takes_too_long_is_swept() {
     let whole = cluster.store.names().await;
     assert_eq!(whole.len(), 3);
     let found = find(&pointer, cluster.storage.configuration()).await.unwrap();
-    let claimed = CompletedCheckpoint::restored(found, Owner::Claimed, HashSet::new());
+    let claimed = CompletedCheckpoint::restored(found, Owner::Claimed, HashSet::new(), Vec::new());
     cluster.job.coordinator.start_from(claimed, ClaimMode::Claim);
     let mut actions = Vec::new();
     for id in [6, 7] {

@@ -24,19 +24,22 @@ pub struct CompletedCheckpoint {
     pub owner: Owner,
     /// URIs of files that it names and that stay when it is deleted.
     pub spared: HashSet<String>,
+    /// `shared/` folders in which what it names is the job's, which has claimed it.
+    pub claimed: Vec<String>,
 }
 
 impl CompletedCheckpoint {
     /// One that the job wrote.
     pub fn of_job(metadata: Arc<proto::CheckpointMetadata>, pointer: String) -> Self {
         let file = format!("{pointer}/{METADATA}");
-        Self { id: metadata.checkpoint_id, metadata, pointer, file, owner: Owner::Job, spared: HashSet::new() }
+        let (id, owner, spared, claimed) = (metadata.checkpoint_id, Owner::Job, HashSet::new(), Vec::new());
+        Self { id, metadata, pointer, file, owner, spared, claimed }
     }
 
     /// One that the job starts from.
-    pub fn restored(found: Found, owner: Owner, spared: HashSet<String>) -> Self {
-        let Found { folder, file, metadata } = found;
-        Self { id: metadata.checkpoint_id, metadata: Arc::new(metadata), pointer: folder, file, owner, spared }
+    pub fn restored(found: Found, owner: Owner, spared: HashSet<String>, claimed: Vec<String>) -> Self {
+        let Found { folder: pointer, file, metadata } = found;
+        Self { id: metadata.checkpoint_id, metadata: Arc::new(metadata), pointer, file, owner, spared, claimed }
     }
 }
 
