@@ -119,7 +119,7 @@ pub(crate) struct JobMaster {
     pub(super) handle: JobMasterHandle,
     options: JobOptions,
     configuration: Arc<Configuration>,
-    receiver: mpsc::UnboundedReceiver<Message>,
+    pub(super) receiver: mpsc::UnboundedReceiver<Message>,
     pub(super) env: RealEnvironment,
     pub(super) scheduler: Scheduler,
     pub(super) checkpoints: CheckpointCoordinator,
@@ -315,7 +315,7 @@ impl JobMaster {
         Ended { info, aftermath }
     }
 
-    fn describe(&self) -> Arc<JobInfo> {
+    pub(super) fn describe(&self) -> Arc<JobInfo> {
         Arc::new(JobInfo {
             job_id: self.handle.job_id,
             status: self.scheduler.status(),

@@ -5,10 +5,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::JobInfo;
 use super::actor::{JobMaster, SUSPEND_TIMEOUT};
 use super::checkpoint::failure::state_failure;
 use super::status::JobStatus;
+use super::{JobInfo, Message};
 
 /// How long the end of a job waits for checkpoints to be deleted.
 const CLEANUP_TIMEOUT: Duration = Duration::from_secs(60);
@@ -67,11 +67,12 @@ impl JobMaster {
         }
     }
 
-    async fn remove_unneeded_folder(&self) {
+    async fn remove_unneeded_folder(&mut self) {
         if !self.checkpoints.has_folder() || self.checkpoints.latest().is_some() {
             return;
         }
-        if let Err(error) = self.storage.remove_job_folder().await {
+        let storage = self.storage.clone();
+        if let Err(error) = self.answering(storage.remove_job_folder()).await {
             let reason = state_failure(&error).stack_trace();
             tracing::warn!(job_id = %self.job_id(), reason = reason.trim_end(), "the job's folder stays");
         }
@@ -90,7 +91,14 @@ impl JobMaster {
     /// What is under way for checkpoints comes to its end after the job. So may other things, which change nothing any more: the
     /// scheduler's state is final, and what it wants done is not done. False: nothing is under way.
     async fn next_completion(&mut self) -> bool {
-        match self.completions.join_next().await {
+        let next = loop {
+            tokio::select! {
+                biased;
+                next = self.completions.join_next() => break next,
+                Some(message) = self.receiver.recv() => self.answer_at_the_end(message),
+            }
+        };
+        match next {
             Some(Ok(done)) => self.completed(done),
             Some(Err(error)) => {
                 tracing::error!(job_id = %self.job_id(), %error, "what was under way at the end of a job ended abnormally");
@@ -98,5 +106,33 @@ impl JobMaster {
             None => return false,
         }
         true
+    }
+
+    /// Waits, and answers.
+    async fn answering<T>(&mut self, work: impl Future<Output = T>) -> T {
+        tokio::pin!(work);
+        loop {
+            tokio::select! {
+                biased;
+                done = &mut work => return done,
+                Some(message) = self.receiver.recv() => self.answer_at_the_end(message),
+            }
+        }
+    }
+
+    /// Tells whoever asks how the job is: it is not over for anybody before its checkpoints are seen to. Whoever wants
+    /// something of it comes too late.
+    fn answer_at_the_end(&self, message: Message) {
+        let Message::Describe { reply } = message else { return };
+        let mut info = self.describe();
+        let ending = Arc::make_mut(&mut info);
+        ending.status = match ending.status {
+            JobStatus::Finished => JobStatus::Running,
+            JobStatus::Canceled => JobStatus::Cancelling,
+            JobStatus::Failed => JobStatus::Failing,
+            other => other,
+        };
+        // Whoever asked may have gone.
+        let _ = reply.send(info);
     }
 }

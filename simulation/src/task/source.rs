@@ -7,6 +7,7 @@ use std::time::Duration;
 use prost::Message;
 use rand::Rng;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use wiesel_proto as proto;
 use wiesel_proto::operator_event_to_task::Event;
 use wiesel_taskmanager::runner::{Mail, Report};
@@ -28,6 +29,7 @@ struct Source<'a> {
     exhausted: bool,
     asked: bool,
     stop: Stop,
+    next_step: Instant,
 }
 
 /// Whether the job stops with a savepoint.
@@ -54,17 +56,17 @@ pub(super) async fn run(
         open.store(false, Ordering::SeqCst);
     }
     let exhausted = context.restore.finished;
-    let mut source = Source { context, splits, exhausted, asked: false, stop: Stop::No };
+    let mut source = Source { context, splits, exhausted, asked: false, stop: Stop::No, next_step: Instant::now() };
     while !source.has_ended() {
         if source.splits.is_empty() && !source.asked && !source.exhausted {
             source.asked = true;
             source.context.reporter.report(Report::RequestSplit(source.context.uid.clone()));
         }
-        let pause = Duration::from_millis(source.context.pace + source.context.random.random_range(0..10));
         tokio::select! {
             biased;
             Some(mail) = mailbox.recv() => source.mail(mail)?,
-            () = tokio::time::sleep(pause), if source.reads() => source.step(),
+            // However often it is told something meanwhile.
+            () = tokio::time::sleep_until(source.next_step), if source.reads() => source.step(),
         }
     }
     open.store(false, Ordering::SeqCst);
@@ -150,6 +152,8 @@ impl Source<'_> {
     }
 
     fn step(&mut self) {
+        let pause = self.context.pace + self.context.random.random_range(0..10);
+        self.next_step = Instant::now() + Duration::from_millis(pause);
         let Some(split) = self.splits.first_mut() else { return };
         let end = split.end.min(split.next + ROWS);
         let peers = &self.context.peers;
