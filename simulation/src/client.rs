@@ -13,6 +13,7 @@ use wiesel_common::id::JobId;
 use wiesel_jobmanager::components::Components;
 use wiesel_jobmanager::jobmaster::status::JobStatus;
 
+use crate::external::External;
 use crate::faults::Place;
 use crate::process::Process;
 use crate::settings::Settings;
@@ -178,11 +179,12 @@ impl Client {
         }
     }
 
-    /// All its jobs are gone.
-    pub fn job_manager_died(&mut self, now: u64) {
+    /// All its jobs are gone. One that had done its work, which it may have kept no checkpoint of, is not started again.
+    pub fn job_manager_died(&mut self, now: u64, external: &External) {
         // Also of those that are over something may have been left to do.
         self.abandoned.extend(self.progress.iter().flat_map(|known| &known.jobs));
         for known in self.progress.iter_mut().filter(|known| known.runs) {
+            known.finished = external.seen(known.workload.id) == known.workload.all_rows();
             known.again(now + self.random.random_range(100..10_000));
         }
     }

@@ -267,7 +267,7 @@ impl Cluster {
     /// Files that belong to no checkpoint, and that somebody is to delete.
     fn orphans(&self) -> Vec<String> {
         let mut orphans = self.store.orphans();
-        orphans.retain(|file| !self.client.abandoned(file));
+        orphans.retain(|file| !self.client.abandoned(file) && !self.store.was_claimed_while_deletions_hung(file));
         orphans
     }
 
@@ -385,7 +385,7 @@ impl Cluster {
                     self.network.leave(node.id, silently);
                     drop(node);
                     if place == 0 {
-                        self.client.job_manager_died(now);
+                        self.client.job_manager_died(now, &self.external);
                     }
                     self.at(now + down, Due::Start(place));
                 }

@@ -40,6 +40,8 @@ struct State {
     sequence: u64,
     random: StdRng,
     mood: Mood,
+    /// It has not answered for a time.
+    hung: bool,
     /// By the time at which it happens.
     effects: BTreeMap<(u64, u64), Effect>,
     /// Of every checkpoint that is complete in the store: its metadata file.
@@ -86,6 +88,7 @@ impl Store {
             sequence: 0,
             random: StdRng::seed_from_u64(seed),
             mood: Mood { failing: 0, slow: 20, hangs: false },
+            hung: false,
             effects: BTreeMap::new(),
             complete: BTreeMap::new(),
             named: BTreeMap::new(),
@@ -96,7 +99,9 @@ impl Store {
 
     /// Changes what it does to requests.
     pub fn set_mood(&self, mood: Mood) {
-        self.state.lock().mood = mood;
+        let mut state = self.state.lock();
+        state.hung |= mood.hangs;
+        state.mood = mood;
     }
 
     /// Lets happen what is due.
@@ -197,6 +202,14 @@ impl Store {
     /// Complete checkpoints by the URI of their metadata file.
     pub fn complete(&self) -> BTreeMap<String, proto::CheckpointMetadata> {
         self.state.lock().complete.clone()
+    }
+
+    /// Whether it has hung, and whether another job has claimed a checkpoint of the job that a file belongs to: known, and not
+    /// mended. A checkpoint whose deletion hangs looks complete to whoever claims the next one, who spares what it names; and
+    /// the first job takes that for claimed.
+    pub fn was_claimed_while_deletions_hung(&self, file: &str) -> bool {
+        let Some((job, _)) = file.split_once("/shared/") else { return false };
+        self.state.lock().hung && self.files().iter().any(|known| known.starts_with(&format!("{job}/shared/.claimed-")))
     }
 
     /// Files that no complete checkpoint refers to.

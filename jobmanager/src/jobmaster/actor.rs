@@ -529,6 +529,9 @@ impl JobMaster {
                 let job = self.handle.clone();
                 self.context.resource_manager.send(resourcemanager::Message::RequireSlots { job, slots: 0 });
             }
+            Action::GiveUpSlots(slots) => {
+                slots.iter().for_each(|slot| self.tell_given_up(&slot.location.resource_id, slot.allocation));
+            }
             Action::ReleaseSlots => {
                 let job = self.handle.job_id;
                 self.context.resource_manager.send(resourcemanager::Message::ReleaseSlots { job });

@@ -3,7 +3,7 @@
 //! The scheduler is told what happened (slots came, a task changed its state, a TaskManager is gone, a user cancels, a
 //! timer is due) and leaves [`Action`]s to be taken with [`Scheduler::take_actions`]. A failed task restarts its pipelined
 //! region, or fails the job.
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -33,6 +33,8 @@ pub enum Action {
     NeedNoMoreSlots,
     /// Give all slots back.
     ReleaseSlots,
+    /// Give these slots back, and go on asking for as many as before.
+    GiveUpSlots(Vec<JobSlot>),
     /// Run the tasks of these regions where the graph says.
     Deploy {
         /// Regions of the graph.
@@ -325,7 +327,20 @@ impl Scheduler {
             self.slots.len(),
             timeout.as_millis()
         ));
+        self.give_up_idle_slots();
         self.fail(failure, env);
+    }
+
+    /// Lets others have what the job cannot use without what it misses. Two jobs that each hold a part of what they need, after
+    /// the loss of a TaskManager say, would wait for each other for ever.
+    fn give_up_idle_slots(&mut self) {
+        let used = self.graph.executions().filter(|task| !is_terminal(task.state));
+        let used: HashSet<AllocationId> = used.filter_map(|task| Some(task.slot.as_ref()?.allocation)).collect();
+        let idle: Vec<JobSlot> = self.slots.iter().filter(|slot| !used.contains(&slot.allocation)).cloned().collect();
+        idle.iter().for_each(|slot| self.slots.remove(slot.allocation));
+        if !idle.is_empty() {
+            self.actions.push(Action::GiveUpSlots(idle));
+        }
     }
 
     /// A TaskManager reports a state of an attempt.

@@ -86,7 +86,7 @@ impl JobMaster {
         self.scheduler.task_manager_lost(resource_id, failure, &mut self.env);
     }
 
-    fn tell_given_up(&self, resource_id: &str, allocation: AllocationId) {
+    pub(super) fn tell_given_up(&self, resource_id: &str, allocation: AllocationId) {
         let resource_id = resource_id.to_owned();
         self.context.resource_manager.send(resourcemanager::Message::GiveUp { resource_id, allocation });
     }
