@@ -68,7 +68,8 @@ impl JobMaster {
     }
 
     async fn remove_unneeded_folder(&mut self) {
-        if !self.checkpoints.has_folder() || self.checkpoints.latest().is_some() {
+        // What the job started from is not in its own folder: only that is looked at.
+        if !self.checkpoints.has_folder() {
             return;
         }
         let storage = self.storage.clone();
