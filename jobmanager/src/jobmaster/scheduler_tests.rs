@@ -205,7 +205,7 @@ fn a_deployment_is_cut_by_its_size_and_a_task_that_is_too_large_for_any_is_named
     let (shared, shares) = plan_deployment(job.scheduler.graph(), &all, fence, "jm:6123", &restore);
     for share in shares {
         let whole = shared.cut(&share.location, share.tasks.clone(), 1 << 20).unwrap();
-        assert_eq!(whole, [share.tasks.clone()]);
+        assert_eq!(whole, std::slice::from_ref(&share.tasks));
         let limit = 4000;
         let parts = shared.cut(&share.location, share.tasks.clone(), limit).unwrap();
         assert!(parts.len() > 1 && parts.iter().all(|part| !part.is_empty()));

@@ -394,7 +394,7 @@ impl Cluster {
         let unused: Vec<_> = there.difference(&needed).collect();
         assert!(unused.is_empty(), "{when}: nothing refers to {} files, such as {}", unused.len(), unused[0]);
         assert_eq!(there, needed, "{when}");
-        assert_eq!(*self.store.uploads.lock(), [self.upload_of_another.clone()], "{when}");
+        assert_eq!(*self.store.uploads.lock(), std::slice::from_ref(&self.upload_of_another), "{when}");
         let random = needed.iter().filter(|name| !name.starts_with("_random_/") && !name.starts_with("c/")).count();
         assert_eq!(random > 0, has_entropy(self.seed), "{random} files are at random places");
     }
