@@ -124,7 +124,15 @@ impl JobMaster {
     /// Tells whoever asks how the job is: it is not over for anybody before its checkpoints are seen to. Whoever wants
     /// something of it comes too late.
     fn answer_at_the_end(&self, message: Message) {
-        let Message::Describe { reply } = message else { return };
+        let reply = match message {
+            Message::Describe { reply } => reply,
+            // It ends already. Whoever hears nothing looks for it in the archive, at once and again and again.
+            Message::Cancel { reply } => {
+                let _ = reply.send(());
+                return;
+            }
+            _ => return,
+        };
         let mut info = self.describe();
         let ending = Arc::make_mut(&mut info);
         ending.status = match ending.status {
