@@ -126,7 +126,7 @@ impl JobMaster {
     fn answer_at_the_end(&self, message: Message) {
         let reply = match message {
             Message::Describe { reply } => reply,
-            // It ends already. Whoever hears nothing looks for it in the archive, at once and again and again.
+            // The job ends already. A cancellation that is not answered is tried again at once, until the job is archived.
             Message::Cancel { reply } => {
                 let _ = reply.send(());
                 return;
