@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use wiesel_common::config::Configuration;
 use wiesel_jobmanager::components::{Components, Environment};
 use wiesel_jobmanager::jobmaster::source_coordinator::EnumeratorCalls;
+use wiesel_jobmanager::jobmaster::status::JobStatus;
 use wiesel_jobmanager::options::RestOptions;
 use wiesel_proto as proto;
 use wiesel_taskmanager::components::{Components as TaskManagerComponents, World};
@@ -264,11 +265,23 @@ impl Cluster {
         Ok(())
     }
 
-    /// Files that belong to no checkpoint, and that somebody is to delete.
+    /// Files that belong to no checkpoint or to one of a finished job, and that somebody is to delete.
     fn orphans(&self) -> Vec<String> {
         let mut orphans = self.store.orphans();
+        orphans.extend(self.checkpoints_of_finished_jobs());
         orphans.retain(|file| !self.client.abandoned(file) && !self.store.was_claimed_while_deletions_hung(file));
         orphans
+    }
+
+    fn checkpoints_of_finished_jobs(&self) -> Vec<String> {
+        let Some(Node { process, role: Role::JobManager(components, _), .. }) = &self.nodes[0] else {
+            return Vec::new();
+        };
+        let jobs = process.run(components.dispatcher.describe_all());
+        let finished = jobs.iter().filter(|job| job.status == JobStatus::Finished);
+        let folders: Vec<_> = finished.map(|job| format!("/checkpoints/{}/chk-", job.job_id)).collect();
+        let complete = self.store.complete();
+        complete.into_keys().filter(|file| folders.iter().any(|folder| file.contains(folder))).collect()
     }
 
     /// What the three tables say of slots, when all processes are well.
@@ -319,7 +332,7 @@ impl Cluster {
         let orphans = self.orphans();
         if !orphans.is_empty() {
             return Err(self.violation(format!(
-                "{} files belong to no checkpoint: {:?}",
+                "{} files belong to no checkpoint that is to stay: {:?}",
                 orphans.len(),
                 &orphans[..1]
             )));

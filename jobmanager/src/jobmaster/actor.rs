@@ -311,7 +311,7 @@ impl JobMaster {
         }
         self.receiver.close();
         while self.receiver.try_recv().is_ok() {}
-        let aftermath = (status != JobStatus::Suspended).then(|| Aftermath::of(self)).flatten();
+        let aftermath = (status != JobStatus::Suspended).then(|| Aftermath::of(self, status)).flatten();
         Ended { info, aftermath }
     }
 

@@ -24,27 +24,33 @@ pub(crate) struct Ended {
 }
 
 /// What is left to do for a job that is over.
-pub(crate) struct Aftermath(JobMaster);
+pub(crate) struct Aftermath {
+    job: JobMaster,
+    status: JobStatus,
+}
 
 impl Aftermath {
     /// None: all is done.
-    pub(super) fn of(job: JobMaster) -> Option<Self> {
-        job.checkpoints.is_unclean().then(|| Self(job))
+    pub(super) fn of(job: JobMaster, status: JobStatus) -> Option<Self> {
+        job.checkpoints.is_unclean().then(|| Self { job, status })
     }
 
     /// Deletes what is left of the job's checkpoints.
-    pub(crate) async fn run(mut self) {
-        let job_id = self.0.job_id();
+    pub(crate) async fn run(self) {
+        let Self { mut job, status } = self;
+        let job_id = job.job_id();
         let work = async {
-            self.0.look_after_folder().await;
-            self.0.remove_unneeded_folder().await;
+            // A store that was slow to take the last checkpoint's metadata may have kept the job's end from it.
+            job.end_checkpoints(status).await;
+            job.look_after_folder().await;
+            job.remove_unneeded_folder().await;
         };
         match tokio::time::timeout(AFTERMATH_TIMEOUT, work).await {
             Ok(()) => tracing::info!(%job_id, "all that the job's checkpoints had left is deleted"),
             Err(_) => tracing::warn!(
                 %job_id,
                 limit = ?AFTERMATH_TIMEOUT,
-                folder = self.0.storage.folder(),
+                folder = job.storage.folder(),
                 "not all that the job's checkpoints left could be deleted: what is left stays"
             ),
         }
@@ -56,15 +62,20 @@ impl JobMaster {
     pub(super) async fn clean_up(&mut self, status: JobStatus) {
         let limit = if status == JobStatus::Suspended { SUSPEND_TIMEOUT } else { CLEANUP_TIMEOUT };
         let work = async {
-            while self.checkpoints.is_finalizing() && self.next_completion().await {}
-            let now = self.now();
-            self.checkpoints.shut_down(status, now);
+            self.end_checkpoints(status).await;
             while (self.act_on_checkpoints() || self.checkpoints.is_busy()) && self.next_completion().await {}
             self.remove_unneeded_folder().await;
         };
         if tokio::time::timeout(limit, work).await.is_err() {
             tracing::warn!(job_id = %self.job_id(), "not all checkpoints of the job could be deleted in time");
         }
+    }
+
+    /// Waits for checkpoints whose metadata are being written, and has deleted what does not outlive the job.
+    async fn end_checkpoints(&mut self, status: JobStatus) {
+        while self.checkpoints.is_finalizing() && self.next_completion().await {}
+        let now = self.now();
+        self.checkpoints.shut_down(status, now);
     }
 
     async fn remove_unneeded_folder(&mut self) {
