@@ -9,9 +9,10 @@ pub fn consumers(pointwise: bool, producer: u32, producers: u32, consumers: u32)
         return 0..consumers;
     }
     if producers > consumers {
-        // Each consumer reads a range of producers: this producer is in exactly one of them.
-        let consumer = (0..consumers).find(|c| pointwise_range(*c, consumers, producers).contains(&producer));
-        return consumer.map_or(0..0, |c| c..c + 1);
+        // Each consumer reads a range of producers: this producer is in the last one that begins no later.
+        let (producer, producers, consumers) = (u64::from(producer), u64::from(producers), u64::from(consumers));
+        let consumer = (((producer + 1) * consumers).div_ceil(producers).max(1) - 1) as u32;
+        return consumer..consumer + 1;
     }
     spread(producer, producers, consumers)
 }
@@ -24,8 +25,9 @@ pub fn producers(pointwise: bool, consumer: u32, producers: u32, consumers: u32)
     if producers > consumers {
         return pointwise_range(consumer, consumers, producers);
     }
-    let producer = (0..producers).find(|p| spread(*p, producers, consumers).contains(&consumer));
-    producer.map_or(0..0, |p| p..p + 1)
+    // The last producer whose range begins no later.
+    let producer = (u64::from(consumer) * u64::from(producers) / u64::from(consumers)) as u32;
+    producer..producer + 1
 }
 
 /// The `index`th of `parts` nearly equal ranges of `total`, as Flink cuts producers for fewer consumers.

@@ -39,6 +39,12 @@ pub enum SubmitError {
     /// It cannot be run as it is.
     #[error("The job cannot be run: {0}")]
     Invalid(String),
+    /// A job of this id has ended, and its checkpoints' folder, which the new one shares, is not left alone yet.
+    #[error(
+        "The job {0} has ended, and files that its checkpoints left are still being deleted. Submit it again when that is \
+         done: at most an hour after its end, the JobManager's log says when."
+    )]
+    Aftermath(JobId),
     /// The JobManager stops.
     #[error("The JobManager is stopping")]
     Stopping,
@@ -137,6 +143,8 @@ pub struct Dispatcher {
     running: JoinSet<Ended>,
     /// What is left to do for jobs that are over.
     aftermaths: JoinSet<()>,
+    /// Their jobs.
+    looked_after: HashMap<Id, JobId>,
     jobs: HashMap<Id, JobInProgress>,
     archive: Archive,
 }
@@ -159,6 +167,7 @@ impl Dispatcher {
             masters: masters.clone(),
             running: JoinSet::new(),
             aftermaths: JoinSet::new(),
+            looked_after: HashMap::new(),
             jobs: HashMap::new(),
         };
         (dispatcher, DispatcherHandle { sender }, masters)
@@ -175,7 +184,10 @@ impl Dispatcher {
                     None => break,
                 },
                 Some(ended) = self.running.join_next_with_id() => self.ended(ended),
-                Some(_) = self.aftermaths.join_next() => {}
+                Some(done) = self.aftermaths.join_next_with_id() => {
+                    let task = done.map_or_else(|error| error.id(), |(task, ())| task);
+                    self.looked_after.remove(&task);
+                }
                 _ = tick.tick() => {
                     let now = self.context.clock.monotonic_millis();
                     self.archive.expire(now);
@@ -214,6 +226,9 @@ impl Dispatcher {
             validation::validate(&mut graph).map_err(SubmitError::Invalid)?;
         if self.masters.get(id).is_some() || self.archive.get(id).is_some() {
             return Err(SubmitError::Duplicate(id));
+        }
+        if self.looked_after.values().any(|job| *job == id) {
+            return Err(SubmitError::Aftermath(id));
         }
         let pairs = graph.configuration.iter().map(|(key, value)| (key.clone(), value.clone()));
         let configuration = Arc::new(self.context.configuration.merged(pairs));
@@ -267,7 +282,8 @@ impl Dispatcher {
             tracing::warn!(%job_id, "too many jobs have left files that belong to no checkpoint: those of this one stay");
             return;
         }
-        self.aftermaths.spawn(aftermath.run());
+        let task = self.aftermaths.spawn(aftermath.run());
+        self.looked_after.insert(task.id(), job_id);
     }
 }
 

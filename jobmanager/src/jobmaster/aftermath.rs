@@ -46,10 +46,11 @@ impl Aftermath {
             job.remove_unneeded_folder().await;
         };
         match tokio::time::timeout(AFTERMATH_TIMEOUT, work).await {
-            Ok(()) => tracing::info!(%job_id, "all that the job's checkpoints had left is deleted"),
-            Err(_) => tracing::warn!(
+            Ok(()) if !job.checkpoints.is_unclean() => {
+                tracing::info!(%job_id, "all that the job's checkpoints had left is deleted")
+            }
+            _ => tracing::warn!(
                 %job_id,
-                limit = ?AFTERMATH_TIMEOUT,
                 folder = job.storage.folder(),
                 "not all that the job's checkpoints left could be deleted: what is left stays"
             ),

@@ -9,7 +9,7 @@ use tonic::Status;
 use wiesel_common::fault;
 use wiesel_common::id::{AttemptId, JobId, OperatorId};
 use wiesel_proto as proto;
-use wiesel_state::storage::{CheckpointStorage, Deleted, Found, KnownCheckpoints, all_files};
+use wiesel_state::storage::{CheckpointStorage, Deleted, Found, KnownCheckpoints};
 
 use super::actor::{Completion, JobMaster};
 use super::checkpoint::action::Action;
@@ -287,10 +287,10 @@ pub(super) async fn discard(storage: &CheckpointStorage, garbage: &[Garbage], re
     // A file goes with the last checkpoint that names it: no metadata may be left that names what is gone.
     let mut named: HashMap<String, usize> = HashMap::new();
     for garbage in garbage {
-        files_of(garbage).into_iter().for_each(|file| *named.entry(file).or_default() += 1);
+        garbage.named().into_iter().for_each(|file| *named.entry(file).or_default() += 1);
     }
     for garbage in garbage {
-        let files = files_of(garbage);
+        let files = garbage.named();
         files.iter().for_each(|file| *named.entry(file.clone()).or_default() -= 1);
         let stays = |file: &String| referenced.contains(file) || named.get(file).is_some_and(|count| *count > 0);
         let (checkpoint_id, deleted) = match garbage {
@@ -302,8 +302,8 @@ pub(super) async fn discard(storage: &CheckpointStorage, garbage: &[Garbage], re
                 let still_referenced = files.iter().filter(|file| stays(file)).cloned().collect();
                 (metadata.checkpoint_id, storage.discard_unfinished(metadata, &still_referenced).await)
             }
-            Garbage::Failed { barrier, states } => {
-                (barrier.checkpoint_id, storage.discard_aborted(barrier, states).await)
+            Garbage::Failed { barrier, files } => {
+                (barrier.checkpoint_id, storage.discard_aborted(barrier, files).await)
             }
         };
         if let Some(error) = &deleted.failure {
@@ -322,15 +322,6 @@ pub(super) async fn discard(storage: &CheckpointStorage, garbage: &[Garbage], re
     cleaned
 }
 
-/// The files that a complete checkpoint names.
-fn files_of(garbage: &Garbage) -> HashSet<String> {
-    match garbage {
-        Garbage::Completed(checkpoint) => all_files(&checkpoint.metadata),
-        Garbage::Unfinished(metadata) => all_files(metadata),
-        Garbage::Failed { .. } => HashSet::new(),
-    }
-}
-
 async fn discard_completed(
     storage: &CheckpointStorage,
     checkpoint: &CompletedCheckpoint,
@@ -347,9 +338,18 @@ async fn discard_completed(
     }
 }
 
-/// Deletes what belongs to no checkpoint.
+/// Deletes what belongs to no checkpoint. What failed savepoints have left is no part of the answer: their folders are
+/// somebody else's, who may never let the JobManager in.
 pub(super) async fn sweep(job_id: JobId, storage: &CheckpointStorage, known: &KnownCheckpoints) -> Cleaned {
     let deleted = storage.sweep(known).await;
+    report(job_id, &deleted);
+    let mut cleaned = Cleaned::all();
+    cleaned.and(deleted);
+    report(job_id, &storage.sweep_failed_savepoints(known).await);
+    cleaned
+}
+
+fn report(job_id: JobId, deleted: &Deleted) {
     if deleted.files > 0 {
         tracing::info!(%job_id, files = deleted.files, "files that belong to no checkpoint were deleted");
     }
@@ -357,7 +357,4 @@ pub(super) async fn sweep(job_id: JobId, storage: &CheckpointStorage, known: &Kn
         let (reason, files) = (state_failure(error).stack_trace(), deleted.left.len());
         tracing::warn!(%job_id, files, reason = reason.trim_end(), "not all files that belong to no checkpoint were found and deleted");
     }
-    let mut cleaned = Cleaned::all();
-    cleaned.and(deleted);
-    cleaned
 }

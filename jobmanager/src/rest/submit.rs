@@ -62,7 +62,7 @@ pub(super) fn restore_keys(
 /// A refusal of the dispatcher.
 pub(super) fn refused(error: &SubmitError) -> RestError {
     match error {
-        SubmitError::Duplicate(_) => RestError::handler(StatusCode::CONFLICT, error),
+        SubmitError::Duplicate(_) | SubmitError::Aftermath(_) => RestError::handler(StatusCode::CONFLICT, error),
         SubmitError::Invalid(_) => RestError::bad_request(error),
         SubmitError::Stopping => RestError::handler(StatusCode::SERVICE_UNAVAILABLE, error),
     }

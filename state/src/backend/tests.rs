@@ -11,8 +11,8 @@ use wiesel_proto as proto;
 
 use super::*;
 use crate::keyed::{KeptBack, KeyedBackend, OpenRequest, SnapshotOptions, TableId, WriteBatch};
-use crate::storage::shared_files;
 use crate::storage::tests::on_a_server;
+use crate::storage::{all_files, shared_files};
 
 pub(crate) const KEY_GROUPS: u16 = 8;
 
@@ -308,8 +308,8 @@ impl Job {
             Outcome::Aborted => {
                 self.subtasks.iter_mut().for_each(|subtask| subtask.tables.checkpoint_aborted(id));
                 let barrier = proto::CheckpointBarrier { checkpoint_id: id, ..Default::default() };
-                let acknowledged = &metadata.vertices[0].subtasks;
-                let discarded = self.world.storage.discard_aborted(&barrier, acknowledged);
+                let acknowledged: Vec<_> = all_files(&metadata).into_iter().collect();
+                let discarded = self.world.storage.discard_aborted(&barrier, &acknowledged);
                 self.world.runtime.block_on(discarded).into_result().unwrap();
                 self.verify_complete();
                 return;

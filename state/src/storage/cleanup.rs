@@ -9,7 +9,7 @@ use wiesel_common::filesystem::Location;
 use wiesel_proto as proto;
 
 use super::claim::spared;
-use super::metadata::{Found, all_files, find, visit_task_files};
+use super::metadata::{Found, all_files, find};
 use super::{CheckpointStorage, METADATA, checkpoint_name, names, read_metadata};
 use crate::error::{Error, Result};
 
@@ -102,12 +102,8 @@ impl CheckpointStorage {
     }
 
     /// Deletes what was written for a checkpoint or savepoint of this run that failed or timed out: what is in its folder and
-    /// what tasks acknowledged. Files that were written for others stay, whatever tasks say of them.
-    pub async fn discard_aborted(
-        &self,
-        barrier: &proto::CheckpointBarrier,
-        acknowledged: &[proto::TaskState],
-    ) -> Deleted {
+    /// the files (URIs) that tasks acknowledged. Files that were written for others stay, whatever tasks say of them.
+    pub async fn discard_aborted(&self, barrier: &proto::CheckpointBarrier, acknowledged: &[String]) -> Deleted {
         let folder = match (barrier.kind(), &self.inner.folder) {
             (proto::SnapshotKind::Savepoint, _) => self.resolve(&barrier.target),
             (proto::SnapshotKind::Checkpoint, Some(folder)) => Ok(folder.join(&checkpoint_name(barrier.checkpoint_id))),
@@ -118,15 +114,8 @@ impl CheckpointStorage {
             Err(error) => return Deleted { failure: Some(error), ..Deleted::default() },
         };
         let its_own = names::Owner { run: barrier.run, checkpoint: barrier.checkpoint_id };
-        let mut written = BTreeSet::new();
-        for task in acknowledged {
-            visit_task_files(task, &mut |file, _| {
-                let name = file.path.rsplit('/').next().unwrap_or_default();
-                if names::owner(name) == Some(its_own) {
-                    written.insert(file.path.clone());
-                }
-            });
-        }
+        let is_its_own = |file: &&String| names::owner(file.rsplit('/').next().unwrap_or_default()) == Some(its_own);
+        let written: BTreeSet<String> = acknowledged.iter().filter(is_its_own).cloned().collect();
         let mut deleted = self.delete_incomplete(&folder, its_own).await;
         if deleted.failure.is_none() {
             deleted.and(self.delete_uris(written).await);

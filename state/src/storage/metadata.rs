@@ -177,6 +177,17 @@ pub fn all_files(metadata: &proto::CheckpointMetadata) -> HashSet<String> {
     found
 }
 
+/// The URIs of the files that a task handed over.
+pub fn files_of_task(task: &proto::TaskState) -> Vec<String> {
+    let mut found = Vec::new();
+    visit_task_files(task, &mut |file, _| {
+        if !file.path.is_empty() {
+            found.push(file.path.clone());
+        }
+    });
+    found
+}
+
 /// The bytes of all state that a checkpoint refers to.
 pub fn state_size(metadata: &proto::CheckpointMetadata) -> u64 {
     let mut size = 0;

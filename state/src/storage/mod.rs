@@ -36,7 +36,7 @@ pub(crate) mod tests;
 
 pub use claim::{claimed_folders, mark_claimed, spared};
 pub use cleanup::{Deleted, dispose_savepoint};
-pub use metadata::{Found, all_files, find, read_metadata, shared_files};
+pub use metadata::{Found, all_files, files_of_task, find, read_metadata, shared_files};
 pub use sweep::KnownCheckpoints;
 
 /// The name of the file that makes a checkpoint one.

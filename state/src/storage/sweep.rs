@@ -52,6 +52,25 @@ impl CheckpointStorage {
     /// Deletes what this run's checkpoints have left that are neither under way nor complete, while others are written.
     pub async fn sweep(&self, known: &KnownCheckpoints) -> Deleted {
         let referenced: HashSet<&str> = known.referenced.iter().map(|uri| name_of(uri)).collect();
+        // Metadata that could not be deleted before, then what else may look complete, then files that they may name.
+        let (metadata, files): (Vec<String>, Vec<String>) =
+            known.left.iter().cloned().partition(|uri| !names::is_state(name_of(uri)));
+        let mut deleted = self.delete_uris(metadata).await;
+        let metadata_is_gone = deleted.failure.is_none();
+        let nothing_is_unclear = match &self.inner.folder {
+            Some(folder) => self.sweep_job(folder, known, metadata_is_gone, &referenced, &mut deleted).await,
+            None => metadata_is_gone,
+        };
+        let files = files.into_iter().filter(|uri| !referenced.contains(name_of(uri)));
+        match nothing_is_unclear {
+            true => deleted.and(self.delete_uris(files).await),
+            false => deleted.left.extend(files),
+        }
+        deleted
+    }
+
+    /// Deletes what savepoints of this run that failed have left.
+    pub async fn sweep_failed_savepoints(&self, known: &KnownCheckpoints) -> Deleted {
         let mut deleted = Deleted::default();
         for (checkpoint, folder) in &known.failed_savepoints {
             match self.resolve(folder) {
@@ -61,21 +80,6 @@ impl CheckpointStorage {
                 }
                 Err(error) => deleted.note(Err(error)),
             }
-        }
-        // Metadata that could not be deleted before, then what else may look complete, then files that they may name.
-        let (metadata, files): (Vec<String>, Vec<String>) =
-            known.left.iter().cloned().partition(|uri| !names::is_state(name_of(uri)));
-        let mut swept = self.delete_uris(metadata).await;
-        let metadata_is_gone = swept.failure.is_none();
-        let nothing_is_unclear = match &self.inner.folder {
-            Some(folder) => self.sweep_job(folder, known, metadata_is_gone, &referenced, &mut swept).await,
-            None => metadata_is_gone,
-        };
-        deleted.and(swept);
-        let files = files.into_iter().filter(|uri| !referenced.contains(name_of(uri)));
-        match nothing_is_unclear {
-            true => deleted.and(self.delete_uris(files).await),
-            false => deleted.left.extend(files),
         }
         deleted
     }

@@ -40,9 +40,20 @@ pub enum Garbage {
     Failed {
         /// What it was to be.
         barrier: proto::CheckpointBarrier,
-        /// What tasks handed over.
-        states: Vec<proto::TaskState>,
+        /// URIs of the files that tasks handed over.
+        files: Vec<String>,
     },
+}
+
+impl Garbage {
+    /// URIs of the files that it names, or its metadata may name.
+    pub fn named(&self) -> HashSet<String> {
+        match self {
+            Self::Completed(checkpoint) => all_files(&checkpoint.metadata),
+            Self::Unfinished(metadata) => all_files(metadata),
+            Self::Failed { .. } => HashSet::new(),
+        }
+    }
 }
 
 /// What became of a round or a sweep. The default: nothing is known.
@@ -84,7 +95,8 @@ pub(super) struct Cleaning {
     left: BTreeSet<String>,
     /// What of that the sweep under way tries.
     tried: Vec<String>,
-    failed_savepoints: VecDeque<(u64, String)>,
+    /// Savepoints that failed and whose folders are looked through: number, folder, and when they failed.
+    failed_savepoints: VecDeque<(u64, String, i64)>,
     /// When something failed for the first time since the last sweep began.
     unswept: Option<i64>,
     /// When something last failed, until it was swept for the last time.
@@ -124,7 +136,7 @@ impl Cleaning {
     /// A checkpoint or savepoint failed for which tasks may have written something.
     pub(super) fn failed(&mut self, barrier: &proto::CheckpointBarrier, now: i64) {
         if barrier.kind() == proto::SnapshotKind::Savepoint {
-            self.failed_savepoints.push_back((barrier.checkpoint_id, barrier.target.clone()));
+            self.failed_savepoints.push_back((barrier.checkpoint_id, barrier.target.clone(), now));
             if self.failed_savepoints.len() > MAX_SAVEPOINTS {
                 self.failed_savepoints.pop_front();
             }
@@ -149,12 +161,7 @@ impl Cleaning {
 
     /// URIs of files that stay beyond the round under way: a checkpoint may name them whose metadata is not gone yet.
     pub(super) fn still_named(&self) -> impl Iterator<Item = String> {
-        let waiting = self.waiting.iter().flat_map(|garbage| match garbage {
-            Garbage::Completed(checkpoint) => all_files(&checkpoint.metadata),
-            Garbage::Unfinished(metadata) => all_files(metadata),
-            Garbage::Failed { .. } => HashSet::new(),
-        });
-        waiting.chain(self.left.iter().cloned())
+        self.waiting.iter().flat_map(Garbage::named).chain(self.left.iter().cloned())
     }
 
     /// A round is over.
@@ -202,13 +209,15 @@ impl Cleaning {
     /// What a sweep tries again: files, and folders of savepoints.
     pub(super) fn known(&mut self) -> (Vec<String>, Vec<(u64, String)>) {
         self.tried = self.left.iter().cloned().collect();
-        (self.tried.clone(), self.failed_savepoints.iter().cloned().collect())
+        (self.tried.clone(), self.failed_savepoints.iter().map(|(id, folder, _)| (*id, folder.clone())).collect())
     }
 
     /// A sweep is over.
     pub(super) fn swept(&mut self, cleaned: Cleaned, now: i64) {
         let began = self.sweeping.take().unwrap_or(now);
         self.swept = Some(now);
+        // However it went: a folder that cannot be looked into now may never be.
+        self.failed_savepoints.retain(|(_, _, failed)| began < failed + LATER);
         if !cleaned.complete {
             self.keep_in_mind(cleaned.left);
             return self.disturbed(now);
@@ -218,7 +227,6 @@ impl Cleaning {
         }
         if self.failed.is_some_and(|failed| began >= failed + LATER) {
             self.failed = None;
-            self.failed_savepoints.clear();
         }
     }
 
@@ -267,7 +275,7 @@ mod tests {
 
     fn failed(id: u64) -> Garbage {
         let barrier = proto::CheckpointBarrier { checkpoint_id: id, ..Default::default() };
-        Garbage::Failed { barrier, states: Vec::new() }
+        Garbage::Failed { barrier, files: Vec::new() }
     }
 
     #[test]
@@ -343,6 +351,29 @@ mod tests {
         assert!(cleaning.begins_sweep(1_000 + LATER));
         cleaning.swept(done(), 1_000 + LATER);
         assert_eq!((cleaning.sweep_due(), cleaning.is_busy()), (None, false));
+    }
+
+    /// Failed before: it was tried again every minute, as long as the job lived.
+    #[test]
+    fn the_folder_of_a_failed_savepoint_is_not_tried_for_ever() {
+        let mut cleaning = Cleaning::default();
+        let savepoint = |checkpoint_id| proto::CheckpointBarrier {
+            checkpoint_id,
+            kind: proto::SnapshotKind::Savepoint.into(),
+            target: "file:/root/x".into(),
+            ..Default::default()
+        };
+        cleaning.failed(&savepoint(1), 0);
+        cleaning.failed(&savepoint(2), LATER - 1);
+        let mut tried = vec![0; 2];
+        for now in (0..10 * LATER).step_by(1_000) {
+            if cleaning.begins_sweep(now) {
+                cleaning.known().1.iter().for_each(|(id, _)| tried[*id as usize - 1] += 1);
+                cleaning.swept(done(), now);
+            }
+        }
+        assert_eq!(tried, [2, 2]);
+        assert_eq!((cleaning.known().1.len(), cleaning.sweep_due()), (0, None));
     }
 
     #[test]

@@ -17,7 +17,7 @@ use wiesel_common::config::saturating_millis;
 use wiesel_common::id::{AttemptId, JobId};
 use wiesel_common::keygroup::HASH_VERSION;
 use wiesel_proto as proto;
-use wiesel_state::storage::{KnownCheckpoints, all_files};
+use wiesel_state::storage::{KnownCheckpoints, all_files, files_of_task};
 
 use super::action::{Action, Outcome, Request, Savepoint};
 use super::cleaning::{Cleaned, Cleaning, Garbage};
@@ -367,7 +367,7 @@ impl CheckpointCoordinator {
             let failure = CheckpointFailure::new(Reason::NotAllRequiredTasksRunning);
             return self.abort_and_go_on(id, failure, graph, now);
         };
-        pending.plan(tasks);
+        pending.plan(tasks, graph);
         pending.coordinators = coordinators;
         pending.stage = Stage::Triggering;
         pending.calls = 1;
@@ -412,8 +412,8 @@ impl CheckpointCoordinator {
             self.begin_next(graph, now);
         } else if let Some(Some(barrier)) = self.ended.get(&id) {
             // Too late. What belongs to a completed checkpoint is in use; of one that is long forgotten nothing is known.
-            let (barrier, states) = (barrier.clone(), vec![state.clone()]);
-            self.discard([Garbage::Failed { barrier, states }], now);
+            let garbage = Garbage::Failed { barrier: barrier.clone(), files: files_of_task(state) };
+            self.discard([garbage], now);
         }
     }
 

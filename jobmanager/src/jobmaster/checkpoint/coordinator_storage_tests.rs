@@ -505,10 +505,21 @@ async fn a_savepoint_that_failed_leaves_nothing() {
         }
         let failed_savepoints = vec![(1, target.clone())];
         let known = KnownCheckpoints { run: RUN, next: 2, failed_savepoints, ..KnownCheckpoints::default() };
-        storage.sweep(&known).await.into_result().unwrap();
+        storage.sweep_failed_savepoints(&known).await.into_result().unwrap();
         assert_eq!(cluster.store.names().await, theirs, "{seed}");
         assert_eq!(*cluster.store.uploads.lock(), [cluster.upload_of_another.clone(), upload_of_theirs], "{seed}");
     }
+}
+
+/// Failed before: the sweep counted as failed, so that the job's folder was listed every minute as long as the job lived.
+#[tokio::test]
+async fn the_folder_of_a_failed_savepoint_that_nobody_can_look_into_leaves_no_sweep_to_be_done() {
+    let cluster = Cluster::new(0).await;
+    *cluster.store.rate.lock() = 0;
+    let failed_savepoints = vec![(1, "nowhere://host/savepoint-1".to_owned())];
+    let known = KnownCheckpoints { run: RUN, next: 2, failed_savepoints, ..KnownCheckpoints::default() };
+    assert!(cluster.storage.sweep_failed_savepoints(&known).await.failure.is_some());
+    assert!(sweep(JOB, &cluster.storage, &known).await.complete);
 }
 
 /// Failed before: it was forgotten for ever, since a sweep knows the files of its own run only.

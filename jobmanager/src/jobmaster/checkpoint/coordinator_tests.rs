@@ -622,10 +622,7 @@ impl World {
         let files: HashSet<String> = match garbage {
             Garbage::Completed(checkpoint) => shared_files(&checkpoint.metadata),
             Garbage::Unfinished(metadata) => shared_files(metadata),
-            Garbage::Failed { states, .. } => {
-                let vertex = proto::VertexState { subtasks: states.clone(), ..Default::default() };
-                shared_files(&proto::CheckpointMetadata { vertices: vec![vertex], ..Default::default() })
-            }
+            Garbage::Failed { files, .. } => files.iter().cloned().collect(),
         };
         self.files.retain(|file| !files.contains(file) || referenced.contains(file));
     }

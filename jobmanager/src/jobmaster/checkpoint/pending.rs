@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use wiesel_common::id::AttemptId;
 use wiesel_proto as proto;
+use wiesel_state::storage::files_of_task;
 
 use super::action::Request;
 use super::cleaning::Garbage;
-use super::plan::{PlannedTask, TaskRef, begins_at};
+use super::plan::{PlannedTask, Silent, TaskRef};
 use crate::jobmaster::execution_graph::ExecutionGraph;
 
 /// How far a checkpoint is.
@@ -50,7 +51,11 @@ pub(super) struct Pending {
     pub(super) metadata: Option<Arc<proto::CheckpointMetadata>>,
     /// Calls to tasks that were not answered yet.
     pub(super) calls: usize,
+    /// By vertex and subtask.
     tasks: Vec<PendingTask>,
+    /// Where a vertex's tasks begin.
+    first_of_vertex: Vec<usize>,
+    silent: Silent,
     by_attempt: HashMap<AttemptId, usize>,
     missing: usize,
 }
@@ -67,13 +72,25 @@ impl Pending {
             metadata: None,
             calls: 0,
             tasks: Vec::new(),
+            first_of_vertex: Vec::new(),
+            silent: Silent::default(),
             by_attempt: HashMap::new(),
             missing: 0,
         }
     }
 
     /// The tasks are chosen.
-    pub(super) fn plan(&mut self, tasks: Vec<PlannedTask>) {
+    pub(super) fn plan(&mut self, tasks: Vec<PlannedTask>, graph: &ExecutionGraph) {
+        self.silent = Silent::new(graph);
+        self.first_of_vertex.clear();
+        for (position, task) in tasks.iter().enumerate() {
+            if task.subtask == 0 {
+                self.first_of_vertex.push(position);
+            }
+            if task.finished {
+                self.silent.add(task.vertex, task.subtask);
+            }
+        }
         self.by_attempt = tasks.iter().enumerate().map(|(position, task)| (task.task.attempt, position)).collect();
         self.missing = tasks.iter().filter(|task| !task.finished).count();
         self.tasks = tasks.into_iter().map(|planned| PendingTask { planned, state: None, ended: false }).collect();
@@ -83,7 +100,10 @@ impl Pending {
     pub(super) fn garbage(&self) -> Garbage {
         match &self.metadata {
             Some(metadata) if self.request.savepoint().is_none() => Garbage::Unfinished(Arc::clone(metadata)),
-            _ => Garbage::Failed { barrier: self.barrier.clone(), states: self.states().cloned().collect() },
+            _ => Garbage::Failed {
+                barrier: self.barrier.clone(),
+                files: self.states().flat_map(files_of_task).collect(),
+            },
         }
     }
 
@@ -127,16 +147,12 @@ impl Pending {
         }
         self.tasks[position].ended = true;
         self.missing -= 1;
-        let silent: std::collections::HashSet<(usize, usize)> = self
-            .tasks
-            .iter()
-            .filter(|task| task.planned.finished || task.ended)
-            .map(|task| (task.planned.vertex, task.planned.subtask))
-            .collect();
-        let starts = begins_at(graph, |vertex, subtask| silent.contains(&(vertex, subtask)));
+        let (vertex, subtask) = (self.tasks[position].planned.vertex, self.tasks[position].planned.subtask);
+        self.silent.add(vertex, subtask);
         let mut more = Vec::new();
-        for task in &mut self.tasks {
-            if task.is_missing() && !task.planned.trigger && starts(task.planned.vertex, task.planned.subtask) {
+        for (vertex, subtask) in self.silent.may_be_cut_off_by(graph, vertex, subtask) {
+            let task = &mut self.tasks[self.first_of_vertex[vertex] + subtask];
+            if task.is_missing() && !task.planned.trigger && self.silent.are_all_before(graph, vertex, subtask) {
                 task.planned.trigger = true;
                 more.push(task.planned.task.clone());
             }

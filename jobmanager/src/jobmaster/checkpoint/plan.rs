@@ -49,26 +49,65 @@ pub fn plan(graph: &ExecutionGraph, after_tasks_finish: bool) -> Option<Vec<Plan
     if tasks.iter().all(|task| task.finished) {
         return None;
     }
-    let starts =
-        begins_at(graph, |vertex, subtask| graph.vertices[vertex].subtasks[subtask].state == ExecutionState::Finished);
+    let mut silent = Silent::new(graph);
+    for task in tasks.iter().filter(|task| task.finished) {
+        silent.add(task.vertex, task.subtask);
+    }
     for task in &mut tasks {
-        task.trigger = !task.finished && starts(task.vertex, task.subtask);
+        task.trigger = !task.finished && silent.are_all_before(graph, task.vertex, task.subtask);
     }
     Some(tasks)
 }
 
-/// Tells whether no barrier can reach a task: `silent` is true for tasks that will send none.
-pub fn begins_at<'a>(
-    graph: &'a ExecutionGraph,
-    silent: impl Fn(usize, usize) -> bool + 'a,
-) -> impl Fn(usize, usize) -> bool + 'a {
-    move |vertex, subtask| {
+/// Tasks that will send no barrier of a checkpoint, because they have ended. Tells which tasks no barrier can reach.
+#[derive(Debug, Default)]
+pub struct Silent {
+    /// By vertex and subtask.
+    tasks: Vec<Vec<bool>>,
+    /// By vertex: how many are not. What all subtasks feed need not ask each of them.
+    others: Vec<usize>,
+}
+
+impl Silent {
+    /// None yet.
+    pub fn new(graph: &ExecutionGraph) -> Self {
+        let tasks: Vec<_> = graph.vertices.iter().map(|vertex| vec![false; vertex.subtasks.len()]).collect();
+        Self { others: tasks.iter().map(Vec::len).collect(), tasks }
+    }
+
+    /// A task has ended.
+    pub fn add(&mut self, vertex: usize, subtask: usize) {
+        if !std::mem::replace(&mut self.tasks[vertex][subtask], true) {
+            self.others[vertex] -= 1;
+        }
+    }
+
+    /// Whether no barrier can reach a task: all that feed it are silent.
+    pub fn are_all_before(&self, graph: &ExecutionGraph, vertex: usize, subtask: usize) -> bool {
         graph.graph.edges.iter().filter(|edge| edge.target as usize == vertex).all(|edge| {
             let producer = edge.source as usize;
-            let count = |vertex: usize| graph.vertices[vertex].subtasks.len() as u32;
-            topology::producers(is_pointwise(edge.partitioner()), subtask as u32, count(producer), count(vertex))
-                .all(|index| silent(producer, index as usize))
+            if !is_pointwise(edge.partitioner()) {
+                return self.others[producer] == 0;
+            }
+            let (producers, consumers) = (self.tasks[producer].len() as u32, self.tasks[vertex].len() as u32);
+            topology::producers(true, subtask as u32, producers, consumers)
+                .all(|index| self.tasks[producer][index as usize])
         })
+    }
+
+    /// The tasks that no barrier may reach any more after this one has ended: vertices and subtasks.
+    pub fn may_be_cut_off_by(&self, graph: &ExecutionGraph, vertex: usize, subtask: usize) -> Vec<(usize, usize)> {
+        let mut tasks = Vec::new();
+        for edge in graph.graph.edges.iter().filter(|edge| edge.source as usize == vertex) {
+            let consumer = edge.target as usize;
+            let (producers, consumers) = (self.tasks[vertex].len() as u32, self.tasks[consumer].len() as u32);
+            let pointwise = is_pointwise(edge.partitioner());
+            if pointwise || self.others[vertex] == 0 {
+                let fed = topology::consumers(pointwise, subtask as u32, producers, consumers);
+                tasks.extend(fed.map(|index| (consumer, index as usize)));
+            }
+        }
+        tasks
     }
 }
 
