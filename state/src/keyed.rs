@@ -90,6 +90,9 @@ pub struct SnapshotOptions {
     pub canonical: bool,
     /// Nothing of earlier checkpoints is referred to.
     pub full: bool,
+    /// It is a savepoint: the job does not go back to it, and hears that it is durable only if it stops with it. Whoever has it
+    /// may start a job from it at any later time.
+    pub savepoint: bool,
 }
 
 /// The tables of one operator in one subtask. All calls come from the task's thread.

@@ -255,7 +255,8 @@ mod tests {
         for checkpoint in 1..=3 {
             sink.process(0, Batch::insert_only(rows(2, 1)), &mut out).unwrap();
             sink.before_barrier(&mut out).unwrap();
-            let options = SnapshotOptions { checkpoint_id: checkpoint, canonical: false, full: false };
+            let options =
+                SnapshotOptions { checkpoint_id: checkpoint, canonical: false, full: false, savepoint: false };
             lists.push(sink.snapshot(&options).unwrap().lists.remove(0).entries);
         }
         let said = |(offset, batch, rows): &(u64, Bytes, u64)| match rows {

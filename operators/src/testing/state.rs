@@ -291,7 +291,8 @@ impl<O: Operator> Subtasks<O> {
 
     /// The state of all subtasks: every other time in the form that any back end reads.
     pub fn save(&mut self, checkpoint_id: u64) -> Saved {
-        let options = SnapshotOptions { checkpoint_id, canonical: checkpoint_id % 2 == 1, full: false };
+        let options =
+            SnapshotOptions { checkpoint_id, canonical: checkpoint_id % 2 == 1, full: false, savepoint: false };
         let world = &self.world;
         let save = |operator: &mut O| {
             let snapshot = operator.snapshot(&options).unwrap().keyed.unwrap();

@@ -114,7 +114,7 @@ impl World {
     }
 
     pub(crate) fn checkpoint(&self, tables: &mut dyn KeyedBackend, id: u64) -> (proto::KeyedStateHandle, u64) {
-        let options = SnapshotOptions { checkpoint_id: id, canonical: false, full: false };
+        let options = SnapshotOptions { checkpoint_id: id, canonical: false, full: false, savepoint: false };
         self.snapshot(tables, &options, proto::SnapshotKind::Checkpoint).unwrap()
     }
 }
@@ -254,7 +254,12 @@ impl Job {
             }
             Step::Savepoint(parallelism, rocks, native) => {
                 let metadata = self.snapshot(
-                    SnapshotOptions { checkpoint_id: self.next_checkpoint, canonical: !native, full: true },
+                    SnapshotOptions {
+                        checkpoint_id: self.next_checkpoint,
+                        canonical: !native,
+                        full: true,
+                        savepoint: true,
+                    },
                     proto::SnapshotKind::Savepoint,
                 );
                 self.kind = if rocks { BackendType::RocksDb } else { BackendType::HashMap };
@@ -299,7 +304,7 @@ impl Job {
 
     fn checkpoint(&mut self, outcome: Outcome, full: bool) {
         let id = self.next_checkpoint;
-        let options = SnapshotOptions { checkpoint_id: id, canonical: false, full };
+        let options = SnapshotOptions { checkpoint_id: id, canonical: false, full, savepoint: false };
         let metadata = self.snapshot(options, proto::SnapshotKind::Checkpoint);
         if let Some(late) = self.late.take() {
             self.subtasks.iter_mut().for_each(|subtask| subtask.tables.checkpoint_completed(late));
@@ -425,8 +430,9 @@ fn a_snapshot_is_what_was_there_whatever_is_written_later() {
             let mut batch: Vec<_> = (0..500).map(|i| entry(i, b"before")).collect();
             batch.sort();
             tables.write(table, WriteBatch { entries: batch.clone() }).unwrap();
-            let snapshot =
-                tables.snapshot(&SnapshotOptions { checkpoint_id: 1, canonical, full: false }, Vec::new()).unwrap();
+            let snapshot = tables
+                .snapshot(&SnapshotOptions { checkpoint_id: 1, canonical, full: false, savepoint: false }, Vec::new())
+                .unwrap();
             batch.iter_mut().for_each(|entry| entry.1 = Some(Bytes::from_static(b"after")));
             tables.write(table, WriteBatch { entries: batch }).unwrap();
             drop(tables);
@@ -460,7 +466,7 @@ fn expired_entries_are_not_there() {
         assert_eq!(found.iter().map(Option::is_some).collect::<Vec<_>>(), [false, true]);
 
         // What has expired is not in sorted entries; a restore brings back what is left, with its time.
-        let options = SnapshotOptions { checkpoint_id: 1, canonical: true, full: true };
+        let options = SnapshotOptions { checkpoint_id: 1, canonical: true, full: true, savepoint: true };
         let (handle, _) = world.snapshot(&mut *tables, &options, proto::SnapshotKind::Savepoint).unwrap();
         world.clock.0.store(0, Ordering::Relaxed);
         let mut restored = world.open(kind, 0..=7, &[handle]).unwrap();

@@ -72,7 +72,7 @@ fn incremental_uploads(world: &World) {
     assert_eq!(tables_in_shared(&fifth), tables_in_shared(&third));
 
     // But all of it for a checkpoint that is to stand alone.
-    let options = SnapshotOptions { checkpoint_id: 6, canonical: false, full: true };
+    let options = SnapshotOptions { checkpoint_id: 6, canonical: false, full: true, savepoint: false };
     let (full, bytes) = world.snapshot(&mut *restored, &options, proto::SnapshotKind::Checkpoint).unwrap();
     assert!(bytes > 3_000_000, "{bytes}");
     assert!(tables_in_shared(&full).is_disjoint(&tables_in_shared(&third)));
@@ -110,7 +110,7 @@ fn no_checkpoint_refers_to_a_savepoint() {
     let world = World::new(&[INCREMENTAL, NOTHING_INLINE]);
     let (mut tables, table) = open(&world, &[]);
     write(&mut *tables, table, 0, 5_000);
-    let options = SnapshotOptions { checkpoint_id: 1, canonical: false, full: true };
+    let options = SnapshotOptions { checkpoint_id: 1, canonical: false, full: true, savepoint: true };
     let (savepoint, _) = world.snapshot(&mut *tables, &options, proto::SnapshotKind::Savepoint).unwrap();
     assert!(tables_in_shared(&savepoint).is_empty());
     tables.checkpoint_completed(1);
@@ -178,7 +178,8 @@ fn what_is_kept_back_belongs_to_one_checkpoint() {
     let world = World::new(&[INCREMENTAL, NOTHING_INLINE]);
     let (mut tables, table) = open(&world, &[]);
     write(&mut *tables, table, 0, 1_000);
-    let options = |checkpoint_id, canonical| SnapshotOptions { checkpoint_id, canonical, full: canonical };
+    let options =
+        |checkpoint_id, canonical| SnapshotOptions { checkpoint_id, canonical, full: canonical, savepoint: canonical };
     let kept_back = |text: &'static str| {
         let content: Box<dyn FnOnce() -> Result<Bytes> + Send + Sync> =
             Box::new(|| Ok(Bytes::from_static(text.as_bytes())));
@@ -235,8 +236,9 @@ fn folders_go_with_their_instance() {
     let (mut tables, table) = open(&world, &[]);
     write(&mut *tables, table, 0, 1_000);
     assert_eq!(folders(&world), 1);
-    let snapshot =
-        tables.snapshot(&SnapshotOptions { checkpoint_id: 1, canonical: false, full: false }, Vec::new()).unwrap();
+    let snapshot = tables
+        .snapshot(&SnapshotOptions { checkpoint_id: 1, canonical: false, full: false, savepoint: false }, Vec::new())
+        .unwrap();
     drop(tables);
     assert_eq!(folders(&world), 1, "the snapshot is still to be uploaded");
     drop(snapshot);
@@ -344,8 +346,9 @@ fn a_failed_upload_harms_nothing() {
     tables.checkpoint_completed(1);
     write(&mut *tables, table, 1_000, 1_000);
     for (id, canonical) in [(2, false), (3, true)] {
-        let snapshot =
-            tables.snapshot(&SnapshotOptions { checkpoint_id: id, canonical, full: false }, Vec::new()).unwrap();
+        let snapshot = tables
+            .snapshot(&SnapshotOptions { checkpoint_id: id, canonical, full: false, savepoint: false }, Vec::new())
+            .unwrap();
         assert_eq!(world.runtime.block_on(snapshot.upload(&Full)).map(|_| ()).unwrap_err().to_string(), "full");
         tables.checkpoint_aborted(id);
     }

@@ -6,9 +6,10 @@
 //! valid ([`state`]); a restore gives the first their names and goes on with the others ([`recovery`]). Where the task waits
 //! for no checkpoint before it ends, files appear at its end.
 //!
-//! Invariant: a hidden file that a snapshot names is never changed before the length it had then, and is removed only when a
-//! later checkpoint is durable. What goes without one no snapshot names, and it is the attempt's own, or of an earlier attempt
-//! of its run.
+//! Invariant: a hidden file that a snapshot names is never changed before the length it had then. One that a checkpoint names
+//! is removed only when a later checkpoint is durable; what goes without one no checkpoint names, and it is the attempt's own,
+//! or of an earlier attempt of its run. One that a savepoint names stays until it has its final name, or a job that started
+//! from the savepoint has taken its rows over and has a durable checkpoint ([`savepoint`]).
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -36,6 +37,7 @@ mod part_file;
 pub(super) mod partition_commit;
 mod recovery;
 mod rolling;
+mod savepoint;
 mod state;
 #[cfg(test)]
 mod tests;
@@ -43,7 +45,9 @@ mod tests;
 use names::Names;
 use part_file::{PartFile, unwritable};
 use partition_commit::PartitionCommitter;
+use recovery::Obsolete;
 use rolling::RollingPolicy;
+use savepoint::Guard;
 use state::{Committable, FileState};
 
 /// At most so many files are open at once; their rows are on disk already and wait under a hidden name.
@@ -99,9 +103,10 @@ pub(super) struct FileSink {
     closed: Vec<Committable>,
     /// Complete at the snapshot of that checkpoint.
     uncommitted: BTreeMap<u64, Vec<Committable>>,
-    /// Files of earlier attempts whose rows were taken over, what other runs of the job left, and the first checkpoint of this
-    /// attempt that does not name them.
-    obsolete: Vec<(Option<u64>, PathBuf)>,
+    /// Files of earlier attempts whose rows were taken over, and what other runs of the job left.
+    obsolete: Vec<Obsolete>,
+    /// There while a savepoint of this attempt names files that have not got their names yet.
+    guard: Option<Guard>,
     committer: Option<PartitionCommitter>,
     restored: Option<recovery::Restored>,
     finished: bool,
@@ -144,6 +149,7 @@ impl FileSink {
             closed: Vec::new(),
             uncommitted: BTreeMap::new(),
             obsolete: Vec::new(),
+            guard: None,
             restored: None,
             finished: false,
         })
@@ -314,19 +320,16 @@ impl FileSink {
         for file in files {
             commit(&file, again, &self.root)?;
             fault::point("sink.between-commits");
+            if let Some(guard) = &mut self.guard {
+                guard.committed(&file.hidden);
+            }
             folders.extend(file.path.parent().map(Path::to_owned));
         }
-        sync_folders(&self.root, folders)
-    }
-
-    fn remove_obsolete(&mut self, completed: u64) {
-        self.obsolete.retain(|(not_in, path)| {
-            let gone = not_in.is_some_and(|checkpoint| checkpoint <= completed);
-            if gone {
-                remove(path);
-            }
-            !gone
-        });
+        sync_folders(&self.root, folders)?;
+        if let Some(guard) = self.guard.take_if(|guard| guard.is_over()) {
+            guard.remove();
+        }
+        Ok(())
     }
 }
 
@@ -336,7 +339,7 @@ impl FileSink {
 /// - The restored checkpoint names it (`again`): the checkpoint is complete, so that an earlier attempt may have committed the
 ///   file, and who reads the table may have taken it away since; a job whose output is moved on between two runs is in order.
 ///   Nothing tells that from a loss afterwards, therefore it is a warning, and therefore no attempt may ever remove a file that
-///   a complete checkpoint could name: see `FileSink::clean`.
+///   a complete checkpoint or a savepoint could name: see `FileSink::clean`.
 /// - The same, but the table's folder is not there either: files that are taken out of a folder leave the folder. This machine
 ///   does not see the table, or not where it was: an error, for the rows of all its files would be missed in silence.
 ///
@@ -416,7 +419,7 @@ impl Operator for FileSink {
         self.names = Names::new(sink, context.subtask, context.run, context.attempt_number, random);
         if let Some(committer) = &mut self.committer {
             let of_other_runs = committer.open(sink, context);
-            self.obsolete.extend(of_other_runs.into_iter().map(|path| (None, path)));
+            self.obsolete.extend(of_other_runs.into_iter().map(Obsolete::file));
         }
         self.recover(sink, context)
     }
@@ -479,8 +482,11 @@ impl Operator for FileSink {
         self.closed.iter_mut().for_each(|file| file.in_snapshot = true);
         self.uncommitted.entry(checkpoint).or_default().append(&mut self.closed);
         files.extend(self.uncommitted.values().flatten().cloned().map(FileState::Pending));
-        for (not_in, _) in &mut self.obsolete {
-            not_in.get_or_insert(checkpoint);
+        for obsolete in &mut self.obsolete {
+            obsolete.not_in.get_or_insert(checkpoint);
+        }
+        if options.savepoint && !files.is_empty() {
+            self.guard = Some(Guard::write(&self.root, &self.names.guard(), checkpoint, &files)?);
         }
         let list = |name: &str, entries| proto::OperatorListState {
             name: name.to_owned(),
@@ -499,7 +505,7 @@ impl Operator for FileSink {
         let later = self.uncommitted.split_off(&(checkpoint_id + 1));
         let due = std::mem::replace(&mut self.uncommitted, later);
         self.commit(due.into_values().flatten(), false)?;
-        self.remove_obsolete(checkpoint_id);
+        self.remove_obsolete(checkpoint_id)?;
         match &mut self.committer {
             Some(committer) => committer.checkpoint_completed(checkpoint_id),
             None => Ok(()),
@@ -525,7 +531,7 @@ impl Operator for FileSink {
     }
 
     fn close(&mut self) -> Result<()> {
-        // What no checkpoint names belongs to a task that did not get so far: its rows will be written again.
+        // What no snapshot names belongs to a task that did not get so far: its rows will be written again.
         let open = self.open.drain().filter(|(_, file)| !file.in_snapshot).map(|(_, file)| file.hidden);
         let closed = self.closed.drain(..).filter(|file| !file.in_snapshot).map(|file| file.hidden);
         open.chain(closed).for_each(|hidden| remove(&hidden));

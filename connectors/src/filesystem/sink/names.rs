@@ -4,6 +4,8 @@
 //! The first half of the UUID stays the same over restarts: by it a sink knows the files that an attempt of its own left behind,
 //! by the run whether the number of that attempt can be compared with its own (each run of a job counts from 0), and by the
 //! number whether it was an earlier one. The second half is new for each attempt, so that no two ever choose the same name.
+//!
+//! `.part-<first half>-<subtask>.savepoint.<run>.<attempt>` keeps the hidden files of an attempt of a subtask ([`guard_of`]).
 
 /// The names of one attempt of one subtask.
 pub(super) struct Names {
@@ -49,10 +51,8 @@ impl Names {
     pub(super) fn next(&mut self) -> (String, String) {
         let (sink, attempt) = (self.sink, self.attempt);
         let name = format!(
-            "part-{:08x}-{:04x}-{:04x}-{:04x}-{:012x}-{}-{}",
-            sink >> 32,
-            (sink >> 16) & 0xffff,
-            sink & 0xffff,
+            "part-{}-{:04x}-{:012x}-{}-{}",
+            first_half(sink),
             attempt >> 48,
             attempt & 0xffff_ffff_ffff,
             self.subtask,
@@ -61,6 +61,26 @@ impl Names {
         self.next += 1;
         (format!(".{name}.inprogress.{:016x}.{}.{attempt:016x}", self.run, self.attempt_number), name)
     }
+
+    /// The name of the guard of this attempt's hidden files.
+    pub(super) fn guard(&self) -> String {
+        guard(self.sink, self.subtask, self.run, self.attempt_number)
+    }
+}
+
+fn first_half(sink: u64) -> String {
+    format!("{:08x}-{:04x}-{:04x}", sink >> 32, (sink >> 16) & 0xffff, sink & 0xffff)
+}
+
+fn guard(sink: u64, subtask: u32, run: u64, attempt_number: u32) -> String {
+    format!(".part-{}-{subtask}.savepoint.{run:016x}.{attempt_number}", first_half(sink))
+}
+
+/// The name of the guard of a hidden file; none: it is no part file in progress, or of before names had the run, when there
+/// were no guards.
+pub(super) fn guard_of(hidden: &str) -> Option<String> {
+    let owner = owner(hidden)?;
+    Some(guard(owner.sink, owner.subtask, owner.run?, owner.attempt_number))
 }
 
 /// Who made a hidden file; none: it is no part file in progress.
@@ -96,13 +116,15 @@ mod tests {
         assert_eq!(name, "part-01234567-89ab-4def-bfff-ffffffffffff-3-1");
         assert_eq!(hidden, format!(".{name}.inprogress.0000000000000abc.12.bfffffffffffffff"));
         assert_eq!(owner(&hidden), Some(Owner { sink, subtask: 3, run: Some(0xabc), attempt_number: 12 }));
+        let guard = ".part-01234567-89ab-4def-3.savepoint.0000000000000abc.12";
+        assert_eq!((names.guard().as_str(), guard_of(&hidden).as_deref()), (guard, Some(guard)));
         for (old, attempt_number) in [("12.bfffffffffffffff", 12), ("bfffffffffffffff", 0)] {
             let old = format!(".{name}.inprogress.{old}");
             assert_eq!(owner(&old), Some(Owner { sink, subtask: 3, run: None, attempt_number }));
+            assert_eq!(guard_of(&old), None);
         }
-        for other in
-            [&name, ".part-1.inprogress.x", ".part-01234567-89ab-4def-bfff-ffffffffffff-3.inprogress.x", "_SUCCESS"]
-        {
+        let short = ".part-01234567-89ab-4def-bfff-ffffffffffff-3.inprogress.x";
+        for other in [&name, guard, ".part-1.inprogress.x", short, "_SUCCESS"] {
             assert_eq!(owner(other), None, "{other}");
         }
     }

@@ -1,5 +1,5 @@
 //! What a sink does with files that an earlier attempt left.
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -8,11 +8,15 @@ use bytes::Bytes;
 use wiesel_operators::operator::{Error, OperatorContext, RestoredState, Result};
 
 use super::part_file::{PartFile, unwritable};
+use super::savepoint::{Guards, guard_path, is_guard_of};
 use super::state::{Committable, FileState, InProgress};
 use super::{FILES, FileSink, PARTITIONS, exists, names, remove};
 
 /// The lists of the subtasks whose number is this one's modulo the parallelism, or (of checkpoints written before) of all.
+#[derive(Default)]
 pub(super) struct Restored {
+    /// None: nothing is restored.
+    checkpoint: Option<u64>,
     files: Vec<FileState>,
     partitions: Vec<Bytes>,
 }
@@ -20,17 +24,36 @@ pub(super) struct Restored {
 impl Restored {
     pub(super) fn read(state: &mut dyn RestoredState) -> Result<Self> {
         let files = state.list(FILES).iter().map(|entry| FileState::decode(entry)).collect::<Result<_>>()?;
-        Ok(Self { files, partitions: state.list(PARTITIONS) })
+        Ok(Self { checkpoint: state.checkpoint_id(), files, partitions: state.list(PARTITIONS) })
+    }
+}
+
+/// What goes when the first checkpoint of this attempt is durable.
+pub(super) struct Obsolete {
+    path: PathBuf,
+    /// The first snapshot of this attempt. It does not name it.
+    pub(super) not_in: Option<u64>,
+    /// It is the guard of files that this attempt took over from the savepoint of that number.
+    guard_of: Option<u64>,
+}
+
+impl Obsolete {
+    pub(super) fn file(path: PathBuf) -> Self {
+        Self { path, not_in: None, guard_of: None }
     }
 }
 
 impl FileSink {
-    /// Commits and goes on with this subtask's share of the restored files, and removes what no checkpoint names.
+    /// Commits and goes on with this subtask's share of the restored files, and removes what neither a checkpoint nor a
+    /// savepoint names.
     pub(super) fn recover(&mut self, sink: u64, context: &OperatorContext) -> Result<()> {
-        let restored = self.restored.take().unwrap_or(Restored { files: Vec::new(), partitions: Vec::new() });
+        let restored = self.restored.take().unwrap_or_default();
         let files = own(restored.files, context.subtask, context.parallelism)?;
         let named: HashSet<PathBuf> = files.iter().map(|file| file.hidden().clone()).collect();
         self.clean(sink, context, &named)?;
+        if let Some(checkpoint) = restored.checkpoint {
+            self.take_over_guards(checkpoint, &named)?;
+        }
         let now = context.clock.now_millis();
         let mut pending = Vec::new();
         for file in files {
@@ -67,43 +90,92 @@ impl FileSink {
         if self.encoder.is_none() || self.open.len() > super::OPEN_FILES {
             self.close_file(&file.folder)?;
         }
-        self.obsolete.push((None, file.hidden.clone()));
+        self.obsolete.push(Obsolete::file(file.hidden.clone()));
         Ok(())
     }
 
-    /// Removes hidden files of earlier attempts of this job that no checkpoint names. Files are this subtask's to remove if
-    /// their subtask's number is its own modulo the parallelism: no other subtask of this attempt makes such files, and this
-    /// one has not begun to. But a later attempt may have: this one may have stood still since it was deployed, and have been
-    /// given up. Times do not tell the two apart, whenever they are taken.
+    /// Where the job starts from a savepoint, its guards become obsolete with the files they keep: all that it names of an
+    /// attempt of a subtask is this subtask's now. A guard that was written again since is of a later savepoint, and one of a
+    /// savepoint that the restored checkpoint came after is still of use to those who have that savepoint: these stay.
+    fn take_over_guards(&mut self, checkpoint: u64, named: &HashSet<PathBuf>) -> Result<()> {
+        let levels = self.partitions.len();
+        let guards: BTreeSet<PathBuf> = named.iter().filter_map(|hidden| guard_path(hidden, levels)).collect();
+        for path in guards {
+            if is_guard_of(&path, checkpoint)? {
+                self.obsolete.push(Obsolete { path, not_in: None, guard_of: Some(checkpoint) });
+            }
+        }
+        Ok(())
+    }
+
+    /// A checkpoint is durable: removes what has become obsolete by it, but for what a savepoint may name.
+    pub(super) fn remove_obsolete(&mut self, completed: u64) -> Result<()> {
+        let is_due = |obsolete: &Obsolete| obsolete.not_in.is_some_and(|checkpoint| checkpoint <= completed);
+        let (due, later) = std::mem::take(&mut self.obsolete).into_iter().partition::<Vec<_>, _>(is_due);
+        self.obsolete = later;
+        // Guards first: they decide over the files. Looked at now and not when they were found, for the attempt that wrote
+        // them may have gone on until this one had its barrier.
+        for guard in &due {
+            if guard.guard_of.map_or(Ok(false), |savepoint| is_guard_of(&guard.path, savepoint))? {
+                remove(&guard.path);
+            }
+        }
+        let mut guards = Guards::new(self.partitions.len());
+        for file in due.iter().filter(|obsolete| obsolete.guard_of.is_none()) {
+            if !guards.keep(&file.path)? {
+                remove(&file.path);
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes hidden files of earlier attempts of this job that neither a checkpoint nor a savepoint names. Files are this
+    /// subtask's to remove if their subtask's number is its own modulo the parallelism: no other subtask of this attempt makes
+    /// such files, and this one has not begun to. But a later attempt may have: this one may have stood still since it was
+    /// deployed, and have been given up. Times do not tell the two apart, whenever they are taken.
     ///
     /// Within a run the number of the attempt does. Numbers of two runs say nothing of each other, and nothing that this
     /// attempt was deployed with can say which run is the later one. A barrier can: the JobMaster sends it after it has heard
     /// that this attempt is open. So this run was alive after the folders were listed here, no later run had begun, and what
     /// other runs had there is of runs that are over, whose JobMasters let nobody commit it. It goes with what else is
     /// obsolete, when the first checkpoint of this attempt is durable; where none is taken it stays.
+    ///
+    /// What a guard keeps stays in both cases, for a savepoint may name it. One is complete only when each subtask has
+    /// acknowledged it: its guards were there before the attempt that wrote them was given up, and this one was deployed.
     fn clean(&mut self, sink: u64, context: &OperatorContext, named: &HashSet<PathBuf>) -> Result<()> {
-        let (mut removed, mut of_other_runs) = (0u64, Vec::new());
+        let (mut earlier, mut of_other_runs) = (Vec::new(), Vec::new());
         walk(&self.root, self.partitions.len(), &mut |path, name| {
             let Some(owner) = names::owner(name).filter(|owner| owner.sink == sink) else { return };
             if owner.subtask % context.parallelism.max(1) != context.subtask || named.contains(path) {
                 return;
             }
             if owner.run != Some(context.run) {
-                of_other_runs.push((None, path.to_owned()));
+                of_other_runs.push(Obsolete::file(path.to_owned()));
             } else if owner.attempt_number < context.attempt_number {
+                earlier.push(path.to_owned());
+            }
+        })?;
+        let (mut guards, mut removed, mut kept) = (Guards::new(self.partitions.len()), 0u64, 0u64);
+        for path in &earlier {
+            if guards.keep(path)? {
+                kept += 1;
+            } else {
                 remove(path);
                 removed += 1;
             }
-        })?;
+        }
         if removed > 0 {
             tracing::info!(task = context.task_name, files = removed, "removed files of an earlier attempt");
+        }
+        if kept > 0 {
+            tracing::info!(task = context.task_name, files = kept, "kept files of an earlier attempt for a savepoint");
         }
         if !of_other_runs.is_empty() {
             let files = of_other_runs.len();
             tracing::info!(
                 task = context.task_name,
                 files,
-                "files of other runs of the job go with the next checkpoint"
+                "files of other runs of the job go with the next checkpoint, but for those of savepoints"
             );
         }
         self.obsolete.append(&mut of_other_runs);

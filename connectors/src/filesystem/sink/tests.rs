@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use bytes::Bytes;
 use proptest::prelude::*;
+use wiesel_common::id::JobId;
 use wiesel_operators::element::{Batch, MAX_WATERMARK};
 use wiesel_operators::operator::{Operator, OperatorContext, RestoredState, Result};
 use wiesel_proto as proto;
@@ -14,6 +15,8 @@ use wiesel_state::keyed::{KeyedBackend, SnapshotOptions};
 use super::names::Names;
 use crate::filesystem::tests::{read, rows_of, sink, source, two};
 use crate::testing::{Collected, TestClock, context};
+
+mod savepoints;
 
 /// A completed checkpoint: its number, the lists of all subtasks, and how many rows came before it.
 #[derive(Clone, Default)]
@@ -61,6 +64,17 @@ impl Attempt {
     }
 
     fn start_as(
+        number: Number,
+        spec: &proto::SinkSpec,
+        parallelism: u32,
+        clock: &Arc<TestClock>,
+        from: Option<&Checkpoint>,
+    ) -> Self {
+        Self::start_job(context(0, 1).job_id, number, spec, parallelism, clock, from)
+    }
+
+    fn start_job(
+        job_id: JobId,
         (run, attempt_number): Number,
         spec: &proto::SinkSpec,
         parallelism: u32,
@@ -71,7 +85,7 @@ impl Attempt {
             let mut sink = crate::factory::build_sink(spec, b"uid").unwrap();
             sink.restore(&mut State(from)).unwrap();
             let context = context(subtask, parallelism);
-            let context = OperatorContext { run, attempt_number, clock: clock.clone(), ..context };
+            let context = OperatorContext { job_id, run, attempt_number, clock: clock.clone(), ..context };
             sink.open(&context).unwrap();
             sink
         };
@@ -98,11 +112,19 @@ impl Attempt {
     }
 
     fn snapshot(&mut self, id: u64, rows: i32) -> Checkpoint {
+        self.take(id, rows, false)
+    }
+
+    fn savepoint(&mut self, id: u64, rows: i32) -> Checkpoint {
+        self.take(id, rows, true)
+    }
+
+    fn take(&mut self, id: u64, rows: i32, savepoint: bool) -> Checkpoint {
+        let options = SnapshotOptions { checkpoint_id: id, canonical: savepoint, full: savepoint, savepoint };
         let mut checkpoint = Checkpoint { id, rows, ..Checkpoint::default() };
         for sink in &mut self.0 {
             sink.before_barrier(&mut Collected::default()).unwrap();
-            let snapshot =
-                sink.snapshot(&SnapshotOptions { checkpoint_id: id, canonical: false, full: false }).unwrap();
+            let snapshot = sink.snapshot(&options).unwrap();
             for list in snapshot.lists {
                 checkpoint.lists.entry(list.name).or_default().extend(list.entries);
             }
@@ -168,6 +190,8 @@ enum Step {
         told: u32,
     },
     Abort,
+    /// Durable, and heard of by nobody.
+    Savepoint,
     /// The attempt ends and another begins, of the same run of the job or of another. What the old one does meanwhile: nothing
     /// (killed), close, or go on for a while (2, 3); or one that was deployed after it, and was given up, begins (4).
     Restart {
@@ -184,6 +208,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (0i64..2000).prop_map(|millis| Step::Wait { millis }),
         3 => prop_oneof![Just(0u32), Just(u32::MAX), any::<u32>()].prop_map(|told| Step::Checkpoint { told }),
         1 => Just(Step::Abort),
+        1 => Just(Step::Savepoint),
         2 => (1u32..5, 0u8..5, any::<bool>())
             .prop_map(|(parallelism, zombie, new_run)| Step::Restart { parallelism, zombie, new_run }),
     ]
@@ -196,7 +221,8 @@ fn spec(folder: &Path, format: &str, partitioned: bool) -> proto::SinkSpec {
     spec
 }
 
-/// Runs the steps, then ends the job with a last checkpoint. Every row must be there once, and never twice on the way.
+/// Runs the steps, then ends the job with a last checkpoint. Every row must be there once, and never twice on the way. Then
+/// other jobs start from the savepoints: their rows must be there as well.
 fn exactly_once(format: &str, partitioned: bool, steps: &[Step]) {
     let folder = tempfile::tempdir().unwrap();
     let spec = spec(folder.path(), format, partitioned);
@@ -207,6 +233,7 @@ fn exactly_once(format: &str, partitioned: bool, steps: &[Step]) {
     let mut attempt = Attempt::start_as((run, number), &spec, 2, &clock, None);
     let (mut next, mut id) = (0, 0);
     let mut durable: Option<Checkpoint> = None;
+    let mut savepoints = Vec::new();
     for step in steps {
         match step {
             Step::Write { subtask, rows, partition } => {
@@ -227,6 +254,10 @@ fn exactly_once(format: &str, partitioned: bool, steps: &[Step]) {
                 id += 1;
                 attempt.snapshot(id, next);
                 attempt.0.iter_mut().for_each(|sink| sink.checkpoint_aborted(id).unwrap());
+            }
+            Step::Savepoint => {
+                id += 1;
+                savepoints.push(attempt.savepoint(id, next));
             }
             Step::Restart { parallelism, zombie, new_run } => {
                 if *zombie == 1 {
@@ -268,7 +299,19 @@ fn exactly_once(format: &str, partitioned: bool, steps: &[Step]) {
     let rows = visible();
     assert_eq!(rows.len() as i32, next);
     assert_eq!(numbers(rows), (0..next).collect());
-    assert_eq!(hidden(folder.path()), 0, "{:?}", files(folder.path()));
+    if savepoints.is_empty() {
+        assert_eq!(hidden(folder.path()), 0, "{:?}", files(folder.path()));
+    }
+    for (job, savepoint) in (100u8..).zip(&savepoints) {
+        let number = next_number();
+        let mut other = Attempt::start_job(JobId([job; 16]), number, &spec, 3, &clock, Some(savepoint));
+        other.finish();
+        other.snapshot(savepoint.id + 1, savepoint.rows);
+        other.complete(savepoint.id + 1, u32::MAX);
+        other.close();
+        let rows = numbers(visible());
+        assert!((0..savepoint.rows).all(|row| rows.contains(&row)), "rows of savepoint {} are lost", savepoint.id);
+    }
 }
 
 proptest! {

@@ -184,7 +184,7 @@ impl Cluster<'_> {
         }
         self.tell(subtask, &Told::Barrier);
         self.consume(subtask, |operator, out| operator.before_barrier(out).unwrap());
-        let options = SnapshotOptions { checkpoint_id, canonical, full: canonical };
+        let options = SnapshotOptions { checkpoint_id, canonical, full: canonical, savepoint: canonical };
         let consumer = &mut self.consumers[subtask];
         let keyed = consumer.operator.snapshot(&options).unwrap().keyed;
         let snapshot = Snapshot {

@@ -260,6 +260,7 @@ impl Driver {
             checkpoint_id: barrier.checkpoint_id,
             canonical: savepoint && !barrier.native_format,
             full: savepoint || barrier.full,
+            savepoint,
         };
         let mut operators = Vec::new();
         if let Head::Source { reader, uid } = &mut self.head {

@@ -1,0 +1,102 @@
+//! Keeps what savepoints name.
+//!
+//! A restart goes back to a checkpoint, and removes the files that it does not name. A savepoint may name such files, and a job
+//! may be started from it at any time: without them it would take them for committed, and their rows would be lost. So before
+//! a subtask acknowledges a savepoint it writes a guard, a hidden file in the table's folder with the savepoint's number
+//! ([`names::guard_of`]). While it is there, no other attempt removes hidden files of that attempt of that subtask.
+//!
+//! The attempt itself removes its guard when all that its last savepoint names has its final name. Where it comes to its end
+//! before, the guard and the files stay, as in Flink, until a job that started from that very savepoint has taken them over and
+//! has a complete checkpoint of its own.
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use wiesel_operators::operator::Result;
+
+use super::part_file::unwritable;
+use super::state::FileState;
+use super::{exists, names, remove, sync_folders};
+use crate::filesystem::path::unreadable;
+
+/// The guard of this attempt's files.
+pub(super) struct Guard {
+    path: PathBuf,
+    /// What the last savepoint names and what has not got its name yet. Earlier ones name nothing else that has not: what
+    /// waits or takes rows is in each snapshot.
+    named: HashSet<PathBuf>,
+}
+
+impl Guard {
+    /// Makes the guard of a savepoint that names these files durable, in place of that of an earlier one.
+    pub(super) fn write(root: &Path, name: &str, savepoint: u64, files: &[FileState]) -> Result<Self> {
+        let path = root.join(name);
+        let written = File::create(&path).and_then(|mut file| {
+            file.write_all(&content(savepoint))?;
+            file.sync_all()
+        });
+        written.map_err(|error| unwritable(&path, error))?;
+        sync_folders(root, BTreeSet::from([root.to_owned()]))?;
+        Ok(Self { path, named: files.iter().map(|file| file.hidden().clone()).collect() })
+    }
+
+    /// This file has its final name.
+    pub(super) fn committed(&mut self, hidden: &Path) {
+        self.named.remove(hidden);
+    }
+
+    /// Whether everything has.
+    pub(super) fn is_over(&self) -> bool {
+        self.named.is_empty()
+    }
+
+    pub(super) fn remove(self) {
+        remove(&self.path);
+    }
+}
+
+/// The savepoint that the guard was written for last.
+fn content(savepoint: u64) -> Vec<u8> {
+    savepoint.to_string().into_bytes()
+}
+
+/// Whether there is a guard, and the last savepoint that it was written for is this one.
+pub(super) fn is_guard_of(guard: &Path, savepoint: u64) -> Result<bool> {
+    match fs::read(guard) {
+        Ok(found) => Ok(found == content(savepoint)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(unreadable(guard, error)),
+    }
+}
+
+/// Where the guard is that keeps a hidden file, if there is one. `levels`: how many folders of partitions the file is in.
+pub(super) fn guard_path(hidden: &Path, levels: usize) -> Option<PathBuf> {
+    let guard = names::guard_of(hidden.file_name()?.to_str()?)?;
+    Some(hidden.ancestors().nth(levels + 1)?.join(guard))
+}
+
+/// Which hidden files of others are to be left alone. Looks once for each attempt of each subtask.
+pub(super) struct Guards {
+    levels: usize,
+    known: HashMap<PathBuf, bool>,
+}
+
+impl Guards {
+    pub(super) fn new(levels: usize) -> Self {
+        Self { levels, known: HashMap::new() }
+    }
+
+    /// Whether a savepoint may name that file.
+    pub(super) fn keep(&mut self, hidden: &Path) -> Result<bool> {
+        let Some(guard) = guard_path(hidden, self.levels) else { return Ok(false) };
+        match self.known.entry(guard) {
+            Entry::Occupied(known) => Ok(*known.get()),
+            Entry::Vacant(unknown) => {
+                let kept = exists(unknown.key())?;
+                Ok(*unknown.insert(kept))
+            }
+        }
+    }
+}
