@@ -91,6 +91,9 @@ pub(super) struct Cleaning {
     waiting: VecDeque<Garbage>,
     /// A round is under way.
     deleting: bool,
+    /// Since when there may be metadata of checkpoints that were given up. What they name no round may delete, until a sweep has
+    /// found the metadata gone.
+    unclear: Option<i64>,
     /// URIs of files that could not be deleted, or have no other way to be found.
     left: BTreeSet<String>,
     /// What of that the sweep under way tries.
@@ -124,7 +127,7 @@ impl Cleaning {
         let mut given_up = 0;
         while self.waiting.len() > MAX_WAITING {
             let Some(oldest) = self.waiting.pop_front() else { break };
-            self.keep_in_mind(not_found_by_a_sweep(&oldest, run));
+            self.give_up(&oldest, run, now);
             given_up += 1;
         }
         if given_up > 0 {
@@ -152,7 +155,7 @@ impl Cleaning {
 
     /// The checkpoints of the next round, if one may begin.
     pub(super) fn next_round(&mut self) -> Option<Vec<Garbage>> {
-        if self.deleting || self.waiting.is_empty() {
+        if self.deleting || self.waiting.is_empty() || self.unclear.is_some() {
             return None;
         }
         self.deleting = true;
@@ -172,8 +175,16 @@ impl Cleaning {
         }
         self.keep_in_mind(cleaned.left);
         for garbage in &cleaned.given_up {
-            self.keep_in_mind(not_found_by_a_sweep(garbage, run));
+            self.give_up(garbage, run, now);
         }
+    }
+
+    /// Leaves a checkpoint to a sweep.
+    fn give_up(&mut self, garbage: &Garbage, run: u64, now: i64) {
+        if !matches!(garbage, Garbage::Failed { .. }) {
+            self.unclear = Some(now);
+        }
+        self.keep_in_mind(not_found_by_a_sweep(garbage, run));
     }
 
     /// Where there is no room for all, the first ones count: metadata, so that nothing looks complete whose files go.
@@ -221,6 +232,9 @@ impl Cleaning {
         if !cleaned.complete {
             self.keep_in_mind(cleaned.left);
             return self.disturbed(now);
+        }
+        if self.unclear.is_some_and(|since| began >= since) {
+            self.unclear = None;
         }
         for file in std::mem::take(&mut self.tried) {
             self.left.remove(&file);
@@ -337,6 +351,24 @@ mod tests {
         too_slow.round_done(Cleaned::given_up(round), RUN, 0);
         assert_eq!(too_slow.known().0, expected);
         assert_eq!(too_slow.sweep_due(), Some(SOON));
+    }
+
+    /// Failed before: a round that was not done in time left metadata that names files, and the next one deleted the files.
+    #[test]
+    fn after_checkpoints_were_given_up_a_sweep_comes_before_the_next_round() {
+        let mut cleaning = Cleaning::default();
+        cleaning.add([completed(Owner::Job, &[OWN])], RUN, 0);
+        let round = cleaning.next_round().unwrap();
+        cleaning.add([completed(Owner::Job, &[OWN])], RUN, 1);
+        cleaning.round_done(Cleaned::given_up(round), RUN, 2);
+        assert!(cleaning.next_round().is_none());
+        assert!(cleaning.begins_sweep(2 + SOON));
+        cleaning.swept(Cleaned::default(), 3 + SOON);
+        assert!(cleaning.next_round().is_none(), "the sweep failed");
+        let due = cleaning.sweep_due().unwrap();
+        assert!(cleaning.begins_sweep(due));
+        cleaning.swept(done(), due + 1);
+        assert!(cleaning.next_round().is_some());
     }
 
     #[test]
