@@ -529,3 +529,81 @@ async fn only_the_region_of_a_failed_task_goes_back_to_the_checkpoint() {
     }
     test.cluster.await_status(id, JobStatus::Finished).await;
 }
+
+const RETAIN: (&str, &str) = ("execution.checkpointing.externalized-checkpoint-retention", "RETAIN_ON_CANCELLATION");
+const CLAIM: (&str, &str) = ("execution.state-recovery.claim-mode", "CLAIM");
+
+async fn cancel(test: &Test, a: &mut TaskManager, id: JobId, deployed: &proto::SubmitTasksRequest) {
+    test.cluster.patch(&format!("/jobs/{id}?mode=cancel")).await;
+    a.next_cancel().await;
+    a.report_all(deployed, Canceled).await;
+    test.cluster.await_status(id, JobStatus::Canceled).await;
+}
+
+async fn dispose(test: &Test, path: &str) -> Value {
+    let (_, accepted) = test.cluster.post("/savepoint-disposal", &json!({ "savepoint-path": path })).await;
+    test.cluster.outcome("/savepoint-disposal", &accepted).await
+}
+
+fn marks(job: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(job.join("shared")).into_iter().flatten().flatten();
+    let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
+    names.filter(|name| name.starts_with(".claimed-")).collect()
+}
+
+/// Failed before: only the job that had written it was asked for, which was over. The one that had claimed it had nothing to
+/// restart from. And each job that was to claim it left its mark, whether it ran or not.
+#[tokio::test]
+async fn a_checkpoint_that_a_job_has_claimed_is_not_disposed_of() {
+    let test = Test::start(&[RETAIN]).await;
+    let mut a = TaskManager::start(&test.cluster, "a", 4).await;
+    let (first, deployed) = running(&test, &mut a, graph(1, 1, false)).await;
+    assert_eq!(test.checkpoint(first, &mut a, &deployed).await, 1);
+    a.next_notify().await;
+    cancel(&test, &mut a, first, &deployed).await;
+    let (job, checkpoint) = (test.path(&first.to_string()), test.path(&format!("{first}/chk-1")));
+    let pointer = checkpoint.display().to_string();
+
+    // One that may not start claims nothing.
+    let third = JobId([3; 16]);
+    std::fs::create_dir_all(test.path(&format!("{third}/chk-7"))).unwrap();
+    std::fs::write(test.path(&format!("{third}/chk-7/_metadata")), "of an earlier run").unwrap();
+    let more = [CLAIM, ("execution.checkpointing.interval", "10 s")];
+    assert_eq!(test.cluster.submit(restoring(graph(3, 1, false), &pointer, &more)).await, third);
+    let failed = test.cluster.await_status(third, JobStatus::Failed).await;
+    let trace = failed.failure.as_ref().unwrap().stack_trace();
+    assert!(trace.contains("chk-7"), "{trace}");
+    assert_eq!(marks(&job), [""; 0]);
+
+    let (second, deployed) = running(&test, &mut a, restoring(graph(2, 1, false), &pointer, &[CLAIM])).await;
+    let mark = format!(".claimed-chk-1-{second}");
+    assert_eq!(marks(&job), [mark.as_str()]);
+    let operation = dispose(&test, &pointer).await;
+    let trace = operation["failure-cause"]["stack-trace"].as_str().unwrap_or_default();
+    assert!(trace.contains(&format!("claimed by the job {second}")) && trace.contains(&mark), "{operation}");
+    assert!(checkpoint.join("_metadata").is_file());
+
+    // It has made nothing of it.
+    cancel(&test, &mut a, second, &deployed).await;
+    assert_eq!(marks(&job), [""; 0]);
+    assert_eq!(dispose(&test, &pointer).await, json!({}));
+    assert!(!checkpoint.exists());
+}
+
+/// Failed before, as with a checkpoint.
+#[tokio::test]
+async fn a_savepoint_that_a_running_job_has_claimed_is_not_disposed_of() {
+    let test = Test::start(&[RETAIN]).await;
+    let mut a = TaskManager::start(&test.cluster, "a", 4).await;
+    let (first, deployed) = running(&test, &mut a, graph(1, 1, false)).await;
+    let location = test.savepoint(first, &mut a, &deployed).await;
+    cancel(&test, &mut a, first, &deployed).await;
+    let (second, deployed) = running(&test, &mut a, restoring(graph(2, 1, false), &location, &[CLAIM])).await;
+    let operation = dispose(&test, &location).await;
+    let trace = operation["failure-cause"]["stack-trace"].as_str().unwrap_or_default();
+    assert!(trace.contains(&format!("The job {second}, which runs, was started from {location}")), "{operation}");
+    assert!(Path::new(location.trim_start_matches("file:")).exists());
+    cancel(&test, &mut a, second, &deployed).await;
+    assert_eq!(dispose(&test, &location).await, json!({}));
+    assert!(!Path::new(location.trim_start_matches("file:")).exists());
+}

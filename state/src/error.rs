@@ -28,6 +28,9 @@ pub enum Error {
     /// Another run's checkpoints are where this one's should be.
     #[error("{0}")]
     Occupied(String),
+    /// A checkpoint that is a job's, which has claimed it, and nobody else's to delete.
+    #[error("{0}")]
+    Claimed(String),
     /// The back end.
     #[error("{0}")]
     Backend(String),

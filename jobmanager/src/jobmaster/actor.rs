@@ -13,14 +13,16 @@ use wiesel_common::time::Clock;
 use wiesel_operators::source::EnumeratorContext;
 use wiesel_proto as proto;
 use wiesel_proto::operator_spec::Kind;
-use wiesel_state::storage::CheckpointStorage;
+use wiesel_state::storage::{CheckpointStorage, ClaimMark};
 
 use super::aftermath::{Aftermath, Ended};
 use super::checkpoint::cleaning::Cleaned;
 use super::checkpoint::coordinator::CheckpointCoordinator;
 use super::checkpoint::failure::CheckpointFailure;
 use super::checkpoint::options::CheckpointOptions;
+use super::checkpoint::store::Owner;
 use super::checkpointing::attempt_of;
+use super::claiming::Claimed;
 use super::collect::{CollectCoordinator, CollectCoordinators};
 use super::deployment::{NotDeployed, cancel_tasks, submit_share};
 use super::deployment_plan::plan_deployment;
@@ -62,6 +64,7 @@ pub(crate) struct JobMasterContext {
 /// Something that a JobMaster waited for.
 pub(super) enum Completion {
     Initialized(Result<Box<Initialized>, FailureInfo>),
+    Claimed(Result<Box<Claimed>, FailureInfo>),
     Deployed { execution: u32, location: Arc<TaskManagerLocation>, result: Result<(), NotDeployed> },
     Cancelled { location: Arc<TaskManagerLocation>, result: Result<(), String> },
     SlotTimeout { request: u64 },
@@ -125,6 +128,10 @@ pub(crate) struct JobMaster {
     pub(super) checkpoints: CheckpointCoordinator,
     pub(super) checkpoint_options: Arc<CheckpointOptions>,
     pub(super) storage: CheckpointStorage,
+    /// What the job starts from is being claimed.
+    pub(super) claiming: bool,
+    /// By which the job has claimed what it started from.
+    pub(super) mark: Option<ClaimMark>,
     /// Vertices whose maximum parallelism follows from a rule.
     derived_max_parallelism: Vec<bool>,
     /// Who waits for a checkpoint or savepoint.
@@ -193,6 +200,8 @@ impl JobMaster {
             checkpoints: CheckpointCoordinator::new(job_id, run, Arc::clone(&checkpoint_options)),
             checkpoint_options,
             storage,
+            claiming: false,
+            mark: None,
             derived_max_parallelism,
             waiters: HashMap::new(),
             tickets: 0,
@@ -277,14 +286,19 @@ impl JobMaster {
         );
     }
 
-    fn initialized(&mut self, result: Result<Box<Initialized>, FailureInfo>) {
+    pub(super) fn initialized(&mut self, result: Result<Box<Initialized>, FailureInfo>) {
         if self.status() != JobStatus::Initializing {
             return;
         }
-        match result {
-            Ok(initialized) => {
-                self.scheduler.set_graph(initialized.graph);
-                if let (Some(restored), Some(settings)) = (initialized.restored, &self.checkpoint_options.restore) {
+        match result.map(|initialized| *initialized) {
+            Ok(Initialized { graph, restored: Some(restored) })
+                if restored.owner == Owner::Claimed && self.mark.is_none() =>
+            {
+                self.claim(graph, restored);
+            }
+            Ok(Initialized { graph, restored }) => {
+                self.scheduler.set_graph(graph);
+                if let (Some(restored), Some(settings)) = (restored, &self.checkpoint_options.restore) {
                     self.checkpoints.start_from(restored, settings.claim_mode);
                 }
                 self.scheduler.start(&mut self.env);
@@ -299,6 +313,7 @@ impl JobMaster {
         let failure = self.scheduler.failure().cloned();
         self.answer_all(self.job_id(), status, failure.as_ref());
         self.clean_up(status).await;
+        self.give_up_claim().await;
         let info = self.describe();
         self.context.collectors.job_ended(info.job_id, info.status, self.env.monotonic());
         match &info.failure {
@@ -429,6 +444,7 @@ impl JobMaster {
         let now = self.now();
         match done {
             Completion::Initialized(result) => self.initialized(result),
+            Completion::Claimed(result) => self.claimed(result),
             Completion::Prepared { id, result } => self.checkpoints.prepared(id, result, self.scheduler.graph(), now),
             Completion::Triggered { id, result } => self.checkpoints.triggered(id, result, self.scheduler.graph(), now),
             Completion::Finalized { metadata, result } => {

@@ -103,7 +103,7 @@ impl JobMaster {
 
     /// What is under way for checkpoints comes to its end after the job. So may other things, which change nothing any more: the
     /// scheduler's state is final, and what it wants done is not done. False: nothing is under way.
-    async fn next_completion(&mut self) -> bool {
+    pub(super) async fn next_completion(&mut self) -> bool {
         let next = loop {
             tokio::select! {
                 biased;
@@ -122,7 +122,7 @@ impl JobMaster {
     }
 
     /// Waits, and answers.
-    async fn answering<T>(&mut self, work: impl Future<Output = T>) -> T {
+    pub(super) async fn answering<T>(&mut self, work: impl Future<Output = T>) -> T {
         tokio::pin!(work);
         loop {
             tokio::select! {

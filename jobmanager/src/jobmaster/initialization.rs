@@ -1,10 +1,11 @@
 //! What happens before a job starts: its folders are made, what earlier runs left is swept, and the savepoint or checkpoint
-//! that it is to start from is read and fitted.
+//! that it is to start from is read and fitted. Whatever may refuse the job does so here: only then that checkpoint is claimed
+//! ([`super::claiming`]).
 use std::collections::HashSet;
 use std::sync::Arc;
 
 use wiesel_proto as proto;
-use wiesel_state::storage::{self, CheckpointStorage, find};
+use wiesel_state::storage::{CheckpointStorage, find};
 
 use crate::failure::{FailureInfo, JOB_INITIALIZATION};
 use crate::jobmaster::checkpoint::assignment::{adopt_max_parallelism, assign, check};
@@ -38,13 +39,16 @@ pub(super) async fn initialize(
         }
         Ok(initialized)
     };
-    let initialized: Initialized = prepared.await.map_err(|cause: FailureInfo| {
-        FailureInfo::wrap(JOB_INITIALIZATION, "Could not start the JobMaster.", &cause)
-    })?;
+    let initialized: Initialized = prepared.await.map_err(|cause: FailureInfo| not_started(&cause))?;
     if options.prepares_folder() {
         sweep(&storage, &initialized).await;
     }
     Ok(initialized)
+}
+
+/// Why a job cannot start.
+pub(super) fn not_started(cause: &FailureInfo) -> FailureInfo {
+    FailureInfo::wrap(JOB_INITIALIZATION, "Could not start the JobMaster.", cause)
 }
 
 async fn sweep(storage: &CheckpointStorage, initialized: &Initialized) {
@@ -81,21 +85,10 @@ async fn restore(
         without_state = assignment.without_state.join(", "),
         "starting job from savepoint {folder}"
     );
-    let (owner, spared) = match settings.claim_mode {
-        ClaimMode::Claim => {
-            let spared = storage::spared(&found, storage.configuration()).await;
-            let spared = spared.map_err(|error| state_failure(&error))?;
-            storage::mark_claimed(&found, storage.configuration()).await.map_err(|error| state_failure(&error))?;
-            (Owner::Claimed, spared)
-        }
-        _ => (Owner::Other, HashSet::new()),
+    let owner = match settings.claim_mode {
+        ClaimMode::Claim => Owner::Claimed,
+        ClaimMode::NoClaim => Owner::Other,
     };
-    let claimed = match owner {
-        Owner::Claimed => {
-            storage::claimed_folders(&found, storage.configuration()).map_err(|error| state_failure(&error))?
-        }
-        _ => Vec::new(),
-    };
-    let restored = CompletedCheckpoint::restored(found, owner, spared, claimed);
+    let restored = CompletedCheckpoint::restored(found, owner, HashSet::new(), Vec::new());
     Ok(Initialized { graph: Arc::new(graph), restored: Some(restored) })
 }

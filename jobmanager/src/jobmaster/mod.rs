@@ -17,6 +17,7 @@ pub mod status;
 mod actor;
 mod aftermath;
 mod checkpointing;
+mod claiming;
 mod deployment;
 mod initialization;
 mod savepoints;

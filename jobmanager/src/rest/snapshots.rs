@@ -5,6 +5,7 @@ use axum::http::StatusCode;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+use wiesel_common::config::options::checkpointing::ClaimMode;
 use wiesel_common::filesystem::Location;
 use wiesel_common::id::JobId;
 use wiesel_proto as proto;
@@ -17,6 +18,7 @@ use super::{Answer, Rest, RestState, json as answer};
 use crate::dispatcher::JobRef;
 use crate::failure::FailureInfo;
 use crate::jobmaster::checkpoint::failure::state_failure;
+use crate::jobmaster::checkpoint::options::RestoreSettings;
 use crate::jobmaster::{Message, SnapshotRequest};
 use crate::operations::{Key, Kind, Outcome, Progress, Promise};
 
@@ -232,6 +234,15 @@ async fn dispose_unless_in_use(state: &RestState, path: &str) -> Result<(), Fail
         );
         return Err(FailureInfo::new("java.lang.IllegalStateException", message));
     }
+    if let Some(job) = running_claimer(state, &found).await {
+        let message = format!(
+            "The job {job}, which runs, was started from {} and has claimed it: it may be what a restart begins with. The job \
+             deletes it when it does not need it any more.",
+            found.folder
+        );
+        return Err(FailureInfo::new("java.lang.IllegalStateException", message));
+    }
+    // A checkpoint that a job has claimed has a mark, wherever that job runs.
     dispose_savepoint(path, &state.configuration).await.map_err(|error| state_failure(&error))
 }
 
@@ -248,6 +259,26 @@ async fn running_owner(state: &RestState, found: &Found) -> Option<JobId> {
     let folder = Location::resolve(storage.folder()?, &configuration).ok()?.without_entropy();
     let (above, _) = found.folder.rsplit_once('/')?;
     (place(above) == place(folder.uri())).then_some(id)
+}
+
+/// The job that runs here and has claimed the savepoint, which has no mark as a checkpoint has. As long as the savepoint is
+/// there, the job has not replaced it.
+async fn running_claimer(state: &RestState, found: &Found) -> Option<JobId> {
+    if found.metadata.kind() != proto::SnapshotKind::Savepoint {
+        return None;
+    }
+    let claims = |restore: &RestoreSettings| {
+        let pointer = Location::resolve(&restore.path, &state.configuration);
+        restore.claim_mode == ClaimMode::Claim
+            && pointer
+                .is_ok_and(|pointer| [&found.folder, &found.file].iter().any(|uri| place(uri) == place(pointer.uri())))
+    };
+    let jobs = state.dispatcher.describe_all().await;
+    let claimer = jobs.iter().find(|job| {
+        let restore = job.checkpoints.as_ref().and_then(|checkpoints| checkpoints.options.restore.as_ref());
+        !job.status.is_terminal() && restore.is_some_and(claims)
+    });
+    claimer.map(|job| job.job_id)
 }
 
 /// A URI without its scheme: one bucket goes by several.

@@ -1,27 +1,232 @@
-//! Which of the files that a metadata file names may be deleted with it.
+//! Which of the files that a metadata file names may be deleted with it, and how a run makes a checkpoint its own.
 //!
 //! Metadata that was copied, by whomever and whereto, still names the files of the checkpoint that it was copied from. So a
 //! file belongs to the metadata in a folder only if it is where a checkpoint in that folder puts its files: in the folder
 //! itself, or in `shared/` beside it if the folder is that of the checkpoint's number. Metadata that is where it was written
 //! also owns what it names in the `shared/` folders of checkpoints that its job has claimed. Everything else is somebody
 //! else's, and so is what another checkpoint beside it refers to, or may refer to that was beside it and was claimed.
+//!
+//! A run that claims a checkpoint of another job's folder leaves a mark in `shared/` there, `.claimed-chk-<n>-<job id>`: in
+//! time it deletes the checkpoint, and then nothing else there tells that files are in use.
+//!
+//! Invariant: a file in `shared/` is deleted only by those who go on from one claim of a checkpoint that names it, or by the
+//! folder's own job while there is no claim. What keeps it:
+//! - The mark is written before the run looks at what it owns, and outlives whatever the run completes. It is taken back only
+//!   when no checkpoint of the run refers to what it guards.
+//! - Whoever asks what it owns looks at the checkpoints in a folder first, and then at the marks. A checkpoint that is there
+//!   spares what it names, and one that is gone because somebody else claimed it has left that one's mark.
+//! - Beside the mark of another job, nothing that a checkpoint names in any `shared/` is its own: what it names the claimed one
+//!   may have named as well. Nor is what was claimed before it, where one of the folders that it was claimed from has the marks
+//!   of several jobs. Such a folder is not noted in `claimed` any more, so that it stays nobody's.
+//! - No mark is ever written into a run's own folder. So each one there is another's, although its job may have the same id
+//!   and its checkpoints elsewhere.
+//!
+//! It does not hold for jobs of one id that have their checkpoints in different directories and claim from the same third
+//! folder: they are taken for runs of one job. Nor for two jobs that run at once and have both claimed one checkpoint: that is
+//! what a user has said of both, and the second one owns none of its shared files, but the first one does and each deletes the
+//! rest.
 use std::collections::HashSet;
 
 use bytes::Bytes;
 use wiesel_common::config::Configuration;
 use wiesel_common::config::options::s3;
 use wiesel_common::filesystem::Location;
+use wiesel_common::id::JobId;
 use wiesel_proto as proto;
 
 use super::metadata::{Found, read_metadata, shared_files, visit_files};
-use super::{CLAIMED, METADATA, SHARED, checkpoint_name, is_checkpoint};
-use crate::error::Result;
+use super::{CLAIMED, CheckpointStorage, KEEP, METADATA, SHARED, TASK_OWNED, checkpoint_name, is_checkpoint};
+use crate::error::{Error, Result};
 
-/// The URIs of the files that checkpoint or savepoint names and that stay when it is deleted. Reads what is beside it.
+/// What is whose of a checkpoint or savepoint.
+#[derive(Debug, Default)]
+pub struct Claim {
+    /// URIs of files that stay when it is deleted, although it names them.
+    pub spared: HashSet<String>,
+    /// The `shared/` folders, as URIs, in which a run that claims it owns what it names from then on.
+    pub folders: Vec<String>,
+}
+
+/// The mark by which a run claims a checkpoint: a file that is there, or is to be written.
+#[derive(Debug)]
+pub struct ClaimMark {
+    /// None: there is no need of one.
+    file: Option<Location>,
+    /// It is this run's alone: it was not there before.
+    new: bool,
+    /// An earlier run of the job has claimed something there.
+    again: bool,
+    /// The files in `shared/` folders that the claimed checkpoint names.
+    guarded: HashSet<String>,
+}
+
+impl ClaimMark {
+    /// Writes it, if it is not there.
+    ///
+    /// # Errors
+    /// The folder cannot be written to. The mark may be there all the same: see [`ClaimMark::remove`].
+    pub async fn write(&self) -> Result<()> {
+        match self.file.as_ref().filter(|_| self.new) {
+            Some(file) => Ok(file.write(Bytes::new()).await?),
+            None => Ok(()),
+        }
+    }
+
+    /// Removes it if this run wrote it, has claimed nothing by it and never will.
+    ///
+    /// # Errors
+    /// The folder cannot be written to.
+    pub async fn remove(&self) -> Result<()> {
+        let Some(file) = self.file.as_ref().filter(|_| self.new) else { return Ok(()) };
+        file.delete().await?;
+        match file.parent() {
+            // It may have been made for the mark.
+            Some(shared) => Ok(shared.remove_empty_folder().await?),
+            None => Ok(()),
+        }
+    }
+}
+
+impl CheckpointStorage {
+    /// The mark for a checkpoint or savepoint that the run is to claim. Writes nothing.
+    ///
+    /// There is none for what is not beside a `shared/` folder, and none in the run's own folder: there a checkpoint of an
+    /// earlier run is no other job's.
+    ///
+    /// # Errors
+    /// The folder cannot be listed.
+    pub async fn claim_mark(&self, found: &Found) -> Result<ClaimMark> {
+        let configuration = &self.inner.configuration;
+        let folder = Location::resolve(&found.folder, configuration)?;
+        let is_beside = Places::of(&folder, &found.metadata, configuration)?.shared.is_some();
+        let guarded = shared_files(&found.metadata);
+        let Some(job) = folder.parent().filter(|job| is_beside && !self.is_own_folder(job)) else {
+            return Ok(ClaimMark { file: None, new: false, again: false, guarded });
+        };
+        let own = Some(self.inner.job_id);
+        let marks = marks(&job).await?;
+        let again = marks.iter().any(|mark| mark.by == own);
+        let new = !marks.iter().any(|mark| mark.by == own && mark.checkpoint == folder.name());
+        let name = format!("{CLAIMED}{}-{}", folder.name(), self.inner.job_id);
+        Ok(ClaimMark { file: Some(job.join(SHARED).join(&name)), new, again, guarded })
+    }
+
+    /// What the run owns of a checkpoint or savepoint that it claims; its mark is written.
+    ///
+    /// # Errors
+    /// What is beside it cannot be listed.
+    pub async fn claim(&self, found: &Found, mark: &ClaimMark) -> Result<Claim> {
+        let own = mark.file.as_ref().map(|_| self.inner.job_id);
+        let mut claim = claim_of(found, &self.inner.configuration, own).await?;
+        if let Some(folder) = self.inner.folder.as_ref().filter(|_| mark.again) {
+            // By its own mark an earlier run may have made checkpoints that refer to the same files.
+            match referenced_in(&folder.without_entropy(), None, &self.inner.configuration).await? {
+                Some(referenced) => {
+                    claim.spared.extend(referenced.into_iter().filter(|file| mark.guarded.contains(file)));
+                }
+                None => {
+                    claim.spared.extend(mark.guarded.iter().cloned());
+                    claim.folders.clear();
+                }
+            }
+        }
+        Ok(claim)
+    }
+
+    /// Takes back the mark of a claim of which nothing came: if this run wrote it, and no complete checkpoint in the run's
+    /// folder refers to what it guards. At the end of the run.
+    ///
+    /// # Errors
+    /// It cannot be looked for such checkpoints, or the mark cannot be deleted.
+    pub async fn take_back(&self, mark: &ClaimMark) -> Result<()> {
+        if !mark.new {
+            return Ok(());
+        }
+        if let Some(own) = &self.inner.folder {
+            let referenced = referenced_in(&own.without_entropy(), None, &self.inner.configuration).await?;
+            if referenced.is_none_or(|referenced| !referenced.is_disjoint(&mark.guarded)) {
+                return Ok(());
+            }
+        }
+        mark.remove().await
+    }
+
+    /// Removes the folder of the job from which a checkpoint was claimed, if nothing is left there but marks of this job.
+    /// Where files are at random places nothing is removed: what that job's configuration says of them is not known here.
+    ///
+    /// # Errors
+    /// It cannot be listed, or something cannot be deleted.
+    pub async fn remove_claimed_folder(&self, mark: &ClaimMark) -> Result<()> {
+        let shared = mark.file.as_ref().and_then(Location::parent);
+        let Some((shared, job)) = shared.and_then(|shared| Some((shared.clone(), shared.parent()?))) else {
+            return Ok(());
+        };
+        let plain = Places::new(&job, Some(&shared), 0);
+        let is_plain = mark.guarded.iter().all(|file| plain.is_shared(file));
+        if Places::entropy(&self.inner.configuration)? > 0 || !is_plain {
+            return Ok(());
+        }
+        let own = Some(self.inner.job_id);
+        let is_own = |name: &String| name == KEEP || Mark::of(name).is_some_and(|mark| mark.by == own);
+        let found = shared.children().await?;
+        if !found.folders.is_empty() || !found.files.iter().all(is_own) {
+            return Ok(());
+        }
+        // Without files of state no mark guards anything but the checkpoints themselves, and they are looked for last.
+        let left = job.children().await?;
+        if !left.files.is_empty() || left.folders.iter().any(|name| name != SHARED && name != TASK_OWNED) {
+            return Ok(());
+        }
+        for name in found.files {
+            shared.join(&name).delete().await?;
+        }
+        job.join(TASK_OWNED).remove_empty_folder().await?;
+        shared.remove_empty_folder().await?;
+        // Else it may be a directory that a user has made.
+        if job.name().parse::<JobId>().is_ok() {
+            job.remove_empty_folder().await?;
+        }
+        Ok(())
+    }
+
+    /// Whether the run's checkpoints are in this folder. One bucket goes by several schemes.
+    fn is_own_folder(&self, job: &Location) -> bool {
+        let own = self.inner.folder.as_ref().map(Location::without_entropy);
+        own.is_some_and(|own| without_scheme(own.uri()) == without_scheme(job.uri()))
+    }
+}
+
+fn without_scheme(uri: &str) -> &str {
+    uri.split_once(':').map_or(uri, |(_, place)| place)
+}
+
+/// Refuses a checkpoint that a job has claimed, whether it runs or not: that can only be told by whoever started it.
+///
+/// # Errors
+/// [`Error::Claimed`], or the folder cannot be listed.
+pub(super) async fn refuse_if_claimed(found: &Found, configuration: &Configuration) -> Result<()> {
+    let folder = Location::resolve(&found.folder, configuration)?;
+    let is_beside = Places::of(&folder, &found.metadata, configuration)?.shared.is_some();
+    let Some(job) = folder.parent().filter(|_| is_beside) else { return Ok(()) };
+    let Some(mark) = marks(&job).await?.into_iter().find(|mark| mark.checkpoint == folder.name()) else {
+        return Ok(());
+    };
+    let claimer = mark.by.map_or_else(|| "a job whose id was not noted".to_owned(), |by| format!("the job {by}"));
+    Err(Error::Claimed(format!(
+        "The checkpoint {} is claimed by {claimer}, which was started from it: it may be what a restart of that job begins \
+         with, and later checkpoints of it refer to its files. That job deletes it when it does not need it any more. If that \
+         job is gone, and its checkpoints with it, delete the file {} and try again.",
+        found.folder,
+        job.join(SHARED).join(&mark.name).uri()
+    )))
+}
+
+/// What is whose of a checkpoint or savepoint for whoever is to delete it. Reads what is beside it. `own`: the job whose marks
+/// are no other's.
 ///
 /// # Errors
 /// What is beside it cannot be listed.
-pub async fn spared(found: &Found, configuration: &Configuration) -> Result<HashSet<String>> {
+pub(super) async fn claim_of(found: &Found, configuration: &Configuration, own: Option<JobId>) -> Result<Claim> {
     let folder = Location::resolve(&found.folder, configuration)?;
     let places = Places::of(&folder, &found.metadata, configuration)?;
     let mut spared = HashSet::new();
@@ -31,56 +236,76 @@ pub async fn spared(found: &Found, configuration: &Configuration) -> Result<Hash
         }
     });
     spared.extend(named_beside(found, &folder, configuration).await?);
-    let own = shared_files(&found.metadata);
-    if let Some(parent) = folder.parent().filter(|_| places.shared.is_some() && !own.is_empty()) {
-        let claimed = marks(&parent).await?.iter().any(|claimed| claimed != folder.name());
-        match referenced_in(&parent, Some(folder.name()), configuration).await? {
-            Some(referenced) if !claimed => spared.extend(referenced),
-            _ => spared.extend(own.iter().filter(|file| places.is_shared(file)).cloned()),
+    let shared = shared_files(&found.metadata);
+    if shared.is_empty() {
+        return Ok(Claim { spared, folders: Vec::new() });
+    }
+    let mut folders = Vec::new();
+    let mut is_divided = false;
+    // What is beside it comes last, and without itself.
+    for place in places.claimed.iter().filter(|place| Some(*place) != places.shared.as_ref()) {
+        let Some(job) = Location::resolve(place, configuration)?.parent() else { continue };
+        // Before the marks: see the module.
+        let referenced = referenced_in(&job, None, configuration).await?;
+        let several = claimers(&marks(&job).await?) > 1;
+        match referenced {
+            Some(referenced) if !several => spared.extend(referenced),
+            _ => is_divided = true,
         }
     }
-    for place in &places.claimed {
-        let shared = Location::resolve(place, configuration)?;
-        let Some(job) = shared.parent() else { continue };
-        match referenced_in(&job, None, configuration).await? {
-            Some(referenced) => spared.extend(referenced),
-            None => spared.extend(own.iter().filter(|file| places.lies_in(file, place)).cloned()),
+    if is_divided {
+        spared.extend(shared.iter().filter(|file| !places.is_shared(file)).cloned());
+    } else {
+        folders.extend(places.claimed.iter().cloned());
+    }
+    if let (Some(place), Some(job)) = (&places.shared, folder.parent()) {
+        let referenced = referenced_in(&job, Some(folder.name()), configuration).await?;
+        let is_claimed = marks(&job).await?.iter().any(|mark| mark.by.is_none() || mark.by != own);
+        match referenced {
+            Some(referenced) if !is_claimed => {
+                spared.extend(referenced);
+                folders.push(place.clone());
+            }
+            _ => {
+                spared.extend(shared);
+                folders.clear();
+            }
         }
     }
-    Ok(spared)
+    folders.sort();
+    folders.dedup();
+    Ok(Claim { spared, folders })
 }
 
-/// Notes beside the shared files of a checkpoint that another job claims it: that job deletes the metadata in time, and then
-/// nothing else there tells that they are in use. A later run of the first job must not take them for its own garbage.
-///
-/// # Errors
-/// The folder cannot be written to.
-pub async fn mark_claimed(found: &Found, configuration: &Configuration) -> Result<()> {
-    let folder = Location::resolve(&found.folder, configuration)?;
-    let its_own = Places::of(&folder, &found.metadata, configuration)?.shared.is_some();
-    if let Some(parent) = folder.parent().filter(|_| its_own && !shared_files(&found.metadata).is_empty()) {
-        parent.join(SHARED).join(&format!("{CLAIMED}{}", folder.name())).write(Bytes::new()).await?;
+/// A mark in `shared/` of a job.
+struct Mark {
+    name: String,
+    /// The name of the claimed checkpoint's folder.
+    checkpoint: String,
+    /// None: it was not noted. Until it was, a mark was `.claimed-chk-<n>`.
+    by: Option<JobId>,
+}
+
+impl Mark {
+    fn of(name: &str) -> Option<Self> {
+        let rest = name.strip_prefix(CLAIMED)?;
+        let known = rest.rsplit_once('-').filter(|(checkpoint, _)| is_checkpoint(checkpoint));
+        let known = known.and_then(|(checkpoint, by)| Some((checkpoint, by.parse::<JobId>().ok()?)));
+        let (checkpoint, by) = known.map_or((rest, None), |(checkpoint, by)| (checkpoint, Some(by)));
+        Some(Self { name: name.to_owned(), checkpoint: checkpoint.to_owned(), by })
     }
-    Ok(())
 }
 
-/// The `shared/` folders, as URIs, in which a run that claims a checkpoint owns what it names from then on.
-///
-/// # Errors
-/// A folder of a file system that is not known.
-pub fn claimed_folders(found: &Found, configuration: &Configuration) -> Result<Vec<String>> {
-    let folder = Location::resolve(&found.folder, configuration)?;
-    let Places { shared, mut claimed, .. } = Places::of(&folder, &found.metadata, configuration)?;
-    claimed.extend(shared);
-    claimed.sort();
-    claimed.dedup();
-    Ok(claimed)
-}
-
-/// The names of the checkpoints of a job that others have claimed.
-async fn marks(job: &Location) -> Result<Vec<String>> {
+/// The marks of those who have claimed checkpoints of a job.
+async fn marks(job: &Location) -> Result<Vec<Mark>> {
     let found = job.join(SHARED).children().await?.files;
-    Ok(found.iter().filter_map(|name| name.strip_prefix(CLAIMED)).map(str::to_owned).collect())
+    Ok(found.iter().filter_map(|name| Mark::of(name)).collect())
+}
+
+/// How many jobs have claimed; one that was not noted may be any, and counts.
+fn claimers(marks: &[Mark]) -> usize {
+    let known: HashSet<JobId> = marks.iter().filter_map(|mark| mark.by).collect();
+    known.len() + marks.iter().filter(|mark| mark.by.is_none()).count()
 }
 
 /// Where a checkpoint's own files are.
@@ -195,6 +420,21 @@ async fn referenced_in(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_mark_tells_who_has_claimed_what() {
+        let id = JobId([0xab; 16]);
+        let of = |name: &str| Mark::of(name).map(|mark| (mark.checkpoint, mark.by));
+        assert_eq!(of(&format!(".claimed-chk-5-{id}")), Some(("chk-5".to_owned(), Some(id))));
+        // As it was before.
+        assert_eq!(of(".claimed-chk-5"), Some(("chk-5".to_owned(), None)));
+        assert_eq!(of(".claimed-chk-5-ab"), Some(("chk-5-ab".to_owned(), None)));
+        assert_eq!(of(".keep"), None);
+        let marks = |names: &[&str]| names.iter().filter_map(|name| Mark::of(name)).collect::<Vec<_>>();
+        let (one, other) = (format!(".claimed-chk-5-{id}"), format!(".claimed-chk-6-{id}"));
+        assert_eq!(claimers(&marks(&[one.as_str(), other.as_str(), ".keep"])), 1);
+        assert_eq!(claimers(&marks(&[one.as_str(), ".claimed-chk-5"])), 2);
+    }
 
     #[test]
     fn places_of_a_checkpoint() {

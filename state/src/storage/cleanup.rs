@@ -8,7 +8,7 @@ use wiesel_common::config::Configuration;
 use wiesel_common::filesystem::Location;
 use wiesel_proto as proto;
 
-use super::claim::spared;
+use super::claim::{claim_of, refuse_if_claimed};
 use super::metadata::{Found, all_files, find};
 use super::{CheckpointStorage, METADATA, checkpoint_name, names, read_metadata};
 use crate::error::{Error, Result};
@@ -63,7 +63,7 @@ impl CheckpointStorage {
     }
 
     /// Deletes a checkpoint or savepoint that the job did not write itself but owns (claim mode CLAIM). `still_referenced`:
-    /// also what is [`spared`](super::spared).
+    /// also what is [`spared`](super::Claim::spared).
     pub async fn discard_claimed(&self, found: &Found, still_referenced: &HashSet<String>) -> Deleted {
         match (self.resolve(&found.file), self.resolve(&found.folder)) {
             (Ok(file), Ok(folder)) => self.discard_at(&file, &folder, &found.metadata, still_referenced).await,
@@ -161,14 +161,15 @@ impl CheckpointStorage {
     }
 }
 
-/// Deletes a savepoint, or a checkpoint that no job needs: what its metadata names and is its own (see [`spared`]), then its
-/// folder if it is empty.
+/// Deletes a savepoint, or a checkpoint that no job needs: what its metadata names and is its own (see [`super::Claim`]), then
+/// its folder if it is empty.
 ///
 /// # Errors
-/// It cannot be read: then nothing is deleted.
+/// It cannot be read, or a job has claimed it ([`Error::Claimed`]): then nothing is deleted.
 pub async fn dispose_savepoint(pointer: &str, configuration: &Configuration) -> Result<()> {
     let found = find(pointer, configuration).await?;
-    let spared = spared(&found, configuration).await?;
+    refuse_if_claimed(&found, configuration).await?;
+    let spared = claim_of(&found, configuration, None).await?.spared;
     if !spared.is_empty() {
         let (path, files) = (&found.file, spared.len());
         tracing::info!(path, files, "files that are not its own, or that others refer to, stay");

@@ -4,6 +4,7 @@
 //! <execution.checkpointing.dir>/<job id>/chk-<n>/_metadata      written last, once, whole or not at all
 //!                                        chk-<n>/<name>         files of this checkpoint alone
 //!                                        shared/<name>          files that later checkpoints refer to as well
+//!                                        shared/.claimed-chk-<n>-<job id>   that job has claimed this checkpoint
 //! <savepoint folder>/savepoint-<job>-<random>/_metadata, <name>
 //! ```
 //!
@@ -34,7 +35,7 @@ mod sweep;
 #[cfg(test)]
 pub(crate) mod tests;
 
-pub use claim::{claimed_folders, mark_claimed, spared};
+pub use claim::{Claim, ClaimMark};
 pub use cleanup::{Deleted, dispose_savepoint};
 pub use metadata::{Found, all_files, files_of_task, find, read_metadata, shared_files};
 pub use sweep::KnownCheckpoints;
@@ -52,8 +53,8 @@ const SHARED: &str = "shared";
 const TASK_OWNED: &str = "taskowned";
 /// Keeps a folder of a store that removes a folder with its last object, while others put into it.
 const KEEP: &str = ".keep";
-/// Begins the name of a mark in `shared/` of a job of which another one has claimed a checkpoint, whose folder's name follows:
-/// what is there may be the other one's.
+/// Begins the name of a mark in `shared/` of a job of which another one has claimed a checkpoint, whose folder's name and the
+/// claiming job's id follow: what is there may be the other one's. See [`claim`].
 const CLAIMED: &str = ".claimed-";
 
 /// The checkpoints and savepoints of one job. Cheap to clone.

@@ -239,8 +239,8 @@ impl CheckpointStorage {
 
     /// Deletes what earlier runs of the job have left: files of checkpoints that were not completed, and files in `shared/`
     /// that no completed checkpoint refers to. Only before the job begins, and only in a folder that is the job's alone: then
-    /// no other run of it is alive. Where another job has claimed a checkpoint, `shared/` stays as it is. `retained`: the checkpoints that the job knows; complete ones that it does not know are
-    /// kept as well.
+    /// no other run of it is alive. Where another job has claimed a checkpoint, `shared/` stays as it is. `retained`: the
+    /// checkpoints that the job knows; complete ones that it does not know are kept as well.
     pub async fn sweep_orphans(&self, retained: &[proto::CheckpointMetadata]) -> Deleted {
         let Some(folder) = self.inner.folder.as_ref().filter(|_| self.inner.own_folder) else {
             return Deleted::default();
@@ -282,6 +282,7 @@ impl CheckpointStorage {
         let referenced: HashSet<&str> = referenced.iter().map(|uri| name_of(uri)).collect();
         let mut folders = self.entropy_folders().await?;
         folders.push(folder.join(SHARED));
+        // Whatever its name: a run leaves no mark in its own folder.
         let claimed = folder.join(SHARED).children().await?.files.iter().any(|name| name.starts_with(CLAIMED));
         for folder in folders.iter().filter(|folder| !complete.contains(folder.name())) {
             if folder.name() == SHARED && (claimed || !all_known) {
@@ -294,7 +295,8 @@ impl CheckpointStorage {
         Ok(orphans)
     }
 
-    /// Removes the job's folder, at the end of the job, if nothing is left in it.
+    /// Removes the job's folder, at the end of the job, if nothing is left in it. Marks of others go with it, for they guard
+    /// files of state; with entropy those are at random places, not beside the marks.
     pub async fn remove_job_folder(&self) -> Result<()> {
         let Some(folder) = self.inner.folder.as_ref().filter(|_| self.inner.own_folder) else { return Ok(()) };
         let folder = folder.without_entropy();
@@ -304,6 +306,10 @@ impl CheckpointStorage {
             return Ok(());
         }
         let left = shared.children().await?.files;
+        let is_claimed = left.iter().any(|name| name.starts_with(CLAIMED));
+        if is_claimed && self.has_shared_state_at_random_places().await? {
+            return Ok(());
+        }
         if left.iter().all(|name| name == KEEP || name.starts_with(CLAIMED)) {
             for name in left {
                 shared.join(&name).delete().await?;
@@ -313,6 +319,15 @@ impl CheckpointStorage {
             folder.remove_empty_folder().await?;
         }
         Ok(())
+    }
+
+    async fn has_shared_state_at_random_places(&self) -> Result<bool> {
+        for folder in self.entropy_folders().await?.iter().filter(|folder| folder.name() == SHARED) {
+            if folder.children().await?.files.iter().any(|name| names::is_state(name)) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// The complete checkpoints in the job's folder from a number on.

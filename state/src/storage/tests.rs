@@ -5,6 +5,9 @@ use wiesel_common::config::Configuration;
 use super::metadata::{decode, encode};
 use super::*;
 
+#[path = "claim_tests.rs"]
+mod claims;
+
 const JOB: JobId = JobId([0xab; 16]);
 
 /// Futures that others spawn.
@@ -17,6 +20,7 @@ fn everything_can_be_spawned(
     metadata: &proto::CheckpointMetadata,
     file: &proto::StateFile,
     found: &Found,
+    mark: &ClaimMark,
 ) {
     let still = HashSet::new();
     spawned(&storage.read(file));
@@ -25,6 +29,10 @@ fn everything_can_be_spawned(
     spawned(&storage.write_metadata(barrier, metadata));
     spawned(&storage.discard(metadata, &still));
     spawned(&storage.discard_claimed(found, &still));
+    spawned(&storage.claim_mark(found));
+    spawned(&storage.claim(found, mark));
+    spawned(&storage.take_back(mark));
+    spawned(&storage.remove_claimed_folder(mark));
     spawned(&storage.discard_aborted(barrier, &[]));
     spawned(&storage.sweep(&KnownCheckpoints::default()));
     spawned(&storage.sweep_orphans(&[]));
@@ -607,81 +615,4 @@ async fn what_could_not_be_deleted_is_left() {
     let known = KnownCheckpoints { left: vec![file.path.clone()], ..known };
     assert_eq!(storage.sweep(&known).await.into_result().unwrap(), 1);
     assert!(!exists(&file));
-}
-
-/// Failed before: the whole folder of what was claimed went, and shared files that another checkpoint needs.
-#[tokio::test]
-async fn what_is_claimed_goes_and_nothing_else() {
-    let folder = tempfile::tempdir().unwrap();
-    let storage = in_folder(folder.path());
-    let files = storage.files(&of_run(1, 4)).unwrap();
-    let (both, own) = (put_shared(&files, b"in both of them").await, put_shared(&files, b"in the claimed").await);
-    let kept = storage.write_metadata(&of_run(1, 4), &metadata(4, vec![(both.clone(), true)])).await.unwrap();
-    let claimed = metadata(5, vec![(both.clone(), true), (own.clone(), true)]);
-    let pointer = storage.write_metadata(&of_run(1, 5), &claimed).await.unwrap();
-    let notes = Path::new(pointer.strip_prefix("file:").unwrap()).join("notes.txt");
-    std::fs::write(&notes, "mine").unwrap();
-
-    let copy = folder.path().join("copy");
-    std::fs::create_dir_all(&copy).unwrap();
-    std::fs::copy(notes.with_file_name("_metadata"), copy.join("_metadata")).unwrap();
-    for (pointer, stays) in [(copy.display().to_string(), true), (pointer, false)] {
-        let found = find(&pointer, storage.configuration()).await.unwrap();
-        let spared = spared(&found, storage.configuration()).await.unwrap();
-        storage.discard_claimed(&found, &spared).await.into_result().unwrap();
-        assert_eq!((exists(&own), exists(&both)), (stays, true), "{pointer}");
-        assert!(find(&pointer, storage.configuration()).await.is_err());
-    }
-    assert!(notes.exists() && !copy.exists());
-    read_metadata(&kept, storage.configuration()).await.unwrap();
-}
-
-/// Before, what a job had inherited by a claim was nobody's for the next one that claimed its checkpoint, and stayed for ever;
-/// and a later run of the first job took it for its own garbage.
-#[tokio::test]
-async fn what_was_claimed_is_claimed_again_and_no_garbage_of_the_first_job() {
-    let folder = tempfile::tempdir().unwrap();
-    let first = in_folder(folder.path());
-    let threshold = ("execution.checkpointing.data-inline-threshold", "10 bytes");
-    let directory = folder.path().display().to_string();
-    let configuration = config(&[("execution.checkpointing.dir", &directory), threshold]);
-    let second = CheckpointStorage::new(&configuration, JobId([9; 16])).unwrap();
-    first.initialize(1).await.unwrap();
-    second.initialize(1).await.unwrap();
-    let inherited = put_shared(&first.files(&of_run(1, 5)).unwrap(), b"written by the first job").await;
-    let other = put_shared(&first.files(&of_run(1, 5)).unwrap(), b"also of an older checkpoint").await;
-    let both = metadata(5, vec![(inherited.clone(), true), (other.clone(), true)]);
-    let older = first.write_metadata(&of_run(1, 4), &metadata(4, vec![(other.clone(), true)])).await.unwrap();
-    let pointer = first.write_metadata(&of_run(1, 5), &both).await.unwrap();
-
-    // The second job claims it, makes one of its own that names the same file, and deletes what it claimed.
-    let found = find(&pointer, &configuration).await.unwrap();
-    let claimed = claimed_folders(&found, &configuration).unwrap();
-    let kept = spared(&found, &configuration).await.unwrap();
-    assert_eq!(kept, HashSet::from([other.path.clone()]));
-    mark_claimed(&found, &configuration).await.unwrap();
-    assert_eq!(spared(&found, &configuration).await.unwrap(), kept, "its own mark");
-    let inheriting = proto::CheckpointMetadata { claimed, ..metadata(6, vec![(inherited.clone(), true)]) };
-    let inheritor = second.write_metadata(&of_run(2, 6), &inheriting).await.unwrap();
-    let needed = kept.into_iter().chain([inherited.path.clone()]).collect();
-    second.discard_claimed(&found, &needed).await.into_result().unwrap();
-    assert!(exists(&inherited) && exists(&other));
-
-    // A later run of the first job lets it alone, and so does whoever disposes of the older checkpoint.
-    first.sweep_orphans(&[]).await.into_result().unwrap();
-    assert!(exists(&inherited) && exists(&other));
-    let found = find(&older, &configuration).await.unwrap();
-    assert!(spared(&found, &configuration).await.unwrap().contains(&other.path));
-
-    // A copy of it owns nothing of that; whoever claims it owns it.
-    let copy = folder.path().join("copy").join("chk-6");
-    std::fs::create_dir_all(&copy).unwrap();
-    std::fs::copy(Path::new(inheritor.strip_prefix("file:").unwrap()).join("_metadata"), copy.join("_metadata"))
-        .unwrap();
-    for (pointer, stays) in [(copy.display().to_string(), true), (inheritor, false)] {
-        let found = find(&pointer, &configuration).await.unwrap();
-        let spared = spared(&found, &configuration).await.unwrap();
-        second.discard_claimed(&found, &spared).await.into_result().unwrap();
-        assert_eq!((exists(&inherited), exists(&other)), (stays, true), "{pointer}");
-    }
 }

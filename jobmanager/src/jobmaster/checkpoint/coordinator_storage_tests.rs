@@ -561,3 +561,46 @@ async fn a_claimed_checkpoint_whose_deletion_takes_too_long_is_swept() {
     cluster.take(actions).await;
     assert_eq!(cluster.store.names().await, BTreeSet::new());
 }
+
+/// Failed before: the mark went with a run that ended without a checkpoint, since with entropy no state is beside it, and the
+/// run after that took for its own garbage what another job refers to.
+#[tokio::test]
+async fn a_mark_stays_as_long_as_there_is_state_at_random_places() {
+    filesystem::mount("claimed-at-random-places", Arc::new(InMemory::new()));
+    let mut config = Configuration::default();
+    config.set("execution.checkpointing.dir", "s3://claimed-at-random-places/_random_/c");
+    config.set("execution.checkpointing.data-inline-threshold", "0");
+    config.set("s3.entropy.key", "_random_");
+    config.set("s3.entropy.length", "4");
+    let [first, second] = [JOB, JobId([8; 16])].map(|id| CheckpointStorage::new(&config, id).unwrap());
+    let barrier = |id| proto::CheckpointBarrier { run: 1, checkpoint_id: id, ..Default::default() };
+    first.initialize(1).await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let table = folder.path().join("table");
+    std::fs::write(&table, "entries of a table").unwrap();
+    let file = first.files(&barrier(5)).unwrap().put_file(&table, true).await.unwrap();
+    let named = proto::KeyedStateFile { shared: true, file: Some(file.clone()), ..Default::default() };
+    let keyed = vec![proto::KeyedStateHandle { files: vec![named], ..Default::default() }];
+    let operator = proto::OperatorSubtaskState { keyed, ..Default::default() };
+    let state = proto::TaskState { operators: vec![operator], ..Default::default() };
+    let vertex = proto::VertexState { subtasks: vec![state], ..Default::default() };
+    let metadata = proto::CheckpointMetadata { checkpoint_id: 5, run: 1, vertices: vec![vertex], ..Default::default() };
+    let pointer = first.write_metadata(&barrier(5), &metadata).await.unwrap();
+
+    let found = find(&pointer, &config).await.unwrap();
+    let mark = second.claim_mark(&found).await.unwrap();
+    mark.write().await.unwrap();
+    let claim = second.claim(&found, &mark).await.unwrap();
+    assert_eq!((claim.spared.len(), claim.folders.len()), (0, 1));
+    let inheriting = proto::CheckpointMetadata { checkpoint_id: 6, claimed: claim.folders, ..metadata };
+    second.write_metadata(&barrier(6), &inheriting).await.unwrap();
+    second.discard_claimed(&found, &all_files(&inheriting)).await.into_result().unwrap();
+
+    for _ in 0..2 {
+        first.initialize(1).await.unwrap();
+        first.sweep_orphans(&[]).await.into_result().unwrap();
+        first.remove_job_folder().await.unwrap();
+    }
+    assert_eq!(second.read(&file).await.unwrap(), "entries of a table");
+    filesystem::unmount("claimed-at-random-places");
+}

@@ -114,7 +114,7 @@ pub fn state_failure(error: &wiesel_state::Error) -> FailureInfo {
         Error::Storage { .. } | Error::File(_) | Error::Corrupt(_) | Error::TooLarge(_) | Error::Occupied(_) => {
             "java.io.IOException"
         }
-        Error::Incompatible(_) => "java.lang.IllegalStateException",
+        Error::Incompatible(_) | Error::Claimed(_) => "java.lang.IllegalStateException",
         Error::Configuration(_) => "org.apache.flink.configuration.IllegalConfigurationException",
         Error::Backend(_) => crate::failure::INTERNAL,
     };

@@ -41,6 +41,12 @@ impl CompletedCheckpoint {
         let Found { folder: pointer, file, metadata } = found;
         Self { id: metadata.checkpoint_id, metadata: Arc::new(metadata), pointer, file, owner, spared, claimed }
     }
+
+    /// What a pointer to it leads to.
+    pub fn found(&self) -> Found {
+        let metadata = self.metadata.as_ref().clone();
+        Found { folder: self.pointer.clone(), file: self.file.clone(), metadata }
+    }
 }
 
 /// Whose a checkpoint is.

@@ -1,0 +1,115 @@
+//! The job makes the checkpoint its own that it starts from (claim mode CLAIM): the last thing before it starts.
+//!
+//! The mark that says so to others is written when nothing can refuse the job any more. A job that ends without having made
+//! anything that refers to the checkpoint takes it back: else whoever starts from the same checkpoint next would own nothing
+//! of it, and nobody would ever delete its files.
+use std::sync::Arc;
+use std::time::Duration;
+
+use wiesel_proto as proto;
+use wiesel_state::storage::{CheckpointStorage, Claim, ClaimMark, Found};
+
+use super::actor::{Completion, JobMaster, SUSPEND_TIMEOUT};
+use super::checkpoint::failure::state_failure;
+use super::checkpoint::store::{CompletedCheckpoint, Owner};
+use super::initialization::{Initialized, not_started};
+use super::status::JobStatus;
+use crate::failure::FailureInfo;
+
+/// How long a job that is over tries to take its mark back. One that stays costs room, no data.
+const LIMIT: Duration = Duration::from_secs(10);
+/// Until it tries again.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// A job that is ready to start and has claimed what it starts from.
+pub(super) struct Claimed {
+    initialized: Initialized,
+    mark: ClaimMark,
+}
+
+impl JobMaster {
+    /// Claims what the job starts from. The job waits for it, and so does its end.
+    pub(super) fn claim(&mut self, graph: Arc<proto::JobGraph>, mut restored: CompletedCheckpoint) {
+        self.claiming = true;
+        let storage = self.storage.clone();
+        self.spawn(async move {
+            let claimed = claim(&storage, restored.found()).await.map(|(claim, mark)| {
+                (restored.spared, restored.claimed) = (claim.spared, claim.folders);
+                Box::new(Claimed { initialized: Initialized { graph, restored: Some(restored) }, mark })
+            });
+            Completion::Claimed(claimed)
+        });
+    }
+
+    pub(super) fn claimed(&mut self, result: Result<Box<Claimed>, FailureInfo>) {
+        self.claiming = false;
+        let result = result.map(|claimed| {
+            let Claimed { initialized, mark } = *claimed;
+            self.mark = Some(mark);
+            Box::new(initialized)
+        });
+        self.initialized(result);
+    }
+
+    /// The job is over, and its checkpoints are seen to: takes back the mark if nothing came of the claim, and removes the
+    /// folder of the job that it was claimed from if nothing is left there.
+    pub(super) async fn give_up_claim(&mut self) {
+        if !self.claiming && self.mark.is_none() {
+            return;
+        }
+        let job_id = self.job_id();
+        let limit = if self.status() == JobStatus::Suspended { SUSPEND_TIMEOUT } else { LIMIT };
+        let work = async {
+            while self.claiming && self.next_completion().await {}
+            let Some(mark) = self.mark.take() else { return };
+            let is_unused = match self.checkpoints.latest() {
+                // It has not been replaced by one of the job's own.
+                Some(latest) => latest.owner == Owner::Claimed && !self.checkpoints.is_finalizing(),
+                // It was never started from, or all is deleted.
+                None => !self.checkpoints.is_unclean(),
+            };
+            let storage = self.storage.clone();
+            self.answering(async move {
+                while let Err(error) = give_up(&storage, &mark, is_unused).await {
+                    tracing::debug!(%job_id, reason = %error, "the mark of a claim could not be taken back");
+                    tokio::time::sleep(PAUSE).await;
+                }
+            })
+            .await;
+        };
+        if tokio::time::timeout(limit, work).await.is_err() {
+            tracing::warn!(%job_id, ?limit, "the mark of a claim stays: whoever claims there next owns no shared file");
+        }
+    }
+}
+
+async fn give_up(storage: &CheckpointStorage, mark: &ClaimMark, is_unused: bool) -> wiesel_state::Result<()> {
+    if is_unused {
+        storage.take_back(mark).await?;
+    }
+    storage.remove_claimed_folder(mark).await
+}
+
+async fn claim(storage: &CheckpointStorage, found: Found) -> Result<(Claim, ClaimMark), FailureInfo> {
+    let failed = |error: wiesel_state::Error| not_started(&state_failure(&error));
+    let mark = storage.claim_mark(&found).await.map_err(failed)?;
+    let claiming = async {
+        mark.write().await?;
+        storage.claim(&found, &mark).await
+    };
+    let claimed = claiming.await;
+    match claimed {
+        Ok(claim) => Ok((claim, mark)),
+        Err(error) => {
+            // It may be there although the answer was a failure.
+            let removing = async {
+                while mark.remove().await.is_err() {
+                    tokio::time::sleep(PAUSE).await;
+                }
+            };
+            // What stays costs room, no data.
+            let _ = tokio::time::timeout(LIMIT, removing).await;
+            Err(failed(error))
+        }
+    }
+}
