@@ -53,6 +53,8 @@ pub(crate) struct Driver {
     pub(crate) checkpoints: Checkpoints,
     /// The operators have finished: they are not called again but for checkpoints.
     pub(crate) chain_finished: bool,
+    /// Nothing is left to do but to write state of checkpoints that have begun: there are no more of them.
+    pub(crate) ends: bool,
     /// Whether the end is put off until what the sinks have prepared is durable.
     pub(crate) awaits_checkpoint: bool,
     pub(crate) times: Times,
@@ -196,6 +198,8 @@ impl Driver {
             } else if self.awaits_checkpoint && !stopped && self.chain.awaits_checkpoint() {
                 "a checkpoint of the last data"
             } else if !self.checkpoints.is_idle() {
+                // No more of it: where a checkpoint has always begun before the one before is written, this would never end.
+                self.ends = true;
                 "state to be written"
             } else if self.mailbox.close_if_empty() {
                 break;

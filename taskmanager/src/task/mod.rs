@@ -230,6 +230,7 @@ impl Start {
                 Uploads::new(context.runtime.clone(), reporter.clone(), waiter.notifier().clone(), name.clone()),
             ),
             chain_finished: false,
+            ends: false,
             awaits_checkpoint,
             times: Times::default(),
         };

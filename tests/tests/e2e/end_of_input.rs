@@ -79,3 +79,23 @@ fn every_row_is_there_whether_or_not_tasks_wait_for_a_last_checkpoint() {
         assert_eq!(all.iter().filter(|path| name(path) == "_SUCCESS").count(), 2, "{options:?}: {all:?}");
     }
 }
+
+/// Failed before: tasks waited at their end for each checkpoint that had begun, so for ever where one always has.
+#[test]
+fn a_job_ends_though_a_checkpoint_is_always_under_way() {
+    let cluster =
+        Cluster::builder().task_managers(2).slots(3).fault_points("checkpoint.before-ack=pause:300@1+").start();
+    let folder = cluster.dir().join("run");
+    let directory = format!("-Dexecution.checkpointing.dir=file://{}/checkpoints", cluster.dir().display());
+    let arguments = [
+        "-p",
+        "3",
+        &directory,
+        "-Dexecution.checkpointing.interval=100 ms",
+        "-Dexecution.checkpointing.max-concurrent-checkpoints=3",
+    ];
+    let job = cluster.submit_with(&script(&folder), &arguments);
+    cluster.wait_for_state(&job, "FINISHED", LIMIT);
+    let (first, second) = (rows(&folder.join("first")), rows(&folder.join("second")));
+    assert!(first.into_iter().eq(1..=500) && second.into_iter().eq(1..=9_000));
+}

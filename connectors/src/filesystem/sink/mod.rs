@@ -480,7 +480,10 @@ impl Operator for FileSink {
             files.push(FileState::InProgress(file.persist(folder)?));
         }
         self.closed.iter_mut().for_each(|file| file.in_snapshot = true);
-        self.uncommitted.entry(checkpoint).or_default().append(&mut self.closed);
+        // No entry where there is nothing to commit: the task would wait for that checkpoint at its end.
+        if !self.closed.is_empty() {
+            self.uncommitted.entry(checkpoint).or_default().append(&mut self.closed);
+        }
         files.extend(self.uncommitted.values().flatten().cloned().map(FileState::Pending));
         for obsolete in &mut self.obsolete {
             obsolete.not_in.get_or_insert(checkpoint);

@@ -354,6 +354,24 @@ fn rows_appear_with_the_checkpoint_that_follows_their_file() {
     assert_eq!((visible(), hidden(folder.path())), (2, 0));
 }
 
+/// Failed before: a task waited for the checkpoint after that of its end as well, and for the one after that: for ever, where
+/// the next one has always begun when one is complete.
+#[test]
+fn a_task_waits_for_the_first_checkpoint_after_its_end_only() {
+    for partitioned in [false, true] {
+        let folder = tempfile::tempdir().unwrap();
+        let spec = spec(folder.path(), "csv", partitioned);
+        let mut attempt = Attempt::start(&spec, 2, &Arc::new(TestClock::default()), None);
+        attempt.write(0, &[(1, "x".to_owned())]);
+        attempt.finish();
+        attempt.snapshot(1, 0);
+        attempt.snapshot(2, 0);
+        attempt.snapshot(3, 0);
+        attempt.complete(2, 0b11);
+        assert!(attempt.0.iter().all(|sink| !sink.awaits_checkpoint()));
+    }
+}
+
 #[test]
 fn without_checkpoints_files_appear_when_the_task_ends() {
     let folder = tempfile::tempdir().unwrap();

@@ -122,7 +122,9 @@ impl<'a> Cluster<'a> {
             Step::Idle { producer: of } => self.idle(producer(of)),
             Step::Deliver { subtask, channel, elements } => {
                 let (subtask, channels) = (consumer(subtask), self.producers.len());
-                (0..*elements).for_each(|turn| _ = self.deliver(subtask, channel.unwrap_or(turn) % channels));
+                let is_slow = self.plan.slow.is_some_and(|slow| slow % self.consumers.len() == subtask);
+                let elements = if is_slow { 1 } else { *elements };
+                (0..elements).for_each(|turn| _ = self.deliver(subtask, channel.unwrap_or(turn) % channels));
             }
             Step::Clock(millis) => self.clock.set(self.now() + millis),
             Step::Timers { subtask } => self.fire_timers(consumer(subtask)),

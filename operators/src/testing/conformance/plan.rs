@@ -115,7 +115,7 @@ pub enum Step {
     Watermark { producer: usize, lag: i64 },
     /// A producer says that it is idle, where producers may.
     Idle { producer: usize },
-    /// A subtask takes so many elements of a channel, or of all its channels in turn.
+    /// A subtask takes so many elements of a channel, or of all its channels in turn; the slow one at most one.
     Deliver { subtask: usize, channel: Option<usize>, elements: usize },
     /// Time passes.
     Clock(i64),
@@ -146,6 +146,8 @@ pub struct Plan {
     /// Producers may be idle; else they may end early. If all are idle that have not ended, event time comes to its end, and
     /// starts anew after a restore, as in Flink: then a result is not that of a run without a restore.
     pub idle: bool,
+    /// A subtask that falls behind the others: with nobody behind, no checkpoint finds subtasks at different watermarks.
+    pub slow: Option<usize>,
     pub steps: Vec<Step>,
 }
 
@@ -166,7 +168,7 @@ fn step(at_least_once: bool) -> impl Strategy<Value = Step> {
             .prop_map(|(producer, split, rows)| Step::Read { producer, split, rows }),
         6 => (producer.clone(), 0..1500i64).prop_map(|(producer, lag)| Step::Watermark { producer, lag }),
         1 => producer.clone().prop_map(|producer| Step::Idle { producer }),
-        20 => (subtask.clone(), prop::option::of(0..3usize), 1..12usize)
+        20 => (subtask.clone(), prop::option::of(0..3usize), prop_oneof![5 => 1..4usize, 1 => 1..12usize])
             .prop_map(|(subtask, channel, elements)| Step::Deliver { subtask, channel, elements }),
         5 => (1..400i64).prop_map(Step::Clock),
         3 => subtask.clone().prop_map(|subtask| Step::Timers { subtask }),
@@ -213,8 +215,9 @@ pub fn plans(changelog: bool) -> impl Strategy<Value = Plan> {
     let splits = prop::collection::vec(prop::collection::vec(raw(changelog), 0..40), 1..=4);
     let steps =
         prop::bool::weighted(0.15).prop_flat_map(|at_least_once| prop::collection::vec(step(at_least_once), 0..160));
-    (max_parallelism, shape(), splits, any::<[bool; 3]>(), steps).prop_map(
-        |(max_parallelism, shape, raw, [in_time, own_keys, idle], steps)| {
+    let slow = prop::option::weighted(0.6, 0..4usize);
+    (max_parallelism, shape(), splits, any::<[bool; 3]>(), slow, steps).prop_map(
+        |(max_parallelism, shape, raw, [in_time, own_keys, idle], slow, steps)| {
             let splits = raw.into_iter().zip(0i64..).map(|(raw, number)| {
                 split(raw, number * 1000, |key| match key {
                     None if own_keys && number > 0 => Some(-number),
@@ -222,7 +225,7 @@ pub fn plans(changelog: bool) -> impl Strategy<Value = Plan> {
                     key => key,
                 })
             });
-            Plan { max_parallelism, shape, splits: splits.collect(), in_time, own_keys, idle, steps }
+            Plan { max_parallelism, shape, splits: splits.collect(), in_time, own_keys, idle, slow, steps }
         },
     )
 }

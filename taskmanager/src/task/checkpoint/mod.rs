@@ -109,7 +109,8 @@ impl Checkpoints {
 impl Driver {
     /// The JobMaster asks for a checkpoint.
     pub(super) fn trigger(&mut self, barrier: &Arc<LocalBarrier>) -> Result<()> {
-        if barrier.checkpoint_id <= self.checkpoints.triggered {
+        // A task that ends is not waited for: the JobMaster hears in time that it has finished.
+        if barrier.checkpoint_id <= self.checkpoints.triggered || self.ends {
             return Ok(());
         }
         self.checkpoints.triggered = barrier.checkpoint_id;
