@@ -68,7 +68,7 @@ impl JobMaster {
                     let done = tokio::time::timeout(DISCARD_TIMEOUT, deleting).await;
                     let cleaned = done.unwrap_or_else(|_| {
                         let (checkpoints, limit) = (garbage.len(), DISCARD_TIMEOUT);
-                        tracing::warn!(%job_id, checkpoints, ?limit, "checkpoints could not be deleted in time: they are swept later");
+                        tracing::warn!(%job_id, checkpoints, ?limit, "checkpoints could not be deleted in time: it is tried again");
                         Cleaned::given_up(garbage)
                     });
                     Completion::Discarded(cleaned)
