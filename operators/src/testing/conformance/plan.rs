@@ -153,7 +153,7 @@ pub struct Plan {
 
 fn shape() -> impl Strategy<Value = Shape> {
     let backend = prop_oneof![9 => Just("hashmap"), 1 => Just("rocksdb")];
-    (prop::sample::select(&[1, 2, 2, 3][..]), 1..=4u32, backend, prop::sample::select(&[0, 2048, usize::MAX][..]))
+    (prop::sample::select(&[1, 1, 2, 3][..]), 1..=4u32, backend, prop::sample::select(&[0, 2048, usize::MAX][..]))
         .prop_map(|(producers, subtasks, backend, cache)| Shape { producers, subtasks, backend, cache })
 }
 
@@ -166,13 +166,13 @@ fn step(at_least_once: bool) -> impl Strategy<Value = Step> {
     prop_oneof![
         8 => (producer.clone(), 0..4usize, 1..12usize)
             .prop_map(|(producer, split, rows)| Step::Read { producer, split, rows }),
-        6 => (producer.clone(), 0..1500i64).prop_map(|(producer, lag)| Step::Watermark { producer, lag }),
+        12 => (producer.clone(), prop_oneof![3 => 0..200i64, 1 => 0..1500i64]).prop_map(|(producer, lag)| Step::Watermark { producer, lag }),
         1 => producer.clone().prop_map(|producer| Step::Idle { producer }),
-        20 => (subtask.clone(), prop::option::of(0..3usize), prop_oneof![5 => 1..4usize, 1 => 1..12usize])
+        16 => (subtask.clone(), prop::option::of(0..3usize), prop_oneof![5 => 1..4usize, 1 => 1..12usize])
             .prop_map(|(subtask, channel, elements)| Step::Deliver { subtask, channel, elements }),
         5 => (1..400i64).prop_map(Step::Clock),
         3 => subtask.clone().prop_map(|subtask| Step::Timers { subtask }),
-        3 => (prop::sample::select(modes), any::<bool>())
+        4 => (prop::sample::select(modes), any::<bool>())
             .prop_map(|(mode, canonical)| Step::Trigger { mode, canonical }),
         4 => (producer, 0..4usize).prop_map(|(producer, waiting)| Step::Barrier { producer, waiting }),
         3 => subtask.prop_map(|subtask| Step::Overtake { subtask }),
@@ -212,9 +212,9 @@ fn split(raw: Vec<Raw>, first: i64, key_of: impl Fn(Option<i64>) -> Option<i64>)
 /// Runs of rows that are only added, or also taken back.
 pub fn plans(changelog: bool) -> impl Strategy<Value = Plan> {
     let max_parallelism = prop::sample::select(&[7, 16, 100, 130][..]);
-    let splits = prop::collection::vec(prop::collection::vec(raw(changelog), 0..40), 1..=4);
+    let splits = prop::collection::vec(prop::collection::vec(raw(changelog), 0..60), 1..=4);
     let steps =
-        prop::bool::weighted(0.15).prop_flat_map(|at_least_once| prop::collection::vec(step(at_least_once), 0..160));
+        prop::bool::weighted(0.15).prop_flat_map(|at_least_once| prop::collection::vec(step(at_least_once), 0..240));
     let slow = prop::option::weighted(0.6, 0..4usize);
     (max_parallelism, shape(), splits, any::<[bool; 3]>(), slow, steps).prop_map(
         |(max_parallelism, shape, raw, [in_time, own_keys, idle], slow, steps)| {
