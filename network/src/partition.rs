@@ -208,23 +208,25 @@ impl ResultPartition {
     }
 
     /// Sends a barrier to every consumer, after the rows before it. One that is urgent goes before all new rows that wait, and
-    /// never waits itself. A consumer that has seen the end of input already gets none.
+    /// never waits itself. False: a consumer has seen the end of input already.
     ///
     /// # Errors
     /// As [`ResultPartition::emit`].
-    pub fn barrier(&mut self, barrier: &Barrier) -> Result<Vec<OvertakenOutput>> {
+    pub fn barrier(&mut self, barrier: &Barrier) -> Result<(bool, Vec<OvertakenOutput>)> {
         if barrier.urgent {
             self.forced(Self::flush)?;
         } else {
             self.flush()?;
         }
+        let mut heard = true;
         let mut overtaken = Vec::new();
         for target in &self.output.targets {
-            if let Some(rows) = target.subpartition.push_barrier(barrier.clone()) {
-                overtaken.extend(self.output.overtaken(target, &rows)?);
+            match target.subpartition.push_barrier(barrier.clone()) {
+                Some(rows) => overtaken.extend(self.output.overtaken(target, &rows)?),
+                None => heard = false,
             }
         }
-        Ok(overtaken)
+        Ok((heard, overtaken))
     }
 
     /// Lets the barrier of a checkpoint overtake what waits before it.

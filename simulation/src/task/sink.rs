@@ -127,7 +127,7 @@ impl Sink<'_> {
             Mail::CheckpointEnded { checkpoint, completed: true } => {
                 self.context.increments.completed(checkpoint);
                 self.commit(checkpoint);
-                let stop = self.stop.take_if(|stop| stop.checkpoint_id == checkpoint);
+                let stop = self.stop.take_if(|stop| stop.checkpoint_id <= checkpoint);
                 self.stopped |= stop.is_some_and(|stop| !stop.drain);
             }
             Mail::CheckpointEnded { checkpoint, completed: false } => {

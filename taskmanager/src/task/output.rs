@@ -69,7 +69,7 @@ impl Outputs {
 
     /// Sends a checkpoint's barrier, before what waits if it is urgent; returns the rows that it overtook.
     ///
-    /// A consumer that has taken the end of this task's data (of another TaskManager's: to whom the end was written) gets none and needs none: it has taken all that this task has
+    /// A consumer that has taken the end of this task's data gets none and needs none: it has taken all that this task has
     /// ever sent, and the snapshot that follows is of a task that sends nothing more, so on that channel the cut is the end.
     /// The barrier comes to that consumer over channels that have not ended; once all have, it tells the JobMaster
     /// (`EndOfData`), which begins the checkpoint there.
@@ -77,7 +77,7 @@ impl Outputs {
         let mut all = ChannelRows::default();
         for (position, edge) in self.edges.iter_mut().enumerate() {
             let sent = to_network(barrier, urgent && edge.overtakable);
-            let overtaken = edge.partition.barrier(&sent).map_err(from_network)?;
+            let (_, overtaken) = edge.partition.barrier(&sent).map_err(from_network)?;
             record(&mut all, position, overtaken);
         }
         Ok(all)

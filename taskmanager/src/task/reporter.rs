@@ -55,7 +55,7 @@ pub enum Report {
         /// Why.
         failure: proto::Failure,
     },
-    /// It has reached the end of its data: no barrier comes to it any more, and no row is added to its outputs.
+    /// It has reached the end of its data: no barrier comes to it any more, and no row goes out.
     EndOfData {
         /// It stays until a checkpoint of its end is complete.
         awaits_checkpoint: bool,

@@ -390,14 +390,14 @@ impl CheckpointCoordinator {
     /// Has tasks told to begin: of one checkpoint at a time, the oldest first. Calls may overtake one another, and a task that
     /// has begun a checkpoint begins no older one.
     fn send_triggers(&mut self) {
-        let Some(next) = self.pending.iter().find(|(_, pending)| !pending.to_trigger.is_empty()).map(|(id, _)| *id)
-        else {
-            return;
-        };
-        if self.pending.iter().any(|(id, pending)| *id != next && pending.calls > 0) {
-            return;
-        }
-        if let Some(pending) = self.pending.get_mut(&next) {
+        let under_way = self.pending.values().any(|pending| pending.calls > 0);
+        let next = self.pending.values_mut().find(|pending| match under_way {
+            true => pending.calls > 0,
+            false => !pending.to_trigger.is_empty(),
+        });
+        if let Some(pending) = next
+            && !pending.to_trigger.is_empty()
+        {
             pending.calls += 1;
             let (tasks, barrier) = (std::mem::take(&mut pending.to_trigger), pending.barrier.clone());
             self.actions.push(Action::Trigger { tasks, barrier });
@@ -452,11 +452,6 @@ impl CheckpointCoordinator {
         if self.pending.get(&id).is_some_and(|pending| pending.stage != Stage::Finalizing) {
             self.abort_and_go_on(id, failure, graph, now);
         }
-    }
-
-    /// Whether a savepoint that failed was one that the job was to stop with.
-    pub fn was_to_stop(&self, id: u64) -> bool {
-        matches!(self.ended.get(&id), Some(Some(barrier)) if barrier.stop)
     }
 
     /// A task has reached the end of its data, and the graph knows.

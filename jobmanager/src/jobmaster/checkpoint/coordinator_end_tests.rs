@@ -75,20 +75,6 @@ fn a_task_is_told_of_checkpoints_in_their_order() {
     }
 }
 
-/// Failed before: calls of the later checkpoint were under way, so it came first, and the task never began the earlier one.
-#[test]
-fn the_earlier_checkpoint_comes_first_also_where_the_later_one_is_being_told() {
-    let mut job = Fixture::new(&[("interval", "1 s"), ("max-concurrent-checkpoints", "2")]);
-    job.at(1_000);
-    job.prepared(1);
-    job.triggered(1);
-    job.at(2_000);
-    assert_eq!(triggers(&job.prepared(2)), [(2, vec![1, 2])]);
-    assert!(job.end_of_data(3, false).is_empty(), "calls are under way");
-    assert_eq!(triggers(&job.triggered(2)), [(1, vec![3])]);
-    assert_eq!(triggers(&job.triggered(1)), [(2, vec![3])]);
-}
-
 /// Before, a job at its end waited for the next checkpoint by the interval.
 #[test]
 fn the_last_checkpoint_is_due_when_all_tasks_are_at_their_end() {
