@@ -463,6 +463,26 @@ fn a_sink_commits_nothing_at_the_end_beside_the_savepoint_it_stops_with() {
     }
 }
 
+/// Failed before: tasks took the completion of a later checkpoint for that of the savepoint, and ended. It failed, and the rows
+/// behind it were never read.
+#[test]
+fn a_later_checkpoint_says_nothing_of_the_savepoint_that_a_job_stops_with() {
+    let mut run = Run::new(&[("rows", "50000"), ("batch", "50"), ("hold", "20000")], &[("two-phase", "")]);
+    let job = run.deploy(None);
+    run.running(&job);
+    let target = format!("{}/savepoint-1", run.configuration[0].1);
+    let kind = proto::SnapshotKind::Savepoint as i32;
+    run.trigger(&job, &CheckpointBarrier { kind, target, stop: true, ..barrier(1) }).unwrap();
+    run.acknowledged(&job, 1);
+    run.trigger(&job, &barrier(2)).unwrap();
+    run.acknowledged(&job, 2);
+    run.cluster.notify(&job, 2, Completed);
+    run.cluster.notify(&job, 1, Aborted);
+    run.trigger(&job, &barrier(3)).unwrap();
+    run.acknowledged(&job, 3);
+    assert!(job.attempts.iter().flatten().all(|a| !is_end(&run.cluster.state(a))));
+}
+
 #[test]
 fn stop_with_savepoint_ends_the_job_at_the_savepoint() {
     for drain in [false, true] {

@@ -44,6 +44,7 @@ impl Aftermath {
             job.end_checkpoints(status).await;
             job.look_after_folder().await;
             job.remove_unneeded_folder().await;
+            job.give_up_claim().await;
         };
         match tokio::time::timeout(AFTERMATH_TIMEOUT, work).await {
             Ok(()) if !job.checkpoints.is_unclean() => {

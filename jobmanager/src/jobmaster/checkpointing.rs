@@ -83,6 +83,13 @@ impl JobMaster {
                         tracing::warn!(%job_id, ?limit, "files that belong to no checkpoint could not be deleted in time");
                         Cleaned::default()
                     });
+                    // However that goes, it is no part of the answer: their folders are somebody else's, who may never let the
+                    // JobManager in.
+                    let sweeping = storage.sweep_failed_savepoints(&known);
+                    match tokio::time::timeout(SWEEP_TIMEOUT, sweeping).await {
+                        Ok(deleted) => report(job_id, &deleted),
+                        Err(_) => tracing::warn!(%job_id, limit = ?SWEEP_TIMEOUT, "what failed savepoints have left stays"),
+                    }
                     Completion::Swept(cleaned)
                 });
             }
@@ -176,7 +183,8 @@ impl JobMaster {
         }
     }
 
-    /// A TaskManager did not take note of a checkpoint. It learns of it with the next one, unless there is none.
+    /// A TaskManager did not take note of a checkpoint. It learns of it with the next one, unless there is none: or the tasks
+    /// wait for the outcome of this very one, because the job was to stop with it.
     pub(super) fn not_notified(&mut self, checkpoint: u64, resource_id: &str, reason: String) {
         tracing::warn!(
             job_id = %self.job_id(),
@@ -185,7 +193,7 @@ impl JobMaster {
             reason,
             "a TaskManager was not told of a checkpoint"
         );
-        if self.stopping.is_some() {
+        if self.stopping.is_some() || self.checkpoints.was_to_stop(checkpoint) {
             let message = format!("TaskManager with id {resource_id} does not take the end of a savepoint.");
             let failure = FailureInfo::new(failure::TASK_MANAGER_LOST, message).because(reason);
             self.abandon_task_manager(resource_id, failure);
@@ -338,14 +346,12 @@ async fn discard_completed(
     }
 }
 
-/// Deletes what belongs to no checkpoint. What failed savepoints have left is no part of the answer: their folders are
-/// somebody else's, who may never let the JobManager in.
+/// Deletes what belongs to no checkpoint.
 pub(super) async fn sweep(job_id: JobId, storage: &CheckpointStorage, known: &KnownCheckpoints) -> Cleaned {
     let deleted = storage.sweep(known).await;
     report(job_id, &deleted);
     let mut cleaned = Cleaned::all();
     cleaned.and(deleted);
-    report(job_id, &storage.sweep_failed_savepoints(known).await);
     cleaned
 }
 

@@ -61,13 +61,15 @@ impl JobMaster {
         let limit = if self.status() == JobStatus::Suspended { SUSPEND_TIMEOUT } else { LIMIT };
         let work = async {
             while self.claiming && self.next_completion().await {}
-            let Some(mark) = self.mark.take() else { return };
             let is_unused = match self.checkpoints.latest() {
                 // It has not been replaced by one of the job's own.
                 Some(latest) => latest.owner == Owner::Claimed && !self.checkpoints.is_finalizing(),
+                // Something may be left that refers to it: the aftermath comes back to it.
+                None if self.checkpoints.is_unclean() => return,
                 // It was never started from, or all is deleted.
-                None => !self.checkpoints.is_unclean(),
+                None => true,
             };
+            let Some(mark) = self.mark.take() else { return };
             let storage = self.storage.clone();
             self.answering(async move {
                 while let Err(error) = give_up(&storage, &mark, is_unused).await {

@@ -489,7 +489,8 @@ impl Operator for FileSink {
             obsolete.not_in.get_or_insert(checkpoint);
         }
         if options.savepoint && !files.is_empty() {
-            self.guard = Some(Guard::write(&self.root, &self.names.guard(), checkpoint, &files)?);
+            let earlier = self.guard.take();
+            self.guard = Some(Guard::write(earlier, &self.root, &self.names.guard(), checkpoint, &files)?);
         }
         let list = |name: &str, entries| proto::OperatorListState {
             name: name.to_owned(),
@@ -513,6 +514,13 @@ impl Operator for FileSink {
             Some(committer) => committer.checkpoint_completed(checkpoint_id),
             None => Ok(()),
         }
+    }
+
+    fn checkpoint_aborted(&mut self, checkpoint_id: u64) -> Result<()> {
+        if let Some(guard) = self.guard.take() {
+            self.guard = guard.failed(checkpoint_id)?;
+        }
+        Ok(())
     }
 
     /// Also where nothing waits: other subtasks may wait to hear that this one has committed everything.

@@ -24,22 +24,46 @@ use crate::filesystem::path::unreadable;
 /// The guard of this attempt's files.
 pub(super) struct Guard {
     path: PathBuf,
+    /// The savepoints that it was written for and that have not failed, the last one last.
+    savepoints: Vec<u64>,
     /// What the last savepoint names and what has not got its name yet. Earlier ones name nothing else that has not: what
     /// waits or takes rows is in each snapshot.
     named: HashSet<PathBuf>,
 }
 
 impl Guard {
-    /// Makes the guard of a savepoint that names these files durable, in place of that of an earlier one.
-    pub(super) fn write(root: &Path, name: &str, savepoint: u64, files: &[FileState]) -> Result<Self> {
+    /// Makes the guard of a savepoint that names these files durable, in place of that of earlier ones.
+    pub(super) fn write(
+        earlier: Option<Self>,
+        root: &Path,
+        name: &str,
+        savepoint: u64,
+        files: &[FileState],
+    ) -> Result<Self> {
         let path = root.join(name);
-        let written = File::create(&path).and_then(|mut file| {
-            file.write_all(&content(savepoint))?;
-            file.sync_all()
-        });
-        written.map_err(|error| unwritable(&path, error))?;
+        write(&path, savepoint)?;
         sync_folders(root, BTreeSet::from([root.to_owned()]))?;
-        Ok(Self { path, named: files.iter().map(|file| file.hidden().clone()).collect() })
+        let mut savepoints = earlier.map(|earlier| earlier.savepoints).unwrap_or_default();
+        savepoints.push(savepoint);
+        Ok(Self { path, savepoints, named: files.iter().map(|file| file.hidden().clone()).collect() })
+    }
+
+    /// A savepoint failed: nobody starts from it. None: there is no other one that needs the guard.
+    pub(super) fn failed(mut self, savepoint: u64) -> Result<Option<Self>> {
+        let was_last = self.savepoints.last() == Some(&savepoint);
+        self.savepoints.retain(|known| *known != savepoint);
+        match self.savepoints.last() {
+            Some(last) => {
+                if was_last {
+                    write(&self.path, *last)?;
+                }
+                Ok(Some(self))
+            }
+            None => {
+                self.remove();
+                Ok(None)
+            }
+        }
     }
 
     /// This file has its final name.
@@ -55,6 +79,14 @@ impl Guard {
     pub(super) fn remove(self) {
         remove(&self.path);
     }
+}
+
+fn write(path: &Path, savepoint: u64) -> Result<()> {
+    let written = File::create(path).and_then(|mut file| {
+        file.write_all(&content(savepoint))?;
+        file.sync_all()
+    });
+    written.map_err(|error| unwritable(path, error))
 }
 
 /// The savepoint that the guard was written for last.

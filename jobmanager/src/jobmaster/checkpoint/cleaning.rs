@@ -2,9 +2,10 @@
 //!
 //! What is known by name goes in rounds, one at a time: a file that several checkpoints refer to goes with the last of them,
 //! when the metadata of all is gone. Nothing waits for them: a store that hangs holds up no checkpoint, and what is not done in
-//! time is tried again. What comes to more than is kept in mind is left to a sweep, and rounds wait for that. A sweep looks through the job's folder for what nobody
-//! knows by name: files of uploads that were given up, or of processes that died. It is due when something has failed, once
-//! soon and once when those that are thought dead must have noticed it, and at the end of the job.
+//! time is tried again. What comes to more than is kept in mind is left to a sweep, and rounds wait for that. A sweep looks
+//! through the job's folder for what nobody knows by name: files of uploads that were given up, or of processes that died. It is
+//! due when something has failed, once soon and once when those that are thought dead must have noticed it, and at the end of
+//! the job.
 use std::collections::{BTreeSet, HashSet, VecDeque};
 use std::sync::Arc;
 
@@ -88,12 +89,9 @@ impl Cleaned {
 /// See the module.
 #[derive(Default)]
 pub(super) struct Cleaning {
-    waiting: VecDeque<Garbage>,
+    waiting: VecDeque<Waiting>,
     /// A round is under way.
     deleting: bool,
-    /// So many rounds have one checkpoint each: those of a round that was not done in time. One of them that is never done in
-    /// time does not hold up all others for ever.
-    single: usize,
     /// Since when there may be metadata of checkpoints that were given up. What they name no round may delete, until a sweep has
     /// found the metadata gone.
     unclear: Option<i64>,
@@ -114,6 +112,13 @@ pub(super) struct Cleaning {
     last: Last,
 }
 
+struct Waiting {
+    garbage: Garbage,
+    /// It was in a round that was not done in time. It makes a round of its own then: one that is never done in time does not
+    /// hold up all others for ever.
+    was_late: bool,
+}
+
 /// The sweep at the end of the job.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 enum Last {
@@ -126,7 +131,7 @@ enum Last {
 impl Cleaning {
     /// Something is to go. What does not find room is returned: how many checkpoints are left to a sweep.
     pub(super) fn add(&mut self, garbage: impl IntoIterator<Item = Garbage>, run: u64, now: i64) -> usize {
-        self.waiting.extend(garbage);
+        self.waiting.extend(garbage.into_iter().map(|garbage| Waiting { garbage, was_late: false }));
         self.give_up_oldest(run, now)
     }
 
@@ -134,7 +139,7 @@ impl Cleaning {
         let mut given_up = 0;
         while self.waiting.len() > MAX_WAITING {
             let Some(oldest) = self.waiting.pop_front() else { break };
-            self.give_up(&oldest, run, now);
+            self.give_up(&oldest.garbage, run, now);
             given_up += 1;
         }
         if given_up > 0 {
@@ -166,14 +171,13 @@ impl Cleaning {
             return None;
         }
         self.deleting = true;
-        let size = if self.single > 0 { 1 } else { ROUND };
-        self.single = self.single.saturating_sub(1);
-        Some(self.waiting.drain(..self.waiting.len().min(size)).collect())
+        let in_time = self.waiting.iter().take(ROUND).take_while(|waiting| !waiting.was_late).count();
+        Some(self.waiting.drain(..in_time.max(1)).map(|waiting| waiting.garbage).collect())
     }
 
     /// URIs of files that stay beyond the round under way: a checkpoint may name them whose metadata is not gone yet.
     pub(super) fn still_named(&self) -> impl Iterator<Item = String> {
-        self.waiting.iter().flat_map(Garbage::named).chain(self.left.iter().cloned())
+        self.waiting.iter().flat_map(|waiting| waiting.garbage.named()).chain(self.left.iter().cloned())
     }
 
     /// A round is over. What was not done in time waits for another one: its metadata may still be there, so that what it names
@@ -184,8 +188,7 @@ impl Cleaning {
             self.disturbed(now);
         }
         self.keep_in_mind(cleaned.left);
-        self.single = self.single.max(cleaned.given_up.len());
-        self.waiting.extend(cleaned.given_up);
+        self.waiting.extend(cleaned.given_up.into_iter().map(|garbage| Waiting { garbage, was_late: true }));
         self.give_up_oldest(run, now);
     }
 
@@ -209,7 +212,9 @@ impl Cleaning {
 
     /// Whether a sweep begins now.
     pub(super) fn begins_sweep(&mut self, now: i64) -> bool {
-        let last = self.last == Last::Due && self.waiting.is_empty() && !self.deleting;
+        // What was late once may never be done.
+        let rest = self.waiting.iter().all(|waiting| waiting.was_late) && !self.deleting && self.unclear.is_none();
+        let last = self.last == Last::Due && rest;
         let begins = self.sweeping.is_none() && (last || self.sweep_due().is_some_and(|due| due <= now));
         if begins {
             self.sweeping = Some(now);
@@ -221,7 +226,9 @@ impl Cleaning {
 
     /// When the next sweep is due, as things are.
     pub(super) fn sweep_due(&self) -> Option<i64> {
-        let failed = self.failed.filter(|_| self.sweeping.is_none() && self.last != Last::Due)?;
+        // Before the last one others come only if rounds wait for them.
+        let may_come = self.sweeping.is_none() && (self.last != Last::Due || self.unclear.is_some());
+        let failed = self.failed.filter(|_| may_come)?;
         // After the first one somebody may not have noticed yet.
         let due = self.unswept.map_or(failed + LATER, |unswept| unswept + SOON);
         Some(due.max(self.swept.map_or(i64::MIN, |swept| swept + PAUSE)))
@@ -367,11 +374,11 @@ mod tests {
         cleaning.add([completed(Owner::Job, &[OWN])], RUN, 0);
         let (mut done_of_others, mut rounds) = (0, 0);
         let mut now = 0;
-        while done_of_others < 200 {
-            assert!(rounds < 300, "{done_of_others} were deleted beside one that never is");
-            if rounds == 0 {
-                cleaning.add((1..=200).map(failed), RUN, now);
-            }
+        cleaning.add((1..=200).map(failed), RUN, now);
+        while done_of_others < 1_000 {
+            assert!(rounds < 1_000, "{done_of_others} were deleted beside one that never is");
+            // Others come meanwhile.
+            cleaning.add((1..=3).map(failed), RUN, now);
             let round = cleaning.next_round().unwrap();
             rounds += 1;
             now += 300_000;
@@ -384,7 +391,29 @@ mod tests {
                 cleaning.round_done(done(), RUN, now);
             }
         }
-        assert_eq!(cleaning.waiting.len(), 1);
+        assert!(cleaning.waiting.iter().any(|waiting| stuck(&waiting.garbage)));
+    }
+
+    /// Failed before: the end of the job was never swept, though the store was well again.
+    #[test]
+    fn the_end_of_a_job_is_swept_also_where_rounds_wait_or_one_is_never_done() {
+        let mut full = Cleaning::default();
+        full.add((0..=MAX_WAITING).map(|_| completed(Owner::Job, &[OWN])), RUN, 0);
+        full.finish(true);
+        assert!(full.next_round().is_none() && full.begins_sweep(SOON));
+        full.swept(done(), SOON);
+        while full.next_round().is_some() {
+            assert!(!full.begins_sweep(SOON + PAUSE));
+            full.round_done(done(), RUN, SOON);
+        }
+        assert!(full.begins_sweep(SOON + PAUSE), "the last one");
+
+        let mut stuck = Cleaning::default();
+        stuck.add([completed(Owner::Claimed, &[OWN])], RUN, 0);
+        stuck.finish(true);
+        let round = stuck.next_round().unwrap();
+        stuck.round_done(Cleaned::given_up(round), RUN, 1);
+        assert!(stuck.begins_sweep(2), "the last one");
     }
 
     #[test]

@@ -424,6 +424,11 @@ impl CheckpointCoordinator {
         }
     }
 
+    /// Whether a savepoint that failed was one that the job was to stop with.
+    pub fn was_to_stop(&self, id: u64) -> bool {
+        matches!(self.ended.get(&id), Some(Some(barrier)) if barrier.stop)
+    }
+
     /// A task finished. It has reported before what it had to report.
     pub fn task_finished(&mut self, attempt: AttemptId, graph: &ExecutionGraph, now: i64) {
         for id in self.pending.keys().copied().collect::<Vec<_>>() {

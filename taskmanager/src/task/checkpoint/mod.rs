@@ -135,16 +135,17 @@ impl Driver {
         }
         self.checkpoints.forget(checkpoint);
         self.chain.checkpoint_ended(checkpoint, false)?;
-        self.end_stop(|stop| stop.checkpoint == checkpoint, false)
+        self.end_stop(checkpoint, false)
     }
 
     /// A checkpoint is durable, and none before it matters any more. It may be told more than once.
     fn checkpoint_completed(&mut self, checkpoint: u64) -> Result<()> {
+        // Of the savepoint that the job stops with, a later checkpoint says nothing: it may still fail.
+        self.end_stop(checkpoint, true)?;
         if checkpoint <= self.checkpoints.completed {
             return Ok(());
         }
         self.checkpoints.completed = checkpoint;
-        self.end_stop(|stop| stop.checkpoint <= checkpoint, true)?;
         self.chain.checkpoint_ended(checkpoint, true)?;
         match &mut self.head {
             Head::Source { reader, .. } => reader.checkpoint_completed(checkpoint),
@@ -152,8 +153,8 @@ impl Driver {
         }
     }
 
-    fn end_stop(&mut self, concerned: impl Fn(&Stop) -> bool, completed: bool) -> Result<()> {
-        let Some(stop) = self.checkpoints.stop.filter(concerned) else { return Ok(()) };
+    fn end_stop(&mut self, savepoint: u64, completed: bool) -> Result<()> {
+        let Some(stop) = self.checkpoints.stop.filter(|stop| stop.checkpoint == savepoint) else { return Ok(()) };
         self.checkpoints.stop = None;
         self.checkpoints.stopped = completed.then_some(stop);
         if !completed && stop.drain {

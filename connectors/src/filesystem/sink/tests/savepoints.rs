@@ -104,6 +104,31 @@ fn a_start_from_a_later_checkpoint_leaves_what_a_savepoint_names() {
     assert_eq!(visible(folder.path(), "csv"), ROWS);
 }
 
+/// Failed before: the guard stayed, and with it all hidden files of the attempt, though there is no such savepoint.
+#[test]
+fn a_guard_goes_with_the_last_savepoint_that_does_not_fail() {
+    let folder = tempfile::tempdir().unwrap();
+    let spec = spec(folder.path(), "parquet", true);
+    let mut attempt = Attempt::start(&spec, 1, &Arc::default(), None);
+    write(&mut attempt, [1, 2], "a");
+    let kept = attempt.savepoint(1, 2);
+    attempt.savepoint(2, 2);
+    attempt.0[0].checkpoint_aborted(2).unwrap();
+    attempt.0[0].checkpoint_aborted(7).unwrap();
+    assert_eq!(guards(folder.path()), 1, "the first one is complete");
+    let mut other = Attempt::start_job(OTHER, next_number(), &spec, 1, &Arc::default(), Some(&kept));
+    other.snapshot(2, 2);
+    other.complete(2, 1);
+    assert_eq!((visible(folder.path(), "parquet").len(), guards(folder.path())), (2, 0), "it was that one's again");
+
+    write(&mut attempt, [3, 4], "b");
+    attempt.savepoint(3, 4);
+    attempt.0[0].checkpoint_aborted(3).unwrap();
+    assert_eq!(guards(folder.path()), 1, "the first one again");
+    attempt.0[0].checkpoint_aborted(1).unwrap();
+    assert_eq!(guards(folder.path()), 0);
+}
+
 #[test]
 fn a_guard_goes_when_what_the_savepoint_names_is_committed() {
     for format in ["csv", "parquet"] {
