@@ -68,7 +68,7 @@ impl JobMaster {
                     let done = tokio::time::timeout(DISCARD_TIMEOUT, deleting).await;
                     let cleaned = done.unwrap_or_else(|_| {
                         let (checkpoints, limit) = (garbage.len(), DISCARD_TIMEOUT);
-                        tracing::warn!(%job_id, checkpoints, ?limit, "checkpoints could not be deleted in time: it is tried again");
+                        tracing::warn!(%job_id, checkpoints, ?limit, "checkpoints could not be deleted in time: they are tried again, one by one");
                         Cleaned::given_up(garbage)
                     });
                     Completion::Discarded(cleaned)
@@ -94,7 +94,7 @@ impl JobMaster {
                 });
             }
             Action::LeftToSweep(checkpoints) => {
-                tracing::warn!(%job_id, checkpoints, "the store is slow to delete old checkpoints: they are swept later");
+                tracing::warn!(%job_id, checkpoints, "the store is slow to delete old checkpoints: some are left to a sweep");
             }
             Action::Answer { ticket, result } => self.answer(ticket, result),
             Action::Failed { id: Some(checkpoint_id), failure } => {
