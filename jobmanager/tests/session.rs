@@ -5,8 +5,6 @@ mod support;
 use std::sync::Arc;
 use std::time::Duration;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use prost::Message;
 use support::{Cluster, TaskManager, failure, registration, shuffle, until};
 use wiesel_common::id::JobId;
@@ -326,46 +324,6 @@ fn with_operator(mut graph: proto::JobGraph, vertex: usize, kind: proto::operato
         ..Default::default()
     }];
     graph
-}
-
-#[tokio::test]
-async fn rows_of_a_select_reach_the_client() {
-    let cluster = Cluster::start(&[]).await;
-    let mut a = TaskManager::start(&cluster, "a", 1).await;
-    let kind = proto::operator_spec::Kind::CollectSink(proto::CollectSinkSpec::default());
-    let id = cluster.submit(with_operator(shuffle(1, 1), 1, kind)).await;
-    let deployed = a.next_submit().await;
-    a.run(&deployed).await;
-    let sink = deployed.tasks.iter().find(|task| task.vertex == 1).unwrap();
-    let collect = proto::CollectRequest {
-        fence: deployed.fence.clone(),
-        job_id: id.to_bytes(),
-        attempt_id: sink.attempt_id.clone(),
-        operator_uid: OPERATOR.to_vec().into(),
-        offset: 0,
-        batch: bytes::Bytes::from_static(b"rows"),
-        rows: 3,
-        ..Default::default()
-    };
-    a.master.collect(collect).await.unwrap();
-    let response = fetch(&cluster, id, 0, 0).await;
-    assert_eq!((response.version, response.offset, response.rows, response.end), (1, 0, 3, false));
-    assert_eq!(response.batches, [&b"rows"[..]]);
-    a.report_all(&deployed, Finished).await;
-    cluster.await_status(id, JobStatus::Finished).await;
-    let response = fetch(&cluster, id, 1, 0).await;
-    assert_eq!((response.rows, response.end), (3, true), "rows of a finished job wait for their client");
-    assert!(fetch(&cluster, id, 1, 3).await.end);
-}
-
-async fn fetch(cluster: &Cluster, job: JobId, version: u64, offset: u64) -> proto::FetchResultsResponse {
-    let request = proto::FetchResultsRequest { version, offset, max_wait: 10_000, committed: 0 };
-    let operator = wiesel_common::id::OperatorId(OPERATOR);
-    let body = serde_json::json!({ "serializedCoordinationRequest": STANDARD.encode(request.encode_to_vec()) });
-    let url = cluster.rest(&format!("/v1/jobs/{job}/coordinators/{operator}"));
-    let answer: serde_json::Value = cluster.http.post(url).json(&body).send().await.unwrap().json().await.unwrap();
-    let encoded = answer["serializedCoordinationResult"].as_str().unwrap();
-    proto::FetchResultsResponse::decode(&STANDARD.decode(encoded).unwrap()[..]).unwrap()
 }
 
 struct TwoSplits(Vec<bytes::Bytes>);

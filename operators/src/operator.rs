@@ -107,6 +107,11 @@ pub trait RestoredState {
     /// The checkpoint that the job starts from, if it does.
     fn checkpoint_id(&self) -> Option<u64>;
 
+    /// Whether the whole vertex had finished before that checkpoint: no rows will come, and what it had to say is said.
+    fn is_finished(&self) -> bool {
+        false
+    }
+
     /// Opens the operator's keyed state, with what was restored in it. At most once.
     fn keyed(&mut self) -> Result<Box<dyn KeyedBackend>>;
 

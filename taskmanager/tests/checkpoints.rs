@@ -425,6 +425,29 @@ fn a_sink_waits_for_the_checkpoint_of_its_last_rows() {
     assert!(!run.board.saw("Sink 0 committed at the end"), "the checkpoint has committed everything");
 }
 
+/// Before, it handed over the state of operators of which nothing was restored, and the next restart took it for one that had
+/// not finished.
+#[test]
+fn a_task_that_was_restored_as_finished_is_finished_in_the_next_checkpoint() {
+    let mut run = Run::new(&[("rows", "1000"), ("hold", "0")], &[("two-phase", "")]);
+    let job = run.deploy(None);
+    run.running(&job);
+    run.trigger(&job, &barrier(1)).unwrap();
+    let mut states = run.acknowledged(&job, 1);
+    run.kill(&job);
+    let finished = proto::TaskState { finished: true, ..Default::default() };
+    (0..2).for_each(|sink| drop(states.insert((1, sink), finished.clone())));
+    for checkpoint in 2..=3 {
+        let job = run.deploy(Some(&states));
+        run.running(&job);
+        run.trigger(&job, &barrier(checkpoint)).unwrap();
+        states = run.acknowledged(&job, checkpoint);
+        assert_eq!([&states[&(1, 0)], &states[&(1, 1)]], [&finished; 2]);
+        run.cluster.notify(&job, checkpoint, Completed);
+        run.kill(&job);
+    }
+}
+
 /// Before sinks were told of their task's end, what waited for a checkpoint that would never come was thrown away.
 #[test]
 fn a_sink_whose_task_waits_for_no_checkpoint_commits_when_it_ends() {

@@ -40,6 +40,10 @@ pub trait CollectTransport: Send {
     /// With checkpoints, first: rows will be sent from this offset on, what came from there on before is void.
     fn resume(&mut self, offset: u64) -> Result<()>;
 
+    /// Instead of [`resume`](Self::resume) where the sink had finished before the checkpoint: no rows will be sent, those that
+    /// are final stay.
+    fn resume_finished(&mut self) -> Result<()>;
+
     /// Rows before this offset belong to this checkpoint. Returns when the JobMaster has noted it.
     fn checkpoint(&mut self, checkpoint_id: u64, offset: u64) -> Result<()>;
 }
@@ -59,6 +63,8 @@ pub struct CollectSink {
     /// When the oldest pending row must go.
     due: Option<i64>,
     sent: u64,
+    /// It had finished before the checkpoint that it was restored from, which has no offset of it.
+    finished: bool,
 }
 
 impl CollectSink {
@@ -78,6 +84,7 @@ impl CollectSink {
             pending_bytes: 0,
             due: None,
             sent: 0,
+            finished: false,
         })
     }
 
@@ -131,13 +138,14 @@ impl Operator for CollectSink {
             self.sent = reader.u64()?;
             reader.end()?;
         }
+        self.finished = state.is_finished();
         Ok(())
     }
 
     fn open(&mut self, context: &OperatorContext) -> Result<()> {
         self.clock = context.clock.clone();
         if checkpointing(&context.configuration) {
-            return self.transport.resume(self.sent);
+            return if self.finished { self.transport.resume_finished() } else { self.transport.resume(self.sent) };
         }
         // A job that starts from a savepoint and takes no checkpoints: its rows count from its own beginning.
         self.sent = 0;
@@ -220,6 +228,11 @@ mod tests {
             Ok(())
         }
 
+        fn resume_finished(&mut self) -> Result<()> {
+            self.0.lock().push((0, "resume finished".into(), 0));
+            Ok(())
+        }
+
         fn checkpoint(&mut self, checkpoint_id: u64, offset: u64) -> Result<()> {
             self.0.lock().push((offset, format!("checkpoint {checkpoint_id} at").into(), 0));
             Ok(())
@@ -227,6 +240,8 @@ mod tests {
     }
 
     struct Offset(Vec<Bytes>);
+
+    struct Finished;
 
     impl RestoredState for Offset {
         fn checkpoint_id(&self) -> Option<u64> {
@@ -241,6 +256,37 @@ mod tests {
             assert_eq!(name, OFFSET);
             self.0.clone()
         }
+    }
+
+    impl RestoredState for Finished {
+        fn checkpoint_id(&self) -> Option<u64> {
+            Some(2)
+        }
+
+        fn is_finished(&self) -> bool {
+            true
+        }
+
+        fn keyed(&mut self) -> Result<Box<dyn wiesel_state::keyed::KeyedBackend>> {
+            unreachable!("a sink has no keyed state")
+        }
+
+        fn list(&mut self, _name: &str) -> Vec<Bytes> {
+            Vec::new()
+        }
+    }
+
+    /// Before, it said that it goes on from row 0, and the JobMaster dropped all that it had sent.
+    #[test]
+    fn a_sink_that_had_finished_takes_nothing_back() {
+        let mut configuration = wiesel_common::config::Configuration::default();
+        configuration.set("execution.checkpointing.interval", "1 s");
+        let context = OperatorContext { configuration: Arc::new(configuration), ..context(0, 1) };
+        let (mut sink, sent, _) = sink(false);
+        sink.restore(&mut Finished).unwrap();
+        sink.open(&context).unwrap();
+        sink.finish(&mut Collected::default()).unwrap();
+        assert_eq!(*sent.lock(), [(0, "resume finished".into(), 0)]);
     }
 
     #[test]

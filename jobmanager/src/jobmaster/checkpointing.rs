@@ -60,6 +60,7 @@ impl JobMaster {
             Action::Trigger { tasks, barrier } => self.trigger(tasks, barrier),
             Action::Release { id } => self.tell_sources(|| Command::Release { checkpoint: id }),
             Action::Finalize { barrier, metadata } => self.finalize(barrier, metadata),
+            Action::ReleaseResults(metadata) => self.release_results(&metadata),
             Action::Notify { id, outcome, tasks } => self.notify(id, outcome, tasks),
             Action::Discard { garbage, referenced } => {
                 let storage = self.storage.clone();
@@ -169,10 +170,16 @@ impl JobMaster {
         });
     }
 
+    fn release_results(&self, metadata: &proto::CheckpointMetadata) {
+        for (vertex, collector) in &self.collectors {
+            let finished = metadata.vertices[*vertex].subtasks.iter().all(|subtask| subtask.finished);
+            collector.checkpoint_completed(metadata.checkpoint_id, finished);
+        }
+    }
+
     fn notify(&mut self, id: u64, outcome: proto::CheckpointOutcome, tasks: Vec<TaskRef>) {
         if outcome == proto::CheckpointOutcome::Completed {
             fault::point("checkpoint.before-notify");
-            self.collectors.iter().for_each(|(_, collector)| collector.checkpoint_completed(id));
         }
         for (location, attempts) in by_task_manager(tasks) {
             let caller = self.caller();

@@ -42,6 +42,9 @@ struct Buffer {
     checkpoints: Option<Checkpoints>,
     /// The sink's offsets at checkpoints that are not known to be complete.
     at_checkpoint: BTreeMap<u64, u64>,
+    /// Versions, and how many rows of all before were there when they began. One that kept no more than a later one is left
+    /// out: a client may learn of several restarts at once, and has what the least of them kept.
+    kept: Vec<(u64, u64)>,
 }
 
 /// How far the rows of a sink are final.
@@ -51,8 +54,6 @@ struct Checkpoints {
     base: u64,
     /// Rows that are final.
     committed: u64,
-    /// Rows that were there when this version began.
-    kept: u64,
     /// The sink of this version has not said where it goes on.
     waiting: bool,
 }
@@ -68,7 +69,8 @@ impl Buffer {
         };
         if request.resume {
             *taken = request.offset;
-            self.resume(request.offset);
+            let offset = (!request.finished).then_some(request.offset);
+            self.resume(offset)?;
             return Ok(true);
         }
         if request.checkpoint_id != 0 {
@@ -92,16 +94,34 @@ impl Buffer {
         Ok(true)
     }
 
-    /// The sink of this version goes on from its offset: what came behind it is void.
-    fn resume(&mut self, offset: u64) {
-        let fresh = Checkpoints { base: offset, ..Checkpoints::default() };
+    /// The sink of this version goes on from its offset: what came behind it is void. None: it had finished before the
+    /// checkpoint, so that all of its rows are final.
+    fn resume(&mut self, offset: Option<u64>) -> Result<(), Status> {
+        let fresh = Checkpoints { base: offset.unwrap_or(0), ..Checkpoints::default() };
         let mut checkpoints = self.checkpoints.unwrap_or(fresh);
-        let kept = offset.saturating_sub(checkpoints.base);
+        let kept = offset.map_or(checkpoints.committed, |offset| offset.saturating_sub(checkpoints.base));
+        if kept < checkpoints.committed {
+            // The client has shown them, so they can neither be taken back nor come once more.
+            let message = format!("rows up to {} are final, and the sink goes on from {kept}", checkpoints.committed);
+            return Err(Status::failed_precondition(message));
+        }
         self.drop_behind(kept);
-        checkpoints.kept = kept;
-        checkpoints.committed = checkpoints.committed.max(kept);
+        checkpoints.committed = kept;
         checkpoints.waiting = false;
         self.checkpoints = Some(checkpoints);
+        self.keep(kept);
+        Ok(())
+    }
+
+    /// Of earlier versions this one keeps so many rows.
+    fn keep(&mut self, rows: u64) {
+        while self.kept.pop_if(|(_, kept)| *kept >= rows).is_some() {}
+        self.kept.push((self.version, rows));
+    }
+
+    /// How many rows a client still has that knows this version. Nobody asks that has the latest.
+    fn kept_since(&self, version: u64) -> u64 {
+        self.kept.iter().find(|(later, _)| *later > version).map_or(0, |(_, kept)| *kept)
     }
 
     /// Drops all rows but the first so many. A barrier is never within a batch.
@@ -112,11 +132,14 @@ impl Buffer {
         self.next = self.next.min(rows);
     }
 
-    /// A checkpoint is complete: what was sent before it is final.
-    fn checkpoint_completed(&mut self, checkpoint_id: u64) {
+    /// A checkpoint is complete: what was sent before it is final, or all, if the sink had finished before it.
+    fn checkpoint_completed(&mut self, checkpoint_id: u64, sink_finished: bool) {
         let later = self.at_checkpoint.split_off(&(checkpoint_id + 1));
         let reached = std::mem::replace(&mut self.at_checkpoint, later).into_values().next_back();
-        if let (Some(offset), Some(checkpoints)) = (reached, &mut self.checkpoints) {
+        let Some(checkpoints) = &mut self.checkpoints else { return };
+        if sink_finished {
+            checkpoints.committed = self.next;
+        } else if let Some(offset) = reached {
             checkpoints.committed = checkpoints.committed.max(offset.saturating_sub(checkpoints.base));
         }
     }
@@ -140,14 +163,16 @@ impl Buffer {
         self.ended = true;
         self.taken.clear();
         match (status, &mut self.checkpoints) {
-            (JobStatus::Finished, checkpoints) => *checkpoints = None,
+            (JobStatus::Finished, Some(checkpoints)) => checkpoints.committed = u64::MAX,
             (JobStatus::Failed, Some(checkpoints)) => {
-                let committed = checkpoints.committed;
-                // A restart that did not come to its sink took back what a checkpoint lacks.
-                checkpoints.kept = if checkpoints.waiting { committed } else { checkpoints.kept };
+                let Checkpoints { committed, waiting, .. } = *checkpoints;
                 self.drop_behind(committed);
+                // A restart that did not come to its sink took back what a checkpoint lacks.
+                if waiting {
+                    self.keep(committed);
+                }
             }
-            (JobStatus::Failed, None) => {}
+            (JobStatus::Finished | JobStatus::Failed, None) => {}
             _ => {
                 self.batches.clear();
                 self.bytes = 0;
@@ -170,12 +195,13 @@ impl Buffer {
             while let Some(batch) = self.batches.pop_front_if(|batch| batch.start + batch.rows <= request.offset) {
                 self.bytes -= batch.bytes.len();
             }
+            self.kept.clear();
         }
         let mut response = proto::FetchResultsResponse {
             version: self.version,
             offset: self.batches.front().map_or(self.next, |batch| batch.start),
             committed: self.committed(),
-            kept: self.checkpoints.map_or(0, |checkpoints| checkpoints.kept),
+            kept: self.kept_since(request.version),
             ..Default::default()
         };
         let mut bytes = 0;
@@ -226,9 +252,10 @@ impl CollectCoordinator {
         self.changed.notify_waiters();
     }
 
-    /// A checkpoint that the job would be restarted from, or the savepoint that it ends with, is complete.
-    pub fn checkpoint_completed(&self, checkpoint_id: u64) {
-        self.buffer.lock().checkpoint_completed(checkpoint_id);
+    /// A checkpoint that the job would be restarted from, or the savepoint that it ends with, is complete. A sink that had
+    /// finished before it has no offset in it.
+    pub fn checkpoint_completed(&self, checkpoint_id: u64, sink_finished: bool) {
+        self.buffer.lock().checkpoint_completed(checkpoint_id, sink_finished);
         self.changed.notify_waiters();
     }
 
@@ -262,7 +289,7 @@ impl CollectCoordinator {
                     version: buffer.version,
                     offset: buffer.next,
                     committed: buffer.committed(),
-                    kept: buffer.checkpoints.map_or(0, |checkpoints| checkpoints.kept),
+                    kept: buffer.kept_since(request.version),
                     ..Default::default()
                 };
                 // A version whose sink has not spoken is not the client's business yet.

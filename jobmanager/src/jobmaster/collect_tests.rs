@@ -90,7 +90,7 @@ async fn with_checkpoints_a_restart_voids_only_what_the_checkpoint_lacks() {
     assert_eq!((first.rows, first.committed), (5, 0), "sent, but not final");
     coordinator.collect(SINK, &checkpoint(1, 3)).await.unwrap();
     coordinator.collect(SINK, &checkpoint(2, 5)).await.unwrap();
-    coordinator.checkpoint_completed(1);
+    coordinator.checkpoint_completed(1, false);
     let news = coordinator.fetch(&want(1, 5)).await;
     assert_eq!((news.rows, news.committed), (0, 3));
     coordinator.collect(SINK, &rows(5, 1, 10)).await.unwrap();
@@ -108,7 +108,7 @@ async fn with_checkpoints_a_restart_voids_only_what_the_checkpoint_lacks() {
     coordinator.collect(second, &rows(3, 4, 10)).await.unwrap();
     let response = coordinator.fetch(&want(2, 3)).await;
     assert_eq!((response.offset, response.rows, response.committed), (3, 4, 3));
-    coordinator.checkpoint_completed(2);
+    coordinator.checkpoint_completed(2, false);
     assert_eq!(coordinator.fetch(&want(2, 7)).await.committed, 3, "that was of the sink before");
     coordinator.end(JobStatus::Finished);
     assert_eq!(coordinator.fetch(&want(2, 7)).await.committed, u64::MAX, "a job that is done has no more restarts");
@@ -124,7 +124,7 @@ async fn of_a_job_that_fails_the_rows_up_to_its_last_checkpoint_can_be_fetched()
         coordinator.collect(SINK, &rows(3, 2, 10)).await.unwrap();
         assert_eq!(coordinator.fetch(&want(0, 0)).await.rows, 5, "fetched, but not final");
         coordinator.collect(SINK, &checkpoint(2, 5)).await.unwrap();
-        coordinator.checkpoint_completed(1);
+        coordinator.checkpoint_completed(1, false);
         if restarting {
             coordinator.begin(2, [AttemptId([2; 16])]);
         }
@@ -155,9 +155,103 @@ async fn a_job_that_begins_with_a_savepoint_has_only_the_rows_after_it() {
     coordinator.collect(SINK, &resume(500)).await.unwrap();
     coordinator.collect(SINK, &rows(500, 2, 10)).await.unwrap();
     coordinator.collect(SINK, &checkpoint(9, 502)).await.unwrap();
-    coordinator.checkpoint_completed(9);
+    coordinator.checkpoint_completed(9, false);
     let response = coordinator.fetch(&want(0, 0)).await;
     assert_eq!((response.offset, response.rows, response.committed, response.kept), (0, 2, 2, 0));
+}
+
+fn resume_finished() -> proto::CollectRequest {
+    proto::CollectRequest { finished: true, ..resume(0) }
+}
+
+/// Before, a checkpoint of which the sink is no part made none of its last rows final, and a restart from it took all of them
+/// back.
+#[tokio::test]
+async fn the_rows_of_a_sink_that_has_finished_stay() {
+    let coordinator = coordinator();
+    coordinator.collect(SINK, &resume(500)).await.unwrap();
+    coordinator.collect(SINK, &rows(500, 3, 10)).await.unwrap();
+    coordinator.collect(SINK, &checkpoint(1, 503)).await.unwrap();
+    coordinator.collect(SINK, &rows(503, 2, 10)).await.unwrap();
+    coordinator.checkpoint_completed(1, false);
+    assert_eq!(coordinator.fetch(&want(0, 0)).await.committed, 3);
+    coordinator.checkpoint_completed(2, true);
+    assert_eq!(coordinator.fetch(&want(1, 0)).await.committed, 5);
+    for version in 2..4 {
+        let again = AttemptId([version; 16]);
+        coordinator.begin(u64::from(version), [again]);
+        coordinator.collect(again, &resume_finished()).await.unwrap();
+        let response = coordinator.fetch(&want(1, 0)).await;
+        assert_eq!((response.rows, response.committed, response.kept), (5, 5, 5));
+    }
+    // Another job begins with that checkpoint: it has no rows of its own.
+    let other = CollectCoordinator::new(100);
+    other.begin(1, [SINK]);
+    other.collect(SINK, &resume_finished()).await.unwrap();
+    other.checkpoint_completed(3, true);
+    other.end(JobStatus::Finished);
+    let response = other.fetch(&want(0, 0)).await;
+    assert_eq!((response.rows, response.kept, response.end), (0, 0, true));
+}
+
+/// Failed before: a client that came after both restarts kept rows of the first execution that the second had sent anew.
+#[tokio::test]
+async fn a_client_that_misses_a_restart_has_what_both_have_kept() {
+    let coordinator = coordinator();
+    coordinator.collect(SINK, &resume(0)).await.unwrap();
+    coordinator.collect(SINK, &rows(0, 3, 10)).await.unwrap();
+    coordinator.collect(SINK, &checkpoint(1, 3)).await.unwrap();
+    coordinator.collect(SINK, &rows(3, 7, 10)).await.unwrap();
+    assert_eq!(coordinator.fetch(&want(0, 0)).await.rows, 10);
+    coordinator.checkpoint_completed(1, false);
+    let (second, third) = (AttemptId([2; 16]), AttemptId([3; 16]));
+    coordinator.begin(2, [second]);
+    coordinator.collect(second, &resume(3)).await.unwrap();
+    coordinator.collect(second, &rows(3, 5, 10)).await.unwrap();
+    coordinator.collect(second, &checkpoint(2, 8)).await.unwrap();
+    coordinator.checkpoint_completed(2, false);
+    coordinator.begin(3, [third]);
+    coordinator.collect(third, &resume(8)).await.unwrap();
+    for (known, kept) in [(1, 3), (2, 8)] {
+        let response = coordinator.fetch(&want(known, 10)).await;
+        assert_eq!((response.version, response.kept, response.committed), (3, kept, 8));
+    }
+    let rest = coordinator.fetch(&want(3, 3)).await;
+    assert_eq!((rest.offset, rest.rows), (3, 5));
+}
+
+/// Failed before: a client that learned of a restart when the job had finished was told that all it had was void.
+#[tokio::test]
+async fn a_client_that_comes_after_a_restart_and_the_end_keeps_what_it_has() {
+    let coordinator = coordinator();
+    coordinator.collect(SINK, &resume(0)).await.unwrap();
+    coordinator.collect(SINK, &rows(0, 3, 10)).await.unwrap();
+    coordinator.collect(SINK, &checkpoint(1, 3)).await.unwrap();
+    coordinator.checkpoint_completed(1, false);
+    assert_eq!(coordinator.fetch(&want(0, 0)).await.rows, 3);
+    assert_eq!(coordinator.fetch(&want(1, 3)).await.committed, 3);
+    let second = AttemptId([2; 16]);
+    coordinator.begin(2, [second]);
+    coordinator.collect(second, &resume(3)).await.unwrap();
+    coordinator.collect(second, &rows(3, 1, 10)).await.unwrap();
+    coordinator.end(JobStatus::Finished);
+    let rest = coordinator.fetch(&want(1, 3)).await;
+    assert_eq!((rest.version, rest.kept, rest.offset, rest.rows, rest.committed), (2, 3, 3, 1, u64::MAX));
+}
+
+#[tokio::test]
+async fn a_sink_that_would_take_back_what_is_final_is_refused() {
+    let coordinator = coordinator();
+    coordinator.collect(SINK, &resume(0)).await.unwrap();
+    coordinator.collect(SINK, &rows(0, 3, 10)).await.unwrap();
+    coordinator.collect(SINK, &checkpoint(1, 3)).await.unwrap();
+    coordinator.checkpoint_completed(1, false);
+    let second = AttemptId([2; 16]);
+    coordinator.begin(2, [second]);
+    let refused = coordinator.collect(second, &resume(2)).await.unwrap_err();
+    assert_eq!(refused.code(), tonic::Code::FailedPrecondition);
+    coordinator.collect(second, &resume(3)).await.unwrap();
+    assert_eq!(coordinator.fetch(&want(2, 0)).await.rows, 3);
 }
 
 #[tokio::test]

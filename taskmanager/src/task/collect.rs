@@ -73,6 +73,10 @@ impl CollectTransport for RpcTransport {
         self.call(proto::CollectRequest { resume: true, ..self.request(offset) })
     }
 
+    fn resume_finished(&mut self) -> Result<()> {
+        self.call(proto::CollectRequest { resume: true, finished: true, ..self.request(0) })
+    }
+
     fn checkpoint(&mut self, checkpoint_id: u64, offset: u64) -> Result<()> {
         self.call(proto::CollectRequest { checkpoint_id, ..self.request(offset) })
     }

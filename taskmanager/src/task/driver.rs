@@ -51,6 +51,8 @@ pub(crate) struct Driver {
     pub(crate) counters: Arc<TaskCounters>,
     pub(crate) reporter: Reporter,
     pub(crate) checkpoints: Checkpoints,
+    /// The task had read everything, and said so, before the checkpoint that it was restored from.
+    pub(crate) already_finished: bool,
     /// The operators have finished: they are not called again but for checkpoints.
     pub(crate) chain_finished: bool,
     /// Nothing is left to do but to write state of checkpoints that have begun: there are no more of them.
@@ -88,6 +90,8 @@ impl Driver {
     /// Restores and opens the operators, last first, and gives the rows in flight back to the channels.
     pub(crate) fn open(&mut self, context: &OperatorContext, restore: &Restore) -> Result<()> {
         fault::point("restore.before-open");
+        self.already_finished = restore.is_finished();
+        self.chain_finished = self.already_finished;
         self.chain.restore(|uid| Ok(restore.operator(uid, context)))?;
         self.chain.open(context)?;
         match &mut self.head {
@@ -105,13 +109,12 @@ impl Driver {
     }
 
     /// Runs until everything is read, written, taken by the consumers and, where sinks need it, durable.
-    pub(crate) fn run(&mut self, already_finished: bool) -> Result<()> {
+    pub(crate) fn run(&mut self) -> Result<()> {
         self.times = Times::default();
-        self.chain_finished = already_finished;
-        if !(already_finished && matches!(self.head, Head::Source { .. })) {
+        if !(self.already_finished && matches!(self.head, Head::Source { .. })) {
             self.read_everything()?;
         }
-        self.finish(already_finished)
+        self.finish()
     }
 
     fn read_everything(&mut self) -> Result<()> {
@@ -173,7 +176,7 @@ impl Driver {
     }
 
     /// Ends the outputs and waits for whatever must be done before the task may say that it is.
-    fn finish(&mut self, already_finished: bool) -> Result<()> {
+    fn finish(&mut self) -> Result<()> {
         let stopped = match &self.head {
             Head::Source { .. } => self.checkpoints.is_suspended(),
             Head::Inputs(inputs) => inputs.is_stopped(),
@@ -181,7 +184,7 @@ impl Driver {
         if stopped {
             // The rows after the savepoint are another job's: operators do not see an end here.
             self.chain_finished = true;
-        } else if already_finished {
+        } else if self.already_finished {
             // Whoever reads this task may not have finished.
             self.outputs.watermark(MAX_WATERMARK)?;
         } else {

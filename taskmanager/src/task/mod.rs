@@ -229,6 +229,7 @@ impl Start {
                 restore.state.clone(),
                 Uploads::new(context.runtime.clone(), reporter.clone(), waiter.notifier().clone(), name.clone()),
             ),
+            already_finished: false,
             chain_finished: false,
             ends: false,
             awaits_checkpoint,
@@ -264,7 +265,7 @@ fn work(driver: &mut Driver, context: &OperatorContext, restore: &Restore) -> Re
     let ran = caught(|| {
         driver.open(context, restore)?;
         driver.reporter.report(Report::State(ExecutionState::Running, None));
-        driver.run(restore.is_finished())
+        driver.run()
     });
     match (ran, caught(|| driver.close())) {
         (Ok(()), closed) => closed,

@@ -117,6 +117,8 @@ pub enum Action {
         /// What is in it.
         metadata: Arc<proto::CheckpointMetadata>,
     },
+    /// What collect sinks have sent before this checkpoint is final.
+    ReleaseResults(Arc<proto::CheckpointMetadata>),
     /// Tell tasks what became of a checkpoint.
     Notify {
         /// The checkpoint.

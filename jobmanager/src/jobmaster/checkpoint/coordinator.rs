@@ -501,13 +501,14 @@ impl CheckpointCoordinator {
             self.counter.succeeded(id);
             self.full &= !pending.barrier.full;
             let pointer = pointer.clone();
-            self.store.add(Arc::new(CompletedCheckpoint::of_job(metadata, pointer)));
+            self.store.add(Arc::new(CompletedCheckpoint::of_job(Arc::clone(&metadata), pointer)));
             self.drop_subsumed(id, now);
         }
         // Sinks commit what a restart would not take back: a restart begins with a checkpoint, or with the savepoint that
         // the job ends with, not with any other savepoint.
         if pending.request.savepoint().is_none() || pending.request.stop().is_some() {
             let outcome = proto::CheckpointOutcome::Completed;
+            self.actions.push(Action::ReleaseResults(metadata));
             self.actions.push(Action::Notify { id, outcome, tasks: pending.participants() });
         }
         if let Some(ticket) = pending.request.ticket() {

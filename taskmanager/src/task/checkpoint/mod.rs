@@ -239,8 +239,10 @@ impl Driver {
             return Ok(());
         }
         // An operator whose snapshot failed is not what it was before: a sink may have closed some of its files and lost others.
-        // So the task fails, as in Flink, and goes on from the last checkpoint.
-        let operators = self.fix_state(&barrier)?;
+        // So the task fails, as in Flink, and goes on from the last checkpoint. A task that was restored as finished says so
+        // again: of its operators' state nothing was restored.
+        let finished = self.already_finished;
+        let operators = if finished { Vec::new() } else { self.fix_state(&barrier)? };
         let millis = |from: Instant, to: Instant| to.saturating_duration_since(from).as_millis() as u64;
         let metrics = proto::CheckpointMetrics {
             sync_duration: now.elapsed().as_millis() as u64,
@@ -250,7 +252,8 @@ impl Driver {
             ..proto::CheckpointMetrics::default()
         };
         let outputs = barrier.unaligned_allowed && !urgent && self.outputs.holds_barrier(checkpoint);
-        let open = Open { barrier, snapshot: TaskSnapshot { operators, rows, metrics }, inputs: unaligned, outputs };
+        let open =
+            Open { barrier, snapshot: TaskSnapshot { operators, rows, metrics, finished }, inputs: unaligned, outputs };
         self.checkpoints.open.insert(checkpoint, open);
         self.upload_if_complete(checkpoint);
         Ok(())

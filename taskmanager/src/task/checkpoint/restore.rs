@@ -55,6 +55,7 @@ impl Restore {
         }
         Restored {
             checkpoint: self.checkpoint.as_ref().map(|restore| restore.checkpoint_id),
+            finished: self.is_finished(),
             state,
             backend: self.state.backend.clone(),
             request: OpenRequest {
@@ -134,6 +135,7 @@ fn own_rows(rows: &RecordBatch, context: &OperatorContext) -> Result<RecordBatch
 /// The state that one operator starts from.
 pub(crate) struct Restored {
     checkpoint: Option<u64>,
+    finished: bool,
     state: proto::OperatorSubtaskState,
     backend: Arc<dyn StateBackend>,
     request: OpenRequest,
@@ -142,6 +144,10 @@ pub(crate) struct Restored {
 impl RestoredState for Restored {
     fn checkpoint_id(&self) -> Option<u64> {
         self.checkpoint
+    }
+
+    fn is_finished(&self) -> bool {
+        self.finished
     }
 
     fn keyed(&mut self) -> Result<Box<dyn KeyedBackend>> {

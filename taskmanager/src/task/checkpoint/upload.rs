@@ -32,6 +32,8 @@ pub(crate) struct TaskSnapshot {
     pub(crate) operators: Vec<(Bytes, OperatorSnapshot)>,
     pub(crate) rows: ChannelRows,
     pub(crate) metrics: proto::CheckpointMetrics,
+    /// The task had finished before the checkpoint that it was restored from.
+    pub(crate) finished: bool,
 }
 
 type Running = Arc<Mutex<BTreeMap<u64, Option<AbortHandle>>>>;
@@ -138,8 +140,8 @@ async fn write(
     files: &dyn CheckpointFiles,
 ) -> Result<(proto::TaskState, proto::CheckpointMetrics)> {
     let start = Instant::now();
-    let TaskSnapshot { operators, rows, mut metrics } = snapshot;
-    let mut state = proto::TaskState::default();
+    let TaskSnapshot { operators, rows, mut metrics, finished } = snapshot;
+    let mut state = proto::TaskState { finished, ..Default::default() };
     for (uid, OperatorSnapshot { keyed, lists }) in operators {
         let mut operator = proto::OperatorSubtaskState { uid, keyed: Vec::new(), lists };
         let in_lists: usize = operator.lists.iter().flat_map(|list| &list.entries).map(Bytes::len).sum();
@@ -261,7 +263,7 @@ mod tests {
         let files = Arc::new(Files { fate, begun: Notify::new(), given_up: AtomicUsize::new(0), gone: Notify::new() });
         let keyed = OperatorSnapshot { keyed: Some(Box::new(OneFile)), lists: Vec::new() };
         let (operators, rows) = (vec![(Bytes::new(), keyed)], ChannelRows::default());
-        uploads.start(7, TaskSnapshot { operators, rows, metrics: Default::default() }, files.clone());
+        uploads.start(7, TaskSnapshot { operators, rows, metrics: Default::default(), finished: false }, files.clone());
         files
     }
 
