@@ -297,6 +297,18 @@ impl JobMaster for JobMasterService {
         Ok(Response::new(proto::Empty {}))
     }
 
+    async fn notify_end_of_data(
+        &self,
+        request: Request<proto::NotifyEndOfDataRequest>,
+    ) -> Result<Response<proto::Empty>, Status> {
+        let request = request.into_inner();
+        let master = self.find(&request.job_id, &request.fence)?;
+        let (reply, answer) = tokio::sync::oneshot::channel();
+        master.send(jobmaster::Message::EndOfData { request, reply });
+        answer.await.map_err(|_| over(master.job_id()))??;
+        Ok(Response::new(proto::Empty {}))
+    }
+
     async fn report_task_metrics(
         &self,
         request: Request<proto::TaskMetricsReport>,

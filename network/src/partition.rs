@@ -208,25 +208,23 @@ impl ResultPartition {
     }
 
     /// Sends a barrier to every consumer, after the rows before it. One that is urgent goes before all new rows that wait, and
-    /// never waits itself. False: a consumer has seen the end of input already.
+    /// never waits itself. A consumer that has seen the end of input already gets none.
     ///
     /// # Errors
     /// As [`ResultPartition::emit`].
-    pub fn barrier(&mut self, barrier: &Barrier) -> Result<(bool, Vec<OvertakenOutput>)> {
+    pub fn barrier(&mut self, barrier: &Barrier) -> Result<Vec<OvertakenOutput>> {
         if barrier.urgent {
             self.forced(Self::flush)?;
         } else {
             self.flush()?;
         }
-        let mut heard = true;
         let mut overtaken = Vec::new();
         for target in &self.output.targets {
-            match target.subpartition.push_barrier(barrier.clone()) {
-                Some(rows) => overtaken.extend(self.output.overtaken(target, &rows)?),
-                None => heard = false,
+            if let Some(rows) = target.subpartition.push_barrier(barrier.clone()) {
+                overtaken.extend(self.output.overtaken(target, &rows)?);
             }
         }
-        Ok((heard, overtaken))
+        Ok(overtaken)
     }
 
     /// Lets the barrier of a checkpoint overtake what waits before it.

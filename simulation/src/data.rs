@@ -66,6 +66,8 @@ struct Partition {
     to: Option<Consumer>,
     /// The consumer was there and is not any more.
     broken: bool,
+    /// The producer has said its last item.
+    ended: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -103,10 +105,24 @@ impl DataPlane {
     pub fn emit(&self, key: ChannelKey, item: Item) {
         let mut state = self.state.lock();
         let partition = state.partitions.entry(key).or_default();
+        partition.ended |= matches!(item, Item::End { .. });
         if !partition.broken {
             partition.waiting.push_back(item);
             self.flush(&mut state, key);
         }
+    }
+
+    /// A producer sends a barrier, maybe after its end: then it goes before that end, and to nobody who has taken it.
+    pub fn barrier(&self, key: ChannelKey, barrier: Arc<proto::CheckpointBarrier>) {
+        let mut state = self.state.lock();
+        let partition = state.partitions.entry(key).or_default();
+        let end = matches!(partition.waiting.back(), Some(Item::End { .. }));
+        if partition.broken || (partition.ended && !end) {
+            return;
+        }
+        let at = partition.waiting.len() - usize::from(end);
+        partition.waiting.insert(at, Item::Barrier(barrier));
+        self.flush(&mut state, key);
     }
 
     fn flush(&self, state: &mut State, key: ChannelKey) {

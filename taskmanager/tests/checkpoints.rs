@@ -448,6 +448,101 @@ fn a_task_that_was_restored_as_finished_is_finished_in_the_next_checkpoint() {
     }
 }
 
+/// A source that has sent everything, to a sink that has taken it and to one that stands still. The other source has ended.
+fn at_the_end(run: &mut Run) -> Deployed {
+    let job = run.deploy(None);
+    let (source, sink) = (&job.attempts[0][1], &job.attempts[1][0]);
+    run.cluster.until("the end of the data", |heard| {
+        let is_over = heard.states.get(&job.attempts[0][0]).is_some_and(|states| is_end(states));
+        is_over && heard.at_end.get(source) == Some(&false) && heard.at_end.get(sink) == Some(&true)
+    });
+    assert_eq!(run.cluster.state(source).last(), Some(&Running));
+    assert!(!run.cluster.job_manager.heard.lock().at_end.contains_key(&job.attempts[1][1]));
+    job
+}
+
+/// Begins a checkpoint as the JobMaster does: at the source, and at the sink that has said that its inputs have ended.
+fn begin_at_the_end(run: &Run, job: &Deployed, barrier: &CheckpointBarrier) {
+    let tasks = [&job.attempts[0][1], &job.attempts[1][0]];
+    run.cluster.trigger(job, &tasks, barrier).unwrap();
+    for task in tasks {
+        let key = (task.clone(), barrier.checkpoint_id);
+        run.cluster.until("an acknowledgement", |heard| {
+            assert!(heard.declined.is_empty(), "{:?}", heard.declined);
+            heard.acknowledged.contains_key(&key)
+        });
+    }
+}
+
+/// The states of those that have not ended, as a restore would get them; together they hold every row.
+fn states_at_the_end(run: &Run, job: &Deployed, checkpoint: u64) -> BTreeMap<(usize, usize), proto::TaskState> {
+    let last = (job.attempts[1][1].clone(), checkpoint);
+    run.cluster.until("the other sink's state", |heard| heard.acknowledged.contains_key(&last));
+    let heard = run.cluster.job_manager.heard.lock();
+    let state = |(v, s, attempt): (usize, usize, Bytes)| {
+        let acknowledged = heard.acknowledged.get(&(attempt, checkpoint));
+        ((v, s), acknowledged.map_or_else(proto::TaskState::default, |known| known.state.clone().unwrap()))
+    };
+    let states: BTreeMap<_, _> = tasks(job).into_iter().map(state).collect();
+    let counted: u64 = states.values().flat_map(|state| counts_of(state).into_values()).sum();
+    let in_flight: u64 = states.values().flat_map(|state| &state.channels).map(|channel| channel.rows).sum();
+    assert_eq!(counted + in_flight, 2_000);
+    states
+}
+
+/// Failed before: the source declined every checkpoint, because its barrier could not reach the sink that had taken its end.
+#[test]
+fn a_task_that_waits_for_a_slow_consumer_takes_part_in_checkpoints() {
+    for unaligned_allowed in [false, true] {
+        let mut run = Run::new(&[("rows", "1000")], &[("two-phase", ""), ("stands", "1")])
+            .set("execution.checkpointing.unaligned.enabled", "true");
+        let job = at_the_end(&mut run);
+        for checkpoint in 1..=2 {
+            begin_at_the_end(&run, &job, &CheckpointBarrier { unaligned_allowed, ..barrier(checkpoint) });
+            assert!(!run.has_acknowledged(&job.attempts[1][1], checkpoint), "it stands still");
+            if checkpoint == 1 {
+                run.cluster.notify(&job, 1, Aborted);
+            }
+        }
+        run.board.open.store(true, Ordering::SeqCst);
+        let states = states_at_the_end(&run, &job, 2);
+        let last = &job.attempts[1][1];
+        run.cluster.until("the end of the data", |heard| heard.at_end.get(last) == Some(&true));
+        // The last checkpoint, which the sinks wait for.
+        run.cluster.trigger(&job, &job.attempts[1].iter().collect::<Vec<_>>(), &barrier(3)).unwrap();
+        for sink in &job.attempts[1] {
+            let key = (sink.clone(), 3);
+            run.cluster.until("an acknowledgement", |heard| heard.acknowledged.contains_key(&key));
+        }
+        run.cluster.notify(&job, 3, Completed);
+        run.finish(&job, 1_000);
+        run.board.results.lock().clear();
+        run.sink.clear();
+        let job = run.deploy(Some(&states));
+        run.finish(&job, 1_000);
+    }
+}
+
+/// Failed before: a task that had the end of its data behind the savepoint let its operators finish, and what they emit then
+/// is in no savepoint.
+#[test]
+fn operators_do_not_see_the_end_behind_the_savepoint_that_the_job_stops_with() {
+    let mut run = Run::new(&[("rows", "1000")], &[("two-phase", ""), ("stands", "1")]);
+    let job = at_the_end(&mut run);
+    let target = format!("{}/savepoint-1", run.configuration[0].1);
+    let kind = proto::SnapshotKind::Savepoint as i32;
+    begin_at_the_end(&run, &job, &CheckpointBarrier { kind, target, stop: true, ..barrier(1) });
+    run.board.open.store(true, Ordering::SeqCst);
+    let states = states_at_the_end(&run, &job, 1);
+    run.cluster.notify(&job, 1, Completed);
+    run.finish(&job, 1_000);
+    assert!(run.board.saw("Sink 0 finish") && !run.board.saw("Sink 1 finish"));
+    run.board.results.lock().clear();
+    run.sink.clear();
+    let job = run.deploy(Some(&states));
+    run.finish(&job, 1_000);
+}
+
 /// Before sinks were told of their task's end, what waited for a checkpoint that would never come was thrown away.
 #[test]
 fn a_sink_whose_task_waits_for_no_checkpoint_commits_when_it_ends() {

@@ -374,6 +374,9 @@ impl JobMaster {
             Message::DeclineCheckpoint { request, reply } => {
                 let _ = reply.send(self.decline(request));
             }
+            Message::EndOfData { request, reply } => {
+                let _ = reply.send(self.end_of_data(&request));
+            }
             Message::Snapshot { request, promise } => self.snapshot(&request, promise),
             Message::Metrics { report, reply } => {
                 let _ = reply.send(self.task_manager_report(report));

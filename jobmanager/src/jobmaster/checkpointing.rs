@@ -19,6 +19,7 @@ use super::checkpoint::cleaning::{Cleaned, Garbage};
 use super::checkpoint::failure::{CHECKPOINT_EXCEPTION, CheckpointFailure, Reason, state_failure};
 use super::checkpoint::plan::TaskRef;
 use super::checkpoint::store::{CompletedCheckpoint, Owner};
+use super::scheduler::UpdateOutcome;
 use super::source_coordinator::Command;
 use crate::failure::{self, FailureInfo};
 
@@ -228,6 +229,17 @@ impl JobMaster {
         let cause = request.failure.map(FailureInfo::from);
         let cause = cause.unwrap_or_else(|| FailureInfo::new(failure::INTERNAL, "The task gave no reason."));
         self.declined(request.checkpoint_id, attempt, &cause);
+        Ok(())
+    }
+
+    /// A task has reached the end of its data.
+    pub(super) fn end_of_data(&mut self, request: &proto::NotifyEndOfDataRequest) -> Result<(), Status> {
+        let attempt = attempt_of(&request.attempt_id)?;
+        if self.scheduler.end_of_data(attempt, request.awaits_checkpoint) == UpdateOutcome::Unknown {
+            return Err(Status::not_found(format!("attempt {attempt} is not current")));
+        }
+        let now = self.now();
+        self.checkpoints.end_of_data(attempt, self.scheduler.graph(), now);
         Ok(())
     }
 

@@ -150,6 +150,10 @@ pub struct Execution {
     pub failure: Option<FailureInfo>,
     /// What it last reported.
     pub metrics: proto::TaskMetrics,
+    /// It has reached the end of its data: no barrier comes to it any more.
+    pub end_of_data: bool,
+    /// It stays after that until a checkpoint is complete.
+    pub awaits_checkpoint: bool,
 }
 
 impl Execution {
@@ -162,6 +166,8 @@ impl Execution {
             slot: None,
             failure: None,
             metrics: proto::TaskMetrics { watermark: i64::MIN, ..Default::default() },
+            end_of_data: false,
+            awaits_checkpoint: false,
         };
         execution.enter(ExecutionState::Created, now);
         execution
@@ -180,6 +186,11 @@ impl Execution {
     /// When it ended; -1: not yet.
     pub fn end_time(&self) -> i64 {
         if is_terminal(self.state) { self.timestamp(self.state) } else { -1 }
+    }
+
+    /// Nothing comes of it any more but what checkpoints need.
+    fn is_at_end(&self) -> bool {
+        self.end_of_data || self.state == ExecutionState::Finished
     }
 
     /// A TaskManager was told to run it, and it is not over.
@@ -258,6 +269,8 @@ type StateCounts = [usize; EXECUTION_STATES.len()];
 struct Counts {
     by_vertex: Vec<StateCounts>,
     all: StateCounts,
+    /// How many are at the end of their data.
+    at_end: usize,
 }
 
 impl Counts {
@@ -267,7 +280,13 @@ impl Counts {
         for counts in &by_vertex {
             all.iter_mut().zip(counts).for_each(|(all, count)| *all += count);
         }
-        Self { by_vertex, all }
+        let at_end = vertices.iter().flat_map(|vertex| &vertex.subtasks).filter(|task| task.is_at_end()).count();
+        Self { by_vertex, all, at_end }
+    }
+
+    /// Whether an attempt is at the end of its data may have changed.
+    fn end_moved(&mut self, from: bool, to: bool) {
+        self.at_end = self.at_end + usize::from(to) - usize::from(from);
     }
 
     fn moved(&mut self, vertex: usize, from: ExecutionState, to: ExecutionState) {
@@ -380,16 +399,38 @@ impl ExecutionGraph {
     /// Moves an attempt to a state.
     pub fn enter(&mut self, vertex: usize, subtask: usize, state: ExecutionState, now: i64) {
         let execution = &mut self.vertices.0[vertex].subtasks[subtask];
+        let at_end = execution.is_at_end();
         self.counts.moved(vertex, execution.state, state);
         execution.enter(state, now);
+        self.counts.end_moved(at_end, execution.is_at_end());
+    }
+
+    /// An attempt has reached the end of its data.
+    pub fn end_of_data(&mut self, vertex: usize, subtask: usize, awaits_checkpoint: bool) {
+        let execution = &mut self.vertices.0[vertex].subtasks[subtask];
+        let at_end = execution.is_at_end();
+        (execution.end_of_data, execution.awaits_checkpoint) = (true, awaits_checkpoint);
+        self.counts.end_moved(at_end, execution.is_at_end());
+    }
+
+    /// Whether every attempt has reached the end of its data.
+    pub fn is_at_end(&self) -> bool {
+        self.counts.at_end == self.tasks()
+    }
+
+    /// Whether an attempt at the end of its data stays until a checkpoint is complete.
+    pub fn awaits_checkpoint(&self) -> bool {
+        self.executions().any(|execution| execution.awaits_checkpoint && !is_terminal(execution.state))
     }
 
     /// Moves every attempt in one state to another.
     pub fn move_all(&mut self, from: ExecutionState, to: ExecutionState, now: i64) {
         for (v, vertex) in self.vertices.0.iter_mut().enumerate() {
             for execution in vertex.subtasks.iter_mut().filter(|execution| execution.state == from) {
+                let at_end = execution.is_at_end();
                 self.counts.moved(v, from, to);
                 execution.enter(to, now);
+                self.counts.end_moved(at_end, execution.is_at_end());
             }
         }
     }
@@ -552,7 +593,7 @@ mod tests {
         /// Whatever happens, what is counted is what there is.
         #[test]
         fn states_are_counted_as_they_change(
-            steps in prop::collection::vec((0..3_usize, 0..4_usize, 0..9_usize, 0..9_usize), 1..60),
+            steps in prop::collection::vec((0..3_usize, 0..4_usize, 0..9_usize, 0..9_usize, any::<bool>()), 1..60),
         ) {
             let vertex = |id: u8, parallelism| {
                 proto::JobVertex { id: vec![id; 16].into(), parallelism, ..Default::default() }
@@ -567,14 +608,16 @@ mod tests {
             };
             let mut graph = ExecutionGraph::new(Arc::new(plan), JobId([9; 16]), 0, &mut id);
             graph.cut_regions();
-            for (vertex, subtask, state, other) in steps {
+            for (vertex, subtask, state, other, ends) in steps {
                 let subtask = subtask % graph.vertices[vertex].subtasks.len();
                 let (state, other) = (EXECUTION_STATES[state], EXECUTION_STATES[other]);
                 match subtask {
                     3 => graph.reset(&BTreeSet::from([graph.regions[vertex]]), 1, &mut id),
                     2 => graph.move_all(state, other, 1),
+                    _ if ends => graph.end_of_data(vertex, subtask, true),
                     _ => graph.enter(vertex, subtask, state, 1),
                 }
+                prop_assert_eq!(graph.is_at_end(), graph.executions().all(Execution::is_at_end));
                 prop_assert_eq!(&graph.counts, &Counts::of(&graph.vertices));
                 prop_assert_eq!(graph.tasks(), 7);
                 prop_assert_eq!(graph.is_over(), graph.executions().all(|execution| is_terminal(execution.state)));

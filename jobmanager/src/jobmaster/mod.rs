@@ -122,6 +122,10 @@ pub(crate) enum Message {
         request: proto::DeclineCheckpointRequest,
         reply: oneshot::Sender<Result<(), Status>>,
     },
+    EndOfData {
+        request: proto::NotifyEndOfDataRequest,
+        reply: oneshot::Sender<Result<(), Status>>,
+    },
     /// A user wants a checkpoint or savepoint.
     Snapshot {
         request: SnapshotRequest,

@@ -388,6 +388,15 @@ impl Scheduler {
         UpdateOutcome::Accepted
     }
 
+    /// An attempt has reached the end of its data.
+    pub fn end_of_data(&mut self, attempt: AttemptId, awaits_checkpoint: bool) -> UpdateOutcome {
+        let Some((vertex, subtask)) = self.graph.find(attempt) else { return UpdateOutcome::Unknown };
+        if !is_terminal(self.graph.vertices[vertex].subtasks[subtask].state) {
+            self.graph.end_of_data(vertex, subtask, awaits_checkpoint);
+        }
+        UpdateOutcome::Accepted
+    }
+
     /// Counters of a running attempt.
     pub fn task_metrics(&mut self, attempt: AttemptId, metrics: proto::TaskMetrics) {
         if let Some((vertex, subtask)) = self.graph.find(attempt)

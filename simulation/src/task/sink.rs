@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use bytes::Bytes;
 use tokio::sync::mpsc;
 use wiesel_proto as proto;
-use wiesel_taskmanager::runner::Mail;
+use wiesel_taskmanager::runner::{Mail, Report};
 
 use super::{Stopped, TaskContext};
 use crate::data::{ChannelKey, Heard, Item};
@@ -32,6 +32,8 @@ struct Sink<'a> {
     held: BTreeMap<u32, VecDeque<Item>>,
     /// The last checkpoint that was begun or given up.
     last: u64,
+    /// The savepoint that the job is to stop with, until its outcome is known.
+    stop: Option<Arc<proto::CheckpointBarrier>>,
     /// Asked for by the JobMaster before all inputs had ended.
     triggered: Option<Arc<proto::CheckpointBarrier>>,
     open: Vec<Record>,
@@ -64,11 +66,20 @@ pub(super) async fn run(
         alignment: None,
         held: BTreeMap::new(),
         last: 0,
+        stop: None,
         triggered: None,
         open: Vec::new(),
         pending: BTreeMap::new(),
     };
-    while !sink.is_done() {
+    let mut at_end = false;
+    loop {
+        let done = sink.is_done();
+        if sink.all_ended() && !std::mem::replace(&mut at_end, true) {
+            sink.context.reporter.report(Report::EndOfData { awaits_checkpoint: !done && !sink.stopped });
+        }
+        if done {
+            break;
+        }
         tokio::select! {
             biased;
             Some(mail) = mailbox.recv() => sink.mail(mail),
@@ -90,7 +101,7 @@ impl Sink<'_> {
 
     /// All is read, and what was read is committed.
     fn is_done(&mut self) -> bool {
-        if !self.all_ended() || self.alignment.is_some() {
+        if !self.all_ended() || self.alignment.is_some() || self.stop.is_some() {
             return false;
         }
         if !self.stopped && !self.context.awaits_checkpoint && (!self.open.is_empty() || !self.pending.is_empty()) {
@@ -104,6 +115,8 @@ impl Sink<'_> {
 
     fn mail(&mut self, mail: Mail) {
         match mail {
+            // It has come over a channel before that ended.
+            Mail::Trigger(barrier) if barrier.checkpoint_id <= self.last => {}
             Mail::Trigger(barrier) => {
                 let barrier = Arc::new(barrier.message.clone());
                 match self.all_ended() {
@@ -114,8 +127,15 @@ impl Sink<'_> {
             Mail::CheckpointEnded { checkpoint, completed: true } => {
                 self.context.increments.completed(checkpoint);
                 self.commit(checkpoint);
+                let stop = self.stop.take_if(|stop| stop.checkpoint_id == checkpoint);
+                self.stopped |= stop.is_some_and(|stop| !stop.drain);
             }
-            Mail::CheckpointEnded { .. } | Mail::OperatorEvent { .. } => {}
+            Mail::CheckpointEnded { checkpoint, completed: false } => {
+                if self.stop.as_ref().is_some_and(|stop| stop.checkpoint_id == checkpoint) {
+                    self.stop = None;
+                }
+            }
+            Mail::OperatorEvent { .. } => {}
         }
     }
 
@@ -203,6 +223,9 @@ impl Sink<'_> {
         self.last = self.last.max(checkpoint);
         let id = self.prepare(checkpoint);
         self.pending.insert(checkpoint, id);
+        if barrier.stop {
+            self.stop = Some(barrier.clone());
+        }
         let entries = self.pending.values().map(|id| Bytes::from(id.clone())).collect();
         self.context.acknowledge(barrier, TRANSACTIONS, entries);
     }

@@ -21,6 +21,8 @@ use crate::workload::Split;
 const ROWS: u32 = 16;
 /// The list of splits in a checkpoint, as in a real task.
 const SPLITS: &str = "splits";
+/// For so many milliseconds at most some consumer is thought not to have taken the last data.
+const SLOWEST_CONSUMER: u64 = 500;
 
 struct Source<'a> {
     context: &'a mut TaskContext,
@@ -69,16 +71,24 @@ pub(super) async fn run(
             () = tokio::time::sleep_until(source.next_step), if source.reads() => source.step(),
         }
     }
-    open.store(false, Ordering::SeqCst);
-    while let Ok(mail) = mailbox.try_recv() {
-        source.mail(mail)?;
-    }
     source.say(&Item::End { stopped: matches!(source.stop, Stop::Done) });
-    source.context.uploaded().await;
+    source.context.reporter.report(Report::EndOfData { awaits_checkpoint: false });
+    // As a real task it goes on taking part in checkpoints, with consumers that have taken its end and others that have not.
+    let slowest = Duration::from_millis(source.context.random.random_range(0..=SLOWEST_CONSUMER));
+    let drained = Instant::now() + slowest;
     let (job, execution, subtask) = (source.context.job, source.context.execution, source.context.subtask);
-    while !source.context.data.is_flushed(job, execution, subtask) {
+    loop {
+        while let Ok(mail) = mailbox.try_recv() {
+            source.mail(mail)?;
+        }
+        let awaits = matches!(source.stop, Stop::Awaits { .. });
+        if !awaits && Instant::now() >= drained && source.context.data.is_flushed(job, execution, subtask) {
+            break;
+        }
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
+    open.store(false, Ordering::SeqCst);
+    source.context.uploaded().await;
     Ok(())
 }
 
@@ -127,7 +137,9 @@ impl Source<'_> {
     }
 
     fn checkpoint(&mut self, barrier: &Arc<proto::CheckpointBarrier>) {
-        self.say(&Item::Barrier(barrier.clone()));
+        for consumer in &self.context.peers {
+            self.context.data.barrier(self.channel(*consumer), barrier.clone());
+        }
         let entries = self.splits.iter().map(|split| split.encode_to_vec().into()).collect();
         self.context.acknowledge(barrier, SPLITS, entries);
         if barrier.stop {

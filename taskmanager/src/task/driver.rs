@@ -177,10 +177,8 @@ impl Driver {
 
     /// Ends the outputs and waits for whatever must be done before the task may say that it is.
     fn finish(&mut self) -> Result<()> {
-        let stopped = match &self.head {
-            Head::Source { .. } => self.checkpoints.is_suspended(),
-            Head::Inputs(inputs) => inputs.is_stopped(),
-        };
+        self.await_stop()?;
+        let stopped = self.is_stopped();
         if stopped {
             // The rows after the savepoint are another job's: operators do not see an end here.
             self.chain_finished = true;
@@ -191,6 +189,9 @@ impl Driver {
             self.finish_chain()?;
         }
         self.outputs.end(if stopped { &DataEvent::Stopped } else { &DataEvent::EndOfInput })?;
+        let waits = self.awaits_checkpoint && !stopped;
+        // Only now: a snapshot that the JobMaster asks for because of it is of operators that have finished.
+        self.reporter.report(Report::EndOfData { awaits_checkpoint: waits && self.chain.awaits_checkpoint() });
         self.count(Instant::now());
         loop {
             self.attend()?;
@@ -198,7 +199,7 @@ impl Driver {
                 "consumers to take the last data"
             } else if self.checkpoints.awaits_stop() {
                 "the savepoint to be complete"
-            } else if self.awaits_checkpoint && !stopped && self.chain.awaits_checkpoint() {
+            } else if waits && self.chain.awaits_checkpoint() {
                 "a checkpoint of the last data"
             } else if !self.checkpoints.is_idle() {
                 // No more of it: where a checkpoint has always begun before the one before is written, this would never end.
@@ -217,6 +218,24 @@ impl Driver {
             self.chain.commit_at_end()?;
         }
         self.count(Instant::now());
+        Ok(())
+    }
+
+    /// Whether what follows in the stream is another job's: operators do not see an end here.
+    fn is_stopped(&self) -> bool {
+        let inputs = if let Head::Inputs(inputs) = &self.head { inputs.is_stopped() } else { false };
+        inputs || self.checkpoints.is_suspended()
+    }
+
+    /// Before the operators see an end: waits for the outcome of the savepoint that the job is to stop with, if the task has
+    /// taken its part in one. Behind a savepoint that is complete the end is another job's, though a producer that had reached
+    /// the end of its data before has said `EndOfInput`. Nobody waits for this task meanwhile: over all its channels the
+    /// barrier has come or the end, so it has taken all that its producers send before they acknowledge.
+    fn await_stop(&mut self) -> Result<()> {
+        while self.checkpoints.awaits_stop() && !self.chain_finished && !self.is_stopped() {
+            self.wait("the savepoint to be complete", None);
+            self.attend()?;
+        }
         Ok(())
     }
 
@@ -288,10 +307,11 @@ impl Driver {
     }
 
     fn input_ended(&mut self, input: usize) -> Result<()> {
-        let Head::Inputs(inputs) = &self.head else { return Ok(()) };
-        if inputs.is_stopped() || self.chain_finished {
+        self.await_stop()?;
+        if self.is_stopped() || self.chain_finished {
             return Ok(());
         }
+        let Head::Inputs(inputs) = &self.head else { return Ok(()) };
         // The last watermark precedes the last end, also where all channels were idle.
         if inputs.is_ended() && self.times.watermark != MAX_WATERMARK {
             self.watermark(MAX_WATERMARK)?;

@@ -67,18 +67,20 @@ impl Outputs {
         self.edges.iter().fold(true, |all, edge| all & edge.partition.is_drained())
     }
 
-    /// Sends a checkpoint's barrier, before what waits if it is urgent; returns the rows that it overtook. False: a consumer
-    /// has seen the end already.
-    pub(crate) fn barrier(&mut self, barrier: &LocalBarrier, urgent: bool) -> Result<(bool, ChannelRows)> {
-        let mut heard = true;
+    /// Sends a checkpoint's barrier, before what waits if it is urgent; returns the rows that it overtook.
+    ///
+    /// A consumer that has taken the end of this task's data (of another TaskManager's: to whom the end was written) gets none and needs none: it has taken all that this task has
+    /// ever sent, and the snapshot that follows is of a task that sends nothing more, so on that channel the cut is the end.
+    /// The barrier comes to that consumer over channels that have not ended; once all have, it tells the JobMaster
+    /// (`EndOfData`), which begins the checkpoint there.
+    pub(crate) fn barrier(&mut self, barrier: &LocalBarrier, urgent: bool) -> Result<ChannelRows> {
         let mut all = ChannelRows::default();
         for (position, edge) in self.edges.iter_mut().enumerate() {
             let sent = to_network(barrier, urgent && edge.overtakable);
-            let (all_heard, overtaken) = edge.partition.barrier(&sent).map_err(from_network)?;
-            heard &= all_heard;
+            let overtaken = edge.partition.barrier(&sent).map_err(from_network)?;
             record(&mut all, position, overtaken);
         }
-        Ok((heard, all))
+        Ok(all)
     }
 
     /// Lets a checkpoint's barrier overtake what it waits behind; returns those rows.

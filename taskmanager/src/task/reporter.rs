@@ -55,6 +55,11 @@ pub enum Report {
         /// Why.
         failure: proto::Failure,
     },
+    /// It has reached the end of its data: no barrier comes to it any more, and no row is added to its outputs.
+    EndOfData {
+        /// It stays until a checkpoint of its end is complete.
+        awaits_checkpoint: bool,
+    },
 }
 
 /// Who says it, to whom.
@@ -72,7 +77,7 @@ pub struct Sender {
 }
 
 /// The task's end. What is said is bounded by the protocol: a state a transition, one request for a split at a time, one word
-/// a checkpoint.
+/// a checkpoint, one at the end of the data.
 #[derive(Clone)]
 pub struct Reporter {
     /// With the number of reports so far.
@@ -311,6 +316,11 @@ impl Sender {
                     failure: Some(failure.clone()),
                 };
                 self.client.decline_checkpoint(timed(decline, timeout)).await.map(drop)
+            }
+            Report::EndOfData { awaits_checkpoint } => {
+                let end =
+                    proto::NotifyEndOfDataRequest { fence, job_id, attempt_id, awaits_checkpoint: *awaits_checkpoint };
+                self.client.notify_end_of_data(timed(end, timeout)).await.map(drop)
             }
         }
     }

@@ -45,6 +45,8 @@ pub struct Heard {
     pub splits: HashMap<Bytes, u32>,
     pub acknowledged: HashMap<(Bytes, u64), proto::AcknowledgeCheckpointRequest>,
     pub declined: HashMap<(Bytes, u64), proto::Failure>,
+    /// Tasks at the end of their data, and whether they wait for a checkpoint.
+    pub at_end: HashMap<Bytes, bool>,
     /// Acknowledgements of this checkpoint are never answered.
     pub deaf_to: Option<u64>,
     /// How many there were.
@@ -129,6 +131,19 @@ impl JobMaster for FakeJobManager {
         let request = request.into_inner();
         let failure = request.failure.unwrap_or_default();
         self.heard.lock().declined.insert((request.attempt_id, request.checkpoint_id), failure);
+        Ok(Response::new(proto::Empty {}))
+    }
+
+    async fn notify_end_of_data(
+        &self,
+        request: Request<proto::NotifyEndOfDataRequest>,
+    ) -> std::result::Result<Response<proto::Empty>, Status> {
+        let request = request.into_inner();
+        let mut heard = self.heard.lock();
+        let last = heard.states.get(&request.attempt_id).and_then(|states| states.last());
+        assert!(last.is_none_or(|state| *state == ExecutionState::Running), "{last:?}");
+        let before = heard.at_end.insert(request.attempt_id, request.awaits_checkpoint);
+        assert_eq!(before, None, "it is said once");
         Ok(Response::new(proto::Empty {}))
     }
 

@@ -53,8 +53,8 @@ impl Board {
 }
 
 /// Makes them. Options of a source: `rows`, `batch`, `hold` (go on only when the board is open, from this row on). Options of
-/// a sink: `slow` (stop until the board is open), `fail-snapshot`, `panic-snapshot`, `two-phase`, `list-bytes` (of a list in the
-/// first snapshot).
+/// a sink: `slow` (stop until the board is open), `stands` (this subtask does nothing until then), `fail-snapshot`,
+/// `panic-snapshot`, `two-phase`, `list-bytes` (of a list in the first snapshot).
 pub struct Stateful(pub Arc<Board>);
 
 impl OperatorFactory for Stateful {
@@ -218,6 +218,10 @@ impl Operator for Counts {
         if self.options.contains_key("slow") && !self.board.open.load(Ordering::SeqCst) {
             // As a sink that writes to something slow: one batch at a time.
             std::thread::sleep(Duration::from_millis(30));
+        }
+        let stands = self.options.get("stands").is_some_and(|subtask| *subtask == self.subtask.to_string());
+        while stands && !self.board.open.load(Ordering::SeqCst) {
+            std::thread::sleep(Duration::from_millis(1));
         }
         Ok(())
     }

@@ -55,11 +55,13 @@ fn script(folder: &Path) -> String {
 #[test]
 fn every_row_is_there_whether_or_not_tasks_wait_for_a_last_checkpoint() {
     let cluster = Cluster::builder().task_managers(2).slots(3).start();
-    let options: [&[&str]; 4] = [
+    let options: [&[&str]; 5] = [
         &["checkpoints-after-tasks-finish=false", "interval=100 ms"],
         // None is ever complete, nor even begun.
         &["checkpoints-after-tasks-finish=false", "interval=1 h"],
         &["checkpoints-after-tasks-finish=true", "interval=100 ms"],
+        // The last one begins when all tasks are at their end. Before, the job waited for it for an hour.
+        &["checkpoints-after-tasks-finish=true", "interval=1 h"],
         &[],
     ];
     for (run, options) in options.into_iter().enumerate() {

@@ -34,6 +34,8 @@ use crate::jobmaster::status::JobStatus;
 const MAX_REQUESTS: usize = 1000;
 /// Checkpoints that ended and whose late reports are still told apart.
 const MAX_ENDED: usize = 4096;
+/// After so many milliseconds the last checkpoint of a job at its end is tried again, if the next one is not due before.
+const LAST_RETRY: i64 = 10_000;
 
 /// See the module.
 pub struct CheckpointCoordinator {
@@ -50,6 +52,10 @@ pub struct CheckpointCoordinator {
     /// One was due and waits for its turn.
     overdue: bool,
     last_end: Option<i64>,
+    /// Every task has reached the end of its data: that was seen to.
+    at_end: bool,
+    /// Tasks wait at that end for a checkpoint, of this number or a later one, until one is complete.
+    last_from: Option<u64>,
     requests: VecDeque<Request>,
     pending: BTreeMap<u64, Pending>,
     /// What those that failed were to be; none inside: completed.
@@ -79,6 +85,8 @@ impl CheckpointCoordinator {
             due: None,
             overdue: false,
             last_end: None,
+            at_end: false,
+            last_from: None,
             requests: VecDeque::new(),
             pending: BTreeMap::new(),
             ended: BTreeMap::new(),
@@ -199,6 +207,9 @@ impl CheckpointCoordinator {
         self.active = false;
         self.due = None;
         self.overdue = false;
+        // What runs next has attempts that are new.
+        self.at_end = false;
+        self.last_from = None;
         let failure = CheckpointFailure::new(reason);
         for request in std::mem::take(&mut self.requests) {
             self.refuse(&request, failure.clone());
@@ -220,7 +231,8 @@ impl CheckpointCoordinator {
     /// Checkpoints are due again.
     pub fn start_periodic(&mut self, now: i64) {
         if self.active && self.due.is_none() {
-            self.due = self.options.interval_millis().map(|interval| now.saturating_add(interval));
+            let longest = if self.last_from.is_some() { LAST_RETRY } else { i64::MAX };
+            self.due = self.options.interval_millis().map(|interval| now.saturating_add(interval.min(longest)));
         }
     }
 
@@ -255,6 +267,7 @@ impl CheckpointCoordinator {
         }
         self.collect_garbage(now);
         self.sweep(now);
+        self.note_end(graph);
         self.begin_next(graph, now);
     }
 
@@ -273,6 +286,7 @@ impl CheckpointCoordinator {
     }
 
     fn begin_next(&mut self, graph: &ExecutionGraph, now: i64) {
+        self.send_triggers();
         while self.may_begin() {
             let Some(request) = self.choose(now) else { return };
             self.begin(request, graph, now);
@@ -370,8 +384,24 @@ impl CheckpointCoordinator {
         pending.plan(tasks, graph);
         pending.coordinators = coordinators;
         pending.stage = Stage::Triggering;
-        pending.calls = 1;
-        self.actions.push(Action::Trigger { tasks: pending.starts(), barrier: pending.barrier.clone() });
+        self.send_triggers();
+    }
+
+    /// Has tasks told to begin: of one checkpoint at a time, the oldest first. Calls may overtake one another, and a task that
+    /// has begun a checkpoint begins no older one.
+    fn send_triggers(&mut self) {
+        let Some(next) = self.pending.iter().find(|(_, pending)| !pending.to_trigger.is_empty()).map(|(id, _)| *id)
+        else {
+            return;
+        };
+        if self.pending.iter().any(|(id, pending)| *id != next && pending.calls > 0) {
+            return;
+        }
+        if let Some(pending) = self.pending.get_mut(&next) {
+            pending.calls += 1;
+            let (tasks, barrier) = (std::mem::take(&mut pending.to_trigger), pending.barrier.clone());
+            self.actions.push(Action::Trigger { tasks, barrier });
+        }
     }
 
     /// A [`Action::Trigger`] is done: every task has it in its mailbox, or has ended.
@@ -429,6 +459,36 @@ impl CheckpointCoordinator {
         matches!(self.ended.get(&id), Some(Some(barrier)) if barrier.stop)
     }
 
+    /// A task has reached the end of its data, and the graph knows.
+    ///
+    /// Invariant: a task that takes part gets a barrier over some channel, or all its channels end without one; then it begins
+    /// because all its producers have ended, or because of this. On a channel that has ended the cut is its end: its producer
+    /// takes part as a task that sends nothing more.
+    pub fn end_of_data(&mut self, attempt: AttemptId, graph: &ExecutionGraph, now: i64) {
+        // One that is still being prepared finds it in the graph.
+        for pending in self.pending.values_mut() {
+            if matches!(pending.stage, Stage::Triggering | Stage::Waiting) {
+                pending.end_of_data(attempt);
+            }
+        }
+        self.note_end(graph);
+        self.begin_next(graph, now);
+    }
+
+    /// Once every task has reached the end of its data, those that wait for a checkpoint wait for nothing else: one is due at
+    /// once, whatever the interval is. Flink triggers one even if nobody waits for it.
+    fn note_end(&mut self, graph: &ExecutionGraph) {
+        if self.at_end || !self.active || !self.options.after_tasks_finish || !graph.is_at_end() {
+            return;
+        }
+        self.at_end = true;
+        if graph.awaits_checkpoint() {
+            // One under way may have begun before the end of some.
+            self.last_from = Some(self.next_id);
+            self.overdue |= self.due.is_some();
+        }
+    }
+
     /// A task finished. It has reported before what it had to report.
     pub fn task_finished(&mut self, attempt: AttemptId, graph: &ExecutionGraph, now: i64) {
         for id in self.pending.keys().copied().collect::<Vec<_>>() {
@@ -440,13 +500,10 @@ impl CheckpointCoordinator {
                 self.abort(id, CheckpointFailure::new(Reason::NotAllRequiredTasksRunning), now);
                 continue;
             }
-            let tasks = pending.ended(attempt, graph);
-            if !tasks.is_empty() {
-                pending.calls += 1;
-                self.actions.push(Action::Trigger { tasks, barrier: pending.barrier.clone() });
-            }
+            pending.ended(attempt, graph);
             self.complete(id, graph, now);
         }
+        self.note_end(graph);
         self.begin_next(graph, now);
     }
 
@@ -499,6 +556,7 @@ impl CheckpointCoordinator {
         self.report_completed(id, &pointer);
         if pending.request.savepoint().is_none() {
             self.counter.succeeded(id);
+            self.last_from = self.last_from.filter(|from| id < *from);
             self.full &= !pending.barrier.full;
             let pointer = pointer.clone();
             self.store.add(Arc::new(CompletedCheckpoint::of_job(Arc::clone(&metadata), pointer)));
@@ -556,6 +614,10 @@ impl CheckpointCoordinator {
             self.actions.push(Action::Answer { ticket, result: Err(failure.clone()) });
         }
         self.actions.push(Action::Failed { id: Some(id), failure: failure.clone() });
+        if self.last_from.is_some_and(|from| id >= from) {
+            let retry = now.saturating_add(LAST_RETRY);
+            self.due = self.due.map(|due| due.min(retry));
+        }
         self.count_failure(id, &pending.request, &failure);
     }
 

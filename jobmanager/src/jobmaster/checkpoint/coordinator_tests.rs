@@ -16,6 +16,8 @@ use crate::resourcemanager::slot_manager::ReportNumber;
 
 #[path = "coordinator_duration_tests.rs"]
 mod durations;
+#[path = "coordinator_end_tests.rs"]
+mod ends;
 #[path = "coordinator_storage_tests.rs"]
 mod storage;
 
@@ -518,6 +520,7 @@ enum Event {
     Ack { checkpoint: usize, task: u8 },
     Decline { checkpoint: usize },
     Finish { task: u8 },
+    EndOfData { task: u8 },
     Finalized(bool),
     Discarded,
     Savepoint,
@@ -532,6 +535,7 @@ fn event() -> impl Strategy<Value = Event> {
         20 => (0..4_usize, 1..5_u8).prop_map(|(checkpoint, task)| Event::Ack { checkpoint, task }),
         1 => (0..4_usize).prop_map(|checkpoint| Event::Decline { checkpoint }),
         1 => (1..5_u8).prop_map(|task| Event::Finish { task }),
+        1 => (1..5_u8).prop_map(|task| Event::EndOfData { task }),
         5 => (0..6_u8).prop_map(|luck| Event::Finalized(luck > 0)),
         3 => Just(Event::Discarded),
         1 => Just(Event::Savepoint),
@@ -677,6 +681,10 @@ impl World {
             }
             Event::Finish { task } => {
                 let actions = self.job.finish_task(task);
+                self.take(actions);
+            }
+            Event::EndOfData { task } => {
+                let actions = self.job.end_of_data(task, task > 2);
                 self.take(actions);
             }
             Event::Finalized(lucky) if !self.writing.is_empty() => {

@@ -49,6 +49,8 @@ pub(super) struct Pending {
     pub(super) coordinators: Vec<proto::CoordinatorState>,
     /// What is being written; none before that.
     pub(super) metadata: Option<Arc<proto::CheckpointMetadata>>,
+    /// Tasks that are to be told to begin.
+    pub(super) to_trigger: Vec<TaskRef>,
     /// Calls to tasks that were not answered yet.
     pub(super) calls: usize,
     /// By vertex and subtask.
@@ -70,6 +72,7 @@ impl Pending {
             stage: Stage::Preparing,
             coordinators: Vec::new(),
             metadata: None,
+            to_trigger: Vec::new(),
             calls: 0,
             tasks: Vec::new(),
             first_of_vertex: Vec::new(),
@@ -79,7 +82,7 @@ impl Pending {
         }
     }
 
-    /// The tasks are chosen.
+    /// The tasks are chosen; those at which the checkpoint begins are to be told.
     pub(super) fn plan(&mut self, tasks: Vec<PlannedTask>, graph: &ExecutionGraph) {
         self.silent = Silent::new(graph);
         self.first_of_vertex.clear();
@@ -93,6 +96,7 @@ impl Pending {
         }
         self.by_attempt = tasks.iter().enumerate().map(|(position, task)| (task.task.attempt, position)).collect();
         self.missing = tasks.iter().filter(|task| !task.finished).count();
+        self.to_trigger = tasks.iter().filter(|task| task.trigger).map(|task| task.task.clone()).collect();
         self.tasks = tasks.into_iter().map(|planned| PendingTask { planned, state: None, ended: false }).collect();
     }
 
@@ -105,11 +109,6 @@ impl Pending {
                 files: self.states().flat_map(files_of_task).collect(),
             },
         }
-    }
-
-    /// Those at which the checkpoint begins.
-    pub(super) fn starts(&self) -> Vec<TaskRef> {
-        self.tasks.iter().filter(|task| task.planned.trigger).map(|task| task.planned.task.clone()).collect()
     }
 
     /// All that were not over when it began.
@@ -139,30 +138,38 @@ impl Pending {
         self.by_attempt.get(&attempt).is_some_and(|position| self.tasks[*position].state.is_some())
     }
 
-    /// A task ended. Returns the tasks that no barrier will reach because of that: they are to begin, too.
-    pub(super) fn ended(&mut self, attempt: AttemptId, graph: &ExecutionGraph) -> Vec<TaskRef> {
-        let Some(position) = self.by_attempt.get(&attempt).copied() else { return Vec::new() };
+    /// A task has reached the end of its data. If it has not begun, no barrier has come to it, and none will: it is to begin.
+    /// If it has, and its state is on its way, it takes no notice.
+    pub(super) fn end_of_data(&mut self, attempt: AttemptId) {
+        let Some(task) = self.by_attempt.get(&attempt).map(|position| &mut self.tasks[*position]) else { return };
+        if task.is_missing() && !task.planned.trigger {
+            task.planned.trigger = true;
+            self.to_trigger.push(task.planned.task.clone());
+        }
+    }
+
+    /// A task ended. The tasks that no barrier will reach because of that are to begin, too.
+    pub(super) fn ended(&mut self, attempt: AttemptId, graph: &ExecutionGraph) {
+        let Some(position) = self.by_attempt.get(&attempt).copied() else { return };
         if !self.tasks[position].is_missing() {
-            return Vec::new();
+            return;
         }
         self.tasks[position].ended = true;
         self.missing -= 1;
         let (vertex, subtask) = (self.tasks[position].planned.vertex, self.tasks[position].planned.subtask);
         self.silent.add(vertex, subtask);
-        let mut more = Vec::new();
         for (vertex, subtask) in self.silent.may_be_cut_off_by(graph, vertex, subtask) {
             let task = &mut self.tasks[self.first_of_vertex[vertex] + subtask];
             if task.is_missing() && !task.planned.trigger && self.silent.are_all_before(graph, vertex, subtask) {
                 task.planned.trigger = true;
-                more.push(task.planned.task.clone());
+                self.to_trigger.push(task.planned.task.clone());
             }
         }
-        more
     }
 
     /// Everything that is needed is there.
     pub(super) fn is_complete(&self) -> bool {
-        self.stage == Stage::Waiting && self.calls == 0 && self.missing == 0
+        self.stage == Stage::Waiting && self.calls == 0 && self.to_trigger.is_empty() && self.missing == 0
     }
 
     /// No task took part: all ended.

@@ -27,7 +27,8 @@ pub struct PlannedTask {
     pub task: TaskRef,
     /// It had ended before.
     pub finished: bool,
-    /// It begins the checkpoint: no barrier will reach it.
+    /// It begins the checkpoint: no barrier will reach it. All its producers are silent, or all its inputs have ended: then a
+    /// producer may yet take part that had sent its end before, and which sends it no barrier any more.
     pub trigger: bool,
 }
 
@@ -43,7 +44,7 @@ pub fn plan(graph: &ExecutionGraph, after_tasks_finish: bool) -> Option<Vec<Plan
             };
             let location = Arc::clone(&execution.slot.as_ref()?.location);
             let task = TaskRef { attempt: execution.attempt_id, location };
-            tasks.push(PlannedTask { vertex, subtask, task, finished, trigger: false });
+            tasks.push(PlannedTask { vertex, subtask, task, finished, trigger: execution.end_of_data });
         }
     }
     if tasks.iter().all(|task| task.finished) {
@@ -54,7 +55,8 @@ pub fn plan(graph: &ExecutionGraph, after_tasks_finish: bool) -> Option<Vec<Plan
         silent.add(task.vertex, task.subtask);
     }
     for task in &mut tasks {
-        task.trigger = !task.finished && silent.are_all_before(graph, task.vertex, task.subtask);
+        let cut_off = |task: &PlannedTask| silent.are_all_before(graph, task.vertex, task.subtask);
+        task.trigger = !task.finished && (task.trigger || cut_off(task));
     }
     Some(tasks)
 }

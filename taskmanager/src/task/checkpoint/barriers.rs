@@ -150,7 +150,8 @@ impl Barriers {
         self.arrive(Some(channel), barrier, true, now)
     }
 
-    /// The JobMaster asks for a checkpoint: no producer is left to send a barrier, though the end of some may be under way.
+    /// The JobMaster asks for a checkpoint: no producer is left to send a barrier, though the end of some may be under way, or
+    /// this task has said that all its channels have ended. It may have come over a channel all the same before they had.
     pub(crate) fn triggered(&mut self, barrier: &Arc<LocalBarrier>, now: Instant) -> Vec<Action> {
         self.arrive(None, barrier, false, now)
     }

@@ -226,13 +226,9 @@ impl Driver {
         self.chain.before_barrier(&mut self.outputs)?;
         fault::point("checkpoint.before-barrier");
         let urgent = barrier.unaligned_allowed && (unaligned || barrier.overtakes(now));
-        let (heard, rows) = self.outputs.barrier(&barrier, urgent)?;
+        let rows = self.outputs.barrier(&barrier, urgent)?;
         if barrier.stop {
             self.checkpoints.stop = Some(Stop { checkpoint, drain: barrier.drain });
-        }
-        if !heard {
-            self.decline(checkpoint, failure::declined("the task is about to finish: its consumers have seen its end"));
-            return Ok(());
         }
         if !self.checkpoints.uploads.has_room() {
             self.decline(checkpoint, failure::declined("the state of too many checkpoints is still being written"));
