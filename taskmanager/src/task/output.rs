@@ -69,10 +69,10 @@ impl Outputs {
 
     /// Sends a checkpoint's barrier, before what waits if it is urgent; returns the rows that it overtook.
     ///
-    /// A consumer that has taken the end of this task's data (of another TaskManager's: to whom the end was written) gets none and needs none: it has taken all that this task has
-    /// ever sent, and the snapshot that follows is of a task that sends nothing more, so on that channel the cut is the end.
-    /// The barrier comes to that consumer over channels that have not ended; once all have, it tells the JobMaster
-    /// (`EndOfData`), which begins the checkpoint there.
+    /// A consumer that has taken the end of this task's data (one in another process: to which the end was written) gets none
+    /// and needs none: nothing that this task has ever sent comes behind that end, and the snapshot that follows is of a task
+    /// that sends nothing more, so on that channel the cut is the end. The barrier comes to that consumer over channels that
+    /// have not ended; once all have, it tells the JobMaster (`EndOfData`), which begins the checkpoint there.
     pub(crate) fn barrier(&mut self, barrier: &LocalBarrier, urgent: bool) -> Result<ChannelRows> {
         let mut all = ChannelRows::default();
         for (position, edge) in self.edges.iter_mut().enumerate() {
