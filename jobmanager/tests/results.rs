@@ -58,12 +58,29 @@ async fn rows_of_a_select_reach_the_client() {
     assert!(fetch(&cluster, id, 1, 3).await.end);
 }
 
+/// Before, a restart from it left out the rows before it, with success.
+#[tokio::test]
+async fn a_select_without_an_interval_is_not_checkpointed() {
+    let folder = tempfile::tempdir().unwrap();
+    let cluster = Cluster::start(&[("execution.checkpointing.dir", folder.path().to_str().unwrap())]).await;
+    let mut a = TaskManager::start(&cluster, "a", 1).await;
+    let id = cluster.submit(select()).await;
+    let deployed = a.next_submit().await;
+    a.run(&deployed).await;
+    let path = format!("/jobs/{id}/checkpoints");
+    let (_, accepted) = cluster.post(&path, &serde_json::json!({})).await;
+    let operation = cluster.outcome(&path, &accepted).await;
+    let trace = operation["failureCause"]["stack-trace"].as_str().unwrap();
+    assert!(trace.contains("Set execution.checkpointing.interval before the SELECT"), "{trace}");
+}
+
 /// Before, the sink went on from row 0 after that, and all of its rows were gone: a SELECT that finished with none.
 #[tokio::test]
 async fn rows_of_a_sink_that_has_finished_outlive_a_restart() {
     let folder = tempfile::tempdir().unwrap();
     let cluster = Cluster::start(&[
         ("execution.checkpointing.dir", folder.path().to_str().unwrap()),
+        ("execution.checkpointing.interval", "1 h"),
         ("restart-strategy.type", "fixed-delay"),
         ("restart-strategy.fixed-delay.attempts", "3"),
         ("restart-strategy.fixed-delay.delay", "0 ms"),

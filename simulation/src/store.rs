@@ -1,5 +1,5 @@
 //! An object store that is slow, fails, and does what it was asked after it has failed.
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -42,6 +42,8 @@ struct State {
     mood: Mood,
     /// It has not answered for a time.
     hung: bool,
+    /// Folders of jobs of which others have claimed a checkpoint.
+    claimed: BTreeSet<String>,
     /// By the time at which it happens.
     effects: BTreeMap<(u64, u64), Effect>,
     /// Of every checkpoint that is complete in the store: its metadata file.
@@ -89,6 +91,7 @@ impl Store {
             random: StdRng::seed_from_u64(seed),
             mood: Mood { failing: 0, slow: 20, hangs: false },
             hung: false,
+            claimed: BTreeSet::new(),
             effects: BTreeMap::new(),
             complete: BTreeMap::new(),
             named: BTreeMap::new(),
@@ -152,6 +155,9 @@ impl Store {
     }
 
     fn written(&self, path: &Path, bytes: &Bytes, exists: bool) {
+        if let Some((job, _)) = self.uri(path).split_once("/shared/.claimed-") {
+            self.state.lock().claimed.insert(job.to_owned());
+        }
         if path.filename() != Some("_metadata") {
             return;
         }
@@ -204,18 +210,19 @@ impl Store {
         self.state.lock().complete.clone()
     }
 
-    /// Whether it has hung, and whether another job has claimed a checkpoint of the job that a file belongs to: known, and not
-    /// mended. A checkpoint whose deletion hangs looks complete to whoever claims the next one, who spares what it names; and
-    /// the first job takes that for claimed.
+    /// Whether it has hung, and whether another job has ever claimed a checkpoint of the job that a file belongs to: known, and
+    /// not mended. A checkpoint whose deletion hangs looks complete to whoever claims the next one, who spares what it names; and
+    /// the first job takes that for claimed, also when the other has long deleted what it claimed.
     pub fn was_claimed_while_deletions_hung(&self, file: &str) -> bool {
         let Some((job, _)) = file.split_once("/shared/") else { return false };
-        self.state.lock().hung && self.files().iter().any(|known| known.starts_with(&format!("{job}/shared/.claimed-")))
+        let state = self.state.lock();
+        state.hung && state.claimed.contains(job)
     }
 
     /// Files that no complete checkpoint refers to.
     pub fn orphans(&self) -> Vec<String> {
         let complete = self.complete();
-        let used: std::collections::BTreeSet<String> = complete.values().flat_map(all_files).collect();
+        let used: BTreeSet<String> = complete.values().flat_map(all_files).collect();
         let orphan = |file: &String| !used.contains(file) && !complete.contains_key(file) && !is_mark(file);
         self.files().into_iter().filter(orphan).collect()
     }

@@ -191,8 +191,8 @@ impl JobMaster {
         }
     }
 
-    /// A TaskManager did not take note of a checkpoint. It learns of it with the next one, unless there is none: or the tasks
-    /// wait for the outcome of this very one, because the job was to stop with it.
+    /// A TaskManager did not take note of a checkpoint. It learns of it with the next one, unless there is none: the tasks wait
+    /// for the outcome of this very one, because the job was to stop with it.
     pub(super) fn not_notified(&mut self, checkpoint: u64, resource_id: &str, reason: String) {
         tracing::warn!(
             job_id = %self.job_id(),
@@ -201,6 +201,8 @@ impl JobMaster {
             reason,
             "a TaskManager was not told of a checkpoint"
         );
+        let now = self.now();
+        self.checkpoints.not_notified(now);
         if self.stopping.is_some() || self.checkpoints.was_to_stop(checkpoint) {
             let message = format!("TaskManager with id {resource_id} does not take the end of a savepoint.");
             let failure = FailureInfo::new(failure::TASK_MANAGER_LOST, message).because(reason);

@@ -79,6 +79,17 @@ impl JobMaster {
         self.checkpoints.request(request, self.scheduler.graph(), now);
     }
 
+    /// The rows of a SELECT without periodic checkpoints are shown as they come, and after a restart they come from the
+    /// beginning. A restart from a checkpoint that somebody asked for would leave out those before it.
+    fn may_restart_from_a_checkpoint(&self) -> Result<(), FailureInfo> {
+        if self.collectors.is_empty() || self.checkpoint_options.interval.is_some() {
+            return Ok(());
+        }
+        let message = "The job shows the rows of a SELECT as they come, so it cannot be restarted from a checkpoint. Set \
+                       execution.checkpointing.interval before the SELECT, or take a savepoint.";
+        Err(FailureInfo::new(CHECKPOINT_EXCEPTION, message))
+    }
+
     fn is_stopping(&self) -> bool {
         self.stopping.is_some() || self.waiters.values().any(|waiter| waiter.then != Then::Answer)
     }
@@ -92,7 +103,10 @@ impl JobMaster {
                 Ok(Request::Savepoint { ticket, savepoint: Savepoint { target, native, stop } })
             };
         Ok(match request {
-            SnapshotRequest::Checkpoint { full } => (Request::Checkpoint { ticket, full: *full }, Then::Answer),
+            SnapshotRequest::Checkpoint { full } => {
+                self.may_restart_from_a_checkpoint()?;
+                (Request::Checkpoint { ticket, full: *full }, Then::Answer)
+            }
             SnapshotRequest::Savepoint { directory, native, cancel } => {
                 let then = if *cancel { Then::Cancel } else { Then::Answer };
                 (savepoint(directory, *native, None)?, then)

@@ -32,6 +32,8 @@ struct Sink<'a> {
     held: BTreeMap<u32, VecDeque<Item>>,
     /// The last checkpoint that was begun or given up.
     last: u64,
+    /// All of them.
+    begun: BTreeSet<u64>,
     /// The savepoint that the job is to stop with, until its outcome is known.
     stop: Option<Arc<proto::CheckpointBarrier>>,
     /// Asked for by the JobMaster before all inputs had ended.
@@ -66,6 +68,7 @@ pub(super) async fn run(
         alignment: None,
         held: BTreeMap::new(),
         last: 0,
+        begun: BTreeSet::new(),
         stop: None,
         triggered: None,
         open: Vec::new(),
@@ -115,8 +118,8 @@ impl Sink<'_> {
 
     fn mail(&mut self, mail: Mail) {
         match mail {
-            // It has come over a channel before that ended.
-            Mail::Trigger(barrier) if barrier.checkpoint_id <= self.last => {}
+            // Maybe it has come over a channel before that ended.
+            Mail::Trigger(barrier) if barrier.checkpoint_id <= self.last => self.give_up(barrier.checkpoint_id),
             Mail::Trigger(barrier) => {
                 let barrier = Arc::new(barrier.message.clone());
                 match self.all_ended() {
@@ -160,23 +163,36 @@ impl Sink<'_> {
 
     fn barrier(&mut self, producer: u32, barrier: Arc<proto::CheckpointBarrier>) {
         let current = self.alignment.as_ref().map(|alignment| alignment.barrier.checkpoint_id);
-        match current {
-            Some(current) if barrier.checkpoint_id < current => return,
-            Some(current) if barrier.checkpoint_id == current => {}
-            _ if barrier.checkpoint_id <= self.last => return,
-            Some(_) | None => {
-                // A newer one: the older is given up.
-                self.last = barrier.checkpoint_id;
-                self.alignment = Some(Alignment { barrier, reached: BTreeSet::new() });
-                if current.is_some() {
-                    self.release(Some(producer));
-                }
+        let checkpoint = barrier.checkpoint_id;
+        if current != Some(checkpoint) {
+            if checkpoint <= self.last {
+                return self.give_up(checkpoint);
+            }
+            self.last = checkpoint;
+            self.begun.insert(checkpoint);
+            self.alignment = Some(Alignment { barrier, reached: BTreeSet::new() });
+            if let Some(older) = current {
+                self.decline(older);
+                self.release(Some(producer));
             }
         }
         if let Some(alignment) = &mut self.alignment {
             alignment.reached.insert(producer);
         }
         self.align();
+    }
+
+    /// A checkpoint of which a barrier came after a newer one had begun: the JobMaster hears of it, unless it has already.
+    fn give_up(&mut self, checkpoint: u64) {
+        if self.begun.insert(checkpoint) {
+            self.decline(checkpoint);
+        }
+    }
+
+    fn decline(&self, checkpoint: u64) {
+        let message = "a newer checkpoint has begun before it".to_owned();
+        let failure = proto::Failure { message, ..Default::default() };
+        self.context.reporter.report(Report::Decline { checkpoint, failure });
     }
 
     /// Takes the snapshot if the barrier has come from all who still send one.
@@ -221,6 +237,7 @@ impl Sink<'_> {
         // What was complete when this one began may not have been told.
         self.commit(barrier.completed_checkpoint_id);
         self.last = self.last.max(checkpoint);
+        self.begun.insert(checkpoint);
         let id = self.prepare(checkpoint);
         self.pending.insert(checkpoint, id);
         if barrier.stop {

@@ -641,6 +641,30 @@ fn partitions_of_a_subtask_that_ended_are_in_the_checkpoints_of_those_that_go_on
     assert_eq!(hidden(folder.path()), 0, "{:?}", files(folder.path()));
 }
 
+/// Failed before: nobody committed the partition of a subtask that said that it had ended after the others had taken their
+/// snapshots.
+#[test]
+fn partitions_of_a_subtask_that_ended_while_a_checkpoint_was_under_way_outlive_restarts() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = [("sink.partition-commit.trigger", "partition-time"), ("sink.partition-commit.delay", "1 h")];
+    let spec = partition_spec(folder.path(), &options);
+    let mut attempt = Attempt::start(&spec, 2, &Arc::default(), None);
+    attempt.write(0, &[(1, "1970-01-02".to_owned())]);
+    let mut going_on = Attempt(vec![attempt.0.remove(1)]);
+    attempt.finish();
+    attempt.snapshot(1, 0);
+    let checkpoint = going_on.snapshot(2, 0);
+    attempt.complete(1, 1);
+    assert!(!attempt.0[0].awaits_checkpoint(), "it has ended");
+    Attempt::start(&spec, 3, &Arc::default(), Some(&checkpoint)).close();
+    let mut restored = Attempt::start(&spec, 2, &Arc::default(), Some(&checkpoint));
+    restored.finish();
+    restored.snapshot(3, 0);
+    restored.complete(3, 3);
+    assert_eq!(committed(folder.path()), ["b=1970-01-02"]);
+    assert_eq!(hidden(folder.path()), 0, "{:?}", files(folder.path()));
+}
+
 #[test]
 fn by_processing_time_a_partition_is_committed_after_its_delay_and_again_with_late_rows() {
     let folder = tempfile::tempdir().unwrap();

@@ -11,9 +11,9 @@
 //! | list, BY_SUBTASK | the subtask's own | those of subtask n to subtask n modulo the parallelism |
 //! | channels | the subtask's own | see [`channels`] |
 //!
-//! Where all subtasks of a vertex had ended, all new ones have. Where only some had, none has: one that had ended has no state
+//! Where all subtasks of a vertex had ended, all new ones with its operators have. Where only some had, none has: one that had ended has no state
 //! of its own, finds nothing to read and ends again, but may be dealt a part of a list that others left.
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::Range;
 
 use bytes::Bytes;
@@ -285,8 +285,12 @@ pub fn assign(
         check_all_wanted(metadata, &operators, checkpoint, graph)?;
     }
     let mut assignment = Assignment::default();
+    let ended = ended_operators(metadata);
     for vertex in &graph.vertices {
-        let mut subtasks: Vec<proto::TaskState> = vec![empty(metadata, vertex); vertex.parallelism as usize];
+        let finished =
+            !vertex.operators.is_empty() && vertex.operators.iter().all(|operator| ended.contains(&operator.uid[..]));
+        let empty = proto::TaskState { finished, ..Default::default() };
+        let mut subtasks: Vec<proto::TaskState> = vec![empty; vertex.parallelism as usize];
         for operator in &vertex.operators {
             let Some(known) = operators.get(&operator.uid[..]) else {
                 assignment.without_state.push(operator.name.clone());
@@ -341,14 +345,12 @@ fn check_all_wanted(
     }
 }
 
-/// The empty state of a subtask; finished, if the whole vertex had ended.
-fn empty(metadata: &proto::CheckpointMetadata, vertex: &proto::JobVertex) -> proto::TaskState {
-    let head = vertex.operators.first().map(|operator| &operator.uid);
-    let has_head = |old: &&proto::VertexState| old.operators.iter().any(|operator| Some(&operator.uid) == head);
-    let same = metadata.vertices.iter().find(|old| old.vertex_id == vertex.id);
-    let old = same.or_else(|| metadata.vertices.iter().find(has_head));
-    let finished = old.is_some_and(|old| old.subtasks.iter().all(|state| state.finished));
-    proto::TaskState { finished, ..Default::default() }
+/// The operators of vertices that had ended wholly. A vertex has ended if all of its operators have: where chains are cut
+/// otherwise than before, one that had ended may be in a task with one that has work left. Then the task runs, and the first
+/// one finds nothing to do. Flink refuses that.
+fn ended_operators(metadata: &proto::CheckpointMetadata) -> HashSet<&[u8]> {
+    let ended = metadata.vertices.iter().filter(|vertex| vertex.subtasks.iter().all(|state| state.finished));
+    ended.flat_map(|vertex| &vertex.operators).map(|operator| &operator.uid[..]).collect()
 }
 
 fn operator_state(

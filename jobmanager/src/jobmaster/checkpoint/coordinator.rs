@@ -489,6 +489,20 @@ impl CheckpointCoordinator {
         }
     }
 
+    /// Not all tasks were told of a completed checkpoint. Those that wait for one at the end of their data, and may not have
+    /// heard, learn of it with another.
+    pub fn not_notified(&mut self, now: i64) {
+        if self.at_end && self.last_from.is_none() {
+            self.last_from = Some(self.next_id);
+            self.retry_last(now);
+        }
+    }
+
+    fn retry_last(&mut self, now: i64) {
+        let retry = now.saturating_add(LAST_RETRY);
+        self.due = self.due.map(|due| due.min(retry));
+    }
+
     /// A task finished. It has reported before what it had to report.
     pub fn task_finished(&mut self, attempt: AttemptId, graph: &ExecutionGraph, now: i64) {
         for id in self.pending.keys().copied().collect::<Vec<_>>() {
@@ -615,8 +629,7 @@ impl CheckpointCoordinator {
         }
         self.actions.push(Action::Failed { id: Some(id), failure: failure.clone() });
         if self.last_from.is_some_and(|from| id >= from) {
-            let retry = now.saturating_add(LAST_RETRY);
-            self.due = self.due.map(|due| due.min(retry));
+            self.retry_last(now);
         }
         self.count_failure(id, &pending.request, &failure);
     }

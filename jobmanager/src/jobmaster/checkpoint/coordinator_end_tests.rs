@@ -142,6 +142,21 @@ fn a_last_checkpoint_that_fails_is_tried_again_soon_and_not_at_once() {
     assert_eq!(prepare(&job.at(5_000 + LAST_RETRY)), Some(2));
 }
 
+/// Before, tasks that were not told of the last checkpoint waited for the next one by the interval.
+#[test]
+fn a_last_checkpoint_that_not_all_have_heard_of_is_followed_by_another() {
+    let mut job = Fixture::new(&[("interval", "1 h")]);
+    job.now = 5_000;
+    assert_eq!(prepare(&job.end(true)), Some(1));
+    job.prepared(1);
+    job.triggered(1);
+    let actions: Vec<Action> = [1, 2, 3, 4].into_iter().flat_map(|attempt| job.ack(1, attempt)).collect();
+    job.finalized(&finalize(&actions).unwrap());
+    job.coordinator.not_notified(job.now);
+    assert_eq!(prepare(&job.at(5_000 + LAST_RETRY - 1)), None);
+    assert_eq!(prepare(&job.at(5_000 + LAST_RETRY)), Some(2));
+}
+
 #[test]
 fn a_stop_that_fails_does_not_lose_the_last_checkpoint() {
     let mut job = Fixture::new(&[("interval", "1 h")]);

@@ -58,6 +58,16 @@ fn normalise(mut barrier: CheckpointBarrier) -> CheckpointBarrier {
     barrier
 }
 
+/// What a task without channels has to do.
+pub(crate) fn without_channels(actions: Vec<Action>) -> Vec<Due> {
+    let due = actions.into_iter().filter_map(|action| match action {
+        Action::Snapshot { barrier, since, unaligned } => Some(Due::Snapshot { barrier, since, unaligned }),
+        Action::GiveUp { checkpoint, reason } => Some(Due::GiveUp(checkpoint, reason)),
+        Action::Block(_) | Action::Resume(_) | Action::Recorded(_) => None,
+    });
+    due.collect()
+}
+
 impl Inputs {
     /// A barrier came in its place.
     pub(crate) fn barrier(&mut self, edge: usize, channel: usize, barrier: &Barrier, now: Instant) -> Result<Vec<Due>> {

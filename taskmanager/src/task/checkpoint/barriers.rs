@@ -97,10 +97,12 @@ impl Pending {
 pub(crate) struct Barriers {
     ended: Vec<bool>,
     pending: BTreeMap<u64, Pending>,
-    /// What this task is done with: this checkpoint and all before it.
+    /// The newest that this task has taken part in.
     done: u64,
-    /// What the JobMaster gave up before its barrier came.
-    aborted: BTreeSet<u64>,
+    /// What it is done with: it has taken its part, or either side has given the checkpoint up.
+    over: BTreeSet<u64>,
+    /// As are this one and all before it.
+    forgotten: u64,
     /// Whether barriers may overtake the rows of every channel, as things are.
     can_overtake: bool,
 }
@@ -112,7 +114,8 @@ impl Barriers {
             ended: vec![false; channels],
             pending: BTreeMap::new(),
             done: 0,
-            aborted: BTreeSet::new(),
+            over: BTreeSet::new(),
+            forgotten: 0,
             can_overtake: false,
         }
     }
@@ -124,7 +127,7 @@ impl Barriers {
 
     /// Whether a barrier may be taken out of a channel before the rows that precede it.
     pub(crate) fn may_overtake(&self, checkpoint: u64) -> bool {
-        self.can_overtake && !self.is_over(checkpoint)
+        self.can_overtake && !self.is_over(checkpoint) && !self.is_overridden(checkpoint)
     }
 
     /// The unaligned checkpoint whose other barriers are to be looked for.
@@ -168,14 +171,9 @@ impl Barriers {
 
     /// The JobMaster gave a checkpoint up.
     pub(crate) fn aborted(&mut self, checkpoint: u64) -> Vec<Action> {
-        if checkpoint > self.done {
-            self.aborted.insert(checkpoint);
-            while self.aborted.len() > MAX_REMEMBERED {
-                self.aborted.pop_first();
-            }
-        }
         let mut actions = Vec::new();
         self.give_up(checkpoint, None, &mut actions);
+        self.remember(checkpoint);
         actions
     }
 
@@ -197,7 +195,21 @@ impl Barriers {
     }
 
     fn is_over(&self, checkpoint: u64) -> bool {
-        !self.pending.contains_key(&checkpoint) && (checkpoint <= self.done || self.aborted.contains(&checkpoint))
+        checkpoint <= self.forgotten || self.over.contains(&checkpoint)
+    }
+
+    /// Whether this task has begun a newer one. Then it can take no part in this one any more.
+    fn is_overridden(&self, checkpoint: u64) -> bool {
+        checkpoint < self.done || self.pending.keys().next_back().is_some_and(|newest| checkpoint < *newest)
+    }
+
+    fn remember(&mut self, checkpoint: u64) {
+        self.over.insert(checkpoint);
+        if self.over.len() > MAX_REMEMBERED
+            && let Some(oldest) = self.over.pop_first()
+        {
+            self.forgotten = oldest;
+        }
     }
 
     fn arrive(
@@ -209,8 +221,15 @@ impl Barriers {
     ) -> Vec<Action> {
         let checkpoint = barrier.checkpoint_id;
         let mut actions = Vec::new();
-        let overridden = !barrier.at_least_once && self.pending.keys().any(|newer| *newer > checkpoint);
-        if overridden || self.is_over(checkpoint) {
+        if self.is_over(checkpoint) {
+            return actions;
+        }
+        let begun = barrier.at_least_once && (checkpoint > self.done || self.pending.contains_key(&checkpoint));
+        if !begun && self.is_overridden(checkpoint) {
+            // The JobMaster must hear of it: a task that ends without a word about a checkpoint counts as one whose work was
+            // all done before it.
+            self.remember(checkpoint);
+            actions.push(Action::GiveUp { checkpoint, reason: Some("a newer checkpoint has begun before it") });
             return actions;
         }
         if !barrier.at_least_once {
@@ -246,7 +265,6 @@ impl Barriers {
             && let Some(oldest) = self.pending.keys().next().copied()
         {
             self.give_up(oldest, Some("too many checkpoints wait for their barriers"), &mut actions);
-            self.done = self.done.max(oldest);
         }
         actions
     }
@@ -266,13 +284,9 @@ impl Barriers {
         }
         // At least once, an older checkpoint may wait still: a barrier that is not there by now will not come.
         self.give_up_before(checkpoint, actions);
-        self.finish(checkpoint);
-        true
-    }
-
-    fn finish(&mut self, checkpoint: u64) {
         self.done = self.done.max(checkpoint);
-        self.aborted = self.aborted.split_off(&(self.done + 1));
+        self.remember(checkpoint);
+        true
     }
 
     fn overtake_if_due(&mut self, checkpoint: u64, now: Instant, actions: &mut Vec<Action>) {
@@ -304,9 +318,7 @@ impl Barriers {
         if let Some(pending) = self.pending.remove(&checkpoint) {
             actions.extend(pending.blocked.into_iter().map(Action::Resume));
             actions.push(Action::GiveUp { checkpoint, reason });
-            if reason.is_some() {
-                self.aborted.insert(checkpoint);
-            }
+            self.remember(checkpoint);
         }
     }
 }

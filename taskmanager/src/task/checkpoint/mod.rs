@@ -20,8 +20,8 @@ use wiesel_proto as proto;
 use wiesel_proto::{CheckpointBarrier, SnapshotKind};
 use wiesel_state::keyed::SnapshotOptions;
 
-use self::alignment::Due;
-use self::barriers::LocalBarrier;
+use self::alignment::{Due, without_channels};
+use self::barriers::{Barriers, LocalBarrier};
 use self::restore::JobState;
 use self::upload::{TaskSnapshot, Uploads};
 use super::driver::{Driver, Head};
@@ -59,8 +59,8 @@ pub(crate) struct Checkpoints {
     state: JobState,
     uploads: Uploads,
     open: BTreeMap<u64, Open>,
-    /// The newest that the JobMaster triggered here: a repeated call is not a second one.
-    triggered: u64,
+    /// What the JobMaster has triggered or given up at a source: a task without channels.
+    source: Barriers,
     /// The newest of which the operators know that it is complete.
     completed: u64,
     /// The savepoint after which the task ends, until its outcome is known.
@@ -72,7 +72,15 @@ pub(crate) struct Checkpoints {
 impl Checkpoints {
     /// For a task that shares the job's state.
     pub(crate) fn new(state: JobState, uploads: Uploads) -> Self {
-        Self { state, uploads, open: BTreeMap::new(), triggered: 0, completed: 0, stop: None, stopped: None }
+        Self {
+            state,
+            uploads,
+            open: BTreeMap::new(),
+            source: Barriers::new(0),
+            completed: 0,
+            stop: None,
+            stopped: None,
+        }
     }
 
     /// Whether the task waits for the outcome of the savepoint after which it ends.
@@ -110,18 +118,15 @@ impl Driver {
     /// The JobMaster asks for a checkpoint.
     pub(super) fn trigger(&mut self, barrier: &Arc<LocalBarrier>) -> Result<()> {
         // A task that ends is not waited for: the JobMaster hears in time that it has finished.
-        if barrier.checkpoint_id <= self.checkpoints.triggered || self.ends {
+        if self.ends {
             return Ok(());
         }
-        self.checkpoints.triggered = barrier.checkpoint_id;
         let now = Instant::now();
-        match &mut self.head {
-            Head::Source { .. } => self.take_snapshot(barrier.clone(), now, false),
-            Head::Inputs(inputs) => {
-                let due = inputs.triggered(barrier, now);
-                self.carry_out(due)
-            }
-        }
+        let due = match &mut self.head {
+            Head::Source { .. } => without_channels(self.checkpoints.source.triggered(barrier, now)),
+            Head::Inputs(inputs) => inputs.triggered(barrier, now),
+        };
+        self.carry_out(due)
     }
 
     /// What became of a checkpoint.
@@ -129,10 +134,11 @@ impl Driver {
         if completed {
             return self.checkpoint_completed(checkpoint);
         }
-        if let Head::Inputs(inputs) = &mut self.head {
-            let due = inputs.aborted(checkpoint);
-            self.carry_out(due)?;
-        }
+        let due = match &mut self.head {
+            Head::Source { .. } => without_channels(self.checkpoints.source.aborted(checkpoint)),
+            Head::Inputs(inputs) => inputs.aborted(checkpoint),
+        };
+        self.carry_out(due)?;
         self.checkpoints.forget(checkpoint);
         self.chain.checkpoint_ended(checkpoint, false)?;
         self.end_stop(checkpoint, false)

@@ -128,11 +128,24 @@ impl PartitionCommitter {
         }
     }
 
-    /// What other runs of the job left at this subtask's places.
-    pub(super) fn open(&mut self, sink: u64, context: &OperatorContext) -> Vec<PathBuf> {
+    /// Takes over what subtasks said at this subtask's places that had ended before the restored checkpoint. The others had
+    /// maybe not read it when they took their snapshots, and of a subtask that has ended a checkpoint has no state. Returns
+    /// the files to remove once a checkpoint is durable.
+    pub(super) fn open(&mut self, sink: u64, context: &OperatorContext, restored: Option<u64>) -> Vec<PathBuf> {
         self.clock = context.clock.clone();
         self.board = Board::new(self.root.clone(), sink, context);
-        self.board.clear()
+        let before = self.board.others_before();
+        let posted = before.iter().filter_map(|path| Board::progress_in(path));
+        let ended = posted.filter(|posted| posted.ended && restored.is_some_and(|id| posted.checkpoint <= id));
+        for (folder, since) in ended.flat_map(|posted| posted.partitions).collect::<Vec<_>>() {
+            self.await_commit(folder, since);
+        }
+        before
+    }
+
+    fn await_commit(&mut self, folder: String, since: i64) {
+        let known = self.outstanding.entry(folder).or_insert(Outstanding { since, touched: 0 });
+        known.since = known.since.min(since);
     }
 
     /// A file was begun.
@@ -175,8 +188,7 @@ impl PartitionCommitter {
     pub(super) fn restore(&mut self, entries: impl Iterator<Item = Bytes>) -> Result<()> {
         for entry in entries {
             let (folder, since) = decode(&entry)?;
-            let known = self.outstanding.entry(folder).or_insert(Outstanding { since, touched: 0 });
-            known.since = known.since.min(since);
+            self.await_commit(folder, since);
         }
         Ok(())
     }

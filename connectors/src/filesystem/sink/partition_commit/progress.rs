@@ -5,7 +5,7 @@
 //! on beside it. All subtasks of an attempt have the same number.
 use std::fs;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use wiesel_operators::operator::{OperatorContext, Result};
 
@@ -43,15 +43,23 @@ impl Progress {
         out.finish()
     }
 
-    /// None: of a subtask among another number of them.
-    fn decode(bytes: &[u8], parallelism: u32) -> Result<Option<Self>> {
+    /// With the number of subtasks that there were.
+    fn decode(bytes: &[u8]) -> Result<(u64, Self)> {
         let mut reader = Reader::new("the progress of a filesystem sink", 1, bytes)?;
-        let of_these = reader.u64()? == u64::from(parallelism);
+        let parallelism = reader.u64()?;
         let (checkpoint, watermark) = (reader.u64()?, reader.i64()?);
         let (idle, ended) = (reader.u64()? != 0, reader.u64()? != 0);
         let partitions = (0..reader.count()?).map(|_| Ok((reader.text()?, reader.i64()?))).collect::<Result<_>>()?;
         reader.end()?;
-        Ok(of_these.then_some(Self { checkpoint, watermark, idle, ended, partitions }))
+        Ok((parallelism, Self { checkpoint, watermark, idle, ended, partitions }))
+    }
+}
+
+fn read(path: &Path) -> Result<Option<(u64, Progress)>> {
+    match fs::read(path) {
+        Ok(bytes) => Progress::decode(&bytes).map(Some),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(unreadable(path, error)),
     }
 }
 
@@ -105,6 +113,11 @@ impl Board {
         Some(Poster { run, attempt_number, subtask: subtask.parse().ok()? })
     }
 
+    /// What one of these files says; none: it is gone, or half written.
+    pub(super) fn progress_in(path: &Path) -> Option<Progress> {
+        read(path).ok().flatten().map(|(_, progress)| progress)
+    }
+
     /// Replaces what this subtask said before.
     pub(super) fn post(&self, progress: &Progress) -> Result<()> {
         let path = self.path(self.subtask);
@@ -121,29 +134,17 @@ impl Board {
     }
 
     fn read(&self, subtask: u32) -> Result<Option<Progress>> {
-        let path = self.path(subtask);
-        match fs::read(&path) {
-            Ok(bytes) => Progress::decode(&bytes, self.parallelism),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(unreadable(&path, error)),
-        }
+        let posted = read(&self.path(subtask))?;
+        Ok(posted.filter(|(parallelism, _)| *parallelism == u64::from(self.parallelism)).map(|(_, progress)| progress))
     }
 
-    /// Removes what earlier attempts of this run said at this subtask's place, and at those that are gone since there are fewer
-    /// subtasks. What other runs said there: it can go once it is known that they are over.
-    pub(super) fn clear(&self) -> Vec<PathBuf> {
-        let mut of_other_runs = Vec::new();
-        for (poster, path) in self.posted() {
-            if poster.subtask % self.parallelism != self.subtask {
-                continue;
-            }
-            if poster.run != Some(self.run) {
-                of_other_runs.push(path);
-            } else if poster.attempt_number < self.attempt_number {
-                remove(&path);
-            }
-        }
-        of_other_runs
+    /// What others than this attempt said at this subtask's place, and at those that are gone since there are fewer subtasks. It
+    /// can go once a checkpoint is durable: what ended subtasks said is in that, and other runs are over.
+    pub(super) fn others_before(&self) -> Vec<PathBuf> {
+        let ours = |poster: &Poster| poster.subtask % self.parallelism == self.subtask;
+        let before = |poster: &Poster| poster.run != Some(self.run) || poster.attempt_number < self.attempt_number;
+        let posted = self.posted().into_iter().filter(|(poster, _)| ours(poster) && before(poster));
+        posted.map(|(_, path)| path).collect()
     }
 
     /// Removes what this attempt and earlier ones of its run said.

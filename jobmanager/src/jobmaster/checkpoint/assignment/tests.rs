@@ -258,6 +258,22 @@ fn another_hash_or_contradictions_are_refused() {
     assert!(matches!(assign(&elsewhere, "file:/sp", &graph, true), Err(Error::Broken { .. })));
 }
 
+/// Before, the head of the new chain told whether all of it had ended: the files of a sink whose producer had, and to which it
+/// was not chained, were never given their names.
+#[test]
+fn a_chain_has_ended_only_if_all_of_its_operators_had() {
+    let mut before = metadata(1, 7, &[1, 1]);
+    before.vertices.extend(metadata(2, 8, &[1, 1]).vertices);
+    let finished = proto::TaskState { finished: true, ..Default::default() };
+    before.vertices[0].subtasks = vec![finished.clone(); 2];
+    let chained = graph(vec![vertex(1, 2, &[7, 8])]);
+    let tasks = assign(&before, "file:/sp", &chained, false).unwrap().tasks.remove(0);
+    assert!(tasks.iter().all(|task| !task.finished && list_of(task, "splits").len() == 1), "{tasks:?}");
+    before.vertices[1].subtasks = vec![finished; 2];
+    let tasks = assign(&before, "file:/sp", &chained, false).unwrap().tasks.remove(0);
+    assert!(tasks.iter().all(|task| task.finished));
+}
+
 #[test]
 fn a_vertex_that_had_ended_has_ended_and_one_that_had_partly_ended_has_not() {
     let mut metadata = metadata(1, 7, &[1, 1]);

@@ -93,6 +93,45 @@ fn an_abort_resumes_and_holds_for_barriers_that_come_later() {
     assert_eq!(barriers.barrier(0, &aligned(3), at(3)), [Action::Block(0)]);
 }
 
+/// Before, nothing was said of the older one, which the JobMaster went on waiting for, or took for complete without this task
+/// when that ended.
+#[test]
+fn a_barrier_that_comes_after_a_newer_checkpoint_has_begun_is_declined_once() {
+    let mut barriers = overtaking(2);
+    assert_eq!(barriers.triggered(&aligned(5), at(1)), []);
+    for channel in 0..2 {
+        let actions = barriers.barrier(channel, &aligned(4), at(2));
+        assert_eq!(given_up(4, &actions), channel == 0, "{actions:?}");
+    }
+    assert_eq!(barriers.triggered(&aligned(4), at(2)), []);
+    assert_eq!(barriers.ended(0), []);
+    assert_eq!(barriers.ended(1), [snapshot(&aligned(5), 1, false)]);
+    // A newer one overtook it in its queue.
+    let mut barriers = overtaking(1);
+    assert_eq!(
+        barriers.overtaken(0, &unaligned(2, 0), at(2000)).first(),
+        Some(&snapshot(&unaligned(2, 0), 2000, true))
+    );
+    assert!(!barriers.may_overtake(1));
+    assert!(given_up(1, &barriers.barrier(0, &unaligned(1, 0), at(2001))));
+    // Nor is it waited for where nothing is blocked.
+    let mut barriers = overtaking(1);
+    assert_eq!(barriers.barrier(0, &at_least_once(2), at(1)), [snapshot(&at_least_once(2), 1, false)]);
+    assert!(given_up(1, &barriers.barrier(0, &at_least_once(1), at(2))));
+}
+
+/// A source: before, the trigger of a savepoint that comes behind its abort made it wait for the outcome for ever.
+#[test]
+fn a_task_without_channels_begins_what_it_is_told_unless_that_was_given_up() {
+    let mut barriers = Barriers::new(0);
+    assert_eq!(barriers.triggered(&aligned(1), at(1)), [snapshot(&aligned(1), 1, false)]);
+    assert_eq!(barriers.triggered(&aligned(1), at(2)), []);
+    assert_eq!(barriers.aborted(3), []);
+    assert_eq!(barriers.triggered(&aligned(3), at(3)), []);
+    assert_eq!(barriers.triggered(&aligned(4), at(4)), [snapshot(&aligned(4), 4, false)]);
+    assert!(given_up(2, &barriers.triggered(&aligned(2), at(5))));
+}
+
 #[test]
 fn a_channel_that_ended_is_not_waited_for() {
     let mut barriers = overtaking(3);
