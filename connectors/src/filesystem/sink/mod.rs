@@ -418,8 +418,8 @@ impl Operator for FileSink {
         let random = rand::rng().random();
         self.names = Names::new(sink, context.subtask, context.run, context.attempt_number, random);
         if let Some(committer) = &mut self.committer {
-            let restored = self.restored.as_ref().and_then(|restored| restored.checkpoint);
-            self.obsolete.extend(committer.open(sink, context, restored).into_iter().map(Obsolete::file));
+            let of_other_runs = committer.open(sink, context);
+            self.obsolete.extend(of_other_runs.into_iter().map(Obsolete::file));
         }
         self.recover(sink, context)
     }

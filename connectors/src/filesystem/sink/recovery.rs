@@ -16,7 +16,7 @@ use super::{FILES, FileSink, PARTITIONS, exists, names, remove};
 #[derive(Default)]
 pub(super) struct Restored {
     /// None: nothing is restored.
-    pub(super) checkpoint: Option<u64>,
+    checkpoint: Option<u64>,
     files: Vec<FileState>,
     partitions: Vec<Bytes>,
 }

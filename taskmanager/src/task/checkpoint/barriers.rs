@@ -195,7 +195,7 @@ impl Barriers {
     }
 
     fn is_over(&self, checkpoint: u64) -> bool {
-        checkpoint <= self.forgotten || self.over.contains(&checkpoint)
+        !self.pending.contains_key(&checkpoint) && (checkpoint <= self.forgotten || self.over.contains(&checkpoint))
     }
 
     /// Whether this task has begun a newer one. Then it can take no part in this one any more.
@@ -208,7 +208,7 @@ impl Barriers {
         if self.over.len() > MAX_REMEMBERED
             && let Some(oldest) = self.over.pop_first()
         {
-            self.forgotten = oldest;
+            self.forgotten = self.forgotten.max(oldest);
         }
     }
 

@@ -128,24 +128,11 @@ impl PartitionCommitter {
         }
     }
 
-    /// Takes over what subtasks said at this subtask's places that had ended before the restored checkpoint. The others had
-    /// maybe not read it when they took their snapshots, and of a subtask that has ended a checkpoint has no state. Returns
-    /// the files to remove once a checkpoint is durable.
-    pub(super) fn open(&mut self, sink: u64, context: &OperatorContext, restored: Option<u64>) -> Vec<PathBuf> {
+    /// What other runs of the job left at this subtask's places.
+    pub(super) fn open(&mut self, sink: u64, context: &OperatorContext) -> Vec<PathBuf> {
         self.clock = context.clock.clone();
         self.board = Board::new(self.root.clone(), sink, context);
-        let before = self.board.others_before();
-        let posted = before.iter().filter_map(|path| Board::progress_in(path));
-        let ended = posted.filter(|posted| posted.ended && restored.is_some_and(|id| posted.checkpoint <= id));
-        for (folder, since) in ended.flat_map(|posted| posted.partitions).collect::<Vec<_>>() {
-            self.await_commit(folder, since);
-        }
-        before
-    }
-
-    fn await_commit(&mut self, folder: String, since: i64) {
-        let known = self.outstanding.entry(folder).or_insert(Outstanding { since, touched: 0 });
-        known.since = known.since.min(since);
+        self.board.clear()
     }
 
     /// A file was begun.
@@ -169,12 +156,16 @@ impl PartitionCommitter {
     }
 
     /// Remembers what will be true when the checkpoint is durable; the partitions that wait, for the checkpoint. Those of
-    /// subtasks that have ended are among them: a checkpoint has no state of these.
+    /// subtasks that have ended are among them: a checkpoint has no state of these. So are those of subtasks that will have when
+    /// an earlier checkpoint is durable: what they say then may come too late for this one.
     pub(super) fn snapshot(&mut self, checkpoint: u64, ended: bool) -> Result<Vec<Bytes>> {
         self.snapshots += 1;
         let progress = self.progress(checkpoint, ended);
         let mut waiting: BTreeMap<String, i64> = progress.partitions.iter().cloned().collect();
-        for other in self.board.others()?.into_iter().flatten().filter(|other| other.ended) {
+        if ended {
+            self.board.post_ending(&progress)?;
+        }
+        for other in self.board.ending_others()? {
             for (folder, since) in other.partitions {
                 if !self.done_for_others.contains(&folder) {
                     waiting.entry(folder).and_modify(|known| *known = since.min(*known)).or_insert(since);
@@ -188,7 +179,8 @@ impl PartitionCommitter {
     pub(super) fn restore(&mut self, entries: impl Iterator<Item = Bytes>) -> Result<()> {
         for entry in entries {
             let (folder, since) = decode(&entry)?;
-            self.await_commit(folder, since);
+            let known = self.outstanding.entry(folder).or_insert(Outstanding { since, touched: 0 });
+            known.since = known.since.min(since);
         }
         Ok(())
     }
@@ -209,6 +201,7 @@ impl PartitionCommitter {
     /// Without checkpoints: all files have their names and none will follow.
     pub(super) fn end(&mut self) -> Result<()> {
         let progress = self.progress(u64::MAX, true);
+        self.board.post_ending(&progress)?;
         self.advance(progress, u64::MAX)
     }
 

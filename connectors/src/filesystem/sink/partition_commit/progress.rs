@@ -1,5 +1,6 @@
 //! How far each subtask of a sink has come, in hidden files that all of them can read:
-//! `.partition-commit-<sink>-<run>-<attempt>-<subtask>`.
+//! `.partition-commit-<sink>-<run>-<attempt>-<subtask>`, with `.ending` at the end of the name for what a subtask says that is
+//! about to end.
 //!
 //! An attempt reads and replaces only what it posted itself: one that was given up, or of a run of the job that is over, may go
 //! on beside it. All subtasks of an attempt have the same number.
@@ -13,6 +14,9 @@ use crate::encoding::{Reader, Writer};
 use crate::filesystem::path::unreadable;
 use crate::filesystem::sink::part_file::unwritable;
 use crate::filesystem::sink::remove;
+
+/// The end of the name of what a subtask says that is about to end.
+const ENDING: &str = "ending";
 
 /// What is true of a subtask once a checkpoint is durable and its files have their names.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,23 +47,15 @@ impl Progress {
         out.finish()
     }
 
-    /// With the number of subtasks that there were.
-    fn decode(bytes: &[u8]) -> Result<(u64, Self)> {
+    /// None: of a subtask among another number of them.
+    fn decode(bytes: &[u8], parallelism: u32) -> Result<Option<Self>> {
         let mut reader = Reader::new("the progress of a filesystem sink", 1, bytes)?;
-        let parallelism = reader.u64()?;
+        let of_these = reader.u64()? == u64::from(parallelism);
         let (checkpoint, watermark) = (reader.u64()?, reader.i64()?);
         let (idle, ended) = (reader.u64()? != 0, reader.u64()? != 0);
         let partitions = (0..reader.count()?).map(|_| Ok((reader.text()?, reader.i64()?))).collect::<Result<_>>()?;
         reader.end()?;
-        Ok((parallelism, Self { checkpoint, watermark, idle, ended, partitions }))
-    }
-}
-
-fn read(path: &Path) -> Result<Option<(u64, Progress)>> {
-    match fs::read(path) {
-        Ok(bytes) => Progress::decode(&bytes).map(Some),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(unreadable(path, error)),
+        Ok(of_these.then_some(Self { checkpoint, watermark, idle, ended, partitions }))
     }
 }
 
@@ -101,10 +97,15 @@ impl Board {
         self.root.join(format!("{}{:016x}-{}-{subtask}", self.prefix, self.run, self.attempt_number))
     }
 
+    fn ending(&self, subtask: u32) -> PathBuf {
+        self.path(subtask).with_extension(ENDING)
+    }
+
     /// Who posted the file of that name; none: it is none of this sink's.
     fn poster(&self, name: &str) -> Option<Poster> {
         let rest = name.strip_prefix(&self.prefix)?;
-        let parts: Vec<&str> = rest.strip_suffix(".new").unwrap_or(rest).split('-').collect();
+        let (posted, _) = rest.split_once('.').unwrap_or((rest, ""));
+        let parts: Vec<&str> = posted.split('-').collect();
         let (run, attempt_number, subtask) = match parts[..] {
             [run, number, subtask] => (Some(u64::from_str_radix(run, 16).ok()?), number.parse().ok()?, subtask),
             [subtask] => (None, 0, subtask),
@@ -113,38 +114,61 @@ impl Board {
         Some(Poster { run, attempt_number, subtask: subtask.parse().ok()? })
     }
 
-    /// What one of these files says; none: it is gone, or half written.
-    pub(super) fn progress_in(path: &Path) -> Option<Progress> {
-        read(path).ok().flatten().map(|(_, progress)| progress)
-    }
-
     /// Replaces what this subtask said before.
     pub(super) fn post(&self, progress: &Progress) -> Result<()> {
-        let path = self.path(self.subtask);
+        self.write(&self.path(self.subtask), progress)
+    }
+
+    /// Says what will be true once the checkpoint is durable that this subtask ends with.
+    pub(super) fn post_ending(&self, progress: &Progress) -> Result<()> {
+        self.write(&self.ending(self.subtask), progress)
+    }
+
+    fn write(&self, path: &Path, progress: &Progress) -> Result<()> {
         let new = path.with_extension("new");
         let written = fs::create_dir_all(&self.root)
             .and_then(|()| fs::write(&new, progress.encode(self.parallelism)))
-            .and_then(|()| fs::rename(&new, &path));
-        written.map_err(|error| unwritable(&path, error))
+            .and_then(|()| fs::rename(&new, path));
+        written.map_err(|error| unwritable(path, error))
     }
 
     /// What each of the others says; none: it has not said anything.
     pub(super) fn others(&self) -> Result<Vec<Option<Progress>>> {
-        (0..self.parallelism).filter(|subtask| *subtask != self.subtask).map(|subtask| self.read(subtask)).collect()
+        self.other_subtasks().map(|subtask| self.read(&self.path(subtask))).collect()
     }
 
-    fn read(&self, subtask: u32) -> Result<Option<Progress>> {
-        let posted = read(&self.path(subtask))?;
-        Ok(posted.filter(|(parallelism, _)| *parallelism == u64::from(self.parallelism)).map(|(_, progress)| progress))
+    /// What those of the others said that end or have ended.
+    pub(super) fn ending_others(&self) -> Result<Vec<Progress>> {
+        self.other_subtasks().filter_map(|subtask| self.read(&self.ending(subtask)).transpose()).collect()
     }
 
-    /// What others than this attempt said at this subtask's place, and at those that are gone since there are fewer subtasks. It
-    /// can go once a checkpoint is durable: what ended subtasks said is in that, and other runs are over.
-    pub(super) fn others_before(&self) -> Vec<PathBuf> {
-        let ours = |poster: &Poster| poster.subtask % self.parallelism == self.subtask;
-        let before = |poster: &Poster| poster.run != Some(self.run) || poster.attempt_number < self.attempt_number;
-        let posted = self.posted().into_iter().filter(|(poster, _)| ours(poster) && before(poster));
-        posted.map(|(_, path)| path).collect()
+    fn other_subtasks(&self) -> impl Iterator<Item = u32> {
+        (0..self.parallelism).filter(|subtask| *subtask != self.subtask)
+    }
+
+    fn read(&self, path: &Path) -> Result<Option<Progress>> {
+        match fs::read(path) {
+            Ok(bytes) => Progress::decode(&bytes, self.parallelism),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(unreadable(path, error)),
+        }
+    }
+
+    /// Removes what earlier attempts of this run said at this subtask's place, and at those that are gone since there are fewer
+    /// subtasks. What other runs said there: it can go once it is known that they are over.
+    pub(super) fn clear(&self) -> Vec<PathBuf> {
+        let mut of_other_runs = Vec::new();
+        for (poster, path) in self.posted() {
+            if poster.subtask % self.parallelism != self.subtask {
+                continue;
+            }
+            if poster.run != Some(self.run) {
+                of_other_runs.push(path);
+            } else if poster.attempt_number < self.attempt_number {
+                remove(&path);
+            }
+        }
+        of_other_runs
     }
 
     /// Removes what this attempt and earlier ones of its run said.

@@ -120,6 +120,14 @@ fn a_barrier_that_comes_after_a_newer_checkpoint_has_begun_is_declined_once() {
     assert!(given_up(1, &barriers.barrier(0, &at_least_once(1), at(2))));
 }
 
+#[test]
+fn many_that_were_given_up_do_not_end_one_that_waits_for_its_barriers() {
+    let mut barriers = overtaking(2);
+    barriers.barrier(0, &aligned(1), at(1));
+    (2..=MAX_REMEMBERED as u64 + 2).for_each(|checkpoint| assert_eq!(barriers.aborted(checkpoint), []));
+    assert_eq!(barriers.barrier(1, &aligned(1), at(2)), [snapshot(&aligned(1), 1, false), Action::Resume(0)]);
+}
+
 /// A source: before, the trigger of a savepoint that comes behind its abort made it wait for the outcome for ever.
 #[test]
 fn a_task_without_channels_begins_what_it_is_told_unless_that_was_given_up() {
