@@ -2,6 +2,7 @@
 //! theirs, then the folder if nothing else is in it. `_metadata` goes first: a checkpoint never looks complete while its files
 //! go.
 use std::collections::{BTreeSet, HashSet};
+use std::time::Duration;
 
 use futures::StreamExt;
 use wiesel_common::config::Configuration;
@@ -15,6 +16,10 @@ use crate::error::{Error, Result};
 
 /// Files that are deleted at once where nothing is configured for a job.
 const DELETIONS: usize = 16;
+/// How often what a user disposes of is tried again, after pauses of 100 ms that double up to five seconds: 25 s in all.
+const DISPOSAL_RETRIES: u32 = 10;
+const DISPOSAL_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_DISPOSAL_PAUSE: Duration = Duration::from_secs(5);
 
 /// What became of a deletion: nothing of it is an error, since what stays is an orphan, no danger.
 #[derive(Debug, Default)]
@@ -162,7 +167,8 @@ impl CheckpointStorage {
 }
 
 /// Deletes a savepoint, or a checkpoint that no job needs: what its metadata names and is its own (see [`super::Claim`]), then
-/// its folder if it is empty.
+/// its folder if it is empty. What fails is tried again for a while: without its metadata, which goes first and may be gone though
+/// its deletion is said to have failed, nobody could tell later which files were its own.
 ///
 /// # Errors
 /// It cannot be read, or a job has claimed it ([`Error::Claimed`]): then nothing is deleted.
@@ -176,7 +182,16 @@ pub async fn dispose_savepoint(pointer: &str, configuration: &Configuration) -> 
     }
     let file = Location::resolve(&found.file, configuration)?;
     let folder = Location::resolve(&found.folder, configuration)?;
-    discard_at(&file, &folder, &found.metadata, &spared, configuration, DELETIONS).await.into_result().map(|_| ())
+    let dispose = || discard_at(&file, &folder, &found.metadata, &spared, configuration, DELETIONS);
+    let mut deleted = dispose().await;
+    for retry in 0..DISPOSAL_RETRIES {
+        if deleted.failure.is_none() {
+            break;
+        }
+        tokio::time::sleep(DISPOSAL_PAUSE.saturating_mul(1 << retry).min(LONGEST_DISPOSAL_PAUSE)).await;
+        deleted = dispose().await;
+    }
+    deleted.into_result().map(|_| ())
 }
 
 async fn discard_at(

@@ -344,6 +344,27 @@ async fn a_disposed_checkpoint_leaves_others_whole() {
     assert!(exists(&both) && !exists(&own));
 }
 
+/// Failed before: its metadata was gone after the first try, and nobody could tell its other files any more.
+#[tokio::test]
+async fn what_cannot_be_disposed_of_at_first_is_tried_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let storage = in_folder(folder.path());
+    let files = storage.files(&checkpoint(1)).unwrap();
+    let (hard, easy) = (put(&files, b"hard to delete").await, put(&files, b"easy to delete").await);
+    let first = metadata(1, vec![(hard.clone(), false), (easy.clone(), false)]);
+    let pointer = storage.write_metadata(&checkpoint(1), &first).await.unwrap();
+    // A folder that is not empty cannot be deleted as a file.
+    let path = Path::new(hard.path.strip_prefix("file:").unwrap());
+    std::fs::remove_file(path).unwrap();
+    std::fs::create_dir_all(path.join("below")).unwrap();
+    let mut disposing = std::pin::pin!(dispose_savepoint(&pointer, storage.configuration()));
+    let first_try = tokio::time::timeout(std::time::Duration::from_millis(50), &mut disposing).await;
+    assert!(first_try.is_err(), "it goes on: {first_try:?}");
+    std::fs::remove_dir_all(path).unwrap();
+    disposing.await.unwrap();
+    assert!(!exists(&hard) && !exists(&easy) && !folder.path().join(format!("{JOB}/chk-1")).exists());
+}
+
 /// Checkpoints on the S3 server that `tests/with-services.sh` starts; without one the test counts as skipped.
 pub(crate) fn on_a_server(test: &str) -> Option<Vec<(&'static str, String)>> {
     let variable = |name: &str, default: &str| std::env::var(name).unwrap_or(default.to_owned());
