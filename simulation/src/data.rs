@@ -8,7 +8,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 use wiesel_common::id::JobId;
-use wiesel_proto as proto;
+use wiesel_taskmanager::runner::LocalBarrier;
 
 use crate::endpoint::Endpoint;
 use crate::external::Record;
@@ -20,7 +20,7 @@ pub enum Item {
     /// Rows.
     Records(Vec<Record>),
     /// A barrier.
-    Barrier(Arc<proto::CheckpointBarrier>),
+    Barrier(Arc<LocalBarrier>),
     /// It has ended; `stopped`: with a savepoint, and not because everything was read.
     End {
         /// See there.
@@ -113,7 +113,7 @@ impl DataPlane {
     }
 
     /// A producer sends a barrier, maybe after its end: then it goes before that end, and to nobody who has taken it.
-    pub fn barrier(&self, key: ChannelKey, barrier: Arc<proto::CheckpointBarrier>) {
+    pub fn barrier(&self, key: ChannelKey, barrier: Arc<LocalBarrier>) {
         let mut state = self.state.lock();
         let partition = state.partitions.entry(key).or_default();
         let end = matches!(partition.waiting.back(), Some(Item::End { .. }));

@@ -20,7 +20,7 @@ use wiesel_state::backend::StateResources;
 use wiesel_state::storage::CheckpointStorage;
 
 use crate::factory::OperatorFactory;
-pub use crate::task::checkpoint::barriers::LocalBarrier;
+pub use crate::task::checkpoint::barriers::{Action, Barriers, LocalBarrier};
 use crate::task::checkpoint::restore::JobState;
 use crate::task::deployment::{Deployment, Prepared, Refusal};
 pub use crate::task::mailbox::{Mail, Undelivered};

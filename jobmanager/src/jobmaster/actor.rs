@@ -22,7 +22,7 @@ use super::checkpoint::failure::CheckpointFailure;
 use super::checkpoint::options::CheckpointOptions;
 use super::checkpoint::store::Owner;
 use super::checkpointing::attempt_of;
-use super::claiming::Claimed;
+use super::claiming::{Claimed, NotClaimed};
 use super::collect::{CollectCoordinator, CollectCoordinators};
 use super::deployment::{NotDeployed, cancel_tasks, submit_share};
 use super::deployment_plan::plan_deployment;
@@ -64,7 +64,7 @@ pub(crate) struct JobMasterContext {
 /// Something that a JobMaster waited for.
 pub(super) enum Completion {
     Initialized(Result<Box<Initialized>, FailureInfo>),
-    Claimed(Result<Box<Claimed>, FailureInfo>),
+    Claimed(Result<Box<Claimed>, Box<NotClaimed>>),
     Deployed { execution: u32, location: Arc<TaskManagerLocation>, result: Result<(), NotDeployed> },
     Cancelled { location: Arc<TaskManagerLocation>, result: Result<(), String> },
     SlotTimeout { request: u64 },
@@ -132,6 +132,8 @@ pub(crate) struct JobMaster {
     pub(super) claiming: bool,
     /// By which the job has claimed what it started from.
     pub(super) mark: Option<ClaimMark>,
+    /// The mark of a claim that failed, which may yet come.
+    pub(super) late_mark: Option<ClaimMark>,
     /// Vertices whose maximum parallelism follows from a rule.
     derived_max_parallelism: Vec<bool>,
     /// Who waits for a checkpoint or savepoint.
@@ -202,6 +204,7 @@ impl JobMaster {
             storage,
             claiming: false,
             mark: None,
+            late_mark: None,
             derived_max_parallelism,
             waiters: HashMap::new(),
             tickets: 0,

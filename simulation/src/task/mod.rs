@@ -114,6 +114,12 @@ impl TaskContext {
         tokio::spawn(upload);
     }
 
+    /// It has no part of a checkpoint to hand over.
+    pub(crate) fn decline(&self, checkpoint: u64, reason: &str) {
+        let failure = proto::Failure { message: reason.to_owned(), ..Default::default() };
+        self.reporter.report(Report::Decline { checkpoint, failure });
+    }
+
     /// The restored entries of a list that are this subtask's.
     pub(crate) fn restored(&self, list: &str) -> Vec<Bytes> {
         let lists = self.restore.operators.iter().flat_map(|operator| &operator.lists);
@@ -125,6 +131,11 @@ impl TaskContext {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
+}
+
+/// The simulated time, for what decides without a clock of its own.
+pub(crate) fn now() -> std::time::Instant {
+    tokio::time::Instant::now().into_std()
 }
 
 /// Writes a file of the checkpoint alone and, if the storage has a place for them, one that later ones refer to.

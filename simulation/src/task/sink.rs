@@ -5,21 +5,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use tokio::sync::mpsc;
-use wiesel_proto as proto;
-use wiesel_taskmanager::runner::{Mail, Report};
+use wiesel_taskmanager::runner::{Action, Barriers, LocalBarrier, Mail, Report};
 
-use super::{Stopped, TaskContext};
+use super::{Stopped, TaskContext, now};
 use crate::data::{ChannelKey, Heard, Item};
 use crate::external::{Record, TransactionId};
 
 /// The list of transactions in a checkpoint.
 pub(crate) const TRANSACTIONS: &str = "transactions";
-
-/// A barrier that has not come from all producers.
-struct Alignment {
-    barrier: Arc<proto::CheckpointBarrier>,
-    reached: BTreeSet<u32>,
-}
 
 struct Sink<'a> {
     context: &'a mut TaskContext,
@@ -27,17 +20,14 @@ struct Sink<'a> {
     ended: BTreeSet<u32>,
     /// A producer ended with a savepoint: what comes after it is another job's.
     stopped: bool,
-    alignment: Option<Alignment>,
-    /// What came from producers whose barrier is there.
+    /// When it takes part in a checkpoint: a real task's own decision. Its channels are the positions in `producers`.
+    barriers: Barriers,
+    /// The producers from which nothing is taken before the barriers of others.
+    blocked: BTreeSet<u32>,
+    /// What came from them meanwhile.
     held: BTreeMap<u32, VecDeque<Item>>,
-    /// The last checkpoint that was begun or given up.
-    last: u64,
-    /// All of them.
-    begun: BTreeSet<u64>,
     /// The savepoint that the job is to stop with, until its outcome is known.
-    stop: Option<Arc<proto::CheckpointBarrier>>,
-    /// Asked for by the JobMaster before all inputs had ended.
-    triggered: Option<Arc<proto::CheckpointBarrier>>,
+    stop: Option<Arc<LocalBarrier>>,
     open: Vec<Record>,
     /// Prepared, by the checkpoint they belong to.
     pending: BTreeMap<u64, TransactionId>,
@@ -60,17 +50,16 @@ pub(super) async fn run(
         let opened = context.data.open(key, address.as_deref(), heard.clone()).await;
         opened.map_err(|reason| Stopped::Failed(format!("producer {producer} is not reached: {reason}")))?;
     }
+    let barriers = Barriers::new(producers.len());
     let mut sink = Sink {
         context,
         producers,
         ended: BTreeSet::new(),
         stopped: false,
-        alignment: None,
+        barriers,
+        blocked: BTreeSet::new(),
         held: BTreeMap::new(),
-        last: 0,
-        begun: BTreeSet::new(),
         stop: None,
-        triggered: None,
         open: Vec::new(),
         pending: BTreeMap::new(),
     };
@@ -104,7 +93,7 @@ impl Sink<'_> {
 
     /// All is read, and what was read is committed.
     fn is_done(&mut self) -> bool {
-        if !self.all_ended() || self.alignment.is_some() || self.stop.is_some() {
+        if !self.all_ended() || self.stop.is_some() {
             return false;
         }
         if !self.stopped && !self.context.awaits_checkpoint && (!self.open.is_empty() || !self.pending.is_empty()) {
@@ -118,14 +107,9 @@ impl Sink<'_> {
 
     fn mail(&mut self, mail: Mail) {
         match mail {
-            // Maybe it has come over a channel before that ended.
-            Mail::Trigger(barrier) if barrier.checkpoint_id <= self.last => self.give_up(barrier.checkpoint_id),
             Mail::Trigger(barrier) => {
-                let barrier = Arc::new(barrier.message.clone());
-                match self.all_ended() {
-                    true => self.snapshot(&barrier),
-                    false => self.triggered = Some(barrier),
-                }
+                let actions = self.barriers.triggered(&barrier, now());
+                self.take_part(actions);
             }
             Mail::CheckpointEnded { checkpoint, completed: true } => {
                 self.context.increments.completed(checkpoint);
@@ -134,91 +118,59 @@ impl Sink<'_> {
                 self.stopped |= stop.is_some_and(|stop| !stop.drain);
             }
             Mail::CheckpointEnded { checkpoint, completed: false } => {
+                let actions = self.barriers.aborted(checkpoint);
+                self.take_part(actions);
                 if self.stop.as_ref().is_some_and(|stop| stop.checkpoint_id == checkpoint) {
                     self.stop = None;
                 }
             }
             Mail::OperatorEvent { .. } => {}
         }
+        self.go_on();
     }
 
+    /// Takes what came from a producer, or holds it back.
     fn hear(&mut self, producer: u32, item: Item) {
-        let blocked = self.alignment.as_ref().is_some_and(|alignment| alignment.reached.contains(&producer));
-        if blocked {
+        if self.blocked.contains(&producer) {
             return self.held.entry(producer).or_default().push_back(item);
         }
-        match item {
-            Item::Records(records) => self.open.extend(records),
-            Item::Barrier(barrier) => self.barrier(producer, barrier),
+        self.take(producer, item);
+        self.go_on();
+    }
+
+    fn take(&mut self, producer: u32, item: Item) {
+        let channel = self.producers.iter().position(|known| *known == producer).unwrap_or_default();
+        let actions = match item {
+            Item::Records(records) => return self.open.extend(records),
+            Item::Barrier(barrier) => self.barriers.barrier(channel, &barrier, now()),
             Item::End { stopped } => {
                 self.stopped |= stopped;
                 self.ended.insert(producer);
-                self.align();
-                if let Some(barrier) = self.triggered.take_if(|_| self.ended.len() == self.producers.len()) {
-                    self.snapshot(&barrier);
-                }
+                self.barriers.ended(channel)
+            }
+        };
+        self.take_part(actions);
+    }
+
+    fn take_part(&mut self, actions: Vec<Action>) {
+        for action in actions {
+            match action {
+                Action::Block(channel) => _ = self.blocked.insert(self.producers[channel]),
+                Action::Resume(channel) => _ = self.blocked.remove(&self.producers[channel]),
+                Action::Snapshot { barrier, .. } => self.snapshot(&barrier),
+                Action::GiveUp { checkpoint, reason: Some(reason) } => self.context.decline(checkpoint, reason),
+                // No simulated barrier overtakes.
+                Action::GiveUp { .. } | Action::Recorded(_) => {}
             }
         }
     }
 
-    fn barrier(&mut self, producer: u32, barrier: Arc<proto::CheckpointBarrier>) {
-        let current = self.alignment.as_ref().map(|alignment| alignment.barrier.checkpoint_id);
-        let checkpoint = barrier.checkpoint_id;
-        if current != Some(checkpoint) {
-            if checkpoint <= self.last {
-                return self.give_up(checkpoint);
-            }
-            self.last = checkpoint;
-            self.begun.insert(checkpoint);
-            self.alignment = Some(Alignment { barrier, reached: BTreeSet::new() });
-            if let Some(older) = current {
-                self.decline(older);
-                self.release(Some(producer));
-            }
-        }
-        if let Some(alignment) = &mut self.alignment {
-            alignment.reached.insert(producer);
-        }
-        self.align();
-    }
-
-    /// A checkpoint of which a barrier came after a newer one had begun: the JobMaster hears of it, unless it has already.
-    fn give_up(&mut self, checkpoint: u64) {
-        if self.begun.insert(checkpoint) {
-            self.decline(checkpoint);
-        }
-    }
-
-    fn decline(&self, checkpoint: u64) {
-        let message = "a newer checkpoint has begun before it".to_owned();
-        let failure = proto::Failure { message, ..Default::default() };
-        self.context.reporter.report(Report::Decline { checkpoint, failure });
-    }
-
-    /// Takes the snapshot if the barrier has come from all who still send one.
-    fn align(&mut self) {
-        let Some(alignment) = &self.alignment else { return };
-        let reached = |producer| alignment.reached.contains(producer) || self.ended.contains(producer);
-        let missing = !self.producers.iter().all(reached);
-        if missing {
-            return;
-        }
-        let barrier = alignment.barrier.clone();
-        self.alignment = None;
-        self.snapshot(&barrier);
-        self.release(None);
-    }
-
-    /// Goes on with what was held back.
-    fn release(&mut self, but: Option<u32>) {
-        let held = std::mem::take(&mut self.held);
-        for (producer, items) in held {
-            for item in items {
-                if Some(producer) == but {
-                    self.held.entry(producer).or_default().push_back(item);
-                } else {
-                    self.hear(producer, item);
-                }
+    /// Takes what was held back and is not any more; it may hold back the rest again.
+    fn go_on(&mut self) {
+        while let Some(producer) = self.held.keys().find(|producer| !self.blocked.contains(producer)).copied() {
+            match self.held.get_mut(&producer).and_then(VecDeque::pop_front) {
+                Some(item) => self.take(producer, item),
+                None => _ = self.held.remove(&producer),
             }
         }
     }
@@ -229,15 +181,10 @@ impl Sink<'_> {
         id
     }
 
-    fn snapshot(&mut self, barrier: &Arc<proto::CheckpointBarrier>) {
+    fn snapshot(&mut self, barrier: &Arc<LocalBarrier>) {
         let checkpoint = barrier.checkpoint_id;
-        if self.pending.contains_key(&checkpoint) {
-            return;
-        }
         // What was complete when this one began may not have been told.
         self.commit(barrier.completed_checkpoint_id);
-        self.last = self.last.max(checkpoint);
-        self.begun.insert(checkpoint);
         let id = self.prepare(checkpoint);
         self.pending.insert(checkpoint, id);
         if barrier.stop {

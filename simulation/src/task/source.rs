@@ -8,11 +8,10 @@ use prost::Message;
 use rand::Rng;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
-use wiesel_proto as proto;
 use wiesel_proto::operator_event_to_task::Event;
-use wiesel_taskmanager::runner::{Mail, Report};
+use wiesel_taskmanager::runner::{Action, Barriers, LocalBarrier, Mail, Report};
 
-use super::{Stopped, TaskContext};
+use super::{Stopped, TaskContext, now};
 use crate::data::{ChannelKey, Item};
 use crate::external::Record;
 use crate::workload::Split;
@@ -30,6 +29,8 @@ struct Source<'a> {
     /// None will come.
     exhausted: bool,
     asked: bool,
+    /// What was triggered or given up.
+    barriers: Barriers,
     stop: Stop,
     next_step: Instant,
 }
@@ -58,7 +59,8 @@ pub(super) async fn run(
         open.store(false, Ordering::SeqCst);
     }
     let exhausted = context.restore.finished;
-    let mut source = Source { context, splits, exhausted, asked: false, stop: Stop::No, next_step: Instant::now() };
+    let (barriers, next_step) = (Barriers::new(0), Instant::now());
+    let mut source = Source { context, splits, exhausted, asked: false, barriers, stop: Stop::No, next_step };
     while !source.has_ended() {
         if source.splits.is_empty() && !source.asked && !source.exhausted {
             source.asked = true;
@@ -109,6 +111,9 @@ impl Source<'_> {
     fn ended(&mut self, checkpoint: u64, completed: bool) -> Result<(), Stopped> {
         if completed {
             self.context.increments.completed(checkpoint);
+        } else {
+            let actions = self.barriers.aborted(checkpoint);
+            self.take_part(actions);
         }
         match self.stop {
             Stop::Awaits { savepoint, .. } if savepoint == checkpoint && completed => self.stop = Stop::Done,
@@ -130,13 +135,27 @@ impl Source<'_> {
                 }
             }
             Mail::OperatorEvent { event: Event::NoMoreSplits(_), .. } => self.exhausted = true,
-            Mail::Trigger(barrier) => self.checkpoint(&Arc::new(barrier.message.clone())),
+            Mail::Trigger(barrier) => {
+                let actions = self.barriers.triggered(&barrier, now());
+                self.take_part(actions);
+            }
             Mail::CheckpointEnded { checkpoint, completed } => self.ended(checkpoint, completed)?,
         }
         Ok(())
     }
 
-    fn checkpoint(&mut self, barrier: &Arc<proto::CheckpointBarrier>) {
+    fn take_part(&mut self, actions: Vec<Action>) {
+        for action in actions {
+            match action {
+                Action::Snapshot { barrier, .. } => self.checkpoint(&barrier),
+                Action::GiveUp { checkpoint, reason: Some(reason) } => self.context.decline(checkpoint, reason),
+                // There are no channels.
+                Action::GiveUp { .. } | Action::Block(_) | Action::Resume(_) | Action::Recorded(_) => {}
+            }
+        }
+    }
+
+    fn checkpoint(&mut self, barrier: &Arc<LocalBarrier>) {
         for consumer in &self.context.peers {
             self.context.data.barrier(self.channel(*consumer), barrier.clone());
         }

@@ -49,7 +49,7 @@ impl LocalBarrier {
 
 /// What the task has to do, in this order.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Action {
+pub enum Action {
     /// Read nothing more from this channel.
     Block(usize),
     /// Go on reading from this channel.
@@ -94,7 +94,7 @@ impl Pending {
 
 /// The barriers of all channels of a task.
 #[derive(Debug)]
-pub(crate) struct Barriers {
+pub struct Barriers {
     ended: Vec<bool>,
     pending: BTreeMap<u64, Pending>,
     /// The newest that this task has taken part in.
@@ -109,7 +109,7 @@ pub(crate) struct Barriers {
 
 impl Barriers {
     /// For that many channels; no barrier overtakes.
-    pub(crate) fn new(channels: usize) -> Self {
+    pub fn new(channels: usize) -> Self {
         Self {
             ended: vec![false; channels],
             pending: BTreeMap::new(),
@@ -144,7 +144,7 @@ impl Barriers {
     }
 
     /// A barrier came in its place on a channel.
-    pub(crate) fn barrier(&mut self, channel: usize, barrier: &Arc<LocalBarrier>, now: Instant) -> Vec<Action> {
+    pub fn barrier(&mut self, channel: usize, barrier: &Arc<LocalBarrier>, now: Instant) -> Vec<Action> {
         self.arrive(Some(channel), barrier, false, now)
     }
 
@@ -155,12 +155,12 @@ impl Barriers {
 
     /// The JobMaster asks for a checkpoint: no producer is left to send a barrier, though the end of some may be under way, or
     /// this task has said that all its channels have ended. It may have come over a channel all the same before they had.
-    pub(crate) fn triggered(&mut self, barrier: &Arc<LocalBarrier>, now: Instant) -> Vec<Action> {
+    pub fn triggered(&mut self, barrier: &Arc<LocalBarrier>, now: Instant) -> Vec<Action> {
         self.arrive(None, barrier, false, now)
     }
 
     /// A channel has ended.
-    pub(crate) fn ended(&mut self, channel: usize) -> Vec<Action> {
+    pub fn ended(&mut self, channel: usize) -> Vec<Action> {
         self.ended[channel] = true;
         let mut actions = Vec::new();
         for checkpoint in self.pending.keys().copied().collect::<Vec<_>>() {
@@ -170,7 +170,7 @@ impl Barriers {
     }
 
     /// The JobMaster gave a checkpoint up.
-    pub(crate) fn aborted(&mut self, checkpoint: u64) -> Vec<Action> {
+    pub fn aborted(&mut self, checkpoint: u64) -> Vec<Action> {
         let mut actions = Vec::new();
         self.give_up(checkpoint, None, &mut actions);
         self.remember(checkpoint);
