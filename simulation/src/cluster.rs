@@ -270,6 +270,8 @@ impl Cluster {
         let mut orphans = self.store.orphans();
         orphans.extend(self.checkpoints_of_finished_jobs());
         orphans.retain(|file| !self.client.abandoned(file) && !self.store.was_claimed_while_deletions_hung(file));
+        let marks = self.store.idle_marks().into_iter();
+        orphans.extend(marks.filter(|(_, job)| !self.client.abandoned(&format!("/{job}/"))).map(|(mark, _)| mark));
         orphans
     }
 

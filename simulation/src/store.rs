@@ -227,6 +227,19 @@ impl Store {
         self.files().into_iter().filter(orphan).collect()
     }
 
+    /// Marks of claims, each with the job that claims, which has no complete checkpoint of its own.
+    pub fn idle_marks(&self) -> Vec<(String, String)> {
+        let complete = self.complete();
+        let claimer = |file: &String| {
+            let (_, claim) = file.split_once("/shared/.claimed-chk-")?;
+            let job = claim.split('-').nth(1)?.to_owned();
+            let folder = format!("/checkpoints/{job}/chk-");
+            let is_idle = !complete.keys().any(|metadata| metadata.contains(&folder));
+            is_idle.then(|| (file.clone(), job))
+        };
+        self.files().iter().filter_map(claimer).collect()
+    }
+
     /// What must not have happened and did.
     pub fn violations(&self) -> Vec<String> {
         self.state.lock().violations.clone()

@@ -22,7 +22,6 @@ use super::checkpoint::failure::CheckpointFailure;
 use super::checkpoint::options::CheckpointOptions;
 use super::checkpoint::store::Owner;
 use super::checkpointing::attempt_of;
-use super::claiming::{Claimed, NotClaimed};
 use super::collect::{CollectCoordinator, CollectCoordinators};
 use super::deployment::{NotDeployed, cancel_tasks, submit_share};
 use super::deployment_plan::plan_deployment;
@@ -64,7 +63,7 @@ pub(crate) struct JobMasterContext {
 /// Something that a JobMaster waited for.
 pub(super) enum Completion {
     Initialized(Result<Box<Initialized>, FailureInfo>),
-    Claimed(Result<Box<Claimed>, Box<NotClaimed>>),
+    Claimed(Result<Box<Initialized>, FailureInfo>),
     Deployed { execution: u32, location: Arc<TaskManagerLocation>, result: Result<(), NotDeployed> },
     Cancelled { location: Arc<TaskManagerLocation>, result: Result<(), String> },
     SlotTimeout { request: u64 },
@@ -131,9 +130,9 @@ pub(crate) struct JobMaster {
     /// What the job starts from is being claimed.
     pub(super) claiming: bool,
     /// By which the job has claimed what it started from.
-    pub(super) mark: Option<ClaimMark>,
-    /// The mark of a claim that failed, which may yet come.
-    pub(super) late_mark: Option<ClaimMark>,
+    pub(super) mark: Option<Arc<ClaimMark>>,
+    /// The mark of a claim that is under way or failed: it may be there, or yet come.
+    pub(super) late_mark: Option<Arc<ClaimMark>>,
     /// Vertices whose maximum parallelism follows from a rule.
     derived_max_parallelism: Vec<bool>,
     /// Who waits for a checkpoint or savepoint.

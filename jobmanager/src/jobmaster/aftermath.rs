@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use super::actor::{JobMaster, SUSPEND_TIMEOUT};
 use super::checkpoint::failure::state_failure;
-use super::claiming::remove_late;
 use super::status::JobStatus;
 use super::{JobInfo, Message};
 
@@ -33,29 +32,21 @@ pub(crate) struct Aftermath {
 impl Aftermath {
     /// None: all is done.
     pub(super) fn of(job: JobMaster, status: JobStatus) -> Option<Self> {
-        (job.checkpoints.is_unclean() || job.late_mark.is_some()).then(|| Self { job, status })
+        (job.checkpoints.is_unclean() || !job.is_done_with_claim()).then(|| Self { job, status })
     }
 
     /// Deletes what is left of the job's checkpoints.
     pub(crate) async fn run(self) {
         let Self { mut job, status } = self;
         let job_id = job.job_id();
-        let late_mark = job.late_mark.take();
         let work = async {
             // A store that was slow to take the last checkpoint's metadata may have kept the job's end from it.
             job.end_checkpoints(status).await;
             job.look_after_folder().await;
             job.remove_unneeded_folder().await;
-            job.give_up_claim().await;
+            job.see_to_claim().await;
         };
-        let all = async {
-            tokio::join!(work, async {
-                if let Some(mark) = late_mark {
-                    remove_late(mark).await;
-                }
-            });
-        };
-        match tokio::time::timeout(AFTERMATH_TIMEOUT, all).await {
+        match tokio::time::timeout(AFTERMATH_TIMEOUT, work).await {
             Ok(()) if !job.checkpoints.is_unclean() => {
                 tracing::info!(%job_id, "all that the job's checkpoints had left is deleted")
             }

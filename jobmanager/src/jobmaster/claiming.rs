@@ -16,59 +16,47 @@ use super::initialization::{Initialized, not_started};
 use super::status::JobStatus;
 use crate::failure::FailureInfo;
 
-/// How long a job that is over tries to take its mark back. One that stays costs room, no data.
+/// How long the end of a job waits for its mark to be taken back. One that stays costs room, no data.
 const LIMIT: Duration = Duration::from_secs(10);
 /// Until it tries again.
 const PAUSE: Duration = Duration::from_millis(500);
 /// A mark whose writing failed is removed again after these pauses: a store may take it when it has said that it does not.
 const LATE: [Duration; 3] = [Duration::from_secs(1), Duration::from_secs(10), Duration::from_secs(60)];
 
-/// A job that is ready to start and has claimed what it starts from.
-pub(super) struct Claimed {
-    initialized: Initialized,
-    mark: ClaimMark,
-}
-
-/// Why nothing came of a claim.
-pub(super) struct NotClaimed {
-    cause: FailureInfo,
-    /// It was to be written, and may yet come.
-    mark: Option<ClaimMark>,
-}
-
 impl JobMaster {
     /// Claims what the job starts from. The job waits for it, and so does its end.
     pub(super) fn claim(&mut self, graph: Arc<proto::JobGraph>, mut restored: CompletedCheckpoint) {
+        let found = restored.found();
+        let mark = match self.storage.claim_mark(&found, self.handle.fence().run()) {
+            Ok(mark) => Arc::new(mark),
+            Err(error) => return self.initialized(Err(not_started(&state_failure(&error)))),
+        };
+        // Before it is written: however that ends, it may be there from now on, or come.
+        self.late_mark = Some(Arc::clone(&mark));
         self.claiming = true;
         let storage = self.storage.clone();
         self.spawn(async move {
-            let claimed = claim(&storage, restored.found()).await.map(|(claim, mark)| {
-                (restored.spared, restored.claimed) = (claim.spared, claim.folders);
-                Box::new(Claimed { initialized: Initialized { graph, restored: Some(restored) }, mark })
-            });
-            Completion::Claimed(claimed)
+            Completion::Claimed(match claim(&storage, &found, &mark).await {
+                Ok(claim) => {
+                    (restored.spared, restored.claimed) = (claim.spared, claim.folders);
+                    Ok(Box::new(Initialized { graph, restored: Some(restored) }))
+                }
+                Err(error) => Err(not_started(&state_failure(&error))),
+            })
         });
     }
 
-    pub(super) fn claimed(&mut self, result: Result<Box<Claimed>, Box<NotClaimed>>) {
+    pub(super) fn claimed(&mut self, result: Result<Box<Initialized>, FailureInfo>) {
         self.claiming = false;
-        let result = match result {
-            Ok(claimed) => {
-                let Claimed { initialized, mark } = *claimed;
-                self.mark = Some(mark);
-                Ok(Box::new(initialized))
-            }
-            Err(not_claimed) => {
-                let NotClaimed { cause, mark } = *not_claimed;
-                self.late_mark = mark;
-                Err(cause)
-            }
-        };
+        match &result {
+            Ok(_) => self.mark = self.late_mark.take(),
+            Err(_) => _ = self.late_mark.take_if(|mark| !mark.is_needed()),
+        }
         self.initialized(result);
     }
 
     /// The job is over, and its checkpoints are seen to: takes back the mark if nothing came of the claim, and removes the
-    /// folder of the job that it was claimed from if nothing is left there.
+    /// folder of the job that it was claimed from if nothing is left there. What cannot be done in time is left to the aftermath.
     pub(super) async fn give_up_claim(&mut self) {
         if !self.claiming && self.mark.is_none() {
             return;
@@ -85,7 +73,7 @@ impl JobMaster {
                 // It was never started from, or all is deleted.
                 None => true,
             };
-            let Some(mark) = self.mark.take() else { return };
+            let Some(mark) = self.mark.clone() else { return };
             let storage = self.storage.clone();
             self.answering(async move {
                 while let Err(error) = give_up(&storage, &mark, is_unused).await {
@@ -94,9 +82,31 @@ impl JobMaster {
                 }
             })
             .await;
+            self.mark = None;
         };
         if tokio::time::timeout(limit, work).await.is_err() {
-            tracing::warn!(%job_id, ?limit, "the mark of a claim stays: whoever claims there next owns no shared file");
+            tracing::warn!(%job_id, ?limit, "the mark of a claim could not be taken back in time: whoever claims there next owns no shared file");
+        }
+    }
+
+    /// Whether the job is done with what it has claimed, or was about to.
+    pub(super) fn is_done_with_claim(&self) -> bool {
+        !self.claiming && self.mark.is_none() && self.late_mark.is_none()
+    }
+
+    /// For a job that is over for everybody else: takes back the mark, and removes the one of a claim that failed, whenever it
+    /// comes: else whoever starts from the same checkpoint next would own no shared file of it.
+    pub(super) async fn see_to_claim(&mut self) {
+        while self.claiming && self.next_completion().await {}
+        if let Some(mark) = self.late_mark.take() {
+            self.answering(remove_late(&mark)).await;
+        }
+        loop {
+            self.give_up_claim().await;
+            if self.mark.is_none() {
+                return;
+            }
+            self.answering(tokio::time::sleep(LIMIT)).await;
         }
     }
 }
@@ -108,38 +118,31 @@ async fn give_up(storage: &CheckpointStorage, mark: &ClaimMark, is_unused: bool)
     storage.remove_claimed_folder(mark).await
 }
 
-/// Removes the mark of a job that never began, whenever it comes: else whoever starts from the same checkpoint next would own
-/// no shared file of it.
-pub(super) async fn remove_late(mark: ClaimMark) {
+async fn claim(storage: &CheckpointStorage, found: &Found, mark: &ClaimMark) -> wiesel_state::Result<Claim> {
+    let claiming = async {
+        mark.write().await?;
+        storage.claim(found, mark).await
+    };
+    let claimed = claiming.await;
+    if claimed.is_err() {
+        // At once, so that whoever tries again finds nothing; and again when the job is over, as it may yet come.
+        let removing = async {
+            while mark.remove().await.is_err() {
+                tokio::time::sleep(PAUSE).await;
+            }
+        };
+        let _ = tokio::time::timeout(LIMIT, removing).await;
+    }
+    claimed
+}
+
+/// Removes a mark of which nothing came, and which the store may yet take.
+async fn remove_late(mark: &ClaimMark) {
     for pause in LATE {
         tokio::time::sleep(pause).await;
-        remove(&mark).await;
-    }
-}
-
-async fn remove(mark: &ClaimMark) {
-    let removing = async {
-        while mark.remove().await.is_err() {
+        while let Err(error) = mark.delete().await {
+            tracing::debug!(reason = %error, "the mark of a claim that failed could not be removed");
             tokio::time::sleep(PAUSE).await;
-        }
-    };
-    // What stays costs room, no data.
-    let _ = tokio::time::timeout(LIMIT, removing).await;
-}
-
-async fn claim(storage: &CheckpointStorage, found: Found) -> Result<(Claim, ClaimMark), Box<NotClaimed>> {
-    let failed = |error: wiesel_state::Error| not_started(&state_failure(&error));
-    let mark = storage.claim_mark(&found).await;
-    let mark = mark.map_err(|error| Box::new(NotClaimed { cause: failed(error), mark: None }))?;
-    if let Err(error) = mark.write().await {
-        remove(&mark).await;
-        return Err(Box::new(NotClaimed { cause: failed(error), mark: Some(mark) }));
-    }
-    match storage.claim(&found, &mark).await {
-        Ok(claim) => Ok((claim, mark)),
-        Err(error) => {
-            remove(&mark).await;
-            Err(Box::new(NotClaimed { cause: failed(error), mark: None }))
         }
     }
 }
@@ -166,10 +169,10 @@ mod tests {
         let folder = directory.path().join(format!("{first}/chk-1")).display().to_string();
         let metadata = proto::CheckpointMetadata { checkpoint_id: 1, ..Default::default() };
         let found = Found { file: format!("{folder}/_metadata"), folder, metadata };
-        let mark = storage.claim_mark(&found).await.unwrap();
+        let mark = storage.claim_mark(&found, 7).unwrap();
 
-        let removing = tokio::spawn(remove_late(mark));
-        let late = shared.join(format!(".claimed-chk-1-{second}"));
+        let removing = tokio::spawn(async move { remove_late(&mark).await });
+        let late = shared.join(format!(".claimed-chk-1-{second}-0000000000000007"));
         for pause in [5, 25] {
             tokio::time::sleep(Duration::from_secs(pause)).await;
             std::fs::write(&late, "").unwrap();

@@ -6,8 +6,9 @@
 //! also owns what it names in the `shared/` folders of checkpoints that its job has claimed. Everything else is somebody
 //! else's, and so is what another checkpoint beside it refers to, or may refer to that was beside it and was claimed.
 //!
-//! A run that claims a checkpoint of another job's folder leaves a mark in `shared/` there, `.claimed-chk-<n>-<job id>`: in
-//! time it deletes the checkpoint, and then nothing else there tells that files are in use.
+//! A run that claims a checkpoint of another job's folder leaves a mark in `shared/` there, `.claimed-chk-<n>-<job id>-<run>`: in
+//! time it deletes the checkpoint, and then nothing else there tells that files are in use. Each run has a mark of its own, so
+//! that one which removes its mark, maybe long after it has ended, removes no other's.
 //!
 //! Invariant: a file in `shared/` is deleted only by those who go on from one claim of a checkpoint that names it, or by the
 //! folder's own job while there is no claim. What keeps it:
@@ -52,63 +53,77 @@ pub struct Claim {
 pub struct ClaimMark {
     /// None: there is no need of one.
     file: Option<Location>,
-    /// It is this run's alone: it was not there before.
-    new: bool,
-    /// An earlier run of the job has claimed something there.
-    again: bool,
     /// The files in `shared/` folders that the claimed checkpoint names.
     guarded: HashSet<String>,
 }
 
 impl ClaimMark {
-    /// Writes it, if it is not there.
+    /// Whether there is anything to write.
+    pub fn is_needed(&self) -> bool {
+        self.file.is_some()
+    }
+
+    /// Writes it.
     ///
     /// # Errors
-    /// The folder cannot be written to. The mark may be there all the same: see [`ClaimMark::remove`].
+    /// The folder cannot be written to. The mark may be there all the same, or come later: see [`ClaimMark::delete`].
     pub async fn write(&self) -> Result<()> {
-        match self.file.as_ref().filter(|_| self.new) {
+        match &self.file {
             Some(file) => Ok(file.write(Bytes::new()).await?),
             None => Ok(()),
         }
     }
 
-    /// Removes it if this run wrote it, has claimed nothing by it and never will.
+    /// Removes it from where the run has claimed nothing by it and never will.
     ///
     /// # Errors
     /// The folder cannot be written to.
     pub async fn remove(&self) -> Result<()> {
-        let Some(file) = self.file.as_ref().filter(|_| self.new) else { return Ok(()) };
-        file.delete().await?;
-        match file.parent() {
+        self.delete().await?;
+        match self.file.as_ref().and_then(Location::parent) {
             // It may have been made for the mark.
             Some(shared) => Ok(shared.remove_empty_folder().await?),
+            None => Ok(()),
+        }
+    }
+
+    /// As [`ClaimMark::remove`], and leaves the folder.
+    ///
+    /// # Errors
+    /// It cannot be deleted.
+    pub async fn delete(&self) -> Result<()> {
+        match &self.file {
+            Some(file) => Ok(file.delete().await?),
             None => Ok(()),
         }
     }
 }
 
 impl CheckpointStorage {
-    /// The mark for a checkpoint or savepoint that the run is to claim. Writes nothing.
+    /// The mark for a checkpoint or savepoint that a run of the job is to claim. Reads and writes nothing. `run`: no other run
+    /// of any job has it.
     ///
     /// There is none for what is not beside a `shared/` folder, and none in the run's own folder: there a checkpoint of an
     /// earlier run is no other job's.
     ///
     /// # Errors
-    /// The folder cannot be listed.
-    pub async fn claim_mark(&self, found: &Found) -> Result<ClaimMark> {
+    /// What the metadata says of its folder is no location.
+    pub fn claim_mark(&self, found: &Found, run: u64) -> Result<ClaimMark> {
         let configuration = &self.inner.configuration;
         let folder = Location::resolve(&found.folder, configuration)?;
         let is_beside = Places::of(&folder, &found.metadata, configuration)?.shared.is_some();
         let guarded = shared_files(&found.metadata);
-        let Some(job) = folder.parent().filter(|job| is_beside && !self.is_own_folder(job)) else {
-            return Ok(ClaimMark { file: None, new: false, again: false, guarded });
-        };
-        let own = Some(self.inner.job_id);
-        let marks = marks(&job).await?;
-        let again = marks.iter().any(|mark| mark.by == own);
-        let new = !marks.iter().any(|mark| mark.by == own && mark.checkpoint == folder.name());
-        let name = format!("{CLAIMED}{}-{}", folder.name(), self.inner.job_id);
-        Ok(ClaimMark { file: Some(job.join(SHARED).join(&name)), new, again, guarded })
+        let job = folder.parent().filter(|job| is_beside && !self.is_own_folder(job));
+        let name = format!("{CLAIMED}{}-{}-{run:016x}", folder.name(), self.inner.job_id);
+        Ok(ClaimMark { file: job.map(|job| job.join(SHARED).join(&name)), guarded })
+    }
+
+    /// Whether an earlier run of the job has claimed something where a mark is.
+    async fn has_claimed_before(&self, mark: &ClaimMark) -> Result<bool> {
+        let Some(file) = &mark.file else { return Ok(false) };
+        let Some(job) = file.parent().and_then(|shared| shared.parent()) else { return Ok(false) };
+        let earlier = |other: &Mark| other.by == Some(self.inner.job_id) && other.name != file.name();
+        Ok(marks(&job).await?.iter().any(earlier))
     }
 
     /// What the run owns of a checkpoint or savepoint that it claims; its mark is written.
@@ -118,7 +133,8 @@ impl CheckpointStorage {
     pub async fn claim(&self, found: &Found, mark: &ClaimMark) -> Result<Claim> {
         let own = mark.file.as_ref().map(|_| self.inner.job_id);
         let mut claim = claim_of(found, &self.inner.configuration, own).await?;
-        if let Some(folder) = self.inner.folder.as_ref().filter(|_| mark.again) {
+        let again = self.has_claimed_before(mark).await?;
+        if let Some(folder) = self.inner.folder.as_ref().filter(|_| again) {
             // By its own mark an earlier run may have made checkpoints that refer to the same files.
             match referenced_in(&folder.without_entropy(), None, &self.inner.configuration).await? {
                 Some(referenced) => {
@@ -133,15 +149,12 @@ impl CheckpointStorage {
         Ok(claim)
     }
 
-    /// Takes back the mark of a claim of which nothing came: if this run wrote it, and no complete checkpoint in the run's
-    /// folder refers to what it guards. At the end of the run.
+    /// Takes back the mark of a claim of which nothing came: if no complete checkpoint in the run's folder refers to what it
+    /// guards. At the end of the run.
     ///
     /// # Errors
     /// It cannot be looked for such checkpoints, or the mark cannot be deleted.
     pub async fn take_back(&self, mark: &ClaimMark) -> Result<()> {
-        if !mark.new {
-            return Ok(());
-        }
         if let Some(own) = &self.inner.folder {
             let referenced = referenced_in(&own.without_entropy(), None, &self.inner.configuration).await?;
             if referenced.is_none_or(|referenced| !referenced.is_disjoint(&mark.guarded)) {
@@ -282,14 +295,15 @@ struct Mark {
     name: String,
     /// The name of the claimed checkpoint's folder.
     checkpoint: String,
-    /// None: it was not noted. Until it was, a mark was `.claimed-chk-<n>`.
+    /// None: it was not noted. Before it was, a mark was `.claimed-chk-<n>`, and before runs were, `.claimed-chk-<n>-<job id>`.
     by: Option<JobId>,
 }
 
 impl Mark {
     fn of(name: &str) -> Option<Self> {
         let rest = name.strip_prefix(CLAIMED)?;
-        let known = rest.rsplit_once('-').filter(|(checkpoint, _)| is_checkpoint(checkpoint));
+        let without_run = rest.rsplit_once('-').filter(|(_, run)| run.len() == 16).map_or(rest, |(job, _)| job);
+        let known = without_run.rsplit_once('-').filter(|(checkpoint, _)| is_checkpoint(checkpoint));
         let known = known.and_then(|(checkpoint, by)| Some((checkpoint, by.parse::<JobId>().ok()?)));
         let (checkpoint, by) = known.map_or((rest, None), |(checkpoint, by)| (checkpoint, Some(by)));
         Some(Self { name: name.to_owned(), checkpoint: checkpoint.to_owned(), by })

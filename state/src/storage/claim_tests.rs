@@ -9,7 +9,7 @@ fn job(folder: &Path, id: u8) -> CheckpointStorage {
 
 async fn claim(storage: &CheckpointStorage, pointer: &str) -> (Found, Claim) {
     let found = find(pointer, storage.configuration()).await.unwrap();
-    let mark = storage.claim_mark(&found).await.unwrap();
+    let mark = storage.claim_mark(&found, 1).unwrap();
     mark.write().await.unwrap();
     let claim = storage.claim(&found, &mark).await.unwrap();
     (found, claim)
@@ -60,8 +60,8 @@ async fn a_claimed_checkpoint_is_not_disposed_of() {
 
     assert_eq!(claim(&b, &pointer).await.1.spared, HashSet::new());
     claim(&b, &alone).await;
-    let mark = format!(".claimed-chk-5-{}", JobId([0xb; 16]));
-    assert_eq!(marks_of(folder.path(), 0xa), [format!(".claimed-chk-3-{}", JobId([0xb; 16])), mark.clone()]);
+    let [mark, other] = [5, 3].map(|id| format!(".claimed-chk-{id}-{}-0000000000000001", JobId([0xb; 16])));
+    assert_eq!(marks_of(folder.path(), 0xa), [other, mark.clone()]);
     let refused = dispose_savepoint(&pointer, b.configuration()).await.unwrap_err();
     assert!(matches!(refused, Error::Claimed(_)), "{refused}");
     let text = refused.to_string();
@@ -180,7 +180,7 @@ async fn a_claim_of_which_nothing_came_is_taken_back() {
     let f = shared(&a, b"in the shared folder").await;
     let pointer = complete(&a, 5, &[&f], &[]).await;
     let found = find(&pointer, b.configuration()).await.unwrap();
-    let mark = b.claim_mark(&found).await.unwrap();
+    let mark = b.claim_mark(&found, 1).unwrap();
     assert_eq!(marks_of(folder.path(), 0xa), [""; 0], "not before it is written");
     mark.write().await.unwrap();
     assert_eq!(marks_of(folder.path(), 0xa).len(), 1);
@@ -195,12 +195,38 @@ async fn a_claim_of_which_nothing_came_is_taken_back() {
     complete(&b, 6, &[&f], &claimed.folders).await;
     b.take_back(&mark).await.unwrap();
     assert_eq!(marks_of(folder.path(), 0xa).len(), 1);
-    let again = b.claim_mark(&found).await.unwrap();
+    let again = b.claim_mark(&found, 2).unwrap();
     assert_eq!(b.claim(&found, &again).await.unwrap().spared, paths(&[&f]));
     // Nor if it is an earlier run's mark.
     dispose_savepoint(&format!("{}/chk-6", b.folder().unwrap()), b.configuration()).await.unwrap();
     b.take_back(&again).await.unwrap();
     assert_eq!(marks_of(folder.path(), 0xa).len(), 1);
+}
+
+/// Failed before: both runs had one mark, and what the first one did late it did to the second one's. Files in use were nobody's
+/// then, for whoever cleaned up.
+#[tokio::test]
+async fn a_mark_is_one_runs_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let (a, b) = (job(folder.path(), 0xa), job(folder.path(), 0xb));
+    let f = shared(&a, b"in the shared folder").await;
+    let pointer = complete(&a, 5, &[&f], &[]).await;
+    let found = find(&pointer, b.configuration()).await.unwrap();
+    let [first, second] = [1, 2].map(|run| b.claim_mark(&found, run).unwrap());
+    second.write().await.unwrap();
+    first.write().await.unwrap();
+    assert_eq!(marks_of(folder.path(), 0xa).len(), 2);
+    for _ in 0..2 {
+        first.remove().await.unwrap();
+        first.delete().await.unwrap();
+        assert_eq!(marks_of(folder.path(), 0xa), [format!(".claimed-chk-5-{}-0000000000000002", JobId([0xb; 16]))]);
+    }
+    // Marks of before runs were noted.
+    let old = folder.path().join(format!("{}/shared/.claimed-chk-5-{}", JobId([0xa; 16]), JobId([0xb; 16])));
+    std::fs::write(&old, "").unwrap();
+    second.remove().await.unwrap();
+    let refused = dispose_savepoint(&pointer, b.configuration()).await.unwrap_err().to_string();
+    assert!(refused.contains(&format!("claimed by the job {}", JobId([0xb; 16]))), "{refused}");
 }
 
 /// Before, the folder stayed for ever, with nothing in it but the mark.
@@ -212,7 +238,7 @@ async fn the_folder_that_was_claimed_from_goes_when_nothing_is_left_there() {
     let f = shared(&a, b"in the shared folder").await;
     let pointer = complete(&a, 5, &[&f], &[]).await;
     let found = find(&pointer, b.configuration()).await.unwrap();
-    let mark = b.claim_mark(&found).await.unwrap();
+    let mark = b.claim_mark(&found, 1).unwrap();
     mark.write().await.unwrap();
     let needed = HashSet::from([f.path.clone()]);
     b.discard_claimed(&found, &needed).await.into_result().unwrap();

@@ -4,7 +4,7 @@
 //! <execution.checkpointing.dir>/<job id>/chk-<n>/_metadata      written last, once, whole or not at all
 //!                                        chk-<n>/<name>         files of this checkpoint alone
 //!                                        shared/<name>          files that later checkpoints refer to as well
-//!                                        shared/.claimed-chk-<n>-<job id>   that job has claimed this checkpoint
+//!                                        shared/.claimed-chk-<n>-<job id>-<run>   that job has claimed this checkpoint
 //! <savepoint folder>/savepoint-<job>-<random>/_metadata, <name>
 //! ```
 //!

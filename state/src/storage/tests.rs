@@ -29,7 +29,6 @@ fn everything_can_be_spawned(
     spawned(&storage.write_metadata(barrier, metadata));
     spawned(&storage.discard(metadata, &still));
     spawned(&storage.discard_claimed(found, &still));
-    spawned(&storage.claim_mark(found));
     spawned(&storage.claim(found, mark));
     spawned(&storage.take_back(mark));
     spawned(&storage.remove_claimed_folder(mark));

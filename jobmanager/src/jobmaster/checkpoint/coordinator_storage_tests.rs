@@ -588,7 +588,7 @@ async fn a_mark_stays_as_long_as_there_is_state_at_random_places() {
     let pointer = first.write_metadata(&barrier(5), &metadata).await.unwrap();
 
     let found = find(&pointer, &config).await.unwrap();
-    let mark = second.claim_mark(&found).await.unwrap();
+    let mark = second.claim_mark(&found, 2).unwrap();
     mark.write().await.unwrap();
     let claim = second.claim(&found, &mark).await.unwrap();
     assert_eq!((claim.spared.len(), claim.folders.len()), (0, 1));
