@@ -227,14 +227,16 @@ impl Store {
         self.files().into_iter().filter(orphan).collect()
     }
 
-    /// Marks of claims, each with the job that claims, which has no complete checkpoint of its own.
+    /// Marks of claims, each with the job that claims, which has no complete checkpoint of its own and none that another job has
+    /// claimed in its turn: that one's checkpoints may refer to what the mark guards.
     pub fn idle_marks(&self) -> Vec<(String, String)> {
-        let complete = self.complete();
+        let (complete, claimed) = (self.complete(), self.state.lock().claimed.clone());
         let claimer = |file: &String| {
             let (_, claim) = file.split_once("/shared/.claimed-chk-")?;
             let job = claim.split('-').nth(1)?.to_owned();
             let folder = format!("/checkpoints/{job}/chk-");
-            let is_idle = !complete.keys().any(|metadata| metadata.contains(&folder));
+            let is_claimed = claimed.iter().any(|claimed| claimed.ends_with(&format!("/checkpoints/{job}")));
+            let is_idle = !is_claimed && !complete.keys().any(|metadata| metadata.contains(&folder));
             is_idle.then(|| (file.clone(), job))
         };
         self.files().iter().filter_map(claimer).collect()
