@@ -35,8 +35,9 @@ const JOB_MANAGER: &str = "jobmanager:6123";
 const PATIENCE: u64 = 900_000;
 /// How long after the last job slots may take to come back and files to be deleted.
 const AFTERMATH: u64 = 180_000;
-/// How long after that files may stay that belong to no checkpoint.
-const SWEEPS: u64 = 900_000;
+/// How long after that files may stay that belong to no checkpoint: a round of deletions that hangs, the last sweep after a
+/// failure, and behind both the mark of a claim.
+const SWEEPS: u64 = 1_500_000;
 
 /// Why a run is not as it must be.
 #[derive(Debug)]
