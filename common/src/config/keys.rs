@@ -1,10 +1,15 @@
-//! Which keys exist. The table beside this file lists Flink's, one a line: the key, then `jvm` where only a Java virtual
-//! machine can honour it, or `was` and the key that replaces it.
-use std::collections::BTreeMap;
+//! Which keys exist and which have an effect. The table beside this file lists Flink's, one a line: the key, then `jvm`
+//! where only a Java virtual machine can honour it, or `was` and the key that replaces it. `honoured.txt` lists those that
+//! the code or the scripts read; a test holds it against them.
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::LazyLock;
 
 const TABLE: &str = include_str!("keys.tsv");
+const HONOURED: &str = include_str!("honoured.txt");
+
+/// Options that are maps and may be written as keys below these.
+const HONOURED_MAPS: [&str; 1] = ["taskmanager.memory.managed.consumer-weights."];
 
 /// Prefixes below which a user chooses the names.
 const PREFIXES: [&str; 22] = [
@@ -78,6 +83,9 @@ static KEYS: LazyLock<BTreeMap<&'static str, Note>> = LazyLock::new(|| {
     keys
 });
 
+static HONOURED_KEYS: LazyLock<BTreeSet<&'static str>> =
+    LazyLock::new(|| HONOURED.lines().filter(|line| !line.is_empty() && !line.starts_with('#')).collect());
+
 /// Something a user should know about a key that is set.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KeyProblem {
@@ -85,41 +93,73 @@ pub enum KeyProblem {
     Unknown(String, Option<&'static str>),
     /// A former name; it still works.
     Deprecated(String, &'static str),
+    /// A former name that works no more; the second does.
+    Replaced(String, &'static str),
     /// Honoured by a Java virtual machine alone.
     JvmOnly(String),
+    /// Flink's, and without effect here; perhaps the second was meant.
+    NoEffect(String, Option<&'static str>),
 }
 
 impl fmt::Display for KeyProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Unknown(key, None) => write!(f, "unknown configuration key '{key}': it has no effect"),
-            Self::Unknown(key, Some(near)) => {
-                write!(f, "unknown configuration key '{key}': it has no effect; did you mean '{near}'?")
+        let (text, near) = match self {
+            Self::Unknown(key, near) => (format!("unknown configuration key '{key}': it has no effect"), near),
+            Self::NoEffect(key, near) => {
+                (format!("the configuration key '{key}' has no effect: Wiesel does not implement it"), near)
             }
-            Self::Deprecated(key, now) => write!(f, "the configuration key '{key}' is deprecated: use '{now}'"),
+            Self::Deprecated(key, now) => (format!("the configuration key '{key}' is deprecated: use '{now}'"), &None),
+            Self::Replaced(key, now) => {
+                (format!("the configuration key '{key}' has no effect: it is now '{now}'"), &None)
+            }
             Self::JvmOnly(key) => {
-                write!(f, "the configuration key '{key}' is ignored: it concerns Java virtual machines only")
+                (format!("the configuration key '{key}' is ignored: it concerns Java virtual machines only"), &None)
             }
+        };
+        f.write_str(&text)?;
+        match near {
+            Some(near) => write!(f, "; did you mean '{near}'?"),
+            None => Ok(()),
         }
     }
 }
 
+/// Whether setting a key changes anything.
+pub(super) fn is_honoured(key: &str) -> bool {
+    HONOURED_KEYS.contains(key) || HONOURED_MAPS.iter().any(|map| key.len() > map.len() && key.starts_with(map))
+}
+
+/// Whether a key is Flink's by name, or one of our own.
+#[cfg(test)]
+pub(super) fn is_listed(key: &str) -> bool {
+    KEYS.contains_key(key)
+}
+
 pub(super) fn problem(key: &str) -> Option<KeyProblem> {
-    match KEYS.get(key) {
-        Some(Note::Known) => None,
-        Some(Note::JvmOnly) => Some(KeyProblem::JvmOnly(key.to_owned())),
-        Some(Note::ReplacedBy(now)) => Some(KeyProblem::Deprecated(key.to_owned(), now)),
-        None if key.starts_with("env.java.") || key.starts_with("classloader.") => {
-            Some(KeyProblem::JvmOnly(key.to_owned()))
+    let name = || key.to_owned();
+    match (KEYS.get(key), is_honoured(key)) {
+        (Some(Note::ReplacedBy(now)), true) => Some(KeyProblem::Deprecated(name(), now)),
+        (_, true) => None,
+        (Some(Note::JvmOnly), false) => Some(KeyProblem::JvmOnly(name())),
+        (Some(Note::ReplacedBy(now)), false) if is_honoured(now) => Some(KeyProblem::Replaced(name(), now)),
+        (Some(_), false) => Some(KeyProblem::NoEffect(name(), None)),
+        (None, false) if key.starts_with("env.java.") || key.starts_with("classloader.") => {
+            Some(KeyProblem::JvmOnly(name()))
         }
-        None if PREFIXES.iter().any(|prefix| key.starts_with(prefix)) => None,
-        None => Some(KeyProblem::Unknown(key.to_owned(), nearest_key(key))),
+        (None, false) if PREFIXES.iter().any(|prefix| key.starts_with(prefix)) => {
+            Some(KeyProblem::NoEffect(name(), nearest(key, HONOURED_KEYS.iter().copied())))
+        }
+        (None, false) => Some(KeyProblem::Unknown(name(), nearest_key(key))),
     }
 }
 
 /// The known key that is written most like `key`, if any is near enough to be meant.
 pub fn nearest_key(key: &str) -> Option<&'static str> {
     let current = KEYS.iter().filter(|(_, note)| !matches!(note, Note::ReplacedBy(_)));
-    let scored = current.map(|(known, _)| (strsim::damerau_levenshtein(key, known), *known));
+    nearest(key, current.map(|(known, _)| *known))
+}
+
+fn nearest(key: &str, keys: impl Iterator<Item = &'static str>) -> Option<&'static str> {
+    let scored = keys.map(|known| (strsim::damerau_levenshtein(key, known), known));
     scored.min().filter(|(distance, _)| *distance <= 2 + key.len() / 8).map(|(_, known)| known)
 }

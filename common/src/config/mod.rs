@@ -13,6 +13,7 @@ mod option;
 pub mod options;
 mod secrets;
 mod sources;
+mod unsupported;
 mod value;
 
 pub use duration::{FOR_EVER, format_duration, parse_duration, saturating_millis};
@@ -50,6 +51,16 @@ pub enum ConfigError {
     /// Options that contradict each other.
     #[error("{0}")]
     Inconsistent(String),
+    /// An option that promises what is not there, where going on without it would do harm.
+    #[error(
+        "the option '{key}' asks for {what}, which Wiesel does not have yet: it would run without. Remove the option"
+    )]
+    Unsupported {
+        /// The key as it was written.
+        key: String,
+        /// What it asks for.
+        what: &'static str,
+    },
 }
 
 /// Flink's configuration: keys and their values as text, flat.

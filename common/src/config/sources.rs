@@ -42,7 +42,8 @@ fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
-/// Loads a folder's file, if a folder is given, then properties in the form of the file, then pairs.
+/// Loads a folder's file, if a folder is given, then properties in the form of the file, then pairs. An error also where
+/// they ask for a protection that is not there.
 pub fn from_sources(
     folder: Option<&Path>,
     properties: Option<&str>,
@@ -57,7 +58,9 @@ pub fn from_sources(
         let pairs = from_yaml(text, "FLINK_PROPERTIES").or_else(|error| from_lines(text).map_err(|_| error))?;
         config = config.merged(pairs);
     }
-    Ok(config.merged(dynamic))
+    let config = config.merged(dynamic);
+    super::unsupported::refuse(&config)?;
+    Ok(config)
 }
 
 fn from_folder(folder: &Path) -> Result<Configuration, ConfigError> {
@@ -66,7 +69,7 @@ fn from_folder(folder: &Path) -> Result<Configuration, ConfigError> {
     let name = path.display().to_string();
     let unreadable = |reason: String| ConfigError::Unreadable { source_name: name.clone(), reason };
     let text = match std::fs::read_to_string(&path) {
-        Ok(text) => text,
+        Ok(text) => without_mark(text),
         Err(error) => {
             let advice = "set FLINK_CONF_DIR to the folder that holds config.yaml";
             return Err(unreadable(format!("{error}; {advice}")));
@@ -74,6 +77,14 @@ fn from_folder(folder: &Path) -> Result<Configuration, ConfigError> {
     };
     let pairs = if is_legacy { from_lines(&text).map_err(unreadable)? } else { from_yaml(&text, &name)? };
     Ok(pairs.into_iter().collect())
+}
+
+/// A text without the byte order mark that some editors put before it: YAML takes it for the beginning of a key.
+fn without_mark(mut text: String) -> String {
+    if text.starts_with('\u{feff}') {
+        text.remove(0);
+    }
+    text
 }
 
 /// The pairs of `key: value` lines; `#` begins a comment.

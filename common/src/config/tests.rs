@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -42,7 +42,8 @@ fn yaml_scalars_lists_and_maps() {
     assert_eq!(config.get(&ConfigOption::<bool>::new("a")), Ok(true));
     assert_eq!(config.get(&ConfigOption::<f64>::new("b")), Ok(1.5));
     assert_eq!(config.get(&ConfigOption::<Vec<String>>::new("c")).unwrap(), ["x", "y;z", "3"]);
-    let parameters = config.get(&job::GLOBAL_JOB_PARAMETERS).unwrap();
+    let parameters = ConfigOption::<BTreeMap<String, String>>::new("pipeline.global-job-parameters");
+    let parameters = config.get(&parameters).unwrap();
     assert_eq!(parameters, BTreeMap::from([("k".into(), "v".into()), ("l".into(), "2".into())]));
     assert_eq!((config.get_raw("d"), config.get_raw("e")), (None, Some("")));
 }
@@ -146,9 +147,42 @@ fn doubtful_keys() {
     assert!(problem("no.such.thing.at.all").unwrap().ends_with("it has no effect"));
     assert!(problem("env.java.opts.all").unwrap().contains("Java virtual machines only"));
     assert!(problem("execution.buffer-timeout").unwrap().contains("use 'execution.buffer-timeout.interval'"));
-    for key in ["rest.port", "metrics.reporter.prom.port", "s3.endpoint", "env.pid.dir", "io.tmp.dirs"] {
+    for key in ["rest.port", "s3.endpoint", "env.pid.dir", "io.tmp.dirs"] {
         assert_eq!(problem(key), None, "{key}");
     }
+}
+
+/// Before, nothing was said of keys that are Flink's and do nothing here.
+#[test]
+fn keys_of_flink_without_effect() {
+    let problem = |key: &str| config(&[(key, "1")]).key_problems().first().map(ToString::to_string);
+    for key in ["metrics.reporter.prom.port", "table.exec.mini-batch.enabled", "slot.idle.timeout", "zookeeper.x"] {
+        let text = problem(key).unwrap();
+        assert!(text.contains(key) && text.contains("has no effect"), "{text}");
+    }
+    // Also below the prefixes where users choose names.
+    let near = problem("s3.acces-key").unwrap();
+    assert!(near.contains("did you mean 's3.access-key'?"), "{near}");
+    let former = problem("pipeline.operator-chaining").unwrap();
+    assert!(former.contains("it is now 'pipeline.operator-chaining.enabled'"), "{former}");
+    assert_eq!(problem("taskmanager.memory.managed.consumer-weights.OPERATOR"), None);
+}
+
+#[test]
+fn what_promises_protection_does_not_start() {
+    let file = folder(&[("config.yaml", "security.ssl.internal.enabled: true\n")]);
+    let error = from_sources(Some(file.path()), None, []).unwrap_err().to_string();
+    assert!(error.contains("'security.ssl.internal.enabled'") && error.contains("TLS"), "{error}");
+    let argument = [("high-availability.type".to_owned(), "zookeeper".to_owned())];
+    let error = from_sources(None, None, argument).unwrap_err().to_string();
+    assert!(error.contains("high availability"), "{error}");
+}
+
+#[test]
+fn a_byte_order_mark_is_skipped() {
+    assert_eq!(loaded("\u{feff}rest:\n  port: 80\n").get(&rest::PORT), Ok(80));
+    let older = folder(&[("flink-conf.yaml", "\u{feff}rest.port: 81\n")]);
+    assert_eq!(from_sources(Some(older.path()), None, []).unwrap().get(&rest::PORT), Ok(81));
 }
 
 /// The files of code below a folder.
@@ -199,6 +233,104 @@ fn every_option_of_the_code_is_known() {
         }
     }
     assert!(count > 100, "{count} options below {}", root.display());
+}
+
+/// The code of a file without what only tests run.
+fn shipped(source: &str) -> String {
+    let code = source.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+    code.lines()
+        .filter(|line| !line.trim_start().starts_with("//"))
+        .fold(String::new(), |code, line| code + line + "\n")
+}
+
+/// The keys that the programs and the scripts read: those of declared options, and Flink's where they stand by themselves.
+fn keys_read(root: &Path) -> BTreeSet<String> {
+    let mut files = Vec::new();
+    sources_below(root, &mut files);
+    let is_of_tests = |path: &Path| {
+        let below = path.strip_prefix(root).unwrap_or(path);
+        let folders = ["tests", "benches", "simulation", "testing", "examples", "target"];
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        // The second file lists what is refused, the third all that exist.
+        name.ends_with("tests.rs")
+            || below.ends_with("config/unsupported.rs")
+            || below.ends_with("config/keys.rs")
+            || below.iter().any(|part| folders.iter().any(|folder| part == *folder))
+    };
+    let mut read = BTreeSet::new();
+    for file in files.iter().filter(|file| !is_of_tests(file)) {
+        let code = shipped(&std::fs::read_to_string(file).unwrap());
+        read.extend(declared_keys(&code).into_iter().map(str::to_owned));
+        read.extend(code.split('"').filter(|text| keys::is_listed(text)).map(str::to_owned));
+    }
+    let script = std::fs::read_to_string(root.join("dist/bin/config.sh")).unwrap();
+    let looked_up = script.split("{CONFIG[").skip(1).filter_map(|text| text.split(']').next());
+    read.extend(looked_up.map(str::to_owned));
+    read
+}
+
+fn honoured() -> BTreeSet<String> {
+    let lines = include_str!("honoured.txt").lines();
+    lines.filter(|line| !line.is_empty() && !line.starts_with('#')).map(str::to_owned).collect()
+}
+
+/// So that a key which nothing reads is warned of, and one which is read is not.
+#[test]
+fn the_list_of_honoured_keys_is_that_of_the_code() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let (read, listed) = (keys_read(root), honoured());
+    let missing: Vec<_> = read.difference(&listed).collect();
+    let left_over: Vec<_> = listed.difference(&read).collect();
+    assert!(
+        missing.is_empty() && left_over.is_empty(),
+        "common/src/config/honoured.txt lacks {missing:#?} and has without reason {left_over:#?}"
+    );
+}
+
+/// An option that is declared for several crates and read by none would count as honoured.
+#[test]
+fn every_shared_option_is_read_somewhere() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let mut files = Vec::new();
+    sources_below(root, &mut files);
+    let (options, others): (Vec<_>, Vec<_>) =
+        files.into_iter().partition(|file| file.parent().is_some_and(|folder| folder.ends_with("config/options")));
+    let others = others.iter().filter(|file| !file.ends_with("common/src/config/tests.rs"));
+    let code: String = others.map(|file| shipped(&std::fs::read_to_string(file).unwrap())).collect();
+    let words: BTreeSet<&str> = code.split(|c: char| !c.is_alphanumeric() && c != '_' && c != ':').collect();
+    let mut count = 0;
+    for file in options {
+        let module = file.file_stem().unwrap().to_string_lossy().into_owned();
+        let source = std::fs::read_to_string(&file).unwrap();
+        for declaration in source.split("pub const ").skip(1) {
+            let Some((name, _)) = declaration.split_once(": ConfigOption<") else { continue };
+            count += 1;
+            let path = format!("{module}::{name}");
+            // `memory.rs` imports them by name; there are no two of these.
+            let is_read = words.iter().any(|word| *word == path || word.ends_with(&format!("::{path}")))
+                || (module == "memory" && words.contains(name));
+            assert!(is_read, "nothing reads {path}: remove it");
+        }
+    }
+    assert!(count > 50, "{count} options");
+}
+
+/// `docs/configuration.md` has a row for each honoured key, and for no other.
+#[test]
+fn the_documented_keys_are_the_honoured_ones() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let page = std::fs::read_to_string(root.join("docs/configuration.md")).unwrap();
+    let rows = page.lines().filter(|line| line.starts_with("| `"));
+    let first_cells = rows.filter_map(|row| row.split('|').nth(1));
+    let documented: BTreeSet<String> =
+        first_cells.flat_map(|cell| cell.split('`').skip(1).step_by(2)).map(str::to_owned).collect();
+    let listed = honoured();
+    let missing: Vec<_> = listed.difference(&documented).collect();
+    let left_over: Vec<_> = documented.difference(&listed).collect();
+    assert!(
+        missing.is_empty() && left_over.is_empty(),
+        "docs/configuration.md lacks {missing:#?} and has without effect {left_over:#?}"
+    );
 }
 
 proptest! {

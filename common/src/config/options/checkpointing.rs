@@ -50,9 +50,6 @@ crate::config_enum! {
 
 /// Time between checkpoints; not set or 0: none are taken.
 pub const INTERVAL: ConfigOption<Duration> = ConfigOption::new("execution.checkpointing.interval");
-/// Time between checkpoints while a source reads a backlog; not set: as otherwise; 0: none are taken then.
-pub const INTERVAL_DURING_BACKLOG: ConfigOption<Duration> =
-    ConfigOption::new("execution.checkpointing.interval-during-backlog");
 /// What a checkpoint guarantees.
 pub const MODE: ConfigOption<CheckpointingMode> =
     ConfigOption::new("execution.checkpointing.mode").default("EXACTLY_ONCE");
@@ -119,9 +116,6 @@ pub const PARALLEL_CLEANER: ConfigOption<bool> = ConfigOption::new("execution.ch
 pub const LOCAL_BACKUP: ConfigOption<bool> = ConfigOption::new("execution.checkpointing.local-backup.enabled")
     .default("false")
     .fallback(&["execution.state-recovery.from-local", "state.backend.local-recovery"]);
-/// Folders of these copies, separated by commas; not set: below the folders of temporary files.
-pub const LOCAL_BACKUP_DIRECTORIES: ConfigOption<String> =
-    ConfigOption::new("execution.checkpointing.local-backup.dirs").fallback(&["taskmanager.state.local.root-dirs"]);
 
 /// The savepoint or checkpoint that a job starts from.
 pub const RESTORE_PATH: ConfigOption<String> =

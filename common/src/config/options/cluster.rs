@@ -7,9 +7,6 @@ use crate::config::ConfigOption;
 pub const HEARTBEAT_INTERVAL: ConfigOption<Duration> = ConfigOption::new("heartbeat.interval").default("10 s");
 /// Without a heartbeat for so long the other side counts as lost.
 pub const HEARTBEAT_TIMEOUT: ConfigOption<Duration> = ConfigOption::new("heartbeat.timeout").default("50 s");
-/// So many failed calls in a row count as the loss of the other side; -1 turns this off.
-pub const HEARTBEAT_RPC_FAILURE_THRESHOLD: ConfigOption<i32> =
-    ConfigOption::new("heartbeat.rpc-failure-threshold").default("2");
 
 /// The first time a registration waits for its answer; doubled at each retry.
 pub const REGISTRATION_INITIAL_TIMEOUT: ConfigOption<Duration> =
@@ -26,12 +23,7 @@ pub const REGISTRATION_REFUSED_DELAY: ConfigOption<Duration> =
 
 /// How long a job waits for a slot before it fails.
 pub const SLOT_REQUEST_TIMEOUT: ConfigOption<Duration> = ConfigOption::new("slot.request.timeout").default("5 min");
-/// How long a job keeps a slot that it does not use.
-pub const SLOT_IDLE_TIMEOUT: ConfigOption<Duration> = ConfigOption::new("slot.idle.timeout").default("50 s");
 
 /// How long a call to another component may take.
 pub const RPC_ASK_TIMEOUT: ConfigOption<Duration> =
     ConfigOption::new("pekko.ask.timeout").default("10 s").fallback(&["akka.ask.timeout"]);
-
-/// Folders for temporary files, separated by commas or the path separator; the system's where none is set.
-pub const TMP_DIRS: ConfigOption<String> = ConfigOption::new("io.tmp.dirs").fallback(&["taskmanager.tmp.dirs"]);

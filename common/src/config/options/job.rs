@@ -1,24 +1,15 @@
 //! What a job may set for itself.
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::config::ConfigOption;
 
-/// The parallelism of what does not say otherwise.
-pub const PARALLELISM: ConfigOption<u32> = ConfigOption::new("parallelism.default").default("1");
+/// The parallelism of what does not say otherwise; -1 is 1.
+pub const PARALLELISM: ConfigOption<i32> = ConfigOption::new("parallelism.default").default("1");
 /// The number of key groups; -1 lets it follow from the parallelism.
 pub const MAX_PARALLELISM: ConfigOption<i32> = ConfigOption::new("pipeline.max-parallelism").default("-1");
-/// The job's name.
-pub const NAME: ConfigOption<String> = ConfigOption::new("pipeline.name");
-/// Whether operators that can share a task do.
-pub const OPERATOR_CHAINING: ConfigOption<bool> =
-    ConfigOption::new("pipeline.operator-chaining.enabled").default("true").fallback(&["pipeline.operator-chaining"]);
 /// How often periodic watermarks are emitted; 0 turns them off.
 pub const AUTO_WATERMARK_INTERVAL: ConfigOption<Duration> =
     ConfigOption::new("pipeline.auto-watermark-interval").default("200 ms");
-/// Parameters that are shown with the job.
-pub const GLOBAL_JOB_PARAMETERS: ConfigOption<BTreeMap<String, String>> =
-    ConfigOption::new("pipeline.global-job-parameters");
 
 /// Whether records wait for a full buffer at most for the interval below.
 pub const BUFFER_TIMEOUT_ENABLED: ConfigOption<bool> =

@@ -9,7 +9,3 @@ pub const RPC_PORT: ConfigOption<u16> = ConfigOption::new("jobmanager.rpc.port")
 pub const RPC_BIND_PORT: ConfigOption<u16> = ConfigOption::new("jobmanager.rpc.bind-port");
 /// The interface the JobManager listens on.
 pub const BIND_HOST: ConfigOption<String> = ConfigOption::new("jobmanager.bind-host");
-/// The JobManager's resource id.
-pub const RESOURCE_ID: ConfigOption<String> = ConfigOption::new("jobmanager.resource-id");
-/// The port for artifacts and large objects.
-pub const BLOB_PORT: ConfigOption<PortRange> = ConfigOption::new("blob.server.port").default("0");

@@ -23,9 +23,6 @@ pub const SEGMENT_SIZE: ConfigOption<MemorySize> =
 /// The least size of a buffer.
 pub const MIN_SEGMENT_SIZE: ConfigOption<MemorySize> =
     ConfigOption::new("taskmanager.memory.min-segment-size").default("256 bytes");
-/// How long a task waits for its first buffers.
-pub const BUFFERS_REQUEST_TIMEOUT: ConfigOption<Duration> =
-    ConfigOption::new("taskmanager.network.memory.buffers-request-timeout").default("30 s");
 /// Buffers of their own for each channel.
 pub const BUFFERS_PER_CHANNEL: ConfigOption<u32> =
     ConfigOption::new("taskmanager.network.memory.buffers-per-channel").default("2");
