@@ -1,8 +1,9 @@
 //! What every part of Wiesel shares: configuration, file systems, the memory model, ids, key groups and their hash, time,
-//! waiting, connections between processes, which subtasks an edge connects, fault points.
+//! waiting, connections between processes and who reaches them, which subtasks an edge connects, fault points.
 //!
 //! Kept small: what one crate alone uses lives in that crate.
 pub mod config;
+pub mod exposure;
 pub mod fault;
 pub mod filesystem;
 pub mod id;

@@ -13,6 +13,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::server::TcpIncoming;
 use wiesel_common::config::{ConfigError, Configuration};
+use wiesel_common::exposure;
 
 pub use crate::components::{Components, Environment, MAX_MESSAGE_BYTES};
 use crate::dispatcher::DispatcherHandle;
@@ -72,6 +73,8 @@ impl JobManager {
         let address = |source| Error::Bind { what: "port", address: String::new(), key: "jobmanager.rpc.port", source };
         let rpc_address = rpc_listener.local_addr().map_err(address)?;
         let rest_address = rest_listener.local_addr().map_err(address)?;
+        exposure::warn("The RPC port", "jobmanager.bind-host", rpc_address, &control.address);
+        exposure::warn("The REST port", "rest.bind-address", rest_address, &rest_options.address);
         create_upload_dir(&rest_options)?;
 
         let port = if control.port == 0 { rpc_address.port() } else { control.port };

@@ -19,7 +19,7 @@ use crate::jobmaster::JobMasterContext;
 use crate::jobmaster::collect::CollectCoordinators;
 use crate::jobmaster::source_coordinator::{EnumeratorCalls, EnumeratorFactory};
 use crate::operations::Operations;
-use crate::options::{ControlOptions, JobOptions, JobStoreOptions, RestOptions};
+use crate::options::{ControlOptions, JobOptions, JobStoreOptions, RestOptions, check_folders};
 use crate::resourcemanager::{ResourceManager, ResourceManagerHandle};
 use crate::rest::{self, RestState};
 use crate::rpc::{JobMasterService, ResourceManagerService};
@@ -86,6 +86,7 @@ impl Components {
         let control = ControlOptions::read(&configuration)?;
         let store = JobStoreOptions::read(&configuration)?;
         JobOptions::read(&configuration)?;
+        check_folders(&configuration)?;
         let executors = TaskExecutors::new(environment.connector);
         let clock = environment.clock;
         let (resource_manager, resource_manager_handle) = ResourceManager::new(

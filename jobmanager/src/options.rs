@@ -2,10 +2,13 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use wiesel_common::config::options::{cluster, jobmanager, rest, restart};
+use wiesel_common::config::options::{checkpointing, cluster, job, jobmanager, rest, restart};
 use wiesel_common::config::{
-    ConfigError, ConfigOption, ConfigValue, Configuration, FOR_EVER, MemorySize, PortRange, format_duration,
+    ConfigError, ConfigOption, ConfigValue, Configuration, FOR_EVER, Host, LOOPBACK, MemorySize, PortRange,
+    format_duration,
 };
+use wiesel_common::filesystem::Location;
+use wiesel_common::keygroup::UPPER_BOUND_MAX_PARALLELISM;
 
 use crate::jobmaster::checkpoint::options::CheckpointOptions;
 use crate::jobmaster::restart_strategy::RestartStrategyOptions;
@@ -137,8 +140,8 @@ impl ControlOptions {
         let port = config.get(&jobmanager::RPC_PORT)?;
         let pack = config.get(&LOAD_BALANCE)? == LoadBalance::MinResources;
         let options = Self {
-            address: config.get_optional(&jobmanager::RPC_ADDRESS)?.unwrap_or_else(|| "localhost".into()),
-            bind_host: config.get_optional(&jobmanager::BIND_HOST)?.unwrap_or_else(|| "0.0.0.0".into()),
+            address: host(config, &jobmanager::RPC_ADDRESS)?,
+            bind_host: host(config, &jobmanager::BIND_HOST)?,
             port,
             bind_port: config.get_optional(&jobmanager::RPC_BIND_PORT)?.unwrap_or(port),
             heartbeat_interval: config.get(&cluster::HEARTBEAT_INTERVAL)?,
@@ -188,10 +191,10 @@ impl RestOptions {
             }
         };
         Ok(Self {
-            address: config.get_optional(&rest::ADDRESS)?.unwrap_or_else(|| "localhost".into()),
-            bind_address: config.get_optional(&rest::BIND_ADDRESS)?.unwrap_or_else(|| "0.0.0.0".into()),
+            address: host(config, &rest::ADDRESS)?,
+            bind_address: host(config, &rest::BIND_ADDRESS)?,
             bind_ports: config.get(&rest::BIND_PORT)?,
-            max_content_length: config.get(&rest::SERVER_MAX_CONTENT_LENGTH)?.0 as usize,
+            max_content_length: max_content_length(config)?,
             submit: config.get(&rest::SUBMIT_ENABLE)?,
             cancel: config.get(&rest::CANCEL_ENABLE)?,
             upload_dir: base.join("flink-web-upload"),
@@ -207,6 +210,12 @@ impl JobOptions {
         let tied = config.get(&ATTACHED)? && config.get(&SHUTDOWN_ON_ATTACHED_EXIT)?;
         let client_timeout = config.get(&CLIENT_HEARTBEAT_TIMEOUT)?.min(FOR_EVER);
         let checkpoints = CheckpointOptions::read(config)?;
+        for option in [&job::PARALLELISM, &job::MAX_PARALLELISM] {
+            // -1 is Flink's "not set".
+            let works = |number: &i32| *number == -1 || (1..=UPPER_BOUND_MAX_PARALLELISM as i32).contains(number);
+            let expected = format!("expected a whole number from 1 to {UPPER_BOUND_MAX_PARALLELISM}");
+            checked(config, option, works, &expected)?;
+        }
         Ok(Self {
             restart: restart_strategy(config, checkpoints.interval.is_some())?,
             exception_history: config.get(&rest::EXCEPTION_HISTORY_SIZE)?,
@@ -218,6 +227,26 @@ impl JobOptions {
             checkpoints,
         })
     }
+}
+
+/// Refuses folders for checkpoints and savepoints that no job could use. What only their store knows comes later.
+pub(crate) fn check_folders(config: &Configuration) -> Result<(), ConfigError> {
+    for option in [&checkpointing::DIRECTORY, &checkpointing::SAVEPOINT_DIRECTORY] {
+        // As for a job, an empty one is none.
+        let Some(uri) = config.get_optional(option)?.filter(|uri| !uri.trim().is_empty()) else { continue };
+        Location::check(&uri, config).map_err(|error| option.bad_value(option.key(), &uri, error.to_string()))?;
+    }
+    Ok(())
+}
+
+fn host(config: &Configuration, option: &ConfigOption<Host>) -> Result<String, ConfigError> {
+    Ok(config.get_optional(option)?.map_or_else(|| LOOPBACK.to_owned(), Host::into_string))
+}
+
+fn max_content_length(config: &Configuration) -> Result<usize, ConfigError> {
+    let least = "expected at least 1 byte: what is not set is 100 mb";
+    let bytes = checked(config, &rest::SERVER_MAX_CONTENT_LENGTH, |size| size.bytes() > 0, least)?.bytes();
+    Ok(usize::try_from(bytes).unwrap_or(usize::MAX))
 }
 
 fn restart_strategy(config: &Configuration, checkpointed: bool) -> Result<RestartStrategyOptions, ConfigError> {
@@ -339,6 +368,53 @@ mod tests {
             ("restart-strategy.exponential-delay.initial-backoff", "1 min"),
         ];
         assert!(JobOptions::read(&config(&pairs)).is_ok());
+    }
+
+    /// Before, all of these started, and each job stumbled over them or did something else.
+    #[test]
+    fn what_no_job_can_use_is_refused() {
+        for (key, value, expected) in [
+            ("parallelism.default", "0", "from 1 to 32768"),
+            ("parallelism.default", "32769", "from 1 to 32768"),
+            ("pipeline.max-parallelism", "0", "from 1 to 32768"),
+            ("state.backend.type", "foo", "hashmap, rocksdb"),
+        ] {
+            let error = JobOptions::read(&config(&[(key, value)])).unwrap_err().to_string();
+            assert!(error.contains(&format!("'{value}' for key '{key}'")) && error.contains(expected), "{error}");
+        }
+        assert!(
+            JobOptions::read(&config(&[("parallelism.default", "-1"), ("pipeline.max-parallelism", "-1")])).is_ok()
+        );
+        for key in ["execution.checkpointing.dir", "execution.checkpointing.savepoint-dir"] {
+            let error = check_folders(&config(&[(key, "hdfs://host/x")])).unwrap_err().to_string();
+            assert!(error.contains(key) && error.contains("file system implementation"), "{error}");
+            assert!(check_folders(&config(&[(key, "s3://bucket/x")])).is_ok());
+            assert!(check_folders(&config(&[(key, "")])).is_ok());
+        }
+    }
+
+    #[test]
+    fn addresses_and_sizes_that_cannot_work_are_refused() {
+        for (key, value, expected) in [
+            ("rest.address", "", "a host"),
+            ("rest.bind-address", "", "a host"),
+            ("rest.server.max-content-length", "0", "at least 1 byte"),
+        ] {
+            let error = RestOptions::read(&config(&[(key, value)])).unwrap_err().to_string();
+            assert!(error.contains(key) && error.contains(expected), "{error}");
+        }
+        for key in ["jobmanager.rpc.address", "jobmanager.bind-host"] {
+            let error = ControlOptions::read(&config(&[(key, " ")])).unwrap_err().to_string();
+            assert!(error.contains(key) && error.contains("a host"), "{error}");
+        }
+    }
+
+    /// Before, it was every interface of the machine.
+    #[test]
+    fn who_says_nothing_listens_on_this_machine() {
+        let none = Configuration::default();
+        assert_eq!(ControlOptions::read(&none).unwrap().bind_host, "localhost");
+        assert_eq!(RestOptions::read(&none).unwrap().bind_address, "localhost");
     }
 
     /// Before, such a duration was more than a time can be later than another, and than a call can carry.

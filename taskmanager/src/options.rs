@@ -3,7 +3,7 @@ use std::net::{IpAddr, SocketAddr, ToSocketAddrs, UdpSocket};
 use std::time::Duration;
 
 use wiesel_common::config::options::{cluster, jobmanager, network, taskmanager};
-use wiesel_common::config::{ConfigError, ConfigOption, Configuration, FOR_EVER, PortRange};
+use wiesel_common::config::{ConfigError, ConfigOption, Configuration, FOR_EVER, Host, LOOPBACK, PortRange};
 use wiesel_common::memory::TaskManagerMemory;
 use wiesel_network::codec::Compression;
 
@@ -31,6 +31,8 @@ pub struct Options {
     pub data_bind_ports: PortRange,
     /// How many slots.
     pub slots: u32,
+    /// CPU cores that it says it has; none: the machine's.
+    pub cpu_cores: Option<f64>,
     /// Its id, if it is given.
     pub resource_id: Option<String>,
     /// How long a slot waits for its job.
@@ -50,10 +52,10 @@ impl Options {
     /// # Errors
     /// The first bad or missing value.
     pub fn from_configuration(config: &Configuration) -> Result<Self, ConfigError> {
-        let address = config.get(&jobmanager::RPC_ADDRESS)?;
+        let address = config.get(&jobmanager::RPC_ADDRESS)?.into_string();
         let job_manager = format!("{address}:{}", config.get(&jobmanager::RPC_PORT)?);
         let host = match config.get_optional(&taskmanager::HOST)? {
-            Some(host) => host,
+            Some(host) => host.into_string(),
             None => own_address(&job_manager).unwrap_or_else(|| "localhost".to_owned()),
         };
         let rpc = config.get(&taskmanager::RPC_PORT)?;
@@ -69,17 +71,24 @@ impl Options {
             let expected = format!("expected a whole number from 1 to {}", taskmanager::MAX_SLOTS);
             return Err(taskmanager::SLOTS.bad_value(taskmanager::SLOTS.key(), &slots.to_string(), expected));
         }
+        let bind_host = config.get_optional(&taskmanager::BIND_HOST)?;
+        let cpu_cores = config.get_optional(&taskmanager::CPU_CORES)?;
+        if let Some(cores) = cpu_cores.filter(|cores| *cores <= 0.0) {
+            let (option, shown) = (&taskmanager::CPU_CORES, cores.to_string());
+            return Err(option.bad_value(option.key(), &shown, "expected a number above 0"));
+        }
         let cancellation = config.get(&taskmanager::CANCELLATION_TIMEOUT)?;
         let memory = TaskManagerMemory::from_config(config)?;
         Ok(Self {
             job_manager,
             host,
-            bind_host: config.get_optional(&taskmanager::BIND_HOST)?.unwrap_or_else(|| "0.0.0.0".to_owned()),
+            bind_host: bind_host.map_or_else(|| LOOPBACK.to_owned(), Host::into_string),
             rpc_port,
             rpc_bind_ports,
             data_port,
             data_bind_ports,
             slots,
+            cpu_cores,
             resource_id: config.get_optional(&taskmanager::RESOURCE_ID)?,
             slot_timeout: config.get(&taskmanager::SLOT_TIMEOUT)?.min(FOR_EVER),
             cancellation_timeout: Some(cancellation.min(FOR_EVER)).filter(|timeout| !timeout.is_zero()),
@@ -171,6 +180,31 @@ mod tests {
             assert!(parts.iter().all(|part| error.contains(*part)), "{error}");
         }
         assert_eq!(read(&[("taskmanager.numberOfTaskSlots", "4")]).unwrap().slots, 4);
+    }
+
+    /// Before, NaN was taken for no number of cores and an empty host for one.
+    #[test]
+    fn what_cannot_work_is_refused() {
+        for (key, value, expected) in [
+            ("taskmanager.cpu.cores", "NaN", "a number"),
+            ("taskmanager.cpu.cores", "-1", "above 0"),
+            ("taskmanager.cpu.cores", "0", "above 0"),
+            ("taskmanager.host", "", "a host"),
+            ("taskmanager.bind-host", " ", "a host"),
+            ("jobmanager.rpc.address", "", "a host"),
+            ("jobmanager.rpc.address", "localhost:6123", "without scheme and port"),
+        ] {
+            let error = read(&[(key, value)]).unwrap_err().to_string();
+            assert!(error.contains(key) && error.contains(expected), "{error}");
+        }
+        assert_eq!(read(&[("taskmanager.cpu.cores", "1.5")]).unwrap().cpu_cores, Some(1.5));
+    }
+
+    /// Before, it was every interface of the machine.
+    #[test]
+    fn who_says_nothing_listens_on_this_machine() {
+        assert_eq!(read(&[]).unwrap().bind_host, "localhost");
+        assert_eq!(read(&[("taskmanager.bind-host", "0.0.0.0")]).unwrap().bind_host, "0.0.0.0");
     }
 
     /// Before, the longest duration that can be written was more than a moment can be later than now.

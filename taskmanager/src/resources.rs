@@ -22,7 +22,7 @@ pub(crate) fn registration(
         data_address: data_address.to_owned(),
         slots: options.slots,
         slot_profile: Some(proto::ResourceProfile {
-            cpu_cores: f64::from(cpu_cores) / f64::from(options.slots),
+            cpu_cores: options.cpu_cores.unwrap_or(f64::from(cpu_cores)) / f64::from(options.slots),
             task_heap: memory.task_heap.bytes() / slots,
             task_off_heap: memory.task_off_heap.bytes() / slots,
             managed: memory.managed.bytes() / slots,

@@ -9,6 +9,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 use wiesel_common::config::{ConfigError, Configuration, PortRange};
+use wiesel_common::exposure;
 use wiesel_common::rpc::Tcp;
 use wiesel_network::NetworkEnvironment;
 use wiesel_state::backend::StateResources;
@@ -91,6 +92,9 @@ impl TaskManager {
             key: "taskmanager.rpc.port",
             cause,
         })?;
+        let data_bound = SocketAddr::new(rpc_bound.ip(), network.port());
+        exposure::warn("The port for calls", "taskmanager.bind-host", rpc_bound, &options.host);
+        exposure::warn("The data port", "taskmanager.bind-host", data_bound, &options.host);
         let told = |configured: u16, bound: u16| if configured == 0 { bound } else { configured };
         let rpc_address = format!("{}:{}", options.host, told(options.rpc_port, rpc_bound.port()));
         let data_address = format!("{}:{}", options.host, told(options.data_port, network.port()));

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 mod duration;
+mod host;
 mod keys;
 mod list;
 mod memory_size;
@@ -17,6 +18,7 @@ mod unsupported;
 mod value;
 
 pub use duration::{FOR_EVER, format_duration, parse_duration, saturating_millis};
+pub use host::{Host, LOOPBACK};
 pub use keys::{KeyProblem, nearest_key};
 pub use memory_size::{MemorySize, format_memory_size, parse_memory_size};
 pub use option::ConfigOption;

@@ -110,30 +110,26 @@ impl Location {
     /// # Errors
     /// The scheme is not known, the path is relative, or the store cannot be set up with this configuration.
     pub fn resolve(uri: &str, config: &Configuration) -> Result<Self> {
-        let uri = uri.trim();
-        let (scheme, rest) = match split_scheme(uri) {
-            Some(parts) => parts,
-            None => match config.get_optional(&s3::DEFAULT_SCHEME)? {
-                Some(default) if split_scheme(&default).is_some() => {
-                    let joined = format!("{}/{}", default.trim_end_matches('/'), uri.trim_start_matches('/'));
-                    return Self::resolve_with_scheme(&joined, config);
-                }
-                _ => ("file", uri),
-            },
-        };
-        Self::with_scheme(scheme, rest, uri, config)
-    }
-
-    fn resolve_with_scheme(uri: &str, config: &Configuration) -> Result<Self> {
-        let (scheme, rest) = split_scheme(uri).ok_or_else(|| Error::bad_path(uri, "it has no scheme"))?;
-        Self::with_scheme(scheme, rest, uri, config)
-    }
-
-    fn with_scheme(scheme: &str, rest: &str, uri: &str, config: &Configuration) -> Result<Self> {
+        let uri = with_default_scheme(uri.trim(), config)?;
+        let (scheme, rest) = split_scheme(&uri).unwrap_or(("file", uri.as_str()));
         match scheme {
-            "file" => Self::local(rest, uri),
-            "s3" | "s3a" => Self::s3(scheme, rest, uri, config),
-            _ => Err(Error::UnknownScheme { scheme: scheme.to_owned(), uri: uri.to_owned() }),
+            "file" => Self::local(rest, &uri),
+            "s3" | "s3a" => Self::s3(scheme, rest, &uri, config),
+            _ => Err(unknown_scheme(scheme, &uri)),
+        }
+    }
+
+    /// Whether a URI can name a place, without setting up its store.
+    ///
+    /// # Errors
+    /// Those of [`Location::resolve`] that do not come from a store.
+    pub fn check(uri: &str, config: &Configuration) -> Result<()> {
+        let uri = with_default_scheme(uri.trim(), config)?;
+        let (scheme, rest) = split_scheme(&uri).unwrap_or(("file", uri.as_str()));
+        match scheme {
+            "file" => Self::local(rest, &uri).map(drop),
+            "s3" | "s3a" => bucket_and_path(rest, &uri).map(drop),
+            _ => Err(unknown_scheme(scheme, &uri)),
         }
     }
 
@@ -157,13 +153,7 @@ impl Location {
     }
 
     fn s3(scheme: &str, rest: &str, uri: &str, config: &Configuration) -> Result<Self> {
-        let rest = rest.strip_prefix("//").ok_or_else(|| Error::bad_path(uri, "expected s3://bucket/path"))?;
-        let (bucket, key) = rest.split_once('/').unwrap_or((rest, ""));
-        if bucket.is_empty() {
-            return Err(Error::bad_path(uri, "it names no bucket; expected s3://bucket/path"));
-        }
-        let parts: Vec<&str> = key.split('/').filter(|part| !part.is_empty()).collect();
-        let path = ObjectPath::parse(parts.join("/")).map_err(|error| Error::bad_path(uri, error.to_string()))?;
+        let (bucket, path) = bucket_and_path(rest, uri)?;
         let uri = object_uri(&format!("{scheme}://{bucket}"), &path);
         let store = shared_store(bucket, config)?;
         Ok(Self { place: Place::Object { store, path, entropy: entropy(config)? }, uri })
@@ -451,6 +441,34 @@ fn split_scheme(uri: &str) -> Option<(&str, &str)> {
     let valid = scheme.starts_with(|c: char| c.is_ascii_alphabetic())
         && scheme.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.'));
     (valid && rest.starts_with('/')).then_some((scheme, rest))
+}
+
+/// A URI without scheme below `fs.default-scheme`, if that is set and has one.
+fn with_default_scheme(uri: &str, config: &Configuration) -> Result<String> {
+    let default = match split_scheme(uri) {
+        Some(_) => None,
+        None => config.get_optional(&s3::DEFAULT_SCHEME)?.filter(|default| split_scheme(default).is_some()),
+    };
+    Ok(match default {
+        Some(default) => format!("{}/{}", default.trim_end_matches('/'), uri.trim_start_matches('/')),
+        None => uri.to_owned(),
+    })
+}
+
+fn unknown_scheme(scheme: &str, uri: &str) -> Error {
+    Error::UnknownScheme { scheme: scheme.to_owned(), uri: uri.to_owned() }
+}
+
+/// What follows `s3:`.
+fn bucket_and_path<'a>(rest: &'a str, uri: &str) -> Result<(&'a str, ObjectPath)> {
+    let rest = rest.strip_prefix("//").ok_or_else(|| Error::bad_path(uri, "expected s3://bucket/path"))?;
+    let (bucket, key) = rest.split_once('/').unwrap_or((rest, ""));
+    if bucket.is_empty() {
+        return Err(Error::bad_path(uri, "it names no bucket; expected s3://bucket/path"));
+    }
+    let parts: Vec<&str> = key.split('/').filter(|part| !part.is_empty()).collect();
+    let path = ObjectPath::parse(parts.join("/")).map_err(|error| Error::bad_path(uri, error.to_string()))?;
+    Ok((bucket, path))
 }
 
 fn object_uri(base: &str, path: &ObjectPath) -> String {

@@ -36,6 +36,13 @@ fn what_is_no_place() {
     assert!(error("file:data/x").contains("absolute"));
     assert!(error("s3:///x").contains("bucket"));
     assert!(error("s3://b/../x").contains("s3://b/../x"));
+    // The same is known before a store is set up.
+    for text in ["hdfs://h/x", "data/x", "file:data/x", "s3:///x", "s3://b/../x"] {
+        assert_eq!(Location::check(text, &config(&KEYS)).unwrap_err().to_string(), error(text), "{text}");
+    }
+    for text in ["/data/x", "file:///data/x", "s3://bucket/a//b/"] {
+        assert!(Location::check(text, &config(&[])).is_ok(), "{text}");
+    }
 }
 
 #[test]

@@ -59,6 +59,11 @@ fn a_bad_value_in_the_configuration() {
         ("jobmanager", "heartbeat.interval", "soon"),
         ("taskmanager", "taskmanager.numberOfTaskSlots", "many"),
         ("taskmanager", "taskmanager.memory.process.size", "100m"),
+        ("taskmanager", "taskmanager.cpu.cores", "NaN"),
+        ("jobmanager", "parallelism.default", "0"),
+        ("jobmanager", "execution.checkpointing.dir", "hdfs://host/x"),
+        ("jobmanager", "security.ssl.internal.enabled", "true"),
+        ("taskmanager", "high-availability.type", "zookeeper"),
     ] {
         let cluster = Cluster::builder().prepare();
         let pair = format!("{key}={value}");

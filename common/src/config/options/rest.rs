@@ -1,15 +1,15 @@
 //! The REST endpoint.
-use crate::config::{ConfigOption, MemorySize, PortRange};
+use crate::config::{ConfigOption, Host, MemorySize, PortRange};
 
 /// The address clients connect to.
-pub const ADDRESS: ConfigOption<String> = ConfigOption::new("rest.address").fallback(&["jobmanager.rpc.address"]);
+pub const ADDRESS: ConfigOption<Host> = ConfigOption::new("rest.address").fallback(&["jobmanager.rpc.address"]);
 /// The port clients connect to, and the one that is bound where no range is set.
 pub const PORT: ConfigOption<u16> = ConfigOption::new("rest.port").default("8081").fallback(&["web.port"]);
 /// The ports to try to listen on.
 pub const BIND_PORT: ConfigOption<PortRange> =
     ConfigOption::new("rest.bind-port").default("8081").fallback(&["rest.port", "web.port", "jobmanager.web.port"]);
-/// The interface to listen on.
-pub const BIND_ADDRESS: ConfigOption<String> =
+/// The interface to listen on; not set: this machine alone reaches it.
+pub const BIND_ADDRESS: ConfigOption<Host> =
     ConfigOption::new("rest.bind-address").fallback(&["web.address", "jobmanager.web.address"]);
 /// The longest body a request may have.
 pub const SERVER_MAX_CONTENT_LENGTH: ConfigOption<MemorySize> =

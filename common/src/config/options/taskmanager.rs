@@ -1,16 +1,16 @@
 //! Where a TaskManager is and what it offers.
 use std::time::Duration;
 
-use crate::config::{ConfigOption, PortRange};
+use crate::config::{ConfigOption, Host, PortRange};
 use crate::keygroup::UPPER_BOUND_MAX_PARALLELISM;
 
 /// The most slots that a TaskManager may have: as many as a job may have subtasks.
 pub const MAX_SLOTS: u32 = UPPER_BOUND_MAX_PARALLELISM;
 
 /// The address under which this TaskManager is reached.
-pub const HOST: ConfigOption<String> = ConfigOption::new("taskmanager.host");
-/// The interface the TaskManager listens on.
-pub const BIND_HOST: ConfigOption<String> = ConfigOption::new("taskmanager.bind-host");
+pub const HOST: ConfigOption<Host> = ConfigOption::new("taskmanager.host");
+/// The interface the TaskManager listens on; not set: this machine alone reaches it.
+pub const BIND_HOST: ConfigOption<Host> = ConfigOption::new("taskmanager.bind-host");
 /// The ports for calls to the TaskManager; 0 lets the system choose.
 pub const RPC_PORT: ConfigOption<PortRange> = ConfigOption::new("taskmanager.rpc.port").default("0");
 /// The port it listens on for calls, where it differs from the one it is reached under.
@@ -21,6 +21,8 @@ pub const DATA_PORT: ConfigOption<u16> = ConfigOption::new("taskmanager.data.por
 pub const DATA_BIND_PORT: ConfigOption<PortRange> = ConfigOption::new("taskmanager.data.bind-port");
 /// Slots that the TaskManager offers.
 pub const SLOTS: ConfigOption<u32> = ConfigOption::new("taskmanager.numberOfTaskSlots").default("1");
+/// CPU cores that the TaskManager says it has; not set: the machine's.
+pub const CPU_CORES: ConfigOption<f64> = ConfigOption::new("taskmanager.cpu.cores");
 /// The TaskManager's id; a random one where none is set.
 pub const RESOURCE_ID: ConfigOption<String> = ConfigOption::new("taskmanager.resource-id");
 /// How long a TaskManager tries to register before it gives up.

@@ -4,10 +4,9 @@ use std::time::Duration;
 use wiesel_common::config::options::checkpointing::{
     self, CheckpointRetention, CheckpointingMode, ClaimMode, StorageType,
 };
+use wiesel_common::config::options::state::{self, BackendType};
 use wiesel_common::config::{ConfigError, ConfigOption, Configuration, saturating_millis};
 
-const STATE_BACKEND: ConfigOption<String> =
-    ConfigOption::new("state.backend.type").default("hashmap").fallback(&["state.backend"]);
 const HISTORY: ConfigOption<usize> =
     ConfigOption::new("web.checkpoints.history").default("10").fallback(&["jobmanager.web.checkpoints.history"]);
 
@@ -80,9 +79,9 @@ impl CheckpointOptions {
             alignment_timeout: config.get(&checkpointing::ALIGNED_TIMEOUT)?,
             history: config.get(&HISTORY)?,
             restore: restore(config)?,
-            state_backend: match config.get(&STATE_BACKEND)?.to_ascii_lowercase().as_str() {
-                "rocksdb" => "EmbeddedRocksDBStateBackend",
-                _ => "HashMapStateBackend",
+            state_backend: match config.get(&state::BACKEND)? {
+                BackendType::RocksDb => "EmbeddedRocksDBStateBackend",
+                BackendType::HashMap => "HashMapStateBackend",
             },
             storage: storage(config)?,
         };
@@ -211,6 +210,7 @@ mod tests {
             (&[("execution.checkpointing.max-concurrent-checkpoints", "0")], "max-concurrent"),
             (&[("execution.checkpointing.num-retained", "0")], "num-retained"),
             (&[("execution.checkpointing.mode", "ONCE")], "EXACTLY_ONCE"),
+            (&[("state.backend.type", "foo")], "hashmap, rocksdb"),
             (
                 &[
                     ("execution.checkpointing.unaligned.enabled", "true"),
