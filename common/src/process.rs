@@ -1,5 +1,17 @@
-//! What this process uses, as the kernel counts it.
+//! What this process uses, as the kernel counts it, and how it says that it is up.
 use std::fs;
+
+/// The variable that names a file which is written when the process is up: `flink-daemon.sh` waits for it.
+const UP_FILE_VARIABLE: &str = "WIESEL_UP_FILE";
+
+/// Says that this process is up, to whoever asked to be told.
+pub fn announce_up() {
+    if let Some(path) = std::env::var_os(UP_FILE_VARIABLE).filter(|path| !path.is_empty())
+        && let Err(error) = fs::write(&path, format!("{}\n", std::process::id()))
+    {
+        tracing::warn!(%error, path = %path.display(), "cannot say that this process is up");
+    }
+}
 
 /// Resident memory in bytes; 0 where the kernel does not say.
 pub fn resident_bytes() -> u64 {

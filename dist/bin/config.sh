@@ -12,6 +12,10 @@ FLINK_HOME=${FLINK_BIN_DIR%/*}
 FLINK_LIB_DIR=${FLINK_LIB_DIR:-$FLINK_HOME/lib}
 FLINK_CONF_DIR=${FLINK_CONF_DIR:-$FLINK_HOME/conf}
 export FLINK_HOME FLINK_BIN_DIR FLINK_LIB_DIR FLINK_CONF_DIR
+if [[ ! -d $FLINK_CONF_DIR ]]; then
+  echo "There is no folder $FLINK_CONF_DIR: set FLINK_CONF_DIR to the one that holds config.yaml." >&2
+  exit 1
+fi
 
 # Keys of the form a.b.c, nested or flat, with plain values; the last one counts.
 declare -A CONFIG=()
@@ -19,6 +23,8 @@ readConfig() {
   local line indent key value depth i
   local -a indents=() names=()
   while IFS= read -r line || [[ -n $line ]]; do
+    # Some editors put a byte order mark before the first line.
+    line=${line#$'\xef\xbb\xbf'}
     [[ $line =~ ^([[:space:]]*)([^#:[:space:]\"\'-][^:]*):([[:space:]]+(.*))?$ ]] || continue
     indent=${#BASH_REMATCH[1]} key=${BASH_REMATCH[2]} value=${BASH_REMATCH[4]}
     while ((${#indents[@]} > 0 && indents[${#indents[@]} - 1] >= indent)); do
@@ -75,35 +81,49 @@ isLocal() {
   [[ $1 == localhost || $1 == 127.0.0.1 || $1 == ::1 ]]
 }
 
-# Starts or stops a TaskManager for each line of conf/workers, elsewhere by ssh.
+# Runs a script of another machine, which says when it is done how it went, while this one goes on.
+REMOTE=()
+runRemote() { # HOST SCRIPT ARGUMENTS
+  # shellcheck disable=SC2086  # several options in one variable
+  ssh -n $FLINK_SSH_OPTS "$1" -- "/bin/bash -l \"$FLINK_BIN_DIR/$2\" ${*:3}" &
+  REMOTE+=($!)
+}
+
+# Waits for the scripts of other machines; false if one failed.
+waitForRemote() {
+  local pid failed=0
+  for pid in "${REMOTE[@]}"; do wait "$pid" || failed=1; done
+  REMOTE=()
+  return $failed
+}
+
+# Starts or stops a TaskManager for each line of conf/workers, elsewhere by ssh. False if one failed.
 TMWorkers() {
-  local host
+  local host failed=0
   readHosts "$FLINK_CONF_DIR/workers"
   for host in "${HOSTS[@]}"; do
     if isLocal "$host"; then
-      "$FLINK_BIN_DIR/taskmanager.sh" "$1"
+      "$FLINK_BIN_DIR/taskmanager.sh" "$1" || failed=1
     else
-      # shellcheck disable=SC2086  # several options in one variable
-      ssh -n $FLINK_SSH_OPTS "$host" -- "nohup /bin/bash -l \"$FLINK_BIN_DIR/taskmanager.sh\" $1 &" &
+      runRemote "$host" taskmanager.sh "$1"
     fi
   done
-  wait
+  waitForRemote && return $failed
 }
 
-# Starts or stops a JobManager for each line of conf/masters (host or host:port), elsewhere by ssh.
+# Starts or stops a JobManager for each line of conf/masters (host or host:port), elsewhere by ssh. False if one failed.
 JMMasters() {
-  local master host port
+  local master host port failed=0
   readHosts "$FLINK_CONF_DIR/masters"
   for master in "${HOSTS[@]}"; do
     host=${master%%:*} port=
     [[ $master == *:* ]] && port=${master##*:}
     [[ $1 == start ]] || host='' port=''
     if isLocal "${master%%:*}"; then
-      "$FLINK_BIN_DIR/jobmanager.sh" "$1" $host $port
+      "$FLINK_BIN_DIR/jobmanager.sh" "$1" $host $port || failed=1
     else
-      # shellcheck disable=SC2086
-      ssh -n $FLINK_SSH_OPTS "${master%%:*}" -- "nohup /bin/bash -l \"$FLINK_BIN_DIR/jobmanager.sh\" $1 $host $port &" &
+      runRemote "${master%%:*}" jobmanager.sh "$1" $host $port
     fi
   done
-  wait
+  waitForRemote && return $failed
 }

@@ -64,6 +64,27 @@ stopAll() {
   done
 }
 
+# Waits until the daemon has said that it is up, by the file it was told to write. False if it ended instead.
+waitUntilUp() { # PID FILE
+  local tries
+  for ((tries = 0; tries < 3000; tries++)); do
+    [[ -e $2 ]] && return 0
+    if ! isRunning "$1"; then
+      [[ -e $2 ]]
+      return
+    fi
+    sleep 0.01
+  done
+  echo "[WARNING] $DAEMON (pid: $1) runs and has not said within 30 seconds that it is up: see its log." >&2
+}
+
+# Why a daemon ended at once: what it printed, or the end of its log.
+explain() { # PREFIX
+  echo "The $DAEMON daemon ended at once on host $HOSTNAME:" >&2
+  if [[ -s $1.out ]]; then tail -n 10 "$1.out" >&2; else tail -n 10 "$1.log" >&2; fi
+  echo "More may be in $1.log." >&2
+}
+
 mkdir -p "$FLINK_PID_DIR" || exit 1
 # Daemons that are started at the same time must not read and write the pid file at the same time.
 if command -v flock >/dev/null; then
@@ -84,9 +105,18 @@ case $STARTSTOP in
     mkdir -p "$FLINK_LOG_DIR" || exit 1
     PREFIX=$FLINK_LOG_DIR/flink-$FLINK_IDENT_STRING-$DAEMON-${#LIST[@]}-$HOSTNAME
     echo "Starting $DAEMON daemon on host $HOSTNAME."
-    WIESEL_LOG_FILE=$PREFIX.log "$FLINK_LIB_DIR/$BINARY" --configDir "$FLINK_CONF_DIR" "${@:3}" \
+    UP=$FLINK_PID_DIR/flink-$FLINK_IDENT_STRING-$DAEMON.up.$$
+    rm -f "$UP"
+    WIESEL_LOG_FILE=$PREFIX.log WIESEL_UP_FILE=$UP "$FLINK_LIB_DIR/$BINARY" --configDir "$FLINK_CONF_DIR" "${@:3}" \
       >"$PREFIX.out" 2>&1 </dev/null 200<&- &
-    writePids "${LIST[@]}" $!
+    PID=$!
+    writePids "${LIST[@]}" $PID
+    if ! waitUntilUp $PID "$UP"; then
+      writePids "${LIST[@]}"
+      explain "$PREFIX"
+      exit 1
+    fi
+    rm -f "$UP"
     ;;
 
   stop)

@@ -109,6 +109,7 @@ async fn serve(configuration: Configuration) -> anyhow::Result<()> {
     let manager = JobManager::start(configuration, Environment::real()).await?;
     tracing::info!("RPC endpoint listening at {}", manager.rpc_address());
     tracing::info!("Rest endpoint listening at {}", manager.rest_address());
+    wiesel_common::process::announce_up();
     let stop = manager.stop_token();
     let wait = manager.wait();
     tokio::pin!(wait);

@@ -63,3 +63,43 @@ fn a_task_manager_that_starts_first_waits_for_the_job_manager() {
     cluster.wait_for_slots(2);
     assert!(cluster.stop().status.success());
 }
+
+/// Before, the script returned 0 whatever became of the processes.
+#[test]
+fn a_cluster_that_does_not_start_says_why() {
+    for (key, value, left) in [("parallelism.default", "0", 0), ("taskmanager.cpu.cores", "NaN", 1)] {
+        let cluster = Cluster::builder().set(key, value).prepare();
+        let started = cluster.script("start-cluster.sh", &[]);
+        let said = String::from_utf8_lossy(&started.stderr);
+        assert!(!started.status.success() && said.contains(key), "{started:?}");
+        assert_eq!(cluster.all_pids().len(), left, "{key}: {started:?}");
+        assert!(cluster.stop().status.success());
+        let left_over = std::fs::read_dir(cluster.dir().join("pid")).unwrap().count();
+        assert_eq!(left_over, 0, "{key}: files are left");
+    }
+}
+
+/// Before, the script ended where it missed the list, and the JobManager went on.
+#[test]
+fn without_its_list_of_workers_a_cluster_still_loses_its_job_manager() {
+    let cluster = Cluster::builder().start();
+    let job_manager = cluster.job_manager_pid();
+    std::fs::remove_file(cluster.conf().join("workers")).unwrap();
+    let stopped = cluster.stop();
+    assert!(!process::is_alive(job_manager), "{stopped:?}");
+    let said = String::from_utf8_lossy(&stopped.stderr);
+    assert!(!stopped.status.success() && said.contains("workers"), "{stopped:?}");
+}
+
+/// Before, a cluster was started from nothing.
+#[test]
+fn a_folder_of_configuration_that_is_not_there_is_refused() {
+    let cluster = Cluster::builder().prepare();
+    for script in ["start-cluster.sh", "jobmanager.sh", "taskmanager.sh", "flink", "sql-client.sh"] {
+        let mut command = cluster.command(&format!("bin/{script}"));
+        let output = command.arg("start").env("FLINK_CONF_DIR", "/nowhere/conf").output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success() && said.contains("/nowhere/conf"), "{script}: {output:?}");
+    }
+    assert_eq!(cluster.all_pids(), Vec::<u32>::new());
+}
