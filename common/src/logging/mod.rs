@@ -16,6 +16,7 @@ use tracing_subscriber::{EnvFilter, Registry, fmt, reload};
 
 use crate::config::{ConfigOption, Configuration};
 
+mod escape;
 mod format;
 mod rolling;
 
@@ -23,6 +24,9 @@ mod rolling;
 pub const LOG_FILE_VARIABLE: &str = "WIESEL_LOG_FILE";
 
 const LEVEL: ConfigOption<String> = ConfigOption::new("rootLogger.level").fallback(&["env.log.level"]);
+/// The second of its names.
+const FALLBACK: &str = "env.log.level";
+const LEVELS: &str = "OFF, FATAL, ERROR, WARN, INFO, DEBUG, TRACE, ALL";
 
 /// The libraries whose chatter says nothing to a user.
 const QUIET: &str = "h2=warn,hyper=warn,hyper_util=warn,tonic=warn,tower=warn,reqwest=warn,rustyline=warn";
@@ -41,7 +45,7 @@ pub fn init() -> io::Result<()> {
 }
 
 fn start(writer: impl for<'a> fmt::MakeWriter<'a> + Send + Sync + 'static) {
-    let (filter, handle) = reload::Layer::new(filter("INFO"));
+    let (filter, handle) = reload::Layer::new(filter("info"));
     let layer = fmt::layer().with_ansi(false).event_format(format::FlinkFormat).with_writer(writer);
     if tracing_subscriber::registry().with(filter).with(layer).try_init().is_ok() {
         // Set once: only the first subscriber is kept.
@@ -49,27 +53,45 @@ fn start(writer: impl for<'a> fmt::MakeWriter<'a> + Send + Sync + 'static) {
     }
 }
 
-/// Sets the level that a configuration asks for, unless `RUST_LOG` is set.
+/// Sets the level that a configuration asks for, unless `RUST_LOG` is set. A level that does not exist is warned of.
 pub fn apply(config: &Configuration) {
-    let level = config.get_optional(&LEVEL).ok().flatten();
-    if let (Some(level), Some(handle)) = (level, FILTER.get())
-        && std::env::var_os("RUST_LOG").is_none()
-        && let Err(error) = handle.reload(filter(&level))
+    let Some(text) = config.get_optional(&LEVEL).ok().flatten() else { return };
+    let Some(level) = directive(&text) else {
+        let key = if config.get_raw(LEVEL.key()).is_some() { LEVEL.key() } else { FALLBACK };
+        tracing::warn!(
+            "Could not parse value '{text}' for key '{key}': expected one of {LEVELS}; the level stays INFO"
+        );
+        return;
+    };
+    if let Some(handle) = FILTER.get()
+        && filter_of_environment().is_none()
+        && let Err(error) = handle.reload(filter(level))
     {
         tracing::warn!(%error, "cannot set the level of the log");
     }
 }
 
+/// A level of Flink's as the filter names it. Anything else would be taken for the name of a module, and all others would be
+/// silent.
+fn directive(level: &str) -> Option<&'static str> {
+    Some(match level.trim().to_ascii_uppercase().as_str() {
+        "OFF" => "off",
+        "FATAL" | "ERROR" => "error",
+        "WARN" => "warn",
+        "INFO" => "info",
+        "DEBUG" => "debug",
+        "TRACE" | "ALL" => "trace",
+        _ => return None,
+    })
+}
+
 fn filter(level: &str) -> EnvFilter {
-    if let Ok(filter) = EnvFilter::try_from_default_env() {
-        return filter;
-    }
-    let level = match level.to_ascii_lowercase().as_str() {
-        "fatal" => "error".to_owned(),
-        "all" => "trace".to_owned(),
-        other => other.to_owned(),
-    };
-    EnvFilter::try_new(format!("{level},{QUIET}")).unwrap_or_else(|_| EnvFilter::new(format!("info,{QUIET}")))
+    filter_of_environment().unwrap_or_else(|| EnvFilter::new(format!("{level},{QUIET}")))
+}
+
+fn filter_of_environment() -> Option<EnvFilter> {
+    let directives = std::env::var("RUST_LOG").ok().filter(|text| !text.trim().is_empty())?;
+    EnvFilter::try_new(directives).ok()
 }
 
 /// Has panics in the log as well as on standard error.
@@ -80,4 +102,21 @@ fn log_panics() {
         tracing::error!(thread = thread.name().unwrap_or("unnamed"), "{panic}");
         before(panic);
     }));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Before, `FOO` was taken for a module: nothing was logged any more.
+    #[test]
+    fn a_level_that_does_not_exist_changes_nothing() {
+        for (level, directive_of_it) in [("info", "info"), ("Warn ", "warn"), ("FATAL", "error"), ("ALL", "trace")] {
+            assert_eq!(directive(level), Some(directive_of_it));
+        }
+        for level in ["FOO", "", "info,h2=off", "wiesel_common", "5"] {
+            assert_eq!(directive(level), None, "{level}");
+        }
+        assert!(LEVELS.split(", ").all(|level| directive(level).is_some()));
+    }
 }
