@@ -13,5 +13,6 @@ pub mod memory;
 pub mod notifier;
 pub mod process;
 pub mod rpc;
+pub mod text;
 pub mod time;
 pub mod topology;

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::Args;
 use serde_json::json;
 
-use super::{Cluster, Failure, read_script, script_name};
+use super::{Cluster, Failure, options, read_script, script_name};
 
 #[derive(Args)]
 pub(super) struct Info {
@@ -14,6 +14,9 @@ pub(super) struct Info {
     /// The parallelism; by default `parallelism.default`.
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=32768))]
     parallelism: Option<u32>,
+    /// What only Java programs have.
+    #[arg(short = 'c', long = "class", hide = true, value_parser = options::no_java)]
+    class: Option<String>,
     /// The SQL script.
     #[arg(value_name = "SCRIPT.sql")]
     script: PathBuf,

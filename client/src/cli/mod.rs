@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 use serde_json::Value;
 use wiesel_common::config::Configuration;
+use wiesel_common::text::without_byte_order_mark;
 
 use crate::rest::RestClient;
 
@@ -13,7 +14,7 @@ mod checkpoint;
 mod info;
 mod list;
 mod operation;
-mod options;
+pub(crate) mod options;
 mod run;
 mod savepoint;
 mod stop;
@@ -23,8 +24,18 @@ pub(crate) use run::end_of;
 
 /// Runs and controls jobs of a Wiesel cluster.
 #[derive(Parser)]
-#[command(name = "flink", version, about, disable_help_subcommand = true)]
+#[command(
+    name = "flink",
+    version,
+    about,
+    disable_help_subcommand = true,
+    disable_version_flag = true,
+    infer_long_args = true
+)]
 struct Arguments {
+    /// Print version.
+    #[arg(short = 'v', short_alias = 'V', long = "version", action = clap::ArgAction::Version)]
+    version: Option<bool>,
     #[command(subcommand)]
     action: Action,
 }
@@ -56,6 +67,15 @@ struct Cluster {
     /// The JobManager's REST endpoint; by default `rest.address` and `rest.port`.
     #[arg(short = 'm', long = "jobmanager", value_name = "HOST:PORT")]
     job_manager: Option<String>,
+    /// Where jobs run: a session cluster is all there is.
+    #[arg(short = 't', long = "target", hide = true, value_parser = options::session_cluster)]
+    target: Option<String>,
+    /// Its name in earlier versions.
+    #[arg(short = 'e', long = "executor", hide = true, value_parser = options::session_cluster)]
+    executor: Option<String>,
+    /// Where ZooKeeper keeps a cluster's records.
+    #[arg(short = 'z', long = "zookeeperNamespace", hide = true, value_parser = options::no_high_availability)]
+    zookeeper_namespace: Option<String>,
 }
 
 /// What went wrong: printed to standard error, exit status 1.
@@ -102,7 +122,9 @@ pub(crate) fn load_configuration(properties: Vec<(String, String)>) -> Result<Co
 }
 
 fn read_script(path: &Path) -> Result<String, Failure> {
-    std::fs::read_to_string(path).map_err(|error| anyhow::anyhow!("cannot read the script {}: {error}", path.display()))
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| anyhow::anyhow!("cannot read the script {}: {error}", path.display()))?;
+    Ok(without_byte_order_mark(&text).to_owned())
 }
 
 fn script_name(path: &Path) -> String {
@@ -114,7 +136,7 @@ fn script_name(path: &Path) -> String {
 
 /// Runs the command line; the exit status is 0 only if the action did what was asked.
 pub fn main() -> ExitCode {
-    let arguments = Arguments::parse_from(options::with_two_dashes(std::env::args()));
+    let arguments = Arguments::parse_from(options::with_two_dashes(std::env::args_os(), options::OF_FLINK));
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -140,5 +162,53 @@ async fn act(action: Action) -> Result<ExitCode, Failure> {
         Action::Savepoint(savepoint) => savepoint.act().await,
         Action::Checkpoint(checkpoint) => checkpoint.act().await,
         Action::Info(info) => info.act().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsString;
+
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    fn parse(arguments: &str) -> Result<Arguments, clap::Error> {
+        let arguments = std::iter::once("flink").chain(arguments.split(' ')).map(OsString::from);
+        Arguments::try_parse_from(options::with_two_dashes(arguments, options::OF_FLINK))
+    }
+
+    #[test]
+    fn options_in_flinks_spelling() {
+        Arguments::command().debug_assert();
+        for arguments in [
+            "run -p 4 -s /sp -n -rm claim x.sql",
+            "run -parallelism 4 -fromSavepoint /sp -allowNonRestoredState -cm claim x.sql",
+            "run -p4 --detach x.sql",
+            "run -d -Dk=v -D a=b -t remote -m host:8081 x.sql",
+            "list -all",
+            "list -r -scheduled",
+            "cancel -withSavepoint /d fd72014d4c864993a2e5a9287b4a9c5d",
+            "stop -drain -type native -savepointPath /d fd72014d4c864993a2e5a9287b4a9c5d",
+            "checkpoint -full fd72014d4c864993a2e5a9287b4a9c5d",
+        ] {
+            let failed = parse(arguments).err().map(|error| error.to_string());
+            assert_eq!(failed, None, "{arguments}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_supported_says_so() {
+        for (arguments, words) in [
+            ("run -c Main x.sql", "no Java"),
+            ("run -classpath file:/x x.sql", "no Java"),
+            ("run -py a.py", "no Python"),
+            ("run -t yarn-session x.sql", "`remote`"),
+            ("list -z /flink", "no high availability"),
+            ("savepoint -d /sp -j x.jar", "no Java"),
+        ] {
+            let error = parse(arguments).err().map(|error| error.to_string()).unwrap_or_default();
+            assert!(error.contains("not supported") && error.contains(words), "{arguments}: {error}");
+        }
     }
 }

@@ -1,41 +1,107 @@
-//! What the actions' options have in common.
+//! What the actions' options have in common, and Flink's way to spell them.
+use std::ffi::OsString;
 use std::str::FromStr;
 
 use wiesel_common::id::JobId;
 
 use super::Failure;
 
-/// Names that Flink takes after one dash as well as after two.
-const AFTER_ONE_DASH: &[&str] = &[
+/// Names of `flink`'s options that Flink takes after one dash as well as after two.
+pub(super) const OF_FLINK: &[&str] = &[
     "all",
     "allowNonRestoredState",
     "claimMode",
+    "class",
+    "classpath",
     "cm",
     "detached",
     "dispose",
     "drain",
+    "executor",
     "fromSavepoint",
     "full",
+    "help",
+    "jarfile",
     "jobmanager",
     "parallelism",
+    "python",
     "restoreMode",
     "rm",
     "running",
+    "sae",
     "savepointPath",
     "scheduled",
+    "shutdownOnAttachedExit",
+    "target",
     "type",
+    "version",
     "withSavepoint",
+    "zookeeperNamespace",
 ];
 
-/// Arguments as the parser takes them: `-type native` becomes `--type native`.
-pub(super) fn with_two_dashes(arguments: impl IntoIterator<Item = String>) -> impl Iterator<Item = String> {
-    arguments.into_iter().map(|argument| {
-        let name = argument.strip_prefix('-').map(|rest| rest.split_once('=').map_or(rest, |(name, _)| name));
-        match name {
-            Some(name) if AFTER_ONE_DASH.contains(&name) => format!("-{argument}"),
-            _ => argument,
+/// The same of `sql-client.sh`.
+pub(crate) const OF_SQL_CLIENT: &[&str] = &[
+    "endpoint", "file", "help", "hist", "history", "init", "jar", "library", "python", "session", "update", "version",
+];
+
+/// Flink's options for Python, which both take after one dash or two.
+pub(crate) const PYTHON: [&str; 15] = [
+    "py",
+    "pyArchives",
+    "pyClientExecutable",
+    "pyExecutable",
+    "pyFiles",
+    "pyModule",
+    "pyPythonPath",
+    "pyRequirements",
+    "pyarch",
+    "pyclientexec",
+    "pyexec",
+    "pyfs",
+    "pym",
+    "pypath",
+    "pyreq",
+];
+
+/// Arguments as the parser takes them: of options of these names `-type native` becomes `--type native`.
+pub(crate) fn with_two_dashes(
+    arguments: impl IntoIterator<Item = OsString>,
+    names: &[&str],
+) -> impl Iterator<Item = OsString> {
+    let spelled = move |name: &str| names.contains(&name) || PYTHON.contains(&name);
+    arguments.into_iter().map(move |argument| {
+        let name = argument.to_str().and_then(|text| text.strip_prefix('-'));
+        let name = name.map(|rest| rest.split_once('=').map_or(rest, |(name, _)| name));
+        if !name.is_some_and(spelled) {
+            return argument;
         }
+        let mut two_dashes = OsString::from("-");
+        two_dashes.push(argument);
+        two_dashes
     })
+}
+
+/// Refuses an option that only means something to a Java virtual machine.
+pub(crate) fn no_java(_: &str) -> Result<String, String> {
+    Err("not supported: Wiesel runs SQL and no Java; its connectors, formats and functions are built in".to_owned())
+}
+
+/// Refuses an option of Python programs.
+pub(crate) fn no_python(_: &str) -> Result<String, String> {
+    Err("not supported: Wiesel runs SQL and no Python".to_owned())
+}
+
+/// Refuses an option of high availability.
+pub(super) fn no_high_availability(_: &str) -> Result<String, String> {
+    Err("not supported yet: there is no high availability".to_owned())
+}
+
+/// `-t` and `-e`: the names that Flink has for a session cluster that is there.
+pub(super) fn session_cluster(target: &str) -> Result<String, String> {
+    match target {
+        "remote" | "session" => Ok(target.to_owned()),
+        _ => Err("not supported: jobs run on the session cluster of -m or rest.address, which is `remote`".to_owned()),
+    }
 }
 
 /// `-type` of a savepoint.
@@ -114,10 +180,13 @@ mod tests {
     fn names_after_one_dash_are_those_after_two() {
         let arguments =
             ["flink", "savepoint", "-type", "native", "-detached", "-Da=b", "-d", "--drain", "-type=x", "-typo"];
-        let rewritten: Vec<_> = with_two_dashes(arguments.map(str::to_owned)).collect();
+        let rewritten: Vec<_> = with_two_dashes(arguments.map(OsString::from), OF_FLINK).collect();
         let wanted =
             ["flink", "savepoint", "--type", "native", "--detached", "-Da=b", "-d", "--drain", "--type=x", "-typo"];
         assert_eq!(rewritten, wanted);
+        let arguments = ["-hist", "F", "-f", "x.sql", "-hist=F", "-pyarch", "a", "-type"].map(OsString::from);
+        let rewritten: Vec<_> = with_two_dashes(arguments, OF_SQL_CLIENT).collect();
+        assert_eq!(rewritten, ["--hist", "F", "-f", "x.sql", "--hist=F", "--pyarch", "a", "-type"]);
     }
 
     #[test]

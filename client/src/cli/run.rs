@@ -7,7 +7,7 @@ use clap::Args;
 use serde_json::json;
 use wiesel_common::id::JobId;
 
-use super::options::claim_mode;
+use super::options::{self, claim_mode};
 use super::{Cluster, Failure, read_script, script_name};
 use crate::rest::{JobEnd, RestClient};
 
@@ -30,6 +30,18 @@ pub(super) struct Run {
     /// claim: the savepoint becomes the job's, which removes it in time; no_claim (the default): it stays as it is.
     #[arg(long = "claimMode", aliases = ["cm", "rm", "restoreMode"], value_name = "MODE", value_parser = claim_mode, requires = "from_savepoint")]
     claim_mode: Option<&'static str>,
+    /// What only Java programs have.
+    #[arg(short = 'c', long = "class", hide = true, value_parser = options::no_java)]
+    class: Option<String>,
+    /// The same.
+    #[arg(short = 'C', long = "classpath", hide = true, value_parser = options::no_java)]
+    classpath: Option<String>,
+    /// What only Python programs have, under all its names.
+    #[arg(long = "python", aliases = options::PYTHON, hide = true, value_parser = options::no_python)]
+    python: Option<String>,
+    /// Ends the cluster with the client.
+    #[arg(long = "shutdownOnAttachedExit", alias = "sae", hide = true)]
+    shutdown_on_attached_exit: bool,
     /// The SQL script.
     #[arg(value_name = "SCRIPT.sql")]
     script: PathBuf,
@@ -37,6 +49,11 @@ pub(super) struct Run {
 
 impl Run {
     pub(super) async fn act(self) -> Result<ExitCode, Failure> {
+        anyhow::ensure!(
+            !self.shutdown_on_attached_exit,
+            "-sae (--shutdownOnAttachedExit) is not supported yet: the client would have to be heard of by the cluster. \
+             Leave it out, and use `flink cancel` to end a job"
+        );
         let script = read_script(&self.script)?;
         let client = self.cluster.client(&self.cluster.configuration()?)?;
         let mut properties = self.cluster.job_properties()?;

@@ -5,7 +5,7 @@ use clap::Args;
 use wiesel_common::id::JobId;
 
 use super::operation::{wait, wait_for_savepoint};
-use super::options::{Format, job_id};
+use super::options::{self, Format, job_id};
 use super::{Cluster, Failure};
 use crate::rest::RestClient;
 
@@ -16,6 +16,9 @@ pub(super) struct Savepoint {
     /// The path of a savepoint to dispose of.
     #[arg(short, long, value_name = "PATH", conflicts_with_all = ["job", "detached"])]
     dispose: Option<String>,
+    /// What only savepoints of Java programs need.
+    #[arg(short = 'j', long = "jarfile", hide = true, value_parser = options::no_java)]
+    jarfile: Option<String>,
     /// Only trigger it and print its trigger id.
     #[arg(long)]
     detached: bool,

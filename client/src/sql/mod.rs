@@ -4,9 +4,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, ValueEnum};
+use wiesel_common::text::without_byte_order_mark;
 use wiesel_sql::on_deep_stack;
 
-use crate::cli::{Failure, load_configuration, parse_property};
+use crate::cli::{Failure, load_configuration, options, parse_property};
 use crate::rest::RestClient;
 
 mod executor;
@@ -20,7 +21,7 @@ mod view;
 
 /// Runs Flink SQL on a Wiesel cluster, interactively or from a file.
 #[derive(Parser)]
-#[command(name = "sql-client", version, about)]
+#[command(name = "sql-client", version, about, infer_long_args = true)]
 struct Arguments {
     /// Statements are planned in this process and submitted to the cluster's REST endpoint.
     #[arg(value_enum, default_value = "embedded", hide_default_value = true)]
@@ -37,6 +38,24 @@ struct Arguments {
     /// Where the prompt keeps its history.
     #[arg(long = "history", visible_alias = "hist", value_name = "FILE")]
     history: Option<PathBuf>,
+    /// A name for the session, which has none here.
+    #[arg(short = 's', long = "session", hide = true)]
+    session: Option<String>,
+    /// What only a Java virtual machine can load.
+    #[arg(short = 'j', long = "jar", hide = true, value_parser = options::no_java)]
+    jar: Option<String>,
+    /// The same.
+    #[arg(short = 'l', long = "library", hide = true, value_parser = options::no_java)]
+    library: Option<String>,
+    /// What only Python can run, under all its names.
+    #[arg(long = "python", aliases = options::PYTHON, hide = true, value_parser = options::no_python)]
+    python: Option<String>,
+    /// The address of a SQL gateway.
+    #[arg(short = 'e', long = "endpoint", hide = true, value_parser = no_gateway)]
+    endpoint: Option<String>,
+    /// One statement, in earlier versions.
+    #[arg(short = 'u', long = "update", hide = true, value_parser = no_update)]
+    update: Option<String>,
     /// With --file: print one JSON line for each SELECT, its final rows as text: {"query": n, "columns": …, "rows": …}
     /// or {"query": n, "error": …}.
     #[arg(long, requires = "file")]
@@ -44,6 +63,14 @@ struct Arguments {
     /// For tests, with --fold-json: each job is stopped with a savepoint soon after it runs and goes on at this parallelism.
     #[arg(long, value_name = "N", requires = "fold_json", hide = true)]
     rescale_to: Option<u32>,
+}
+
+fn no_gateway(_: &str) -> Result<String, String> {
+    Err("not supported yet: there is no SQL gateway; statements go to the JobManager of rest.address".to_owned())
+}
+
+fn no_update(_: &str) -> Result<String, String> {
+    Err("no longer supported: put the statement into a file for -f".to_owned())
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -54,7 +81,7 @@ enum Mode {
 
 /// Runs the command line.
 pub fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = Arguments::parse_from(options::with_two_dashes(std::env::args_os(), options::OF_SQL_CLIENT));
     on_deep_stack(|| run(arguments)).unwrap_or_else(|error| {
         eprintln!("cannot start: {error}");
         ExitCode::FAILURE
@@ -81,11 +108,16 @@ fn run(arguments: Arguments) -> ExitCode {
 
 async fn act(arguments: Arguments) -> Result<bool, Failure> {
     let Mode::Embedded = arguments.mode;
+    if let Some(name) = &arguments.session {
+        eprintln!("[INFO] -s {name}: sessions have no names here, the option has no effect.");
+    }
     let properties = arguments.properties.iter().map(|property| parse_property(property)).collect::<Result<_, _>>()?;
     let configuration = load_configuration(properties)?;
     let client = RestClient::from_configuration(&configuration).map_err(Failure::msg)?;
     let read = |path: &PathBuf| {
-        std::fs::read_to_string(path).map_err(|error| anyhow::anyhow!("cannot read {}: {error}", path.display()))
+        let text = std::fs::read_to_string(path);
+        let text = text.map_err(|error| anyhow::anyhow!("cannot read {}: {error}", path.display()))?;
+        Ok::<_, Failure>(without_byte_order_mark(&text).to_owned())
     };
     let init = arguments.init.as_ref().map(read).transpose()?;
     let file = arguments.file.as_ref().map(read).transpose()?;
@@ -102,6 +134,50 @@ async fn act(arguments: Arguments) -> Result<bool, Failure> {
     match file {
         Some(file) => script::run(&mut executor, &file).await,
         None if std::io::stdin().is_terminal() => prompt::run(&mut executor, arguments.history).await,
-        None => script::run(&mut executor, &std::io::read_to_string(std::io::stdin())?).await,
+        None => {
+            let text = std::io::read_to_string(std::io::stdin())?;
+            script::run(&mut executor, without_byte_order_mark(&text)).await
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsString;
+
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    fn parse(arguments: &[&str]) -> Result<Arguments, clap::Error> {
+        let arguments = std::iter::once("sql-client").chain(arguments.iter().copied()).map(OsString::from);
+        Arguments::try_parse_from(options::with_two_dashes(arguments, options::OF_SQL_CLIENT))
+    }
+
+    /// Before, `-hist` was `-h` with something after it: help was printed, nothing run, and the exit status was 0.
+    #[test]
+    fn options_in_flinks_spelling() {
+        Arguments::command().debug_assert();
+        for history in ["-hist", "--hist", "-history", "--history"] {
+            let arguments = parse(&[history, "F", "-f", "x.sql", "-init", "y.sql", "-s", "default", "-Da=b"]).unwrap();
+            assert_eq!(arguments.history, Some("F".into()), "{history}");
+            assert_eq!((arguments.file, arguments.init), (Some("x.sql".into()), Some("y.sql".into())));
+            assert_eq!(arguments.properties, ["a=b"]);
+        }
+    }
+
+    #[test]
+    fn what_is_not_supported_says_so() {
+        for (option, words) in [
+            ("-j", "no Java"),
+            ("--jar", "no Java"),
+            ("-library", "no Java"),
+            ("-pyfs", "no Python"),
+            ("-e", "no SQL gateway"),
+            ("-update", "a file for -f"),
+        ] {
+            let error = parse(&[option, "x"]).err().map(|error| error.to_string()).unwrap_or_default();
+            assert!(error.contains("supported") && error.contains(words), "{option}: {error}");
+        }
     }
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use serde_norway::Value;
 
 use super::{ConfigError, Configuration};
+use crate::text::without_byte_order_mark;
 
 /// The configuration file.
 const CONFIG_FILE: &str = "config.yaml";
@@ -69,22 +70,15 @@ fn from_folder(folder: &Path) -> Result<Configuration, ConfigError> {
     let name = path.display().to_string();
     let unreadable = |reason: String| ConfigError::Unreadable { source_name: name.clone(), reason };
     let text = match std::fs::read_to_string(&path) {
-        Ok(text) => without_mark(text),
+        Ok(text) => text,
         Err(error) => {
             let advice = "set FLINK_CONF_DIR to the folder that holds config.yaml";
             return Err(unreadable(format!("{error}; {advice}")));
         }
     };
-    let pairs = if is_legacy { from_lines(&text).map_err(unreadable)? } else { from_yaml(&text, &name)? };
+    let text = without_byte_order_mark(&text);
+    let pairs = if is_legacy { from_lines(text).map_err(unreadable)? } else { from_yaml(text, &name)? };
     Ok(pairs.into_iter().collect())
-}
-
-/// A text without the byte order mark that some editors put before it: YAML takes it for the beginning of a key.
-fn without_mark(mut text: String) -> String {
-    if text.starts_with('\u{feff}') {
-        text.remove(0);
-    }
-    text
 }
 
 /// The pairs of `key: value` lines; `#` begins a comment.

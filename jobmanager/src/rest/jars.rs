@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use wiesel_common::config::Configuration;
 use wiesel_common::id::JobId;
+use wiesel_common::text::without_byte_order_mark;
 use wiesel_proto as proto;
 use wiesel_sql::on_deep_stack;
 use wiesel_sql::session::{ExecuteOptions, Outcome, Session};
@@ -103,7 +104,7 @@ fn script_of(part: &Part) -> Result<(String, String), String> {
     }
     let name = name.replace(|c: char| c.is_control(), "_");
     match std::str::from_utf8(&part.content) {
-        Ok(text) if !text.contains('\0') => Ok((name, text.to_owned())),
+        Ok(text) if !text.contains('\0') => Ok((name, without_byte_order_mark(text).to_owned())),
         _ => Err(format!("`{name}` is no SQL script: it is not text in UTF-8.")),
     }
 }
@@ -393,6 +394,8 @@ mod tests {
     #[test]
     fn only_sql_text_is_taken() {
         assert_eq!(upload_of("a/b.sql", b"SELECT 1;").unwrap().0, "b.sql");
+        // Some editors put a byte order mark before a text.
+        assert_eq!(upload_of("b.sql", "\u{feff}SELECT 1;".as_bytes()).unwrap().1, "SELECT 1;");
         assert!(upload_of("demo.jar", b"PK\x03\x04").unwrap_err().contains("no JVM"));
         assert!(upload_of("demo.sql", b"PK\x03\x04\x00").unwrap_err().contains("not text"));
         assert!(upload_of("demo.sql", &[0xff, 0xfe]).unwrap_err().contains("not text"));

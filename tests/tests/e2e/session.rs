@@ -103,3 +103,15 @@ fn a_folder_of_configuration_that_is_not_there_is_refused() {
     }
     assert_eq!(cluster.all_pids(), Vec::<u32>::new());
 }
+
+/// Before, `-hist` printed help and ran nothing, and a byte order mark was a syntax error.
+#[test]
+fn the_sql_client_takes_flinks_options() {
+    let cluster = Cluster::builder().prepare();
+    let script = cluster.file("x.sql", "\u{feff}SHOW TABLES;\n");
+    let script = script.to_string_lossy();
+    let ran = cluster.script("sql-client.sh", &["-hist", "history", "-f", &script]);
+    assert!(ran.status.success() && String::from_utf8_lossy(&ran.stdout).contains("SHOW TABLES"), "{ran:?}");
+    let jar = cluster.script("sql-client.sh", &["-j", "x.jar", "-f", &script]);
+    assert!(!jar.status.success() && String::from_utf8_lossy(&jar.stderr).contains("no Java"), "{jar:?}");
+}
