@@ -86,6 +86,7 @@ impl Components {
         let control = ControlOptions::read(&configuration)?;
         let store = JobStoreOptions::read(&configuration)?;
         JobOptions::read(&configuration)?;
+        wiesel_common::config::options::check(&configuration)?;
         check_folders(&configuration)?;
         let executors = TaskExecutors::new(environment.connector);
         let clock = environment.clock;

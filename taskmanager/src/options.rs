@@ -2,7 +2,7 @@
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs, UdpSocket};
 use std::time::Duration;
 
-use wiesel_common::config::options::{cluster, jobmanager, network, taskmanager};
+use wiesel_common::config::options::{self, cluster, jobmanager, network, taskmanager};
 use wiesel_common::config::{ConfigError, ConfigOption, Configuration, FOR_EVER, Host, LOOPBACK, PortRange};
 use wiesel_common::memory::TaskManagerMemory;
 use wiesel_network::codec::Compression;
@@ -52,6 +52,7 @@ impl Options {
     /// # Errors
     /// The first bad or missing value.
     pub fn from_configuration(config: &Configuration) -> Result<Self, ConfigError> {
+        options::check(config)?;
         let address = config.get(&jobmanager::RPC_ADDRESS)?.into_string();
         let job_manager = format!("{address}:{}", config.get(&jobmanager::RPC_PORT)?);
         let host = match config.get_optional(&taskmanager::HOST)? {

@@ -315,6 +315,29 @@ fn every_shared_option_is_read_somewhere() {
     assert!(count > 50, "{count} options");
 }
 
+/// Before, a process noticed `state.backend.rocksdb.thread.num: many` with the first job.
+#[test]
+fn every_shared_option_is_checked_at_the_start() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/config/options");
+    let mut files = Vec::new();
+    sources_below(&folder, &mut files);
+    let list = std::fs::read_to_string(folder.join("mod.rs")).unwrap();
+    // The memory model reads its options itself.
+    for file in files.iter().filter(|file| !file.ends_with("memory.rs") && !file.ends_with("mod.rs")) {
+        let module = file.file_stem().unwrap().to_string_lossy();
+        let source = std::fs::read_to_string(file).unwrap();
+        for name in source.split("pub const ").skip(1).filter_map(|text| text.split_once(": ConfigOption<")) {
+            let name = format!(" {module}::{},", name.0);
+            assert!(list.contains(&name), "options::check does not read{name}");
+        }
+    }
+    assert_eq!(options::check(&Configuration::default()), Ok(()));
+    for (key, value) in [("state.backend.rocksdb.thread.num", "many"), ("execution.checkpointing.unaligned", "1")] {
+        let error = options::check(&config(&[(key, value)])).unwrap_err().to_string();
+        assert!(error.contains(key) && error.contains(value), "{error}");
+    }
+}
+
 /// `docs/configuration.md` has a row for each honoured key, and for no other.
 #[test]
 fn the_documented_keys_are_the_honoured_ones() {
