@@ -97,7 +97,7 @@ impl Cluster {
 
     fn client(&self, configuration: &Configuration) -> Result<RestClient, Failure> {
         match &self.job_manager {
-            None => RestClient::from_configuration(configuration).map_err(Failure::msg),
+            None => Ok(RestClient::from_configuration(configuration)?),
             Some(endpoint) => {
                 let (host, port) = endpoint
                     .rsplit_once(':')
@@ -172,6 +172,22 @@ mod tests {
     use clap::CommandFactory as _;
 
     use super::*;
+
+    #[test]
+    fn where_the_cluster_is() {
+        let client = |pairs: &[(&str, &str)]| {
+            let pairs = pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+            let client = RestClient::from_configuration(&pairs.collect());
+            client.map(|client| client.address().to_owned()).map_err(|error| error.to_string())
+        };
+        assert_eq!(client(&[]), Ok("http://localhost:8081".to_owned()));
+        let elsewhere = client(&[("jobmanager.rpc.address", "master"), ("rest.port", "80")]);
+        assert_eq!(elsewhere, Ok("http://master:80".to_owned()));
+        for (key, value) in [("rest.address", ""), ("rest.port", "eighty")] {
+            let error = client(&[(key, value)]).unwrap_err();
+            assert!(error.contains(key) && error.contains("expected"), "{error}");
+        }
+    }
 
     fn parse(arguments: &str) -> Result<Arguments, clap::Error> {
         let arguments = std::iter::once("flink").chain(arguments.split(' ')).map(OsString::from);

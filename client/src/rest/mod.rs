@@ -7,7 +7,7 @@ use prost::Message as _;
 use reqwest::multipart::{Form, Part};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use wiesel_common::config::Configuration;
+use wiesel_common::config::{ConfigError, Configuration, Host, LOOPBACK, options};
 use wiesel_common::id::{JobId, OperatorId};
 use wiesel_proto as proto;
 
@@ -68,12 +68,9 @@ impl RestClient {
     }
 
     /// A client of the JobManager that a configuration names by `rest.address` and `rest.port`.
-    pub fn from_configuration(configuration: &Configuration) -> std::result::Result<Self, String> {
-        let host = configuration.get_raw("rest.address").or_else(|| configuration.get_raw("jobmanager.rpc.address"));
-        let port = configuration.get_raw("rest.port").unwrap_or("8081");
-        let port =
-            port.parse().map_err(|_| format!("rest.port: `{port}` is no port: a number from 1 to 65535 expected"))?;
-        Ok(Self::new(host.unwrap_or("localhost"), port))
+    pub fn from_configuration(configuration: &Configuration) -> std::result::Result<Self, ConfigError> {
+        let host = configuration.get_optional(&options::rest::ADDRESS)?.map(Host::into_string);
+        Ok(Self::new(host.as_deref().unwrap_or(LOOPBACK), configuration.get(&options::rest::PORT)?))
     }
 
     /// `http://host:port`.

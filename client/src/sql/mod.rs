@@ -113,7 +113,7 @@ async fn act(arguments: Arguments) -> Result<bool, Failure> {
     }
     let properties = arguments.properties.iter().map(|property| parse_property(property)).collect::<Result<_, _>>()?;
     let configuration = load_configuration(properties)?;
-    let client = RestClient::from_configuration(&configuration).map_err(Failure::msg)?;
+    let client = RestClient::from_configuration(&configuration)?;
     let read = |path: &PathBuf| {
         let text = std::fs::read_to_string(path);
         let text = text.map_err(|error| anyhow::anyhow!("cannot read {}: {error}", path.display()))?;
