@@ -1,5 +1,5 @@
 //! What every part of Wiesel shares: configuration, file systems, the memory model, ids, key groups and their hash, time,
-//! waiting, connections between processes and who reaches them, which subtasks an edge connects, fault points.
+//! waiting, connections between processes and who reaches them, which subtasks an edge connects, values in messages, fault points.
 //!
 //! Kept small: what one crate alone uses lives in that crate.
 pub mod config;
@@ -12,6 +12,7 @@ pub mod logging;
 pub mod memory;
 pub mod notifier;
 pub mod process;
+pub mod quote;
 pub mod rpc;
 pub mod text;
 pub mod time;

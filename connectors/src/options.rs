@@ -3,6 +3,8 @@ use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::str::FromStr;
 
+use wiesel_common::quote::{bounded, quote};
+
 /// What is wrong with the definition of a table, in Flink's words.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
@@ -16,6 +18,9 @@ impl From<ValidationError> for wiesel_operators::operator::Error {
 
 /// The outcome of reading options.
 pub type Result<T> = std::result::Result<T, ValidationError>;
+
+/// The longest reason for which a value is refused, in bytes: it may quote the value once more.
+const MAX_WHY: usize = 1000;
 
 /// A [`ValidationError`].
 pub fn invalid<T>(message: impl Into<String>) -> Result<T> {
@@ -62,7 +67,10 @@ impl<'a> Options<'a> {
             Some(text) => Err(unparsable(
                 key,
                 text,
-                format!("Unrecognized option for boolean: {text}. Expected either true or false(case insensitive)"),
+                format!(
+                    "Unrecognized option for boolean: {}. Expected either true or false(case insensitive)",
+                    quote(text)
+                ),
             )),
         }
     }
@@ -131,11 +139,12 @@ pub(crate) fn checkpointing(configuration: &wiesel_common::config::Configuration
 
 /// Reads a number, with an error that names its option.
 pub(crate) fn number<T: FromStr>(key: &str, text: &str) -> Result<T> {
-    text.trim().parse().map_err(|_| unparsable(key, text, format!("For input string: \"{text}\"")))
+    text.trim().parse().map_err(|_| unparsable(key, text, format!("For input string: \"{}\"", quote(text))))
 }
 
 pub(crate) fn unparsable(key: &str, text: &str, why: impl Display) -> ValidationError {
-    ValidationError(format!("Could not parse value '{text}' for key '{key}': {why}"))
+    let why = why.to_string();
+    ValidationError(format!("Could not parse value '{}' for key '{key}': {}", quote(text), bounded(&why, MAX_WHY)))
 }
 
 /// Milliseconds of a duration as Flink writes it.

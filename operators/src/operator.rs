@@ -5,6 +5,7 @@ use arrow::datatypes::SchemaRef;
 use bytes::Bytes;
 use wiesel_common::id::JobId;
 use wiesel_common::notifier::Notifier;
+use wiesel_common::quote;
 use wiesel_common::time::Clock;
 use wiesel_proto as proto;
 use wiesel_state::cache_share::CacheShare;
@@ -49,10 +50,15 @@ pub enum Error {
     Cancelled,
 }
 
+/// The longest message of an [`Error::Data`] in bytes: it should quote what it speaks of, but a value may have any size.
+const MAX_DATA_MESSAGE: usize = 4 << 10;
+
 impl Error {
     /// A [`Error::Data`].
     pub fn data(class: &'static str, message: impl Into<String>) -> Self {
-        Self::Data { class, message: message.into() }
+        let mut message = message.into();
+        quote::bound(&mut message, MAX_DATA_MESSAGE);
+        Self::Data { class, message }
     }
 
     /// A [`Error::External`].

@@ -1,6 +1,8 @@
 //! What is wrong with a statement, and where.
 use std::fmt;
 
+use wiesel_common::quote;
+
 /// A place in a script, from 1.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Location {
@@ -48,15 +50,24 @@ pub enum Error {
     },
 }
 
+/// The longest message in bytes. The columns of a wide table have room in it; a literal may have any size.
+const MAX_MESSAGE: usize = 32 << 10;
+
+fn bounded(message: impl Into<String>) -> String {
+    let mut message = message.into();
+    quote::bound(&mut message, MAX_MESSAGE);
+    message
+}
+
 impl Error {
     /// A name, a type or a call that does not fit.
     pub fn validation(message: impl Into<String>, location: Option<Location>) -> Self {
-        Self::Validation { message: message.into(), location }
+        Self::Validation { message: bounded(message), location }
     }
 
     /// Flink SQL that this version does not run.
     pub fn unsupported(message: impl Into<String>, location: Option<Location>) -> Self {
-        Self::Unsupported { message: message.into(), location }
+        Self::Unsupported { message: bounded(message), location }
     }
 
     /// What is wrong, without the class of the error and without the place unless the message itself names it.

@@ -2,6 +2,10 @@
 use std::marker::PhantomData;
 
 use super::{ConfigError, ConfigValue, Configuration, HIDDEN, is_secret};
+use crate::quote::{bound, quote};
+
+/// The longest text of what an option takes, in bytes.
+const MAX_EXPECTED: usize = 1000;
 
 /// An option of type `T`. Declare it as a constant beside the code that reads it.
 ///
@@ -69,6 +73,9 @@ impl<T: ConfigValue> ConfigOption<T> {
     /// The error for a value that parses and is still refused, such as a negative number of slots.
     pub fn bad_value(&self, key: &str, value: &str, expected: impl Into<String>) -> ConfigError {
         let value = if is_secret(key) { HIDDEN } else { value };
-        ConfigError::BadValue { key: key.to_owned(), value: value.to_owned(), expected: expected.into() }
+        // What was expected may quote the value, too.
+        let mut expected = expected.into();
+        bound(&mut expected, MAX_EXPECTED);
+        ConfigError::BadValue { key: key.to_owned(), value: quote(value).into_owned(), expected }
     }
 }

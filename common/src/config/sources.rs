@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use serde_norway::Value;
 
 use super::{ConfigError, Configuration};
+use crate::quote::quote;
 use crate::text::without_byte_order_mark;
 
 /// The configuration file.
@@ -151,7 +152,7 @@ pub fn parse_property(text: &str) -> Result<(String, String), ConfigError> {
     let key = key.trim();
     if key.is_empty() {
         let expected = "expected -Dkey=value".to_owned();
-        return Err(ConfigError::BadValue { key: "-D".to_owned(), value: shown(text).to_owned(), expected });
+        return Err(ConfigError::BadValue { key: "-D".to_owned(), value: quote(shown(text)).into_owned(), expected });
     }
     Ok((key.to_owned(), value.to_owned()))
 }

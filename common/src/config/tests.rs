@@ -130,6 +130,21 @@ fn a_bad_value_names_key_value_and_what_was_expected() {
 }
 
 #[test]
+fn a_bad_value_is_quoted_by_its_beginning() {
+    let long = "x".repeat(1 << 20);
+    for key in ["rest.port", "heartbeat.interval", "taskmanager.memory.segment-size"] {
+        let config = config(&[(key, long.as_str())]);
+        let error = match key {
+            "rest.port" => config.get(&rest::PORT).map(drop),
+            "heartbeat.interval" => config.get(&options::cluster::HEARTBEAT_INTERVAL).map(drop),
+            _ => config.get(&network::SEGMENT_SIZE).map(drop),
+        };
+        let text = error.unwrap_err().to_string();
+        assert!(text.len() < 2000 && text.contains("more bytes"), "{} bytes", text.len());
+    }
+}
+
+#[test]
 fn secrets_are_hidden() {
     let config =
         config(&[("s3.secret-key", "abc"), ("security.ssl.rest.keystore-PASSWORD", "def"), ("rest.port", "80")]);

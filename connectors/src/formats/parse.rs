@@ -1,4 +1,8 @@
 //! Values from text, as Java reads them. Every error is the message of the exception that Java would throw.
+use std::borrow::Cow;
+
+use wiesel_common::quote::quote_bytes;
+
 use super::text::{NANOS_PER_SECOND, days_of};
 
 /// The outcome of reading a value.
@@ -11,8 +15,8 @@ pub(crate) fn trim(text: &[u8]) -> &[u8] {
     &text[start..end]
 }
 
-fn shown(text: &[u8]) -> String {
-    String::from_utf8_lossy(text).into_owned()
+fn shown(text: &[u8]) -> Cow<'_, str> {
+    quote_bytes(text)
 }
 
 fn no_number(text: &[u8]) -> String {

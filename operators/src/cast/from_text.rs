@@ -7,6 +7,8 @@ use arrow::datatypes::{
     Time32MillisecondType,
 };
 
+use wiesel_common::quote::quote;
+
 use super::temporal::{as_timestamps, to_instant};
 use super::{Cast, Mode};
 use crate::expression::datetime::{java_trim, parse_date, parse_time, parse_timestamp};
@@ -47,7 +49,7 @@ pub(super) fn cast(to: &TypeKind, mode: Mode) -> Option<Cast> {
         TypeKind::Date => Box::new(move |array| {
             each::<Date32Type>(array, None, mode, |text| match parse_date(sql_trim(text)) {
                 Some(days) => Ok(Some(days as i32)),
-                None => Err(date_time(format!("For input string: '{}'.", sql_trim(text)))),
+                None => Err(date_time(format!("For input string: '{}'.", quote(sql_trim(text))))),
             })
         }),
         TypeKind::Time(precision) => {
@@ -57,7 +59,7 @@ pub(super) fn cast(to: &TypeKind, mode: Mode) -> Option<Cast> {
                     Some(millis) => Ok(Some((millis / unit * unit) as i32)),
                     None => Err(date_time(format!(
                         "Invalid time format: '{}'. Expected format: HH:mm:ss[.fff] where HH is 00-23, mm is 00-59, ss is 00-59",
-                        sql_trim(text)
+                        quote(sql_trim(text))
                     ))),
                 })
             })
@@ -119,7 +121,7 @@ where
 }
 
 fn bad_number(text: &str, problem: &str) -> Error {
-    Error::data("java.lang.NumberFormatException", format!("For input string: '{text}'. {problem}"))
+    Error::data("java.lang.NumberFormatException", format!("For input string: '{}'. {problem}", quote(text)))
 }
 
 /// A whole number; digits after a point are checked and left out.
@@ -172,7 +174,8 @@ enum Special<'a> {
 
 fn no_float(text: &str) -> Error {
     let text = java_trim(text);
-    let message = if text.is_empty() { "empty String".to_owned() } else { format!("For input string: \"{text}\"") };
+    let message =
+        if text.is_empty() { "empty String".to_owned() } else { format!("For input string: \"{}\"", quote(text)) };
     Error::data("java.lang.NumberFormatException", message)
 }
 
@@ -205,7 +208,10 @@ fn parse_boolean(text: &str) -> Result<bool> {
     } else if is(&["f", "false", "n", "no", "0"]) {
         Ok(false)
     } else {
-        Err(Error::data("org.apache.flink.table.api.TableException", format!("Cannot parse '{text}' as BOOLEAN.")))
+        Err(Error::data(
+            "org.apache.flink.table.api.TableException",
+            format!("Cannot parse '{}' as BOOLEAN.", quote(text)),
+        ))
     }
 }
 
@@ -228,7 +234,7 @@ fn overflow(text: &str) -> Error {
 }
 
 fn no_big_decimal(text: &str) -> String {
-    format!("For input string: '{text}'. Invalid character found.")
+    format!("For input string: '{}'. Invalid character found.", quote(text))
 }
 
 /// How Flink reads short texts: counts digits with leading zeros, leaves out one character after them.
@@ -365,4 +371,28 @@ pub(super) fn read_big_decimal(text: &str, precision: u8, scale: i8, half_up: bo
     }
     let value = i128::try_from(value).ok().filter(|value| value.unsigned_abs() < limit)?;
     Some(if negative { -value } else { value })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Before, the whole value was in the message.
+    #[test]
+    fn an_error_quotes_the_beginning_of_a_long_value() {
+        let long = "x".repeat(1 << 20);
+        let errors = [
+            parse_long(&long).unwrap_err(),
+            parse_double(&long).unwrap_err(),
+            parse_boolean(&long).unwrap_err(),
+            parse_decimal(&long, 38, 2).unwrap_err(),
+            parse_timestamp(&long, 3).map_err(|error| error.into_error(&long)).unwrap_err(),
+            Error::data("java.lang.RuntimeException", long.clone()),
+        ];
+        for error in errors {
+            let told = error.to_string();
+            assert!(told.len() < 5000 && told.contains("more bytes"), "{} bytes", told.len());
+        }
+        assert_eq!(parse_long("1x").unwrap_err().to_string(), "For input string: '1x'. Invalid character found.");
+    }
 }

@@ -4,6 +4,8 @@ use arrow::datatypes::{
     DataType, TimeUnit, TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType,
 };
 
+use wiesel_common::quote::quote;
+
 use crate::operator::{Error, Result};
 
 /// Milliseconds of a day.
@@ -326,6 +328,7 @@ pub(crate) enum TimestampError {
 impl TimestampError {
     /// Java's words.
     pub fn into_error(self, text: &str) -> Error {
+        let text = quote(text);
         let message = match self {
             Self::At(at) => format!("Text '{text}' could not be parsed at index {at}"),
             Self::Unparsed(at) => format!("Text '{text}' could not be parsed, unparsed text found at index {at}"),

@@ -1,4 +1,6 @@
 //! Date and time patterns of `java.time.format.DateTimeFormatter`: writing and reading.
+use wiesel_common::quote::quote;
+
 use crate::cast::write_integer;
 use crate::expression::datetime::{DAY, Instant, civil, days, month_length};
 use crate::operator::{Error, Result};
@@ -77,7 +79,7 @@ impl Pattern {
                         Some('\'') => break,
                         Some(c) => literal(&mut items, c),
                         None => {
-                            let message = format!("Pattern ends with an incomplete string literal: {text}");
+                            let message = format!("Pattern ends with an incomplete string literal: {}", quote(text));
                             return Err(Error::data("java.lang.IllegalArgumentException", message));
                         }
                     }

@@ -5,6 +5,7 @@ use base64::Engine;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use sha2::Digest;
+use wiesel_common::quote::quote;
 
 use super::Build;
 use super::digest::{md5, sha1};
@@ -199,7 +200,7 @@ fn charset(name: &str) -> Result<Charset> {
         "UTF-16BE" => Charset::Utf16Be,
         "UTF-16LE" => Charset::Utf16Le,
         _ => {
-            let message = format!("Unsupported encoding: {name}");
+            let message = format!("Unsupported encoding: {}", quote(name));
             return Err(Error::data("java.lang.RuntimeException", message));
         }
     })

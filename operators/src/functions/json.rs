@@ -1,5 +1,6 @@
 //! JSON_VALUE, JSON_QUERY, JSON_EXISTS, IS_JSON, JSON_QUOTE, JSON_UNQUOTE.
 use serde_json::Value;
+use wiesel_common::quote::quote as shown;
 
 use super::Build;
 use crate::expression::compile::Site;
@@ -35,7 +36,7 @@ struct Path {
 
 impl Path {
     fn parse(text: &str) -> Result<Self> {
-        let wrong = || Error::data("java.lang.RuntimeException", format!("Illegal jsonpath spec '{text}'"));
+        let wrong = || Error::data("java.lang.RuntimeException", format!("Illegal jsonpath spec '{}'", shown(text)));
         let body = text.trim();
         let body = body.strip_prefix("lax").or_else(|| body.strip_prefix("strict")).unwrap_or(body).trim_start();
         let mut rest = body.strip_prefix('$').ok_or_else(wrong)?;

@@ -1,6 +1,7 @@
 //! LIKE and SIMILAR TO.
 use memchr::memmem::Finder;
 use regex::Regex;
+use wiesel_common::quote::quote;
 
 use super::Build;
 use super::regexp::translate;
@@ -160,12 +161,12 @@ fn compile(regex: &str, pattern: &str) -> Result<Regex> {
 }
 
 fn bad_pattern(pattern: &str) -> Error {
-    Error::data("java.util.regex.PatternSyntaxException", format!("Invalid pattern '{pattern}'"))
+    Error::data("java.util.regex.PatternSyntaxException", format!("Invalid pattern '{}'", quote(pattern)))
 }
 
 fn bad_escape(pattern: &str, at: usize) -> Error {
     let position = pattern[..at].encode_utf16().count();
-    Error::data("java.lang.RuntimeException", format!("Invalid escape sequence '{pattern}', {position}"))
+    Error::data("java.lang.RuntimeException", format!("Invalid escape sequence '{}', {position}", quote(pattern)))
 }
 
 fn matcher(similar: bool, pattern: &str, escape: Option<&str>) -> Result<Matcher> {
@@ -175,7 +176,7 @@ fn matcher(similar: bool, pattern: &str, escape: Option<&str>) -> Result<Matcher
             match (chars.next(), chars.next()) {
                 (Some(escape), None) => Some(escape),
                 _ => {
-                    let message = format!("Invalid escape character '{escape}'");
+                    let message = format!("Invalid escape character '{}'", quote(escape));
                     return Err(Error::data("java.lang.RuntimeException", message));
                 }
             }

@@ -5,6 +5,7 @@ use arrow::array::{Array, ArrayRef, AsArray, ListBuilder, StringViewBuilder};
 use arrow::buffer::{NullBuffer, OffsetBuffer};
 use arrow::datatypes::{DataType, Field, Int32Type};
 use regex::Regex;
+use wiesel_common::quote::quote;
 
 use super::Build;
 use super::constructors::new_map;
@@ -109,7 +110,11 @@ fn separator(site: &Site, index: usize, default: &str) -> Result<Regex> {
     } else {
         default
     };
-    Regex::new(&translate(text)).map_err(|error| Error::Plan(format!("STR_TO_MAP: '{text}': {error}")))
+    Regex::new(&translate(text)).map_err(|error| {
+        // Errors of the engine quote the pattern once more.
+        let (text, error) = (quote(text), error.to_string());
+        Error::Plan(format!("STR_TO_MAP: '{text}': {}", quote(&error)))
+    })
 }
 
 fn str_to_map(site: &Site) -> Result<Kernel> {

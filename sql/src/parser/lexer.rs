@@ -1,6 +1,7 @@
 //! From a statement's text to the tokens that the parser reads: sqlparser's, with Flink's lexis settled beforehand.
 use sqlparser::keywords::Keyword;
 use sqlparser::tokenizer::{Location as TokenLocation, Span, Token, TokenWithSpan, Tokenizer, Whitespace, Word};
+use wiesel_common::quote::quote;
 
 use super::dialect::FlinkDialect;
 use crate::error::{Error, Location, Result};
@@ -237,12 +238,13 @@ pub(crate) fn place(location: TokenLocation) -> Location {
 }
 
 fn lexical(message: &str, location: TokenLocation) -> Error {
-    let message = format!("Lexical error at {}: {message}.", place(location));
+    let message = format!("Lexical error at {}: {}.", place(location), quote(message));
     Error::Parse { message, location: Some(place(location)) }
 }
 
 /// The error for a token that does not belong where it stands.
 pub(super) fn encountered(found: &str, at: TokenLocation, expected: &str) -> Error {
+    let found = quote(found);
     let message = format!("Encountered \"{found}\" at {}.\nWas expecting: {expected}", place(at));
     Error::Parse { message, location: Some(place(at)) }
 }

@@ -5,6 +5,7 @@
 use sqlparser::ast::{Expr, Query};
 use sqlparser::parser::{Parser, ParserError};
 use sqlparser::tokenizer::{Location as TokenLocation, Token, TokenWithSpan};
+use wiesel_common::quote::quote;
 use wiesel_operators::types::LogicalType;
 
 use crate::ast::LocatedStatement;
@@ -89,7 +90,7 @@ fn convert(error: ParserError, end: TokenLocation) -> Error {
         None => (text.as_str(), end),
     };
     let Some((expected, found)) = what.strip_prefix("Expected: ").and_then(|rest| rest.rsplit_once(", found: ")) else {
-        let message = format!("{what}, at {}.", lexer::place(at));
+        let message = format!("{}, at {}.", quote(what), lexer::place(at));
         return Error::Parse { message, location: Some(lexer::place(at)) };
     };
     match found {

@@ -231,6 +231,16 @@ fn positions() {
     );
 }
 
+/// Before, all of it was in the message.
+#[test]
+fn an_error_quotes_the_beginning_of_a_long_token() {
+    let long = "x".repeat(1 << 20);
+    for text in [format!("ALTER{long} x;"), format!("CREATE TABLE t (a {long})")] {
+        let told = error(&text);
+        assert!(told.len() < 2000 && told.contains("more bytes"), "{} bytes", told.len());
+    }
+}
+
 #[test]
 fn nesting_is_bounded() {
     let deep = format!("SELECT {}1{}", "(".repeat(5_000), ")".repeat(5_000));

@@ -81,6 +81,7 @@ impl PlannerOptions {
 }
 
 fn invalid(key: &str, value: &str, expected: &str) -> Error {
+    let value = wiesel_common::quote::quote(value);
     Error::Option(format!("Could not parse value '{value}' for key '{key}': expected {expected}."))
 }
 

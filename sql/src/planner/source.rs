@@ -1,4 +1,5 @@
 //! Tables as sources and sinks: what their connectors can do.
+use wiesel_common::quote::quote;
 use wiesel_connectors::factory::{self, SinkDescription, SourceDescription, TableDescription};
 
 use crate::catalog::ResolvedTable;
@@ -33,7 +34,7 @@ fn description(table: &ResolvedTable) -> TableDescription {
 
 fn unable(table: &ResolvedTable, role: &str, cause: &str) -> Error {
     let options: Vec<String> =
-        table.options.iter().map(|(key, value)| format!("'{key}'='{}'", shown(key, value))).collect();
+        table.options.iter().map(|(key, value)| format!("'{key}'='{}'", quote(shown(key, value)))).collect();
     Error::Option(format!(
         "Unable to create a {role} table '{}'.\n\nTable options are:\n\n{}\n\n{cause}",
         table.identifier,

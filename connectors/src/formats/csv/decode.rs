@@ -1,5 +1,6 @@
 //! Delimited text to Arrow arrays, for the wanted columns only.
 use arrow::array::ArrayRef;
+use wiesel_common::quote::quote;
 use wiesel_operators::operator::{Error, Result};
 
 use super::CsvFormat;
@@ -33,6 +34,7 @@ impl CsvDecoder {
         if let Some(extra) = self.fields.get(expected) {
             let text = String::from_utf8_lossy(&buffer[extra.start..extra.end]);
             let length = text.chars().count();
+            let text = quote(&text);
             return Err(format!(
                 "Too many entries: expected at most {expected} (value #{expected} ({length} chars) \"{text}\")"
             ));

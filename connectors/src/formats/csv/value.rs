@@ -1,4 +1,6 @@
 //! One field of a CSV record into its column.
+use wiesel_common::quote::quote_bytes;
+
 use crate::formats::base64;
 use crate::formats::column::ColumnBuilder;
 use crate::formats::parse::{self, Parsed, TimestampStyle, trim};
@@ -52,7 +54,7 @@ fn read(column: &mut ColumnBuilder, text: &[u8], format: &CsvFormat) -> Parsed<(
             let text = trim(text);
             let (days, nanos) = parse::timestamp(text, TimestampStyle::Sql, b.zone)?;
             if !b.append(days, nanos) {
-                return Err(format!("Text '{}' is out of range", String::from_utf8_lossy(text)));
+                return Err(format!("Text '{}' is out of range", quote_bytes(text)));
             }
         }
         ColumnBuilder::Bytes(b) => b.append_value(base64::decode(text)?),

@@ -1,4 +1,5 @@
 //! Finds the parts of a JSON text without building them: RFC 8259, and raw control characters inside strings.
+use wiesel_common::quote::quote_bytes;
 
 /// A value in its text.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -108,7 +109,7 @@ impl<'a> Cursor<'a> {
                         return Err(format!(
                             "Unrecognized token '{}': was expecting (JSON String, Number, Array, Object or token 'null', \
                              'true' or 'false')",
-                            String::from_utf8_lossy(word)
+                            quote_bytes(word)
                         ));
                     }
                 };

@@ -1,4 +1,6 @@
 //! One JSON value into its column.
+use wiesel_common::quote::{quote, quote_bytes};
+
 use crate::formats::base64;
 use crate::formats::column::ColumnBuilder;
 use crate::formats::parse::{self, Parsed, TimestampStyle, trim};
@@ -75,11 +77,7 @@ fn read(column: &mut ColumnBuilder, fields: &Fields, value: Value<'_>, to: &mut 
             let text = string(value, to)?;
             // Seconds may not be left out here, and the end of the day is its beginning.
             if text.len() < "00:00:00".len() {
-                return Err(format!(
-                    "Text '{}' could not be parsed at index {}",
-                    String::from_utf8_lossy(text),
-                    text.len()
-                ));
+                return Err(format!("Text '{}' could not be parsed at index {}", quote_bytes(text), text.len()));
             }
             let nanos = if text == b"24:00:00" { 0 } else { parse::time(text)? };
             let millis = nanos / NANOS_PER_MILLI;
@@ -90,7 +88,7 @@ fn read(column: &mut ColumnBuilder, fields: &Fields, value: Value<'_>, to: &mut 
             let text = string(value, to)?;
             let (days, nanos) = parse::timestamp(text, style, b.zone)?;
             if !b.append(days, nanos) {
-                return Err(format!("Text '{}' is out of range", String::from_utf8_lossy(text)));
+                return Err(format!("Text '{}' is out of range", quote_bytes(text)));
             }
         }
         ColumnBuilder::Bytes(b) => b.append_value(base64::decode(string(value, to)?)?),
@@ -130,7 +128,7 @@ fn read(column: &mut ColumnBuilder, fields: &Fields, value: Value<'_>, to: &mut 
 fn mismatch(value: Value<'_>, wanted: &str) -> String {
     let mut text = String::new();
     let shown = write_json(&mut text, value, true).map_or_else(|_| "a value", |()| text.as_str());
-    format!("{shown} is no {}", wanted.trim_start_matches("an "))
+    format!("{} is no {}", quote(shown), wanted.trim_start_matches("an "))
 }
 
 /// The text of a number, a boolean or a string.
@@ -163,7 +161,7 @@ fn whole(value: Value<'_>, to: &mut Reading<'_>, least: i64, most: i64) -> Parse
     if value >= least as f64 && value <= most as f64 {
         return Ok(value as i64);
     }
-    Err(format!("Numeric value ({}) out of range", String::from_utf8_lossy(number)))
+    Err(format!("Numeric value ({}) out of range", quote_bytes(number)))
 }
 
 /// A value as text: without spaces, numbers with a fraction as Java writes them. At the top a number stays as it was.

@@ -1,4 +1,5 @@
 //! The time that a partition stands for: `partition.time-extractor.*`.
+use wiesel_common::quote::quote;
 use wiesel_operators::expression::{Zone, parse_local_time};
 use wiesel_operators::operator::{Error, Result};
 
@@ -59,7 +60,7 @@ impl PartitionTime {
         let local = local.ok_or_else(|| {
             Error::data(
                 "java.time.format.DateTimeParseException",
-                format!("Text '{text}' of partition '{folder}' could not be parsed as a time"),
+                format!("Text '{}' of partition '{}' could not be parsed as a time", quote(&text), quote(folder)),
             )
         })?;
         Ok(local - self.zone.offset_of_local(local.div_euclid(1000)) * 1000)
