@@ -116,6 +116,20 @@ fn a_failure_of_any_size_is_told() {
     assert!(message.starts_with("xxx") && message.ends_with("more bytes)") && message.len() < 100_000);
 }
 
+/// Before, the state was dropped with its text, and the job waited for this task for ever.
+#[test]
+fn a_failure_that_is_refused_for_its_size_is_told_without_its_text() {
+    let mut cluster = Cluster::start(1, 1, &[]);
+    cluster.job_manager.heard.lock().longest_failure = Some(500);
+    let job = cluster.submit(vec![source(1, &[("fail-at", "1000"), ("fail-bytes", "2000")])], vec![]);
+    cluster.finish(&job);
+    let attempt = &job.attempts[0][0];
+    assert_eq!(cluster.state(attempt).last(), Some(&Failed));
+    let failure = cluster.job_manager.heard.lock().failures[attempt].clone();
+    assert!(failure.message.contains("log of the TaskManager") && failure.causes.is_empty(), "{failure:?}");
+    assert!(failure.class.starts_with("java.") || failure.class.starts_with("org."), "{failure:?}");
+}
+
 #[test]
 fn cancelling_ends_every_wait_and_frees_everything() {
     let mut cluster = Cluster::start(2, 2, &[]);

@@ -65,7 +65,7 @@ pub(super) enum Completion {
     Initialized(Result<Box<Initialized>, FailureInfo>),
     Claimed(Result<Box<Initialized>, FailureInfo>),
     Deployed { execution: u32, location: Arc<TaskManagerLocation>, result: Result<(), NotDeployed> },
-    Cancelled { location: Arc<TaskManagerLocation>, result: Result<(), String> },
+    Cancelled { location: Arc<TaskManagerLocation>, result: Result<Vec<AttemptId>, String> },
     SlotTimeout { request: u64 },
     RestartDue { restart: u64 },
     ClientCheck,
@@ -474,7 +474,7 @@ impl JobMaster {
                 );
                 self.abandon_task_manager(id, failure.because(reason));
             }
-            Completion::Cancelled { result: Ok(()), .. } => {}
+            Completion::Cancelled { result: Ok(gone), .. } => self.scheduler.tasks_gone(&gone, &mut self.env),
             Completion::SlotTimeout { request } => {
                 self.scheduler.slots_timed_out(request, self.options.slot_request_timeout, &mut self.env);
             }

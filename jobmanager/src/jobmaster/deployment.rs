@@ -86,7 +86,7 @@ fn is_refusal(status: &Status) -> bool {
         && std::error::Error::source(status).is_none()
 }
 
-/// Tells a TaskManager to cancel tasks. An error: it could not be told.
+/// Tells a TaskManager to cancel tasks. Returns those that do not run there. An error: it could not be told.
 pub(super) async fn cancel_tasks(
     executors: TaskExecutors,
     location: Arc<TaskManagerLocation>,
@@ -94,7 +94,7 @@ pub(super) async fn cancel_tasks(
     job: JobId,
     attempts: Vec<AttemptId>,
     timeout: Duration,
-) -> Result<(), String> {
+) -> Result<Vec<AttemptId>, String> {
     let message = proto::CancelTasksRequest {
         fence: fence.to_bytes(),
         job_id: job.to_bytes(),
@@ -106,11 +106,13 @@ pub(super) async fn cancel_tasks(
         let mut request = tonic::Request::new(message.clone());
         request.set_timeout(timeout);
         let result = match executors.get(&location.rpc_address) {
-            Ok(mut client) => client.cancel_tasks(request).await.map(|_| ()),
+            Ok(mut client) => client.cancel_tasks(request).await.map(tonic::Response::into_inner),
             Err(status) => Err(status),
         };
         match result {
-            Ok(()) => return Ok(()),
+            Ok(answer) => {
+                return Ok(answer.not_running.iter().filter_map(|bytes| AttemptId::from_bytes(bytes)).collect());
+            }
             Err(status) if attempt >= CANCEL_ATTEMPTS => return Err(describe(&status)),
             Err(_) => tokio::time::sleep(CANCEL_PAUSE).await,
         }

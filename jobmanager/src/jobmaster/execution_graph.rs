@@ -473,6 +473,16 @@ impl ExecutionGraph {
         vertices.filter(|(counts, _)| counts[state as usize] > 0).map(|(_, region)| *region).collect()
     }
 
+    /// Where the attempts in a state are: vertex and subtask.
+    pub fn in_state(&self, state: ExecutionState) -> Vec<(usize, usize)> {
+        let mut found = Vec::with_capacity(self.count(state));
+        for (v, vertex) in self.vertices.iter().enumerate() {
+            let here = vertex.subtasks.iter().enumerate().filter(|(_, subtask)| subtask.state == state);
+            found.extend(here.map(|(s, _)| (v, s)));
+        }
+        found
+    }
+
     /// The current attempts of some regions.
     pub fn executions_of<'a>(&'a self, regions: &'a BTreeSet<usize>) -> impl Iterator<Item = &'a Execution> {
         let vertices = self.vertices.iter().zip(&self.regions).filter(|(_, region)| regions.contains(region));

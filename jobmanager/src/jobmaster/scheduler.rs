@@ -574,9 +574,29 @@ impl Scheduler {
                 self.cancel_tasks(&self.graph.all_regions(), now);
                 self.settle(env);
             }
-            // What fails anyway fails; what is over stays so.
+            // As in Flink, a job that fails is cancelled then. Whatever it waits for is asked for once more.
+            JobStatus::Failing | JobStatus::Cancelling => {
+                if self.status == JobStatus::Failing {
+                    self.enter(JobStatus::Cancelling, now);
+                }
+                self.push_cancel(&self.graph.in_state(ExecutionState::Canceling));
+                self.settle(env);
+            }
+            // What is over stays so.
             _ => {}
         }
+    }
+
+    /// A TaskManager that was to cancel these attempts does not run them: what they had to say has been said, and was not
+    /// understood, or went to another JobMaster.
+    pub fn tasks_gone(&mut self, attempts: &[AttemptId], env: &mut dyn Environment) {
+        let now = env.now();
+        for (vertex, subtask) in attempts.iter().filter_map(|attempt| self.graph.find(*attempt)).collect::<Vec<_>>() {
+            if self.graph.vertices[vertex].subtasks[subtask].state == ExecutionState::Canceling {
+                self.enter_task(vertex, subtask, ExecutionState::Canceled, now);
+            }
+        }
+        self.settle(env);
     }
 
     /// The JobManager stops: tasks are told to stop, nobody waits for them.

@@ -352,6 +352,46 @@ fn cancelling_while_waiting_for_slots_or_for_a_restart_ends_at_once() {
     assert!(restarting.scheduler.take_actions().is_empty());
 }
 
+/// Before, it was left to the end of tasks that nobody spoke of any more, and could not be cancelled.
+#[test]
+fn a_failing_job_can_be_cancelled() {
+    let mut job = Job::running(2, RestartStrategyOptions::None);
+    let attempts = job.attempts();
+    job.report_failure(attempts[0], "boom");
+    assert_eq!(job.status(), JobStatus::Failing);
+    job.report(attempts[1], ExecutionState::Canceled);
+    job.scheduler.take_actions();
+
+    for _ in 0..2 {
+        job.scheduler.cancel(&mut job.env);
+        assert_eq!(job.status(), JobStatus::Cancelling);
+        let asked = job.scheduler.take_actions().into_iter();
+        let asked = asked.filter_map(|action| match action {
+            Action::Cancel { attempts, .. } => Some(attempts),
+            _ => None,
+        });
+        let mut asked: Vec<AttemptId> = asked.flatten().collect();
+        asked.sort_unstable();
+        assert_eq!(asked, attempts[2..], "those that have not ended are told once more");
+    }
+    // One of them is not known to its TaskManager.
+    job.scheduler.tasks_gone(&[attempts[0], attempts[2], AttemptId([99; 16])], &mut job.env);
+    assert_eq!((job.status(), job.states()[0]), (JobStatus::Cancelling, ExecutionState::Failed));
+    job.report(attempts[3], ExecutionState::Failed);
+    assert_eq!(job.status(), JobStatus::Canceled);
+    assert!(is_over(&job.scheduler.take_actions()));
+    job.scheduler.cancel(&mut job.env);
+    assert!(job.scheduler.take_actions().is_empty(), "what is over stays so");
+}
+
+#[test]
+fn only_what_is_being_cancelled_is_over_when_it_is_gone() {
+    let mut job = Job::running(1, RestartStrategyOptions::None);
+    let attempts = job.attempts();
+    job.scheduler.tasks_gone(&attempts, &mut job.env);
+    assert_eq!((job.status(), job.states()[0]), (JobStatus::Running, ExecutionState::Running));
+}
+
 #[test]
 fn a_failed_deployment_fails_its_tasks_and_cancels_what_may_run() {
     let mut job = Job::new(vec![vertex(1, 2, "")], RestartStrategyOptions::None);

@@ -280,8 +280,9 @@ impl TaskExecutor for Executor {
     async fn cancel_tasks(
         &self,
         request: Request<proto::CancelTasksRequest>,
-    ) -> Result<Response<proto::Empty>, Status> {
-        Ok(self.tell(Told::Cancel(request.into_inner())))
+    ) -> Result<Response<proto::CancelTasksResponse>, Status> {
+        self.tell(Told::Cancel(request.into_inner()));
+        Ok(Response::new(proto::CancelTasksResponse::default()))
     }
 
     async fn send_operator_event(

@@ -438,9 +438,9 @@ impl TaskExecutor {
         }
     }
 
-    fn cancel_tasks(&mut self, request: &proto::CancelTasksRequest) -> Result<(), Status> {
+    fn cancel_tasks(&mut self, request: &proto::CancelTasksRequest) -> Result<proto::CancelTasksResponse, Status> {
         let Some((id, job)) = JobId::from_bytes(&request.job_id).and_then(|id| Some((id, self.jobs.get(&id)?))) else {
-            return Ok(());
+            return Ok(proto::CancelTasksResponse { not_running: request.attempt_ids.clone() });
         };
         if job.fence != request.fence {
             return Err(Status::failed_precondition("another JobMaster leads this job"));
@@ -450,10 +450,12 @@ impl TaskExecutor {
         } else {
             request.attempt_ids.iter().filter_map(|bytes| AttemptId::from_bytes(bytes)).collect()
         };
+        let gone = attempts.iter().filter(|attempt| !job.tasks.contains_key(*attempt));
+        let not_running = gone.map(|attempt| attempt.to_bytes()).collect();
         for attempt in attempts {
             self.cancel_task(id, attempt);
         }
-        Ok(())
+        Ok(proto::CancelTasksResponse { not_running })
     }
 
     fn operator_event(&mut self, event: proto::OperatorEventToTask) -> Result<(), Status> {

@@ -12,7 +12,7 @@ pub(crate) enum Call {
     RequestSlot(proto::RequestSlotRequest, Reply<proto::RequestSlotResponse>),
     FreeSlot(proto::FreeSlotRequest, Reply),
     SubmitTasks(Box<proto::SubmitTasksRequest>, Reply),
-    CancelTasks(proto::CancelTasksRequest, Reply),
+    CancelTasks(proto::CancelTasksRequest, Reply<proto::CancelTasksResponse>),
     OperatorEvent(proto::OperatorEventToTask, Reply),
     TriggerCheckpoint(proto::TriggerCheckpointRequest, Reply),
     NotifyCheckpoint(proto::NotifyCheckpointRequest, Reply),
@@ -65,8 +65,10 @@ impl TaskExecutor for Gateway {
     async fn cancel_tasks(
         &self,
         request: Request<proto::CancelTasksRequest>,
-    ) -> Result<Response<proto::Empty>, Status> {
-        self.call(|reply| Call::CancelTasks(request.into_inner(), reply)).await
+    ) -> Result<Response<proto::CancelTasksResponse>, Status> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Call::CancelTasks(request.into_inner(), reply)).await?;
+        Ok(Response::new(answer.await.map_err(|_| stopping())??))
     }
 
     async fn send_operator_event(

@@ -132,6 +132,16 @@ async fn tasks_of_a_superseded_job_master_have_to_end_in_time() {
     };
     executor.submit_tasks(deployment).unwrap();
     assert_eq!(executor.overdue_cancellation(), None);
+    let cancelled = |attempts: &[u8], job: [u8; 16]| proto::CancelTasksRequest {
+        fence: vec![8; 16].into(),
+        job_id: Bytes::copy_from_slice(&job),
+        attempt_ids: attempts.iter().map(|attempt| vec![*attempt; 16].into()).collect(),
+    };
+    // Who asks is told what does not run here: the word of it may have been lost.
+    let answer = executor.cancel_tasks(&cancelled(&[6], JOB)).unwrap();
+    assert_eq!(answer.not_running, [vec![6_u8; 16]]);
+    let answer = executor.cancel_tasks(&cancelled(&[5, 6], [2; 16])).unwrap();
+    assert_eq!(answer.not_running, [vec![5_u8; 16], vec![6_u8; 16]]);
     assert!(executor.request_slot(&slot(1, 9)).unwrap().granted);
     assert_eq!(runner.told.load(Ordering::SeqCst), 1);
     std::thread::sleep(Duration::from_millis(2));

@@ -2,6 +2,7 @@
 use std::any::Any;
 use std::error::Error as StdError;
 
+use wiesel_common::quote::{bound, quote};
 use wiesel_network as network;
 use wiesel_operators::operator::Error;
 use wiesel_proto as proto;
@@ -56,22 +57,27 @@ pub(crate) fn describe(error: &Error) -> proto::Failure {
 
 /// Bytes of a failure's message, and of each of its causes, that are told.
 const MAX_TEXT: usize = 32 << 10;
+/// Bytes of the remark that there were more.
+const REMARK: usize = 50;
 /// How many causes are.
 const MAX_CAUSES: usize = 50;
 
 /// A failure that can be told whatever it says: an error may quote a value of a row, and a row may be of any size.
 pub(crate) fn bounded(mut failure: proto::Failure) -> proto::Failure {
-    cut(&mut failure.message);
     failure.causes.truncate(MAX_CAUSES);
-    failure.causes.iter_mut().for_each(cut);
+    let texts = [&mut failure.message, &mut failure.class].into_iter().chain(&mut failure.causes);
+    // What was cut before has its remark behind the limit, and stays as it is.
+    texts.filter(|text| text.len() > MAX_TEXT + REMARK).for_each(|text| bound(text, MAX_TEXT));
     failure
 }
 
-fn cut(text: &mut String) {
-    if text.len() > MAX_TEXT {
-        let rest = text.len() - text.floor_char_boundary(MAX_TEXT);
-        text.truncate(text.floor_char_boundary(MAX_TEXT));
-        text.push_str(&format!("... ({rest} more bytes)"));
+/// A failure that the JobMaster does not take is told so.
+pub(crate) fn without_text(failure: &proto::Failure) -> proto::Failure {
+    proto::Failure {
+        message: "The JobManager did not take the text of the failure: it is in the log of the TaskManager.".to_owned(),
+        causes: Vec::new(),
+        class: quote(&failure.class).into_owned(),
+        fatal: failure.fatal,
     }
 }
 

@@ -1,7 +1,7 @@
 //! The way of one task to its JobMaster: states and events, in order, each again until it is taken.
 //!
 //! A call has time by its size. What the JobMaster cannot take is said otherwise, never left out: who waits for a word about a
-//! checkpoint, or for a task's end, gets one. The end of a task that failed or was cancelled does not wait long for what the
+//! checkpoint, or for a task's end, gets one, without its reason if the reason is what cannot be told. The end of a task that failed or was cancelled does not wait long for what the
 //! task had to say of checkpoints before; a FINISHED waits for all of it.
 use std::sync::Arc;
 use std::time::Duration;
@@ -113,7 +113,7 @@ impl Reporter {
         }
         let mut reports = self.reports.lock();
         // After the JobMaster is lost nobody listens, and the task is being cancelled for it.
-        let _ = reports.0.send(report);
+        let _ = reports.0.send(report.bounded());
         reports.1 += 1;
         reports.1
     }
@@ -187,12 +187,12 @@ impl Sender {
     /// lost.
     async fn deliver(&mut self, report: Report, counters: &TaskCounters) -> bool {
         let Report::Acknowledge { checkpoint, state, .. } = &report else {
-            return !matches!(self.send(&report, counters).await, Outcome::Lost);
+            return self.deliver_word(&report, counters).await;
         };
         let (checkpoint, bytes) = (*checkpoint, state.encoded_len());
         let outcome = if bytes > MAX_MESSAGE_BYTES { Outcome::TooLarge } else { self.send(&report, counters).await };
         match outcome {
-            Outcome::Taken => true,
+            Outcome::Taken | Outcome::Refused => true,
             Outcome::Lost => false,
             Outcome::TooLarge => {
                 let failure = failure::declined(&format!(
@@ -202,10 +202,21 @@ impl Sender {
                      Set that to a smaller value, or run the job with more subtasks."
                 ));
                 tracing::warn!(checkpoint_id = checkpoint, reason = %failure.message, "checkpoint declined");
-                let decline = Report::Decline { checkpoint, failure };
-                !matches!(self.send(&decline, counters).await, Outcome::Lost)
+                self.deliver_word(&Report::Decline { checkpoint, failure }, counters).await
             }
         }
+    }
+
+    /// Says what is small but for the text of a failure, without that text if it is refused.
+    async fn deliver_word(&mut self, report: &Report, counters: &TaskCounters) -> bool {
+        match self.send(report, counters).await {
+            Outcome::Taken => return true,
+            Outcome::Lost => return false,
+            Outcome::TooLarge | Outcome::Refused => {}
+        }
+        let Some(shorter) = report.without_text() else { return true };
+        tracing::warn!("the JobMaster does not take a failure of a task, it is told without its text");
+        !matches!(self.send(&shorter, counters).await, Outcome::Lost)
     }
 
     async fn send(&mut self, report: &Report, counters: &TaskCounters) -> Outcome {
@@ -223,7 +234,8 @@ impl Sender {
                 Err(status) if status.code() == Code::OutOfRange => return Outcome::TooLarge,
                 Err(status) if is_final(status.code()) => {
                     tracing::debug!(reason = status.message(), "the JobMaster refused a report of a task");
-                    return Outcome::Taken;
+                    let unwanted = matches!(status.code(), Code::NotFound | Code::FailedPrecondition);
+                    return if unwanted { Outcome::Taken } else { Outcome::Refused };
                 }
                 Err(status) => {
                     // Who was too slow once needs more time, not another try.
@@ -243,6 +255,8 @@ enum Outcome {
     Taken,
     /// The JobMaster cannot take a message of this size.
     TooLarge,
+    /// The JobMaster cannot make anything of it.
+    Refused,
     /// The JobMaster is not spoken to any more.
     Lost,
 }
@@ -265,6 +279,26 @@ impl Report {
     /// What counts of its size.
     fn bytes(&self) -> usize {
         if let Self::Acknowledge { state, .. } = self { state.encoded_len() } else { 0 }
+    }
+
+    /// The same but for the text of its failure; none: it has no failure.
+    fn without_text(&self) -> Option<Self> {
+        match self {
+            Self::State(state, Some(failure)) => Some(Self::State(*state, Some(failure::without_text(failure)))),
+            Self::Decline { checkpoint, failure } => {
+                Some(Self::Decline { checkpoint: *checkpoint, failure: failure::without_text(failure) })
+            }
+            _ => None,
+        }
+    }
+
+    /// With no more text of a failure than can be told.
+    fn bounded(self) -> Self {
+        match self {
+            Self::State(state, Some(failure)) => Self::State(state, Some(failure::bounded(failure))),
+            Self::Decline { checkpoint, failure } => Self::Decline { checkpoint, failure: failure::bounded(failure) },
+            other => other,
+        }
     }
 }
 

@@ -51,6 +51,8 @@ pub struct Heard {
     pub deaf_to: Option<u64>,
     /// How many there were.
     pub unheard: usize,
+    /// A failure of more bytes is refused, as what is too large for a message.
+    pub longest_failure: Option<usize>,
     heartbeats: Vec<tokio::sync::mpsc::Sender<std::result::Result<proto::ResourceManagerHeartbeat, Status>>>,
 }
 
@@ -162,6 +164,10 @@ impl JobMaster for FakeJobManager {
     ) -> std::result::Result<Response<proto::Empty>, Status> {
         let update = request.into_inner();
         let mut heard = self.heard.lock();
+        let told = update.failure.as_ref().map_or(0, |failure| failure.message.len());
+        if heard.longest_failure.is_some_and(|longest| told > longest) {
+            return Err(Status::out_of_range("decoded message length too large"));
+        }
         heard.states.entry(update.attempt_id.clone()).or_default().push(update.state());
         if let Some(failure) = update.failure {
             heard.failures.insert(update.attempt_id.clone(), failure);
