@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 
+use super::regular::{check_regular, open_regular};
 use super::{Error, Result, Written};
 
 const COPY_BUFFER: usize = 1 << 20;
@@ -60,7 +61,7 @@ impl Drop for Waits {
 }
 
 pub(super) fn read_range(path: &Path, range: Range<u64>) -> io::Result<Bytes> {
-    let mut file = File::open(path)?;
+    let mut file = open_regular(path)?;
     file.seek(SeekFrom::Start(range.start))?;
     let wanted = range.end.saturating_sub(range.start);
     let mut bytes = Vec::new();
@@ -73,7 +74,11 @@ pub(super) fn read_range(path: &Path, range: Range<u64>) -> io::Result<Bytes> {
 
 pub(super) fn file_size(path: &Path) -> io::Result<u64> {
     let metadata = fs::metadata(path)?;
-    if metadata.is_dir() { Err(io::Error::from(io::ErrorKind::NotFound)) } else { Ok(metadata.len()) }
+    if metadata.is_dir() {
+        return Err(io::Error::from(io::ErrorKind::NotFound));
+    }
+    check_regular(&metadata)?;
+    Ok(metadata.len())
 }
 
 pub(super) fn write(path: &Path, bytes: &[u8], caller: &Caller) -> io::Result<()> {
@@ -102,7 +107,7 @@ pub(super) fn fetch(from: &Path, to: &Path) -> io::Result<Written> {
 }
 
 fn copy_bytes(from: &Path, to: &mut File, go_on: impl Fn() -> io::Result<()>) -> io::Result<Written> {
-    let mut source = File::open(from)?;
+    let mut source = open_regular(from)?;
     let mut written = Written { size: 0, crc32c: 0 };
     let mut buffer = vec![0; COPY_BUFFER];
     loop {

@@ -21,6 +21,7 @@ mod error;
 mod local;
 mod object;
 mod profile;
+mod regular;
 mod s3_store;
 mod unfinished;
 
@@ -28,6 +29,7 @@ mod unfinished;
 mod tests;
 
 pub use error::{Error, ErrorKind};
+pub use regular::{check_regular, open_regular, read_regular};
 pub use unfinished::{Unfinished, UploadStore};
 
 /// The outcome of this module's functions.
@@ -266,9 +268,7 @@ impl Location {
     /// The whole file.
     pub async fn read(&self) -> Result<Bytes> {
         match &self.place {
-            Place::Local(path) => {
-                local::run("read", &self.uri, path, |path| std::fs::read(path).map(Bytes::from)).await
-            }
+            Place::Local(path) => local::run("read", &self.uri, path, |path| read_regular(path).map(Bytes::from)).await,
             Place::Object { store, path, .. } => object::read(&*store.objects, path, &self.uri).await,
         }
     }

@@ -12,6 +12,7 @@ use futures::{StreamExt, TryStreamExt};
 use object_store::path::Path as ObjectPath;
 use object_store::{MultipartUpload, ObjectStore, ObjectStoreExt, PutMode, PutPayload};
 
+use super::regular::open_regular;
 use super::{Error, Result, Written};
 
 /// What is moved in one request.
@@ -218,7 +219,7 @@ struct PartReader {
 
 impl PartReader {
     fn open(path: &Path) -> std::io::Result<Self> {
-        let file = File::open(path)?;
+        let file = open_regular(path)?;
         let size = file.metadata()?.len();
         let part = PART.max(size.div_ceil(MAX_PARTS));
         Ok(Self { file: Some(file), size, part, seen: Written { size: 0, crc32c: 0 } })

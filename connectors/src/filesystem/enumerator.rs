@@ -1,16 +1,16 @@
 //! Looks for files and hands out parts of them.
 use std::collections::{HashSet, VecDeque};
-use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use regex::Regex;
+use wiesel_common::filesystem::open_regular;
 use wiesel_operators::operator::{Error, Result};
 use wiesel_operators::source::{SplitAssignment, SplitEnumerator};
 
 use super::compression::is_compressed;
-use super::path::{list, unreadable};
+use super::path::{Listing, list, unreadable};
 use super::split::FileSplit;
 use crate::encoding::{Reader, Writer};
 use crate::enumerator::Waiting;
@@ -19,6 +19,9 @@ use crate::enumerator::Waiting;
 const LEAST_SPLIT: u64 = 8 << 20;
 /// ... and at most so many bytes.
 const MOST_SPLIT: u64 = 128 << 20;
+
+/// So many things that are no files are warned of, at most.
+const MOST_LEFT_OUT: usize = 100;
 
 pub(super) struct FileEnumerator {
     root: PathBuf,
@@ -29,6 +32,8 @@ pub(super) struct FileEnumerator {
     /// Bytes that may hide a line end inside a record.
     line_hiders: Vec<u8>,
     known: HashSet<String>,
+    /// What is no file, and was warned of.
+    left_out: HashSet<PathBuf>,
     pending: VecDeque<FileSplit>,
     waiting: Waiting,
     discovered: bool,
@@ -49,6 +54,7 @@ impl FileEnumerator {
             parallelism,
             line_hiders,
             known: HashSet::new(),
+            left_out: HashSet::new(),
             pending: VecDeque::new(),
             waiting: Waiting::default(),
             discovered: false,
@@ -57,7 +63,13 @@ impl FileEnumerator {
 
     fn look(&mut self) -> Result<()> {
         self.discovered = true;
-        for (path, length) in list(&self.root, self.pattern.as_ref())? {
+        let Listing { files, others } = list(&self.root, self.pattern.as_ref())?;
+        for path in others {
+            if self.left_out.len() < MOST_LEFT_OUT && self.left_out.insert(path.clone()) {
+                tracing::warn!(path = %path.display(), "left out: a FIFO, a socket or a device, only files are read");
+            }
+        }
+        for (path, length) in files {
             if self.known.insert(path.clone()) {
                 self.cut(path, length)?;
             }
@@ -154,7 +166,7 @@ fn holds(path: &str, bytes: &[u8]) -> Result<bool> {
         return Ok(false);
     }
     let failed = |error| unreadable(Path::new(path), error);
-    let mut file = File::open(path).map_err(failed)?;
+    let mut file = open_regular(Path::new(path)).map_err(failed)?;
     let mut buffer = vec![0; 1 << 20];
     loop {
         let read = file.read(&mut buffer).map_err(failed)?;

@@ -3,6 +3,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use regex::Regex;
+use wiesel_common::filesystem::check_regular;
 use wiesel_operators::operator::{Error, Result};
 
 use crate::options::{self, invalid};
@@ -19,23 +20,34 @@ pub(super) fn local(text: &str) -> options::Result<PathBuf> {
     }
 }
 
-/// All files below a path, in order, with their lengths. Names that begin with `_` or `.` are left out.
-pub(super) fn list(root: &Path, pattern: Option<&Regex>) -> Result<Vec<(String, u64)>> {
-    let metadata = fs::metadata(root).map_err(|error| unreadable(root, error))?;
-    let mut files = Vec::new();
-    if metadata.is_dir() {
-        list_folder(root, &mut files)?;
-    } else {
-        files.push((utf8(root)?, metadata.len()));
-    }
-    if let Some(pattern) = pattern {
-        files.retain(|(path, _)| pattern.is_match(path));
-    }
-    files.sort_unstable();
-    Ok(files)
+/// What is below a path. Names that begin with `_` or `.` are left out.
+#[derive(Default)]
+pub(super) struct Listing {
+    /// The files in order, with their lengths.
+    pub(super) files: Vec<(String, u64)>,
+    /// What can be opened and is no file.
+    pub(super) others: Vec<PathBuf>,
 }
 
-fn list_folder(folder: &Path, files: &mut Vec<(String, u64)>) -> Result<()> {
+/// Looks for files below a path, or for the one that it names.
+pub(super) fn list(root: &Path, pattern: Option<&Regex>) -> Result<Listing> {
+    let metadata = fs::metadata(root).map_err(|error| unreadable(root, error))?;
+    let mut found = Listing::default();
+    if metadata.is_dir() {
+        list_folder(root, &mut found)?;
+    } else {
+        check_regular(&metadata).map_err(|error| unreadable(root, error))?;
+        found.files.push((utf8(root)?, metadata.len()));
+    }
+    if let Some(pattern) = pattern {
+        found.files.retain(|(path, _)| pattern.is_match(path));
+        found.others.retain(|path| path.to_str().is_some_and(|path| pattern.is_match(path)));
+    }
+    found.files.sort_unstable();
+    Ok(found)
+}
+
+fn list_folder(folder: &Path, found: &mut Listing) -> Result<()> {
     let entries = fs::read_dir(folder).map_err(|error| unreadable(folder, error))?;
     for entry in entries {
         let entry = entry.map_err(|error| unreadable(folder, error))?;
@@ -45,8 +57,9 @@ fn list_folder(folder: &Path, files: &mut Vec<(String, u64)>) -> Result<()> {
         }
         let path = entry.path();
         match fs::metadata(&path) {
-            Ok(metadata) if metadata.is_dir() => list_folder(&path, files)?,
-            Ok(metadata) => files.push((utf8(&path)?, metadata.len())),
+            Ok(metadata) if metadata.is_dir() => list_folder(&path, found)?,
+            Ok(metadata) if metadata.is_file() => found.files.push((utf8(&path)?, metadata.len())),
+            Ok(_) => found.others.push(path),
             // A file that went away between listing and looking was not there.
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
             Err(error) => return Err(unreadable(&path, error)),

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::UNIX_EPOCH;
 
 use bytes::Bytes;
+use wiesel_common::filesystem::open_regular;
 use wiesel_operators::operator::{Error, Result};
 
 use super::path::unreadable;
@@ -53,7 +54,7 @@ impl FileSplit {
     /// Opens the file, which must be the one that the split was read from so far.
     pub(super) fn open(&self) -> Result<(File, FileVersion)> {
         let failed = |error| unreadable(Path::new(&self.path), error);
-        let file = File::open(&self.path).map_err(|error| match self.resume {
+        let file = open_regular(Path::new(&self.path)).map_err(|error| match self.resume {
             Some(_) => changed(self, "it cannot be opened any more", Some(error)),
             None => failed(error),
         })?;

@@ -426,3 +426,23 @@ fn speed() {
     }
     println!("{rows} rows in {:?}", begin.elapsed());
 }
+
+/// Before, reading the FIFO waited for ever: the job could not be cancelled, and the TaskManager gave itself up.
+#[test]
+fn what_is_no_file_is_not_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    fs::write(at("a.csv"), "1,x\n2,y\n").unwrap();
+    assert!(std::process::Command::new("mkfifo").arg(at("b.csv")).status().unwrap().success());
+    let _socket = std::os::unix::net::UnixListener::bind(at("c.csv")).unwrap();
+    std::os::unix::fs::symlink("/dev/zero", at("d.csv")).unwrap();
+    let csv = [("format", "csv")];
+    assert_eq!(read(&source(folder.path(), &two(), &csv, &[]), 2).unwrap(), ["+I[1, x]", "+I[2, y]"]);
+    for (name, what) in [("b.csv", "a FIFO"), ("c.csv", "a socket"), ("d.csv", "a device")] {
+        let refused = read(&source(&at(name), &two(), &csv, &[]), 1).unwrap_err().to_string();
+        assert!(refused.contains(what) && refused.contains(name), "{refused}");
+        // A split of before, whose file was one then.
+        let split = FileSplit::new(at(name).to_str().unwrap().to_owned(), 0, u64::MAX);
+        assert!(split.open().is_err(), "{name}");
+    }
+}

@@ -4,6 +4,7 @@ use std::io::{self, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 
 use arrow::array::ArrayRef;
+use wiesel_common::filesystem::open_regular;
 use wiesel_operators::operator::{Error, Result};
 
 use super::state::{Committable, InProgress};
@@ -143,7 +144,7 @@ impl PartFile {
 }
 
 fn copy_prefix(from: &Path, to: &Path, length: u64) -> io::Result<File> {
-    let mut source = File::open(from)?.take(length);
+    let mut source = open_regular(from)?.take(length);
     let mut copy = File::create_new(to)?;
     let copied = io::copy(&mut source, &mut copy)?;
     if copied < length {

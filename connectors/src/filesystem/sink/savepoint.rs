@@ -10,10 +10,11 @@
 //! has a complete checkpoint of its own.
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap, HashSet};
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use wiesel_common::filesystem::read_regular;
 use wiesel_operators::operator::Result;
 
 use super::part_file::unwritable;
@@ -96,7 +97,7 @@ fn content(savepoint: u64) -> Vec<u8> {
 
 /// Whether there is a guard, and the last savepoint that it was written for is this one.
 pub(super) fn is_guard_of(guard: &Path, savepoint: u64) -> Result<bool> {
-    match fs::read(guard) {
+    match read_regular(guard) {
         Ok(found) => Ok(found == content(savepoint)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(error) => Err(unreadable(guard, error)),

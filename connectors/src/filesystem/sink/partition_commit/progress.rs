@@ -8,6 +8,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use wiesel_common::filesystem::read_regular;
 use wiesel_operators::operator::{OperatorContext, Result};
 
 use crate::encoding::{Reader, Writer};
@@ -147,7 +148,7 @@ impl Board {
     }
 
     fn read(&self, path: &Path) -> Result<Option<Progress>> {
-        match fs::read(path) {
+        match read_regular(path) {
             Ok(bytes) => Progress::decode(&bytes, self.parallelism),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(unreadable(path, error)),
