@@ -158,9 +158,10 @@ impl ResourceManager for ResourceManagerService {
         request: Request<Streaming<proto::TaskManagerHeartbeat>>,
     ) -> Result<Response<Self::HeartbeatStream>, Status> {
         let mut inbound = request.into_inner();
-        let first = inbound
-            .next()
+        // Who opens a stream has something to say.
+        let first = tokio::time::timeout(self.options.heartbeat_timeout, inbound.next())
             .await
+            .map_err(|_| Status::deadline_exceeded("no heartbeat came after the stream was opened"))?
             .ok_or_else(|| Status::invalid_argument("the first heartbeat names the TaskManager"))??;
         check_fence(self.handle.fence(), &first.fence)?;
         let resource_id = first.resource_id.clone();

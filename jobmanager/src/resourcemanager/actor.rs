@@ -43,6 +43,8 @@ struct TaskManager {
 /// The outcome of asking a TaskManager for a slot.
 struct SlotAnswer {
     allocation: NewAllocation,
+    /// The registration under which it was asked.
+    registration: u64,
     result: Result<proto::RequestSlotResponse, Status>,
 }
 
@@ -283,7 +285,8 @@ impl ResourceManager {
     }
 
     fn allocate(&mut self) {
-        for allocation in self.slots.decide(&mut AllocationId::random) {
+        let now = self.clock.monotonic_millis();
+        for allocation in self.slots.decide(now, &mut AllocationId::random) {
             self.request_slot(allocation);
         }
     }
@@ -305,17 +308,18 @@ impl ResourceManager {
         });
         request.set_timeout(self.options.rpc_timeout);
         let client = self.executors.get(&task_manager.registration.rpc_address);
+        let registration = task_manager.number;
         self.calls.spawn(async move {
             let result = match client {
                 Ok(mut client) => client.request_slot(request).await.map(tonic::Response::into_inner),
                 Err(status) => Err(status),
             };
-            Some(SlotAnswer { allocation, result })
+            Some(SlotAnswer { allocation, registration, result })
         });
     }
 
     fn slot_answered(&mut self, answer: SlotAnswer) {
-        let SlotAnswer { allocation, result } = answer;
+        let SlotAnswer { allocation, registration, result } = answer;
         let (task_manager, id) = (&allocation.task_manager, allocation.allocation);
         let known = self.task_managers.get(task_manager);
         let result = result.and_then(|answer| match known {
@@ -340,6 +344,10 @@ impl ResourceManager {
                 );
                 // It may have: its next heartbeat tells, and until then the slot is given to nobody.
                 self.slots.not_granted(task_manager, id);
+                // A successor under the same id has done nothing yet.
+                if known.is_some_and(|known| known.number == registration) {
+                    self.slots.call_failed(task_manager, self.clock.monotonic_millis());
+                }
             }
         }
         self.allocate();

@@ -5,10 +5,18 @@
 //! asked without an answer counts for nothing until a report says what became of it. What was said under an earlier registration,
 //! by a process that is gone or that has given back all it held, counts for nothing at all.
 //!
+//! A TaskManager that does not answer, though its heartbeats may come, is left alone for a while that doubles with each call
+//! that fails, and is the last choice until it has answered: others have free slots.
+//!
 //! Invariant: a slot is given to at most one job at a time, and a job is given no more slots than it misses.
 use std::collections::{BTreeMap, BTreeSet};
 
 use wiesel_common::id::{AllocationId, JobId};
+
+/// Milliseconds for which a TaskManager is asked for no slot after a call to it has failed ...
+const FIRST_PAUSE: u64 = 1_000;
+/// ... and at most so many after many have.
+const LAST_PAUSE: u64 = 16_000;
 
 /// How slots are chosen where several fit (`taskmanager.load-balance.mode`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -89,6 +97,16 @@ pub struct TaskManagerSlots {
     last: ReportNumber,
     slots: Vec<SlotState>,
     free: usize,
+    /// Since it last answered.
+    trouble: Trouble,
+}
+
+/// Calls to a TaskManager that failed one after the other.
+#[derive(Clone, Copy, Debug, Default)]
+struct Trouble {
+    failures: u32,
+    /// It is asked for no slot before, by the clock that only runs.
+    until: i64,
 }
 
 impl TaskManagerSlots {
@@ -100,6 +118,11 @@ impl TaskManagerSlots {
     /// How many are free.
     pub fn free(&self) -> usize {
         self.free
+    }
+
+    /// How many may be asked for now.
+    fn available(&self, now: i64) -> usize {
+        if self.trouble.until > now { 0 } else { self.free }
     }
 
     fn given_to(&self, job: JobId) -> usize {
@@ -202,6 +225,8 @@ pub struct SlotManager {
     given: BTreeMap<JobId, usize>,
     /// Something changed since the last decisions.
     changed: bool,
+    /// When a TaskManager that was left alone may be asked again.
+    next_trial: Option<i64>,
 }
 
 impl SlotManager {
@@ -221,7 +246,8 @@ impl SlotManager {
         let order = self.order();
         let slots = vec![SlotState::Unreported; slots as usize];
         let last = ReportNumber { registration, version: 0 };
-        self.task_managers.insert(task_manager.to_owned(), TaskManagerSlots { order, last, slots, free: 0 });
+        let known = TaskManagerSlots { order, last, slots, free: 0, trouble: Trouble::default() };
+        self.task_managers.insert(task_manager.to_owned(), known);
     }
 
     /// A TaskManager is gone. Returns the jobs that had slots of it, or were to have some.
@@ -309,6 +335,19 @@ impl SlotManager {
         }
     }
 
+    /// A call for a slot of a TaskManager failed at this time: it refused the call, could not be reached or did not answer.
+    pub fn call_failed(&mut self, task_manager: &str, now: i64) {
+        let Some(known) = self.task_managers.get_mut(task_manager) else { return };
+        // Calls that were under way together fail together.
+        if known.trouble.until > now {
+            return;
+        }
+        let pause = FIRST_PAUSE.saturating_mul(1 << known.trouble.failures.min(16)).min(LAST_PAUSE);
+        known.trouble.failures = known.trouble.failures.saturating_add(1);
+        known.trouble.until = now.saturating_add_unsigned(pause);
+        self.changed = true;
+    }
+
     /// A TaskManager has answered whether it gives the slot, and with it has said what is true of all.
     pub fn answered(
         &mut self,
@@ -324,6 +363,7 @@ impl SlotManager {
             self.not_granted(task_manager, allocation);
             return Reconciliation::default();
         }
+        self.answers(task_manager);
         let unwanted = granted && !self.granted(task_manager, allocation);
         if !granted {
             self.not_granted(task_manager, allocation);
@@ -333,6 +373,15 @@ impl SlotManager {
             outcome.to_free.push(allocation);
         }
         outcome
+    }
+
+    fn answers(&mut self, task_manager: &str) {
+        if let Some(known) = self.task_managers.get_mut(task_manager)
+            && known.trouble.failures > 0
+        {
+            known.trouble = Trouble::default();
+            self.changed = true;
+        }
     }
 
     fn find(&self, task_manager: &str, allocation: AllocationId) -> Option<(usize, SlotState)> {
@@ -387,10 +436,14 @@ impl SlotManager {
 
     /// Asks for slots for the jobs that miss some, first come first served. A job gets all it misses or nothing, so that two
     /// jobs never starve each other with half of what they need; a job that does not fit lets smaller ones pass.
-    pub fn decide(&mut self, new_id: &mut dyn FnMut() -> AllocationId) -> Vec<NewAllocation> {
-        if !std::mem::take(&mut self.changed) {
+    /// `now`: milliseconds of the clock that only runs.
+    pub fn decide(&mut self, now: i64, new_id: &mut dyn FnMut() -> AllocationId) -> Vec<NewAllocation> {
+        let trial = self.next_trial.is_some_and(|at| at <= now);
+        if !std::mem::take(&mut self.changed) && !trial {
             return Vec::new();
         }
+        let left_alone = self.task_managers.values().map(|known| known.trouble.until);
+        self.next_trial = left_alone.filter(|until| *until > now).min();
         let given = |job: &JobId| self.given.get(job).copied().unwrap_or(0);
         let missing = |(job, needed): (&JobId, &Requirement)| {
             let missing = (needed.slots as usize).saturating_sub(given(job));
@@ -398,14 +451,14 @@ impl SlotManager {
         };
         let mut missing: Vec<_> = self.requirements.iter().filter_map(missing).collect();
         missing.sort_unstable();
-        let mut free = self.task_managers.values().map(TaskManagerSlots::free).sum::<usize>();
+        let mut free = self.task_managers.values().map(|known| known.available(now)).sum::<usize>();
         let mut decisions = Vec::new();
         for (_, job, missing) in missing {
             if missing > free {
                 continue;
             }
             for _ in 0..missing {
-                let Some(decision) = self.take_best(job, new_id) else { break };
+                let Some(decision) = self.take_best(job, now, new_id) else { break };
                 decisions.push(decision);
             }
             free -= missing;
@@ -414,8 +467,8 @@ impl SlotManager {
         decisions
     }
 
-    fn take_best(&mut self, job: JobId, new_id: &mut dyn FnMut() -> AllocationId) -> Option<NewAllocation> {
-        let candidates = self.task_managers.iter().filter(|(_, known)| known.free() > 0);
+    fn take_best(&mut self, job: JobId, now: i64, new_id: &mut dyn FnMut() -> AllocationId) -> Option<NewAllocation> {
+        let candidates = self.task_managers.iter().filter(|(_, known)| known.available(now) > 0);
         let (id, best) = candidates.min_by_key(|(_, known)| preference(self.mode, known, job))?;
         let slot = best.slots.iter().position(|slot| *slot == SlotState::Free)?;
         let (id, allocation) = (id.clone(), new_id());
@@ -428,20 +481,22 @@ impl SlotManager {
         self.task_managers.get(id)
     }
 
-    /// How many slots there are, and how many are free.
+    /// How many slots there are by what TaskManagers have reported, and how many are free.
     pub fn totals(&self) -> (usize, usize) {
-        let total = self.task_managers.values().map(|known| known.slots.len()).sum();
+        let slots = self.task_managers.values().flat_map(|known| &known.slots);
+        let total = slots.filter(|slot| **slot != SlotState::Unreported).count();
         (total, self.task_managers.values().map(TaskManagerSlots::free).sum())
     }
 }
 
-/// The smaller the better: share of slots in use in parts per million, slots of this job, age.
-fn preference(mode: LoadBalanceMode, known: &TaskManagerSlots, job: JobId) -> (u64, usize, u64) {
+/// The smaller the better: calls that failed, share of slots in use in parts per million, slots of this job, age.
+fn preference(mode: LoadBalanceMode, known: &TaskManagerSlots, job: JobId) -> (u32, u64, usize, u64) {
     let total = known.slots.len().max(1);
     let used = ((total - known.free()) * 1_000_000 / total) as u64;
+    let failures = known.trouble.failures;
     match mode {
-        LoadBalanceMode::Spread => (used, known.given_to(job), known.order),
-        LoadBalanceMode::Pack => (1_000_000 - used, 0, known.order),
+        LoadBalanceMode::Spread => (failures, used, known.given_to(job), known.order),
+        LoadBalanceMode::Pack => (failures, 1_000_000 - used, 0, known.order),
     }
 }
 

@@ -45,7 +45,7 @@ fn a_job_is_spread_over_task_managers() {
     register(&mut slots, "a", 4);
     register(&mut slots, "b", 4);
     slots.require(job(1), 4);
-    assert_eq!(spread_of(&slots.decide(&mut ids())), ["a", "b", "a", "b"]);
+    assert_eq!(spread_of(&slots.decide(0, &mut ids())), ["a", "b", "a", "b"]);
 }
 
 #[test]
@@ -55,9 +55,9 @@ fn two_slots_cross_even_beside_another_job() {
     register(&mut slots, "b", 2);
     let mut ids = ids();
     slots.require(job(1), 1);
-    slots.decide(&mut ids);
+    slots.decide(0, &mut ids);
     slots.require(job(2), 2);
-    let decisions = slots.decide(&mut ids);
+    let decisions = slots.decide(0, &mut ids);
     let mut spread = spread_of(&decisions);
     spread.sort_unstable();
     assert_eq!(spread, ["a", "b"]);
@@ -69,7 +69,7 @@ fn packing_fills_one_after_the_other() {
     register(&mut slots, "a", 2);
     register(&mut slots, "b", 2);
     slots.require(job(1), 3);
-    assert_eq!(spread_of(&slots.decide(&mut ids())), ["a", "a", "b"]);
+    assert_eq!(spread_of(&slots.decide(0, &mut ids())), ["a", "a", "b"]);
 }
 
 #[test]
@@ -79,10 +79,10 @@ fn a_job_gets_all_or_nothing_and_lets_smaller_ones_pass() {
     slots.require(job(1), 3);
     slots.require(job(2), 1);
     let mut ids = ids();
-    let decisions = slots.decide(&mut ids);
+    let decisions = slots.decide(0, &mut ids);
     assert_eq!(decisions.iter().map(|decision| decision.job).collect::<Vec<_>>(), [job(2)]);
     register(&mut slots, "b", 2);
-    assert_eq!(slots.decide(&mut ids).len(), 3);
+    assert_eq!(slots.decide(0, &mut ids).len(), 3);
 }
 
 #[test]
@@ -92,10 +92,10 @@ fn a_lost_task_manager_names_its_jobs_and_its_slots_are_given_anew() {
     register(&mut slots, "b", 1);
     slots.require(job(1), 2);
     let mut ids = ids();
-    slots.decide(&mut ids);
+    slots.decide(0, &mut ids);
     assert_eq!(slots.unregister("a"), BTreeSet::from([job(1)]));
     register(&mut slots, "c", 5);
-    assert_eq!(spread_of(&slots.decide(&mut ids)), ["c"]);
+    assert_eq!(spread_of(&slots.decide(0, &mut ids)), ["c"]);
 }
 
 /// Before, each mention of a slot was acted upon: a heartbeat of 80,000 of them brought as many calls.
@@ -117,9 +117,9 @@ fn nothing_is_given_before_it_is_reported() {
     let mut slots = SlotManager::default();
     slots.register("a", 1, 1);
     slots.require(job(1), 1);
-    assert!(slots.decide(&mut ids()).is_empty());
+    assert!(slots.decide(0, &mut ids()).is_empty());
     slots.report("a", number(5), &[free(0)]);
-    assert_eq!(slots.decide(&mut ids()).len(), 1);
+    assert_eq!(slots.decide(0, &mut ids()).len(), 1);
 }
 
 /// Failed before slots were given by reports: an unanswered request made the slot free, whatever had become of it.
@@ -129,20 +129,20 @@ fn an_unanswered_slot_is_given_to_nobody_until_it_is_reported() {
     register(&mut slots, "a", 1);
     slots.require(job(1), 1);
     let mut ids = ids();
-    let first = slots.decide(&mut ids)[0].allocation;
+    let first = slots.decide(0, &mut ids)[0].allocation;
     slots.not_granted("a", first);
-    assert!(slots.decide(&mut ids).is_empty());
+    assert!(slots.decide(0, &mut ids).is_empty());
     // It was given after all, and its job has it.
     let taken = SlotAllocation { allocation: first, job: job(1) };
     slots.report("a", number(2), &[ReportedSlot { index: 0, allocation: Some(taken), releasing: false }]);
     assert_eq!(slots.task_manager("a").unwrap().slots(), [SlotState::Held(taken)]);
-    assert!(slots.decide(&mut ids).is_empty());
+    assert!(slots.decide(0, &mut ids).is_empty());
     // Or another one was not.
     slots.report("a", number(3), &[free(0)]);
-    let second = slots.decide(&mut ids)[0].allocation;
+    let second = slots.decide(0, &mut ids)[0].allocation;
     slots.not_granted("a", second);
     slots.report("a", number(4), &[free(0)]);
-    assert_eq!(slots.decide(&mut ids).len(), 1);
+    assert_eq!(slots.decide(0, &mut ids).len(), 1);
 }
 
 #[test]
@@ -150,7 +150,7 @@ fn an_older_report_than_the_last_does_not_count() {
     let mut slots = SlotManager::default();
     register(&mut slots, "a", 1);
     slots.require(job(1), 1);
-    let allocation = slots.decide(&mut ids())[0].allocation;
+    let allocation = slots.decide(0, &mut ids())[0].allocation;
     assert!(slots.granted("a", allocation));
     let taken = SlotAllocation { allocation, job: job(1) };
     slots.report("a", number(7), &[ReportedSlot { index: 0, allocation: Some(taken), releasing: false }]);
@@ -169,7 +169,7 @@ fn a_late_answer_of_a_dead_process_says_nothing_of_its_successor() {
     register(&mut slots, "a", 1);
     slots.require(job(1), 1);
     let mut ids = ids();
-    let asked = slots.decide(&mut ids)[0].allocation;
+    let asked = slots.decide(0, &mut ids)[0].allocation;
     slots.unregister("a");
     slots.register("a", 2, 1);
     let old = ReportNumber { registration: 1, version: 57 };
@@ -182,7 +182,7 @@ fn a_late_answer_of_a_dead_process_says_nothing_of_its_successor() {
     assert_eq!(slots.task_manager("a").unwrap().slots(), [SlotState::Unreported]);
     let new = |version| ReportNumber { registration: 2, version };
     slots.report("a", new(1), &[free(0)]);
-    let asked_anew = slots.decide(&mut ids)[0].allocation;
+    let asked_anew = slots.decide(0, &mut ids)[0].allocation;
     assert_ne!(asked, asked_anew);
     // Nor what it refused, or reported, and whatever becomes of the new one's answer.
     slots.answered("a", asked, false, old, &[gave]);
@@ -198,7 +198,7 @@ fn what_is_given_and_not_wanted_any_more_is_freed() {
     let mut slots = SlotManager::default();
     register(&mut slots, "a", 1);
     slots.require(job(1), 1);
-    let asked = slots.decide(&mut ids())[0].allocation;
+    let asked = slots.decide(0, &mut ids())[0].allocation;
     slots.release(job(1));
     let gave = ReportedSlot {
         index: 0,
@@ -218,7 +218,7 @@ fn a_reported_slot_is_its_jobs_and_unwanted_without_one() {
     assert_eq!(slots.report("a", number(1), &[held(0, 7, 1), free(1)]), unwanted(7));
     slots.require(job(1), 1);
     assert_eq!(slots.report("a", number(2), &[free(0), held(1, 8, 1)]), Reconciliation::default());
-    assert!(slots.decide(&mut ids()).is_empty(), "it has what it requires");
+    assert!(slots.decide(0, &mut ids()).is_empty(), "it has what it requires");
     assert_eq!(slots.release(job(1)), [("a".to_owned(), AllocationId([8; 16]))]);
     // The TaskManager was not reached: it is told again.
     assert_eq!(slots.report("a", number(2), &[free(0), held(1, 8, 1)]), unwanted(8));
@@ -235,10 +235,10 @@ fn a_slot_that_its_job_does_not_have_is_freed_and_another_one_asked_for() {
     register(&mut slots, "a", 2);
     slots.require(job(1), 1);
     let mut ids = ids();
-    let first = slots.decide(&mut ids)[0].clone();
+    let first = slots.decide(0, &mut ids)[0].clone();
     assert!(slots.granted("a", first.allocation));
     assert!(slots.give_up("a", first.allocation));
-    let second = slots.decide(&mut ids)[0].clone();
+    let second = slots.decide(0, &mut ids)[0].clone();
     assert_ne!(first.slot, second.slot);
     assert!(!slots.give_up("a", AllocationId([9; 16])), "nobody has it");
 }
@@ -355,6 +355,71 @@ impl Cluster {
     }
 }
 
+/// Before, an unreachable TaskManager was the least used one, and was asked again and again.
+#[test]
+fn a_task_manager_that_does_not_answer_is_left_alone_for_a_while() {
+    let mut slots = SlotManager::default();
+    register(&mut slots, "a", 4);
+    register(&mut slots, "b", 2);
+    let mut ids = ids();
+    slots.require(job(1), 1);
+    let asked = slots.decide(100, &mut ids)[0].clone();
+    assert_eq!(asked.task_manager, "a");
+    slots.not_granted("a", asked.allocation);
+    slots.call_failed("a", 100);
+    // Its heartbeats come all the same, and say that it has free slots.
+    let all_free: Vec<ReportedSlot> = (0..4).map(free).collect();
+    slots.report("a", number(2), &all_free);
+    assert_eq!(spread_of(&slots.decide(100, &mut ids)), ["b"]);
+    slots.require(job(2), 1);
+    assert_eq!(spread_of(&slots.decide(200, &mut ids)), ["b"], "though it is used more");
+    // What fits nowhere else waits, and is tried again without anything else having happened.
+    slots.require(job(3), 2);
+    assert!(slots.decide(FIRST_PAUSE as i64 + 99, &mut ids).is_empty());
+    let again = slots.decide(FIRST_PAUSE as i64 + 100, &mut ids);
+    assert_eq!(spread_of(&again), ["a", "a"]);
+    // Both calls fail: that is one failure, and the pause is twice as long.
+    for failed in again {
+        slots.not_granted("a", failed.allocation);
+        slots.call_failed("a", 5_000);
+    }
+    slots.report("a", number(3), &all_free);
+    assert!(slots.decide(5_000 + 2 * FIRST_PAUSE as i64 - 1, &mut ids).is_empty());
+    let again = slots.decide(5_000 + 2 * FIRST_PAUSE as i64, &mut ids);
+    assert_eq!(spread_of(&again), ["a", "a"]);
+    // Once it has answered it is one like the others.
+    let taken = |slot: &NewAllocation| SlotAllocation { allocation: slot.allocation, job: slot.job };
+    let held =
+        |slot: &NewAllocation| ReportedSlot { index: slot.slot, allocation: Some(taken(slot)), releasing: false };
+    slots.answered("a", again[0].allocation, true, number(4), &[held(&again[0])]);
+    slots.answered("a", again[1].allocation, true, number(5), &[held(&again[0]), held(&again[1])]);
+    slots.require(job(4), 1);
+    assert_eq!(spread_of(&slots.decide(9_000, &mut ids)), ["a"]);
+}
+
+#[test]
+fn the_pause_of_a_task_manager_has_an_end() {
+    let mut slots = SlotManager::default();
+    register(&mut slots, "a", 1);
+    let mut now = 0;
+    for _ in 0..100 {
+        slots.call_failed("a", now);
+        now += LAST_PAUSE as i64;
+    }
+    slots.require(job(1), 1);
+    assert_eq!(slots.decide(now, &mut ids()).len(), 1);
+}
+
+/// Before, what only registered counted as free slots that nobody could get.
+#[test]
+fn slots_count_once_they_are_reported() {
+    let mut slots = SlotManager::default();
+    slots.register("a", 1, 3);
+    assert_eq!(slots.totals(), (0, 0));
+    slots.report("a", number(1), &[free(0), free(1), free(2)]);
+    assert_eq!(slots.totals(), (3, 3));
+}
+
 proptest! {
     /// Whatever is lost on the way: after each TaskManager has reported, what is believed is true.
     #[test]
@@ -394,7 +459,7 @@ proptest! {
                 Step::Decide => {
                     let (_, before) = slots.totals();
                     let given: BTreeMap<u8, usize> = required.keys().map(|id| (*id, given(&slots, job(*id)))).collect();
-                    let decisions = slots.decide(&mut ids);
+                    let decisions = slots.decide(0, &mut ids);
                     let (_, free) = slots.totals();
                     prop_assert_eq!(before - decisions.len(), free);
                     for decision in &decisions {
@@ -430,7 +495,7 @@ proptest! {
             prop_assert_eq!(&believed, &truth.slots);
         }
         // And every job that fits gets what it misses.
-        slots.decide(&mut ids);
+        slots.decide(0, &mut ids);
         let (_, free) = slots.totals();
         for (id, required) in &required {
             let missing = (*required as usize).saturating_sub(given(&slots, job(*id)));
@@ -446,7 +511,7 @@ proptest! {
         }
         let needed = needed.min(slots_each * task_managers);
         slots.require(job(1), needed);
-        slots.decide(&mut ids());
+        slots.decide(0, &mut ids());
         let counts: Vec<_> = slots.task_managers.values().map(|known| known.given_to(job(1))).collect();
         let least = counts.iter().min().copied().unwrap();
         let most = counts.iter().max().copied().unwrap();
