@@ -3,6 +3,7 @@
 //!
 //! Kept small: what one crate alone uses lives in that crate.
 pub mod config;
+pub mod connections;
 pub mod exposure;
 pub mod fault;
 pub mod filesystem;

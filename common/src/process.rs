@@ -1,6 +1,8 @@
 //! What this process uses, as the kernel counts it, and how it says that it is up.
 use std::fs;
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
 /// The variable that names a file which is written when the process is up: `flink-daemon.sh` waits for it.
 const UP_FILE_VARIABLE: &str = "WIESEL_UP_FILE";
 
@@ -28,6 +30,24 @@ pub fn open_files() -> u64 {
     fs::read_dir("/proc/self/fd").map_or(0, |entries| entries.count() as u64)
 }
 
+/// How many files and sockets may be open.
+pub fn most_open_files() -> u64 {
+    getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
+}
+
+/// More than anybody needs.
+const ENOUGH_OPEN_FILES: u64 = 1 << 20;
+
+/// Lets as many be open as this process may have. Shells often allow it fewer at first.
+pub fn raise_open_files() {
+    let limit = getrlimit(Resource::Nofile);
+    let wanted = limit.maximum.map_or(ENOUGH_OPEN_FILES, |most| most.min(ENOUGH_OPEN_FILES));
+    if limit.current.is_some_and(|current| current < wanted) {
+        // What is not allowed stays as it is.
+        let _ = setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum: limit.maximum });
+    }
+}
+
 fn status_number(label: &str) -> u64 {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix(label));
@@ -43,5 +63,7 @@ mod tests {
     fn counts() {
         assert!(resident_bytes() > 100_000);
         assert!(threads() >= 1 && open_files() >= 3);
+        raise_open_files();
+        assert!(most_open_files() > open_files());
     }
 }

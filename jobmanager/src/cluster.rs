@@ -11,8 +11,8 @@ use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use tonic::transport::server::TcpIncoming;
 use wiesel_common::config::{ConfigError, Configuration};
+use wiesel_common::connections::{self, Admission};
 use wiesel_common::exposure;
 
 pub use crate::components::{Components, Environment, MAX_MESSAGE_BYTES};
@@ -85,9 +85,13 @@ impl JobManager {
         let api = components.rest(rest_options.clone(), rest_address.port());
         let Components { dispatcher, resource_manager, services, mut parts, .. } = components;
         let rpc_stop = stop.clone();
+        let patience = connections::keep_alive(control.heartbeat_timeout);
         parts.spawn(async move {
-            let incoming = TcpIncoming::from(rpc_listener).with_nodelay(Some(true));
-            let server = tonic::transport::Server::builder().add_routes(services);
+            let incoming = connections::incoming(rpc_listener, Admission::by_open_files("RPC"));
+            let server = tonic::transport::Server::builder()
+                .http2_keepalive_interval(Some(patience))
+                .http2_keepalive_timeout(Some(patience))
+                .add_routes(services);
             // Heartbeat streams never end by themselves, so the server is dropped rather than drained.
             tokio::select! {
                 result = server.serve_with_incoming(incoming) => {

@@ -84,6 +84,7 @@ fn main() -> ExitCode {
 fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let configuration = configuration(arguments)?;
     wiesel_common::logging::apply(&configuration);
+    wiesel_common::process::raise_open_files();
     tracing::info!("Starting Wiesel JobManager {}", env!("CARGO_PKG_VERSION"));
     configuration.log();
     tracing::info!("Final Master Memory configuration:");

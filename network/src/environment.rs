@@ -8,6 +8,7 @@ use parking_lot::Mutex;
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio::task::{AbortHandle, JoinSet};
+use wiesel_common::connections::Admission;
 use wiesel_common::notifier::Notifier;
 
 use crate::buffer_pool::{LocalBufferPool, NetworkBufferPool};
@@ -217,28 +218,21 @@ impl Drop for NetworkEnvironment {
 /// Owns the connections that other TaskManagers make; they end with it.
 async fn accept(listener: TcpListener, registry: Arc<Registry>, options: Options) {
     let mut connections = JoinSet::new();
+    let admission = Admission::by_open_files("data plane");
     loop {
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
+        let (stream, peer, room) = tokio::select! {
+            accepted = admission.accept(&listener) => accepted,
             Some(_) = connections.join_next(), if !connections.is_empty() => continue,
         };
-        match accepted {
-            Ok((stream, peer)) => {
-                let registry = registry.clone();
-                let timeout = options.partition_request_timeout;
-                connections.spawn(async move {
-                    match serve(stream, registry, timeout).await {
-                        End::Closed => tracing::debug!(%peer, "data plane connection closed"),
-                        End::Io(error) => tracing::info!(%peer, %error, "data plane connection lost"),
-                        End::Protocol(cause) => tracing::warn!(%peer, cause, "refused a data plane connection"),
-                    }
-                });
+        let registry = registry.clone();
+        let timeout = options.partition_request_timeout;
+        connections.spawn(async move {
+            let _room = room;
+            match serve(stream, registry, timeout).await {
+                End::Closed => tracing::debug!(%peer, "data plane connection closed"),
+                End::Io(error) => tracing::info!(%peer, %error, "data plane connection lost"),
+                End::Protocol(cause) => tracing::warn!(%peer, cause, "refused a data plane connection"),
             }
-            // Out of descriptors, most likely: others may close.
-            Err(error) => {
-                tracing::warn!(%error, "could not accept a data plane connection");
-                tokio::time::sleep(std::time::Duration::from_millis(100)).await;
-            }
-        }
+        });
     }
 }

@@ -25,8 +25,17 @@ mod tests;
 
 /// Channels that one connection may have open.
 const MAX_CHANNELS: usize = 1 << 20;
-/// How long a connection may stay silent before its first frame.
-const FIRST_FRAME: Duration = Duration::from_secs(30);
+/// How long a consumer is waited for.
+const PATIENCE: Patience = Patience { first_frame: Duration::from_secs(30), whole_frame: Duration::from_secs(30) };
+
+/// See [`PATIENCE`].
+#[derive(Clone, Copy)]
+struct Patience {
+    /// From the beginning of a connection until its first frame has begun and its header is there.
+    first_frame: Duration,
+    /// For a frame to come whole once its first byte has. Consumers send small ones.
+    whole_frame: Duration,
+}
 /// Bytes that are handed to the operating system at once, at least.
 const WRITE_CHUNK: usize = 256 << 10;
 /// Frames that are handed to the operating system at once, at most.
@@ -146,8 +155,9 @@ pub(crate) async fn serve(stream: TcpStream, registry: Arc<Registry>, request_ti
     let (reader, writer) = stream.into_split();
     let shared = Arc::new(Shared::default());
     let cleanup = Cleanup { shared: shared.clone(), registry };
+    let reader = BufReader::with_capacity(16 << 10, reader);
     tokio::select! {
-        end = read(BufReader::with_capacity(16 << 10, reader), &shared, &cleanup.registry, request_timeout) => end,
+        end = read(reader, &shared, &cleanup.registry, request_timeout, PATIENCE) => end,
         end = write(writer, &shared, &cleanup.registry) => End::Io(end),
     }
 }
@@ -157,6 +167,7 @@ async fn read<R: AsyncRead + Unpin>(
     shared: &Arc<Shared>,
     registry: &Arc<Registry>,
     request_timeout: Duration,
+    patience: Patience,
 ) -> End {
     let mut header = [0; HEADER_LENGTH];
     let mut payload = Vec::new();
@@ -166,19 +177,22 @@ async fn read<R: AsyncRead + Unpin>(
     loop {
         // Reading a header is not undone by the timer: it goes on filling the same bytes.
         let mut filled = 0;
+        let mut whole_by = first.then(|| start + patience.first_frame);
         while filled < HEADER_LENGTH {
-            let deadline =
-                if first { Some(start + FIRST_FRAME) } else { requests.front().map(|(deadline, _)| *deadline) };
+            let expires = requests.front().map(|(deadline, _)| *deadline);
+            let deadline = whole_by.into_iter().chain(expires).min();
             let read = tokio::select! {
                 read = reader.read(&mut header[filled..]) => read,
                 () = sleep_until(deadline), if deadline.is_some() => {
-                    if first {
-                        return End::Protocol("no frame came after the connection was made".into());
+                    if whole_by.is_some_and(|whole_by| whole_by <= Instant::now()) {
+                        let what = if first { "no frame came after the connection was made" } else { UNFINISHED };
+                        return End::Protocol(what.into());
                     }
                     expire(&mut requests, registry);
                     continue;
                 }
             };
+            whole_by = whole_by.or_else(|| Some(Instant::now() + patience.whole_frame));
             match read {
                 Ok(0) if filled == 0 => return End::Closed,
                 Ok(0) => return End::Protocol("the peer closed in the middle of a frame".into()),
@@ -195,8 +209,10 @@ async fn read<R: AsyncRead + Unpin>(
             return End::Protocol("a consumer must not send rows".into());
         }
         payload.resize(header.length as usize, 0);
-        if let Err(error) = reader.read_exact(&mut payload).await {
-            return End::Io(error);
+        match tokio::time::timeout(patience.whole_frame, reader.read_exact(&mut payload)).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => return End::Io(error),
+            Err(_) => return End::Protocol(UNFINISHED.into()),
         }
         match handle(header, &payload, shared, registry) {
             Ok(None) => {}
@@ -206,6 +222,8 @@ async fn read<R: AsyncRead + Unpin>(
         expire(&mut requests, registry);
     }
 }
+
+const UNFINISHED: &str = "a frame was begun and not finished in time";
 
 async fn sleep_until(deadline: Option<Instant>) {
     if let Some(deadline) = deadline {

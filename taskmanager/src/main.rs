@@ -46,6 +46,7 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
         None => config::from_environment(arguments.dynamic)?,
     };
     wiesel_common::logging::apply(&configuration);
+    wiesel_common::process::raise_open_files();
     log_start(&configuration)?;
     // Tasks have threads of their own: these two carry calls and the data plane's connections.
     let runtime = tokio::runtime::Builder::new_multi_thread()

@@ -7,8 +7,9 @@ use tokio::net::{TcpListener, lookup_host};
 use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, JoinSet};
 use tonic::transport::Server;
-use tonic::transport::server::TcpIncoming;
+use wiesel_common::config::options::cluster;
 use wiesel_common::config::{ConfigError, Configuration, PortRange};
+use wiesel_common::connections::{self, Admission};
 use wiesel_common::exposure;
 use wiesel_common::rpc::Tcp;
 use wiesel_network::NetworkEnvironment;
@@ -85,6 +86,7 @@ impl TaskManager {
         factory: Arc<dyn OperatorFactory>,
     ) -> Result<Self, StartError> {
         let options = Options::from_configuration(&configuration)?;
+        let patience = connections::keep_alive(configuration.get(&cluster::HEARTBEAT_TIMEOUT)?);
         let state = StateResources::new(&configuration, options.memory.managed.bytes(), options.slots)?;
         let (network, listener) = bind(&options).await?;
         let rpc_bound = listener.local_addr().map_err(|cause| StartError::Bind {
@@ -112,9 +114,13 @@ impl TaskManager {
             metrics: Box::new(move || resources::metrics(&metrics_of)),
         };
         let Components { services, stop, actor, mut background, .. } = Components::start(&options, identity, world);
-        let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+        let incoming = connections::incoming(listener, Admission::by_open_files("RPC"));
+        let server = Server::builder()
+            .http2_keepalive_interval(Some(patience))
+            .http2_keepalive_timeout(Some(patience))
+            .add_routes(services);
         background.spawn(async move {
-            if let Err(error) = Server::builder().add_routes(services).serve_with_incoming(incoming).await {
+            if let Err(error) = server.serve_with_incoming(incoming).await {
                 tracing::error!(%error, "the TaskExecutor's endpoint failed");
             }
         });

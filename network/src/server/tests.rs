@@ -59,3 +59,31 @@ fn a_consumer_that_goes_takes_its_own_claim_back() {
     expire(&mut waiting, &registry);
     assert!(view.subpartition.get().is_some() && view.refusal.get().is_none());
 }
+
+/// Before, a header without what it announces held its connection for ever.
+#[tokio::test]
+async fn a_frame_that_does_not_come_ends_its_connection() {
+    let patience = Patience { first_frame: Duration::from_millis(20), whole_frame: Duration::from_millis(20) };
+    let header = Header { kind: Kind::Close, channel: 7, backlog: 0, sequence: 0, length: 3 };
+    let header = header.encode();
+    let whole = [&header[..], b"abc"].concat();
+    let begun = [&whole[..], &header[..5]].concat();
+    for (sent, reason) in [
+        (&header[..0], "no frame came"),
+        (&header[..5], "no frame came"),
+        (&header[..], UNFINISHED),
+        (&begun[..], UNFINISHED),
+    ] {
+        let (mut peer, stream) = tokio::io::duplex(1024);
+        peer.write_all(sent).await.unwrap();
+        let (shared, registry) = (Arc::default(), Arc::default());
+        let end = read(stream, &shared, &registry, Duration::from_secs(10), patience).await;
+        assert!(matches!(&end, End::Protocol(why) if why.contains(reason)), "{end}");
+    }
+    let (mut peer, stream) = tokio::io::duplex(1024);
+    peer.write_all(&whole).await.unwrap();
+    let (shared, registry) = (Arc::default(), Arc::default());
+    let serving = read(stream, &shared, &registry, Duration::from_secs(10), patience);
+    let silent = tokio::time::timeout(Duration::from_millis(100), serving).await;
+    assert!(silent.is_err(), "who has sent a frame may be silent");
+}
