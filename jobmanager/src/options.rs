@@ -111,6 +111,10 @@ pub struct RestOptions {
     pub upload_dir_is_temporary: bool,
     /// How often the dashboard asks.
     pub refresh_interval: Duration,
+    /// Origins whose pages may read answers and change something (`web.access-control-allow-origin`).
+    pub allow_origin: String,
+    /// Further names of this process.
+    pub names: Vec<String>,
 }
 
 /// What a job runs under: the cluster's configuration with the job's own keys over it.
@@ -200,6 +204,8 @@ impl RestOptions {
             upload_dir: base.join("flink-web-upload"),
             upload_dir_is_temporary,
             refresh_interval: config.get(&REFRESH_INTERVAL)?.min(FOR_EVER),
+            allow_origin: config.get(&rest::ALLOW_ORIGIN)?,
+            names: config.get_optional(&jobmanager::RPC_ADDRESS)?.into_iter().collect(),
         })
     }
 }

@@ -2,8 +2,10 @@
 //!
 //! Handlers ask an actor and shape its answer; they decide nothing. Every path exists with and without `/v1`, bodies of GET
 //! requests are ignored, and errors are `{"errors": [...]}` in Flink's words.
+mod bodies;
 mod checkpoints;
 mod cluster;
+mod connections;
 mod coordination;
 mod error;
 mod exceptions;
@@ -12,6 +14,7 @@ mod job_details;
 mod job_manager;
 mod jobs;
 mod limits;
+mod origins;
 mod plan;
 mod snapshots;
 mod statistics;
@@ -23,14 +26,13 @@ mod vertices;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, Request, State};
-use axum::http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, CONNECTION, CONTENT_TYPE};
+use axum::extract::{ConnectInfo, DefaultBodyLimit, Request, State};
+use axum::http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, CONNECTION, CONTENT_TYPE, VARY};
 use axum::http::{HeaderValue, Method, Uri};
-use axum::middleware::{Next, from_fn};
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, patch, post};
-use axum::serve::ListenerExt;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use wiesel_common::config::Configuration;
 use wiesel_common::time::Clock;
@@ -40,7 +42,10 @@ use crate::jobmaster::collect::CollectCoordinators;
 use crate::operations::Operations;
 use crate::options::RestOptions;
 use crate::resourcemanager::ResourceManagerHandle;
+use bodies::Bodies;
+use connections::{Activity, Connections};
 use error::RestError;
+use origins::Origins;
 
 /// Flink's version whose API this is.
 pub(crate) const FLINK_VERSION: &str = "2.3.0";
@@ -63,7 +68,8 @@ type Answer = Result<axum::Json<serde_json::Value>, RestError>;
 
 /// Serves until the token is cancelled.
 pub(crate) async fn serve(listener: TcpListener, api: Router, stop: CancellationToken) {
-    let service = axum::serve(listener.tap_io(no_delay), api).with_graceful_shutdown({
+    let api = api.into_make_service_with_connect_info::<Activity>();
+    let service = axum::serve(Connections::new(listener), api).with_graceful_shutdown({
         let stop = stop.clone();
         async move { stop.cancelled().await }
     });
@@ -82,15 +88,10 @@ pub(crate) async fn serve(listener: TcpListener, api: Router, stop: Cancellation
     }
 }
 
-/// Small answers must not wait for the acknowledgement of earlier ones.
-fn no_delay(connection: &mut TcpStream) {
-    if let Err(error) = connection.set_nodelay(true) {
-        tracing::debug!(%error, "a connection without TCP_NODELAY");
-    }
-}
-
 /// The whole API.
 pub(crate) fn router(state: RestState) -> Router {
+    let gate =
+        Arc::new(Gate { origins: Origins::new(&state.options), bodies: Bodies::new(state.options.max_content_length) });
     let short = DefaultBodyLimit::max(limits::MAX_TRIGGER_BYTES.min(state.options.max_content_length));
     let api = Router::new()
         .route("/overview", get(cluster::overview))
@@ -141,7 +142,7 @@ pub(crate) fn router(state: RestState) -> Router {
         .merge(api)
         .fallback(not_found)
         .method_not_allowed_fallback(not_found)
-        .layer(from_fn(transport))
+        .layer(from_fn_with_state(gate, transport))
         .with_state(state)
 }
 
@@ -153,20 +154,58 @@ async fn not_found(method: Method, uri: Uri) -> RestError {
     }
 }
 
+/// What a request has to pass.
+struct Gate {
+    origins: Origins,
+    bodies: Bodies,
+}
+
 /// What holds for every answer.
-async fn transport(request: Request, next: Next) -> Response {
+async fn transport(State(gate): State<Arc<Gate>>, request: Request, next: Next) -> Response {
     let closes = request.headers().get(CONNECTION).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"close"));
-    // Flink knows neither of these.
-    let mut response = if matches!(*request.method(), Method::HEAD | Method::OPTIONS) {
-        not_found(request.method().clone(), request.uri().clone()).await.into_response()
-    } else {
-        next.run(request).await
+    let connection = request.extensions().get::<ConnectInfo<Activity>>();
+    let _in_progress = connection.map(|ConnectInfo(activity)| activity.begin());
+    let checked = gate.origins.check(request.method(), request.uri(), request.headers());
+    let (mut response, reader) = match checked {
+        Ok(reader) => (pass(&gate.bodies, request, next).await, reader),
+        Err(refused) => (refused.into_response(), None),
     };
     let headers = response.headers_mut();
-    headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+    if let Some(reader) = reader {
+        headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, reader);
+        headers.insert(VARY, HeaderValue::from_static("Origin"));
+    }
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json; charset=UTF-8"));
     headers.insert(CONNECTION, HeaderValue::from_static(if closes { "close" } else { "keep-alive" }));
     response
+}
+
+async fn pass(bodies: &Bodies, request: Request, next: Next) -> Response {
+    // Flink knows neither of these.
+    if matches!(*request.method(), Method::HEAD | Method::OPTIONS) {
+        return not_found(request.method().clone(), request.uri().clone()).await.into_response();
+    }
+    // The room for the body is taken until it has been dealt with.
+    match bodies.admit(request).await {
+        Ok((request, _room)) => as_json(next.run(request).await).await,
+        Err(refused) => refused.into_response(),
+    }
+}
+
+/// The longest text of an error that is not ours.
+const MAX_FOREIGN_ERROR: usize = 16 << 10;
+
+/// Errors of what takes requests apart before a handler sees them are plain text.
+async fn as_json(response: Response) -> Response {
+    let status = response.status();
+    let is_json = response.headers().get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes() == b"application/json");
+    if is_json || !(status.is_client_error() || status.is_server_error()) {
+        return response;
+    }
+    let text = axum::body::to_bytes(response.into_body(), MAX_FOREIGN_ERROR).await.unwrap_or_default();
+    let reason = status.canonical_reason().unwrap_or("refused");
+    let text = if text.is_empty() { reason.into() } else { String::from_utf8_lossy(&text) };
+    RestError::handler(status, text).into_response()
 }
 
 /// Answers with a value.

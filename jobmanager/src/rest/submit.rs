@@ -26,7 +26,11 @@ pub(super) struct Part {
 
 /// All parts of a body.
 pub(super) async fn parts(mut multipart: Multipart) -> Result<Vec<Part>, RestError> {
-    let bad = |error: axum::extract::multipart::MultipartError| RestError::handler(error.status(), error.body_text());
+    let bad = |error: axum::extract::multipart::MultipartError| match error.status() {
+        // A body that breaks off, or does not come in time.
+        StatusCode::INTERNAL_SERVER_ERROR => RestError::bad_request(error.body_text()),
+        status => RestError::handler(status, error.body_text()),
+    };
     let mut parts = Vec::new();
     while let Some(field) = multipart.next_field().await.map_err(bad)? {
         let name = field.name().unwrap_or_default().to_owned();

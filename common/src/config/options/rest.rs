@@ -18,6 +18,11 @@ pub const SERVER_MAX_CONTENT_LENGTH: ConfigOption<MemorySize> =
 pub const SUBMIT_ENABLE: ConfigOption<bool> = ConfigOption::new("web.submit.enable").default("true");
 /// Whether jobs may be cancelled.
 pub const CANCEL_ENABLE: ConfigOption<bool> = ConfigOption::new("web.cancel.enable").default("true");
+/// Origins (scheme, host and port, with commas between them) whose pages may read answers and change something, or `*`. Flink's
+/// default is `*`: any page that a user has open.
+pub const ALLOW_ORIGIN: ConfigOption<String> = ConfigOption::new("web.access-control-allow-origin")
+    .default("")
+    .fallback(&["jobmanager.web.access-control-allow-origin"]);
 /// The folder for uploaded artifacts.
 pub const UPLOAD_DIR: ConfigOption<String> = ConfigOption::new("web.upload.dir");
 /// How many former failures are kept for a job.

@@ -1,0 +1,127 @@
+//! What clients upload: all bodies that are held at one time share one budget, and each comes in time.
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::BoxError;
+use axum::body::Body;
+use axum::extract::Request;
+use axum::http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
+use axum::http::{HeaderMap, StatusCode};
+use futures::StreamExt;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, timeout, timeout_at};
+
+use super::error::RestError;
+
+/// Bodies up to this size need no room in the budget: the number of connections bounds them.
+const SMALL: usize = 64 << 10;
+/// How long a body may wait for room.
+const WAIT: Duration = Duration::from_secs(30);
+/// How long nothing of a body may come.
+const STALLED: Duration = Duration::from_secs(30);
+/// How long a body may take altogether.
+const LONGEST: Duration = Duration::from_secs(600);
+/// Room is counted in so many bytes.
+const UNIT: usize = 1 << 10;
+
+/// The budget: one body of the largest size, or as many smaller ones as that is.
+pub(super) struct Bodies {
+    largest: usize,
+    wait: Duration,
+    room: Arc<Semaphore>,
+}
+
+impl Bodies {
+    /// `largest`: `rest.server.max-content-length`.
+    pub(super) fn new(largest: usize) -> Self {
+        Self { largest, wait: WAIT, room: Arc::new(Semaphore::new(units(largest) as usize)) }
+    }
+
+    /// The request once there is room for its body, which has to be kept as long as the body is.
+    pub(super) async fn admit(&self, request: Request) -> Result<(Request, Option<OwnedSemaphorePermit>), RestError> {
+        let Some(length) = length(request.headers()) else { return Ok((request, None)) };
+        // One that is too long is refused when it is read, before it is longer than this.
+        let bytes = length.min(self.largest);
+        let room = if bytes <= SMALL { None } else { Some(self.room_for(bytes).await?) };
+        let (parts, body) = request.into_parts();
+        Ok((Request::from_parts(parts, in_time(body)), room))
+    }
+
+    async fn room_for(&self, bytes: usize) -> Result<OwnedSemaphorePermit, RestError> {
+        let permit = Arc::clone(&self.room).acquire_many_owned(units(bytes));
+        // The semaphore is never closed.
+        timeout(self.wait, permit).await.ok().and_then(Result::ok).ok_or_else(|| {
+            tracing::warn!(bytes, "an upload is refused: others take all the room that there is for them");
+            let message = "Other uploads take all the room that there is for them: try again later.";
+            RestError::handler(StatusCode::SERVICE_UNAVAILABLE, message)
+        })
+    }
+}
+
+fn units(bytes: usize) -> u32 {
+    u32::try_from(bytes.div_ceil(UNIT)).unwrap_or(u32::MAX)
+}
+
+/// How long the body says it is, the largest number if it does not say; none: there is no body.
+fn length(headers: &HeaderMap) -> Option<usize> {
+    if headers.contains_key(TRANSFER_ENCODING) {
+        return Some(usize::MAX);
+    }
+    let length = headers.get(CONTENT_LENGTH)?;
+    let length = length.to_str().ok().and_then(|text| text.parse().ok()).unwrap_or(usize::MAX);
+    (length > 0).then_some(length)
+}
+
+/// The body, which ends with an error if it does not come in time.
+fn in_time(body: Body) -> Body {
+    let end = Instant::now() + LONGEST;
+    let chunks = futures::stream::unfold(Some(body.into_data_stream()), move |chunks| async move {
+        let mut chunks = chunks?;
+        match timeout_at(end.min(Instant::now() + STALLED), chunks.next()).await {
+            Ok(Some(Ok(chunk))) => Some((Ok(chunk), Some(chunks))),
+            Ok(Some(Err(error))) => Some((Err(BoxError::from(error)), None)),
+            Ok(None) => None,
+            Err(_) => Some((Err(BoxError::from("the body of the request did not come in time")), None)),
+        }
+    });
+    Body::from_stream(chunks)
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt;
+
+    use super::*;
+
+    fn request(header: (&str, &str), body: Body) -> Request {
+        axum::http::Request::builder().header(header.0, header.1).body(body).unwrap()
+    }
+
+    /// Before, twelve uploads of 95 MB were held at once.
+    #[tokio::test]
+    async fn bodies_share_their_room() {
+        let bodies = Bodies { wait: Duration::from_millis(20), ..Bodies::new(100 << 20) };
+        let upload = || request(("content-length", "99614720"), Body::empty());
+        let (_, first) = bodies.admit(upload()).await.unwrap();
+        assert!(first.is_some());
+        for header in
+            [("content-length", "99614720"), ("transfer-encoding", "chunked"), ("content-length", "9999999999")]
+        {
+            let refused = bodies.admit(request(header, Body::empty())).await.map(|_| ()).unwrap_err();
+            assert!(format!("{refused:?}").contains("503"), "{refused:?}");
+        }
+        // Small ones need none.
+        let (_, small) = bodies.admit(request(("content-length", "65536"), Body::empty())).await.unwrap();
+        let (_, none) = bodies.admit(request(("accept", "*/*"), Body::empty())).await.unwrap();
+        assert!(small.is_none() && none.is_none());
+        drop(first);
+        assert!(bodies.admit(upload()).now_or_never().is_some_and(|admitted| admitted.is_ok()));
+    }
+
+    #[tokio::test]
+    async fn a_body_is_what_was_sent() {
+        let bodies = Bodies::new(1 << 20);
+        let (admitted, _room) = bodies.admit(request(("content-length", "3"), Body::from("abc"))).await.unwrap();
+        assert_eq!(axum::body::to_bytes(admitted.into_body(), 10).await.unwrap(), "abc");
+    }
+}

@@ -1,0 +1,275 @@
+//! Connections of the REST port: how many there are, and how long one may take to ask for something.
+//!
+//! A connection waits for a request, receives its head, and is at work; only the last may take any time, because answers are
+//! waited for. What is at work is known from the requests that have begun and ended; their bodies are [`super::bodies`]' affair.
+use std::io::{self, IoSlice};
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::extract::connect_info::Connected;
+use axum::serve::{IncomingStream, Listener};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::{Instant, Sleep, sleep};
+use wiesel_common::connections::{Admission, FIRST_BYTES};
+
+/// How long a connection may wait for its next request: clients that keep connections give up theirs before.
+const IDLE: Duration = Duration::from_secs(120);
+/// How long the head of a request may take from its first byte.
+const HEAD: Duration = Duration::from_secs(30);
+/// How long a client may take no byte of an answer.
+const STALLED_ANSWER: Duration = Duration::from_secs(60);
+
+/// The port.
+pub(super) struct Connections {
+    listener: TcpListener,
+    admission: Admission,
+}
+
+impl Connections {
+    pub(super) fn new(listener: TcpListener) -> Self {
+        Self { listener, admission: Admission::by_open_files("REST") }
+    }
+}
+
+impl Listener for Connections {
+    type Io = Connection;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (Connection, SocketAddr) {
+        let (stream, peer, room) = self.admission.accept(&self.listener).await;
+        (Connection::new(stream, Some(room)), peer)
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+}
+
+/// The requests of a connection, for who answers them.
+#[derive(Clone, Default)]
+pub(super) struct Activity(Arc<Requests>);
+
+#[derive(Default)]
+struct Requests {
+    begun: AtomicU64,
+    ended: AtomicU64,
+}
+
+impl Activity {
+    /// A request has begun, and goes on as long as what is returned lives.
+    pub(super) fn begin(&self) -> InProgress {
+        self.0.begun.fetch_add(1, Ordering::SeqCst);
+        InProgress(self.clone())
+    }
+
+    /// How many have begun, and whether one goes on.
+    fn requests(&self) -> (u64, bool) {
+        let ended = self.0.ended.load(Ordering::SeqCst);
+        let begun = self.0.begun.load(Ordering::SeqCst);
+        (begun, begun > ended)
+    }
+}
+
+impl Connected<IncomingStream<'_, Connections>> for Activity {
+    fn connect_info(stream: IncomingStream<'_, Connections>) -> Self {
+        stream.io().activity.clone()
+    }
+}
+
+/// See [`Activity::begin`].
+pub(super) struct InProgress(Activity);
+
+impl Drop for InProgress {
+    fn drop(&mut self) {
+        self.0.0.ended.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// Nothing of the next request has come.
+    Idle,
+    /// Its head has begun.
+    Head,
+    /// It is being answered.
+    Work,
+}
+
+/// A connection that ends when it is silent for too long.
+pub(super) struct Connection {
+    stream: TcpStream,
+    activity: Activity,
+    phase: Phase,
+    /// Requests that were seen to have begun.
+    begun: u64,
+    /// Of the phase.
+    deadline: Pin<Box<Sleep>>,
+    /// Set while the client takes nothing.
+    stalled: Option<Pin<Box<Sleep>>>,
+    _room: Option<OwnedSemaphorePermit>,
+}
+
+impl Connection {
+    fn new(stream: TcpStream, room: Option<OwnedSemaphorePermit>) -> Self {
+        Self {
+            stream,
+            activity: Activity::default(),
+            phase: Phase::Idle,
+            begun: 0,
+            deadline: Box::pin(sleep(FIRST_BYTES)),
+            stalled: None,
+            _room: room,
+        }
+    }
+
+    fn enter(&mut self, phase: Phase) {
+        self.phase = phase;
+        let time = if phase == Phase::Head { HEAD } else { IDLE };
+        self.deadline.as_mut().reset(Instant::now() + time);
+    }
+
+    /// Takes note of requests that have begun or ended.
+    fn look(&mut self) {
+        let (begun, goes_on) = self.activity.requests();
+        if begun == self.begun && (self.phase != Phase::Work || goes_on) {
+            return;
+        }
+        self.begun = begun;
+        self.enter(if goes_on { Phase::Work } else { Phase::Idle });
+    }
+
+    /// What writing came to, or the end of the connection if it has come to nothing for too long.
+    fn written<T>(&mut self, context: &mut Context<'_>, outcome: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if outcome.is_ready() {
+            self.stalled = None;
+            if self.phase == Phase::Idle {
+                // Of an answer that is longer than what fits at once.
+                self.enter(Phase::Idle);
+            }
+            return outcome;
+        }
+        let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(STALLED_ANSWER)));
+        stalled.as_mut().poll(context).map(|()| Err(io::ErrorKind::TimedOut.into()))
+    }
+}
+
+impl AsyncRead for Connection {
+    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        this.look();
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut this.stream).poll_read(context, buffer);
+        if read.is_pending() {
+            if this.phase == Phase::Work {
+                return Poll::Pending;
+            }
+            return this.deadline.as_mut().poll(context).map(|()| Err(io::ErrorKind::TimedOut.into()));
+        }
+        if this.phase == Phase::Idle && buffer.filled().len() > before {
+            this.enter(Phase::Head);
+        }
+        read
+    }
+}
+
+impl AsyncWrite for Connection {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let outcome = Pin::new(&mut this.stream).poll_write(context, bytes);
+        this.written(context, outcome)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let outcome = Pin::new(&mut this.stream).poll_write_vectored(context, slices);
+        this.written(context, outcome)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_shutdown(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+
+    async fn connected() -> (Connection, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        (Connection::new(listener.accept().await.unwrap().0, None), client)
+    }
+
+    fn expire(connection: &mut Connection) {
+        connection.deadline.as_mut().reset(Instant::now());
+    }
+
+    async fn times_out(connection: &mut Connection) -> bool {
+        let mut buffer = [0; 64];
+        connection.read(&mut buffer).await.is_err_and(|error| error.kind() == io::ErrorKind::TimedOut)
+    }
+
+    /// Before, a connection that said nothing, or half of a head, stayed for ever.
+    #[tokio::test]
+    async fn who_does_not_ask_is_not_waited_for() {
+        let (mut silent, _client) = connected().await;
+        expire(&mut silent);
+        assert!(times_out(&mut silent).await);
+
+        let (mut slow, mut client) = connected().await;
+        let mut buffer = [0; 64];
+        client.write_all(b"GET /over").await.unwrap();
+        assert_eq!(slow.read(&mut buffer).await.unwrap(), 9);
+        assert_eq!(slow.phase, Phase::Head);
+        let until = slow.deadline.deadline();
+        client.write_all(b"v").await.unwrap();
+        assert_eq!(slow.read(&mut buffer).await.unwrap(), 1);
+        assert_eq!(slow.deadline.deadline(), until, "a byte now and then gains no time");
+        expire(&mut slow);
+        assert!(times_out(&mut slow).await);
+    }
+
+    #[tokio::test]
+    async fn an_answer_may_take_its_time() {
+        let (mut connection, mut client) = connected().await;
+        let mut buffer = [0; 64];
+        client.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
+        connection.read(&mut buffer).await.unwrap();
+        let request = connection.activity.begin();
+        connection.look();
+        expire(&mut connection);
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        assert!(connection.read(&mut buffer).now_or_never().is_none(), "a handler is at work");
+        drop(request);
+        connection.look();
+        assert_eq!(connection.phase, Phase::Idle);
+        // One that begins and ends between two looks.
+        connection.phase = Phase::Head;
+        drop(connection.activity.begin());
+        connection.look();
+        assert_eq!(connection.phase, Phase::Idle);
+        expire(&mut connection);
+        assert!(times_out(&mut connection).await);
+    }
+}

@@ -1,0 +1,70 @@
+//! What requests have to pass before anything is done for them, over HTTP.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod support;
+
+use reqwest::Method;
+use serde_json::Value;
+use support::{Cluster, TaskManager, shuffle};
+use wiesel_jobmanager::jobmaster::status::JobStatus;
+
+/// The status of an answer, which must be JSON, and its first error.
+async fn refused(request: reqwest::RequestBuilder) -> (u16, String) {
+    let response = request.send().await.unwrap();
+    let status = response.status().as_u16();
+    assert_eq!(response.headers()["content-type"], "application/json; charset=UTF-8");
+    let answer: Value = response.json().await.unwrap();
+    (status, answer["errors"][0].as_str().unwrap().to_owned())
+}
+
+#[tokio::test]
+async fn pages_of_others_change_nothing_and_read_nothing() {
+    let cluster = Cluster::start(&[("web.access-control-allow-origin", "https://ui.example")]).await;
+    let mut a = TaskManager::start(&cluster, "a", 1).await;
+    let id = cluster.submit(shuffle(1, 1)).await;
+    let deployed = a.next_submit().await;
+    a.run(&deployed).await;
+    let evil = |method: Method, path: &str| {
+        cluster.http.request(method, cluster.rest(path)).header("Origin", "http://evil.example").body("{}")
+    };
+    for (method, path) in [
+        (Method::GET, format!("/jobs/{id}/yarn-cancel")),
+        (Method::PATCH, format!("/v1/jobs/{id}")),
+        (Method::POST, "/jars/upload".to_owned()),
+        (Method::DELETE, "/cluster".to_owned()),
+    ] {
+        let (status, error) = refused(evil(method, &path)).await;
+        assert!(status == 403 && error.contains("web.access-control-allow-origin"), "{path}: {status} {error}");
+    }
+    let (status, error) =
+        refused(cluster.http.get(cluster.rest("/overview")).header("Host", "evil.example:8081")).await;
+    assert!(status == 403 && error.contains("rest.address"), "{status} {error}");
+    assert_eq!(cluster.job(id).await.status, JobStatus::Running);
+
+    let answer = evil(Method::GET, "/overview").send().await.unwrap();
+    assert!(answer.status() == 200 && !answer.headers().contains_key("access-control-allow-origin"));
+    let friend = cluster.http.get(cluster.rest("/overview")).header("Origin", "https://ui.example");
+    let answer = friend.send().await.unwrap();
+    assert_eq!(answer.headers()["access-control-allow-origin"], "https://ui.example");
+    assert_eq!(answer.headers()["vary"], "Origin");
+    // The page itself, and whoever is no browser.
+    let own = format!("http://{}", cluster.manager.rest_address());
+    let cancelled = cluster.http.patch(cluster.rest(&format!("/jobs/{id}"))).header("Origin", own);
+    assert_eq!(cancelled.send().await.unwrap().status(), 202);
+    assert_eq!(cluster.get("/overview").await.0, 200);
+}
+
+/// Before, they were plain text that said it was JSON.
+#[tokio::test]
+async fn errors_of_the_framework_are_json() {
+    let cluster = Cluster::start(&[]).await;
+    let http = &cluster.http;
+    let (status, error) = refused(http.get(cluster.rest("/jobs/%ff"))).await;
+    assert!(status == 400 && error.contains("UTF-8"), "{status} {error}");
+    let (status, error) = refused(http.post(cluster.rest("/jars/upload")).body("no form")).await;
+    assert!(status == 400 && error.contains("boundary"), "{status} {error}");
+    // A form that breaks off is the client's fault.
+    let form = "--b\r\nContent-Disposition: form-data; name=\"jarfile\"; filename=\"a.sql\"\r\n\r\nSELECT";
+    let broken = http.post(cluster.rest("/jars/upload")).header("Content-Type", "multipart/form-data; boundary=b");
+    let (status, error) = refused(broken.body(form)).await;
+    assert_eq!(status, 400, "{error}");
+}
