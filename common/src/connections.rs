@@ -113,7 +113,7 @@ impl Admission {
 pub fn incoming(listener: TcpListener, admission: Admission) -> impl Stream<Item = io::Result<Connection>> + Send {
     futures::stream::unfold((listener, admission), |(listener, admission)| async move {
         let (stream, _, room) = admission.accept(&listener).await;
-        Some((Ok(Connection::new(stream, room)), (listener, admission)))
+        Some((Ok::<_, io::Error>(Connection::new(stream, room)), (listener, admission)))
     })
 }
 

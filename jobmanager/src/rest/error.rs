@@ -3,6 +3,7 @@ use axum::Json;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use wiesel_common::id::{JobId, OperatorId, VertexId};
+use wiesel_common::quote::quote;
 
 const HANDLER: &str = "org.apache.flink.runtime.rest.handler.RestHandlerException";
 const NOT_FOUND: &str = "org.apache.flink.runtime.rest.NotFoundException";
@@ -47,7 +48,8 @@ impl RestError {
 
     fn bad_parameter(kind: &str, name: &str, value: &str) -> Self {
         Self::bad_request(format!(
-            "Bad request, could not parse parameters: Cannot resolve {kind} parameter ({name}) from value \"{value}\"."
+            "Bad request, could not parse parameters: Cannot resolve {kind} parameter ({name}) from value \"{}\".",
+            quote(value)
         ))
     }
 

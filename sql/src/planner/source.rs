@@ -1,5 +1,5 @@
 //! Tables as sources and sinks: what their connectors can do.
-use wiesel_common::quote::quote;
+use wiesel_common::quote::{bounded, quote};
 use wiesel_connectors::factory::{self, SinkDescription, SourceDescription, TableDescription};
 
 use crate::catalog::ResolvedTable;
@@ -32,13 +32,17 @@ fn description(table: &ResolvedTable) -> TableDescription {
     }
 }
 
+/// The longest reason in bytes: it names the options that there are, and quotes what was given.
+const MAX_CAUSE: usize = 16 << 10;
+
 fn unable(table: &ResolvedTable, role: &str, cause: &str) -> Error {
     let options: Vec<String> =
         table.options.iter().map(|(key, value)| format!("'{key}'='{}'", quote(shown(key, value)))).collect();
     Error::Option(format!(
-        "Unable to create a {role} table '{}'.\n\nTable options are:\n\n{}\n\n{cause}",
+        "Unable to create a {role} table '{}'.\n\nTable options are:\n\n{}\n\n{}",
         table.identifier,
-        options.join("\n")
+        options.join("\n"),
+        bounded(cause, MAX_CAUSE)
     ))
 }
 

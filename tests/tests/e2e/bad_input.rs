@@ -128,6 +128,14 @@ fn missing_and_malformed_files() {
     job_fails(&cluster, &format!("{}{insert}", table(&missing, "csv", "")), &["nothing.csv"]);
     job_fails(&cluster, &format!("{}{insert}", table(&csv, "csv", "")), &["rows.csv", "three"]);
     job_fails(&cluster, &format!("{}{insert}", table(&json, "json", "")), &["rows.json"]);
+    // Before, nothing could wake the thread that opened it.
+    let pipe = cluster.dir().join("pipe.csv");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    job_fails(&cluster, &format!("{}{insert}", table(&pipe, "csv", "")), &["pipe.csv", "FIFO"]);
+    // Before, the whole of it was in the message.
+    let long = cluster.file("long.json", &"x".repeat(8 << 20));
+    job_fails(&cluster, &format!("{}{insert}", table(&long, "json", "")), &["long.json", "more bytes"]);
+    assert!(cluster.log_text().len() < 1 << 20, "the log holds all of it");
     let select = "SELECT n, s FROM t;";
     let lenient = cluster.rows(&format!("{}{select}", table(&csv, "csv", ", 'csv.ignore-parse-errors' = 'true'")), 1);
     assert_eq!(lenient.len(), 4, "{lenient:?}");
