@@ -93,8 +93,8 @@ impl From<&wiesel_operators::operator::Error> for FailureInfo {
             Error::External { .. } => ("java.io.IOException", false),
             Error::Plan(_) => ("org.apache.flink.table.api.ValidationException", true),
             Error::State(error) => {
-                use wiesel_state::Error::{Configuration, Corrupt, Incompatible};
-                let fatal = matches!(error, Corrupt(_) | Incompatible(_) | Configuration(_));
+                use wiesel_state::Error::{Configuration, Corrupt, Incompatible, Missing};
+                let fatal = matches!(error, Corrupt(_) | Missing(_) | Incompatible(_) | Configuration(_));
                 (if fatal { "org.apache.flink.util.StateMigrationException" } else { "java.io.IOException" }, fatal)
             }
             Error::Arrow(_) | Error::Expression(_) | Error::Cancelled => (INTERNAL, false),

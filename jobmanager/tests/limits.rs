@@ -189,7 +189,7 @@ fn metadata() -> proto::CheckpointMetadata {
         name: "Sink: out[2]".into(),
         parallelism: 1,
         max_parallelism: 128,
-        operators: vec![proto::OperatorName { uid, name: "sink".into() }],
+        operators: vec![proto::OperatorName { uid, name: "sink".into(), states: None }],
         subtasks: vec![proto::TaskState { operators: vec![operator], ..Default::default() }],
     };
     proto::CheckpointMetadata {

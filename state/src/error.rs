@@ -19,6 +19,9 @@ pub enum Error {
     /// State that is not what it was when it was written: a checksum, a truncated file, a newer version.
     #[error("{0}")]
     Corrupt(String),
+    /// A file of a checkpoint that is not there: it will not come back by itself.
+    #[error("{0}")]
+    Missing(String),
     /// State that does not fit the job: another type, no such state, another maximum parallelism.
     #[error("{0}")]
     Incompatible(String),
@@ -47,7 +50,11 @@ impl Error {
 
     /// Whether a file is not there.
     pub fn is_not_found(&self) -> bool {
-        matches!(self, Self::File(error) if error.is_not_found())
+        match self {
+            Self::Missing(_) => true,
+            Self::File(error) => error.is_not_found(),
+            _ => false,
+        }
     }
 }
 

@@ -158,7 +158,7 @@ impl CheckpointStorage {
     pub async fn read(&self, file: &proto::StateFile) -> Result<Bytes> {
         let bytes = match file.path.is_empty() {
             true => file.inline.clone(),
-            false => self.resolve(&file.path)?.read().await?,
+            false => self.resolve(&file.path)?.read().await.map_err(missing)?,
         };
         let found = Written { size: bytes.len() as u64, crc32c: crc32c::crc32c(&bytes) };
         verify(file, found).map(|()| bytes)
@@ -173,7 +173,7 @@ impl CheckpointStorage {
                 inside.ok_or_else(|| Error::Corrupt("inline state is shorter than it should be".into()))?;
             return Ok(file.inline.slice(start..end));
         }
-        Ok(self.resolve(&file.path)?.read_range(range).await?)
+        self.resolve(&file.path)?.read_range(range).await.map_err(missing)
     }
 
     /// Writes a local file with the bytes of a file, as they were written.
@@ -186,7 +186,11 @@ impl CheckpointStorage {
             let written = tokio::fs::write(to, &bytes).await;
             return written.map_err(|error| Error::storage(format!("cannot write {}", to.display()), error));
         }
-        let found = self.resolve(&file.path)?.download(to).await?;
+        let found = self.resolve(&file.path)?.download(to).await.map_err(|error| match to.parent() {
+            // A copy on a local disk says the same if the folder that it is to go to is gone.
+            Some(folder) if !folder.is_dir() => Error::File(error),
+            _ => missing(error),
+        })?;
         verify(file, found)
     }
 
@@ -327,6 +331,17 @@ fn absolute(uri: &str) -> Result<String> {
     }
     let path = std::path::absolute(uri).map_err(|error| Error::storage(format!("'{uri}' is no valid path"), error))?;
     Ok(path.display().to_string())
+}
+
+/// The error of a file of a checkpoint that could not be read.
+fn missing(error: wiesel_common::filesystem::Error) -> Error {
+    if !error.is_not_found() {
+        return error.into();
+    }
+    Error::Missing(format!(
+        "{error}. It is part of the checkpoint or savepoint that the job starts from, which cannot be restored without it: put \
+         the file back, or start the job from another checkpoint or savepoint"
+    ))
 }
 
 /// Compares what was read with what was written.

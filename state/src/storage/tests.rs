@@ -126,8 +126,17 @@ async fn damage_names_the_file() {
     let cut = outcome(b"more than").await;
     assert!(cut.contains(&file.path) && cut.contains("9 bytes instead of 13"), "{cut}");
     std::fs::remove_file(path).unwrap();
-    let gone = storage.read(&file).await.unwrap_err();
-    assert!(gone.is_not_found() && gone.to_string().contains(&file.path), "{gone}");
+    // Before, this was a failure as that of a store that is away: the job restarted for ever.
+    let read = storage.read(&file).await.unwrap_err();
+    let range = storage.read_range(&file, 0..3).await.unwrap_err();
+    let downloaded = storage.download(&file, &folder.path().join("local")).await.unwrap_err();
+    for gone in [read, range, downloaded] {
+        assert!(matches!(gone, Error::Missing(_)) && gone.is_not_found(), "{gone:?}");
+        assert!(gone.to_string().contains(&file.path) && gone.to_string().contains("another checkpoint"), "{gone}");
+    }
+    std::fs::write(path, "more than ten").unwrap();
+    let nowhere = storage.download(&file, &folder.path().join("no/such/folder")).await.unwrap_err();
+    assert!(matches!(nowhere, Error::File(_)), "{nowhere:?}");
 }
 
 #[tokio::test]

@@ -83,8 +83,8 @@ pub(crate) fn without_text(failure: &proto::Failure) -> proto::Failure {
 
 /// Whether the next attempt meets the same.
 fn is_fatal(error: &Error) -> bool {
-    use wiesel_state::Error::{Configuration, Corrupt, Incompatible};
-    matches!(error, Error::Plan(_) | Error::State(Corrupt(_) | Incompatible(_) | Configuration(_)))
+    use wiesel_state::Error::{Configuration, Corrupt, Incompatible, Missing};
+    matches!(error, Error::Plan(_) | Error::State(Corrupt(_) | Missing(_) | Incompatible(_) | Configuration(_)))
 }
 
 /// A checkpoint that a task does not take part in, though nothing is wrong with it.
@@ -115,6 +115,15 @@ pub(crate) fn from_panic(panic: &(dyn Any + Send)) -> proto::Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Before, a job whose checkpoint lacked a file was restarted for ever.
+    #[test]
+    fn a_missing_state_file_is_as_final_as_a_damaged_one() {
+        let fatal = |error: wiesel_state::Error| describe(&error.into()).fatal;
+        assert!(fatal(wiesel_state::Error::Missing("gone".into())));
+        assert!(fatal(wiesel_state::Error::Corrupt("damaged".into())));
+        assert!(!fatal(wiesel_state::Error::Backend("busy".into())));
+    }
 
     #[test]
     fn what_a_failure_says_is_bounded() {

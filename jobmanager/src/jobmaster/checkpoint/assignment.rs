@@ -23,6 +23,9 @@ use wiesel_proto as proto;
 use wiesel_proto::operator_list_state::Redistribution;
 
 pub mod channels;
+mod completeness;
+
+pub use completeness::states;
 
 /// The largest number of a checkpoint: it and the next one are numbers that Flink's clients can read.
 const MAX_CHECKPOINT_ID: u64 = i64::MAX as u64 - 1;
@@ -109,9 +112,9 @@ pub enum Error {
     },
 }
 
-/// Refuses metadata, read from `file`, whose numbers no checkpoint can have. Memory is set aside for as many key groups as it
-/// says, and keyed state is looked for where they say it is: with other numbers than it was written with it would be lost
-/// without a word.
+/// Refuses metadata, read from `file`, whose numbers no checkpoint can have, or that is not whole (`completeness`). Memory is
+/// set aside for as many key groups as it says, and keyed state is looked for where they say it is: with other numbers than it
+/// was written with it would be lost without a word.
 pub fn check(metadata: &proto::CheckpointMetadata, file: &str) -> Result<(), Error> {
     let corrupt = |reason: String| Err(Error::Corrupt { file: file.to_owned(), reason });
     let id = metadata.checkpoint_id;
@@ -120,10 +123,10 @@ pub fn check(metadata: &proto::CheckpointMetadata, file: &str) -> Result<(), Err
     }
     for vertex in &metadata.vertices {
         let (name, parallelism, most) = (&vertex.name, vertex.parallelism, vertex.max_parallelism);
-        if !(1..=UPPER_BOUND_MAX_PARALLELISM).contains(&most) || parallelism > most {
+        if !(1..=UPPER_BOUND_MAX_PARALLELISM).contains(&most) || !(1..=most).contains(&parallelism) {
             return corrupt(format!(
                 "task {name} has the parallelism {parallelism} and the maximum parallelism {most}, which must be at least that \
-                 and from 1 to {UPPER_BOUND_MAX_PARALLELISM}"
+                 and from 1 to {UPPER_BOUND_MAX_PARALLELISM}; the parallelism is at least 1"
             ));
         }
         for (subtask, state) in vertex.subtasks.iter().enumerate() {
@@ -142,7 +145,7 @@ pub fn check(metadata: &proto::CheckpointMetadata, file: &str) -> Result<(), Err
             }
         }
     }
-    Ok(())
+    completeness::check(metadata).or_else(corrupt)
 }
 
 fn has_all(handle: &proto::KeyedStateHandle, groups: &Range<u32>) -> bool {

@@ -111,9 +111,12 @@ impl fmt::Display for CheckpointFailure {
 pub fn state_failure(error: &wiesel_state::Error) -> FailureInfo {
     use wiesel_state::Error;
     let class = match error {
-        Error::Storage { .. } | Error::File(_) | Error::Corrupt(_) | Error::TooLarge(_) | Error::Occupied(_) => {
-            "java.io.IOException"
-        }
+        Error::Storage { .. }
+        | Error::File(_)
+        | Error::Corrupt(_)
+        | Error::Missing(_)
+        | Error::TooLarge(_)
+        | Error::Occupied(_) => "java.io.IOException",
         Error::Incompatible(_) | Error::Claimed(_) => "java.lang.IllegalStateException",
         Error::Configuration(_) => "org.apache.flink.configuration.IllegalConfigurationException",
         Error::Backend(_) => crate::failure::INTERNAL,

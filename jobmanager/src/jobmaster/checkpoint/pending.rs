@@ -7,6 +7,7 @@ use wiesel_proto as proto;
 use wiesel_state::storage::files_of_task;
 
 use super::action::Request;
+use super::assignment::states;
 use super::cleaning::Garbage;
 use super::plan::{PlannedTask, Silent, TaskRef};
 use crate::jobmaster::execution_graph::ExecutionGraph;
@@ -189,15 +190,30 @@ impl Pending {
             let state = task.state.clone().unwrap_or(proto::TaskState { finished: true, ..Default::default() });
             vertices[task.planned.vertex].subtasks.push(state);
         }
+        vertices.iter_mut().for_each(|vertex| self.note_states(vertex));
         vertices
+    }
+
+    /// Notes what each operator has, so that a reader sees if something is missing.
+    fn note_states(&self, vertex: &mut proto::VertexState) {
+        let mut by_operator: HashMap<&[u8], Vec<&proto::OperatorSubtaskState>> = HashMap::new();
+        for state in vertex.subtasks.iter().flat_map(|subtask| &subtask.operators) {
+            by_operator.entry(&state.uid).or_default().push(state);
+        }
+        for operator in &mut vertex.operators {
+            let found = by_operator.remove(&operator.uid[..]).unwrap_or_default();
+            let enumerator = self.coordinators.iter().any(|coordinator| coordinator.uid == operator.uid);
+            operator.states = Some(proto::OperatorStates { enumerator, ..states(found.into_iter()) });
+        }
     }
 }
 
 fn describe(vertex: &proto::JobVertex) -> proto::VertexState {
-    let operators = vertex
-        .operators
-        .iter()
-        .map(|operator| proto::OperatorName { uid: operator.uid.clone(), name: operator.name.clone() });
+    let operators = vertex.operators.iter().map(|operator| proto::OperatorName {
+        uid: operator.uid.clone(),
+        name: operator.name.clone(),
+        states: None,
+    });
     proto::VertexState {
         vertex_id: vertex.id.clone(),
         name: vertex.name.clone(),

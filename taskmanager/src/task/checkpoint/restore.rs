@@ -100,7 +100,16 @@ impl Restore {
             })?;
             let Some(file) = &channel.file else { continue };
             let bytes = context.runtime.block_on(self.state.storage.read(file))?;
-            for rows in channel_state::decode(bytes, &schema, &name)? {
+            let all = channel_state::decode(bytes, &schema, &name)?;
+            let found: u64 = all.iter().map(|rows| rows.num_rows() as u64).sum();
+            if found != channel.rows {
+                return Err(wiesel_state::Error::Corrupt(format!(
+                    "rows in flight of {name}: there are {found} in the file, and {} were written",
+                    channel.rows
+                ))
+                .into());
+            }
+            for rows in all {
                 if channel.output {
                     outputs.replay(edge, channel.subtask, rows)?;
                 } else if let Some(inputs) = inputs.as_deref_mut() {

@@ -40,7 +40,11 @@ fn state(id: u8, subtask: u32, parallelism: u32, count: usize) -> proto::TaskSta
         first_key_group: groups.start,
         last_key_group: groups.end - 1,
         tables: vec![proto::StateTableDescriptor { name: "groups".into(), ..Default::default() }],
-        files: vec![proto::KeyedStateFile { name: format!("{subtask}"), ..Default::default() }],
+        files: vec![proto::KeyedStateFile {
+            name: format!("{subtask}"),
+            file: Some(proto::StateFile::default()),
+            ..Default::default()
+        }],
         ..Default::default()
     };
     let texts: Vec<String> = (0..count).map(|i| format!("{subtask}-{i}")).collect();
@@ -62,7 +66,7 @@ fn metadata(vertex_id: u8, operator_id: u8, counts: &[usize]) -> proto::Checkpoi
         name: format!("vertex {vertex_id}"),
         parallelism,
         max_parallelism: 128,
-        operators: vec![proto::OperatorName { uid: uid(operator_id), name: "operator".into() }],
+        operators: vec![proto::OperatorName { uid: uid(operator_id), name: "operator".into(), states: None }],
         subtasks: subtasks.collect(),
     };
     proto::CheckpointMetadata { hash_version: u32::from(HASH_VERSION), vertices: vec![vertex], ..Default::default() }
@@ -346,4 +350,108 @@ fn a_maximum_parallelism_that_is_not_that_of_the_state_is_refused() {
     let handle = &mut empty.vertices[0].subtasks[0].operators[0].keyed[0];
     (handle.first_key_group, handle.last_key_group) = (1, 0);
     assert!(corrupt(&empty).contains("key groups 1 to 0"));
+}
+
+/// Two subtasks, and what a checkpoint notes of their operator.
+fn noted() -> proto::CheckpointMetadata {
+    let mut metadata = metadata(1, 7, &[2, 2]);
+    let vertex = &mut metadata.vertices[0];
+    let mut noted = states(vertex.subtasks.iter().flat_map(|state| &state.operators));
+    noted.enumerator = true;
+    vertex.operators[0].states = Some(noted);
+    for state in &mut vertex.subtasks {
+        let file = proto::StateFile { path: "file:/sp/x".into(), ..Default::default() };
+        state.operators[0].keyed[0].files[0].file = Some(file);
+        state.channels =
+            vec![proto::ChannelState { file: Some(proto::StateFile::default()), rows: 1, ..Default::default() }];
+    }
+    metadata.coordinators = vec![proto::CoordinatorState { uid: uid(7), state: Bytes::from_static(b"s") }];
+    metadata
+}
+
+/// Before, each of these was restored: with rows that were missing, or there twice, and no word about it.
+#[test]
+fn metadata_that_is_not_whole_or_says_something_twice_is_refused() {
+    assert_eq!(check(&noted(), "file:/sp/_metadata"), Ok(()));
+    type Change = fn(&mut proto::CheckpointMetadata);
+    fn task(metadata: &mut proto::CheckpointMetadata) -> &mut proto::TaskState {
+        &mut metadata.vertices[0].subtasks[1]
+    }
+    fn operator(metadata: &mut proto::CheckpointMetadata) -> &mut proto::OperatorSubtaskState {
+        &mut task(metadata).operators[0]
+    }
+    let changes: [(&str, Change); 20] = [
+        ("subtask 1 of task vertex 1 has no keyed state", |metadata| operator(metadata).keyed.clear()),
+        ("2 handles of the keyed state", |metadata| {
+            let handle = operator(metadata).keyed[0].clone();
+            operator(metadata).keyed.push(handle);
+        }),
+        ("with the tables []", |metadata| operator(metadata).keyed[0].tables.clear()),
+        ("the table 'groups' of its keyed state twice", |metadata| {
+            let table = operator(metadata).keyed[0].tables[0].clone();
+            operator(metadata).keyed[0].tables.push(table);
+        }),
+        ("does not say where the file '1'", |metadata| operator(metadata).keyed[0].files[0].file = None),
+        ("the file file:/sp/x in its keyed state twice", |metadata| {
+            let file = operator(metadata).keyed[0].files[0].clone();
+            operator(metadata).keyed[0].files.push(file);
+        }),
+        ("lists [all, numbered, same] of the operator", |metadata| {
+            operator(metadata).lists.remove(0);
+        }),
+        ("the list 'splits' of the operator 07070707", |metadata| {
+            let list = operator(metadata).lists[0].clone();
+            operator(metadata).lists.push(list);
+        }),
+        ("differ in how its list 'splits'", |metadata| {
+            operator(metadata).lists[0].redistribution = Redistribution::Union as i32;
+        }),
+        ("and the lists [] of the operator", |metadata| task(metadata).operators.clear()),
+        ("the state of the operator 07070707", |metadata| {
+            let state = operator(metadata).clone();
+            task(metadata).operators.push(state);
+        }),
+        ("which is not in that task", |metadata| operator(metadata).uid = uid(8)),
+        ("which is not in that task", |metadata| metadata.vertices[0].operators.clear()),
+        ("had ended and has state", |metadata| task(metadata).finished = true),
+        ("the rows in flight of the channel", |metadata| {
+            let channel = task(metadata).channels[0].clone();
+            task(metadata).channels.push(channel);
+        }),
+        ("the rows in flight of the channel", |metadata| task(metadata).channels[0].file = None),
+        ("the state of 1 subtasks", |metadata| {
+            metadata.vertices[0].subtasks.pop();
+        }),
+        ("task vertex 1 is in it twice", |metadata| {
+            let vertex = metadata.vertices[0].clone();
+            metadata.vertices.push(vertex);
+        }),
+        ("the enumerator of splits of the operator 07070707", |metadata| metadata.coordinators.clear()),
+        ("is in it twice", |metadata| {
+            let coordinator = metadata.coordinators[0].clone();
+            metadata.coordinators.push(coordinator);
+        }),
+    ];
+    for (words, change) in changes {
+        let mut metadata = noted();
+        change(&mut metadata);
+        let error = corrupt(&metadata);
+        assert!(error.contains(words), "{words}: {error}");
+    }
+    // All subtasks lack it: only what was noted tells.
+    let mut none = noted();
+    none.vertices[0].subtasks.iter_mut().for_each(|state| state.operators.clear());
+    assert!(corrupt(&none).contains("which is to have keyed state with the tables [groups]"), "{}", corrupt(&none));
+}
+
+#[test]
+fn what_was_written_before_states_were_noted_and_what_has_ended_is_whole() {
+    let mut metadata = noted();
+    metadata.vertices[0].subtasks[0] = proto::TaskState { finished: true, ..Default::default() };
+    assert_eq!(check(&metadata, "file:/sp/_metadata"), Ok(()));
+    metadata.vertices[0].operators[0].states = None;
+    metadata.coordinators.clear();
+    assert_eq!(check(&metadata, "file:/sp/_metadata"), Ok(()));
+    metadata.vertices[0].subtasks[1] = proto::TaskState { finished: true, ..Default::default() };
+    assert_eq!(check(&metadata, "file:/sp/_metadata"), Ok(()));
 }
