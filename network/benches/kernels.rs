@@ -79,7 +79,7 @@ fn frames(c: &mut Criterion) {
         group.bench_function(BenchmarkId::new("decode", name), |b| b.iter(|| decode(&schema, black_box(&buffer))));
     }
     group.finish();
-    let header = Header { kind: Kind::Data, channel: 7, backlog: 1 << 20, sequence: 123, length: 65536 };
+    let header = Header { kind: Kind::Data, channel: 7, backlog: 1 << 20, sequence: 123, length: 65536, checked: true };
     c.bench_function("frame/header", |b| b.iter(|| Header::decode(&black_box(header).encode())));
 }
 

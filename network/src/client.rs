@@ -14,8 +14,9 @@ use tokio::sync::Notify;
 
 use crate::error::{Error, Result};
 use crate::event::{Barrier, Event};
-use crate::frame::{HEADER_LENGTH, Header, Kind};
+use crate::frame::{CHECKSUM_LENGTH, HEADER_LENGTH, Header, Kind, Malformed, put_control, verify};
 use crate::gate::GateShared;
+use crate::handshake::{Agreement, Refused, introduce};
 use crate::id::ChannelKey;
 use crate::options::Options;
 
@@ -206,11 +207,8 @@ impl RemoteChannel {
         self.queued.store(false, Ordering::SeqCst);
         let mut control = self.outgoing.lock();
         let mut frame = |control: &mut Control, kind, payload: &[u8]| {
-            let length = payload.len() as u32;
-            let header = Header { kind, channel: self.id, backlog: 0, sequence: control.sequence, length };
+            put_control(out, kind, self.id, control.sequence, payload);
             control.sequence += 1;
-            out.extend_from_slice(&header.encode());
-            out.extend_from_slice(payload);
         };
         if control.close {
             if control.opened {
@@ -315,11 +313,11 @@ impl Connection {
     pub async fn run(self: Arc<Self>, options: Options) {
         let error = match self.connect(&options).await {
             Err(error) => error,
-            Ok(stream) => {
+            Ok((stream, agreement)) => {
                 let (reader, writer) = stream.into_split();
                 let reader = BufReader::with_capacity(64 << 10, reader);
                 tokio::select! {
-                    error = self.read(reader) => error,
+                    error = self.read(reader, agreement) => error,
                     error = self.write(writer) => error,
                 }
             }
@@ -327,19 +325,25 @@ impl Connection {
         self.fail(&error);
     }
 
-    async fn connect(&self, options: &Options) -> Result<TcpStream> {
+    async fn connect(&self, options: &Options) -> Result<(TcpStream, Agreement)> {
+        let unanswered = || format!("no answer within {} s", options.connect_timeout.as_secs());
         let mut attempt = 0;
         loop {
             let connecting = tokio::time::timeout(options.connect_timeout, TcpStream::connect(&*self.address));
             let cause = match connecting.await {
-                Ok(Ok(stream)) => {
+                Ok(Ok(mut stream)) => {
                     if let Err(error) = stream.set_nodelay(true) {
                         tracing::debug!(address = %self.address, %error, "could not switch off Nagle's algorithm");
                     }
-                    return Ok(stream);
+                    match tokio::time::timeout(options.connect_timeout, introduce(&mut stream, options)).await {
+                        Ok(Ok(agreement)) => return Ok((stream, agreement)),
+                        Ok(Err(Refused::Io(error))) => return Err(self.lost(&error)),
+                        Ok(Err(Refused::Protocol(cause))) => return Err(self.protocol(cause)),
+                        Err(_) => unanswered(),
+                    }
                 }
                 Ok(Err(error)) => error.to_string(),
-                Err(_) => format!("no answer within {} s", options.connect_timeout.as_secs()),
+                Err(_) => unanswered(),
             };
             if attempt >= options.connect_retries {
                 return Err(Error::ConnectFailed { address: self.address.clone(), cause: cause.into() });
@@ -385,7 +389,7 @@ impl Connection {
         Error::Protocol { address: self.address.clone(), cause: cause.into() }
     }
 
-    async fn read<R: AsyncRead + Unpin>(&self, mut reader: R) -> Error {
+    async fn read<R: AsyncRead + Unpin>(&self, mut reader: R, agreement: Agreement) -> Error {
         let mut header = [0; HEADER_LENGTH];
         loop {
             if let Err(error) = reader.read_exact(&mut header).await {
@@ -398,6 +402,17 @@ impl Connection {
             let mut payload = MutableBuffer::from_len_zeroed(header.length as usize);
             if let Err(error) = reader.read_exact(&mut payload).await {
                 return self.lost(&error);
+            }
+            if header.checked {
+                let mut checksum = [0; CHECKSUM_LENGTH];
+                if let Err(error) = reader.read_exact(&mut checksum).await {
+                    return self.lost(&error);
+                }
+                if verify(&payload, checksum).is_err() {
+                    return Error::Damaged { address: self.address.clone(), bytes: payload.len() };
+                }
+            } else if agreement.checksums || header.kind != Kind::Data {
+                return self.protocol(Malformed::Unchecked.to_string());
             }
             // A channel that was closed on this side may still have frames under way.
             let Some(channel) = self.state.lock().channels.get(&header.channel).cloned() else { continue };

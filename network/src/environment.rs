@@ -143,7 +143,7 @@ impl NetworkEnvironment {
             partitioner,
             schema,
             producer: id.producer,
-            encoder: Encoder::new(options.compression)?,
+            encoder: Encoder::new(options.compression)?.with_checksums(options.payload_checksums),
             pool,
             enough,
             waiter,
@@ -224,11 +224,10 @@ async fn accept(listener: TcpListener, registry: Arc<Registry>, options: Options
             accepted = admission.accept(&listener) => accepted,
             Some(_) = connections.join_next(), if !connections.is_empty() => continue,
         };
-        let registry = registry.clone();
-        let timeout = options.partition_request_timeout;
+        let (registry, options) = (registry.clone(), options.clone());
         connections.spawn(async move {
             let _room = room;
-            match serve(stream, registry, timeout).await {
+            match serve(stream, registry, &options).await {
                 End::Closed => tracing::debug!(%peer, "data plane connection closed"),
                 End::Io(error) => tracing::info!(%peer, %error, "data plane connection lost"),
                 End::Protocol(cause) => tracing::warn!(%peer, cause, "refused a data plane connection"),

@@ -57,6 +57,17 @@ pub enum Error {
         /// What it did.
         cause: Arc<str>,
     },
+    /// What came is not what was sent.
+    #[error(
+        "What task manager '{address}' sent was damaged on its way: the check sum of {bytes} bytes is wrong \
+         (taskmanager.network.payload-checksum). Check the memory and the network of both machines."
+    )]
+    Damaged {
+        /// The sender's data plane address.
+        address: Arc<str>,
+        /// How many bytes.
+        bytes: usize,
+    },
     /// No task offered the partition in time.
     #[error("Partition {0} not found.")]
     PartitionNotFound(PartitionId),

@@ -5,6 +5,7 @@
 //! - [`buffer_pool`]: who may hold how much memory.
 //! - [`subpartition`]: the bounded queue between one producer and one consumer; inside a process the consumer reads it
 //!   itself and batches move by `Arc`.
+//! - `handshake`: how a connection begins.
 //! - [`server`], [`client`]: the two ends of a connection between TaskManagers, multiplexed, with credits in bytes.
 //! - [`partitioner`]: which rows go to which consumer.
 //! - [`partition`], [`gate`]: what a task's thread writes to and reads from. Synchronous, driven by a notifier.
@@ -23,6 +24,7 @@ pub mod error;
 pub mod event;
 pub mod frame;
 pub mod gate;
+mod handshake;
 pub mod id;
 pub mod options;
 pub mod partition;

@@ -1,6 +1,8 @@
 //! What the data plane can be told.
 use std::time::Duration;
 
+use wiesel_common::secret::Secret;
+
 use crate::codec::Compression;
 
 /// Settings of a TaskManager's data plane.
@@ -24,6 +26,10 @@ pub struct Options {
     pub connect_timeout: Duration,
     /// How often connecting is tried again (`taskmanager.network.retries`).
     pub connect_retries: u32,
+    /// Whether rows carry a check sum (`taskmanager.network.payload-checksum`); on a connection they do if either end wants it.
+    pub payload_checksums: bool,
+    /// What both ends of a connection must have.
+    pub secret: Option<Secret>,
 }
 
 impl Default for Options {
@@ -38,6 +44,8 @@ impl Default for Options {
             partition_request_timeout: Duration::from_secs(10),
             connect_timeout: Duration::from_secs(120),
             connect_retries: 0,
+            payload_checksums: true,
+            secret: None,
         }
     }
 }

@@ -16,8 +16,10 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::client::{FAILURE_NOT_FOUND, FAILURE_PRODUCER};
-use crate::frame::{HEADER_LENGTH, Header, Kind, MAX_CONTROL_PAYLOAD};
+use crate::frame::{CHECKSUM_LENGTH, HEADER_LENGTH, Header, Kind, MAX_CONTROL_PAYLOAD, Malformed, verify};
+use crate::handshake::{Agreement, Refused, welcome};
 use crate::id::ChannelKey;
+use crate::options::Options;
 use crate::subpartition::{Claim, Consumer, Outgoing, Registry, Subpartition};
 
 #[cfg(test)]
@@ -147,18 +149,35 @@ pub(crate) enum End {
     Protocol(String),
 }
 
+impl From<Refused> for End {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            // Whoever only looks whether somebody listens.
+            Refused::Io(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => Self::Closed,
+            Refused::Io(error) => Self::Io(error),
+            Refused::Protocol(cause) => Self::Protocol(cause),
+        }
+    }
+}
+
 /// Serves one connection until it ends.
-pub(crate) async fn serve(stream: TcpStream, registry: Arc<Registry>, request_timeout: Duration) -> End {
+pub(crate) async fn serve(mut stream: TcpStream, registry: Arc<Registry>, options: &Options) -> End {
     if let Err(error) = stream.set_nodelay(true) {
         return End::Io(error);
     }
+    let agreement = match tokio::time::timeout(PATIENCE.first_frame, welcome(&mut stream, options)).await {
+        Ok(Ok(agreement)) => agreement,
+        Ok(Err(refused)) => return refused.into(),
+        Err(_) => return End::Protocol("no greeting came after the connection was made".into()),
+    };
+    let request_timeout = options.partition_request_timeout;
     let (reader, writer) = stream.into_split();
     let shared = Arc::new(Shared::default());
     let cleanup = Cleanup { shared: shared.clone(), registry };
     let reader = BufReader::with_capacity(16 << 10, reader);
     tokio::select! {
         end = read(reader, &shared, &cleanup.registry, request_timeout, PATIENCE) => end,
-        end = write(writer, &shared, &cleanup.registry) => End::Io(end),
+        end = write(writer, &shared, &cleanup.registry, agreement) => End::Io(end),
     }
 }
 
@@ -209,10 +228,21 @@ async fn read<R: AsyncRead + Unpin>(
             return End::Protocol("a consumer must not send rows".into());
         }
         payload.resize(header.length as usize, 0);
-        match tokio::time::timeout(patience.whole_frame, reader.read_exact(&mut payload)).await {
+        if !header.checked {
+            return End::Protocol(Malformed::Unchecked.to_string());
+        }
+        let mut checksum = [0; CHECKSUM_LENGTH];
+        let reading = async {
+            reader.read_exact(&mut payload).await?;
+            reader.read_exact(&mut checksum).await
+        };
+        match tokio::time::timeout(patience.whole_frame, reading).await {
             Ok(Ok(_)) => {}
             Ok(Err(error)) => return End::Io(error),
             Err(_) => return End::Protocol(UNFINISHED.into()),
+        }
+        if let Err(error) = verify(&payload, checksum) {
+            return End::Protocol(error.to_string());
         }
         match handle(header, &payload, shared, registry) {
             Ok(None) => {}
@@ -318,6 +348,7 @@ struct OutgoingFrame {
     header: [u8; HEADER_LENGTH],
     head: Bytes,
     body: Bytes,
+    checksum: Option<[u8; CHECKSUM_LENGTH]>,
 }
 
 /// Rows that count until they are written.
@@ -332,7 +363,12 @@ impl Drop for InFlight {
     }
 }
 
-async fn write<W: AsyncWrite + Unpin>(mut writer: W, shared: &Arc<Shared>, registry: &Registry) -> std::io::Error {
+async fn write<W: AsyncWrite + Unpin>(
+    mut writer: W,
+    shared: &Arc<Shared>,
+    registry: &Registry,
+    agreement: Agreement,
+) -> std::io::Error {
     let mut frames: Vec<OutgoingFrame> = Vec::new();
     let mut in_flight: Vec<InFlight> = Vec::new();
     loop {
@@ -342,7 +378,7 @@ async fn write<W: AsyncWrite + Unpin>(mut writer: W, shared: &Arc<Shared>, regis
             let Some(id) = next else { break };
             let Some(view) = shared.views.lock().get(&id).cloned() else { continue };
             view.queued.store(false, Ordering::SeqCst);
-            let Some((frame, last)) = next_frame(&view, &mut in_flight) else { continue };
+            let Some((frame, last)) = next_frame(&view, &mut in_flight, agreement) else { continue };
             bytes += HEADER_LENGTH + frame.head.len() + frame.body.len();
             frames.push(frame);
             if last {
@@ -362,21 +398,26 @@ async fn write<W: AsyncWrite + Unpin>(mut writer: W, shared: &Arc<Shared>, regis
 }
 
 /// The next frame of a channel, if there is one that may be sent, and whether it is the channel's last.
-fn next_frame(view: &Arc<View>, in_flight: &mut Vec<InFlight>) -> Option<(OutgoingFrame, bool)> {
-    let frame = |kind, head: Bytes, body: Bytes, backlog: usize| {
+fn next_frame(view: &Arc<View>, in_flight: &mut Vec<InFlight>, agreement: Agreement) -> Option<(OutgoingFrame, bool)> {
+    let frame = |kind, head: Bytes, body: Bytes, backlog: usize, checksum: Option<u32>| {
         let header = Header {
             kind,
             channel: view.id,
             backlog: u32::try_from(backlog).unwrap_or(u32::MAX),
             sequence: view.sequence.fetch_add(1, Ordering::Relaxed),
             length: (head.len() + body.len()) as u32,
+            checked: checksum.is_some(),
         };
-        OutgoingFrame { header: header.encode(), head, body }
+        OutgoingFrame { header: header.encode(), head, body, checksum: checksum.map(u32::to_le_bytes) }
+    };
+    let control = |kind, payload: Bytes, backlog: usize| {
+        let checksum = Some(crc32c::crc32c(&payload));
+        frame(kind, payload, Bytes::new(), backlog, checksum)
     };
     let failure = |kind: u8, cause: &str| {
         let mut payload = vec![kind];
         payload.extend_from_slice(&cause.as_bytes()[..cause.floor_char_boundary(MAX_CONTROL_PAYLOAD - 1)]);
-        (frame(Kind::Failure, payload.into(), Bytes::new(), 0), true)
+        (control(Kind::Failure, payload.into(), 0), true)
     };
     if let Some((kind, cause)) = view.refusal.get() {
         return Some(failure(*kind, cause));
@@ -404,12 +445,13 @@ fn next_frame(view: &Arc<View>, in_flight: &mut Vec<InFlight>) -> Option<(Outgoi
         Outgoing::Encoded(payload) => {
             in_flight.push(done);
             view.credit.fetch_sub(payload.len() as i64, Ordering::SeqCst);
-            Some((frame(Kind::Data, payload.head, payload.body, taken.backlog), false))
+            let checksum = agreement.checksums.then(|| payload.checksum());
+            Some((frame(Kind::Data, payload.head, payload.body, taken.backlog, checksum), false))
         }
-        Outgoing::Event(event) => Some((
-            frame(Kind::Event, event.encode(std::time::Instant::now()), Bytes::new(), taken.backlog),
-            event.is_end(),
-        )),
+        Outgoing::Event(event) => {
+            let payload = event.encode(std::time::Instant::now());
+            Some((control(Kind::Event, payload, taken.backlog), event.is_end()))
+        }
         Outgoing::Failure(cause) => Some(failure(FAILURE_PRODUCER, &cause)),
         // Only a consumer in the same process is given rows as they are.
         Outgoing::Batch(_) => Some(failure(FAILURE_NOT_FOUND, "")),
@@ -417,9 +459,10 @@ fn next_frame(view: &Arc<View>, in_flight: &mut Vec<InFlight>) -> Option<(Outgoi
 }
 
 async fn write_frames<W: AsyncWrite + Unpin>(writer: &mut W, frames: &[OutgoingFrame]) -> std::io::Result<()> {
-    let mut slices: Vec<IoSlice> = Vec::with_capacity(frames.len() * 3);
+    let mut slices: Vec<IoSlice> = Vec::with_capacity(frames.len() * 4);
     for frame in frames {
-        for part in [&frame.header[..], &frame.head, &frame.body] {
+        let checksum = frame.checksum.as_ref().map_or(&[][..], |checksum| &checksum[..]);
+        for part in [&frame.header[..], &frame.head, &frame.body, checksum] {
             if !part.is_empty() {
                 slices.push(IoSlice::new(part));
             }

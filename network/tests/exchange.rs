@@ -449,3 +449,69 @@ fn a_gate_that_is_dropped_lets_its_producers_go_on() {
     assert_eq!(batches.iter().map(|batch| batch.num_rows()).sum::<usize>(), 200_000);
     producer.join().unwrap();
 }
+
+/// Passes on what a producer sends with one bit of one byte turned over.
+fn damaging_proxy(target: String, at: u64) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    thread::spawn(move || {
+        let (client, _) = listener.accept().unwrap();
+        let server = TcpStream::connect(target).unwrap();
+        let (mut from, mut to) = (client.try_clone().unwrap(), server.try_clone().unwrap());
+        thread::spawn(move || std::io::copy(&mut from, &mut to));
+        let (mut from, mut to) = (server, client);
+        std::io::copy(&mut (&from).take(at), &mut to).unwrap();
+        let mut byte = [0];
+        from.read_exact(&mut byte).unwrap();
+        to.write_all(&[byte[0] ^ 4]).unwrap();
+        let _ = std::io::copy(&mut from, &mut to);
+    });
+    address
+}
+
+/// Before, rows that were damaged on their way were results like others.
+#[test]
+fn rows_that_are_damaged_on_their_way_fail_their_consumer() {
+    let cluster = Cluster::start(Options::default());
+    let id = partition_id(1, 0);
+    let (mut partition, _) = cluster.partition(id, 1, Partitioner::Forward);
+    // Behind the greetings, within the first rows.
+    let address = damaging_proxy(cluster.producer_address(), 5000);
+    let mut reader = cluster.gate_at(&address, &[id], 0, &Partitioner::Forward);
+    partition.emit(rows(0, 1000)).unwrap();
+    partition.flush().unwrap();
+    let error = reader.next().unwrap_err();
+    assert!(matches!(error, Error::Damaged { bytes, .. } if bytes > 0), "{error}");
+    let message = error.to_string();
+    assert!(message.contains(&address) && message.contains("taskmanager.network.payload-checksum"), "{message}");
+}
+
+#[test]
+fn rows_go_without_check_sums_where_both_ends_want_none() {
+    let cluster = Cluster::start(Options { payload_checksums: false, ..Options::default() });
+    let id = partition_id(1, 0);
+    let (mut partition, _) = cluster.partition(id, 1, Partitioner::Forward);
+    let mut reader = cluster.gate(&[id], 0, &Partitioner::Forward);
+    partition.emit(rows(0, 1000)).unwrap();
+    partition.broadcast(Event::EndOfInput).unwrap();
+    let (batches, events) = reader.read_all().unwrap();
+    assert_eq!(batches.iter().map(|batch| batch.num_rows()).sum::<usize>(), 1000);
+    assert_eq!(events, [Event::EndOfInput]);
+}
+
+/// Before, whoever reached the port could claim the channels of a job.
+#[test]
+fn a_stranger_without_the_secret_gets_no_channel() {
+    let secret = wiesel_common::secret::Secret::new("a secret of the cluster").unwrap();
+    let cluster = Cluster::start(Options { secret: Some(secret), ..Options::default() });
+    let strangers = Cluster::start(Options::default());
+    let id = partition_id(1, 0);
+    let (mut partition, _) = cluster.partition(id, 1, Partitioner::Forward);
+    let mut stranger = strangers.gate_at(&cluster.producer_address(), &[id], 0, &Partitioner::Forward);
+    let refused = stranger.next().unwrap_err().to_string();
+    assert!(refused.contains("security.internal.secret") && !refused.contains("a secret of the cluster"), "{refused}");
+    let mut reader = cluster.gate(&[id], 0, &Partitioner::Forward);
+    partition.emit(rows(0, 10)).unwrap();
+    partition.flush().unwrap();
+    assert!(matches!(reader.next().unwrap().1, Element::Batch(batch) if batch.num_rows() == 10));
+}

@@ -5,6 +5,7 @@ use std::time::Duration;
 use wiesel_common::config::options::{self, cluster, jobmanager, network, taskmanager};
 use wiesel_common::config::{ConfigError, ConfigOption, Configuration, FOR_EVER, Host, LOOPBACK, PortRange};
 use wiesel_common::memory::TaskManagerMemory;
+use wiesel_common::secret::Secret;
 use wiesel_network::codec::Compression;
 
 use crate::executor::registration;
@@ -43,6 +44,8 @@ pub struct Options {
     pub memory: TaskManagerMemory,
     /// The data plane.
     pub network: wiesel_network::Options,
+    /// What the cluster's processes share.
+    pub secret: Option<Secret>,
     pub(crate) registration: registration::Options,
 }
 
@@ -80,6 +83,7 @@ impl Options {
         }
         let cancellation = config.get(&taskmanager::CANCELLATION_TIMEOUT)?;
         let memory = TaskManagerMemory::from_config(config)?;
+        let secret = Secret::from_configuration(config)?;
         Ok(Self {
             job_manager,
             host,
@@ -93,8 +97,9 @@ impl Options {
             resource_id: config.get_optional(&taskmanager::RESOURCE_ID)?,
             slot_timeout: config.get(&taskmanager::SLOT_TIMEOUT)?.min(FOR_EVER),
             cancellation_timeout: Some(cancellation.min(FOR_EVER)).filter(|timeout| !timeout.is_zero()),
-            network: network_options(config, memory.network.bytes())?,
+            network: network_options(config, memory.network.bytes(), secret.clone())?,
             memory,
+            secret,
             registration: registration::Options {
                 initial_timeout: config.get(&cluster::REGISTRATION_INITIAL_TIMEOUT)?.min(FOR_EVER),
                 max_timeout: config.get(&cluster::REGISTRATION_MAX_TIMEOUT)?.min(FOR_EVER),
@@ -106,7 +111,11 @@ impl Options {
     }
 }
 
-fn network_options(config: &Configuration, memory: u64) -> Result<wiesel_network::Options, ConfigError> {
+fn network_options(
+    config: &Configuration,
+    memory: u64,
+    secret: Option<Secret>,
+) -> Result<wiesel_network::Options, ConfigError> {
     let segment_size = config.get(&network::SEGMENT_SIZE)?;
     let least = config.get(&network::MIN_SEGMENT_SIZE)?.max(wiesel_common::config::MemorySize(256));
     if segment_size < least || segment_size.bytes() > 1 << 30 || !segment_size.bytes().is_power_of_two() {
@@ -143,6 +152,8 @@ fn network_options(config: &Configuration, memory: u64) -> Result<wiesel_network
         partition_request_timeout: config.get(&network::PARTITION_REQUEST_TIMEOUT)?.min(FOR_EVER),
         connect_timeout: Duration::from_secs(config.get(&network::CONNECT_TIMEOUT_SECONDS)?.into()),
         connect_retries: config.get(&network::RETRIES)?,
+        payload_checksums: config.get(&network::PAYLOAD_CHECKSUM)?,
+        secret,
     })
 }
 

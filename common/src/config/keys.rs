@@ -39,9 +39,10 @@ const PREFIXES: [&str; 22] = [
 
 /// Keys that only Wiesel has, that Flink documents outside its option classes or does not document though it reads them, or
 /// that only its earlier versions have. A test holds the options that the code declares against this and the table.
-const OWN: [&str; 19] = [
+const OWN: [&str; 21] = [
     "collect-sink.batch-size.max",
     "rootLogger.level",
+    "security.internal.secret",
     "sql-client.display.color-schema",
     "sql-client.display.max-column-width",
     "sql-client.display.print-time-cost",
@@ -56,6 +57,7 @@ const OWN: [&str; 19] = [
     "taskmanager.network.memory.buffers-per-channel",
     "taskmanager.network.memory.floating-buffers-per-gate",
     "taskmanager.network.memory.max-buffers-per-channel",
+    "taskmanager.network.payload-checksum",
     "taskmanager.tmp.dirs",
     "web.upload.dir",
     "yarn.application.name",

@@ -48,6 +48,8 @@ pub struct Payload {
     pub body: Bytes,
     /// How many rows.
     pub rows: usize,
+    /// The check sum of both, if it is known already.
+    checksum: Option<u32>,
 }
 
 impl Payload {
@@ -56,14 +58,24 @@ impl Payload {
         self.head.len() + self.body.len()
     }
 
+    /// Its check sum.
+    pub fn checksum(&self) -> u32 {
+        self.checksum.unwrap_or_else(|| checksum(&self.head, &self.body))
+    }
+
     /// Never: a payload has metadata at least.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 }
 
+fn checksum(head: &[u8], body: &[u8]) -> u32 {
+    crc32c::crc32c_append(crc32c::crc32c(head), body)
+}
+
 /// Turns rows into payloads.
 pub struct Encoder {
+    checksums: bool,
     options: IpcWriteOptions,
     generator: IpcDataGenerator,
     dictionaries: DictionaryTracker,
@@ -83,11 +95,18 @@ impl Encoder {
         };
         let options = IpcWriteOptions::try_new(ALIGNMENT, false, MetadataVersion::V5)?.try_with_compression(codec)?;
         Ok(Self {
+            checksums: false,
             options,
             generator: IpcDataGenerator::default(),
             dictionaries: DictionaryTracker::new(false),
             compression: CompressionContext::default(),
         })
+    }
+
+    /// As this one, and it computes the check sums of payloads: once, on the thread of the task, however many consumers get
+    /// one.
+    pub fn with_checksums(self, checksums: bool) -> Self {
+        Self { checksums, ..self }
     }
 
     /// The payload of a batch.
@@ -106,7 +125,8 @@ impl Encoder {
         head.extend_from_slice(&(metadata.len() as u32).to_le_bytes());
         head.extend_from_slice(&metadata);
         head.resize(head.len().next_multiple_of(ALIGNMENT), 0);
-        let payload = Payload { head: head.into(), body: data.arrow_data.into(), rows: batch.num_rows() };
+        let checksum = self.checksums.then(|| checksum(&head, &data.arrow_data));
+        let payload = Payload { head: head.into(), body: data.arrow_data.into(), rows: batch.num_rows(), checksum };
         if payload.len() > MAX_PAYLOAD {
             return Err(Error::TooLarge { bytes: payload.len(), max: MAX_PAYLOAD });
         }

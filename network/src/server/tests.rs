@@ -17,7 +17,8 @@ fn open(registry: &Registry) -> (Arc<Shared>, VecDeque<(Instant, Arc<View>)>) {
     let shared = Arc::new(Shared::default());
     let mut payload = key().encode().to_vec();
     payload.extend_from_slice(&[0; 12]);
-    let header = Header { kind: Kind::Open, channel: 0, backlog: 0, sequence: 0, length: payload.len() as u32 };
+    let length = payload.len() as u32;
+    let header = Header { kind: Kind::Open, channel: 0, backlog: 0, sequence: 0, length, checked: true };
     let view = handle(header, &payload, &shared, registry).unwrap().unwrap();
     (shared, VecDeque::from([(Instant::now(), view)]))
 }

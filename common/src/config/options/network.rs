@@ -37,6 +37,9 @@ pub const PARTITION_REQUEST_TIMEOUT: ConfigOption<Duration> =
     ConfigOption::new("taskmanager.network.partition-request-timeout").default("10 s");
 /// How often a failed connection is tried again.
 pub const RETRIES: ConfigOption<u32> = ConfigOption::new("taskmanager.network.retries").default("0");
+/// Whether rows are checked for damage on their way to another TaskManager.
+pub const PAYLOAD_CHECKSUM: ConfigOption<bool> =
+    ConfigOption::new("taskmanager.network.payload-checksum").default("true");
 /// How long a connection may take, in seconds.
 pub const CONNECT_TIMEOUT_SECONDS: ConfigOption<u32> =
     ConfigOption::new("taskmanager.network.netty.client.connectTimeoutSec").default("120");

@@ -1,0 +1,220 @@
+//! The secret that the processes of a cluster share: who does not have it can neither call one of them nor take rows from it.
+//!
+//! What goes over the wire is a message authentication code (HMAC-SHA-256), never the secret: for calls one that is always the
+//! same, for connections of the data plane one over what both ends made up for the occasion. That keeps strangers out. It is no
+//! encryption: who can read along sees the rows, and can repeat calls.
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+
+use sha2::{Digest, Sha256};
+
+use crate::config::{ConfigError, ConfigOption, Configuration};
+
+/// The secret; without it the file [`FILE`] in the configuration folder counts.
+pub const SECRET: ConfigOption<String> = ConfigOption::new("security.internal.secret");
+
+/// The file in the configuration folder that holds the secret, for its owner alone. `start-cluster.sh` makes it.
+pub const FILE: &str = "internal.secret";
+
+/// The least bytes of a secret: fewer can be tried out.
+const MIN_BYTES: usize = 16;
+/// The most bytes of a secret.
+const MAX_BYTES: usize = 4096;
+/// Bytes of a code.
+pub const CODE: usize = 32;
+/// Bytes that SHA-256 takes at once.
+const BLOCK: usize = 64;
+
+/// See the module. Cheap to clone; nothing shows it.
+#[derive(Clone)]
+pub struct Secret(Arc<[u8]>);
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(******)")
+    }
+}
+
+impl Secret {
+    /// From a text, without blanks around it.
+    ///
+    /// # Errors
+    /// What is wrong with its length.
+    pub fn new(text: &str) -> Result<Self, String> {
+        let text = text.trim();
+        if (MIN_BYTES..=MAX_BYTES).contains(&text.len()) {
+            return Ok(Self(text.as_bytes().into()));
+        }
+        Err(format!("expected {MIN_BYTES} to {MAX_BYTES} bytes, there are {}", text.len()))
+    }
+
+    /// The configured one; none: nobody is asked for it.
+    ///
+    /// # Errors
+    /// Its length.
+    pub fn from_configuration(configuration: &Configuration) -> Result<Option<Self>, ConfigError> {
+        let Some(text) = configuration.get_optional(&SECRET)? else { return Ok(None) };
+        Self::new(&text).map(Some).map_err(|expected| SECRET.bad_value(SECRET.key(), &text, expected))
+    }
+
+    /// The code of some parts for a purpose.
+    pub fn code(&self, purpose: &str, parts: &[&[u8]]) -> [u8; CODE] {
+        let mut key = [0; BLOCK];
+        if self.0.len() > BLOCK {
+            key[..CODE].copy_from_slice(&Sha256::digest(&self.0));
+        } else {
+            key[..self.0.len()].copy_from_slice(&self.0);
+        }
+        let padded = |pad: u8| Sha256::new_with_prefix(key.map(|byte| byte ^ pad));
+        let mut inner = padded(0x36);
+        for part in std::iter::once(purpose.as_bytes()).chain(parts.iter().copied()) {
+            // With its length: no two lists of parts are the same bytes.
+            inner.update((part.len() as u64).to_le_bytes());
+            inner.update(part);
+        }
+        let mut outer = padded(0x5c);
+        outer.update(inner.finalize());
+        outer.finalize().into()
+    }
+
+    /// Whether that is the code; how long this takes says nothing of how much of it is right.
+    pub fn is_code(&self, purpose: &str, parts: &[&[u8]], given: &[u8]) -> bool {
+        is_same(&self.code(purpose, parts), given)
+    }
+}
+
+/// Whether bytes are the same; how long this takes says nothing of how many are.
+pub(crate) fn is_same(expected: &[u8], given: &[u8]) -> bool {
+    let difference = expected.iter().zip(given).fold(0_u8, |difference, (one, other)| difference | (one ^ other));
+    given.len() == expected.len() && std::hint::black_box(difference) == 0
+}
+
+/// Bytes that nobody can foresee, and that nobody will get again.
+pub fn nonce() -> [u8; CODE] {
+    let mut bytes = [0; CODE];
+    let (one, other) = bytes.split_at_mut(16);
+    one.copy_from_slice(uuid::Uuid::new_v4().as_bytes());
+    other.copy_from_slice(uuid::Uuid::new_v4().as_bytes());
+    bytes
+}
+
+/// Puts the secret of the folder's file into a configuration that has none.
+///
+/// # Errors
+/// The file cannot be read, or others can.
+pub fn load(configuration: &mut Configuration, folder: &Path) -> Result<(), ConfigError> {
+    if configuration.contains(&SECRET) {
+        return Ok(());
+    }
+    let path = folder.join(FILE);
+    let unreadable = |reason: String| ConfigError::Unreadable { source_name: path.display().to_string(), reason };
+    let text = match std::fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => {
+            let advice = "it holds the secret that the cluster's processes share: its owner must be able to read it";
+            return Err(unreadable(format!("{error}; {advice}")));
+        }
+    };
+    check_owner_only(&path).map_err(&unreadable)?;
+    Secret::new(&text).map_err(&unreadable)?;
+    configuration.set(SECRET.key(), text.trim());
+    Ok(())
+}
+
+#[cfg(unix)]
+fn check_owner_only(path: &Path) -> Result<(), String> {
+    use std::os::unix::fs::PermissionsExt;
+    let mode = std::fs::metadata(path).map_err(|error| error.to_string())?.permissions().mode();
+    if mode & 0o007 == 0 {
+        return Ok(());
+    }
+    Err(format!("everybody may use it (mode {:03o}), and it is a secret: `chmod 600` it", mode & 0o777))
+}
+
+#[cfg(not(unix))]
+fn check_owner_only(_path: &Path) -> Result<(), String> {
+    Ok(())
+}
+
+/// Says at start that a port is open to everybody, if it is.
+pub fn warn_if_open(secret: Option<&Secret>, port: &str, address: std::net::IpAddr) {
+    if secret.is_none() && !address.is_loopback() {
+        tracing::warn!(
+            "{port} listens at {address}, and there is neither '{}' nor a file '{FILE}' in the configuration folder: whoever \
+             reaches it can run jobs here and read and change rows",
+            SECRET.key()
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hex(bytes: &[u8]) -> String {
+        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// As Python says: `hmac.new(key, parts with their lengths, 'sha256').hexdigest()`.
+    #[test]
+    fn a_code_is_an_hmac() {
+        let short = Secret::new("0123456789abcdef").unwrap();
+        assert_eq!(hex(&short.code("rpc", &[])), "8f6f389a6ee3c5b3d37046de94514f4c7e468b79ed7135fc7e1abd35719196c1");
+        let long = Secret::new(&"k".repeat(100)).unwrap();
+        assert_eq!(
+            hex(&long.code("data", &[b"ab", b""])),
+            "c56f26fc1c071e28461750ea37490f0cb499e25fc7523c4d9ab992dcdca3ad99"
+        );
+    }
+
+    #[test]
+    fn only_the_same_secret_purpose_and_parts_give_the_same_code() {
+        let secret = Secret::new(" 0123456789abcdef\n").unwrap();
+        let code = secret.code("p", &[b"ab", b"c"]);
+        assert!(secret.is_code("p", &[b"ab", b"c"], &code));
+        assert!(!secret.is_code("q", &[b"ab", b"c"], &code));
+        assert!(!secret.is_code("p", &[b"a", b"bc"], &code));
+        assert!(!secret.is_code("p", &[b"ab", b"c"], &code[..31]) && !secret.is_code("p", &[b"ab", b"c"], &[]));
+        assert!(!Secret::new("0123456789abcdeF").unwrap().is_code("p", &[b"ab", b"c"], &code));
+        for bit in 0..CODE * 8 {
+            let mut other = code;
+            other[bit / 8] ^= 1 << (bit % 8);
+            assert!(!secret.is_code("p", &[b"ab", b"c"], &other), "{bit}");
+        }
+        assert_ne!(nonce(), nonce());
+        assert_eq!(format!("{secret:?}"), "Secret(******)");
+    }
+
+    #[test]
+    fn the_file_counts_where_the_configuration_has_none_and_others_cannot_read_it() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(FILE);
+        let mut none = Configuration::default();
+        load(&mut none, folder.path()).unwrap();
+        assert!(Secret::from_configuration(&none).unwrap().is_none());
+
+        std::fs::write(&path, "0123456789abcdef\n").unwrap();
+        let mode = |mode| std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+        mode(0o644);
+        let error = load(&mut Configuration::default(), folder.path()).unwrap_err().to_string();
+        assert!(error.contains("internal.secret") && error.contains("chmod 600") && !error.contains("0123"), "{error}");
+        mode(0o600);
+        let mut found = Configuration::default();
+        load(&mut found, folder.path()).unwrap();
+        assert_eq!(found.get(&SECRET).unwrap(), "0123456789abcdef");
+
+        let mut set = Configuration::default();
+        set.set(SECRET.key(), "another one that is long");
+        load(&mut set, folder.path()).unwrap();
+        assert_eq!(set.get(&SECRET).unwrap(), "another one that is long");
+        set.set(SECRET.key(), "too short");
+        let error = Secret::from_configuration(&set).unwrap_err().to_string();
+        assert!(
+            error.contains("security.internal.secret") && error.contains("16") && !error.contains("too short"),
+            "{error}"
+        );
+    }
+}
