@@ -3,6 +3,23 @@
 # The exit status is 0 only if all of them came up.
 source "${BASH_SOURCE[0]%/*}/config.sh"
 
+# Makes the secret that the processes share, unless there is one: who does not have it is not heard on their ports. A worker
+# elsewhere reads its own conf folder, so with such the secret is for whoever runs the cluster to hand out.
+makeSecret() {
+  local file=$FLINK_CONF_DIR/internal.secret host
+  [[ -e $file || -n ${CONFIG[security.internal.secret]:-} || ! -w $FLINK_CONF_DIR ]] && return
+  [[ -f $FLINK_CONF_DIR/workers && "${FLINK_PROPERTIES:-} $*" != *security.internal.secret* ]] || return
+  readHosts "$FLINK_CONF_DIR/workers"
+  for host in "${HOSTS[@]}"; do
+    if ! isLocal "$host"; then
+      echo "There is no $file: put the same one, with mode 600, on all hosts to keep strangers out." >&2
+      return
+    fi
+  done
+  (umask 077 && od -An -v -N32 -tx1 /dev/urandom | tr -d ' \n' >"$file.$$") && mv -n "$file.$$" "$file"
+}
+makeSecret "$@"
+
 readHosts "$FLINK_CONF_DIR/workers"
 if [[ $HIGH_AVAILABILITY == none ]]; then
   echo "Starting cluster."

@@ -11,9 +11,12 @@ use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use tonic::service::InterceptorLayer;
 use wiesel_common::config::{ConfigError, Configuration};
 use wiesel_common::connections::{self, Admission};
 use wiesel_common::exposure;
+use wiesel_common::rpc::Guard;
+use wiesel_common::secret::{Secret, warn_if_open};
 
 pub use crate::components::{Components, Environment, MAX_MESSAGE_BYTES};
 use crate::dispatcher::DispatcherHandle;
@@ -68,6 +71,7 @@ impl JobManager {
     pub async fn start(configuration: Configuration, environment: Environment) -> Result<Self, Error> {
         let control = ControlOptions::read(&configuration)?;
         let rest_options = RestOptions::read(&configuration)?;
+        let secret = Secret::from_configuration(&configuration)?;
         let rpc_listener = bind_rpc(&control).await?;
         let rest_listener = bind_rest(&rest_options).await?;
         let address = |source| Error::Bind { what: "port", address: String::new(), key: "jobmanager.rpc.port", source };
@@ -76,6 +80,7 @@ impl JobManager {
         exposure::warn("The RPC port", "jobmanager.bind-host", rpc_address, &control.address);
         exposure::warn("The REST port", "rest.bind-address", rest_address, &rest_options.address);
         create_upload_dir(&rest_options)?;
+        warn_if_open(secret.as_ref(), "the RPC port of the JobManager (jobmanager.bind-host)", rpc_address.ip());
 
         let port = if control.port == 0 { rpc_address.port() } else { control.port };
         let stop = CancellationToken::new();
@@ -88,9 +93,11 @@ impl JobManager {
         let patience = connections::keep_alive(control.heartbeat_timeout);
         parts.spawn(async move {
             let incoming = connections::incoming(rpc_listener, Admission::by_open_files("RPC"));
+            let guard = InterceptorLayer::new(Guard::new(secret.as_ref()));
             let server = tonic::transport::Server::builder()
                 .http2_keepalive_interval(Some(patience))
                 .http2_keepalive_timeout(Some(patience))
+                .layer(guard)
                 .add_routes(services);
             // Heartbeat streams never end by themselves, so the server is dropped rather than drained.
             tokio::select! {

@@ -9,6 +9,7 @@ use tonic::service::Routes;
 use wiesel_common::config::{ConfigError, Configuration};
 use wiesel_common::id::LeaderSessionId;
 use wiesel_common::rpc::{Connector, Tcp};
+use wiesel_common::secret::Secret;
 use wiesel_common::time::Clock;
 use wiesel_proto::job_master_server::JobMasterServer;
 use wiesel_proto::resource_manager_server::ResourceManagerServer;
@@ -42,11 +43,11 @@ pub struct Environment {
 }
 
 impl Environment {
-    /// The machine's clock, TCP and the connectors' enumerators.
-    pub fn real() -> Self {
+    /// The machine's clock, TCP and the connectors' enumerators. `secret`: what TaskManagers ask for.
+    pub fn real(secret: Option<Secret>) -> Self {
         Self {
             clock: Arc::new(wiesel_common::time::SystemClock),
-            connector: Arc::new(Tcp { connect_timeout: CONNECT_TIMEOUT }),
+            connector: Arc::new(Tcp { connect_timeout: CONNECT_TIMEOUT, secret }),
             enumerators: Arc::new(wiesel_connectors::factory::enumerator),
             enumerator_calls: EnumeratorCalls::OnBlockingThreads,
         }

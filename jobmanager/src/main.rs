@@ -3,8 +3,9 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use tokio::signal::unix::{SignalKind, signal};
-use wiesel_common::config::{ConfigError, Configuration, from_environment, from_sources, parse_property};
+use wiesel_common::config::{ConfigError, Configuration, conf_dir, from_environment, from_sources, parse_property};
 use wiesel_common::memory::JobManagerMemory;
+use wiesel_common::secret::{self, Secret};
 use wiesel_jobmanager::cluster::{Environment, JobManager};
 
 #[global_allocator]
@@ -54,13 +55,15 @@ fn configuration(arguments: &Arguments) -> Result<Configuration, ConfigError> {
     if let Some(port) = arguments.webui_port {
         pairs.push(("rest.port".into(), port.to_string()));
     }
-    match &arguments.config_dir {
+    let mut configuration = match &arguments.config_dir {
         Some(folder) => {
             let properties = std::env::var("FLINK_PROPERTIES").ok();
-            from_sources(Some(folder), properties.as_deref(), pairs)
+            from_sources(Some(folder), properties.as_deref(), pairs)?
         }
-        None => from_environment(pairs),
-    }
+        None => from_environment(pairs)?,
+    };
+    secret::load(&mut configuration, &arguments.config_dir.clone().unwrap_or_else(conf_dir))?;
+    Ok(configuration)
 }
 
 fn main() -> ExitCode {
@@ -107,7 +110,8 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
 async fn serve(configuration: Configuration) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let manager = JobManager::start(configuration, Environment::real()).await?;
+    let secret = Secret::from_configuration(&configuration)?;
+    let manager = JobManager::start(configuration, Environment::real(secret)).await?;
     tracing::info!("RPC endpoint listening at {}", manager.rpc_address());
     tracing::info!("Rest endpoint listening at {}", manager.rest_address());
     wiesel_common::process::announce_up();

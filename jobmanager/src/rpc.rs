@@ -142,7 +142,8 @@ impl ResourceManager for ResourceManagerService {
         &self,
         request: Request<proto::RegisterTaskManagerRequest>,
     ) -> Result<Response<proto::RegisterTaskManagerResponse>, Status> {
-        let registration = self.handle.register(request.into_inner()).await?;
+        let peer = request.remote_addr().map(|peer| peer.ip());
+        let registration = self.handle.register(request.into_inner(), peer).await?;
         Ok(Response::new(proto::RegisterTaskManagerResponse {
             fence: self.handle.fence().to_bytes(),
             heartbeat_interval: self.options.heartbeat_interval.as_millis() as u64,

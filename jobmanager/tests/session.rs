@@ -143,6 +143,9 @@ async fn what_a_dead_task_manager_said_does_not_count_for_its_successor() {
     old.answers.send_replace(false);
     let id = cluster.submit(shuffle(1, 1)).await;
     until("the request for a slot", async || (old.slots_version() == 57).then_some(())).await;
+    // While it lives nobody else gets its id.
+    old.end_heartbeats();
+    cluster.await_task_managers(0).await;
     let mut new = TaskManager::start(&cluster, "a", 1).await;
     let deployed = new.next_submit().await;
     new.run(&deployed).await;

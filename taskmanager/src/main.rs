@@ -6,6 +6,7 @@ use clap::Parser;
 use tokio::signal::unix::{SignalKind, signal};
 use wiesel_common::config::{self, Configuration};
 use wiesel_common::memory::TaskManagerMemory;
+use wiesel_common::secret;
 use wiesel_taskmanager::TaskManager;
 
 #[global_allocator]
@@ -41,10 +42,9 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let configuration = match &arguments.config_dir {
-        Some(folder) => config::load(folder, arguments.dynamic)?,
-        None => config::from_environment(arguments.dynamic)?,
-    };
+    let folder = arguments.config_dir.unwrap_or_else(config::conf_dir);
+    let mut configuration = config::load(&folder, arguments.dynamic)?;
+    secret::load(&mut configuration, &folder)?;
     wiesel_common::logging::apply(&configuration);
     wiesel_common::process::raise_open_files();
     log_start(&configuration)?;

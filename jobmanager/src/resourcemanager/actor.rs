@@ -1,5 +1,6 @@
 //! The ResourceManager's task: messages in, decisions of the slot manager out to TaskManagers and JobMasters.
 use std::collections::{BTreeMap, HashMap};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -38,6 +39,24 @@ struct TaskManager {
     metrics: proto::TaskManagerMetrics,
     /// A permit for each call that frees a slot.
     free_calls: Arc<Semaphore>,
+    /// Where it registered from, if that is known.
+    peer: Option<IpAddr>,
+    /// Another one wanted its id, and was told no: it is logged once.
+    wanted: bool,
+}
+
+impl TaskManager {
+    /// Whether it is another one that registers. One that was started again has the address of the one before, or that one is
+    /// gone, which its connection has told.
+    fn is_other(&self, request: &proto::RegisterTaskManagerRequest, peer: Option<IpAddr>) -> bool {
+        let elsewhere = self.peer.zip(peer).is_some_and(|(one, other)| one != other);
+        self.registration.rpc_address != request.rpc_address || elsewhere
+    }
+
+    /// Whether it was heard of within this time, over the stream of heartbeats that it has opened.
+    fn heartbeats(&self, within: Duration) -> bool {
+        self.stream != self.number && self.last_heard.elapsed() <= within
+    }
 }
 
 /// The outcome of asking a TaskManager for a slot.
@@ -118,8 +137,8 @@ impl ResourceManager {
 
     fn handle(&mut self, message: Message) {
         match message {
-            Message::Register { request, reply } => {
-                let _ = reply.send(self.register(request));
+            Message::Register { request, peer, reply } => {
+                let _ = reply.send(self.register(request, peer));
             }
             Message::HeartbeatOpened { resource_id, registration, closed, reply } => {
                 let _ = reply.send(self.heartbeat_opened(&resource_id, registration, closed));
@@ -155,10 +174,15 @@ impl ResourceManager {
         }
     }
 
-    fn register(&mut self, request: proto::RegisterTaskManagerRequest) -> Result<u64, Status> {
+    fn register(&mut self, request: proto::RegisterTaskManagerRequest, peer: Option<IpAddr>) -> Result<u64, Status> {
         check_registration(&request)?;
         let id = request.resource_id.clone();
-        if self.task_managers.contains_key(&id) {
+        // Two intervals: one heartbeat may be late.
+        let within = self.options.heartbeat_interval.saturating_mul(2).min(self.options.heartbeat_timeout);
+        if let Some(known) = self.task_managers.get_mut(&id) {
+            if known.is_other(&request, peer) && known.heartbeats(within) {
+                return Err(refuse_second(&id, known, &request, peer));
+            }
             let message = format!("TaskManager with id {id} registered again: what it ran before is gone.");
             self.lost(&id, &FailureInfo::new(failure::TASK_MANAGER_LOST, message));
         }
@@ -175,6 +199,8 @@ impl ResourceManager {
             closed: CancellationToken::new(),
             metrics: proto::TaskManagerMetrics::default(),
             free_calls: Arc::new(Semaphore::new(MAX_FREE_CALLS)),
+            peer,
+            wanted: false,
         };
         self.task_managers.insert(id, task_manager);
         // Its slots are asked for once its first heartbeat has reported them.
@@ -370,6 +396,24 @@ impl ResourceManager {
             .collect();
         ResourceOverview { task_managers, slots_total, slots_free }
     }
+}
+
+/// What the second one to register under a resource id is told while the first one lives.
+fn refuse_second(
+    id: &str,
+    known: &mut TaskManager,
+    request: &proto::RegisterTaskManagerRequest,
+    peer: Option<IpAddr>,
+) -> Status {
+    let first = &known.registration.rpc_address;
+    if !std::mem::replace(&mut known.wanted, true) {
+        let address = &request.rpc_address;
+        tracing::warn!(task_manager = %id, first, address, ?peer, "another TaskManager wants this id, and is refused");
+    }
+    Status::already_exists(format!(
+        "the TaskManager with id {id} is registered from {first} and sends heartbeats: no other one can have its id. Give each \
+         a 'taskmanager.resource-id' of its own, or none"
+    ))
 }
 
 /// Refuses a registration that cannot be kept, shown and added up with others.

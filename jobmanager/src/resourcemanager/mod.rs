@@ -12,6 +12,7 @@ pub mod slot_manager;
 
 mod actor;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
@@ -65,6 +66,8 @@ pub(crate) struct OpenStream {
 pub(crate) enum Message {
     Register {
         request: proto::RegisterTaskManagerRequest,
+        /// Where the call came from; none: it is not known.
+        peer: Option<IpAddr>,
         /// The number of the registration.
         reply: oneshot::Sender<Result<u64, Status>>,
     },
@@ -132,9 +135,13 @@ impl ResourceManagerHandle {
     }
 
     /// The number of the registration.
-    pub(crate) async fn register(&self, request: proto::RegisterTaskManagerRequest) -> Result<u64, Status> {
+    pub(crate) async fn register(
+        &self,
+        request: proto::RegisterTaskManagerRequest,
+        peer: Option<IpAddr>,
+    ) -> Result<u64, Status> {
         let (reply, answer) = oneshot::channel();
-        self.send(Message::Register { request, reply });
+        self.send(Message::Register { request, peer, reply });
         answer.await.unwrap_or_else(|_| Err(stopping()))
     }
 

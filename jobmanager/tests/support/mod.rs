@@ -53,7 +53,7 @@ impl Cluster {
         for (key, value) in pairs {
             configuration.set(*key, *value);
         }
-        let environment = Environment { enumerators, ..Environment::real() };
+        let environment = Environment { enumerators, ..Environment::real(None) };
         let manager = JobManager::start(configuration, environment).await.unwrap();
         Self { manager, http: reqwest::Client::new(), _uploads: uploads }
     }
@@ -378,6 +378,13 @@ impl TaskManager {
     /// As if its slots had changed so often.
     pub fn set_slots_version(&self, version: u64) {
         self.slots.lock().unwrap().version = version;
+    }
+
+    /// Its heartbeats end, as if it were gone; it goes on to answer.
+    pub fn end_heartbeats(&mut self) {
+        if let Some(heartbeats) = self.parts.pop() {
+            heartbeats.abort();
+        }
     }
 
     /// Ends without a word, as if killed.

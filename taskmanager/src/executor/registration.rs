@@ -103,10 +103,11 @@ impl Registration {
             let (reason, delay) = match timeout(patience, client.register_task_manager(self.request.clone())).await {
                 Ok(Ok(answer)) => return Ok((client, answer.into_inner())),
                 Ok(Err(status)) => match status.code() {
-                    Code::InvalidArgument | Code::PermissionDenied => {
+                    Code::InvalidArgument | Code::PermissionDenied | Code::Unauthenticated => {
                         (status.message().to_owned(), self.options.refused_delay)
                     }
-                    Code::Unavailable => {
+                    // Who had its id before may be gone in a moment.
+                    Code::Unavailable | Code::AlreadyExists => {
                         let delay = pause;
                         pause = (pause * 2).min(LAST_PAUSE);
                         (describe(&status), delay)

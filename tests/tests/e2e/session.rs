@@ -35,6 +35,12 @@ fn a_shuffle_between_two_task_managers_counts_every_flight() {
     let count: u64 = two.iter().map(|row| row[1].parse::<u64>().unwrap()).sum();
     assert_eq!((two.len(), count), (3, 336_776));
     assert_eq!(cluster.rows(&query, 1), two);
+    // All of that went over ports that hear only who has the secret, which nobody else can read.
+    let file = cluster.conf().join("internal.secret");
+    let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&file).unwrap().permissions());
+    assert_eq!(mode & 0o777, 0o600);
+    let secret = std::fs::read_to_string(&file).unwrap();
+    assert!(secret.len() == 64 && !cluster.log_text().contains(&secret));
 }
 
 #[test]

@@ -245,7 +245,8 @@ mod tests {
 
     fn uploads() -> (Uploads, Arc<Notifier>) {
         let notifier = Arc::new(Notifier::default());
-        let nobody = Tcp { connect_timeout: std::time::Duration::from_secs(1) }.connect("127.0.0.1:1").unwrap();
+        let tcp = Tcp { connect_timeout: std::time::Duration::from_secs(1), secret: None };
+        let nobody = tcp.connect("127.0.0.1:1").unwrap();
         let sender = Sender {
             client: JobMasterClient::new(nobody),
             fence: Bytes::new(),

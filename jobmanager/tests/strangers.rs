@@ -1,0 +1,61 @@
+//! Who does not belong to the cluster, or claims to be somebody else.
+mod support;
+
+use std::time::Duration;
+
+use support::{Cluster, TaskManager, registration, shuffle, until};
+use tonic::Code;
+use wiesel_common::rpc::{Connector, Tcp};
+use wiesel_common::secret::Secret;
+use wiesel_proto as proto;
+use wiesel_proto::job_master_client::JobMasterClient;
+use wiesel_proto::resource_manager_client::ResourceManagerClient;
+
+fn channel(cluster: &Cluster, secret: Option<&str>) -> wiesel_common::rpc::Channel {
+    let secret = secret.map(|text| Secret::new(text).unwrap());
+    let tcp = Tcp { connect_timeout: Duration::from_secs(5), secret };
+    tcp.connect(&cluster.manager.rpc_address().to_string()).unwrap()
+}
+
+/// Before, whoever reached the port got the fence with his registration, and with it slots and jobs.
+#[tokio::test]
+async fn without_the_secret_nobody_is_heard() {
+    const SECRET: &str = "a secret of the cluster";
+    let cluster = Cluster::start(&[("security.internal.secret", SECRET)]).await;
+    for stranger in [None, Some("a secret of another one")] {
+        let mut client = ResourceManagerClient::new(channel(&cluster, stranger));
+        let refused = client.register_task_manager(registration("a", "127.0.0.1:1", 1)).await.unwrap_err();
+        assert_eq!(refused.code(), Code::Unauthenticated, "{refused}");
+        assert!(!refused.message().contains(SECRET), "{refused}");
+        let mut client = JobMasterClient::new(channel(&cluster, stranger));
+        let refused = client.offer_slots(proto::OfferSlotsRequest::default()).await.unwrap_err();
+        assert_eq!(refused.code(), Code::Unauthenticated, "{refused}");
+    }
+    assert!(cluster.manager.resource_manager().describe().await.task_managers.is_empty());
+    let mut client = ResourceManagerClient::new(channel(&cluster, Some(SECRET)));
+    client.register_task_manager(registration("a", "127.0.0.1:1", 1)).await.unwrap();
+    cluster.await_task_managers(1).await;
+}
+
+/// Before, the second one took the id, and with it went all that ran on the first.
+#[tokio::test]
+async fn the_id_of_a_task_manager_that_lives_is_not_given_again() {
+    // However slow this machine is, its last heartbeat is not old.
+    let cluster = Cluster::start(&[("heartbeat.interval", "10 s")]).await;
+    let mut a = TaskManager::start(&cluster, "a", 1).await;
+    let id = cluster.submit(shuffle(1, 1)).await;
+    let deployed = a.next_submit().await;
+    a.run(&deployed).await;
+    let mut stranger = ResourceManagerClient::new(channel(&cluster, None));
+    let refused = stranger.register_task_manager(registration("a", "127.0.0.1:1", 1)).await.unwrap_err();
+    assert_eq!(refused.code(), Code::AlreadyExists, "{refused}");
+    assert!(refused.message().contains("taskmanager.resource-id"), "{refused}");
+    let job = cluster.job(id).await;
+    assert_eq!(job.status, wiesel_jobmanager::jobmaster::status::JobStatus::Running, "{:?}", job.failure);
+    // Once it is gone its id is free at once.
+    a.kill().await;
+    until("the id is free", async || {
+        stranger.clone().register_task_manager(registration("a", "127.0.0.1:1", 1)).await.ok()
+    })
+    .await;
+}
