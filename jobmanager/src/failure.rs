@@ -97,7 +97,7 @@ impl From<&wiesel_operators::operator::Error> for FailureInfo {
                 let fatal = matches!(error, Corrupt(_) | Missing(_) | Incompatible(_) | Configuration(_));
                 (if fatal { "org.apache.flink.util.StateMigrationException" } else { "java.io.IOException" }, fatal)
             }
-            Error::Arrow(_) | Error::Expression(_) | Error::Cancelled => (INTERNAL, false),
+            Error::OverBudget | Error::Arrow(_) | Error::Expression(_) | Error::Cancelled => (INTERNAL, false),
         };
         let mut failure = Self { fatal, ..Self::new(class, error.to_string()) };
         let mut source = std::error::Error::source(error);

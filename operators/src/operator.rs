@@ -33,6 +33,9 @@ pub enum Error {
         #[source]
         source: Option<Box<dyn std::error::Error + Send + Sync>>,
     },
+    /// More came of the rows of a batch than is made at once: whoever evaluates cuts the batch.
+    #[error("the values made of a batch have more bytes than it may have")]
+    OverBudget,
     /// A kernel refused its input.
     #[error(transparent)]
     Arrow(#[from] arrow::error::ArrowError),

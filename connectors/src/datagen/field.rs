@@ -1,4 +1,5 @@
 //! What fills a field: the `fields.#` options, checked against its type.
+use wiesel_operators::expression::MAX_VALUE_BYTES;
 use wiesel_operators::types::{LogicalType, MAX_LENGTH, RowField, TypeKind};
 
 use crate::options::{Options, Result, invalid};
@@ -12,6 +13,21 @@ pub(crate) struct Field {
     pub(crate) null_rate: f32,
     /// What the values are.
     pub(crate) values: Values,
+}
+
+impl Field {
+    /// The bytes that a value may take, at most.
+    pub(crate) fn most_bytes(&self) -> usize {
+        let times = |length: usize, bytes: usize| length.saturating_mul(bytes).saturating_add(4);
+        match &self.values {
+            Values::Boolean => 1,
+            Values::Sequence(_) | Values::Integer(..) | Values::Float(..) | Values::Now(_) => 32,
+            Values::Text(length) | Values::Bytes(length) => length.most.saturating_add(16),
+            Values::Row(fields) => fields.iter().map(Self::most_bytes).fold(1, usize::saturating_add),
+            Values::Array(element, length) => times(*length, element.most_bytes()),
+            Values::Map(key, value, length) => times(*length, key.most_bytes().saturating_add(value.most_bytes())),
+        }
+    }
 }
 
 /// The values of a field.
@@ -153,8 +169,8 @@ impl FieldOptions<'_> {
             TypeKind::Decimal(precision, scale) => {
                 self.floats(prefix, 10f64.powi(i32::from(*precision) - i32::from(*scale)))?
             }
-            TypeKind::Char(length) => Values::Text(Length { most: *length as usize, varies: false }),
-            TypeKind::Binary(length) => Values::Bytes(Length { most: *length as usize, varies: false }),
+            TypeKind::Char(length) => Values::Text(Length { most: within(name, *length)?, varies: false }),
+            TypeKind::Binary(length) => Values::Bytes(Length { most: within(name, *length)?, varies: false }),
             TypeKind::Varchar(length) => Values::Text(self.length(name, prefix, *length)?),
             TypeKind::Varbinary(length) => Values::Bytes(self.length(name, prefix, *length)?),
             TypeKind::Date | TypeKind::Time(_) => Values::Now(0),
@@ -232,7 +248,7 @@ impl FieldOptions<'_> {
                 _ => return invalid(format!("Custom length '{length}' of field '{name}' must be a positive number.")),
             },
         };
-        Ok(Length { most: most as usize, varies })
+        Ok(Length { most: within(name, most)?, varies })
     }
 
     fn elements(&mut self, prefix: &str) -> Result<usize> {
@@ -243,4 +259,15 @@ impl FieldOptions<'_> {
             Err(_) => invalid(format!("Option '{key}' must not be negative, but was: {length}")),
         }
     }
+}
+
+/// The length of a field's values, which a single value must be able to have.
+fn within(name: &str, length: u32) -> Result<usize> {
+    if length as usize <= MAX_VALUE_BYTES {
+        return Ok(length as usize);
+    }
+    invalid(format!(
+        "The values of field '{name}' would have {length} bytes: a single value may have at most {MAX_VALUE_BYTES}. Set \
+         'fields.{name}.length', or give the field a shorter type."
+    ))
 }

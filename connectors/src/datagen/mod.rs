@@ -1,4 +1,5 @@
 //! `datagen`: rows of random values or sequences.
+use wiesel_operators::expression::ROW_BYTES;
 use wiesel_operators::operator::{Error, Result as TaskResult};
 use wiesel_operators::source::{EnumeratorContext, SourceReader, SplitEnumerator};
 use wiesel_operators::types::RowField;
@@ -32,6 +33,13 @@ impl Settings {
         let mut columns = FieldOptions { options, supported: own.map(str::to_owned).to_vec() };
         let fields = physical.iter().map(|column| columns.column(column)).collect::<Result<Vec<_>>>()?;
         options.allow_only("datagen", &columns.supported)?;
+        let most_bytes = fields.iter().map(Field::most_bytes).fold(0, usize::saturating_add);
+        if most_bytes > ROW_BYTES {
+            return invalid(format!(
+                "A row of the table would have up to {most_bytes} bytes: it may have at most {ROW_BYTES}. Set shorter lengths \
+                 ('fields.#.length')."
+            ));
+        }
         let rows_per_second = match options.number::<i64>(ROWS_PER_SECOND)?.unwrap_or(10_000) {
             rows if rows > 0 => rows as u64,
             rows => return invalid(format!("Option '{ROWS_PER_SECOND}' must be a positive number, but was: {rows}")),

@@ -11,23 +11,25 @@ use rand::SeedableRng;
 use rand::rngs::SmallRng;
 use wiesel_common::time::{Clock, SystemClock};
 use wiesel_operators::element::Batch;
+use wiesel_operators::expression::BATCH_BYTES;
 use wiesel_operators::operator::{Collector, OperatorContext, Result};
 use wiesel_operators::source::{SourceReader, SourceStatus};
 use wiesel_operators::types::{RowField, to_arrow_schema};
 
 use super::Settings;
-use super::field::Values;
+use super::field::{Field, Values};
 use super::generate::{Generator, Row};
 use crate::encoding;
 use crate::enumerator::Requests;
 
-/// Rows of a batch, at most.
+/// Rows of a batch, at most; fewer if they are so long that they would have more than [`BATCH_BYTES`].
 const BATCH_ROWS: u64 = 4096;
 
 pub(super) struct DatagenReader {
     settings: Settings,
     generator: Generator,
     schema: SchemaRef,
+    batch_rows: u64,
     shares: Vec<Share>,
     pace: Option<Pace>,
     requests: Requests,
@@ -73,11 +75,13 @@ impl DatagenReader {
     /// `emitted`: positions of the wanted columns.
     pub(super) fn new(settings: Settings, physical: &[RowField], emitted: &[usize], seed: u64) -> Self {
         let columns: Vec<RowField> = emitted.iter().map(|index| physical[*index].clone()).collect();
-        let fields = emitted.iter().map(|index| settings.fields[*index].clone()).collect();
+        let fields: Vec<Field> = emitted.iter().map(|index| settings.fields[*index].clone()).collect();
+        let row_bytes = fields.iter().map(Field::most_bytes).fold(1, usize::saturating_add);
         Self {
             settings,
             generator: Generator::new(fields, SmallRng::seed_from_u64(seed)),
             schema: to_arrow_schema(&columns),
+            batch_rows: ((BATCH_BYTES / row_bytes) as u64).clamp(1, BATCH_ROWS),
             shares: Vec::new(),
             pace: None,
             requests: Requests::default(),
@@ -157,7 +161,7 @@ impl SourceReader for DatagenReader {
             Ok(due) => due,
             Err(until) => return Ok(SourceStatus::NothingAvailable { until: Some(until) }),
         };
-        let rows = self.make(due.min(BATCH_ROWS), now);
+        let rows = self.make(due.min(self.batch_rows), now);
         if let Some(pace) = &mut self.pace {
             pace.made += rows;
         }

@@ -226,6 +226,31 @@ fn rows_come_no_faster_than_the_rate() {
     }
 }
 
+/// Before, a field of 2^31 - 1 bytes was made, and so were 4096 rows of a few megabytes each at once.
+#[test]
+fn rows_are_bounded_in_bytes() {
+    let bytes = [("b", TypeKind::Varbinary(i32::MAX as u32).nullable())];
+    let refused = check(&bytes, &[("fields.b.length", "2147483647")]).unwrap_err().0;
+    assert!(refused.contains("'b'") && refused.contains("2147483647") && refused.contains("67108864"), "{refused}");
+    let arrays = [("a", TypeKind::Array(Box::new(bytes[0].1.clone())).nullable())];
+    let refused = check(&arrays, &[("fields.a.length", "1000000"), ("fields.a.element.length", "1000")]).unwrap_err().0;
+    assert!(refused.contains("A row of the table") && refused.contains("268435456"), "{refused}");
+
+    let spec = spec(&bytes, &[("fields.b.length", "4000000"), ("number-of-rows", "9")]);
+    let clock = Arc::new(TestClock::default());
+    let mut reader = super::reader(&spec).unwrap();
+    reader.open(&OperatorContext { clock: clock.clone(), ..context(0, 1) }).unwrap();
+    reader.add_splits(vec![super::reader::encode(0, 1, 0)]).unwrap();
+    clock.0.store(60_000, Ordering::SeqCst);
+    let mut out = Collected::default();
+    while out.batches.iter().map(Batch::num_rows).sum::<usize>() < 9 {
+        if let SourceStatus::NothingAvailable { until } = reader.poll(&mut out).unwrap() {
+            clock.0.store(until.unwrap(), Ordering::SeqCst);
+        }
+    }
+    assert!(out.batches.iter().all(|batch| batch.num_rows() <= 4));
+}
+
 #[test]
 fn options_are_checked_in_flinks_words() {
     let one = [("a", int())];

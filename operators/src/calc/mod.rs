@@ -1,15 +1,16 @@
 //! Calc: a condition and a projection, row by row. Kinds stay with their rows.
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
+use arrow::array::{Array, ArrayRef, AsArray, Int8Array, RecordBatch};
 use arrow::compute::{concat, filter};
 use arrow::datatypes::{DataType, Int8Type, SchemaRef};
 use wiesel_common::time::Clock;
 
 use crate::aggregate::keys::record_batch;
 use crate::element::{Batch, WatermarkStatus};
-use crate::expression::{EvaluationContext, Expression, Mask, Program};
-use crate::operator::{Collector, Operator, OperatorContext, Result};
+use crate::expression::budget::row_too_large;
+use crate::expression::{BATCH_BYTES, EvaluationContext, Expression, Mask, Program, ROW_BYTES, Selection};
+use crate::operator::{Collector, Error, Operator, OperatorContext, Result};
 use crate::settings::buffer_timeout;
 
 #[cfg(test)]
@@ -17,8 +18,10 @@ mod tests;
 
 /// Batches that the condition left with fewer rows wait for others ...
 const SMALL: usize = 1024;
-/// ... until there are so many rows.
+/// ... until there are so many rows ...
 const ENOUGH: usize = 4096;
+/// ... or so many bytes were made for them.
+const ENOUGH_BYTES: usize = BATCH_BYTES / 4;
 
 /// The operator.
 pub struct Calc {
@@ -30,6 +33,7 @@ pub struct Calc {
     timeout: i64,
     waiting: Vec<Batch>,
     waiting_rows: usize,
+    waiting_bytes: usize,
     deadline: Option<i64>,
 }
 
@@ -51,14 +55,60 @@ impl Calc {
             timeout: buffer_timeout(&context.configuration)?,
             waiting: Vec::new(),
             waiting_rows: 0,
+            waiting_bytes: 0,
             deadline: None,
         })
     }
 
-    fn wait(&mut self, batch: Batch, out: &mut dyn Collector) -> Result<()> {
+    /// Evaluates a batch: at once, or in halves if too much would come of it.
+    fn evaluate(&mut self, batch: Batch, out: &mut dyn Collector) -> Result<()> {
+        let rows = batch.num_rows();
+        let most = if rows > 1 { BATCH_BYTES } else { ROW_BYTES };
+        self.context.budget.set(most);
+        match self.program.evaluate(&batch.records) {
+            Ok(selection) => self.select(batch.kinds, selection, most - self.context.budget.left(), out),
+            Err(Error::OverBudget) if rows > 1 => {
+                let half = rows / 2;
+                self.evaluate(batch.slice(0, half), out)?;
+                self.evaluate(batch.slice(half, rows - half), out)
+            }
+            Err(Error::OverBudget) => Err(row_too_large()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Hands on what was selected, for which so many bytes were made, or keeps it for a while.
+    fn select(
+        &mut self,
+        kinds: Option<Int8Array>,
+        selection: Selection,
+        bytes: usize,
+        out: &mut dyn Collector,
+    ) -> Result<()> {
+        if selection.rows == 0 {
+            return Ok(());
+        }
+        let kinds = match (kinds, &selection.mask) {
+            (Some(kinds), Mask::Some(mask)) => Some(filter(&kinds, mask)?.as_primitive::<Int8Type>().clone()),
+            (kinds, _) => kinds,
+        };
+        let records: RecordBatch = record_batch(&self.output, selection.columns, selection.rows)?;
+        let selected = Batch { records, kinds, hashes: None };
+        let whole = matches!(selection.mask, Mask::All) || selection.rows >= SMALL || self.timeout <= 0;
+        // Insert-only batches and changes do not mix.
+        let alike = self.waiting.last().is_none_or(|last| last.kinds.is_some() == selected.kinds.is_some());
+        if !whole && alike {
+            return self.wait(selected, bytes, out);
+        }
+        self.flush(out)?;
+        out.collect(selected)
+    }
+
+    fn wait(&mut self, batch: Batch, bytes: usize, out: &mut dyn Collector) -> Result<()> {
         self.waiting_rows += batch.num_rows();
+        self.waiting_bytes += bytes;
         self.waiting.push(batch);
-        if self.waiting_rows >= ENOUGH {
+        if self.waiting_rows >= ENOUGH || self.waiting_bytes >= ENOUGH_BYTES {
             return self.flush(out);
         }
         if self.deadline.is_none() {
@@ -69,6 +119,7 @@ impl Calc {
 
     fn flush(&mut self, out: &mut dyn Collector) -> Result<()> {
         self.deadline = None;
+        self.waiting_bytes = 0;
         if self.waiting.is_empty() {
             return Ok(());
         }
@@ -97,24 +148,7 @@ fn join(batches: Vec<Batch>, rows: usize, schema: &SchemaRef) -> Result<Batch> {
 
 impl Operator for Calc {
     fn process(&mut self, _: usize, batch: Batch, out: &mut dyn Collector) -> Result<()> {
-        let selection = self.program.evaluate(&batch.records)?;
-        if selection.rows == 0 {
-            return Ok(());
-        }
-        let kinds = match (batch.kinds, &selection.mask) {
-            (Some(kinds), Mask::Some(mask)) => Some(filter(&kinds, mask)?.as_primitive::<Int8Type>().clone()),
-            (kinds, _) => kinds,
-        };
-        let records: RecordBatch = record_batch(&self.output, selection.columns, selection.rows)?;
-        let selected = Batch { records, kinds, hashes: None };
-        let whole = matches!(selection.mask, Mask::All) || selection.rows >= SMALL || self.timeout <= 0;
-        // Insert-only batches and changes do not mix.
-        let alike = self.waiting.last().is_none_or(|last| last.kinds.is_some() == selected.kinds.is_some());
-        if !whole && alike {
-            return self.wait(selected, out);
-        }
-        self.flush(out)?;
-        out.collect(selected)
+        self.evaluate(batch, out)
     }
 
     fn watermark(&mut self, watermark: i64, out: &mut dyn Collector) -> Result<()> {

@@ -5,13 +5,13 @@
 //! - [`numeric`]: numbers and truth values among themselves.
 //! - [`temporal`]: dates, times and timestamps among themselves, by the session's time zone.
 //! - [`nested`]: arrays, maps and rows by their elements.
-use arrow::array::ArrayRef;
+use arrow::array::{Array, ArrayRef};
 
-use crate::expression::Zone;
 use crate::expression::compile::Site;
 use crate::expression::kernel::Kernel;
+use crate::expression::{MAX_VALUE_BYTES, Zone};
 use crate::operator::{Error, Result};
-use crate::types::{LogicalType, TypeKind};
+use crate::types::{LogicalType, MAX_LENGTH, TypeKind};
 
 mod binary;
 mod from_text;
@@ -54,7 +54,26 @@ pub(crate) fn build(site: &Site) -> Result<Kernel> {
     site.operand_type(0)?;
     let mode = Mode { lenient: site.function == "TRY_CAST", zone: site.context.zone };
     let cast = cast(&site.operands[0].data_type, site.data_type, mode)?;
-    Ok(Box::new(move |args| cast(args.array(0))))
+    let padded = padded_length(&site.data_type.kind);
+    if padded > MAX_VALUE_BYTES {
+        return Err(Error::Plan(format!(
+            "a cast to {} is not supported: a single value may have at most {MAX_VALUE_BYTES} bytes",
+            site.data_type.kind
+        )));
+    }
+    Ok(Box::new(move |args| {
+        let array = args.array(0);
+        args.claim((array.len() - array.null_count()).saturating_mul(padded))?;
+        cast(array)
+    }))
+}
+
+/// To how many characters or bytes at least a cast to this type fills up every value.
+fn padded_length(kind: &TypeKind) -> usize {
+    match kind {
+        TypeKind::Char(length) | TypeKind::Binary(length) if *length < MAX_LENGTH => *length as usize,
+        _ => 0,
+    }
 }
 
 /// Prepares a cast.

@@ -101,6 +101,7 @@ pub fn compile(
                 kernel: Arc::new(kernel),
                 result: Arc::new(Field::new(function, expression.data_type.kind.to_arrow(), true)),
                 deterministic: functions::is_deterministic(function),
+                budget: context.budget.clone(),
             };
             fold(Arc::new(call))
         }

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use wiesel_common::config::Configuration;
 use wiesel_common::time::Clock;
 
+use super::budget::Budget;
 use super::zone::Zone;
 use crate::element::MIN_WATERMARK;
 use crate::operator::{Error, OperatorContext, Result};
@@ -18,6 +19,8 @@ pub struct EvaluationContext {
     pub clock: Arc<dyn Clock>,
     /// What `CURRENT_WATERMARK` gives; the operator stores its watermark (milliseconds) here.
     pub watermark: Arc<AtomicI64>,
+    /// What may be made at once; without a limit unless the operator sets one.
+    pub budget: Budget,
 }
 
 impl EvaluationContext {
@@ -27,7 +30,7 @@ impl EvaluationContext {
         let zone = Zone::parse(name).map_err(|problem| {
             Error::Plan(format!("table.local-time-zone: '{name}' is no time zone ({problem}); give UTC, an offset such as GMT+02:00 or a name such as Europe/Berlin"))
         })?;
-        Ok(Self { zone, clock, watermark: Arc::new(AtomicI64::new(MIN_WATERMARK)) })
+        Ok(Self { zone, clock, watermark: Arc::new(AtomicI64::new(MIN_WATERMARK)), budget: Budget::default() })
     }
 
     /// The context of an operator.

@@ -14,6 +14,7 @@ use datafusion_common::{DataFusionError, ScalarValue};
 use datafusion_expr::ColumnarValue;
 use datafusion_physical_expr::PhysicalExpr;
 
+use super::budget::{Budget, check_value};
 use crate::operator::{Error, Result};
 
 /// Computes a column from operands.
@@ -36,6 +37,8 @@ pub(crate) struct Args {
     operands: Vec<Operand>,
     /// How many rows the kernel must give.
     pub rows: usize,
+    /// What it may make; none: there is no limit.
+    budget: Option<Budget>,
 }
 
 /// A kind of value that can be read from an array without copying.
@@ -112,7 +115,25 @@ impl<'a, T: Value> Reader<'a, T> {
 impl Args {
     /// Operands that were evaluated already; constants have one row.
     pub fn new(operands: Vec<Operand>, rows: usize) -> Self {
-        Self { operands, rows }
+        Self { operands, rows, budget: None }
+    }
+
+    /// The same, within a budget.
+    pub fn within(self, budget: &Budget) -> Self {
+        Self { budget: Some(budget.clone()), ..self }
+    }
+
+    /// Takes from the budget what is about to be made.
+    ///
+    /// # Errors
+    /// [`Error::OverBudget`].
+    pub fn claim(&self, bytes: usize) -> Result<()> {
+        self.budget.as_ref().map_or(Ok(()), |budget| budget.claim(bytes))
+    }
+
+    /// How many bytes may be made.
+    fn left(&self) -> usize {
+        self.budget.as_ref().map_or(usize::MAX, Budget::left)
     }
 
     /// How many operands.
@@ -215,13 +236,18 @@ impl Args {
     pub fn strings(&self, mut write: impl FnMut(usize, &mut String) -> Result<bool>) -> Result<ArrayRef> {
         let mut builder = StringViewBuilder::with_capacity(self.rows);
         let mut text = String::new();
+        let mut made = Made { bytes: 0, left: self.left() };
         for row in 0..self.rows {
             text.clear();
             match write(row, &mut text)? {
-                true => builder.append_value(&text),
+                true => {
+                    made.add(text.len())?;
+                    builder.append_value(&text);
+                }
                 false => builder.append_null(),
             }
         }
+        self.claim(made.bytes)?;
         Ok(Arc::new(builder.finish()))
     }
 
@@ -229,13 +255,18 @@ impl Args {
     pub fn byte_strings(&self, mut write: impl FnMut(usize, &mut Vec<u8>) -> Result<bool>) -> Result<ArrayRef> {
         let mut builder = BinaryViewBuilder::with_capacity(self.rows);
         let mut bytes = Vec::new();
+        let mut made = Made { bytes: 0, left: self.left() };
         for row in 0..self.rows {
             bytes.clear();
             match write(row, &mut bytes)? {
-                true => builder.append_value(&bytes),
+                true => {
+                    made.add(bytes.len())?;
+                    builder.append_value(&bytes);
+                }
                 false => builder.append_null(),
             }
         }
+        self.claim(made.bytes)?;
         Ok(Arc::new(builder.finish()))
     }
 
@@ -288,6 +319,21 @@ impl Args {
     }
 }
 
+/// The bytes of the values that a kernel has made.
+struct Made {
+    bytes: usize,
+    left: usize,
+}
+
+impl Made {
+    #[inline]
+    fn add(&mut self, bytes: usize) -> Result<()> {
+        check_value(bytes)?;
+        self.bytes += bytes;
+        if self.bytes <= self.left { Ok(()) } else { Err(Error::OverBudget) }
+    }
+}
+
 /// A call with its kernel.
 pub(crate) struct Call {
     pub name: String,
@@ -296,6 +342,8 @@ pub(crate) struct Call {
     pub result: FieldRef,
     /// Equal operands give equal results.
     pub deterministic: bool,
+    /// What it may make.
+    pub budget: Budget,
 }
 
 impl PhysicalExpr for Call {
@@ -316,7 +364,8 @@ impl PhysicalExpr for Call {
             });
         }
         let constant = self.deterministic && operands.iter().all(|operand| operand.constant);
-        let array = (self.kernel)(&Args::new(operands, if constant { 1 } else { rows })).map_err(to_datafusion)?;
+        let args = Args::new(operands, if constant { 1 } else { rows }).within(&self.budget);
+        let array = (self.kernel)(&args).map_err(to_datafusion)?;
         // What reads this column relies on its type.
         if array.data_type() != self.result.data_type() && !array.data_type().is_nested() {
             let (given, declared) = (array.data_type(), self.result.data_type());
@@ -342,6 +391,7 @@ impl PhysicalExpr for Call {
             kernel: self.kernel.clone(),
             result: self.result.clone(),
             deterministic: self.deterministic,
+            budget: self.budget.clone(),
         }))
     }
 

@@ -4,6 +4,7 @@ use datafusion_common::ScalarValue;
 use crate::types::{LogicalType, TypeKind};
 
 pub(crate) mod arithmetic;
+pub(crate) mod budget;
 pub(crate) mod comparison;
 pub(crate) mod compile;
 pub(crate) mod conditional;
@@ -22,6 +23,7 @@ mod tests;
 mod zone;
 
 pub use crate::functions::{is_deterministic, supports};
+pub use budget::{BATCH_BYTES, Budget, MAX_VALUE_BYTES, ROW_BYTES, check_value};
 pub use compile::{compile, evaluate_constant};
 pub use context::EvaluationContext;
 pub use java_pattern::parse_local_time;

@@ -7,6 +7,7 @@ use regex::{Match, Regex};
 
 use super::Build;
 use super::strings::{char_count, integers};
+use crate::expression::check_value;
 use crate::expression::compile::Site;
 use crate::expression::kernel::{Args, Kernel, Reader, Text};
 use crate::operator::{Error, Result};
@@ -272,12 +273,18 @@ fn replace(site: &Site) -> Result<Kernel> {
         args.strings(|row, out| {
             let (Some(text), Some(with)) = (text.get(row), with.get(row)) else { return Ok(false) };
             let Some(Some(regex)) = patterns.get(row)? else { return Ok(false) };
-            let mut rest = 0;
+            let (mut rest, mut fits) = (0, Ok(()));
             find_all(regex, text, |found| {
-                out.push_str(&text[rest..found.start()]);
-                out.push_str(with);
-                rest = found.end();
+                if fits.is_ok() {
+                    fits = check_value(out.len() + (found.start() - rest) + with.len());
+                }
+                if fits.is_ok() {
+                    out.push_str(&text[rest..found.start()]);
+                    out.push_str(with);
+                    rest = found.end();
+                }
             });
+            fits?;
             out.push_str(&text[rest..]);
             Ok(true)
         })

@@ -5,6 +5,7 @@ use arrow::array::{Array, AsArray, BooleanArray};
 use arrow::datatypes::{DataType, Int32Type};
 
 use super::Build;
+use crate::expression::check_value;
 use crate::expression::compile::Site;
 use crate::expression::kernel::{Args, Bytes, Kernel, Reader, Text};
 use crate::operator::Result;
@@ -63,6 +64,7 @@ fn concat(site: &Site) -> Result<Kernel> {
             args.byte_strings(|row, out| {
                 for part in &parts {
                     let Some(part) = part.get(row) else { return Ok(false) };
+                    check_value(out.len() + part.len())?;
                     out.extend_from_slice(part);
                 }
                 Ok(true)
@@ -74,6 +76,7 @@ fn concat(site: &Site) -> Result<Kernel> {
         args.strings(|row, out| {
             for part in &parts {
                 let Some(part) = part.get(row) else { return Ok(false) };
+                check_value(out.len() + part.len())?;
                 out.push_str(part);
             }
             Ok(true)
@@ -88,6 +91,7 @@ fn concat_ws(site: &Site) -> Result<Kernel> {
         args.strings(|row, out| {
             let Some(separator) = parts[0].get(row) else { return Ok(false) };
             for (at, part) in parts[1..].iter().filter_map(|part| part.get(row)).enumerate() {
+                check_value(out.len() + separator.len() + part.len())?;
                 out.push_str(if at > 0 { separator } else { "" });
                 out.push_str(part);
             }
@@ -261,6 +265,7 @@ fn replace(_: &Site) -> Result<Kernel> {
             };
             let mut rest = 0;
             for (at, found) in text.match_indices(search) {
+                check_value(out.len() + (at - rest) + with.len())?;
                 out.push_str(&text[rest..at]);
                 out.push_str(with);
                 rest = at + found.len();
@@ -276,6 +281,8 @@ fn repeat(_: &Site) -> Result<Kernel> {
         let (text, count) = (args.read::<Text>(0)?, args.read::<Int32Type>(1)?);
         args.strings(|row, out| {
             let (Some(text), Some(count)) = (text.get(row), count.get(row)) else { return Ok(false) };
+            // Before it is made: a few letters may become gigabytes.
+            check_value(text.len().saturating_mul(count.max(0) as usize))?;
             (0..count).for_each(|_| out.push_str(text));
             Ok(true)
         })
@@ -296,6 +303,7 @@ fn pad(site: &Site) -> Result<Kernel> {
             let length = length as usize;
             // Java counts UTF-16 units here.
             let units = text.chars().map(char::len_utf16).sum::<usize>();
+            check_value(length.saturating_sub(units))?;
             if units >= length {
                 push_units(text.chars(), length, out);
             } else if at_left {
