@@ -2,6 +2,7 @@
 use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 
+use wiesel_operators::expression::BATCH_BYTES;
 use wiesel_operators::operator::{Error, Result};
 
 use super::compression;
@@ -58,18 +59,20 @@ impl OpenFile {
         Ok(file)
     }
 
-    /// Decodes records until there are `rows` of them or the split is done. True: done.
+    /// Decodes records until there are `rows` of them, they are too long for more, or the split is done. True: done.
     pub(super) fn read(&mut self, decoder: &mut dyn Decoder, rows: usize) -> Result<bool> {
+        let mut bytes = 0;
         loop {
             let end = usize::try_from(self.split.end.saturating_sub(self.position)).unwrap_or(usize::MAX);
             let buffer = &self.buffer[self.start..self.end];
             let progress = decoder.decode(buffer, self.at_end, end, rows).map_err(|error| self.blame(error))?;
             self.start += progress.consumed;
             self.position += progress.consumed as u64;
+            bytes += progress.consumed;
             if progress.done {
                 return Ok(true);
             }
-            if decoder.rows() >= rows {
+            if decoder.rows() >= rows || (bytes >= BATCH_BYTES && decoder.rows() > 0) {
                 return Ok(false);
             }
             if self.at_end {

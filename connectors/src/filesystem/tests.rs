@@ -45,6 +45,14 @@ pub(super) fn source(
 
 /// All rows of a table, read by so many readers in turn, as text and sorted.
 pub(super) fn read(spec: &proto::SourceSpec, readers: u32) -> Result<Vec<String>> {
+    let rows = |batch: &Batch| (0..batch.num_rows()).map(|row| row_text(&batch.records, row)).collect::<Vec<_>>();
+    let mut rows: Vec<String> = batches(spec, readers)?.iter().flat_map(rows).collect();
+    rows.sort();
+    Ok(rows)
+}
+
+/// What so many readers emit in turn.
+fn batches(spec: &proto::SourceSpec, readers: u32) -> Result<Vec<Batch>> {
     let mut splits = super::enumerator(spec, enumerator_context(readers))?;
     splits.discover()?;
     let mut out = Collected::default();
@@ -68,10 +76,7 @@ pub(super) fn read(spec: &proto::SourceSpec, readers: u32) -> Result<Vec<String>
         }
         open = left;
     }
-    let rows = |batch: &Batch| (0..batch.num_rows()).map(|row| row_text(&batch.records, row)).collect::<Vec<_>>();
-    let mut rows: Vec<String> = out.batches.iter().flat_map(rows).collect();
-    rows.sort();
-    Ok(rows)
+    Ok(out.batches)
 }
 
 pub(super) fn two() -> Vec<RowField> {
@@ -175,6 +180,18 @@ fn records_of_any_length_cross_chunks() {
         let rows = csv(text.as_bytes(), &[]).unwrap();
         assert_eq!(rows, vec![format!("[1, {long}]"), format!("[2, {long}\n]"), "[3, end]".to_owned()]);
     }
+}
+
+/// Before, a batch had 8192 records, however long.
+#[test]
+fn long_records_make_batches_of_few_rows() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("t.csv");
+    let text: String = (0..50).map(|row| format!("{row},{}\n", "x".repeat(1 << 20))).collect();
+    fs::write(&path, text).unwrap();
+    let batches = batches(&source(&path, &two(), &[("format", "csv")], &[]), 1).unwrap();
+    assert_eq!(batches.iter().map(Batch::num_rows).sum::<usize>(), 50);
+    assert!(batches.iter().all(|batch| batch.num_rows() <= 18), "{}", batches.len());
 }
 
 #[test]
