@@ -122,6 +122,10 @@ impl Accumulators for Collect {
         self.heap
     }
 
+    fn result_heap(&self) -> usize {
+        self.heap
+    }
+
     fn evaluate(&self, groups: &[u32]) -> Result<ArrayRef> {
         let of = |group: &u32| &self.groups[*group as usize];
         let values = self.codec.decode(groups.iter().flat_map(of).map(|(value, _)| &**value))?;

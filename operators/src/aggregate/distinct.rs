@@ -207,6 +207,10 @@ impl Accumulators for Distinct {
         self.entries * 2 * size_of::<(u32, i64)>() + self.values.size() + self.index.size() + self.inner.heap()
     }
 
+    fn result_heap(&self) -> usize {
+        self.inner.result_heap()
+    }
+
     fn evaluate(&self, groups: &[u32]) -> Result<ArrayRef> {
         self.inner.evaluate(groups)
     }

@@ -6,6 +6,7 @@ use arrow::datatypes::DataType;
 
 use super::saved::{Lists, lists};
 use super::{Accumulators, Rows, sum::wrong_argument};
+use crate::expression::{MAX_VALUE_BYTES, check_value};
 use crate::operator::Result;
 
 pub(super) struct ListAgg {
@@ -16,11 +17,13 @@ pub(super) struct ListAgg {
     texts: Vec<Vec<(Box<str>, Box<str>)>>,
     /// Bytes of all texts.
     heap: usize,
+    /// Bytes of the longest text that was ever to be joined.
+    longest: usize,
 }
 
 impl ListAgg {
     pub(super) fn new(retract: bool) -> Self {
-        Self { retract, joined: Vec::new(), texts: Vec::new(), heap: 0 }
+        Self { retract, joined: Vec::new(), texts: Vec::new(), heap: 0, longest: 0 }
     }
 }
 
@@ -40,9 +43,14 @@ fn append(joined: &mut Option<String>, separator: &str, text: &str) {
 }
 
 impl ListAgg {
+    /// What would be too long is not joined: [`check_value`] of `longest` tells.
     fn join(&mut self, group: usize, separator: &str, text: &str) {
         let joined = &mut self.joined[group];
         let before = joined.as_ref().map_or(0, String::len);
+        self.longest = self.longest.max(before + separator.len() + text.len());
+        if self.longest > MAX_VALUE_BYTES {
+            return;
+        }
         append(joined, separator, text);
         self.heap += joined.as_ref().map_or(0, String::len) - before;
     }
@@ -83,7 +91,7 @@ impl Accumulators for ListAgg {
                 self.heap -= size(&self.texts[group].remove(at));
             }
         });
-        Ok(())
+        check_value(self.longest)
     }
 
     fn merge_groups(&mut self, targets: &[u32], sources: &[u32]) -> Result<()> {
@@ -96,7 +104,7 @@ impl Accumulators for ListAgg {
                 self.keep(target, text);
             }
         }
-        Ok(())
+        check_value(self.longest)
     }
 
     fn save(&self, groups: &[u32]) -> Result<Vec<ArrayRef>> {
@@ -117,7 +125,7 @@ impl Accumulators for ListAgg {
             for (group, joined) in groups.iter().zip(joined) {
                 joined.into_iter().for_each(|joined| self.join(*group as usize, "", joined));
             }
-            return Ok(());
+            return check_value(self.longest);
         }
         let saved = Lists::new(saved, 2)?;
         let (separators, texts) = (saved.column(0).as_string_view(), saved.column(1).as_string_view());
@@ -133,18 +141,24 @@ impl Accumulators for ListAgg {
         self.heap
     }
 
+    fn result_heap(&self) -> usize {
+        self.heap
+    }
+
     fn evaluate(&self, groups: &[u32]) -> Result<ArrayRef> {
         if !self.retract {
             let joined = groups.iter().map(|group| self.joined[*group as usize].as_deref());
             return Ok(Arc::new(joined.collect::<StringViewArray>()));
         }
         let joined = groups.iter().map(|group| {
+            let texts = &self.texts[*group as usize];
+            check_value(texts.iter().map(|(separator, text)| separator.len() + text.len()).sum())?;
             let mut joined = None;
-            for (separator, text) in &self.texts[*group as usize] {
+            for (separator, text) in texts {
                 append(&mut joined, separator, text);
             }
-            joined
+            Ok(joined)
         });
-        Ok(Arc::new(joined.collect::<StringViewArray>()))
+        Ok(Arc::new(joined.collect::<Result<Vec<Option<String>>>>()?.into_iter().collect::<StringViewArray>()))
     }
 }

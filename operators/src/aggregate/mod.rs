@@ -125,6 +125,11 @@ pub trait Accumulators: Send {
         0
     }
 
+    /// How many bytes of that are in the results of the groups: of functions that put together what they are given.
+    fn result_heap(&self) -> usize {
+        0
+    }
+
     /// The results of groups.
     fn evaluate(&self, groups: &[u32]) -> Result<ArrayRef>;
 
@@ -418,6 +423,11 @@ impl Aggregates {
     /// How many bytes all groups take besides, roughly.
     pub fn heap(&self) -> usize {
         self.calls.iter().map(|call| call.accumulators.heap()).sum()
+    }
+
+    /// How many bytes of that are in results that may be long.
+    pub fn result_heap(&self) -> usize {
+        self.calls.iter().map(|call| call.accumulators.result_heap()).sum()
     }
 
     /// The results of groups, a column a function.

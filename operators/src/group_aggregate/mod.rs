@@ -16,6 +16,7 @@ use wiesel_common::time::Clock;
 use crate::aggregate::Aggregates;
 use crate::aggregate::keys::{KeyIndex, KeyStore, record_batch};
 use crate::element::{Batch, RowKind};
+use crate::expression::BATCH_BYTES;
 use crate::operator::{Collector, Error, Operator, OperatorContext, OperatorSnapshot, RestoredState, Result};
 use crate::state::cache::Cache;
 use crate::types::{LogicalType, RowField, schema_from_proto};
@@ -25,6 +26,9 @@ use wiesel_state::keyed::SnapshotOptions;
 mod state;
 #[cfg(test)]
 mod tests;
+
+/// The fewest rows that are aggregated at once where results are long: rows of one key are worth being put together.
+const FEWEST: usize = 16;
 
 /// The operator.
 pub struct GroupAggregate {
@@ -245,6 +249,27 @@ impl GroupAggregate {
         self.drop_groups(&others);
     }
 
+    fn aggregate(&mut self, batch: Batch, out: &mut dyn Collector) -> Result<()> {
+        self.batch += 1;
+        let keys: Vec<ArrayRef> = self.keys.iter().map(|key| batch.records.column(*key).clone()).collect();
+        self.store.load(&keys)?;
+        let mut rows = Vec::with_capacity(batch.num_rows());
+        self.store.assign(&mut self.index, 0..batch.num_rows(), &mut rows);
+        self.grow();
+        self.fetch()?;
+        let touched = self.touch(&rows)?;
+        if self.input_changelog {
+            let weights = batch.weights();
+            let selected = self.count(&mut rows, &weights);
+            self.aggregates.update(&batch.records, &rows, selected.as_ref(), Some(&weights))?;
+            self.settle(&touched.groups)?;
+        } else {
+            self.aggregates.update(&batch.records, &rows, None, None)?;
+        }
+        self.emit(&touched, out)?;
+        self.trim()
+    }
+
     /// The changes that lead from the results before the batch to those after it.
     fn emit(&mut self, touched: &Touched, out: &mut dyn Collector) -> Result<()> {
         let after = self.aggregates.evaluate(&touched.groups)?;
@@ -317,24 +342,14 @@ impl Operator for GroupAggregate {
     }
 
     fn process(&mut self, _: usize, batch: Batch, out: &mut dyn Collector) -> Result<()> {
-        self.batch += 1;
-        let keys: Vec<ArrayRef> = self.keys.iter().map(|key| batch.records.column(*key).clone()).collect();
-        self.store.load(&keys)?;
-        let mut rows = Vec::with_capacity(batch.num_rows());
-        self.store.assign(&mut self.index, 0..batch.num_rows(), &mut rows);
-        self.grow();
-        self.fetch()?;
-        let touched = self.touch(&rows)?;
-        if self.input_changelog {
-            let weights = batch.weights();
-            let selected = self.count(&mut rows, &weights);
-            self.aggregates.update(&batch.records, &rows, selected.as_ref(), Some(&weights))?;
-            self.settle(&touched.groups)?;
-        } else {
-            self.aggregates.update(&batch.records, &rows, None, None)?;
+        let rows = batch.num_rows();
+        // The results of all groups that a batch touches are made at once, and a result may be long.
+        let bytes = self.aggregates.result_heap();
+        let most = (BATCH_BYTES / (bytes / self.store.len().max(1)).max(1)).max(FEWEST);
+        if bytes <= 4 * BATCH_BYTES || rows <= most {
+            return self.aggregate(batch, out);
         }
-        self.emit(&touched, out)?;
-        self.trim()
+        (0..rows).step_by(most).try_for_each(|start| self.aggregate(batch.slice(start, most.min(rows - start)), out))
     }
 
     fn next_timer(&self) -> Option<i64> {

@@ -6,7 +6,7 @@ use arrow::datatypes::SchemaRef;
 use std::sync::Arc;
 use wiesel_proto as proto;
 
-use super::{BATCH, Parts, local_schema};
+use super::{Parts, at_once, local_schema};
 use crate::aggregate::keys::record_batch;
 use crate::element::{Batch, WatermarkStatus};
 use crate::operator::{Collector, Error, Operator, OperatorContext, Result};
@@ -44,7 +44,8 @@ impl LocalWindowAggregate {
             groups.extend(slices.groups(*end));
             group_ends.resize(groups.len(), *end);
         }
-        for (groups, ends) in groups.chunks(BATCH).zip(group_ends.chunks(BATCH)) {
+        let most = at_once(slices);
+        for (groups, ends) in groups.chunks(most).zip(group_ends.chunks(most)) {
             let mut columns = slices.store.columns(groups)?;
             columns.extend(slices.aggregates.state(groups)?);
             columns.push(Arc::new(Int64Array::from(ends.to_vec())));

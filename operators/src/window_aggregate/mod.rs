@@ -20,7 +20,7 @@ use self::state::ProgressTable;
 use crate::aggregate::keys::record_batch;
 use crate::aggregate::{Aggregates, accumulator_types};
 use crate::element::{Batch, MIN_WATERMARK};
-use crate::expression::EvaluationContext;
+use crate::expression::{BATCH_BYTES, EvaluationContext};
 use crate::group_aggregate::key_fields;
 use crate::operator::{Collector, Error, Operator, OperatorContext, OperatorSnapshot, RestoredState, Result};
 use crate::types::{LogicalType, RowField, TypeKind, schema_from_proto, to_arrow_schema};
@@ -36,8 +36,14 @@ mod tests;
 /// The column of LOCAL's output that holds the end of the slice.
 pub const SLICE_END: &str = "$slice_end";
 
-/// Rows of one batch of results.
+/// Rows of one batch of results, at most.
 const BATCH: usize = 8192;
+
+/// How many results are made at once: fewer where they are long.
+fn at_once(slices: &Slices) -> usize {
+    let bytes = slices.aggregates.result_heap() / slices.store.len().max(1);
+    (BATCH_BYTES / bytes.max(1)).clamp(1, BATCH)
+}
 
 /// What leaves phase LOCAL: the keys, the accumulators, and the end of the slice.
 ///
@@ -264,7 +270,7 @@ impl WindowAggregate {
 
     fn emit(&self, groups: &[u32], window_end: i64, out: &mut dyn Collector) -> Result<()> {
         let slices = &self.parts.slices;
-        for groups in groups.chunks(BATCH) {
+        for groups in groups.chunks(at_once(slices)) {
             let mut columns = slices.store.columns(groups)?;
             columns.extend(slices.aggregates.evaluate(groups)?);
             for property in &self.properties {
