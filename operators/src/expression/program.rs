@@ -10,6 +10,7 @@ use datafusion_common::ScalarValue;
 use datafusion_expr::ColumnarValue;
 use datafusion_physical_expr::PhysicalExpr;
 
+use super::budget::Budget;
 use super::compile::compile;
 use super::context::EvaluationContext;
 use super::kernel::from_datafusion;
@@ -21,6 +22,7 @@ use crate::operator::Result;
 pub struct Projection {
     /// Each with the type of its column, if that is nested.
     expressions: Vec<(Arc<dyn PhysicalExpr>, Option<DataType>)>,
+    budget: Budget,
 }
 
 impl Projection {
@@ -30,7 +32,7 @@ impl Projection {
             let nested = Some(expression.data_type.kind.to_arrow()).filter(DataType::is_nested);
             Ok((compile(expression, input, context)?, nested))
         });
-        Ok(Self { expressions: expressions.collect::<Result<_>>()? })
+        Ok(Self { expressions: expressions.collect::<Result<_>>()?, budget: context.budget.clone() })
     }
 
     /// A column for each expression. Fails with [`crate::operator::Error::Data`] if a row cannot be evaluated.
@@ -38,7 +40,7 @@ impl Projection {
         let rows = batch.num_rows();
         let values = self.expressions.iter().map(|(expression, nested)| {
             let value = expression.evaluate(batch).map_err(from_datafusion)?;
-            let column = value.into_array(rows).map_err(from_datafusion)?;
+            let column = column(value, rows, &self.budget)?;
             match nested {
                 Some(target) => conform(&column, target),
                 None => Ok(column),
@@ -46,6 +48,17 @@ impl Projection {
         });
         values.collect()
     }
+}
+
+/// A value as a column. A constant is there once for each row then, and may be long.
+fn column(value: ColumnarValue, rows: usize, budget: &Budget) -> Result<ArrayRef> {
+    let bytes = match &value {
+        ColumnarValue::Scalar(ScalarValue::Utf8View(Some(text))) => text.len(),
+        ColumnarValue::Scalar(ScalarValue::BinaryView(Some(bytes))) => bytes.len(),
+        _ => 0,
+    };
+    budget.claim(bytes.saturating_mul(rows))?;
+    value.into_array(rows).map_err(from_datafusion)
 }
 
 /// A nested column with the names and nullability that its type gives to its fields.
@@ -134,6 +147,7 @@ pub struct Program {
 struct Stage {
     steps: Vec<(Arc<dyn PhysicalExpr>, SchemaRef)>,
     schema: SchemaRef,
+    budget: Budget,
 }
 
 impl Stage {
@@ -147,7 +161,7 @@ impl Stage {
             schema = Arc::new(Schema::new(fields));
             steps.push((compiled, schema.clone()));
         }
-        Ok(Self { steps, schema })
+        Ok(Self { steps, schema, budget: context.budget.clone() })
     }
 
     fn evaluate(&self, batch: &RecordBatch) -> Result<RecordBatch> {
@@ -155,7 +169,7 @@ impl Stage {
         for (expression, schema) in &self.steps {
             let rows = batch.num_rows();
             let value = expression.evaluate(&batch).map_err(from_datafusion)?;
-            let value = value.into_array(rows).map_err(from_datafusion)?;
+            let value = column(value, rows, &self.budget)?;
             let mut columns = batch.columns().to_vec();
             columns.push(value);
             batch = with_columns(schema, columns, rows)?;
