@@ -19,7 +19,7 @@ use parquet::arrow::arrow_reader::{
 use parquet::basic::Type as Physical;
 use parquet::file::metadata::RowGroupMetaData;
 use parquet::schema::types::SchemaDescriptor;
-use wiesel_operators::expression::Zone;
+use wiesel_operators::expression::{BATCH_BYTES, Zone};
 use wiesel_operators::operator::{Error, Result};
 use wiesel_operators::types::{LogicalType, RowField, TypeKind, timestamp_unit};
 
@@ -46,11 +46,12 @@ impl ParquetReader {
             metadata = ArrowReaderMetadata::try_new(Arc::clone(metadata.metadata()), options).map_err(failed)?;
         }
         let groups = metadata.metadata().row_groups().iter().enumerate();
-        let mine = groups.filter(|(_, group)| range.contains(&middle(group))).map(|(at, _)| at).collect();
+        let mine = groups.filter(|(_, group)| range.contains(&middle(group))).map(|(at, _)| at).collect::<Vec<usize>>();
         let names: Vec<&str> = wanted.iter().map(|field| field.name.as_str()).collect();
         let fields = metadata.schema().fields().iter().enumerate();
         let roots = fields.filter(|(_, field)| names.contains(&field.name().as_str())).map(|(at, _)| at);
         let mask = ProjectionMask::roots(metadata.parquet_schema(), roots);
+        let batch_rows = rows_at_once(metadata.metadata().row_groups(), &mine, &names, batch_rows);
         let rows = ParquetRecordBatchReaderBuilder::new_with_metadata(file, metadata)
             .with_row_groups(mine)
             .with_projection(mask)
@@ -83,6 +84,21 @@ impl ParquetReader {
 
 fn failed(error: parquet::errors::ParquetError) -> Error {
     Error::external(format!("Parquet: {error}"), error)
+}
+
+/// How many rows are read at once of these row groups: fewer than asked for where their columns are long.
+fn rows_at_once(groups: &[RowGroupMetaData], mine: &[usize], names: &[&str], most: usize) -> usize {
+    let bytes_of_row = |group: &RowGroupMetaData| {
+        let wanted = group
+            .columns()
+            .iter()
+            .filter(|column| column.column_path().parts().first().is_some_and(|root| names.contains(&root.as_str())));
+        let bytes = wanted.map(|column| column.uncompressed_size().max(0)).fold(0, i64::saturating_add);
+        bytes / group.num_rows().max(1)
+    };
+    let longest = mine.iter().filter_map(|at| groups.get(*at)).map(bytes_of_row).max().unwrap_or(0);
+    let longest = usize::try_from(longest).unwrap_or(usize::MAX);
+    (BATCH_BYTES / longest.max(1)).clamp(1, most.max(1))
 }
 
 /// Where the middle of a row group lies: whose split holds it reads the group.

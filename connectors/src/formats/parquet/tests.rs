@@ -194,6 +194,20 @@ fn parts_of_a_file_and_positions_in_them_hold_every_row_once() {
     }
 }
 
+/// Before, a batch had 8192 rows, however long.
+#[test]
+fn long_rows_make_batches_of_few() {
+    let columns = vec![RowField::new("s", text())];
+    let format = format(&columns, &[]);
+    let texts = (0..40).map(|row| Some(format!("{row:04}{}", "x".repeat(1 << 20))));
+    let texts: arrow::array::ArrayRef = std::sync::Arc::new(texts.collect::<arrow::array::StringViewArray>());
+    let rows = RecordBatch::try_new(to_arrow_schema(&columns), vec![texts]).unwrap();
+    let file = write(&format, std::slice::from_ref(&rows), 1);
+    let found = read(&format, &file, 0..u64::MAX, 0);
+    assert!(found.iter().all(|batch| batch.num_rows() <= 16), "{}", found.len());
+    assert_eq!(whole(&found, &columns), rows);
+}
+
 #[test]
 fn columns_are_found_by_name_and_those_that_are_missing_are_null() {
     let file = format(&all_types(), &[]);
