@@ -9,8 +9,7 @@ use super::{columns_of, project, start_of, suggestion};
 use crate::ast::Insert;
 use crate::catalog::ResolvedTable;
 use crate::error::{Error, Result};
-use crate::functions::cast::{can_cast_implicitly, cast_to, plain};
-use crate::functions::is_text;
+use crate::functions::cast::{can_cast, can_cast_implicitly, cast_to, is_within, plain, with_nullable_parts};
 use crate::rel::Rel;
 
 /// The query's rows as rows of the sink.
@@ -30,24 +29,25 @@ pub(super) fn fit(query: Rel, insert: &Insert, sink: &ResolvedTable) -> Result<R
             (Some(value), _) | (None, Some(value)) => value,
             (None, None) => null_literal(field.data_type.kind.clone()),
         };
-        if !can_cast_implicitly(&value.data_type, &field.data_type) && value.data_type.kind != TypeKind::Null {
-            let cause = format!("Incompatible types for sink column '{}' at position {position}.", field.name);
+        if !can_cast_implicitly(&value.data_type.kind, &field.data_type.kind) {
+            // Flink counts columns from 1 here.
+            let cause = format!("Incompatible types for sink column '{}' at position {}.", field.name, position + 1);
             return Err(mismatch(sink, &query.fields, &cause).or_at(place));
         }
-        columns.push((field.name.clone(), sink_value(value, &field.data_type)));
+        columns.push((field.name.clone(), sink_value(value, &field.data_type.kind)));
     }
     Ok(project(query, columns))
 }
 
-/// A value as the sink's column has it. Strings are not cut to the sink's length: that is for the sink to enforce.
-fn sink_value(value: Expression, target: &LogicalType) -> Expression {
-    let kind = plain(&target.kind);
-    let same = is_text(&value.data_type.kind) && is_text(&kind) || plain(&value.data_type.kind) == kind;
-    if same {
+/// A value as the sink's column has it. What the column's type cannot hold is cast, so that a text is cut and filled, and a
+/// number rounded, whatever `table.exec.sink.type-length-enforcer` says: that is for values that lie about their type.
+fn sink_value(value: Expression, target: &TypeKind) -> Expression {
+    let kind = plain(target);
+    if is_within(&value.data_type.kind, &kind) {
         let nullable = value.data_type.nullable;
         return Expression { node: value.node, data_type: LogicalType { kind, nullable } };
     }
-    cast_to(value, &kind)
+    cast_to(value, &with_nullable_parts(&kind))
 }
 
 /// The positions in the sink that the query's columns go to.
@@ -87,9 +87,8 @@ fn partition_values(insert: &Insert, sink: &ResolvedTable) -> Result<Vec<(usize,
             return Err(Error::validation(message, start_of(key.span)));
         }
         let value = ExpressionAnalyzer::new(&scope, "PARTITION").analyze(value)?;
-        let target = &sink.physical[position].data_type;
-        let is_text_for_other = is_text(&value.data_type.kind) && !is_text(&target.kind);
-        values.push((position, if is_text_for_other { cast_to(value, &target.kind) } else { value }));
+        let target = &sink.physical[position].data_type.kind;
+        values.push((position, if can_cast(&value.data_type.kind, target) { cast_to(value, target) } else { value }));
     }
     Ok(values)
 }
@@ -98,11 +97,15 @@ fn mismatch(sink: &ResolvedTable, query: &[RowField], cause: &str) -> Error {
     let list = |fields: &[RowField]| {
         fields.iter().map(|field| format!("{}: {}", field.name, field.data_type)).collect::<Vec<_>>().join(", ")
     };
+    // What the sink declares NOT NULL has no say here.
+    let nullable =
+        |field: &RowField| RowField::new(field.name.clone(), with_nullable_parts(&field.data_type.kind).nullable());
+    let declared: Vec<RowField> = sink.physical.iter().map(nullable).collect();
     let message = format!(
         "Column types of query result and sink for '{}' do not match.\nCause: {cause}\n\nQuery schema: [{}]\nSink schema:  [{}]",
         sink.identifier,
         list(query),
-        list(&sink.physical)
+        list(&declared)
     );
     Error::validation(message, None)
 }

@@ -1,8 +1,8 @@
 //! Which casts there are, and the casts that the analyser inserts.
 use wiesel_operators::expression::{Expression, Node};
-use wiesel_operators::types::{LogicalType, TimeAttribute, TypeKind};
+use wiesel_operators::types::{LogicalType, RowField, TimeAttribute, TypeKind};
 
-use super::numeric::is_numeric;
+use super::numeric::{digits, is_exact, is_integer, is_numeric};
 
 /// Whether `CAST(from AS to)` is a cast that Flink has.
 pub(crate) fn can_cast(from: &TypeKind, to: &TypeKind) -> bool {
@@ -39,36 +39,60 @@ pub(crate) fn can_cast(from: &TypeKind, to: &TypeKind) -> bool {
     }
 }
 
-/// Whether values of one type go into a sink's column of another by themselves.
-pub(crate) fn can_cast_implicitly(from: &LogicalType, to: &LogicalType) -> bool {
+/// Whether values of one type go into a sink's column of another by themselves. Whether null is among them does not matter:
+/// what a sink declares NOT NULL is enforced when its rows are written.
+pub(crate) fn can_cast_implicitly(from: &TypeKind, to: &TypeKind) -> bool {
     use TypeKind as T;
-    match (&from.kind, &to.kind) {
-        (T::Null, _) => to.nullable,
-        (T::Char(_) | T::Varchar(_), T::Char(_) | T::Varchar(_)) => true,
-        (T::Binary(_) | T::Varbinary(_), T::Binary(_) | T::Varbinary(_)) => true,
-        (from, to) if is_numeric(from) && is_numeric(to) => rank(from) <= rank(to),
-        (T::Date, T::Timestamp(..) | T::TimestampLtz(..)) => true,
-        (T::Time(_), T::Time(_)) => true,
+    match (from, to) {
+        (T::Null, _) => true,
+        (T::Char(_), T::Char(_)) | (T::Char(_) | T::Varchar(_), T::Varchar(_)) => true,
+        (T::Binary(_), T::Binary(_)) | (T::Binary(_) | T::Varbinary(_), T::Varbinary(_)) => true,
+        (from, T::Decimal(..) | T::Double) if is_numeric(from) => true,
+        (from, T::Float) => is_numeric(from) && *from != T::Double,
+        (from, to) if is_integer(from) && is_integer(to) => digits(from) <= digits(to),
+        (T::Timestamp(..), T::Date | T::Time(_)) | (T::Time(_), T::Time(_)) => true,
         (T::Timestamp(..) | T::TimestampLtz(..), T::Timestamp(..) | T::TimestampLtz(..)) => true,
-        (T::Array(a), T::Array(b)) | (T::Multiset(a), T::Multiset(b)) => can_cast_implicitly(a, b),
-        (T::Map(ka, va), T::Map(kb, vb)) => can_cast_implicitly(ka, kb) && can_cast_implicitly(va, vb),
+        (T::IntervalYearMonth(fields) | T::IntervalDayTime(fields), to) if is_integer(to) => is_single_field(fields),
+        (from, T::IntervalYearMonth(fields) | T::IntervalDayTime(fields)) if is_exact(from) => is_single_field(fields),
+        (T::IntervalYearMonth(_), T::IntervalYearMonth(_)) | (T::IntervalDayTime(_), T::IntervalDayTime(_)) => true,
+        (T::Array(a), T::Array(b)) | (T::Multiset(a), T::Multiset(b)) => can_cast_implicitly(&a.kind, &b.kind),
+        (T::Map(ka, va), T::Map(kb, vb)) => {
+            can_cast_implicitly(&ka.kind, &kb.kind) && can_cast_implicitly(&va.kind, &vb.kind)
+        }
         (T::Row(a), T::Row(b)) => {
-            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| can_cast_implicitly(&a.data_type, &b.data_type))
+            let fits = |(a, b): (&RowField, &RowField)| can_cast_implicitly(&a.data_type.kind, &b.data_type.kind);
+            a.len() == b.len() && a.iter().zip(b).all(fits)
         }
         (from, to) => from == to,
     }
 }
 
-/// Numbers go into wider ones; every exact number goes into a DECIMAL, and all into FLOAT and DOUBLE.
-fn rank(kind: &TypeKind) -> u8 {
+/// Whether an interval counts one unit only, so that it can be taken for a number of those.
+fn is_single_field(resolution: &str) -> bool {
+    !resolution.contains(" TO ")
+}
+
+/// Whether values of one kind are values of another as they are: a text of at most three characters is one of at most five.
+pub(crate) fn is_within(from: &TypeKind, to: &TypeKind) -> bool {
+    use TypeKind as T;
+    match (from, to) {
+        (T::Char(a) | T::Varchar(a), T::Varchar(b)) | (T::Binary(a) | T::Varbinary(a), T::Varbinary(b)) => a <= b,
+        (from, to) => plain(from) == plain(to),
+    }
+}
+
+/// The kind with null among the values of all its parts.
+pub(crate) fn with_nullable_parts(kind: &TypeKind) -> TypeKind {
+    use TypeKind as T;
+    let part = |part: &LogicalType| with_nullable_parts(&part.kind).nullable();
     match kind {
-        TypeKind::Tinyint => 0,
-        TypeKind::Smallint => 1,
-        TypeKind::Int => 2,
-        TypeKind::Bigint => 3,
-        TypeKind::Decimal(..) => 4,
-        TypeKind::Float => 5,
-        _ => 6,
+        T::Array(element) => T::Array(Box::new(part(element))),
+        T::Multiset(element) => T::Multiset(Box::new(part(element))),
+        T::Map(key, value) => T::Map(Box::new(part(key)), Box::new(part(value))),
+        T::Row(fields) => {
+            T::Row(fields.iter().map(|field| RowField::new(field.name.clone(), part(&field.data_type))).collect())
+        }
+        other => other.clone(),
     }
 }
 
@@ -97,7 +121,7 @@ fn same_value(from: &TypeKind, to: &TypeKind) -> Option<arrow::datatypes::DataTy
         (T::Char(a) | T::Varchar(a), T::Varchar(b)) => a <= b,
         (T::Tinyint | T::Smallint | T::Int, T::Int | T::Bigint | T::Double) => true,
         (T::Tinyint | T::Smallint | T::Int | T::Bigint, T::Decimal(p, s)) => {
-            super::numeric::digits(from).is_some_and(|(digits, _)| digits <= i32::from(*p) - i32::from(*s))
+            digits(from).is_some_and(|(digits, _)| digits <= i32::from(*p) - i32::from(*s))
         }
         _ => false,
     };

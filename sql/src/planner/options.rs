@@ -28,6 +28,8 @@ pub(crate) struct PlannerOptions {
     pub state_ttl: u64,
     /// `table.exec.sink.not-null-enforcer`: ERROR or DROP.
     pub not_null_enforcer: String,
+    /// `table.exec.sink.type-length-enforcer`: IGNORE, TRIM_PAD or ERROR.
+    pub type_length_enforcer: String,
     /// `table.optimizer.reuse-sub-plan-enabled`.
     pub reuse_sub_plans: bool,
     /// `table.optimizer.reuse-source-enabled`.
@@ -60,10 +62,17 @@ impl PlannerOptions {
             "TWO_PHASE" => AggregatePhaseStrategy::TwoPhase,
             _ => return Err(invalid("table.optimizer.agg-phase-strategy", strategy, "AUTO, ONE_PHASE or TWO_PHASE")),
         };
-        let enforcer = configuration.get_raw("table.exec.sink.not-null-enforcer").unwrap_or("ERROR");
-        let not_null_enforcer = enforcer.to_ascii_uppercase();
-        if !["ERROR", "DROP"].contains(&not_null_enforcer.as_str()) {
-            return Err(invalid("table.exec.sink.not-null-enforcer", enforcer, "ERROR or DROP"));
+        let not_null_enforcer = choice(configuration, "table.exec.sink.not-null-enforcer", &["ERROR", "DROP"])?;
+        let lengths = ["IGNORE", "TRIM_PAD", "ERROR"];
+        let type_length_enforcer = choice(configuration, "table.exec.sink.type-length-enforcer", &lengths)?;
+        let nested = ["IGNORE", "ROWS", "ROWS_AND_COLLECTIONS"];
+        let nested = choice(configuration, "table.exec.sink.nested-constraint-enforcer", &nested)?;
+        if nested != "IGNORE" {
+            let message = format!(
+                "table.exec.sink.nested-constraint-enforcer: {nested}: constraints of columns are enforced, those within \
+                 them are not"
+            );
+            return Err(Error::unsupported(message, None));
         }
         let reuse_sub_plans = boolean(configuration, "table.optimizer.reuse-sub-plan-enabled", true)?;
         Ok(Self {
@@ -74,6 +83,7 @@ impl PlannerOptions {
             idle_timeout: millis(configuration, "table.exec.source.idle-timeout")?,
             state_ttl: millis(configuration, "table.exec.state.ttl")?,
             not_null_enforcer,
+            type_length_enforcer,
             reuse_sub_plans,
             reuse_sources: reuse_sub_plans && boolean(configuration, "table.optimizer.reuse-source-enabled", true)?,
         })
@@ -83,6 +93,13 @@ impl PlannerOptions {
 fn invalid(key: &str, value: &str, expected: &str) -> Error {
     let value = wiesel_common::quote::quote(value);
     Error::Option(format!("Could not parse value '{value}' for key '{key}': expected {expected}."))
+}
+
+/// One of some values, in capital letters; the first is the default.
+fn choice(configuration: &Configuration, key: &str, values: &[&str]) -> Result<String> {
+    let Some(text) = configuration.get_raw(key).map(str::trim) else { return Ok(values[0].to_owned()) };
+    let found = values.iter().find(|value| value.eq_ignore_ascii_case(text));
+    found.map(|value| (*value).to_owned()).ok_or_else(|| invalid(key, text, &values.join(", ")))
 }
 
 /// A count; -1, as Flink writes its "not set", is 0.

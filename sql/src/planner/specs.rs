@@ -132,6 +132,7 @@ fn sink_spec(sink: &Sink, input: &[RowField], input_changelog: bool, options: &P
         not_null_enforcer: options.not_null_enforcer.clone(),
         primary_key: indexes(&sink.primary_key),
         partition_keys: sink.table.partition_keys.clone(),
+        type_length_enforcer: options.type_length_enforcer.clone(),
     }
 }
 
