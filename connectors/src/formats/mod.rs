@@ -115,6 +115,14 @@ impl Format {
         }
     }
 
+    /// Whether a file takes no rows beyond a checkpoint, be it a bulk format or one that Flink's SQL writes as one: CSV.
+    pub(crate) fn completes_at_checkpoint(&self) -> bool {
+        match self {
+            Self::Csv(_) | Self::Parquet(_) => true,
+            Self::Json(_) => false,
+        }
+    }
+
     /// Bytes that may hide a line end inside a record: a file that holds one of them cannot be cut at line ends.
     pub(crate) fn line_hiders(&self) -> Vec<u8> {
         match self {

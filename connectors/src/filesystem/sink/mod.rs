@@ -2,9 +2,9 @@
 //!
 //! A file is written under a hidden name ([`names`]), which readers leave out. When it is complete ([`rolling`]) it waits for
 //! the next checkpoint, and gets its own name when that checkpoint is durable: half a file is never seen, and no row twice.
-//! A checkpoint names the files that wait and, for formats of rows, those that are being written and how much of them is
-//! valid ([`state`]); a restore gives the first their names and goes on with the others ([`recovery`]). Where the task waits
-//! for no checkpoint before it ends, files appear at its end.
+//! A checkpoint names the files that wait and, for JSON, those that are being written and how much of them is valid ([`state`];
+//! files of the other formats are complete at each checkpoint); a restore gives the first their names and goes on with the
+//! others ([`recovery`]). Where the task waits for no checkpoint before it ends, files appear at its end.
 //!
 //! Invariant: a hidden file that a snapshot names is never changed before the length it had then. One that a checkpoint names
 //! is removed only when a later checkpoint is durable; what goes without one no checkpoint names, and it is the attempt's own,
@@ -305,11 +305,11 @@ impl FileSink {
 
     /// Completes the files that take no rows beyond a checkpoint.
     fn roll_at_checkpoint(&mut self) -> Result<()> {
-        let (bulk, rolling, now) = (self.encoder.is_none(), self.rolling, self.clock.now_millis());
+        let (all, rolling, now) = (self.format.completes_at_checkpoint(), self.rolling, self.clock.now_millis());
         let committer = self.committer.take();
         let complete =
             |folder: &str| committer.as_ref().map_or(Ok(false), |committer| committer.is_complete(folder, now));
-        let rolled = self.roll(|folder, file| Ok(bulk || rolling.is_full(file.size()) || complete(folder)?));
+        let rolled = self.roll(|folder, file| Ok(all || rolling.is_full(file.size()) || complete(folder)?));
         self.committer = committer;
         rolled
     }

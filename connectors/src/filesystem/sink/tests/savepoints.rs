@@ -21,7 +21,8 @@ const ROWS: [&str; 4] = ["+I[1, a]", "+I[2, a]", "+I[3, b]", "+I[4, b]"];
 /// Failed before: the restarted attempt removed what the savepoint named and the checkpoint did not.
 #[test]
 fn a_restart_from_an_earlier_checkpoint_leaves_what_a_savepoint_names() {
-    for (format, goes_on) in [("csv", false), ("csv", true), ("json", true), ("parquet", false), ("parquet", true)] {
+    let formats = ["csv", "json", "parquet"];
+    for (format, goes_on) in formats.into_iter().flat_map(|format| [(format, false), (format, true)]) {
         let folder = tempfile::tempdir().unwrap();
         let spec = spec(folder.path(), format, true);
         let clock = Arc::default();
@@ -39,7 +40,7 @@ fn a_restart_from_an_earlier_checkpoint_leaves_what_a_savepoint_names() {
             restarted.complete(3, 0b11);
         }
         restarted.close();
-        let committed = if format == "parquet" { 2 } else { 0 };
+        let committed = if format == "json" { 0 } else { 2 };
         assert_eq!(visible(folder.path(), format), ROWS[..committed], "{format}");
         // The first attempt fails before it has a checkpoint.
         drop(Attempt::start_job(OTHER, next_number(), &spec, 1, &clock, Some(&savepoint)));
@@ -56,7 +57,7 @@ fn a_restart_from_an_earlier_checkpoint_leaves_what_a_savepoint_names() {
 /// Failed before: the first checkpoint of the second run took away what the savepoint of the first one named.
 #[test]
 fn another_run_of_the_job_leaves_what_a_savepoint_names() {
-    for format in ["csv", "parquet"] {
+    for format in ["csv", "json", "parquet"] {
         let folder = tempfile::tempdir().unwrap();
         let spec = spec(folder.path(), format, true);
         let clock = Arc::default();
@@ -84,7 +85,7 @@ fn another_run_of_the_job_leaves_what_a_savepoint_names() {
 #[test]
 fn a_start_from_a_later_checkpoint_leaves_what_a_savepoint_names() {
     let folder = tempfile::tempdir().unwrap();
-    let spec = spec(folder.path(), "csv", true);
+    let spec = spec(folder.path(), "json", true);
     let clock = Arc::default();
     let mut killed = Attempt::start(&spec, 1, &clock, None);
     write(&mut killed, [1, 2], "a");
@@ -101,7 +102,7 @@ fn a_start_from_a_later_checkpoint_leaves_what_a_savepoint_names() {
     other.finish();
     other.snapshot(2, 4);
     other.complete(2, 0b11);
-    assert_eq!(visible(folder.path(), "csv"), ROWS);
+    assert_eq!(visible(folder.path(), "json"), ROWS);
 }
 
 /// Failed before: the guard stayed, and with it all hidden files of the attempt, though there is no such savepoint.
@@ -131,7 +132,7 @@ fn a_guard_goes_with_the_last_savepoint_that_does_not_fail() {
 
 #[test]
 fn a_guard_goes_when_what_the_savepoint_names_is_committed() {
-    for format in ["csv", "parquet"] {
+    for format in ["csv", "json", "parquet"] {
         let folder = tempfile::tempdir().unwrap();
         let spec = spec(folder.path(), format, true);
         let clock: Arc<TestClock> = Arc::default();
@@ -161,8 +162,8 @@ fn a_guard_goes_when_what_the_savepoint_names_is_committed() {
         attempt.savepoint(6, 6);
         assert_eq!(guards(folder.path()), 1, "{format}");
         match format {
-            "csv" => attempt.complete(6, 1),
-            _ => attempt.commit_at_end(),
+            "parquet" => attempt.commit_at_end(),
+            _ => attempt.complete(6, 1),
         }
         assert_eq!((visible(folder.path(), format).len(), hidden(folder.path())), (6, 0), "{format}");
     }
