@@ -44,6 +44,9 @@ impl ExpressionAnalyzer<'_> {
                 _ => scalar::timestamp_diff(&unit, first, second),
             };
         }
+        if let Some(instead) = instead_of_group_window(upper) {
+            return Err(Error::unsupported(format!("{upper} of GROUP BY windows: {instead}"), None));
+        }
         let operands = self.all(arguments)?;
         match name {
             MAP_CONSTRUCTOR => map_constructor(operands),
@@ -89,6 +92,30 @@ impl ExpressionAnalyzer<'_> {
         let Some(aggregates) = self.aggregates.as_deref_mut() else { return Err(self.no_aggregate_here(place)) };
         aggregates.add(AggregateCall { function: name, arguments, distinct, filter })
     }
+}
+
+/// What takes the place of the windows of GROUP BY, which Flink keeps beside window table functions.
+fn instead_of_group_window(name: &str) -> Option<String> {
+    let (window, part) = name.split_once('_').unwrap_or((name, ""));
+    let arguments = match window {
+        "TUMBLE" => "DESCRIPTOR(ts), INTERVAL '1' MINUTE",
+        "HOP" => "DESCRIPTOR(ts), INTERVAL '1' MINUTE, INTERVAL '5' MINUTES",
+        "SESSION" => {
+            return ["", "START", "END", "ROWTIME", "PROCTIME"].contains(&part).then(|| "there is no SESSION".into());
+        }
+        _ => return None,
+    };
+    let column = match part {
+        "" => {
+            let call = format!("FROM TABLE({window}(TABLE t, {arguments}))");
+            return Some(format!("write {call} GROUP BY window_start, window_end instead"));
+        }
+        "START" => "window_start",
+        "END" => "window_end",
+        "ROWTIME" | "PROCTIME" => "window_time",
+        _ => return None,
+    };
+    Some(format!("take {column} of FROM TABLE({window}(TABLE t, {arguments})) instead"))
 }
 
 /// The arguments, which must have no names.

@@ -12,6 +12,7 @@ use super::{place_of, start_of};
 use crate::error::{Error, Location, Result};
 use crate::functions::common_type::common_type;
 use crate::functions::{cast, conditional, datetime, literal, operators, scalar};
+use crate::parser::reserved;
 
 /// A column that an expression named, to say so in an error.
 pub(super) struct ColumnUse {
@@ -202,6 +203,7 @@ impl<'a> ExpressionAnalyzer<'a> {
     }
 
     fn column(&mut self, parts: &[Ident]) -> Result<Expression> {
+        parts.iter().try_for_each(reserved::refuse)?;
         let found = match (self.scope.resolve(parts), parts) {
             (Err(e), [name]) if name.quote_style.is_none() => match niladic(&name.value) {
                 Some(call) => return call,
@@ -224,7 +226,10 @@ impl<'a> ExpressionAnalyzer<'a> {
         let mut value = self.analyze(root)?;
         for access in chain {
             value = match access {
-                AccessExpr::Dot(Expr::Identifier(field)) => field_by_name(value, &field.value, start_of(field.span))?,
+                AccessExpr::Dot(Expr::Identifier(field)) => {
+                    reserved::refuse(field)?;
+                    field_by_name(value, &field.value, start_of(field.span))?
+                }
                 AccessExpr::Subscript(Subscript::Index { index }) => item(value, self.analyze(index)?)?,
                 other => return Err(Error::unsupported(format!("The access {other} is not supported"), None)),
             };

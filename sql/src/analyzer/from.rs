@@ -12,7 +12,7 @@ use super::scope::Scope;
 use super::{CatalogObject, place_of, project, start_of, suggestion};
 use crate::catalog::{DEFAULT_CATALOG, DEFAULT_DATABASE, ResolvedColumnKind, ResolvedTable};
 use crate::error::{Error, Result};
-use crate::parser::options_of_hint;
+use crate::parser::{options_of_hint, reserved};
 use crate::rel::{Rel, RelNode};
 
 impl QueryAnalyzer<'_> {
@@ -46,6 +46,7 @@ impl QueryAnalyzer<'_> {
                 }
                 let options = hint_options(args.as_ref(), name)?;
                 let parts = parts_of(name);
+                parts.iter().try_for_each(reserved::refuse)?;
                 let rel = self.table(&parts, &options)?;
                 aliased(rel, alias.as_ref(), Some(parts.into_iter().map(|part| part.value).collect()))
             }
@@ -106,6 +107,7 @@ fn parts_of(name: &ObjectName) -> Vec<Ident> {
 fn aliased(rel: Rel, alias: Option<&TableAlias>, path: Option<Vec<String>>) -> Result<(Rel, Option<Vec<String>>)> {
     match alias {
         Some(alias) => {
+            reserved::refuse(&alias.name)?;
             let names: Vec<Ident> = alias.columns.iter().map(|column| column.name.clone()).collect();
             Ok((renamed(rel, &names)?, Some(vec![alias.name.value.clone()])))
         }

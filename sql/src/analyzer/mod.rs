@@ -78,6 +78,11 @@ pub fn analyze_query(catalog: &dyn CatalogReader, _configuration: &Configuration
     Ok(rel)
 }
 
+/// A view's relation: the names of its columns are the query's, also where they are alike.
+pub(crate) fn analyze_view(catalog: &dyn CatalogReader, query: &Query) -> Result<Rel> {
+    QueryAnalyzer::new(catalog).query(query)
+}
+
 /// An INSERT's relation: one column for each physical column of the sink in its order, cast where Flink casts by itself;
 /// a column that the INSERT leaves out is null.
 pub fn analyze_insert(

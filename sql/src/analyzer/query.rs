@@ -12,6 +12,7 @@ use crate::error::{Error, Result};
 use crate::functions::cast::cast_to;
 use crate::functions::common_type::common_type;
 use crate::functions::is_text;
+use crate::parser::reserved;
 use crate::rel::{Rel, RelNode};
 
 /// Views within views, at most.
@@ -111,6 +112,7 @@ impl<'a> QueryAnalyzer<'a> {
 
     fn with_tables(&mut self, with: &sqlparser::ast::With) -> Result<()> {
         for table in &with.cte_tables {
+            reserved::refuse(&table.alias.name)?;
             let rel = self.query(&table.query)?;
             let names: Vec<_> = table.alias.columns.iter().map(|column| column.name.clone()).collect();
             let rel = renamed(rel, &names)?;
@@ -210,6 +212,7 @@ pub(super) fn renamed(mut rel: Rel, names: &[sqlparser::ast::Ident]) -> Result<R
     if names.is_empty() {
         return Ok(rel);
     }
+    names.iter().try_for_each(reserved::refuse)?;
     if names.len() != rel.fields.len() {
         let message = "Number of columns must match number of query columns".to_owned();
         return Err(Error::validation(message, names.first().and_then(|name| start_of(name.span))));

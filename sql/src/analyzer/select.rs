@@ -9,6 +9,7 @@ use super::query::QueryAnalyzer;
 use super::scope::Scope;
 use super::{place_of, project, start_of};
 use crate::error::{Error, Result};
+use crate::parser::reserved;
 use crate::rel::{Rel, RelNode};
 
 impl QueryAnalyzer<'_> {
@@ -98,7 +99,10 @@ fn select_list(
                 let name = name_of(expr).unwrap_or_else(|| format!("EXPR${}", different(&columns)));
                 columns.push((name, analyzer.analyze(expr)?));
             }
-            SelectItem::ExprWithAlias { expr, alias } => columns.push((alias.value.clone(), analyzer.analyze(expr)?)),
+            SelectItem::ExprWithAlias { expr, alias } => {
+                reserved::refuse(alias)?;
+                columns.push((alias.value.clone(), analyzer.analyze(expr)?));
+            }
             SelectItem::Wildcard(_) => star(analyzer, &mut columns, scope.columns()?),
             SelectItem::QualifiedWildcard(SelectItemQualifiedWildcardKind::ObjectName(name), _) => {
                 let parts: Vec<Ident> = name.0.iter().filter_map(|part| part.as_ident().cloned()).collect();

@@ -90,6 +90,18 @@ const STRING_MAP: fn() -> TypeKind =
 /// As many arguments as one likes repeat the last of a form.
 const VARIADIC: &[&str] = &["CONCAT", "CONCAT_WS", "ELT", "JSON_STRING", "GREATEST", "LEAST", "ARRAY_CONCAT"];
 
+/// Functions from whose signatures Flink does not infer which type an untyped NULL has.
+#[rustfmt::skip]
+const TYPED_ONLY: &[&str] = &[
+    "ABS", "ACOS", "ASCII", "ASIN", "ATAN", "ATAN2", "CEIL", "CEILING", "CHARACTER_LENGTH", "CHAR_LENGTH", "CHR", "CONCAT",
+    "CONCAT_WS", "CONVERT_TZ", "COS", "COSH", "COT", "DECODE", "DEGREES", "ENCODE", "EXP", "FLOOR", "FROM_BASE64",
+    "FROM_UNIXTIME", "IF", "INITCAP", "INSTR", "LEFT", "LN", "LOCATE", "LOG", "LOG10", "LOG2", "LOWER", "LPAD", "LTRIM", "MD5",
+    "OVERLAY", "POSITION", "POWER", "RADIANS", "RAND", "RAND_INTEGER", "REGEXP", "REGEXP_REPLACE", "REPEAT", "REPLACE",
+    "REVERSE", "RIGHT", "ROUND", "RPAD", "RTRIM", "SHA1", "SHA2", "SHA224", "SHA256", "SHA384", "SHA512", "SIGN", "SIN", "SINH",
+    "SPLIT_INDEX", "SQRT", "STR_TO_MAP", "SUBSTR", "SUBSTRING", "TAN", "TANH", "TO_BASE64", "TO_DATE", "TRUNCATE",
+    "UNIX_TIMESTAMP", "UPPER",
+];
+
 const FUNCTIONS: &[Function] = &[
     // Strings.
     function("UPPER", &[&[Text]], First),
@@ -263,6 +275,10 @@ fn unit_of_function(name: &str) -> Option<&'static str> {
 pub(crate) fn call(name: &str, operands: Vec<Expression>) -> Result<Expression> {
     let upper = name.to_uppercase();
     let count = operands.len();
+    let untyped = || operands.iter().any(|operand| operand.data_type.kind == TypeKind::Null);
+    if TYPED_ONLY.contains(&upper.as_str()) && untyped() {
+        return Err(Error::validation("Illegal use of 'NULL'", None));
+    }
     match (upper.as_str(), count) {
         ("COALESCE", 1..) | ("IFNULL", 2) => return conditional::coalesce(operands),
         ("IF", 3) => return conditional::if_else(operands),

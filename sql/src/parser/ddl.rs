@@ -3,6 +3,7 @@ use sqlparser::ast::Ident;
 use sqlparser::parser::{Parser, ParserError};
 use sqlparser::tokenizer::Token;
 
+use super::reserved::{identifier, object_name};
 use super::statement::{if_not_exists, parse_option};
 use super::types::parse_type;
 use super::words::{accept, accept_all, accept_token, expect, expect_all, parenthesized, peek, string};
@@ -10,9 +11,6 @@ use crate::ast::{ColumnDefinition, ColumnKind, CreateTable, CreateView, Drop, St
 
 /// What follows `CREATE`.
 pub(super) fn parse_create(parser: &mut Parser) -> Result<Statement, ParserError> {
-    if accept_all(parser, &["OR", "REPLACE"]) {
-        return parser.expected("TABLE or VIEW (OR REPLACE is not supported)", parser.peek_token());
-    }
     let temporary = accept(parser, "TEMPORARY");
     if accept(parser, "VIEW") {
         return Ok(Statement::CreateView(parse_view(parser, temporary)?));
@@ -34,14 +32,14 @@ pub(super) fn parse_drop(parser: &mut Parser) -> Result<Drop, ParserError> {
     if if_exists {
         expect(parser, "EXISTS")?;
     }
-    Ok(Drop { view, name: parser.parse_object_name(false)?, if_exists, temporary })
+    Ok(Drop { view, name: object_name(parser)?, if_exists, temporary })
 }
 
 fn parse_view(parser: &mut Parser, temporary: bool) -> Result<CreateView, ParserError> {
     let if_not_exists = if_not_exists(parser)?;
-    let name = parser.parse_object_name(false)?;
+    let name = object_name(parser)?;
     let columns = match parser.peek_token_ref().token {
-        Token::LParen => parenthesized(parser, |parser| parser.parse_identifier())?,
+        Token::LParen => parenthesized(parser, identifier)?,
         _ => Vec::new(),
     };
     let comment = parse_comment(parser)?;
@@ -57,7 +55,7 @@ fn parse_comment(parser: &mut Parser) -> Result<Option<String>, ParserError> {
 fn parse_table(parser: &mut Parser, temporary: bool) -> Result<CreateTable, ParserError> {
     let if_not_exists = if_not_exists(parser)?;
     let mut table = CreateTable {
-        name: parser.parse_object_name(false)?,
+        name: object_name(parser)?,
         columns: Vec::new(),
         watermark: None,
         primary_key: Vec::new(),
@@ -82,7 +80,7 @@ fn parse_table(parser: &mut Parser, temporary: bool) -> Result<CreateTable, Pars
     parse_distribution(parser)?;
     if accept(parser, "PARTITIONED") {
         expect(parser, "BY")?;
-        table.partitioned_by = parenthesized(parser, |parser| parser.parse_identifier())?;
+        table.partitioned_by = parenthesized(parser, identifier)?;
     }
     if accept(parser, "WITH") {
         parser.expect_token(&Token::LParen)?;
@@ -92,7 +90,7 @@ fn parse_table(parser: &mut Parser, temporary: bool) -> Result<CreateTable, Pars
         }
     }
     if accept(parser, "LIKE") {
-        let source = parser.parse_object_name(false)?;
+        let source = object_name(parser)?;
         table.like = Some((source, parse_like_options(parser)?));
     } else if accept(parser, "AS") {
         table.query = Some(parser.parse_query()?);
@@ -109,7 +107,7 @@ fn parse_distribution(parser: &mut Parser) -> Result<(), ParserError> {
         if !accept(parser, "HASH") {
             accept(parser, "RANGE");
         }
-        parenthesized(parser, |parser| parser.parse_identifier())?;
+        parenthesized(parser, identifier)?;
     }
     if accept(parser, "INTO") {
         parser.parse_literal_uint()?;
@@ -145,9 +143,9 @@ fn parse_element(parser: &mut Parser, table: &mut CreateTable) -> Result<(), Par
             return parser.expected("one WATERMARK only", parser.peek_token());
         }
         expect_all(parser, &["WATERMARK", "FOR"])?;
-        let mut column = vec![parser.parse_identifier()?];
+        let mut column = vec![identifier(parser)?];
         while accept_token(parser, &Token::Period) {
-            column.push(parser.parse_identifier()?);
+            column.push(identifier(parser)?);
         }
         expect(parser, "AS")?;
         table.watermark = Some((column, parser.parse_expr()?));
@@ -166,7 +164,7 @@ fn parse_element(parser: &mut Parser, table: &mut CreateTable) -> Result<(), Par
 
 fn parse_table_key(parser: &mut Parser, table: &mut CreateTable) -> Result<(), ParserError> {
     expect_all(parser, &["PRIMARY", "KEY"])?;
-    let columns = parenthesized(parser, |parser| parser.parse_identifier())?;
+    let columns = parenthesized(parser, identifier)?;
     set_key(parser, table, columns)
 }
 
@@ -182,7 +180,7 @@ fn set_key(parser: &mut Parser, table: &mut CreateTable, columns: Vec<Ident>) ->
 }
 
 fn parse_column(parser: &mut Parser, table: &mut CreateTable) -> Result<(), ParserError> {
-    let name = parser.parse_identifier()?;
+    let name = identifier(parser)?;
     if accept(parser, "AS") {
         let kind = ColumnKind::Computed(parser.parse_expr()?);
         let comment = parse_comment(parser)?;

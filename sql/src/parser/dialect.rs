@@ -7,6 +7,7 @@ use sqlparser::dialect::Dialect;
 use sqlparser::parser::{Parser, ParserError};
 use sqlparser::tokenizer::Token;
 
+use super::reserved::object_name;
 use super::types::parse_type;
 use super::words::{accept, accept_token, expect, is_word};
 
@@ -166,7 +167,7 @@ fn parse_unit(parser: &mut Parser) -> Result<DateTimeField, ParserError> {
 /// `TABLE name` as an argument of a table function, maybe with hints and `PARTITION BY`.
 fn parse_table_argument(parser: &mut Parser) -> Result<Expr, ParserError> {
     let table_token = parser.next_token();
-    let name = parser.parse_object_name(false)?;
+    let name = object_name(parser)?;
     let table = Expr::CompoundIdentifier(name.0.iter().filter_map(|part| part.as_ident().cloned()).collect());
     let mut arguments = vec![table];
     if parser.peek_token_ref().token == Token::LParen {

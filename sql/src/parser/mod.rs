@@ -14,12 +14,14 @@ use crate::error::{Error, Location, Result};
 mod ddl;
 pub(crate) mod dialect;
 pub(crate) mod lexer;
+pub(crate) mod reserved;
 mod show;
 mod split;
 mod statement;
 #[cfg(test)]
 mod tests;
 pub(crate) mod types;
+mod unsupported;
 mod words;
 
 pub use split::{StatementText, is_complete, split};
@@ -35,27 +37,41 @@ pub fn parse(script: &str) -> Result<Vec<LocatedStatement>> {
 
 /// The statement of a text that [`split`] cut out.
 pub fn parse_statement(text: &StatementText) -> Result<LocatedStatement> {
-    let statement = run(&text.text, text.location, |parser| statement::parse_statement(parser, &text.text))?;
+    let tokens = lexer::tokenize(&text.text, text.location)?;
+    if let Some(refused) = unsupported::refuse(&tokens) {
+        return Err(refused);
+    }
+    let statement = run(tokens, &text.text, text.location, |parser| statement::parse_statement(parser, &text.text))?;
     Ok(LocatedStatement { statement, location: text.location, text: text.text.clone() })
 }
 
 /// A query alone.
 pub fn parse_query(text: &str) -> Result<Box<Query>> {
-    run(text, Location { line: 1, column: 1 }, |parser| parser.parse_query())
+    alone(text, |parser| parser.parse_query())
 }
 
 /// An expression alone.
 pub fn parse_expression(text: &str) -> Result<Expr> {
-    run(text, Location { line: 1, column: 1 }, |parser| parser.parse_expr())
+    alone(text, |parser| parser.parse_expr())
 }
 
 /// A type alone, such as `ROW<a INT, b ARRAY<STRING>>`.
 pub fn parse_type(text: &str) -> Result<LogicalType> {
-    run(text, Location { line: 1, column: 1 }, types::parse_type)
+    alone(text, types::parse_type)
 }
 
-fn run<T>(text: &str, start: Location, parse: impl FnOnce(&mut Parser) -> Result<T, ParserError>) -> Result<T> {
-    let tokens = lexer::tokenize(text, start)?;
+/// What is all of a text.
+fn alone<T>(text: &str, parse: impl FnOnce(&mut Parser) -> Result<T, ParserError>) -> Result<T> {
+    let start = Location { line: 1, column: 1 };
+    run(lexer::tokenize(text, start)?, text, start, parse)
+}
+
+fn run<T>(
+    tokens: Vec<TokenWithSpan>,
+    text: &str,
+    start: Location,
+    parse: impl FnOnce(&mut Parser) -> Result<T, ParserError>,
+) -> Result<T> {
     let end = end_of(text, start);
     let mut parser =
         Parser::new(&dialect::FlinkDialect).with_recursion_limit(MAX_DEPTH).with_tokens_with_locations(tokens);

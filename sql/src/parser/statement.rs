@@ -4,6 +4,7 @@ use sqlparser::parser::{Parser, ParserError};
 use sqlparser::tokenizer::Token;
 
 use super::ddl::{parse_create, parse_drop};
+use super::reserved::{identifier, object_name};
 use super::show::parse_show;
 use super::words::{accept, accept_all, accept_token, expect, expect_all, parenthesized, peek, string};
 use crate::ast::{Insert, Statement, StopJob};
@@ -35,7 +36,7 @@ pub(super) fn parse_statement(parser: &mut Parser, text: &str) -> Result<Stateme
             return Ok(Statement::DescribeJob(string(parser)?));
         }
         accept(parser, "EXTENDED");
-        return Ok(Statement::Describe(parser.parse_object_name(false)?));
+        return Ok(Statement::Describe(object_name(parser)?));
     }
     if accept(parser, "USE") {
         let catalog = accept(parser, "CATALOG");
@@ -118,12 +119,12 @@ fn parse_insert(parser: &mut Parser) -> Result<Insert, ParserError> {
     } else {
         expect(parser, "INTO")?;
     }
-    let table = parser.parse_object_name(false)?;
+    let table = object_name(parser)?;
     let options = parse_options_hint(parser)?;
     let mut partition = Vec::new();
     if accept(parser, "PARTITION") {
         partition = parenthesized(parser, |parser| {
-            let key = parser.parse_identifier()?;
+            let key = identifier(parser)?;
             parser.expect_token(&Token::Eq)?;
             Ok((key, parser.parse_expr()?))
         })?;
@@ -140,7 +141,7 @@ fn parse_insert_columns(parser: &mut Parser) -> Result<Vec<Ident>, ParserError> 
     }
     let inner = &parser.peek_nth_token_ref(1).token;
     let query = *inner == Token::LParen || ["SELECT", "VALUES", "WITH"].iter().any(|w| super::words::is_word(inner, w));
-    if query { Ok(Vec::new()) } else { parenthesized(parser, |parser| parser.parse_identifier()) }
+    if query { Ok(Vec::new()) } else { parenthesized(parser, identifier) }
 }
 
 /// `(OPTIONS('key' = 'value', …))`, into which the lexer turned a hint.

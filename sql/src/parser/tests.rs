@@ -100,7 +100,7 @@ fn create_table() {
     let Statement::CreateTable(table) = one(
         "CREATE TEMPORARY TABLE IF NOT EXISTS c.d.t (
             a BIGINT NOT NULL COMMENT 'key', b ROW<x INT, y ARRAY<STRING>>, c AS CAST(b.x AS MULTISET<INT>),
-            d TIMESTAMP(3) METADATA FROM 'timestamp' VIRTUAL, watermark STRING, e AS PROCTIME(),
+            d TIMESTAMP(3) METADATA FROM 'timestamp' VIRTUAL, `watermark` STRING, e AS PROCTIME(),
             WATERMARK FOR b.ts AS d - INTERVAL '5' SECOND,
             CONSTRAINT pk PRIMARY KEY (a, e) NOT ENFORCED
          ) COMMENT 'it''s' DISTRIBUTED BY HASH(a) INTO 3 BUCKETS PARTITIONED BY (a) WITH ('k' = 'v', 'l' = '') LIKE s (INCLUDING ALL EXCLUDING OPTIONS)",
@@ -239,6 +239,49 @@ fn an_error_quotes_the_beginning_of_a_long_token() {
         let told = error(&text);
         assert!(told.len() < 2000 && told.contains("more bytes"), "{} bytes", told.len());
     }
+}
+
+/// What Flink has is no syntax error.
+#[test]
+fn statements_that_do_not_run_here_say_so_and_where() {
+    for (text, expected) in [
+        ("SELECT 1;\n  ADD JAR 'x.jar';", "Not supported yet. At line 2, column 3: ADD JAR: no Java code runs here"),
+        (
+            "CREATE FUNCTION f AS 'a.B' USING JAR 'x.jar'",
+            "At line 1, column 1: CREATE FUNCTION: no Java or Python code",
+        ),
+        ("create temporary system function f AS 'a.B'", "CREATE TEMPORARY SYSTEM FUNCTION: "),
+        ("ALTER TABLE t RENAME TO u", "ALTER TABLE: "),
+        ("CREATE OR REPLACE TABLE t (a INT)", "CREATE OR REPLACE: "),
+        ("SHOW FULL MODULES", "SHOW FULL MODULES: "),
+        ("DESCRIBE FUNCTION f", "DESCRIBE FUNCTION: "),
+        ("UPDATE t SET a = 1", "UPDATE: "),
+        ("CALL p()", "At line 1, column 1: CALL"),
+    ] {
+        let found = error(text);
+        assert!(found.contains("Not supported yet. ") && found.contains(expected), "{text}: {found}");
+    }
+    assert!(matches!(one("DESCRIBE model"), Statement::Describe(_)), "a table may be called so");
+    assert!(matches!(one("DESC catalog.d.t;"), Statement::Describe(_)));
+    assert!(error("SHOW NOTHING").starts_with("SQL parse failed. Encountered \"NOTHING\" at line 1, column 6."));
+}
+
+#[test]
+fn reserved_words_are_no_names_unless_they_are_quoted() {
+    for text in [
+        "CREATE TABLE t (a INT, order INT)",
+        "CREATE TABLE t (a INT, VALUE STRING)",
+        "CREATE TABLE user (a INT)",
+        "CREATE TABLE d.user (a INT)",
+        "CREATE TABLE t (r ROW<a INT, end INT>)",
+        "CREATE VIEW v (start) AS SELECT 1",
+        "INSERT INTO t (date) SELECT 1",
+        "DESCRIBE table",
+    ] {
+        assert!(error(text).contains("Was expecting: a name (a reserved word is one in `back ticks`)"), "{text}");
+    }
+    assert!(error("CREATE TABLE t (a INT,\n comment STRING)").contains("Encountered \"comment\" at line 2, column 2."));
+    one("CREATE TABLE `user` (`order` INT, key INT, type STRING, name STRING, r ROW<`end` INT>)");
 }
 
 #[test]

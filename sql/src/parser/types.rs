@@ -3,6 +3,7 @@ use sqlparser::parser::{Parser, ParserError};
 use sqlparser::tokenizer::Token;
 use wiesel_operators::types::{LogicalType, MAX_LENGTH, RowField, TimeAttribute, TypeKind};
 
+use super::reserved::identifier;
 use super::words::{accept, accept_all, accept_token, expect, string};
 
 /// The resolution of every interval of months, as Flink's planner has it.
@@ -151,7 +152,7 @@ fn row(parser: &mut Parser, depth: usize) -> Result<TypeKind, ParserError> {
         return Ok(TypeKind::Row(fields));
     }
     loop {
-        let name = parser.parse_identifier()?;
+        let name = identifier(parser)?;
         if fields.iter().any(|field| field.name == name.value) {
             return parser
                 .expected(&format!("field names that differ: `{}` stands twice", name.value), parser.peek_token());

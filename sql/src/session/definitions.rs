@@ -1,14 +1,15 @@
 //! CREATE, DROP, USE.
 use std::sync::Arc;
 
-use sqlparser::ast::ObjectName;
+use sqlparser::ast::{ObjectName, SelectItem, SetExpr, Spanned};
 use wiesel_operators::types::RowField;
 
 use super::names::{parts, place};
 use super::{Outcome, Session};
+use crate::analyzer;
 use crate::ast::{CreateTable, CreateView, Drop};
 use crate::catalog::{self, CatalogObject, ObjectIdentifier, ResolvedView};
-use crate::error::{Error, Result};
+use crate::error::{Error, Location, Result};
 
 impl Session {
     pub(super) fn create_table(&mut self, create: &CreateTable) -> Result<Outcome> {
@@ -52,7 +53,7 @@ impl Session {
         if !self.may_create(&identifier, create.if_not_exists, &create.name)? {
             return Ok(Outcome::Done);
         }
-        let mut columns = self.analyze_query(&create.query)?.fields;
+        let mut columns = analyzer::analyze_view(&self.catalog, &create.query)?.fields;
         if !create.columns.is_empty() {
             if create.columns.len() != columns.len() {
                 let defined: Vec<&str> = create.columns.iter().map(|name| name.value.as_str()).collect();
@@ -68,15 +69,7 @@ impl Session {
                 field.name = name.value.clone();
             }
         }
-        for (index, field) in columns.iter().enumerate() {
-            if columns[..index].iter().any(|other| other.name == field.name) {
-                let message = format!(
-                    "A column named '{}' stands twice in the view; give its columns names of their own",
-                    field.name
-                );
-                return Err(Error::validation(message, place(&create.name)));
-            }
-        }
+        refuse_equal_names(create, &columns)?;
         let view = ResolvedView {
             identifier: identifier.clone(),
             text: create.query.to_string(),
@@ -167,4 +160,32 @@ impl Session {
         };
         if known { Ok(Outcome::Done) } else { Err(Error::validation(missing, place(name))) }
     }
+}
+
+/// The columns of a query may be alike, for they are told apart when it is shown; those of a view may not.
+fn refuse_equal_names(create: &CreateView, columns: &[RowField]) -> Result<()> {
+    for (index, field) in columns.iter().enumerate() {
+        let Some(earlier) = columns[..index].iter().position(|other| other.name == field.name) else { continue };
+        let at = column_place(create, earlier).map_or_else(String::new, |at| format!(" at {at}"));
+        let message = format!("A column with the same name `{}` has been defined{at}.", field.name);
+        return Err(Error::validation(message, column_place(create, index).or(place(&create.name))));
+    }
+    Ok(())
+}
+
+/// Where a column of a view is named: in its list, or in a SELECT that lists its columns one by one.
+fn column_place(create: &CreateView, index: usize) -> Option<Location> {
+    if let Some(name) = create.columns.get(index) {
+        return location(name.span.start);
+    }
+    let SetExpr::Select(select) = create.query.body.as_ref() else { return None };
+    let single = |item: &SelectItem| matches!(item, SelectItem::UnnamedExpr(_) | SelectItem::ExprWithAlias { .. });
+    if !select.projection.iter().take(index + 1).all(single) {
+        return None;
+    }
+    location(select.projection.get(index)?.span().start)
+}
+
+fn location(start: sqlparser::tokenizer::Location) -> Option<Location> {
+    (start.line > 0).then_some(Location { line: start.line, column: start.column })
 }

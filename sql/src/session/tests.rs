@@ -274,6 +274,17 @@ fn bad_tables_are_refused_with_flinks_words() {
     );
     run(&mut session, "CREATE TABLE IF NOT EXISTS t1 (z INT)").unwrap();
     assert_eq!(fails(&mut session, "CREATE VIEW w (a, b) AS SELECT carrier FROM t1").lines().count(), 3);
+    // Failed before: the second one became carrier0, as in a query.
+    for (view, earlier, later) in [
+        ("CREATE VIEW w AS SELECT carrier, flight, carrier FROM t1", 25, 42),
+        ("CREATE VIEW w (a, b, a) AS SELECT carrier, flight, carrier FROM t1", 16, 22),
+    ] {
+        let error = run(&mut session, view).unwrap_err();
+        assert_eq!(error.location().map(|at| at.column), Some(later), "{view}");
+        let wanted = format!("has been defined at line 1, column {earlier}.");
+        assert!(error.message().starts_with("A column with the same name `") && error.message().ends_with(&wanted));
+    }
+    run(&mut session, "CREATE VIEW w (a, b) AS SELECT carrier, carrier FROM t1; DROP VIEW w").unwrap();
 }
 
 #[test]

@@ -11,8 +11,8 @@ const TABLES: &str = "
     CREATE TABLE by_customer (customer STRING, n BIGINT) WITH ('connector' = 'blackhole');
     CREATE TABLE longer (customer STRING, n BIGINT, again STRING) WITH ('connector' = 'blackhole');
     CREATE TABLE by_city (city STRING, n BIGINT, total DECIMAL(38, 2)) WITH ('connector' = 'blackhole');
-    CREATE TABLE by_minute (start TIMESTAMP(3), n BIGINT) WITH ('connector' = 'blackhole');
-    CREATE TABLE by_hour (customer STRING, start TIMESTAMP(3), n BIGINT) WITH ('connector' = 'blackhole');
+    CREATE TABLE by_minute (began TIMESTAMP(3), n BIGINT) WITH ('connector' = 'blackhole');
+    CREATE TABLE by_hour (customer STRING, began TIMESTAMP(3), n BIGINT) WITH ('connector' = 'blackhole');
     CREATE TABLE returned (customer STRING, n BIGINT) WITH ('connector' = 'blackhole');
     CREATE TABLE copy (id BIGINT, customer STRING) WITH ('connector' = 'blackhole');
 ";
