@@ -29,6 +29,11 @@ impl Table {
         table
     }
 
+    /// A table of columns whose widths are known.
+    pub fn of(headers: Vec<String>, widths: Vec<usize>) -> Self {
+        Self { headers, widths }
+    }
+
     /// A table around rows that are all there.
     pub fn around(names: Vec<String>, rows: &[Vec<Option<String>>]) -> Self {
         let mut widths: Vec<usize> = names.iter().map(|name| name.width()).collect();
@@ -66,9 +71,14 @@ impl Table {
     }
 }
 
-/// Control characters become spaces, what is too wide ends in `...`.
-fn fit(text: &str, width: usize) -> String {
-    let text: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+/// A text on one line: control characters become spaces.
+pub(super) fn plain(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+/// A text on one line, which ends in `...` where it is too wide.
+pub(super) fn fit(text: &str, width: usize) -> String {
+    let text = plain(text);
     if text.width() <= width {
         return text;
     }

@@ -14,6 +14,7 @@ mod executor;
 mod fetch;
 mod fold;
 mod format;
+mod grid;
 mod prompt;
 mod rescale;
 mod script;

@@ -6,9 +6,10 @@ use crossterm::event::{Event, KeyCode, KeyEventKind, KeyModifiers, poll, read};
 use crossterm::{cursor, execute, terminal};
 use wiesel_sql::session::QueryJob;
 
-use super::executor::{ResultMode, with_kind};
+use super::executor::ResultMode;
 use super::fetch::{Fetched, QueryRun, Row};
-use super::format::{Table, cut};
+use super::format::cut;
+use super::grid::{Grid, Room};
 use crate::cli::Failure;
 
 /// How many rows a result keeps; older ones are dropped (`sql-client.execution.max-table-result.rows`).
@@ -22,9 +23,9 @@ pub(super) async fn show(run: QueryRun, query: &QueryJob, mode: ResultMode, max_
     let screen = Screen::open()?;
     let outcome = view.run(run).await;
     drop(screen);
-    match &outcome {
-        Ok(()) => println!("[INFO] Result retrieval {}.", if view.ended { "completed" } else { "cancelled" }),
-        Err(_) => println!("[INFO] Result retrieval cancelled."),
+    // What else ended it is told by the error: nobody cancelled it then.
+    if outcome.is_ok() {
+        println!("[INFO] Result retrieval {}.", if view.ended { "completed" } else { "cancelled" });
     }
     outcome
 }
@@ -50,22 +51,23 @@ impl Drop for Screen {
 }
 
 struct View {
-    table: Table,
+    grid: Grid,
     mode: ResultMode,
     rows: Vec<Row>,
     /// Changes seen in all.
     changes: u64,
-    /// The first row on the screen; none: follow the end.
-    top: Option<usize>,
     began: Instant,
+    /// How long the query has run.
+    took: Duration,
     ended: bool,
     dirty: bool,
 }
 
 impl View {
     fn new(query: &QueryJob, mode: ResultMode, max_width: usize) -> Self {
-        let table = Table::streaming(&query.fields, mode == ResultMode::Changelog, max_width);
-        Self { table, mode, rows: Vec::new(), changes: 0, top: None, began: Instant::now(), ended: false, dirty: true }
+        let grid = Grid::new(&query.fields, mode == ResultMode::Changelog, max_width);
+        let (began, took) = (Instant::now(), Duration::ZERO);
+        Self { grid, mode, rows: Vec::new(), changes: 0, began, took, ended: false, dirty: true }
     }
 
     async fn run(&mut self, mut run: QueryRun) -> Result<(), Failure> {
@@ -76,6 +78,7 @@ impl View {
                     Fetched::Restarted => self.rows.clear(),
                     Fetched::End => self.ended = true,
                 }
+                self.took = self.began.elapsed();
                 self.dirty = true;
             }
             if self.leave()? {
@@ -113,61 +116,44 @@ impl View {
             if key.kind != KeyEventKind::Press {
                 continue;
             }
-            let page = body_height()?;
-            let last_top = self.rows.len().saturating_sub(page);
-            let top = self.top.unwrap_or(last_top);
-            match key.code {
-                KeyCode::Char('q' | 'Q') | KeyCode::Esc => return Ok(true),
-                KeyCode::Char('c') if key.modifiers.contains(KeyModifiers::CONTROL) => return Ok(true),
-                KeyCode::Up => self.top = Some(top.saturating_sub(1)),
-                KeyCode::Down => self.scroll_down(top + 1, last_top),
-                KeyCode::PageUp => self.top = Some(top.saturating_sub(page)),
-                KeyCode::PageDown => self.scroll_down(top + page, last_top),
-                KeyCode::Home | KeyCode::Char('g') => self.top = Some(0),
-                KeyCode::End | KeyCode::Char('G') => self.top = None,
-                _ => {}
+            if key.code == KeyCode::Char('c') && key.modifiers.contains(KeyModifiers::CONTROL) {
+                return Ok(true);
+            }
+            if self.grid.press(key.code, &self.rows, room()?) {
+                return Ok(true);
             }
         }
         Ok(false)
     }
 
-    fn scroll_down(&mut self, top: usize, last_top: usize) {
-        self.top = (top < last_top).then_some(top);
-    }
-
-    fn draw(&self, job: impl std::fmt::Display) -> Result<(), Failure> {
-        let (width, _) = terminal::size()?;
-        let page = body_height()?;
-        let top = self.top.unwrap_or(usize::MAX).min(self.rows.len().saturating_sub(page));
-        let mut lines = vec![
-            format!(
-                "{} rows, {} changes, {} s, {}, job {job}",
-                self.rows.len(),
-                self.changes,
-                self.began.elapsed().as_secs(),
-                if self.ended { "finished" } else { "running" },
-            ),
-            self.table.header(),
-            self.table.rule(),
-        ];
-        for row in self.rows.iter().skip(top).take(page) {
-            let mut cells = with_kind(row);
-            if self.mode == ResultMode::Table {
-                cells.remove(0);
-            }
-            lines.push(self.table.line(&cells));
-        }
+    fn draw(&mut self, job: impl std::fmt::Display) -> Result<(), Failure> {
+        let room = room()?;
+        let lines = self.grid.lines(&self.rows, room);
+        let status = format!(
+            "{} rows, {} changes, {} s, {}{}, job {job}",
+            self.rows.len(),
+            self.changes,
+            self.took.as_secs(),
+            if self.ended { "finished" } else { "running" },
+            self.grid.part(room),
+        );
         let mut out = stdout().lock();
         execute!(out, cursor::MoveTo(0, 0))?;
+        write!(out, "{}\x1b[K\r\n", cut(&status, room.columns))?;
         for line in lines {
-            write!(out, "{}\x1b[K\r\n", cut(&line, usize::from(width)))?;
+            let text = cut(&line.text, room.columns);
+            match line.marked {
+                true => write!(out, "\x1b[7m{text}\x1b[0m\x1b[K\r\n")?,
+                false => write!(out, "{text}\x1b[K\r\n")?,
+            }
         }
-        write!(out, "\x1b[JQ quit   Up/Down PgUp/PgDn Home/End scroll")?;
+        write!(out, "\x1b[J{}", cut(self.grid.help(), room.columns))?;
         Ok(out.flush()?)
     }
 }
 
-/// Lines for rows: the screen without the three above and the one below.
-fn body_height() -> Result<usize, Failure> {
-    Ok(usize::from(terminal::size()?.1).saturating_sub(4).max(1))
+/// What the screen has for rows: all but the three lines above them and the one below.
+fn room() -> Result<Room, Failure> {
+    let (columns, lines) = terminal::size()?;
+    Ok(Room { columns: usize::from(columns), rows: usize::from(lines).saturating_sub(4).max(1) })
 }

@@ -83,3 +83,28 @@ fn results_in_all_modes_and_ctrl_c() {
     client.keys("quit;\r");
     assert!(client.wait().success());
 }
+
+#[test]
+fn a_result_shows_every_column_and_every_value() {
+    let cluster = Cluster::builder().start();
+    let mut client = Terminal::open(&cluster, "bin/sql-client.sh");
+    client.wait_for("Flink SQL> ");
+    client.keys("SELECT a, REPEAT('x', 120) || 'end' AS u, REPEAT('y', 90) AS v, REPEAT('z', 90) AS w,\r");
+    client.keys("  'hidden' AS h FROM (VALUES (1)) AS t(a);\r");
+    client.wait_for("finished, columns 1-3 of 5");
+    client.keys("\x1b[C");
+    client.wait_for("columns 2-4 of 5");
+    client.keys("\x1b[C");
+    client.wait_for("columns 3-5 of 5");
+    client.wait_for("hidden");
+    client.keys("\r");
+    client.wait_for("Row 1");
+    client.wait_for("xxend");
+    client.wait_for("hidden");
+    client.keys("q");
+    client.wait_for("Left/Right columns");
+    client.keys("q");
+    client.wait_for("[INFO] Result retrieval completed.");
+    client.keys("quit;\r");
+    assert!(client.wait().success());
+}
