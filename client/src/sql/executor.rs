@@ -48,7 +48,7 @@ impl Executor {
     /// Runs a statement; what it gives goes to standard output.
     pub async fn execute(&mut self, text: &StatementText) -> Result<(), Failure> {
         let statement = parser::parse_statement(text)?;
-        match self.session.execute(&statement, &ExecuteOptions { as_strings: true })? {
+        match self.session.execute(&statement, &ExecuteOptions { as_strings: true, but_bytes: true })? {
             Outcome::Done => println!("[INFO] Execute statement succeeded."),
             Outcome::Rows { fields, rows } => print_rows(&fields, &rows),
             Outcome::ShowJobs => self.show_jobs(None).await?,
@@ -63,6 +63,9 @@ impl Executor {
     async fn insert(&self, insert: InsertJob) -> Result<(), Failure> {
         let job =
             JobId::from_bytes(&insert.graph.job_id).ok_or_else(|| anyhow::anyhow!("a job graph without an id"))?;
+        if let [_, _, ..] = insert.sinks.as_slice() {
+            println!("[INFO] Statement set: {} statements into {}.", insert.sinks.len(), insert.sinks.join(", "));
+        }
         println!("[INFO] Submitting SQL update statement to the cluster...");
         self.client.submit(&insert.graph).await?;
         if !insert.wait {

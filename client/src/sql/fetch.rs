@@ -3,7 +3,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use arrow::array::{Array, AsArray, Int8Array, RecordBatch};
+use arrow::array::{Array, ArrayRef, AsArray, Int8Array, RecordBatch};
 use arrow::datatypes::Int8Type;
 use arrow::ipc::reader::StreamReader;
 use wiesel_common::id::JobId;
@@ -149,17 +149,42 @@ fn decode(batch: &RecordBatch, rows: &mut Vec<Row>) -> Result<(), Failure> {
         };
         let mut cells = Vec::with_capacity(width);
         for column in columns {
-            let column = column.as_string_view_opt().context("a column that is not text")?;
-            cells.push(column.is_valid(row).then(|| column.value(row).to_owned()));
+            cells.push(cell(column, row)?);
         }
         rows.push(Row { kind, cells });
     }
     Ok(())
 }
 
+/// A value as it is shown: bytes as the literal that they are.
+fn cell(column: &ArrayRef, row: usize) -> Result<Option<String>, Failure> {
+    if column.is_null(row) {
+        return Ok(None);
+    }
+    if let Some(bytes) = column.as_binary_view_opt() {
+        let digits = |text: String, byte: &u8| text + &format!("{byte:02x}");
+        return Ok(Some(bytes.value(row).iter().fold("x'".to_owned(), digits) + "'"));
+    }
+    let text = column.as_string_view_opt().context("a column that is not text")?;
+    Ok(Some(text.value(row).to_owned()))
+}
+
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::{BinaryViewArray, StringViewArray};
+
     use super::*;
+
+    #[test]
+    fn bytes_are_shown_as_a_literal() {
+        let bytes: ArrayRef = Arc::new(BinaryViewArray::from(vec![Some(&b"\xab\xcd"[..]), Some(&b""[..]), None]));
+        let shown: Vec<_> = (0..3).map(|row| cell(&bytes, row).unwrap()).collect();
+        assert_eq!(shown, [Some("x'abcd'".to_owned()), Some("x''".to_owned()), None]);
+        let text: ArrayRef = Arc::new(StringViewArray::from(vec!["abcd"]));
+        assert_eq!(cell(&text, 0).unwrap().as_deref(), Some("abcd"));
+    }
 
     fn buffer(shown: u64, held: u64, committed: u64) -> ResultBuffer {
         let row = |number: u64| Row { kind: RowKind::Insert, cells: vec![Some(number.to_string())] };

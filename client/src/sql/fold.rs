@@ -59,7 +59,7 @@ type Bag = BTreeMap<Vec<Option<String>>, i64>;
 impl Folder {
     async fn statement(&mut self, text: &StatementText) -> Result<Option<(Vec<RowField>, Bag)>, Failure> {
         let statement = parser::parse_statement(text)?;
-        match self.session.execute(&statement, &ExecuteOptions { as_strings: true })? {
+        match self.session.execute(&statement, &ExecuteOptions { as_strings: true, ..Default::default() })? {
             Outcome::Done | Outcome::Rows { .. } | Outcome::ShowJobs | Outcome::DescribeJob(_) => Ok(None),
             Outcome::StopJob(_) => anyhow::bail!("STOP JOB is not for --fold-json"),
             Outcome::Insert(insert) => {

@@ -10,11 +10,13 @@ use wiesel_sql::on_deep_stack;
 use crate::cli::{Failure, load_configuration, options, parse_property};
 use crate::rest::RestClient;
 
+mod completion;
 mod executor;
 mod fetch;
 mod fold;
 mod format;
 mod grid;
+mod help;
 mod prompt;
 mod rescale;
 mod script;

@@ -71,7 +71,7 @@ pub(super) fn again(
     for (key, value) in &changes {
         run(session, &format!("SET '{key}' = '{value}'"))?;
     }
-    let outcome = session.execute(statement, &ExecuteOptions { as_strings: true });
+    let outcome = session.execute(statement, &ExecuteOptions { as_strings: true, ..Default::default() });
     for ((key, _), before) in changes.iter().zip(before) {
         match before {
             Some(value) => run(session, &format!("SET '{key}' = '{value}'"))?,

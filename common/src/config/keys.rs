@@ -63,6 +63,11 @@ const OWN: [&str; 21] = [
     "yarn.application.name",
 ];
 
+/// The keys that can be set, in order: none of a former name and none that only a Java virtual machine can honour.
+pub fn known_keys() -> impl Iterator<Item = &'static str> {
+    KEYS.iter().filter(|(_, note)| matches!(note, Note::Known)).map(|(key, _)| *key)
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Note {
     Known,

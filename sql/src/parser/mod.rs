@@ -24,7 +24,8 @@ pub(crate) mod types;
 mod unsupported;
 mod words;
 
-pub use split::{StatementText, is_complete, split};
+pub use reserved::as_written;
+pub use split::{StatementText, is_complete, set_members, split};
 pub(crate) use statement::options_of_hint;
 
 /// Expressions and queries within each other, at most.

@@ -43,6 +43,13 @@ fn refuse_next(parser: &Parser) -> Result<(), ParserError> {
     }
 }
 
+/// A name as a statement has to write it: in back ticks where it is no word, or a reserved one.
+pub fn as_written(name: &str) -> String {
+    let begins = name.starts_with(|c: char| c.is_alphabetic() || c == '_');
+    let is_word = begins && name.chars().all(|c| c.is_alphanumeric() || c == '_' || c == '$');
+    if is_word && !is_reserved(name) { name.to_owned() } else { format!("`{}`", name.replace('`', "``")) }
+}
+
 /// Refuses a name of a query, which sqlparser reads: it knows reserved words of other grammars.
 pub(crate) fn refuse(name: &Ident) -> Result<()> {
     // A name without a place is no word of a text.
@@ -100,6 +107,8 @@ mod tests {
     #[test]
     fn they_are_found() {
         assert!(RESERVED.is_sorted());
+        let names = ["a_1", "größe", "order", "two words", "1a", "a`b"];
+        assert_eq!(names.map(as_written), ["a_1", "größe", "`order`", "`two words`", "`1a`", "`a``b`"]);
         assert!(["value", "ORDER", "User", "comment"].into_iter().all(is_reserved));
         assert!(
             !["name", "key", "type", "length", "version", "current_date", "order_", ""].into_iter().any(is_reserved)

@@ -57,6 +57,14 @@ pub fn is_complete(text: &str) -> bool {
     split(text).last().is_none_or(|last| last.terminated)
 }
 
+/// How many statements a statement set has so far, if the text ends within one.
+pub fn set_members(text: &str) -> Option<usize> {
+    let last = split(text).pop().filter(|last| !last.terminated && opens_set(&last.text))?;
+    let ended = pieces(&last.text).iter().filter(|piece| piece.terminated && piece.start.is_some()).count();
+    let opening = usize::from(first_words(&last.text, 1) == ["BEGIN"]);
+    Some(ended.saturating_sub(opening))
+}
+
 fn opens_set(text: &str) -> bool {
     let words = first_words(text, 5);
     let words: Vec<&str> = words.iter().map(String::as_str).collect();

@@ -223,6 +223,15 @@ fn positions() {
             ("SELECT 2 -- z".to_owned(), Location { line: 3, column: 2 })
         ]
     );
+    for (text, members) in [
+        ("SELECT 1;", None),
+        ("BEGIN STATEMENT SET;", Some(0)),
+        ("SELECT 1; BEGIN STATEMENT SET; INSERT INTO t SELECT 1; -- x;\nINSERT", Some(1)),
+        ("EXECUTE STATEMENT SET BEGIN\nINSERT INTO t SELECT 1;\nINSERT INTO t SELECT ';';", Some(2)),
+        ("BEGIN STATEMENT SET; INSERT INTO t SELECT 1; END;", None),
+    ] {
+        assert_eq!(set_members(text), members, "{text}");
+    }
     assert!(is_complete("SELECT 1; ") && is_complete("") && is_complete("-- x"));
     assert!(
         !is_complete("SELECT ';")

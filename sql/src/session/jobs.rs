@@ -13,6 +13,7 @@ use crate::analyzer;
 use crate::ast::{Insert, Statement};
 use crate::catalog::{CatalogObject, ResolvedTable};
 use crate::error::{Error, Result};
+use crate::functions::is_bytes;
 use crate::planner::{self, Context, End, explain, options::flag};
 use crate::rel::{Rel, RelNode};
 
@@ -31,7 +32,7 @@ impl Session {
         let context = Context::new(&self.configuration)?;
         let rel = self.analyze_query(query)?;
         let fields = rel.fields.clone();
-        let rel = if options.as_strings { as_strings(rel) } else { rel };
+        let rel = if options.as_strings { as_strings(rel, options.but_bytes) } else { rel };
         let collected = rel.fields.clone();
         let plan = planner::plan(vec![(rel, End::Collect)], &context)?;
         let name = self.job_name(|| text.split_whitespace().collect::<Vec<_>>().join(" "));
@@ -123,18 +124,25 @@ impl Session {
     }
 }
 
-/// A query with all its columns cast to STRING.
-fn as_strings(rel: Rel) -> Rel {
+/// A query with all its columns cast to STRING, maybe without those of bytes.
+fn as_strings(rel: Rel, but_bytes: bool) -> Rel {
     let string = |nullable: bool| TypeKind::string().nullable().with_nullable(nullable);
+    let stays = |kind: &TypeKind| *kind == TypeKind::string() || but_bytes && is_bytes(kind);
     let cast = |(index, field): (usize, &RowField)| {
         let column = Expression::input(index, field.data_type.clone());
         match &field.data_type.kind {
-            kind if *kind == TypeKind::string() => column,
+            kind if stays(kind) => column,
             _ => Expression::call("CAST", vec![column], string(field.data_type.nullable)),
         }
     };
     let expressions = rel.fields.iter().enumerate().map(cast).collect();
-    let named = |field: &RowField| RowField::new(format!("{}_s", field.name), string(field.data_type.nullable));
+    let named = |field: &RowField| {
+        let data_type = match &field.data_type.kind {
+            kind if stays(kind) => field.data_type.clone(),
+            _ => string(field.data_type.nullable),
+        };
+        RowField::new(format!("{}_s", field.name), data_type)
+    };
     let fields = rel.fields.iter().map(named).collect();
     Rel { node: RelNode::Project { input: Box::new(rel), expressions }, fields }
 }

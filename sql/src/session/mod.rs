@@ -34,6 +34,8 @@ mod tests;
 pub struct ExecuteOptions {
     /// A query's columns become `CAST(x AS STRING)`; [`QueryJob::fields`] keeps their names and types.
     pub as_strings: bool,
+    /// All but BINARY and VARBINARY, whose bytes need not be text.
+    pub but_bytes: bool,
 }
 
 /// What came of a statement.
@@ -78,7 +80,7 @@ pub struct QueryJob {
     pub graph: JobGraph,
     /// The query's own names and types, also if its values are cast to STRING.
     pub fields: Vec<RowField>,
-    /// What the collect sink emits: as `fields`, or STRING for all.
+    /// What the collect sink emits: as `fields`, or STRING for all, or for all but bytes.
     pub collected: Vec<RowField>,
     /// The collect sink, by which rows are fetched.
     pub collect_operator: OperatorId,

@@ -78,7 +78,8 @@ fn plans(script: &str) -> String {
             other => panic!("{other:?}"),
         };
         check_graph(&graph);
-        let as_strings = session.execute(&statement, &ExecuteOptions { as_strings: true }).unwrap();
+        let as_strings =
+            session.execute(&statement, &ExecuteOptions { as_strings: true, ..Default::default() }).unwrap();
         if let Outcome::Query(job) = as_strings {
             check_graph(&job.graph);
             assert!(
@@ -288,6 +289,18 @@ fn bad_tables_are_refused_with_flinks_words() {
 }
 
 #[test]
+fn bytes_can_stay_bytes_for_those_who_show_them() {
+    let mut session = session();
+    let statement = session.parse("SELECT X'ab' AS b, 1 AS n").unwrap().remove(0);
+    for (but_bytes, expected) in [(false, "STRING NOT NULL"), (true, "BINARY(1) NOT NULL")] {
+        let options = ExecuteOptions { as_strings: true, but_bytes };
+        let Outcome::Query(job) = session.execute(&statement, &options).unwrap() else { panic!("no query") };
+        let types: Vec<String> = job.collected.iter().map(|field| field.data_type.to_string()).collect();
+        assert_eq!(types, [expected, "STRING NOT NULL"]);
+    }
+}
+
+#[test]
 fn options_are_checked_when_a_table_is_used() {
     let mut session = session();
     run(
@@ -426,7 +439,7 @@ proptest! {
         let mut graphs = Vec::new();
         for as_strings in [false, false, true] {
             let statement = session.parse(&query).unwrap().remove(0);
-            let Outcome::Query(job) = session.execute(&statement, &ExecuteOptions { as_strings }).unwrap() else { panic!() };
+            let Outcome::Query(job) = session.execute(&statement, &ExecuteOptions { as_strings, ..Default::default() }).unwrap() else { panic!() };
             check_graph(&job.graph);
             prop_assert_eq!(job.fields.len(), job.collected.len());
             graphs.push(job.graph);

@@ -108,3 +108,27 @@ fn a_result_shows_every_column_and_every_value() {
     client.keys("quit;\r");
     assert!(client.wait().success());
 }
+
+#[test]
+fn the_prompt_completes_settings_says_that_it_goes_on_and_shows_bytes() {
+    let cluster = Cluster::builder().start();
+    let mut client = Terminal::open(&cluster, "bin/sql-client.sh");
+    client.wait_for("Flink SQL> ");
+    client.keys("SET 'sql-client.execution.resu\t = 'tablea\t;\r");
+    client.wait_for("succeeded.");
+    client.keys("SELECT X'abcd' AS b\r");
+    client.wait_for("> goes on until ;");
+    client.keys(";\r");
+    client.wait_for("x'abcd'");
+    client.wait_for("Received a total of 1 row");
+    client.keys("BEGIN STATEMENT SET;\r");
+    client.wait_for("> statement set of 0 so far");
+    client.keys("INSERT INTO t SELECT 1;\r");
+    client.wait_for("> statement set of 1 so far");
+    client.keys("\x03");
+    client.wait_for("Flink SQL> ");
+    client.keys("HELP;\r");
+    client.wait_for("STOP JOB 'id'");
+    client.keys("quit;\r");
+    assert!(client.wait().success());
+}

@@ -1,0 +1,299 @@
+//! What Tab offers, when Enter runs what was typed, and what stands at the beginning of a line that goes on.
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use rustyline::completion::{Completer, Pair};
+use rustyline::highlight::Highlighter;
+use rustyline::hint::{Hint, Hinter};
+use rustyline::validate::{ValidationContext, ValidationResult, Validator};
+use rustyline::{Context, Helper};
+use wiesel_common::config::known_keys;
+use wiesel_sql::catalog::{Catalog, fields_of};
+use wiesel_sql::{functions, parser};
+
+use super::script::is_quit;
+
+#[rustfmt::skip]
+const KEYWORDS: &[&str] = &[
+    "ALL", "AND", "ARRAY", "AS", "BEGIN", "BETWEEN", "BIGINT", "BOOLEAN", "BY", "BYTES", "CASE", "CAST", "CATALOG",
+    "CATALOGS", "CHANGELOG_MODE", "CLEAR", "COLUMNS", "CONSTRAINT", "COUNT", "CREATE", "CURRENT", "DATABASE",
+    "DATABASES", "DATE", "DECIMAL", "DESCRIBE", "DESCRIPTOR", "DISTINCT", "DOUBLE", "DRAIN", "DROP", "ELSE", "END",
+    "ENFORCED", "ESTIMATED_COST", "EXECUTE", "EXISTS", "EXIT", "EXPLAIN", "FALSE", "FILTER", "FLOAT", "FROM",
+    "FUNCTIONS", "GROUP", "HAVING", "HELP", "ILIKE", "IN", "INSERT", "INT", "INTERVAL", "INTO", "IS", "JOB", "JOBS",
+    "KEY", "LIKE", "MAP", "METADATA", "NOT", "NULL", "ON", "OPTIONS", "OR", "PARTITIONED", "PLAN", "PRIMARY", "QUIT",
+    "RESET", "ROW", "SAVEPOINT", "SELECT", "SET", "SHOW", "SMALLINT", "STATEMENT", "STOP", "STRING", "TABLE",
+    "TABLES", "TEMPORARY", "THEN", "TIME", "TIMESTAMP", "TIMESTAMP_LTZ", "TINYINT", "TRUE", "TUMBLE", "UNION", "USE",
+    "VALUES", "VARCHAR", "VIEW", "VIEWS", "WATERMARK", "WHEN", "WHERE", "WITH",
+];
+
+/// Functions that are called without parentheses.
+const NILADIC: [&str; 5] = ["CURRENT_DATE", "CURRENT_TIME", "CURRENT_TIMESTAMP", "LOCALTIME", "LOCALTIMESTAMP"];
+
+const SWITCH: &[&str] = &["true", "false"];
+
+/// The values of keys that have few.
+const CHOICES: &[(&str, &[&str])] = &[
+    ("execution.checkpointing.externalized-checkpoint-retention", RETENTION),
+    ("execution.checkpointing.mode", &["EXACTLY_ONCE", "AT_LEAST_ONCE"]),
+    ("execution.checkpointing.unaligned.enabled", SWITCH),
+    ("execution.runtime-mode", &["streaming"]),
+    ("pipeline.operator-chaining.enabled", SWITCH),
+    ("restart-strategy.type", &["none", "fixed-delay", "exponential-delay", "failure-rate"]),
+    ("sql-client.execution.result-mode", &["table", "changelog", "tableau"]),
+    ("state.backend.type", &["hashmap", "rocksdb"]),
+    ("table.dml-sync", SWITCH),
+    ("table.exec.sink.not-null-enforcer", &["ERROR", "DROP"]),
+    ("table.exec.sink.type-length-enforcer", &["IGNORE", "TRIM_PAD", "ERROR"]),
+    ("table.optimizer.agg-phase-strategy", &["AUTO", "ONE_PHASE", "TWO_PHASE"]),
+    ("table.optimizer.reuse-source-enabled", SWITCH),
+    ("table.optimizer.reuse-sub-plan-enabled", SWITCH),
+];
+
+const RETENTION: &[&str] = &["NO_EXTERNALIZED_CHECKPOINTS", "DELETE_ON_CANCELLATION", "RETAIN_ON_CANCELLATION"];
+
+/// Helps the editor of the prompt.
+#[derive(Helper)]
+pub(super) struct SqlHelper {
+    /// Tables and views, each with its columns.
+    objects: Vec<(String, Vec<String>)>,
+}
+
+impl SqlHelper {
+    /// With the names of the current database.
+    pub fn new(catalog: &Catalog) -> Self {
+        let objects = catalog.list(catalog.current_catalog(), catalog.current_database()).into_iter();
+        let with_columns = objects.map(|(name, object)| {
+            let columns = fields_of(&object).into_iter().map(|field| field.name).collect();
+            (name, columns)
+        });
+        Self { objects: with_columns.collect() }
+    }
+
+    /// Words, functions, tables and columns that begin so. Columns are those of the tables that the statement names, of all if
+    /// it names none. `quoted`: within a back tick.
+    fn names(&self, line: &str, word: &str, quoted: bool) -> Vec<Pair> {
+        let mut found = BTreeMap::new();
+        let mut offer = |shown: &str, replacement: String| {
+            if begins(shown, word) {
+                found.entry(replacement).or_insert_with(|| shown.to_owned());
+            }
+        };
+        if !quoted {
+            for function in functions::names() {
+                offer(function, if NILADIC.contains(&function) { function.to_owned() } else { format!("{function}(") });
+            }
+            for keyword in KEYWORDS.iter().copied().filter(|keyword| !functions::names().any(|name| name == *keyword)) {
+                offer(keyword, keyword.to_owned());
+            }
+        }
+        let written = |name: &str| if quoted { format!("{name}`") } else { parser::as_written(name) };
+        let is_named = |name: &str| line.split(|c| !is_part(c)).any(|part| part == name);
+        let any = self.objects.iter().any(|(name, _)| is_named(name));
+        for (name, columns) in &self.objects {
+            offer(name, written(name));
+            if is_named(name) || !any {
+                columns.iter().for_each(|column| offer(column, written(column)));
+            }
+        }
+        found.into_iter().map(|(replacement, display)| Pair { display, replacement }).collect()
+    }
+}
+
+fn is_part(c: char) -> bool {
+    c.is_alphanumeric() || c == '_' || c == '$'
+}
+
+/// Whether a name begins with this, in whatever case.
+fn begins(name: &str, word: &str) -> bool {
+    name.get(..word.len()).is_some_and(|beginning| beginning.eq_ignore_ascii_case(word))
+}
+
+/// What follows SET or RESET, if that is what the statement before the cursor is.
+fn setting(before: &str) -> Option<&str> {
+    let statement = before.rsplit(';').next().unwrap_or(before).trim_start();
+    let rest =
+        ["SET", "RESET"].iter().find_map(|word| statement.get(word.len()..).filter(|_| begins(statement, word)))?;
+    rest.starts_with(|c: char| c.is_whitespace() || c == '\'').then(|| rest.trim_start())
+}
+
+/// Keys, or behind `=` the values of one. With how much of it is typed.
+fn settings(setting: &str) -> (&str, Vec<Pair>) {
+    let (typed, all): (&str, Vec<&str>) = match setting.split_once('=') {
+        None => (setting, known_keys().collect()),
+        Some((key, value)) => {
+            let key = key.trim().trim_matches('\'');
+            let values = CHOICES.iter().find(|(known, _)| *known == key).map_or(&[] as &[&str], |(_, values)| *values);
+            (value.trim_start(), values.to_vec())
+        }
+    };
+    let word = typed.trim_start_matches('\'');
+    let end = if word.len() < typed.len() { "'" } else { "" };
+    let fitting = all.into_iter().filter(|name| begins(name, word));
+    (word, fitting.map(|name| Pair { display: name.to_owned(), replacement: format!("{name}{end}") }).collect())
+}
+
+impl Completer for SqlHelper {
+    type Candidate = Pair;
+
+    fn complete(&self, line: &str, position: usize, _: &Context<'_>) -> rustyline::Result<(usize, Vec<Pair>)> {
+        let before = &line[..position];
+        if let Some(setting) = setting(before) {
+            let (word, found) = settings(setting);
+            return Ok((position - word.len(), found));
+        }
+        let start = before.char_indices().rev().find(|(_, c)| !is_part(*c)).map_or(0, |(at, c)| at + c.len_utf8());
+        let (word, quoted) = (&before[start..], before[..start].ends_with('`'));
+        if word.is_empty() {
+            return Ok((start, Vec::new()));
+        }
+        Ok((start, self.names(line, word, quoted)))
+    }
+}
+
+impl Validator for SqlHelper {
+    /// Enter continues a statement until it ends with a semicolon outside quotes and comments.
+    fn validate(&self, context: &mut ValidationContext<'_>) -> rustyline::Result<ValidationResult> {
+        let input = context.input();
+        Ok(if is_whole(input) { ValidationResult::Valid(None) } else { ValidationResult::Incomplete })
+    }
+}
+
+/// Whether Enter runs what was typed: nothing, a word of the client's own, or statements up to a semicolon.
+fn is_whole(input: &str) -> bool {
+    let word = input.trim();
+    word.is_empty()
+        || is_quit(word)
+        || ["HELP", "CLEAR"].iter().any(|own| word.eq_ignore_ascii_case(own))
+        || parser::is_complete(input)
+}
+
+/// Stands on a line that goes on with a statement until something is typed there. It is no part of the statement.
+pub(super) struct Continuation(String);
+
+impl Hint for Continuation {
+    fn display(&self) -> &str {
+        &self.0
+    }
+
+    fn completion(&self) -> Option<&str> {
+        None
+    }
+}
+
+impl Hinter for SqlHelper {
+    type Hint = Continuation;
+
+    fn hint(&self, line: &str, position: usize, _: &Context<'_>) -> Option<Continuation> {
+        let begins_line = position == line.len() && line.ends_with('\n');
+        (begins_line && !is_whole(line)).then(|| Continuation(continuation(line)))
+    }
+}
+
+/// What a statement that is not complete waits for.
+fn continuation(line: &str) -> String {
+    match parser::set_members(line) {
+        Some(members) => format!("> statement set of {members} so far: INSERT ...; adds one, END; runs it"),
+        None => "> goes on until ;".to_owned(),
+    }
+}
+
+impl Highlighter for SqlHelper {
+    /// Fainter than what was typed.
+    fn highlight_hint<'h>(&self, hint: &'h str) -> Cow<'h, str> {
+        Cow::Owned(format!("\x1b[2m{hint}\x1b[0m"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rustyline::history::{History as _, MemHistory};
+
+    use super::*;
+
+    #[test]
+    fn enter_runs_whole_statements_and_the_clients_own_words() {
+        for whole in ["", "SELECT 1;", "quit", "QUIT;", "exit", "\\q", "help", " clear ", "SELECT ';';"] {
+            assert!(is_whole(whole), "{whole}");
+        }
+        for part in ["SELECT 1", "SELECT 'a;", "quit SELECT", "SELECT 1 -- ;"] {
+            assert!(!is_whole(part), "{part}");
+        }
+    }
+
+    fn helper() -> SqlHelper {
+        let object = |name: &str, columns: &[&str]| {
+            (name.to_owned(), columns.iter().map(|column| (*column).to_owned()).collect())
+        };
+        SqlHelper {
+            objects: vec![
+                object("flights", &["carrier", "departure", "order", "two words"]),
+                object("größe", &["carat"]),
+            ],
+        }
+    }
+
+    fn complete(line: &str) -> (usize, Vec<String>) {
+        let history = MemHistory::new();
+        assert_eq!(history.len(), 0);
+        let (start, pairs) = helper().complete(line, line.len(), &Context::new(&history)).unwrap();
+        (start, pairs.into_iter().map(|pair| pair.replacement).collect())
+    }
+
+    #[test]
+    fn words_names_columns_and_functions_are_completed_in_any_case() {
+        for (line, start, expected) in [
+            ("sel", 0, vec!["SELECT"]),
+            ("SELECT * FROM FL", 14, vec!["FLOAT", "FLOOR(", "flights"]),
+            ("SELECT grö", 7, vec!["größe"]),
+            ("SELECT é(", 10, vec![]),
+            ("SELECT conc", 7, vec!["CONCAT(", "CONCAT_WS("]),
+            ("SELECT current_t", 7, vec!["CURRENT_TIME", "CURRENT_TIMESTAMP"]),
+            // Of the tables that the statement names, else of all.
+            ("SELECT carr", 7, vec!["carrier"]),
+            ("SELECT cara", 7, vec!["carat"]),
+            ("SELECT 1 FROM flights WHERE cara", 28, vec![]),
+            ("SELECT flights.dep", 15, vec!["departure"]),
+            ("SELECT ord", 7, vec!["`order`"]),
+            ("SELECT two", 7, vec!["`two words`"]),
+            ("SELECT `two", 8, vec!["two words`"]),
+        ] {
+            let found = complete(line);
+            assert_eq!(found, (start, expected.into_iter().map(str::to_owned).collect()), "{line}");
+        }
+    }
+
+    #[test]
+    fn keys_and_values_of_settings_are_completed() {
+        for (line, start, expected) in [
+            ("SET 'sql-client.execution.r", 5, vec!["sql-client.execution.result-mode'"]),
+            ("SELECT 1; set table.dml-s", 14, vec!["table.dml-sync"]),
+            ("RESET 'table.exec.sink.type", 7, vec!["table.exec.sink.type-length-enforcer'"]),
+            ("SET 'sql-client.execution.result-mode' = 'ta", 42, vec!["table'", "tableau'"]),
+            ("SET table.dml-sync=f", 19, vec!["false"]),
+            ("SET 'no.such.key' = ", 20, vec![]),
+        ] {
+            let found = complete(line);
+            assert_eq!(found, (start, expected.into_iter().map(str::to_owned).collect()), "{line}");
+        }
+        for (key, _) in CHOICES {
+            assert!(known_keys().any(|known| known == *key), "{key}");
+        }
+        assert_eq!(setting("SETTLE x"), None);
+        assert_eq!(setting("SELECT 1"), None);
+    }
+
+    #[test]
+    fn a_line_that_goes_on_says_what_it_waits_for() {
+        let history = MemHistory::new();
+        let hint = |line: &str| {
+            let hint = helper().hint(line, line.len(), &Context::new(&history));
+            hint.map(|hint| (hint.display().to_owned(), hint.completion().is_none()))
+        };
+        assert_eq!(hint("SELECT 1\n"), Some(("> goes on until ;".to_owned(), true)));
+        assert_eq!(hint("SELECT 1"), None, "nothing while something is typed");
+        assert_eq!(hint("SELECT 1\nFROM"), None);
+        assert_eq!(hint("SELECT 1;\n"), None);
+        let set = hint("BEGIN STATEMENT SET;\nINSERT INTO t SELECT 1;\nINSERT INTO u\nSELECT 2;\n").unwrap();
+        assert_eq!(set, ("> statement set of 2 so far: INSERT ...; adds one, END; runs it".to_owned(), true));
+    }
+}
