@@ -1,6 +1,6 @@
 //! Fits a query to the sink of an INSERT.
 use sqlparser::ast::Ident;
-use wiesel_operators::expression::{Expression, null_literal};
+use wiesel_operators::expression::{Expression, Node, null_literal};
 use wiesel_operators::types::{LogicalType, RowField, TypeKind};
 
 use super::expression::ExpressionAnalyzer;
@@ -10,7 +10,8 @@ use crate::ast::Insert;
 use crate::catalog::ResolvedTable;
 use crate::error::{Error, Result};
 use crate::functions::cast::{can_cast, can_cast_implicitly, cast_to, is_within, plain, with_nullable_parts};
-use crate::rel::Rel;
+use crate::functions::numeric::is_exact;
+use crate::rel::{Rel, RelNode};
 
 /// The query's rows as rows of the sink.
 pub(super) fn fit(query: Rel, insert: &Insert, sink: &ResolvedTable) -> Result<Rel> {
@@ -34,6 +35,7 @@ pub(super) fn fit(query: Rel, insert: &Insert, sink: &ResolvedTable) -> Result<R
             let cause = format!("Incompatible types for sink column '{}' at position {}.", field.name, position + 1);
             return Err(mismatch(sink, &query.fields, &cause).or_at(place));
         }
+        let value = exact_constant(&query, &value, &field.data_type.kind).unwrap_or(value);
         columns.push((field.name.clone(), sink_value(value, &field.data_type.kind)));
     }
     Ok(project(query, columns))
@@ -48,6 +50,19 @@ fn sink_value(value: Expression, target: &TypeKind) -> Expression {
         return Expression { node: value.node, data_type: LogicalType { kind, nullable } };
     }
     cast_to(value, &with_nullable_parts(&kind))
+}
+
+/// What goes into a DOUBLE for a constant that the query casts to FLOAT: the constant as it is written. Flink's planner knows
+/// constants as decimal numbers, whatever their type is.
+fn exact_constant(query: &Rel, value: &Expression, target: &TypeKind) -> Option<Expression> {
+    let (RelNode::Project { expressions, .. }, Node::Input(index)) = (&query.node, &value.node) else { return None };
+    match &expressions.get(*index)?.node {
+        Node::Call { function, operands } if function == "CAST" && value.data_type.kind == TypeKind::Float => {
+            let constant = operands.first().filter(|operand| matches!(operand.node, Node::Literal(_)))?;
+            (*target == TypeKind::Double && is_exact(&constant.data_type.kind)).then(|| constant.clone())
+        }
+        _ => None,
+    }
 }
 
 /// The positions in the sink that the query's columns go to.
