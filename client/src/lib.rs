@@ -6,7 +6,14 @@
 //!
 //! Invariant: a client keeps no state of a job; what it prints it was told by the JobManager, and its exit status is one
 //! that scripts can trust.
+// First: its macros are those of all that follow.
+#[macro_use]
+mod output;
+
 pub mod cli;
+mod lease;
 mod progress;
 pub mod rest;
 pub mod sql;
+mod terminal;
+mod termination;

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use tokio::signal::unix::{SignalKind, signal};
 use wiesel_common::config::{ConfigError, Configuration, conf_dir, from_environment, from_sources, parse_property};
+use wiesel_common::logging::complain;
 use wiesel_common::memory::JobManagerMemory;
 use wiesel_common::secret::{self, Secret};
 use wiesel_jobmanager::cluster::{Environment, JobManager};
@@ -69,7 +70,7 @@ fn configuration(arguments: &Arguments) -> Result<Configuration, ConfigError> {
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     if let Err(error) = wiesel_common::logging::init() {
-        eprintln!("cannot open the log file: {error}");
+        complain(format_args!("cannot open the log file: {error}"));
         return ExitCode::FAILURE;
     }
     match run(&arguments) {
@@ -77,7 +78,7 @@ fn main() -> ExitCode {
         Err(error) => {
             tracing::error!("the JobManager cannot run: {error}");
             if std::env::var_os(wiesel_common::logging::LOG_FILE_VARIABLE).is_some() {
-                eprintln!("the JobManager cannot run: {error}");
+                complain(format_args!("the JobManager cannot run: {error}"));
             }
             ExitCode::FAILURE
         }

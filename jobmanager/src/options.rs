@@ -2,7 +2,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use wiesel_common::config::options::{checkpointing, cluster, job, jobmanager, rest, restart};
+use wiesel_common::config::options::{checkpointing, client, cluster, job, jobmanager, rest, restart};
 use wiesel_common::config::{
     ConfigError, ConfigOption, ConfigValue, Configuration, FOR_EVER, Host, LOOPBACK, MemorySize, PortRange,
     format_duration,
@@ -42,10 +42,6 @@ const LOAD_BALANCE: ConfigOption<LoadBalance> = ConfigOption::new("taskmanager.l
 const JOB_STORE_CAPACITY: ConfigOption<usize> = ConfigOption::new("jobstore.max-capacity").default("2147483647");
 const JOB_STORE_EXPIRATION_SECONDS: ConfigOption<u64> = ConfigOption::new("jobstore.expiration-time").default("3600");
 const JOB_STORE_CACHE_BYTES: ConfigOption<usize> = ConfigOption::new("jobstore.cache-size").default("52428800");
-const CLIENT_HEARTBEAT_TIMEOUT: ConfigOption<Duration> = ConfigOption::new("client.heartbeat.timeout").default("3 min");
-const ATTACHED: ConfigOption<bool> = ConfigOption::new("execution.attached").default("false");
-const SHUTDOWN_ON_ATTACHED_EXIT: ConfigOption<bool> =
-    ConfigOption::new("execution.shutdown-on-attached-exit").default("false");
 const COLLECT_BATCH_SIZE: ConfigOption<MemorySize> = ConfigOption::new("collect-sink.batch-size.max").default("2 mb");
 const FAILOVER_STRATEGY: ConfigOption<FailoverStrategy> =
     ConfigOption::new("jobmanager.execution.failover-strategy").default("region");
@@ -213,8 +209,8 @@ impl RestOptions {
 impl JobOptions {
     /// Reads them from a job's effective configuration.
     pub fn read(config: &Configuration) -> Result<Self, ConfigError> {
-        let tied = config.get(&ATTACHED)? && config.get(&SHUTDOWN_ON_ATTACHED_EXIT)?;
-        let client_timeout = config.get(&CLIENT_HEARTBEAT_TIMEOUT)?.min(FOR_EVER);
+        let tied = config.get(&client::ATTACHED)? && config.get(&client::SHUTDOWN_ON_ATTACHED_EXIT)?;
+        let client_timeout = config.get(&client::HEARTBEAT_TIMEOUT)?.min(FOR_EVER);
         let checkpoints = CheckpointOptions::read(config)?;
         for option in [&job::PARALLELISM, &job::MAX_PARALLELISM] {
             // -1 is Flink's "not set".

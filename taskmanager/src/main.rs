@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use tokio::signal::unix::{SignalKind, signal};
 use wiesel_common::config::{self, Configuration};
+use wiesel_common::logging::complain;
 use wiesel_common::memory::TaskManagerMemory;
 use wiesel_common::secret;
 use wiesel_taskmanager::TaskManager;
@@ -27,7 +28,7 @@ struct Arguments {
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     if let Err(error) = wiesel_common::logging::init() {
-        eprintln!("TaskManager: cannot open the log file: {error}");
+        complain(format_args!("TaskManager: cannot open the log file: {error}"));
         return ExitCode::FAILURE;
     }
     match run(arguments) {
@@ -35,7 +36,7 @@ fn main() -> ExitCode {
         Err(error) => {
             let message = format!("{error:#}");
             tracing::error!(reason = message, "the TaskManager ends");
-            eprintln!("TaskManager: {message}");
+            complain(format_args!("TaskManager: {message}"));
             ExitCode::FAILURE
         }
     }

@@ -5,6 +5,8 @@ mod back_pressure;
 mod bad_input;
 #[path = "e2e/checkpoints.rs"]
 mod checkpoints;
+#[path = "e2e/clients.rs"]
+mod clients;
 #[path = "e2e/clocks.rs"]
 mod clocks;
 #[path = "e2e/end_of_input.rs"]

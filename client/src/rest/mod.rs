@@ -63,8 +63,12 @@ pub struct RestClient {
 impl RestClient {
     /// A client of the JobManager at `host:port`.
     pub fn new(host: &str, port: u16) -> Self {
-        let builder = reqwest::Client::builder().connect_timeout(Duration::from_secs(5)).no_proxy();
-        Self { http: builder.build().unwrap_or_default(), address: format!("http://{host}:{port}") }
+        Self { http: http_client(), address: format!("http://{host}:{port}") }
+    }
+
+    /// A client of the same JobManager with connections of its own, for another runtime.
+    pub(crate) fn anew(&self) -> Self {
+        Self { http: http_client(), address: self.address.clone() }
     }
 
     /// A client of the JobManager that a configuration names by `rest.address` and `rest.port`.
@@ -109,6 +113,13 @@ impl RestClient {
         let answer: Value = self.get(&format!("/v1/jobs/{job}/exceptions?maxExceptions=1")).await?;
         let entry = &answer["exceptionHistory"]["entries"][0];
         Ok(entry["stacktrace"].as_str().or_else(|| entry["exceptionName"].as_str()).map(str::to_owned))
+    }
+
+    /// Says that the client of a job lives, and until when that is to count (milliseconds since the epoch).
+    pub(crate) async fn heartbeat(&self, job: JobId, expires: i64) -> Result<()> {
+        let path = format!("/v1/jobs/{job}/clientHeartbeat");
+        let request = self.http.patch(self.url(&path)).json(&json!({"expiredTimestamp": expires}));
+        self.send::<Value>(&path, request).await.map(drop)
     }
 
     /// Asks for a job's cancellation.
@@ -202,6 +213,11 @@ impl RestClient {
     fn unexpected(&self, call: &str, reason: &str) -> Error {
         Error::Unexpected { address: self.address.clone(), call: call.to_owned(), reason: reason.to_owned() }
     }
+}
+
+fn http_client() -> reqwest::Client {
+    let builder = reqwest::Client::builder().connect_timeout(Duration::from_secs(5)).no_proxy();
+    builder.build().unwrap_or_default()
 }
 
 fn root_cause(error: &dyn std::error::Error) -> String {

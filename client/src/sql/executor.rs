@@ -100,9 +100,21 @@ impl Executor {
     async fn query(&self, query: QueryJob) -> Result<(), Failure> {
         let max_width = self.max_column_width()?;
         match self.result_mode()? {
-            ResultMode::Tableau => self.tableau(query, max_width).await,
-            mode => view::show(QueryRun::submit(&self.client, query.clone()).await?, &query, mode, max_width).await,
+            ResultMode::Tableau => {
+                let table = Table::streaming(&query.fields, true, max_width);
+                let mut run = self.submit(query).await?;
+                let shown = self.tableau(&mut run, &table).await;
+                if shown.is_err() {
+                    run.abandon().await;
+                }
+                shown
+            }
+            mode => view::show(self.submit(query.clone()).await?, &query, mode, max_width).await,
         }
+    }
+
+    async fn submit(&self, query: QueryJob) -> Result<QueryRun, Failure> {
+        QueryRun::submit(&self.client, self.session.configuration(), query).await
     }
 
     fn result_mode(&self) -> Result<ResultMode, Failure> {
@@ -128,10 +140,8 @@ impl Executor {
     }
 
     /// Prints rows as they come.
-    async fn tableau(&self, query: QueryJob, max_width: usize) -> Result<(), Failure> {
+    async fn tableau(&self, run: &mut QueryRun, table: &Table) -> Result<(), Failure> {
         let began = Instant::now();
-        let table = Table::streaming(&query.fields, true, max_width);
-        let mut run = QueryRun::submit(&self.client, query).await?;
         let mut progress = Progress::new();
         let mut out = std::io::stdout().lock();
         writeln!(out, "{}\n{}\n{}", table.rule(), table.header(), table.rule())?;

@@ -6,13 +6,19 @@ use anyhow::Context as _;
 use arrow::array::{Array, ArrayRef, AsArray, Int8Array, RecordBatch};
 use arrow::datatypes::Int8Type;
 use arrow::ipc::reader::StreamReader;
+use wiesel_common::config::Configuration;
 use wiesel_common::id::JobId;
 use wiesel_operators::element::RowKind;
 use wiesel_proto as proto;
 use wiesel_sql::session::QueryJob;
 
 use crate::cli::{Failure, end_of};
+use crate::lease::{Heartbeats, Lease};
 use crate::rest::{JobEnd, RestClient};
+use crate::termination::Tied;
+
+/// How long the JobManager has to take the cancellation of a query that failed here.
+const CANCEL_PATIENCE: Duration = Duration::from_secs(5);
 
 /// The column that carries the kinds of a changelog.
 const KIND: &str = "$kind";
@@ -34,13 +40,16 @@ pub(super) enum Fetched {
     End,
 }
 
-/// A SELECT that runs on the cluster.
+/// A SELECT that runs on the cluster, and does not outlive its client: it is cancelled where the client can still do so, and
+/// else the JobManager does when it hears nothing of the client any more.
 pub(super) struct QueryRun {
     client: RestClient,
     job: JobId,
     query: QueryJob,
     version: u64,
     result: ResultBuffer,
+    _tied: Tied,
+    _heartbeats: Option<Heartbeats>,
 }
 
 /// Rows on their way to the user: those that a restart of the job may take back are held.
@@ -75,11 +84,25 @@ impl ResultBuffer {
 }
 
 impl QueryRun {
-    /// Submits a query.
-    pub async fn submit(client: &RestClient, query: QueryJob) -> Result<Self, Failure> {
+    /// Submits a query of a session with this configuration.
+    pub async fn submit(
+        client: &RestClient,
+        configuration: &Configuration,
+        mut query: QueryJob,
+    ) -> Result<Self, Failure> {
         let job = JobId::from_bytes(&query.graph.job_id).context("a job graph without an id")?;
+        let lease = Lease::of_query(configuration, &mut query.graph.configuration)?;
+        let tied = Tied::new(client, job);
         client.submit(&query.graph).await?;
-        Ok(Self { client: client.clone(), job, query, version: 0, result: ResultBuffer::default() })
+        Ok(Self {
+            client: client.clone(),
+            job,
+            query,
+            version: 0,
+            result: ResultBuffer::default(),
+            _tied: tied,
+            _heartbeats: lease.map(|lease| lease.keep(client, job)),
+        })
     }
 
     pub fn job(&self) -> JobId {
@@ -119,6 +142,12 @@ impl QueryRun {
     /// Asks for the job's cancellation, for a query whose rows nobody wants any more.
     pub async fn cancel(&self) -> Result<(), Failure> {
         Ok(self.client.cancel(self.job).await?)
+    }
+
+    /// Ends the query because its rows cannot be shown. It may have ended by itself, and a JobManager that cannot be reached
+    /// ends it with its lease.
+    pub async fn abandon(&self) {
+        let _ = tokio::time::timeout(CANCEL_PATIENCE, self.client.cancel(self.job)).await;
     }
 
     /// Takes the rows of an answer and says how many were new.

@@ -79,7 +79,7 @@ impl Folder {
             Outcome::Query(query) => {
                 let fields = query.fields.clone();
                 let mut bag = Bag::new();
-                let run = QueryRun::submit(&self.client, query).await?;
+                let run = QueryRun::submit(&self.client, self.session.configuration(), query).await?;
                 let job = run.job();
                 // Rows are fetched meanwhile: a sink that waits for its client holds up the savepoint.
                 let (folded, stopped) = tokio::join!(fold(run, &mut bag), self.interrupted(job));
@@ -89,7 +89,8 @@ impl Folder {
                     folded?;
                 }
                 if let Some(Outcome::Query(query)) = self.again(&statement, stopped)? {
-                    fold(QueryRun::submit(&self.client, query).await?, &mut bag).await?;
+                    let run = QueryRun::submit(&self.client, self.session.configuration(), query).await?;
+                    fold(run, &mut bag).await?;
                 }
                 Ok(Some((fields, balanced(bag)?)))
             }
@@ -128,6 +129,14 @@ impl Folder {
 }
 
 async fn fold(mut run: QueryRun, bag: &mut Bag) -> Result<(), Failure> {
+    let folded = fold_all(&mut run, bag).await;
+    if folded.is_err() {
+        run.abandon().await;
+    }
+    folded
+}
+
+async fn fold_all(run: &mut QueryRun, bag: &mut Bag) -> Result<(), Failure> {
     loop {
         match run.next(Duration::from_secs(10)).await? {
             Fetched::Rows(rows) => rows.into_iter().for_each(|row| add(bag, row)),

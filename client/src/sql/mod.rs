@@ -9,6 +9,7 @@ use wiesel_sql::on_deep_stack;
 
 use crate::cli::{Failure, load_configuration, options, parse_property};
 use crate::rest::RestClient;
+use crate::{terminal, termination};
 
 mod completion;
 mod executor;
@@ -92,6 +93,11 @@ pub fn main() -> ExitCode {
 }
 
 fn run(arguments: Arguments) -> ExitCode {
+    terminal::remember();
+    if let Err(error) = termination::watch() {
+        eprintln!("cannot start: no signal can be taken: {error}");
+        return ExitCode::FAILURE;
+    }
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {

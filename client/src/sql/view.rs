@@ -11,6 +11,7 @@ use super::fetch::{Fetched, QueryRun, Row};
 use super::format::cut;
 use super::grid::{Grid, Room};
 use crate::cli::Failure;
+use crate::terminal::other_screen;
 
 /// How many rows a result keeps; older ones are dropped (`sql-client.execution.max-table-result.rows`).
 const MAX_ROWS: usize = 1_000_000;
@@ -18,14 +19,18 @@ const MAX_ROWS: usize = 1_000_000;
 const TICK: Duration = Duration::from_millis(100);
 
 /// Shows a query until it is left with `q`; a query that still runs is cancelled then.
-pub(super) async fn show(run: QueryRun, query: &QueryJob, mode: ResultMode, max_width: usize) -> Result<(), Failure> {
+pub(super) async fn show(
+    mut run: QueryRun,
+    query: &QueryJob,
+    mode: ResultMode,
+    max_width: usize,
+) -> Result<(), Failure> {
     let mut view = View::new(query, mode, max_width);
-    let screen = Screen::open()?;
-    let outcome = view.run(run).await;
-    drop(screen);
-    // What else ended it is told by the error: nobody cancelled it then.
-    if outcome.is_ok() {
-        println!("[INFO] Result retrieval {}.", if view.ended { "completed" } else { "cancelled" });
+    let outcome = view.on_screen(&mut run).await;
+    match &outcome {
+        Ok(()) => println!("[INFO] Result retrieval {}.", if view.ended { "completed" } else { "cancelled" }),
+        // What else ended it is told by the error: nobody cancelled it.
+        Err(_) => run.abandon().await,
     }
     outcome
 }
@@ -37,6 +42,7 @@ impl Screen {
     fn open() -> Result<Self, Failure> {
         terminal::enable_raw_mode()?;
         let screen = Self;
+        other_screen(true);
         execute!(stdout(), terminal::EnterAlternateScreen, cursor::Hide)?;
         Ok(screen)
     }
@@ -44,8 +50,10 @@ impl Screen {
 
 impl Drop for Screen {
     fn drop(&mut self) {
-        // If the terminal is gone there is nothing to restore.
-        let _ = execute!(stdout(), cursor::Show, terminal::LeaveAlternateScreen);
+        // If the terminal is gone there is nothing to restore. A panic has been reported on the main screen already.
+        if other_screen(false) {
+            let _ = execute!(stdout(), cursor::Show, terminal::LeaveAlternateScreen);
+        }
         let _ = terminal::disable_raw_mode();
     }
 }
@@ -70,7 +78,13 @@ impl View {
         Self { grid, mode, rows: Vec::new(), changes: 0, began, took, ended: false, dirty: true }
     }
 
-    async fn run(&mut self, mut run: QueryRun) -> Result<(), Failure> {
+    /// Shows the query until it is left; then the terminal is as it was before.
+    async fn on_screen(&mut self, run: &mut QueryRun) -> Result<(), Failure> {
+        let _screen = Screen::open()?;
+        self.run(run).await
+    }
+
+    async fn run(&mut self, run: &mut QueryRun) -> Result<(), Failure> {
         loop {
             if !self.ended {
                 match run.next(TICK).await? {

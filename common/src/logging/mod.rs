@@ -6,7 +6,7 @@
 //!
 //! The file is named by `WIESEL_LOG_FILE`, which the scripts set; it is rolled at the start and at 100 MB. The level is
 //! `RUST_LOG` (a filter such as `info,wiesel_network=debug`), else `env.log.level` or `rootLogger.level`.
-use std::io;
+use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::sync::OnceLock;
 
@@ -46,7 +46,13 @@ pub fn init() -> io::Result<()> {
 
 fn start(writer: impl for<'a> fmt::MakeWriter<'a> + Send + Sync + 'static) {
     let (filter, handle) = reload::Layer::new(filter("info"));
-    let layer = fmt::layer().with_ansi(false).event_format(format::FlinkFormat).with_writer(writer);
+    // A line that cannot be written is lost. The layer would say so with a macro that panics if standard error cannot be written
+    // either, as on a disk that is full.
+    let layer = fmt::layer()
+        .with_ansi(false)
+        .log_internal_errors(false)
+        .event_format(format::FlinkFormat)
+        .with_writer(writer);
     if tracing_subscriber::registry().with(filter).with(layer).try_init().is_ok() {
         // Set once: only the first subscriber is kept.
         let _ = FILTER.set(handle);
@@ -92,6 +98,12 @@ fn filter(level: &str) -> EnvFilter {
 fn filter_of_environment() -> Option<EnvFilter> {
     let directives = std::env::var("RUST_LOG").ok().filter(|text| !text.trim().is_empty())?;
     EnvFilter::try_new(directives).ok()
+}
+
+/// Says something on standard error, for whoever starts a process by hand. Unlike `eprintln!` it does not panic if that is
+/// closed or full: then there is nobody to tell.
+pub fn complain(text: impl std::fmt::Display) {
+    let _ = writeln!(io::stderr(), "{text}");
 }
 
 /// Has panics in the log as well as on standard error.

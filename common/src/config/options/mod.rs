@@ -2,6 +2,7 @@
 use super::{ConfigError, Configuration};
 
 pub mod checkpointing;
+pub mod client;
 pub mod cluster;
 pub mod job;
 pub mod jobmanager;

@@ -1,0 +1,123 @@
+//! SIGTERM and SIGHUP: queries that run are cancelled, for nobody will see their rows, the terminal is left as it was found,
+//! and the process ends.
+//!
+//! A thread of its own does so: the main thread may wait for keys, or stand in a write that nobody reads.
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::io;
+use std::sync::{Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::task::AbortHandle;
+use wiesel_common::id::JobId;
+
+use crate::rest::RestClient;
+use crate::terminal;
+
+/// How long the JobManager has to take cancellations. Queries that it does not hear of in time end with their leases.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The queries of this process whose rows are wanted.
+static QUERIES: Mutex<BTreeMap<JobId, RestClient>> = Mutex::new(BTreeMap::new());
+
+/// Of the thread that watches.
+static WATCH: OnceLock<Handle> = OnceLock::new();
+
+/// A query that does not outlive the process; as long as this is kept.
+pub(crate) struct Tied(JobId);
+
+impl Tied {
+    /// Best before the query is submitted: it may be that the process ends in between.
+    pub fn new(client: &RestClient, query: JobId) -> Self {
+        QUERIES.lock().unwrap_or_else(PoisonError::into_inner).insert(query, client.clone());
+        Self(query)
+    }
+}
+
+impl Drop for Tied {
+    fn drop(&mut self) {
+        QUERIES.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.0);
+    }
+}
+
+/// Begins to watch for signals.
+pub(crate) fn watch() -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    // From here on the signals are taken, whether the thread has begun or not.
+    let (terminate, hang_up) = {
+        let _entered = runtime.enter();
+        (signal(SignalKind::terminate())?, heeded(SignalKind::hangup())?)
+    };
+    // Set once: a process watches once.
+    let _ = WATCH.set(runtime.handle().clone());
+    let watch = move || {
+        let kind = runtime.block_on(first_of(terminate, hang_up));
+        terminal::restore();
+        runtime.block_on(cancel_queries());
+        std::process::exit(128 + kind.as_raw_value());
+    };
+    std::thread::Builder::new().name("signals".to_owned()).spawn(watch).map(drop)
+}
+
+/// Runs something where the main thread does not hold it up, if this process watches for signals.
+pub(crate) fn beside(work: impl Future<Output = ()> + Send + 'static) -> AbortHandle {
+    match WATCH.get() {
+        Some(watch) => watch.spawn(work).abort_handle(),
+        None => tokio::spawn(work).abort_handle(),
+    }
+}
+
+/// A signal, unless the process was started so that it ignores it (`nohup`).
+fn heeded(kind: SignalKind) -> io::Result<Option<Signal>> {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    if ignores(&status, kind.as_raw_value()) { Ok(None) } else { signal(kind).map(Some) }
+}
+
+/// Whether a process with this `/proc/<pid>/status` ignores a signal.
+fn ignores(status: &str, number: i32) -> bool {
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
+    mask >> (number - 1) & 1 == 1
+}
+
+async fn first_of(mut terminate: Signal, hang_up: Option<Signal>) -> SignalKind {
+    let hung_up = async {
+        match hang_up {
+            Some(mut signal) => signal.recv().await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        _ = terminate.recv() => SignalKind::terminate(),
+        _ = hung_up => SignalKind::hangup(),
+    }
+}
+
+async fn cancel_queries() {
+    let queries = std::mem::take(&mut *QUERIES.lock().unwrap_or_else(PoisonError::into_inner));
+    let cancel = async {
+        for (query, client) in queries {
+            // Connections of the main thread's client are served there. One that is over needs no cancellation, and nobody is
+            // left to be told of another error.
+            let _ = client.anew().cancel(query).await;
+        }
+    };
+    let _ = tokio::time::timeout(PATIENCE, cancel).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_signal_that_is_ignored_stays_so() {
+        let status =
+            "Name:\tsql-client\nSigBlk:\t0000000000000000\nSigIgn:\t0000000000001001\nSigCgt:\t0000000000000000\n";
+        assert!(ignores(status, 1), "SIGHUP");
+        assert!(ignores(status, 13), "SIGPIPE");
+        assert!(!ignores(status, 15), "SIGTERM");
+        assert!(!ignores("", 1));
+    }
+}

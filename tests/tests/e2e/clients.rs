@@ -1,0 +1,146 @@
+//! What becomes of jobs and of the terminal when their client ends otherwise than it should, and of output that nobody takes.
+use std::fs::File;
+use std::io::{BufRead as _, BufReader};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use rustix::process::Signal;
+use wiesel_tests::{Cluster, eventually, home, process};
+
+const LIMIT: Duration = Duration::from_secs(20);
+
+const ENDLESS: &str = "CREATE TABLE n (k INT) WITH ('connector' = 'datagen', 'rows-per-second' = '50',\n\
+                       'fields.k.min' = '1', 'fields.k.max' = '3');\n\
+                       SELECT k FROM n;\n";
+
+/// A client that forgets its query unless it says every 300 ms that it lives.
+fn cluster() -> Cluster {
+    Cluster::builder()
+        .slots(4)
+        .set("client.heartbeat.interval", "300 ms")
+        .set("client.heartbeat.timeout", "2 s")
+        .set("parallelism.default", "1")
+        .start()
+}
+
+/// The SQL client with a query that does not end, and its output.
+fn query(cluster: &Cluster) -> Command {
+    let script = cluster.file("endless.sql", ENDLESS);
+    let mut command = cluster.command("bin/sql-client.sh");
+    command.arg("-f").arg(script).stderr(Stdio::piped());
+    command
+}
+
+/// Waits until rows are printed; the output goes on being read where it is given back.
+fn rows_are_shown(client: &mut Child) -> BufReader<std::process::ChildStdout> {
+    let mut output = BufReader::new(client.stdout.take().expect("stdout is piped"));
+    let mut line = String::new();
+    while !line.contains("| +I |") {
+        line.clear();
+        assert!(output.read_line(&mut line).expect("the client's output can be read") > 0, "the client has ended");
+    }
+    output
+}
+
+fn ended(client: &mut Child) -> Option<i32> {
+    eventually("the client ends", LIMIT, || match client.try_wait() {
+        Ok(Some(status)) => Ok(status.code()),
+        other => Err(format!("{other:?}")),
+    })
+}
+
+fn wait_for_canceled(cluster: &Cluster, jobs: usize) {
+    eventually("cancelled jobs", LIMIT, || {
+        let all = cluster.get("/jobs");
+        let states =
+            |state: &str| all["jobs"].as_array().into_iter().flatten().filter(|job| job["status"] == state).count();
+        if (states("CANCELED"), states("RUNNING")) == (jobs, 0) { Ok(()) } else { Err(all.to_string()) }
+    });
+}
+
+/// Under `nohup` the client ignores SIGHUP, as it should.
+fn ignores_hang_ups() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask & 1 == 1)
+}
+
+#[test]
+fn a_query_ends_with_its_client_however_that_ends() {
+    let cluster = cluster();
+    let mut ends = vec![(Signal::TERM, Some(143)), (Signal::KILL, None)];
+    if !ignores_hang_ups() {
+        ends.push((Signal::HUP, Some(129)));
+    }
+    let by_signals = ends.len();
+    for (done, (signal, status)) in ends.into_iter().enumerate() {
+        let mut client = query(&cluster).stdout(Stdio::piped()).spawn().unwrap();
+        let output = rows_are_shown(&mut client);
+        process::signal(client.id(), signal);
+        drop(output);
+        assert_eq!(ended(&mut client), status, "{signal:?}");
+        wait_for_canceled(&cluster, done + 1);
+    }
+
+    // As with `| head`: nobody reads any more, and nothing is said of it.
+    let mut client = query(&cluster).stdout(Stdio::piped()).spawn().unwrap();
+    drop(rows_are_shown(&mut client));
+    let output = client.wait_with_output().unwrap();
+    assert_eq!((output.status.code(), String::from_utf8_lossy(&output.stderr)), (Some(141), "".into()));
+    wait_for_canceled(&cluster, by_signals + 1);
+
+    let full = File::options().write(true).open("/dev/full").unwrap();
+    let output = query(&cluster).stdout(full).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.starts_with("cannot write to standard output: No space left on device"), "{said}");
+}
+
+#[test]
+fn a_query_goes_on_as_long_as_its_client_says_that_it_lives() {
+    let cluster = cluster();
+    let mut client = query(&cluster).stdout(Stdio::piped()).spawn().unwrap();
+    let mut output = rows_are_shown(&mut client);
+    let drain = std::thread::spawn(move || std::io::copy(&mut output, &mut std::io::sink()));
+    let old = eventually("a query of twice the timeout", LIMIT, || {
+        let all = cluster.get("/jobs/overview");
+        let job = &all["jobs"][0];
+        let old = job["duration"].as_i64().is_some_and(|duration| duration > 4_000);
+        if old { Ok(job["state"].clone()) } else { Err(all.to_string()) }
+    });
+    assert_eq!(old, "RUNNING");
+    process::signal(client.id(), Signal::TERM);
+    ended(&mut client);
+    drain.join().unwrap().unwrap();
+    wait_for_canceled(&cluster, 1);
+}
+
+#[test]
+fn output_that_cannot_be_written_is_no_panic() {
+    let cluster = Cluster::builder().start();
+    let flink = || {
+        let mut command = cluster.command("bin/flink");
+        command.args(["list", "-a"]);
+        command
+    };
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let output = flink().stdout(writer).stderr(Stdio::piped()).output().unwrap();
+    assert_eq!((output.status.code(), String::from_utf8_lossy(&output.stderr)), (Some(141), "".into()));
+    let full = || File::options().write(true).open("/dev/full").unwrap();
+    let output = flink().stdout(full()).stderr(Stdio::piped()).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code() == Some(1) && said.contains("cannot write to standard output"), "{output:?}");
+    let both = flink().stdout(full()).stderr(full()).status().unwrap();
+    assert_eq!(both.code(), Some(1));
+    // The others log to standard error where no file is named, and fail for a reason of their own.
+    for program in ["jobmanager", "taskmanager"] {
+        let mut command = Command::new(home().join("lib").join(program));
+        command
+            .arg("-Djobmanager.rpc.port=no port")
+            .env("FLINK_CONF_DIR", cluster.conf())
+            .env_remove("WIESEL_LOG_FILE");
+        let status = command.stdin(Stdio::null()).stdout(full()).stderr(full()).status().unwrap();
+        assert_eq!(status.code(), Some(1), "{program}");
+    }
+}
