@@ -198,6 +198,29 @@ async fn a_job_that_finds_no_slots_fails_in_flinks_words() {
     cluster.await_free_slots(1).await;
 }
 
+/// Before, nothing said for `slot.request.timeout` that the job did not run.
+#[tokio::test]
+async fn a_job_that_waits_for_slots_says_so() {
+    let cluster = Cluster::start(&[]).await;
+    let mut a = TaskManager::start(&cluster, "a", 1).await;
+    cluster.await_free_slots(1).await;
+    let id = cluster.submit(shuffle(1, 3)).await;
+    let missing = async |path: String| {
+        let (_, answer) = cluster.get(&path).await;
+        let job = if answer["jobs"].is_array() { &answer["jobs"][0] } else { &answer };
+        assert!(job["state"] != "FAILED", "{answer}");
+        (job["slots-required"].clone(), job["slots-missing"].clone())
+    };
+    for path in ["/jobs/overview".to_owned(), format!("/jobs/{id}")] {
+        until("slots are missing", async || (missing(path.clone()).await == (3.into(), 2.into())).then_some(())).await;
+    }
+    let mut b = TaskManager::start(&cluster, "b", 2).await;
+    let deployed = [a.next_submit().await, b.next_submit().await];
+    a.run(&deployed[0]).await;
+    b.run(&deployed[1]).await;
+    assert_eq!(missing(format!("/jobs/{id}")).await, (serde_json::Value::Null, serde_json::Value::Null));
+}
+
 #[tokio::test]
 async fn a_waiting_job_starts_when_slots_come() {
     let cluster = Cluster::start(&[]).await;

@@ -308,5 +308,6 @@ fn crashed(job: &JobInProgress, now: i64) -> JobInfo {
         restart_strategy: String::new(),
         object_reuse: false,
         checkpoints: None,
+        slot_shortage: None,
     }
 }

@@ -31,6 +31,7 @@ use super::initialization::{Initialized, initialize};
 use super::restart_strategy::RestartStrategy;
 use super::savepoints::{Stopping, Waiter};
 use super::scheduler::{Action, Environment, Scheduler, UpdateOutcome};
+use super::slots::WaitForSlots;
 use super::source_coordinator::{Command, EnumeratorCalls, EnumeratorFactory, Reader, SourceCoordinator, SplitRequest};
 use super::status::JobStatus;
 use super::{CheckpointInfo, JobInfo, JobMasterHandle, Message};
@@ -153,6 +154,7 @@ pub(crate) struct JobMaster {
     /// Turns to deploy: each request repeats the graph.
     deployments: Arc<Semaphore>,
     client_expires: Option<i64>,
+    pub(super) wait_for_slots: WaitForSlots,
     terminated: bool,
 }
 
@@ -217,6 +219,7 @@ impl JobMaster {
             deploying: HashMap::new(),
             deployments: Arc::new(Semaphore::new(DEPLOYMENTS_AT_ONCE)),
             client_expires,
+            wait_for_slots: WaitForSlots::default(),
             terminated: false,
         };
         Ok((master, handle))
@@ -347,6 +350,7 @@ impl JobMaster {
                 options: Arc::clone(&self.checkpoint_options),
                 statistics: self.checkpoints.statistics().clone(),
             }),
+            slot_shortage: self.scheduler.slot_shortage(),
         })
     }
 
@@ -384,6 +388,7 @@ impl JobMaster {
                 let _ = reply.send(self.task_manager_report(report));
             }
             Message::SlotLost { resource_id, allocation } => self.slot_lost(&resource_id, allocation),
+            Message::SlotShortage(shortage) => self.slot_shortage(shortage),
             Message::TaskManagerLost { resource_id, failure } => {
                 self.deploying.remove(&resource_id);
                 self.scheduler.task_manager_lost(&resource_id, failure, &mut self.env);
@@ -542,6 +547,7 @@ impl JobMaster {
     fn do_action(&mut self, action: Action) {
         match action {
             Action::RequireSlots { slots, request } => {
+                self.wait_for_slots = WaitForSlots::default();
                 let job = self.handle.clone();
                 self.context.resource_manager.send(resourcemanager::Message::RequireSlots { job, slots });
                 self.after(self.options.slot_request_timeout, Completion::SlotTimeout { request });

@@ -37,6 +37,7 @@ pub(crate) use savepoints::SnapshotRequest;
 
 use crate::failure::FailureInfo;
 use crate::operations::Promise;
+use crate::resourcemanager::slot_manager::SlotShortage;
 use checkpoint::options::CheckpointOptions;
 use checkpoint::statistics::CheckpointStatistics;
 use exception_history::ExceptionHistory;
@@ -66,6 +67,8 @@ pub struct JobInfo {
     pub object_reuse: bool,
     /// Its checkpoints; none: it never got so far.
     pub checkpoints: Option<CheckpointInfo>,
+    /// That it waits for slots that are not there.
+    pub slot_shortage: Option<SlotShortage>,
 }
 
 /// The checkpoints of a job as they were at one moment.
@@ -140,6 +143,8 @@ pub(crate) enum Message {
         resource_id: String,
         allocation: AllocationId,
     },
+    /// What the job waits for; none: for nothing any more.
+    SlotShortage(Option<SlotShortage>),
     TaskManagerLost {
         resource_id: String,
         failure: FailureInfo,
@@ -181,6 +186,10 @@ impl JobMasterHandle {
 
     pub(crate) fn task_manager_lost(&self, resource_id: &str, failure: FailureInfo) {
         self.send(Message::TaskManagerLost { resource_id: resource_id.to_owned(), failure });
+    }
+
+    pub(crate) fn slot_shortage(&self, shortage: Option<SlotShortage>) {
+        self.send(Message::SlotShortage(shortage));
     }
 
     pub(crate) fn slot_lost(&self, resource_id: &str, allocation: AllocationId) {

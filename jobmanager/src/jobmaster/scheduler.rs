@@ -16,7 +16,11 @@ use crate::jobmaster::exception_history::{ExceptionEntry, ExceptionHistory, Fail
 use crate::jobmaster::execution_graph::{ExecutionGraph, JobSlot, JobSlots, TaskManagerLocation, is_terminal};
 use crate::jobmaster::restart_strategy::{Decision, RestartStrategy};
 use crate::jobmaster::status::{JobStatus, StatusTimestamps};
-use crate::resourcemanager::slot_manager::ReportNumber;
+use crate::resourcemanager::slot_manager::{ReportNumber, SlotShortage};
+
+/// What helps a job that waits for slots.
+pub(super) const MORE_SLOTS: &str =
+    "start more TaskManagers, raise taskmanager.numberOfTaskSlots or lower the parallelism";
 
 /// Something that the scheduler wants done.
 #[derive(Clone, Debug)]
@@ -94,6 +98,8 @@ pub struct Scheduler {
     slots: JobSlots,
     slot_request: u64,
     awaiting_slots: bool,
+    /// What the ResourceManager said last of the slots that are awaited.
+    slot_shortage: Option<SlotShortage>,
     /// Regions that are being restarted, from their failure until they are scheduled.
     restarting: BTreeSet<usize>,
     /// The number of the last wait before a restart.
@@ -128,6 +134,7 @@ impl Scheduler {
             slots: JobSlots::default(),
             slot_request: 0,
             awaiting_slots: false,
+            slot_shortage: None,
             restarting: BTreeSet::new(),
             restart: 0,
             restart_due: false,
@@ -255,10 +262,21 @@ impl Scheduler {
     fn schedule(&mut self, now: i64) {
         self.graph.move_all(ExecutionState::Created, ExecutionState::Scheduled, now);
         self.awaiting_slots = true;
+        self.slot_shortage = None;
         self.slot_request += 1;
         let slots = self.graph.required_slots() as u32;
         self.actions.push(Action::RequireSlots { slots, request: self.slot_request });
         self.deploy_if_complete(now);
+    }
+
+    /// The ResourceManager says that there are not slots enough, or that there are now.
+    pub fn set_slot_shortage(&mut self, shortage: Option<SlotShortage>) {
+        self.slot_shortage = shortage;
+    }
+
+    /// That the job waits for slots that are not there.
+    pub fn slot_shortage(&self) -> Option<SlotShortage> {
+        self.slot_shortage.filter(|_| self.awaiting_slots)
     }
 
     /// A TaskManager offers slots. Returns those that the job takes.
@@ -316,19 +334,27 @@ impl Scheduler {
         if !self.awaiting_slots || request != self.slot_request {
             return;
         }
-        let failure = FailureInfo::new(
-            failure::NO_RESOURCE_AVAILABLE,
-            "Could not acquire the minimum required resources.",
-        )
-        .because(format!(
-            "the job requires {} slots and got {} within slot.request.timeout ({} ms); start more TaskManagers, raise \
-             taskmanager.numberOfTaskSlots or lower the parallelism",
-            self.graph.required_slots(),
-            self.slots.len(),
-            timeout.as_millis()
-        ));
+        let failure =
+            FailureInfo::new(failure::NO_RESOURCE_AVAILABLE, "Could not acquire the minimum required resources.")
+                .because(self.slots_in_vain(timeout));
         self.give_up_idle_slots();
         self.fail(failure, env);
+    }
+
+    /// What there was of the slots that were waited for. A job is given all that it misses or nothing: that it has none does not
+    /// mean that there are none.
+    fn slots_in_vain(&self, timeout: Duration) -> String {
+        let required = self.graph.required_slots();
+        let within = format!("within slot.request.timeout ({} ms)", timeout.as_millis());
+        match &self.slot_shortage {
+            Some(shortage) => {
+                let available = shortage.available();
+                format!(
+                    "the job requires {required} slots and {available} could be had {within}: {shortage}; {MORE_SLOTS}"
+                )
+            }
+            None => format!("the job requires {required} slots and got {} {within}; {MORE_SLOTS}", self.slots.len()),
+        }
     }
 
     /// Lets others have what the job cannot use without what it misses. Two jobs that each hold a part of what they need, after

@@ -312,6 +312,26 @@ fn losing_every_task_manager_ends_a_cancellation() {
     assert_eq!(job.states(), [ExecutionState::Canceled; 4]);
 }
 
+/// Before, it said that the job got 0 slots, though there were 2: it is given all or nothing.
+#[test]
+fn a_job_that_misses_slots_says_how_many_and_how_many_there_were() {
+    let mut job = Job::new(vec![vertex(1, 16, "")], RestartStrategyOptions::None);
+    let shortage = SlotShortage { required: 16, given: 0, free: 2, total: 8 };
+    job.scheduler.set_slot_shortage(Some(shortage));
+    assert_eq!(job.scheduler.slot_shortage(), None, "it has not asked for slots yet");
+    job.scheduler.start(&mut job.env);
+    assert_eq!(job.scheduler.slot_shortage(), None, "that was before it asked");
+    job.scheduler.set_slot_shortage(Some(shortage));
+    assert_eq!(job.scheduler.slot_shortage().map(|shortage| shortage.missing()), Some(14));
+    job.scheduler.slots_timed_out(1, Duration::from_secs(300), &mut job.env);
+    let trace = job.scheduler.failure().unwrap().stack_trace();
+    assert!(trace.contains("requires 16 slots and 2 could be had within slot.request.timeout (300000 ms)"), "{trace}");
+    assert!(
+        trace.contains("14 of 16 slots are missing, the job has 0, the TaskManagers have 8 in all, 2 of them free")
+    );
+    assert_eq!(job.scheduler.slot_shortage(), None, "it does not wait any more");
+}
+
 #[test]
 fn a_job_without_slots_fails_in_flinks_words() {
     let mut job = Job::new(vec![vertex(1, 3, "")], RestartStrategyOptions::None);

@@ -11,11 +11,46 @@ use wiesel_proto as proto;
 
 use super::actor::JobMaster;
 use super::execution_graph::{JobSlot, TaskManagerLocation};
+use super::scheduler::MORE_SLOTS;
 use crate::failure::{self, FailureInfo};
 use crate::resourcemanager;
-use crate::resourcemanager::slot_manager::ReportNumber;
+use crate::resourcemanager::slot_manager::{ReportNumber, SlotShortage};
+
+/// After how many milliseconds a job that waits for slots says so again; each time it waits twice as long.
+const FIRST_REMINDER: i64 = 60_000;
+
+/// When the log was told that the job waits for slots.
+#[derive(Debug, Default)]
+pub(super) struct WaitForSlots {
+    /// Between the last line and the next; 0: there was none.
+    pause: i64,
+    next: i64,
+}
+
+impl WaitForSlots {
+    /// Whether a line is due: at once, then ever less often.
+    fn is_due(&mut self, now: i64) -> bool {
+        if self.pause > 0 && now < self.next {
+            return false;
+        }
+        self.pause = self.pause.saturating_mul(2).max(FIRST_REMINDER);
+        self.next = now.saturating_add(self.pause);
+        true
+    }
+}
 
 impl JobMaster {
+    /// The ResourceManager says what the job waits for, or that it need not wait any more.
+    pub(super) fn slot_shortage(&mut self, shortage: Option<SlotShortage>) {
+        self.scheduler.set_slot_shortage(shortage);
+        let now = self.now();
+        if let Some(shortage) = self.scheduler.slot_shortage()
+            && self.wait_for_slots.is_due(now)
+        {
+            tracing::warn!(job_id = %self.job_id(), "job waits for slots: {shortage}; {MORE_SLOTS}");
+        }
+    }
+
     pub(super) fn offer_slots(
         &mut self,
         request: proto::OfferSlotsRequest,
@@ -89,5 +124,17 @@ impl JobMaster {
     pub(super) fn tell_given_up(&self, resource_id: &str, allocation: AllocationId) {
         let resource_id = resource_id.to_owned();
         self.context.resource_manager.send(resourcemanager::Message::GiveUp { resource_id, allocation });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_log_is_told_at_once_and_then_ever_less_often() {
+        let mut wait = WaitForSlots::default();
+        let lines: Vec<i64> = (0..600).map(|second| second * 1_000).filter(|now| wait.is_due(*now)).collect();
+        assert_eq!(lines, [0, 60_000, 180_000, 420_000]);
     }
 }

@@ -1,5 +1,5 @@
 //! The ResourceManager's task: messages in, decisions of the slot manager out to TaskManagers and JobMasters.
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -78,6 +78,8 @@ pub struct ResourceManager {
     slots: SlotManager,
     task_managers: BTreeMap<String, TaskManager>,
     jobs: HashMap<JobId, JobMasterHandle>,
+    /// Jobs that were told that they miss slots.
+    short: BTreeSet<JobId>,
     /// Calls under way. Requests for slots answer, calls that free slots do not: the next heartbeat corrects them.
     calls: JoinSet<Option<SlotAnswer>>,
     streams: u64,
@@ -104,6 +106,7 @@ impl ResourceManager {
             slots,
             task_managers: BTreeMap::new(),
             jobs: HashMap::new(),
+            short: BTreeSet::new(),
             calls: JoinSet::new(),
             streams: 0,
         };
@@ -157,9 +160,11 @@ impl ResourceManager {
                 }
             }
             Message::RequireSlots { job, slots } => {
-                self.slots.require(job.job_id(), slots);
-                self.jobs.insert(job.job_id(), job);
+                let id = job.job_id();
+                self.slots.require(id, slots);
+                self.jobs.insert(id, job);
                 self.allocate();
+                self.tell_shortage(id);
             }
             Message::ReleaseSlots { job } => self.release(job),
             Message::GiveUp { resource_id, allocation } => {
@@ -267,6 +272,32 @@ impl ResourceManager {
             self.lost(&id, &FailureInfo::new("java.util.concurrent.TimeoutException", message));
         }
         self.allocate();
+        self.tell_shortages();
+    }
+
+    /// Tells a job that has just said what it requires if that is more than there is.
+    fn tell_shortage(&mut self, job: JobId) {
+        if let (Some(shortage), Some(master)) = (self.slots.shortage(job), self.jobs.get(&job)) {
+            master.slot_shortage(Some(shortage));
+            self.short.insert(job);
+        }
+    }
+
+    /// Tells all jobs that wait how it stands, and those that do not any more that it is over.
+    fn tell_shortages(&mut self) {
+        let shortages = self.slots.shortages();
+        let told = std::mem::take(&mut self.short);
+        for job in told.iter().filter(|job| !shortages.contains_key(*job)) {
+            if let Some(master) = self.jobs.get(job) {
+                master.slot_shortage(None);
+            }
+        }
+        for (job, shortage) in &shortages {
+            if let Some(master) = self.jobs.get(job) {
+                master.slot_shortage(Some(*shortage));
+            }
+        }
+        self.short = shortages.into_keys().collect();
     }
 
     fn lost(&mut self, resource_id: &str, failure: &FailureInfo) {

@@ -10,6 +10,7 @@
 //!
 //! Invariant: a slot is given to at most one job at a time, and a job is given no more slots than it misses.
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use wiesel_common::id::{AllocationId, JobId};
 
@@ -147,6 +148,43 @@ pub struct NewAllocation {
 struct Requirement {
     order: u64,
     slots: u32,
+}
+
+/// That a job requires more slots than there are for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SlotShortage {
+    /// Slots that it requires.
+    pub required: u32,
+    /// Those that it has or is being given.
+    pub given: u32,
+    /// Slots that no job holds.
+    pub free: u32,
+    /// Slots of all TaskManagers.
+    pub total: u32,
+}
+
+impl SlotShortage {
+    /// How many slots the job could have now.
+    pub fn available(&self) -> u32 {
+        self.given.saturating_add(self.free)
+    }
+
+    /// How many slots must come, or become free, before the job can run.
+    pub fn missing(&self) -> u32 {
+        self.required.saturating_sub(self.available())
+    }
+}
+
+impl fmt::Display for SlotShortage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { required, given, free, total } = self;
+        let missing = self.missing();
+        write!(
+            f,
+            "{missing} of {required} slots are missing, the job has {given}, the TaskManagers have {total} in all, {free} \
+             of them free"
+        )
+    }
 }
 
 /// What a TaskManager says about one of its slots.
@@ -474,6 +512,26 @@ impl SlotManager {
         let (id, allocation) = (id.clone(), new_id());
         self.set(&id, slot, SlotState::Requested(SlotAllocation { allocation, job }));
         Some(NewAllocation { task_manager: id, slot: slot as u32, job, allocation })
+    }
+
+    /// What a job waits for after the last decisions, if it does.
+    pub fn shortage(&self, job: JobId) -> Option<SlotShortage> {
+        self.shortage_among(job, self.requirements.get(&job)?, self.totals())
+    }
+
+    /// What jobs wait for after the last decisions.
+    pub fn shortages(&self) -> BTreeMap<JobId, SlotShortage> {
+        let totals = self.totals();
+        let waiting = self.requirements.iter();
+        waiting.filter_map(|(job, needed)| Some((*job, self.shortage_among(*job, needed, totals)?))).collect()
+    }
+
+    fn shortage_among(&self, job: JobId, needed: &Requirement, (total, free): (usize, usize)) -> Option<SlotShortage> {
+        let count = |slots: usize| u32::try_from(slots).unwrap_or(u32::MAX);
+        let given = self.given.get(&job).copied().unwrap_or(0);
+        let shortage =
+            SlotShortage { required: needed.slots, given: count(given), free: count(free), total: count(total) };
+        (shortage.missing() > 0).then_some(shortage)
     }
 
     /// The slots of a TaskManager.

@@ -522,3 +522,21 @@ proptest! {
 fn given(slots: &SlotManager, job: JobId) -> usize {
     slots.task_managers.values().map(|known| known.given_to(job)).sum()
 }
+
+#[test]
+fn what_a_job_misses_is_known_until_it_is_there() {
+    let mut slots = SlotManager::new(LoadBalanceMode::Spread);
+    register(&mut slots, "a", 3);
+    slots.require(job(1), 2);
+    slots.require(job(2), 4);
+    let mut new_id = ids();
+    assert_eq!(slots.decide(&mut new_id).len(), 2, "the second job gets all or nothing");
+    let shortage = SlotShortage { required: 4, given: 0, free: 1, total: 3 };
+    assert_eq!((slots.shortage(job(1)), slots.shortage(job(2))), (None, Some(shortage)));
+    assert_eq!(slots.shortages(), BTreeMap::from([(job(2), shortage)]));
+    assert_eq!((shortage.available(), shortage.missing()), (1, 3));
+    register(&mut slots, "b", 3);
+    assert_eq!(slots.decide(&mut new_id).len(), 4);
+    assert!(slots.shortages().is_empty());
+    assert_eq!(slots.shortage(job(3)), None, "it requires nothing");
+}

@@ -18,7 +18,7 @@ pub(super) async fn details(State(state): Rest, Path(id): Path<String>) -> Answe
         JobStatus::ALL.iter().map(|status| (status.name().to_owned(), json!(job.timestamps.get(*status)))).collect();
     let vertices: Vec<Value> = (0..job.graph.vertices.len()).map(|position| vertex(&job, position, now)).collect();
     let states: Vec<ExecutionState> = job.graph.vertices.iter().map(ExecutionVertexes::aggregate_state).collect();
-    answer(json!({
+    let mut details = json!({
         "jid": job.job_id.to_string(),
         "application-id": job.job_id.to_string(),
         "name": job.name(),
@@ -36,7 +36,9 @@ pub(super) async fn details(State(state): Rest, Path(id): Path<String>) -> Answe
         "status-counts": state_counts(states.iter()),
         "plan": plan_of(&job.graph.graph, job.job_id),
         "pending-operators": 0,
-    }))
+    });
+    jobs::add_slot_shortage(&mut details, &job);
+    answer(details)
 }
 
 fn vertex(job: &JobInfo, position: usize, now: i64) -> Value {

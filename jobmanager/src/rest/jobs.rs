@@ -49,7 +49,7 @@ pub(super) fn summary(job: &JobInfo, now: i64) -> Value {
         tasks.insert(state.as_str_name().to_lowercase(), json!(count));
     }
     tasks.insert("total".into(), json!(total));
-    json!({
+    let mut summary = json!({
         "jid": job.job_id.to_string(),
         "name": job.name(),
         "jobType": "STREAMING",
@@ -61,7 +61,17 @@ pub(super) fn summary(job: &JobInfo, now: i64) -> Value {
         "last-modification": job.last_modification,
         "tasks": tasks,
         "pending-operators": 0,
-    })
+    });
+    add_slot_shortage(&mut summary, job);
+    summary
+}
+
+/// What a job waits for: Flink has no word for it, and its clients pass over what they do not know.
+pub(super) fn add_slot_shortage(answer: &mut Value, job: &JobInfo) {
+    if let Some(shortage) = &job.slot_shortage {
+        answer["slots-required"] = json!(shortage.required);
+        answer["slots-missing"] = json!(shortage.missing());
+    }
 }
 
 /// `GET /jobs/:jobid/status`.
