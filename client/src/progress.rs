@@ -1,4 +1,5 @@
 //! One line on a terminal that says how a job gets on.
+use std::future::Future;
 use std::io::{IsTerminal as _, Write as _};
 use std::time::Duration;
 
@@ -6,33 +7,61 @@ use wiesel_common::id::JobId;
 
 use crate::rest::RestClient;
 
-/// The line; nothing if standard error is no terminal.
+/// What Ctrl-C does while the SQL client waits for a job.
+pub(crate) const CTRL_C_CANCELS: &str = " (Ctrl-C cancels it)";
+
+/// How often a job is asked after that somebody waits for.
+pub(crate) const LOOK: Duration = Duration::from_secs(1);
+
+/// The line. If standard error is no terminal it is told once that the job waits for slots, and nothing else.
 pub(crate) struct Progress {
     terminal: bool,
     shown: bool,
+    told_of_slots: bool,
+    has_slots: bool,
+}
+
+/// Waits for something that a job does and meanwhile says how the job gets on.
+pub(crate) async fn watched<T>(client: &RestClient, job: JobId, wait: impl Future<Output = T>) -> T {
+    let mut progress = Progress::new();
+    let mut wait = std::pin::pin!(wait);
+    loop {
+        tokio::select! {
+            done = &mut wait => {
+                progress.clear();
+                return done;
+            }
+            () = tokio::time::sleep(LOOK) => progress.job(client, job, "").await,
+        }
+    }
 }
 
 impl Progress {
     pub fn new() -> Self {
-        Self { terminal: std::io::stderr().is_terminal(), shown: false }
+        Self { terminal: std::io::stderr().is_terminal(), shown: false, told_of_slots: false, has_slots: false }
     }
 
     /// So many rows after so long.
     pub fn rows(&mut self, rows: usize, elapsed: Duration, job: JobId) {
-        self.show(&format!("{rows} rows, {:.0} s, job {job} (Ctrl-C cancels it)", elapsed.as_secs_f64()));
+        self.show(&format!("{rows} rows, {:.0} s, job {job}{CTRL_C_CANCELS}", elapsed.as_secs_f64()));
     }
 
-    /// A job's state and time.
-    pub async fn job(&mut self, client: &RestClient, job: JobId) {
-        if self.terminal
-            && let Ok(details) = client.job(job).await
-        {
-            self.show(&format!(
-                "{} {}, {} s (Ctrl-C cancels it)",
-                details.name,
-                details.state,
-                details.duration / 1000
-            ));
+    /// A job's state and time, or what it waits for. `hint`: what the user can do.
+    pub async fn job(&mut self, client: &RestClient, job: JobId, hint: &str) {
+        if !self.terminal && self.has_slots {
+            return;
+        }
+        let Ok(details) = client.job(job).await else { return };
+        let waits = details.slots.describe();
+        if self.terminal {
+            let state = waits.unwrap_or(details.state);
+            self.show(&format!("{} {state}, {} s{hint}", details.name, details.duration / 1000));
+        } else if let Some(waits) = waits {
+            if !std::mem::replace(&mut self.told_of_slots, true) {
+                eprintln!("Job {job} {waits}");
+            }
+        } else {
+            self.has_slots = details.was_started();
         }
     }
 

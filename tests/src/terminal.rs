@@ -20,9 +20,19 @@ pub struct Terminal {
 impl Terminal {
     /// Runs a program of the installation on a terminal of 100 columns and 30 rows.
     pub fn open(cluster: &Cluster, program: &str) -> Self {
+        Self::run(cluster, program, |program| format!("exec {program}"))
+    }
+
+    /// The same from a shell that shows, once it has ended, with which status and how it left the terminal.
+    pub fn open_in_shell(cluster: &Cluster, program: &str) -> Self {
+        Self::run(cluster, program, |program| format!("{program}; echo status $?; stty -a"))
+    }
+
+    fn run(cluster: &Cluster, program: &str, line: impl FnOnce(&str) -> String) -> Self {
         let command = cluster.command(program);
         let mut script = Command::new("script");
-        let line = format!("stty rows 30 cols 100; exec '{}'", command.get_program().to_string_lossy());
+        let program = format!("'{}'", command.get_program().to_string_lossy());
+        let line = format!("stty rows 30 cols 100; {}", line(&program));
         script.args(["-q", "-e", "-f", "-c", &line, "/dev/null"]).current_dir(cluster.dir());
         for (key, value) in command.get_envs() {
             match value {

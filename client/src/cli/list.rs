@@ -57,7 +57,8 @@ fn print(title: &str, nothing: &str, jobs: &[JobOverview]) {
     for job in jobs {
         let start = Local.timestamp_millis_opt(job.start_time).single();
         let start = start.map_or_else(String::new, |start| start.format("%d.%m.%Y %H:%M:%S").to_string());
-        println!("{start} : {} : {} ({})", job.jid, job.name, job.state);
+        let waits = job.slots.describe().map_or_else(String::new, |waits| format!(" {waits}"));
+        println!("{start} : {} : {} ({}){waits}", job.jid, job.name, job.state);
     }
     println!("{}", "-".repeat(WIDTH));
 }

@@ -20,7 +20,7 @@ mod savepoint;
 mod stop;
 
 pub(crate) use operation::wait_for_savepoint;
-pub(crate) use run::end_of;
+pub(crate) use run::{end_before_start, end_of};
 
 /// Runs and controls jobs of a Wiesel cluster.
 #[derive(Parser)]

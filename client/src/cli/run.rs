@@ -9,7 +9,12 @@ use wiesel_common::id::JobId;
 
 use super::options::{self, claim_mode};
 use super::{Cluster, Failure, read_script, script_name};
+use crate::progress::watched;
 use crate::rest::{JobEnd, RestClient};
+
+/// Between two questions after a job; it doubles.
+const FIRST_PAUSE: Duration = Duration::from_millis(5);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 #[derive(Args)]
 pub(super) struct Run {
@@ -65,10 +70,24 @@ impl Run {
         let deleted = client.delete_artifact(&artifact).await;
         let jobs = submitted?;
         deleted?;
-        for job in &jobs {
-            println!("Job has been submitted with JobID {job}");
+        let mut ends_well = true;
+        let mut started = Vec::with_capacity(jobs.len());
+        for job in jobs {
+            match start(&client, job).await {
+                Ok(None) => started.push(job),
+                Ok(Some(end)) => ends_well &= tell_end(job, end),
+                Err(error) => {
+                    eprintln!("Whether the job {job} starts is not known: {error}");
+                    ends_well = false;
+                }
+            }
         }
-        if self.detached { Ok(ExitCode::SUCCESS) } else { wait(&client, &jobs).await }
+        if self.detached {
+            tell_what_waits(&client, &started).await;
+        } else {
+            ends_well &= wait(&client, &started).await?;
+        }
+        Ok(if ends_well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 }
 
@@ -86,34 +105,78 @@ impl Run {
     }
 }
 
-async fn wait(client: &RestClient, jobs: &[JobId]) -> Result<ExitCode, Failure> {
-    let mut code = ExitCode::SUCCESS;
+/// Waits until a job has started, as Flink's client does before it says that the job was submitted. Some: it ended before.
+async fn start(client: &RestClient, job: JobId) -> Result<Option<JobEnd>, Failure> {
+    let end = watched(client, job, end_before_start(client, job)).await;
+    // Whoever does not know whether it starts has to know which job it is.
+    if matches!(end, Ok(None) | Err(_)) {
+        println!("Job has been submitted with JobID {job}");
+    }
+    Ok(end?)
+}
+
+/// Says which jobs do not run yet, for nobody waits for them.
+async fn tell_what_waits(client: &RestClient, jobs: &[JobId]) {
     for job in jobs {
-        match end_of(client, *job).await? {
-            JobEnd::Finished { runtime } => {
-                println!("Program execution finished\nJob with JobID {job} has finished.\nJob Runtime: {runtime} ms");
-            }
-            JobEnd::Canceled => {
-                eprintln!("Job with JobID {job} was cancelled.");
-                code = ExitCode::FAILURE;
-            }
-            JobEnd::Failed(cause) => {
-                eprintln!("Job with JobID {job} has failed:\n{cause}");
-                code = ExitCode::FAILURE;
-            }
+        if let Ok(details) = client.job(*job).await
+            && let Some(waits) = details.slots.describe()
+        {
+            eprintln!("Job {job} {waits}");
         }
     }
-    Ok(code)
+}
+
+/// Waits for the ends of jobs. True: all have finished.
+async fn wait(client: &RestClient, jobs: &[JobId]) -> Result<bool, Failure> {
+    let mut finished = true;
+    for job in jobs {
+        finished &= tell_end(*job, watched(client, *job, end_of(client, *job)).await?);
+    }
+    Ok(finished)
+}
+
+/// True: it has finished.
+fn tell_end(job: JobId, end: JobEnd) -> bool {
+    match end {
+        JobEnd::Finished { runtime } => {
+            println!("Program execution finished\nJob with JobID {job} has finished.\nJob Runtime: {runtime} ms");
+            return true;
+        }
+        JobEnd::Canceled => eprintln!("Job with JobID {job} was cancelled."),
+        JobEnd::Failed(cause) => eprintln!("Job with JobID {job} has failed:\n{cause}"),
+    }
+    false
+}
+
+/// Waits until a job has been started; one that cannot be, because what it starts from is missing or does not fit or its
+/// checkpoints have no place, ends before: that end is given.
+pub(crate) async fn end_before_start(client: &RestClient, job: JobId) -> Result<Option<JobEnd>, crate::rest::Error> {
+    let mut pause = FIRST_PAUSE;
+    loop {
+        match client.state(job).await?.as_str() {
+            "INITIALIZING" => {}
+            // It may have failed, or may have been cancelled, after it had run.
+            "FAILED" | "FAILING" | "CANCELED" | "CANCELLING" => {
+                if client.job(job).await?.was_started() {
+                    return Ok(None);
+                }
+                return end_of(client, job).await.map(Some);
+            }
+            _ => return Ok(None),
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
 }
 
 /// Waits until a job has ended, asking ever less often.
 pub(crate) async fn end_of(client: &RestClient, job: JobId) -> Result<JobEnd, crate::rest::Error> {
-    let mut pause = Duration::from_millis(5);
+    let mut pause = FIRST_PAUSE;
     loop {
         if let Some(end) = client.execution_result(job).await?.end() {
             return Ok(end);
         }
         tokio::time::sleep(pause).await;
-        pause = (pause * 2).min(Duration::from_secs(1));
+        pause = (pause * 2).min(LONGEST_PAUSE);
     }
 }

@@ -1,4 +1,6 @@
 //! The answers that the clients read, with the fields they use.
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 
 /// `{"errors": […]}`.
@@ -26,6 +28,26 @@ pub struct JobOverview {
     /// Milliseconds since the epoch.
     #[serde(rename = "start-time")]
     pub start_time: i64,
+    /// What it waits for.
+    #[serde(flatten)]
+    pub slots: SlotShortage,
+}
+
+/// That a job waits for slots that are not there, if it does.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+pub struct SlotShortage {
+    #[serde(rename = "slots-required")]
+    required: Option<u32>,
+    #[serde(rename = "slots-missing")]
+    missing: Option<u32>,
+}
+
+impl SlotShortage {
+    /// In words, behind the name of the job.
+    pub fn describe(&self) -> Option<String> {
+        let (missing, required) = (self.missing?, self.required?);
+        Some(format!("waits for slots: {missing} of {required} are missing"))
+    }
 }
 
 /// `GET /jobs/:id`.
@@ -37,6 +59,25 @@ pub struct JobDetails {
     pub state: String,
     /// Milliseconds it ran.
     pub duration: i64,
+    /// When it entered each state, by name.
+    #[serde(default)]
+    timestamps: BTreeMap<String, i64>,
+    /// What it waits for.
+    #[serde(flatten)]
+    pub slots: SlotShortage,
+}
+
+impl JobDetails {
+    /// Whether it was ever started: what it starts from was found and fits.
+    pub fn was_started(&self) -> bool {
+        self.timestamps.get("RUNNING").is_some_and(|time| *time > 0)
+    }
+}
+
+/// `GET /jobs/:id/status`.
+#[derive(Debug, Deserialize)]
+pub(super) struct JobState {
+    pub status: String,
 }
 
 /// `GET /jobs/:id/execution-result`.
@@ -97,5 +138,24 @@ impl ExecutionResult {
                 JobEnd::Failed(trace.unwrap_or_else(|| "the JobManager gave no cause".to_owned()))
             }
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_job_waits_for_is_there_only_while_it_waits() {
+        let job = |more: &str| -> JobDetails {
+            let text = format!(r#"{{"name": "j", "state": "RUNNING", "duration": 1, "plan": {{}}{more}}}"#);
+            serde_json::from_str(&text).unwrap()
+        };
+        let waits = job(r#", "timestamps": {"RUNNING": 5}, "slots-required": 16, "slots-missing": 14"#);
+        assert_eq!(waits.slots.describe().as_deref(), Some("waits for slots: 14 of 16 are missing"));
+        assert!(waits.was_started());
+        let runs = job(r#", "timestamps": {"RUNNING": 0}"#);
+        assert_eq!(runs.slots.describe(), None);
+        assert!(!runs.was_started() && !job("").was_started());
     }
 }

@@ -92,6 +92,12 @@ impl RestClient {
         self.get(&format!("/v1/jobs/{job}")).await
     }
 
+    /// The state of one job.
+    pub async fn state(&self, job: JobId) -> Result<String> {
+        let answer: messages::JobState = self.get(&format!("/v1/jobs/{job}/status")).await?;
+        Ok(answer.status)
+    }
+
     /// Whether a job and all its tasks run; tasks that have finished count.
     pub async fn all_tasks_run(&self, job: JobId) -> Result<bool> {
         let answer: Value = self.get(&format!("/v1/jobs/{job}")).await?;

@@ -1,4 +1,5 @@
 //! Runs one statement and shows what came of it.
+use std::future::Future;
 use std::io::{IsTerminal as _, Write as _};
 use std::time::{Duration, Instant};
 
@@ -13,8 +14,8 @@ use wiesel_sql::session::{ExecuteOptions, InsertJob, Outcome, QueryJob, Session}
 use super::fetch::{Fetched, QueryRun, Row};
 use super::format::{MAX_COLUMN_WIDTH, Table, row_count};
 use super::view;
-use crate::cli::{Failure, end_of, wait_for_savepoint};
-use crate::progress::Progress;
+use crate::cli::{Failure, end_before_start, end_of, wait_for_savepoint};
+use crate::progress::{CTRL_C_CANCELS, LOOK, Progress};
 use crate::rest::{JobEnd, RestClient};
 
 /// How long one fetch waits for rows.
@@ -68,32 +69,44 @@ impl Executor {
         }
         println!("[INFO] Submitting SQL update statement to the cluster...");
         self.client.submit(&insert.graph).await?;
+        if let Some(end) = self.until(job, end_before_start(&self.client, job)).await? {
+            return tell_end(job, end);
+        }
         if !insert.wait {
-            println!("[INFO] SQL update statement has been successfully submitted to the cluster:\nJob ID: {job}\n");
+            println!("[INFO] SQL update statement has been successfully submitted to the cluster:\nJob ID: {job}");
+            if let Ok(details) = self.client.job(job).await
+                && let Some(waits) = details.slots.describe()
+            {
+                println!("[INFO] The job {waits}.");
+            }
+            println!();
             return Ok(());
         }
         println!("[INFO] Execute statement in sync mode. Please wait for the execution finish...");
+        tell_end(job, self.until(job, end_of(&self.client, job)).await?)
+    }
+
+    /// Waits for something that a job does; Ctrl-C cancels the job.
+    async fn until<T>(
+        &self,
+        job: JobId,
+        wait: impl Future<Output = Result<T, crate::rest::Error>>,
+    ) -> Result<T, Failure> {
         let mut progress = Progress::new();
-        let mut end = std::pin::pin!(end_of(&self.client, job));
-        let end = loop {
+        let mut wait = std::pin::pin!(wait);
+        loop {
             tokio::select! {
-                end = &mut end => break end?,
+                done = &mut wait => {
+                    progress.clear();
+                    return Ok(done?);
+                }
                 _ = tokio::signal::ctrl_c() => {
                     progress.clear();
                     self.client.cancel(job).await?;
                     anyhow::bail!("job {job} was cancelled");
                 }
-                () = tokio::time::sleep(Duration::from_secs(1)) => progress.job(&self.client, job).await,
+                () = tokio::time::sleep(LOOK) => progress.job(&self.client, job, CTRL_C_CANCELS).await,
             }
-        };
-        progress.clear();
-        match end {
-            JobEnd::Finished { runtime } => {
-                println!("[INFO] Complete execution of the SQL update statement in {runtime} ms.\nJob ID: {job}\n");
-                Ok(())
-            }
-            JobEnd::Canceled => anyhow::bail!("job {job} was cancelled"),
-            JobEnd::Failed(cause) => anyhow::bail!("{cause}"),
         }
     }
 
@@ -162,7 +175,11 @@ impl Executor {
                     count += fetched.len();
                     fetched.iter().try_for_each(|row| writeln!(out, "{}", table.line(&with_kind(row))))?;
                     out.flush()?;
-                    progress.rows(count, began.elapsed(), run.job());
+                    if count == 0 {
+                        progress.job(&self.client, run.job(), CTRL_C_CANCELS).await;
+                    } else {
+                        progress.rows(count, began.elapsed(), run.job());
+                    }
                 }
                 Fetched::Restarted => {
                     count = 0;
@@ -218,6 +235,18 @@ impl Executor {
         });
         print_rows(&fields, &rows.collect::<Vec<_>>());
         Ok(())
+    }
+}
+
+/// Says how the job of a statement ended.
+fn tell_end(job: JobId, end: JobEnd) -> Result<(), Failure> {
+    match end {
+        JobEnd::Finished { runtime } => {
+            println!("[INFO] Complete execution of the SQL update statement in {runtime} ms.\nJob ID: {job}\n");
+            Ok(())
+        }
+        JobEnd::Canceled => anyhow::bail!("job {job} was cancelled"),
+        JobEnd::Failed(cause) => anyhow::bail!("{cause}"),
     }
 }
 

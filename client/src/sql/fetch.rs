@@ -109,6 +109,11 @@ impl QueryRun {
         self.job
     }
 
+    /// What the job waits for, if it waits for slots.
+    pub async fn waits_for_slots(&self) -> Option<String> {
+        self.client.job(self.job).await.ok()?.slots.describe()
+    }
+
     /// Waits for rows, at most for `max_wait`. Fails with the job's failure.
     pub async fn next(&mut self, max_wait: Duration) -> Result<Fetched, Failure> {
         let request = proto::FetchResultsRequest {

@@ -11,6 +11,7 @@ use super::fetch::{Fetched, QueryRun, Row};
 use super::format::cut;
 use super::grid::{Grid, Room};
 use crate::cli::Failure;
+use crate::progress::LOOK;
 use crate::terminal::other_screen;
 
 /// How many rows a result keeps; older ones are dropped (`sql-client.execution.max-table-result.rows`).
@@ -67,6 +68,9 @@ struct View {
     began: Instant,
     /// How long the query has run.
     took: Duration,
+    /// What the job waits for, and when it was asked after that; not any more once there are rows.
+    waits: Option<String>,
+    asked: Instant,
     ended: bool,
     dirty: bool,
 }
@@ -74,8 +78,19 @@ struct View {
 impl View {
     fn new(query: &QueryJob, mode: ResultMode, max_width: usize) -> Self {
         let grid = Grid::new(&query.fields, mode == ResultMode::Changelog, max_width);
-        let (began, took) = (Instant::now(), Duration::ZERO);
-        Self { grid, mode, rows: Vec::new(), changes: 0, began, took, ended: false, dirty: true }
+        let now = Instant::now();
+        Self {
+            grid,
+            mode,
+            rows: Vec::new(),
+            changes: 0,
+            began: now,
+            took: Duration::ZERO,
+            waits: None,
+            asked: now,
+            ended: false,
+            dirty: true,
+        }
     }
 
     /// Shows the query until it is left; then the terminal is as it was before.
@@ -93,6 +108,7 @@ impl View {
                     Fetched::End => self.ended = true,
                 }
                 self.took = self.began.elapsed();
+                self.look_for_slots(run).await;
                 self.dirty = true;
             }
             if self.leave()? {
@@ -103,6 +119,21 @@ impl View {
                 self.dirty = false;
             }
         }
+    }
+
+    /// While nothing comes: does the job run at all?
+    async fn look_for_slots(&mut self, run: &QueryRun) {
+        if self.changes > 0 {
+            self.waits = None;
+        } else if self.asked.elapsed() >= LOOK {
+            self.waits = run.waits_for_slots().await;
+            self.asked = Instant::now();
+        }
+    }
+
+    /// How the query is.
+    fn state(&self) -> &str {
+        if self.ended { "finished" } else { self.waits.as_deref().unwrap_or("running") }
     }
 
     fn add(&mut self, row: Row) {
@@ -148,7 +179,7 @@ impl View {
             self.rows.len(),
             self.changes,
             self.took.as_secs(),
-            if self.ended { "finished" } else { "running" },
+            self.state(),
             self.grid.part(room),
         );
         let mut out = stdout().lock();

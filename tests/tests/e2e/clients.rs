@@ -7,6 +7,8 @@ use std::time::Duration;
 use rustix::process::Signal;
 use wiesel_tests::{Cluster, eventually, home, process};
 
+use super::sql;
+
 const LIMIT: Duration = Duration::from_secs(20);
 
 const ENDLESS: &str = "CREATE TABLE n (k INT) WITH ('connector' = 'datagen', 'rows-per-second' = '50',\n\
@@ -113,6 +115,56 @@ fn a_query_goes_on_as_long_as_its_client_says_that_it_lives() {
     ended(&mut client);
     drain.join().unwrap().unwrap();
     wait_for_canceled(&cluster, 1);
+}
+
+/// Before, they said that the job had been submitted, with status 0.
+#[test]
+fn a_job_that_fails_while_it_starts_was_not_submitted() {
+    let cluster = Cluster::builder().start();
+    let cause = "JobInitializationException";
+    let nowhere = cluster.dir().join("nowhere").display().to_string();
+    let folder = ["-Dexecution.checkpointing.interval=1 s", "-Dexecution.checkpointing.dir=file:///dev/null/folder"];
+    for arguments in [["-s", nowhere.as_str()], folder] {
+        for detached in [&["-d"][..], &[]] {
+            let output = cluster.run(&sql::trivial(), &[detached, &arguments].concat());
+            let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+            assert_eq!((output.status.code(), &*out), (Some(1), ""), "{err}");
+            assert!(err.contains(cause) && (err.contains("nowhere") || err.contains("/dev/null")), "{err}");
+        }
+    }
+    let script = format!("SET 'execution.state-recovery.path' = '{nowhere}';\n{}", sql::trivial());
+    let script = cluster.file("insert.sql", &script);
+    let output = cluster.script("sql-client.sh", &["-f", &script.to_string_lossy()]);
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains(cause) && said.contains("nowhere") && !said.contains("successfully submitted"), "{said}");
+}
+
+/// Before, the job was RUNNING and nothing else was said of it for five minutes.
+#[test]
+fn a_job_that_waits_for_slots_is_told_from_one_that_runs() {
+    const WAITS: &str = "waits for slots: 2 of 3 are missing";
+    let cluster = Cluster::builder().slots(1).start();
+    let job = cluster.submit(&sql::endless_shuffle(100), 3);
+    let list = || String::from_utf8_lossy(&cluster.script("flink", &["list"]).stdout).into_owned();
+    eventually("the list says that the job waits", LIMIT, || {
+        let text = list();
+        if text.contains(&format!("(RUNNING) {WAITS}")) { Ok(()) } else { Err(text) }
+    });
+    let log = cluster.log_text();
+    assert_eq!(log.matches("2 of 3 slots are missing").count(), 1, "{log}");
+    let mut attached = cluster.spawn_run(&sql::endless_shuffle(100), &["-p", "3"]);
+    let mut said = BufReader::new(attached.stderr.take().expect("stderr is piped"));
+    let mut line = String::new();
+    said.read_line(&mut line).expect("the client says something");
+    assert!(line.contains(WAITS), "{line}");
+    attached.kill().expect("it waits");
+    attached.wait().expect("it is killed");
+    for _ in 0..2 {
+        assert!(cluster.script("taskmanager.sh", &["start"]).status.success());
+    }
+    cluster.wait_for_tasks(&job, LIMIT);
+    assert!(!list().lines().any(|line| line.contains(&job) && line.contains("waits")), "{}", list());
 }
 
 #[test]

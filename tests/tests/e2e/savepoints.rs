@@ -227,9 +227,9 @@ fn a_retained_checkpoint_is_neither_written_again_nor_deleted_by_a_copy() {
     let retained = dir.path().join("chk-1/_metadata");
     let bytes = fs::read(&retained).expect("a checkpoint is retained");
 
-    let second = cluster.submit(&sql::endless_shuffle(2_000), 2);
-    cluster.wait_for_state(&second, "FAILED", LIMIT);
-    let failure = cluster.failure(&second);
+    let second = cluster.run(&sql::endless_shuffle(2_000), &["-d", "-p", "2"]);
+    let failure = text(&second);
+    assert_eq!(second.status.code(), Some(1), "{failure}");
     assert!(failure.contains("chk-1") && failure.contains("execution.checkpointing.dir"), "{failure}");
     assert_eq!(fs::read(&retained).expect("it is still there"), bytes);
     // It may go on from there.

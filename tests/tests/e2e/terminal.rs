@@ -1,8 +1,9 @@
 //! The SQL client before somebody who types.
 use std::time::Duration;
 
+use rustix::process::Signal;
 use wiesel_tests::terminal::Terminal;
-use wiesel_tests::{Cluster, eventually};
+use wiesel_tests::{Cluster, eventually, process};
 
 const NUMBERS: &str = "CREATE TABLE n (k INT) WITH ('connector' = 'datagen', 'rows-per-second' = '50',\r\
                        'fields.k.min' = '1', 'fields.k.max' = '3');\r";
@@ -46,6 +47,44 @@ fn statements_of_several_lines_completion_history_and_leaving() {
     again.wait_for("Flink SQL> ");
     again.keys("quit;\r");
     assert!(again.wait().success());
+}
+
+/// The process of the cluster's SQL client.
+fn client_pid(cluster: &Cluster) -> u32 {
+    let conf = cluster.conf().to_string_lossy().into_owned();
+    eventually("the SQL client runs", Duration::from_secs(20), || {
+        let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+        let mut clients = processes.filter(|entry| {
+            let read = |file: &str| std::fs::read(entry.path().join(file)).unwrap_or_default();
+            read("comm") == b"sql-client\n" && String::from_utf8_lossy(&read("environ")).contains(&conf)
+        });
+        let pid = clients.find_map(|entry| entry.file_name().to_string_lossy().parse().ok());
+        pid.ok_or_else(|| "no such process".to_owned())
+    })
+}
+
+#[test]
+fn a_signal_leaves_the_terminal_as_it_was_and_no_query() {
+    const AS_FOUND: &str = "isig icanon iexten echo ";
+    let cluster = Cluster::builder().start();
+    let mut client = Terminal::open_in_shell(&cluster, "bin/sql-client.sh");
+    client.wait_for("Flink SQL> ");
+    client.keys(NUMBERS);
+    client.wait_for("succeeded.");
+    client.wait_for("Flink SQL> ");
+    client.keys("SELECT k, COUNT(*) AS c FROM n GROUP BY k;\r");
+    client.wait_for("3 rows, ");
+    process::signal(client_pid(&cluster), Signal::TERM);
+    client.wait_for("\x1b[?1049l");
+    client.wait_for("status 143");
+    client.wait_for(AS_FOUND);
+    wait_for_canceled(&cluster, 1);
+
+    let mut client = Terminal::open_in_shell(&cluster, "bin/sql-client.sh");
+    client.wait_for("Flink SQL> ");
+    process::signal(client_pid(&cluster), Signal::TERM);
+    client.wait_for("status 143");
+    client.wait_for(AS_FOUND);
 }
 
 #[test]
