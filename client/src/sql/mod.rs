@@ -18,6 +18,7 @@ mod fold;
 mod format;
 mod grid;
 mod help;
+mod history;
 mod prompt;
 mod rescale;
 mod script;

@@ -1,8 +1,8 @@
 //! The interactive prompt: several lines a statement, history, completion.
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use rustyline::error::ReadlineError;
-use rustyline::history::DefaultHistory;
+use rustyline::history::MemHistory;
 use rustyline::{CompletionType, Config, Editor};
 use tokio::signal::unix::{SignalKind, signal};
 use wiesel_sql::parser;
@@ -10,6 +10,7 @@ use wiesel_sql::parser;
 use super::completion::SqlHelper;
 use super::executor::Executor;
 use super::help::HELP;
+use super::history::{self, HistoryFile};
 use super::script::{error_text, is_quit};
 use crate::cli::Failure;
 
@@ -18,17 +19,22 @@ pub(super) async fn run(executor: &mut Executor, history: Option<PathBuf>) -> Re
     executor.interactive = true;
     let history =
         history.or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".flink-sql-history")));
-    let mut editor: Editor<SqlHelper, DefaultHistory> =
-        Editor::with_config(Config::builder().auto_add_history(true).completion_type(CompletionType::List).build())?;
+    let history = history.map(HistoryFile::new);
+    let config = Config::builder().max_history_size(history::ENTRIES)?.completion_type(CompletionType::List).build();
+    let mut editor: Editor<SqlHelper, MemHistory> =
+        Editor::with_history(config.clone(), MemHistory::with_config(&config))?;
     // From here on Ctrl-C between two prompts ends what runs, never this process. The editor has a handler of its own, which
     // this one must not be replaced by.
     let _interrupts = signal(SignalKind::interrupt())?;
     if let Some(history) = &history {
-        println!("Command history file path: {}", history.display());
-        if history.exists()
-            && let Err(error) = editor.load_history(history)
-        {
-            eprintln!("cannot read the history {}: {error}", history.display());
+        println!("Command history file path: {}", history.path().display());
+        match history.load() {
+            Ok(statements) => {
+                for statement in statements {
+                    editor.add_history_entry(statement)?;
+                }
+            }
+            Err(error) => eprintln!("cannot read the history {}: {error}", history.path().display()),
         }
     }
     println!("Wiesel SQL client. HELP; lists commands, QUIT; leaves.\n");
@@ -36,7 +42,7 @@ pub(super) async fn run(executor: &mut Executor, history: Option<PathBuf>) -> Re
         editor.set_helper(Some(SqlHelper::new(executor.session().catalog())));
         match editor.readline("Flink SQL> ") {
             Ok(input) => {
-                keep_history(&mut editor, history.as_deref());
+                keep(&mut editor, history.as_ref(), input.trim())?;
                 if !run_input(executor, &input).await {
                     break;
                 }
@@ -49,13 +55,20 @@ pub(super) async fn run(executor: &mut Executor, history: Option<PathBuf>) -> Re
     Ok(true)
 }
 
-/// Adds what was entered to the history's file at once: another session or a crash must not lose it.
-fn keep_history(editor: &mut Editor<SqlHelper, DefaultHistory>, history: Option<&Path>) {
-    if let Some(history) = history
-        && let Err(error) = editor.append_history(history)
+/// Remembers what was entered, unless it is what was entered before.
+fn keep(
+    editor: &mut Editor<SqlHelper, MemHistory>,
+    history: Option<&HistoryFile>,
+    input: &str,
+) -> rustyline::Result<()> {
+    if !input.is_empty()
+        && editor.add_history_entry(input)?
+        && let Some(history) = history
+        && let Err(error) = history.append(input)
     {
-        eprintln!("cannot keep the history in {}: {error}", history.display());
+        eprintln!("cannot keep the history in {}: {error}", history.path().display());
     }
+    Ok(())
 }
 
 /// False: the user leaves.

@@ -42,8 +42,14 @@ fn statements_of_several_lines_completion_history_and_leaving() {
     client.keys("\\q\r");
     assert!(client.wait().success());
     let history = std::fs::read_to_string(cluster.dir().join(".flink-sql-history")).unwrap();
-    assert!(history.contains("SELECT nosuch FROM n;"), "{history}");
+    // The format is that of Flink's client, which refuses a file with any other line.
+    assert!(history.contains(":SELECT nosuch FROM n;\n") && history.contains("50',\\n"), "{history}");
+    let is_entry = |line: &str| line.split_once(':').is_some_and(|(millis, _)| millis.parse::<u64>().is_ok());
+    assert!(history.lines().all(is_entry), "{history}");
     let mut again = Terminal::open(&cluster, "bin/sql-client.sh");
+    again.wait_for("Flink SQL> ");
+    again.keys("\x1b[A\x1b[A\r");
+    again.wait_for("Object 'n' not found");
     again.wait_for("Flink SQL> ");
     again.keys("quit;\r");
     assert!(again.wait().success());
