@@ -2,14 +2,18 @@
 //!
 //! What changes it restores it when it is dropped: the prompt, the view of a result. That does not happen where a signal ends
 //! the process, and happens too late for what a panic says.
+use std::os::fd::OwnedFd;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::process::getpgrp;
 use rustix::stdio::{stdin, stdout};
-use rustix::termios::{OptionalActions, Termios, isatty, tcgetattr, tcgetpgrp, tcsetattr};
+use rustix::termios::{
+    ControlModes, InputModes, LocalModes, OptionalActions, SpecialCodeIndex, Termios, isatty, tcgetattr, tcgetpgrp,
+    tcsetattr,
+};
 
-static FOUND: OnceLock<Termios> = OnceLock::new();
+static FOUND: OnceLock<Found> = OnceLock::new();
 /// A result takes the whole screen.
 static OTHER_SCREEN: AtomicBool = AtomicBool::new(false);
 
@@ -18,10 +22,31 @@ const LEAVE_OTHER_SCREEN: &[u8] = b"\x1b[?25h\x1b[?1049l";
 /// What is pasted comes as if it was typed.
 const PLAIN_PASTE: &[u8] = b"\x1b[?2004l";
 
+/// The terminal, and how it was.
+pub(crate) struct Found {
+    /// Standard input as it was given: while the prompt is shown it is another.
+    pub terminal: OwnedFd,
+    pub termios: Termios,
+}
+
+impl Found {
+    /// Keys one by one and without an echo. What is written is treated as it was.
+    pub fn raw(&self) -> Termios {
+        let mut raw = self.termios.clone();
+        raw.input_modes &=
+            !(InputModes::BRKINT | InputModes::ICRNL | InputModes::INPCK | InputModes::ISTRIP | InputModes::IXON);
+        raw.control_modes |= ControlModes::CS8;
+        raw.local_modes &= !(LocalModes::ECHO | LocalModes::ICANON | LocalModes::IEXTEN | LocalModes::ISIG);
+        raw.special_codes[SpecialCodeIndex::VMIN] = 1;
+        raw.special_codes[SpecialCodeIndex::VTIME] = 0;
+        raw
+    }
+}
+
 /// Looks at the terminal, if there is one. From now on it is restored before a panic is reported.
 pub(crate) fn remember() {
-    let Ok(found) = tcgetattr(stdin()) else { return };
-    if FOUND.set(found).is_err() {
+    let (Ok(termios), Ok(terminal)) = (tcgetattr(stdin()), stdin().try_clone_to_owned()) else { return };
+    if FOUND.set(Found { terminal, termios }).is_err() {
         return;
     }
     let report = std::panic::take_hook();
@@ -31,6 +56,11 @@ pub(crate) fn remember() {
     }));
 }
 
+/// The terminal that was looked at.
+pub(crate) fn found() -> Option<&'static Found> {
+    FOUND.get()
+}
+
 /// Notes whether the other screen is shown; says whether it was.
 pub(crate) fn other_screen(shown: bool) -> bool {
     OTHER_SCREEN.swap(shown, Ordering::SeqCst)
@@ -38,9 +68,9 @@ pub(crate) fn other_screen(shown: bool) -> bool {
 
 /// Leaves the terminal as it was found.
 pub(crate) fn restore() {
-    let Some(found) = FOUND.get() else { return };
+    let Some(Found { terminal, termios }) = FOUND.get() else { return };
     // It is another's while this process is in the background, which would be stopped by what follows.
-    if !tcgetpgrp(stdin()).is_ok_and(|front| front == getpgrp()) {
+    if !tcgetpgrp(terminal).is_ok_and(|front| front == getpgrp()) {
         return;
     }
     // Past the lock of standard output: who holds it may stand still. A terminal that is gone has nobody to tell.
@@ -50,5 +80,5 @@ pub(crate) fn restore() {
         }
         let _ = rustix::io::write(stdout(), PLAIN_PASTE);
     }
-    let _ = tcsetattr(stdin(), OptionalActions::Now, found);
+    let _ = tcsetattr(terminal, OptionalActions::Now, termios);
 }

@@ -11,6 +11,7 @@ use wiesel_common::config::known_keys;
 use wiesel_sql::catalog::{Catalog, fields_of};
 use wiesel_sql::{functions, parser};
 
+use super::keyboard::GoesOn;
 use super::script::is_quit;
 
 #[rustfmt::skip]
@@ -56,17 +57,19 @@ const RETENTION: &[&str] = &["NO_EXTERNALIZED_CHECKPOINTS", "DELETE_ON_CANCELLAT
 pub(super) struct SqlHelper {
     /// Tables and views, each with its columns.
     objects: Vec<(String, Vec<String>)>,
+    /// Told when Enter continues a statement.
+    goes_on: Option<GoesOn>,
 }
 
 impl SqlHelper {
     /// With the names of the current database.
-    pub fn new(catalog: &Catalog) -> Self {
+    pub fn new(catalog: &Catalog, goes_on: Option<GoesOn>) -> Self {
         let objects = catalog.list(catalog.current_catalog(), catalog.current_database()).into_iter();
         let with_columns = objects.map(|(name, object)| {
             let columns = fields_of(&object).into_iter().map(|field| field.name).collect();
             (name, columns)
         });
-        Self { objects: with_columns.collect() }
+        Self { objects: with_columns.collect(), goes_on }
     }
 
     /// Words, functions, tables and columns that begin so. Columns are those of the tables that the statement names, of all if
@@ -153,8 +156,13 @@ impl Completer for SqlHelper {
 impl Validator for SqlHelper {
     /// Enter continues a statement until it ends with a semicolon outside quotes and comments.
     fn validate(&self, context: &mut ValidationContext<'_>) -> rustyline::Result<ValidationResult> {
-        let input = context.input();
-        Ok(if is_whole(input) { ValidationResult::Valid(None) } else { ValidationResult::Incomplete })
+        if is_whole(context.input()) {
+            return Ok(ValidationResult::Valid(None));
+        }
+        if let Some(goes_on) = &self.goes_on {
+            goes_on.say();
+        }
+        Ok(ValidationResult::Incomplete)
     }
 }
 
@@ -229,6 +237,7 @@ mod tests {
                 object("flights", &["carrier", "departure", "order", "two words"]),
                 object("größe", &["carat"]),
             ],
+            goes_on: None,
         }
     }
 

@@ -27,6 +27,8 @@ pub(super) struct Executor {
     session: Session,
     /// Somebody sits before a terminal: results may take the whole screen.
     pub interactive: bool,
+    /// What was typed or pasted while a result took the screen, and was not meant for it.
+    pub typed_ahead: String,
 }
 
 /// `sql-client.execution.result-mode`.
@@ -39,7 +41,7 @@ pub(super) enum ResultMode {
 
 impl Executor {
     pub fn new(client: RestClient, configuration: Configuration) -> Self {
-        Self { client, session: Session::new(configuration), interactive: false }
+        Self { client, session: Session::new(configuration), interactive: false, typed_ahead: String::new() }
     }
 
     pub fn session(&self) -> &Session {
@@ -110,7 +112,7 @@ impl Executor {
         }
     }
 
-    async fn query(&self, query: QueryJob) -> Result<(), Failure> {
+    async fn query(&mut self, query: QueryJob) -> Result<(), Failure> {
         let max_width = self.max_column_width()?;
         match self.result_mode()? {
             ResultMode::Tableau => {
@@ -122,7 +124,10 @@ impl Executor {
                 }
                 shown
             }
-            mode => view::show(self.submit(query.clone()).await?, &query, mode, max_width).await,
+            mode => {
+                let run = self.submit(query.clone()).await?;
+                view::show(run, &query, mode, max_width, &mut self.typed_ahead).await
+            }
         }
     }
 

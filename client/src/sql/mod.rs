@@ -19,6 +19,7 @@ mod format;
 mod grid;
 mod help;
 mod history;
+mod keyboard;
 mod prompt;
 mod rescale;
 mod script;

@@ -11,6 +11,7 @@ use super::completion::SqlHelper;
 use super::executor::Executor;
 use super::help::HELP;
 use super::history::{self, HistoryFile};
+use super::keyboard::Keyboard;
 use super::script::{error_text, is_quit};
 use crate::cli::Failure;
 
@@ -38,9 +39,11 @@ pub(super) async fn run(executor: &mut Executor, history: Option<PathBuf>) -> Re
         }
     }
     println!("Wiesel SQL client. HELP; lists commands, QUIT; leaves.\n");
+    let keyboard = Keyboard::open();
     loop {
-        editor.set_helper(Some(SqlHelper::new(executor.session().catalog())));
-        match editor.readline("Flink SQL> ") {
+        let goes_on = keyboard.as_ref().map(Keyboard::goes_on);
+        editor.set_helper(Some(SqlHelper::new(executor.session().catalog(), goes_on)));
+        match read(&mut editor, keyboard.as_ref(), &std::mem::take(&mut executor.typed_ahead)) {
             Ok(input) => {
                 keep(&mut editor, history.as_ref(), input.trim())?;
                 if !run_input(executor, &input).await {
@@ -53,6 +56,19 @@ pub(super) async fn run(executor: &mut Executor, history: Option<PathBuf>) -> Re
         }
     }
     Ok(true)
+}
+
+/// Reads a statement, which begins with what was typed before the prompt was shown.
+fn read(
+    editor: &mut Editor<SqlHelper, MemHistory>,
+    keyboard: Option<&Keyboard>,
+    typed_ahead: &str,
+) -> rustyline::Result<String> {
+    const PROMPT: &str = "Flink SQL> ";
+    let Some(keyboard) = keyboard else { return editor.readline_with_initial(PROMPT, (typed_ahead, "")) };
+    keyboard.type_ahead(typed_ahead);
+    let _prompt = keyboard.prompt()?;
+    editor.readline(PROMPT)
 }
 
 /// Remembers what was entered, unless it is what was entered before.

@@ -2,7 +2,9 @@
 use std::io::{Write as _, stdout};
 use std::time::{Duration, Instant};
 
-use crossterm::event::{Event, KeyCode, KeyEventKind, KeyModifiers, poll, read};
+use crossterm::event::{
+    DisableBracketedPaste, EnableBracketedPaste, Event, KeyCode, KeyEventKind, KeyModifiers, poll, read,
+};
 use crossterm::{cursor, execute, terminal};
 use wiesel_sql::session::QueryJob;
 
@@ -19,15 +21,18 @@ const MAX_ROWS: usize = 1_000_000;
 /// How long one look for rows or keys waits.
 const TICK: Duration = Duration::from_millis(100);
 
-/// Shows a query until it is left with `q`; a query that still runs is cancelled then.
+/// Shows a query until it is left with `q`; a query that still runs is cancelled then. What was typed before, is pasted
+/// meanwhile or was typed right behind the `q` is not meant for the view: it is added to `typed_ahead`.
 pub(super) async fn show(
     mut run: QueryRun,
     query: &QueryJob,
     mode: ResultMode,
     max_width: usize,
+    typed_ahead: &mut String,
 ) -> Result<(), Failure> {
     let mut view = View::new(query, mode, max_width);
     let outcome = view.on_screen(&mut run).await;
+    typed_ahead.push_str(&view.set_aside);
     match &outcome {
         Ok(()) => println!("[INFO] Result retrieval {}.", if view.ended { "completed" } else { "cancelled" }),
         // What else ended it is told by the error: nobody cancelled it.
@@ -44,7 +49,7 @@ impl Screen {
         terminal::enable_raw_mode()?;
         let screen = Self;
         other_screen(true);
-        execute!(stdout(), terminal::EnterAlternateScreen, cursor::Hide)?;
+        execute!(stdout(), terminal::EnterAlternateScreen, cursor::Hide, EnableBracketedPaste)?;
         Ok(screen)
     }
 }
@@ -53,7 +58,7 @@ impl Drop for Screen {
     fn drop(&mut self) {
         // If the terminal is gone there is nothing to restore. A panic has been reported on the main screen already.
         if other_screen(false) {
-            let _ = execute!(stdout(), cursor::Show, terminal::LeaveAlternateScreen);
+            let _ = execute!(stdout(), DisableBracketedPaste, cursor::Show, terminal::LeaveAlternateScreen);
         }
         let _ = terminal::disable_raw_mode();
     }
@@ -73,6 +78,8 @@ struct View {
     asked: Instant,
     ended: bool,
     dirty: bool,
+    /// Keys that are not meant for the view.
+    set_aside: String,
 }
 
 impl View {
@@ -90,13 +97,26 @@ impl View {
             asked: now,
             ended: false,
             dirty: true,
+            set_aside: String::new(),
         }
     }
 
     /// Shows the query until it is left; then the terminal is as it was before.
     async fn on_screen(&mut self, run: &mut QueryRun) -> Result<(), Failure> {
         let _screen = Screen::open()?;
-        self.run(run).await
+        self.set_keys_aside()?;
+        let outcome = self.run(run).await;
+        // Where the terminal is gone nothing more is typed.
+        let _ = self.set_keys_aside();
+        outcome
+    }
+
+    /// Keeps the keys that there are for the prompt.
+    fn set_keys_aside(&mut self) -> Result<(), Failure> {
+        while poll(Duration::ZERO)? {
+            type_again(&mut self.set_aside, read()?);
+        }
+        Ok(())
     }
 
     async fn run(&mut self, run: &mut QueryRun) -> Result<(), Failure> {
@@ -157,10 +177,14 @@ impl View {
         while poll(wait)? {
             wait = Duration::ZERO;
             self.dirty = true;
-            let Event::Key(key) = read()? else { continue };
-            if key.kind != KeyEventKind::Press {
-                continue;
-            }
+            let key = match read()? {
+                Event::Key(key) if key.kind == KeyEventKind::Press => key,
+                Event::Paste(text) => {
+                    self.set_aside.push_str(&text);
+                    continue;
+                }
+                _ => continue,
+            };
             if key.code == KeyCode::Char('c') && key.modifiers.contains(KeyModifiers::CONTROL) {
                 return Ok(true);
             }
@@ -197,8 +221,52 @@ impl View {
     }
 }
 
+/// Adds to a text what was typed, as a terminal does that edits a line by itself.
+fn type_again(text: &mut String, event: Event) {
+    let key = match event {
+        Event::Paste(pasted) => return text.push_str(&pasted),
+        Event::Key(key) if key.kind == KeyEventKind::Press => key,
+        _ => return,
+    };
+    let control = key.modifiers.contains(KeyModifiers::CONTROL);
+    match key.code {
+        KeyCode::Enter => text.push('\n'),
+        // A line feed: Enter before the terminal gave keys one by one.
+        KeyCode::Char('j') if control => text.push('\n'),
+        KeyCode::Char('c') if control => text.clear(),
+        KeyCode::Char(c) if !control && !key.modifiers.contains(KeyModifiers::ALT) => text.push(c),
+        KeyCode::Tab => text.push(' '),
+        KeyCode::Backspace => {
+            text.pop();
+        }
+        _ => {}
+    }
+}
+
 /// What the screen has for rows: all but the three lines above them and the one below.
 fn room() -> Result<Room, Failure> {
     let (columns, lines) = terminal::size()?;
     Ok(Room { columns: usize::from(columns), rows: usize::from(lines).saturating_sub(4).max(1) })
+}
+
+#[cfg(test)]
+mod tests {
+    use crossterm::event::KeyEvent;
+
+    use super::*;
+
+    #[test]
+    fn keys_that_came_too_early_are_text_for_the_prompt() {
+        let mut text = String::new();
+        let key = |code| Event::Key(KeyEvent::new(code, KeyModifiers::NONE));
+        let control = |c| Event::Key(KeyEvent::new(KeyCode::Char(c), KeyModifiers::CONTROL));
+        let keys = [key(KeyCode::Char('x')), control('c'), key(KeyCode::Char('q')), key(KeyCode::Char('u'))];
+        keys.into_iter().for_each(|event| type_again(&mut text, event));
+        type_again(&mut text, key(KeyCode::Backspace));
+        type_again(&mut text, Event::Paste("uit;\n".to_owned()));
+        for event in [key(KeyCode::Up), Event::FocusGained, key(KeyCode::Enter), control('j')] {
+            type_again(&mut text, event);
+        }
+        assert_eq!(text, "quit;\n\n\n");
+    }
 }

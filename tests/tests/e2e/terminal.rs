@@ -93,6 +93,47 @@ fn a_signal_leaves_the_terminal_as_it_was_and_no_query() {
     client.wait_for(AS_FOUND);
 }
 
+/// Before, only the first of several lines that came at once was run, and a result swallowed what came before it.
+#[test]
+fn nothing_that_is_typed_ahead_or_pasted_is_lost() {
+    const COUNT: &str = "SELECT k, COUNT(*) AS c FROM n GROUP BY k;\r";
+    const NO_VIEWS: &str = "Empty set";
+    let cluster = Cluster::builder().start();
+    let mut client = Terminal::open(&cluster, "bin/sql-client.sh");
+    client.wait_for("Flink SQL> ");
+    client.keys(&format!("{NUMBERS}{}SHOW TABLES;\r", "SHOW VIEWS;\r".repeat(20)));
+    client.wait_for("succeeded.");
+    for _ in 0..20 {
+        client.wait_for(NO_VIEWS);
+    }
+    client.wait_for("1 row in set");
+    client.wait_for("Flink SQL> ");
+    client.keys("\x1b[200~SHOW VIEWS;\nSHOW TABLES;\x1b[201~\r");
+    client.wait_for(NO_VIEWS);
+    client.wait_for("1 row in set");
+    client.wait_for("Flink SQL> ");
+
+    // Behind a statement whose result takes the screen.
+    client.keys(&format!("{COUNT}SHOW TABLES;\r"));
+    client.wait_for("3 rows, ");
+    client.keys("q");
+    client.wait_for("[INFO] Result retrieval cancelled.");
+    client.wait_for("1 row in set");
+    client.wait_for("Flink SQL> ");
+    // Into the result, and right behind the key that leaves it.
+    client.keys(COUNT);
+    client.wait_for("3 rows, ");
+    client.keys("\x1b[200~SHOW VIEWS;\n\x1b[201~");
+    client.keys("qSHOW TABLES;\rSHOW VI");
+    client.wait_for("[INFO] Result retrieval cancelled.");
+    client.wait_for(NO_VIEWS);
+    client.wait_for("1 row in set");
+    client.keys("EWS;\r");
+    client.wait_for(NO_VIEWS);
+    client.keys("quit;\r");
+    assert!(client.wait().success());
+}
+
 #[test]
 fn results_in_all_modes_and_ctrl_c() {
     let cluster = Cluster::builder().start();
