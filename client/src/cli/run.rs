@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use clap::Args;
 use serde_json::json;
+use wiesel_common::config::options::client;
 use wiesel_common::id::JobId;
 
 use super::options::{self, claim_mode};
 use super::{Cluster, Failure, read_script, script_name};
+use crate::lease::Lease;
 use crate::progress::watched;
 use crate::rest::{JobEnd, RestClient};
 
@@ -60,9 +62,14 @@ impl Run {
              Leave it out, and use `flink cancel` to end a job"
         );
         let script = read_script(&self.script)?;
-        let client = self.cluster.client(&self.cluster.configuration()?)?;
+        let configuration = self.cluster.configuration()?;
+        let client = self.cluster.client(&configuration)?;
         let mut properties = self.cluster.job_properties()?;
         properties.extend(self.recovery().map(|(key, value)| (key.to_owned(), json!(value))));
+        // A job is tied to its client only while that waits for it, whatever the cluster's configuration says.
+        let attached = (client::ATTACHED.key().to_owned(), (!self.detached).to_string());
+        properties.insert(attached.0.clone(), json!(attached.1));
+        let lease = Lease::of(&configuration.merged([attached]))?;
         let artifact = client.upload(&script_name(&self.script), script).await?;
         let body = json!({"flinkConfiguration": properties, "parallelism": self.parallelism});
         let submitted = client.run(&artifact, &body).await;
@@ -85,6 +92,7 @@ impl Run {
         if self.detached {
             tell_what_waits(&client, &started).await;
         } else {
+            let _heartbeats: Vec<_> = started.iter().filter_map(|job| Some(lease?.keep(&client, *job))).collect();
             ends_well &= wait(&client, &started).await?;
         }
         Ok(if ends_well { ExitCode::SUCCESS } else { ExitCode::FAILURE })

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use chrono::{Local, TimeZone};
 use wiesel_common::config::Configuration;
+use wiesel_common::config::options::client;
 use wiesel_common::id::JobId;
 use wiesel_operators::types::{RowField, TypeKind};
 use wiesel_sql::ast::StopJob;
@@ -15,6 +16,7 @@ use super::fetch::{Fetched, QueryRun, Row};
 use super::format::{MAX_COLUMN_WIDTH, Table, row_count};
 use super::view;
 use crate::cli::{Failure, end_before_start, end_of, wait_for_savepoint};
+use crate::lease::Lease;
 use crate::progress::{CTRL_C_CANCELS, LOOK, Progress};
 use crate::rest::{JobEnd, RestClient};
 
@@ -63,14 +65,18 @@ impl Executor {
         Ok(())
     }
 
-    async fn insert(&self, insert: InsertJob) -> Result<(), Failure> {
+    async fn insert(&self, mut insert: InsertJob) -> Result<(), Failure> {
         let job =
             JobId::from_bytes(&insert.graph.job_id).ok_or_else(|| anyhow::anyhow!("a job graph without an id"))?;
         if let [_, _, ..] = insert.sinks.as_slice() {
             println!("[INFO] Statement set: {} statements into {}.", insert.sinks.len(), insert.sinks.join(", "));
         }
         println!("[INFO] Submitting SQL update statement to the cluster...");
+        // The job is tied to this client only while it waits for it.
+        insert.graph.configuration.insert(client::ATTACHED.key().to_owned(), insert.wait.to_string());
+        let lease = Lease::of(&self.session.configuration().merged(insert.graph.configuration.clone()))?;
         self.client.submit(&insert.graph).await?;
+        let _heartbeats = lease.map(|lease| lease.keep(&self.client, job));
         if let Some(end) = self.until(job, end_before_start(&self.client, job)).await? {
             return tell_end(job, end);
         }
