@@ -5,10 +5,11 @@
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use tokio::runtime::Handle;
+use tokio::runtime::{Handle, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::AbortHandle;
 use wiesel_common::id::JobId;
@@ -17,10 +18,13 @@ use crate::rest::RestClient;
 use crate::terminal;
 
 /// How long the JobManager has to take cancellations. Queries that it does not hear of in time end with their leases.
-const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The queries of this process whose rows are wanted.
 static QUERIES: Mutex<BTreeMap<JobId, RestClient>> = Mutex::new(BTreeMap::new());
+
+/// A signal ends the process.
+static ENDING: AtomicBool = AtomicBool::new(false);
 
 /// Of the thread that watches.
 static WATCH: OnceLock<Handle> = OnceLock::new();
@@ -52,13 +56,25 @@ pub(crate) fn watch() -> io::Result<()> {
     };
     // Set once: a process watches once.
     let _ = WATCH.set(runtime.handle().clone());
-    let watch = move || {
-        let kind = runtime.block_on(first_of(terminate, hang_up));
-        terminal::restore();
-        runtime.block_on(cancel_queries());
-        std::process::exit(128 + kind.as_raw_value());
-    };
+    let watch = move || wait_and_end(&runtime, terminate, hang_up);
     std::thread::Builder::new().name("signals".to_owned()).spawn(watch).map(drop)
+}
+
+fn wait_and_end(runtime: &Runtime, terminate: Signal, hang_up: Option<Signal>) {
+    let kind = runtime.block_on(first_of(terminate, hang_up));
+    ENDING.store(true, Ordering::SeqCst);
+    runtime.block_on(cancel_queries());
+    // Last: until then the main thread may draw.
+    terminal::restore();
+    std::process::exit(128 + kind.as_raw_value());
+}
+
+/// Does not return if a signal ends the process, whose status is that of the signal then: that a query was cancelled the main
+/// thread takes for a failure.
+pub(crate) fn wait_if_ending() {
+    while ENDING.load(Ordering::SeqCst) {
+        std::thread::park();
+    }
 }
 
 /// Runs something where the main thread does not hold it up, if this process watches for signals.

@@ -107,7 +107,9 @@ fn run(arguments: Arguments) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    match runtime.block_on(act(arguments)) {
+    let outcome = runtime.block_on(act(arguments));
+    termination::wait_if_ending();
+    match outcome {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {

@@ -71,7 +71,7 @@ fn client_pid(cluster: &Cluster) -> u32 {
 
 #[test]
 fn a_signal_leaves_the_terminal_as_it_was_and_no_query() {
-    const AS_FOUND: &str = "isig icanon iexten echo ";
+    const AS_FOUND: &str = "isig icanon iexten ";
     let cluster = Cluster::builder().start();
     let mut client = Terminal::open_in_shell(&cluster, "bin/sql-client.sh");
     client.wait_for("Flink SQL> ");
