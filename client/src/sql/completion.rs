@@ -166,13 +166,13 @@ impl Validator for SqlHelper {
     }
 }
 
-/// Whether Enter runs what was typed: nothing, a word of the client's own, or statements up to a semicolon.
+/// Whether Enter runs what was typed: nothing, or statements of which the last ends with a semicolon or is a word of the
+/// client's own.
 fn is_whole(input: &str) -> bool {
-    let word = input.trim();
-    word.is_empty()
-        || is_quit(word)
-        || ["HELP", "CLEAR"].iter().any(|own| word.eq_ignore_ascii_case(own))
+    let is_own = |word: &str| is_quit(word) || ["HELP", "CLEAR"].iter().any(|own| word.eq_ignore_ascii_case(own));
+    input.trim().is_empty()
         || parser::is_complete(input)
+        || parser::split(input).last().is_some_and(|last| is_own(last.text.trim()))
 }
 
 /// Stands on a line that goes on with a statement until something is typed there. It is no part of the statement.
@@ -220,7 +220,9 @@ mod tests {
 
     #[test]
     fn enter_runs_whole_statements_and_the_clients_own_words() {
-        for whole in ["", "SELECT 1;", "quit", "QUIT;", "exit", "\\q", "help", " clear ", "SELECT ';';"] {
+        for whole in
+            ["", "SELECT 1;", "quit", "QUIT;", "exit", "\\q", "help", " clear ", "SELECT ';';", "SELECT 1;\nhelp"]
+        {
             assert!(is_whole(whole), "{whole}");
         }
         for part in ["SELECT 1", "SELECT 'a;", "quit SELECT", "SELECT 1 -- ;"] {
