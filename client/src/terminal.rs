@@ -6,6 +6,7 @@ use std::os::fd::OwnedFd;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::getpgrp;
 use rustix::stdio::{stdin, stdout};
 use rustix::termios::{
@@ -16,6 +17,9 @@ use rustix::termios::{
 static FOUND: OnceLock<Found> = OnceLock::new();
 /// A result takes the whole screen.
 static OTHER_SCREEN: AtomicBool = AtomicBool::new(false);
+
+/// The most that is read at once of what was typed ahead, in bytes.
+const MAX_UNREAD: usize = 1 << 20;
 
 /// Cursor, main screen.
 const LEAVE_OTHER_SCREEN: &[u8] = b"\x1b[?25h\x1b[?1049l";
@@ -59,6 +63,26 @@ pub(crate) fn remember() {
 /// The terminal that was looked at.
 pub(crate) fn found() -> Option<&'static Found> {
     FOUND.get()
+}
+
+/// What was typed and nobody has read, where keys come one by one. Enter is a line feed in it.
+pub(crate) fn unread() -> String {
+    let Some(Found { terminal, .. }) = FOUND.get() else { return String::new() };
+    let mut keys = Vec::new();
+    let mut buffer = [0u8; 4096];
+    while keys.len() < MAX_UNREAD && is_readable(terminal) {
+        match rustix::io::read(terminal, &mut buffer) {
+            Ok(read @ 1..) => keys.extend_from_slice(&buffer[..read]),
+            _ => break,
+        }
+    }
+    String::from_utf8_lossy(&keys).replace('\r', "\n")
+}
+
+fn is_readable(terminal: &OwnedFd) -> bool {
+    let mut ready = [PollFd::new(terminal, PollFlags::IN)];
+    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+    poll(&mut ready, Some(&now)).is_ok_and(|ready| ready > 0)
 }
 
 /// Notes whether the other screen is shown; says whether it was.

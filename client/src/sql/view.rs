@@ -14,7 +14,7 @@ use super::format::cut;
 use super::grid::{Grid, Room};
 use crate::cli::Failure;
 use crate::progress::LOOK;
-use crate::terminal::other_screen;
+use crate::terminal::{other_screen, unread};
 
 /// How many rows a result keeps; older ones are dropped (`sql-client.execution.max-table-result.rows`).
 const MAX_ROWS: usize = 1_000_000;
@@ -104,7 +104,8 @@ impl View {
     /// Shows the query until it is left; then the terminal is as it was before.
     async fn on_screen(&mut self, run: &mut QueryRun) -> Result<(), Failure> {
         let _screen = Screen::open()?;
-        self.set_keys_aside()?;
+        // Not with the keys of the view: of many it sees the first thousand only, until there are more.
+        self.set_aside.push_str(&unread());
         let outcome = self.run(run).await;
         // Where the terminal is gone nothing more is typed.
         let _ = self.set_keys_aside();
