@@ -48,11 +48,8 @@ fn start(writer: impl for<'a> fmt::MakeWriter<'a> + Send + Sync + 'static) {
     let (filter, handle) = reload::Layer::new(filter("info"));
     // A line that cannot be written is lost. The layer would say so with a macro that panics if standard error cannot be written
     // either, as on a disk that is full.
-    let layer = fmt::layer()
-        .with_ansi(false)
-        .log_internal_errors(false)
-        .event_format(format::FlinkFormat)
-        .with_writer(writer);
+    let layer =
+        fmt::layer().with_ansi(false).log_internal_errors(false).event_format(format::FlinkFormat).with_writer(writer);
     if tracing_subscriber::registry().with(filter).with(layer).try_init().is_ok() {
         // Set once: only the first subscriber is kept.
         let _ = FILTER.set(handle);
