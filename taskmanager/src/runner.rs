@@ -63,6 +63,8 @@ pub struct JobMasterLink {
     pub job: JobId,
     /// The host name of this TaskManager.
     pub hostname: String,
+    /// Its id.
+    pub task_manager: String,
     /// True once the JobMaster counts as lost: it is not spoken to any more.
     pub lost: Arc<watch::Sender<bool>>,
 }
@@ -149,8 +151,13 @@ impl Threads {
     ) -> Result<(), Status> {
         let attempt = task.attempt;
         let sender = launch.master.sender(attempt, task.subtask);
-        let surroundings =
-            Surroundings { runtime: Handle::current(), sender, factory: self.factory.clone(), state: state.clone() };
+        let surroundings = Surroundings {
+            runtime: Handle::current(),
+            sender,
+            factory: self.factory.clone(),
+            state: state.clone(),
+            task_manager: launch.master.task_manager.clone(),
+        };
         let ended = launch.ended.clone();
         let started =
             task::start(deployment, task, surroundings, |reporting| (launch.spawn)(reporting), move || ended(attempt));

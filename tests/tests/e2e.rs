@@ -15,6 +15,8 @@ mod end_of_input;
 mod failures;
 #[path = "e2e/job_manager.rs"]
 mod job_manager;
+#[path = "e2e/log_lines.rs"]
+mod log_lines;
 #[path = "e2e/long_expressions.rs"]
 mod long_expressions;
 #[path = "e2e/many_jobs.rs"]

@@ -13,9 +13,11 @@ use object_store::ObjectStore;
 use object_store::local::LocalFileSystem;
 use object_store::path::{Path as ObjectPath, PathPart};
 use parking_lot::Mutex;
+use tracing::Instrument;
 
 use crate::config::Configuration;
 use crate::config::options::s3;
+use crate::logging::request_span;
 
 mod error;
 mod local;
@@ -265,11 +267,18 @@ impl Location {
         Self { place: Place::Object { store: store.clone(), path, entropy: Some(entropy.clone()) }, uri }
     }
 
+    /// Has what a store's client logs of a request, of its retries above all, say what is done to which file.
+    fn named<F: Future>(&self, operation: &str, request: F) -> tracing::instrument::Instrumented<F> {
+        request.instrument(request_span(operation, &self.uri))
+    }
+
     /// The whole file.
     pub async fn read(&self) -> Result<Bytes> {
         match &self.place {
             Place::Local(path) => local::run("read", &self.uri, path, |path| read_regular(path).map(Bytes::from)).await,
-            Place::Object { store, path, .. } => object::read(&*store.objects, path, &self.uri).await,
+            Place::Object { store, path, .. } => {
+                self.named("read", object::read(&*store.objects, path, &self.uri)).await
+            }
         }
     }
 
@@ -280,7 +289,9 @@ impl Location {
     pub async fn read_range(&self, range: Range<u64>) -> Result<Bytes> {
         match &self.place {
             Place::Local(path) => local::run("read", &self.uri, path, move |path| local::read_range(path, range)).await,
-            Place::Object { store, path, .. } => object::read_range(&*store.objects, path, &self.uri, range).await,
+            Place::Object { store, path, .. } => {
+                self.named("read", object::read_range(&*store.objects, path, &self.uri, range)).await
+            }
         }
     }
 
@@ -288,7 +299,9 @@ impl Location {
     pub async fn size(&self) -> Result<u64> {
         match &self.place {
             Place::Local(path) => local::run("look at", &self.uri, path, local::file_size).await,
-            Place::Object { store, path, .. } => object::size(&*store.objects, path, &self.uri).await,
+            Place::Object { store, path, .. } => {
+                self.named("look at", object::size(&*store.objects, path, &self.uri)).await
+            }
         }
     }
 
@@ -298,7 +311,9 @@ impl Location {
             Place::Local(path) => {
                 local::run_write(&self.uri, path, move |path, caller| local::write(path, &bytes, caller)).await
             }
-            Place::Object { store, path, .. } => object::write(&*store.objects, path, &self.uri, bytes).await,
+            Place::Object { store, path, .. } => {
+                self.named("write", object::write(&*store.objects, path, &self.uri, bytes)).await
+            }
         }
     }
 
@@ -318,7 +333,9 @@ impl Location {
                     other => other,
                 }
             }
-            Place::Object { store, path, .. } => object::write_new(&*store.objects, path, &self.uri, bytes).await,
+            Place::Object { store, path, .. } => {
+                self.named("write", object::write_new(&*store.objects, path, &self.uri, bytes)).await
+            }
         }
     }
 
@@ -329,7 +346,9 @@ impl Location {
                 let from = from.to_owned();
                 local::run_write(&self.uri, path, move |path, caller| local::copy(&from, path, caller)).await
             }
-            Place::Object { store, path, .. } => object::upload(&store.objects, path, &self.uri, from).await,
+            Place::Object { store, path, .. } => {
+                self.named("write", object::upload(&store.objects, path, &self.uri, from)).await
+            }
         }
     }
 
@@ -340,7 +359,9 @@ impl Location {
                 let to = to.to_owned();
                 local::run("read", &self.uri, path, move |path| local::fetch(path, &to)).await
             }
-            Place::Object { store, path, .. } => object::download(&*store.objects, path, &self.uri, to).await,
+            Place::Object { store, path, .. } => {
+                self.named("read", object::download(&*store.objects, path, &self.uri, to)).await
+            }
         }
     }
 
@@ -358,7 +379,9 @@ impl Location {
     pub async fn children(&self) -> Result<Children> {
         let (files, folders) = match &self.place {
             Place::Local(path) => local::run("list", &self.uri, path, local::children).await?,
-            Place::Object { store, path, .. } => object::children(&*store.objects, path, &self.uri).await?,
+            Place::Object { store, path, .. } => {
+                self.named("list", object::children(&*store.objects, path, &self.uri)).await?
+            }
         };
         Ok(Children { files, folders })
     }
@@ -376,7 +399,9 @@ impl Location {
     async fn uploads_below(&self) -> Result<Vec<Unfinished>> {
         match &self.place {
             Place::Local(_) => Ok(Vec::new()),
-            Place::Object { store, path, .. } => store.uploads.list(path, &self.uri).await,
+            Place::Object { store, path, .. } => {
+                self.named("list uploads into", store.uploads.list(path, &self.uri)).await
+            }
         }
     }
 
@@ -384,7 +409,9 @@ impl Location {
     pub async fn abort_upload(&self, upload: &Unfinished) -> Result<()> {
         match &self.place {
             Place::Local(_) => Ok(()),
-            Place::Object { store, .. } => store.uploads.abort(upload, &self.uri).await,
+            Place::Object { store, .. } => {
+                self.named("abort an upload into", store.uploads.abort(upload, &self.uri)).await
+            }
         }
     }
 
@@ -392,7 +419,9 @@ impl Location {
     pub async fn delete(&self) -> Result<()> {
         match &self.place {
             Place::Local(path) => local::run("delete", &self.uri, path, local::delete).await,
-            Place::Object { store, path, .. } => object::delete(&*store.objects, path, &self.uri).await,
+            Place::Object { store, path, .. } => {
+                self.named("delete", object::delete(&*store.objects, path, &self.uri)).await
+            }
         }
     }
 

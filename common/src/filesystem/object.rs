@@ -11,6 +11,7 @@ use futures::stream::FuturesUnordered;
 use futures::{StreamExt, TryStreamExt};
 use object_store::path::Path as ObjectPath;
 use object_store::{MultipartUpload, ObjectStore, ObjectStoreExt, PutMode, PutPayload};
+use tracing::Instrument;
 
 use super::regular::open_regular;
 use super::{Error, Result, Written};
@@ -124,8 +125,8 @@ impl Parts {
     /// Begins one. If nobody waits for that any more, it is aborted when it has begun.
     async fn begin(store: &Arc<dyn ObjectStore>, path: &ObjectPath) -> object_store::Result<Self> {
         let (store, path) = (store.clone(), path.clone());
-        let begun = tokio::spawn(async move { store.put_multipart(&path).await.map(|upload| Self(Some(upload))) });
-        begun.await.unwrap_or_else(|error| {
+        let begin = async move { store.put_multipart(&path).await.map(|upload| Self(Some(upload))) };
+        tokio::spawn(begin.in_current_span()).await.unwrap_or_else(|error| {
             Err(object_store::Error::Generic { store: "multipart upload", source: Box::new(error) })
         })
     }
@@ -147,7 +148,7 @@ async fn abort(mut upload: Multipart) {
 impl Drop for Parts {
     fn drop(&mut self) {
         if let (Some(upload), Ok(runtime)) = (self.0.take(), tokio::runtime::Handle::try_current()) {
-            runtime.spawn(abort(upload));
+            runtime.spawn(abort(upload).in_current_span());
         }
     }
 }

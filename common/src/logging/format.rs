@@ -1,5 +1,6 @@
 //! A line of the log.
 use std::fmt;
+use std::time::Instant;
 
 use tracing::{Event, Subscriber};
 use tracing_subscriber::fmt::format::Writer;
@@ -7,9 +8,14 @@ use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
 use super::escape;
+use super::retries::Retries;
 
-/// Flink's pattern: time, level, where, message, then the fields of the spans around it; one line each, whatever is in them.
-pub(super) struct FlinkFormat;
+/// Flink's pattern: time, level, where, message, then the fields of the spans around it, each name once; one line each, whatever
+/// is in them.
+#[derive(Default)]
+pub(super) struct FlinkFormat {
+    retries: Retries,
+}
 
 impl<S, N> FormatEvent<S, N> for FlinkFormat
 where
@@ -17,18 +23,28 @@ where
     N: for<'a> FormatFields<'a> + 'static,
 {
     fn format_event(&self, context: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
-        let now = chrono::Local::now().format("%Y-%m-%d %H:%M:%S,%3f");
         let metadata = event.metadata();
+        let Some(left_out) = self.retries.admit(metadata.target(), Instant::now()) else { return Ok(()) };
+        let now = chrono::Local::now().format("%Y-%m-%d %H:%M:%S,%3f");
         let mut line = String::new();
         let mut plain = Writer::new(&mut line);
         write!(plain, "{now} {:<5} {:<60} [] - ", metadata.level().as_str(), metadata.target())?;
         context.format_fields(plain.by_ref(), event)?;
+        let mut named: Vec<&str> = event.fields().map(|field| field.name()).collect();
         for span in context.event_scope().into_iter().flatten() {
+            let fields = span.metadata().fields();
+            if fields.iter().all(|field| named.contains(&field.name())) {
+                continue;
+            }
+            named.extend(fields.iter().map(|field| field.name()));
             if let Some(fields) = span.extensions().get::<tracing_subscriber::fmt::FormattedFields<N>>()
                 && !fields.is_empty()
             {
                 write!(plain, " {fields}")?;
             }
+        }
+        if left_out > 0 {
+            write!(plain, " left_out={left_out}")?;
         }
         escape::write(&line, &mut writer)?;
         writeln!(writer)
@@ -43,6 +59,7 @@ mod tests {
     use parking_lot::Mutex;
     use tracing_subscriber::layer::SubscriberExt;
 
+    use super::super::ids::{checkpoint_span, request_span, task_span};
     use super::*;
 
     #[derive(Clone, Default)]
@@ -65,7 +82,7 @@ mod tests {
         let writer = lines.clone();
         let layer = tracing_subscriber::fmt::layer()
             .with_ansi(false)
-            .event_format(FlinkFormat)
+            .event_format(FlinkFormat::default())
             .with_writer(move || writer.clone());
         tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), log);
         String::from_utf8(lines.0.lock().clone()).unwrap()
@@ -92,5 +109,35 @@ mod tests {
         });
         assert_eq!(text.matches("\\n2026").count(), 3, "{text}");
         assert_eq!(text.trim_end_matches('\n').chars().filter(|c| c.is_control()).count(), 0, "{text}");
+    }
+
+    /// Failed before: a line about a checkpoint had its id twice, or the task's and not the job's.
+    #[test]
+    fn a_line_names_job_task_and_checkpoint_once() {
+        let text = logged(|| {
+            let _task = task_span("0a1b", "Source: t (1/2)#0").entered();
+            let _checkpoint = checkpoint_span(7).entered();
+            tracing::info!("written");
+            let _newer = checkpoint_span(8).entered();
+            tracing::info!(job_id = "0a1b", "committed");
+        });
+        let message = |line: &str| line.split(" [] - ").nth(1).unwrap_or_default().to_owned();
+        let lines: Vec<String> = text.lines().map(message).collect();
+        assert_eq!(lines[0], "written checkpoint_id=7 task=Source: t (1/2)#0 job_id=0a1b");
+        assert_eq!(lines[1], "committed job_id=\"0a1b\" checkpoint_id=8 task=Source: t (1/2)#0");
+    }
+
+    /// Failed before: nothing said which file a store was asked for in vain, again and again.
+    #[test]
+    fn a_store_s_retries_name_the_file_and_are_few() {
+        let text = logged(|| {
+            let _request = request_span("write", "s3://b/chk-1/_metadata").entered();
+            for _ in 0..1000 {
+                tracing::info!(target: "object_store::client::retry", "backing off");
+            }
+            tracing::info!(target: "wiesel_test", "done");
+        });
+        assert_eq!(text.lines().count(), 11, "{text}");
+        assert!(text.lines().all(|line| line.ends_with(" request=write s3://b/chk-1/_metadata")), "{text}");
     }
 }

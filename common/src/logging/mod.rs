@@ -18,7 +18,11 @@ use crate::config::{ConfigOption, Configuration};
 
 mod escape;
 mod format;
+mod ids;
+mod retries;
 mod rolling;
+
+pub use ids::{checkpoint_span, job_span, request_span, task_span};
 
 /// The variable that names the log file.
 pub const LOG_FILE_VARIABLE: &str = "WIESEL_LOG_FILE";
@@ -48,8 +52,11 @@ fn start(writer: impl for<'a> fmt::MakeWriter<'a> + Send + Sync + 'static) {
     let (filter, handle) = reload::Layer::new(filter("info"));
     // A line that cannot be written is lost. The layer would say so with a macro that panics if standard error cannot be written
     // either, as on a disk that is full.
-    let layer =
-        fmt::layer().with_ansi(false).log_internal_errors(false).event_format(format::FlinkFormat).with_writer(writer);
+    let layer = fmt::layer()
+        .with_ansi(false)
+        .log_internal_errors(false)
+        .event_format(format::FlinkFormat::default())
+        .with_writer(writer);
     if tracing_subscriber::registry().with(filter).with(layer).try_init().is_ok() {
         // Set once: only the first subscriber is kept.
         let _ = FILTER.set(handle);

@@ -12,7 +12,9 @@ use parking_lot::RwLock;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{Id, JoinSet};
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 use wiesel_common::id::{AttemptId, JobId};
+use wiesel_common::logging::job_span;
 use wiesel_proto as proto;
 
 use crate::failure::{self, FailureInfo};
@@ -246,7 +248,7 @@ impl Dispatcher {
         )
         .map_err(|error| SubmitError::Invalid(error.to_string()))?;
         self.masters.handles.write().insert(id, handle);
-        let task = self.running.spawn(master.run());
+        let task = self.running.spawn(master.run().instrument(job_span(id)));
         self.jobs.insert(task.id(), JobInProgress { id, graph, submitted_at });
         Ok(id)
     }
@@ -259,7 +261,8 @@ impl Dispatcher {
                 (task, Some(info))
             }
             Err(error) => {
-                tracing::error!(%error, "a JobMaster ended abnormally");
+                let job_id = self.jobs.get(&error.id()).map(|job| tracing::field::display(job.id));
+                tracing::error!(job_id, %error, "a JobMaster ended abnormally");
                 (error.id(), None)
             }
         };
@@ -282,7 +285,7 @@ impl Dispatcher {
             tracing::warn!(%job_id, "too many jobs have left files that belong to no checkpoint: those of this one stay");
             return;
         }
-        let task = self.aftermaths.spawn(aftermath.run());
+        let task = self.aftermaths.spawn(aftermath.run().instrument(job_span(job_id)));
         self.looked_after.insert(task.id(), job_id);
     }
 }

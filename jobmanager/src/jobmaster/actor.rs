@@ -7,6 +7,8 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tonic::Status;
+use tracing::Instrument;
+use tracing::field::display;
 use wiesel_common::config::Configuration;
 use wiesel_common::id::{AttemptId, JobId, LeaderSessionId, OperatorId};
 use wiesel_common::time::Clock;
@@ -415,6 +417,9 @@ impl JobMaster {
         let attempt = attempt_of(&update.attempt_id)?;
         let state = update.state();
         let failure = update.failure.map(FailureInfo::from);
+        if let Some(failure) = failure.as_ref().filter(|_| state == proto::ExecutionState::Failed) {
+            self.log_failed_task(attempt, failure);
+        }
         match self.scheduler.task_state(attempt, state, failure, update.metrics, &mut self.env) {
             UpdateOutcome::Accepted => {
                 if state == proto::ExecutionState::Finished {
@@ -426,6 +431,24 @@ impl JobMaster {
             UpdateOutcome::Unknown if super::execution_graph::is_terminal(state) => Ok(()),
             UpdateOutcome::Unknown => Err(Status::not_found(format!("attempt {attempt} is not current"))),
         }
+    }
+
+    /// A line for each task that failed, under the name that its TaskManager has for it, whatever follows from it.
+    fn log_failed_task(&self, attempt: AttemptId, failure: &FailureInfo) {
+        let graph = self.scheduler.graph();
+        let Some((vertex, subtask)) = graph.find(attempt) else { return };
+        let execution = &graph.vertices[vertex].subtasks[subtask];
+        // What is told twice was logged before.
+        if super::execution_graph::is_terminal(execution.state) {
+            return;
+        }
+        tracing::warn!(
+            job_id = %self.handle.job_id,
+            task = %format_args!("{}#{}", graph.task_name(vertex, subtask), execution.attempt_number),
+            task_manager = execution.slot.as_ref().map(|slot| display(&slot.location.resource_id)),
+            reason = %failure.message,
+            "task failed"
+        );
     }
 
     fn operator_event(&mut self, event: proto::OperatorEventToCoordinator) -> Result<(), Status> {
@@ -521,7 +544,7 @@ impl JobMaster {
     }
 
     pub(super) fn spawn(&mut self, completion: impl Future<Output = Completion> + Send + 'static) {
-        self.completions.spawn(completion);
+        self.completions.spawn(completion.in_current_span());
     }
 
     fn after(&mut self, delay: Duration, completion: Completion) {
@@ -567,9 +590,18 @@ impl JobMaster {
             Action::Cancel { location, attempts } => self.cancel_after_deployment(location, attempts),
             Action::EndExecution { regions } => self.end_sources(&regions),
             Action::RestartAfter { delay, restart } => {
-                let cause = self.scheduler.history().entries().next().map(|entry| entry.failure.stack_trace());
-                let cause = cause.unwrap_or_default();
-                tracing::warn!(job_id = %self.handle.job_id, ?delay, "job restarts: {}", cause.trim_end());
+                let latest = self.scheduler.history().entries().next();
+                let task = latest.and_then(|entry| entry.task.as_ref());
+                let location = task.and_then(|task| task.location.as_ref());
+                let cause = latest.map(|entry| entry.failure.stack_trace()).unwrap_or_default();
+                tracing::warn!(
+                    job_id = %self.handle.job_id,
+                    task = task.map(|task| display(task.name.replace(" - execution ", ""))),
+                    task_manager = location.map(|location| display(&location.resource_id)),
+                    ?delay,
+                    "job restarts: {}",
+                    cause.trim_end()
+                );
                 self.after(delay, Completion::RestartDue { restart });
             }
             Action::Terminated => self.terminated = true,
@@ -705,7 +737,7 @@ impl JobMaster {
                     calls: self.context.enumerator_calls,
                     restore: restore(uid),
                 };
-                let task = self.sources.spawn(coordinator.run(commands));
+                let task = self.sources.spawn(coordinator.run(commands).in_current_span());
                 self.source_coordinators.insert(uid, Source { region, commands: sender, task });
             }
         }

@@ -6,8 +6,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::oneshot;
 use tonic::Status;
+use tracing::Instrument;
 use wiesel_common::fault;
 use wiesel_common::id::{AttemptId, JobId, OperatorId};
+use wiesel_common::logging::checkpoint_span;
 use wiesel_proto as proto;
 use wiesel_state::storage::{CheckpointStorage, Deleted, Found, KnownCheckpoints};
 
@@ -158,7 +160,8 @@ impl JobMaster {
 
     fn finalize(&mut self, barrier: proto::CheckpointBarrier, metadata: Arc<proto::CheckpointMetadata>) {
         let (storage, limit) = (self.storage.clone(), self.checkpoint_options.timeout);
-        self.spawn(async move {
+        let span = checkpoint_span(barrier.checkpoint_id);
+        let writing = async move {
             fault::point("checkpoint.before-metadata");
             let writing = storage.write_metadata(&barrier, &metadata);
             let result = match tokio::time::timeout(limit, writing).await {
@@ -168,7 +171,8 @@ impl JobMaster {
             };
             fault::point("checkpoint.after-metadata");
             Completion::Finalized { metadata, result }
-        });
+        };
+        self.spawn(writing.instrument(span));
     }
 
     fn release_results(&self, metadata: &proto::CheckpointMetadata) {
@@ -197,7 +201,7 @@ impl JobMaster {
         tracing::warn!(
             job_id = %self.job_id(),
             checkpoint_id = checkpoint,
-            task_manager = resource_id,
+            task_manager = %resource_id,
             reason,
             "a TaskManager was not told of a checkpoint"
         );
@@ -325,14 +329,17 @@ pub(super) async fn discard(storage: &CheckpointStorage, garbage: &[Garbage], re
         let (checkpoint_id, deleted) = match garbage {
             Garbage::Completed(checkpoint) => {
                 let still_referenced = files.iter().filter(|file| stays(file)).cloned().collect();
-                (checkpoint.id, discard_completed(storage, checkpoint, &still_referenced).await)
+                let discarding = discard_completed(storage, checkpoint, &still_referenced);
+                (checkpoint.id, discarding.instrument(checkpoint_span(checkpoint.id)).await)
             }
             Garbage::Unfinished(metadata) => {
                 let still_referenced = files.iter().filter(|file| stays(file)).cloned().collect();
-                (metadata.checkpoint_id, storage.discard_unfinished(metadata, &still_referenced).await)
+                let discarding = storage.discard_unfinished(metadata, &still_referenced);
+                (metadata.checkpoint_id, discarding.instrument(checkpoint_span(metadata.checkpoint_id)).await)
             }
             Garbage::Failed { barrier, files } => {
-                (barrier.checkpoint_id, storage.discard_aborted(barrier, files).await)
+                let discarding = storage.discard_aborted(barrier, files);
+                (barrier.checkpoint_id, discarding.instrument(checkpoint_span(barrier.checkpoint_id)).await)
             }
         };
         if let Some(error) = &deleted.failure {

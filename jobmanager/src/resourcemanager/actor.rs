@@ -335,7 +335,8 @@ impl ResourceManager {
         self.calls.spawn(async move {
             let _permit = permit;
             if let Err(status) = client.free_slot(request).await {
-                tracing::debug!(task_manager = %resource_id, reason = %describe(&status), "a slot could not be freed");
+                let reason = describe(&status);
+                tracing::debug!(task_manager = %resource_id, allocation_id = %allocation, reason, "a slot could not be freed");
             }
             None
         });

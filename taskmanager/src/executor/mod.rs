@@ -9,7 +9,9 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tonic::{Code, Status};
+use tracing::Instrument;
 use wiesel_common::id::{AllocationId, AttemptId, JobId};
+use wiesel_common::logging::job_span;
 use wiesel_common::rpc::{Channel, Connector};
 use wiesel_network::Event;
 use wiesel_proto as proto;
@@ -301,10 +303,11 @@ impl TaskExecutor {
             registration: self.registration,
         };
         let (internal, patience) = (self.internal.clone(), self.setup.slot_timeout);
-        self.background.spawn(async move {
+        let offering = async move {
             let accepted = tokio::time::timeout(patience, offer_slot(client, offer, id)).await.unwrap_or(false);
             let _ = internal.send(Internal::OfferAnswered { allocation: id, accepted });
-        });
+        };
+        self.background.spawn(offering.instrument(job_span(job)));
         self.publish_slots();
         Ok(())
     }
@@ -395,6 +398,7 @@ impl TaskExecutor {
             fence: job.fence.clone(),
             job: job_id,
             hostname: self.setup.identity.hostname.clone(),
+            task_manager: self.setup.identity.resource_id.clone(),
             lost: job.lost.clone(),
         };
         let (internal, background) = (self.internal.clone(), &mut self.background);
@@ -509,9 +513,9 @@ impl TaskExecutor {
     fn overdue_cancellation(&self) -> Option<String> {
         let limit = self.setup.cancellation_timeout?;
         let (attempt, _) = self.cancelling.iter().find(|(_, since)| since.elapsed() > limit)?;
-        let task = self.jobs.values().find_map(|job| job.tasks.get(attempt));
-        let name = task.map_or_else(|| attempt.to_string(), |task| task.name().to_owned());
-        let place = task.and_then(|task| task.waiting_for()).unwrap_or("nothing, it computes");
+        let task = self.jobs.iter().find_map(|(id, job)| Some((id, job.tasks.get(attempt)?)));
+        let name = task.map_or_else(|| attempt.to_string(), |(job, task)| format!("{} of job {job}", task.name()));
+        let place = task.and_then(|(_, task)| task.waiting_for()).unwrap_or("nothing, it computes");
         let seconds = limit.as_secs();
         Some(format!(
             "Task did not exit gracefully within {seconds} seconds (task.cancellation.timeout): {name}, which waits for {place}"

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
+use tracing::Instrument;
 use wiesel_connectors::collect::CollectTransport;
 use wiesel_network::Waiter;
 use wiesel_operators::operator::{Error, Result};
@@ -51,7 +52,8 @@ impl RpcTransport {
 
     fn call(&mut self, request: proto::CollectRequest) -> Result<()> {
         let answer: Answer = Arc::default();
-        let call = Call(self.runtime.spawn(call(self.sender.clone(), request, answer.clone(), self.waiter.clone())));
+        let call = call(self.sender.clone(), request, answer.clone(), self.waiter.clone());
+        let call = Call(self.runtime.spawn(call.in_current_span()));
         self.waiter.wait_until("the JobMaster to take results", || answer.lock().is_some()).map_err(from_network)?;
         drop(call);
         match answer.lock().take() {

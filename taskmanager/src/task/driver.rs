@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use wiesel_common::fault;
+use wiesel_common::logging::checkpoint_span;
 use wiesel_common::time::Clock;
 use wiesel_network::{Event as DataEvent, Waiter};
 use wiesel_operators::chain::Chain;
@@ -41,7 +42,6 @@ enum Step {
 
 /// A task while it runs. Everything in here belongs to the task's thread.
 pub(crate) struct Driver {
-    pub(crate) name: String,
     pub(crate) head: Head,
     pub(crate) chain: Chain,
     pub(crate) outputs: Outputs,
@@ -89,6 +89,7 @@ impl Default for Times {
 impl Driver {
     /// Restores and opens the operators, last first, and gives the rows in flight back to the channels.
     pub(crate) fn open(&mut self, context: &OperatorContext, restore: &Restore) -> Result<()> {
+        let _span = restore.checkpoint.as_ref().map(|restore| checkpoint_span(restore.checkpoint_id).entered());
         fault::point("restore.before-open");
         self.already_finished = restore.is_finished();
         self.chain_finished = self.already_finished;

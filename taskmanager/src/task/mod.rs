@@ -7,7 +7,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use tokio::runtime::Handle;
+use tracing::Instrument;
 use wiesel_common::id::{AllocationId, AttemptId};
+use wiesel_common::logging::task_span;
 use wiesel_common::time::SystemClock;
 use wiesel_network::Waiter;
 use wiesel_operators::chain::Chain;
@@ -107,11 +109,14 @@ pub(crate) struct Surroundings {
     pub(crate) sender: Sender,
     pub(crate) factory: Arc<dyn OperatorFactory>,
     pub(crate) state: JobState,
+    /// The id of the TaskManager.
+    pub(crate) task_manager: String,
 }
 
 /// What a thread starts with.
 struct Start {
     name: String,
+    task_manager: String,
     operators: Vec<proto::OperatorSpec>,
     factory: Arc<dyn OperatorFactory>,
     inputs: Option<Inputs>,
@@ -160,6 +165,7 @@ pub(crate) fn start(
     };
     let start = Start {
         name: name.clone(),
+        task_manager: surroundings.task_manager,
         operators: vertex.operators.clone(),
         factory: surroundings.factory,
         inputs,
@@ -175,12 +181,16 @@ pub(crate) fn start(
         fault: fault.clone(),
     };
     let thread = std::thread::Builder::new().name(thread_name(&name)).stack_size(stack::size(&start.operators));
+    // Whatever is logged for the task, on its thread or by what works for it, says whose it is.
+    let span = task_span(deployment.job, &name);
+    let of_thread = span.clone();
     thread.spawn(move || {
+        let _entered = of_thread.entered();
         // Whatever becomes of the task, what it held is free.
         let _ = catch_unwind(AssertUnwindSafe(|| start.run()));
         ended();
     })?;
-    spawn_reporter(Box::pin(reporting));
+    spawn_reporter(Box::pin(reporting.instrument(span)));
     Ok(TaskHandle { attempt, allocation, name, counters, waiter, post, fault })
 }
 
@@ -194,6 +204,7 @@ impl Start {
     fn run(self) {
         let Self {
             name,
+            task_manager,
             operators,
             factory,
             inputs,
@@ -208,15 +219,16 @@ impl Start {
             sender,
             fault,
         } = self;
-        tracing::info!(task = %name, "task starts");
+        tracing::info!("task starts");
         reporter.report(Report::State(ExecutionState::Initializing, None));
         let built = caught(|| build_chain(&operators, &context, inputs, &waiter, &sender, &*factory));
         let (head, chain) = match built {
             Ok(built) => built,
-            Err(outcome) => return end(&name, Err(outcome), Some(outputs), &waiter, &reporter, &fault),
+            Err(outcome) => {
+                return end(&name, &task_manager, Err(outcome), Some(outputs), &waiter, &reporter, &fault);
+            }
         };
         let mut driver = Driver {
-            name: name.clone(),
             head,
             chain,
             outputs,
@@ -227,7 +239,7 @@ impl Start {
             reporter: reporter.clone(),
             checkpoints: Checkpoints::new(
                 restore.state.clone(),
-                Uploads::new(context.runtime.clone(), reporter.clone(), waiter.notifier().clone(), name.clone()),
+                Uploads::new(context.runtime.clone(), reporter.clone(), waiter.notifier().clone()),
             ),
             already_finished: false,
             chain_finished: false,
@@ -242,7 +254,7 @@ impl Start {
             drop((mailbox, checkpoints, head, chain));
             Ok(())
         });
-        end(&name, outcome.and(freed), Some(outputs), &waiter, &reporter, &fault);
+        end(&name, &task_manager, outcome.and(freed), Some(outputs), &waiter, &reporter, &fault);
     }
 }
 
@@ -277,6 +289,7 @@ fn work(driver: &mut Driver, context: &OperatorContext, restore: &Restore) -> Re
 /// after a failure was taken note of, so that no consumer reports the consequence before the cause.
 fn end(
     name: &str,
+    task_manager: &str,
     outcome: Result<(), Outcome>,
     mut outputs: Option<Outputs>,
     waiter: &Waiter,
@@ -296,8 +309,8 @@ fn end(
         },
     };
     match &failure {
-        Some(failure) => tracing::warn!(task = %name, reason = %failure.message, "task failed"),
-        None => tracing::info!(task = %name, state = state.as_str_name(), "task ended"),
+        Some(failure) => tracing::warn!(%task_manager, reason = %failure.message, "task failed"),
+        None => tracing::info!(state = state.as_str_name(), "task ended"),
     }
     if let (Some(failure), Some(outputs)) = (&failure, &mut outputs) {
         outputs.set_failure(&format!("{name}: {}", failure.message));

@@ -158,6 +158,7 @@ async fn run(
         let listens = match &report {
             Report::State(..) => sender.deliver(report, &counters).await,
             _ => {
+                let checkpoint_id = report.checkpoint();
                 let too_late = async {
                     if hurry.wait_for(|hurry| *hurry).await.is_err() {
                         std::future::pending::<()>().await;
@@ -168,7 +169,7 @@ async fn run(
                 tokio::select! {
                     listens = sender.deliver(report, &counters) => listens,
                     () = too_late => {
-                        tracing::info!("a task ends before the JobMaster has heard of all its checkpoints");
+                        tracing::info!(checkpoint_id, "a task ends before the JobMaster has heard of all its checkpoints");
                         true
                     }
                 }
@@ -233,14 +234,20 @@ impl Sender {
                 Ok(()) => return Outcome::Taken,
                 Err(status) if status.code() == Code::OutOfRange => return Outcome::TooLarge,
                 Err(status) if is_final(status.code()) => {
-                    tracing::debug!(reason = status.message(), "the JobMaster refused a report of a task");
+                    let checkpoint_id = report.checkpoint();
+                    tracing::debug!(
+                        checkpoint_id,
+                        reason = status.message(),
+                        "the JobMaster refused a report of a task"
+                    );
                     let unwanted = matches!(status.code(), Code::NotFound | Code::FailedPrecondition);
                     return if unwanted { Outcome::Taken } else { Outcome::Refused };
                 }
                 Err(status) => {
                     // Who was too slow once needs more time, not another try.
                     slow += u32::from(matches!(status.code(), Code::DeadlineExceeded | Code::Cancelled));
-                    tracing::debug!(reason = status.message(), "a report to the JobMaster failed, trying again");
+                    let (checkpoint_id, reason) = (report.checkpoint(), status.message());
+                    tracing::debug!(checkpoint_id, reason, "a report to the JobMaster failed, trying again");
                     tokio::time::sleep(pause).await;
                     pause = (pause * 2).min(LAST_PAUSE);
                 }
@@ -276,6 +283,14 @@ fn time_for(bytes: usize, slow: u32) -> Duration {
 }
 
 impl Report {
+    /// The checkpoint that it is about.
+    fn checkpoint(&self) -> Option<u64> {
+        match self {
+            Self::Acknowledge { checkpoint, .. } | Self::Decline { checkpoint, .. } => Some(*checkpoint),
+            _ => None,
+        }
+    }
+
     /// What counts of its size.
     fn bytes(&self) -> usize {
         if let Self::Acknowledge { state, .. } = self { state.encoded_len() } else { 0 }

@@ -165,15 +165,14 @@ impl FileSink {
             }
         }
         if removed > 0 {
-            tracing::info!(task = context.task_name, files = removed, "removed files of an earlier attempt");
+            tracing::info!(files = removed, "removed files of an earlier attempt");
         }
         if kept > 0 {
-            tracing::info!(task = context.task_name, files = kept, "kept files of an earlier attempt for a savepoint");
+            tracing::info!(files = kept, "kept files of an earlier attempt for a savepoint");
         }
         if !of_other_runs.is_empty() {
             let files = of_other_runs.len();
             tracing::info!(
-                task = context.task_name,
                 files,
                 "files of other runs of the job go with the next checkpoint, but for those of savepoints"
             );

@@ -15,6 +15,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use wiesel_common::fault;
+use wiesel_common::logging::checkpoint_span;
 use wiesel_operators::operator::{Error, OperatorSnapshot, Result};
 use wiesel_proto as proto;
 use wiesel_proto::{CheckpointBarrier, SnapshotKind};
@@ -121,6 +122,7 @@ impl Driver {
         if self.ends {
             return Ok(());
         }
+        let _span = checkpoint_span(barrier.checkpoint_id).entered();
         let now = Instant::now();
         let due = match &mut self.head {
             Head::Source { .. } => without_channels(self.checkpoints.source.triggered(barrier, now)),
@@ -134,6 +136,7 @@ impl Driver {
         if completed {
             return self.checkpoint_completed(checkpoint);
         }
+        let _span = checkpoint_span(checkpoint).entered();
         let due = match &mut self.head {
             Head::Source { .. } => without_channels(self.checkpoints.source.aborted(checkpoint)),
             Head::Inputs(inputs) => inputs.aborted(checkpoint),
@@ -151,6 +154,7 @@ impl Driver {
         if checkpoint <= self.checkpoints.completed {
             return Ok(());
         }
+        let _span = checkpoint_span(checkpoint).entered();
         self.checkpoints.completed = checkpoint;
         self.chain.checkpoint_ended(checkpoint, true)?;
         match &mut self.head {
@@ -224,6 +228,7 @@ impl Driver {
     fn take_snapshot(&mut self, barrier: Arc<LocalBarrier>, since: Instant, unaligned: bool) -> Result<()> {
         let now = Instant::now();
         let checkpoint = barrier.checkpoint_id;
+        let _span = checkpoint_span(checkpoint).entered();
         // Maybe its notification is still under way: state must not refer to an older one.
         self.checkpoint_completed(barrier.completed_checkpoint_id)?;
         if barrier.drain {
@@ -295,7 +300,7 @@ impl Driver {
     }
 
     fn decline(&self, checkpoint: u64, failure: proto::Failure) {
-        tracing::info!(task = %self.name, checkpoint_id = checkpoint, reason = %failure.message, "checkpoint declined");
+        tracing::info!(checkpoint_id = checkpoint, reason = %failure.message, "checkpoint declined");
         self.reporter.report(Report::Decline { checkpoint, failure });
     }
 }

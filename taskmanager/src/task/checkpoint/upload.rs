@@ -12,8 +12,9 @@ use futures::FutureExt;
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
-use tracing::Instrument;
+use tracing::{Instrument, Span};
 use wiesel_common::fault;
+use wiesel_common::logging::checkpoint_span;
 use wiesel_common::notifier::Notifier;
 use wiesel_operators::operator::OperatorSnapshot;
 use wiesel_proto as proto;
@@ -43,14 +44,13 @@ pub(crate) struct Uploads {
     runtime: Handle,
     reporter: Reporter,
     notifier: Arc<Notifier>,
-    task: String,
     running: Running,
 }
 
 impl Uploads {
-    /// For the task of that name; the notifier is woken when an upload ends.
-    pub(crate) fn new(runtime: Handle, reporter: Reporter, notifier: Arc<Notifier>, task: String) -> Self {
-        Self { runtime, reporter, notifier, task, running: Running::default() }
+    /// For one task; the notifier is woken when an upload ends.
+    pub(crate) fn new(runtime: Handle, reporter: Reporter, notifier: Arc<Notifier>) -> Self {
+        Self { runtime, reporter, notifier, running: Running::default() }
     }
 
     /// Whether all are done: what they had to say is with the reporter.
@@ -68,8 +68,8 @@ impl Uploads {
         // Known before it runs, so that it can tell its end.
         self.running.lock().insert(checkpoint, None);
         let (running, reporter, notifier) = (self.running.clone(), self.reporter.clone(), self.notifier.clone());
-        let span = tracing::info_span!("checkpoint upload", task = %self.task, checkpoint_id = checkpoint);
-        let mut unheard = Unheard { files: Some(files.clone()), runtime: self.runtime.clone() };
+        let span = checkpoint_span(checkpoint);
+        let mut unheard = Unheard { files: Some(files.clone()), runtime: self.runtime.clone(), span: span.clone() };
         let upload = async move {
             let written = AssertUnwindSafe(write(snapshot, &*files)).catch_unwind().await;
             fault::point("checkpoint.before-ack");
@@ -110,6 +110,7 @@ impl Uploads {
 struct Unheard {
     files: Option<Arc<dyn CheckpointFiles>>,
     runtime: Handle,
+    span: Span,
 }
 
 impl Unheard {
@@ -122,7 +123,7 @@ impl Unheard {
 impl Drop for Unheard {
     fn drop(&mut self) {
         if let Some(files) = self.files.take() {
-            self.runtime.spawn(async move { files.give_up().await });
+            self.runtime.spawn(async move { files.give_up().await }.instrument(self.span.clone()));
         }
     }
 }
@@ -257,7 +258,7 @@ mod tests {
             lost: Arc::default(),
         };
         let (reporter, _) = Reporter::new(sender, Arc::default(), notifier.clone());
-        (Uploads::new(Handle::current(), reporter, notifier.clone(), "task".into()), notifier)
+        (Uploads::new(Handle::current(), reporter, notifier.clone()), notifier)
     }
 
     fn start(uploads: &Uploads, fate: Fate) -> Arc<Files> {
