@@ -6,6 +6,7 @@ root=$(cd "$(dirname "$0")/.." && pwd)
 programs=$1
 home=$2
 mkdir -p "$home"/{bin,conf,lib,log,examples/data}
+home=$(cd "$home" && pwd)
 
 put() { # SOURCE TARGET
   cmp -s "$1" "$2" || { cp -p "$1" "$2.new" && mv "$2.new" "$2"; }
@@ -18,6 +19,14 @@ for program in jobmanager taskmanager flink sql-client; do
 done
 for file in "$root"/dist/bin/*; do put "$file" "$home/bin/${file##*/}"; done
 for file in "$root"/dist/conf/*; do put "$file" "$home/conf/${file##*/}"; done
-for file in "$root"/examples/*.s*; do put "$file" "$home/examples/${file##*/}"; done
+put "$root/examples/quickstart.sh" "$home/examples/quickstart.sh"
+# The processes of a cluster look for a relative path each in the folder that it was started in: the examples name their files in
+# full, so that they run from any folder.
+for file in "$root"/examples/*.sql; do
+  text=$(<"$file")
+  printf '%s\n' "${text//@HOME@/"$home"}" >"$home/examples/.filled"
+  put "$home/examples/.filled" "$home/examples/${file##*/}"
+done
+rm -f "$home/examples/.filled"
 for file in "$root"/examples/data/*; do put "$file" "$home/examples/data/${file##*/}"; done
 put "$root/LICENSE" "$home/LICENSE"

@@ -1,5 +1,5 @@
 -- Carriers by number of flights and average delay: an aggregate that changes as rows arrive.
--- Run it from the installation's folder: bin/sql-client.sh -f examples/carriers.sql
+-- Run it: @HOME@/bin/sql-client.sh -f @HOME@/examples/carriers.sql
 SET 'pipeline.name' = 'carriers';
 
 CREATE TABLE flights (
@@ -15,7 +15,7 @@ CREATE TABLE flights (
   distance INT
 ) WITH (
   'connector' = 'filesystem',
-  'path' = 'examples/data/flights-2013.csv.gz',
+  'path' = '@HOME@/examples/data/flights-2013.csv.gz',
   'format' = 'csv',
   'csv.null-literal' = ''
 );

@@ -1,5 +1,5 @@
 -- Departures from New York's three airports in 2013, in windows of four weeks: a streaming query with event time.
--- Run it from the installation's folder: bin/sql-client.sh -f examples/flights.sql
+-- Run it: @HOME@/bin/sql-client.sh -f @HOME@/examples/flights.sql
 SET 'pipeline.name' = 'flights';
 
 CREATE TABLE flights (
@@ -16,7 +16,7 @@ CREATE TABLE flights (
   WATERMARK FOR dep AS dep - INTERVAL '1' MINUTE
 ) WITH (
   'connector' = 'filesystem',
-  'path' = 'examples/data/flights-2013.csv.gz',
+  'path' = '@HOME@/examples/data/flights-2013.csv.gz',
   'format' = 'csv',
   'csv.null-literal' = ''
 );

@@ -1,5 +1,8 @@
 -- Generated orders, filtered and written to the TaskManagers' .out files: a detached job without end.
--- Start it with bin/flink run -d examples/generated.sql, look at it with bin/flink list, end it with bin/flink cancel.
+-- Run it: @HOME@/bin/flink run -d @HOME@/examples/generated.sql
+-- Look at it: @HOME@/bin/flink list
+-- The rows: tail -f @HOME@/log/flink-*-taskexecutor-*.out
+-- End it, with the id that run or list has shown: @HOME@/bin/flink cancel JOB_ID
 SET 'pipeline.name' = 'generated orders';
 
 CREATE TABLE orders (

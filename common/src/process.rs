@@ -1,7 +1,21 @@
-//! What this process uses, as the kernel counts it, and how it says that it is up.
+//! What this process is, what it uses, as the kernel counts it, and how it says that it is up.
 use std::fs;
+use std::sync::OnceLock;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+static ROLE: OnceLock<String> = OnceLock::new();
+
+/// Says what this process is, for messages about what it looked for: "the JobManager", "TaskManager tm-1". The first word
+/// counts.
+pub fn set_role(role: impl Into<String>) {
+    let _ = ROLE.set(role.into());
+}
+
+/// What this process is.
+pub fn role() -> &'static str {
+    ROLE.get().map_or("this process", String::as_str)
+}
 
 /// The variable that names a file which is written when the process is up: `flink-daemon.sh` waits for it.
 const UP_FILE_VARIABLE: &str = "WIESEL_UP_FILE";

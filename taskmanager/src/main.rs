@@ -70,6 +70,7 @@ async fn serve(configuration: Configuration) -> anyhow::Result<()> {
         _ = terminate.recv() => return Ok(()),
         _ = interrupt.recv() => return Ok(()),
     };
+    wiesel_common::process::set_role(format!("TaskManager {}", task_manager.resource_id()));
     wiesel_common::process::announce_up();
     let signalled = tokio::select! {
         ended = task_manager.wait() => return ended.map_err(anyhow::Error::msg),

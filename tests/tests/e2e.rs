@@ -11,6 +11,8 @@ mod clients;
 mod clocks;
 #[path = "e2e/end_of_input.rs"]
 mod end_of_input;
+#[path = "e2e/examples.rs"]
+mod examples;
 #[path = "e2e/failures.rs"]
 mod failures;
 #[path = "e2e/job_manager.rs"]

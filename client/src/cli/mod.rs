@@ -122,8 +122,9 @@ pub(crate) fn load_configuration(properties: Vec<(String, String)>) -> Result<Co
 }
 
 fn read_script(path: &Path) -> Result<String, Failure> {
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let text = std::fs::read_to_string(path)
-        .map_err(|error| anyhow::anyhow!("cannot read the script {}: {error}", path.display()))?;
+        .map_err(|error| anyhow::anyhow!("the client cannot read the script {}: {error}", absolute.display()))?;
     Ok(without_byte_order_mark(&text).to_owned())
 }
 

@@ -128,8 +128,9 @@ async fn act(arguments: Arguments) -> Result<bool, Failure> {
     let configuration = load_configuration(properties)?;
     let client = RestClient::from_configuration(&configuration)?;
     let read = |path: &PathBuf| {
-        let text = std::fs::read_to_string(path);
-        let text = text.map_err(|error| anyhow::anyhow!("cannot read {}: {error}", path.display()))?;
+        let absolute = std::path::absolute(path).unwrap_or_else(|_| path.clone());
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| anyhow::anyhow!("the client cannot read {}: {error}", absolute.display()))?;
         Ok::<_, Failure>(without_byte_order_mark(&text).to_owned())
     };
     let init = arguments.init.as_ref().map(read).transpose()?;

@@ -76,14 +76,20 @@ fn utf8(path: &Path) -> Result<String> {
 }
 
 pub(super) fn unreadable(path: &Path, error: std::io::Error) -> Error {
-    let message = if error.kind() == std::io::ErrorKind::NotFound {
+    // A relative path is another file for each process, and the client's folder has no part in it.
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let (file, who) = (absolute.display(), wiesel_common::process::role());
+    let mut message = if error.kind() == std::io::ErrorKind::NotFound {
         format!(
-            "File {} does not exist or the user running Flink has insufficient permissions to access it.",
-            path.display()
+            "File {file} does not exist or the user running Flink has insufficient permissions to access it: {who} looked \
+             for it."
         )
     } else {
-        format!("cannot read {}: {error}", path.display())
+        format!("{who} cannot read {file}: {error}")
     };
+    if path.is_relative() {
+        message.push_str(" The path is relative to the folder that this process was started in: name it in full.");
+    }
     Error::external(message, error)
 }
 

@@ -125,7 +125,11 @@ fn missing_and_malformed_files() {
     };
     let insert = format!("{}INSERT INTO nowhere SELECT n, s FROM t;\n", sql::blackhole("n INT, s STRING"));
     let missing = cluster.dir().join("nothing.csv");
-    job_fails(&cluster, &format!("{}{insert}", table(&missing, "csv", "")), &["nothing.csv"]);
+    job_fails(
+        &cluster,
+        &format!("{}{insert}", table(&missing, "csv", "")),
+        &["nothing.csv", "the JobManager looked for it"],
+    );
     job_fails(&cluster, &format!("{}{insert}", table(&csv, "csv", "")), &["rows.csv", "three"]);
     job_fails(&cluster, &format!("{}{insert}", table(&json, "json", "")), &["rows.json"]);
     // Before, nothing could wake the thread that opened it.
