@@ -161,7 +161,27 @@ fn decode_message(schema: &SchemaRef, payload: &Buffer) -> Result<RecordBatch, A
         return Err(malformed("its body is cut off"));
     }
     let body = payload.slice(start);
+    check_unpacked(&batch, &body)?;
     read_record_batch(&body, batch, schema.clone(), &HashMap::new(), None, &message.version())
+}
+
+/// Whether compressed buffers say that they unpack to what a payload may hold: so much is asked of the system before the first
+/// byte is unpacked, and a process that is not given it ends.
+fn check_unpacked(batch: &arrow::ipc::RecordBatch<'_>, body: &[u8]) -> Result<(), ArrowError> {
+    if batch.compression().is_none() {
+        return Ok(());
+    }
+    let mut total = 0_u64;
+    for buffer in batch.buffers().into_iter().flatten().filter(|buffer| buffer.length() != 0) {
+        let prefix = usize::try_from(buffer.offset()).ok().and_then(|at| body.get(at..)?.first_chunk::<8>());
+        let length = i64::from_le_bytes(*prefix.ok_or_else(|| malformed("a buffer is cut off"))?);
+        // -1: it is not compressed.
+        total = total.saturating_add(u64::try_from(length).unwrap_or(0));
+    }
+    if total > MAX_PAYLOAD as u64 {
+        return Err(malformed("its buffers unpack to more than a payload may hold"));
+    }
+    Ok(())
 }
 
 /// How many bytes the rows of a batch take, as opposed to the buffers that they share with others.

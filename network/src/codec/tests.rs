@@ -168,3 +168,16 @@ fn rows_put_together_by_hand_survive() {
     let sent = batch(vec![make_array(builder.freeze()), Arc::new(array.slice(5, 54))]);
     assert_eq!(round_trip(&sent, Compression::Lz4), sent);
 }
+
+/// Failed before: a frame of a few bytes ended the process, which was not given what the frame said it would unpack to.
+#[test]
+fn what_buffers_unpack_to_is_bounded_before_it_is_asked_of_the_system() {
+    let sent = batch(vec![Arc::new((0..1000).collect::<Int64Array>())]);
+    for compression in [Compression::Lz4, Compression::Zstd] {
+        let payload = Encoder::new(compression).unwrap().encode(&sent).unwrap();
+        let mut bytes = received(&payload).to_vec();
+        bytes[payload.head.len()..][..8].copy_from_slice(&(1_i64 << 50).to_le_bytes());
+        let refused = decode(&sent.schema(), &Buffer::from(bytes.as_slice())).unwrap_err();
+        assert!(refused.to_string().contains("unpack"), "{refused}");
+    }
+}

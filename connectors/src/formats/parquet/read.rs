@@ -1,6 +1,7 @@
 //! Parquet files to rows.
 use std::fs::File;
 use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use arrow::array::{
@@ -39,6 +40,17 @@ impl ParquetReader {
         skip: u64,
         batch_rows: usize,
     ) -> Result<Self> {
+        guarded(|| Self::opened(file, wanted, zone, range, skip, batch_rows))
+    }
+
+    fn opened(
+        file: File,
+        wanted: Vec<RowField>,
+        zone: Zone,
+        range: Range<u64>,
+        skip: u64,
+        batch_rows: usize,
+    ) -> Result<Self> {
         let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
         let mut metadata = ArrowReaderMetadata::load(&file, options.clone()).map_err(failed)?;
         if let Some(schema) = with_wide_timestamps(metadata.schema(), metadata.parquet_schema(), &wanted) {
@@ -64,6 +76,10 @@ impl ParquetReader {
 
     /// The wanted columns of the next rows, and how many these are. A column that the file lacks is null.
     pub(crate) fn next_batch(&mut self) -> Result<Option<(Vec<ArrayRef>, usize)>> {
+        guarded(|| self.read())
+    }
+
+    fn read(&mut self) -> Result<Option<(Vec<ArrayRef>, usize)>> {
         let Some(batch) = self.rows.next().transpose()? else { return Ok(None) };
         let columns = self.wanted.iter().map(|field| self.column(&batch, field)).collect::<Result<_>>()?;
         Ok(Some((columns, batch.num_rows())))
@@ -80,6 +96,13 @@ impl ParquetReader {
             }),
         }
     }
+}
+
+/// The library asserts in places where a file is damaged: that is an error of the file.
+fn guarded<T>(read: impl FnOnce() -> Result<T>) -> Result<T> {
+    let damaged = "Parquet: the file is damaged: what it says of its content contradicts it";
+    catch_unwind(AssertUnwindSafe(read))
+        .unwrap_or_else(|_| Err(Error::External { message: damaged.to_owned(), source: None }))
 }
 
 fn failed(error: parquet::errors::ParquetError) -> Error {
