@@ -10,7 +10,7 @@ DIST_DIR := $(CARGO_TARGET_DIR)/wiesel-$(VERSION)
 # Apache Flink for comparison: a script that knows where one is, or FLINK_HOME.
 export FLINK_ORACLE ?= $(wildcard ../shared/oracle/flink.sh)
 
-.PHONY: help quickstart home dist test chaos simulate bench lint packages
+.PHONY: help quickstart home dist test chaos simulate fuzz bench lint packages
 help: ## List the commands.
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
 
@@ -39,6 +39,10 @@ chaos: packages ## Ten minutes of kills, stalls, cuts, clocks and failing storag
 simulate: packages ## Ten thousand runs of a simulated cluster (WIESEL_SIMULATION_SEEDS, _FIRST); prints the seeds that fail.
 	@export WIESEL_SIMULATION_SEEDS=$${WIESEL_SIMULATION_SEEDS:-10000} \
 	  && cargo test --workspace --locked --test simulation -- --nocapture
+
+fuzz: packages ## Ten minutes of changed inputs for each reader of what comes from outside (WIESEL_FUZZ_SECONDS, _SEED, _INPUT).
+	@export WIESEL_FUZZ_SECONDS=$${WIESEL_FUZZ_SECONDS:-600} \
+	  && cargo test --workspace --locked --test fuzz -- --nocapture
 
 bench: packages ## Compare with Apache Flink (FLINK_HOME, or FLINK_ORACLE), measure checkpoints and the kernels.
 	@dist/packages.sh python3 iperf3

@@ -26,6 +26,7 @@ use crate::options::{JobOptions, JobStoreOptions};
 use archive::Archive;
 
 pub(crate) use validation::MAX_TASKS;
+pub use validation::{Validated, validate};
 
 /// How often expired jobs and results are dropped.
 const EXPIRATION_CHECK: Duration = Duration::from_secs(10);
@@ -225,7 +226,7 @@ impl Dispatcher {
 
     fn submit(&mut self, mut graph: proto::JobGraph) -> Result<JobId, SubmitError> {
         let validation::Validated { job_id: id, derived_max_parallelism } =
-            validation::validate(&mut graph).map_err(SubmitError::Invalid)?;
+            validate(&mut graph).map_err(SubmitError::Invalid)?;
         if self.masters.get(id).is_some() || self.archive.get(id).is_some() {
             return Err(SubmitError::Duplicate(id));
         }

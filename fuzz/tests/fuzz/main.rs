@@ -1,0 +1,12 @@
+//! The fuzz targets: see the crate's documentation for how to run them and how to go on from what they find.
+mod configuration;
+mod files;
+mod frames;
+mod job_graphs;
+mod metadata;
+mod planned;
+mod sql;
+mod state_files;
+
+#[global_allocator]
+static ALLOCATOR: wiesel_fuzz::Counting = wiesel_fuzz::Counting;
