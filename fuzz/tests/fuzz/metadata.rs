@@ -16,7 +16,7 @@ fn checkpoint() -> proto::CheckpointMetadata {
         files: vec![proto::KeyedStateFile { shared: true, file: file("file:/c/shared/a"), ..Default::default() }],
         ..Default::default()
     };
-    let operator = proto::OperatorSubtaskState { uid: vec![1; 16].into(), keyed: vec![keyed], lists: Vec::new() };
+    let operator = proto::OperatorSubtaskState { uid: vec![1; 16].into(), keyed: vec![keyed], ..Default::default() };
     let channel = proto::ChannelState { file: file("file:/c/chk-7/b"), ..Default::default() };
     let task = proto::TaskState { operators: vec![operator], channels: vec![channel], ..Default::default() };
     let mut second = task.clone();
@@ -26,7 +26,7 @@ fn checkpoint() -> proto::CheckpointMetadata {
         vertex_id: vec![2; 16].into(),
         parallelism: 2,
         max_parallelism: 128,
-        operators: vec![proto::OperatorName { uid: vec![1; 16].into(), name: "aggregate".into() }],
+        operators: vec![proto::OperatorName { uid: vec![1; 16].into(), ..Default::default() }],
         subtasks: vec![task, second],
         ..Default::default()
     };
