@@ -75,10 +75,10 @@ impl Target {
             Some(limit) => start.elapsed() < limit,
             None => tried < self.inputs && start.elapsed() < PATIENCE,
         };
-        let mut tried = 0;
+        let (known, mut tried) = (seeds.len() as u64, 0);
         while goes_on(tried) {
             let input = mutate(&mut random, &seeds, self.words, self.longest);
-            let read = reader.check(seed, seeds.len() as u64 + tried, &input);
+            let read = reader.check(seed, known + tried, &input);
             if read.taken && seeds.len() < POOL {
                 seeds.push(input);
             }

@@ -8,7 +8,7 @@ use arrow::datatypes::{DataType, Field, Int32Type, Schema, SchemaRef};
 use wiesel_fuzz::Target;
 use wiesel_network::codec::{self, Compression, Encoder};
 use wiesel_network::event::Event;
-use wiesel_network::frame::{HEADER_LENGTH, Header, MAGIC, VERSION};
+use wiesel_network::frame::{HEADER_LENGTH, Header, MAGIC, MAX_PAYLOAD, VERSION};
 
 /// A header with a check sum that is right, so that what it guards is looked at.
 fn sealed(input: &[u8]) -> [u8; HEADER_LENGTH] {
@@ -79,7 +79,7 @@ fn payloads() {
         let payload = Encoder::new(compression).unwrap().encode(&batch).unwrap();
         seeds.push([&*payload.head, &*payload.body].concat());
     }
-    // What a few bytes are unpacked to counts too.
-    let target = Target { memory: 256 << 20, inputs: 2000, ..Target::new("payloads") };
+    // Compressed buffers may say that they unpack to as much as a payload may hold, and so much is set aside.
+    let target = Target { memory: MAX_PAYLOAD + (64 << 20), inputs: 2000, ..Target::new("payloads") };
     target.run(seeds, move |input| read(&schema, input));
 }
