@@ -278,7 +278,11 @@ impl SourceCoordinator {
     ) -> Result<T, FailureInfo> {
         let outcome = match self.calls {
             EnumeratorCalls::Inline => Ok(call()),
-            EnumeratorCalls::OnBlockingThreads => tokio::task::spawn_blocking(call).await,
+            EnumeratorCalls::OnBlockingThreads => {
+                // What it logs, and what it says when it panics, names the job there too.
+                let span = tracing::Span::current();
+                tokio::task::spawn_blocking(move || span.in_scope(call)).await
+            }
         };
         match outcome {
             Ok(Ok(value)) => Ok(value),
