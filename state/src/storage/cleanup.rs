@@ -185,9 +185,8 @@ pub async fn dispose_savepoint(pointer: &str, configuration: &Configuration) -> 
     let dispose = || discard_at(&file, &folder, &found.metadata, &spared, configuration, DELETIONS);
     let mut deleted = dispose().await;
     for retry in 0..DISPOSAL_RETRIES {
-        if deleted.failure.is_none() {
-            break;
-        }
+        let Some(error) = &deleted.failure else { break };
+        tracing::info!(path = found.file, files = deleted.left.len(), retry, %error, "disposing of a checkpoint failed, trying again");
         tokio::time::sleep(DISPOSAL_PAUSE.saturating_mul(1 << retry).min(LONGEST_DISPOSAL_PAUSE)).await;
         deleted = dispose().await;
     }
