@@ -1,4 +1,5 @@
 //! The fuzz targets: see the crate's documentation for how to run them and how to go on from what they find.
+#![allow(clippy::unwrap_used)]
 mod configuration;
 mod files;
 mod frames;

@@ -7,14 +7,14 @@ use wiesel_tests::cluster::home;
 
 /// Runs what an example's header says, from a folder that has nothing to do with the installation.
 fn run(cluster: &Cluster, example: &Path) -> Output {
-    let text = std::fs::read_to_string(example).unwrap();
+    let text = std::fs::read_to_string(example).expect("an example can be read");
     let command = text.lines().find_map(|line| line.strip_prefix("-- Run it: "));
     let command = command.unwrap_or_else(|| panic!("{} does not say how to run it", example.display()));
     // With the environment of the cluster: its configuration, and a folder of its own.
-    let program = command.split_whitespace().next().unwrap();
+    let program = command.split_whitespace().next().expect("a command has a program");
     let program = Path::new(program).strip_prefix(home()).unwrap_or_else(|_| panic!("{command}: not in {:?}", home()));
     let arguments = command.split_whitespace().skip(1);
-    cluster.command(&program.to_string_lossy()).args(arguments).output().unwrap()
+    cluster.command(&program.to_string_lossy()).args(arguments).output().expect("the program can be run")
 }
 
 /// Failed before: their paths were of the folder that the cluster happened to be started in.
