@@ -7,6 +7,7 @@ use sqlparser::dialect::Dialect;
 use sqlparser::parser::{Parser, ParserError};
 use sqlparser::tokenizer::Token;
 
+use super::effort::Effort;
 use super::reserved::object_name;
 use super::types::parse_type;
 use super::words::{accept, accept_token, expect, is_word};
@@ -20,9 +21,12 @@ pub(crate) const MAP_CONSTRUCTOR: &str = "$MAP";
 /// `ROW(…)`.
 pub(crate) const ROW_CONSTRUCTOR: &str = "$ROW";
 
-/// Flink SQL.
-#[derive(Debug)]
-pub(super) struct FlinkDialect;
+/// Flink SQL, for one statement.
+#[derive(Debug, Default)]
+pub(super) struct FlinkDialect {
+    /// What the parser has left to read.
+    pub(super) effort: Effort,
+}
 
 impl Dialect for FlinkDialect {
     fn is_identifier_start(&self, ch: char) -> bool {
@@ -78,6 +82,9 @@ impl Dialect for FlinkDialect {
     }
 
     fn parse_prefix(&self, parser: &mut Parser) -> Option<Result<Expr, ParserError>> {
+        if let Err(exhausted) = self.effort.spend(parser) {
+            return Some(Err(exhausted));
+        }
         let [first, second] = parser.peek_tokens_ref();
         let Token::Word(word) = &first.token else { return None };
         if word.quote_style.is_some() {
@@ -94,6 +101,9 @@ impl Dialect for FlinkDialect {
             "MAP" if *next == Token::LBracket => Some(parse_map(parser)),
             "ROW" if *next == Token::LParen => Some(parse_row(parser)),
             "CEILING" if *next == Token::LParen => Some(parse_ceiling(parser)),
+            "ARRAY" if *next == Token::LBracket => Some(parse_array(parser)),
+            // A column of this name: sqlparser would look for the type of a string constant, at each of thousands in a row.
+            "ARRAY" if *next == Token::Lt => Some(Ok(parse_name(parser))),
             _ => None,
         }
     }
@@ -209,6 +219,18 @@ fn parse_row(parser: &mut Parser) -> Result<Expr, ParserError> {
     let items = parser.parse_comma_separated(Parser::parse_expr)?;
     parser.expect_token(&Token::RParen)?;
     Ok(named_call(Ident::with_span(token.span, ROW_CONSTRUCTOR), items))
+}
+
+/// `ARRAY[…]`: sqlparser would go back and take what it cannot read for an element of a column named ARRAY.
+fn parse_array(parser: &mut Parser) -> Result<Expr, ParserError> {
+    parser.next_token();
+    parser.expect_token(&Token::LBracket)?;
+    parser.parse_array_expr(true)
+}
+
+fn parse_name(parser: &mut Parser) -> Expr {
+    let token = parser.next_token();
+    Expr::Identifier(Ident::with_span(token.span, token.token.to_string()))
 }
 
 fn parse_ceiling(parser: &mut Parser) -> Result<Expr, ParserError> {

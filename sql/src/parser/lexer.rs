@@ -16,7 +16,7 @@ const MAX_SIGNS_IN_A_ROW: usize = 100;
 /// The tokens of a statement that begins at `start`, without white space. A table's `/*+ OPTIONS(…) */` becomes the argument
 /// list `(OPTIONS(…))` after the table's name; other hints are dropped as comments are.
 pub(super) fn tokenize(text: &str, start: Location) -> Result<Vec<TokenWithSpan>> {
-    let raw = Tokenizer::new(&FlinkDialect, text)
+    let raw = Tokenizer::new(&FlinkDialect::default(), text)
         .tokenize_with_location()
         .map_err(|e| lexical(&e.message, shift(e.location, start)))?;
     let mut tokens: Vec<TokenWithSpan> = Vec::with_capacity(raw.len());
@@ -54,6 +54,7 @@ pub(super) fn tokenize(text: &str, start: Location) -> Result<Vec<TokenWithSpan>
         newline = false;
     }
     refuse_what_is_too_deep(&tokens)?;
+    super::effort::check_parentheses(&tokens)?;
     Ok(tokens)
 }
 

@@ -13,6 +13,7 @@ use crate::error::{Error, Location, Result};
 
 mod ddl;
 pub(crate) mod dialect;
+mod effort;
 pub(crate) mod lexer;
 pub(crate) mod reserved;
 mod show;
@@ -74,8 +75,8 @@ fn run<T>(
     parse: impl FnOnce(&mut Parser) -> Result<T, ParserError>,
 ) -> Result<T> {
     let end = end_of(text, start);
-    let mut parser =
-        Parser::new(&dialect::FlinkDialect).with_recursion_limit(MAX_DEPTH).with_tokens_with_locations(tokens);
+    let dialect = dialect::FlinkDialect { effort: effort::Effort::of(tokens.len()) };
+    let mut parser = Parser::new(&dialect).with_recursion_limit(MAX_DEPTH).with_tokens_with_locations(tokens);
     let result = parse(&mut parser).and_then(|result| {
         while parser.consume_token(&Token::SemiColon) {}
         match parser.peek_token() {
@@ -83,7 +84,10 @@ fn run<T>(
             token => parser.expected("the end of the statement", token),
         }
     });
-    result.map_err(|e| convert(e, end))
+    match dialect.effort.error() {
+        Some(error) => Err(error),
+        None => result.map_err(|e| convert(e, end)),
+    }
 }
 
 fn end_of(text: &str, start: Location) -> TokenLocation {

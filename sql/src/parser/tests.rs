@@ -305,6 +305,64 @@ fn nesting_is_bounded() {
     );
 }
 
+/// Before, each of these took longer than anybody waits: what does not fit was read again for each level that it stands in.
+#[test]
+fn what_does_not_fit_is_not_read_again_and_again() {
+    let start = std::time::Instant::now();
+    let words = ["POSITION(", "SUBSTRING(", "OVERLAY(", "FLOOR(", "CEIL(", "CONVERT(", "INTERVAL(", "ARRAY["];
+    let others = ["ARRAY(", "NOT (", "CURRENT_TIMESTAMP(", "a.", "a[1].", "f(x => ", "a IN ((SELECT a FROM t WHERE "];
+    let mut texts: Vec<String> = words.map(|open| format!("SELECT {}];", open.repeat(24))).to_vec();
+    texts.extend(others.map(|open| format!("SELECT {}(1 + 1) FROM t;", open.repeat(100))));
+    for open in ["(", "((SELECT * FROM ", "((SELECT a FROM ", "(UPDATE NATURAL JOIN ", "(SELECT JOIN ((SELECT 1 FROM "]
+    {
+        texts.push(format!("SELECT * FROM {}];", open.repeat(80)));
+    }
+    // These fit, one way or another.
+    texts.push(format!("SELECT {}1{};", "ARRAY[".repeat(249), "]".repeat(249)));
+    texts.push(format!("SELECT {}1{};", "FLOOR(".repeat(30), ", b)".repeat(30)));
+    texts.push(format!("SELECT {}1{};", "POSITION(".repeat(30), ", b)".repeat(30)));
+    texts.push(format!("SELECT * FROM {}t{};", "((SELECT * FROM ".repeat(60), ") AS a)".repeat(60)));
+    texts.push(format!("SELECT {}1;", "ARRAY<".repeat(19_000)));
+    for text in texts {
+        crate::on_deep_stack(|| drop(parse(&text))).unwrap();
+        assert!(start.elapsed().as_secs() < 100, "{text:.80}");
+    }
+}
+
+#[test]
+fn what_people_nest_is_read_and_a_mistake_within_it_is_told() {
+    let nested =
+        |open: &str, close: &str, depth| format!("SELECT {}a{} FROM t", open.repeat(depth), close.repeat(depth));
+    for (open, close, depth) in [
+        ("ARRAY[", "]", 100),
+        ("SUBSTRING(", " FROM 1 FOR 2)", 60),
+        ("POSITION('a' IN ", ")", 60),
+        ("OVERLAY(", " PLACING 'x' FROM 2)", 60),
+        ("FLOOR(", " TO DAY)", 60),
+        ("CASE WHEN b THEN 1 ELSE ", " END", 60),
+        ("(", ")", 60),
+    ] {
+        let text = nested(open, close, depth);
+        crate::on_deep_stack(|| assert!(parse(&text).is_ok(), "{text}")).unwrap();
+    }
+    for depth in [1, 10] {
+        let text = format!("SELECT * FROM {}t{}", "((SELECT * FROM ".repeat(depth), ") AS a)".repeat(depth));
+        assert!(parse(&text).is_ok(), "{text}");
+    }
+    crate::on_deep_stack(|| {
+        assert!(parse(&format!("SELECT * FROM {}t{}", "(".repeat(100), ")".repeat(100))).is_ok());
+        let text = error(&format!("SELECT {}];", "SUBSTRING(".repeat(6)));
+        assert!(text.contains("Encountered \"]\" at line 1, column 68"), "{text}");
+        let text = error(&format!("SELECT {}];", "POSITION(".repeat(24)));
+        assert!(text.contains("It was followed up to line 1, column 22"), "{text}");
+        let text = error(&format!("SELECT * FROM {}t", "((SELECT * FROM ".repeat(60)));
+        assert!(text.contains("Queries in several parentheses"), "{text}");
+        let text = error(&format!("SELECT {}1{};", "ARRAY[".repeat(249), "]".repeat(249)));
+        assert!(text.contains("nest deeper than 250"), "{text}");
+    })
+    .unwrap();
+}
+
 proptest! {
     #[test]
     fn garbage_never_panics(text in "\\PC{0,60}") {
