@@ -157,6 +157,7 @@ impl Components {
             resource_manager: self.resource_manager.clone(),
             collectors: self.collectors.clone(),
             operations: self.operations.clone(),
+            planning: rest::Planning::default(),
             stop: self.stop.clone(),
         })
     }

@@ -17,4 +17,4 @@ pub mod rel;
 pub mod session;
 mod stack;
 
-pub use stack::on_deep_stack;
+pub use stack::{on_deep_stack, spawn_on_deep_stack};

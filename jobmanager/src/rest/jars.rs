@@ -1,6 +1,7 @@
 //! Artifacts: SQL scripts that the cluster keeps, plans and runs. Flink's paths speak of jars.
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path as FilePath, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use axum::body::Bytes;
@@ -12,8 +13,8 @@ use sha2::{Digest, Sha256};
 use wiesel_common::config::Configuration;
 use wiesel_common::id::JobId;
 use wiesel_common::text::without_byte_order_mark;
+use wiesel_common::time::Clock;
 use wiesel_proto as proto;
-use wiesel_sql::on_deep_stack;
 use wiesel_sql::session::{ExecuteOptions, Outcome, Session};
 
 use super::error::RestError;
@@ -24,6 +25,12 @@ use crate::jobmaster::status::JobStatus;
 
 /// How often a script that waits for one job before the next (`table.dml-sync`) looks at it.
 const SYNC_POLL: Duration = Duration::from_millis(50);
+/// The longest script, in bytes. What is parsed of it takes some hundred times as much.
+const MAX_SCRIPT_BYTES: usize = 4 << 20;
+/// The most jobs of a script.
+const MAX_JOBS: usize = 1_000;
+/// A script is not planned on after so long, in milliseconds.
+const LONGEST_PLANNING: i64 = 60_000;
 
 fn enabled(state: &RestState) -> Result<(), RestError> {
     if state.options.submit {
@@ -82,11 +89,11 @@ pub(super) async fn upload(State(state): Rest, multipart: Multipart) -> Answer {
         return Err(RestError::bad_request(format!("Exactly 1 file must be sent, received {}.", parts.len())));
     };
     let (name, text) = script_of(part).map_err(RestError::bad_request)?;
-    let path = blocking(move || {
-        with_sql(|| parse(&name, &text, &Configuration::default()))?;
+    let planned = state.planning.run(move || {
+        parse(&name, &text)?;
         store(&folder, &name, text.as_bytes())
-    })
-    .await?;
+    });
+    let path = planned.await?;
     answer(json!({ "filename": path.display().to_string(), "status": "success" }))
 }
 
@@ -103,6 +110,13 @@ fn script_of(part: &Part) -> Result<(String, String), String> {
         ));
     }
     let name = name.replace(|c: char| c.is_control(), "_");
+    if part.content.len() > MAX_SCRIPT_BYTES {
+        return Err(format!(
+            "`{name}` has {} bytes: a script may have at most {MAX_SCRIPT_BYTES}. Split it, or read rows that it contains from a \
+             file.",
+            part.content.len()
+        ));
+    }
     match std::str::from_utf8(&part.content) {
         Ok(text) if !text.contains('\0') => Ok((name, without_byte_order_mark(text).to_owned())),
         _ => Err(format!("`{name}` is no SQL script: it is not text in UTF-8.")),
@@ -232,7 +246,8 @@ async fn planned(state: &RestState, id: String, request: &RunRequest) -> Result<
     let folder = state.options.upload_dir.clone();
     let overrides = request.overrides();
     let configuration = state.configuration.merged(overrides.clone());
-    let mut jobs = blocking(move || {
+    let clock = Arc::clone(&state.clock);
+    let planned = state.planning.run(move || {
         let missing = || {
             RestError::internal(format!(
                 "org.apache.flink.runtime.rest.handler.RestHandlerException: Jar file {} does not exist",
@@ -242,9 +257,9 @@ async fn planned(state: &RestState, id: String, request: &RunRequest) -> Result<
         let path = find(&folder, &id).ok_or_else(missing)?;
         let text = load(&path, &id)?;
         let name = id.split_once('_').map_or(id.as_str(), |(_, name)| name).to_owned();
-        with_sql(|| plan_script(&name, &text, &configuration))
-    })
-    .await?;
+        plan_script(&name, &text, &configuration, &*clock)
+    });
+    let mut jobs = planned.await?;
     for job in &mut jobs {
         for (key, value) in &overrides {
             job.graph.configuration.entry(key.clone()).or_insert_with(|| value.clone());
@@ -265,25 +280,45 @@ async fn planned(state: &RestState, id: String, request: &RunRequest) -> Result<
     Ok(jobs)
 }
 
-fn parse(name: &str, text: &str, configuration: &Configuration) -> Result<Session, RestError> {
-    let session = Session::new(configuration.clone());
+fn parse(name: &str, text: &str) -> Result<(), RestError> {
+    let session = Session::new(Configuration::default());
     let statements = session.parse(text).map_err(|error| RestError::bad_request(format!("{name}: {error}")))?;
     if statements.is_empty() {
         return Err(RestError::bad_request(format!("{name} contains no SQL statement.")));
     }
-    Ok(session)
+    Ok(())
 }
 
-fn plan_script(name: &str, text: &str, configuration: &Configuration) -> Result<Vec<PlannedJob>, RestError> {
+fn plan_script(
+    name: &str,
+    text: &str,
+    configuration: &Configuration,
+    clock: &dyn Clock,
+) -> Result<Vec<PlannedJob>, RestError> {
+    let begun = clock.monotonic_millis();
     let wrong = |error: wiesel_sql::error::Error| RestError::bad_request(format!("{name}: {error}"));
     let mut session = Session::new(configuration.clone());
     let mut jobs = Vec::new();
     for statement in session.parse(text).map_err(wrong)? {
+        if clock.monotonic_millis().saturating_sub(begun) > LONGEST_PLANNING {
+            return Err(RestError::bad_request(format!(
+                "{name}: planning took more than {} seconds up to {}: split the script.",
+                LONGEST_PLANNING / 1000,
+                statement.location
+            )));
+        }
         match session.execute(&statement, &ExecuteOptions::default()).map_err(wrong)? {
             Outcome::Done | Outcome::Rows { .. } | Outcome::ShowJobs | Outcome::DescribeJob(_) => {}
             Outcome::StopJob(_) => {
                 return Err(RestError::bad_request(format!(
                     "{name}: STOP JOB at {} cannot be part of an uploaded script: use bin/flink stop or sql-client.sh.",
+                    statement.location
+                )));
+            }
+            Outcome::Insert(_) if jobs.len() >= MAX_JOBS => {
+                return Err(RestError::bad_request(format!(
+                    "{name}: it has more than {MAX_JOBS} jobs, the next one at {}. Put INSERTs into statement sets (EXECUTE \
+                     STATEMENT SET BEGIN … END), each of which is one job, or split the script.",
                     statement.location
                 )));
             }
@@ -365,7 +400,7 @@ async fn wait_for(state: &RestState, id: JobId) -> Result<(), RestError> {
     }
 }
 
-/// Files and planning keep to blocking threads.
+/// Files keep to blocking threads.
 async fn blocking<T: Send + 'static>(
     call: impl FnOnce() -> Result<T, RestError> + Send + 'static,
 ) -> Result<T, RestError> {
@@ -375,15 +410,10 @@ async fn blocking<T: Send + 'static>(
     }
 }
 
-/// Parsing and planning, on a stack for it.
-fn with_sql<T: Send>(work: impl FnOnce() -> Result<T, RestError> + Send) -> Result<T, RestError> {
-    let no_thread =
-        |error| RestError::internal(format!("java.lang.OutOfMemoryError: unable to plan the script: {error}"));
-    on_deep_stack(work).map_err(no_thread)?
-}
-
 #[cfg(test)]
 mod tests {
+    use wiesel_common::time::SystemClock;
+
     use super::*;
 
     fn upload_of(name: &str, content: &[u8]) -> Result<(String, String), String> {
@@ -400,6 +430,21 @@ mod tests {
         assert!(upload_of("demo.sql", b"PK\x03\x04\x00").unwrap_err().contains("not text"));
         assert!(upload_of("demo.sql", &[0xff, 0xfe]).unwrap_err().contains("not text"));
         assert!(upload_of("", b"SELECT 1;").unwrap_err().contains("no file name"));
+    }
+
+    #[test]
+    fn a_script_has_a_size_and_a_number_of_jobs() {
+        let refused = upload_of("a.sql", " ".repeat(MAX_SCRIPT_BYTES + 1).as_bytes()).unwrap_err();
+        assert!(refused.contains("4194305 bytes") && refused.contains("at most 4194304"), "{refused}");
+        assert!(upload_of("a.sql", " ".repeat(MAX_SCRIPT_BYTES).as_bytes()).is_ok());
+        let script = |jobs: usize| {
+            let tables = "CREATE TABLE t (a INT) WITH ('connector' = 'blackhole');\n";
+            format!("{tables}{}SET 'a' = 'b';", "INSERT INTO t VALUES (1);\n".repeat(jobs))
+        };
+        let plan = |jobs| plan_script("a.sql", &script(jobs), &Configuration::default(), &SystemClock);
+        assert_eq!(plan(3).map(|jobs| jobs.len()).unwrap(), 3);
+        let refused = format!("{:?}", plan(MAX_JOBS + 1).map(|jobs| jobs.len()).unwrap_err());
+        assert!(refused.contains("more than 1000 jobs, the next one at line 1002, column 1"), "{refused}");
     }
 
     #[test]

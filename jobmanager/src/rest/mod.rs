@@ -16,6 +16,7 @@ mod jobs;
 mod limits;
 mod origins;
 mod plan;
+mod planning;
 mod snapshots;
 mod statistics;
 mod submit;
@@ -46,6 +47,7 @@ use bodies::Bodies;
 use connections::{Activity, Connections};
 use error::RestError;
 use origins::Origins;
+pub(crate) use planning::Planning;
 
 /// Flink's version whose API this is.
 pub(crate) const FLINK_VERSION: &str = "2.3.0";
@@ -61,6 +63,7 @@ pub(crate) struct RestState {
     pub(crate) resource_manager: ResourceManagerHandle,
     pub(crate) collectors: CollectCoordinators,
     pub(crate) operations: Operations,
+    pub(crate) planning: Planning,
     pub(crate) stop: CancellationToken,
 }
 

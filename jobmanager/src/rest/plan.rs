@@ -5,11 +5,18 @@ use wiesel_proto as proto;
 
 /// `Plan` of a graph: sinks first.
 pub(super) fn plan_of(graph: &proto::JobGraph, job_id: JobId) -> Value {
-    let nodes: Vec<Value> = (0..graph.vertices.len()).rev().map(|vertex| node(graph, vertex)).collect();
+    let mut inputs: Vec<Vec<&proto::JobEdge>> = vec![Vec::new(); graph.vertices.len()];
+    for edge in &graph.edges {
+        if let Some(of_target) = inputs.get_mut(edge.target as usize) {
+            of_target.push(edge);
+        }
+    }
+    let nodes: Vec<Value> =
+        (0..graph.vertices.len()).rev().map(|vertex| node(graph, vertex, &inputs[vertex])).collect();
     json!({ "jid": job_id.to_string(), "name": graph.name, "type": "STREAMING", "nodes": nodes })
 }
 
-fn node(graph: &proto::JobGraph, position: usize) -> Value {
+fn node(graph: &proto::JobGraph, position: usize, edges: &[&proto::JobEdge]) -> Value {
     let vertex = &graph.vertices[position];
     let description = if vertex.description.is_empty() { &vertex.name } else { &vertex.description };
     let mut node = json!({
@@ -20,10 +27,8 @@ fn node(graph: &proto::JobGraph, position: usize) -> Value {
         "description": html(description),
         "optimizer_properties": {},
     });
-    let inputs: Vec<Value> = graph
-        .edges
+    let inputs: Vec<Value> = edges
         .iter()
-        .filter(|edge| edge.target as usize == position)
         .enumerate()
         .filter_map(|(number, edge)| {
             Some(json!({
