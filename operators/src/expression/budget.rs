@@ -61,7 +61,10 @@ pub fn check_value(bytes: usize) -> Result<()> {
 fn too_long(bytes: usize) -> Error {
     Error::data(
         "org.apache.flink.table.api.TableRuntimeException",
-        format!("A value would have {bytes} bytes or more: a single one may have at most {MAX_VALUE_BYTES}."),
+        format!(
+            "A value would have {bytes} bytes or more: one value may have at most {MAX_VALUE_BYTES}. Look at the numbers that \
+             REPEAT, LPAD and RPAD are given, and at what is put together."
+        ),
     )
 }
 

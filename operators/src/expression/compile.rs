@@ -155,25 +155,40 @@ fn special_form(site: &Site, input: &SchemaRef) -> Result<Option<Arc<dyn Physica
     }))
 }
 
-/// Evaluates a call of constants once. One that fails is kept: it may never be reached.
+/// A constant of so many bytes may always stand for the call that gives it. A larger one must not be larger than what it is made
+/// of: `REPEAT('x', 1000000)` is short as long as nobody computes it.
+const SMALL: usize = 1024;
+
+/// Whether a constant is small enough to stand for a call of constants of so many bytes.
+pub fn may_stand_for(value: &ScalarValue, operands: usize) -> bool {
+    value.size() <= operands.max(SMALL)
+}
+
+/// Evaluates a call of constants once. One that fails is kept: it may never be reached. So is one that gives much of little.
 fn fold(expression: Arc<dyn PhysicalExpr>) -> Arc<dyn PhysicalExpr> {
-    if expression.is_volatile_node()
-        || !expression.children().iter().all(|child| child.downcast_ref::<Literal>().is_some())
-    {
-        return expression;
-    }
+    let Some(operands) = constant_operands(&expression) else { return expression };
     let options = RecordBatchOptions::new().with_row_count(Some(1));
     let Ok(row) = RecordBatch::try_new_with_options(Arc::new(Schema::empty()), vec![], &options) else {
         return expression;
     };
-    match expression.evaluate(&row) {
-        Ok(ColumnarValue::Scalar(value)) => Arc::new(Literal::new(value)),
-        Ok(ColumnarValue::Array(array)) => match ScalarValue::try_from_array(&array, 0) {
-            Ok(value) => Arc::new(Literal::new(value)),
-            Err(_) => expression,
-        },
-        Err(_) => expression,
+    let value = match expression.evaluate(&row) {
+        Ok(ColumnarValue::Scalar(value)) => Some(value),
+        Ok(ColumnarValue::Array(array)) => ScalarValue::try_from_array(&array, 0).ok(),
+        Err(_) => None,
+    };
+    match value {
+        Some(value) if may_stand_for(&value, operands) => Arc::new(Literal::new(value)),
+        _ => expression,
     }
+}
+
+/// The bytes of all operands of a call that gives the same each time; none: one of them is no constant.
+fn constant_operands(expression: &Arc<dyn PhysicalExpr>) -> Option<usize> {
+    if expression.is_volatile_node() {
+        return None;
+    }
+    let children = expression.children();
+    children.iter().map(|child| child.downcast_ref::<Literal>().map(|constant| constant.value().size())).sum()
 }
 
 /// The value of an expression without columns.

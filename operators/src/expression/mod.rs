@@ -24,7 +24,7 @@ mod zone;
 
 pub use crate::functions::{is_deterministic, supports};
 pub use budget::{BATCH_BYTES, Budget, MAX_VALUE_BYTES, ROW_BYTES, check_value};
-pub use compile::{compile, evaluate_constant};
+pub use compile::{compile, evaluate_constant, may_stand_for};
 pub use context::EvaluationContext;
 pub use java_pattern::parse_local_time;
 pub use literal::{from_proto as literal_from_proto, to_proto as literal_to_proto};
@@ -87,6 +87,21 @@ impl Expression {
         (size, depth)
     }
 
+    /// How much there is of it: its nodes, and for each 64 bytes of a text one more.
+    pub fn weight(&self) -> usize {
+        let mut weight = 0;
+        let mut waiting = vec![self];
+        while let Some(expression) = waiting.pop() {
+            weight += 1;
+            match &expression.node {
+                Node::Input(_) => {}
+                Node::Literal(value) => weight += text_bytes(value) / 64,
+                Node::Call { operands, .. } => waiting.extend(operands),
+            }
+        }
+        weight
+    }
+
     /// Visits this expression and all below it, parents first.
     pub fn visit(&self, visitor: &mut impl FnMut(&Expression)) {
         visitor(self);
@@ -105,6 +120,15 @@ impl Expression {
                 Self::call(function.clone(), operands, self.data_type.clone())
             }
         }
+    }
+}
+
+/// The length of a text or of bytes; nothing of other values.
+pub fn text_bytes(value: &ScalarValue) -> usize {
+    match value {
+        ScalarValue::Utf8View(text) | ScalarValue::Utf8(text) => text.as_ref().map_or(0, String::len),
+        ScalarValue::BinaryView(bytes) | ScalarValue::Binary(bytes) => bytes.as_ref().map_or(0, Vec::len),
+        _ => 0,
     }
 }
 

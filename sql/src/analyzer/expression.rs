@@ -49,7 +49,7 @@ impl<'a> ExpressionAnalyzer<'a> {
 
     /// An operand that is needed so often.
     fn needed(&mut self, operand: &Expression, times: usize, function: &str) -> Result<()> {
-        self.copied = self.copied.saturating_add(operand.extent().0.saturating_mul(times));
+        self.copied = self.copied.saturating_add(operand.weight().saturating_mul(times));
         if self.copied > MAX_COPIED {
             let message = format!(
                 "Operands of {function} and others like it that are needed more than once have more than {MAX_COPIED} parts. \

@@ -1,10 +1,13 @@
 //! What the planner asks of expressions: which columns they read, whether they may be moved, merged or evaluated.
 use datafusion_common::ScalarValue;
-use wiesel_operators::expression::{Expression, Node};
+use wiesel_operators::expression::{Expression, Node, text_bytes};
 use wiesel_operators::types::{LogicalType, TypeKind};
 
 /// A column of a row, a field inside it, and so on.
 pub(crate) type Path = Vec<usize>;
+
+/// A text up to so many bytes may be written wherever it is read.
+const MAX_REPEATED_TEXT: usize = 1024;
 
 /// Whether the expression always gives the same for the same row.
 pub(crate) fn is_deterministic(expression: &Expression) -> bool {
@@ -136,7 +139,11 @@ pub(crate) fn is_identity(expressions: &[Expression], width: usize) -> bool {
 
 /// A column, a constant or a field: nothing is computed twice if it stands twice.
 pub(crate) fn is_trivial(expression: &Expression) -> bool {
-    matches!(expression.node, Node::Literal(_)) || as_path(expression).is_some()
+    match &expression.node {
+        // A long text stays where it is: there may be ten thousand that read it.
+        Node::Literal(value) => text_bytes(value) <= MAX_REPEATED_TEXT,
+        _ => as_path(expression).is_some(),
+    }
 }
 
 /// Whether the expression is the constant TRUE (or FALSE or NULL, for a condition the same).

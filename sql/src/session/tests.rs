@@ -10,6 +10,7 @@ use super::*;
 use crate::planner::tests::check_graph;
 
 mod deep;
+mod limits;
 mod uids;
 
 fn session() -> Session {

@@ -14,6 +14,7 @@ use crate::types::TypeKind;
 
 mod deep;
 mod laws;
+mod limits;
 mod messages;
 mod sql;
 

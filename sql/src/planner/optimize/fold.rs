@@ -1,6 +1,6 @@
 //! Evaluates what does not depend on any row.
 use datafusion_common::ScalarValue;
-use wiesel_operators::expression::{Expression, Node, null_literal};
+use wiesel_operators::expression::{Expression, Node, evaluate_constant, may_stand_for, null_literal, text_bytes};
 
 use super::super::Context;
 use super::super::expressions::is_deterministic;
@@ -78,8 +78,38 @@ fn is_null(expression: &Expression) -> bool {
     matches!(&expression.node, Node::Literal(value) if value.is_null())
 }
 
+/// Texts of constants that are worked on while planning, at most: longer ones are left to the job.
+const MAX_TEXT: usize = 16 << 10;
+
 fn evaluate(call: &Expression, context: &Context) -> Option<ScalarValue> {
-    let value = wiesel_operators::expression::evaluate_constant(call, &context.evaluation).ok()?;
-    // A value that a message could not carry back is left to the job.
-    (value.data_type() == call.data_type.kind.to_arrow()).then_some(value)
+    let Node::Call { function, operands } = &call.node else { return None };
+    let constants: Vec<&ScalarValue> = operands.iter().filter_map(constant).collect();
+    let texts: usize = constants.iter().map(|value| text_bytes(value)).sum();
+    if texts.max(announced(function, &constants)) > MAX_TEXT {
+        return None;
+    }
+    let value = evaluate_constant(call, &context.evaluation).ok()?;
+    // A value that a message could not carry back is left to the job, and so is one that makes much of little.
+    let fits = value.data_type() == call.data_type.kind.to_arrow();
+    (fits && may_stand_for(&value, constants.iter().map(|value| value.size()).sum())).then_some(value)
+}
+
+fn constant(operand: &Expression) -> Option<&ScalarValue> {
+    match &operand.node {
+        Node::Literal(value) => Some(value),
+        _ => None,
+    }
+}
+
+/// The length of the text that a call gives, where a number among its operands says it.
+fn announced(function: &str, operands: &[&ScalarValue]) -> usize {
+    let number = match operands.get(1) {
+        Some(ScalarValue::Int32(Some(number))) => usize::try_from(*number).unwrap_or(0),
+        _ => return 0,
+    };
+    match function {
+        "REPEAT" => number.saturating_mul(text_bytes(operands[0])),
+        "LPAD" | "RPAD" => number,
+        _ => 0,
+    }
 }
