@@ -16,14 +16,37 @@ pub struct Rel {
     pub fields: Vec<RowField>,
 }
 
+/// How much a relation is made of.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Extent {
+    /// Relations.
+    pub relations: usize,
+    /// Their columns, and the parts of their expressions; a long text counts as several.
+    pub parts: usize,
+    /// How many relations stand over each other.
+    pub depth: usize,
+}
+
+impl Extent {
+    /// That of both beside each other.
+    pub fn and(self, other: Self) -> Self {
+        Self {
+            relations: self.relations.saturating_add(other.relations),
+            parts: self.parts.saturating_add(other.parts),
+            depth: self.depth.max(other.depth),
+        }
+    }
+}
+
 impl Rel {
-    /// How many relations it is made of, itself included, and how many stand over each other.
-    pub fn extent(&self) -> (usize, usize) {
-        let (mut size, mut depth) = (0, 0);
+    /// How much it is made of, itself included.
+    pub fn extent(&self) -> Extent {
+        let mut extent = Extent::default();
         let mut waiting = vec![(self, 1)];
         while let Some((rel, level)) = waiting.pop() {
-            size += 1;
-            depth = depth.max(level);
+            extent.relations += 1;
+            extent.depth = extent.depth.max(level);
+            extent.parts += rel.fields.len() + rel.node.expressions().map(Expression::weight).sum::<usize>();
             match &rel.node {
                 RelNode::Scan(_) | RelNode::Source { .. } | RelNode::Values(_) => {}
                 RelNode::Project { input, .. }
@@ -34,7 +57,25 @@ impl Rel {
                 RelNode::Union(inputs) => waiting.extend(inputs.iter().map(|input| (input, level + 1))),
             }
         }
-        (size, depth)
+        extent
+    }
+}
+
+impl RelNode {
+    /// Its own expressions.
+    fn expressions(&self) -> Box<dyn Iterator<Item = &Expression> + '_> {
+        match self {
+            Self::Values(rows) => Box::new(rows.iter().flatten()),
+            Self::Project { expressions, .. } | Self::Source { filters: expressions, .. } => {
+                Box::new(expressions.iter())
+            }
+            Self::Filter { condition: expression, .. } | Self::WatermarkAssigner { watermark: expression, .. } => {
+                Box::new(std::iter::once(expression))
+            }
+            Self::Scan(_) | Self::Aggregate { .. } | Self::WindowTableFunction { .. } | Self::Union(_) => {
+                Box::new(std::iter::empty())
+            }
+        }
     }
 }
 

@@ -76,7 +76,11 @@ impl QueryAnalyzer<'_> {
         }
         let path: Vec<String> = parts.iter().map(|part| part.value.clone()).collect();
         match self.catalog.resolve(&path) {
-            Some(CatalogObject::Table(table)) => Ok(scan(with_options(table, options))),
+            Some(CatalogObject::Table(table)) => {
+                let Some(name) = parts.last() else { return Err(self.not_found(parts)) };
+                self.reads(table.columns.len(), name)?;
+                Ok(scan(with_options(table, options)))
+            }
             Some(CatalogObject::View(view)) => {
                 let Some(name) = parts.last() else { return Err(self.not_found(parts)) };
                 let mut rel = self.view(&view, name)?;

@@ -1,4 +1,6 @@
 //! GROUP BY, HAVING and aggregate calls.
+use std::collections::HashMap;
+
 use sqlparser::ast::{Expr, GroupByExpr};
 use wiesel_operators::expression::{Expression, Node};
 use wiesel_operators::types::LogicalType;
@@ -14,7 +16,7 @@ use crate::rel::{Aggregate, Rel, RelNode};
 const AGGREGATES_FROM: usize = 1 << 40;
 
 /// A call of an aggregate, its arguments over the rows that are grouped.
-#[derive(Clone, PartialEq)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub(super) struct AggregateCall {
     pub function: &'static str,
     pub arguments: Vec<Expression>,
@@ -25,12 +27,14 @@ pub(super) struct AggregateCall {
 /// The aggregate calls of a SELECT, each once.
 pub(super) struct AggregateCalls {
     calls: Vec<(AggregateCall, LogicalType)>,
+    /// Where each of them is.
+    places: HashMap<AggregateCall, usize>,
     has_keys: bool,
 }
 
 impl AggregateCalls {
     pub(super) fn new(has_keys: bool) -> Self {
-        Self { calls: Vec::new(), has_keys }
+        Self { calls: Vec::new(), places: HashMap::new(), has_keys }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -42,13 +46,11 @@ impl AggregateCalls {
         let types: Vec<LogicalType> = call.arguments.iter().map(|argument| argument.data_type.clone()).collect();
         let may_be_empty = !self.has_keys || call.filter.is_some();
         let data_type = aggregate::result_type(call.function, &types, may_be_empty)?;
-        let index = match self.calls.iter().position(|(known, _)| *known == call) {
-            Some(index) => index,
-            None => {
-                self.calls.push((call, data_type.clone()));
-                self.calls.len() - 1
-            }
-        };
+        let next = self.calls.len();
+        let index = *self.places.entry(call.clone()).or_insert(next);
+        if index == next {
+            self.calls.push((call, data_type.clone()));
+        }
         Ok(Expression::input(AGGREGATES_FROM + index, data_type))
     }
 }
@@ -83,10 +85,12 @@ pub(super) fn keys(group_by: &GroupByExpr, scope: &Scope) -> Result<Vec<Expressi
 /// Groups the input by the keys. The result's columns are the keys, then the aggregates.
 pub(super) fn group(input: Rel, keys: &[Expression], calls: &AggregateCalls) -> Rel {
     let mut columns: Vec<(String, Expression)> = Vec::new();
+    let mut places: HashMap<Expression, usize> = HashMap::new();
     let mut column_of = |expression: &Expression, name: &str, input: &Rel| -> usize {
-        if let Some(known) = columns.iter().position(|(_, known)| known == expression) {
-            return known;
+        if let Some(known) = places.get(expression) {
+            return *known;
         }
+        places.insert(expression.clone(), columns.len());
         let name = match expression.node {
             Node::Input(index) => input.fields[index].name.clone(),
             _ => format!("{name}{}", columns.len()),

@@ -4,6 +4,7 @@
 //! [`scope`]; [`insert`] fits a query to a sink; [`text`] prints expressions as `DESCRIBE` does.
 //!
 //! Invariant: what leaves here needs no catalog and no text any more; an error names the place in the script.
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use sqlparser::ast::{Expr, Query, Spanned};
@@ -109,13 +110,19 @@ pub fn analyze_expression(
 /// Names of which each differs from those before it: `a`, `a0`, `a1`.
 fn unique_names<'n>(names: impl Iterator<Item = &'n str>) -> Vec<String> {
     let mut unique: Vec<String> = Vec::new();
+    let mut taken: HashSet<String> = HashSet::new();
+    // The numbers below are all taken with this name.
+    let mut next: HashMap<&str, usize> = HashMap::new();
     for name in names {
         let mut candidate = name.to_owned();
-        let mut attempt = 0;
-        while unique.contains(&candidate) {
-            candidate = format!("{name}{attempt}");
-            attempt += 1;
+        if taken.contains(&candidate) {
+            let attempt = next.entry(name).or_default();
+            while taken.contains(&candidate) {
+                candidate = format!("{name}{attempt}");
+                *attempt += 1;
+            }
         }
+        taken.insert(candidate.clone());
         unique.push(candidate);
     }
     unique

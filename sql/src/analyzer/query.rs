@@ -13,15 +13,25 @@ use crate::functions::cast::cast_to;
 use crate::functions::common_type::common_type;
 use crate::functions::is_text;
 use crate::parser::reserved;
-use crate::rel::{Rel, RelNode};
+use crate::rel::{Extent, Rel, RelNode};
 
 /// Views within views, at most.
 const MAX_VIEWS: usize = 200;
+/// Queries within queries, at most, those of views included. What nests in one text has a limit of its own; two hundred views of
+/// such texts would be more than a stack holds.
+const MAX_QUERIES_WITHIN: usize = 1_000;
 /// Relations over each other, at most.
 const MAX_REL_DEPTH: usize = 4_000;
 /// Relations that the names of views and of WITH stand for in a statement, at most. Two that each name the one before twice are
 /// four, thirty of them a thousand million.
-const MAX_NAMED_RELATIONS: usize = 50_000;
+const MAX_NAMED_RELATIONS: usize = 10_000;
+/// Their columns, and parts of their expressions, at most.
+const MAX_NAMED_PARTS: usize = 1_000_000;
+/// Columns of all tables that are read, each as often as its table is named, at most.
+const MAX_COLUMNS: usize = 500_000;
+/// Hundreds of bytes of views' text that are read for a statement, at most, also where nothing comes of it: for a WITH query that
+/// is not used.
+const MAX_LOOKUPS: usize = 50_000;
 
 /// Analyses one statement's queries.
 pub(super) struct QueryAnalyzer<'a> {
@@ -30,22 +40,29 @@ pub(super) struct QueryAnalyzer<'a> {
     common: Vec<HashMap<String, Rel>>,
     /// The views that this one stands in.
     views: usize,
-    /// Relations that names stood for so far.
-    named: usize,
+    /// The queries that this one stands in, through all views.
+    within: usize,
+    /// What names stood for so far.
+    named: Extent,
+    /// What was looked up so far, in views too: a name counts as much as a hundred bytes of its text.
+    lookups: usize,
+    /// Columns of the tables that were read so far, in views too.
+    columns: usize,
 }
 
 impl<'a> QueryAnalyzer<'a> {
     pub(super) fn new(catalog: &'a dyn CatalogReader) -> Self {
-        Self { catalog, common: Vec::new(), views: 0, named: 0 }
+        Self { catalog, common: Vec::new(), views: 0, within: 0, named: Extent::default(), lookups: 0, columns: 0 }
     }
 
     /// The relation that WITH gave this name.
     pub(super) fn common_table(&mut self, name: &Ident) -> Result<Option<Rel>> {
         let Some(rel) = self.common.iter().rev().find_map(|names| names.get(&name.value)) else { return Ok(None) };
-        let (size, depth) = rel.extent();
-        let rel = (size <= MAX_NAMED_RELATIONS).then(|| rel.clone());
-        self.stands_for(size, depth, name)?;
-        Ok(rel)
+        let extent = rel.extent();
+        let rel = self.may_stand_for(extent, name).map(|()| rel.clone())?;
+        self.named = self.named.and(extent);
+        self.looked_up(1, name)?;
+        Ok(Some(rel))
     }
 
     /// The relation of a view.
@@ -53,21 +70,59 @@ impl<'a> QueryAnalyzer<'a> {
         if self.views >= MAX_VIEWS {
             return Err(too_many(format!("Views stand within more than {MAX_VIEWS} others"), name));
         }
-        let mut analyzer = Self { views: self.views + 1, named: self.named, ..Self::new(self.catalog) };
+        self.looked_up(1 + view.text.len() / 100, name)?;
+        let mut analyzer = Self {
+            views: self.views + 1,
+            within: self.within,
+            named: self.named,
+            lookups: self.lookups,
+            columns: self.columns,
+            ..Self::new(self.catalog)
+        };
         let rel = analyzer.query(&view.query)?;
-        let (size, depth) = rel.extent();
-        self.stands_for(size, depth, name)?;
+        (self.lookups, self.columns) = (analyzer.lookups, analyzer.columns);
+        let extent = rel.extent();
+        self.may_stand_for(extent, name)?;
+        self.named = self.named.and(extent);
         Ok(rel)
     }
 
-    fn stands_for(&mut self, size: usize, depth: usize, name: &Ident) -> Result<()> {
-        self.named = self.named.saturating_add(size);
-        if depth > MAX_REL_DEPTH {
+    fn looked_up(&mut self, much: usize, name: &Ident) -> Result<()> {
+        self.lookups = self.lookups.saturating_add(much);
+        if self.lookups > MAX_LOOKUPS {
+            let message =
+                "The views and WITH queries that are named, and those that they name, are too many or too long";
+            return Err(too_many(message.to_owned(), name));
+        }
+        Ok(())
+    }
+
+    /// A table of so many columns is read.
+    pub(super) fn reads(&mut self, columns: usize, name: &Ident) -> Result<()> {
+        self.columns = self.columns.saturating_add(columns);
+        if self.columns > MAX_COLUMNS {
+            let message =
+                format!("The tables that are read have more than {MAX_COLUMNS} columns, each as often as it is named,");
+            return Err(too_many(message, name));
+        }
+        Ok(())
+    }
+
+    /// Whether a name may stand for so much, beside what others stood for.
+    fn may_stand_for(&self, extent: Extent, name: &Ident) -> Result<()> {
+        let all = self.named.and(extent);
+        if all.depth > MAX_REL_DEPTH {
             return Err(too_many(format!("Queries stand over more than {MAX_REL_DEPTH} others"), name));
         }
-        if self.named > MAX_NAMED_RELATIONS {
+        if all.relations > MAX_NAMED_RELATIONS {
             let message =
                 format!("The views and WITH queries that are named stand for more than {MAX_NAMED_RELATIONS} queries");
+            return Err(too_many(message, name));
+        }
+        if all.parts > MAX_NAMED_PARTS {
+            let message = format!(
+                "The views and WITH queries that are named have more than {MAX_NAMED_PARTS} columns and parts of expressions"
+            );
             return Err(too_many(message, name));
         }
         Ok(())
@@ -84,13 +139,27 @@ impl<'a> QueryAnalyzer<'a> {
     }
 
     fn query_or_source(&mut self, query: &Query, null_allowed: bool) -> Result<Rel> {
-        let place = place_of(query);
+        if self.within >= MAX_QUERIES_WITHIN {
+            let message = format!(
+                "Queries stand within more than {MAX_QUERIES_WITHIN} others, those of views included. Write what one of them gives \
+                 to a table, and read that."
+            );
+            return Err(Error::unsupported(message, place_of(query)));
+        }
+        self.within += 1;
+        let rel = self.clauses(query, null_allowed);
+        self.within -= 1;
+        rel
+    }
+
+    fn clauses(&mut self, query: &Query, null_allowed: bool) -> Result<Rel> {
+        let place = || place_of(query);
         if query.order_by.is_some() {
-            let place = query.order_by.as_ref().and_then(place_of).or(place);
+            let place = query.order_by.as_ref().and_then(place_of).or_else(place);
             return Err(Error::unsupported("ORDER BY is not supported", place));
         }
         if query.limit_clause.is_some() || query.fetch.is_some() {
-            let place = query.limit_clause.as_ref().and_then(place_of).or(place);
+            let place = query.limit_clause.as_ref().and_then(place_of).or_else(place);
             return Err(Error::unsupported("LIMIT, OFFSET and FETCH are not supported", place));
         }
         if !query.locks.is_empty()
@@ -98,7 +167,7 @@ impl<'a> QueryAnalyzer<'a> {
             || query.settings.is_some()
             || query.format_clause.is_some()
         {
-            return Err(Error::unsupported("This clause of a query is not supported", place));
+            return Err(Error::unsupported("This clause of a query is not supported", place()));
         }
         let Some(with) = &query.with else { return self.set_expression(&query.body, null_allowed) };
         if with.recursive {

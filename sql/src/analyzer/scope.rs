@@ -1,4 +1,6 @@
 //! The columns that names in a SELECT can mean.
+use std::collections::HashMap;
+
 use sqlparser::ast::Ident;
 use wiesel_operators::expression::Expression;
 use wiesel_operators::types::{RowField, TypeKind};
@@ -145,8 +147,9 @@ impl ScopeTable {
 
     /// All columns; two of one name cannot be told apart.
     fn columns(&self) -> Result<Vec<(String, Expression)>> {
-        let twice = |field: &&RowField| self.matches(&field.name).len() > 1;
-        if let Some(field) = self.fields.iter().find(twice) {
+        let mut names = HashMap::new();
+        self.fields.iter().for_each(|field| *names.entry(field.name.as_str()).or_insert(0) += 1);
+        if let Some(field) = self.fields.iter().find(|field| names[field.name.as_str()] > 1) {
             return Err(Error::validation(format!("Column '{}' is ambiguous", field.name), None));
         }
         Ok(self.fields.iter().enumerate().map(|(i, field)| (field.name.clone(), self.column(i))).collect())

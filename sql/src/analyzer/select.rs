@@ -1,4 +1,6 @@
 //! SELECT … FROM … WHERE … GROUP BY … HAVING.
+use std::collections::HashSet;
+
 use sqlparser::ast::{Distinct, Expr, Ident, Select, SelectItem, SelectItemQualifiedWildcardKind};
 use wiesel_operators::expression::{Expression, Node};
 use wiesel_operators::types::TypeKind;
@@ -87,21 +89,48 @@ fn refuse_unsupported(select: &Select) -> Result<()> {
     Ok(())
 }
 
+/// The columns of a SELECT so far.
+#[derive(Default)]
+struct Columns {
+    all: Vec<(String, Expression)>,
+    /// The different names of those that are no fields of rows.
+    names: HashSet<String>,
+    /// How many are fields of rows.
+    fields: usize,
+}
+
+impl Columns {
+    fn push(&mut self, name: String, expression: Expression) {
+        if matches!(&expression.node, Node::Call { function, .. } if function == "FIELD") {
+            self.fields += 1;
+        } else if !self.names.contains(&name) {
+            self.names.insert(name.clone());
+        }
+        self.all.push((name, expression));
+    }
+
+    /// What numbers the next column without a name: how many different columns there are before it. Fields of rows differ
+    /// whatever their names are.
+    fn different(&self) -> usize {
+        self.names.len() + self.fields
+    }
+}
+
 fn select_list(
     analyzer: &mut ExpressionAnalyzer,
     items: &[SelectItem],
     scope: &Scope,
 ) -> Result<Vec<(String, Expression)>> {
-    let mut columns: Vec<(String, Expression)> = Vec::new();
+    let mut columns = Columns::default();
     for item in items {
         match item {
             SelectItem::UnnamedExpr(expr) => {
-                let name = name_of(expr).unwrap_or_else(|| format!("EXPR${}", different(&columns)));
-                columns.push((name, analyzer.analyze(expr)?));
+                let name = name_of(expr).unwrap_or_else(|| format!("EXPR${}", columns.different()));
+                columns.push(name, analyzer.analyze(expr)?);
             }
             SelectItem::ExprWithAlias { expr, alias } => {
                 reserved::refuse(alias)?;
-                columns.push((alias.value.clone(), analyzer.analyze(expr)?));
+                columns.push(alias.value.clone(), analyzer.analyze(expr)?);
             }
             SelectItem::Wildcard(_) => star(analyzer, &mut columns, scope.columns()?),
             SelectItem::QualifiedWildcard(SelectItemQualifiedWildcardKind::ObjectName(name), _) => {
@@ -111,31 +140,22 @@ fn select_list(
             other => return Err(Error::unsupported(format!("{other} in SELECT is not supported"), place_of(other))),
         }
     }
-    if columns.is_empty() {
+    if columns.all.is_empty() {
         return Err(Error::validation("SELECT * requires a FROM clause", None));
     }
-    Ok(columns)
+    Ok(columns.all)
 }
 
-fn star(analyzer: &mut ExpressionAnalyzer, columns: &mut Vec<(String, Expression)>, all: Vec<(String, Expression)>) {
-    for (name, expression) in &all {
+fn star(analyzer: &mut ExpressionAnalyzer, columns: &mut Columns, all: Vec<(String, Expression)>) {
+    for (name, expression) in all {
         let uses = &mut analyzer.uses;
         expression.visit(&mut |e| {
             if let wiesel_operators::expression::Node::Input(index) = e.node {
                 uses.push(ColumnUse { index, text: name.clone(), place: None });
             }
         });
+        columns.push(name, expression);
     }
-    columns.extend(all);
-}
-
-/// What numbers the next column without a name: how many different columns there are before it. Fields of rows differ
-/// whatever their names are.
-fn different(columns: &[(String, Expression)]) -> usize {
-    let is_field =
-        |(_, e): &(String, Expression)| matches!(&e.node, Node::Call { function, .. } if function == "FIELD");
-    let first = |i: usize| columns[..i].iter().all(|before| is_field(before) || before.0 != columns[i].0);
-    (0..columns.len()).filter(|i| is_field(&columns[*i]) || first(*i)).count()
 }
 
 /// The name that a column has by itself.

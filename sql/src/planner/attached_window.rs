@@ -7,7 +7,7 @@ use wiesel_proto::{WindowKind, WindowProperty};
 
 use super::expressions::identity;
 use super::physical::WindowAggregate;
-use super::window::{Projection, WindowGrouping, recognize};
+use super::window::{Projection, WindowGrouping, is_by_window};
 use crate::rel::{Aggregate, Rel, RelNode, Window};
 
 /// What a column says of the window that its row belongs to.
@@ -28,15 +28,7 @@ pub(crate) fn recognize_attached(
     fields: &[RowField],
 ) -> Option<WindowGrouping> {
     let bounds = bounds(input);
-    let key_of = |property: WindowProperty| {
-        keys.iter().copied().find(|key| bounds[*key].as_ref().is_some_and(|bound| bound.property == property))
-    };
-    let (start, end) = (key_of(WindowProperty::WindowStart)?, key_of(WindowProperty::WindowEnd)?);
-    let window = &bounds[end].as_ref()?.window;
-    if bounds[start].as_ref()?.window != *window {
-        return None;
-    }
-
+    let (end, window) = window_of(&bounds, keys)?;
     let columns = identity(&input.fields);
     let mut projection = Projection::default();
     let mut new_keys = Vec::new();
@@ -81,6 +73,16 @@ pub(crate) fn recognize_attached(
     Some(WindowGrouping { input: Rel { node, fields: projection.fields }, aggregate, fields: all, places })
 }
 
+/// The end and the window of a group, if both bounds of one window are among its keys.
+fn window_of<'a>(bounds: &'a [Option<Bound>], keys: &[usize]) -> Option<(usize, &'a Window)> {
+    let key_of = |property: WindowProperty| {
+        keys.iter().copied().find(|key| bounds[*key].as_ref().is_some_and(|bound| bound.property == property))
+    };
+    let (start, end) = (key_of(WindowProperty::WindowStart)?, key_of(WindowProperty::WindowEnd)?);
+    let window = &bounds[end].as_ref()?.window;
+    (bounds[start].as_ref()?.window == *window).then_some((end, window))
+}
+
 fn rowtime() -> LogicalType {
     TypeKind::Timestamp(3, TimeAttribute::Rowtime).not_null()
 }
@@ -116,9 +118,8 @@ fn bounds(rel: &Rel) -> Vec<Option<Bound>> {
         }
         RelNode::Filter { input, .. } => bounds(input),
         RelNode::Aggregate { input, keys, aggregates } => {
-            let by_window = recognize(input, keys, aggregates, &rel.fields).is_some()
-                || recognize_attached(input, keys, aggregates, &rel.fields).is_some();
             let below = bounds(input);
+            let by_window = window_of(&below, keys).is_some() || is_by_window(input, keys, aggregates);
             let of = |column: usize| match keys.get(column) {
                 Some(key) if by_window => below[*key].clone(),
                 _ => None,

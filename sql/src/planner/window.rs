@@ -26,41 +26,70 @@ pub(crate) fn is_event_time(data_type: &LogicalType) -> bool {
     )
 }
 
-/// The aggregation by window that a group is, if it is one: the start and the end of the same window are among its keys,
-/// and nothing else of the window is used.
+/// A group over the windows of a table function, in its parts.
+struct OverWindows<'a> {
+    /// The columns of the group's input over the windows.
+    expressions: Vec<Expression>,
+    condition: Option<&'a Expression>,
+    /// The table function.
+    windows: &'a Rel,
+    raw: &'a Rel,
+    window: &'a Window,
+}
+
+impl OverWindows<'_> {
+    /// Which of the three columns that the table function appends a column of the group's input is.
+    fn property(&self, column: usize) -> Option<usize> {
+        match self.expressions[column].node {
+            Node::Input(index) => index.checked_sub(self.raw.fields.len()),
+            _ => None,
+        }
+    }
+}
+
+/// The parts of a group, if the start and the end of the same window are among its keys, and nothing else of the window is used.
+fn over_windows<'a>(input: &'a Rel, keys: &[usize], aggregates: &[Aggregate]) -> Option<OverWindows<'a>> {
+    let (projection, below) = match &input.node {
+        RelNode::Project { input, expressions } => (Some(expressions), &**input),
+        _ => (None, input),
+    };
+    let (condition, windows) = match &below.node {
+        RelNode::Filter { input, condition } => (Some(condition), &**input),
+        _ => (None, below),
+    };
+    let RelNode::WindowTableFunction { input: raw, window } = &windows.node else { return None };
+    let width = raw.fields.len();
+    let reads_window = |expression: &Expression| columns(expression).iter().any(|column| *column >= width);
+    if condition.is_some_and(reads_window) {
+        return None;
+    }
+    let expressions = projection.map_or_else(|| identity(&input.fields), Vec::clone);
+    let parts = OverWindows { expressions, condition, windows, raw, window };
+    let has = |wanted: usize| keys.iter().any(|key| parts.property(*key) == Some(wanted));
+    let used_elsewhere = aggregates
+        .iter()
+        .flat_map(|aggregate| aggregate.arguments.iter().chain(&aggregate.filter))
+        .chain(keys.iter().filter(|key| parts.property(**key).is_none()))
+        .any(|column| reads_window(&parts.expressions[*column]));
+    (has(0) && has(1) && !used_elsewhere).then_some(parts)
+}
+
+/// Whether a group is an aggregation by window.
+pub(super) fn is_by_window(input: &Rel, keys: &[usize], aggregates: &[Aggregate]) -> bool {
+    over_windows(input, keys, aggregates).is_some()
+}
+
+/// The aggregation by window that a group is, if it is one.
 pub(crate) fn recognize(
     input: &Rel,
     keys: &[usize],
     aggregates: &[Aggregate],
     fields: &[RowField],
 ) -> Option<WindowGrouping> {
-    let (expressions, below) = match &input.node {
-        RelNode::Project { input, expressions } => (expressions.clone(), &**input),
-        _ => (identity(&input.fields), input),
-    };
-    let (condition, below) = match &below.node {
-        RelNode::Filter { input, condition } => (Some(condition), &**input),
-        _ => (None, below),
-    };
-    let RelNode::WindowTableFunction { input: raw, window } = &below.node else { return None };
+    let parts = over_windows(input, keys, aggregates)?;
+    let OverWindows { expressions, condition, windows: below, raw, window } = &parts;
     let width = raw.fields.len();
-    let reads_window = |expression: &Expression| columns(expression).iter().any(|column| *column >= width);
-    if condition.is_some_and(reads_window) {
-        return None;
-    }
-    let property = |column: usize| match expressions[column].node {
-        Node::Input(index) if index >= width => Some(index - width),
-        _ => None,
-    };
-    let has = |wanted: usize| keys.iter().any(|key| property(*key) == Some(wanted));
-    let used_elsewhere = aggregates
-        .iter()
-        .flat_map(|aggregate| aggregate.arguments.iter().chain(&aggregate.filter))
-        .chain(keys.iter().filter(|key| property(**key).is_none()))
-        .any(|column| reads_window(&expressions[*column]));
-    if !has(0) || !has(1) || used_elsewhere {
-        return None;
-    }
+    let property = |column: usize| parts.property(column);
 
     let mut builder = Projection::default();
     let mut new_keys = Vec::new();
@@ -96,9 +125,9 @@ pub(crate) fn recognize(
     let time_field = &raw.fields[window.time];
     let time = builder.add(&Expression::input(window.time, time_field.data_type.clone()), time_field);
 
-    let raw_rows = super::optimize::filter((**raw).clone(), condition.cloned());
+    let raw_rows = super::optimize::filter((*raw).clone(), condition.cloned());
     let names = fields[keys.len()..].iter().map(|field| field.name.clone()).collect();
-    let window = Window { time, ..window.clone() };
+    let window = Window { time, ..(*window).clone() };
     let base = new_keys.len() + aggregates.len();
     let place = |found: usize| base + properties.iter().position(|property| *property == found).unwrap_or_default();
     let mut places: Vec<usize> = key_places.into_iter().map(|p| p.unwrap_or_else(place)).collect();

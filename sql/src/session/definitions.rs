@@ -1,4 +1,5 @@
 //! CREATE, DROP, USE.
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use sqlparser::ast::{ObjectName, SelectItem, SetExpr, Spanned};
@@ -164,8 +165,9 @@ impl Session {
 
 /// The columns of a query may be alike, for they are told apart when it is shown; those of a view may not.
 fn refuse_equal_names(create: &CreateView, columns: &[RowField]) -> Result<()> {
+    let mut seen = HashMap::new();
     for (index, field) in columns.iter().enumerate() {
-        let Some(earlier) = columns[..index].iter().position(|other| other.name == field.name) else { continue };
+        let Some(earlier) = seen.insert(field.name.as_str(), index) else { continue };
         let at = column_place(create, earlier).map_or_else(String::new, |at| format!(" at {at}"));
         let message = format!("A column with the same name `{}` has been defined{at}.", field.name);
         return Err(Error::validation(message, column_place(create, index).or(place(&create.name))));

@@ -74,7 +74,7 @@ fn a_bomb_of_nesting_is_an_error_of_the_script() {
         ),
         (
             format!("CREATE VIEW v0 AS SELECT n FROM numbers;\n{views}INSERT INTO nowhere SELECT * FROM v63;"),
-            "stand for more than 50000 queries",
+            "stand for more than 10000 queries",
         ),
     ];
     let pids = cluster.all_pids();

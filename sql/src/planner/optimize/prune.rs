@@ -3,6 +3,7 @@
 //! Top down each relation learns which paths are wanted of it; bottom up it answers where they are now. A path may be
 //! answered by its beginning: the whole row where a field was asked for.
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 
 use datafusion_common::ScalarValue;
 use wiesel_connectors::factory::ProjectionSupport;
@@ -73,7 +74,12 @@ fn add(wanted: &mut Wanted, path: Path) {
     if (1..=path.len()).any(|length| wanted.contains(&path[..length])) {
         return;
     }
-    wanted.retain(|other| !other.starts_with(&path));
+    // Those that begin with it stand right behind where it will be.
+    let within = wanted.range::<[usize], _>((Bound::Excluded(path.as_slice()), Bound::Unbounded));
+    let within: Vec<Path> = within.take_while(|other| other.starts_with(&path)).cloned().collect();
+    within.iter().for_each(|other| {
+        wanted.remove(other);
+    });
     wanted.insert(path);
 }
 
@@ -123,6 +129,7 @@ fn prune(rel: Rel, mut wanted: Wanted) -> Result<Pruned> {
             }
             // A field of a computed row is computed with the row; a field of a column can come alone.
             let mut outputs: Vec<(Path, Expression)> = Vec::new();
+            let mut known = Wanted::new();
             for path in &wanted {
                 let expression = &expressions[path[0]];
                 let (path, output) = match as_path(expression) {
@@ -131,7 +138,7 @@ fn prune(rel: Rel, mut wanted: Wanted) -> Result<Pruned> {
                     }
                     None => (vec![path[0]], expression.clone()),
                 };
-                if outputs.iter().all(|(other, _)| *other != path) {
+                if known.insert(path.clone()) {
                     outputs.push((path, output));
                 }
             }

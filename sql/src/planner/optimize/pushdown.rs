@@ -55,12 +55,22 @@ fn push(rel: Rel, conditions: Vec<Expression>) -> Rel {
             let input = Box::new(push(*input, down));
             filter(Rel { node: RelNode::WindowTableFunction { input, window }, fields }, conjunction(stay))
         }
-        RelNode::Union(inputs) if conditions.iter().all(is_deterministic) => {
+        RelNode::Union(inputs) if may_be_copied(&conditions, inputs.len()) => {
             let inputs = inputs.into_iter().map(|input| push(input, conditions.clone())).collect();
             Rel { node: RelNode::Union(inputs), fields }
         }
         node => filter(rewrite_inputs(Rel { node, fields }, push_filters), conjunction(conditions)),
     }
+}
+
+/// Parts of conditions that are written into the members of a UNION, at most.
+const MAX_COPIED: usize = 1_000_000;
+
+/// Whether conditions may be checked in each of so many places instead of behind them: ten thousand on the rows of ten thousand
+/// members stay where they are.
+fn may_be_copied(conditions: &[Expression], times: usize) -> bool {
+    let parts: usize = conditions.iter().map(Expression::weight).sum();
+    conditions.iter().all(is_deterministic) && parts.saturating_mul(times) <= MAX_COPIED
 }
 
 /// Whether a column is one that a window table function appended.

@@ -165,12 +165,12 @@ fn what_multiplies_is_an_error_before_it_takes_the_memory() {
         .collect();
     let message =
         refused(&format!("CREATE VIEW v0 AS SELECT s FROM t; {doubling} INSERT INTO sink SELECT * FROM v63;"));
-    assert!(message.contains("stand for more than 50000 queries at 'v"), "{message}");
+    assert!(message.contains("stand for more than 10000 queries at 'v"), "{message}");
     let with: Vec<String> =
         (1..64).map(|i| format!("v{i} AS (SELECT * FROM v{0} UNION ALL SELECT * FROM v{0})", i - 1)).collect();
     let message =
         refused(&format!("INSERT INTO sink WITH v0 AS (SELECT s FROM t), {} SELECT * FROM v63;", with.join(", ")));
-    assert!(message.contains("stand for more than 50000 queries at 'v"), "{message}");
+    assert!(message.contains("stand for more than 10000 queries at 'v"), "{message}");
     let over: String =
         (1..300).map(|i| format!("CREATE VIEW v{i} AS SELECT s FROM v{} WHERE a > {i};", i - 1)).collect();
     let message =

@@ -48,3 +48,67 @@ fn constants_that_stand_for_much_are_left_to_the_job() {
     let (bytes, took) = planned(&format!("INSERT INTO sink SELECT {many} FROM (SELECT '{long}' AS x, s FROM t);"));
     assert!(bytes < 2_000_000 && took < LIMIT, "{bytes} bytes in {took:?}");
 }
+
+/// Before, the first was cubic, the third a power of two.
+#[test]
+fn planning_is_linear_in_what_is_asked() {
+    let list = |item: &dyn Fn(usize) -> String, count: usize| (0..count).map(item).collect::<Vec<_>>().join(", ");
+    let nested = |open: &str, close: &str, depth: usize| format!("{}t{}", open.repeat(depth), close.repeat(depth));
+    for query in [
+        format!("SELECT {} FROM t", list(&|i| format!("SUM(a + {i})"), 3_200)),
+        format!("SELECT {} FROM t", list(&|_| "a".to_owned(), 5_000)),
+        format!("SELECT a FROM {}", nested("(SELECT a FROM ", " GROUP BY a)", 60)),
+        format!("SELECT a FROM {}", nested("(SELECT DISTINCT a FROM ", ")", 60)),
+        format!("SELECT a FROM {}", nested("(", ")", 100)),
+        format!("SELECT {} FROM t GROUP BY {0}", list(&|i| format!("a + {i}"), 500)),
+    ] {
+        let (_, took) = planned(&format!("{query};"));
+        assert!(took < LIMIT, "{query:.80}: {took:?}");
+    }
+}
+
+/// Short texts that stand for very much, some of them for nothing that would be left of it.
+#[test]
+fn plans_out_of_proportion_are_refused() {
+    let views = |view: &dyn Fn(usize) -> String| {
+        (1..150).map(|i| format!("CREATE VIEW v{i} AS {};", view(i))).collect::<String>()
+    };
+    let first = "CREATE VIEW v0 AS SELECT s FROM t;";
+    let last = "INSERT INTO sink SELECT * FROM v149;";
+    for (script, words) in [
+        (
+            views(&|i| format!("SELECT s FROM v{0} UNION ALL SELECT s FROM v{0}", i - 1)),
+            "stand for more than 10000 queries at 'v",
+        ),
+        (
+            views(&|i| format!("WITH x AS (SELECT * FROM v{0}), y AS (SELECT * FROM v{0}) SELECT s FROM t", i - 1)),
+            "are too many or too long at 'v",
+        ),
+        (
+            views(&|i| format!("SELECT s FROM {}v{}{}", "(SELECT s FROM ".repeat(100), i - 1, ")".repeat(100))),
+            "Queries stand within more than 1000 others",
+        ),
+        (
+            format!(
+                "INSERT INTO sink WITH x AS (SELECT '{}' AS s FROM t) {};",
+                "x".repeat(100_000),
+                vec!["SELECT s FROM x"; 1_000].join(" UNION ALL ")
+            ),
+            "more than 1000000 columns and parts of expressions at 'x'",
+        ),
+        (
+            format!(
+                "CREATE TABLE wide ({}) WITH ('connector' = 'datagen'); INSERT INTO sink {};",
+                (0..1_000).map(|i| format!("c{i} STRING")).collect::<Vec<_>>().join(", "),
+                vec!["SELECT c0 FROM wide"; 1_000].join(" UNION ALL ")
+            ),
+            "The tables that are read have more than 500000 columns",
+        ),
+    ] {
+        let start = Instant::now();
+        let message = refused(&format!("{first}{script}{last}"));
+        println!("{words}: {:?}", start.elapsed());
+        assert!(message.contains(words), "{message}");
+        assert!(start.elapsed() < LIMIT, "{words}: {:?}", start.elapsed());
+    }
+}
