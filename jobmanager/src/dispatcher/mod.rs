@@ -233,6 +233,15 @@ impl Dispatcher {
         if self.looked_after.values().any(|job| *job == id) {
             return Err(SubmitError::Aftermath(id));
         }
+        let running: u64 = self.jobs.values().map(|job| validation::tasks(&job.graph)).sum();
+        let tasks = validation::tasks(&graph);
+        if running + tasks > validation::MAX_TASKS_OF_ALL {
+            return Err(SubmitError::Invalid(format!(
+                "it has {tasks} tasks, and other jobs {running}: together at most {} are possible. Lower the parallelism, or cancel \
+                 other jobs",
+                validation::MAX_TASKS_OF_ALL
+            )));
+        }
         let pairs = graph.configuration.iter().map(|(key, value)| (key.clone(), value.clone()));
         let configuration = Arc::new(self.context.configuration.merged(pairs));
         let options = JobOptions::read(&configuration).map_err(|error| SubmitError::Invalid(error.to_string()))?;

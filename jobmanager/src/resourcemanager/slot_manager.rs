@@ -482,6 +482,11 @@ impl SlotManager {
         }
         let left_alone = self.task_managers.values().map(|known| known.trouble.until);
         self.next_trial = left_alone.filter(|until| *until > now).min();
+        // Before the jobs are looked at: thousands may wait, and each that gets its slots, or is over, brings the next decision.
+        let mut free = self.task_managers.values().map(|known| known.available(now)).sum::<usize>();
+        if free == 0 {
+            return Vec::new();
+        }
         let given = |job: &JobId| self.given.get(job).copied().unwrap_or(0);
         let missing = |(job, needed): (&JobId, &Requirement)| {
             let missing = (needed.slots as usize).saturating_sub(given(job));
@@ -489,9 +494,11 @@ impl SlotManager {
         };
         let mut missing: Vec<_> = self.requirements.iter().filter_map(missing).collect();
         missing.sort_unstable();
-        let mut free = self.task_managers.values().map(|known| known.available(now)).sum::<usize>();
         let mut decisions = Vec::new();
         for (_, job, missing) in missing {
+            if free == 0 {
+                break;
+            }
             if missing > free {
                 continue;
             }

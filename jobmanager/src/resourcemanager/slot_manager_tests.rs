@@ -72,6 +72,26 @@ fn packing_fills_one_after_the_other() {
     assert_eq!(spread_of(&slots.decide(0, &mut ids())), ["a", "a", "b"]);
 }
 
+/// Before, each of the jobs that wait was looked at whenever one more came.
+#[test]
+fn thousands_that_wait_cost_nothing_as_long_as_no_slot_is_free() {
+    let mut slots = SlotManager::default();
+    register(&mut slots, "a", 1);
+    let mut ids = ids();
+    let job = |number: u32| JobId(u128::from(number).to_be_bytes());
+    let start = std::time::Instant::now();
+    for number in 0..20_000 {
+        slots.require(job(number), 1);
+        assert_eq!(slots.decide(&mut ids).len(), usize::from(number == 0));
+    }
+    assert!(start.elapsed().as_secs() < 10, "{:?}", start.elapsed());
+    // The first to come is the first to get what is given back.
+    slots.release(job(0));
+    assert_eq!(slots.report("a", number(2), &[free(0)]), Reconciliation::default());
+    let decisions = slots.decide(&mut ids);
+    assert_eq!(decisions.iter().map(|decision| decision.job).collect::<Vec<_>>(), [job(1)]);
+}
+
 #[test]
 fn a_job_gets_all_or_nothing_and_lets_smaller_ones_pass() {
     let mut slots = SlotManager::default();
