@@ -19,7 +19,7 @@ pub static MALLOC_CONF: &[u8; 73] = b"narenas:2,background_thread:true,dirty_dec
 
 /// Threads that run actors and handlers; none of them ever computes for long.
 const WORKERS: usize = 2;
-/// Threads for enumerators and planning.
+/// Threads for enumerators and files. Scripts are planned on threads of their own.
 const MAX_BLOCKING: usize = 16;
 /// For deeply nested SQL.
 const STACK_BYTES: usize = 8 << 20;

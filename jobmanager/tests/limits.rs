@@ -272,3 +272,31 @@ async fn a_checkpoint_of_a_job_that_runs_is_not_disposed_of() {
     until("the copy is gone", async || (!copy.path().join("_metadata").exists()).then_some(())).await;
     assert!(metadata.is_file());
 }
+
+/// Before, 225 bytes took a thread for longer than anybody waits, and 16 such scripts all threads that jobs' files are read with.
+#[tokio::test]
+async fn hostile_scripts_are_refused_and_leave_the_cluster_alone() {
+    let cluster = Cluster::start(&[]).await;
+    let send = async |text: String| {
+        let part = reqwest::multipart::Part::bytes(text.into_bytes()).file_name("hostile.sql");
+        let form = reqwest::multipart::Form::new().part("jarfile", part);
+        let response = cluster.http.post(cluster.rest("/jars/upload")).multipart(form).send().await.unwrap();
+        (response.status().as_u16(), response.text().await.unwrap())
+    };
+    let script = |open: &str| format!("SELECT {}];", open.repeat(24));
+    let uploads = ["POSITION(", "SUBSTRING(", "OVERLAY(", "FLOOR(", "CONVERT(", "NOT ("].map(|open| send(script(open)));
+    let looking = async {
+        for _ in 0..10 {
+            assert_eq!(cluster.get("/overview").await.0, 200);
+        }
+    };
+    let (answers, ()) = tokio::join!(futures::future::join_all(uploads), looking);
+    for (status, body) in answers {
+        assert_eq!(status, 400, "{body}");
+        assert!(body.contains("SQL parse failed"), "{body}");
+    }
+    assert_eq!(cluster.get("/jars").await.1["files"], json!([]));
+    let (status, body) = send(" ".repeat((4 << 20) + 1)).await;
+    assert_eq!(status, 400);
+    assert!(body.contains("a script may have at most 4194304"), "{body}");
+}
