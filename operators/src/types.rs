@@ -179,6 +179,16 @@ impl LogicalType {
         Self { kind: self.kind.clone(), nullable }
     }
 
+    /// How many types it is made of, itself included.
+    pub fn parts(&self) -> usize {
+        1 + match &self.kind {
+            TypeKind::Array(element) | TypeKind::Multiset(element) => element.parts(),
+            TypeKind::Map(key, value) => key.parts() + value.parts(),
+            TypeKind::Row(fields) => fields.iter().map(|field| field.data_type.parts()).sum(),
+            _ => 0,
+        }
+    }
+
     /// An Arrow field of this type.
     pub fn to_arrow_field(&self, name: &str) -> ArrowField {
         ArrowField::new(name, self.kind.to_arrow(), self.nullable)

@@ -21,7 +21,7 @@ pub struct Rel {
 pub struct Extent {
     /// Relations.
     pub relations: usize,
-    /// Their columns, and the parts of their expressions; a long text counts as several.
+    /// The types of their columns, and the parts of their expressions; a long text counts as several.
     pub parts: usize,
     /// How many relations stand over each other.
     pub depth: usize,
@@ -46,7 +46,8 @@ impl Rel {
         while let Some((rel, level)) = waiting.pop() {
             extent.relations += 1;
             extent.depth = extent.depth.max(level);
-            extent.parts += rel.fields.len() + rel.node.expressions().map(Expression::weight).sum::<usize>();
+            extent.parts += rel.fields.iter().map(|field| field.data_type.parts()).sum::<usize>();
+            extent.parts += rel.node.expressions().map(Expression::weight).sum::<usize>();
             match &rel.node {
                 RelNode::Scan(_) | RelNode::Source { .. } | RelNode::Values(_) => {}
                 RelNode::Project { input, .. }

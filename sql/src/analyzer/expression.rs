@@ -31,15 +31,21 @@ pub(super) struct ExpressionAnalyzer<'a> {
     pub(super) uses: Vec<ColumnUse>,
     /// Nodes of operands that stand once in the text and are needed more often.
     copied: usize,
+    /// Types within the types of the columns that were named.
+    fields: usize,
 }
 
 /// Nodes that are copied in a clause, at most: a BETWEEN of a BETWEEN of a BETWEEN is eight times the innermost operand.
 const MAX_COPIED: usize = 500_000;
+/// Types within the type of a column, at most: `ROW(a, a) AS a` of a query like it of a query like it has eight times as many.
+const MAX_FIELDS: usize = 20_000;
+/// Types within the types of all columns that a clause names, at most: each name takes the whole type along.
+const MAX_FIELDS_NAMED: usize = 1_000_000;
 
 impl<'a> ExpressionAnalyzer<'a> {
     /// For a clause without aggregates.
     pub(super) fn new(scope: &'a Scope, clause: &'static str) -> Self {
-        Self { scope, clause, aggregates: None, uses: Vec::new(), copied: 0 }
+        Self { scope, clause, aggregates: None, uses: Vec::new(), copied: 0, fields: 0 }
     }
 
     /// For a clause with aggregates.
@@ -49,7 +55,7 @@ impl<'a> ExpressionAnalyzer<'a> {
 
     /// An operand that is needed so often.
     fn needed(&mut self, operand: &Expression, times: usize, function: &str) -> Result<()> {
-        self.copied = self.copied.saturating_add(operand.weight().saturating_mul(times));
+        self.copied = self.copied.saturating_add((operand.weight() + operand.data_type.parts()).saturating_mul(times));
         if self.copied > MAX_COPIED {
             let message = format!(
                 "Operands of {function} and others like it that are needed more than once have more than {MAX_COPIED} parts. \
@@ -213,12 +219,24 @@ impl<'a> ExpressionAnalyzer<'a> {
         };
         let text = parts.iter().map(|part| part.value.as_str()).collect::<Vec<_>>().join(".");
         let place = parts.first().and_then(|part| start_of(part.span));
-        let uses = &mut self.uses;
+        let (uses, mut widest) = (&mut self.uses, 0);
         found.visit(&mut |e| {
+            widest = widest.max(e.data_type.parts() - 1);
             if let wiesel_operators::expression::Node::Input(index) = e.node {
                 uses.push(ColumnUse { index, text: text.clone(), place });
             }
         });
+        self.fields += widest;
+        if widest > MAX_FIELDS || self.fields > MAX_FIELDS_NAMED {
+            let message = match widest > MAX_FIELDS {
+                true => format!("The type of '{text}' has more than {MAX_FIELDS} fields within it"),
+                false => format!(
+                    "The types of the columns that are named up to '{text}' have more than {MAX_FIELDS_NAMED} fields"
+                ),
+            };
+            let message = format!("{message}. Take the fields that are needed out of it in a view, and read that.");
+            return Err(Error::unsupported(message, place));
+        }
         Ok(found)
     }
 

@@ -78,7 +78,7 @@ impl QueryAnalyzer<'_> {
         match self.catalog.resolve(&path) {
             Some(CatalogObject::Table(table)) => {
                 let Some(name) = parts.last() else { return Err(self.not_found(parts)) };
-                self.reads(table.columns.len(), name)?;
+                self.reads(table.columns.iter().map(|column| column.field.data_type.parts()).sum(), name)?;
                 Ok(scan(with_options(table, options)))
             }
             Some(CatalogObject::View(view)) => {

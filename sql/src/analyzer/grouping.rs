@@ -15,6 +15,9 @@ use crate::rel::{Aggregate, Rel, RelNode};
 /// Columns from here on stand for aggregate calls until the grouped row is known.
 const AGGREGATES_FROM: usize = 1 << 40;
 
+/// Keys of a GROUP BY, at most: whatever is selected is compared with each.
+const MAX_KEYS: usize = 1_000;
+
 /// A call of an aggregate, its arguments over the rows that are grouped.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub(super) struct AggregateCall {
@@ -74,6 +77,10 @@ pub(super) fn keys(group_by: &GroupByExpr, scope: &Scope) -> Result<Vec<Expressi
         };
         for part in parts {
             let key = analyzer.analyze(part)?;
+            if keys.len() >= MAX_KEYS {
+                let message = format!("GROUP BY has more than {MAX_KEYS} keys. Put some of them into a ROW");
+                return Err(Error::unsupported(message, place_of(part)));
+            }
             if !keys.contains(&key) {
                 keys.push(key);
             }

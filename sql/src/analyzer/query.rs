@@ -27,7 +27,7 @@ const MAX_REL_DEPTH: usize = 4_000;
 const MAX_NAMED_RELATIONS: usize = 10_000;
 /// Their columns, and parts of their expressions, at most.
 const MAX_NAMED_PARTS: usize = 1_000_000;
-/// Columns of all tables that are read, each as often as its table is named, at most.
+/// Columns of all tables that are read and fields within them, each as often as its table is named, at most.
 const MAX_COLUMNS: usize = 500_000;
 /// Hundreds of bytes of views' text that are read for a statement, at most, also where nothing comes of it: for a WITH query that
 /// is not used.
@@ -97,12 +97,13 @@ impl<'a> QueryAnalyzer<'a> {
         Ok(())
     }
 
-    /// A table of so many columns is read.
+    /// A table of so many columns and fields within them is read.
     pub(super) fn reads(&mut self, columns: usize, name: &Ident) -> Result<()> {
         self.columns = self.columns.saturating_add(columns);
         if self.columns > MAX_COLUMNS {
-            let message =
-                format!("The tables that are read have more than {MAX_COLUMNS} columns, each as often as it is named,");
+            let message = format!(
+                "The tables that are read have more than {MAX_COLUMNS} columns and fields, each as often as it is named,"
+            );
             return Err(too_many(message, name));
         }
         Ok(())

@@ -14,6 +14,9 @@ use crate::error::{Error, Result};
 use crate::parser::reserved;
 use crate::rel::{Rel, RelNode};
 
+/// Columns of a SELECT, at most.
+const MAX_COLUMNS: usize = 10_000;
+
 impl QueryAnalyzer<'_> {
     /// A SELECT's relation. `null_allowed`: a column may be an untyped NULL, for an INSERT gives it its type.
     pub(super) fn select(&mut self, select: &Select, null_allowed: bool) -> Result<Rel> {
@@ -139,6 +142,10 @@ fn select_list(
             }
             other => return Err(Error::unsupported(format!("{other} in SELECT is not supported"), place_of(other))),
         }
+    }
+    if columns.all.len() > MAX_COLUMNS {
+        let message = format!("A SELECT has {} columns, of at most {MAX_COLUMNS}", columns.all.len());
+        return Err(Error::unsupported(message, items.first().and_then(place_of)));
     }
     if columns.all.is_empty() {
         return Err(Error::validation("SELECT * requires a FROM clause", None));

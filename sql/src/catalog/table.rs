@@ -11,13 +11,16 @@ use crate::analyzer::expression_text;
 use crate::ast::{ColumnDefinition, ColumnKind, CreateTable};
 use crate::error::{Error, Location, Result};
 
+/// Columns of a table, at most.
+const MAX_COLUMNS: usize = 5_000;
+
 /// Types an expression over columns.
 pub(crate) type AnalyzeExpression<'a> = dyn Fn(&[RowField], &Expr) -> Result<Expression> + 'a;
 
 /// Resolves `CREATE TABLE`. `base`: the table after LIKE.
 ///
 /// # Errors
-/// A column, watermark or key that does not fit, in Flink's words.
+/// A column, watermark or key that does not fit, in Flink's words; or more columns than there may be.
 pub(crate) fn create_table(
     identifier: ObjectIdentifier,
     create: &CreateTable,
@@ -29,6 +32,14 @@ pub(crate) fn create_table(
         _ => empty(identifier),
     };
     let inherited = table.columns.len();
+    let all = inherited + create.columns.len();
+    if all > MAX_COLUMNS {
+        let message = format!(
+            "table '{}' has {all} columns, of at most {MAX_COLUMNS}. Declare fewer, or put some into a ROW",
+            table.identifier
+        );
+        return Err(Error::unsupported(message, at(create.columns.last().map(|column| &column.name))));
+    }
     for definition in create.columns.iter().filter(|column| matches!(column.kind, ColumnKind::Physical(_))) {
         if let ColumnKind::Physical(data_type) = &definition.kind {
             table.physical.push(RowField::new(&definition.name.value, data_type.clone()));

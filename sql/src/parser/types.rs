@@ -1,4 +1,6 @@
 //! Flink's types as they are written in `CREATE TABLE` and `CAST`.
+use std::collections::HashSet;
+
 use sqlparser::parser::{Parser, ParserError};
 use sqlparser::tokenizer::Token;
 use wiesel_operators::types::{LogicalType, MAX_LENGTH, RowField, TimeAttribute, TypeKind};
@@ -148,12 +150,13 @@ fn row(parser: &mut Parser, depth: usize) -> Result<TypeKind, ParserError> {
         Token::Gt
     };
     let mut fields: Vec<RowField> = Vec::new();
+    let mut names = HashSet::new();
     if accept_token(parser, &close) {
         return Ok(TypeKind::Row(fields));
     }
     loop {
         let name = identifier(parser)?;
-        if fields.iter().any(|field| field.name == name.value) {
+        if !names.insert(name.value.clone()) {
             return parser
                 .expected(&format!("field names that differ: `{}` stands twice", name.value), parser.peek_token());
         }

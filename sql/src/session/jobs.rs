@@ -17,6 +17,9 @@ use crate::functions::is_bytes;
 use crate::planner::{self, Context, End, explain, options::flag};
 use crate::rel::{Rel, RelNode};
 
+/// INSERTs of a statement set, at most.
+const MAX_INSERTS: usize = 2_000;
+
 impl Session {
     /// A query with names and types settled.
     pub(super) fn analyze_query(&self, query: &Query) -> Result<Rel> {
@@ -68,6 +71,13 @@ impl Session {
     fn inserts(&self, inserts: &[Insert]) -> Result<Vec<(Rel, End)>> {
         if inserts.is_empty() {
             return Err(Error::validation("No statements to execute: the statement set is empty.", None));
+        }
+        if inserts.len() > MAX_INSERTS {
+            let message = format!(
+                "A statement set has {} INSERTs, of at most {MAX_INSERTS}: it would be one job with as many sinks. Make several of it",
+                inserts.len()
+            );
+            return Err(Error::unsupported(message, place(&inserts[MAX_INSERTS].table)));
         }
         inserts
             .iter()

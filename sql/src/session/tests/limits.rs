@@ -104,6 +104,34 @@ fn plans_out_of_proportion_are_refused() {
             ),
             "The tables that are read have more than 500000 columns",
         ),
+        (
+            format!("SELECT a FROM {}t{};", "(SELECT ROW(a, a) AS a FROM ".repeat(40), ")".repeat(40)),
+            "The type of 'a' has more than 20000 fields",
+        ),
+        (
+            format!(
+                "CREATE TABLE deep (r ROW<{}>) WITH ('connector' = 'datagen'); SELECT {} FROM deep;",
+                (0..10_000).map(|i| format!("f{i} INT")).collect::<Vec<_>>().join(", "),
+                (0..10_000).map(|i| format!("r.f{i}")).collect::<Vec<_>>().join(", ")
+            ),
+            "have more than 1000000 fields",
+        ),
+        (format!("SELECT {} FROM t;", vec!["a"; 10_001].join(", ")), "A SELECT has 10001 columns, of at most 10000"),
+        (
+            format!(
+                "SELECT a FROM t GROUP BY {};",
+                (0..1_001).map(|i| format!("a + {i}")).collect::<Vec<_>>().join(", ")
+            ),
+            "GROUP BY has more than 1000 keys",
+        ),
+        (
+            format!("EXECUTE STATEMENT SET BEGIN {} END;", "INSERT INTO sink SELECT s FROM t; ".repeat(2_001)),
+            "A statement set has 2001 INSERTs, of at most 2000",
+        ),
+        (
+            format!("CREATE TABLE x ({}) WITH ('connector' = 'datagen');", vec!["a INT"; 5_001].join(", ")),
+            "has 5001 columns, of at most 5000",
+        ),
     ] {
         let start = Instant::now();
         let message = refused(&format!("{first}{script}{last}"));
