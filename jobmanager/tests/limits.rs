@@ -296,7 +296,7 @@ async fn hostile_scripts_are_refused_and_leave_the_cluster_alone() {
         assert!(body.contains("SQL parse failed"), "{body}");
     }
     assert_eq!(cluster.get("/jars").await.1["files"], json!([]));
-    let (status, body) = send(" ".repeat((4 << 20) + 1)).await;
+    let (status, body) = send(" ".repeat((2 << 20) + 1)).await;
     assert_eq!(status, 400);
-    assert!(body.contains("a script may have at most 4194304"), "{body}");
+    assert!(body.contains("a script may have at most 2097152"), "{body}");
 }

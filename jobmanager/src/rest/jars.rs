@@ -7,6 +7,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use axum::body::Bytes;
 use axum::extract::{Multipart, Path, Query, State};
 use axum::http::StatusCode;
+use prost::Message;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -15,6 +16,7 @@ use wiesel_common::id::JobId;
 use wiesel_common::text::without_byte_order_mark;
 use wiesel_common::time::Clock;
 use wiesel_proto as proto;
+use wiesel_sql::parser::{StatementText, parse_statement, split};
 use wiesel_sql::session::{ExecuteOptions, Outcome, Session};
 
 use super::error::RestError;
@@ -25,10 +27,13 @@ use crate::jobmaster::status::JobStatus;
 
 /// How often a script that waits for one job before the next (`table.dml-sync`) looks at it.
 const SYNC_POLL: Duration = Duration::from_millis(50);
-/// The longest script, in bytes. What is parsed of it takes some hundred times as much.
-const MAX_SCRIPT_BYTES: usize = 4 << 20;
-/// The most jobs of a script.
+/// The longest script, in bytes.
+const MAX_SCRIPT_BYTES: usize = 2 << 20;
+/// The longest statement of one. Its tokens take some hundred times as much.
+const MAX_STATEMENT_BYTES: usize = 1 << 20;
+/// The most jobs of a script, and the most bytes that they may have as messages.
 const MAX_JOBS: usize = 1_000;
+const MAX_JOB_BYTES: usize = 64 << 20;
 /// A script is not planned on after so long, in milliseconds.
 const LONGEST_PLANNING: i64 = 60_000;
 
@@ -90,7 +95,7 @@ pub(super) async fn upload(State(state): Rest, multipart: Multipart) -> Answer {
     };
     let (name, text) = script_of(part).map_err(RestError::bad_request)?;
     let planned = state.planning.run(move || {
-        parse(&name, &text)?;
+        check(&name, &text)?;
         store(&folder, &name, text.as_bytes())
     });
     let path = planned.await?;
@@ -280,11 +285,27 @@ async fn planned(state: &RestState, id: String, request: &RunRequest) -> Result<
     Ok(jobs)
 }
 
-fn parse(name: &str, text: &str) -> Result<(), RestError> {
-    let session = Session::new(Configuration::default());
-    let statements = session.parse(text).map_err(|error| RestError::bad_request(format!("{name}: {error}")))?;
+/// The statements of a script, none longer than it may be.
+fn statements(name: &str, text: &str) -> Result<Vec<StatementText>, RestError> {
+    let statements = split(text);
+    match statements.iter().find(|statement| statement.text.len() > MAX_STATEMENT_BYTES) {
+        None => Ok(statements),
+        Some(long) => Err(RestError::bad_request(format!(
+            "{name}: the statement at {} has {} bytes, of at most {MAX_STATEMENT_BYTES}. Read rows that it contains from a file.",
+            long.location,
+            long.text.len()
+        ))),
+    }
+}
+
+/// Whether all that a script says can be read. One statement after the other: read, they take far more than their text.
+fn check(name: &str, text: &str) -> Result<(), RestError> {
+    let statements = statements(name, text)?;
     if statements.is_empty() {
         return Err(RestError::bad_request(format!("{name} contains no SQL statement.")));
+    }
+    for statement in &statements {
+        parse_statement(statement).map_err(|error| RestError::bad_request(format!("{name}: {error}")))?;
     }
     Ok(())
 }
@@ -298,15 +319,16 @@ fn plan_script(
     let begun = clock.monotonic_millis();
     let wrong = |error: wiesel_sql::error::Error| RestError::bad_request(format!("{name}: {error}"));
     let mut session = Session::new(configuration.clone());
-    let mut jobs = Vec::new();
-    for statement in session.parse(text).map_err(wrong)? {
+    let (mut jobs, mut bytes) = (Vec::new(), 0);
+    for text in statements(name, text)? {
         if clock.monotonic_millis().saturating_sub(begun) > LONGEST_PLANNING {
             return Err(RestError::bad_request(format!(
                 "{name}: planning took more than {} seconds up to {}: split the script.",
                 LONGEST_PLANNING / 1000,
-                statement.location
+                text.location
             )));
         }
+        let statement = parse_statement(&text).map_err(wrong)?;
         match session.execute(&statement, &ExecuteOptions::default()).map_err(wrong)? {
             Outcome::Done | Outcome::Rows { .. } | Outcome::ShowJobs | Outcome::DescribeJob(_) => {}
             Outcome::StopJob(_) => {
@@ -322,7 +344,16 @@ fn plan_script(
                     statement.location
                 )));
             }
-            Outcome::Insert(job) => jobs.push(PlannedJob { graph: job.graph, wait: job.wait }),
+            Outcome::Insert(job) => {
+                bytes += job.graph.encoded_len();
+                if bytes > MAX_JOB_BYTES {
+                    return Err(RestError::bad_request(format!(
+                        "{name}: its jobs, up to the one at {}, have {bytes} bytes, of at most {MAX_JOB_BYTES}: split the script.",
+                        statement.location
+                    )));
+                }
+                jobs.push(PlannedJob { graph: job.graph, wait: job.wait });
+            }
             Outcome::Query(_) => {
                 return Err(RestError::bad_request(format!(
                     "{name}: the query at {} has nobody to show its rows to: write them to a table with INSERT INTO, or \
@@ -435,8 +466,11 @@ mod tests {
     #[test]
     fn a_script_has_a_size_and_a_number_of_jobs() {
         let refused = upload_of("a.sql", " ".repeat(MAX_SCRIPT_BYTES + 1).as_bytes()).unwrap_err();
-        assert!(refused.contains("4194305 bytes") && refused.contains("at most 4194304"), "{refused}");
+        assert!(refused.contains("2097153 bytes") && refused.contains("at most 2097152"), "{refused}");
         assert!(upload_of("a.sql", " ".repeat(MAX_SCRIPT_BYTES).as_bytes()).is_ok());
+        let long = format!("SELECT 1;\nSELECT '{}';", "x".repeat(MAX_STATEMENT_BYTES));
+        let refused = format!("{:?}", check("a.sql", &long).unwrap_err());
+        assert!(refused.contains("the statement at line 2, column 1 has 1048585 bytes"), "{refused}");
         let script = |jobs: usize| {
             let tables = "CREATE TABLE t (a INT) WITH ('connector' = 'blackhole');\n";
             format!("{tables}{}SET 'a' = 'b';", "INSERT INTO t VALUES (1);\n".repeat(jobs))

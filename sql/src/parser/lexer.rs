@@ -13,6 +13,9 @@ const MAX_OPERATORS_IN_A_ROW: usize = 20_000;
 /// So many operators may stand before an operand: the parser calls itself for each.
 const MAX_SIGNS_IN_A_ROW: usize = 100;
 
+/// So many words and signs a statement may have: what is parsed of one takes several hundred bytes.
+const MAX_TOKENS: usize = 300_000;
+
 /// The tokens of a statement that begins at `start`, without white space. A table's `/*+ OPTIONS(…) */` becomes the argument
 /// list `(OPTIONS(…))` after the table's name; other hints are dropped as comments are.
 pub(super) fn tokenize(text: &str, start: Location) -> Result<Vec<TokenWithSpan>> {
@@ -55,6 +58,14 @@ pub(super) fn tokenize(text: &str, start: Location) -> Result<Vec<TokenWithSpan>
     }
     refuse_what_is_too_deep(&tokens)?;
     super::effort::check_parentheses(&tokens)?;
+    if tokens.len() > MAX_TOKENS {
+        let message = format!(
+            "The statement has {} words and signs, of at most {MAX_TOKENS}. Make several of it, or read rows that it contains from a \
+             file.",
+            tokens.len()
+        );
+        return Err(Error::Parse { message, location: Some(start) });
+    }
     Ok(tokens)
 }
 
