@@ -1,6 +1,7 @@
 //! From an expression to vectorised evaluation.
 use std::sync::Arc;
 
+use arrow::array::Array;
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use datafusion_common::ScalarValue;
@@ -10,7 +11,7 @@ use datafusion_physical_expr::expressions::{Column, Literal};
 
 use super::context::EvaluationContext;
 use super::kernel::{Call, Kernel, from_datafusion};
-use super::{Expression, Node, conditional, logic};
+use super::{Expression, Node, conditional, logic, text_bytes};
 use crate::functions;
 use crate::operator::{Error, Result};
 use crate::types::{LogicalType, TypeKind};
@@ -159,9 +160,20 @@ fn special_form(site: &Site, input: &SchemaRef) -> Result<Option<Arc<dyn Physica
 /// of: `REPEAT('x', 1000000)` is short as long as nobody computes it.
 const SMALL: usize = 1024;
 
+/// What a constant takes, more or less: by its content, not by how much its buffers could hold.
+pub fn constant_bytes(value: &ScalarValue) -> usize {
+    let content = match value {
+        ScalarValue::List(list) => list.values().len() * 16,
+        ScalarValue::Map(map) => map.entries().len() * 32,
+        ScalarValue::Struct(row) => row.num_columns() * 16,
+        _ => text_bytes(value),
+    };
+    64 + content
+}
+
 /// Whether a constant is small enough to stand for a call of constants of so many bytes.
 pub fn may_stand_for(value: &ScalarValue, operands: usize) -> bool {
-    value.size() <= operands.max(SMALL)
+    constant_bytes(value) <= operands.max(SMALL)
 }
 
 /// Evaluates a call of constants once. One that fails is kept: it may never be reached. So is one that gives much of little.
@@ -188,7 +200,7 @@ fn constant_operands(expression: &Arc<dyn PhysicalExpr>) -> Option<usize> {
         return None;
     }
     let children = expression.children();
-    children.iter().map(|child| child.downcast_ref::<Literal>().map(|constant| constant.value().size())).sum()
+    children.iter().map(|child| child.downcast_ref::<Literal>().map(|literal| constant_bytes(literal.value()))).sum()
 }
 
 /// The value of an expression without columns.

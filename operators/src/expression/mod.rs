@@ -24,7 +24,7 @@ mod zone;
 
 pub use crate::functions::{is_deterministic, supports};
 pub use budget::{BATCH_BYTES, Budget, MAX_VALUE_BYTES, ROW_BYTES, check_value};
-pub use compile::{compile, evaluate_constant, may_stand_for};
+pub use compile::{compile, constant_bytes, evaluate_constant, may_stand_for};
 pub use context::EvaluationContext;
 pub use java_pattern::parse_local_time;
 pub use literal::{from_proto as literal_from_proto, to_proto as literal_to_proto};

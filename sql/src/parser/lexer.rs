@@ -14,7 +14,7 @@ const MAX_OPERATORS_IN_A_ROW: usize = 20_000;
 const MAX_SIGNS_IN_A_ROW: usize = 100;
 
 /// So many words and signs a statement may have: what is parsed of one takes several hundred bytes.
-const MAX_TOKENS: usize = 300_000;
+const MAX_TOKENS: usize = 500_000;
 
 /// The tokens of a statement that begins at `start`, without white space. A table's `/*+ OPTIONS(…) */` becomes the argument
 /// list `(OPTIONS(…))` after the table's name; other hints are dropped as comments are.

@@ -1,6 +1,8 @@
 //! Evaluates what does not depend on any row.
 use datafusion_common::ScalarValue;
-use wiesel_operators::expression::{Expression, Node, evaluate_constant, may_stand_for, null_literal, text_bytes};
+use wiesel_operators::expression::{
+    Expression, Node, constant_bytes, evaluate_constant, may_stand_for, null_literal, text_bytes,
+};
 
 use super::super::Context;
 use super::super::expressions::is_deterministic;
@@ -91,7 +93,7 @@ fn evaluate(call: &Expression, context: &Context) -> Option<ScalarValue> {
     let value = evaluate_constant(call, &context.evaluation).ok()?;
     // A value that a message could not carry back is left to the job, and so is one that makes much of little.
     let fits = value.data_type() == call.data_type.kind.to_arrow();
-    (fits && may_stand_for(&value, constants.iter().map(|value| value.size()).sum())).then_some(value)
+    (fits && may_stand_for(&value, constants.iter().map(|value| constant_bytes(value)).sum())).then_some(value)
 }
 
 fn constant(operand: &Expression) -> Option<&ScalarValue> {
