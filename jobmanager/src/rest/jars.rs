@@ -288,14 +288,14 @@ async fn planned(state: &RestState, id: String, request: &RunRequest) -> Result<
 /// The statements of a script, none longer than it may be.
 fn statements(name: &str, text: &str) -> Result<Vec<StatementText>, RestError> {
     let statements = split(text);
-    match statements.iter().find(|statement| statement.text.len() > MAX_STATEMENT_BYTES) {
-        None => Ok(statements),
-        Some(long) => Err(RestError::bad_request(format!(
+    if let Some(long) = statements.iter().find(|statement| statement.text.len() > MAX_STATEMENT_BYTES) {
+        return Err(RestError::bad_request(format!(
             "{name}: the statement at {} has {} bytes, of at most {MAX_STATEMENT_BYTES}. Read rows that it contains from a file.",
             long.location,
             long.text.len()
-        ))),
+        )));
     }
+    Ok(statements)
 }
 
 /// Whether all that a script says can be read. One statement after the other: read, they take far more than their text.
