@@ -210,13 +210,15 @@ impl<'a> ExpressionAnalyzer<'a> {
 
     fn column(&mut self, parts: &[Ident]) -> Result<Expression> {
         parts.iter().try_for_each(reserved::refuse)?;
-        let found = match (self.scope.resolve(parts), parts) {
-            (Err(e), [name]) if name.quote_style.is_none() => match niladic(&name.value) {
-                Some(call) => return call,
-                None => return Err(e),
-            },
-            (found, _) => found?,
-        };
+        // Before it is looked up: what says that there is no such column also looks for one with a name like it.
+        if let [name] = parts
+            && name.quote_style.is_none()
+            && let Some(call) = niladic(&name.value)
+            && !self.scope.has(&name.value)
+        {
+            return call;
+        }
+        let found = self.scope.resolve(parts)?;
         let text = parts.iter().map(|part| part.value.as_str()).collect::<Vec<_>>().join(".");
         let place = parts.first().and_then(|part| start_of(part.span));
         let (uses, mut widest) = (&mut self.uses, 0);

@@ -128,13 +128,21 @@ fn unique_names<'n>(names: impl Iterator<Item = &'n str>) -> Vec<String> {
     unique
 }
 
+/// Longer names are not likened to others: that takes the product of both lengths.
+const MAX_LIKENED: usize = 128;
+
 /// The known name that is most like this one, if one is like it.
 pub(crate) fn nearest<'n>(name: &str, known: impl Iterator<Item = &'n str>) -> Option<String> {
+    let length = name.chars().count();
+    if length > MAX_LIKENED {
+        return None;
+    }
+    let limit = (length / 3).clamp(1, 3);
     let distance = |other: &str| {
         if other.eq_ignore_ascii_case(name) { 0 } else { strsim::damerau_levenshtein(name, other) }
     };
-    let limit = (name.chars().count() / 3).clamp(1, 3);
-    let close = known.filter(|other| *other != name).map(|other| (distance(other), other));
+    let as_long = |other: &&str| *other != name && other.chars().count().abs_diff(length) <= limit;
+    let close = known.filter(as_long).map(|other| (distance(other), other));
     close.filter(|(distance, _)| *distance <= limit).min().map(|(_, other)| other.to_owned())
 }
 

@@ -43,6 +43,11 @@ impl Scope {
         Ok(columns)
     }
 
+    /// Whether there is a column of this name.
+    pub(super) fn has(&self, column: &str) -> bool {
+        self.tables.iter().any(|table| table.fields.iter().any(|field| field.name == column))
+    }
+
     /// What a name of one or more parts means: a column, or a field within one.
     pub(super) fn resolve(&self, parts: &[Ident]) -> Result<Expression> {
         let place = parts.first().and_then(|part| start_of(part.span));

@@ -57,6 +57,7 @@ fn planning_is_linear_in_what_is_asked() {
     for query in [
         format!("SELECT {} FROM t", list(&|i| format!("SUM(a + {i})"), 3_200)),
         format!("SELECT {} FROM t", list(&|_| "a".to_owned(), 5_000)),
+        format!("SELECT {} FROM t", list(&|_| "CURRENT_DATE".to_owned(), 5_000)),
         format!("SELECT a FROM {}", nested("(SELECT a FROM ", " GROUP BY a)", 60)),
         format!("SELECT a FROM {}", nested("(SELECT DISTINCT a FROM ", ")", 60)),
         format!("SELECT a FROM {}", nested("(", ")", 100)),
@@ -132,6 +133,14 @@ fn plans_out_of_proportion_are_refused() {
         (
             format!("CREATE TABLE x ({}) WITH ('connector' = 'datagen');", vec!["a INT"; 5_001].join(", ")),
             "has 5001 columns, of at most 5000",
+        ),
+        // Before, the one was likened to the other.
+        (
+            format!(
+                "CREATE TABLE x ({0}a INT) WITH ('connector' = 'datagen'); SELECT {0}b FROM x;",
+                "x".repeat(200_000)
+            ),
+            "not found in any table",
         ),
     ] {
         let start = Instant::now();
