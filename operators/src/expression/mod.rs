@@ -12,12 +12,14 @@ mod context;
 pub(crate) mod datetime;
 pub(crate) mod decimal;
 pub(crate) mod java_pattern;
+pub(crate) mod java_sql;
 pub(crate) mod kernel;
 mod literal;
 pub(crate) mod logic;
 mod message;
 mod program;
 mod sharing;
+pub(crate) mod simple_date_format;
 #[cfg(test)]
 mod tests;
 mod zone;

@@ -1,6 +1,6 @@
 //! Time zones as `java.time.ZoneId` reads them.
 use chrono::{DateTime, FixedOffset, MappedLocalTime, NaiveDateTime, Offset, TimeDelta, TimeZone, Utc};
-use chrono_tz::Tz;
+use chrono_tz::{OffsetName, Tz};
 
 /// A region or a fixed offset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,6 +65,33 @@ impl Zone {
                     }
                     MappedLocalTime::None => before_gap(region, local),
                 }
+            }
+        }
+    }
+
+    /// As [`Self::offset_of_local`], but as `java.util.Calendar` does: of two the later instant.
+    pub fn offset_of_wall_clock(&self, seconds: i64) -> i64 {
+        if let Self::Region(region) = self
+            && let Some(local) = DateTime::<Utc>::from_timestamp(seconds, 0).map(|instant| instant.naive_utc())
+            && let MappedLocalTime::Ambiguous(_, later) = region.offset_from_local_datetime(&local)
+        {
+            return i64::from(later.fix().local_minus_utc());
+        }
+        self.offset_of_local(seconds)
+    }
+
+    /// Writes the short name at an instant, in seconds since the epoch: `UTC`, `CEST`, `GMT+02:00`.
+    pub fn write_name(&self, seconds: i64, out: &mut String) {
+        match self {
+            Self::Fixed(offset) => {
+                out.push_str("GMT");
+                out.push_str(&offset.to_string());
+            }
+            Self::Region(region) => {
+                let instant = DateTime::<Utc>::from_timestamp(seconds, 0).map(|instant| instant.naive_utc());
+                let offset = instant.map(|instant| region.offset_from_utc_datetime(&instant));
+                let name = offset.as_ref().and_then(|offset| offset.abbreviation());
+                out.push_str(name.unwrap_or(region.name()));
             }
         }
     }

@@ -1,14 +1,17 @@
 //! DATE_FORMAT, TO_TIMESTAMP, TO_TIMESTAMP_LTZ, TO_DATE, FROM_UNIXTIME, UNIX_TIMESTAMP, CONVERT_TZ.
-use arrow::array::{Array, AsArray};
-use arrow::datatypes::{DataType, Date32Type, Int32Type, Int64Type};
+use arrow::array::{Array, ArrayRef, AsArray, PrimitiveArray};
+use arrow::datatypes::{DataType, Date32Type, Decimal128Type, Float32Type, Float64Type, Int32Type, Int64Type};
 
 use super::Build;
-use crate::cast::{as_timestamps, numeric_to_double, to_instant, to_local};
+use crate::cast::{as_timestamps, to_instant, to_local};
 use crate::expression::Zone;
 use crate::expression::compile::Site;
-use crate::expression::datetime::{DAY, Instant, parse_date, parse_timestamp, timestamps, write_timestamp};
+use crate::expression::datetime::{DAY, Instant, add_months, parse_date, parse_timestamp, timestamps};
+use crate::expression::decimal;
 use crate::expression::java_pattern::Pattern;
+use crate::expression::java_sql;
 use crate::expression::kernel::{Args, Kernel, Reader, Text};
+use crate::expression::simple_date_format::SimpleDateFormat;
 use crate::operator::{Error, Result};
 use crate::types::{TypeKind, timestamp_unit};
 
@@ -26,65 +29,75 @@ pub(super) fn lookup(name: &str) -> Option<Build> {
 }
 
 /// A pattern operand: prepared once if constant, else when it changes.
-struct Formats {
-    constant: Option<Pattern>,
+struct Formats<P> {
+    parse: fn(&str) -> Result<P>,
+    constant: Option<P>,
     index: usize,
 }
 
-impl Formats {
-    fn of(site: &Site, index: usize, default: &str) -> Result<Self> {
+impl<P> Formats<P> {
+    fn of(site: &Site, index: usize, default: &str, parse: fn(&str) -> Result<P>) -> Result<Self> {
         let constant = match site.operands.len() > index {
             true => match site.text(index) {
                 // A malformed one fails when it is used.
-                Some(text) => Pattern::parse(text).ok(),
+                Some(text) => parse(text).ok(),
                 None => None,
             },
-            false => Some(Pattern::parse(default)?),
+            false => Some(parse(default)?),
         };
-        Ok(Self { constant, index })
+        Ok(Self { parse, constant, index })
     }
 
-    fn reader<'a>(&'a self, args: &'a Args) -> Result<FormatReader<'a>> {
+    fn reader<'a>(&'a self, args: &'a Args) -> Result<FormatReader<'a, P>> {
         let texts = if self.constant.is_none() { Some(args.read::<Text>(self.index)?) } else { None };
-        Ok(FormatReader { constant: self.constant.as_ref(), texts, last: None })
+        Ok(FormatReader { formats: self, texts, last: None })
     }
 }
 
-struct FormatReader<'a> {
-    constant: Option<&'a Pattern>,
+struct FormatReader<'a, P> {
+    formats: &'a Formats<P>,
     texts: Option<Reader<'a, Text>>,
-    last: Option<(&'a str, Pattern)>,
+    last: Option<(&'a str, P)>,
 }
 
-impl FormatReader<'_> {
-    fn get(&mut self, row: usize) -> Result<Option<&Pattern>> {
-        if let Some(constant) = self.constant {
+impl<P> FormatReader<'_, P> {
+    fn get(&mut self, row: usize) -> Result<Option<&P>> {
+        if let Some(constant) = &self.formats.constant {
             return Ok(Some(constant));
         }
         let Some(text) = self.texts.as_ref().and_then(|texts| texts.get(row)) else { return Ok(None) };
         if self.last.as_ref().is_none_or(|(known, _)| *known != text) {
-            self.last = Some((text, Pattern::parse(text)?));
+            self.last = Some((text, (self.formats.parse)(text)?));
         }
         Ok(self.last.as_ref().map(|(_, pattern)| pattern))
     }
 }
 
+/// When the hundred years begin that years of two digits are of: eighty years ago, as Java's class has it.
+fn century(site: &Site) -> i64 {
+    let now = site.context.clock.now_millis();
+    add_months(now.div_euclid(DAY), -80 * 12) * DAY + now.rem_euclid(DAY)
+}
+
 /// `DATE_FORMAT(timestamp or text, pattern)`.
 fn date_format(site: &Site) -> Result<Kernel> {
-    let formats = Formats::of(site, 1, "")?;
     site.operand_type(1)?;
     if matches!(site.operand_type(0)?, TypeKind::Char(_) | TypeKind::Varchar(_)) {
+        // Texts are read and written by the older of Java's two classes.
+        let formats = Formats::of(site, 1, "", SimpleDateFormat::parse)?;
+        let (default, century) = (SimpleDateFormat::parse(DEFAULT)?, century(site));
         return Ok(Box::new(move |args| {
             let text = args.read::<Text>(0)?;
             let mut formats = formats.reader(args)?;
             args.strings(|row, out| {
                 let (Some(text), Some(format)) = (text.get(row), formats.get(row)?) else { return Ok(false) };
-                let Some(local) = parse_lenient(text) else { return Ok(false) };
-                format.write(local, out)?;
+                let Some(moment) = default.read(text, century) else { return Ok(false) };
+                format.write(moment.millis(Zone::UTC), Zone::UTC, out);
                 Ok(true)
             })
         }));
     }
+    let formats = Formats::of(site, 1, "", Pattern::parse)?;
     let zone = matches!(site.operand_type(0)?, TypeKind::TimestampLtz(..)).then_some(site.context.zone);
     Ok(Box::new(move |args| {
         let array = args.array(0);
@@ -103,22 +116,18 @@ fn date_format(site: &Site) -> Result<Kernel> {
     }))
 }
 
-fn parse_lenient(text: &str) -> Option<Instant> {
-    parse_timestamp(text, 3).ok()
-}
-
 /// By a pattern; what does not fit it, as `java.sql.Timestamp` or `Date` reads it.
 fn parse_by(format: &Pattern, text: &str, precision: u8) -> Option<Instant> {
     match format.read(text) {
         Some((local, _)) => Some(local.truncated(precision)),
-        None => parse_timestamp(text.trim(), 9).ok(),
+        None => java_sql::parse_timestamp(text),
     }
 }
 
 fn to_timestamp(site: &Site) -> Result<Kernel> {
     let TypeKind::Timestamp(precision, _) = site.data_type.kind else { return Err(site.unsupported()) };
     let (unit, data_type) = (timestamp_unit(precision), site.arrow_type());
-    let formats = if site.operands.len() > 1 { Some(Formats::of(site, 1, "")?) } else { None };
+    let formats = if site.operands.len() > 1 { Some(Formats::of(site, 1, "", Pattern::parse)?) } else { None };
     Ok(Box::new(move |args| {
         let text = args.read::<Text>(0)?;
         let mut formats = formats.as_ref().map(|formats| formats.reader(args)).transpose()?;
@@ -142,7 +151,7 @@ fn to_timestamp_ltz(site: &Site) -> Result<Kernel> {
     let TypeKind::TimestampLtz(precision, _) = site.data_type.kind else { return Err(site.unsupported()) };
     let (unit, data_type) = (timestamp_unit(precision), site.arrow_type());
     if matches!(site.operand_type(0)?, TypeKind::Char(_) | TypeKind::Varchar(_)) {
-        let formats = if site.operands.len() > 1 { Some(Formats::of(site, 1, "")?) } else { None };
+        let formats = if site.operands.len() > 1 { Some(Formats::of(site, 1, "", Pattern::parse)?) } else { None };
         let with_zone = site.operands.len() > 2;
         return Ok(Box::new(move |args| {
             let text = args.read::<Text>(0)?;
@@ -167,53 +176,88 @@ fn to_timestamp_ltz(site: &Site) -> Result<Kernel> {
         }));
     }
     let with_precision = site.operands.len() > 1;
-    let fractional = matches!(site.operand_type(0)?, TypeKind::Float | TypeKind::Double | TypeKind::Decimal(..));
     Ok(Box::new(move |args| {
         let precisions = if with_precision { Some(super::strings::integers(args, 1)?) } else { None };
         let precisions = precisions.as_ref().map(|precisions| precisions.as_primitive::<Int32Type>());
-        let scale = |row: usize| match precisions {
-            None => Some(3),
-            Some(precisions) => {
-                let row = args.row(1, row);
-                precisions.is_valid(row).then(|| precisions.value(row))
+        let numbers = Epochs::of(args.array(0))?;
+        let counts = args.collect::<Int64Type>(|row| {
+            let precision = match precisions {
+                None => 3,
+                Some(precisions) => {
+                    let row = args.row(1, row);
+                    if precisions.is_null(row) {
+                        return Ok(None);
+                    }
+                    precisions.value(row)
+                }
+            };
+            if !(0..=9).contains(&precision) {
+                let message = format!("The precision value '{precision}' for function TO_TIMESTAMP_LTZ(numeric, precision) is unsupported, the supported value is '0' for second or '3' for millisecond.");
+                return Err(Error::data("org.apache.flink.table.api.TableException", message));
             }
-        };
-        let counts = if fractional {
-            let numbers = numeric_to_double(args.array(0))?;
-            args.collect::<Int64Type>(|row| {
-                let at = args.row(0, row);
-                let Some(scale) = scale(row).filter(|_| numbers.is_valid(at)) else { return Ok(None) };
-                let millis = (numbers.value(at) * 10f64.powi(3 - scale)) as i64;
-                Ok(Instant::from_millis(millis).count(unit))
-            })?
-        } else {
-            let numbers = arrow::compute::cast(args.array(0), &DataType::Int64)?;
-            let numbers = numbers.as_primitive::<Int64Type>();
-            args.collect::<Int64Type>(|row| {
-                let at = args.row(0, row);
-                let Some(scale) = scale(row).filter(|_| numbers.is_valid(at)) else { return Ok(None) };
-                let number = numbers.value(at);
-                let instant = match scale {
-                    0..=3 => number.checked_mul(10_i64.pow(3 - scale as u32)).map(Instant::from_millis),
-                    4..=9 => {
-                        let unit = 10_i64.pow(scale as u32 - 3);
-                        let nanos = number.rem_euclid(unit) * 10_i64.pow(9 - scale as u32);
-                        Some(Instant { millis: number.div_euclid(unit), nanos })
-                    }
-                    other => {
-                        let message = format!("The precision value '{other}' for function TO_TIMESTAMP_LTZ(numeric, precision) is unsupported, the supported value is '0' for second or '3' for millisecond.");
-                        return Err(Error::data("org.apache.flink.table.api.TableException", message));
-                    }
-                };
-                Ok(instant.and_then(|instant| instant.count(unit)))
-            })?
-        };
+            let instant = numbers.get(args.row(0, row), precision as u32).filter(|instant| within_four_digits(*instant));
+            Ok(instant.and_then(|instant| instant.count(unit)))
+        })?;
         Ok(as_timestamps(counts.as_primitive::<Int64Type>(), unit, data_type.clone()))
     }))
 }
 
+/// Whether a time is of the years 0 to 9999.
+fn within_four_digits(instant: Instant) -> bool {
+    (-62_167_219_200_000..=253_402_300_799_999).contains(&instant.millis)
+}
+
+/// A column of numbers as counts since the epoch: only of a DOUBLE does a fraction of a second count.
+enum Epochs {
+    Whole(PrimitiveArray<Int64Type>),
+    Float(PrimitiveArray<Float32Type>),
+    Double(PrimitiveArray<Float64Type>),
+    Decimal(PrimitiveArray<Decimal128Type>, i128),
+}
+
+impl Epochs {
+    fn of(array: &ArrayRef) -> Result<Self> {
+        Ok(match array.data_type() {
+            DataType::Float32 => Self::Float(array.as_primitive::<Float32Type>().clone()),
+            DataType::Float64 => Self::Double(array.as_primitive::<Float64Type>().clone()),
+            DataType::Decimal128(_, scale) => {
+                let unit = decimal::power(u32::from(scale.unsigned_abs()));
+                Self::Decimal(array.as_primitive::<Decimal128Type>().clone(), unit)
+            }
+            _ => Self::Whole(arrow::compute::cast(array, &DataType::Int64)?.as_primitive::<Int64Type>().clone()),
+        })
+    }
+
+    /// The instant of a count of units of 10 to the minus `precision` seconds. None: null, or too large to be counted.
+    fn get(&self, row: usize, precision: u32) -> Option<Instant> {
+        let whole = match self {
+            Self::Whole(numbers) => numbers.is_valid(row).then(|| numbers.value(row))?,
+            Self::Float(numbers) => numbers.is_valid(row).then(|| numbers.value(row) as i64)?,
+            Self::Decimal(numbers, unit) => {
+                numbers.is_valid(row).then(|| i64::try_from(numbers.value(row) / unit).ok())??
+            }
+            Self::Double(numbers) => {
+                let number = numbers.is_valid(row).then(|| numbers.value(row))?;
+                if precision < 3 {
+                    // What is no number is no time; as milliseconds it is zero.
+                    return (!number.is_nan())
+                        .then(|| Instant::from_millis((number * 10f64.powi(3 - precision as i32)) as i64));
+                }
+                number as i64
+            }
+        };
+        if precision <= 3 {
+            return whole.checked_mul(10_i64.pow(3 - precision)).map(Instant::from_millis);
+        }
+        let unit = 10_i64.pow(precision - 3);
+        let nanos = whole.rem_euclid(unit) * 10_i64.pow(9 - precision);
+        Some(Instant { millis: whole.div_euclid(unit), nanos })
+    }
+}
+
 fn to_date(site: &Site) -> Result<Kernel> {
-    let formats = if site.operands.len() > 1 { Some(Formats::of(site, 1, "")?) } else { None };
+    let formats = if site.operands.len() > 1 { Some(Formats::of(site, 1, "", SimpleDateFormat::parse)?) } else { None };
+    let century = century(site);
     Ok(Box::new(move |args| {
         let text = args.read::<Text>(0)?;
         let mut formats = formats.as_ref().map(|formats| formats.reader(args)).transpose()?;
@@ -222,11 +266,11 @@ fn to_date(site: &Site) -> Result<Kernel> {
             let day = match &mut formats {
                 None => parse_date(text),
                 Some(formats) => match formats.get(row)? {
-                    Some(format) => format.read(text).map(|(local, _)| local.millis.div_euclid(DAY)),
+                    Some(format) => format.read(text, century).map(|moment| moment.millis(Zone::UTC).div_euclid(DAY)),
                     None => None,
                 },
             };
-            Ok(day.map(|day| day as i32))
+            Ok(day.and_then(|day| i32::try_from(day).ok()))
         })
     }))
 }
@@ -235,7 +279,7 @@ const DEFAULT: &str = "yyyy-MM-dd HH:mm:ss";
 
 /// `FROM_UNIXTIME(seconds[, pattern])` in the session's zone.
 fn from_unixtime(site: &Site) -> Result<Kernel> {
-    let formats = Formats::of(site, 1, DEFAULT)?;
+    let formats = Formats::of(site, 1, DEFAULT, SimpleDateFormat::parse)?;
     let zone = site.context.zone;
     Ok(Box::new(move |args| {
         let seconds = arrow::compute::cast(args.array(0), &DataType::Int64)?;
@@ -244,8 +288,7 @@ fn from_unixtime(site: &Site) -> Result<Kernel> {
         args.strings(|row, out| {
             let at = args.row(0, row);
             let Some(format) = formats.get(row)?.filter(|_| seconds.is_valid(at)) else { return Ok(false) };
-            let instant = Instant::from_millis(seconds.value(at).wrapping_mul(1000));
-            format.write(to_local(instant, zone), out)?;
+            format.write(seconds.value(at).wrapping_mul(1000), zone, out);
             Ok(true)
         })
     }))
@@ -260,18 +303,15 @@ fn unix_timestamp(site: &Site) -> Result<Kernel> {
             args.collect::<Int64Type>(|_| Ok(Some(now)))
         }));
     }
-    let formats = Formats::of(site, 1, DEFAULT)?;
-    let zone = site.context.zone;
+    let formats = Formats::of(site, 1, DEFAULT, SimpleDateFormat::parse)?;
+    let (zone, century) = (site.context.zone, century(site));
     Ok(Box::new(move |args| {
         let text = args.read::<Text>(0)?;
         let mut formats = formats.reader(args)?;
         args.collect::<Int64Type>(|row| {
             let (Some(text), Some(format)) = (text.get(row), formats.get(row)?) else { return Ok(None) };
-            let instant = format.read(text).map(|(local, offset)| match offset {
-                Some(offset) => local.plus_seconds(-offset),
-                None => to_instant(local, zone),
-            });
-            Ok(Some(instant.map_or(i64::MIN, |instant| instant.millis.div_euclid(1000))))
+            // Towards zero, as Flink divides.
+            Ok(Some(format.read(text, century).map_or(i64::MIN, |moment| moment.millis(zone) / 1000)))
         })
     }))
 }
@@ -279,7 +319,8 @@ fn unix_timestamp(site: &Site) -> Result<Kernel> {
 /// `CONVERT_TZ(text, from, to)`; an unknown zone is UTC, as Java's `TimeZone` has it.
 fn convert_tz(site: &Site) -> Result<Kernel> {
     site.operand_type(2)?;
-    Ok(Box::new(|args| {
+    let (format, century) = (SimpleDateFormat::parse(DEFAULT)?, century(site));
+    Ok(Box::new(move |args| {
         let (text, from, to) = (args.read::<Text>(0)?, args.read::<Text>(1)?, args.read::<Text>(2)?);
         let mut known: Vec<(&str, Zone)> = Vec::new();
         args.strings(|row, out| {
@@ -296,10 +337,55 @@ fn convert_tz(site: &Site) -> Result<Kernel> {
                     zone
                 }
             };
-            let Some(local) = parse_lenient(text) else { return Ok(false) };
-            let instant = to_instant(local, zone(from));
-            write_timestamp(to_local(instant, zone(to)), 0, out);
+            let Some(moment) = format.read(text, century) else { return Ok(false) };
+            format.write(moment.millis(zone(from)), zone(to), out);
             Ok(true)
         })
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    fn millis(array: ArrayRef, precision: u32) -> Option<i64> {
+        let instant = Epochs::of(&array).unwrap().get(0, precision)?;
+        within_four_digits(instant).then_some(instant.millis)
+    }
+
+    fn double(value: f64) -> ArrayRef {
+        Arc::new(PrimitiveArray::<Float64Type>::from_value(value, 1))
+    }
+
+    fn decimal(value: i128) -> ArrayRef {
+        let array = PrimitiveArray::<Decimal128Type>::from_value(value, 1);
+        Arc::new(array.with_precision_and_scale(38, 3).unwrap())
+    }
+
+    #[test]
+    fn fractions_of_seconds_count_in_doubles_only() {
+        assert_eq!(millis(double(1.5), 0), Some(1500));
+        assert_eq!(millis(double(-1.5), 0), Some(-1500));
+        assert_eq!(millis(double(1500.9), 3), Some(1500));
+        assert_eq!(millis(Arc::new(PrimitiveArray::<Float32Type>::from_value(1.5, 1)), 0), Some(1000));
+        assert_eq!(millis(decimal(1500), 0), Some(1000));
+        assert_eq!(millis(decimal(-1500), 0), Some(-1000));
+        assert_eq!(millis(decimal(1_500_900), 3), Some(1500));
+    }
+
+    #[test]
+    fn times_beyond_four_digits_of_years_are_null() {
+        let whole = |value: i64| -> ArrayRef { Arc::new(PrimitiveArray::<Int64Type>::from_value(value, 1)) };
+        assert_eq!(millis(whole(253_402_300_799), 0), Some(253_402_300_799_000));
+        assert_eq!(millis(whole(253_402_300_800), 0), None);
+        assert_eq!(millis(whole(-62_167_219_200_000), 3), Some(-62_167_219_200_000));
+        assert_eq!(millis(whole(-62_167_219_200_001), 3), None);
+        assert_eq!(millis(whole(i64::MAX), 0), None);
+        assert_eq!(millis(double(f64::INFINITY), 3), None);
+        assert_eq!(millis(double(f64::NAN), 0), None);
+        assert_eq!(millis(double(f64::NAN), 3), Some(0));
+        assert_eq!(millis(decimal(10_i128.pow(37)), 0), None);
+    }
 }
