@@ -118,6 +118,25 @@ fn variances_of_fractions_are_those_of_flink() {
 }
 
 #[test]
+fn variances_of_decimals_have_the_digits_of_a_double() {
+    let decimal = TypeKind::Decimal(38, 18).nullable();
+    let input = [RowField::new("v", decimal.clone())];
+    let names = ["VAR_POP", "VAR_SAMP", "STDDEV_POP", "STDDEV_SAMP"];
+    let calls: Vec<_> = names.iter().map(|name| call(name, &[0], decimal.clone())).collect();
+    let mut aggregates = Aggregates::new(&calls, &input, false).unwrap();
+    aggregates.resize(2);
+    let values = [0, 1, 1, i128::pow(10, 19), -i128::pow(10, 19)].map(|value| value * i128::pow(10, 18));
+    let values = arrow::array::Decimal128Array::from(values.to_vec()).with_precision_and_scale(38, 18).unwrap();
+    let records = batch(&input, vec![Arc::new(values)]).records;
+    aggregates.update(&records, &[0, 0, 0, 1, 1], None, None).unwrap();
+    // No digits behind those that tell a double from its neighbours; what a decimal cannot hold is null.
+    let expected = "+I[0.222222222222222240, 0.333333333333333370, 0.471404520791031700, 0.577350269189625800]";
+    assert_eq!(results(&aggregates, &calls, &[0]), [expected]);
+    let expected = "+I[null, null, 10000000000000000000.000000000000000000, 14142135623730950000.000000000000000000]";
+    assert_eq!(results(&aggregates, &calls, &[1]), [expected]);
+}
+
+#[test]
 fn keys_can_be_forgotten_and_their_numbers_used_again() {
     let key = |values: &[Option<&str>]| vec![Arc::new(values.iter().copied().collect::<StringViewArray>()) as ArrayRef];
     let (mut store, mut index) =

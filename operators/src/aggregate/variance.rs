@@ -7,6 +7,7 @@ use arrow::compute::cast;
 use arrow::datatypes::{DataType, Float64Type, Int64Type};
 
 use super::{Accumulators, Rows};
+use crate::cast::{numeric_to_double, to_decimal};
 use crate::operator::Result;
 
 #[derive(Clone, Copy, Default)]
@@ -20,6 +21,9 @@ struct Moments {
 impl Moments {
     fn add(&mut self, value: f64) {
         self.count += 1;
+        if self.count <= 0 {
+            return;
+        }
         let distance = value - self.mean;
         self.mean += distance / self.count as f64;
         self.squares += distance * (value - self.mean);
@@ -41,10 +45,15 @@ impl Moments {
         if other.count == 0 || count == 0 {
             return;
         }
+        if self.count == 0 {
+            *self = other;
+            return;
+        }
+        // To the last bit as Flink has it, which depends on the order of the operations.
         let distance = other.mean - self.mean;
-        let (ours, theirs) = (self.count as f64, other.count as f64);
-        self.mean += distance * theirs / count as f64;
-        self.squares += other.squares + distance * distance * ours * theirs / count as f64;
+        let (ours, theirs, all) = (self.count as f64, other.count as f64, count as f64);
+        self.mean += theirs / all * distance;
+        self.squares = self.squares + other.squares + ours * theirs / all * distance * distance;
         self.count = count;
     }
 }
@@ -73,8 +82,8 @@ impl Accumulators for Variance {
     }
 
     fn update(&mut self, rows: &Rows<'_>) -> Result<()> {
-        let values = cast(&rows.arguments[0], &DataType::Float64)?;
-        let values = values.as_primitive::<Float64Type>().values();
+        let values = numeric_to_double(&rows.arguments[0])?;
+        let values = values.values();
         let groups = &mut self.groups[..];
         rows.for_each_not_null(|row, group, weight| match weight > 0 {
             true => groups[group].add(values[row]),
@@ -117,13 +126,14 @@ impl Accumulators for Variance {
         let results = groups.iter().map(|group| {
             let moments = self.groups[*group as usize];
             let divisor = moments.count - i64::from(self.sample);
-            let variance = (divisor > 0).then(|| moments.squares / divisor as f64);
+            let variance = (divisor > 0 && moments.squares >= 0.0).then(|| moments.squares / divisor as f64);
             if self.root { variance.map(f64::sqrt) } else { variance }
         });
         match &self.result {
             DataType::Decimal128(precision, scale) => {
-                let unit = 10f64.powi(i32::from(*scale));
-                let unscaled = results.map(|result| result.map(|result| (result * unit).round() as i128));
+                let mut text = String::new();
+                let unscaled =
+                    results.map(|result| result.and_then(|result| to_decimal(result, *precision, *scale, &mut text)));
                 let array = unscaled.collect::<Decimal128Array>();
                 Ok(Arc::new(array.with_precision_and_scale(*precision, *scale)?))
             }

@@ -263,6 +263,11 @@ pub(crate) fn numeric_to_double(array: &ArrayRef) -> Result<PrimitiveArray<Float
     })
 }
 
+/// A DOUBLE as a decimal, rounded half up; none where it does not fit. The buffer is written over.
+pub(crate) fn to_decimal(value: f64, precision: u8, scale: i8, buffer: &mut String) -> Option<i128> {
+    Number::to_decimal(value, precision, scale, buffer)
+}
+
 fn to_float(value: i128, scale: i8) -> f32 {
     let mut text = String::with_capacity(45);
     decimal::write(value, scale, &mut text);

@@ -1,18 +1,23 @@
 //! `=`, `<>`, `<`, `<=`, `>`, `>=`, `IS_DISTINCT_FROM`, `IN`, as Flink's generated code compares: floats as Java's
-//! primitives (NaN equals nothing, -0.0 equals 0.0), strings and bytes by their bytes, decimals by their numbers.
+//! primitives (NaN equals nothing, -0.0 equals 0.0) but in a list as its objects (NaN equals itself, -0.0 not 0.0), strings by
+//! their UTF-16 units, bytes by themselves, decimals by their numbers.
 use std::cmp::Ordering;
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrowNativeTypeOp, AsArray, BooleanArray, PrimitiveArray, make_comparator};
 use arrow::buffer::{BooleanBuffer, NullBuffer};
 use arrow::compute::SortOptions;
 use arrow::compute::kernels::cmp;
-use arrow::datatypes::{ArrowPrimitiveType, DataType, Decimal128Type, Float32Type, Float64Type, SchemaRef, i256};
+use arrow::datatypes::{
+    ArrowPrimitiveType, DataType, Decimal128Type, Field, Float32Type, Float64Type, SchemaRef, i256,
+};
+use datafusion_common::ScalarValue;
 use datafusion_physical_expr::PhysicalExpr;
 use datafusion_physical_expr::expressions::in_list as static_list;
 
 use super::compile::{Site, compile};
-use super::kernel::{Args, Kernel, from_datafusion};
+use super::kernel::{Args, Call, Kernel, from_datafusion};
 use super::{Expression, Node};
 use crate::operator::{Error, Result};
 use crate::types::{LogicalType, TypeKind};
@@ -39,6 +44,10 @@ impl Relation {
             ">=" => Self::GreaterOrEqual,
             _ => return None,
         })
+    }
+
+    fn is_equality(self) -> bool {
+        matches!(self, Self::Equal | Self::NotEqual)
     }
 
     fn holds(self, order: Ordering) -> bool {
@@ -85,6 +94,9 @@ fn compare(relation: Relation, args: &Args) -> Result<BooleanArray> {
             Ok(primitives::<Decimal128Type>(relation, args))
         }
         (DataType::Decimal128(_, l), DataType::Decimal128(_, r)) => Ok(decimals(relation, args, *l, *r)),
+        (DataType::Utf8View, DataType::Utf8View) if !relation.is_equality() && beyond_basic_plane(args) => {
+            Ok(strings(relation, args))
+        }
         _ if left == right && !left.is_nested() => {
             let (left, right) = (args.operand(0), args.operand(1));
             Ok(match relation {
@@ -142,6 +154,35 @@ where
     }
 }
 
+/// The order of two strings by their UTF-16 units. It is that of their UTF-8 but for characters beyond the basic plane,
+/// which begin with a byte from F0 on: their surrogates come before U+E000, whose bytes begin with EE.
+pub(crate) fn utf16_order(left: &str, right: &str) -> Ordering {
+    let (left, right) = (left.as_bytes(), right.as_bytes());
+    let rank = |byte: u8| if matches!(byte, 0xEE | 0xEF) { byte + 0x10 } else { byte };
+    match left.iter().zip(right).find(|(left, right)| left != right) {
+        Some((left, right)) => rank(*left).cmp(&rank(*right)),
+        None => left.len().cmp(&right.len()),
+    }
+}
+
+/// Whether the order of the operands' bytes may not be that of their UTF-16 units. It is if one of them is a constant
+/// without such characters, as most are.
+fn beyond_basic_plane(args: &Args) -> bool {
+    let plain = |index: usize| {
+        let operand = args.operand(index);
+        operand.constant && operand.array.as_string_view().iter().flatten().all(|text| text.bytes().all(|b| b < 0xEE))
+    };
+    !plain(0) && !plain(1)
+}
+
+fn strings(relation: Relation, args: &Args) -> BooleanArray {
+    let (left, right) = (args.array(0).as_string_view(), args.array(1).as_string_view());
+    let values = BooleanBuffer::collect_bool(args.rows, |row| {
+        relation.holds(utf16_order(left.value(args.row(0, row)), right.value(args.row(1, row))))
+    });
+    BooleanArray::new(values, args.nulls())
+}
+
 fn decimals(relation: Relation, args: &Args, left_scale: i8, right_scale: i8) -> BooleanArray {
     let left = args.array(0).as_primitive::<Decimal128Type>().values();
     let right = args.array(1).as_primitive::<Decimal128Type>().values();
@@ -193,6 +234,38 @@ fn maps(relation: Relation, args: &Args) -> Result<BooleanArray> {
     Ok(BooleanArray::new(equal, args.nulls()))
 }
 
+/// FLOAT or DOUBLE among constants, as Java's objects are equal: NaN is NaN, -0.0 is not 0.0.
+fn float_list(list: &[Expression]) -> Kernel {
+    let bits = |value: f64| if value.is_nan() { f64::NAN.to_bits() } else { value.to_bits() };
+    let mut known = HashSet::with_capacity(list.len());
+    let mut has_null = false;
+    for item in list {
+        match &item.node {
+            Node::Literal(ScalarValue::Float64(Some(value))) => _ = known.insert(bits(*value)),
+            Node::Literal(ScalarValue::Float32(Some(value))) => _ = known.insert(bits(f64::from(*value))),
+            _ => has_null = true,
+        }
+    }
+    Box::new(move |args| {
+        let array = args.array(0);
+        let found = match array.data_type() {
+            DataType::Float32 => {
+                let values = array.as_primitive::<Float32Type>().values();
+                BooleanBuffer::collect_bool(args.rows, |row| known.contains(&bits(f64::from(values[args.row(0, row)]))))
+            }
+            _ => {
+                let values = array.as_primitive::<Float64Type>().values();
+                BooleanBuffer::collect_bool(args.rows, |row| known.contains(&bits(values[args.row(0, row)])))
+            }
+        };
+        let nulls = args.nulls();
+        // What is not found beside a null is unknown.
+        let nulls =
+            if has_null { NullBuffer::union(nulls.as_ref(), Some(&NullBuffer::new(found.clone()))) } else { nulls };
+        Ok(Arc::new(BooleanArray::new(found, nulls)))
+    })
+}
+
 /// `IN` over constants as a hash set, over anything else as a chain of comparisons.
 pub(super) fn in_list(
     site: &Site,
@@ -202,7 +275,18 @@ pub(super) fn in_list(
     let Some((value, list)) = site.operands.split_first() else { return Ok(None) };
     let kind = value.data_type.kind.to_arrow();
     let constant = list.iter().all(|item| matches!(&item.node, Node::Literal(literal) if literal.data_type() == kind));
-    if constant && list.len() > 2 && !kind.is_floating() && !kind.is_nested() {
+    if constant && list.len() > 1 && kind.is_floating() {
+        let mut operands = operands()?;
+        operands.truncate(1);
+        return Ok(Some(Arc::new(Call {
+            name: site.function.to_owned(),
+            operands,
+            kernel: Arc::new(float_list(list)),
+            result: Arc::new(Field::new(site.function, DataType::Boolean, true)),
+            deterministic: true,
+        })));
+    }
+    if constant && list.len() > 2 && !kind.is_nested() {
         let mut operands = operands()?;
         let value = operands.remove(0);
         return Ok(Some(static_list(value, operands, &false, input).map_err(from_datafusion)?));
@@ -220,4 +304,51 @@ pub(super) fn in_list(
         _ => Some(Expression::call("OR", equals, boolean(true))),
     };
     any.map(|any| compile(&any, input, site.context)).transpose()
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::{ArrayRef, Float64Array, StringViewArray};
+
+    use super::*;
+    use crate::expression::kernel::Operand;
+
+    #[test]
+    fn strings_are_ordered_by_their_utf16_units() {
+        let texts =
+            ["", " ", "a", "aa", "a\u{1F600}b", "é", "\u{D7FF}", "\u{1F600}", "\u{1F600}a", "\u{E000}", "\u{FFFF}x"];
+        for left in texts {
+            for right in texts {
+                let units = left.encode_utf16().cmp(right.encode_utf16());
+                assert_eq!(utf16_order(left, right), units, "{left:?} and {right:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn comparisons_know_of_surrogates_in_columns_and_constants() {
+        let column = |texts: &[&str]| -> ArrayRef { Arc::new(texts.iter().map(Some).collect::<StringViewArray>()) };
+        let operand = |texts: &[&str], constant| Operand { array: column(texts), constant };
+        let args = Args::new(vec![operand(&["\u{E000}", "a"], false), operand(&["\u{1F600}", "b"], false)], 2);
+        assert_eq!(compare(Relation::Less, &args).unwrap(), BooleanArray::from(vec![false, true]));
+        let args = Args::new(vec![operand(&["\u{E000}", "a"], false), operand(&["\u{1F600}"], true)], 2);
+        assert_eq!(compare(Relation::Less, &args).unwrap(), BooleanArray::from(vec![false, true]));
+        let args = Args::new(vec![operand(&["\u{E000}", "a"], false), operand(&["b"], true)], 2);
+        assert_eq!(compare(Relation::Less, &args).unwrap(), BooleanArray::from(vec![false, true]));
+    }
+
+    #[test]
+    fn lists_of_floats_hold_objects() {
+        let double = || TypeKind::Double.not_null();
+        let literal = |value| Expression::literal(ScalarValue::Float64(value), double());
+        let values: ArrayRef =
+            Arc::new(Float64Array::from(vec![Some(0.0), Some(-0.0), Some(f64::NAN), Some(2.0), None]));
+        let args = || Args::new(vec![Operand { array: values.clone(), constant: false }], 5);
+        let found = float_list(&[literal(Some(0.0)), literal(Some(2.0))])(&args()).unwrap();
+        let expected = BooleanArray::from(vec![Some(true), Some(false), Some(false), Some(true), None]);
+        assert_eq!(found.as_boolean(), &expected);
+        let found = float_list(&[literal(Some(f64::NAN)), literal(None)])(&args()).unwrap();
+        let expected = BooleanArray::from(vec![None, None, Some(true), None, None]);
+        assert_eq!(found.as_boolean(), &expected);
+    }
 }

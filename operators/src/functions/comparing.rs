@@ -1,8 +1,10 @@
 //! GREATEST and LEAST.
-use arrow::array::{Array, ArrayRef, make_comparator};
+use arrow::array::{Array, ArrayRef, AsArray, DynComparator, make_comparator};
 use arrow::compute::{SortOptions, interleave};
+use arrow::datatypes::DataType;
 
 use super::Build;
+use crate::expression::comparison::utf16_order;
 use crate::expression::compile::Site;
 use crate::expression::kernel::Kernel;
 use crate::operator::Result;
@@ -25,15 +27,14 @@ fn extreme(site: &Site) -> Result<Kernel> {
             Ok(if *array.data_type() == target { array.clone() } else { arrow::compute::cast(array, &target)? })
         });
         let columns = columns.collect::<Result<Vec<ArrayRef>>>()?;
-        let options = SortOptions::default();
         let mut best = vec![(0, 0); args.rows];
         for (row, best) in best.iter_mut().enumerate() {
             best.1 = args.row(0, row);
         }
         for next in 1..columns.len() {
             // The best so far may be any column before: one comparator each.
-            let comparators = columns[..next].iter().map(|column| make_comparator(column, &columns[next], options));
-            let comparators = comparators.collect::<Result<Vec<_>, _>>()?;
+            let comparators = columns[..next].iter().map(|column| comparator(column, &columns[next]));
+            let comparators = comparators.collect::<Result<Vec<_>>>()?;
             for (row, best) in best.iter_mut().enumerate() {
                 let at = args.row(next, row);
                 let order = comparators[best.0](best.1, at);
@@ -54,4 +55,13 @@ fn extreme(site: &Site) -> Result<Kernel> {
         let references: Vec<&dyn Array> = columns.iter().map(|column| column.as_ref()).collect();
         Ok(interleave(&references, &best)?)
     }))
+}
+
+/// Compares values of two columns; strings by their UTF-16 units.
+fn comparator(left: &ArrayRef, right: &ArrayRef) -> Result<DynComparator> {
+    if *left.data_type() != DataType::Utf8View {
+        return Ok(make_comparator(left, right, SortOptions::default())?);
+    }
+    let (left, right) = (left.as_string_view().clone(), right.as_string_view().clone());
+    Ok(Box::new(move |one, other| utf16_order(left.value(one), right.value(other))))
 }

@@ -6,7 +6,7 @@ use arrow::datatypes::{DataType, Field, Int32Type};
 use regex::{Match, Regex};
 
 use super::Build;
-use super::strings::{char_count, integers};
+use super::strings::{integers, utf16_count};
 use crate::expression::check_value;
 use crate::expression::compile::Site;
 use crate::expression::kernel::{Args, Kernel, Reader, Text};
@@ -312,7 +312,7 @@ fn instr(site: &Site) -> Result<Kernel> {
         let mut patterns = pattern.reader(args, 1)?;
         args.collect::<Int32Type>(|row| {
             let (Some(text), Some(Some(regex))) = (text.get(row), patterns.get(row)?) else { return Ok(None) };
-            Ok(Some(regex.find(text).map_or(0, |found| char_count(&text[..found.start()]) as i32 + 1)))
+            Ok(Some(regex.find(text).map_or(0, |found| utf16_count(&text[..found.start()]) as i32 + 1)))
         })
     }))
 }

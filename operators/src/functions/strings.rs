@@ -443,11 +443,16 @@ fn overlay(site: &Site) -> Result<Kernel> {
                     Some(length) => length,
                     None => return Ok(false),
                 },
-                None => char_count(with) as i32,
+                None => utf16_count(with) as i32,
             };
-            let count = char_count(text) as i32;
+            // Java counts UTF-16 units.
+            let count = utf16_count(text) as i32;
             if start <= 0 || start > count {
                 out.push_str(text);
+                return Ok(true);
+            }
+            if count as usize != char_count(text) {
+                overlay_units(text, with, start as usize - 1, usize::try_from(length).unwrap_or(0), out);
                 return Ok(true);
             }
             out.push_str(slice(text, 0, start as usize - 1));
@@ -458,6 +463,22 @@ fn overlay(site: &Site) -> Result<Kernel> {
             Ok(true)
         })
     }))
+}
+
+/// Puts a string over UTF-16 units of another that has characters of two of them; half a character becomes a question mark.
+fn overlay_units(text: &str, with: &str, start: usize, length: usize, out: &mut String) {
+    let units: Vec<u16> = text.encode_utf16().collect();
+    let behind = match start.saturating_add(length) {
+        at if length > 0 && at < units.len() => &units[at..],
+        _ => &[],
+    };
+    let joined = units[..start].iter().copied().chain(with.encode_utf16()).chain(behind.iter().copied());
+    out.extend(char::decode_utf16(joined).map(|c| c.unwrap_or('?')));
+}
+
+/// How many UTF-16 units a string has.
+pub(super) fn utf16_count(text: &str) -> usize {
+    if text.is_ascii() { text.len() } else { text.chars().map(char::len_utf16).sum() }
 }
 
 fn ascii(_: &Site) -> Result<Kernel> {
@@ -562,4 +583,25 @@ fn is_kind(site: &Site) -> Result<Kernel> {
         let text = args.read::<Text>(0)?;
         args.booleans(|row| Ok(Some(text.get(row).is_some_and(test))))
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn overlay_counts_utf16_units() {
+        let overlay = |start, length| {
+            let mut out = String::new();
+            overlay_units("a\u{1F600}bc", "x", start, length, &mut out);
+            out
+        };
+        assert_eq!(overlay(1, 2), "axbc");
+        assert_eq!(overlay(3, 1), "a\u{1F600}xc");
+        assert_eq!(overlay(1, 1), "ax?bc");
+        assert_eq!(overlay(2, 1), "a?xbc");
+        assert_eq!(overlay(1, 9), "ax");
+        assert_eq!(overlay(1, 0), "ax");
+        assert_eq!(utf16_count("a\u{1F600}é"), 4);
+    }
 }

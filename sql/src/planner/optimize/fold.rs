@@ -72,8 +72,42 @@ fn simplify(mut call: Expression) -> Expression {
                 _ => call,
             }
         }
+        "NOT" => match operands.pop() {
+            Some(operand) => negate(operand),
+            None => call,
+        },
         _ => call,
     }
+}
+
+/// NOT of a condition: it moves into comparisons, AND and OR, as Flink's planner moves it. With NaN neither a comparison holds
+/// nor its opposite, so that is more than a matter of speed.
+fn negate(mut condition: Expression) -> Expression {
+    if let Node::Call { function, operands } = &mut condition.node {
+        let opposite = match function.as_str() {
+            "=" => "<>",
+            "<>" => "=",
+            "<" => ">=",
+            "<=" => ">",
+            ">" => "<=",
+            ">=" => "<",
+            "AND" => "OR",
+            "OR" => "AND",
+            "NOT" => return operands.pop().unwrap_or(condition),
+            _ => return not(condition),
+        };
+        if matches!(opposite, "AND" | "OR") {
+            *operands = std::mem::take(operands).into_iter().map(negate).collect();
+        }
+        *function = opposite.to_owned();
+        return condition;
+    }
+    not(condition)
+}
+
+fn not(condition: Expression) -> Expression {
+    let data_type = condition.data_type.clone();
+    Expression::call("NOT", vec![condition], data_type)
 }
 
 fn is_null(expression: &Expression) -> bool {
@@ -113,5 +147,35 @@ fn announced(function: &str, operands: &[&ScalarValue]) -> usize {
         "REPEAT" => number.saturating_mul(text_bytes(operands[0])),
         "LPAD" | "RPAD" => number,
         _ => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use wiesel_operators::types::TypeKind;
+
+    use super::*;
+
+    fn call(function: &str, operands: Vec<Expression>) -> Expression {
+        Expression::call(function, operands, TypeKind::Boolean.nullable())
+    }
+
+    fn compared(function: &str) -> Expression {
+        let column = |index| Expression::input(index, TypeKind::Double.nullable());
+        call(function, vec![column(0), column(1)])
+    }
+
+    #[test]
+    fn not_moves_into_comparisons() {
+        for (function, opposite) in [("=", "<>"), ("<", ">="), ("<=", ">"), (">", "<="), (">=", "<"), ("<>", "=")] {
+            assert_eq!(simplify(call("NOT", vec![compared(function)])), compared(opposite));
+        }
+        let either = call("OR", vec![compared("<"), call("AND", vec![compared(">"), compared("=")])]);
+        let neither = call("AND", vec![compared(">="), call("OR", vec![compared("<="), compared("<>")])]);
+        assert_eq!(simplify(call("NOT", vec![either.clone()])), neither);
+        assert_eq!(simplify(call("NOT", vec![neither])), either);
+        let list = call("IN", vec![Expression::input(0, TypeKind::Double.nullable())]);
+        assert_eq!(simplify(call("NOT", vec![list.clone()])), call("NOT", vec![list.clone()]));
+        assert_eq!(simplify(call("NOT", vec![call("NOT", vec![list.clone()])])), list);
     }
 }
