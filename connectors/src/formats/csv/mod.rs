@@ -61,12 +61,12 @@ impl CsvFormat {
         options.boolean("csv.write-bigdecimal-in-scientific-notation", true)?;
         Ok(Self {
             columns,
-            delimiter: character(options, "csv.field-delimiter")?.unwrap_or(','),
+            delimiter: delimiter(options)?.unwrap_or(','),
             quote: if disable_quote { None } else { Some(quote.unwrap_or(b'"')) },
             escape: ascii(options, "csv.escape-character")?,
             allow_comments: options.boolean("csv.allow-comments", false)?,
             ignore_parse_errors: options.boolean("csv.ignore-parse-errors", false)?,
-            element_delimiter: options.text("csv.array-element-delimiter").unwrap_or(";").to_owned(),
+            element_delimiter: character(options, "csv.array-element-delimiter")?.unwrap_or(';').to_string(),
             null_literal: options.text("csv.null-literal").map(str::to_owned),
         })
     }
@@ -100,21 +100,113 @@ fn ascii(options: Options<'_>, key: &str) -> Result<Option<u8>> {
     }
 }
 
-/// An option of one character, which may be written as an escape sequence such as `\t`.
+/// An option of one character.
 fn character(options: Options<'_>, key: &str) -> Result<Option<char>> {
     let Some(text) = options.text(key) else { return Ok(None) };
-    let plain = match text {
-        "\\t" => "\t",
-        "\\n" => "\n",
-        "\\r" => "\r",
-        "\\\\" => "\\",
-        "\\b" => "\u{8}",
-        "\\f" => "\u{c}",
-        text => text,
-    };
+    single(key, text, text).map(Some)
+}
+
+/// The delimiter, which may be written as in Java's source: `\t`, `\001`, `\u0001`, and `\|` for a bar.
+fn delimiter(options: Options<'_>) -> Result<Option<char>> {
+    let key = "csv.field-delimiter";
+    let Some(text) = options.text(key) else { return Ok(None) };
+    match unescape(text) {
+        Some(plain) => single(key, text, &plain).map(Some),
+        None => invalid(format!("Option '{key}' has less than 4 hexadecimal digits after \\u: {text}")),
+    }
+}
+
+/// The only character of a text; it is one of the basic plane, as Java's are.
+fn single(key: &str, text: &str, plain: &str) -> Result<char> {
     let mut characters = plain.chars();
     match (characters.next(), characters.next()) {
-        (Some(character), None) => Ok(Some(character)),
+        (Some(character), None) if character.len_utf16() == 1 => Ok(character),
         _ => invalid(format!("Option '{key}' must be a string with single character, but was: {text}")),
+    }
+}
+
+/// A text with the escape sequences of Java's source: a backslash before any other character is left out. None: `\u` without
+/// four digits, or with those of half a character.
+fn unescape(text: &str) -> Option<String> {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find('\\') {
+        out.push_str(&rest[..at]);
+        rest = &rest[at + 1..];
+        let octal = rest.bytes().take(3).take_while(|byte| matches!(byte, b'0'..=b'7')).count();
+        // Three digits are at most \377.
+        let octal = if octal == 3 && rest.as_bytes()[0] > b'3' { 2 } else { octal };
+        if octal > 0 {
+            out.extend(u32::from_str_radix(&rest[..octal], 8).ok().and_then(char::from_u32));
+            rest = &rest[octal..];
+        } else if rest.starts_with('u') {
+            let digits = rest.trim_start_matches('u');
+            let digits = digits.strip_prefix('+').unwrap_or(digits);
+            let code = digits.get(..4).filter(|digits| digits.bytes().all(|byte| byte.is_ascii_hexdigit()))?;
+            out.push(char::from_u32(u32::from_str_radix(code, 16).ok()?)?);
+            rest = &digits[4..];
+        } else {
+            let mut characters = rest.chars();
+            match characters.next() {
+                Some('b') => out.push('\u{8}'),
+                Some('n') => out.push('\n'),
+                Some('t') => out.push('\t'),
+                Some('f') => out.push('\u{c}'),
+                Some('r') => out.push('\r'),
+                Some(other) => out.push(other),
+                None => {}
+            }
+            rest = characters.as_str();
+        }
+    }
+    out.push_str(rest);
+    Some(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    fn delimiter_of(text: &str) -> std::result::Result<char, String> {
+        let options = BTreeMap::from([("csv.field-delimiter".to_owned(), text.to_owned())]);
+        CsvFormat::new(Options::new(&options), Vec::new()).map(|format| format.delimiter).map_err(|error| error.0)
+    }
+
+    #[test]
+    fn delimiters_are_spelled_as_in_java() {
+        for (text, delimiter) in [
+            ("|", '|'),
+            ("\\|", '|'),
+            ("\\;", ';'),
+            ("\\t", '\t'),
+            ("\t", '\t'),
+            ("\\u0001", '\u{1}'),
+            ("\\uu007C", '|'),
+            ("\\001", '\u{1}'),
+            ("\\1", '\u{1}'),
+            ("\\\\", '\\'),
+            ("\u{1}", '\u{1}'),
+        ] {
+            assert_eq!(delimiter_of(text), Ok(delimiter), "{text}");
+        }
+        for text in ["", "\\", "ab", "\\x01", "\\u01", "\\ud83d", "\\477", "\u{1F600}"] {
+            assert!(delimiter_of(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn other_options_hold_their_character_as_it_is() {
+        for key in ["csv.quote-character", "csv.escape-character", "csv.array-element-delimiter"] {
+            let new = |text: &str| {
+                let options = BTreeMap::from([(key.to_owned(), text.to_owned())]);
+                CsvFormat::new(Options::new(&options), Vec::new())
+            };
+            assert!(new("\\").is_ok(), "{key}");
+            for text in ["\\t", "\\\\", "ab", ""] {
+                assert!(new(text).is_err(), "{key} {text}");
+            }
+        }
     }
 }

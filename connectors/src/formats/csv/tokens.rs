@@ -52,12 +52,13 @@ impl Tokenizer {
         if start >= buffer.len() {
             return Found::Incomplete;
         }
-        if self.comments
-            && let Some(found) = comment(buffer, start, last)
-        {
-            return found;
-        }
         let mut at = start;
+        if self.comments {
+            at = match begin(buffer, start, last) {
+                Ok(at) => at,
+                Err(found) => return found,
+            };
+        }
         loop {
             let quoted = self.quote.is_some() && buffer.get(at).copied() == self.quote;
             let end = if quoted { self.quoted(buffer, at, last, fields) } else { self.plain(buffer, at, fields) };
@@ -118,7 +119,7 @@ impl Tokenizer {
         Ok(end)
     }
 
-    /// A quoted field: up to its closing quote, and the spaces after that.
+    /// A quoted field: up to its closing quote, and the blanks and control characters after that.
     fn quoted(&self, buffer: &[u8], start: usize, last: bool, fields: &mut Vec<FieldRange>) -> Result<usize, Found> {
         let Some(quote) = self.quote else { return Err(Found::Incomplete) };
         let mut at = start + 1;
@@ -153,7 +154,9 @@ impl Tokenizer {
         }
         fields.push(FieldRange { start: start + 1, end: at, escaped, quoted: true });
         at += 1;
-        while buffer.get(at) == Some(&b' ') && !buffer[at..].starts_with(&self.delimiter) {
+        while buffer.get(at).is_some_and(|byte| *byte <= b' ' && !matches!(byte, b'\n' | b'\r'))
+            && !buffer[at..].starts_with(&self.delimiter)
+        {
             at += 1;
         }
         if at >= buffer.len() && !last {
@@ -196,19 +199,22 @@ impl Tokenizer {
     }
 }
 
-/// A line that begins with `#`, after spaces.
-fn comment(buffer: &[u8], start: usize, last: bool) -> Option<Found> {
+/// Where a record begins where comments are allowed: behind spaces. The error: an empty line, or one that begins with `#`.
+fn begin(buffer: &[u8], start: usize, last: bool) -> Result<usize, Found> {
     let rest = &buffer[start..];
-    let first = rest.iter().position(|byte| *byte != b' ');
-    match first {
-        None if !last => Some(Found::Incomplete),
-        Some(first) if rest[first] == b'#' => match memchr::memchr2(b'\n', b'\r', rest) {
-            Some(end) if rest[end] == b'\r' && end + 1 == rest.len() && !last => Some(Found::Incomplete),
-            Some(end) if rest[end..].starts_with(b"\r\n") => Some(Found::Skip { next: start + end + 2 }),
-            Some(end) => Some(Found::Skip { next: start + end + 1 }),
-            None if last => Some(Found::Skip { next: buffer.len() }),
-            None => Some(Found::Incomplete),
-        },
-        _ => None,
-    }
+    let Some(spaces) = rest.iter().position(|byte| *byte != b' ') else {
+        return Err(if last { Found::Skip { next: buffer.len() } } else { Found::Incomplete });
+    };
+    let end = match rest[spaces] {
+        b'#' => memchr::memchr2(b'\n', b'\r', rest),
+        b'\n' | b'\r' => Some(spaces),
+        _ => return Ok(start + spaces),
+    };
+    Err(match end {
+        Some(end) if rest[end] == b'\r' && end + 1 == rest.len() && !last => Found::Incomplete,
+        Some(end) if rest[end..].starts_with(b"\r\n") => Found::Skip { next: start + end + 2 },
+        Some(end) => Found::Skip { next: start + end + 1 },
+        None if last => Found::Skip { next: buffer.len() },
+        None => Found::Incomplete,
+    })
 }
