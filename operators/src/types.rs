@@ -168,8 +168,8 @@ pub fn timestamp_unit(precision: u8) -> TimeUnit {
 }
 
 fn map_type(key: &LogicalType, value: &LogicalType) -> ArrowType {
-    let key = LogicalType { kind: key.kind.clone(), nullable: false }.to_arrow_field("key");
-    let entries = ArrowType::Struct(Fields::from(vec![key, value.to_arrow_field("value")]));
+    // Unlike Arrow's, a key may be null.
+    let entries = ArrowType::Struct(Fields::from(vec![key.to_arrow_field("key"), value.to_arrow_field("value")]));
     ArrowType::Map(Arc::new(ArrowField::new("entries", entries, false)), false)
 }
 

@@ -232,8 +232,8 @@ pub(crate) fn write_duration(out: &mut String, millis: i64) {
     }
 }
 
-/// `BigDecimal.toString` of a DECIMAL without the zeros at its end, or the same without an exponent.
-pub(crate) fn write_big_decimal(out: &mut String, unscaled: i128, scale: i8, scientific: bool) {
+/// `BigDecimal.toString` of a DECIMAL without the zeros at its end.
+pub(crate) fn write_big_decimal(out: &mut String, unscaled: i128, scale: i8) {
     let (mut digits, mut scale) = (unscaled, i32::from(scale));
     while digits != 0 && digits % 10 == 0 {
         digits /= 10;
@@ -247,13 +247,10 @@ pub(crate) fn write_big_decimal(out: &mut String, unscaled: i128, scale: i8, sci
     if digits < 0 {
         out.push('-');
     }
-    if scientific && (scale < 0 || exponent < -6) {
+    if scale < 0 || exponent < -6 {
         let (first, rest) = text.split_at(1);
         let point = if rest.is_empty() { "" } else { "." };
         put!(out, "{first}{point}{rest}E{exponent:+}");
-    } else if scale <= 0 {
-        out.push_str(&text);
-        (scale..0).for_each(|_| out.push('0'));
     } else {
         write_decimal(out, digits.unsigned_abs() as i128, scale as i8);
     }

@@ -59,7 +59,7 @@ fn prepare(from: &TypeKind, to: &TypeKind, mode: Mode) -> Result<Cast> {
                     let any = ranges(map.offsets()).map(|range| range.clone().any(|at| key(at) || value(at)));
                     any.enumerate().for_each(failed);
                 });
-                if columns[0].null_count() > 0 {
+                if columns[0].null_count() > map.keys().null_count() {
                     return Err(Error::Plan("TRY_CAST of the keys of a map".into()));
                 }
                 let pairs = StructArray::try_new(fields.clone(), columns, None)?;

@@ -66,8 +66,42 @@ fn map(site: &Site) -> Result<Kernel> {
     Ok(Box::new(move |args| {
         let (keys, count) = interleaved(args, 0, 2, fields[0].data_type())?;
         let (values, _) = interleaved(args, 1, 2, fields[1].data_type())?;
-        new_map(keys, values, OffsetBuffer::from_lengths(std::iter::repeat_n(count, args.rows)), None)
+        let (keys, values, offsets) = without_duplicates(keys, values, count, args.rows)?;
+        new_map(keys, values, offsets, None)
     }))
+}
+
+/// Of `count` entries a row those whose keys differ: of equal keys the last value counts.
+fn without_duplicates(
+    keys: ArrayRef,
+    values: ArrayRef,
+    count: usize,
+    rows: usize,
+) -> Result<(ArrayRef, ArrayRef, OffsetBuffer<i32>)> {
+    let all = || OffsetBuffer::from_lengths(std::iter::repeat_n(count, rows));
+    if count < 2 {
+        return Ok((keys, values, all()));
+    }
+    let equal = make_comparator(&keys, &keys, SortOptions::default())?;
+    let mut entries: Vec<(u32, u32)> = Vec::with_capacity(keys.len());
+    let mut lengths = Vec::with_capacity(rows);
+    for row in 0..rows {
+        let start = entries.len();
+        for at in row * count..(row + 1) * count {
+            match entries[start..].iter_mut().find(|(key, _)| equal(*key as usize, at).is_eq()) {
+                Some((_, value)) => *value = at as u32,
+                None => entries.push((at as u32, at as u32)),
+            }
+        }
+        lengths.push(entries.len() - start);
+    }
+    if entries.len() == keys.len() {
+        return Ok((keys, values, all()));
+    }
+    let (keys_at, values_at): (Vec<u32>, Vec<u32>) = entries.into_iter().unzip();
+    let keys = take(&keys, &UInt32Array::from(keys_at), None)?;
+    let values = take(&values, &UInt32Array::from(values_at), None)?;
+    Ok((keys, values, OffsetBuffer::from_lengths(lengths)))
 }
 
 /// A column of maps from flat keys and values.
@@ -78,12 +112,9 @@ pub(super) fn new_map(
     nulls: Option<NullBuffer>,
 ) -> Result<ArrayRef> {
     let fields = vec![
-        arrow::datatypes::Field::new("key", keys.data_type().clone(), false),
+        arrow::datatypes::Field::new("key", keys.data_type().clone(), true),
         arrow::datatypes::Field::new("value", values.data_type().clone(), true),
     ];
-    if keys.null_count() > 0 {
-        return Err(Error::data("java.lang.IllegalArgumentException", "a null as the key of a map"));
-    }
     let entries = StructArray::try_new(fields.into(), vec![keys, values], None)?;
     let field = arrow::datatypes::Field::new("entries", entries.data_type().clone(), false);
     Ok(Arc::new(MapArray::try_new(Arc::new(field), offsets, entries, nulls, false)?))

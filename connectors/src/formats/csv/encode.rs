@@ -90,7 +90,7 @@ pub(crate) fn write_value(out: &mut String, format: &CsvFormat, column: &dyn Arr
         DataType::Float64 => text::write_double(out, column.as_primitive::<Float64Type>().value(row)),
         DataType::Decimal128(_, scale) => {
             let value = column.as_primitive::<Decimal128Type>().value(row);
-            text::write_big_decimal(out, value, *scale, true);
+            text::write_big_decimal(out, value, *scale);
         }
         DataType::Utf8View => out.push_str(column.as_string_view().value(row)),
         DataType::BinaryView => base64::encode(column.as_binary_view().value(row), out),

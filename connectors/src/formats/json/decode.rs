@@ -46,7 +46,7 @@ impl JsonDecoder {
     }
 
     fn row(&mut self, object: &[u8]) -> std::result::Result<(), String> {
-        let found = self.fields.find(object, &mut self.scratch)?;
+        let found = self.fields.find(object, self.format.parser, &mut self.scratch)?;
         if self.format.fail_on_missing_field
             && let Some(missing) = found.iter().position(Option::is_none)
         {

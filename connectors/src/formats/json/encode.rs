@@ -84,7 +84,11 @@ fn write_value(out: &mut String, format: &JsonFormat, column: &dyn Array, row: u
         }
         DataType::Decimal128(_, scale) => {
             let value = column.as_primitive::<Decimal128Type>().value(row);
-            text::write_big_decimal(out, value, *scale, !format.decimal_as_plain_number);
+            if format.decimal_as_plain_number {
+                text::write_decimal(out, value, *scale);
+            } else {
+                text::write_big_decimal(out, value, *scale);
+            }
         }
         DataType::Utf8View => write_text(out, column.as_string_view().value(row)),
         DataType::BinaryView => {

@@ -48,11 +48,16 @@ impl Fields {
         self.names.get(position).map_or("", String::as_str)
     }
 
-    /// The values of the fields in an object. Looking ends with the last of as many as there are names: a name that comes
-    /// twice counts twice and its last value holds.
-    pub(super) fn find<'a>(&self, object: &'a [u8], scratch: &mut Vec<u8>) -> Scanned<Vec<Option<Value<'a>>>> {
+    /// The values of the fields in an object; of those with the same name the last. With the parser, looking ends with as many
+    /// as there are names, and a name that comes twice counts twice.
+    pub(super) fn find<'a>(
+        &self,
+        object: &'a [u8],
+        parser: bool,
+        scratch: &mut Vec<u8>,
+    ) -> Scanned<Vec<Option<Value<'a>>>> {
         let mut found = vec![None; self.names.len()];
-        let mut left = found.len();
+        let mut left = if parser { found.len() } else { usize::MAX };
         // Objects of one stream mostly hold their fields in the order of the table.
         let mut expected = 0;
         for_each_field(object, |name, value| {

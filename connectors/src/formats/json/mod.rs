@@ -16,6 +16,8 @@ pub(crate) use encode::JsonEncoder;
 #[derive(Clone, Debug)]
 pub struct JsonFormat {
     pub(crate) columns: Vec<RowField>,
+    /// Objects are read up to the last field that is wanted; else whole, and of fields with the same name the last counts.
+    pub(crate) parser: bool,
     /// A missing field is an error.
     pub(crate) fail_on_missing_field: bool,
     /// A field that cannot be read is null, a row that cannot be read is left out.
@@ -24,7 +26,7 @@ pub struct JsonFormat {
     pub(crate) iso_8601: bool,
     /// What to do with a null key of a MAP when writing.
     pub(crate) map_null_key: MapNullKey,
-    /// DECIMAL is written as in `1000`, never `1E+3`.
+    /// DECIMAL is written with all digits of its scale, as in `1000.00`, never `1E+3`.
     pub(crate) decimal_as_plain_number: bool,
     /// Fields that are null are not written.
     pub(crate) ignore_null_fields: bool,
@@ -73,6 +75,7 @@ impl JsonFormat {
         }
         Ok(Self {
             columns,
+            parser: options.boolean("json.decode.json-parser.enabled", true)?,
             fail_on_missing_field,
             ignore_parse_errors,
             iso_8601,

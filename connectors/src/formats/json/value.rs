@@ -45,8 +45,9 @@ fn read(column: &mut ColumnBuilder, fields: &Fields, value: Value<'_>, to: &mut 
                 b.append_value(std::str::from_utf8(text).map_err(|error| format!("Invalid UTF-8: {error}"))?);
             }
             other => {
+                // Without the parser a number with a fraction was a double on the way.
                 let mut text = String::new();
-                write_json(&mut text, other, true)?;
+                write_json(&mut text, other, to.format.parser)?;
                 b.append_value(text);
             }
         },
@@ -108,7 +109,7 @@ fn read(column: &mut ColumnBuilder, fields: &Fields, value: Value<'_>, to: &mut 
         }
         ColumnBuilder::Row(b) => {
             let Value::Object(object) = value else { return Err(mismatch(value, "an object")) };
-            let found = fields.find(object, to.scratch)?;
+            let found = fields.find(object, to.format.parser, to.scratch)?;
             for (i, column) in b.columns.iter_mut().enumerate() {
                 match found.get(i).copied().flatten() {
                     Some(value) => append(column, fields.child(i), value, to)?,
