@@ -57,14 +57,28 @@ pub struct SourceDescription {
     pub projection: ProjectionSupport,
     /// Which changes it emits.
     pub changelog: ChangelogMode,
-    filter: fn(&Expression) -> bool,
+    filter: Filter,
+}
+
+/// The conditions that a source applies itself.
+#[derive(Clone, Debug)]
+enum Filter {
+    None,
+    /// Those that pass a test.
+    Test(fn(&Expression) -> bool),
+    /// Those that depend on these physical columns alone.
+    Columns(Vec<usize>),
 }
 
 impl SourceDescription {
     /// Whether the source applies this condition over the table's physical columns completely, so that no operator has to.
     /// The conjuncts of an AND are asked for one by one.
     pub fn applies(&self, condition: &Expression) -> bool {
-        (self.filter)(condition)
+        match &self.filter {
+            Filter::None => false,
+            Filter::Test(test) => test(condition),
+            Filter::Columns(columns) => filesystem::depends_on(condition, columns),
+        }
     }
 }
 
@@ -195,13 +209,18 @@ pub(crate) fn plain_source(
     parallelism: Option<u32>,
     projection: ProjectionSupport,
 ) -> SourceDescription {
-    SourceDescription { bounded, parallelism, projection, changelog: ChangelogMode::InsertOnly, filter: |_| false }
+    SourceDescription { bounded, parallelism, projection, changelog: ChangelogMode::InsertOnly, filter: Filter::None }
 }
 
 impl SourceDescription {
     /// The same with a test for the conditions it applies.
     pub(crate) fn with_filter(self, filter: fn(&Expression) -> bool) -> Self {
-        Self { filter, ..self }
+        Self { filter: Filter::Test(filter), ..self }
+    }
+
+    /// The same, applying conditions that depend on these columns alone.
+    pub(crate) fn with_columns(self, columns: Vec<usize>) -> Self {
+        Self { filter: Filter::Columns(columns), ..self }
     }
 }
 

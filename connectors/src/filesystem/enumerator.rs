@@ -10,6 +10,7 @@ use wiesel_operators::operator::{Error, Result};
 use wiesel_operators::source::{SplitAssignment, SplitEnumerator};
 
 use super::compression::is_compressed;
+use super::partitions::PartitionFilter;
 use super::path::{Listing, list, unreadable};
 use super::split::FileSplit;
 use crate::encoding::{Reader, Writer};
@@ -31,6 +32,8 @@ pub(super) struct FileEnumerator {
     parallelism: u32,
     /// Bytes that may hide a line end inside a record.
     line_hiders: Vec<u8>,
+    /// Files that it does not pass are not read.
+    filter: PartitionFilter,
     known: HashSet<String>,
     /// What is no file, and was warned of.
     left_out: HashSet<PathBuf>,
@@ -46,6 +49,7 @@ impl FileEnumerator {
         interval: Option<u64>,
         parallelism: u32,
         line_hiders: Vec<u8>,
+        filter: PartitionFilter,
     ) -> Self {
         Self {
             root,
@@ -53,6 +57,7 @@ impl FileEnumerator {
             interval,
             parallelism,
             line_hiders,
+            filter,
             known: HashSet::new(),
             left_out: HashSet::new(),
             pending: VecDeque::new(),
@@ -70,7 +75,7 @@ impl FileEnumerator {
             }
         }
         for (path, length) in files {
-            if self.known.insert(path.clone()) {
+            if self.known.insert(path.clone()) && self.filter.passes(&path)? {
                 self.cut(path, length)?;
             }
         }

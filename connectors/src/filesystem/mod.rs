@@ -1,7 +1,10 @@
 //! `filesystem`: tables in files.
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use regex::Regex;
+use wiesel_common::time::SystemClock;
+use wiesel_operators::expression::EvaluationContext;
 use wiesel_operators::operator::{Error, Operator, Result as TaskResult};
 use wiesel_operators::source::{EnumeratorContext, SourceReader, SplitEnumerator};
 use wiesel_operators::types::RowField;
@@ -16,6 +19,7 @@ use crate::options::{Options, Result, invalid, unparsable};
 
 mod compression;
 mod enumerator;
+mod partitions;
 mod path;
 mod reader;
 mod records;
@@ -24,6 +28,8 @@ mod sink;
 mod split;
 #[cfg(test)]
 mod tests;
+
+pub(crate) use partitions::depends_on;
 
 const DEFAULT_PARTITION: &str = "__DEFAULT_PARTITION__";
 
@@ -93,7 +99,10 @@ fn pattern(options: Options<'_>) -> Result<Option<Regex>> {
 /// What the table can do as a source.
 pub(crate) fn describe_source(table: &TableDescription) -> Result<SourceDescription> {
     let options = check(table)?;
-    Ok(plain_source(monitor_interval(options)?.is_none(), None, ProjectionSupport::TopLevel))
+    let source = plain_source(monitor_interval(options)?.is_none(), None, ProjectionSupport::TopLevel);
+    let is_key = |column: &RowField| table.partition_keys.contains(&column.name);
+    let keys = table.physical.iter().enumerate().filter(|(_, column)| is_key(column)).map(|(index, _)| index);
+    Ok(source.with_columns(keys.collect()))
 }
 
 /// Milliseconds.
@@ -133,6 +142,11 @@ impl Table {
         Ok(Self { options, physical, file_columns, format })
     }
 
+    /// The conditions of a source, all of which are on partition columns.
+    fn filter(&self, spec: &proto::SourceSpec) -> TaskResult<partitions::PartitionFilter> {
+        partitions::PartitionFilter::new(&spec.filters, &self.physical, self.default_partition())
+    }
+
     fn default_partition(&self) -> String {
         self.options.get("partition.default-name").map_or(DEFAULT_PARTITION, String::as_str).to_owned()
     }
@@ -150,20 +164,24 @@ pub(crate) fn reader(spec: &proto::SourceSpec) -> TaskResult<Box<dyn SourceReade
             other => return Err(Error::Plan(format!("table {} has no column {other:?}", spec.table))),
         }
     }
-    let default = table.default_partition();
-    Ok(Box::new(reader::FileReader::new(&table.format, &table.file_columns, &emitted, default)?))
+    let (default, filter) = (table.default_partition(), table.filter(spec)?);
+    Ok(Box::new(reader::FileReader::new(&table.format, &table.file_columns, &emitted, default, filter)?))
 }
 
 /// The part that looks for files.
 pub(crate) fn enumerator(spec: &proto::SourceSpec, context: EnumeratorContext) -> TaskResult<Box<dyn SplitEnumerator>> {
     let table = Table::new(&spec.options, spec.physical.as_ref(), &spec.partition_keys)?;
     let options = Options::new(&table.options);
+    let mut filter = table.filter(spec)?;
+    // The conditions ask for the session's time zone, never for the time.
+    filter.prepare(&EvaluationContext::new(&context.configuration, Arc::new(SystemClock))?)?;
     Ok(Box::new(enumerator::FileEnumerator::new(
         path::local(options.text("path").unwrap_or_default())?,
         pattern(options)?,
         monitor_interval(options)?,
         context.parallelism.max(1),
         table.format.line_hiders(),
+        filter,
     )))
 }
 

@@ -7,17 +7,18 @@ use arrow::datatypes::{Schema, SchemaRef};
 use bytes::Bytes;
 use wiesel_common::fault;
 use wiesel_operators::element::Batch;
+use wiesel_operators::expression::EvaluationContext;
 use wiesel_operators::operator::{Collector, Error, OperatorContext, Result};
 use wiesel_operators::source::{SourceReader, SourceStatus};
 use wiesel_operators::types::{LogicalType, RowField};
 
-use super::path::{partition_value, unescape};
+use super::partitions::{PartitionFilter, partition_column};
 use super::records::OpenFile;
 use super::row_groups::OpenRowGroups;
 use super::split::FileSplit;
 use crate::enumerator::Requests;
 use crate::formats::parquet::ParquetFormat;
-use crate::formats::{Decoder, Format, partition_column};
+use crate::formats::{Decoder, Format};
 
 /// Rows of a batch, at most.
 const BATCH_ROWS: usize = 8192;
@@ -66,6 +67,7 @@ pub(super) struct FileReader {
     columns: Vec<Column>,
     schema: SchemaRef,
     default_partition: String,
+    filter: PartitionFilter,
     splits: VecDeque<FileSplit>,
     current: Option<Open>,
     requests: Requests,
@@ -78,6 +80,7 @@ impl FileReader {
         file_columns: &[RowField],
         emitted: &[RowField],
         default_partition: String,
+        filter: PartitionFilter,
     ) -> Result<Self> {
         let mut wanted = Vec::new();
         let mut columns = Vec::with_capacity(emitted.len());
@@ -103,6 +106,7 @@ impl FileReader {
             columns,
             schema: Arc::new(Schema::new(fields.collect::<Vec<_>>())),
             default_partition,
+            filter,
             splits: VecDeque::new(),
             current: None,
             requests: Requests::default(),
@@ -140,11 +144,7 @@ impl FileReader {
             match column {
                 Column::File(index) => Ok(from_file[*index].clone()),
                 Column::Partition(name, data_type) => {
-                    let value = partition_value(path, name).map(unescape);
-                    let value = value.as_deref().filter(|value| *value != self.default_partition);
-                    partition_column(value, data_type, rows).map_err(|why| {
-                        Error::data("java.io.IOException", format!("partition column '{name}' of file {path}: {why}"))
-                    })
+                    partition_column(path, name, data_type, &self.default_partition, rows)
                 }
             }
         };
@@ -156,7 +156,8 @@ impl FileReader {
 }
 
 impl SourceReader for FileReader {
-    fn open(&mut self, _context: &OperatorContext) -> Result<()> {
+    fn open(&mut self, context: &OperatorContext) -> Result<()> {
+        self.filter.prepare(&EvaluationContext::of(context)?)?;
         if self.splits.is_empty() {
             self.requests.want();
         }
@@ -166,6 +167,13 @@ impl SourceReader for FileReader {
     fn poll(&mut self, out: &mut dyn Collector) -> Result<SourceStatus> {
         if self.current.is_none() {
             let Some(split) = self.splits.pop_front() else { return Ok(self.requests.status()) };
+            // A checkpoint may hold splits that were found before there was a filter.
+            if !self.filter.passes(&split.path)? {
+                if self.splits.is_empty() {
+                    self.requests.want();
+                }
+                return Ok(SourceStatus::MoreAvailable);
+            }
             self.current = Some(self.start(split)?);
         }
         let (columns, rows, done) = self.read()?;

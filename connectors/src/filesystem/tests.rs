@@ -400,6 +400,67 @@ fn null_and_empty_partition_values_are_the_default_partition() {
     assert!(folder.path().join("b=__DEFAULT_PARTITION__").is_dir());
 }
 
+/// As `toString` of what Apache Flink holds them in.
+#[test]
+fn partitions_are_named_as_flink_names_them() {
+    use arrow::array::{ArrayRef, Date32Array, Decimal128Array, Int32Array, TimestampMillisecondArray};
+
+    let decimal =
+        |value| -> ArrayRef { Arc::new(Decimal128Array::from(vec![value]).with_precision_and_scale(5, 2).unwrap()) };
+    let moment = |value| -> ArrayRef { Arc::new(TimestampMillisecondArray::from(vec![value])) };
+    let timestamp = || TypeKind::Timestamp(3, Default::default());
+    let date: ArrayRef = Arc::new(Date32Array::from(vec![20_454]));
+    let cases = [
+        (TypeKind::Decimal(5, 2), decimal(150), "p=1.50", Ok("1.50")),
+        (TypeKind::Decimal(5, 2), decimal(10_000), "p=100.00", Ok("100.00")),
+        (timestamp(), moment(1_767_225_600_000), "p=2026-01-01T00%3A00", Ok("2026-01-01T00:00")),
+        (timestamp(), moment(1_767_225_601_500), "p=2026-01-01T00%3A00%3A01.500", Ok("2026-01-01T00:00:01.500")),
+        (TypeKind::Date, date, "p=20454", Err("could not be parsed at index 0")),
+    ];
+    for (kind, column, name, value) in cases {
+        let folder = tempfile::tempdir().unwrap();
+        let columns = schema(&[("a", TypeKind::Int.nullable()), ("p", kind.nullable())]);
+        let number: ArrayRef = Arc::new(Int32Array::from(vec![7]));
+        let batch = RecordBatch::try_new(to_arrow_schema(&columns), vec![number, column]).unwrap();
+        write(&sink(folder.path(), &columns, "csv", &["p"]), vec![batch], true);
+        assert!(folder.path().join(name).is_dir(), "{name}");
+        let found = read(&source(folder.path(), &columns, &[("format", "csv")], &["p"]), 1);
+        match value {
+            Ok(value) => assert_eq!(found.unwrap(), [format!("+I[7, {value}]")]),
+            Err(why) => assert!(found.unwrap_err().to_string().contains(why), "{name}"),
+        }
+    }
+}
+
+#[test]
+fn files_whose_partition_is_not_wanted_are_not_read() {
+    use datafusion_common::ScalarValue;
+    use wiesel_operators::expression::Expression;
+
+    let folder = tempfile::tempdir().unwrap();
+    for (path, text) in [("d=2026-01-01/h=1", "1\n2\n"), ("d=2026-01-01/h=02", "3\n"), ("d=no date/h=3", "no number\n")]
+    {
+        fs::create_dir_all(folder.path().join(path)).unwrap();
+        fs::write(folder.path().join(path).join("f.csv"), text).unwrap();
+    }
+    let columns =
+        schema(&[("a", TypeKind::Int.nullable()), ("d", TypeKind::Date.nullable()), ("h", TypeKind::Int.nullable())]);
+    let mut spec = source(folder.path(), &columns, &[("format", "csv")], &["d", "h"]);
+    assert!(read(&spec, 1).is_err());
+    let column = |index: usize| Expression::input(index, TypeKind::Int.nullable());
+    let number = |value| Expression::literal(ScalarValue::Int32(Some(value)), TypeKind::Int.not_null());
+    let equals = |index, value| Expression::call("=", vec![column(index), number(value)], TypeKind::Boolean.nullable());
+    spec.filters = vec![proto::Expression::from(&equals(2, 2))];
+    assert_eq!(read(&spec, 2).unwrap(), ["+I[3, 2026-01-01, 2]"]);
+    spec.filters = vec![proto::Expression::from(&equals(2, 1))];
+    assert_eq!(read(&spec, 1).unwrap(), ["+I[1, 2026-01-01, 1]", "+I[2, 2026-01-01, 1]"]);
+    let now = Expression::call("CURRENT_DATE", vec![], TypeKind::Date.not_null());
+    let today =
+        Expression::call("=", vec![Expression::input(1, TypeKind::Date.nullable()), now], TypeKind::Boolean.nullable());
+    assert!(depends_on(&equals(2, 1), &[1, 2]) && !depends_on(&equals(0, 1), &[1, 2]));
+    assert!(!depends_on(&today, &[1, 2]) && !depends_on(&number(1), &[1, 2]));
+}
+
 #[test]
 fn only_wanted_columns_are_read() {
     let folder = tempfile::tempdir().unwrap();

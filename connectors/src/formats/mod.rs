@@ -1,9 +1,9 @@
 //! Rows from and to bytes, one folder a format.
 use std::fs::File;
 
-use arrow::array::{Array, ArrayRef};
+use arrow::array::ArrayRef;
 use wiesel_operators::operator::Result as TaskResult;
-use wiesel_operators::types::{LogicalType, RowField};
+use wiesel_operators::types::RowField;
 
 use crate::options::{Options, Result, invalid};
 
@@ -12,7 +12,7 @@ mod column;
 pub mod csv;
 pub mod json;
 pub mod parquet;
-mod parse;
+pub(crate) mod parse;
 #[cfg(test)]
 mod tests;
 pub(crate) mod text;
@@ -141,31 +141,4 @@ pub(crate) fn describe_row(record: &[u8]) -> String {
         Some((end, _)) => format!("{}...", &text[..end]),
         None => text.to_owned(),
     }
-}
-
-/// A column of one value, as a partition column's is.
-pub(crate) fn partition_column(
-    value: Option<&str>,
-    data_type: &LogicalType,
-    rows: usize,
-) -> std::result::Result<ArrayRef, String> {
-    let format = csv::CsvFormat::plain();
-    let mut column = column::ColumnBuilder::new(data_type);
-    for _ in 0..rows {
-        match value {
-            Some(value) => csv::append_value(&mut column, value.as_bytes(), &format)?,
-            None => column.append_null(),
-        }
-    }
-    Ok(column.finish())
-}
-
-/// A value as it stands in a path; none: it is null or empty.
-pub(crate) fn partition_text(column: &dyn Array, row: usize) -> TaskResult<Option<String>> {
-    if column.is_null(row) {
-        return Ok(None);
-    }
-    let mut text = String::new();
-    csv::write_value(&mut text, &csv::CsvFormat::plain(), column, row)?;
-    Ok(Some(text).filter(|text| !text.is_empty()))
 }

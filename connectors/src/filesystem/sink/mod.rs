@@ -29,8 +29,9 @@ use wiesel_proto as proto;
 use wiesel_proto::operator_list_state::Redistribution;
 use wiesel_state::keyed::SnapshotOptions;
 
+use super::partitions::partition_text;
 use super::path::{escape, unreadable};
-use crate::formats::{Encoder, Format, partition_text};
+use crate::formats::{Encoder, Format};
 
 mod names;
 mod part_file;
