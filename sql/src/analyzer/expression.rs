@@ -242,9 +242,17 @@ impl<'a> ExpressionAnalyzer<'a> {
         Ok(found)
     }
 
+    /// `t.u.addr[1].city`: names up to the first that is not behind a dot may be those of a table and its column.
     fn access(&mut self, root: &Expr, chain: &[AccessExpr]) -> Result<Expression> {
-        let mut value = self.analyze(root)?;
-        for access in chain {
+        let mut names: Vec<Ident> = match root {
+            Expr::Identifier(name) => vec![name.clone()],
+            Expr::CompoundIdentifier(names) => names.clone(),
+            _ => Vec::new(),
+        };
+        let dotted = if names.is_empty() { 0 } else { chain.iter().map_while(dotted_name).count() };
+        names.extend(chain[..dotted].iter().filter_map(dotted_name).cloned());
+        let mut value = if names.is_empty() { self.analyze(root)? } else { self.column(&names)? };
+        for access in &chain[dotted..] {
             value = match access {
                 AccessExpr::Dot(Expr::Identifier(field)) => {
                     reserved::refuse(field)?;
@@ -308,6 +316,14 @@ impl<'a> ExpressionAnalyzer<'a> {
                 None,
             )),
         }
+    }
+}
+
+/// The name behind a dot.
+fn dotted_name(access: &AccessExpr) -> Option<&Ident> {
+    match access {
+        AccessExpr::Dot(Expr::Identifier(name)) => Some(name),
+        _ => None,
     }
 }
 
@@ -432,13 +448,20 @@ pub(super) fn cast_call(value: Expression, target: LogicalType, fallible: bool) 
 
 /// `collection[key]`.
 fn item(collection: Expression, key: Expression) -> Result<Expression> {
+    use datafusion_common::ScalarValue;
+    use wiesel_operators::expression::Node;
     let (element, key) = match &collection.data_type.kind {
         TypeKind::Array(element) => {
             if !crate::functions::numeric::is_integer(&key.data_type.kind) {
                 let message = format!("An element of an array is taken by an integer, not by {}", key.data_type.kind);
                 return Err(Error::validation(message, None));
             }
-            (element.as_ref().clone(), cast::cast_to(key, &TypeKind::Int))
+            let key = cast::cast_to(key, &TypeKind::Int);
+            if let Node::Literal(ScalarValue::Int32(Some(index @ ..1))) = &key.node {
+                let message = format!("Array element access needs an index starting at 1 but was {index}.");
+                return Err(Error::validation(message, None));
+            }
+            (element.as_ref().clone(), key)
         }
         TypeKind::Map(key_type, value) => {
             let value = value.as_ref().clone();
@@ -446,8 +469,6 @@ fn item(collection: Expression, key: Expression) -> Result<Expression> {
             (value, if text { key } else { cast::cast_to(key, &key_type.kind) })
         }
         TypeKind::Row(fields) => {
-            use datafusion_common::ScalarValue;
-            use wiesel_operators::expression::Node;
             let name = match &key.node {
                 Node::Literal(ScalarValue::Utf8View(Some(name))) => name.clone(),
                 Node::Literal(ScalarValue::Int32(Some(n))) => {

@@ -48,7 +48,7 @@ impl QueryAnalyzer<'_> {
                 let parts = parts_of(name);
                 parts.iter().try_for_each(reserved::refuse)?;
                 let rel = self.table(&parts, &options)?;
-                aliased(rel, alias.as_ref(), Some(parts.into_iter().map(|part| part.value).collect()))
+                aliased(rel, alias.as_ref(), Some(self.full_path(&parts)))
             }
             TableFactor::Derived { lateral: false, subquery, alias, .. } => {
                 let rel = self.query(subquery)?;
@@ -90,6 +90,15 @@ impl QueryAnalyzer<'_> {
             }
             None => Err(self.not_found(parts)),
         }
+    }
+
+    /// What may qualify a table's columns: its name, with database and catalog before it if it is one of a catalog.
+    fn full_path(&self, parts: &[Ident]) -> Vec<String> {
+        let common = matches!(parts, [name] if self.is_common(name));
+        let defaults: &[&str] = if common { &[] } else { &[DEFAULT_CATALOG, DEFAULT_DATABASE] };
+        let missing = defaults.len().saturating_sub(parts.len().saturating_sub(1));
+        let defaults = defaults[..missing].iter().map(|name| (*name).to_owned());
+        defaults.chain(parts.iter().map(|part| part.value.clone())).collect()
     }
 
     fn not_found(&self, parts: &[Ident]) -> Error {

@@ -65,6 +65,11 @@ impl<'a> QueryAnalyzer<'a> {
         Ok(Some(rel))
     }
 
+    /// Whether a name is that of a WITH query.
+    pub(super) fn is_common(&self, name: &Ident) -> bool {
+        self.common.iter().any(|names| names.contains_key(&name.value))
+    }
+
     /// The relation of a view.
     pub(super) fn view(&mut self, view: &ResolvedView, name: &Ident) -> Result<Rel> {
         if self.views >= MAX_VIEWS {

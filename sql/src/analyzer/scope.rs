@@ -11,7 +11,7 @@ use crate::functions::literal::int;
 
 /// A relation of a FROM clause.
 struct ScopeTable {
-    /// The alias, or the parts of the table's name; empty if it has none.
+    /// The alias, or catalog, database and name of the table; empty if it has none.
     path: Vec<String>,
     fields: Vec<RowField>,
     /// Where its columns begin in the row.
@@ -125,11 +125,15 @@ impl Scope {
         let mut path: Vec<&str> = before.last().map(|part| part.value.as_str()).into_iter().collect();
         for part in rest {
             path.push(&part.value);
+            let near = match &value.data_type.kind {
+                TypeKind::Row(fields) => suggestion(&part.value, fields.iter().map(|field| field.name.as_str())),
+                _ => String::new(),
+            };
             value = field_by_name(value, &part.value, start_of(part.span)).map_err(|e| {
                 let table = self.tables.first().and_then(|table| table.path.last());
                 match table {
                     Some(table) => {
-                        let message = format!("Column '{}' not found in table '{table}'", path.join("."));
+                        let message = format!("Column '{}' not found in table '{table}'{near}", path.join("."));
                         Error::validation(message, e.location())
                     }
                     None => e,

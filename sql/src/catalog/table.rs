@@ -42,7 +42,10 @@ pub(crate) fn create_table(
     }
     for definition in create.columns.iter().filter(|column| matches!(column.kind, ColumnKind::Physical(_))) {
         if let ColumnKind::Physical(data_type) = &definition.kind {
-            table.physical.push(RowField::new(&definition.name.value, data_type.clone()));
+            // Computed columns see that a column of the key is never null.
+            let key = create.primary_key.iter().any(|name| name.value == definition.name.value);
+            let data_type = data_type.with_nullable(data_type.nullable && !key);
+            table.physical.push(RowField::new(&definition.name.value, data_type));
         }
     }
     let mut next_physical =

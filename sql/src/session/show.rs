@@ -114,13 +114,15 @@ impl Session {
                 comment = column.comment.clone();
             }
             let nullable = if field.data_type.nullable { "TRUE" } else { "FALSE" };
+            // What there is none of is an empty cell, not a null.
+            let cell = |text: Option<String>| Some(text.unwrap_or_default());
             rows.push(vec![
                 Some(field.name.clone()),
                 Some(without_not_null(&field.data_type)),
                 Some(nullable.to_owned()),
-                key,
-                extras,
-                watermark,
+                cell(key),
+                cell(extras),
+                cell(watermark),
             ]);
             comments.push(comment);
         }
@@ -128,7 +130,7 @@ impl Session {
             vec![string("name"), string("type"), boolean("null"), string("key"), string("extras"), string("watermark")];
         if comments.iter().any(Option::is_some) {
             fields.push(string("comment"));
-            rows.iter_mut().zip(comments).for_each(|(row, comment)| row.push(comment));
+            rows.iter_mut().zip(comments).for_each(|(row, comment)| row.push(Some(comment.unwrap_or_default())));
         }
         Ok(Outcome::Rows { fields, rows })
     }

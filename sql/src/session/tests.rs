@@ -144,18 +144,22 @@ fn tables_are_described_as_flink_describes_them() {
     assert_eq!(
         lines,
         [
-            "a|INT|FALSE|PRI(a)|<NULL>|<NULL>|<NULL>",
-            "b|INT|FALSE|<NULL>|AS `a` + 1|<NULL>|<NULL>",
-            "c|TIMESTAMP(3) *ROWTIME*|TRUE|<NULL>|<NULL>|`c` - INTERVAL '5' SECOND|cc",
-            "p|TIMESTAMP_LTZ(3) *PROCTIME*|FALSE|<NULL>|AS PROCTIME()|<NULL>|<NULL>",
-            "s|VARCHAR(3)|TRUE|<NULL>|<NULL>|<NULL>|<NULL>",
-            "d|DECIMAL(10, 2)|TRUE|<NULL>|<NULL>|<NULL>|<NULL>",
-            "r|ROW<`x` INT, `y` STRING>|TRUE|<NULL>|<NULL>|<NULL>|<NULL>",
+            "a|INT|FALSE|PRI(a)|||",
+            "b|INT|FALSE||AS `a` + 1||",
+            "c|TIMESTAMP(3) *ROWTIME*|TRUE|||`c` - INTERVAL '5' SECOND|cc",
+            "p|TIMESTAMP_LTZ(3) *PROCTIME*|FALSE||AS PROCTIME()||",
+            "s|VARCHAR(3)|TRUE||||",
+            "d|DECIMAL(10, 2)|TRUE||||",
+            "r|ROW<`x` INT, `y` STRING>|TRUE||||",
         ]
     );
     let described = rows(run(&mut session, "DESCRIBE t3").unwrap());
-    assert_eq!(described[0].join("|"), "a|INT|FALSE|PRI(a)|<NULL>|<NULL>");
+    assert_eq!(described[0].join("|"), "a|INT|FALSE|PRI(a)||");
     assert_eq!(rows(run(&mut session, "DESCRIBE v2").unwrap())[0][..2], ["x", "TIMESTAMP(3) *ROWTIME*"]);
+    let key =
+        "CREATE TABLE t4 (a INT, b AS a + 1, PRIMARY KEY (a) NOT ENFORCED) WITH ('connector' = 'print'); DESCRIBE t4";
+    let described = rows(run(&mut session, key).unwrap());
+    assert_eq!(described[1].join("|"), "b|INT|FALSE||AS `a` + 1|", "computed of a column that is never null");
     assert_eq!(rows(run(&mut session, "SHOW COLUMNS FROM t2 LIKE 'c%'").unwrap()).len(), 1);
     assert_eq!(
         fails(&mut session, "DESCRIBE nope"),
