@@ -52,6 +52,15 @@ impl Zone {
     /// Seconds east of UTC for a local time, in seconds since the local epoch. As `java.time` does: of two the earlier
     /// instant, in a gap the offset before it.
     pub fn offset_of_local(&self, seconds: i64) -> i64 {
+        self.offset_of(seconds, false)
+    }
+
+    /// As [`Self::offset_of_local`], but as `java.util.Calendar` does: of two the later instant.
+    pub fn offset_of_wall_clock(&self, seconds: i64) -> i64 {
+        self.offset_of(seconds, true)
+    }
+
+    fn offset_of(&self, seconds: i64, later: bool) -> i64 {
         match self {
             Self::Fixed(offset) => i64::from(offset.local_minus_utc()),
             Self::Region(Tz::UTC) => 0,
@@ -59,25 +68,15 @@ impl Zone {
                 let Some(local) = DateTime::<Utc>::from_timestamp(seconds, 0).map(|instant| instant.naive_utc()) else {
                     return 0;
                 };
-                match region.offset_from_local_datetime(&local) {
-                    MappedLocalTime::Single(offset) | MappedLocalTime::Ambiguous(offset, _) => {
-                        i64::from(offset.fix().local_minus_utc())
-                    }
-                    MappedLocalTime::None => before_gap(region, local),
-                }
+                let offset = match region.offset_from_local_datetime(&local) {
+                    MappedLocalTime::Single(offset) => offset,
+                    MappedLocalTime::Ambiguous(_, second) if later => second,
+                    MappedLocalTime::Ambiguous(first, _) => first,
+                    MappedLocalTime::None => return before_gap(region, local),
+                };
+                i64::from(offset.fix().local_minus_utc())
             }
         }
-    }
-
-    /// As [`Self::offset_of_local`], but as `java.util.Calendar` does: of two the later instant.
-    pub fn offset_of_wall_clock(&self, seconds: i64) -> i64 {
-        if let Self::Region(region) = self
-            && let Some(local) = DateTime::<Utc>::from_timestamp(seconds, 0).map(|instant| instant.naive_utc())
-            && let MappedLocalTime::Ambiguous(_, later) = region.offset_from_local_datetime(&local)
-        {
-            return i64::from(later.fix().local_minus_utc());
-        }
-        self.offset_of_local(seconds)
     }
 
     /// Writes the short name at an instant, in seconds since the epoch: `UTC`, `CEST`, `GMT+02:00`.
