@@ -243,7 +243,7 @@ mod tests {
             assert!(third.as_mut().now_or_never().is_none());
             assert!(admission.said.lock().is_some(), "it is said");
             drop(first_room);
-            third.await;
+            let _third = third.await;
         }
         assert!(!admission.may_speak(), "not again and again");
     }

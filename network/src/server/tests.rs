@@ -1,6 +1,7 @@
 use wiesel_common::id::{JobId, LeaderSessionId};
 
 use super::*;
+use crate::frame::put_control;
 use crate::buffer_pool::{LocalBufferPool, NetworkBufferPool};
 use crate::id::PartitionId;
 
@@ -65,9 +66,9 @@ fn a_consumer_that_goes_takes_its_own_claim_back() {
 #[tokio::test]
 async fn a_frame_that_does_not_come_ends_its_connection() {
     let patience = Patience { first_frame: Duration::from_millis(20), whole_frame: Duration::from_millis(20) };
-    let header = Header { kind: Kind::Close, channel: 7, backlog: 0, sequence: 0, length: 3 };
-    let header = header.encode();
-    let whole = [&header[..], b"abc"].concat();
+    let mut whole = Vec::new();
+    put_control(&mut whole, Kind::Close, 7, 0, b"abc");
+    let header = &whole[..HEADER_LENGTH];
     let begun = [&whole[..], &header[..5]].concat();
     for (sent, reason) in [
         (&header[..0], "no frame came"),
