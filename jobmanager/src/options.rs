@@ -201,7 +201,7 @@ impl RestOptions {
             upload_dir_is_temporary,
             refresh_interval: config.get(&REFRESH_INTERVAL)?.min(FOR_EVER),
             allow_origin: config.get(&rest::ALLOW_ORIGIN)?,
-            names: config.get_optional(&jobmanager::RPC_ADDRESS)?.into_iter().collect(),
+            names: config.get_optional(&jobmanager::RPC_ADDRESS)?.into_iter().map(Host::into_string).collect(),
         })
     }
 }

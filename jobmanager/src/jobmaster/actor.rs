@@ -8,7 +8,6 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tonic::Status;
 use tracing::Instrument;
-use tracing::field::display;
 use wiesel_common::config::Configuration;
 use wiesel_common::id::{AttemptId, JobId, LeaderSessionId, OperatorId};
 use wiesel_common::time::Clock;

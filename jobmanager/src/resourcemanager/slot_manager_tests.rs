@@ -82,13 +82,13 @@ fn thousands_that_wait_cost_nothing_as_long_as_no_slot_is_free() {
     let start = std::time::Instant::now();
     for number in 0..20_000 {
         slots.require(job(number), 1);
-        assert_eq!(slots.decide(&mut ids).len(), usize::from(number == 0));
+        assert_eq!(slots.decide(0, &mut ids).len(), usize::from(number == 0));
     }
     assert!(start.elapsed().as_secs() < 10, "{:?}", start.elapsed());
     // The first to come is the first to get what is given back.
     slots.release(job(0));
     assert_eq!(slots.report("a", number(2), &[free(0)]), Reconciliation::default());
-    let decisions = slots.decide(&mut ids);
+    let decisions = slots.decide(0, &mut ids);
     assert_eq!(decisions.iter().map(|decision| decision.job).collect::<Vec<_>>(), [job(1)]);
 }
 
@@ -550,13 +550,13 @@ fn what_a_job_misses_is_known_until_it_is_there() {
     slots.require(job(1), 2);
     slots.require(job(2), 4);
     let mut new_id = ids();
-    assert_eq!(slots.decide(&mut new_id).len(), 2, "the second job gets all or nothing");
+    assert_eq!(slots.decide(0, &mut new_id).len(), 2, "the second job gets all or nothing");
     let shortage = SlotShortage { required: 4, given: 0, free: 1, total: 3 };
     assert_eq!((slots.shortage(job(1)), slots.shortage(job(2))), (None, Some(shortage)));
     assert_eq!(slots.shortages(), BTreeMap::from([(job(2), shortage)]));
     assert_eq!((shortage.available(), shortage.missing()), (1, 3));
     register(&mut slots, "b", 3);
-    assert_eq!(slots.decide(&mut new_id).len(), 4);
+    assert_eq!(slots.decide(0, &mut new_id).len(), 4);
     assert!(slots.shortages().is_empty());
     assert_eq!(slots.shortage(job(3)), None, "it requires nothing");
 }

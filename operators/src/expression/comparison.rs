@@ -16,6 +16,7 @@ use datafusion_common::ScalarValue;
 use datafusion_physical_expr::PhysicalExpr;
 use datafusion_physical_expr::expressions::in_list as static_list;
 
+use super::budget::Budget;
 use super::compile::{Site, compile};
 use super::kernel::{Args, Call, Kernel, from_datafusion};
 use super::{Expression, Node};
@@ -284,6 +285,8 @@ pub(super) fn in_list(
             kernel: Arc::new(float_list(list)),
             result: Arc::new(Field::new(site.function, DataType::Boolean, true)),
             deterministic: true,
+            // It makes no texts.
+            budget: Budget::default(),
         })));
     }
     if constant && list.len() > 2 && !kind.is_nested() {
