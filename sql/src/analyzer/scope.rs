@@ -2,6 +2,7 @@
 use std::collections::HashMap;
 
 use sqlparser::ast::Ident;
+use wiesel_common::quote::quote;
 use wiesel_operators::expression::Expression;
 use wiesel_operators::types::{RowField, TypeKind};
 
@@ -60,11 +61,15 @@ impl Scope {
             let found = match matches.as_slice() {
                 [] => {
                     let near = suggestion(column, table.fields.iter().map(|field| field.name.as_str()));
-                    let message = format!("Column '{column}' not found in table '{}'{near}", names[..length].join("."));
+                    let message = format!(
+                        "Column '{}' not found in table '{}'{near}",
+                        quote(column),
+                        quote(&names[..length].join("."))
+                    );
                     return Err(Error::validation(message, at));
                 }
                 [index] => table.column(*index),
-                _ => return Err(Error::validation(format!("Column '{column}' is ambiguous"), at)),
+                _ => return Err(Error::validation(format!("Column '{}' is ambiguous", quote(column)), at)),
             };
             return self.fields_within(found, &parts[length + 1..], &parts[..=length]);
         }
@@ -77,7 +82,7 @@ impl Scope {
         match (found.as_slice(), names.len()) {
             ([], 1) => {
                 let all = self.tables.iter().flat_map(|table| table.fields.iter().map(|field| field.name.as_str()));
-                let message = format!("Column '{column}' not found in any table{}", suggestion(column, all));
+                let message = format!("Column '{}' not found in any table{}", quote(column), suggestion(column, all));
                 Err(Error::validation(message, place))
             }
             ([one], length) if length == 1 || matches!(one.data_type.kind, TypeKind::Row(_)) => {
@@ -86,10 +91,10 @@ impl Scope {
             ([] | [_], length) => {
                 let qualifier = names[..length - 1].join(".");
                 let known = self.tables.iter().filter_map(|table| table.path.last().map(String::as_str));
-                let message = format!("Table '{qualifier}' not found{}", suggestion(&qualifier, known));
+                let message = format!("Table '{}' not found{}", quote(&qualifier), suggestion(&qualifier, known));
                 Err(Error::validation(message, place))
             }
-            _ => Err(Error::validation(format!("Column '{column}' is ambiguous"), place)),
+            _ => Err(Error::validation(format!("Column '{}' is ambiguous", quote(column)), place)),
         }
     }
 
@@ -104,7 +109,7 @@ impl Scope {
             let known = self.tables.iter().filter_map(|table| table.path.last().map(String::as_str));
             let name = names.join(".");
             let near = suggestion(&name, known);
-            Error::validation(format!("Unknown identifier '{name}'{near}"), place)
+            Error::validation(format!("Unknown identifier '{}'{near}", quote(&name)), place)
         };
         let row = self.resolve(parts).map_err(|_| unknown())?;
         let TypeKind::Row(fields) = &row.data_type.kind else { return Err(unknown()) };
@@ -133,7 +138,7 @@ impl Scope {
                 let table = self.tables.first().and_then(|table| table.path.last());
                 match table {
                     Some(table) => {
-                        let message = format!("Column '{}' not found in table '{table}'{near}", path.join("."));
+                        let message = format!("Column '{}' not found in table '{table}'{near}", quote(&path.join(".")));
                         Error::validation(message, e.location())
                     }
                     None => e,
@@ -174,7 +179,7 @@ fn field_of(row: Expression, index: usize, field: &RowField) -> Expression {
 /// The field of a ROW by name.
 pub(super) fn field_by_name(row: Expression, name: &str, place: Option<Location>) -> Result<Expression> {
     let TypeKind::Row(fields) = &row.data_type.kind else {
-        let message = format!("'{name}' is no field of a value of type {}", row.data_type.kind);
+        let message = format!("'{}' is no field of a value of type {}", quote(name), row.data_type.kind);
         return Err(Error::validation(message, place));
     };
     match fields.iter().position(|field| field.name == name) {
@@ -184,7 +189,7 @@ pub(super) fn field_by_name(row: Expression, name: &str, place: Option<Location>
         }
         None => {
             let near = suggestion(name, fields.iter().map(|field| field.name.as_str()));
-            Err(Error::validation(format!("Field '{name}' not found in {}{near}", row.data_type.kind), place))
+            Err(Error::validation(format!("Field '{}' not found in {}{near}", quote(name), row.data_type.kind), place))
         }
     }
 }

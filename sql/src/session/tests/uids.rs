@@ -7,7 +7,7 @@ use wiesel_proto::operator_spec::Kind;
 const TABLES: &str = "
     CREATE TABLE orders (id BIGINT, customer STRING, price DECIMAL(10, 2), place ROW<city STRING, zip INT>, ts TIMESTAMP(3),
         WATERMARK FOR ts AS ts - INTERVAL '1' SECOND) WITH ('connector' = 'datagen');
-    CREATE TABLE returns (id BIGINT, customer STRING, ts TIMESTAMP(3)) WITH ('connector' = 'datagen');
+    CREATE TABLE `returns` (id BIGINT, customer STRING, ts TIMESTAMP(3)) WITH ('connector' = 'datagen');
     CREATE TABLE by_customer (customer STRING, n BIGINT) WITH ('connector' = 'blackhole');
     CREATE TABLE longer (customer STRING, n BIGINT, again STRING) WITH ('connector' = 'blackhole');
     CREATE TABLE by_city (city STRING, n BIGINT, total DECIMAL(38, 2)) WITH ('connector' = 'blackhole');
@@ -26,7 +26,7 @@ const BY_MINUTE: &str = "INSERT INTO by_minute SELECT window_start, COUNT(*)
 const BY_HOUR: &str = "INSERT INTO by_hour SELECT customer, window_start, COUNT(DISTINCT id)
     FROM TABLE(HOP(TABLE orders, DESCRIPTOR(ts), INTERVAL '10' MINUTE, INTERVAL '1' HOUR))
     GROUP BY customer, window_start, window_end";
-const RETURNED: &str = "INSERT INTO returned SELECT customer, COUNT(*) FROM returns GROUP BY customer";
+const RETURNED: &str = "INSERT INTO returned SELECT customer, COUNT(*) FROM `returns` GROUP BY customer";
 const COPY: &str = "INSERT INTO copy SELECT id, customer FROM orders WHERE id > 7";
 const ALL: [&str; 6] = [BY_CUSTOMER, BY_CITY, BY_MINUTE, BY_HOUR, RETURNED, COPY];
 
@@ -156,7 +156,7 @@ fn another_key_function_condition_window_or_table_is_another_operator() {
             "INSERT INTO by_customer SELECT customer, COUNT(*) FROM orders WHERE id > 6 AND price > 1 GROUP BY customer",
             BY_CUSTOMER,
         ),
-        ("INSERT INTO by_customer SELECT customer, COUNT(*) FROM returns GROUP BY customer", BY_CUSTOMER),
+        ("INSERT INTO by_customer SELECT customer, COUNT(*) FROM `returns` GROUP BY customer", BY_CUSTOMER),
         (
             "INSERT INTO by_minute SELECT window_start, COUNT(*) FROM TABLE(TUMBLE(TABLE orders, DESCRIPTOR(ts), INTERVAL '2' MINUTE)) GROUP BY window_start, window_end",
             BY_MINUTE,
