@@ -23,10 +23,12 @@
 //! | `ARRAY`, `MAP`, `ROW` | the elements; keys and values in turn |
 //! | `PROCTIME`, `NOW`, `CURRENT_TIMESTAMP`, `CURRENT_DATE`, `LOCALTIMESTAMP`, ... | none; the call's type decides |
 //! | `JSON_VALUE`, `JSON_QUERY`, `JSON_EXISTS` | text and a constant path; no further clauses |
+use datafusion_common::ScalarValue;
+
 use crate::expression::compile::Site;
 use crate::expression::kernel::Kernel;
-use crate::expression::{arithmetic, comparison, conditional, logic};
-use crate::operator::Result;
+use crate::expression::{Expression, Node, arithmetic, comparison, conditional, logic};
+use crate::operator::{Error, Result};
 
 mod collections;
 mod comparing;
@@ -35,6 +37,7 @@ mod digest;
 mod encoding;
 mod extract;
 mod formatting;
+mod java_regex;
 mod json;
 mod numeric;
 mod patterns;
@@ -83,6 +86,25 @@ pub(crate) fn lookup(name: &str) -> Option<Build> {
 /// Whether an expression may call a function of this canonical name.
 pub fn supports(name: &str) -> bool {
     matches!(name, "AND" | "OR" | "CASE" | "IF" | "COALESCE" | "IFNULL" | "IN") || lookup(name).is_some()
+}
+
+/// Why a call cannot be run for its constant regular expressions, though Flink would run it: for the planner.
+pub fn refusal_of_patterns(name: &str, operands: &[Expression]) -> Option<String> {
+    let text = |index: usize| match operands.get(index).map(|operand| &operand.node) {
+        Some(Node::Literal(ScalarValue::Utf8View(Some(text)) | ScalarValue::Utf8(Some(text)))) => Some(text.as_str()),
+        _ => None,
+    };
+    let patterns: &[usize] = match name {
+        "SIMILAR" => return patterns::refusal(text(1)?, text(2)),
+        "STR_TO_MAP" => &[1, 2],
+        "RLIKE" | "REGEXP" | "REGEXP_EXTRACT" | "REGEXP_EXTRACT_ALL" | "REGEXP_REPLACE" | "REGEXP_COUNT"
+        | "REGEXP_INSTR" | "REGEXP_SUBSTR" => &[1],
+        _ => return None,
+    };
+    patterns.iter().filter_map(|index| text(*index)).find_map(|text| match java_regex::Regexp::compile(text) {
+        Err(Error::Plan(reason)) => Some(reason),
+        _ => None,
+    })
 }
 
 /// Whether a function may be called without operands.

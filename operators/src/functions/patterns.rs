@@ -4,7 +4,7 @@ use regex::Regex;
 use wiesel_common::quote::quote;
 
 use super::Build;
-use super::regexp::translate;
+use super::java_regex::Regexp;
 use crate::expression::compile::Site;
 use crate::expression::kernel::{Kernel, Text};
 use crate::operator::{Error, Result};
@@ -23,19 +23,23 @@ enum Matcher {
     Suffix(String),
     Contains(Box<Finder<'static>>),
     Any,
+    /// LIKE with more wildcards.
     Regex(Regex),
+    /// SIMILAR TO.
+    Java(Box<Regexp>),
 }
 
 impl Matcher {
-    fn matches(&self, text: &str) -> bool {
-        match self {
+    fn matches(&self, text: &str) -> Result<bool> {
+        Ok(match self {
             Self::Exact(exact) => text == exact,
             Self::Prefix(prefix) => text.starts_with(prefix.as_str()),
             Self::Suffix(suffix) => text.ends_with(suffix.as_str()),
             Self::Contains(finder) => finder.find(text.as_bytes()).is_some(),
             Self::Any => true,
             Self::Regex(regex) => regex.is_match(text),
-        }
+            Self::Java(regex) => return regex.is_match(text),
+        })
     }
 
     fn like(pattern: &str, escape: Option<char>) -> Result<Self> {
@@ -86,7 +90,7 @@ impl Matcher {
                     }
                 }
                 regex.push_str(r"\z");
-                Self::Regex(compile(&regex, pattern)?)
+                Self::Regex(Regex::new(&regex).map_err(|_| bad_pattern(pattern))?)
             }
         })
     }
@@ -130,7 +134,8 @@ impl Matcher {
             }
         }
         regex.push_str(r")\z");
-        Ok(Self::Regex(compile(&translate(&regex), pattern)?))
+        let regex = Regexp::compile(&regex)?.ok_or_else(|| bad_pattern(pattern))?;
+        Ok(Self::Java(Box::new(regex)))
     }
 }
 
@@ -145,19 +150,15 @@ enum Part {
 
 fn class(name: &str) -> Option<&'static str> {
     Some(match name.to_ascii_uppercase().as_str() {
-        "ALPHA" => "[:alpha:]",
-        "UPPER" => "[:upper:]",
-        "LOWER" => "[:lower:]",
-        "DIGIT" => "0-9",
+        "ALPHA" => r"\p{Alpha}",
+        "UPPER" => r"\p{Upper}",
+        "LOWER" => r"\p{Lower}",
+        "DIGIT" => r"\d",
         "SPACE" => " ",
         "WHITESPACE" => r"\s",
-        "ALNUM" => "[:alnum:]",
+        "ALNUM" => r"\p{Alnum}",
         _ => return None,
     })
-}
-
-fn compile(regex: &str, pattern: &str) -> Result<Regex> {
-    Regex::new(regex).map_err(|_| bad_pattern(pattern))
 }
 
 fn bad_pattern(pattern: &str) -> Error {
@@ -186,6 +187,14 @@ fn matcher(similar: bool, pattern: &str, escape: Option<&str>) -> Result<Matcher
     if similar { Matcher::similar(pattern, escape) } else { Matcher::like(pattern, escape) }
 }
 
+/// Why a constant pattern of SIMILAR TO cannot be used, though Flink would use it.
+pub(super) fn refusal(pattern: &str, escape: Option<&str>) -> Option<String> {
+    match matcher(true, pattern, escape) {
+        Err(Error::Plan(reason)) => Some(reason),
+        _ => None,
+    }
+}
+
 fn build(site: &Site) -> Result<Kernel> {
     let similar = site.function.ends_with("SIMILAR");
     let positive = !site.function.starts_with("NOT");
@@ -198,7 +207,7 @@ fn build(site: &Site) -> Result<Kernel> {
     if let Some(matcher) = constant {
         return Ok(Box::new(move |args| {
             let text = args.read::<Text>(0)?;
-            args.booleans(|row| Ok(text.get(row).map(|text| matcher.matches(text) == positive)))
+            args.booleans(|row| text.get(row).map(|text| matcher.matches(text).map(|is| is == positive)).transpose())
         }));
     }
     Ok(Box::new(move |args| {
@@ -217,7 +226,7 @@ fn build(site: &Site) -> Result<Kernel> {
             if !matches!(&last, Some((known, with, _)) if *known == pattern && *with == escape) {
                 last = Some((pattern, escape, matcher(similar, pattern, escape)?));
             }
-            Ok(last.as_ref().map(|(_, _, matcher)| matcher.matches(text) == positive))
+            last.as_ref().map(|(_, _, matcher)| matcher.matches(text).map(|is| is == positive)).transpose()
         })
     }))
 }

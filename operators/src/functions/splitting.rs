@@ -4,12 +4,11 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, AsArray, ListBuilder, StringViewBuilder};
 use arrow::buffer::{NullBuffer, OffsetBuffer};
 use arrow::datatypes::{DataType, Field, Int32Type};
-use regex::Regex;
 use wiesel_common::quote::quote;
 
 use super::Build;
 use super::constructors::new_map;
-use super::regexp::translate;
+use super::java_regex::Regexp;
 use super::strings::integers;
 use crate::expression::compile::Site;
 use crate::expression::kernel::{Kernel, Text};
@@ -104,17 +103,14 @@ fn split(site: &Site) -> Result<Kernel> {
 }
 
 /// The separators are regular expressions.
-fn separator(site: &Site, index: usize, default: &str) -> Result<Regex> {
+fn separator(site: &Site, index: usize, default: &str) -> Result<Regexp> {
     let text = if site.operands.len() > index {
         site.text(index).ok_or_else(|| Error::Plan("STR_TO_MAP with delimiters that are no constants".into()))?
     } else {
         default
     };
-    Regex::new(&translate(text)).map_err(|error| {
-        // Errors of the engine quote the pattern once more.
-        let (text, error) = (quote(text), error.to_string());
-        Error::Plan(format!("STR_TO_MAP: '{text}': {}", quote(&error)))
-    })
+    let malformed = || Error::Plan(format!("STR_TO_MAP: '{}' is no regular expression", quote(text)));
+    Regexp::compile(text)?.ok_or_else(malformed)
 }
 
 fn str_to_map(site: &Site) -> Result<Kernel> {
@@ -127,10 +123,12 @@ fn str_to_map(site: &Site) -> Result<Kernel> {
         let mut found: Vec<(&str, Option<&str>)> = Vec::new();
         for row in 0..args.rows {
             found.clear();
-            for entry in text.get(row).filter(|text| !text.is_empty()).into_iter().flat_map(|text| entries.split(text))
-            {
-                let mut parts = pair.splitn(entry, 2);
-                let (key, value) = (parts.next().unwrap_or(""), parts.next());
+            let entries = match text.get(row).filter(|text| !text.is_empty()) {
+                Some(text) => entries.split(text)?,
+                None => Vec::new(),
+            };
+            for entry in entries {
+                let (key, value) = pair.split_once(entry)?;
                 match found.iter_mut().find(|(known, _)| *known == key) {
                     Some((_, old)) => *old = value,
                     None => found.push((key, value)),

@@ -1,5 +1,6 @@
 //! Operators: arithmetic, comparison, logic, concatenation.
 use wiesel_operators::expression::{Expression, null_literal};
+use wiesel_operators::functions::refusal_of_patterns;
 use wiesel_operators::types::{LogicalType, MAX_LENGTH, TypeKind};
 
 use super::cast::cast_to;
@@ -235,6 +236,9 @@ pub(crate) fn like(function: &str, operands: Vec<Expression>, negated: bool) -> 
             types.join(", ")
         );
         return Err(Error::validation(message, None));
+    }
+    if let Some(reason) = refusal_of_patterns(function, &operands) {
+        return Err(Error::unsupported(format!("SIMILAR TO: {reason}"), None));
     }
     let nullable = any_nullable(&operands);
     let operands = operands.into_iter().map(|operand| cast_null(operand, &TypeKind::string())).collect();

@@ -1,6 +1,7 @@
 //! The scalar functions by name: what they take and what they give.
 use datafusion_common::ScalarValue;
 use wiesel_operators::expression::{Expression, Node};
+use wiesel_operators::functions::refusal_of_patterns;
 use wiesel_operators::types::{LogicalType, TimeAttribute, TypeKind};
 
 use super::cast::cast_to;
@@ -278,6 +279,9 @@ pub(crate) fn call(name: &str, operands: Vec<Expression>) -> Result<Expression> 
     let untyped = || operands.iter().any(|operand| operand.data_type.kind == TypeKind::Null);
     if TYPED_ONLY.contains(&upper.as_str()) && untyped() {
         return Err(Error::validation("Illegal use of 'NULL'", None));
+    }
+    if let Some(reason) = refusal_of_patterns(&upper, &operands) {
+        return Err(Error::unsupported(format!("{upper}: {reason}"), None));
     }
     match (upper.as_str(), count) {
         ("COALESCE", 1..) | ("IFNULL", 2) => return conditional::coalesce(operands),

@@ -1,0 +1,212 @@
+//! Java's regular expressions.
+//!
+//! The `regex` crate answers the patterns that it reads as Java does ([`scan`]), in time linear in the text. Look-around,
+//! back references, possessive quantifiers, `\R`, flags within, classes by their properties and the like go to an engine
+//! that backtracks as Java does ([`engine`]).
+use std::ops::Range;
+use std::sync::OnceLock;
+
+use regex::CaptureLocations;
+use wiesel_common::quote::quote;
+
+use crate::operator::{Error, Result};
+
+mod engine;
+mod scan;
+#[cfg(test)]
+mod tests;
+
+use engine::Java;
+use scan::Fast;
+
+/// The longest pattern in bytes.
+const MAX_PATTERN: usize = 64 << 10;
+
+/// A compiled pattern.
+pub(super) struct Regexp {
+    source: String,
+    fast: Option<Fast>,
+    /// Behind a fast one made when a text first needs it.
+    java: OnceLock<std::result::Result<Java, String>>,
+}
+
+impl Regexp {
+    /// None for what is no pattern in Java either. [`Error::Plan`] for a pattern that Java takes and this version does not.
+    pub fn compile(source: &str) -> Result<Option<Self>> {
+        if source.len() > MAX_PATTERN {
+            let reason = format!("it has {} bytes, at most {MAX_PATTERN} are possible", source.len());
+            return Err(unusable(source, &reason));
+        }
+        let fast = scan::fast(source);
+        let java = match fast {
+            Some(_) => OnceLock::new(),
+            None => match Java::compile(source) {
+                Ok(Some(java)) => OnceLock::from(Ok(java)),
+                Ok(None) => return Ok(None),
+                Err(reason) => return Err(unusable(source, &reason)),
+            },
+        };
+        Ok(Some(Self { source: source.to_owned(), fast, java }))
+    }
+
+    /// The engine of Java's semantics.
+    fn java(&self) -> Result<&Java> {
+        let compiled = self.java.get_or_init(|| match Java::compile(&self.source) {
+            Ok(Some(java)) => Ok(java),
+            Ok(None) => Err("it is malformed".to_owned()),
+            Err(reason) => Err(reason),
+        });
+        compiled.as_ref().map_err(|reason| unusable(&self.source, reason))
+    }
+
+    fn fast(&self, text: &str) -> Option<&Fast> {
+        self.fast.as_ref().filter(|fast| fast.answers(text))
+    }
+
+    fn fast_with_groups(&self, text: &str) -> Option<&Fast> {
+        self.fast(text).filter(|fast| fast.groups_alike)
+    }
+
+    /// The number of groups, without the whole match.
+    pub fn group_count(&self) -> Result<usize> {
+        match &self.fast {
+            Some(fast) => Ok(fast.regex.captures_len() - 1),
+            None => Ok(self.java()?.group_count()),
+        }
+    }
+
+    /// The positions of groups, to be used again for each text.
+    pub fn locations(&self) -> Option<CaptureLocations> {
+        self.fast.as_ref().map(|fast| fast.regex.capture_locations())
+    }
+
+    /// `Matcher.find`.
+    pub fn is_match(&self, text: &str) -> Result<bool> {
+        match self.fast(text) {
+            Some(fast) => Ok(fast.regex.is_match(text)),
+            None => self.java()?.is_match(text),
+        }
+    }
+
+    /// The first match.
+    pub fn find(&self, text: &str) -> Result<Option<Range<usize>>> {
+        match self.fast(text) {
+            Some(fast) => Ok(fast.regex.find(text).map(|found| found.range())),
+            None => Ok(self.java()?.search(text, 0, false)?.into_iter().next().map(|found| found.span)),
+        }
+    }
+
+    /// A group of the first match; none if there is no match, no such group, or it took no part.
+    pub fn group<'t>(
+        &self,
+        text: &'t str,
+        group: usize,
+        locations: Option<&mut CaptureLocations>,
+    ) -> Result<Option<&'t str>> {
+        if group == 0 {
+            return Ok(self.find(text)?.map(|span| &text[span]));
+        }
+        if let Some(fast) = self.fast_with_groups(text) {
+            return Ok(match locations {
+                Some(locations) => {
+                    let found = fast.regex.captures_read(locations, text).and_then(|_| locations.get(group));
+                    found.map(|(start, end)| &text[start..end])
+                }
+                None => fast.regex.captures(text).and_then(|captures| captures.get(group)).map(|found| found.as_str()),
+            });
+        }
+        let java = self.java()?;
+        if group > java.group_count() {
+            return Ok(None);
+        }
+        Ok(java.search(text, group, false)?.into_iter().next().and_then(|found| found.group))
+    }
+
+    /// All matches as `Matcher.find` finds them: an empty match may follow right after another.
+    pub fn each(&self, text: &str, mut visit: impl FnMut(Range<usize>) -> Result<()>) -> Result<()> {
+        let Some(fast) = self.fast(text) else {
+            return self.java()?.search(text, 0, true)?.into_iter().try_for_each(|found| visit(found.span));
+        };
+        let mut at = Some(0);
+        while let Some(found) = at.and_then(|at| fast.regex.find_at(text, at)) {
+            visit(found.range())?;
+            at = after(text, found.range());
+        }
+        Ok(())
+    }
+
+    /// A group, which the pattern has, of each match.
+    pub fn each_group<'t>(
+        &self,
+        text: &'t str,
+        group: usize,
+        mut visit: impl FnMut(Option<&'t str>) -> Result<()>,
+    ) -> Result<()> {
+        if group == 0 {
+            return self.each(text, |span| visit(Some(&text[span])));
+        }
+        let Some(fast) = self.fast_with_groups(text) else {
+            return self.java()?.search(text, group, true)?.into_iter().try_for_each(|found| visit(found.group));
+        };
+        let mut locations = fast.regex.capture_locations();
+        let mut at = Some(0);
+        while let Some(found) = at.and_then(|at| fast.regex.captures_read_at(&mut locations, text, at)) {
+            visit(locations.get(group).map(|(start, end)| &text[start..end]))?;
+            at = after(text, found.range());
+        }
+        Ok(())
+    }
+
+    /// The parts between the matches as `String.split` gives them: without empty ones at the end, and without one before
+    /// an empty match at the start.
+    pub fn split<'t>(&self, text: &'t str) -> Result<Vec<&'t str>> {
+        let (mut parts, mut start) = (Vec::new(), 0);
+        self.each(text, |span| {
+            if span.end > 0 {
+                parts.push(&text[start..span.start]);
+                start = span.end;
+            }
+            Ok(())
+        })?;
+        if parts.is_empty() {
+            return Ok(vec![text]);
+        }
+        parts.push(&text[start..]);
+        parts.truncate(parts.iter().rposition(|part| !part.is_empty()).map_or(0, |last| last + 1));
+        Ok(parts)
+    }
+
+    /// What is before the first match and what is behind it, as `String.split` with a limit of two gives them.
+    pub fn split_once<'t>(&self, text: &'t str) -> Result<(&'t str, Option<&'t str>)> {
+        let mut first = None;
+        let mut first_of = |span: Range<usize>| {
+            if span.end > 0 && first.is_none() {
+                first = Some(span);
+            }
+        };
+        match self.find(text)? {
+            Some(span) if span.end > 0 => first_of(span),
+            Some(_) => self.each(text, |span| {
+                first_of(span);
+                Ok(())
+            })?,
+            None => {}
+        }
+        Ok(match first {
+            Some(span) => (&text[..span.start], Some(&text[span.end..])),
+            None => (text, None),
+        })
+    }
+}
+
+/// Where the next search begins; none behind an empty match at the end.
+fn after(text: &str, found: Range<usize>) -> Option<usize> {
+    match found.is_empty() {
+        false => Some(found.end),
+        true => text[found.end..].chars().next().map(|next| found.end + next.len_utf8()),
+    }
+}
+
+fn unusable(source: &str, reason: &str) -> Error {
+    Error::Plan(format!("the regular expression '{}' cannot be used: {reason}", quote(source)))
+}

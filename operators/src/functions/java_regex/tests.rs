@@ -1,0 +1,225 @@
+use super::*;
+
+fn compile(source: &str) -> Regexp {
+    match Regexp::compile(source) {
+        Ok(Some(regex)) => regex,
+        Ok(None) => panic!("{source} is malformed"),
+        Err(error) => panic!("{error}"),
+    }
+}
+
+fn replaced(source: &str, text: &str, with: &str) -> String {
+    let (mut out, mut rest) = (String::new(), 0);
+    let each = compile(source).each(text, |span| {
+        out.push_str(&text[rest..span.start]);
+        out.push_str(with);
+        rest = span.end;
+        Ok(())
+    });
+    each.unwrap();
+    out + &text[rest..]
+}
+
+/// What Flink answered.
+#[test]
+fn patterns_replace_as_java_does() {
+    for (source, text, with, expected) in [
+        ("a(?=A)", "aAbB-cC dD", ".", ".AbB-cC dD"),
+        ("a(?!A)", "aAbB-cC dD", ".", "aAbB-cC dD"),
+        ("(?<!a)B", "aAbB-cC dD", ".", "aAb.-cC dD"),
+        (r"(.)\1", "  padded\t", ".", ".pa.ed\t"),
+        ("(?>a|aA)B", "aAbB-cC dD", ".", "aAbB-cC dD"),
+        (r"\Qk1=\E", "k1=v1,k2=v2,k3", ".", ".v1,k2=v2,k3"),
+        (r"\h", "  padded\t", ".", "..padded."),
+        (r"\R", "line1\nline2", ".", "line1.line2"),
+        (r"\p{Upper}", "Straße İstanbul", ".", ".traße İstanbul"),
+        (r"\p{javaLowerCase}", "Straße İstanbul", ".", "S..... İ......."),
+        (r"\p{javaLowerCase}", "e\u{301}é", ".", ".\u{301}."),
+        (r"[\w&&[^k]]", "k1=v1,k2=v2,k3", ".", "k.=..,k.=..,k."),
+        (r"\x41", "aAbB", ".", "a.bB"),
+        (r"\u0041", "aAbB", ".", "a.bB"),
+        (r"\w", "Straße İstanbul", "w", "wwwwßw İwwwwwww"),
+        (r"(?U)\w", "Straße İstanbul", "w", "wwwwww wwwwwwww"),
+        (r"(?U)\w", "e\u{301}é", "w", "www"),
+        (r"\d", "line1\nline2", "n", "linen\nlinen"),
+        ("(?<n>a)A", "aAbB", "${n}", "${n}bB"),
+        ("a*", "aaa", "x", "xx"),
+        ("", "abc", "-", "-a-b-c-"),
+        ("line$", "line\n", "x", "x\n"),
+        (r"\bcat\b", "cat concat cat", "x", "x concat x"),
+        ("(?i)K", "kK\u{212A}", "x", "xx\u{212A}"),
+        (r"a++b", "aab", "x", "x"),
+        (".", "a\u{85}b", "x", "x\u{85}x"),
+    ] {
+        assert_eq!(replaced(source, text, with), expected, "{source} in {text:?}");
+    }
+}
+
+#[test]
+fn groups_are_those_of_java() {
+    for (source, text, group, expected) in [
+        ("(?i)(AB)", "aAbB", 1, Some("Ab")),
+        ("(?s)1.l", "line1\nline2", 0, Some("1\nl")),
+        ("(?m)^line2$", "line1\nline2", 0, Some("line2")),
+        ("line$", "line1\nline2", 0, None),
+        ("k2=([^,]*)", "k1=v1,k2=v2,k3", 1, Some("v2")),
+        ("(&|^)channel_id=([^&]*)", "a?b&channel_id=12&x", 2, Some("12")),
+        (r"(?=(\w+))", "-abc", 1, Some("abc")),
+        // Whether an empty group took part.
+        ("(?:(x*)|(y))(?=a)", "a", 1, Some("")),
+        ("(?:(x*)|(y))(?=a)", "a", 2, None),
+        ("(?:(x*)|(y))(?=a)", "a", 3, None),
+        ("(x)?(?=a|$)", "", 1, None),
+        ("(x*)(?=a|$)", "", 1, Some("")),
+        ("(?x)(x)? # nothing", "a", 1, None),
+        (r"a(?=b)(x)?\Qb", "ab", 1, None),
+    ] {
+        assert_eq!(compile(source).group(text, group, None).unwrap(), expected, "{source} in {text:?}");
+    }
+}
+
+#[test]
+fn all_matches_have_their_groups() {
+    let mut found = Vec::new();
+    let each = compile(r"(?<=,|^)(\d)?(?=,|$)").each_group("1,,22,3", 1, |group| {
+        found.push(group);
+        Ok(())
+    });
+    each.unwrap();
+    assert_eq!(found, [Some("1"), None, Some("3")]);
+}
+
+#[test]
+fn both_engines_agree_where_the_fast_one_is_taken() {
+    let texts = [
+        "",
+        "a",
+        "abc",
+        "aXb",
+        "foo bar-baz",
+        "12.5",
+        "a\nb",
+        "a\n",
+        "a\r\n",
+        "é😀b",
+        "k=v&k2=v2",
+        "aaab",
+        "_K\u{212A}",
+    ];
+    for source in [
+        "a",
+        "a|b",
+        "(a)(b)?",
+        "a+?b",
+        "[a-z]+",
+        "[^a-z]",
+        r"\d+(\.\d+)?",
+        r"\w+",
+        r"[\s\S]b",
+        "^a",
+        "b$",
+        r"a\Z",
+        "(?i)[a-k]",
+        "(?s)a.b",
+        "a.b",
+        "(?:ab?)+",
+        r"\bb",
+        "x*",
+        "([^=]*)=([^&]*)",
+        r"[\w.-]+",
+        r"\p{Alpha}",
+        r"\Qa\E+",
+        "a{2,3}?",
+    ] {
+        let fast = scan::fast(source).unwrap_or_else(|| panic!("{source} is not fast"));
+        let java = Java::compile(source).unwrap().unwrap();
+        let both = compile(source);
+        for text in texts {
+            let expected: Vec<_> = java.search(text, 0, true).unwrap().into_iter().map(|found| found.span).collect();
+            let mut found = Vec::new();
+            both.each(text, |span| {
+                found.push(span);
+                Ok(())
+            })
+            .unwrap();
+            assert_eq!(found, expected, "{source} in {text:?}");
+            for group in 1..fast.regex.captures_len() {
+                let expected =
+                    java.search(text, group, false).unwrap().into_iter().next().and_then(|found| found.group);
+                assert_eq!(both.group(text, group, None).unwrap(), expected, "{source} in {text:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_fast_engine_is_not_given_what_it_reads_differently() {
+    for source in [
+        r"\R",
+        r"\h",
+        "(?U)a",
+        "(?m)^a",
+        "(?x)a b",
+        "(?=a)",
+        r"(a)\1",
+        "a++",
+        "a**",
+        "(a*)*",
+        "[a&&b]",
+        "[a[b]]",
+        r"\p{L}",
+        r"\B",
+        r"\x41",
+        "(?<n>a)(?<n>b)",
+        "a{3,2}",
+        "😀",
+        "[]a]",
+        "a||b",
+        "(?i)\\p{Lower}",
+        "[a-\u{FFFF}]",
+        "a{2000}",
+        "^*",
+    ] {
+        assert!(scan::fast(source).is_none(), "{source}");
+    }
+}
+
+#[test]
+fn what_is_no_pattern_and_what_cannot_be_used_differ() {
+    for source in ["[", "(", "a**", "*a", "a)", r"(?<=a+)b", "(?P<n>a)", r"\p{Nonsense}", "[b-a]"] {
+        assert!(Regexp::compile(source).unwrap().is_none(), "{source}");
+    }
+    for (source, reason) in [
+        (r"\p{InGreek}", "blocks of Unicode"),
+        (r"\N{LATIN SMALL LETTER A}", "characters by name"),
+        (r"(a)\2", "a group that the pattern does not have"),
+        ("(?=(a))*", "a quantifier of a look-around"),
+    ] {
+        match Regexp::compile(source) {
+            Err(Error::Plan(message)) => assert!(message.contains(reason), "{message}"),
+            Ok(_) => panic!("{source} was taken"),
+            Err(error) => panic!("{error}"),
+        }
+    }
+    assert!(Regexp::compile(&"a".repeat(MAX_PATTERN + 1)).is_err());
+}
+
+/// It was to end in an error of the task, not in a wrong answer or in hours.
+#[test]
+fn a_search_without_end_is_an_error() {
+    let error = compile(r"(?i)(a*)*b\1").is_match(&"a".repeat(64)).unwrap_err();
+    assert!(error.to_string().contains("1000000 steps"), "{error}");
+}
+
+#[test]
+fn texts_are_split_as_java_splits_them() {
+    let split = |source: &str, text: &str| compile(source).split(text).unwrap().join("|");
+    assert_eq!(split(",", "a,b,,"), "a|b");
+    assert_eq!(split(",", ",a"), "|a");
+    assert_eq!(split("", "abc"), "a|b|c");
+    assert_eq!(split("(?=b)", "abb"), "a|b|b");
+    assert_eq!(split(",", "abc"), "abc");
+    assert_eq!(compile("=").split_once("a=b=c").unwrap(), ("a", Some("b=c")));
+    assert_eq!(compile("=").split_once("a").unwrap(), ("a", None));
+    assert_eq!(compile("").split_once("ab").unwrap(), ("a", Some("b")));
+}
