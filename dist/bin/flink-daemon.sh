@@ -15,13 +15,20 @@ case $DAEMON in
 esac
 PIDS=$FLINK_PID_DIR/flink-$FLINK_IDENT_STRING-$DAEMON.pid
 
-# Whether a pid is that of a daemon of this kind: it may belong to someone else by now, or be dead and not yet reaped.
-isRunning() {
+# Whether there is a process with this pid that is not dead: it may be, and not yet reaped.
+isAlive() {
   kill -0 "$1" 2>/dev/null || return 1
   [[ -r /proc/$1/stat ]] || return 0
-  local stat command=
+  local stat
   read -r stat <"/proc/$1/stat" 2>/dev/null || return 1
-  [[ ${stat##*) } == [ZX]* ]] && return 1
+  [[ ${stat##*) } != [ZX]* ]]
+}
+
+# Whether a pid is that of a daemon of this kind: it may belong to someone else by now.
+isRunning() {
+  isAlive "$1" || return 1
+  [[ -r /proc/$1/cmdline ]] || return 0
+  local command=
   IFS= read -r -d '' command 2>/dev/null <"/proc/$1/cmdline"
   # Between fork and exec the command is still this shell's.
   [[ ${command##*/} == "$BINARY" || ${command##*/} == *bash ]]
@@ -64,12 +71,13 @@ stopAll() {
   done
 }
 
-# Waits until the daemon has said that it is up, by the file it was told to write. False if it ended instead.
+# Waits until the daemon has said that it is up, by the file it was told to write. False if it ended instead. It is a child of
+# this shell: nobody else gets its pid. What its command is cannot be asked: while it becomes another program, that is empty.
 waitUntilUp() { # PID FILE
   local tries
   for ((tries = 0; tries < 3000; tries++)); do
     [[ -e $2 ]] && return 0
-    if ! isRunning "$1"; then
+    if ! isAlive "$1"; then
       [[ -e $2 ]]
       return
     fi

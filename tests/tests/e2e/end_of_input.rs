@@ -39,10 +39,10 @@ fn script(folder: &Path) -> String {
     format!(
         "{}{}CREATE TABLE first (n BIGINT, half BIGINT) PARTITIONED BY (half) WITH ('connector' = 'filesystem',
            'format' = 'csv', 'path' = '{folder}/first', 'sink.partition-commit.policy.kind' = 'success-file');
-         CREATE TABLE second (n BIGINT) WITH ('connector' = 'filesystem', 'format' = 'csv', 'path' = '{folder}/second');
+         CREATE TABLE `second` (n BIGINT) WITH ('connector' = 'filesystem', 'format' = 'csv', 'path' = '{folder}/second');
          EXECUTE STATEMENT SET BEGIN
            INSERT INTO first SELECT n, n % 2 FROM few;
-           INSERT INTO second SELECT n FROM many;
+           INSERT INTO `second` SELECT n FROM many;
          END;\n",
         numbers("few", 500, 2_000),
         numbers("many", 9_000, 3_000),

@@ -1,5 +1,5 @@
 //! A session from its start to its end.
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 use std::time::Duration;
 
 use wiesel_tests::{Cluster, process};
@@ -73,7 +73,11 @@ fn a_task_manager_that_starts_first_waits_for_the_job_manager() {
 /// Before, the script returned 0 whatever became of the processes.
 #[test]
 fn a_cluster_that_does_not_start_says_why() {
-    for (key, value, left) in [("parallelism.default", "0", 0), ("taskmanager.cpu.cores", "NaN", 1)] {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let bad =
+        [("parallelism.default", "0", 0), ("taskmanager.cpu.cores", "NaN", 0), ("taskmanager.data.port", &*port, 1)];
+    for (key, value, left) in bad {
         let cluster = Cluster::builder().set(key, value).prepare();
         let started = cluster.script("start-cluster.sh", &[]);
         let said = String::from_utf8_lossy(&started.stderr);

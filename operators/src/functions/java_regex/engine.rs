@@ -27,10 +27,11 @@ pub(super) struct Found<'t> {
 impl Java {
     /// None if Java refuses the pattern too; an error with the reason if only this engine does.
     pub fn compile(source: &str) -> std::result::Result<Option<Self>, String> {
+        let source = &with_unicode_properties(source);
         match JavaPattern::compile(source) {
             Ok(pattern) => {
                 let probes = (0..pattern.group_count()).map(|_| OnceLock::new()).collect();
-                Ok(Some(Self { source: source.to_owned(), pattern, probes }))
+                Ok(Some(Self { source: source.clone(), pattern, probes }))
             }
             Err(error) => match refusal(source, &error.to_string()) {
                 Some(reason) => Err(reason),
@@ -117,6 +118,52 @@ impl Java {
         );
         Error::data("java.lang.RuntimeException", message)
     }
+}
+
+/// The pattern with properties of `java.lang.Character`, which the engine does not have, as properties of Unicode.
+fn with_unicode_properties(source: &str) -> String {
+    let mut out = String::with_capacity(source.len());
+    let mut rest = source;
+    while let Some(at) = rest.find('\\') {
+        let (before, escape) = rest.split_at(at);
+        out.push_str(before);
+        let end = match escape.as_bytes().get(1) {
+            Some(b'Q') => escape.find("\\E").map_or(escape.len(), |end| end + 2),
+            Some(letter @ (b'p' | b'P')) => match property(escape) {
+                Some((length, property)) => {
+                    out.push('\\');
+                    out.push(char::from(*letter));
+                    out.push_str(property);
+                    rest = &escape[length..];
+                    continue;
+                }
+                None => 2,
+            },
+            _ => escape.char_indices().nth(2).map_or(escape.len(), |(end, _)| end),
+        };
+        out.push_str(&escape[..end]);
+        rest = &escape[end..];
+    }
+    out.push_str(rest);
+    out
+}
+
+/// What stands for a property of `java.lang.Character` at the beginning of a text, which it is so many bytes of.
+fn property(text: &str) -> Option<(usize, &'static str)> {
+    let (name, _) = text[2..].strip_prefix("{java")?.split_once('}')?;
+    let property = match name {
+        "LowerCase" => "{IsLowercase}",
+        "UpperCase" => "{IsUppercase}",
+        "Alphabetic" => "{IsAlphabetic}",
+        "Ideographic" => "{IsIdeographic}",
+        "TitleCase" => "{Lt}",
+        "Digit" => "{Nd}",
+        "Letter" => "{L}",
+        "SpaceChar" => "{Z}",
+        "ISOControl" => "{Cc}",
+        _ => return None,
+    };
+    Some((2 + "{java}".len() + name.len(), property))
 }
 
 /// The pattern with two groups behind it that hold a neighbour of the end of the match if a group took part.
