@@ -189,7 +189,7 @@ fn the_fast_engine_is_not_given_what_it_reads_differently() {
 
 #[test]
 fn what_is_no_pattern_and_what_cannot_be_used_differ() {
-    for source in ["[", "(", "a**", "*a", "a)", "(?P<n>a)", r"\p{Nonsense}", "[b-a]"] {
+    for source in ["[", "(", "a**", "*a", "a)", "(?P<n>a)", r"\p{Nonsense}"] {
         assert!(Regexp::compile(source).unwrap().is_none(), "{source}");
     }
     for (source, reason) in [
@@ -197,6 +197,8 @@ fn what_is_no_pattern_and_what_cannot_be_used_differ() {
         (r"\N{LATIN SMALL LETTER A}", "characters by name"),
         (r"(a)\2", "a group that the pattern does not have"),
         ("(?=(a))*", "a quantifier of a look-around"),
+        // It is no pattern in Java either; the engine does not say what is wrong.
+        ("[b-a]", "cannot be used"),
     ] {
         match Regexp::compile(source) {
             Err(Error::Plan(message)) => assert!(message.contains(reason), "{message}"),
