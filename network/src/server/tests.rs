@@ -1,8 +1,8 @@
 use wiesel_common::id::{JobId, LeaderSessionId};
 
 use super::*;
-use crate::frame::put_control;
 use crate::buffer_pool::{LocalBufferPool, NetworkBufferPool};
+use crate::frame::put_control;
 use crate::id::PartitionId;
 
 fn key() -> ChannelKey {

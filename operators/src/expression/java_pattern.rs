@@ -79,7 +79,10 @@ impl Pattern {
             match c {
                 '\'' => {
                     if !quoted(&mut chars, |c| push_literal(&mut items, c)) {
-                        return Err(illegal(format!("Pattern ends with an incomplete string literal: {}", quote(text))));
+                        return Err(illegal(format!(
+                            "Pattern ends with an incomplete string literal: {}",
+                            quote(text)
+                        )));
                     }
                 }
                 '[' if open.len() == MAX_OPTIONAL => {
