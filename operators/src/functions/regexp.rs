@@ -67,7 +67,7 @@ fn regexp(site: &Site) -> Result<Kernel> {
         let mut patterns = pattern.reader(args, 1)?;
         args.booleans(|row| {
             let (Some(text), Some(source)) = (text.get(row), texts.get(row)) else { return Ok(None) };
-            if text.is_empty() || source.is_empty() {
+            if source.is_empty() {
                 return Ok(Some(false));
             }
             match patterns.get(row)? {
