@@ -34,8 +34,24 @@ impl Lease {
         Ok(lease)
     }
 
+    /// The lease of another job: it has one if the configuration says so and its client waits for it.
+    pub fn of_job(configuration: &Configuration, waits: bool) -> Result<Option<Self>, ConfigError> {
+        Self::of(&configuration.merged([(client::ATTACHED.key().to_owned(), waits.to_string())]))
+    }
+
+    /// What the configuration of such a job says, so that the JobManager counts as its client does, whatever its own
+    /// configuration says: a job whose client is silent is tied to nobody.
+    pub fn terms(lease: Option<&Self>) -> Vec<(&'static str, String)> {
+        let mut terms = vec![(client::ATTACHED.key(), lease.is_some().to_string())];
+        if let Some(lease) = lease {
+            terms.push((client::SHUTDOWN_ON_ATTACHED_EXIT.key(), true.to_string()));
+            terms.push((client::HEARTBEAT_TIMEOUT.key(), format_duration(lease.timeout)));
+        }
+        terms
+    }
+
     /// The lease that a configuration asks for.
-    pub fn of(configuration: &Configuration) -> Result<Option<Self>, ConfigError> {
+    fn of(configuration: &Configuration) -> Result<Option<Self>, ConfigError> {
         let tied = configuration.get(&client::ATTACHED)? && configuration.get(&client::SHUTDOWN_ON_ATTACHED_EXIT)?;
         let interval = configuration.get(&client::HEARTBEAT_INTERVAL)?;
         let timeout = configuration.get(&client::HEARTBEAT_TIMEOUT)?;
@@ -103,6 +119,29 @@ mod tests {
         assert_eq!(said("execution.attached"), Some("true"));
         assert_eq!(said("execution.shutdown-on-attached-exit"), Some("true"));
         assert_eq!(said("client.heartbeat.timeout"), Some("3 min"));
+    }
+
+    /// Failed before: an upload was tied by the JobManager's configuration, and its client, which knew nothing of it, was silent.
+    #[test]
+    fn a_job_is_tied_only_to_a_client_that_says_that_it_lives() {
+        let plain = Configuration::default();
+        let tying = configuration(&[
+            ("execution.shutdown-on-attached-exit", "true"),
+            ("client.heartbeat.interval", "1 s"),
+            ("client.heartbeat.timeout", "20 s"),
+        ]);
+        for (configuration, waits) in [(&plain, true), (&plain, false), (&tying, false)] {
+            let lease = Lease::of_job(configuration, waits).unwrap();
+            assert_eq!(lease, None);
+            assert_eq!(Lease::terms(lease.as_ref()), [("execution.attached", "false".to_owned())]);
+        }
+        let lease = Lease::of_job(&tying, true).unwrap();
+        let terms = [
+            ("execution.attached", "true"),
+            ("execution.shutdown-on-attached-exit", "true"),
+            ("client.heartbeat.timeout", "20 s"),
+        ];
+        assert_eq!(Lease::terms(lease.as_ref()), terms.map(|(key, value)| (key, value.to_owned())));
     }
 
     #[test]

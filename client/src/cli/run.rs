@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use clap::Args;
 use serde_json::json;
-use wiesel_common::config::options::client;
 use wiesel_common::id::JobId;
 
 use super::options::{self, claim_mode};
@@ -66,10 +65,9 @@ impl Run {
         let client = self.cluster.client(&configuration)?;
         let mut properties = self.cluster.job_properties()?;
         properties.extend(self.recovery().map(|(key, value)| (key.to_owned(), json!(value))));
-        // A job is tied to its client only while that waits for it, whatever the cluster's configuration says.
-        let attached = (client::ATTACHED.key().to_owned(), (!self.detached).to_string());
-        properties.insert(attached.0.clone(), json!(attached.1));
-        let lease = Lease::of(&configuration.merged([attached]))?;
+        // A job is tied to its client only while that waits for it and says so, whatever the cluster's configuration says.
+        let lease = Lease::of_job(&configuration, !self.detached)?;
+        properties.extend(Lease::terms(lease.as_ref()).into_iter().map(|(key, value)| (key.to_owned(), json!(value))));
         let artifact = client.upload(&script_name(&self.script), script).await?;
         let body = json!({"flinkConfiguration": properties, "parallelism": self.parallelism});
         let submitted = client.run(&artifact, &body).await;
@@ -77,6 +75,8 @@ impl Run {
         let deleted = client.delete_artifact(&artifact).await;
         let jobs = submitted?;
         deleted?;
+        // From the beginning: a job may take long to start, and others wait for their turn.
+        let _heartbeats: Vec<_> = jobs.iter().filter_map(|job| Some(lease?.keep(&client, *job))).collect();
         let mut ends_well = true;
         let mut started = Vec::with_capacity(jobs.len());
         for job in jobs {
@@ -92,7 +92,6 @@ impl Run {
         if self.detached {
             tell_what_waits(&client, &started).await;
         } else {
-            let _heartbeats: Vec<_> = started.iter().filter_map(|job| Some(lease?.keep(&client, *job))).collect();
             ends_well &= wait(&client, &started).await?;
         }
         Ok(if ends_well { ExitCode::SUCCESS } else { ExitCode::FAILURE })

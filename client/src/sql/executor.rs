@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 
 use chrono::{Local, TimeZone};
 use wiesel_common::config::Configuration;
-use wiesel_common::config::options::client;
 use wiesel_common::id::JobId;
 use wiesel_operators::types::{RowField, TypeKind};
 use wiesel_sql::ast::StopJob;
@@ -73,8 +72,10 @@ impl Executor {
         }
         println!("[INFO] Submitting SQL update statement to the cluster...");
         // The job is tied to this client only while it waits for it.
-        insert.graph.configuration.insert(client::ATTACHED.key().to_owned(), insert.wait.to_string());
-        let lease = Lease::of(&self.session.configuration().merged(insert.graph.configuration.clone()))?;
+        let configuration = self.session.configuration().merged(insert.graph.configuration.clone());
+        let lease = Lease::of_job(&configuration, insert.wait)?;
+        let terms = Lease::terms(lease.as_ref()).into_iter().map(|(key, value)| (key.to_owned(), value));
+        insert.graph.configuration.extend(terms);
         self.client.submit(&insert.graph).await?;
         let _heartbeats = lease.map(|lease| lease.keep(&self.client, job));
         if let Some(end) = self.until(job, end_before_start(&self.client, job)).await? {

@@ -77,7 +77,12 @@ impl JobMaster {
     async fn end_checkpoints(&mut self, status: JobStatus) {
         while self.checkpoints.is_finalizing() && self.next_completion().await {}
         let now = self.now();
-        self.checkpoints.shut_down(status, now);
+        let unrecoverable = status == JobStatus::Failed && self.scheduler.is_unrecoverable();
+        self.checkpoints.shut_down(status, unrecoverable, now);
+        if let Some(latest) = self.checkpoints.latest().filter(|_| unrecoverable) {
+            let (job_id, path) = (self.job_id(), &latest.pointer);
+            tracing::warn!(%job_id, %path, "the checkpoints of a job that could not be recovered stay: start from one, or delete them");
+        }
     }
 
     async fn remove_unneeded_folder(&mut self) {

@@ -107,6 +107,8 @@ pub struct Scheduler {
     restart_due: bool,
     /// The savepoint that the job stops with, once it is made: from then on there is no way back.
     stopped_with: Option<String>,
+    /// The job failed with something that no restart heals.
+    unrecoverable: bool,
     failure: Option<FailureInfo>,
     last_modification: i64,
     actions: Vec<Action>,
@@ -139,6 +141,7 @@ impl Scheduler {
             restart: 0,
             restart_due: false,
             stopped_with: None,
+            unrecoverable: false,
             failure: None,
             last_modification: now,
             actions: Vec::new(),
@@ -168,6 +171,11 @@ impl Scheduler {
     /// Its failures.
     pub fn history(&self) -> &ExceptionHistory {
         &self.history
+    }
+
+    /// Whether the job failed with something that no restart heals.
+    pub fn is_unrecoverable(&self) -> bool {
+        self.unrecoverable
     }
 
     /// Why it failed, if it did for good.
@@ -561,6 +569,7 @@ impl Scheduler {
             return Err(self.stopping_failed(savepoint, failure));
         }
         if failure.fatal {
+            self.unrecoverable = true;
             return Err(FailureInfo::wrap(failure::JOB_EXCEPTION, "The failure is not recoverable", failure));
         }
         match self.strategy.on_failure(env.monotonic(), env.random()) {

@@ -707,10 +707,12 @@ impl CheckpointCoordinator {
         self.cleaning.swept(cleaned, now);
     }
 
-    /// The job is over: what is to be deleted of its checkpoints.
-    pub fn shut_down(&mut self, status: JobStatus, now: i64) {
+    /// The job is over: what is to be deleted of its checkpoints. `unrecoverable`: it could not go on from one, though that may be
+    /// whole: a machine may not have seen the store. Whatever the configuration says, somebody may want to try again then.
+    pub fn shut_down(&mut self, status: JobStatus, unrecoverable: bool, now: i64) {
         self.suspend(Reason::CoordinatorShutdown, now);
         let keep = match (status, self.options.retention) {
+            (JobStatus::Failed, _) if unrecoverable => true,
             (JobStatus::Finished, _) | (_, CheckpointRetention::NoExternalizedCheckpoints) => false,
             (JobStatus::Canceled, retention) => retention == CheckpointRetention::RetainOnCancellation,
             _ => true,

@@ -435,7 +435,7 @@ async fn after_a_thousand_checkpoints(seed: u64) {
     cluster.stragglers.clear();
     *cluster.store.rate.lock() = 0;
     cluster.finalize().await;
-    cluster.job.coordinator.shut_down(JobStatus::Failed, cluster.job.now);
+    cluster.job.coordinator.shut_down(JobStatus::Failed, false, cluster.job.now);
     let actions = cluster.job.actions();
     cluster.take(actions).await;
     assert!(!cluster.job.coordinator.is_busy());

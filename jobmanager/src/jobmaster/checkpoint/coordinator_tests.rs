@@ -455,18 +455,22 @@ fn metadata_that_cannot_be_written_fails_the_checkpoint() {
 
 #[test]
 fn what_outlives_the_job_is_configured() {
-    let kept = |retention: &str, status: JobStatus| {
+    let kept_after = |retention: &str, status: JobStatus, unrecoverable: bool| {
         let mut job = Fixture::new(&[("interval", "1 s"), ("externalized-checkpoint-retention", retention)]);
         job.at(1_000);
         job.run(1);
-        job.coordinator.shut_down(status, 1_500);
+        job.coordinator.shut_down(status, unrecoverable, 1_500);
         discarded(&job.actions()).is_empty()
     };
+    let kept = |retention: &str, status: JobStatus| kept_after(retention, status, false);
     use JobStatus::{Canceled, Failed, Finished};
     let all = |retention: &str| [Finished, Canceled, Failed].map(|status| kept(retention, status));
     assert_eq!(all("NO_EXTERNALIZED_CHECKPOINTS"), [false, false, false]);
     assert_eq!(all("DELETE_ON_CANCELLATION"), [false, false, true]);
     assert_eq!(all("RETAIN_ON_CANCELLATION"), [false, true, true]);
+    // Failed before: a TaskManager that did not see the store cost the job all of its state.
+    let unrecoverable = |status| kept_after("NO_EXTERNALIZED_CHECKPOINTS", status, true);
+    assert_eq!([Finished, Canceled, Failed].map(unrecoverable), [false, false, true]);
 }
 
 /// Failed before: with four deletions that never ended no checkpoint began any more.
