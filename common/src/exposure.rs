@@ -1,4 +1,4 @@
-//! Ports that others than this machine can reach. Nobody asks a stranger who he is there yet, so it is said.
+//! Ports that others than this machine can reach. There is no TLS yet, and REST asks nobody who he is, so it is said.
 use std::net::{IpAddr, SocketAddr};
 
 /// Warns where a port can be reached from other machines, and where it cannot although others are told of it.
