@@ -7,8 +7,12 @@ source "${BASH_SOURCE[0]%/*}/config.sh"
 # elsewhere reads its own conf folder, so with such the secret is for whoever runs the cluster to hand out.
 makeSecret() {
   local file=$FLINK_CONF_DIR/internal.secret host
+  if [[ "$*" == *security.internal.secret* ]]; then
+    echo "-Dsecurity.internal.secret would reach the JobManager only, and no TaskManager could register: write it to $file, mode 600." >&2
+    exit 1
+  fi
   [[ -e $file || -n ${CONFIG[security.internal.secret]:-} || ! -w $FLINK_CONF_DIR ]] && return
-  [[ -f $FLINK_CONF_DIR/workers && "${FLINK_PROPERTIES:-} $*" != *security.internal.secret* ]] || return
+  [[ -f $FLINK_CONF_DIR/workers && ${FLINK_PROPERTIES:-} != *security.internal.secret* ]] || return
   readHosts "$FLINK_CONF_DIR/workers"
   for host in "${HOSTS[@]}"; do
     if ! isLocal "$host"; then

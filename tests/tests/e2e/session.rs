@@ -101,6 +101,16 @@ fn without_its_list_of_workers_a_cluster_still_loses_its_job_manager() {
     assert!(!stopped.status.success() && said.contains("workers"), "{stopped:?}");
 }
 
+/// Before, only the JobManager got it, and no TaskManager could register, with status 0.
+#[test]
+fn a_secret_on_the_command_line_is_refused() {
+    let cluster = Cluster::builder().prepare();
+    let started = cluster.script("start-cluster.sh", &["-Dsecurity.internal.secret=0123456789abcdef"]);
+    let said = String::from_utf8_lossy(&started.stderr);
+    assert!(!started.status.success() && said.contains("internal.secret, mode 600"), "{started:?}");
+    assert_eq!(cluster.all_pids(), Vec::<u32>::new());
+}
+
 /// Before, a cluster was started from nothing.
 #[test]
 fn a_folder_of_configuration_that_is_not_there_is_refused() {
