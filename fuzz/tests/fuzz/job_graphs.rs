@@ -84,7 +84,9 @@ fn run(input: &[u8], context: &OperatorContext) -> bool {
         ExecutionGraph::new(Arc::clone(&graph), validated.job_id, 0, &mut AttemptId::random);
     }
     let operators = graph.vertices.iter().flat_map(|vertex| &vertex.operators);
-    operators.fold(true, |taken, operator| build(operator, context) && taken)
+    // All of them, whichever is not taken.
+    let taken: Vec<bool> = operators.map(|operator| build(operator, context)).collect();
+    !taken.contains(&false)
 }
 
 #[test]

@@ -255,7 +255,7 @@ mod tests {
         let (mut connection, mut client) = connected().await;
         let mut buffer = [0; 64];
         client.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
-        connection.read(&mut buffer).await.unwrap();
+        let _ = connection.read(&mut buffer).await.unwrap();
         let request = connection.activity.begin();
         connection.look();
         expire(&mut connection);

@@ -73,7 +73,7 @@ async fn a_frame_that_does_not_come_ends_its_connection() {
     for (sent, reason) in [
         (&header[..0], "no frame came"),
         (&header[..5], "no frame came"),
-        (&header[..], UNFINISHED),
+        (header, UNFINISHED),
         (&begun[..], UNFINISHED),
     ] {
         let (mut peer, stream) = tokio::io::duplex(1024);
