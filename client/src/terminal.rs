@@ -2,9 +2,10 @@
 //!
 //! What changes it restores it when it is dropped: the prompt, the view of a result. That does not happen where a signal ends
 //! the process, and happens too late for what a panic says.
+use std::io;
 use std::os::fd::OwnedFd;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::getpgrp;
@@ -14,9 +15,14 @@ use rustix::termios::{
     tcsetattr,
 };
 
+use crate::termination::wait_if_ending;
+
 static FOUND: OnceLock<Found> = OnceLock::new();
 /// A result takes the whole screen.
 static OTHER_SCREEN: AtomicBool = AtomicBool::new(false);
+
+/// It was restored for good: the process ends.
+static CLOSED: Mutex<bool> = Mutex::new(false);
 
 /// The most that is read at once of what was typed ahead, in bytes.
 const MAX_UNREAD: usize = 1 << 20;
@@ -88,6 +94,24 @@ fn is_readable(terminal: &OwnedFd) -> bool {
 /// Notes whether the other screen is shown; says whether it was.
 pub(crate) fn other_screen(shown: bool) -> bool {
     OTHER_SCREEN.swap(shown, Ordering::SeqCst)
+}
+
+/// Changes how the terminal gives keys. Does not return if a signal ends the process: else the prompt that comes next would
+/// change what has just been restored.
+pub(crate) fn change(set: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
+    let closed = CLOSED.lock().unwrap_or_else(PoisonError::into_inner);
+    if *closed {
+        drop(closed);
+        wait_if_ending();
+        return Err(io::Error::other("the process ends"));
+    }
+    set()
+}
+
+/// Leaves the terminal as it was found, for good.
+pub(crate) fn close() {
+    *CLOSED.lock().unwrap_or_else(PoisonError::into_inner) = true;
+    restore();
 }
 
 /// Leaves the terminal as it was found.

@@ -65,7 +65,7 @@ fn wait_and_end(runtime: &Runtime, terminate: Signal, hang_up: Option<Signal>) {
     ENDING.store(true, Ordering::SeqCst);
     runtime.block_on(cancel_queries());
     // Last: until then the main thread may draw.
-    terminal::restore();
+    terminal::close();
     std::process::exit(128 + kind.as_raw_value());
 }
 

@@ -19,7 +19,7 @@ use rustix::pty::{OpenptFlags, ioctl_tiocgptpeer, openpt, unlockpt};
 use rustix::stdio::dup2_stdin;
 use rustix::termios::{OptionalActions, tcsetattr};
 
-use crate::terminal::{self, Found};
+use crate::terminal::{self, Found, change};
 
 /// How long the editor has to say what becomes of a line before it is given more. It says so of every line that ends with
 /// Enter, but not of a key that ends only some lines, such as Ctrl-D.
@@ -124,7 +124,7 @@ impl Keyboard {
     pub fn prompt(&self) -> io::Result<Prompt<'_>> {
         // From here on the terminal is put right again whatever fails.
         let prompt = Prompt(self);
-        tcsetattr(&self.found.terminal, OptionalActions::Drain, &self.found.raw())?;
+        change(|| Ok(tcsetattr(&self.found.terminal, OptionalActions::Drain, &self.found.raw())?))?;
         dup2_stdin(&self.editor_side)?;
         self.shared.lock().open = true;
         self.shared.changed.notify_all();

@@ -46,7 +46,7 @@ struct Screen;
 
 impl Screen {
     fn open() -> Result<Self, Failure> {
-        terminal::enable_raw_mode()?;
+        crate::terminal::change(terminal::enable_raw_mode)?;
         let screen = Self;
         other_screen(true);
         execute!(stdout(), terminal::EnterAlternateScreen, cursor::Hide, EnableBracketedPaste)?;
