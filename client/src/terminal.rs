@@ -5,7 +5,8 @@
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError, TryLockError};
+use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::getpgrp;
@@ -108,9 +109,20 @@ pub(crate) fn change(set: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
     set()
 }
 
-/// Leaves the terminal as it was found, for good.
+/// Leaves the terminal as it was found, for good. Who changes it may stand still, on a terminal that takes no output: it is
+/// waited for a second, for a signal must end the process.
 pub(crate) fn close() {
-    *CLOSED.lock().unwrap_or_else(PoisonError::into_inner) = true;
+    for _ in 0..100 {
+        match CLOSED.try_lock() {
+            Ok(mut closed) => *closed = true,
+            Err(TryLockError::Poisoned(closed)) => *closed.into_inner() = true,
+            Err(TryLockError::WouldBlock) => {
+                std::thread::sleep(Duration::from_millis(10));
+                continue;
+            }
+        }
+        break;
+    }
     restore();
 }
 
