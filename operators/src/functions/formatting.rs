@@ -6,12 +6,12 @@ use super::Build;
 use crate::cast::{as_timestamps, to_instant, to_local};
 use crate::expression::Zone;
 use crate::expression::compile::Site;
+use crate::expression::date_patterns::date_time_formatter::DateTimeFormatter;
+use crate::expression::date_patterns::simple_date_format::SimpleDateFormat;
 use crate::expression::datetime::{DAY, Instant, add_months, parse_date, parse_timestamp, timestamps};
 use crate::expression::decimal;
-use crate::expression::java_pattern::Pattern;
 use crate::expression::java_sql;
 use crate::expression::kernel::{Args, Kernel, Reader, Text};
-use crate::expression::simple_date_format::SimpleDateFormat;
 use crate::operator::{Error, Result};
 use crate::types::{TypeKind, timestamp_unit};
 
@@ -97,7 +97,7 @@ fn date_format(site: &Site) -> Result<Kernel> {
             })
         }));
     }
-    let formats = Formats::of(site, 1, "", Pattern::parse)?;
+    let formats = Formats::of(site, 1, "", DateTimeFormatter::parse)?;
     let zone = matches!(site.operand_type(0)?, TypeKind::TimestampLtz(..)).then_some(site.context.zone);
     Ok(Box::new(move |args| {
         let array = args.array(0);
@@ -117,7 +117,7 @@ fn date_format(site: &Site) -> Result<Kernel> {
 }
 
 /// By a pattern; what does not fit it, as `java.sql.Timestamp` or `Date` reads it.
-fn parse_by(format: &Pattern, text: &str, precision: u8) -> Option<Instant> {
+fn parse_by(format: &DateTimeFormatter, text: &str, precision: u8) -> Option<Instant> {
     match format.read(text) {
         Some((local, _)) => Some(local.truncated(precision)),
         None => java_sql::parse_timestamp(text),
@@ -127,7 +127,8 @@ fn parse_by(format: &Pattern, text: &str, precision: u8) -> Option<Instant> {
 fn to_timestamp(site: &Site) -> Result<Kernel> {
     let TypeKind::Timestamp(precision, _) = site.data_type.kind else { return Err(site.unsupported()) };
     let (unit, data_type) = (timestamp_unit(precision), site.arrow_type());
-    let formats = if site.operands.len() > 1 { Some(Formats::of(site, 1, "", Pattern::parse)?) } else { None };
+    let formats =
+        if site.operands.len() > 1 { Some(Formats::of(site, 1, "", DateTimeFormatter::parse)?) } else { None };
     Ok(Box::new(move |args| {
         let text = args.read::<Text>(0)?;
         let mut formats = formats.as_ref().map(|formats| formats.reader(args)).transpose()?;
@@ -151,7 +152,8 @@ fn to_timestamp_ltz(site: &Site) -> Result<Kernel> {
     let TypeKind::TimestampLtz(precision, _) = site.data_type.kind else { return Err(site.unsupported()) };
     let (unit, data_type) = (timestamp_unit(precision), site.arrow_type());
     if matches!(site.operand_type(0)?, TypeKind::Char(_) | TypeKind::Varchar(_)) {
-        let formats = if site.operands.len() > 1 { Some(Formats::of(site, 1, "", Pattern::parse)?) } else { None };
+        let formats =
+            if site.operands.len() > 1 { Some(Formats::of(site, 1, "", DateTimeFormatter::parse)?) } else { None };
         let with_zone = site.operands.len() > 2;
         return Ok(Box::new(move |args| {
             let text = args.read::<Text>(0)?;

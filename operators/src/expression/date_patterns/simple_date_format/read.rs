@@ -1,8 +1,8 @@
 //! Reading a text by a pattern.
 use super::fields::{Field, Fields};
 use super::{Item, Moment};
+use crate::expression::date_patterns::{DAYS, MONTHS};
 use crate::expression::datetime::{DAY, civil};
-use crate::expression::java_pattern::{DAYS, MONTHS};
 
 /// Abbreviations of zones that a text may name, with their hours east of UTC.
 const ZONES: [(&str, i64); 12] = [

@@ -1,8 +1,8 @@
 //! Texts by `java.text.SimpleDateFormat` in its lenient mode, as UNIX_TIMESTAMP, FROM_UNIXTIME, TO_DATE, CONVERT_TZ and
 //! DATE_FORMAT of a text use it: a text need only begin with what fits, numbers may be short, long or out of range.
-use super::datetime::{DAY, civil, days};
-use super::java_pattern::{DAYS, MONTHS, days_before, padded, quoted, sunday_week};
-use super::zone::Zone;
+use super::{DAYS, MONTHS, days_before, padded, quoted, sunday_week};
+use crate::expression::datetime::{DAY, civil, days};
+use crate::expression::zone::Zone;
 use crate::operator::{Error, Result};
 
 mod fields;

@@ -1,28 +1,10 @@
 //! Date and time patterns of `java.time.format.DateTimeFormatter`: writing and reading.
-use std::iter::Peekable;
-use std::str::Chars;
-
 use wiesel_common::quote::quote;
 
+use super::{DAYS, MONTHS, days_before, padded, quoted, sunday_week};
 use crate::cast::write_integer;
 use crate::expression::datetime::{DAY, Instant, civil, days, month_length};
 use crate::operator::{Error, Result};
-
-pub(super) const MONTHS: [&str; 12] = [
-    "January",
-    "February",
-    "March",
-    "April",
-    "May",
-    "June",
-    "July",
-    "August",
-    "September",
-    "October",
-    "November",
-    "December",
-];
-pub(super) const DAYS: [&str; 7] = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
 
 /// How deep optional sections may lie in each other.
 const MAX_OPTIONAL: usize = 16;
@@ -32,12 +14,12 @@ const MAX_OPTIONAL: usize = 16;
 /// # Errors
 /// If the pattern is none.
 pub fn parse_local_time(pattern: &str, text: &str) -> Result<Option<i64>> {
-    Ok(Pattern::parse(pattern)?.read(text).map(|(instant, _)| instant.millis))
+    Ok(DateTimeFormatter::parse(pattern)?.read(text).map(|(instant, _)| instant.millis))
 }
 
-/// A pattern, parsed.
+/// A pattern of this formatter, parsed.
 #[derive(Clone, Debug)]
-pub(crate) struct Pattern {
+pub(crate) struct DateTimeFormatter {
     items: Vec<Item>,
 }
 
@@ -68,7 +50,7 @@ struct Parts {
     offset: Option<i64>,
 }
 
-impl Pattern {
+impl DateTimeFormatter {
     /// Parses a pattern.
     pub fn parse(text: &str) -> Result<Self> {
         // The items of the sections that are open, the innermost last.
@@ -127,22 +109,6 @@ impl Pattern {
     pub fn read(&self, text: &str) -> Option<(Instant, Option<i64>)> {
         let mut parts = Parts::default();
         read_items(&self.items, &mut parts, text)?.is_empty().then(|| parts.resolve())?
-    }
-}
-
-/// What stands between quotes, the first of which was taken; two quotes are one character. False if the end is missing.
-pub(super) fn quoted(chars: &mut Peekable<Chars>, mut push: impl FnMut(char)) -> bool {
-    if chars.next_if_eq(&'\'').is_some() {
-        push('\'');
-        return true;
-    }
-    loop {
-        match chars.next() {
-            Some('\'') if chars.next_if_eq(&'\'').is_some() => push('\''),
-            Some('\'') => return true,
-            Some(c) => push(c),
-            None => return false,
-        }
     }
 }
 
@@ -436,32 +402,12 @@ fn no_zone(local: Instant) -> Error {
     )
 }
 
-pub(super) fn padded(value: i64, width: usize, out: &mut String) {
-    let digits = value.unsigned_abs().checked_ilog10().map_or(1, |log| log as usize + 1) + usize::from(value < 0);
-    (digits..width).for_each(|_| out.push('0'));
-    write_integer(value, out);
-}
-
-/// The year and the week of a day where weeks begin on Sundays and the one with January 1st is the first.
-pub(super) fn sunday_week(day: i64) -> (i64, i64) {
-    let sunday = day - (day + 4).rem_euclid(7);
-    let year = civil(sunday + 6).0;
-    let first = days(year, 1, 1);
-    let first_sunday = first - (first + 4).rem_euclid(7);
-    (year, (sunday - first_sunday) / 7 + 1)
-}
-
-/// How many days of its week lie before the first of a day's month.
-pub(super) fn days_before(day: i64, day_of_month: i64) -> i64 {
-    (day - day_of_month + 1 + 4).rem_euclid(7)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn read(pattern: &str, text: &str) -> Option<String> {
-        let (instant, _) = Pattern::parse(pattern).unwrap().read(text)?;
+        let (instant, _) = DateTimeFormatter::parse(pattern).unwrap().read(text)?;
         let mut out = String::new();
         crate::expression::datetime::write_timestamp(instant, 3, &mut out);
         Some(out)
@@ -469,7 +415,7 @@ mod tests {
 
     fn written(pattern: &str, millis: i64) -> Result<String> {
         let mut out = String::new();
-        Pattern::parse(pattern)?.write(Instant::from_millis(millis), &mut out)?;
+        DateTimeFormatter::parse(pattern)?.write(Instant::from_millis(millis), &mut out)?;
         Ok(out)
     }
 
@@ -481,9 +427,9 @@ mod tests {
         assert_eq!(read(pattern, "2024-01-05 10:11:12.500").unwrap(), "2024-01-05 10:11:12.500");
         assert_eq!(read(pattern, "2024-01-05 10:11:12.5"), None);
         assert_eq!(written("yyyy[-MM][ XXX]", 0).unwrap(), "1970-01");
-        assert!(Pattern::parse("yyyy]").is_err());
-        assert!(Pattern::parse("yyyy#").is_err());
-        assert!(Pattern::parse(&"[".repeat(100_000)).is_err());
+        assert!(DateTimeFormatter::parse("yyyy]").is_err());
+        assert!(DateTimeFormatter::parse("yyyy#").is_err());
+        assert!(DateTimeFormatter::parse(&"[".repeat(100_000)).is_err());
     }
 
     #[test]
@@ -493,8 +439,8 @@ mod tests {
         assert_eq!(read("yyyy-MM-dd", "99999999999999999-01-05"), None);
         assert_eq!(written("yyyy", 253_402_300_800_000).unwrap(), "+10000");
         assert_eq!(written("yy y", 253_402_300_800_000).unwrap(), "00 10000");
-        assert!(Pattern::parse("HHH").is_err());
-        assert!(Pattern::parse(&"y".repeat(1_000_000)).is_err());
+        assert!(DateTimeFormatter::parse("HHH").is_err());
+        assert!(DateTimeFormatter::parse(&"y".repeat(1_000_000)).is_err());
     }
 
     #[test]
