@@ -1,5 +1,5 @@
-//! Where uploaded scripts are parsed and planned: on threads of their own, few at once, so that no script takes what running jobs
-//! need: neither a blocking thread, nor all of the memory.
+//! Threads on which uploaded scripts are parsed and planned. They are made for that alone and few at once, so that scripts take
+//! from running jobs neither the threads on which these do blocking work, nor the memory: planning one script may need much of it.
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,11 +9,11 @@ use wiesel_sql::spawn_on_deep_stack;
 
 use super::error::RestError;
 
-/// Scripts that are planned at once.
+/// The most scripts that are planned at once.
 const AT_ONCE: usize = 2;
-/// Requests that wait for them.
+/// The most requests that wait until one of them is done; others are refused.
 const WAITING: usize = 32;
-/// How long one waits.
+/// How long one waits, before it is refused too.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
 /// See the module.

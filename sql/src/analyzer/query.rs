@@ -29,9 +29,12 @@ const MAX_NAMED_RELATIONS: usize = 10_000;
 const MAX_NAMED_PARTS: usize = 1_000_000;
 /// Columns of all tables that are read and fields within them, each as often as its table is named, at most.
 const MAX_COLUMNS: usize = 500_000;
-/// Hundreds of bytes of views' text that are read for a statement, at most, also where nothing comes of it: for a WITH query that
-/// is not used.
-const MAX_LOOKUPS: usize = 50_000;
+/// What a statement may cost in looking up the names of views and of WITH queries, at most. Unlike [`MAX_NAMED_RELATIONS`] it also
+/// bounds work of which nothing comes: a WITH query that is not used is analysed with all views that it names. A name costs one, and
+/// a view one more for each [`BYTES_OF_A_LOOKUP`] of its text.
+const MAX_LOOKUP_COST: usize = 50_000;
+/// See [`MAX_LOOKUP_COST`].
+const BYTES_OF_A_LOOKUP: usize = 100;
 
 /// Analyses one statement's queries.
 pub(super) struct QueryAnalyzer<'a> {
@@ -44,15 +47,15 @@ pub(super) struct QueryAnalyzer<'a> {
     within: usize,
     /// What names stood for so far.
     named: Extent,
-    /// What was looked up so far, in views too: a name counts as much as a hundred bytes of its text.
-    lookups: usize,
+    /// What looking up names cost so far, in views too: see [`MAX_LOOKUP_COST`].
+    lookup_cost: usize,
     /// Columns of the tables that were read so far, in views too.
     columns: usize,
 }
 
 impl<'a> QueryAnalyzer<'a> {
     pub(super) fn new(catalog: &'a dyn CatalogReader) -> Self {
-        Self { catalog, common: Vec::new(), views: 0, within: 0, named: Extent::default(), lookups: 0, columns: 0 }
+        Self { catalog, common: Vec::new(), views: 0, within: 0, named: Extent::default(), lookup_cost: 0, columns: 0 }
     }
 
     /// The relation that WITH gave this name.
@@ -75,26 +78,26 @@ impl<'a> QueryAnalyzer<'a> {
         if self.views >= MAX_VIEWS {
             return Err(too_many(format!("Views stand within more than {MAX_VIEWS} others"), name));
         }
-        self.looked_up(1 + view.text.len() / 100, name)?;
+        self.looked_up(1 + view.text.len() / BYTES_OF_A_LOOKUP, name)?;
         let mut analyzer = Self {
             views: self.views + 1,
             within: self.within,
             named: self.named,
-            lookups: self.lookups,
+            lookup_cost: self.lookup_cost,
             columns: self.columns,
             ..Self::new(self.catalog)
         };
         let rel = analyzer.query(&view.query)?;
-        (self.lookups, self.columns) = (analyzer.lookups, analyzer.columns);
+        (self.lookup_cost, self.columns) = (analyzer.lookup_cost, analyzer.columns);
         let extent = rel.extent();
         self.may_stand_for(extent, name)?;
         self.named = self.named.and(extent);
         Ok(rel)
     }
 
-    fn looked_up(&mut self, much: usize, name: &Ident) -> Result<()> {
-        self.lookups = self.lookups.saturating_add(much);
-        if self.lookups > MAX_LOOKUPS {
+    fn looked_up(&mut self, cost: usize, name: &Ident) -> Result<()> {
+        self.lookup_cost = self.lookup_cost.saturating_add(cost);
+        if self.lookup_cost > MAX_LOOKUP_COST {
             let message =
                 "The views and WITH queries that are named, and those that they name, are too many or too long";
             return Err(too_many(message.to_owned(), name));

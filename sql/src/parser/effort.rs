@@ -73,21 +73,38 @@ fn budget(tokens: usize, more: usize) -> usize {
     tokens.saturating_mul(READINGS).saturating_add(more)
 }
 
+/// How the parser reads what a run of parentheses right before each other, `(((`, holds.
+#[derive(Clone, Copy)]
+enum Kind {
+    /// No query: the parser sees at once what they are.
+    Plain,
+    /// A query, taken for one at once.
+    Query,
+    /// No query of Flink's, such as DELETE, but the parser follows it once before it takes the word for the name of a table.
+    Followed,
+}
+
 /// A parenthesis that is open.
 #[derive(Clone, Copy)]
 struct Open {
-    /// Parentheses right before each other: how many of them this is the last of.
-    number: usize,
-    /// How often what is around the first of them is read.
-    outside: usize,
-    /// How often they are read beside once for each of them; none: no query follows, the parser sees at once what they are.
-    again: Option<usize>,
+    /// Its place in its run of parentheses, from 1.
+    position_in_run: usize,
+    /// How often the text around the run is read.
+    readings_around: usize,
+    /// That of the run.
+    kind: Kind,
 }
 
 impl Open {
-    /// How often what it holds is read.
+    /// How often the text in it is read: before a query, each parenthesis of the run has it read once more, because it is first
+    /// taken for one around a query and then for one around a table.
     fn readings(&self) -> usize {
-        self.outside.saturating_mul(self.again.map_or(1, |again| self.number + again))
+        let each_time = match self.kind {
+            Kind::Plain => 1,
+            Kind::Query => self.position_in_run,
+            Kind::Followed => self.position_in_run + 1,
+        };
+        self.readings_around.saturating_mul(each_time)
     }
 }
 
@@ -118,21 +135,21 @@ pub(super) fn check_parentheses(tokens: &[TokenWithSpan]) -> Result<()> {
     Ok(())
 }
 
+/// The parenthesis that opens at a token. `around`: the innermost one that is open there.
 fn opened(tokens: &[TokenWithSpan], position: usize, around: Option<&Open>) -> Open {
     if let Some(around) = around
         && position.checked_sub(1).and_then(|before| tokens.get(before)).is_some_and(|t| t.token == Token::LParen)
     {
-        return Open { number: around.number + 1, ..*around };
+        return Open { position_in_run: around.position_in_run + 1, ..*around };
     }
     let first = tokens[position..].iter().find(|token| token.token != Token::LParen);
-    let again = match first.map(|token| &token.token) {
+    let kind = match first.map(|token| &token.token) {
         Some(Token::Word(word)) => match word.keyword {
-            Keyword::SELECT | Keyword::WITH | Keyword::VALUES | Keyword::TABLE | Keyword::FROM => Some(0),
-            // No query of Flink's, but the parser would follow it, and then take the word for the name of a table.
-            Keyword::INSERT | Keyword::UPDATE | Keyword::DELETE | Keyword::MERGE => Some(1),
-            _ => None,
+            Keyword::SELECT | Keyword::WITH | Keyword::VALUES | Keyword::TABLE | Keyword::FROM => Kind::Query,
+            Keyword::INSERT | Keyword::UPDATE | Keyword::DELETE | Keyword::MERGE => Kind::Followed,
+            _ => Kind::Plain,
         },
-        _ => None,
+        _ => Kind::Plain,
     };
-    Open { number: 1, outside: around.map_or(1, Open::readings), again }
+    Open { position_in_run: 1, readings_around: around.map_or(1, Open::readings), kind }
 }
