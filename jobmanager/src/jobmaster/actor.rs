@@ -14,7 +14,7 @@ use wiesel_common::time::Clock;
 use wiesel_operators::source::EnumeratorContext;
 use wiesel_proto as proto;
 use wiesel_proto::operator_spec::Kind;
-use wiesel_state::storage::{CheckpointStorage, ClaimMark};
+use wiesel_state::storage::CheckpointStorage;
 
 use super::aftermath::{Aftermath, Ended};
 use super::checkpoint::cleaning::Cleaned;
@@ -23,6 +23,7 @@ use super::checkpoint::failure::CheckpointFailure;
 use super::checkpoint::options::CheckpointOptions;
 use super::checkpoint::store::Owner;
 use super::checkpointing::attempt_of;
+use super::claiming::JobClaim;
 use super::collect::{CollectCoordinator, CollectCoordinators};
 use super::deployment::{NotDeployed, cancel_tasks, submit_share};
 use super::deployment_plan::plan_deployment;
@@ -129,12 +130,7 @@ pub(crate) struct JobMaster {
     pub(super) checkpoints: CheckpointCoordinator,
     pub(super) checkpoint_options: Arc<CheckpointOptions>,
     pub(super) storage: CheckpointStorage,
-    /// What the job starts from is being claimed.
-    pub(super) claiming: bool,
-    /// By which the job has claimed what it started from.
-    pub(super) mark: Option<Arc<ClaimMark>>,
-    /// The mark of a claim that is under way or failed: it may be there, or yet come.
-    pub(super) late_mark: Option<Arc<ClaimMark>>,
+    pub(super) job_claim: JobClaim,
     /// Vertices whose maximum parallelism follows from a rule.
     derived_max_parallelism: Vec<bool>,
     /// Who waits for a checkpoint or savepoint.
@@ -204,9 +200,7 @@ impl JobMaster {
             checkpoints: CheckpointCoordinator::new(job_id, run, Arc::clone(&checkpoint_options)),
             checkpoint_options,
             storage,
-            claiming: false,
-            mark: None,
-            late_mark: None,
+            job_claim: JobClaim::default(),
             derived_max_parallelism,
             waiters: HashMap::new(),
             tickets: 0,
@@ -298,7 +292,7 @@ impl JobMaster {
         }
         match result.map(|initialized| *initialized) {
             Ok(Initialized { graph, restored: Some(restored) })
-                if restored.owner == Owner::Claimed && self.mark.is_none() =>
+                if restored.owner == Owner::Claimed && !self.job_claim.is_made() =>
             {
                 self.claim(graph, restored);
             }

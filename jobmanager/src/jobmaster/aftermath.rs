@@ -32,7 +32,7 @@ pub(crate) struct Aftermath {
 impl Aftermath {
     /// None: all is done.
     pub(super) fn of(job: JobMaster, status: JobStatus) -> Option<Self> {
-        (job.checkpoints.is_unclean() || !job.is_done_with_claim()).then(|| Self { job, status })
+        (job.checkpoints.is_unclean() || !job.job_claim.is_over()).then(|| Self { job, status })
     }
 
     /// Deletes what is left of the job's checkpoints.

@@ -23,6 +23,75 @@ const PAUSE: Duration = Duration::from_millis(500);
 /// A mark whose writing failed is removed again after these pauses: a store may take it when it has said that it does not.
 const LATE: [Duration; 3] = [Duration::from_secs(1), Duration::from_secs(10), Duration::from_secs(60)];
 
+/// The claim of a job to what it starts from, and the mark by which it is made.
+///
+/// It is begun once, and ends: made or not. A claim that was made is given up with the job; of one that was not, the mark is
+/// removed when the job is over.
+#[derive(Debug, Default)]
+pub(super) enum JobClaim {
+    /// There is none, or nothing is left to be done for it.
+    #[default]
+    None,
+    /// It is being made. Whatever comes of that, the mark may be there from now on, or come.
+    UnderWay(Arc<ClaimMark>),
+    /// It was not made, but the store may yet take the mark.
+    Failed(Arc<ClaimMark>),
+    /// It was made.
+    Made(Arc<ClaimMark>),
+}
+
+impl JobClaim {
+    fn is_under_way(&self) -> bool {
+        matches!(self, Self::UnderWay(_))
+    }
+
+    /// Whether the job has claimed what it starts from.
+    pub(super) fn is_made(&self) -> bool {
+        matches!(self, Self::Made(_))
+    }
+
+    /// Whether the job is done with what it has claimed, or was about to.
+    pub(super) fn is_over(&self) -> bool {
+        matches!(self, Self::None)
+    }
+
+    /// The mark of a claim that was made.
+    fn mark(&self) -> Option<&Arc<ClaimMark>> {
+        match self {
+            Self::Made(mark) => Some(mark),
+            _ => None,
+        }
+    }
+
+    /// What was under way is known.
+    fn ended(&mut self, is_made: bool) {
+        *self = match std::mem::take(self) {
+            Self::UnderWay(mark) if is_made => Self::Made(mark),
+            Self::UnderWay(mark) if mark.is_needed() => Self::Failed(mark),
+            Self::UnderWay(_) => Self::None,
+            other => other,
+        };
+    }
+
+    /// Takes the mark of which nothing came, or of which nothing is known.
+    fn take_late_mark(&mut self) -> Option<Arc<ClaimMark>> {
+        match std::mem::take(self) {
+            Self::UnderWay(mark) | Self::Failed(mark) => Some(mark),
+            other => {
+                *self = other;
+                None
+            }
+        }
+    }
+
+    /// A claim that was made is given up.
+    fn given_up(&mut self) {
+        if self.is_made() {
+            *self = Self::None;
+        }
+    }
+}
+
 impl JobMaster {
     /// Claims what the job starts from. The job waits for it, and so does its end.
     pub(super) fn claim(&mut self, graph: Arc<proto::JobGraph>, mut restored: CompletedCheckpoint) {
@@ -31,9 +100,8 @@ impl JobMaster {
             Ok(mark) => Arc::new(mark),
             Err(error) => return self.initialized(Err(not_started(&state_failure(&error)))),
         };
-        // Before it is written: however that ends, it may be there from now on, or come.
-        self.late_mark = Some(Arc::clone(&mark));
-        self.claiming = true;
+        // Before it is written.
+        self.job_claim = JobClaim::UnderWay(Arc::clone(&mark));
         let storage = self.storage.clone();
         self.spawn(async move {
             Completion::Claimed(match claim(&storage, &found, &mark).await {
@@ -47,24 +115,20 @@ impl JobMaster {
     }
 
     pub(super) fn claimed(&mut self, result: Result<Box<Initialized>, FailureInfo>) {
-        self.claiming = false;
-        match &result {
-            Ok(_) => self.mark = self.late_mark.take(),
-            Err(_) => _ = self.late_mark.take_if(|mark| !mark.is_needed()),
-        }
+        self.job_claim.ended(result.is_ok());
         self.initialized(result);
     }
 
     /// The job is over, and its checkpoints are seen to: takes back the mark if nothing came of the claim, and removes the
     /// folder of the job that it was claimed from if nothing is left there. What cannot be done in time is left to the aftermath.
     pub(super) async fn give_up_claim(&mut self) {
-        if !self.claiming && self.mark.is_none() {
+        if !self.job_claim.is_under_way() && !self.job_claim.is_made() {
             return;
         }
         let job_id = self.job_id();
         let limit = if self.status() == JobStatus::Suspended { SUSPEND_TIMEOUT } else { LIMIT };
         let work = async {
-            while self.claiming && self.next_completion().await {}
+            while self.job_claim.is_under_way() && self.next_completion().await {}
             let is_unused = match self.checkpoints.latest() {
                 // It has not been replaced by one of the job's own.
                 Some(latest) => latest.owner == Owner::Claimed && !self.checkpoints.is_finalizing(),
@@ -73,7 +137,7 @@ impl JobMaster {
                 // It was never started from, or all is deleted.
                 None => true,
             };
-            let Some(mark) = self.mark.clone() else { return };
+            let Some(mark) = self.job_claim.mark().cloned() else { return };
             let storage = self.storage.clone();
             self.answering(async move {
                 while let Err(error) = give_up(&storage, &mark, is_unused).await {
@@ -82,28 +146,23 @@ impl JobMaster {
                 }
             })
             .await;
-            self.mark = None;
+            self.job_claim.given_up();
         };
         if tokio::time::timeout(limit, work).await.is_err() {
             tracing::warn!(%job_id, ?limit, "the mark of a claim could not be taken back in time: whoever claims there next owns no shared file");
         }
     }
 
-    /// Whether the job is done with what it has claimed, or was about to.
-    pub(super) fn is_done_with_claim(&self) -> bool {
-        !self.claiming && self.mark.is_none() && self.late_mark.is_none()
-    }
-
     /// For a job that is over for everybody else: takes back the mark, and removes the one of a claim that failed, whenever it
     /// comes: else whoever starts from the same checkpoint next would own no shared file of it.
     pub(super) async fn see_to_claim(&mut self) {
-        while self.claiming && self.next_completion().await {}
-        if let Some(mark) = self.late_mark.take() {
+        while self.job_claim.is_under_way() && self.next_completion().await {}
+        if let Some(mark) = self.job_claim.take_late_mark() {
             self.answering(remove_late(&mark)).await;
         }
         loop {
             self.give_up_claim().await;
-            if self.mark.is_none() {
+            if !self.job_claim.is_made() {
                 return;
             }
             self.answering(tokio::time::sleep(LIMIT)).await;
@@ -154,6 +213,62 @@ mod tests {
 
     use super::*;
 
+    /// Storage of a job, and the metadata of a checkpoint in the folder of one. Nothing is there.
+    fn storage_and_found(directory: &std::path::Path, job: JobId, of: JobId) -> (CheckpointStorage, Found) {
+        let mut configuration = Configuration::default();
+        configuration.set("execution.checkpointing.dir", directory.display().to_string());
+        let storage = CheckpointStorage::new(&configuration, job).unwrap();
+        let folder = directory.join(format!("{of}/chk-1")).display().to_string();
+        let metadata = proto::CheckpointMetadata { checkpoint_id: 1, ..Default::default() };
+        (storage, Found { file: format!("{folder}/_metadata"), folder, metadata })
+    }
+
+    /// The claim of a job to a checkpoint of another's: `is_needed`, or of its own, which needs no mark.
+    fn under_way(is_needed: bool) -> JobClaim {
+        let directory = tempfile::tempdir().unwrap();
+        let [own, other] = [JobId([1; 16]), JobId([2; 16])];
+        let (storage, found) = storage_and_found(directory.path(), own, if is_needed { other } else { own });
+        let mark = storage.claim_mark(&found, 7).unwrap();
+        assert_eq!(mark.is_needed(), is_needed);
+        JobClaim::UnderWay(Arc::new(mark))
+    }
+
+    #[test]
+    fn a_claim_that_is_made_is_kept_until_it_is_given_up() {
+        assert!(JobClaim::default().is_over());
+        for is_needed in [true, false] {
+            let mut claim = under_way(is_needed);
+            assert!(claim.is_under_way() && !claim.is_made() && !claim.is_over() && claim.mark().is_none());
+            claim.given_up();
+            assert!(claim.is_under_way(), "it may be made yet");
+            claim.ended(true);
+            assert!(claim.is_made() && !claim.is_under_way() && !claim.is_over() && claim.mark().is_some());
+            assert!(claim.take_late_mark().is_none(), "its mark is not late");
+            claim.ended(false);
+            assert!(claim.is_made(), "nothing is under way");
+            claim.given_up();
+            assert!(claim.is_over() && claim.mark().is_none());
+        }
+    }
+
+    #[test]
+    fn of_a_claim_that_fails_the_mark_is_left_to_be_removed() {
+        let mut claim = under_way(true);
+        claim.ended(false);
+        assert!(!claim.is_made() && !claim.is_under_way() && !claim.is_over() && claim.mark().is_none());
+        claim.given_up();
+        assert!(claim.take_late_mark().is_some());
+        assert!(claim.is_over());
+
+        let mut unneeded = under_way(false);
+        unneeded.ended(false);
+        assert!(unneeded.is_over(), "nothing was to be written");
+
+        let mut unknown = under_way(true);
+        assert!(unknown.take_late_mark().is_some(), "what was under way ended without a word");
+        assert!(unknown.is_over());
+    }
+
     /// Failed before (seed 6699 of the simulation): the mark came after it was removed and stayed for ever, and with it the
     /// shared files of the checkpoint, which the next job that claimed it did not own.
     #[tokio::test(start_paused = true)]
@@ -163,12 +278,7 @@ mod tests {
         let shared = directory.path().join(first.to_string()).join("shared");
         std::fs::create_dir_all(&shared).unwrap();
         std::fs::write(shared.join("state"), "").unwrap();
-        let mut configuration = Configuration::default();
-        configuration.set("execution.checkpointing.dir", directory.path().display().to_string());
-        let storage = CheckpointStorage::new(&configuration, second).unwrap();
-        let folder = directory.path().join(format!("{first}/chk-1")).display().to_string();
-        let metadata = proto::CheckpointMetadata { checkpoint_id: 1, ..Default::default() };
-        let found = Found { file: format!("{folder}/_metadata"), folder, metadata };
+        let (storage, found) = storage_and_found(directory.path(), second, first);
         let mark = storage.claim_mark(&found, 7).unwrap();
 
         let removing = tokio::spawn(async move { remove_late(&mark).await });
