@@ -4,6 +4,15 @@ use std::borrow::Cow;
 
 /// Bytes of a value that a message quotes, at most.
 pub const MAX_QUOTED: usize = 300;
+/// Bytes of the reason for which one value is refused, at most. It stands beside the value, and may quote it once more.
+pub const MAX_REASON: usize = 1000;
+/// Bytes of a whole message, at most, and of each cause of a failure. What a message quotes has a bound of its own: this one leaves
+/// room for lists, such as the columns of a wide table, and holds whatever an error of a library quotes.
+pub const MAX_MESSAGE: usize = 32 << 10;
+/// Causes of a failure, at most: a job that fails again may have its last failure for a cause.
+pub const MAX_CAUSES: usize = 100;
+/// Bytes of the remark that there were more, at most.
+const MAX_REMARK: usize = 50;
 
 /// A value as a message quotes it: as it is, or its beginning and how much is left out.
 pub fn quote(value: &str) -> Cow<'_, str> {
@@ -37,6 +46,26 @@ pub fn bound(text: &mut String, max: usize) {
         Cow::Borrowed(_) => return,
     };
     *text = shorter;
+}
+
+/// Bounds a message. One that was bounded before stays as it is: its remark tells of the whole text.
+pub fn bound_message(text: &mut String) {
+    if text.len() > MAX_MESSAGE + MAX_REMARK {
+        bound(text, MAX_MESSAGE);
+    }
+}
+
+/// [`bound_message`] of what becomes one.
+pub fn message(text: impl Into<String>) -> String {
+    let mut text = text.into();
+    bound_message(&mut text);
+    text
+}
+
+/// Bounds a failure: the texts that it has, such as its message, and its causes.
+pub fn bound_failure<const N: usize>(texts: [&mut String; N], causes: &mut Vec<String>) {
+    causes.truncate(MAX_CAUSES);
+    texts.into_iter().chain(causes).for_each(bound_message);
 }
 
 fn left_out(shown: &str, rest: usize) -> String {
@@ -74,5 +103,26 @@ mod tests {
         let same = text.clone();
         bound(&mut text, 1000);
         assert_eq!(text, same);
+    }
+
+    #[test]
+    fn a_message_is_bounded_once() {
+        let long = "\u{e4}".repeat(1 << 20);
+        let mut told = message(long.as_str());
+        assert_eq!(told, format!("{}... ({} more bytes)", &long[..MAX_MESSAGE], long.len() - MAX_MESSAGE));
+        assert!(told.len() <= MAX_MESSAGE + MAX_REMARK && left_out("", usize::MAX).len() <= MAX_REMARK);
+        let once = told.clone();
+        bound_message(&mut told);
+        assert_eq!(told, once, "how much is left out of the whole is still told");
+    }
+
+    #[test]
+    fn a_failure_has_texts_and_causes_within_bounds() {
+        let mut text = "x".repeat(2 * MAX_MESSAGE);
+        let mut causes = vec!["short".to_owned(); MAX_CAUSES + 1];
+        causes[1] = text.clone();
+        bound_failure([&mut text], &mut causes);
+        assert!(text.ends_with("xxx... (32768 more bytes)"));
+        assert_eq!((causes.len(), &causes[0][..], &causes[1]), (MAX_CAUSES, "short", &text));
     }
 }

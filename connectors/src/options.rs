@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::str::FromStr;
 
-use wiesel_common::quote::{bounded, quote};
+use wiesel_common::quote::{MAX_REASON, bounded, quote};
 
 /// What is wrong with the definition of a table, in Flink's words.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -18,9 +18,6 @@ impl From<ValidationError> for wiesel_operators::operator::Error {
 
 /// The outcome of reading options.
 pub type Result<T> = std::result::Result<T, ValidationError>;
-
-/// The longest reason for which a value is refused, in bytes: it may quote the value once more.
-const MAX_WHY: usize = 1000;
 
 /// A [`ValidationError`].
 pub fn invalid<T>(message: impl Into<String>) -> Result<T> {
@@ -144,7 +141,7 @@ pub(crate) fn number<T: FromStr>(key: &str, text: &str) -> Result<T> {
 
 pub(crate) fn unparsable(key: &str, text: &str, why: impl Display) -> ValidationError {
     let why = why.to_string();
-    ValidationError(format!("Could not parse value '{}' for key '{key}': {}", quote(text), bounded(&why, MAX_WHY)))
+    ValidationError(format!("Could not parse value '{}' for key '{key}': {}", quote(text), bounded(&why, MAX_REASON)))
 }
 
 /// Milliseconds of a duration as Flink writes it.

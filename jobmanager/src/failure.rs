@@ -1,7 +1,7 @@
 //! Why something failed, in the words a user of Flink knows: a class, a message and a chain of causes.
 use std::fmt;
 
-use wiesel_common::quote::bound;
+use wiesel_common::quote::{self, MAX_CAUSES};
 use wiesel_proto as proto;
 
 /// Flink's `JobException`: a job that cannot go on.
@@ -31,25 +31,15 @@ pub struct FailureInfo {
     pub fatal: bool,
 }
 
-/// Bytes of a failure's message, and of each of its causes. It is kept in the job's history, logged and shown.
-const MAX_TEXT: usize = 64 << 10;
-/// The most causes that a failure has from another one.
-const MAX_CAUSES: usize = 100;
-
-fn bounded(mut text: String) -> String {
-    bound(&mut text, MAX_TEXT);
-    text
-}
-
 impl FailureInfo {
     /// A failure without a cause.
     pub fn new(class: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { class: class.into(), message: bounded(message.into()), causes: Vec::new(), fatal: false }
+        Self { class: class.into(), message: quote::message(message), causes: Vec::new(), fatal: false }
     }
 
     /// The same failure, because of something else.
     pub fn because(mut self, cause: impl fmt::Display) -> Self {
-        self.causes.push(bounded(cause.to_string()));
+        self.causes.push(quote::message(cause.to_string()));
         self
     }
 
@@ -57,7 +47,7 @@ impl FailureInfo {
     pub fn wrap(class: impl Into<String>, message: impl Into<String>, cause: &FailureInfo) -> Self {
         let mut causes = vec![cause.to_string()];
         causes.extend(cause.causes.iter().take(MAX_CAUSES).cloned());
-        Self { class: class.into(), message: bounded(message.into()), causes, fatal: cause.fatal }
+        Self { class: class.into(), message: quote::message(message), causes, fatal: cause.fatal }
     }
 
     /// The failure as a stack trace without frames: each cause on its own line.
@@ -102,7 +92,7 @@ impl From<&wiesel_operators::operator::Error> for FailureInfo {
         let mut failure = Self { fatal, ..Self::new(class, error.to_string()) };
         let mut source = std::error::Error::source(error);
         while let Some(cause) = source {
-            failure.causes.push(bounded(cause.to_string()));
+            failure.causes.push(quote::message(cause.to_string()));
             source = cause.source();
         }
         failure
@@ -117,7 +107,7 @@ mod tests {
     fn what_a_failure_says_is_bounded() {
         let long = "x".repeat(70 << 20);
         let failure = FailureInfo::new(INTERNAL, long.clone()).because(&long);
-        assert!(failure.stack_trace().len() < 3 * MAX_TEXT);
+        assert!(failure.stack_trace().len() < 3 * quote::MAX_MESSAGE);
         let mut chain = failure;
         for _ in 0..300 {
             chain = FailureInfo::wrap(JOB_EXCEPTION, "again", &chain);

@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 use wiesel_common::config::options::taskmanager::MAX_SLOTS;
 use wiesel_common::id::{AttemptId, JobId, LeaderSessionId, OperatorId};
+use wiesel_common::quote::{bound_failure, bound_message};
 use wiesel_proto as proto;
 use wiesel_proto::job_master_server::JobMaster;
 use wiesel_proto::resource_manager_server::ResourceManager;
@@ -19,11 +20,6 @@ use crate::options::ControlOptions;
 use crate::resourcemanager::slot_manager::check_report;
 use crate::resourcemanager::{Message, OpenStream, ResourceManagerHandle, check_name, check_slots};
 
-/// The longest text of a failure, or reason to leave, that is kept and logged, in bytes.
-const MAX_TEXT_BYTES: usize = 64 << 10;
-/// The most causes of a failure that are kept.
-const MAX_CAUSES: usize = 100;
-
 fn check_fence(expected: LeaderSessionId, given: &[u8]) -> Result<(), Status> {
     if given == expected.0 {
         return Ok(());
@@ -31,17 +27,9 @@ fn check_fence(expected: LeaderSessionId, given: &[u8]) -> Result<(), Status> {
     Err(Status::failed_precondition("the fencing token is not the current leader's"))
 }
 
-fn cut(text: &mut String) {
-    if text.len() > MAX_TEXT_BYTES {
-        text.truncate(text.floor_char_boundary(MAX_TEXT_BYTES));
-        text.push_str("...");
-    }
-}
-
-/// A failure as it is kept: in the history of the job, and in the log.
-fn cut_failure(failure: &mut proto::Failure) {
-    failure.causes.truncate(MAX_CAUSES);
-    [&mut failure.message, &mut failure.class].into_iter().chain(&mut failure.causes).for_each(cut);
+/// A failure as it is kept, in the history of the job, and logged: a TaskManager bounds what it says, but it comes from outside.
+fn bound(failure: &mut proto::Failure) {
+    bound_failure([&mut failure.message, &mut failure.class], &mut failure.causes);
 }
 
 fn check_offers(request: &proto::OfferSlotsRequest) -> Result<(), Status> {
@@ -191,7 +179,7 @@ impl ResourceManager for ResourceManagerService {
         let request = request.into_inner();
         check_fence(self.handle.fence(), &request.fence)?;
         let proto::DisconnectTaskManagerRequest { resource_id, mut reason, registration, .. } = request;
-        cut(&mut reason);
+        bound_message(&mut reason);
         self.handle.send(Message::Disconnect { resource_id, registration, reason });
         Ok(Response::new(proto::Empty {}))
     }
@@ -236,7 +224,7 @@ impl JobMaster for JobMasterService {
         request: Request<proto::TaskStateUpdate>,
     ) -> Result<Response<proto::Empty>, Status> {
         let mut update = request.into_inner();
-        update.failure.iter_mut().for_each(cut_failure);
+        update.failure.iter_mut().for_each(bound);
         let master = self.find(&update.job_id, &update.fence)?;
         let (reply, answer) = tokio::sync::oneshot::channel();
         master.send(jobmaster::Message::UpdateTaskState { update, reply });
@@ -291,7 +279,7 @@ impl JobMaster for JobMasterService {
         request: Request<proto::DeclineCheckpointRequest>,
     ) -> Result<Response<proto::Empty>, Status> {
         let mut request = request.into_inner();
-        request.failure.iter_mut().for_each(cut_failure);
+        request.failure.iter_mut().for_each(bound);
         let master = self.find(&request.job_id, &request.fence)?;
         let (reply, answer) = tokio::sync::oneshot::channel();
         master.send(jobmaster::Message::DeclineCheckpoint { request, reply });
@@ -326,6 +314,8 @@ impl JobMaster for JobMasterService {
 
 #[cfg(test)]
 mod tests {
+    use wiesel_common::quote::{MAX_CAUSES, MAX_MESSAGE};
+
     use super::*;
 
     fn offers(slots: &[(u8, u32)]) -> proto::OfferSlotsRequest {
@@ -361,13 +351,15 @@ mod tests {
     #[test]
     fn a_failure_is_kept_up_to_a_length() {
         let mut failure = proto::Failure {
-            message: "\u{e4}".repeat(MAX_TEXT_BYTES),
+            message: "\u{e4}".repeat(MAX_MESSAGE),
+            class: "x".repeat(2 * MAX_MESSAGE),
             causes: vec!["short".into(); MAX_CAUSES + 1],
             ..Default::default()
         };
-        cut_failure(&mut failure);
-        assert_eq!(failure.message.len(), MAX_TEXT_BYTES + 3);
-        assert!(failure.message.ends_with("\u{e4}..."));
+        bound(&mut failure);
+        assert!(
+            failure.message.ends_with("\u{e4}... (32768 more bytes)") && failure.class.ends_with("(32768 more bytes)")
+        );
         assert_eq!((failure.causes.len(), failure.causes[0].as_str()), (MAX_CAUSES, "short"));
     }
 }

@@ -53,15 +53,10 @@ pub enum Error {
     Cancelled,
 }
 
-/// The longest message of an [`Error::Data`] in bytes: it should quote what it speaks of, but a value may have any size.
-const MAX_DATA_MESSAGE: usize = 4 << 10;
-
 impl Error {
     /// A [`Error::Data`].
     pub fn data(class: &'static str, message: impl Into<String>) -> Self {
-        let mut message = message.into();
-        quote::bound(&mut message, MAX_DATA_MESSAGE);
-        Self::Data { class, message }
+        Self::Data { class, message: quote::message(message) }
     }
 
     /// A [`Error::External`].

@@ -50,24 +50,15 @@ pub enum Error {
     },
 }
 
-/// The longest message in bytes. The columns of a wide table have room in it; a literal may have any size.
-const MAX_MESSAGE: usize = 32 << 10;
-
-fn bounded(message: impl Into<String>) -> String {
-    let mut message = message.into();
-    quote::bound(&mut message, MAX_MESSAGE);
-    message
-}
-
 impl Error {
     /// A name, a type or a call that does not fit.
     pub fn validation(message: impl Into<String>, location: Option<Location>) -> Self {
-        Self::Validation { message: bounded(message), location }
+        Self::Validation { message: quote::message(message), location }
     }
 
     /// Flink SQL that this version does not run.
     pub fn unsupported(message: impl Into<String>, location: Option<Location>) -> Self {
-        Self::Unsupported { message: bounded(message), location }
+        Self::Unsupported { message: quote::message(message), location }
     }
 
     /// What is wrong, without the class of the error and without the place unless the message itself names it.

@@ -2,10 +2,7 @@
 use std::marker::PhantomData;
 
 use super::{ConfigError, ConfigValue, Configuration, HIDDEN, is_secret};
-use crate::quote::{bound, quote};
-
-/// The longest text of what an option takes, in bytes.
-const MAX_EXPECTED: usize = 1000;
+use crate::quote::{MAX_REASON, bound, quote};
 
 /// An option of type `T`. Declare it as a constant beside the code that reads it.
 ///
@@ -75,7 +72,7 @@ impl<T: ConfigValue> ConfigOption<T> {
         let value = if is_secret(key) { HIDDEN } else { value };
         // What was expected may quote the value, too.
         let mut expected = expected.into();
-        bound(&mut expected, MAX_EXPECTED);
+        bound(&mut expected, MAX_REASON);
         ConfigError::BadValue { key: key.to_owned(), value: quote(value).into_owned(), expected }
     }
 }

@@ -1,5 +1,5 @@
 //! Tables as sources and sinks: what their connectors can do.
-use wiesel_common::quote::{bounded, quote};
+use wiesel_common::quote::{message, quote};
 use wiesel_connectors::factory::{self, SinkDescription, SourceDescription, TableDescription};
 
 use crate::catalog::ResolvedTable;
@@ -32,9 +32,6 @@ fn description(table: &ResolvedTable) -> TableDescription {
     }
 }
 
-/// The longest reason in bytes: it names the options that there are, and quotes what was given.
-const MAX_CAUSE: usize = 16 << 10;
-
 fn unable(table: &ResolvedTable, role: &str, cause: &str) -> Error {
     let options: Vec<String> =
         table.options.iter().map(|(key, value)| format!("'{key}'='{}'", quote(shown(key, value)))).collect();
@@ -42,7 +39,7 @@ fn unable(table: &ResolvedTable, role: &str, cause: &str) -> Error {
         "Unable to create a {role} table '{}'.\n\nTable options are:\n\n{}\n\n{}",
         table.identifier,
         options.join("\n"),
-        bounded(cause, MAX_CAUSE)
+        message(cause)
     ))
 }
 

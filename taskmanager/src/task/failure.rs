@@ -2,7 +2,7 @@
 use std::any::Any;
 use std::error::Error as StdError;
 
-use wiesel_common::quote::{bound, quote};
+use wiesel_common::quote::{bound_failure, quote};
 use wiesel_network as network;
 use wiesel_operators::operator::Error;
 use wiesel_proto as proto;
@@ -55,19 +55,9 @@ pub(crate) fn describe(error: &Error) -> proto::Failure {
     bounded(proto::Failure { message, causes, class: class.to_owned(), fatal: is_fatal(error) })
 }
 
-/// Bytes of a failure's message, and of each of its causes, that are told.
-const MAX_TEXT: usize = 32 << 10;
-/// Bytes of the remark that there were more.
-const REMARK: usize = 50;
-/// How many causes are.
-const MAX_CAUSES: usize = 50;
-
 /// A failure that can be told whatever it says: an error may quote a value of a row, and a row may be of any size.
 pub(crate) fn bounded(mut failure: proto::Failure) -> proto::Failure {
-    failure.causes.truncate(MAX_CAUSES);
-    let texts = [&mut failure.message, &mut failure.class].into_iter().chain(&mut failure.causes);
-    // What was cut before has its remark behind the limit, and stays as it is.
-    texts.filter(|text| text.len() > MAX_TEXT + REMARK).for_each(|text| bound(text, MAX_TEXT));
+    bound_failure([&mut failure.message, &mut failure.class], &mut failure.causes);
     failure
 }
 
@@ -114,6 +104,8 @@ pub(crate) fn from_panic(panic: &(dyn Any + Send)) -> proto::Failure {
 
 #[cfg(test)]
 mod tests {
+    use wiesel_common::quote::{MAX_CAUSES, MAX_MESSAGE};
+
     use super::*;
 
     /// Before, a job whose checkpoint lacked a file was restarted for ever.
@@ -133,8 +125,7 @@ mod tests {
             ..proto::Failure::default()
         };
         let told = bounded(failure);
-        assert!(told.message.len() < MAX_TEXT + 50, "{}", told.message.len());
-        assert!(told.message.ends_with(&format!("ä... ({} more bytes)", (2 << 20) - MAX_TEXT)));
+        assert!(told.message.ends_with(&format!("ä... ({} more bytes)", (2 << 20) - MAX_MESSAGE)));
         assert_eq!((told.causes.len(), told.causes[0].as_str()), (MAX_CAUSES, "short"));
     }
 }
