@@ -25,9 +25,10 @@ fn warning(what: &str, key: &str, bound: SocketAddr, told: &str) -> Option<Strin
     }
 }
 
-fn is_this_machine(host: &str) -> bool {
+/// Whether a name or an address leads nowhere but to this machine.
+pub fn is_this_machine(host: &str) -> bool {
     let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
-    address.map_or_else(|_| host.eq_ignore_ascii_case("localhost"), |address| address.is_loopback())
+    address.map_or_else(|_| host.eq_ignore_ascii_case("localhost"), |address| address.to_canonical().is_loopback())
 }
 
 #[cfg(test)]

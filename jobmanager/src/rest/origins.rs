@@ -2,10 +2,9 @@
 //! pages may change something here, which may read answers, and under which names this endpoint may be asked.
 //!
 //! Clients that are no browsers name no page, and are asked nothing.
-use std::net::IpAddr;
-
 use axum::http::header::{HOST, ORIGIN, REFERER};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
+use wiesel_common::exposure::is_this_machine;
 use wiesel_common::quote::quote;
 
 use super::error::RestError;
@@ -116,12 +115,6 @@ fn name_of(host: &str) -> &str {
         None => host.split_once(':').map_or(host, |(name, _)| name),
     };
     name.strip_suffix('.').unwrap_or(name)
-}
-
-/// A name or an address that leads nowhere but to this machine.
-fn is_this_machine(name: &str) -> bool {
-    let address: Option<IpAddr> = name.trim_start_matches('[').trim_end_matches(']').parse().ok();
-    address.map_or_else(|| name.eq_ignore_ascii_case("localhost"), |address| address.to_canonical().is_loopback())
 }
 
 /// Scheme, host and port of a URL, without what follows.
