@@ -13,7 +13,8 @@ pub(crate) const CTRL_C_CANCELS: &str = " (Ctrl-C cancels it)";
 /// How often a job is asked after that somebody waits for.
 pub(crate) const LOOK: Duration = Duration::from_secs(1);
 
-/// The line. If standard error is no terminal it is told once that the job waits for slots, and nothing else.
+/// The line, which goes when this is dropped. If standard error is no terminal it is told once that the job waits for slots, and
+/// nothing else.
 pub(crate) struct Progress {
     terminal: bool,
     shown: bool,
@@ -21,18 +22,21 @@ pub(crate) struct Progress {
     has_slots: bool,
 }
 
-/// Waits for something that a job does and meanwhile says how the job gets on.
-pub(crate) async fn watched<T>(client: &RestClient, job: JobId, wait: impl Future<Output = T>) -> T {
+/// Waits for something that a job does and meanwhile says how the job gets on. `hint`: what the user can do.
+pub(crate) async fn watched<T>(client: &RestClient, job: JobId, hint: &str, wait: impl Future<Output = T>) -> T {
     let mut progress = Progress::new();
     let mut wait = std::pin::pin!(wait);
     loop {
         tokio::select! {
-            done = &mut wait => {
-                progress.clear();
-                return done;
-            }
-            () = tokio::time::sleep(LOOK) => progress.job(client, job, "").await,
+            done = &mut wait => return done,
+            () = tokio::time::sleep(LOOK) => progress.job(client, job, hint).await,
         }
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.clear();
     }
 }
 

@@ -28,18 +28,11 @@ pub(crate) async fn wait(
     loop {
         let outcome = client.outcome(operation).await;
         let outcome = outcome.map_err(|error| {
-            progress.clear();
             anyhow::anyhow!("{what}\nThe outcome of operation {} is unknown: {error}", operation.id)
         })?;
         match outcome {
-            Some(OperationEnd::Done(result)) => {
-                progress.clear();
-                return Ok(result);
-            }
-            Some(OperationEnd::Failed(cause)) => {
-                progress.clear();
-                anyhow::bail!("{what}\nCaused by: {cause}");
-            }
+            Some(OperationEnd::Done(result)) => return Ok(result),
+            Some(OperationEnd::Failed(cause)) => anyhow::bail!("{what}\nCaused by: {cause}"),
             None => {}
         }
         if let Some(job) = job

@@ -114,7 +114,7 @@ impl Run {
 
 /// Waits until a job has started, as Flink's client does before it says that the job was submitted. Some: it ended before.
 async fn start(client: &RestClient, job: JobId) -> Result<Option<JobEnd>, Failure> {
-    let end = watched(client, job, end_before_start(client, job)).await;
+    let end = watched(client, job, "", end_before_start(client, job)).await;
     // Whoever does not know whether it starts has to know which job it is.
     if matches!(end, Ok(None) | Err(_)) {
         println!("Job has been submitted with JobID {job}");
@@ -137,7 +137,7 @@ async fn tell_what_waits(client: &RestClient, jobs: &[JobId]) {
 async fn wait(client: &RestClient, jobs: &[JobId]) -> Result<bool, Failure> {
     let mut finished = true;
     for job in jobs {
-        finished &= tell_end(*job, watched(client, *job, end_of(client, *job)).await?);
+        finished &= tell_end(*job, watched(client, *job, "", end_of(client, *job)).await?);
     }
     Ok(finished)
 }

@@ -16,7 +16,7 @@ use super::format::{MAX_COLUMN_WIDTH, Table, row_count};
 use super::view;
 use crate::cli::{Failure, end_before_start, end_of, wait_for_savepoint};
 use crate::lease::Lease;
-use crate::progress::{CTRL_C_CANCELS, LOOK, Progress};
+use crate::progress::{CTRL_C_CANCELS, Progress, watched};
 use crate::rest::{JobEnd, RestClient};
 
 /// How long one fetch waits for rows.
@@ -101,20 +101,11 @@ impl Executor {
         job: JobId,
         wait: impl Future<Output = Result<T, crate::rest::Error>>,
     ) -> Result<T, Failure> {
-        let mut progress = Progress::new();
-        let mut wait = std::pin::pin!(wait);
-        loop {
-            tokio::select! {
-                done = &mut wait => {
-                    progress.clear();
-                    return Ok(done?);
-                }
-                _ = tokio::signal::ctrl_c() => {
-                    progress.clear();
-                    self.client.cancel(job).await?;
-                    anyhow::bail!("job {job} was cancelled");
-                }
-                () = tokio::time::sleep(LOOK) => progress.job(&self.client, job, CTRL_C_CANCELS).await,
+        tokio::select! {
+            done = watched(&self.client, job, CTRL_C_CANCELS, wait) => Ok(done?),
+            _ = tokio::signal::ctrl_c() => {
+                self.client.cancel(job).await?;
+                anyhow::bail!("job {job} was cancelled");
             }
         }
     }
