@@ -11,7 +11,6 @@ use tracing::Instrument;
 use wiesel_common::config::Configuration;
 use wiesel_common::id::{AttemptId, JobId, LeaderSessionId, OperatorId};
 use wiesel_common::time::Clock;
-use wiesel_operators::source::EnumeratorContext;
 use wiesel_proto as proto;
 use wiesel_proto::operator_spec::Kind;
 use wiesel_state::storage::CheckpointStorage;
@@ -34,7 +33,8 @@ use super::restart_strategy::RestartStrategy;
 use super::savepoints::{Stopping, Waiter};
 use super::scheduler::{Action, Environment, Scheduler, UpdateOutcome};
 use super::slots::WaitForSlots;
-use super::source_coordinator::{Command, EnumeratorCalls, EnumeratorFactory, Reader, SourceCoordinator, SplitRequest};
+use super::source_coordinator::{EnumeratorCalls, EnumeratorFactory};
+use super::sources::Source;
 use super::status::JobStatus;
 use super::{CheckpointInfo, JobInfo, JobMasterHandle, Message};
 use crate::failure::{self, FailureInfo};
@@ -88,13 +88,6 @@ struct Deploying {
     cancelled: Vec<AttemptId>,
 }
 
-/// A source's coordinator.
-struct Source {
-    region: usize,
-    commands: mpsc::UnboundedSender<Command>,
-    task: tokio::task::AbortHandle,
-}
-
 pub(super) struct RealEnvironment {
     clock: Arc<dyn Clock>,
 }
@@ -123,7 +116,7 @@ pub(crate) struct JobMaster {
     pub(super) context: JobMasterContext,
     pub(super) handle: JobMasterHandle,
     options: JobOptions,
-    configuration: Arc<Configuration>,
+    pub(super) configuration: Arc<Configuration>,
     pub(super) receiver: mpsc::UnboundedReceiver<Message>,
     pub(super) env: RealEnvironment,
     pub(super) scheduler: Scheduler,
@@ -141,8 +134,8 @@ pub(crate) struct JobMaster {
     pub(super) postponed: BTreeSet<usize>,
     pub(super) collectors: Vec<(usize, Arc<CollectCoordinator>)>,
     /// The sources of the current execution. Dropping the set ends them.
-    sources: JoinSet<Result<(), FailureInfo>>,
-    source_coordinators: HashMap<OperatorId, Source>,
+    pub(super) sources: JoinSet<Result<(), FailureInfo>>,
+    pub(super) source_coordinators: HashMap<OperatorId, Source>,
     /// Calls to TaskManagers.
     pub(super) completions: JoinSet<Completion>,
     timers: JoinSet<Completion>,
@@ -444,27 +437,6 @@ impl JobMaster {
         );
     }
 
-    fn operator_event(&mut self, event: proto::OperatorEventToCoordinator) -> Result<(), Status> {
-        use proto::operator_event_to_coordinator::Event;
-        let attempt = attempt_of(&event.attempt_id)?;
-        if self.scheduler.graph().find(attempt).is_none() {
-            return Err(Status::not_found(format!("attempt {attempt} is not current")));
-        }
-        let source = OperatorId::from_bytes(&event.operator_uid).and_then(|uid| self.source_coordinators.get(&uid));
-        let Some(source) = source else {
-            return Err(Status::not_found("the operator has no coordinator in this execution"));
-        };
-        match event.event {
-            Some(Event::RequestSplit(request)) => {
-                // A coordinator that has ended has reported why.
-                let request = SplitRequest { subtask: request.subtask, hostname: request.hostname };
-                let _ = source.commands.send(Command::Split(request));
-                Ok(())
-            }
-            None => Err(Status::invalid_argument("an event without content")),
-        }
-    }
-
     pub(super) fn completed(&mut self, done: Completion) {
         self.look_at_clocks();
         let now = self.now();
@@ -601,28 +573,6 @@ impl JobMaster {
         }
     }
 
-    fn end_sources(&mut self, regions: &BTreeSet<usize>) {
-        self.source_coordinators.retain(|_, source| {
-            let ends = regions.contains(&source.region);
-            if ends {
-                source.task.abort();
-            }
-            !ends
-        });
-    }
-
-    /// The ways to all sources.
-    pub(super) fn source_commands(&self) -> Vec<(OperatorId, mpsc::UnboundedSender<Command>)> {
-        self.source_coordinators.iter().map(|(uid, source)| (*uid, source.commands.clone())).collect()
-    }
-
-    pub(super) fn tell_sources(&self, command: impl Fn() -> Command) {
-        for source in self.source_coordinators.values() {
-            // One that has ended has reported why.
-            let _ = source.commands.send(command());
-        }
-    }
-
     /// A cancellation must not overtake its task.
     fn cancel_after_deployment(&mut self, location: Arc<TaskManagerLocation>, attempts: Vec<AttemptId>) {
         let (postponed, mut attempts): (Vec<_>, Vec<_>) = attempts.into_iter().partition(|attempt| {
@@ -698,52 +648,5 @@ impl JobMaster {
             let subtasks = &graph.vertices[*vertex].subtasks;
             collector.begin(u64::from(execution) + 1, subtasks.iter().map(|subtask| subtask.attempt_id));
         }
-    }
-
-    fn start_sources(&mut self, regions: &BTreeSet<usize>, restore: impl Fn(OperatorId) -> Option<bytes::Bytes>) {
-        self.end_sources(regions);
-        let graph = Arc::clone(&self.scheduler.graph().graph);
-        for (v, vertex) in graph.vertices.iter().enumerate() {
-            let region = self.scheduler.graph().regions[v];
-            if !regions.contains(&region) {
-                continue;
-            }
-            for operator in &vertex.operators {
-                let (Some(Kind::Source(spec)), Some(uid)) = (&operator.kind, OperatorId::from_bytes(&operator.uid))
-                else {
-                    continue;
-                };
-                let readers = self.readers(v);
-                let (sender, commands) = mpsc::unbounded_channel();
-                let coordinator = SourceCoordinator {
-                    job_id: self.handle.job_id,
-                    fence: self.handle.fence,
-                    operator: uid,
-                    spec: spec.clone(),
-                    context: EnumeratorContext {
-                        parallelism: vertex.parallelism,
-                        configuration: Arc::clone(&self.configuration),
-                    },
-                    readers,
-                    executors: self.context.executors.clone(),
-                    factory: Arc::clone(&self.context.enumerators),
-                    calls: self.context.enumerator_calls,
-                    restore: restore(uid),
-                };
-                let task = self.sources.spawn(coordinator.run(commands).in_current_span());
-                self.source_coordinators.insert(uid, Source { region, commands: sender, task });
-            }
-        }
-    }
-
-    fn readers(&self, vertex: usize) -> Vec<Reader> {
-        let subtasks = &self.scheduler.graph().vertices[vertex].subtasks;
-        subtasks
-            .iter()
-            .map(|subtask| Reader {
-                attempt: subtask.attempt_id,
-                rpc_address: subtask.slot.as_ref().map_or_else(String::new, |slot| slot.location.rpc_address.clone()),
-            })
-            .collect()
     }
 }

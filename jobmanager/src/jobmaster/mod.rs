@@ -22,6 +22,7 @@ mod deployment;
 mod initialization;
 mod savepoints;
 mod slots;
+mod sources;
 
 use std::sync::Arc;
 
