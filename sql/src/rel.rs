@@ -154,6 +154,17 @@ pub struct Aggregate {
     pub data_type: LogicalType,
 }
 
+impl Aggregate {
+    /// The same call over other columns: `place` gives where a column is there.
+    pub(crate) fn over(&self, mut place: impl FnMut(usize) -> usize) -> Self {
+        Self {
+            arguments: self.arguments.iter().map(|column| place(*column)).collect(),
+            filter: self.filter.map(&mut place),
+            ..self.clone()
+        }
+    }
+}
+
 /// The windows of a window table function; milliseconds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Window {

@@ -55,6 +55,19 @@ impl Run {
         self
     }
 
+    /// Of 400,000 rows, with unaligned checkpoints, whose sinks hold up the sources: small batches fill the queues, and each takes
+    /// a sink a while.
+    fn back_pressured() -> (Self, Deployed) {
+        let source = [("rows", "400000"), ("batch", "3000")];
+        let mut run = Self::new(&source, &[("slow", "")]).set("execution.checkpointing.unaligned.enabled", "true");
+        let job = run.deploy(None);
+        run.running(&job);
+        run.cluster.until("back-pressure", |heard| {
+            job.attempts[0].iter().all(|a| heard.metrics.get(a).is_some_and(|m| m.back_pressured_ms > 300))
+        });
+        (run, job)
+    }
+
     /// Deploys the job; the subtasks start from those states, by vertex.
     fn deploy(&mut self, restore: Option<&BTreeMap<(usize, usize), proto::TaskState>>) -> Deployed {
         let source = proto::SourceSpec { options: options(&self.source), ..proto::SourceSpec::default() };
@@ -209,14 +222,7 @@ fn at_least_once_loses_nothing() {
 
 #[test]
 fn an_unaligned_checkpoint_passes_a_slow_sink_and_an_aligned_one_does_not() {
-    // Small batches fill the queues, and each takes the sink a while.
-    let source = [("rows", "400000"), ("batch", "3000")];
-    let mut run = Run::new(&source, &[("slow", "")]).set("execution.checkpointing.unaligned.enabled", "true");
-    let job = run.deploy(None);
-    run.running(&job);
-    run.cluster.until("back-pressure", |heard| {
-        job.attempts[0].iter().all(|a| heard.metrics.get(a).is_some_and(|m| m.back_pressured_ms > 300))
-    });
+    let (mut run, job) = Run::back_pressured();
     run.trigger(&job, &barrier(1)).unwrap();
     run.trigger(&job, &CheckpointBarrier { unaligned_allowed: true, ..barrier(2) }).unwrap();
     let states = run.acknowledged(&job, 2);
@@ -243,13 +249,7 @@ fn an_unaligned_checkpoint_passes_a_slow_sink_and_an_aligned_one_does_not() {
 /// The sinks are three where they were two: rows in flight to them go to whoever has their key now.
 #[test]
 fn rows_in_flight_are_kept_at_another_parallelism() {
-    let source = [("rows", "400000"), ("batch", "3000")];
-    let mut run = Run::new(&source, &[("slow", "")]).set("execution.checkpointing.unaligned.enabled", "true");
-    let job = run.deploy(None);
-    run.running(&job);
-    run.cluster.until("back-pressure", |heard| {
-        job.attempts[0].iter().all(|a| heard.metrics.get(a).is_some_and(|m| m.back_pressured_ms > 300))
-    });
+    let (mut run, job) = Run::back_pressured();
     run.trigger(&job, &CheckpointBarrier { unaligned_allowed: true, ..barrier(1) }).unwrap();
     let mut states = run.acknowledged(&job, 1);
     assert!(check_cut(&states));
@@ -267,13 +267,7 @@ fn rows_in_flight_are_kept_at_another_parallelism() {
 /// have both in flight, for it keeps the order of rows in a channel, not across channels: it comes after the first kind.
 #[test]
 fn rows_in_flight_of_one_checkpoint_are_not_in_flight_in_the_next() {
-    let source = [("rows", "400000"), ("batch", "3000")];
-    let mut run = Run::new(&source, &[("slow", "")]).set("execution.checkpointing.unaligned.enabled", "true");
-    let job = run.deploy(None);
-    run.running(&job);
-    run.cluster.until("back-pressure", |heard| {
-        job.attempts[0].iter().all(|a| heard.metrics.get(a).is_some_and(|m| m.back_pressured_ms > 300))
-    });
+    let (mut run, job) = Run::back_pressured();
     run.trigger(&job, &CheckpointBarrier { unaligned_allowed: true, ..barrier(1) }).unwrap();
     let mut states = run.acknowledged(&job, 1);
     assert!(check_cut(&states));
@@ -643,13 +637,7 @@ fn stop_with_savepoint_ends_the_job_at_the_savepoint() {
 
 #[test]
 fn corrupt_state_fails_the_job_for_good() {
-    let source = [("rows", "400000"), ("batch", "3000")];
-    let mut run = Run::new(&source, &[("slow", "")]).set("execution.checkpointing.unaligned.enabled", "true");
-    let job = run.deploy(None);
-    run.running(&job);
-    run.cluster.until("back-pressure", |heard| {
-        job.attempts[0].iter().all(|a| heard.metrics.get(a).is_some_and(|m| m.back_pressured_ms > 100))
-    });
+    let (mut run, job) = Run::back_pressured();
     run.trigger(&job, &CheckpointBarrier { unaligned_allowed: true, ..barrier(1) }).unwrap();
     let mut states = run.acknowledged(&job, 1);
     run.kill(&job);

@@ -6,7 +6,7 @@ use arrow::array::{Array, ArrayRef, AsArray, Int64Array, PrimitiveArray};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Decimal128Type, Float64Type, Int64Type, i256};
 
-use super::sum::Summand;
+use super::sum::{Summand, load_sums, save_sums};
 use super::{Accumulators, Rows};
 use crate::operator::{Error, Result};
 use crate::types::{LogicalType, TypeKind};
@@ -151,17 +151,11 @@ impl<T: Dividend> Accumulators for Avg<T> {
     }
 
     fn save(&self, groups: &[u32]) -> Result<Vec<ArrayRef>> {
-        let sums = PrimitiveArray::<T>::from_iter_values(groups.iter().map(|group| self.sums[*group as usize]));
-        let counts = Int64Array::from_iter_values(groups.iter().map(|group| self.counts[*group as usize]));
-        Ok(vec![Arc::new(sums.with_data_type(self.sum_type.clone())), Arc::new(counts)])
+        Ok(save_sums::<T>(groups, &self.sums, &self.counts, &self.sum_type))
     }
 
     fn load(&mut self, groups: &[u32], saved: &[ArrayRef]) -> Result<()> {
-        let (sums, counts) = (saved[0].as_primitive::<T>().values(), saved[1].as_primitive::<Int64Type>().values());
-        for (row, group) in groups.iter().enumerate() {
-            self.sums[*group as usize] = sums[row];
-            self.counts[*group as usize] = counts[row];
-        }
+        load_sums::<T>(groups, saved, &mut self.sums, &mut self.counts);
         Ok(())
     }
 

@@ -75,6 +75,33 @@ impl<T: Summand> Sum<T> {
     }
 }
 
+/// Sums and counts of groups as they are saved, those of averages too.
+pub(super) fn save_sums<T: ArrowPrimitiveType>(
+    groups: &[u32],
+    sums: &[T::Native],
+    counts: &[i64],
+    sum_type: &DataType,
+) -> Vec<ArrayRef> {
+    let sums = PrimitiveArray::<T>::from_iter_values(groups.iter().map(|group| sums[*group as usize]));
+    let counts = Int64Array::from_iter_values(groups.iter().map(|group| counts[*group as usize]));
+    vec![Arc::new(sums.with_data_type(sum_type.clone())), Arc::new(counts)]
+}
+
+/// Takes what [`save_sums`] gave.
+pub(super) fn load_sums<T: ArrowPrimitiveType>(
+    groups: &[u32],
+    saved: &[ArrayRef],
+    sums: &mut [T::Native],
+    counts: &mut [i64],
+) {
+    let saved_sums = saved[0].as_primitive::<T>().values();
+    let saved_counts = saved[1].as_primitive::<Int64Type>().values();
+    for (row, group) in groups.iter().enumerate() {
+        sums[*group as usize] = saved_sums[row];
+        counts[*group as usize] = saved_counts[row];
+    }
+}
+
 impl<T: Summand> Accumulators for Sum<T> {
     fn resize(&mut self, groups: usize) {
         self.sums.resize(groups, T::Native::ZERO);
@@ -135,17 +162,11 @@ impl<T: Summand> Accumulators for Sum<T> {
     }
 
     fn save(&self, groups: &[u32]) -> Result<Vec<ArrayRef>> {
-        let sums = PrimitiveArray::<T>::from_iter_values(groups.iter().map(|group| self.sums[*group as usize]));
-        let counts = Int64Array::from_iter_values(groups.iter().map(|group| self.counts[*group as usize]));
-        Ok(vec![Arc::new(sums.with_data_type(self.data_type.clone())), Arc::new(counts)])
+        Ok(save_sums::<T>(groups, &self.sums, &self.counts, &self.data_type))
     }
 
     fn load(&mut self, groups: &[u32], saved: &[ArrayRef]) -> Result<()> {
-        let (sums, counts) = (saved[0].as_primitive::<T>().values(), saved[1].as_primitive::<Int64Type>().values());
-        for (row, group) in groups.iter().enumerate() {
-            self.sums[*group as usize] = sums[row];
-            self.counts[*group as usize] = counts[row];
-        }
+        load_sums::<T>(groups, saved, &mut self.sums, &mut self.counts);
         Ok(())
     }
 

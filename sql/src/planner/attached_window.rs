@@ -38,15 +38,8 @@ pub(crate) fn recognize_attached(
         key_places.push((*key, new_keys.len()));
         new_keys.push(column);
     }
-    let mut add = |column: &usize| projection.add(&columns[*column], &input.fields[*column]);
-    let aggregates: Vec<Aggregate> = aggregates
-        .iter()
-        .map(|aggregate| Aggregate {
-            arguments: aggregate.arguments.iter().map(&mut add).collect(),
-            filter: aggregate.filter.as_ref().map(&mut add),
-            ..aggregate.clone()
-        })
-        .collect();
+    let mut add = |column: usize| projection.add(&columns[column], &input.fields[column]);
+    let aggregates: Vec<Aggregate> = aggregates.iter().map(|aggregate| aggregate.over(&mut add)).collect();
     let time = projection.add(&last_moment(&columns[end]), &RowField::new("$window_time", rowtime()));
 
     let property_place = new_keys.len() + aggregates.len();

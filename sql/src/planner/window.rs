@@ -113,15 +113,8 @@ pub(crate) fn recognize(
             }
         }
     }
-    let mut add = |column: &usize| builder.add(&expressions[*column], &input.fields[*column]);
-    let aggregates: Vec<Aggregate> = aggregates
-        .iter()
-        .map(|aggregate| Aggregate {
-            arguments: aggregate.arguments.iter().map(&mut add).collect(),
-            filter: aggregate.filter.as_ref().map(&mut add),
-            ..aggregate.clone()
-        })
-        .collect();
+    let mut add = |column: usize| builder.add(&expressions[column], &input.fields[column]);
+    let aggregates: Vec<Aggregate> = aggregates.iter().map(|aggregate| aggregate.over(&mut add)).collect();
     let time_field = &raw.fields[window.time];
     let time = builder.add(&Expression::input(window.time, time_field.data_type.clone()), time_field);
 

@@ -176,13 +176,8 @@ fn prune(rel: Rel, mut wanted: Wanted) -> Result<Pruned> {
             let read = aggregates.iter().flat_map(|a| a.arguments.iter().chain(&a.filter)).chain(&keys);
             let below = read.map(|column| vec![*column]).collect();
             let input = prune(*input, below)?;
-            let moved = |aggregate: &&Aggregate| Aggregate {
-                arguments: aggregate.arguments.iter().map(|column| input.column(*column)).collect(),
-                filter: aggregate.filter.map(|column| input.column(column)),
-                ..(*aggregate).clone()
-            };
             let columns: Vec<usize> = (0..keys.len()).chain(kept.iter().copied()).collect();
-            let aggregates = aggregates.iter().map(moved).collect();
+            let aggregates = aggregates.iter().map(|aggregate| aggregate.over(|column| input.column(column))).collect();
             let keys = keys.iter().map(|key| input.column(*key)).collect();
             Ok(picked(RelNode::Aggregate { input: Box::new(input.rel), keys, aggregates }, &columns, &fields))
         }
