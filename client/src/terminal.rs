@@ -22,7 +22,8 @@ static FOUND: OnceLock<Found> = OnceLock::new();
 /// A result takes the whole screen.
 static OTHER_SCREEN: AtomicBool = AtomicBool::new(false);
 
-/// It was restored for good: the process ends.
+/// It was restored for good: the process ends. Whoever changes the terminal holds the lock until all of the change is made, so that
+/// none follows the restoration; but see [`close`].
 static CLOSED: Mutex<bool> = Mutex::new(false);
 
 /// The most that is read at once of what was typed ahead, in bytes.
@@ -97,7 +98,7 @@ pub(crate) fn other_screen(shown: bool) -> bool {
     OTHER_SCREEN.swap(shown, Ordering::SeqCst)
 }
 
-/// Changes how the terminal gives keys. Does not return if a signal ends the process: else the prompt that comes next would
+/// Changes how the terminal gives keys and which screen it shows. Does not return if a signal ends the process: else the prompt that comes next would
 /// change what has just been restored.
 pub(crate) fn change(set: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
     let closed = CLOSED.lock().unwrap_or_else(PoisonError::into_inner);

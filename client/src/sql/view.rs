@@ -46,10 +46,13 @@ struct Screen;
 
 impl Screen {
     fn open() -> Result<Self, Failure> {
-        crate::terminal::change(terminal::enable_raw_mode)?;
+        // From here on the terminal is put right again whatever fails.
         let screen = Self;
-        other_screen(true);
-        execute!(stdout(), terminal::EnterAlternateScreen, cursor::Hide, EnableBracketedPaste)?;
+        crate::terminal::change(|| {
+            terminal::enable_raw_mode()?;
+            other_screen(true);
+            execute!(stdout(), terminal::EnterAlternateScreen, cursor::Hide, EnableBracketedPaste)
+        })?;
         Ok(screen)
     }
 }
