@@ -1,5 +1,5 @@
-//! Values of users in messages: enough to recognise them, never the whole of what may have any size. A message goes through
-//! calls, logs, histories and answers, each of which holds it once more.
+//! Bounds of messages, and of the values of users in them: enough to recognise them, never the whole of what may have any size. A
+//! message goes through calls, logs, histories and answers, each of which holds it once more.
 use std::borrow::Cow;
 
 /// Bytes of a value that a message quotes, at most.

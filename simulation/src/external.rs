@@ -45,11 +45,6 @@ impl External {
         }
     }
 
-    /// Whether a transaction is committed.
-    pub fn is_committed(&self, id: &str) -> bool {
-        self.0.lock().committed.contains(id)
-    }
-
     /// How many rows of a workload others see.
     pub fn seen(&self, workload: u32) -> usize {
         self.0.lock().seen.get(&workload).map_or(0, BTreeSet::len)

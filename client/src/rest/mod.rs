@@ -114,13 +114,6 @@ impl RestClient {
         self.get(&format!("/v1/jobs/{job}/execution-result")).await
     }
 
-    /// Why a job failed last: the newest entry of its exception history.
-    pub async fn root_exception(&self, job: JobId) -> Result<Option<String>> {
-        let answer: Value = self.get(&format!("/v1/jobs/{job}/exceptions?maxExceptions=1")).await?;
-        let entry = &answer["exceptionHistory"]["entries"][0];
-        Ok(entry["stacktrace"].as_str().or_else(|| entry["exceptionName"].as_str()).map(str::to_owned))
-    }
-
     /// Says that the client of a job lives, and until when that is to count (milliseconds since the epoch).
     pub(crate) async fn heartbeat(&self, job: JobId, expires: i64) -> Result<()> {
         let path = format!("/v1/jobs/{job}/clientHeartbeat");

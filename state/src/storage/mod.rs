@@ -114,11 +114,6 @@ impl CheckpointStorage {
         Ok(Self { inner: Arc::new(Inner { configuration, job_id, folder, own_folder, inline, deletions }) })
     }
 
-    /// Whether a checkpoint survives the JobManager.
-    pub fn is_durable(&self) -> bool {
-        self.inner.folder.is_some()
-    }
-
     /// The folder of the job's checkpoints, as a URI.
     pub fn folder(&self) -> Option<&str> {
         self.inner.folder.as_ref().map(Location::uri)
