@@ -46,6 +46,8 @@ pub trait RunningTask: Send {
     fn deliver(&self, mail: Mail) -> Result<(), Undelivered>;
     /// Whether it reads letters still.
     fn reads_mail(&self) -> bool;
+    /// Whether it was told to end, by whomever.
+    fn is_ending(&self) -> bool;
     /// What it waits for.
     fn waiting_for(&self) -> Option<&'static str>;
     /// Its counters as they are now.

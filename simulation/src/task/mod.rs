@@ -216,6 +216,10 @@ impl RunningTask for Task {
         self.open.load(Ordering::SeqCst)
     }
 
+    fn is_ending(&self) -> bool {
+        self.token.is_cancelled()
+    }
+
     fn waiting_for(&self) -> Option<&'static str> {
         None
     }

@@ -162,6 +162,7 @@ impl TaskExecutor {
                 Some(ended) = self.background.join_next() => self.background_ended(ended),
                 _ = ticks.tick() => {
                     self.report_metrics();
+                    self.note_ending();
                     if let Some(reason) = self.overdue_cancellation() {
                         return End::Fatal(reason);
                     }
@@ -507,6 +508,14 @@ impl TaskExecutor {
             }
         }
         told
+    }
+
+    /// Who was told to end by others than this actor has to end in time as well.
+    fn note_ending(&mut self) {
+        let tasks = self.jobs.values().flat_map(|job| job.tasks.values());
+        for task in tasks.filter(|task| task.is_ending()) {
+            self.cancelling.entry(task.attempt()).or_insert_with(Instant::now);
+        }
     }
 
     /// A cancelled task that does not end holds its slot for ever: the process gives up, as Flink's does.

@@ -51,7 +51,9 @@ impl RunningTask for StubbornTask {
         self.told.fetch_add(1, Ordering::SeqCst);
     }
 
-    fn fail(&self, _: proto::Failure) {}
+    fn fail(&self, _: proto::Failure) {
+        self.cancel();
+    }
 
     fn deliver(&self, _: Mail) -> Result<(), Undelivered> {
         Err(Undelivered::Ended)
@@ -59,6 +61,10 @@ impl RunningTask for StubbornTask {
 
     fn reads_mail(&self) -> bool {
         false
+    }
+
+    fn is_ending(&self) -> bool {
+        self.told.load(Ordering::SeqCst) > 0
     }
 
     fn waiting_for(&self) -> Option<&'static str> {
@@ -112,11 +118,8 @@ fn slot(slot: u32, master: u8) -> proto::RequestSlotRequest {
     }
 }
 
-/// Failed before: they were cancelled behind the back of `task.cancellation.timeout`, and one that hung kept its slot for ever.
-#[tokio::test]
-async fn tasks_of_a_superseded_job_master_have_to_end_in_time() {
-    let runner = Arc::new(Stubborn::default());
-    let mut executor = executor(Arc::clone(&runner), Duration::ZERO);
+/// A task in slot 0 of the job whose JobMaster's token is 8.
+fn deploy(executor: &mut TaskExecutor) {
     executor.registered(Bytes::from_static(&FENCE), 1);
     assert!(executor.request_slot(&slot(0, 8)).unwrap().granted);
     let task = proto::TaskDeployment {
@@ -131,6 +134,14 @@ async fn tasks_of_a_superseded_job_master_have_to_end_in_time() {
         ..Default::default()
     };
     executor.submit_tasks(deployment).unwrap();
+}
+
+/// Failed before: they were cancelled behind the back of `task.cancellation.timeout`, and one that hung kept its slot for ever.
+#[tokio::test]
+async fn tasks_of_a_superseded_job_master_have_to_end_in_time() {
+    let runner = Arc::new(Stubborn::default());
+    let mut executor = executor(Arc::clone(&runner), Duration::ZERO);
+    deploy(&mut executor);
     assert_eq!(executor.overdue_cancellation(), None);
     let cancelled = |attempts: &[u8], job: [u8; 16]| proto::CancelTasksRequest {
         fence: vec![8; 16].into(),
@@ -144,6 +155,21 @@ async fn tasks_of_a_superseded_job_master_have_to_end_in_time() {
     assert_eq!(answer.not_running, [vec![5_u8; 16], vec![6_u8; 16]]);
     assert!(executor.request_slot(&slot(1, 9)).unwrap().granted);
     assert_eq!(runner.told.load(Ordering::SeqCst), 1);
+    std::thread::sleep(Duration::from_millis(2));
+    let reason = executor.overdue_cancellation().unwrap();
+    assert!(reason.contains("task.cancellation.timeout") && reason.contains("stubborn (1/1)"), "{reason}");
+}
+
+/// The JobMaster knows nothing of it before they have ended, so that it would wait for them for ever.
+#[tokio::test]
+async fn tasks_that_were_failed_for_their_memory_have_to_end_in_time() {
+    let runner = Arc::new(Stubborn::default());
+    let mut executor = executor(Arc::clone(&runner), Duration::ZERO);
+    deploy(&mut executor);
+    executor.note_ending();
+    assert!(executor.cancelling.is_empty());
+    runner.told.store(1, Ordering::SeqCst);
+    executor.note_ending();
     std::thread::sleep(Duration::from_millis(2));
     let reason = executor.overdue_cancellation().unwrap();
     assert!(reason.contains("task.cancellation.timeout") && reason.contains("stubborn (1/1)"), "{reason}");

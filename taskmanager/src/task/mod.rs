@@ -87,6 +87,10 @@ impl RunningTask for TaskHandle {
         self.post.is_open()
     }
 
+    fn is_ending(&self) -> bool {
+        self.waiter.is_cancelled()
+    }
+
     fn waiting_for(&self) -> Option<&'static str> {
         self.waiter.notifier().waiting_for()
     }
