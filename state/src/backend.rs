@@ -59,6 +59,11 @@ impl StateResources {
         self.operator_cache
     }
 
+    /// What RocksDB has of managed memory now, in bytes: blocks and write buffers.
+    pub fn rocksdb_bytes(&self) -> u64 {
+        self.shared.get().map_or(0, |shared| shared.cache.get_usage() as u64)
+    }
+
     /// The memory that operators share before back ends on disk.
     pub(crate) fn caches(&self) -> &Arc<CachePool> {
         &self.caches

@@ -4,6 +4,7 @@
 //! - `executor`: the actor that owns slots and tasks, and its ways to the ResourceManager and the JobMasters.
 //! - [`runner`]: what makes the tasks that the executor wants.
 //! - [`factory`]: who makes the operators.
+//! - `heap`: what tasks hold, and the end of the one that holds too much.
 //! - [`task`]: what one thread runs: inputs, a chain of operators, outputs.
 //! - [`options`], `resources`: what it is told, and what it tells of itself.
 //!
@@ -12,6 +13,7 @@
 pub mod components;
 mod executor;
 pub mod factory;
+mod heap;
 pub mod options;
 mod resources;
 pub mod runner;

@@ -20,6 +20,7 @@ use wiesel_state::backend::StateResources;
 use wiesel_state::storage::CheckpointStorage;
 
 use crate::factory::OperatorFactory;
+use crate::heap::Heap;
 pub use crate::task::checkpoint::barriers::{Action, Barriers, LocalBarrier};
 use crate::task::checkpoint::restore::JobState;
 use crate::task::deployment::{Deployment, Prepared, Refusal};
@@ -117,6 +118,8 @@ pub(crate) struct Threads {
     /// What the state of all tasks shares.
     resources: Arc<StateResources>,
     factory: Arc<dyn OperatorFactory>,
+    /// What the tasks hold; none where that is not known.
+    heap: Option<Arc<Heap>>,
     /// What the state of a job's tasks shares, from the first of them for as long as the job has slots here.
     jobs: Mutex<HashMap<JobId, JobState>>,
 }
@@ -127,8 +130,9 @@ impl Threads {
         network: Arc<NetworkEnvironment>,
         resources: Arc<StateResources>,
         factory: Arc<dyn OperatorFactory>,
+        heap: Option<Arc<Heap>>,
     ) -> Self {
-        Self { configuration, network, resources, factory, jobs: Mutex::default() }
+        Self { configuration, network, resources, factory, heap, jobs: Mutex::default() }
     }
 
     fn job_state(&self, deployment: &Deployment) -> wiesel_state::Result<JobState> {
@@ -159,6 +163,7 @@ impl Threads {
             factory: self.factory.clone(),
             state: state.clone(),
             task_manager: launch.master.task_manager.clone(),
+            heap: self.heap.clone(),
         };
         let ended = launch.ended.clone();
         let started =

@@ -20,6 +20,7 @@ use wiesel_state::backend::StateResources;
 use crate::components::{Components, World};
 pub use crate::executor::End;
 use crate::factory::{BuiltIn, OperatorFactory};
+use crate::heap::{Heap, Watcher};
 use crate::options::Options;
 use crate::resources;
 use crate::runner::Threads;
@@ -57,6 +58,9 @@ pub enum StartError {
     /// The data plane.
     #[error(transparent)]
     Network(#[from] wiesel_network::Error),
+    /// The system gives no thread.
+    #[error("Could not start the thread that watches the memory: {0}")]
+    Watcher(std::io::Error),
 }
 
 /// A running TaskManager. Dropping it ends it at once; [`TaskManager::stop`] takes leave.
@@ -68,6 +72,8 @@ pub struct TaskManager {
     stop: mpsc::Sender<String>,
     actor: Option<JoinHandle<End>>,
     _background: JoinSet<()>,
+    /// None where it is not known what tasks hold.
+    _watcher: Option<Watcher>,
 }
 
 impl TaskManager {
@@ -109,9 +115,11 @@ impl TaskManager {
         let identity = resources::registration(&options, &resource_id, &rpc_address, &data_address);
 
         let configuration = Arc::new(configuration);
+        let heap = Heap::new(&options.memory, state.clone());
+        let watcher = heap.clone().map(Watcher::start).transpose().map_err(StartError::Watcher)?;
         let metrics_of = network.clone();
         let world = World {
-            runner: Arc::new(Threads::new(configuration, network.clone(), state, factory)),
+            runner: Arc::new(Threads::new(configuration, network.clone(), state, factory, heap)),
             connector: Arc::new(Tcp { connect_timeout: CONNECT_TIMEOUT, secret: options.secret.clone() }),
             metrics: Box::new(move || resources::metrics(&metrics_of)),
         };
@@ -135,7 +143,16 @@ impl TaskManager {
         });
         tracing::info!(resource_id, rpc_address, data_address, slots = options.slots, "TaskManager started");
         let actor = Some(actor);
-        Ok(Self { resource_id, rpc_address, data_address, network, stop, actor, _background: background })
+        Ok(Self {
+            resource_id,
+            rpc_address,
+            data_address,
+            network,
+            stop,
+            actor,
+            _background: background,
+            _watcher: watcher,
+        })
     }
 
     /// Its id in the cluster.

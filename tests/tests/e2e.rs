@@ -23,6 +23,8 @@ mod log_lines;
 mod long_expressions;
 #[path = "e2e/many_jobs.rs"]
 mod many_jobs;
+#[path = "e2e/memory.rs"]
+mod memory;
 #[path = "e2e/rescaling.rs"]
 mod rescaling;
 #[path = "e2e/savepoints.rs"]

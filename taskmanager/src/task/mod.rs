@@ -29,6 +29,7 @@ use self::mailbox::{Mail, Mailbox, Post, Undelivered};
 use self::output::Outputs;
 use self::reporter::{Report, Reporter, Sender};
 use crate::factory::OperatorFactory;
+use crate::heap::Heap;
 use crate::runner::RunningTask;
 
 pub(crate) mod checkpoint;
@@ -115,6 +116,8 @@ pub(crate) struct Surroundings {
     pub(crate) state: JobState,
     /// The id of the TaskManager.
     pub(crate) task_manager: String,
+    /// What the tasks hold; none where that is not known.
+    pub(crate) heap: Option<Arc<Heap>>,
 }
 
 /// What a thread starts with.
@@ -154,6 +157,7 @@ pub(crate) fn start(
     let (reporter, reporting) = Reporter::new(surroundings.sender.clone(), counters.clone(), waiter.notifier().clone());
     let (post, mailbox) = mailbox::mailbox(waiter.notifier().clone());
     let fault: Arc<parking_lot::Mutex<Option<proto::Failure>>> = Arc::default();
+    let heap = surroundings.heap.map(|heap| heap.join(deployment.job, &name, &waiter, &fault));
     let context = OperatorContext {
         job_id: deployment.job,
         run: deployment.run(),
@@ -190,8 +194,12 @@ pub(crate) fn start(
     let of_thread = span.clone();
     thread.spawn(move || {
         let _entered = of_thread.entered();
+        if let Some(heap) = &heap {
+            heap.enter();
+        }
         // Whatever becomes of the task, what it held is free.
         let _ = catch_unwind(AssertUnwindSafe(|| start.run()));
+        drop(heap);
         ended();
     })?;
     spawn_reporter(Box::pin(reporting.instrument(span)));
