@@ -1,21 +1,28 @@
 //! Connections of the REST port: how many there are, and how long one may take to ask for something.
 //!
-//! A connection waits for a request, receives its head, and is at work; only the last may take any time, because answers are
-//! waited for. What is at work is known from the requests that have begun and ended; their bodies are [`super::bodies`]' affair.
+//! HTTP/1 only: a connection has one request at a time, so that whoever counts connections counts requests. It waits for one,
+//! receives its head, and is at work; only the last may take any time, because answers are waited for. What is at work is known
+//! from the requests that have begun and ended; their bodies are [`super::bodies`]' affair.
 use std::io::{self, IoSlice};
-use std::net::SocketAddr;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use axum::extract::connect_info::Connected;
-use axum::serve::{IncomingStream, Listener};
+use axum::Router;
+use axum::http::Request;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
+use hyper_util::rt::TokioIo;
+use hyper_util::service::TowerToHyperService;
+use rustix::net::sockopt;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::OwnedSemaphorePermit;
-use tokio::time::{Instant, Sleep, sleep};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, Sleep, sleep, timeout};
+use tokio_util::sync::CancellationToken;
 use wiesel_common::connections::{Admission, FIRST_BYTES};
 
 /// How long a connection may wait for its next request: clients that keep connections give up theirs before.
@@ -25,30 +32,64 @@ const HEAD: Duration = Duration::from_secs(30);
 /// How long a client may take no byte of an answer.
 const STALLED_ANSWER: Duration = Duration::from_secs(60);
 
-/// The port.
-pub(super) struct Connections {
-    listener: TcpListener,
-    admission: Admission,
+/// After how long a silence the system asks whether the other side is still there, how often, and how many times in vain. Whoever
+/// is gone without a word would be waited for otherwise: a handler waits for its client's job as long as the client does.
+const ASK_AFTER: Duration = Duration::from_secs(30);
+const ASK_EVERY: Duration = Duration::from_secs(10);
+const ASK_TIMES: u32 = 3;
+/// What answers under way may take once there is an end: a client that waits for rows must not hold up the stop.
+const LAST_ANSWERS: Duration = Duration::from_millis(200);
+
+/// Serves until the token is cancelled.
+pub(crate) async fn serve(listener: TcpListener, api: Router, stop: CancellationToken) {
+    let admission = Admission::by_open_files("REST");
+    let api = TowerToHyperService::new(api);
+    // They end with this.
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            (stream, _, room) = admission.accept(&listener) => {
+                let (api, stop) = (api.clone(), stop.clone());
+                connections.spawn(async move {
+                    answer(Connection::new(stream), api, stop).await;
+                    drop(room);
+                });
+            }
+            // One that panicked has said so.
+            Some(_) = connections.join_next() => {}
+            () = stop.cancelled() => break,
+        }
+    }
+    drop(listener);
+    let _ = timeout(LAST_ANSWERS, async { while connections.join_next().await.is_some() {} }).await;
 }
 
-impl Connections {
-    pub(super) fn new(listener: TcpListener) -> Self {
-        Self { listener, admission: Admission::by_open_files("REST") }
+/// Answers what comes over a connection, to its end.
+async fn answer(connection: Connection, api: TowerToHyperService<Router>, stop: CancellationToken) {
+    let activity = connection.activity.clone();
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(activity.clone());
+        api.call(request)
+    });
+    let mut conversation = pin!(http1::Builder::new().serve_connection(TokioIo::new(connection), service));
+    let ended = tokio::select! {
+        ended = conversation.as_mut() => ended,
+        () = stop.cancelled() => {
+            conversation.as_mut().graceful_shutdown();
+            conversation.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "a REST connection broke off");
     }
 }
 
-impl Listener for Connections {
-    type Io = Connection;
-    type Addr = SocketAddr;
-
-    async fn accept(&mut self) -> (Connection, SocketAddr) {
-        let (stream, peer, room) = self.admission.accept(&self.listener).await;
-        (Connection::new(stream, Some(room)), peer)
-    }
-
-    fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.listener.local_addr()
-    }
+/// Has the system notice that the other side is gone.
+fn notice_the_end(stream: &TcpStream) -> rustix::io::Result<()> {
+    sockopt::set_tcp_keepidle(stream, ASK_AFTER)?;
+    sockopt::set_tcp_keepintvl(stream, ASK_EVERY)?;
+    sockopt::set_tcp_keepcnt(stream, ASK_TIMES)?;
+    sockopt::set_socket_keepalive(stream, true)
 }
 
 /// The requests of a connection, for who answers them.
@@ -76,12 +117,6 @@ impl Activity {
     }
 }
 
-impl Connected<IncomingStream<'_, Connections>> for Activity {
-    fn connect_info(stream: IncomingStream<'_, Connections>) -> Self {
-        stream.io().activity.clone()
-    }
-}
-
 /// See [`Activity::begin`].
 pub(super) struct InProgress(Activity);
 
@@ -102,7 +137,7 @@ enum Phase {
 }
 
 /// A connection that ends when it is silent for too long.
-pub(super) struct Connection {
+struct Connection {
     stream: TcpStream,
     activity: Activity,
     phase: Phase,
@@ -112,11 +147,13 @@ pub(super) struct Connection {
     deadline: Pin<Box<Sleep>>,
     /// Set while the client takes nothing.
     stalled: Option<Pin<Box<Sleep>>>,
-    _room: Option<OwnedSemaphorePermit>,
 }
 
 impl Connection {
-    fn new(stream: TcpStream, room: Option<OwnedSemaphorePermit>) -> Self {
+    fn new(stream: TcpStream) -> Self {
+        if let Err(error) = notice_the_end(&stream) {
+            tracing::debug!(%error, "a connection whose end will not be noticed if nothing is sent");
+        }
         Self {
             stream,
             activity: Activity::default(),
@@ -124,7 +161,6 @@ impl Connection {
             begun: 0,
             deadline: Box::pin(sleep(FIRST_BYTES)),
             stalled: None,
-            _room: room,
         }
     }
 
@@ -210,6 +246,8 @@ impl AsyncWrite for Connection {
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+
     use futures::FutureExt;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -218,7 +256,7 @@ mod tests {
     async fn connected() -> (Connection, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        (Connection::new(listener.accept().await.unwrap().0, None), client)
+        (Connection::new(listener.accept().await.unwrap().0), client)
     }
 
     fn expire(connection: &mut Connection) {
@@ -271,5 +309,41 @@ mod tests {
         assert_eq!(connection.phase, Phase::Idle);
         expire(&mut connection);
         assert!(times_out(&mut connection).await);
+    }
+
+    #[tokio::test]
+    async fn who_is_gone_without_a_word_is_noticed() {
+        let (connection, _client) = connected().await;
+        assert!(sockopt::socket_keepalive(&connection.stream).unwrap());
+        assert_eq!(sockopt::tcp_keepidle(&connection.stream).unwrap(), ASK_AFTER);
+        assert_eq!(sockopt::tcp_keepintvl(&connection.stream).unwrap(), ASK_EVERY);
+        assert_eq!(sockopt::tcp_keepcnt(&connection.stream).unwrap(), ASK_TIMES);
+    }
+
+    /// What a server says to these bytes before it ends the connection.
+    async fn said(address: SocketAddr, bytes: &[u8]) -> String {
+        let mut client = TcpStream::connect(address).await.unwrap();
+        client.write_all(bytes).await.unwrap();
+        let mut said = Vec::new();
+        client.read_to_end(&mut said).await.unwrap();
+        String::from_utf8_lossy(&said).into_owned()
+    }
+
+    /// Before, whoever began with HTTP/2's preface had a hundred requests at once on a connection, and no head of them was waited for.
+    #[tokio::test]
+    async fn http_1_is_spoken_and_nothing_else() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let api = Router::new().route("/", axum::routing::get(|| async { "served" }));
+        let stop = CancellationToken::new();
+        let server = tokio::spawn(serve(listener, api, stop.clone()));
+        let answer = said(address, b"GET / HTTP/1.1\r\nConnection: close\r\n\r\n").await;
+        assert!(answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.ends_with("\r\n\r\nserved"), "{answer}");
+        assert!(said(address, b"GET / HTTP/1.0\r\n\r\n").await.starts_with("HTTP/1.0 200 OK\r\n"));
+        // The preface with an empty SETTINGS frame, to which a server of HTTP/2 answers with its own.
+        let answer = said(address, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await;
+        assert_eq!(answer, "");
+        stop.cancel();
+        server.await.unwrap();
     }
 }

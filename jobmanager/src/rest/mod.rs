@@ -27,13 +27,12 @@ mod vertices;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{ConnectInfo, DefaultBodyLimit, Request, State};
+use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, CONNECTION, CONTENT_TYPE, VARY};
 use axum::http::{HeaderValue, Method, Uri};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, patch, post};
-use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use wiesel_common::config::Configuration;
 use wiesel_common::time::Clock;
@@ -44,7 +43,8 @@ use crate::operations::Operations;
 use crate::options::RestOptions;
 use crate::resourcemanager::ResourceManagerHandle;
 use bodies::Bodies;
-use connections::{Activity, Connections};
+use connections::Activity;
+pub(crate) use connections::serve;
 use error::RestError;
 use origins::Origins;
 pub(crate) use planning::Planning;
@@ -68,28 +68,6 @@ pub(crate) struct RestState {
 }
 
 type Answer = Result<axum::Json<serde_json::Value>, RestError>;
-
-/// Serves until the token is cancelled.
-pub(crate) async fn serve(listener: TcpListener, api: Router, stop: CancellationToken) {
-    let api = api.into_make_service_with_connect_info::<Activity>();
-    let service = axum::serve(Connections::new(listener), api).with_graceful_shutdown({
-        let stop = stop.clone();
-        async move { stop.cancelled().await }
-    });
-    let deadline = async {
-        stop.cancelled().await;
-        // Answers under way may end; a client that waits for rows must not hold up the stop.
-        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
-    };
-    tokio::select! {
-        result = service => {
-            if let Err(error) = result {
-                tracing::error!(%error, "the REST endpoint failed");
-            }
-        }
-        () = deadline => {}
-    }
-}
 
 /// The whole API.
 pub(crate) fn router(state: RestState) -> Router {
@@ -166,8 +144,7 @@ struct Gate {
 /// What holds for every answer.
 async fn transport(State(gate): State<Arc<Gate>>, request: Request, next: Next) -> Response {
     let closes = request.headers().get(CONNECTION).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"close"));
-    let connection = request.extensions().get::<ConnectInfo<Activity>>();
-    let _in_progress = connection.map(|ConnectInfo(activity)| activity.begin());
+    let _in_progress = request.extensions().get::<Activity>().map(Activity::begin);
     let checked = gate.origins.check(request.method(), request.uri(), request.headers());
     let (mut response, reader) = match checked {
         Ok(reader) => (pass(&gate.bodies, request, next).await, reader),
