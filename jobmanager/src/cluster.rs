@@ -87,7 +87,7 @@ impl JobManager {
         let configuration = Arc::new(configuration);
         let advertised = format!("{}:{port}", control.address);
         let components = Components::start(configuration, environment, advertised, stop.clone())?;
-        let api = components.rest(rest_options.clone(), rest_address.port());
+        let api = components.rest(rest_options.clone(), rest_address);
         let Components { dispatcher, resource_manager, services, mut parts, .. } = components;
         let rpc_stop = stop.clone();
         let patience = connections::keep_alive(control.heartbeat_timeout);

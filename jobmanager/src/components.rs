@@ -1,5 +1,6 @@
 //! What a JobManager consists of, without its ports: the actors and the services in front of them. A simulation starts these
 //! and plays network and clock itself.
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -146,11 +147,11 @@ impl Components {
         })
     }
 
-    /// What clients call, for a server on this port.
-    pub fn rest(&self, options: RestOptions, port: u16) -> axum::Router {
+    /// What clients call, for a server that listens there.
+    pub fn rest(&self, options: RestOptions, bound: SocketAddr) -> axum::Router {
         rest::router(RestState {
             options: Arc::new(options),
-            port,
+            bound,
             configuration: Arc::clone(&self.configuration),
             clock: Arc::clone(&self.clock),
             dispatcher: self.dispatcher.clone(),

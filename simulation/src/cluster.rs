@@ -478,7 +478,7 @@ impl Cluster {
             let components = components.expect("the settings of a simulation are valid");
             // It ends with the process.
             tokio::spawn(endpoint.serve(inbox, components.services.clone(), None));
-            let rest = components.rest(options, 8081);
+            let rest = components.rest(options, ([127, 0, 0, 1], 8081).into());
             Role::JobManager(Box::new(components), rest)
         })
     }

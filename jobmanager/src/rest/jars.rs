@@ -61,7 +61,7 @@ pub(super) async fn list(State(state): Rest) -> Answer {
             })
         })
         .collect();
-    let address = format!("http://{}:{}", state.options.address, state.port);
+    let address = format!("http://{}:{}", state.options.address, state.bound.port());
     answer(json!({ "address": address, "files": files }))
 }
 

@@ -24,6 +24,7 @@ mod task_managers;
 mod throwable;
 mod vertices;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
@@ -56,7 +57,8 @@ pub(crate) const FLINK_VERSION: &str = "2.3.0";
 #[derive(Clone)]
 pub(crate) struct RestState {
     pub(crate) options: Arc<RestOptions>,
-    pub(crate) port: u16,
+    /// Where the server listens.
+    pub(crate) bound: SocketAddr,
     pub(crate) configuration: Arc<Configuration>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) dispatcher: DispatcherHandle,
@@ -71,8 +73,10 @@ type Answer = Result<axum::Json<serde_json::Value>, RestError>;
 
 /// The whole API.
 pub(crate) fn router(state: RestState) -> Router {
-    let gate =
-        Arc::new(Gate { origins: Origins::new(&state.options), bodies: Bodies::new(state.options.max_content_length) });
+    let gate = Arc::new(Gate {
+        origins: Origins::new(&state.options, state.bound.ip()),
+        bodies: Bodies::new(state.options.max_content_length),
+    });
     let short = DefaultBodyLimit::max(limits::MAX_TRIGGER_BYTES.min(state.options.max_content_length));
     let api = Router::new()
         .route("/overview", get(cluster::overview))

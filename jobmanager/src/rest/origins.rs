@@ -26,12 +26,13 @@ pub(super) struct Origins {
 }
 
 impl Origins {
-    pub(super) fn new(options: &RestOptions) -> Self {
+    /// `bound`: where the server listens, whatever it is called in the configuration.
+    pub(super) fn new(options: &RestOptions, bound: IpAddr) -> Self {
         let allowed = options.allow_origin.split(',').map(|origin| origin.trim().trim_end_matches('/').to_lowercase());
         let names = [&options.address, &options.bind_address].into_iter().chain(&options.names);
         Self {
             allowed: allowed.filter(|origin| !origin.is_empty()).collect(),
-            loopback: is_this_machine(&options.bind_address),
+            loopback: bound.to_canonical().is_loopback(),
             names: names.map(|name| name.to_lowercase()).collect(),
         }
     }
@@ -133,7 +134,8 @@ fn authority_of(origin: &str) -> Option<&str> {
 mod tests {
     use super::*;
 
-    fn origins(bind_address: &str, allowed: &str) -> Origins {
+    /// What is bound where the configuration says so.
+    fn origins(bind_address: &str, bound: &str, allowed: &str) -> Origins {
         let pairs = [
             ("rest.bind-address", bind_address),
             ("rest.address", "flink.example"),
@@ -142,7 +144,7 @@ mod tests {
         ];
         let pairs = pairs.iter().filter(|(_, value)| !value.is_empty());
         let configuration = pairs.map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
-        Origins::new(&RestOptions::read(&configuration).unwrap())
+        Origins::new(&RestOptions::read(&configuration).unwrap(), bound.parse().unwrap())
     }
 
     fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
@@ -167,7 +169,7 @@ mod tests {
     /// Before, any page that a user had open could upload and run scripts, and cancel jobs.
     #[test]
     fn foreign_pages_change_nothing() {
-        let origins = origins("0.0.0.0", "");
+        let origins = origins("0.0.0.0", "0.0.0.0", "");
         let host = ("host", "flink.example:8081");
         let foreign: [Pairs<'_>; 7] = [
             &[host, ("origin", "http://evil.example")],
@@ -209,19 +211,27 @@ mod tests {
             origins.check(&Method::POST, &"/jars/upload".parse().unwrap(), &pairs).ok().flatten()
         };
         let page = "https://ui.example:3000";
-        let some = origins("0.0.0.0", "https://ui.example:3000/, https://other.example");
+        let some = origins("0.0.0.0", "0.0.0.0", "https://ui.example:3000/, https://other.example");
         assert_eq!(read(&some, page), Some(HeaderValue::from_static(page)));
         assert_eq!(read(&some, "https://evil.example"), None);
         assert_eq!(read(&some, "http://flink.example:8081"), None, "it needs no permission");
-        assert_eq!(read(&origins("0.0.0.0", "*"), page), Some(HeaderValue::from_static(page)));
-        assert_eq!(read(&origins("0.0.0.0", ""), page), None);
+        assert_eq!(read(&origins("0.0.0.0", "0.0.0.0", "*"), page), Some(HeaderValue::from_static(page)));
+        assert_eq!(read(&origins("0.0.0.0", "0.0.0.0", ""), page), None);
     }
 
     /// A page's name can be made to lead to 127.0.0.1: the browser then takes it for the page's own origin.
     #[test]
     fn a_foreign_name_does_not_lead_to_a_loopback_endpoint() {
-        for bind_address in ["localhost", "127.0.0.1", "::1"] {
-            let origins = origins(bind_address, "");
+        for (bind_address, bound) in [
+            ("localhost", "127.0.0.1"),
+            ("127.0.0.1", "127.0.0.1"),
+            ("::1", "::1"),
+            // Before, the check went by how the address is spelt, and was left out for these.
+            ("127.1", "127.0.0.1"),
+            ("::ffff:127.0.0.1", "::ffff:127.0.0.1"),
+            ("a-name-of-127.0.1.1", "127.0.1.1"),
+        ] {
+            let origins = origins(bind_address, bound, "");
             for ours in ["localhost:8081", "LOCALHOST", "127.0.0.1:8081", "127.1.2.3", "[::1]:8081", "flink.example:1"]
             {
                 assert!(!refused(&origins, &Method::GET, "/overview", &[("host", ours)]), "{ours}");
@@ -234,6 +244,10 @@ mod tests {
             assert!(refused(&origins, &Method::GET, "http://evil.example/overview", &[("host", "localhost")]));
             assert!(!refused(&origins, &Method::GET, "/overview", &[]), "a client that names no host");
         }
-        assert!(!refused(&origins("0.0.0.0", ""), &Method::GET, "/overview", &[("host", "any.example")]));
+        for (bind_address, bound) in [("0.0.0.0", "0.0.0.0"), ("flink.example", "10.1.2.3"), ("localhost", "10.1.2.3")]
+        {
+            let origins = origins(bind_address, bound, "");
+            assert!(!refused(&origins, &Method::GET, "/overview", &[("host", "any.example")]), "{bound}");
+        }
     }
 }
