@@ -4,7 +4,7 @@ mod support;
 
 use reqwest::Method;
 use serde_json::Value;
-use support::{Cluster, TaskManager, shuffle};
+use support::{Cluster, TaskManager, one_after_the_other, real_enumerators, shuffle, until};
 use wiesel_jobmanager::jobmaster::status::JobStatus;
 
 /// The status of an answer, which must be JSON, and its first error.
@@ -67,4 +67,38 @@ async fn errors_of_the_framework_are_json() {
     let broken = http.post(cluster.rest("/jars/upload")).header("Content-Type", "multipart/form-data; boundary=b");
     let (status, error) = refused(broken.body(form)).await;
     assert_eq!(status, 400, "{error}");
+}
+
+/// Before, a run whose body came in chunks took all room for uploads until its jobs had ended.
+#[tokio::test]
+async fn a_run_that_waits_for_its_jobs_takes_no_room_for_uploads() {
+    let limit = ("rest.server.max-content-length", "204800");
+    let cluster = Cluster::with_enumerators(&[limit], real_enumerators()).await;
+    let artifact = cluster.upload(one_after_the_other()).await;
+    let run = || {
+        let body = reqwest::Body::wrap_stream(futures::stream::iter([Ok::<_, std::io::Error>("{}")]));
+        tokio::spawn(cluster.http.post(cluster.rest(&format!("/jars/{artifact}/run"))).body(body).send())
+    };
+    // There are no slots: no job ends.
+    let runs = [run(), run(), run()];
+    until("all runs wait for their jobs", async || {
+        (cluster.manager.dispatcher().describe_all().await.len() == runs.len()).then_some(())
+    })
+    .await;
+    cluster.upload(format!("-- {}\nSELECT 1;", "x".repeat(150 << 10))).await;
+    for run in runs {
+        assert!(!run.is_finished());
+        run.abort();
+    }
+}
+
+#[tokio::test]
+async fn what_a_run_is_told_has_a_length() {
+    let cluster = Cluster::start(&[]).await;
+    let body = serde_json::json!({ "flinkConfiguration": { "a": "x".repeat(66_000) } });
+    for path in ["/jars/x.sql/run", "/jars/x.sql/plan"] {
+        let (status, answer) = cluster.post(path, &body).await;
+        let error = answer["errors"][0].as_str().unwrap();
+        assert!(status == 413 && error.contains("at most 65536 bytes"), "{path}: {status} {error}");
+    }
 }

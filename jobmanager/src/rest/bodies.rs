@@ -3,11 +3,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::BoxError;
-use axum::body::Body;
+use axum::body::{Body, BodyDataStream};
 use axum::extract::Request;
 use axum::http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use axum::http::{HeaderMap, StatusCode};
 use futures::StreamExt;
+use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout, timeout_at};
 
@@ -37,14 +38,15 @@ impl Bodies {
         Self { largest, wait: WAIT, room: Arc::new(Semaphore::new(units(largest) as usize)) }
     }
 
-    /// The request once there is room for its body, which has to be kept as long as the body is.
-    pub(super) async fn admit(&self, request: Request) -> Result<(Request, Option<OwnedSemaphorePermit>), RestError> {
-        let Some(length) = length(request.headers()) else { return Ok((request, None)) };
+    /// The request once there is room for its body, which has to be kept until the request has been dealt with.
+    pub(super) async fn admit(&self, request: Request) -> Result<(Request, Room), RestError> {
+        let Some(length) = length(request.headers()) else { return Ok((request, Room::default())) };
         // One that is too long is refused when it is read, before it is longer than this.
         let bytes = length.min(self.largest);
-        let room = if bytes <= SMALL { None } else { Some(self.room_for(bytes).await?) };
+        let taken = if bytes <= SMALL { None } else { Some(self.room_for(bytes).await?) };
+        let room = Room(Arc::new(Mutex::new(taken)));
         let (parts, body) = request.into_parts();
-        Ok((Request::from_parts(parts, in_time(body)), room))
+        Ok((Request::from_parts(parts, in_time(body, room.clone())), room))
     }
 
     async fn room_for(&self, bytes: usize) -> Result<OwnedSemaphorePermit, RestError> {
@@ -55,6 +57,38 @@ impl Bodies {
             let message = "Other uploads take all the room that there is for them: try again later.";
             RestError::handler(StatusCode::SERVICE_UNAVAILABLE, message)
         })
+    }
+}
+
+/// The room of a body. How long one is that does not say so is known when it has been read, and who has read a small one may
+/// take any time to answer: then it takes no more than it needs.
+#[derive(Clone, Default)]
+pub(super) struct Room(Arc<Mutex<Option<OwnedSemaphorePermit>>>);
+
+impl Room {
+    /// The body has so many bytes and no more.
+    fn shrink(&self, bytes: usize) {
+        let mut taken = self.0.lock();
+        let needed = if bytes <= SMALL { 0 } else { units(bytes) as usize };
+        if needed == 0 {
+            *taken = None;
+        } else if let Some(permits) = &mut *taken {
+            let left_over = permits.num_permits().saturating_sub(needed);
+            drop(permits.split(left_over));
+        }
+    }
+}
+
+/// A body that is being read. Once it is not any more, its room is what was read of it.
+struct Reading {
+    chunks: BodyDataStream,
+    bytes: usize,
+    room: Room,
+}
+
+impl Drop for Reading {
+    fn drop(&mut self) {
+        self.room.shrink(self.bytes);
     }
 }
 
@@ -73,12 +107,16 @@ fn length(headers: &HeaderMap) -> Option<usize> {
 }
 
 /// The body, which ends with an error if it does not come in time.
-fn in_time(body: Body) -> Body {
+fn in_time(body: Body, room: Room) -> Body {
     let end = Instant::now() + LONGEST;
-    let chunks = futures::stream::unfold(Some(body.into_data_stream()), move |chunks| async move {
-        let mut chunks = chunks?;
-        match timeout_at(end.min(Instant::now() + STALLED), chunks.next()).await {
-            Ok(Some(Ok(chunk))) => Some((Ok(chunk), Some(chunks))),
+    let reading = Reading { chunks: body.into_data_stream(), bytes: 0, room };
+    let chunks = futures::stream::unfold(Some(reading), move |reading| async move {
+        let mut reading = reading?;
+        match timeout_at(end.min(Instant::now() + STALLED), reading.chunks.next()).await {
+            Ok(Some(Ok(chunk))) => {
+                reading.bytes += chunk.len();
+                Some((Ok(chunk), Some(reading)))
+            }
             Ok(Some(Err(error))) => Some((Err(BoxError::from(error)), None)),
             Ok(None) => None,
             Err(_) => Some((Err(BoxError::from("the body of the request did not come in time")), None)),
@@ -97,13 +135,18 @@ mod tests {
         axum::http::Request::builder().header(header.0, header.1).body(body).unwrap()
     }
 
+    /// The bytes of a room.
+    fn taken(room: &Room) -> usize {
+        room.0.lock().as_ref().map_or(0, OwnedSemaphorePermit::num_permits) * UNIT
+    }
+
     /// Before, twelve uploads of 95 MB were held at once.
     #[tokio::test]
     async fn bodies_share_their_room() {
         let bodies = Bodies { wait: Duration::from_millis(20), ..Bodies::new(100 << 20) };
         let upload = || request(("content-length", "99614720"), Body::empty());
-        let (_, first) = bodies.admit(upload()).await.unwrap();
-        assert!(first.is_some());
+        let (held, first) = bodies.admit(upload()).await.unwrap();
+        assert_eq!(taken(&first), 99_614_720);
         for header in
             [("content-length", "99614720"), ("transfer-encoding", "chunked"), ("content-length", "9999999999")]
         {
@@ -113,9 +156,27 @@ mod tests {
         // Small ones need none.
         let (_, small) = bodies.admit(request(("content-length", "65536"), Body::empty())).await.unwrap();
         let (_, none) = bodies.admit(request(("accept", "*/*"), Body::empty())).await.unwrap();
-        assert!(small.is_none() && none.is_none());
-        drop(first);
+        assert_eq!((taken(&small), taken(&none)), (0, 0));
+        drop((held, first));
         assert!(bodies.admit(upload()).now_or_never().is_some_and(|admitted| admitted.is_ok()));
+    }
+
+    /// Before, one that did not say how long it is took all room until it had been answered.
+    #[tokio::test]
+    async fn a_body_that_has_been_read_takes_what_it_needs() {
+        let bodies = Bodies::new(1 << 20);
+        let chunked = |body: Vec<u8>| request(("transfer-encoding", "chunked"), Body::from(body));
+        for (bytes, needed) in [(10, 0), (64 << 10, 0), (100 << 10, 100 << 10), (1 << 20, 1 << 20)] {
+            let (admitted, room) = bodies.admit(chunked(vec![7; bytes])).await.unwrap();
+            assert_eq!(taken(&room), 1 << 20);
+            assert_eq!(axum::body::to_bytes(admitted.into_body(), usize::MAX).await.unwrap().len(), bytes);
+            assert_eq!(taken(&room), needed);
+        }
+        // Who does not want it needs nothing.
+        let (admitted, room) = bodies.admit(chunked(vec![7; 1 << 20])).await.unwrap();
+        drop(admitted);
+        assert_eq!(taken(&room), 0);
+        assert_eq!(bodies.room.available_permits(), 1 << 10);
     }
 
     #[tokio::test]

@@ -20,6 +20,7 @@ use wiesel_sql::parser::{StatementText, parse_statement, split};
 use wiesel_sql::session::{ExecuteOptions, Outcome, Session};
 
 use super::error::RestError;
+use super::limits::{TriggerBody, content};
 use super::plan::plan_of;
 use super::submit::{Part, parts, refused, restore_keys};
 use super::{Answer, Rest, RestState, json as answer};
@@ -372,7 +373,7 @@ fn plan_script(
 
 /// `GET /jars/:id/plan`.
 pub(super) async fn plan_get(state: Rest, id: Path<String>, query: Query<HashMap<String, String>>) -> Answer {
-    plan_post(state, id, query, Bytes::new()).await
+    plan_post(state, id, query, Ok(Bytes::new())).await
 }
 
 /// `POST /jars/:id/plan`.
@@ -380,10 +381,10 @@ pub(super) async fn plan_post(
     State(state): Rest,
     Path(id): Path<String>,
     Query(query): Query<HashMap<String, String>>,
-    body: Bytes,
+    body: TriggerBody,
 ) -> Answer {
     enabled(&state)?;
-    let request = RunRequest::of(&query, &body)?;
+    let request = RunRequest::of(&query, &content(body)?)?;
     let jobs = planned(&state, id, &request).await?;
     let plans: Vec<Value> = jobs
         .iter()
@@ -397,10 +398,10 @@ pub(super) async fn run(
     State(state): Rest,
     Path(id): Path<String>,
     Query(query): Query<HashMap<String, String>>,
-    body: Bytes,
+    body: TriggerBody,
 ) -> Answer {
     enabled(&state)?;
-    let request = RunRequest::of(&query, &body)?;
+    let request = RunRequest::of(&query, &content(body)?)?;
     let jobs = planned(&state, id, &request).await?;
     let count = jobs.len();
     let mut ids = Vec::with_capacity(count);

@@ -119,8 +119,8 @@ pub(crate) fn router(state: RestState) -> Router {
         .route("/jars", get(jars::list))
         .route("/jars/upload", post(jars::upload))
         .route("/jars/{id}", delete(jars::remove))
-        .route("/jars/{id}/plan", get(jars::plan_get).post(jars::plan_post))
-        .route("/jars/{id}/run", post(jars::run))
+        .route("/jars/{id}/plan", get(jars::plan_get).post(jars::plan_post).layer(short))
+        .route("/jars/{id}/run", post(jars::run).layer(short))
         .layer(DefaultBodyLimit::max(state.options.max_content_length));
     Router::new()
         .nest("/v1", api.clone())
@@ -169,7 +169,7 @@ async fn pass(bodies: &Bodies, request: Request, next: Next) -> Response {
     if matches!(*request.method(), Method::HEAD | Method::OPTIONS) {
         return not_found(request.method().clone(), request.uri().clone()).await.into_response();
     }
-    // The room for the body is taken until it has been dealt with.
+    // What has been read of the body takes its room until it has been dealt with.
     match bodies.admit(request).await {
         Ok((request, _room)) => as_json(next.run(request).await).await,
         Err(refused) => refused.into_response(),

@@ -77,6 +77,16 @@ impl Cluster {
         (response.status().as_u16(), response.json().await.unwrap())
     }
 
+    /// The id of a script, once it is uploaded.
+    pub async fn upload(&self, script: String) -> String {
+        let part = reqwest::multipart::Part::bytes(script.into_bytes()).file_name("script.sql");
+        let form = reqwest::multipart::Form::new().part("jarfile", part);
+        let response = self.http.post(self.rest("/jars/upload")).multipart(form).send().await.unwrap();
+        let (status, answer) = (response.status(), response.json::<serde_json::Value>().await.unwrap());
+        assert_eq!(status, 200, "{answer}");
+        answer["filename"].as_str().unwrap().rsplit('/').next().unwrap().to_owned()
+    }
+
     /// The outcome of an operation once it is over: `path` is where it was asked for, or is asked about.
     pub async fn outcome(&self, path: &str, accepted: &serde_json::Value) -> serde_json::Value {
         let path = format!("{path}/{}", accepted["request-id"].as_str().unwrap());
@@ -573,6 +583,17 @@ pub fn registration(resource_id: &str, address: &str, slots: u32) -> proto::Regi
         memory: Some(proto::MemoryConfiguration::default()),
         hostname: "localhost".into(),
     }
+}
+
+/// A script of two jobs, the second of which starts after the end of the first.
+pub fn one_after_the_other() -> String {
+    let table = "CREATE TABLE t (a INT) WITH ('connector' = 'blackhole');\nSET 'table.dml-sync' = 'true';\n";
+    format!("{table}{}", "INSERT INTO t VALUES (1);\n".repeat(2))
+}
+
+/// The enumerators of the connectors.
+pub fn real_enumerators() -> EnumeratorFactory {
+    Arc::new(wiesel_connectors::factory::enumerator)
 }
 
 pub fn failure(class: &str, message: &str) -> Option<proto::Failure> {
