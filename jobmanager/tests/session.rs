@@ -3,10 +3,10 @@
 mod support;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use prost::Message;
-use support::{Cluster, TaskManager, failure, registration, shuffle, until};
+use support::{Cluster, TaskManager, failure, one_after_the_other, real_enumerators, registration, shuffle, until};
 use wiesel_common::id::JobId;
 use wiesel_jobmanager::jobmaster::source_coordinator::EnumeratorFactory;
 use wiesel_jobmanager::jobmaster::status::JobStatus;
@@ -506,4 +506,33 @@ async fn a_job_with_more_tasks_than_memory_for_them_is_refused() {
         proto::JobGraph { job_id: vec![9; 16].into(), vertices: (0..40).map(vertex).collect(), ..Default::default() };
     let error = cluster.manager.dispatcher().submit(graph).await.unwrap_err();
     assert!(error.to_string().contains("1310720 tasks"), "{error}");
+}
+
+/// Before, the client of a script with table.dml-sync, which knows of no job before it has its answer, was not heard of by
+/// the first one, and that was cancelled.
+#[tokio::test]
+async fn who_waits_for_a_script_is_heard_of_and_who_is_gone_is_not() {
+    let cluster = Cluster::with_enumerators(&[], real_enumerators()).await;
+    let mut a = TaskManager::start(&cluster, "a", 1).await;
+    let artifact = cluster.upload(one_after_the_other()).await;
+    let tied = serde_json::json!({ "flinkConfiguration": {
+        "execution.attached": "true",
+        "execution.shutdown-on-attached-exit": "true",
+        "client.heartbeat.timeout": "2 s",
+    }});
+    let run = tokio::spawn(cluster.http.post(cluster.rest(&format!("/jars/{artifact}/run"))).json(&tied).send());
+    let deployed = a.next_submit().await;
+    a.run(&deployed).await;
+    let id = JobId::from_bytes(&deployed.graph.as_ref().unwrap().job_id).unwrap();
+    let begun = Instant::now();
+    until("the job has run for longer than its client may be silent", async || {
+        assert_eq!(cluster.job(id).await.status, JobStatus::Running);
+        (begun.elapsed() > Duration::from_secs(5)).then_some(())
+    })
+    .await;
+    assert!(!run.is_finished());
+    run.abort();
+    a.next_cancel().await;
+    a.report_all(&deployed, Canceled).await;
+    cluster.await_status(id, JobStatus::Canceled).await;
 }

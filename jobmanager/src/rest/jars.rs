@@ -7,7 +7,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use axum::body::Bytes;
 use axum::extract::{Multipart, Path, Query, State};
 use axum::http::StatusCode;
-use prost::Message;
+use prost::Message as _;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -24,7 +24,9 @@ use super::limits::{TriggerBody, content};
 use super::plan::plan_of;
 use super::submit::{Part, parts, refused, restore_keys};
 use super::{Answer, Rest, RestState, json as answer};
+use crate::dispatcher::JobRef;
 use crate::jobmaster::status::JobStatus;
+use crate::jobmaster::{JobMasterHandle, Message};
 
 /// How often a script that waits for one job before the next (`table.dml-sync`) looks at it.
 const SYNC_POLL: Duration = Duration::from_millis(50);
@@ -405,19 +407,27 @@ pub(super) async fn run(
     let jobs = planned(&state, id, &request).await?;
     let count = jobs.len();
     let mut ids = Vec::with_capacity(count);
+    let mut running = Vec::new();
     for (position, job) in jobs.into_iter().enumerate() {
         let id = state.dispatcher.submit(job.graph).await.map_err(|error| refused(&error))?;
         ids.push(id.to_string());
+        if let Some(JobRef::Running(master)) = state.dispatcher.job(id).await {
+            running.push(master);
+        }
         if job.wait && position + 1 < count {
-            wait_for(&state, id).await?;
+            wait_for(&state, id, &mut running).await?;
         }
     }
     answer(json!({ "jobid": ids[0], "applicationId": ids[0], "jobids": ids }))
 }
 
 /// Waits for the end of a job; one that did not finish ends the script.
-async fn wait_for(state: &RestState, id: JobId) -> Result<(), RestError> {
+///
+/// As long as this goes on the client is heard of by all jobs of its script that are running: it has no answer yet, and so does
+/// not know the jobs that are tied to it. Once it is gone, what it asked for is dropped, and this with it.
+async fn wait_for(state: &RestState, id: JobId, running: &mut Vec<JobMasterHandle>) -> Result<(), RestError> {
     loop {
+        running.retain(|master| master.send(Message::ClientHeartbeat));
         let job = state.dispatcher.describe(id).await.ok_or_else(|| RestError::job_not_found(id))?;
         if job.status == JobStatus::Finished {
             return Ok(());
