@@ -53,6 +53,42 @@ async fn pages_of_others_change_nothing_and_read_nothing() {
     assert_eq!(cluster.get("/overview").await.0, 200);
 }
 
+/// Before, OPTIONS was unknown, so that browsers sent nothing of such a page that is not a form, whatever was allowed.
+#[tokio::test]
+async fn pages_that_are_allowed_may_ask_what_they_may_send() {
+    let cluster = Cluster::start(&[("web.access-control-allow-origin", "https://ui.example")]).await;
+    let ask = async |origin: &'static str, method: Option<&'static str>| {
+        let mut request = cluster.http.request(Method::OPTIONS, cluster.rest("/jars/x.sql/run"));
+        request = request.header("Origin", origin);
+        if let Some(method) = method {
+            request = request.header("Access-Control-Request-Method", method);
+        }
+        request.send().await.unwrap()
+    };
+    let answer = ask("https://ui.example", Some("POST")).await;
+    assert_eq!(answer.status(), 204);
+    for (name, value) in [
+        ("access-control-allow-origin", "https://ui.example"),
+        ("access-control-allow-methods", "DELETE, GET, PATCH, POST"),
+        ("access-control-max-age", "600"),
+        ("vary", "Origin"),
+    ] {
+        assert_eq!(answer.headers()[name], value);
+    }
+    let named = answer.headers()["access-control-allow-headers"].to_str().unwrap();
+    assert!(named.split(", ").any(|name| name == "Content-Type"), "{named}");
+    assert!(!answer.headers().contains_key("content-type"), "there is nothing");
+    for (origin, method) in [("http://evil.example", Some("POST")), ("https://ui.example", None)] {
+        let answer = ask(origin, method).await;
+        assert_eq!(answer.status(), 404, "as Flink answers");
+        assert!(!answer.headers().contains_key("access-control-allow-methods"));
+        assert_eq!(answer.headers().contains_key("access-control-allow-origin"), method.is_none());
+    }
+    // What it then sends is done; here there is no such script.
+    let send = cluster.http.post(cluster.rest("/jars/x.sql/run")).header("Origin", "https://ui.example");
+    assert_eq!(send.json(&serde_json::json!({})).send().await.unwrap().status(), 500);
+}
+
 /// Before, they were plain text that said it was JSON.
 #[tokio::test]
 async fn errors_of_the_framework_are_json() {

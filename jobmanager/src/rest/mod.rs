@@ -30,7 +30,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, CONNECTION, CONTENT_TYPE, VARY};
-use axum::http::{HeaderValue, Method, Uri};
+use axum::http::{HeaderMap, HeaderValue, Method, Uri};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, patch, post};
@@ -151,6 +151,9 @@ async fn transport(State(gate): State<Arc<Gate>>, request: Request, next: Next) 
     let _in_progress = request.extensions().get::<Activity>().map(Activity::begin);
     let checked = gate.origins.check(request.method(), request.uri(), request.headers());
     let (mut response, reader) = match checked {
+        Ok(reader @ Some(_)) if origins::is_preflight(request.method(), request.headers()) => {
+            (origins::preflight(), reader)
+        }
         Ok(reader) => (pass(&gate.bodies, request, next).await, reader),
         Err(refused) => (refused.into_response(), None),
     };
@@ -159,7 +162,9 @@ async fn transport(State(gate): State<Arc<Gate>>, request: Request, next: Next) 
         headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, reader);
         headers.insert(VARY, HeaderValue::from_static("Origin"));
     }
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json; charset=UTF-8"));
+    if is_json(headers) {
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json; charset=UTF-8"));
+    }
     headers.insert(CONNECTION, HeaderValue::from_static(if closes { "close" } else { "keep-alive" }));
     response
 }
@@ -176,14 +181,17 @@ async fn pass(bodies: &Bodies, request: Request, next: Next) -> Response {
     }
 }
 
+fn is_json(headers: &HeaderMap) -> bool {
+    headers.get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes() == b"application/json")
+}
+
 /// The longest text of an error that is not ours.
 const MAX_FOREIGN_ERROR: usize = 16 << 10;
 
 /// Errors of what takes requests apart before a handler sees them are plain text.
 async fn as_json(response: Response) -> Response {
     let status = response.status();
-    let is_json = response.headers().get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes() == b"application/json");
-    if is_json || !(status.is_client_error() || status.is_server_error()) {
+    if is_json(response.headers()) || !(status.is_client_error() || status.is_server_error()) {
         return response;
     }
     let text = axum::body::to_bytes(response.into_body(), MAX_FOREIGN_ERROR).await.unwrap_or_default();

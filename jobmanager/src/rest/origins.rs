@@ -2,8 +2,14 @@
 //! pages may change something here, which may read answers, and under which names this endpoint may be asked.
 //!
 //! Clients that are no browsers name no page, and are asked nothing.
-use axum::http::header::{HOST, ORIGIN, REFERER};
+use std::net::IpAddr;
+
+use axum::http::header::{
+    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_METHOD,
+    HOST, ORIGIN, REFERER,
+};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
+use axum::response::{IntoResponse, Response};
 use wiesel_common::exposure::is_this_machine;
 use wiesel_common::quote::quote;
 
@@ -102,6 +108,22 @@ impl Origins {
     fn allows(&self, origin: &str) -> bool {
         self.allowed.iter().any(|allowed| allowed == "*" || origin.eq_ignore_ascii_case(allowed))
     }
+}
+
+/// Whether a browser asks what a page of another origin may send, before it sends it.
+pub(super) fn is_preflight(method: &Method, headers: &HeaderMap) -> bool {
+    *method == Method::OPTIONS && headers.contains_key(ORIGIN) && headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD)
+}
+
+/// The answer for pages of an origin that is allowed: all that the API knows. Others are told what Flink, which knows no
+/// OPTIONS, tells everybody.
+pub(super) fn preflight() -> Response {
+    let may_send = [
+        (ACCESS_CONTROL_ALLOW_METHODS, "DELETE, GET, PATCH, POST"),
+        (ACCESS_CONTROL_ALLOW_HEADERS, "Accept, Authorization, Content-Type, X-Requested-With"),
+        (ACCESS_CONTROL_MAX_AGE, "600"),
+    ];
+    (StatusCode::NO_CONTENT, may_send).into_response()
 }
 
 fn text_of(value: &HeaderValue) -> String {
