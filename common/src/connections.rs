@@ -51,6 +51,11 @@ impl Admission {
         Self::new(port, most as usize)
     }
 
+    /// How many there may be at once.
+    pub fn most(&self) -> usize {
+        self.most
+    }
+
     /// The next connection, once there is room for it. It takes the room as long as what is returned with it lives.
     pub async fn accept(&self, listener: &TcpListener) -> (TcpStream, SocketAddr, OwnedSemaphorePermit) {
         let room = self.admit().await;

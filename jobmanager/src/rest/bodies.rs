@@ -1,4 +1,5 @@
-//! What clients upload: all bodies that are held at one time share one budget, and each comes in time.
+//! What clients upload: all bodies that are held at one time share one budget, of which one peer has at most half, and each comes
+//! in time.
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,9 +11,10 @@ use axum::http::{HeaderMap, StatusCode};
 use futures::StreamExt;
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout_at};
 
 use super::error::RestError;
+use super::peers::{Peer, Shares, permits};
 
 /// Bodies up to this size need no room in the budget: the number of connections bounds them.
 const SMALL: usize = 64 << 10;
@@ -25,17 +27,20 @@ const LONGEST: Duration = Duration::from_secs(600);
 /// Room is counted in so many bytes.
 const UNIT: usize = 1 << 10;
 
-/// The budget: one body of the largest size, or as many smaller ones as that is.
+/// The budget: for one peer a body of the largest size, or as many smaller ones as that is, and as much for others.
 pub(super) struct Bodies {
     largest: usize,
     wait: Duration,
     room: Arc<Semaphore>,
+    shares: Shares,
 }
 
 impl Bodies {
     /// `largest`: `rest.server.max-content-length`.
     pub(super) fn new(largest: usize) -> Self {
-        Self { largest, wait: WAIT, room: Arc::new(Semaphore::new(units(largest) as usize)) }
+        let share = units(largest) as usize;
+        let room = Arc::new(Semaphore::new(2 * share));
+        Self { largest, wait: WAIT, room, shares: Shares::new("room for uploads", share) }
     }
 
     /// The request once there is room for its body, which has to be kept until the request has been dealt with.
@@ -43,27 +48,39 @@ impl Bodies {
         let Some(length) = length(request.headers()) else { return Ok((request, Room::default())) };
         // One that is too long is refused when it is read, before it is longer than this.
         let bytes = length.min(self.largest);
-        let taken = if bytes <= SMALL { None } else { Some(self.room_for(bytes).await?) };
+        let peer = request.extensions().get::<Peer>().copied().unwrap_or_default();
+        let taken = if bytes <= SMALL { Vec::new() } else { self.room_for(bytes, peer).await? };
         let room = Room(Arc::new(Mutex::new(taken)));
         let (parts, body) = request.into_parts();
         Ok((Request::from_parts(parts, in_time(body, room.clone())), room))
     }
 
-    async fn room_for(&self, bytes: usize) -> Result<OwnedSemaphorePermit, RestError> {
-        let permit = Arc::clone(&self.room).acquire_many_owned(units(bytes));
-        // The semaphore is never closed.
-        timeout(self.wait, permit).await.ok().and_then(Result::ok).ok_or_else(|| {
+    async fn room_for(&self, bytes: usize, peer: Peer) -> Result<Vec<OwnedSemaphorePermit>, RestError> {
+        let (count, until) = (units(bytes), Instant::now() + self.wait);
+        let mut taken = Vec::with_capacity(2);
+        if let Some(share) = self.shares.of(peer) {
+            let Some(own) = permits(share, count, until).await else {
+                self.shares.warn(peer);
+                let message =
+                    "Other uploads of this address take all the room that one address may have: try again later.";
+                return Err(RestError::handler(StatusCode::TOO_MANY_REQUESTS, message));
+            };
+            taken.push(own);
+        }
+        let Some(room) = permits(Arc::clone(&self.room), count, until).await else {
             tracing::warn!(bytes, "an upload is refused: others take all the room that there is for them");
             let message = "Other uploads take all the room that there is for them: try again later.";
-            RestError::handler(StatusCode::SERVICE_UNAVAILABLE, message)
-        })
+            return Err(RestError::handler(StatusCode::SERVICE_UNAVAILABLE, message));
+        };
+        taken.push(room);
+        Ok(taken)
     }
 }
 
 /// The room of a body. How long one is that does not say so is known when it has been read, and who has read a small one may
-/// take any time to answer: then it takes no more than it needs.
+/// take any time to answer: then it takes no more than it needs, of the budget and of its peer's share.
 #[derive(Clone, Default)]
-pub(super) struct Room(Arc<Mutex<Option<OwnedSemaphorePermit>>>);
+pub(super) struct Room(Arc<Mutex<Vec<OwnedSemaphorePermit>>>);
 
 impl Room {
     /// The body has so many bytes and no more.
@@ -71,8 +88,9 @@ impl Room {
         let mut taken = self.0.lock();
         let needed = if bytes <= SMALL { 0 } else { units(bytes) as usize };
         if needed == 0 {
-            *taken = None;
-        } else if let Some(permits) = &mut *taken {
+            taken.clear();
+        }
+        for permits in taken.iter_mut() {
             let left_over = permits.num_permits().saturating_sub(needed);
             drop(permits.split(left_over));
         }
@@ -135,9 +153,9 @@ mod tests {
         axum::http::Request::builder().header(header.0, header.1).body(body).unwrap()
     }
 
-    /// The bytes of a room.
+    /// The bytes of a room, in the budget.
     fn taken(room: &Room) -> usize {
-        room.0.lock().as_ref().map_or(0, OwnedSemaphorePermit::num_permits) * UNIT
+        room.0.lock().last().map_or(0, OwnedSemaphorePermit::num_permits) * UNIT
     }
 
     /// Before, twelve uploads of 95 MB were held at once.
@@ -147,6 +165,7 @@ mod tests {
         let upload = || request(("content-length", "99614720"), Body::empty());
         let (held, first) = bodies.admit(upload()).await.unwrap();
         assert_eq!(taken(&first), 99_614_720);
+        let _second = bodies.admit(upload()).await.unwrap();
         for header in
             [("content-length", "99614720"), ("transfer-encoding", "chunked"), ("content-length", "9999999999")]
         {
@@ -176,7 +195,33 @@ mod tests {
         let (admitted, room) = bodies.admit(chunked(vec![7; 1 << 20])).await.unwrap();
         drop(admitted);
         assert_eq!(taken(&room), 0);
-        assert_eq!(bodies.room.available_permits(), 1 << 10);
+        assert_eq!(bodies.room.available_permits(), 2 << 10);
+    }
+
+    /// Before, one address took all of it, with one slow upload after the other.
+    #[tokio::test]
+    async fn one_peer_leaves_room_for_others() {
+        let bodies = Bodies { wait: Duration::from_millis(20), ..Bodies::new(1 << 20) };
+        let from = |last: u8, bytes: usize| {
+            let mut request = request(("transfer-encoding", "chunked"), Body::from(vec![7; bytes]));
+            request.extensions_mut().insert(Peer::of([192, 0, 2, last].into()));
+            request
+        };
+        let first = bodies.admit(from(1, 100 << 10)).await.unwrap();
+        let refused = bodies.admit(from(1, 100 << 10)).await.map(|_| ()).unwrap_err();
+        let refused = format!("{refused:?}");
+        assert!(refused.contains("429") && refused.contains("one address may have"), "{refused}");
+        let second = bodies.admit(from(2, 100 << 10)).await.unwrap();
+        let refused = bodies.admit(from(3, 100 << 10)).await.map(|_| ()).unwrap_err();
+        assert!(format!("{refused:?}").contains("503"), "{refused:?}");
+        // What is left over is given back to both.
+        let (upload, room) = first;
+        assert_eq!(axum::body::to_bytes(upload.into_body(), usize::MAX).await.unwrap().len(), 100 << 10);
+        assert_eq!(taken(&room), 100 << 10);
+        drop(second);
+        assert!(bodies.admit(from(1, 0)).await.is_err(), "a share less what the first one still takes");
+        drop(room);
+        assert!(bodies.admit(from(1, 0)).await.is_ok());
     }
 
     #[tokio::test]

@@ -1,9 +1,10 @@
-//! Connections of the REST port: how many there are, and how long one may take to ask for something.
+//! Connections of the REST port: how many there are, of all and of one peer, and how long one may take to ask for something.
 //!
 //! HTTP/1 only: a connection has one request at a time, so that whoever counts connections counts requests. It waits for one,
 //! receives its head, and is at work; only the last may take any time, because answers are waited for. What is at work is known
 //! from the requests that have begun and ended; their bodies are [`super::bodies`]' affair.
 use std::io::{self, IoSlice};
+use std::net::IpAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,12 +19,16 @@ use hyper::service::{Service, service_fn};
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
 use rustix::net::sockopt;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, Sleep, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use wiesel_common::connections::{Admission, FIRST_BYTES};
+
+use super::error::HANDLER;
+use super::peers::{Peer, Shares};
 
 /// How long a connection may wait for its next request: clients that keep connections give up theirs before.
 const IDLE: Duration = Duration::from_secs(120);
@@ -40,35 +45,90 @@ const ASK_TIMES: u32 = 3;
 /// What answers under way may take once there is an end: a client that waits for rows must not hold up the stop.
 const LAST_ANSWERS: Duration = Duration::from_millis(200);
 
+/// How long it may take to tell a peer that it has too many connections, and how many are told so at once; others hear nothing.
+const FAREWELL: Duration = Duration::from_secs(1);
+const FAREWELLS: usize = 8;
+
 /// Serves until the token is cancelled.
 pub(crate) async fn serve(listener: TcpListener, api: Router, stop: CancellationToken) {
-    let admission = Admission::by_open_files("REST");
-    let api = TowerToHyperService::new(api);
-    // They end with this.
-    let mut connections = JoinSet::new();
-    loop {
-        tokio::select! {
-            (stream, _, room) = admission.accept(&listener) => {
-                let (api, stop) = (api.clone(), stop.clone());
-                connections.spawn(async move {
-                    answer(Connection::new(stream), api, stop).await;
-                    drop(room);
-                });
-            }
-            // One that panicked has said so.
-            Some(_) = connections.join_next() => {}
-            () = stop.cancelled() => break,
-        }
+    Entrance::new(Admission::by_open_files("REST"), Peer::of).serve(listener, api, stop).await;
+}
+
+/// Whom the port lets in.
+struct Entrance {
+    admission: Admission,
+    /// Half of the room is for one peer, the rest for others.
+    shares: Shares,
+    peer_of: fn(IpAddr) -> Peer,
+    farewells: Arc<Semaphore>,
+}
+
+impl Entrance {
+    fn new(admission: Admission, peer_of: fn(IpAddr) -> Peer) -> Self {
+        let shares = Shares::new("connections to REST", admission.most() / 2);
+        Self { admission, shares, peer_of, farewells: Arc::new(Semaphore::new(FAREWELLS)) }
     }
-    drop(listener);
-    let _ = timeout(LAST_ANSWERS, async { while connections.join_next().await.is_some() {} }).await;
+
+    async fn serve(self, listener: TcpListener, api: Router, stop: CancellationToken) {
+        let api = TowerToHyperService::new(api);
+        // They end with this.
+        let mut connections = JoinSet::new();
+        loop {
+            tokio::select! {
+                (stream, address, room) = self.admission.accept(&listener) => {
+                    let peer = (self.peer_of)(address.ip());
+                    match self.shares.of(peer).map(Semaphore::try_acquire_owned).transpose() {
+                        Ok(share) => {
+                            let (api, stop) = (api.clone(), stop.clone());
+                            connections.spawn(async move {
+                                answer(Connection::new(stream), peer, api, stop).await;
+                                drop((room, share));
+                            });
+                        }
+                        Err(_) => {
+                            self.shares.warn(peer);
+                            if let Ok(turn) = Arc::clone(&self.farewells).try_acquire_owned() {
+                                connections.spawn(turn_away(stream, self.shares.most(), turn));
+                            }
+                        }
+                    }
+                }
+                // One that panicked has said so.
+                Some(_) = connections.join_next() => {}
+                () = stop.cancelled() => break,
+            }
+        }
+        drop(listener);
+        let _ = timeout(LAST_ANSWERS, async { while connections.join_next().await.is_some() {} }).await;
+    }
+}
+
+/// Tells a peer that it has too many connections.
+async fn turn_away(mut stream: TcpStream, most: usize, _turn: OwnedSemaphorePermit) {
+    let error = format!(
+        "{HANDLER}: This address has {most} connections, as many as one may have. Close some, or try again later."
+    );
+    let body = serde_json::json!({ "errors": [error] }).to_string();
+    let answer = format!(
+        "HTTP/1.1 429 Too Many Requests\r\nContent-Type: application/json; charset=UTF-8\r\nContent-Length: {}\r\n\
+         Connection: close\r\n\r\n{body}",
+        body.len()
+    );
+    let farewell = async {
+        stream.write_all(answer.as_bytes()).await?;
+        stream.shutdown().await?;
+        // The system takes an answer back if what the other side has sent is not read.
+        tokio::io::copy(&mut stream, &mut tokio::io::sink()).await
+    };
+    let _ = timeout(FAREWELL, farewell).await;
 }
 
 /// Answers what comes over a connection, to its end.
-async fn answer(connection: Connection, api: TowerToHyperService<Router>, stop: CancellationToken) {
+async fn answer(connection: Connection, peer: Peer, api: TowerToHyperService<Router>, stop: CancellationToken) {
     let activity = connection.activity.clone();
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(activity.clone());
+        request.extensions_mut().insert(peer);
         api.call(request)
     });
     let mut conversation = pin!(http1::Builder::new().serve_connection(TokioIo::new(connection), service));
@@ -249,7 +309,8 @@ mod tests {
     use std::net::SocketAddr;
 
     use futures::FutureExt;
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::io::AsyncReadExt;
+    use tokio::net::TcpSocket;
 
     use super::*;
 
@@ -320,9 +381,18 @@ mod tests {
         assert_eq!(sockopt::tcp_keepcnt(&connection.stream).unwrap(), ASK_TIMES);
     }
 
+    const LAST_REQUEST: &[u8] = b"GET / HTTP/1.1\r\nConnection: close\r\n\r\n";
+
+    fn api() -> Router {
+        Router::new().route("/", axum::routing::get(|| async { "served" }))
+    }
+
     /// What a server says to these bytes before it ends the connection.
     async fn said(address: SocketAddr, bytes: &[u8]) -> String {
-        let mut client = TcpStream::connect(address).await.unwrap();
+        said_to(TcpStream::connect(address).await.unwrap(), bytes).await
+    }
+
+    async fn said_to(mut client: TcpStream, bytes: &[u8]) -> String {
         client.write_all(bytes).await.unwrap();
         let mut said = Vec::new();
         client.read_to_end(&mut said).await.unwrap();
@@ -334,15 +404,50 @@ mod tests {
     async fn http_1_is_spoken_and_nothing_else() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let api = Router::new().route("/", axum::routing::get(|| async { "served" }));
         let stop = CancellationToken::new();
-        let server = tokio::spawn(serve(listener, api, stop.clone()));
-        let answer = said(address, b"GET / HTTP/1.1\r\nConnection: close\r\n\r\n").await;
+        let server = tokio::spawn(serve(listener, api(), stop.clone()));
+        let answer = said(address, LAST_REQUEST).await;
         assert!(answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.ends_with("\r\n\r\nserved"), "{answer}");
         assert!(said(address, b"GET / HTTP/1.0\r\n\r\n").await.starts_with("HTTP/1.0 200 OK\r\n"));
         // The preface with an empty SETTINGS frame, to which a server of HTTP/2 answers with its own.
         let answer = said(address, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await;
         assert_eq!(answer, "");
+        stop.cancel();
+        server.await.unwrap();
+    }
+
+    /// Before, one address could take all connections, and nobody else was answered as long as it kept them.
+    #[tokio::test]
+    async fn one_peer_leaves_room_for_others() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        // Addresses of this machine stand for others.
+        let peer_of = |address: IpAddr| match address {
+            IpAddr::V4(address) => Peer::of([192, 0, 2, address.octets()[3]].into()),
+            IpAddr::V6(_) => Peer::default(),
+        };
+        let stop = CancellationToken::new();
+        let server =
+            tokio::spawn(Entrance::new(Admission::new("test", 4), peer_of).serve(listener, api(), stop.clone()));
+        let mut greedy = Vec::new();
+        for _ in 0..2 {
+            let mut client = TcpStream::connect(address).await.unwrap();
+            client.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
+            assert_ne!(client.read(&mut [0; 512]).await.unwrap(), 0);
+            greedy.push(client);
+        }
+        let refused = said(address, LAST_REQUEST).await;
+        assert!(
+            refused.starts_with("HTTP/1.1 429 ") && refused.contains("This address has 2 connections"),
+            "{refused}"
+        );
+        let other = TcpSocket::new_v4().unwrap();
+        other.bind("127.0.0.2:0".parse().unwrap()).unwrap();
+        let answer = said_to(other.connect(address).await.unwrap(), LAST_REQUEST).await;
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+        // Once the server has seen that one is gone there is room for the next.
+        greedy.pop();
+        while !said(address, LAST_REQUEST).await.starts_with("HTTP/1.1 200 ") {}
         stop.cancel();
         server.await.unwrap();
     }

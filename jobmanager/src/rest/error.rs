@@ -5,7 +5,8 @@ use axum::response::{IntoResponse, Response};
 use wiesel_common::id::{JobId, OperatorId, VertexId};
 use wiesel_common::quote::quote;
 
-const HANDLER: &str = "org.apache.flink.runtime.rest.handler.RestHandlerException";
+/// What handlers refuse with.
+pub(super) const HANDLER: &str = "org.apache.flink.runtime.rest.handler.RestHandlerException";
 const NOT_FOUND: &str = "org.apache.flink.runtime.rest.NotFoundException";
 
 /// A status and the texts of `{"errors": [...]}`.

@@ -4,6 +4,7 @@ use std::path::{Path as FilePath, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
+use axum::Extension;
 use axum::body::Bytes;
 use axum::extract::{Multipart, Path, Query, State};
 use axum::http::StatusCode;
@@ -21,6 +22,7 @@ use wiesel_sql::session::{ExecuteOptions, Outcome, Session};
 
 use super::error::RestError;
 use super::limits::{TriggerBody, content};
+use super::peers::Peer;
 use super::plan::plan_of;
 use super::submit::{Part, parts, refused, restore_keys};
 use super::{Answer, Rest, RestState, json as answer};
@@ -89,7 +91,7 @@ fn artifacts(folder: &FilePath) -> Vec<Artifact> {
 }
 
 /// `POST /jars/upload`.
-pub(super) async fn upload(State(state): Rest, multipart: Multipart) -> Answer {
+pub(super) async fn upload(State(state): Rest, Extension(peer): Extension<Peer>, multipart: Multipart) -> Answer {
     enabled(&state)?;
     let parts = parts(multipart).await?;
     let folder = state.options.upload_dir.clone();
@@ -97,7 +99,7 @@ pub(super) async fn upload(State(state): Rest, multipart: Multipart) -> Answer {
         return Err(RestError::bad_request(format!("Exactly 1 file must be sent, received {}.", parts.len())));
     };
     let (name, text) = script_of(part).map_err(RestError::bad_request)?;
-    let planned = state.planning.run(move || {
+    let planned = state.planning.run(peer, move || {
         check(&name, &text)?;
         store(&folder, &name, text.as_bytes())
     });
@@ -250,12 +252,17 @@ struct PlannedJob {
 }
 
 /// All jobs of an artifact, planned before any is started.
-async fn planned(state: &RestState, id: String, request: &RunRequest) -> Result<Vec<PlannedJob>, RestError> {
+async fn planned(
+    state: &RestState,
+    peer: Peer,
+    id: String,
+    request: &RunRequest,
+) -> Result<Vec<PlannedJob>, RestError> {
     let folder = state.options.upload_dir.clone();
     let overrides = request.overrides();
     let configuration = state.configuration.merged(overrides.clone());
     let clock = Arc::clone(&state.clock);
-    let planned = state.planning.run(move || {
+    let planned = state.planning.run(peer, move || {
         let missing = || {
             RestError::internal(format!(
                 "org.apache.flink.runtime.rest.handler.RestHandlerException: Jar file {} does not exist",
@@ -374,20 +381,26 @@ fn plan_script(
 }
 
 /// `GET /jars/:id/plan`.
-pub(super) async fn plan_get(state: Rest, id: Path<String>, query: Query<HashMap<String, String>>) -> Answer {
-    plan_post(state, id, query, Ok(Bytes::new())).await
+pub(super) async fn plan_get(
+    state: Rest,
+    peer: Extension<Peer>,
+    id: Path<String>,
+    query: Query<HashMap<String, String>>,
+) -> Answer {
+    plan_post(state, peer, id, query, Ok(Bytes::new())).await
 }
 
 /// `POST /jars/:id/plan`.
 pub(super) async fn plan_post(
     State(state): Rest,
+    Extension(peer): Extension<Peer>,
     Path(id): Path<String>,
     Query(query): Query<HashMap<String, String>>,
     body: TriggerBody,
 ) -> Answer {
     enabled(&state)?;
     let request = RunRequest::of(&query, &content(body)?)?;
-    let jobs = planned(&state, id, &request).await?;
+    let jobs = planned(&state, peer, id, &request).await?;
     let plans: Vec<Value> = jobs
         .iter()
         .map(|job| plan_of(&job.graph, JobId::from_bytes(&job.graph.job_id).unwrap_or(JobId([0; 16]))))
@@ -398,13 +411,14 @@ pub(super) async fn plan_post(
 /// `POST /jars/:id/run`.
 pub(super) async fn run(
     State(state): Rest,
+    Extension(peer): Extension<Peer>,
     Path(id): Path<String>,
     Query(query): Query<HashMap<String, String>>,
     body: TriggerBody,
 ) -> Answer {
     enabled(&state)?;
     let request = RunRequest::of(&query, &content(body)?)?;
-    let jobs = planned(&state, id, &request).await?;
+    let jobs = planned(&state, peer, id, &request).await?;
     let count = jobs.len();
     let mut ids = Vec::with_capacity(count);
     let mut running = Vec::new();

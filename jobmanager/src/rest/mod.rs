@@ -15,6 +15,7 @@ mod job_manager;
 mod jobs;
 mod limits;
 mod origins;
+mod peers;
 mod plan;
 mod planning;
 mod snapshots;
@@ -48,6 +49,7 @@ use connections::Activity;
 pub(crate) use connections::serve;
 use error::RestError;
 use origins::Origins;
+use peers::Peer;
 pub(crate) use planning::Planning;
 
 /// Flink's version whose API this is.
@@ -146,7 +148,9 @@ struct Gate {
 }
 
 /// What holds for every answer.
-async fn transport(State(gate): State<Arc<Gate>>, request: Request, next: Next) -> Response {
+async fn transport(State(gate): State<Arc<Gate>>, mut request: Request, next: Next) -> Response {
+    // Whoever asks without a connection is in this process.
+    let _ = request.extensions_mut().get_or_insert_default::<Peer>();
     let closes = request.headers().get(CONNECTION).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"close"));
     let _in_progress = request.extensions().get::<Activity>().map(Activity::begin);
     let checked = gate.origins.check(request.method(), request.uri(), request.headers());

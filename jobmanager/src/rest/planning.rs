@@ -1,13 +1,16 @@
 //! Threads on which uploaded scripts are parsed and planned. They are made for that alone and few at once, so that scripts take
 //! from running jobs neither the threads on which these do blocking work, nor the memory: planning one script may need much of it.
+//! One peer has at most half of the threads and of the places of those who wait.
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::StatusCode;
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::time::Instant;
 use wiesel_sql::spawn_on_deep_stack;
 
 use super::error::RestError;
+use super::peers::{Peer, Shares, permits};
 
 /// The most scripts that are planned at once.
 const AT_ONCE: usize = 2;
@@ -23,31 +26,51 @@ pub(crate) struct Planning {
     seats: Arc<Semaphore>,
     /// One for each that is planned.
     threads: Arc<Semaphore>,
+    shares: Arc<PeerShares>,
+}
+
+/// What of them one peer may have.
+struct PeerShares {
+    seats: Shares,
+    threads: Shares,
 }
 
 impl Default for Planning {
     fn default() -> Self {
-        Self { seats: Arc::new(Semaphore::new(AT_ONCE + WAITING)), threads: Arc::new(Semaphore::new(AT_ONCE)) }
+        let shares = PeerShares {
+            seats: Shares::new("places for scripts to plan", (AT_ONCE + WAITING) / 2),
+            threads: Shares::new("threads for scripts to plan", AT_ONCE / 2),
+        };
+        Self {
+            seats: Arc::new(Semaphore::new(AT_ONCE + WAITING)),
+            threads: Arc::new(Semaphore::new(AT_ONCE)),
+            shares: Arc::new(shares),
+        }
     }
 }
 
 impl Planning {
-    /// Does work with SQL once there is a thread for it. What has begun keeps its thread to its end, also if whoever asked has
-    /// gone.
+    /// Does work with SQL for a peer, once there is a thread for it. What has begun keeps its thread to its end, also if whoever
+    /// asked has gone.
     ///
     /// # Errors
     /// Those of the work; or too many scripts are being planned.
     pub(super) async fn run<T: Send + 'static>(
         &self,
+        peer: Peer,
         work: impl FnOnce() -> Result<T, RestError> + Send + 'static,
     ) -> Result<T, RestError> {
+        let until = Instant::now() + LONGEST_WAIT;
+        let Ok(_own_seat) = self.shares.seats.of(peer).map(Semaphore::try_acquire_owned).transpose() else {
+            self.shares.seats.warn(peer);
+            return Err(too_many(self.shares.seats.most()));
+        };
         let Ok(_seat) = Arc::clone(&self.seats).try_acquire_owned() else { return Err(busy()) };
-        let waiting = tokio::time::timeout(LONGEST_WAIT, Arc::clone(&self.threads).acquire_owned());
-        let Ok(Ok(thread)) = waiting.await else { return Err(busy()) };
+        let threads = self.threads_for(peer, until).await.ok_or_else(busy)?;
         let (reply, answer) = oneshot::channel();
         let started = spawn_on_deep_stack(move || {
             let outcome = work();
-            drop(thread);
+            drop(threads);
             let _ = reply.send(outcome);
         });
         started.map_err(|error| {
@@ -56,6 +79,24 @@ impl Planning {
         let abnormal = |_| Err(RestError::internal("java.lang.RuntimeException: planning the script ended abnormally"));
         answer.await.unwrap_or_else(abnormal)
     }
+
+    /// A thread, of the peer's own and of all, for as long as what is returned lives. A peer waits for its own first: those who
+    /// wait for the others are of different peers.
+    async fn threads_for(&self, peer: Peer, until: Instant) -> Option<Vec<OwnedSemaphorePermit>> {
+        let own = self.shares.threads.of(peer);
+        let mut threads = Vec::with_capacity(2);
+        for semaphore in own.into_iter().chain([Arc::clone(&self.threads)]) {
+            threads.push(permits(semaphore, 1, until).await?);
+        }
+        Some(threads)
+    }
+}
+
+fn too_many(most: usize) -> RestError {
+    RestError::handler(
+        StatusCode::TOO_MANY_REQUESTS,
+        format!("Of this address {most} scripts are planned or wait for it, as many as one may have. Try again later."),
+    )
 }
 
 fn busy() -> RestError {
@@ -86,7 +127,7 @@ mod tests {
             let (planning, begun) = (planning.clone(), begun.clone());
             tasks.push(tokio::spawn(async move {
                 planning
-                    .run(move || {
+                    .run(Peer::default(), move || {
                         begun.send(()).unwrap();
                         // Until the gate is dropped.
                         let _ = closed.recv();
@@ -99,7 +140,7 @@ mod tests {
         while planning.seats.available_permits() > 0 || planning.threads.available_permits() > 0 {
             tokio::task::yield_now().await;
         }
-        let refused = format!("{:?}", planning.run(|| Ok(())).await.unwrap_err());
+        let refused = format!("{:?}", planning.run(Peer::default(), || Ok(())).await.unwrap_err());
         assert!(refused.contains("503") && refused.contains("Too many scripts are being planned"), "{refused}");
         // Blocking threads are as free as ever.
         assert_eq!(tokio::task::spawn_blocking(|| 1).await.unwrap(), 1);
@@ -111,15 +152,51 @@ mod tests {
         for task in tasks {
             assert!(task.await.unwrap());
         }
-        assert!(planning.run(|| Ok(())).await.is_ok());
+        assert!(planning.run(Peer::default(), || Ok(())).await.is_ok());
     }
 
     #[tokio::test]
     async fn one_that_panics_gives_its_thread_back() {
         let planning = Planning::default();
         for _ in 0..AT_ONCE + 1 {
-            let outcome = planning.run(|| -> Result<(), RestError> { panic!("a fault of the planner") }).await;
+            let panics = || -> Result<(), RestError> { panic!("a fault of the planner") };
+            let outcome = planning.run(Peer::default(), panics).await;
             assert!(format!("{:?}", outcome.unwrap_err()).contains("abnormally"));
+        }
+    }
+
+    /// Before, one address could take all threads and all places, and kept everybody else from running scripts.
+    #[tokio::test]
+    async fn one_peer_leaves_room_for_others() {
+        let planning = Planning::default();
+        let peer = |last: u8| Peer::of([192, 0, 2, last].into());
+        let (gate, closed) = mpsc::channel::<()>();
+        let closed = Arc::new(parking_lot::Mutex::new(closed));
+        let mut greedy = Vec::new();
+        for _ in 0..(AT_ONCE + WAITING) / 2 {
+            let (planning, closed) = (planning.clone(), Arc::clone(&closed));
+            greedy.push(tokio::spawn(async move {
+                planning
+                    .run(peer(1), move || {
+                        // Until the gate is dropped.
+                        let _ = closed.lock().recv();
+                        Ok(())
+                    })
+                    .await
+                    .is_ok()
+            }));
+        }
+        while planning.seats.available_permits() > (AT_ONCE + WAITING) / 2 || planning.threads.available_permits() > 1 {
+            tokio::task::yield_now().await;
+        }
+        let refused = format!("{:?}", planning.run(peer(1), || Ok(())).await.unwrap_err());
+        assert!(refused.contains("429") && refused.contains("Of this address 17 scripts"), "{refused}");
+        for other in [peer(2), peer(3), Peer::default()] {
+            assert!(planning.run(other, || Ok(())).await.is_ok());
+        }
+        drop(gate);
+        for task in greedy {
+            assert!(task.await.unwrap());
         }
     }
 }
