@@ -177,3 +177,36 @@ async fn uploads_that_are_no_sql_are_refused() {
     let response = cluster.http.delete(cluster.rest("/jars/nosuch.sql")).send().await.unwrap();
     assert_eq!(response.status().as_u16(), 400);
 }
+
+#[tokio::test]
+async fn there_is_a_page_for_people() {
+    let cluster = Cluster::start(&[]).await;
+    for (path, kind, content) in [
+        ("/", "text/html; charset=UTF-8", concat!("<h1>Wiesel ", env!("CARGO_PKG_VERSION"), "</h1>")),
+        ("/index.html", "text/html; charset=UTF-8", "Apache Flink 2.3.0"),
+        ("/index.js", "text/javascript; charset=UTF-8", "textContent"),
+        ("/index.css", "text/css; charset=UTF-8", "body {"),
+    ] {
+        let page = cluster.http.get(cluster.rest(path)).send().await.unwrap();
+        let head = cluster.http.head(cluster.rest(path)).send().await.unwrap();
+        for answer in [&page, &head] {
+            assert_eq!(answer.status(), 200, "{path}");
+            assert_eq!(answer.headers()["content-type"], kind);
+            assert_eq!(answer.headers()["x-content-type-options"], "nosniff");
+            let policy = answer.headers()["content-security-policy"].to_str().unwrap();
+            assert!(policy.contains("default-src 'none'") && !policy.contains("unsafe"), "{policy}");
+        }
+        assert_eq!(head.headers()["content-length"], page.headers()["content-length"]);
+        assert_eq!(head.text().await.unwrap(), "");
+        let text = page.text().await.unwrap();
+        assert!(text.contains(content), "{path}: {text}");
+        assert!(!text.contains("{{") && !text.contains("innerHTML"), "{path}");
+        // It loads nothing from elsewhere, and runs nothing that its policy would stop.
+        for foreign in ["src=\"http", "<link rel=\"stylesheet\" href=\"http", "style=", "onclick="] {
+            assert!(!text.contains(foreign), "{path}: {foreign}");
+        }
+    }
+    let response = cluster.http.post(cluster.rest("/")).send().await.unwrap();
+    assert_eq!(response.status(), 404);
+    assert_eq!(cluster.get("/index.htm").await.0, 404);
+}

@@ -1,7 +1,7 @@
 //! Flink's REST API over HTTP.
 //!
 //! Handlers ask an actor and shape its answer; they decide nothing. Every path exists with and without `/v1`, bodies of GET
-//! requests are ignored, and errors are `{"errors": [...]}` in Flink's words.
+//! requests are ignored, and errors are `{"errors": [...]}` in Flink's words. Beside it there is a page for people.
 mod bodies;
 mod checkpoints;
 mod cluster;
@@ -15,6 +15,7 @@ mod job_manager;
 mod jobs;
 mod limits;
 mod origins;
+mod page;
 mod peers;
 mod plan;
 mod planning;
@@ -125,6 +126,10 @@ pub(crate) fn router(state: RestState) -> Router {
         .route("/jars/{id}/run", post(jars::run).layer(short))
         .layer(DefaultBodyLimit::max(state.options.max_content_length));
     Router::new()
+        .route("/", get(page::index))
+        .route("/index.html", get(page::index))
+        .route("/index.js", get(page::script))
+        .route("/index.css", get(page::style))
         .nest("/v1", api.clone())
         .merge(api)
         .fallback(not_found)
@@ -175,7 +180,12 @@ async fn transport(State(gate): State<Arc<Gate>>, mut request: Request, next: Ne
 
 async fn pass(bodies: &Bodies, request: Request, next: Next) -> Response {
     // Flink knows neither of these.
-    if matches!(*request.method(), Method::HEAD | Method::OPTIONS) {
+    let unknown = match *request.method() {
+        Method::HEAD => !page::PATHS.contains(&request.uri().path()),
+        Method::OPTIONS => true,
+        _ => false,
+    };
+    if unknown {
         return not_found(request.method().clone(), request.uri().clone()).await.into_response();
     }
     // What has been read of the body takes its room until it has been dealt with.
