@@ -399,7 +399,7 @@ mod tests {
         String::from_utf8_lossy(&said).into_owned()
     }
 
-    /// Before, whoever began with HTTP/2's preface had a hundred requests at once on a connection, and no head of them was waited for.
+    /// Before, whoever began with HTTP/2's preface had any number of requests on a connection, past the deadlines of heads.
     #[tokio::test]
     async fn http_1_is_spoken_and_nothing_else() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
