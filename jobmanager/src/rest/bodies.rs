@@ -1,5 +1,5 @@
-//! What clients upload: all bodies that are held at one time share one budget, of which one peer has at most half, and each comes
-//! in time.
+//! What clients upload: all bodies that are held at one time share one budget, of which one peer has at most half, and each
+//! comes in time.
 use std::sync::Arc;
 use std::time::Duration;
 

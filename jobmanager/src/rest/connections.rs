@@ -37,14 +37,13 @@ const HEAD: Duration = Duration::from_secs(30);
 /// How long a client may take no byte of an answer.
 const STALLED_ANSWER: Duration = Duration::from_secs(60);
 
-/// After how long a silence the system asks whether the other side is still there, how often, and how many times in vain. Whoever
-/// is gone without a word would be waited for otherwise: a handler waits for its client's job as long as the client does.
+/// After how long a silence the system asks whether the other side is still there, how often, and how many times in vain.
+/// Whoever is gone without a word would be waited for otherwise: a handler waits for a job as long as its client does.
 const ASK_AFTER: Duration = Duration::from_secs(30);
 const ASK_EVERY: Duration = Duration::from_secs(10);
 const ASK_TIMES: u32 = 3;
 /// What answers under way may take once there is an end: a client that waits for rows must not hold up the stop.
 const LAST_ANSWERS: Duration = Duration::from_millis(200);
-
 /// How long it may take to tell a peer that it has too many connections, and how many are told so at once; others hear nothing.
 const FAREWELL: Duration = Duration::from_secs(1);
 const FAREWELLS: usize = 8;
