@@ -1,6 +1,9 @@
-//! Connections that others make: how many of them there may be, and how long one may stay that says nothing.
+//! Connections that others make: how many of them there may be, how long one may stay that says nothing, and which are let in.
 //!
 //! Who finds no room waits in the queue of the operating system until another connection ends; a line in the log says so.
+//! Connections that have yet to show that they belong here ([`Gate`]) have a few places of their own and little time, so that
+//! they take no room from those that do.
+use std::collections::VecDeque;
 use std::future::Future;
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
@@ -14,16 +17,18 @@ use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Instant, Sleep, sleep};
+use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::{Instant, Sleep, sleep, sleep_until, timeout};
 use tonic::transport::server::{Connected, TcpConnectInfo};
 
-use crate::process;
+use crate::secret::Secret;
+use crate::{handshake, process};
 
 /// How long a connection may take to say what every one of its kind begins with.
 pub const FIRST_BYTES: Duration = Duration::from_secs(30);
 /// What a connection for calls begins with: HTTP/2's preface.
 const PREFACE_BYTES: usize = 24;
-/// How often it is said that there is no room.
+/// How often the same is said again.
 const SAY_EVERY: Duration = Duration::from_secs(60);
 /// The pause after a connection that could not be accepted: out of descriptors, most likely.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -31,18 +36,50 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 const LEAST_CONNECTIONS: u64 = 64;
 const MOST_CONNECTIONS: u64 = 4096;
 
+/// What others can bring about again and again is said at once, and then at most once a minute.
+#[derive(Default)]
+struct Occasion(Mutex<Said>);
+
+#[derive(Default)]
+struct Said {
+    last: Option<Instant>,
+    /// How often it was not said since.
+    unsaid: u64,
+}
+
+impl Occasion {
+    /// Whether it may be said now, and then how often it was not since the last time.
+    fn arises(&self) -> Option<u64> {
+        let mut said = self.0.lock();
+        if said.last.is_some_and(|last| last.elapsed() < SAY_EVERY) {
+            said.unsaid += 1;
+            return None;
+        }
+        said.last = Some(Instant::now());
+        Some(std::mem::take(&mut said.unsaid))
+    }
+}
+
 /// The room for connections of one port.
 pub struct Admission {
     port: &'static str,
     most: usize,
     room: Arc<Semaphore>,
-    said: Mutex<Option<Instant>>,
+    /// There is no room, or the system gives no connection.
+    trouble: Occasion,
+    refusals: Occasion,
 }
 
 impl Admission {
     /// So many at once. `port` is what people call it.
     pub fn new(port: &'static str, most: usize) -> Self {
-        Self { port, most, room: Arc::new(Semaphore::new(most)), said: Mutex::default() }
+        Self {
+            port,
+            most,
+            room: Arc::new(Semaphore::new(most)),
+            trouble: Occasion::default(),
+            refusals: Occasion::default(),
+        }
     }
 
     /// As many as this process has descriptors for.
@@ -59,6 +96,12 @@ impl Admission {
     /// The next connection, once there is room for it. It takes the room as long as what is returned with it lives.
     pub async fn accept(&self, listener: &TcpListener) -> (TcpStream, SocketAddr, OwnedSemaphorePermit) {
         let room = self.admit().await;
+        let (stream, peer) = self.arrival(listener).await;
+        (stream, peer, room)
+    }
+
+    /// The next connection, whether there is room for it or not.
+    async fn arrival(&self, listener: &TcpListener) -> (TcpStream, SocketAddr) {
         loop {
             match listener.accept().await {
                 Ok((stream, peer)) => {
@@ -66,7 +109,7 @@ impl Admission {
                     if let Err(error) = stream.set_nodelay(true) {
                         tracing::debug!(%peer, %error, "a connection without TCP_NODELAY");
                     }
-                    return (stream, peer, room);
+                    return (stream, peer);
                 }
                 // It was gone before it was looked at.
                 Err(error)
@@ -77,7 +120,7 @@ impl Admission {
                             | io::ErrorKind::ConnectionRefused
                     ) => {}
                 Err(error) => {
-                    if self.may_speak() {
+                    if self.trouble.arises().is_some() {
                         tracing::warn!(port = self.port, %error, "a connection could not be accepted");
                     }
                     sleep(ACCEPT_PAUSE).await;
@@ -90,7 +133,7 @@ impl Admission {
         if let Ok(room) = Arc::clone(&self.room).try_acquire_owned() {
             return room;
         }
-        if self.may_speak() {
+        if self.trouble.arises().is_some() {
             tracing::warn!(
                 port = self.port,
                 connections = self.most,
@@ -104,21 +147,142 @@ impl Admission {
         }
     }
 
-    fn may_speak(&self) -> bool {
-        let mut said = self.said.lock();
-        let may = said.is_none_or(|said| said.elapsed() >= SAY_EVERY);
-        if may {
-            *said = Some(Instant::now());
+    /// Says that a connection was refused or ended for what its peer did, and why.
+    pub fn refused(&self, peer: SocketAddr, cause: &str) {
+        match self.refusals.arises() {
+            Some(unsaid) => tracing::warn!(port = self.port, %peer, cause, unsaid, "refused a connection"),
+            None => tracing::debug!(port = self.port, %peer, cause, "refused a connection"),
         }
-        may
     }
 }
 
-/// Connections for calls (gRPC). One that does not begin as such in time ends.
-pub fn incoming(listener: TcpListener, admission: Admission) -> impl Stream<Item = io::Result<Connection>> + Send {
-    futures::stream::unfold((listener, admission), |(listener, admission)| async move {
-        let (stream, _, room) = admission.accept(&listener).await;
-        Some((Ok::<_, io::Error>(Connection::new(stream, room)), (listener, admission)))
+/// Why a connection is not let in.
+#[derive(Debug)]
+pub enum Refusal {
+    /// It ended; whoever only looks whether somebody listens ends it, too.
+    Gone(io::Error),
+    /// What is wrong, and what to do.
+    Because(String),
+}
+
+impl From<io::Error> for Refusal {
+    fn from(error: io::Error) -> Self {
+        Self::Gone(error)
+    }
+}
+
+/// What connections get that have yet to show that they belong here.
+struct Patience {
+    /// Places for them, beside those of a port's connections.
+    places: usize,
+    /// How long one may have its place.
+    most: Duration,
+    /// How long one may have it that others wait for: long enough for whoever does belong here.
+    crowded: Duration,
+}
+
+const PATIENCE: Patience = Patience { places: 64, most: FIRST_BYTES, crowded: Duration::from_secs(1) };
+
+/// Lets in the connections of a port that show that they belong here.
+pub struct Gate<T> {
+    listener: TcpListener,
+    admission: Arc<Admission>,
+    patience: Patience,
+    greetings: JoinSet<Option<(T, SocketAddr)>>,
+    /// Since when each of them goes on, the oldest first.
+    places: VecDeque<(Instant, AbortHandle)>,
+}
+
+impl<T: Send + 'static> Gate<T> {
+    /// Nobody has come yet.
+    pub fn new(listener: TcpListener, admission: Arc<Admission>) -> Self {
+        Self { listener, admission, patience: PATIENCE, greetings: JoinSet::new(), places: VecDeque::new() }
+    }
+
+    /// The next connection that `greet` lets in, once there is room for it. It takes the room as long as what is returned with
+    /// it lives. Giving this up loses nothing.
+    pub async fn next<F>(&mut self, greet: impl Fn(TcpStream) -> F) -> (T, SocketAddr, OwnedSemaphorePermit)
+    where
+        F: Future<Output = Result<T, Refusal>> + Send + 'static,
+    {
+        let room = self.admission.admit().await;
+        loop {
+            self.places.retain(|(_, greeting)| !greeting.is_finished());
+            let full = self.places.len() >= self.patience.places;
+            let crowded = self.places.front().map(|(since, _)| *since + self.patience.crowded);
+            tokio::select! {
+                biased;
+                Some(greeted) = self.greetings.join_next(), if !self.greetings.is_empty() => {
+                    if let Ok(Some((greeted, peer))) = greeted {
+                        return (greeted, peer, room);
+                    }
+                }
+                (stream, peer) = self.admission.arrival(&self.listener), if !full => self.begin(peer, greet(stream)),
+                () = reached(crowded), if full => {
+                    if let Some((_, oldest)) = self.places.pop_front() {
+                        oldest.abort();
+                        if self.admission.trouble.arises().is_some() {
+                            tracing::warn!(
+                                port = self.admission.port,
+                                connections = self.patience.places,
+                                "as many connections as there may be that have not shown that they belong to this cluster: \
+                                 the one that has been there longest ends"
+                            );
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    fn begin(&mut self, peer: SocketAddr, greeting: impl Future<Output = Result<T, Refusal>> + Send + 'static) {
+        let (admission, most) = (Arc::clone(&self.admission), self.patience.most);
+        let greeting = self.greetings.spawn(async move {
+            match timeout(most, greeting).await {
+                Ok(Ok(greeted)) => return Some((greeted, peer)),
+                Ok(Err(Refusal::Gone(error))) => {
+                    tracing::debug!(port = admission.port, %peer, %error, "a connection ended before it had begun");
+                }
+                Ok(Err(Refusal::Because(cause))) => admission.refused(peer, &cause),
+                Err(_) => {
+                    let cause = format!("it has not shown within {} s that it belongs to this cluster", most.as_secs());
+                    admission.refused(peer, &cause);
+                }
+            }
+            None
+        });
+        self.places.push_back((Instant::now(), greeting));
+    }
+}
+
+async fn reached(time: Option<Instant>) {
+    match time {
+        Some(time) => sleep_until(time).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Connections for calls (gRPC), of those that have the secret, if there is one. `name`: what is called, see
+/// [`Callee::name`](crate::rpc::Callee::name). One that does not begin as such in time ends.
+pub fn incoming(
+    listener: TcpListener,
+    admission: Admission,
+    secret: Option<Secret>,
+    name: String,
+) -> impl Stream<Item = io::Result<Connection>> + Send {
+    let called = Arc::new((secret, name));
+    let greet = move |mut stream: TcpStream| {
+        let called = Arc::clone(&called);
+        async move {
+            let (secret, name) = &*called;
+            handshake::answer(&mut stream, secret.as_ref(), name).await?;
+            Ok::<_, Refusal>(stream)
+        }
+    };
+    let gate = Gate::new(listener, Arc::new(admission));
+    futures::stream::unfold((gate, greet), |(mut gate, greet)| async move {
+        let (stream, _, room) = gate.next(&greet).await;
+        Some((Ok::<_, io::Error>(Connection::new(stream, room)), (gate, greet)))
     })
 }
 
@@ -203,8 +367,14 @@ mod tests {
     async fn connected() -> (Connection, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        let mut incoming = std::pin::pin!(incoming(listener, Admission::new("test", 4)));
-        (incoming.next().await.unwrap().unwrap(), stream)
+        let mut incoming = std::pin::pin!(incoming(listener, Admission::new("test", 4), None, "test".into()));
+        let calling = async {
+            let mut stream = stream;
+            handshake::call(&mut stream, None, "test").await.unwrap();
+            stream
+        };
+        let (connection, stream) = tokio::join!(incoming.next(), calling);
+        (connection.unwrap().unwrap(), stream)
     }
 
     fn expire(connection: &mut Connection) {
@@ -246,10 +416,87 @@ mod tests {
         {
             let mut third = std::pin::pin!(admission.accept(&listener));
             assert!(third.as_mut().now_or_never().is_none());
-            assert!(admission.said.lock().is_some(), "it is said");
+            assert!(admission.trouble.0.lock().last.is_some(), "it is said");
             drop(first_room);
             let _third = third.await;
         }
-        assert!(!admission.may_speak(), "not again and again");
+        assert!(admission.trouble.arises().is_none(), "not again and again");
+    }
+
+    /// Before, each connection that the data plane refused was a line in the log.
+    #[test]
+    fn what_comes_again_and_again_is_said_once_and_counted() {
+        let occasion = Occasion::default();
+        assert_eq!([(); 4].map(|()| occasion.arises()), [Some(0), None, None, None]);
+        occasion.0.lock().last = None;
+        assert_eq!([(); 2].map(|()| occasion.arises()), [Some(3), None]);
+    }
+
+    /// Lets in who says `y`; who says something else does not belong here.
+    async fn greet(mut stream: TcpStream) -> Result<TcpStream, Refusal> {
+        match stream.read_u8().await? {
+            b'y' => Ok(stream),
+            other => Err(Refusal::Because(format!("it said {other}"))),
+        }
+    }
+
+    async fn gate(most: usize, patience: Patience) -> (Gate<TcpStream>, SocketAddr) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let gate = Gate { patience, ..Gate::new(listener, Arc::new(Admission::new("test", most))) };
+        (gate, address)
+    }
+
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    async fn is_closed(stream: &mut TcpStream) -> bool {
+        !matches!(stream.read(&mut [0; 8]).await, Ok(1..))
+    }
+
+    /// Before, they had the room of those that belong here, for 30 s each.
+    #[tokio::test]
+    async fn who_has_not_shown_that_he_belongs_here_takes_no_room() {
+        let (mut gate, address) = gate(1, Patience { places: 4, most: HOUR, crowded: HOUR }).await;
+        let mut silent = [TcpStream::connect(address).await.unwrap(), TcpStream::connect(address).await.unwrap()];
+        let mut wrong = TcpStream::connect(address).await.unwrap();
+        wrong.write_all(b"n").await.unwrap();
+        let mut friend = TcpStream::connect(address).await.unwrap();
+        friend.write_all(b"y").await.unwrap();
+        let (_, peer, room) = gate.next(greet).await;
+        assert_eq!(peer, friend.local_addr().unwrap());
+        // There is room for one: the next waits for it, and has shown meanwhile that he belongs here.
+        silent[1].write_all(b"y").await.unwrap();
+        assert!(gate.next(greet).now_or_never().is_none());
+        drop(room);
+        assert_eq!(gate.next(greet).await.1, silent[1].local_addr().unwrap());
+        assert!(is_closed(&mut wrong).await);
+        assert!(gate.admission.refusals.0.lock().last.is_some(), "it is said");
+    }
+
+    #[tokio::test]
+    async fn of_too_many_the_oldest_ends_and_who_belongs_here_gets_in() {
+        let (mut gate, address) = gate(4, Patience { places: 2, most: HOUR, crowded: Duration::ZERO }).await;
+        let mut silent = Vec::new();
+        for _ in 0..5 {
+            silent.push(TcpStream::connect(address).await.unwrap());
+        }
+        let mut friend = TcpStream::connect(address).await.unwrap();
+        friend.write_all(b"y").await.unwrap();
+        assert_eq!(gate.next(greet).await.1, friend.local_addr().unwrap());
+        for stream in &mut silent[..4] {
+            assert!(is_closed(stream).await);
+        }
+        assert!(gate.places.len() <= 2);
+    }
+
+    #[tokio::test]
+    async fn who_shows_nothing_in_time_ends() {
+        let (mut gate, address) = gate(4, Patience { places: 2, most: Duration::from_millis(1), crowded: HOUR }).await;
+        let mut silent = TcpStream::connect(address).await.unwrap();
+        tokio::select! {
+            _ = gate.next(greet) => panic!("nobody belongs here"),
+            closed = is_closed(&mut silent) => assert!(closed),
+        }
+        assert!(gate.admission.refusals.0.lock().last.is_some(), "it is said");
     }
 }

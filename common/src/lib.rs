@@ -8,6 +8,7 @@ pub mod connections;
 pub mod exposure;
 pub mod fault;
 pub mod filesystem;
+mod handshake;
 pub mod id;
 pub mod keygroup;
 pub mod logging;

@@ -1,20 +1,26 @@
 //! Connections for calls between processes, by address.
 //!
 //! What calls others is given a [`Connector`] and knows no more of the network, so that a simulation can stand in for it.
+use std::error::Error;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tonic::Status;
 use tonic::body::Body;
-use tonic::codegen::http::HeaderValue;
+use tonic::codegen::http::Uri;
 use tonic::codegen::{Service, StdError, http};
-use tonic::service::Interceptor;
 use tonic::transport::Endpoint;
-use tonic::{Request, Status};
 
-use crate::secret::{Secret, is_same};
+use crate::connections::Refusal;
+use crate::handshake;
+use crate::secret::Secret;
 
 /// The largest message that a JobManager takes: a task's part of a checkpoint, a batch of collected rows. Who sends one asks here
 /// whether it fits.
@@ -66,82 +72,134 @@ impl Service<http::Request<Body>> for Channel {
     }
 }
 
-/// Where a call says that its caller has the secret of the cluster.
-const AUTHORIZATION: &str = "wiesel-authorization";
-/// What that is the code of.
-const PURPOSE: &str = "wiesel rpc 1";
-
-/// What a caller with this secret says, in hexadecimal digits.
-fn authorization(secret: &Secret) -> String {
-    secret.code(PURPOSE, &[]).iter().map(|byte| format!("{byte:02x}")).collect()
+/// What is called over a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Callee {
+    /// A JobManager: it has several addresses, and TaskManagers may know it by another than it does itself.
+    JobManager,
+    /// A TaskManager: it is called by the address that it tells.
+    TaskManager,
 }
 
-/// Refuses calls of those that do not have the secret, if there is one, before anything of them is read.
-#[derive(Clone)]
-pub struct Guard(Option<Arc<str>>);
-
-impl Guard {
-    /// For services whose callers must have this secret; none: they need not have any.
-    pub fn new(secret: Option<&Secret>) -> Self {
-        Self(secret.map(|secret| authorization(secret).into()))
-    }
-}
-
-impl Interceptor for Guard {
-    fn call(&mut self, request: Request<()>) -> Result<Request<()>, Status> {
-        let Some(expected) = &self.0 else { return Ok(request) };
-        let given = request.metadata().get(AUTHORIZATION).map_or(&[][..], |given| given.as_encoded_bytes());
-        if is_same(expected.as_bytes(), given) {
-            return Ok(request);
+impl Callee {
+    /// The name that both ends of a connection prove to have meant. Who listens at one's address and passes the connection on to
+    /// another gets nowhere.
+    pub fn name(self, address: &str) -> String {
+        match self {
+            Self::JobManager => "JobManager".to_owned(),
+            Self::TaskManager => format!("TaskManager {address}"),
         }
-        Err(Status::unauthenticated(
-            "the caller does not have the secret of this cluster: all of its processes need the same \
-             'security.internal.secret', or the same file internal.secret in their configuration folders",
-        ))
     }
 }
 
-/// Connections over TCP.
+/// Connections over TCP, which begin with the greeting of [`crate::connections::incoming`].
 #[derive(Clone, Debug)]
 pub struct Tcp {
-    /// How long a connection may take to come up.
+    /// How long a connection may take to come up, and then the greeting.
     pub connect_timeout: Duration,
-    /// What those who are called are shown to know.
+    /// What both ends must have.
     pub secret: Option<Secret>,
+    /// What is called over these connections.
+    pub callee: Callee,
 }
 
 impl Connector for Tcp {
     fn connect(&self, address: &str) -> Result<Channel, Status> {
         let endpoint = Endpoint::from_shared(format!("http://{address}"))
             .map_err(|error| Status::invalid_argument(format!("`{address}` is no address: {error}")))?;
-        let channel = endpoint.connect_timeout(self.connect_timeout).tcp_nodelay(true).connect_lazy();
-        let authorization = self.secret.as_ref().map(|secret| {
-            let value = HeaderValue::from_str(&authorization(secret));
-            value.map_err(|error| Status::internal(format!("a header cannot hold the secret's code: {error}")))
-        });
-        let mut authorization = authorization.transpose()?;
-        // Never shown, and never in the tables by which headers are compressed.
-        authorization.iter_mut().for_each(|value| value.set_sensitive(true));
-        Ok(Channel::new(TcpTransport { channel, authorization }))
+        let mut http = HttpConnector::new();
+        http.enforce_http(false);
+        http.set_nodelay(true);
+        http.set_connect_timeout(Some(self.connect_timeout));
+        let greeting = Greeting {
+            secret: self.secret.clone(),
+            name: self.callee.name(address),
+            address: address.to_owned(),
+            patience: self.connect_timeout,
+        };
+        let dialer = Dialer { http, greeting: Arc::new(greeting) };
+        Ok(Channel::new(TcpTransport(endpoint.connect_with_connector_lazy(dialer))))
     }
 }
 
-struct TcpTransport {
-    channel: tonic::transport::Channel,
-    authorization: Option<HeaderValue>,
+/// What is said on a new connection.
+struct Greeting {
+    secret: Option<Secret>,
+    name: String,
+    address: String,
+    patience: Duration,
 }
 
-impl Transport for TcpTransport {
-    fn call(&self, mut request: http::Request<Body>) -> Answer {
-        if let Some(authorization) = &self.authorization {
-            request.headers_mut().insert(AUTHORIZATION, authorization.clone());
-        }
-        let mut channel = self.channel.clone();
+impl Greeting {
+    async fn exchange(&self, mut stream: TcpStream) -> Result<TcpStream, StdError> {
+        let address = &self.address;
+        let greeting = handshake::call(&mut stream, self.secret.as_ref(), &self.name);
+        let cause = match timeout(self.patience, greeting).await {
+            Ok(Ok(())) => return Ok(stream),
+            Ok(Err(Refusal::Because(cause))) => return Err(Refused(format!("{address}: {cause}")).into()),
+            Ok(Err(Refusal::Gone(error))) => format!("the connection ended during the greeting: {error}"),
+            Err(_) => format!(
+                "the greeting was not answered within {} ms: the process is stalled, or another one listens there",
+                self.patience.as_millis()
+            ),
+        };
+        Err(format!("{address}: {cause}").into())
+    }
+}
+
+/// The end that listens does not belong to the cluster, or says that this one does not.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Refused(String);
+
+/// Connects, and greets who listens before HTTP/2 begins.
+struct Dialer {
+    http: HttpConnector,
+    greeting: Arc<Greeting>,
+}
+
+impl Service<Uri> for Dialer {
+    type Response = TokioIo<TcpStream>;
+    type Error = StdError;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, StdError>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), StdError>> {
+        self.http.poll_ready(context).map_err(Into::into)
+    }
+
+    fn call(&mut self, uri: Uri) -> Self::Future {
+        let (connecting, greeting) = (self.http.call(uri), Arc::clone(&self.greeting));
         Box::pin(async move {
-            poll_fn(|context| channel.poll_ready(context)).await?;
-            Ok(channel.call(request).await?)
+            let stream = connecting.await?.into_inner();
+            Ok(TokioIo::new(greeting.exchange(stream).await?))
         })
     }
+}
+
+struct TcpTransport(tonic::transport::Channel);
+
+impl Transport for TcpTransport {
+    fn call(&self, request: http::Request<Body>) -> Answer {
+        let mut channel = self.0.clone();
+        Box::pin(async move {
+            poll_fn(|context| channel.poll_ready(context)).await?;
+            channel.call(request).await.map_err(|error| match refusal(&error) {
+                Some(refused) => StdError::from(Status::unauthenticated(refused.to_string())),
+                None => StdError::from(error),
+            })
+        })
+    }
+}
+
+fn refusal(error: &(dyn Error + 'static)) -> Option<&Refused> {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if let Some(refused) = error.downcast_ref() {
+            return Some(refused);
+        }
+        cause = error.source();
+    }
+    None
 }
 
 /// What a user is told about a failed call: its message and the causes that say more.
@@ -150,7 +208,7 @@ pub fn describe(status: &Status) -> String {
     if text.is_empty() {
         text = status.code().to_string();
     }
-    let mut source = std::error::Error::source(status);
+    let mut source = Error::source(status);
     while let Some(cause) = source {
         let cause_text = cause.to_string();
         if !text.contains(&cause_text) {
@@ -163,29 +221,75 @@ pub fn describe(status: &Status) -> String {
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+    use tonic::Code;
+
     use super::*;
 
-    /// Before, whoever reached a port was heard.
-    #[test]
-    fn only_who_has_the_secret_is_heard() {
-        let secret = Secret::new("0123456789abcdef").unwrap();
-        let request = |authorization: Option<&str>| {
-            let mut request = Request::new(());
-            if let Some(authorization) = authorization {
-                request.metadata_mut().insert(AUTHORIZATION, authorization.parse().unwrap());
+    const SECRET: &str = "0123456789abcdef";
+
+    fn tcp(secret: Option<&str>) -> Tcp {
+        let secret = secret.map(|text| Secret::new(text).unwrap());
+        Tcp { connect_timeout: Duration::from_secs(60), secret, callee: Callee::JobManager }
+    }
+
+    /// The outcome of a call that cannot succeed.
+    async fn called(channel: Channel) -> Status {
+        let request = http::Request::builder().uri("http://service/Method").body(Body::empty()).unwrap();
+        match channel.0.call(request).await {
+            Ok(_) => panic!("it was answered"),
+            Err(error) => Status::from_error(error),
+        }
+    }
+
+    /// Before, the first call told whoever listened what he could make every other call with.
+    #[tokio::test]
+    async fn whoever_listens_hears_nothing_of_use() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let channel = tcp(Some(SECRET)).connect(&listener.local_addr().unwrap().to_string()).unwrap();
+        let recorded = async {
+            let mut both = Vec::new();
+            for answer in [&b"\x00\x00\x00\x04\x00\x00\x00\x00\x00"[..], &b"SSH-2.0-x"[..]] {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                stream.write_all(answer).await.unwrap();
+                let mut heard = Vec::new();
+                stream.read_to_end(&mut heard).await.unwrap();
+                both.push(heard);
             }
-            request
+            both
         };
-        let (good, other) = (authorization(&secret), authorization(&Secret::new("0123456789abcdeF").unwrap()));
-        let mut guard = Guard::new(Some(&secret));
-        assert!(guard.call(request(Some(&good))).is_ok());
-        for bad in [None, Some(""), Some(other.as_str()), Some(&good[..63]), Some("0123456789abcdef")] {
-            let refused = guard.call(request(bad)).unwrap_err();
-            assert_eq!(refused.code(), tonic::Code::Unauthenticated);
-            assert!(refused.message().contains("security.internal.secret") && !refused.message().contains(&good));
-        }
-        for any in [None, Some(good.as_str())] {
-            assert!(Guard::new(None).call(request(any)).is_ok());
-        }
+        let calling = async {
+            for _ in 0..2 {
+                let refused = called(channel.clone()).await;
+                assert_eq!(refused.code(), Code::Unauthenticated, "{refused}");
+                assert!(refused.message().contains("check the address") && refused.message().contains("127.0.0.1:"));
+            }
+        };
+        let (recorded, ()) = tokio::join!(recorded, calling);
+        // Magic, version, flags, and a nonce that comes once.
+        assert!(recorded.iter().all(|heard| heard.len() == 41 && heard.starts_with(b"WIESEL\n\x01\x01")));
+        assert_ne!(recorded[0], recorded[1]);
+    }
+
+    #[tokio::test]
+    async fn who_does_not_answer_a_greeting_is_not_waited_for() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let impatient = Tcp { connect_timeout: Duration::from_millis(1), ..tcp(None) };
+        let silent = called(impatient.connect(&address).unwrap()).await;
+        assert_eq!(silent.code(), Code::Unavailable, "{silent}");
+        let (stream, _) = listener.accept().await.unwrap();
+        drop(stream);
+        let going = async { drop(listener.accept().await.unwrap()) };
+        let (gone, ()) = tokio::join!(called(tcp(None).connect(&address).unwrap()), going);
+        assert_eq!(gone.code(), Code::Unavailable, "{gone}");
+        assert!(gone.message().contains(&address), "{gone}");
+    }
+
+    #[test]
+    fn a_task_manager_is_meant_by_its_address() {
+        assert_eq!(Callee::TaskManager.name("a:1"), "TaskManager a:1");
+        assert_eq!(Callee::JobManager.name("a:1"), Callee::JobManager.name("b:2"));
     }
 }

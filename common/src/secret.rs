@@ -1,8 +1,9 @@
 //! The secret that the processes of a cluster share: who does not have it can neither call one of them nor take rows from it.
 //!
-//! What goes over the wire is a message authentication code (HMAC-SHA-256), never the secret: for calls one that is always the
-//! same, for connections of the data plane one over what both ends made up for the occasion. That keeps strangers out. It is no
-//! encryption: who can read along sees the rows, and can repeat calls.
+//! What goes over the wire is a message authentication code (HMAC-SHA-256), never the secret, at the beginning of each
+//! connection, over what both ends made up for the occasion (`handshake`, and that of the data plane in `network`). That keeps
+//! strangers out. It is no encryption: who can read along sees calls and rows, and who stands between two processes can change
+//! them. It can be tried out offline, so a secret should be made by chance, as `start-cluster.sh` does.
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
@@ -16,6 +17,10 @@ pub const SECRET: ConfigOption<String> = ConfigOption::new("security.internal.se
 
 /// The file in the configuration folder that holds the secret, for its owner alone. `start-cluster.sh` makes it.
 pub const FILE: &str = "internal.secret";
+
+/// What to do where two processes do not have the same one.
+pub const ADVICE: &str = "all processes of a cluster need the same 'security.internal.secret', or the same file internal.secret \
+                          in their configuration folders";
 
 /// The least bytes of a secret: fewer can be tried out.
 const MIN_BYTES: usize = 16;
@@ -85,7 +90,7 @@ impl Secret {
 }
 
 /// Whether bytes are the same; how long this takes says nothing of how many are.
-pub(crate) fn is_same(expected: &[u8], given: &[u8]) -> bool {
+fn is_same(expected: &[u8], given: &[u8]) -> bool {
     let difference = expected.iter().zip(given).fold(0_u8, |difference, (one, other)| difference | (one ^ other));
     given.len() == expected.len() && std::hint::black_box(difference) == 0
 }

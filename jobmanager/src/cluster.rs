@@ -11,11 +11,10 @@ use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use tonic::service::InterceptorLayer;
 use wiesel_common::config::{ConfigError, Configuration};
 use wiesel_common::connections::{self, Admission};
 use wiesel_common::exposure;
-use wiesel_common::rpc::Guard;
+use wiesel_common::rpc::Callee;
 use wiesel_common::secret::{Secret, warn_if_open};
 
 pub use crate::components::{Components, Environment, MAX_MESSAGE_BYTES};
@@ -86,18 +85,18 @@ impl JobManager {
         let stop = CancellationToken::new();
         let configuration = Arc::new(configuration);
         let advertised = format!("{}:{port}", control.address);
-        let components = Components::start(configuration, environment, advertised, stop.clone())?;
+        let components = Components::start(configuration, environment, advertised.clone(), stop.clone())?;
         let api = components.rest(rest_options.clone(), rest_address);
         let Components { dispatcher, resource_manager, services, mut parts, .. } = components;
         let rpc_stop = stop.clone();
         let patience = connections::keep_alive(control.heartbeat_timeout);
+        let name = Callee::JobManager.name(&advertised);
         parts.spawn(async move {
-            let incoming = connections::incoming(rpc_listener, Admission::by_open_files("RPC"));
-            let guard = InterceptorLayer::new(Guard::new(secret.as_ref()));
+            let admission = Admission::by_open_files("RPC");
+            let incoming = connections::incoming(rpc_listener, admission, secret, name);
             let server = tonic::transport::Server::builder()
                 .http2_keepalive_interval(Some(patience))
                 .http2_keepalive_timeout(Some(patience))
-                .layer(guard)
                 .add_routes(services);
             // Heartbeat streams never end by themselves, so the server is dropped rather than drained.
             tokio::select! {

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 use wiesel_common::config::{ConfigError, Configuration};
 use wiesel_common::id::LeaderSessionId;
-use wiesel_common::rpc::{Connector, Tcp};
+use wiesel_common::rpc::{Callee, Connector, Tcp};
 use wiesel_common::secret::Secret;
 use wiesel_common::time::Clock;
 use wiesel_proto::job_master_server::JobMasterServer;
@@ -44,11 +44,11 @@ pub struct Environment {
 }
 
 impl Environment {
-    /// The machine's clock, TCP and the connectors' enumerators. `secret`: what TaskManagers ask for.
+    /// The machine's clock, TCP and the connectors' enumerators. `secret`: what TaskManagers must have, too.
     pub fn real(secret: Option<Secret>) -> Self {
         Self {
             clock: Arc::new(wiesel_common::time::SystemClock),
-            connector: Arc::new(Tcp { connect_timeout: CONNECT_TIMEOUT, secret }),
+            connector: Arc::new(Tcp { connect_timeout: CONNECT_TIMEOUT, secret, callee: Callee::TaskManager }),
             enumerators: Arc::new(wiesel_connectors::factory::enumerator),
             enumerator_calls: EnumeratorCalls::OnBlockingThreads,
         }

@@ -179,8 +179,8 @@ async fn what_a_dead_task_manager_said_does_not_count_for_its_successor() {
 #[tokio::test]
 async fn a_silent_task_manager_is_lost_after_its_timeout() {
     let cluster = Cluster::start(&[("heartbeat.timeout", "300 ms")]).await;
-    let channel = tonic::transport::Channel::from_shared(format!("http://{}", cluster.manager.rpc_address())).unwrap();
-    let mut client = proto::resource_manager_client::ResourceManagerClient::new(channel.connect().await.unwrap());
+    let channel = support::channel(&cluster.manager.rpc_address().to_string());
+    let mut client = proto::resource_manager_client::ResourceManagerClient::new(channel);
     client.register_task_manager(registration("mute", "127.0.0.1:1", 1)).await.unwrap();
     cluster.await_task_managers(1).await;
     cluster.await_task_managers(0).await;

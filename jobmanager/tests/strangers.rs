@@ -2,11 +2,11 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod support;
 
-use std::time::Duration;
-
-use support::{Cluster, TaskManager, registration, shuffle, until};
+use support::{Cluster, DEADLINE, TaskManager, registration, shuffle, until};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tonic::Code;
-use wiesel_common::rpc::{Connector, Tcp};
+use wiesel_common::rpc::{Callee, Connector, Tcp};
 use wiesel_common::secret::Secret;
 use wiesel_jobmanager::jobmaster::status::JobStatus;
 use wiesel_proto as proto;
@@ -15,7 +15,7 @@ use wiesel_proto::resource_manager_client::ResourceManagerClient;
 
 fn channel(cluster: &Cluster, secret: Option<&str>) -> wiesel_common::rpc::Channel {
     let secret = secret.map(|text| Secret::new(text).unwrap());
-    let tcp = Tcp { connect_timeout: Duration::from_secs(5), secret };
+    let tcp = Tcp { connect_timeout: DEADLINE, secret, callee: Callee::JobManager };
     tcp.connect(&cluster.manager.rpc_address().to_string()).unwrap()
 }
 
@@ -28,7 +28,7 @@ async fn without_the_secret_nobody_is_heard() {
         let mut client = ResourceManagerClient::new(channel(&cluster, stranger));
         let refused = client.register_task_manager(registration("a", "127.0.0.1:1", 1)).await.unwrap_err();
         assert_eq!(refused.code(), Code::Unauthenticated, "{refused}");
-        assert!(!refused.message().contains(SECRET), "{refused}");
+        assert!(refused.message().contains("internal.secret") && !refused.message().contains(SECRET), "{refused}");
         let mut client = JobMasterClient::new(channel(&cluster, stranger));
         let refused = client.offer_slots(proto::OfferSlotsRequest::default()).await.unwrap_err();
         assert_eq!(refused.code(), Code::Unauthenticated, "{refused}");
@@ -37,6 +37,33 @@ async fn without_the_secret_nobody_is_heard() {
     let mut client = ResourceManagerClient::new(channel(&cluster, Some(SECRET)));
     client.register_task_manager(registration("a", "127.0.0.1:1", 1)).await.unwrap();
     cluster.await_task_managers(1).await;
+}
+
+/// Before, what was no call of a cluster's process was looked at as if it were one, or waited for.
+#[tokio::test]
+async fn what_is_no_connection_of_the_cluster_ends_at_once_and_says_why() {
+    let secured = Cluster::start(&[("security.internal.secret", "a secret of the cluster")]).await;
+    let open = Cluster::start(&[]).await;
+    for cluster in [&secured, &open] {
+        let address = cluster.manager.rpc_address();
+        let plain = tonic::transport::Channel::from_shared(format!("http://{address}")).unwrap().connect_lazy();
+        let request = registration("a", "127.0.0.1:1", 1);
+        let mut client = ResourceManagerClient::new(plain);
+        let refused = tokio::time::timeout(DEADLINE, client.register_task_manager(request)).await.expect("no hang");
+        refused.unwrap_err();
+
+        let mut curl = TcpStream::connect(address).await.unwrap();
+        curl.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
+        let mut told = Vec::new();
+        tokio::time::timeout(DEADLINE, curl.read_to_end(&mut told)).await.expect("no hang").unwrap();
+        assert!(String::from_utf8_lossy(&told).contains("rest.port"), "{told:?}");
+        assert!(cluster.manager.resource_manager().describe().await.task_managers.is_empty());
+    }
+    // One that has a secret says so of a cluster that has none.
+    let mut client = ResourceManagerClient::new(channel(&open, Some("a secret of the cluster")));
+    let refused = client.register_task_manager(registration("a", "127.0.0.1:1", 1)).await.unwrap_err();
+    assert_eq!(refused.code(), Code::Unauthenticated, "{refused}");
+    assert!(refused.message().contains("the called process has none"), "{refused}");
 }
 
 /// Before, the second one took the id, and with it went all that ran on the first.

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 use parking_lot::Mutex;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Handle;
 use tokio::task::{AbortHandle, JoinSet};
-use wiesel_common::connections::Admission;
+use wiesel_common::connections::{Admission, Gate, Refusal};
 use wiesel_common::notifier::Notifier;
 
 use crate::buffer_pool::{LocalBufferPool, NetworkBufferPool};
@@ -16,6 +16,7 @@ use crate::client::Connection;
 use crate::codec::{Encoder, schema_checksum};
 use crate::error::{Error, Result};
 use crate::gate::{GateShared, InputGate};
+use crate::handshake::{Agreement, welcome};
 use crate::id::{ChannelKey, PartitionId};
 use crate::options::{Flush, Options};
 use crate::partition::{PartitionParts, ResultPartition, Target};
@@ -218,20 +219,27 @@ impl Drop for NetworkEnvironment {
 /// Owns the connections that other TaskManagers make; they end with it.
 async fn accept(listener: TcpListener, registry: Arc<Registry>, options: Options) {
     let mut connections = JoinSet::new();
-    let admission = Admission::by_open_files("data plane");
+    let admission = Arc::new(Admission::by_open_files("data plane"));
+    let mut gate = Gate::new(listener, admission.clone());
+    let greeting = |stream| greet(stream, options.clone());
     loop {
-        let (stream, peer, room) = tokio::select! {
-            accepted = admission.accept(&listener) => accepted,
+        let ((stream, agreement), peer, room) = tokio::select! {
+            entered = gate.next(greeting) => entered,
             Some(_) = connections.join_next(), if !connections.is_empty() => continue,
         };
-        let (registry, options) = (registry.clone(), options.clone());
+        let (registry, options, admission) = (registry.clone(), options.clone(), admission.clone());
         connections.spawn(async move {
             let _room = room;
-            match serve(stream, registry, &options).await {
+            match serve(stream, agreement, registry, &options).await {
                 End::Closed => tracing::debug!(%peer, "data plane connection closed"),
                 End::Io(error) => tracing::info!(%peer, %error, "data plane connection lost"),
-                End::Protocol(cause) => tracing::warn!(%peer, cause, "refused a data plane connection"),
+                End::Protocol(cause) => admission.refused(peer, &cause),
             }
         });
     }
+}
+
+async fn greet(mut stream: TcpStream, options: Options) -> Result<(TcpStream, Agreement), Refusal> {
+    let agreement = welcome(&mut stream, &options).await?;
+    Ok((stream, agreement))
 }

@@ -13,7 +13,8 @@
 //! first to prove that it has the secret; nothing is told, and no channel given, before it has. Where there is no secret, there
 //! is nothing to prove, and the rest is as it is.
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use wiesel_common::secret::{CODE, Secret, nonce};
+use wiesel_common::connections::Refusal;
+use wiesel_common::secret::{ADVICE, CODE, Secret, nonce};
 
 use crate::client::FAILURE_PRODUCER;
 use crate::frame::{CHECKSUM_LENGTH, HEADER_LENGTH, Header, Kind, MAX_CONTROL_PAYLOAD, Malformed, put_control, verify};
@@ -45,6 +46,15 @@ pub(crate) enum Refused {
     Io(#[from] std::io::Error),
     #[error("{0}")]
     Protocol(String),
+}
+
+impl From<Refused> for Refusal {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::Io(error) => Self::Gone(error),
+            Refused::Protocol(cause) => Self::Because(cause),
+        }
+    }
 }
 
 impl From<Malformed> for Refused {
@@ -122,11 +132,8 @@ fn received_words(payload: &[u8]) -> Result<[u8; WORDS], Refused> {
 
 fn agree(own: u8, theirs: u8) -> Result<Agreement, Refused> {
     if (own ^ theirs) & SECURED != 0 {
-        return Err(Refused::Protocol(
-            "one end of the connection has a secret and the other has none: all processes of a cluster need the same \
-             'security.internal.secret', or the same file internal.secret in their configuration folders"
-                .into(),
-        ));
+        let what = "one end of the connection has a secret and the other has none";
+        return Err(Refused::Protocol(format!("{what}: {ADVICE}")));
     }
     Ok(Agreement { checksums: (own | theirs) & CHECKSUMS != 0 })
 }
@@ -145,11 +152,7 @@ fn check(
     if secret.is_none_or(|secret| secret.is_code(purpose, &[consumer, producer], given)) {
         return Ok(());
     }
-    Err(Refused::Protocol(
-        "the peer does not have the secret of this cluster: all of its processes need the same 'security.internal.secret', or \
-         the same file internal.secret in their configuration folders"
-            .into(),
-    ))
+    Err(Refused::Protocol(format!("the peer does not have the secret of this cluster: {ADVICE}")))
 }
 
 async fn send<S: AsyncWrite + Unpin>(stream: &mut S, kind: Kind, payload: &[u8]) -> std::io::Result<()> {

@@ -17,7 +17,7 @@ use tokio::time::Instant;
 
 use crate::client::{FAILURE_NOT_FOUND, FAILURE_PRODUCER};
 use crate::frame::{CHECKSUM_LENGTH, HEADER_LENGTH, Header, Kind, MAX_CONTROL_PAYLOAD, Malformed, verify};
-use crate::handshake::{Agreement, Refused, welcome};
+use crate::handshake::Agreement;
 use crate::id::ChannelKey;
 use crate::options::Options;
 use crate::subpartition::{Claim, Consumer, Outgoing, Registry, Subpartition};
@@ -27,13 +27,13 @@ mod tests;
 
 /// Channels that one connection may have open.
 const MAX_CHANNELS: usize = 1 << 20;
-/// How long a consumer is waited for.
+/// How long a consumer is waited for that has been let in.
 const PATIENCE: Patience = Patience { first_frame: Duration::from_secs(30), whole_frame: Duration::from_secs(30) };
 
 /// See [`PATIENCE`].
 #[derive(Clone, Copy)]
 struct Patience {
-    /// From the beginning of a connection until its first frame has begun and its header is there.
+    /// Until its first frame has begun and its header is there.
     first_frame: Duration,
     /// For a frame to come whole once its first byte has. Consumers send small ones.
     whole_frame: Duration,
@@ -149,27 +149,8 @@ pub(crate) enum End {
     Protocol(String),
 }
 
-impl From<Refused> for End {
-    fn from(refused: Refused) -> Self {
-        match refused {
-            // Whoever only looks whether somebody listens.
-            Refused::Io(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => Self::Closed,
-            Refused::Io(error) => Self::Io(error),
-            Refused::Protocol(cause) => Self::Protocol(cause),
-        }
-    }
-}
-
-/// Serves one connection until it ends.
-pub(crate) async fn serve(mut stream: TcpStream, registry: Arc<Registry>, options: &Options) -> End {
-    if let Err(error) = stream.set_nodelay(true) {
-        return End::Io(error);
-    }
-    let agreement = match tokio::time::timeout(PATIENCE.first_frame, welcome(&mut stream, options)).await {
-        Ok(Ok(agreement)) => agreement,
-        Ok(Err(refused)) => return refused.into(),
-        Err(_) => return End::Protocol("no greeting came after the connection was made".into()),
-    };
+/// Serves one connection, after its greeting, until it ends.
+pub(crate) async fn serve(stream: TcpStream, agreement: Agreement, registry: Arc<Registry>, options: &Options) -> End {
     let request_timeout = options.partition_request_timeout;
     let (reader, writer) = stream.into_split();
     let shared = Arc::new(Shared::default());

@@ -6,13 +6,12 @@ use std::time::Duration;
 use tokio::net::{TcpListener, lookup_host};
 use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, JoinSet};
-use tonic::service::InterceptorLayer;
 use tonic::transport::Server;
 use wiesel_common::config::options::cluster;
 use wiesel_common::config::{ConfigError, Configuration, PortRange};
 use wiesel_common::connections::{self, Admission};
 use wiesel_common::exposure;
-use wiesel_common::rpc::{Guard, Tcp};
+use wiesel_common::rpc::{Callee, Tcp};
 use wiesel_common::secret::warn_if_open;
 use wiesel_network::NetworkEnvironment;
 use wiesel_state::backend::StateResources;
@@ -120,21 +119,24 @@ impl TaskManager {
         let metrics_of = network.clone();
         let world = World {
             runner: Arc::new(Threads::new(configuration, network.clone(), state, factory, heap)),
-            connector: Arc::new(Tcp { connect_timeout: CONNECT_TIMEOUT, secret: options.secret.clone() }),
+            connector: Arc::new(Tcp {
+                connect_timeout: CONNECT_TIMEOUT,
+                secret: options.secret.clone(),
+                callee: Callee::JobManager,
+            }),
             metrics: Box::new(move || resources::metrics(&metrics_of)),
         };
         let Components { services, stop, actor, mut background, .. } = Components::start(&options, identity, world);
-        let incoming = connections::incoming(listener, Admission::by_open_files("RPC"));
+        let name = Callee::TaskManager.name(&rpc_address);
+        let incoming = connections::incoming(listener, Admission::by_open_files("RPC"), options.secret.clone(), name);
         warn_if_open(
             options.secret.as_ref(),
             "the port for calls of the TaskManager, and its data port (taskmanager.bind-host),",
             rpc_bound.ip(),
         );
-        let guard = InterceptorLayer::new(Guard::new(options.secret.as_ref()));
         let server = Server::builder()
             .http2_keepalive_interval(Some(patience))
             .http2_keepalive_timeout(Some(patience))
-            .layer(guard)
             .add_routes(services);
         background.spawn(async move {
             if let Err(error) = server.serve_with_incoming(incoming).await {

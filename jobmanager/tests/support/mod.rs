@@ -1,6 +1,5 @@
 //! A JobManager with TaskManagers that are played by the test over real gRPC, and a REST client.
 #![allow(dead_code, reason = "each test file uses its own part of this")]
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,12 +7,13 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio_stream::StreamExt;
-use tokio_stream::wrappers::{TcpListenerStream, UnboundedReceiverStream};
+use tokio_stream::wrappers::UnboundedReceiverStream;
 use tokio_util::sync::CancellationToken;
-use tonic::transport::Channel;
 use tonic::{Request, Response, Status};
 use wiesel_common::config::Configuration;
+use wiesel_common::connections::{Admission, incoming};
 use wiesel_common::id::JobId;
+use wiesel_common::rpc::{Callee, Channel, Connector, Tcp};
 use wiesel_jobmanager::cluster::{Environment, JobManager};
 use wiesel_jobmanager::jobmaster::JobInfo;
 use wiesel_jobmanager::jobmaster::source_coordinator::EnumeratorFactory;
@@ -259,12 +259,10 @@ impl TaskExecutor for Executor {
             slots_version,
             registration,
         };
-        let endpoint = format!("http://{}", request.job_master_address);
+        let mut master = JobMasterClient::new(channel(&request.job_master_address));
         // As the real one does: the slot is given first, then offered.
         tokio::spawn(async move {
-            if let Ok(mut master) = JobMasterClient::connect(endpoint).await {
-                let _ = master.offer_slots(offer).await;
-            }
+            let _ = master.offer_slots(offer).await;
         });
         Ok(Response::new(response))
     }
@@ -347,16 +345,17 @@ impl TaskManager {
         };
         let stop = CancellationToken::new();
         let server_stop = stop.clone();
+        let name = Callee::TaskManager.name(&address);
         let server = tokio::spawn(async move {
             let serving = tonic::transport::Server::builder()
                 .add_service(TaskExecutorServer::new(executor))
-                .serve_with_incoming(TcpListenerStream::new(listener));
+                .serve_with_incoming(incoming(listener, Admission::new("test", 1024), None, name));
             tokio::select! {
                 result = serving => result.unwrap(),
                 () = server_stop.cancelled() => {}
             }
         });
-        let channel = channel(cluster.manager.rpc_address()).await;
+        let channel = channel(&cluster.manager.rpc_address().to_string());
         let mut resource_manager = ResourceManagerClient::new(channel.clone());
         let registration = resource_manager
             .register_task_manager(registration(resource_id, &address, slots))
@@ -531,8 +530,10 @@ impl TaskManager {
     }
 }
 
-async fn channel(address: SocketAddr) -> Channel {
-    Channel::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap()
+/// A way to a JobManager.
+pub fn channel(address: &str) -> Channel {
+    let tcp = Tcp { connect_timeout: DEADLINE, secret: None, callee: Callee::JobManager };
+    tcp.connect(address).unwrap()
 }
 
 async fn heartbeats(

@@ -10,10 +10,11 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::net::TcpListener;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::transport::server::TcpIncoming;
-use tonic::transport::{Channel, Server};
+use tonic::transport::Server;
 use tonic::{Request, Response, Status, Streaming};
 use wiesel_common::config::Configuration;
+use wiesel_common::connections::{Admission, incoming};
+use wiesel_common::rpc::{Callee, Channel, Connector, Tcp};
 use wiesel_connectors::collect::CollectTransport;
 use wiesel_operators::element::Batch;
 use wiesel_operators::operator::{BuiltOperator, Collector, Error, Operator, OperatorContext, Result};
@@ -278,7 +279,8 @@ impl Cluster {
         let server = Server::builder()
             .add_service(ResourceManagerServer::new(job_manager.clone()))
             .add_service(JobMasterServer::new(job_manager.clone()));
-        runtime.spawn(server.serve_with_incoming(TcpIncoming::from(listener)));
+        let name = Callee::JobManager.name(&address.to_string());
+        runtime.spawn(server.serve_with_incoming(incoming(listener, Admission::new("test", 1024), None, name)));
         let configuration: Configuration = [
             ("jobmanager.rpc.address", "127.0.0.1".to_owned()),
             ("jobmanager.rpc.port", address.port().to_string()),
@@ -311,8 +313,9 @@ impl Cluster {
     }
 
     pub fn executor(&self, task_manager: usize) -> TaskExecutorClient<Channel> {
-        let address = format!("http://{}", self.task_managers[task_manager].rpc_address());
-        self.runtime.block_on(TaskExecutorClient::connect(address)).unwrap()
+        let _runtime = self.runtime.enter();
+        let tcp = Tcp { connect_timeout: Duration::from_secs(10), secret: None, callee: Callee::TaskManager };
+        TaskExecutorClient::new(tcp.connect(self.task_managers[task_manager].rpc_address()).unwrap())
     }
 
     /// Waits for something the JobManager hears; panics after ten seconds.

@@ -190,7 +190,7 @@ mod tests {
 
     use super::*;
     use crate::task::reporter::Sender;
-    use wiesel_common::rpc::{Connector, Tcp};
+    use wiesel_common::rpc::{Callee, Connector, Tcp};
 
     /// What becomes of an upload.
     #[derive(Clone, Copy, PartialEq, Eq)]
@@ -246,7 +246,8 @@ mod tests {
 
     fn uploads() -> (Uploads, Arc<Notifier>) {
         let notifier = Arc::new(Notifier::default());
-        let tcp = Tcp { connect_timeout: std::time::Duration::from_secs(1), secret: None };
+        let connect_timeout = std::time::Duration::from_secs(1);
+        let tcp = Tcp { connect_timeout, secret: None, callee: Callee::JobManager };
         let nobody = tcp.connect("127.0.0.1:1").unwrap();
         let sender = Sender {
             client: JobMasterClient::new(nobody),
