@@ -1,28 +1,63 @@
-//! Ports that others than this machine can reach. There is no TLS yet, and REST asks nobody who he is, so it is said.
+//! Ports that others than this machine can reach. There is no TLS yet, and not every port asks who connects, so it is said.
 use std::net::{IpAddr, SocketAddr};
+
+use crate::secret::{FILE, SECRET, Secret};
+
+/// What a port asks of whoever connects to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asked {
+    /// Nothing, whatever is configured.
+    Nothing,
+    /// The cluster's secret.
+    Secret,
+    /// The cluster's secret, if there were one.
+    MissingSecret,
+}
+
+impl Asked {
+    /// Of a port between processes.
+    pub fn between_processes(secret: Option<&Secret>) -> Self {
+        if secret.is_some() { Self::Secret } else { Self::MissingSecret }
+    }
+}
 
 /// Warns where a port can be reached from other machines, and where it cannot although others are told of it.
 ///
 /// `what` is the port for people, `key` the option that sets the interface, `told` the host by which others are told to
 /// reach it.
-pub fn warn(what: &str, key: &str, bound: SocketAddr, told: &str) {
-    if let Some(warning) = warning(what, key, bound, told) {
+pub fn warn(what: &str, key: &str, bound: SocketAddr, told: &str, asked: Asked) {
+    if let Some(warning) = warning(what, key, bound, told, asked) {
         tracing::warn!("{warning}");
     }
 }
 
-fn warning(what: &str, key: &str, bound: SocketAddr, told: &str) -> Option<String> {
-    match (bound.ip().is_loopback(), is_this_machine(told)) {
-        (false, _) => Some(format!(
-            "{what} listens on {bound}, where other machines reach it, and there is no TLS yet: whoever reaches it may \
-             read and change what this cluster does. Set {key} to localhost, or let nobody else into that network"
-        )),
-        (true, false) => Some(format!(
-            "{what} listens on {bound}, where only this machine reaches it, but others are told to find it at {told}: \
-             set {key} to an address of this machine in their network if they are to"
-        )),
-        (true, true) => None,
+fn warning(what: &str, key: &str, bound: SocketAddr, told: &str, asked: Asked) -> Option<String> {
+    if bound.ip().is_loopback() {
+        return (!is_this_machine(told)).then(|| {
+            format!(
+                "{what} listens on {bound}, where only this machine reaches it, but others are told to find it at {told}: \
+                 set {key} to an address of this machine in their network if they are to"
+            )
+        });
     }
+    let danger = match asked {
+        Asked::Nothing => "whoever reaches it can run jobs here, with the rights of the cluster's processes",
+        Asked::Secret => {
+            "who does not have the cluster's secret is not heard, but whoever is on the way may read and change rows"
+        }
+        Asked::MissingSecret => "whoever reaches it can run jobs here, and read and change rows",
+    };
+    let mut warning = format!(
+        "{what} listens on {bound}, where other machines reach it, and there is no TLS yet: {danger}. Set {key} to localhost, or \
+         let nobody else into that network"
+    );
+    if asked == Asked::MissingSecret {
+        let key = SECRET.key();
+        warning = format!(
+            "{warning}, and give all processes the same secret ('{key}', or the file '{FILE}' beside config.yaml)"
+        );
+    }
+    Some(warning)
 }
 
 /// Whether a name or an address leads nowhere but to this machine.
@@ -35,20 +70,31 @@ pub fn is_this_machine(host: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn said(bound: &str, told: &str) -> Option<String> {
-        warning("the REST port", "rest.bind-address", bound.parse().unwrap(), told)
+    fn said(bound: &str, told: &str, asked: Asked) -> Option<String> {
+        warning("the REST port", "rest.bind-address", bound.parse().unwrap(), told, asked)
     }
 
     #[test]
     fn who_reaches_a_port_and_who_thinks_so() {
-        for (bound, told) in [("127.0.0.1:1", "localhost"), ("127.0.0.1:1", "127.0.0.1"), ("[::1]:1", "::1")] {
-            assert_eq!(said(bound, told), None);
+        for asked in [Asked::Nothing, Asked::Secret, Asked::MissingSecret] {
+            for (bound, told) in [("127.0.0.1:1", "localhost"), ("127.0.0.1:1", "127.0.0.1"), ("[::1]:1", "::1")] {
+                assert_eq!(said(bound, told, asked), None);
+            }
+            for bound in ["0.0.0.0:8081", "10.1.2.3:8081", "[::]:8081"] {
+                let open = said(bound, "localhost", asked).unwrap();
+                assert!([bound, "rest.bind-address", "TLS"].iter().all(|part| open.contains(part)), "{open}");
+                assert_eq!(open.contains("run jobs"), asked != Asked::Secret, "{open}");
+                assert_eq!(open.contains("internal.secret"), asked == Asked::MissingSecret, "{open}");
+            }
+            let hidden = said("127.0.0.1:8081", "master.example.org", asked).unwrap();
+            assert!(hidden.contains("only this machine") && hidden.contains("master.example.org"), "{hidden}");
         }
-        for bound in ["0.0.0.0:8081", "10.1.2.3:8081", "[::]:8081"] {
-            let open = said(bound, "localhost").unwrap();
-            assert!([bound, "rest.bind-address", "TLS"].iter().all(|part| open.contains(part)), "{open}");
-        }
-        let hidden = said("127.0.0.1:8081", "master.example.org").unwrap();
-        assert!(hidden.contains("only this machine") && hidden.contains("master.example.org"), "{hidden}");
+    }
+
+    #[test]
+    fn a_port_between_processes_asks_for_the_secret_if_there_is_one() {
+        let secret = Secret::new("0123456789abcdef").unwrap();
+        assert_eq!(Asked::between_processes(Some(&secret)), Asked::Secret);
+        assert_eq!(Asked::between_processes(None), Asked::MissingSecret);
     }
 }

@@ -143,17 +143,6 @@ fn check_owner_only(_path: &Path) -> Result<(), String> {
     Ok(())
 }
 
-/// Says at start that a port is open to everybody, if it is.
-pub fn warn_if_open(secret: Option<&Secret>, port: &str, address: std::net::IpAddr) {
-    if secret.is_none() && !address.is_loopback() {
-        tracing::warn!(
-            "{port} listens at {address}, and there is neither '{}' nor a file '{FILE}' in the configuration folder: whoever \
-             reaches it can run jobs here and read and change rows",
-            SECRET.key()
-        );
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -13,9 +13,9 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use wiesel_common::config::{ConfigError, Configuration};
 use wiesel_common::connections::{self, Admission};
-use wiesel_common::exposure;
+use wiesel_common::exposure::{self, Asked};
 use wiesel_common::rpc::Callee;
-use wiesel_common::secret::{Secret, warn_if_open};
+use wiesel_common::secret::Secret;
 
 pub use crate::components::{Components, Environment, MAX_MESSAGE_BYTES};
 use crate::dispatcher::DispatcherHandle;
@@ -76,10 +76,10 @@ impl JobManager {
         let address = |source| Error::Bind { what: "port", address: String::new(), key: "jobmanager.rpc.port", source };
         let rpc_address = rpc_listener.local_addr().map_err(address)?;
         let rest_address = rest_listener.local_addr().map_err(address)?;
-        exposure::warn("The RPC port", "jobmanager.bind-host", rpc_address, &control.address);
-        exposure::warn("The REST port", "rest.bind-address", rest_address, &rest_options.address);
+        let asked = Asked::between_processes(secret.as_ref());
+        exposure::warn("The RPC port", "jobmanager.bind-host", rpc_address, &control.address, asked);
+        exposure::warn("The REST port", "rest.bind-address", rest_address, &rest_options.address, Asked::Nothing);
         create_upload_dir(&rest_options)?;
-        warn_if_open(secret.as_ref(), "the RPC port of the JobManager (jobmanager.bind-host)", rpc_address.ip());
 
         let port = if control.port == 0 { rpc_address.port() } else { control.port };
         let stop = CancellationToken::new();

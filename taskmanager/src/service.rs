@@ -10,9 +10,8 @@ use tonic::transport::Server;
 use wiesel_common::config::options::cluster;
 use wiesel_common::config::{ConfigError, Configuration, PortRange};
 use wiesel_common::connections::{self, Admission};
-use wiesel_common::exposure;
+use wiesel_common::exposure::{self, Asked};
 use wiesel_common::rpc::{Callee, Tcp};
-use wiesel_common::secret::warn_if_open;
 use wiesel_network::NetworkEnvironment;
 use wiesel_state::backend::StateResources;
 
@@ -102,8 +101,9 @@ impl TaskManager {
             cause,
         })?;
         let data_bound = SocketAddr::new(rpc_bound.ip(), network.port());
-        exposure::warn("The port for calls", "taskmanager.bind-host", rpc_bound, &options.host);
-        exposure::warn("The data port", "taskmanager.bind-host", data_bound, &options.host);
+        let asked = Asked::between_processes(options.secret.as_ref());
+        exposure::warn("The port for calls", "taskmanager.bind-host", rpc_bound, &options.host, asked);
+        exposure::warn("The data port", "taskmanager.bind-host", data_bound, &options.host, asked);
         let told = |configured: u16, bound: u16| if configured == 0 { bound } else { configured };
         let rpc_address = format!("{}:{}", options.host, told(options.rpc_port, rpc_bound.port()));
         let data_address = format!("{}:{}", options.host, told(options.data_port, network.port()));
@@ -129,11 +129,6 @@ impl TaskManager {
         let Components { services, stop, actor, mut background, .. } = Components::start(&options, identity, world);
         let name = Callee::TaskManager.name(&rpc_address);
         let incoming = connections::incoming(listener, Admission::by_open_files("RPC"), options.secret.clone(), name);
-        warn_if_open(
-            options.secret.as_ref(),
-            "the port for calls of the TaskManager, and its data port (taskmanager.bind-host),",
-            rpc_bound.ip(),
-        );
         let server = Server::builder()
             .http2_keepalive_interval(Some(patience))
             .http2_keepalive_timeout(Some(patience))
