@@ -5,6 +5,8 @@
 //! strangers out. It is no encryption: who can read along sees calls and rows, and who stands between two processes can change
 //! them. It can be tried out offline, so a secret should be made by chance, as `start-cluster.sh` does.
 use std::fmt;
+use std::fs::{File, Metadata};
+use std::io::{self, Read};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -107,39 +109,45 @@ pub fn nonce() -> [u8; CODE] {
 /// Puts the secret of the folder's file into a configuration that has none.
 ///
 /// # Errors
-/// The file cannot be read, or others can.
+/// The file cannot be read, or others than its owner can.
 pub fn load(configuration: &mut Configuration, folder: &Path) -> Result<(), ConfigError> {
     if configuration.contains(&SECRET) {
         return Ok(());
     }
     let path = folder.join(FILE);
     let unreadable = |reason: String| ConfigError::Unreadable { source_name: path.display().to_string(), reason };
-    let text = match std::fs::read_to_string(&path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => {
-            let advice = "it holds the secret that the cluster's processes share: its owner must be able to read it";
-            return Err(unreadable(format!("{error}; {advice}")));
-        }
+    let failed = |error: io::Error| {
+        let advice = "it holds the secret that the cluster's processes share: its owner must be able to read it";
+        unreadable(format!("{error}; {advice}"))
     };
-    check_owner_only(&path).map_err(&unreadable)?;
+    let file = match File::open(&path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(failed(error)),
+    };
+    check_owner_only(&file.metadata().map_err(failed)?, &path).map_err(unreadable)?;
+    let mut text = String::new();
+    file.take(2 * MAX_BYTES as u64).read_to_string(&mut text).map_err(failed)?;
     Secret::new(&text).map_err(&unreadable)?;
     configuration.set(SECRET.key(), text.trim());
     Ok(())
 }
 
 #[cfg(unix)]
-fn check_owner_only(path: &Path) -> Result<(), String> {
+fn check_owner_only(metadata: &Metadata, path: &Path) -> Result<(), String> {
     use std::os::unix::fs::PermissionsExt;
-    let mode = std::fs::metadata(path).map_err(|error| error.to_string())?.permissions().mode();
-    if mode & 0o007 == 0 {
+    let mode = metadata.permissions().mode() & 0o777;
+    if mode & 0o077 == 0 {
         return Ok(());
     }
-    Err(format!("everybody may use it (mode {:03o}), and it is a secret: `chmod 600` it", mode & 0o777))
+    Err(format!(
+        "others than its owner may use it (mode {mode:03o}), and it is a secret: type `chmod 600 '{}'`",
+        path.display()
+    ))
 }
 
 #[cfg(not(unix))]
-fn check_owner_only(_path: &Path) -> Result<(), String> {
+fn check_owner_only(_metadata: &Metadata, _path: &Path) -> Result<(), String> {
     Ok(())
 }
 
@@ -182,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn the_file_counts_where_the_configuration_has_none_and_others_cannot_read_it() {
+    fn the_file_counts_where_the_configuration_has_none_and_nobody_but_its_owner_can_use_it() {
         use std::os::unix::fs::PermissionsExt;
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(FILE);
@@ -192,9 +200,13 @@ mod tests {
 
         std::fs::write(&path, "0123456789abcdef\n").unwrap();
         let mode = |mode| std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
-        mode(0o644);
-        let error = load(&mut Configuration::default(), folder.path()).unwrap_err().to_string();
-        assert!(error.contains("internal.secret") && error.contains("chmod 600") && !error.contains("0123"), "{error}");
+        // Before, the group could read it.
+        for (others, shown) in [(0o644, "644"), (0o640, "640"), (0o604, "604"), (0o620, "620"), (0o601, "601")] {
+            mode(others);
+            let error = load(&mut Configuration::default(), folder.path()).unwrap_err().to_string();
+            let advice = format!("type `chmod 600 '{}'`", path.display());
+            assert!(error.contains(shown) && error.contains(&advice) && !error.contains("0123456"), "{error}");
+        }
         mode(0o600);
         let mut found = Configuration::default();
         load(&mut found, folder.path()).unwrap();

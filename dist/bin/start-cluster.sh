@@ -3,8 +3,9 @@
 # The exit status is 0 only if all of them came up.
 source "${BASH_SOURCE[0]%/*}/config.sh"
 
-# Makes the secret that the processes share, unless there is one: who does not have it is not heard on their ports. A worker
-# elsewhere reads its own conf folder, so with such the secret is for whoever runs the cluster to hand out.
+# Makes the secret that the processes share, unless there is one: who does not have it is not heard on their ports. From the
+# beginning the file is its owner's alone, and never one that somebody else has put there. A worker elsewhere reads its own
+# conf folder, so with such the secret is for whoever runs the cluster to hand out.
 makeSecret() {
   local file=$FLINK_CONF_DIR/internal.secret host
   if [[ "$*" == *security.internal.secret* ]]; then
@@ -16,11 +17,12 @@ makeSecret() {
   readHosts "$FLINK_CONF_DIR/workers"
   for host in "${HOSTS[@]}"; do
     if ! isLocal "$host"; then
-      echo "There is no $file: put the same one, with mode 600, on all hosts to keep strangers out." >&2
+      echo "There is no $file: put the same one, with mode 600 (chmod 600), on all hosts to keep strangers out." >&2
       return
     fi
   done
-  (umask 077 && od -An -v -N32 -tx1 /dev/urandom | tr -d ' \n' >"$file.$$") && mv -n "$file.$$" "$file"
+  (umask 077 && set -o noclobber && od -An -v -N32 -tx1 /dev/urandom | tr -d ' \n' >"$file.$$") && mv -n "$file.$$" "$file"
+  rm -f "$file.$$"
 }
 makeSecret "$@"
 
