@@ -5,7 +5,7 @@
 //! strangers out. It is no encryption: who can read along sees calls and rows, and who stands between two processes can change
 //! them. It can be tried out offline, so a secret should be made by chance, as `start-cluster.sh` does.
 use std::fmt;
-use std::fs::{File, Metadata};
+use std::fs::Metadata;
 use std::io::{self, Read};
 use std::path::Path;
 use std::sync::Arc;
@@ -13,6 +13,7 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 
 use crate::config::{ConfigError, ConfigOption, Configuration};
+use crate::filesystem::withhold;
 
 /// The secret; without it the file [`FILE`] in the configuration folder counts.
 pub const SECRET: ConfigOption<String> = ConfigOption::new("security.internal.secret");
@@ -106,7 +107,7 @@ pub fn nonce() -> [u8; CODE] {
     bytes
 }
 
-/// Puts the secret of the folder's file into a configuration that has none.
+/// Puts the secret of the folder's file into a configuration that has none. Jobs of this process cannot read that file.
 ///
 /// # Errors
 /// The file cannot be read, or others than its owner can.
@@ -120,7 +121,8 @@ pub fn load(configuration: &mut Configuration, folder: &Path) -> Result<(), Conf
         let advice = "it holds the secret that the cluster's processes share: its owner must be able to read it";
         unreadable(format!("{error}; {advice}"))
     };
-    let file = match File::open(&path) {
+    // No job reads it, which would run with the rights of this process.
+    let file = match withhold(&path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(failed(error)),
@@ -211,6 +213,8 @@ mod tests {
         let mut found = Configuration::default();
         load(&mut found, folder.path()).unwrap();
         assert_eq!(found.get(&SECRET).unwrap(), "0123456789abcdef");
+        let refused = crate::filesystem::read_regular(&path).unwrap_err().to_string();
+        assert!(refused.contains("which no job is given"), "{refused}");
 
         let mut set = Configuration::default();
         set.set(SECRET.key(), "another one that is long");

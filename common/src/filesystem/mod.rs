@@ -31,6 +31,7 @@ mod unfinished;
 mod tests;
 
 pub use error::{Error, ErrorKind};
+pub(crate) use regular::withhold;
 pub use regular::{check_regular, open_regular, read_regular};
 pub use unfinished::{Unfinished, UploadStore};
 

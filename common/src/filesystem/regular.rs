@@ -1,17 +1,63 @@
 //! Local files that are files. Opening a FIFO waits for whoever writes to it, reading a device may never end, and neither can be
 //! cancelled: a thread that does so takes its process with it.
+//!
+//! What jobs must not read, though the process may, is withheld from them.
 use std::fs::{File, FileType, Metadata, OpenOptions};
 use std::io::{self, Read};
-use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
-use std::path::Path;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
 
+use parking_lot::Mutex;
 use rustix::fs::OFlags;
+
+/// See [`withhold`].
+static WITHHELD: Mutex<Vec<Withheld>> = Mutex::new(Vec::new());
+
+/// A file that is withheld, and whatever takes its place.
+struct Withheld {
+    path: PathBuf,
+    identity: (u64, u64),
+    /// As long as it is open no other file gets its identity.
+    _file: File,
+}
 
 /// Opens a file to read it; what a link leads to counts as what it is. Never waits.
 ///
 /// # Errors
-/// Also for a folder, a FIFO, a socket or a device.
+/// Also for a folder, a FIFO, a socket or a device, and for what is withheld.
 pub fn open_regular(path: &Path) -> io::Result<File> {
+    let file = open(path)?;
+    let found = identity(&file.metadata()?);
+    let is_it = |withheld: &Withheld| {
+        withheld.identity == found || std::fs::metadata(&withheld.path).is_ok_and(|now| identity(&now) == found)
+    };
+    if WITHHELD.lock().iter().any(is_it) {
+        let reason = "it holds the secret that the processes of this cluster share, which no job is given";
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, reason));
+    }
+    Ok(file)
+}
+
+/// Opens a file that from now on [`open_regular`] refuses to open in this process, by whatever name or link.
+///
+/// # Errors
+/// As [`open_regular`].
+pub(crate) fn withhold(path: &Path) -> io::Result<File> {
+    let file = open(path)?;
+    let identity = identity(&file.metadata()?);
+    let path = std::path::absolute(path)?;
+    let mut withheld = WITHHELD.lock();
+    if !withheld.iter().any(|one| one.path == path && one.identity == identity) {
+        withheld.push(Withheld { path, identity, _file: file.try_clone()? });
+    }
+    Ok(file)
+}
+
+fn identity(metadata: &Metadata) -> (u64, u64) {
+    (metadata.dev(), metadata.ino())
+}
+
+fn open(path: &Path) -> io::Result<File> {
     // Looked at first, too: opening a device may do something.
     check_regular(&std::fs::metadata(path)?)?;
     let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits();
@@ -83,5 +129,35 @@ mod tests {
         }
         assert_eq!(open_regular(folder.path()).unwrap_err().kind(), io::ErrorKind::IsADirectory);
         assert_eq!(open_regular(&at("nothing")).unwrap_err().kind(), io::ErrorKind::NotFound);
+    }
+
+    /// Before, a job could read the secret of its cluster, and with it call its processes.
+    #[test]
+    fn a_file_that_is_withheld_is_not_opened_by_any_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        std::fs::write(at("secret"), "abc").unwrap();
+        std::fs::write(at("other"), "def").unwrap();
+        std::fs::create_dir(at("below")).unwrap();
+        std::os::unix::fs::symlink(at("secret"), at("link")).unwrap();
+        std::fs::hard_link(at("secret"), at("hard link")).unwrap();
+        assert_eq!(read_regular(&at("secret")).unwrap(), b"abc");
+        let mut text = String::new();
+        withhold(&at("secret")).unwrap().read_to_string(&mut text).unwrap();
+        assert_eq!(text, "abc");
+        for name in ["secret", "link", "hard link", "below/../secret"] {
+            let refused = read_regular(&at(name)).unwrap_err().to_string();
+            assert!(refused.contains("secret that the processes of this cluster share"), "{name}: {refused}");
+        }
+        assert_eq!(read_regular(&at("other")).unwrap(), b"def");
+        // Who withholds it may open it again.
+        assert!(withhold(&at("secret")).is_ok());
+
+        // The one that takes its place is withheld, and so is what was in it before.
+        std::fs::rename(at("secret"), at("old")).unwrap();
+        assert!(read_regular(&at("old")).is_err() && read_regular(&at("secret")).is_err());
+        std::fs::write(at("secret"), "ghi").unwrap();
+        assert!(read_regular(&at("old")).is_err() && read_regular(&at("secret")).is_err());
+        assert_eq!(read_regular(&at("other")).unwrap(), b"def");
     }
 }

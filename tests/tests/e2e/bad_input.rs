@@ -136,6 +136,9 @@ fn missing_and_malformed_files() {
     let pipe = cluster.dir().join("pipe.csv");
     assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
     job_fails(&cluster, &format!("{}{insert}", table(&pipe, "csv", "")), &["pipe.csv", "FIFO"]);
+    // Before, its rows were the secret, with which every process of the cluster can be called.
+    let secret = cluster.conf().join("internal.secret");
+    job_fails(&cluster, &format!("{}{insert}", table(&secret, "csv", "")), &["internal.secret", "no job is given"]);
     // Before, the whole of it was in the message.
     let long = cluster.file("long.json", &"x".repeat(8 << 20));
     job_fails(&cluster, &format!("{}{insert}", table(&long, "json", "")), &["long.json", "more bytes"]);
