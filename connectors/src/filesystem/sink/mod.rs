@@ -7,9 +7,10 @@
 //! others ([`recovery`]). Where the task waits for no checkpoint before it ends, files appear at its end.
 //!
 //! Invariant: a hidden file that a snapshot names is never changed before the length it had then. One that a checkpoint names
-//! is removed only when a later checkpoint is durable; what goes without one no checkpoint names, and it is the attempt's own,
-//! or of an earlier attempt of its run. One that a savepoint names stays until it has its final name, or a job that started
-//! from the savepoint has taken its rows over and has a durable checkpoint ([`savepoint`]).
+//! is removed only when its rows were copied to another file and a later checkpoint is durable; what goes without one no
+//! checkpoint names, and it is the attempt's own, or of an earlier attempt of its run. One that a savepoint names stays until it
+//! has its final name, or a job that started from the savepoint has taken its rows over and has a durable checkpoint
+//! ([`savepoint`]). A complete file of another run of the job is never removed: it is renamed by who restores it.
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -104,7 +105,7 @@ pub(super) struct FileSink {
     closed: Vec<Committable>,
     /// Complete at the snapshot of that checkpoint.
     uncommitted: BTreeMap<u64, Vec<Committable>>,
-    /// Files of earlier attempts whose rows were taken over, and what other runs of the job left.
+    /// Files of earlier attempts whose rows were taken over, and what other runs of the job said of partitions.
     obsolete: Vec<Obsolete>,
     /// There while a savepoint of this attempt names files that have not got their names yet.
     guard: Option<Guard>,

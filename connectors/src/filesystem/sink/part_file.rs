@@ -53,9 +53,17 @@ impl PartFile {
         let hidden = folder.join(names.0);
         let copied = copy_prefix(&from.hidden, &hidden, from.length);
         let file = copied.map_err(|error| {
+            let why = match error.kind() {
+                io::ErrorKind::NotFound => {
+                    ". A job that was started from this checkpoint, or from another one that names the file, has taken its \
+                     rows over and removed it with its first own checkpoint, or it was removed by hand. Without it rows would \
+                     be lost: start from a checkpoint of that job, or put the file back"
+                }
+                _ => "",
+            };
             Error::external(
                 format!(
-                    "cannot go on with {} of the restored checkpoint, of which {} bytes are valid: {error}",
+                    "cannot go on with {} of the restored checkpoint, of which {} bytes are valid: {error}{why}",
                     from.hidden.display(),
                     from.length
                 ),

@@ -28,7 +28,8 @@ impl Restored {
     }
 }
 
-/// What goes when the first checkpoint of this attempt is durable.
+/// What goes when the first checkpoint of this attempt is durable: what it has taken over, and what other runs said of
+/// partitions.
 pub(super) struct Obsolete {
     path: PathBuf,
     /// The first snapshot of this attempt. It does not name it.
@@ -129,28 +130,28 @@ impl FileSink {
         Ok(())
     }
 
-    /// Removes hidden files of earlier attempts of this job that neither a checkpoint nor a savepoint names. Files are this
-    /// subtask's to remove if their subtask's number is its own modulo the parallelism: no other subtask of this attempt makes
-    /// such files, and this one has not begun to. But a later attempt may have: this one may have stood still since it was
-    /// deployed, and have been given up. Times do not tell the two apart, whenever they are taken.
+    /// Removes hidden files of earlier attempts of this run of the job that neither its checkpoints nor a savepoint names. Files
+    /// are this subtask's to remove if their subtask's number is its own modulo the parallelism: no other subtask of this attempt
+    /// makes such files, and this one has not begun to. But a later attempt may have: this one may have stood still since it was
+    /// deployed, and have been given up. The number of the attempt tells the two apart, times do not, whenever they are taken.
     ///
-    /// Within a run the number of the attempt does. Numbers of two runs say nothing of each other, and nothing that this
-    /// attempt was deployed with can say which run is the later one. A barrier can: the JobMaster sends it after it has heard
-    /// that this attempt is open. So this run was alive after the folders were listed here, no later run had begun, and what
-    /// other runs had there is of runs that are over, whose JobMasters let nobody commit it. It goes with what else is
-    /// obsolete, when the first checkpoint of this attempt is durable; where none is taken it stays.
+    /// A restart goes back to the latest checkpoint of its run, and that names what an earlier one named and what has not got its
+    /// name since. Of other runs nothing is known: one may have a complete checkpoint that was kept and came after the one that
+    /// this run began with, and whose files nobody has committed yet, because the run died when it was complete; one may be
+    /// alive on another cluster. What a checkpoint named and somebody removed would be taken for committed (see `commit`). So
+    /// files of other runs stay as they are, until a job starts from what names them, or somebody removes them by hand.
     ///
-    /// What a guard keeps stays in both cases, for a savepoint may name it. One is complete only when each subtask has
-    /// acknowledged it: its guards were there before the attempt that wrote them was given up, and this one was deployed.
-    fn clean(&mut self, sink: u64, context: &OperatorContext, named: &HashSet<PathBuf>) -> Result<()> {
-        let (mut earlier, mut of_other_runs) = (Vec::new(), Vec::new());
+    /// What a guard keeps stays as well, for a savepoint may name it. One is complete only when each subtask has acknowledged
+    /// it: its guards were there before the attempt that wrote them was given up, and this one was deployed.
+    fn clean(&self, sink: u64, context: &OperatorContext, named: &HashSet<PathBuf>) -> Result<()> {
+        let (mut earlier, mut of_other_runs) = (Vec::new(), 0u64);
         walk(&self.root, self.partitions.len(), &mut |path, name| {
             let Some(owner) = names::owner(name).filter(|owner| owner.sink == sink) else { return };
             if owner.subtask % context.parallelism.max(1) != context.subtask || named.contains(path) {
                 return;
             }
             if owner.run != Some(context.run) {
-                of_other_runs.push(Obsolete::file(path.to_owned()));
+                of_other_runs += 1;
             } else if owner.attempt_number < context.attempt_number {
                 earlier.push(path.to_owned());
             }
@@ -170,14 +171,13 @@ impl FileSink {
         if kept > 0 {
             tracing::info!(files = kept, "kept files of an earlier attempt for a savepoint");
         }
-        if !of_other_runs.is_empty() {
-            let files = of_other_runs.len();
+        if of_other_runs > 0 {
             tracing::info!(
-                files,
-                "files of other runs of the job go with the next checkpoint, but for those of savepoints"
+                files = of_other_runs,
+                folder = %self.root.display(),
+                "hidden files of other runs of the job stay: a checkpoint or savepoint of theirs may name them"
             );
         }
-        self.obsolete.append(&mut of_other_runs);
         Ok(())
     }
 }
