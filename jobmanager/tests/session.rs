@@ -84,6 +84,21 @@ async fn a_failed_job_restarts_from_the_beginning() {
     assert_eq!(second.tasks[0].allocation_id, first.tasks[0].allocation_id, "the slot was kept");
     let late = a.report(&first, 0, Running, None).await.unwrap_err();
     assert_eq!(late.code(), tonic::Code::NotFound);
+    // Failed before: nobody said that what was given up is to end.
+    let [given_up, current] = [&first, &second].map(|deployment| deployment.tasks[0].attempt_id.clone());
+    let counters = |attempt: &bytes::Bytes| proto::AttemptMetrics {
+        attempt_id: attempt.clone(),
+        metrics: Some(proto::TaskMetrics::default()),
+    };
+    let report = proto::TaskMetricsReport {
+        fence: second.fence.clone(),
+        job_id: second.graph.as_ref().unwrap().job_id.clone(),
+        tasks: vec![counters(&given_up), counters(&current)],
+        resource_id: "a".into(),
+        ..Default::default()
+    };
+    let answer = a.master.report_task_metrics(report).await.unwrap().into_inner();
+    assert_eq!(answer.unknown_attempts, [given_up]);
     a.run(&second).await;
     a.report_all(&second, Finished).await;
     let job = cluster.await_status(id, JobStatus::Finished).await;

@@ -1,4 +1,5 @@
-//! Whether the three that know of a slot agree: its TaskManager, whose word counts, the ResourceManager and the JobMasters.
+//! Whether the three that know of a slot agree: its TaskManager, whose word counts, the ResourceManager and the JobMasters; and
+//! whether what runs is what the JobMasters know of.
 //!
 //! They differ for a while whenever something changes or is lost. What they differ in must not stay for longer than it takes to
 //! notice: reports, heartbeats and calls that time out. Only time in which nothing goes wrong counts.
@@ -23,6 +24,8 @@ pub struct Beliefs {
     pub jobs: Vec<Arc<JobInfo>>,
     /// The TaskManagers: by resource id.
     pub truth: Vec<(String, Vec<proto::SlotReport>)>,
+    /// What runs twice though its JobMaster knows of one: see [`crate::attempts`].
+    pub doubled: Vec<String>,
 }
 
 /// See the module.
@@ -65,8 +68,8 @@ impl Agreement {
     }
 }
 
-fn differences(Beliefs { overview, jobs, truth }: &Beliefs) -> BTreeSet<String> {
-    let mut found = BTreeSet::new();
+fn differences(Beliefs { overview, jobs, truth, doubled }: &Beliefs) -> BTreeSet<String> {
+    let mut found: BTreeSet<String> = doubled.iter().cloned().collect();
     let mut holders: HashMap<(&str, &Bytes), &Bytes> = HashMap::new();
     for (id, slots) in truth {
         let held = slots.iter().filter(|slot| !slot.allocation_id.is_empty());

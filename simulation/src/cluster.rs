@@ -16,6 +16,7 @@ use wiesel_proto as proto;
 use wiesel_taskmanager::components::{Components as TaskManagerComponents, World};
 
 use crate::agreement::{Agreement, Beliefs};
+use crate::attempts::Attempts;
 use crate::client::{Client, JobManager, Wish};
 use crate::data::DataPlane;
 use crate::endpoint::Endpoint;
@@ -84,6 +85,7 @@ pub struct Cluster {
     network: Network,
     store: Store,
     external: External,
+    attempts: Attempts,
     /// By place; none: it is down.
     nodes: Vec<Option<Node>>,
     next_process: ProcessId,
@@ -136,6 +138,7 @@ impl Cluster {
             network,
             store,
             external: External::default(),
+            attempts: Attempts::default(),
             nodes,
             next_process: 0,
             client,
@@ -287,7 +290,7 @@ impl Cluster {
         complete.into_keys().filter(|file| folders.iter().any(|folder| file.contains(folder))).collect()
     }
 
-    /// What the three tables say of slots, when all processes are well.
+    /// What the three tables say of slots, and what runs, when all processes are well.
     fn check_slots(&mut self) -> Result<(), Violation> {
         if !self.agreement.is_due(self.now) {
             return Ok(());
@@ -308,6 +311,7 @@ impl Cluster {
             overview: process.run(components.resource_manager.describe()),
             jobs: process.run(components.dispatcher.describe_all()),
             truth: task_managers.map(TaskManagerComponents::slots).collect(),
+            doubled: self.attempts.doubled(),
         };
         self.agreement.check(self.now, &beliefs).map_err(|what| self.violation(what))
     }
@@ -506,6 +510,7 @@ impl Cluster {
         let runner = SimulatedTasks {
             data: data.clone(),
             external: self.external.clone(),
+            attempts: self.attempts.clone(),
             configuration,
             pace: settings.pace,
             slow_to_cancel: settings.slow_to_cancel,

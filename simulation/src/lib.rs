@@ -7,12 +7,14 @@
 //!
 //! - [`cluster`]: one run from a seed, and what must hold in it.
 //! - [`agreement`]: what the tables of slots say of each other.
+//! - [`attempts`]: what runs, and whether twice.
 //! - [`faults`]: what goes wrong.
 //! - [`workload`]: what is to be done whatever goes wrong.
 //! - [`entropy`]: why the same seed gives the same run.
 //!
 //! Invariant: a run reads no clock, starts no thread and does no I/O.
 pub mod agreement;
+pub mod attempts;
 pub mod client;
 pub mod cluster;
 pub mod data;

@@ -455,18 +455,7 @@ impl JobMaster {
                 self.not_notified(checkpoint, &location.resource_id, reason);
             }
             Completion::Deployed { execution, location, result } => self.deployed(execution, &location, result),
-            Completion::Cancelled { location, result: Err(reason) } => {
-                let id = &location.resource_id;
-                if self.scheduler.slots().of(id).any(|slot| slot.location != location) {
-                    // It is gone; its successor under the same id was not asked.
-                    return;
-                }
-                let failure = FailureInfo::new(
-                    failure::TASK_MANAGER_LOST,
-                    format!("TaskManager with id {id} does not take a cancellation."),
-                );
-                self.abandon_task_manager(id, failure.because(reason));
-            }
+            Completion::Cancelled { location, result: Err(reason) } => self.not_cancelled(&location, reason),
             Completion::Cancelled { result: Ok(gone), .. } => self.scheduler.tasks_gone(&gone, &mut self.env),
             Completion::SlotTimeout { request } => {
                 self.scheduler.slots_timed_out(request, self.options.slot_request_timeout, &mut self.env);
@@ -489,7 +478,7 @@ impl JobMaster {
         self.scheduler.fail(cause, &mut self.env);
     }
 
-    /// A TaskManager has its tasks, or did not take them.
+    /// A TaskManager has its tasks, or the call failed that was to give them to it.
     fn deployed(&mut self, execution: u32, location: &Arc<TaskManagerLocation>, result: Result<(), NotDeployed>) {
         let Some(known) = self.deploying.get_mut(&location.resource_id) else { return };
         let Some(position) = known.iter().position(|deploying| deploying.execution == execution) else { return };

@@ -17,7 +17,7 @@ use crate::jobmaster::execution_graph::TaskManagerLocation;
 const CANCEL_ATTEMPTS: u32 = 5;
 const CANCEL_PAUSE: Duration = Duration::from_secs(1);
 
-/// Why a TaskManager does not run its tasks.
+/// Why a TaskManager may not run its tasks, or not all of them.
 pub(super) struct NotDeployed {
     pub(super) failure: FailureInfo,
     /// Slots that it does not hold for the job.

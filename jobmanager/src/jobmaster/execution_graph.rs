@@ -146,7 +146,7 @@ pub struct Execution {
     pub timestamps: [i64; EXECUTION_STATES.len()],
     /// Where it runs.
     pub slot: Option<JobSlot>,
-    /// Why it failed.
+    /// Why it failed; it may still be CANCELING, until its TaskManager says that it does not run.
     pub failure: Option<FailureInfo>,
     /// What it last reported.
     pub metrics: proto::TaskMetrics,
@@ -435,10 +435,23 @@ impl ExecutionGraph {
         }
     }
 
-    /// An attempt failed for this reason.
+    /// An attempt failed for this reason, and is over.
     pub fn fail(&mut self, vertex: usize, subtask: usize, failure: FailureInfo, now: i64) {
         self.vertices.0[vertex].subtasks[subtask].failure = Some(failure);
-        self.enter(vertex, subtask, ExecutionState::Failed, now);
+        self.end(vertex, subtask, now);
+    }
+
+    /// An attempt failed for this reason, and may run all the same.
+    pub fn fail_unheard(&mut self, vertex: usize, subtask: usize, failure: FailureInfo, now: i64) {
+        self.vertices.0[vertex].subtasks[subtask].failure = Some(failure);
+        self.enter(vertex, subtask, ExecutionState::Canceling, now);
+    }
+
+    /// An attempt that failed or was cancelled is over.
+    pub fn end(&mut self, vertex: usize, subtask: usize, now: i64) {
+        let failed = self.vertices[vertex].subtasks[subtask].failure.is_some();
+        let state = if failed { ExecutionState::Failed } else { ExecutionState::Canceled };
+        self.enter(vertex, subtask, state, now);
     }
 
     /// What an attempt last reported.

@@ -403,7 +403,7 @@ impl Scheduler {
                 }
             }
             ExecutionState::Finished | ExecutionState::Canceled | ExecutionState::Failed if canceling => {
-                self.enter_task(vertex, subtask, ExecutionState::Canceled, now);
+                self.end_task(vertex, subtask, now);
             }
             ExecutionState::Finished => self.enter_task(vertex, subtask, ExecutionState::Finished, now),
             ExecutionState::Failed | ExecutionState::Canceled => {
@@ -432,11 +432,17 @@ impl Scheduler {
     }
 
     /// Counters of a running attempt.
-    pub fn task_metrics(&mut self, attempt: AttemptId, metrics: proto::TaskMetrics) {
-        if let Some((vertex, subtask)) = self.graph.find(attempt)
-            && !is_terminal(self.graph.vertices[vertex].subtasks[subtask].state)
-        {
-            self.graph.set_metrics(vertex, subtask, metrics);
+    pub fn task_metrics(&mut self, attempt: AttemptId, metrics: proto::TaskMetrics) -> UpdateOutcome {
+        let Some((vertex, subtask)) = self.graph.find(attempt) else { return UpdateOutcome::Unknown };
+        match self.graph.vertices[vertex].subtasks[subtask].state {
+            // Given up here, and it runs.
+            ExecutionState::Canceled | ExecutionState::Failed => UpdateOutcome::Unknown,
+            // On its way out.
+            ExecutionState::Finished => UpdateOutcome::Accepted,
+            _ => {
+                self.graph.set_metrics(vertex, subtask, metrics);
+                UpdateOutcome::Accepted
+            }
         }
     }
 
@@ -445,15 +451,21 @@ impl Scheduler {
         self.last_modification = now;
     }
 
-    /// A TaskManager did not take these tasks.
+    fn end_task(&mut self, vertex: usize, subtask: usize, now: i64) {
+        self.graph.end(vertex, subtask, now);
+        self.last_modification = now;
+    }
+
+    fn state_of(&self, vertex: usize, subtask: usize) -> ExecutionState {
+        self.graph.vertices[vertex].subtasks[subtask].state
+    }
+
+    /// The call that was to give a TaskManager these tasks failed, which does not say what it did: the answer may have been lost,
+    /// or some were started before it refused the rest. Those that have said something run. The others are cancelled.
     pub fn deployment_failed(&mut self, attempts: &[AttemptId], failure: FailureInfo, env: &mut dyn Environment) {
         let current = attempts.iter().filter_map(|attempt| self.graph.find(*attempt));
-        let tasks: Vec<(usize, usize)> =
-            current.filter(|(vertex, subtask)| self.graph.vertices[*vertex].subtasks[*subtask].is_deployed()).collect();
-        if !tasks.is_empty() {
-            self.push_cancel(&tasks);
-            self.fail_tasks(&tasks, failure, env);
-        }
+        let silent = current.filter(|(v, s)| self.state_of(*v, *s) == ExecutionState::Deploying).collect();
+        self.fail_unheard(silent, failure, env);
         self.settle(env);
     }
 
@@ -461,21 +473,22 @@ impl Scheduler {
     pub fn task_manager_lost(&mut self, resource_id: &str, failure: FailureInfo, env: &mut dyn Environment) {
         self.slots.remove_all_of(resource_id);
         let tasks = self.tasks_in(|slot| slot.location.resource_id == resource_id);
-        if !tasks.is_empty() {
-            self.fail_tasks(&tasks, failure, env);
-        }
+        self.fail_tasks(&tasks, failure, env);
         self.settle(env);
     }
 
-    /// The job does not have a slot any more, nor what ran in it.
+    /// A process of a TaskManager is gone with all that ran in it; the slots are those of another one with its id.
+    pub fn process_lost(&mut self, location: &TaskManagerLocation, failure: FailureInfo, env: &mut dyn Environment) {
+        let tasks = self.tasks_in(|slot| *slot.location == *location);
+        self.fail_tasks(&tasks, failure, env);
+        self.settle(env);
+    }
+
+    /// The job does not have a slot any more. A TaskManager says so when it gives one back, before the tasks in it have ended.
     pub fn slot_lost(&mut self, allocation: AllocationId, failure: FailureInfo, env: &mut dyn Environment) {
         self.slots.remove(allocation);
         let tasks = self.tasks_in(|slot| slot.allocation == allocation);
-        if !tasks.is_empty() {
-            // Where the TaskManager does hold it, its tasks end with it; they may be told before.
-            self.push_cancel(&tasks);
-            self.fail_tasks(&tasks, failure, env);
-        }
+        self.fail_unheard(tasks, failure, env);
         self.settle(env);
     }
 
@@ -492,29 +505,43 @@ impl Scheduler {
         tasks
     }
 
-    /// Tasks failed together for one reason; those being cancelled are cancelled with it.
+    /// Tasks failed together for one reason, and are over; so are those that were being cancelled.
     fn fail_tasks(&mut self, tasks: &[(usize, usize)], failure: FailureInfo, env: &mut dyn Environment) {
         let now = env.now();
-        let mut first = None;
-        let mut regions = BTreeSet::new();
-        for &(vertex, subtask) in tasks {
-            if self.graph.vertices[vertex].subtasks[subtask].state == ExecutionState::Canceling {
-                self.enter_task(vertex, subtask, ExecutionState::Canceled, now);
-                continue;
-            }
+        let (ended, failed): (Vec<_>, Vec<_>) =
+            tasks.iter().copied().partition(|(v, s)| self.state_of(*v, *s) == ExecutionState::Canceling);
+        for &(vertex, subtask) in &ended {
+            self.end_task(vertex, subtask, now);
+        }
+        for &(vertex, subtask) in &failed {
             self.graph.fail(vertex, subtask, failure.clone(), now);
-            self.last_modification = now;
-            first.get_or_insert((vertex, subtask));
-            regions.insert(self.graph.regions[vertex]);
         }
-        if let Some((vertex, subtask)) = first {
-            let execution = &self.graph.vertices[vertex].subtasks[subtask];
-            let task = FailedTask {
-                name: format!("{} - execution #{}", self.graph.task_name(vertex, subtask), execution.attempt_number),
-                location: execution.slot.as_ref().map(|slot| Arc::clone(&slot.location)),
-            };
-            self.handle_failure(failure, Some(task), regions, env);
+        self.tasks_failed(&failed, failure, env);
+    }
+
+    /// Tasks failed together for one reason, and may run all the same: only their TaskManager knows. It is told to end them, and
+    /// they are over when it says that they are or that it does not have them, or when it is lost. Until then nobody takes their
+    /// place: two attempts at once would both write. Those that were being cancelled are waited for already.
+    fn fail_unheard(&mut self, mut tasks: Vec<(usize, usize)>, failure: FailureInfo, env: &mut dyn Environment) {
+        let now = env.now();
+        tasks.retain(|(v, s)| self.state_of(*v, *s) != ExecutionState::Canceling);
+        self.push_cancel(&tasks);
+        for &(vertex, subtask) in &tasks {
+            self.graph.fail_unheard(vertex, subtask, failure.clone(), now);
         }
+        self.tasks_failed(&tasks, failure, env);
+    }
+
+    fn tasks_failed(&mut self, tasks: &[(usize, usize)], failure: FailureInfo, env: &mut dyn Environment) {
+        let Some(&(vertex, subtask)) = tasks.first() else { return };
+        self.last_modification = env.now();
+        let regions = tasks.iter().map(|(vertex, _)| self.graph.regions[*vertex]).collect();
+        let execution = &self.graph.vertices[vertex].subtasks[subtask];
+        let task = FailedTask {
+            name: format!("{} - execution #{}", self.graph.task_name(vertex, subtask), execution.attempt_number),
+            location: execution.slot.as_ref().map(|slot| Arc::clone(&slot.location)),
+        };
+        self.handle_failure(failure, Some(task), regions, env);
     }
 
     /// The job as a whole failed: no slots, a source that cannot list its splits.
@@ -627,8 +654,8 @@ impl Scheduler {
     pub fn tasks_gone(&mut self, attempts: &[AttemptId], env: &mut dyn Environment) {
         let now = env.now();
         for (vertex, subtask) in attempts.iter().filter_map(|attempt| self.graph.find(*attempt)).collect::<Vec<_>>() {
-            if self.graph.vertices[vertex].subtasks[subtask].state == ExecutionState::Canceling {
-                self.enter_task(vertex, subtask, ExecutionState::Canceled, now);
+            if self.state_of(vertex, subtask) == ExecutionState::Canceling {
+                self.end_task(vertex, subtask, now);
             }
         }
         self.settle(env);

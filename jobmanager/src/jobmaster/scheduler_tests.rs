@@ -440,6 +440,98 @@ fn a_failed_deployment_fails_its_tasks_and_cancels_what_may_run() {
     assert!(job.scheduler.failure().unwrap().stack_trace().contains("Insufficient number of network buffers"));
 }
 
+/// Failed before: they counted as over at once, and their successors were deployed beside them.
+#[test]
+fn tasks_whose_deployment_had_no_answer_are_over_when_their_task_manager_says_so() {
+    let lost = || FailureInfo::new(failure::TASK_MANAGER_LOST, "gone");
+    for word in 0..5 {
+        let mut job = Job::new(vec![vertex(1, 2, "")], fixed_delay(9));
+        job.scheduler.start(&mut job.env);
+        job.offer(2);
+        job.scheduler.take_actions();
+        let before = job.attempts();
+        let place = job.scheduler.graph.vertices[0].subtasks[0].slot.clone().unwrap();
+        assert_eq!(place.location.resource_id, "a");
+        let silence = FailureInfo::new(failure::INTERNAL, "Could not deploy tasks to TaskManager a.");
+        job.scheduler.deployment_failed(&before[..1], silence, &mut job.env);
+        assert_eq!((job.status(), job.states()), (JobStatus::Restarting, vec![ExecutionState::Canceling; 2]));
+        let asked = job.scheduler.take_actions().into_iter().filter_map(|action| match action {
+            Action::Cancel { attempts, .. } => Some(attempts),
+            _ => None,
+        });
+        assert_eq!(asked.flatten().collect::<Vec<_>>(), before, "each once");
+        job.scheduler.restart_due(1, &mut job.env);
+        job.report(before[1], ExecutionState::Canceled);
+        assert_eq!(job.status(), JobStatus::Restarting, "the other one may run");
+        match word {
+            0 => job.scheduler.tasks_gone(&before[..1], &mut job.env),
+            1 => _ = job.report(before[0], ExecutionState::Canceled),
+            2 => _ = job.report(before[0], ExecutionState::Finished),
+            3 => job.scheduler.task_manager_lost("a", lost(), &mut job.env),
+            _ => job.scheduler.process_lost(&place.location, lost(), &mut job.env),
+        }
+        assert_eq!(job.status(), JobStatus::Running);
+        assert!(job.attempts().iter().all(|attempt| !before.contains(attempt)));
+        let failures: Vec<_> = job.scheduler.history().entries().collect();
+        assert_eq!(failures.len(), 1);
+        assert!(failures[0].failure.message.starts_with("Could not deploy"), "{}", failures[0].failure);
+    }
+}
+
+/// Failed before: an answer that was lost failed what ran.
+#[test]
+fn what_has_said_that_it_runs_was_deployed_whatever_became_of_the_call() {
+    let mut job = Job::new(vec![vertex(1, 2, "")], fixed_delay(9));
+    job.scheduler.start(&mut job.env);
+    job.offer(2);
+    let attempts = job.attempts();
+    job.report(attempts[0], ExecutionState::Initializing);
+    job.report(attempts[1], ExecutionState::Running);
+    job.scheduler.take_actions();
+    let silence = FailureInfo::new(failure::INTERNAL, "Could not deploy tasks to TaskManager a.");
+    job.scheduler.deployment_failed(&attempts, silence, &mut job.env);
+    assert_eq!(job.status(), JobStatus::Running);
+    assert!(job.scheduler.take_actions().is_empty());
+}
+
+/// Failed before: a TaskManager says that it gives a slot back before the tasks in it have ended.
+#[test]
+fn tasks_in_a_slot_that_is_lost_are_over_when_their_task_manager_says_so() {
+    let mut job = Job::running(1, fixed_delay(9));
+    let before = job.attempts();
+    let lost = FailureInfo::new(failure::INTERNAL, "The slot is not the job's any more.");
+    job.scheduler.slot_lost(slot("a", 0).allocation, lost, &mut job.env);
+    assert_eq!((job.status(), job.states()), (JobStatus::Restarting, vec![ExecutionState::Canceling; 2]));
+    let actions = job.scheduler.take_actions();
+    assert!(
+        actions.iter().any(|action| matches!(action, Action::Cancel { attempts, .. } if *attempts == before)),
+        "{actions:?}"
+    );
+    job.scheduler.restart_due(1, &mut job.env);
+    job.report(before[0], ExecutionState::Failed);
+    assert_eq!(job.states(), [ExecutionState::Failed, ExecutionState::Canceling]);
+    job.scheduler.tasks_gone(&before, &mut job.env);
+    assert_eq!((job.status(), job.states()), (JobStatus::Running, vec![ExecutionState::Scheduled; 2]));
+}
+
+/// Failed before: nobody told a TaskManager that came back to end what had been given up.
+#[test]
+fn counters_of_an_attempt_that_was_given_up_are_of_no_attempt() {
+    let mut job = Job::running(1, fixed_delay(9));
+    let before = job.attempts();
+    let report = |job: &mut Job, attempt| job.scheduler.task_metrics(attempt, proto::TaskMetrics::default());
+    assert_eq!(report(&mut job, before[0]), UpdateOutcome::Accepted);
+    job.report(before[1], ExecutionState::Finished);
+    assert_eq!(report(&mut job, before[1]), UpdateOutcome::Accepted, "it is on its way out");
+    let lost = FailureInfo::new(failure::TASK_MANAGER_LOST, "gone");
+    job.scheduler.task_manager_lost("a", lost, &mut job.env);
+    assert_eq!(report(&mut job, before[0]), UpdateOutcome::Unknown);
+    job.scheduler.restart_due(1, &mut job.env);
+    for attempt in [before[0], before[1], AttemptId([99; 16])] {
+        assert_eq!(report(&mut job, attempt), UpdateOutcome::Unknown);
+    }
+}
+
 #[test]
 fn a_fatal_failure_is_not_retried() {
     let mut job = Job::running(1, fixed_delay(5));

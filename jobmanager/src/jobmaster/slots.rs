@@ -11,7 +11,7 @@ use wiesel_proto as proto;
 
 use super::actor::JobMaster;
 use super::execution_graph::{JobSlot, TaskManagerLocation};
-use super::scheduler::MORE_SLOTS;
+use super::scheduler::{MORE_SLOTS, UpdateOutcome};
 use crate::failure::{self, FailureInfo};
 use crate::resourcemanager;
 use crate::resourcemanager::slot_manager::{ReportNumber, SlotShortage};
@@ -77,12 +77,15 @@ impl JobMaster {
         Ok(proto::OfferSlotsResponse { accepted: accepted.into_iter().map(AllocationId::to_bytes).collect() })
     }
 
-    /// Takes the counters of tasks, and what their TaskManager holds for the job: a slot that it does not hold is lost, and
-    /// one that the job does not have is to be given back.
+    /// Takes the counters of tasks, and what their TaskManager holds for the job: a slot that it does not hold is lost, one that
+    /// the job does not have is to be given back, and an attempt that is not the job's any more is to end.
     pub(super) fn task_manager_report(&mut self, report: proto::TaskMetricsReport) -> proto::TaskMetricsResponse {
+        let mut unknown_attempts = Vec::new();
         for task in report.tasks {
-            if let (Some(attempt), Some(metrics)) = (AttemptId::from_bytes(&task.attempt_id), task.metrics) {
-                self.scheduler.task_metrics(attempt, metrics);
+            if let (Some(attempt), Some(metrics)) = (AttemptId::from_bytes(&task.attempt_id), task.metrics)
+                && self.scheduler.task_metrics(attempt, metrics) == UpdateOutcome::Unknown
+            {
+                unknown_attempts.push(task.attempt_id);
             }
         }
         let held: BTreeMap<AllocationId, bool> = report
@@ -96,7 +99,8 @@ impl JobMaster {
         }
         let has = |allocation| self.scheduler.slots().contains(allocation);
         let unwanted = held.into_iter().filter(|(allocation, active)| *active && !has(*allocation));
-        proto::TaskMetricsResponse { unwanted: unwanted.map(|(allocation, _)| allocation.to_bytes()).collect() }
+        let unwanted = unwanted.map(|(allocation, _)| allocation.to_bytes()).collect();
+        proto::TaskMetricsResponse { unwanted, unknown_attempts }
     }
 
     /// The job does not have the slot any more, and tells the ResourceManager, which may believe it has.
@@ -110,6 +114,19 @@ impl JobMaster {
         let message = format!("The slot {allocation} of TaskManager {resource_id} is not the job's any more.");
         let failure = FailureInfo::new(failure::INTERNAL, message);
         self.scheduler.slot_lost(allocation, failure, &mut self.env);
+    }
+
+    /// A TaskManager did not say that it took a cancellation, however often it was asked.
+    pub(super) fn not_cancelled(&mut self, location: &TaskManagerLocation, reason: String) {
+        let id = &location.resource_id;
+        let message = format!("TaskManager with id {id} does not take a cancellation.");
+        let failure = FailureInfo::new(failure::TASK_MANAGER_LOST, message).because(reason);
+        if self.scheduler.slots().of(id).any(|slot| *slot.location != *location) {
+            // It is gone; its successor under the same id was not asked.
+            self.scheduler.process_lost(location, failure, &mut self.env);
+        } else {
+            self.abandon_task_manager(id, failure);
+        }
     }
 
     /// The job does without a TaskManager that does not do what it is told, though the ResourceManager hears of it.

@@ -305,10 +305,10 @@ impl ResourceManager {
         tracing::warn!(task_manager = %resource_id, reason = %failure.message, "TaskManager lost");
         gone.closed.cancel();
         self.executors.forget(&gone.registration.rpc_address);
-        for job in self.slots.unregister(resource_id) {
-            if let Some(master) = self.jobs.get(&job) {
-                master.task_manager_lost(resource_id, failure.clone());
-            }
+        self.slots.unregister(resource_id);
+        // Not only those that have a slot of it: one that has given its slot up waits for its tasks there to end.
+        for master in self.jobs.values() {
+            master.task_manager_lost(resource_id, failure.clone());
         }
         self.allocate();
     }

@@ -9,7 +9,7 @@
 //! that fails, and is the last choice until it has answered: others have free slots.
 //!
 //! Invariant: a slot is given to at most one job at a time, and a job is given no more slots than it misses.
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 
 use wiesel_common::id::{AllocationId, JobId};
@@ -288,15 +288,12 @@ impl SlotManager {
         self.task_managers.insert(task_manager.to_owned(), known);
     }
 
-    /// A TaskManager is gone. Returns the jobs that had slots of it, or were to have some.
-    pub fn unregister(&mut self, task_manager: &str) -> BTreeSet<JobId> {
-        let indexes = 0..self.task_managers.get(task_manager).map_or(0, |known| known.slots.len());
-        let mut jobs = BTreeSet::new();
-        for index in indexes {
-            jobs.extend(self.set(task_manager, index, SlotState::Free).allocation().map(|taken| taken.job));
+    /// A TaskManager is gone.
+    pub fn unregister(&mut self, task_manager: &str) {
+        for index in 0..self.task_managers.get(task_manager).map_or(0, |known| known.slots.len()) {
+            self.set(task_manager, index, SlotState::Free);
         }
         self.task_managers.remove(task_manager);
-        jobs
     }
 
     /// The only place where the state of a slot changes. Returns what it was.

@@ -289,8 +289,11 @@ impl TaskExecutor for Executor {
         &self,
         request: Request<proto::CancelTasksRequest>,
     ) -> Result<Response<proto::CancelTasksResponse>, Status> {
-        self.tell(Told::Cancel(request.into_inner()));
-        Ok(Response::new(proto::CancelTasksResponse::default()))
+        let request = request.into_inner();
+        // What it refused does not run.
+        let not_running = if self.refuse.is_some() { request.attempt_ids.clone() } else { Vec::new() };
+        self.tell(Told::Cancel(request));
+        Ok(Response::new(proto::CancelTasksResponse { not_running }))
     }
 
     async fn send_operator_event(

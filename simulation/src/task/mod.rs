@@ -24,6 +24,7 @@ use wiesel_taskmanager::runner::{Launch, Mail, Report, Reporter, RunningTask, Ta
 use wiesel_taskmanager::task::counters::TaskCounters;
 
 use self::increments::Increments;
+use crate::attempts::{Attempts, Running};
 use crate::data::DataPlane;
 use crate::external::External;
 
@@ -43,6 +44,8 @@ pub struct SimulatedTasks {
     pub data: DataPlane,
     /// Where sinks write to.
     pub external: External,
+    /// What runs, here and elsewhere.
+    pub attempts: Attempts,
     /// The TaskManager's configuration.
     pub configuration: Configuration,
     /// Milliseconds between a source's steps: TaskManagers are not equally fast.
@@ -311,6 +314,7 @@ impl SimulatedTasks {
             mailbox,
             is_source: task.vertex == 0,
             slow_to_cancel: self.slow_to_cancel,
+            running: self.attempts.begin((job, task.vertex, task.subtask), attempt),
             ended: launch.ended.clone(),
         };
         // Its end is that of the TaskManager's process, or its own.
@@ -342,12 +346,13 @@ struct Run {
     mailbox: mpsc::UnboundedReceiver<Mail>,
     is_source: bool,
     slow_to_cancel: u64,
+    running: Running,
     ended: Arc<dyn Fn(AttemptId) + Send + Sync>,
 }
 
 impl Run {
     async fn run(self, mut context: TaskContext) {
-        let Self { token, fault, open, mailbox, is_source, slow_to_cancel, ended } = self;
+        let Self { token, fault, open, mailbox, is_source, slow_to_cancel, running, ended } = self;
         let (reporter, attempt) = (context.reporter.clone(), context.attempt);
         reporter.report(Report::State(ExecutionState::Initializing, None));
         let starting = Duration::from_millis(context.random.random_range(1..50));
@@ -381,6 +386,7 @@ impl Run {
         while !reporter.is_taken(said) {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
+        drop(running);
         ended(attempt);
     }
 }

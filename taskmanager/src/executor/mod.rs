@@ -37,7 +37,9 @@ const METRICS_INTERVAL: Duration = Duration::from_secs(1);
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long tasks may take to end when the process stops.
 const STOP_PATIENCE: Duration = Duration::from_secs(2);
-
+/// How long it is remembered that an attempt was cancelled that had not come. A cancellation that overtakes a deployment, over
+/// another connection, is read within moments of it: who stood still meanwhile reads both when it goes on.
+const TAKEN_BACK_FOR: Duration = Duration::from_secs(600);
 /// How long a registration that is under way is waited for when the process stops.
 const REGISTRATION_PATIENCE: Duration = Duration::from_millis(500);
 
@@ -84,7 +86,7 @@ enum Internal {
     Reported {
         job: JobId,
         fence: Bytes,
-        unwanted: Vec<Bytes>,
+        answer: proto::TaskMetricsResponse,
     },
 }
 
@@ -93,6 +95,8 @@ struct Job {
     fence: Bytes,
     client: JobMasterClient<Channel>,
     tasks: HashMap<AttemptId, Box<dyn RunningTask>>,
+    /// Attempts that were cancelled and did not run, and when: they are not started any more.
+    taken_back: HashMap<AttemptId, Instant>,
     /// A report of the counters is under way.
     reporting: bool,
     /// Tells the reporters of its tasks that the JobMaster is lost.
@@ -163,6 +167,7 @@ impl TaskExecutor {
                 _ = ticks.tick() => {
                     self.report_metrics();
                     self.note_ending();
+                    self.forget_taken_back(Instant::now());
                     if let Some(reason) = self.overdue_cancellation() {
                         return End::Fatal(reason);
                     }
@@ -198,7 +203,7 @@ impl TaskExecutor {
                 }
             }
             Internal::TaskEnded { job, attempt } => self.task_ended(job, attempt),
-            Internal::Reported { job, fence, unwanted } => self.reported(job, &fence, &unwanted),
+            Internal::Reported { job, fence, answer } => self.reported(job, &fence, &answer),
         }
     }
 
@@ -270,6 +275,7 @@ impl TaskExecutor {
             fence: request.job_master_fence.clone(),
             client: client.clone(),
             tasks: HashMap::new(),
+            taken_back: HashMap::new(),
             reporting: false,
             lost: Arc::default(),
         });
@@ -375,6 +381,14 @@ impl TaskExecutor {
             attempt.is_some_and(|id| job.is_some_and(|job| job.tasks.contains_key(&id)))
         };
         request.tasks.retain(|task| !runs(task));
+        // A call that was overtaken by the cancellation of those who gave it up, and have been told that nothing runs here.
+        let taken_back = |task: &proto::TaskDeployment| {
+            let attempt = AttemptId::from_bytes(&task.attempt_id);
+            attempt.is_some_and(|id| job.is_some_and(|job| job.taken_back.contains_key(&id)))
+        };
+        if request.tasks.iter().any(taken_back) {
+            return Err(Status::aborted("a task was cancelled before it came"));
+        }
         let holds = |task: &&proto::TaskDeployment| {
             let held = AllocationId::from_bytes(&task.allocation_id).and_then(|id| self.slots.get(id));
             job.is_some() && held.is_some_and(|held| held.job == job_id && !held.releasing)
@@ -455,12 +469,23 @@ impl TaskExecutor {
         } else {
             request.attempt_ids.iter().filter_map(|bytes| AttemptId::from_bytes(bytes)).collect()
         };
-        let gone = attempts.iter().filter(|attempt| !job.tasks.contains_key(*attempt));
-        let not_running = gone.map(|attempt| attempt.to_bytes()).collect();
-        for attempt in attempts {
+        let runs = |attempt: &AttemptId| job.tasks.contains_key(attempt);
+        let (running, gone): (Vec<_>, Vec<_>) = attempts.into_iter().partition(runs);
+        for attempt in running {
             self.cancel_task(id, attempt);
         }
+        let not_running = gone.iter().map(|attempt| attempt.to_bytes()).collect();
+        if let Some(job) = self.jobs.get_mut(&id) {
+            let now = Instant::now();
+            job.taken_back.extend(gone.into_iter().map(|attempt| (attempt, now)));
+        }
         Ok(proto::CancelTasksResponse { not_running })
+    }
+
+    fn forget_taken_back(&mut self, now: Instant) {
+        for job in self.jobs.values_mut() {
+            job.taken_back.retain(|_, since| now.saturating_duration_since(*since) < TAKEN_BACK_FOR);
+        }
     }
 
     fn operator_event(&mut self, event: proto::OperatorEventToTask) -> Result<(), Status> {
@@ -555,23 +580,30 @@ impl TaskExecutor {
             let (mut client, id, fence) = (job.client.clone(), *id, job.fence.clone());
             let internal = self.internal.clone();
             self.background.spawn(async move {
-                let unwanted = match client.report_task_metrics(request).await {
-                    Ok(answer) => answer.into_inner().unwanted,
+                let answer = match client.report_task_metrics(request).await {
+                    Ok(answer) => answer.into_inner(),
                     Err(status) => {
                         tracing::debug!(job_id = %id, reason = status.message(), "counters could not be reported");
-                        Vec::new()
+                        proto::TaskMetricsResponse::default()
                     }
                 };
-                let _ = internal.send(Internal::Reported { job: id, fence, unwanted });
+                let _ = internal.send(Internal::Reported { job: id, fence, answer });
             });
         }
     }
 
-    /// A JobMaster has said which of the slots it has not.
-    fn reported(&mut self, job: JobId, fence: &Bytes, unwanted: &[Bytes]) {
+    /// A JobMaster has said which of the slots and tasks it has not.
+    fn reported(&mut self, job: JobId, fence: &Bytes, answer: &proto::TaskMetricsResponse) {
         let Some(known) = self.jobs.get_mut(&job).filter(|known| known.fence == *fence) else { return };
         known.reporting = false;
-        for id in unwanted.iter().filter_map(|bytes| AllocationId::from_bytes(bytes)) {
+        let unknown = answer.unknown_attempts.iter().filter_map(|bytes| AttemptId::from_bytes(bytes));
+        // What has ended since the report is unknown as well.
+        let running: Vec<AttemptId> = unknown.filter(|attempt| known.tasks.contains_key(attempt)).collect();
+        for attempt in running {
+            tracing::debug!(job_id = %job, %attempt, "the JobMaster does not have a task that runs here: it is cancelled");
+            self.cancel_task(job, attempt);
+        }
+        for id in answer.unwanted.iter().filter_map(|bytes| AllocationId::from_bytes(bytes)) {
             if self.slots.get(id).is_some_and(|held| held.job == job && held.active && !held.releasing) {
                 self.release(id, "the JobMaster does not have the slot");
             }

@@ -118,22 +118,28 @@ fn slot(slot: u32, master: u8) -> proto::RequestSlotRequest {
     }
 }
 
-/// A task in slot 0 of the job whose JobMaster's token is 8.
-fn deploy(executor: &mut TaskExecutor) {
-    executor.registered(Bytes::from_static(&FENCE), 1);
-    assert!(executor.request_slot(&slot(0, 8)).unwrap().granted);
+/// By the JobMaster 8, into slot 0.
+fn deployment(attempt: u8) -> proto::SubmitTasksRequest {
     let task = proto::TaskDeployment {
-        attempt_id: vec![5; 16].into(),
+        attempt_id: vec![attempt; 16].into(),
         allocation_id: vec![0; 16].into(),
         ..Default::default()
     };
-    let deployment = proto::SubmitTasksRequest {
+    proto::SubmitTasksRequest {
         fence: vec![8; 16].into(),
         graph: Some(proto::JobGraph { job_id: Bytes::from_static(&JOB), ..Default::default() }),
         tasks: vec![task],
         ..Default::default()
-    };
-    executor.submit_tasks(deployment).unwrap();
+    }
+}
+
+/// By the JobMaster 8.
+fn cancelled(attempts: &[u8], job: [u8; 16]) -> proto::CancelTasksRequest {
+    proto::CancelTasksRequest {
+        fence: vec![8; 16].into(),
+        job_id: Bytes::copy_from_slice(&job),
+        attempt_ids: attempts.iter().map(|attempt| vec![*attempt; 16].into()).collect(),
+    }
 }
 
 /// Failed before: they were cancelled behind the back of `task.cancellation.timeout`, and one that hung kept its slot for ever.
@@ -141,13 +147,10 @@ fn deploy(executor: &mut TaskExecutor) {
 async fn tasks_of_a_superseded_job_master_have_to_end_in_time() {
     let runner = Arc::new(Stubborn::default());
     let mut executor = executor(Arc::clone(&runner), Duration::ZERO);
-    deploy(&mut executor);
+    executor.registered(Bytes::from_static(&FENCE), 1);
+    assert!(executor.request_slot(&slot(0, 8)).unwrap().granted);
+    executor.submit_tasks(deployment(5)).unwrap();
     assert_eq!(executor.overdue_cancellation(), None);
-    let cancelled = |attempts: &[u8], job: [u8; 16]| proto::CancelTasksRequest {
-        fence: vec![8; 16].into(),
-        job_id: Bytes::copy_from_slice(&job),
-        attempt_ids: attempts.iter().map(|attempt| vec![*attempt; 16].into()).collect(),
-    };
     // Who asks is told what does not run here: the word of it may have been lost.
     let answer = executor.cancel_tasks(&cancelled(&[6], JOB)).unwrap();
     assert_eq!(answer.not_running, [vec![6_u8; 16]]);
@@ -165,7 +168,9 @@ async fn tasks_of_a_superseded_job_master_have_to_end_in_time() {
 async fn tasks_that_were_failed_for_their_memory_have_to_end_in_time() {
     let runner = Arc::new(Stubborn::default());
     let mut executor = executor(Arc::clone(&runner), Duration::ZERO);
-    deploy(&mut executor);
+    executor.registered(Bytes::from_static(&FENCE), 1);
+    assert!(executor.request_slot(&slot(0, 8)).unwrap().granted);
+    executor.submit_tasks(deployment(5)).unwrap();
     executor.note_ending();
     assert!(executor.cancelling.is_empty());
     runner.told.store(1, Ordering::SeqCst);
@@ -187,4 +192,37 @@ async fn what_is_said_of_the_slots_names_the_registration() {
     let second = executor.request_slot(&slot(0, 8)).unwrap();
     assert_eq!(second.registration, 5);
     assert!(second.slots_version > first.slots_version);
+}
+
+/// Failed before: it ran, though its JobMaster had been told that it did not, and had deployed its successor.
+#[tokio::test]
+async fn a_deployment_that_was_overtaken_by_its_cancellation_is_refused() {
+    let mut executor = executor(Arc::default(), Duration::from_secs(60));
+    executor.registered(Bytes::from_static(&FENCE), 1);
+    assert!(executor.request_slot(&slot(0, 8)).unwrap().granted);
+    assert_eq!(executor.cancel_tasks(&cancelled(&[5], JOB)).unwrap().not_running, [vec![5_u8; 16]]);
+    assert_eq!(executor.submit_tasks(deployment(5)).unwrap_err().code(), Code::Aborted);
+    executor.submit_tasks(deployment(6)).unwrap();
+    assert_eq!(executor.cancel_tasks(&cancelled(&[5, 6], JOB)).unwrap().not_running, [vec![5_u8; 16]]);
+    let now = Instant::now();
+    executor.forget_taken_back(now + TAKEN_BACK_FOR / 2);
+    assert_eq!(executor.submit_tasks(deployment(5)).unwrap_err().code(), Code::Aborted);
+    executor.forget_taken_back(now + TAKEN_BACK_FOR);
+    assert!(executor.jobs[&JobId(JOB)].taken_back.is_empty(), "not for ever");
+}
+
+/// Failed before: it ran on, beside the attempt that had taken its place.
+#[tokio::test]
+async fn a_task_that_its_job_master_does_not_have_is_cancelled() {
+    let runner = Arc::new(Stubborn::default());
+    let mut executor = executor(Arc::clone(&runner), Duration::from_secs(60));
+    executor.registered(Bytes::from_static(&FENCE), 1);
+    assert!(executor.request_slot(&slot(0, 8)).unwrap().granted);
+    executor.submit_tasks(deployment(5)).unwrap();
+    let unknown_attempts = vec![vec![5; 16].into(), vec![6; 16].into()];
+    let answer = proto::TaskMetricsResponse { unknown_attempts, ..Default::default() };
+    executor.reported(JobId(JOB), &Bytes::from(vec![9_u8; 16]), &answer);
+    assert_eq!(runner.told.load(Ordering::SeqCst), 0, "that one does not lead the job");
+    executor.reported(JobId(JOB), &Bytes::from(vec![8_u8; 16]), &answer);
+    assert_eq!(runner.told.load(Ordering::SeqCst), 1);
 }
