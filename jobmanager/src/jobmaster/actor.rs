@@ -596,11 +596,7 @@ impl JobMaster {
     pub(super) fn deploy(&mut self, regions: &BTreeSet<usize>) {
         let restore = match self.restore(regions) {
             Ok(restore) => restore,
-            Err(cause) => {
-                let attempts: Vec<_> =
-                    self.scheduler.graph().executions_of(regions).map(|execution| execution.attempt_id).collect();
-                return self.scheduler.deployment_failed(&attempts, cause, &mut self.env);
-            }
+            Err(cause) => return self.scheduler.not_deployed(regions, cause, &mut self.env),
         };
         let execution = self.scheduler.graph().execution;
         self.begin_collectors(regions, execution);

@@ -460,6 +460,14 @@ impl Scheduler {
         self.graph.vertices[vertex].subtasks[subtask].state
     }
 
+    /// Tasks of these regions cannot be deployed, and nobody was asked to.
+    pub fn not_deployed(&mut self, regions: &BTreeSet<usize>, failure: FailureInfo, env: &mut dyn Environment) {
+        let mut tasks = self.graph.in_state(ExecutionState::Deploying);
+        tasks.retain(|(vertex, _)| regions.contains(&self.graph.regions[*vertex]));
+        self.fail_tasks(&tasks, failure, env);
+        self.settle(env);
+    }
+
     /// The call that was to give a TaskManager these tasks failed, which does not say what it did: the answer may have been lost,
     /// or some were started before it refused the rest. Those that have said something run. The others are cancelled.
     pub fn deployment_failed(&mut self, attempts: &[AttemptId], failure: FailureInfo, env: &mut dyn Environment) {
