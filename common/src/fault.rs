@@ -21,9 +21,13 @@
 //! | `sink.write` | a filesystem sink has a batch and has written none of it |
 //! | `sink.before-commit` | a sink knows that its checkpoint is complete and has committed nothing |
 //! | `sink.between-commits` | it has committed one file of several |
+//! | `sink.after-commits` | it has committed all files, and nothing was said of their partitions |
+//! | `sink.before-success-file` | a partition is complete, and the file that says so is not written |
 //! | `source.poll` | a source task is about to ask its reader for rows; counted for each task |
 //! | `source.rows` | limit: how many rows a reader gives at once |
 //! | `restore.before-open` | a task has been deployed with state and has not opened its operators |
+//! | `claim.before-mark` | a job is about to claim a checkpoint, and its mark is not written |
+//! | `claim.after-mark` | the mark is written, and the job has not looked at what it owns |
 
 /// An error on purpose.
 #[derive(Debug, thiserror::Error)]

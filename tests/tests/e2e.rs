@@ -9,6 +9,8 @@ mod checkpoints;
 mod clients;
 #[path = "e2e/clocks.rs"]
 mod clocks;
+#[path = "e2e/commits.rs"]
+mod commits;
 #[path = "e2e/end_of_input.rs"]
 mod end_of_input;
 #[path = "e2e/examples.rs"]

@@ -31,6 +31,7 @@ use std::collections::HashSet;
 use bytes::Bytes;
 use wiesel_common::config::Configuration;
 use wiesel_common::config::options::s3;
+use wiesel_common::fault;
 use wiesel_common::filesystem::Location;
 use wiesel_common::id::JobId;
 use wiesel_proto as proto;
@@ -68,10 +69,11 @@ impl ClaimMark {
     /// # Errors
     /// The folder cannot be written to. The mark may be there all the same, or come later: see [`ClaimMark::delete`].
     pub async fn write(&self) -> Result<()> {
-        match &self.file {
-            Some(file) => Ok(file.write(Bytes::new()).await?),
-            None => Ok(()),
-        }
+        let Some(file) = &self.file else { return Ok(()) };
+        fault::point("claim.before-mark");
+        file.write(Bytes::new()).await?;
+        fault::point("claim.after-mark");
+        Ok(())
     }
 
     /// Removes it from where the run has claimed nothing by it and never will.

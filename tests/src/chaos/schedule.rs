@@ -6,11 +6,12 @@ use super::random::Random;
 use crate::proxy::Fault;
 
 /// Fault points at which a TaskManager is killed, each with the passes before.
-const POINTS: [&str; 5] = [
+const POINTS: [&str; 6] = [
     "checkpoint.before-barrier=kill@",
     "checkpoint.before-ack=kill@",
     "sink.before-commit=kill@",
     "sink.between-commits=kill@",
+    "sink.after-commits=kill@",
     "restore.before-open=kill@",
 ];
 /// A process stands still for so long, at most: longer than a call or a silent heartbeat is waited for.

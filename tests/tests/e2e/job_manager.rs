@@ -1,4 +1,5 @@
-//! The JobManager dies while it completes a checkpoint, and the job is started again from what is left of it.
+//! The JobManager dies while it completes a checkpoint, or while a job claims one, and the job is started again from what is
+//! left.
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -79,5 +80,50 @@ fn a_checkpoint_whose_metadata_was_not_written_does_not_count() {
 fn a_checkpoint_with_metadata_counts_though_no_task_was_told() {
     for point in ["checkpoint.after-metadata", "checkpoint.before-notify"] {
         assert!(killed(&format!("{point}=kill@4")) >= 4, "{point}");
+    }
+}
+
+/// A job claims the checkpoint of another one, and the JobManager dies around the mark that says so. Whoever starts from that
+/// checkpoint next finds all of it.
+#[test]
+fn a_claim_that_was_cut_short_costs_no_row() {
+    for point in ["claim.before-mark", "claim.after-mark"] {
+        let checkpoints = tempfile::tempdir().expect("a temporary folder");
+        let cluster = Cluster::builder()
+            .task_managers(2)
+            .slots(3)
+            .fault_points(&format!("{point}=kill@1"))
+            .set("state.backend.type", "rocksdb")
+            .set("execution.checkpointing.incremental", true)
+            .set("execution.checkpointing.interval", "200 ms")
+            .set("execution.checkpointing.externalized-checkpoint-retention", "RETAIN_ON_CANCELLATION")
+            .set("execution.checkpointing.dir", format!("file://{}", checkpoints.path().display()))
+            .set("heartbeat.interval", "1 s")
+            .set("heartbeat.timeout", "5 s")
+            .start();
+        let mut job = FilesJob::submit(&cluster, SIZE);
+        let folder = checkpoints.path().join(job.id());
+        eventually("checkpoints", LIMIT, || match complete(&folder).last() {
+            Some((number, _)) if *number >= 4 => Ok(()),
+            found => Err(format!("{found:?}")),
+        });
+        cluster.script("flink", &["cancel", job.id()]);
+        cluster.wait_for_state(job.id(), "CANCELED", LIMIT);
+        let (number, latest) = complete(&folder).pop().expect("a checkpoint is kept");
+        let latest = latest.display().to_string();
+        let arguments = ["-s", &latest, "-claimMode", "claim", "-p", "3"];
+        let submitted = cluster.run(&job.script(), &[&["-d"], &arguments[..]].concat());
+        assert!(!submitted.status.success(), "{submitted:?}");
+        eventually("the JobManager is gone", LIMIT, || match process::is_alive(cluster.job_manager_pid()) {
+            true => Err("it still runs".to_owned()),
+            false => Ok(()),
+        });
+
+        let started = cluster.command("bin/jobmanager.sh").env("WIESEL_FAULT_POINTS", "").arg("start").output();
+        assert!(started.expect("bin/jobmanager.sh can be run").status.success());
+        cluster.wait_for_slots(6);
+        cluster.wait_for_free_slots(6);
+        job.run(&cluster, &arguments);
+        println!("`{point}`, from checkpoint {number}: {}", job.verify(&cluster, LIMIT));
     }
 }

@@ -511,6 +511,7 @@ impl Operator for FileSink {
         let later = self.uncommitted.split_off(&(checkpoint_id + 1));
         let due = std::mem::replace(&mut self.uncommitted, later);
         self.commit(due.into_values().flatten(), false)?;
+        fault::point("sink.after-commits");
         self.remove_obsolete(checkpoint_id)?;
         match &mut self.committer {
             Some(committer) => committer.checkpoint_completed(checkpoint_id),
@@ -537,6 +538,7 @@ impl Operator for FileSink {
         let waiting = std::mem::take(&mut self.uncommitted).into_values().flatten();
         let files: Vec<Committable> = waiting.chain(std::mem::take(&mut self.closed)).collect();
         self.commit(files, false)?;
+        fault::point("sink.after-commits");
         match &mut self.committer {
             Some(committer) => committer.end(),
             None => Ok(()),

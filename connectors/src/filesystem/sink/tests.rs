@@ -15,6 +15,7 @@ use wiesel_state::keyed::{KeyedBackend, SnapshotOptions};
 use crate::filesystem::tests::{read, rows_of, sink, source, two};
 use crate::testing::{Collected, TestClock, context};
 
+mod kills;
 mod partitions;
 mod runs;
 mod savepoints;

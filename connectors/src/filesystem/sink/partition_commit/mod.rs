@@ -14,6 +14,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use wiesel_common::fault;
 use wiesel_common::time::{Clock, SystemClock};
 use wiesel_operators::element::{MAX_WATERMARK, MIN_WATERMARK};
 use wiesel_operators::operator::{OperatorContext, Result};
@@ -261,6 +262,7 @@ impl PartitionCommitter {
 
     fn commit(&self, folder: &str) -> Result<()> {
         let path = self.root.join(folder).join(&self.settings.success_file);
+        fault::point("sink.before-success-file");
         fs::write(&path, b"").map_err(|error| unwritable(&path, error))?;
         tracing::info!(partition = folder, "committed a partition");
         Ok(())
