@@ -501,7 +501,8 @@ impl Operator for FileSink {
         };
         let mut lists = vec![list(FILES, files.iter().map(FileState::encode).collect::<Result<_>>()?)];
         if let Some(committer) = &mut self.committer {
-            lists.push(list(PARTITIONS, committer.snapshot(checkpoint, self.finished)?));
+            let open = self.open.keys().cloned().collect();
+            lists.push(list(PARTITIONS, committer.snapshot(checkpoint, self.finished, open)?));
         }
         Ok(OperatorSnapshot { keyed: None, lists })
     }

@@ -94,6 +94,15 @@ struct Outstanding {
     touched: u64,
 }
 
+/// What can be said when a checkpoint is durable.
+struct Reached {
+    progress: Progress,
+    /// How many snapshots there were then.
+    snapshots: u64,
+    /// Folders with a file that takes more rows beyond the checkpoint, and does not get its name with it.
+    open: BTreeSet<String>,
+}
+
 /// The partitions that one subtask has written to.
 pub(super) struct PartitionCommitter {
     root: PathBuf,
@@ -105,8 +114,7 @@ pub(super) struct PartitionCommitter {
     /// By folder.
     outstanding: BTreeMap<String, Outstanding>,
     snapshots: u64,
-    /// What can be said when a checkpoint is durable, and how many snapshots there were then.
-    at_checkpoint: BTreeMap<u64, (Progress, u64)>,
+    at_checkpoint: BTreeMap<u64, Reached>,
     /// Partitions of subtasks that have ended, committed here.
     done_for_others: BTreeSet<String>,
     ended: bool,
@@ -158,8 +166,9 @@ impl PartitionCommitter {
 
     /// Remembers what will be true when the checkpoint is durable; the partitions that wait, for the checkpoint. Those of
     /// subtasks that have ended are among them: a checkpoint has no state of these. So are those of subtasks that will have when
-    /// an earlier checkpoint is durable: what they say then may come too late for this one.
-    pub(super) fn snapshot(&mut self, checkpoint: u64, ended: bool) -> Result<Vec<Bytes>> {
+    /// an earlier checkpoint is durable: what they say then may come too late for this one. `open`: folders with a file that
+    /// goes on.
+    pub(super) fn snapshot(&mut self, checkpoint: u64, ended: bool, open: BTreeSet<String>) -> Result<Vec<Bytes>> {
         self.snapshots += 1;
         let progress = self.progress(checkpoint, ended);
         let mut waiting: BTreeMap<String, i64> = progress.partitions.iter().cloned().collect();
@@ -173,7 +182,7 @@ impl PartitionCommitter {
                 }
             }
         }
-        self.at_checkpoint.insert(checkpoint, (progress, self.snapshots));
+        self.at_checkpoint.insert(checkpoint, Reached { progress, snapshots: self.snapshots, open });
         Ok(waiting.iter().map(|(folder, since)| encode(folder, *since)).collect())
     }
 
@@ -196,14 +205,14 @@ impl PartitionCommitter {
     pub(super) fn checkpoint_completed(&mut self, checkpoint: u64) -> Result<()> {
         let later = self.at_checkpoint.split_off(&(checkpoint + 1));
         let reached = std::mem::replace(&mut self.at_checkpoint, later).into_values().next_back();
-        reached.map_or(Ok(()), |(progress, snapshots)| self.advance(progress, snapshots))
+        reached.map_or(Ok(()), |reached| self.advance(reached))
     }
 
     /// Without checkpoints: all files have their names and none will follow.
     pub(super) fn end(&mut self) -> Result<()> {
         let progress = self.progress(u64::MAX, true);
         self.board.post_ending(&progress)?;
-        self.advance(progress, u64::MAX)
+        self.advance(Reached { progress, snapshots: u64::MAX, open: BTreeSet::new() })
     }
 
     /// The others know that this subtask has committed everything it ever will.
@@ -211,7 +220,7 @@ impl PartitionCommitter {
         self.ended
     }
 
-    fn advance(&mut self, own: Progress, snapshots: u64) -> Result<()> {
+    fn advance(&mut self, Reached { progress: own, snapshots, open }: Reached) -> Result<()> {
         self.board.post(&own)?;
         self.ended = own.ended;
         let others: Option<Vec<Progress>> = self.board.others()?.into_iter().collect();
@@ -234,7 +243,8 @@ impl PartitionCommitter {
         };
         let mut complete = BTreeSet::new();
         for (folder, since) in &own.partitions {
-            if due(&own, folder, *since)? {
+            // Its time may have come only since the barrier, or by the watermark of others.
+            if !open.contains(folder) && due(&own, folder, *since)? {
                 complete.insert(folder.clone());
             }
         }

@@ -1,7 +1,7 @@
 //! When partitions are committed, and by which subtask.
 use std::collections::BTreeMap;
 
-use wiesel_operators::element::MAX_WATERMARK;
+use wiesel_operators::element::{MAX_WATERMARK, WatermarkStatus};
 
 use super::*;
 
@@ -177,6 +177,47 @@ fn by_processing_time_a_partition_is_committed_after_its_delay_and_again_with_la
         rows.insert(path.clone(), fs::read_to_string(folder.path().join(path)).unwrap());
     }
     assert_eq!(rows.into_values().collect::<BTreeSet<_>>(), ["1\n".to_owned(), "2\n".to_owned()].into());
+}
+
+/// Failed before: where its time came between the barrier and the end of a checkpoint, or by the watermark of other subtasks, a
+/// partition was committed while rows of it were in a file that went on and was hidden, and not once more with them.
+#[test]
+fn a_partition_is_not_committed_before_a_file_that_goes_on_has_its_name() {
+    let json = |folder: &Path, options: &[(&str, &str)]| {
+        let mut spec = sink(folder, &two(), "json", &["b"]);
+        spec.options.insert("sink.partition-commit.policy.kind".into(), "success-file".into());
+        spec.options.extend(options.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())));
+        spec
+    };
+    let visible = |folder: &Path| read(&source(folder, &two(), &[("format", "json")], &["b"]), 1).unwrap();
+
+    let folder = tempfile::tempdir().unwrap();
+    let clock = Arc::new(TestClock::default());
+    let spec = json(folder.path(), &[("sink.partition-commit.delay", "10 s")]);
+    let mut attempt = Attempt::start(&spec, 1, &clock, None);
+    attempt.write(0, &[(1, "x".to_owned())]);
+    clock.0.store(10_000, Ordering::SeqCst);
+    attempt.snapshot(1, 0);
+    clock.0.store(10_001, Ordering::SeqCst);
+    attempt.complete(1, 1);
+    assert_eq!((committed(folder.path()).len(), visible(folder.path()).len()), (0, 0));
+    attempt.snapshot(2, 0);
+    attempt.complete(2, 1);
+    assert_eq!((committed(folder.path()).len(), visible(folder.path()).len()), (1, 1));
+
+    let folder = tempfile::tempdir().unwrap();
+    let spec = json(folder.path(), &[("sink.partition-commit.trigger", "partition-time")]);
+    let mut attempt = Attempt::start(&spec, 2, &Arc::default(), None);
+    attempt.write(1, &[(1, "1970-01-02".to_owned())]);
+    attempt.watermark(0, 9 * 86_400_000);
+    attempt.0[1].status(WatermarkStatus::Idle, &mut Collected::default()).unwrap();
+    attempt.snapshot(1, 0);
+    attempt.complete(1, 3);
+    assert_eq!((committed(folder.path()).len(), visible(folder.path()).len()), (0, 0));
+    attempt.finish();
+    attempt.snapshot(2, 0);
+    attempt.complete(2, 3);
+    assert_eq!((committed(folder.path()), visible(folder.path()).len()), (vec!["b=1970-01-02".to_owned()], 1));
 }
 
 #[test]
