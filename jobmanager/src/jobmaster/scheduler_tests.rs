@@ -478,6 +478,19 @@ fn tasks_whose_deployment_had_no_answer_are_over_when_their_task_manager_says_so
     }
 }
 
+#[test]
+fn what_cannot_be_deployed_was_sent_to_nobody_and_is_over_at_once() {
+    let mut job = Job::new(vec![vertex(1, 2, "")], fixed_delay(9));
+    job.scheduler.start(&mut job.env);
+    job.offer(2);
+    job.scheduler.take_actions();
+    let cause = FailureInfo::new("java.lang.IllegalStateException", "the state fits no operator");
+    let regions = job.scheduler.graph.all_regions();
+    job.scheduler.not_deployed(&regions, cause, &mut job.env);
+    assert_eq!((job.status(), job.states()), (JobStatus::Restarting, vec![ExecutionState::Failed; 2]));
+    assert!(!job.scheduler.take_actions().iter().any(|action| matches!(action, Action::Cancel { .. })));
+}
+
 /// Failed before: an answer that was lost failed what ran.
 #[test]
 fn what_has_said_that_it_runs_was_deployed_whatever_became_of_the_call() {
