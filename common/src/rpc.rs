@@ -191,7 +191,7 @@ impl Transport for TcpTransport {
     }
 }
 
-fn refusal(error: &(dyn Error + 'static)) -> Option<&Refused> {
+fn refusal<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a Refused> {
     let mut cause = Some(error);
     while let Some(error) = cause {
         if let Some(refused) = error.downcast_ref() {

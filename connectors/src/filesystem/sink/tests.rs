@@ -534,3 +534,14 @@ fn a_file_of_the_checkpoint_that_is_not_what_it_was_is_an_error() {
         assert!(error.contains(only.to_str().unwrap()) && error.contains("of the restored checkpoint"), "{error}");
     }
 }
+
+fn committed(folder: &Path) -> Vec<String> {
+    files(folder).into_iter().filter_map(|path| path.strip_suffix("/_SUCCESS").map(str::to_owned)).collect()
+}
+
+fn partition_spec(folder: &Path, options: &[(&str, &str)]) -> proto::SinkSpec {
+    let mut spec = sink(folder, &two(), "csv", &["b"]);
+    spec.options.insert("sink.partition-commit.policy.kind".into(), "success-file".into());
+    spec.options.extend(options.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())));
+    spec
+}

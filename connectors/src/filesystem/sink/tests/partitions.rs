@@ -8,17 +8,6 @@ use super::*;
 const BY_PARTITION_TIME: [(&str, &str); 2] =
     [("sink.partition-commit.trigger", "partition-time"), ("sink.partition-commit.delay", "1 h")];
 
-fn committed(folder: &Path) -> Vec<String> {
-    files(folder).into_iter().filter_map(|path| path.strip_suffix("/_SUCCESS").map(str::to_owned)).collect()
-}
-
-fn partition_spec(folder: &Path, options: &[(&str, &str)]) -> proto::SinkSpec {
-    let mut spec = sink(folder, &two(), "csv", &["b"]);
-    spec.options.insert("sink.partition-commit.policy.kind".into(), "success-file".into());
-    spec.options.extend(options.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())));
-    spec
-}
-
 #[test]
 fn a_partition_is_committed_by_the_last_subtask_whose_watermark_passed_it() {
     let folder = tempfile::tempdir().unwrap();
