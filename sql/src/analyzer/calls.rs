@@ -6,7 +6,7 @@ use super::expression::{ExpressionAnalyzer, array_constructor, map_constructor, 
 use super::grouping::AggregateCall;
 use super::start_of;
 use crate::error::{Error, Result};
-use crate::functions::{aggregate, scalar};
+use crate::functions::{aggregate, refuse_untyped_null, scalar};
 use crate::parser::dialect::{MAP_CONSTRUCTOR, ROW_CONSTRUCTOR};
 
 impl ExpressionAnalyzer<'_> {
@@ -85,9 +85,7 @@ impl ExpressionAnalyzer<'_> {
             let message = "Invalid number of arguments to function 'COUNT'. Was expecting 1 arguments";
             return Err(Error::validation(message, place));
         }
-        if arguments.iter().any(|argument| argument.data_type.kind == wiesel_operators::types::TypeKind::Null) {
-            return Err(Error::validation("Illegal use of 'NULL'", place));
-        }
+        refuse_untyped_null(&arguments)?;
         let filter = function.filter.as_deref().map(|filter| inner.condition(filter, "FILTER")).transpose()?;
         let Some(aggregates) = self.aggregates.as_deref_mut() else { return Err(self.no_aggregate_here(place)) };
         aggregates.add(AggregateCall { function: name, arguments, distinct, filter })

@@ -11,7 +11,7 @@ use super::scope::{Scope, field_by_name};
 use super::{place_of, start_of};
 use crate::error::{Error, Location, Result};
 use crate::functions::common_type::common_type;
-use crate::functions::{cast, conditional, datetime, literal, operators, scalar};
+use crate::functions::{cast, conditional, datetime, literal, operators, refuse_untyped_null, scalar};
 use crate::parser::reserved;
 
 /// A column that an expression named, to say so in an error.
@@ -86,7 +86,12 @@ impl<'a> ExpressionAnalyzer<'a> {
 
     /// A BOOLEAN, or an error that says which clause needs one.
     pub(super) fn condition(&mut self, expr: &Expr, clause: &str) -> Result<Expression> {
-        let condition = operators::cast_null(self.analyze(expr)?, &TypeKind::Boolean);
+        let condition = self.analyze(expr)?;
+        // To Flink FILTER is an operator, whose operands have types; other clauses give NULL the type of a condition.
+        if clause == "FILTER" {
+            refuse_untyped_null([&condition]).map_err(|e| e.or_at(place_of(expr)))?;
+        }
+        let condition = operators::cast_null(condition, &TypeKind::Boolean);
         if condition.data_type.kind != TypeKind::Boolean {
             return Err(Error::validation(format!("{clause} clause must be a condition"), place_of(expr)));
         }
@@ -287,8 +292,12 @@ impl<'a> ExpressionAnalyzer<'a> {
                 literal::number(&format!("-{number}"))
             }
             (UnaryOperator::Minus, _) => operators::negate(self.analyze(operand)?),
-            (UnaryOperator::Plus, _) => self.analyze(operand),
-            (UnaryOperator::Not, _) => operators::not(operators::cast_null(self.analyze(operand)?, &TypeKind::Boolean)),
+            (UnaryOperator::Plus, _) => {
+                let operand = self.analyze(operand)?;
+                refuse_untyped_null([&operand])?;
+                Ok(operand)
+            }
+            (UnaryOperator::Not, _) => operators::not(self.analyze(operand)?),
             (op, _) => Err(Error::unsupported(format!("The operator {op} is not supported"), None)),
         }
     }
@@ -450,6 +459,7 @@ pub(super) fn cast_call(value: Expression, target: LogicalType, fallible: bool) 
 fn item(collection: Expression, key: Expression) -> Result<Expression> {
     use datafusion_common::ScalarValue;
     use wiesel_operators::expression::Node;
+    refuse_untyped_null([&collection, &key])?;
     let (element, key) = match &collection.data_type.kind {
         TypeKind::Array(element) => {
             if !crate::functions::numeric::is_integer(&key.data_type.kind) {
@@ -493,7 +503,8 @@ fn item(collection: Expression, key: Expression) -> Result<Expression> {
 
 /// `ARRAY[…]`.
 pub(super) fn array_constructor(elements: Vec<Expression>) -> Result<Expression> {
-    let Some(common) = common_type(elements.iter().map(|element| &element.data_type)) else {
+    let common = common_type(elements.iter().map(|element| &element.data_type));
+    let Some(common) = common.filter(|common| common.kind != TypeKind::Null) else {
         let message =
             if elements.is_empty() { "Require at least 1 argument" } else { "Parameters must be of the same type" };
         return Err(Error::validation(message, None));
@@ -505,6 +516,7 @@ pub(super) fn array_constructor(elements: Vec<Expression>) -> Result<Expression>
 /// `ROW(…)`.
 pub(super) fn row_constructor(items: Vec<Expression>) -> Result<Expression> {
     use wiesel_operators::types::RowField;
+    refuse_untyped_null(&items)?;
     let fields = items.iter().enumerate().map(|(i, item)| RowField::new(format!("EXPR${i}"), item.data_type.clone()));
     let kind = TypeKind::Row(fields.collect());
     Ok(Expression::call("ROW", items, kind.not_null()))
@@ -515,9 +527,14 @@ pub(super) fn map_constructor(items: Vec<Expression>) -> Result<Expression> {
     if items.is_empty() || !items.len().is_multiple_of(2) {
         return Err(Error::validation("Map requires an even number of arguments", None));
     }
-    let key = common_type(items.iter().step_by(2).map(|item| &item.data_type));
-    let value = common_type(items.iter().skip(1).step_by(2).map(|item| &item.data_type));
-    let (Some(key), Some(value)) = (key, value) else {
+    // To Flink a NULL is of the type of the first key, whether it stands for a key or a value.
+    let first = items[0].data_type.kind.clone();
+    let items: Vec<Expression> = items.into_iter().map(|item| operators::cast_null(item, &first)).collect();
+    let common = |skipped: usize| {
+        let common = common_type(items.iter().skip(skipped).step_by(2).map(|item| &item.data_type));
+        common.filter(|common| common.kind != TypeKind::Null)
+    };
+    let (Some(key), Some(value)) = (common(0), common(1)) else {
         return Err(Error::validation("Parameters must be of the same type", None));
     };
     let kinds = [key.kind.clone(), value.kind.clone()];

@@ -9,7 +9,7 @@ use super::expression::{ColumnUse, ExpressionAnalyzer};
 use super::scope::Scope;
 use super::{place_of, project};
 use crate::error::{Error, Result};
-use crate::functions::aggregate;
+use crate::functions::{aggregate, refuse_untyped_null};
 use crate::rel::{Aggregate, Rel, RelNode};
 
 /// Columns from here on stand for aggregate calls until the grouped row is known.
@@ -77,6 +77,7 @@ pub(super) fn keys(group_by: &GroupByExpr, scope: &Scope) -> Result<Vec<Expressi
         };
         for part in parts {
             let key = analyzer.analyze(part)?;
+            refuse_untyped_null([&key]).map_err(|e| e.or_at(place_of(part)))?;
             if keys.len() >= MAX_KEYS {
                 let message = format!("GROUP BY has more than {MAX_KEYS} keys. Put some of them into a ROW");
                 return Err(Error::unsupported(message, place_of(part)));

@@ -11,6 +11,7 @@ use crate::catalog::ResolvedTable;
 use crate::error::{Error, Result};
 use crate::functions::cast::{can_cast, can_cast_implicitly, cast_to, is_within, plain, with_nullable_parts};
 use crate::functions::numeric::is_exact;
+use crate::functions::refuse_untyped_null;
 use crate::rel::{Rel, RelNode};
 
 /// The query's rows as rows of the sink.
@@ -102,6 +103,7 @@ fn partition_values(insert: &Insert, sink: &ResolvedTable) -> Result<Vec<(usize,
             return Err(Error::validation(message, start_of(key.span)));
         }
         let value = ExpressionAnalyzer::new(&scope, "PARTITION").analyze(value)?;
+        refuse_untyped_null([&value]).map_err(|e| e.or_at(start_of(key.span)))?;
         let target = &sink.physical[position].data_type.kind;
         values.push((position, if can_cast(&value.data_type.kind, target) { cast_to(value, target) } else { value }));
     }

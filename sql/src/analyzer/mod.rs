@@ -92,7 +92,7 @@ pub fn analyze_insert(
     insert: &Insert,
     sink: &ResolvedTable,
 ) -> Result<Rel> {
-    let query = QueryAnalyzer::new(catalog).query_for_sink(&insert.source)?;
+    let query = QueryAnalyzer::new(catalog).query(&insert.source)?;
     insert::fit(query, insert, sink)
 }
 

@@ -3,7 +3,7 @@ use std::collections::HashMap;
 
 use sqlparser::ast::{Ident, Query, SetExpr, SetOperator, SetQuantifier, Spanned, Values};
 use wiesel_operators::expression::Expression;
-use wiesel_operators::types::{LogicalType, RowField, TypeKind};
+use wiesel_operators::types::{LogicalType, RowField};
 
 use super::expression::ExpressionAnalyzer;
 use super::scope::Scope;
@@ -11,7 +11,7 @@ use super::{CatalogReader, ResolvedView, columns_of, grouping, place_of, project
 use crate::error::{Error, Result};
 use crate::functions::cast::cast_to;
 use crate::functions::common_type::common_type;
-use crate::functions::is_text;
+use crate::functions::{is_text, refuse_untyped_null};
 use crate::parser::reserved;
 use crate::rel::{Extent, Rel, RelNode};
 
@@ -139,15 +139,6 @@ impl<'a> QueryAnalyzer<'a> {
 
     /// A query's relation.
     pub(super) fn query(&mut self, query: &Query) -> Result<Rel> {
-        self.query_or_source(query, false)
-    }
-
-    /// The relation of an INSERT's query, whose columns may be untyped NULLs.
-    pub(super) fn query_for_sink(&mut self, query: &Query) -> Result<Rel> {
-        self.query_or_source(query, true)
-    }
-
-    fn query_or_source(&mut self, query: &Query, null_allowed: bool) -> Result<Rel> {
         if self.within >= MAX_QUERIES_WITHIN {
             let message = format!(
                 "Queries stand within more than {MAX_QUERIES_WITHIN} others, those of views included. Write what one of them gives \
@@ -156,12 +147,12 @@ impl<'a> QueryAnalyzer<'a> {
             return Err(Error::unsupported(message, place_of(query)));
         }
         self.within += 1;
-        let rel = self.clauses(query, null_allowed);
+        let rel = self.clauses(query);
         self.within -= 1;
         rel
     }
 
-    fn clauses(&mut self, query: &Query, null_allowed: bool) -> Result<Rel> {
+    fn clauses(&mut self, query: &Query) -> Result<Rel> {
         let place = || place_of(query);
         if query.order_by.is_some() {
             let place = query.order_by.as_ref().and_then(place_of).or_else(place);
@@ -178,12 +169,12 @@ impl<'a> QueryAnalyzer<'a> {
         {
             return Err(Error::unsupported("This clause of a query is not supported", place()));
         }
-        let Some(with) = &query.with else { return self.set_expression(&query.body, null_allowed) };
+        let Some(with) = &query.with else { return self.set_expression(&query.body) };
         if with.recursive {
             return Err(Error::unsupported("WITH RECURSIVE is not supported", start_of(with.with_token.0.span)));
         }
         self.common.push(HashMap::new());
-        let result = self.with_tables(with).and_then(|()| self.set_expression(&query.body, null_allowed));
+        let result = self.with_tables(with).and_then(|()| self.set_expression(&query.body));
         self.common.pop();
         result
     }
@@ -201,11 +192,11 @@ impl<'a> QueryAnalyzer<'a> {
         Ok(())
     }
 
-    fn set_expression(&mut self, body: &SetExpr, null_allowed: bool) -> Result<Rel> {
+    fn set_expression(&mut self, body: &SetExpr) -> Result<Rel> {
         match body {
-            SetExpr::Select(select) => self.select(select, null_allowed),
-            SetExpr::Query(query) => self.query_or_source(query, null_allowed),
-            SetExpr::Values(values) => self.values(values, null_allowed),
+            SetExpr::Select(select) => self.select(select),
+            SetExpr::Query(query) => self.query(query),
+            SetExpr::Values(values) => self.values(values),
             SetExpr::SetOperation { op: SetOperator::Union, set_quantifier, .. } => {
                 if !matches!(set_quantifier, SetQuantifier::All | SetQuantifier::None | SetQuantifier::Distinct) {
                     return Err(Error::unsupported("UNION BY NAME is not supported", place_of(body)));
@@ -227,10 +218,10 @@ impl<'a> QueryAnalyzer<'a> {
             spine.push((*set_quantifier == SetQuantifier::All, right));
             leftmost = left;
         }
-        let mut members = vec![self.set_expression(leftmost, false)?];
+        let mut members = vec![self.set_expression(leftmost)?];
         while let Some((all, right)) = spine.pop() {
             let place = start_of(right.span());
-            members.push(self.set_expression(right, false)?);
+            members.push(self.set_expression(right)?);
             if !all {
                 members = vec![grouping::distinct(union_all(members, "UNION").map_err(|e| e.or_at(place))?)];
             } else if spine.last().is_none_or(|(all, _)| !all) {
@@ -240,7 +231,7 @@ impl<'a> QueryAnalyzer<'a> {
         members.pop().ok_or_else(|| Error::validation("UNION needs two queries", None))
     }
 
-    fn values(&mut self, values: &Values, null_allowed: bool) -> Result<Rel> {
+    fn values(&mut self, values: &Values) -> Result<Rel> {
         let scope = Scope::empty();
         let mut analyzer = ExpressionAnalyzer::new(&scope, "VALUES");
         let mut rows: Vec<Vec<Expression>> = Vec::with_capacity(values.rows.len());
@@ -248,9 +239,7 @@ impl<'a> QueryAnalyzer<'a> {
             let place = row.content.first().and_then(place_of);
             // VALUES ROW(1, 2): the row is the constructor's.
             let row = analyzer.all(&row.content)?;
-            if !null_allowed && row.iter().any(|value| value.data_type.kind == TypeKind::Null) {
-                return Err(Error::validation("Illegal use of 'NULL'", place));
-            }
+            refuse_untyped_null(&row).map_err(|e| e.or_at(place))?;
             if rows.first().is_some_and(|first| first.len() != row.len()) {
                 return Err(Error::validation("Values passed to VALUES operator must have compatible types", place));
             }

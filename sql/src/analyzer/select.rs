@@ -18,8 +18,8 @@ use crate::rel::{Rel, RelNode};
 const MAX_COLUMNS: usize = 10_000;
 
 impl QueryAnalyzer<'_> {
-    /// A SELECT's relation. `null_allowed`: a column may be an untyped NULL, for an INSERT gives it its type.
-    pub(super) fn select(&mut self, select: &Select, null_allowed: bool) -> Result<Rel> {
+    /// A SELECT's relation.
+    pub(super) fn select(&mut self, select: &Select) -> Result<Rel> {
         refuse_unsupported(select)?;
         let (mut input, scope) = self.from(&select.from)?;
         if let Some(selection) = &select.selection {
@@ -32,9 +32,7 @@ impl QueryAnalyzer<'_> {
         let mut columns = select_list(&mut analyzer, &select.projection, &scope)?;
         let mut having = select.having.as_ref().map(|having| analyzer.condition(having, "HAVING")).transpose()?;
         let uses = std::mem::take(&mut analyzer.uses);
-        if !null_allowed {
-            refuse_nulls(select, &columns)?;
-        }
+        refuse_nulls(select, &columns)?;
         if !keys.is_empty() || !calls.is_empty() || having.is_some() {
             for (_, expression) in &mut columns {
                 *expression = grouping::over_groups(expression, &keys, &uses)?;

@@ -8,11 +8,14 @@ use super::operators::{cast_null, compare};
 use super::{any_nullable, cannot_apply_function, is_text};
 use crate::error::{Error, Result};
 
+/// Of a CASE that gives nothing but NULL.
+const NO_VALUE: &str = "ELSE clause or at least one THEN clause must be non-NULL";
+
 /// `CASE WHEN condition THEN value … ELSE otherwise END`.
 pub(crate) fn case(branches: Vec<(Expression, Expression)>, otherwise: Expression) -> Result<Expression> {
     let values = branches.iter().map(|(_, value)| value).chain([&otherwise]);
     if values.clone().all(|value| value.data_type.kind == TypeKind::Null) {
-        return Err(Error::validation("ELSE clause or at least one THEN clause must be non-NULL", None));
+        return Err(Error::validation(NO_VALUE, None));
     }
     let Some(result) = common_type(values.map(|value| &value.data_type)) else {
         return Err(Error::validation("Illegal mixing of types in CASE or COALESCE statement", None));
@@ -50,6 +53,9 @@ pub(crate) fn coalesce(operands: Vec<Expression>) -> Result<Expression> {
 
 /// `NULLIF(value, other)`: null if they are equal.
 pub(crate) fn null_if(value: Expression, other: Expression) -> Result<Expression> {
+    if value.data_type.kind == TypeKind::Null {
+        return Err(Error::validation(NO_VALUE, None));
+    }
     let data_type = value.data_type.with_nullable(true);
     let null = wiesel_operators::expression::null_literal(data_type.kind.clone());
     let equal = compare("=", value.clone(), other)?;

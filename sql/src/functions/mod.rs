@@ -8,7 +8,7 @@
 use wiesel_operators::expression::Expression;
 use wiesel_operators::types::{MAX_LENGTH, TypeKind};
 
-use crate::error::Error;
+use crate::error::{Error, Result};
 
 pub(crate) mod aggregate;
 pub(crate) mod cast;
@@ -46,6 +46,15 @@ pub(crate) fn is_interval(kind: &TypeKind) -> bool {
 
 pub(crate) fn any_nullable<'a>(operands: impl IntoIterator<Item = &'a Expression>) -> bool {
     operands.into_iter().any(|operand| operand.data_type.nullable)
+}
+
+/// Refuses a NULL that nothing gives a type to. Flink takes one where it is compared, tested for NULL, cast, put into a
+/// collection or given by a condition, and by some functions ([`scalar`] lists them); nowhere else, whatever stands beside it.
+pub(crate) fn refuse_untyped_null<'a>(operands: impl IntoIterator<Item = &'a Expression>) -> Result<()> {
+    if operands.into_iter().any(|operand| operand.data_type.kind == TypeKind::Null) {
+        return Err(Error::validation("Illegal use of 'NULL'", None));
+    }
+    Ok(())
 }
 
 /// A type as the planner's messages name it.

@@ -6,7 +6,7 @@ use wiesel_operators::types::{LogicalType, MAX_LENGTH, TypeKind};
 use super::cast::cast_to;
 use super::common_type::common_type;
 use super::numeric::{as_decimal, decimal_result, is_exact, is_integer, is_numeric};
-use super::{any_nullable, cannot_apply_operator, is_datetime, is_interval, is_text};
+use super::{any_nullable, cannot_apply_operator, is_datetime, is_interval, is_text, refuse_untyped_null};
 use crate::error::{Error, Result};
 
 const PLUS_FORMS: &[&str] = &[
@@ -24,7 +24,7 @@ const MODULO_FORMS: &[&str] = &["<EXACT_NUMERIC> % <EXACT_NUMERIC>"];
 
 /// `left operator right` with `+ - * / %`.
 pub(crate) fn arithmetic(operator: &str, left: Expression, right: Expression) -> Result<Expression> {
-    let (left, right) = settle_nulls(left, right);
+    refuse_untyped_null([&left, &right])?;
     let (l, r) = (&left.data_type.kind, &right.data_type.kind);
     if is_numeric(l) && is_numeric(r) {
         return number_arithmetic(operator, left, right);
@@ -54,9 +54,11 @@ pub(crate) fn arithmetic(operator: &str, left: Expression, right: Expression) ->
     Err(cannot_apply_operator(operator, &left, &right, forms))
 }
 
+/// What a NULL is compared with gives it its type.
 fn settle_nulls(left: Expression, right: Expression) -> (Expression, Expression) {
     let is_null = |e: &Expression| e.data_type.kind == TypeKind::Null;
     match (is_null(&left), is_null(&right)) {
+        (true, true) => (null_literal(TypeKind::Boolean), null_literal(TypeKind::Boolean)),
         (true, false) => (null_literal(right.data_type.kind.clone()), right),
         (false, true) => {
             let typed = null_literal(left.data_type.kind.clone());
@@ -96,6 +98,7 @@ fn shift_datetime(datetime: Expression, interval: Expression) -> Result<Expressi
 
 /// `-operand`.
 pub(crate) fn negate(operand: Expression) -> Result<Expression> {
+    refuse_untyped_null([&operand])?;
     let kind = &operand.data_type.kind;
     if !is_numeric(kind) && !is_interval(kind) {
         let message = format!(
@@ -172,7 +175,7 @@ fn operator_symbol(operator: &str) -> &str {
 
 /// `left AND right`, `left OR right`.
 pub(crate) fn connective(operator: &str, left: Expression, right: Expression) -> Result<Expression> {
-    let (left, right) = settle_nulls(left, right);
+    refuse_untyped_null([&left, &right])?;
     if left.data_type.kind != TypeKind::Boolean || right.data_type.kind != TypeKind::Boolean {
         let form = format!("<BOOLEAN> {operator} <BOOLEAN>");
         return Err(cannot_apply_operator(operator, &left, &right, &[&form]));
@@ -183,6 +186,7 @@ pub(crate) fn connective(operator: &str, left: Expression, right: Expression) ->
 
 /// `NOT operand`.
 pub(crate) fn not(operand: Expression) -> Result<Expression> {
+    refuse_untyped_null([&operand])?;
     if operand.data_type.kind != TypeKind::Boolean {
         let message = format!(
             "Cannot apply 'NOT' to arguments of type 'NOT<{}>'. Supported form(s): 'NOT<BOOLEAN>'",
@@ -197,6 +201,9 @@ pub(crate) fn not(operand: Expression) -> Result<Expression> {
 /// `operand IS NULL` and its kin, which never are null themselves.
 pub(crate) fn is_test(test: &str, operand: Expression) -> Result<Expression> {
     let any_type = matches!(test, "IS_NULL" | "IS_NOT_NULL");
+    if !any_type {
+        refuse_untyped_null([&operand])?;
+    }
     if !any_type && operand.data_type.kind != TypeKind::Boolean {
         let words = test.replace('_', " ");
         let message = format!(
@@ -210,7 +217,7 @@ pub(crate) fn is_test(test: &str, operand: Expression) -> Result<Expression> {
 
 /// `left || right`.
 pub(crate) fn concat(left: Expression, right: Expression) -> Result<Expression> {
-    let (left, right) = settle_nulls(left, right);
+    refuse_untyped_null([&left, &right])?;
     let kind = match (&left.data_type.kind, &right.data_type.kind) {
         (TypeKind::Char(a), TypeKind::Char(b)) => TypeKind::Char(a.saturating_add(*b).min(MAX_LENGTH)),
         (TypeKind::Char(a) | TypeKind::Varchar(a), TypeKind::Char(b) | TypeKind::Varchar(b)) => {
@@ -227,7 +234,7 @@ pub(crate) fn concat(left: Expression, right: Expression) -> Result<Expression> 
 
 /// `value [NOT] LIKE pattern [ESCAPE escape]`, `SIMILAR TO` likewise.
 pub(crate) fn like(function: &str, operands: Vec<Expression>, negated: bool) -> Result<Expression> {
-    if !operands.iter().all(|operand| is_text(&operand.data_type.kind) || operand.data_type.kind == TypeKind::Null) {
+    if !operands.iter().all(|operand| is_text(&operand.data_type.kind)) {
         let name = if function == "SIMILAR" { "SIMILAR TO" } else { function };
         let types: Vec<String> =
             operands.iter().map(|operand| format!("<{}>", super::calcite_name(&operand.data_type.kind))).collect();
@@ -241,7 +248,6 @@ pub(crate) fn like(function: &str, operands: Vec<Expression>, negated: bool) -> 
         return Err(Error::unsupported(format!("SIMILAR TO: {reason}"), None));
     }
     let nullable = any_nullable(&operands);
-    let operands = operands.into_iter().map(|operand| cast_null(operand, &TypeKind::string())).collect();
     let call = Expression::call(function, operands, LogicalType { kind: TypeKind::Boolean, nullable });
     if negated { not(call) } else { Ok(call) }
 }
@@ -251,23 +257,25 @@ pub(crate) fn cast_null(operand: Expression, kind: &TypeKind) -> Expression {
     if operand.data_type.kind == TypeKind::Null { null_literal(kind.clone()) } else { operand }
 }
 
-/// `value IN (items)`.
+/// `value IN (items)`. Where one side is text and the other is not, the items are taken as what the value is, each by itself.
 pub(crate) fn in_list(value: Expression, items: Vec<Expression>) -> Result<Expression> {
+    let incompatible = |what: &str| Error::validation(format!("Values {what} must have compatible types"), None);
+    let items: Vec<Expression> = items.into_iter().map(|item| cast_null(item, &value.data_type.kind)).collect();
     let nullable = any_nullable(std::iter::once(&value).chain(&items));
-    let common = common_type(std::iter::once(&value.data_type).chain(items.iter().map(|item| &item.data_type)));
-    let Some(common) = common else {
-        let mut any = Vec::new();
-        for item in items {
-            any.push(compare("=", value.clone(), item)?);
-        }
-        let mut any = any.into_iter();
-        let first = any.next().ok_or_else(|| Error::validation("IN needs at least one value", None))?;
-        return any.try_fold(first, |left, right| connective("OR", left, right));
+    let listed = common_type(items.iter().map(|item| &item.data_type));
+    let listed = listed.ok_or_else(|| incompatible("in expression list"))?;
+    let (is, with) = (&value.data_type.kind, &listed.kind);
+    let has_text = |kind: &TypeKind| is_numeric(kind) || is_datetime(kind) || *kind == TypeKind::Boolean;
+    let kind = match common_type([&value.data_type, &listed]) {
+        Some(common) if common.kind == TypeKind::Null => return Err(incompatible("in expression list")),
+        Some(common) => common.kind,
+        None if is_text(is) && has_text(with) => TypeKind::string(),
+        None if is_text(with) && has_text(is) => is.clone(),
+        None => return Err(incompatible("passed to IN operator")),
     };
-    let kind = if is_text(&value.data_type.kind) { value.data_type.kind.clone() } else { common.kind };
-    let operands = std::iter::once(value).chain(items).map(|operand| match is_text(&operand.data_type.kind) {
-        true => operand,
-        false => cast_to(operand, &kind),
+    // Strings keep their own lengths.
+    let operands = std::iter::once(value).chain(items).map(|operand| {
+        if is_text(&operand.data_type.kind) && is_text(&kind) { operand } else { cast_to(operand, &kind) }
     });
     Ok(Expression::call("IN", operands.collect(), LogicalType { kind: TypeKind::Boolean, nullable }))
 }

@@ -5,10 +5,12 @@ use wiesel_operators::functions::refusal_of_patterns;
 use wiesel_operators::types::{LogicalType, TimeAttribute, TypeKind};
 
 use super::cast::cast_to;
+use super::common_type::common_type;
 use super::numeric::{is_exact, is_integer, is_numeric, rounded};
 use super::operators::{arithmetic, cast_null};
 use super::{
     any_nullable, cannot_apply_function, conditional, is_bytes, is_datetime, is_interval, is_text, is_timestamp,
+    refuse_untyped_null,
 };
 use crate::error::{Error, Result};
 
@@ -89,19 +91,19 @@ const STRING_MAP: fn() -> TypeKind =
     || TypeKind::Map(Box::new(TypeKind::string().nullable()), Box::new(TypeKind::string().nullable()));
 
 /// As many arguments as one likes repeat the last of a form.
-const VARIADIC: &[&str] = &["CONCAT", "CONCAT_WS", "ELT", "JSON_STRING", "GREATEST", "LEAST", "ARRAY_CONCAT"];
+const VARIADIC: &[&str] = &["CONCAT", "CONCAT_WS", "JSON_STRING", "GREATEST", "LEAST", "ARRAY_CONCAT"];
 
-/// Functions from whose signatures Flink does not infer which type an untyped NULL has.
-#[rustfmt::skip]
-const TYPED_ONLY: &[&str] = &[
-    "ABS", "ACOS", "ASCII", "ASIN", "ATAN", "ATAN2", "CEIL", "CEILING", "CHARACTER_LENGTH", "CHAR_LENGTH", "CHR", "CONCAT",
-    "CONCAT_WS", "CONVERT_TZ", "COS", "COSH", "COT", "DECODE", "DEGREES", "ENCODE", "EXP", "FLOOR", "FROM_BASE64",
-    "FROM_UNIXTIME", "IF", "INITCAP", "INSTR", "LEFT", "LN", "LOCATE", "LOG", "LOG10", "LOG2", "LOWER", "LPAD", "LTRIM", "MD5",
-    "OVERLAY", "POSITION", "POWER", "RADIANS", "RAND", "RAND_INTEGER", "REGEXP", "REGEXP_REPLACE", "REPEAT", "REPLACE",
-    "REVERSE", "RIGHT", "ROUND", "RPAD", "RTRIM", "SHA1", "SHA2", "SHA224", "SHA256", "SHA384", "SHA512", "SIGN", "SIN", "SINH",
-    "SPLIT_INDEX", "SQRT", "STR_TO_MAP", "SUBSTR", "SUBSTRING", "TAN", "TANH", "TO_BASE64", "TO_DATE", "TRUNCATE",
-    "UNIX_TIMESTAMP", "UPPER",
-];
+/// Whether a function takes a NULL that has no type of its own as its argument at `index`: Flink infers one from the
+/// signatures of its newer functions, and for those of others that conditions stand for.
+fn takes_untyped_null(name: &str, index: usize, operands: &[Expression]) -> bool {
+    match name {
+        "BTRIM" | "COALESCE" | "ENDSWITH" | "IFNULL" | "NULLIF" | "REGEXP_COUNT" | "REGEXP_EXTRACT_ALL"
+        | "REGEXP_INSTR" | "REGEXP_SUBSTR" | "SPLIT" | "STARTSWITH" | "UNHEX" | "URL_DECODE" | "URL_ENCODE" => true,
+        "ARRAY_CONTAINS" | "ELT" => index > 0,
+        "TO_TIMESTAMP_LTZ" => index == 0 && operands.get(1).is_none_or(|operand| is_text(&operand.data_type.kind)),
+        _ => false,
+    }
+}
 
 const FUNCTIONS: &[Function] = &[
     // Strings.
@@ -143,7 +145,6 @@ const FUNCTIONS: &[Function] = &[
     function("REGEXP_EXTRACT_ALL", &[&[Text, Text], &[Text, Text, Int]], Nullable(STRINGS)),
     function("STARTSWITH", &[&[Text, Text], &[Bytes, Bytes]], Kind(BOOLEAN)),
     function("ENDSWITH", &[&[Text, Text], &[Bytes, Bytes]], Kind(BOOLEAN)),
-    function("ELT", &[&[Int, Text]], Nullable(STRING)),
     function("TO_BASE64", &[&[Text]], Kind(STRING)),
     function("FROM_BASE64", &[&[Text]], Kind(STRING)),
     function("MD5", &[&[Text]], Kind(|| TypeKind::Char(32))),
@@ -214,7 +215,7 @@ const FUNCTIONS: &[Function] = &[
     // Collections.
     function("CARDINALITY", &[&[Array], &[Map]], Kind(INT)),
     function("ELEMENT", &[&[Array]], Of(element)),
-    function("ARRAY_CONTAINS", &[&[Array, Any]], Kind(BOOLEAN)),
+    function("ARRAY_CONTAINS", &[&[Array, Any]], Of(contains)),
     function("ARRAY_DISTINCT", &[&[Array]], First),
     function("ARRAY_REVERSE", &[&[Array]], First),
     function("MAP_KEYS", &[&[Map]], Of(|operands| map_part(operands, true))),
@@ -231,6 +232,7 @@ pub fn names() -> impl Iterator<Item = &'static str> {
         "MOD",
         "CAST",
         "TRY_CAST",
+        "ELT",
         "EXTRACT",
         "TRIM",
         "GREATEST",
@@ -276,10 +278,8 @@ fn unit_of_function(name: &str) -> Option<&'static str> {
 pub(crate) fn call(name: &str, operands: Vec<Expression>) -> Result<Expression> {
     let upper = name.to_uppercase();
     let count = operands.len();
-    let untyped = || operands.iter().any(|operand| operand.data_type.kind == TypeKind::Null);
-    if TYPED_ONLY.contains(&upper.as_str()) && untyped() {
-        return Err(Error::validation("Illegal use of 'NULL'", None));
-    }
+    let typed = operands.iter().enumerate().filter(|(index, _)| !takes_untyped_null(&upper, *index, &operands));
+    refuse_untyped_null(typed.map(|(_, operand)| operand))?;
     if let Some(reason) = refusal_of_patterns(&upper, &operands) {
         return Err(Error::unsupported(format!("{upper}: {reason}"), None));
     }
@@ -287,6 +287,7 @@ pub(crate) fn call(name: &str, operands: Vec<Expression>) -> Result<Expression> 
         ("COALESCE", 1..) | ("IFNULL", 2) => return conditional::coalesce(operands),
         ("IF", 3) => return conditional::if_else(operands),
         ("GREATEST" | "LEAST", 1..) => return conditional::extreme(&upper, operands),
+        ("ELT", 2..) => return elt(operands),
         ("NULLIF" | "MOD", 2) => {
             let mut operands = operands.into_iter();
             if let (Some(first), Some(second)) = (operands.next(), operands.next()) {
@@ -430,6 +431,11 @@ fn watermark(operands: &[Expression]) -> LogicalType {
     }
 }
 
+/// Null only where the array is: null may be what is looked for.
+fn contains(operands: &[Expression]) -> LogicalType {
+    LogicalType { kind: TypeKind::Boolean, nullable: operands[0].data_type.nullable }
+}
+
 fn element(operands: &[Expression]) -> LogicalType {
     match &operands[0].data_type.kind {
         TypeKind::Array(element) | TypeKind::Multiset(element) => {
@@ -447,9 +453,25 @@ fn map_part(operands: &[Expression], keys: bool) -> LogicalType {
     LogicalType { kind: TypeKind::Array(part), nullable: operands[0].data_type.nullable }
 }
 
+/// `ELT(index, text, …)`: the type is that of all texts; a text that is a mere NULL counts as one of one character.
+fn elt(operands: Vec<Expression>) -> Result<Expression> {
+    let refused = cannot_apply_function("ELT", &operands, &["ELT(<INTEGER>, <CHARACTER>, ...)"]);
+    let common = common_type(operands.iter().skip(1).map(|text| &text.data_type)).map(|common| match common.kind {
+        TypeKind::Null => TypeKind::Varchar(1),
+        kind => kind,
+    });
+    let (Some(kind), true) = (common, is_integer(&operands[0].data_type.kind)) else { return Err(refused) };
+    if !is_text(&kind) {
+        return Err(refused);
+    }
+    let forms = [Int, Text];
+    let operands = operands.into_iter().enumerate().map(|(i, operand)| convert(argument(&forms, i), operand)).collect();
+    Ok(Expression::call("ELT", operands, kind.nullable()))
+}
+
 /// `EXTRACT(unit FROM value)`.
 pub(crate) fn extract(unit: &str, value: Expression) -> Result<Expression> {
-    let value = cast_null(value, &TypeKind::Timestamp(3, TimeAttribute::Regular));
+    refuse_untyped_null([&value])?;
     let kind = &value.data_type.kind;
     if !is_datetime(kind) && !is_interval(kind) {
         let message = format!(
@@ -464,6 +486,7 @@ pub(crate) fn extract(unit: &str, value: Expression) -> Result<Expression> {
 
 /// `FLOOR(value TO unit)`, `CEIL(value TO unit)`.
 pub(crate) fn round_to_unit(function: &str, value: Expression, unit: &str) -> Result<Expression> {
+    refuse_untyped_null([&value])?;
     if !is_datetime(&value.data_type.kind) {
         return Err(cannot_apply_function(function, &[value], &[&format!("{function}(<DATETIME> TO <TIME_UNIT>)")]));
     }
@@ -502,6 +525,7 @@ pub(crate) fn timestamp_add(unit: &str, count: Expression, datetime: Expression)
 /// `TIMESTAMPDIFF(unit, from, to)`: whole units from one to the other.
 pub(crate) fn timestamp_diff(unit: &str, from: Expression, to: Expression) -> Result<Expression> {
     let operands = [from, to];
+    refuse_untyped_null(&operands)?;
     if !operands.iter().all(|operand| is_datetime(&operand.data_type.kind)) {
         return Err(cannot_apply_function(
             "TIMESTAMPDIFF",
@@ -518,14 +542,15 @@ pub(crate) fn timestamp_diff(unit: &str, from: Expression, to: Expression) -> Re
 pub(crate) fn trim(mode: &str, what: Option<Expression>, value: Expression) -> Result<Expression> {
     let what = what.unwrap_or_else(|| super::literal::string(" "));
     let operands = [what, value];
-    if !operands.iter().all(|operand| accepts(Text, &operand.data_type.kind)) {
+    refuse_untyped_null(&operands)?;
+    if !operands.iter().all(|operand| is_text(&operand.data_type.kind)) {
         return Err(cannot_apply_function(
             "TRIM",
             &operands,
             &["TRIM([BOTH|LEADING|TRAILING] <CHARACTER> FROM <CHARACTER>)"],
         ));
     }
-    let [what, value] = operands.map(|operand| convert(Text, operand));
+    let [what, value] = operands;
     let data_type =
         LogicalType { kind: varying(value.data_type.kind.clone()), nullable: any_nullable([&what, &value]) };
     Ok(Expression::call("TRIM", vec![super::literal::string(mode), what, value], data_type))
