@@ -34,7 +34,9 @@ pub(super) async fn run(
         query += u32::from(select);
         match folder.statement(&statement).await {
             Ok(None) => {}
-            Ok(Some((fields, rows))) => println!("{}", result_line(query, &fields, &rows)),
+            // What VALUES or TABLE gives has no number of its own.
+            Ok(Some((fields, rows))) if select => println!("{}", result_line(query, &fields, &rows)),
+            Ok(Some(_)) => {}
             Err(error) => {
                 println!("{{\"query\": {query}, \"error\": {}}}", json(&format!("{error:#}")));
                 succeeded = false;
