@@ -65,10 +65,12 @@ impl Calc {
         let rows = batch.num_rows();
         let most = if rows > 1 { BATCH_BYTES } else { ROW_BYTES };
         self.context.budget.set(most);
+        let drawn = self.context.generators.positions()?;
         match self.program.evaluate(&batch.records) {
             Ok(selection) => self.select(batch.kinds, selection, most - self.context.budget.left(), out),
             Err(Error::OverBudget) if rows > 1 => {
                 let half = rows / 2;
+                self.context.generators.rewind(&drawn)?;
                 self.evaluate(batch.slice(0, half), out)?;
                 self.evaluate(batch.slice(half, rows - half), out)
             }

@@ -8,6 +8,7 @@ use wiesel_common::time::Clock;
 use super::budget::Budget;
 use super::zone::Zone;
 use crate::element::MIN_WATERMARK;
+use crate::functions::Generators;
 use crate::operator::{Error, OperatorContext, Result};
 
 /// The session's time zone, the clock and the watermark, for functions that ask for them.
@@ -21,6 +22,8 @@ pub struct EvaluationContext {
     pub watermark: Arc<AtomicI64>,
     /// What may be made at once; without a limit unless the operator sets one.
     pub budget: Budget,
+    /// Those of `RAND` and `RAND_INTEGER`.
+    pub(crate) generators: Generators,
 }
 
 impl EvaluationContext {
@@ -30,7 +33,8 @@ impl EvaluationContext {
         let zone = Zone::parse(name).map_err(|problem| {
             Error::Plan(format!("table.local-time-zone: '{name}' is no time zone ({problem}); give UTC, an offset such as GMT+02:00 or a name such as Europe/Berlin"))
         })?;
-        Ok(Self { zone, clock, watermark: Arc::new(AtomicI64::new(MIN_WATERMARK)), budget: Budget::default() })
+        let watermark = Arc::new(AtomicI64::new(MIN_WATERMARK));
+        Ok(Self { zone, clock, watermark, budget: Budget::default(), generators: Generators::default() })
     }
 
     /// The context of an operator.

@@ -48,6 +48,8 @@ mod strings;
 mod temporal;
 mod url;
 
+pub(crate) use random::Generators;
+
 /// Prepares the kernel of a call.
 pub(crate) type Build = fn(&Site) -> Result<Kernel>;
 

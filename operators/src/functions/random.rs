@@ -1,6 +1,7 @@
 //! RAND, RAND_INTEGER, UUID.
 use std::hash::{BuildHasher, Hasher, RandomState};
-use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 use arrow::array::{Array, AsArray};
 use arrow::datatypes::{Float64Type, Int32Type};
@@ -61,49 +62,82 @@ fn entropy() -> u64 {
 }
 
 fn poisoned<T>(_: T) -> Error {
-    Error::Plan("a random generator was left in disorder by a panic".into())
+    Error::Plan("the list of random generators was left in disorder by a panic".into())
 }
 
-/// The generator of a call whose operand `index` is a seed, if it has one: it runs on from batch to batch.
-fn generator(site: &Site, index: usize) -> Result<Mutex<JavaRandom>> {
+/// The random generators of the expressions that were compiled in a context: they run on from batch to batch. Who evaluates a
+/// batch once more, in parts, first puts them back to where they were, so that each row gets one number, in order.
+#[derive(Clone, Default)]
+pub(crate) struct Generators(Arc<Mutex<Vec<Arc<AtomicU64>>>>);
+
+impl Generators {
+    fn add(&self, generator: JavaRandom) -> Result<Arc<AtomicU64>> {
+        let state = Arc::new(AtomicU64::new(generator.0));
+        self.0.lock().map_err(poisoned)?.push(state.clone());
+        Ok(state)
+    }
+
+    /// Where they are.
+    pub fn positions(&self) -> Result<Vec<u64>> {
+        let generators = self.0.lock().map_err(poisoned)?;
+        Ok(generators.iter().map(|state| state.load(Ordering::Relaxed)).collect())
+    }
+
+    /// Puts them back to where they were.
+    pub fn rewind(&self, positions: &[u64]) -> Result<()> {
+        let generators = self.0.lock().map_err(poisoned)?;
+        generators.iter().zip(positions).for_each(|(state, position)| state.store(*position, Ordering::Relaxed));
+        Ok(())
+    }
+}
+
+/// Draws from a generator, and leaves it behind what was drawn.
+fn draw<T>(state: &AtomicU64, take: impl FnOnce(&mut JavaRandom) -> Result<T>) -> Result<T> {
+    let mut generator = JavaRandom(state.load(Ordering::Relaxed));
+    let taken = take(&mut generator)?;
+    state.store(generator.0, Ordering::Relaxed);
+    Ok(taken)
+}
+
+/// The generator of a call whose operand `index` is a seed, if it has one.
+fn generator(site: &Site, index: usize) -> Result<Arc<AtomicU64>> {
+    let generators = &site.context.generators;
     if site.operands.len() <= index {
-        return Ok(Mutex::new(JavaRandom::unseeded()));
+        return generators.add(JavaRandom::unseeded());
     }
     let seed =
         site.literal(index).ok_or_else(|| Error::Plan(format!("{} with a seed that is no constant", site.function)))?;
     let seed = seed.cast_to(&arrow::datatypes::DataType::Int64)?;
     match seed {
-        datafusion_common::ScalarValue::Int64(Some(seed)) => Ok(Mutex::new(JavaRandom::new(seed as u64))),
-        _ => Ok(Mutex::new(JavaRandom::new(0))),
+        datafusion_common::ScalarValue::Int64(Some(seed)) => generators.add(JavaRandom::new(seed as u64)),
+        _ => generators.add(JavaRandom::new(0)),
     }
 }
 
 fn rand(site: &Site) -> Result<Kernel> {
     let generator = generator(site, 0)?;
-    Ok(Box::new(move |args| {
-        let mut generator = generator.lock().map_err(poisoned)?;
-        args.collect::<Float64Type>(|_| Ok(Some(generator.double())))
-    }))
+    Ok(Box::new(move |args| draw(&generator, |random| args.collect::<Float64Type>(|_| Ok(Some(random.double()))))))
 }
 
 /// `RAND_INTEGER(bound)`, `RAND_INTEGER(seed, bound)`.
 fn rand_integer(site: &Site) -> Result<Kernel> {
     site.operand_type(0)?;
     let bound_at = site.operands.len() - 1;
-    let generator = if bound_at > 0 { generator(site, 0)? } else { Mutex::new(JavaRandom::unseeded()) };
+    let generator = generator(site, if bound_at > 0 { 0 } else { 1 })?;
     Ok(Box::new(move |args| {
         let bounds = integers(args, bound_at)?;
         let bounds = bounds.as_primitive::<Int32Type>();
-        let mut generator = generator.lock().map_err(poisoned)?;
-        args.collect::<Int32Type>(|row| {
-            let row = args.row(bound_at, row);
-            if bounds.is_null(row) {
-                return Ok(None);
-            }
-            match bounds.value(row) {
-                bound @ 1.. => Ok(Some(generator.below(bound))),
-                _ => Err(Error::data("java.lang.IllegalArgumentException", "bound must be positive")),
-            }
+        draw(&generator, |random| {
+            args.collect::<Int32Type>(|row| {
+                let row = args.row(bound_at, row);
+                if bounds.is_null(row) {
+                    return Ok(None);
+                }
+                match bounds.value(row) {
+                    bound @ 1.. => Ok(Some(random.below(bound))),
+                    _ => Err(Error::data("java.lang.IllegalArgumentException", "bound must be positive")),
+                }
+            })
         })
     }))
 }
