@@ -1,4 +1,5 @@
-//! CASE, IF, COALESCE, NULLIF: only the branch that a row takes is evaluated for it.
+//! CASE, IF, COALESCE, NULLIF. Of CASE and IF only the branch that a row takes is evaluated for it; COALESCE evaluates all of its
+//! operands, as in Flink: it fails for a row of which a later operand fails, though an earlier one is not null.
 use std::fmt;
 use std::sync::Arc;
 
@@ -31,9 +32,26 @@ struct Coalesce {
     result: DataType,
 }
 
-/// Compiles COALESCE and IFNULL.
-pub(super) fn coalesce(site: &Site, operands: Vec<Arc<dyn PhysicalExpr>>) -> Result<Arc<dyn PhysicalExpr>> {
+/// Compiles COALESCE and IFNULL. What stands behind an operand that is never null is not evaluated.
+pub(super) fn coalesce(site: &Site, mut operands: Vec<Arc<dyn PhysicalExpr>>) -> Result<Arc<dyn PhysicalExpr>> {
+    if let Some(last) = site.operands.iter().position(|operand| !operand.data_type.nullable) {
+        operands.truncate(last + 1);
+    }
     Ok(Arc::new(Coalesce { operands, result: site.arrow_type() }))
+}
+
+/// The value, and the other where it is null.
+fn or(value: ColumnarValue, other: ColumnarValue) -> datafusion_common::Result<ColumnarValue> {
+    let array = match value {
+        ColumnarValue::Scalar(scalar) if scalar.is_null() => return Ok(other),
+        ColumnarValue::Array(array) if array.logical_null_count() > 0 => array,
+        value => return Ok(value),
+    };
+    let missing = compute::is_null(&array)?;
+    Ok(ColumnarValue::Array(match other {
+        ColumnarValue::Scalar(scalar) => zip(&missing, &scalar.to_scalar()?, &array)?,
+        ColumnarValue::Array(other) => zip(&missing, &other, &array)?,
+    }))
 }
 
 impl PhysicalExpr for Coalesce {
@@ -52,23 +70,7 @@ impl PhysicalExpr for Coalesce {
         };
         let mut value = first.evaluate(batch)?;
         for operand in rest {
-            let array = match value {
-                ColumnarValue::Scalar(scalar) if scalar.is_null() => {
-                    value = operand.evaluate(batch)?;
-                    continue;
-                }
-                ColumnarValue::Scalar(scalar) => return Ok(ColumnarValue::Scalar(scalar)),
-                ColumnarValue::Array(array) => array,
-            };
-            if array.logical_null_count() == 0 {
-                return Ok(ColumnarValue::Array(array));
-            }
-            let missing = compute::is_null(&array)?;
-            let other = match operand.evaluate_selection(batch, &missing)? {
-                ColumnarValue::Scalar(scalar) => zip(&missing, &scalar.to_scalar()?, &array)?,
-                ColumnarValue::Array(other) => zip(&missing, &other, &array)?,
-            };
-            value = ColumnarValue::Array(other);
+            value = or(value, operand.evaluate(batch)?)?;
         }
         Ok(value)
     }

@@ -64,12 +64,16 @@ fn a_guarded_division_never_fails() {
     let result: Vec<Option<i32>> = result.as_primitive::<Int32Type>().iter().collect();
     assert_eq!(result, [Some(-1), Some(2), Some(-1), Some(-1), Some(0)]);
     let coalesce = call("COALESCE", vec![number(1), inverse.clone()], TypeKind::Int);
-    assert!(evaluate(coalesce, &batch).is_ok());
-    match evaluate(inverse, &batch) {
-        Err(Error::Data { class, message }) => {
-            assert_eq!((class, message.as_str()), ("java.lang.ArithmeticException", "/ by zero"));
+    assert!(evaluate(coalesce, &batch).is_ok(), "nothing behind what is never null");
+    // As in Flink, which evaluates all operands of COALESCE.
+    let coalesce = call("COALESCE", vec![int(0), inverse.clone()], TypeKind::Int);
+    for failing in [inverse, coalesce] {
+        match evaluate(failing, &batch) {
+            Err(Error::Data { class, message }) => {
+                assert_eq!((class, message.as_str()), ("java.lang.ArithmeticException", "/ by zero"));
+            }
+            other => panic!("{other:?}"),
         }
-        other => panic!("{other:?}"),
     }
 }
 
