@@ -47,8 +47,7 @@ impl AggregateCalls {
     /// What stands for the call's result.
     pub(super) fn add(&mut self, call: AggregateCall) -> Result<Expression> {
         let types: Vec<LogicalType> = call.arguments.iter().map(|argument| argument.data_type.clone()).collect();
-        let may_be_empty = !self.has_keys || call.filter.is_some();
-        let data_type = aggregate::result_type(call.function, &types, may_be_empty)?;
+        let data_type = aggregate::result_type(call.function, &types, self.has_keys, call.filter.is_some())?;
         let next = self.calls.len();
         let index = *self.places.entry(call.clone()).or_insert(next);
         if index == next {

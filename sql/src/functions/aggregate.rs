@@ -36,9 +36,14 @@ pub(crate) fn canonical(name: &str) -> Option<&'static str> {
     })
 }
 
-/// What an aggregate gives of arguments of these types. `may_be_empty`: a group can have no row (there is no key), or a
-/// filter can leave none.
-pub(crate) fn result_type(name: &str, arguments: &[LogicalType], may_be_empty: bool) -> Result<LogicalType> {
+/// What an aggregate gives of arguments of these types. `has_keys`: no group is without rows. `filtered`: a filter can leave
+/// none of them.
+pub(crate) fn result_type(
+    name: &str,
+    arguments: &[LogicalType],
+    has_keys: bool,
+    filtered: bool,
+) -> Result<LogicalType> {
     let expected = match name {
         "COUNT" => 0..=1,
         "LISTAGG" => 1..=2,
@@ -57,7 +62,10 @@ pub(crate) fn result_type(name: &str, arguments: &[LogicalType], may_be_empty: b
     }
     let argument = &arguments[0];
     let kind = &argument.kind;
-    let nullable = argument.nullable || may_be_empty;
+    let nullable = argument.nullable || !has_keys || filtered;
+    // What collects values is not null to Flink where these are not, for a group exists by its rows. That does not hold behind
+    // a filter, where Flink has the same type.
+    let collected = argument.nullable || filtered;
     let refused = |form: &str| {
         let types: Vec<String> =
             arguments.iter().map(|argument| format!("<{}>", calcite_name(&argument.kind))).collect();
@@ -77,14 +85,17 @@ pub(crate) fn result_type(name: &str, arguments: &[LogicalType], may_be_empty: b
             kind => Some(kind.clone()),
         },
         "COLLECT" => {
-            return Ok(LogicalType { kind: TypeKind::Multiset(Box::new(argument.clone())), nullable: may_be_empty });
+            return Ok(TypeKind::Multiset(Box::new(argument.clone())).not_null());
         }
-        "ARRAY_AGG" => return Ok(TypeKind::Array(Box::new(argument.clone())).nullable()),
+        "ARRAY_AGG" => {
+            return Ok(LogicalType { kind: TypeKind::Array(Box::new(argument.clone())), nullable: collected });
+        }
         "LISTAGG" => {
             if !arguments.iter().all(|argument| is_text(&argument.kind)) {
                 return Err(refused("CHARACTER"));
             }
-            Some(TypeKind::string())
+            // Of the type of one value, to Flink, though several together are longer.
+            return Ok(LogicalType { kind: kind.clone(), nullable: collected });
         }
         _ => Some(kind.clone()),
     };

@@ -70,9 +70,17 @@ pub(crate) fn if_else(operands: Vec<Expression>) -> Result<Expression> {
         return Err(refused);
     }
     let nullable = condition.data_type.nullable;
+    if [&then, &otherwise].iter().any(|value| is_composite(&value.data_type.kind)) {
+        return Err(refused);
+    }
     let mut result = case(vec![(condition, then)], otherwise).map_err(|_| refused)?;
     result.data_type.nullable |= nullable;
     Ok(result)
+}
+
+/// A collection or a ROW, which IF does not take.
+fn is_composite(kind: &TypeKind) -> bool {
+    matches!(kind, TypeKind::Array(_) | TypeKind::Map(..) | TypeKind::Multiset(_) | TypeKind::Row(_))
 }
 
 /// `GREATEST(…)`, `LEAST(…)`.

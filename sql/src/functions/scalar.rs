@@ -2,7 +2,7 @@
 use datafusion_common::ScalarValue;
 use wiesel_operators::expression::{Expression, Node};
 use wiesel_operators::functions::refusal_of_patterns;
-use wiesel_operators::types::{LogicalType, TimeAttribute, TypeKind};
+use wiesel_operators::types::{LogicalType, MAX_LENGTH, TimeAttribute, TypeKind};
 
 use super::cast::cast_to;
 use super::common_type::common_type;
@@ -113,8 +113,8 @@ const FUNCTIONS: &[Function] = &[
     alias("CHARACTER_LENGTH", "CHAR_LENGTH", &[&[Text]], Kind(INT)),
     function("SUBSTRING", &[&[Text, Int], &[Text, Int, Int]], FirstVaryingNullable),
     alias("SUBSTR", "SUBSTRING", &[&[Text, Int], &[Text, Int, Int]], FirstVaryingNullable),
-    function("LTRIM", &[&[Text], &[Text, Text]], Kind(STRING)),
-    function("RTRIM", &[&[Text], &[Text, Text]], Kind(STRING)),
+    function("LTRIM", &[&[Text], &[Text, Text]], Of(trimmed)),
+    function("RTRIM", &[&[Text], &[Text, Text]], Of(trimmed)),
     function("BTRIM", &[&[Text], &[Text, Text]], Kind(STRING)),
     function("REPLACE", &[&[Text, Text, Text]], Kind(STRING)),
     function("TRANSLATE", &[&[Text, Text, Text]], Kind(STRING)),
@@ -123,19 +123,19 @@ const FUNCTIONS: &[Function] = &[
     function("POSITION", &[&[Text, Text]], Kind(INT)),
     function("INSTR", &[&[Text, Text], &[Text, Text, Int], &[Text, Text, Int, Int]], Kind(INT)),
     function("LOCATE", &[&[Text, Text], &[Text, Text, Int]], Kind(INT)),
-    function("LEFT", &[&[Text, Int]], Nullable(STRING)),
-    function("RIGHT", &[&[Text, Int]], Nullable(STRING)),
+    function("LEFT", &[&[Text, Int]], FirstVaryingNullable),
+    function("RIGHT", &[&[Text, Int]], FirstVaryingNullable),
     function("LPAD", &[&[Text, Int, Text]], Kind(STRING)),
     function("RPAD", &[&[Text, Int, Text]], Kind(STRING)),
     function("REPEAT", &[&[Text, Int]], Kind(STRING)),
     function("REVERSE", &[&[Text]], Nullable(STRING)),
     function("INITCAP", &[&[Text]], First),
-    function("OVERLAY", &[&[Text, Text, Int], &[Text, Text, Int, Int]], Kind(STRING)),
+    function("OVERLAY", &[&[Text, Text, Int], &[Text, Text, Int, Int]], Of(overlaid)),
     function("ASCII", &[&[Text]], Kind(INT)),
     function("CHR", &[&[Long]], Nullable(STRING)),
     function("SPLIT_INDEX", &[&[Text, Text, Int], &[Text, Int, Int]], Nullable(STRING)),
     function("SPLIT", &[&[Text, Text]], Kind(STRINGS)),
-    function("STR_TO_MAP", &[&[Text], &[Text, Text, Text]], Kind(STRING_MAP)),
+    function("STR_TO_MAP", &[&[Text], &[Text, Text, Text]], Nullable(STRING_MAP)),
     function("REGEXP", &[&[Text, Text]], Kind(BOOLEAN)),
     function("REGEXP_EXTRACT", &[&[Text, Text], &[Text, Text, Int]], Nullable(STRING)),
     function("REGEXP_REPLACE", &[&[Text, Text, Text]], Kind(STRING)),
@@ -200,7 +200,7 @@ const FUNCTIONS: &[Function] = &[
     function("TO_DATE", &[&[Text], &[Text, Text]], Nullable(DATE)),
     function("TO_TIMESTAMP", &[&[Text], &[Text, Text]], Nullable(TIMESTAMP)),
     function("TO_TIMESTAMP_LTZ", &[&[Exact], &[Exact, Int], &[Text], &[Text, Text], &[Text, Text, Text]], Of(to_ltz)),
-    function("FROM_UNIXTIME", &[&[Long], &[Long, Text]], Kind(STRING)),
+    function("FROM_UNIXTIME", &[&[Long], &[Long, Text]], Nullable(STRING)),
     function("UNIX_TIMESTAMP", &[&[], &[Text], &[Text, Text]], Kind(BIGINT)),
     function("CONVERT_TZ", &[&[Text, Text, Text]], Nullable(STRING)),
     function("PROCTIME", &[&[]], NotNull(PROCTIME)),
@@ -395,6 +395,20 @@ fn varying(kind: TypeKind) -> TypeKind {
         TypeKind::Char(length) => TypeKind::Varchar(length),
         kind => kind,
     }
+}
+
+fn trimmed(operands: &[Expression]) -> LogicalType {
+    LogicalType { kind: varying(operands[0].data_type.kind.clone()), nullable: any_nullable(operands) }
+}
+
+/// As long as the text and what is put over it.
+fn overlaid(operands: &[Expression]) -> LogicalType {
+    let length = |operand: &Expression| match operand.data_type.kind {
+        TypeKind::Char(length) | TypeKind::Varchar(length) => length,
+        _ => MAX_LENGTH,
+    };
+    let length = length(&operands[0]).saturating_add(length(&operands[1])).min(MAX_LENGTH);
+    LogicalType { kind: TypeKind::Varchar(length), nullable: any_nullable(operands) }
 }
 
 fn whole(operands: &[Expression]) -> LogicalType {
