@@ -57,7 +57,7 @@ impl CsvFormat {
         for column in &columns {
             check_type(&column.name, &column.data_type)?;
         }
-        // Read for its errors only: the writer of files does not heed it.
+        // Read for its errors only: as Flink's, the writer of files does not heed it, and writes 1E+2 for 100.00 either way.
         options.boolean("csv.write-bigdecimal-in-scientific-notation", true)?;
         Ok(Self {
             columns,

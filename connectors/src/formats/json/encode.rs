@@ -168,25 +168,30 @@ fn quoted_unless(out: &mut String, plain: bool, write: impl FnOnce(&mut String))
     out.push('"');
 }
 
-/// A string with its escapes.
+/// A string with its escapes; characters beyond U+FFFF are escaped too, as Jackson writes them.
 fn write_text(out: &mut String, text: &str) {
     out.push('"');
     let mut rest = text;
-    while let Some(at) = rest.find(|c: char| c < ' ' || c == '"' || c == '\\') {
+    while let Some(at) = rest.find(|c: char| c < ' ' || c == '"' || c == '\\' || c > '\u{ffff}') {
         let (plain, tail) = rest.split_at(at);
         out.push_str(plain);
-        let byte = tail.as_bytes()[0];
-        match byte {
-            b'"' => out.push_str("\\\""),
-            b'\\' => out.push_str("\\\\"),
-            b'\n' => out.push_str("\\n"),
-            b'\r' => out.push_str("\\r"),
-            b'\t' => out.push_str("\\t"),
-            8 => out.push_str("\\b"),
-            12 => out.push_str("\\f"),
-            byte => put!(out, "\\u{byte:04X}"),
+        let mut chars = tail.chars();
+        match chars.next() {
+            Some('"') => out.push_str("\\\""),
+            Some('\\') => out.push_str("\\\\"),
+            Some('\n') => out.push_str("\\n"),
+            Some('\r') => out.push_str("\\r"),
+            Some('\t') => out.push_str("\\t"),
+            Some('\u{8}') => out.push_str("\\b"),
+            Some('\u{c}') => out.push_str("\\f"),
+            Some(c) => {
+                for unit in c.encode_utf16(&mut [0; 2]) {
+                    put!(out, "\\u{unit:04X}");
+                }
+            }
+            None => {}
         }
-        rest = &tail[1..];
+        rest = chars.as_str();
     }
     out.push_str(rest);
     out.push('"');
