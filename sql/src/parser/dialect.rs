@@ -1,7 +1,7 @@
 //! What sqlparser must know of Flink's lexis and of the expressions that are Flink's own.
 use sqlparser::ast::{
     CastKind, DataType, DateTimeField, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList,
-    FunctionArguments, Ident, Interval, ObjectName, UnaryOperator,
+    FunctionArguments, Ident, Interval, ObjectName, TrimWhereField, UnaryOperator,
 };
 use sqlparser::dialect::Dialect;
 use sqlparser::parser::{Parser, ParserError};
@@ -101,6 +101,7 @@ impl Dialect for FlinkDialect {
             "MAP" if *next == Token::LBracket => Some(parse_map(parser)),
             "ROW" if *next == Token::LParen => Some(parse_row(parser)),
             "CEILING" if *next == Token::LParen => Some(parse_ceiling(parser)),
+            "TRIM" if *next == Token::LParen => Some(parse_trim(parser)),
             "ARRAY" if *next == Token::LBracket => Some(parse_array(parser)),
             // A column of this name: sqlparser would look for the type of a string constant, at each of thousands in a row.
             "ARRAY" if *next == Token::Lt => Some(Ok(parse_name(parser))),
@@ -236,6 +237,26 @@ fn parse_name(parser: &mut Parser) -> Expr {
 fn parse_ceiling(parser: &mut Parser) -> Result<Expr, ParserError> {
     parser.next_token();
     parser.parse_ceil_floor_expr(true)
+}
+
+/// `TRIM([BOTH | LEADING | TRAILING] [characters] FROM text)` or `TRIM(text)`; sqlparser wants characters before FROM.
+fn parse_trim(parser: &mut Parser) -> Result<Expr, ParserError> {
+    parser.next_token();
+    parser.expect_token(&Token::LParen)?;
+    let sides =
+        [("BOTH", TrimWhereField::Both), ("LEADING", TrimWhereField::Leading), ("TRAILING", TrimWhereField::Trailing)];
+    let trim_where = sides.into_iter().find(|(name, _)| accept(parser, name)).map(|(_, side)| side);
+    let (mut trim_what, mut expr) = (None, None);
+    if trim_where.is_none() || !is_word(&parser.peek_token_ref().token, "FROM") {
+        expr = Some(Box::new(parser.parse_expr()?));
+    }
+    if trim_where.is_some() || is_word(&parser.peek_token_ref().token, "FROM") {
+        expect(parser, "FROM")?;
+        trim_what = expr.replace(Box::new(parser.parse_expr()?));
+    }
+    let Some(expr) = expr else { return parser.expected("a text", parser.peek_token()) };
+    parser.expect_token(&Token::RParen)?;
+    Ok(Expr::Trim { trim_where, trim_what, expr, trim_characters: None })
 }
 
 fn named_call(name: Ident, items: Vec<Expr>) -> Expr {
