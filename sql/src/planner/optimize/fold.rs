@@ -3,6 +3,7 @@ use datafusion_common::ScalarValue;
 use wiesel_operators::expression::{
     Expression, Node, constant_bytes, evaluate_constant, may_stand_for, null_literal, text_bytes,
 };
+use wiesel_operators::types::TypeKind;
 
 use super::super::Context;
 use super::super::expressions::is_deterministic;
@@ -41,8 +42,19 @@ fn fold(expression: Expression, context: &Context) -> Expression {
         return call;
     }
     match evaluate(&call, context) {
-        Some(value) => Expression::literal(value, call.data_type),
+        Some(value) => Expression::literal(constant_of(&call, value), call.data_type),
         None => call,
+    }
+}
+
+/// The constant that a call of constants stands for. Of a cast Flink's planner keeps it as a decimal number, which has no negative
+/// zero.
+fn constant_of(call: &Expression, value: ScalarValue) -> ScalarValue {
+    let is_cast = matches!(&call.node, Node::Call { function, .. } if function == "CAST");
+    match value {
+        ScalarValue::Float64(Some(value)) if is_cast => ScalarValue::Float64(Some(value + 0.0)),
+        ScalarValue::Float32(Some(value)) if is_cast => ScalarValue::Float32(Some(value + 0.0)),
+        value => value,
     }
 }
 
@@ -76,7 +88,41 @@ fn simplify(mut call: Expression) -> Expression {
             Some(operand) => negate(operand),
             None => call,
         },
+        "IS_NULL" | "IS_NOT_NULL" | "IS_UNKNOWN" | "IS_NOT_UNKNOWN" => {
+            let null = !function.contains("NOT");
+            match operands.pop() {
+                Some(operand) => null_test(operand, null),
+                None => call,
+            }
+        }
+        "IS_DISTINCT_FROM" | "IS_NOT_DISTINCT_FROM" if operands.iter().any(is_null) => {
+            let null = function.contains("NOT");
+            let tested = operands.iter().position(|operand| !is_null(operand)).unwrap_or(0);
+            null_test(operands.swap_remove(tested), null)
+        }
         _ => call,
+    }
+}
+
+/// Functions that give null for a null operand and for nothing else, unless what they give is a DECIMAL, which may overflow.
+const NULL_ONLY_OF_NULL: [&str; 14] =
+    ["=", "<>", "<", "<=", ">", ">=", "+", "-", "*", "/", "NEG", "NOT", "LIKE", "NOT_LIKE"];
+
+/// Whether a value is null, or whether it is not. What can be told by its operands is not evaluated for it, as in Flink: no row
+/// fails with `c / 0 IS NULL`.
+fn null_test(value: Expression, null: bool) -> Expression {
+    let truth = TypeKind::Boolean.not_null();
+    let overflows = matches!(value.data_type.kind, TypeKind::Decimal(..));
+    match value.node {
+        Node::Literal(constant) => Expression::literal(ScalarValue::Boolean(Some(constant.is_null() == null)), truth),
+        Node::Call { function, operands } if !overflows && NULL_ONLY_OF_NULL.contains(&function.as_str()) => {
+            let tests = operands.into_iter().map(|operand| null_test(operand, null)).collect();
+            simplify(Expression::call(if null { "OR" } else { "AND" }, tests, truth))
+        }
+        node => {
+            let value = Expression { node, data_type: value.data_type };
+            Expression::call(if null { "IS_NULL" } else { "IS_NOT_NULL" }, vec![value], truth)
+        }
     }
 }
 
@@ -152,8 +198,6 @@ fn announced(function: &str, operands: &[&ScalarValue]) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use wiesel_operators::types::TypeKind;
-
     use super::*;
 
     fn call(function: &str, operands: Vec<Expression>) -> Expression {
@@ -163,6 +207,26 @@ mod tests {
     fn compared(function: &str) -> Expression {
         let column = |index| Expression::input(index, TypeKind::Double.nullable());
         call(function, vec![column(0), column(1)])
+    }
+
+    #[test]
+    fn what_is_null_is_told_by_the_operands() {
+        let column = |index| Expression::input(index, TypeKind::Int.nullable());
+        let zero = Expression::literal(ScalarValue::Int32(Some(0)), TypeKind::Int.not_null());
+        let truth = TypeKind::Boolean.not_null();
+        let test = |function: &str, value| Expression::call(function, vec![value], truth.clone());
+        let quotient = Expression::call("/", vec![column(0), zero], TypeKind::Int.nullable());
+        assert_eq!(simplify(test("IS_NULL", quotient.clone())), test("IS_NULL", column(0)));
+        let sum = Expression::call("+", vec![quotient.clone(), column(1)], TypeKind::Int.nullable());
+        let both = vec![test("IS_NOT_NULL", column(0)), test("IS_NOT_NULL", column(1))];
+        assert_eq!(simplify(test("IS_NOT_NULL", sum)), Expression::call("AND", both, truth.clone()));
+        let null = null_literal(TypeKind::Int);
+        let distinct = Expression::call("IS_DISTINCT_FROM", vec![quotient, null], truth.clone());
+        assert_eq!(simplify(distinct), test("IS_NOT_NULL", column(0)));
+        // One that overflows is null.
+        let decimal = TypeKind::Decimal(38, 0).nullable();
+        let product = Expression::call("*", vec![Expression::input(0, decimal.clone()); 2], decimal);
+        assert_eq!(simplify(test("IS_NULL", product.clone())), test("IS_NULL", product));
     }
 
     #[test]
