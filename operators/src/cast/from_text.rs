@@ -218,6 +218,7 @@ fn parse_boolean(text: &str) -> Result<bool> {
 /// A decimal, rounded half up; null or an error where it does not fit, as Flink's two ways of reading have it.
 fn parse_decimal(text: &str, precision: u8, scale: i8) -> Result<Option<i128>> {
     if precision > 18 || text.len() > 18 {
+        let text = text.trim_matches([' ', '\n', '\t']);
         if !is_big_decimal(text) {
             return Err(Error::data("java.lang.NumberFormatException", no_big_decimal(text)));
         }

@@ -298,8 +298,11 @@ pub(crate) fn parse_timestamp(text: &str, precision: u8) -> std::result::Result<
     // Midnight at the end of the day is midnight of the next.
     let midnight = (hour, minute, second, nanos) == (24, 0, 0, 0);
     let hours = if midnight { 24 } else { 23 };
-    let limits = [("MonthOfYear", month, 1, 12), ("DayOfMonth", day, 1, 31), ("HourOfDay", hour, 0, hours)];
-    let limits = limits.into_iter().chain([("MinuteOfHour", minute, 0, 59), ("SecondOfMinute", second, 0, 59)]);
+    let limits = [("YearOfEra", year, 1, 9999), ("MonthOfYear", month, 1, 12), ("DayOfMonth", day, 1, 31)];
+    let limits = limits
+        .into_iter()
+        .chain([("HourOfDay", hour, 0, hours)])
+        .chain([("MinuteOfHour", minute, 0, 59), ("SecondOfMinute", second, 0, 59)]);
     for (field, value, least, most) in limits {
         if !(least..=most).contains(&value) {
             return Err(TimestampError::Field { field, value, least, most });

@@ -30,6 +30,7 @@ pub use context::EvaluationContext;
 pub use date_patterns::date_time_formatter::parse_local_time;
 pub use literal::{from_proto as literal_from_proto, to_proto as literal_to_proto};
 pub use message::{MAX_DEPTH, STACK_PER_LEVEL, expressions, message_depth};
+pub(crate) use program::conform;
 pub use program::{Condition, Mask, Program, Projection, Selection};
 pub use zone::Zone;
 

@@ -62,7 +62,7 @@ fn column(value: ColumnarValue, rows: usize, budget: &Budget) -> Result<ArrayRef
 }
 
 /// A nested column with the names and nullability that its type gives to its fields.
-fn conform(column: &ArrayRef, target: &DataType) -> Result<ArrayRef> {
+pub(crate) fn conform(column: &ArrayRef, target: &DataType) -> Result<ArrayRef> {
     if column.data_type() == target {
         return Ok(column.clone());
     }

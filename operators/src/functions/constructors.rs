@@ -11,6 +11,7 @@ use datafusion_common::ScalarValue;
 
 use super::Build;
 use crate::expression::compile::Site;
+use crate::expression::conform;
 use crate::expression::kernel::{Args, Kernel};
 use crate::operator::{Error, Result};
 use crate::types::TypeKind;
@@ -36,8 +37,9 @@ fn interleaved(args: &Args, first: usize, step: usize, target: &DataType) -> Res
     }
     let arrays = picked.iter().map(|index| {
         let array = args.array(*index);
+        // Nested values may carry other names or nullability than each other.
         if array.data_type() == target || array.data_type().is_nested() {
-            return Ok(array.clone());
+            return conform(array, target);
         }
         Ok(arrow::compute::cast(array, target)?)
     });

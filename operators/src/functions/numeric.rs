@@ -31,7 +31,8 @@ pub(super) fn lookup(name: &str) -> Option<Build> {
 /// A function of a DOUBLE; other numbers are widened.
 fn unary(site: &Site) -> Result<Kernel> {
     let function: fn(f64) -> f64 = match site.function {
-        "SQRT" => f64::sqrt,
+        // To Flink a power, which knows neither a negative zero nor that there is no root of -Infinity.
+        "SQRT" => |x| if x == f64::NEG_INFINITY { f64::INFINITY } else { x.sqrt() + 0.0 },
         "EXP" => f64::exp,
         "LN" => f64::ln,
         "LOG10" => f64::log10,

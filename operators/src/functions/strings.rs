@@ -422,6 +422,9 @@ fn position(site: &Site) -> Result<Kernel> {
                 },
                 None => 1,
             };
+            if needle.is_empty() {
+                return Ok(Some(1));
+            }
             let skipped = slice(text, 0, start.max(1) as usize - 1);
             let found = text[skipped.len()..].find(needle);
             Ok(Some(found.map_or(0, |at| char_count(&text[..skipped.len() + at]) as i32 + 1)))

@@ -56,7 +56,8 @@ pub(crate) fn number(text: &str) -> Result<Expression> {
         if value.is_infinite() {
             return Err(out_of_range());
         }
-        return Ok(Expression::literal(ScalarValue::Float64(Some(value)), TypeKind::Double.not_null()));
+        // Flink's planner knows constants as decimal numbers, which have no negative zero.
+        return Ok(Expression::literal(ScalarValue::Float64(Some(value + 0.0)), TypeKind::Double.not_null()));
     }
     let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
     let unscaled: i64 = format!("{whole}{fraction}").parse().map_err(|_| out_of_range())?;
@@ -86,7 +87,7 @@ pub(crate) fn negated(operand: &Expression) -> Option<Expression> {
     let value = match value {
         ScalarValue::Int32(Some(v)) => ScalarValue::Int32(Some(v.checked_neg()?)),
         ScalarValue::Int64(Some(v)) => ScalarValue::Int64(Some(v.checked_neg()?)),
-        ScalarValue::Float64(Some(v)) => ScalarValue::Float64(Some(-v)),
+        ScalarValue::Float64(Some(v)) => ScalarValue::Float64(Some(0.0 - v)),
         ScalarValue::Decimal128(Some(v), precision, scale) => ScalarValue::Decimal128(Some(-v), *precision, *scale),
         ScalarValue::DurationMillisecond(Some(v)) => ScalarValue::DurationMillisecond(Some(v.checked_neg()?)),
         ScalarValue::IntervalYearMonth(Some(v)) => ScalarValue::IntervalYearMonth(Some(v.checked_neg()?)),

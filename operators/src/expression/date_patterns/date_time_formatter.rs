@@ -83,10 +83,14 @@ impl DateTimeFormatter {
                     while chars.next_if_eq(&c).is_some() {
                         count += 1;
                     }
-                    if !"GuyYQqMLwWdDEecahHkKmsSAnNVzOXxZ".contains(c) {
+                    if !"GuyYQqMLwWdDEecFahHkKmsSAnNVzOXxZ".contains(c) {
                         return Err(illegal(format!("Unknown pattern letter: {c}")));
                     }
-                    let most = if "dhHkKms".contains(c) { 2 } else { 19 };
+                    let most = match c {
+                        'F' => 1,
+                        'd' | 'h' | 'H' | 'k' | 'K' | 'm' | 's' => 2,
+                        _ => 19,
+                    };
                     if count > most {
                         return Err(illegal(format!("Too many pattern letters: {c}")));
                     }
@@ -169,6 +173,8 @@ fn write_items(items: &[Item], local: Instant, out: &mut String) -> Result<()> {
             ('w', count) => padded(sunday_week(day).1, count, out),
             ('W', count) => padded((day_of_month + days_before(day, day_of_month) - 1) / 7 + 1, count, out),
             ('d', count) => padded(day_of_month, count, out),
+            // The day of the week where each month begins with the first day of one.
+            ('F', count) => padded((day_of_month - 1) % 7 + 1, count, out),
             ('D', count) => padded(day - days(year, 1, 1) + 1, count, out),
             ('E', 1..=3) | ('e' | 'c', 3) => out.push_str(&DAYS[weekday as usize][..3]),
             ('E', _) | ('e' | 'c', 4) => out.push_str(DAYS[weekday as usize]),
