@@ -2,7 +2,7 @@
 //! DOUBLE, as Apache Flink computes them, then in the type of `AVG`.
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray, Decimal128Array, Float64Array, Int64Array};
+use arrow::array::{ArrayRef, AsArray, Decimal128Array, Float64Array, Int8Array, Int16Array, Int32Array, Int64Array};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Float64Type, Int64Type};
 
@@ -137,7 +137,11 @@ impl Accumulators for Variance {
                 let array = unscaled.collect::<Decimal128Array>();
                 Ok(Arc::new(array.with_precision_and_scale(*precision, *scale)?))
             }
-            // Integers lose their fraction.
+            // Integers lose their fraction; one that is too large for the type becomes what Java's casts make of it.
+            DataType::Int8 => Ok(Arc::new(results.map(|result| Some(result? as i32 as i8)).collect::<Int8Array>())),
+            DataType::Int16 => Ok(Arc::new(results.map(|result| Some(result? as i32 as i16)).collect::<Int16Array>())),
+            DataType::Int32 => Ok(Arc::new(results.map(|result| Some(result? as i32)).collect::<Int32Array>())),
+            DataType::Int64 => Ok(Arc::new(results.map(|result| Some(result? as i64)).collect::<Int64Array>())),
             other => Ok(cast(&results.collect::<Float64Array>(), other)?),
         }
     }

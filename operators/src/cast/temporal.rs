@@ -72,7 +72,9 @@ pub(super) fn cast(from: &TypeKind, to: &TypeKind, zone: Zone) -> Option<Cast> {
         }
         (T::Timestamp(..), T::Time(precision)) => {
             let unit = time_unit(*precision);
-            Box::new(move |array| time_of(array, unit, |local| local))
+            // Towards zero, as for a DATE.
+            let whole = move |local: Instant| local.millis / i64::from(unit) * i64::from(unit);
+            Box::new(move |array| time_of(array, unit, |local| Instant { millis: whole(local), ..local }))
         }
         (T::TimestampLtz(..), T::Time(precision)) => {
             let unit = time_unit(*precision);

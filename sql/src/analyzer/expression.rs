@@ -409,7 +409,12 @@ fn interval_literal(interval: &sqlparser::ast::Interval) -> Result<Expression> {
     };
     let leading = interval.leading_field.as_ref().map(unit_name).unwrap_or_default();
     let last = interval.last_field.as_ref().map(unit_name);
-    datetime::interval(text, negative, &leading, last.as_deref()).map_err(|e| e.or_at(place))
+    let usual = datetime::IntervalDigits::default();
+    let most = datetime::IntervalDigits {
+        leading: interval.leading_precision.unwrap_or(usual.leading),
+        fraction: interval.fractional_seconds_precision.unwrap_or(usual.fraction),
+    };
+    datetime::interval(text, negative, &leading, last.as_deref(), most).map_err(|e| e.or_at(place))
 }
 
 /// A unit in upper case and in the singular.

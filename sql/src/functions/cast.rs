@@ -9,7 +9,6 @@ pub(crate) fn can_cast(from: &TypeKind, to: &TypeKind) -> bool {
     use TypeKind as T;
     let text = |kind: &T| matches!(kind, T::Char(_) | T::Varchar(_));
     let bytes = |kind: &T| matches!(kind, T::Binary(_) | T::Varbinary(_));
-    let interval = |kind: &T| matches!(kind, T::IntervalYearMonth(_) | T::IntervalDayTime(_));
     let timestamp = |kind: &T| matches!(kind, T::Timestamp(..) | T::TimestampLtz(..));
     match (from, to) {
         (T::Null, _) => true,
@@ -20,13 +19,9 @@ pub(crate) fn can_cast(from: &TypeKind, to: &TypeKind) -> bool {
         (from, to) if bytes(from) => bytes(to),
         (T::Boolean, to) => *to == T::Boolean || is_numeric(to),
         (from, T::Boolean) => is_numeric(from),
-        (from, to) if is_numeric(from) => is_numeric(to) || interval(to) && !matches!(from, T::Float | T::Double),
-        (from, to) if interval(from) => {
-            matches!(
-                (from, to),
-                (T::IntervalYearMonth(_), T::IntervalYearMonth(_)) | (T::IntervalDayTime(_), T::IntervalDayTime(_))
-            ) || matches!(to, T::Tinyint | T::Smallint | T::Int | T::Bigint)
-        }
+        (from, T::IntervalYearMonth(_) | T::IntervalDayTime(_)) if is_numeric(from) => is_exact(from),
+        (from, to) if is_numeric(from) => is_numeric(to),
+        (T::IntervalYearMonth(_), T::IntervalYearMonth(_)) | (T::IntervalDayTime(_), T::IntervalDayTime(_)) => true,
         (T::Date, to) => *to == T::Date || timestamp(to),
         (T::Time(_), to) => matches!(to, T::Time(_)) || timestamp(to),
         (from, to) if timestamp(from) => timestamp(to) || matches!(to, T::Date | T::Time(_)),

@@ -85,8 +85,27 @@ fn number(digits: &str) -> Option<i64> {
     (!digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit())).then(|| digits.parse().ok())?
 }
 
+/// How many digits the leading field of an interval has at most, as in `DAY(3)`, and a fraction of seconds.
+#[derive(Clone, Copy)]
+pub(crate) struct IntervalDigits {
+    pub leading: u64,
+    pub fraction: u64,
+}
+
+impl Default for IntervalDigits {
+    fn default() -> Self {
+        Self { leading: 2, fraction: 6 }
+    }
+}
+
 /// `INTERVAL 'text' unit [TO unit]`; units in upper case.
-pub(crate) fn interval(text: &str, negative: bool, leading: &str, last: Option<&str>) -> Result<Expression> {
+pub(crate) fn interval(
+    text: &str,
+    negative: bool,
+    leading: &str,
+    last: Option<&str>,
+    most: IntervalDigits,
+) -> Result<Expression> {
     let range = last.map_or_else(|| leading.to_owned(), |last| format!("{leading} TO {last}"));
     let illegal = || Error::validation(format!("Illegal interval literal format '{text}' for INTERVAL {range}"), None);
     let trimmed = text.trim();
@@ -95,6 +114,15 @@ pub(crate) fn interval(text: &str, negative: bool, leading: &str, last: Option<&
         None => (1, trimmed.strip_prefix('+').unwrap_or(trimmed)),
     };
     let sign = if negative { -sign } else { sign };
+    let field = digits.split([' ', ':', '-', '.']).next().unwrap_or_default();
+    if field.trim_start_matches('0').len() as u64 > most.leading && number(field).is_some() {
+        let (minus, most) = (if sign < 0 { "-" } else { "" }, most.leading);
+        let message = format!("Interval field value {minus}{field} exceeds precision of {leading}({most}) field");
+        return Err(Error::validation(message, None));
+    }
+    if digits.split_once('.').is_some_and(|(_, fraction)| fraction.len() as u64 > most.fraction) {
+        return Err(illegal());
+    }
     if let Some(months) = months(digits, leading, last) {
         let months = i32::try_from(sign * months?).map_err(|_| illegal())?;
         return Ok(interval_of_months(months));

@@ -144,7 +144,7 @@ pub(crate) fn comparable(operator: &str, left: Expression, right: Expression) ->
         (text, other) | (other, text) if is_text(text) && is_datetime(other) => other.clone(),
         (text, TypeKind::Boolean) | (TypeKind::Boolean, text) if is_text(text) => TypeKind::Boolean,
         (text, number) | (number, text) if is_text(text) && is_numeric(number) => {
-            if !matches!(operator, "=" | "<>") {
+            if !matches!(operator, "=" | "<>" | "IS_DISTINCT_FROM" | "IS_NOT_DISTINCT_FROM") {
                 return Ok((cast_to(left, number), cast_to(right, number)));
             }
             let message = format!(
