@@ -6,6 +6,10 @@ use super::super::expressions::constant_condition;
 use super::rewrite_inputs;
 use crate::rel::{Rel, RelNode};
 
+/// The aggregates whose value over nothing Flink's planner knows. With any other beside them there is no row, as over an input
+/// that turns out to have none.
+const KNOWN_OVER_NOTHING: [&str; 6] = ["AVG", "COUNT", "MAX", "MIN", "SUM", "SUM0"];
+
 /// Replaces relations without rows by empty constants. An aggregate over nothing without keys is the constant row of its
 /// initial values, as Flink gives it.
 pub(super) fn prune_empty(rel: Rel) -> Rel {
@@ -23,7 +27,11 @@ pub(super) fn prune_empty(rel: Rel) -> Rel {
         return Rel { node: RelNode::Values(Vec::new()), fields };
     }
     match node {
-        RelNode::Aggregate { input, keys, aggregates } if keys.is_empty() && empty(&input) => {
+        RelNode::Aggregate { input, keys, aggregates }
+            if keys.is_empty()
+                && empty(&input)
+                && aggregates.iter().all(|aggregate| KNOWN_OVER_NOTHING.contains(&aggregate.function.as_str())) =>
+        {
             let initial = |aggregate: &crate::rel::Aggregate| match aggregate.function.as_str() {
                 "COUNT" | "SUM0" => ScalarValue::Int64(Some(0))
                     .cast_to(&aggregate.data_type.kind.to_arrow())
