@@ -64,8 +64,8 @@ pub(crate) fn result_type(
     let kind = &argument.kind;
     let nullable = argument.nullable || !has_keys || filtered;
     // What collects values is not null to Flink where these are not, for a group exists by its rows. That does not hold behind
-    // a filter, where Flink has the same type.
-    let collected = argument.nullable || filtered;
+    // a filter, where Flink has the same type and fails the job when none of a group's rows passes.
+    let collected = filtered || arguments.iter().any(|argument| argument.nullable);
     let refused = |form: &str| {
         let types: Vec<String> =
             arguments.iter().map(|argument| format!("<{}>", calcite_name(&argument.kind))).collect();
@@ -84,9 +84,7 @@ pub(crate) fn result_type(
             }
             kind => Some(kind.clone()),
         },
-        "COLLECT" => {
-            return Ok(TypeKind::Multiset(Box::new(argument.clone())).not_null());
-        }
+        "COLLECT" => return Ok(TypeKind::Multiset(Box::new(argument.clone())).not_null()),
         "ARRAY_AGG" => {
             return Ok(LogicalType { kind: TypeKind::Array(Box::new(argument.clone())), nullable: collected });
         }

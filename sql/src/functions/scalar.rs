@@ -45,6 +45,8 @@ enum Gives {
     NotNull(fn() -> TypeKind),
     /// The type of the first argument; null if an argument is.
     First,
+    /// The first argument's, a CHAR as VARCHAR; null if an argument is.
+    FirstVarying,
     /// The first argument's, a CHAR as VARCHAR; perhaps null whatever the arguments are.
     FirstVaryingNullable,
     /// By the arguments.
@@ -73,7 +75,7 @@ const fn alias(
 }
 
 use Arg::{Any, Array, Bytes, Double, Exact, Int, Long, Map, Number, Text, Timestamp};
-use Gives::{First, FirstVaryingNullable, Kind, NotNull, Nullable, Of};
+use Gives::{First, FirstVarying, FirstVaryingNullable, Kind, NotNull, Nullable, Of};
 
 const INT: fn() -> TypeKind = || TypeKind::Int;
 const BIGINT: fn() -> TypeKind = || TypeKind::Bigint;
@@ -113,8 +115,8 @@ const FUNCTIONS: &[Function] = &[
     alias("CHARACTER_LENGTH", "CHAR_LENGTH", &[&[Text]], Kind(INT)),
     function("SUBSTRING", &[&[Text, Int], &[Text, Int, Int]], FirstVaryingNullable),
     alias("SUBSTR", "SUBSTRING", &[&[Text, Int], &[Text, Int, Int]], FirstVaryingNullable),
-    function("LTRIM", &[&[Text], &[Text, Text]], Of(trimmed)),
-    function("RTRIM", &[&[Text], &[Text, Text]], Of(trimmed)),
+    function("LTRIM", &[&[Text], &[Text, Text]], FirstVarying),
+    function("RTRIM", &[&[Text], &[Text, Text]], FirstVarying),
     function("BTRIM", &[&[Text], &[Text, Text]], Kind(STRING)),
     function("REPLACE", &[&[Text, Text, Text]], Kind(STRING)),
     function("TRANSLATE", &[&[Text, Text, Text]], Kind(STRING)),
@@ -323,8 +325,20 @@ pub(crate) fn call(name: &str, operands: Vec<Expression>) -> Result<Expression> 
     };
     let operands: Vec<Expression> =
         operands.into_iter().enumerate().map(|(i, operand)| convert(argument(form, i), operand)).collect();
+    if function.name == "CURRENT_WATERMARK" && !is_rowtime(&operands[0].data_type.kind) {
+        let message = format!(
+            "The argument of CURRENT_WATERMARK() must be a rowtime attribute, but was '{}'.",
+            operands[0].data_type
+        );
+        return Err(Error::validation(message, None));
+    }
     let data_type = result_type(function.gives, &operands);
     Ok(Expression::call(function.canonical, operands, data_type))
+}
+
+fn is_rowtime(kind: &TypeKind) -> bool {
+    use TimeAttribute::Rowtime;
+    matches!(kind, TypeKind::Timestamp(_, Rowtime) | TypeKind::TimestampLtz(_, Rowtime))
 }
 
 fn argument(form: &[Arg], index: usize) -> Arg {
@@ -385,6 +399,7 @@ fn result_type(gives: Gives, operands: &[Expression]) -> LogicalType {
         Nullable(kind) => kind().nullable(),
         NotNull(kind) => kind().not_null(),
         First => LogicalType { kind: first(), nullable },
+        FirstVarying => LogicalType { kind: varying(first()), nullable },
         FirstVaryingNullable => varying(first()).nullable(),
         Of(infer) => infer(operands),
     }
@@ -395,10 +410,6 @@ fn varying(kind: TypeKind) -> TypeKind {
         TypeKind::Char(length) => TypeKind::Varchar(length),
         kind => kind,
     }
-}
-
-fn trimmed(operands: &[Expression]) -> LogicalType {
-    LogicalType { kind: varying(operands[0].data_type.kind.clone()), nullable: any_nullable(operands) }
 }
 
 /// As long as the text and what is put over it.
