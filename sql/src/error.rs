@@ -18,6 +18,41 @@ impl fmt::Display for Location {
     }
 }
 
+/// The part of a script that an error is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Its first character.
+    pub start: Location,
+    /// Its last character, if that is known.
+    pub end: Option<Location>,
+}
+
+impl Place {
+    /// What begins here; where it ends is not known.
+    pub(crate) fn starting(start: Location) -> Self {
+        Self { start, end: None }
+    }
+
+    /// From the beginning of one part to the end of another. The end is known if both parts are known to their ends: of what
+    /// has no known end the beginning may be that of a part of it.
+    pub(crate) fn between(first: Option<Self>, last: Option<Self>) -> Option<Self> {
+        match (first, last) {
+            (Some(first), Some(last)) => Some(Self { start: first.start, end: first.end.and(last.end) }),
+            (first, last) => first.or(last).map(|known| Self::starting(known.start)),
+        }
+    }
+}
+
+/// As Flink says it.
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.end {
+            Some(end) if end != self.start => write!(f, "From {} to {end}", self.start),
+            _ => write!(f, "At {}", self.start),
+        }
+    }
+}
+
 /// Why a statement cannot be run.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
@@ -35,7 +70,7 @@ pub enum Error {
         /// What does not fit, with the nearest name if one is near.
         message: String,
         /// Where.
-        location: Option<Location>,
+        location: Option<Place>,
     },
     /// A table's options.
     #[error("{0}")]
@@ -46,18 +81,18 @@ pub enum Error {
         /// What.
         message: String,
         /// Where.
-        location: Option<Location>,
+        location: Option<Place>,
     },
 }
 
 impl Error {
     /// A name, a type or a call that does not fit.
-    pub fn validation(message: impl Into<String>, location: Option<Location>) -> Self {
+    pub fn validation(message: impl Into<String>, location: Option<Place>) -> Self {
         Self::Validation { message: quote::message(message), location }
     }
 
     /// Flink SQL that this version does not run.
-    pub fn unsupported(message: impl Into<String>, location: Option<Location>) -> Self {
+    pub fn unsupported(message: impl Into<String>, location: Option<Place>) -> Self {
         Self::Unsupported { message: quote::message(message), location }
     }
 
@@ -71,18 +106,25 @@ impl Error {
         }
     }
 
-    /// Where, if known.
+    /// Where what it is about begins, if known.
     pub fn location(&self) -> Option<Location> {
         match self {
-            Self::Parse { location, .. } | Self::Validation { location, .. } | Self::Unsupported { location, .. } => {
-                *location
-            }
+            Self::Parse { location, .. } => *location,
+            Self::Validation { location, .. } | Self::Unsupported { location, .. } => location.map(|place| place.start),
             Self::Option(_) => None,
         }
     }
 
+    /// The same error at another place: that of a view's name, where its own is in the text that made the view.
+    pub(crate) fn moved_to(mut self, place: Option<Place>) -> Self {
+        if let Self::Validation { location, .. } | Self::Unsupported { location, .. } = &mut self {
+            *location = place;
+        }
+        self
+    }
+
     /// The same error at this place, if it has none.
-    pub(crate) fn or_at(mut self, place: Option<Location>) -> Self {
+    pub(crate) fn or_at(mut self, place: Option<Place>) -> Self {
         match &mut self {
             Self::Validation { location, .. } | Self::Unsupported { location, .. } if location.is_none() => {
                 *location = place;
@@ -93,8 +135,8 @@ impl Error {
     }
 }
 
-fn at(location: &Option<Location>) -> String {
-    location.map_or_else(String::new, |location| format!("At {location}: "))
+fn at(place: &Option<Place>) -> String {
+    place.map_or_else(String::new, |place| format!("{place}: "))
 }
 
 /// The outcome of a step of planning.

@@ -4,10 +4,11 @@ use wiesel_operators::expression::Expression;
 
 use super::expression::{ExpressionAnalyzer, array_constructor, map_constructor, row_constructor};
 use super::grouping::AggregateCall;
-use super::start_of;
+use super::places::place_of;
 use crate::error::{Error, Result};
 use crate::functions::{aggregate, refuse_untyped_null, scalar};
 use crate::parser::dialect::{MAP_CONSTRUCTOR, ROW_CONSTRUCTOR};
+use crate::parser::lexer;
 
 impl ExpressionAnalyzer<'_> {
     /// A function call.
@@ -15,7 +16,7 @@ impl ExpressionAnalyzer<'_> {
         let name = function.name.to_string();
         let name = name.trim_matches('`');
         let upper = name.to_uppercase();
-        let place = start_of(function.name.span());
+        let place = lexer::place_of(function.name.span());
         if function.over.is_some() {
             return Err(Error::unsupported(format!("{upper} with OVER is not supported"), place));
         }
@@ -57,7 +58,7 @@ impl ExpressionAnalyzer<'_> {
     }
 
     fn aggregate_call(&mut self, name: &'static str, function: &Function) -> Result<Expression> {
-        let place = start_of(function.name.span());
+        let place = lexer::place_of(function.name.span());
         if self.aggregates.is_none() {
             return Err(self.no_aggregate_here(place));
         }
@@ -75,7 +76,7 @@ impl ExpressionAnalyzer<'_> {
             }
             _ => (false, false),
         };
-        let mut inner = ExpressionAnalyzer::new(self.scope, "an aggregate");
+        let mut inner = ExpressionAnalyzer::new(self.scope, "an aggregate").within(place);
         let arguments = match (name, star) {
             ("COUNT", true) => Vec::new(),
             (_, true) => return Err(Error::validation("Unknown identifier '*'", place)),
@@ -85,8 +86,14 @@ impl ExpressionAnalyzer<'_> {
             let message = "Invalid number of arguments to function 'COUNT'. Was expecting 1 arguments";
             return Err(Error::validation(message, place));
         }
-        refuse_untyped_null(&arguments)?;
-        let filter = function.filter.as_deref().map(|filter| inner.condition(filter, "FILTER")).transpose()?;
+        refuse_untyped_null(&arguments).map_err(|e| e.or_at(place))?;
+        let filter = match function.filter.as_deref() {
+            Some(filter) => {
+                let mut analyzer = ExpressionAnalyzer::new(self.scope, "FILTER").within(place_of(filter));
+                Some(analyzer.condition(filter, "FILTER")?)
+            }
+            None => None,
+        };
         let Some(aggregates) = self.aggregates.as_deref_mut() else { return Err(self.no_aggregate_here(place)) };
         aggregates.add(AggregateCall { function: name, arguments, distinct, filter })
     }

@@ -7,18 +7,18 @@ use wiesel_operators::expression::{Expression, null_literal};
 use wiesel_operators::types::{LogicalType, TypeKind};
 
 use super::grouping::AggregateCalls;
+use super::places::{place_of, place_of_name, place_of_names};
 use super::scope::{Scope, field_by_name};
-use super::{place_of, start_of};
-use crate::error::{Error, Location, Result};
+use crate::error::{Error, Place, Result};
 use crate::functions::common_type::common_type;
 use crate::functions::{cast, conditional, datetime, literal, operators, refuse_untyped_null, scalar};
-use crate::parser::reserved;
+use crate::parser::{lexer, reserved};
 
 /// A column that an expression named, to say so in an error.
 pub(super) struct ColumnUse {
     pub index: usize,
     pub text: String,
-    pub place: Option<Location>,
+    pub place: Option<Place>,
 }
 
 /// Analyses expressions of one clause.
@@ -26,6 +26,8 @@ pub(super) struct ExpressionAnalyzer<'a> {
     pub(super) scope: &'a Scope,
     /// What the clause is called in messages.
     clause: &'static str,
+    /// What an aggregate must not stand in, if that is not the clause.
+    outer: Option<Place>,
     /// Where aggregate calls are gathered; none: the clause cannot have any.
     pub(super) aggregates: Option<&'a mut AggregateCalls>,
     pub(super) uses: Vec<ColumnUse>,
@@ -45,12 +47,17 @@ const MAX_FIELDS_NAMED: usize = 1_000_000;
 impl<'a> ExpressionAnalyzer<'a> {
     /// For a clause without aggregates.
     pub(super) fn new(scope: &'a Scope, clause: &'static str) -> Self {
-        Self { scope, clause, aggregates: None, uses: Vec::new(), copied: 0, fields: 0 }
+        Self { scope, clause, outer: None, aggregates: None, uses: Vec::new(), copied: 0, fields: 0 }
     }
 
     /// For a clause with aggregates.
     pub(super) fn with_aggregates(scope: &'a Scope, aggregates: &'a mut AggregateCalls) -> Self {
         Self { aggregates: Some(aggregates), ..Self::new(scope, "SELECT") }
+    }
+
+    /// For what stands here, in which there can be no aggregate.
+    pub(super) fn within(self, place: Option<Place>) -> Self {
+        Self { outer: place, ..self }
     }
 
     /// An operand that is needed so often.
@@ -67,12 +74,13 @@ impl<'a> ExpressionAnalyzer<'a> {
     }
 
     /// The error for an aggregate where there can be none.
-    pub(super) fn no_aggregate_here(&self, place: Option<Location>) -> Error {
+    pub(super) fn no_aggregate_here(&self, place: Option<Place>) -> Error {
         let message = match self.clause {
             "an aggregate" => "Aggregate expressions cannot be nested".to_owned(),
+            "FILTER" => "FILTER must not contain aggregate expression".to_owned(),
             clause => format!("Aggregate expression is illegal in {clause} clause"),
         };
-        Error::validation(message, place)
+        Error::validation(message, self.outer.or(place))
     }
 
     /// A value of this expression, typed.
@@ -225,7 +233,7 @@ impl<'a> ExpressionAnalyzer<'a> {
         }
         let found = self.scope.resolve(parts)?;
         let text = parts.iter().map(|part| part.value.as_str()).collect::<Vec<_>>().join(".");
-        let place = parts.first().and_then(|part| start_of(part.span));
+        let place = place_of_names(parts);
         let (uses, mut widest) = (&mut self.uses, 0);
         found.visit(&mut |e| {
             widest = widest.max(e.data_type.parts() - 1);
@@ -261,7 +269,7 @@ impl<'a> ExpressionAnalyzer<'a> {
             value = match access {
                 AccessExpr::Dot(Expr::Identifier(field)) => {
                     reserved::refuse(field)?;
-                    field_by_name(value, &field.value, start_of(field.span))?
+                    field_by_name(value, &field.value, place_of_name(field))?
                 }
                 AccessExpr::Subscript(Subscript::Index { index }) => item(value, self.analyze(index)?)?,
                 other => return Err(Error::unsupported(format!("The access {other} is not supported"), None)),
@@ -381,12 +389,12 @@ pub(super) fn constant(value: &ValueWithSpan) -> Result<Expression> {
         Value::Null => Ok(null_literal(TypeKind::Null)),
         other => Err(Error::unsupported(format!("The constant {other} is not supported"), None)),
     };
-    result.map_err(|e| e.or_at(start_of(value.span)))
+    result.map_err(|e| e.or_at(lexer::place_of(value.span)))
 }
 
 fn typed_string(typed: &TypedString) -> Result<Expression> {
     let Value::SingleQuotedString(text) = &typed.value.value else {
-        return Err(Error::validation(format!("{typed} needs a string"), start_of(typed.value.span)));
+        return Err(Error::validation(format!("{typed} needs a string"), lexer::place_of(typed.value.span)));
     };
     let result = match typed.data_type.to_string().to_uppercase().as_str() {
         "DATE" => datetime::date(text),
@@ -394,7 +402,7 @@ fn typed_string(typed: &TypedString) -> Result<Expression> {
         "TIMESTAMP" => datetime::timestamp(text),
         other => Err(Error::unsupported(format!("Constants of type {other} are not supported; use CAST"), None)),
     };
-    result.map_err(|e| e.or_at(start_of(typed.value.span)))
+    result.map_err(|e| e.or_at(lexer::place_of(typed.value.span)))
 }
 
 fn interval_literal(interval: &sqlparser::ast::Interval) -> Result<Expression> {

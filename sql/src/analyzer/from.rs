@@ -7,9 +7,10 @@ use sqlparser::ast::{
 use wiesel_operators::expression::Expression;
 use wiesel_operators::types::RowField;
 
+use super::places::{place_of_names, start_of};
 use super::query::{QueryAnalyzer, renamed};
 use super::scope::Scope;
-use super::{CatalogObject, place_of, project, start_of, suggestion};
+use super::{CatalogObject, project, suggestion};
 use crate::catalog::{DEFAULT_CATALOG, DEFAULT_DATABASE, ResolvedColumnKind, ResolvedTable};
 use crate::error::{Error, Result};
 use crate::parser::{options_of_hint, reserved};
@@ -24,10 +25,10 @@ impl QueryAnalyzer<'_> {
                 return Ok((one_row, Scope::empty()));
             }
             [table] => table,
-            [_, second, ..] => return Err(Error::unsupported("A join is not supported", place_of(second))),
+            [_, second, ..] => return Err(Error::unsupported("A join is not supported", start_of(second))),
         };
         if let Some(join) = table.joins.first() {
-            return Err(Error::unsupported("A join is not supported", place_of(join)));
+            return Err(Error::unsupported("A join is not supported", start_of(join)));
         }
         let (rel, path) = self.factor(&table.relation)?;
         let scope = Scope::of_table(path, rel.fields.clone());
@@ -39,10 +40,10 @@ impl QueryAnalyzer<'_> {
         match factor {
             TableFactor::Table { name, alias, args, version, sample, .. } => {
                 if version.is_some() {
-                    return Err(Error::unsupported("FOR SYSTEM_TIME AS OF is not supported", place_of(factor)));
+                    return Err(Error::unsupported("FOR SYSTEM_TIME AS OF is not supported", start_of(factor)));
                 }
                 if sample.is_some() {
-                    return Err(Error::unsupported("TABLESAMPLE is not supported", place_of(factor)));
+                    return Err(Error::unsupported("TABLESAMPLE is not supported", start_of(factor)));
                 }
                 let options = hint_options(args.as_ref(), name)?;
                 let parts = parts_of(name);
@@ -58,12 +59,12 @@ impl QueryAnalyzer<'_> {
                 let rel = self.window_table_function(expr)?;
                 aliased(rel, alias.as_ref(), None)
             }
-            TableFactor::NestedJoin { .. } => Err(Error::unsupported("A join is not supported", place_of(factor))),
+            TableFactor::NestedJoin { .. } => Err(Error::unsupported("A join is not supported", start_of(factor))),
             TableFactor::MatchRecognize { .. } => {
-                Err(Error::unsupported("MATCH_RECOGNIZE is not supported", place_of(factor)))
+                Err(Error::unsupported("MATCH_RECOGNIZE is not supported", start_of(factor)))
             }
-            TableFactor::UNNEST { .. } => Err(Error::unsupported("UNNEST is not supported", place_of(factor))),
-            other => Err(Error::unsupported(format!("{other} in FROM is not supported"), place_of(other))),
+            TableFactor::UNNEST { .. } => Err(Error::unsupported("UNNEST is not supported", start_of(factor))),
+            other => Err(Error::unsupported(format!("{other} in FROM is not supported"), start_of(other))),
         }
     }
 
@@ -103,13 +104,18 @@ impl QueryAnalyzer<'_> {
 
     fn not_found(&self, parts: &[Ident]) -> Error {
         // A path fails at its first part that is unknown; only the defaults are sure to be known.
-        let known = |part: &&Ident| part.value == DEFAULT_CATALOG || part.value == DEFAULT_DATABASE;
-        let Some(missing) = parts.iter().find(|part| !known(part)).or(parts.last()) else {
-            return Error::validation("A table needs a name", None);
+        let path: Vec<&str> = parts.iter().map(|part| part.value.as_str()).collect();
+        let (missing, within) = match path.as_slice() {
+            [DEFAULT_CATALOG, DEFAULT_DATABASE, missing, ..] | [DEFAULT_DATABASE, missing, ..] => {
+                (*missing, format!(" within '{DEFAULT_CATALOG}.{DEFAULT_DATABASE}'"))
+            }
+            [DEFAULT_CATALOG, missing, ..] => (*missing, format!(" within '{DEFAULT_CATALOG}'")),
+            [missing, ..] => (*missing, String::new()),
+            [] => return Error::validation("A table needs a name", None),
         };
         let names = self.catalog.names();
-        let near = suggestion(&missing.value, names.iter().map(String::as_str));
-        Error::validation(format!("Object '{}' not found{near}", missing.value), start_of(missing.span))
+        let near = suggestion(missing, names.iter().map(String::as_str));
+        Error::validation(format!("Object '{missing}' not found{within}{near}"), place_of_names(parts))
     }
 }
 
@@ -122,6 +128,16 @@ fn aliased(rel: Rel, alias: Option<&TableAlias>, path: Option<Vec<String>>) -> R
         Some(alias) => {
             reserved::refuse(&alias.name)?;
             let names: Vec<Ident> = alias.columns.iter().map(|column| column.name.clone()).collect();
+            if !names.is_empty() && names.len() != rel.fields.len() {
+                let columns: Vec<String> = rel.fields.iter().map(|field| format!("'{}'", field.name)).collect();
+                let message = format!(
+                    "List of column aliases must have same degree as table; table has {} columns ({}), whereas alias list has {} columns",
+                    columns.len(),
+                    columns.join(", "),
+                    names.len()
+                );
+                return Err(Error::validation(message, place_of_names(&names)));
+            }
             Ok((renamed(rel, &names)?, Some(vec![alias.name.value.clone()])))
         }
         None => Ok((rel, path)),
@@ -140,7 +156,7 @@ fn hint_options(args: Option<&TableFunctionArgs>, name: &ObjectName) -> Result<V
         .collect();
     options_of_hint(&expressions).ok_or_else(|| {
         let message = format!("The table function {name} is not supported; window functions stand within TABLE(…)");
-        Error::unsupported(message, place_of(name))
+        Error::unsupported(message, start_of(name))
     })
 }
 

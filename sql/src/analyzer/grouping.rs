@@ -6,8 +6,9 @@ use wiesel_operators::expression::{Expression, Node};
 use wiesel_operators::types::LogicalType;
 
 use super::expression::{ColumnUse, ExpressionAnalyzer};
+use super::places::place_of;
+use super::project;
 use super::scope::Scope;
-use super::{place_of, project};
 use crate::error::{Error, Result};
 use crate::functions::{aggregate, refuse_untyped_null};
 use crate::rel::{Aggregate, Rel, RelNode};

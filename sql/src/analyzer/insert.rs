@@ -4,8 +4,9 @@ use wiesel_operators::expression::{Expression, Node, null_literal};
 use wiesel_operators::types::{LogicalType, RowField, TypeKind};
 
 use super::expression::ExpressionAnalyzer;
+use super::places::{place_of_name, start_of};
 use super::scope::Scope;
-use super::{columns_of, project, start_of, suggestion};
+use super::{columns_of, project, suggestion};
 use crate::ast::Insert;
 use crate::catalog::ResolvedTable;
 use crate::error::{Error, Result};
@@ -16,9 +17,13 @@ use crate::rel::{Rel, RelNode};
 
 /// The query's rows as rows of the sink.
 pub(super) fn fit(query: Rel, insert: &Insert, sink: &ResolvedTable) -> Result<Rel> {
-    let place = insert.table.0.first().and_then(|part| part.as_ident()).and_then(|name| start_of(name.span));
+    let place = start_of(&insert.table);
     let targets = target_columns(insert, sink)?;
     if targets.len() != query.fields.len() {
+        if !insert.columns.is_empty() {
+            let message = "Number of columns must match number of query columns";
+            return Err(Error::validation(message, start_of(insert.source.as_ref())));
+        }
         return Err(mismatch(sink, &query.fields, "Different number of columns.").or_at(place));
     }
     let constants = partition_values(insert, sink)?;
@@ -29,6 +34,10 @@ pub(super) fn fit(query: Rel, insert: &Insert, sink: &ResolvedTable) -> Result<R
         let from_query = targets.iter().position(|target| *target == position).map(|i| given[i].1.clone());
         let value = match (from_query, constant) {
             (Some(value), _) | (None, Some(value)) => value,
+            (None, None) if !field.data_type.nullable => {
+                let message = format!("Column '{}' has no default value and does not allow NULLs", field.name);
+                return Err(Error::validation(message, place));
+            }
             (None, None) => null_literal(field.data_type.kind.clone()),
         };
         if !can_cast_implicitly(&value.data_type.kind, &field.data_type.kind) {
@@ -78,7 +87,7 @@ fn target_columns(insert: &Insert, sink: &ResolvedTable) -> Result<Vec<usize>> {
         let position = position_of(column, sink)?;
         if targets.contains(&position) || partition.contains(&position) {
             let message = format!("Target column '{}' is assigned more than once", column.value);
-            return Err(Error::validation(message, start_of(column.span)));
+            return Err(Error::validation(message, place_of_name(column)));
         }
         targets.push(position);
     }
@@ -89,7 +98,7 @@ fn position_of(column: &Ident, sink: &ResolvedTable) -> Result<usize> {
     sink.physical.iter().position(|field| field.name == column.value).ok_or_else(|| {
         let near = suggestion(&column.value, sink.physical.iter().map(|field| field.name.as_str()));
         let message = format!("Unknown target column '{}'{near}", column.value);
-        Error::validation(message, start_of(column.span))
+        Error::validation(message, place_of_name(column))
     })
 }
 
@@ -100,10 +109,10 @@ fn partition_values(insert: &Insert, sink: &ResolvedTable) -> Result<Vec<(usize,
         let position = position_of(key, sink)?;
         if !sink.partition_keys.contains(&key.value) {
             let message = format!("'{}' is no partition column of {}", key.value, sink.identifier);
-            return Err(Error::validation(message, start_of(key.span)));
+            return Err(Error::validation(message, place_of_name(key)));
         }
         let value = ExpressionAnalyzer::new(&scope, "PARTITION").analyze(value)?;
-        refuse_untyped_null([&value]).map_err(|e| e.or_at(start_of(key.span)))?;
+        refuse_untyped_null([&value]).map_err(|e| e.or_at(place_of_name(key)))?;
         let target = &sink.physical[position].data_type.kind;
         values.push((position, if can_cast(&value.data_type.kind, target) { cast_to(value, target) } else { value }));
     }

@@ -1,21 +1,20 @@
 //! From parsed queries to relational algebra: every name resolved, every expression typed as Flink types it.
 //!
 //! [`query`] → [`select`] (with [`from`] for its relations, [`grouping`] for its aggregates) → [`expression`] over a
-//! [`scope`]; [`insert`] fits a query to a sink; [`text`] prints expressions as `DESCRIBE` does.
+//! [`scope`]; [`insert`] fits a query to a sink; [`text`] prints expressions as `DESCRIBE` does; [`places`] says where what stands.
 //!
 //! Invariant: what leaves here needs no catalog and no text any more; an error names the place in the script.
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use sqlparser::ast::{Expr, Query, Spanned};
-use sqlparser::tokenizer::Span;
+use sqlparser::ast::{Expr, Query};
 use wiesel_common::config::Configuration;
 use wiesel_operators::expression::Expression;
 use wiesel_operators::types::RowField;
 
 use crate::ast::Insert;
 use crate::catalog::{ObjectIdentifier, ResolvedTable};
-use crate::error::{Location, Result};
+use crate::error::Result;
 use crate::rel::{Rel, RelNode};
 
 mod calls;
@@ -23,6 +22,7 @@ mod expression;
 mod from;
 mod grouping;
 mod insert;
+mod places;
 mod query;
 mod scope;
 mod select;
@@ -149,15 +149,6 @@ pub(crate) fn nearest<'n>(name: &str, known: impl Iterator<Item = &'n str>) -> O
 /// `; did you mean 'x'?` or nothing.
 fn suggestion<'n>(name: &str, known: impl Iterator<Item = &'n str>) -> String {
     nearest(name, known).map_or_else(String::new, |other| format!("; did you mean '{other}'?"))
-}
-
-/// Where a span begins; a node without tokens of its own has no place.
-fn start_of(span: Span) -> Option<Location> {
-    (span.start.line > 0).then(|| crate::parser::lexer::place(span.start))
-}
-
-fn place_of(node: &impl Spanned) -> Option<Location> {
-    start_of(node.span())
 }
 
 /// A projection; none is made if it would change nothing but names.

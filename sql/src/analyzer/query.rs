@@ -1,13 +1,16 @@
 //! WITH, set operations, VALUES.
 use std::collections::HashMap;
 
-use sqlparser::ast::{Ident, Query, SetExpr, SetOperator, SetQuantifier, Spanned, Values};
+use sqlparser::ast::{Ident, Query, SetExpr, SetOperator, SetQuantifier, Values};
 use wiesel_operators::expression::Expression;
-use wiesel_operators::types::{LogicalType, RowField};
+use wiesel_operators::types::{LogicalType, RowField, TypeKind};
 
 use super::expression::ExpressionAnalyzer;
+use super::places::{
+    place_of, place_of_column, place_of_columns, place_of_name, place_of_names, start_of, start_of_select,
+};
 use super::scope::Scope;
-use super::{CatalogReader, ResolvedView, columns_of, grouping, place_of, project, start_of};
+use super::{CatalogReader, ResolvedView, columns_of, grouping, project};
 use crate::error::{Error, Result};
 use crate::functions::cast::cast_to;
 use crate::functions::common_type::common_type;
@@ -87,7 +90,7 @@ impl<'a> QueryAnalyzer<'a> {
             columns: self.columns,
             ..Self::new(self.catalog)
         };
-        let rel = analyzer.query(&view.query)?;
+        let rel = analyzer.query(&view.query).map_err(|e| e.moved_to(place_of_name(name)))?;
         (self.lookup_cost, self.columns) = (analyzer.lookup_cost, analyzer.columns);
         let extent = rel.extent();
         self.may_stand_for(extent, name)?;
@@ -144,7 +147,7 @@ impl<'a> QueryAnalyzer<'a> {
                 "Queries stand within more than {MAX_QUERIES_WITHIN} others, those of views included. Write what one of them gives \
                  to a table, and read that."
             );
-            return Err(Error::unsupported(message, place_of(query)));
+            return Err(Error::unsupported(message, start_of(query)));
         }
         self.within += 1;
         let rel = self.clauses(query);
@@ -153,13 +156,13 @@ impl<'a> QueryAnalyzer<'a> {
     }
 
     fn clauses(&mut self, query: &Query) -> Result<Rel> {
-        let place = || place_of(query);
+        let place = || start_of(query);
         if query.order_by.is_some() {
-            let place = query.order_by.as_ref().and_then(place_of).or_else(place);
+            let place = query.order_by.as_ref().and_then(start_of).or_else(place);
             return Err(Error::unsupported("ORDER BY is not supported", place));
         }
         if query.limit_clause.is_some() || query.fetch.is_some() {
-            let place = query.limit_clause.as_ref().and_then(place_of).or_else(place);
+            let place = query.limit_clause.as_ref().and_then(start_of).or_else(place);
             return Err(Error::unsupported("LIMIT, OFFSET and FETCH are not supported", place));
         }
         if !query.locks.is_empty()
@@ -171,7 +174,7 @@ impl<'a> QueryAnalyzer<'a> {
         }
         let Some(with) = &query.with else { return self.set_expression(&query.body) };
         if with.recursive {
-            return Err(Error::unsupported("WITH RECURSIVE is not supported", start_of(with.with_token.0.span)));
+            return Err(Error::unsupported("WITH RECURSIVE is not supported", start_of(with)));
         }
         self.common.push(HashMap::new());
         let result = self.with_tables(with).and_then(|()| self.set_expression(&query.body));
@@ -194,19 +197,19 @@ impl<'a> QueryAnalyzer<'a> {
 
     fn set_expression(&mut self, body: &SetExpr) -> Result<Rel> {
         match body {
-            SetExpr::Select(select) => self.select(select),
+            SetExpr::Select(select) => self.select(select).map_err(|e| e.or_at(start_of_select(select))),
             SetExpr::Query(query) => self.query(query),
             SetExpr::Values(values) => self.values(values),
             SetExpr::SetOperation { op: SetOperator::Union, set_quantifier, .. } => {
                 if !matches!(set_quantifier, SetQuantifier::All | SetQuantifier::None | SetQuantifier::Distinct) {
-                    return Err(Error::unsupported("UNION BY NAME is not supported", place_of(body)));
+                    return Err(Error::unsupported("UNION BY NAME is not supported", start_of(body)));
                 }
                 self.union(body)
             }
             SetExpr::SetOperation { op, .. } => {
-                Err(Error::unsupported(format!("{op} is not supported"), place_of(body)))
+                Err(Error::unsupported(format!("{op} is not supported"), start_of(body)))
             }
-            other => Err(Error::unsupported("This kind of query is not supported", place_of(other))),
+            other => Err(Error::unsupported("This kind of query is not supported", start_of(other))),
         }
     }
 
@@ -219,13 +222,17 @@ impl<'a> QueryAnalyzer<'a> {
             leftmost = left;
         }
         let mut members = vec![self.set_expression(leftmost)?];
+        // Where their columns are; of what was put together those of the first.
+        let mut bodies: Vec<&SetExpr> = vec![leftmost];
         while let Some((all, right)) = spine.pop() {
-            let place = start_of(right.span());
             members.push(self.set_expression(right)?);
+            bodies.push(right);
             if !all {
-                members = vec![grouping::distinct(union_all(members, "UNION").map_err(|e| e.or_at(place))?)];
+                members = vec![grouping::distinct(union_all(members, &bodies, "UNION")?)];
+                bodies.truncate(1);
             } else if spine.last().is_none_or(|(all, _)| !all) {
-                members = vec![union_all(members, "UNION ALL").map_err(|e| e.or_at(place))?];
+                members = vec![union_all(members, &bodies, "UNION ALL")?];
+                bodies.truncate(1);
             }
         }
         members.pop().ok_or_else(|| Error::validation("UNION needs two queries", None))
@@ -248,9 +255,17 @@ impl<'a> QueryAnalyzer<'a> {
         let width = rows.first().map_or(0, Vec::len);
         let mut fields = Vec::with_capacity(width);
         for column in 0..width {
-            let Some(common) = common_type(rows.iter().map(|row| &row[column].data_type)) else {
-                return Err(Error::validation("Values passed to VALUES operator must have compatible types", None));
-            };
+            let mut common: Option<LogicalType> = None;
+            for (row, written) in rows.iter().zip(&values.rows) {
+                let data_type = &row[column].data_type;
+                let Some(with_it) = common_type(common.iter().chain([data_type])) else {
+                    let place = written.content.get(column).and_then(place_of);
+                    let message = "Values passed to VALUES operator must have compatible types";
+                    return Err(Error::validation(message, place));
+                };
+                common = Some(with_it);
+            }
+            let common = common.unwrap_or_else(|| TypeKind::Null.nullable());
             fields.push(RowField::new(format!("EXPR${column}"), common));
         }
         for row in &mut rows {
@@ -264,7 +279,7 @@ impl<'a> QueryAnalyzer<'a> {
 
 fn too_many(message: String, name: &Ident) -> Error {
     let message = format!("{message} at '{}'. Write what one of them gives to a table, and read that.", name.value);
-    Error::unsupported(message, start_of(name.span))
+    Error::unsupported(message, place_of_name(name))
 }
 
 /// The value as one of this type, which includes its own.
@@ -282,21 +297,23 @@ pub(super) fn renamed(mut rel: Rel, names: &[sqlparser::ast::Ident]) -> Result<R
     names.iter().try_for_each(reserved::refuse)?;
     if names.len() != rel.fields.len() {
         let message = "Number of columns must match number of query columns".to_owned();
-        return Err(Error::validation(message, names.first().and_then(|name| start_of(name.span))));
+        return Err(Error::validation(message, place_of_names(names)));
     }
     rel.fields.iter_mut().zip(names).for_each(|(field, name)| field.name = name.value.clone());
     Ok(rel)
 }
 
-fn union_all(members: Vec<Rel>, operator: &str) -> Result<Rel> {
+fn union_all(members: Vec<Rel>, bodies: &[&SetExpr], operator: &str) -> Result<Rel> {
     let width = members.first().map_or(0, |first| first.fields.len());
-    if members.iter().any(|member| member.fields.len() != width) {
-        return Err(Error::validation(format!("Column count mismatch in {operator}"), None));
+    if let Some(odd) = members.iter().position(|member| member.fields.len() != width) {
+        let place = bodies.get(odd).and_then(|body| place_of_columns(body));
+        return Err(Error::validation(format!("Column count mismatch in {operator}"), place));
     }
     let mut fields = Vec::with_capacity(width);
     for column in 0..width {
         let Some(common) = common_type(members.iter().map(|member| &member.fields[column].data_type)) else {
-            return Err(Error::validation(format!("Type mismatch in column {} of {operator}", column + 1), None));
+            let place = bodies.first().and_then(|body| place_of_column(body, column));
+            return Err(Error::validation(format!("Type mismatch in column {} of {operator}", column + 1), place));
         };
         fields.push(RowField::new(members[0].fields[column].name.clone(), common));
     }

@@ -6,8 +6,9 @@ use wiesel_common::quote::quote;
 use wiesel_operators::expression::Expression;
 use wiesel_operators::types::{RowField, TypeKind};
 
-use super::{start_of, suggestion};
-use crate::error::{Error, Location, Result};
+use super::places::{place_of_name, place_of_names};
+use super::suggestion;
+use crate::error::{Error, Place, Result};
 use crate::functions::literal::int;
 
 /// A relation of a FROM clause.
@@ -51,12 +52,12 @@ impl Scope {
 
     /// What a name of one or more parts means: a column, or a field within one.
     pub(super) fn resolve(&self, parts: &[Ident]) -> Result<Expression> {
-        let place = parts.first().and_then(|part| start_of(part.span));
+        let place = parts.first().and_then(place_of_name);
         let names: Vec<&str> = parts.iter().map(|part| part.value.as_str()).collect();
         for length in (1..names.len()).rev() {
             let Some(table) = self.table(&names[..length]) else { continue };
             let column = names[length];
-            let at = parts.get(length).and_then(|part| start_of(part.span)).or(place);
+            let at = parts.get(length).and_then(place_of_name).or(place);
             let matches = table.matches(column);
             let found = match matches.as_slice() {
                 [] => {
@@ -92,7 +93,7 @@ impl Scope {
                 let qualifier = names[..length - 1].join(".");
                 let known = self.tables.iter().filter_map(|table| table.path.last().map(String::as_str));
                 let message = format!("Table '{}' not found{}", quote(&qualifier), suggestion(&qualifier, known));
-                Err(Error::validation(message, place))
+                Err(Error::validation(message, place_of_names(&parts[..length - 1])))
             }
             _ => Err(Error::validation(format!("Column '{}' is ambiguous", quote(column)), place)),
         }
@@ -104,7 +105,7 @@ impl Scope {
         if let Some(table) = self.table(&names) {
             return table.columns();
         }
-        let place = parts.first().and_then(|part| start_of(part.span));
+        let place = place_of_names(parts);
         let unknown = || {
             let known = self.tables.iter().filter_map(|table| table.path.last().map(String::as_str));
             let name = names.join(".");
@@ -127,6 +128,7 @@ impl Scope {
     /// The fields of a ROW that the remaining parts name, one within the other.
     fn fields_within(&self, column: Expression, rest: &[Ident], before: &[Ident]) -> Result<Expression> {
         let mut value = column;
+        let column_place = before.last().and_then(place_of_name);
         let mut path: Vec<&str> = before.last().map(|part| part.value.as_str()).into_iter().collect();
         for part in rest {
             path.push(&part.value);
@@ -134,12 +136,12 @@ impl Scope {
                 TypeKind::Row(fields) => suggestion(&part.value, fields.iter().map(|field| field.name.as_str())),
                 _ => String::new(),
             };
-            value = field_by_name(value, &part.value, start_of(part.span)).map_err(|e| {
+            value = field_by_name(value, &part.value, place_of_name(part)).map_err(|e| {
                 let table = self.tables.first().and_then(|table| table.path.last());
                 match table {
                     Some(table) => {
                         let message = format!("Column '{}' not found in table '{table}'{near}", quote(&path.join(".")));
-                        Error::validation(message, e.location())
+                        Error::validation(message, Place::between(column_place, place_of_name(part)))
                     }
                     None => e,
                 }
@@ -177,7 +179,7 @@ fn field_of(row: Expression, index: usize, field: &RowField) -> Expression {
 }
 
 /// The field of a ROW by name.
-pub(super) fn field_by_name(row: Expression, name: &str, place: Option<Location>) -> Result<Expression> {
+pub(super) fn field_by_name(row: Expression, name: &str, place: Option<Place>) -> Result<Expression> {
     let TypeKind::Row(fields) = &row.data_type.kind else {
         let message = format!("'{}' is no field of a value of type {}", quote(name), row.data_type.kind);
         return Err(Error::validation(message, place));

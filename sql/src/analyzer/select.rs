@@ -7,9 +7,10 @@ use wiesel_operators::types::TypeKind;
 
 use super::expression::{ColumnUse, ExpressionAnalyzer};
 use super::grouping::{self, AggregateCalls};
+use super::places::{place_of, place_of_item, start_of, start_of_select};
+use super::project;
 use super::query::QueryAnalyzer;
 use super::scope::Scope;
-use super::{place_of, project, start_of};
 use crate::error::{Error, Result};
 use crate::parser::reserved;
 use crate::rel::{Rel, RelNode};
@@ -58,7 +59,7 @@ pub(super) fn filter(input: Rel, condition: Expression) -> Rel {
 }
 
 fn refuse_unsupported(select: &Select) -> Result<()> {
-    let place = start_of(select.select_token.0.span);
+    let place = start_of_select(select);
     let refused = |what: &str| Err(Error::unsupported(format!("{what} is not supported"), place));
     if matches!(select.distinct, Some(Distinct::On(_))) {
         return refused("DISTINCT ON");
@@ -66,6 +67,7 @@ fn refuse_unsupported(select: &Select) -> Result<()> {
     if select.from.is_empty() && (select.selection.is_some() || select.having.is_some()) {
         let clause = if select.selection.is_some() { "WHERE" } else { "HAVING" };
         let at = select.selection.as_ref().or(select.having.as_ref()).and_then(place_of).or(place);
+        let at = at.map(|place| place.start);
         let where_ = at.map_or_else(String::new, |at| format!(" at {at}"));
         let message =
             format!("Incorrect syntax near the keyword '{clause}'{where_}: it needs a FROM clause before it.");
@@ -133,17 +135,21 @@ fn select_list(
                 reserved::refuse(alias)?;
                 columns.push(alias.value.clone(), analyzer.analyze(expr)?);
             }
-            SelectItem::Wildcard(_) => star(analyzer, &mut columns, scope.columns()?),
+            SelectItem::Wildcard(_) => {
+                let all = scope.columns().map_err(|e| e.or_at(start_of(item)))?;
+                star(analyzer, &mut columns, all);
+            }
             SelectItem::QualifiedWildcard(SelectItemQualifiedWildcardKind::ObjectName(name), _) => {
                 let parts: Vec<Ident> = name.0.iter().filter_map(|part| part.as_ident().cloned()).collect();
-                star(analyzer, &mut columns, scope.star(&parts)?);
+                let all = scope.star(&parts).map_err(|e| e.or_at(start_of(item)))?;
+                star(analyzer, &mut columns, all);
             }
-            other => return Err(Error::unsupported(format!("{other} in SELECT is not supported"), place_of(other))),
+            other => return Err(Error::unsupported(format!("{other} in SELECT is not supported"), start_of(other))),
         }
     }
     if columns.all.len() > MAX_COLUMNS {
         let message = format!("A SELECT has {} columns, of at most {MAX_COLUMNS}", columns.all.len());
-        return Err(Error::unsupported(message, items.first().and_then(place_of)));
+        return Err(Error::unsupported(message, items.first().and_then(start_of)));
     }
     if columns.all.is_empty() {
         return Err(Error::validation("SELECT * requires a FROM clause", None));
@@ -180,7 +186,7 @@ fn refuse_nulls(select: &Select, columns: &[(String, Expression)]) -> Result<()>
     let untyped = columns.iter().position(|(_, expression)| expression.data_type.kind == TypeKind::Null);
     match untyped {
         Some(index) => {
-            let place = select.projection.get(index).and_then(place_of);
+            let place = select.projection.get(index).and_then(place_of_item);
             Err(Error::validation("Illegal use of 'NULL'", place))
         }
         None => Ok(()),

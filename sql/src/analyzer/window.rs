@@ -6,12 +6,13 @@ use wiesel_operators::types::{RowField, TimeAttribute, TypeKind};
 use wiesel_proto::WindowKind;
 
 use super::expression::ExpressionAnalyzer;
+use super::places::{place_of, place_of_name};
 use super::query::QueryAnalyzer;
 use super::scope::Scope;
-use super::{place_of, start_of, suggestion};
+use super::suggestion;
 use crate::error::{Error, Result};
 use crate::parser::dialect::{TABLE_ARGUMENT, TABLE_PARTITIONED};
-use crate::parser::options_of_hint;
+use crate::parser::{lexer, options_of_hint};
 use crate::rel::{Rel, RelNode, Window};
 
 impl QueryAnalyzer<'_> {
@@ -21,7 +22,7 @@ impl QueryAnalyzer<'_> {
             return Err(Error::unsupported(format!("TABLE({expr}) is not supported"), place_of(expr)));
         };
         let name = function.name.to_string().to_uppercase();
-        let place = start_of(function.name.span());
+        let place = lexer::place_of(function.name.span());
         let (kind, parameters): (WindowKind, &[&str]) = match name.as_str() {
             "TUMBLE" => (WindowKind::Tumble, &["DATA", "TIMECOL", "SIZE", "OFFSET"]),
             "HOP" => (WindowKind::Hop, &["DATA", "TIMECOL", "SLIDE", "SIZE", "OFFSET"]),
@@ -96,7 +97,7 @@ fn arguments<'e>(function: &'e Function, parameters: &[&str]) -> Result<Vec<Opti
                 if position.is_none() {
                     let near = suggestion(&name.value.to_uppercase(), parameters.iter().copied());
                     let message = format!("'{}' is no parameter of {}{near}", name.value, function.name);
-                    return Err(Error::validation(message, start_of(name.span)));
+                    return Err(Error::validation(message, place_of_name(name)));
                 }
                 (position, expr)
             }
@@ -132,7 +133,7 @@ fn descriptor(expr: &Expr, input: &Rel) -> Result<usize> {
         let message = format!("A window table function needs DESCRIPTOR(column), not {expr}");
         return Err(Error::validation(message, place_of(expr)));
     };
-    let place = start_of(column.span);
+    let place = place_of_name(column);
     let Some(index) = input.fields.iter().position(|field| field.name == column.value) else {
         let near = suggestion(&column.value, input.fields.iter().map(|field| field.name.as_str()));
         return Err(Error::validation(format!("Unknown identifier '{}'{near}", column.value), place));

@@ -9,7 +9,7 @@ use super::like::{Inherited, inherit};
 use super::{ObjectIdentifier, ResolvedColumn, ResolvedColumnKind, ResolvedTable};
 use crate::analyzer::expression_text;
 use crate::ast::{ColumnDefinition, ColumnKind, CreateTable};
-use crate::error::{Error, Location, Result};
+use crate::error::{Error, Place, Result};
 
 /// Columns of a table, at most.
 const MAX_COLUMNS: usize = 5_000;
@@ -99,9 +99,8 @@ fn empty(identifier: ObjectIdentifier) -> ResolvedTable {
     }
 }
 
-fn at(name: Option<&Ident>) -> Option<Location> {
-    let start = name?.span.start;
-    (start.line > 0).then_some(Location { line: start.line, column: start.column })
+fn at(name: Option<&Ident>) -> Option<Place> {
+    crate::parser::lexer::place_of(name?.span)
 }
 
 fn invalid(message: impl Into<String>, name: Option<&Ident>) -> Error {
@@ -192,7 +191,7 @@ fn primary_key(table: &mut ResolvedTable, key: &[Ident]) -> Result<()> {
 
 /// ` at line 1, column 2`.
 fn place(name: &Ident) -> String {
-    at(Some(name)).map_or_else(String::new, |location| format!(" at {location}"))
+    at(Some(name)).map_or_else(String::new, |place| format!(" at {}", place.start))
 }
 
 fn watermark(table: &mut ResolvedTable, path: &[Ident], expression: &Expr, analyze: &AnalyzeExpression) -> Result<()> {
@@ -202,7 +201,7 @@ fn watermark(table: &mut ResolvedTable, path: &[Ident], expression: &Expr, analy
     let value = &name.value;
     let Some(index) = table.columns.iter().position(|column| column.field.name == *value) else {
         let known: Vec<String> = table.columns.iter().map(|column| format!("'{}'", column.field.name)).collect();
-        let place = at(Some(name)).map_or_else(String::new, |location| format!(", at {location}"));
+        let place = at(Some(name)).map_or_else(String::new, |place| format!(", at {}", place.start));
         let message = format!(
             "The rowtime attribute field '{value}' is not defined in the table schema{place}\nAvailable fields: [{}]",
             known.join(", ")

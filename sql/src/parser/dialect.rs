@@ -110,15 +110,16 @@ impl Dialect for FlinkDialect {
     }
 }
 
-/// `CAST(expression AS type)`: the type travels as the text that our own type parser reads again.
+/// `CAST(expression AS type)`: the type travels as the text that our own type parser reads again, with the place of the whole.
 fn parse_cast(parser: &mut Parser, kind: CastKind) -> Result<Expr, ParserError> {
-    parser.next_token();
+    let token = parser.next_token();
     parser.expect_token(&Token::LParen)?;
     let expr = Box::new(parser.parse_expr()?);
     expect(parser, "AS")?;
     let data_type = parse_type(parser)?;
     parser.expect_token(&Token::RParen)?;
-    let data_type = DataType::Custom(ObjectName::from(vec![Ident::new(data_type.to_string())]), Vec::new());
+    let data_type =
+        DataType::Custom(ObjectName::from(vec![Ident::with_span(token.span, data_type.to_string())]), Vec::new());
     Ok(Expr::Cast { kind, expr, data_type, array: false, format: None })
 }
 

@@ -4,7 +4,7 @@ use sqlparser::tokenizer::{Location as TokenLocation, Span, Token, TokenWithSpan
 use wiesel_common::quote::quote;
 
 use super::dialect::FlinkDialect;
-use crate::error::{Error, Location, Result};
+use crate::error::{Error, Location, Place, Result};
 
 /// So many operators may stand in a row, those of the parentheses around them included: each nests what precedes it once
 /// more, and what walks the tree has a stack for as many.
@@ -58,6 +58,7 @@ pub(super) fn tokenize(text: &str, start: Location) -> Result<Vec<TokenWithSpan>
     }
     refuse_what_is_too_deep(&tokens)?;
     super::effort::check_parentheses(&tokens)?;
+    reach_over_calls(&mut tokens);
     if tokens.len() > MAX_TOKENS {
         let message = format!(
             "The statement has {} words and signs, of at most {MAX_TOKENS}. Make several of it, or read rows that it contains from a \
@@ -67,6 +68,36 @@ pub(super) fn tokenize(text: &str, start: Location) -> Result<Vec<TokenWithSpan>
         return Err(Error::Parse { message, location: Some(start) });
     }
     Ok(tokens)
+}
+
+/// A word before parentheses, MAP and ARRAY before brackets, reach to where these close: the parser keeps the place of a call's
+/// name, and none of its end.
+fn reach_over_calls(tokens: &mut [TokenWithSpan]) {
+    // The word before each that is open.
+    let mut open: Vec<Option<usize>> = Vec::new();
+    for index in 0..tokens.len() {
+        let token = &tokens[index].token;
+        match token {
+            Token::LParen | Token::LBracket => {
+                let before = index.checked_sub(1).filter(|before| match &tokens[*before].token {
+                    Token::Word(word) => {
+                        *token == Token::LParen || matches!(word.keyword, Keyword::MAP | Keyword::ARRAY)
+                    }
+                    _ => false,
+                });
+                open.push(before);
+            }
+            Token::RParen | Token::RBracket => {
+                // A hint's parentheses stand for the whole of it.
+                if let Some(Some(word)) = open.pop()
+                    && tokens[word + 1].span != tokens[index].span
+                {
+                    tokens[word].span.end = tokens[index].span.end;
+                }
+            }
+            _ => {}
+        }
+    }
 }
 
 /// A string, joined to the one before it if only a line break is between, and without its charset (`_UTF8'…'`).
@@ -247,6 +278,13 @@ fn shift(inner: TokenLocation, start: Location) -> TokenLocation {
 /// Our location of a token's.
 pub(crate) fn place(location: TokenLocation) -> Location {
     Location { line: location.line, column: location.column }
+}
+
+/// Where the tokens of a span stand; nowhere if it is of none.
+pub(crate) fn place_of(span: Span) -> Option<Place> {
+    // A token's end is the character behind it.
+    let end = Location { line: span.end.line, column: span.end.column.saturating_sub(1).max(1) };
+    (span.start.line > 0).then(|| Place { start: place(span.start), end: (span.end.line > 0).then_some(end) })
 }
 
 fn lexical(message: &str, location: TokenLocation) -> Error {

@@ -3,7 +3,7 @@ use sqlparser::tokenizer::{Token, TokenWithSpan};
 
 use super::lexer::place;
 use super::words::is_word;
-use crate::error::Error;
+use crate::error::{Error, Place};
 
 /// The words a statement begins with, and what to do instead if there is something. Those with more words stand first.
 const STATEMENTS: &[(&[&str], &str)] = &[
@@ -90,5 +90,5 @@ pub(super) fn refuse(tokens: &[TokenWithSpan]) -> Option<Error> {
         "" => words.join(" "),
         instead => format!("{}: {instead}", words.join(" ")),
     };
-    Some(Error::unsupported(message, tokens.first().map(|first| place(first.span.start))))
+    Some(Error::unsupported(message, tokens.first().map(|first| Place::starting(place(first.span.start)))))
 }

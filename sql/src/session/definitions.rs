@@ -10,7 +10,7 @@ use super::{Outcome, Session};
 use crate::analyzer;
 use crate::ast::{CreateTable, CreateView, Drop};
 use crate::catalog::{self, CatalogObject, ObjectIdentifier, ResolvedView};
-use crate::error::{Error, Location, Result};
+use crate::error::{Error, Location, Place, Result};
 
 impl Session {
     pub(super) fn create_table(&mut self, create: &CreateTable) -> Result<Outcome> {
@@ -170,7 +170,8 @@ fn refuse_equal_names(create: &CreateView, columns: &[RowField]) -> Result<()> {
         let Some(earlier) = seen.insert(field.name.as_str(), index) else { continue };
         let at = column_place(create, earlier).map_or_else(String::new, |at| format!(" at {at}"));
         let message = format!("A column with the same name `{}` has been defined{at}.", field.name);
-        return Err(Error::validation(message, column_place(create, index).or(place(&create.name))));
+        let place = column_place(create, index).map(Place::starting).or(place(&create.name));
+        return Err(Error::validation(message, place));
     }
     Ok(())
 }

@@ -3,7 +3,7 @@ use sqlparser::ast::ObjectName;
 
 use super::Session;
 use crate::catalog::ObjectIdentifier;
-use crate::error::{Error, Location, Result};
+use crate::error::{Error, Location, Place, Result};
 
 /// The parts of a name.
 pub(super) fn parts(name: &ObjectName) -> Vec<String> {
@@ -14,10 +14,10 @@ pub(super) fn parts(name: &ObjectName) -> Vec<String> {
     name.0.iter().map(part).collect()
 }
 
-/// Where a name stands.
-pub(super) fn place(name: &ObjectName) -> Option<Location> {
+/// Where a name begins.
+pub(super) fn place(name: &ObjectName) -> Option<Place> {
     let start = name.0.first()?.as_ident()?.span.start;
-    (start.line > 0).then_some(Location { line: start.line, column: start.column })
+    (start.line > 0).then(|| Place::starting(Location { line: start.line, column: start.column }))
 }
 
 impl Session {
