@@ -349,7 +349,7 @@ fn negate_if(negated: bool, condition: Expression) -> Result<Expression> {
 }
 
 /// `UNKNOWN` and functions that are called without parentheses.
-fn niladic(name: &str) -> Option<Result<Expression>> {
+pub(super) fn niladic(name: &str) -> Option<Result<Expression>> {
     match name.to_uppercase().as_str() {
         "UNKNOWN" => Some(Ok(null_literal(TypeKind::Boolean))),
         upper @ ("CURRENT_DATE" | "CURRENT_TIME" | "CURRENT_TIMESTAMP" | "LOCALTIME" | "LOCALTIMESTAMP") => {

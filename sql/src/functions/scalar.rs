@@ -260,7 +260,7 @@ pub fn names() -> impl Iterator<Item = &'static str> {
 }
 
 /// Units of EXTRACT that are functions of their own.
-fn unit_of_function(name: &str) -> Option<&'static str> {
+pub(crate) fn unit_of_function(name: &str) -> Option<&'static str> {
     Some(match name {
         "YEAR" => "YEAR",
         "QUARTER" => "QUARTER",
