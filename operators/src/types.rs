@@ -21,6 +21,10 @@ use wiesel_proto as proto;
 /// The length of `STRING` and `BYTES`.
 pub const MAX_LENGTH: u32 = i32::MAX as u32;
 
+/// What a timestamp that does not fit its type is told: those of more than six digits count nanoseconds in 64 bits.
+pub const TIMESTAMP_RANGE: &str =
+    "TIMESTAMP(7) to TIMESTAMP(9) reach from 1677-09-21 to 2262-04-11, those of at most six digits farther";
+
 /// Whether a timestamp is a time attribute.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum TimeAttribute {

@@ -5,7 +5,7 @@ use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::datatypes::{DataType, Date32Type, Decimal128Type, Schema, SchemaRef};
 use wiesel_operators::expression::{Condition, EvaluationContext, Expression, Mask, Node};
 use wiesel_operators::operator::{Error, Result};
-use wiesel_operators::types::{LogicalType, RowField};
+use wiesel_operators::types::{LogicalType, RowField, TIMESTAMP_RANGE};
 use wiesel_proto as proto;
 
 use super::path::{partition_value, unescape};
@@ -78,7 +78,11 @@ fn append(column: &mut ColumnBuilder, value: &str, format: &csv::CsvFormat) -> P
             let named = parse::timestamp(bytes, TimestampStyle::Iso, false);
             let (days, nanos) =
                 named.or_else(|why| parse::timestamp(bytes, TimestampStyle::Sql, b.zone).map_err(|_| why))?;
-            if b.append(days, nanos) { Ok(()) } else { Err(format!("Text '{value}' is out of range")) }
+            if b.append(days, nanos) {
+                Ok(())
+            } else {
+                Err(format!("Text '{value}' is out of range: {TIMESTAMP_RANGE}"))
+            }
         }
         ColumnBuilder::Time(b, _) if value.bytes().all(|byte| byte.is_ascii_digit()) => {
             b.append_value(parse::integer(bytes, 0, 86_399_999)? as i32);

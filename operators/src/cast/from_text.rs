@@ -69,12 +69,16 @@ pub(super) fn cast(to: &TypeKind, mode: Mode) -> Option<Cast> {
             let (precision, data_type) = (*precision, to.to_arrow());
             let unit = timestamp_unit(precision);
             Box::new(move |array| {
-                let counts = each::<Int64Type>(array, None, mode, |text| {
-                    let parsed = parse_timestamp(text, precision).map_err(|error| error.into_error(text))?;
-                    let instant = if local { to_instant(parsed, mode.zone) } else { parsed };
-                    Ok(instant.count(unit))
-                })?;
-                Ok(as_timestamps(counts.as_primitive::<Int64Type>(), unit, data_type.clone()))
+                let texts = array.as_string_view();
+                let mut counts = PrimitiveBuilder::<Int64Type>::with_capacity(texts.len());
+                for text in texts {
+                    let parse = |text| parse_timestamp(text, precision).map_err(|error| error.into_error(text));
+                    let parsed = text.map_or(Ok(None), |text| mode.settle(parse(text).map(Some)))?;
+                    let instant = parsed.map(|parsed| if local { to_instant(parsed, mode.zone) } else { parsed });
+                    // A time that does not fit is one all the same, so that it is no null of TRY_CAST's.
+                    counts.append_option(instant.map(|instant| instant.count(unit)).transpose()?);
+                }
+                Ok(as_timestamps(&counts.finish(), unit, data_type.clone()))
             })
         }
         _ => return None,
@@ -379,6 +383,19 @@ mod tests {
     use wiesel_common::quote::MAX_MESSAGE;
 
     use super::*;
+    use crate::expression::Zone;
+    use crate::types::TimeAttribute;
+
+    /// It was null, for CAST as for TRY_CAST.
+    #[test]
+    fn a_timestamp_that_its_type_cannot_hold_is_an_error_for_try_cast_too() {
+        let texts: ArrayRef = Arc::new(StringViewArray::from(vec!["0001-01-01 00:00:00.123456789", "x"]));
+        let to = |precision| TypeKind::Timestamp(precision, TimeAttribute::Regular);
+        let lenient = Mode { lenient: true, zone: Zone::UTC };
+        let error = cast(&to(9), lenient).unwrap()(&texts).unwrap_err().to_string();
+        assert!(error.contains("the timestamp 0001-01-01 00:00:00.123456789 is out of range: "), "{error}");
+        assert_eq!(cast(&to(6), lenient).unwrap()(&texts).unwrap().null_count(), 1);
+    }
 
     /// Before, the whole value was in the message.
     #[test]

@@ -114,7 +114,8 @@ fn instants<F: ArrowPrimitiveType>(
 ) -> Result<ArrayRef> {
     let (precision, data_type) = precision_of(target)?;
     let unit = timestamp_unit(precision);
-    let counts: PrimitiveArray<Int64Type> = source.unary_opt(|value| convert(value).truncated(precision).count(unit));
+    let counts: PrimitiveArray<Int64Type> =
+        source.try_unary(|value| convert(value).truncated(precision).count(unit))?;
     Ok(as_timestamps(&counts, unit, data_type))
 }
 
@@ -153,4 +154,29 @@ fn time_of(array: &ArrayRef, precision: i32, local: impl Fn(Instant) -> Instant)
         time / precision * precision
     });
     Ok(Arc::new(PrimitiveArray::<Time32MillisecondType>::new(times.collect(), array.nulls().cloned())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::TimeAttribute;
+
+    /// They were null, or failed the job because a column that is NOT NULL held one.
+    #[test]
+    fn a_time_that_nanoseconds_cannot_count_is_an_error() {
+        let timestamp = |precision| TypeKind::Timestamp(precision, TimeAttribute::Regular);
+        let local = |precision| TypeKind::TimestampLtz(precision, TimeAttribute::Regular);
+        let year_one: ArrayRef = Arc::new(PrimitiveArray::<TimestampMillisecondType>::from(vec![-62_135_596_800_000]));
+        let last_day: ArrayRef = Arc::new(PrimitiveArray::<Date32Type>::from(vec![2_932_896]));
+        for (from, to, array, text) in [
+            (timestamp(3), timestamp(9), &year_one, "0001-01-01 00:00:00.000000000"),
+            (timestamp(3), local(7), &year_one, "0001-01-01 00:00:00.000000000"),
+            (TypeKind::Date, timestamp(9), &last_day, "9999-12-31 00:00:00.000000000"),
+        ] {
+            let error = cast(&from, &to, Zone::UTC).unwrap()(array).unwrap_err().to_string();
+            assert!(error.contains(&format!("the timestamp {text} is out of range: ")), "{error}");
+        }
+        assert!(cast(&timestamp(3), &timestamp(6), Zone::UTC).unwrap()(&year_one).is_ok());
+        assert!(cast(&TypeKind::Date, &timestamp(6), Zone::UTC).unwrap()(&last_day).is_ok());
+    }
 }

@@ -18,6 +18,7 @@ use datafusion_physical_expr::expressions::in_list as static_list;
 
 use super::budget::Budget;
 use super::compile::{Site, compile};
+use super::datetime::{Instant, timestamps};
 use super::kernel::{Args, Call, Kernel, from_datafusion};
 use super::{Expression, Node};
 use crate::operator::{Error, Result};
@@ -109,14 +110,7 @@ fn compare(relation: Relation, args: &Args) -> Result<BooleanArray> {
                 Relation::GreaterOrEqual => cmp::gt_eq(left, right),
             }?)
         }
-        (DataType::Timestamp(_, l), DataType::Timestamp(_, r)) if l == r => {
-            let finest = DataType::Timestamp(arrow::datatypes::TimeUnit::Nanosecond, l.clone());
-            let cast = |index: usize| arrow::compute::cast(args.array(index), &finest);
-            let (one, other) = (cast(0)?, cast(1)?);
-            let operands = [(one, 0), (other, 1)]
-                .map(|(array, index)| super::kernel::Operand { array, constant: args.operand(index).constant });
-            compare(relation, &Args::new(operands.into(), args.rows))
-        }
+        (DataType::Timestamp(_, l), DataType::Timestamp(_, r)) if l == r => instants(relation, args),
         (DataType::Map(..), DataType::Map(..)) => maps(relation, args),
         _ if left.is_nested() && right.is_nested() => nested(relation, args),
         _ => Err(Error::Plan(format!("{left} cannot be compared with {right}"))),
@@ -153,6 +147,16 @@ where
         Relation::Greater => run::<T>(args, |left, right| left > right),
         Relation::GreaterOrEqual => run::<T>(args, |left, right| left >= right),
     }
+}
+
+/// Timestamps of different units: in the finer one a time of the other may not fit.
+fn instants(relation: Relation, args: &Args) -> Result<BooleanArray> {
+    let ((left, l), (right, r)) = (timestamps(args.array(0))?, timestamps(args.array(1))?);
+    let values = BooleanBuffer::collect_bool(args.rows, |row| {
+        let left = Instant::of(left[args.row(0, row)], l);
+        relation.holds(left.cmp(&Instant::of(right[args.row(1, row)], r)))
+    });
+    Ok(BooleanArray::new(values, args.nulls()))
 }
 
 /// The order of two strings by their UTF-16 units. It is that of their UTF-8 but for characters beyond the basic plane,
@@ -311,7 +315,7 @@ pub(super) fn in_list(
 
 #[cfg(test)]
 mod tests {
-    use arrow::array::{ArrayRef, Float64Array, StringViewArray};
+    use arrow::array::{ArrayRef, Float64Array, StringViewArray, TimestampMillisecondArray, TimestampNanosecondArray};
 
     use super::*;
     use crate::expression::kernel::Operand;
@@ -325,6 +329,21 @@ mod tests {
                 let units = left.encode_utf16().cmp(right.encode_utf16());
                 assert_eq!(utf16_order(left, right), units, "{left:?} and {right:?}");
             }
+        }
+    }
+
+    /// As nanoseconds the year 1 was null.
+    #[test]
+    fn timestamps_of_different_units_are_compared_as_they_are() {
+        let coarse: ArrayRef =
+            Arc::new(TimestampMillisecondArray::from(vec![Some(-62_135_596_800_000), Some(1), None, Some(2)]));
+        let fine: ArrayRef = Arc::new(TimestampNanosecondArray::from(vec![Some(1), Some(1_000_000), Some(1), Some(1)]));
+        let args = Args::new([coarse, fine].map(|array| Operand { array, constant: false }).into(), 4);
+        for (relation, expected) in [
+            (Relation::Less, vec![Some(true), Some(false), None, Some(false)]),
+            (Relation::Equal, vec![Some(false), Some(true), None, Some(false)]),
+        ] {
+            assert_eq!(compare(relation, &args).unwrap(), BooleanArray::from(expected), "{relation:?}");
         }
     }
 

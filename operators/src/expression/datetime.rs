@@ -7,6 +7,7 @@ use arrow::datatypes::{
 use wiesel_common::quote::quote;
 
 use crate::operator::{Error, Result};
+use crate::types::TIMESTAMP_RANGE;
 
 /// Milliseconds of a day.
 pub(crate) const DAY: i64 = 86_400_000;
@@ -83,14 +84,24 @@ impl Instant {
         }
     }
 
-    /// The count of units since the epoch; none if it does not fit.
-    pub fn count(self, unit: TimeUnit) -> Option<i64> {
-        match unit {
-            TimeUnit::Second => Some(self.millis.div_euclid(1000)),
-            TimeUnit::Millisecond => Some(self.millis),
-            TimeUnit::Microsecond => self.millis.checked_mul(1000)?.checked_add(self.nanos / 1000),
-            TimeUnit::Nanosecond => self.millis.checked_mul(1_000_000)?.checked_add(self.nanos),
-        }
+    /// The count of units since the epoch.
+    ///
+    /// # Errors
+    /// It does not fit. Null or another time would be taken for the right one.
+    pub fn count(self, unit: TimeUnit) -> Result<i64> {
+        let (per_milli, rest) = match unit {
+            TimeUnit::Second => return Ok(self.millis.div_euclid(1000)),
+            TimeUnit::Millisecond => return Ok(self.millis),
+            TimeUnit::Microsecond => (1000, self.nanos / 1000),
+            TimeUnit::Nanosecond => (1_000_000, self.nanos),
+        };
+        let count = self.millis.checked_mul(per_milli).and_then(|whole| whole.checked_add(rest));
+        count.ok_or_else(|| {
+            let mut text = String::new();
+            write_timestamp(self, 9, &mut text);
+            let message = format!("the timestamp {text} is out of range: {TIMESTAMP_RANGE}");
+            Error::data("java.lang.ArithmeticException", message)
+        })
     }
 
     /// From a count of units since the epoch.

@@ -141,7 +141,7 @@ fn to_timestamp(site: &Site) -> Result<Kernel> {
                     None => None,
                 },
             };
-            Ok(parsed.and_then(|instant| instant.count(unit)))
+            parsed.map(|instant| instant.count(unit)).transpose()
         })?;
         Ok(as_timestamps(counts.as_primitive::<Int64Type>(), unit, data_type.clone()))
     }))
@@ -172,7 +172,7 @@ fn to_timestamp_ltz(site: &Site) -> Result<Kernel> {
                     None => Some(Zone::UTC),
                     Some(zones) => zones.get(row).map(|zone| Zone::parse(zone).unwrap_or(Zone::UTC)),
                 };
-                Ok(local.zip(zone).and_then(|(local, zone)| to_instant(local, zone).count(unit)))
+                local.zip(zone).map(|(local, zone)| to_instant(local, zone).count(unit)).transpose()
             })?;
             Ok(as_timestamps(counts.as_primitive::<Int64Type>(), unit, data_type.clone()))
         }));
@@ -198,7 +198,7 @@ fn to_timestamp_ltz(site: &Site) -> Result<Kernel> {
                 return Err(Error::data("org.apache.flink.table.api.TableException", message));
             }
             let instant = numbers.get(args.row(0, row), precision as u32).filter(|instant| within_four_digits(*instant));
-            Ok(instant.and_then(|instant| instant.count(unit)))
+            instant.map(|instant| instant.count(unit)).transpose()
         })?;
         Ok(as_timestamps(counts.as_primitive::<Int64Type>(), unit, data_type.clone()))
     }))

@@ -72,12 +72,11 @@ fn from_instants(kind: &TypeKind, args: &Args, value: impl Fn(usize) -> Instant)
         }
         TypeKind::Timestamp(precision, _) | TypeKind::TimestampLtz(precision, _) => {
             let unit = timestamp_unit(*precision);
-            let counts: PrimitiveArray<Int64Type> = rows
-                .map(|row| match &nulls {
-                    Some(nulls) if nulls.is_null(row) => None,
-                    _ => value(row).count(unit),
-                })
-                .collect();
+            let counts = rows.map(|row| match &nulls {
+                Some(nulls) if nulls.is_null(row) => Ok(None),
+                _ => value(row).count(unit).map(Some),
+            });
+            let counts: PrimitiveArray<Int64Type> = counts.collect::<Result<Vec<_>>>()?.into_iter().collect();
             as_timestamps(&counts, unit, kind.to_arrow())
         }
         other => return Err(Error::Plan(format!("{other} where a date or time was expected"))),

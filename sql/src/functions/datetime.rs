@@ -1,7 +1,7 @@
 //! DATE, TIME, TIMESTAMP and INTERVAL as they are written.
 use datafusion_common::ScalarValue;
 use wiesel_operators::expression::Expression;
-use wiesel_operators::types::{TimeAttribute, TypeKind};
+use wiesel_operators::types::{TIMESTAMP_RANGE, TimeAttribute, TypeKind};
 
 use super::literal::{interval_of_months, interval_of_time};
 use crate::error::{Error, Result};
@@ -26,7 +26,7 @@ pub(crate) fn time(text: &str) -> Result<Expression> {
 pub(crate) fn timestamp(text: &str) -> Result<Expression> {
     let parsed = text.trim().split_once(' ').and_then(|(day, rest)| Some((parse_date(day)?, parse_time(rest.trim())?)));
     let (days, (nanos, precision)) = parsed.ok_or_else(|| illegal("TIMESTAMP", text, "yyyy-MM-dd HH:mm:ss"))?;
-    let overflow = || illegal("TIMESTAMP", text, "yyyy-MM-dd HH:mm:ss");
+    let overflow = || Error::validation(format!("TIMESTAMP literal '{text}' out of range: {TIMESTAMP_RANGE}"), None);
     let of_day = |per_second: i64| -> Option<i64> {
         i64::from(days).checked_mul(86_400)?.checked_mul(per_second)?.checked_add(nanos / (1_000_000_000 / per_second))
     };

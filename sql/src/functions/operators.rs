@@ -157,6 +157,13 @@ pub(crate) fn comparable(operator: &str, left: Expression, right: Expression) ->
         (TypeKind::Boolean, number) | (number, TypeKind::Boolean) if is_numeric(number) => {
             return refused(&left, &right);
         }
+        // What counts nanoseconds does not reach as far as the other, and needs not be what both are.
+        (TypeKind::Timestamp(a, _), TypeKind::Timestamp(b, _))
+        | (TypeKind::TimestampLtz(a, _), TypeKind::TimestampLtz(b, _))
+            if (*a > 6) != (*b > 6) =>
+        {
+            return Ok((left, right));
+        }
         _ => match common_type([&left.data_type, &right.data_type]) {
             Some(common) => common.kind,
             None => return refused(&left, &right),

@@ -1,5 +1,6 @@
 //! One field of a CSV record into its column.
 use wiesel_common::quote::quote_bytes;
+use wiesel_operators::types::TIMESTAMP_RANGE;
 
 use crate::formats::base64;
 use crate::formats::column::ColumnBuilder;
@@ -54,7 +55,7 @@ fn read(column: &mut ColumnBuilder, text: &[u8], format: &CsvFormat) -> Parsed<(
             let text = trim(text);
             let (days, nanos) = parse::timestamp(text, TimestampStyle::Sql, b.zone)?;
             if !b.append(days, nanos) {
-                return Err(format!("Text '{}' is out of range", quote_bytes(text)));
+                return Err(format!("Text '{}' is out of range: {TIMESTAMP_RANGE}", quote_bytes(text)));
             }
         }
         ColumnBuilder::Bytes(b) => b.append_value(base64::decode(text)?),

@@ -1,5 +1,6 @@
 //! One JSON value into its column.
 use wiesel_common::quote::{quote, quote_bytes};
+use wiesel_operators::types::TIMESTAMP_RANGE;
 
 use crate::formats::base64;
 use crate::formats::column::ColumnBuilder;
@@ -89,7 +90,7 @@ fn read(column: &mut ColumnBuilder, fields: &Fields, value: Value<'_>, to: &mut 
             let text = string(value, to)?;
             let (days, nanos) = parse::timestamp(text, style, b.zone)?;
             if !b.append(days, nanos) {
-                return Err(format!("Text '{}' is out of range", quote_bytes(text)));
+                return Err(format!("Text '{}' is out of range: {TIMESTAMP_RANGE}", quote_bytes(text)));
             }
         }
         ColumnBuilder::Bytes(b) => b.append_value(base64::decode(string(value, to)?)?),

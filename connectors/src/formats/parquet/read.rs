@@ -22,7 +22,7 @@ use parquet::file::metadata::RowGroupMetaData;
 use parquet::schema::types::SchemaDescriptor;
 use wiesel_operators::expression::{BATCH_BYTES, Zone};
 use wiesel_operators::operator::{Error, Result};
-use wiesel_operators::types::{LogicalType, RowField, TypeKind, timestamp_unit};
+use wiesel_operators::types::{LogicalType, RowField, TIMESTAMP_RANGE, TypeKind, timestamp_unit};
 
 /// Some row groups of a file, batch after batch.
 pub(crate) struct ParquetReader {
@@ -261,7 +261,10 @@ fn timestamps(
         let local = seconds + zone.offset_at(seconds);
         let fraction = if to >= from { fraction * (to / from) } else { fraction / (from / to) };
         local.checked_mul(to).and_then(|whole| whole.checked_add(fraction)).ok_or_else(|| {
-            Error::data("java.lang.ArithmeticException", format!("a timestamp of {seconds} s is out of range"))
+            Error::data(
+                "java.lang.ArithmeticException",
+                format!("a timestamp of {seconds} s is out of range: {TIMESTAMP_RANGE}"),
+            )
         })
     })?;
     fn typed<T: ArrowTimestampType>(values: &PrimitiveArray<Int64Type>, label: Option<Arc<str>>) -> ArrayRef {
