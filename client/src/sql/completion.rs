@@ -9,7 +9,7 @@ use rustyline::validate::{ValidationContext, ValidationResult, Validator};
 use rustyline::{Context, Helper};
 use wiesel_common::config::known_keys;
 use wiesel_sql::catalog::{Catalog, fields_of};
-use wiesel_sql::{functions, parser};
+use wiesel_sql::{functions, parser, planner};
 
 use super::keyboard::GoesOn;
 use super::script::is_quit;
@@ -32,25 +32,32 @@ const NILADIC: [&str; 5] = ["CURRENT_DATE", "CURRENT_TIME", "CURRENT_TIMESTAMP",
 
 const SWITCH: &[&str] = &["true", "false"];
 
-/// The values of keys that have few.
+/// The values of keys that have few, beside those that the planner reads.
 const CHOICES: &[(&str, &[&str])] = &[
+    ("execution.checkpointing.checkpoints-after-tasks-finish", SWITCH),
     ("execution.checkpointing.externalized-checkpoint-retention", RETENTION),
+    ("execution.checkpointing.incremental", SWITCH),
     ("execution.checkpointing.mode", &["EXACTLY_ONCE", "AT_LEAST_ONCE"]),
+    ("execution.checkpointing.storage", &["filesystem", "jobmanager"]),
     ("execution.checkpointing.unaligned.enabled", SWITCH),
-    ("execution.runtime-mode", &["streaming"]),
+    ("execution.state-recovery.claim-mode", &["CLAIM", "NO_CLAIM"]),
+    ("execution.state-recovery.ignore-unclaimed-state", SWITCH),
     ("pipeline.operator-chaining.enabled", SWITCH),
-    ("restart-strategy.type", &["none", "fixed-delay", "exponential-delay", "failure-rate"]),
+    ("restart-strategy.type", &["none", "fixed-delay", "failure-rate", "exponential-delay"]),
     ("sql-client.execution.result-mode", &["table", "changelog", "tableau"]),
     ("state.backend.type", &["hashmap", "rocksdb"]),
     ("table.dml-sync", SWITCH),
-    ("table.exec.sink.not-null-enforcer", &["ERROR", "DROP"]),
-    ("table.exec.sink.type-length-enforcer", &["IGNORE", "TRIM_PAD", "ERROR"]),
-    ("table.optimizer.agg-phase-strategy", &["AUTO", "ONE_PHASE", "TWO_PHASE"]),
     ("table.optimizer.reuse-source-enabled", SWITCH),
     ("table.optimizer.reuse-sub-plan-enabled", SWITCH),
 ];
 
-const RETENTION: &[&str] = &["NO_EXTERNALIZED_CHECKPOINTS", "DELETE_ON_CANCELLATION", "RETAIN_ON_CANCELLATION"];
+const RETENTION: &[&str] = &["DELETE_ON_CANCELLATION", "RETAIN_ON_CANCELLATION", "NO_EXTERNALIZED_CHECKPOINTS"];
+
+/// The values that a key can have, if they are few.
+fn values_of(key: &str) -> &'static [&'static str] {
+    let mut all = CHOICES.iter().chain(planner::CHOICES);
+    all.find(|(known, _)| *known == key).map_or(&[] as &[&str], |(_, values)| *values)
+}
 
 /// Helps the editor of the prompt.
 #[derive(Helper)]
@@ -125,8 +132,7 @@ fn settings(setting: &str) -> (&str, Vec<Pair>) {
         None => (setting, known_keys().collect()),
         Some((key, value)) => {
             let key = key.trim().trim_matches('\'');
-            let values = CHOICES.iter().find(|(known, _)| *known == key).map_or(&[] as &[&str], |(_, values)| *values);
-            (value.trim_start(), values.to_vec())
+            (value.trim_start(), values_of(key).to_vec())
         }
     };
     let word = typed.trim_start_matches('\'');
@@ -281,16 +287,38 @@ mod tests {
             ("RESET 'table.exec.sink.type", 7, vec!["table.exec.sink.type-length-enforcer'"]),
             ("SET 'sql-client.execution.result-mode' = 'ta", 42, vec!["table'", "tableau'"]),
             ("SET table.dml-sync=f", 19, vec!["false"]),
+            ("SET 'table.exec.sink.nested-constraint-enforcer' = '", 52, vec!["IGNORE'"]),
             ("SET 'no.such.key' = ", 20, vec![]),
         ] {
             let found = complete(line);
             assert_eq!(found, (start, expected.into_iter().map(str::to_owned).collect()), "{line}");
         }
-        for (key, _) in CHOICES {
+        for (key, values) in CHOICES.iter().chain(planner::CHOICES) {
             assert!(known_keys().any(|known| known == *key), "{key}");
+            assert_eq!(values_of(key), *values, "{key} stands there twice");
         }
         assert_eq!(setting("SETTLE x"), None);
         assert_eq!(setting("SELECT 1"), None);
+    }
+
+    #[test]
+    fn the_values_that_are_offered_are_those_that_are_read() {
+        use wiesel_common::config::options::{checkpointing, restart, state};
+        use wiesel_common::config::{ConfigOption, ConfigValue};
+
+        fn read<T: ConfigValue>(option: &ConfigOption<T>) -> (&'static str, String) {
+            (option.key(), T::parse("").err().expect("nothing is no value"))
+        }
+        for (key, expected) in [
+            read(&checkpointing::MODE),
+            read(&checkpointing::RETENTION),
+            read(&checkpointing::STORAGE),
+            read(&checkpointing::CLAIM_MODE),
+            read(&restart::TYPE),
+            read(&state::BACKEND),
+        ] {
+            assert_eq!(format!("expected one of {}", values_of(key).join(", ")), expected, "{key}");
+        }
     }
 
     #[test]

@@ -43,6 +43,7 @@ pub(crate) mod tests;
 mod window;
 
 pub(crate) use graph::job_graph;
+pub use options::CHOICES;
 use options::PlannerOptions;
 use physical::{NodeId, Plan};
 

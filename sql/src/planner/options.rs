@@ -3,6 +3,22 @@ use wiesel_common::config::Configuration;
 
 use crate::error::{Error, Result};
 
+const RUNTIME_MODE: &str = "execution.runtime-mode";
+const AGG_PHASE_STRATEGY: &str = "table.optimizer.agg-phase-strategy";
+const NESTED_CONSTRAINT_ENFORCER: &str = "table.exec.sink.nested-constraint-enforcer";
+const NOT_NULL_ENFORCER: (&str, &[&str]) = ("table.exec.sink.not-null-enforcer", &["ERROR", "DROP"]);
+const TYPE_LENGTH_ENFORCER: (&str, &[&str]) =
+    ("table.exec.sink.type-length-enforcer", &["IGNORE", "TRIM_PAD", "ERROR"]);
+
+/// The planner's keys that have few values, with those that work.
+pub const CHOICES: &[(&str, &[&str])] = &[
+    (RUNTIME_MODE, &["streaming"]),
+    (NESTED_CONSTRAINT_ENFORCER, &["IGNORE"]),
+    NOT_NULL_ENFORCER,
+    TYPE_LENGTH_ENFORCER,
+    (AGG_PHASE_STRATEGY, &["AUTO", "ONE_PHASE", "TWO_PHASE"]),
+];
+
 /// `table.optimizer.agg-phase-strategy`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum AggregatePhaseStrategy {
@@ -42,7 +58,7 @@ impl PlannerOptions {
     /// # Errors
     /// A value that is none of its key's, or the batch mode.
     pub fn new(configuration: &Configuration) -> Result<Self> {
-        let mode = configuration.get_raw("execution.runtime-mode").unwrap_or("streaming");
+        let mode = configuration.get_raw(RUNTIME_MODE).unwrap_or("streaming");
         match mode.to_ascii_lowercase().as_str() {
             "streaming" => {}
             "batch" | "automatic" => {
@@ -53,20 +69,19 @@ impl PlannerOptions {
                     location: None,
                 });
             }
-            _ => return Err(invalid("execution.runtime-mode", mode, "STREAMING")),
+            _ => return Err(invalid(RUNTIME_MODE, mode, "STREAMING")),
         }
-        let strategy = configuration.get_raw("table.optimizer.agg-phase-strategy").unwrap_or("AUTO");
+        let strategy = configuration.get_raw(AGG_PHASE_STRATEGY).unwrap_or("AUTO");
         let phases = match strategy.to_ascii_uppercase().as_str() {
             "AUTO" => AggregatePhaseStrategy::Auto,
             "ONE_PHASE" => AggregatePhaseStrategy::OnePhase,
             "TWO_PHASE" => AggregatePhaseStrategy::TwoPhase,
-            _ => return Err(invalid("table.optimizer.agg-phase-strategy", strategy, "AUTO, ONE_PHASE or TWO_PHASE")),
+            _ => return Err(invalid(AGG_PHASE_STRATEGY, strategy, "AUTO, ONE_PHASE or TWO_PHASE")),
         };
-        let not_null_enforcer = choice(configuration, "table.exec.sink.not-null-enforcer", &["ERROR", "DROP"])?;
-        let lengths = ["IGNORE", "TRIM_PAD", "ERROR"];
-        let type_length_enforcer = choice(configuration, "table.exec.sink.type-length-enforcer", &lengths)?;
-        let nested = ["IGNORE", "ROWS", "ROWS_AND_COLLECTIONS"];
-        let nested = choice(configuration, "table.exec.sink.nested-constraint-enforcer", &nested)?;
+        let not_null_enforcer = choice(configuration, NOT_NULL_ENFORCER)?;
+        let type_length_enforcer = choice(configuration, TYPE_LENGTH_ENFORCER)?;
+        let nested: &[&str] = &["IGNORE", "ROWS", "ROWS_AND_COLLECTIONS"];
+        let nested = choice(configuration, (NESTED_CONSTRAINT_ENFORCER, nested))?;
         if nested != "IGNORE" {
             let message = format!(
                 "table.exec.sink.nested-constraint-enforcer: {nested}: constraints of columns are enforced, those within \
@@ -96,7 +111,7 @@ fn invalid(key: &str, value: &str, expected: &str) -> Error {
 }
 
 /// One of some values, in capital letters; the first is the default.
-fn choice(configuration: &Configuration, key: &str, values: &[&str]) -> Result<String> {
+fn choice(configuration: &Configuration, (key, values): (&str, &[&str])) -> Result<String> {
     let Some(text) = configuration.get_raw(key).map(str::trim) else { return Ok(values[0].to_owned()) };
     let found = values.iter().find(|value| value.eq_ignore_ascii_case(text));
     found.map(|value| (*value).to_owned()).ok_or_else(|| invalid(key, text, &values.join(", ")))

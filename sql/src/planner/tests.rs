@@ -423,6 +423,17 @@ fn ids_come_from_what_a_query_does() {
 }
 
 #[test]
+fn what_can_be_chosen_is_read_and_nothing_else() {
+    for (key, values) in CHOICES {
+        for value in *values {
+            assert!(Context::new(&configuration(&[(*key, *value)])).is_ok(), "{key}: {value}");
+        }
+        let error = Context::new(&configuration(&[(*key, "OTHER")])).err().unwrap();
+        assert!(error.to_string().contains(*key), "{error}");
+    }
+}
+
+#[test]
 fn batch_mode_is_refused() {
     let error = Context::new(&configuration(&[("execution.runtime-mode", "batch")])).err().unwrap();
     assert!(error.to_string().contains("execution.runtime-mode"), "{error}");
