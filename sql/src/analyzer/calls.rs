@@ -24,7 +24,7 @@ impl ExpressionAnalyzer<'_> {
             Some(canonical) => self.aggregate_call(canonical, function),
             None => self.scalar_call(name, &upper, function),
         };
-        result.map_err(|e| e.or_at(place))
+        result.map_err(|e| self.placed(e, place))
     }
 
     fn scalar_call(&mut self, name: &str, upper: &str, function: &Function) -> Result<Expression> {
@@ -86,7 +86,7 @@ impl ExpressionAnalyzer<'_> {
             let message = "Invalid number of arguments to function 'COUNT'. Was expecting 1 arguments";
             return Err(Error::validation(message, place));
         }
-        refuse_untyped_null(&arguments).map_err(|e| e.or_at(place))?;
+        refuse_untyped_null(&arguments).map_err(|e| inner.placed(e, place))?;
         let filter = match function.filter.as_deref() {
             Some(filter) => {
                 let mut analyzer = ExpressionAnalyzer::new(self.scope, "FILTER").within(place_of(filter));

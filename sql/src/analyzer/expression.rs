@@ -11,7 +11,7 @@ use super::places::{place_of, place_of_name, place_of_names};
 use super::scope::{Scope, field_by_name};
 use crate::error::{Error, Place, Result};
 use crate::functions::common_type::common_type;
-use crate::functions::{cast, conditional, datetime, literal, operators, refuse_untyped_null, scalar};
+use crate::functions::{UNTYPED_NULL, cast, conditional, datetime, literal, operators, refuse_untyped_null, scalar};
 use crate::parser::{lexer, reserved};
 
 /// A column that an expression named, to say so in an error.
@@ -31,6 +31,8 @@ pub(super) struct ExpressionAnalyzer<'a> {
     /// Where aggregate calls are gathered; none: the clause cannot have any.
     pub(super) aggregates: Option<&'a mut AggregateCalls>,
     pub(super) uses: Vec<ColumnUse>,
+    /// Where the first NULL without a type stands, of the operands of the expression that is analysed.
+    untyped_null: Option<Place>,
     /// Nodes of operands that stand once in the text and are needed more often.
     copied: usize,
     /// Types within the types of the columns that were named.
@@ -47,7 +49,16 @@ const MAX_FIELDS_NAMED: usize = 1_000_000;
 impl<'a> ExpressionAnalyzer<'a> {
     /// For a clause without aggregates.
     pub(super) fn new(scope: &'a Scope, clause: &'static str) -> Self {
-        Self { scope, clause, outer: None, aggregates: None, uses: Vec::new(), copied: 0, fields: 0 }
+        Self {
+            scope,
+            clause,
+            outer: None,
+            aggregates: None,
+            uses: Vec::new(),
+            untyped_null: None,
+            copied: 0,
+            fields: 0,
+        }
     }
 
     /// For a clause with aggregates.
@@ -85,7 +96,19 @@ impl<'a> ExpressionAnalyzer<'a> {
 
     /// A value of this expression, typed.
     pub(super) fn analyze(&mut self, expr: &Expr) -> Result<Expression> {
-        self.node(expr).map_err(|e| e.or_at(place_of(expr)))
+        let beside = self.untyped_null.take();
+        let result = self.node(expr).map_err(|e| self.placed(e, place_of(expr)));
+        self.untyped_null = match &result {
+            Ok(value) if value.data_type.kind == TypeKind::Null => beside.or_else(|| place_of(expr)),
+            _ => beside,
+        };
+        result
+    }
+
+    /// The error of an expression that stands here, or of its operand that is a NULL without a type.
+    pub(super) fn placed(&self, error: Error, place: Option<Place>) -> Error {
+        let null = self.untyped_null.filter(|_| error.message() == UNTYPED_NULL);
+        error.or_at(null.or(place))
     }
 
     pub(super) fn all<'e>(&mut self, exprs: impl IntoIterator<Item = &'e Expr>) -> Result<Vec<Expression>> {
@@ -289,7 +312,8 @@ impl<'a> ExpressionAnalyzer<'a> {
         let mut value = self.analyze(leftmost)?;
         while let Some((whole, op, right)) = spine.pop() {
             let right = self.analyze(right)?;
-            value = binary_call(op, value, right).map_err(|e| e.or_at(place_of(whole)))?;
+            value = binary_call(op, value, right).map_err(|e| self.placed(e, place_of(whole)))?;
+            self.untyped_null = None;
         }
         Ok(value)
     }

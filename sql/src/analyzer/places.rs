@@ -49,7 +49,7 @@ pub(super) fn start_of_select(select: &Select) -> Option<Place> {
 }
 
 /// Where a column of a SELECT stands.
-pub(super) fn place_of_item(item: &SelectItem) -> Option<Place> {
+fn place_of_item(item: &SelectItem) -> Option<Place> {
     match item {
         SelectItem::UnnamedExpr(expr) => place_of(expr),
         SelectItem::ExprWithAlias { expr, alias } => Place::between(place_of(expr), place_of_name(alias)),

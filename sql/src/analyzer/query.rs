@@ -246,7 +246,7 @@ impl<'a> QueryAnalyzer<'a> {
             let place = row.content.first().and_then(place_of);
             // VALUES ROW(1, 2): the row is the constructor's.
             let row = analyzer.all(&row.content)?;
-            refuse_untyped_null(&row).map_err(|e| e.or_at(place))?;
+            refuse_untyped_null(&row).map_err(|e| analyzer.placed(e, place))?;
             if rows.first().is_some_and(|first| first.len() != row.len()) {
                 return Err(Error::validation("Values passed to VALUES operator must have compatible types", place));
             }

@@ -3,15 +3,15 @@ use std::collections::HashSet;
 
 use sqlparser::ast::{Distinct, Expr, Ident, Select, SelectItem, SelectItemQualifiedWildcardKind};
 use wiesel_operators::expression::{Expression, Node};
-use wiesel_operators::types::TypeKind;
 
 use super::expression::{ColumnUse, ExpressionAnalyzer};
 use super::grouping::{self, AggregateCalls};
-use super::places::{place_of, place_of_item, start_of, start_of_select};
+use super::places::{place_of, start_of, start_of_select};
 use super::project;
 use super::query::QueryAnalyzer;
 use super::scope::Scope;
 use crate::error::{Error, Result};
+use crate::functions::refuse_untyped_null;
 use crate::parser::reserved;
 use crate::rel::{Rel, RelNode};
 
@@ -33,7 +33,8 @@ impl QueryAnalyzer<'_> {
         let mut columns = select_list(&mut analyzer, &select.projection, &scope)?;
         let mut having = select.having.as_ref().map(|having| analyzer.condition(having, "HAVING")).transpose()?;
         let uses = std::mem::take(&mut analyzer.uses);
-        refuse_nulls(select, &columns)?;
+        let values = columns.iter().map(|(_, value)| value);
+        refuse_untyped_null(values).map_err(|e| analyzer.placed(e, None))?;
         if !keys.is_empty() || !calls.is_empty() || having.is_some() {
             for (_, expression) in &mut columns {
                 *expression = grouping::over_groups(expression, &keys, &uses)?;
@@ -179,16 +180,5 @@ fn name_of(expr: &Expr) -> Option<String> {
             Some(function.name.to_string())
         }
         _ => None,
-    }
-}
-
-fn refuse_nulls(select: &Select, columns: &[(String, Expression)]) -> Result<()> {
-    let untyped = columns.iter().position(|(_, expression)| expression.data_type.kind == TypeKind::Null);
-    match untyped {
-        Some(index) => {
-            let place = select.projection.get(index).and_then(place_of_item);
-            Err(Error::validation("Illegal use of 'NULL'", place))
-        }
-        None => Ok(()),
     }
 }

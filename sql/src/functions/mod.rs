@@ -48,11 +48,14 @@ pub(crate) fn any_nullable<'a>(operands: impl IntoIterator<Item = &'a Expression
     operands.into_iter().any(|operand| operand.data_type.nullable)
 }
 
+/// The message for a NULL that nothing gives a type to.
+pub(crate) const UNTYPED_NULL: &str = "Illegal use of 'NULL'";
+
 /// Refuses a NULL that nothing gives a type to. Flink takes one where it is compared, tested for NULL, cast, put into a
 /// collection or given by a condition, and by some functions ([`scalar`] lists them); nowhere else, whatever stands beside it.
 pub(crate) fn refuse_untyped_null<'a>(operands: impl IntoIterator<Item = &'a Expression>) -> Result<()> {
     if operands.into_iter().any(|operand| operand.data_type.kind == TypeKind::Null) {
-        return Err(Error::validation("Illegal use of 'NULL'", None));
+        return Err(Error::validation(UNTYPED_NULL, None));
     }
     Ok(())
 }
