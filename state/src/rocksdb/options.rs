@@ -56,9 +56,7 @@ impl Settings {
             let bad = || option.bad_value(option.key(), &value.to_string(), "expected a number above 0").into();
             if value >= 1 { Ok(value) } else { Err(bad()) }
         };
-        // RocksDB without filters searches every level for a key that is new: unlike Flink's, ours has them unless they are
-        // turned off.
-        let bloom = !config.contains(&state::ROCKSDB_BLOOM_FILTER) || config.get(&state::ROCKSDB_BLOOM_FILTER)?;
+        let bloom = config.get(&state::ROCKSDB_BLOOM_FILTER)?;
         let bloom_bits = config.get(&state::ROCKSDB_BLOOM_BITS)?;
         Ok(Self {
             predefined: config.get(&state::ROCKSDB_PREDEFINED)?,

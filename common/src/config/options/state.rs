@@ -164,9 +164,9 @@ pub const ROCKSDB_METADATA_BLOCK_SIZE: ConfigOption<MemorySize> =
 /// The block cache of an instance that does not share memory.
 pub const ROCKSDB_BLOCK_CACHE: ConfigOption<MemorySize> =
     ConfigOption::new("state.backend.rocksdb.block.cache-size").default("8 mb");
-/// Whether files have Bloom filters.
+/// Whether files have Bloom filters. Flink's default is false; without them every level is searched for a key that is new.
 pub const ROCKSDB_BLOOM_FILTER: ConfigOption<bool> =
-    ConfigOption::new("state.backend.rocksdb.use-bloom-filter").default("false");
+    ConfigOption::new("state.backend.rocksdb.use-bloom-filter").default("true");
 /// Bits of the Bloom filter for each key.
 pub const ROCKSDB_BLOOM_BITS: ConfigOption<f64> =
     ConfigOption::new("state.backend.rocksdb.bloom-filter.bits-per-key").default("10.0");
