@@ -478,14 +478,17 @@ fn map_part(operands: &[Expression], keys: bool) -> LogicalType {
     LogicalType { kind: TypeKind::Array(part), nullable: operands[0].data_type.nullable }
 }
 
-/// `ELT(index, text, …)`: the type is that of all texts; a text that is a mere NULL counts as one of one character.
+/// `ELT(index, text, …)`: the type is what the texts have in common; one that is a mere NULL counts as a VARCHAR(1).
 fn elt(operands: Vec<Expression>) -> Result<Expression> {
     let refused = cannot_apply_function("ELT", &operands, &["ELT(<INTEGER>, <CHARACTER>, ...)"]);
-    let common = common_type(operands.iter().skip(1).map(|text| &text.data_type)).map(|common| match common.kind {
-        TypeKind::Null => TypeKind::Varchar(1),
-        kind => kind,
+    let untyped = TypeKind::Varchar(1).nullable();
+    let texts = operands.iter().skip(1).map(|text| match text.data_type.kind {
+        TypeKind::Null => &untyped,
+        _ => &text.data_type,
     });
-    let (Some(kind), true) = (common, is_integer(&operands[0].data_type.kind)) else { return Err(refused) };
+    let (Some(LogicalType { kind, .. }), true) = (common_type(texts), is_integer(&operands[0].data_type.kind)) else {
+        return Err(refused);
+    };
     if !is_text(&kind) {
         return Err(refused);
     }
