@@ -174,6 +174,41 @@ async fn what_is_too_long_is_refused_with_the_limit() {
     assert!(error.contains("at most 4096") && error.len() < 300, "{error}");
 }
 
+/// Before, an answer repeated all that was asked for, a long name of a file was a fault of the server, and the parts of a body
+/// were counted when all were kept.
+#[tokio::test]
+async fn what_is_asked_for_is_not_repeated_whole_and_an_upload_has_few_parts() {
+    let cluster = Cluster::start(&[]).await;
+    let long = "x".repeat(30_000);
+    for (method, path) in [
+        ("GET", format!("/{long}")),
+        ("POST", format!("/{long}")),
+        ("GET", format!("/taskmanagers/{long}")),
+        ("DELETE", format!("/jars/{long}")),
+        ("POST", format!("/jars/{long}/run")),
+    ] {
+        let request = cluster.http.request(method.parse().unwrap(), cluster.rest(&path));
+        let answer = request.send().await.unwrap().text().await.unwrap();
+        assert!(answer.contains("more bytes") && answer.len() < 1_500, "{method} {path:.20}: {answer:.2000}");
+    }
+    let upload = async |form: reqwest::multipart::Form| {
+        let response = cluster.http.post(cluster.rest("/jars/upload")).multipart(form).send().await.unwrap();
+        (response.status().as_u16(), response.text().await.unwrap())
+    };
+    let named = |bytes: usize| {
+        let part =
+            reqwest::multipart::Part::bytes(b"SELECT 1;".to_vec()).file_name(format!("{:x<1$}.sql", "", bytes - 4));
+        reqwest::multipart::Form::new().part("jarfile", part)
+    };
+    let (status, answer) = upload(named(150)).await;
+    assert_eq!(status, 200, "{answer}");
+    let (status, answer) = upload(named(151)).await;
+    assert!(status == 400 && answer.contains("file name has 151 bytes: it may have at most 150"), "{answer}");
+    let many = (0..1_001).fold(reqwest::multipart::Form::new(), |form, _| form.text("x", ""));
+    let (status, answer) = upload(many).await;
+    assert!(status == 400 && answer.contains("more than 1000 parts"), "{answer}");
+}
+
 /// A checkpoint of another job: keyed state of the operator 2.
 fn metadata() -> proto::CheckpointMetadata {
     let keyed = proto::KeyedStateHandle {

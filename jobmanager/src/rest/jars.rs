@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use wiesel_common::config::Configuration;
 use wiesel_common::id::JobId;
+use wiesel_common::quote::quote;
 use wiesel_common::text::without_byte_order_mark;
 use wiesel_common::time::Clock;
 use wiesel_proto as proto;
@@ -34,6 +35,8 @@ use crate::jobmaster::{JobMasterHandle, Message};
 const SYNC_POLL: Duration = Duration::from_millis(50);
 /// The longest script, in bytes.
 const MAX_SCRIPT_BYTES: usize = 2 << 20;
+/// The longest name of one, in bytes: with the hash before it, it is the name of a file.
+const MAX_NAME_BYTES: usize = 150;
 /// The longest statement of one. Its tokens take some hundred times as much.
 const MAX_STATEMENT_BYTES: usize = 1 << 20;
 /// The most jobs of a script, and the most bytes that they may have as messages.
@@ -114,6 +117,9 @@ fn script_of(part: &Part) -> Result<(String, String), String> {
     if name.is_empty() {
         return Err("The upload has no file name.".into());
     }
+    if name.len() > MAX_NAME_BYTES {
+        return Err(format!("The upload's file name has {} bytes: it may have at most {MAX_NAME_BYTES}.", name.len()));
+    }
     if !name.to_lowercase().ends_with(".sql") {
         return Err(format!(
             "Only SQL scripts (*.sql) can be run here, `{name}` is none: this cluster has no JVM for jars."
@@ -173,7 +179,7 @@ pub(super) async fn remove(State(state): Rest, Path(id): Path<String>) -> Answer
     enabled(&state)?;
     let folder = state.options.upload_dir.clone();
     blocking(move || {
-        let missing = || RestError::bad_request(format!("File {id} does not exist in {}.", folder.display()));
+        let missing = || RestError::bad_request(format!("File {} does not exist in {}.", quote(&id), folder.display()));
         let path = find(&folder, &id).ok_or_else(missing)?;
         std::fs::remove_file(&path).map_err(|error| {
             RestError::internal(format!("java.io.IOException: cannot delete {}: {error}", path.display()))
@@ -266,7 +272,7 @@ async fn planned(
         let missing = || {
             RestError::internal(format!(
                 "org.apache.flink.runtime.rest.handler.RestHandlerException: Jar file {} does not exist",
-                folder.join(&id).display()
+                quote(&folder.join(&id).display().to_string())
             ))
         };
         let path = find(&folder, &id).ok_or_else(missing)?;

@@ -38,6 +38,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, patch, post};
 use tokio_util::sync::CancellationToken;
 use wiesel_common::config::Configuration;
+use wiesel_common::quote::quote;
 use wiesel_common::time::Clock;
 
 use crate::dispatcher::DispatcherHandle;
@@ -139,7 +140,7 @@ pub(crate) fn router(state: RestState) -> Router {
 }
 
 async fn not_found(method: Method, uri: Uri) -> RestError {
-    let path = uri.path();
+    let path = quote(uri.path());
     match method {
         Method::GET => RestError::not_found(format!("Unable to load requested file {path}.")),
         _ => RestError::not_found(format!("Not found: {path}")),

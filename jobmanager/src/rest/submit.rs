@@ -5,11 +5,15 @@ use axum::http::StatusCode;
 use bytes::Bytes;
 use prost::Message;
 use serde_json::{Value, json};
+use wiesel_common::quote::quote;
 use wiesel_proto as proto;
 
 use super::Rest;
 use super::error::RestError;
 use crate::dispatcher::SubmitError;
+
+/// The most parts of a body: each is kept by itself until all are there.
+const MAX_PARTS: usize = 1_000;
 
 /// What Java's object streams begin with.
 const JAVA_MAGIC: [u8; 2] = [0xac, 0xed];
@@ -33,6 +37,9 @@ pub(super) async fn parts(mut multipart: Multipart) -> Result<Vec<Part>, RestErr
     };
     let mut parts = Vec::new();
     while let Some(field) = multipart.next_field().await.map_err(bad)? {
+        if parts.len() >= MAX_PARTS {
+            return Err(RestError::bad_request(format!("The body has more than {MAX_PARTS} parts.")));
+        }
         let name = field.name().unwrap_or_default().to_owned();
         let file_name = field.file_name().map(str::to_owned);
         let content = field.bytes().await.map_err(bad)?;
@@ -82,7 +89,8 @@ fn graph_of(parts: &[Part]) -> Result<proto::JobGraph, RestError> {
     let wanted = ["jobGraphFileName", "executionPlanFileName"].iter().find_map(|key| request.get(key)?.as_str());
     let wanted = wanted.ok_or_else(|| RestError::bad_body("JobSubmitRequestBody"))?;
     let file = parts.iter().find(|part| part.file_name.as_deref() == Some(wanted));
-    let file = file.ok_or_else(|| RestError::bad_request(format!("Bad request: the file {wanted} is missing.")))?;
+    let file =
+        file.ok_or_else(|| RestError::bad_request(format!("Bad request: the file {} is missing.", quote(wanted))))?;
     if file.content.starts_with(&JAVA_MAGIC) {
         return Err(RestError::bad_request(
             "The plan is a Java object of Apache Flink's client. This cluster runs Flink SQL without a JVM: submit the \

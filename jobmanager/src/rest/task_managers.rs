@@ -2,6 +2,7 @@
 use axum::extract::{Path, State};
 use serde_json::{Value, json};
 use wiesel_common::id::JobId;
+use wiesel_common::quote::quote;
 use wiesel_proto as proto;
 
 use super::error::RestError;
@@ -25,7 +26,8 @@ pub(super) async fn details(State(state): Rest, Path(id): Path<String>) -> Answe
     let known = known.ok_or_else(|| {
         RestError::internal(format!(
             "org.apache.flink.runtime.resourcemanager.exceptions.UnknownTaskExecutorException: No TaskExecutor \
-             registered under {id}."
+             registered under {}.",
+            quote(&id)
         ))
     })?;
     let jobs = running_jobs(&state).await;
