@@ -10,7 +10,7 @@ DIST_DIR := $(CARGO_TARGET_DIR)/wiesel-$(VERSION)
 # Apache Flink for comparison: a script that knows where one is, or FLINK_HOME.
 export FLINK_ORACLE ?= $(wildcard ../shared/oracle/flink.sh)
 
-.PHONY: help quickstart home dist test chaos simulate fuzz bench lint packages
+.PHONY: help quickstart home dist test chaos simulate fuzz attacks bench lint packages
 help: ## List the commands.
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
 
@@ -43,6 +43,10 @@ simulate: packages ## Ten thousand runs of a simulated cluster (WIESEL_SIMULATIO
 fuzz: packages ## Ten minutes of changed inputs for each reader of what comes from outside (WIESEL_FUZZ_SECONDS, _SEED, _INPUT).
 	@export WIESEL_FUZZ_SECONDS=$${WIESEL_FUZZ_SECONDS:-600} \
 	  && cargo test --workspace --locked --test fuzz -- --nocapture
+
+attacks: packages ## Attack a cluster with an innocent job on it, ten minutes; show the memory of its processes at each peak.
+	@dist/packages.sh python3
+	@home=$$($(MAKE) -s home) && python3 benches/attacks.py "$$home"
 
 bench: packages ## Compare with Apache Flink (FLINK_HOME, or FLINK_ORACLE), measure checkpoints and the kernels.
 	@dist/packages.sh python3 iperf3

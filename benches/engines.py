@@ -109,12 +109,14 @@ class Cluster:
             total += int(fields[11]) + int(fields[12])
         return total / os.sysconf("SC_CLK_TCK")
 
-    def stop(self):
+    def stop(self, keep=False):
+        """Ends all processes; with `keep` their logs stay."""
         if self.client and self.client.poll() is None:
             self.client.kill()
         self.script("taskmanager.sh", "stop-all")
         self.script("stop-cluster.sh")
-        shutil.rmtree(self.folder)
+        if not keep:
+            shutil.rmtree(self.folder)
 
 
 def wiesel(home, settings, task_managers=1):
