@@ -18,6 +18,7 @@ use arrow::row::{RowConverter, Rows, SortField};
 use hashbrown::HashTable;
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::key_bytes::KeyBytes;
 use super::nested::{retype, row_type, to_rows};
 use super::physical::{physical_type, to_logical, to_physical};
 use crate::operator::{Error, Result};
@@ -39,8 +40,8 @@ enum Layout {
     None,
     /// One column of a fixed width of up to eight bytes.
     Fixed { keys: Vec<u64>, null: Vec<bool>, batch: Vec<u64>, batch_nulls: Option<NullBuffer> },
-    /// Anything else, in Arrow's row format. A number that is used again leaves its old bytes behind until `compact`.
-    Rows { converter: RowConverter, bytes: Vec<u8>, spans: Vec<Range<usize>>, garbage: usize, batch: Option<Rows> },
+    /// Anything else, in Arrow's row format.
+    Rows { converter: RowConverter, keys: KeyBytes, batch: Option<Rows> },
 }
 
 /// Finds the number of a key.
@@ -105,7 +106,7 @@ impl KeyStore {
                 let fields = types.iter().map(|data_type| SortField::new(row_type(data_type))).collect();
                 let converter = RowConverter::new(fields)
                     .map_err(|e| Error::Plan(format!("rows cannot be grouped by these columns: {e}")))?;
-                Layout::Rows { converter, bytes: Vec::new(), spans: Vec::new(), garbage: 0, batch: None }
+                Layout::Rows { converter, keys: KeyBytes::default(), batch: None }
             }
         };
         Ok(Self { types, layout, next: 0, free: Vec::new(), fresh: Vec::new() })
@@ -181,22 +182,18 @@ impl KeyStore {
                     })),
                 }
             }
-            Layout::Rows { bytes, spans, batch, .. } => {
+            Layout::Rows { keys, batch, .. } => {
                 let Some(batch) = batch else { return };
                 groups.extend(rows.map(|row| {
                     let key = batch.row(row);
                     let key = key.as_ref();
                     let hash = xxh3_64(key);
-                    let same = |slot: &Slot| slot.word == hash && bytes[spans[slot.group as usize].clone()] == *key;
+                    let same = |slot: &Slot| slot.word == hash && keys.get(slot.group) == key;
                     if let Some(slot) = index.table.find(hash, same) {
                         return slot.group;
                     }
                     let group = take_number(next, free);
-                    if spans.len() <= group as usize {
-                        spans.resize(group as usize + 1, 0..0);
-                    }
-                    spans[group as usize] = bytes.len()..bytes.len() + key.len();
-                    bytes.extend_from_slice(key);
+                    keys.set(group, key);
                     index.table.insert_unique(hash, Slot { word: hash, group }, |slot| slot.word);
                     group
                 }));
@@ -218,21 +215,17 @@ impl KeyStore {
                 keys.resize(keys.len().max(group as usize + 1), 0);
                 null.resize(null.len().max(group as usize + 1), false);
             }
-            Layout::Rows { spans, .. } => {
-                spans.resize(spans.len().max(group as usize + 1), 0..0);
-                spans[group as usize] = 0..0;
-            }
+            Layout::Rows { keys, .. } => keys.extend_to(group),
         }
         group
     }
 
     /// The group of another group's key in this index; a new one with the same key if need be.
     pub fn assign_as(&mut self, index: &mut KeyIndex, like: u32) -> u32 {
-        let like = like as usize;
         match &self.layout {
             Layout::None => *index.null.get_or_insert_with(|| take_number(&mut self.next, &mut self.free)),
             Layout::Fixed { keys, null, .. } => {
-                let (word, is_null) = (keys[like], null[like]);
+                let (word, is_null) = (keys[like as usize], null[like as usize]);
                 let known = match is_null {
                     true => index.null,
                     false => index.table.find(hash_word(word), |slot| slot.word == word).map(|slot| slot.group),
@@ -253,18 +246,16 @@ impl KeyStore {
                 }
                 group
             }
-            Layout::Rows { bytes, spans, .. } => {
-                let key = &bytes[spans[like].clone()];
+            Layout::Rows { keys, .. } => {
+                let key = keys.get(like);
                 let hash = xxh3_64(key);
-                let same = |slot: &Slot| slot.word == hash && bytes[spans[slot.group as usize].clone()] == *key;
+                let same = |slot: &Slot| slot.word == hash && keys.get(slot.group) == key;
                 if let Some(slot) = index.table.find(hash, same) {
                     return slot.group;
                 }
                 let group = self.reserve();
-                if let Layout::Rows { bytes, spans, .. } = &mut self.layout {
-                    let start = bytes.len();
-                    bytes.extend_from_within(spans[like].clone());
-                    spans[group as usize] = start..bytes.len();
+                if let Layout::Rows { keys, .. } = &mut self.layout {
+                    keys.copy(like, group);
                 }
                 index.table.insert_unique(hash, Slot { word: hash, group }, |slot| slot.word);
                 group
@@ -284,7 +275,7 @@ impl KeyStore {
                 return;
             }
             Layout::Fixed { keys, .. } => hash_word(keys[group as usize]),
-            Layout::Rows { bytes, spans, .. } => xxh3_64(&bytes[spans[group as usize].clone()]),
+            Layout::Rows { keys, .. } => xxh3_64(keys.get(group)),
         };
         if let Ok(entry) = index.table.find_entry(hash, |slot| slot.group == group) {
             entry.remove();
@@ -294,32 +285,24 @@ impl KeyStore {
     /// Gives numbers back, each once, after no index knows them any more.
     pub fn release(&mut self, groups: &[u32]) {
         self.free.extend_from_slice(groups);
-        if let Layout::Rows { spans, garbage, bytes, .. } = &mut self.layout {
-            for group in groups {
-                *garbage += std::mem::take(&mut spans[*group as usize]).len();
-            }
-            if *garbage > (1 << 20) && *garbage > bytes.len() / 2 {
-                *bytes = compact(bytes, spans);
-                *garbage = 0;
-            }
+        if let Layout::Rows { keys, .. } = &mut self.layout {
+            keys.remove(groups);
         }
         if self.is_empty() {
             self.next = 0;
             self.free.clear();
-            if let Layout::Rows { bytes, garbage, .. } = &mut self.layout {
-                bytes.clear();
-                *garbage = 0;
-            }
         }
     }
 
     /// The order of two groups' keys: some total order that does not depend on numbers.
     pub fn compare(&self, a: u32, b: u32) -> std::cmp::Ordering {
-        let (a, b) = (a as usize, b as usize);
         match &self.layout {
             Layout::None => std::cmp::Ordering::Equal,
-            Layout::Fixed { keys, null, .. } => (null[a], keys[a]).cmp(&(null[b], keys[b])),
-            Layout::Rows { bytes, spans, .. } => bytes[spans[a].clone()].cmp(&bytes[spans[b].clone()]),
+            Layout::Fixed { keys, null, .. } => {
+                let (a, b) = (a as usize, b as usize);
+                (null[a], keys[a]).cmp(&(null[b], keys[b]))
+            }
+            Layout::Rows { keys, .. } => keys.get(a).cmp(keys.get(b)),
         }
     }
 
@@ -333,9 +316,9 @@ impl KeyStore {
                 let nulls = (nulls.null_count() > 0).then_some(nulls);
                 Ok(vec![to_logical(write_words(words, nulls, &self.types[0])?, &self.types[0])])
             }
-            Layout::Rows { converter, bytes, spans, .. } => {
+            Layout::Rows { converter, keys, .. } => {
                 let parser = converter.parser();
-                let keys = groups.iter().map(|group| parser.parse(&bytes[spans[*group as usize].clone()]));
+                let keys = groups.iter().map(|group| parser.parse(keys.get(*group)));
                 let columns = converter.convert_rows(keys)?;
                 let typed = columns.iter().zip(&self.types).map(|(column, data_type)| retype(column, data_type));
                 Ok(typed.collect::<Result<_, _>>()?)
@@ -348,7 +331,7 @@ impl KeyStore {
         match &self.layout {
             Layout::None => 0,
             Layout::Fixed { .. } => self.len() * 9,
-            Layout::Rows { bytes, garbage, .. } => bytes.len() - garbage + self.len() * size_of::<Range<usize>>(),
+            Layout::Rows { keys, .. } => keys.size(self.len()),
         }
     }
 }
@@ -369,17 +352,6 @@ fn take_number(next: &mut u32, free: &mut Vec<u32>) -> u32 {
         *next += 1;
         *next - 1
     })
-}
-
-/// The bytes that are still in use.
-fn compact(bytes: &[u8], spans: &mut [Range<usize>]) -> Vec<u8> {
-    let mut kept = Vec::with_capacity(bytes.len() / 2);
-    for span in spans.iter_mut() {
-        let start = kept.len();
-        kept.extend_from_slice(&bytes[span.clone()]);
-        *span = start..kept.len();
-    }
-    kept
 }
 
 fn is_fixed(logical: &DataType) -> bool {
