@@ -76,6 +76,11 @@ pub trait Collector {
     fn watermark(&mut self, watermark: i64) -> Result<()>;
     /// Hands on a change of status.
     fn status(&mut self, status: WatermarkStatus) -> Result<()>;
+    /// Whether the task is to end without its result. It is asked between the batches that one step of an operator emits: a step
+    /// may emit thousands (windows that fire together) into a sink that is slow.
+    fn is_cancelled(&self) -> bool {
+        false
+    }
 }
 
 /// What an operator knows of the task it runs in.

@@ -6,7 +6,9 @@ use bytes::Bytes;
 use wiesel_state::keyed::SnapshotOptions;
 
 use crate::element::{Batch, MIN_WATERMARK, WatermarkStatus};
-use crate::operator::{BuiltOperator, Collector, Operator, OperatorContext, OperatorSnapshot, RestoredState, Result};
+use crate::operator::{
+    BuiltOperator, Collector, Error, Operator, OperatorContext, OperatorSnapshot, RestoredState, Result,
+};
 
 #[cfg(test)]
 mod tests;
@@ -216,6 +218,9 @@ impl Collector for ChainCollector<'_> {
         if rows == 0 {
             return Ok(());
         }
+        if self.out.is_cancelled() {
+            return Err(Error::Cancelled);
+        }
         if let Some(sender) = self.sender {
             OperatorCounters::add(&sender.records_out, rows);
         }
@@ -248,5 +253,9 @@ impl Collector for ChainCollector<'_> {
             }
             None => self.out.status(status),
         }
+    }
+
+    fn is_cancelled(&self) -> bool {
+        self.out.is_cancelled()
     }
 }

@@ -193,8 +193,8 @@ impl Deployment {
             attempt: AttemptId::from_bytes(&task.attempt_id).ok_or_else(|| malformed("a task without attempt id"))?,
             attempt_number: task.attempt_number,
             allocation: id(&task.allocation_id, "a task without allocation id")?,
+            outputs: Outputs { edges, waiter: waiter.clone() },
             waiter,
-            outputs: Outputs { edges },
             inputs: None,
             restore: task.restore.clone(),
         })

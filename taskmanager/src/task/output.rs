@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use arrow::array::{ArrayRef, Int8Array, RecordBatch, RecordBatchOptions};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use wiesel_network::{Event, OvertakenOutput, ResultPartition};
+use wiesel_network::{Event, OvertakenOutput, ResultPartition, Waiter};
 use wiesel_operators::element::{Batch, WatermarkStatus};
 use wiesel_operators::operator::{Collector, Error, Result};
 
@@ -40,6 +40,8 @@ pub(crate) fn edge_schema(row: &SchemaRef, changelog: bool) -> SchemaRef {
 #[derive(Default)]
 pub(crate) struct Outputs {
     pub(crate) edges: Vec<OutputEdge>,
+    /// The task's.
+    pub(crate) waiter: Waiter,
 }
 
 impl Outputs {
@@ -165,6 +167,10 @@ impl Collector for Outputs {
             WatermarkStatus::Idle => Event::Idle,
             WatermarkStatus::Active => Event::Active,
         })
+    }
+
+    fn is_cancelled(&self) -> bool {
+        self.waiter.is_cancelled()
     }
 }
 
