@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use prost::Message;
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::Instant;
 use tonic::{Code, Status};
 use tracing::Instrument;
@@ -113,6 +113,8 @@ pub(crate) struct TaskExecutor {
     resource_manager: Option<Bytes>,
     /// The number of the last registration, which what is said of the slots belongs to.
     registration: u64,
+    /// Slots that are on offer to their jobs.
+    offers: HashMap<AllocationId, AbortHandle>,
     cancelling: HashMap<AttemptId, Instant>,
     internal: mpsc::UnboundedSender<Internal>,
     internal_receiver: mpsc::UnboundedReceiver<Internal>,
@@ -141,6 +143,7 @@ impl TaskExecutor {
             channels: HashMap::new(),
             resource_manager: None,
             registration: 0,
+            offers: HashMap::new(),
             cancelling: HashMap::new(),
             internal,
             internal_receiver,
@@ -195,15 +198,22 @@ impl TaskExecutor {
 
     fn handle_internal(&mut self, message: Internal) {
         match message {
-            Internal::OfferAnswered { allocation, accepted: true } => self.slots.activate(allocation),
-            Internal::OfferAnswered { allocation, accepted: false } => {
-                // A job that deploys into a slot wants it, whatever became of the answer.
-                if self.slots.get(allocation).is_some_and(|held| !held.active) {
-                    self.release(allocation, "the JobMaster did not accept the slot");
-                }
-            }
+            Internal::OfferAnswered { allocation, accepted } => self.offer_answered(allocation, accepted),
             Internal::TaskEnded { job, attempt } => self.task_ended(job, attempt),
             Internal::Reported { job, fence, answer } => self.reported(job, &fence, &answer),
+        }
+    }
+
+    fn offer_answered(&mut self, allocation: AllocationId, accepted: bool) {
+        if self.offers.remove(&allocation).is_none() {
+            // The slot was given back meanwhile.
+            return;
+        }
+        if accepted {
+            self.slots.activate(allocation);
+        } else if self.slots.get(allocation).is_some_and(|held| !held.active) {
+            // A job that deploys into a slot wants it, whatever became of the answer.
+            self.release(allocation, "the JobMaster did not accept the slot");
         }
     }
 
@@ -314,7 +324,7 @@ impl TaskExecutor {
             let accepted = tokio::time::timeout(patience, offer_slot(client, offer, id)).await.unwrap_or(false);
             let _ = internal.send(Internal::OfferAnswered { allocation: id, accepted });
         };
-        self.background.spawn(offering.instrument(job_span(job)));
+        self.offers.insert(id, self.background.spawn(offering.instrument(job_span(job))));
         self.publish_slots();
         Ok(())
     }
@@ -330,9 +340,12 @@ impl TaskExecutor {
         Ok(())
     }
 
-    /// Gives a slot back, after its tasks have ended.
+    /// Gives a slot back, after its tasks have ended. Nobody is to take it any more.
     fn release(&mut self, id: AllocationId, reason: &str) {
         let Some(job) = self.slots.get(id).map(|held| held.job) else { return };
+        if let Some(offer) = self.offers.remove(&id) {
+            offer.abort();
+        }
         let Some(tasks) = self.slots.release(id) else { return };
         tracing::info!(job_id = %job, allocation_id = %id, reason, tasks = tasks.len(), "slot released");
         for attempt in tasks {
@@ -611,7 +624,9 @@ impl TaskExecutor {
     }
 
     fn background_ended(&mut self, ended: Result<(), tokio::task::JoinError>) {
-        if let Err(error) = ended {
+        if let Err(error) = ended
+            && !error.is_cancelled()
+        {
             tracing::error!(%error, "a background call of the TaskExecutor panicked");
         }
     }

@@ -226,3 +226,27 @@ async fn a_task_that_its_job_master_does_not_have_is_cancelled() {
     executor.reported(JobId(JOB), &Bytes::from(vec![8_u8; 16]), &answer);
     assert_eq!(runner.told.load(Ordering::SeqCst), 1);
 }
+
+/// Failed before: it went on, with slots that had been given back, and a JobMaster took them.
+#[tokio::test]
+async fn a_slot_that_is_given_back_is_on_offer_no_more() {
+    let mut executor = executor(Arc::default(), Duration::from_secs(60));
+    executor.registered(Bytes::from_static(&FENCE), 1);
+    assert!(executor.request_slot(&slot(0, 8)).unwrap().granted);
+    assert!(executor.request_slot(&slot(1, 8)).unwrap().granted);
+    assert_eq!((executor.offers.len(), executor.background.len()), (2, 2));
+    executor.resource_manager_lost("the test says so");
+    assert!(executor.offers.is_empty());
+    while let Some(ended) = executor.background.join_next().await {
+        assert!(ended.unwrap_err().is_cancelled());
+    }
+    // Its answer was on its way, and the slot is held and on offer again by then, for another allocation.
+    executor.registered(Bytes::from_static(&FENCE), 2);
+    let again = proto::RequestSlotRequest { allocation_id: vec![9; 16].into(), ..slot(0, 8) };
+    assert!(executor.request_slot(&again).unwrap().granted);
+    executor.handle_internal(Internal::OfferAnswered { allocation: AllocationId([0; 16]), accepted: false });
+    let held = || executor.slots.report().into_iter().filter(|slot| !slot.allocation_id.is_empty()).count();
+    assert_eq!((executor.offers.len(), held()), (1, 1));
+    executor.handle_internal(Internal::OfferAnswered { allocation: AllocationId([9; 16]), accepted: false });
+    assert!(executor.offers.is_empty() && executor.slots.allocations().is_empty());
+}
