@@ -191,6 +191,39 @@ async fn what_a_dead_task_manager_said_does_not_count_for_its_successor() {
     cluster.await_free_slots(1).await;
 }
 
+/// Failed before: the job took it and ran there, and nobody would ever have told it that the TaskManager is gone.
+#[tokio::test]
+async fn a_job_does_not_stay_on_a_task_manager_that_nobody_watches() {
+    let cluster = Cluster::start(&FIXED_DELAY).await;
+    let mut a = TaskManager::start(&cluster, "a", 1).await;
+    let id = cluster.submit(shuffle(1, 1)).await;
+    let first = a.next_submit().await;
+    a.run(&first).await;
+    a.end_heartbeats();
+    cluster.await_task_managers(0).await;
+    let offer = |allocation: u8, registration: u64| proto::OfferSlotsRequest {
+        fence: first.fence.clone(),
+        job_id: first.graph.as_ref().unwrap().job_id.clone(),
+        resource_id: "a".into(),
+        rpc_address: "127.0.0.1:1".into(),
+        data_address: "127.0.0.1:2".into(),
+        hostname: "localhost".into(),
+        slots: vec![proto::SlotOffer { allocation_id: vec![allocation; 16].into(), index: 0 }],
+        slots_version: 99,
+        registration,
+    };
+    let late = offer(8, a.registration);
+    assert!(a.master.offer_slots(late).await.unwrap().into_inner().accepted.is_empty());
+    // A loss that the job does not know of: it takes the slot, and hears of it from the ResourceManager.
+    let unknown = offer(9, a.registration + 1_000);
+    assert_eq!(a.master.offer_slots(unknown).await.unwrap().into_inner().accepted.len(), 1);
+    let mut b = TaskManager::start(&cluster, "b", 1).await;
+    let second = b.next_submit().await;
+    b.report_all(&second, Finished).await;
+    cluster.await_status(id, JobStatus::Finished).await;
+    cluster.await_free_slots(1).await;
+}
+
 #[tokio::test]
 async fn a_silent_task_manager_is_lost_after_its_timeout() {
     let cluster = Cluster::start(&[("heartbeat.timeout", "300 ms")]).await;

@@ -68,7 +68,7 @@ pub(super) enum Completion {
     Initialized(Result<Box<Initialized>, FailureInfo>),
     Claimed(Result<Box<Initialized>, FailureInfo>),
     Deployed { execution: u32, location: Arc<TaskManagerLocation>, result: Result<(), NotDeployed> },
-    Cancelled { location: Arc<TaskManagerLocation>, result: Result<Vec<AttemptId>, String> },
+    Cancelled { location: Arc<TaskManagerLocation>, registration: u64, result: Result<Vec<AttemptId>, String> },
     SlotTimeout { request: u64 },
     RestartDue { restart: u64 },
     ClientCheck,
@@ -81,9 +81,11 @@ pub(super) enum Completion {
 }
 
 /// Tasks on their way to a TaskManager.
-struct Deploying {
+pub(super) struct Deploying {
     execution: u32,
-    attempts: Vec<AttemptId>,
+    /// Under which registration it gave the slots that they are to run in.
+    pub(super) registration: u64,
+    pub(super) attempts: Vec<AttemptId>,
     /// Cancellations that must not overtake them.
     cancelled: Vec<AttemptId>,
 }
@@ -140,7 +142,7 @@ pub(crate) struct JobMaster {
     pub(super) completions: JoinSet<Completion>,
     timers: JoinSet<Completion>,
     /// By TaskManager.
-    deploying: HashMap<String, Vec<Deploying>>,
+    pub(super) deploying: HashMap<String, Vec<Deploying>>,
     /// Turns to deploy: each request repeats the graph.
     deployments: Arc<Semaphore>,
     client_expires: Option<i64>,
@@ -373,13 +375,15 @@ impl JobMaster {
             }
             Message::Snapshot { request, promise } => self.snapshot(&request, promise),
             Message::Metrics { report, reply } => {
-                let _ = reply.send(self.task_manager_report(report));
+                // What a TaskManager does not wait for any more was true a while ago, and it says anew what is true.
+                if !reply.is_closed() {
+                    let _ = reply.send(self.task_manager_report(report));
+                }
             }
             Message::SlotLost { resource_id, allocation } => self.slot_lost(&resource_id, allocation),
             Message::SlotShortage(shortage) => self.slot_shortage(shortage),
-            Message::TaskManagerLost { resource_id, failure } => {
-                self.deploying.remove(&resource_id);
-                self.scheduler.task_manager_lost(&resource_id, failure, &mut self.env);
+            Message::TaskManagerLost { resource_id, registration, failure } => {
+                self.task_manager_lost(&resource_id, registration, failure);
             }
             Message::Cancel { reply } => {
                 tracing::info!(job_id = %self.handle.job_id, state = %self.scheduler.status(), "asked to cancel");
@@ -455,7 +459,9 @@ impl JobMaster {
                 self.not_notified(checkpoint, &location.resource_id, reason);
             }
             Completion::Deployed { execution, location, result } => self.deployed(execution, &location, result),
-            Completion::Cancelled { location, result: Err(reason) } => self.not_cancelled(&location, reason),
+            Completion::Cancelled { location, registration, result: Err(reason) } => {
+                self.not_cancelled(&location.resource_id, registration, reason);
+            }
             Completion::Cancelled { result: Ok(gone), .. } => self.scheduler.tasks_gone(&gone, &mut self.env),
             Completion::SlotTimeout { request } => {
                 self.scheduler.slots_timed_out(request, self.options.slot_request_timeout, &mut self.env);
@@ -487,7 +493,7 @@ impl JobMaster {
             self.deploying.remove(&location.resource_id);
         }
         if !done.cancelled.is_empty() {
-            self.cancel(Arc::clone(location), done.cancelled);
+            self.cancel(Arc::clone(location), done.registration, done.cancelled);
         }
         if let Err(NotDeployed { failure, missing_slots }) = result {
             for allocation in missing_slots {
@@ -541,7 +547,9 @@ impl JobMaster {
                 self.context.resource_manager.send(resourcemanager::Message::ReleaseSlots { job });
             }
             Action::Deploy { regions } => self.postponed.extend(regions),
-            Action::Cancel { location, attempts } => self.cancel_after_deployment(location, attempts),
+            Action::Cancel { location, registration, attempts } => {
+                self.cancel_after_deployment(location, registration, attempts);
+            }
             Action::EndExecution { regions } => self.end_sources(&regions),
             Action::RestartAfter { delay, restart } => {
                 let latest = self.scheduler.history().entries().next();
@@ -563,7 +571,12 @@ impl JobMaster {
     }
 
     /// A cancellation must not overtake its task.
-    fn cancel_after_deployment(&mut self, location: Arc<TaskManagerLocation>, attempts: Vec<AttemptId>) {
+    fn cancel_after_deployment(
+        &mut self,
+        location: Arc<TaskManagerLocation>,
+        registration: u64,
+        attempts: Vec<AttemptId>,
+    ) {
         let (postponed, mut attempts): (Vec<_>, Vec<_>) = attempts.into_iter().partition(|attempt| {
             let graph = self.scheduler.graph();
             graph.find(*attempt).is_some_and(|(vertex, _)| self.postponed.contains(&graph.regions[vertex]))
@@ -579,16 +592,16 @@ impl JobMaster {
             attempts = others;
         }
         if !attempts.is_empty() {
-            self.cancel(location, attempts);
+            self.cancel(location, registration, attempts);
         }
     }
 
-    fn cancel(&mut self, location: Arc<TaskManagerLocation>, attempts: Vec<AttemptId>) {
+    fn cancel(&mut self, location: Arc<TaskManagerLocation>, registration: u64, attempts: Vec<AttemptId>) {
         let executors = self.context.executors.clone();
         let (fence, job, timeout) = (self.handle.fence, self.handle.job_id, self.context.rpc_timeout);
         self.spawn(async move {
             let result = cancel_tasks(executors, Arc::clone(&location), fence, job, attempts, timeout).await;
-            Completion::Cancelled { location, result }
+            Completion::Cancelled { location, registration, result }
         });
     }
 
@@ -611,8 +624,10 @@ impl JobMaster {
         let timeout = self.context.rpc_timeout.max(MIN_DEPLOY_TIMEOUT);
         for share in shares {
             let location = Arc::clone(&share.location);
-            let attempts = share.tasks.iter().filter_map(|task| AttemptId::from_bytes(&task.attempt_id)).collect();
-            let deploying = Deploying { execution, attempts, cancelled: Vec::new() };
+            let attempts = share.tasks.iter().filter_map(|task| AttemptId::from_bytes(&task.attempt_id));
+            let attempts: Vec<AttemptId> = attempts.collect();
+            let registration = self.scheduler.graph().registration_of(&attempts);
+            let deploying = Deploying { execution, registration, attempts, cancelled: Vec::new() };
             self.deploying.entry(location.resource_id.clone()).or_default().push(deploying);
             let (executors, turns, shared) =
                 (self.context.executors.clone(), Arc::clone(&self.deployments), Arc::clone(&shared));

@@ -210,7 +210,7 @@ impl JobMaster {
         if self.stopping.is_some() || self.checkpoints.was_to_stop(checkpoint) {
             let message = format!("TaskManager with id {resource_id} does not take the end of a savepoint.");
             let failure = FailureInfo::new(failure::TASK_MANAGER_LOST, message).because(reason);
-            self.abandon_task_manager(resource_id, failure);
+            self.abandon_task_manager(resource_id, u64::MAX, failure);
         }
     }
 

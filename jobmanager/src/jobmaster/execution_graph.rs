@@ -58,11 +58,16 @@ pub struct JobSlot {
     pub location: Arc<TaskManagerLocation>,
 }
 
+/// Of how many TaskManagers a job remembers that they are lost. What it forgets it is told again when it takes a slot of one.
+const MAX_LOST: usize = 4096;
+
 /// The slots that a job holds, by allocation and by TaskManager.
 #[derive(Clone, Debug, Default)]
 pub struct JobSlots {
     slots: BTreeMap<AllocationId, JobSlot>,
     by_task_manager: BTreeMap<String, SlotsOfTaskManager>,
+    /// The largest number of a registration of each TaskManager that was lost, as far as is remembered.
+    lost: BTreeMap<String, u64>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -99,10 +104,12 @@ impl JobSlots {
         allocations.into_iter().flatten().filter_map(move |allocation| self.slots.get(allocation))
     }
 
-    /// Whether a later process of the same TaskManager has offered slots: the one that offers this is gone.
-    pub fn supersede(&self, offer: &JobSlot) -> bool {
-        let known = self.by_task_manager.get(&offer.location.resource_id);
-        known.is_some_and(|known| known.registration > offer.since.registration)
+    /// Whether an offer is void: its TaskManager is known to be lost since it made it, or has offered slots under a later
+    /// registration.
+    pub fn void(&self, offer: &JobSlot) -> bool {
+        let (id, registration) = (&offer.location.resource_id, offer.since.registration);
+        let superseded = self.by_task_manager.get(id).is_some_and(|known| known.registration > registration);
+        superseded || self.lost.get(id).is_some_and(|lost| *lost >= registration)
     }
 
     /// The job holds one more.
@@ -125,10 +132,25 @@ impl JobSlots {
         }
     }
 
-    /// The job does not hold any of a TaskManager any more.
-    pub fn remove_all_of(&mut self, resource_id: &str) {
-        for allocation in self.by_task_manager.remove(resource_id).unwrap_or_default().allocations {
-            self.slots.remove(&allocation);
+    /// The job does not hold those of a TaskManager any more that were offered under this registration or an earlier one.
+    pub fn remove_of(&mut self, resource_id: &str, registration: u64) {
+        let gone = self.of(resource_id).filter(|slot| slot.since.registration <= registration);
+        for allocation in gone.map(|slot| slot.allocation).collect::<Vec<_>>() {
+            self.remove(allocation);
+        }
+    }
+
+    /// A TaskManager is lost: what it offered under this registration or an earlier one, and may yet offer, is void.
+    pub fn task_manager_lost(&mut self, resource_id: &str, registration: u64) {
+        self.remove_of(resource_id, registration);
+        let lost = self.lost.entry(resource_id.to_owned()).or_default();
+        *lost = registration.max(*lost);
+        if self.lost.len() > MAX_LOST {
+            // Registrations are numbered upwards: nobody is as likely to have no offer on its way any more.
+            let oldest = self.lost.iter().min_by_key(|(_, registration)| **registration);
+            if let Some(oldest) = oldest.map(|(id, _)| id.clone()) {
+                self.lost.remove(&oldest);
+            }
         }
     }
 }
@@ -511,6 +533,13 @@ impl ExecutionGraph {
         self.positions.get(&attempt).copied()
     }
 
+    /// The latest registration under which the slots of some attempts were offered.
+    pub fn registration_of(&self, attempts: &[AttemptId]) -> u64 {
+        let found = attempts.iter().filter_map(|attempt| self.find(*attempt));
+        let slots = found.filter_map(|(v, s)| self.vertices[v].subtasks[s].slot.as_ref());
+        slots.map(|slot| slot.since.registration).max().unwrap_or_default()
+    }
+
     /// Gives each task that waits for one its slot: subtask i of every vertex of a sharing group goes to the group's slot i.
     /// There must be [`ExecutionGraph::required_slots`] of them. What a group has it keeps; new slots are taken in turn from
     /// each TaskManager, so that a vertex with fewer subtasks is spread too.
@@ -600,10 +629,39 @@ mod tests {
         slots.remove(slot("a", 0).allocation);
         slots.remove(slot("c", 0).allocation);
         assert_eq!((of(&slots, "a"), slots.len()), (vec![1], 2));
-        slots.remove_all_of("a");
+        slots.remove_of("a", 1);
         assert!(!slots.contains(slot("a", 1).allocation) && slots.contains(slot("b", 0).allocation));
         slots.remove(slot("b", 0).allocation);
         assert!(slots.is_empty() && slots.by_task_manager.is_empty());
+    }
+
+    /// Failed before: with its slots it was forgotten which process of a TaskManager had been lost.
+    #[test]
+    fn what_a_lost_task_manager_offers_is_void_and_what_its_successor_offers_is_not() {
+        let of = |id: &str, index: u8, registration| {
+            let since = ReportNumber { registration, version: 1 };
+            JobSlot { since, ..slot(id, index) }
+        };
+        let mut slots = JobSlots::default();
+        slots.insert(of("a", 0, 3));
+        slots.insert(of("a", 1, 5));
+        slots.insert(of("b", 0, 4));
+        slots.task_manager_lost("a", 3);
+        assert_eq!(slots.iter().map(|slot| slot.since.registration).collect::<Vec<_>>(), [5, 4]);
+        slots.task_manager_lost("a", 5);
+        slots.task_manager_lost("a", 3);
+        slots.task_manager_lost("c", 6);
+        assert_eq!(slots.len(), 1);
+        for (offer, void) in [("a", 3, true), ("a", 5, true), ("a", 7, false), ("b", 4, false), ("c", 6, true)]
+            .map(|(id, registration, void)| (of(id, 9, registration), void))
+        {
+            assert_eq!(slots.void(&offer), void, "{offer:?}");
+        }
+        for registration in 10..10 + MAX_LOST as u64 {
+            slots.task_manager_lost(&format!("tm-{registration}"), registration);
+        }
+        assert_eq!(slots.lost.len(), MAX_LOST);
+        assert!(!slots.lost.contains_key("a") && !slots.lost.contains_key("c") && slots.lost.contains_key("tm-10"));
     }
 
     proptest! {

@@ -148,6 +148,8 @@ pub(crate) enum Message {
     SlotShortage(Option<SlotShortage>),
     TaskManagerLost {
         resource_id: String,
+        /// What it offered under a later one is not lost.
+        registration: u64,
         failure: FailureInfo,
     },
     Cancel {
@@ -185,8 +187,8 @@ impl JobMasterHandle {
         self.sender.send(message).is_ok()
     }
 
-    pub(crate) fn task_manager_lost(&self, resource_id: &str, failure: FailureInfo) {
-        self.send(Message::TaskManagerLost { resource_id: resource_id.to_owned(), failure });
+    pub(crate) fn task_manager_lost(&self, resource_id: &str, registration: u64, failure: FailureInfo) {
+        self.send(Message::TaskManagerLost { resource_id: resource_id.to_owned(), registration, failure });
     }
 
     pub(crate) fn slot_shortage(&self, shortage: Option<SlotShortage>) {

@@ -18,6 +18,11 @@ use crate::jobmaster::restart_strategy::{Decision, RestartStrategy};
 use crate::jobmaster::status::{JobStatus, StatusTimestamps};
 use crate::resourcemanager::slot_manager::{ReportNumber, SlotShortage};
 
+use self::roll_call::RollCall;
+
+mod losses;
+mod roll_call;
+
 /// What helps a job that waits for slots.
 pub(super) const MORE_SLOTS: &str =
     "start more TaskManagers, raise taskmanager.numberOfTaskSlots or lower the parallelism";
@@ -48,6 +53,8 @@ pub enum Action {
     Cancel {
         /// Where they run.
         location: Arc<TaskManagerLocation>,
+        /// Under which registration it gave the slots that they run in.
+        registration: u64,
         /// Which.
         attempts: Vec<AttemptId>,
     },
@@ -96,6 +103,7 @@ pub struct Scheduler {
     strategy: RestartStrategy,
     history: ExceptionHistory,
     slots: JobSlots,
+    roll_call: RollCall,
     slot_request: u64,
     awaiting_slots: bool,
     /// What the ResourceManager said last of the slots that are awaited.
@@ -134,6 +142,7 @@ impl Scheduler {
             strategy,
             history,
             slots: JobSlots::default(),
+            roll_call: RollCall::default(),
             slot_request: 0,
             awaiting_slots: false,
             slot_shortage: None,
@@ -294,7 +303,7 @@ impl Scheduler {
         for offer in offers {
             if self.slots.contains(offer.allocation) {
                 accepted.push(offer.allocation);
-            } else if open && self.slots.len() < self.graph.required_slots() && !self.slots.supersede(&offer) {
+            } else if open && self.slots.len() < self.graph.required_slots() && !self.slots.void(&offer) {
                 accepted.push(offer.allocation);
                 self.slots.insert(offer);
             }
@@ -321,6 +330,7 @@ impl Scheduler {
         }
         self.awaiting_slots = false;
         self.graph.assign_slots(&self.slots);
+        self.roll_call.begin(&self.graph);
         let regions = self.scheduled_regions();
         self.graph.move_all(ExecutionState::Scheduled, ExecutionState::Deploying, now);
         self.last_modification = now;
@@ -460,59 +470,6 @@ impl Scheduler {
         self.graph.vertices[vertex].subtasks[subtask].state
     }
 
-    /// Tasks of these regions cannot be deployed, and nobody was asked to.
-    pub fn not_deployed(&mut self, regions: &BTreeSet<usize>, failure: FailureInfo, env: &mut dyn Environment) {
-        let mut tasks = self.graph.in_state(ExecutionState::Deploying);
-        tasks.retain(|(vertex, _)| regions.contains(&self.graph.regions[*vertex]));
-        self.fail_tasks(&tasks, failure, env);
-        self.settle(env);
-    }
-
-    /// The call that was to give a TaskManager these tasks failed, which does not say what it did: the answer may have been lost,
-    /// or some were started before it refused the rest. Those that have said something run. The others are cancelled.
-    pub fn deployment_failed(&mut self, attempts: &[AttemptId], failure: FailureInfo, env: &mut dyn Environment) {
-        let current = attempts.iter().filter_map(|attempt| self.graph.find(*attempt));
-        let silent = current.filter(|(v, s)| self.state_of(*v, *s) == ExecutionState::Deploying).collect();
-        self.fail_unheard(silent, failure, env);
-        self.settle(env);
-    }
-
-    /// A TaskManager is gone with all that ran on it.
-    pub fn task_manager_lost(&mut self, resource_id: &str, failure: FailureInfo, env: &mut dyn Environment) {
-        self.slots.remove_all_of(resource_id);
-        let tasks = self.tasks_in(|slot| slot.location.resource_id == resource_id);
-        self.fail_tasks(&tasks, failure, env);
-        self.settle(env);
-    }
-
-    /// A process of a TaskManager is gone with all that ran in it; the slots are those of another one with its id.
-    pub fn process_lost(&mut self, location: &TaskManagerLocation, failure: FailureInfo, env: &mut dyn Environment) {
-        let tasks = self.tasks_in(|slot| *slot.location == *location);
-        self.fail_tasks(&tasks, failure, env);
-        self.settle(env);
-    }
-
-    /// The job does not have a slot any more. A TaskManager says so when it gives one back, before the tasks in it have ended.
-    pub fn slot_lost(&mut self, allocation: AllocationId, failure: FailureInfo, env: &mut dyn Environment) {
-        self.slots.remove(allocation);
-        let tasks = self.tasks_in(|slot| slot.allocation == allocation);
-        self.fail_unheard(tasks, failure, env);
-        self.settle(env);
-    }
-
-    fn tasks_in(&self, chosen: impl Fn(&JobSlot) -> bool) -> Vec<(usize, usize)> {
-        let mut tasks = Vec::new();
-        for (v, vertex) in self.graph.vertices.iter().enumerate() {
-            for (s, execution) in vertex.subtasks.iter().enumerate() {
-                let here = execution.slot.as_ref().is_some_and(&chosen);
-                if here && execution.is_deployed() {
-                    tasks.push((v, s));
-                }
-            }
-        }
-        tasks
-    }
-
     /// Tasks failed together for one reason, and are over; so are those that were being cancelled.
     fn fail_tasks(&mut self, tasks: &[(usize, usize)], failure: FailureInfo, env: &mut dyn Environment) {
         let now = env.now();
@@ -525,19 +482,6 @@ impl Scheduler {
             self.graph.fail(vertex, subtask, failure.clone(), now);
         }
         self.tasks_failed(&failed, failure, env);
-    }
-
-    /// Tasks failed together for one reason, and may run all the same: only their TaskManager knows. It is told to end them, and
-    /// they are over when it says that they are or that it does not have them, or when it is lost. Until then nobody takes their
-    /// place: two attempts at once would both write. Those that were being cancelled are waited for already.
-    fn fail_unheard(&mut self, mut tasks: Vec<(usize, usize)>, failure: FailureInfo, env: &mut dyn Environment) {
-        let now = env.now();
-        tasks.retain(|(v, s)| self.state_of(*v, *s) != ExecutionState::Canceling);
-        self.push_cancel(&tasks);
-        for &(vertex, subtask) in &tasks {
-            self.graph.fail_unheard(vertex, subtask, failure.clone(), now);
-        }
-        self.tasks_failed(&tasks, failure, env);
     }
 
     fn tasks_failed(&mut self, tasks: &[(usize, usize)], failure: FailureInfo, env: &mut dyn Environment) {
@@ -705,19 +649,22 @@ impl Scheduler {
     }
 
     fn push_cancel(&mut self, tasks: &[(usize, usize)]) {
-        let mut by_task_manager: BTreeMap<&str, (Arc<TaskManagerLocation>, Vec<AttemptId>)> = BTreeMap::new();
+        let mut calls: BTreeMap<(&str, u64), (Arc<TaskManagerLocation>, Vec<AttemptId>)> = BTreeMap::new();
         for &(vertex, subtask) in tasks {
             let execution = &self.graph.vertices[vertex].subtasks[subtask];
             if let Some(slot) = &execution.slot {
-                by_task_manager
-                    .entry(&slot.location.resource_id)
+                calls
+                    .entry((&slot.location.resource_id, slot.since.registration))
                     .or_insert_with(|| (Arc::clone(&slot.location), Vec::new()))
                     .1
                     .push(execution.attempt_id);
             }
         }
-        self.actions
-            .extend(by_task_manager.into_values().map(|(location, attempts)| Action::Cancel { location, attempts }));
+        self.actions.extend(calls.into_iter().map(|((_, registration), (location, attempts))| Action::Cancel {
+            location,
+            registration,
+            attempts,
+        }));
     }
 
     /// The wait before a restart is over.

@@ -4,6 +4,9 @@ use super::*;
 use crate::jobmaster::deployment_plan::plan_deployment;
 use crate::jobmaster::restart_strategy::RestartStrategyOptions;
 
+#[path = "scheduler_loss_tests.rs"]
+mod losses;
+
 struct TestEnvironment {
     now: i64,
     next_id: u128,
@@ -282,11 +285,11 @@ fn a_restart_begins_anew_with_the_slots_it_has() {
 fn a_lost_task_manager_takes_its_tasks_and_slots_along() {
     let mut job = Job::running(2, fixed_delay(3));
     let lost = FailureInfo::new(failure::TASK_MANAGER_LOST, "gone");
-    job.scheduler.task_manager_lost("b", lost, &mut job.env);
+    job.scheduler.task_manager_lost("b", 1, lost, &mut job.env);
     assert_eq!(job.status(), JobStatus::Restarting);
     let actions = job.scheduler.take_actions();
     for action in &actions {
-        if let Action::Cancel { location, attempts } = action {
+        if let Action::Cancel { location, attempts, .. } = action {
             assert_eq!((location.resource_id.as_str(), attempts.len()), ("a", 2));
         }
     }
@@ -306,7 +309,7 @@ fn losing_every_task_manager_ends_a_cancellation() {
     assert_eq!(job.status(), JobStatus::Cancelling);
     for id in ["a", "b"] {
         let lost = FailureInfo::new(failure::TASK_MANAGER_LOST, "gone");
-        job.scheduler.task_manager_lost(id, lost, &mut job.env);
+        job.scheduler.task_manager_lost(id, 1, lost, &mut job.env);
     }
     assert_eq!(job.status(), JobStatus::Canceled);
     assert_eq!(job.states(), [ExecutionState::Canceled; 4]);
@@ -467,8 +470,8 @@ fn tasks_whose_deployment_had_no_answer_are_over_when_their_task_manager_says_so
             0 => job.scheduler.tasks_gone(&before[..1], &mut job.env),
             1 => _ = job.report(before[0], ExecutionState::Canceled),
             2 => _ = job.report(before[0], ExecutionState::Finished),
-            3 => job.scheduler.task_manager_lost("a", lost(), &mut job.env),
-            _ => job.scheduler.process_lost(&place.location, lost(), &mut job.env),
+            3 => job.scheduler.task_manager_lost("a", 1, lost(), &mut job.env),
+            _ => job.scheduler.abandon_task_manager("a", 1, lost(), &mut job.env),
         }
         assert_eq!(job.status(), JobStatus::Running);
         assert!(job.attempts().iter().all(|attempt| !before.contains(attempt)));
@@ -537,7 +540,7 @@ fn counters_of_an_attempt_that_was_given_up_are_of_no_attempt() {
     job.report(before[1], ExecutionState::Finished);
     assert_eq!(report(&mut job, before[1]), UpdateOutcome::Accepted, "it is on its way out");
     let lost = FailureInfo::new(failure::TASK_MANAGER_LOST, "gone");
-    job.scheduler.task_manager_lost("a", lost, &mut job.env);
+    job.scheduler.task_manager_lost("a", 1, lost, &mut job.env);
     assert_eq!(report(&mut job, before[0]), UpdateOutcome::Unknown);
     job.scheduler.restart_due(1, &mut job.env);
     for attempt in [before[0], before[1], AttemptId([99; 16])] {
@@ -648,7 +651,7 @@ fn a_region_that_waits_for_slots_is_scheduled_again_with_one_that_fails_then() {
     }
     job.scheduler.restart_due(1, &mut job.env);
     assert_eq!((job.status(), job.states()[0]), (JobStatus::Running, ExecutionState::Scheduled));
-    job.scheduler.task_manager_lost("a", lost, &mut job.env);
+    job.scheduler.task_manager_lost("a", 1, lost, &mut job.env);
     assert_eq!(job.status(), JobStatus::Restarting);
     job.all(ExecutionState::Canceled);
     job.scheduler.restart_due(2, &mut job.env);
@@ -664,7 +667,7 @@ fn a_new_slot_takes_the_place_of_the_lost_one() {
     let place = |job: &Job, s: usize| job.scheduler.graph.vertices[0].subtasks[s].slot.clone().unwrap();
     let before: Vec<_> = (0..4).map(|s| place(&job, s)).collect();
     let lost = FailureInfo::new(failure::TASK_MANAGER_LOST, "gone");
-    job.scheduler.task_manager_lost("b", lost, &mut job.env);
+    job.scheduler.task_manager_lost("b", 1, lost, &mut job.env);
     job.all(ExecutionState::Canceled);
     job.scheduler.restart_due(1, &mut job.env);
     job.scheduler.offer_slots(vec![slot("c", 7), slot("c", 8)], &mut job.env);

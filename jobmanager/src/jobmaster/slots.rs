@@ -70,6 +70,13 @@ impl JobMaster {
         }
         let offered: Vec<AllocationId> = offers.iter().map(|offer| offer.allocation).collect();
         let accepted = self.scheduler.offer_slots(offers, &mut self.env);
+        if !accepted.is_empty() {
+            // It may not know of them, or of their TaskManager: what is counted there has to be what the job has.
+            let (job, resource_id) = (self.job_id(), location.resource_id.clone());
+            let allocations = accepted.clone();
+            let taken = resourcemanager::Message::Accepted { job, resource_id, since, allocations };
+            self.context.resource_manager.send(taken);
+        }
         let taken: HashSet<AllocationId> = accepted.iter().copied().collect();
         for allocation in offered.into_iter().filter(|offer| !taken.contains(offer)) {
             self.tell_given_up(&location.resource_id, allocation);
@@ -78,11 +85,15 @@ impl JobMaster {
     }
 
     /// Takes the counters of tasks, and what their TaskManager holds for the job: a slot that it does not hold is lost, one that
-    /// the job does not have is to be given back, and an attempt that is not the job's any more is to end.
+    /// the job does not have is to be given back, an attempt that is not the job's any more is to end, and one of the job's that
+    /// it does not have is over.
     pub(super) fn task_manager_report(&mut self, report: proto::TaskMetricsReport) -> proto::TaskMetricsResponse {
         let mut unknown_attempts = Vec::new();
+        let mut named = HashSet::with_capacity(report.tasks.len());
         for task in report.tasks {
-            if let (Some(attempt), Some(metrics)) = (AttemptId::from_bytes(&task.attempt_id), task.metrics)
+            let Some(attempt) = AttemptId::from_bytes(&task.attempt_id) else { continue };
+            named.insert(attempt);
+            if let Some(metrics) = task.metrics
                 && self.scheduler.task_metrics(attempt, metrics) == UpdateOutcome::Unknown
             {
                 unknown_attempts.push(task.attempt_id);
@@ -97,6 +108,10 @@ impl JobMaster {
         for allocation in self.scheduler.not_held(&report.resource_id, number, |slot| held.contains_key(&slot)) {
             self.give_up(&report.resource_id, allocation);
         }
+        let under_way = self.deploying.get(&report.resource_id).into_iter().flatten();
+        named.extend(under_way.flat_map(|deploying| deploying.attempts.iter().copied()));
+        let id = &report.resource_id;
+        self.scheduler.attempts_named(id, report.registration, &named, &self.postponed, &mut self.env);
         let has = |allocation| self.scheduler.slots().contains(allocation);
         let unwanted = held.into_iter().filter(|(allocation, active)| *active && !has(*allocation));
         let unwanted = unwanted.map(|(allocation, _)| allocation.to_bytes()).collect();
@@ -117,25 +132,33 @@ impl JobMaster {
     }
 
     /// A TaskManager did not say that it took a cancellation, however often it was asked.
-    pub(super) fn not_cancelled(&mut self, location: &TaskManagerLocation, reason: String) {
-        let id = &location.resource_id;
-        let message = format!("TaskManager with id {id} does not take a cancellation.");
+    pub(super) fn not_cancelled(&mut self, resource_id: &str, registration: u64, reason: String) {
+        let message = format!("TaskManager with id {resource_id} does not take a cancellation.");
         let failure = FailureInfo::new(failure::TASK_MANAGER_LOST, message).because(reason);
-        if self.scheduler.slots().of(id).any(|slot| *slot.location != *location) {
-            // It is gone; its successor under the same id was not asked.
-            self.scheduler.process_lost(location, failure, &mut self.env);
-        } else {
-            self.abandon_task_manager(id, failure);
-        }
+        // Who registered later under the same id, from the same address even, was not asked.
+        self.abandon_task_manager(resource_id, registration, failure);
     }
 
-    /// The job does without a TaskManager that does not do what it is told, though the ResourceManager hears of it.
-    pub(super) fn abandon_task_manager(&mut self, resource_id: &str, failure: FailureInfo) {
+    /// The ResourceManager does not know this registration of a TaskManager any more.
+    pub(super) fn task_manager_lost(&mut self, resource_id: &str, registration: u64, failure: FailureInfo) {
+        if let Some(deploying) = self.deploying.get_mut(resource_id) {
+            deploying.retain(|deploying| deploying.registration > registration);
+            if deploying.is_empty() {
+                self.deploying.remove(resource_id);
+            }
+        }
+        self.scheduler.task_manager_lost(resource_id, registration, failure, &mut self.env);
+    }
+
+    /// The job does without what a TaskManager gave it under this registration: it does not do what it is told, though the
+    /// ResourceManager hears of it.
+    pub(super) fn abandon_task_manager(&mut self, resource_id: &str, registration: u64, failure: FailureInfo) {
         let slots = self.scheduler.slots().of(resource_id);
+        let slots = slots.filter(|slot| slot.since.registration <= registration);
         for allocation in slots.map(|slot| slot.allocation).collect::<Vec<_>>() {
             self.tell_given_up(resource_id, allocation);
         }
-        self.scheduler.task_manager_lost(resource_id, failure, &mut self.env);
+        self.scheduler.abandon_task_manager(resource_id, registration, failure, &mut self.env);
     }
 
     pub(super) fn tell_given_up(&self, resource_id: &str, allocation: AllocationId) {

@@ -167,6 +167,9 @@ impl ResourceManager {
                 self.tell_shortage(id);
             }
             Message::ReleaseSlots { job } => self.release(job),
+            Message::Accepted { job, resource_id, since, allocations } => {
+                self.accepted(job, &resource_id, since, &allocations);
+            }
             Message::GiveUp { resource_id, allocation } => {
                 if self.slots.give_up(&resource_id, allocation) {
                     self.free_slot(&resource_id, allocation, "its job does not have it");
@@ -308,9 +311,20 @@ impl ResourceManager {
         self.slots.unregister(resource_id);
         // Not only those that have a slot of it: one that has given its slot up waits for its tasks there to end.
         for master in self.jobs.values() {
-            master.task_manager_lost(resource_id, failure.clone());
+            master.task_manager_lost(resource_id, gone.number, failure.clone());
         }
         self.allocate();
+    }
+
+    /// A job has slots that were offered under a registration: its TaskManager may have been lost since, or not have answered yet.
+    fn accepted(&mut self, job: JobId, resource_id: &str, since: ReportNumber, allocations: &[AllocationId]) {
+        if self.task_managers.get(resource_id).is_some_and(|known| known.number == since.registration) {
+            allocations.iter().for_each(|allocation| self.slots.accepted(resource_id, *allocation, since));
+        } else if let Some(master) = self.jobs.get(&job) {
+            let message = format!("TaskManager with id {resource_id} was lost before its offer of slots arrived.");
+            let failure = FailureInfo::new(failure::TASK_MANAGER_LOST, message);
+            master.task_manager_lost(resource_id, since.registration, failure);
+        }
     }
 
     fn release(&mut self, job: JobId) {

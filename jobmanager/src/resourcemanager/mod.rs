@@ -6,8 +6,11 @@
 //! that it believed to have tells the other. What comes late from a process that is gone has the number of an earlier
 //! registration than that of its successor, and is not taken for the successor's word.
 //!
+//! A job tells which slots it took and under which registration, because an offer may be late: what it holds is what is counted
+//! as its, and nobody holds a slot of a TaskManager that nobody watches.
+//!
 //! Invariant: a slot is given to a job only while its TaskManager is registered; every job that has a slot of a TaskManager
-//! that is lost is told once.
+//! that is lost, or takes one, is told.
 pub mod slot_manager;
 
 mod actor;
@@ -24,7 +27,7 @@ use wiesel_proto as proto;
 pub use actor::ResourceManager;
 
 use crate::jobmaster::JobMasterHandle;
-use slot_manager::check_report;
+use slot_manager::{ReportNumber, check_report};
 
 /// The longest id, address or host name that a TaskManager may have, in bytes: they are kept, shown and logged.
 pub(crate) const MAX_NAME_BYTES: usize = 1024;
@@ -97,6 +100,13 @@ pub(crate) enum Message {
     },
     ReleaseSlots {
         job: JobId,
+    },
+    /// The job took slots that a TaskManager offered and has held for it since then.
+    Accepted {
+        job: JobId,
+        resource_id: String,
+        since: ReportNumber,
+        allocations: Vec<AllocationId>,
     },
     /// The job does not have this slot, or not any more.
     GiveUp {

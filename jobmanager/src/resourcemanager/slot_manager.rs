@@ -363,6 +363,16 @@ impl SlotManager {
         }
     }
 
+    /// The job has taken a slot that its TaskManager has held for it since then, whether or not the TaskManager has answered here.
+    pub fn accepted(&mut self, task_manager: &str, allocation: AllocationId, since: ReportNumber) {
+        if self.granted(task_manager, allocation)
+            && let Some(known) = self.task_managers.get_mut(task_manager)
+        {
+            // A report of before does not name it, and may be on its way.
+            known.last = known.last.max(since);
+        }
+    }
+
     /// A TaskManager did not give the slot, or did not answer. What it says of its slots comes with a report.
     pub fn not_granted(&mut self, task_manager: &str, allocation: AllocationId) {
         if let Some((index, SlotState::Requested(taken))) = self.find(task_manager, allocation) {

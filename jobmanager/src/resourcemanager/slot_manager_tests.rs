@@ -560,3 +560,28 @@ fn what_a_job_misses_is_known_until_it_is_there() {
     assert!(slots.shortages().is_empty());
     assert_eq!(slots.shortage(job(3)), None, "it requires nothing");
 }
+
+/// Failed before: until the next heartbeat it was nobody's, and one slot after the other was asked for, which the job did not take.
+#[test]
+fn a_slot_that_its_job_has_taken_counts_whether_or_not_its_task_manager_has_answered() {
+    let mut slots = SlotManager::default();
+    register(&mut slots, "a", 1);
+    register(&mut slots, "b", 1);
+    slots.require(job(1), 1);
+    let mut ids = ids();
+    let asked = slots.decide(0, &mut ids).remove(0);
+    assert_eq!(asked.task_manager, "a");
+    let holder = |slots: &SlotManager| slots.task_manager("a").unwrap().slots()[0].job();
+    slots.not_granted("a", asked.allocation);
+    assert_eq!(holder(&slots), None);
+    slots.accepted("a", asked.allocation, number(2));
+    assert_eq!(holder(&slots), Some(job(1)));
+    assert!(slots.decide(0, &mut ids).is_empty());
+    // A report that was made before, and is late, does not know of it.
+    assert_eq!(slots.report("a", number(1), &[free(0)]), Reconciliation::default());
+    assert_eq!(holder(&slots), Some(job(1)));
+    let outcome = slots.report("a", number(3), &[free(0)]);
+    assert_eq!(outcome.lost, [SlotAllocation { allocation: asked.allocation, job: job(1) }]);
+    slots.accepted("a", asked.allocation, number(2));
+    assert_eq!(holder(&slots), None, "what has been said of it later is right");
+}

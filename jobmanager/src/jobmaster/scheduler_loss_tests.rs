@@ -1,0 +1,144 @@
+//! TaskManagers that are lost or late, slots that are lost before anything runs in them, and attempts that nobody names.
+use super::*;
+
+fn slot_of(task_manager: &str, registration: u64, index: u32) -> JobSlot {
+    JobSlot { since: ReportNumber { registration, version: 1 }, ..slot(task_manager, index) }
+}
+
+fn gone() -> FailureInfo {
+    FailureInfo::new(failure::TASK_MANAGER_LOST, "gone")
+}
+
+fn cancelled(actions: Vec<Action>) -> Vec<AttemptId> {
+    let asked = actions.into_iter().filter_map(|action| match action {
+        Action::Cancel { attempts, .. } => Some(attempts),
+        _ => None,
+    });
+    asked.flatten().collect()
+}
+
+impl Job {
+    /// Its TaskManager names these attempts, under a registration.
+    fn named(&mut self, registration: u64, attempts: &[AttemptId]) {
+        let named = attempts.iter().copied().collect();
+        self.scheduler.attempts_named("a", registration, &named, &BTreeSet::new(), &mut self.env);
+    }
+}
+
+/// Failed before: the job took it, ran there, and nobody ever told it that the TaskManager was gone.
+#[test]
+fn an_offer_of_a_lost_task_manager_is_refused_whenever_it_comes() {
+    let mut job = Job::new(vec![vertex(1, 2, "")], RestartStrategyOptions::None);
+    job.scheduler.start(&mut job.env);
+    job.scheduler.task_manager_lost("a", 1, gone(), &mut job.env);
+    assert!(job.scheduler.offer_slots(vec![slot_of("a", 1, 0)], &mut job.env).is_empty());
+    let (again, other) = (slot_of("a", 2, 1), slot_of("b", 3, 0));
+    assert_eq!(job.scheduler.offer_slots(vec![again.clone()], &mut job.env), [again.allocation]);
+    // What was said of the process before comes late.
+    job.scheduler.task_manager_lost("a", 1, gone(), &mut job.env);
+    assert_eq!(job.scheduler.offer_slots(vec![other.clone()], &mut job.env), [other.allocation]);
+    assert_eq!((job.status(), job.states()), (JobStatus::Running, vec![ExecutionState::Deploying; 2]));
+    job.scheduler.task_manager_lost("a", 1, gone(), &mut job.env);
+    assert_eq!((job.status(), job.scheduler.slots().len()), (JobStatus::Running, 2));
+    job.scheduler.task_manager_lost("a", 2, gone(), &mut job.env);
+    assert_eq!(job.status(), JobStatus::Failing);
+}
+
+/// Failed before where the successor had the same address: its innocent tasks were given up.
+#[test]
+fn who_did_not_take_a_cancellation_is_not_its_successor() {
+    let mut job = Job::new(vec![vertex(1, 1, "")], fixed_delay(9));
+    job.scheduler.start(&mut job.env);
+    job.scheduler.offer_slots(vec![slot_of("a", 2, 0)], &mut job.env);
+    job.all(ExecutionState::Running);
+    job.scheduler.abandon_task_manager("a", 1, gone(), &mut job.env);
+    assert_eq!((job.status(), job.scheduler.slots().len()), (JobStatus::Running, 1));
+    job.scheduler.abandon_task_manager("a", 2, gone(), &mut job.env);
+    assert_eq!((job.status(), job.states()[0]), (JobStatus::Restarting, ExecutionState::Failed));
+    job.scheduler.restart_due(1, &mut job.env);
+    // It lives, and may be the only one.
+    let offer = slot_of("a", 2, 1);
+    assert_eq!(job.scheduler.offer_slots(vec![offer.clone()], &mut job.env), [offer.allocation]);
+    assert_eq!(job.states(), [ExecutionState::Deploying]);
+    job.scheduler.take_actions();
+    job.scheduler.cancel(&mut job.env);
+    let actions = job.scheduler.take_actions();
+    assert!(
+        actions.iter().any(|action| matches!(action, Action::Cancel { registration: 2, .. })),
+        "it says whom it means: {actions:?}"
+    );
+}
+
+#[test]
+fn a_job_that_waits_for_slots_does_not_fail_with_those_that_it_loses() {
+    let mut job = Job::new(vec![vertex(1, 3, "")], RestartStrategyOptions::None);
+    job.scheduler.start(&mut job.env);
+    let (a, b) = (slot_of("a", 1, 0), slot_of("b", 2, 1));
+    job.scheduler.offer_slots(vec![a.clone(), b], &mut job.env);
+    let lost = FailureInfo::new(failure::INTERNAL, "The slot is not the job's any more.");
+    job.scheduler.slot_lost(a.allocation, lost, &mut job.env);
+    job.scheduler.task_manager_lost("b", 2, gone(), &mut job.env);
+    assert_eq!((job.status(), job.states()), (JobStatus::Running, vec![ExecutionState::Scheduled; 3]));
+    assert_eq!((job.scheduler.slots().len(), job.scheduler.history().entries().count()), (0, 0));
+    job.scheduler.offer_slots((0..3).map(|index| slot_of("b", 3, index)).collect(), &mut job.env);
+    assert_eq!(job.states(), [ExecutionState::Deploying; 3]);
+}
+
+/// Failed before: a task whose last word was lost was RUNNING for ever, and so was its job.
+#[test]
+fn an_attempt_that_its_task_manager_does_not_name_twice_is_over_when_it_is_not_there() {
+    let mut job = Job::running(1, fixed_delay(9));
+    let before = job.attempts();
+    job.named(1, &before);
+    job.named(1, &before[1..]);
+    assert!(job.scheduler.take_actions().is_empty(), "the report may have been late");
+    job.named(1, &before[1..]);
+    assert_eq!((job.status(), job.states()), (JobStatus::Restarting, vec![ExecutionState::Canceling; 2]));
+    assert_eq!(cancelled(job.scheduler.take_actions()), before);
+    let failure = job.scheduler.history().entries().next().unwrap().failure.to_string();
+    assert!(failure.contains("TaskManager a does not have the task any more"), "{failure}");
+    job.scheduler.tasks_gone(&before[..1], &mut job.env);
+    assert_eq!(job.states(), [ExecutionState::Failed, ExecutionState::Canceling]);
+    job.report(before[1], ExecutionState::Canceled);
+    job.scheduler.restart_due(1, &mut job.env);
+    assert_eq!((job.status(), job.states()), (JobStatus::Running, vec![ExecutionState::Deploying; 2]));
+    // The deployment has been answered by now: who was created is named.
+    job.named(1, &[]);
+    job.named(1, &[]);
+    assert_eq!(cancelled(job.scheduler.take_actions()), job.attempts());
+}
+
+#[test]
+fn an_attempt_is_not_missing_for_reports_that_do_not_follow_one_another() {
+    let mut job = Job::running(1, fixed_delay(9));
+    let attempts = job.attempts();
+    job.report(attempts[1], ExecutionState::Finished);
+    for registration in [1, 2, 3] {
+        job.named(registration, &[]);
+    }
+    job.named(3, &attempts[..1]);
+    job.named(3, &[]);
+    // Of the registration before the one that gave the slot.
+    job.named(0, &[]);
+    job.named(0, &[]);
+    job.scheduler.attempts_named("b", 3, &HashSet::new(), &BTreeSet::new(), &mut job.env);
+    let postponed = job.scheduler.graph.all_regions();
+    job.named(3, &attempts);
+    for _ in 0..3 {
+        job.scheduler.attempts_named("a", 3, &HashSet::new(), &postponed, &mut job.env);
+    }
+    assert_eq!((job.status(), job.states()[0]), (JobStatus::Running, ExecutionState::Running));
+    assert!(job.scheduler.take_actions().is_empty());
+    // What is being cancelled has one more report from then on, and is asked for once.
+    job.named(3, &[]);
+    job.scheduler.cancel(&mut job.env);
+    assert_eq!(cancelled(job.scheduler.take_actions()), attempts[..1]);
+    job.named(3, &[]);
+    assert!(job.scheduler.take_actions().is_empty());
+    for _ in 0..3 {
+        job.named(3, &[]);
+    }
+    assert_eq!(cancelled(job.scheduler.take_actions()), attempts[..1]);
+    job.scheduler.tasks_gone(&attempts, &mut job.env);
+    assert_eq!(job.status(), JobStatus::Canceled);
+}
