@@ -380,6 +380,7 @@ impl JobMaster {
                     let _ = reply.send(self.task_manager_report(report));
                 }
             }
+            Message::SlotsConfirmed { allocations } => self.scheduler.slots_confirmed(&allocations, &mut self.env),
             Message::SlotLost { resource_id, allocation } => self.slot_lost(&resource_id, allocation),
             Message::SlotShortage(shortage) => self.slot_shortage(shortage),
             Message::TaskManagerLost { resource_id, registration, failure } => {

@@ -66,6 +66,8 @@ const MAX_LOST: usize = 4096;
 pub struct JobSlots {
     slots: BTreeMap<AllocationId, JobSlot>,
     by_task_manager: BTreeMap<String, SlotsOfTaskManager>,
+    /// Those that the ResourceManager has not confirmed yet.
+    unconfirmed: BTreeSet<AllocationId>,
     /// The largest number of a registration of each TaskManager that was lost, as far as is remembered.
     lost: BTreeMap<String, u64>,
 }
@@ -112,17 +114,29 @@ impl JobSlots {
         superseded || self.lost.get(id).is_some_and(|lost| *lost >= registration)
     }
 
-    /// The job holds one more.
+    /// The job holds one more, which is not confirmed yet.
     pub fn insert(&mut self, slot: JobSlot) {
         let known = self.by_task_manager.entry(slot.location.resource_id.clone()).or_default();
         known.allocations.insert(slot.allocation);
         known.registration = known.registration.max(slot.since.registration);
+        self.unconfirmed.insert(slot.allocation);
         self.slots.insert(slot.allocation, slot);
+    }
+
+    /// The ResourceManager knows that the job holds it.
+    pub fn confirm(&mut self, allocation: AllocationId) {
+        self.unconfirmed.remove(&allocation);
+    }
+
+    /// Whether all are confirmed.
+    pub fn are_confirmed(&self) -> bool {
+        self.unconfirmed.is_empty()
     }
 
     /// The job does not hold it any more.
     pub fn remove(&mut self, allocation: AllocationId) {
         let Some(slot) = self.slots.remove(&allocation) else { return };
+        self.unconfirmed.remove(&allocation);
         let resource_id = &slot.location.resource_id;
         if let Some(known) = self.by_task_manager.get_mut(resource_id) {
             known.allocations.remove(&allocation);

@@ -139,6 +139,10 @@ pub(crate) enum Message {
         report: proto::TaskMetricsReport,
         reply: oneshot::Sender<proto::TaskMetricsResponse>,
     },
+    /// The ResourceManager knows that the job took these slots, and that their TaskManager lives.
+    SlotsConfirmed {
+        allocations: Vec<AllocationId>,
+    },
     /// The ResourceManager knows that the job does not have this slot any more.
     SlotLost {
         resource_id: String,
@@ -193,6 +197,10 @@ impl JobMasterHandle {
 
     pub(crate) fn slot_shortage(&self, shortage: Option<SlotShortage>) {
         self.send(Message::SlotShortage(shortage));
+    }
+
+    pub(crate) fn slots_confirmed(&self, allocations: Vec<AllocationId>) {
+        self.send(Message::SlotsConfirmed { allocations });
     }
 
     pub(crate) fn slot_lost(&self, resource_id: &str, allocation: AllocationId) {

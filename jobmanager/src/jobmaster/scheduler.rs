@@ -296,8 +296,8 @@ impl Scheduler {
         self.slot_shortage.filter(|_| self.awaiting_slots)
     }
 
-    /// A TaskManager offers slots. Returns those that the job takes.
-    pub fn offer_slots(&mut self, offers: Vec<JobSlot>, env: &mut dyn Environment) -> Vec<AllocationId> {
+    /// A TaskManager offers slots. Returns those that the job takes, and uses once they are confirmed.
+    pub fn offer_slots(&mut self, offers: Vec<JobSlot>) -> Vec<AllocationId> {
         let mut accepted = Vec::new();
         let open = matches!(self.status, JobStatus::Running | JobStatus::Restarting);
         for offer in offers {
@@ -308,8 +308,14 @@ impl Scheduler {
                 self.slots.insert(offer);
             }
         }
-        self.deploy_if_complete(env.now());
         accepted
+    }
+
+    /// The ResourceManager has heard that the job took these slots, and knows of their TaskManager that it lives. Otherwise it
+    /// has said that it is lost: the offer was late, and nothing must run there.
+    pub fn slots_confirmed(&mut self, allocations: &[AllocationId], env: &mut dyn Environment) {
+        allocations.iter().for_each(|allocation| self.slots.confirm(*allocation));
+        self.deploy_if_complete(env.now());
     }
 
     /// Slots that the job has of a TaskManager and that a report does not know of (`holds`). What was offered later than the
@@ -325,7 +331,8 @@ impl Scheduler {
     }
 
     fn deploy_if_complete(&mut self, now: i64) {
-        if !self.awaiting_slots || self.slots.len() < self.graph.required_slots() {
+        let complete = self.slots.len() >= self.graph.required_slots() && self.slots.are_confirmed();
+        if !self.awaiting_slots || !complete {
             return;
         }
         self.awaiting_slots = false;

@@ -31,12 +31,12 @@ fn an_offer_of_a_lost_task_manager_is_refused_whenever_it_comes() {
     let mut job = Job::new(vec![vertex(1, 2, "")], RestartStrategyOptions::None);
     job.scheduler.start(&mut job.env);
     job.scheduler.task_manager_lost("a", 1, gone(), &mut job.env);
-    assert!(job.scheduler.offer_slots(vec![slot_of("a", 1, 0)], &mut job.env).is_empty());
+    assert!(job.take(vec![slot_of("a", 1, 0)]).is_empty());
     let (again, other) = (slot_of("a", 2, 1), slot_of("b", 3, 0));
-    assert_eq!(job.scheduler.offer_slots(vec![again.clone()], &mut job.env), [again.allocation]);
+    assert_eq!(job.take(vec![again.clone()]), [again.allocation]);
     // What was said of the process before comes late.
     job.scheduler.task_manager_lost("a", 1, gone(), &mut job.env);
-    assert_eq!(job.scheduler.offer_slots(vec![other.clone()], &mut job.env), [other.allocation]);
+    assert_eq!(job.take(vec![other.clone()]), [other.allocation]);
     assert_eq!((job.status(), job.states()), (JobStatus::Running, vec![ExecutionState::Deploying; 2]));
     job.scheduler.task_manager_lost("a", 1, gone(), &mut job.env);
     assert_eq!((job.status(), job.scheduler.slots().len()), (JobStatus::Running, 2));
@@ -49,7 +49,7 @@ fn an_offer_of_a_lost_task_manager_is_refused_whenever_it_comes() {
 fn who_did_not_take_a_cancellation_is_not_its_successor() {
     let mut job = Job::new(vec![vertex(1, 1, "")], fixed_delay(9));
     job.scheduler.start(&mut job.env);
-    job.scheduler.offer_slots(vec![slot_of("a", 2, 0)], &mut job.env);
+    job.take(vec![slot_of("a", 2, 0)]);
     job.all(ExecutionState::Running);
     job.scheduler.abandon_task_manager("a", 1, gone(), &mut job.env);
     assert_eq!((job.status(), job.scheduler.slots().len()), (JobStatus::Running, 1));
@@ -58,7 +58,7 @@ fn who_did_not_take_a_cancellation_is_not_its_successor() {
     job.scheduler.restart_due(1, &mut job.env);
     // It lives, and may be the only one.
     let offer = slot_of("a", 2, 1);
-    assert_eq!(job.scheduler.offer_slots(vec![offer.clone()], &mut job.env), [offer.allocation]);
+    assert_eq!(job.take(vec![offer.clone()]), [offer.allocation]);
     assert_eq!(job.states(), [ExecutionState::Deploying]);
     job.scheduler.take_actions();
     job.scheduler.cancel(&mut job.env);
@@ -74,14 +74,34 @@ fn a_job_that_waits_for_slots_does_not_fail_with_those_that_it_loses() {
     let mut job = Job::new(vec![vertex(1, 3, "")], RestartStrategyOptions::None);
     job.scheduler.start(&mut job.env);
     let (a, b) = (slot_of("a", 1, 0), slot_of("b", 2, 1));
-    job.scheduler.offer_slots(vec![a.clone(), b], &mut job.env);
+    job.take(vec![a.clone(), b]);
     let lost = FailureInfo::new(failure::INTERNAL, "The slot is not the job's any more.");
     job.scheduler.slot_lost(a.allocation, lost, &mut job.env);
     job.scheduler.task_manager_lost("b", 2, gone(), &mut job.env);
     assert_eq!((job.status(), job.states()), (JobStatus::Running, vec![ExecutionState::Scheduled; 3]));
     assert_eq!((job.scheduler.slots().len(), job.scheduler.history().entries().count()), (0, 0));
-    job.scheduler.offer_slots((0..3).map(|index| slot_of("b", 3, index)).collect(), &mut job.env);
+    job.take((0..3).map(|index| slot_of("b", 3, index)).collect());
     assert_eq!(job.states(), [ExecutionState::Deploying; 3]);
+}
+
+/// Failed before: what had been offered before the JobManager stood still was deployed into, and the job failed.
+#[test]
+fn nothing_is_deployed_into_slots_that_are_not_confirmed() {
+    let mut job = Job::new(vec![vertex(1, 2, "")], RestartStrategyOptions::None);
+    job.scheduler.start(&mut job.env);
+    let (late, good) = (slot_of("a", 1, 0), slot_of("b", 2, 0));
+    let taken = job.scheduler.offer_slots(vec![late, good.clone()]);
+    assert_eq!(taken.len(), 2);
+    job.scheduler.slots_confirmed(&[good.allocation], &mut job.env);
+    assert_eq!(job.states(), [ExecutionState::Scheduled; 2]);
+    job.scheduler.task_manager_lost("a", 1, gone(), &mut job.env);
+    assert_eq!((job.status(), job.scheduler.slots().len()), (JobStatus::Running, 1));
+    // The one that takes its place is no other, and the one that is gone is not waited for.
+    let again = slot_of("a", 3, 1);
+    job.scheduler.offer_slots(vec![again.clone()]);
+    assert_eq!(job.states(), [ExecutionState::Scheduled; 2]);
+    job.scheduler.slots_confirmed(&[again.allocation], &mut job.env);
+    assert_eq!(job.states(), [ExecutionState::Deploying; 2]);
 }
 
 /// Failed before: a task whose last word was lost was RUNNING for ever, and so was its job.

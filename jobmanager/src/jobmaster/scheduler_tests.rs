@@ -67,7 +67,14 @@ impl Job {
 
     fn offer(&mut self, count: usize) -> usize {
         let offers = (0..count).map(|i| slot(if i % 2 == 0 { "a" } else { "b" }, i as u32)).collect();
-        self.scheduler.offer_slots(offers, &mut self.env).len()
+        self.take(offers).len()
+    }
+
+    /// Offers slots, and confirms those that are taken.
+    fn take(&mut self, offers: Vec<JobSlot>) -> Vec<AllocationId> {
+        let taken = self.scheduler.offer_slots(offers);
+        self.scheduler.slots_confirmed(&taken, &mut self.env);
+        taken
     }
 
     fn attempts(&self) -> Vec<AttemptId> {
@@ -297,7 +304,7 @@ fn a_lost_task_manager_takes_its_tasks_and_slots_along() {
     job.scheduler.restart_due(1, &mut job.env);
     assert!(matches!(job.scheduler.take_actions()[..], [Action::RequireSlots { slots: 2, .. }]));
     assert_eq!(job.scheduler.slots().len(), 1);
-    let accepted = job.scheduler.offer_slots(vec![slot("c", 7)], &mut job.env);
+    let accepted = job.take(vec![slot("c", 7)]);
     assert_eq!(accepted.len(), 1);
     assert!(matches!(job.scheduler.take_actions()[..], [Action::Deploy { .. }]));
 }
@@ -657,7 +664,7 @@ fn a_region_that_waits_for_slots_is_scheduled_again_with_one_that_fails_then() {
     job.scheduler.restart_due(2, &mut job.env);
     assert_eq!(job.states(), [ExecutionState::Scheduled; 6]);
     let offers = vec![slot("c", 7), slot("c", 8)];
-    job.scheduler.offer_slots(offers, &mut job.env);
+    job.take(offers);
     assert_eq!(job.states(), [ExecutionState::Deploying; 6]);
 }
 
@@ -670,7 +677,7 @@ fn a_new_slot_takes_the_place_of_the_lost_one() {
     job.scheduler.task_manager_lost("b", 1, lost, &mut job.env);
     job.all(ExecutionState::Canceled);
     job.scheduler.restart_due(1, &mut job.env);
-    job.scheduler.offer_slots(vec![slot("c", 7), slot("c", 8)], &mut job.env);
+    job.take(vec![slot("c", 7), slot("c", 8)]);
     for (s, before) in before.iter().enumerate() {
         let now = place(&job, s);
         let kept = before.location.resource_id == "a";
@@ -731,20 +738,20 @@ fn a_late_word_of_a_dead_process_does_not_touch_the_slots_of_its_successor() {
     let of =
         |registration, version, index| JobSlot { since: ReportNumber { registration, version }, ..slot("a", index) };
     let new = of(4, 2, 0);
-    assert_eq!(job.scheduler.offer_slots(vec![new.clone()], &mut job.env), [new.allocation]);
+    assert_eq!(job.take(vec![new.clone()]), [new.allocation]);
     let number = |registration, version| ReportNumber { registration, version };
     assert!(job.scheduler.not_held("a", number(3, 57), |_| false).is_empty());
     assert!(job.scheduler.not_held("a", number(4, 1), |_| false).is_empty(), "it was offered later");
     assert_eq!(job.scheduler.not_held("a", number(4, 2), |_| false), [new.allocation]);
     assert!(job.scheduler.not_held("a", number(4, 2), |slot| slot == new.allocation).is_empty());
     assert!(job.scheduler.not_held("b", number(4, 2), |_| false).is_empty());
-    assert!(job.scheduler.offer_slots(vec![of(3, 56, 1)], &mut job.env).is_empty(), "nor is its offer one");
+    assert!(job.take(vec![of(3, 56, 1)]).is_empty(), "nor is its offer one");
     // One that came before the successor's first word is gone with it.
     let mut job = Job::new(vec![vertex(1, 2, "")], fixed_delay(9));
     job.scheduler.start(&mut job.env);
     let old = of(3, 56, 1);
-    job.scheduler.offer_slots(vec![old.clone()], &mut job.env);
-    job.scheduler.offer_slots(vec![new.clone()], &mut job.env);
+    job.take(vec![old.clone()]);
+    job.take(vec![new.clone()]);
     let holds = |slot: AllocationId| slot == new.allocation;
     assert_eq!(job.scheduler.not_held("a", number(4, 2), holds), [old.allocation]);
 }

@@ -69,9 +69,9 @@ impl JobMaster {
             offers.push(JobSlot { allocation, index: slot.index, since, location: Arc::clone(&location) });
         }
         let offered: Vec<AllocationId> = offers.iter().map(|offer| offer.allocation).collect();
-        let accepted = self.scheduler.offer_slots(offers, &mut self.env);
+        let accepted = self.scheduler.offer_slots(offers);
         if !accepted.is_empty() {
-            // It may not know of them, or of their TaskManager: what is counted there has to be what the job has.
+            // It confirms them, or says that it does not know their TaskManager, and counts as the job's what the job has.
             let (job, resource_id) = (self.job_id(), location.resource_id.clone());
             let allocations = accepted.clone();
             let taken = resourcemanager::Message::Accepted { job, resource_id, since, allocations };

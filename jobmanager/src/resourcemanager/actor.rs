@@ -168,7 +168,7 @@ impl ResourceManager {
             }
             Message::ReleaseSlots { job } => self.release(job),
             Message::Accepted { job, resource_id, since, allocations } => {
-                self.accepted(job, &resource_id, since, &allocations);
+                self.accepted(job, &resource_id, since, allocations);
             }
             Message::GiveUp { resource_id, allocation } => {
                 if self.slots.give_up(&resource_id, allocation) {
@@ -270,10 +270,7 @@ impl ResourceManager {
             .filter(|(_, known)| known.last_heard.elapsed() > timeout)
             .map(|(id, _)| id.clone())
             .collect();
-        for id in silent {
-            let message = format!("The heartbeat of TaskManager with id {id} timed out.");
-            self.lost(&id, &FailureInfo::new("java.util.concurrent.TimeoutException", message));
-        }
+        silent.iter().for_each(|id| self.timed_out(id));
         self.allocate();
         self.tell_shortages();
     }
@@ -303,6 +300,11 @@ impl ResourceManager {
         self.short = shortages.into_keys().collect();
     }
 
+    fn timed_out(&mut self, id: &str) {
+        let message = format!("The heartbeat of TaskManager with id {id} timed out.");
+        self.lost(id, &FailureInfo::new("java.util.concurrent.TimeoutException", message));
+    }
+
     fn lost(&mut self, resource_id: &str, failure: &FailureInfo) {
         let Some(gone) = self.task_managers.remove(resource_id) else { return };
         tracing::warn!(task_manager = %resource_id, reason = %failure.message, "TaskManager lost");
@@ -317,14 +319,20 @@ impl ResourceManager {
     }
 
     /// A job has slots that were offered under a registration: its TaskManager may have been lost since, or not have answered yet.
-    fn accepted(&mut self, job: JobId, resource_id: &str, since: ReportNumber, allocations: &[AllocationId]) {
-        if self.task_managers.get(resource_id).is_some_and(|known| known.number == since.registration) {
-            allocations.iter().for_each(|allocation| self.slots.accepted(resource_id, *allocation, since));
-        } else if let Some(master) = self.jobs.get(&job) {
+    fn accepted(&mut self, job: JobId, resource_id: &str, since: ReportNumber, allocations: Vec<AllocationId>) {
+        let Some(master) = self.jobs.get(&job) else { return };
+        let known = self.task_managers.get(resource_id).filter(|known| known.number == since.registration);
+        let Some(known) = known else {
             let message = format!("TaskManager with id {resource_id} was lost before its offer of slots arrived.");
             let failure = FailureInfo::new(failure::TASK_MANAGER_LOST, message);
-            master.task_manager_lost(resource_id, since.registration, failure);
+            return master.task_manager_lost(resource_id, since.registration, failure);
+        };
+        // Whoever stood still for so long reads offers that were made before, and has not looked at the heartbeats yet.
+        if known.last_heard.elapsed() > self.options.heartbeat_timeout {
+            return self.timed_out(resource_id);
         }
+        allocations.iter().for_each(|allocation| self.slots.accepted(resource_id, *allocation, since));
+        master.slots_confirmed(allocations);
     }
 
     fn release(&mut self, job: JobId) {
