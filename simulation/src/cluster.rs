@@ -107,6 +107,8 @@ enum Due {
     Start(Place),
     Unblock(ProcessId, ProcessId),
     AtUsualSpeed(ProcessId, ProcessId),
+    CallsInTime(ProcessId, ProcessId),
+    CutOne(ProcessId, ProcessId),
     StoreWell,
     Heal,
 }
@@ -368,6 +370,12 @@ impl Cluster {
             Due::Start(place) => self.start(place),
             Due::Unblock(from, to) => self.network.block(from, to, false),
             Due::AtUsualSpeed(from, to) => self.network.slow_down(from, to, 0),
+            Due::CallsInTime(from, to) => self.network.delay_calls(from, to, None),
+            Due::CutOne(one, other) => {
+                tracing::info!(at = self.now, one, other, "one connection breaks");
+                self.agreement.disturbed(self.now);
+                self.network.cut_one(one, other);
+            }
             Due::StoreWell => self.store.set_mood(Mood { failing: 0, slow: 20, hangs: false }),
             Due::Heal => self.heal(),
         }
@@ -420,6 +428,22 @@ impl Cluster {
                 if let (Some(one), Some(other)) = (id(one), id(other)) {
                     self.network.slow_down(one, other, by);
                     self.at(now + length, Due::AtUsualSpeed(one, other));
+                }
+            }
+            Fault::Late { place, call, by, length, cut_after } => {
+                if let (Some(manager), Some(task_manager)) = (id(0), id(place)) {
+                    let towards = call.is_to_job_manager();
+                    let (from, to) = if towards { (task_manager, manager) } else { (manager, task_manager) };
+                    self.network.delay_calls(from, to, Some((call.path(), by)));
+                    self.at(now + length, Due::CallsInTime(from, to));
+                    if now + cut_after < self.settings.faults_until {
+                        self.at(now + cut_after, Due::CutOne(from, to));
+                    }
+                }
+            }
+            Fault::CutOne(one, other) => {
+                if let (Some(one), Some(other)) = (id(one), id(other)) {
+                    self.network.cut_one(one, other);
                 }
             }
             Fault::Cut(one, other) => {

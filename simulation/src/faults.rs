@@ -25,8 +25,23 @@ pub enum Fault {
     Block(Place, Place, u64),
     /// What goes from one to the other takes longer.
     Slow(Place, Place, u64, u64),
+    /// Calls of one kind between the JobManager and a TaskManager are late, and others overtake them.
+    Late {
+        /// The TaskManager.
+        place: Place,
+        /// Which.
+        call: LateCall,
+        /// How late.
+        by: u64,
+        /// How long such calls are.
+        length: u64,
+        /// After which time one of the connections breaks, while the others stay.
+        cut_after: u64,
+    },
     /// The connections between two break.
     Cut(Place, Place),
+    /// One of the connections between two breaks.
+    CutOne(Place, Place),
     /// The store fails for a time.
     Store(Mood, u64),
     /// A clock is stepped.
@@ -37,6 +52,45 @@ pub enum Fault {
     Stop(usize, Drain),
     /// The client takes a savepoint, and disposes of it.
     Savepoint(usize),
+}
+
+/// A kind of calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LateCall {
+    /// A TaskManager offers slots to a JobMaster.
+    Offer,
+    /// A TaskManager says what it runs and holds.
+    Report,
+    /// The ResourceManager asks for a slot.
+    Request,
+    /// A JobMaster deploys tasks.
+    Deployment,
+}
+
+impl LateCall {
+    /// The path of its requests.
+    pub fn path(self) -> &'static str {
+        match self {
+            Self::Offer => "/wiesel.JobMaster/OfferSlots",
+            Self::Report => "/wiesel.JobMaster/ReportTaskMetrics",
+            Self::Request => "/wiesel.TaskExecutor/RequestSlot",
+            Self::Deployment => "/wiesel.TaskExecutor/SubmitTasks",
+        }
+    }
+
+    /// Whether TaskManagers make it.
+    pub fn is_to_job_manager(self) -> bool {
+        matches!(self, Self::Offer | Self::Report)
+    }
+
+    fn draw(random: &mut StdRng) -> Self {
+        match random.random_range(0..5) {
+            0..2 => Self::Offer,
+            2 => Self::Report,
+            3 => Self::Request,
+            _ => Self::Deployment,
+        }
+    }
 }
 
 /// Whether a job that stops lets event time end.
@@ -62,9 +116,17 @@ impl Fault {
                 silently: random.random_ratio(1, 4),
             },
             45..48 => Self::Kill { place: 0, down: some_time(random, 50, 20_000), silently: random.random_ratio(1, 4) },
-            48..63 => Self::Block(place, other, some_time(random, 100, 60_000)),
+            48..57 => Self::Block(place, other, some_time(random, 100, 60_000)),
+            57..63 => Self::Late {
+                place: task_manager,
+                call: LateCall::draw(random),
+                by: some_time(random, 100, 15_000),
+                length: some_time(random, 1_000, 30_000),
+                cut_after: some_time(random, 10, 30_000),
+            },
             63..68 => Self::Slow(place, other, some_time(random, 10, 5_000), some_time(random, 1_000, 30_000)),
-            68..75 => Self::Cut(place, other),
+            68..72 => Self::Cut(place, other),
+            72..75 => Self::CutOne(place, other),
             75..85 => {
                 let failing = random.random_range(5..=100);
                 let mood = Mood { failing, slow: some_time(random, 20, 20_000), hangs: random.random_ratio(1, 5) };

@@ -1,7 +1,9 @@
 //! The network: what one process sends to another arrives later, in order of its connection, or not at all.
 //!
 //! A connection is broken with the process at one of its ends. While a direction of a link is blocked, what is sent that way
-//! is held, as TCP would send it again, and arrives when the link is whole; where a link is cut, connections break.
+//! is held, as TCP would send it again, and arrives when the link is whole; where a link is cut, connections break. Calls of one
+//! kind may be late by themselves, as what waits in a proxy or for its turn: others overtake them, and they are lost with their
+//! connection.
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
@@ -51,6 +53,16 @@ pub enum Payload {
     Broken,
 }
 
+impl Payload {
+    /// The call that this is of, if its caller sends it.
+    fn call(&self) -> Option<CallId> {
+        match self {
+            Self::Request(call, _) | Self::RequestPart(call, _) | Self::Cancel(call) => Some(*call),
+            Self::Response(..) | Self::ResponsePart(..) | Self::Data(_) | Self::Broken => None,
+        }
+    }
+}
+
 /// Something that arrives at a process.
 #[derive(Debug)]
 pub struct Packet {
@@ -80,6 +92,15 @@ struct Link {
     held: VecDeque<(ProcessId, Packet)>,
     /// Milliseconds that a packet takes longer than usual.
     slow: u64,
+    /// The path of calls that are late, and by how many milliseconds.
+    late: Option<(&'static str, u64)>,
+}
+
+/// A call that is late.
+struct Late {
+    by: u64,
+    /// When the last packet of it arrives: within the call none overtakes another.
+    last: u64,
 }
 
 struct State {
@@ -89,6 +110,7 @@ struct State {
     hosts: BTreeMap<ProcessId, Host>,
     connections: BTreeMap<ConnectionId, Connection>,
     links: BTreeMap<(ProcessId, ProcessId), Link>,
+    late: BTreeMap<CallId, Late>,
     /// By arrival.
     in_flight: BTreeMap<(u64, u64), (ProcessId, Packet)>,
     calls: u64,
@@ -118,6 +140,7 @@ impl Network {
             hosts: BTreeMap::new(),
             connections: BTreeMap::new(),
             links: BTreeMap::new(),
+            late: BTreeMap::new(),
             in_flight: BTreeMap::new(),
             calls: 0,
         })))
@@ -199,16 +222,26 @@ impl Network {
         self.0.lock().links.entry((from, to)).or_default().slow = slow;
     }
 
+    /// Makes the calls of a path that are made in one direction late, by milliseconds; none: no calls are any more.
+    pub fn delay_calls(&self, from: ProcessId, to: ProcessId, late: Option<(&'static str, u64)>) {
+        self.0.lock().links.entry((from, to)).or_default().late = late;
+    }
+
     /// Breaks all connections between two processes.
     pub fn cut(&self, one: ProcessId, other: ProcessId) {
         let mut state = self.0.lock();
-        let between = |connection: &Connection| {
-            let ends = (connection.client, connection.server);
-            ends == (one, other) || ends == (other, one)
-        };
-        let cut: Vec<ConnectionId> =
-            state.connections.iter().filter(|(_, known)| between(known)).map(|(id, _)| *id).collect();
+        let cut = state.connections_between(one, other);
         cut.into_iter().for_each(|connection| state.break_connection(connection));
+    }
+
+    /// Breaks one of the connections between two processes.
+    pub fn cut_one(&self, one: ProcessId, other: ProcessId) {
+        let mut state = self.0.lock();
+        let between = state.connections_between(one, other);
+        if !between.is_empty() {
+            let chosen = state.random.random_range(0..between.len());
+            state.break_connection(between[chosen]);
+        }
     }
 
     /// Frees all links.
@@ -216,6 +249,7 @@ impl Network {
         let links: Vec<(ProcessId, ProcessId)> = self.0.lock().links.keys().copied().collect();
         for (from, to) in links {
             self.slow_down(from, to, 0);
+            self.delay_calls(from, to, None);
             self.block(from, to, false);
         }
     }
@@ -226,6 +260,9 @@ impl Network {
         state.now = now;
         while let Some(entry) = state.in_flight.first_entry().filter(|entry| entry.key().0 <= now) {
             let (to, packet) = entry.remove();
+            if state.is_lost(&packet) {
+                continue;
+            }
             if let Some(host) = state.hosts.get(&to) {
                 // A process that is gone reads nothing.
                 let _ = host.inbox.send(packet);
@@ -249,10 +286,30 @@ impl State {
         self.connections.iter().filter(move |(_, known)| of(known)).map(|(id, _)| *id)
     }
 
+    fn connections_between(&self, one: ProcessId, other: ProcessId) -> Vec<ConnectionId> {
+        let between = |connection: &Connection| {
+            let ends = (connection.client, connection.server);
+            ends == (one, other) || ends == (other, one)
+        };
+        self.connections.iter().filter(|(_, known)| between(known)).map(|(id, _)| *id).collect()
+    }
+
+    /// Whether this is of a late call whose connection broke meanwhile.
+    fn is_lost(&self, packet: &Packet) -> bool {
+        let late = packet.payload.call().is_some_and(|call| self.late.contains_key(&call));
+        late && !self.connections.contains_key(&packet.connection)
+    }
+
     fn send(&mut self, from: ProcessId, connection: ConnectionId, payload: Payload) {
         // What a process that is gone drops in its end is not heard any more.
         let Some(known) = self.connections.get(&connection).filter(|_| self.hosts.contains_key(&from)) else { return };
         let to = if known.client == from { known.server } else { known.client };
+        if let Payload::Request(call, request) = &payload
+            && let Some((path, by)) = self.links.get(&(from, to)).and_then(|link| link.late)
+            && request.uri().path() == path
+        {
+            self.late.insert(*call, Late { by, last: 0 });
+        }
         let packet = Packet { connection, from, payload };
         match self.links.get_mut(&(from, to)).filter(|link| link.blocked) {
             Some(link) => link.held.push_back((to, packet)),
@@ -264,13 +321,21 @@ impl State {
         let slow = self.links.get(&(packet.from, to)).map_or(0, |link| link.slow);
         let usual = if self.random.random_ratio(1, 50) { 1..=200 } else { 1..=4 };
         let earliest = self.now + self.random.random_range(usual) + slow;
-        let arrival = match self.connections.get_mut(&packet.connection) {
-            Some(connection) => {
+        let late = match packet.payload.call() {
+            Some(call) => self.late.get_mut(&call),
+            None => None,
+        };
+        let arrival = match (late, self.connections.get_mut(&packet.connection)) {
+            (Some(late), _) => {
+                late.last = late.last.max(earliest + late.by);
+                late.last
+            }
+            (None, Some(connection)) => {
                 let last = connection.last.entry(to).or_default();
                 *last = earliest.max(*last);
                 *last
             }
-            None => earliest,
+            (None, None) => earliest,
         };
         self.sequence += 1;
         self.in_flight.insert((arrival, self.sequence), (to, packet));
