@@ -483,6 +483,12 @@ impl ExecutionGraph {
         self.enter(vertex, subtask, ExecutionState::Canceling, now);
     }
 
+    /// An attempt has done all it had to, also one that was thought to have failed.
+    pub fn finish(&mut self, vertex: usize, subtask: usize, now: i64) {
+        self.vertices.0[vertex].subtasks[subtask].failure = None;
+        self.enter(vertex, subtask, ExecutionState::Finished, now);
+    }
+
     /// An attempt that failed or was cancelled is over.
     pub fn end(&mut self, vertex: usize, subtask: usize, now: i64) {
         let failed = self.vertices[vertex].subtasks[subtask].failure.is_some();
@@ -514,6 +520,14 @@ impl ExecutionGraph {
     pub fn are_over(&self, regions: &BTreeSet<usize>) -> bool {
         let vertices = self.counts.by_vertex.iter().zip(&self.regions).filter(|(_, region)| regions.contains(region));
         vertices.map(|(counts, _)| counts).all(|counts| count_over(counts) == counts.iter().sum::<usize>())
+    }
+
+    /// Whether every attempt of a region has finished.
+    pub fn has_finished(&self, region: usize) -> bool {
+        let vertices = self.counts.by_vertex.iter().zip(&self.regions).filter(|(_, known)| **known == region);
+        vertices
+            .map(|(counts, _)| counts)
+            .all(|counts| counts[ExecutionState::Finished as usize] == counts.iter().sum::<usize>())
     }
 
     /// Regions with attempts in a state.

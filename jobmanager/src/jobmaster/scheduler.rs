@@ -413,12 +413,15 @@ impl Scheduler {
             self.graph.set_metrics(vertex, subtask, metrics);
         }
         let canceling = before == ExecutionState::Canceling;
+        // It was given up only because nothing had been heard of it.
+        let unheard = canceling && self.graph.vertices[vertex].subtasks[subtask].failure.is_some();
         match state {
             ExecutionState::Initializing | ExecutionState::Running => {
                 if !canceling && state as i32 > before as i32 {
                     self.enter_task(vertex, subtask, state, now);
                 }
             }
+            ExecutionState::Finished if unheard => self.finished_unheard(vertex, subtask, now),
             ExecutionState::Finished | ExecutionState::Canceled | ExecutionState::Failed if canceling => {
                 self.end_task(vertex, subtask, now);
             }
@@ -661,7 +664,7 @@ impl Scheduler {
             let execution = &self.graph.vertices[vertex].subtasks[subtask];
             if let Some(slot) = &execution.slot {
                 calls
-                    .entry((&slot.location.resource_id, slot.since.registration))
+                    .entry((slot.location.resource_id.as_str(), slot.since.registration))
                     .or_insert_with(|| (Arc::clone(&slot.location), Vec::new()))
                     .1
                     .push(execution.attempt_id);
@@ -701,6 +704,11 @@ impl Scheduler {
         let now = env.now();
         let regions = std::mem::take(&mut self.restarting);
         self.restart_due = false;
+        if regions.is_empty() {
+            // All that was to run again has finished.
+            self.enter(JobStatus::Running, now);
+            return self.settle(env);
+        }
         self.graph.reset(&regions, now, &mut || env.attempt_id());
         self.enter(JobStatus::Running, now);
         self.schedule(now);

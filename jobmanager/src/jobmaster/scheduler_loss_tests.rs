@@ -162,3 +162,38 @@ fn an_attempt_is_not_missing_for_reports_that_do_not_follow_one_another() {
     job.scheduler.tasks_gone(&attempts, &mut job.env);
     assert_eq!(job.status(), JobStatus::Canceled);
 }
+
+/// Failed before: it was taken for a failed one, and ran again.
+#[test]
+fn a_region_that_was_given_up_and_has_finished_does_not_run_again() {
+    let silence = || FailureInfo::new(failure::INTERNAL, "Could not deploy tasks to TaskManager a.");
+    for parallelism in [1, 2] {
+        let mut job = Job::new(vec![vertex(1, parallelism, "")], fixed_delay(9));
+        job.scheduler.start(&mut job.env);
+        job.offer(parallelism as usize);
+        let before = job.attempts();
+        job.scheduler.deployment_failed(&before[..1], silence(), &mut job.env);
+        assert_eq!(job.status(), JobStatus::Restarting);
+        job.report(before[0], ExecutionState::Finished);
+        assert_eq!(job.states()[0], ExecutionState::Finished);
+        // Another one of its region was cancelled, and has to run: then so has all of the region.
+        job.report(*before.last().unwrap(), ExecutionState::Canceled);
+        job.scheduler.take_actions();
+        job.scheduler.restart_due(1, &mut job.env);
+        let again = job.attempts() != before;
+        if parallelism == 1 {
+            assert_eq!((job.status(), again), (JobStatus::Finished, false));
+            assert!(is_over(&job.scheduler.take_actions()));
+        } else {
+            assert_eq!((job.status(), again), (JobStatus::Running, true));
+        }
+    }
+    // What was cancelled for the failure of another one may have finished as well: it is not asked.
+    let mut job = two_regions(fixed_delay(9));
+    let attempts = job.attempts();
+    job.scheduler.deployment_failed(&attempts, silence(), &mut job.env);
+    assert_eq!(job.status(), JobStatus::Running, "all of them run");
+    job.report_failure(attempts[4], "boom");
+    job.report(attempts[5], ExecutionState::Finished);
+    assert_eq!(job.states()[4..], [ExecutionState::Failed, ExecutionState::Canceled]);
+}

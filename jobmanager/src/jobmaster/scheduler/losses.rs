@@ -61,6 +61,17 @@ impl Scheduler {
         self.settle(env);
     }
 
+    /// An attempt that was given up has run to its end: what it wrote is there. If that is all of its region, the region does not
+    /// run again, which without checkpoints would write all of it once more.
+    pub(super) fn finished_unheard(&mut self, vertex: usize, subtask: usize, now: i64) {
+        self.graph.finish(vertex, subtask, now);
+        self.last_modification = now;
+        let region = self.graph.regions[vertex];
+        if self.graph.has_finished(region) {
+            self.restarting.remove(&region);
+        }
+    }
+
     fn tasks_in(&self, chosen: impl Fn(&JobSlot) -> bool) -> Vec<(usize, usize)> {
         let mut tasks = Vec::new();
         for (v, vertex) in self.graph.vertices.iter().enumerate() {
