@@ -15,7 +15,7 @@ use tonic::Status;
 use tonic::body::Body;
 use tonic::codegen::{Service, StdError};
 use tonic::service::Routes;
-use wiesel_common::rpc::{Answer, Channel, Connector, Transport};
+use wiesel_common::rpc::{Answer, Channel, Connector, Transport, timeout_of};
 
 use crate::data::DataPlane;
 use crate::network::{CallId, Connecting, ConnectionId, Network, Packet, Part, Payload, ProcessId};
@@ -287,21 +287,5 @@ impl http_body::Body for Incoming {
                 Some(Err(Status::unavailable("the connection broke")))
             }
         })
-    }
-}
-
-/// What gRPC says in `grpc-timeout`: digits and a unit.
-fn timeout_of<T>(request: &Request<T>) -> Option<Duration> {
-    let text = request.headers().get("grpc-timeout")?.to_str().ok()?;
-    let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
-    let count: u64 = digits.parse().ok()?;
-    match unit {
-        "H" => Some(Duration::from_secs(count * 3600)),
-        "M" => Some(Duration::from_secs(count * 60)),
-        "S" => Some(Duration::from_secs(count)),
-        "m" => Some(Duration::from_millis(count)),
-        "u" => Some(Duration::from_micros(count)),
-        "n" => Some(Duration::from_nanos(count)),
-        _ => None,
     }
 }
