@@ -5,7 +5,7 @@ use std::time::Duration;
 use prost::Message;
 use tonic::{Code, Status};
 use wiesel_common::id::{AllocationId, AttemptId, JobId, LeaderSessionId};
-use wiesel_common::rpc::MAX_DEPLOYMENT_BYTES;
+use wiesel_common::rpc::{MAX_DEPLOYMENT_BYTES, is_answer};
 use wiesel_proto as proto;
 
 use super::deployment_plan::{Share, SharedPart};
@@ -83,7 +83,7 @@ fn is_refusal(status: &Status) -> bool {
             | Code::Internal
             | Code::Aborted
     ) && !status.message().is_empty()
-        && std::error::Error::source(status).is_none()
+        && is_answer(status)
 }
 
 /// Tells a TaskManager to cancel tasks. Returns those that do not run there. An error: it could not be told.

@@ -695,7 +695,7 @@ async fn offer_slot(mut client: JobMasterClient<Channel>, offer: proto::OfferSlo
         request.set_timeout(CALL_TIMEOUT);
         match client.offer_slots(request).await {
             Ok(answer) => return answer.into_inner().accepted.iter().any(|accepted| **accepted == id.0),
-            Err(status) if is_final(status.code()) => {
+            Err(status) if is_final(&status) => {
                 tracing::info!(allocation_id = %id, reason = status.message(), "a slot was not wanted");
                 return false;
             }

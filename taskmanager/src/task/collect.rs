@@ -91,7 +91,7 @@ async fn call(mut sender: Sender, request: proto::CollectRequest, answer: Answer
         attempt.set_timeout(ATTEMPT);
         match sender.client.collect(attempt).await {
             Ok(_) => break Ok(()),
-            Err(status) if is_final(status.code()) => break Err(status),
+            Err(status) if is_final(&status) => break Err(status),
             Err(status) => {
                 tracing::debug!(reason = status.message(), "sending results failed, trying again");
                 tokio::time::sleep(PAUSE).await;

@@ -11,9 +11,9 @@ use parking_lot::Mutex;
 use prost::Message;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
-use tonic::Code;
+use tonic::{Code, Status};
 use wiesel_common::notifier::Notifier;
-use wiesel_common::rpc::{Channel, MAX_MESSAGE_BYTES};
+use wiesel_common::rpc::{Channel, MAX_MESSAGE_BYTES, is_answer};
 use wiesel_proto as proto;
 use wiesel_proto::ExecutionState;
 use wiesel_proto::job_master_client::JobMasterClient;
@@ -233,7 +233,7 @@ impl Sender {
             match answer {
                 Ok(()) => return Outcome::Taken,
                 Err(status) if status.code() == Code::OutOfRange => return Outcome::TooLarge,
-                Err(status) if is_final(status.code()) => {
+                Err(status) if is_final(&status) => {
                     let checkpoint_id = report.checkpoint();
                     tracing::debug!(
                         checkpoint_id,
@@ -318,7 +318,7 @@ impl Report {
 }
 
 impl Sender {
-    async fn call(&mut self, report: &Report, counters: &TaskCounters, timeout: Duration) -> Result<(), tonic::Status> {
+    async fn call(&mut self, report: &Report, counters: &TaskCounters, timeout: Duration) -> Result<(), Status> {
         let (fence, job_id, attempt_id) = (self.fence.clone(), self.job_id.clone(), self.attempt_id.clone());
         match report {
             Report::State(state, failure) => {
@@ -381,16 +381,84 @@ fn timed<T>(message: T, timeout: Duration) -> tonic::Request<T> {
     request
 }
 
-/// Whether trying again cannot help: the other side understood and said no.
-pub(crate) fn is_final(code: Code) -> bool {
-    !matches!(code, Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled | Code::Unknown | Code::Aborted)
+/// Whether trying again cannot help: the other side understood and said no. A connection that did not come about, whatever the
+/// reason, says nothing of the kind.
+pub(crate) fn is_final(status: &Status) -> bool {
+    let again = matches!(
+        status.code(),
+        Code::Unavailable
+            | Code::DeadlineExceeded
+            | Code::Cancelled
+            | Code::Unknown
+            | Code::Aborted
+            | Code::Unauthenticated
+            | Code::PermissionDenied
+    );
+    is_answer(status) && !again
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use futures::FutureExt;
+    use tonic::body::Body;
+    use tonic::codegen::{StdError, http};
+    use wiesel_common::rpc::{Answer, Transport};
 
     use super::*;
+
+    /// Fails in one way after another; then the JobMaster says that it does not know the job.
+    struct Failing {
+        ways: Vec<fn() -> Status>,
+        calls: Arc<AtomicUsize>,
+    }
+
+    impl Transport for Failing {
+        fn call(&self, _: http::Request<Body>) -> Answer {
+            let call = self.calls.fetch_add(1, Ordering::SeqCst);
+            let status = self.ways.get(call).map_or_else(|| Status::not_found("no such job"), |way| way());
+            Box::pin(std::future::ready(Err::<http::Response<Body>, _>(StdError::from(status))))
+        }
+    }
+
+    fn on_the_way(code: Code) -> Status {
+        let mut status = Status::new(code, "127.0.0.1:1: what listens there is no process of a cluster");
+        status.set_source(Arc::new(std::io::Error::other("the cause")));
+        status
+    }
+
+    /// Before, the report was dropped where something else had answered at the JobManager's address, or HTTP/2 had failed: a task
+    /// that had asked for a split waited for ever.
+    #[tokio::test]
+    async fn what_fails_on_the_way_is_no_refusal() {
+        let ways: Vec<fn() -> Status> = vec![
+            || on_the_way(Code::Unauthenticated),
+            || on_the_way(Code::Internal),
+            || on_the_way(Code::ResourceExhausted),
+            || Status::permission_denied("mapped from HTTP status code 403"),
+        ];
+        let (calls, failures) = (Arc::new(AtomicUsize::new(0)), ways.len());
+        let mut sender = Sender {
+            client: JobMasterClient::new(Channel::new(Failing { ways, calls: Arc::clone(&calls) })),
+            fence: Bytes::new(),
+            job_id: Bytes::new(),
+            attempt_id: Bytes::new(),
+            subtask: 0,
+            hostname: String::new(),
+            lost: Arc::default(),
+        };
+        assert!(sender.deliver(Report::RequestSplit(Bytes::new()), &TaskCounters::default()).await);
+        assert_eq!(calls.load(Ordering::SeqCst), failures + 1);
+    }
+
+    #[test]
+    fn what_the_job_master_says_of_a_report_is_final() {
+        for status in [Status::not_found(""), Status::failed_precondition(""), Status::invalid_argument("")] {
+            assert!(is_final(&status), "{status}");
+        }
+        assert!(!is_final(&Status::unavailable("")));
+    }
 
     #[test]
     fn a_call_has_time_by_its_size_and_by_what_was_too_little_before() {
