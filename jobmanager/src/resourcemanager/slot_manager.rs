@@ -48,7 +48,8 @@ pub enum SlotState {
     Free,
     /// Its TaskManager is being asked to give it to a job.
     Requested(SlotAllocation),
-    /// Its TaskManager was asked and did not answer: the next report tells what became of it.
+    /// Its TaskManager was asked and did not answer, or another call to it has failed since: an answer that comes after all, or
+    /// the next report, tells what became of it.
     Unanswered(SlotAllocation),
     /// A job's.
     Held(SlotAllocation),
@@ -150,14 +151,24 @@ struct Requirement {
     slots: u32,
 }
 
+/// What there is for all jobs.
+struct Supply {
+    /// Slots that TaskManagers have reported.
+    total: usize,
+    /// Those that no job holds, where the TaskManager answers.
+    free: usize,
+    /// Those of each job that a TaskManager is asked for which did not answer last time.
+    doubtful: BTreeMap<JobId, usize>,
+}
+
 /// That a job requires more slots than there are for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SlotShortage {
     /// Slots that it requires.
     pub required: u32,
-    /// Those that it has or is being given.
+    /// Those that it has or is being given, by TaskManagers that answer.
     pub given: u32,
-    /// Slots that no job holds.
+    /// Slots that no job holds, of TaskManagers that answer.
     pub free: u32,
     /// Slots of all TaskManagers.
     pub total: u32,
@@ -390,6 +401,15 @@ impl SlotManager {
         let pause = FIRST_PAUSE.saturating_mul(1 << known.trouble.failures.min(16)).min(LAST_PAUSE);
         known.trouble.failures = known.trouble.failures.saturating_add(1);
         known.trouble.until = now.saturating_add_unsigned(pause);
+        // Nothing says that the other calls fare better: their jobs are not to wait for them while others have free slots.
+        let requested = |(index, slot): (usize, &SlotState)| match slot {
+            SlotState::Requested(taken) => Some((index, *taken)),
+            _ => None,
+        };
+        let unanswered: Vec<_> = known.slots.iter().enumerate().filter_map(requested).collect();
+        for (index, taken) in unanswered {
+            self.set(task_manager, index, SlotState::Unanswered(taken));
+        }
         self.changed = true;
     }
 
@@ -530,22 +550,37 @@ impl SlotManager {
 
     /// What a job waits for after the last decisions, if it does.
     pub fn shortage(&self, job: JobId) -> Option<SlotShortage> {
-        self.shortage_among(job, self.requirements.get(&job)?, self.totals())
+        self.shortage_among(job, self.requirements.get(&job)?, &self.supply())
     }
 
     /// What jobs wait for after the last decisions.
     pub fn shortages(&self) -> BTreeMap<JobId, SlotShortage> {
-        let totals = self.totals();
+        let supply = self.supply();
         let waiting = self.requirements.iter();
-        waiting.filter_map(|(job, needed)| Some((*job, self.shortage_among(*job, needed, totals)?))).collect()
+        waiting.filter_map(|(job, needed)| Some((*job, self.shortage_among(*job, needed, &supply)?))).collect()
     }
 
-    fn shortage_among(&self, job: JobId, needed: &Requirement, (total, free): (usize, usize)) -> Option<SlotShortage> {
+    fn shortage_among(&self, job: JobId, needed: &Requirement, supply: &Supply) -> Option<SlotShortage> {
         let count = |slots: usize| u32::try_from(slots).unwrap_or(u32::MAX);
         let given = self.given.get(&job).copied().unwrap_or(0);
+        let given = given.saturating_sub(supply.doubtful.get(&job).copied().unwrap_or(0));
+        let Supply { total, free, .. } = *supply;
         let shortage =
             SlotShortage { required: needed.slots, given: count(given), free: count(free), total: count(total) };
         (shortage.missing() > 0).then_some(shortage)
+    }
+
+    fn supply(&self) -> Supply {
+        let (in_trouble, answering): (Vec<_>, Vec<_>) =
+            self.task_managers.values().partition(|known| known.trouble.failures > 0);
+        let mut doubtful: BTreeMap<JobId, usize> = BTreeMap::new();
+        for slot in in_trouble.iter().flat_map(|known| &known.slots) {
+            if let SlotState::Requested(taken) = slot {
+                *doubtful.entry(taken.job).or_default() += 1;
+            }
+        }
+        let free = answering.into_iter().map(TaskManagerSlots::free).sum::<usize>();
+        Supply { total: self.totals().0, free, doubtful }
     }
 
     /// The slots of a TaskManager.
