@@ -88,6 +88,10 @@ impl FileSink {
         let resumed = PartFile::resume(file, &directory, self.names.next(), now)?;
         self.next_check = now.saturating_add(self.rolling.check_interval);
         self.open.insert(file.folder.clone(), resumed);
+        if let Some(committer) = &mut self.committer {
+            // Checkpoints written before may name a file in a partition that they do not wait for.
+            committer.written(&file.folder, file.created);
+        }
         if self.encoder.is_none() || self.open.len() > super::OPEN_FILES {
             self.close_file(&file.folder)?;
         }

@@ -540,7 +540,11 @@ fn committed(folder: &Path) -> Vec<String> {
 }
 
 fn partition_spec(folder: &Path, options: &[(&str, &str)]) -> proto::SinkSpec {
-    let mut spec = sink(folder, &two(), "csv", &["b"]);
+    partition_spec_of(folder, "csv", options)
+}
+
+fn partition_spec_of(folder: &Path, format: &str, options: &[(&str, &str)]) -> proto::SinkSpec {
+    let mut spec = sink(folder, &two(), format, &["b"]);
     spec.options.insert("sink.partition-commit.policy.kind".into(), "success-file".into());
     spec.options.extend(options.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())));
     spec

@@ -2,12 +2,17 @@
 //!
 //! Flink has an operator for this, of parallelism 1, that hears of each writer's commits. Here the subtasks of the sink tell
 //! each other: when a checkpoint is durable and its files have their names, a subtask writes its progress (its watermark at
-//! that checkpoint, the partitions it waits for) to a hidden file beside the partitions ([`progress`]), then reads those of
-//! all others. Partitions that all of them have passed are committed by whoever sees that, so the last one to commit its
-//! files always does; doing it twice changes nothing. A subtask that has ended leaves its progress for the others to act on.
+//! that checkpoint, the partitions it waits for, those in which a file goes on) to a hidden file beside the partitions
+//! ([`progress`]), then reads those of all others. Thus it knows which checkpoint all of them have reached, and commits what it
+//! waited for at that one and what has become due: at once, if it is the last to reach it, else with its next checkpoint.
+//! Doing it twice changes nothing. A subtask that has ended leaves its progress for the others to act on, and the last one
+//! to end commits what there is.
 //!
-//! Invariant: a partition is committed only when every file that a row of it went to, up to the watermarks that completed
-//! it, has its name.
+//! Invariants:
+//! - When a partition is committed, every file has its name that a row of it went to before the checkpoint that all subtasks
+//!   have reached, and no subtask has a file in it that goes on beyond the checkpoint that it has reached itself.
+//! - As long as a file of a partition is to get its name, or got it after the last commit, a subtask or its checkpoint waits for
+//!   the partition: it is committed once more.
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::PathBuf;
@@ -99,8 +104,6 @@ struct Reached {
     progress: Progress,
     /// How many snapshots there were then.
     snapshots: u64,
-    /// Folders with a file that takes more rows beyond the checkpoint, and does not get its name with it.
-    open: BTreeSet<String>,
 }
 
 /// The partitions that one subtask has written to.
@@ -111,12 +114,15 @@ pub(super) struct PartitionCommitter {
     clock: Arc<dyn Clock>,
     pub(super) watermark: i64,
     pub(super) idle: bool,
+    /// That of all subtasks, when this one looked last.
+    common_watermark: i64,
     /// By folder.
     outstanding: BTreeMap<String, Outstanding>,
     snapshots: u64,
+    /// From the checkpoint that all subtasks had reached when this one looked last.
     at_checkpoint: BTreeMap<u64, Reached>,
-    /// Partitions of subtasks that have ended, committed here.
-    done_for_others: BTreeSet<String>,
+    /// Partitions of subtasks that have ended, committed here since: the same one may wait for several.
+    done_for_others: BTreeMap<u32, BTreeSet<String>>,
     ended: bool,
 }
 
@@ -129,10 +135,11 @@ impl PartitionCommitter {
             clock: Arc::new(SystemClock),
             watermark: MIN_WATERMARK,
             idle: false,
+            common_watermark: MIN_WATERMARK,
             outstanding: BTreeMap::new(),
             snapshots: 0,
             at_checkpoint: BTreeMap::new(),
-            done_for_others: BTreeSet::new(),
+            done_for_others: BTreeMap::new(),
             ended: false,
         }
     }
@@ -144,16 +151,17 @@ impl PartitionCommitter {
         self.board.clear()
     }
 
-    /// A file was begun.
+    /// A file was begun at that time.
     pub(super) fn written(&mut self, folder: &str, now: i64) {
         let touched = self.snapshots;
         self.outstanding.entry(folder.to_owned()).or_insert(Outstanding { since: now, touched }).touched = touched;
     }
 
-    /// Whether this subtask alone would call the partition complete: then its file takes no rows beyond the next checkpoint.
+    /// Whether this subtask would call the partition complete: then its file takes no rows beyond the next checkpoint. Also by
+    /// the watermark of the others: of one that is idle the file would keep them waiting.
     pub(super) fn is_complete(&self, folder: &str, now: i64) -> Result<bool> {
         let since = self.outstanding.get(folder).map_or(now, |partition| partition.since);
-        self.is_due(folder, since, self.watermark, now)
+        self.is_due(folder, since, self.watermark.max(self.common_watermark), now)
     }
 
     fn is_due(&self, folder: &str, since: i64, watermark: i64, now: i64) -> Result<bool> {
@@ -167,22 +175,23 @@ impl PartitionCommitter {
     /// Remembers what will be true when the checkpoint is durable; the partitions that wait, for the checkpoint. Those of
     /// subtasks that have ended are among them: a checkpoint has no state of these. So are those of subtasks that will have when
     /// an earlier checkpoint is durable: what they say then may come too late for this one. `open`: folders with a file that
-    /// goes on.
+    /// goes on and does not get its name with the checkpoint.
     pub(super) fn snapshot(&mut self, checkpoint: u64, ended: bool, open: BTreeSet<String>) -> Result<Vec<Bytes>> {
         self.snapshots += 1;
-        let progress = self.progress(checkpoint, ended);
+        let progress = self.progress(checkpoint, ended, open);
         let mut waiting: BTreeMap<String, i64> = progress.partitions.iter().cloned().collect();
-        if ended {
+        // Who has ended says nothing more: the last one may have cleared the board, and nobody would do so again.
+        if ended && !self.ended {
             self.board.post_ending(&progress)?;
         }
-        for other in self.board.ending_others()? {
+        for (subtask, other) in self.board.ending_others()? {
             for (folder, since) in other.partitions {
-                if !self.done_for_others.contains(&folder) {
+                if !self.is_done_for(subtask, &folder) {
                     waiting.entry(folder).and_modify(|known| *known = since.min(*known)).or_insert(since);
                 }
             }
         }
-        self.at_checkpoint.insert(checkpoint, Reached { progress, snapshots: self.snapshots, open });
+        self.at_checkpoint.insert(checkpoint, Reached { progress, snapshots: self.snapshots });
         Ok(waiting.iter().map(|(folder, since)| encode(folder, *since)).collect())
     }
 
@@ -195,24 +204,28 @@ impl PartitionCommitter {
         Ok(())
     }
 
-    fn progress(&self, checkpoint: u64, ended: bool) -> Progress {
+    fn progress(&self, checkpoint: u64, ended: bool, open: BTreeSet<String>) -> Progress {
         let partitions = self.outstanding.iter().map(|(folder, partition)| (folder.clone(), partition.since)).collect();
         let watermark = if ended { MAX_WATERMARK } else { self.watermark };
-        Progress { checkpoint, watermark, idle: self.idle, ended, partitions }
+        Progress { checkpoint, watermark, idle: self.idle, ended, partitions, open }
     }
 
     /// A checkpoint is durable and its files have their names.
     pub(super) fn checkpoint_completed(&mut self, checkpoint: u64) -> Result<()> {
-        let later = self.at_checkpoint.split_off(&(checkpoint + 1));
-        let reached = std::mem::replace(&mut self.at_checkpoint, later).into_values().next_back();
-        reached.map_or(Ok(()), |reached| self.advance(reached))
+        let latest = self.at_checkpoint.range(..=checkpoint).next_back().map(|(checkpoint, _)| *checkpoint);
+        latest.map_or(Ok(()), |latest| self.advance(latest))
     }
 
     /// Without checkpoints: all files have their names and none will follow.
     pub(super) fn end(&mut self) -> Result<()> {
-        let progress = self.progress(u64::MAX, true);
+        if self.ended {
+            return Ok(());
+        }
+        let last = self.at_checkpoint.last_key_value().map_or(0, |(checkpoint, _)| *checkpoint);
+        let progress = self.progress(last, true, BTreeSet::new());
         self.board.post_ending(&progress)?;
-        self.advance(Reached { progress, snapshots: u64::MAX, open: BTreeSet::new() })
+        self.at_checkpoint.insert(last, Reached { progress, snapshots: u64::MAX });
+        self.advance(last)
     }
 
     /// The others know that this subtask has committed everything it ever will.
@@ -220,13 +233,24 @@ impl PartitionCommitter {
         self.ended
     }
 
-    fn advance(&mut self, Reached { progress: own, snapshots, open }: Reached) -> Result<()> {
-        self.board.post(&own)?;
-        self.ended = own.ended;
-        let others: Option<Vec<Progress>> = self.board.others()?.into_iter().collect();
-        // Not all of them have said something.
-        let Some(others) = others else { return Ok(()) };
-        let all = || others.iter().chain([&own]);
+    fn is_done_for(&self, subtask: u32, folder: &str) -> bool {
+        self.done_for_others.get(&subtask).is_some_and(|done| done.contains(folder))
+    }
+
+    /// Says what is true since that checkpoint is durable, and commits what has become complete by it.
+    fn advance(&mut self, completed: u64) -> Result<()> {
+        // The others act for who has ended.
+        if self.ended {
+            return Ok(());
+        }
+        let Some(own) = self.at_checkpoint.get(&completed) else { return Ok(()) };
+        self.board.post(&own.progress)?;
+        self.ended = own.progress.ended;
+        let Some(others) = self.board.others()? else {
+            self.at_checkpoint = self.at_checkpoint.split_off(&completed);
+            return Ok(());
+        };
+        let all = || others.iter().map(|(_, progress)| progress).chain([&own.progress]);
         let over = all().all(|progress| progress.ended);
         let active = || all().filter(|progress| !progress.ended);
         let reached = active().map(|progress| progress.checkpoint).min().unwrap_or(u64::MAX);
@@ -237,33 +261,44 @@ impl PartitionCommitter {
             .min()
             .unwrap_or(MIN_WATERMARK);
         let now = self.clock.now_millis();
-        let due = |progress: &Progress, folder: &str, since: i64| -> Result<bool> {
-            Ok(over
-                || (progress.checkpoint <= reached || progress.ended) && self.is_due(folder, since, watermark, now)?)
+        let is_due = |folder: &str, since: i64| -> Result<bool> {
+            // Its time may have come only since the barrier, or by the watermark of others.
+            let goes_on = all().any(|progress| progress.open.contains(folder));
+            Ok(!goes_on && (over || self.is_due(folder, since, watermark, now)?))
         };
         let mut complete = BTreeSet::new();
-        for (folder, since) in &own.partitions {
-            // Its time may have come only since the barrier, or by the watermark of others.
-            if !open.contains(folder) && due(&own, folder, *since)? {
+        let at_reached = self.at_checkpoint.range(..=reached.min(completed)).next_back();
+        for (folder, since) in at_reached.into_iter().flat_map(|(_, then)| &then.progress.partitions) {
+            // It may have been committed since then.
+            let waits = self.outstanding.get(folder).is_some_and(|partition| partition.since == *since);
+            if waits && is_due(folder, *since)? {
                 complete.insert(folder.clone());
             }
         }
-        for other in others.iter().filter(|other| other.ended) {
+        for (subtask, other) in others.iter().filter(|(_, other)| other.ended && other.checkpoint <= reached) {
             for (folder, since) in &other.partitions {
-                if !self.done_for_others.contains(folder) && due(other, folder, *since)? {
+                if !self.is_done_for(*subtask, folder) && is_due(folder, *since)? {
                     complete.insert(folder.clone());
                 }
             }
         }
-        for folder in complete {
-            self.commit(&folder)?;
+        let (snapshots, needed) = (own.snapshots, at_reached.map(|(checkpoint, _)| *checkpoint));
+        for folder in &complete {
+            self.commit(folder)?;
             // Unless a file was begun in it since then: it will be complete once more.
-            if self.outstanding.get(&folder).is_some_and(|partition| partition.touched < snapshots) {
-                self.outstanding.remove(&folder);
+            if self.outstanding.get(folder).is_some_and(|partition| partition.touched < snapshots) {
+                self.outstanding.remove(folder);
             }
-            self.done_for_others.insert(folder);
         }
-        self.done_for_others.retain(|folder| others.iter().any(|other| other.ended && other.lists(folder)));
+        for (subtask, other) in others.iter().filter(|(_, other)| other.ended) {
+            let folders = other.partitions.iter().map(|(folder, _)| folder);
+            let done = folders.filter(|folder| complete.contains(*folder)).cloned();
+            self.done_for_others.entry(*subtask).or_default().extend(done);
+        }
+        self.common_watermark = watermark;
+        if let Some(needed) = needed {
+            self.at_checkpoint = self.at_checkpoint.split_off(&needed);
+        }
         if over {
             self.board.clear_all();
         }

@@ -4,6 +4,7 @@
 //!
 //! An attempt reads and replaces only what it posted itself: one that was given up, or of a run of the job that is over, may go
 //! on beside it. All subtasks of an attempt have the same number.
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -31,32 +32,39 @@ pub(super) struct Progress {
     pub(super) ended: bool,
     /// Folders that wait for their commit, and since when (milliseconds since the epoch).
     pub(super) partitions: Vec<(String, i64)>,
+    /// Folders with a file that takes more rows beyond the checkpoint, and does not get its name with it.
+    pub(super) open: BTreeSet<String>,
 }
 
 impl Progress {
-    pub(super) fn lists(&self, folder: &str) -> bool {
-        self.partitions.iter().any(|(partition, _)| partition == folder)
-    }
-
     fn encode(&self, parallelism: u32) -> bytes::Bytes {
-        let mut out = Writer::new(1);
+        let mut out = Writer::new(2);
         out.u64(parallelism.into()).u64(self.checkpoint).i64(self.watermark);
         out.u64(self.idle.into()).u64(self.ended.into()).u64(self.partitions.len() as u64);
         for (folder, since) in &self.partitions {
             out.bytes(folder.as_bytes()).i64(*since);
         }
+        out.u64(self.open.len() as u64);
+        for folder in &self.open {
+            out.bytes(folder.as_bytes());
+        }
         out.finish()
     }
 
-    /// None: of a subtask among another number of them.
+    /// None: of a subtask among another number of them, or (version 1) of a release that did not say which files are hidden: on
+    /// that nobody can act. Only subtasks of one attempt read each other's, what others left is removed unread.
     fn decode(bytes: &[u8], parallelism: u32) -> Result<Option<Self>> {
-        let mut reader = Reader::new("the progress of a filesystem sink", 1, bytes)?;
+        if bytes.first() == Some(&1) {
+            return Ok(None);
+        }
+        let mut reader = Reader::new("the progress of a filesystem sink", 2, bytes)?;
         let of_these = reader.u64()? == u64::from(parallelism);
         let (checkpoint, watermark) = (reader.u64()?, reader.i64()?);
         let (idle, ended) = (reader.u64()? != 0, reader.u64()? != 0);
         let partitions = (0..reader.count()?).map(|_| Ok((reader.text()?, reader.i64()?))).collect::<Result<_>>()?;
+        let open = (0..reader.count()?).map(|_| reader.text()).collect::<Result<_>>()?;
         reader.end()?;
-        Ok(of_these.then_some(Self { checkpoint, watermark, idle, ended, partitions }))
+        Ok(of_these.then_some(Self { checkpoint, watermark, idle, ended, partitions, open }))
     }
 }
 
@@ -133,23 +141,23 @@ impl Board {
         written.map_err(|error| unwritable(path, error))
     }
 
-    /// What each of the others says; none: it has not said anything.
-    pub(super) fn others(&self) -> Result<Vec<Option<Progress>>> {
-        self.other_subtasks().map(|subtask| self.read(&self.path(subtask))).collect()
+    /// What each of the others says; none: not all of them have said something.
+    pub(super) fn others(&self) -> Result<Option<Vec<(u32, Progress)>>> {
+        self.other_subtasks().map(|subtask| self.read(subtask, &self.path(subtask))).collect()
     }
 
     /// What those of the others said that end or have ended.
-    pub(super) fn ending_others(&self) -> Result<Vec<Progress>> {
-        self.other_subtasks().filter_map(|subtask| self.read(&self.ending(subtask)).transpose()).collect()
+    pub(super) fn ending_others(&self) -> Result<Vec<(u32, Progress)>> {
+        self.other_subtasks().filter_map(|subtask| self.read(subtask, &self.ending(subtask)).transpose()).collect()
     }
 
     fn other_subtasks(&self) -> impl Iterator<Item = u32> {
         (0..self.parallelism).filter(|subtask| *subtask != self.subtask)
     }
 
-    fn read(&self, path: &Path) -> Result<Option<Progress>> {
+    fn read(&self, subtask: u32, path: &Path) -> Result<Option<(u32, Progress)>> {
         match read_regular(path) {
-            Ok(bytes) => Progress::decode(&bytes, self.parallelism),
+            Ok(bytes) => Ok(Progress::decode(&bytes, self.parallelism)?.map(|progress| (subtask, progress))),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(unreadable(path, error)),
         }
@@ -185,5 +193,31 @@ impl Board {
         let entries = fs::read_dir(&self.root).into_iter().flatten().flatten();
         let posted = entries.filter_map(|entry| Some((self.poster(entry.file_name().to_str()?)?, entry.path())));
         posted.collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_subtask_says_is_read_by_those_that_understand_all_of_it() {
+        let progress = Progress {
+            checkpoint: 7,
+            watermark: -1,
+            idle: true,
+            ended: false,
+            partitions: vec![("a=1/".to_owned(), 5), ("a=2/".to_owned(), 6)],
+            open: BTreeSet::from(["a=2/".to_owned()]),
+        };
+        let bytes = progress.encode(3);
+        assert_eq!(Progress::decode(&bytes, 3).unwrap(), Some(progress));
+        assert_eq!(Progress::decode(&bytes, 2).unwrap(), None, "of another number of subtasks");
+        let mut earlier = bytes[..bytes.len() - 20].to_vec();
+        earlier[0] = 1;
+        assert_eq!(Progress::decode(&earlier, 3).unwrap(), None, "of an earlier release");
+        for length in 0..bytes.len() {
+            assert!(Progress::decode(&bytes[..length], 3).is_err(), "{length}");
+        }
     }
 }

@@ -8,6 +8,11 @@ use super::*;
 const BY_PARTITION_TIME: [(&str, &str); 2] =
     [("sink.partition-commit.trigger", "partition-time"), ("sink.partition-commit.delay", "1 h")];
 
+/// How many rows readers of a table of json see.
+fn visible(folder: &Path) -> usize {
+    read(&source(folder, &two(), &[("format", "json")], &["b"]), 1).unwrap().len()
+}
+
 #[test]
 fn a_partition_is_committed_by_the_last_subtask_whose_watermark_passed_it() {
     let folder = tempfile::tempdir().unwrap();
@@ -172,41 +177,167 @@ fn by_processing_time_a_partition_is_committed_after_its_delay_and_again_with_la
 /// partition was committed while rows of it were in a file that went on and was hidden, and not once more with them.
 #[test]
 fn a_partition_is_not_committed_before_a_file_that_goes_on_has_its_name() {
-    let json = |folder: &Path, options: &[(&str, &str)]| {
-        let mut spec = sink(folder, &two(), "json", &["b"]);
-        spec.options.insert("sink.partition-commit.policy.kind".into(), "success-file".into());
-        spec.options.extend(options.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())));
-        spec
-    };
-    let visible = |folder: &Path| read(&source(folder, &two(), &[("format", "json")], &["b"]), 1).unwrap();
-
     let folder = tempfile::tempdir().unwrap();
     let clock = Arc::new(TestClock::default());
-    let spec = json(folder.path(), &[("sink.partition-commit.delay", "10 s")]);
+    let spec = partition_spec_of(folder.path(), "json", &[("sink.partition-commit.delay", "10 s")]);
     let mut attempt = Attempt::start(&spec, 1, &clock, None);
     attempt.write(0, &[(1, "x".to_owned())]);
     clock.0.store(10_000, Ordering::SeqCst);
     attempt.snapshot(1, 0);
     clock.0.store(10_001, Ordering::SeqCst);
     attempt.complete(1, 1);
-    assert_eq!((committed(folder.path()).len(), visible(folder.path()).len()), (0, 0));
+    assert_eq!((committed(folder.path()).len(), visible(folder.path())), (0, 0));
     attempt.snapshot(2, 0);
     attempt.complete(2, 1);
-    assert_eq!((committed(folder.path()).len(), visible(folder.path()).len()), (1, 1));
+    assert_eq!((committed(folder.path()).len(), visible(folder.path())), (1, 1));
 
     let folder = tempfile::tempdir().unwrap();
-    let spec = json(folder.path(), &[("sink.partition-commit.trigger", "partition-time")]);
+    let spec = partition_spec_of(folder.path(), "json", &[("sink.partition-commit.trigger", "partition-time")]);
     let mut attempt = Attempt::start(&spec, 2, &Arc::default(), None);
     attempt.write(1, &[(1, "1970-01-02".to_owned())]);
     attempt.watermark(0, 9 * 86_400_000);
     attempt.0[1].status(WatermarkStatus::Idle, &mut Collected::default()).unwrap();
     attempt.snapshot(1, 0);
     attempt.complete(1, 3);
-    assert_eq!((committed(folder.path()).len(), visible(folder.path()).len()), (0, 0));
+    assert_eq!((committed(folder.path()).len(), visible(folder.path())), (0, 0));
     attempt.finish();
     attempt.snapshot(2, 0);
     attempt.complete(2, 3);
-    assert_eq!((committed(folder.path()), visible(folder.path()).len()), (vec!["b=1970-01-02".to_owned()], 1));
+    assert_eq!((committed(folder.path()), visible(folder.path())), (vec!["b=1970-01-02".to_owned()], 1));
+}
+
+/// Failed before: who had no file in the partition, or a file that was complete, committed it for another, and forgot what it
+/// had in it itself. Nobody committed it with the rows of the hidden file.
+#[test]
+fn what_a_subtask_left_that_ended_is_not_committed_before_the_files_of_others_have_their_names() {
+    let folder = tempfile::tempdir().unwrap();
+    let clock = Arc::new(TestClock::default());
+    let spec = partition_spec_of(folder.path(), "json", &[("sink.partition-commit.delay", "20 s")]);
+    let mut attempt = Attempt::start(&spec, 2, &clock, None);
+    attempt.write(1, &[(1, "x".to_owned())]);
+    let mut ending = Attempt(vec![attempt.0.remove(1)]);
+    ending.finish();
+    for subtask in [&mut attempt, &mut ending] {
+        subtask.snapshot(1, 0);
+        subtask.complete(1, 1);
+    }
+    let mut checkpoint = |id: u64, now: i64| {
+        clock.0.store(now, Ordering::SeqCst);
+        attempt.snapshot(id, 0);
+        attempt.complete(id, 1);
+        if id == 2 {
+            attempt.write(0, &[(2, "x".to_owned())]);
+        }
+        (committed(folder.path()).len(), visible(folder.path()))
+    };
+    assert_eq!(checkpoint(2, 17_000), (0, 1));
+    assert_eq!(checkpoint(3, 20_001), (0, 1), "a file in it is hidden");
+    assert_eq!(checkpoint(4, 37_000), (0, 1), "a file in it is hidden");
+    assert_eq!(checkpoint(5, 37_001), (1, 2));
+}
+
+/// Failed before: who was told last committed it.
+#[test]
+fn a_partition_is_not_committed_before_the_files_of_all_active_subtasks_have_their_names() {
+    let folder = tempfile::tempdir().unwrap();
+    let clock = Arc::new(TestClock::default());
+    let spec = partition_spec_of(folder.path(), "json", &[("sink.partition-commit.delay", "10 s")]);
+    let mut attempt = Attempt::start(&spec, 2, &clock, None);
+    attempt.write(0, &[(1, "x".to_owned())]);
+    clock.0.store(5_000, Ordering::SeqCst);
+    attempt.write(1, &[(2, "x".to_owned())]);
+    let mut checkpoint = |id: u64, now: i64| {
+        clock.0.store(now, Ordering::SeqCst);
+        attempt.snapshot(id, 0);
+        attempt.complete(id, 0b10);
+        attempt.complete(id, 0b01);
+        (committed(folder.path()).len(), visible(folder.path()))
+    };
+    assert_eq!(checkpoint(1, 6_000), (0, 0));
+    assert_eq!(checkpoint(2, 10_001), (0, 1), "the other's file is hidden");
+    assert_eq!(checkpoint(3, 15_001), (1, 2));
+}
+
+/// Its own watermark stands still: by that its file would be complete when it is old only.
+#[test]
+fn the_file_of_an_idle_subtask_is_complete_by_the_watermark_of_the_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let spec = partition_spec_of(folder.path(), "json", &BY_PARTITION_TIME);
+    let mut attempt = Attempt::start(&spec, 2, &Arc::default(), None);
+    attempt.write(1, &[(1, "1970-01-02".to_owned())]);
+    attempt.0[1].status(WatermarkStatus::Idle, &mut Collected::default()).unwrap();
+    attempt.watermark(0, 9 * 86_400_000);
+    let mut checkpoint = |id: u64| {
+        attempt.snapshot(id, 0);
+        attempt.complete(id, 0b11);
+        (committed(folder.path()).len(), visible(folder.path()))
+    };
+    assert_eq!(checkpoint(1), (0, 0));
+    assert_eq!(checkpoint(2), (1, 1));
+}
+
+/// Failed before: only who was told last of a checkpoint committed what it waited for.
+#[test]
+fn who_hears_of_each_checkpoint_first_commits_its_partitions_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let spec = partition_spec(folder.path(), &[]);
+    let mut attempt = Attempt::start(&spec, 2, &Arc::default(), None);
+    attempt.write(0, &[(1, "x".to_owned())]);
+    attempt.snapshot(1, 0);
+    attempt.complete(1, 0b01);
+    attempt.complete(1, 0b10);
+    attempt.snapshot(2, 0);
+    attempt.complete(2, 0b01);
+    assert_eq!(committed(folder.path()), ["b=x"]);
+}
+
+/// Failed before: the partition was taken for committed, as it had been for another subtask.
+#[test]
+fn a_partition_that_two_subtasks_left_is_committed_with_the_files_of_both() {
+    let folder = tempfile::tempdir().unwrap();
+    let clock = Arc::new(TestClock::default());
+    let spec = partition_spec(folder.path(), &[("sink.partition-commit.delay", "10 s")]);
+    let mut attempt = Attempt::start(&spec, 3, &clock, None);
+    let checkpoint = |attempt: &mut Attempt, id: u64, now: i64| {
+        clock.0.store(now, Ordering::SeqCst);
+        attempt.snapshot(id, 0);
+        (0..3).rev().for_each(|subtask| attempt.complete(id, 1 << subtask));
+    };
+    let finish = |attempt: &mut Attempt, subtask: usize| attempt.0[subtask].finish(&mut Collected::default()).unwrap();
+    attempt.write(2, &[(1, "x".to_owned())]);
+    finish(&mut attempt, 2);
+    checkpoint(&mut attempt, 1, 1_000);
+    checkpoint(&mut attempt, 2, 10_001);
+    let success = folder.path().join("b=x/_SUCCESS");
+    fs::remove_file(&success).unwrap();
+    attempt.write(1, &[(2, "x".to_owned())]);
+    finish(&mut attempt, 1);
+    checkpoint(&mut attempt, 3, 12_000);
+    assert!(!success.exists(), "its time has not come");
+    checkpoint(&mut attempt, 4, 20_002);
+    assert!(success.exists());
+}
+
+/// Failed before: what had been said came onto the board once more when the last one had cleared it, and stayed for ever.
+#[test]
+fn nothing_is_left_of_checkpoints_that_began_before_the_last_one_was_complete() {
+    for (told_first, told_last) in [(0b01, 0b10), (0b10, 0b01)] {
+        let folder = tempfile::tempdir().unwrap();
+        let spec = partition_spec(folder.path(), &[]);
+        let mut attempt = Attempt::start(&spec, 2, &Arc::default(), None);
+        attempt.write(0, &[(1, "x".to_owned())]);
+        attempt.finish();
+        attempt.snapshot(1, 0);
+        attempt.snapshot(2, 0);
+        attempt.complete(1, told_first);
+        attempt.complete(1, told_last);
+        attempt.snapshot(3, 0);
+        attempt.complete(3, told_first);
+        attempt.complete(3, told_last);
+        attempt.commit_at_end();
+        assert_eq!(committed(folder.path()), ["b=x"]);
+        assert_eq!(hidden(folder.path()), 0, "{:?}", files(folder.path()));
+    }
 }
 
 #[test]
