@@ -16,6 +16,7 @@ use crate::filesystem::tests::{read, rows_of, sink, source, two};
 use crate::testing::{Collected, TestClock, context};
 
 mod kills;
+mod partition_commits;
 mod partitions;
 mod runs;
 mod savepoints;

@@ -1,0 +1,409 @@
+//! Whatever the subtasks of a sink do: no partition is committed while rows of it are hidden that the commit speaks of, each is
+//! committed with its last file, and nothing is left of what the subtasks told each other.
+use wiesel_operators::element::{MAX_WATERMARK, WatermarkStatus};
+
+use super::*;
+
+const DAY: i64 = 86_400_000;
+const DELAY: i64 = 10_000;
+/// How many partitions there are: one for each day from the second one on.
+const PARTITIONS: i64 = 3;
+/// What the test writes into a file that commits a partition, which is empty when the sink has written it.
+const SEEN: &str = "seen";
+
+#[derive(Clone, Debug)]
+enum Step {
+    Write {
+        subtask: usize,
+        partition: i64,
+    },
+    Wait {
+        millis: i64,
+    },
+    /// To the end of that day, or where it is already.
+    Watermark {
+        subtask: usize,
+        day: i64,
+    },
+    Status {
+        subtask: usize,
+        idle: bool,
+    },
+    /// Its input ends. `stays`: when it waits for nothing more, for the sake of other operators of its task.
+    Finish {
+        subtask: usize,
+        stays: bool,
+    },
+    /// A checkpoint begins, whether or not the one before is complete.
+    Begin,
+    /// Of the checkpoints that began after the last durable one, the last is durable (those before it are given up) or the
+    /// first. `told`: which subtasks hear of it, by bit, one after the other from `first` on; the others do with a barrier.
+    Complete {
+        last: bool,
+        told: u32,
+        first: usize,
+    },
+    /// All subtasks are killed, and the job goes on from its last durable checkpoint.
+    Restart {
+        parallelism: u32,
+    },
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let subtask = || 0usize..3;
+    prop_oneof![
+        6 => (subtask(), 0..PARTITIONS).prop_map(|(subtask, partition)| Step::Write { subtask, partition }),
+        3 => (1i64..12_000).prop_map(|millis| Step::Wait { millis }),
+        3 => (subtask(), 0..=PARTITIONS).prop_map(|(subtask, day)| Step::Watermark { subtask, day }),
+        1 => (subtask(), any::<bool>()).prop_map(|(subtask, idle)| Step::Status { subtask, idle }),
+        1 => (subtask(), any::<bool>()).prop_map(|(subtask, stays)| Step::Finish { subtask, stays }),
+        5 => Just(Step::Begin),
+        5 => (any::<bool>(), prop_oneof![2 => Just(u32::MAX), 1 => any::<u32>()], subtask())
+            .prop_map(|(last, told, first)| Step::Complete { last, told, first }),
+        1 => (1u32..4).prop_map(|parallelism| Step::Restart { parallelism }),
+    ]
+}
+
+/// The folder of a partition, as the sink names it.
+fn folder_of(partition: i64) -> String {
+    format!("b=1970-01-{:02}/", partition + 2)
+}
+
+/// A row that the job has not gone back behind.
+struct Row {
+    number: i32,
+    partition: i64,
+    /// The subtask that wrote it; none: one of an attempt before.
+    writer: Option<usize>,
+    /// The first checkpoint that began after it.
+    checkpoint: Option<u64>,
+}
+
+impl Row {
+    fn is_before(&self, checkpoint: u64) -> bool {
+        self.checkpoint.is_some_and(|first| first <= checkpoint)
+    }
+}
+
+struct Subtask {
+    sink: Box<dyn Operator>,
+    watermark: i64,
+    finished: bool,
+    stays: bool,
+    /// The first checkpoint that began after its end.
+    last: Option<u64>,
+    /// The last checkpoint that it knows to be durable.
+    heard: u64,
+    /// Its task has ended.
+    gone: bool,
+}
+
+impl Subtask {
+    /// Whether it has committed everything.
+    fn has_ended(&self) -> bool {
+        self.last.is_some_and(|last| last <= self.heard)
+    }
+}
+
+/// A checkpoint that began: the lists of each subtask.
+struct Snapshot {
+    id: u64,
+    lists: Vec<HashMap<String, Vec<Bytes>>>,
+}
+
+/// A job that writes to a table with partitions.
+struct Job {
+    folder: tempfile::TempDir,
+    spec: proto::SinkSpec,
+    clock: Arc<TestClock>,
+    subtasks: Vec<Subtask>,
+    rows: Vec<Row>,
+    written: i32,
+    checkpoints: u64,
+    begun: Vec<Snapshot>,
+    durable: Option<Snapshot>,
+    /// The last durable checkpoint of this attempt.
+    completed: u64,
+    /// Partitions with a file that got its name after their last commit.
+    stale: BTreeSet<i64>,
+}
+
+impl Job {
+    fn start(format: &str, trigger: &str, delay: i64, parallelism: u32) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let delay = format!("{delay} ms");
+        let options = [
+            ("sink.partition-commit.trigger", trigger),
+            ("sink.partition-commit.delay", delay.as_str()),
+            ("sink.rolling-policy.rollover-interval", "25 s"),
+            ("sink.rolling-policy.check-interval", "1 s"),
+        ];
+        let mut job = Self {
+            spec: partition_spec_of(folder.path(), format, &options),
+            folder,
+            clock: Arc::default(),
+            subtasks: Vec::new(),
+            rows: Vec::new(),
+            written: 0,
+            checkpoints: 0,
+            begun: Vec::new(),
+            durable: None,
+            completed: 0,
+            stale: BTreeSet::new(),
+        };
+        job.deploy(parallelism);
+        job
+    }
+
+    /// Starts so many subtasks, each with the lists of those whose number is its own modulo the parallelism.
+    fn deploy(&mut self, parallelism: u32) {
+        let named = self.named();
+        let number = next_number();
+        let mut subtasks = Vec::new();
+        for subtask in 0..parallelism {
+            let from = self.durable.as_ref().map(|durable| {
+                let mut own = Checkpoint { id: durable.id, ..Checkpoint::default() };
+                for lists in durable.lists.iter().skip(subtask as usize).step_by(parallelism as usize) {
+                    for (name, entries) in lists {
+                        own.lists.entry(name.clone()).or_default().extend(entries.iter().cloned());
+                    }
+                }
+                own
+            });
+            let mut sink = crate::factory::build_sink(&self.spec, b"uid").unwrap();
+            sink.restore(&mut State(from.as_ref())).unwrap();
+            let (run, attempt_number) = number;
+            let clock = self.clock.clone();
+            sink.open(&OperatorContext { run, attempt_number, clock, ..context(subtask, parallelism) }).unwrap();
+            let (watermark, last) = (i64::MIN, None);
+            subtasks.push(Subtask { sink, watermark, finished: false, stays: false, last, heard: 0, gone: false });
+        }
+        self.subtasks = subtasks;
+        self.check(&named);
+    }
+
+    fn take(&mut self, step: &Step) {
+        let count = self.subtasks.len();
+        match *step {
+            Step::Write { subtask, partition } => self.write(subtask % count, partition),
+            Step::Wait { millis } => {
+                let now = self.clock.0.fetch_add(millis, Ordering::SeqCst) + millis;
+                for subtask in self.subtasks.iter_mut().filter(|subtask| !subtask.gone) {
+                    if subtask.sink.next_timer().is_some_and(|timer| timer <= now) {
+                        subtask.sink.processing_time(now, &mut Collected::default()).unwrap();
+                    }
+                }
+            }
+            Step::Watermark { subtask, day } => {
+                let subtask = &mut self.subtasks[subtask % count];
+                let watermark = (day + 1) * DAY + DELAY + 1;
+                if !subtask.finished && watermark > subtask.watermark {
+                    subtask.watermark = watermark;
+                    subtask.sink.watermark(watermark, &mut Collected::default()).unwrap();
+                }
+            }
+            Step::Status { subtask, idle } => {
+                let subtask = &mut self.subtasks[subtask % count];
+                if !subtask.finished {
+                    let status = if idle { WatermarkStatus::Idle } else { WatermarkStatus::Active };
+                    subtask.sink.status(status, &mut Collected::default()).unwrap();
+                }
+            }
+            Step::Finish { subtask, stays } => self.finish(subtask % count, stays),
+            Step::Begin => self.begin(),
+            Step::Complete { last, told, first } => self.complete(last, told, first),
+            Step::Restart { parallelism } => self.restart(parallelism),
+        }
+    }
+
+    fn write(&mut self, writer: usize, partition: i64) {
+        let subtask = &mut self.subtasks[writer];
+        if subtask.finished {
+            return;
+        }
+        let (number, day) = (self.written, format!("1970-01-{:02}", partition + 2));
+        let batch = Batch::insert_only(rows_of(&two(), &[(Some(number), Some(day.as_str()))]));
+        subtask.sink.process(0, batch, &mut Collected::default()).unwrap();
+        self.written += 1;
+        self.rows.push(Row { number, partition, writer: Some(writer), checkpoint: None });
+    }
+
+    fn finish(&mut self, subtask: usize, stays: bool) {
+        let subtask = &mut self.subtasks[subtask];
+        if !subtask.finished {
+            (subtask.finished, subtask.stays) = (true, stays);
+            subtask.sink.watermark(MAX_WATERMARK, &mut Collected::default()).unwrap();
+            subtask.sink.finish(&mut Collected::default()).unwrap();
+        }
+    }
+
+    fn begin(&mut self) {
+        if self.subtasks.iter().all(|subtask| subtask.gone) {
+            return;
+        }
+        self.checkpoints += 1;
+        let id = self.checkpoints;
+        let options = SnapshotOptions { checkpoint_id: id, canonical: false, full: false, savepoint: false };
+        let mut all = Vec::new();
+        for number in 0..self.subtasks.len() {
+            // A barrier says which checkpoint was durable when it was sent.
+            self.tell(number, self.completed);
+            let subtask = &mut self.subtasks[number];
+            let mut lists = HashMap::new();
+            if !subtask.gone {
+                subtask.sink.before_barrier(&mut Collected::default()).unwrap();
+                let snapshot = subtask.sink.snapshot(&options).unwrap();
+                lists.extend(snapshot.lists.into_iter().map(|list| (list.name, list.entries)));
+                if subtask.finished {
+                    subtask.last.get_or_insert(id);
+                }
+            }
+            all.push(lists);
+        }
+        for row in &mut self.rows {
+            row.checkpoint.get_or_insert(id);
+        }
+        self.begun.push(Snapshot { id, lists: all });
+    }
+
+    fn complete(&mut self, last: bool, told: u32, first: usize) {
+        if self.begun.is_empty() {
+            return;
+        }
+        let later = self.begun.split_off(if last { self.begun.len() } else { 1 });
+        let Some(durable) = std::mem::replace(&mut self.begun, later).pop() else { return };
+        self.completed = durable.id;
+        self.durable = Some(durable);
+        let count = self.subtasks.len();
+        for number in (0..count).map(|number| (first + number) % count) {
+            if told >> number & 1 == 1 {
+                self.tell(number, self.completed);
+            }
+        }
+    }
+
+    /// A subtask hears that a checkpoint is durable, unless it knows.
+    fn tell(&mut self, number: usize, checkpoint: u64) {
+        if self.subtasks[number].gone || self.subtasks[number].heard >= checkpoint {
+            return;
+        }
+        let named = self.named();
+        let subtask = &mut self.subtasks[number];
+        subtask.sink.checkpoint_completed(checkpoint).unwrap();
+        subtask.heard = checkpoint;
+        self.check(&named);
+        self.leave(number);
+    }
+
+    /// The task of a subtask that has finished ends when it waits for nothing.
+    fn leave(&mut self, number: usize) {
+        let subtask = &mut self.subtasks[number];
+        if subtask.finished && !subtask.gone {
+            assert_eq!(subtask.sink.awaits_checkpoint(), !subtask.has_ended(), "what subtask {number} waits for");
+            if subtask.has_ended() && !subtask.stays {
+                subtask.sink.close().unwrap();
+                subtask.gone = true;
+            }
+        }
+    }
+
+    fn restart(&mut self, parallelism: u32) {
+        if self.subtasks.iter().all(|subtask| subtask.gone) {
+            return;
+        }
+        self.subtasks.clear();
+        self.begun.clear();
+        self.completed = 0;
+        let durable = self.durable.as_ref().map_or(0, |durable| durable.id);
+        self.rows.retain(|row| row.checkpoint.is_some_and(|checkpoint| checkpoint <= durable));
+        self.rows.iter_mut().for_each(|row| row.writer = None);
+        self.deploy(parallelism);
+    }
+
+    /// Files of rows that readers see.
+    fn named(&self) -> BTreeSet<String> {
+        files(self.folder.path()).into_iter().filter(|path| path.contains("/part-")).collect()
+    }
+
+    /// The rows of a partition that readers see.
+    fn visible(&self, partition: i64) -> Vec<i32> {
+        let paths = self.named().into_iter().filter(|path| path.starts_with(&folder_of(partition)));
+        let text: String = paths.map(|path| fs::read_to_string(self.folder.path().join(path)).unwrap()).collect();
+        let number = |line: &str| line.chars().filter(char::is_ascii_digit).collect::<String>().parse().unwrap();
+        let mut rows: Vec<i32> = text.lines().map(number).collect();
+        rows.sort_unstable();
+        rows
+    }
+
+    /// What came about since these were the files with names.
+    fn check(&mut self, before: &BTreeSet<String>) {
+        let named = self.named();
+        let active = self.subtasks.iter().filter(|subtask| !subtask.has_ended());
+        let reached = active.map(|subtask| subtask.heard).min().unwrap_or(u64::MAX);
+        for partition in 0..PARTITIONS {
+            let folder = folder_of(partition);
+            if named.difference(before).any(|path| path.starts_with(&folder)) {
+                self.stale.insert(partition);
+            }
+            let success = self.folder.path().join(&folder).join("_SUCCESS");
+            if !success.exists() || fs::read_to_string(&success).unwrap() == SEEN {
+                continue;
+            }
+            fs::write(&success, SEEN).unwrap();
+            self.stale.remove(&partition);
+            assert!(reached > 0, "{folder} was committed before all subtasks had reached a checkpoint");
+            let rows: Vec<&Row> = self.rows.iter().filter(|row| row.partition == partition).collect();
+            let waited = rows.iter().any(|row| row.is_before(reached));
+            assert!(waited, "{folder} was committed for a checkpoint that not all have reached");
+            let visible = self.visible(partition);
+            for row in rows {
+                let heard = row.writer.map_or(0, |writer| self.subtasks[writer].heard);
+                if row.is_before(reached.max(heard)) {
+                    assert!(visible.contains(&row.number), "{folder} was committed without row {}", row.number);
+                }
+            }
+        }
+    }
+
+    /// All input ends, and a checkpoint after that is durable.
+    fn end(mut self, first: usize) {
+        for number in 0..self.subtasks.len() {
+            self.finish(number, false);
+            self.subtasks[number].stays = false;
+            self.leave(number);
+        }
+        self.begin();
+        self.complete(true, u32::MAX, first);
+        assert!(self.subtasks.iter().all(|subtask| subtask.gone), "a task waits for one more checkpoint");
+        assert_eq!(self.stale, BTreeSet::new(), "partitions were not committed with their last file");
+        let mut with_rows = Vec::new();
+        for partition in 0..PARTITIONS {
+            let rows = self.rows.iter().filter(|row| row.partition == partition).map(|row| row.number);
+            let rows: Vec<i32> = rows.collect();
+            assert_eq!(self.visible(partition), rows, "{}", folder_of(partition));
+            if !rows.is_empty() {
+                with_rows.push(folder_of(partition).trim_end_matches('/').to_owned());
+            }
+        }
+        assert_eq!(committed(self.folder.path()), with_rows);
+        assert_eq!(hidden(self.folder.path()), 0, "{:?}", files(self.folder.path()));
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn a_partition_is_committed_when_its_files_have_their_names_and_after_the_last_one(
+        format in prop_oneof![Just("csv"), Just("json")],
+        trigger in prop_oneof![Just("process-time"), Just("partition-time")],
+        delay in prop_oneof![Just(0i64), Just(DELAY)],
+        parallelism in 1u32..4,
+        steps in prop::collection::vec(step(), 1..40),
+        first in 0usize..3,
+    ) {
+        let mut job = Job::start(format, trigger, delay, parallelism);
+        steps.iter().for_each(|step| job.take(step));
+        job.end(first);
+    }
+}
