@@ -2,18 +2,22 @@
 //!
 //! They lie in segments. One piece of memory that grows is copied to one of twice its size, and until that is done there are both: in
 //! a process that is half full that is more than there is, and nobody can stop a task in the middle of it.
+use std::ops::Range;
 
 /// Bytes of a segment, at most, but for those of one long key.
 const SEGMENT: usize = 1 << 20;
 /// Longer keys than such a part of a segment have one of their own: little room is left at the ends of segments.
 const LONG: usize = 8;
+/// The length of a key that has a segment of its own: that of the segment.
+const WHOLE: u32 = u32::MAX;
 
-/// Where a key lies.
+/// Where a key lies. There is one for each group, so that they are kept small.
 #[derive(Clone, Copy, Default)]
 struct Span {
     segment: u32,
     start: u32,
-    length: usize,
+    /// 0: the group has no key.
+    length: u32,
 }
 
 #[derive(Default)]
@@ -53,11 +57,24 @@ impl KeyBytes {
     /// The key of a group; empty if it has none.
     #[inline]
     pub(super) fn get(&self, group: u32) -> &[u8] {
-        let Span { segment, start, length } = self.spans[group as usize];
-        if length == 0 {
+        let span = self.spans[group as usize];
+        if span.length == 0 {
             return &[];
         }
-        &self.segments[segment as usize].bytes[start as usize..start as usize + length]
+        &self.segments[span.segment as usize].bytes[self.range(span)]
+    }
+
+    /// Where in its segment a key lies.
+    #[inline]
+    fn range(&self, span: Span) -> Range<usize> {
+        match span.length {
+            WHOLE => 0..self.segments[span.segment as usize].bytes.len(),
+            length => span.start as usize..span.start as usize + length as usize,
+        }
+    }
+
+    fn is_long(&self, length: usize) -> bool {
+        length > self.segment_size / LONG
     }
 
     /// Makes room for groups up to this one.
@@ -78,12 +95,13 @@ impl KeyBytes {
     /// Gives the key of one group to another that has none.
     pub(super) fn copy(&mut self, from: u32, to: u32) {
         self.extend_to(to);
-        let Span { segment, start, length } = self.spans[from as usize];
-        if length == 0 {
+        let span = self.spans[from as usize];
+        if span.length == 0 {
             return;
         }
-        let range = start as usize..start as usize + length;
-        let (source, target) = (segment as usize, self.room_for(length));
+        let range = self.range(span);
+        let length = range.len();
+        let (source, target) = (span.segment as usize, self.room_for(length));
         if source == target {
             self.segments[target].bytes.extend_from_within(range);
         } else {
@@ -97,15 +115,9 @@ impl KeyBytes {
     /// Takes the keys of groups.
     pub(super) fn remove(&mut self, groups: &[u32]) {
         for group in groups {
-            let Span { segment, length, .. } = std::mem::take(&mut self.spans[*group as usize]);
-            if length == 0 {
-                continue;
-            }
-            let (at, segment) = (segment as usize, &mut self.segments[segment as usize]);
-            segment.garbage += length;
-            self.garbage += length;
-            if segment.garbage == segment.bytes.len() {
-                self.discard(at);
+            let span = std::mem::take(&mut self.spans[*group as usize]);
+            if span.length > 0 {
+                self.taken(span.segment as usize, self.range(span).len());
             }
         }
         if self.garbage > self.segment_size && self.garbage > self.bytes / 2 {
@@ -120,7 +132,7 @@ impl KeyBytes {
 
     /// A segment with room for so many bytes.
     fn room_for(&mut self, length: usize) -> usize {
-        let is_long = length > self.segment_size / LONG;
+        let is_long = self.is_long(length);
         let has_room = |current: &usize| self.segments[*current].bytes.len() + length <= self.segment_size;
         let segment = match self.current.filter(|current| !is_long && has_room(current)) {
             Some(current) => current,
@@ -145,8 +157,19 @@ impl KeyBytes {
     /// So many bytes were added at the end of a segment.
     fn added(&mut self, group: u32, segment: usize, length: usize) {
         let start = self.segments[segment].bytes.len() - length;
-        self.spans[group as usize] = Span { segment: segment as u32, start: start as u32, length };
+        let in_span = if self.is_long(length) { WHOLE } else { length as u32 };
+        self.spans[group as usize] = Span { segment: segment as u32, start: start as u32, length: in_span };
         self.bytes += length;
+    }
+
+    /// So many bytes of a segment are garbage from now on.
+    fn taken(&mut self, at: usize, length: usize) {
+        let segment = &mut self.segments[at];
+        segment.garbage += length;
+        self.garbage += length;
+        if segment.garbage == segment.bytes.len() {
+            self.discard(at);
+        }
     }
 
     /// Gives the memory of a segment back, in which there is no key any more.
@@ -161,20 +184,21 @@ impl KeyBytes {
     }
 
     /// Moves keys out of segments that are a quarter garbage or more. Of what stays a quarter has to be removed before it is worth
-    /// the work again.
+    /// the work again. One segment after the other, and each is given back when it is done: beside what there was, there is
+    /// never more than a segment.
     fn compact(&mut self) {
         let is_sparse = |segment: &Segment| !segment.bytes.is_empty() && segment.garbage >= segment.bytes.len() / 4;
         let sparse: Vec<bool> = self.segments.iter().map(is_sparse).collect();
         self.current = self.current.filter(|current| !sparse[*current]);
-        for group in 0..self.spans.len() {
-            let span = self.spans[group];
-            // Segments that were added meanwhile are not among them.
-            if span.length > 0 && sparse.get(span.segment as usize).is_some_and(|sparse| *sparse) {
-                self.copy(group as u32, group as u32);
-            }
-        }
-        for (at, _) in sparse.iter().enumerate().filter(|(_, sparse)| **sparse) {
-            self.discard(at);
+        let in_sparse = |(_, span): &(usize, &Span)| span.length > 0 && sparse[span.segment as usize];
+        let mut moved: Vec<u32> =
+            self.spans.iter().enumerate().filter(in_sparse).map(|(group, _)| group as u32).collect();
+        moved.sort_unstable_by_key(|group| self.spans[*group as usize].segment);
+        for group in moved {
+            let span = self.spans[group as usize];
+            let length = self.range(span).len();
+            self.copy(group, group);
+            self.taken(span.segment as usize, length);
         }
     }
 }
@@ -205,6 +229,27 @@ mod tests {
         keys.remove(&(0..=20_000).collect::<Vec<_>>());
         assert_eq!((keys.bytes, keys.garbage), (0, 0));
         assert!(keys.segments.iter().all(|segment| segment.bytes.capacity() == 0), "it is given back");
+    }
+
+    /// Before, all segments that keys were moved out of were kept until the last key was moved: half as much again, to free memory.
+    #[test]
+    fn a_compaction_takes_no_more_memory_than_there_is() {
+        let mut keys = KeyBytes::with_segments_of(1 << 16);
+        let key = |group: u32| group.to_le_bytes().repeat(25);
+        // The order of groups is not that in which their keys came.
+        let order: Vec<u32> = (0..20_000).map(|at| at * 7_919 % 20_000).collect();
+        for group in &order {
+            keys.set(*group, &key(*group));
+        }
+        let most = keys.segments.len();
+        assert!(most > 30, "{most}");
+        let removed: Vec<u32> = (0..20_000).filter(|at| at % 50 >= 24).map(|at| order[at]).collect();
+        let kept: Vec<u32> = (0..20_000).filter(|at| at % 50 < 24).map(|at| order[at]).collect();
+        keys.remove(&removed);
+        assert_eq!((keys.bytes, keys.garbage), (kept.len() * 100, 0));
+        assert!(kept.iter().all(|group| keys.get(*group) == key(*group)));
+        // A segment that was given back is taken again: so many there were at once.
+        assert!(keys.segments.len() <= most + 1, "{} after {most}", keys.segments.len());
     }
 
     proptest! {
