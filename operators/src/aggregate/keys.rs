@@ -326,6 +326,29 @@ impl KeyStore {
         }
     }
 
+    /// Cuts groups into parts that are to be copied one after the other: each has at most so many bytes, or one group. A group
+    /// takes `besides` bytes beside its key.
+    pub fn parts(&self, groups: &[u32], besides: usize, most: usize) -> Vec<Range<usize>> {
+        let (mut parts, mut start, mut bytes) = (Vec::new(), 0, 0_usize);
+        for (at, group) in groups.iter().enumerate() {
+            let key = match &self.layout {
+                Layout::None => 0,
+                Layout::Fixed { .. } => 9,
+                Layout::Rows { keys, .. } => keys.get(*group).len(),
+            };
+            let taken = key.saturating_add(besides);
+            if at > start && bytes.saturating_add(taken) > most {
+                parts.push(start..at);
+                (start, bytes) = (at, 0);
+            }
+            bytes = bytes.saturating_add(taken);
+        }
+        if start < groups.len() {
+            parts.push(start..groups.len());
+        }
+        parts
+    }
+
     /// How many bytes the keys of all groups take, roughly.
     pub fn size(&self) -> usize {
         match &self.layout {
@@ -399,4 +422,32 @@ pub fn record_batch(
 ) -> Result<arrow::array::RecordBatch> {
     let options = RecordBatchOptions::new().with_row_count(Some(rows));
     Ok(arrow::array::RecordBatch::try_new_with_options(schema.clone(), columns, &options)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::StringViewArray;
+
+    use super::*;
+
+    #[test]
+    fn parts_have_at_most_so_many_bytes_or_one_group() {
+        let lengths = [10, 90, 1, 200, 30, 30, 30];
+        let texts: ArrayRef = Arc::new(StringViewArray::from_iter_values(lengths.map(|length| "x".repeat(length))));
+        let mut store = KeyStore::new(vec![DataType::Utf8View, DataType::Utf8View]).unwrap();
+        let (mut index, mut groups) = (KeyIndex::default(), Vec::new());
+        store.load(&[texts.clone(), texts]).unwrap();
+        store.assign(&mut index, 0..lengths.len(), &mut groups);
+        groups.truncate(5);
+        let size = |group: &u32| match &store.layout {
+            Layout::Rows { keys, .. } => keys.get(*group).len() + 7,
+            _ => 0,
+        };
+        let sizes: Vec<usize> = groups.iter().map(size).collect();
+        // All of them, one each, and what comes of a bound in between.
+        assert_eq!(store.parts(&groups, 7, sizes.iter().sum()), std::slice::from_ref(&(0..5)));
+        assert_eq!(store.parts(&groups, 7, 0), [0..1, 1..2, 2..3, 3..4, 4..5]);
+        assert_eq!(store.parts(&groups, 7, sizes[0] + sizes[1] + sizes[2]), [0..3, 3..4, 4..5]);
+        assert!(store.parts(&[], 7, 100).is_empty());
+    }
 }

@@ -7,7 +7,7 @@ use super::{Group, GroupAggregate};
 use crate::aggregate::Aggregates;
 use crate::aggregate::keys::{KeyIndex, KeyStore};
 use crate::operator::{Error, OperatorSnapshot, RestoredState, Result};
-use crate::state::cache::{Cache, Values};
+use crate::state::cache::{Cache, PART_BYTES, Values};
 use crate::state::table::{RowTable, TableLayout};
 use crate::types::{LogicalType, TypeKind};
 use wiesel_state::keyed::SnapshotOptions;
@@ -69,9 +69,13 @@ impl GroupAggregate {
     /// Writes groups. Drops those without rows, which were only kept to be taken out of the table, and returns the others.
     fn write(&mut self, written: &[u32]) -> Result<Vec<u32>> {
         let Some(cache) = &mut self.cache else { return Ok(Vec::new()) };
-        let keys = cache.table().keys(&self.store.columns(written)?, &[], written.len())?;
         let (groups, aggregates) = (&self.groups, &self.aggregates);
-        cache.write(written, &keys, |chunk| values(groups, aggregates, chunk))?;
+        let value = aggregates.width() + size_of::<Group>() + aggregates.heap() / self.store.len().max(1);
+        for part in self.store.parts(written, value, PART_BYTES) {
+            let part = &written[part];
+            let keys = cache.table().keys(&self.store.columns(part)?, &[], part.len())?;
+            cache.write(part, &keys, |chunk| values(groups, aggregates, chunk))?;
+        }
         let (gone, left): (Vec<u32>, Vec<u32>) =
             written.iter().partition(|group| self.groups[**group as usize].is_gone());
         self.drop_groups(&gone);

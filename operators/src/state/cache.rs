@@ -17,6 +17,9 @@ use crate::operator::Result;
 
 /// Entries that are encoded and written together.
 const CHUNK: usize = 1 << 16;
+/// Bytes of groups that are made ready for the table together: on the way there they are copied several times, and nobody can stop
+/// a task in between.
+pub(crate) const PART_BYTES: usize = 32 << 20;
 /// What is kept back takes at most this part of what all groups may take.
 const KEPT_BACK_SHARE: usize = 8;
 
@@ -169,7 +172,7 @@ impl Cache {
         Ok(Found { positions, columns, written })
     }
 
-    /// Writes groups, whose keys these are, in key order; `save` gives what is to be written of some of them. Changes must
+    /// Writes groups of at most [`PART_BYTES`], whose keys these are, in key order; `save` gives what is to be written of some of them. Changes must
     /// be noted ([`Cache::track`]).
     pub(crate) fn write(
         &mut self,

@@ -40,6 +40,8 @@ pub struct World {
     attempts: AtomicUsize,
     /// Entries that were written to tables.
     written: Arc<AtomicUsize>,
+    /// Bytes of the keys and values of the largest batch that was written.
+    largest: Arc<AtomicUsize>,
     /// Files that snapshots had beside tables.
     kept_back: Arc<AtomicUsize>,
 }
@@ -65,14 +67,30 @@ impl World {
             (name, backend(&configuration, &resources, storage.clone(), runtime.handle().clone()).unwrap())
         };
         let backends = BACKENDS.map(open).into();
-        let (attempts, written, kept_back) = Default::default();
+        let (attempts, written, largest, kept_back) = Default::default();
         let max_parallelism = context.max_parallelism;
-        Arc::new(Self { runtime, folder, storage, backends, default, max_parallelism, attempts, written, kept_back })
+        Arc::new(Self {
+            runtime,
+            folder,
+            storage,
+            backends,
+            default,
+            max_parallelism,
+            attempts,
+            written,
+            largest,
+            kept_back,
+        })
     }
 
     /// How many entries were written to tables so far.
     pub fn written(&self) -> usize {
         self.written.load(Ordering::Relaxed)
+    }
+
+    /// How many bytes of keys and values the largest batch had that was written to a table so far.
+    pub fn largest(&self) -> usize {
+        self.largest.load(Ordering::Relaxed)
     }
 
     /// How many files snapshots had beside tables so far.
@@ -163,6 +181,7 @@ impl World {
 struct Watched {
     inner: Box<dyn KeyedBackend>,
     written: Arc<AtomicUsize>,
+    largest: Arc<AtomicUsize>,
     kept_back: Arc<AtomicUsize>,
 }
 
@@ -191,6 +210,8 @@ impl KeyedBackend for Watched {
     fn write(&mut self, table: TableId, batch: WriteBatch) -> StateResult<()> {
         assert!(batch.entries.is_sorted_by(|a, b| a.0 < b.0), "in key order, each key once");
         self.written.fetch_add(batch.entries.len(), Ordering::Relaxed);
+        let bytes = batch.entries.iter().map(|(key, value)| key.len() + value.as_ref().map_or(0, Bytes::len)).sum();
+        self.largest.fetch_max(bytes, Ordering::Relaxed);
         self.inner.write(table, batch)
     }
 
@@ -238,8 +259,9 @@ impl RestoredState for Restored<'_> {
 
     fn keyed(&mut self) -> Result<Box<dyn KeyedBackend>> {
         let inner = self.world.open_on(self.backend, self.key_groups.clone(), self.saved);
-        let (written, kept_back) = (self.world.written.clone(), self.world.kept_back.clone());
-        Ok(Box::new(Watched { inner, written, kept_back }))
+        let World { written, largest, kept_back, .. } = self.world;
+        let (written, largest, kept_back) = (written.clone(), largest.clone(), kept_back.clone());
+        Ok(Box::new(Watched { inner, written, largest, kept_back }))
     }
 
     fn list(&mut self, _: &str) -> Vec<Bytes> {

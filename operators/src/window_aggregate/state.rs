@@ -19,7 +19,7 @@ use crate::aggregate::keys::KeyIndex;
 use crate::element::MIN_WATERMARK;
 use crate::operator::{Error, OperatorSnapshot, RestoredState, Result};
 use crate::state::bits::Bits;
-use crate::state::cache::{Cache, Values};
+use crate::state::cache::{Cache, PART_BYTES, Values};
 use crate::state::table::{RowTable, TableLayout};
 use crate::types::{LogicalType, TypeKind};
 
@@ -167,11 +167,16 @@ impl Slices {
             groups.extend(slice.index.groups().filter(|group| wanted.has(*group)));
             ends.resize(groups.len(), *end);
         }
-        let keys = cache.table().keys(&self.store.columns(&groups)?, &ends, groups.len())?;
         let aggregates = &self.aggregates;
-        cache.write(&groups, &keys, |chunk| {
-            Ok(Values { columns: aggregates.save(chunk)?, written: Vec::new(), gone: Vec::new() })
-        })
+        let value = aggregates.width() + aggregates.heap() / self.store.len().max(1);
+        for part in self.store.parts(&groups, value, PART_BYTES) {
+            let (groups, ends) = (&groups[part.clone()], &ends[part]);
+            let keys = cache.table().keys(&self.store.columns(groups)?, ends, groups.len())?;
+            cache.write(groups, &keys, |chunk| {
+                Ok(Values { columns: aggregates.save(chunk)?, written: Vec::new(), gone: Vec::new() })
+            })?;
+        }
+        Ok(())
     }
 
     /// Takes a slice, of which these groups are at hand, out of the table.
@@ -179,12 +184,13 @@ impl Slices {
         let Some(cache) = &mut self.cache else { return Ok(()) };
         if !spilled {
             let stored: Vec<u32> = groups.iter().copied().filter(|group| cache.is_stored(*group)).collect();
-            if stored.is_empty() {
-                return Ok(());
+            for part in self.store.parts(&stored, 0, PART_BYTES) {
+                let part = &stored[part];
+                let ends = vec![end; part.len()];
+                let keys = cache.table().keys(&self.store.columns(part)?, &ends, part.len())?;
+                cache.delete(&keys)?;
             }
-            let ends = vec![end; stored.len()];
-            let keys = cache.table().keys(&self.store.columns(&stored)?, &ends, stored.len())?;
-            return cache.delete(&keys);
+            return Ok(());
         }
         let table = cache.table().id;
         for key_group in self.key_groups.clone() {

@@ -175,3 +175,23 @@ fn memory_stays_within_its_budget() {
     let saved = subtasks.save(1);
     assert_eq!(world.entries(&saved, "groups").len(), 40_000);
 }
+
+/// Before, the keys of all groups that were written at a barrier were copied at once, several times.
+#[test]
+fn long_keys_are_written_a_few_at_a_time() {
+    let text = TypeKind::string().nullable();
+    let input = fields(&[("k", text), ("v", bigint())]);
+    let calls = vec![call("COUNT", &[], TypeKind::Bigint.not_null())];
+    let setup = Setup { input, keys: vec![0], calls, changelog: false, update_before: true, ttl: 0 };
+    let world = World::new(&context(), "hashmap");
+    let mut subtasks = start(&world, &setup, 1, &Vec::new(), usize::MAX);
+    for round in 0..5 {
+        let keys = (0..8).map(|row| format!("{round}{row}").repeat(1 << 19));
+        let columns: Vec<ArrayRef> =
+            vec![Arc::new(StringViewArray::from_iter_values(keys)), Arc::new(Int64Array::from(vec![1; 8]))];
+        subtasks.operators[0].process(0, batch(&setup.input, columns), &mut Output::default()).unwrap();
+    }
+    subtasks.save(1);
+    assert_eq!(world.written(), 40);
+    assert!((16 << 20..36 << 20).contains(&world.largest()), "{}", world.largest());
+}
