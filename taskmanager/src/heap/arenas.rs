@@ -42,6 +42,11 @@ pub(super) fn live_bytes(arena: u32) -> Option<u64> {
     Some(small as u64 + large as u64)
 }
 
+/// What was allocated in all arenas and is not freed, as of the last [`refresh`]; none where jemalloc does not say.
+pub(super) fn live_bytes_of_all() -> Option<u64> {
+    read::<usize>(c"stats.allocated").map(|bytes| bytes as u64)
+}
+
 /// Gives the system back what is free in an arena, and what this thread keeps for its next allocations.
 pub(super) fn purge(arena: u32) {
     act(c"thread.tcache.flush");
@@ -110,6 +115,7 @@ mod tests {
         });
         let held = thread.join().unwrap();
         assert!((73 << 20..85 << 20).contains(&live()), "{}", live());
+        assert!(live_bytes_of_all().is_some_and(|all| all >= live()));
         drop(held);
         purge(arena);
         assert!(live() < 1 << 20, "{}", live());
