@@ -243,8 +243,8 @@ mod tests {
         }
         let most = keys.segments.len();
         assert!(most > 30, "{most}");
-        let removed: Vec<u32> = (0..20_000).filter(|at| at % 50 >= 24).map(|at| order[at]).collect();
-        let kept: Vec<u32> = (0..20_000).filter(|at| at % 50 < 24).map(|at| order[at]).collect();
+        let removed: Vec<u32> = (0..20_000_usize).filter(|at| at % 50 >= 24).map(|at| order[at]).collect();
+        let kept: Vec<u32> = (0..20_000_usize).filter(|at| at % 50 < 24).map(|at| order[at]).collect();
         keys.remove(&removed);
         assert_eq!((keys.bytes, keys.garbage), (kept.len() * 100, 0));
         assert!(kept.iter().all(|group| keys.get(*group) == key(*group)));

@@ -172,8 +172,8 @@ impl Cache {
         Ok(Found { positions, columns, written })
     }
 
-    /// Writes groups of at most [`PART_BYTES`], whose keys these are, in key order; `save` gives what is to be written of some of them. Changes must
-    /// be noted ([`Cache::track`]).
+    /// Writes groups of at most [`PART_BYTES`], whose keys these are, in key order; `save` gives what is to be written of some of
+    /// them. Changes must be noted ([`Cache::track`]).
     pub(crate) fn write(
         &mut self,
         groups: &[u32],

@@ -163,8 +163,9 @@ pub(super) fn failure(task: &str, situation: &Situation, holder: &Holder) -> pro
     };
     let message = format!(
         "The TaskManager's process is at the end of its memory: it takes {resident} of {process} and has reserved {reserved}. \
-         When it takes {limit} or reserves more than {process}, a task is failed before the system ends all of them. {task} holds {held}{together}, which is the most beyond a task's share: \
-         {share} of the {allowance} that tasks may hold here. Raise '{process_key}' (or '{heap_key}' where the parts are \
+         When it takes {limit} or reserves more than {process}, a task is failed before the system ends all of them. \
+         {task} holds {held}{together}, which is the most beyond a task's share: {share} of the {allowance} that tasks may \
+         hold here. Raise '{process_key}' (or '{heap_key}' where the parts are \
          configured), give the job a higher parallelism on more TaskManagers, or keep its state on disk \
          ('state.backend.type: rocksdb'). A restart helps only if the task holds less then: what grows with the input comes \
          to this point again.",
@@ -280,8 +281,8 @@ mod tests {
                 1 => Stage::Stuck,
                 _ => Stage::Running,
             };
-            let holders = held.iter().map(|(bytes, tasks, number)| Holder { tasks: *tasks, stage: stage(*number), ..holder(*bytes) });
-            let mut holders: Vec<Holder> = holders.collect();
+            let one = |(bytes, tasks, number): (u64, u64, u8)| Holder { tasks, stage: stage(number), ..holder(bytes) };
+            let mut holders: Vec<Holder> = held.into_iter().map(one).collect();
             let now = |holders: &[Holder]| {
                 let staying = holders.iter().filter(|holder| holder.stage != Stage::Ending);
                 situation(resident, staying.map(|holder| holder.tasks).sum())

@@ -290,8 +290,8 @@ impl Watch {
                 tracing::warn!(
                     resident = MemorySize(situation.resident).human_readable(),
                     limit = MemorySize(limit).human_readable(),
-                    "the process is at the end of its memory, and what tasks hold beyond their shares is not what takes it, so that \
-                     none is failed: raise '{}'",
+                    "the process is at the end of its memory, and what tasks hold beyond their shares is not what takes it, so \
+                     that none is failed: raise '{}'",
                     TASKMANAGER.process_size.key()
                 );
             }
