@@ -315,6 +315,46 @@ async fn a_folder_that_cannot_be_written_keeps_the_job_from_starting() {
     assert!(trace.contains(&folder) && trace.contains("execution.checkpointing.dir"), "{trace}");
 }
 
+/// Before, tasks were the first to find out, and the job failed: for good, if it had no checkpoints.
+#[tokio::test]
+async fn a_savepoint_that_cannot_be_written_fails_and_the_job_goes_on() {
+    let test = Test::start(&[("restart-strategy.type", "none")]).await;
+    let mut a = TaskManager::start(&test.cluster, "a", 1).await;
+    let (id, deployed) = running(&test, &mut a, graph(1, 1, false)).await;
+    let savepoints = format!("/jobs/{id}/savepoints");
+    let file = test.path("file").display().to_string();
+    std::fs::write(&file, "").unwrap();
+    // One that turns out to be no folder when another one has been made.
+    let beyond = test.path("made/../file").display().to_string();
+    let not_made = "Failed to create savepoint directory at";
+    for (target, words) in
+        [(file.as_str(), not_made), (beyond.as_str(), not_made), ("data/savepoints", "an absolute path")]
+    {
+        for (path, key) in [("savepoints", "target-directory"), ("stop", "targetDirectory")] {
+            let (status, accepted) = test.cluster.post(&format!("/jobs/{id}/{path}"), &json!({ key: target })).await;
+            assert_eq!(status, 202);
+            let operation = test.cluster.outcome(&savepoints, &accepted).await;
+            let trace = operation["failure-cause"]["stack-trace"].as_str().unwrap();
+            assert!(trace.contains(words) && trace.contains(target), "{trace}");
+        }
+    }
+    assert!(!test.path("made").exists(), "nothing is left of a target that was refused");
+
+    // A folder that the JobManager can write to, and a TaskManager not.
+    for (path, number) in [("savepoints", 1), ("stop", 2)] {
+        let (_, accepted) = test.cluster.post(&format!("/jobs/{id}/{path}"), &json!({})).await;
+        let (_, barrier) = a.next_trigger().await;
+        assert_eq!(barrier.checkpoint_id, number, "no task heard of those before");
+        a.decline(&deployed, 0, number, failure("java.io.IOException", "read-only")).await;
+        assert_eq!(a.next_notify().await.outcome(), proto::CheckpointOutcome::Aborted);
+        let operation = test.cluster.outcome(&savepoints, &accepted).await;
+        let trace = operation["failure-cause"]["stack-trace"].as_str().unwrap();
+        assert!(trace.contains("Asynchronous task checkpoint failed.") && trace.contains("read-only"), "{trace}");
+    }
+    assert!(test.savepoint(id, &mut a, &deployed).await.contains("/savepoints/savepoint-010101-"));
+    assert_eq!(test.cluster.job(id).await.status, JobStatus::Running);
+}
+
 #[tokio::test]
 async fn operations_that_cannot_be_begun_say_why() {
     let test = Test::start(&[]).await;

@@ -171,6 +171,23 @@ pub(super) fn delete(path: &Path) -> io::Result<()> {
     absent_is_fine(fs::remove_file(path))
 }
 
+/// Makes a folder, writes a file into it, and removes what was not there before: all of it where that fails, else the
+/// folder but not those above it, which somebody else may have found by now.
+pub(super) fn try_folder(folder: &Path) -> io::Result<()> {
+    let is_missing =
+        |path: &&Path| fs::symlink_metadata(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
+    let missing: Vec<&Path> = folder.ancestors().take_while(is_missing).collect();
+    let probe = folder.join(format!(".{}.tmp", uuid::Uuid::new_v4().simple()));
+    let outcome =
+        fs::create_dir_all(folder).and_then(|()| File::create_new(&probe)).and_then(|_| fs::remove_file(&probe));
+    let removed = if outcome.is_ok() { 1 } else { missing.len() };
+    for path in missing.into_iter().take(removed) {
+        // Something may be in it by now.
+        let _ = fs::remove_dir(path);
+    }
+    outcome
+}
+
 /// Removes a folder unless something is in it, or it is none.
 pub(super) fn remove_empty_folder(path: &Path) -> io::Result<()> {
     absent_is_fine(fs::remove_dir(path)).or_else(|error| match error.kind() {

@@ -426,6 +426,15 @@ impl Location {
         }
     }
 
+    /// Proves that files can be written into a folder that is not there: makes it, writes a file and removes both. The folders
+    /// above it stay; where it cannot be written nothing does. Nothing is done where folders are nothing of their own.
+    pub async fn try_folder(&self) -> Result<()> {
+        match &self.place {
+            Place::Local(path) => local::run("write to the folder", &self.uri, path, local::try_folder).await,
+            Place::Object { .. } => Ok(()),
+        }
+    }
+
     /// Removes the folder if it is empty, where folders are something of their own.
     pub async fn remove_empty_folder(&self) -> Result<()> {
         match &self.place {

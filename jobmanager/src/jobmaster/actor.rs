@@ -16,6 +16,7 @@ use wiesel_proto::operator_spec::Kind;
 use wiesel_state::storage::CheckpointStorage;
 
 use super::aftermath::{Aftermath, Ended};
+use super::checkpoint::action::Request;
 use super::checkpoint::cleaning::Cleaned;
 use super::checkpoint::coordinator::CheckpointCoordinator;
 use super::checkpoint::failure::CheckpointFailure;
@@ -46,6 +47,8 @@ use crate::resourcemanager::{self, ResourceManagerHandle};
 const MIN_DEPLOY_TIMEOUT: Duration = Duration::from_secs(60);
 /// How many TaskManagers are given their tasks at once.
 const DEPLOYMENTS_AT_ONCE: usize = 16;
+/// How many targets of savepoints are tried at once: each holds a thread, and a file system that hangs does not give it back.
+const TRIALS_AT_ONCE: usize = 4;
 /// How long a stopping JobManager waits for TaskManagers to take note.
 pub(super) const SUSPEND_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -72,6 +75,7 @@ pub(super) enum Completion {
     SlotTimeout { request: u64 },
     RestartDue { restart: u64 },
     ClientCheck,
+    TargetTried { ticket: u64, result: Result<Request, CheckpointFailure> },
     Prepared { id: u64, result: Result<Vec<proto::CoordinatorState>, CheckpointFailure> },
     Triggered { id: u64, result: Result<(), CheckpointFailure> },
     Finalized { metadata: Arc<proto::CheckpointMetadata>, result: Result<String, CheckpointFailure> },
@@ -131,6 +135,8 @@ pub(crate) struct JobMaster {
     /// Who waits for a checkpoint or savepoint.
     pub(super) waiters: HashMap<u64, Waiter>,
     pub(super) tickets: u64,
+    /// Turns to try targets of savepoints.
+    pub(super) trials: Arc<Semaphore>,
     pub(super) stopping: Option<Stopping>,
     /// Regions that are deployed once it is known from which checkpoint.
     pub(super) postponed: BTreeSet<usize>,
@@ -199,6 +205,7 @@ impl JobMaster {
             derived_max_parallelism,
             waiters: HashMap::new(),
             tickets: 0,
+            trials: Arc::new(Semaphore::new(TRIALS_AT_ONCE)),
             stopping: None,
             postponed: BTreeSet::new(),
             collectors,
@@ -448,6 +455,7 @@ impl JobMaster {
         match done {
             Completion::Initialized(result) => self.initialized(result),
             Completion::Claimed(result) => self.claimed(result),
+            Completion::TargetTried { ticket, result } => self.target_tried(ticket, result),
             Completion::Prepared { id, result } => self.checkpoints.prepared(id, result, self.scheduler.graph(), now),
             Completion::Triggered { id, result } => self.checkpoints.triggered(id, result, self.scheduler.graph(), now),
             Completion::Finalized { metadata, result } => {

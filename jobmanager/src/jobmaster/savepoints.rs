@@ -1,8 +1,11 @@
 //! What users ask of a job: savepoints, checkpoints, and to stop.
+use std::sync::Arc;
+
 use wiesel_common::id::JobId;
 
-use super::actor::JobMaster;
+use super::actor::{Completion, JobMaster};
 use super::checkpoint::action::{Outcome, Request, Savepoint, Stop};
+use super::checkpoint::coordinator::MAX_REQUESTS;
 use super::checkpoint::failure::{CHECKPOINT_EXCEPTION, CheckpointFailure, Reason, state_failure};
 use super::status::JobStatus;
 use crate::failure::{FailureInfo, INTERNAL, STOP_WITH_SAVEPOINT_STOPPING};
@@ -71,7 +74,52 @@ impl JobMaster {
             let failure = FailureInfo::new(CHECKPOINT_EXCEPTION, "The job is being stopped already.");
             return promise.keep(Err(failure));
         }
+        if self.waiters.len() >= MAX_REQUESTS {
+            return promise.keep(Err(CheckpointFailure::new(Reason::TooManyRequests).info()));
+        }
         self.waiters.insert(self.tickets, Waiter { promise, then });
+        match request.savepoint().map(|savepoint| savepoint.target.clone()) {
+            Some(target) => self.try_target(self.tickets, request, target),
+            None => self.ask_coordinator(self.tickets, request),
+        }
+    }
+
+    /// Finds out whether a savepoint can be written, before any task hears of it: a folder that cannot be is a fault of the
+    /// request, not of the job. Meanwhile checkpoints go on, however long the file system takes to answer.
+    fn try_target(&mut self, ticket: u64, request: Request, target: String) {
+        let (storage, limit) = (self.storage.clone(), self.checkpoint_options.timeout);
+        let turns = Arc::clone(&self.trials);
+        self.spawn(async move {
+            let trial = async {
+                let _turn = turns.acquire().await;
+                storage.try_savepoint_target(&target).await
+            };
+            let result = match tokio::time::timeout(limit, trial).await {
+                Ok(Ok(())) => Ok(request),
+                Ok(Err(error)) => Err(CheckpointFailure::because(Reason::IoException, state_failure(&error))),
+                Err(_) => Err(CheckpointFailure::new(Reason::Expired)),
+            };
+            Completion::TargetTried { ticket, result }
+        });
+    }
+
+    /// The target of a savepoint can be written, or not.
+    pub(super) fn target_tried(&mut self, ticket: u64, result: Result<Request, CheckpointFailure>) {
+        match result {
+            Ok(request) => self.ask_coordinator(ticket, request),
+            Err(failure) => {
+                tracing::info!(job_id = %self.job_id(), reason = %failure, "a savepoint could not begin");
+                self.answer(ticket, Err(failure));
+            }
+        }
+    }
+
+    fn ask_coordinator(&mut self, ticket: u64, request: Request) {
+        // Of a job that is over meanwhile everybody has been told.
+        let Some(then) = self.waiters.get(&ticket).map(|waiter| waiter.then) else { return };
+        if self.status() != JobStatus::Running {
+            return self.answer(ticket, Err(CheckpointFailure::new(Reason::NotAllRequiredTasksRunning)));
+        }
         if then != Then::Answer {
             self.checkpoints.stop_periodic();
         }

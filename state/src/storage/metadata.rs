@@ -16,7 +16,7 @@ use wiesel_common::config::Configuration;
 use wiesel_common::filesystem::Location;
 use wiesel_proto as proto;
 
-use super::{METADATA, absolute};
+use super::METADATA;
 use crate::error::{Error, Result};
 
 const MAGIC: &[u8; 8] = b"WIESELCP";
@@ -40,7 +40,7 @@ pub struct Found {
 /// Finds a checkpoint or savepoint: the pointer names its folder or its `_metadata` file.
 ///
 /// # Errors
-/// Nothing is there, it is no checkpoint, is damaged, or is of a newer version.
+/// Nothing is there, the path is relative, it is no checkpoint, is damaged, or is of a newer version.
 pub async fn find(pointer: &str, configuration: &Configuration) -> Result<Found> {
     let (file, bytes) = read_file(pointer, configuration).await?;
     let folder = file.parent().map(|folder| folder.uri().to_owned()).unwrap_or_default();
@@ -60,7 +60,7 @@ pub async fn read_metadata(
 }
 
 async fn read_file(pointer: &str, configuration: &Configuration) -> Result<(Location, Bytes)> {
-    let location = Location::resolve(&absolute(pointer)?, configuration)?;
+    let location = Location::resolve(pointer, configuration)?;
     let inside = if location.name() == METADATA { location.clone() } else { location.join(METADATA) };
     match inside.read().await {
         Ok(bytes) => return Ok((inside, bytes)),

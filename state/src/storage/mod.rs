@@ -220,7 +220,7 @@ impl CheckpointStorage {
     /// The folder of a new savepoint, as a URI, in the directory given or in the one configured. Touches nothing.
     ///
     /// # Errors
-    /// There is neither.
+    /// There is neither, or it is a relative path: each process would look for it somewhere else.
     pub fn savepoint_target(&self, directory: Option<&str>) -> Result<String> {
         let configured = self.inner.configuration.get_optional(&checkpointing::SAVEPOINT_DIRECTORY)?;
         let directory = directory.map(str::to_owned).or(configured).filter(|directory| !directory.trim().is_empty());
@@ -236,6 +236,16 @@ impl CheckpointStorage {
         let random = uuid::Uuid::new_v4().simple().to_string();
         let name = format!("savepoint-{}-{}", &job[..6], &random[..12]);
         Ok(self.resolve(&directory)?.join(&name).uri().to_owned())
+    }
+
+    /// Proves that the folder of a new savepoint can be written, before a task is asked to, and leaves nothing in its place.
+    /// In object stores, which have no folders, nothing is tried: the first task to write finds out.
+    ///
+    /// # Errors
+    /// It cannot be written from here.
+    pub async fn try_savepoint_target(&self, target: &str) -> Result<()> {
+        let tried = self.resolve(target)?.try_folder().await;
+        tried.map_err(|error| Error::storage(format!("Failed to create savepoint directory at {target}"), error))
     }
 
     /// Completes a checkpoint or savepoint whose files are all written: what is returned, its folder as a URI, can be
@@ -273,7 +283,7 @@ impl CheckpointStorage {
     }
 
     fn resolve(&self, uri: &str) -> Result<Location> {
-        Ok(Location::resolve(&absolute(uri)?, &self.inner.configuration)?)
+        Ok(Location::resolve(uri, &self.inner.configuration)?)
     }
 }
 
@@ -316,16 +326,6 @@ fn occupied(folder: &Location, next: u64, complete: &[u64], newest: u64) -> Stri
         newest = checkpoint_name(newest),
         key = checkpointing::DIRECTORY.key(),
     )
-}
-
-/// A relative path as an absolute one; a URI as it is.
-fn absolute(uri: &str) -> Result<String> {
-    let uri = uri.trim();
-    if uri.is_empty() || uri.starts_with('/') || uri.contains(":/") {
-        return Ok(uri.to_owned());
-    }
-    let path = std::path::absolute(uri).map_err(|error| Error::storage(format!("'{uri}' is no valid path"), error))?;
-    Ok(path.display().to_string())
 }
 
 /// The error of a file of a checkpoint that could not be read.

@@ -26,6 +26,7 @@ fn everything_can_be_spawned(
     spawned(&storage.read(file));
     spawned(&storage.download(file, Path::new("")));
     spawned(&storage.initialize(1));
+    spawned(&storage.try_savepoint_target(""));
     spawned(&storage.write_metadata(barrier, metadata));
     spawned(&storage.discard(metadata, &still));
     spawned(&storage.discard_claimed(found, &still));
@@ -195,6 +196,40 @@ fn where_savepoints_go() {
     assert!(storage.savepoint_target(Some("/other")).unwrap().starts_with("file:/other/savepoint-ababab-"));
     let none = CheckpointStorage::new(&config(&[]), JOB).unwrap().savepoint_target(None).unwrap_err().to_string();
     assert!(none.starts_with("No savepoint directory configured."), "{none}");
+}
+
+/// Before, it was looked for in the folder that the JobManager happened to be started in.
+#[tokio::test]
+async fn a_relative_path_is_refused() {
+    let storage = CheckpointStorage::new(&config(&[]), JOB).unwrap();
+    let target = storage.savepoint_target(Some("savepoints")).unwrap_err().to_string();
+    let pointer = read_metadata("savepoints/savepoint-1", storage.configuration()).await.unwrap_err().to_string();
+    for (error, path) in [(target, "'savepoints'"), (pointer, "'savepoints/savepoint-1'")] {
+        assert!(error.contains(path) && error.contains("expected an absolute path"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn whether_a_savepoint_can_be_written_is_known_before_and_leaves_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let storage = in_folder(folder.path());
+    let target =
+        |below: &str| storage.savepoint_target(Some(&folder.path().join(below).display().to_string())).unwrap();
+    storage.try_savepoint_target(&target("new")).await.unwrap();
+    assert_eq!(std::fs::read_dir(folder.path().join("new")).unwrap().count(), 0, "the savepoint's own folder is gone");
+
+    std::fs::write(folder.path().join("file"), "").unwrap();
+    // The last one turns out to be no folder when another one has been made.
+    for below in ["file", "file/deeper", "made/../file"] {
+        let target = target(below);
+        let error = storage.try_savepoint_target(&target).await.unwrap_err();
+        assert_eq!(error.to_string(), format!("Failed to create savepoint directory at {target}"));
+        assert!(std::error::Error::source(&error).unwrap().to_string().contains(&target), "{error:?}");
+    }
+    let mut left: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    left.sort();
+    assert_eq!(left, ["file", "new"]);
+    assert_eq!(std::fs::read(folder.path().join("file")).unwrap(), b"");
 }
 
 #[tokio::test]

@@ -132,7 +132,8 @@ fn savepoints_and_checkpoints_of_a_running_job() {
 
 #[test]
 fn commands_that_cannot_succeed_say_why_and_exit_with_1() {
-    let cluster = cluster().start();
+    // All state is in files: a task that cannot write them would find out.
+    let cluster = cluster().set("execution.checkpointing.data-inline-threshold", 0).start();
     let job = cluster.submit(&sql::endless_shuffle(100), 1);
     cluster.wait_for_tasks(&job, LIMIT);
     let unknown = "0".repeat(32);
@@ -148,6 +149,9 @@ fn commands_that_cannot_succeed_say_why_and_exit_with_1() {
         (vec!["savepoint", &job], "execution.checkpointing.savepoint-dir"),
         (vec!["stop", "-p", &job], "execution.checkpointing.savepoint-dir"),
         (vec!["savepoint", &job, "/proc/nowhere"], "/proc/nowhere"),
+        (vec!["savepoint", &job, "/dev/full"], "Failed to create savepoint directory at file:/dev/full/"),
+        (vec!["stop", "-p", "/proc/nowhere", &job], "/proc/nowhere"),
+        (vec!["savepoint", &job, "data/savepoints"], "expected an absolute path"),
     ] {
         let output = cluster.script("flink", &arguments);
         let said = text(&output);

@@ -19,7 +19,7 @@ use wiesel_common::keygroup::HASH_VERSION;
 use wiesel_proto as proto;
 use wiesel_state::storage::{KnownCheckpoints, all_files, files_of_task};
 
-use super::action::{Action, Outcome, Request, Savepoint};
+use super::action::{Action, Outcome, Request, Savepoint, Stop};
 use super::cleaning::{Cleaned, Cleaning, Garbage};
 use super::failure::{CheckpointFailure, FailureCounter, Reason};
 use super::options::CheckpointOptions;
@@ -31,7 +31,7 @@ use crate::jobmaster::execution_graph::ExecutionGraph;
 use crate::jobmaster::status::JobStatus;
 
 /// Requests of users that may wait.
-const MAX_REQUESTS: usize = 1000;
+pub const MAX_REQUESTS: usize = 1000;
 /// Checkpoints that ended and whose late reports are still told apart.
 const MAX_ENDED: usize = 4096;
 /// After so many milliseconds the last checkpoint of a job at its end is tried again, if the next one is not due before.
@@ -634,12 +634,16 @@ impl CheckpointCoordinator {
         self.count_failure(id, &pending.request, &failure);
     }
 
-    /// As Flink counts: checkpoints always, savepoints only for what tasks did; one that stops the job fails it then.
+    /// Checkpoints count. A savepoint fails for whoever asked for it: it may be that only the tasks' machines cannot write to
+    /// the folder that was named, and a restart would not change that. Flink counts it where a task failed. Nobody can go on
+    /// from the end of event time, so one that drains the job fails it.
     fn count_failure(&mut self, id: u64, request: &Request, failure: &CheckpointFailure) {
         let fatal = match request.savepoint() {
-            Some(_) if !failure.reason.of_tasks() => None,
-            Some(Savepoint { stop: Some(_), .. }) => Some(failure.info()),
-            _ => self.counter.failed(id, failure),
+            None => self.counter.failed(id, failure),
+            Some(Savepoint { stop: Some(Stop { drain: true }), .. }) if failure.reason.of_tasks() => {
+                Some(failure.info())
+            }
+            Some(_) => None,
         };
         self.actions.extend(fatal.map(Action::FailJob));
     }

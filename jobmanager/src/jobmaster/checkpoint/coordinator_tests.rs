@@ -4,7 +4,6 @@ use wiesel_proto::ExecutionState;
 
 use super::*;
 use crate::failure::FailureInfo;
-use crate::jobmaster::checkpoint::action::Stop;
 use crate::jobmaster::checkpoint::store::Owner;
 use crate::jobmaster::execution_graph::{JobSlot, JobSlots, TaskManagerLocation};
 use crate::resourcemanager::slot_manager::ReportNumber;
@@ -380,15 +379,41 @@ fn the_savepoint_that_the_job_stops_with_commits() {
 }
 
 #[test]
-fn a_failed_stop_of_the_tasks_fails_the_job() {
+fn a_failed_drain_of_the_tasks_fails_the_job() {
     let mut job = Fixture::new(&[("tolerable-failed-checkpoints", "9")]);
-    job.request(savepoint(1, Some(Stop { drain: false })));
+    job.request(savepoint(1, Some(Stop { drain: true })));
     job.prepared(1);
     job.triggered(1);
     job.coordinator.decline(1, CheckpointFailure::new(Reason::AsyncException), &job.graph, job.now);
     let actions = job.actions();
     assert!(actions.iter().any(|action| matches!(action, Action::FailJob(_))), "{actions:?}");
     assert!(actions.iter().any(|action| matches!(action, Action::Answer { ticket: 1, result: Err(_) })));
+}
+
+/// Before, a folder that tasks cannot write to failed a healthy job: for good, if it had no checkpoints.
+#[test]
+fn a_savepoint_that_a_task_cannot_write_fails_for_who_asked_and_counts_for_nobody() {
+    let mut job = Fixture::new(&[("interval", "1 s"), ("tolerable-failed-checkpoints", "1")]);
+    for (id, stop) in [(1, None), (2, Some(Stop { drain: false })), (3, None)] {
+        job.request(savepoint(id, stop));
+        job.prepared(id);
+        job.triggered(id);
+        job.coordinator.decline(id, CheckpointFailure::new(Reason::AsyncException), &job.graph, job.now);
+        let actions = job.actions();
+        let answered = |action: &Action| matches!(action, Action::Answer { ticket, result: Err(_) } if *ticket == id);
+        assert!(actions.iter().any(answered), "{actions:?}");
+        assert_eq!(notified(&actions), Some((id, proto::CheckpointOutcome::Aborted, 4)), "sources go on");
+        assert!(!actions.iter().any(|action| matches!(action, Action::FailJob(_))), "{actions:?}");
+    }
+    // One failure of a checkpoint is tolerated, the next one not: the savepoints were not counted.
+    for (id, fatal) in [(4, false), (5, true)] {
+        assert_eq!(prepare(&job.at(id as i64 * 10_000)), Some(id));
+        job.prepared(id);
+        job.triggered(id);
+        job.coordinator.decline(id, CheckpointFailure::new(Reason::AsyncException), &job.graph, job.now);
+        let actions = job.actions();
+        assert_eq!(actions.iter().any(|action| matches!(action, Action::FailJob(_))), fatal, "{actions:?}");
+    }
 }
 
 #[test]

@@ -59,7 +59,7 @@ impl Reason {
         matches!(self, Self::IoException | Self::AsyncException | Self::Expired | Self::Declined)
     }
 
-    /// Whether the tasks were to blame: then savepoints count, too.
+    /// Whether a task was to blame.
     pub fn of_tasks(self) -> bool {
         matches!(self, Self::AsyncException | Self::Declined)
     }
