@@ -9,6 +9,8 @@ pub const MAX_REASON: usize = 1000;
 /// Bytes of a whole message, at most, and of each cause of a failure. What a message quotes has a bound of its own: this one leaves
 /// room for lists, such as the columns of a wide table, and holds whatever an error of a library quotes.
 pub const MAX_MESSAGE: usize = 32 << 10;
+/// Bytes of the name of a job, at most: it is in each overview of jobs and in the log.
+pub const MAX_JOB_NAME: usize = 1000;
 /// Causes of a failure, at most: a job that fails again may have its last failure for a cause.
 pub const MAX_CAUSES: usize = 100;
 /// Bytes of the remark that there were more, at most.
@@ -52,6 +54,13 @@ pub fn bound(text: &mut String, max: usize) {
 pub fn bound_message(text: &mut String) {
     if text.len() > MAX_MESSAGE + MAX_REMARK {
         bound(text, MAX_MESSAGE);
+    }
+}
+
+/// Bounds the name of a job, once as [`bound_message`] does.
+pub fn bound_job_name(name: &mut String) {
+    if name.len() > MAX_JOB_NAME + MAX_REMARK {
+        bound(name, MAX_JOB_NAME);
     }
 }
 

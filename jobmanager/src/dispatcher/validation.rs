@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use prost::Message;
 use wiesel_common::id::{JobId, OperatorId, VertexId};
 use wiesel_common::keygroup::UPPER_BOUND_MAX_PARALLELISM as MAX_PARALLELISM;
+use wiesel_common::quote::bound_job_name;
 use wiesel_proto as proto;
 use wiesel_proto::operator_spec::Kind;
 
@@ -28,12 +29,13 @@ pub struct Validated {
     pub derived_max_parallelism: Vec<bool>,
 }
 
-/// Checks the graph and fills in what was left to rules. An error says what is wrong.
+/// Checks the graph, fills in what was left to rules and bounds the job's name. An error says what is wrong.
 pub fn validate(graph: &mut proto::JobGraph) -> Result<Validated, String> {
     let job_id = JobId::from_bytes(&graph.job_id).ok_or("the job id must have 16 bytes")?;
     if graph.vertices.is_empty() {
         return Err("the job has no vertices".into());
     }
+    bound_job_name(&mut graph.name);
     let derived_max_parallelism = graph.vertices.iter().map(|vertex| vertex.max_parallelism == 0).collect();
     let mut ids = HashSet::new();
     for vertex in &mut graph.vertices {
@@ -111,6 +113,20 @@ mod tests {
         let validated = Validated { job_id: JobId([7; 16]), derived_max_parallelism: vec![true, true] };
         assert_eq!(validate(&mut graph), Ok(validated));
         assert_eq!(graph.vertices[0].max_parallelism, 128);
+    }
+
+    /// Before, a name of 900,000 bytes was in each line of the log and in each overview of jobs.
+    #[test]
+    fn a_name_has_a_length() {
+        let named = |name: &str| {
+            let mut graph = proto::JobGraph { name: name.into(), ..graph() };
+            validate(&mut graph).unwrap();
+            graph.name
+        };
+        assert_eq!(named(&"n".repeat(1_000)), "n".repeat(1_000));
+        let cut = named(&"n".repeat(900_000));
+        assert_eq!(cut, format!("{}... (899000 more bytes)", "n".repeat(1_000)));
+        assert_eq!(named(&cut), cut, "what a client has cut stays as it is");
     }
 
     /// Before, a million were taken: 764 MB for a plan of a few lines.

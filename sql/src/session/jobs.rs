@@ -3,11 +3,13 @@ use std::sync::Arc;
 
 use sqlparser::ast::{Expr, Query};
 use wiesel_common::id::OperatorId;
+use wiesel_common::quote::bound_job_name;
 use wiesel_operators::expression::Expression;
 use wiesel_operators::types::{RowField, TypeKind};
 use wiesel_proto as proto;
 
 use super::names::place;
+use super::settings::PIPELINE_NAME;
 use super::{ExecuteOptions, InsertJob, Outcome, QueryJob, Session};
 use crate::analyzer;
 use crate::ast::{Insert, Statement};
@@ -128,9 +130,11 @@ impl Session {
         Ok(Outcome::Rows { fields, rows: vec![vec![Some(text)]] })
     }
 
-    /// `pipeline.name`, else what the statement suggests.
+    /// `pipeline.name`, else what the statement suggests, which may be as long as the statement: its beginning is enough.
     fn job_name(&self, otherwise: impl FnOnce() -> String) -> String {
-        self.configuration.get_raw("pipeline.name").map_or_else(otherwise, str::to_owned)
+        let mut name = self.configuration.get_raw(PIPELINE_NAME).map_or_else(otherwise, str::to_owned);
+        bound_job_name(&mut name);
+        name
     }
 }
 

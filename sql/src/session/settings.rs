@@ -2,12 +2,15 @@
 use std::collections::BTreeMap;
 
 use wiesel_common::config::{HIDDEN, is_secret};
+use wiesel_common::quote::MAX_JOB_NAME;
 use wiesel_operators::types::{RowField, TypeKind};
 
 use super::{Outcome, Session};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::planner::Context;
 
+/// What a job is called.
+pub(super) const PIPELINE_NAME: &str = "pipeline.name";
 /// Keys of processes, not of jobs: what a client has set for itself is not sent.
 const OF_PROCESSES: [&str; 18] = [
     "blob.",
@@ -34,6 +37,12 @@ impl Session {
     pub(super) fn set(&mut self, setting: Option<&(String, Option<String>)>) -> Result<Outcome> {
         match setting {
             Some((key, Some(value))) => {
+                if key == PIPELINE_NAME && value.len() > MAX_JOB_NAME {
+                    let bytes = value.len();
+                    let message =
+                        format!("'{key}' has {bytes} bytes: the name of a job may have at most {MAX_JOB_NAME}.");
+                    return Err(Error::validation(message, None));
+                }
                 let mut changed = self.configuration.clone();
                 changed.set(key.clone(), value.clone());
                 // A bad value is refused here, where it is written, not at the next query.

@@ -371,8 +371,14 @@ fn settings_are_kept_and_checked() {
             _ => None,
         });
     assert_eq!(ttl, Some(3_600_000));
+    // Before, each line of the log and each overview of jobs had all of it.
+    let refused = fails(&mut session, &format!("SET 'pipeline.name' = '{}'", "n".repeat(900_000)));
+    assert!(refused.contains("'pipeline.name' has 900000 bytes") && refused.len() < 200, "{refused}");
     run(&mut session, "RESET").unwrap();
     assert_eq!(session.configuration().get_raw("pipeline.name"), None);
+    let long = format!("SELECT carrier, '{}' FROM t1", "n".repeat(10_000));
+    let Outcome::Query(job) = run(&mut session, &long).unwrap() else { panic!() };
+    assert!(job.graph.name.starts_with("SELECT carrier, 'nnn") && job.graph.name.len() < 1_100, "{}", job.graph.name);
     run(&mut session, "SET 'execution.runtime-mode' = 'batch'").unwrap();
     assert!(fails(&mut session, "SELECT * FROM t1").contains("execution.runtime-mode"));
 }
