@@ -10,14 +10,21 @@ use crate::options::{self, invalid};
 
 /// The folder or file of a `path` option.
 pub(super) fn local(text: &str) -> options::Result<PathBuf> {
-    match text.split_once("://") {
-        Some(("file", path)) => Ok(PathBuf::from(path)),
-        Some((scheme, _)) => invalid(format!(
-            "Could not find a file system implementation for scheme '{scheme}' of path '{text}'. Only local files \
-             (file://) can be read and written."
-        )),
-        None => Ok(PathBuf::from(text.strip_prefix("file:").unwrap_or(text))),
+    let path = match text.split_once("://") {
+        Some(("file", path)) => path,
+        Some((scheme, _)) => {
+            return invalid(format!(
+                "Could not find a file system implementation for scheme '{scheme}' of path '{text}'. Only local files \
+                 (file://) can be read and written."
+            ));
+        }
+        None => text.strip_prefix("file:").unwrap_or(text),
+    };
+    if path.is_empty() {
+        // It would be the folder that the process was started in.
+        return invalid("Can not create a Path from an empty string: option 'path' names no file or folder.");
     }
+    Ok(PathBuf::from(path))
 }
 
 /// What is below a path. Names that begin with `_` or `.` are left out.

@@ -511,6 +511,24 @@ fn speed() {
     println!("{rows} rows in {:?}", begin.elapsed());
 }
 
+/// Before, rows went into the folder that the TaskManager was started in.
+#[test]
+fn an_empty_path_is_refused_with_flinks_words() {
+    for path in ["", "file:", "file://"] {
+        let table = TableDescription {
+            identifier: "c.d.t".into(),
+            physical: two(),
+            options: strings(&[("connector", "filesystem"), ("path", path), ("format", "csv")]),
+            partition_keys: Vec::new(),
+            primary_key: Vec::new(),
+        };
+        for refused in [describe_sink(&table).err(), describe_source(&table).err()] {
+            let said = refused.map(|error| error.to_string()).unwrap_or_default();
+            assert!(said.starts_with("Can not create a Path from an empty string"), "{path}: {said}");
+        }
+    }
+}
+
 /// Before, reading the FIFO waited for ever: the job could not be cancelled, and the TaskManager gave itself up.
 #[test]
 fn what_is_no_file_is_not_read() {

@@ -45,7 +45,7 @@ mod state;
 mod tests;
 
 use names::Names;
-use part_file::{PartFile, unwritable};
+use part_file::{PartFile, no_folder, unwritable};
 use partition_commit::PartitionCommitter;
 use recovery::Obsolete;
 use rolling::RollingPolicy;
@@ -220,7 +220,7 @@ impl FileSink {
 
     fn make_folder(&self, folder: &str) -> Result<PathBuf> {
         let directory = self.root.join(folder);
-        fs::create_dir_all(&directory).map_err(|error| unwritable(&directory, error))?;
+        fs::create_dir_all(&directory).map_err(|error| no_folder(&directory, error))?;
         Ok(directory)
     }
 

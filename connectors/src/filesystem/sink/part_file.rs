@@ -175,3 +175,20 @@ fn blame(path: &Path, error: Error) -> Error {
 pub(super) fn unwritable(path: &Path, error: io::Error) -> Error {
     Error::external(format!("cannot write {}: {error}", path.display()), error)
 }
+
+/// A folder that could not be made, because something else may be in its place or in that of one above it.
+pub(super) fn no_folder(folder: &Path, error: io::Error) -> Error {
+    // With a slash at its end a path leads to folders only.
+    let folder: PathBuf = folder.components().collect();
+    let in_the_way = folder.ancestors().find(|part| fs::metadata(part).is_ok_and(|metadata| !metadata.is_dir()));
+    match in_the_way {
+        Some(part) => {
+            let (folder, part) = (folder.display(), part.display());
+            Error::external(
+                format!("cannot write to the folder {folder}: {part} is a file or a device, no folder"),
+                error,
+            )
+        }
+        None => unwritable(&folder, error),
+    }
+}

@@ -517,6 +517,20 @@ fn a_file_that_is_gone_before_it_is_committed_is_an_error() {
     assert!(error.to_string().contains("inprogress"), "{error}");
 }
 
+/// Before, "File exists" was all that was said of it.
+#[test]
+fn a_file_or_a_device_in_the_place_of_the_folder_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("file");
+    fs::write(&file, "").unwrap();
+    for (root, below) in [(&file, ""), (&file, "p=1"), (&std::path::PathBuf::from("/dev/null"), "")] {
+        let directory = root.join(below);
+        let error = fs::create_dir_all(&directory).unwrap_err();
+        let said = super::part_file::no_folder(&directory, error).to_string();
+        assert!(said.contains(&format!("{} is a file or a device, no folder", root.display())), "{said}");
+    }
+}
+
 #[test]
 fn a_file_of_the_checkpoint_that_is_not_what_it_was_is_an_error() {
     // One that waits for its name, and one that takes more rows.
