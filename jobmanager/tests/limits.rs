@@ -4,6 +4,7 @@ mod support;
 
 use serde_json::json;
 use support::{Cluster, TaskManager, registration, shuffle, until};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_stream::wrappers::UnboundedReceiverStream;
 use wiesel_common::id::JobId;
 use wiesel_common::keygroup::HASH_VERSION;
@@ -207,6 +208,23 @@ async fn what_is_asked_for_is_not_repeated_whole_and_an_upload_has_few_parts() {
     let many = (0..1_001).fold(reqwest::multipart::Form::new(), |form, _| form.text("x", ""));
     let (status, answer) = upload(many).await;
     assert!(status == 400 && answer.contains("more than 1000 parts"), "{answer}");
+}
+
+/// Before, the second one was passed over, and what followed on the connection was answered.
+#[tokio::test]
+async fn a_body_that_may_end_elsewhere_for_others_is_refused_and_the_connection_ends() {
+    let cluster = Cluster::start(&[]).await;
+    for encodings in
+        ["identity\r\nTransfer-Encoding: chunked", "gzip, chunked", "chunked\r\nTransfer-Encoding: chunked"]
+    {
+        let head = format!("POST /jars/x/run HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: {encodings}\r\n\r\n");
+        let mut stream = tokio::net::TcpStream::connect(cluster.manager.rest_address()).await.unwrap();
+        stream.write_all(format!("{head}0\r\n\r\nGET /overview HTTP/1.1\r\n\r\n").as_bytes()).await.unwrap();
+        let mut told = String::new();
+        tokio::time::timeout(support::DEADLINE, stream.read_to_string(&mut told)).await.expect("no hang").unwrap();
+        assert!(told.starts_with("HTTP/1.1 400 ") && told.matches("HTTP/1.1").count() == 1, "{told}");
+        assert!(told.contains("transfer encodings"), "{told}");
+    }
 }
 
 /// A checkpoint of another job: keyed state of the operator 2.

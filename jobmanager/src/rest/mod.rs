@@ -31,7 +31,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request, State};
-use axum::http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, CONNECTION, CONTENT_TYPE, VARY};
+use axum::http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, CONNECTION, CONTENT_TYPE, TRANSFER_ENCODING, VARY};
 use axum::http::{HeaderMap, HeaderValue, Method, Uri};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
@@ -159,7 +159,9 @@ async fn transport(State(gate): State<Arc<Gate>>, mut request: Request, next: Ne
     let _ = request.extensions_mut().get_or_insert_default::<Peer>();
     let closes = request.headers().get(CONNECTION).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"close"));
     let _in_progress = request.extensions().get::<Activity>().map(Activity::begin);
-    let checked = gate.origins.check(request.method(), request.uri(), request.headers());
+    let framed = check_framing(request.headers());
+    let closes = closes || framed.is_err();
+    let checked = framed.and_then(|()| gate.origins.check(request.method(), request.uri(), request.headers()));
     let (mut response, reader) = match checked {
         Ok(reader @ Some(_)) if origins::is_preflight(request.method(), request.headers()) => {
             (origins::preflight(), reader)
@@ -177,6 +179,16 @@ async fn transport(State(gate): State<Arc<Gate>>, mut request: Request, next: Ne
     }
     headers.insert(CONNECTION, HeaderValue::from_static(if closes { "close" } else { "keep-alive" }));
     response
+}
+
+/// A body whose end whoever passed the request on may see somewhere else: what follows would be another's request to him.
+fn check_framing(headers: &HeaderMap) -> Result<(), RestError> {
+    let mut encodings = headers.get_all(TRANSFER_ENCODING).iter();
+    let known = encodings.next().is_none_or(|encoding| encoding.as_bytes().eq_ignore_ascii_case(b"chunked"));
+    match known && encodings.next().is_none() {
+        true => Ok(()),
+        false => Err(RestError::bad_request("Of transfer encodings only one, chunked, is known.")),
+    }
 }
 
 async fn pass(bodies: &Bodies, request: Request, next: Next) -> Response {

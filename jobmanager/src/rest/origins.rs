@@ -130,11 +130,12 @@ fn text_of(value: &HeaderValue) -> String {
     String::from_utf8_lossy(value.as_bytes()).into_owned()
 }
 
-/// A host without its port.
+/// A host without its port. Behind an address in brackets nothing else may stand: such a host is none of ours.
 fn name_of(host: &str) -> &str {
     let host = host.rsplit_once('@').map_or(host, |(_, host)| host);
     let name = match host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-        Some((address, _)) => address,
+        Some((address, port)) if port.is_empty() || port.starts_with(':') => address,
+        Some(_) => host,
         None => host.split_once(':').map_or(host, |(name, _)| name),
     };
     name.strip_suffix('.').unwrap_or(name)
@@ -258,9 +259,16 @@ mod tests {
             {
                 assert!(!refused(&origins, &Method::GET, "/overview", &[("host", ours)]), "{ours}");
             }
-            for foreign in
-                ["evil.example:8081", "localhost.evil.example", "192.168.0.1:8081", "0.0.0.0:8081", "", "x@y"]
-            {
+            for foreign in [
+                "evil.example:8081",
+                "localhost.evil.example",
+                "192.168.0.1:8081",
+                "0.0.0.0:8081",
+                "",
+                "x@y",
+                "[localhost]evil.example",
+                "[::1]evil.example:8081",
+            ] {
                 assert!(refused(&origins, &Method::GET, "/overview", &[("host", foreign)]), "{foreign}");
             }
             assert!(refused(&origins, &Method::GET, "http://evil.example/overview", &[("host", "localhost")]));
