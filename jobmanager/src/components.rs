@@ -158,7 +158,7 @@ impl Components {
             resource_manager: self.resource_manager.clone(),
             collectors: self.collectors.clone(),
             operations: self.operations.clone(),
-            planning: rest::Planning::default(),
+            planning: rest::Planning::new(Arc::clone(&self.clock)),
             stop: self.stop.clone(),
         })
     }

@@ -75,6 +75,9 @@ pub enum Error {
     /// A table's options.
     #[error("{0}")]
     Option(String),
+    /// Nobody waits for it any more, or not for so long: see [`while_wanted`](crate::while_wanted).
+    #[error("{0}")]
+    Abandoned(String),
     /// Flink SQL that this version does not run.
     #[error("Not supported yet. {}{message}", at(.location))]
     Unsupported {
@@ -102,7 +105,7 @@ impl Error {
             Self::Parse { message, .. } | Self::Validation { message, .. } | Self::Unsupported { message, .. } => {
                 message
             }
-            Self::Option(message) => message,
+            Self::Option(message) | Self::Abandoned(message) => message,
         }
     }
 
@@ -111,7 +114,7 @@ impl Error {
         match self {
             Self::Parse { location, .. } => *location,
             Self::Validation { location, .. } | Self::Unsupported { location, .. } => location.map(|place| place.start),
-            Self::Option(_) => None,
+            Self::Option(_) | Self::Abandoned(_) => None,
         }
     }
 

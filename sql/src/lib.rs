@@ -14,7 +14,9 @@ pub mod functions;
 pub mod parser;
 pub mod planner;
 pub mod rel;
+mod script;
 pub mod session;
 mod stack;
 
+pub use script::{still_wanted, while_wanted};
 pub use stack::{on_deep_stack, spawn_on_deep_stack};

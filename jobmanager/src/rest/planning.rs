@@ -7,7 +7,9 @@ use std::time::Duration;
 use axum::http::StatusCode;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::Instant;
-use wiesel_sql::spawn_on_deep_stack;
+use tokio_util::sync::CancellationToken;
+use wiesel_common::time::Clock;
+use wiesel_sql::{spawn_on_deep_stack, while_wanted};
 
 use super::error::RestError;
 use super::peers::{Peer, Shares, permits};
@@ -18,6 +20,8 @@ const AT_ONCE: usize = 2;
 const WAITING: usize = 32;
 /// How long one waits, before it is refused too.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
+/// A script is not planned on after so long, in milliseconds.
+const LONGEST_PLANNING: i64 = 60_000;
 
 /// See the module.
 #[derive(Clone)]
@@ -26,6 +30,7 @@ pub(crate) struct Planning {
     seats: Arc<Semaphore>,
     /// One for each that is planned.
     threads: Arc<Semaphore>,
+    clock: Arc<dyn Clock>,
     shares: Arc<PeerShares>,
 }
 
@@ -35,8 +40,8 @@ struct PeerShares {
     threads: Shares,
 }
 
-impl Default for Planning {
-    fn default() -> Self {
+impl Planning {
+    pub(crate) fn new(clock: Arc<dyn Clock>) -> Self {
         let shares = PeerShares {
             seats: Shares::new("places for scripts to plan", (AT_ONCE + WAITING) / 2),
             threads: Shares::new("threads for scripts to plan", AT_ONCE / 2),
@@ -44,14 +49,13 @@ impl Default for Planning {
         Self {
             seats: Arc::new(Semaphore::new(AT_ONCE + WAITING)),
             threads: Arc::new(Semaphore::new(AT_ONCE)),
+            clock,
             shares: Arc::new(shares),
         }
     }
-}
 
-impl Planning {
-    /// Does work with SQL for a peer, once there is a thread for it. What has begun keeps its thread to its end, also if whoever
-    /// asked has gone.
+    /// Does work with SQL for a peer, once there is a thread for it. What has begun ends early, with what parser, analyser and
+    /// planner say of that, once whoever asked has gone (this is dropped then) or it has taken too long.
     ///
     /// # Errors
     /// Those of the work; or too many scripts are being planned.
@@ -68,8 +72,22 @@ impl Planning {
         let Ok(_seat) = Arc::clone(&self.seats).try_acquire_owned() else { return Err(busy()) };
         let threads = self.threads_for(peer, until).await.ok_or_else(busy)?;
         let (reply, answer) = oneshot::channel();
+        let gone = CancellationToken::new();
+        let _asking = gone.clone().drop_guard();
+        let clock = Arc::clone(&self.clock);
         let started = spawn_on_deep_stack(move || {
-            let outcome = work();
+            let begun = clock.monotonic_millis();
+            let wanted = move || {
+                if gone.is_cancelled() {
+                    return Err("Whoever asked for it does not wait for the answer any more.".to_owned());
+                }
+                if clock.monotonic_millis().saturating_sub(begun) > LONGEST_PLANNING {
+                    let seconds = LONGEST_PLANNING / 1000;
+                    return Err(format!("Planning took more than {seconds} seconds. Split the script."));
+                }
+                Ok(())
+            };
+            let outcome = while_wanted(wanted, work);
             drop(threads);
             let _ = reply.send(outcome);
         });
@@ -111,14 +129,69 @@ fn busy() -> RestError {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicI64, Ordering};
     use std::sync::mpsc;
 
+    use wiesel_common::time::SystemClock;
+    use wiesel_sql::still_wanted;
+
     use super::*;
+
+    fn planning() -> Planning {
+        Planning::new(Arc::new(SystemClock))
+    }
+
+    /// Work that has no end of its own.
+    fn endless() -> Result<(), RestError> {
+        loop {
+            still_wanted().map_err(|error| RestError::bad_request(error.to_string()))?;
+            std::thread::yield_now();
+        }
+    }
+
+    /// Before, two requests whose clients hung up kept everybody from having scripts planned for as long as theirs took.
+    #[tokio::test]
+    async fn what_nobody_waits_for_gives_its_thread_back() {
+        let planning = planning();
+        for _ in 0..AT_ONCE {
+            let (begun, beginning) = oneshot::channel();
+            let request = planning.run(Peer::default(), move || {
+                let _ = begun.send(());
+                endless()
+            });
+            tokio::select! {
+                _ = request => panic!("it has no end"),
+                begun = beginning => begun.unwrap(),
+            }
+        }
+        assert!(planning.run(Peer::default(), || Ok(())).await.is_ok());
+    }
+
+    /// Ten seconds pass between two looks at it.
+    struct Hurried(AtomicI64);
+
+    impl Clock for Hurried {
+        fn now_millis(&self) -> i64 {
+            self.monotonic_millis()
+        }
+
+        fn monotonic_millis(&self) -> i64 {
+            self.0.fetch_add(10_000, Ordering::Relaxed)
+        }
+    }
+
+    /// Before, the time was looked at between statements only.
+    #[tokio::test]
+    async fn what_takes_too_long_ends() {
+        let planning = Planning::new(Arc::new(Hurried(AtomicI64::new(0))));
+        let refused = format!("{:?}", planning.run(Peer::default(), endless).await.unwrap_err());
+        assert!(refused.contains("Planning took more than 60 seconds"), "{refused}");
+    }
 
     /// Before, 16 scripts that took long to plan took all blocking threads, and no job read files or took checkpoints any more.
     #[tokio::test]
     async fn few_are_planned_at_once_some_wait_and_the_rest_is_refused() {
-        let planning = Planning::default();
+        let planning = planning();
         let (begun, beginnings) = mpsc::channel();
         let (mut gates, mut tasks) = (Vec::new(), Vec::new());
         for _ in 0..AT_ONCE + WAITING {
@@ -157,7 +230,7 @@ mod tests {
 
     #[tokio::test]
     async fn one_that_panics_gives_its_thread_back() {
-        let planning = Planning::default();
+        let planning = planning();
         for _ in 0..AT_ONCE + 1 {
             let panics = || -> Result<(), RestError> { panic!("a fault of the planner") };
             let outcome = planning.run(Peer::default(), panics).await;
@@ -168,7 +241,7 @@ mod tests {
     /// Before, one address could take all threads and all places, and kept everybody else from running scripts.
     #[tokio::test]
     async fn one_peer_leaves_room_for_others() {
-        let planning = Planning::default();
+        let planning = planning();
         let peer = |last: u8| Peer::of([192, 0, 2, last].into());
         let (gate, closed) = mpsc::channel::<()>();
         let closed = Arc::new(parking_lot::Mutex::new(closed));

@@ -23,15 +23,14 @@
 //! | `ARRAY`, `MAP`, `ROW` | the elements; keys and values in turn |
 //! | `PROCTIME`, `NOW`, `CURRENT_TIMESTAMP`, `CURRENT_DATE`, `LOCALTIMESTAMP`, ... | none; the call's type decides |
 //! | `JSON_VALUE`, `JSON_QUERY`, `JSON_EXISTS` | text and a constant path; no further clauses |
-use datafusion_common::ScalarValue;
-
 use crate::expression::compile::Site;
 use crate::expression::kernel::Kernel;
-use crate::expression::{Expression, Node, arithmetic, comparison, conditional, logic};
-use crate::operator::{Error, Result};
+use crate::expression::{arithmetic, comparison, conditional, logic};
+use crate::operator::Result;
 
 mod collections;
 mod comparing;
+mod constant_pattern;
 mod constructors;
 mod digest;
 mod encoding;
@@ -48,6 +47,7 @@ mod strings;
 mod temporal;
 mod url;
 
+pub use constant_pattern::ConstantPattern;
 pub(crate) use random::Generators;
 
 /// Prepares the kernel of a call.
@@ -88,25 +88,6 @@ pub(crate) fn lookup(name: &str) -> Option<Build> {
 /// Whether an expression may call a function of this canonical name.
 pub fn supports(name: &str) -> bool {
     matches!(name, "AND" | "OR" | "CASE" | "IF" | "COALESCE" | "IFNULL" | "IN") || lookup(name).is_some()
-}
-
-/// Why a call cannot be run for its constant regular expressions, though Flink would run it: for the planner.
-pub fn refusal_of_patterns(name: &str, operands: &[Expression]) -> Option<String> {
-    let text = |index: usize| match operands.get(index).map(|operand| &operand.node) {
-        Some(Node::Literal(ScalarValue::Utf8View(Some(text)) | ScalarValue::Utf8(Some(text)))) => Some(text.as_str()),
-        _ => None,
-    };
-    let patterns: &[usize] = match name {
-        "SIMILAR" => return patterns::refusal(text(1)?, text(2)),
-        "STR_TO_MAP" => &[1, 2],
-        "RLIKE" | "REGEXP" | "REGEXP_EXTRACT" | "REGEXP_EXTRACT_ALL" | "REGEXP_REPLACE" | "REGEXP_COUNT"
-        | "REGEXP_INSTR" | "REGEXP_SUBSTR" => &[1],
-        _ => return None,
-    };
-    patterns.iter().filter_map(|index| text(*index)).find_map(|text| match java_regex::Regexp::compile(text) {
-        Err(Error::Plan(reason)) => Some(reason),
-        _ => None,
-    })
 }
 
 /// Whether a function may be called without operands.

@@ -13,6 +13,7 @@ use crate::error::{Error, Place, Result};
 use crate::functions::common_type::common_type;
 use crate::functions::{UNTYPED_NULL, cast, conditional, datetime, literal, operators, refuse_untyped_null, scalar};
 use crate::parser::{lexer, reserved};
+use crate::script::still_wanted;
 
 /// A column that an expression named, to say so in an error.
 pub(super) struct ColumnUse {
@@ -96,6 +97,7 @@ impl<'a> ExpressionAnalyzer<'a> {
 
     /// A value of this expression, typed.
     pub(super) fn analyze(&mut self, expr: &Expr) -> Result<Expression> {
+        still_wanted()?;
         let beside = self.untyped_null.take();
         let result = self.node(expr).map_err(|e| self.placed(e, place_of(expr)));
         self.untyped_null = match &result {

@@ -17,6 +17,7 @@ use crate::functions::common_type::common_type;
 use crate::functions::{is_text, refuse_untyped_null};
 use crate::parser::reserved;
 use crate::rel::{Extent, Rel, RelNode};
+use crate::script::still_wanted;
 
 /// Views within views, at most.
 const MAX_VIEWS: usize = 200;
@@ -142,6 +143,7 @@ impl<'a> QueryAnalyzer<'a> {
 
     /// A query's relation.
     pub(super) fn query(&mut self, query: &Query) -> Result<Rel> {
+        still_wanted()?;
         if self.within >= MAX_QUERIES_WITHIN {
             let message = format!(
                 "Queries stand within more than {MAX_QUERIES_WITHIN} others, those of views included. Write what one of them gives \

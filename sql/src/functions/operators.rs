@@ -1,6 +1,5 @@
 //! Operators: arithmetic, comparison, logic, concatenation.
 use wiesel_operators::expression::{Expression, null_literal};
-use wiesel_operators::functions::refusal_of_patterns;
 use wiesel_operators::types::{LogicalType, MAX_LENGTH, TypeKind};
 
 use super::cast::cast_to;
@@ -8,6 +7,7 @@ use super::common_type::common_type;
 use super::numeric::{as_decimal, decimal_result, is_exact, is_integer, is_numeric};
 use super::{any_nullable, cannot_apply_operator, is_datetime, is_interval, is_text, refuse_untyped_null};
 use crate::error::{Error, Result};
+use crate::script::refusal_of_patterns;
 
 const PLUS_FORMS: &[&str] = &[
     "<NUMERIC> + <NUMERIC>",
@@ -251,7 +251,7 @@ pub(crate) fn like(function: &str, operands: Vec<Expression>, negated: bool) -> 
         );
         return Err(Error::validation(message, None));
     }
-    if let Some(reason) = refusal_of_patterns(function, &operands) {
+    if let Some(reason) = refusal_of_patterns(function, &operands)? {
         return Err(Error::unsupported(format!("SIMILAR TO: {reason}"), None));
     }
     let nullable = any_nullable(&operands);

@@ -1,7 +1,6 @@
 //! The scalar functions by name: what they take and what they give.
 use datafusion_common::ScalarValue;
 use wiesel_operators::expression::{Expression, Node};
-use wiesel_operators::functions::refusal_of_patterns;
 use wiesel_operators::types::{LogicalType, MAX_LENGTH, TimeAttribute, TypeKind};
 
 use super::cast::cast_to;
@@ -13,6 +12,7 @@ use super::{
     refuse_untyped_null,
 };
 use crate::error::{Error, Result};
+use crate::script::refusal_of_patterns;
 
 /// What an argument may be; values of some kinds are cast to one that evaluation knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -282,7 +282,7 @@ pub(crate) fn call(name: &str, operands: Vec<Expression>) -> Result<Expression> 
     let count = operands.len();
     let typed = operands.iter().enumerate().filter(|(index, _)| !takes_untyped_null(&upper, *index, &operands));
     refuse_untyped_null(typed.map(|(_, operand)| operand))?;
-    if let Some(reason) = refusal_of_patterns(&upper, &operands) {
+    if let Some(reason) = refusal_of_patterns(&upper, &operands)? {
         return Err(Error::unsupported(format!("{upper}: {reason}"), None));
     }
     match (upper.as_str(), count) {

@@ -4,7 +4,7 @@
 //! within each other, each doubles what the ones within it cost: a mistake within thirty calls of POSITION is found a thousand
 //! million times. So what is read is counted ([`Effort`]), and what would be read again without being counted, parentheses around
 //! queries in FROM, is refused before ([`check_parentheses`]).
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 
 use sqlparser::keywords::Keyword;
 use sqlparser::parser::{Parser, ParserError};
@@ -12,6 +12,7 @@ use sqlparser::tokenizer::{Token, TokenWithSpan};
 
 use super::lexer::place;
 use crate::error::{Error, Location, Result};
+use crate::script::still_wanted;
 
 /// A statement may be read so often: what people write is read once, a few words of it twice.
 const READINGS: usize = 4;
@@ -25,6 +26,8 @@ const MORE_TOKENS: usize = 300_000;
 pub(super) struct Effort {
     left: Cell<usize>,
     exhausted: Cell<bool>,
+    /// Why the parser was to end, other than that.
+    abandoned: RefCell<Option<Error>>,
     /// Line and column of the last operand that the parser came to.
     furthest: Cell<(u64, u64)>,
 }
@@ -40,6 +43,10 @@ impl Effort {
     /// # Errors
     /// The one error that the parser does not take for a reason to try another way.
     pub(super) fn spend(&self, parser: &Parser) -> Result<(), ParserError> {
+        if let Err(abandoned) = still_wanted() {
+            self.abandoned.replace(Some(abandoned));
+            return Err(ParserError::RecursionLimitExceeded);
+        }
         let at = parser.peek_token_ref().span.start;
         self.furthest.set(self.furthest.get().max((at.line, at.column)));
         match self.left.get().checked_sub(1) {
@@ -54,8 +61,11 @@ impl Effort {
         }
     }
 
-    /// The error if there was more to read than there may be, whatever else came of it.
+    /// The error if there was more to read than there may be, or nobody wants it read, whatever else came of it.
     pub(super) fn error(&self) -> Option<Error> {
+        if let Some(abandoned) = self.abandoned.take() {
+            return Some(abandoned);
+        }
         if !self.exhausted.get() {
             return None;
         }

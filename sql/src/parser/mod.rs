@@ -10,6 +10,7 @@ use wiesel_operators::types::LogicalType;
 
 use crate::ast::LocatedStatement;
 use crate::error::{Error, Location, Result};
+use crate::script::still_wanted;
 
 mod ddl;
 pub(crate) mod dialect;
@@ -74,6 +75,7 @@ fn run<T>(
     start: Location,
     parse: impl FnOnce(&mut Parser) -> Result<T, ParserError>,
 ) -> Result<T> {
+    still_wanted()?;
     let end = end_of(text, start);
     let dialect = dialect::FlinkDialect { effort: effort::Effort::of(tokens.len()) };
     let mut parser = Parser::new(&dialect).with_recursion_limit(MAX_DEPTH).with_tokens_with_locations(tokens);

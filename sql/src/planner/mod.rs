@@ -23,6 +23,7 @@ use wiesel_operators::expression::EvaluationContext;
 use crate::catalog::ResolvedTable;
 use crate::error::{Error, Result};
 use crate::rel::Rel;
+use crate::script::still_wanted;
 
 mod attached_window;
 mod changelog;
@@ -89,6 +90,7 @@ pub(crate) fn plan(queries: Vec<(Rel, End)>, context: &Context) -> Result<Plan> 
     let rels = optimize::optimize(rels, context)?;
     let mut plan = Plan::default();
     for (rel, end) in rels.iter().zip(&ends) {
+        still_wanted()?;
         if !context.options.reuse_sub_plans {
             plan.stop_sharing();
         }

@@ -43,15 +43,13 @@ impl Session {
                         format!("'{key}' has {bytes} bytes: the name of a job may have at most {MAX_JOB_NAME}.");
                     return Err(Error::validation(message, None));
                 }
-                let mut changed = self.configuration.clone();
-                changed.set(key.clone(), value.clone());
                 // A bad value is refused here, where it is written, not at the next query.
                 if key != "execution.runtime-mode" {
                     let mut alone = wiesel_common::config::Configuration::default();
                     alone.set(key.clone(), value.clone());
                     Context::new(&alone)?;
                 }
-                self.configuration = changed;
+                self.configuration.set(key.clone(), value.clone());
                 Ok(Outcome::Done)
             }
             Some((key, None)) => Ok(self.settings(Some(key))),

@@ -10,6 +10,7 @@ use super::super::expressions::is_deterministic;
 use super::map_inputs;
 use crate::error::Result;
 use crate::rel::{Rel, RelNode};
+use crate::script::still_wanted;
 
 /// Replaces constant expressions by their values. What cannot be evaluated stays and fails when the job runs, as it does
 /// in Flink, if a row ever reaches it.
@@ -29,6 +30,7 @@ pub(super) fn fold_constants(rel: Rel, context: &Context) -> Result<Rel> {
         }
         node => node,
     };
+    still_wanted()?;
     Ok(Rel { node, fields })
 }
 
@@ -167,7 +169,8 @@ fn evaluate(call: &Expression, context: &Context) -> Option<ScalarValue> {
     let Node::Call { function, operands } = &call.node else { return None };
     let constants: Vec<&ScalarValue> = operands.iter().filter_map(constant).collect();
     let texts: usize = constants.iter().map(|value| text_bytes(value)).sum();
-    if texts.max(announced(function, &constants)) > MAX_TEXT {
+    // What is not wanted any more is not gone on with: [`fold_constants`] says so.
+    if texts.max(announced(function, &constants)) > MAX_TEXT || still_wanted().is_err() {
         return None;
     }
     let value = evaluate_constant(call, &context.evaluation).ok()?;
