@@ -3,19 +3,19 @@
 //! Who finds no room waits in the queue of the operating system until another connection ends; a line in the log says so.
 //! Connections that have yet to show that they belong here ([`Gate`]) have a few places of their own and little time, so that
 //! they take no room from those that do.
-use std::collections::VecDeque;
 use std::future::Future;
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures::Stream;
 use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream, ToSocketAddrs, lookup_host};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, Sleep, sleep, sleep_until, timeout};
@@ -35,6 +35,32 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Bounds of how many connections a port may have. Each is a descriptor, and files need some, too.
 const LEAST_CONNECTIONS: u64 = 64;
 const MOST_CONNECTIONS: u64 = 4096;
+/// How many connections wait in the queue of the operating system, which may allow fewer (`net.core.somaxconn`). Who finds it full
+/// comes again after 1, 3, 7 … s.
+const BACKLOG: u32 = 1024;
+
+/// Listens at the first of these addresses that can be had.
+///
+/// # Errors
+/// None of them can be had; the error is that of the last.
+pub async fn listen(addresses: impl ToSocketAddrs) -> io::Result<TcpListener> {
+    let mut failure = io::Error::new(io::ErrorKind::InvalidInput, "no address to listen at");
+    for address in lookup_host(addresses).await? {
+        match listen_at(address) {
+            Ok(listener) => return Ok(listener),
+            Err(error) => failure = error,
+        }
+    }
+    Err(failure)
+}
+
+fn listen_at(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    // The port of a process that has just ended can be had at once.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
 
 /// What others can bring about again and again is said at once, and then at most once a minute.
 #[derive(Default)]
@@ -173,15 +199,35 @@ impl From<io::Error> for Refusal {
 
 /// What connections get that have yet to show that they belong here.
 struct Patience {
-    /// Places for them, beside those of a port's connections.
+    /// Places for them, beside those of a port's connections and never more than those.
     places: usize,
     /// How long one may have its place.
     most: Duration,
-    /// How long one may have it that others wait for: long enough for whoever does belong here.
+    /// How long one may have it that others wait for and that has said nothing yet: who belongs here speaks at once.
+    silent: Duration,
+    /// How long one may have it that others wait for and that has begun to speak: long enough for whoever does belong here.
     crowded: Duration,
 }
 
-const PATIENCE: Patience = Patience { places: 64, most: FIRST_BYTES, crowded: Duration::from_secs(1) };
+/// A full queue of silent ones ([`BACKLOG`]) is through within a second.
+const PATIENCE: Patience =
+    Patience { places: 256, most: FIRST_BYTES, silent: Duration::from_millis(200), crowded: Duration::from_secs(1) };
+
+/// That of a connection that has yet to show that it belongs here.
+struct Place {
+    since: Instant,
+    /// It has said something.
+    has_spoken: Arc<AtomicBool>,
+    greeting: AbortHandle,
+}
+
+impl Place {
+    /// Until when it has it if others wait for it.
+    fn until(&self, patience: &Patience) -> Instant {
+        let spoken = self.has_spoken.load(Ordering::Relaxed);
+        self.since + if spoken { patience.crowded } else { patience.silent }
+    }
+}
 
 /// Lets in the connections of a port that show that they belong here.
 pub struct Gate<T> {
@@ -189,27 +235,29 @@ pub struct Gate<T> {
     admission: Arc<Admission>,
     patience: Patience,
     greetings: JoinSet<Option<(T, SocketAddr)>>,
-    /// Since when each of them goes on, the oldest first.
-    places: VecDeque<(Instant, AbortHandle)>,
+    /// Those of the greetings, the oldest first.
+    places: Vec<Place>,
 }
 
 impl<T: Send + 'static> Gate<T> {
     /// Nobody has come yet.
     pub fn new(listener: TcpListener, admission: Arc<Admission>) -> Self {
-        Self { listener, admission, patience: PATIENCE, greetings: JoinSet::new(), places: VecDeque::new() }
+        let patience = Patience { places: PATIENCE.places.min(admission.most()), ..PATIENCE };
+        Self { listener, admission, patience, greetings: JoinSet::new(), places: Vec::new() }
     }
 
     /// The next connection that `greet` lets in, once there is room for it. It takes the room as long as what is returned with
     /// it lives. Giving this up loses nothing.
-    pub async fn next<F>(&mut self, greet: impl Fn(TcpStream) -> F) -> (T, SocketAddr, OwnedSemaphorePermit)
+    pub async fn next<G, F>(&mut self, greet: G) -> (T, SocketAddr, OwnedSemaphorePermit)
     where
+        G: Fn(TcpStream) -> F + Clone + Send + 'static,
         F: Future<Output = Result<T, Refusal>> + Send + 'static,
     {
         let room = self.admission.admit().await;
         loop {
-            self.places.retain(|(_, greeting)| !greeting.is_finished());
+            self.places.retain(|place| !place.greeting.is_finished());
             let full = self.places.len() >= self.patience.places;
-            let crowded = self.places.front().map(|(since, _)| *since + self.patience.crowded);
+            let crowded = self.places.iter().map(|place| place.until(&self.patience)).min();
             tokio::select! {
                 biased;
                 Some(greeted) = self.greetings.join_next(), if !self.greetings.is_empty() => {
@@ -217,10 +265,14 @@ impl<T: Send + 'static> Gate<T> {
                         return (greeted, peer, room);
                     }
                 }
-                (stream, peer) = self.admission.arrival(&self.listener), if !full => self.begin(peer, greet(stream)),
+                (stream, peer) = self.admission.arrival(&self.listener), if !full => {
+                    self.begin(stream, peer, greet.clone());
+                }
                 () = reached(crowded), if full => {
-                    if let Some((_, oldest)) = self.places.pop_front() {
-                        oldest.abort();
+                    // One that has begun to speak meanwhile has more time.
+                    let now = Instant::now();
+                    if let Some(index) = self.places.iter().position(|place| place.until(&self.patience) <= now) {
+                        self.places.remove(index).greeting.abort();
                         if self.admission.trouble.arises().is_some() {
                             tracing::warn!(
                                 port = self.admission.port,
@@ -235,8 +287,20 @@ impl<T: Send + 'static> Gate<T> {
         }
     }
 
-    fn begin(&mut self, peer: SocketAddr, greeting: impl Future<Output = Result<T, Refusal>> + Send + 'static) {
+    fn begin<G, F>(&mut self, stream: TcpStream, peer: SocketAddr, greet: G)
+    where
+        G: Fn(TcpStream) -> F + Send + 'static,
+        F: Future<Output = Result<T, Refusal>> + Send + 'static,
+    {
         let (admission, most) = (Arc::clone(&self.admission), self.patience.most);
+        let has_spoken = Arc::new(AtomicBool::new(false));
+        let speaks = Arc::clone(&has_spoken);
+        let greeting = async move {
+            stream.readable().await?;
+            speaks.store(true, Ordering::Relaxed);
+            let greeting = greet(stream);
+            greeting.await
+        };
         let greeting = self.greetings.spawn(async move {
             match timeout(most, greeting).await {
                 Ok(Ok(greeted)) => return Some((greeted, peer)),
@@ -251,7 +315,7 @@ impl<T: Send + 'static> Gate<T> {
             }
             None
         });
-        self.places.push_back((Instant::now(), greeting));
+        self.places.push(Place { since: Instant::now(), has_spoken, greeting });
     }
 }
 
@@ -281,7 +345,7 @@ pub fn incoming(
     };
     let gate = Gate::new(listener, Arc::new(admission));
     futures::stream::unfold((gate, greet), |(mut gate, greet)| async move {
-        let (stream, _, room) = gate.next(&greet).await;
+        let (stream, _, room) = gate.next(greet.clone()).await;
         Some((Ok::<_, io::Error>(Connection::new(stream, room)), (gate, greet)))
     })
 }
@@ -456,7 +520,7 @@ mod tests {
     /// Before, they had the room of those that belong here, for 30 s each.
     #[tokio::test]
     async fn who_has_not_shown_that_he_belongs_here_takes_no_room() {
-        let (mut gate, address) = gate(1, Patience { places: 4, most: HOUR, crowded: HOUR }).await;
+        let (mut gate, address) = gate(1, Patience { places: 4, most: HOUR, silent: HOUR, crowded: HOUR }).await;
         let mut silent = [TcpStream::connect(address).await.unwrap(), TcpStream::connect(address).await.unwrap()];
         let mut wrong = TcpStream::connect(address).await.unwrap();
         wrong.write_all(b"n").await.unwrap();
@@ -475,7 +539,8 @@ mod tests {
 
     #[tokio::test]
     async fn of_too_many_the_oldest_ends_and_who_belongs_here_gets_in() {
-        let (mut gate, address) = gate(4, Patience { places: 2, most: HOUR, crowded: Duration::ZERO }).await;
+        let (mut gate, address) =
+            gate(4, Patience { places: 2, most: HOUR, silent: Duration::ZERO, crowded: Duration::ZERO }).await;
         let mut silent = Vec::new();
         for _ in 0..5 {
             silent.push(TcpStream::connect(address).await.unwrap());
@@ -489,9 +554,74 @@ mod tests {
         assert!(gate.places.len() <= 2);
     }
 
+    /// Before, each had as long as one that speaks: 64 such connections a second kept others out for as long as they came.
+    #[tokio::test]
+    async fn a_crowd_that_says_nothing_is_not_waited_for() {
+        let patience = Patience { places: 8, most: HOUR, silent: Duration::ZERO, crowded: HOUR };
+        let (mut gate, address) = gate(4, patience).await;
+        let mut silent = Vec::new();
+        for _ in 0..64 {
+            silent.push(TcpStream::connect(address).await.unwrap());
+        }
+        let mut friend = TcpStream::connect(address).await.unwrap();
+        friend.write_all(b"y").await.unwrap();
+        assert_eq!(gate.next(greet).await.1, friend.local_addr().unwrap());
+        // With the times and places of a port a full queue of them is through in less than a second.
+        assert!(PATIENCE.silent * BACKLOG / (PATIENCE.places as u32) < Duration::from_secs(1));
+    }
+
+    #[tokio::test]
+    async fn who_has_begun_to_speak_is_given_longer() {
+        /// Lets in who says two bytes.
+        async fn greet_slowly(mut stream: TcpStream) -> Result<TcpStream, Refusal> {
+            stream.read_exact(&mut [0; 2]).await?;
+            Ok(stream)
+        }
+        let patience = Patience { places: 2, most: HOUR, silent: Duration::ZERO, crowded: HOUR };
+        let (mut gate, address) = gate(4, patience).await;
+        let mut slow = TcpStream::connect(address).await.unwrap();
+        slow.write_all(b"y").await.unwrap();
+        while !gate.places.iter().any(|place| place.has_spoken.load(Ordering::Relaxed)) {
+            assert!(gate.next(greet_slowly).now_or_never().is_none());
+            tokio::task::yield_now().await;
+        }
+        let mut silent = [TcpStream::connect(address).await.unwrap(), TcpStream::connect(address).await.unwrap()];
+        tokio::select! {
+            _ = gate.next(greet_slowly) => panic!("nobody has said two bytes"),
+            closed = is_closed(&mut silent[0]) => assert!(closed),
+        }
+        slow.write_all(b"y").await.unwrap();
+        assert_eq!(gate.next(greet_slowly).await.1, slow.local_addr().unwrap());
+    }
+
+    /// Before, 128 did, and who came after them was not heard for seconds.
+    #[tokio::test]
+    async fn many_wait_in_the_queue_of_the_system() {
+        let listener = listen("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut waiting = Vec::new();
+        for _ in 0..300 {
+            waiting.push(TcpStream::connect(address).await.unwrap());
+        }
+        let taken = listen(address).await.unwrap_err();
+        assert_eq!(taken.kind(), io::ErrorKind::AddrInUse);
+        let both = listen(&[address, (address.ip(), 0).into()][..]).await.unwrap();
+        assert_ne!(both.local_addr().unwrap(), address, "the first that can be had");
+    }
+
+    #[tokio::test]
+    async fn strangers_have_no_more_descriptors_than_the_connections_of_a_port() {
+        for (most, places) in [(64, 64), (128, 128), (4096, 256)] {
+            let listener = listen("127.0.0.1:0").await.unwrap();
+            let gate: Gate<TcpStream> = Gate::new(listener, Arc::new(Admission::new("test", most)));
+            assert_eq!(gate.patience.places, places);
+        }
+    }
+
     #[tokio::test]
     async fn who_shows_nothing_in_time_ends() {
-        let (mut gate, address) = gate(4, Patience { places: 2, most: Duration::from_millis(1), crowded: HOUR }).await;
+        let patience = Patience { places: 2, most: Duration::from_millis(1), silent: HOUR, crowded: HOUR };
+        let (mut gate, address) = gate(4, patience).await;
         let mut silent = TcpStream::connect(address).await.unwrap();
         tokio::select! {
             _ = gate.next(greet) => panic!("nobody belongs here"),

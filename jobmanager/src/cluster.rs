@@ -162,7 +162,7 @@ impl JobManager {
 
 async fn bind_rpc(options: &ControlOptions) -> Result<TcpListener, Error> {
     let address = format!("{}:{}", options.bind_host, options.bind_port);
-    TcpListener::bind(&address).await.map_err(|source| Error::Bind {
+    connections::listen(&address).await.map_err(|source| Error::Bind {
         what: "the RPC port",
         address,
         key: "jobmanager.rpc.port",
@@ -174,7 +174,7 @@ async fn bind_rest(options: &RestOptions) -> Result<TcpListener, Error> {
     let mut tried = Vec::new();
     let mut last = std::io::Error::from(std::io::ErrorKind::AddrNotAvailable);
     for port in options.bind_ports.iter() {
-        match TcpListener::bind((options.bind_address.as_str(), port)).await {
+        match connections::listen((options.bind_address.as_str(), port)).await {
             Ok(listener) => return Ok(listener),
             Err(error) => {
                 tried.push(port);

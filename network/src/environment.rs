@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Handle;
 use tokio::task::{AbortHandle, JoinSet};
-use wiesel_common::connections::{Admission, Gate, Refusal};
+use wiesel_common::connections::{Admission, Gate, Refusal, listen};
 use wiesel_common::notifier::Notifier;
 
 use crate::buffer_pool::{LocalBufferPool, NetworkBufferPool};
@@ -75,7 +75,7 @@ impl NetworkEnvironment {
     /// # Errors
     /// [`Error::Bind`] if none of the addresses can be bound.
     pub async fn start(options: Options, addresses: &[SocketAddr]) -> Result<Arc<Self>> {
-        let listener = TcpListener::bind(addresses).await.map_err(|error| Error::Bind {
+        let listener = listen(addresses).await.map_err(|error| Error::Bind {
             address: addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ").into(),
             cause: error.to_string().into(),
         })?;
@@ -221,10 +221,13 @@ async fn accept(listener: TcpListener, registry: Arc<Registry>, options: Options
     let mut connections = JoinSet::new();
     let admission = Arc::new(Admission::by_open_files("data plane"));
     let mut gate = Gate::new(listener, admission.clone());
-    let greeting = |stream| greet(stream, options.clone());
+    let greeting = {
+        let options = options.clone();
+        move |stream| greet(stream, options.clone())
+    };
     loop {
         let ((stream, agreement), peer, room) = tokio::select! {
-            entered = gate.next(greeting) => entered,
+            entered = gate.next(greeting.clone()) => entered,
             Some(_) = connections.join_next(), if !connections.is_empty() => continue,
         };
         let (registry, options, admission) = (registry.clone(), options.clone(), admission.clone());

@@ -213,7 +213,7 @@ async fn bind(options: &Options) -> Result<(Arc<NetworkEnvironment>, TcpListener
         ports.collect()
     };
     let rpc = at(&options.rpc_bind_ports);
-    let listener = TcpListener::bind(&rpc[..]).await.map_err(|cause| StartError::Bind {
+    let listener = connections::listen(&rpc[..]).await.map_err(|cause| StartError::Bind {
         address: rpc.first().map_or_else(|| options.bind_host.clone(), ToString::to_string),
         key: "taskmanager.rpc.port",
         cause,
