@@ -21,6 +21,9 @@ const LAST_PAUSE: Duration = Duration::from_millis(500);
 const LASTING: Duration = Duration::from_secs(5);
 /// How long taking leave may take.
 const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+/// When it is first said that registering takes long, and how often again.
+const SAY_AFTER: Duration = Duration::from_secs(5);
+const SAY_EVERY: Duration = Duration::from_secs(60);
 
 /// What the actor learns.
 pub(crate) enum Event {
@@ -92,10 +95,11 @@ impl Registration {
     async fn register(&self) -> Result<(ResourceManagerClient<Channel>, proto::RegisterTaskManagerResponse), String> {
         let unusable =
             |status: Status| format!("the ResourceManager's address '{}': {}", self.address, status.message());
-        let deadline = Instant::now() + self.options.give_up_after;
+        let begun = Instant::now();
+        let deadline = begun + self.options.give_up_after;
         let mut pause = FIRST_PAUSE;
         let mut patience = self.options.initial_timeout;
-        let mut complained = false;
+        let mut complaints = Complaints::new(begun);
         loop {
             // A new connection each time: what hangs in an old one does not hold this one up.
             let channel = self.connector.connect(&self.address).map_err(unusable)?;
@@ -129,9 +133,10 @@ impl Registration {
                     self.address
                 ));
             }
-            if !complained && delay >= LAST_PAUSE {
-                complained = true;
-                tracing::warn!(address = %self.address, reason, "could not register at the ResourceManager, trying again");
+            let now = Instant::now();
+            if complaints.are_due(now, delay) {
+                let seconds = (now - begun).as_secs();
+                tracing::warn!(address = %self.address, seconds, reason, "could not register at the ResourceManager, trying again");
             }
             tokio::time::sleep(delay).await;
         }
@@ -195,6 +200,29 @@ impl Registration {
     }
 }
 
+/// When it is said that the TaskManager still waits for its registration, and why.
+struct Complaints {
+    next: Instant,
+    none_yet: bool,
+}
+
+impl Complaints {
+    fn new(begun: Instant) -> Self {
+        Self { next: begun + SAY_AFTER, none_yet: true }
+    }
+
+    /// Whether it is to be said now, of an attempt that failed and after which there is this pause.
+    fn are_due(&mut self, now: Instant, pause: Duration) -> bool {
+        // What is not over in a moment is said at once.
+        let due = now >= self.next || self.none_yet && pause >= LAST_PAUSE;
+        if due {
+            self.next = now + SAY_EVERY;
+            self.none_yet = false;
+        }
+        due
+    }
+}
+
 /// Tells the ResourceManager that the TaskManager stops in an orderly way.
 pub(crate) async fn disconnect(
     connector: &dyn Connector,
@@ -207,4 +235,23 @@ pub(crate) async fn disconnect(
     let call = client.disconnect_task_manager(request);
     let unanswered = |_| Status::deadline_exceeded("the ResourceManager does not answer");
     timeout(DISCONNECT_TIMEOUT, call).await.map_err(unanswered)?.map(|_| ())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Before, it was said once, and never where no call was answered.
+    #[test]
+    fn who_waits_for_the_registration_says_so_once_a_minute() {
+        let begun = Instant::now();
+        let said = |pause: Duration| -> Vec<u64> {
+            let mut complaints = Complaints::new(begun);
+            let seconds = (0..200).filter(|second| complaints.are_due(begun + Duration::from_secs(*second), pause));
+            seconds.collect()
+        };
+        assert_eq!(said(Duration::ZERO), [5, 65, 125, 185], "no answer");
+        assert_eq!(said(FIRST_PAUSE), [5, 65, 125, 185]);
+        assert_eq!(said(LAST_PAUSE), [0, 60, 120, 180], "refused");
+    }
 }
