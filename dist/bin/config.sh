@@ -61,6 +61,14 @@ HIGH_AVAILABILITY=${HIGH_AVAILABILITY,,}
 FLINK_IDENT_STRING=${FLINK_IDENT_STRING:-${USER:-${LOGNAME:-$(id -un)}}}
 HOSTNAME=${HOSTNAME:-$(hostname)}
 
+# Ends the script where no file can be made in a folder: what a daemon would leave there would be missed later.
+needFolder() { # FOLDER FOR KEY VARIABLE
+  local probe=$1/.probe.$$
+  { mkdir -p "$1" && : >"$probe" && rm -f "$probe"; } 2>/dev/null && return
+  echo "The folder $1 cannot be used for $2: $(id -un) can make no file in it. Name another with $3 or the variable $4." >&2
+  exit 1
+}
+
 # Reads the host names of a file, one a line, into the array HOSTS. Comments and blank lines do not count.
 readHosts() {
   local line

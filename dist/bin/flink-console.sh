@@ -12,7 +12,7 @@ case ${1:-} in
     ;;
 esac
 if [[ $STD_REDIRECT_TO_FILE == true ]]; then
-  mkdir -p "$FLINK_LOG_DIR" || exit 1
+  needFolder "$FLINK_LOG_DIR" logs env.log.dir FLINK_LOG_DIR
   exec >"$FLINK_LOG_DIR/flink-$FLINK_IDENT_STRING-$1-$HOSTNAME.out" 2>&1
 fi
 exec "$FLINK_LIB_DIR/$BINARY" --configDir "$FLINK_CONF_DIR" "${@:2}"

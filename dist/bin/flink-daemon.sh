@@ -44,13 +44,16 @@ readPids() {
   return 0
 }
 
-# Writes the pids to the pid file, or removes it when there are none.
+# Writes the pids to the pid file, or removes it when there are none. False, and a message, if it cannot.
 writePids() {
   if (($# == 0)); then
-    rm -f "$PIDS"
+    rm -f "$PIDS" 2>/dev/null && return
   else
-    printf '%s\n' "$@" >"$PIDS.tmp" && mv "$PIDS.tmp" "$PIDS"
+    { printf '%s\n' "$@" >"$PIDS.tmp" && mv -f "$PIDS.tmp" "$PIDS"; } 2>/dev/null && return
+    rm -f "$PIDS.tmp" 2>/dev/null
   fi
+  echo "The pid file $PIDS cannot be written: env.pid.dir or the variable FLINK_PID_DIR names its folder." >&2
+  return 1
 }
 
 # Asks the processes to end and waits for them, at most 10 seconds.
@@ -89,13 +92,19 @@ waitUntilUp() { # PID FILE
 # Why a daemon ended at once: what it printed, or the end of its log.
 explain() { # PREFIX
   echo "The $DAEMON daemon ended at once on host $HOSTNAME:" >&2
-  if [[ -s $1.out ]]; then tail -n 10 "$1.out" >&2; else tail -n 10 "$1.log" >&2; fi
-  echo "More may be in $1.log." >&2
+  if [[ -s $1.out ]]; then tail -n 10 "$1.out" >&2; elif [[ -s $1.log ]]; then tail -n 10 "$1.log" >&2; fi
+  [[ -s $1.log ]] && echo "More may be in $1.log." >&2
 }
 
-mkdir -p "$FLINK_PID_DIR" || exit 1
+if [[ $STARTSTOP == start ]]; then
+  needFolder "$FLINK_PID_DIR" "pid files" env.pid.dir FLINK_PID_DIR
+  needFolder "$FLINK_LOG_DIR" logs env.log.dir FLINK_LOG_DIR
+elif [[ $STARTSTOP == stop* && ! -d $FLINK_PID_DIR ]]; then
+  echo "No $DAEMON daemon to stop on host $HOSTNAME: there is no folder $FLINK_PID_DIR (env.pid.dir, FLINK_PID_DIR) for pid files."
+  exit 0
+fi
 # Daemons that are started at the same time must not read and write the pid file at the same time.
-if command -v flock >/dev/null; then
+if [[ -r $FLINK_PID_DIR ]] && command -v flock >/dev/null; then
   exec 200<"$FLINK_PID_DIR"
   flock 200
 fi
@@ -110,15 +119,23 @@ case $STARTSTOP in
       echo "There is no program $FLINK_LIB_DIR/$BINARY." >&2
       exit 1
     fi
-    mkdir -p "$FLINK_LOG_DIR" || exit 1
     PREFIX=$FLINK_LOG_DIR/flink-$FLINK_IDENT_STRING-$DAEMON-${#LIST[@]}-$HOSTNAME
+    if ! { : >"$PREFIX.out"; } 2>/dev/null; then
+      echo "The file $PREFIX.out cannot be written: remove it, or name another folder with env.log.dir or the variable FLINK_LOG_DIR." >&2
+      exit 1
+    fi
     echo "Starting $DAEMON daemon on host $HOSTNAME."
     UP=$FLINK_PID_DIR/flink-$FLINK_IDENT_STRING-$DAEMON.up.$$
     rm -f "$UP"
     WIESEL_LOG_FILE=$PREFIX.log WIESEL_UP_FILE=$UP "$FLINK_LIB_DIR/$BINARY" --configDir "$FLINK_CONF_DIR" "${@:3}" \
       >"$PREFIX.out" 2>&1 </dev/null 200<&- &
     PID=$!
-    writePids "${LIST[@]}" $PID
+    # Nobody could stop it later.
+    if ! writePids "${LIST[@]}" $PID; then
+      stopAll $PID
+      rm -f "$UP"
+      exit 1
+    fi
     if ! waitUntilUp $PID "$UP"; then
       writePids "${LIST[@]}"
       explain "$PREFIX"

@@ -2,7 +2,7 @@
 use std::net::{TcpListener, TcpStream};
 use std::time::Duration;
 
-use wiesel_tests::{Cluster, process};
+use wiesel_tests::{Cluster, eventually, process};
 
 use super::sql;
 
@@ -87,6 +87,37 @@ fn a_cluster_that_does_not_start_says_why() {
         let left_over = std::fs::read_dir(cluster.dir().join("pid")).unwrap().count();
         assert_eq!(left_over, 0, "{key}: files are left");
     }
+}
+
+/// Before, a JobManager ran that no script could stop, with status 0, and what was said of the logs named a file that was not
+/// there.
+#[test]
+fn folders_that_cannot_be_written_are_named_and_nothing_starts() {
+    let cluster = Cluster::builder().prepare();
+    let folder = cluster.file("plain", "").join("folder");
+    let start = |variable: &str, value: &std::path::Path| {
+        let mut command = cluster.command("bin/jobmanager.sh");
+        let started = command.arg("start").env("FLINK_IDENT_STRING", "x").env(variable, value).output().unwrap();
+        assert!(!started.status.success(), "{started:?}");
+        String::from_utf8_lossy(&started.stderr).into_owned()
+    };
+    for (variable, key) in [("FLINK_PID_DIR", "env.pid.dir"), ("FLINK_LOG_DIR", "env.log.dir")] {
+        let said = start(variable, &folder);
+        let parts = [&*folder.to_string_lossy(), key, variable];
+        assert!(said.lines().count() == 1 && parts.iter().all(|part| said.contains(part)), "{said}");
+    }
+    // The folder can be written, the pid file cannot: what was started ends.
+    let pids = cluster.dir().join("pid");
+    std::fs::create_dir_all(pids.join("flink-x-standalonesession.pid.tmp/in the way")).unwrap();
+    let said = start("FLINK_PID_DIR", &pids);
+    assert!(said.lines().count() == 1 && said.contains("env.pid.dir"), "{said}");
+    eventually("the JobManager ends", Duration::from_secs(20), || {
+        match TcpStream::connect(("127.0.0.1", cluster.port())) {
+            Ok(_) => Err("it listens".to_owned()),
+            Err(_) => Ok(()),
+        }
+    });
+    assert_eq!(cluster.all_pids(), Vec::<u32>::new());
 }
 
 /// Before, the script ended where it missed the list, and the JobManager went on.
