@@ -87,7 +87,7 @@ fn main() -> ExitCode {
 
 fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let configuration = configuration(arguments)?;
-    wiesel_common::logging::apply(&configuration);
+    wiesel_common::logging::apply(&configuration)?;
     wiesel_common::process::raise_open_files();
     wiesel_common::process::set_role("the JobManager");
     tracing::info!("Starting Wiesel JobManager {}", env!("CARGO_PKG_VERSION"));

@@ -46,7 +46,7 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
     let folder = arguments.config_dir.unwrap_or_else(config::conf_dir);
     let mut configuration = config::load(&folder, arguments.dynamic)?;
     secret::load(&mut configuration, &folder)?;
-    wiesel_common::logging::apply(&configuration);
+    wiesel_common::logging::apply(&configuration)?;
     wiesel_common::process::raise_open_files();
     log_start(&configuration)?;
     // Tasks have threads of their own: these two carry calls and the data plane's connections.

@@ -5,16 +5,20 @@
 //! ```
 //!
 //! The file is named by `WIESEL_LOG_FILE`, which the scripts set; it is rolled at the start and at 100 MB. The level is
-//! `RUST_LOG` (a filter such as `info,wiesel_network=debug`), else `env.log.level` or `rootLogger.level`.
+//! `RUST_LOG` (a filter such as `info,wiesel_network=debug`), else `rootLogger.level` or `env.log.level`; until the configuration
+//! has been read, and where nothing is set, it is INFO.
+use std::ffi::OsString;
 use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::sync::OnceLock;
 
+use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Registry, fmt, reload};
 
-use crate::config::{ConfigOption, Configuration};
+use crate::config::{ConfigError, ConfigOption, Configuration};
+use crate::quote::quote;
 
 mod escape;
 mod format;
@@ -30,6 +34,8 @@ pub const LOG_FILE_VARIABLE: &str = "WIESEL_LOG_FILE";
 const LEVEL: ConfigOption<String> = ConfigOption::new("rootLogger.level").fallback(&["env.log.level"]);
 /// The second of its names.
 const FALLBACK: &str = "env.log.level";
+/// The variable that goes over both.
+const LEVEL_VARIABLE: &str = "RUST_LOG";
 const LEVELS: &str = "OFF, FATAL, ERROR, WARN, INFO, DEBUG, TRACE, ALL";
 
 /// The libraries whose chatter says nothing to a user.
@@ -63,22 +69,27 @@ fn start(writer: impl for<'a> fmt::MakeWriter<'a> + Send + Sync + 'static) {
     }
 }
 
-/// Sets the level that a configuration asks for, unless `RUST_LOG` is set. A level that does not exist is warned of.
-pub fn apply(config: &Configuration) {
-    let Some(text) = config.get_optional(&LEVEL).ok().flatten() else { return };
-    let Some(level) = directive(&text) else {
-        let key = if config.get_raw(LEVEL.key()).is_some() { LEVEL.key() } else { FALLBACK };
-        tracing::warn!(
-            "Could not parse value '{text}' for key '{key}': expected one of {LEVELS}; the level stays INFO"
-        );
-        return;
-    };
+/// Sets the level that a configuration asks for, unless `RUST_LOG` is set.
+///
+/// # Errors
+/// A level that does not exist, of the configuration or of `RUST_LOG`.
+pub fn apply(config: &Configuration) -> Result<(), ConfigError> {
+    let of_environment = filter_of_environment(std::env::var_os(LEVEL_VARIABLE))?;
+    let Some(level) = level(config)? else { return Ok(()) };
     if let Some(handle) = FILTER.get()
-        && filter_of_environment().is_none()
+        && of_environment.is_none()
         && let Err(error) = handle.reload(filter(level))
     {
         tracing::warn!(%error, "cannot set the level of the log");
     }
+    Ok(())
+}
+
+fn level(config: &Configuration) -> Result<Option<&'static str>, ConfigError> {
+    let Some(text) = config.get_optional(&LEVEL)? else { return Ok(None) };
+    let key = if config.get_raw(LEVEL.key()).is_some() { LEVEL.key() } else { FALLBACK };
+    let expected = || LEVEL.bad_value(key, &text, format!("expected one of {LEVELS}"));
+    directive(&text).map(Some).ok_or_else(expected)
 }
 
 /// A level of Flink's as the filter names it. Anything else would be taken for the name of a module, and all others would be
@@ -96,12 +107,32 @@ fn directive(level: &str) -> Option<&'static str> {
 }
 
 fn filter(level: &str) -> EnvFilter {
-    filter_of_environment().unwrap_or_else(|| EnvFilter::new(format!("{level},{QUIET}")))
+    // What is wrong with the variable is said once the log is open, and ends the process.
+    let of_environment = filter_of_environment(std::env::var_os(LEVEL_VARIABLE)).ok().flatten();
+    of_environment.unwrap_or_else(|| EnvFilter::new(format!("{level},{QUIET}")))
 }
 
-fn filter_of_environment() -> Option<EnvFilter> {
-    let directives = std::env::var("RUST_LOG").ok().filter(|text| !text.trim().is_empty())?;
-    EnvFilter::try_new(directives).ok()
+fn filter_of_environment(value: Option<OsString>) -> Result<Option<EnvFilter>, ConfigError> {
+    let Some(value) = value else { return Ok(None) };
+    let text = value.to_string_lossy();
+    let text = text.trim();
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let filter = EnvFilter::try_new(text).ok().filter(|_| text.contains('[') || text.split(',').all(names_a_level));
+    let refused = || {
+        ConfigError::Inconsistent(format!(
+            "the variable {LEVEL_VARIABLE} is '{}': expected a level, or levels of parts, such as `info,wiesel_network=debug`; \
+             levels are off, error, warn, info, debug and trace",
+            quote(text)
+        ))
+    };
+    filter.map(Some).ok_or_else(refused)
+}
+
+/// Whether a part of a filter names a level. One that does not is the name of a module, and all others would be silent.
+fn names_a_level(part: &str) -> bool {
+    part.rsplit('=').next().unwrap_or(part).parse::<LevelFilter>().is_ok()
 }
 
 /// Says something on standard error, for whoever starts a process by hand. Unlike `eprintln!` it does not panic if that is
@@ -124,15 +155,40 @@ fn log_panics() {
 mod tests {
     use super::*;
 
-    /// Before, `FOO` was taken for a module: nothing was logged any more.
+    /// Before, each of these was passed over, at most with a warning.
     #[test]
-    fn a_level_that_does_not_exist_changes_nothing() {
+    fn a_level_that_does_not_exist_is_refused() {
         for (level, directive_of_it) in [("info", "info"), ("Warn ", "warn"), ("FATAL", "error"), ("ALL", "trace")] {
             assert_eq!(directive(level), Some(directive_of_it));
         }
-        for level in ["FOO", "", "info,h2=off", "wiesel_common", "5"] {
-            assert_eq!(directive(level), None, "{level}");
-        }
         assert!(LEVELS.split(", ").all(|level| directive(level).is_some()));
+        for key in ["rootLogger.level", "env.log.level"] {
+            for bad in ["FOO", "", "info,h2=off", "wiesel_common", "5"] {
+                let mut config = Configuration::default();
+                config.set(key, bad);
+                let error = level(&config).unwrap_err().to_string();
+                let named = error.contains(&format!("'{bad}' for key '{key}'"));
+                assert!(named && error.contains("expected one of OFF, FATAL"), "{error}");
+            }
+        }
+        assert_eq!(level(&Configuration::default()), Ok(None));
+    }
+
+    #[test]
+    fn a_filter_of_the_environment_names_levels() {
+        let read = |text: &str| filter_of_environment(Some(text.into()));
+        for filter in
+            ["info", "WARN", "info,wiesel_network=debug", "wiesel_common::rpc=trace,off", "info,", "[job]=debug"]
+        {
+            assert!(read(filter).unwrap().is_some(), "{filter}");
+        }
+        for none in ["", " "] {
+            assert!(read(none).unwrap().is_none());
+        }
+        assert!(filter_of_environment(None).unwrap().is_none());
+        for filter in ["loud,=x", "loud", "wiesel_network=loud", "info,wiesel_network", "info, warn"] {
+            let error = read(filter).unwrap_err().to_string();
+            assert!(error.contains("RUST_LOG") && error.contains(&format!("'{filter}'")), "{error}");
+        }
     }
 }

@@ -64,6 +64,8 @@ fn a_bad_value_in_the_configuration() {
         ("jobmanager", "execution.checkpointing.dir", "hdfs://host/x"),
         ("jobmanager", "security.ssl.internal.enabled", "true"),
         ("taskmanager", "high-availability.type", "zookeeper"),
+        ("jobmanager", "rootLogger.level", "LOUD"),
+        ("taskmanager", "env.log.level", "LOUD"),
     ] {
         let cluster = Cluster::builder().prepare();
         let pair = format!("{key}={value}");
@@ -72,6 +74,18 @@ fn a_bad_value_in_the_configuration() {
         let said = text(&output);
         assert!(!output.status.success() && !said.contains("panicked"), "{pair}: {said}");
         assert!(said.contains(key), "{pair}: {said}");
+    }
+}
+
+/// Before, it was as if nothing had been set, without a word.
+#[test]
+fn a_bad_level_in_the_environment() {
+    let cluster = Cluster::builder().prepare();
+    for program in ["jobmanager", "taskmanager"] {
+        let mut command = cluster.command(&format!("bin/{program}.sh"));
+        let output = command.arg("start-foreground").env("RUST_LOG", "loud,=x").output().unwrap();
+        let said = text(&output);
+        assert!(!output.status.success() && said.contains("the variable RUST_LOG is 'loud,=x'"), "{program}: {said}");
     }
 }
 
