@@ -6,7 +6,7 @@ root=$(cd "$(dirname "$0")/.." && pwd)
 programs=$1
 home=$2
 mkdir -p "$home"/{bin,conf,lib,log,examples/data}
-home=$(cd "$home" && pwd)
+home=$(cd "$home" && pwd -P)
 
 put() { # SOURCE TARGET
   cmp -s "$1" "$2" || { cp -p "$1" "$2.new" && mv "$2.new" "$2"; }
@@ -21,12 +21,14 @@ for file in "$root"/dist/bin/*; do put "$file" "$home/bin/${file##*/}"; done
 for file in "$root"/dist/conf/*; do put "$file" "$home/conf/${file##*/}"; done
 put "$root/examples/quickstart.sh" "$home/examples/quickstart.sh"
 # The processes of a cluster look for a relative path each in the folder that it was started in: the examples name their files in
-# full, so that they run from any folder.
+# full, so that they run from any folder. Where the installation is moved or copied, bin/config.sh names its new place in them.
 for file in "$root"/examples/*.sql; do
   text=$(<"$file")
   printf '%s\n' "${text//@HOME@/"$home"}" >"$home/examples/.filled"
   put "$home/examples/.filled" "$home/examples/${file##*/}"
 done
+printf '%s\n' "$home" >"$home/examples/.filled"
+put "$home/examples/.filled" "$home/examples/.home"
 rm -f "$home/examples/.filled"
 for file in "$root"/examples/data/*; do put "$file" "$home/examples/data/${file##*/}"; done
 put "$root/LICENSE" "$home/LICENSE"

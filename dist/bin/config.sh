@@ -135,3 +135,20 @@ JMMasters() {
   done
   waitForRemote && return $failed
 }
+
+# The examples name this folder in full, behind a blank or a quote. After the installation was moved or copied the first script
+# that is run, by somebody who may write there, names its new place in them. Doing it twice, or halfway before, does no harm.
+placeExamples() {
+  local folder=$FLINK_HOME/examples before file text
+  { read -r before <"$folder/.home"; } 2>/dev/null || return 0
+  [[ $before != "$FLINK_HOME" && -w $folder ]] || return 0
+  for file in "$folder"/*.sql; do
+    [[ -f $file ]] || continue
+    text=$(<"$file")
+    text=${text//" $before/"/" $FLINK_HOME/"}
+    text=${text//"'$before/"/"'$FLINK_HOME/"}
+    printf '%s\n' "$text" >"$file.$$" && mv "$file.$$" "$file"
+  done
+  printf '%s\n' "$FLINK_HOME" >"$folder/.home.$$" && mv "$folder/.home.$$" "$folder/.home"
+}
+placeExamples
