@@ -192,7 +192,14 @@ impl ResourceManager {
                 return Err(refuse_second(&id, known, &request, peer));
             }
             let message = format!("TaskManager with id {id} registered again: what it ran before is gone.");
-            self.lost(&id, &FailureInfo::new(failure::TASK_MANAGER_LOST, message));
+            let failure = FailureInfo::new(failure::TASK_MANAGER_LOST, message);
+            if self.slots.has_allocations(&id) {
+                self.lost(&id, &failure);
+            } else {
+                // As it does where the answer to its first attempt comes late.
+                tracing::info!(task_manager = %id, "TaskManager registers again, no job has a slot of it");
+                self.forget(&id, &failure);
+            }
         }
         tracing::info!(task_manager = %id, address = %request.rpc_address, slots = request.slots, "TaskManager registered");
         self.streams += 1;
@@ -306,8 +313,14 @@ impl ResourceManager {
     }
 
     fn lost(&mut self, resource_id: &str, failure: &FailureInfo) {
+        if self.task_managers.contains_key(resource_id) {
+            tracing::warn!(task_manager = %resource_id, reason = %failure.message, "TaskManager lost");
+        }
+        self.forget(resource_id, failure);
+    }
+
+    fn forget(&mut self, resource_id: &str, failure: &FailureInfo) {
         let Some(gone) = self.task_managers.remove(resource_id) else { return };
-        tracing::warn!(task_manager = %resource_id, reason = %failure.message, "TaskManager lost");
         gone.closed.cancel();
         self.executors.forget(&gone.registration.rpc_address);
         self.slots.unregister(resource_id);

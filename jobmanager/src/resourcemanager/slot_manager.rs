@@ -299,6 +299,12 @@ impl SlotManager {
         self.task_managers.insert(task_manager.to_owned(), known);
     }
 
+    /// Whether a slot of a TaskManager is given to a job, is being given to one, or has not come back from one.
+    pub fn has_allocations(&self, task_manager: &str) -> bool {
+        let known = self.task_managers.get(task_manager);
+        known.is_some_and(|known| known.slots.iter().any(|slot| slot.allocation().is_some()))
+    }
+
     /// A TaskManager is gone.
     pub fn unregister(&mut self, task_manager: &str) {
         for index in 0..self.task_managers.get(task_manager).map_or(0, |known| known.slots.len()) {

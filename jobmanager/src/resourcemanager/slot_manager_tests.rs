@@ -118,6 +118,24 @@ fn slots_of_a_lost_task_manager_are_given_anew() {
     assert_eq!(spread_of(&slots.decide(0, &mut ids)), ["c"]);
 }
 
+/// What registers again before a job has got anything of it has lost nothing.
+#[test]
+fn a_task_manager_has_allocations_from_the_request_until_they_have_come_back() {
+    let mut slots = SlotManager::default();
+    assert!(!slots.has_allocations("a"));
+    slots.register("a", 1, 2);
+    assert!(!slots.has_allocations("a"));
+    assert_eq!(slots.report("a", number(1), &[free(0), free(1)]), Reconciliation::default());
+    assert!(!slots.has_allocations("a"));
+    slots.require(job(1), 1);
+    assert_eq!(slots.decide(0, &mut ids()).len(), 1);
+    assert!(slots.has_allocations("a"));
+    slots.release(job(1));
+    assert!(slots.has_allocations("a"));
+    assert_eq!(slots.report("a", number(2), &[free(0), free(1)]), Reconciliation::default());
+    assert!(!slots.has_allocations("a"));
+}
+
 /// Before, each mention of a slot was acted upon: a heartbeat of 80,000 of them brought as many calls.
 #[test]
 fn a_report_names_each_slot_at_most_once() {

@@ -70,6 +70,15 @@ fn a_task_manager_that_starts_first_waits_for_the_job_manager() {
     assert!(cluster.stop().status.success());
 }
 
+/// Before, the JobManager warned that the TaskManager was lost with what it ran.
+#[test]
+fn a_task_manager_that_registers_twice_at_its_start_has_lost_nothing() {
+    // The answer to a first attempt comes later than that.
+    let cluster = Cluster::builder().set("cluster.registration.initial-timeout", "1 ms").start();
+    let log = cluster.log_text();
+    assert!(!log.contains("TaskManager lost") && !log.contains("is gone"), "{log}");
+}
+
 /// Before, the script returned 0 whatever became of the processes.
 #[test]
 fn a_cluster_that_does_not_start_says_why() {
