@@ -6,7 +6,6 @@ use clap::Parser;
 use tokio::signal::unix::{SignalKind, signal};
 use wiesel_common::config::{self, Configuration};
 use wiesel_common::logging::complain;
-use wiesel_common::memory::TaskManagerMemory;
 use wiesel_common::secret;
 use wiesel_taskmanager::TaskManager;
 
@@ -48,7 +47,8 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
     secret::load(&mut configuration, &folder)?;
     wiesel_common::logging::apply(&configuration)?;
     wiesel_common::process::raise_open_files();
-    log_start(&configuration)?;
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), pid = std::process::id(), "starting TaskManager");
+    configuration.log();
     // Tasks have threads of their own: these two carry calls and the data plane's connections.
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -78,16 +78,5 @@ async fn serve(configuration: Configuration) -> anyhow::Result<()> {
         _ = interrupt.recv() => "SIGINT",
     };
     task_manager.stop(&format!("received {signalled}")).await;
-    Ok(())
-}
-
-fn log_start(configuration: &Configuration) -> anyhow::Result<()> {
-    tracing::info!(version = env!("CARGO_PKG_VERSION"), pid = std::process::id(), "starting TaskManager");
-    configuration.log();
-    let memory = TaskManagerMemory::from_config(configuration)?;
-    tracing::info!("Final TaskExecutor Memory configuration:");
-    for line in memory.breakdown() {
-        tracing::info!("{line}");
-    }
     Ok(())
 }

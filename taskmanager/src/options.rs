@@ -70,11 +70,6 @@ impl Options {
         let data_port = config.get(&taskmanager::DATA_PORT)?;
         let data_bind_ports =
             config.get_optional(&taskmanager::DATA_BIND_PORT)?.unwrap_or_else(|| PortRange::single(data_port));
-        let slots = config.get(&taskmanager::SLOTS)?;
-        if !(1..=taskmanager::MAX_SLOTS).contains(&slots) {
-            let expected = format!("expected a whole number from 1 to {}", taskmanager::MAX_SLOTS);
-            return Err(taskmanager::SLOTS.bad_value(taskmanager::SLOTS.key(), &slots.to_string(), expected));
-        }
         let bind_host = config.get_optional(&taskmanager::BIND_HOST)?;
         let cpu_cores = config.get_optional(&taskmanager::CPU_CORES)?;
         if let Some(cores) = cpu_cores.filter(|cores| *cores <= 0.0) {
@@ -92,7 +87,7 @@ impl Options {
             rpc_bind_ports,
             data_port,
             data_bind_ports,
-            slots,
+            slots: config.get(&taskmanager::SLOTS)?.0,
             cpu_cores,
             resource_id: config.get_optional(&taskmanager::RESOURCE_ID)?,
             slot_timeout: config.get(&taskmanager::SLOT_TIMEOUT)?.min(FOR_EVER),
@@ -185,7 +180,7 @@ mod tests {
     /// Before, room was made for as many slots as were asked for: 20 GB for the largest number.
     #[test]
     fn more_slots_than_a_job_can_use_are_refused() {
-        for slots in ["0", "32769", "4294967295"] {
+        for slots in ["0", "32769", "4294967295", "many", "-1"] {
             let error = read(&[("taskmanager.numberOfTaskSlots", slots)]).unwrap_err().to_string();
             let shown = format!("'{slots}'");
             let parts = [shown.as_str(), "'taskmanager.numberOfTaskSlots'", "from 1 to 32768"];

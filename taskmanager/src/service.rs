@@ -92,6 +92,10 @@ impl TaskManager {
         factory: Arc<dyn OperatorFactory>,
     ) -> Result<Self, StartError> {
         let options = Options::from_configuration(&configuration)?;
+        tracing::info!("Final TaskExecutor Memory configuration:");
+        for line in options.memory.breakdown() {
+            tracing::info!("{line}");
+        }
         let patience = connections::keep_alive(configuration.get(&cluster::HEARTBEAT_TIMEOUT)?);
         let state = StateResources::new(&configuration, options.memory.managed.bytes(), options.slots)?;
         let (network, listener) = bind(&options).await?;

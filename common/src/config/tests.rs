@@ -32,7 +32,7 @@ fn nested_and_flat_keys_are_the_same() {
     assert_eq!(nested, flat);
     assert_eq!(nested.get(&rest::PORT), Ok(80));
     assert_eq!(nested.get(&rest::BIND_PORT).unwrap().iter().count(), 11);
-    assert_eq!(nested.get(&taskmanager::SLOTS), Ok(4));
+    assert_eq!(nested.get(&taskmanager::SLOTS), Ok(taskmanager::SlotCount(4)));
 }
 
 #[test]
@@ -348,7 +348,12 @@ fn every_shared_option_is_checked_at_the_start() {
         }
     }
     assert_eq!(options::check(&Configuration::default()), Ok(()));
-    for (key, value) in [("state.backend.rocksdb.thread.num", "many"), ("execution.checkpointing.unaligned", "1")] {
+    for (key, value) in [
+        ("state.backend.rocksdb.thread.num", "many"),
+        ("execution.checkpointing.unaligned", "1"),
+        // Before, the JobManager took it.
+        ("taskmanager.numberOfTaskSlots", "0"),
+    ] {
         let error = options::check(&config(&[(key, value)])).unwrap_err().to_string();
         assert!(error.contains(key) && error.contains(value), "{error}");
     }

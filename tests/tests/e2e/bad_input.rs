@@ -58,6 +58,7 @@ fn a_bad_value_in_the_configuration() {
         ("jobmanager", "rest.port", "eighty"),
         ("jobmanager", "heartbeat.interval", "soon"),
         ("taskmanager", "taskmanager.numberOfTaskSlots", "many"),
+        ("jobmanager", "taskmanager.numberOfTaskSlots", "0"),
         ("taskmanager", "taskmanager.memory.process.size", "100m"),
         ("taskmanager", "taskmanager.cpu.cores", "NaN"),
         ("jobmanager", "parallelism.default", "0"),

@@ -25,6 +25,12 @@ fn starts_and_stops_and_leaves_nothing_behind() {
     assert_eq!(std::fs::read_dir(cluster.dir().join("pid")).unwrap().count(), 0, "pid files are left");
     assert!(TcpStream::connect(("127.0.0.1", cluster.port())).is_err());
     assert!(!cluster.log_text().contains(" ERROR "), "{}", cluster.log_text());
+    // Before, what a TaskManager's memory was derived from was there twice.
+    for (path, text) in cluster.log_files() {
+        if path.extension().is_some_and(|extension| extension == "log") {
+            assert_eq!(text.matches("The JVM Overhead derived").count(), 1, "{}", path.display());
+        }
+    }
 }
 
 #[test]

@@ -1,11 +1,26 @@
 //! Where a TaskManager is and what it offers.
 use std::time::Duration;
 
-use crate::config::{ConfigOption, Host, PortRange};
+use crate::config::{ConfigOption, ConfigValue, Host, PortRange};
 use crate::keygroup::UPPER_BOUND_MAX_PARALLELISM;
 
 /// The most slots that a TaskManager may have: as many as a job may have subtasks.
 pub const MAX_SLOTS: u32 = UPPER_BOUND_MAX_PARALLELISM;
+
+/// A number of slots that a TaskManager may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SlotCount(pub u32);
+
+impl ConfigValue for SlotCount {
+    fn parse(text: &str) -> Result<Self, String> {
+        let number = text.trim().parse::<u32>().ok().filter(|number| (1..=MAX_SLOTS).contains(number));
+        number.map(Self).ok_or_else(|| format!("expected a whole number from 1 to {MAX_SLOTS}"))
+    }
+
+    fn show(&self) -> String {
+        self.0.to_string()
+    }
+}
 
 /// The address under which this TaskManager is reached.
 pub const HOST: ConfigOption<Host> = ConfigOption::new("taskmanager.host");
@@ -20,7 +35,7 @@ pub const DATA_PORT: ConfigOption<u16> = ConfigOption::new("taskmanager.data.por
 /// The port the data plane listens on, where it differs from the one it is reached under.
 pub const DATA_BIND_PORT: ConfigOption<PortRange> = ConfigOption::new("taskmanager.data.bind-port");
 /// Slots that the TaskManager offers.
-pub const SLOTS: ConfigOption<u32> = ConfigOption::new("taskmanager.numberOfTaskSlots").default("1");
+pub const SLOTS: ConfigOption<SlotCount> = ConfigOption::new("taskmanager.numberOfTaskSlots").default("1");
 /// CPU cores that the TaskManager says it has; not set: the machine's.
 pub const CPU_CORES: ConfigOption<f64> = ConfigOption::new("taskmanager.cpu.cores");
 /// The TaskManager's id; a random one where none is set.
