@@ -1,5 +1,7 @@
 //! Where the configuration comes from, each source over the one before: the file in the configuration folder, the variable
 //! `FLINK_PROPERTIES`, the pairs of the command line.
+use std::collections::HashMap;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use serde_norway::Value;
@@ -70,13 +72,15 @@ fn from_folder(folder: &Path) -> Result<Configuration, ConfigError> {
     let (path, is_legacy) = if legacy.is_file() { (legacy, true) } else { (folder.join(CONFIG_FILE), false) };
     let name = path.display().to_string();
     let unreadable = |reason: String| ConfigError::Unreadable { source_name: name.clone(), reason };
-    let text = match std::fs::read_to_string(&path) {
-        Ok(text) => text,
-        Err(error) => {
-            let advice = "set FLINK_CONF_DIR to the folder that holds config.yaml";
-            return Err(unreadable(format!("{error}; {advice}")));
+    let bytes = std::fs::read(&path).map_err(|error| match error.kind() {
+        ErrorKind::NotFound | ErrorKind::NotADirectory => {
+            unreadable(format!("{error}; set FLINK_CONF_DIR to the folder that holds config.yaml"))
         }
-    };
+        _ => unreadable(error.to_string()),
+    })?;
+    // UTF-16 without a mark is UTF-8 with zeros.
+    let text = String::from_utf8(bytes).ok().filter(|text| !text.contains('\0'));
+    let text = text.ok_or_else(|| unreadable("it is not UTF-8, perhaps UTF-16: save it as UTF-8".to_owned()))?;
     let text = without_byte_order_mark(&text);
     let pairs = if is_legacy { from_lines(text).map_err(unreadable)? } else { from_yaml(text, &name)? };
     Ok(pairs.into_iter().collect())
@@ -110,7 +114,12 @@ fn shown(line: &str) -> &str {
 /// The pairs of a YAML document, nested keys joined by dots.
 fn from_yaml(text: &str, name: &str) -> Result<Vec<(String, String)>, ConfigError> {
     let unreadable = |reason: String| ConfigError::Unreadable { source_name: name.to_owned(), reason };
-    let document: Value = serde_norway::from_str(text).map_err(|error| unreadable(error.to_string()))?;
+    let document: Value = serde_norway::from_str(text).map_err(|error| {
+        let error = error.to_string();
+        // The parser names the line of the block that holds both.
+        let twice = error.contains("duplicate entry").then(|| set_twice(text)).flatten();
+        unreadable(twice.unwrap_or(error))
+    })?;
     let mut pairs = Vec::new();
     match document {
         Value::Null => {}
@@ -118,6 +127,40 @@ fn from_yaml(text: &str, name: &str) -> Result<Vec<(String, String)>, ConfigErro
         _ => return Err(unreadable("expected `key: value` pairs".to_owned())),
     }
     Ok(pairs)
+}
+
+/// Nested deeper than that, the parser has another complaint.
+const MAX_DEPTH: usize = 128;
+
+/// Which key is set twice, and in which lines. It goes by the lines alone, so that only who knows that there is one may ask.
+fn set_twice(text: &str) -> Option<String> {
+    let mut above: Vec<(usize, &str)> = Vec::new();
+    let mut lines: HashMap<Vec<&str>, usize> = HashMap::new();
+    for (number, line) in text.lines().enumerate() {
+        let entry = line.trim_start();
+        let indent = line.len() - entry.len();
+        let Some((key, rest)) = entry.split_once(':').filter(|_| !entry.starts_with(['#', '-'])) else { continue };
+        if !rest.is_empty() && !rest.starts_with([' ', '\t']) {
+            continue;
+        }
+        while above.last().is_some_and(|(of, _)| *of >= indent) {
+            above.pop();
+        }
+        above.push((indent, key.trim().trim_matches(['"', '\''])));
+        if above.len() > MAX_DEPTH {
+            return None;
+        }
+        let path: Vec<&str> = above.iter().map(|(_, key)| *key).collect();
+        let name = path.join(".");
+        if let Some(first) = lines.insert(path, number + 1) {
+            let second = number + 1;
+            let name = quote(&name);
+            return Some(format!(
+                "`{name}` is there twice, in lines {first} and {second}: put what belongs to it in one place"
+            ));
+        }
+    }
+    None
 }
 
 fn flatten(key: String, value: Value, pairs: &mut Vec<(String, String)>) {

@@ -76,11 +76,27 @@ fn a_file_that_cannot_be_read_says_where() {
     };
     let yaml = bad("config.yaml", "rest:\n  port: 80\n bad");
     assert!(yaml.contains("config.yaml") && yaml.contains("line 3"), "{yaml}");
-    assert!(bad("config.yaml", "a: 1\na: 2\n").contains("duplicate"));
+    assert!(bad("config.yaml", "a: 1\na: 2\n").contains("`a` is there twice, in lines 1 and 2"));
+    // Before, it was line 2: there the block begins that holds both.
+    let nested = "# x: 1\njobmanager:\n  rpc: {port: 1}\nrest:\n  port: 1\n\njobmanager: # again\n  bind-host: h\n";
+    assert!(bad("config.yaml", nested).contains("`jobmanager` is there twice, in lines 2 and 7"));
+    let below = "rest.port: 1\nrest:\n  port: 2\n  'port': 3\n";
+    assert!(bad("config.yaml", below).contains("`rest.port` is there twice, in lines 3 and 4"));
+    // Where lines do not tell it, the parser's words stand.
+    assert!(bad("config.yaml", "a: {b: 1, b: 2}\n").contains("duplicate entry"));
     assert!(bad("config.yaml", "- a\n").contains("`key: value`"));
     assert!(bad("flink-conf.yaml", "ok: 1\nnonsense\n").contains("line 2"));
     let missing = from_sources(Some(Path::new("/nowhere")), None, []).unwrap_err().to_string();
     assert!(missing.contains("/nowhere/config.yaml") && missing.contains("FLINK_CONF_DIR"), "{missing}");
+    // Before, the advice was the same for a file that is there.
+    let text = "rest.port: 80\n";
+    let marked: Vec<u8> = "\u{feff}".encode_utf16().chain(text.encode_utf16()).flat_map(u16::to_le_bytes).collect();
+    for bytes in [&marked[..], &marked[2..], &b"rest.port: \xff\n"[..]] {
+        let folder = folder(&[]);
+        std::fs::write(folder.path().join("config.yaml"), bytes).unwrap();
+        let error = from_sources(Some(folder.path()), None, []).unwrap_err().to_string();
+        assert!(error.contains("save it as UTF-8") && !error.contains("FLINK_CONF_DIR"), "{error}");
+    }
 }
 
 #[test]
