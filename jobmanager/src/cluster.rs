@@ -30,7 +30,7 @@ pub enum Error {
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// A port.
-    #[error("cannot listen on {what} {address}: {source}; choose another with {key}")]
+    #[error("cannot listen on {what} {address}: {source}; {}", bind_advice(.source, .key))]
     Bind {
         /// Which port.
         what: &'static str,
@@ -42,16 +42,27 @@ pub enum Error {
         source: std::io::Error,
     },
     /// The folder for artifacts.
-    #[error("cannot create the folder {path} for uploads: {source}; set web.upload.dir or web.tmpdir")]
+    #[error("cannot create the folder {path} for uploads: {source}; choose another with {key}")]
     UploadDir {
         /// The folder.
         path: String,
+        /// The key that sets it.
+        key: &'static str,
         /// What the system said.
         source: std::io::Error,
     },
     /// A part of the JobManager ended that must not.
     #[error("the {0} ended abnormally: the JobManager cannot go on")]
     Fatal(&'static str),
+}
+
+fn bind_advice(error: &std::io::Error, key: &str) -> String {
+    if error.kind() == std::io::ErrorKind::AddrInUse {
+        return format!(
+            "another process has it, perhaps a JobManager that was started before: stop that, or choose another with {key}"
+        );
+    }
+    format!("choose another with {key}")
 }
 
 /// A running JobManager.
@@ -191,6 +202,26 @@ async fn bind_rest(options: &RestOptions) -> Result<TcpListener, Error> {
 }
 
 fn create_upload_dir(options: &RestOptions) -> Result<(), Error> {
-    std::fs::create_dir_all(&options.upload_dir)
-        .map_err(|source| Error::UploadDir { path: options.upload_dir.display().to_string(), source })
+    std::fs::create_dir_all(&options.upload_dir).map_err(|source| Error::UploadDir {
+        path: options.upload_dir.display().to_string(),
+        key: options.upload_dir_key,
+        source,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_that_is_taken_may_be_that_of_a_job_manager() {
+        let said = |kind: std::io::ErrorKind| {
+            let (what, address, key) = ("the RPC port", "localhost:6123".to_owned(), "jobmanager.rpc.port");
+            Error::Bind { what, address, key, source: kind.into() }.to_string()
+        };
+        let taken = said(std::io::ErrorKind::AddrInUse);
+        assert!(taken.contains("perhaps a JobManager") && taken.ends_with("jobmanager.rpc.port"), "{taken}");
+        let other = said(std::io::ErrorKind::PermissionDenied);
+        assert!(other.ends_with("; choose another with jobmanager.rpc.port"), "{other}");
+    }
 }

@@ -2,7 +2,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use wiesel_common::config::options::{checkpointing, client, cluster, job, jobmanager, rest, restart};
+use wiesel_common::config::options::{checkpointing, client, cluster, job, jobmanager, rest, restart, state};
 use wiesel_common::config::{
     ConfigError, ConfigOption, ConfigValue, Configuration, FOR_EVER, Host, LOOPBACK, MemorySize, PortRange,
     format_duration,
@@ -49,8 +49,10 @@ const OBJECT_REUSE: ConfigOption<bool> = ConfigOption::new("pipeline.object-reus
 const RESULT_RETENTION: ConfigOption<Duration> = ConfigOption::new("rest.async.store-duration").default("5 min");
 const REFRESH_INTERVAL: ConfigOption<Duration> =
     ConfigOption::new("web.refresh-interval").default("3 s").fallback(&["jobmanager.web.refresh-interval"]);
-const TMP_DIR: ConfigOption<String> =
-    ConfigOption::new("web.tmpdir").fallback(&["jobmanager.web.tmpdir", "io.tmp.dirs"]);
+const TMP_DIR: ConfigOption<String> = ConfigOption::new("web.tmpdir").fallback(&["jobmanager.web.tmpdir"]);
+/// The keys that say where uploads are kept, the first that is set.
+const UPLOAD_KEYS: [&str; 5] =
+    ["web.upload.dir", "web.tmpdir", "jobmanager.web.tmpdir", "io.tmp.dirs", "taskmanager.tmp.dirs"];
 
 /// The control plane.
 #[derive(Clone, Debug)]
@@ -99,10 +101,12 @@ pub struct RestOptions {
     pub max_content_length: usize,
     /// Artifacts may be uploaded and run.
     pub submit: bool,
-    /// The dashboard may cancel jobs.
+    /// A dashboard may offer to cancel jobs.
     pub cancel: bool,
     /// Where artifacts are kept.
     pub upload_dir: PathBuf,
+    /// The key that says where it is, or that may say so.
+    pub upload_dir_key: &'static str,
     /// The folder was made for this process alone and is removed with it.
     pub upload_dir_is_temporary: bool,
     /// How often the dashboard asks.
@@ -185,8 +189,14 @@ impl RestOptions {
         let base = match configured {
             Some(folder) => PathBuf::from(folder),
             None => {
-                let tmp = config.get_optional(&TMP_DIR)?;
-                let tmp = tmp.map_or_else(std::env::temp_dir, PathBuf::from);
+                let tmp = match config.get_optional(&TMP_DIR)? {
+                    Some(folder) => Some(PathBuf::from(folder)),
+                    None if config.contains(&state::TEMPORARY_DIRECTORIES) => {
+                        state::folders(&config.get(&state::TEMPORARY_DIRECTORIES)?).into_iter().next()
+                    }
+                    None => None,
+                };
+                let tmp = tmp.unwrap_or_else(std::env::temp_dir);
                 tmp.join(format!("flink-web-{}", uuid::Uuid::new_v4()))
             }
         };
@@ -198,6 +208,7 @@ impl RestOptions {
             submit: config.get(&rest::SUBMIT_ENABLE)?,
             cancel: config.get(&rest::CANCEL_ENABLE)?,
             upload_dir: base.join("flink-web-upload"),
+            upload_dir_key: UPLOAD_KEYS.into_iter().find(|key| config.get_raw(key).is_some()).unwrap_or(UPLOAD_KEYS[0]),
             upload_dir_is_temporary,
             refresh_interval: config.get(&REFRESH_INTERVAL)?.min(FOR_EVER),
             allow_origin: config.get(&rest::ALLOW_ORIGIN)?,
@@ -409,6 +420,28 @@ mod tests {
             let error = ControlOptions::read(&config(&[(key, " ")])).unwrap_err().to_string();
             assert!(error.contains(key) && error.contains("a host"), "{error}");
         }
+    }
+
+    /// Before, a list of folders was the name of one, and the message about a folder that cannot be made named other keys.
+    #[test]
+    fn uploads_are_kept_below_the_first_temporary_folder() {
+        let read = |pairs: &[(&str, &str)]| {
+            let options = RestOptions::read(&config(pairs)).unwrap();
+            assert!(options.upload_dir.ends_with("flink-web-upload"));
+            (options.upload_dir, options.upload_dir_key)
+        };
+        for (key, value, below) in [
+            ("web.upload.dir", "/a", "/a"),
+            ("web.tmpdir", "/a", "/a"),
+            ("jobmanager.web.tmpdir", "/a", "/a"),
+            ("io.tmp.dirs", "/a,/b", "/a"),
+            ("taskmanager.tmp.dirs", "/a:/b", "/a"),
+        ] {
+            let (folder, named) = read(&[(key, value), ("taskmanager.tmp.dirs", "/a:/b")]);
+            assert!(folder.starts_with(below) && named == key, "{folder:?} {named}");
+        }
+        let (folder, named) = read(&[]);
+        assert!(folder.starts_with(std::env::temp_dir()) && named == "web.upload.dir", "{folder:?} {named}");
     }
 
     /// Before, it was every interface of the machine.

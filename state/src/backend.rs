@@ -108,13 +108,7 @@ fn local_folders(configuration: &Configuration) -> Result<Vec<PathBuf>> {
         Some(text) => text,
         None => configuration.get(&state::TEMPORARY_DIRECTORIES)?,
     };
-    let parts = text.split([',', ':', '|']).map(str::trim);
-    // `file:///x` is cut at its colon: what is left of the scheme names nothing.
-    let parts = parts.filter(|part| !part.is_empty() && *part != "file").map(|part| match part.strip_prefix("//") {
-        Some(rest) => PathBuf::from(rest),
-        None => PathBuf::from(part),
-    });
-    Ok(parts.collect())
+    Ok(state::folders(&text))
 }
 
 #[cfg(test)]

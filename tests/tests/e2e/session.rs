@@ -135,6 +135,16 @@ fn folders_that_cannot_be_written_are_named_and_nothing_starts() {
     assert_eq!(cluster.all_pids(), Vec::<u32>::new());
 }
 
+/// Before, the last line told to choose another port, where one's own JobManager had it.
+#[test]
+fn a_second_job_manager_says_that_there_is_one() {
+    let cluster = Cluster::builder().start();
+    let again = cluster.script("jobmanager.sh", &["start"]);
+    let said = String::from_utf8_lossy(&again.stderr);
+    assert!(!again.status.success() && said.contains("perhaps a JobManager that was started before"), "{again:?}");
+    assert!(process::is_alive(cluster.job_manager_pid()));
+}
+
 /// Before, the script ended where it missed the list, and the JobManager went on.
 #[test]
 fn without_its_list_of_workers_a_cluster_still_loses_its_job_manager() {

@@ -1,4 +1,5 @@
 //! Keyed state: which back end holds it, where, and with how much memory.
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::config::{ConfigOption, MemorySize};
@@ -86,6 +87,17 @@ pub const BACKEND: ConfigOption<BackendType> =
 /// Folders of temporary files, separated by commas or colons.
 pub const TEMPORARY_DIRECTORIES: ConfigOption<String> =
     ConfigOption::new("io.tmp.dirs").default("/tmp").fallback(&["taskmanager.tmp.dirs"]);
+/// The folders of such a list. `|` separates them too, as in Flink.
+pub fn folders(list: &str) -> Vec<PathBuf> {
+    let parts = list.split([',', ':', '|']).map(str::trim);
+    // `file:///x` is cut at its colon: what is left of the scheme names nothing.
+    let parts = parts.filter(|part| !part.is_empty() && *part != "file").map(|part| match part.strip_prefix("//") {
+        Some(rest) => PathBuf::from(rest),
+        None => PathBuf::from(part),
+    });
+    parts.collect()
+}
+
 /// How the managed memory of a slot is shared between its consumers.
 pub const CONSUMER_WEIGHTS: ConfigOption<std::collections::BTreeMap<String, String>> =
     ConfigOption::new("taskmanager.memory.managed.consumer-weights").default("OPERATOR:70,STATE_BACKEND:70,PYTHON:30");
