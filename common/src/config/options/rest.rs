@@ -14,9 +14,9 @@ pub const BIND_ADDRESS: ConfigOption<Host> =
 /// The longest body a request may have.
 pub const SERVER_MAX_CONTENT_LENGTH: ConfigOption<MemorySize> =
     ConfigOption::new("rest.server.max-content-length").default("104857600");
-/// Whether artifacts may be uploaded and run.
+/// Whether artifacts may be uploaded and run. `sql-client.sh` needs none.
 pub const SUBMIT_ENABLE: ConfigOption<bool> = ConfigOption::new("web.submit.enable").default("true");
-/// Whether jobs may be cancelled.
+/// Whether a dashboard offers to cancel jobs. REST does so all the same, as in Flink.
 pub const CANCEL_ENABLE: ConfigOption<bool> = ConfigOption::new("web.cancel.enable").default("true");
 /// Origins (scheme, host and port, with commas between them) whose pages may read answers and change something, or `*`. Flink's
 /// default is `*`: any page that a user has open.
