@@ -11,8 +11,15 @@ case ${1:-} in
     exit 1
     ;;
 esac
-if [[ $STD_REDIRECT_TO_FILE == true ]]; then
-  needFolder "$FLINK_LOG_DIR" logs env.log.dir FLINK_LOG_DIR
-  exec >"$FLINK_LOG_DIR/flink-$FLINK_IDENT_STRING-$1-$HOSTNAME.out" 2>&1
-fi
+case ${STD_REDIRECT_TO_FILE,,} in
+  true)
+    needFolder "$FLINK_LOG_DIR" logs env.log.dir FLINK_LOG_DIR
+    exec >"$FLINK_LOG_DIR/flink-$FLINK_IDENT_STRING-$1-$HOSTNAME.out" 2>&1
+    ;;
+  false) ;;
+  *)
+    echo "Could not parse value '$STD_REDIRECT_TO_FILE' for key 'env.stdout-err.redirect-to-file': expected true or false." >&2
+    exit 1
+    ;;
+esac
 exec "$FLINK_LIB_DIR/$BINARY" --configDir "$FLINK_CONF_DIR" "${@:2}"

@@ -3,7 +3,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use tokio::signal::unix::{SignalKind, signal};
-use wiesel_common::config::{ConfigError, Configuration, conf_dir, from_environment, from_sources, parse_property};
+use wiesel_common::config::{ConfigError, Configuration, conf_dir, load, parse_property};
 use wiesel_common::logging::complain;
 use wiesel_common::memory::JobManagerMemory;
 use wiesel_common::secret::{self, Secret};
@@ -56,14 +56,9 @@ fn configuration(arguments: &Arguments) -> Result<Configuration, ConfigError> {
     if let Some(port) = arguments.webui_port {
         pairs.push(("rest.port".into(), port.to_string()));
     }
-    let mut configuration = match &arguments.config_dir {
-        Some(folder) => {
-            let properties = std::env::var("FLINK_PROPERTIES").ok();
-            from_sources(Some(folder), properties.as_deref(), pairs)?
-        }
-        None => from_environment(pairs)?,
-    };
-    secret::load(&mut configuration, &arguments.config_dir.clone().unwrap_or_else(conf_dir))?;
+    let folder = arguments.config_dir.clone().unwrap_or_else(conf_dir);
+    let mut configuration = load(&folder, pairs)?;
+    secret::load(&mut configuration, &folder)?;
     Ok(configuration)
 }
 

@@ -1,6 +1,7 @@
 //! Where the configuration comes from, each source over the one before: the file in the configuration folder, the variable
 //! `FLINK_PROPERTIES`, the pairs of the command line.
 use std::collections::HashMap;
+use std::ffi::OsString;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
@@ -14,6 +15,9 @@ use crate::text::without_byte_order_mark;
 const CONFIG_FILE: &str = "config.yaml";
 /// The file of Flink 1.x, one `key: value` a line. Where it exists it is the one that is read, as in Flink 1.19 and 1.20.
 const LEGACY_FILE: &str = "flink-conf.yaml";
+
+/// The variable with lines of the same form.
+const PROPERTIES: &str = "FLINK_PROPERTIES";
 
 /// The configuration folder: `FLINK_CONF_DIR`, else `FLINK_HOME/conf`, else `conf` beside the folder of this executable,
 /// else `conf` here.
@@ -39,11 +43,15 @@ pub fn load(
     conf_dir: &Path,
     dynamic: impl IntoIterator<Item = (String, String)>,
 ) -> Result<Configuration, ConfigError> {
-    from_sources(Some(conf_dir), variable("FLINK_PROPERTIES").as_deref(), dynamic)
+    // What is left out because it cannot be read may be the secret.
+    let properties = std::env::var_os(PROPERTIES).map(OsString::into_string).transpose().map_err(|_| {
+        ConfigError::Unreadable { source_name: PROPERTIES.to_owned(), reason: "it is not UTF-8".to_owned() }
+    })?;
+    from_sources(Some(conf_dir), properties.as_deref(), dynamic)
 }
 
-fn variable(name: &str) -> Option<String> {
-    std::env::var(name).ok().filter(|value| !value.is_empty())
+fn variable(name: &str) -> Option<OsString> {
+    std::env::var_os(name).filter(|value| !value.is_empty())
 }
 
 /// Loads a folder's file, if a folder is given, then properties in the form of the file, then pairs. An error also where
@@ -59,7 +67,7 @@ pub fn from_sources(
     };
     if let Some(text) = properties {
         // Lines may set a key twice, which YAML forbids: the last one counts.
-        let pairs = from_yaml(text, "FLINK_PROPERTIES").or_else(|error| from_lines(text).map_err(|_| error))?;
+        let pairs = from_yaml(text, PROPERTIES).or_else(|error| from_lines(text).map_err(|_| error))?;
         config = config.merged(pairs);
     }
     let config = config.merged(dynamic);

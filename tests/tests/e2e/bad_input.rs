@@ -1,5 +1,7 @@
 //! What a user gets wrong: one clear message, in the client, in the log and for the job.
+use std::ffi::OsStr;
 use std::net::TcpListener;
+use std::os::unix::ffi::OsStrExt;
 use std::process::Output;
 use std::time::Duration;
 
@@ -80,13 +82,19 @@ fn a_bad_value_in_the_configuration() {
 
 /// Before, it was as if nothing had been set, without a word.
 #[test]
-fn a_bad_level_in_the_environment() {
+fn a_bad_value_in_the_environment() {
     let cluster = Cluster::builder().prepare();
-    for program in ["jobmanager", "taskmanager"] {
-        let mut command = cluster.command(&format!("bin/{program}.sh"));
-        let output = command.arg("start-foreground").env("RUST_LOG", "loud,=x").output().unwrap();
-        let said = text(&output);
-        assert!(!output.status.success() && said.contains("the variable RUST_LOG is 'loud,=x'"), "{program}: {said}");
+    for (variable, value, expected) in [
+        ("RUST_LOG", &b"loud,=x"[..], "the variable RUST_LOG is 'loud,=x'"),
+        ("FLINK_PROPERTIES", &b"rest.port: \xff"[..], "cannot read the configuration from FLINK_PROPERTIES"),
+        ("STD_REDIRECT_TO_FILE", &b"yes"[..], "'yes' for key 'env.stdout-err.redirect-to-file'"),
+    ] {
+        for program in ["jobmanager", "taskmanager"] {
+            let mut command = cluster.command(&format!("bin/{program}.sh"));
+            let output = command.arg("start-foreground").env(variable, OsStr::from_bytes(value)).output().unwrap();
+            let said = text(&output);
+            assert!(!output.status.success() && said.contains(expected), "{program}: {said}");
+        }
     }
 }
 
