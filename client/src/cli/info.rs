@@ -11,8 +11,8 @@ use super::{Cluster, Failure, options, read_script, script_name};
 pub(super) struct Info {
     #[command(flatten)]
     cluster: Cluster,
-    /// The parallelism; by default `parallelism.default`.
-    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=32768))]
+    /// The parallelism; by default `parallelism.default` of this client's configuration, else of the cluster's.
+    #[arg(short, long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(1..=32768))]
     parallelism: Option<u32>,
     /// What only Java programs have.
     #[arg(short = 'c', long = "class", hide = true, value_parser = options::no_java)]
@@ -25,10 +25,11 @@ pub(super) struct Info {
 impl Info {
     pub(super) async fn act(self) -> Result<ExitCode, Failure> {
         let script = read_script(&self.script)?;
-        let client = self.cluster.client(&self.cluster.configuration()?)?;
+        let configuration = self.cluster.configuration_for(&script)?;
+        let client = self.cluster.client(&configuration)?;
         let artifact = client.upload(&script_name(&self.script), script).await?;
         let body = json!({
-            "flinkConfiguration": self.cluster.job_properties()?,
+            "flinkConfiguration": self.cluster.job_properties(&configuration)?,
             "parallelism": self.parallelism,
         });
         let plan = client.plan(&artifact, &body).await;

@@ -1,11 +1,15 @@
 //! `bin/flink`.
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
-use serde_json::Value;
-use wiesel_common::config::Configuration;
+use serde_json::{Value, json};
+use wiesel_common::config::{Configuration, KeyProblem};
 use wiesel_common::text::without_byte_order_mark;
+use wiesel_sql::ast::{LocatedStatement, Statement};
+use wiesel_sql::parser::{self, StatementText};
+use wiesel_sql::session::goes_with_jobs;
 
 use crate::rest::RestClient;
 
@@ -76,6 +80,9 @@ struct Cluster {
     /// Where ZooKeeper keeps a cluster's records.
     #[arg(short = 'z', long = "zookeeperNamespace", hide = true, value_parser = options::no_high_availability)]
     zookeeper_namespace: Option<String>,
+    /// What only clusters on YARN have, under all its names.
+    #[arg(long = "yarndetached", aliases = options::YARN, hide = true, num_args = 0..=1, default_missing_value = "", value_parser = options::no_yarn)]
+    yarn: Option<String>,
 }
 
 /// What went wrong: printed to standard error, exit status 1.
@@ -83,16 +90,29 @@ pub(crate) type Failure = anyhow::Error;
 
 impl Cluster {
     fn configuration(&self) -> Result<Configuration, Failure> {
-        load_configuration(self.properties()?)
+        let properties = self.properties()?;
+        // What the file has for the processes and for jobs is nothing to be told of with each call.
+        warn_of(&properties.iter().cloned().collect::<Configuration>().key_problems());
+        load_configuration(properties)
+    }
+
+    /// The configuration of an action that makes jobs of a script, with a word on what in either is doubtful.
+    fn configuration_for(&self, script: &str) -> Result<Configuration, Failure> {
+        let configuration = load_configuration(self.properties()?)?;
+        warn_of(&configuration.key_problems());
+        warn_of(&problems_of_settings(script));
+        Ok(configuration)
     }
 
     fn properties(&self) -> Result<Vec<(String, String)>, Failure> {
         self.properties.iter().map(|property| parse_property(property)).collect()
     }
 
-    /// The `-D` properties for a request that makes a job.
-    fn job_properties(&self) -> Result<serde_json::Map<String, Value>, Failure> {
-        Ok(self.properties()?.into_iter().map(|(key, value)| (key, Value::String(value))).collect())
+    /// For a request that makes a job: of the client's configuration what goes with jobs, the `-D` properties among it.
+    fn job_properties(&self, configuration: &Configuration) -> Result<serde_json::Map<String, Value>, Failure> {
+        let given: BTreeSet<String> = self.properties()?.into_iter().map(|(key, _)| key).collect();
+        let taken = configuration.iter().filter(|(key, _)| goes_with_jobs(key, given.contains(*key)));
+        Ok(taken.map(|(key, value)| (key.to_owned(), json!(value))).collect())
     }
 
     fn client(&self, configuration: &Configuration) -> Result<RestClient, Failure> {
@@ -121,10 +141,42 @@ pub(crate) fn load_configuration(properties: Vec<(String, String)>) -> Result<Co
     Ok(wiesel_common::config::from_environment(properties)?)
 }
 
+/// Says on the console what the processes say in their logs.
+pub(crate) fn warn_of(problems: &[KeyProblem]) {
+    for problem in problems {
+        eprintln!("[WARNING] {problem}");
+    }
+}
+
+/// What is doubtful about the keys that a script SETs: the JobManager, which plans it, has no console.
+fn problems_of_settings(script: &str) -> Vec<KeyProblem> {
+    let sets = |text: &StatementText| text.text.get(..3).is_some_and(|word| word.eq_ignore_ascii_case("SET"));
+    let statements = parser::split(script).into_iter().filter(sets);
+    // Of what does not parse the JobManager says so.
+    let settings = statements.filter_map(|text| match parser::parse_statement(&text) {
+        Ok(LocatedStatement { statement: Statement::Set(Some((key, Some(value)))), .. }) => Some((key, value)),
+        _ => None,
+    });
+    settings.collect::<Configuration>().key_problems()
+}
+
 fn read_script(path: &Path) -> Result<String, Failure> {
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| anyhow::anyhow!("the client cannot read the script {}: {error}", absolute.display()))?;
+    let unreadable = |reason: &dyn std::fmt::Display| {
+        anyhow::anyhow!("the client cannot read the script {}: {reason}", absolute.display())
+    };
+    let bytes = std::fs::read(path).map_err(|error| unreadable(&error))?;
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let is = |extension: &str| path.extension().is_some_and(|found| found.eq_ignore_ascii_case(extension));
+    let only = "Only SQL scripts (*.sql) can be run here";
+    // Under whatever name: a JAR is a ZIP archive.
+    anyhow::ensure!(
+        !is("jar") && !bytes.starts_with(b"PK\x03\x04"),
+        "{only}, `{name}` is none: this cluster has no JVM for jars"
+    );
+    anyhow::ensure!(!is("py"), "{only}, `{name}` is none: this cluster runs no Python");
+    let text = String::from_utf8(bytes)
+        .map_err(|error| unreadable(&format!("it is no text in UTF-8 ({})", error.utf8_error())))?;
     Ok(without_byte_order_mark(&text).to_owned())
 }
 
@@ -203,6 +255,7 @@ mod tests {
             "run -parallelism 4 -fromSavepoint /sp -allowNonRestoredState -cm claim x.sql",
             "run -p4 --detach x.sql",
             "run -d -Dk=v -D a=b -t remote -m host:8081 x.sql",
+            "run -sae x.sql",
             "list -all",
             "list -r -scheduled",
             "cancel -withSavepoint /d fd72014d4c864993a2e5a9287b4a9c5d",
@@ -222,10 +275,81 @@ mod tests {
             ("run -py a.py", "no Python"),
             ("run -t yarn-session x.sql", "`remote`"),
             ("list -z /flink", "no high availability"),
+            ("run -yd x.sql", "no YARN"),
+            ("run -yd", "no YARN"),
+            ("list -yid application_1", "no YARN"),
             ("savepoint -d /sp -j x.jar", "no Java"),
         ] {
             let error = parse(arguments).err().map(|error| error.to_string()).unwrap_or_default();
             assert!(error.contains("not supported") && error.contains(words), "{arguments}: {error}");
         }
+    }
+
+    /// "unexpected argument '-2' found".
+    #[test]
+    fn a_parallelism_below_one_is_said_to_be_one() {
+        let error = parse("run -p -20 x.sql").err().map(|error| error.to_string()).unwrap_or_default();
+        assert!(error.contains("'-20'") && error.contains("1..=32768"), "{error}");
+    }
+
+    fn configuration(pairs: &[(&str, &str)]) -> Configuration {
+        pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+    }
+
+    /// Before, only the properties of `-D` went along: a job ran without the checkpoints of the client's configuration.
+    #[test]
+    fn jobs_take_along_what_the_client_is_configured_with() {
+        let Action::Run(run) = parse("run -Djobmanager.execution.failover-strategy=full x.sql").unwrap().action else {
+            panic!("no run")
+        };
+        let properties = run.cluster().job_properties(&configuration(&[
+            ("execution.checkpointing.interval", "1 s"),
+            ("jobmanager.execution.failover-strategy", "full"),
+            ("jobmanager.rpc.address", "master"),
+            ("parallelism.default", "2"),
+            ("s3.access-key", "me"),
+            ("security.internal.secret", "hidden"),
+        ]));
+        let expected = json!({
+            "execution.checkpointing.interval": "1 s",
+            "jobmanager.execution.failover-strategy": "full",
+            "parallelism.default": "2",
+        });
+        assert_eq!(Value::Object(properties.unwrap()), expected);
+    }
+
+    /// Nothing was said of them anywhere.
+    #[test]
+    fn misspelt_keys_of_a_script_are_told_with_the_nearest_one() {
+        let script = "-- first\nSET 'execution.checkpointing.intervall' = '10 s';\nset 'parallelism.default' = '2';\n\
+                      SET 'foo.bar' = 'x'; SET; RESET 'no.such';\nSETTLE;\nINSERT INTO t SELECT 'SET a = b';";
+        let problems: Vec<String> = problems_of_settings(script).iter().map(ToString::to_string).collect();
+        let [interval, foo] = problems.as_slice() else { panic!("{problems:?}") };
+        assert!(
+            interval.contains("intervall'") && interval.contains("'execution.checkpointing.interval'?"),
+            "{interval}"
+        );
+        assert!(foo.contains("unknown configuration key 'foo.bar'"), "{foo}");
+    }
+
+    /// "stream did not contain valid UTF-8", or of an empty one that it has no statements.
+    #[test]
+    fn a_jar_is_refused_with_the_reason() {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, bytes, words) in [
+            ("z.jar", &b""[..], "`z.jar` is none: this cluster has no JVM"),
+            ("Z.JAR", b"SELECT 1;", "no JVM"),
+            ("renamed.sql", b"PK\x03\x04\xff", "no JVM"),
+            ("job.py", b"print(1)", "no Python"),
+            ("utf16.sql", b"\xff\xfeS\0", "no text in UTF-8"),
+        ] {
+            let path = folder.path().join(name);
+            std::fs::write(&path, bytes).unwrap();
+            let error = read_script(&path).unwrap_err().to_string();
+            assert!(error.contains(words), "{name}: {error}");
+        }
+        let path = folder.path().join("x.sql");
+        std::fs::write(&path, "\u{feff}SELECT 1;").unwrap();
+        assert_eq!(read_script(&path).unwrap(), "SELECT 1;");
     }
 }

@@ -36,8 +36,26 @@ pub(super) const OF_FLINK: &[&str] = &[
     "type",
     "version",
     "withSavepoint",
+    "yD",
+    "yarndetached",
+    "yat",
+    "yd",
+    "yid",
+    "yjm",
+    "ynl",
+    "ynm",
+    "yq",
+    "yqu",
+    "ys",
+    "yt",
+    "ytm",
+    "yz",
     "zookeeperNamespace",
 ];
+
+/// Flink's options for YARN beside `--yarndetached`.
+pub(super) const YARN: [&str; 13] =
+    ["yD", "yat", "yd", "yid", "yjm", "ynl", "ynm", "yq", "yqu", "ys", "yt", "ytm", "yz"];
 
 /// The same of `sql-client.sh`.
 pub(crate) const OF_SQL_CLIENT: &[&str] = &[
@@ -89,6 +107,11 @@ pub(crate) fn no_java(_: &str) -> Result<String, String> {
 /// Refuses an option of Python programs.
 pub(crate) fn no_python(_: &str) -> Result<String, String> {
     Err("not supported: Wiesel runs SQL and no Python".to_owned())
+}
+
+/// Refuses an option of YARN's.
+pub(super) fn no_yarn(_: &str) -> Result<String, String> {
+    Err("not supported: there is no YARN client; jobs run on the session cluster of -m or rest.address".to_owned())
 }
 
 /// Refuses an option of high availability.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 use serde_json::json;
+use wiesel_common::config::options::client as client_options;
 use wiesel_common::id::JobId;
 
 use super::options::{self, claim_mode};
@@ -24,8 +25,8 @@ pub(super) struct Run {
     /// Do not wait for the end of the jobs.
     #[arg(short, long)]
     detached: bool,
-    /// The parallelism; by default `parallelism.default`.
-    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=32768))]
+    /// The parallelism; by default `parallelism.default` of this client's configuration, else of the cluster's.
+    #[arg(short, long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(1..=32768))]
     parallelism: Option<u32>,
     /// Start from the state of this savepoint or checkpoint.
     #[arg(short = 's', long = "fromSavepoint", value_name = "PATH")]
@@ -45,8 +46,8 @@ pub(super) struct Run {
     /// What only Python programs have, under all its names.
     #[arg(long = "python", aliases = options::PYTHON, hide = true, value_parser = options::no_python)]
     python: Option<String>,
-    /// Ends the cluster with the client.
-    #[arg(long = "shutdownOnAttachedExit", alias = "sae", hide = true)]
+    /// The JobManager cancels the jobs when it has heard nothing of this client for `client.heartbeat.timeout`; not with -d.
+    #[arg(long = "shutdownOnAttachedExit", visible_alias = "sae")]
     shutdown_on_attached_exit: bool,
     /// The SQL script.
     #[arg(value_name = "SCRIPT.sql")]
@@ -55,15 +56,13 @@ pub(super) struct Run {
 
 impl Run {
     pub(super) async fn act(self) -> Result<ExitCode, Failure> {
-        anyhow::ensure!(
-            !self.shutdown_on_attached_exit,
-            "-sae (--shutdownOnAttachedExit) is not supported yet: the client would have to be heard of by the cluster. \
-             Leave it out, and use `flink cancel` to end a job"
-        );
         let script = read_script(&self.script)?;
-        let configuration = self.cluster.configuration()?;
+        let mut configuration = self.cluster.configuration_for(&script)?;
+        if self.shutdown_on_attached_exit {
+            configuration.set(client_options::SHUTDOWN_ON_ATTACHED_EXIT.key(), "true");
+        }
         let client = self.cluster.client(&configuration)?;
-        let mut properties = self.cluster.job_properties()?;
+        let mut properties = self.cluster.job_properties(&configuration)?;
         properties.extend(self.recovery().map(|(key, value)| (key.to_owned(), json!(value))));
         // A job is tied to its client only while that waits for it and says so, whatever the cluster's configuration says.
         let lease = Lease::of_job(&configuration, !self.detached)?;
@@ -99,6 +98,11 @@ impl Run {
 }
 
 impl Run {
+    #[cfg(test)]
+    pub(super) fn cluster(&self) -> &Cluster {
+        &self.cluster
+    }
+
     /// The keys that say what the jobs start from.
     fn recovery(&self) -> impl Iterator<Item = (&'static str, String)> {
         let allow = self.allow_non_restored_state.then(|| "true".to_owned());

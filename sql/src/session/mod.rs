@@ -29,6 +29,8 @@ mod show;
 #[cfg(test)]
 mod tests;
 
+pub use settings::goes_with_jobs;
+
 /// What a session is told with each statement.
 #[derive(Clone, Debug, Default)]
 pub struct ExecuteOptions {

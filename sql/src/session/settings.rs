@@ -1,18 +1,20 @@
 //! SET and RESET, and the keys that a job takes along.
 use std::collections::BTreeMap;
 
-use wiesel_common::config::{HIDDEN, is_secret};
+use wiesel_common::config::{Configuration, HIDDEN, is_secret, options};
 use wiesel_common::quote::MAX_JOB_NAME;
 use wiesel_operators::types::{RowField, TypeKind};
 
 use super::{Outcome, Session};
 use crate::error::{Error, Result};
 use crate::planner::Context;
+use crate::planner::options::flag;
 
 /// What a job is called.
 pub(super) const PIPELINE_NAME: &str = "pipeline.name";
-/// Keys of processes, not of jobs: what a client has set for itself is not sent.
-const OF_PROCESSES: [&str; 18] = [
+/// Keys of processes, not of jobs: what a client is configured with for itself is not sent.
+const OF_PROCESSES: [&str; 24] = [
+    "akka.",
     "blob.",
     "classloader.",
     "client.",
@@ -20,35 +22,41 @@ const OF_PROCESSES: [&str; 18] = [
     "containerized.",
     "env.",
     "fs.",
+    "heartbeat.",
     "high-availability",
     "historyserver.",
     "io.tmp",
     "jobmanager.",
+    "jobstore.",
     "kubernetes.",
+    "logger.",
     "metrics.",
+    "pekko.",
     "process.",
     "rest.",
-    "security.",
+    "rootLogger.",
     "sql-",
     "web.",
+    "yarn.",
 ];
+
+/// What opens a store or a cluster: each process has its own, and a job's configuration can be read by whoever asks for it.
+const OF_CREDENTIALS: [&str; 5] = ["fs.s3a.", "presto.s3.", "s3.", "s3a.", "security."];
+
+/// Whether a key of a client's configuration goes with the jobs that it submits. `was_set`: for this very session or run,
+/// by SET or on the command line, so that the user means the job.
+pub fn goes_with_jobs(key: &str, was_set: bool) -> bool {
+    let begins = |prefixes: &[&str]| prefixes.iter().any(|prefix| key.starts_with(prefix));
+    let of_process =
+        begins(&OF_PROCESSES) || (key.starts_with("taskmanager.") && !key.starts_with("taskmanager.network."));
+    !is_secret(key) && !begins(&OF_CREDENTIALS) && (was_set || !of_process)
+}
 
 impl Session {
     pub(super) fn set(&mut self, setting: Option<&(String, Option<String>)>) -> Result<Outcome> {
         match setting {
             Some((key, Some(value))) => {
-                if key == PIPELINE_NAME && value.len() > MAX_JOB_NAME {
-                    let bytes = value.len();
-                    let message =
-                        format!("'{key}' has {bytes} bytes: the name of a job may have at most {MAX_JOB_NAME}.");
-                    return Err(Error::validation(message, None));
-                }
-                // A bad value is refused here, where it is written, not at the next query.
-                if key != "execution.runtime-mode" {
-                    let mut alone = wiesel_common::config::Configuration::default();
-                    alone.set(key.clone(), value.clone());
-                    Context::new(&alone)?;
-                }
+                check(key, value)?;
                 self.configuration.set(key.clone(), value.clone());
                 Ok(Outcome::Done)
             }
@@ -78,14 +86,24 @@ impl Session {
         Outcome::Rows { fields: vec![RowField::new("key", string.clone()), RowField::new("value", string)], rows }
     }
 
-    /// The keys that a job takes along: all that were SET, and of the session's beginning those that concern jobs.
+    /// The keys that a job takes along.
     pub(super) fn job_configuration(&self) -> BTreeMap<String, String> {
         let was_set = |key: &str, value: &str| self.base.get_raw(key) != Some(value);
-        let of_process = |key: &str| {
-            OF_PROCESSES.iter().any(|prefix| key.starts_with(prefix))
-                || (key.starts_with("taskmanager.") && !key.starts_with("taskmanager.network."))
-        };
-        let taken = self.configuration.iter().filter(|(key, value)| was_set(key, value) || !of_process(key));
+        let taken = self.configuration.iter().filter(|(key, value)| goes_with_jobs(key, was_set(key, value)));
         taken.map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
     }
+}
+
+/// Refuses a bad value where it is written, not at the next query or by the JobManager.
+fn check(key: &str, value: &str) -> Result<()> {
+    if key == PIPELINE_NAME && value.len() > MAX_JOB_NAME {
+        let bytes = value.len();
+        let message = format!("'{key}' has {bytes} bytes: the name of a job may have at most {MAX_JOB_NAME}.");
+        return Err(Error::validation(message, None));
+    }
+    let mut alone = Configuration::default();
+    alone.set(key, value);
+    Context::new(&alone)?;
+    flag(&alone, "table.dml-sync")?;
+    options::check(&alone).map_err(|error| Error::Option(error.to_string()))
 }

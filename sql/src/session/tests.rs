@@ -379,8 +379,61 @@ fn settings_are_kept_and_checked() {
     let long = format!("SELECT carrier, '{}' FROM t1", "n".repeat(10_000));
     let Outcome::Query(job) = run(&mut session, &long).unwrap() else { panic!() };
     assert!(job.graph.name.starts_with("SELECT carrier, 'nnn") && job.graph.name.len() < 1_100, "{}", job.graph.name);
-    run(&mut session, "SET 'execution.runtime-mode' = 'batch'").unwrap();
-    assert!(fails(&mut session, "SELECT * FROM t1").contains("execution.runtime-mode"));
+}
+
+/// They were taken, and each statement after them was refused instead, or the JobManager refused the job.
+#[test]
+fn bad_values_are_refused_where_they_are_set() {
+    for (key, value) in [
+        ("execution.runtime-mode", "batch"),
+        ("execution.checkpointing.interval", "10 parsecs"),
+        ("execution.checkpointing.unaligned.enabled", "perhaps"),
+        ("restart-strategy.type", "hope"),
+        ("state.backend.type", "paper"),
+        ("client.heartbeat.timeout", "soon"),
+        ("table.dml-sync", "maybe"),
+        ("table.local-time-zone", "Mars/Olympus"),
+    ] {
+        let mut session = session();
+        let error = fails(&mut session, &format!("SET '{key}' = '{value}'"));
+        assert!(error.contains(key) && error.contains(value), "{error}");
+        assert_eq!(session.configuration().get_raw(key), None, "{key} was set all the same");
+    }
+    run(&mut session(), "SET 'execution.runtime-mode' = 'STREAMING'; SET 'execution.checkpointing.interval' = '1 s'")
+        .unwrap();
+}
+
+/// `s3.*` went along with every job, the keys to the store among them.
+#[test]
+fn a_job_takes_along_what_concerns_jobs_and_no_secret() {
+    for key in ["execution.checkpointing.interval", "parallelism.default", "table.exec.state.ttl", "state.backend.type"]
+    {
+        assert!(goes_with_jobs(key, false), "{key}");
+    }
+    assert!(goes_with_jobs("taskmanager.network.compression.codec", false));
+    for key in ["rest.address", "jobmanager.execution.failover-strategy", "taskmanager.numberOfTaskSlots"] {
+        assert!(!goes_with_jobs(key, false) && goes_with_jobs(key, true), "{key}");
+    }
+    for key in [
+        "security.internal.secret",
+        "security.ssl.rest.keystore",
+        "s3.access-key",
+        "s3.secret.key",
+        "s3a.access.key",
+        "presto.s3.access-key",
+        "fs.s3a.secret.key",
+        "made.up.password",
+    ] {
+        assert!(!goes_with_jobs(key, false) && !goes_with_jobs(key, true), "{key}");
+    }
+    let base = [("s3.access-key", "me"), ("state.backend.type", "rocksdb")];
+    let base = base.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
+    let mut session = Session::new(base);
+    run(&mut session, "SET 's3.secret-key' = 'hidden'; SET 'task.cancellation.timeout' = '1 min'").unwrap();
+    run(&mut session, TABLES).unwrap();
+    let Outcome::Query(job) = run(&mut session, "SELECT carrier FROM t1").unwrap() else { panic!() };
+    let taken: Vec<&str> = job.graph.configuration.keys().map(String::as_str).collect();
+    assert_eq!(taken, ["state.backend.type", "task.cancellation.timeout"]);
 }
 
 #[test]

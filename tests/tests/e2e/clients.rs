@@ -117,6 +117,20 @@ fn a_query_goes_on_as_long_as_its_client_says_that_it_lives() {
     wait_for_canceled(&cluster, 1);
 }
 
+/// It was refused, though the keys that it stands for worked.
+#[test]
+fn a_job_of_sae_ends_with_its_client() {
+    let cluster = cluster();
+    let mut client = cluster.spawn_run(&sql::endless_shuffle(100), &["-sae"]);
+    let mut output = BufReader::new(client.stdout.take().expect("stdout is piped"));
+    let mut line = String::new();
+    output.read_line(&mut line).expect("the client's output can be read");
+    assert!(line.contains("Job has been submitted"), "{line}");
+    client.kill().expect("it waits for its job");
+    client.wait().expect("it is killed");
+    wait_for_canceled(&cluster, 1);
+}
+
 /// Before, they said that the job had been submitted, with status 0.
 #[test]
 fn a_job_that_fails_while_it_starts_was_not_submitted() {

@@ -191,3 +191,41 @@ fn the_sql_client_takes_flinks_options() {
     let jar = cluster.script("sql-client.sh", &["-j", "x.jar", "-f", &script]);
     assert!(!jar.status.success() && String::from_utf8_lossy(&jar.stderr).contains("no Java"), "{jar:?}");
 }
+
+/// Before, of the client's configuration only `-D` counted: parallelism 1 and no checkpoints, without a word. And nothing was
+/// said anywhere of a key that is misspelt.
+#[test]
+fn a_job_obeys_the_configuration_of_its_client() {
+    let limit = Duration::from_secs(20);
+    let cluster = Cluster::builder().start();
+    let script = format!("SET 'table.exec.state.tll' = '1 h';\n{}", sql::endless_shuffle(100));
+    let mut command = cluster.command("bin/flink");
+    command.args(["run", "-d", "-Dexecution.checkpointing.intervall=1 s"]).arg(cluster.file("run.sql", &script));
+    command.env("FLINK_PROPERTIES", "parallelism.default: 2\nexecution.checkpointing.interval: 100 ms");
+    let output = command.output().unwrap();
+    let (out, said) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{output:?}");
+    for near in ["did you mean 'execution.checkpointing.interval'?", "did you mean 'table.exec.state.ttl'?"] {
+        assert!(said.contains("[WARNING] ") && said.contains(near), "{said}");
+    }
+    let job =
+        out.split("JobID ").nth(1).and_then(|rest| rest.split_whitespace().next()).expect("a job's id").to_owned();
+    cluster.wait_for_tasks(&job, limit);
+    let details = cluster.get(&format!("/jobs/{job}"));
+    let vertices = details["vertices"].as_array().expect("vertices");
+    assert!(vertices.iter().all(|vertex| vertex["parallelism"] == 2), "{details}");
+    eventually("a checkpoint", limit, || {
+        let checkpoints = cluster.get(&format!("/jobs/{job}/checkpoints"));
+        if checkpoints["counts"]["completed"].as_u64() > Some(0) { Ok(()) } else { Err(checkpoints.to_string()) }
+    });
+}
+
+/// Before: "stream did not contain valid UTF-8".
+#[test]
+fn a_jar_is_refused_with_the_reason() {
+    let cluster = Cluster::builder().prepare();
+    std::fs::write(cluster.dir().join("z.jar"), b"PK\x03\x04\xff\xfe").unwrap();
+    let output = cluster.script("flink", &["run", "z.jar"]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && said.contains("this cluster has no JVM for jars"), "{output:?}");
+}
