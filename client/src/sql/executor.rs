@@ -12,7 +12,8 @@ use wiesel_sql::parser::{self, StatementText};
 use wiesel_sql::session::{ExecuteOptions, InsertJob, Outcome, QueryJob, Session};
 
 use super::fetch::{Fetched, QueryRun, Row};
-use super::format::{MAX_COLUMN_WIDTH, Table, row_count};
+use super::format::{Table, counted, row_count};
+use super::settings::{MAX_COLUMN_WIDTH, RESULT_MODE, ResultMode, check, setting};
 use super::view;
 use crate::cli::{Failure, end_before_start, end_of, wait_for_savepoint};
 use crate::lease::Lease;
@@ -32,14 +33,6 @@ pub(super) struct Executor {
     pub typed_ahead: String,
 }
 
-/// `sql-client.execution.result-mode`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum ResultMode {
-    Table,
-    Changelog,
-    Tableau,
-}
-
 impl Executor {
     pub fn new(client: RestClient, configuration: Configuration) -> Self {
         Self { client, session: Session::new(configuration), interactive: false, typed_ahead: String::new() }
@@ -52,8 +45,12 @@ impl Executor {
     /// Runs a statement; what it gives goes to standard output.
     pub async fn execute(&mut self, text: &StatementText) -> Result<(), Failure> {
         let statement = parser::parse_statement(text)?;
+        let problems = setting(&statement.statement).map(|setting| check(&setting)).transpose()?.unwrap_or_default();
         match self.session.execute(&statement, &ExecuteOptions { as_strings: true, but_bytes: true })? {
-            Outcome::Done => println!("[INFO] Execute statement succeeded."),
+            Outcome::Done => {
+                problems.iter().for_each(|problem| println!("[WARNING] {problem}"));
+                println!("[INFO] Execute statement succeeded.");
+            }
             Outcome::Rows { fields, rows } => print_rows(&fields, &rows),
             Outcome::ShowJobs => self.show_jobs(None).await?,
             Outcome::DescribeJob(job) => self.show_jobs(Some(job_id(&job)?)).await?,
@@ -111,7 +108,7 @@ impl Executor {
     }
 
     async fn query(&mut self, query: QueryJob) -> Result<(), Failure> {
-        let max_width = self.max_column_width()?;
+        let max_width = self.session.configuration().get(&MAX_COLUMN_WIDTH)?;
         match self.result_mode()? {
             ResultMode::Tableau => {
                 let table = Table::streaming(&query.fields, true, max_width);
@@ -135,24 +132,10 @@ impl Executor {
 
     fn result_mode(&self) -> Result<ResultMode, Failure> {
         let whole_screen = self.interactive && std::io::stdout().is_terminal();
-        let mode = self.session.configuration().get_raw("sql-client.execution.result-mode");
-        match mode.map(str::to_uppercase).as_deref() {
-            _ if !whole_screen => Ok(ResultMode::Tableau),
-            None | Some("TABLE") => Ok(ResultMode::Table),
-            Some("CHANGELOG") => Ok(ResultMode::Changelog),
-            Some("TABLEAU") => Ok(ResultMode::Tableau),
-            Some(other) => {
-                anyhow::bail!("sql-client.execution.result-mode: `{other}` is none of TABLE, CHANGELOG, TABLEAU")
-            }
+        if !whole_screen {
+            return Ok(ResultMode::Tableau);
         }
-    }
-
-    fn max_column_width(&self) -> Result<usize, Failure> {
-        let key = "sql-client.display.max-column-width";
-        match self.session.configuration().get_raw(key) {
-            None => Ok(MAX_COLUMN_WIDTH),
-            Some(width) => width.parse().map_err(|_| anyhow::anyhow!("{key}: `{width}` is no number of characters")),
-        }
+        Ok(self.session.configuration().get(&RESULT_MODE)?)
     }
 
     /// Prints rows as they come.
@@ -264,7 +247,7 @@ pub(super) fn with_kind(row: &Row) -> Vec<Option<&str>> {
 }
 
 fn rows(count: usize) -> String {
-    format!("{count} row{}", if count == 1 { "" } else { "s" })
+    counted(count as u64, "row")
 }
 
 /// Rows that are all there; a single wide value, such as a plan, is printed as it is.

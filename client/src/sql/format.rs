@@ -4,8 +4,6 @@ use wiesel_operators::types::{RowField, TypeKind};
 
 /// What stands for null.
 pub(super) const NULL: &str = "<NULL>";
-/// `sql-client.display.max-column-width`.
-pub(super) const MAX_COLUMN_WIDTH: usize = 30;
 
 /// A table whose columns have fixed widths.
 pub(super) struct Table {
@@ -121,12 +119,16 @@ fn type_width(kind: &TypeKind, max_width: usize) -> usize {
     }
 }
 
+/// `1 row`, `2 rows`.
+pub(super) fn counted(count: u64, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}
+
 /// `1 row in set`, `Empty set`.
 pub(super) fn row_count(rows: usize) -> String {
     match rows {
         0 => "Empty set".to_owned(),
-        1 => "1 row in set".to_owned(),
-        _ => format!("{rows} rows in set"),
+        _ => format!("{} in set", counted(rows as u64, "row")),
     }
 }
 
@@ -137,7 +139,7 @@ mod tests {
     #[test]
     fn a_streaming_table_has_the_widths_of_its_types() {
         let fields = [RowField::new("a", TypeKind::Int.nullable()), RowField::new("u", TypeKind::string().nullable())];
-        let table = Table::streaming(&fields, true, MAX_COLUMN_WIDTH);
+        let table = Table::streaming(&fields, true, 30);
         assert_eq!(table.rule(), "+----+-------------+--------------------------------+");
         assert_eq!(table.header(), "| op |           a |                              u |");
         assert_eq!(
@@ -167,5 +169,6 @@ mod tests {
         assert_eq!(table.rule(), "+------------+");
         assert_eq!(table.line(&[Some("t")]), "|          t |");
         assert_eq!(row_count(2), "2 rows in set");
+        assert_eq!([0, 1, 2].map(|count| counted(count, "change")), ["0 changes", "1 change", "2 changes"]);
     }
 }

@@ -37,10 +37,10 @@ In a result Up and Down, PgUp and PgDn, Home and End go from row to row, Left
 and Right from column to column. Enter shows a row with its whole values,
 Q leaves; a query that still runs is cancelled then.
 
-'sql-client.execution.result-mode'     table, changelog or tableau
-'sql-client.display.max-column-width'  characters that a column shows at least,
-                                       where its values are longer
-'table.dml-sync'                       true: INSERT waits for the job's end";
+'sql-client.execution.result-mode'  table, changelog or tableau
+'table.display.max-column-width'    characters that a column of texts shows; on
+                                    the whole screen more where there is room
+'table.dml-sync'                    true: INSERT waits for the job's end";
 
 #[cfg(test)]
 mod tests {

@@ -7,7 +7,7 @@ use clap::{Parser, ValueEnum};
 use wiesel_common::text::without_byte_order_mark;
 use wiesel_sql::on_deep_stack;
 
-use crate::cli::{Failure, load_configuration, options, parse_property};
+use crate::cli::{Failure, load_configuration, options, parse_property, warn_of};
 use crate::rest::RestClient;
 use crate::{terminal, termination};
 
@@ -23,6 +23,7 @@ mod keyboard;
 mod prompt;
 mod rescale;
 mod script;
+mod settings;
 mod view;
 
 /// Runs Flink SQL on a Wiesel cluster, interactively or from a file.
@@ -126,6 +127,7 @@ async fn act(arguments: Arguments) -> Result<bool, Failure> {
     }
     let properties = arguments.properties.iter().map(|property| parse_property(property)).collect::<Result<_, _>>()?;
     let configuration = load_configuration(properties)?;
+    warn_of(&configuration.key_problems());
     let client = RestClient::from_configuration(&configuration)?;
     let read = |path: &PathBuf| {
         let absolute = std::path::absolute(path).unwrap_or_else(|_| path.clone());

@@ -8,10 +8,10 @@ use crossterm::event::{
 use crossterm::{cursor, execute, terminal};
 use wiesel_sql::session::QueryJob;
 
-use super::executor::ResultMode;
 use super::fetch::{Fetched, QueryRun, Row};
-use super::format::cut;
+use super::format::{counted, cut};
 use super::grid::{Grid, Room};
+use super::settings::ResultMode;
 use crate::cli::Failure;
 use crate::progress::LOOK;
 use crate::terminal::{other_screen, unread};
@@ -203,9 +203,9 @@ impl View {
         let room = room()?;
         let lines = self.grid.lines(&self.rows, room);
         let status = format!(
-            "{} rows, {} changes, {} s, {}{}, job {job}",
-            self.rows.len(),
-            self.changes,
+            "{}, {}, {} s, {}{}, job {job}",
+            counted(self.rows.len() as u64, "row"),
+            counted(self.changes, "change"),
             self.took.as_secs(),
             self.state(),
             self.grid.part(room),

@@ -39,18 +39,16 @@ const PREFIXES: [&str; 22] = [
 
 /// Keys that only Wiesel has, that Flink documents outside its option classes or does not document though it reads them, or
 /// that only its earlier versions have. A test holds the options that the code declares against this and the table.
-const OWN: [&str; 21] = [
+const OWN: [&str; 19] = [
     "collect-sink.batch-size.max",
     "rootLogger.level",
     "security.internal.secret",
     "sql-client.display.color-schema",
-    "sql-client.display.max-column-width",
     "sql-client.display.print-time-cost",
     "sql-client.display.show-line-numbers",
     "sql-client.execution.max-table-result.rows",
     "sql-client.execution.result-mode",
     "sql-client.verbose",
-    "table.display.max-column-width",
     "task.cancellation.interval",
     "task.cancellation.timeout",
     "task.cancellation.timers.timeout",

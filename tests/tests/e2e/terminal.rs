@@ -202,6 +202,12 @@ fn the_prompt_completes_settings_says_that_it_goes_on_and_shows_bytes() {
     client.wait_for("Flink SQL> ");
     client.keys("SET 'sql-client.execution.resu\t = 'tablea\t;\r");
     client.wait_for("succeeded.");
+    client.keys("SET 'sql-client.execution.result-mode' = 'tablo';\r");
+    client.wait_for("expected one of TABLE, CHANGELOG, TABLEAU");
+    client.keys("SET 'execution.checkpointing.intervall' = '10 s';\r");
+    client.wait_for("[WARNING] ");
+    client.wait_for("did you mean 'execution.checkpointing.interval'?");
+    client.wait_for("succeeded.");
     client.keys("SELECT X'abcd' AS b\r");
     client.wait_for("> goes on until ;");
     client.keys(";\r");

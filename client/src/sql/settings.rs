@@ -1,0 +1,97 @@
+//! The keys that the SQL client itself reads.
+use wiesel_common::config::{ConfigError, ConfigOption, Configuration, KeyProblem};
+use wiesel_sql::ast::Statement;
+
+wiesel_common::config_enum! {
+    /// How a result is shown.
+    pub(super) enum ResultMode {
+        /// On the whole screen, as the table it is now.
+        Table = "TABLE",
+        /// On the whole screen, as the changes to it.
+        Changelog = "CHANGELOG",
+        /// Printed, row by row.
+        Tableau = "TABLEAU",
+    }
+}
+
+/// How the prompt shows results.
+pub(super) const RESULT_MODE: ConfigOption<ResultMode> =
+    ConfigOption::new("sql-client.execution.result-mode").default("TABLE");
+/// How many characters of a text a column shows.
+pub(super) const MAX_COLUMN_WIDTH: ConfigOption<usize> = ConfigOption::new("table.display.max-column-width")
+    .default("30")
+    .fallback(&["sql-client.display.max-column-width"]);
+
+/// What a statement would SET, alone; none: it is no such statement.
+pub(super) fn setting(statement: &Statement) -> Option<Configuration> {
+    match statement {
+        Statement::Set(Some((key, Some(value)))) => Some([(key.clone(), value.clone())].into_iter().collect()),
+        _ => None,
+    }
+}
+
+/// Refuses a bad value of a key that the client itself reads; what is doubtful about the key otherwise.
+pub(super) fn check(setting: &Configuration) -> Result<Vec<KeyProblem>, ConfigError> {
+    setting.get(&RESULT_MODE)?;
+    setting.get(&MAX_COLUMN_WIDTH)?;
+    Ok(setting.key_problems())
+}
+
+#[cfg(test)]
+mod tests {
+    use wiesel_sql::parser;
+
+    use super::*;
+
+    fn checked(text: &str) -> Option<Result<Vec<String>, String>> {
+        let statement = parser::parse(text).unwrap().remove(0).statement;
+        let said = |problems: Vec<KeyProblem>| problems.iter().map(ToString::to_string).collect();
+        setting(&statement).map(|setting| check(&setting).map(said).map_err(|error| error.to_string()))
+    }
+
+    /// A mode that there is not was taken, and each SELECT refused after it.
+    #[test]
+    fn a_bad_value_is_refused_where_it_is_set() {
+        for (key, value) in [
+            ("sql-client.execution.result-mode", "tablo"),
+            ("table.display.max-column-width", "wide"),
+            ("sql-client.display.max-column-width", "-1"),
+        ] {
+            let error = checked(&format!("SET '{key}' = '{value}'")).unwrap().unwrap_err();
+            assert!(error.contains(key) && error.contains(value), "{error}");
+        }
+        for fine in
+            ["SET 'sql-client.execution.result-mode' = 'tableau'", "SET 'table.display.max-column-width' = '10'"]
+        {
+            assert_eq!(checked(fine), Some(Ok(Vec::new())));
+        }
+        assert_eq!((checked("SET"), checked("SET 'foo'"), checked("RESET 'foo'")), (None, None, None));
+    }
+
+    /// They were set without a word.
+    #[test]
+    fn a_key_that_is_misspelt_or_does_nothing_is_told() {
+        for (key, words) in [
+            ("execution.checkpointing.intervall", "did you mean 'execution.checkpointing.interval'?"),
+            ("foo.bar", "unknown configuration key 'foo.bar'"),
+            ("table.exec.mini-batch.enabled", "has no effect"),
+            ("sql-client.display.max-column-width", "use 'table.display.max-column-width'"),
+        ] {
+            let said = checked(&format!("SET '{key}' = '1'")).unwrap().unwrap();
+            assert!(said.len() == 1 && said[0].contains(words), "{said:?}");
+        }
+    }
+
+    /// Only the former key worked.
+    #[test]
+    fn the_width_of_columns_has_two_names_of_which_the_newer_goes_first() {
+        let width = |pairs: &[(&str, &str)]| {
+            let pairs = pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+            pairs.collect::<Configuration>().get(&MAX_COLUMN_WIDTH)
+        };
+        let (now, former) = ("table.display.max-column-width", "sql-client.display.max-column-width");
+        assert_eq!(width(&[]), Ok(30));
+        assert_eq!(width(&[(former, "40")]), Ok(40));
+        assert_eq!(width(&[(former, "40"), (now, "10")]), Ok(10));
+    }
+}
