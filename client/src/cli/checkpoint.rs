@@ -31,7 +31,20 @@ impl Checkpoint {
         let id = &result["checkpointId"];
         let kind = if self.full { "(FULL)" } else { "" };
         println!("Checkpoint{kind} {id} for job {job} completed.");
-        println!("You can resume your program from this checkpoint with the run command.");
+        // The job may have ended just now: then there is nobody to ask, and the checkpoint has been taken all the same.
+        if let Some(id) = id.as_u64()
+            && let Ok(retained) = client.retained_checkpoint(job, id).await
+        {
+            match retained {
+                Some(path) => {
+                    println!("Path: {path}\nYou can resume your program from this checkpoint with the run command.");
+                }
+                None => println!(
+                    "No job can start from it later: it is not retained in files (execution.checkpointing.dir, \
+                     execution.checkpointing.externalized-checkpoint-retention). Take a savepoint for that."
+                ),
+            }
+        }
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -39,7 +39,9 @@ pub enum Error {
         messages: Vec<String>,
     },
     /// An answer that is none of this API.
-    #[error("unexpected answer of {address} to {call}: {reason}")]
+    #[error(
+        "unexpected answer of {address} to {call}: {reason}; is a JobManager's REST endpoint there? rest.address and rest.port (or -m) say where it is"
+    )]
     Unexpected {
         /// `http://host:port`.
         address: String,
@@ -204,9 +206,13 @@ impl RestClient {
         if status.is_success() {
             return serde_json::from_slice(&body).map_err(|error| self.unexpected(call, &error.to_string()));
         }
-        let errors = serde_json::from_slice::<messages::Errors>(&body).map(|errors| errors.errors).unwrap_or_default();
-        let messages = if errors.is_empty() { vec![format!("{call}: HTTP status {status}")] } else { errors };
-        Err(Error::Refused { status: status.as_u16(), messages })
+        match serde_json::from_slice::<messages::Errors>(&body) {
+            Ok(messages::Errors { errors }) if !errors.is_empty() => {
+                Err(Error::Refused { status: status.as_u16(), messages: errors })
+            }
+            // A JobManager says why it refuses. Another program may have its port.
+            _ => Err(self.unexpected(call, &format!("HTTP status {status}"))),
+        }
     }
 
     fn unexpected(&self, call: &str, reason: &str) -> Error {
@@ -225,4 +231,51 @@ fn root_cause(error: &dyn std::error::Error) -> String {
         cause = source;
     }
     cause.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read as _, Write as _};
+    use std::net::TcpListener;
+
+    use super::*;
+
+    /// What a client says of a server that answers so.
+    fn said(answer: &'static str) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let server = std::thread::spawn(move || {
+            let (mut connection, _) = listener.accept().unwrap();
+            let mut request = Vec::new();
+            let mut buffer = [0; 1024];
+            while !request.ends_with(b"\r\n\r\n") {
+                let read = connection.read(&mut buffer).unwrap();
+                request.extend_from_slice(&buffer[..read]);
+            }
+            connection.write_all(answer.as_bytes()).unwrap();
+        });
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let outcome = runtime.block_on(RestClient::new("127.0.0.1", port).jobs());
+        server.join().unwrap();
+        outcome.err().map(|error| error.to_string()).unwrap_or_default()
+    }
+
+    /// "/v1/jobs/overview: HTTP status 404 Not Found".
+    #[test]
+    fn who_is_no_job_manager_is_told_from_one_that_refuses() {
+        for answer in [
+            "HTTP/1.1 404 Not Found\r\nContent-Length: 9\r\nConnection: close\r\n\r\nnot found",
+            "HTTP/1.1 501 Not Implemented\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nContent-Length: 6\r\nConnection: close\r\n\r\n<html>",
+        ] {
+            let said = said(answer);
+            assert!(
+                said.contains("http://127.0.0.1:") && said.contains("is a JobManager's REST endpoint there"),
+                "{said}"
+            );
+        }
+        let refused =
+            "HTTP/1.1 404 Not Found\r\nContent-Length: 21\r\nConnection: close\r\n\r\n{\"errors\":[\"no job\"]}";
+        assert_eq!(said(refused), "no job");
+    }
 }

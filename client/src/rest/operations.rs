@@ -90,6 +90,19 @@ impl RestClient {
         }))
     }
 
+    /// Where a complete checkpoint is, if a job can start from it later: not if it goes with its own job.
+    pub async fn retained_checkpoint(&self, job: JobId, checkpoint: u64) -> Result<Option<String>> {
+        let configuration: Value = self.get(&format!("/v1/jobs/{job}/checkpoints/config")).await?;
+        if configuration["externalization"]["enabled"] != true {
+            return Ok(None);
+        }
+        let answer: Value = self.get(&format!("/v1/jobs/{job}/checkpoints")).await?;
+        let mut history = answer["history"].as_array().into_iter().flatten();
+        let path = history.find(|other| other["id"] == checkpoint).and_then(|found| found["external_path"].as_str());
+        // What is kept in memory has a note in place of a path.
+        Ok(path.filter(|path| path.contains('/')).map(str::to_owned))
+    }
+
     async fn trigger(&self, path: &str, status: &str, body: &Value) -> Result<Operation> {
         let answer: Value = self.send(path, self.http.post(self.url(path)).json(body)).await?;
         let id = answer["request-id"].as_str().ok_or_else(|| self.unexpected(path, "no `request-id`"))?;

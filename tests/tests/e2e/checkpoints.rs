@@ -7,6 +7,8 @@ use wiesel_tests::s3::S3Server;
 use wiesel_tests::store::{Audit, Place};
 use wiesel_tests::{Cluster, ClusterBuilder, eventually, process};
 
+use super::sql;
+
 const LIMIT: Duration = Duration::from_secs(60);
 /// Two readers that are as fast as they can be, and one sink that sleeps half a second for each batch of a hundred rows.
 const SLEEPING_SINK: &str = "source.rows=limit:100;sink.write=pause:500@1+";
@@ -151,4 +153,27 @@ fn checkpoints_that_fail_leave_nothing_on_s3() {
     }
     let folder = server.bucket().join("checkpoints");
     only_complete_checkpoints_are_left(cluster, &folder, Some(&server.unfinished_uploads()));
+}
+
+/// It said in any case that a job could be resumed from it, and never from where.
+#[test]
+fn a_checkpoint_that_is_asked_for_is_said_to_be_retained_only_where_it_is() {
+    let cluster = Cluster::builder().set("execution.checkpointing.interval", "1 h").start();
+    let folder = format!("-Dexecution.checkpointing.dir=file://{}/retained", cluster.dir().display());
+    let retains = "-Dexecution.checkpointing.externalized-checkpoint-retention=RETAIN_ON_CANCELLATION";
+    for (options, words) in [
+        (&["-p", "1", folder.as_str(), retains][..], "/retained/"),
+        (&["-p", "1", folder.as_str()][..], "it is not retained"),
+        (&["-p", "1", retains][..], "it is not retained"),
+    ] {
+        let job = cluster.submit_with(&sql::endless_shuffle(100), options);
+        cluster.wait_for_tasks(&job, LIMIT);
+        let output = cluster.script("flink", &["checkpoint", &job]);
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && said.contains(words), "{output:?}");
+        assert_eq!(said.contains("Path: file://"), words == "/retained/", "{said}");
+        assert_eq!(said.contains("You can resume"), words == "/retained/", "{said}");
+        cluster.script("flink", &["cancel", &job]);
+        cluster.wait_for_free_slots(2);
+    }
 }
