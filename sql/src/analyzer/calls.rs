@@ -6,7 +6,7 @@ use super::expression::{ExpressionAnalyzer, array_constructor, map_constructor, 
 use super::grouping::AggregateCall;
 use super::places::place_of;
 use crate::error::{Error, Result};
-use crate::functions::{aggregate, refuse_untyped_null, scalar};
+use crate::functions::{aggregate, not_here_yet, refuse_untyped_null, scalar};
 use crate::parser::dialect::{MAP_CONSTRUCTOR, ROW_CONSTRUCTOR};
 use crate::parser::lexer;
 
@@ -28,6 +28,13 @@ impl ExpressionAnalyzer<'_> {
     }
 
     fn scalar_call(&mut self, name: &str, upper: &str, function: &Function) -> Result<Expression> {
+        if let Some(instead) = instead_of_group_window(upper) {
+            return Err(Error::unsupported(format!("{upper} of GROUP BY windows: {instead}"), None));
+        }
+        // Before its arguments are looked at: some have a grammar of their own.
+        if let Some(error) = not_here_yet(upper) {
+            return Err(error);
+        }
         if function.filter.is_some() {
             let message = "FILTER must not be used with non-aggregate function";
             return Err(Error::validation(message, None));
@@ -44,9 +51,6 @@ impl ExpressionAnalyzer<'_> {
                 "TIMESTAMPADD" => scalar::timestamp_add(&unit, first, second),
                 _ => scalar::timestamp_diff(&unit, first, second),
             };
-        }
-        if let Some(instead) = instead_of_group_window(upper) {
-            return Err(Error::unsupported(format!("{upper} of GROUP BY windows: {instead}"), None));
         }
         let operands = self.all(arguments)?;
         match name {

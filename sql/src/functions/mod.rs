@@ -24,6 +24,9 @@ mod tests;
 
 pub use scalar::names;
 
+/// The names of Flink's functions, one a line.
+const OF_FLINK: &str = include_str!("flink.txt");
+
 pub(crate) fn is_text(kind: &TypeKind) -> bool {
     matches!(kind, TypeKind::Char(_) | TypeKind::Varchar(_))
 }
@@ -127,6 +130,13 @@ pub(crate) fn cannot_apply_function(name: &str, operands: &[Expression], support
         forms(supported)
     );
     Error::validation(message, None)
+}
+
+/// A function of Flink's that is not here yet, by its name in capital letters.
+pub(crate) fn not_here_yet(name: &str) -> Option<Error> {
+    let is_missing = OF_FLINK.lines().any(|known| known == name) && names().all(|here| here != name);
+    is_missing
+        .then(|| Error::unsupported(format!("{name} is not supported yet; SHOW FUNCTIONS lists those that are"), None))
 }
 
 /// A function that does not exist.
