@@ -9,10 +9,11 @@ use rustyline::validate::{ValidationContext, ValidationResult, Validator};
 use rustyline::{Context, Helper};
 use wiesel_common::config::known_keys;
 use wiesel_sql::catalog::{Catalog, fields_of};
+use wiesel_sql::parser::Unfinished;
 use wiesel_sql::{functions, parser, planner};
 
 use super::keyboard::GoesOn;
-use super::script::is_quit;
+use super::script::own;
 
 #[rustfmt::skip]
 const KEYWORDS: &[&str] = &[
@@ -26,6 +27,35 @@ const KEYWORDS: &[&str] = &[
     "TABLES", "TEMPORARY", "THEN", "TIME", "TIMESTAMP", "TIMESTAMP_LTZ", "TINYINT", "TRUE", "TUMBLE", "UNION", "USE",
     "VALUES", "VARCHAR", "VIEW", "VIEWS", "WATERMARK", "WHEN", "WHERE", "WITH",
 ];
+
+/// What can follow the words that a statement begins with, where it is only some words.
+const FOLLOWS: &[(&[&str], &[&str])] = &[
+    (&["BEGIN"], &["STATEMENT"]),
+    (&["BEGIN", "STATEMENT"], &["SET"]),
+    (&["CREATE"], &["TABLE", "TEMPORARY", "VIEW"]),
+    (&["CREATE", "TEMPORARY"], &["TABLE", "VIEW"]),
+    (&["DROP"], &["TABLE", "TEMPORARY", "VIEW"]),
+    (&["DROP", "TEMPORARY"], &["TABLE", "VIEW"]),
+    (&["EXECUTE"], &["INSERT", "STATEMENT"]),
+    (&["EXECUTE", "STATEMENT"], &["SET"]),
+    (&["EXECUTE", "STATEMENT", "SET"], &["BEGIN"]),
+    (&["INSERT"], &["INTO"]),
+    (&["SHOW"], &["CATALOGS", "COLUMNS", "CREATE", "CURRENT", "DATABASES", "FUNCTIONS", "JOBS", "TABLES", "VIEWS"]),
+    (&["SHOW", "CREATE"], &["TABLE", "VIEW"]),
+    (&["SHOW", "CURRENT"], &["CATALOG", "DATABASE"]),
+    (&["STOP"], &["JOB"]),
+];
+
+/// The words that can follow what a statement begins with; none: names and expressions can, too.
+fn followers(before: &str) -> Option<&'static [&'static str]> {
+    let statement = before.rsplit(';').next().unwrap_or(before);
+    // The longest of the table has three.
+    let words: Vec<&str> = statement.split_whitespace().take(4).collect();
+    let same = |of: &[&str]| {
+        of.len() == words.len() && of.iter().zip(&words).all(|(one, other)| one.eq_ignore_ascii_case(other))
+    };
+    FOLLOWS.iter().find(|(of, _)| same(of)).map(|(_, words)| *words)
+}
 
 /// Functions that are called without parentheses.
 const NILADIC: [&str; 5] = ["CURRENT_DATE", "CURRENT_TIME", "CURRENT_TIMESTAMP", "LOCALTIME", "LOCALTIMESTAMP"];
@@ -152,6 +182,11 @@ impl Completer for SqlHelper {
         }
         let start = before.char_indices().rev().find(|(_, c)| !is_part(*c)).map_or(0, |(at, c)| at + c.len_utf8());
         let (word, quoted) = (&before[start..], before[..start].ends_with('`'));
+        if let Some(words) = followers(&before[..start]) {
+            let fitting = words.iter().filter(|name| begins(name, word));
+            let pair = |name: &&str| Pair { display: (*name).to_owned(), replacement: (*name).to_owned() };
+            return Ok((start, fitting.map(pair).collect()));
+        }
         if word.is_empty() {
             return Ok((start, Vec::new()));
         }
@@ -175,18 +210,16 @@ impl Validator for SqlHelper {
 /// Whether Enter runs what was typed: nothing, or statements of which the last ends with a semicolon or is a word of the
 /// client's own.
 fn is_whole(input: &str) -> bool {
-    let is_own = |word: &str| is_quit(word) || ["HELP", "CLEAR"].iter().any(|own| word.eq_ignore_ascii_case(own));
-    input.trim().is_empty()
-        || parser::is_complete(input)
-        || parser::split(input).last().is_some_and(|last| is_own(last.text.trim()))
+    parser::unfinished(input).is_none()
+        || parser::split_input(input).last().is_some_and(|last| own(&last.text).is_some())
 }
 
 /// Stands on a line that goes on with a statement until something is typed there. It is no part of the statement.
-pub(super) struct Continuation(String);
+pub(super) struct Continuation(&'static str);
 
 impl Hint for Continuation {
     fn display(&self) -> &str {
-        &self.0
+        self.0
     }
 
     fn completion(&self) -> Option<&str> {
@@ -203,11 +236,14 @@ impl Hinter for SqlHelper {
     }
 }
 
-/// What a statement that is not complete waits for.
-fn continuation(line: &str) -> String {
-    match parser::set_members(line) {
-        Some(members) => format!("> statement set of {members} so far: INSERT ...; adds one, END; runs it"),
-        None => "> goes on until ;".to_owned(),
+/// What an input that is not complete waits for.
+fn continuation(input: &str) -> &'static str {
+    match parser::unfinished(input) {
+        Some(Unfinished::Text) => "> a text is open, goes on until '",
+        Some(Unfinished::Name) => "> a name is open, goes on until `",
+        Some(Unfinished::Comment) => "> a comment is open, goes on until */",
+        Some(Unfinished::Set) => "> statement set: goes on until END;",
+        Some(Unfinished::Statement) | None => "> goes on until ;",
     }
 }
 
@@ -226,9 +262,19 @@ mod tests {
 
     #[test]
     fn enter_runs_whole_statements_and_the_clients_own_words() {
-        for whole in
-            ["", "SELECT 1;", "quit", "QUIT;", "exit", "\\q", "help", " clear ", "SELECT ';';", "SELECT 1;\nhelp"]
-        {
+        for whole in [
+            "",
+            "SELECT 1;",
+            "quit",
+            "QUIT;",
+            "exit",
+            "\\q",
+            "help",
+            " clear ",
+            "SELECT ';';",
+            "SELECT 1;\nhelp",
+            "BEGIN STATEMENT SET;",
+        ] {
             assert!(is_whole(whole), "{whole}");
         }
         for part in ["SELECT 1", "SELECT 'a;", "quit SELECT", "SELECT 1 -- ;"] {
@@ -276,6 +322,28 @@ mod tests {
         ] {
             let found = complete(line);
             assert_eq!(found, (start, expected.into_iter().map(str::to_owned).collect()), "{line}");
+        }
+    }
+
+    /// SHOW T offered TAN, TRIM and TUMBLE.
+    #[test]
+    fn only_what_can_follow_is_offered_where_that_is_some_words() {
+        for (line, start, expected) in [
+            ("SHOW T", 5, vec!["TABLES"]),
+            ("SELECT 1; show\n c", 16, vec!["CATALOGS", "COLUMNS", "CREATE", "CURRENT"]),
+            ("SHOW CREATE ", 12, vec!["TABLE", "VIEW"]),
+            ("SHOW CURRENT d", 13, vec!["DATABASE"]),
+            ("DROP TEMPORARY fl", 15, vec![]),
+            ("SHOW COLUMNS FROM fl", 18, vec!["FLOAT", "FLOOR(", "flights"]),
+            ("DESCRIBE fl", 9, vec!["FLOAT", "FLOOR(", "flights"]),
+        ] {
+            let found = complete(line);
+            assert_eq!(found, (start, expected.into_iter().map(str::to_owned).collect()), "{line}");
+        }
+        for (words, followers) in FOLLOWS {
+            for word in words.iter().chain(*followers) {
+                assert!(KEYWORDS.contains(word), "{word}");
+            }
         }
     }
 
@@ -332,7 +400,15 @@ mod tests {
         assert_eq!(hint("SELECT 1"), None, "nothing while something is typed");
         assert_eq!(hint("SELECT 1\nFROM"), None);
         assert_eq!(hint("SELECT 1;\n"), None);
-        let set = hint("BEGIN STATEMENT SET;\nINSERT INTO t SELECT 1;\nINSERT INTO u\nSELECT 2;\n").unwrap();
-        assert_eq!(set, ("> statement set of 2 so far: INSERT ...; adds one, END; runs it".to_owned(), true));
+        // "> goes on until ;" stood behind the semicolon that was in the text.
+        for (line, open) in [
+            ("SELECT 'unterminated;\n", "> a text is open, goes on until '"),
+            ("SELECT `a;\n", "> a name is open, goes on until `"),
+            ("SELECT 1 /* a;\n", "> a comment is open, goes on until */"),
+            ("EXECUTE STATEMENT SET BEGIN\nINSERT INTO t SELECT 1;\n", "> statement set: goes on until END;"),
+        ] {
+            assert_eq!(hint(line), Some((open.to_owned(), true)));
+        }
+        assert_eq!(hint("BEGIN STATEMENT SET;\n"), None, "its statements come one by one");
     }
 }

@@ -7,7 +7,7 @@ use chrono::{Local, TimeZone};
 use wiesel_common::config::Configuration;
 use wiesel_common::id::JobId;
 use wiesel_operators::types::{RowField, TypeKind};
-use wiesel_sql::ast::StopJob;
+use wiesel_sql::ast::{Insert, LocatedStatement, Statement, StopJob};
 use wiesel_sql::parser::{self, StatementText};
 use wiesel_sql::session::{ExecuteOptions, InsertJob, Outcome, QueryJob, Session};
 
@@ -44,9 +44,25 @@ impl Executor {
 
     /// Runs a statement; what it gives goes to standard output.
     pub async fn execute(&mut self, text: &StatementText) -> Result<(), Failure> {
+        self.run(&parser::parse_statement(text)?).await
+    }
+
+    /// An INSERT for a statement set, which is planned for the sake of its errors and not run.
+    pub fn insert_of_set(&mut self, text: &StatementText) -> Result<Insert, Failure> {
         let statement = parser::parse_statement(text)?;
+        if matches!(statement.statement, Statement::Insert(_)) {
+            self.session.execute(&statement, &ExecuteOptions::default())?;
+        }
+        match statement.statement {
+            Statement::Insert(insert) => Ok(insert),
+            _ => anyhow::bail!("Only INSERT INTO can be part of a statement set. END; runs it, QUIT; leaves without."),
+        }
+    }
+
+    /// Runs a statement that has been read.
+    pub async fn run(&mut self, statement: &LocatedStatement) -> Result<(), Failure> {
         let problems = setting(&statement.statement).map(|setting| check(&setting)).transpose()?.unwrap_or_default();
-        match self.session.execute(&statement, &ExecuteOptions { as_strings: true, but_bytes: true })? {
+        match self.session.execute(statement, &ExecuteOptions { as_strings: true, but_bytes: true })? {
             Outcome::Done => {
                 problems.iter().for_each(|problem| println!("[WARNING] {problem}"));
                 println!("[INFO] Execute statement succeeded.");

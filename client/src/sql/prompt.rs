@@ -5,14 +5,15 @@ use rustyline::error::ReadlineError;
 use rustyline::history::MemHistory;
 use rustyline::{CompletionType, Config, Editor};
 use tokio::signal::unix::{SignalKind, signal};
-use wiesel_sql::parser;
+use wiesel_sql::ast::{Insert, LocatedStatement, Statement};
+use wiesel_sql::parser::{self, SetMark, StatementText};
 
 use super::completion::SqlHelper;
 use super::executor::Executor;
 use super::help::HELP;
 use super::history::{self, HistoryFile};
 use super::keyboard::Keyboard;
-use super::script::{error_text, is_quit};
+use super::script::{Own, error_text, own};
 use crate::cli::Failure;
 
 /// Reads and runs statements until the end. True: it ended as it should.
@@ -40,13 +41,14 @@ pub(super) async fn run(executor: &mut Executor, history: Option<PathBuf>) -> Re
     }
     println!("Wiesel SQL client. HELP; lists commands, QUIT; leaves.\n");
     let keyboard = Keyboard::open();
+    let mut set = None;
     loop {
         let goes_on = keyboard.as_ref().map(Keyboard::goes_on);
         editor.set_helper(Some(SqlHelper::new(executor.session().catalog(), goes_on)));
         match read(&mut editor, keyboard.as_ref(), &std::mem::take(&mut executor.typed_ahead)) {
             Ok(input) => {
                 keep(&mut editor, history.as_ref(), input.trim())?;
-                if !run_input(executor, &input).await {
+                if !run_input(executor, &mut set, &input).await {
                     break;
                 }
             }
@@ -87,15 +89,15 @@ fn keep(
     Ok(())
 }
 
-/// False: the user leaves.
-async fn run_input(executor: &mut Executor, input: &str) -> bool {
-    for statement in parser::split(input) {
-        match statement.text.trim().to_uppercase().as_str() {
-            "HELP" => println!("{HELP}"),
-            "CLEAR" => print!("\x1b[2J\x1b[H"),
-            text if is_quit(text) => return false,
-            _ => {
-                if let Err(error) = executor.execute(&statement).await {
+/// Runs the statements of an input. False: the user leaves.
+async fn run_input(executor: &mut Executor, set: &mut Option<Vec<Insert>>, input: &str) -> bool {
+    for statement in parser::split_input(input) {
+        match own(&statement.text) {
+            Some(Own::Help) => println!("{HELP}"),
+            Some(Own::Clear) => print!("\x1b[2J\x1b[H"),
+            Some(Own::Quit) => return false,
+            None => {
+                if let Err(error) = run_statement(executor, set, &statement).await {
                     println!("{}", error_text(&error));
                 }
             }
@@ -103,4 +105,39 @@ async fn run_input(executor: &mut Executor, input: &str) -> bool {
         println!();
     }
     true
+}
+
+/// Runs a statement, or puts it into the set that has begun. What cannot be part of that is refused and leaves it as it is.
+async fn run_statement(
+    executor: &mut Executor,
+    set: &mut Option<Vec<Insert>>,
+    text: &StatementText,
+) -> Result<(), Failure> {
+    match (parser::set_mark(text), set.as_mut()) {
+        (Some(SetMark::Begin), None) => tell_members(set.insert(Vec::new())),
+        (Some(SetMark::Begin), Some(inserts)) => {
+            anyhow::bail!("A statement set of {} has begun already: END; runs it.", inserts.len());
+        }
+        (None, Some(inserts)) => {
+            inserts.push(executor.insert_of_set(text)?);
+            tell_members(inserts);
+        }
+        (Some(SetMark::End), Some(inserts)) => {
+            let inserts = std::mem::take(inserts);
+            *set = None;
+            if inserts.is_empty() {
+                println!("[INFO] The statement set is empty, nothing was run.");
+                return Ok(());
+            }
+            let statement = Statement::StatementSet(inserts);
+            let (location, text) = (text.location, text.text.clone());
+            executor.run(&LocatedStatement { statement, location, text }).await?;
+        }
+        (_, None) => executor.execute(text).await?,
+    }
+    Ok(())
+}
+
+fn tell_members(inserts: &[Insert]) {
+    println!("[INFO] Statement set of {} so far: INSERT ...; adds one, END; runs it.", inserts.len());
 }

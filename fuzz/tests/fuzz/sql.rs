@@ -85,7 +85,8 @@ pub(super) fn scripts() -> Vec<Vec<u8>> {
 fn run(script: &str) -> bool {
     let mut session = Session::new(Configuration::default());
     let mut taken = false;
-    parser::is_complete(script);
+    parser::unfinished(script);
+    parser::split_input(script);
     for text in parser::split(script) {
         // As a client does: what fails changes nothing, the next one is another's.
         let Ok(statement) = parser::parse_statement(&text) else { continue };

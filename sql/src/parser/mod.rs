@@ -27,7 +27,7 @@ mod unsupported;
 mod words;
 
 pub use reserved::as_written;
-pub use split::{StatementText, is_complete, set_members, split};
+pub use split::{SetMark, StatementText, Unfinished, set_mark, split, split_input, unfinished};
 pub(crate) use statement::options_of_hint;
 
 /// Expressions and queries within each other, at most.

@@ -15,9 +15,19 @@ pub struct StatementText {
 /// The statements of a script, in order. Nothing but white space and comments is no statement. A statement set is one
 /// statement up to its END.
 pub fn split(script: &str) -> Vec<StatementText> {
+    joined(pieces(script), |text| begins_set(text) || opens_set(text))
+}
+
+/// The statements of an input at a prompt, which is given those between `BEGIN STATEMENT SET;` and `END;` one by one.
+pub fn split_input(input: &str) -> Vec<StatementText> {
+    joined(pieces(input), opens_set)
+}
+
+/// The pieces as statements: from one that opens a set to its END they are one.
+fn joined(pieces: Vec<Piece>, opens: impl Fn(&str) -> bool) -> Vec<StatementText> {
     let mut statements = Vec::new();
     let mut pending: Option<StatementText> = None;
-    for piece in pieces(script) {
+    for piece in pieces {
         match pending.as_mut() {
             Some(set) => {
                 set.text.push(';');
@@ -35,7 +45,7 @@ pub fn split(script: &str) -> Vec<StatementText> {
                     location,
                     terminated: piece.terminated,
                 };
-                if opens_set(&statement.text) && piece.terminated {
+                if opens(&statement.text) && piece.terminated {
                     // The characters after the text still count for the positions of what follows.
                     pending = Some(StatementText { text: piece.whole[offset..].to_owned(), ..statement });
                 } else {
@@ -52,26 +62,63 @@ pub fn split(script: &str) -> Vec<StatementText> {
     statements
 }
 
-/// Whether the text ends in a complete statement, so that a prompt need not wait for more.
-pub fn is_complete(text: &str) -> bool {
-    split(text).last().is_none_or(|last| last.terminated)
+/// What an input at a prompt waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unfinished {
+    /// A semicolon.
+    Statement,
+    /// The END of a set in one statement.
+    Set,
+    /// The quote that closes a text.
+    Text,
+    /// The back tick that closes a name.
+    Name,
+    /// The end of a comment.
+    Comment,
 }
 
-/// How many statements a statement set has so far, if the text ends within one.
-pub fn set_members(text: &str) -> Option<usize> {
-    let last = split(text).pop().filter(|last| !last.terminated && opens_set(&last.text))?;
-    let ended = pieces(&last.text).iter().filter(|piece| piece.terminated && piece.start.is_some()).count();
-    let opening = usize::from(first_words(&last.text, 1) == ["BEGIN"]);
-    Some(ended.saturating_sub(opening))
+/// What an input at a prompt waits for; none: it ends in a complete statement, or is empty.
+pub fn unfinished(input: &str) -> Option<Unfinished> {
+    let pieces = pieces(input);
+    match pieces.last().and_then(|last| last.open) {
+        Some("'") => return Some(Unfinished::Text),
+        Some("`") => return Some(Unfinished::Name),
+        Some(_) => return Some(Unfinished::Comment),
+        None => {}
+    }
+    let last = joined(pieces, opens_set).pop().filter(|last| !last.terminated)?;
+    Some(if opens_set(&last.text) { Unfinished::Set } else { Unfinished::Statement })
 }
 
+/// The statements around those of a set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SetMark {
+    /// `BEGIN STATEMENT SET`.
+    Begin,
+    /// `END`.
+    End,
+}
+
+/// Whether a statement of [`split_input`] begins or ends a set.
+pub fn set_mark(statement: &StatementText) -> Option<SetMark> {
+    match first_words(&statement.text, 4).as_slice() {
+        [begin, _, _] if begin == "BEGIN" && begins_set(&statement.text) => Some(SetMark::Begin),
+        [end] if end == "END" => Some(SetMark::End),
+        _ => None,
+    }
+}
+
+fn begins_set(text: &str) -> bool {
+    first_words(text, 3) == ["BEGIN", "STATEMENT", "SET"]
+}
+
+/// Whether a set in one statement begins.
 fn opens_set(text: &str) -> bool {
     let words = first_words(text, 5);
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     matches!(
         words.as_slice(),
-        ["BEGIN", "STATEMENT", "SET", ..]
-            | ["EXECUTE", "STATEMENT", "SET", "BEGIN", ..]
+        ["EXECUTE", "STATEMENT", "SET", "BEGIN", ..]
             | ["EXPLAIN", "STATEMENT", "SET", "BEGIN", ..]
             | ["EXPLAIN", "EXECUTE", "STATEMENT", "SET", "BEGIN"]
     )
@@ -81,19 +128,22 @@ struct Piece {
     whole: String,
     start: Option<(usize, Location)>,
     terminated: bool,
+    /// What would close the text, name or comment that it ends in.
+    open: Option<&'static str>,
 }
 
 fn pieces(script: &str) -> Vec<Piece> {
     let mut pieces = Vec::new();
     let mut begin = 0;
     let mut start = None;
+    let mut open = None;
     let mut location = Location { line: 1, column: 1 };
     let mut rest = script.char_indices().peekable();
     while let Some((at, c)) = rest.next() {
         let here = location;
         advance(&mut location, c);
         let next = rest.peek().map(|(_, next)| *next);
-        let closed_by: Option<&str> = match (c, next) {
+        let closed_by: Option<&'static str> = match (c, next) {
             ('-', Some('-')) => Some("\n"),
             ('/', Some('*')) => Some("*/"),
             ('\'', _) => Some("'"),
@@ -102,7 +152,12 @@ fn pieces(script: &str) -> Vec<Piece> {
         };
         let comment = matches!(closed_by, Some("\n" | "*/")) && !script[at..].starts_with("/*+");
         if c == ';' {
-            pieces.push(Piece { whole: script[begin..at].to_owned(), start: start.take(), terminated: true });
+            pieces.push(Piece {
+                whole: script[begin..at].to_owned(),
+                start: start.take(),
+                terminated: true,
+                open: None,
+            });
             begin = at + 1;
             continue;
         }
@@ -112,16 +167,17 @@ fn pieces(script: &str) -> Vec<Piece> {
         if let Some(close) = closed_by {
             let opening = if comment || close == "*/" { 2 } else { 1 };
             let inside = at + opening;
-            let end = script
-                .get(inside..)
-                .and_then(|text| text.find(close))
-                .map_or(script.len(), |i| inside + i + close.len());
+            let closed = script.get(inside..).and_then(|text| text.find(close));
+            if closed.is_none() && close != "\n" {
+                open = Some(close);
+            }
+            let end = closed.map_or(script.len(), |i| inside + i + close.len());
             while let Some((_, skipped)) = rest.next_if(|(i, _)| *i < end) {
                 advance(&mut location, skipped);
             }
         }
     }
-    pieces.push(Piece { whole: script[begin..].to_owned(), start, terminated: false });
+    pieces.push(Piece { whole: script[begin..].to_owned(), start, terminated: false, open });
     pieces
 }
 

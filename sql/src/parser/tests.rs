@@ -223,21 +223,43 @@ fn positions() {
             ("SELECT 2 -- z".to_owned(), Location { line: 3, column: 2 })
         ]
     );
-    for (text, members) in [
-        ("SELECT 1;", None),
-        ("BEGIN STATEMENT SET;", Some(0)),
-        ("SELECT 1; BEGIN STATEMENT SET; INSERT INTO t SELECT 1; -- x;\nINSERT", Some(1)),
-        ("EXECUTE STATEMENT SET BEGIN\nINSERT INTO t SELECT 1;\nINSERT INTO t SELECT ';';", Some(2)),
-        ("BEGIN STATEMENT SET; INSERT INTO t SELECT 1; END;", None),
+}
+
+#[test]
+fn an_input_at_a_prompt_says_what_it_waits_for() {
+    use Unfinished::{Comment, Name, Set, Statement, Text};
+    for (input, waits_for) in [
+        ("", None),
+        ("-- x", None),
+        ("SELECT 1; ", None),
+        ("SELECT ';';", None),
+        ("SELECT 1", Some(Statement)),
+        ("SELECT 1 -- it's;", Some(Statement)),
+        ("SELECT 'it''s", Some(Text)),
+        ("SELECT ';", Some(Text)),
+        ("SELECT `a;", Some(Name)),
+        ("SELECT 1 /* ;", Some(Comment)),
+        ("SELECT /*+ OPTIONS('a'='b') ;", Some(Comment)),
+        ("EXECUTE STATEMENT SET BEGIN\nINSERT INTO t SELECT 1;", Some(Set)),
+        ("EXECUTE STATEMENT SET BEGIN\nINSERT INTO t SELECT 1;\nEND;", None),
+        ("BEGIN STATEMENT SET;", None),
+        ("BEGIN STATEMENT SET; INSERT INTO t SELECT 1;", None),
     ] {
-        assert_eq!(set_members(text), members, "{text}");
+        assert_eq!(unfinished(input), waits_for, "{input}");
     }
-    assert!(is_complete("SELECT 1; ") && is_complete("") && is_complete("-- x"));
-    assert!(
-        !is_complete("SELECT ';")
-            && !is_complete("SELECT 1")
-            && !is_complete("BEGIN STATEMENT SET; INSERT INTO t SELECT 1;")
-    );
+}
+
+#[test]
+fn a_prompt_is_given_the_statements_of_a_set_one_by_one() {
+    let text = "BEGIN STATEMENT SET; INSERT INTO t SELECT 1;\nend -- now\n; EXECUTE STATEMENT SET BEGIN INSERT INTO t SELECT 2; END;";
+    let found = split_input(text);
+    let marks: Vec<_> = found.iter().map(set_mark).collect();
+    assert_eq!(marks, [Some(SetMark::Begin), None, Some(SetMark::End), None]);
+    assert_eq!(found[3].text, "EXECUTE STATEMENT SET BEGIN INSERT INTO t SELECT 2; END");
+    assert_eq!(split(text).len(), 2);
+    for other in ["BEGIN STATEMENT SET INSERT INTO t SELECT 1;", "END x;", "BEGIN;"] {
+        assert_eq!(split_input(other).iter().find_map(set_mark), None, "{other}");
+    }
 }
 
 /// Before, all of it was in the message.

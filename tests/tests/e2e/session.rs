@@ -229,3 +229,13 @@ fn a_jar_is_refused_with_the_reason() {
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(!output.status.success() && said.contains("this cluster has no JVM for jars"), "{output:?}");
 }
+
+/// Before, they were syntax errors that ended the script.
+#[test]
+fn a_script_may_have_the_clients_own_words() {
+    let cluster = Cluster::builder().prepare();
+    let script = cluster.file("x.sql", "HELP;\nCLEAR;\nSHOW TABLES;\nQUIT;\nno statement;\n");
+    let ran = cluster.script("sql-client.sh", &["-f", &script.to_string_lossy()]);
+    let said = String::from_utf8_lossy(&ran.stdout);
+    assert!(ran.status.success() && said.contains("STOP JOB 'id'") && said.contains("Empty set"), "{ran:?}");
+}

@@ -25,9 +25,9 @@ fn statements_of_several_lines_completion_history_and_leaving() {
     client.wait_for("[INFO] Execute statement succeeded.");
     client.wait_for("Flink SQL> ");
     // What several names begin with is completed, then they are listed.
-    client.keys("SHO\t TAB\t\t");
-    client.wait_for("TABLES");
-    client.keys("S;\r");
+    client.keys("SHO\t C\t\t");
+    client.wait_for("COLUMNS");
+    client.keys("OL\t FROM n;\r");
     client.wait_for("1 row in set");
     client.keys("SELECT nosuch FROM n;\r");
     client.wait_for("Column 'nosuch' not found");
@@ -213,14 +213,53 @@ fn the_prompt_completes_settings_says_that_it_goes_on_and_shows_bytes() {
     client.keys(";\r");
     client.wait_for("x'abcd'");
     client.wait_for("Received a total of 1 row");
-    client.keys("BEGIN STATEMENT SET;\r");
-    client.wait_for("> statement set of 0 so far");
-    client.keys("INSERT INTO t SELECT 1;\r");
-    client.wait_for("> statement set of 1 so far");
+    client.keys("SELECT 'unterminated;\r");
+    client.wait_for("> a text is open, goes on until '");
     client.keys("\x03");
     client.wait_for("Flink SQL> ");
     client.keys("HELP;\r");
     client.wait_for("STOP JOB 'id'");
+    client.keys("quit;\r");
+    assert!(client.wait().success());
+}
+
+/// Before, any statement counted as one of the set, and the first that was none lost all of it at END.
+#[test]
+fn a_statement_set_keeps_what_it_has_where_a_statement_is_refused() {
+    let cluster = Cluster::builder().start();
+    let mut client = Terminal::open(&cluster, "bin/sql-client.sh");
+    client.wait_for("Flink SQL> ");
+    client.keys("SET 'table.dml-sync' = 'true';\r");
+    client.wait_for("succeeded.");
+    client.keys("CREATE TABLE sink (k INT) WITH ('connector' = 'blackhole');\r");
+    client.wait_for("succeeded.");
+    client.keys("BEGIN STATEMENT SET;\r");
+    client.wait_for("Statement set of 0 so far");
+    client.keys("INSERT INTO sink SELECT 1;\r");
+    client.wait_for("Statement set of 1 so far");
+    for (wrong, words) in [
+        ("SHOW TABLES;\r", "Only INSERT INTO can be part of a statement set."),
+        ("SELECT 1;\r", "Only INSERT INTO"),
+        ("INSERT INTO nowhere SELECT 1;\r", "does not exist"),
+        ("INSERT INTO sink SELEC 1;\r", "SQL parse failed."),
+        ("BEGIN STATEMENT SET;\r", "A statement set of 1 has begun already"),
+    ] {
+        client.keys(wrong);
+        client.wait_for(words);
+    }
+    client.keys("INSERT INTO sink\r");
+    client.wait_for("> goes on until ;");
+    client.keys("\x03");
+    client.wait_for("Flink SQL> ");
+    client.keys("INSERT INTO sink SELECT 2;\r");
+    client.wait_for("Statement set of 2 so far");
+    client.keys("END;\r");
+    client.wait_for("[INFO] Statement set: 2 statements into");
+    client.wait_for("[INFO] Complete execution");
+    client.keys("BEGIN STATEMENT SET; END;\r");
+    client.wait_for("The statement set is empty");
+    client.keys("SHOW TABLES;\r");
+    client.wait_for("1 row in set");
     client.keys("quit;\r");
     assert!(client.wait().success());
 }
