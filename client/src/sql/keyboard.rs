@@ -5,6 +5,9 @@
 //! line by line, and only while the prompt is shown. At other times nobody reads the terminal: it is as it was found, Ctrl-C
 //! does what it does anywhere, and what is typed waits there.
 //!
+//! Lines that are there together were pasted, or typed ahead: the editor is given them as a paste up to the end of their
+//! statement, for it draws all of a statement anew with each line that it takes.
+//!
 //! Invariant: keys come to the editor in the order in which they were typed. What was read and not brought yet waits here for
 //! the next prompt.
 use std::collections::VecDeque;
@@ -19,6 +22,7 @@ use rustix::pty::{OpenptFlags, ioctl_tiocgptpeer, openpt, unlockpt};
 use rustix::stdio::dup2_stdin;
 use rustix::termios::{OptionalActions, tcsetattr};
 
+use super::script::own;
 use crate::terminal::{self, Found, change};
 
 /// How long the editor has to say what becomes of a line before it is given more. It says so of every line that ends with
@@ -30,6 +34,8 @@ const WITHOUT_EDITING: [&str; 3] = ["dumb", "cons25", "emacs"];
 
 const PASTE_BEGINS: [u8; 6] = *b"\x1b[200~";
 const PASTE_ENDS: [u8; 6] = *b"\x1b[201~";
+/// The last bytes that were taken, where the next ones begin a line.
+const AT_A_BEGINNING: [u8; 6] = *b"\0\0\0\0\0\r";
 const CTRL_C: u8 = 3;
 const CTRL_D: u8 = 4;
 
@@ -74,6 +80,41 @@ struct Lines {
 }
 
 impl Lines {
+    /// What the editor is given next: the lines of a statement that are there, or one line. True: it ends a line.
+    fn take_piece(&mut self) -> (Vec<u8>, bool) {
+        let Some(length) = self.plain_lines() else { return self.take_line() };
+        let lines = self.bytes.drain(..length - 1).map(|byte| if byte == b'\r' { b'\n' } else { byte });
+        let piece = PASTE_BEGINS.into_iter().chain(lines).chain(PASTE_ENDS).chain([b'\r']).collect();
+        // The end of the last line.
+        self.bytes.pop_front();
+        self.recent = AT_A_BEGINNING;
+        (piece, true)
+    }
+
+    /// How long the lines at the front are that can be given together: at least two, of text alone, up to the first that may
+    /// end an input.
+    fn plain_lines(&self) -> Option<usize> {
+        if self.pasting || !matches!(self.recent[5], 0 | b'\r' | b'\n' | CTRL_C | CTRL_D) {
+            return None;
+        }
+        let (mut line, mut lines, mut length) = (Vec::new(), 0, 0);
+        for (index, byte) in self.bytes.iter().copied().enumerate() {
+            match byte {
+                b'\r' | b'\n' => {
+                    (lines, length) = (lines + 1, index + 1);
+                    if may_end_input(&String::from_utf8_lossy(&line)) {
+                        break;
+                    }
+                    line.clear();
+                }
+                // Keys that edit.
+                0..0x20 | 0x7f => break,
+                _ => line.push(byte),
+            }
+        }
+        (lines > 1).then_some(length)
+    }
+
     /// Keys up to the end of a line; what is pasted is one line with what follows. True: there is an end.
     fn take_line(&mut self) -> (Vec<u8>, bool) {
         let mut line = Vec::new();
@@ -93,6 +134,11 @@ impl Lines {
         }
         (line, false)
     }
+}
+
+/// Whether an input may end with this line: what follows is another one then.
+fn may_end_input(line: &str) -> bool {
+    line.trim_end().ends_with(';') || own(line).is_some()
 }
 
 impl Keyboard {
@@ -192,7 +238,7 @@ impl Shared {
     fn next_line(&self) -> (Vec<u8>, bool, u64) {
         let keys = self.lock();
         let mut keys = self.changed.wait_while(keys, |keys| !keys.open).unwrap_or_else(PoisonError::into_inner);
-        let (line, ends) = keys.waiting.take_line();
+        let (line, ends) = keys.waiting.take_piece();
         (line, ends, keys.answers)
     }
 
@@ -252,7 +298,7 @@ mod tests {
         let mut taken = Vec::new();
         lines.bytes.extend(keys.as_bytes());
         loop {
-            let (line, ends) = lines.take_line();
+            let (line, ends) = lines.take_piece();
             if line.is_empty() {
                 return taken;
             }
@@ -267,7 +313,7 @@ mod tests {
     #[test]
     fn the_editor_is_given_one_line_after_another() {
         let rest = ("SEL".to_owned(), false);
-        assert_eq!(lines("SELECT 1;\rSELECT\n 2;\nSEL"), [line("SELECT 1;\r"), line("SELECT\r"), line(" 2;\r"), rest]);
+        assert_eq!(lines("SELECT 1;\rSELECT 2;\nSEL"), [line("SELECT 1;\r"), line("SELECT 2;\r"), rest]);
         assert_eq!(lines("half\x03SELECT 1;\r"), [line("half\x03"), line("SELECT 1;\r")]);
         assert!(lines("").is_empty());
     }
@@ -279,8 +325,31 @@ mod tests {
         // The beginning may be read before the rest.
         let mut lines = Lines::default();
         lines.bytes.extend(b"\x1b[20");
-        assert_eq!(lines.take_line(), (b"\x1b[20".to_vec(), false));
-        lines.bytes.extend(b"0~a\rb");
-        assert_eq!(lines.take_line(), (b"0~a\rb".to_vec(), false));
+        assert_eq!(lines.take_piece(), (b"\x1b[20".to_vec(), false));
+        lines.bytes.extend(b"0~a\rb\rc");
+        assert_eq!(lines.take_piece(), (b"0~a\rb\rc".to_vec(), false));
+    }
+
+    /// The editor drew all that it had with each line: 3000 of them took minutes.
+    #[test]
+    fn the_lines_of_a_statement_that_are_there_are_given_at_once() {
+        let paste = |text: &str| line(&format!("\x1b[200~{text}\x1b[201~\r"));
+        let two = "SELECT\n 2;\rSELECT 3;\rSELECT\r\r 4,\r";
+        assert_eq!(lines(two), [paste("SELECT\n 2;"), line("SELECT 3;\r"), paste("SELECT\n\n 4,")]);
+        let rest = (" '5'".to_owned(), false);
+        assert_eq!(lines("SELECT\r 4,\r '5'"), [paste("SELECT\n 4,"), rest]);
+        // A word of the client's own ends an input, and keys that edit are no text.
+        assert_eq!(lines("quit\rSELECT 1;\r"), [line("quit\r"), line("SELECT 1;\r")]);
+        assert_eq!(lines("SELE\t\r1;\r"), [line("SELE\t\r"), line("1;\r")]);
+        assert_eq!(lines("a\rb\rc\x7fd\r"), [paste("a\nb"), line("c\x7fd\r")]);
+        let many = format!("INSERT INTO t VALUES\r{}(0);\r", "('äöü', 1),\r".repeat(3000));
+        assert_eq!(lines(&many).len(), 1);
+        // What begins within a line is its end.
+        let mut lines = Lines::default();
+        lines.bytes.extend(b"SEL");
+        lines.take_piece();
+        lines.bytes.extend(b"ECT\r1,\r2;\r");
+        assert_eq!(lines.take_piece(), (b"ECT\r".to_vec(), true));
+        assert_eq!(lines.take_piece(), (b"\x1b[200~1,\n2;\x1b[201~\r".to_vec(), true));
     }
 }
