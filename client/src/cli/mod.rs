@@ -338,10 +338,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         for (name, bytes, words) in [
             ("z.jar", &b""[..], "`z.jar` is none: this cluster has no JVM"),
-            ("Z.JAR", b"SELECT 1;", "no JVM"),
-            ("renamed.sql", b"PK\x03\x04\xff", "no JVM"),
-            ("job.py", b"print(1)", "no Python"),
-            ("utf16.sql", b"\xff\xfeS\0", "no text in UTF-8"),
+            ("Z.JAR", &b"SELECT 1;"[..], "no JVM"),
+            ("renamed.sql", &b"PK\x03\x04\xff"[..], "no JVM"),
+            ("job.py", &b"print(1)"[..], "no Python"),
+            ("utf16.sql", &b"\xff\xfeS\0"[..], "no text in UTF-8"),
         ] {
             let path = folder.path().join(name);
             std::fs::write(&path, bytes).unwrap();
