@@ -1,10 +1,11 @@
 //! What every part of Wiesel shares: configuration, file systems, the memory model, ids, key groups and their hash, time,
-//! waiting, connections between processes, who reaches them and the secret that they share, which subtasks an edge connects, bounds
+//! waiting, whether a thread is to end, connections between processes, who reaches them and the secret that they share, which subtasks an edge connects, bounds
 //! of messages, fault points.
 //!
 //! Kept small: what one crate alone uses lives in that crate.
 pub mod config;
 pub mod connections;
+pub mod ending;
 pub mod exposure;
 pub mod fault;
 pub mod filesystem;

@@ -36,6 +36,11 @@ impl Waiter {
         self.cancelled.load(Ordering::SeqCst)
     }
 
+    /// True once the task is being cancelled: for what works long between two waits.
+    pub fn cancellation(&self) -> Arc<AtomicBool> {
+        self.cancelled.clone()
+    }
+
     /// Waits until `ready`; returns how long that took.
     ///
     /// # Errors

@@ -5,6 +5,7 @@
 //! - [`cast`]: CAST and TRY_CAST between the types.
 //! - [`functions`]: the built-in scalar functions.
 //! - [`element`]: what flows: batches, watermarks, barriers, end of input.
+//! - [`ending`]: how a step that takes long ends with its task.
 //! - [`operator`]: the contract between an operator, its chain and its task.
 //! - [`chain`]: operators in a row; [`watermark_valve`]: watermarks of many channels made one.
 //! - [`build`]: from an operator's specification in the job graph to the operator.
@@ -24,6 +25,7 @@ pub mod chain;
 #[cfg(test)]
 mod conformance_tests;
 pub mod element;
+pub mod ending;
 pub mod expression;
 pub mod functions;
 pub mod group_aggregate;

@@ -12,6 +12,7 @@ use datafusion_physical_expr::expressions::{Column, Literal};
 use super::context::EvaluationContext;
 use super::kernel::{Call, Kernel, from_datafusion};
 use super::{Expression, Node, conditional, logic, text_bytes};
+use crate::ending;
 use crate::functions;
 use crate::operator::{Error, Result};
 use crate::types::{LogicalType, TypeKind};
@@ -62,12 +63,14 @@ impl Site<'_> {
 
 /// Compiles an expression over the columns of `input`.
 ///
-/// Fails with [`Error::Plan`] if a function is unknown or does not take the operands it is given.
+/// Fails with [`Error::Plan`] if a function is unknown or does not take the operands it is given, and with [`Error::Cancelled`]
+/// if the task ends meanwhile: thousands of constant patterns take long.
 pub fn compile(
     expression: &Expression,
     input: &SchemaRef,
     context: &EvaluationContext,
 ) -> Result<Arc<dyn PhysicalExpr>> {
+    ending::check()?;
     Ok(match &expression.node {
         Node::Input(index) => {
             let field = input.fields().get(*index).ok_or_else(|| {

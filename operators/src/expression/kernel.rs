@@ -15,6 +15,7 @@ use datafusion_expr::ColumnarValue;
 use datafusion_physical_expr::PhysicalExpr;
 
 use super::budget::{Budget, check_value};
+use crate::ending;
 use crate::operator::{Error, Result};
 
 /// Computes a column from operands.
@@ -204,7 +205,9 @@ impl Args {
         mut value: impl FnMut(usize) -> Result<Option<T::Native>>,
     ) -> Result<ArrayRef> {
         let mut builder = PrimitiveBuilder::<T>::with_capacity(self.rows);
+        let mut steps = ending::Steps::default();
         for row in 0..self.rows {
+            steps.step()?;
             builder.append_option(value(row)?);
         }
         Ok(Arc::new(builder.finish()))
@@ -217,7 +220,9 @@ impl Args {
         mut value: impl FnMut(usize) -> Result<Option<T::Native>>,
     ) -> Result<ArrayRef> {
         let mut builder = PrimitiveBuilder::<T>::with_capacity(self.rows).with_data_type(data_type.clone());
+        let mut steps = ending::Steps::default();
         for row in 0..self.rows {
+            steps.step()?;
             builder.append_option(value(row)?);
         }
         Ok(Arc::new(builder.finish()))
@@ -226,7 +231,9 @@ impl Args {
     /// A column of booleans.
     pub fn booleans(&self, mut value: impl FnMut(usize) -> Result<Option<bool>>) -> Result<ArrayRef> {
         let mut builder = BooleanBuilder::with_capacity(self.rows);
+        let mut steps = ending::Steps::default();
         for row in 0..self.rows {
+            steps.step()?;
             builder.append_option(value(row)?);
         }
         Ok(Arc::new(builder.finish()))
@@ -237,7 +244,9 @@ impl Args {
         let mut builder = StringViewBuilder::with_capacity(self.rows);
         let mut text = String::new();
         let mut made = Made { bytes: 0, left: self.left() };
+        let mut steps = ending::Steps::default();
         for row in 0..self.rows {
+            steps.step()?;
             text.clear();
             match write(row, &mut text)? {
                 true => {
@@ -256,7 +265,9 @@ impl Args {
         let mut builder = BinaryViewBuilder::with_capacity(self.rows);
         let mut bytes = Vec::new();
         let mut made = Made { bytes: 0, left: self.left() };
+        let mut steps = ending::Steps::default();
         for row in 0..self.rows {
+            steps.step()?;
             bytes.clear();
             match write(row, &mut bytes)? {
                 true => {
@@ -289,7 +300,9 @@ impl Args {
         let views = source.views();
         let mut output: Vec<u128> = Vec::with_capacity(self.rows);
         let mut valid = arrow::array::NullBufferBuilder::new(self.rows);
+        let mut steps = ending::Steps::default();
         for row in 0..self.rows {
+            steps.step()?;
             match part(row)? {
                 None => {
                     output.push(0);
@@ -352,6 +365,7 @@ impl PhysicalExpr for Call {
     }
 
     fn evaluate(&self, batch: &RecordBatch) -> datafusion_common::Result<ColumnarValue> {
+        ending::check().map_err(to_datafusion)?;
         let rows = batch.num_rows();
         if rows == 0 {
             return Ok(ColumnarValue::Array(new_empty_array(self.result.data_type())));

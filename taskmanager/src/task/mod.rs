@@ -8,6 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::runtime::Handle;
 use tracing::Instrument;
+use wiesel_common::ending;
 use wiesel_common::id::{AllocationId, AttemptId};
 use wiesel_common::logging::task_span;
 use wiesel_common::time::SystemClock;
@@ -192,8 +193,10 @@ pub(crate) fn start(
     // Whatever is logged for the task, on its thread or by what works for it, says whose it is.
     let span = task_span(deployment.job, &name);
     let of_thread = span.clone();
+    let cancellation = waiter.cancellation();
     thread.spawn(move || {
         let _entered = of_thread.entered();
+        let _ends = ending::register(cancellation);
         if let Some(heap) = &heap {
             heap.enter();
         }

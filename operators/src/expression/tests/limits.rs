@@ -1,5 +1,6 @@
 //! What one value may take, and which constants are worth computing once.
-use arrow::datatypes::Schema;
+use arrow::array::StringViewArray;
+use arrow::datatypes::{DataType, Schema, SchemaRef};
 use datafusion_physical_expr::expressions::Literal;
 
 use super::*;
@@ -51,4 +52,18 @@ fn constants_are_computed_once_where_the_result_is_small() {
     assert!(!is_folded(&call("REPEAT", vec![text("x"), int(1_000_000)])));
     assert!(!is_folded(&call("UPPER", vec![call("REPEAT", vec![text("x"), int(1_000_000)])])));
     assert!(is_folded(&call("UPPER", vec![text(&"x".repeat(100_000))])), "no more than what is written");
+}
+
+/// Failed before: nothing in a call of a function asked whether the task was to end.
+#[test]
+fn evaluating_and_compiling_end_with_the_task() {
+    let upper = call("UPPER", vec![Expression::input(0, TypeKind::string().nullable())]);
+    let schema: SchemaRef = Arc::new(Schema::new(vec![Field::new("s", DataType::Utf8View, true)]));
+    let compiled = Projection::compile(std::slice::from_ref(&upper), &schema, &context("UTC")).unwrap();
+    let texts: ArrayRef = Arc::new(StringViewArray::from(vec!["a"]));
+    let batch = RecordBatch::try_new(schema.clone(), vec![texts]).unwrap();
+    assert!(compiled.evaluate(&batch).is_ok());
+    let _told = crate::ending::told();
+    assert!(matches!(compiled.evaluate(&batch), Err(Error::Cancelled)));
+    assert!(matches!(Projection::compile(&[upper], &schema, &context("UTC")), Err(Error::Cancelled)));
 }
