@@ -10,6 +10,8 @@ use crate::operator::{Error, Result};
 
 const SECOND: i64 = 1000;
 const HOUR: i64 = 3600 * SECOND;
+/// The most windows that may hold one row. Flink has no bound, and ends with its memory.
+pub const MAX_WINDOWS: i64 = 100_000;
 
 /// The windows of a table function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,7 +47,7 @@ impl WindowAssigner {
     /// From its specification.
     ///
     /// # Errors
-    /// A length is not positive, or does not fit the other.
+    /// A length is not positive, or there would be more than [`MAX_WINDOWS`] of a row.
     pub fn new(spec: &proto::WindowSpec) -> Result<Self> {
         let (size, slide, offset) = (spec.size, spec.slide, spec.offset);
         let assigner = match spec.kind() {
@@ -55,6 +57,11 @@ impl WindowAssigner {
         };
         if size <= 0 || assigner.slice() <= 0 {
             return Err(Error::Plan(format!("a window of {size} ms every {slide} ms: lengths must be positive")));
+        }
+        if size / assigner.slice() > MAX_WINDOWS {
+            return Err(Error::Plan(format!(
+                "a window of {size} ms every {slide} ms: a row may be in {MAX_WINDOWS} windows at most"
+            )));
         }
         Ok(assigner)
     }
@@ -92,14 +99,15 @@ impl WindowAssigner {
         floor(time, self.offset(), self.slice()).wrapping_add(self.slice())
     }
 
-    /// The windows that hold a slice, by their ends, first to last.
+    /// The windows that hold a slice, by their ends, first to last: one with each slice from this on.
     pub fn windows_of(self, slice_end: i64) -> impl Iterator<Item = i64> {
-        let (last, step) = match self {
-            Self::Tumble { size, .. } => (slice_end, size),
-            Self::Hop { slide, .. } => (self.last_window_of(slice_end), slide),
-            Self::Cumulate { step, .. } => (self.last_window_of(slice_end), step),
-        };
-        (slice_end..=last).step_by(usize::try_from(step).unwrap_or(usize::MAX))
+        (slice_end..=self.last_window_of(slice_end)).step_by(usize::try_from(self.slice()).unwrap_or(usize::MAX))
+    }
+
+    /// The window after this one of those that hold a slice.
+    pub fn next_window_of(self, slice_end: i64, window_end: i64) -> Option<i64> {
+        let next = window_end.checked_add(self.slice())?;
+        (next <= self.last_window_of(slice_end)).then_some(next)
     }
 
     /// The end of the last window that holds a slice.

@@ -20,6 +20,7 @@ use self::state::ProgressTable;
 use crate::aggregate::keys::record_batch;
 use crate::aggregate::{Aggregates, accumulator_types};
 use crate::element::{Batch, MIN_WATERMARK};
+use crate::ending;
 use crate::expression::{BATCH_BYTES, EvaluationContext};
 use crate::group_aggregate::key_fields;
 use crate::operator::{Collector, Error, Operator, OperatorContext, OperatorSnapshot, RestoredState, Result};
@@ -119,7 +120,8 @@ pub struct WindowAggregate {
     progress_table: Option<ProgressTable>,
     /// The last watermark that was handed on.
     handed_on: i64,
-    /// Windows that hold rows and are not complete, by their ends.
+    /// Windows that hold rows and are not complete, by their ends: of each slice the first only. When that is emitted the next
+    /// one follows, so that a slice costs the same however many windows hold it.
     windows: BTreeSet<i64>,
     /// Rows (FINAL: accumulators) that came after their last window (Flink's `numLateRecordsDropped`).
     late_rows: u64,
@@ -195,7 +197,7 @@ impl WindowAggregate {
         // In processing time a row's windows are never over, not even if the clock went back.
         let passed = if parts.event_time { progress.now() } else { MIN_WATERMARK };
         let open = |end| {
-            windows.extend(assigner.windows_of(end).filter(|end| zone.trigger(*end) > passed));
+            windows.extend(assigner.windows_of(end).find(|end| zone.trigger(*end) > passed));
         };
         parts.slices.add(&keys, ends, open, |aggregates, groups| match *merges {
             true => aggregates.merge(groups, &records.columns()[keys.len()..]),
@@ -210,6 +212,8 @@ impl WindowAggregate {
         let (assigner, zone) = (self.parts.ends.assigner, self.parts.ends.zone);
         let due = |end: &i64| zone.trigger(*end) <= progress;
         while let Some(window_end) = self.windows.first().copied().filter(due) {
+            // A window may have nothing to emit.
+            ending::check()?;
             self.windows.pop_first();
             let start = assigner.window_start(window_end);
             let ends = self.parts.slices.ends_within(start, window_end);
@@ -218,6 +222,7 @@ impl WindowAggregate {
             } else {
                 self.fire_at_hand(&ends, window_end, out)?;
             }
+            self.windows.extend(ends.iter().find_map(|end| assigner.next_window_of(*end, window_end)));
             let done = |end: &i64| assigner.last_window_of(*end) <= window_end;
             let done: Vec<i64> = ends.into_iter().filter(done).collect();
             done.into_iter().try_for_each(|end| self.parts.slices.drop_slice(end))?;

@@ -81,7 +81,7 @@ impl WindowAggregate {
                 false => MIN_WATERMARK,
             };
             self.parts.slices.slices.entry(*end).or_default().spilled = true;
-            self.windows.extend(assigner.windows_of(*end).filter(|end| zone.trigger(*end) > passed));
+            self.windows.extend(assigner.windows_of(*end).find(|end| zone.trigger(*end) > passed));
         }
         Ok(())
     }

@@ -19,6 +19,10 @@ use crate::window_aggregate::timestamps;
 #[cfg(test)]
 mod tests;
 
+/// So many rows are emitted at once, and the windows of one row more: a batch of rows that are each in thousands of windows
+/// would be gigabytes.
+const AT_ONCE: usize = 8192;
+
 /// The operator.
 pub struct WindowTableFunction {
     assigner: WindowAssigner,
@@ -67,32 +71,42 @@ impl WindowTableFunction {
 impl Operator for WindowTableFunction {
     fn process(&mut self, _: usize, batch: Batch, out: &mut dyn Collector) -> Result<()> {
         let rows = batch.num_rows();
+        let times = self.event_time.then(|| to_physical(batch.records.column(self.time)));
+        let times = times.as_ref().map(|times| times.as_primitive::<Int64Type>());
+        self.null_times += times.map_or(0, |times| times.null_count() as u64);
+        let now = self.clock.now_millis();
         // Of each output row the input row and the window.
         let mut sources: Vec<u64> = Vec::with_capacity(rows);
         let mut windows: Vec<(i64, i64)> = Vec::with_capacity(rows);
-        let mut add = |row: usize, instant: i64| {
+        for row in 0..rows {
+            let instant = match times {
+                Some(times) if times.is_null(row) => continue,
+                Some(times) => times.value(row),
+                None => now,
+            };
             self.assigner.windows_at(self.zone.to_local(instant), &mut windows);
             sources.resize(windows.len(), row as u64);
-        };
-        if self.event_time {
-            let times = to_physical(batch.records.column(self.time));
-            let times = times.as_primitive::<Int64Type>();
-            (0..rows).filter(|row| times.is_valid(*row)).for_each(|row| add(row, times.value(row)));
-            self.null_times += times.null_count() as u64;
-        } else {
-            let now = self.clock.now_millis();
-            (0..rows).for_each(|row| add(row, now));
+            if windows.len() >= rows.max(AT_ONCE) && row + 1 < rows {
+                self.emit(&batch, std::mem::take(&mut sources), std::mem::take(&mut windows), out)?;
+            }
         }
-        let in_place = sources.len() == rows && windows.len() == rows && self.is_one_to_one(&batch);
+        self.emit(&batch, sources, windows, out)
+    }
+}
+
+impl WindowTableFunction {
+    /// Emits rows of a batch, each with a window.
+    fn emit(&self, batch: &Batch, sources: Vec<u64>, windows: Vec<(i64, i64)>, out: &mut dyn Collector) -> Result<()> {
+        let in_place = windows.len() == batch.num_rows() && self.is_one_to_one(batch);
         let sources = UInt64Array::from(sources);
         let picked = batch.records.columns().iter().map(|column| match in_place {
             true => Ok(column.clone()),
             false => take(column, &sources, None),
         });
         let mut columns = picked.collect::<Result<Vec<_>, _>>()?;
-        let kinds = match batch.kinds {
-            Some(kinds) if !in_place => Some(take(&kinds, &sources, None)?.as_primitive::<Int8Type>().clone()),
-            kinds => kinds,
+        let kinds = match &batch.kinds {
+            Some(kinds) if !in_place => Some(take(kinds, &sources, None)?.as_primitive::<Int8Type>().clone()),
+            kinds => kinds.clone(),
         };
         let properties: [fn(&(i64, i64)) -> i64; 3] =
             [|(start, _)| *start, |(_, end)| *end, |(_, end)| end.wrapping_sub(1)];
@@ -103,9 +117,7 @@ impl Operator for WindowTableFunction {
         let records = record_batch(&self.output, columns, windows.len())?;
         out.collect(Batch { records, kinds, hashes: None })
     }
-}
 
-impl WindowTableFunction {
     /// Each row is in exactly one window.
     fn is_one_to_one(&self, batch: &Batch) -> bool {
         let nulls = self.event_time && batch.records.column(self.time).null_count() > 0;

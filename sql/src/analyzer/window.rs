@@ -3,6 +3,7 @@ use datafusion_common::ScalarValue;
 use sqlparser::ast::{Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, Spanned};
 use wiesel_operators::expression::Node;
 use wiesel_operators::types::{RowField, TimeAttribute, TypeKind};
+use wiesel_operators::window_aggregate::assigner::MAX_WINDOWS;
 use wiesel_proto::WindowKind;
 
 use super::expression::ExpressionAnalyzer;
@@ -184,6 +185,14 @@ fn check(window: &Window, name: &str) -> Result<()> {
         WindowKind::Cumulate if window.size % window.slide != 0 => refused(format!(
             "CUMULATE table function based aggregate requires maxSize must be an integral multiple of step, but got maxSize {} ms and step {} ms",
             window.size, window.slide
+        )),
+        _ if window.size / window.slide > MAX_WINDOWS => refused(format!(
+            "{name} table function with a size of {} ms and a {} of {} ms: a row may be in {MAX_WINDOWS} windows at most, here it \
+             would be in {}. Make the windows shorter or fewer.",
+            window.size,
+            if window.kind == WindowKind::Hop { "slide" } else { "step" },
+            window.slide,
+            window.size / window.slide
         )),
         _ => Ok(()),
     }
