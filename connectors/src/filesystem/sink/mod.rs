@@ -22,6 +22,7 @@ use rand::Rng;
 use wiesel_common::fault;
 use wiesel_common::time::{Clock, SystemClock};
 use wiesel_operators::element::{Batch, RowKind, WatermarkStatus};
+use wiesel_operators::ending;
 use wiesel_operators::operator::{
     Collector, Error, Operator, OperatorContext, OperatorSnapshot, RestoredState, Result,
 };
@@ -439,7 +440,11 @@ impl Operator for FileSink {
             return self.write("", &inside, None, rows);
         }
         let groups = self.by_folder(columns, rows)?;
-        groups.iter().try_for_each(|(folder, rows)| self.write(folder, &inside, Some(rows), rows.len()))
+        groups.iter().try_for_each(|(folder, rows)| {
+            // A batch may be thousands of files.
+            ending::check()?;
+            self.write(folder, &inside, Some(rows), rows.len())
+        })
     }
 
     fn watermark(&mut self, watermark: i64, out: &mut dyn Collector) -> Result<()> {

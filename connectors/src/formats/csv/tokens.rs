@@ -31,19 +31,21 @@ pub(crate) struct Tokenizer {
     quote: Option<u8>,
     escape: Option<u8>,
     comments: bool,
+    /// So many fields of a record are noted.
+    most: usize,
     /// True for bytes that end or change an unquoted field.
     special: [bool; 256],
 }
 
 impl Tokenizer {
-    /// Quote and escape are ASCII.
-    pub(crate) fn new(delimiter: char, quote: Option<u8>, escape: Option<u8>, comments: bool) -> Self {
+    /// Quote and escape are ASCII. Of a record `most` fields are noted, however many there are: a line of delimiters has millions.
+    pub(crate) fn new(delimiter: char, quote: Option<u8>, escape: Option<u8>, comments: bool, most: usize) -> Self {
         let delimiter = delimiter.to_string().into_bytes();
         let mut special = [false; 256];
         for byte in [b'\n', b'\r', delimiter[0]].into_iter().chain(escape) {
             special[usize::from(byte)] = true;
         }
-        Self { delimiter, quote, escape, comments, special }
+        Self { delimiter, quote, escape, comments, most, special }
     }
 
     /// Finds the fields of the record at `start`. `last`: nothing follows the buffer.
@@ -115,7 +117,7 @@ impl Tokenizer {
             }
         }
         let end = at.min(buffer.len());
-        fields.push(FieldRange { start, end, escaped, quoted: false });
+        self.note(fields, FieldRange { start, end, escaped, quoted: false });
         Ok(end)
     }
 
@@ -152,7 +154,7 @@ impl Tokenizer {
                 _ => break,
             }
         }
-        fields.push(FieldRange { start: start + 1, end: at, escaped, quoted: true });
+        self.note(fields, FieldRange { start: start + 1, end: at, escaped, quoted: true });
         at += 1;
         while buffer.get(at).is_some_and(|byte| *byte <= b' ' && !matches!(byte, b'\n' | b'\r'))
             && !buffer[at..].starts_with(&self.delimiter)
@@ -163,6 +165,13 @@ impl Tokenizer {
             return Err(Found::Incomplete);
         }
         Ok(at)
+    }
+
+    #[inline]
+    fn note(&self, fields: &mut Vec<FieldRange>, field: FieldRange) {
+        if fields.len() < self.most {
+            fields.push(field);
+        }
     }
 
     fn malformed(&self, buffer: &[u8], at: usize, last: bool, why: String) -> Found {

@@ -357,3 +357,21 @@ fn options_that_cannot_be_met_are_refused() {
     assert!(refused(&[("sink.rolling-policy.check-interval", "0 s")]).contains("check-interval"));
     assert!(refused(&[("sink.rolling-policy.file-size", "big")]).contains("big"));
 }
+
+/// Failed before: a batch of a few thousand files was written to its end when the task was cancelled.
+#[test]
+fn a_batch_of_many_partitions_ends_with_the_task() {
+    let folder = tempfile::tempdir().unwrap();
+    let spec = partition_spec(folder.path(), &[]);
+    let mut attempt = Attempt::start(&spec, 1, &Arc::default(), None);
+    let batch = || Batch::insert_only(rows_of(&two(), &[(Some(1), Some("p1")), (Some(2), Some("p2"))]));
+    let before = hidden(folder.path());
+    {
+        let _told = wiesel_common::ending::register(Arc::new(true.into()));
+        let outcome = attempt.0[0].process(0, batch(), &mut Collected::default());
+        assert!(matches!(outcome, Err(wiesel_operators::operator::Error::Cancelled)));
+    }
+    assert_eq!(hidden(folder.path()), before, "{:?}", files(folder.path()));
+    attempt.0[0].process(0, batch(), &mut Collected::default()).unwrap();
+    assert_eq!(hidden(folder.path()), before + 2, "{:?}", files(folder.path()));
+}
