@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use arrow::array::{
     Array, ArrayRef, AsArray, BinaryViewArray, BinaryViewBuilder, BooleanArray, BooleanBuilder, Datum,
-    GenericByteViewArray, PrimitiveArray, PrimitiveBuilder, RecordBatch, StringViewArray, StringViewBuilder,
-    new_empty_array,
+    GenericByteViewArray, ListBuilder, PrimitiveArray, PrimitiveBuilder, RecordBatch, StringViewArray,
+    StringViewBuilder, new_empty_array,
 };
 use arrow::buffer::{NullBuffer, ScalarBuffer};
-use arrow::datatypes::{ArrowPrimitiveType, ByteViewType, DataType, FieldRef, Schema, StringViewType};
+use arrow::datatypes::{ArrowPrimitiveType, ByteViewType, DataType, Field, FieldRef, Schema, StringViewType};
 use datafusion_common::{DataFusionError, ScalarValue};
 use datafusion_expr::ColumnarValue;
 use datafusion_physical_expr::PhysicalExpr;
@@ -243,7 +243,7 @@ impl Args {
     pub fn strings(&self, mut write: impl FnMut(usize, &mut String) -> Result<bool>) -> Result<ArrayRef> {
         let mut builder = StringViewBuilder::with_capacity(self.rows);
         let mut text = String::new();
-        let mut made = Made { bytes: 0, left: self.left() };
+        let mut made = self.made();
         let mut steps = ending::Steps::default();
         for row in 0..self.rows {
             steps.step()?;
@@ -264,7 +264,7 @@ impl Args {
     pub fn byte_strings(&self, mut write: impl FnMut(usize, &mut Vec<u8>) -> Result<bool>) -> Result<ArrayRef> {
         let mut builder = BinaryViewBuilder::with_capacity(self.rows);
         let mut bytes = Vec::new();
-        let mut made = Made { bytes: 0, left: self.left() };
+        let mut made = self.made();
         let mut steps = ending::Steps::default();
         for row in 0..self.rows {
             steps.step()?;
@@ -279,6 +279,17 @@ impl Args {
         }
         self.claim(made.bytes)?;
         Ok(Arc::new(builder.finish()))
+    }
+
+    /// For a kernel that makes its values itself: it counts them, and claims their bytes at its end.
+    pub fn made(&self) -> Made {
+        Made { bytes: 0, left: self.left() }
+    }
+
+    /// A column of lists of strings.
+    pub fn string_lists(&self) -> StringLists<'_> {
+        let lists = ListBuilder::new(StringViewBuilder::new()).with_field(Field::new("item", DataType::Utf8View, true));
+        StringLists { args: self, lists, made: self.made(), before: 0, steps: ending::Steps::default() }
     }
 
     /// A column of strings that are parts of operand `index`'s, whose buffers the result shares; none is null.
@@ -333,17 +344,56 @@ impl Args {
 }
 
 /// The bytes of the values that a kernel has made.
-struct Made {
-    bytes: usize,
+pub(crate) struct Made {
+    pub bytes: usize,
     left: usize,
 }
 
 impl Made {
+    /// An element of a list or map, which may be as small as its place.
+    #[inline]
+    pub fn add_element(&mut self, text: Option<&str>) -> Result<()> {
+        self.add(size_of::<u128>() + text.map_or(0, str::len))
+    }
+
     #[inline]
     fn add(&mut self, bytes: usize) -> Result<()> {
         check_value(bytes)?;
         self.bytes += bytes;
         if self.bytes <= self.left { Ok(()) } else { Err(Error::OverBudget) }
+    }
+}
+
+/// Lists of strings that are being made. A list may have millions of them: they are counted as the bytes of texts are.
+pub(crate) struct StringLists<'a> {
+    args: &'a Args,
+    lists: ListBuilder<StringViewBuilder>,
+    made: Made,
+    /// What was made before the list that is being made.
+    before: usize,
+    steps: ending::Steps,
+}
+
+impl StringLists<'_> {
+    /// One more element of the list.
+    pub fn push(&mut self, text: Option<&str>) -> Result<()> {
+        self.steps.step()?;
+        self.made.add_element(text)?;
+        check_value(self.made.bytes - self.before)?;
+        self.lists.values().append_option(text);
+        Ok(())
+    }
+
+    /// The list is complete, or null.
+    pub fn end(&mut self, is_valid: bool) {
+        self.before = self.made.bytes;
+        self.lists.append(is_valid);
+    }
+
+    /// The column.
+    pub fn finish(mut self) -> Result<ArrayRef> {
+        self.args.claim(self.made.bytes)?;
+        Ok(Arc::new(self.lists.finish()))
     }
 }
 

@@ -4,7 +4,8 @@ use regex::Regex;
 use wiesel_common::quote::quote;
 
 use super::Build;
-use super::java_regex::Regexp;
+use super::java_regex::{MAX_PATTERN, Regexp, check_length};
+use crate::ending;
 use crate::expression::compile::Site;
 use crate::expression::kernel::{Kernel, Text};
 use crate::operator::{Error, Result};
@@ -15,6 +16,9 @@ pub(super) fn lookup(name: &str) -> Option<Build> {
         _ => return None,
     })
 }
+
+/// A pattern of LIKE of more parts is compiled.
+const SIMPLE: usize = 3;
 
 /// A prepared pattern.
 enum Matcher {
@@ -46,6 +50,10 @@ impl Matcher {
         let mut parts: Vec<Part> = Vec::new();
         let mut chars = pattern.char_indices();
         while let Some((at, c)) = chars.next() {
+            // Before there are millions of them.
+            if parts.len() > SIMPLE && pattern.len() > MAX_PATTERN {
+                return Err(too_complex(pattern));
+            }
             let literal = if Some(c) == escape {
                 match chars.next() {
                     Some((_, next)) if next == '_' || next == '%' || Some(next) == escape => next,
@@ -81,6 +89,9 @@ impl Matcher {
                 Self::Contains(Box::new(Finder::new(text.as_bytes()).into_owned()))
             }
             parts => {
+                if pattern.len() > MAX_PATTERN {
+                    return Err(too_complex(pattern));
+                }
                 let mut regex = String::from(r"(?s)\A");
                 for part in parts {
                     match part {
@@ -90,12 +101,14 @@ impl Matcher {
                     }
                 }
                 regex.push_str(r"\z");
-                Self::Regex(Regex::new(&regex).map_err(|_| bad_pattern(pattern))?)
+                // What stands in it is escaped, so that nothing but its size can be wrong.
+                Self::Regex(Regex::new(&regex).map_err(|_| too_complex(pattern))?)
             }
         })
     }
 
     fn similar(pattern: &str, escape: Option<char>) -> Result<Self> {
+        check_length(pattern)?;
         let mut regex = String::from(r"(?s)\A(?:");
         let mut chars = pattern.char_indices().peekable();
         let mut inside = false;
@@ -165,12 +178,26 @@ fn bad_pattern(pattern: &str) -> Error {
     Error::data("java.util.regex.PatternSyntaxException", format!("Invalid pattern '{}'", quote(pattern)))
 }
 
+fn too_complex(pattern: &str) -> Error {
+    Error::data(
+        "org.apache.flink.table.api.TableRuntimeException",
+        format!(
+            "The pattern '{}' of LIKE has {} bytes and too many wildcards: one that is more than a text with % around it may have \
+             {MAX_PATTERN} bytes at most, and fewer where most are wildcards.",
+            quote(pattern),
+            pattern.len()
+        ),
+    )
+}
+
 fn bad_escape(pattern: &str, at: usize) -> Error {
     let position = pattern[..at].encode_utf16().count();
     Error::data("java.lang.RuntimeException", format!("Invalid escape sequence '{}', {position}", quote(pattern)))
 }
 
 fn matcher(similar: bool, pattern: &str, escape: Option<&str>) -> Result<Matcher> {
+    // Each row may have its own.
+    ending::check()?;
     let escape = match escape {
         Some(escape) => {
             let mut chars = escape.chars();

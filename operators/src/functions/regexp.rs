@@ -1,9 +1,7 @@
 //! The functions of regular expressions. As in Flink what is no pattern gives null, REGEXP false, and replacements are
 //! taken literally: `$1` is no group.
-use std::sync::Arc;
-
-use arrow::array::{Array, ArrayRef, AsArray, ListBuilder, StringViewBuilder};
-use arrow::datatypes::{DataType, Field, Int32Type};
+use arrow::array::{Array, AsArray};
+use arrow::datatypes::Int32Type;
 
 use super::Build;
 use super::java_regex::Regexp;
@@ -111,8 +109,7 @@ fn extract_all(site: &Site) -> Result<Kernel> {
         let group = if with_group { Some(integers(args, 2)?) } else { None };
         let group = group.as_ref().map(|group| group.as_primitive::<Int32Type>());
         let mut patterns = pattern.reader(args, 1)?;
-        let mut lists =
-            ListBuilder::new(StringViewBuilder::new()).with_field(Field::new("item", DataType::Utf8View, true));
+        let mut lists = args.string_lists();
         for row in 0..args.rows {
             let group = match group {
                 Some(group) => group.is_valid(args.row(2, row)).then(|| group.value(args.row(2, row))),
@@ -120,17 +117,14 @@ fn extract_all(site: &Site) -> Result<Kernel> {
             };
             let found = match (text.get(row), group.map(usize::try_from), patterns.get(row)?) {
                 (Some(text), Some(Ok(group)), Some(Some(regex))) if group <= regex.group_count()? => {
-                    regex.each_group(text, group, |found| {
-                        lists.values().append_option(found);
-                        Ok(())
-                    })?;
+                    regex.each_group(text, group, |found| lists.push(found))?;
                     true
                 }
                 _ => false,
             };
-            lists.append(found);
+            lists.end(found);
         }
-        Ok(Arc::new(lists.finish()) as ArrayRef)
+        lists.finish()
     }))
 }
 

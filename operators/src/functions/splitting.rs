@@ -1,15 +1,18 @@
 //! SPLIT_INDEX, SPLIT, STR_TO_MAP.
+use std::collections::HashMap;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, ListBuilder, StringViewBuilder};
+use arrow::array::{Array, AsArray, StringViewBuilder};
 use arrow::buffer::{NullBuffer, OffsetBuffer};
-use arrow::datatypes::{DataType, Field, Int32Type};
+use arrow::datatypes::Int32Type;
 use wiesel_common::quote::quote;
 
 use super::Build;
 use super::constructors::new_map;
 use super::java_regex::Regexp;
 use super::strings::integers;
+use crate::ending::Steps;
+use crate::expression::check_value;
 use crate::expression::compile::Site;
 use crate::expression::kernel::{Kernel, Text};
 use crate::operator::{Error, Result};
@@ -82,23 +85,22 @@ fn split(site: &Site) -> Result<Kernel> {
     site.operand_type(1)?;
     Ok(Box::new(|args| {
         let (text, separator) = (args.read::<Text>(0)?, args.read::<Text>(1)?);
-        let mut lists =
-            ListBuilder::new(StringViewBuilder::new()).with_field(Field::new("item", DataType::Utf8View, true));
+        let mut lists = args.string_lists();
         for row in 0..args.rows {
             let (Some(text), Some(separator)) = (text.get(row), separator.get(row)) else {
-                lists.append(false);
+                lists.end(false);
                 continue;
             };
             if separator.is_empty() {
                 for (at, c) in text.char_indices() {
-                    lists.values().append_value(&text[at..at + c.len_utf8()]);
+                    lists.push(Some(&text[at..at + c.len_utf8()]))?;
                 }
             } else if !text.is_empty() {
-                text.split(separator).for_each(|part| lists.values().append_value(part));
+                text.split(separator).try_for_each(|part| lists.push(Some(part)))?;
             }
-            lists.append(true);
+            lists.end(true);
         }
-        Ok(Arc::new(lists.finish()) as ArrayRef)
+        lists.finish()
     }))
 }
 
@@ -121,26 +123,36 @@ fn str_to_map(site: &Site) -> Result<Kernel> {
         let mut lengths = Vec::with_capacity(args.rows);
         let mut valid = Vec::with_capacity(args.rows);
         let mut found: Vec<(&str, Option<&str>)> = Vec::new();
+        let mut places: HashMap<&str, usize> = HashMap::new();
+        let (mut made, mut steps) = (args.made(), Steps::default());
         for row in 0..args.rows {
             found.clear();
+            places.clear();
             let entries = match text.get(row).filter(|text| !text.is_empty()) {
                 Some(text) => entries.split(text)?,
                 None => Vec::new(),
             };
             for entry in entries {
+                steps.step()?;
                 let (key, value) = pair.split_once(entry)?;
-                match found.iter_mut().find(|(known, _)| *known == key) {
+                let place = *places.entry(key).or_insert(found.len());
+                match found.get_mut(place) {
                     Some((_, old)) => *old = value,
                     None => found.push((key, value)),
                 }
             }
+            let before = made.bytes;
             for (key, value) in &found {
+                check_value(made.bytes - before)?;
+                made.add_element(Some(*key))?;
+                made.add_element(*value)?;
                 keys.append_value(key);
                 values.append_option(*value);
             }
             lengths.push(found.len());
             valid.push(text.get(row).is_some());
         }
+        args.claim(made.bytes)?;
         let nulls = NullBuffer::from(valid);
         new_map(Arc::new(keys.finish()), Arc::new(values.finish()), OffsetBuffer::from_lengths(lengths), Some(nulls))
     }))

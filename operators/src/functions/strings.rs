@@ -1,10 +1,12 @@
 //! Functions of strings, by characters (code points) as Flink's `BinaryStringData` counts them.
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::array::{Array, AsArray, BooleanArray};
 use arrow::datatypes::{DataType, Int32Type};
 
 use super::Build;
+use crate::ending::Steps;
 use crate::expression::check_value;
 use crate::expression::compile::Site;
 use crate::expression::kernel::{Args, Bytes, Kernel, Reader, Text};
@@ -534,19 +536,39 @@ fn starts_or_ends(site: &Site) -> Result<Kernel> {
 fn translate(_: &Site) -> Result<Kernel> {
     Ok(Box::new(|args| {
         let (text, from, to) = (args.read::<Text>(0)?, args.read::<Text>(1)?, args.read::<Text>(2)?);
+        let mut last: Option<(&str, &str, HashMap<char, Option<char>>)> = None;
+        let mut steps = Steps::default();
         args.strings(|row, out| {
             let (Some(text), Some(from), Some(to)) = (text.get(row), from.get(row), to.get(row)) else {
                 return Ok(false);
             };
+            let known = last.take().filter(|(known_from, known_to, _)| *known_from == from && *known_to == to);
+            let (_, _, replacements) = last.insert(match known {
+                Some(known) => known,
+                None => (from, to, replacements(from, to, &mut steps)?),
+            });
             for c in text.chars() {
-                match from.chars().position(|searched| searched == c) {
-                    Some(at) => out.extend(to.chars().nth(at)),
+                steps.step()?;
+                match replacements.get(&c) {
+                    Some(replacement) => out.extend(*replacement),
                     None => out.push(c),
                 }
             }
             Ok(true)
         })
     }))
+}
+
+/// What TRANSLATE makes of each character of `from`: the one at its first place in `to`, none beyond its end.
+fn replacements(from: &str, to: &str, steps: &mut Steps) -> Result<HashMap<char, Option<char>>> {
+    let mut replacements = HashMap::new();
+    let mut to = to.chars();
+    for c in from.chars() {
+        steps.step()?;
+        let replacement = to.next();
+        replacements.entry(c).or_insert(replacement);
+    }
+    Ok(replacements)
 }
 
 fn elt(site: &Site) -> Result<Kernel> {

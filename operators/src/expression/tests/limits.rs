@@ -67,3 +67,71 @@ fn evaluating_and_compiling_end_with_the_task() {
     assert!(matches!(compiled.evaluate(&batch), Err(Error::Cancelled)));
     assert!(matches!(Projection::compile(&[upper], &schema, &context("UTC")), Err(Error::Cancelled)));
 }
+
+fn evaluated(function: &str, operands: Vec<Expression>, kind: TypeKind) -> crate::operator::Result<ScalarValue> {
+    evaluate_constant(&Expression::call(function, operands, kind.nullable()), &context("UTC"))
+}
+
+/// Failed before: a pattern of any length was compiled, of 30 MB in gigabytes.
+#[test]
+fn a_pattern_made_of_a_row_has_a_length() {
+    let repeated = |pattern: &str, times: i32| call("REPEAT", vec![text(pattern), int(times)]);
+    for (function, pattern, error) in [
+        ("LIKE", repeated("%a_b", 10_000_000), "has 40000000 bytes and too many wildcards"),
+        ("LIKE", repeated("_", 60_000), "has 60000 bytes and too many wildcards"),
+        ("LIKE", call("||", vec![text("a_"), repeated("b", 70_000)]), "has 70002 bytes and too many wildcards"),
+        ("SIMILAR", repeated("[[", 10_000_000), "it has 20000000 bytes, at most 65536 are possible"),
+    ] {
+        let found = evaluated(function, vec![text("a"), pattern], TypeKind::Boolean).unwrap_err().to_string();
+        assert!(found.contains(error), "{found}");
+    }
+    for (pattern, matches) in
+        [(repeated("a", 100_000), false), (call("||", vec![text("%"), repeated("a", 100_000)]), true)]
+    {
+        let long = call("||", vec![text("b"), repeated("a", 100_000)]);
+        let found = evaluated("LIKE", vec![long, pattern], TypeKind::Boolean).unwrap();
+        assert_eq!(found, ScalarValue::Boolean(Some(matches)));
+    }
+}
+
+/// Failed before: nothing counted the elements of lists.
+#[test]
+fn lists_are_counted_as_texts_are() {
+    let commas = call("REPEAT", vec![text("a,"), int(5_000_000)]);
+    let list = TypeKind::Array(Box::new(TypeKind::string().nullable()));
+    let all = vec![commas.clone(), text("."), int(0)];
+    for (function, operands) in [("SPLIT", vec![commas.clone(), text(",")]), ("REGEXP_EXTRACT_ALL", all)] {
+        let error = evaluated(function, operands, list.clone()).unwrap_err().to_string();
+        assert!(error.contains("one value may have at most 67108864"), "{function}: {error}");
+    }
+    // Several rows each of which is small: too much for a batch.
+    let split = Expression::call(
+        "SPLIT",
+        vec![Expression::input(0, TypeKind::string().nullable()), text(",")],
+        list.nullable(),
+    );
+    let schema: SchemaRef = Arc::new(Schema::new(vec![Field::new("s", DataType::Utf8View, true)]));
+    let context = context("UTC");
+    let compiled = Projection::compile(&[split], &schema, &context).unwrap();
+    let row = "a,a,a,a".repeat(1000);
+    let texts: ArrayRef = Arc::new(StringViewArray::from_iter_values(std::iter::repeat_n(row.as_str(), 100)));
+    let batch = RecordBatch::try_new(schema, vec![texts]).unwrap();
+    context.budget.set(1 << 20);
+    assert!(matches!(compiled.evaluate(&batch), Err(Error::OverBudget)));
+    context.budget.set(16 << 20);
+    assert!(compiled.evaluate(&batch).is_ok());
+    assert!(context.budget.left() < (16 << 20) - 300_000 * 16);
+}
+
+/// Failed before: each character was looked for in all of `from`.
+#[test]
+fn characters_are_translated_by_a_map() {
+    let translated = |of: Expression, from: Expression, to: &str| {
+        let found = evaluated("TRANSLATE", vec![of, from, text(to)], TypeKind::string()).unwrap();
+        found.try_as_str().flatten().unwrap().to_owned()
+    };
+    assert_eq!(translated(text("abcab"), text("aba"), "xyz"), "xycxy", "the first place counts");
+    assert_eq!(translated(text("abc"), text("abc"), "x"), "x");
+    let repeated = |of: &str, times| call("REPEAT", vec![text(of), int(times)]);
+    assert_eq!(translated(repeated("a", 1_000_000), repeated("bcd", 1_000_000), "x").len(), 1_000_000);
+}

@@ -7,8 +7,13 @@ use std::sync::OnceLock;
 use krabka_java_regex::JavaPattern;
 use wiesel_common::quote::quote;
 
+use crate::ending;
 use crate::expression::check_value;
 use crate::operator::{Error, Result};
+
+/// The longest text in bytes. A search in which each place looks at all that follows is quadratic, takes no steps of backtracking
+/// for it, and cannot be ended: of this text it takes minutes, of one ten times as long hours.
+const LONGEST_TEXT: usize = 512 << 10;
 
 /// A pattern of this engine.
 pub(super) struct Java {
@@ -106,6 +111,10 @@ impl Java {
     }
 
     fn replace(&self, pattern: &JavaPattern, text: &str, with: &str, all: bool) -> Result<String> {
+        ending::check()?;
+        if text.len() > LONGEST_TEXT {
+            return Err(too_long(&self.source, text.len()));
+        }
         pattern.replace(text, with, all).map_err(|error| self.failure(&error.to_string()))
     }
 
@@ -118,6 +127,16 @@ impl Java {
         );
         Error::data("java.lang.RuntimeException", message)
     }
+}
+
+fn too_long(source: &str, bytes: usize) -> Error {
+    let message = format!(
+        "the regular expression '{}' met a text of {bytes} bytes. For what it has (look-around, a back reference, a possessive \
+         quantifier and the like, also `$` before the end of a line and `\\b` beside letters beyond ASCII) texts are searched by \
+         backtracking, and have {LONGEST_TEXT} bytes at most: write the pattern without it, or shorten the text",
+        quote(source)
+    );
+    Error::data("java.lang.RuntimeException", message)
 }
 
 /// The pattern with properties of `java.lang.Character`, which the engine does not have, as properties of Unicode.

@@ -9,6 +9,8 @@ use std::sync::OnceLock;
 use regex::CaptureLocations;
 use wiesel_common::quote::quote;
 
+use crate::ending::{self, Steps};
+use crate::expression::check_value;
 use crate::operator::{Error, Result};
 
 mod engine;
@@ -20,7 +22,7 @@ use engine::Java;
 use scan::Fast;
 
 /// The longest pattern in bytes.
-const MAX_PATTERN: usize = 64 << 10;
+pub(super) const MAX_PATTERN: usize = 64 << 10;
 
 /// A compiled pattern.
 pub(super) struct Regexp {
@@ -33,10 +35,9 @@ pub(super) struct Regexp {
 impl Regexp {
     /// None for what is no pattern in Java either. [`Error::Plan`] for a pattern that Java takes and this version does not.
     pub fn compile(source: &str) -> Result<Option<Self>> {
-        if source.len() > MAX_PATTERN {
-            let reason = format!("it has {} bytes, at most {MAX_PATTERN} are possible", source.len());
-            return Err(unusable(source, &reason));
-        }
+        // A pattern may take a second, and may be another for each row.
+        ending::check()?;
+        check_length(source)?;
         let fast = scan::fast(source);
         let java = match fast {
             Some(_) => OnceLock::new(),
@@ -127,8 +128,10 @@ impl Regexp {
         let Some(fast) = self.fast(text) else {
             return self.java()?.search(text, 0, true)?.into_iter().try_for_each(|found| visit(found.span));
         };
-        let mut at = Some(0);
+        let (mut at, mut steps) = (Some(0), Steps::default());
         while let Some(found) = at.and_then(|at| fast.regex.find_at(text, at)) {
+            // Each search is linear, so all of them together may be quadratic.
+            steps.step()?;
             visit(found.range())?;
             at = after(text, found.range());
         }
@@ -149,8 +152,9 @@ impl Regexp {
             return self.java()?.search(text, group, true)?.into_iter().try_for_each(|found| visit(found.group));
         };
         let mut locations = fast.regex.capture_locations();
-        let mut at = Some(0);
+        let (mut at, mut steps) = (Some(0), Steps::default());
         while let Some(found) = at.and_then(|at| fast.regex.captures_read_at(&mut locations, text, at)) {
+            steps.step()?;
             visit(locations.get(group).map(|(start, end)| &text[start..end]))?;
             at = after(text, found.range());
         }
@@ -163,6 +167,7 @@ impl Regexp {
         let (mut parts, mut start) = (Vec::new(), 0);
         self.each(text, |span| {
             if span.end > 0 {
+                check_value(parts.len() * size_of::<&str>())?;
                 parts.push(&text[start..span.start]);
                 start = span.end;
             }
@@ -205,6 +210,14 @@ fn after(text: &str, found: Range<usize>) -> Option<usize> {
         false => Some(found.end),
         true => text[found.end..].chars().next().map(|next| found.end + next.len_utf8()),
     }
+}
+
+/// Refuses a pattern that is too long to be compiled.
+pub(super) fn check_length(source: &str) -> Result<()> {
+    if source.len() <= MAX_PATTERN {
+        return Ok(());
+    }
+    Err(unusable(source, &format!("it has {} bytes, at most {MAX_PATTERN} are possible", source.len())))
 }
 
 fn unusable(source: &str, reason: &str) -> Error {

@@ -228,3 +228,33 @@ fn texts_are_split_as_java_splits_them() {
     assert_eq!(compile("=").split_once("a").unwrap(), ("a", None));
     assert_eq!(compile("").split_once("ab").unwrap(), ("a", Some("b")));
 }
+
+/// Failed before: a search for all matches takes the square of the text, and nothing ended it.
+#[test]
+fn a_search_for_all_matches_ends_with_the_task() {
+    let (plain, group) = (compile(".*[^A-Z]|[A-Z]"), compile("(.)"));
+    let text = "A".repeat(1000);
+    let mut count = 0;
+    let mut each = || {
+        plain.each(&text, |_| {
+            count += 1;
+            Ok(())
+        })
+    };
+    each().unwrap();
+    {
+        let _told = crate::ending::told();
+        assert!(matches!(each(), Err(Error::Cancelled)));
+        assert!(matches!(group.each_group(&text, 1, |_| Ok(())), Err(Error::Cancelled)));
+        assert!(matches!(Regexp::compile("a"), Err(Error::Cancelled)));
+    }
+    assert!(count < 1100, "{count}");
+}
+
+/// Failed before: a look-ahead at each place of 30 MB, which takes no steps of backtracking, went on for hours.
+#[test]
+fn backtracking_has_a_longest_text() {
+    let error = compile("(?=a*c)a").is_match(&"a".repeat((512 << 10) + 1)).unwrap_err();
+    assert!(error.to_string().contains("met a text of 524289 bytes"), "{error}");
+    assert!(compile("(?=b)b").is_match(&"ab".repeat(256 << 10)).unwrap());
+}
