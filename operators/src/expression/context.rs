@@ -8,7 +8,7 @@ use wiesel_common::time::Clock;
 use super::budget::Budget;
 use super::zone::Zone;
 use crate::element::MIN_WATERMARK;
-use crate::functions::Generators;
+use crate::functions::{Compiled, Generators};
 use crate::operator::{Error, OperatorContext, Result};
 
 /// The session's time zone, the clock and the watermark, for functions that ask for them.
@@ -24,6 +24,8 @@ pub struct EvaluationContext {
     pub budget: Budget,
     /// Those of `RAND` and `RAND_INTEGER`.
     pub(crate) generators: Generators,
+    /// What the constant patterns take.
+    pub(crate) patterns: Compiled,
 }
 
 impl EvaluationContext {
@@ -34,7 +36,8 @@ impl EvaluationContext {
             Error::Plan(format!("table.local-time-zone: '{name}' is no time zone ({problem}); give UTC, an offset such as GMT+02:00 or a name such as Europe/Berlin"))
         })?;
         let watermark = Arc::new(AtomicI64::new(MIN_WATERMARK));
-        Ok(Self { zone, clock, watermark, budget: Budget::default(), generators: Generators::default() })
+        let (budget, generators, patterns) = (Budget::default(), Generators::default(), Compiled::default());
+        Ok(Self { zone, clock, watermark, budget, generators, patterns })
     }
 
     /// The context of an operator.

@@ -30,6 +30,7 @@ use crate::operator::Result;
 
 mod collections;
 mod comparing;
+mod compiled;
 mod constant_pattern;
 mod constructors;
 mod digest;
@@ -47,6 +48,7 @@ mod strings;
 mod temporal;
 mod url;
 
+pub(crate) use compiled::Compiled;
 pub use constant_pattern::ConstantPattern;
 pub(crate) use random::Generators;
 

@@ -4,6 +4,7 @@ use regex::Regex;
 use wiesel_common::quote::quote;
 
 use super::Build;
+use super::compiled;
 use super::java_regex::{MAX_PATTERN, Regexp, check_length};
 use crate::ending;
 use crate::expression::compile::Site;
@@ -27,8 +28,8 @@ enum Matcher {
     Suffix(String),
     Contains(Box<Finder<'static>>),
     Any,
-    /// LIKE with more wildcards.
-    Regex(Regex),
+    /// LIKE with more wildcards, and what it takes.
+    Regex(Regex, usize),
     /// SIMILAR TO.
     Java(Box<Regexp>),
 }
@@ -41,9 +42,18 @@ impl Matcher {
             Self::Suffix(suffix) => text.ends_with(suffix.as_str()),
             Self::Contains(finder) => finder.find(text.as_bytes()).is_some(),
             Self::Any => true,
-            Self::Regex(regex) => regex.is_match(text),
+            Self::Regex(regex, _) => regex.is_match(text),
             Self::Java(regex) => return regex.is_match(text),
         })
+    }
+
+    /// What it takes, more or less, once it is compiled.
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Regex(_, bytes) => *bytes,
+            Self::Java(regex) => regex.bytes(),
+            _ => 0,
+        }
     }
 
     fn like(pattern: &str, escape: Option<char>) -> Result<Self> {
@@ -102,7 +112,8 @@ impl Matcher {
                 }
                 regex.push_str(r"\z");
                 // What stands in it is escaped, so that nothing but its size can be wrong.
-                Self::Regex(Regex::new(&regex).map_err(|_| too_complex(pattern))?)
+                let (regex, bytes) = compiled::compile(&regex).ok_or_else(|| too_complex(pattern))?;
+                Self::Regex(regex, bytes)
             }
         })
     }
@@ -232,7 +243,9 @@ fn build(site: &Site) -> Result<Kernel> {
         _ => None,
     };
     if let Some(matcher) = constant {
+        let share = site.context.patterns.claim(matcher.bytes())?;
         return Ok(Box::new(move |args| {
+            let _held = &share;
             let text = args.read::<Text>(0)?;
             args.booleans(|row| text.get(row).map(|text| matcher.matches(text).map(|is| is == positive)).transpose())
         }));

@@ -30,7 +30,8 @@ struct Pattern(Option<Option<Regexp>>);
 impl Pattern {
     fn of(site: &Site, index: usize) -> Result<Self> {
         site.operand_type(index)?;
-        Ok(Self(site.text(index).map(Regexp::compile).transpose()?))
+        let constant = site.text(index).map(|text| Regexp::compile_constant(text, &site.context.patterns));
+        Ok(Self(constant.transpose()?))
     }
 
     fn reader<'a>(&'a self, args: &'a Args, index: usize) -> Result<Patterns<'a>> {

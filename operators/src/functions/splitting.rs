@@ -112,7 +112,7 @@ fn separator(site: &Site, index: usize, default: &str) -> Result<Regexp> {
         default
     };
     let malformed = || Error::Plan(format!("STR_TO_MAP: '{}' is no regular expression", quote(text)));
-    Regexp::compile(text)?.ok_or_else(malformed)
+    Regexp::compile_constant(text, &site.context.patterns)?.ok_or_else(malformed)
 }
 
 fn str_to_map(site: &Site) -> Result<Kernel> {

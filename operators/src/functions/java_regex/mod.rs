@@ -9,6 +9,7 @@ use std::sync::OnceLock;
 use regex::CaptureLocations;
 use wiesel_common::quote::quote;
 
+use super::compiled::{self, Compiled, Share};
 use crate::ending::{self, Steps};
 use crate::expression::check_value;
 use crate::operator::{Error, Result};
@@ -30,6 +31,8 @@ pub(super) struct Regexp {
     fast: Option<Fast>,
     /// Behind a fast one made when a text first needs it.
     java: OnceLock<std::result::Result<Java, String>>,
+    /// Of what the constant patterns of an operator may take.
+    share: Option<Share>,
 }
 
 impl Regexp {
@@ -47,7 +50,21 @@ impl Regexp {
                 Err(reason) => return Err(unusable(source, &reason)),
             },
         };
-        Ok(Some(Self { source: source.to_owned(), fast, java }))
+        Ok(Some(Self { source: source.to_owned(), fast, java, share: None }))
+    }
+
+    /// The same for a pattern that stays as long as its operator.
+    pub fn compile_constant(source: &str, patterns: &Compiled) -> Result<Option<Self>> {
+        let mut compiled = Self::compile(source)?;
+        if let Some(regexp) = &mut compiled {
+            regexp.share = Some(patterns.claim(regexp.bytes())?);
+        }
+        Ok(compiled)
+    }
+
+    /// What it takes, more or less.
+    pub fn bytes(&self) -> usize {
+        self.fast.as_ref().map_or_else(|| compiled::bytes(&self.source), |fast| fast.bytes)
     }
 
     /// The engine of Java's semantics.

@@ -5,6 +5,8 @@
 //! at the start.
 use regex::Regex;
 
+use crate::functions::compiled;
+
 /// Nested groups that are followed.
 const MAX_NESTING: u32 = 50;
 /// The largest count of a repetition.
@@ -15,6 +17,8 @@ const DOT: &str = r"[^\n\r\x{85}\x{2028}\x{2029}]";
 /// A pattern that both engines answer alike, for the texts that [`Fast::answers`] names.
 pub(super) struct Fast {
     pub regex: Regex,
+    /// What it takes, more or less.
+    pub bytes: usize,
     /// Groups within a repetition may hold other text than Java's.
     pub groups_alike: bool,
     needs: Needs,
@@ -44,8 +48,8 @@ pub(super) fn fast(pattern: &str) -> Option<Fast> {
     if !scan.rest.is_empty() {
         return None;
     }
-    let regex = Regex::new(&scan.out).ok()?;
-    Some(Fast { regex, groups_alike: scan.groups_alike, needs: scan.needs })
+    let (regex, bytes) = compiled::compile(&scan.out)?;
+    Some(Fast { regex, bytes, groups_alike: scan.groups_alike, needs: scan.needs })
 }
 
 /// What a part of a pattern may do.

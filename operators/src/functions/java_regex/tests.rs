@@ -258,3 +258,18 @@ fn backtracking_has_a_longest_text() {
     assert!(error.to_string().contains("met a text of 524289 bytes"), "{error}");
     assert!(compile("(?=b)b").is_match(&"ab".repeat(256 << 10)).unwrap());
 }
+
+/// Failed before: 3,000 constant patterns of twenty letters each were gigabytes.
+#[test]
+fn the_constant_patterns_of_an_operator_have_a_size() {
+    let patterns = Compiled::default();
+    let large = |number: usize| Regexp::compile_constant(&format!("(a{{1,900}}){{1,9}}{number}"), &patterns);
+    let mut kept: Vec<_> = (0..).map(large).take_while(|compiled| compiled.is_ok()).collect();
+    assert!((10..1000).contains(&kept.len()), "{}", kept.len());
+    assert!(large(0).err().unwrap().to_string().contains("use fewer"));
+    kept.truncate(5);
+    assert!(large(0).is_ok(), "what is not there any more does not count");
+    drop(kept);
+    let small: Vec<_> = (0..5000).map(|number| Regexp::compile_constant(&format!("^a{number}$"), &patterns)).collect();
+    assert!(small.iter().all(Result::is_ok));
+}
