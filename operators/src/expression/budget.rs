@@ -1,7 +1,7 @@
 //! How many bytes may come of evaluating expressions.
 //!
 //! A batch has a few thousand rows, however long the values become that are made of them: of `REPEAT(s, 20000)` it would take
-//! gigabytes at once. So what makes texts and bytes claims them from a budget, before it has made many, and who evaluates cuts a
+//! gigabytes at once. So what makes texts, bytes and lists claims them from a budget, before it has made many, and who evaluates cuts a
 //! batch for which the budget does not suffice and tries again. What cannot be cut, a value and a row, has a limit.
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -356,6 +356,11 @@ impl Made {
         self.add(size_of::<u128>() + text.map_or(0, str::len))
     }
 
+    /// So many elements, whose content is there already.
+    pub fn add_elements(&mut self, count: usize) -> Result<()> {
+        self.add(count.saturating_mul(size_of::<u128>()))
+    }
+
     #[inline]
     fn add(&mut self, bytes: usize) -> Result<()> {
         check_value(bytes)?;

@@ -11,6 +11,8 @@ use super::Build;
 use super::constructors::{new_map, offsets};
 use super::strings::integers;
 use crate::cast::writer;
+use crate::ending::{self, Steps};
+use crate::expression::check_value;
 use crate::expression::compile::Site;
 use crate::expression::kernel::{Args, Bool, Kernel, Text};
 use crate::operator::{Error, Result};
@@ -78,15 +80,19 @@ fn collect(
 ) -> Result<ArrayRef> {
     let mut picked = Vec::new();
     let (mut lengths, mut valid) = (Vec::with_capacity(args.rows), Vec::with_capacity(args.rows));
+    let mut made = args.made();
     for row in 0..args.rows {
+        ending::check()?;
         let start = picked.len();
         let is_valid = row_of(row, &mut picked)?;
         if !is_valid {
             picked.truncate(start);
         }
+        made.add_elements(picked.len() - start)?;
         lengths.push(picked.len() - start);
         valid.push(is_valid);
     }
+    args.claim(made.bytes)?;
     lists(sources, &picked, lengths, valid)
 }
 
@@ -139,7 +145,7 @@ fn select(site: &Site) -> Result<Kernel> {
             }),
             "ARRAY_DISTINCT" => collect(args, &source, |row, out| {
                 let Some(range) = list.get(row) else { return Ok(false) };
-                push_distinct(range, 0, out, &compare);
+                push_distinct(range, |_| true, 0, out, &compare)?;
                 Ok(true)
             }),
             "ARRAY_REMOVE" => {
@@ -215,18 +221,22 @@ fn select(site: &Site) -> Result<Kernel> {
     }))
 }
 
+/// Adds those elements that are to be kept, each once. That is quadratic.
 fn push_distinct(
     range: impl Iterator<Item = usize>,
+    keep: impl Fn(usize) -> bool,
     source: usize,
     out: &mut Vec<(usize, usize)>,
     compare: impl Fn(usize, usize) -> Ordering,
-) {
+) -> Result<()> {
     let start = out.len();
     for at in range {
-        if !out[start..].iter().any(|(_, known)| compare(*known, at).is_eq()) {
+        ending::check()?;
+        if keep(at) && !out[start..].iter().any(|(_, known)| compare(*known, at).is_eq()) {
             out.push((source, at));
         }
     }
+    Ok(())
 }
 
 fn extreme(site: &Site) -> Result<Kernel> {
@@ -293,15 +303,15 @@ fn combine(site: &Site) -> Result<Kernel> {
             match function.as_str() {
                 "ARRAY_UNION" => {
                     let start = out.len();
-                    push_distinct(left.clone(), 0, out, &same);
+                    push_distinct(left.clone(), |_| true, 0, out, &same)?;
                     let known: Vec<usize> = out[start..].iter().map(|(_, at)| *at).collect();
                     let mut added: Vec<(usize, usize)> = Vec::new();
-                    let fresh = right.clone().filter(|at| !known.iter().any(|known| across(*known, *at).is_eq()));
-                    push_distinct(fresh, 1, &mut added, &within_other);
+                    let is_fresh = |at: usize| !known.iter().any(|known| across(*known, at).is_eq());
+                    push_distinct(right.clone(), is_fresh, 1, &mut added, &within_other)?;
                     out.append(&mut added);
                 }
-                "ARRAY_EXCEPT" => push_distinct(left.filter(|at| !held(*at)), 0, out, &same),
-                _ => push_distinct(left.filter(|at| held(*at)), 0, out, &same),
+                "ARRAY_EXCEPT" => push_distinct(left, |at| !held(at), 0, out, &same)?,
+                _ => push_distinct(left, held, 0, out, &same)?,
             }
             Ok(true)
         })
@@ -331,12 +341,14 @@ fn join(site: &Site) -> Result<Kernel> {
                 },
                 None => None,
             };
-            let mut first = true;
+            let (mut first, mut steps) = (true, Steps::default());
             for at in range {
                 let null = list.values.is_null(at);
                 if null && replacement.is_none() {
                     continue;
                 }
+                steps.step()?;
+                check_value(out.len() + delimiter.len())?;
                 out.push_str(if first { "" } else { delimiter });
                 first = false;
                 match replacement.filter(|_| null) {
@@ -423,6 +435,7 @@ fn map_union(site: &Site) -> Result<Kernel> {
                 let at = args.row(index, row);
                 let range = offsets(args.array(index))?;
                 for entry in range[at] as usize..range[at + 1] as usize {
+                    ending::check()?;
                     let known =
                         picked[start..].iter().position(|(map, key)| comparators[*map][index](*key, entry).is_eq());
                     if let Some(known) = known {

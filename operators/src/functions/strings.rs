@@ -1,5 +1,5 @@
 //! Functions of strings, by characters (code points) as Flink's `BinaryStringData` counts them.
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use arrow::array::{Array, AsArray, BooleanArray};
@@ -344,13 +344,18 @@ fn trim(site: &Site) -> Result<Kernel> {
     }))
 }
 
+/// Bytes of a set of characters from which on it is made a table.
+const LONG_SET: usize = 256;
+
 fn strip<'a>(text: &'a str, set: &str, start: bool, end: bool) -> &'a str {
     let mut text = text;
     if set == " " {
         text = if start { text.trim_start_matches(' ') } else { text };
         return if end { text.trim_end_matches(' ') } else { text };
     }
-    let within = |c: char| set.contains(c);
+    // Looked for in the set for each character of the text: a long one is made a table first.
+    let table: Option<HashSet<char>> = (set.len() > LONG_SET).then(|| set.chars().collect());
+    let within = |c: char| table.as_ref().map_or_else(|| set.contains(c), |table| table.contains(&c));
     text = if start { text.trim_start_matches(within) } else { text };
     if end { text.trim_end_matches(within) } else { text }
 }
@@ -373,18 +378,34 @@ fn trim_chars(site: &Site) -> Result<Kernel> {
 
 /// The character, from 1, at which the nth occurrence of a needle begins, searched from a character; backwards from the
 /// end where that is negative.
-fn nth_position(text: &str, needle: &str, start: i32, nth: i32) -> Option<i32> {
-    let nth = usize::try_from(nth).ok()?.checked_sub(1)?;
-    let begins = |at: &usize| text[*at..].starts_with(needle);
-    let bounds: Vec<usize> = text.char_indices().map(|(at, _)| at).collect();
-    let found = match usize::try_from(start) {
-        Ok(start) => *bounds.get(start.checked_sub(1)?..)?.iter().filter(|at| begins(at)).nth(nth)?,
-        Err(_) => {
-            let end = bounds.len().checked_sub(start.unsigned_abs() as usize - 1)?;
-            *bounds[..end].iter().rev().filter(|at| begins(at)).nth(nth)?
-        }
+fn nth_position(text: &str, needle: &str, start: i32, nth: i32) -> Result<Option<i32>> {
+    let Some(before) = usize::try_from(nth).ok().and_then(|nth| nth.checked_sub(1)) else { return Ok(None) };
+    let Some(skipped) = (start.unsigned_abs() as usize).checked_sub(1) else { return Ok(None) };
+    let found = match start > 0 {
+        true => nth_beginning(text.char_indices().skip(skipped), text, needle, before)?,
+        false => nth_beginning(text.char_indices().rev().skip(skipped), text, needle, before)?,
     };
-    Some(char_count(&text[..found]) as i32 + 1)
+    Ok(found.map(|found| char_count(&text[..found]) as i32 + 1))
+}
+
+/// Where a needle begins, of these places, after so many others. A needle as long as half the text makes this quadratic.
+fn nth_beginning(
+    places: impl Iterator<Item = (usize, char)>,
+    text: &str,
+    needle: &str,
+    mut before: usize,
+) -> Result<Option<usize>> {
+    let mut steps = Steps::default();
+    for (at, _) in places {
+        steps.step()?;
+        if text[at..].starts_with(needle) {
+            if before == 0 {
+                return Ok(Some(at));
+            }
+            before -= 1;
+        }
+    }
+    Ok(None)
 }
 
 /// `INSTR(text, needle[, start[, occurrence]])`: from 1, 0 if not found.
@@ -404,7 +425,7 @@ fn instr(site: &Site) -> Result<Kernel> {
             if (start, nth) == (1, 1) {
                 return Ok(Some(text.find(needle).map_or(0, |at| char_count(&text[..at]) as i32 + 1)));
             }
-            Ok(Some(nth_position(text, needle, start, nth).unwrap_or(0)))
+            Ok(Some(nth_position(text, needle, start, nth)?.unwrap_or(0)))
         })
     }))
 }

@@ -135,3 +135,37 @@ fn characters_are_translated_by_a_map() {
     let repeated = |of: &str, times| call("REPEAT", vec![text(of), int(times)]);
     assert_eq!(translated(repeated("a", 1_000_000), repeated("bcd", 1_000_000), "x").len(), 1_000_000);
 }
+
+/// Failed before: a delimiter of megabytes between thousands of elements had no bound, nor had arrays of arrays.
+#[test]
+fn what_is_made_of_arrays_has_a_length() {
+    let list = TypeKind::Array(Box::new(TypeKind::string().nullable()));
+    let repeated = |of: &str, times| call("REPEAT", vec![text(of), int(times)]);
+    let array = |elements: i32| {
+        let operands = vec![repeated("a,", elements), text(",")];
+        Expression::call("SPLIT", operands, list.clone().nullable())
+    };
+    let joined = evaluated("ARRAY_JOIN", vec![array(1000), repeated("x", 1_000_000)], TypeKind::string());
+    assert!(joined.unwrap_err().to_string().contains("one value may have at most 67108864"));
+    let doubled = evaluated("ARRAY_CONCAT", vec![array(3_000_000), array(3_000_000)], list.clone());
+    assert!(doubled.unwrap_err().to_string().contains("one value may have at most 67108864"));
+    let positions = [
+        (2, 2, 4),
+        (-1, 1, 4),
+        (-1, 2, 2),
+        (-2, 1, 4),
+        (-4, 1, 2),
+        (0, 1, 0),
+        (9, 1, 0),
+        (-9, 1, 0),
+        (1, 0, 0),
+        (1, 9, 0),
+    ];
+    for (start, nth, expected) in positions {
+        let operands = vec![text("ababa"), text("b"), int(start), int(nth)];
+        let found = evaluated("INSTR", operands, TypeKind::Int).unwrap();
+        assert_eq!(found, ScalarValue::Int32(Some(expected)), "{start} {nth}");
+    }
+    let trimmed = evaluated("BTRIM", vec![text("bcaXab"), repeated("abc", 1000)], TypeKind::string()).unwrap();
+    assert_eq!(trimmed.try_as_str().flatten(), Some("X"));
+}
