@@ -3,7 +3,8 @@
 //! Each task's thread allocates in an arena of its own (`arenas`, `pool`), so that what a task holds is known, rows that it has
 //! sent and others hold included. A thread of its own looks at what the process takes, and has reserved ([`Watcher`]). Only when
 //! that comes to the end of its budget are the arenas asked, one by one; who holds most beyond its share is failed (`decision`), as
-//! by `RunningTask::fail`: it ends at the next letter, batch or wait. Where another allocator serves the process nobody is.
+//! by `RunningTask::fail`: it ends at the next letter, batch or wait, and where a step that takes long asks whether it is to end
+//! (`common::ending`). Where another allocator serves the process nobody is.
 //!
 //! Not seen here: what RocksDB allocates (it has an allocator and bounds of its own), and what other threads allocate for a task,
 //! which are frames on their way, bounded by network memory, and files on their way to a checkpoint. A task that restores its

@@ -133,4 +133,28 @@ mod tests {
             assert_eq!(decoder.fields.len(), 2);
         }
     }
+
+    /// Failed before: a field of delimiters became sixteen times its bytes.
+    #[test]
+    fn arrays_and_rows_in_a_field_have_bounds() {
+        let decoder = |kind: TypeKind| {
+            let columns = vec![RowField::new("a", kind.nullable())];
+            let format = CsvFormat::new(Options::new(&BTreeMap::new()), columns).map_err(|error| error.0).unwrap();
+            CsvDecoder::new(format, vec![0])
+        };
+        let string = || TypeKind::string().nullable();
+        let lines = |elements: usize| format!("{}\n", ";".repeat(elements - 1));
+        let most = 4 << 20;
+        let mut arrays = decoder(TypeKind::Array(Box::new(string())));
+        let line = lines(most);
+        assert!(arrays.decode(line.as_bytes(), true, line.len(), 10).is_ok());
+        assert_eq!(arrays.rows(), 1);
+        let line = lines(most + 1);
+        let error = arrays.decode(line.as_bytes(), true, line.len(), 10).err().unwrap().to_string();
+        assert!(error.contains("An ARRAY has more than 4194304 elements"), "{error}");
+        let mut rows = decoder(TypeKind::Row(vec![RowField::new("x", string()), RowField::new("y", string())]));
+        let line = lines(1_000_000);
+        assert!(rows.decode(line.as_bytes(), true, line.len(), 10).is_ok());
+        assert_eq!(rows.rows(), 1);
+    }
 }

@@ -1,5 +1,6 @@
 //! One field of a CSV record into its column.
 use wiesel_common::quote::quote_bytes;
+use wiesel_operators::expression::MAX_VALUE_BYTES;
 use wiesel_operators::types::TIMESTAMP_RANGE;
 
 use crate::formats::base64;
@@ -8,6 +9,9 @@ use crate::formats::parse::{self, Parsed, TimestampStyle, trim};
 use crate::formats::text::NANOS_PER_MILLI;
 
 use super::CsvFormat;
+
+/// The most elements of an array: without their content they take as much as the longest value may have.
+const MAX_ELEMENTS: usize = MAX_VALUE_BYTES / size_of::<u128>();
 
 /// Adds a field. What cannot be read is null with `csv.ignore-parse-errors`, else an error.
 pub(crate) fn append(column: &mut ColumnBuilder, text: &[u8], format: &CsvFormat) -> Parsed<()> {
@@ -60,6 +64,10 @@ fn read(column: &mut ColumnBuilder, text: &[u8], format: &CsvFormat) -> Parsed<(
         }
         ColumnBuilder::Bytes(b) => b.append_value(base64::decode(text)?),
         ColumnBuilder::Array(b) => {
+            // Each but the last is followed by a delimiter.
+            if text.len() >= MAX_ELEMENTS && elements(text, format).nth(MAX_ELEMENTS).is_some() {
+                return Err(format!("An ARRAY has more than {MAX_ELEMENTS} elements: one may have so many at most"));
+            }
             let mut outcome = Ok(());
             for element in elements(text, format) {
                 if outcome.is_ok() {
@@ -71,8 +79,10 @@ fn read(column: &mut ColumnBuilder, text: &[u8], format: &CsvFormat) -> Parsed<(
         }
         ColumnBuilder::Row(_) if text.is_empty() => column.append_null(),
         ColumnBuilder::Row(b) => {
-            let fields: Vec<&[u8]> = elements(text, format).collect();
-            let (expected, found) = (b.columns.len(), fields.len());
+            let expected = b.columns.len();
+            // What is beyond the last field is left out.
+            let fields: Vec<&[u8]> = elements(text, format).take(expected).collect();
+            let found = fields.len();
             if found < expected && !format.ignore_parse_errors {
                 return Err(format!("Row length mismatch. {expected} fields expected but was {found}."));
             }
