@@ -32,7 +32,7 @@ pub(super) struct Regexp {
     /// Behind a fast one made when a text first needs it.
     java: OnceLock<std::result::Result<Java, String>>,
     /// Of what the constant patterns of an operator may take.
-    share: Option<Share>,
+    _share: Option<Share>,
 }
 
 impl Regexp {
@@ -50,14 +50,14 @@ impl Regexp {
                 Err(reason) => return Err(unusable(source, &reason)),
             },
         };
-        Ok(Some(Self { source: source.to_owned(), fast, java, share: None }))
+        Ok(Some(Self { source: source.to_owned(), fast, java, _share: None }))
     }
 
     /// The same for a pattern that stays as long as its operator.
     pub fn compile_constant(source: &str, patterns: &Compiled) -> Result<Option<Self>> {
         let mut compiled = Self::compile(source)?;
         if let Some(regexp) = &mut compiled {
-            regexp.share = Some(patterns.claim(regexp.bytes())?);
+            regexp._share = Some(patterns.claim(regexp.bytes())?);
         }
         Ok(compiled)
     }
