@@ -10,7 +10,7 @@ use crate::operator::{Error, Result};
 
 const SECOND: i64 = 1000;
 const HOUR: i64 = 3600 * SECOND;
-/// The most windows that may hold one row. Flink has no bound, and ends with its memory.
+/// The most windows that may hold one row. Flink takes 2^31, and ends with its memory.
 pub const MAX_WINDOWS: i64 = 100_000;
 
 /// The windows of a table function.
