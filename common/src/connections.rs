@@ -296,7 +296,8 @@ impl<T: Send + 'static> Gate<T> {
         let has_spoken = Arc::new(AtomicBool::new(false));
         let speaks = Arc::clone(&has_spoken);
         let greeting = async move {
-            stream.readable().await?;
+            // The system may call a connection ready to be read that is not: only a byte counts.
+            stream.peek(&mut [0]).await?;
             speaks.store(true, Ordering::Relaxed);
             let greeting = greet(stream);
             greeting.await

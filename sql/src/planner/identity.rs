@@ -203,7 +203,7 @@ fn identities(plan: &Plan) -> Vec<Identity> {
         let input = node.inputs.first().map(|input| &identities[*input]);
         let identity = match (&node.op, input) {
             (Op::Source(scan), _) => source(scan),
-            (Op::Values(rows), _) => values(rows),
+            (Op::Values(rows), _) => values(rows, node.fields.len()),
             (Op::Calc { condition, projection }, Some(input)) => calc(input, condition.as_ref(), projection),
             (Op::GroupAggregate { keys, aggregates }, Some(input)) => {
                 let rows = grouped(Digest::new("group"), input, keys).finish();
@@ -266,10 +266,10 @@ fn source(scan: &Source) -> Identity {
     Identity { rows: Rows { of: table, conditions }, columns: scan.projection.iter().map(path).collect() }
 }
 
-fn values(rows: &[Vec<Expression>]) -> Identity {
+/// There may be columns without a row: what stands for rows that a condition never lets through.
+fn values(rows: &[Vec<Expression>], width: usize) -> Identity {
     let row = |row: &Vec<Expression>| Digest::new("row").ids(row.iter().map(|value| expression(value, &[]))).finish();
     let id = Digest::new("values").ids(rows.iter().map(row)).finish();
-    let width = rows.first().map_or(0, Vec::len);
     Identity { rows: Rows::all(id), columns: (0..width).map(|at| column(id, at as i64)).collect() }
 }
 
