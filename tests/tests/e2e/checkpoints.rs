@@ -171,7 +171,7 @@ fn a_checkpoint_that_is_asked_for_is_said_to_be_retained_only_where_it_is() {
         let output = cluster.script("flink", &["checkpoint", &job]);
         let said = String::from_utf8_lossy(&output.stdout);
         assert!(output.status.success() && said.contains(words), "{output:?}");
-        assert_eq!(said.contains("Path: file://"), words == "/retained/", "{said}");
+        assert_eq!(said.contains("Path: file:/"), words == "/retained/", "{said}");
         assert_eq!(said.contains("You can resume"), words == "/retained/", "{said}");
         cluster.script("flink", &["cancel", &job]);
         cluster.wait_for_free_slots(2);
