@@ -7,7 +7,8 @@ use wiesel_tests::Cluster;
 use wiesel_tests::cluster::home;
 
 fn examples(home: &Path) -> Vec<PathBuf> {
-    let mut examples: Vec<_> = std::fs::read_dir(home.join("examples")).unwrap().map(|e| e.unwrap().path()).collect();
+    let entries = std::fs::read_dir(home.join("examples")).expect("an installation has examples");
+    let mut examples: Vec<_> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
     examples.retain(|path| path.extension().is_some_and(|extension| extension == "sql"));
     examples.sort();
     assert!(examples.len() >= 3, "{examples:?}");
