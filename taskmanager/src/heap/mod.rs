@@ -1,14 +1,15 @@
-//! The memory that tasks hold, and the end of the one that holds too much before the system ends all.
+//! How much memory each task holds. When the process runs out of memory, the task that holds too much is failed, before the
+//! system ends the process with all tasks in it.
 //!
-//! Each task's thread allocates in an arena of its own (`arenas`, `pool`), so that what a task holds is known, rows that it has
-//! sent and others hold included. A thread of its own looks at what the process takes, and has reserved ([`Watcher`]). Only when
-//! that comes to the end of its budget are the arenas asked, one by one; who holds most beyond its share is failed (`decision`), as
-//! by `RunningTask::fail`: it ends at the next letter, batch or wait, and where a step that takes long asks whether it is to end
-//! (`common::ending`). Where another allocator serves the process nobody is.
+//! Each task's thread allocates in a jemalloc arena of its own (`arenas`, `pool`). So it is known what a task holds, including rows
+//! that it has sent and that other tasks still have. A thread ([`Watcher`]) looks at the process's resident and reserved memory.
+//! Only when these are over the limit are the arenas looked at, one by one, and `decision` says which task is failed, if any. The
+//! task fails as by `RunningTask::fail`: it ends at its next message, batch or wait, or where a long step asks whether the task is
+//! to end (`common::ending`). If the process has another allocator than jemalloc, no task is failed.
 //!
-//! Not seen here: what RocksDB allocates (it has an allocator and bounds of its own), and what other threads allocate for a task,
-//! which are frames on their way, bounded by network memory, and files on their way to a checkpoint. A task that restores its
-//! state is failed when it has restored it.
+//! Not counted here: what RocksDB allocates (it has an allocator and bounds of its own), and what other threads allocate for a task,
+//! which is frames in flight, bounded by network memory, and files being uploaded to a checkpoint. A task that is failed while it
+//! restores its state ends when the state is restored.
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -24,23 +25,23 @@ use wiesel_network::Waiter;
 use wiesel_proto as proto;
 use wiesel_state::backend::StateResources;
 
-use self::decision::{Budget, Holder, Situation, Stage, Verdict, decide, failure, pause};
+use self::decision::{Budget, Holder, HolderState, Situation, Verdict, decide, failure, pause};
 use self::pool::Pool;
 
 mod arenas;
 mod decision;
 mod pool;
 
-/// How long a task that was cancelled is expected to end, and so are the other tasks of a job because one was failed: until then
-/// what they hold counts as given back.
+/// How long what a task holds counts as free after it was cancelled, or after another task of its job was failed, which has the
+/// job's other tasks cancelled.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// How often what is reserved is counted: jemalloc goes through all arenas for it.
+/// How often reserved memory is counted: jemalloc goes through all arenas for it.
 const COUNT_INTERVAL: Duration = Duration::from_millis(100);
-/// How often it is looked whether arenas of tasks that have ended are empty: jemalloc counts all arenas for it.
+/// How often arenas of ended tasks are checked for being empty: jemalloc counts all arenas for it.
 const RECYCLE_INTERVAL: Duration = Duration::from_secs(1);
-/// How often unused pages are given back though no task is to blame for what the process takes.
+/// How often unused pages are given back while the process is over its limit and no task is to blame.
 const PURGE_INTERVAL: Duration = Duration::from_secs(1);
-/// How often that is in the log.
+/// How often the log says that the process is over its limit and no task is to blame.
 const WARNING_INTERVAL: Duration = Duration::from_secs(60);
 
 /// The memory of a TaskManager's tasks.
@@ -64,24 +65,24 @@ struct Member {
     arena: Option<u32>,
     waiter: Waiter,
     fault: Arc<Mutex<Option<proto::Failure>>>,
-    /// When a task of its job was failed: it is about to be cancelled.
+    /// When another task of its job was failed, so that this one is about to be cancelled.
     job_failed: Option<Instant>,
     /// When it was first seen that it is cancelled.
     cancelled: Option<Instant>,
 }
 
 impl Member {
-    fn stage(&mut self, now: Instant) -> Stage {
+    fn state(&mut self, now: Instant) -> HolderState {
         if self.waiter.is_cancelled() {
             self.cancelled.get_or_insert(now);
         }
         let is_recent = |since: Instant| now.saturating_duration_since(since) < PATIENCE;
         if self.cancelled.or(self.job_failed).is_some_and(is_recent) {
-            Stage::Ending
+            HolderState::Canceling
         } else if self.cancelled.is_some() {
-            Stage::Stuck
+            HolderState::Stuck
         } else {
-            Stage::Running
+            HolderState::Running
         }
     }
 }
@@ -96,7 +97,7 @@ impl Heap {
         Some(Arc::new(Self { budget: Budget::new(memory), state, members: Mutex::default() }))
     }
 
-    /// Another task comes. It is failed by `fault` and `waiter`.
+    /// Adds a task. It is failed by putting the failure into `fault` and cancelling `waiter`.
     pub(crate) fn join(
         self: &Arc<Self>,
         job: JobId,
@@ -121,7 +122,7 @@ impl Heap {
         TaskHeap { heap: self.clone(), id, arena }
     }
 
-    /// Arenas of tasks that have ended serve others when they are empty.
+    /// Lets arenas of tasks that have ended serve other tasks once they are empty.
     fn recycle(&self) {
         let mut members = self.members.lock();
         if members.pool.is_resting() && arenas::refresh() {
@@ -129,31 +130,31 @@ impl Heap {
         }
     }
 
-    /// What is true now, and who holds what.
+    /// Measures the process, and what each arena's tasks hold.
     fn observe(&self, resident: u64, now: Instant) -> (Situation, Vec<Holder>) {
         arenas::refresh();
         let reserved = arenas::live_bytes_of_all().unwrap_or(0);
         let mut members = self.members.lock();
-        let stages: Vec<(Option<u32>, Stage)> =
-            members.tasks.values_mut().map(|task| (task.arena, task.stage(now))).collect();
-        let stage = |arena: u32| {
-            let of_arena = stages.iter().filter(|(of, _)| *of == Some(arena));
-            of_arena.map(|(_, stage)| *stage).max().unwrap_or(Stage::Ending)
+        let states: Vec<(Option<u32>, HolderState)> =
+            members.tasks.values_mut().map(|task| (task.arena, task.state(now))).collect();
+        let state = |arena: u32| {
+            let of_arena = states.iter().filter(|(of, _)| *of == Some(arena));
+            of_arena.map(|(_, state)| *state).max().unwrap_or(HolderState::Canceling)
         };
         let holders = members.pool.taken().iter().map(|taken| Holder {
             arena: taken.arena,
             job: taken.job,
             tasks: taken.tasks,
             bytes: arenas::live_bytes(taken.arena).unwrap_or(0),
-            stage: stage(taken.arena),
+            state: state(taken.arena),
         });
         let holders = holders.collect();
-        let tasks = stages.iter().filter(|(_, stage)| *stage != Stage::Ending).count() as u64;
+        let tasks = states.iter().filter(|(_, state)| *state != HolderState::Canceling).count() as u64;
         let allowance = self.budget.allowance(self.state.rocksdb_bytes());
         (Situation { resident, reserved, budget: self.budget, allowance, tasks }, holders)
     }
 
-    /// What the process has reserved, where it takes so much that it matters; else 0.
+    /// Reserved memory if the process takes so much that it matters, else 0.
     fn reserved(&self, resident: u64) -> u64 {
         if !self.budget.is_half_full(resident) || !arenas::refresh() {
             return 0;
@@ -161,7 +162,7 @@ impl Heap {
         arenas::live_bytes_of_all().unwrap_or(0)
     }
 
-    /// Tells the tasks of an arena to end. The rest of the job ends with them.
+    /// Fails the tasks of an arena. The other tasks of the job will be cancelled with them.
     fn fail(&self, situation: &Situation, holder: &Holder, now: Instant) {
         let mut members = self.members.lock();
         for task in members.tasks.values_mut().filter(|task| task.job == holder.job) {
@@ -205,14 +206,15 @@ impl Drop for TaskHeap {
     }
 }
 
-/// The thread that looks at what the process takes. It ends when this is dropped.
+/// The thread that watches the memory of the process. It ends when this is dropped.
 pub(crate) struct Watcher {
     thread: Option<JoinHandle<()>>,
     waiter: Waiter,
 }
 
 impl Watcher {
-    /// A thread, because it must come to it in time, whatever the runtime is busy with, and giving pages back takes time.
+    /// Starts the thread. It is none of the runtime's: it must look in time however busy the runtime is, and giving pages back
+    /// takes time.
     ///
     /// # Errors
     /// If the system gives no thread.
@@ -241,19 +243,19 @@ impl Drop for Watcher {
     }
 }
 
-/// What the watching thread knows.
+/// The state of the watching thread.
 struct Watch {
     heap: Arc<Heap>,
     recycled: Option<Instant>,
     counted: Option<Instant>,
-    /// What the process had reserved when that was counted last.
+    /// Reserved memory when it was counted last.
     reserved: u64,
     purged: Option<Instant>,
     warned: Option<Instant>,
 }
 
 impl Watch {
-    /// Looks once; returns how long not to look.
+    /// Looks once. Returns the time until the next look.
     fn look(&mut self) -> Duration {
         let now = Instant::now();
         if is_due(self.recycled, RECYCLE_INTERVAL, now) {
@@ -274,19 +276,21 @@ impl Watch {
     fn over_the_limit(&mut self, resident: u64, now: Instant) {
         let (mut situation, holders) = self.heap.observe(resident, now);
         let verdict = decide(&situation, &holders);
-        if verdict == Verdict::Within || (verdict == Verdict::Nobody && !is_due(self.purged, PURGE_INTERVAL, now)) {
+        if verdict == Verdict::WithinLimit
+            || (verdict == Verdict::NoTaskToBlame && !is_due(self.purged, PURGE_INTERVAL, now))
+        {
             return;
         }
-        // Pages that nobody uses are nobody's.
+        // The resident memory includes pages that no task uses any more: without them it may be within the limit.
         arenas::purge_all();
         self.purged = Some(now);
         situation.resident = process::resident_bytes();
         let limit = situation.budget.limit();
         match decide(&situation, &holders) {
-            Verdict::Within => {}
+            Verdict::WithinLimit => {}
             Verdict::Fail(position) => self.heap.fail(&situation, &holders[position], now),
-            // What is only reserved takes nothing yet.
-            Verdict::Nobody if situation.resident > limit && is_due(self.warned, WARNING_INTERVAL, now) => {
+            // Memory that is only reserved takes nothing yet: no warning for it.
+            Verdict::NoTaskToBlame if situation.resident > limit && is_due(self.warned, WARNING_INTERVAL, now) => {
                 self.warned = Some(now);
                 tracing::warn!(
                     resident = MemorySize(situation.resident).human_readable(),
@@ -296,7 +300,7 @@ impl Watch {
                     TASKMANAGER.process_size.key()
                 );
             }
-            Verdict::Nobody => {}
+            Verdict::NoTaskToBlame => {}
         }
     }
 }
@@ -323,14 +327,17 @@ mod tests {
         };
         let start = Instant::now();
         let at = |seconds: u64| start + Duration::from_secs(seconds);
-        assert_eq!(member.stage(at(0)), Stage::Running);
+        assert_eq!(member.state(at(0)), HolderState::Running);
         // It is about to be cancelled with its job; if not, it goes on.
         member.job_failed = Some(at(1));
-        assert_eq!([5, 6].map(|seconds| member.stage(at(seconds))), [Stage::Ending, Stage::Running]);
+        assert_eq!([5, 6].map(|seconds| member.state(at(seconds))), [HolderState::Canceling, HolderState::Running]);
         // It was cancelled: that is seen at the next look, however long ago it was.
         member.waiter.cancel();
-        assert_eq!([20, 24, 25].map(|seconds| member.stage(at(seconds))), [Stage::Ending, Stage::Ending, Stage::Stuck]);
+        assert_eq!(
+            [20, 24, 25].map(|seconds| member.state(at(seconds))),
+            [HolderState::Canceling, HolderState::Canceling, HolderState::Stuck]
+        );
         member.job_failed = Some(at(30));
-        assert_eq!(member.stage(at(31)), Stage::Stuck);
+        assert_eq!(member.state(at(31)), HolderState::Stuck);
     }
 }
