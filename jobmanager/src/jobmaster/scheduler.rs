@@ -18,10 +18,10 @@ use crate::jobmaster::restart_strategy::{Decision, RestartStrategy};
 use crate::jobmaster::status::{JobStatus, StatusTimestamps};
 use crate::resourcemanager::slot_manager::{ReportNumber, SlotShortage};
 
-use self::roll_call::RollCall;
+use self::missing_attempts::MissingAttempts;
 
 mod losses;
-mod roll_call;
+mod missing_attempts;
 
 /// What helps a job that waits for slots.
 pub(super) const MORE_SLOTS: &str =
@@ -103,7 +103,7 @@ pub struct Scheduler {
     strategy: RestartStrategy,
     history: ExceptionHistory,
     slots: JobSlots,
-    roll_call: RollCall,
+    missing_attempts: MissingAttempts,
     slot_request: u64,
     awaiting_slots: bool,
     /// What the ResourceManager said last of the slots that are awaited.
@@ -142,7 +142,7 @@ impl Scheduler {
             strategy,
             history,
             slots: JobSlots::default(),
-            roll_call: RollCall::default(),
+            missing_attempts: MissingAttempts::default(),
             slot_request: 0,
             awaiting_slots: false,
             slot_shortage: None,
@@ -337,7 +337,7 @@ impl Scheduler {
         }
         self.awaiting_slots = false;
         self.graph.assign_slots(&self.slots);
-        self.roll_call.begin(&self.graph);
+        self.missing_attempts.expect_deployed(&self.graph);
         let regions = self.scheduled_regions();
         self.graph.move_all(ExecutionState::Scheduled, ExecutionState::Deploying, now);
         self.last_modification = now;

@@ -85,10 +85,9 @@ impl Scheduler {
         tasks
     }
 
-    /// A TaskManager has named the attempts that it has, under this registration. Attempts that are waited for there, and that it
-    /// does not name once and again, have ended without a word that arrived: nobody would ever speak of them. Their TaskManager
-    /// is asked to cancel them, and they are over when it says that it does not have them. `postponed`: regions whose deployment
-    /// has not begun.
+    /// A TaskManager has named the attempts that it has, under this registration. Attempts that it ought to have and does not name
+    /// in two reports have ended, and the report of their end was lost. The TaskManager is asked to cancel them, and they are over
+    /// when it says that it does not have them. `postponed`: regions whose deployment has not begun.
     pub fn attempts_named(
         &mut self,
         resource_id: &str,
@@ -98,9 +97,9 @@ impl Scheduler {
         env: &mut dyn Environment,
     ) {
         let graph = &self.graph;
-        let accounted =
+        let is_accounted_for =
             |vertex: usize, attempt: AttemptId| named.contains(&attempt) || postponed.contains(&graph.regions[vertex]);
-        let missing = self.roll_call.answered(graph, resource_id, registration, accounted);
+        let missing = self.missing_attempts.reported(graph, resource_id, registration, is_accounted_for);
         if missing.is_empty() {
             return;
         }
