@@ -1,12 +1,12 @@
 //! Which slot goes to which job: decisions over known facts, without I/O.
 //!
-//! Whose a slot is its TaskManager decides and says, in reports that are numbered. What is believed here of a slot follows the
-//! last report, and what was asked for since: a slot is given away only when its TaskManager said that it is free, and what was
-//! asked without an answer counts for nothing until a report says what became of it. What was said under an earlier registration,
-//! by a process that is gone or that has given back all it held, counts for nothing at all.
+//! A TaskManager decides which job has each of its slots, and says so in numbered reports. The state of a slot here follows from
+//! the last report and from what was requested since: a slot is requested only if its TaskManager reported it as free, and a
+//! request without an answer counts for nothing until a report says what became of it. Reports of an earlier registration, by a
+//! process that is gone or that has given back all its slots, are ignored.
 //!
-//! A TaskManager that does not answer, though its heartbeats may come, is left alone for a while that doubles with each call
-//! that fails, and is the last choice until it has answered: others have free slots.
+//! A TaskManager whose calls fail, though its heartbeats may come, is asked for no slot for a while that doubles with each call
+//! that fails, and is the last choice until it has answered one: other TaskManagers have free slots.
 //!
 //! Invariant: a slot is given to at most one job at a time, and a job is given no more slots than it misses.
 use std::collections::BTreeMap;
@@ -99,16 +99,15 @@ pub struct TaskManagerSlots {
     last: ReportNumber,
     slots: Vec<SlotState>,
     free: usize,
-    /// Since it last answered.
-    trouble: Trouble,
+    failed_calls: FailedCalls,
 }
 
-/// Calls to a TaskManager that failed one after the other.
+/// Calls to a TaskManager that failed since it last answered one.
 #[derive(Clone, Copy, Debug, Default)]
-struct Trouble {
-    failures: u32,
-    /// It is asked for no slot before, by the clock that only runs.
-    until: i64,
+struct FailedCalls {
+    count: u32,
+    /// The TaskManager is asked for no slot before this time of the monotonic clock, in milliseconds.
+    paused_until: i64,
 }
 
 impl TaskManagerSlots {
@@ -124,7 +123,12 @@ impl TaskManagerSlots {
 
     /// How many may be asked for now.
     fn available(&self, now: i64) -> usize {
-        if self.trouble.until > now { 0 } else { self.free }
+        if self.failed_calls.paused_until > now { 0 } else { self.free }
+    }
+
+    /// Whether the last call to it succeeded, or none was made.
+    fn answers(&self) -> bool {
+        self.failed_calls.count == 0
     }
 
     fn given_to(&self, job: JobId) -> usize {
@@ -151,14 +155,15 @@ struct Requirement {
     slots: u32,
 }
 
-/// What there is for all jobs.
-struct Supply {
+/// The slots of all TaskManagers, counted for jobs that wait for slots.
+struct SlotCounts {
     /// Slots that TaskManagers have reported.
     total: usize,
-    /// Those that no job holds, where the TaskManager answers.
+    /// Free slots, of TaskManagers that answer.
     free: usize,
-    /// Those of each job that a TaskManager is asked for which did not answer last time.
-    doubtful: BTreeMap<JobId, usize>,
+    /// For each job the slots requested from TaskManagers that did not answer their last call. They are in `SlotManager::given`,
+    /// but a job that waits is not told that it has them.
+    requested_without_answer: BTreeMap<JobId, usize>,
 }
 
 /// That a job requires more slots than there are for it.
@@ -274,7 +279,7 @@ pub struct SlotManager {
     given: BTreeMap<JobId, usize>,
     /// Something changed since the last decisions.
     changed: bool,
-    /// When a TaskManager that was left alone may be asked again.
+    /// When the next TaskManager whose calls failed may be asked again.
     next_trial: Option<i64>,
 }
 
@@ -295,7 +300,7 @@ impl SlotManager {
         let order = self.order();
         let slots = vec![SlotState::Unreported; slots as usize];
         let last = ReportNumber { registration, version: 0 };
-        let known = TaskManagerSlots { order, last, slots, free: 0, trouble: Trouble::default() };
+        let known = TaskManagerSlots { order, last, slots, free: 0, failed_calls: FailedCalls::default() };
         self.task_managers.insert(task_manager.to_owned(), known);
     }
 
@@ -401,12 +406,13 @@ impl SlotManager {
     pub fn call_failed(&mut self, task_manager: &str, now: i64) {
         let Some(known) = self.task_managers.get_mut(task_manager) else { return };
         // Calls that were under way together fail together.
-        if known.trouble.until > now {
+        let failed = &mut known.failed_calls;
+        if failed.paused_until > now {
             return;
         }
-        let pause = FIRST_PAUSE.saturating_mul(1 << known.trouble.failures.min(16)).min(LAST_PAUSE);
-        known.trouble.failures = known.trouble.failures.saturating_add(1);
-        known.trouble.until = now.saturating_add_unsigned(pause);
+        let pause = FIRST_PAUSE.saturating_mul(1 << failed.count.min(16)).min(LAST_PAUSE);
+        failed.count = failed.count.saturating_add(1);
+        failed.paused_until = now.saturating_add_unsigned(pause);
         // Nothing says that the other calls fare better: their jobs are not to wait for them while others have free slots.
         let requested = |(index, slot): (usize, &SlotState)| match slot {
             SlotState::Requested(taken) => Some((index, *taken)),
@@ -434,7 +440,7 @@ impl SlotManager {
             self.not_granted(task_manager, allocation);
             return Reconciliation::default();
         }
-        self.answers(task_manager);
+        self.call_succeeded(task_manager);
         let unwanted = granted && !self.granted(task_manager, allocation);
         if !granted {
             self.not_granted(task_manager, allocation);
@@ -446,11 +452,11 @@ impl SlotManager {
         outcome
     }
 
-    fn answers(&mut self, task_manager: &str) {
+    fn call_succeeded(&mut self, task_manager: &str) {
         if let Some(known) = self.task_managers.get_mut(task_manager)
-            && known.trouble.failures > 0
+            && !known.answers()
         {
-            known.trouble = Trouble::default();
+            known.failed_calls = FailedCalls::default();
             self.changed = true;
         }
     }
@@ -507,14 +513,14 @@ impl SlotManager {
 
     /// Asks for slots for the jobs that miss some, first come first served. A job gets all it misses or nothing, so that two
     /// jobs never starve each other with half of what they need; a job that does not fit lets smaller ones pass.
-    /// `now`: milliseconds of the clock that only runs.
+    /// `now`: milliseconds of the monotonic clock.
     pub fn decide(&mut self, now: i64, new_id: &mut dyn FnMut() -> AllocationId) -> Vec<NewAllocation> {
         let trial = self.next_trial.is_some_and(|at| at <= now);
         if !std::mem::take(&mut self.changed) && !trial {
             return Vec::new();
         }
-        let left_alone = self.task_managers.values().map(|known| known.trouble.until);
-        self.next_trial = left_alone.filter(|until| *until > now).min();
+        let pauses = self.task_managers.values().map(|known| known.failed_calls.paused_until);
+        self.next_trial = pauses.filter(|until| *until > now).min();
         // Before the jobs are looked at: thousands may wait, and each that gets its slots, or is over, brings the next decision.
         let mut free = self.task_managers.values().map(|known| known.available(now)).sum::<usize>();
         if free == 0 {
@@ -556,37 +562,39 @@ impl SlotManager {
 
     /// What a job waits for after the last decisions, if it does.
     pub fn shortage(&self, job: JobId) -> Option<SlotShortage> {
-        self.shortage_among(job, self.requirements.get(&job)?, &self.supply())
+        self.shortage_of(job, self.requirements.get(&job)?, &self.counts())
     }
 
     /// What jobs wait for after the last decisions.
     pub fn shortages(&self) -> BTreeMap<JobId, SlotShortage> {
-        let supply = self.supply();
+        let counts = self.counts();
         let waiting = self.requirements.iter();
-        waiting.filter_map(|(job, needed)| Some((*job, self.shortage_among(*job, needed, &supply)?))).collect()
+        waiting.filter_map(|(job, needed)| Some((*job, self.shortage_of(*job, needed, &counts)?))).collect()
     }
 
-    fn shortage_among(&self, job: JobId, needed: &Requirement, supply: &Supply) -> Option<SlotShortage> {
-        let count = |slots: usize| u32::try_from(slots).unwrap_or(u32::MAX);
-        let given = self.given.get(&job).copied().unwrap_or(0);
-        let given = given.saturating_sub(supply.doubtful.get(&job).copied().unwrap_or(0));
-        let Supply { total, free, .. } = *supply;
-        let shortage =
-            SlotShortage { required: needed.slots, given: count(given), free: count(free), total: count(total) };
+    fn shortage_of(&self, job: JobId, needed: &Requirement, counts: &SlotCounts) -> Option<SlotShortage> {
+        let number = |slots: usize| u32::try_from(slots).unwrap_or(u32::MAX);
+        let of_job = |slots: &BTreeMap<JobId, usize>| slots.get(&job).copied().unwrap_or(0);
+        let given = of_job(&self.given).saturating_sub(of_job(&counts.requested_without_answer));
+        let shortage = SlotShortage {
+            required: needed.slots,
+            given: number(given),
+            free: number(counts.free),
+            total: number(counts.total),
+        };
         (shortage.missing() > 0).then_some(shortage)
     }
 
-    fn supply(&self) -> Supply {
-        let (in_trouble, answering): (Vec<_>, Vec<_>) =
-            self.task_managers.values().partition(|known| known.trouble.failures > 0);
-        let mut doubtful: BTreeMap<JobId, usize> = BTreeMap::new();
-        for slot in in_trouble.iter().flat_map(|known| &known.slots) {
+    fn counts(&self) -> SlotCounts {
+        let (answering, silent): (Vec<_>, Vec<_>) = self.task_managers.values().partition(|known| known.answers());
+        let mut requested_without_answer: BTreeMap<JobId, usize> = BTreeMap::new();
+        for slot in silent.iter().flat_map(|known| &known.slots) {
             if let SlotState::Requested(taken) = slot {
-                *doubtful.entry(taken.job).or_default() += 1;
+                *requested_without_answer.entry(taken.job).or_default() += 1;
             }
         }
         let free = answering.into_iter().map(TaskManagerSlots::free).sum::<usize>();
-        Supply { total: self.totals().0, free, doubtful }
+        SlotCounts { total: self.totals().0, free, requested_without_answer }
     }
 
     /// The slots of a TaskManager.
@@ -602,14 +610,15 @@ impl SlotManager {
     }
 }
 
-/// The smaller the better: calls that failed, share of slots in use in parts per million, slots of this job, age.
+/// The TaskManager with the smallest one is taken: calls that failed, share of slots in use in parts per million, slots of this
+/// job, age.
 fn preference(mode: LoadBalanceMode, known: &TaskManagerSlots, job: JobId) -> (u32, u64, usize, u64) {
     let total = known.slots.len().max(1);
     let used = ((total - known.free()) * 1_000_000 / total) as u64;
-    let failures = known.trouble.failures;
+    let failed = known.failed_calls.count;
     match mode {
-        LoadBalanceMode::Spread => (failures, used, known.given_to(job), known.order),
-        LoadBalanceMode::Pack => (failures, 1_000_000 - used, 0, known.order),
+        LoadBalanceMode::Spread => (failed, used, known.given_to(job), known.order),
+        LoadBalanceMode::Pack => (failed, 1_000_000 - used, 0, known.order),
     }
 }
 
