@@ -4,7 +4,7 @@ use crate::error::Location;
 /// A statement's text and where it begins.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StatementText {
-    /// From its first to its last character, without the semicolon.
+    /// From its first to its last character, without comments before it and without the semicolon.
     pub text: String,
     /// Where the text begins in the script.
     pub location: Location,
