@@ -3,6 +3,7 @@
 //! Two clocks: the wall clock tells what people read and what data is compared with; it is stepped, forwards and backwards. How
 //! long something took, and when something is due, is told by a clock that only runs.
 use std::sync::LazyLock;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 /// A machine's clocks.
@@ -42,5 +43,26 @@ impl Clock for SystemClock {
 
     fn monotonic_millis(&self) -> i64 {
         ORIGIN.elapsed().as_millis() as i64
+    }
+}
+
+/// Clocks for tests: they stand still until the test sets them, both to the same milliseconds.
+#[derive(Debug, Default)]
+pub struct ManualClock(pub AtomicI64);
+
+impl ManualClock {
+    /// Sets both clocks.
+    pub fn set(&self, millis: i64) {
+        self.0.store(millis, Ordering::SeqCst);
+    }
+}
+
+impl Clock for ManualClock {
+    fn now_millis(&self) -> i64 {
+        self.0.load(Ordering::SeqCst)
+    }
+
+    fn monotonic_millis(&self) -> i64 {
+        self.now_millis()
     }
 }

@@ -1,9 +1,9 @@
 //! What the tests of sources and sinks share.
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
-use wiesel_common::time::Clock;
+pub(crate) use wiesel_common::time::ManualClock;
 use wiesel_operators::element::{Batch, WatermarkStatus};
 use wiesel_operators::operator::{Collector, OperatorContext, Result};
 use wiesel_operators::source::{EnumeratorContext, SourceReader, SourceStatus, SplitAssignment, SplitEnumerator};
@@ -45,7 +45,7 @@ pub(crate) fn context(subtask: u32, parallelism: u32) -> OperatorContext {
         parallelism,
         max_parallelism: 128,
         configuration: Arc::default(),
-        clock: Arc::new(TestClock::default()),
+        clock: Arc::new(ManualClock::default()),
         notifier: Arc::default(),
         runtime: RUNTIME.handle().clone(),
     }
@@ -56,25 +56,10 @@ pub(crate) fn enumerator_context(parallelism: u32) -> EnumeratorContext {
     EnumeratorContext { parallelism, configuration: Arc::default() }
 }
 
-/// A clock that stands at what it was set to.
-#[derive(Default)]
-pub(crate) struct TestClock(pub(crate) AtomicI64);
-
-impl Clock for TestClock {
-    fn now_millis(&self) -> i64 {
-        self.0.load(Ordering::SeqCst)
-    }
-
-    /// The test's time moves both.
-    fn monotonic_millis(&self) -> i64 {
-        self.now_millis()
-    }
-}
-
 /// A bounded source whose execution can be cut anywhere and go on from a snapshot.
 pub(crate) struct Restarts<'a> {
     pub(crate) spec: &'a proto::SourceSpec,
-    pub(crate) clock: Arc<TestClock>,
+    pub(crate) clock: Arc<ManualClock>,
 }
 
 /// The polls after which a snapshot is taken, and with how many readers the source goes on from it.

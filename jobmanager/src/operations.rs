@@ -134,23 +134,9 @@ impl Drop for Promise {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicI64, Ordering};
+    use wiesel_common::time::ManualClock;
 
     use super::*;
-
-    #[derive(Default)]
-    struct TestClock(AtomicI64);
-
-    impl Clock for TestClock {
-        fn now_millis(&self) -> i64 {
-            self.0.load(Ordering::SeqCst)
-        }
-
-        /// The test's time moves both.
-        fn monotonic_millis(&self) -> i64 {
-            self.now_millis()
-        }
-    }
 
     fn key(trigger: u8) -> Key {
         Key { kind: Kind::Savepoint, job: Some(JobId([1; 16])), trigger: [trigger; 16] }
@@ -158,23 +144,23 @@ mod tests {
 
     #[test]
     fn an_outcome_is_kept_for_a_while() {
-        let clock = Arc::new(TestClock::default());
+        let clock = Arc::new(ManualClock::default());
         let operations = Operations::new(Duration::from_millis(100), Arc::clone(&clock) as Arc<dyn Clock>);
         let promise = operations.begin(key(1)).unwrap();
         assert!(operations.begin(key(1)).is_none(), "a repeat is the same operation");
-        clock.0.store(1_000, Ordering::SeqCst);
+        clock.set(1_000);
         assert!(matches!(operations.progress(&key(1)), Some(Progress::InProgress)));
         promise.keep(Ok(Outcome::Disposed));
-        clock.0.store(1_100, Ordering::SeqCst);
+        clock.set(1_100);
         assert!(matches!(operations.progress(&key(1)), Some(Progress::Over(Ok(Outcome::Disposed)))));
-        clock.0.store(1_101, Ordering::SeqCst);
+        clock.set(1_101);
         assert!(operations.progress(&key(1)).is_none());
         assert!(operations.progress(&key(2)).is_none());
     }
 
     #[test]
     fn a_forgotten_promise_is_a_failure() {
-        let operations = Operations::new(Duration::from_secs(1), Arc::new(TestClock::default()));
+        let operations = Operations::new(Duration::from_secs(1), Arc::new(ManualClock::default()));
         drop(operations.begin(key(1)).unwrap());
         assert!(matches!(operations.progress(&key(1)), Some(Progress::Over(Err(_)))));
     }

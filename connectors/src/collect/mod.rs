@@ -211,7 +211,7 @@ mod tests {
     use wiesel_operators::types::{RowField, TypeKind, to_arrow_schema};
 
     use super::*;
-    use crate::testing::{Collected, TestClock, context};
+    use crate::testing::{Collected, ManualClock, context};
 
     type Sent = Arc<Mutex<Vec<(u64, Bytes, u64)>>>;
 
@@ -345,12 +345,12 @@ mod tests {
         RecordBatch::try_new(to_arrow_schema(&fields()), vec![Arc::new(numbers), Arc::new(texts)]).unwrap()
     }
 
-    fn sink(changelog: bool) -> (CollectSink, Sent, Arc<TestClock>) {
+    fn sink(changelog: bool) -> (CollectSink, Sent, Arc<ManualClock>) {
         let sent = Sent::default();
         let input = Some(proto::Schema { fields: fields().iter().map(proto::Field::from).collect() });
         let spec = proto::CollectSinkSpec { input, input_changelog: changelog };
         let mut sink = CollectSink::new(&spec, Box::new(Kept(sent.clone()))).unwrap();
-        let clock = Arc::new(TestClock::default());
+        let clock = Arc::new(ManualClock::default());
         sink.open(&OperatorContext { clock: clock.clone(), ..context(0, 1) }).unwrap();
         (sink, sent, clock)
     }

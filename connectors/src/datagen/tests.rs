@@ -12,7 +12,7 @@ use wiesel_proto as proto;
 
 use super::*;
 use crate::print::row_text;
-use crate::testing::{Collected, Restarts, TestClock, context};
+use crate::testing::{Collected, ManualClock, Restarts, context};
 
 fn spec(columns: &[(&str, LogicalType)], options: &[(&str, &str)]) -> proto::SourceSpec {
     let fields: Vec<RowField> = columns.iter().map(|(name, kind)| RowField::new(*name, kind.clone())).collect();
@@ -43,7 +43,7 @@ fn check(columns: &[(&str, LogicalType)], options: &[(&str, &str)]) -> Result<So
 fn rows(spec: &proto::SourceSpec, readers: u32) -> Vec<String> {
     let mut found = Vec::new();
     for subtask in 0..readers {
-        let clock = Arc::new(TestClock::default());
+        let clock = Arc::new(ManualClock::default());
         let mut reader = super::reader(spec).unwrap();
         reader.open(&OperatorContext { clock: clock.clone(), ..context(subtask, readers) }).unwrap();
         assert!(reader.take_split_request());
@@ -173,7 +173,7 @@ fn random_values_stay_in_their_bounds() {
         ("fields.n.null-rate", "0.5"),
     ];
     let spec = spec(&columns, &options);
-    let clock = Arc::new(TestClock(1_000_000_000_000.into()));
+    let clock = Arc::new(ManualClock(1_000_000_000_000.into()));
     let mut reader = super::reader(&spec).unwrap();
     reader.open(&OperatorContext { clock: clock.clone(), ..context(0, 1) }).unwrap();
     reader.add_splits(vec![super::reader::encode(0, 1, 0)]).unwrap();
@@ -211,7 +211,7 @@ fn random_values_stay_in_their_bounds() {
 #[test]
 fn rows_come_no_faster_than_the_rate() {
     let spec = spec(&[("a", int())], &[("rows-per-second", "100"), ("number-of-rows", "1000")]);
-    let clock = Arc::new(TestClock::default());
+    let clock = Arc::new(ManualClock::default());
     let mut reader = super::reader(&spec).unwrap();
     reader.open(&OperatorContext { clock: clock.clone(), ..context(1, 2) }).unwrap();
     reader.add_splits(vec![super::reader::encode(1, 2, 0)]).unwrap();
@@ -237,7 +237,7 @@ fn rows_are_bounded_in_bytes() {
     assert!(refused.contains("A row of the table") && refused.contains("268435456"), "{refused}");
 
     let spec = spec(&bytes, &[("fields.b.length", "4000000"), ("number-of-rows", "9")]);
-    let clock = Arc::new(TestClock::default());
+    let clock = Arc::new(ManualClock::default());
     let mut reader = super::reader(&spec).unwrap();
     reader.open(&OperatorContext { clock: clock.clone(), ..context(0, 1) }).unwrap();
     reader.add_splits(vec![super::reader::encode(0, 1, 0)]).unwrap();

@@ -1,12 +1,11 @@
 //! What the tests of operators share.
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
 
 use arrow::array::{ArrayRef, Int8Array, RecordBatch};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use wiesel_common::config::Configuration;
 use wiesel_common::notifier::Notifier;
-use wiesel_common::time::Clock;
+pub use wiesel_common::time::ManualClock;
 use wiesel_proto as proto;
 
 use crate::aggregate::keys::record_batch;
@@ -17,27 +16,6 @@ use crate::types::{LogicalType, RowField, schema_to_proto, to_arrow_schema};
 pub mod conformance;
 pub mod keyed;
 pub mod state;
-
-/// A clock that stands still until it is told.
-#[derive(Default)]
-pub struct ManualClock(pub AtomicI64);
-
-impl Clock for ManualClock {
-    fn now_millis(&self) -> i64 {
-        self.0.load(Ordering::Relaxed)
-    }
-
-    /// The test's time moves both.
-    fn monotonic_millis(&self) -> i64 {
-        self.now_millis()
-    }
-}
-
-impl ManualClock {
-    pub fn set(&self, now: i64) {
-        self.0.store(now, Ordering::Relaxed);
-    }
-}
 
 pub fn context_with(configuration: &[(&str, &str)]) -> (OperatorContext, Arc<ManualClock>) {
     let pairs = configuration.iter().map(|(key, value)| (key.to_string(), value.to_string()));

@@ -2,11 +2,11 @@
 //! parallelisms, the other back end. Files that no retained checkpoint needs are deleted as a JobManager does.
 use std::collections::{BTreeMap, HashSet};
 use std::ops::{ControlFlow, RangeInclusive};
-use std::sync::atomic::{AtomicI64, Ordering};
 
 use bytes::Bytes;
 use proptest::prelude::*;
 use wiesel_common::id::JobId;
+use wiesel_common::time::ManualClock;
 use wiesel_proto as proto;
 
 use super::*;
@@ -16,26 +16,11 @@ use crate::storage::{all_files, shared_files};
 
 pub(crate) const KEY_GROUPS: u16 = 8;
 
-/// A clock that stands until it is set.
-#[derive(Default)]
-pub(crate) struct SetClock(pub(crate) AtomicI64);
-
-impl Clock for SetClock {
-    fn now_millis(&self) -> i64 {
-        self.0.load(Ordering::Relaxed)
-    }
-
-    /// The test's time moves both.
-    fn monotonic_millis(&self) -> i64 {
-        self.now_millis()
-    }
-}
-
 /// A TaskManager of a job.
 pub(crate) struct World {
     pub(crate) runtime: tokio::runtime::Runtime,
     pub(crate) folder: tempfile::TempDir,
-    pub(crate) clock: Arc<SetClock>,
+    pub(crate) clock: Arc<ManualClock>,
     pub(crate) resources: Arc<StateResources>,
     pub(crate) storage: CheckpointStorage,
     attempts: std::cell::Cell<u32>,
@@ -49,7 +34,7 @@ impl World {
         if config.get_raw("execution.checkpointing.dir").is_none() {
             config.set("execution.checkpointing.dir", folder.path().join("checkpoints").display().to_string());
         }
-        let clock = Arc::new(SetClock::default());
+        let clock = Arc::new(ManualClock::default());
         let resources = StateResources::with_clock(&config, 64 << 20, 2, clock.clone()).unwrap();
         let storage = CheckpointStorage::new(&config, JobId::random()).unwrap();
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
@@ -457,9 +442,9 @@ fn expired_entries_are_not_there() {
         let table = tables.table(&descriptor("t", 1_000)).unwrap();
         let entry = |k: u8, written: i64| (key(1, &[k]).into(), Some(Bytes::copy_from_slice(&written.to_be_bytes())));
         tables.write(table, WriteBatch { entries: vec![entry(1, 0), entry(2, 600)] }).unwrap();
-        world.clock.0.store(999, Ordering::Relaxed);
+        world.clock.set(999);
         assert_eq!(all(&*tables, table, &[]).len(), 2);
-        world.clock.0.store(1_000, Ordering::Relaxed);
+        world.clock.set(1_000);
         assert_eq!(all(&*tables, table, &[]), [(key(1, &[2]), 600i64.to_be_bytes().to_vec())]);
         let (one, two) = (key(1, &[1]), key(1, &[2]));
         let found = tables.get(table, &[&one, &two]).unwrap();
@@ -468,11 +453,11 @@ fn expired_entries_are_not_there() {
         // What has expired is not in sorted entries; a restore brings back what is left, with its time.
         let options = SnapshotOptions { checkpoint_id: 1, canonical: true, full: true, savepoint: true };
         let (handle, _) = world.snapshot(&mut *tables, &options, proto::SnapshotKind::Savepoint).unwrap();
-        world.clock.0.store(0, Ordering::Relaxed);
+        world.clock.set(0);
         let mut restored = world.open(kind, 0..=7, &[handle]).unwrap();
         let table = restored.table(&descriptor("t", 2_000)).unwrap();
         assert_eq!(all(&*restored, table, &[]).len(), 1);
-        world.clock.0.store(2_600, Ordering::Relaxed);
+        world.clock.set(2_600);
         assert!(all(&*restored, table, &[]).is_empty());
     }
 }

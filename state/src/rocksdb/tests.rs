@@ -1,6 +1,5 @@
 use std::collections::HashSet;
 use std::path::Path;
-use std::sync::atomic::Ordering;
 
 use wiesel_common::config::options::state::BackendType;
 
@@ -277,7 +276,7 @@ fn compaction_drops_what_has_expired() {
     };
     put(&database, b"\0\0a", 0);
     put(&database, b"\0\0b", 5_000);
-    clock.0.store(5_500, Ordering::Relaxed);
+    clock.set(5_500);
     assert_eq!(count(&database), 2, "no operator has said how long entries live");
     table.ttl = 1_000;
     database.set_ttl(&table);

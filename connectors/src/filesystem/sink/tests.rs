@@ -13,7 +13,7 @@ use wiesel_proto as proto;
 use wiesel_state::keyed::{KeyedBackend, SnapshotOptions};
 
 use crate::filesystem::tests::{read, rows_of, sink, source, two};
-use crate::testing::{Collected, TestClock, context};
+use crate::testing::{Collected, ManualClock, context};
 
 mod kills;
 mod partition_commits;
@@ -62,7 +62,7 @@ fn next_number() -> Number {
 }
 
 impl Attempt {
-    fn start(spec: &proto::SinkSpec, parallelism: u32, clock: &Arc<TestClock>, from: Option<&Checkpoint>) -> Self {
+    fn start(spec: &proto::SinkSpec, parallelism: u32, clock: &Arc<ManualClock>, from: Option<&Checkpoint>) -> Self {
         Self::start_as(next_number(), spec, parallelism, clock, from)
     }
 
@@ -70,7 +70,7 @@ impl Attempt {
         number: Number,
         spec: &proto::SinkSpec,
         parallelism: u32,
-        clock: &Arc<TestClock>,
+        clock: &Arc<ManualClock>,
         from: Option<&Checkpoint>,
     ) -> Self {
         Self::start_job(context(0, 1).job_id, number, spec, parallelism, clock, from)
@@ -81,7 +81,7 @@ impl Attempt {
         (run, attempt_number): Number,
         spec: &proto::SinkSpec,
         parallelism: u32,
-        clock: &Arc<TestClock>,
+        clock: &Arc<ManualClock>,
         from: Option<&Checkpoint>,
     ) -> Self {
         let start = |subtask| {
@@ -231,7 +231,7 @@ fn exactly_once(format: &str, partitioned: bool, steps: &[Step]) {
     let spec = spec(folder.path(), format, partitioned);
     let partitions: &[&str] = if partitioned { &["b"] } else { &[] };
     let visible = || read(&source(folder.path(), &two(), &[("format", format)], partitions), 1).unwrap();
-    let clock = Arc::new(TestClock::default());
+    let clock = Arc::new(ManualClock::default());
     let (mut run, mut number) = (RUN, 0);
     let mut attempt = Attempt::start_as((run, number), &spec, 2, &clock, None);
     let (mut next, mut id) = (0, 0);
@@ -337,7 +337,7 @@ proptest! {
 fn rows_appear_with_the_checkpoint_that_follows_their_file() {
     let folder = tempfile::tempdir().unwrap();
     let spec = spec(folder.path(), "json", false);
-    let clock = Arc::new(TestClock::default());
+    let clock = Arc::new(ManualClock::default());
     let mut attempt = Attempt::start(&spec, 1, &clock, None);
     let visible = || files(folder.path()).iter().filter(|path| !path.starts_with('.')).count();
     let row = |number| [(number, "x".to_owned())];
@@ -394,7 +394,7 @@ fn a_task_waits_for_the_first_checkpoint_after_its_end_only() {
     for partitioned in [false, true] {
         let folder = tempfile::tempdir().unwrap();
         let spec = spec(folder.path(), "csv", partitioned);
-        let mut attempt = Attempt::start(&spec, 2, &Arc::new(TestClock::default()), None);
+        let mut attempt = Attempt::start(&spec, 2, &Arc::new(ManualClock::default()), None);
         attempt.write(0, &[(1, "x".to_owned())]);
         attempt.finish();
         attempt.snapshot(1, 0);

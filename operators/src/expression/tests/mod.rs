@@ -6,7 +6,7 @@ use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::datatypes::{Field, Schema};
 use datafusion_common::ScalarValue;
 use wiesel_common::config::Configuration;
-use wiesel_common::time::Clock;
+use wiesel_common::time::ManualClock;
 
 use super::{EvaluationContext, Expression, Projection, evaluate_constant};
 use crate::operator::Error;
@@ -18,23 +18,10 @@ mod limits;
 mod messages;
 mod sql;
 
-/// A clock that stands still.
-struct Fixed(i64);
-
-impl Clock for Fixed {
-    fn now_millis(&self) -> i64 {
-        self.0
-    }
-
-    fn monotonic_millis(&self) -> i64 {
-        self.0
-    }
-}
-
 pub(crate) fn context(zone: &str) -> EvaluationContext {
     let mut configuration = Configuration::default();
     configuration.set("table.local-time-zone", zone);
-    EvaluationContext::new(&configuration, Arc::new(Fixed(1_600_000_000_123))).unwrap()
+    EvaluationContext::new(&configuration, Arc::new(ManualClock(1_600_000_000_123.into()))).unwrap()
 }
 
 fn check(name: &str, golden: &str) {

@@ -115,7 +115,7 @@ struct Snapshot {
 struct Job {
     folder: tempfile::TempDir,
     spec: proto::SinkSpec,
-    clock: Arc<TestClock>,
+    clock: Arc<ManualClock>,
     subtasks: Vec<Subtask>,
     rows: Vec<Row>,
     written: i32,

@@ -146,7 +146,7 @@ fn partitions_of_a_subtask_that_ended_while_a_checkpoint_was_under_way_outlive_r
 fn by_processing_time_a_partition_is_committed_after_its_delay_and_again_with_late_rows() {
     let folder = tempfile::tempdir().unwrap();
     let spec = partition_spec(folder.path(), &[("sink.partition-commit.delay", "10 s")]);
-    let clock = Arc::new(TestClock::default());
+    let clock = Arc::new(ManualClock::default());
     let mut attempt = Attempt::start(&spec, 1, &clock, None);
     let success = folder.path().join("b=x/_SUCCESS");
     let mut next = 0;
@@ -178,7 +178,7 @@ fn by_processing_time_a_partition_is_committed_after_its_delay_and_again_with_la
 #[test]
 fn a_partition_is_not_committed_before_a_file_that_goes_on_has_its_name() {
     let folder = tempfile::tempdir().unwrap();
-    let clock = Arc::new(TestClock::default());
+    let clock = Arc::new(ManualClock::default());
     let spec = partition_spec_of(folder.path(), "json", &[("sink.partition-commit.delay", "10 s")]);
     let mut attempt = Attempt::start(&spec, 1, &clock, None);
     attempt.write(0, &[(1, "x".to_owned())]);
@@ -211,7 +211,7 @@ fn a_partition_is_not_committed_before_a_file_that_goes_on_has_its_name() {
 #[test]
 fn what_a_subtask_left_that_ended_is_not_committed_before_the_files_of_others_have_their_names() {
     let folder = tempfile::tempdir().unwrap();
-    let clock = Arc::new(TestClock::default());
+    let clock = Arc::new(ManualClock::default());
     let spec = partition_spec_of(folder.path(), "json", &[("sink.partition-commit.delay", "20 s")]);
     let mut attempt = Attempt::start(&spec, 2, &clock, None);
     attempt.write(1, &[(1, "x".to_owned())]);
@@ -240,7 +240,7 @@ fn what_a_subtask_left_that_ended_is_not_committed_before_the_files_of_others_ha
 #[test]
 fn a_partition_is_not_committed_before_the_files_of_all_active_subtasks_have_their_names() {
     let folder = tempfile::tempdir().unwrap();
-    let clock = Arc::new(TestClock::default());
+    let clock = Arc::new(ManualClock::default());
     let spec = partition_spec_of(folder.path(), "json", &[("sink.partition-commit.delay", "10 s")]);
     let mut attempt = Attempt::start(&spec, 2, &clock, None);
     attempt.write(0, &[(1, "x".to_owned())]);
@@ -295,7 +295,7 @@ fn who_hears_of_each_checkpoint_first_commits_its_partitions_too() {
 #[test]
 fn a_partition_that_two_subtasks_left_is_committed_with_the_files_of_both() {
     let folder = tempfile::tempdir().unwrap();
-    let clock = Arc::new(TestClock::default());
+    let clock = Arc::new(ManualClock::default());
     let spec = partition_spec(folder.path(), &[("sink.partition-commit.delay", "10 s")]);
     let mut attempt = Attempt::start(&spec, 3, &clock, None);
     let checkpoint = |attempt: &mut Attempt, id: u64, now: i64| {

@@ -135,7 +135,7 @@ fn a_guard_goes_when_what_the_savepoint_names_is_committed() {
     for format in ["csv", "json", "parquet"] {
         let folder = tempfile::tempdir().unwrap();
         let spec = spec(folder.path(), format, true);
-        let clock: Arc<TestClock> = Arc::default();
+        let clock: Arc<ManualClock> = Arc::default();
         let mut attempt = Attempt::start(&spec, 1, &clock, None);
         attempt.savepoint(1, 0);
         assert_eq!(files(folder.path()).len(), 0, "{format}: it names nothing");
