@@ -20,7 +20,7 @@ use crate::window_table_function::WindowTableFunction;
 pub fn build_operator(spec: &proto::OperatorSpec, context: &OperatorContext) -> Result<BuiltOperator> {
     let output = schema(spec.output.as_ref()).map_err(|e| named(spec, e))?;
     let operator = build(spec, &output, context).map_err(|e| named(spec, e))?;
-    Ok(BuiltOperator { operator, uid: spec.uid.clone(), name: spec.name.clone(), output })
+    Ok(BuiltOperator::new(spec, operator, output))
 }
 
 fn build(spec: &proto::OperatorSpec, output: &SchemaRef, context: &OperatorContext) -> Result<Box<dyn Operator>> {

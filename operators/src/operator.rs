@@ -249,3 +249,10 @@ pub struct BuiltOperator {
     /// What it emits.
     pub output: SchemaRef,
 }
+
+impl BuiltOperator {
+    /// The operator of a specification.
+    pub fn new(spec: &proto::OperatorSpec, operator: Box<dyn Operator>, output: SchemaRef) -> Self {
+        Self { operator, uid: spec.uid.clone(), name: spec.name.clone(), output }
+    }
+}

@@ -54,6 +54,6 @@ impl OperatorFactory for BuiltIn {
             Some(output) => schema_from_proto(Some(output)).map_err(|error| Error::Plan(error.to_string()))?,
             None => Vec::new(),
         };
-        Ok(BuiltOperator { operator, uid: spec.uid.clone(), name: spec.name.clone(), output: to_arrow_schema(&fields) })
+        Ok(BuiltOperator::new(spec, operator, to_arrow_schema(&fields)))
     }
 }

@@ -2,20 +2,10 @@
 #![allow(missing_docs, clippy::unwrap_used)]
 mod common;
 
-use std::sync::Arc;
-
-use arrow::datatypes::Schema;
-use common::{Cluster, TestOperators, edge, is_end, sink, source};
+use common::{Cluster, edge, is_end, sink, source};
 use wiesel_common::process;
-use wiesel_connectors::collect::CollectTransport;
-use wiesel_operators::element::Batch;
-use wiesel_operators::operator::{BuiltOperator, Collector, Operator, OperatorContext, Result};
-use wiesel_operators::source::SourceReader;
-use wiesel_proto as proto;
 use wiesel_proto::ExecutionState::{Failed, Finished, Initializing, Running};
 use wiesel_proto::Partitioner;
-use wiesel_proto::operator_spec::Kind;
-use wiesel_taskmanager::factory::OperatorFactory;
 
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
@@ -34,8 +24,8 @@ const SMALL: [(&str, &str); 8] = [
 
 /// Before, it went on, and the system ended the process with all tasks in it.
 #[test]
-fn who_holds_too_much_fails_alone_and_gives_it_back() {
-    let mut cluster = Cluster::start_with(1, 1, &SMALL, Arc::new(Hoarders));
+fn a_task_that_holds_too_much_fails_alone_and_gives_it_back() {
+    let mut cluster = Cluster::start(1, 1, &SMALL);
     let before = process::resident_bytes();
     let endless = || source(1, &[("endless", "")]);
     let job = cluster.submit(
@@ -62,45 +52,4 @@ fn who_holds_too_much_fails_alone_and_gives_it_back() {
     let next = cluster.submit(vec![source(1, &[]), sink(1, &[])], vec![edge(0, 1, Partitioner::Hash)]);
     cluster.finish(&next);
     assert_eq!(cluster.state(&next.attempts[1][0]), [Initializing, Running, Finished]);
-}
-
-/// As the others', and sinks that keep what they get.
-struct Hoarders;
-
-impl OperatorFactory for Hoarders {
-    fn source(&self, spec: &proto::OperatorSpec) -> Result<Box<dyn SourceReader>> {
-        TestOperators.source(spec)
-    }
-
-    fn operator(
-        &self,
-        spec: &proto::OperatorSpec,
-        context: &OperatorContext,
-        results: Box<dyn CollectTransport>,
-    ) -> Result<BuiltOperator> {
-        match &spec.kind {
-            Some(Kind::Sink(sink)) if sink.options.contains_key("hoard") => Ok(BuiltOperator {
-                operator: Box::new(Hoarder::default()),
-                uid: spec.uid.clone(),
-                name: spec.name.clone(),
-                output: Arc::new(Schema::empty()),
-            }),
-            _ => TestOperators.operator(spec, context, results),
-        }
-    }
-}
-
-/// Keeps a mebibyte for each batch: a gibibyte at most, should nobody end it.
-#[derive(Default)]
-struct Hoarder {
-    kept: Vec<Vec<u8>>,
-}
-
-impl Operator for Hoarder {
-    fn process(&mut self, _: usize, _: Batch, _: &mut dyn Collector) -> Result<()> {
-        if self.kept.len() < 1 << 10 {
-            self.kept.push(vec![1; 1 << 20]);
-        }
-        Ok(())
-    }
 }

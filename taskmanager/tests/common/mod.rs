@@ -607,20 +607,14 @@ impl OperatorFactory for TestOperators {
         context: &OperatorContext,
         results: Box<dyn CollectTransport>,
     ) -> Result<BuiltOperator> {
-        match &spec.kind {
-            Some(Kind::Sink(sink)) => {
-                assert!(!sink.options.contains_key("panic"), "a panic while an operator is made");
-                let stuck = sink.options.contains_key("slow").then(|| context.notifier.clone());
-                let operator = Box::new(Null { slow: stuck.is_some() });
-                Ok(BuiltOperator {
-                    operator,
-                    uid: spec.uid.clone(),
-                    name: spec.name.clone(),
-                    output: Arc::new(Schema::empty()),
-                })
-            }
-            _ => wiesel_taskmanager::factory::BuiltIn.operator(spec, context, results),
-        }
+        let Some(Kind::Sink(sink)) = &spec.kind else {
+            return wiesel_taskmanager::factory::BuiltIn.operator(spec, context, results);
+        };
+        let asked_for = |option: &str| sink.options.contains_key(option);
+        assert!(!asked_for("panic"), "a panic while an operator is made");
+        let operator: Box<dyn Operator> =
+            if asked_for("hoard") { Box::new(Hoarder::default()) } else { Box::new(Null { slow: asked_for("slow") }) };
+        Ok(BuiltOperator::new(spec, operator, Arc::new(Schema::empty())))
     }
 }
 
@@ -694,6 +688,21 @@ impl SourceReader for Numbers {
 
     fn take_split_request(&mut self) -> bool {
         std::mem::take(&mut self.request)
+    }
+}
+
+/// Keeps a mebibyte for each batch: a gibibyte at most, should nobody end it.
+#[derive(Default)]
+struct Hoarder {
+    kept: Vec<Vec<u8>>,
+}
+
+impl Operator for Hoarder {
+    fn process(&mut self, _: usize, _: Batch, _: &mut dyn Collector) -> Result<()> {
+        if self.kept.len() < 1 << 10 {
+            self.kept.push(vec![1; 1 << 20]);
+        }
+        Ok(())
     }
 }
 

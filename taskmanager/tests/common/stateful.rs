@@ -95,7 +95,7 @@ impl OperatorFactory for Stateful {
             _ => Box::new(Pass),
         };
         let output = Arc::new(Schema::new(vec![Field::new("v", DataType::Int64, false)]));
-        Ok(BuiltOperator { operator, uid: spec.uid.clone(), name: spec.name.clone(), output })
+        Ok(BuiltOperator::new(spec, operator, output))
     }
 }
 
