@@ -9,6 +9,7 @@ use wiesel_common::quote::quote;
 
 use super::Build;
 use super::digest::{md5, sha1};
+use super::numeric::text_of_integer;
 use crate::expression::compile::Site;
 use crate::expression::kernel::{Kernel, Text};
 use crate::operator::{Error, Result};
@@ -140,18 +141,10 @@ fn hex(site: &Site) -> Result<Kernel> {
             Ok(true)
         });
     }
-    Ok(Box::new(|args| {
-        let numbers = arrow::compute::cast(args.array(0), &DataType::Int64)?;
-        let numbers = numbers.as_primitive::<Int64Type>();
-        args.strings(|row, out| {
-            let row = args.row(0, row);
-            if arrow::array::Array::is_null(numbers, row) {
-                return Ok(false);
-            }
-            out.push_str(&format!("{:X}", numbers.value(row)));
-            Ok(true)
-        })
-    }))
+    text_of_integer(|number, out| {
+        out.push_str(&format!("{number:X}"));
+        true
+    })
 }
 
 fn unhex(site: &Site) -> Result<Kernel> {
@@ -324,17 +317,9 @@ fn address(text: &str) -> Option<i64> {
 
 fn inet_ntoa(site: &Site) -> Result<Kernel> {
     site.operand_type(0)?;
-    Ok(Box::new(|args| {
-        let numbers = arrow::compute::cast(args.array(0), &DataType::Int64)?;
-        let numbers = numbers.as_primitive::<Int64Type>();
-        args.strings(|row, out| {
-            let row = args.row(0, row);
-            if arrow::array::Array::is_null(numbers, row) {
-                return Ok(false);
-            }
-            let Ok(number) = u32::try_from(numbers.value(row)) else { return Ok(false) };
-            out.push_str(&std::net::Ipv4Addr::from(number).to_string());
-            Ok(true)
-        })
-    }))
+    text_of_integer(|number, out| {
+        let Ok(number) = u32::try_from(number) else { return false };
+        out.push_str(&std::net::Ipv4Addr::from(number).to_string());
+        true
+    })
 }

@@ -87,20 +87,24 @@ fn constant(site: &Site) -> Result<Kernel> {
     Ok(Box::new(move |args| Ok(Arc::new(PrimitiveArray::<Float64Type>::from_value(value, args.rows)))))
 }
 
-fn bin(site: &Site) -> Result<Kernel> {
-    site.operand_type(0)?;
-    Ok(Box::new(|args| {
+/// A function of an integer, widened to a BIGINT, that writes text; false is null.
+pub(super) fn text_of_integer(write: impl Fn(i64, &mut String) -> bool + Send + Sync + 'static) -> Result<Kernel> {
+    Ok(Box::new(move |args| {
         let numbers = arrow::compute::cast(args.array(0), &DataType::Int64)?;
         let numbers = numbers.as_primitive::<Int64Type>();
         args.strings(|row, out| {
             let row = args.row(0, row);
-            if numbers.is_null(row) {
-                return Ok(false);
-            }
-            out.push_str(&format!("{:b}", numbers.value(row)));
-            Ok(true)
+            Ok(numbers.is_valid(row) && write(numbers.value(row), out))
         })
     }))
+}
+
+fn bin(site: &Site) -> Result<Kernel> {
+    site.operand_type(0)?;
+    text_of_integer(|number, out| {
+        out.push_str(&format!("{number:b}"));
+        true
+    })
 }
 
 /// A function that keeps a column's type.
