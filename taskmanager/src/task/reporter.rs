@@ -398,6 +398,22 @@ pub(crate) fn is_final(status: &Status) -> bool {
 }
 
 #[cfg(test)]
+impl Sender {
+    /// Of an attempt and a job without ids.
+    pub(crate) fn for_test(channel: Channel) -> Self {
+        Self {
+            client: JobMasterClient::new(channel),
+            fence: Bytes::new(),
+            job_id: Bytes::new(),
+            attempt_id: Bytes::new(),
+            subtask: 0,
+            hostname: String::new(),
+            lost: Arc::default(),
+        }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -439,15 +455,7 @@ mod tests {
             || Status::permission_denied("mapped from HTTP status code 403"),
         ];
         let (calls, failures) = (Arc::new(AtomicUsize::new(0)), ways.len());
-        let mut sender = Sender {
-            client: JobMasterClient::new(Channel::new(Failing { ways, calls: Arc::clone(&calls) })),
-            fence: Bytes::new(),
-            job_id: Bytes::new(),
-            attempt_id: Bytes::new(),
-            subtask: 0,
-            hostname: String::new(),
-            lost: Arc::default(),
-        };
+        let mut sender = Sender::for_test(Channel::new(Failing { ways, calls: Arc::clone(&calls) }));
         assert!(sender.deliver(Report::RequestSplit(Bytes::new()), &TaskCounters::default()).await);
         assert_eq!(calls.load(Ordering::SeqCst), failures + 1);
     }

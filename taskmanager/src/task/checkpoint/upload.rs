@@ -185,7 +185,6 @@ mod tests {
 
     use futures::future::BoxFuture;
     use tokio::sync::Notify;
-    use wiesel_proto::job_master_client::JobMasterClient;
     use wiesel_state::keyed::KeyedSnapshot;
 
     use super::*;
@@ -249,16 +248,7 @@ mod tests {
         let connect_timeout = std::time::Duration::from_secs(1);
         let tcp = Tcp { connect_timeout, secret: None, callee: Callee::JobManager };
         let nobody = tcp.connect("127.0.0.1:1").unwrap();
-        let sender = Sender {
-            client: JobMasterClient::new(nobody),
-            fence: Bytes::new(),
-            job_id: Bytes::new(),
-            attempt_id: Bytes::new(),
-            subtask: 0,
-            hostname: String::new(),
-            lost: Arc::default(),
-        };
-        let (reporter, _) = Reporter::new(sender, Arc::default(), notifier.clone());
+        let (reporter, _) = Reporter::new(Sender::for_test(nobody), Arc::default(), notifier.clone());
         (Uploads::new(Handle::current(), reporter, notifier.clone()), notifier)
     }
 
