@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 use wiesel_tests::chaos::jobs::{FilesJob, Size};
-use wiesel_tests::{Cluster, eventually, process};
+use wiesel_tests::{Cluster, ClusterBuilder, eventually, process};
 
 const LIMIT: Duration = Duration::from_secs(60);
 /// Enough for the job to be killed in the middle.
@@ -24,40 +24,57 @@ fn complete(folder: &Path) -> Vec<(u64, PathBuf)> {
     found
 }
 
-/// Runs a job whose JobManager dies as the rules say, or of a signal; starts it again from its latest checkpoint at another
-/// parallelism, and compares what its files hold. Returns the number of that checkpoint.
-fn killed(fault_points: &str) -> u64 {
-    let checkpoints = tempfile::tempdir().expect("a temporary folder");
-    let cluster = Cluster::builder()
+/// Six slots; often a checkpoint; a loss is noticed soon. The JobManager dies as the rules say.
+fn builder(checkpoints: &Path, fault_points: &str) -> ClusterBuilder {
+    Cluster::builder()
         .task_managers(2)
         .slots(3)
         .fault_points(fault_points)
         .set("state.backend.type", "rocksdb")
         .set("execution.checkpointing.incremental", true)
         .set("execution.checkpointing.interval", "200 ms")
-        .set("execution.checkpointing.dir", format!("file://{}", checkpoints.path().display()))
+        .set("execution.checkpointing.dir", format!("file://{}", checkpoints.display()))
         .set("heartbeat.interval", "1 s")
         .set("heartbeat.timeout", "5 s")
-        .start();
-    let mut job = FilesJob::submit(&cluster, SIZE);
-    let folder = checkpoints.path().join(job.id());
-    if fault_points.is_empty() {
-        eventually("checkpoints", LIMIT, || match complete(&folder).last() {
-            Some((number, _)) if *number >= 4 => Ok(()),
-            found => Err(format!("{found:?}")),
-        });
-        process::signal(cluster.job_manager_pid(), Signal::KILL);
-    }
+}
+
+fn wait_for_checkpoints(folder: &Path) {
+    eventually("checkpoints", LIMIT, || match complete(folder).last() {
+        Some((number, _)) if *number >= 4 => Ok(()),
+        found => Err(format!("{found:?}")),
+    });
+}
+
+fn wait_until_the_job_manager_is_gone(cluster: &Cluster) {
     eventually("the JobManager is gone", LIMIT, || match process::is_alive(cluster.job_manager_pid()) {
         true => Err("it still runs".to_owned()),
         false => Ok(()),
     });
-    let (number, latest) = complete(&folder).pop().expect("a checkpoint is complete");
+}
 
+/// Starts another JobManager, without rules, and waits for the TaskManagers to come to it.
+fn start_job_manager_again(cluster: &Cluster) {
     let started = cluster.command("bin/jobmanager.sh").env("WIESEL_FAULT_POINTS", "").arg("start").output();
     assert!(started.expect("bin/jobmanager.sh can be run").status.success());
     cluster.wait_for_slots(6);
     cluster.wait_for_free_slots(6);
+}
+
+/// Runs a job whose JobManager dies as the rules say, or of a signal; starts it again from its latest checkpoint at another
+/// parallelism, and compares what its files hold. Returns the number of that checkpoint.
+fn killed(fault_points: &str) -> u64 {
+    let checkpoints = tempfile::tempdir().expect("a temporary folder");
+    let cluster = builder(checkpoints.path(), fault_points).start();
+    let mut job = FilesJob::submit(&cluster, SIZE);
+    let folder = checkpoints.path().join(job.id());
+    if fault_points.is_empty() {
+        wait_for_checkpoints(&folder);
+        process::signal(cluster.job_manager_pid(), Signal::KILL);
+    }
+    wait_until_the_job_manager_is_gone(&cluster);
+    let (number, latest) = complete(&folder).pop().expect("a checkpoint is complete");
+
+    start_job_manager_again(&cluster);
     assert_eq!(cluster.get("/jobs")["jobs"], serde_json::json!([]), "nobody remembers the job");
     job.run(&cluster, &["-s", &latest.display().to_string(), "-p", "3"]);
     println!("`{fault_points}`, from checkpoint {number}: {}", job.verify(&cluster, LIMIT));
@@ -89,24 +106,12 @@ fn a_checkpoint_with_metadata_counts_though_no_task_was_told() {
 fn a_claim_that_was_cut_short_costs_no_row() {
     for point in ["claim.before-mark", "claim.after-mark"] {
         let checkpoints = tempfile::tempdir().expect("a temporary folder");
-        let cluster = Cluster::builder()
-            .task_managers(2)
-            .slots(3)
-            .fault_points(&format!("{point}=kill@1"))
-            .set("state.backend.type", "rocksdb")
-            .set("execution.checkpointing.incremental", true)
-            .set("execution.checkpointing.interval", "200 ms")
+        let cluster = builder(checkpoints.path(), &format!("{point}=kill@1"))
             .set("execution.checkpointing.externalized-checkpoint-retention", "RETAIN_ON_CANCELLATION")
-            .set("execution.checkpointing.dir", format!("file://{}", checkpoints.path().display()))
-            .set("heartbeat.interval", "1 s")
-            .set("heartbeat.timeout", "5 s")
             .start();
         let mut job = FilesJob::submit(&cluster, SIZE);
         let folder = checkpoints.path().join(job.id());
-        eventually("checkpoints", LIMIT, || match complete(&folder).last() {
-            Some((number, _)) if *number >= 4 => Ok(()),
-            found => Err(format!("{found:?}")),
-        });
+        wait_for_checkpoints(&folder);
         cluster.script("flink", &["cancel", job.id()]);
         cluster.wait_for_state(job.id(), "CANCELED", LIMIT);
         let (number, latest) = complete(&folder).pop().expect("a checkpoint is kept");
@@ -114,15 +119,8 @@ fn a_claim_that_was_cut_short_costs_no_row() {
         let arguments = ["-s", &latest, "-claimMode", "claim", "-p", "3"];
         let submitted = cluster.run(&job.script(), &[&["-d"], &arguments[..]].concat());
         assert!(!submitted.status.success(), "{submitted:?}");
-        eventually("the JobManager is gone", LIMIT, || match process::is_alive(cluster.job_manager_pid()) {
-            true => Err("it still runs".to_owned()),
-            false => Ok(()),
-        });
-
-        let started = cluster.command("bin/jobmanager.sh").env("WIESEL_FAULT_POINTS", "").arg("start").output();
-        assert!(started.expect("bin/jobmanager.sh can be run").status.success());
-        cluster.wait_for_slots(6);
-        cluster.wait_for_free_slots(6);
+        wait_until_the_job_manager_is_gone(&cluster);
+        start_job_manager_again(&cluster);
         job.run(&cluster, &arguments);
         println!("`{point}`, from checkpoint {number}: {}", job.verify(&cluster, LIMIT));
     }
