@@ -3,12 +3,11 @@
 mod common;
 
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use common::{Cluster, Reader, as_sent, barrier, eventually, keys, partition_id, rows, schema};
+use common::{Cluster, Reader, as_sent, barrier, eventually, keys, partition_id, proxy, rows, schema};
 use proptest::prelude::*;
 use wiesel_common::notifier::Notifier;
 use wiesel_network::environment::{GateDescriptor, PartitionDescriptor};
@@ -232,32 +231,23 @@ fn a_step_that_has_begun_does_not_wait_where_barriers_may_overtake() {
 }
 
 /// Passes so many bytes of the producer on, then cuts.
-fn cutting_proxy(target: String, bytes: usize) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap().to_string();
-    thread::spawn(move || {
-        let (client, _) = listener.accept().unwrap();
-        let server = TcpStream::connect(target).unwrap();
-        let (mut from, mut to) = (client.try_clone().unwrap(), server.try_clone().unwrap());
-        let upstream = thread::spawn(move || std::io::copy(&mut from, &mut to));
+fn cutting_proxy(producer: String, bytes: usize) -> String {
+    proxy(producer, move |mut from, mut to| {
         let mut left = bytes;
-        let (mut server, mut client) = (server, client);
         let mut buffer = [0; 4096];
         while left > 0 {
             let wanted = left.min(buffer.len());
-            match server.read(&mut buffer[..wanted]) {
+            match from.read(&mut buffer[..wanted]) {
                 Ok(0) | Err(_) => break,
                 Ok(read) => {
-                    client.write_all(&buffer[..read]).unwrap();
+                    to.write_all(&buffer[..read]).unwrap();
                     left -= read;
                 }
             }
         }
-        let _ = client.shutdown(std::net::Shutdown::Both);
-        let _ = server.shutdown(std::net::Shutdown::Both);
-        let _ = upstream.join();
-    });
-    address
+        let _ = to.shutdown(std::net::Shutdown::Both);
+        let _ = from.shutdown(std::net::Shutdown::Both);
+    })
 }
 
 /// Wherever a connection is cut during a checkpoint: the task hears of it although the channel is blocked, and the producer

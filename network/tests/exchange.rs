@@ -9,7 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 use arrow::compute::concat_batches;
-use common::{Cluster, as_sent, barrier, eventually, keys, partition_id, rows, schema};
+use common::{Cluster, as_sent, barrier, eventually, keys, partition_id, proxy, rows, schema};
 use wiesel_common::notifier::Notifier;
 use wiesel_network::codec::Compression;
 use wiesel_network::environment::{GateDescriptor, PartitionDescriptor};
@@ -306,36 +306,17 @@ fn producer_and_consumer_must_agree_about_the_columns() {
     assert!(reader.next().unwrap_err().to_string().contains("disagree about the columns"));
 }
 
-/// Passes bytes on between a port of its own and another, until it is cut.
-struct Proxy {
-    address: String,
-    cut: std::sync::mpsc::Receiver<TcpStream>,
-}
-
-fn proxy(target: String) -> Proxy {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap().to_string();
-    let (sender, cut) = std::sync::mpsc::channel();
-    thread::spawn(move || {
-        let (client, _) = listener.accept().unwrap();
-        let server = TcpStream::connect(target).unwrap();
-        sender.send(client.try_clone().unwrap()).unwrap();
-        sender.send(server.try_clone().unwrap()).unwrap();
-        let (mut from, mut to) = (client.try_clone().unwrap(), server.try_clone().unwrap());
-        thread::spawn(move || std::io::copy(&mut from, &mut to));
-        let (mut from, mut to) = (server, client);
-        let _ = std::io::copy(&mut from, &mut to);
-    });
-    Proxy { address, cut }
-}
-
 #[test]
 fn a_cut_connection_fails_the_consumer_and_frees_the_producer() {
     let cluster = Cluster::start(Options::default());
-    let proxy = proxy(cluster.producer_address());
+    let (sender, streams) = std::sync::mpsc::channel();
+    let address = proxy(cluster.producer_address(), move |mut from, mut to| {
+        sender.send([to.try_clone().unwrap(), from.try_clone().unwrap()]).unwrap();
+        let _ = std::io::copy(&mut from, &mut to);
+    });
     let id = partition_id(1, 0);
     let (mut partition, waiter) = cluster.partition(id, 1, Partitioner::Forward);
-    let mut reader = cluster.gate_at(&proxy.address, &[id], 0, &Partitioner::Forward);
+    let mut reader = cluster.gate_at(&address, &[id], 0, &Partitioner::Forward);
     let producer = thread::spawn(move || {
         loop {
             if let Err(error) = partition.emit(rows(0, 1000)) {
@@ -344,7 +325,7 @@ fn a_cut_connection_fails_the_consumer_and_frees_the_producer() {
         }
     });
     reader.next().unwrap();
-    for stream in [proxy.cut.recv().unwrap(), proxy.cut.recv().unwrap()] {
+    for stream in streams.recv().unwrap() {
         stream.shutdown(std::net::Shutdown::Both).unwrap();
     }
     let error = loop {
@@ -355,9 +336,8 @@ fn a_cut_connection_fails_the_consumer_and_frees_the_producer() {
     assert_eq!(
         error.to_string(),
         format!(
-            "Connection unexpectedly closed by remote task manager '{}'. This might indicate that the remote task manager \
-             was lost.",
-            proxy.address
+            "Connection unexpectedly closed by remote task manager '{address}'. This might indicate that the remote task \
+             manager was lost."
         )
     );
     // The producer goes on, into the void, until somebody cancels it.
@@ -451,22 +431,14 @@ fn a_gate_that_is_dropped_lets_its_producers_go_on() {
 }
 
 /// Passes on what a producer sends with one bit of one byte turned over.
-fn damaging_proxy(target: String, at: u64) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap().to_string();
-    thread::spawn(move || {
-        let (client, _) = listener.accept().unwrap();
-        let server = TcpStream::connect(target).unwrap();
-        let (mut from, mut to) = (client.try_clone().unwrap(), server.try_clone().unwrap());
-        thread::spawn(move || std::io::copy(&mut from, &mut to));
-        let (mut from, mut to) = (server, client);
+fn damaging_proxy(producer: String, at: u64) -> String {
+    proxy(producer, move |mut from, mut to| {
         std::io::copy(&mut (&from).take(at), &mut to).unwrap();
         let mut byte = [0];
         from.read_exact(&mut byte).unwrap();
         to.write_all(&[byte[0] ^ 4]).unwrap();
         let _ = std::io::copy(&mut from, &mut to);
-    });
-    address
+    })
 }
 
 /// Before, rows that were damaged on their way were results like others.

@@ -1,5 +1,6 @@
 //! Two data planes in one process, joined by real sockets.
 #![allow(dead_code, missing_docs)]
+use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -138,6 +139,21 @@ impl Reader {
         }
         Ok((batches, events))
     }
+}
+
+/// Stands between a consumer and a producer: passes on what the consumer sends, and has `pass_back` pass on what comes from the
+/// producer (the first stream) to the consumer. Returns the address for the consumer.
+pub fn proxy(producer: String, pass_back: impl FnOnce(TcpStream, TcpStream) + Send + 'static) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    std::thread::spawn(move || {
+        let (consumer, _) = listener.accept().unwrap();
+        let producer = TcpStream::connect(producer).unwrap();
+        let (mut from, mut to) = (consumer.try_clone().unwrap(), producer.try_clone().unwrap());
+        std::thread::spawn(move || std::io::copy(&mut from, &mut to));
+        pass_back(producer, consumer);
+    });
+    address
 }
 
 /// Waits for something that happens in the background; panics after ten seconds.
