@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 
-use super::regular::{check_regular, open_regular};
+use super::regular::{check_place, check_regular, open_regular};
 use super::{Error, Result, Written};
 
 const COPY_BUFFER: usize = 1 << 20;
@@ -78,6 +78,7 @@ pub(super) fn file_size(path: &Path) -> io::Result<u64> {
         return Err(io::Error::from(io::ErrorKind::NotFound));
     }
     check_regular(&metadata)?;
+    check_place(path)?;
     Ok(metadata.len())
 }
 

@@ -32,7 +32,7 @@ mod tests;
 
 pub use error::{Error, ErrorKind};
 pub(crate) use regular::withhold;
-pub use regular::{check_regular, open_regular, read_regular};
+pub use regular::{check_place, check_regular, open_regular, read_regular};
 pub use unfinished::{Unfinished, UploadStore};
 
 /// The outcome of this module's functions.

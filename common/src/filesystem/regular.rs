@@ -1,7 +1,8 @@
 //! Local files that are files. Opening a FIFO waits for whoever writes to it, reading a device may never end, and neither can be
 //! cancelled: a thread that does so takes its process with it.
 //!
-//! What jobs must not read, though the process may, is withheld from them.
+//! What jobs must not read, though the process may, is withheld from them: the file with the cluster's secret, and all that the
+//! system tells of itself and its processes as if it were files. `/proc/self/environ` has the secret where `FLINK_PROPERTIES` has it.
 use std::fs::{File, FileType, Metadata, OpenOptions};
 use std::io::{self, Read};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
@@ -9,6 +10,11 @@ use std::path::{Path, PathBuf};
 
 use parking_lot::Mutex;
 use rustix::fs::OFlags;
+
+/// Folders of the system, whose files are no data.
+const SYSTEM_FOLDERS: [&str; 3] = ["/proc", "/sys", "/dev"];
+/// What lies in one of them all the same: files in memory, which anybody may make.
+const FILES_IN_MEMORY: &str = "/dev/shm";
 
 /// See [`withhold`].
 static WITHHELD: Mutex<Vec<Withheld>> = Mutex::new(Vec::new());
@@ -24,9 +30,11 @@ struct Withheld {
 /// Opens a file to read it; what a link leads to counts as what it is. Never waits.
 ///
 /// # Errors
-/// Also for a folder, a FIFO, a socket or a device, and for what is withheld.
+/// Also for a folder, a FIFO, a socket or a device, for what is in a folder of the system, and for what is withheld.
 pub fn open_regular(path: &Path) -> io::Result<File> {
     let file = open(path)?;
+    check_place(path)?;
+    check_file_system(&file)?;
     let found = identity(&file.metadata()?);
     let is_it = |withheld: &Withheld| {
         withheld.identity == found || std::fs::metadata(&withheld.path).is_ok_and(|now| identity(&now) == found)
@@ -64,6 +72,39 @@ fn open(path: &Path) -> io::Result<File> {
     let file = OpenOptions::new().read(true).custom_flags(flags.cast_signed()).open(path)?;
     check_regular(&file.metadata()?)?;
     Ok(file)
+}
+
+/// Refuses what is in a folder of the system, or leads into one.
+///
+/// # Errors
+/// Says which folder. Also if the path leads nowhere.
+pub fn check_place(path: &Path) -> io::Result<()> {
+    let place = std::fs::canonicalize(path)?;
+    match SYSTEM_FOLDERS.into_iter().find(|folder| place.starts_with(folder)) {
+        Some(folder) if !place.starts_with(FILES_IN_MEMORY) => Err(of_the_system(folder)),
+        _ => Ok(()),
+    }
+}
+
+/// Refuses what the system tells of processes, wherever that is mounted and whatever a link led to when it was looked at.
+#[cfg(target_os = "linux")]
+fn check_file_system(file: &File) -> io::Result<()> {
+    match rustix::fs::fstatfs(file) {
+        Ok(found) if found.f_type == rustix::fs::PROC_SUPER_MAGIC => Err(of_the_system("/proc")),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn check_file_system(_file: &File) -> io::Result<()> {
+    Ok(())
+}
+
+fn of_the_system(folder: &str) -> io::Error {
+    let reason = format!(
+        "it lies below {folder}, where the system tells of itself and of its processes: no job is given what is there"
+    );
+    io::Error::new(io::ErrorKind::InvalidInput, reason)
 }
 
 /// All that is in a file.
@@ -129,6 +170,35 @@ mod tests {
         }
         assert_eq!(open_regular(folder.path()).unwrap_err().kind(), io::ErrorKind::IsADirectory);
         assert_eq!(open_regular(&at("nothing")).unwrap_err().kind(), io::ErrorKind::NotFound);
+    }
+
+    /// Before, the environment of a process was a file of no bytes, which a table of CSV could read to its end.
+    #[test]
+    fn what_the_system_tells_is_not_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        std::os::unix::fs::symlink("/proc/self/environ", at("link")).unwrap();
+        std::os::unix::fs::symlink("/proc/self", at("folder")).unwrap();
+        std::os::unix::fs::symlink(at("folder"), at("again")).unwrap();
+        let places = [
+            (PathBuf::from("/proc/self/environ"), "/proc"),
+            (PathBuf::from("/tmp/../proc/version"), "/proc"),
+            (at("link"), "/proc"),
+            (at("folder/cmdline"), "/proc"),
+            (at("again/environ"), "/proc"),
+            (PathBuf::from("/sys/kernel/uevent_seqnum"), "/sys"),
+        ];
+        for (path, below) in places {
+            // Not every machine has all of them.
+            if !path.exists() {
+                continue;
+            }
+            let refused = read_regular(&path).unwrap_err().to_string();
+            assert!(refused.contains(&format!("it lies below {below}")), "{}: {refused}", path.display());
+            assert!(check_place(&path).is_err(), "{}", path.display());
+        }
+        assert!(check_place(&at("folder")).is_err() && check_place(Path::new("/dev")).is_err());
+        assert!(check_place(folder.path()).is_ok());
     }
 
     /// Before, a job could read the secret of its cluster, and with it call its processes.

@@ -281,3 +281,20 @@ async fn a_folder_that_cannot_be_written() {
     let error = below.join("x").write(Bytes::from_static(b"x")).await.unwrap_err();
     assert!(error.to_string().starts_with(&format!("cannot write {}/x: ", below.uri())), "{error}");
 }
+
+/// Before, whatever reads a place could be led to what the system tells of the process, its environment above all.
+#[tokio::test]
+async fn places_of_the_system_are_not_read() {
+    let place = Location::resolve("file:///proc/self/environ", &config(&[])).unwrap();
+    let local = tempfile::tempdir().unwrap();
+    let outcomes = [
+        place.read().await.err(),
+        place.read_range(0..1).await.err(),
+        place.size().await.err(),
+        place.download(&local.path().join("copy")).await.err(),
+    ];
+    for refused in outcomes {
+        let refused = refused.map(|error| error.to_string()).unwrap_or_default();
+        assert!(refused.contains("lies below /proc"), "{refused}");
+    }
+}

@@ -21,7 +21,7 @@ const LEAST_SPLIT: u64 = 8 << 20;
 /// ... and at most so many bytes.
 const MOST_SPLIT: u64 = 128 << 20;
 
-/// So many things that are no files are warned of, at most.
+/// So many things that are not read are warned of, at most.
 const MOST_LEFT_OUT: usize = 100;
 
 pub(super) struct FileEnumerator {
@@ -35,7 +35,7 @@ pub(super) struct FileEnumerator {
     /// Files that it does not pass are not read.
     filter: PartitionFilter,
     known: HashSet<String>,
-    /// What is no file, and was warned of.
+    /// What is not read, and was warned of.
     left_out: HashSet<PathBuf>,
     pending: VecDeque<FileSplit>,
     waiting: Waiting,
@@ -71,7 +71,10 @@ impl FileEnumerator {
         let Listing { files, others } = list(&self.root, self.pattern.as_ref())?;
         for path in others {
             if self.left_out.len() < MOST_LEFT_OUT && self.left_out.insert(path.clone()) {
-                tracing::warn!(path = %path.display(), "left out: a FIFO, a socket or a device, only files are read");
+                tracing::warn!(
+                    path = %path.display(),
+                    "left out: a FIFO, a socket, a device or a folder of the system, only files are read"
+                );
             }
         }
         for (path, length) in files {

@@ -3,7 +3,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use regex::Regex;
-use wiesel_common::filesystem::check_regular;
+use wiesel_common::filesystem::{check_place, check_regular};
 use wiesel_operators::operator::{Error, Result};
 
 use crate::options::{self, invalid};
@@ -32,7 +32,7 @@ pub(super) fn local(text: &str) -> options::Result<PathBuf> {
 pub(super) struct Listing {
     /// The files in order, with their lengths.
     pub(super) files: Vec<(String, u64)>,
-    /// What can be opened and is no file.
+    /// What is no file, or in a folder of the system.
     pub(super) others: Vec<PathBuf>,
 }
 
@@ -40,10 +40,13 @@ pub(super) struct Listing {
 pub(super) fn list(root: &Path, pattern: Option<&Regex>) -> Result<Listing> {
     let metadata = fs::metadata(root).map_err(|error| unreadable(root, error))?;
     let mut found = Listing::default();
+    if !metadata.is_dir() {
+        check_regular(&metadata).map_err(|error| unreadable(root, error))?;
+    }
+    check_place(root).map_err(|error| unreadable(root, error))?;
     if metadata.is_dir() {
         list_folder(root, &mut found)?;
     } else {
-        check_regular(&metadata).map_err(|error| unreadable(root, error))?;
         found.files.push((utf8(root)?, metadata.len()));
     }
     if let Some(pattern) = pattern {
@@ -63,7 +66,9 @@ fn list_folder(folder: &Path, found: &mut Listing) -> Result<()> {
             continue;
         }
         let path = entry.path();
+        let is_link = entry.file_type().is_ok_and(|kind| kind.is_symlink());
         match fs::metadata(&path) {
+            Ok(metadata) if (is_link || metadata.is_dir()) && check_place(&path).is_err() => found.others.push(path),
             Ok(metadata) if metadata.is_dir() => list_folder(&path, found)?,
             Ok(metadata) if metadata.is_file() => found.files.push((utf8(&path)?, metadata.len())),
             Ok(_) => found.others.push(path),

@@ -548,3 +548,22 @@ fn what_is_no_file_is_not_read() {
         assert!(split.open().is_err(), "{name}");
     }
 }
+
+/// Before, a table of CSV could read the environment of the process, and with it what `FLINK_PROPERTIES` tells it.
+#[test]
+fn what_the_system_tells_of_processes_is_not_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let csv = [("format", "csv")];
+    fs::write(at("a.csv"), "1,x\n2,y\n").unwrap();
+    std::os::unix::fs::symlink("/proc/self/environ", at("b.csv")).unwrap();
+    std::os::unix::fs::symlink("/proc/self", at("c")).unwrap();
+    assert_eq!(read(&source(folder.path(), &two(), &csv, &[]), 2).unwrap(), ["+I[1, x]", "+I[2, y]"]);
+    for path in [Path::new("/proc/self/environ"), Path::new("/proc/self"), &at("b.csv"), &at("c"), &at("c/environ")] {
+        let refused = read(&source(path, &two(), &csv, &[]), 1).unwrap_err().to_string();
+        assert!(refused.contains("it lies below /proc"), "{refused}");
+        // What a checkpoint or another JobManager names.
+        let split = FileSplit::new(path.to_str().unwrap().to_owned(), 0, u64::MAX);
+        assert!(split.open().is_err(), "{}", path.display());
+    }
+}
