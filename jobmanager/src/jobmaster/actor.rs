@@ -79,7 +79,7 @@ pub(super) enum Completion {
     Prepared { id: u64, result: Result<Vec<proto::CoordinatorState>, CheckpointFailure> },
     Triggered { id: u64, result: Result<(), CheckpointFailure> },
     Finalized { metadata: Arc<proto::CheckpointMetadata>, result: Result<String, CheckpointFailure> },
-    Notified { checkpoint: u64, location: Arc<TaskManagerLocation>, result: Result<(), String> },
+    Notified { checkpoint: u64, location: Arc<TaskManagerLocation>, registration: u64, result: Result<(), String> },
     Discarded(Cleaned),
     Swept(Cleaned),
 }
@@ -464,8 +464,8 @@ impl JobMaster {
             Completion::Discarded(cleaned) => self.checkpoints.discarded(cleaned, now),
             Completion::Swept(cleaned) => self.checkpoints.swept(cleaned, now),
             Completion::Notified { result: Ok(()), .. } => {}
-            Completion::Notified { checkpoint, location, result: Err(reason) } => {
-                self.not_notified(checkpoint, &location.resource_id, reason);
+            Completion::Notified { checkpoint, location, registration, result: Err(reason) } => {
+                self.not_notified(checkpoint, &location.resource_id, registration, reason);
             }
             Completion::Deployed { execution, location, result } => self.deployed(execution, &location, result),
             Completion::Cancelled { location, registration, result: Err(reason) } => {

@@ -16,7 +16,7 @@ use wiesel_state::storage::{CheckpointStorage, Deleted, Found, KnownCheckpoints}
 use super::actor::{Completion, JobMaster};
 use super::checkpoint::action::Action;
 use super::checkpoint::assignment::{Assignment, assign};
-use super::checkpoint::calls::{Caller, by_task_manager};
+use super::checkpoint::calls::{Caller, Told, by_task_manager};
 use super::checkpoint::cleaning::{Cleaned, Garbage};
 use super::checkpoint::failure::{CHECKPOINT_EXCEPTION, CheckpointFailure, Reason, state_failure};
 use super::checkpoint::plan::TaskRef;
@@ -186,18 +186,18 @@ impl JobMaster {
         if outcome == proto::CheckpointOutcome::Completed {
             fault::point("checkpoint.before-notify");
         }
-        for (location, attempts) in by_task_manager(tasks) {
+        for Told { location, registration, attempts } in by_task_manager(tasks) {
             let caller = self.caller();
             self.spawn(async move {
                 let result = caller.notify(Arc::clone(&location), attempts, id, outcome).await;
-                Completion::Notified { checkpoint: id, location, result }
+                Completion::Notified { checkpoint: id, location, registration, result }
             });
         }
     }
 
     /// A TaskManager did not take note of a checkpoint. It learns of it with the next one, unless there is none: the tasks wait
     /// for the outcome of this very one, because the job was to stop with it.
-    pub(super) fn not_notified(&mut self, checkpoint: u64, resource_id: &str, reason: String) {
+    pub(super) fn not_notified(&mut self, checkpoint: u64, resource_id: &str, registration: u64, reason: String) {
         tracing::warn!(
             job_id = %self.job_id(),
             checkpoint_id = checkpoint,
@@ -210,7 +210,8 @@ impl JobMaster {
         if self.stopping.is_some() || self.checkpoints.was_to_stop(checkpoint) {
             let message = format!("TaskManager with id {resource_id} does not take the end of a savepoint.");
             let failure = FailureInfo::new(failure::TASK_MANAGER_LOST, message).because(reason);
-            self.abandon_task_manager(resource_id, u64::MAX, failure);
+            // It was told for a minute: who registered meanwhile under the same id was not.
+            self.abandon_task_manager(resource_id, registration, failure);
         }
     }
 

@@ -1,5 +1,7 @@
 //! TaskManagers that are lost or late, slots that are lost before anything runs in them, and attempts that nobody names.
 use super::*;
+use crate::jobmaster::checkpoint::calls::by_task_manager;
+use crate::jobmaster::checkpoint::plan::plan;
 
 fn slot_of(task_manager: &str, registration: u64, index: u32) -> JobSlot {
     JobSlot { since: ReportNumber { registration, version: 1 }, ..slot(task_manager, index) }
@@ -67,6 +69,26 @@ fn who_did_not_take_a_cancellation_is_not_its_successor() {
         actions.iter().any(|action| matches!(action, Action::Cancel { registration: 2, .. })),
         "it says whom it means: {actions:?}"
     );
+}
+
+/// Failed before: whoever had its id when telling it failed at last was given up, whenever it had registered.
+#[test]
+fn who_does_not_take_the_end_of_a_savepoint_is_not_its_successor() {
+    let mut job = Job::new(vec![vertex(1, 1, "")], fixed_delay(9));
+    job.scheduler.start(&mut job.env);
+    job.take(vec![slot_of("a", 1, 0)]);
+    job.all(ExecutionState::Running);
+    let tasks = plan(job.scheduler.graph(), true).unwrap();
+    let told = by_task_manager(tasks.into_iter().map(|task| task.task).collect());
+    job.scheduler.task_manager_lost("a", 1, gone(), &mut job.env);
+    job.scheduler.restart_due(1, &mut job.env);
+    job.take(vec![slot_of("a", 2, 1)]);
+    job.all(ExecutionState::Running);
+    for told in told {
+        job.scheduler.abandon_task_manager(&told.location.resource_id, told.registration, gone(), &mut job.env);
+    }
+    assert_eq!((job.status(), job.states()), (JobStatus::Running, vec![ExecutionState::Running]));
+    assert_eq!(job.scheduler.slots().len(), 1);
 }
 
 #[test]

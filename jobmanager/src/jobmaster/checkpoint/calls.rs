@@ -97,12 +97,53 @@ fn refused(task: &TaskRef, status: &Status) -> CheckpointFailure {
     CheckpointFailure::because(Reason::TriggerFailure, FailureInfo::new(INTERNAL, message).because(describe(status)))
 }
 
-/// Tasks by TaskManager.
-pub(in crate::jobmaster) fn by_task_manager(tasks: Vec<TaskRef>) -> Vec<(Arc<TaskManagerLocation>, Vec<AttemptId>)> {
-    let mut grouped: BTreeMap<String, (Arc<TaskManagerLocation>, Vec<AttemptId>)> = BTreeMap::new();
-    for task in tasks {
-        let entry = grouped.entry(task.location.resource_id.clone());
-        entry.or_insert_with(|| (Arc::clone(&task.location), Vec::new())).1.push(task.attempt);
+/// Tasks of one TaskManager.
+pub(in crate::jobmaster) struct Told {
+    pub(in crate::jobmaster) location: Arc<TaskManagerLocation>,
+    /// Under which registration it gave the slots that they run in.
+    pub(in crate::jobmaster) registration: u64,
+    pub(in crate::jobmaster) attempts: Vec<AttemptId>,
+}
+
+/// Tasks by TaskManager. Who registered later under the same id is another one.
+pub(in crate::jobmaster) fn by_task_manager(tasks: Vec<TaskRef>) -> Vec<Told> {
+    let mut grouped: BTreeMap<(String, u64), Told> = BTreeMap::new();
+    for TaskRef { attempt, location, registration } in tasks {
+        let told = grouped.entry((location.resource_id.clone(), registration)).or_insert_with(|| Told {
+            location,
+            registration,
+            attempts: Vec::new(),
+        });
+        told.attempts.push(attempt);
     }
     grouped.into_values().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Failed before: all tasks of an id were told in one call, and when that failed whoever had the id by then was given up.
+    #[test]
+    fn who_is_told_is_one_registration_of_a_task_manager() {
+        let task = |id: &str, registration, attempt| TaskRef {
+            attempt: AttemptId([attempt; 16]),
+            location: Arc::new(TaskManagerLocation {
+                resource_id: id.into(),
+                rpc_address: format!("{id}:{registration}"),
+                data_address: String::new(),
+                hostname: id.into(),
+            }),
+            registration,
+        };
+        let told = by_task_manager(vec![task("b", 3, 1), task("a", 2, 2), task("a", 1, 3), task("a", 2, 4)]);
+        let told: Vec<(&str, u64, Vec<u8>)> = told
+            .iter()
+            .map(|told| {
+                let attempts = told.attempts.iter().map(|attempt| attempt.0[0]).collect();
+                (told.location.rpc_address.as_str(), told.registration, attempts)
+            })
+            .collect();
+        assert_eq!(told, [("a:1", 1, vec![3]), ("a:2", 2, vec![2, 4]), ("b:3", 3, vec![1])]);
+    }
 }

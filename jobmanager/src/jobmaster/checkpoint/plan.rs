@@ -14,6 +14,8 @@ pub struct TaskRef {
     pub attempt: AttemptId,
     /// Its TaskManager.
     pub location: Arc<TaskManagerLocation>,
+    /// Under which registration that gave the slot.
+    pub registration: u64,
 }
 
 /// A task of a checkpoint.
@@ -42,8 +44,9 @@ pub fn plan(graph: &ExecutionGraph, after_tasks_finish: bool) -> Option<Vec<Plan
                 ExecutionState::Finished if after_tasks_finish => true,
                 _ => return None,
             };
-            let location = Arc::clone(&execution.slot.as_ref()?.location);
-            let task = TaskRef { attempt: execution.attempt_id, location };
+            let slot = execution.slot.as_ref()?;
+            let (location, registration) = (Arc::clone(&slot.location), slot.since.registration);
+            let task = TaskRef { attempt: execution.attempt_id, location, registration };
             tasks.push(PlannedTask { vertex, subtask, task, finished, trigger: execution.end_of_data });
         }
     }
