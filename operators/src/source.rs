@@ -25,7 +25,8 @@ pub trait SourceReader: Send {
     /// Called once before anything else.
     fn open(&mut self, context: &OperatorContext) -> Result<()>;
 
-    /// Emits at most one batch (a few thousand rows, so that the task's mailbox waits milliseconds, not more).
+    /// Emits at most one batch (a few thousand rows, so that the task's mailbox waits milliseconds, not more), or, of a record that
+    /// cannot be cut, as many as its rows take.
     fn poll(&mut self, out: &mut dyn Collector) -> Result<SourceStatus>;
 
     /// Takes splits from the enumerator.

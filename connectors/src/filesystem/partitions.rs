@@ -10,7 +10,7 @@ use wiesel_proto as proto;
 
 use super::path::{partition_value, unescape};
 use crate::formats::parse::{self, Parsed, TimestampStyle};
-use crate::formats::{ColumnBuilder, csv, text};
+use crate::formats::{ColumnBuilder, RecordBudget, csv, text};
 
 /// A value as it stands in a path, in the words of Java's `toString`; none: it is null or empty.
 pub(super) fn partition_text(column: &dyn Array, row: usize) -> Result<Option<String>> {
@@ -88,7 +88,7 @@ fn append(column: &mut ColumnBuilder, value: &str, format: &csv::CsvFormat) -> P
             b.append_value(parse::integer(bytes, 0, 86_399_999)? as i32);
             Ok(())
         }
-        column => csv::append_value(column, bytes, format),
+        column => csv::append_value(column, bytes, format, &mut RecordBudget::default()),
     }
 }
 

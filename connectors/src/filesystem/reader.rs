@@ -1,8 +1,8 @@
-//! Reads parts of files: one batch a poll.
+//! Reads parts of files: one batch a poll, or several where one record has more rows than a batch.
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
+use arrow::array::{Array, ArrayRef, RecordBatch, RecordBatchOptions};
 use arrow::datatypes::{Schema, SchemaRef};
 use bytes::Bytes;
 use wiesel_common::fault;
@@ -139,10 +139,25 @@ impl FileReader {
         }
     }
 
+    /// Batch after batch, so that what is made of the path and further on is made for as many rows at once.
     fn emit(&self, path: &str, from_file: &[ArrayRef], rows: usize, out: &mut dyn Collector) -> Result<()> {
+        for start in (0..rows).step_by(BATCH_ROWS) {
+            self.emit_batch(path, from_file, start, BATCH_ROWS.min(rows - start), out)?;
+        }
+        Ok(())
+    }
+
+    fn emit_batch(
+        &self,
+        path: &str,
+        from_file: &[ArrayRef],
+        start: usize,
+        rows: usize,
+        out: &mut dyn Collector,
+    ) -> Result<()> {
         let column = |column: &Column| -> Result<ArrayRef> {
             match column {
-                Column::File(index) => Ok(from_file[*index].clone()),
+                Column::File(index) => Ok(from_file[*index].slice(start, rows)),
                 Column::Partition(name, data_type) => {
                     partition_column(path, name, data_type, &self.default_partition, rows)
                 }

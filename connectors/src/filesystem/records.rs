@@ -59,7 +59,7 @@ impl OpenFile {
         Ok(file)
     }
 
-    /// Decodes records until there are `rows` of them, they are too long for more, or the split is done. True: done.
+    /// Decodes records until there are `rows` rows, they are too long for more, or the split is done. True: done.
     pub(super) fn read(&mut self, decoder: &mut dyn Decoder, rows: usize) -> Result<bool> {
         let mut bytes = 0;
         loop {
@@ -72,7 +72,7 @@ impl OpenFile {
             if progress.done {
                 return Ok(true);
             }
-            if decoder.rows() >= rows || (bytes >= BATCH_BYTES && decoder.rows() > 0) {
+            if decoder.rows() >= rows || decoder.is_full() || (bytes >= BATCH_BYTES && decoder.rows() > 0) {
                 return Ok(false);
             }
             if self.at_end {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::{Int32Type, Schema};
 use wiesel_operators::element::{Batch, RowKind};
+use wiesel_operators::expression::BATCH_BYTES;
 use wiesel_operators::operator::Result;
 use wiesel_operators::source::{SourceStatus, SplitAssignment};
 use wiesel_operators::types::{LogicalType, RowField, TypeKind, to_arrow_schema};
@@ -566,4 +567,39 @@ fn what_the_system_tells_of_processes_is_not_read() {
         let split = FileSplit::new(path.to_str().unwrap().to_owned(), 0, u64::MAX);
         assert!(split.open().is_err(), "{}", path.display());
     }
+}
+
+/// Failed before: the bytes that are read were counted, not those that are made of them. Of two bytes a row had gigabytes.
+#[test]
+fn a_batch_has_bounds_in_what_is_made_of_short_records() {
+    let folder = tempfile::tempdir().unwrap();
+    let names: Vec<String> = (0..300).map(|i| format!("c{i}")).collect();
+    let columns: Vec<_> = names.iter().map(|name| (name.as_str(), TypeKind::string().nullable())).collect();
+    let most = BATCH_BYTES / (300 * size_of::<u128>()) + 1;
+    for (format, line) in [("json", "{}".to_owned()), ("csv", ",".repeat(299))] {
+        let path = folder.path().join(format);
+        fs::write(&path, format!("{line}\n").repeat(8192)).unwrap();
+        let rows: Vec<usize> = batches(&source(&path, &schema(&columns), &[("format", format)], &[]), 1)
+            .unwrap()
+            .iter()
+            .map(Batch::num_rows)
+            .collect();
+        assert_eq!(rows.iter().sum::<usize>(), 8192, "{format}");
+        assert!(rows.iter().all(|rows| *rows <= most), "{format}: {rows:?}");
+    }
+}
+
+/// Failed before: the rows of one line were one batch, and so many times was the partition in it.
+#[test]
+fn a_line_of_many_rows_is_many_batches() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("b=x");
+    fs::create_dir(&path).unwrap();
+    let objects: Vec<String> = (0..20_000).map(|a| format!("{{\"a\":{a}}}")).collect();
+    fs::write(path.join("rows"), format!("[{}]\n{{\"a\":20000}}\n", objects.join(","))).unwrap();
+    let read = batches(&source(folder.path(), &two(), &[("format", "json")], &["b"]), 1).unwrap();
+    assert!(read.iter().all(|batch| batch.num_rows() <= 8192));
+    let texts = |batch: &Batch| (0..batch.num_rows()).map(|row| row_text(&batch.records, row)).collect::<Vec<_>>();
+    let expected: Vec<String> = (0..=20_000).map(|a| format!("+I[{a}, x]")).collect();
+    assert_eq!(read.iter().flat_map(texts).collect::<Vec<_>>(), expected);
 }

@@ -216,6 +216,20 @@ impl ColumnBuilder {
         }
     }
 
+    /// Bytes that a value takes, a null too, without those of a text and of the elements of an ARRAY or MAP.
+    pub(crate) fn width(&self) -> usize {
+        match self {
+            Self::Boolean(_) | Self::Tinyint(_) | Self::Null(_) => 1,
+            Self::Smallint(_) => 2,
+            Self::Int(_) | Self::Float(_) | Self::Date(_) | Self::Time(..) | Self::IntervalYearMonth(_) => 4,
+            Self::Bigint(_) | Self::Double(_) | Self::Timestamp(_) | Self::IntervalDayTime(_) => 8,
+            Self::Decimal(..) | Self::Text(_) | Self::Bytes(_) => 16,
+            // Where it ends.
+            Self::Array(_) | Self::Map(_) => 4,
+            Self::Row(b) => 1 + b.columns.iter().map(Self::width).sum::<usize>(),
+        }
+    }
+
     pub(crate) fn append_null(&mut self) {
         match self {
             Self::Boolean(b) => b.append_null(),

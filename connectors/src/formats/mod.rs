@@ -13,11 +13,13 @@ pub mod csv;
 pub mod json;
 pub mod parquet;
 pub(crate) mod parse;
+mod record;
 #[cfg(test)]
 mod tests;
 pub(crate) mod text;
 
 pub(crate) use column::ColumnBuilder;
+pub(crate) use record::RecordBudget;
 
 /// A format with its options, checked against the columns it reads or writes.
 #[derive(Clone, Debug)]
@@ -53,12 +55,15 @@ pub(crate) struct Progress {
 
 /// Bytes to rows.
 pub(crate) trait Decoder: Send {
-    /// Reads records from the buffer until there are `rows` of them, the buffer holds no whole one, or the next one begins
-    /// at `end` or after. `last`: nothing follows the buffer.
+    /// Reads records from the buffer until there are `rows` rows or the batch is full, the buffer holds no whole one, or the next
+    /// one begins at `end` or after. `last`: nothing follows the buffer.
     fn decode(&mut self, buffer: &[u8], last: bool, end: usize, rows: usize) -> TaskResult<Progress>;
 
-    /// How many rows there are.
+    /// How many rows there are. A record may be several: what is made of one is bounded in bytes only.
     fn rows(&self) -> usize;
+
+    /// The rows have as many bytes as those of a batch may have.
+    fn is_full(&self) -> bool;
 
     /// The wanted columns of the rows; none are left after it.
     fn finish(&mut self) -> TaskResult<Vec<ArrayRef>>;

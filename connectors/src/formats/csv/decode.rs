@@ -6,7 +6,7 @@ use wiesel_operators::operator::{Error, Result};
 use super::CsvFormat;
 use super::tokens::{FieldRange, Found, Tokenizer};
 use crate::formats::column::ColumnBuilder;
-use crate::formats::{Decoder, Progress, describe_row};
+use crate::formats::{Decoder, Progress, RecordBudget, describe_row};
 
 /// Decodes records of one table.
 pub(crate) struct CsvDecoder {
@@ -15,10 +15,13 @@ pub(crate) struct CsvDecoder {
     /// The wanted columns: where they stand in a record.
     wanted: Vec<usize>,
     builders: Vec<ColumnBuilder>,
+    /// Bytes of a row without texts and elements.
+    row_width: usize,
     rows: usize,
     records: u64,
     fields: Vec<FieldRange>,
     scratch: Vec<u8>,
+    budget: RecordBudget,
 }
 
 impl CsvDecoder {
@@ -26,8 +29,10 @@ impl CsvDecoder {
         // One more than there may be, which the error shows.
         let most = format.columns.len() + 1;
         let tokenizer = Tokenizer::new(format.delimiter, format.quote, format.escape, format.allow_comments, most);
-        let builders = wanted.iter().map(|i| ColumnBuilder::new(&format.columns[*i].data_type)).collect();
-        Self { format, tokenizer, wanted, builders, rows: 0, records: 0, fields: Vec::new(), scratch: Vec::new() }
+        let builders: Vec<_> = wanted.iter().map(|i| ColumnBuilder::new(&format.columns[*i].data_type)).collect();
+        let row_width = builders.iter().map(ColumnBuilder::width).sum();
+        let (fields, scratch, budget) = (Vec::new(), Vec::new(), RecordBudget::default());
+        Self { format, tokenizer, wanted, builders, row_width, rows: 0, records: 0, fields, scratch, budget }
     }
 
     /// Takes the record whose fields were found.
@@ -45,6 +50,8 @@ impl CsvDecoder {
             let (wanted, found) = (self.wanted.len(), self.fields.len());
             return Err(format!("Row length mismatch. {wanted} fields expected but was {found}."));
         }
+        self.budget.begin();
+        self.budget.claim(self.row_width)?;
         for (builder, index) in self.builders.iter_mut().zip(&self.wanted) {
             let Some(field) = self.fields.get(*index) else {
                 builder.append_null();
@@ -55,7 +62,7 @@ impl CsvDecoder {
                 self.tokenizer.unescape(text, field.quoted, &mut self.scratch);
                 text = &self.scratch;
             }
-            if let Err(why) = super::value::append(builder, text, &self.format) {
+            if let Err(why) = super::value::append(builder, text, &self.format, &mut self.budget) {
                 let column = &self.format.columns[*index];
                 return Err(format!("{why} (column '{}', {})", column.name, column.data_type));
             }
@@ -68,7 +75,7 @@ impl CsvDecoder {
 impl Decoder for CsvDecoder {
     fn decode(&mut self, buffer: &[u8], last: bool, end: usize, rows: usize) -> Result<Progress> {
         let mut at = 0;
-        while self.rows < rows {
+        while self.rows < rows && !self.is_full() {
             if at >= end {
                 return Ok(Progress { consumed: at, done: true });
             }
@@ -87,7 +94,7 @@ impl Decoder for CsvDecoder {
             };
             self.records += 1;
             if let Err(why) = outcome
-                && !self.format.ignore_parse_errors
+                && (self.budget.is_exceeded() || !self.format.ignore_parse_errors)
             {
                 let row = describe_row(&buffer[at..next]);
                 return Err(Error::data(
@@ -95,7 +102,7 @@ impl Decoder for CsvDecoder {
                     format!("Failed to deserialize CSV row '{row}' (record {}): {why}", self.records),
                 ));
             }
-            // With this option only the shape of a row can be wrong, which is known before any of its fields is taken.
+            // Otherwise only the shape of a row can be wrong, which is known before any of its fields is taken.
             at = next;
         }
         Ok(Progress { consumed: at, done: at >= end })
@@ -105,8 +112,13 @@ impl Decoder for CsvDecoder {
         self.rows
     }
 
+    fn is_full(&self) -> bool {
+        self.rows > 0 && self.budget.is_batch_full()
+    }
+
     fn finish(&mut self) -> Result<Vec<ArrayRef>> {
         self.rows = 0;
+        self.budget.begin_batch();
         Ok(self.builders.iter_mut().map(ColumnBuilder::finish).collect())
     }
 }
@@ -134,24 +146,27 @@ mod tests {
         }
     }
 
-    /// Failed before: a field of delimiters became sixteen times its bytes.
+    /// Failed before: a field of delimiters became sixteen times its bytes, or was null where parse errors are ignored.
     #[test]
     fn arrays_and_rows_in_a_field_have_bounds() {
         let decoder = |kind: TypeKind| {
             let columns = vec![RowField::new("a", kind.nullable())];
-            let format = CsvFormat::new(Options::new(&BTreeMap::new()), columns).map_err(|error| error.0).unwrap();
-            CsvDecoder::new(format, vec![0])
+            let options = BTreeMap::from([("csv.ignore-parse-errors".to_owned(), "true".to_owned())]);
+            let format = CsvFormat::new(Options::new(&options), columns).map_err(|error| error.0).unwrap();
+            CsvDecoder { budget: RecordBudget::of(1 << 20), ..CsvDecoder::new(format, vec![0]) }
         };
         let string = || TypeKind::string().nullable();
         let lines = |elements: usize| format!("{}\n", ";".repeat(elements - 1));
-        let most = 4 << 20;
+        // With four bytes where the array ends.
+        let most = ((1 << 20) - 4) / 16;
         let mut arrays = decoder(TypeKind::Array(Box::new(string())));
         let line = lines(most);
         assert!(arrays.decode(line.as_bytes(), true, line.len(), 10).is_ok());
         assert_eq!(arrays.rows(), 1);
         let line = lines(most + 1);
         let error = arrays.decode(line.as_bytes(), true, line.len(), 10).err().unwrap().to_string();
-        assert!(error.contains("An ARRAY has more than 4194304 elements"), "{error}");
+        assert!(error.contains("(record 2): The values made of the record have more than 1048576 bytes"), "{error}");
+        assert!(error.contains("(column 'a', ARRAY<"), "{error}");
         let mut rows = decoder(TypeKind::Row(vec![RowField::new("x", string()), RowField::new("y", string())]));
         let line = lines(1_000_000);
         assert!(rows.decode(line.as_bytes(), true, line.len(), 10).is_ok());

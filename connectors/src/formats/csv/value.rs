@@ -1,28 +1,29 @@
 //! One field of a CSV record into its column.
 use wiesel_common::quote::quote_bytes;
-use wiesel_operators::expression::MAX_VALUE_BYTES;
 use wiesel_operators::types::TIMESTAMP_RANGE;
 
-use crate::formats::base64;
 use crate::formats::column::ColumnBuilder;
 use crate::formats::parse::{self, Parsed, TimestampStyle, trim};
 use crate::formats::text::NANOS_PER_MILLI;
+use crate::formats::{RecordBudget, base64};
 
 use super::CsvFormat;
 
-/// The most elements of an array: without their content they take as much as the longest value may have.
-const MAX_ELEMENTS: usize = MAX_VALUE_BYTES / size_of::<u128>();
-
-/// Adds a field. What cannot be read is null with `csv.ignore-parse-errors`, else an error.
-pub(crate) fn append(column: &mut ColumnBuilder, text: &[u8], format: &CsvFormat) -> Parsed<()> {
+/// Adds a field, whose place in the column was claimed. What cannot be read is null with `csv.ignore-parse-errors`, else an error.
+pub(crate) fn append(
+    column: &mut ColumnBuilder,
+    text: &[u8],
+    format: &CsvFormat,
+    budget: &mut RecordBudget,
+) -> Parsed<()> {
     // In a column of an ARRAY or a ROW the literal stands for elements, never for the whole.
     let whole = !matches!(column, ColumnBuilder::Array(_) | ColumnBuilder::Row(_));
     if whole && format.null_literal.as_ref().is_some_and(|literal| literal.as_bytes() == text) {
         column.append_null();
         return Ok(());
     }
-    match read(column, text, format) {
-        Err(_) if format.ignore_parse_errors => {
+    match read(column, text, format, budget) {
+        Err(_) if format.ignore_parse_errors && !budget.is_exceeded() => {
             column.append_null();
             Ok(())
         }
@@ -31,10 +32,12 @@ pub(crate) fn append(column: &mut ColumnBuilder, text: &[u8], format: &CsvFormat
 }
 
 /// Adds the value of a text, or nothing at all and says why.
-fn read(column: &mut ColumnBuilder, text: &[u8], format: &CsvFormat) -> Parsed<()> {
+fn read(column: &mut ColumnBuilder, text: &[u8], format: &CsvFormat, budget: &mut RecordBudget) -> Parsed<()> {
     match column {
         ColumnBuilder::Text(b) => {
-            b.append_value(std::str::from_utf8(text).map_err(|error| format!("Invalid UTF-8: {error}"))?);
+            let text = std::str::from_utf8(text).map_err(|error| format!("Invalid UTF-8: {error}"))?;
+            budget.claim(text.len())?;
+            b.append_value(text);
         }
         ColumnBuilder::Int(b) => {
             b.append_value(parse::integer(trim(text), i64::from(i32::MIN), i64::from(i32::MAX))? as i32);
@@ -62,19 +65,17 @@ fn read(column: &mut ColumnBuilder, text: &[u8], format: &CsvFormat) -> Parsed<(
                 return Err(format!("Text '{}' is out of range: {TIMESTAMP_RANGE}", quote_bytes(text)));
             }
         }
-        ColumnBuilder::Bytes(b) => b.append_value(base64::decode(text)?),
+        ColumnBuilder::Bytes(b) => {
+            let bytes = base64::decode(text)?;
+            budget.claim(bytes.len())?;
+            b.append_value(bytes);
+        }
         ColumnBuilder::Array(b) => {
-            // Each but the last is followed by a delimiter.
-            if text.len() >= MAX_ELEMENTS && elements(text, format).nth(MAX_ELEMENTS).is_some() {
-                return Err(format!("An ARRAY has more than {MAX_ELEMENTS} elements: one may have so many at most"));
-            }
-            let mut outcome = Ok(());
+            let width = b.element.width();
             for element in elements(text, format) {
-                if outcome.is_ok() {
-                    outcome = append(&mut b.element, element, format);
-                }
+                budget.claim(width)?;
+                append(&mut b.element, element, format, budget)?;
             }
-            outcome?;
             b.end(true);
         }
         ColumnBuilder::Row(_) if text.is_empty() => column.append_null(),
@@ -88,7 +89,7 @@ fn read(column: &mut ColumnBuilder, text: &[u8], format: &CsvFormat) -> Parsed<(
             }
             for (i, column) in b.columns.iter_mut().enumerate() {
                 match fields.get(i) {
-                    Some(field) => append(column, field, format)?,
+                    Some(field) => append(column, field, format, budget)?,
                     None => column.append_null(),
                 }
             }

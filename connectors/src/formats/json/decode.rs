@@ -7,7 +7,7 @@ use super::fields::Fields;
 use super::scan::{Cursor, Value, for_each_element};
 use super::value::{Reading, append};
 use crate::formats::column::ColumnBuilder;
-use crate::formats::{Decoder, Progress, describe_row};
+use crate::formats::{Decoder, Progress, RecordBudget, describe_row};
 
 /// Decodes lines of one table.
 pub(crate) struct JsonDecoder {
@@ -15,18 +15,23 @@ pub(crate) struct JsonDecoder {
     fields: Fields,
     names: Vec<String>,
     builders: Vec<ColumnBuilder>,
+    /// Bytes of a row without texts and elements.
+    row_width: usize,
     rows: usize,
     lines: u64,
     scratch: Vec<u8>,
+    budget: RecordBudget,
 }
 
 impl JsonDecoder {
     pub(crate) fn new(format: JsonFormat, wanted: Vec<usize>) -> Self {
         let columns: Vec<_> = wanted.iter().filter_map(|index| format.columns.get(*index)).collect();
-        let builders = columns.iter().map(|column| ColumnBuilder::new(&column.data_type)).collect();
+        let builders: Vec<_> = columns.iter().map(|column| ColumnBuilder::new(&column.data_type)).collect();
+        let row_width = builders.iter().map(ColumnBuilder::width).sum();
         let fields = Fields::new(columns.iter().copied());
         let names = columns.iter().map(|column| column.name.clone()).collect();
-        Self { format, fields, names, builders, rows: 0, lines: 0, scratch: Vec::new() }
+        let (scratch, budget) = (Vec::new(), RecordBudget::default());
+        Self { format, fields, names, builders, row_width, rows: 0, lines: 0, scratch, budget }
     }
 
     fn line(&mut self, line: &[u8]) -> std::result::Result<(), String> {
@@ -53,7 +58,8 @@ impl JsonDecoder {
             let name = self.fields.name(missing);
             return Err(format!("Some field is missing in the JSON data. Could not find field with name '{name}'."));
         }
-        let mut to = Reading { format: &self.format, scratch: &mut self.scratch };
+        self.budget.claim(self.row_width)?;
+        let mut to = Reading { format: &self.format, scratch: &mut self.scratch, budget: &mut self.budget };
         for (i, (column, value)) in self.builders.iter_mut().zip(found).enumerate() {
             append(column, self.fields.child(i), value.unwrap_or(Value::Null), &mut to)
                 .map_err(|why| format!("Fail to deserialize at field: {}. {why}", self.names[i]))?;
@@ -66,7 +72,7 @@ impl JsonDecoder {
 impl Decoder for JsonDecoder {
     fn decode(&mut self, buffer: &[u8], last: bool, end: usize, rows: usize) -> Result<Progress> {
         let mut at = 0;
-        while self.rows < rows {
+        while self.rows < rows && !self.is_full() {
             if at >= end || (last && at >= buffer.len()) {
                 return Ok(Progress { consumed: at, done: true });
             }
@@ -76,8 +82,9 @@ impl Decoder for JsonDecoder {
                 None => return Ok(Progress { consumed: at, done: false }),
             };
             self.lines += 1;
+            self.budget.begin();
             if let Err(why) = self.line(&buffer[at..next])
-                && !self.format.ignore_parse_errors
+                && (self.budget.is_exceeded() || !self.format.ignore_parse_errors)
             {
                 return Err(Error::data(
                     "java.io.IOException",
@@ -97,8 +104,73 @@ impl Decoder for JsonDecoder {
         self.rows
     }
 
+    fn is_full(&self) -> bool {
+        self.rows > 0 && self.budget.is_batch_full()
+    }
+
     fn finish(&mut self) -> Result<Vec<ArrayRef>> {
         self.rows = 0;
+        self.budget.begin_batch();
         Ok(self.builders.iter_mut().map(ColumnBuilder::finish).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use wiesel_operators::types::{LogicalType, RowField, TypeKind};
+
+    use super::*;
+    use crate::options::Options;
+
+    const LIMIT: usize = 1 << 20;
+
+    /// The error of a text, whose records may have so much made of them.
+    fn refused(data_type: LogicalType, options: &[(&str, &str)], text: &str) -> Option<String> {
+        let options: BTreeMap<_, _> =
+            options.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        let columns = vec![RowField::new("a", data_type)];
+        let format = JsonFormat::new(Options::new(&options), columns).map_err(|error| error.0).unwrap();
+        let mut decoder = JsonDecoder::new(format, vec![0]);
+        decoder.budget = RecordBudget::of(LIMIT);
+        decoder.decode(text.as_bytes(), true, text.len(), 1 << 30).err().map(|error| error.to_string())
+    }
+
+    fn list(open: &str, element: &str, count: usize, close: &str) -> String {
+        format!("{open}{}{close}", vec![element; count].join(","))
+    }
+
+    /// Failed before: `[0,0,...]` became eight times its bytes, `[{},{},...]` as many more as its rows have fields.
+    #[test]
+    fn what_is_made_of_a_record_has_a_limit() {
+        let decimal = || TypeKind::Decimal(38, 0).nullable();
+        let wide = TypeKind::Row((0..100).map(|i| RowField::new(format!("f{i}"), decimal())).collect());
+        let numbers = TypeKind::Map(Box::new(TypeKind::string().not_null()), Box::new(TypeKind::Int.nullable()));
+        let array = |element: LogicalType| TypeKind::Array(Box::new(element)).nullable();
+        let field = |value: String| format!("{{\"a\":1}}\n{{\"a\":{value}}}\n");
+        type Text<'a> = &'a dyn Fn(usize) -> String;
+        let cases: [(&str, LogicalType, usize, Text<'_>); 6] = [
+            // An array's end has four bytes.
+            ("decimals", array(decimal()), (LIMIT - 4) / 16, &|n| field(list("[", "0", n, "]"))),
+            ("rows", array(wide.nullable()), (LIMIT - 4) / 1601, &|n| field(list("[", "{}", n, "]"))),
+            // Each list in it has its own end.
+            ("lists", array(array(TypeKind::Int.nullable())), (LIMIT - 4) / 8, &|n| field(list("[", "[1]", n, "]"))),
+            // A key of one byte, its place and the value's.
+            ("map", numbers.nullable(), (LIMIT - 4) / 21, &|n| field(list("{", "\"k\":1", n, "}"))),
+            // As Java writes it: 1000000.0, and a comma or a bracket.
+            ("text", TypeKind::string().nullable(), (LIMIT - 17) / 10, &|n| field(list("[", "1e6", n, "]"))),
+            ("objects", decimal(), LIMIT / 16, &|n| format!("{{}}\n{}\n", list("[", "{\"a\":1}", n, "]"))),
+        ];
+        for (what, data_type, most, text) in cases {
+            // A scalar is no array: the first line is left out or has a null, and a record too large is not.
+            let ignore = [("json.ignore-parse-errors", "true")];
+            assert_eq!(refused(data_type.clone(), &ignore, &text(most)), None, "{what}");
+            let error = refused(data_type.clone(), &ignore, &text(most + 1)).unwrap_or_default();
+            assert!(error.contains("(line 2)") && error.contains("have more than 1048576 bytes"), "{what}: {error}");
+        }
+        let text = list("{\"a\":[", "0", LIMIT / 16, "]}");
+        let error = refused(array(decimal()), &[], &text).unwrap_or_default();
+        assert!(error.contains("have more than 1048576 bytes") && error.len() < 1000, "{error}");
     }
 }

@@ -1,11 +1,11 @@
 //! One JSON value into its column.
-use wiesel_common::quote::{quote, quote_bytes};
+use wiesel_common::quote::{MAX_QUOTED, quote, quote_bytes};
 use wiesel_operators::types::TIMESTAMP_RANGE;
 
-use crate::formats::base64;
 use crate::formats::column::ColumnBuilder;
 use crate::formats::parse::{self, Parsed, TimestampStyle, trim};
 use crate::formats::text::{self, NANOS_PER_MILLI};
+use crate::formats::{RecordBudget, base64};
 
 use super::JsonFormat;
 use super::fields::Fields;
@@ -15,6 +15,8 @@ use super::scan::{Value, for_each_element, for_each_field, unescape};
 pub(super) struct Reading<'a> {
     pub(super) format: &'a JsonFormat,
     pub(super) scratch: &'a mut Vec<u8>,
+    /// What may be made of the record; the place of a column's value is claimed by whoever adds it.
+    pub(super) budget: &'a mut RecordBudget,
 }
 
 /// Adds a value. What cannot be read is null with `json.ignore-parse-errors`, else an error.
@@ -29,7 +31,7 @@ pub(super) fn append(
         return Ok(());
     }
     match read(column, fields, value, to) {
-        Err(_) if to.format.ignore_parse_errors => {
+        Err(_) if to.format.ignore_parse_errors && !to.budget.is_exceeded() => {
             column.append_null();
             Ok(())
         }
@@ -42,13 +44,14 @@ fn read(column: &mut ColumnBuilder, fields: &Fields, value: Value<'_>, to: &mut 
     match column {
         ColumnBuilder::Text(b) => match value {
             Value::Text(raw) => {
-                let text = unescape(raw, to.scratch)?;
-                b.append_value(std::str::from_utf8(text).map_err(|error| format!("Invalid UTF-8: {error}"))?);
+                let text = utf8(unescape(raw, to.scratch)?)?;
+                to.budget.claim(text.len())?;
+                b.append_value(text);
             }
             other => {
                 // Without the parser a number with a fraction was a double on the way.
                 let mut text = String::new();
-                write_json(&mut text, other, to.format.parser)?;
+                write_json(&mut text, other, to.format.parser, to.budget)?;
                 b.append_value(text);
             }
         },
@@ -93,16 +96,25 @@ fn read(column: &mut ColumnBuilder, fields: &Fields, value: Value<'_>, to: &mut 
                 return Err(format!("Text '{}' is out of range: {TIMESTAMP_RANGE}", quote_bytes(text)));
             }
         }
-        ColumnBuilder::Bytes(b) => b.append_value(base64::decode(string(value, to)?)?),
+        ColumnBuilder::Bytes(b) => {
+            let bytes = base64::decode(string(value, to)?)?;
+            to.budget.claim(bytes.len())?;
+            b.append_value(bytes);
+        }
         ColumnBuilder::Array(b) => {
             let Value::Array(array) = value else { return Err(mismatch(value, "an array")) };
-            let inner = fields.child(0);
-            for_each_element(array, |element| append(&mut b.element, inner, element, to))?;
+            let (inner, width) = (fields.child(0), b.element.width());
+            for_each_element(array, |element| {
+                to.budget.claim(width)?;
+                append(&mut b.element, inner, element, to)
+            })?;
             b.end(true);
         }
         ColumnBuilder::Map(b) => {
             let Value::Object(object) = value else { return Err(mismatch(value, "an object")) };
+            let width = b.keys.width() + b.values.width();
             for_each_field(object, |name, value| {
+                to.budget.claim(width)?;
                 append(&mut b.keys, fields.child(0), Value::Text(name), to)?;
                 append(&mut b.values, fields.child(1), value, to)
             })?;
@@ -128,9 +140,22 @@ fn read(column: &mut ColumnBuilder, fields: &Fields, value: Value<'_>, to: &mut 
 }
 
 fn mismatch(value: Value<'_>, wanted: &str) -> String {
+    let raw = match value {
+        Value::Number(raw) | Value::Text(raw) | Value::Array(raw) | Value::Object(raw) => raw,
+        Value::Null | Value::Boolean(_) => &[],
+    };
     let mut text = String::new();
-    let shown = write_json(&mut text, value, true).map_or_else(|_| "a value", |()| text.as_str());
-    format!("{} is no {}", quote(shown), wanted.trim_start_matches("an "))
+    let shown = if raw.len() > MAX_QUOTED {
+        quote_bytes(raw)
+    } else {
+        let written = write_json(&mut text, value, true, &mut RecordBudget::default());
+        written.map_or_else(|_| "a value".into(), |()| quote(&text))
+    };
+    format!("{shown} is no {}", wanted.trim_start_matches("an "))
+}
+
+fn utf8(raw: &[u8]) -> Parsed<&str> {
+    std::str::from_utf8(raw).map_err(|error| format!("Invalid UTF-8: {error}"))
 }
 
 /// The text of a number, a boolean or a string.
@@ -167,51 +192,57 @@ fn whole(value: Value<'_>, to: &mut Reading<'_>, least: i64, most: i64) -> Parse
 }
 
 /// A value as text: without spaces, numbers with a fraction as Java writes them. At the top a number stays as it was.
-fn write_json(out: &mut String, value: Value<'_>, top: bool) -> Parsed<()> {
-    let utf8 = |raw: &[u8]| String::from_utf8(raw.to_vec()).map_err(|error| format!("Invalid UTF-8: {error}"));
+fn write_json(out: &mut String, value: Value<'_>, top: bool, budget: &mut RecordBudget) -> Parsed<()> {
     match value {
-        Value::Null => out.push_str("null"),
-        Value::Boolean(value) => out.push_str(if value { "true" } else { "false" }),
+        Value::Null => write(out, "null", budget)?,
+        Value::Boolean(value) => write(out, if value { "true" } else { "false" }, budget)?,
         Value::Number(number) => {
             let fraction = number.iter().any(|byte| matches!(byte, b'.' | b'e' | b'E'));
             if top || !fraction {
-                out.push_str(&utf8(number)?);
+                write(out, utf8(number)?, budget)?;
             } else {
+                let before = out.len();
                 text::write_double(out, parse::double(number)?);
+                budget.claim(out.len() - before)?;
             }
         }
-        Value::Text(raw) => {
-            out.push('"');
-            out.push_str(&utf8(raw)?);
-            out.push('"');
-        }
+        Value::Text(raw) => write_text(out, raw, budget)?,
         Value::Array(array) => {
-            out.push('[');
+            write(out, "[", budget)?;
             let mut first = true;
             for_each_element(array, |element| {
-                separate(out, &mut first);
-                write_json(out, element, false)
+                separate(out, &mut first, budget)?;
+                write_json(out, element, false, budget)
             })?;
-            out.push(']');
+            write(out, "]", budget)?;
         }
         Value::Object(object) => {
-            out.push('{');
+            write(out, "{", budget)?;
             let mut first = true;
             for_each_field(object, |name, value| {
-                separate(out, &mut first);
-                out.push('"');
-                out.push_str(&utf8(name)?);
-                out.push_str("\":");
-                write_json(out, value, false)
+                separate(out, &mut first, budget)?;
+                write_text(out, name, budget)?;
+                write(out, ":", budget)?;
+                write_json(out, value, false, budget)
             })?;
-            out.push('}');
+            write(out, "}", budget)?;
         }
     }
     Ok(())
 }
 
-fn separate(out: &mut String, first: &mut bool) {
-    if !std::mem::take(first) {
-        out.push(',');
-    }
+fn write(out: &mut String, text: &str, budget: &mut RecordBudget) -> Parsed<()> {
+    budget.claim(text.len())?;
+    out.push_str(text);
+    Ok(())
+}
+
+fn write_text(out: &mut String, raw: &[u8], budget: &mut RecordBudget) -> Parsed<()> {
+    write(out, "\"", budget)?;
+    write(out, utf8(raw)?, budget)?;
+    write(out, "\"", budget)
+}
+
+fn separate(out: &mut String, first: &mut bool, budget: &mut RecordBudget) -> Parsed<()> {
+    if std::mem::take(first) { Ok(()) } else { write(out, ",", budget) }
 }

@@ -1,0 +1,95 @@
+//! How many bytes may come of a record. Its own bytes are bounded where it is read, but what is made of them may be many times as
+//! much: two bytes of JSON, `0,`, are sixteen of a DECIMAL, and `{},` is a row with as many nulls as the type has fields.
+use wiesel_operators::expression::{BATCH_BYTES, ROW_BYTES};
+
+use super::parse::Parsed;
+
+/// What may still be made of the record that is being read, and what was made of those before it in the batch.
+pub(crate) struct RecordBudget {
+    /// Of each record, at most.
+    limit: usize,
+    left: usize,
+    /// Of records that are complete.
+    made: usize,
+    exceeded: bool,
+}
+
+impl Default for RecordBudget {
+    fn default() -> Self {
+        Self::of(ROW_BYTES)
+    }
+}
+
+impl RecordBudget {
+    /// So many bytes a record.
+    pub(crate) fn of(limit: usize) -> Self {
+        Self { limit, left: limit, made: 0, exceeded: false }
+    }
+
+    /// A record begins.
+    pub(crate) fn begin(&mut self) {
+        self.made += self.limit - self.left;
+        self.left = self.limit;
+    }
+
+    /// A batch begins.
+    pub(crate) fn begin_batch(&mut self) {
+        self.begin();
+        self.made = 0;
+    }
+
+    /// Takes bytes that are about to be made.
+    ///
+    /// # Errors
+    /// There are not so many left: see [`RecordBudget::is_exceeded`].
+    #[inline]
+    pub(crate) fn claim(&mut self, bytes: usize) -> Parsed<()> {
+        match self.left.checked_sub(bytes) {
+            Some(left) => {
+                self.left = left;
+                Ok(())
+            }
+            None => Err(self.exceed()),
+        }
+    }
+
+    #[cold]
+    fn exceed(&mut self) -> String {
+        self.exceeded = true;
+        format!(
+            "The values made of the record have more than {} bytes together: one record may have at most so many. Look at the \
+             elements of its arrays, and declare only what is needed of them",
+            self.limit
+        )
+    }
+
+    /// A record was too much. That is no parse error: where these are ignored, it would be lost in silence.
+    pub(crate) fn is_exceeded(&self) -> bool {
+        self.exceeded
+    }
+
+    /// The batch has enough for one.
+    pub(crate) fn is_batch_full(&self) -> bool {
+        self.made + (self.limit - self.left) >= BATCH_BYTES
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_has_a_limit_and_a_batch_enough() {
+        let mut budget = RecordBudget::of(BATCH_BYTES - 1);
+        budget.claim(BATCH_BYTES - 1).unwrap();
+        assert!(!budget.is_batch_full() && !budget.is_exceeded());
+        budget.begin();
+        budget.claim(1).unwrap();
+        assert!(budget.is_batch_full());
+        let refused = budget.claim(BATCH_BYTES - 1).unwrap_err();
+        assert!(refused.contains("more than 16777215 bytes") && budget.is_exceeded(), "{refused}");
+        budget.begin_batch();
+        assert!(!budget.is_batch_full());
+        budget.claim(BATCH_BYTES - 1).unwrap();
+    }
+}
