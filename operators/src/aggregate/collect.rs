@@ -9,15 +9,26 @@ use arrow::datatypes::{DataType, FieldRef, Int32Type};
 use super::saved::{Lists, lists};
 use super::values::{Value, ValueCodec};
 use super::{Accumulators, Rows};
+use crate::expression::{MAX_VALUE_BYTES, check_value};
 use crate::operator::{Error, Result};
 
 pub(super) struct Collect {
     codec: ValueCodec,
     shape: Shape,
-    /// Values and how often each came; for ARRAY_AGG once each.
-    groups: Vec<Vec<(Value, i32)>>,
+    groups: Vec<Group>,
     /// Bytes of all values.
     heap: usize,
+    /// Bytes of the longest result that was ever to be put together.
+    longest: usize,
+}
+
+/// What a group has collected.
+#[derive(Default)]
+struct Group {
+    /// Values and how often each came; for ARRAY_AGG once each.
+    values: Vec<(Value, i32)>,
+    /// Bytes of the result.
+    bytes: usize,
 }
 
 enum Shape {
@@ -33,17 +44,23 @@ impl Collect {
             DataType::Map(entries, _) => Shape::Map(entries.clone()),
             other => return Err(Error::Plan(format!("values cannot be collected in {other}"))),
         };
-        Ok(Self { codec: ValueCodec::new(argument)?, shape, groups: Vec::new(), heap: 0 })
+        Ok(Self { codec: ValueCodec::new(argument)?, shape, groups: Vec::new(), heap: 0, longest: 0 })
     }
 
+    /// What would be too long is not added: [`check_value`] of `longest` tells.
     fn add(&mut self, group: usize, value: &[u8], count: i32) {
         let list = matches!(self.shape, Shape::List(_));
-        let values = &mut self.groups[group];
+        let Group { values, bytes } = &mut self.groups[group];
         let find = |values: &[(Value, i32)]| values.iter().position(|(kept, _)| **kept == *value);
         let known = if list && count > 0 { None } else { find(values) };
         match known {
             None if count > 0 || !list => {
+                self.longest = self.longest.max(*bytes + size_in_result(value));
+                if self.longest > MAX_VALUE_BYTES {
+                    return;
+                }
                 values.push((value.into(), count));
+                *bytes += size_in_result(value);
                 self.heap += size(value);
             }
             None => {}
@@ -51,6 +68,7 @@ impl Collect {
                 values[at].1 += count;
                 if values[at].1 == 0 {
                     values.remove(at);
+                    *bytes -= size_in_result(value);
                     self.heap -= size(value);
                 }
             }
@@ -63,15 +81,20 @@ fn size(value: &[u8]) -> usize {
     size_of::<(Value, i32)>() + value.len()
 }
 
+/// How many bytes a value counts in the result: as an element of a list that a function makes.
+fn size_in_result(value: &[u8]) -> usize {
+    size_of::<u128>() + value.len()
+}
+
 impl Accumulators for Collect {
     fn resize(&mut self, groups: usize) {
-        self.groups.resize(groups, Vec::new());
+        self.groups.resize_with(groups, Group::default);
     }
 
     fn reset(&mut self, groups: &[u32]) {
         for group in groups {
-            let values = std::mem::take(&mut self.groups[*group as usize]);
-            self.heap -= values.iter().map(|(value, _)| size(value)).sum::<usize>();
+            let group = std::mem::take(&mut self.groups[*group as usize]);
+            self.heap -= group.values.iter().map(|(value, _)| size(value)).sum::<usize>();
         }
     }
 
@@ -83,20 +106,20 @@ impl Accumulators for Collect {
             true => rows.for_each(add),
             false => rows.for_each_not_null(add),
         }
-        Ok(())
+        check_value(self.longest)
     }
 
     fn merge_groups(&mut self, targets: &[u32], sources: &[u32]) -> Result<()> {
         for (target, source) in targets.iter().zip(sources) {
-            for (value, count) in self.groups[*source as usize].clone() {
+            for (value, count) in self.groups[*source as usize].values.clone() {
                 self.add(*target as usize, &value, count);
             }
         }
-        Ok(())
+        check_value(self.longest)
     }
 
     fn save(&self, groups: &[u32]) -> Result<Vec<ArrayRef>> {
-        let of = |group: &u32| &self.groups[*group as usize];
+        let of = |group: &u32| &self.groups[*group as usize].values;
         let values = self.codec.decode(groups.iter().flat_map(of).map(|(value, _)| &**value))?;
         let counts = groups.iter().flat_map(of).map(|(_, count)| *count).collect::<Int32Array>();
         Ok(vec![lists(groups.iter().map(|group| of(group).len()), vec![values, Arc::new(counts)])?])
@@ -108,14 +131,16 @@ impl Accumulators for Collect {
         let counts = saved.column(1).as_primitive::<Int32Type>().values();
         saved.for_each(groups, |group, row| {
             let value = values.row(row);
-            self.heap += size(value.as_ref());
-            self.groups[group].push((value.as_ref().into(), counts[row]));
+            let value = value.as_ref();
+            self.heap += size(value);
+            self.groups[group].bytes += size_in_result(value);
+            self.groups[group].values.push((value.into(), counts[row]));
         });
         Ok(())
     }
 
     fn width(&self) -> usize {
-        size_of::<Vec<(Value, i32)>>()
+        size_of::<Group>()
     }
 
     fn heap(&self) -> usize {
@@ -127,7 +152,9 @@ impl Accumulators for Collect {
     }
 
     fn evaluate(&self, groups: &[u32]) -> Result<ArrayRef> {
-        let of = |group: &u32| &self.groups[*group as usize];
+        // What was restored may be longer.
+        groups.iter().try_for_each(|group| check_value(self.groups[*group as usize].bytes))?;
+        let of = |group: &u32| &self.groups[*group as usize].values;
         let values = self.codec.decode(groups.iter().flat_map(of).map(|(value, _)| &**value))?;
         let offsets = OffsetBuffer::from_lengths(groups.iter().map(|group| of(group).len()));
         match &self.shape {

@@ -8,6 +8,7 @@ use wiesel_proto as proto;
 use super::Aggregates;
 use super::keys::{KeyIndex, KeyStore};
 use crate::element::Batch;
+use crate::expression::MAX_VALUE_BYTES;
 use crate::testing::{batch, call, fields, rows_text};
 use crate::types::{LogicalType, RowField, TypeKind, to_arrow_schema};
 
@@ -248,5 +249,46 @@ fn what_is_kept_of_a_group_can_be_saved_and_loaded() {
         assert!(loaded.heap() > 0 && loaded.width() > 0);
         loaded.reset(&[3, 5]);
         assert_eq!(loaded.heap(), aggregates.afresh().unwrap().heap(), "all that is counted is given back");
+    }
+}
+
+/// Failed before: what ARRAY_AGG and COLLECT put together grew for as long as there was memory, and then once more in the result.
+#[test]
+fn what_is_collected_has_the_limit_of_a_value() {
+    const LENGTH: usize = 20 << 20;
+    let text = || TypeKind::string().nullable();
+    let input = fields(&[("s", text())]);
+    let texts = |letters: &str| {
+        let texts = letters.chars().map(|letter| Some(letter.to_string().repeat(LENGTH)));
+        let texts: ArrayRef = Arc::new(StringViewArray::from_iter(texts));
+        batch(&input, vec![texts]).records
+    };
+    let list = call("ARRAY_AGG", &[0], TypeKind::Array(Box::new(text())).nullable());
+    let calls = [
+        (false, list.clone()),
+        (true, list.clone()),
+        (false, proto::AggregateCall { distinct: true, ..list }),
+        (false, call("COLLECT", &[0], TypeKind::Multiset(Box::new(text())).not_null())),
+        (false, call("LISTAGG", &[0], text())),
+    ];
+    for (retract, call) in calls {
+        let name = format!("{} {retract} {}", call.function, call.distinct);
+        let is_distinct = call.distinct;
+        let mut aggregates = Aggregates::new(&[call], &input, retract).unwrap();
+        aggregates.resize(2);
+        aggregates.update(&texts("abc"), &[0; 3], None, None).unwrap();
+        aggregates.update(&texts("d"), &[1], None, None).unwrap();
+        assert_eq!(aggregates.evaluate(&[0]).unwrap()[0].len(), 1, "{name}");
+        let heap = aggregates.heap();
+        assert!(heap > 4 * LENGTH && aggregates.result_heap() > 4 * LENGTH, "{name}: {heap}");
+        let refused = [
+            aggregates.update(&texts("e"), &[0], None, None).unwrap_err().to_string(),
+            aggregates.merge_groups(&[1], &[0]).unwrap_err().to_string(),
+        ];
+        for refused in refused {
+            assert!(refused.contains(&format!("at most {MAX_VALUE_BYTES}")), "{name}: {refused}");
+        }
+        // Nothing was taken of what was too much; DISTINCT has noted the value before.
+        assert!(is_distinct || aggregates.heap() == heap, "{name}");
     }
 }
