@@ -10,6 +10,7 @@ use wiesel_operators::types::RowField;
 use super::places::{place_of_names, start_of};
 use super::query::{QueryAnalyzer, renamed};
 use super::scope::Scope;
+use super::view_text::{Named, Names};
 use super::{CatalogObject, project, suggestion};
 use crate::catalog::{DEFAULT_CATALOG, DEFAULT_DATABASE, ResolvedColumnKind, ResolvedTable};
 use crate::error::{Error, Result};
@@ -49,7 +50,11 @@ impl QueryAnalyzer<'_> {
                 let parts = parts_of(name);
                 parts.iter().try_for_each(reserved::refuse)?;
                 let rel = self.table(&parts, &options)?;
-                aliased(rel, alias.as_ref(), Some(self.full_path(&parts)))
+                let path = self.full_path(&parts);
+                if let Some(noted) = &mut self.noted {
+                    noted.note(Named::Table, factor, Names { path: path.clone(), columns: Vec::new() });
+                }
+                aliased(rel, alias.as_ref(), Some(path))
             }
             TableFactor::Derived { lateral: false, subquery, alias, .. } => {
                 let rel = self.query(subquery)?;
@@ -94,7 +99,7 @@ impl QueryAnalyzer<'_> {
     }
 
     /// What may qualify a table's columns: its name, with database and catalog before it if it is one of a catalog.
-    fn full_path(&self, parts: &[Ident]) -> Vec<String> {
+    pub(super) fn full_path(&self, parts: &[Ident]) -> Vec<String> {
         let common = matches!(parts, [name] if self.is_common(name));
         let defaults: &[&str] = if common { &[] } else { &[DEFAULT_CATALOG, DEFAULT_DATABASE] };
         let missing = defaults.len().saturating_sub(parts.len().saturating_sub(1));

@@ -1,7 +1,8 @@
 //! From parsed queries to relational algebra: every name resolved, every expression typed as Flink types it.
 //!
 //! [`query`] → [`select`] (with [`from`] for its relations, [`grouping`] for its aggregates) → [`expression`] over a
-//! [`scope`]; [`insert`] fits a query to a sink; [`text`] prints expressions as `DESCRIBE` does; [`places`] says where what stands.
+//! [`scope`]; [`insert`] fits a query to a sink; [`text`] prints expressions as `DESCRIBE` does,
+//! [`view_text`] queries of views; [`places`] says where what stands.
 //!
 //! Invariant: what leaves here needs no catalog and no text any more; an error names the place in the script.
 use std::collections::{HashMap, HashSet};
@@ -29,9 +30,11 @@ mod select;
 #[cfg(test)]
 mod tests;
 mod text;
+mod view_text;
 mod window;
 
 pub use text::expression_text;
+pub(crate) use view_text::view_text;
 
 use expression::ExpressionAnalyzer;
 use query::QueryAnalyzer;
@@ -67,7 +70,7 @@ pub struct ResolvedView {
     pub columns: Vec<RowField>,
     /// `COMMENT`.
     pub comment: Option<String>,
-    /// Its query as SQL text, for `SHOW CREATE VIEW`.
+    /// Its query as SQL text, as it was written.
     pub text: String,
 }
 

@@ -10,6 +10,7 @@ use super::places::{
     place_of, place_of_column, place_of_columns, place_of_name, place_of_names, start_of, start_of_select,
 };
 use super::scope::Scope;
+use super::view_text::NotedNames;
 use super::{CatalogReader, ResolvedView, columns_of, grouping, project};
 use crate::error::{Error, Result};
 use crate::functions::cast::cast_to;
@@ -55,11 +56,22 @@ pub(super) struct QueryAnalyzer<'a> {
     lookup_cost: usize,
     /// Columns of the tables that were read so far, in views too.
     columns: usize,
+    /// What the names of this query mean, not those of its views; none: nobody asks.
+    pub(super) noted: Option<NotedNames>,
 }
 
 impl<'a> QueryAnalyzer<'a> {
     pub(super) fn new(catalog: &'a dyn CatalogReader) -> Self {
-        Self { catalog, common: Vec::new(), views: 0, within: 0, named: Extent::default(), lookup_cost: 0, columns: 0 }
+        Self {
+            catalog,
+            common: Vec::new(),
+            views: 0,
+            within: 0,
+            named: Extent::default(),
+            lookup_cost: 0,
+            columns: 0,
+            noted: None,
+        }
     }
 
     /// The relation that WITH gave this name.

@@ -8,6 +8,7 @@ use wiesel_operators::types::{RowField, TypeKind};
 
 use super::places::{place_of_name, place_of_names};
 use super::suggestion;
+use super::view_text::Names;
 use crate::error::{Error, Place, Result};
 use crate::functions::literal::int;
 
@@ -43,6 +44,13 @@ impl Scope {
             columns.extend(table.columns()?);
         }
         Ok(columns)
+    }
+
+    /// What the relation of a SELECT is called, and its columns.
+    pub(super) fn names(&self) -> Names {
+        let Some(table) = self.tables.first() else { return Names::default() };
+        let columns = table.fields.iter().map(|field| field.name.clone()).collect();
+        Names { path: table.path.clone(), columns }
     }
 
     /// Whether there is a column of this name.

@@ -10,6 +10,7 @@ use super::places::{place_of, start_of, start_of_select};
 use super::project;
 use super::query::QueryAnalyzer;
 use super::scope::Scope;
+use super::view_text::Named;
 use crate::error::{Error, Result};
 use crate::functions::refuse_untyped_null;
 use crate::parser::reserved;
@@ -23,6 +24,9 @@ impl QueryAnalyzer<'_> {
     pub(super) fn select(&mut self, select: &Select) -> Result<Rel> {
         refuse_unsupported(select)?;
         let (mut input, scope) = self.from(&select.from)?;
+        if let Some(noted) = &mut self.noted {
+            noted.note(Named::Select, select, scope.names());
+        }
         if let Some(selection) = &select.selection {
             let condition = ExpressionAnalyzer::new(&scope, "WHERE").condition(selection, "WHERE")?;
             input = filter(input, condition);

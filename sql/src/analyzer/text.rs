@@ -1,7 +1,9 @@
-//! Expressions as text, in the form in which `DESCRIBE` and `SHOW CREATE TABLE` print them.
+//! Expressions as text, in the form in which `DESCRIBE` and `SHOW CREATE` print them.
+use std::collections::HashSet;
+
 use sqlparser::ast::{
-    AccessExpr, BinaryOperator, CastKind, CeilFloorKind, DateTimeField, Expr, Function, FunctionArg, FunctionArgExpr,
-    FunctionArguments, Ident, Subscript, UnaryOperator, Value, ValueWithSpan,
+    AccessExpr, BinaryOperator, CastKind, CeilFloorKind, DateTimeField, DuplicateTreatment, Expr, Function,
+    FunctionArg, FunctionArgExpr, FunctionArguments, Ident, Interval, Subscript, UnaryOperator, Value, ValueWithSpan,
 };
 use wiesel_operators::types::{LogicalType, TypeKind};
 
@@ -31,123 +33,239 @@ const QUOTED: &[&str] = &[
 
 /// An expression's text: names in back ticks, functions in upper case, no more parentheses than needed.
 pub fn expression_text(expr: &Expr) -> String {
-    match expr {
-        Expr::Identifier(name) if name.quote_style.is_none() && niladic(&name.value).is_some() => {
-            name.value.to_uppercase()
-        }
-        Expr::Identifier(name) => quoted(name),
-        Expr::CompoundIdentifier(parts) => parts.iter().map(quoted).collect::<Vec<_>>().join("."),
-        Expr::CompoundFieldAccess { root, access_chain } => {
-            let chain = access_chain.iter().map(access_text);
-            std::iter::once(operand(root, ATOM)).chain(chain).collect()
-        }
-        Expr::Nested(inner) => expression_text(inner),
-        Expr::Value(value) => value_text(value),
-        Expr::BinaryOp { left, op, right } => binary(left, &op.to_string(), right, strength_of(op)),
-        Expr::IsDistinctFrom(left, right) => binary(left, "IS DISTINCT FROM", right, COMPARISON),
-        Expr::IsNotDistinctFrom(left, right) => binary(left, "IS NOT DISTINCT FROM", right, COMPARISON),
-        Expr::UnaryOp { op, expr } if is_number(*op, expr) => format!("{op}{}", expression_text(expr)),
-        Expr::UnaryOp { op, expr } => format!("{op} {}", operand(expr, strength_of_unary(*op) + 1)),
-        Expr::Cast { kind, expr, data_type, .. } => {
-            let name = if *kind == CastKind::TryCast { "TRY_CAST" } else { "CAST" };
-            let written = type_text(data_type);
-            let target = crate::parser::parse_type(&written).map_or(written, |target| type_spec(&target));
-            format!("{name}({} AS {target})", expression_text(expr))
-        }
-        Expr::IsNull(inner) => test(inner, "IS NULL"),
-        Expr::IsNotNull(inner) => test(inner, "IS NOT NULL"),
-        Expr::IsTrue(inner) => test(inner, "IS TRUE"),
-        Expr::IsNotTrue(inner) => test(inner, "IS NOT TRUE"),
-        Expr::IsFalse(inner) => test(inner, "IS FALSE"),
-        Expr::IsNotFalse(inner) => test(inner, "IS NOT FALSE"),
-        Expr::IsUnknown(inner) => test(inner, "IS UNKNOWN"),
-        Expr::IsNotUnknown(inner) => test(inner, "IS NOT UNKNOWN"),
-        Expr::InList { expr, list, negated } => {
-            format!("{} {}IN ({})", operand(expr, PATTERN), not(*negated), list_text(list))
-        }
-        Expr::Between { expr, negated, low, high } => {
-            let (low, high) = (operand(low, PATTERN + 1), operand(high, PATTERN + 1));
-            format!("{} {}BETWEEN ASYMMETRIC {low} AND {high}", operand(expr, PATTERN), not(*negated))
-        }
-        Expr::Like { negated, any: false, expr, pattern, escape_char } => {
-            pattern_text(expr, *negated, "LIKE", pattern, escape_char.as_ref())
-        }
-        Expr::SimilarTo { negated, expr, pattern, escape_char } => {
-            pattern_text(expr, *negated, "SIMILAR TO", pattern, escape_char.as_ref())
-        }
-        Expr::Case { operand, conditions, else_result, .. } => {
-            let mut text = "CASE".to_owned();
-            for branch in conditions {
-                let when = match operand {
-                    Some(operand) => binary(operand, "=", &branch.condition, COMPARISON),
-                    None => expression_text(&branch.condition),
-                };
-                text.push_str(&format!(" WHEN {when} THEN {}", expression_text(&branch.result)));
-            }
-            let otherwise = else_result.as_deref().map_or_else(|| "NULL".to_owned(), expression_text);
-            format!("{text} ELSE {otherwise} END")
-        }
-        Expr::Extract { field, expr, .. } => format!("EXTRACT({} FROM {})", unit_name(field), expression_text(expr)),
-        Expr::Ceil { expr, field } => rounding("CEIL", expr, field),
-        Expr::Floor { expr, field } => rounding("FLOOR", expr, field),
-        Expr::Position { expr, r#in } => format!("POSITION({} IN {})", expression_text(expr), expression_text(r#in)),
-        Expr::Substring { expr, substring_from, substring_for, shorthand, .. } => {
-            let name = if *shorthand { "SUBSTR" } else { "SUBSTRING" };
-            let parts = std::iter::once(expr).chain(substring_from).chain(substring_for);
-            format!("{name}({})", parts.map(|part| expression_text(part)).collect::<Vec<_>>().join(", "))
-        }
-        Expr::Trim { trim_where, trim_what, expr, .. } => {
-            let mode = trim_where.as_ref().map_or_else(|| "BOTH".to_owned(), ToString::to_string);
-            let what = trim_what.as_deref().map_or_else(|| "' '".to_owned(), expression_text);
-            format!("TRIM({mode} {what} FROM {})", expression_text(expr))
-        }
-        Expr::Overlay { expr, overlay_what, overlay_from, overlay_for } => {
-            let [text, what, from] = [expr, overlay_what, overlay_from].map(|part| expression_text(part));
-            let length = overlay_for.as_deref().map_or_else(String::new, |n| format!(" FOR {}", expression_text(n)));
-            format!("OVERLAY({text} PLACING {what} FROM {from}{length})")
-        }
-        Expr::Array(array) => format!("ARRAY[{}]", list_text(&array.elem)),
-        Expr::Tuple(items) => format!("ROW({})", list_text(items)),
-        Expr::Function(function) => function_text(function),
-        other => other.to_string(),
+    Texts { qualifier: None }.expression(expr)
+}
+
+/// What the columns of a relation are called in a SELECT.
+pub(super) struct Qualifier<'a> {
+    /// What is printed before them.
+    pub(super) alias: &'a str,
+    /// What may be written before them, whole or its last parts.
+    pub(super) path: &'a [String],
+    pub(super) columns: HashSet<&'a str>,
+}
+
+impl Qualifier<'_> {
+    /// How many parts of a column's name stand for the relation; none: it is the name of no column.
+    fn length(&self, parts: &[Ident]) -> Option<usize> {
+        let is_relation = |length: &usize| {
+            let path = self.path.iter().rev().take(*length).rev();
+            *length <= self.path.len() && path.zip(parts).all(|(name, part)| *name == part.value)
+        };
+        let is_column = parts.first().is_some_and(|part| self.columns.contains(part.value.as_str()));
+        (1..parts.len()).rev().find(is_relation).or(is_column.then_some(0))
     }
 }
 
-fn function_text(function: &Function) -> String {
-    let name = function.name.to_string();
-    let name = name.trim_matches('`');
-    let upper = name.to_uppercase();
-    let list = match &function.args {
-        FunctionArguments::List(list) => &list.args,
-        FunctionArguments::None => return upper,
-        FunctionArguments::Subquery(query) => return format!("{}({query})", name_text(name)),
-    };
-    let mut arguments: Vec<String> = list.iter().map(argument_text).collect();
-    match (name, arguments.as_slice()) {
-        (MAP_CONSTRUCTOR, _) => return format!("MAP[{}]", arguments.join(", ")),
-        (ROW_CONSTRUCTOR, _) => return format!("ROW({})", arguments.join(", ")),
-        (_, [argument]) => {
-            if let Some(unit) = unit_of_function(&upper) {
-                return format!("EXTRACT({unit} FROM {argument})");
+/// Prints expressions, the names of columns with that of their relation where there is one.
+pub(super) struct Texts<'a> {
+    pub(super) qualifier: Option<&'a Qualifier<'a>>,
+}
+
+impl Texts<'_> {
+    pub(super) fn expression(&self, expr: &Expr) -> String {
+        match expr {
+            Expr::Identifier(name) if name.quote_style.is_none() && niladic(&name.value).is_some() => {
+                name.value.to_uppercase()
             }
-        }
-        (_, [_, _]) if upper == "NULLIF" => {
-            if let [
-                FunctionArg::Unnamed(FunctionArgExpr::Expr(value)),
-                FunctionArg::Unnamed(FunctionArgExpr::Expr(other)),
-            ] = list.as_slice()
-            {
-                let equal = binary(value, "=", other, COMPARISON);
-                return format!("CASE WHEN {equal} THEN NULL ELSE {} END", expression_text(value));
+            Expr::Identifier(name) => self.name(std::slice::from_ref(name)),
+            Expr::CompoundIdentifier(parts) => self.name(parts),
+            Expr::CompoundFieldAccess { root, access_chain } => {
+                let chain = access_chain.iter().map(|access| self.access(access));
+                std::iter::once(self.operand(root, ATOM)).chain(chain).collect()
             }
+            Expr::Nested(inner) => self.expression(inner),
+            Expr::Value(value) => value_text(value),
+            Expr::BinaryOp { left, op, right } => self.binary(left, &op.to_string(), right, strength_of(op)),
+            Expr::IsDistinctFrom(left, right) => self.binary(left, "IS DISTINCT FROM", right, COMPARISON),
+            Expr::IsNotDistinctFrom(left, right) => self.binary(left, "IS NOT DISTINCT FROM", right, COMPARISON),
+            Expr::UnaryOp { op, expr } if is_number(*op, expr) => format!("{op}{}", self.expression(expr)),
+            Expr::UnaryOp { op, expr } => format!("{op} {}", self.operand(expr, strength_of_unary(*op) + 1)),
+            Expr::Cast { kind, expr, data_type, .. } => {
+                let name = if *kind == CastKind::TryCast { "TRY_CAST" } else { "CAST" };
+                let written = type_text(data_type);
+                let target = crate::parser::parse_type(&written).map_or(written, |target| type_spec(&target));
+                format!("{name}({} AS {target})", self.expression(expr))
+            }
+            Expr::IsNull(inner) => self.test(inner, "IS NULL"),
+            Expr::IsNotNull(inner) => self.test(inner, "IS NOT NULL"),
+            Expr::IsTrue(inner) => self.test(inner, "IS TRUE"),
+            Expr::IsNotTrue(inner) => self.test(inner, "IS NOT TRUE"),
+            Expr::IsFalse(inner) => self.test(inner, "IS FALSE"),
+            Expr::IsNotFalse(inner) => self.test(inner, "IS NOT FALSE"),
+            Expr::IsUnknown(inner) => self.test(inner, "IS UNKNOWN"),
+            Expr::IsNotUnknown(inner) => self.test(inner, "IS NOT UNKNOWN"),
+            Expr::InList { expr, list, negated } => {
+                format!("{} {}IN ({})", self.operand(expr, PATTERN), not(*negated), self.list(list))
+            }
+            Expr::Between { expr, negated, low, high } => {
+                let (low, high) = (self.operand(low, PATTERN + 1), self.operand(high, PATTERN + 1));
+                format!("{} {}BETWEEN ASYMMETRIC {low} AND {high}", self.operand(expr, PATTERN), not(*negated))
+            }
+            Expr::Like { negated, any: false, expr, pattern, escape_char } => {
+                self.pattern(expr, *negated, "LIKE", pattern, escape_char.as_ref())
+            }
+            Expr::SimilarTo { negated, expr, pattern, escape_char } => {
+                self.pattern(expr, *negated, "SIMILAR TO", pattern, escape_char.as_ref())
+            }
+            Expr::Case { operand, conditions, else_result, .. } => {
+                let mut text = "CASE".to_owned();
+                for branch in conditions {
+                    let when = match operand {
+                        Some(operand) => self.binary(operand, "=", &branch.condition, COMPARISON),
+                        None => self.expression(&branch.condition),
+                    };
+                    text.push_str(&format!(" WHEN {when} THEN {}", self.expression(&branch.result)));
+                }
+                let otherwise =
+                    else_result.as_deref().map_or_else(|| "NULL".to_owned(), |value| self.expression(value));
+                format!("{text} ELSE {otherwise} END")
+            }
+            Expr::Extract { field, expr, .. } => {
+                format!("EXTRACT({} FROM {})", unit_name(field), self.expression(expr))
+            }
+            Expr::Ceil { expr, field } => self.rounding("CEIL", expr, field),
+            Expr::Floor { expr, field } => self.rounding("FLOOR", expr, field),
+            Expr::Position { expr, r#in } => {
+                format!("POSITION({} IN {})", self.expression(expr), self.expression(r#in))
+            }
+            Expr::Substring { expr, substring_from, substring_for, shorthand, .. } => {
+                let name = if *shorthand { "SUBSTR" } else { "SUBSTRING" };
+                let parts = std::iter::once(expr).chain(substring_from).chain(substring_for);
+                format!("{name}({})", parts.map(|part| self.expression(part)).collect::<Vec<_>>().join(", "))
+            }
+            Expr::Trim { trim_where, trim_what, expr, .. } => {
+                let mode = trim_where.as_ref().map_or_else(|| "BOTH".to_owned(), ToString::to_string);
+                let what = trim_what.as_deref().map_or_else(|| "' '".to_owned(), |value| self.expression(value));
+                format!("TRIM({mode} {what} FROM {})", self.expression(expr))
+            }
+            Expr::Overlay { expr, overlay_what, overlay_from, overlay_for } => {
+                let [text, what, from] = [expr, overlay_what, overlay_from].map(|part| self.expression(part));
+                let length =
+                    overlay_for.as_deref().map_or_else(String::new, |n| format!(" FOR {}", self.expression(n)));
+                format!("OVERLAY({text} PLACING {what} FROM {from}{length})")
+            }
+            Expr::Array(array) => format!("ARRAY[{}]", self.list(&array.elem)),
+            Expr::Tuple(items) => format!("ROW({})", self.list(items)),
+            Expr::Interval(interval) => interval_text(interval),
+            Expr::Function(function) => self.function(function),
+            other => other.to_string(),
         }
-        (_, [unit, ..]) if matches!(upper.as_str(), "TIMESTAMPADD" | "TIMESTAMPDIFF") => {
-            let unit = unit.trim_matches('`').to_uppercase();
-            arguments[0] = unit;
-        }
-        _ => {}
     }
-    format!("{}({})", name_text(name), arguments.join(", "))
+
+    fn function(&self, function: &Function) -> String {
+        let name = function.name.to_string();
+        let name = name.trim_matches('`');
+        let upper = name.to_uppercase();
+        let list = match &function.args {
+            FunctionArguments::List(list) => list,
+            FunctionArguments::None => return upper,
+            FunctionArguments::Subquery(query) => return format!("{}({query})", name_text(name)),
+        };
+        let mut arguments: Vec<String> = list.args.iter().map(|argument| self.argument(argument)).collect();
+        match (name, arguments.as_slice()) {
+            (MAP_CONSTRUCTOR, _) => return format!("MAP[{}]", arguments.join(", ")),
+            (ROW_CONSTRUCTOR, _) => return format!("ROW({})", arguments.join(", ")),
+            (_, [argument]) => {
+                if let Some(unit) = unit_of_function(&upper) {
+                    return format!("EXTRACT({unit} FROM {argument})");
+                }
+            }
+            (_, [_, _]) if upper == "NULLIF" => {
+                if let [
+                    FunctionArg::Unnamed(FunctionArgExpr::Expr(value)),
+                    FunctionArg::Unnamed(FunctionArgExpr::Expr(other)),
+                ] = list.args.as_slice()
+                {
+                    let equal = self.binary(value, "=", other, COMPARISON);
+                    return format!("CASE WHEN {equal} THEN NULL ELSE {} END", self.expression(value));
+                }
+            }
+            (_, [_, ..]) if matches!(upper.as_str(), "TIMESTAMPADD" | "TIMESTAMPDIFF") => {
+                // A unit is no name of a column.
+                arguments[0] = list.args[0].to_string().trim_matches('`').to_uppercase();
+            }
+            _ => {}
+        }
+        let distinct = if list.duplicate_treatment == Some(DuplicateTreatment::Distinct) { "DISTINCT " } else { "" };
+        let filter = function.filter.as_deref();
+        let filter = filter.map_or_else(String::new, |filter| format!(" FILTER (WHERE {})", self.expression(filter)));
+        format!("{}({distinct}{}){filter}", name_text(name), arguments.join(", "))
+    }
+
+    /// A column, or a field within one.
+    fn name(&self, parts: &[Ident]) -> String {
+        let found = self.qualifier.and_then(|known| known.length(parts).map(|length| (known.alias, length)));
+        match found {
+            Some((alias, length)) => {
+                let names = std::iter::once(quoted_text(alias)).chain(parts[length..].iter().map(quoted));
+                names.collect::<Vec<_>>().join(".")
+            }
+            None => parts.iter().map(quoted).collect::<Vec<_>>().join("."),
+        }
+    }
+
+    fn argument(&self, argument: &FunctionArg) -> String {
+        match argument {
+            FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => self.expression(expr),
+            other => other.to_string(),
+        }
+    }
+
+    pub(super) fn list(&self, list: &[Expr]) -> String {
+        list.iter().map(|expr| self.expression(expr)).collect::<Vec<_>>().join(", ")
+    }
+
+    fn access(&self, access: &AccessExpr) -> String {
+        match access {
+            // The name of a field, not of a column.
+            AccessExpr::Dot(field) => format!(".{}", expression_text(field)),
+            AccessExpr::Subscript(Subscript::Index { index }) => format!("[{}]", self.expression(index)),
+            other => other.to_string(),
+        }
+    }
+
+    fn rounding(&self, name: &str, value: &Expr, field: &CeilFloorKind) -> String {
+        let value = self.expression(value);
+        match field {
+            CeilFloorKind::DateTimeField(DateTimeField::NoDateTime) => format!("{name}({value})"),
+            CeilFloorKind::DateTimeField(unit) => format!("{name}({value} TO {})", unit_name(unit)),
+            CeilFloorKind::Scale(scale) => format!("{name}({value}, {})", value_text(scale)),
+        }
+    }
+
+    fn pattern(
+        &self,
+        value: &Expr,
+        negated: bool,
+        operator: &str,
+        pattern: &Expr,
+        escape: Option<&ValueWithSpan>,
+    ) -> String {
+        let escape = escape.map_or_else(String::new, |escape| format!(" ESCAPE {}", value_text(escape)));
+        let (value, pattern) = (self.operand(value, PATTERN), self.operand(pattern, PATTERN + 1));
+        format!("{value} {}{operator} {pattern}{escape}", not(negated))
+    }
+
+    fn test(&self, value: &Expr, words: &str) -> String {
+        format!("{} {words}", self.operand(value, TEST))
+    }
+
+    fn binary(&self, left: &Expr, operator: &str, right: &Expr, strength: u8) -> String {
+        format!("{} {operator} {}", self.operand(left, strength), self.operand(right, strength + 1))
+    }
+
+    /// An operand, in parentheses if it binds less than it must.
+    fn operand(&self, expr: &Expr, least: u8) -> String {
+        let mut inner = expr;
+        while let Expr::Nested(nested) = inner {
+            inner = nested;
+        }
+        match strength(inner) < least {
+            true => format!("({})", self.expression(inner)),
+            false => self.expression(inner),
+        }
+    }
 }
 
 /// Built-in functions are printed in upper case, some of them and all others as names.
@@ -160,8 +278,30 @@ fn name_text(name: &str) -> String {
     }
 }
 
-fn quoted(name: &Ident) -> String {
-    format!("`{}`", name.value.replace('`', "``"))
+pub(super) fn quoted(name: &Ident) -> String {
+    quoted_text(&name.value)
+}
+
+pub(super) fn quoted_text(name: &str) -> String {
+    format!("`{}`", name.replace('`', "``"))
+}
+
+/// Units are printed in the singular, however they were written.
+fn interval_text(interval: &Interval) -> String {
+    let mut interval = interval.clone();
+    for unit in [&mut interval.leading_field, &mut interval.last_field].into_iter().flatten() {
+        *unit = match unit {
+            DateTimeField::Years => DateTimeField::Year,
+            DateTimeField::Months => DateTimeField::Month,
+            DateTimeField::Weeks => DateTimeField::Week(None),
+            DateTimeField::Days => DateTimeField::Day,
+            DateTimeField::Hours => DateTimeField::Hour,
+            DateTimeField::Minutes => DateTimeField::Minute,
+            DateTimeField::Seconds => DateTimeField::Second,
+            _ => continue,
+        };
+    }
+    interval.to_string()
 }
 
 fn value_text(value: &ValueWithSpan) -> String {
@@ -171,39 +311,6 @@ fn value_text(value: &ValueWithSpan) -> String {
         Value::Boolean(false) => "FALSE".to_owned(),
         other => other.to_string(),
     }
-}
-
-fn argument_text(argument: &FunctionArg) -> String {
-    match argument {
-        FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => expression_text(expr),
-        other => other.to_string(),
-    }
-}
-
-fn list_text(list: &[Expr]) -> String {
-    list.iter().map(expression_text).collect::<Vec<_>>().join(", ")
-}
-
-fn access_text(access: &AccessExpr) -> String {
-    match access {
-        AccessExpr::Dot(field) => format!(".{}", expression_text(field)),
-        AccessExpr::Subscript(Subscript::Index { index }) => format!("[{}]", expression_text(index)),
-        other => other.to_string(),
-    }
-}
-
-fn rounding(name: &str, value: &Expr, field: &CeilFloorKind) -> String {
-    let value = expression_text(value);
-    match field {
-        CeilFloorKind::DateTimeField(DateTimeField::NoDateTime) => format!("{name}({value})"),
-        CeilFloorKind::DateTimeField(unit) => format!("{name}({value} TO {})", unit_name(unit)),
-        CeilFloorKind::Scale(scale) => format!("{name}({value}, {})", value_text(scale)),
-    }
-}
-
-fn pattern_text(value: &Expr, negated: bool, operator: &str, pattern: &Expr, escape: Option<&ValueWithSpan>) -> String {
-    let escape = escape.map_or_else(String::new, |escape| format!(" ESCAPE {}", value_text(escape)));
-    format!("{} {}{operator} {}{escape}", operand(value, PATTERN), not(negated), operand(pattern, PATTERN + 1))
 }
 
 /// A type as it stands in a cast.
@@ -227,26 +334,6 @@ fn type_spec(data_type: &LogicalType) -> String {
 
 fn not(negated: bool) -> &'static str {
     if negated { "NOT " } else { "" }
-}
-
-fn test(value: &Expr, words: &str) -> String {
-    format!("{} {words}", operand(value, TEST))
-}
-
-fn binary(left: &Expr, operator: &str, right: &Expr, strength: u8) -> String {
-    format!("{} {operator} {}", operand(left, strength), operand(right, strength + 1))
-}
-
-/// An operand, in parentheses if it binds less than it must.
-fn operand(expr: &Expr, least: u8) -> String {
-    let mut inner = expr;
-    while let Expr::Nested(nested) = inner {
-        inner = nested;
-    }
-    match strength(inner) < least {
-        true => format!("({})", expression_text(inner)),
-        false => expression_text(inner),
-    }
 }
 
 /// Whether it is a number with its sign.

@@ -11,6 +11,7 @@ use super::places::{place_of, place_of_name};
 use super::query::QueryAnalyzer;
 use super::scope::Scope;
 use super::suggestion;
+use super::view_text::{Named, Names};
 use crate::error::{Error, Result};
 use crate::parser::dialect::{TABLE_ARGUMENT, TABLE_PARTITIONED};
 use crate::parser::{lexer, options_of_hint};
@@ -76,7 +77,13 @@ impl QueryAnalyzer<'_> {
                 let Some(options) = options else {
                     return Err(Error::validation("A hint needs pairs of 'key' = 'value'", place_of(expr)));
                 };
-                self.table(parts, &options)
+                let rel = self.table(parts, &options)?;
+                let path = self.full_path(parts);
+                if let Some(noted) = self.noted.as_mut().filter(|_| hints.is_empty()) {
+                    let columns = rel.fields.iter().map(|field| field.name.clone()).collect();
+                    noted.note(Named::Argument, expr, Names { path, columns });
+                }
+                Ok(rel)
             }
             other => {
                 let message = format!("A window table function needs TABLE name or a query, not {other}");

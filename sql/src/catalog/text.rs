@@ -72,15 +72,14 @@ pub(crate) fn show_create_table(table: &ResolvedTable, temporary: bool) -> Strin
     text
 }
 
-/// The statement that makes a view.
-pub(crate) fn show_create_view(view: &ResolvedView, temporary: bool) -> String {
+/// The statement that makes a view of this query.
+pub(crate) fn show_create_view(view: &ResolvedView, query: &str, temporary: bool) -> String {
     let columns: Vec<String> = view.columns.iter().map(|column| format!("  {}", quote(&column.name))).collect();
     let temporary = if temporary { "TEMPORARY " } else { "" };
     let comment = view.comment.as_ref().map_or_else(String::new, |text| format!("COMMENT {}\n", literal(text)));
     format!(
-        "CREATE {temporary}VIEW {} (\n{}\n)\n{comment}AS {}\n",
+        "CREATE {temporary}VIEW {} (\n{}\n)\n{comment}AS {query}\n",
         view.identifier.serializable(),
-        columns.join(",\n"),
-        view.text
+        columns.join(",\n")
     )
 }

@@ -76,6 +76,7 @@ fn run<T>(
     parse: impl FnOnce(&mut Parser) -> Result<T, ParserError>,
 ) -> Result<T> {
     still_wanted()?;
+    let tokens = without_asymmetric(tokens);
     let end = end_of(text, start);
     let dialect = dialect::FlinkDialect { effort: effort::Effort::of(tokens.len()) };
     let mut parser = Parser::new(&dialect).with_recursion_limit(MAX_DEPTH).with_tokens_with_locations(tokens);
@@ -90,6 +91,20 @@ fn run<T>(
         Some(error) => Err(error),
         None => result.map_err(|e| convert(e, end)),
     }
+}
+
+/// Without `ASYMMETRIC` behind BETWEEN, which means the same with and without it: `SHOW CREATE` prints it, as Flink does, and what
+/// that prints can be read.
+fn without_asymmetric(mut tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
+    let mut follows_between = false;
+    tokens.retain(|TokenWithSpan { token, .. }| {
+        let left_out = follows_between && words::is_word(token, "ASYMMETRIC");
+        if !matches!(token, Token::Whitespace(_)) {
+            follows_between = words::is_word(token, "BETWEEN");
+        }
+        !left_out
+    });
+    tokens
 }
 
 fn end_of(text: &str, start: Location) -> TokenLocation {

@@ -4,6 +4,7 @@ use wiesel_operators::types::{LogicalType, RowField, TimeAttribute, TypeKind};
 
 use super::names::{parts, place};
 use super::{Outcome, Session};
+use crate::analyzer;
 use crate::ast::{Show, ShowFilter};
 use crate::catalog::{self, CatalogObject, ResolvedColumnKind};
 use crate::error::{Error, Result};
@@ -50,7 +51,8 @@ impl Session {
             Show::CreateView(name) => match self.object(name)? {
                 CatalogObject::View(view) => {
                     let temporary = self.catalog.is_temporary(&view.identifier);
-                    Ok(one("result", &catalog::show_create_view(&view, temporary)))
+                    let query = analyzer::view_text(&self.catalog, &view);
+                    Ok(one("result", &catalog::show_create_view(&view, &query, temporary)))
                 }
                 CatalogObject::Table(table) => Err(Error::validation(
                     format!(

@@ -13,6 +13,7 @@ mod deep;
 mod limits;
 mod places;
 mod uids;
+mod views;
 
 fn session() -> Session {
     let pairs = [("parallelism.default", "2"), ("table.local-time-zone", "UTC")];
