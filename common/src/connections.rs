@@ -2,34 +2,33 @@
 //!
 //! Who finds no room waits in the queue of the operating system until another connection ends; a line in the log says so.
 //! Connections that have yet to show that they belong here ([`Gate`]) have a few places of their own and little time, so that
-//! they take no room from those that do.
+//! they take no room from those that do. How long one that was let in is waited for is the affair of [`Timed`].
 use std::future::Future;
-use std::io::{self, IoSlice};
+use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures::Stream;
-use parking_lot::Mutex;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpSocket, TcpStream, ToSocketAddrs, lookup_host};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::{AbortHandle, JoinSet};
-use tokio::time::{Instant, Sleep, sleep, sleep_until, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tonic::transport::server::{Connected, TcpConnectInfo};
 
+use crate::logging::Limit;
 use crate::secret::Secret;
 use crate::{handshake, process};
+
+mod timed;
+
+pub use timed::{Conversation, Leave, Timed};
 
 /// How long a connection may take to say what every one of its kind begins with.
 pub const FIRST_BYTES: Duration = Duration::from_secs(30);
 /// What a connection for calls begins with: HTTP/2's preface.
 const PREFACE_BYTES: usize = 24;
-/// How often the same is said again.
-const SAY_EVERY: Duration = Duration::from_secs(60);
 /// The pause after a connection that could not be accepted: out of descriptors, most likely.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Bounds of how many connections a port may have. Each is a descriptor, and files need some, too.
@@ -62,38 +61,14 @@ fn listen_at(address: SocketAddr) -> io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
-/// What others can bring about again and again is said at once, and then at most once a minute.
-#[derive(Default)]
-struct Occasion(Mutex<Said>);
-
-#[derive(Default)]
-struct Said {
-    last: Option<Instant>,
-    /// How often it was not said since.
-    unsaid: u64,
-}
-
-impl Occasion {
-    /// Whether it may be said now, and then how often it was not since the last time.
-    fn arises(&self) -> Option<u64> {
-        let mut said = self.0.lock();
-        if said.last.is_some_and(|last| last.elapsed() < SAY_EVERY) {
-            said.unsaid += 1;
-            return None;
-        }
-        said.last = Some(Instant::now());
-        Some(std::mem::take(&mut said.unsaid))
-    }
-}
-
 /// The room for connections of one port.
 pub struct Admission {
     port: &'static str,
     most: usize,
     room: Arc<Semaphore>,
     /// There is no room, or the system gives no connection.
-    trouble: Occasion,
-    refusals: Occasion,
+    trouble: Limit,
+    refusals: Limit,
 }
 
 impl Admission {
@@ -103,8 +78,8 @@ impl Admission {
             port,
             most,
             room: Arc::new(Semaphore::new(most)),
-            trouble: Occasion::default(),
-            refusals: Occasion::default(),
+            trouble: Limit::once_a_minute(),
+            refusals: Limit::once_a_minute(),
         }
     }
 
@@ -146,7 +121,7 @@ impl Admission {
                             | io::ErrorKind::ConnectionRefused
                     ) => {}
                 Err(error) => {
-                    if self.trouble.arises().is_some() {
+                    if self.trouble.admit_now().is_some() {
                         tracing::warn!(port = self.port, %error, "a connection could not be accepted");
                     }
                     sleep(ACCEPT_PAUSE).await;
@@ -159,7 +134,7 @@ impl Admission {
         if let Ok(room) = Arc::clone(&self.room).try_acquire_owned() {
             return room;
         }
-        if self.trouble.arises().is_some() {
+        if self.trouble.admit_now().is_some() {
             tracing::warn!(
                 port = self.port,
                 connections = self.most,
@@ -175,7 +150,7 @@ impl Admission {
 
     /// Says that a connection was refused or ended for what its peer did, and why.
     pub fn refused(&self, peer: SocketAddr, cause: &str) {
-        match self.refusals.arises() {
+        match self.refusals.admit_now() {
             Some(unsaid) => tracing::warn!(port = self.port, %peer, cause, unsaid, "refused a connection"),
             None => tracing::debug!(port = self.port, %peer, cause, "refused a connection"),
         }
@@ -273,7 +248,7 @@ impl<T: Send + 'static> Gate<T> {
                     let now = Instant::now();
                     if let Some(index) = self.places.iter().position(|place| place.until(&self.patience) <= now) {
                         self.places.remove(index).greeting.abort();
-                        if self.admission.trouble.arises().is_some() {
+                        if self.admission.trouble.admit_now().is_some() {
                             tracing::warn!(
                                 port = self.admission.port,
                                 connections = self.patience.places,
@@ -347,7 +322,7 @@ pub fn incoming(
     let gate = Gate::new(listener, Arc::new(admission));
     futures::stream::unfold((gate, greet), |(mut gate, greet)| async move {
         let (stream, _, room) = gate.next(greet.clone()).await;
-        Some((Ok::<_, io::Error>(Connection::new(stream, room)), (gate, greet)))
+        Some((Ok::<_, io::Error>(Connection::of_caller(stream, room)), (gate, greet)))
     })
 }
 
@@ -358,59 +333,12 @@ pub fn keep_alive(heartbeat_timeout: Duration) -> Duration {
 }
 
 /// A connection for calls.
-pub struct Connection {
-    stream: TcpStream,
-    /// Bytes that have to come, and the end of the time for them.
-    awaited: Option<(usize, Pin<Box<Sleep>>)>,
-    _room: OwnedSemaphorePermit,
-}
+pub type Connection = Timed<Preface>;
 
 impl Connection {
-    fn new(stream: TcpStream, room: OwnedSemaphorePermit) -> Self {
-        Self { stream, awaited: Some((PREFACE_BYTES, Box::pin(sleep(FIRST_BYTES)))), _room: room }
-    }
-}
-
-impl AsyncRead for Connection {
-    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
-        let before = buffer.filled().len();
-        let read = Pin::new(&mut this.stream).poll_read(context, buffer);
-        let Some((missing, deadline)) = &mut this.awaited else { return read };
-        if read.is_pending() {
-            return deadline.as_mut().poll(context).map(|()| Err(io::ErrorKind::TimedOut.into()));
-        }
-        *missing = missing.saturating_sub(buffer.filled().len() - before);
-        if *missing == 0 {
-            this.awaited = None;
-        }
-        read
-    }
-}
-
-impl AsyncWrite for Connection {
-    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().stream).poll_write(context, bytes)
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        slices: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().stream).poll_write_vectored(context, slices)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_flush(context)
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_shutdown(context)
+    fn of_caller(stream: TcpStream, room: OwnedSemaphorePermit) -> Self {
+        let preface = Preface { missing: PREFACE_BYTES, until: Instant::now() + FIRST_BYTES, _room: room };
+        Self::new(stream, preface)
     }
 }
 
@@ -418,7 +346,26 @@ impl Connected for Connection {
     type ConnectInfo = TcpConnectInfo;
 
     fn connect_info(&self) -> TcpConnectInfo {
-        self.stream.connect_info()
+        self.stream().connect_info()
+    }
+}
+
+/// What is said over a connection for calls: its preface is due, and HTTP/2 sees to what follows.
+pub struct Preface {
+    /// Bytes that have to come.
+    missing: usize,
+    /// The end of the time for them.
+    until: Instant,
+    _room: OwnedSemaphorePermit,
+}
+
+impl Conversation for Preface {
+    fn due(&mut self) -> Option<Instant> {
+        (self.missing > 0).then_some(self.until)
+    }
+
+    fn received(&mut self, bytes: usize) {
+        self.missing = self.missing.saturating_sub(bytes);
     }
 }
 
@@ -443,8 +390,7 @@ mod tests {
     }
 
     fn expire(connection: &mut Connection) {
-        let (_, deadline) = connection.awaited.as_mut().unwrap();
-        deadline.as_mut().reset(Instant::now());
+        connection.conversation().until = Instant::now();
     }
 
     /// Before, a connection that said nothing stayed for ever.
@@ -464,7 +410,7 @@ mod tests {
         let (mut caller, mut peer) = connected().await;
         peer.write_all(&[1; PREFACE_BYTES]).await.unwrap();
         assert_eq!(caller.read(&mut buffer).await.unwrap(), PREFACE_BYTES);
-        assert!(caller.awaited.is_none(), "who has begun may be silent");
+        assert_eq!(caller.conversation().due(), None, "who has begun may be silent");
     }
 
     #[tokio::test]
@@ -481,20 +427,11 @@ mod tests {
         {
             let mut third = std::pin::pin!(admission.accept(&listener));
             assert!(third.as_mut().now_or_never().is_none());
-            assert!(admission.trouble.0.lock().last.is_some(), "it is said");
+            assert_eq!(admission.trouble.admit_now(), None, "it is said");
             drop(first_room);
             let _third = third.await;
         }
-        assert!(admission.trouble.arises().is_none(), "not again and again");
-    }
-
-    /// Before, each connection that the data plane refused was a line in the log.
-    #[test]
-    fn what_comes_again_and_again_is_said_once_and_counted() {
-        let occasion = Occasion::default();
-        assert_eq!([(); 4].map(|()| occasion.arises()), [Some(0), None, None, None]);
-        occasion.0.lock().last = None;
-        assert_eq!([(); 2].map(|()| occasion.arises()), [Some(3), None]);
+        assert_eq!(admission.trouble.admit_now(), None, "not again and again");
     }
 
     /// Lets in who says `y`; who says something else does not belong here.
@@ -535,7 +472,7 @@ mod tests {
         drop(room);
         assert_eq!(gate.next(greet).await.1, silent[1].local_addr().unwrap());
         assert!(is_closed(&mut wrong).await);
-        assert!(gate.admission.refusals.0.lock().last.is_some(), "it is said");
+        assert_eq!(gate.admission.refusals.admit_now(), None, "it is said");
     }
 
     #[tokio::test]
@@ -628,6 +565,6 @@ mod tests {
             _ = gate.next(greet) => panic!("nobody belongs here"),
             closed = is_closed(&mut silent) => assert!(closed),
         }
-        assert!(gate.admission.refusals.0.lock().last.is_some(), "it is said");
+        assert_eq!(gate.admission.refusals.admit_now(), None, "it is said");
     }
 }

@@ -14,6 +14,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::time::Instant;
+use wiesel_common::connections::FIRST_BYTES;
 
 use crate::client::{FAILURE_NOT_FOUND, FAILURE_PRODUCER};
 use crate::frame::{CHECKSUM_LENGTH, HEADER_LENGTH, Header, Kind, MAX_CONTROL_PAYLOAD, Malformed, verify};
@@ -28,7 +29,7 @@ mod tests;
 /// Channels that one connection may have open.
 const MAX_CHANNELS: usize = 1 << 20;
 /// How long a consumer is waited for that has been let in.
-const PATIENCE: Patience = Patience { first_frame: Duration::from_secs(30), whole_frame: Duration::from_secs(30) };
+const PATIENCE: Patience = Patience { first_frame: FIRST_BYTES, whole_frame: Duration::from_secs(30) };
 
 /// See [`PATIENCE`].
 #[derive(Clone, Copy)]

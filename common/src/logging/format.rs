@@ -1,6 +1,5 @@
 //! A line of the log.
 use std::fmt;
-use std::time::Instant;
 
 use tracing::{Event, Subscriber};
 use tracing_subscriber::fmt::format::Writer;
@@ -9,6 +8,7 @@ use tracing_subscriber::registry::LookupSpan;
 
 use super::escape;
 use super::retries::Retries;
+use crate::time::{Clock, SystemClock};
 
 /// Flink's pattern: time, level, where, message, then the fields of the spans around it, each name once; one line each, whatever
 /// is in them.
@@ -24,7 +24,8 @@ where
 {
     fn format_event(&self, context: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
         let metadata = event.metadata();
-        let Some(left_out) = self.retries.admit(metadata.target(), Instant::now()) else { return Ok(()) };
+        let running = SystemClock.monotonic_millis();
+        let Some(left_out) = self.retries.admit(metadata.target(), running) else { return Ok(()) };
         let now = chrono::Local::now().format("%Y-%m-%d %H:%M:%S,%3f");
         let mut line = String::new();
         let mut plain = Writer::new(&mut line);

@@ -23,10 +23,12 @@ use crate::quote::quote;
 mod escape;
 mod format;
 mod ids;
+mod limit;
 mod retries;
 mod rolling;
 
 pub use ids::{checkpoint_span, job_span, request_span, task_span};
+pub use limit::Limit;
 
 /// The variable that names the log file.
 pub const LOG_FILE_VARIABLE: &str = "WIESEL_LOG_FILE";

@@ -3,12 +3,10 @@
 //! HTTP/1 only: a connection has one request at a time, so that whoever counts connections counts requests. It waits for one,
 //! receives its head, and is at work; only the last may take any time, because answers are waited for. What is at work is known
 //! from the requests that have begun and ended; their bodies are [`super::bodies`]' affair.
-use std::io::{self, IoSlice};
 use std::net::IpAddr;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::Router;
@@ -19,13 +17,13 @@ use hyper::service::{Service, service_fn};
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
 use rustix::net::sockopt;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, Sleep, sleep, timeout};
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
-use wiesel_common::connections::{Admission, FIRST_BYTES};
+use wiesel_common::connections::{Admission, Conversation, FIRST_BYTES, Timed};
 
 use super::error::HANDLER;
 use super::peers::{Peer, Shares};
@@ -80,7 +78,7 @@ impl Entrance {
                         Ok(share) => {
                             let (api, stop) = (api.clone(), stop.clone());
                             connections.spawn(async move {
-                                answer(Connection::new(stream), peer, api, stop).await;
+                                answer(connection(stream), peer, api, stop).await;
                                 drop((room, share));
                             });
                         }
@@ -123,8 +121,13 @@ async fn turn_away(mut stream: TcpStream, most: usize, _turn: OwnedSemaphorePerm
 }
 
 /// Answers what comes over a connection, to its end.
-async fn answer(connection: Connection, peer: Peer, api: TowerToHyperService<Router>, stop: CancellationToken) {
-    let activity = connection.activity.clone();
+async fn answer(
+    mut connection: Timed<Requests>,
+    peer: Peer,
+    api: TowerToHyperService<Router>,
+    stop: CancellationToken,
+) {
+    let activity = connection.conversation().activity.clone();
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(activity.clone());
         request.extensions_mut().insert(peer);
@@ -153,10 +156,10 @@ fn notice_the_end(stream: &TcpStream) -> rustix::io::Result<()> {
 
 /// The requests of a connection, for who answers them.
 #[derive(Clone, Default)]
-pub(super) struct Activity(Arc<Requests>);
+pub(super) struct Activity(Arc<Counts>);
 
 #[derive(Default)]
-struct Requests {
+struct Counts {
     begun: AtomicU64,
     ended: AtomicU64,
 }
@@ -195,38 +198,29 @@ enum Phase {
     Work,
 }
 
-/// A connection that ends when it is silent for too long.
-struct Connection {
-    stream: TcpStream,
+/// What is said over a connection: one request after the other.
+struct Requests {
     activity: Activity,
     phase: Phase,
+    /// The end of the phase, unless it is work.
+    until: Instant,
     /// Requests that were seen to have begun.
     begun: u64,
-    /// Of the phase.
-    deadline: Pin<Box<Sleep>>,
-    /// Set while the client takes nothing.
-    stalled: Option<Pin<Box<Sleep>>>,
 }
 
-impl Connection {
-    fn new(stream: TcpStream) -> Self {
-        if let Err(error) = notice_the_end(&stream) {
-            tracing::debug!(%error, "a connection whose end will not be noticed if nothing is sent");
-        }
-        Self {
-            stream,
-            activity: Activity::default(),
-            phase: Phase::Idle,
-            begun: 0,
-            deadline: Box::pin(sleep(FIRST_BYTES)),
-            stalled: None,
-        }
+/// A connection that has just been made: it is given up sooner than one that waits for its next request.
+fn connection(stream: TcpStream) -> Timed<Requests> {
+    if let Err(error) = notice_the_end(&stream) {
+        tracing::debug!(%error, "a connection whose end will not be noticed if nothing is sent");
     }
+    let until = Instant::now() + FIRST_BYTES;
+    Timed::new(stream, Requests { activity: Activity::default(), phase: Phase::Idle, until, begun: 0 })
+}
 
+impl Requests {
     fn enter(&mut self, phase: Phase) {
         self.phase = phase;
-        let time = if phase == Phase::Head { HEAD } else { IDLE };
-        self.deadline.as_mut().reset(Instant::now() + time);
+        self.until = Instant::now() + if phase == Phase::Head { HEAD } else { IDLE };
     }
 
     /// Takes note of requests that have begun or ended.
@@ -238,68 +232,28 @@ impl Connection {
         self.begun = begun;
         self.enter(if goes_on { Phase::Work } else { Phase::Idle });
     }
-
-    /// What writing came to, or the end of the connection if it has come to nothing for too long.
-    fn written<T>(&mut self, context: &mut Context<'_>, outcome: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
-        if outcome.is_ready() {
-            self.stalled = None;
-            if self.phase == Phase::Idle {
-                // Of an answer that is longer than what fits at once.
-                self.enter(Phase::Idle);
-            }
-            return outcome;
-        }
-        let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(STALLED_ANSWER)));
-        stalled.as_mut().poll(context).map(|()| Err(io::ErrorKind::TimedOut.into()))
-    }
 }
 
-impl AsyncRead for Connection {
-    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
-        this.look();
-        let before = buffer.filled().len();
-        let read = Pin::new(&mut this.stream).poll_read(context, buffer);
-        if read.is_pending() {
-            if this.phase == Phase::Work {
-                return Poll::Pending;
-            }
-            return this.deadline.as_mut().poll(context).map(|()| Err(io::ErrorKind::TimedOut.into()));
+impl Conversation for Requests {
+    const STALLED: Option<Duration> = Some(STALLED_ANSWER);
+
+    fn due(&mut self) -> Option<Instant> {
+        self.look();
+        (self.phase != Phase::Work).then_some(self.until)
+    }
+
+    fn received(&mut self, bytes: usize) {
+        self.look();
+        if self.phase == Phase::Idle && bytes > 0 {
+            self.enter(Phase::Head);
         }
-        if this.phase == Phase::Idle && buffer.filled().len() > before {
-            this.enter(Phase::Head);
+    }
+
+    fn sent(&mut self) {
+        if self.phase == Phase::Idle {
+            // Of an answer that is longer than what fits at once.
+            self.enter(Phase::Idle);
         }
-        read
-    }
-}
-
-impl AsyncWrite for Connection {
-    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let this = self.get_mut();
-        let outcome = Pin::new(&mut this.stream).poll_write(context, bytes);
-        this.written(context, outcome)
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        slices: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let this = self.get_mut();
-        let outcome = Pin::new(&mut this.stream).poll_write_vectored(context, slices);
-        this.written(context, outcome)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_flush(context)
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_shutdown(context)
     }
 }
 
@@ -313,19 +267,19 @@ mod tests {
 
     use super::*;
 
-    async fn connected() -> (Connection, TcpStream) {
+    async fn connected() -> (Timed<Requests>, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        (Connection::new(listener.accept().await.unwrap().0), client)
+        (connection(listener.accept().await.unwrap().0), client)
     }
 
-    fn expire(connection: &mut Connection) {
-        connection.deadline.as_mut().reset(Instant::now());
+    fn expire(connection: &mut Timed<Requests>) {
+        connection.conversation().until = Instant::now();
     }
 
-    async fn times_out(connection: &mut Connection) -> bool {
+    async fn times_out(connection: &mut Timed<Requests>) -> bool {
         let mut buffer = [0; 64];
-        connection.read(&mut buffer).await.is_err_and(|error| error.kind() == io::ErrorKind::TimedOut)
+        connection.read(&mut buffer).await.is_err_and(|error| error.kind() == std::io::ErrorKind::TimedOut)
     }
 
     /// Before, a connection that said nothing, or half of a head, stayed for ever.
@@ -339,11 +293,11 @@ mod tests {
         let mut buffer = [0; 64];
         client.write_all(b"GET /over").await.unwrap();
         assert_eq!(slow.read(&mut buffer).await.unwrap(), 9);
-        assert_eq!(slow.phase, Phase::Head);
-        let until = slow.deadline.deadline();
+        assert_eq!(slow.conversation().phase, Phase::Head);
+        let until = slow.conversation().until;
         client.write_all(b"v").await.unwrap();
         assert_eq!(slow.read(&mut buffer).await.unwrap(), 1);
-        assert_eq!(slow.deadline.deadline(), until, "a byte now and then gains no time");
+        assert_eq!(slow.conversation().until, until, "a byte now and then gains no time");
         expire(&mut slow);
         assert!(times_out(&mut slow).await);
     }
@@ -354,19 +308,20 @@ mod tests {
         let mut buffer = [0; 64];
         client.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
         let _ = connection.read(&mut buffer).await.unwrap();
-        let request = connection.activity.begin();
-        connection.look();
+        let request = connection.conversation().activity.begin();
+        connection.conversation().look();
         expire(&mut connection);
         tokio::time::sleep(Duration::from_millis(5)).await;
         assert!(connection.read(&mut buffer).now_or_never().is_none(), "a handler is at work");
         drop(request);
-        connection.look();
-        assert_eq!(connection.phase, Phase::Idle);
+        let requests = connection.conversation();
+        requests.look();
+        assert_eq!(requests.phase, Phase::Idle);
         // One that begins and ends between two looks.
-        connection.phase = Phase::Head;
-        drop(connection.activity.begin());
-        connection.look();
-        assert_eq!(connection.phase, Phase::Idle);
+        requests.phase = Phase::Head;
+        drop(requests.activity.begin());
+        requests.look();
+        assert_eq!(requests.phase, Phase::Idle);
         expire(&mut connection);
         assert!(times_out(&mut connection).await);
     }
@@ -374,10 +329,10 @@ mod tests {
     #[tokio::test]
     async fn who_is_gone_without_a_word_is_noticed() {
         let (connection, _client) = connected().await;
-        assert!(sockopt::socket_keepalive(&connection.stream).unwrap());
-        assert_eq!(sockopt::tcp_keepidle(&connection.stream).unwrap(), ASK_AFTER);
-        assert_eq!(sockopt::tcp_keepintvl(&connection.stream).unwrap(), ASK_EVERY);
-        assert_eq!(sockopt::tcp_keepcnt(&connection.stream).unwrap(), ASK_TIMES);
+        assert!(sockopt::socket_keepalive(connection.stream()).unwrap());
+        assert_eq!(sockopt::tcp_keepidle(connection.stream()).unwrap(), ASK_AFTER);
+        assert_eq!(sockopt::tcp_keepintvl(connection.stream()).unwrap(), ASK_EVERY);
+        assert_eq!(sockopt::tcp_keepcnt(connection.stream()).unwrap(), ASK_TIMES);
     }
 
     const LAST_REQUEST: &[u8] = b"GET / HTTP/1.1\r\nConnection: close\r\n\r\n";

@@ -5,14 +5,11 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Weak};
-use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
-
-/// How often it is said that a share is used up.
-const SAY_EVERY: Duration = Duration::from_secs(60);
+use wiesel_common::logging::Limit;
 
 /// Who asks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -33,13 +30,13 @@ pub(super) struct Shares {
     most: usize,
     /// The shares that are in use.
     used: Mutex<HashMap<IpAddr, Weak<Semaphore>>>,
-    said: Mutex<Option<Instant>>,
+    warnings: Limit,
 }
 
 impl Shares {
     /// Each has so many permits, at least one.
     pub(super) fn new(of_what: &'static str, most: usize) -> Self {
-        Self { of_what, most: most.max(1), used: Mutex::default(), said: Mutex::default() }
+        Self { of_what, most: most.max(1), used: Mutex::default(), warnings: Limit::once_a_minute() }
     }
 
     pub(super) fn most(&self) -> usize {
@@ -62,11 +59,9 @@ impl Shares {
 
     /// Says, now and then, that a peer has all that he may have.
     pub(super) fn warn(&self, peer: Peer) {
-        let mut said = self.said.lock();
-        if said.is_none_or(|said| said.elapsed() >= SAY_EVERY) {
-            *said = Some(Instant::now());
+        if let Some(unsaid) = self.warnings.admit_now() {
             let peer = peer.0.map(tracing::field::display);
-            tracing::warn!(peer, "a client is refused: it has all {} that one address may have", self.of_what);
+            tracing::warn!(peer, unsaid, "a client is refused: it has all {} that one address may have", self.of_what);
         }
     }
 }
