@@ -4,7 +4,9 @@ mod support;
 
 use reqwest::Method;
 use serde_json::Value;
-use support::{Cluster, TaskManager, one_after_the_other, real_enumerators, shuffle, until};
+use support::{Cluster, DEADLINE, TaskManager, one_after_the_other, real_enumerators, shuffle, until};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use wiesel_jobmanager::jobmaster::status::JobStatus;
 
 /// The status of an answer, which must be JSON, and its first error.
@@ -137,4 +139,62 @@ async fn what_a_run_is_told_has_a_length() {
         let error = answer["errors"][0].as_str().unwrap();
         assert!(status == 413 && error.contains("at most 65536 bytes"), "{path}: {status} {error}");
     }
+}
+
+/// What is said to these bytes, which are all sent before anything is read, until the connection ends.
+async fn said(cluster: &Cluster, parts: &[&[u8]]) -> String {
+    let mut stream = TcpStream::connect(cluster.manager.rest_address()).await.unwrap();
+    let talking = async {
+        for part in parts {
+            stream.write_all(part).await.expect("all of it is taken");
+        }
+        let mut said = String::new();
+        stream.read_to_string(&mut said).await.expect("nothing is taken back");
+        said
+    };
+    tokio::time::timeout(DEADLINE, talking).await.expect("no hang")
+}
+
+/// Before, the connection was reset while the client was sending, and it saw a broken pipe in place of the answer.
+#[tokio::test]
+async fn who_is_refused_while_sending_hears_why() {
+    let cluster = Cluster::start(&[("rest.server.max-content-length", "1048576")]).await;
+    let rest = vec![b'x'; 24 << 20];
+    let part = "--b\r\nContent-Disposition: form-data; name=\"jarfile\"; filename=\"a.sql\"\r\n\r\n";
+    let form = "Content-Type: multipart/form-data; boundary=b\r\n";
+    let foreign = "Origin: http://evil.example\r\n";
+    let length = format!("Content-Length: {}", rest.len() + part.len());
+    let chunk = format!("Transfer-Encoding: chunked\r\n\r\n{:x}", rest.len() + part.len());
+    for (request, headers, framing, status, words) in [
+        ("POST /jars/upload", form, format!("{length}\r\n"), "413", "payload is too large"),
+        ("POST /jars/upload", form, chunk, "413", "payload is too large"),
+        ("POST /jars/x.sql/run", "", format!("{length}\r\n"), "413", "at most 65536 bytes"),
+        ("POST /jars/upload", foreign, format!("{length}\r\n"), "403", "web.access-control-allow-origin"),
+        ("POST /nothing", "", format!("{length}\r\n"), "404", "Not found: /nothing"),
+    ] {
+        let head = format!("{request} HTTP/1.1\r\nHost: localhost\r\n{headers}{framing}\r\n");
+        let said = said(&cluster, &[head.as_bytes(), part.as_bytes(), &rest]).await;
+        assert!(said.starts_with(&format!("HTTP/1.1 {status} ")), "{request}: {said}");
+        let (head, body) = said.split_once("\r\n\r\n").unwrap();
+        assert!(head.contains("connection: close"), "{head}");
+        let answer: Value = serde_json::from_str(body).unwrap();
+        assert!(answer["errors"][0].as_str().unwrap().contains(words), "{request}: {body}");
+    }
+    let endless = said(&cluster, &[b"GET /overview HTTP/1.1\r\nHost: localhost\r\nX: ", &rest]).await;
+    assert!(endless.starts_with("HTTP/1.1 431 "), "{endless}");
+}
+
+/// Before, an answer said that the connection stays, whether it did or not.
+#[tokio::test]
+async fn a_connection_stays_if_nothing_of_a_refused_request_is_to_come() {
+    let cluster = Cluster::start(&[]).await;
+    let refused =
+        "PATCH /v1/jobs/0 HTTP/1.1\r\nHost: localhost\r\nOrigin: http://evil.example\r\nContent-Length: 2\r\n\r\n";
+    let last = "GET /overview HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+    let both = said(&cluster, &[format!("{refused}{{}}{last}").as_bytes()]).await;
+    assert!(both.starts_with("HTTP/1.1 403 ") && both.contains("connection: keep-alive"), "{both}");
+    assert!(both.contains("HTTP/1.1 200 ") && both.contains("connection: close"), "{both}");
+    // Nobody waits for what is to come.
+    let alone = said(&cluster, &[refused.as_bytes()]).await;
+    assert!(alone.starts_with("HTTP/1.1 403 ") && alone.contains("connection: close"), "{alone}");
 }

@@ -27,7 +27,7 @@ pub trait Conversation: Unpin {
     fn sent(&mut self) {}
 
     /// How long the other side is listened to after all that there was to say has been said; none: not at all.
-    fn leave(&self) -> Option<Leave> {
+    fn leave(&mut self) -> Option<Leave> {
         None
     }
 }
@@ -207,7 +207,7 @@ mod tests {
             self.sent += 1;
         }
 
-        fn leave(&self) -> Option<Leave> {
+        fn leave(&mut self) -> Option<Leave> {
             self.leave
         }
     }

@@ -6,7 +6,7 @@
 use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -23,7 +23,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
-use wiesel_common::connections::{Admission, Conversation, FIRST_BYTES, Timed};
+use wiesel_common::connections::{Admission, Conversation, FIRST_BYTES, Leave, Timed};
 
 use super::error::HANDLER;
 use super::peers::{Peer, Shares};
@@ -34,6 +34,9 @@ const IDLE: Duration = Duration::from_secs(120);
 const HEAD: Duration = Duration::from_secs(30);
 /// How long a client may take no byte of an answer.
 const STALLED_ANSWER: Duration = Duration::from_secs(60);
+/// How long a client is listened to that has its answer and sends on: one that reads while it sends ends at once, one that does
+/// not has to have sent all of it first. It takes a connection and no memory.
+const UNWANTED: Leave = Leave { time: Duration::from_secs(30), bytes: 32 << 20 };
 
 /// After how long a silence the system asks whether the other side is still there, how often, and how many times in vain.
 /// Whoever is gone without a word would be waited for otherwise: a handler waits for a job as long as its client does.
@@ -156,12 +159,14 @@ fn notice_the_end(stream: &TcpStream) -> rustix::io::Result<()> {
 
 /// The requests of a connection, for who answers them.
 #[derive(Clone, Default)]
-pub(super) struct Activity(Arc<Counts>);
+pub(super) struct Activity(Arc<Progress>);
 
 #[derive(Default)]
-struct Counts {
+struct Progress {
     begun: AtomicU64,
     ended: AtomicU64,
+    /// Of the last one's body more may come, which nobody reads.
+    unwanted: AtomicBool,
 }
 
 impl Activity {
@@ -169,6 +174,11 @@ impl Activity {
     pub(super) fn begin(&self) -> InProgress {
         self.0.begun.fetch_add(1, Ordering::SeqCst);
         InProgress(self.clone())
+    }
+
+    /// The request is answered before its body has come, and the connection ends with it.
+    pub(super) fn more_may_come(&self) {
+        self.0.unwanted.store(true, Ordering::SeqCst);
     }
 
     /// How many have begun, and whether one goes on.
@@ -254,6 +264,13 @@ impl Conversation for Requests {
             // Of an answer that is longer than what fits at once.
             self.enter(Phase::Idle);
         }
+    }
+
+    fn leave(&mut self) -> Option<Leave> {
+        self.look();
+        // A head that is refused may go on, too.
+        let goes_on = self.phase == Phase::Head || self.activity.0.unwanted.load(Ordering::SeqCst);
+        goes_on.then_some(UNWANTED)
     }
 }
 

@@ -19,6 +19,7 @@ mod page;
 mod peers;
 mod plan;
 mod planning;
+mod remainder;
 mod snapshots;
 mod statistics;
 mod submit;
@@ -53,6 +54,7 @@ use error::RestError;
 use origins::Origins;
 use peers::Peer;
 pub(crate) use planning::Planning;
+use remainder::Remainder;
 
 /// Flink's version whose API this is.
 pub(crate) const FLINK_VERSION: &str = "2.3.0";
@@ -158,17 +160,20 @@ async fn transport(State(gate): State<Arc<Gate>>, mut request: Request, next: Ne
     // Whoever asks without a connection is in this process.
     let _ = request.extensions_mut().get_or_insert_default::<Peer>();
     let closes = request.headers().get(CONNECTION).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"close"));
-    let _in_progress = request.extensions().get::<Activity>().map(Activity::begin);
+    let activity = request.extensions().get::<Activity>().cloned();
+    let _in_progress = activity.as_ref().map(Activity::begin);
+    let (parts, body) = request.into_parts();
+    let (body, remainder) = Remainder::of(body);
+    let request = Request::from_parts(parts, body);
     let framed = check_framing(request.headers());
     let closes = closes || framed.is_err();
     let checked = framed.and_then(|()| gate.origins.check(request.method(), request.uri(), request.headers()));
-    let (mut response, reader) = match checked {
-        Ok(reader @ Some(_)) if origins::is_preflight(request.method(), request.headers()) => {
-            (origins::preflight(), reader)
-        }
-        Ok(reader) => (pass(&gate.bodies, request, next).await, reader),
-        Err(refused) => (refused.into_response(), None),
-    };
+    let (mut response, reader) = answer(&gate.bodies, request, checked, next).await;
+    let is_over = remainder.is_over();
+    if let Some(activity) = activity.filter(|_| !is_over) {
+        activity.more_may_come();
+    }
+    let closes = closes || !is_over;
     let headers = response.headers_mut();
     if let Some(reader) = reader {
         headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, reader);
@@ -179,6 +184,22 @@ async fn transport(State(gate): State<Arc<Gate>>, mut request: Request, next: Ne
     }
     headers.insert(CONNECTION, HeaderValue::from_static(if closes { "close" } else { "keep-alive" }));
     response
+}
+
+/// What a request is answered that was checked, which may have told who may read the answer.
+async fn answer(
+    bodies: &Bodies,
+    request: Request,
+    checked: Result<Option<HeaderValue>, RestError>,
+    next: Next,
+) -> (Response, Option<HeaderValue>) {
+    match checked {
+        Ok(reader @ Some(_)) if origins::is_preflight(request.method(), request.headers()) => {
+            (origins::preflight(), reader)
+        }
+        Ok(reader) => (pass(bodies, request, next).await, reader),
+        Err(refused) => (refused.into_response(), None),
+    }
 }
 
 /// A body whose end whoever passed the request on may see somewhere else: what follows would be another's request to him.
