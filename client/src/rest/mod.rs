@@ -4,6 +4,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use prost::Message as _;
+use reqwest::StatusCode;
 use reqwest::multipart::{Form, Part};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -13,6 +14,7 @@ use wiesel_proto as proto;
 
 mod messages;
 mod operations;
+mod upload;
 
 pub use messages::{ExecutionResult, JobDetails, JobEnd, JobOverview, JobsOverview};
 pub use operations::{Operation, OperationEnd};
@@ -51,6 +53,9 @@ pub enum Error {
         reason: String,
     },
 }
+
+/// How long it may take to connect to a JobManager.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The outcome of a call.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -135,7 +140,7 @@ impl RestClient {
         let request = json!({"jobGraphFileName": "jobGraph.bin", "jobJarFileNames": [], "jobArtifactFileNames": []});
         let file = Part::bytes(graph.encode_to_vec()).file_name("jobGraph.bin");
         let form = Form::new().text("request", request.to_string()).part("file_0", file);
-        self.send::<Value>("/v1/jobs", self.http.post(self.url("/v1/jobs")).multipart(form)).await.map(drop)
+        self.send_long::<Value>("/v1/jobs", form).await.map(drop)
     }
 
     /// Uploads a script; returns the id of the artifact.
@@ -143,7 +148,7 @@ impl RestClient {
         let file = Part::bytes(script.into_bytes()).file_name(name.to_owned());
         let form = Form::new().part("jarfile", file);
         let path = "/v1/jars/upload";
-        let answer: Value = self.send(path, self.http.post(self.url(path)).multipart(form)).await?;
+        let answer: Value = self.send_long(path, form).await?;
         let file = answer["filename"].as_str().ok_or_else(|| self.unexpected(path, "no `filename`"))?;
         Ok(file.rsplit('/').next().unwrap_or(file).to_owned())
     }
@@ -198,15 +203,28 @@ impl RestClient {
     }
 
     async fn send<T: DeserializeOwned>(&self, call: &str, request: reqwest::RequestBuilder) -> Result<T> {
-        let unreachable =
-            |error: reqwest::Error| Error::Unreachable { address: self.address.clone(), reason: root_cause(&error) };
+        let unreachable = |error: reqwest::Error| self.unreachable(root_cause(&error));
         let response = request.send().await.map_err(unreachable)?;
         let status = response.status();
         let body = response.bytes().await.map_err(unreachable)?;
+        self.outcome(call, status, &body)
+    }
+
+    /// Sends what may be so long that it is refused before it is sent.
+    async fn send_long<T: DeserializeOwned>(&self, call: &str, form: Form) -> Result<T> {
+        let request = self.http.post(self.url(call)).multipart(form).build();
+        let request = request.map_err(|error| self.unreachable(root_cause(&error)))?;
+        let answer = upload::send(request, CONNECT_TIMEOUT).await;
+        let (status, body) = answer.map_err(|reason| self.unreachable(reason))?;
+        self.outcome(call, status, &body)
+    }
+
+    /// What an answer says.
+    fn outcome<T: DeserializeOwned>(&self, call: &str, status: StatusCode, body: &[u8]) -> Result<T> {
         if status.is_success() {
-            return serde_json::from_slice(&body).map_err(|error| self.unexpected(call, &error.to_string()));
+            return serde_json::from_slice(body).map_err(|error| self.unexpected(call, &error.to_string()));
         }
-        match serde_json::from_slice::<messages::Errors>(&body) {
+        match serde_json::from_slice::<messages::Errors>(body) {
             Ok(messages::Errors { errors }) if !errors.is_empty() => {
                 Err(Error::Refused { status: status.as_u16(), messages: errors })
             }
@@ -215,13 +233,17 @@ impl RestClient {
         }
     }
 
+    fn unreachable(&self, reason: String) -> Error {
+        Error::Unreachable { address: self.address.clone(), reason }
+    }
+
     fn unexpected(&self, call: &str, reason: &str) -> Error {
         Error::Unexpected { address: self.address.clone(), call: call.to_owned(), reason: reason.to_owned() }
     }
 }
 
 fn http_client() -> reqwest::Client {
-    let builder = reqwest::Client::builder().connect_timeout(Duration::from_secs(5)).no_proxy();
+    let builder = reqwest::Client::builder().connect_timeout(CONNECT_TIMEOUT).no_proxy();
     builder.build().unwrap_or_default()
 }
 
