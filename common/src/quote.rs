@@ -11,6 +11,14 @@ pub const MAX_REASON: usize = 1000;
 pub const MAX_MESSAGE: usize = 32 << 10;
 /// Bytes of the name of a job, at most: it is in each overview of jobs and in the log.
 pub const MAX_JOB_NAME: usize = 1000;
+/// Bytes of the name of an operator or of a vertex, at most: it is in each line of the log about a task of it. A name in SQL is
+/// shorter ([`MAX_IDENTIFIER`]), but a vertex is named after all of its operators, and a graph may come from anywhere.
+pub const MAX_TASK_NAME: usize = 4000;
+/// Characters of a name in SQL, at most, as Java counts them: Flink's parser takes no longer ones.
+pub const MAX_IDENTIFIER: usize = 256;
+/// Bytes of what is told of a vertex's operators, at most. Each has at most [`MAX_MESSAGE`] where it is planned: expressions may
+/// be as long as statements, and each answer about a job and each message that deploys it repeats them.
+pub const MAX_DESCRIPTION: usize = 256 << 10;
 /// Causes of a failure, at most: a job that fails again may have its last failure for a cause.
 pub const MAX_CAUSES: usize = 100;
 /// Bytes of the remark that there were more, at most.
@@ -52,15 +60,27 @@ pub fn bound(text: &mut String, max: usize) {
 
 /// Bounds a message. One that was bounded before stays as it is: its remark tells of the whole text.
 pub fn bound_message(text: &mut String) {
-    if text.len() > MAX_MESSAGE + MAX_REMARK {
-        bound(text, MAX_MESSAGE);
-    }
+    bound_once(text, MAX_MESSAGE);
 }
 
 /// Bounds the name of a job, once as [`bound_message`] does.
 pub fn bound_job_name(name: &mut String) {
-    if name.len() > MAX_JOB_NAME + MAX_REMARK {
-        bound(name, MAX_JOB_NAME);
+    bound_once(name, MAX_JOB_NAME);
+}
+
+/// Bounds the name of an operator or a vertex, once. Nothing may be found by it.
+pub fn bound_task_name(name: &mut String) {
+    bound_once(name, MAX_TASK_NAME);
+}
+
+/// Bounds what is told of a vertex's operators, once.
+pub fn bound_description(description: &mut String) {
+    bound_once(description, MAX_DESCRIPTION);
+}
+
+fn bound_once(text: &mut String, max: usize) {
+    if text.len() > max + MAX_REMARK {
+        bound(text, max);
     }
 }
 

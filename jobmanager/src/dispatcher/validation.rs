@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use prost::Message;
 use wiesel_common::id::{JobId, OperatorId, VertexId};
 use wiesel_common::keygroup::UPPER_BOUND_MAX_PARALLELISM as MAX_PARALLELISM;
-use wiesel_common::quote::bound_job_name;
+use wiesel_common::quote::{bound_description, bound_job_name, bound_task_name};
 use wiesel_proto as proto;
 use wiesel_proto::operator_spec::Kind;
 
@@ -29,13 +29,13 @@ pub struct Validated {
     pub derived_max_parallelism: Vec<bool>,
 }
 
-/// Checks the graph, fills in what was left to rules and bounds the job's name. An error says what is wrong.
+/// Checks the graph, fills in what was left to rules and bounds what is shown of it. An error says what is wrong.
 pub fn validate(graph: &mut proto::JobGraph) -> Result<Validated, String> {
     let job_id = JobId::from_bytes(&graph.job_id).ok_or("the job id must have 16 bytes")?;
     if graph.vertices.is_empty() {
         return Err("the job has no vertices".into());
     }
-    bound_job_name(&mut graph.name);
+    bound_names(graph);
     let derived_max_parallelism = graph.vertices.iter().map(|vertex| vertex.max_parallelism == 0).collect();
     let mut ids = HashSet::new();
     for vertex in &mut graph.vertices {
@@ -79,6 +79,16 @@ pub fn validate(graph: &mut proto::JobGraph) -> Result<Validated, String> {
     }
     readable(graph)?;
     Ok(Validated { job_id, derived_max_parallelism })
+}
+
+/// Names are for people: vertices, operators and their state are found by ids, which stay as they are.
+fn bound_names(graph: &mut proto::JobGraph) {
+    bound_job_name(&mut graph.name);
+    for vertex in &mut graph.vertices {
+        bound_task_name(&mut vertex.name);
+        bound_description(&mut vertex.description);
+        vertex.operators.iter_mut().for_each(|operator| bound_task_name(&mut operator.name));
+    }
 }
 
 /// Whether TaskManagers will be able to read it: in the message to them it is a level deeper than in the one that brought it.
@@ -127,6 +137,26 @@ mod tests {
         let cut = named(&"n".repeat(900_000));
         assert_eq!(cut, format!("{}... (899000 more bytes)", "n".repeat(1_000)));
         assert_eq!(named(&cut), cut, "what a client has cut stays as it is");
+    }
+
+    /// Before, names of tables and long expressions were whole in each line about a task, and in each answer about its job.
+    #[test]
+    fn what_is_shown_of_tasks_has_a_length_and_ids_stay() {
+        let long = "n".repeat(900_000);
+        let uid: bytes::Bytes = long.clone().into_bytes().into();
+        let mut graph = graph();
+        graph.vertices[0].name.clone_from(&long);
+        graph.vertices[0].description.clone_from(&long);
+        let operator = proto::OperatorSpec { name: long, uid: uid.clone(), ..Default::default() };
+        graph.vertices[0].operators.push(operator);
+        validate(&mut graph).unwrap();
+        let vertex = graph.vertices[0].clone();
+        let cut = format!("{}... (896000 more bytes)", "n".repeat(4_000));
+        assert_eq!((&vertex.name, &vertex.operators[0].name), (&cut, &cut));
+        assert!(vertex.description.len() < 263_000 && vertex.description.ends_with(" more bytes)"));
+        assert_eq!((&vertex.id[..], &vertex.operators[0].uid), (&[1; 16][..], &uid));
+        validate(&mut graph).unwrap();
+        assert_eq!(graph.vertices[0], vertex, "once");
     }
 
     /// Before, a million were taken: 764 MB for a plan of a few lines.

@@ -1,7 +1,7 @@
 //! From a statement's text to the tokens that the parser reads: sqlparser's, with Flink's lexis settled beforehand.
 use sqlparser::keywords::Keyword;
 use sqlparser::tokenizer::{Location as TokenLocation, Span, Token, TokenWithSpan, Tokenizer, Whitespace, Word};
-use wiesel_common::quote::quote;
+use wiesel_common::quote::{MAX_IDENTIFIER, quote};
 
 use super::dialect::FlinkDialect;
 use crate::error::{Error, Location, Place, Result};
@@ -51,6 +51,9 @@ pub(super) fn tokenize(text: &str, start: Location) -> Result<Vec<TokenWithSpan>
             Token::Number(number, true) => {
                 tokens.push(TokenWithSpan { token: Token::Number(number, false), span });
                 tokens.push(TokenWithSpan { token: Token::make_word("L", None), span });
+            }
+            Token::Word(word) if word.value.encode_utf16().nth(MAX_IDENTIFIER).is_some() => {
+                return Err(too_long(&word.value, span.start));
             }
             token => tokens.push(TokenWithSpan { token, span }),
         }
@@ -285,6 +288,16 @@ pub(crate) fn place_of(span: Span) -> Option<Place> {
     // A token's end is the character behind it.
     let end = Location { line: span.end.line, column: span.end.column.saturating_sub(1).max(1) };
     (span.start.line > 0).then(|| Place { start: place(span.start), end: (span.end.line > 0).then_some(end) })
+}
+
+/// Flink's words for a name that is too long.
+fn too_long(name: &str, at: TokenLocation) -> Error {
+    let name = quote(name);
+    let message = format!(
+        "Length of identifier '{name}' must be less than or equal to {MAX_IDENTIFIER} characters, at {}.",
+        place(at)
+    );
+    Error::Parse { message, location: Some(place(at)) }
 }
 
 fn lexical(message: &str, location: TokenLocation) -> Error {

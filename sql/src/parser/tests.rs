@@ -272,6 +272,21 @@ fn an_error_quotes_the_beginning_of_a_long_token() {
     }
 }
 
+/// Before, a table's name could be as long as a statement, and it is in the names of tasks.
+#[test]
+fn a_name_has_a_length_as_in_flink() {
+    let name = "\u{e4}".repeat(256);
+    for text in ["CREATE TABLE `{}` (a INT)", "SELECT `{}` FROM t", "SELECT 1 AS `{}`"] {
+        assert!(parse(&text.replace("{}", &name)).is_ok(), "{text}");
+        let told = error(&text.replace("{}", &format!("{name}x")));
+        let limit = "must be less than or equal to 256 characters, at line 1, column";
+        assert!(told.contains("Length of identifier '\u{e4}") && told.contains(limit), "{told}");
+    }
+    // Each of these is two for Java.
+    assert!(error(&format!("SELECT 1 AS `{}`", "\u{1f600}".repeat(129))).contains("Length of identifier"));
+    assert!(parse(&format!("SELECT '{}'", "x".repeat(257))).is_ok());
+}
+
 /// What Flink has is no syntax error.
 #[test]
 fn statements_that_do_not_run_here_say_so_and_where() {

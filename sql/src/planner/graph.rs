@@ -2,6 +2,7 @@
 use std::collections::BTreeMap;
 
 use wiesel_common::id::JobId;
+use wiesel_common::quote::{bound_description, bound_task_name, message};
 use wiesel_operators::types::schema_to_proto;
 use wiesel_proto as proto;
 
@@ -73,10 +74,12 @@ pub(crate) fn job_graph(
     for (vertex, chain) in vertices.iter_mut().zip(&chains) {
         let names: Vec<&str> = vertex.operators.iter().map(|operator| operator.name.as_str()).collect();
         let described =
-            chain.iter().map(|id| format!("[{}]:{}", numbers[*id], explain::describe_as_executed(plan, *id)));
+            chain.iter().map(|id| message(format!("[{}]:{}", numbers[*id], explain::describe_as_executed(plan, *id))));
         let described: Vec<String> = described.collect();
         vertex.name = names.join(" -> ");
+        bound_task_name(&mut vertex.name);
         vertex.description = described.join("\n+- ");
+        bound_description(&mut vertex.description);
         // A chain behind a shuffle is known by its head, whose state it is: what stands behind may change.
         let named_by =
             if vertex.operators[0].kind.as_ref().is_some_and(is_source) { vertex.operators.len() } else { 1 };

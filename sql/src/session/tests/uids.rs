@@ -92,6 +92,21 @@ fn names_order_of_conditions_and_views_do_not_matter() {
     }
 }
 
+/// Before, each answer about a job and each message that deployed it repeated the whole of an expression.
+#[test]
+fn what_is_shown_of_an_operator_has_a_length_and_its_uid_is_of_all_of_it() {
+    let insert =
+        |end: &str| format!("INSERT INTO copy SELECT id, customer || '{}{end}' FROM orders", "x".repeat(200_000));
+    let (one, other) = (graph("", TABLES, &[&insert("1")]), graph("", TABLES, &[&insert("2")]));
+    let shown = |graph: &proto::JobGraph| -> Vec<String> {
+        graph.vertices.iter().map(|vertex| vertex.description.clone()).collect()
+    };
+    assert_eq!(shown(&one), shown(&other));
+    assert!(shown(&one).iter().all(|description| description.len() < 40_000));
+    assert!(shown(&one).iter().any(|description| description.contains(" more bytes)")));
+    assert_ne!(stateful(&one), stateful(&other));
+}
+
 #[test]
 fn what_a_query_does_with_results_does_not_matter_to_the_aggregate() {
     let longer = "INSERT INTO longer SELECT customer, COUNT(*) + 1, UPPER(customer) FROM orders
