@@ -24,6 +24,7 @@ use crate::heap::Heap;
 pub use crate::task::checkpoint::barriers::{Action, Barriers, LocalBarrier};
 use crate::task::checkpoint::restore::JobState;
 use crate::task::deployment::{Deployment, Prepared, Refusal};
+use crate::task::log::JobLog;
 pub use crate::task::mailbox::{Mail, Undelivered};
 pub use crate::task::reporter::{Report, Reporter, Sender};
 use crate::task::{self, Surroundings};
@@ -120,8 +121,15 @@ pub(crate) struct Threads {
     factory: Arc<dyn OperatorFactory>,
     /// What the tasks hold; none where that is not known.
     heap: Option<Arc<Heap>>,
-    /// What the state of a job's tasks shares, from the first of them for as long as the job has slots here.
-    jobs: Mutex<HashMap<JobId, JobState>>,
+    /// What a job's tasks share, from the first of them for as long as the job has slots here.
+    jobs: Mutex<HashMap<JobId, Job>>,
+}
+
+/// What the tasks of a job share.
+#[derive(Clone)]
+struct Job {
+    state: JobState,
+    log: Arc<JobLog>,
 }
 
 impl Threads {
@@ -135,24 +143,24 @@ impl Threads {
         Self { configuration, network, resources, factory, heap, jobs: Mutex::default() }
     }
 
-    fn job_state(&self, deployment: &Deployment) -> wiesel_state::Result<JobState> {
-        if let Some(state) = self.jobs.lock().get(&deployment.job) {
-            return Ok(state.clone());
+    fn job(&self, deployment: &Deployment) -> wiesel_state::Result<Job> {
+        if let Some(job) = self.jobs.lock().get(&deployment.job) {
+            return Ok(job.clone());
         }
         let configuration = &deployment.configuration;
         let storage = CheckpointStorage::new(configuration, deployment.job)?;
         let backend =
             wiesel_state::backend::backend(configuration, &self.resources, storage.clone(), Handle::current())?;
-        let state = JobState { storage, backend };
-        self.jobs.lock().insert(deployment.job, state.clone());
-        Ok(state)
+        let job = Job { state: JobState { storage, backend }, log: Arc::default() };
+        self.jobs.lock().insert(deployment.job, job.clone());
+        Ok(job)
     }
 
     fn start_task(
         &self,
         deployment: &Deployment,
         task: Prepared,
-        state: &JobState,
+        job: &Job,
         launch: &mut Launch<'_>,
     ) -> Result<(), Status> {
         let attempt = task.attempt;
@@ -161,8 +169,9 @@ impl Threads {
             runtime: Handle::current(),
             sender,
             factory: self.factory.clone(),
-            state: state.clone(),
+            state: job.state.clone(),
             task_manager: launch.master.task_manager.clone(),
+            log: job.log.clone(),
             heap: self.heap.clone(),
         };
         let ended = launch.ended.clone();
@@ -178,9 +187,9 @@ impl TaskRunner for Threads {
     fn start(&self, mut request: proto::SubmitTasksRequest, mut launch: Launch<'_>) -> Result<(), Status> {
         let tasks = std::mem::take(&mut request.tasks);
         let deployment = Deployment::read(request, &self.configuration).map_err(|error| refuse(&error))?;
-        let state = self.job_state(&deployment).map_err(|error| refuse(&Refusal::State(error)))?;
+        let job = self.job(&deployment).map_err(|error| refuse(&Refusal::State(error)))?;
         let prepared = deployment.prepare(&tasks, &self.network).map_err(|error| refuse(&error))?;
-        prepared.into_iter().try_for_each(|task| self.start_task(&deployment, task, &state, &mut launch))
+        prepared.into_iter().try_for_each(|task| self.start_task(&deployment, task, &job, &mut launch))
     }
 
     fn forget(&self, job: JobId) {

@@ -8,6 +8,10 @@ use xxhash_rust::xxh3::xxh3_64;
 use crate::config::saturating_millis;
 use crate::time::{Clock, SystemClock};
 
+/// Of what a job does again and again so many different lines are there in so long.
+const OF_JOB: usize = 10;
+const AGAIN: Duration = Duration::from_secs(10);
+
 /// So many lines in so long, from the first of them on. What is more is left out and counted, and the next line says how many
 /// there were.
 ///
@@ -38,6 +42,17 @@ impl Limit {
     /// A line at once, and then at most one a minute.
     pub fn once_a_minute() -> Self {
         Self::new(1, Duration::from_secs(60))
+    }
+
+    /// Of what a job does again and again, such as to fail, with [`Self::admit_new`]: what differs, up to ten lines, and the same
+    /// once, in ten seconds.
+    pub fn of_job() -> Self {
+        Self::new(OF_JOB, AGAIN)
+    }
+
+    /// As [`Self::of_job`], but of as many things as there are, such as the tasks of the job.
+    pub fn of_each() -> Self {
+        Self::new(usize::MAX, AGAIN)
     }
 
     /// None: the line is left out. Else how many were left out before it.

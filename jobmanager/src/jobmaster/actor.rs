@@ -29,6 +29,7 @@ use super::deployment::{NotDeployed, cancel_tasks, submit_share};
 use super::deployment_plan::plan_deployment;
 use super::exception_history::ExceptionHistory;
 use super::execution_graph::TaskManagerLocation;
+use super::failure_log::FailureLog;
 use super::initialization::{Initialized, initialize};
 use super::restart_strategy::RestartStrategy;
 use super::savepoints::{Stopping, Waiter};
@@ -153,6 +154,7 @@ pub(crate) struct JobMaster {
     deployments: Arc<Semaphore>,
     client_expires: Option<i64>,
     pub(super) wait_for_slots: WaitForSlots,
+    pub(super) failure_log: FailureLog,
     terminated: bool,
 }
 
@@ -217,6 +219,7 @@ impl JobMaster {
             deployments: Arc::new(Semaphore::new(DEPLOYMENTS_AT_ONCE)),
             client_expires,
             wait_for_slots: WaitForSlots::default(),
+            failure_log: FailureLog::default(),
             terminated: false,
         };
         Ok((master, handle))
@@ -431,24 +434,6 @@ impl JobMaster {
         }
     }
 
-    /// A line for each task that failed, under the name that its TaskManager has for it, whatever follows from it.
-    fn log_failed_task(&self, attempt: AttemptId, failure: &FailureInfo) {
-        let graph = self.scheduler.graph();
-        let Some((vertex, subtask)) = graph.find(attempt) else { return };
-        let execution = &graph.vertices[vertex].subtasks[subtask];
-        // What is told twice was logged before.
-        if super::execution_graph::is_terminal(execution.state) {
-            return;
-        }
-        tracing::warn!(
-            job_id = %self.handle.job_id,
-            task = %format_args!("{}#{}", graph.task_name(vertex, subtask), execution.attempt_number),
-            task_manager = execution.slot.as_ref().map(|slot| display(&slot.location.resource_id)),
-            reason = %failure.message,
-            "task failed"
-        );
-    }
-
     pub(super) fn completed(&mut self, done: Completion) {
         self.look_at_clocks();
         let now = self.now();
@@ -561,18 +546,7 @@ impl JobMaster {
             }
             Action::EndExecution { regions } => self.end_sources(&regions),
             Action::RestartAfter { delay, restart } => {
-                let latest = self.scheduler.history().entries().next();
-                let task = latest.and_then(|entry| entry.task.as_ref());
-                let location = task.and_then(|task| task.location.as_ref());
-                let cause = latest.map(|entry| entry.failure.stack_trace()).unwrap_or_default();
-                tracing::warn!(
-                    job_id = %self.handle.job_id,
-                    task = task.map(|task| display(task.name.replace(" - execution ", ""))),
-                    task_manager = location.map(|location| display(&location.resource_id)),
-                    ?delay,
-                    "job restarts: {}",
-                    cause.trim_end()
-                );
+                self.log_restart(delay);
                 self.after(delay, Completion::RestartDue { restart });
             }
             Action::Terminated => self.terminated = true,

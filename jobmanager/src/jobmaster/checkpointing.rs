@@ -21,6 +21,7 @@ use super::checkpoint::cleaning::{Cleaned, Garbage};
 use super::checkpoint::failure::{CHECKPOINT_EXCEPTION, CheckpointFailure, Reason, state_failure};
 use super::checkpoint::plan::TaskRef;
 use super::checkpoint::store::{CompletedCheckpoint, Owner};
+use super::failure_log::counted;
 use super::scheduler::UpdateOutcome;
 use super::source_coordinator::Command;
 use crate::failure::{self, FailureInfo};
@@ -295,13 +296,16 @@ impl JobMaster {
             .map_err(|error| FailureInfo::new("java.lang.IllegalStateException", error.to_string()))?;
         let now = self.now();
         self.checkpoints.restored(now);
-        tracing::info!(
-            job_id = %self.job_id(),
-            checkpoint_id = latest.id,
-            path = %latest.pointer,
-            regions = regions.len(),
-            "tasks start from a checkpoint"
-        );
+        if let Some(left_out) = self.failure_log.restore(&latest.pointer, now) {
+            tracing::info!(
+                job_id = %self.job_id(),
+                checkpoint_id = latest.id,
+                path = %latest.pointer,
+                regions = regions.len(),
+                left_out = counted(left_out),
+                "tasks start from a checkpoint"
+            );
+        }
         Ok(Some((latest.id, assignment)))
     }
 

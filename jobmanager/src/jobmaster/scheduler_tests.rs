@@ -6,6 +6,8 @@ use crate::jobmaster::restart_strategy::RestartStrategyOptions;
 
 #[path = "scheduler_loss_tests.rs"]
 mod losses;
+#[path = "scheduler_restart_tests.rs"]
+mod restarts;
 
 struct TestEnvironment {
     now: i64,

@@ -26,6 +26,7 @@ use self::counters::TaskCounters;
 use self::deployment::{Deployment, Prepared};
 use self::driver::{Driver, Head, Times};
 use self::input::Inputs;
+use self::log::{JobLog, TaskLog};
 use self::mailbox::{Mail, Mailbox, Post, Undelivered};
 use self::output::Outputs;
 use self::reporter::{Report, Reporter, Sender};
@@ -40,6 +41,7 @@ pub(crate) mod deployment;
 mod driver;
 mod failure;
 mod input;
+pub(crate) mod log;
 pub(crate) mod mailbox;
 mod output;
 pub(crate) mod reporter;
@@ -117,6 +119,8 @@ pub(crate) struct Surroundings {
     pub(crate) state: JobState,
     /// The id of the TaskManager.
     pub(crate) task_manager: String,
+    /// What is logged of the tasks of the job.
+    pub(crate) log: Arc<JobLog>,
     /// What the tasks hold; none where that is not known.
     pub(crate) heap: Option<Arc<Heap>>,
 }
@@ -124,7 +128,7 @@ pub(crate) struct Surroundings {
 /// What a thread starts with.
 struct Start {
     name: String,
-    task_manager: String,
+    log: TaskLog,
     operators: Vec<proto::OperatorSpec>,
     factory: Arc<dyn OperatorFactory>,
     inputs: Option<Inputs>,
@@ -153,7 +157,8 @@ pub(crate) fn start(
 ) -> std::io::Result<TaskHandle> {
     let Prepared { vertex, subtask, attempt, attempt_number, allocation, waiter, outputs, inputs, restore } = prepared;
     let vertex = &deployment.graph.vertices[vertex];
-    let name = format!("{} ({}/{})#{attempt_number}", vertex.name, subtask + 1, vertex.parallelism);
+    let task = format!("{} ({}/{})", vertex.name, subtask + 1, vertex.parallelism);
+    let name = format!("{task}#{attempt_number}");
     let counters = Arc::new(TaskCounters::default());
     let (reporter, reporting) = Reporter::new(surroundings.sender.clone(), counters.clone(), waiter.notifier().clone());
     let (post, mailbox) = mailbox::mailbox(waiter.notifier().clone());
@@ -172,9 +177,11 @@ pub(crate) fn start(
         notifier: waiter.notifier().clone(),
         runtime: surroundings.runtime,
     };
+    let log =
+        TaskLog { job: surroundings.log, task, task_manager: surroundings.task_manager, clock: context.clock.clone() };
     let start = Start {
         name: name.clone(),
-        task_manager: surroundings.task_manager,
+        log,
         operators: vertex.operators.clone(),
         factory: surroundings.factory,
         inputs,
@@ -219,7 +226,7 @@ impl Start {
     fn run(self) {
         let Self {
             name,
-            task_manager,
+            log,
             operators,
             factory,
             inputs,
@@ -234,13 +241,13 @@ impl Start {
             sender,
             fault,
         } = self;
-        tracing::info!("task starts");
+        log.starts();
         reporter.report(Report::State(ExecutionState::Initializing, None));
         let built = caught(|| build_chain(&operators, &context, inputs, &waiter, &sender, &*factory));
         let (head, chain) = match built {
             Ok(built) => built,
             Err(outcome) => {
-                return end(&name, &task_manager, Err(outcome), Some(outputs), &waiter, &reporter, &fault);
+                return end(&name, &log, Err(outcome), Some(outputs), &waiter, &reporter, &fault);
             }
         };
         let mut driver = Driver {
@@ -269,7 +276,7 @@ impl Start {
             drop((mailbox, checkpoints, head, chain));
             Ok(())
         });
-        end(&name, &task_manager, outcome.and(freed), Some(outputs), &waiter, &reporter, &fault);
+        end(&name, &log, outcome.and(freed), Some(outputs), &waiter, &reporter, &fault);
     }
 }
 
@@ -304,7 +311,7 @@ fn work(driver: &mut Driver, context: &OperatorContext, restore: &Restore) -> Re
 /// after a failure was taken note of, so that no consumer reports the consequence before the cause.
 fn end(
     name: &str,
-    task_manager: &str,
+    log: &TaskLog,
     outcome: Result<(), Outcome>,
     mut outputs: Option<Outputs>,
     waiter: &Waiter,
@@ -324,8 +331,8 @@ fn end(
         },
     };
     match &failure {
-        Some(failure) => tracing::warn!(%task_manager, reason = %failure.message, "task failed"),
-        None => tracing::info!(state = state.as_str_name(), "task ended"),
+        Some(failure) => log.failed(failure),
+        None => log.ended(state),
     }
     if let (Some(failure), Some(outputs)) = (&failure, &mut outputs) {
         outputs.set_failure(&format!("{name}: {}", failure.message));
