@@ -70,6 +70,8 @@ pub struct CheckpointCoordinator {
     /// Nothing is to refer to the checkpoint that the job started from, until one is complete.
     full: bool,
     cleaning: Cleaning,
+    /// What tasks are yet to be told of checkpoints that are complete.
+    completed: Vec<Action>,
     actions: Vec<Action>,
 }
 
@@ -97,6 +99,7 @@ impl CheckpointCoordinator {
             counter: FailureCounter::new(options.tolerable_failures),
             full: false,
             cleaning: Cleaning::default(),
+            completed: Vec::new(),
             actions: Vec::new(),
             options,
         }
@@ -105,7 +108,18 @@ impl CheckpointCoordinator {
     /// What is to be done, in order.
     pub fn take_actions(&mut self, now: i64) -> Vec<Action> {
         self.clean(now);
+        self.tell_of_completed();
         std::mem::take(&mut self.actions)
+    }
+
+    /// Tasks hear that a checkpoint is complete when no call is under way that tells some to begin another one: calls may
+    /// overtake one another. A task at the end of its data that waits for a checkpoint ends when it hears of it. It still takes
+    /// its part in what is in its mailbox by then, but another one that began elsewhere would be complete without it, and of
+    /// what it leaves to others as it ends they may not have known when they took theirs.
+    fn tell_of_completed(&mut self) {
+        if !self.pending.values().any(Pending::is_being_told) {
+            self.actions.append(&mut self.completed);
+        }
     }
 
     /// How far the wall clock is ahead now of the time that is passed in. Of a checkpoint everything is told by where it was
@@ -581,7 +595,8 @@ impl CheckpointCoordinator {
         if pending.request.savepoint().is_none() || pending.request.stop().is_some() {
             let outcome = proto::CheckpointOutcome::Completed;
             self.actions.push(Action::ReleaseResults(metadata));
-            self.actions.push(Action::Notify { id, outcome, tasks: pending.participants() });
+            self.completed.push(Action::Notify { id, outcome, tasks: pending.participants() });
+            self.tell_of_completed();
         }
         if let Some(ticket) = pending.request.ticket() {
             self.actions.push(Action::Answer { ticket, result: Ok(Outcome { id, pointer }) });

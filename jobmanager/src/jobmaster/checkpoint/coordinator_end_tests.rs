@@ -89,6 +89,34 @@ fn the_earlier_checkpoint_comes_first_also_where_the_later_one_is_being_told() {
     assert_eq!(triggers(&job.triggered(1)), [(2, vec![3])]);
 }
 
+/// Failed before: a sink at the end of its data that waits for the first checkpoint could hear that it is complete before it
+/// heard of the second. It ended, and the second was complete without the partitions that it leaves to others.
+#[test]
+fn a_task_hears_what_is_complete_when_it_has_heard_what_has_begun() {
+    let completed = Some((1, proto::CheckpointOutcome::Completed, 4));
+    for lucky in [true, false] {
+        let mut job = Fixture::new(&[("interval", "1 s"), ("max-concurrent-checkpoints", "2")]);
+        for (id, now) in [(1, 1_000), (2, 2_000)] {
+            job.at(now);
+            job.prepared(id);
+            job.triggered(id);
+        }
+        assert_eq!(triggers(&job.end_of_data(4, true)), [(1, vec![4])]);
+        assert_eq!(triggers(&job.triggered(1)), [(2, vec![4])]);
+        for attempt in [1, 2, 3] {
+            job.ack(1, attempt);
+        }
+        let metadata = finalize(&job.ack(1, 4)).unwrap();
+        assert_eq!(notified(&job.finalized(&metadata)), None, "the call of the second is under way");
+        assert_eq!(job.coordinator.latest().unwrap().id, 1, "a restart begins with it");
+        let result = if lucky { Ok(()) } else { Err(CheckpointFailure::new(Reason::TriggerFailure)) };
+        job.coordinator.triggered(2, result, &job.graph, job.now);
+        let actions = job.actions();
+        let told = actions.iter().filter(|action| notified(std::slice::from_ref(*action)) == completed);
+        assert_eq!(told.count(), 1, "{actions:?}");
+    }
+}
+
 /// Before, a job at its end waited for the next checkpoint by the interval.
 #[test]
 fn the_last_checkpoint_is_due_when_all_tasks_are_at_their_end() {

@@ -55,6 +55,8 @@ struct World {
     /// What each task refers to in an incremental checkpoint: its last state of each checkpoint.
     states: HashMap<(u64, u8), HashSet<String>>,
     tickets: HashSet<u64>,
+    /// Checkpoints that are complete and that tasks have not heard of.
+    untold: HashSet<u64>,
 }
 
 impl World {
@@ -77,6 +79,7 @@ impl World {
             files: HashSet::new(),
             states: HashMap::new(),
             tickets: HashSet::new(),
+            untold: HashSet::new(),
         }
     }
 
@@ -102,6 +105,11 @@ impl World {
                 }
                 Action::Sweep(_) => self.job.coordinator.swept(Cleaned::all(), self.job.now),
                 Action::Answer { ticket, .. } => assert!(self.tickets.remove(&ticket), "an answer nobody waits for"),
+                Action::Notify { id, outcome: proto::CheckpointOutcome::Completed, .. } => {
+                    assert!(self.untold.remove(&id), "checkpoint {id} is not complete, or tasks know that it is");
+                    let goes_on = |call: &u64| self.job.coordinator.barrier_of(*call).is_some();
+                    assert!(!self.calls.iter().any(goes_on), "not all tasks have heard of one that has begun");
+                }
                 _ => {}
             }
         }
@@ -185,11 +193,15 @@ impl World {
             }
             Event::Finalized(lucky) if !self.writing.is_empty() => {
                 let metadata = self.writing.remove(0);
+                let id = metadata.checkpoint_id;
                 let result = match lucky {
-                    true => Ok(format!("file:/chk-{}", metadata.checkpoint_id)),
+                    true => Ok(format!("file:/chk-{id}")),
                     false => Err(CheckpointFailure::new(Reason::IoException)),
                 };
                 self.job.coordinator.finalized(metadata, result, &self.job.graph, now);
+                if self.job.coordinator.latest().is_some_and(|latest| latest.id == id) {
+                    self.untold.insert(id);
+                }
             }
             Event::Discarded if self.cleaning > 0 => {
                 self.cleaning -= 1;
@@ -253,6 +265,7 @@ impl World {
         }
         assert!(!self.job.coordinator.is_busy());
         assert!(self.tickets.is_empty(), "somebody waits for ever");
+        assert!(self.untold.is_empty(), "tasks never hear of {:?}", self.untold);
     }
 
     /// Without any report from a task every checkpoint ends in time.
@@ -272,8 +285,9 @@ impl World {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
 
-    /// Whatever happens in whatever order: a checkpoint completes only with the state of every task, no file is deleted that
-    /// a retained checkpoint needs, none stays pending for ever, and everybody gets an answer.
+    /// Whatever happens in whatever order: a checkpoint completes only with the state of every task, and tasks hear of it when
+    /// they have heard of those that have begun, no file is deleted that a retained checkpoint needs, none stays pending for
+    /// ever, and everybody gets an answer.
     #[test]
     fn no_order_of_events_does_harm(
         concurrent in 1..4_u32,

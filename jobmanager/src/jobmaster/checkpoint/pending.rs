@@ -170,7 +170,12 @@ impl Pending {
 
     /// Everything that is needed is there.
     pub(super) fn is_complete(&self) -> bool {
-        self.stage == Stage::Waiting && self.calls == 0 && self.to_trigger.is_empty() && self.missing == 0
+        self.stage == Stage::Waiting && !self.is_being_told() && self.missing == 0
+    }
+
+    /// Not all tasks that are to be told to begin have been.
+    pub(super) fn is_being_told(&self) -> bool {
+        self.calls > 0 || !self.to_trigger.is_empty()
     }
 
     /// No task took part: all ended.
