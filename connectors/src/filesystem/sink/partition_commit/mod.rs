@@ -13,6 +13,7 @@
 //!   have reached, and no subtask has a file in it that goes on beyond the checkpoint that it has reached itself.
 //! - As long as a file of a partition is to get its name, or got it after the last commit, a subtask or its checkpoint waits for
 //!   the partition: it is committed once more.
+//! - A checkpoint waits for no partition whose rows all came after it.
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::PathBuf;
@@ -174,8 +175,9 @@ impl PartitionCommitter {
 
     /// Remembers what will be true when the checkpoint is durable; the partitions that wait, for the checkpoint. Those of
     /// subtasks that have ended are among them: a checkpoint has no state of these. So are those of subtasks that will have when
-    /// an earlier checkpoint is durable: what they say then may come too late for this one. `open`: folders with a file that
-    /// goes on and does not get its name with the checkpoint.
+    /// an earlier checkpoint is durable: what they say then may come too late for this one. Where this subtask takes its part
+    /// first, the other one takes its own before it ends: it hears that the earlier checkpoint is durable when it has heard that
+    /// this one has begun. `open`: folders with a file that goes on and does not get its name with the checkpoint.
     pub(super) fn snapshot(&mut self, checkpoint: u64, ended: bool, open: BTreeSet<String>) -> Result<Vec<Bytes>> {
         self.snapshots += 1;
         let progress = self.progress(checkpoint, ended, open);
@@ -184,7 +186,9 @@ impl PartitionCommitter {
         if ended && !self.ended {
             self.board.post_ending(&progress)?;
         }
-        for (subtask, other) in self.board.ending_others()? {
+        // One that takes part in this checkpoint has its own in it, and may have ended with rows that came after it.
+        let before = self.board.ending_others()?.into_iter().filter(|(_, other)| other.checkpoint < checkpoint);
+        for (subtask, other) in before {
             for (folder, since) in other.partitions {
                 if !self.is_done_for(subtask, &folder) {
                     waiting.entry(folder).and_modify(|known| *known = since.min(*known)).or_insert(since);
