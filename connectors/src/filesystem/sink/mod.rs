@@ -408,9 +408,7 @@ fn remove(path: &Path) {
 
 impl Operator for FileSink {
     fn restore(&mut self, state: &mut dyn RestoredState) -> Result<()> {
-        if state.checkpoint_id().is_some() {
-            self.restored = Some(recovery::Restored::read(state)?);
-        }
+        self.restored = recovery::Restored::read(state)?;
         Ok(())
     }
 

@@ -56,8 +56,9 @@ impl PartFile {
             let why = match error.kind() {
                 io::ErrorKind::NotFound => {
                     ". A job that was started from this checkpoint, or from another one that names the file, has taken its \
-                     rows over and removed it with its first own checkpoint, or it was removed by hand. Without it rows would \
-                     be lost: start from a checkpoint of that job, or put the file back"
+                     rows over and removed it with its first own checkpoint; or the job itself has completed it since, and it \
+                     was taken away; or it was removed by hand. Without it rows would be lost: start from a checkpoint of that \
+                     job or from a later one, or put the file back"
                 }
                 _ => "",
             };

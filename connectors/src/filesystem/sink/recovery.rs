@@ -13,18 +13,18 @@ use super::state::{Committable, FileState, InProgress};
 use super::{FILES, FileSink, PARTITIONS, exists, names, remove};
 
 /// The lists of the subtasks whose number is this one's modulo the parallelism, or (of checkpoints written before) of all.
-#[derive(Default)]
 pub(super) struct Restored {
-    /// None: nothing is restored.
-    checkpoint: Option<u64>,
+    checkpoint: u64,
     files: Vec<FileState>,
     partitions: Vec<Bytes>,
 }
 
 impl Restored {
-    pub(super) fn read(state: &mut dyn RestoredState) -> Result<Self> {
+    /// None: the job starts from nothing.
+    pub(super) fn read(state: &mut dyn RestoredState) -> Result<Option<Self>> {
+        let Some(checkpoint) = state.checkpoint_id() else { return Ok(None) };
         let files = state.list(FILES).iter().map(|entry| FileState::decode(entry)).collect::<Result<_>>()?;
-        Ok(Self { checkpoint: state.checkpoint_id(), files, partitions: state.list(PARTITIONS) })
+        Ok(Some(Self { checkpoint, files, partitions: state.list(PARTITIONS) }))
     }
 }
 
@@ -48,13 +48,12 @@ impl FileSink {
     /// Commits and goes on with this subtask's share of the restored files, and removes what neither a checkpoint nor a
     /// savepoint names.
     pub(super) fn recover(&mut self, sink: u64, context: &OperatorContext) -> Result<()> {
-        let restored = self.restored.take().unwrap_or_default();
+        let Some(restored) = self.restored.take() else { return self.clean(sink, context, &HashSet::new()) };
         let files = own(restored.files, context.subtask, context.parallelism)?;
         let named: HashSet<PathBuf> = files.iter().map(|file| file.hidden().clone()).collect();
+        let files = without_completed(files, restored.checkpoint, context.run)?;
         self.clean(sink, context, &named)?;
-        if let Some(checkpoint) = restored.checkpoint {
-            self.take_over_guards(checkpoint, &named)?;
-        }
+        self.take_over_guards(restored.checkpoint, &named)?;
         let now = context.clock.now_millis();
         let mut pending = Vec::new();
         for file in files {
@@ -75,13 +74,6 @@ impl FileSink {
     }
 
     fn resume(&mut self, file: &InProgress, now: i64) -> Result<()> {
-        if !exists(&file.hidden)? && exists(&file.path)? {
-            tracing::warn!(
-                file = %file.path.display(),
-                "a file that the restored checkpoint was writing to has been committed by a later checkpoint"
-            );
-            return Ok(());
-        }
         // After a restore with fewer subtasks a folder may have several: only one of them takes more rows.
         self.close_file(&file.folder)?;
         let directory = self.make_folder(&file.folder)?;
@@ -190,8 +182,7 @@ impl FileSink {
 fn own(files: Vec<FileState>, subtask: u32, parallelism: u32) -> Result<Vec<FileState>> {
     let mut own = Vec::with_capacity(files.len());
     for file in files {
-        let name = file.hidden().file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        let Some(owner) = names::owner(name) else {
+        let Some(owner) = owner(file.hidden()) else {
             let message = format!("{} in the restored checkpoint is no file of a sink", file.hidden().display());
             return Err(Error::State(wiesel_state::Error::Corrupt(message)));
         };
@@ -201,6 +192,55 @@ fn own(files: Vec<FileState>, subtask: u32, parallelism: u32) -> Result<Vec<File
     }
     own.sort_by(|a, b| a.hidden().cmp(b.hidden()));
     Ok(own)
+}
+
+fn owner(hidden: &Path) -> Option<names::Owner> {
+    names::owner(hidden.file_name()?.to_str()?)
+}
+
+/// Leaves out files that took rows at the restored checkpoint and have their names now. What they held then is visible, and so
+/// are the rows that came after it, which this attempt is about to write once more.
+///
+/// - Another run of the job wrote it: somebody has chosen the checkpoint. It is not the latest of that run, or the file was
+///   completed without one, at the end of its task. The rows would come twice: an error, as in Flink, before anything is touched.
+/// - This run did: a restart goes back to the latest checkpoint, while a file gets its name with one that is later than all in
+///   which it takes rows. So it can only have been completed at the end of a task that waits for no checkpoint
+///   (`FileSink::commit_at_end`). The rows do come twice then (docs/design.md), but nobody could do anything about an error,
+///   which would come with every restart.
+///
+/// Whoever goes on with a file, at whichever parallelism, copies it under a name of its own: that never gives it its name.
+fn without_completed(files: Vec<FileState>, checkpoint: u64, run: u64) -> Result<Vec<FileState>> {
+    let mut left = Vec::with_capacity(files.len());
+    for file in files {
+        if let FileState::InProgress(file) = &file
+            && !exists(&file.hidden)?
+            && exists(&file.path)?
+        {
+            if owner(&file.hidden).is_none_or(|owner| owner.run != Some(run)) {
+                return Err(completed_since(file, checkpoint));
+            }
+            tracing::warn!(
+                file = %file.path.display(),
+                "a file that the restored checkpoint was writing to was completed at the end of its task: the rows that came \
+                 after the checkpoint are written once more"
+            );
+            continue;
+        }
+        left.push(file);
+    }
+    Ok(left)
+}
+
+fn completed_since(file: &InProgress, checkpoint: u64) -> Error {
+    let (hidden, path) = (file.hidden.display(), file.path.display());
+    let message = format!(
+        "cannot go on with {hidden} of the restored checkpoint {checkpoint}: the job has completed it since, as {path}, with the \
+         rows that came after the checkpoint, which would be there twice. Start from the latest checkpoint or savepoint of the \
+         job. To start from this one all the same, give the file its hidden name back and take away what the job has written \
+         since: of this file the first {} bytes are kept",
+        file.length
+    );
+    Error::State(wiesel_state::Error::Missing(message))
 }
 
 fn check_length(file: &Committable) -> Result<()> {

@@ -78,21 +78,32 @@ impl Attempt {
 
     fn start_job(
         job_id: JobId,
-        (run, attempt_number): Number,
+        number: Number,
         spec: &proto::SinkSpec,
         parallelism: u32,
         clock: &Arc<ManualClock>,
         from: Option<&Checkpoint>,
     ) -> Self {
-        let start = |subtask| {
+        Self::try_start_job(job_id, number, spec, parallelism, clock, from).unwrap()
+    }
+
+    fn try_start_job(
+        job_id: JobId,
+        (run, attempt_number): Number,
+        spec: &proto::SinkSpec,
+        parallelism: u32,
+        clock: &Arc<TestClock>,
+        from: Option<&Checkpoint>,
+    ) -> Result<Self> {
+        let start = |subtask| -> Result<Box<dyn Operator>> {
             let mut sink = crate::factory::build_sink(spec, b"uid").unwrap();
-            sink.restore(&mut State(from)).unwrap();
+            sink.restore(&mut State(from))?;
             let context = context(subtask, parallelism);
             let context = OperatorContext { job_id, run, attempt_number, clock: clock.clone(), ..context };
-            sink.open(&context).unwrap();
-            sink
+            sink.open(&context)?;
+            Ok(sink)
         };
-        Self((0..parallelism).map(start).collect())
+        Ok(Self((0..parallelism).map(start).collect::<Result<_>>()?))
     }
 
     fn write(&mut self, subtask: usize, rows: &[(i32, String)]) {
@@ -225,7 +236,7 @@ fn spec(folder: &Path, format: &str, partitioned: bool) -> proto::SinkSpec {
 }
 
 /// Runs the steps, then ends the job with a last checkpoint. Every row must be there once, and never twice on the way. Then
-/// other jobs start from the savepoints: their rows must be there as well.
+/// other jobs start from the savepoints, as far as they may: their rows must be there as well.
 fn exactly_once(format: &str, partitioned: bool, steps: &[Step]) {
     let folder = tempfile::tempdir().unwrap();
     let spec = spec(folder.path(), format, partitioned);
@@ -309,12 +320,19 @@ fn exactly_once(format: &str, partitioned: bool, steps: &[Step]) {
         assert_eq!(left, [""; 0]);
     }
     for (job, savepoint) in (100u8..).zip(&savepoints) {
-        let number = next_number();
-        let mut other = Attempt::start_job(JobId([job; 16]), number, &spec, 3, &clock, Some(savepoint));
-        other.finish();
-        other.snapshot(savepoint.id + 1, savepoint.rows);
-        other.complete(savepoint.id + 1, u32::MAX);
-        other.close();
+        let number = (u64::from(job), 0);
+        match Attempt::try_start_job(JobId([job; 16]), number, &spec, 3, &clock, Some(savepoint)) {
+            Ok(mut other) => {
+                other.finish();
+                other.snapshot(savepoint.id + 1, savepoint.rows);
+                other.complete(savepoint.id + 1, u32::MAX);
+                other.close();
+            }
+            // A checkpoint after it has completed a file: so its rows are there.
+            Err(error) => {
+                assert!(format == "json" && error.to_string().contains("has completed it since, as"), "{error}")
+            }
+        }
         let rows = numbers(visible());
         assert!((0..savepoint.rows).all(|row| rows.contains(&row)), "rows of savepoint {} are lost", savepoint.id);
     }

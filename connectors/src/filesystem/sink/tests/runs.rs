@@ -1,4 +1,6 @@
 //! Runs of a job under one id: what one of them has left belongs to whoever starts from a checkpoint that names it.
+use wiesel_operators::operator::Error;
+
 use super::*;
 use crate::filesystem::sink::names::Names;
 
@@ -73,6 +75,117 @@ fn rows_that_another_run_has_taken_over_are_an_error_of_the_next_one_and_not_los
         {
             assert!(error.contains(part), "{error}");
         }
+    }
+}
+
+fn refused(run: u64, spec: &proto::SinkSpec, parallelism: u32, from: &Checkpoint) -> String {
+    let (job_id, clock) = (context(0, 1).job_id, Arc::default());
+    let error = Attempt::try_start_job(job_id, (run, 0), spec, parallelism, &clock, Some(from)).err().unwrap();
+    assert!(matches!(error, Error::State(wiesel_state::Error::Missing(_))), "no restart heals it: {error:?}");
+    error.to_string()
+}
+
+/// Failed before: that was a warning, and the rows between the two checkpoints were there twice.
+#[test]
+fn a_run_from_a_checkpoint_before_the_one_that_completed_a_file_is_refused() {
+    for parallelism in [1, 2, 3] {
+        let folder = tempfile::tempdir().unwrap();
+        let spec = sink(folder.path(), &two(), "json", &[]);
+        let clock = Arc::default();
+        let mut first = Attempt::start_as((9, 0), &spec, 2, &clock, None);
+        first.write(1, &row(1));
+        let earlier = first.snapshot(1, 1);
+        let savepoint = first.savepoint(2, 1);
+        first.complete(1, 0b11);
+        first.write(1, &row(2));
+        first.finish();
+        let latest = first.snapshot(3, 2);
+        let in_progress = files(folder.path()).into_iter().find(|path| path.contains(".inprogress.")).unwrap();
+        first.complete(3, 0b11);
+        first.close();
+        let completed = files(folder.path());
+        assert_eq!(completed.len(), 1, "{completed:?}");
+        let named = completed.first().unwrap();
+        for (from, number) in [(&earlier, 1), (&savepoint, 2)] {
+            let error = refused(5, &spec, parallelism, from);
+            let checkpoint = format!("the restored checkpoint {number}:");
+            let said = [
+                in_progress.as_str(),
+                named.as_str(),
+                checkpoint.as_str(),
+                "Start from the latest",
+                "hidden name back",
+            ];
+            for part in said {
+                assert!(error.contains(part), "{error}");
+            }
+        }
+        assert_eq!(files(folder.path()), completed, "nothing is touched");
+        drop(Attempt::start_as((4, 0), &spec, parallelism, &clock, Some(&latest)));
+        // What the message says.
+        fs::rename(folder.path().join(named), folder.path().join(&in_progress)).unwrap();
+        let mut again = Attempt::start_as((3, 0), &spec, parallelism, &clock, Some(&earlier));
+        again.write(0, &row(2));
+        again.finish();
+        again.snapshot(2, 2);
+        again.complete(2, u32::MAX);
+        again.close();
+        assert_eq!(visible(folder.path(), "json"), ["+I[1, x]", "+I[2, x]"]);
+        assert_eq!(hidden(folder.path()), 0, "{:?}", files(folder.path()));
+    }
+}
+
+/// Where a task waits for no checkpoint its end completes a file that the latest one takes for open. The restarts of its run
+/// cannot choose another one.
+#[test]
+fn a_file_that_the_end_of_its_task_completed_stops_other_runs_and_no_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let spec = sink(folder.path(), &two(), "json", &[]);
+    let clock = Arc::default();
+    let mut first = Attempt::start_as((9, 0), &spec, 1, &clock, None);
+    first.write(0, &row(1));
+    let checkpoint = first.snapshot(1, 1);
+    first.complete(1, 1);
+    first.write(0, &row(2));
+    first.finish();
+    first.commit_at_end();
+    first.close();
+    drop(Attempt::start_as((9, 1), &spec, 1, &clock, Some(&checkpoint)));
+    let error = refused(5, &spec, 1, &checkpoint);
+    assert!(error.contains("the restored checkpoint 1:"), "{error}");
+    assert_eq!(visible(folder.path(), "json"), ["+I[1, x]", "+I[2, x]"]);
+}
+
+/// What died before anybody had heard of its checkpoint, what was committed when a savepoint or a checkpoint began, and a file
+/// that other subtasks go on with at each start.
+#[test]
+fn a_start_from_the_latest_checkpoint_or_savepoint_is_never_refused() {
+    for (run, from) in (0..3).flat_map(|from| [(9, from), (5, from)]) {
+        let folder = tempfile::tempdir().unwrap();
+        let spec = spec(folder.path(), "json", false);
+        let clock: Arc<TestClock> = Arc::default();
+        let mut killed = Attempt::start_as((9, 0), &spec, 2, &clock, None);
+        killed.write(0, &row(1));
+        killed.write(1, &row(2));
+        clock.0.store(1_000, Ordering::SeqCst);
+        killed.tick(1_000);
+        let committed = killed.snapshot(1, 2);
+        killed.complete(1, 0b11);
+        killed.write(1, &row(3));
+        let savepoint = killed.savepoint(2, 3);
+        let unheard = killed.snapshot(3, 3);
+        drop(killed);
+        let from = [&committed, &savepoint, &unheard][from];
+        for (attempt, parallelism) in [(1, 3), (2, 1), (3, 2)] {
+            drop(Attempt::start_as((run, attempt), &spec, parallelism, &clock, Some(from)));
+        }
+        let mut last = Attempt::start_as((run, 4), &spec, 4, &clock, Some(from));
+        last.finish();
+        last.snapshot(4, from.rows);
+        last.complete(4, u32::MAX);
+        last.close();
+        let rows: Vec<String> = (1..=from.rows).map(|row| format!("+I[{row}, x]")).collect();
+        assert_eq!(visible(folder.path(), "json"), rows);
     }
 }
 
