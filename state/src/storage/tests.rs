@@ -232,6 +232,33 @@ async fn whether_a_savepoint_can_be_written_is_known_before_and_leaves_nothing()
     assert_eq!(std::fs::read(folder.path().join("file")).unwrap(), b"");
 }
 
+/// A JobManager that dies while it tries a savepoint's folder leaves it, maybe with an empty file in it.
+#[tokio::test]
+async fn what_is_left_of_a_trial_is_no_savepoint_and_in_nobodys_way() {
+    for probe in [None, Some(".0123456789abcdef.tmp")] {
+        let folder = tempfile::tempdir().unwrap();
+        let storage = in_folder(folder.path());
+        let directory = folder.path().join("savepoints").display().to_string();
+        let target = storage.savepoint_target(Some(&directory)).unwrap();
+        let left = Path::new(target.strip_prefix("file:").unwrap());
+        std::fs::create_dir_all(left).unwrap();
+        probe.iter().for_each(|probe| std::fs::write(left.join(probe), "").unwrap());
+        let configuration = storage.configuration();
+        let started = read_metadata(&target, configuration).await.unwrap_err().to_string();
+        let disposed = dispose_savepoint(&target, configuration).await.unwrap_err().to_string();
+        for error in [started, disposed] {
+            assert!(error.contains(&target) && error.contains("was never completed"), "{error}");
+        }
+        // The next savepoint has a name of its own; at this very place it would be whole as well.
+        storage.try_savepoint_target(&target).await.unwrap();
+        let files = storage.files(&savepoint(&target)).unwrap();
+        let state = metadata(7, vec![(put(&files, b"more than ten").await, false)]);
+        assert_eq!(storage.write_metadata(&savepoint(&target), &state).await.unwrap(), target);
+        let read = read_metadata(&target, configuration).await.unwrap();
+        assert_eq!(read, (target, state));
+    }
+}
+
 #[tokio::test]
 async fn a_savepoint_can_be_moved() {
     let folder = tempfile::tempdir().unwrap();
