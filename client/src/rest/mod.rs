@@ -207,7 +207,7 @@ impl RestClient {
         let response = request.send().await.map_err(unreachable)?;
         let status = response.status();
         let body = response.bytes().await.map_err(unreachable)?;
-        self.outcome(call, status, &body)
+        self.answer(call, status, &body)
     }
 
     /// Sends what may be so long that it is refused before it is sent.
@@ -216,11 +216,11 @@ impl RestClient {
         let request = request.map_err(|error| self.unreachable(root_cause(&error)))?;
         let answer = upload::send(request, CONNECT_TIMEOUT).await;
         let (status, body) = answer.map_err(|reason| self.unreachable(reason))?;
-        self.outcome(call, status, &body)
+        self.answer(call, status, &body)
     }
 
     /// What an answer says.
-    fn outcome<T: DeserializeOwned>(&self, call: &str, status: StatusCode, body: &[u8]) -> Result<T> {
+    fn answer<T: DeserializeOwned>(&self, call: &str, status: StatusCode, body: &[u8]) -> Result<T> {
         if status.is_success() {
             return serde_json::from_slice(body).map_err(|error| self.unexpected(call, &error.to_string()));
         }

@@ -92,7 +92,7 @@ impl Attempt {
         (run, attempt_number): Number,
         spec: &proto::SinkSpec,
         parallelism: u32,
-        clock: &Arc<TestClock>,
+        clock: &Arc<ManualClock>,
         from: Option<&Checkpoint>,
     ) -> Result<Self> {
         let start = |subtask| -> Result<Box<dyn Operator>> {

@@ -163,7 +163,7 @@ fn a_start_from_the_latest_checkpoint_or_savepoint_is_never_refused() {
     for (run, from) in (0..3).flat_map(|from| [(9, from), (5, from)]) {
         let folder = tempfile::tempdir().unwrap();
         let spec = spec(folder.path(), "json", false);
-        let clock: Arc<TestClock> = Arc::default();
+        let clock: Arc<ManualClock> = Arc::default();
         let mut killed = Attempt::start_as((9, 0), &spec, 2, &clock, None);
         killed.write(0, &row(1));
         killed.write(1, &row(2));
