@@ -235,6 +235,7 @@ mod tests {
         assert_eq!(timed.read(&mut buffer).await.unwrap(), 3);
         timed.conversation().due = Some(Instant::now());
         assert_eq!(timed.read(&mut buffer).await.unwrap_err().kind(), io::ErrorKind::TimedOut);
+        timed.conversation().due = None;
         drop(other);
         assert_eq!(timed.read(&mut buffer).await.unwrap(), 0);
         assert_eq!(timed.conversation().received, [3, 0]);

@@ -95,8 +95,10 @@ fn names_order_of_conditions_and_views_do_not_matter() {
 /// Before, each answer about a job and each message that deployed it repeated the whole of an expression.
 #[test]
 fn what_is_shown_of_an_operator_has_a_length_and_its_uid_is_of_all_of_it() {
-    let insert =
-        |end: &str| format!("INSERT INTO copy SELECT id, customer || '{}{end}' FROM orders", "x".repeat(200_000));
+    let insert = |end: &str| {
+        let key = format!("customer || '{}{end}'", "x".repeat(200_000));
+        format!("INSERT INTO by_customer SELECT {key}, COUNT(*) FROM orders GROUP BY {key}")
+    };
     let (one, other) = (graph("", TABLES, &[&insert("1")]), graph("", TABLES, &[&insert("2")]));
     let shown = |graph: &proto::JobGraph| -> Vec<String> {
         graph.vertices.iter().map(|vertex| vertex.description.clone()).collect()
