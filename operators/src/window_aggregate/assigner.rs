@@ -99,12 +99,8 @@ impl WindowAssigner {
         floor(time, self.offset(), self.slice()).wrapping_add(self.slice())
     }
 
-    /// The windows that hold a slice, by their ends, first to last: one with each slice from this on.
-    pub fn windows_of(self, slice_end: i64) -> impl Iterator<Item = i64> {
-        (slice_end..=self.last_window_of(slice_end)).step_by(usize::try_from(self.slice()).unwrap_or(usize::MAX))
-    }
-
-    /// The window after this one of those that hold a slice.
+    /// The window after this one of those that hold a slice: by their ends, the first ends with the slice, and another one with
+    /// each slice from there on.
     pub fn next_window_of(self, slice_end: i64, window_end: i64) -> Option<i64> {
         let next = window_end.checked_add(self.slice())?;
         (next <= self.last_window_of(slice_end)).then_some(next)

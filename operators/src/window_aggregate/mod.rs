@@ -14,6 +14,7 @@ use wiesel_proto as proto;
 use wiesel_state::keyed::SnapshotOptions;
 
 use self::assigner::{WindowAssigner, WindowZone};
+use self::open_windows::OpenWindows;
 use self::progress::{Progress, WindowPart};
 use self::slices::{SliceEnds, Slices};
 use self::state::ProgressTable;
@@ -28,6 +29,7 @@ use crate::types::{LogicalType, RowField, TypeKind, schema_from_proto, to_arrow_
 
 pub mod assigner;
 pub mod local;
+mod open_windows;
 mod progress;
 mod slices;
 mod state;
@@ -123,8 +125,21 @@ pub struct WindowAggregate {
     /// Windows that hold rows and are not complete, by their ends: of each slice the first only. When that is emitted the next
     /// one follows, so that a slice costs the same however many windows hold it.
     windows: BTreeSet<i64>,
+    /// Finds the first window of a slice.
+    open: OpenWindows,
     /// Rows (FINAL: accumulators) that came after their last window (Flink's `numLateRecordsDropped`).
     late_rows: u64,
+}
+
+/// A window that is complete.
+#[derive(Clone, Copy)]
+struct DueWindow {
+    start: i64,
+    end: i64,
+    /// When it was complete.
+    trigger: i64,
+    /// Some key group may have emitted it before a restore.
+    may_be_emitted: bool,
 }
 
 impl WindowAggregate {
@@ -145,6 +160,7 @@ impl WindowAggregate {
         if output.fields().len() != expected {
             return Err(Error::Plan(format!("its output has {} columns, not {expected}", output.fields().len())));
         }
+        let open = OpenWindows::new(parts.ends.assigner, parts.ends.zone);
         Ok(Self {
             parts,
             merges,
@@ -155,6 +171,7 @@ impl WindowAggregate {
             progress_table: None,
             handed_on: MIN_WATERMARK,
             windows: BTreeSet::new(),
+            open,
             late_rows: 0,
         })
     }
@@ -165,7 +182,7 @@ impl WindowAggregate {
     }
 
     fn add(&mut self, records: &RecordBatch) -> Result<()> {
-        let Self { parts, windows, progress, merges, late_rows, .. } = self;
+        let Self { parts, windows, open, progress, merges, late_rows, .. } = self;
         let (assigner, zone) = (parts.ends.assigner, parts.ends.zone);
         let slice_ends;
         let ends = match (*merges, parts.event_time) {
@@ -184,7 +201,13 @@ impl WindowAggregate {
         let (kept, kept_ends);
         let (records, ends) = if any_late {
             let keys: Vec<ArrayRef> = parts.keys.iter().map(|key| records.column(*key).clone()).collect();
-            let late = progress.passed(ends.iter().map(|end| last(*end)), &keys, ends.len())?;
+            // Most rows are in the slice of the row before.
+            let mut before: Option<(i64, i64)> = None;
+            let lasts = ends.iter().map(|end| {
+                let known = before.filter(|(same, _)| same == end);
+                before.insert(known.unwrap_or_else(|| (*end, last(*end)))).1
+            });
+            let late = progress.passed(lasts, &keys, ends.len())?;
             let mask: BooleanArray = late.iter().map(|late| Some(!late)).collect();
             kept = filter_record_batch(records, &mask)?;
             kept_ends = ends.iter().zip(&late).filter(|(_, late)| !**late).map(|(end, _)| *end).collect::<Vec<_>>();
@@ -196,10 +219,11 @@ impl WindowAggregate {
         let keys: Vec<ArrayRef> = parts.keys.iter().map(|key| records.column(*key).clone()).collect();
         // In processing time a row's windows are never over, not even if the clock went back.
         let passed = if parts.event_time { progress.now() } else { MIN_WATERMARK };
-        let open = |end| {
-            windows.extend(assigner.windows_of(end).find(|end| zone.trigger(*end) > passed));
+        let opened = |end: i64| -> Result<()> {
+            windows.extend(open.first_of(end, passed)?);
+            Ok(())
         };
-        parts.slices.add(&keys, ends, open, |aggregates, groups| match *merges {
+        parts.slices.add(&keys, ends, opened, |aggregates, groups| match *merges {
             true => aggregates.merge(groups, &records.columns()[keys.len()..]),
             false => aggregates.update(records, groups, None, None),
         })?;
@@ -209,44 +233,62 @@ impl WindowAggregate {
     /// Emits the windows that are complete, and drops the slices that no other window needs.
     fn fire(&mut self, progress: i64, out: &mut dyn Collector) -> Result<()> {
         self.progress.advance(progress);
-        let (assigner, zone) = (self.parts.ends.assigner, self.parts.ends.zone);
-        let due = |end: &i64| zone.trigger(*end) <= progress;
-        while let Some(window_end) = self.windows.first().copied().filter(due) {
+        let assigner = self.parts.ends.assigner;
+        let mut ends = Vec::new();
+        while let Some(window) = self.first_due(progress) {
             // A window may have nothing to emit.
             ending::check()?;
             self.windows.pop_first();
-            let start = assigner.window_start(window_end);
-            let ends = self.parts.slices.ends_within(start, window_end);
-            if self.parts.slices.any_spilled(&ends) {
-                self.fire_spilled(&ends, window_end, out)?;
+            self.parts.slices.ends_within(window.start, window.end, &mut ends);
+            if self.parts.slices.any_spilled(window.start, window.end) {
+                self.fire_spilled(&ends, window, out)?;
             } else {
-                self.fire_at_hand(&ends, window_end, out)?;
+                self.fire_at_hand(&ends, window, out)?;
             }
-            self.windows.extend(ends.iter().find_map(|end| assigner.next_window_of(*end, window_end)));
-            let done = |end: &i64| assigner.last_window_of(*end) <= window_end;
-            let done: Vec<i64> = ends.into_iter().filter(done).collect();
-            done.into_iter().try_for_each(|end| self.parts.slices.drop_slice(end))?;
+            self.windows.extend(ends.iter().find_map(|end| assigner.next_window_of(*end, window.end)));
+            ends.retain(|end| assigner.last_window_of(*end) <= window.end);
+            for end in &ends {
+                ending::check()?;
+                self.parts.slices.drop_slice(*end)?;
+            }
         }
         self.progress.settle();
         Ok(())
     }
 
+    /// The first window, if it is complete.
+    fn first_due(&self, progress: i64) -> Option<DueWindow> {
+        let end = *self.windows.first()?;
+        let trigger = self.parts.ends.zone.trigger(end);
+        let start = self.parts.ends.assigner.window_start(end);
+        let may_be_emitted = self.progress.may_have_emitted(trigger);
+        (trigger <= progress).then_some(DueWindow { start, end, trigger, may_be_emitted })
+    }
+
     /// Emits a window all of which is at hand.
-    fn fire_at_hand(&mut self, ends: &[i64], window_end: i64, out: &mut dyn Collector) -> Result<()> {
-        let parts = ends.iter().map(|end| self.not_emitted(*end, window_end)).collect::<Result<Vec<_>>>()?;
-        if let [single] = &parts[..] {
-            return self.emit(single, window_end, out);
+    fn fire_at_hand(&mut self, ends: &[i64], window: DueWindow, out: &mut dyn Collector) -> Result<()> {
+        let mut groups = Vec::new();
+        if window.may_be_emitted {
+            for end in ends {
+                ending::check()?;
+                groups.extend(self.not_emitted(*end, window)?);
+            }
+        } else {
+            self.parts.slices.groups_within(window.start, window.end, &mut groups);
         }
-        let groups = self.parts.slices.merged(&parts)?;
-        self.emit(&groups, window_end, out)?;
+        if ends.len() == 1 {
+            return self.emit(&groups, window.end, out);
+        }
+        let groups = self.parts.slices.merged(&groups)?;
+        self.emit(&groups, window.end, out)?;
         self.parts.slices.release(&groups);
         Ok(())
     }
 
     /// The groups of a slice with which a window was not emitted before a restore.
-    fn not_emitted(&self, slice_end: i64, window_end: i64) -> Result<Vec<u32>> {
+    fn not_emitted(&self, slice_end: i64, window: DueWindow) -> Result<Vec<u32>> {
         let groups = self.parts.slices.groups(slice_end);
-        let part = self.part(slice_end, window_end);
+        let part = self.part(slice_end, window);
         if !self.progress.any_emitted(part) {
             return Ok(groups);
         }
@@ -256,21 +298,31 @@ impl WindowAggregate {
     }
 
     /// Emits a window of which parts are not at hand, key group after key group.
-    fn fire_spilled(&mut self, ends: &[i64], window_end: i64, out: &mut dyn Collector) -> Result<()> {
+    fn fire_spilled(&mut self, ends: &[i64], window: DueWindow, out: &mut dyn Collector) -> Result<()> {
         self.parts.slices.flush()?;
-        for key_group in self.progress.key_groups() {
-            let not_emitted = |end: &i64| !self.progress.was_emitted(self.part(*end, window_end), key_group);
-            let ends: Vec<i64> = ends.iter().copied().filter(not_emitted).collect();
-            let groups = self.parts.slices.gather(key_group, &ends)?;
-            self.emit(&groups, window_end, out)?;
+        // When the last window of each slice is complete; needed only where some key group was ahead.
+        let parts: Vec<(i64, WindowPart)> = match window.may_be_emitted {
+            true => ends.iter().map(|end| (*end, self.part(*end, window))).collect(),
+            false => Vec::new(),
+        };
+        for key_group in self.parts.slices.key_groups_within(window.start, window.end) {
+            ending::check()?;
+            let groups = if window.may_be_emitted {
+                let not_emitted = |(_, part): &&(i64, WindowPart)| !self.progress.was_emitted(*part, key_group);
+                let ends: Vec<i64> = parts.iter().filter(not_emitted).map(|(end, _)| *end).collect();
+                self.parts.slices.gather(key_group, &ends)?
+            } else {
+                self.parts.slices.gather(key_group, ends)?
+            };
+            self.emit(&groups, window.end, out)?;
             self.parts.slices.release(&groups);
         }
         Ok(())
     }
 
-    fn part(&self, slice_end: i64, window_end: i64) -> WindowPart {
+    fn part(&self, slice_end: i64, window: DueWindow) -> WindowPart {
         let SliceEnds { assigner, zone, .. } = &self.parts.ends;
-        WindowPart { window: zone.trigger(window_end), last: zone.trigger(assigner.last_window_of(slice_end)) }
+        WindowPart { window: window.trigger, last: zone.trigger(assigner.last_window_of(slice_end)) }
     }
 
     fn emit(&self, groups: &[u32], window_end: i64, out: &mut dyn Collector) -> Result<()> {

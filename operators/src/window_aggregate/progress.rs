@@ -92,6 +92,12 @@ impl Progress {
         Ok(times.zip(groups).map(passed).collect())
     }
 
+    /// Whether a window that is complete at this time may have been emitted, with any slice and for any key group, when the
+    /// subtask began.
+    pub(super) fn may_have_emitted(&self, trigger: i64) -> bool {
+        self.before.iter().any(|before| trigger <= *before)
+    }
+
     /// Whether a window had been emitted with a slice, for any key group, when the subtask began.
     pub(super) fn any_emitted(&self, part: WindowPart) -> bool {
         self.before.iter().any(|before| part.was_emitted(*before))

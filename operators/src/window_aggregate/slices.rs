@@ -9,9 +9,14 @@ use arrow::datatypes::{ArrowTimestampType, DataType, TimestampMillisecondType};
 use super::assigner::{WindowAssigner, WindowZone};
 use crate::aggregate::Aggregates;
 use crate::aggregate::keys::{KeyIndex, KeyStore};
+use crate::ending;
 use crate::operator::{Error, Result};
 use crate::state::cache::Cache;
 use crate::types::LogicalType;
+
+/// Groups, and bytes of them, that are merged into others together.
+const MERGED: usize = 8192;
+const MERGED_BYTES: usize = 4 << 20;
 
 /// Slices by their ends. All slices share one column of accumulators.
 pub(super) struct Slices {
@@ -35,6 +40,17 @@ pub(super) struct Slice {
     pub(super) index: KeyIndex,
     /// The table may have keys of it that are not here.
     pub(super) spilled: bool,
+    /// The key groups of which the table may have keys of it, in order: all others have none.
+    pub(super) key_groups: Vec<u16>,
+}
+
+impl Slice {
+    /// Notes that the table may have keys of it in a key group.
+    pub(super) fn note(&mut self, key_group: u16) {
+        if let Err(at) = self.key_groups.binary_search(&key_group) {
+            self.key_groups.insert(at, key_group);
+        }
+    }
 }
 
 impl Slices {
@@ -63,7 +79,7 @@ impl Slices {
         &mut self,
         keys: &[ArrayRef],
         ends: &[i64],
-        mut opened: impl FnMut(i64),
+        mut opened: impl FnMut(i64) -> Result<()>,
         add: impl FnOnce(&mut Aggregates, &[u32]) -> Result<()>,
     ) -> Result<()> {
         self.store.load(keys)?;
@@ -75,8 +91,8 @@ impl Slices {
             let slice = match self.slices.entry(run[0]) {
                 Entry::Occupied(entry) => entry.into_mut(),
                 Entry::Vacant(entry) => {
-                    opened(run[0]);
-                    entry.insert(Slice { index: self.spare.pop().unwrap_or_default(), spilled: false })
+                    opened(run[0])?;
+                    entry.insert(Slice { index: self.spare.pop().unwrap_or_default(), ..Slice::default() })
                 }
             };
             let known = self.store.fresh().len();
@@ -101,12 +117,54 @@ impl Slices {
         }
     }
 
-    /// The ends of the slices after `start`, up to `end`.
-    pub(super) fn ends_within(&self, start: i64, end: i64) -> Vec<i64> {
-        if start >= end {
-            return Vec::new();
+    /// The slices after `start`, up to `end`.
+    fn within(&self, start: i64, end: i64) -> impl Iterator<Item = (i64, &Slice)> {
+        let bounds = (Bound::Excluded(start.min(end)), Bound::Included(end));
+        self.slices.range(bounds).map(|(end, slice)| (*end, slice))
+    }
+
+    /// Replaces `ends` by the ends of the slices after `start`, up to `end`.
+    pub(super) fn ends_within(&self, start: i64, end: i64, ends: &mut Vec<i64>) {
+        ends.clear();
+        ends.extend(self.within(start, end).map(|(end, _)| end));
+    }
+
+    /// Appends the groups of the slices after `start`, up to `end`, slice after slice.
+    pub(super) fn groups_within(&self, start: i64, end: i64, groups: &mut Vec<u32>) {
+        self.within(start, end).for_each(|(_, slice)| groups.extend(slice.index.groups()));
+    }
+
+    /// Whether the table may have parts of the slices after `start`, up to `end`, that are not at hand.
+    pub(super) fn any_spilled(&self, start: i64, end: i64) -> bool {
+        self.within(start, end).any(|(_, slice)| slice.spilled)
+    }
+
+    /// The key groups of which the table may have keys of the slices after `start`, up to `end`.
+    pub(super) fn key_groups_within(&self, start: i64, end: i64) -> Vec<u32> {
+        let mut present = vec![false; self.key_groups.len()];
+        for key_group in self.within(start, end).flat_map(|(_, slice)| &slice.key_groups) {
+            if let Some(at) = self.position(*key_group) {
+                present[at] = true;
+            }
         }
-        self.slices.range((Bound::Excluded(start), Bound::Included(end))).map(|(end, _)| *end).collect()
+        self.key_groups.clone().zip(present).filter(|(_, present)| *present).map(|(key_group, _)| key_group).collect()
+    }
+
+    /// Of each key group of the subtask, the ends of the slices of which the table may have keys in it.
+    pub(super) fn ends_by_key_group(&self) -> Vec<Vec<i64>> {
+        let mut ends = vec![Vec::new(); self.key_groups.len()];
+        for (end, slice) in &self.slices {
+            for at in slice.key_groups.iter().filter_map(|key_group| self.position(*key_group)) {
+                ends[at].push(*end);
+            }
+        }
+        ends
+    }
+
+    /// Where among the subtask's key groups one is.
+    fn position(&self, key_group: u16) -> Option<usize> {
+        let key_group = u32::from(key_group);
+        self.key_groups.contains(&key_group).then(|| (key_group - self.key_groups.start) as usize)
     }
 
     /// The groups of a slice.
@@ -115,10 +173,14 @@ impl Slices {
     }
 
     /// Groups that hold what these groups of several slices hold together; to be given back by [`Slices::release`].
-    pub(super) fn merged(&mut self, parts: &[Vec<u32>]) -> Result<Vec<u32>> {
+    pub(super) fn merged(&mut self, sources: &[u32]) -> Result<Vec<u32>> {
         let mut merged = KeyIndex::default();
-        for sources in parts {
-            let targets: Vec<u32> = sources.iter().map(|group| self.store.assign_as(&mut merged, *group)).collect();
+        let mut targets = Vec::new();
+        let bytes = self.aggregates.width() + self.aggregates.heap() / self.store.len().max(1);
+        for sources in sources.chunks((MERGED_BYTES / bytes.max(1)).clamp(1, MERGED)) {
+            ending::check()?;
+            targets.clear();
+            targets.extend(sources.iter().map(|group| self.store.assign_as(&mut merged, *group)));
             self.make_room();
             self.aggregates.merge_groups(&targets, sources)?;
         }
@@ -129,7 +191,7 @@ impl Slices {
     pub(super) fn drop_slice(&mut self, end: i64) -> Result<()> {
         if let Some(mut slice) = self.slices.remove(&end) {
             let groups: Vec<u32> = slice.index.groups().collect();
-            self.delete(end, slice.spilled, &groups)?;
+            self.delete(end, &slice, &groups)?;
             self.release(&groups);
             slice.index.clear();
             if self.spare.len() < 4 {

@@ -2,8 +2,12 @@
 //!
 //! Table `slices` has the accumulators by key group, slice end and key. Groups are read when their key comes, written at a
 //! snapshot and when they take too much memory. A window of which parts are in the table alone is put together there, key
-//! group after key group. Table `progress` has, for each key group, how far it was ([`super::progress`]) and which slices there
-//! are, so that windows are known again without reading them.
+//! group after key group. Table `progress` has, for each key group, how far it was ([`super::progress`]) and which slices have
+//! keys of it, so that windows are known again without reading them.
+//!
+//! Invariant: a key group of which the table has keys of a slice is noted with the slice ([`Slice::key_groups`]). More may be
+//! noted: checkpoints used to have all slices of the subtask for each of its key groups.
+use std::collections::BTreeMap;
 use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 
@@ -11,23 +15,27 @@ use arrow::array::{ArrayRef, AsArray, Int64Array, ListArray};
 use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::{DataType, Field, Int64Type};
 use bytes::Bytes;
-use wiesel_state::keyed::{SnapshotOptions, WriteBatch};
+use wiesel_state::keyed::{Rows, SnapshotOptions, WriteBatch};
 
 use super::WindowAggregate;
 use super::slices::{Slice, Slices};
 use crate::aggregate::keys::KeyIndex;
 use crate::element::MIN_WATERMARK;
+use crate::ending;
 use crate::operator::{Error, OperatorSnapshot, RestoredState, Result};
 use crate::state::bits::Bits;
 use crate::state::cache::{Cache, PART_BYTES, Values};
 use crate::state::table::{RowTable, TableLayout};
 use crate::types::{LogicalType, TypeKind};
 
+/// Bytes of keys and values that are read together to put a window together.
+const GATHERED_BYTES: usize = 1 << 20;
+
 /// Where the progress of key groups is kept.
 pub(super) struct ProgressTable {
     table: RowTable,
     /// What was written last: it need not be written again.
-    written: Option<(Vec<i64>, Vec<i64>)>,
+    written: Option<(Vec<i64>, Vec<Vec<i64>>)>,
 }
 
 impl WindowAggregate {
@@ -69,20 +77,35 @@ impl WindowAggregate {
         let before: Vec<i64> =
             values.iter().map(|value| value.as_ref().and_then(|_| reached.next()).unwrap_or(MIN_WATERMARK)).collect();
         self.progress.restore(before);
-        let (assigner, zone) = (self.parts.ends.assigner, self.parts.ends.zone);
-        let ends = columns[1].as_list::<i32>().values().clone();
-        for end in ends.as_primitive::<Int64Type>().values() {
-            let last = zone.trigger(assigner.last_window_of(*end));
-            let passed = match last > self.progress.now() {
-                true => self.progress.now(),
-                // Of other key groups, which had not come so far and are another subtask's now.
-                false if self.parts.event_time => continue,
-                // Or rows came in after the clock had been put back.
-                false => MIN_WATERMARK,
-            };
-            self.parts.slices.slices.entry(*end).or_default().spilled = true;
-            self.windows.extend(assigner.windows_of(*end).find(|end| zone.trigger(*end) > passed));
+        let known = self.progress.key_groups().zip(&values).filter(|(_, value)| value.is_some());
+        let key_groups: Vec<u16> = known.map(|(key_group, _)| key_group as u16).collect();
+        let mut steps = ending::Steps::default();
+        for (list, key_groups) in slices_of(&key_groups, &columns[1]) {
+            for end in ends_of(&list) {
+                steps.step()?;
+                self.restore_slice(*end, &key_groups)?;
+            }
         }
+        Ok(())
+    }
+
+    /// A slice of which the table may have keys in these key groups.
+    fn restore_slice(&mut self, end: i64, key_groups: &[u16]) -> Result<()> {
+        let slices = &mut self.parts.slices.slices;
+        if let Some(known) = slices.get_mut(&end) {
+            key_groups.iter().for_each(|key_group| known.note(*key_group));
+            return Ok(());
+        }
+        let last = self.parts.ends.zone.trigger(self.parts.ends.assigner.last_window_of(end));
+        let passed = match last > self.progress.now() {
+            true => self.progress.now(),
+            // Of other key groups, which had not come so far and are another subtask's now.
+            false if self.parts.event_time => return Ok(()),
+            // Or rows came in after the clock had been put back.
+            false => MIN_WATERMARK,
+        };
+        slices.insert(end, Slice { spilled: true, key_groups: key_groups.to_vec(), ..Slice::default() });
+        self.windows.extend(self.open.first_of(end, passed)?);
         Ok(())
     }
 
@@ -96,19 +119,19 @@ impl WindowAggregate {
     }
 
     fn save_progress(&mut self) -> Result<()> {
+        let reached = self.progress.by_key_group();
+        let ends = self.parts.slices.ends_by_key_group();
         let (Some(cache), Some(progress)) = (&mut self.parts.slices.cache, &mut self.progress_table) else {
             return Ok(());
         };
-        let reached = self.progress.by_key_group();
-        let ends: Vec<i64> = self.parts.slices.slices.keys().copied().collect();
         let state = Some((reached, ends));
         if progress.written == state {
             return Ok(());
         }
         let Some((reached, ends)) = &state else { return Ok(()) };
-        let all_ends = Int64Array::from_iter_values(reached.iter().flat_map(|_| ends.iter().copied()));
+        let all_ends = Int64Array::from_iter_values(ends.iter().flatten().copied());
         let item = Arc::new(Field::new("item", DataType::Int64, false));
-        let offsets = OffsetBuffer::from_lengths(reached.iter().map(|_| ends.len()));
+        let offsets = OffsetBuffer::from_lengths(ends.iter().map(Vec::len));
         let lists = ListArray::try_new(item, offsets, Arc::new(all_ends), None)?;
         let columns: Vec<ArrayRef> = vec![Arc::new(Int64Array::from(reached.clone())), Arc::new(lists)];
         let values = progress.table.values(&columns, &[], reached.len())?;
@@ -124,12 +147,48 @@ fn progress_keys(groups: Range<u32>) -> impl Iterator<Item = [u8; 2]> {
     groups.map(|group| (group as u16).to_be_bytes())
 }
 
-impl Slices {
-    /// Whether the table may have parts of these slices that are not at hand.
-    pub(super) fn any_spilled(&self, ends: &[i64]) -> bool {
-        ends.iter().any(|end| self.slices.get(end).is_some_and(|slice| slice.spilled))
+/// The slices of key groups, whose lists these are. Neighbours with the same list come together.
+fn slices_of(key_groups: &[u16], lists: &ArrayRef) -> Vec<(ArrayRef, Vec<u16>)> {
+    let lists = lists.as_list::<i32>();
+    let mut slices: Vec<(ArrayRef, Vec<u16>)> = Vec::new();
+    for (at, key_group) in key_groups.iter().enumerate() {
+        let list = lists.value(at);
+        match slices.last_mut() {
+            Some((same, key_groups)) if ends_of(same) == ends_of(&list) => key_groups.push(*key_group),
+            _ => slices.push((list, vec![*key_group])),
+        }
     }
+    slices
+}
 
+/// The ends of the slices in a list.
+fn ends_of(list: &ArrayRef) -> &[i64] {
+    list.as_primitive::<Int64Type>().values()
+}
+
+/// Notes of slices, which have these ends, in which key groups the table has them by now: in those of these keys.
+fn note_key_groups(slices: &mut BTreeMap<i64, Slice>, keys: &Rows, ends: &[i64]) -> Result<()> {
+    let mut start = 0;
+    for run in ends.chunk_by(|a, b| a == b) {
+        if let Some(slice) = slices.get_mut(&run[0]) {
+            for at in start..start + run.len() {
+                slice.note(RowTable::group_and_namespace(keys.get(at))?.0);
+            }
+        }
+        start += run.len();
+    }
+    Ok(())
+}
+
+/// What the table has of some slices in a key group, or a part of it.
+struct Stored {
+    keys: Vec<Bytes>,
+    values: Vec<Bytes>,
+    /// The key of the entry behind.
+    next: Option<Vec<u8>>,
+}
+
+impl Slices {
     /// Reads what the table has of new groups: of each of these stretches of them, in its slice.
     pub(super) fn fetch(&mut self, missing: &[(Range<usize>, i64)]) -> Result<()> {
         let Some(cache) = self.cache.as_mut().filter(|_| missing.iter().any(|(new, _)| !new.is_empty())) else {
@@ -171,7 +230,9 @@ impl Slices {
         let value = aggregates.width() + aggregates.heap() / self.store.len().max(1);
         for part in self.store.parts(&groups, value, PART_BYTES) {
             let (groups, ends) = (&groups[part.clone()], &ends[part]);
+            ending::check()?;
             let keys = cache.table().keys(&self.store.columns(groups)?, ends, groups.len())?;
+            note_key_groups(&mut self.slices, &keys, ends)?;
             cache.write(groups, &keys, |chunk| {
                 Ok(Values { columns: aggregates.save(chunk)?, written: Vec::new(), gone: Vec::new() })
             })?;
@@ -180,9 +241,9 @@ impl Slices {
     }
 
     /// Takes a slice, of which these groups are at hand, out of the table.
-    pub(super) fn delete(&mut self, end: i64, spilled: bool, groups: &[u32]) -> Result<()> {
+    pub(super) fn delete(&mut self, end: i64, slice: &Slice, groups: &[u32]) -> Result<()> {
         let Some(cache) = &mut self.cache else { return Ok(()) };
-        if !spilled {
+        if !slice.spilled {
             let stored: Vec<u32> = groups.iter().copied().filter(|group| cache.is_stored(*group)).collect();
             for part in self.store.parts(&stored, 0, PART_BYTES) {
                 let part = &stored[part];
@@ -193,8 +254,8 @@ impl Slices {
             return Ok(());
         }
         let table = cache.table().id;
-        for key_group in self.key_groups.clone() {
-            let prefix = cache.table().prefix(key_group as u16, end);
+        for key_group in &slice.key_groups {
+            let prefix = cache.table().prefix(*key_group, end);
             let mut entries = Vec::new();
             cache.backend().scan(table, &prefix, &mut |key, _| {
                 entries.push((Bytes::copy_from_slice(key), None));
@@ -207,44 +268,66 @@ impl Slices {
         Ok(())
     }
 
-    /// Groups that hold what the table has of these slices in a key group together; to be given back by
+    /// Groups that hold what the table has of these slices, in order, in a key group together; to be given back by
     /// [`Slices::release`].
     pub(super) fn gather(&mut self, key_group: u32, ends: &[i64]) -> Result<Vec<u32>> {
         let mut merged = KeyIndex::default();
-        for end in ends {
-            let groups = self.read(key_group, *end)?;
-            if ends.len() == 1 {
-                return Ok(groups);
-            }
-            let targets: Vec<u32> = groups.iter().map(|group| self.store.assign_as(&mut merged, *group)).collect();
-            self.make_room();
-            self.aggregates.merge_groups(&targets, &groups)?;
-            self.release(&groups);
+        let (Some(cache), Some(first)) = (&self.cache, ends.first()) else { return Ok(Vec::new()) };
+        let mut next = Some(cache.table().prefix(key_group as u16, *first).to_vec());
+        while let Some(from) = next {
+            ending::check()?;
+            let stored = self.read(key_group, &from, ends)?;
+            self.take(&stored, ends.len() == 1, &mut merged)?;
+            next = stored.next;
         }
         Ok(merged.groups().collect())
     }
 
-    /// Groups that hold what the table has of a slice in a key group.
-    fn read(&mut self, key_group: u32, end: i64) -> Result<Vec<u32>> {
-        let Some(cache) = &mut self.cache else { return Ok(Vec::new()) };
-        let (table, prefix) = (cache.table().id, cache.table().prefix(key_group as u16, end));
-        let (mut keys, mut values): (Vec<Bytes>, Vec<Bytes>) = (Vec::new(), Vec::new());
-        cache.backend().scan(table, &prefix, &mut |key, value| {
-            keys.push(Bytes::copy_from_slice(key));
-            values.push(Bytes::copy_from_slice(value));
+    /// What the table has of slices in a key group, from a key on: a part of it, if it is much.
+    fn read(&mut self, key_group: u32, from: &[u8], ends: &[i64]) -> Result<Stored> {
+        let mut stored = Stored { keys: Vec::new(), values: Vec::new(), next: None };
+        let (Some(cache), Some(last)) = (&mut self.cache, ends.last()) else { return Ok(stored) };
+        let (table, prefix) = (cache.table().id, (key_group as u16).to_be_bytes());
+        let mut bytes = 0;
+        cache.backend().scan_from(table, &prefix, from, &mut |key, value| {
+            let (_, end) = RowTable::group_and_namespace(key)?;
+            if end > *last {
+                return Ok(ControlFlow::Break(()));
+            }
+            if ends.binary_search(&end).is_err() {
+                return Ok(ControlFlow::Continue(()));
+            }
+            if bytes >= GATHERED_BYTES {
+                stored.next = Some(key.to_vec());
+                return Ok(ControlFlow::Break(()));
+            }
+            bytes += key.len() + value.len();
+            stored.keys.push(Bytes::copy_from_slice(key));
+            stored.values.push(Bytes::copy_from_slice(value));
             Ok(ControlFlow::Continue(()))
         })?;
-        if keys.is_empty() {
-            return Ok(Vec::new());
-        }
-        let columns = cache.table().key_columns(keys.iter().map(|key| &key[..]))?;
-        let (accumulators, _) = cache.table().columns(&values)?;
-        let (mut index, mut groups) = (KeyIndex::default(), Vec::with_capacity(keys.len()));
+        Ok(stored)
+    }
+
+    /// Adds stored entries to the groups of their keys. Of a single slice no key comes twice: what is stored is what its group
+    /// holds.
+    fn take(&mut self, stored: &Stored, single: bool, merged: &mut KeyIndex) -> Result<()> {
+        let Some(cache) = self.cache.as_ref().filter(|_| !stored.keys.is_empty()) else { return Ok(()) };
+        let columns = cache.table().key_columns(stored.keys.iter().map(|key| &key[..]))?;
+        let (accumulators, _) = cache.table().columns(&stored.values)?;
+        let mut targets = Vec::with_capacity(stored.keys.len());
         self.store.load(&columns)?;
-        self.store.assign(&mut index, 0..keys.len(), &mut groups);
+        self.store.assign(merged, 0..stored.keys.len(), &mut targets);
+        if single {
+            self.make_room();
+            return self.aggregates.load(&targets, &accumulators);
+        }
+        let sources: Vec<u32> = targets.iter().map(|_| self.store.reserve()).collect();
         self.make_room();
-        self.aggregates.load(&groups, &accumulators)?;
-        Ok(groups)
+        self.aggregates.load(&sources, &accumulators)?;
+        self.aggregates.merge_groups(&targets, &sources)?;
+        self.release(&sources);
+        Ok(())
     }
 
     /// Drops groups from memory if they take too much.
@@ -279,7 +362,7 @@ impl Slices {
         self.write(&victims[victims.len() - changed..])?;
         let mut dropped = Bits::default();
         victims.iter().for_each(|group| dropped.insert(*group));
-        for Slice { index, spilled } in self.slices.values_mut() {
+        for Slice { index, spilled, .. } in self.slices.values_mut() {
             let groups: Vec<u32> = index.groups().filter(|group| dropped.has(*group)).collect();
             groups.iter().for_each(|group| self.store.forget(index, *group));
             *spilled |= !groups.is_empty();

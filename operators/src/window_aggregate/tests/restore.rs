@@ -95,6 +95,39 @@ fn a_slice_that_is_new_since_a_restore_is_emitted_where_its_window_was_not() {
     }
 }
 
+/// Each key group's slices are in its own list; checkpoints used to have all slices of the subtask in each list.
+#[test]
+fn windows_go_on_at_any_parallelism_in_either_form_of_the_lists() {
+    let rows = |from: i64| Step::Rows((0..40).map(|at| (at % 7, from + i64::from(at) * 200, Some(at))).collect());
+    let lines = |setup: &Setup, everywhere: Option<bool>| {
+        let mut run = Run::new(setup, 1);
+        let mut lines = run.step(&rows(0));
+        lines.extend(run.step(&Step::Watermark(2999)));
+        for (at, parallelism) in [(1, 3), (2, 2), (3, 5), (4, 1)] {
+            if let Some(everywhere) = everywhere {
+                run.subtasks.operators.iter_mut().filter(|_| everywhere).for_each(note_everywhere);
+                let saved = run.subtasks.save(at);
+                run.restore(parallelism, &saved);
+            }
+            let now = 1000 * i64::try_from(at).unwrap();
+            // Some are late for their last window, some for one of those before.
+            lines.extend(run.step(&rows(now)));
+            lines.extend(run.step(&Step::Watermark(2999 + now)));
+        }
+        lines.extend(run.step(&Step::Watermark(MAX_WATERMARK)));
+        lines.sort();
+        lines
+    };
+    for (kind, size, slide) in
+        [(WindowKind::Tumble, 1000, 0), (WindowKind::Hop, 4000, 500), (WindowKind::Cumulate, 4000, 500)]
+    {
+        let setup = Setup::new(kind, size, slide, &[0], calls());
+        let expected = lines(&setup, None);
+        assert_eq!(lines(&setup, Some(false)), expected);
+        assert_eq!(lines(&setup, Some(true)), expected);
+    }
+}
+
 /// Before, a window was emitted a second time with all that its slices held.
 #[test]
 fn a_clock_that_was_put_back_loses_no_row_and_repeats_none() {

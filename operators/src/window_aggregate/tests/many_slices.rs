@@ -1,0 +1,156 @@
+//! Windows of many slices: how much work they are, what a checkpoint has of them, and that the work ends with the task.
+use wiesel_common::keygroup;
+
+use super::*;
+use crate::expression::Zone;
+use crate::testing::state::{Saved, Subtasks, World};
+use crate::window_aggregate::assigner::{WindowAssigner, WindowZone};
+use crate::window_aggregate::open_windows::OpenWindows;
+
+const MINUTE: i64 = 60 * SECOND;
+/// Seconds of a day.
+const DAY: i64 = 86_400;
+
+/// Zones, and an instant at which their clocks change: by an hour, by half an hour, by two hours, by a day, never.
+fn changes() -> Vec<(&'static str, i64)> {
+    vec![
+        ("Europe/Berlin", at((2021, 3, 28), 3600.0)),
+        ("Europe/Berlin", at((2021, 10, 31), 3600.0)),
+        ("Australia/Lord_Howe", at((2024, 10, 5), 15.5 * 3600.0)),
+        ("Australia/Lord_Howe", at((2025, 4, 5), 15.0 * 3600.0)),
+        ("Antarctica/Troll", at((2024, 3, 31), 3600.0)),
+        ("Antarctica/Troll", at((2024, 10, 27), 3600.0)),
+        ("Pacific/Apia", at((2011, 12, 30), 10.0 * 3600.0)),
+        ("Asia/Kolkata", at((2021, 3, 28), 3600.0)),
+    ]
+}
+
+/// One window after the other.
+fn first_open(assigner: WindowAssigner, zone: WindowZone, slice_end: i64, passed: i64) -> Option<i64> {
+    let mut windows = std::iter::successors(Some(slice_end), |window| assigner.next_window_of(slice_end, *window));
+    windows.find(|window| zone.trigger(*window) > passed)
+}
+
+/// In any order of slices, whether time goes on or is put back.
+#[test]
+fn the_first_open_window_is_the_one_that_is_found_one_by_one() {
+    let hop = WindowAssigner::Hop { size: 180 * MINUTE, slide: 10 * MINUTE, offset: 0 };
+    let cumulate = WindowAssigner::Cumulate { size: 240 * MINUTE, step: 20 * MINUTE, offset: 7 * MINUTE };
+    for (name, change) in changes() {
+        let zone = WindowZone::new(Zone::parse(name).unwrap(), true);
+        for assigner in [hop, cumulate] {
+            // Coprime with the number of questions: each comes once, far from the one before.
+            for stride in [1, 7, 1231] {
+                let mut open = OpenWindows::new(assigner, zone);
+                for question in (0..36 * 60).map(|question| question * stride % (36 * 60)) {
+                    let slice_end = assigner.slice_end(zone.to_local(change) + (question % 60 - 30) * 10 * MINUTE);
+                    let passed = change + (question / 60 - 18) * 20 * MINUTE;
+                    let expected = first_open(assigner, zone, slice_end, passed);
+                    let found = open.first_of(slice_end, passed).unwrap();
+                    assert_eq!(found, expected, "{name} {assigner:?} {slice_end} {passed}");
+                }
+            }
+        }
+    }
+}
+
+/// Windows of so many seconds that hop by a second, in local time.
+fn by_seconds(seconds: i64) -> (Setup, OperatorContext) {
+    let mut setup = Setup::new(WindowKind::Hop, seconds * SECOND, SECOND, &[0], calls()[..1].to_vec());
+    setup.ltz = true;
+    setup.refresh();
+    (setup, context_with(&[("table.local-time-zone", "Europe/Berlin")]).0)
+}
+
+/// Sets event time, and adds a row of one key to each of so many slices before it. Some windows of each are complete.
+fn fill(setup: &Setup, operator: &mut WindowAggregate, slices: i64) -> i64 {
+    let (now, mut out) = (at(NEW_YEAR, DAY as f64), Output::default());
+    operator.watermark(now, &mut out).unwrap();
+    let rows: Vec<(i32, i64, Option<i32>)> = (1..=slices).map(|second| (1, now - second * SECOND, None)).collect();
+    operator.process(0, setup.rows(&rows), &mut out).unwrap();
+    assert_eq!(operator.late_rows(), 0);
+    now
+}
+
+/// The key groups that each slice is noted with.
+fn key_groups(operator: &WindowAggregate) -> Vec<usize> {
+    operator.parts.slices.slices.values().map(|slice| slice.key_groups.len()).collect()
+}
+
+fn bytes_of_progress(world: &World, saved: &Saved) -> usize {
+    world.entries(saved, "progress").values().map(Vec::len).sum()
+}
+
+/// Before, each slice stepped through its windows one by one, and after a restore once more for each key group; each firing read
+/// each slice in each key group; and a checkpoint had the list of slices for each key group.
+#[test]
+fn a_day_of_slices_is_added_saved_restored_and_fired() {
+    let (setup, context) = by_seconds(DAY);
+    let slices = DAY - 1;
+    let most = 2 * slices as u64;
+    let world = World::new(&context, "hashmap");
+    let build = |context: &OperatorContext| setup.build_in(WindowPhase::Single, context);
+    let mut run = Subtasks::start(&world, &context, 1, &[], usize::MAX, build);
+    let now = fill(&setup, &mut run.operators[0], slices);
+    let windows = run.operators[0].windows.clone();
+    assert_eq!(windows.len(), 1);
+    assert!(run.operators[0].open.looked_at <= most);
+    let saved = run.save(1);
+    assert!(bytes_of_progress(&world, &saved) < slices as usize * 32);
+    let mut again = Subtasks::start(&world, &context, 1, &saved, usize::MAX, build);
+    assert_eq!(again.operators[0].windows, windows);
+    assert!(again.operators[0].open.looked_at <= most);
+    assert_eq!(key_groups(&again.operators[0]), vec![1; slices as usize]);
+    for mut subtasks in [run, again] {
+        let mut out = Output::default();
+        subtasks.operators[0].watermark(now + SECOND, &mut out).unwrap();
+        let text = out.take_text();
+        assert_eq!(text.len(), 2, "one window and the watermark");
+        assert!(text[0].starts_with(&format!("+I[1, {slices}, ")), "{text:?}");
+    }
+}
+
+/// Checkpoints used to have all slices of a subtask for each of its key groups.
+#[test]
+fn what_is_written_again_of_an_earlier_form_goes_with_its_slices() {
+    let (setup, context) = by_seconds(200);
+    let world = World::new(&context, "hashmap");
+    let build = |context: &OperatorContext| setup.build_in(WindowPhase::Single, context);
+    let mut run = Subtasks::start(&world, &context, 1, &[], usize::MAX, build);
+    let now = fill(&setup, &mut run.operators[0], 100);
+    let windows = run.operators[0].windows.clone();
+    note_everywhere(&mut run.operators[0]);
+    let saved = run.save(1);
+    let before = bytes_of_progress(&world, &saved);
+    let mut again = Subtasks::start(&world, &context, 1, &saved, usize::MAX, build);
+    assert_eq!(again.operators[0].windows, windows);
+    assert_eq!(key_groups(&again.operators[0]), [128; 100]);
+    let mut out = Output::default();
+    // When the last windows are complete nothing is left of them.
+    again.operators[0].watermark(now + 200 * SECOND, &mut out).unwrap();
+    assert!(again.operators[0].parts.slices.slices.is_empty());
+    assert!(out.take_text()[0].starts_with("+I[1, 100, "));
+    again.operators[0].process(0, setup.rows(&[(1, now + 200 * SECOND, None)]), &mut out).unwrap();
+    let saved = again.save(2);
+    assert!(bytes_of_progress(&world, &saved) < before / 10);
+    assert_eq!(world.entries(&saved, "slices").len(), 1);
+}
+
+#[test]
+fn a_restore_and_late_slices_end_with_the_task() {
+    let (setup, context) = by_seconds(DAY);
+    let world = World::new(&context, "hashmap");
+    let build = |context: &OperatorContext| setup.build_in(WindowPhase::Single, context);
+    let mut run = Subtasks::start(&world, &context, 1, &[], usize::MAX, build);
+    let now = fill(&setup, &mut run.operators[0], 100);
+    let saved = run.save(1);
+    let mut restored = build(&context);
+    let key_groups = keygroup::key_groups(0, 1, context.max_parallelism);
+    let late = setup.rows(&[(1, now - (DAY - 1) * SECOND, None)]);
+    let mut out = Output::default();
+    let _told = crate::ending::told();
+    let outcome = restored.restore(&mut world.restored("hashmap", key_groups, &saved, usize::MAX));
+    assert!(matches!(outcome, Err(Error::Cancelled)));
+    let outcome = run.operators[0].process(0, late, &mut out);
+    assert!(matches!(outcome, Err(Error::Cancelled)));
+}
