@@ -9,6 +9,7 @@ use wiesel_proto as proto;
 use super::{Parts, at_once, local_schema};
 use crate::aggregate::keys::record_batch;
 use crate::element::{Batch, WatermarkStatus};
+use crate::ending;
 use crate::operator::{Collector, Error, Operator, OperatorContext, Result};
 
 /// With so many groups, or so many bytes of keys, all slices are sent on.
@@ -37,7 +38,12 @@ impl LocalWindowAggregate {
 
     fn flush(&mut self, due: impl Fn(i64) -> bool, out: &mut dyn Collector) -> Result<()> {
         let slices = &mut self.parts.slices;
-        let ends: Vec<i64> = slices.ends().filter(|end| due(*end)).collect();
+        let mut steps = ending::Steps::default();
+        let mut ends: Vec<i64> = Vec::new();
+        for end in slices.ends() {
+            steps.step()?;
+            ends.extend(Some(end).filter(|end| due(*end)));
+        }
         let mut groups: Vec<u32> = Vec::new();
         let mut group_ends: Vec<i64> = Vec::new();
         for end in &ends {
@@ -51,7 +57,11 @@ impl LocalWindowAggregate {
             columns.push(Arc::new(Int64Array::from(ends.to_vec())));
             out.collect(Batch::insert_only(record_batch(&self.output, columns, groups.len())?))?;
         }
-        ends.into_iter().try_for_each(|end| slices.drop_slice(end))
+        for end in ends {
+            steps.step()?;
+            slices.drop_slice(end)?;
+        }
+        Ok(())
     }
 }
 

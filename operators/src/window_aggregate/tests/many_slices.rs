@@ -66,10 +66,14 @@ fn by_seconds(seconds: i64) -> (Setup, OperatorContext) {
 fn fill(setup: &Setup, operator: &mut WindowAggregate, slices: i64) -> i64 {
     let (now, mut out) = (at(NEW_YEAR, DAY as f64), Output::default());
     operator.watermark(now, &mut out).unwrap();
-    let rows: Vec<(i32, i64, Option<i32>)> = (1..=slices).map(|second| (1, now - second * SECOND, None)).collect();
-    operator.process(0, setup.rows(&rows), &mut out).unwrap();
+    operator.process(0, setup.rows(&rows_before(now, slices)), &mut out).unwrap();
     assert_eq!(operator.late_rows(), 0);
     now
+}
+
+/// Rows of one key, one in each of so many seconds.
+fn rows_before(now: i64, seconds: i64) -> Vec<(i32, i64, Option<i32>)> {
+    (1..=seconds).map(|second| (1, now - second * SECOND, None)).collect()
 }
 
 /// The key groups that each slice is noted with.
@@ -137,7 +141,7 @@ fn what_is_written_again_of_an_earlier_form_goes_with_its_slices() {
 }
 
 #[test]
-fn a_restore_and_late_slices_end_with_the_task() {
+fn work_that_grows_with_slices_ends_with_the_task() {
     let (setup, context) = by_seconds(DAY);
     let world = World::new(&context, "hashmap");
     let build = |context: &OperatorContext| setup.build_in(WindowPhase::Single, context);
@@ -147,10 +151,12 @@ fn a_restore_and_late_slices_end_with_the_task() {
     let mut restored = build(&context);
     let key_groups = keygroup::key_groups(0, 1, context.max_parallelism);
     let late = setup.rows(&[(1, now - (DAY - 1) * SECOND, None)]);
-    let mut out = Output::default();
+    let (mut local, mut out) = (setup.local(), Output::default());
+    local.process(0, setup.rows(&rows_before(now, 100)), &mut out).unwrap();
     let _told = crate::ending::told();
     let outcome = restored.restore(&mut world.restored("hashmap", key_groups, &saved, usize::MAX));
     assert!(matches!(outcome, Err(Error::Cancelled)));
     let outcome = run.operators[0].process(0, late, &mut out);
     assert!(matches!(outcome, Err(Error::Cancelled)));
+    assert!(matches!(local.watermark(now, &mut out), Err(Error::Cancelled)));
 }
