@@ -10,7 +10,7 @@ use crate::ending::Steps;
 use crate::expression::check_value;
 use crate::expression::compile::Site;
 use crate::expression::kernel::{Args, Bytes, Kernel, Reader, Text};
-use crate::operator::Result;
+use crate::operator::{Error, Result};
 use crate::types::TypeKind;
 
 pub(super) fn lookup(name: &str) -> Option<Build> {
@@ -376,29 +376,41 @@ fn trim_chars(site: &Site) -> Result<Kernel> {
     }))
 }
 
-/// The character, from 1, at which the nth occurrence of a needle begins, searched from a character; backwards from the
-/// end where that is negative.
+/// The character, from 1, at which the nth occurrence of a needle begins, searched from a character; from a negative one
+/// backwards, counted from the end: there an occurrence has to end at that character or before. Occurrences may overlap.
 fn nth_position(text: &str, needle: &str, start: i32, nth: i32) -> Result<Option<i32>> {
-    let Some(before) = usize::try_from(nth).ok().and_then(|nth| nth.checked_sub(1)) else { return Ok(None) };
+    let Some(before) = usize::try_from(nth).ok().and_then(|nth| nth.checked_sub(1)) else {
+        return Err(Error::data("java.lang.IllegalArgumentException", "nthAppearance must be positive!"));
+    };
     let Some(skipped) = (start.unsigned_abs() as usize).checked_sub(1) else { return Ok(None) };
-    let found = match start > 0 {
-        true => nth_beginning(text.char_indices().skip(skipped), text, needle, before)?,
-        false => nth_beginning(text.char_indices().rev().skip(skipped), text, needle, before)?,
+    let found = match (start > 0, needle.is_empty()) {
+        // As in Flink, wherever it begins and whichever of them is asked for.
+        (true, true) => Some(0),
+        (false, true) => Some(text.len()),
+        (true, false) => {
+            let beginnings = text.char_indices().map(|(at, _)| at).skip(skipped);
+            nth_place(beginnings, |at| text[at..].starts_with(needle), before)?
+        }
+        (false, false) => {
+            // Behind each character, the last one first.
+            let ends = text.char_indices().rev().map(|(at, c)| at + c.len_utf8()).skip(skipped);
+            let end = nth_place(ends, |end| text[..end].ends_with(needle), before)?;
+            end.map(|end| end - needle.len())
+        }
     };
     Ok(found.map(|found| char_count(&text[..found]) as i32 + 1))
 }
 
-/// Where a needle begins, of these places, after so many others. A needle as long as half the text makes this quadratic.
-fn nth_beginning(
-    places: impl Iterator<Item = (usize, char)>,
-    text: &str,
-    needle: &str,
+/// The place that has a needle, after so many others. A needle as long as half the text makes this quadratic.
+fn nth_place(
+    places: impl Iterator<Item = usize>,
+    has_needle: impl Fn(usize) -> bool,
     mut before: usize,
 ) -> Result<Option<usize>> {
     let mut steps = Steps::default();
-    for (at, _) in places {
+    for at in places {
         steps.step()?;
-        if text[at..].starts_with(needle) {
+        if has_needle(at) {
             if before == 0 {
                 return Ok(Some(at));
             }
@@ -554,15 +566,15 @@ fn starts_or_ends(site: &Site) -> Result<Kernel> {
     }))
 }
 
+/// `TRANSLATE(text, from, to)`: the text as it is where `from` is NULL; a `to` that is NULL is empty.
 fn translate(_: &Site) -> Result<Kernel> {
     Ok(Box::new(|args| {
         let (text, from, to) = (args.read::<Text>(0)?, args.read::<Text>(1)?, args.read::<Text>(2)?);
         let mut last: Option<(&str, &str, HashMap<char, Option<char>>)> = None;
         let mut steps = Steps::default();
         args.strings(|row, out| {
-            let (Some(text), Some(from), Some(to)) = (text.get(row), from.get(row), to.get(row)) else {
-                return Ok(false);
-            };
+            let Some(text) = text.get(row) else { return Ok(false) };
+            let (from, to) = (from.get(row).unwrap_or(""), to.get(row).unwrap_or(""));
             let known = last.take().filter(|(known_from, known_to, _)| *known_from == from && *known_to == to);
             let (_, _, replacements) = last.insert(match known {
                 Some(known) => known,

@@ -119,7 +119,7 @@ const FUNCTIONS: &[Function] = &[
     function("RTRIM", &[&[Text], &[Text, Text]], FirstVarying),
     function("BTRIM", &[&[Text], &[Text, Text]], Kind(STRING)),
     function("REPLACE", &[&[Text, Text, Text]], Kind(STRING)),
-    function("TRANSLATE", &[&[Text, Text, Text]], Kind(STRING)),
+    function("TRANSLATE", &[&[Text, Text, Text]], Of(translated)),
     function("CONCAT", &[&[Text]], Kind(STRING)),
     function("CONCAT_WS", &[&[Text, Text]], Kind(STRING)),
     function("POSITION", &[&[Text, Text]], Kind(INT)),
@@ -410,6 +410,11 @@ fn varying(kind: TypeKind) -> TypeKind {
         TypeKind::Char(length) => TypeKind::Varchar(length),
         kind => kind,
     }
+}
+
+/// Null where the text is: what is to be replaced, and by what, may be NULL.
+fn translated(operands: &[Expression]) -> LogicalType {
+    LogicalType { kind: TypeKind::string(), nullable: any_nullable(operands.first()) }
 }
 
 /// As long as the text and what is put over it.

@@ -149,18 +149,8 @@ fn what_is_made_of_arrays_has_a_length() {
     assert!(joined.unwrap_err().to_string().contains("one value may have at most 67108864"));
     let doubled = evaluated("ARRAY_CONCAT", vec![array(3_000_000), array(3_000_000)], list.clone());
     assert!(doubled.unwrap_err().to_string().contains("one value may have at most 67108864"));
-    let positions = [
-        (2, 2, 4),
-        (-1, 1, 4),
-        (-1, 2, 2),
-        (-2, 1, 4),
-        (-4, 1, 2),
-        (0, 1, 0),
-        (9, 1, 0),
-        (-9, 1, 0),
-        (1, 0, 0),
-        (1, 9, 0),
-    ];
+    let positions =
+        [(2, 2, 4), (-1, 1, 4), (-1, 2, 2), (-2, 1, 4), (-4, 1, 2), (0, 1, 0), (9, 1, 0), (-9, 1, 0), (1, 9, 0)];
     for (start, nth, expected) in positions {
         let operands = vec![text("ababa"), text("b"), int(start), int(nth)];
         let found = evaluated("INSTR", operands, TypeKind::Int).unwrap();
@@ -168,4 +158,53 @@ fn what_is_made_of_arrays_has_a_length() {
     }
     let trimmed = evaluated("BTRIM", vec![text("bcaXab"), repeated("abc", 1000)], TypeKind::string()).unwrap();
     assert_eq!(trimmed.try_as_str().flatten(), Some("X"));
+}
+
+/// Failed before: a needle had to begin where the search did, an empty one was looked for like others, and an occurrence before
+/// the first one was one that is not there.
+#[test]
+fn instr_looks_backwards_for_what_ends_where_it_starts() {
+    let instr = |of: &str, needle: &str, start: i32, nth: i32| {
+        let found = evaluated("INSTR", vec![text(of), text(needle), int(start), int(nth)], TypeKind::Int);
+        found.map(|found| match found {
+            ScalarValue::Int32(Some(at)) => at,
+            other => panic!("{other:?}"),
+        })
+    };
+    for (of, needle, start, nth, expected) in [
+        ("abcabc", "abc", -1, 1, 4),
+        ("abcabc", "abc", -2, 1, 1),
+        ("abcabc", "abc", -3, 2, 0),
+        ("abcabc", "bc", -2, 1, 2),
+        ("aaaa", "aa", -1, 2, 2),
+        ("aaaa", "aaaa", -2, 1, 0),
+        ("a\u{1F600}b\u{1F600}c", "\u{1F600}b", -3, 1, 2),
+        ("a\u{1F600}b\u{1F600}c", "\u{1F600}", -2, 2, 2),
+        ("", "", 2, 1, 1),
+        ("abc", "", 9, 3, 1),
+        ("2020-02-30", "", -1, 1, 11),
+        ("\u{1F600}a", "", -9, 3, 3),
+        ("abc", "", 0, 1, 0),
+        ("abc", "a", i32::MIN, 1, 0),
+    ] {
+        assert_eq!(instr(of, needle, start, nth).unwrap(), expected, "INSTR('{of}', '{needle}', {start}, {nth})");
+    }
+    for (needle, start, nth) in [("a", 1, 0), ("a", -1, -1), ("", 1, 0), ("a", 0, 0)] {
+        let error = instr("abc", needle, start, nth).unwrap_err().to_string();
+        assert!(error.contains("nthAppearance must be positive!"), "{error}");
+    }
+}
+
+/// Failed before: all of that was NULL.
+#[test]
+fn translate_takes_a_null_for_nothing_to_replace_and_for_nothing_to_put_there() {
+    let null = || Expression::literal(ScalarValue::Utf8View(None), TypeKind::string().nullable());
+    let translated = |operands| {
+        let found = evaluated("TRANSLATE", operands, TypeKind::string()).unwrap();
+        found.try_as_str().flatten().map(str::to_owned)
+    };
+    assert_eq!(translated(vec![text("abc"), null(), text("x")]).as_deref(), Some("abc"));
+    assert_eq!(translated(vec![text("abc"), null(), null()]).as_deref(), Some("abc"));
+    assert_eq!(translated(vec![text("abc"), text("ab"), null()]).as_deref(), Some("c"));
+    assert_eq!(translated(vec![null(), text("ab"), text("x")]), None);
 }
