@@ -76,7 +76,7 @@ pub struct ResolvedView {
 
 /// A query's relation; its columns' names differ from each other.
 pub fn analyze_query(catalog: &dyn CatalogReader, _configuration: &Configuration, query: &Query) -> Result<Rel> {
-    let mut rel = QueryAnalyzer::new(catalog).query(query)?;
+    let mut rel = QueryAnalyzer::new(catalog).result(query)?;
     let names = unique_names(rel.fields.iter().map(|field| field.name.as_str()));
     rel.fields.iter_mut().zip(names).for_each(|(field, name)| field.name = name);
     Ok(rel)
@@ -111,24 +111,32 @@ pub fn analyze_expression(
 }
 
 /// Names of which each differs from those before it: `a`, `a0`, `a1`.
-fn unique_names<'n>(names: impl Iterator<Item = &'n str>) -> Vec<String> {
-    let mut unique: Vec<String> = Vec::new();
-    let mut taken: HashSet<String> = HashSet::new();
-    // The numbers below are all taken with this name.
-    let mut next: HashMap<&str, usize> = HashMap::new();
-    for name in names {
+#[derive(Default)]
+struct UniqueNames {
+    taken: HashSet<String>,
+    /// The numbers below are all taken with this name.
+    next: HashMap<String, usize>,
+}
+
+impl UniqueNames {
+    /// This name, or one made of it that is not taken.
+    fn take(&mut self, name: &str) -> String {
         let mut candidate = name.to_owned();
-        if taken.contains(&candidate) {
-            let attempt = next.entry(name).or_default();
-            while taken.contains(&candidate) {
+        if self.taken.contains(name) {
+            let attempt = self.next.entry(name.to_owned()).or_default();
+            while self.taken.contains(&candidate) {
                 candidate = format!("{name}{attempt}");
                 *attempt += 1;
             }
         }
-        taken.insert(candidate.clone());
-        unique.push(candidate);
+        self.taken.insert(candidate.clone());
+        candidate
     }
-    unique
+}
+
+fn unique_names<'n>(names: impl Iterator<Item = &'n str>) -> Vec<String> {
+    let mut unique = UniqueNames::default();
+    names.map(|name| unique.take(name)).collect()
 }
 
 /// Longer names are not likened to others: that takes the product of both lengths.

@@ -58,6 +58,8 @@ pub(super) struct QueryAnalyzer<'a> {
     columns: usize,
     /// What the names of this query mean, not those of its views; none: nobody asks.
     pub(super) noted: Option<NotedNames>,
+    /// The next SELECT gives its names to the result of the statement.
+    pub(super) names_result: bool,
 }
 
 impl<'a> QueryAnalyzer<'a> {
@@ -71,6 +73,7 @@ impl<'a> QueryAnalyzer<'a> {
             lookup_cost: 0,
             columns: 0,
             noted: None,
+            names_result: false,
         }
     }
 
@@ -153,6 +156,12 @@ impl<'a> QueryAnalyzer<'a> {
         Ok(())
     }
 
+    /// The relation of a query whose rows are the result of its statement.
+    pub(super) fn result(&mut self, query: &Query) -> Result<Rel> {
+        self.names_result = true;
+        self.query(query)
+    }
+
     /// A query's relation.
     pub(super) fn query(&mut self, query: &Query) -> Result<Rel> {
         still_wanted()?;
@@ -191,7 +200,11 @@ impl<'a> QueryAnalyzer<'a> {
             return Err(Error::unsupported("WITH RECURSIVE is not supported", start_of(with)));
         }
         self.common.push(HashMap::new());
-        let result = self.with_tables(with).and_then(|()| self.set_expression(&query.body));
+        let names_result = std::mem::take(&mut self.names_result);
+        let result = self.with_tables(with).and_then(|()| {
+            self.names_result = names_result;
+            self.set_expression(&query.body)
+        });
         self.common.pop();
         result
     }

@@ -1,16 +1,14 @@
 //! SELECT … FROM … WHERE … GROUP BY … HAVING.
-use std::collections::HashSet;
-
 use sqlparser::ast::{Distinct, Expr, Ident, Select, SelectItem, SelectItemQualifiedWildcardKind};
 use wiesel_operators::expression::{Expression, Node};
 
 use super::expression::{ColumnUse, ExpressionAnalyzer};
 use super::grouping::{self, AggregateCalls};
 use super::places::{place_of, start_of, start_of_select};
-use super::project;
 use super::query::QueryAnalyzer;
 use super::scope::Scope;
 use super::view_text::Named;
+use super::{UniqueNames, project};
 use crate::error::{Error, Result};
 use crate::functions::refuse_untyped_null;
 use crate::parser::reserved;
@@ -23,6 +21,8 @@ impl QueryAnalyzer<'_> {
     /// A SELECT's relation.
     pub(super) fn select(&mut self, select: &Select) -> Result<Rel> {
         refuse_unsupported(select)?;
+        // What is read below is not the result.
+        let gives_result = std::mem::take(&mut self.names_result);
         let (mut input, scope) = self.from(&select.from)?;
         if let Some(noted) = &mut self.noted {
             noted.note(Named::Select, select, scope.names());
@@ -37,19 +37,21 @@ impl QueryAnalyzer<'_> {
         let mut columns = select_list(&mut analyzer, &select.projection, &scope)?;
         let mut having = select.having.as_ref().map(|having| analyzer.condition(having, "HAVING")).transpose()?;
         let uses = std::mem::take(&mut analyzer.uses);
-        let values = columns.iter().map(|(_, value)| value);
+        let values = columns.all.iter().map(|(_, value)| value);
         refuse_untyped_null(values).map_err(|e| analyzer.placed(e, None))?;
         if !keys.is_empty() || !calls.is_empty() || having.is_some() {
-            for (_, expression) in &mut columns {
+            for (_, expression) in &mut columns.all {
                 *expression = grouping::over_groups(expression, &keys, &uses)?;
             }
             having = having.map(|having| grouping::over_groups(&having, &keys, &uses)).transpose()?;
             input = grouping::group(input, &keys, &calls);
+        } else if gives_result {
+            columns.number_by_position();
         }
         if let Some(having) = having {
             input = filter(input, having);
         }
-        let result = project(input, columns);
+        let result = project(input, columns.all);
         Ok(match select.distinct {
             Some(Distinct::Distinct) => grouping::distinct(result),
             _ => result,
@@ -101,40 +103,48 @@ fn refuse_unsupported(select: &Select) -> Result<()> {
 #[derive(Default)]
 struct Columns {
     all: Vec<(String, Expression)>,
-    /// The different names of those that are no fields of rows.
-    names: HashSet<String>,
-    /// How many are fields of rows.
-    fields: usize,
+    /// Their different names.
+    names: UniqueNames,
+    /// Where those are that have no name of their own.
+    unnamed: Vec<usize>,
 }
 
 impl Columns {
     fn push(&mut self, name: String, expression: Expression) {
-        if matches!(&expression.node, Node::Call { function, .. } if function == "FIELD") {
-            self.fields += 1;
-        } else if !self.names.contains(&name) {
-            self.names.insert(name.clone());
-        }
+        self.names.taken.insert(name.clone());
         self.all.push((name, expression));
     }
 
-    /// What numbers the next column without a name: how many different columns there are before it. Fields of rows differ
-    /// whatever their names are.
-    fn different(&self) -> usize {
-        self.names.len() + self.fields
+    /// A column without a name is called by how many different names there are before it.
+    fn push_unnamed(&mut self, expression: Expression) {
+        self.unnamed.push(self.all.len());
+        self.push(format!("EXPR${}", self.names.taken.len()), expression);
+    }
+
+    /// A column of a star gets another name where there is one of its name already.
+    fn push_of_star(&mut self, name: &str, expression: Expression) {
+        let name = self.names.take(name);
+        self.all.push((name, expression));
+    }
+
+    /// In the result of a statement Flink counts columns and not names, unless it is of groups.
+    fn number_by_position(&mut self) {
+        for index in &self.unnamed {
+            self.all[*index].0 = format!("EXPR${index}");
+        }
     }
 }
 
-fn select_list(
-    analyzer: &mut ExpressionAnalyzer,
-    items: &[SelectItem],
-    scope: &Scope,
-) -> Result<Vec<(String, Expression)>> {
+fn select_list(analyzer: &mut ExpressionAnalyzer, items: &[SelectItem], scope: &Scope) -> Result<Columns> {
     let mut columns = Columns::default();
     for item in items {
         match item {
             SelectItem::UnnamedExpr(expr) => {
-                let name = name_of(expr).unwrap_or_else(|| format!("EXPR${}", columns.different()));
-                columns.push(name, analyzer.analyze(expr)?);
+                let value = analyzer.analyze(expr)?;
+                match name_of(expr) {
+                    Some(name) => columns.push(name, value),
+                    None => columns.push_unnamed(value),
+                }
             }
             SelectItem::ExprWithAlias { expr, alias } => {
                 reserved::refuse(alias)?;
@@ -159,18 +169,18 @@ fn select_list(
     if columns.all.is_empty() {
         return Err(Error::validation("SELECT * requires a FROM clause", None));
     }
-    Ok(columns.all)
+    Ok(columns)
 }
 
 fn star(analyzer: &mut ExpressionAnalyzer, columns: &mut Columns, all: Vec<(String, Expression)>) {
     for (name, expression) in all {
         let uses = &mut analyzer.uses;
         expression.visit(&mut |e| {
-            if let wiesel_operators::expression::Node::Input(index) = e.node {
+            if let Node::Input(index) = e.node {
                 uses.push(ColumnUse { index, text: name.clone(), place: None });
             }
         });
-        columns.push(name, expression);
+        columns.push_of_star(&name, expression);
     }
 }
 
