@@ -185,7 +185,7 @@ fn star(analyzer: &mut ExpressionAnalyzer, columns: &mut Columns, all: Vec<(Stri
 }
 
 /// The name that a column has by itself.
-fn name_of(expr: &Expr) -> Option<String> {
+pub(super) fn name_of(expr: &Expr) -> Option<String> {
     match expr {
         Expr::Identifier(name) if name.quote_style.is_none() && name.value.eq_ignore_ascii_case("UNKNOWN") => None,
         Expr::Identifier(name) => Some(name.value.clone()),

@@ -2,9 +2,9 @@
 //! each column with the alias before it, and columns instead of a `*`.
 //!
 //! What names mean the analyser knows. It notes that for each SELECT while it analyses the query once more, and the printer looks it
-//! up by where the SELECT lies in memory. What the printer does not know (a hint, the fields of a ROW for a `*`), or what would
-//! become too long, is printed as it was written.
-use std::collections::HashMap;
+//! up by where the SELECT lies in memory. What the printer does not know (a hint, the fields of a ROW for a `*`, columns that got
+//! other names from a `*`), or what would become too long, is printed as it was written.
+use std::collections::{HashMap, HashSet};
 
 use sqlparser::ast::{
     Distinct, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, GroupByExpr, Ident, ObjectName, Query,
@@ -14,6 +14,7 @@ use sqlparser::ast::{
 
 use super::expression::niladic;
 use super::query::QueryAnalyzer;
+use super::select::name_of;
 use super::text::{Qualifier, Texts, expression_text, quoted, quoted_text};
 use super::{CatalogReader, ResolvedView};
 use crate::parser::dialect::TABLE_ARGUMENT;
@@ -163,6 +164,9 @@ impl Printer<'_> {
 
     fn select(&mut self, select: &Select) -> Option<()> {
         let names = self.noted.of(Named::Select, select)?;
+        if star_renames(&select.projection, &names.columns) {
+            return None;
+        }
         let relation = match select.from.as_slice() {
             [] => None,
             [table] if table.joins.is_empty() => Some(&table.relation),
@@ -343,6 +347,22 @@ impl Printer<'_> {
             format!("EXPR${}", self.aliases - 1)
         })
     }
+}
+
+/// Whether columns of a star have got other names because of columns before them: a list of their own names says something else.
+fn star_renames(items: &[SelectItem], columns: &[String]) -> bool {
+    let mut before: HashSet<String> = HashSet::new();
+    items.iter().any(|item| match item {
+        SelectItem::UnnamedExpr(expr) => {
+            before.extend(name_of(expr));
+            false
+        }
+        SelectItem::ExprWithAlias { alias, .. } => {
+            before.insert(alias.value.clone());
+            false
+        }
+        _ => columns.iter().any(|column| !before.insert(column.clone())),
+    })
 }
 
 fn is_union(member: &SetExpr) -> bool {

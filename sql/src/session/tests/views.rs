@@ -49,3 +49,17 @@ fn a_view_whose_names_mean_nothing_any_more_is_shown_as_it_was_written() {
         assert!(text.ends_with(&format!("AS {query}\n")), "{text}");
     }
 }
+
+/// As columns they would be named twice, which a query above could not tell apart.
+#[test]
+fn a_view_with_a_star_whose_columns_are_there_before_it_is_shown_as_it_was_written() {
+    let mut session = session();
+    run(&mut session, TABLES).unwrap();
+    let query = "SELECT a0, c FROM (SELECT a, * FROM u)";
+    run(&mut session, &format!("CREATE VIEW v AS {query}; CREATE VIEW w AS SELECT c, * FROM u")).unwrap();
+    let text = shown(&mut session, "v");
+    assert!(text.ends_with(&format!("AS {query}\n")), "{text}");
+    let again = shown(&mut session, "w").replace("`w`", "`again`");
+    run(&mut session, &again).unwrap();
+    assert_eq!(shown(&mut session, "again"), again);
+}
