@@ -554,6 +554,9 @@ impl Operator for FileSink {
         let open = self.open.drain().filter(|(_, file)| !file.in_snapshot).map(|(_, file)| file.hidden);
         let closed = self.closed.drain(..).filter(|file| !file.in_snapshot).map(|file| file.hidden);
         open.chain(closed).for_each(|hidden| remove(&hidden));
+        if let Some(committer) = &self.committer {
+            committer.close();
+        }
         Ok(())
     }
 }

@@ -18,6 +18,7 @@ use crate::testing::{Collected, ManualClock, context};
 mod kills;
 mod partition_commits;
 mod partitions;
+mod posts;
 mod runs;
 mod savepoints;
 

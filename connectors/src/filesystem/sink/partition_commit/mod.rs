@@ -2,11 +2,11 @@
 //!
 //! Flink has an operator for this, of parallelism 1, that hears of each writer's commits. Here the subtasks of the sink tell
 //! each other: when a checkpoint is durable and its files have their names, a subtask writes its progress (its watermark at
-//! that checkpoint, the partitions it waits for, those in which a file goes on) to a hidden file beside the partitions
-//! ([`progress`]), then reads those of all others. Thus it knows which checkpoint all of them have reached, and commits what it
-//! waited for at that one and what has become due: at once, if it is the last to reach it, else with its next checkpoint.
-//! Doing it twice changes nothing. A subtask that has ended leaves its progress for the others to act on, and the last one
-//! to end commits what there is.
+//! that checkpoint, the partitions in which a file goes on) to a hidden file beside the partitions ([`progress`]), then reads
+//! those of all others. Thus it knows which checkpoint all of them have reached, and commits what it waited for at that one and
+//! what has become due: at once, if it is the last to reach it, else with its next checkpoint. Doing it twice changes nothing.
+//! A subtask that has ended leaves its progress, and the partitions that it waits for, for the others to act on, and the last
+//! one to end commits what there is.
 //!
 //! Invariants:
 //! - When a partition is committed, every file has its name that a row of it went to before the checkpoint that all subtasks
@@ -230,6 +230,13 @@ impl PartitionCommitter {
         self.board.post_ending(&progress)?;
         self.at_checkpoint.insert(last, Reached { progress, snapshots: u64::MAX });
         self.advance(last)
+    }
+
+    /// This subtask does nothing any more. That is known of one that has ended.
+    pub(super) fn close(&self) {
+        if !self.ended {
+            self.board.leave();
+        }
     }
 
     /// The others know that this subtask has committed everything it ever will.

@@ -1,9 +1,11 @@
 //! How far each subtask of a sink has come, in hidden files that all of them can read:
 //! `.partition-commit-<sink>-<run>-<attempt>-<subtask>`, with `.ending` at the end of the name for what a subtask says that is
-//! about to end.
+//! about to end, and `.left` for one that does nothing any more though it has not ended.
 //!
 //! An attempt reads and replaces only what it posted itself: one that was given up, or of a run of the job that is over, may go
-//! on beside it. All subtasks of an attempt have the same number.
+//! on beside it. All subtasks of an attempt have the same number. So nobody needs what was said when all of them have left or
+//! ended, and the last one removes it: also that of a job which goes on as another one, by a savepoint, and whose sink has
+//! another name then.
 use std::collections::BTreeSet;
 use std::fs;
 use std::io;
@@ -19,6 +21,8 @@ use crate::filesystem::sink::remove;
 
 /// The end of the name of what a subtask says that is about to end.
 const ENDING: &str = "ending";
+/// The end of the name of an empty file of a subtask that does nothing any more though it has not ended.
+const LEFT: &str = "left";
 
 /// What is true of a subtask once a checkpoint is durable and its files have their names.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,7 +34,8 @@ pub(super) struct Progress {
     pub(super) idle: bool,
     /// Nothing will follow.
     pub(super) ended: bool,
-    /// Folders that wait for their commit, and since when (milliseconds since the epoch).
+    /// Folders that wait for their commit, and since when (milliseconds since the epoch). The others are told of them by who has
+    /// ended: then they act for it.
     pub(super) partitions: Vec<(String, i64)>,
     /// Folders with a file that takes more rows beyond the checkpoint, and does not get its name with it.
     pub(super) open: BTreeSet<String>,
@@ -40,8 +45,9 @@ impl Progress {
     fn encode(&self, parallelism: u32) -> bytes::Bytes {
         let mut out = Writer::new(2);
         out.u64(parallelism.into()).u64(self.checkpoint).i64(self.watermark);
-        out.u64(self.idle.into()).u64(self.ended.into()).u64(self.partitions.len() as u64);
-        for (folder, since) in &self.partitions {
+        let partitions: &[(String, i64)] = if self.ended { &self.partitions } else { &[] };
+        out.u64(self.idle.into()).u64(self.ended.into()).u64(partitions.len() as u64);
+        for (folder, since) in partitions {
             out.bytes(folder.as_bytes()).i64(*since);
         }
         out.u64(self.open.len() as u64);
@@ -76,6 +82,8 @@ struct Poster {
     /// How many attempts of that run there had been before.
     attempt_number: u32,
     subtask: u32,
+    /// The file says that the subtask does nothing any more though it has not ended.
+    left: bool,
 }
 
 /// Where the subtasks of one attempt to run one sink of a job post their progress.
@@ -113,14 +121,14 @@ impl Board {
     /// Who posted the file of that name; none: it is none of this sink's.
     fn poster(&self, name: &str) -> Option<Poster> {
         let rest = name.strip_prefix(&self.prefix)?;
-        let (posted, _) = rest.split_once('.').unwrap_or((rest, ""));
+        let (posted, kind) = rest.split_once('.').unwrap_or((rest, ""));
         let parts: Vec<&str> = posted.split('-').collect();
         let (run, attempt_number, subtask) = match parts[..] {
             [run, number, subtask] => (Some(u64::from_str_radix(run, 16).ok()?), number.parse().ok()?, subtask),
             [subtask] => (None, 0, subtask),
             _ => return None,
         };
-        Some(Poster { run, attempt_number, subtask: subtask.parse().ok()? })
+        Some(Poster { run, attempt_number, subtask: subtask.parse().ok()?, left: kind == LEFT })
     }
 
     /// Replaces what this subtask said before.
@@ -180,6 +188,41 @@ impl Board {
         of_other_runs
     }
 
+    /// Says that this subtask does nothing any more, though it has not ended: the attempt is over. The last one removes what all
+    /// of them said. Until then it stays: who hears last of the checkpoint that a job stops with commits by it. Who has ended
+    /// says nothing here, so that nothing is said when the last one has looked.
+    ///
+    /// Nothing of that may fail a task that is over already: what stays is in nobody's way.
+    pub(super) fn leave(&self) {
+        if self.posted().iter().all(|(poster, _)| !self.is_of_this_attempt(poster)) {
+            return;
+        }
+        let left = self.path(self.subtask).with_extension(LEFT);
+        if let Err(error) = fs::write(&left, b"") {
+            tracing::warn!(file = %left.display(), %error, "cannot say that a subtask has left");
+            return;
+        }
+        // Looked for after it was said: of those that leave at the same time one sees all.
+        let posted = self.posted().into_iter().map(|(poster, _)| poster);
+        let gone: BTreeSet<u32> = posted
+            .filter(|poster| poster.left && self.is_of_this_attempt(poster))
+            .map(|poster| poster.subtask)
+            .collect();
+        if self.other_subtasks().all(|subtask| gone.contains(&subtask) || self.has_ended(subtask)) {
+            self.clear_all();
+        }
+    }
+
+    fn is_of_this_attempt(&self, poster: &Poster) -> bool {
+        poster.run == Some(self.run) && poster.attempt_number == self.attempt_number
+    }
+
+    /// Whether a subtask has said that it has ended, and so reads nothing any more.
+    fn has_ended(&self, subtask: u32) -> bool {
+        let said = self.read(subtask, &self.path(subtask));
+        matches!(said, Ok(Some((_, progress))) if progress.ended)
+    }
+
     /// Removes what this attempt and earlier ones of its run said.
     pub(super) fn clear_all(&self) {
         let ours = |poster: &Poster| poster.run == Some(self.run) && poster.attempt_number <= self.attempt_number;
@@ -206,12 +249,12 @@ mod tests {
             checkpoint: 7,
             watermark: -1,
             idle: true,
-            ended: false,
+            ended: true,
             partitions: vec![("a=1/".to_owned(), 5), ("a=2/".to_owned(), 6)],
             open: BTreeSet::from(["a=2/".to_owned()]),
         };
         let bytes = progress.encode(3);
-        assert_eq!(Progress::decode(&bytes, 3).unwrap(), Some(progress));
+        assert_eq!(Progress::decode(&bytes, 3).unwrap(), Some(progress.clone()));
         assert_eq!(Progress::decode(&bytes, 2).unwrap(), None, "of another number of subtasks");
         let mut earlier = bytes[..bytes.len() - 20].to_vec();
         earlier[0] = 1;
@@ -219,5 +262,8 @@ mod tests {
         for length in 0..bytes.len() {
             assert!(Progress::decode(&bytes[..length], 3).is_err(), "{length}");
         }
+        let going_on = Progress { ended: false, ..progress };
+        let without = Progress { partitions: Vec::new(), ..going_on.clone() };
+        assert_eq!(Progress::decode(&going_on.encode(3), 3).unwrap(), Some(without), "nobody acts for it");
     }
 }

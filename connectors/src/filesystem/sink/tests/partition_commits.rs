@@ -50,9 +50,10 @@ enum Step {
         told: u32,
         first: usize,
     },
-    /// All subtasks are killed, and the job goes on from its last durable checkpoint.
+    /// All subtasks are killed, or close one after the other, and the job goes on from its last durable checkpoint.
     Restart {
         parallelism: u32,
+        closes: bool,
     },
 }
 
@@ -68,7 +69,7 @@ fn step() -> impl Strategy<Value = Step> {
         3 => subtask().prop_map(|subtask| Step::Barrier { subtask }),
         5 => (any::<bool>(), prop_oneof![2 => Just(u32::MAX), 1 => any::<u32>()], subtask())
             .prop_map(|(last, told, first)| Step::Complete { last, told, first }),
-        1 => (1u32..4).prop_map(|parallelism| Step::Restart { parallelism }),
+        1 => (1u32..4, any::<bool>()).prop_map(|(parallelism, closes)| Step::Restart { parallelism, closes }),
     ]
 }
 
@@ -226,7 +227,7 @@ impl Job {
             Step::Begin { reaches } => self.begin(reaches),
             Step::Barrier { subtask } => self.reach(subtask % count, u64::MAX),
             Step::Complete { last, told, first } => self.complete(last, told, first),
-            Step::Restart { parallelism } => self.restart(parallelism),
+            Step::Restart { parallelism, closes } => self.restart(parallelism, closes),
         }
     }
 
@@ -336,9 +337,14 @@ impl Job {
         }
     }
 
-    fn restart(&mut self, parallelism: u32) {
+    fn restart(&mut self, parallelism: u32, closes: bool) {
         if self.subtasks.iter().all(|subtask| subtask.gone) {
             return;
+        }
+        if closes {
+            let open = self.subtasks.iter_mut().filter(|subtask| !subtask.gone);
+            open.for_each(|subtask| subtask.sink.close().unwrap());
+            assert_eq!(posts::posts(self.folder.path()), Vec::<String>::new(), "what an attempt has said is left");
         }
         self.subtasks.clear();
         self.begun.clear();
@@ -449,7 +455,7 @@ fn a_checkpoint_waits_for_no_partition_whose_rows_came_after_it() {
             Step::Finish { subtask: 0, stays: false },
             Step::Begin { reaches: 0b01 },
             Step::Complete { last: false, told: u32::MAX, first: 0 },
-            Step::Restart { parallelism },
+            Step::Restart { parallelism, closes: false },
             Step::Wait { millis: DELAY + 1 },
             Step::Begin { reaches: u32::MAX },
             Step::Complete { last: true, told: u32::MAX, first: 0 },
@@ -471,7 +477,7 @@ fn a_checkpoint_waits_for_what_a_subtask_leaves_that_ends_while_it_is_under_way(
             Step::Finish { subtask: 0, stays },
             Step::Complete { last: false, told: u32::MAX, first: 0 },
             Step::Complete { last: false, told: u32::MAX, first: 0 },
-            Step::Restart { parallelism },
+            Step::Restart { parallelism, closes: false },
         ];
         steps.iter().for_each(|step| job.take(step));
         job.end(0);
