@@ -264,8 +264,9 @@ fn accumulators(call: &proto::AggregateCall, input: &[RowField], retract: bool) 
     let argument = || Ok::<_, Error>(argument_type(call, input)?.kind.to_arrow());
     let plain = match function {
         Function::Count => Box::<count::Count>::default(),
-        Function::Sum => sum::build(&result, false)?,
-        Function::Sum0 => sum::build(&result, true)?,
+        Function::Sum if retract => sum::build(&result, sum::Of::UpdatedRows)?,
+        Function::Sum => sum::build(&result, sum::Of::Rows)?,
+        Function::Sum0 => sum::build(&result, sum::Of::RowsAndZero)?,
         Function::Avg => avg::build(&argument()?, &result)?,
         Function::Min if retract => min_max_retract::build(&argument()?, true)?,
         Function::Max if retract => min_max_retract::build(&argument()?, false)?,

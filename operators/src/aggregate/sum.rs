@@ -24,6 +24,9 @@ pub(super) trait Summand: ArrowPrimitiveType {
 
     /// Adding and subtracting a value gives back exactly what was there.
     const EXACT: bool = true;
+
+    /// What changes no value that is added to it: of floating point numbers -0.0, for 0.0 + -0.0 is 0.0.
+    const NOTHING: Self::Native = Self::Native::ZERO;
 }
 
 impl Summand for Int8Type {}
@@ -32,9 +35,11 @@ impl Summand for Int32Type {}
 impl Summand for Int64Type {}
 impl Summand for Float32Type {
     const EXACT: bool = false;
+    const NOTHING: f32 = -0.0;
 }
 impl Summand for Float64Type {
     const EXACT: bool = false;
+    const NOTHING: f64 = -0.0;
 }
 impl Summand for Decimal128Type {
     fn add(a: i128, b: i128) -> Option<i128> {
@@ -46,32 +51,47 @@ impl Summand for Decimal128Type {
     }
 }
 
+/// What a sum is of, which says what it begins with.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Of {
+    /// The first value: the sum of -0.0 is -0.0.
+    Rows,
+    /// Rows of which some may be taken back: zero.
+    UpdatedRows,
+    /// SUM0: zero, which is also what a group without values gives.
+    RowsAndZero,
+}
+
 /// The accumulators of a sum whose argument and result have this type (but for the precision of decimals).
-pub(super) fn build(result: &DataType, zero: bool) -> Result<Box<dyn Accumulators>> {
+pub(super) fn build(result: &DataType, of: Of) -> Result<Box<dyn Accumulators>> {
     Ok(match result {
-        DataType::Int8 => Box::new(Sum::<Int8Type>::new(result, zero)),
-        DataType::Int16 => Box::new(Sum::<Int16Type>::new(result, zero)),
-        DataType::Int32 => Box::new(Sum::<Int32Type>::new(result, zero)),
-        DataType::Int64 => Box::new(Sum::<Int64Type>::new(result, zero)),
-        DataType::Float32 => Box::new(Sum::<Float32Type>::new(result, zero)),
-        DataType::Float64 => Box::new(Sum::<Float64Type>::new(result, zero)),
-        DataType::Decimal128(..) => Box::new(Sum::<Decimal128Type>::new(result, zero)),
+        DataType::Int8 => Box::new(Sum::<Int8Type>::new(result, of)),
+        DataType::Int16 => Box::new(Sum::<Int16Type>::new(result, of)),
+        DataType::Int32 => Box::new(Sum::<Int32Type>::new(result, of)),
+        DataType::Int64 => Box::new(Sum::<Int64Type>::new(result, of)),
+        DataType::Float32 => Box::new(Sum::<Float32Type>::new(result, of)),
+        DataType::Float64 => Box::new(Sum::<Float64Type>::new(result, of)),
+        DataType::Decimal128(..) => Box::new(Sum::<Decimal128Type>::new(result, of)),
         other => return Err(Error::Plan(format!("SUM does not take {other}"))),
     })
 }
 
 struct Sum<T: ArrowPrimitiveType> {
     data_type: DataType,
-    /// SUM0: 0 rather than null for a group without values.
-    zero: bool,
+    of: Of,
     sums: Vec<T::Native>,
     /// Values in the sum; 0: it is null.
     counts: Vec<i64>,
 }
 
 impl<T: Summand> Sum<T> {
-    fn new(data_type: &DataType, zero: bool) -> Self {
-        Self { data_type: data_type.clone(), zero, sums: Vec::new(), counts: Vec::new() }
+    fn new(data_type: &DataType, of: Of) -> Self {
+        Self { data_type: data_type.clone(), of, sums: Vec::new(), counts: Vec::new() }
+    }
+
+    /// What a group begins with.
+    fn beginning(&self) -> T::Native {
+        if self.of == Of::Rows { T::NOTHING } else { T::Native::ZERO }
     }
 }
 
@@ -104,13 +124,14 @@ pub(super) fn load_sums<T: ArrowPrimitiveType>(
 
 impl<T: Summand> Accumulators for Sum<T> {
     fn resize(&mut self, groups: usize) {
-        self.sums.resize(groups, T::Native::ZERO);
+        self.sums.resize(groups, self.beginning());
         self.counts.resize(groups, 0);
     }
 
     fn reset(&mut self, groups: &[u32]) {
+        let beginning = self.beginning();
         for group in groups {
-            self.sums[*group as usize] = T::Native::ZERO;
+            self.sums[*group as usize] = beginning;
             self.counts[*group as usize] = 0;
         }
     }
@@ -175,7 +196,7 @@ impl<T: Summand> Accumulators for Sum<T> {
     }
 
     fn evaluate(&self, groups: &[u32]) -> Result<ArrayRef> {
-        if self.zero {
+        if self.of == Of::RowsAndZero {
             let sums = PrimitiveArray::<T>::from_iter_values(groups.iter().map(|group| self.sums[*group as usize]));
             return Ok(Arc::new(sums.with_data_type(self.data_type.clone())));
         }

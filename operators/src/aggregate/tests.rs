@@ -118,6 +118,46 @@ fn variances_of_fractions_are_those_of_flink() {
     assert_eq!(results(&aggregates, &calls, &[0]), [expected]);
 }
 
+/// They were null.
+#[test]
+fn variances_of_what_is_no_number_are_none() {
+    let double = TypeKind::Double.nullable();
+    let names = ["VAR_POP", "VAR_SAMP", "STDDEV_POP", "STDDEV_SAMP"];
+    let calls: Vec<_> = names.iter().map(|name| call(name, &[2], double.clone())).collect();
+    for (values, expected) in [
+        (vec![1.0, f64::NAN, 3.0], "+I[NaN, NaN, NaN, NaN]"),
+        (vec![f64::INFINITY, 1.0], "+I[NaN, NaN, NaN, NaN]"),
+        (vec![f64::NEG_INFINITY], "+I[NaN, null, NaN, null]"),
+        (vec![1e200, -1e200], "+I[inf, inf, inf, inf]"),
+    ] {
+        let mut aggregates = Aggregates::new(&calls, &input(), false).unwrap();
+        aggregates.resize(1);
+        let mut columns = rows(&vec![None; values.len()]).columns().to_vec();
+        columns[2] = Arc::new(Float64Array::from(values.clone()));
+        aggregates.update(&batch(&input(), columns).records, &vec![0; values.len()], None, None).unwrap();
+        assert_eq!(results(&aggregates, &calls, &[0]), [expected], "{values:?}");
+    }
+}
+
+/// It was 0.0. Where rows can be taken back, Flink begins with zero.
+#[test]
+fn the_sum_of_negative_zeros_is_negative() {
+    let double = TypeKind::Double.nullable();
+    let calls = ["SUM", "SUM0", "AVG"].map(|name| call(name, &[2], double.clone()));
+    for (retract, expected) in [(false, "+I[-0.0, 0.0, 0.0]"), (true, "+I[0.0, 0.0, 0.0]")] {
+        let mut aggregates = Aggregates::new(&calls, &input(), retract).unwrap();
+        aggregates.resize(3);
+        let mut columns = rows(&[None; 4]).columns().to_vec();
+        columns[2] = Arc::new(Float64Array::from(vec![-0.0, -0.0, -0.0, 0.0]));
+        aggregates.update(&batch(&input(), columns).records, &[0, 0, 1, 1], None, None).unwrap();
+        let text = results(&aggregates, &calls, &[0, 1, 2]);
+        assert_eq!(text, [expected, "+I[0.0, 0.0, 0.0]", "+I[null, 0.0, null]"]);
+        aggregates.reset(&[0]);
+        aggregates.merge_groups(&[2], &[0]).unwrap();
+        assert_eq!(results(&aggregates, &calls, &[2]), ["+I[null, 0.0, null]"]);
+    }
+}
+
 #[test]
 fn variances_of_decimals_have_the_digits_of_a_double() {
     let decimal = TypeKind::Decimal(38, 18).nullable();

@@ -126,7 +126,9 @@ impl Accumulators for Variance {
         let results = groups.iter().map(|group| {
             let moments = self.groups[*group as usize];
             let divisor = moments.count - i64::from(self.sample);
-            let variance = (divisor > 0 && moments.squares >= 0.0).then(|| moments.squares / divisor as f64);
+            // Rows that were taken back may leave less than nothing. NaN and infinities among the values are in the result.
+            let known = moments.squares >= 0.0 || moments.squares.is_nan();
+            let variance = (divisor > 0 && known).then(|| moments.squares / divisor as f64);
             if self.root { variance.map(f64::sqrt) } else { variance }
         });
         match &self.result {
