@@ -1,16 +1,19 @@
 //! `=`, `<>`, `<`, `<=`, `>`, `>=`, `IS_DISTINCT_FROM`, `IN`, as Flink's generated code compares: floats as Java's
-//! primitives (NaN equals nothing, -0.0 equals 0.0) but in a list as its objects (NaN equals itself, -0.0 not 0.0), strings by
-//! their UTF-16 units, bytes by themselves, decimals by their numbers.
+//! primitives (NaN equals nothing, -0.0 equals 0.0) but in a list, and beside a DECIMAL, as its objects (NaN equals itself and
+//! is above all, -0.0 is below 0.0), strings by their UTF-16 units, bytes by themselves, decimals by their numbers.
 use std::cmp::Ordering;
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrowNativeTypeOp, AsArray, BooleanArray, PrimitiveArray, make_comparator};
+use arrow::array::{
+    Array, ArrayRef, ArrowNativeTypeOp, AsArray, BooleanArray, Decimal128Array, ListArray, MapArray, PrimitiveArray,
+    StructArray, make_comparator,
+};
 use arrow::buffer::{BooleanBuffer, NullBuffer};
 use arrow::compute::SortOptions;
 use arrow::compute::kernels::cmp;
 use arrow::datatypes::{
-    ArrowPrimitiveType, DataType, Decimal128Type, Field, Float32Type, Float64Type, SchemaRef, i256,
+    ArrowPrimitiveType, DataType, Decimal128Type, Field, Fields, Float32Type, Float64Type, SchemaRef, i256,
 };
 use datafusion_common::ScalarValue;
 use datafusion_physical_expr::PhysicalExpr;
@@ -21,6 +24,7 @@ use super::compile::{Site, compile};
 use super::datetime::{Instant, timestamps};
 use super::kernel::{Args, Call, Kernel, from_datafusion};
 use super::{Expression, Node};
+use crate::cast::numeric_to_double;
 use crate::operator::{Error, Result};
 use crate::types::{LogicalType, TypeKind};
 
@@ -96,6 +100,8 @@ fn compare(relation: Relation, args: &Args) -> Result<BooleanArray> {
             Ok(primitives::<Decimal128Type>(relation, args))
         }
         (DataType::Decimal128(_, l), DataType::Decimal128(_, r)) => Ok(decimals(relation, args, *l, *r)),
+        (DataType::Decimal128(..), DataType::Float32 | DataType::Float64)
+        | (DataType::Float32 | DataType::Float64, DataType::Decimal128(..)) => objects(relation, args),
         (DataType::Utf8View, DataType::Utf8View) if !relation.is_equality() && beyond_basic_plane(args) => {
             Ok(strings(relation, args))
         }
@@ -147,6 +153,22 @@ where
         Relation::Greater => run::<T>(args, |left, right| left > right),
         Relation::GreaterOrEqual => run::<T>(args, |left, right| left >= right),
     }
+}
+
+/// The order of `Double.compare`: -0.0 is less than 0.0, NaN above all, whatever its sign, which a division may give it.
+pub(crate) fn object_order(left: f64, right: f64) -> Ordering {
+    let object = |value: f64| if value.is_nan() { f64::NAN } else { value };
+    object(left).total_cmp(&object(right))
+}
+
+/// A DECIMAL and a FLOAT or DOUBLE, as `Double.compare` orders them.
+fn objects(relation: Relation, args: &Args) -> Result<BooleanArray> {
+    let (left, right) = (numeric_to_double(args.array(0))?, numeric_to_double(args.array(1))?);
+    let (left, right) = (left.values(), right.values());
+    let values = BooleanBuffer::collect_bool(args.rows, |row| {
+        relation.holds(object_order(left[args.row(0, row)], right[args.row(1, row)]))
+    });
+    Ok(BooleanArray::new(values, args.nulls()))
 }
 
 /// Timestamps of different units: in the finer one a time of the other may not fit.
@@ -215,8 +237,56 @@ fn decimals(relation: Relation, args: &Args, left_scale: i8, right_scale: i8) ->
     BooleanArray::new(values, args.nulls())
 }
 
+/// Two columns that can be compared, whatever the units of the timestamps in them.
+fn alike(left: &ArrayRef, right: &ArrayRef) -> Result<(ArrayRef, ArrayRef)> {
+    if left.data_type().equals_datatype(right.data_type()) {
+        return Ok((left.clone(), right.clone()));
+    }
+    Ok((with_wide_instants(left)?, with_wide_instants(right)?))
+}
+
+/// A column with the timestamps in it as nanoseconds in 128 bits, which hold all of them.
+fn with_wide_instants(array: &ArrayRef) -> Result<ArrayRef> {
+    Ok(match array.data_type() {
+        DataType::Timestamp(..) => {
+            let (counts, unit) = timestamps(array)?;
+            let nanos = counts.iter().map(|count| {
+                let instant = Instant::of(*count, unit);
+                i128::from(instant.millis) * 1_000_000 + i128::from(instant.nanos)
+            });
+            Arc::new(Decimal128Array::new(nanos.collect(), array.nulls().cloned()))
+        }
+        DataType::Struct(fields) => {
+            let row = array.as_struct();
+            let columns = row.columns().iter().map(with_wide_instants).collect::<Result<Vec<_>>>()?;
+            let fields: Fields = fields.iter().zip(&columns).map(|(field, column)| retyped(field, column)).collect();
+            Arc::new(StructArray::try_new(fields, columns, row.nulls().cloned())?)
+        }
+        DataType::List(field) => {
+            let list = array.as_list::<i32>();
+            let elements = with_wide_instants(list.values())?;
+            let field = Arc::new(retyped(field, &elements));
+            Arc::new(ListArray::try_new(field, list.offsets().clone(), elements, list.nulls().cloned())?)
+        }
+        DataType::Map(field, sorted) => {
+            let map = array.as_map();
+            let entries: ArrayRef = Arc::new(map.entries().clone());
+            let entries = with_wide_instants(&entries)?;
+            let field = Arc::new(retyped(field, &entries));
+            let (offsets, nulls) = (map.offsets().clone(), map.nulls().cloned());
+            Arc::new(MapArray::try_new(field, offsets, entries.as_struct().clone(), nulls, *sorted)?)
+        }
+        _ => array.clone(),
+    })
+}
+
+fn retyped(field: &Field, array: &ArrayRef) -> Field {
+    field.clone().with_data_type(array.data_type().clone()).with_nullable(true)
+}
+
 fn nested(relation: Relation, args: &Args) -> Result<BooleanArray> {
-    let comparator = make_comparator(args.array(0), args.array(1), SortOptions::default())?;
+    let (left, right) = alike(args.array(0), args.array(1))?;
+    let comparator = make_comparator(&left, &right, SortOptions::default())?;
     let values =
         BooleanBuffer::collect_bool(args.rows, |row| relation.holds(comparator(args.row(0, row), args.row(1, row))));
     Ok(BooleanArray::new(values, args.nulls()))
@@ -225,8 +295,10 @@ fn nested(relation: Relation, args: &Args) -> Result<BooleanArray> {
 /// Maps are equal if they hold the same entries in whatever order.
 fn maps(relation: Relation, args: &Args) -> Result<BooleanArray> {
     let (left, right) = (args.array(0).as_map(), args.array(1).as_map());
-    let keys = make_comparator(left.keys(), right.keys(), SortOptions::default())?;
-    let values = make_comparator(left.values(), right.values(), SortOptions::default())?;
+    let (left_keys, right_keys) = alike(left.keys(), right.keys())?;
+    let (left_values, right_values) = alike(left.values(), right.values())?;
+    let keys = make_comparator(&left_keys, &right_keys, SortOptions::default())?;
+    let values = make_comparator(&left_values, &right_values, SortOptions::default())?;
     let (left, right) = (left.value_offsets(), right.value_offsets());
     let equal = BooleanBuffer::collect_bool(args.rows, |row| {
         let (one, other) = (args.row(0, row), args.row(1, row));
@@ -315,7 +387,7 @@ pub(super) fn in_list(
 
 #[cfg(test)]
 mod tests {
-    use arrow::array::{ArrayRef, Float64Array, StringViewArray, TimestampMillisecondArray, TimestampNanosecondArray};
+    use arrow::array::{Float64Array, StringViewArray, TimestampMillisecondArray, TimestampNanosecondArray};
 
     use super::*;
     use crate::expression::kernel::Operand;
@@ -344,6 +416,64 @@ mod tests {
             (Relation::Equal, vec![Some(false), Some(true), None, Some(false)]),
         ] {
             assert_eq!(compare(relation, &args).unwrap(), BooleanArray::from(expected), "{relation:?}");
+        }
+    }
+
+    /// They could not be compared, and were cast to nanoseconds, which do not reach as far.
+    #[test]
+    fn timestamps_within_others_are_compared_as_they_are() {
+        let coarse: ArrayRef =
+            Arc::new(TimestampMillisecondArray::from(vec![Some(-62_135_596_800_000), Some(1), None, Some(1)]));
+        let fine: ArrayRef =
+            Arc::new(TimestampNanosecondArray::from(vec![Some(1), Some(1_000_000), None, Some(1_000_001)]));
+        let field = |array: &ArrayRef| Field::new("t", array.data_type().clone(), true);
+        let row = |array: &ArrayRef| -> ArrayRef {
+            Arc::new(StructArray::new(vec![field(array)].into(), vec![array.clone()], None))
+        };
+        let list = |array: &ArrayRef| -> ArrayRef {
+            let offsets = arrow::buffer::OffsetBuffer::from_lengths([1; 4]);
+            Arc::new(ListArray::new(Arc::new(field(array)), offsets, array.clone(), None))
+        };
+        let map = |array: &ArrayRef| -> ArrayRef {
+            let keys: ArrayRef = Arc::new(StringViewArray::from(vec!["k"; 4]));
+            let fields = vec![Field::new("key", DataType::Utf8View, false), field(array)];
+            let entries = StructArray::new(fields.into(), vec![keys, array.clone()], None);
+            let entry = Arc::new(Field::new("entries", entries.data_type().clone(), false));
+            let offsets = arrow::buffer::OffsetBuffer::from_lengths([1; 4]);
+            Arc::new(MapArray::new(entry, offsets, entries, None, false))
+        };
+        for (left, right) in [
+            (row(&coarse), row(&fine)),
+            (list(&coarse), list(&fine)),
+            (list(&row(&coarse)), list(&row(&fine))),
+            (map(&coarse), map(&fine)),
+        ] {
+            let args = Args::new([left, right].map(|array| Operand { array, constant: false }).into(), 4);
+            let expected = BooleanArray::from(vec![false, true, true, false]);
+            assert_eq!(compare(Relation::Equal, &args).unwrap(), expected, "{}", args.array(0).data_type());
+        }
+    }
+
+    /// -0.0 was not less than a DECIMAL of zero, and NaN not above it.
+    #[test]
+    fn decimals_and_doubles_are_ordered_as_objects() {
+        let doubles = vec![Some(-0.0), Some(0.0), Some(f64::NAN), Some(-f64::NAN), Some(-1.0), None];
+        let doubles: ArrayRef = Arc::new(Float64Array::from(doubles));
+        let decimals: ArrayRef =
+            Arc::new(Decimal128Array::from(vec![0_i128; 6]).with_precision_and_scale(10, 2).unwrap());
+        let zero: ArrayRef = Arc::new(Decimal128Array::from(vec![0_i128]).with_precision_and_scale(2, 2).unwrap());
+        let some = |values: [bool; 5]| values.map(Some).into_iter().chain([None]).collect::<BooleanArray>();
+        for (right, constant) in [(decimals, false), (zero, true)] {
+            let right = Operand { array: right, constant };
+            let args = Args::new(vec![Operand { array: doubles.clone(), constant: false }, right], 6);
+            for (relation, expected) in [
+                (Relation::Less, [true, false, false, false, true]),
+                (Relation::GreaterOrEqual, [false, true, true, true, false]),
+                (Relation::Greater, [false, false, true, true, false]),
+                (Relation::NotEqual, [true, false, true, true, true]),
+            ] {
+                assert_eq!(compare(relation, &args).unwrap(), some(expected), "{relation:?}");
+            }
         }
     }
 

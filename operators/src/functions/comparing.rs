@@ -4,7 +4,8 @@ use arrow::compute::{SortOptions, interleave};
 use arrow::datatypes::DataType;
 
 use super::Build;
-use crate::expression::comparison::utf16_order;
+use crate::cast::numeric_to_double;
+use crate::expression::comparison::{object_order, utf16_order};
 use crate::expression::compile::Site;
 use crate::expression::kernel::Kernel;
 use crate::operator::Result;
@@ -57,11 +58,39 @@ fn extreme(site: &Site) -> Result<Kernel> {
     }))
 }
 
-/// Compares values of two columns; strings by their UTF-16 units.
+/// Compares values of two columns: strings by their UTF-16 units, any NaN above all numbers.
 fn comparator(left: &ArrayRef, right: &ArrayRef) -> Result<DynComparator> {
-    if *left.data_type() != DataType::Utf8View {
-        return Ok(make_comparator(left, right, SortOptions::default())?);
+    Ok(match left.data_type() {
+        DataType::Utf8View => {
+            let (left, right) = (left.as_string_view().clone(), right.as_string_view().clone());
+            Box::new(move |one, other| utf16_order(left.value(one), right.value(other)))
+        }
+        DataType::Float32 | DataType::Float64 => {
+            let (left, right) = (numeric_to_double(left)?, numeric_to_double(right)?);
+            Box::new(move |one, other| object_order(left.value(one), right.value(other)))
+        }
+        _ => make_comparator(left, right, SortOptions::default())?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cmp::Ordering;
+    use std::sync::Arc;
+
+    use arrow::array::Float64Array;
+
+    use super::*;
+
+    /// A NaN with a sign, as 0.0 / 0.0 is on some processors, was below all numbers.
+    #[test]
+    fn a_nan_of_either_sign_is_above_all_numbers() {
+        let values: ArrayRef = Arc::new(Float64Array::from(vec![f64::NAN, -f64::NAN, f64::INFINITY, -0.0, 0.0]));
+        let order = comparator(&values, &values).unwrap();
+        assert_eq!(order(0, 1), Ordering::Equal);
+        for number in 2..5 {
+            assert_eq!((order(0, number), order(number, 1)), (Ordering::Greater, Ordering::Less));
+        }
+        assert_eq!(order(3, 4), Ordering::Less);
     }
-    let (left, right) = (left.as_string_view().clone(), right.as_string_view().clone());
-    Ok(Box::new(move |one, other| utf16_order(left.value(one), right.value(other))))
 }
