@@ -3,7 +3,7 @@ use wiesel_operators::expression::Expression;
 use wiesel_operators::types::{LogicalType, TypeKind};
 
 use super::cast::cast_to;
-use super::common_type::common_type;
+use super::common_type::{common_argument_type, common_type};
 use super::operators::{cast_null, compare};
 use super::{any_nullable, cannot_apply_function, is_text};
 use crate::error::{Error, Result};
@@ -40,7 +40,7 @@ fn convert(value: Expression, kind: &TypeKind) -> Expression {
 
 /// `COALESCE(…)`, also IFNULL: null only if the last operand may be.
 pub(crate) fn coalesce(operands: Vec<Expression>) -> Result<Expression> {
-    let Some(common) = common_type(operands.iter().map(|operand| &operand.data_type)) else {
+    let Some(common) = common_argument_type(operands.iter().map(|operand| &operand.data_type)) else {
         return Err(Error::validation("Invalid input arguments.", None));
     };
     if common.kind == TypeKind::Null {
@@ -85,7 +85,7 @@ fn is_composite(kind: &TypeKind) -> bool {
 
 /// `GREATEST(…)`, `LEAST(…)`.
 pub(crate) fn extreme(name: &str, operands: Vec<Expression>) -> Result<Expression> {
-    let common = common_type(operands.iter().map(|operand| &operand.data_type));
+    let common = common_argument_type(operands.iter().map(|operand| &operand.data_type));
     let Some(common) = common.filter(|common| common.kind != TypeKind::Null) else {
         return Err(cannot_apply_function(name, &operands, &[&format!("{name}(<COMPARABLE>, …)")]));
     };

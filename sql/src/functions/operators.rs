@@ -3,8 +3,8 @@ use wiesel_operators::expression::{Expression, null_literal};
 use wiesel_operators::types::{LogicalType, MAX_LENGTH, TypeKind};
 
 use super::cast::cast_to;
-use super::common_type::common_type;
-use super::numeric::{as_decimal, decimal_result, is_exact, is_integer, is_numeric};
+use super::common_type::{common_type, compared_as};
+use super::numeric::{as_decimal, decimal_result, is_approximate, is_exact, is_integer, is_numeric};
 use super::{any_nullable, cannot_apply_operator, is_datetime, is_interval, is_text, refuse_untyped_null};
 use crate::error::{Error, Result};
 use crate::script::refusal_of_patterns;
@@ -121,7 +121,8 @@ pub(crate) fn compare(operator: &str, left: Expression, right: Expression) -> Re
     Ok(Expression::call(operator, vec![left, right], LogicalType { kind: TypeKind::Boolean, nullable }))
 }
 
-/// Both sides of a comparison with the same type, or two DECIMALs, or two strings.
+/// Both sides of a comparison with the same type, or two DECIMALs, or two strings, or two timestamps of any precision, or in their
+/// order a DECIMAL and a FLOAT or DOUBLE.
 pub(crate) fn comparable(operator: &str, left: Expression, right: Expression) -> Result<(Expression, Expression)> {
     let (left, right) = settle_nulls(left, right);
     let (l, r) = (left.data_type.kind.clone(), right.data_type.kind.clone());
@@ -157,10 +158,9 @@ pub(crate) fn comparable(operator: &str, left: Expression, right: Expression) ->
         (TypeKind::Boolean, number) | (number, TypeKind::Boolean) if is_numeric(number) => {
             return refused(&left, &right);
         }
-        // What counts nanoseconds does not reach as far as the other, and needs not be what both are.
-        (TypeKind::Timestamp(a, _), TypeKind::Timestamp(b, _))
-        | (TypeKind::TimestampLtz(a, _), TypeKind::TimestampLtz(b, _))
-            if (*a > 6) != (*b > 6) =>
+        // As objects they have an order of their own; for = and <> both are a DOUBLE.
+        (TypeKind::Decimal(..), number) | (number, TypeKind::Decimal(..))
+            if is_approximate(number) && !matches!(operator, "=" | "<>") =>
         {
             return Ok((left, right));
         }
@@ -169,7 +169,7 @@ pub(crate) fn comparable(operator: &str, left: Expression, right: Expression) ->
             None => return refused(&left, &right),
         },
     };
-    Ok((cast_to(left, &kind), cast_to(right, &kind)))
+    Ok((cast_to(left, &compared_as(&l, &kind)), cast_to(right, &compared_as(&r, &kind))))
 }
 
 fn operator_symbol(operator: &str) -> &str {
@@ -264,7 +264,8 @@ pub(crate) fn cast_null(operand: Expression, kind: &TypeKind) -> Expression {
     if operand.data_type.kind == TypeKind::Null { null_literal(kind.clone()) } else { operand }
 }
 
-/// `value IN (items)`. Where one side is text and the other is not, the items are taken as what the value is, each by itself.
+/// `value IN (items)`. Where one side is text and the other is not, or the value is FLOAT or DOUBLE, the items are taken as what the
+/// value is, each by itself.
 pub(crate) fn in_list(value: Expression, items: Vec<Expression>) -> Result<Expression> {
     let incompatible = |what: &str| Error::validation(format!("Values {what} must have compatible types"), None);
     let items: Vec<Expression> = items.into_iter().map(|item| cast_null(item, &value.data_type.kind)).collect();
@@ -275,6 +276,8 @@ pub(crate) fn in_list(value: Expression, items: Vec<Expression>) -> Result<Expre
     let has_text = |kind: &TypeKind| is_numeric(kind) || is_datetime(kind) || *kind == TypeKind::Boolean;
     let kind = match common_type([&value.data_type, &listed]) {
         Some(common) if common.kind == TypeKind::Null => return Err(incompatible("in expression list")),
+        Some(_) if is_approximate(is) => is.clone(),
+        Some(common) if is_exact(is) && is_approximate(&common.kind) => return exact_in_list(value, items),
         Some(common) => common.kind,
         None if is_text(is) && has_text(with) => TypeKind::string(),
         None if is_text(with) && has_text(is) => is.clone(),
@@ -282,7 +285,20 @@ pub(crate) fn in_list(value: Expression, items: Vec<Expression>) -> Result<Expre
     };
     // Strings keep their own lengths.
     let operands = std::iter::once(value).chain(items).map(|operand| {
-        if is_text(&operand.data_type.kind) && is_text(&kind) { operand } else { cast_to(operand, &kind) }
+        let own = operand.data_type.kind.clone();
+        if is_text(&own) && is_text(&kind) { operand } else { cast_to(operand, &compared_as(&own, &kind)) }
     });
     Ok(Expression::call("IN", operands.collect(), LogicalType { kind: TypeKind::Boolean, nullable }))
+}
+
+/// An exact number in a list with FLOAT or DOUBLE: it is a DOUBLE for these, and stays exact for the others.
+fn exact_in_list(value: Expression, items: Vec<Expression>) -> Result<Expression> {
+    let (approximate, exact): (Vec<_>, Vec<_>) =
+        items.into_iter().partition(|item| is_approximate(&item.data_type.kind));
+    let as_double = cast_to(value.clone(), &TypeKind::Double);
+    let among_approximate = in_list(as_double, approximate)?;
+    if exact.is_empty() {
+        return Ok(among_approximate);
+    }
+    connective("OR", in_list(value, exact)?, among_approximate)
 }
