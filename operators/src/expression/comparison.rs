@@ -272,7 +272,7 @@ fn with_wide_instants(array: &ArrayRef) -> Result<ArrayRef> {
             let map = array.as_map();
             let entries: ArrayRef = Arc::new(map.entries().clone());
             let entries = with_wide_instants(&entries)?;
-            let field = Arc::new(retyped(field, &entries));
+            let field = Arc::new(retyped(field, &entries).with_nullable(false));
             let (offsets, nulls) = (map.offsets().clone(), map.nulls().cloned());
             Arc::new(MapArray::try_new(field, offsets, entries.as_struct().clone(), nulls, *sorted)?)
         }
@@ -447,6 +447,7 @@ mod tests {
             (list(&coarse), list(&fine)),
             (list(&row(&coarse)), list(&row(&fine))),
             (map(&coarse), map(&fine)),
+            (row(&map(&coarse)), row(&map(&fine))),
         ] {
             let args = Args::new([left, right].map(|array| Operand { array, constant: false }).into(), 4);
             let expected = BooleanArray::from(vec![false, true, true, false]);
