@@ -15,7 +15,7 @@ use wiesel_common::time::Clock;
 use wiesel_proto as proto;
 
 use super::slot_manager::{
-    NewAllocation, Reconciliation, ReportNumber, ReportedSlot, SlotAllocation, SlotManager, SlotState,
+    Acceptance, NewAllocation, Reconciliation, ReportNumber, ReportedSlot, SlotAllocation, SlotManager, SlotState,
 };
 use super::{Message, OpenStream, ResourceManagerHandle, ResourceOverview, TaskManagerInfo, check_name, check_slots};
 use crate::failure::{self, FailureInfo};
@@ -267,6 +267,11 @@ impl ResourceManager {
                 master.slot_lost(resource_id, lost.allocation);
             }
         }
+        for confirmed in outcome.confirmed {
+            if let Some(master) = self.jobs.get(&confirmed.job) {
+                master.slots_confirmed(vec![confirmed.allocation]);
+            }
+        }
     }
 
     fn tick(&mut self) {
@@ -331,7 +336,8 @@ impl ResourceManager {
         self.allocate();
     }
 
-    /// A job has slots that were offered under a registration: its TaskManager may have been lost since, or not have answered yet.
+    /// A job has slots that were offered under a registration: its TaskManager may have been lost since, may have given them to
+    /// nobody or somebody else, or may not have answered yet.
     fn accepted(&mut self, job: JobId, resource_id: &str, since: ReportNumber, allocations: Vec<AllocationId>) {
         let Some(master) = self.jobs.get(&job) else { return };
         let known = self.task_managers.get(resource_id).filter(|known| known.number == since.registration);
@@ -344,8 +350,19 @@ impl ResourceManager {
         if known.last_heard.elapsed() > self.options.heartbeat_timeout {
             return self.timed_out(resource_id);
         }
-        allocations.iter().for_each(|allocation| self.slots.accepted(resource_id, *allocation, since));
-        master.slots_confirmed(allocations);
+        let mut confirmed = Vec::with_capacity(allocations.len());
+        for allocation in allocations {
+            match self.slots.accepted(resource_id, SlotAllocation { allocation, job }, since) {
+                Acceptance::Confirmed => confirmed.push(allocation),
+                Acceptance::Lost => master.slot_lost(resource_id, allocation),
+                Acceptance::Open => {}
+            }
+        }
+        if !confirmed.is_empty() {
+            master.slots_confirmed(confirmed);
+        }
+        // What is lost is asked for elsewhere.
+        self.allocate();
     }
 
     fn release(&mut self, job: JobId) {

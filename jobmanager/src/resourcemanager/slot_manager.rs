@@ -96,8 +96,13 @@ pub struct ReportNumber {
 pub struct TaskManagerSlots {
     order: u64,
     /// The number of its last report.
+    reported: ReportNumber,
+    /// Reports before this one do not count: that report, or a later word of the TaskManager on one of its slots.
     last: ReportNumber,
     slots: Vec<SlotState>,
+    /// Slots that jobs took and that were not asked for, as far as is known here, and since when the TaskManager holds them. It has
+    /// reported nothing since.
+    open: Vec<(SlotAllocation, ReportNumber)>,
     free: usize,
     failed_calls: FailedCalls,
 }
@@ -264,8 +269,21 @@ pub fn check_report(slots: u32, named: impl ExactSizeIterator<Item = u32>) -> Re
 pub struct Reconciliation {
     /// Allocations that the TaskManager holds and nobody wants.
     pub to_free: Vec<AllocationId>,
-    /// Slots that jobs had and have no more.
+    /// Slots that jobs had, or took, and have no more.
     pub lost: Vec<SlotAllocation>,
+    /// Slots that jobs took, which was [`Acceptance::Open`], and have.
+    pub confirmed: Vec<SlotAllocation>,
+}
+
+/// What is known of a slot that a job took.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Acceptance {
+    /// It is the job's.
+    Confirmed,
+    /// It was the job's, and is not any more: the offer was late.
+    Lost,
+    /// The offer is newer than all that is known here of its TaskManager. The next report tells.
+    Open,
 }
 
 /// All slots and who requires how many.
@@ -299,8 +317,16 @@ impl SlotManager {
     pub fn register(&mut self, task_manager: &str, registration: u64, slots: u32) {
         let order = self.order();
         let slots = vec![SlotState::Unreported; slots as usize];
-        let last = ReportNumber { registration, version: 0 };
-        let known = TaskManagerSlots { order, last, slots, free: 0, failed_calls: FailedCalls::default() };
+        let none = ReportNumber { registration, version: 0 };
+        let known = TaskManagerSlots {
+            order,
+            reported: none,
+            last: none,
+            slots,
+            open: Vec::new(),
+            free: 0,
+            failed_calls: FailedCalls::default(),
+        };
         self.task_managers.insert(task_manager.to_owned(), known);
     }
 
@@ -385,14 +411,34 @@ impl SlotManager {
         }
     }
 
-    /// The job has taken a slot that its TaskManager has held for it since then, whether or not the TaskManager has answered here.
-    pub fn accepted(&mut self, task_manager: &str, allocation: AllocationId, since: ReportNumber) {
-        if self.granted(task_manager, allocation)
-            && let Some(known) = self.task_managers.get_mut(task_manager)
-        {
+    /// A job has taken a slot that its TaskManager has held for it since then, whether or not the TaskManager has answered here.
+    /// The offer may be late: what the TaskManager has reported since is right.
+    pub fn accepted(&mut self, task_manager: &str, taken: SlotAllocation, since: ReportNumber) -> Acceptance {
+        let allocation = taken.allocation;
+        let state = self.find(task_manager, allocation).map(|(_, state)| state);
+        let Some(known) = self.task_managers.get_mut(task_manager) else { return Acceptance::Lost };
+        let reported_since = known.reported >= since;
+        match state {
+            Some(SlotState::Held(_)) => {}
+            Some(SlotState::Requested(_) | SlotState::Unanswered(_)) if !reported_since => {
+                self.granted(task_manager, allocation);
+            }
+            None if !reported_since => {
+                known.open.retain(|(open, _)| open.allocation != allocation);
+                known.open.push((taken, since));
+                return Acceptance::Open;
+            }
+            // A report that named it would have made it the job's.
+            _ => {
+                self.not_granted(task_manager, allocation);
+                return Acceptance::Lost;
+            }
+        }
+        if let Some(known) = self.task_managers.get_mut(task_manager) {
             // A report of before does not name it, and may be on its way.
             known.last = known.last.max(since);
         }
+        Acceptance::Confirmed
     }
 
     /// A TaskManager did not give the slot, or did not answer. What it says of its slots comes with a report.
@@ -400,6 +446,11 @@ impl SlotManager {
         if let Some((index, SlotState::Requested(taken))) = self.find(task_manager, allocation) {
             self.set(task_manager, index, SlotState::Unanswered(taken));
         }
+    }
+
+    /// Whether a TaskManager has said later what is true of its slots.
+    fn is_outdated(&self, task_manager: &str, number: ReportNumber) -> bool {
+        self.task_managers.get(task_manager).is_some_and(|known| known.reported > number)
     }
 
     /// A call for a slot of a TaskManager failed at this time: it refused the call, could not be reached or did not answer.
@@ -441,8 +492,10 @@ impl SlotManager {
             return Reconciliation::default();
         }
         self.call_succeeded(task_manager);
-        let unwanted = granted && !self.granted(task_manager, allocation);
-        if !granted {
+        // What it has reported since it gave the slot is right: if it had it still, it would be the job's by now.
+        let given = granted && !self.is_outdated(task_manager, number);
+        let unwanted = given && !self.granted(task_manager, allocation);
+        if !given {
             self.not_granted(task_manager, allocation);
         }
         let mut outcome = self.report(task_manager, number, report);
@@ -473,7 +526,7 @@ impl SlotManager {
         let mut outcome = Reconciliation::default();
         match self.task_managers.get_mut(task_manager) {
             Some(known) if known.last.registration == number.registration && known.last <= number => {
-                known.last = number;
+                (known.reported, known.last) = (number, number);
             }
             _ => return outcome,
         }
@@ -494,7 +547,23 @@ impl SlotManager {
                 outcome.to_free.push(taken.allocation);
             }
         }
+        self.settle_open(task_manager, number, &mut outcome);
         outcome
+    }
+
+    /// A report tells of slots that jobs took before it was made whether they are theirs.
+    fn settle_open(&mut self, task_manager: &str, number: ReportNumber, outcome: &mut Reconciliation) {
+        let Some(known) = self.task_managers.get_mut(task_manager) else { return };
+        let slots = &known.slots;
+        known.open.retain(|(taken, since)| {
+            let told = *since <= number;
+            if told {
+                let is_held = slots.contains(&SlotState::Held(*taken));
+                let told_of = if is_held { &mut outcome.confirmed } else { &mut outcome.lost };
+                told_of.push(*taken);
+            }
+            !told
+        });
     }
 
     /// What a slot is that was believed to be something and is reported as something.

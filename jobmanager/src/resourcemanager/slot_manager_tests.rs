@@ -194,7 +194,7 @@ fn an_older_report_than_the_last_does_not_count() {
     slots.report("a", number(7), &[ReportedSlot { index: 0, allocation: Some(taken), releasing: false }]);
     assert_eq!(slots.report("a", number(6), &[free(0)]), Reconciliation::default());
     assert_eq!(slots.totals(), (1, 0));
-    let lost = Reconciliation { to_free: vec![], lost: vec![taken] };
+    let lost = Reconciliation { lost: vec![taken], ..Default::default() };
     assert_eq!(slots.report("a", number(8), &[free(0)]), lost, "its job is told");
     assert_eq!(slots.totals(), (1, 1));
 }
@@ -252,7 +252,7 @@ fn what_is_given_and_not_wanted_any_more_is_freed() {
 fn a_reported_slot_is_its_jobs_and_unwanted_without_one() {
     let mut slots = SlotManager::default();
     slots.register("a", 1, 2);
-    let unwanted = |id| Reconciliation { to_free: vec![AllocationId([id; 16])], lost: vec![] };
+    let unwanted = |id| Reconciliation { to_free: vec![AllocationId([id; 16])], ..Default::default() };
     assert_eq!(slots.report("a", number(1), &[held(0, 7, 1), free(1)]), unwanted(7));
     slots.require(job(1), 1);
     assert_eq!(slots.report("a", number(2), &[free(0), held(1, 8, 1)]), Reconciliation::default());
@@ -295,6 +295,8 @@ enum Step {
     },
     /// The oldest answer arrives.
     Answer,
+    /// The oldest offer arrives at its job, which takes the slot.
+    Take,
     /// A call to a TaskManager fails: what became of the others that are under way is open.
     CallFails(u8),
     /// A TaskManager gives up a slot by itself.
@@ -311,6 +313,7 @@ fn step() -> impl Strategy<Value = Step> {
         Just(Step::Decide),
         any::<bool>().prop_map(|answered| Step::Arrive { answered }),
         Just(Step::Answer),
+        Just(Step::Take),
         (0..5u8).prop_map(Step::CallFails),
         (0..5u8, 0..5u32).prop_map(|(id, slot)| Step::Drop(id, slot)),
         (0..5u8).prop_map(Step::Report),
@@ -339,12 +342,24 @@ struct Answer {
     report: Vec<ReportedSlot>,
 }
 
+/// What a TaskManager offered, maybe before it took it back.
+struct Offer {
+    task_manager: String,
+    taken: SlotAllocation,
+    since: ReportNumber,
+}
+
 /// The TaskManagers as they are, and what is on its way to them and from them.
 #[derive(Default)]
 struct Cluster {
     truth: BTreeMap<String, Truth>,
     under_way: Vec<NewAllocation>,
     answers: Vec<Answer>,
+    offers: Vec<Offer>,
+    /// The last reports that counted.
+    reported: BTreeMap<String, Truth>,
+    /// Slots that jobs took and that they wait to hear of, with their TaskManagers.
+    unconfirmed: Vec<(String, SlotAllocation)>,
     registrations: u64,
 }
 
@@ -362,6 +377,11 @@ impl Cluster {
             free
         });
         truth.number.version += u64::from(granted);
+        if granted {
+            let taken = SlotAllocation { allocation: request.allocation, job: request.job };
+            let task_manager = request.task_manager.clone();
+            self.offers.push(Offer { task_manager, taken, since: truth.number });
+        }
         if answered {
             let (number, report) = (truth.number, truth.report());
             self.answers.push(Answer { request, granted, number, report });
@@ -376,16 +396,59 @@ impl Cluster {
         }
         let Answer { request, granted, number, report } = self.answers.remove(0);
         let outcome = slots.answered(&request.task_manager, request.allocation, granted, number, &report);
+        let said = report.iter().map(|slot| slot.allocation).collect();
+        self.heard(slots, &request.task_manager, Truth { number, slots: said });
         self.free(&request.task_manager, outcome);
     }
 
     fn report(&mut self, slots: &mut SlotManager, id: &str) {
         let Some(truth) = self.truth.get(id) else { return };
         let outcome = slots.report(id, truth.number, &truth.report());
+        let said = Truth { number: truth.number, slots: truth.slots.clone() };
+        self.heard(slots, id, said);
         self.free(id, outcome);
     }
 
+    fn heard(&mut self, slots: &SlotManager, id: &str, said: Truth) {
+        if slots.task_manager(id).is_some_and(|known| known.reported == said.number) {
+            self.reported.insert(id.to_owned(), said);
+        }
+    }
+
+    /// A TaskManager is gone, and jobs are told.
+    fn forget(&mut self, id: &str) {
+        self.truth.remove(id);
+        self.reported.remove(id);
+        self.unconfirmed.retain(|(task_manager, _)| task_manager != id);
+    }
+
+    /// A job takes what it was offered. Whether the last word of the TaskManager speaks against what is confirmed.
+    fn take(&mut self, slots: &mut SlotManager) -> bool {
+        if self.offers.is_empty() {
+            return false;
+        }
+        let Offer { task_manager, taken, since } = self.offers.remove(0);
+        let registered = self.truth.get(&task_manager).map(|truth| truth.number.registration);
+        if registered != Some(since.registration) {
+            // The ResourceManager says that the TaskManager is lost.
+            return false;
+        }
+        match slots.accepted(&task_manager, taken, since) {
+            Acceptance::Lost => false,
+            Acceptance::Open => {
+                self.unconfirmed.push((task_manager, taken));
+                false
+            }
+            Acceptance::Confirmed => {
+                let word = self.reported.get(&task_manager).filter(|word| word.number >= since);
+                word.is_some_and(|word| !word.slots.contains(&Some(taken)))
+            }
+        }
+    }
+
     fn free(&mut self, id: &str, outcome: Reconciliation) {
+        let told = |taken: &SlotAllocation| outcome.confirmed.contains(taken) || outcome.lost.contains(taken);
+        self.unconfirmed.retain(|(_, taken)| !told(taken));
         let Some(truth) = self.truth.get_mut(id) else { return };
         for freed in outcome.to_free {
             for slot in &mut truth.slots {
@@ -528,11 +591,12 @@ proptest! {
                     slots.register(&id.to_string(), registration, count);
                     let number = ReportNumber { registration, version: 1 };
                     let truth = Truth { number, slots: vec![None; count as usize] };
+                    cluster.forget(&id.to_string());
                     cluster.truth.insert(id.to_string(), truth);
                 }
                 Step::Unregister(id) => {
                     slots.unregister(&id.to_string());
-                    cluster.truth.remove(&id.to_string());
+                    cluster.forget(&id.to_string());
                 }
                 Step::Require(id, count) => {
                     // A requirement shrinks only by a release.
@@ -558,6 +622,7 @@ proptest! {
                 }
                 Step::Arrive { answered } => cluster.arrive(&mut slots, answered),
                 Step::Answer => cluster.answer(&mut slots),
+                Step::Take => prop_assert!(!cluster.take(&mut slots), "it is not the job's any more"),
                 Step::CallFails(id) => slots.call_failed(&id.to_string(), 0),
                 Step::Drop(id, slot) => {
                     if let Some(truth) = cluster.truth.get_mut(&id.to_string())
@@ -575,6 +640,9 @@ proptest! {
         while !cluster.answers.is_empty() {
             cluster.answer(&mut slots);
         }
+        while !cluster.offers.is_empty() {
+            prop_assert!(!cluster.take(&mut slots), "it is not the job's any more");
+        }
         // Twice: what is freed for a job that is over is reported with the second.
         for id in (0..10u8).map(|id| (id % 5).to_string()) {
             cluster.report(&mut slots, &id);
@@ -583,6 +651,7 @@ proptest! {
             let believed: Vec<_> = slots.task_manager(id).unwrap().slots().iter().map(SlotState::counted).collect();
             prop_assert_eq!(&believed, &truth.slots);
         }
+        prop_assert!(cluster.unconfirmed.is_empty(), "a job waits for {:?}", cluster.unconfirmed);
         // And every job that fits gets what it misses, once no TaskManager is left alone any more.
         slots.decide(LAST_PAUSE as i64, &mut ids);
         let (_, free) = slots.totals();
@@ -643,14 +712,83 @@ fn a_slot_that_its_job_has_taken_counts_whether_or_not_its_task_manager_has_answ
     let holder = |slots: &SlotManager| slots.task_manager("a").unwrap().slots()[0].job();
     slots.not_granted("a", asked.allocation);
     assert_eq!(holder(&slots), None);
-    slots.accepted("a", asked.allocation, number(2));
+    let taken = SlotAllocation { allocation: asked.allocation, job: job(1) };
+    assert_eq!(slots.accepted("a", taken, number(2)), Acceptance::Confirmed);
     assert_eq!(holder(&slots), Some(job(1)));
     assert!(slots.decide(0, &mut ids).is_empty());
     // A report that was made before, and is late, does not know of it.
     assert_eq!(slots.report("a", number(1), &[free(0)]), Reconciliation::default());
     assert_eq!(holder(&slots), Some(job(1)));
     let outcome = slots.report("a", number(3), &[free(0)]);
-    assert_eq!(outcome.lost, [SlotAllocation { allocation: asked.allocation, job: job(1) }]);
-    slots.accepted("a", asked.allocation, number(2));
-    assert_eq!(holder(&slots), None, "what has been said of it later is right");
+    assert_eq!(outcome.lost, [taken]);
+    assert_eq!(slots.accepted("a", taken, number(2)), Acceptance::Lost, "what has been said of it later is right");
+    assert_eq!(holder(&slots), None);
+}
+
+/// Failed before: it was confirmed, and the job deployed into a slot that nobody held for it.
+#[test]
+fn a_slot_that_its_task_manager_gave_back_before_its_job_took_it_is_lost() {
+    let mut slots = SlotManager::default();
+    register(&mut slots, "a", 2);
+    slots.require(job(1), 1);
+    let mut ids = ids();
+    let asked = slots.decide(0, &mut ids).remove(0);
+    let taken = SlotAllocation { allocation: asked.allocation, job: job(1) };
+    let held = ReportedSlot { index: asked.slot, allocation: Some(taken), releasing: false };
+    slots.answered("a", asked.allocation, true, number(2), &[held]);
+    assert_eq!(slots.report("a", number(3), &[free(0), free(1)]).lost, [taken], "its job does not have it yet");
+    assert_eq!(slots.accepted("a", taken, number(2)), Acceptance::Lost);
+    // The other one that was asked for since is being given back by the job, which had taken the first.
+    let asked = slots.decide(0, &mut ids).remove(0);
+    let taken = SlotAllocation { allocation: asked.allocation, job: job(1) };
+    assert!(slots.granted("a", asked.allocation));
+    assert!(slots.give_up("a", asked.allocation));
+    assert_eq!(slots.accepted("a", taken, number(4)), Acceptance::Lost, "and it is offered again");
+    assert_eq!(slots.decide(0, &mut ids).len(), 1, "nobody waits for it");
+}
+
+/// Failed before: the slot counted as the job's whose request had no answer yet, or whose answer had come late.
+#[test]
+fn a_slot_that_was_given_back_is_lost_whether_or_not_its_task_manager_has_answered() {
+    let mut slots = SlotManager::default();
+    register(&mut slots, "a", 1);
+    register(&mut slots, "b", 1);
+    slots.require(job(1), 1);
+    let mut ids = ids();
+    let asked = slots.decide(0, &mut ids).remove(0);
+    let taken = SlotAllocation { allocation: asked.allocation, job: job(1) };
+    let held = ReportedSlot { index: 0, allocation: Some(taken), releasing: false };
+    slots.report("a", number(3), &[free(0)]);
+    assert_eq!(slots.accepted("a", taken, number(2)), Acceptance::Lost);
+    assert_eq!(spread_of(&slots.decide(0, &mut ids)), ["b"], "another one is asked for at once");
+    assert_eq!(slots.answered("a", asked.allocation, true, number(2), &[held]), Reconciliation::default());
+    assert_eq!(slots.accepted("a", taken, number(2)), Acceptance::Lost);
+    slots.report("a", number(3), &[free(0)]);
+    assert_eq!(slots.task_manager("a").unwrap().slots(), [SlotState::Free]);
+}
+
+/// An offer that says more than is known here is not taken at its word, and nobody waits for ever for what is true.
+#[test]
+fn a_slot_of_which_nothing_is_known_is_its_jobs_or_lost_with_the_next_report() {
+    for is_held in [true, false] {
+        let mut slots = SlotManager::default();
+        register(&mut slots, "a", 2);
+        slots.require(job(1), 2);
+        // Its request had failed, was reported as not done, and was done late.
+        let taken = SlotAllocation { allocation: AllocationId([7; 16]), job: job(1) };
+        let held = ReportedSlot { index: 1, allocation: Some(taken), releasing: false };
+        for _ in 0..2 {
+            assert_eq!(slots.accepted("a", taken, number(4)), Acceptance::Open);
+        }
+        let before = slots.report("a", number(3), &[free(0), free(1)]);
+        assert_eq!(before, Reconciliation::default(), "it was made before the slot was offered");
+        let told = if is_held {
+            slots.report("a", number(4), &[free(0), held])
+        } else {
+            slots.report("a", number(5), &[free(0), free(1)])
+        };
+        let (confirmed, lost) = if is_held { (vec![taken], vec![]) } else { (vec![], vec![taken]) };
+        assert_eq!(told, Reconciliation { confirmed, lost, ..Default::default() });
+        assert!(slots.report("a", number(5), &[free(0), free(1)]).confirmed.is_empty(), "it is said once");
+    }
 }
