@@ -1,5 +1,5 @@
 //! Which task is failed when the process runs out of memory, and the message of its failure: a decision over measured numbers.
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use wiesel_common::config::MemorySize;
 use wiesel_common::config::options::memory::{TASK_HEAP, TASKMANAGER};
@@ -9,6 +9,8 @@ use wiesel_proto as proto;
 
 /// The shortest and the longest time between two looks at the memory.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(100));
+/// The shortest and the longest time between two counts of reserved memory: jemalloc goes through all arenas for one.
+const COUNT_INTERVALS: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(1));
 /// Bytes a millisecond, the fastest that resident memory grows: a page counts once it was written to.
 const FASTEST: u64 = 4 << 20;
 
@@ -62,6 +64,30 @@ impl Budget {
     /// What tasks may hold together while RocksDB has so much of managed memory.
     pub(super) fn allowance(&self, rocksdb: u64) -> u64 {
         self.tasks.saturating_add(self.managed.saturating_sub(rocksdb))
+    }
+}
+
+/// When reserved memory is counted. It becomes a danger when it is written to, which makes resident memory rise: then it is counted
+/// often, and else now and then.
+#[derive(Debug, Default)]
+pub(super) struct Counting {
+    last: Option<Instant>,
+    /// The least resident memory since.
+    lowest: u64,
+}
+
+impl Counting {
+    /// Whether to count now, of which it takes note. `process`: what the process may take; `is_full`: it seems to take more.
+    pub(super) fn is_due(&mut self, resident: u64, process: u64, is_full: bool, now: Instant) -> bool {
+        self.lowest = self.lowest.min(resident);
+        let rises = resident - self.lowest > process / 64;
+        let (short, long) = COUNT_INTERVALS;
+        let interval = if rises || is_full { short } else { long };
+        let is_due = self.last.is_none_or(|last| now.saturating_duration_since(last) >= interval);
+        if is_due {
+            *self = Self { last: Some(now), lowest: resident };
+        }
+        is_due
     }
 }
 
@@ -325,6 +351,27 @@ mod tests {
     fn memory_is_looked_at_more_often_where_it_gets_short() {
         let millis = |resident: u64| pause(resident * MIB, 1500 * MIB).as_millis();
         assert_eq!([0, 1100, 1300, 1461, 1500, 1600].map(millis), [100, 100, 50, 10, 10, 10]);
+    }
+
+    /// Before, it was counted ten times a second for as long as the process was half full, which took some per cent of a core.
+    #[test]
+    fn reserved_memory_is_counted_often_only_while_resident_memory_rises() {
+        let start = Instant::now();
+        let mut counting = Counting::default();
+        let mut counts = |from: u64, to: u64, is_full: bool, resident: &dyn Fn(u64) -> u64| {
+            let looks = (from..to).step_by(50);
+            let due = |at: &u64| {
+                counting.is_due(resident(*at) * MIB, BUDGET.process, is_full, start + Duration::from_millis(*at))
+            };
+            looks.filter(due).count()
+        };
+        // A process of 1600 MiB.
+        assert_eq!(counts(0, 8_000, false, &|at| 900 + at % 20), 8, "it stays where it is");
+        assert_eq!(counts(8_000, 9_000, false, &|at| at / 2 - 3_000), 10, "it rises from 1000 MiB by 500 a second");
+        // It falls, and what it rises by from there counts.
+        assert_eq!(counts(9_000, 9_500, false, &|_| 800), 0);
+        assert_eq!(counts(9_500, 9_600, false, &|_| 826), 1);
+        assert_eq!(counts(9_600, 9_900, true, &|_| 826), 3, "it seems to have reserved too much");
     }
 
     #[test]

@@ -25,7 +25,7 @@ use wiesel_network::Waiter;
 use wiesel_proto as proto;
 use wiesel_state::backend::StateResources;
 
-use self::decision::{Budget, Holder, HolderState, Situation, Verdict, decide, failure, pause};
+use self::decision::{Budget, Counting, Holder, HolderState, Situation, Verdict, decide, failure, pause};
 use self::pool::Pool;
 
 mod arenas;
@@ -35,8 +35,6 @@ mod pool;
 /// How long what a task holds counts as free after it was cancelled, or after another task of its job was failed, which has the
 /// job's other tasks cancelled.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// How often reserved memory is counted: jemalloc goes through all arenas for it.
-const COUNT_INTERVAL: Duration = Duration::from_millis(100);
 /// How often arenas of ended tasks are checked for being empty: jemalloc counts all arenas for it.
 const RECYCLE_INTERVAL: Duration = Duration::from_secs(1);
 /// How often unused pages are given back while the process is over its limit and no task is to blame.
@@ -154,12 +152,9 @@ impl Heap {
         (Situation { resident, reserved, budget: self.budget, allowance, tasks }, holders)
     }
 
-    /// Reserved memory if the process takes so much that it matters, else 0.
-    fn reserved(&self, resident: u64) -> u64 {
-        if !self.budget.is_half_full(resident) || !arenas::refresh() {
-            return 0;
-        }
-        arenas::live_bytes_of_all().unwrap_or(0)
+    /// Reserved memory; 0 where it is not known.
+    fn reserved() -> u64 {
+        if arenas::refresh() { arenas::live_bytes_of_all().unwrap_or(0) } else { 0 }
     }
 
     /// Fails the tasks of an arena. The other tasks of the job will be cancelled with them.
@@ -222,7 +217,8 @@ impl Watcher {
         let waiter = Waiter::default();
         let of_thread = waiter.clone();
         let thread = std::thread::Builder::new().name("memory-watcher".to_owned()).spawn(move || {
-            let mut watch = Watch { heap, recycled: None, counted: None, reserved: 0, purged: None, warned: None };
+            let mut watch =
+                Watch { heap, recycled: None, counting: Counting::default(), reserved: 0, purged: None, warned: None };
             while !of_thread.is_cancelled() {
                 let pause = watch.look();
                 of_thread.notifier().wait("the next look at memory", Some(pause));
@@ -247,8 +243,8 @@ impl Drop for Watcher {
 struct Watch {
     heap: Arc<Heap>,
     recycled: Option<Instant>,
-    counted: Option<Instant>,
-    /// Reserved memory when it was counted last.
+    counting: Counting,
+    /// Reserved memory when it was counted last; 0: the process takes so little that it does not matter.
     reserved: u64,
     purged: Option<Instant>,
     warned: Option<Instant>,
@@ -263,9 +259,11 @@ impl Watch {
             self.heap.recycle();
         }
         let (resident, budget) = (process::resident_bytes(), self.heap.budget);
-        if is_due(self.counted, COUNT_INTERVAL, now) {
-            self.counted = Some(now);
-            self.reserved = self.heap.reserved(resident);
+        let is_full = budget.is_over(resident, self.reserved);
+        if !budget.is_half_full(resident) {
+            self.reserved = 0;
+        } else if self.counting.is_due(resident, budget.process, is_full, now) {
+            self.reserved = Heap::reserved();
         }
         if budget.is_over(resident, self.reserved) {
             self.over_the_limit(resident, now);
