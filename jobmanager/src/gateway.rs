@@ -9,32 +9,107 @@ use wiesel_proto::task_executor_client::TaskExecutorClient;
 
 pub use wiesel_common::rpc::describe;
 
-/// Clients of TaskExecutors; cheap to clone, all clones share the connections.
+/// Clients of TaskExecutors; cheap to clone, all clones share the connections. A connection is kept as long as a TaskManager is
+/// registered with its address: TaskManagers come and go, each with a port of its own, and calls to one that is gone may go on.
 #[derive(Clone)]
 pub struct TaskExecutors {
     connector: Arc<dyn Connector>,
-    channels: Arc<Mutex<HashMap<String, Channel>>>,
+    registered: Arc<Mutex<HashMap<String, Registered>>>,
+}
+
+/// An address that TaskManagers are registered with.
+#[derive(Default)]
+struct Registered {
+    /// How many: one that was started again may register before the former one is known to be gone.
+    task_managers: usize,
+    /// None: no call was made yet.
+    channel: Option<Channel>,
 }
 
 impl TaskExecutors {
     /// No connections yet.
     pub fn new(connector: Arc<dyn Connector>) -> Self {
-        Self { connector, channels: Arc::default() }
+        Self { connector, registered: Arc::default() }
     }
 
-    /// The client for "host:port"; it connects with its first call.
+    /// The client for "host:port"; it connects with its first call. To an address that nobody is registered with it has a
+    /// connection of its own.
     pub fn get(&self, address: &str) -> Result<TaskExecutorClient<Channel>, Status> {
-        let mut channels = self.channels.lock();
-        if let Some(channel) = channels.get(address) {
-            return Ok(TaskExecutorClient::new(channel.clone()));
-        }
-        let channel = self.connector.connect(address)?;
-        channels.insert(address.to_owned(), channel.clone());
+        let mut registered = self.registered.lock();
+        let Some(known) = registered.get_mut(address) else {
+            return Ok(TaskExecutorClient::new(self.connector.connect(address)?));
+        };
+        let channel = match &known.channel {
+            Some(channel) => channel.clone(),
+            None => known.channel.insert(self.connector.connect(address)?).clone(),
+        };
         Ok(TaskExecutorClient::new(channel))
     }
 
-    /// Closes the connection to a TaskExecutor that is gone.
+    /// A TaskManager has registered with this address.
+    pub fn registered(&self, address: &str) {
+        self.registered.lock().entry(address.to_owned()).or_default().task_managers += 1;
+    }
+
+    /// A TaskManager that was registered with this address is gone: the connection is closed.
     pub fn forget(&self, address: &str) {
-        self.channels.lock().remove(address);
+        let mut registered = self.registered.lock();
+        let Some(known) = registered.get_mut(address) else { return };
+        known.channel = None;
+        known.task_managers = known.task_managers.saturating_sub(1);
+        if known.task_managers == 0 {
+            registered.remove(address);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tonic::body::Body;
+    use tonic::codegen::http;
+    use wiesel_common::rpc::{Answer, Transport};
+
+    use super::*;
+
+    /// Counts connections, over which nothing is answered.
+    #[derive(Clone, Default)]
+    struct Connections(Arc<Mutex<usize>>);
+
+    impl Transport for Connections {
+        fn call(&self, _: http::Request<Body>) -> Answer {
+            Box::pin(std::future::pending())
+        }
+    }
+
+    impl Connector for Connections {
+        fn connect(&self, _: &str) -> Result<Channel, Status> {
+            *self.0.lock() += 1;
+            Ok(Channel::new(self.clone()))
+        }
+    }
+
+    /// Failed before: a cancellation that was tried again put the address of a TaskManager back that was gone, for ever.
+    #[test]
+    fn no_connection_is_kept_to_an_address_that_nobody_is_registered_with() {
+        let connections = Connections::default();
+        let executors = TaskExecutors::new(Arc::new(connections.clone()));
+        let made = |address: &str| {
+            let before = *connections.0.lock();
+            assert!(executors.get(address).is_ok());
+            *connections.0.lock() - before
+        };
+        executors.registered("a:1");
+        assert_eq!([made("a:1"), made("a:1")], [1, 0]);
+        executors.forget("a:1");
+        assert_eq!([made("a:1"), made("a:1")], [1, 1]);
+        assert!(executors.registered.lock().is_empty());
+        // A second one with the address has a connection of its own once the first is gone, and keeps it.
+        executors.registered("a:1");
+        executors.registered("a:1");
+        assert_eq!([made("a:1"), made("a:1")], [1, 0]);
+        executors.forget("a:1");
+        assert_eq!([made("a:1"), made("a:1")], [1, 0]);
+        executors.forget("a:1");
+        assert!(executors.registered.lock().is_empty());
     }
 }

@@ -205,6 +205,7 @@ impl ResourceManager {
         self.streams += 1;
         let number = self.streams;
         self.slots.register(&id, number, request.slots);
+        self.executors.registered(&request.rpc_address);
         let task_manager = TaskManager {
             registration: Arc::new(request),
             number,
