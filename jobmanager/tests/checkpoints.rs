@@ -413,14 +413,15 @@ impl SplitEnumerator for Counting {
     }
 }
 
-async fn request_split(a: &mut TaskManager, deployed: &proto::SubmitTasksRequest) {
+/// The only reader asks for the split that is its first, second, and so on.
+async fn request_split(a: &mut TaskManager, deployed: &proto::SubmitTasksRequest, number: u64) {
     use proto::operator_event_to_coordinator::Event;
     let event = proto::OperatorEventToCoordinator {
         fence: deployed.fence.clone(),
         job_id: deployed.graph.as_ref().unwrap().job_id.clone(),
         attempt_id: deployed.tasks[0].attempt_id.clone(),
         operator_uid: vec![1; 16].into(),
-        event: Some(Event::RequestSplit(proto::RequestSplit { subtask: 0, hostname: "localhost".into() })),
+        event: Some(Event::RequestSplit(proto::RequestSplit { subtask: 0, hostname: "localhost".into(), number })),
     };
     a.master.send_operator_event(event).await.unwrap();
 }
@@ -438,11 +439,11 @@ async fn enumerators_go_on_from_the_checkpoint() {
     let test = Test::with_enumerators(&[], Some(counting)).await;
     let mut a = TaskManager::start(&test.cluster, "a", 1).await;
     let (id, deployed) = running(&test, &mut a, graph(1, 1, true)).await;
-    request_split(&mut a, &deployed).await;
+    request_split(&mut a, &deployed, 1).await;
     assert_eq!(next_split(&mut a).await, 1);
     test.checkpoint(id, &mut a, &deployed).await;
     for expected in [2, 3] {
-        request_split(&mut a, &deployed).await;
+        request_split(&mut a, &deployed, u64::from(expected)).await;
         assert_eq!(next_split(&mut a).await, expected, "assignments go on after the checkpoint");
     }
     a.report(&deployed, 1, Failed, failure("x.Y", "boom")).await.unwrap();
@@ -450,7 +451,7 @@ async fn enumerators_go_on_from_the_checkpoint() {
     a.report(&deployed, 0, Canceled, None).await.unwrap();
     let again = a.next_submit().await;
     a.run(&again).await;
-    request_split(&mut a, &again).await;
+    request_split(&mut a, &again, 1).await;
     assert_eq!(next_split(&mut a).await, 2, "what was assigned after the checkpoint is assigned again");
 }
 

@@ -436,7 +436,7 @@ async fn readers_get_splits_until_there_are_none() {
     let deployed = a.next_submit().await;
     a.run(&deployed).await;
     let mut seen = Vec::new();
-    loop {
+    for number in 1.. {
         let request = proto::OperatorEventToCoordinator {
             fence: deployed.fence.clone(),
             job_id: id.to_bytes(),
@@ -445,6 +445,7 @@ async fn readers_get_splits_until_there_are_none() {
             event: Some(proto::operator_event_to_coordinator::Event::RequestSplit(proto::RequestSplit {
                 subtask: 0,
                 hostname: "localhost".into(),
+                number,
             })),
         };
         a.master.send_operator_event(request).await.unwrap();

@@ -3,6 +3,7 @@
 //! [`Threads`] runs each on a thread of its own, with the data plane and a state back end. A simulation runs them otherwise.
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
@@ -71,6 +72,8 @@ pub struct JobMasterLink {
     pub task_manager: String,
     /// True once the JobMaster counts as lost: it is not spoken to any more.
     pub lost: Arc<watch::Sender<bool>>,
+    /// How many reports of counters the TaskManager has made.
+    pub reports: Arc<AtomicU64>,
 }
 
 impl JobMasterLink {
@@ -84,6 +87,8 @@ impl JobMasterLink {
             subtask,
             hostname: self.hostname.clone(),
             lost: self.lost.clone(),
+            reports: self.reports.clone(),
+            split_requests: 0,
         }
     }
 }

@@ -1,11 +1,11 @@
 //! The JobMaster's task: messages in, the scheduler's actions out.
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, mpsc};
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 use tonic::Status;
 use tracing::Instrument;
 use wiesel_common::config::Configuration;
@@ -25,8 +25,9 @@ use super::checkpoint::store::Owner;
 use super::checkpointing::attempt_of;
 use super::claiming::JobClaim;
 use super::collect::{CollectCoordinator, CollectCoordinators};
-use super::deployment::{NotDeployed, cancel_tasks, submit_share};
+use super::deployment::{Cancelled, NotDeployed, cancel_tasks, submit_share};
 use super::deployment_plan::plan_deployment;
+use super::deployments::{Deploying, Deployments};
 use super::exception_history::ExceptionHistory;
 use super::execution_graph::TaskManagerLocation;
 use super::failure_log::FailureLog;
@@ -44,10 +45,10 @@ use crate::gateway::TaskExecutors;
 use crate::options::JobOptions;
 use crate::resourcemanager::{self, ResourceManagerHandle};
 
-/// The shortest time that a TaskManager has to create its tasks: they may wait for network buffers.
-const MIN_DEPLOY_TIMEOUT: Duration = Duration::from_secs(60);
-/// How many TaskManagers are given their tasks at once.
-const DEPLOYMENTS_AT_ONCE: usize = 16;
+/// The shortest time that a TaskManager has for a call that is not made again: to create its tasks, which may wait for network
+/// buffers, or to take splits. One that stands still for so long is lost before, by Flink's default of
+/// `heartbeat.timeout`.
+pub(super) const MIN_CALL_TIMEOUT: Duration = Duration::from_secs(60);
 /// How many targets of savepoints are tried at once: each holds a thread, and a file system that hangs does not give it back.
 const TRIALS_AT_ONCE: usize = 4;
 /// How long a stopping JobManager waits for TaskManagers to take note.
@@ -71,8 +72,8 @@ pub(crate) struct JobMasterContext {
 pub(super) enum Completion {
     Initialized(Result<Box<Initialized>, FailureInfo>),
     Claimed(Result<Box<Initialized>, FailureInfo>),
-    Deployed { execution: u32, location: Arc<TaskManagerLocation>, result: Result<(), NotDeployed> },
-    Cancelled { location: Arc<TaskManagerLocation>, registration: u64, result: Result<Vec<AttemptId>, String> },
+    Deployed { execution: u32, location: Arc<TaskManagerLocation>, result: Result<u64, NotDeployed> },
+    Cancelled { location: Arc<TaskManagerLocation>, registration: u64, result: Result<Cancelled, String> },
     SlotTimeout { request: u64 },
     RestartDue { restart: u64 },
     ClientCheck,
@@ -83,16 +84,6 @@ pub(super) enum Completion {
     Notified { checkpoint: u64, location: Arc<TaskManagerLocation>, registration: u64, result: Result<(), String> },
     Discarded(Cleaned),
     Swept(Cleaned),
-}
-
-/// Tasks on their way to a TaskManager.
-pub(super) struct Deploying {
-    execution: u32,
-    /// Under which registration it gave the slots that they are to run in.
-    pub(super) registration: u64,
-    pub(super) attempts: Vec<AttemptId>,
-    /// Cancellations that must not overtake them.
-    cancelled: Vec<AttemptId>,
 }
 
 pub(super) struct RealEnvironment {
@@ -148,10 +139,7 @@ pub(crate) struct JobMaster {
     /// Calls to TaskManagers.
     pub(super) completions: JoinSet<Completion>,
     timers: JoinSet<Completion>,
-    /// By TaskManager.
-    pub(super) deploying: HashMap<String, Vec<Deploying>>,
-    /// Turns to deploy: each request repeats the graph.
-    deployments: Arc<Semaphore>,
+    pub(super) deployments: Deployments,
     client_expires: Option<i64>,
     pub(super) wait_for_slots: WaitForSlots,
     pub(super) failure_log: FailureLog,
@@ -215,8 +203,7 @@ impl JobMaster {
             source_coordinators: HashMap::new(),
             completions: JoinSet::new(),
             timers: JoinSet::new(),
-            deploying: HashMap::new(),
-            deployments: Arc::new(Semaphore::new(DEPLOYMENTS_AT_ONCE)),
+            deployments: Deployments::default(),
             client_expires,
             wait_for_slots: WaitForSlots::default(),
             failure_log: FailureLog::default(),
@@ -267,6 +254,7 @@ impl JobMaster {
                 },
                 Some(done) = self.completions.join_next() => match done {
                     Ok(done) => self.completed(done),
+                    Err(error) if error.is_cancelled() => {}
                     Err(error) => self.fail(FailureInfo::new(failure::INTERNAL, error.to_string())),
                 },
                 () = next_tick => self.checkpoint_tick(),
@@ -417,6 +405,9 @@ impl JobMaster {
     fn update_task_state(&mut self, update: proto::TaskStateUpdate) -> Result<(), Status> {
         let attempt = attempt_of(&update.attempt_id)?;
         let state = update.state();
+        if !super::execution_graph::is_terminal(state) {
+            self.scheduler.attempts_seen(&[attempt], update.reports);
+        }
         let failure = update.failure.map(FailureInfo::from);
         if let Some(failure) = failure.as_ref().filter(|_| state == proto::ExecutionState::Failed) {
             self.log_failed_task(attempt, failure);
@@ -456,7 +447,10 @@ impl JobMaster {
             Completion::Cancelled { location, registration, result: Err(reason) } => {
                 self.not_cancelled(&location.resource_id, registration, reason);
             }
-            Completion::Cancelled { result: Ok(gone), .. } => self.scheduler.tasks_gone(&gone, &mut self.env),
+            Completion::Cancelled { result: Ok(Cancelled { gone, ending, reports }), .. } => {
+                self.scheduler.attempts_seen(&ending, reports);
+                self.scheduler.tasks_gone(&gone, &mut self.env);
+            }
             Completion::SlotTimeout { request } => {
                 self.scheduler.slots_timed_out(request, self.options.slot_request_timeout, &mut self.env);
             }
@@ -479,26 +473,24 @@ impl JobMaster {
     }
 
     /// A TaskManager has its tasks, or the call failed that was to give them to it.
-    fn deployed(&mut self, execution: u32, location: &Arc<TaskManagerLocation>, result: Result<(), NotDeployed>) {
-        let Some(known) = self.deploying.get_mut(&location.resource_id) else { return };
-        let Some(position) = known.iter().position(|deploying| deploying.execution == execution) else { return };
-        let done = known.swap_remove(position);
-        if known.is_empty() {
-            self.deploying.remove(&location.resource_id);
-        }
+    fn deployed(&mut self, execution: u32, location: &Arc<TaskManagerLocation>, result: Result<u64, NotDeployed>) {
+        let Some(done) = self.deployments.end(&location.resource_id, execution) else { return };
         if !done.cancelled.is_empty() {
             self.cancel(Arc::clone(location), done.registration, done.cancelled);
         }
-        if let Err(NotDeployed { failure, missing_slots }) = result {
-            for allocation in missing_slots {
-                self.give_up(&location.resource_id, allocation);
+        match result {
+            Ok(reports) => self.scheduler.attempts_seen(&done.attempts, reports),
+            Err(NotDeployed { failure, missing_slots }) => {
+                for allocation in missing_slots {
+                    self.give_up(&location.resource_id, allocation);
+                }
+                self.scheduler.deployment_failed(&done.attempts, failure, &mut self.env);
             }
-            self.scheduler.deployment_failed(&done.attempts, failure, &mut self.env);
         }
     }
 
-    pub(super) fn spawn(&mut self, completion: impl Future<Output = Completion> + Send + 'static) {
-        self.completions.spawn(completion.in_current_span());
+    pub(super) fn spawn(&mut self, completion: impl Future<Output = Completion> + Send + 'static) -> AbortHandle {
+        self.completions.spawn(completion.in_current_span())
     }
 
     fn after(&mut self, delay: Duration, completion: Completion) {
@@ -560,7 +552,7 @@ impl JobMaster {
         registration: u64,
         attempts: Vec<AttemptId>,
     ) {
-        let (postponed, mut attempts): (Vec<_>, Vec<_>) = attempts.into_iter().partition(|attempt| {
+        let (postponed, attempts): (Vec<_>, Vec<_>) = attempts.into_iter().partition(|attempt| {
             let graph = self.scheduler.graph();
             graph.find(*attempt).is_some_and(|(vertex, _)| self.postponed.contains(&graph.regions[vertex]))
         });
@@ -568,12 +560,7 @@ impl JobMaster {
             let canceled = proto::ExecutionState::Canceled;
             self.scheduler.task_state(attempt, canceled, None, None, &mut self.env);
         }
-        for deploying in self.deploying.get_mut(&location.resource_id).into_iter().flatten() {
-            let under_way: HashSet<AttemptId> = deploying.attempts.iter().copied().collect();
-            let (waiting, others) = attempts.into_iter().partition(|attempt| under_way.contains(attempt));
-            deploying.cancelled.extend::<Vec<AttemptId>>(waiting);
-            attempts = others;
-        }
+        let attempts = self.deployments.hold_back(&location.resource_id, attempts);
         if !attempts.is_empty() {
             self.cancel(location, registration, attempts);
         }
@@ -604,22 +591,23 @@ impl JobMaster {
         };
         let fence = self.handle.fence.to_bytes();
         let (shared, shares) = plan_deployment(self.scheduler.graph(), regions, fence, &self.context.address, &state);
-        let timeout = self.context.rpc_timeout.max(MIN_DEPLOY_TIMEOUT);
+        let timeout = self.context.rpc_timeout.max(MIN_CALL_TIMEOUT);
         for share in shares {
             let location = Arc::clone(&share.location);
             let attempts = share.tasks.iter().filter_map(|task| AttemptId::from_bytes(&task.attempt_id));
             let attempts: Vec<AttemptId> = attempts.collect();
             let registration = self.scheduler.graph().registration_of(&attempts);
-            let deploying = Deploying { execution, registration, attempts, cancelled: Vec::new() };
-            self.deploying.entry(location.resource_id.clone()).or_default().push(deploying);
+            let resource_id = location.resource_id.clone();
             let (executors, turns, shared) =
-                (self.context.executors.clone(), Arc::clone(&self.deployments), Arc::clone(&shared));
-            self.spawn(async move {
+                (self.context.executors.clone(), self.deployments.turns(), Arc::clone(&shared));
+            let call = self.spawn(async move {
                 // Never closed: an error would let it go on all the same.
                 let _turn = turns.acquire().await;
                 let result = submit_share(&executors, &shared, share, timeout).await;
                 Completion::Deployed { execution, location, result }
             });
+            let deploying = Deploying { execution, registration, attempts, call, cancelled: Vec::new() };
+            self.deployments.begin(&resource_id, deploying);
         }
     }
 

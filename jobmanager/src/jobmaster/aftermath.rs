@@ -119,6 +119,7 @@ impl JobMaster {
         };
         match next {
             Some(Ok(done)) => self.completed(done),
+            Some(Err(error)) if error.is_cancelled() => {}
             Some(Err(error)) => {
                 tracing::error!(job_id = %self.job_id(), %error, "what was under way at the end of a job ended abnormally");
             }

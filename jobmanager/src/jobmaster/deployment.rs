@@ -1,4 +1,5 @@
 //! Calls from a JobMaster to TaskExecutors.
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,23 +25,35 @@ pub(super) struct NotDeployed {
     pub(super) missing_slots: Vec<AllocationId>,
 }
 
-/// Gives a TaskManager its tasks, in as many calls as their size asks for, one after the other.
+/// What a TaskManager answered to a cancellation.
+pub(super) struct Cancelled {
+    /// Attempts that do not run there.
+    pub(super) gone: Vec<AttemptId>,
+    /// Attempts that it has, and will say the end of.
+    pub(super) ending: Vec<AttemptId>,
+    /// How many reports of counters it had made.
+    pub(super) reports: u64,
+}
+
+/// Gives a TaskManager its tasks, in as many calls as their size asks for, one after the other. Returns how many reports of counters
+/// it had made when it had them all.
 pub(super) async fn submit_share(
     executors: &TaskExecutors,
     shared: &SharedPart,
     share: Share,
     timeout: Duration,
-) -> Result<(), NotDeployed> {
+) -> Result<u64, NotDeployed> {
     let Share { location, receiver, tasks } = share;
     let parts = shared.cut(&location, tasks, MAX_DEPLOYMENT_BYTES).map_err(|error| NotDeployed {
         // The next attempt would start from the same state.
         failure: FailureInfo { fatal: true, ..FailureInfo::new("java.io.IOException", error.to_string()) },
         missing_slots: Vec::new(),
     })?;
+    let mut reports = 0;
     for tasks in parts {
-        submit_tasks(executors, &location, shared.request(receiver, tasks), timeout).await?;
+        reports = submit_tasks(executors, &location, shared.request(receiver, tasks), timeout).await?;
     }
-    Ok(())
+    Ok(reports)
 }
 
 async fn submit_tasks(
@@ -48,11 +61,11 @@ async fn submit_tasks(
     location: &TaskManagerLocation,
     request: proto::SubmitTasksRequest,
     timeout: Duration,
-) -> Result<(), NotDeployed> {
+) -> Result<u64, NotDeployed> {
     let mut request = tonic::Request::new(request);
     request.set_timeout(timeout);
     let result = match executors.get(&location.rpc_address) {
-        Ok(mut client) => client.submit_tasks(request).await.map(|_| ()),
+        Ok(mut client) => client.submit_tasks(request).await.map(|answer| answer.into_inner().reports),
         Err(status) => Err(status),
     };
     result.map_err(|status| {
@@ -86,7 +99,7 @@ fn is_refusal(status: &Status) -> bool {
         && is_answer(status)
 }
 
-/// Tells a TaskManager to cancel tasks. Returns those that do not run there. An error: it could not be told.
+/// Tells a TaskManager to cancel tasks. An error: it could not be told.
 pub(super) async fn cancel_tasks(
     executors: TaskExecutors,
     location: Arc<TaskManagerLocation>,
@@ -94,11 +107,11 @@ pub(super) async fn cancel_tasks(
     job: JobId,
     attempts: Vec<AttemptId>,
     timeout: Duration,
-) -> Result<Vec<AttemptId>, String> {
+) -> Result<Cancelled, String> {
     let message = proto::CancelTasksRequest {
         fence: fence.to_bytes(),
         job_id: job.to_bytes(),
-        attempt_ids: attempts.into_iter().map(AttemptId::to_bytes).collect(),
+        attempt_ids: attempts.iter().map(|attempt| attempt.to_bytes()).collect(),
     };
     let mut attempt = 0;
     loop {
@@ -111,7 +124,10 @@ pub(super) async fn cancel_tasks(
         };
         match result {
             Ok(answer) => {
-                return Ok(answer.not_running.iter().filter_map(|bytes| AttemptId::from_bytes(bytes)).collect());
+                let gone = answer.not_running.iter().filter_map(|bytes| AttemptId::from_bytes(bytes));
+                let gone: HashSet<AttemptId> = gone.collect();
+                let (gone, ending) = attempts.into_iter().partition(|attempt| gone.contains(attempt));
+                return Ok(Cancelled { gone, ending, reports: answer.reports });
             }
             Err(status) if attempt >= CANCEL_ATTEMPTS => return Err(describe(&status)),
             Err(_) => tokio::time::sleep(CANCEL_PAUSE).await,

@@ -19,6 +19,7 @@ mod aftermath;
 mod checkpointing;
 mod claiming;
 mod deployment;
+mod deployments;
 mod failure_log;
 mod initialization;
 mod savepoints;

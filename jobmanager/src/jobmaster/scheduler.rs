@@ -18,6 +18,7 @@ use crate::jobmaster::restart_strategy::{Decision, RestartStrategy};
 use crate::jobmaster::status::{JobStatus, StatusTimestamps};
 use crate::resourcemanager::slot_manager::{ReportNumber, SlotShortage};
 
+pub use self::missing_attempts::MetricsReportNumber;
 use self::missing_attempts::MissingAttempts;
 
 mod losses;
@@ -693,6 +694,7 @@ impl Scheduler {
             JobStatus::Running if over && self.all_finished() => self.terminate(JobStatus::Finished, now),
             JobStatus::Failing if over => self.terminate(JobStatus::Failed, now),
             JobStatus::Cancelling if over => self.terminate(JobStatus::Canceled, now),
+            JobStatus::Restarting if self.restarting.is_empty() => self.nothing_to_restart(env),
             JobStatus::Restarting if self.restart_due && self.graph.are_over(&self.restarting) => {
                 self.restart_now(env);
             }
@@ -704,14 +706,16 @@ impl Scheduler {
         let now = env.now();
         let regions = std::mem::take(&mut self.restarting);
         self.restart_due = false;
-        if regions.is_empty() {
-            // All that was to run again has finished.
-            self.enter(JobStatus::Running, now);
-            return self.settle(env);
-        }
         self.graph.reset(&regions, now, &mut || env.attempt_id());
         self.enter(JobStatus::Running, now);
         self.schedule(now);
+    }
+
+    /// All that was to run again has finished: there is nothing to wait for.
+    fn nothing_to_restart(&mut self, env: &mut dyn Environment) {
+        self.restart_due = false;
+        self.enter(JobStatus::Running, env.now());
+        self.settle(env);
     }
 
     fn all_finished(&self) -> bool {

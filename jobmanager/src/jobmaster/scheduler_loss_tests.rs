@@ -20,10 +20,11 @@ fn cancelled(actions: Vec<Action>) -> Vec<AttemptId> {
 }
 
 impl Job {
-    /// Its TaskManager names these attempts, under a registration.
-    fn named(&mut self, registration: u64, attempts: &[AttemptId]) {
+    /// The TaskManager "a" names these attempts, in the report of this registration and number.
+    fn named(&mut self, (registration, number): (u64, u64), attempts: &[AttemptId]) {
         let named = attempts.iter().copied().collect();
-        self.scheduler.attempts_named("a", registration, &named, &BTreeSet::new(), &mut self.env);
+        let report = MetricsReportNumber { registration, number };
+        self.scheduler.attempts_named("a", report, &named, &mut self.env);
     }
 }
 
@@ -128,13 +129,13 @@ fn nothing_is_deployed_into_slots_that_are_not_confirmed() {
 
 /// Failed before: a task whose last word was lost was RUNNING for ever, and so was its job.
 #[test]
-fn an_attempt_that_its_task_manager_does_not_name_twice_is_over_when_it_is_not_there() {
+fn an_attempt_that_its_task_manager_does_not_name_any_more_is_over_when_it_is_not_there() {
     let mut job = Job::running(1, fixed_delay(9));
     let before = job.attempts();
-    job.named(1, &before);
-    job.named(1, &before[1..]);
-    assert!(job.scheduler.take_actions().is_empty(), "the report may have been late");
-    job.named(1, &before[1..]);
+    job.scheduler.attempts_seen(&before, 3);
+    job.named((1, 4), &before);
+    assert!(job.scheduler.take_actions().is_empty());
+    job.named((1, 5), &before[1..]);
     assert_eq!((job.status(), job.states()), (JobStatus::Restarting, vec![ExecutionState::Canceling; 2]));
     assert_eq!(cancelled(job.scheduler.take_actions()), before);
     let failure = job.scheduler.history().entries().next().unwrap().failure.to_string();
@@ -144,45 +145,101 @@ fn an_attempt_that_its_task_manager_does_not_name_twice_is_over_when_it_is_not_t
     job.report(before[1], ExecutionState::Canceled);
     job.scheduler.restart_due(1, &mut job.env);
     assert_eq!((job.status(), job.states()), (JobStatus::Running, vec![ExecutionState::Deploying; 2]));
-    // The deployment has been answered by now: who was created is named.
-    job.named(1, &[]);
-    job.named(1, &[]);
+    job.scheduler.take_actions();
+    job.scheduler.attempts_seen(&job.attempts(), 6);
+    job.named((1, 7), &[]);
     assert_eq!(cancelled(job.scheduler.take_actions()), job.attempts());
 }
 
+/// Failed before: two reports that did not name them were proof, though both may have been made before the attempts came.
 #[test]
-fn an_attempt_is_not_missing_for_reports_that_do_not_follow_one_another() {
+fn reports_that_are_late_say_nothing_of_attempts_that_came_later() {
+    let mut job = Job::running(1, RestartStrategyOptions::None);
+    let attempts = job.attempts();
+    let expect_nothing = |job: &mut Job, why: &str| {
+        assert!(job.scheduler.take_actions().is_empty(), "{why}");
+        assert_eq!((job.status(), job.states()), (JobStatus::Running, vec![ExecutionState::Running; 2]), "{why}");
+    };
+    for number in [7, 8, 9] {
+        job.named((1, number), &[]);
+    }
+    expect_nothing(&mut job, "whether it had them by then is not known");
+    job.scheduler.attempts_seen(&attempts[..1], 12);
+    for number in [10, 11, 12] {
+        job.named((1, number), &[]);
+    }
+    expect_nothing(&mut job, "they were made before");
+    job.named((0, 99), &[]);
+    expect_nothing(&mut job, "it was made under an earlier registration");
+    // What a report names was there, whatever became of the answer to its deployment.
+    job.named((1, 13), &attempts);
+    job.named((1, 12), &[]);
+    expect_nothing(&mut job, "it was overtaken");
+    job.named((1, 14), &attempts[..1]);
+    assert_eq!(job.status(), JobStatus::Failing);
+    assert_eq!(cancelled(job.scheduler.take_actions()).len(), 2);
+}
+
+/// An attempt whose deployment had no answer is found by what it says of itself, or by the answer to its cancellation.
+#[test]
+fn an_attempt_that_is_known_in_whatever_way_is_missed() {
+    let mut job = Job::new(vec![vertex(1, 1, "")], fixed_delay(9));
+    job.scheduler.start(&mut job.env);
+    job.offer(1);
+    job.scheduler.take_actions();
+    let attempts = job.attempts();
+    let failure = FailureInfo::new(failure::INTERNAL, "Could not deploy tasks to TaskManager a.");
+    job.scheduler.deployment_failed(&attempts, failure, &mut job.env);
+    assert_eq!(cancelled(job.scheduler.take_actions()), attempts);
+    job.named((1, 4), &[]);
+    assert!(job.scheduler.take_actions().is_empty(), "the answer to the cancellation tells");
+    // It has it, and ends it, and its last word is lost.
+    job.scheduler.attempts_seen(&attempts, 4);
+    job.named((1, 5), &[]);
+    assert_eq!(cancelled(job.scheduler.take_actions()), attempts);
+    job.scheduler.tasks_gone(&attempts, &mut job.env);
+    job.scheduler.restart_due(1, &mut job.env);
+    assert_eq!((job.status(), job.states()), (JobStatus::Running, vec![ExecutionState::Deploying]));
+}
+
+#[test]
+fn an_attempt_is_missed_once_and_by_its_own_task_manager() {
     let mut job = Job::running(1, fixed_delay(9));
     let attempts = job.attempts();
     job.report(attempts[1], ExecutionState::Finished);
-    for registration in [1, 2, 3] {
-        job.named(registration, &[]);
-    }
-    job.named(3, &attempts[..1]);
-    job.named(3, &[]);
-    // Of the registration before the one that gave the slot.
-    job.named(0, &[]);
-    job.named(0, &[]);
-    job.scheduler.attempts_named("b", 3, &HashSet::new(), &BTreeSet::new(), &mut job.env);
-    let postponed = job.scheduler.graph.all_regions();
-    job.named(3, &attempts);
-    for _ in 0..3 {
-        job.scheduler.attempts_named("a", 3, &HashSet::new(), &postponed, &mut job.env);
-    }
+    job.scheduler.attempts_seen(&attempts, 1);
+    let other = MetricsReportNumber { registration: 3, number: 9 };
+    job.scheduler.attempts_named("b", other, &HashSet::new(), &mut job.env);
     assert_eq!((job.status(), job.states()[0]), (JobStatus::Running, ExecutionState::Running));
-    assert!(job.scheduler.take_actions().is_empty());
-    // What is being cancelled has one more report from then on, and is asked for once.
-    job.named(3, &[]);
+    // What is being cancelled is asked for once more, and what has ended is not.
     job.scheduler.cancel(&mut job.env);
     assert_eq!(cancelled(job.scheduler.take_actions()), attempts[..1]);
-    job.named(3, &[]);
-    assert!(job.scheduler.take_actions().is_empty());
-    for _ in 0..3 {
-        job.named(3, &[]);
-    }
+    job.named((3, 2), &[]);
     assert_eq!(cancelled(job.scheduler.take_actions()), attempts[..1]);
+    for number in [3, 4, 5] {
+        job.named((3, number), &[]);
+    }
+    assert!(job.scheduler.take_actions().is_empty());
     job.scheduler.tasks_gone(&attempts, &mut job.env);
     assert_eq!(job.status(), JobStatus::Canceled);
+}
+
+/// Failed before: the job waited for the rest of the delay of a restart of nothing, and could be cancelled meanwhile.
+#[test]
+fn a_job_of_which_nothing_is_to_restart_does_not_wait_for_a_restart() {
+    let mut job = Job::new(vec![vertex(1, 1, "")], fixed_delay(9));
+    job.scheduler.start(&mut job.env);
+    job.offer(1);
+    let attempts = job.attempts();
+    let silence = FailureInfo::new(failure::INTERNAL, "Could not deploy tasks to TaskManager a.");
+    job.scheduler.deployment_failed(&attempts, silence, &mut job.env);
+    assert_eq!(job.status(), JobStatus::Restarting);
+    job.report(attempts[0], ExecutionState::Finished);
+    assert_eq!(job.status(), JobStatus::Finished);
+    assert!(is_over(&job.scheduler.take_actions()));
+    job.scheduler.restart_due(1, &mut job.env);
+    assert_eq!((job.status(), job.attempts()), (JobStatus::Finished, attempts));
+    assert!(job.scheduler.take_actions().is_empty());
 }
 
 /// Failed before: it was taken for a failed one, and ran again.
@@ -200,15 +257,10 @@ fn a_region_that_was_given_up_and_has_finished_does_not_run_again() {
         assert_eq!(job.states()[0], ExecutionState::Finished);
         // Another one of its region was cancelled, and has to run: then so has all of the region.
         job.report(*before.last().unwrap(), ExecutionState::Canceled);
-        job.scheduler.take_actions();
         job.scheduler.restart_due(1, &mut job.env);
         let again = job.attempts() != before;
-        if parallelism == 1 {
-            assert_eq!((job.status(), again), (JobStatus::Finished, false));
-            assert!(is_over(&job.scheduler.take_actions()));
-        } else {
-            assert_eq!((job.status(), again), (JobStatus::Running, true));
-        }
+        let expected = if parallelism == 1 { (JobStatus::Finished, false) } else { (JobStatus::Running, true) };
+        assert_eq!((job.status(), again), expected);
     }
     // What was cancelled for the failure of another one may have finished as well: it is not asked.
     let mut job = two_regions(fixed_delay(9));

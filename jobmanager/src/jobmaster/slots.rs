@@ -11,7 +11,7 @@ use wiesel_proto as proto;
 
 use super::actor::JobMaster;
 use super::execution_graph::{JobSlot, TaskManagerLocation};
-use super::scheduler::{MORE_SLOTS, UpdateOutcome};
+use super::scheduler::{MORE_SLOTS, MetricsReportNumber, UpdateOutcome};
 use crate::failure::{self, FailureInfo};
 use crate::resourcemanager;
 use crate::resourcemanager::slot_manager::{ReportNumber, SlotShortage};
@@ -108,10 +108,8 @@ impl JobMaster {
         for allocation in self.scheduler.not_held(&report.resource_id, number, |slot| held.contains_key(&slot)) {
             self.give_up(&report.resource_id, allocation);
         }
-        let under_way = self.deploying.get(&report.resource_id).into_iter().flatten();
-        named.extend(under_way.flat_map(|deploying| deploying.attempts.iter().copied()));
-        let id = &report.resource_id;
-        self.scheduler.attempts_named(id, report.registration, &named, &self.postponed, &mut self.env);
+        let number = MetricsReportNumber { registration: report.registration, number: report.number };
+        self.scheduler.attempts_named(&report.resource_id, number, &named, &mut self.env);
         let has = |allocation| self.scheduler.slots().contains(allocation);
         let unwanted = held.into_iter().filter(|(allocation, active)| *active && !has(*allocation));
         let unwanted = unwanted.map(|(allocation, _)| allocation.to_bytes()).collect();
@@ -141,12 +139,7 @@ impl JobMaster {
 
     /// The ResourceManager does not know this registration of a TaskManager any more.
     pub(super) fn task_manager_lost(&mut self, resource_id: &str, registration: u64, failure: FailureInfo) {
-        if let Some(deploying) = self.deploying.get_mut(resource_id) {
-            deploying.retain(|deploying| deploying.registration > registration);
-            if deploying.is_empty() {
-                self.deploying.remove(resource_id);
-            }
-        }
+        self.deployments.task_manager_lost(resource_id, registration);
         self.scheduler.task_manager_lost(resource_id, registration, failure, &mut self.env);
     }
 

@@ -54,6 +54,8 @@ pub struct SplitRequest {
     pub subtask: u32,
     /// Where it runs.
     pub hostname: String,
+    /// Counts the reader's requests, from 1. One that is repeated, because its answer was lost, has the same number.
+    pub number: u64,
 }
 
 /// What a coordinator is told.
@@ -96,6 +98,8 @@ pub struct SourceCoordinator {
     pub calls: EnumeratorCalls,
     /// The state that the enumerator goes on from.
     pub restore: Option<Bytes>,
+    /// How long a call to a reader may take. It is not made again, so what is merely late must have the time.
+    pub call_timeout: Duration,
 }
 
 /// A coordinator at work.
@@ -108,6 +112,8 @@ struct Serving {
     held: BTreeSet<u64>,
     /// Requests that wait, at most one of each reader.
     waiting: VecDeque<SplitRequest>,
+    /// The number of each reader's last request.
+    requested: HashMap<u32, u64>,
     /// Checkpoints that want the enumerator's state.
     snapshots: VecDeque<(u64, oneshot::Sender<Result<Bytes, FailureInfo>>)>,
 }
@@ -115,7 +121,13 @@ struct Serving {
 impl Serving {
     fn note(&mut self, command: Command) {
         match command {
-            Command::Split(request) => self.waiting.push_back(request),
+            Command::Split(request) => {
+                let last = self.requested.entry(request.subtask).or_default();
+                if request.number > *last {
+                    *last = request.number;
+                    self.waiting.push_back(request);
+                }
+            }
             Command::Snapshot { checkpoint, reply } => self.snapshots.push_back((checkpoint, reply)),
             Command::Release { checkpoint } => {
                 self.held.remove(&checkpoint);
@@ -202,6 +214,7 @@ impl SourceCoordinator {
             discovery: None,
             held: BTreeSet::new(),
             waiting: VecDeque::new(),
+            requested: HashMap::new(),
             snapshots: VecDeque::new(),
         };
         serving = self.discover(serving, &mut sending).await?;
@@ -352,9 +365,9 @@ impl SourceCoordinator {
     fn send_some(&self, sending: &mut Sending) -> Result<(), FailureInfo> {
         while let Some((subtask, message)) = sending.next() {
             let address = self.reader(subtask)?.rpc_address.clone();
-            let (executors, table) = (self.executors.clone(), self.spec.table.clone());
+            let (executors, table, timeout) = (self.executors.clone(), self.spec.table.clone(), self.call_timeout);
             sending.calls.spawn(async move {
-                let outcome = send(&executors, &address, message).await.map_err(|status| {
+                let outcome = send(&executors, &address, message, timeout).await.map_err(|status| {
                     let message = format!("Splits of the source {table} could not be sent to a reader.");
                     let reason = format!("{address} answered: {}", describe(&status));
                     FailureInfo::new(failure::INTERNAL, message).because(reason)
@@ -367,12 +380,23 @@ impl SourceCoordinator {
 }
 
 /// Never sent twice: a reader that got the same splits again would read them again.
-async fn send(executors: &TaskExecutors, address: &str, message: proto::OperatorEventToTask) -> Result<(), Status> {
+async fn send(
+    executors: &TaskExecutors,
+    address: &str,
+    message: proto::OperatorEventToTask,
+    timeout: Duration,
+) -> Result<(), Status> {
     let mut client = executors.get(address)?;
-    match client.send_operator_event(message).await {
+    let mut request = tonic::Request::new(message);
+    request.set_timeout(timeout);
+    match client.send_operator_event(request).await {
         // The task is over, or its slot is: their own reports tell the JobMaster how.
         Err(status) if status.code() == Code::NotFound => Ok(()),
         Err(status) if status.code() == Code::FailedPrecondition && !status.message().contains("full") => Ok(()),
         other => other.map(|_| ()),
     }
 }
+
+#[cfg(test)]
+#[path = "source_coordinator_tests.rs"]
+mod tests;

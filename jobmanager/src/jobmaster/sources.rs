@@ -10,7 +10,7 @@ use wiesel_operators::source::EnumeratorContext;
 use wiesel_proto as proto;
 use wiesel_proto::operator_spec::Kind;
 
-use super::actor::JobMaster;
+use super::actor::{JobMaster, MIN_CALL_TIMEOUT};
 use super::checkpointing::attempt_of;
 use super::source_coordinator::{Command, Reader, SourceCoordinator, SplitRequest};
 
@@ -55,6 +55,7 @@ impl JobMaster {
                     factory: Arc::clone(&self.context.enumerators),
                     calls: self.context.enumerator_calls,
                     restore: restore(uid),
+                    call_timeout: self.context.rpc_timeout.max(MIN_CALL_TIMEOUT),
                 };
                 let task = self.sources.spawn(coordinator.run(commands).in_current_span());
                 self.source_coordinators.insert(uid, Source { region, commands: sender, task });
@@ -109,7 +110,8 @@ impl JobMaster {
         match event.event {
             Some(Event::RequestSplit(request)) => {
                 // A coordinator that has ended has reported why.
-                let request = SplitRequest { subtask: request.subtask, hostname: request.hostname };
+                let proto::RequestSplit { subtask, hostname, number } = request;
+                let request = SplitRequest { subtask, hostname, number };
                 let _ = source.commands.send(Command::Split(request));
                 Ok(())
             }

@@ -275,13 +275,11 @@ impl TaskExecutor for Executor {
     async fn submit_tasks(
         &self,
         request: Request<proto::SubmitTasksRequest>,
-    ) -> Result<Response<proto::Empty>, Status> {
+    ) -> Result<Response<proto::SubmitTasksResponse>, Status> {
+        self.tell(Told::Submit(request.into_inner()));
         match self.refuse {
-            Some((code, reason)) => {
-                let _ = self.told.send(Told::Submit(request.into_inner()));
-                Err(Status::new(code, reason))
-            }
-            None => Ok(self.tell(Told::Submit(request.into_inner()))),
+            Some((code, reason)) => Err(Status::new(code, reason)),
+            None => Ok(Response::new(proto::SubmitTasksResponse::default())),
         }
     }
 
@@ -293,7 +291,7 @@ impl TaskExecutor for Executor {
         // What it refused does not run.
         let not_running = if self.refuse.is_some() { request.attempt_ids.clone() } else { Vec::new() };
         self.tell(Told::Cancel(request));
-        Ok(Response::new(proto::CancelTasksResponse { not_running }))
+        Ok(Response::new(proto::CancelTasksResponse { not_running, ..Default::default() }))
     }
 
     async fn send_operator_event(
@@ -515,6 +513,7 @@ impl TaskManager {
             state: state as i32,
             failure,
             metrics: Some(metrics),
+            reports: 0,
         };
         self.master.update_task_state(update).await.map(|_| ())
     }

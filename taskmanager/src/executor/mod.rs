@@ -1,6 +1,7 @@
 //! The TaskExecutor: one tokio task that owns the slots, the tasks and what is known of their jobs.
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -113,6 +114,8 @@ pub(crate) struct TaskExecutor {
     resource_manager: Option<Bytes>,
     /// The number of the last registration, which what is said of the slots belongs to.
     registration: u64,
+    /// How many reports of counters were made. Who hears it beside a word of a task knows which reports are of later.
+    reports: Arc<AtomicU64>,
     /// Slots that are on offer to their jobs.
     offers: HashMap<AllocationId, AbortHandle>,
     cancelling: HashMap<AttemptId, Instant>,
@@ -143,6 +146,7 @@ impl TaskExecutor {
             channels: HashMap::new(),
             resource_manager: None,
             registration: 0,
+            reports: Arc::default(),
             offers: HashMap::new(),
             cancelling: HashMap::new(),
             internal,
@@ -384,7 +388,7 @@ impl TaskExecutor {
         Ok(channel)
     }
 
-    fn submit_tasks(&mut self, mut request: proto::SubmitTasksRequest) -> Result<(), Status> {
+    fn submit_tasks(&mut self, mut request: proto::SubmitTasksRequest) -> Result<proto::SubmitTasksResponse, Status> {
         let job_id = request.graph.as_ref().and_then(|graph| JobId::from_bytes(&graph.job_id));
         let job_id = job_id.ok_or_else(|| Status::invalid_argument("a deployment without a job's id"))?;
         let job = self.jobs.get(&job_id).filter(|job| job.fence == request.fence);
@@ -414,7 +418,8 @@ impl TaskExecutor {
             let details = proto::MissingSlots { allocation_ids: missing.into_iter().collect() }.encode_to_vec();
             return Err(Status::with_details(Code::FailedPrecondition, message, details.into()));
         }
-        self.start_tasks(job_id, request)
+        self.start_tasks(job_id, request)?;
+        Ok(proto::SubmitTasksResponse { reports: self.reports.load(Ordering::Relaxed) })
     }
 
     fn start_tasks(&mut self, job_id: JobId, request: proto::SubmitTasksRequest) -> Result<(), Status> {
@@ -428,6 +433,7 @@ impl TaskExecutor {
             hostname: self.setup.identity.hostname.clone(),
             task_manager: self.setup.identity.resource_id.clone(),
             lost: job.lost.clone(),
+            reports: self.reports.clone(),
         };
         let (internal, background) = (self.internal.clone(), &mut self.background);
         let mut started = Vec::with_capacity(request.tasks.len());
@@ -472,7 +478,7 @@ impl TaskExecutor {
 
     fn cancel_tasks(&mut self, request: &proto::CancelTasksRequest) -> Result<proto::CancelTasksResponse, Status> {
         let Some((id, job)) = JobId::from_bytes(&request.job_id).and_then(|id| Some((id, self.jobs.get(&id)?))) else {
-            return Ok(proto::CancelTasksResponse { not_running: request.attempt_ids.clone() });
+            return Ok(proto::CancelTasksResponse { not_running: request.attempt_ids.clone(), reports: 0 });
         };
         if job.fence != request.fence {
             return Err(Status::failed_precondition("another JobMaster leads this job"));
@@ -492,7 +498,7 @@ impl TaskExecutor {
             let now = Instant::now();
             job.taken_back.extend(gone.into_iter().map(|attempt| (attempt, now)));
         }
-        Ok(proto::CancelTasksResponse { not_running })
+        Ok(proto::CancelTasksResponse { not_running, reports: self.reports.load(Ordering::Relaxed) })
     }
 
     fn forget_taken_back(&mut self, now: Instant) {
@@ -587,6 +593,7 @@ impl TaskExecutor {
                 slots: self.slots.held_by(*id),
                 slots_version: self.slots.version(),
                 registration: self.registration,
+                number: self.reports.fetch_add(1, Ordering::Relaxed) + 1,
             });
             request.set_timeout(CALL_TIMEOUT);
             job.reporting = true;

@@ -11,7 +11,7 @@ pub(crate) type Reply<T = ()> = oneshot::Sender<Result<T, Status>>;
 pub(crate) enum Call {
     RequestSlot(proto::RequestSlotRequest, Reply<proto::RequestSlotResponse>),
     FreeSlot(proto::FreeSlotRequest, Reply),
-    SubmitTasks(Box<proto::SubmitTasksRequest>, Reply),
+    SubmitTasks(Box<proto::SubmitTasksRequest>, Reply<proto::SubmitTasksResponse>),
     CancelTasks(proto::CancelTasksRequest, Reply<proto::CancelTasksResponse>),
     OperatorEvent(proto::OperatorEventToTask, Reply),
     TriggerCheckpoint(proto::TriggerCheckpointRequest, Reply),
@@ -58,8 +58,10 @@ impl TaskExecutor for Gateway {
     async fn submit_tasks(
         &self,
         request: Request<proto::SubmitTasksRequest>,
-    ) -> Result<Response<proto::Empty>, Status> {
-        self.call(|reply| Call::SubmitTasks(Box::new(request.into_inner()), reply)).await
+    ) -> Result<Response<proto::SubmitTasksResponse>, Status> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Call::SubmitTasks(Box::new(request.into_inner()), reply)).await?;
+        Ok(Response::new(answer.await.map_err(|_| stopping())??))
     }
 
     async fn cancel_tasks(

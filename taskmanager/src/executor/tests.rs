@@ -194,6 +194,26 @@ async fn what_is_said_of_the_slots_names_the_registration() {
     assert!(second.slots_version > first.slots_version);
 }
 
+/// So a JobMaster knows of a report that does not name a task whether it was made before the task came.
+#[tokio::test]
+async fn who_deploys_or_cancels_hears_how_many_reports_were_made() {
+    let mut executor = executor(Arc::default(), Duration::from_secs(60));
+    executor.registered(Bytes::from_static(&FENCE), 1);
+    assert!(executor.request_slot(&slot(0, 8)).unwrap().granted);
+    executor.report_metrics();
+    assert_eq!(executor.submit_tasks(deployment(5)).unwrap().reports, 1);
+    executor.report_metrics();
+    assert_eq!(
+        executor.submit_tasks(deployment(6)).unwrap().reports,
+        1,
+        "the report that is under way is not made again"
+    );
+    executor.reported(JobId(JOB), &Bytes::from(vec![8_u8; 16]), &proto::TaskMetricsResponse::default());
+    executor.report_metrics();
+    assert_eq!(executor.cancel_tasks(&cancelled(&[5], JOB)).unwrap().reports, 2);
+    assert_eq!(executor.submit_tasks(deployment(6)).unwrap().reports, 2, "which runs");
+}
+
 /// Failed before: it ran, though its JobMaster had been told that it did not, and had deployed its successor.
 #[tokio::test]
 async fn a_deployment_that_was_overtaken_by_its_cancellation_is_refused() {

@@ -4,6 +4,7 @@
 //! checkpoint, or for a task's end, gets one, without its reason if the reason is what cannot be told. The end of a task that failed or was cancelled does not wait long for what the
 //! task had to say of checkpoints before; a FINISHED waits for all of it.
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -74,6 +75,10 @@ pub struct Sender {
     pub(crate) hostname: String,
     /// True once the JobMaster counts as lost: it is not spoken to any more.
     pub(crate) lost: Arc<watch::Sender<bool>>,
+    /// How many reports of counters the TaskManager has made.
+    pub(crate) reports: Arc<AtomicU64>,
+    /// How many splits the task has asked for: a request that is made again, because its answer was lost, has its number again.
+    pub(crate) split_requests: u64,
 }
 
 /// The task's end. What is said is bounded by the protocol: a state a transition, one request for a split at a time, one word
@@ -187,6 +192,7 @@ impl Sender {
     /// Says it until it is taken, or something else in its place if the JobMaster cannot take it. False: the JobMaster is
     /// lost.
     async fn deliver(&mut self, report: Report, counters: &TaskCounters) -> bool {
+        self.split_requests += u64::from(matches!(report, Report::RequestSplit(_)));
         let Report::Acknowledge { checkpoint, state, .. } = &report else {
             return self.deliver_word(&report, counters).await;
         };
@@ -329,6 +335,7 @@ impl Sender {
                     state: *state as i32,
                     failure: failure.clone(),
                     metrics: Some(counters.snapshot()),
+                    reports: self.reports.load(Ordering::Relaxed),
                 };
                 self.client.update_task_state(timed(update, timeout)).await.map(drop)
             }
@@ -341,6 +348,7 @@ impl Sender {
                     event: Some(proto::operator_event_to_coordinator::Event::RequestSplit(proto::RequestSplit {
                         subtask: self.subtask,
                         hostname: self.hostname.clone(),
+                        number: self.split_requests,
                     })),
                 };
                 self.client.send_operator_event(timed(event, timeout)).await.map(drop)
@@ -409,13 +417,15 @@ impl Sender {
             subtask: 0,
             hostname: String::new(),
             lost: Arc::default(),
+            reports: Arc::default(),
+            split_requests: 0,
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::atomic::AtomicUsize;
 
     use futures::FutureExt;
     use tonic::body::Body;
@@ -458,6 +468,9 @@ mod tests {
         let mut sender = Sender::for_test(Channel::new(Failing { ways, calls: Arc::clone(&calls) }));
         assert!(sender.deliver(Report::RequestSplit(Bytes::new()), &TaskCounters::default()).await);
         assert_eq!(calls.load(Ordering::SeqCst), failures + 1);
+        assert_eq!(sender.split_requests, 1, "they were one request");
+        assert!(sender.deliver(Report::RequestSplit(Bytes::new()), &TaskCounters::default()).await);
+        assert_eq!(sender.split_requests, 2);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashSet};
 use wiesel_common::id::{AllocationId, AttemptId};
 use wiesel_proto::ExecutionState;
 
-use super::{Environment, Scheduler};
+use super::{Environment, MetricsReportNumber, Scheduler};
 use crate::failure::{self, FailureInfo};
 use crate::jobmaster::execution_graph::JobSlot;
 
@@ -85,21 +85,24 @@ impl Scheduler {
         tasks
     }
 
-    /// A TaskManager has named the attempts that it has, under this registration. Attempts that it ought to have and does not name
-    /// in two reports have ended, and the report of their end was lost. The TaskManager is asked to cancel them, and they are over
-    /// when it says that it does not have them. `postponed`: regions whose deployment has not begun.
+    /// The TaskManager of these attempts has said, in whatever way, that it had them when it had made so many reports of what it has.
+    pub fn attempts_seen(&mut self, attempts: &[AttemptId], reports: u64) {
+        for attempt in attempts.iter().filter(|attempt| self.graph.find(**attempt).is_some()) {
+            self.missing_attempts.seen(*attempt, reports);
+        }
+    }
+
+    /// A TaskManager has named the attempts that it has, in a report. Attempts that it had before and does not name have ended, and
+    /// the report of their end was lost. The TaskManager is asked to cancel them, and they are over when it says that it does not
+    /// have them.
     pub fn attempts_named(
         &mut self,
         resource_id: &str,
-        registration: u64,
+        report: MetricsReportNumber,
         named: &HashSet<AttemptId>,
-        postponed: &BTreeSet<usize>,
         env: &mut dyn Environment,
     ) {
-        let graph = &self.graph;
-        let is_accounted_for =
-            |vertex: usize, attempt: AttemptId| named.contains(&attempt) || postponed.contains(&graph.regions[vertex]);
-        let missing = self.missing_attempts.reported(graph, resource_id, registration, is_accounted_for);
+        let missing = self.missing_attempts.reported(&self.graph, resource_id, report, named);
         if missing.is_empty() {
             return;
         }

@@ -1,26 +1,31 @@
 //! Finds attempts that ended without the JobMaster having heard of it.
 //!
 //! About once a second each TaskManager reports which attempts of the job it has. It has an attempt from before it answers the call
-//! that deploys it until the JobMaster has taken note of the attempt's end, so that every report names every deployed attempt.
-//! One report that does not is no proof: the TaskManager may have made it before the attempt came, and it may have arrived late.
-//! But the next report is made only after that one was answered: if it does not name the attempt either, the attempt has ended.
-use std::collections::HashMap;
+//! that deploys it until the JobMaster has taken note of the attempt's end, so that every report that it makes in that time names
+//! the attempt. Reports may arrive late: one that was made before the attempt came says nothing of it. So they are numbered, and
+//! with its answers, with what its tasks say, and with the reports that name an attempt, the TaskManager says how many it had made
+//! while it had the attempt. If a later one does not name the attempt, it has ended.
+use std::collections::{HashMap, HashSet};
 
 use wiesel_common::id::AttemptId;
-use wiesel_proto::ExecutionState;
 
 use crate::jobmaster::execution_graph::ExecutionGraph;
 
-/// An attempt is missing when so many reports in a row did not name it.
-const REPORTS: u8 = 2;
+/// The number of a report of counters: a later registration has the later reports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct MetricsReportNumber {
+    /// The registration of the TaskManager when it made the report.
+    pub registration: u64,
+    /// Counts the reports of its process.
+    pub number: u64,
+}
 
-/// An attempt that the last reports of its TaskManager did not name.
-struct Unnamed {
-    /// The TaskManager's registration, and the attempt's state, since the first of these reports; counted anew when they change.
-    registration: u64,
-    state: ExecutionState,
-    /// How many reports in a row.
-    reports: u8,
+/// An attempt that its TaskManager is known to have had.
+struct Seen {
+    /// When it had made so many reports.
+    reports: u64,
+    /// It was missing, which is said once: its TaskManager is asked then, and its answer is certain.
+    missing: bool,
 }
 
 /// See the module.
@@ -29,14 +34,14 @@ pub(super) struct MissingAttempts {
     /// By resource id, vertex and subtask of each attempt that the TaskManager ought to have: a job may have a hundred thousand, and
     /// thousands of TaskManagers report every second.
     expected: HashMap<String, Vec<(usize, usize)>>,
-    unnamed: HashMap<AttemptId, Unnamed>,
+    seen: HashMap<AttemptId, Seen>,
 }
 
 impl MissingAttempts {
     /// The tasks were given their slots: from now on their TaskManagers ought to name them.
     pub(super) fn expect_deployed(&mut self, graph: &ExecutionGraph) {
+        self.seen.retain(|attempt, _| graph.find(*attempt).is_some());
         self.expected.clear();
-        self.unnamed.clear();
         for (v, vertex) in graph.vertices.iter().enumerate() {
             for (s, execution) in vertex.subtasks.iter().enumerate() {
                 if let Some(slot) = &execution.slot {
@@ -46,32 +51,34 @@ impl MissingAttempts {
         }
     }
 
-    /// A TaskManager has reported under this registration. Returns the deployed attempts that are missing, once for each state that
-    /// they are in. `is_accounted_for` says of an attempt, by its vertex and id, whether the report names it or need not.
+    /// The TaskManager of an attempt had it when it had made so many reports.
+    pub(super) fn seen(&mut self, attempt: AttemptId, reports: u64) {
+        self.seen.entry(attempt).or_insert(Seen { reports, missing: false });
+    }
+
+    /// A TaskManager has reported that it has the attempts in `named`. Returns the deployed attempts that it ought to have and does
+    /// not have any more, each once.
     pub(super) fn reported(
         &mut self,
         graph: &ExecutionGraph,
         resource_id: &str,
-        registration: u64,
-        is_accounted_for: impl Fn(usize, AttemptId) -> bool,
+        report: MetricsReportNumber,
+        named: &HashSet<AttemptId>,
     ) -> Vec<(usize, usize)> {
         let mut missing = Vec::new();
-        for &(v, s) in self.expected.get(resource_id).into_iter().flatten() {
+        let Self { expected, seen } = self;
+        for &(v, s) in expected.get(resource_id).into_iter().flatten() {
             let execution = &graph.vertices[v].subtasks[s];
-            let (attempt, state) = (execution.attempt_id, execution.state);
-            let here = execution.slot.as_ref().is_some_and(|slot| {
-                slot.location.resource_id == resource_id && slot.since.registration <= registration
-            });
-            if !here || !execution.is_deployed() || is_accounted_for(v, attempt) {
-                self.unnamed.remove(&attempt);
+            let slot = execution.slot.as_ref().filter(|slot| slot.location.resource_id == resource_id);
+            let Some(slot) = slot.filter(|_| execution.is_deployed()) else { continue };
+            if named.contains(&execution.attempt_id) {
+                seen.entry(execution.attempt_id).or_insert(Seen { reports: report.number, missing: false });
                 continue;
             }
-            let unnamed = self.unnamed.entry(attempt).or_insert(Unnamed { registration, state, reports: 0 });
-            if (unnamed.registration, unnamed.state) != (registration, state) {
-                *unnamed = Unnamed { registration, state, reports: 0 };
-            }
-            unnamed.reports = unnamed.reports.saturating_add(1);
-            if unnamed.reports == REPORTS {
+            let Some(known) = seen.get_mut(&execution.attempt_id) else { continue };
+            let had = MetricsReportNumber { registration: slot.since.registration, number: known.reports };
+            if report > had && !known.missing {
+                known.missing = true;
                 missing.push((v, s));
             }
         }

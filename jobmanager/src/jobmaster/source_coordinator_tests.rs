@@ -1,0 +1,109 @@
+use parking_lot::Mutex;
+use tonic::body::Body;
+use tonic::codegen::{StdError, http};
+use wiesel_common::config::Configuration;
+use wiesel_common::rpc::{Answer, Channel, Connector, Transport, timeout_of};
+
+use super::*;
+
+const CALL_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Nobody answers here, and a call fails when its time is over.
+#[derive(Clone, Default)]
+struct Silence {
+    calls: Arc<Mutex<usize>>,
+}
+
+impl Transport for Silence {
+    fn call(&self, request: http::Request<Body>) -> Answer {
+        *self.calls.lock() += 1;
+        let limit = timeout_of(&request);
+        Box::pin(async move {
+            match limit {
+                Some(limit) => tokio::time::sleep(limit).await,
+                None => std::future::pending().await,
+            }
+            Err(StdError::from(Status::cancelled("Timeout expired")))
+        })
+    }
+}
+
+impl Connector for Silence {
+    fn connect(&self, _: &str) -> Result<Channel, Status> {
+        Ok(Channel::new(self.clone()))
+    }
+}
+
+/// Gives each reader that asks one split, and notes who asked.
+struct Splits(Arc<Mutex<Vec<u32>>>);
+
+impl SplitEnumerator for Splits {
+    fn discover(&mut self) -> OperatorResult<Vec<(u32, SplitAssignment)>> {
+        Ok(Vec::new())
+    }
+
+    fn request_split(&mut self, subtask: u32, _: &str) -> OperatorResult<SplitAssignment> {
+        self.0.lock().push(subtask);
+        Ok(SplitAssignment::Splits(vec![Bytes::new()]))
+    }
+
+    fn snapshot(&mut self) -> OperatorResult<Bytes> {
+        Ok(Bytes::new())
+    }
+
+    fn restore(&mut self, _: &[u8]) -> OperatorResult<()> {
+        Ok(())
+    }
+}
+
+/// A coordinator of two readers that do not answer, and who has asked for splits so far.
+fn coordinator(silence: &Silence) -> (SourceCoordinator, Arc<Mutex<Vec<u32>>>) {
+    let asked = Arc::<Mutex<Vec<u32>>>::default();
+    let of_factory = asked.clone();
+    let factory: EnumeratorFactory = Arc::new(move |_, _| Ok(Box::new(Splits(of_factory.clone()))));
+    let reader = |number: u8| Reader { attempt: AttemptId([number; 16]), rpc_address: "a:1".into() };
+    let coordinator = SourceCoordinator {
+        job_id: JobId([1; 16]),
+        fence: LeaderSessionId::random(),
+        operator: OperatorId([2; 16]),
+        spec: proto::SourceSpec { table: "orders".into(), ..Default::default() },
+        context: EnumeratorContext { parallelism: 2, configuration: Arc::new(Configuration::default()) },
+        readers: vec![reader(1), reader(2)],
+        executors: TaskExecutors::new(Arc::new(silence.clone())),
+        factory,
+        calls: EnumeratorCalls::Inline,
+        restore: None,
+        call_timeout: CALL_TIMEOUT,
+    };
+    (coordinator, asked)
+}
+
+fn request(subtask: u32, number: u64) -> Command {
+    Command::Split(SplitRequest { subtask, hostname: "localhost".into(), number })
+}
+
+/// Failed before: a reader that nothing reached, while its TaskManager's heartbeats came, was waited for for ever.
+#[tokio::test(start_paused = true)]
+async fn a_split_that_does_not_reach_its_reader_fails_the_job() {
+    let silence = Silence::default();
+    let (coordinator, _) = coordinator(&silence);
+    let (sender, commands) = mpsc::unbounded_channel();
+    assert!(sender.send(request(0, 1)).is_ok());
+    let ended = tokio::time::timeout(CALL_TIMEOUT * 2, coordinator.run(commands)).await.expect("not for ever");
+    let failure = ended.unwrap_err();
+    assert!(failure.message.contains("orders"), "{failure}");
+    assert_eq!(*silence.calls.lock(), 1, "it is not sent again: the reader may have it");
+}
+
+/// Failed before: the reader was given two splits where it had asked for one.
+#[tokio::test(start_paused = true)]
+async fn a_request_for_a_split_that_is_repeated_is_one_request() {
+    let (coordinator, asked) = coordinator(&Silence::default());
+    let (sender, commands) = mpsc::unbounded_channel();
+    for (subtask, number) in [(0, 1), (0, 1), (1, 1), (0, 2), (1, 1), (0, 1)] {
+        assert!(sender.send(request(subtask, number)).is_ok());
+    }
+    drop(sender);
+    coordinator.run(commands).await.unwrap();
+    assert_eq!(*asked.lock(), [0, 1, 0]);
+}
