@@ -104,6 +104,8 @@ pub struct Client {
     slots: u32,
     places: usize,
     fixed: Option<(u32, bool)>,
+    /// No job may fail.
+    none_fails: bool,
     next_look: u64,
     next_job: u64,
     violation: Option<String>,
@@ -130,6 +132,7 @@ impl Client {
             slots: settings.slots(),
             places: settings.task_managers.len(),
             fixed: settings.parallelism.map(|parallelism| (parallelism, true)),
+            none_fails: settings.only_late,
             next_look: 0,
             next_job: 0,
             violation: None,
@@ -248,7 +251,8 @@ impl Client {
             JobStatus::Finished if known.operation.is_none() => known.finished = true,
             status if status.is_terminal() && known.operation.is_none() => {
                 tracing::info!(%id, %status, failure = ?info.failure, "a job ended before its work was done");
-                if info.failure.as_ref().is_some_and(|failure| failure.fatal) {
+                let failed_for_nothing = self.none_fails && status == JobStatus::Failed;
+                if failed_for_nothing || info.failure.as_ref().is_some_and(|failure| failure.fatal) {
                     self.violation = Some(format!("the job {id} failed for good: {:?}", info.failure));
                 }
                 known.again(now + self.random.random_range(100..5_000));

@@ -124,6 +124,11 @@ impl Cluster {
         Self::with(seed, Settings::large)
     }
 
+    /// A cluster in which nothing goes wrong but that calls are late.
+    pub fn late(seed: u64) -> Self {
+        Self::with(seed, Settings::late)
+    }
+
     fn with(seed: u64, settings: fn(u64, &mut StdRng) -> Settings) -> Self {
         let mut random = StdRng::seed_from_u64(seed);
         let settings = settings(seed, &mut random);
@@ -246,7 +251,7 @@ impl Cluster {
             for (place, length) in self.client.act(self.now, &manager, &self.store) {
                 // What the client did is under way by then.
                 let at = self.now + self.random.random_range(0..100);
-                if at < self.settings.faults_until {
+                if at < self.settings.faults_until && !self.settings.only_late {
                     self.at(at, Due::Stall(place, length));
                 }
             }
@@ -353,7 +358,8 @@ impl Cluster {
         match due {
             Due::Fault => {
                 let (task_managers, workloads) = (self.settings.task_managers.len(), self.settings.workloads.len());
-                let fault = Fault::draw(&mut self.random, task_managers, workloads);
+                let draw = if self.settings.only_late { Fault::draw_late } else { Fault::draw };
+                let fault = draw(&mut self.random, task_managers, workloads);
                 self.inflict(fault);
                 let next = self.now + self.random.random_range(200..self.settings.calm);
                 if next < self.settings.faults_until {
@@ -436,8 +442,10 @@ impl Cluster {
                     let (from, to) = if towards { (task_manager, manager) } else { (manager, task_manager) };
                     self.network.delay_calls(from, to, Some((call.path(), by)));
                     self.at(now + length, Due::CallsInTime(from, to));
-                    if now + cut_after < self.settings.faults_until {
-                        self.at(now + cut_after, Due::CutOne(from, to));
+                    if let Some(cut) =
+                        cut_after.map(|after| now + after).filter(|cut| *cut < self.settings.faults_until)
+                    {
+                        self.at(cut, Due::CutOne(from, to));
                     }
                 }
             }

@@ -4,6 +4,9 @@ use rand::rngs::StdRng;
 
 use crate::store::Mood;
 
+/// How long a TaskManager offers a slot, where calls are late and nothing else goes wrong, in milliseconds.
+pub const SLOT_TIMEOUT: u64 = 10_000;
+
 /// A process by its place: 0 is the JobManager, then the TaskManagers.
 pub type Place = usize;
 
@@ -35,8 +38,8 @@ pub enum Fault {
         by: u64,
         /// How long such calls are.
         length: u64,
-        /// After which time one of the connections breaks, while the others stay.
-        cut_after: u64,
+        /// After which time one of the connections breaks, while the others stay; none: it does not.
+        cut_after: Option<u64>,
     },
     /// The connections between two break.
     Cut(Place, Place),
@@ -122,7 +125,7 @@ impl Fault {
                 call: LateCall::draw(random),
                 by: some_time(random, 100, 15_000),
                 length: some_time(random, 1_000, 30_000),
-                cut_after: some_time(random, 10, 30_000),
+                cut_after: Some(some_time(random, 10, 30_000)),
             },
             63..68 => Self::Slow(place, other, some_time(random, 10, 5_000), some_time(random, 1_000, 30_000)),
             68..72 => Self::Cut(place, other),
@@ -139,6 +142,23 @@ impl Fault {
             94..96 => Self::Cancel(random.random_range(0..workloads.max(1))),
             96..98 => Self::Savepoint(random.random_range(0..workloads.max(1))),
             _ => Self::Stop(random.random_range(0..workloads.max(1)), random.random_ratio(1, 4)),
+        }
+    }
+
+    /// One of many faults for which no job fails: a call is late, or the client starts a job anew.
+    pub fn draw_late(random: &mut StdRng, task_managers: usize, workloads: usize) -> Self {
+        if random.random_ratio(1, 5) {
+            return Self::Cancel(random.random_range(0..workloads.max(1)));
+        }
+        let by = some_time(random, 100, 15_000);
+        // An offer that arrives when its time is just over is taken, and its slot given back before a report can say so.
+        let by = if by.abs_diff(SLOT_TIMEOUT) < 1_000 { SLOT_TIMEOUT + 1_000 } else { by };
+        Self::Late {
+            place: random.random_range(1..=task_managers),
+            call: LateCall::draw(random),
+            by,
+            length: some_time(random, 1_000, 30_000),
+            cut_after: None,
         }
     }
 }

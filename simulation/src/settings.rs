@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rand::Rng;
 use rand::rngs::StdRng;
 
+use crate::faults::SLOT_TIMEOUT;
 use crate::workload::Workload;
 
 /// The most rows of a workload: the slowest source takes minutes for them.
@@ -45,6 +46,8 @@ pub struct Settings {
     pub parallelism: Option<u32>,
     /// The most calls between processes in ten seconds.
     pub most_calls: u64,
+    /// Nothing goes wrong but that calls are late. Jobs do not restart, and must not fail.
+    pub only_late: bool,
 }
 
 impl Settings {
@@ -73,8 +76,21 @@ impl Settings {
             calm: random.random_range(1_000..20_000),
             parallelism: None,
             most_calls: 6_000,
+            only_late: false,
         };
         settings.configure(random);
+        settings
+    }
+
+    /// Late calls only, and one job at a time, which does not restart.
+    pub fn late(seed: u64, random: &mut StdRng) -> Self {
+        let mut settings = Self::draw(seed, random);
+        settings.only_late = true;
+        settings.workloads.truncate(1);
+        settings.calm = 5_000;
+        let keys =
+            [("restart-strategy.type", "none".to_owned()), ("taskmanager.slot.timeout", format!("{SLOT_TIMEOUT} ms"))];
+        settings.configuration.extend(keys.map(|(key, value)| (key.to_owned(), value)));
         settings
     }
 

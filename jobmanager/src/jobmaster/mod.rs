@@ -141,7 +141,7 @@ pub(crate) enum Message {
         report: proto::TaskMetricsReport,
         reply: oneshot::Sender<proto::TaskMetricsResponse>,
     },
-    /// The ResourceManager knows that the job took these slots, and that their TaskManager lives.
+    /// The ResourceManager knows that the job took these slots, and that their TaskManager lives and holds them.
     SlotsConfirmed {
         allocations: Vec<AllocationId>,
     },

@@ -312,8 +312,8 @@ impl Scheduler {
         accepted
     }
 
-    /// The ResourceManager has heard that the job took these slots, and knows of their TaskManager that it lives. Otherwise it
-    /// has said that it is lost: the offer was late, and nothing must run there.
+    /// The ResourceManager has heard that the job took these slots, and knows that their TaskManager lives and holds them. Otherwise
+    /// it says that the slot or the TaskManager is lost: the offer was late, and nothing must run there.
     pub fn slots_confirmed(&mut self, allocations: &[AllocationId], env: &mut dyn Environment) {
         allocations.iter().for_each(|allocation| self.slots.confirm(*allocation));
         self.deploy_if_complete(env.now());

@@ -71,7 +71,7 @@ impl JobMaster {
         let offered: Vec<AllocationId> = offers.iter().map(|offer| offer.allocation).collect();
         let accepted = self.scheduler.offer_slots(offers);
         if !accepted.is_empty() {
-            // It confirms them, or says that it does not know their TaskManager, and counts as the job's what the job has.
+            // It confirms them, or says that they, or their TaskManager, are lost, and counts as the job's what the job has.
             let (job, resource_id) = (self.job_id(), location.resource_id.clone());
             let allocations = accepted.clone();
             let taken = resourcemanager::Message::Accepted { job, resource_id, since, allocations };
