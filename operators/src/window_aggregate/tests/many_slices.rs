@@ -101,7 +101,7 @@ fn a_day_of_slices_is_added_saved_restored_and_fired() {
     assert!(run.operators[0].open.looked_at <= most);
     let saved = run.save(1);
     assert!(bytes_of_progress(&world, &saved) < slices as usize * 32);
-    let mut again = Subtasks::start(&world, &context, 1, &saved, usize::MAX, build);
+    let again = Subtasks::start(&world, &context, 1, &saved, usize::MAX, build);
     assert_eq!(again.operators[0].windows, windows);
     assert!(again.operators[0].open.looked_at <= most);
     assert_eq!(key_groups(&again.operators[0]), vec![1; slices as usize]);
