@@ -45,9 +45,9 @@ impl Progress {
         Self { terminal: std::io::stderr().is_terminal(), shown: false, told_of_slots: false, has_slots: false }
     }
 
-    /// So many rows after so long.
-    pub fn rows(&mut self, rows: usize, elapsed: Duration, job: JobId) {
-        self.show(&format!("{rows} rows, {:.0} s, job {job}{CTRL_C_CANCELS}", elapsed.as_secs_f64()));
+    /// So many rows, in words, after so long.
+    pub fn rows(&mut self, rows: &str, elapsed: Duration, job: JobId) {
+        self.show(&format!("{rows}, {:.0} s, job {job}{CTRL_C_CANCELS}", elapsed.as_secs_f64()));
     }
 
     /// A job's state and time, or what it waits for. `hint`: what the user can do.

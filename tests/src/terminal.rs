@@ -1,7 +1,7 @@
 //! A program on a terminal: its keys and its screen. The terminal is that of `script` (util-linux).
 use std::io::{Read as _, Write as _};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::{Cluster, eventually};
@@ -13,8 +13,28 @@ pub struct Terminal {
     child: Child,
     keys: ChildStdin,
     screen: Arc<Mutex<String>>,
+    hold: Arc<Hold>,
     /// How much of the screen was looked at.
     seen: usize,
+}
+
+/// Whether nothing is read of what the program writes, as if the terminal was at the end of a slow line.
+#[derive(Default)]
+struct Hold {
+    held: Mutex<bool>,
+    changed: Condvar,
+}
+
+impl Hold {
+    fn set(&self, held: bool) {
+        *self.held.lock().unwrap_or_else(PoisonError::into_inner) = held;
+        self.changed.notify_all();
+    }
+
+    fn wait(&self) {
+        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        drop(self.changed.wait_while(held, |held| *held));
+    }
 }
 
 impl Terminal {
@@ -46,15 +66,22 @@ impl Terminal {
         let keys = child.stdin.take().expect("stdin is piped");
         let mut output = child.stdout.take().expect("stdout is piped");
         let screen = Arc::new(Mutex::new(String::new()));
-        let written = screen.clone();
+        let hold = Arc::new(Hold::default());
+        let (written, held) = (screen.clone(), hold.clone());
         std::thread::spawn(move || {
             let mut buffer = [0; 4096];
             while let Ok(read @ 1..) = output.read(&mut buffer) {
                 let text = String::from_utf8_lossy(&buffer[..read]);
                 written.lock().unwrap_or_else(PoisonError::into_inner).push_str(&text);
+                held.wait();
             }
         });
-        Self { child, keys, screen, seen: 0 }
+        Self { child, keys, screen, hold, seen: 0 }
+    }
+
+    /// Reads no more of what the program writes, which waits for it when all buffers are full, or reads on.
+    pub fn hold(&self, held: bool) {
+        self.hold.set(held);
     }
 
     /// Types keys: `\r` is Enter, `\x03` Ctrl-C, `\t` Tab.
@@ -83,6 +110,7 @@ impl Terminal {
 
 impl Drop for Terminal {
     fn drop(&mut self) {
+        self.hold.set(false);
         // It has ended unless the test failed.
         let _ = self.child.kill();
         let _ = self.child.wait();

@@ -1,7 +1,6 @@
 //! Runs one statement and shows what came of it.
 use std::future::Future;
-use std::io::{IsTerminal as _, Write as _};
-use std::time::{Duration, Instant};
+use std::io::IsTerminal as _;
 
 use chrono::{Local, TimeZone};
 use wiesel_common::config::Configuration;
@@ -11,17 +10,15 @@ use wiesel_sql::ast::{Insert, LocatedStatement, Statement, StopJob};
 use wiesel_sql::parser::{self, StatementText};
 use wiesel_sql::session::{ExecuteOptions, InsertJob, Outcome, QueryJob, Session};
 
-use super::fetch::{Fetched, QueryRun, Row};
-use super::format::{Table, counted, row_count};
+use super::fetch::{QueryRun, Row};
+use super::format::{Table, row_count};
+use super::interrupts::Interrupts;
 use super::settings::{MAX_COLUMN_WIDTH, RESULT_MODE, ResultMode, check, setting};
-use super::view;
+use super::{tableau, view};
 use crate::cli::{Failure, end_before_start, end_of, wait_for_savepoint};
 use crate::lease::Lease;
-use crate::progress::{CTRL_C_CANCELS, Progress, watched};
+use crate::progress::{CTRL_C_CANCELS, watched};
 use crate::rest::{JobEnd, RestClient};
-
-/// How long one fetch waits for rows.
-const MAX_WAIT: Duration = Duration::from_secs(2);
 
 /// A session and the cluster its jobs go to.
 pub(super) struct Executor {
@@ -89,9 +86,10 @@ impl Executor {
         let lease = Lease::of_job(&configuration, insert.wait)?;
         let terms = Lease::terms(lease.as_ref()).into_iter().map(|(key, value)| (key.to_owned(), value));
         insert.graph.configuration.extend(terms);
+        let mut interrupts = Interrupts::of_statement()?;
         self.client.submit(&insert.graph).await?;
         let _heartbeats = lease.map(|lease| lease.keep(&self.client, job));
-        if let Some(end) = self.until(job, end_before_start(&self.client, job)).await? {
+        if let Some(end) = self.until(job, &mut interrupts, end_before_start(&self.client, job)).await? {
             return tell_end(job, end);
         }
         if !insert.wait {
@@ -105,18 +103,19 @@ impl Executor {
             return Ok(());
         }
         println!("[INFO] Execute statement in sync mode. Please wait for the execution finish...");
-        tell_end(job, self.until(job, end_of(&self.client, job)).await?)
+        tell_end(job, self.until(job, &mut interrupts, end_of(&self.client, job)).await?)
     }
 
     /// Waits for something that a job does; Ctrl-C cancels the job.
     async fn until<T>(
         &self,
         job: JobId,
+        interrupts: &mut Interrupts,
         wait: impl Future<Output = Result<T, crate::rest::Error>>,
     ) -> Result<T, Failure> {
-        tokio::select! {
-            done = watched(&self.client, job, CTRL_C_CANCELS, wait) => Ok(done?),
-            _ = tokio::signal::ctrl_c() => {
+        match interrupts.unless_any(watched(&self.client, job, CTRL_C_CANCELS, wait)).await {
+            Some(done) => Ok(done?),
+            None => {
                 self.client.cancel(job).await?;
                 anyhow::bail!("job {job} was cancelled");
             }
@@ -128,12 +127,16 @@ impl Executor {
         match self.result_mode()? {
             ResultMode::Tableau => {
                 let table = Table::streaming(&query.fields, true, max_width);
+                let mut interrupts = Interrupts::of_statement()?;
                 let mut run = self.submit(query).await?;
-                let shown = self.tableau(&mut run, &table).await;
+                let shown = tableau::show(&self.client, &mut run, &table, &mut interrupts).await;
                 if shown.is_err() {
                     run.abandon().await;
                 }
-                shown
+                match shown? {
+                    tableau::End::Cancelled if !self.interactive => anyhow::bail!("the query was cancelled"),
+                    tableau::End::Cancelled | tableau::End::Complete => Ok(()),
+                }
             }
             mode => {
                 let run = self.submit(query.clone()).await?;
@@ -152,54 +155,6 @@ impl Executor {
             return Ok(ResultMode::Tableau);
         }
         Ok(self.session.configuration().get(&RESULT_MODE)?)
-    }
-
-    /// Prints rows as they come.
-    async fn tableau(&self, run: &mut QueryRun, table: &Table) -> Result<(), Failure> {
-        let began = Instant::now();
-        let mut progress = Progress::new();
-        let mut out = std::io::stdout().lock();
-        writeln!(out, "{}\n{}\n{}", table.rule(), table.header(), table.rule())?;
-        let mut count = 0;
-        loop {
-            let fetched = tokio::select! {
-                fetched = run.next(MAX_WAIT) => fetched?,
-                _ = tokio::signal::ctrl_c() => {
-                    progress.clear();
-                    run.cancel().await?;
-                    writeln!(out, "Query terminated, received a total of {}", rows(count))?;
-                    return if self.interactive { Ok(()) } else { Err(anyhow::anyhow!("the query was cancelled")) };
-                }
-            };
-            progress.clear();
-            match fetched {
-                Fetched::Rows(fetched) => {
-                    count += fetched.len();
-                    fetched.iter().try_for_each(|row| writeln!(out, "{}", table.line(&with_kind(row))))?;
-                    out.flush()?;
-                    if count == 0 {
-                        progress.job(&self.client, run.job(), CTRL_C_CANCELS).await;
-                    } else {
-                        progress.rows(count, began.elapsed(), run.job());
-                    }
-                }
-                Fetched::Restarted => {
-                    count = 0;
-                    writeln!(
-                        out,
-                        "{}\n[INFO] The job has restarted: its rows follow from the beginning.",
-                        table.rule()
-                    )?;
-                }
-                Fetched::End => break,
-            }
-        }
-        if count > 0 {
-            writeln!(out, "{}", table.rule())?;
-        }
-        let seconds = began.elapsed().as_secs_f64();
-        writeln!(out, "Received a total of {} ({seconds:.2} seconds)", rows(count))?;
-        Ok(())
     }
 
     /// `STOP JOB`: with a savepoint, whose path is shown, or as a cancellation.
@@ -260,10 +215,6 @@ fn job_id(text: &str) -> Result<JobId, Failure> {
 /// A row's values with its kind in front.
 pub(super) fn with_kind(row: &Row) -> Vec<Option<&str>> {
     std::iter::once(Some(row.kind.short_string())).chain(row.cells.iter().map(Option::as_deref)).collect()
-}
-
-fn rows(count: usize) -> String {
-    counted(count as u64, "row")
 }
 
 /// Rows that are all there; a single wide value, such as a plan, is printed as it is.

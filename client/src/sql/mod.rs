@@ -19,11 +19,13 @@ mod format;
 mod grid;
 mod help;
 mod history;
+mod interrupts;
 mod keyboard;
 mod prompt;
 mod rescale;
 mod script;
 mod settings;
+mod tableau;
 mod view;
 
 /// Runs Flink SQL on a Wiesel cluster, interactively or from a file.

@@ -170,6 +170,52 @@ fn results_in_all_modes_and_ctrl_c() {
     assert!(client.wait().success());
 }
 
+/// Waits until a process stands in a write: from one look to the next it has written nothing.
+fn wait_until_it_cannot_write(pid: u32) {
+    let mut before = String::new();
+    eventually("the client stands in a write", Duration::from_secs(20), || {
+        let io = std::fs::read_to_string(format!("/proc/{pid}/io")).map_err(|error| error.to_string())?;
+        let written = io.lines().find(|line| line.starts_with("wchar:")).unwrap_or_default().to_owned();
+        if written == before { Ok(()) } else { Err(std::mem::replace(&mut before, written)) }
+    });
+}
+
+/// Before, it was asked for only while rows were fetched: one that came while rows were written, or while the job's state was asked
+/// for, was lost, and the job ran on.
+#[test]
+fn ctrl_c_cancels_a_query_in_tableau_mode_at_any_moment() {
+    let cluster = Cluster::builder().start();
+    let mut client = Terminal::open(&cluster, "bin/sql-client.sh");
+    client.wait_for("Flink SQL> ");
+    client.keys("CREATE TABLE g (a BIGINT, s STRING) WITH ('connector' = 'datagen');\r");
+    client.wait_for("succeeded.");
+    client.keys("SET 'sql-client.execution.result-mode' = 'tableau';\r");
+    client.wait_for("succeeded.");
+
+    // Many rows, and a terminal that takes none of them for a while.
+    client.keys("SELECT * FROM g;\r");
+    client.wait_for("| +I |");
+    client.hold(true);
+    let pid = client_pid(&cluster);
+    wait_until_it_cannot_write(pid);
+    process::signal(pid, Signal::INT);
+    client.hold(false);
+    client.wait_for("Query terminated, received a total of ");
+    wait_for_canceled(&cluster, 1);
+
+    // None, for the job waits for slots.
+    client.wait_for("Flink SQL> ");
+    client.keys("SET 'parallelism.default' = '30';\r");
+    client.wait_for("succeeded.");
+    client.keys("SELECT a FROM g;\r");
+    client.wait_for("waits for slots");
+    client.keys("\x03");
+    client.wait_for("Query terminated, received a total of 0 rows");
+    wait_for_canceled(&cluster, 2);
+    client.keys("quit;\r");
+    assert!(client.wait().success());
+}
+
 #[test]
 fn a_result_shows_every_column_and_every_value() {
     let cluster = Cluster::builder().start();
