@@ -1,5 +1,5 @@
 //! How often the log is told what others, or a job that fails, can bring about again and again.
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -8,8 +8,10 @@ use xxhash_rust::xxh3::xxh3_64;
 use crate::config::saturating_millis;
 use crate::time::{Clock, SystemClock};
 
-/// Of what a job does again and again so many different lines are there in so long.
+/// Of what a job does again and again so many different lines are there in so long, ...
 const OF_JOB: usize = 10;
+/// ... and each of them so often: an ordinary job has few restarts, and all of its story is in the log.
+const OF_THE_SAME: usize = 10;
 const AGAIN: Duration = Duration::from_secs(10);
 
 /// So many lines in so long, from the first of them on. What is more is left out and counted, and the next line says how many
@@ -26,9 +28,10 @@ pub struct Limit {
 #[derive(Debug, Default)]
 struct Window {
     begin: Option<i64>,
+    /// Different ones, where that counts.
     lines: usize,
-    /// What was said in it, where that counts.
-    said: HashSet<u64>,
+    /// How often what was said in it, where that counts.
+    said: HashMap<u64, usize>,
     /// Since the last line, whatever window that was in.
     left_out: u64,
 }
@@ -44,8 +47,8 @@ impl Limit {
         Self::new(1, Duration::from_secs(60))
     }
 
-    /// Of what a job does again and again, such as to fail, with [`Self::admit_new`]: what differs, up to ten lines, and the same
-    /// once, in ten seconds.
+    /// Of what a job does again and again, such as to fail, with [`Self::admit_text`]: up to ten different lines, and each up to
+    /// ten times, in ten seconds.
     pub fn of_job() -> Self {
         Self::new(OF_JOB, AGAIN)
     }
@@ -65,9 +68,14 @@ impl Limit {
         self.admit(SystemClock.monotonic_millis())
     }
 
-    /// [`Self::admit`] of a line that is not said twice in a period.
-    pub fn admit_new(&self, text: &str, now: i64) -> Option<u64> {
+    /// [`Self::admit`] of a line that is the same whenever its text is: it may be there ten times in a period, and counts as one.
+    pub fn admit_text(&self, text: &str, now: i64) -> Option<u64> {
         self.decide(Some(xxh3_64(text.as_bytes())), now)
+    }
+
+    /// How many lines were left out since the last one. For a line that says so and is the last of all.
+    pub fn take_left_out(&self) -> u64 {
+        std::mem::take(&mut self.window.lock().left_out)
     }
 
     fn decide(&self, text: Option<u64>, now: i64) -> Option<u64> {
@@ -77,12 +85,32 @@ impl Limit {
             window.lines = 0;
             window.said.clear();
         }
-        if window.lines >= self.lines || text.is_some_and(|text| !window.said.insert(text)) {
+        if !window.admits(text, self.lines) {
             window.left_out += 1;
             return None;
         }
-        window.lines += 1;
         Some(std::mem::take(&mut window.left_out))
+    }
+}
+
+impl Window {
+    /// Counts a line, if there may be one more.
+    fn admits(&mut self, text: Option<u64>, most: usize) -> bool {
+        if let Some(text) = text
+            && let Some(times) = self.said.get_mut(&text)
+        {
+            let again = *times < OF_THE_SAME;
+            *times += usize::from(again);
+            return again;
+        }
+        if self.lines >= most {
+            return false;
+        }
+        self.lines += 1;
+        if let Some(text) = text {
+            self.said.insert(text, 1);
+        }
+        true
     }
 }
 
@@ -113,14 +141,27 @@ mod tests {
     #[test]
     fn what_is_new_is_said_beside_what_is_not() {
         let limit = Limit::new(3, SECOND);
-        let said = |text, now| limit.admit_new(text, now);
-        assert_eq!(
-            [said("a", 0), said("a", 1), said("b", 2), said("a", 3), said("b", 4)],
-            [Some(0), None, Some(1), None, None]
-        );
+        let said = |text, now| limit.admit_text(text, now);
+        assert_eq!((0..10).filter_map(|now| said("a", now)).collect::<Vec<_>>(), vec![0; 10]);
+        assert_eq!([said("a", 10), said("b", 11), said("a", 12), said("b", 13)], [None, Some(1), None, Some(1)]);
         // As many different lines as there may be.
-        assert_eq!([said("c", 5), said("d", 6)], [Some(2), None]);
-        assert_eq!([said("d", 1_000), said("a", 1_001)], [Some(1), Some(0)]);
+        assert_eq!([said("c", 14), said("d", 15), said("c", 16)], [Some(0), None, Some(1)]);
+        assert_eq!([said("d", 1_000), said("a", 1_001)], [Some(0), Some(0)]);
+    }
+
+    /// Before, the second attempt of a job was not in the log at all.
+    #[test]
+    fn a_few_lines_that_are_the_same_are_all_there() {
+        let limit = Limit::of_job();
+        assert_eq!([0, 500, 1_000].map(|now| limit.admit_text("t (1/1)", now)), [Some(0); 3]);
+        assert_eq!(limit.take_left_out(), 0);
+    }
+
+    #[test]
+    fn what_no_later_line_says_can_be_asked_for() {
+        let limit = Limit::once_a_minute();
+        assert_eq!([0, 1, 2].map(|now| limit.admit(now)), [Some(0), None, None]);
+        assert_eq!([limit.take_left_out(), limit.take_left_out()], [2, 0]);
     }
 
     /// A clock that does not keep its promise makes no flood, and no silence for ever.

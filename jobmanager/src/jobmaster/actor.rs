@@ -30,7 +30,7 @@ use super::deployment_plan::plan_deployment;
 use super::deployments::{Deploying, Deployments};
 use super::exception_history::ExceptionHistory;
 use super::execution_graph::TaskManagerLocation;
-use super::failure_log::FailureLog;
+use super::failure_log::{FailureLog, counted};
 use super::initialization::{Initialized, initialize};
 use super::restart_strategy::RestartStrategy;
 use super::savepoints::{Stopping, Waiter};
@@ -309,9 +309,12 @@ impl JobMaster {
         self.give_up_claim().await;
         let info = self.describe();
         self.context.collectors.job_ended(info.job_id, info.status, self.env.monotonic());
+        let left_out = counted(self.failure_log.left_out());
         match &info.failure {
-            Some(cause) => tracing::error!(job_id = %info.job_id, "job failed: {}", cause.stack_trace().trim_end()),
-            None => tracing::info!(job_id = %info.job_id, state = %info.status, "job is over"),
+            Some(cause) => {
+                tracing::error!(job_id = %info.job_id, left_out, "job failed: {}", cause.stack_trace().trim_end());
+            }
+            None => tracing::info!(job_id = %info.job_id, state = %info.status, left_out, "job is over"),
         }
         if info.status == JobStatus::Suspended {
             let wait = async { while self.completions.join_next().await.is_some() {} };

@@ -1,7 +1,7 @@
 //! What the log says of a job that fails again and again.
 //!
-//! A job that fails at once and is restarted without a delay does so hundreds of times a second. A failure is logged whole, and
-//! again only after a while, with how many lines were left out meanwhile. REST has all of them, as many as the history keeps.
+//! A job that fails at once and is restarted without a delay does so hundreds of times a second. A failure is logged whole, a few
+//! times, and again only after a while, with how many lines were left out meanwhile. REST has all of them, as many as the history keeps.
 use std::time::Duration;
 
 use wiesel_common::id::AttemptId;
@@ -27,15 +27,20 @@ impl Default for FailureLog {
 /// Each says how many lines were left out before this one, or that this one is, too. `now` is of the clock that only runs.
 impl FailureLog {
     pub(super) fn task(&self, task: &str, failure: &FailureInfo, now: i64) -> Option<u64> {
-        self.tasks.admit_new(&format!("{task}: {failure}"), now)
+        self.tasks.admit_text(&format!("{task}: {failure}"), now)
     }
 
     pub(super) fn restart(&self, cause: &str, now: i64) -> Option<u64> {
-        self.restarts.admit_new(cause, now)
+        self.restarts.admit_text(cause, now)
     }
 
     pub(super) fn restore(&self, checkpoint: &str, now: i64) -> Option<u64> {
-        self.restores.admit_new(checkpoint, now)
+        self.restores.admit_text(checkpoint, now)
+    }
+
+    /// How many lines were left out that no other says anything of.
+    pub(super) fn left_out(&self) -> u64 {
+        [&self.tasks, &self.restarts, &self.restores].into_iter().map(Limit::take_left_out).sum()
     }
 }
 

@@ -1,7 +1,7 @@
 //! What the log says of the tasks of a job.
 //!
 //! Tasks of a job that fails at once, and is restarted without a delay, begin and end hundreds of times a second. What is said of
-//! a task is said again only after a while, with how many lines of the job were left out meanwhile.
+//! a task is said a few times, and then again only after a while, with how many lines of the job were left out meanwhile.
 use std::sync::Arc;
 
 use wiesel_common::logging::Limit;
@@ -26,15 +26,15 @@ impl Default for JobLog {
 /// Each says how many lines were left out before this one, or that this one is, too. `now` is of the clock that only runs.
 impl JobLog {
     fn starts(&self, task: &str, now: i64) -> Option<u64> {
-        self.starts.admit_new(task, now)
+        self.starts.admit_text(task, now)
     }
 
     fn ended(&self, task: &str, state: ExecutionState, now: i64) -> Option<u64> {
-        self.ends.admit_new(&format!("{task} {}", state.as_str_name()), now)
+        self.ends.admit_text(&format!("{task} {}", state.as_str_name()), now)
     }
 
     fn failed(&self, task: &str, failure: &proto::Failure, now: i64) -> Option<u64> {
-        self.failures.admit_new(&format!("{task} {}: {}", failure.class, failure.message), now)
+        self.failures.admit_text(&format!("{task} {}: {}", failure.class, failure.message), now)
     }
 }
 
@@ -91,8 +91,11 @@ mod tests {
             starts.extend(log.starts("t (1/1)", now));
             failures.extend(log.failed("t (1/1)", &failure("/ by zero"), now));
         }
-        assert_eq!((&starts[..], &failures[..]), (&[0, 2_499][..], &[0, 2_499][..]));
-        assert_eq!(log.failed("t (1/1)", &failure("overflow"), 12_000), Some(499), "another one is news");
+        // Ten of the 2,500 in ten seconds, and ten of the 500 that follow.
+        let mut said = vec![0; 20];
+        said[10] = 2_490;
+        assert_eq!((&starts, &failures), (&said, &said));
+        assert_eq!(log.failed("t (1/1)", &failure("overflow"), 12_000), Some(490), "another one is news");
     }
 
     #[test]
@@ -103,7 +106,8 @@ mod tests {
         assert!(names.iter().all(|name| log.ended(name, ExecutionState::Canceled, 1) == Some(0)));
         // It was cancelled before, and has finished now.
         assert_eq!(log.ended(&names[0], ExecutionState::Finished, 2), Some(0));
+        assert_eq!((1..11).filter_map(|now| log.starts(&names[0], now)).collect::<Vec<_>>(), [0; 9]);
         assert_eq!(log.starts(&names[0], 9_999), None);
-        assert_eq!(log.starts(&names[0], 10_000), Some(1));
+        assert_eq!(log.starts(&names[0], 10_000), Some(2));
     }
 }

@@ -67,3 +67,37 @@ fn lines_about_tasks_and_checkpoints_name_all_that_they_belong_to() {
     let of_checkpoints = lines(&cluster, "", &["checkpoint_id="]);
     assert!(of_checkpoints.iter().all(|line| line.contains("job_id=")), "{of_checkpoints:#?}");
 }
+
+/// Before, what had been said of one attempt was said of no other within ten seconds.
+#[test]
+fn the_story_of_a_job_with_a_few_restarts_is_complete() {
+    let cluster = Cluster::builder()
+        .set("restart-strategy.type", "fixed-delay")
+        .set("restart-strategy.fixed-delay.attempts", "2")
+        .set("restart-strategy.fixed-delay.delay", "10 ms")
+        .start();
+    let bad = cluster.file("bad.csv", "1\nthree\n");
+    let job = cluster.submit(
+        &format!(
+            "CREATE TABLE t (n INT) WITH ('connector' = 'filesystem', 'path' = '{}', 'format' = 'csv');
+             CREATE TABLE nowhere (n INT) WITH ('connector' = 'blackhole');
+             INSERT INTO nowhere SELECT n FROM t;",
+            bad.display()
+        ),
+        1,
+    );
+    cluster.wait_for_state(&job, "FAILED", LIMIT);
+    let of_job = format!("job_id={job}");
+    for log in ["taskexecutor", "standalonesession"] {
+        for attempt in ["(1/1)#0", "(1/1)#1", "(1/1)#2"] {
+            let failed = lines(&cluster, log, &["task failed", &of_job, attempt]);
+            assert_eq!(failed.len(), 1, "{log}, {attempt}: {failed:?}");
+        }
+    }
+    assert_eq!(lines(&cluster, "taskexecutor", &["task starts", &of_job]).len(), 3);
+    eventually("the last line of the job", LIMIT, || {
+        let restarts = lines(&cluster, "standalonesession", &["job restarts", &of_job]).len();
+        let failed = lines(&cluster, "standalonesession", &["job failed", &of_job]).len();
+        if (restarts, failed) == (2, 1) { Ok(()) } else { Err(format!("{restarts} restarts, {failed} ends")) }
+    });
+}
