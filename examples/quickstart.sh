@@ -1,7 +1,12 @@
 #!/usr/bin/env bash
 # Runs examples/flights.sql on a cluster of one JobManager and two TaskManagers: quickstart.sh HOME
-# Its configuration, logs and pid files are in a folder of its own, its ports are free ones, and it leaves nothing behind.
+# Its configuration, logs and pid files are in a folder of its own, its ports for REST and RPC are free ones, whatever conf/config.yaml
+# has, and it leaves nothing behind.
 set -euo pipefail
+if (($# != 1)); then
+  echo "usage: quickstart.sh HOME    (the folder of an installation, which \`make -s home\` prints)" >&2
+  exit 2
+fi
 cd "$1"
 work=$(mktemp -d)
 export FLINK_CONF_DIR=$work/conf FLINK_LOG_DIR=$work/log FLINK_PID_DIR=$work/pid
@@ -21,8 +26,13 @@ free_port() {
 }
 rest=$(free_port 8081)
 rpc=$(free_port 6123)
-sed -i -e "s/port: 8081/port: $rest/" -e "s/port: 6123/port: $rpc/" -e 's/numberOfTaskSlots: .*/numberOfTaskSlots: 1/' \
-  "$FLINK_CONF_DIR/config.yaml"
+# Over the file, and over what the caller has in the variable.
+export FLINK_PROPERTIES="${FLINK_PROPERTIES:-}
+rest.port: $rest
+rest.bind-port: $rest
+jobmanager.rpc.port: $rpc
+jobmanager.rpc.bind-port: $rpc
+taskmanager.numberOfTaskSlots: 1"
 printf 'localhost\nlocalhost\n' >"$FLINK_CONF_DIR/workers"
 
 get() {

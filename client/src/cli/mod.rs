@@ -1,6 +1,6 @@
 //! `bin/flink`.
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
@@ -180,11 +180,10 @@ fn read_script(path: &Path) -> Result<String, Failure> {
     Ok(without_byte_order_mark(&text).to_owned())
 }
 
+/// The name under which a script is uploaded, and which errors in it give: its own, with what the JobManager takes scripts by.
 fn script_name(path: &Path) -> String {
-    let name = PathBuf::from(path.file_name().unwrap_or_default());
-    let name =
-        if name.extension().is_some_and(|extension| extension == "sql") { name } else { name.with_extension("sql") };
-    name.to_string_lossy().into_owned()
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    if name.ends_with(".sql") { name.into_owned() } else { format!("{name}.sql") }
 }
 
 /// Runs the command line; the exit status is 0 only if the action did what was asked.
@@ -316,6 +315,16 @@ mod tests {
             "parallelism.default": "2",
         });
         assert_eq!(Value::Object(properties.unwrap()), expected);
+    }
+
+    /// Before, `x.txt` was called `x.sql`, which may be another file.
+    #[test]
+    fn a_script_keeps_its_name() {
+        for (path, name) in
+            [("a/x.sql", "x.sql"), ("x.txt", "x.txt.sql"), ("/dev/fd/63", "63.sql"), ("X.SQL", "X.SQL.sql")]
+        {
+            assert_eq!(script_name(Path::new(path)), name);
+        }
     }
 
     /// Nothing was said of them anywhere.

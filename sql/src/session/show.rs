@@ -28,10 +28,11 @@ impl Session {
                 Ok(list("database name", databases, filter))
             }
             Show::Functions(filter) => {
-                let mut names: Vec<String> = crate::functions::names().map(str::to_lowercase).collect();
+                let mut names: Vec<String> = crate::functions::names().map(str::to_uppercase).collect();
                 names.sort();
                 names.dedup();
-                Ok(list("function name", names, filter))
+                // A function may be called in any case, and so is it looked for.
+                Ok(list("function name", names, &ShowFilter { case_insensitive: true, ..filter.clone() }))
             }
             Show::CurrentCatalog => Ok(one("current catalog name", self.catalog.current_catalog())),
             Show::CurrentDatabase => Ok(one("current database name", self.catalog.current_database())),

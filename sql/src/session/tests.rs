@@ -212,6 +212,12 @@ fn names_are_listed() {
     assert_eq!(names(&mut session, "SHOW TABLES LIKE 't_'"), ["t1", "t2", "t3"]);
     assert_eq!(names(&mut session, "SHOW TABLES NOT LIKE 't%'"), ["v1", "v2"]);
     assert_eq!(names(&mut session, "SHOW VIEWS"), ["v1", "v2"]);
+    assert_eq!(names(&mut session, "SHOW TABLES LIKE 'T_'"), [""; 0]);
+    // Before, the names were in small letters: capitals found none.
+    for pattern in ["TO_TIMESTAMP%", "to_timestamp%"] {
+        let like = format!("SHOW FUNCTIONS LIKE '{pattern}'");
+        assert_eq!(names(&mut session, &like), ["TO_TIMESTAMP", "TO_TIMESTAMP_LTZ"]);
+    }
     assert_eq!(names(&mut session, "SHOW CATALOGS"), ["default_catalog"]);
     assert_eq!(names(&mut session, "SHOW CURRENT DATABASE"), ["default_database"]);
     assert_eq!(fails(&mut session, "SHOW TABLES FROM nope"), "Database 'default_catalog'.'nope' doesn't exist.");
