@@ -1,6 +1,7 @@
 //! The registry of connectors: what a table can do, and what is built from it.
 use std::collections::BTreeMap;
 
+use wiesel_common::text::nearest;
 use wiesel_operators::expression::Expression;
 use wiesel_operators::operator::{Operator, Result as TaskResult};
 use wiesel_operators::source::{EnumeratorContext, SourceReader, SplitEnumerator};
@@ -8,7 +9,7 @@ use wiesel_operators::types::{Malformed, RowField};
 use wiesel_proto as proto;
 
 use crate::collect::{CollectSink, CollectTransport};
-use crate::options::{Options, Result, WATERMARK_OPTIONS, invalid};
+use crate::options::{Options, Result, WATERMARK_OPTIONS, did_you_mean, invalid};
 use crate::{blackhole, datagen, filesystem, nexmark, print, values};
 
 /// What the planner knows of a table.
@@ -112,7 +113,11 @@ const FACTORIES: [Factory; 5] = [
 
 fn find(options: &BTreeMap<String, String>) -> Result<&'static Factory> {
     let Some(identifier) = options.get("connector") else {
-        return invalid("Table options do not contain an option key 'connector' for discovering a connector.");
+        let written = options.keys().map(String::as_str).find(|key| nearest(key, ["connector"].into_iter()).is_some());
+        let near = written.map_or_else(String::new, |key| format!(" Did you mean it by '{key}'?"));
+        return invalid(format!(
+            "Table options do not contain an option key 'connector' for discovering a connector.{near}"
+        ));
     };
     match FACTORIES.iter().find(|factory| factory.identifier == identifier) {
         Some(factory) => Ok(factory),
@@ -120,8 +125,9 @@ fn find(options: &BTreeMap<String, String>) -> Result<&'static Factory> {
             let known: Vec<&str> = FACTORIES.iter().map(|factory| factory.identifier).collect();
             invalid(format!(
                 "Could not find any factory for identifier '{identifier}' that implements \
-                 'org.apache.flink.table.factories.DynamicTableFactory' in the classpath.\n\nAvailable factory identifiers \
+                 'org.apache.flink.table.factories.DynamicTableFactory' in the classpath.{}\n\nAvailable factory identifiers \
                  are:\n\n{}",
+                did_you_mean(identifier, known.iter().copied()),
                 known.join("\n")
             ))
         }

@@ -4,6 +4,7 @@ use std::fmt::Display;
 use std::str::FromStr;
 
 use wiesel_common::quote::{MAX_REASON, bounded, quote};
+use wiesel_common::text::{nearest, suggestion};
 
 /// What is wrong with the definition of a table, in Flink's words.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -112,10 +113,13 @@ impl<'a> Options<'a> {
                 None => name == key,
             })
         };
-        let unknown: Vec<&str> = self.values.keys().map(String::as_str).filter(|key| !known(key)).collect();
+        let named = || supported.iter().map(String::as_str).filter(|name| !name.ends_with('*'));
+        let unknown: Vec<&String> = self.values.keys().filter(|key| !known(key)).collect();
         if unknown.is_empty() {
             return Ok(());
         }
+        let unknown: Vec<String> =
+            unknown.into_iter().map(|key| format!("{key}{}", suggestion(key, named()))).collect();
         let mut supported: Vec<&str> = supported.iter().map(String::as_str).collect();
         supported.sort_unstable();
         supported.dedup();
@@ -125,6 +129,11 @@ impl<'a> Options<'a> {
             supported.join("\n")
         ))
     }
+}
+
+/// ` Did you mean 'x'?`, to follow a sentence about a name that is not known, or nothing.
+pub(crate) fn did_you_mean<'n>(name: &str, known: impl Iterator<Item = &'n str>) -> String {
+    nearest(name, known).map_or_else(String::new, |other| format!(" Did you mean '{other}'?"))
 }
 
 /// Whether the job takes checkpoints by itself, so that sinks may wait for one.

@@ -260,6 +260,8 @@ fn options_are_checked_in_flinks_words() {
         "Unsupported options found for 'datagen'.\n\nUnsupported options:\n\nx\n\nSupported options:\n\nconnector\n\
          fields.a.kind\nfields.a.max\nfields.a.min\nfields.a.null-rate\nnumber-of-rows\nrows-per-second\nscan.parallelism"
     );
+    let near = error(&one, &[("rows-per-secnd", "1")]);
+    assert!(near.contains("\n\nrows-per-secnd; did you mean 'rows-per-second'?\n\n"), "{near}");
     assert_eq!(
         error(&one, &[("fields.a.kind", "sequence")]),
         "Could not find required property 'fields.a.start' for sequence generator."

@@ -5,7 +5,7 @@ use arrow::array::ArrayRef;
 use wiesel_operators::operator::Result as TaskResult;
 use wiesel_operators::types::RowField;
 
-use crate::options::{Options, Result, invalid};
+use crate::options::{Options, Result, did_you_mean, invalid};
 
 mod base64;
 mod column;
@@ -39,7 +39,10 @@ impl Format {
             "csv" => Ok(Self::Csv(csv::CsvFormat::new(options, columns)?)),
             "json" => Ok(Self::Json(json::JsonFormat::new(options, columns)?)),
             "parquet" => Ok(Self::Parquet(Box::new(parquet::ParquetFormat::new(options, columns)?))),
-            other => invalid(format!("Could not find any format factory for identifier '{other}' in the classpath.")),
+            other => {
+                let near = did_you_mean(other, ["csv", "json", "parquet"].into_iter());
+                invalid(format!("Could not find any format factory for identifier '{other}' in the classpath.{near}"))
+            }
         }
     }
 }

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use sqlparser::ast::{Expr, Query};
 use wiesel_common::config::Configuration;
+use wiesel_common::text::suggestion;
 use wiesel_operators::expression::Expression;
 use wiesel_operators::types::RowField;
 
@@ -137,29 +138,6 @@ impl UniqueNames {
 fn unique_names<'n>(names: impl Iterator<Item = &'n str>) -> Vec<String> {
     let mut unique = UniqueNames::default();
     names.map(|name| unique.take(name)).collect()
-}
-
-/// Longer names are not likened to others: that takes the product of both lengths.
-const MAX_LIKENED: usize = 128;
-
-/// The known name that is most like this one, if one is like it.
-pub(crate) fn nearest<'n>(name: &str, known: impl Iterator<Item = &'n str>) -> Option<String> {
-    let length = name.chars().count();
-    if length > MAX_LIKENED {
-        return None;
-    }
-    let limit = (length / 3).clamp(1, 3);
-    let distance = |other: &str| {
-        if other.eq_ignore_ascii_case(name) { 0 } else { strsim::damerau_levenshtein(name, other) }
-    };
-    let as_long = |other: &&str| *other != name && other.chars().count().abs_diff(length) <= limit;
-    let close = known.filter(as_long).map(|other| (distance(other), other));
-    close.filter(|(distance, _)| *distance <= limit).min().map(|(_, other)| other.to_owned())
-}
-
-/// `; did you mean 'x'?` or nothing.
-fn suggestion<'n>(name: &str, known: impl Iterator<Item = &'n str>) -> String {
-    nearest(name, known).map_or_else(String::new, |other| format!("; did you mean '{other}'?"))
 }
 
 /// A projection; none is made if it would change nothing but names.

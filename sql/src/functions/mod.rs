@@ -5,6 +5,7 @@
 //! - [`literal`], [`datetime`]: constants as they are written. [`cast`], [`common_type`]: conversions.
 //!
 //! Invariant: an expression that leaves here has operands of the types that evaluation expects: casts are explicit.
+use wiesel_common::text::suggestion;
 use wiesel_operators::expression::Expression;
 use wiesel_operators::types::{MAX_LENGTH, TypeKind};
 
@@ -143,9 +144,6 @@ pub(crate) fn not_here_yet(name: &str) -> Option<Error> {
 pub(crate) fn no_such_function(name: &str, operands: &[Expression]) -> Error {
     let types: Vec<String> = operands.iter().map(|operand| format!("<{}>", family(&operand.data_type.kind))).collect();
     let mut message = format!("No match found for function signature {name}({})", types.join(", "));
-    let upper = name.to_uppercase();
-    if let Some(nearest) = crate::analyzer::nearest(&upper, names()) {
-        message.push_str(&format!("; did you mean '{nearest}'?"));
-    }
+    message.push_str(&suggestion(&name.to_uppercase(), names()));
     Error::validation(message, None)
 }

@@ -209,6 +209,10 @@ fn positions() {
         error("SELECT 1;\n\n  SELECT * FORM flights;"),
         "SQL parse failed. Encountered \"FORM\" at line 3, column 12.\nWas expecting: the end of the statement"
     );
+    assert!(
+        error("CREATE TABLE x (a INTT) WITH ('connector' = 'print')")
+            .ends_with("expecting: a type; did you mean 'INT'?")
+    );
     assert!(error("SELECT a FROM\nt WHERE").contains("Encountered \"<EOF>\" at line 2, column 8."));
     assert!(error("SELECT \"x\"").contains("line 1, column 8"));
     assert!(error("SELECT 'x").contains("line 1, column 8"));

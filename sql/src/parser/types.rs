@@ -3,6 +3,7 @@ use std::collections::HashSet;
 
 use sqlparser::parser::{Parser, ParserError};
 use sqlparser::tokenizer::Token;
+use wiesel_common::text::suggestion;
 use wiesel_operators::types::{LogicalType, MAX_LENGTH, RowField, TimeAttribute, TypeKind};
 
 use super::reserved::identifier;
@@ -14,6 +15,33 @@ pub(crate) const MONTH_RESOLUTION: &str = "MONTH";
 pub(crate) const SECOND_RESOLUTION: &str = "SECOND(3)";
 /// Types within types, at most: those who read a message of a type bound how deep it is.
 pub(crate) const MAX_DEPTH: usize = 32;
+
+/// The names that types are mostly written by, to propose the nearest.
+const NAMES: [&str; 23] = [
+    "ARRAY",
+    "BIGINT",
+    "BINARY",
+    "BOOLEAN",
+    "BYTES",
+    "CHAR",
+    "DATE",
+    "DECIMAL",
+    "DOUBLE",
+    "FLOAT",
+    "INT",
+    "INTEGER",
+    "INTERVAL",
+    "MAP",
+    "MULTISET",
+    "ROW",
+    "SMALLINT",
+    "STRING",
+    "TIME",
+    "TIMESTAMP",
+    "TIMESTAMP_LTZ",
+    "TINYINT",
+    "VARCHAR",
+];
 
 /// A type with its nullability, and `ARRAY` and `MULTISET` after it.
 pub(super) fn parse_type(parser: &mut Parser) -> Result<LogicalType, ParserError> {
@@ -135,7 +163,7 @@ fn parse_kind(parser: &mut Parser, depth: usize) -> Result<TypeKind, ParserError
         }
         "ROW" => row(parser, depth)?,
         "NULL" => TypeKind::Null,
-        _ => return parser.expected("a type", token),
+        _ => return parser.expected(&format!("a type{}", suggestion(&name, NAMES.into_iter())), token),
     })
 }
 

@@ -329,6 +329,15 @@ fn options_are_checked_when_a_table_is_used() {
         fails(&mut session, "SELECT * FROM p")
             .ends_with("Connector 'print' can only be used as a sink. It cannot be used as a source.")
     );
+    // Before, only names of tables, columns and functions were likened to those that exist.
+    run(
+        &mut session,
+        "CREATE TABLE f (a INT) WITH ('connector' = 'filesystm'); CREATE TABLE c (a INT) WITH ('conector' = 'datagen')",
+    )
+    .unwrap();
+    let misspelt = fails(&mut session, "SELECT * FROM f");
+    assert!(misspelt.contains("in the classpath. Did you mean 'filesystem'?\n\nAvailable"), "{misspelt}");
+    assert!(fails(&mut session, "SELECT * FROM c").ends_with("a connector. Did you mean it by 'conector'?"));
 }
 
 #[test]
