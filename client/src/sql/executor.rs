@@ -1,6 +1,7 @@
 //! Runs one statement and shows what came of it.
 use std::future::Future;
 use std::io::IsTerminal as _;
+use std::pin::pin;
 
 use chrono::{Local, TimeZone};
 use wiesel_common::config::Configuration;
@@ -113,7 +114,8 @@ impl Executor {
         interrupts: &mut Interrupts,
         wait: impl Future<Output = Result<T, crate::rest::Error>>,
     ) -> Result<T, Failure> {
-        match interrupts.unless_any(watched(&self.client, job, CTRL_C_CANCELS, wait)).await {
+        let done = interrupts.unless_any(pin!(watched(&self.client, job, CTRL_C_CANCELS, wait))).await;
+        match done {
             Some(done) => Ok(done?),
             None => {
                 self.client.cancel(job).await?;
