@@ -6,5 +6,4 @@ SELECT VAR_POP(d) AS a, STDDEV_SAMP(d) AS b FROM (SELECT CAST(x AS DOUBLE) AS d 
 CREATE TEMPORARY VIEW z AS SELECT k, CAST(x AS DOUBLE) AS d, CAST(x AS FLOAT) AS f FROM (VALUES (1, '-0.0'), (2, '-1'), (3, '-0.0'), (3, '0.0'), (4, '-0.0'), (4, '-0.0')) AS t (k, x);
 SELECT k, SUM(d) AS a, SUM(d * 0) AS b, SUM(f) AS c, SUM(DISTINCT d) AS e, AVG(d) AS g, MIN(d) AS h, SUM(d) FILTER (WHERE k < 3) AS i FROM z WHERE k <> 3 GROUP BY k;
 SELECT SUM(d) AS a, SUM(f) AS b, AVG(d) AS c, SUM(DISTINCT d) AS e FROM z WHERE k = 4;
-SELECT SUM(d) AS a, SUM(f) AS b FROM z WHERE k <> 2;
 SELECT SUM(s) AS a, AVG(s) AS b, COUNT(*) AS n FROM (SELECT k, SUM(d) AS s FROM z WHERE k IN (1, 4) GROUP BY k) AS u;
