@@ -6,6 +6,7 @@ use arrow::array::{ArrayRef, AsArray, Int32Array, ListArray, MapArray, StructArr
 use arrow::buffer::{NullBuffer, OffsetBuffer};
 use arrow::datatypes::{DataType, FieldRef, Int32Type};
 
+use super::kept::{Kept, KeptGroups};
 use super::saved::{Lists, lists};
 use super::values::{Value, ValueCodec};
 use super::{Accumulators, Rows};
@@ -15,20 +16,12 @@ use crate::operator::{Error, Result};
 pub(super) struct Collect {
     codec: ValueCodec,
     shape: Shape,
-    groups: Vec<Group>,
-    /// Bytes of all values.
-    heap: usize,
+    /// Values and how often each came; for ARRAY_AGG once each.
+    kept: KeptGroups<(Value, i32)>,
+    /// Bytes of each group's result.
+    bytes: Vec<usize>,
     /// Bytes of the longest result that was ever to be put together.
     longest: usize,
-}
-
-/// What a group has collected.
-#[derive(Default)]
-struct Group {
-    /// Values and how often each came; for ARRAY_AGG once each.
-    values: Vec<(Value, i32)>,
-    /// Bytes of the result.
-    bytes: usize,
 }
 
 enum Shape {
@@ -44,41 +37,61 @@ impl Collect {
             DataType::Map(entries, _) => Shape::Map(entries.clone()),
             other => return Err(Error::Plan(format!("values cannot be collected in {other}"))),
         };
-        Ok(Self { codec: ValueCodec::new(argument)?, shape, groups: Vec::new(), heap: 0, longest: 0 })
+        Ok(Self {
+            codec: ValueCodec::new(argument)?,
+            shape,
+            kept: KeptGroups::default(),
+            bytes: Vec::new(),
+            longest: 0,
+        })
+    }
+
+    fn add(&mut self, group: usize, value: &[u8], count: i32) {
+        match self.shape {
+            Shape::List(_) if count > 0 => self.append(group, value, count),
+            Shape::List(_) => self.take_back(group, value),
+            Shape::Map(_) => self.count(group, value, count),
+        }
     }
 
     /// What would be too long is not added: [`check_value`] of `longest` tells.
-    fn add(&mut self, group: usize, value: &[u8], count: i32) {
-        let list = matches!(self.shape, Shape::List(_));
-        let Group { values, bytes } = &mut self.groups[group];
-        let find = |values: &[(Value, i32)]| values.iter().position(|(kept, _)| **kept == *value);
-        let known = if list && count > 0 { None } else { find(values) };
-        match known {
-            None if count > 0 || !list => {
-                self.longest = self.longest.max(*bytes + size_in_result(value));
-                if self.longest > MAX_VALUE_BYTES {
-                    return;
-                }
-                values.push((value.into(), count));
-                *bytes += size_in_result(value);
-                self.heap += size(value);
-            }
-            None => {}
-            Some(at) => {
-                values[at].1 += count;
-                if values[at].1 == 0 {
-                    values.remove(at);
-                    *bytes -= size_in_result(value);
-                    self.heap -= size(value);
-                }
-            }
+    fn append(&mut self, group: usize, value: &[u8], count: i32) {
+        let bytes = self.bytes[group] + size_in_result(value);
+        self.longest = self.longest.max(bytes);
+        if self.longest > MAX_VALUE_BYTES {
+            return;
+        }
+        self.bytes[group] = bytes;
+        self.kept.change(group, |kept| kept.push((value.into(), count)));
+    }
+
+    /// The first that is equal; as in Flink nothing if there is none.
+    fn take_back(&mut self, group: usize, value: &[u8]) {
+        if self.kept.change(group, |kept| kept.take_first(value)).is_some() {
+            self.bytes[group] -= size_in_result(value);
         }
     }
-}
 
-/// How many bytes a kept value takes.
-fn size(value: &[u8]) -> usize {
-    size_of::<(Value, i32)>() + value.len()
+    fn count(&mut self, group: usize, value: &[u8], count: i32) {
+        let left = self.kept.change(group, |kept| {
+            let (_, copies) = kept.find_mut(value)?;
+            *copies += count;
+            let left = *copies;
+            if left == 0 {
+                kept.take_first(value);
+            }
+            Some(left)
+        });
+        match left {
+            None => self.append(group, value, count),
+            Some(0) => self.bytes[group] -= size_in_result(value),
+            Some(_) => {}
+        }
+    }
+
+    fn of(&self, group: u32) -> &Kept<(Value, i32)> {
+        self.kept.of(group as usize)
+    }
 }
 
 /// How many bytes a value counts in the result: as an element of a list that a function makes.
@@ -88,13 +101,14 @@ fn size_in_result(value: &[u8]) -> usize {
 
 impl Accumulators for Collect {
     fn resize(&mut self, groups: usize) {
-        self.groups.resize_with(groups, Group::default);
+        self.kept.resize(groups);
+        self.bytes.resize(groups, 0);
     }
 
     fn reset(&mut self, groups: &[u32]) {
         for group in groups {
-            let group = std::mem::take(&mut self.groups[*group as usize]);
-            self.heap -= group.values.iter().map(|(value, _)| size(value)).sum::<usize>();
+            self.kept.reset(*group as usize);
+            self.bytes[*group as usize] = 0;
         }
     }
 
@@ -111,7 +125,8 @@ impl Accumulators for Collect {
 
     fn merge_groups(&mut self, targets: &[u32], sources: &[u32]) -> Result<()> {
         for (target, source) in targets.iter().zip(sources) {
-            for (value, count) in self.groups[*source as usize].values.clone() {
+            let values: Vec<(Value, i32)> = self.of(*source).into_iter().cloned().collect();
+            for (value, count) in values {
                 self.add(*target as usize, &value, count);
             }
         }
@@ -119,7 +134,7 @@ impl Accumulators for Collect {
     }
 
     fn save(&self, groups: &[u32]) -> Result<Vec<ArrayRef>> {
-        let of = |group: &u32| &self.groups[*group as usize].values;
+        let of = |group: &u32| self.of(*group);
         let values = self.codec.decode(groups.iter().flat_map(of).map(|(value, _)| &**value))?;
         let counts = groups.iter().flat_map(of).map(|(_, count)| *count).collect::<Int32Array>();
         Ok(vec![lists(groups.iter().map(|group| of(group).len()), vec![values, Arc::new(counts)])?])
@@ -132,29 +147,28 @@ impl Accumulators for Collect {
         saved.for_each(groups, |group, row| {
             let value = values.row(row);
             let value = value.as_ref();
-            self.heap += size(value);
-            self.groups[group].bytes += size_in_result(value);
-            self.groups[group].values.push((value.into(), counts[row]));
+            self.bytes[group] += size_in_result(value);
+            self.kept.change(group, |kept| kept.push((value.into(), counts[row])));
         });
         Ok(())
     }
 
     fn width(&self) -> usize {
-        size_of::<Group>()
+        size_of::<Kept<(Value, i32)>>() + size_of::<usize>()
     }
 
     fn heap(&self) -> usize {
-        self.heap
+        self.kept.heap()
     }
 
     fn result_heap(&self) -> usize {
-        self.heap
+        self.kept.values()
     }
 
     fn evaluate(&self, groups: &[u32]) -> Result<ArrayRef> {
         // What was restored may be longer.
-        groups.iter().try_for_each(|group| check_value(self.groups[*group as usize].bytes))?;
-        let of = |group: &u32| &self.groups[*group as usize].values;
+        groups.iter().try_for_each(|group| check_value(self.bytes[*group as usize]))?;
+        let of = |group: &u32| self.of(*group);
         let values = self.codec.decode(groups.iter().flat_map(of).map(|(value, _)| &**value))?;
         let offsets = OffsetBuffer::from_lengths(groups.iter().map(|group| of(group).len()));
         match &self.shape {

@@ -1,10 +1,9 @@
 //! `FIRST_VALUE` and `LAST_VALUE`: the first or last value that is not null, in the order in which rows came.
-use std::collections::VecDeque;
-
 use arrow::array::{ArrayRef, new_null_array};
 use arrow::compute::interleave;
 use arrow::datatypes::DataType;
 
+use super::kept::{Kept, KeptGroups};
 use super::saved::{Lists, lists};
 use super::values::{Value, ValueCodec};
 use super::{Accumulators, Rows};
@@ -16,45 +15,35 @@ pub(super) struct FirstLast {
     first: bool,
     /// Rows can be taken back: all values are kept, not just the one.
     retract: bool,
-    groups: Vec<VecDeque<Value>>,
-    /// Bytes of all values.
-    heap: usize,
+    kept: KeptGroups<Value>,
 }
 
 impl FirstLast {
     pub(super) fn new(data_type: &DataType, first: bool, retract: bool) -> Result<Self> {
         let codec = ValueCodec::new(data_type)?;
-        Ok(Self { data_type: data_type.clone(), codec, first, retract, groups: Vec::new(), heap: 0 })
+        Ok(Self { data_type: data_type.clone(), codec, first, retract, kept: KeptGroups::default() })
     }
 
     fn add(&mut self, group: usize, value: &[u8]) {
-        let values = &mut self.groups[group];
-        if !self.retract && self.first && !values.is_empty() {
-            return;
-        }
-        if !self.retract {
-            self.heap -= values.drain(..).map(|value| size(&value)).sum::<usize>();
-        }
-        self.heap += size(value);
-        values.push_back(value.into());
+        self.kept.change(group, |kept| {
+            if !self.retract && self.first && !kept.is_empty() {
+                return;
+            }
+            if !self.retract {
+                kept.clear();
+            }
+            kept.push(value.into());
+        });
     }
-}
-
-/// How many bytes a kept value takes.
-fn size(value: &[u8]) -> usize {
-    size_of::<Value>() + value.len()
 }
 
 impl Accumulators for FirstLast {
     fn resize(&mut self, groups: usize) {
-        self.groups.resize_with(groups, VecDeque::new);
+        self.kept.resize(groups);
     }
 
     fn reset(&mut self, groups: &[u32]) {
-        for group in groups {
-            let values = std::mem::take(&mut self.groups[*group as usize]);
-            self.heap -= values.iter().map(|value| size(value)).sum::<usize>();
-        }
+        groups.iter().for_each(|group| self.kept.reset(*group as usize));
     }
 
     fn update(&mut self, rows: &Rows<'_>) -> Result<()> {
@@ -64,9 +53,8 @@ impl Accumulators for FirstLast {
             let value = value.as_ref();
             if weight > 0 {
                 self.add(group, value);
-            } else if let Some(at) = self.groups[group].iter().position(|kept| **kept == *value) {
-                self.heap -= size(value);
-                self.groups[group].remove(at);
+            } else {
+                self.kept.change(group, |kept| kept.take_first(value));
             }
         });
         Ok(())
@@ -74,7 +62,8 @@ impl Accumulators for FirstLast {
 
     fn merge_groups(&mut self, targets: &[u32], sources: &[u32]) -> Result<()> {
         for (target, source) in targets.iter().zip(sources) {
-            for value in self.groups[*source as usize].clone() {
+            let values: Vec<Value> = self.kept.of(*source as usize).into_iter().cloned().collect();
+            for value in values {
                 self.add(*target as usize, &value);
             }
         }
@@ -82,7 +71,7 @@ impl Accumulators for FirstLast {
     }
 
     fn save(&self, groups: &[u32]) -> Result<Vec<ArrayRef>> {
-        let of = |group: &u32| &self.groups[*group as usize];
+        let of = |group: &u32| self.kept.of(*group as usize);
         let values = self.codec.decode(groups.iter().flat_map(of).map(|value| &**value))?;
         Ok(vec![lists(groups.iter().map(|group| of(group).len()), vec![values])?])
     }
@@ -95,17 +84,17 @@ impl Accumulators for FirstLast {
     }
 
     fn width(&self) -> usize {
-        size_of::<VecDeque<Value>>()
+        size_of::<Kept<Value>>()
     }
 
     fn heap(&self) -> usize {
-        self.heap
+        self.kept.heap()
     }
 
     fn evaluate(&self, groups: &[u32]) -> Result<ArrayRef> {
         let chosen = groups.iter().map(|group| {
-            let values = &self.groups[*group as usize];
-            if self.first { values.front() } else { values.back() }
+            let values = self.kept.of(*group as usize);
+            if self.first { values.first() } else { values.last() }
         });
         // Position 0 of the first array is null.
         let mut picks = Vec::with_capacity(groups.len());

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, AsArray, StringViewArray};
 use arrow::datatypes::DataType;
 
+use super::kept::{Keep, Kept, KeptGroups};
 use super::saved::{Lists, lists};
 use super::{Accumulators, Rows, sum::wrong_argument};
 use crate::expression::{MAX_VALUE_BYTES, check_value};
@@ -13,23 +14,35 @@ pub(super) struct ListAgg {
     retract: bool,
     /// What is joined so far; none: nothing.
     joined: Vec<Option<String>>,
-    /// If rows can be taken back: each text with the separator before it.
-    texts: Vec<Vec<(Box<str>, Box<str>)>>,
-    /// Bytes of all texts.
+    /// Bytes of what is joined.
     heap: usize,
+    /// If rows can be taken back: all texts.
+    texts: KeptGroups<Text>,
     /// Bytes of the longest text that was ever to be joined.
     longest: usize,
 }
 
 impl ListAgg {
     pub(super) fn new(retract: bool) -> Self {
-        Self { retract, joined: Vec::new(), texts: Vec::new(), heap: 0, longest: 0 }
+        Self { retract, joined: Vec::new(), heap: 0, texts: KeptGroups::default(), longest: 0 }
     }
 }
 
-/// How many bytes a kept text takes.
-fn size((separator, text): &(Box<str>, Box<str>)) -> usize {
-    size_of::<(Box<str>, Box<str>)>() + separator.len() + text.len()
+/// A text with the separator before it. That of a row that is taken back may be another.
+#[derive(Clone)]
+struct Text {
+    separator: Box<str>,
+    text: Box<str>,
+}
+
+impl Keep for Text {
+    fn key(&self) -> &[u8] {
+        self.text.as_bytes()
+    }
+
+    fn bytes(&self) -> usize {
+        size_of::<Self>() + self.separator.len() + self.text.len()
+    }
 }
 
 fn append(joined: &mut Option<String>, separator: &str, text: &str) {
@@ -55,22 +68,22 @@ impl ListAgg {
         self.heap += joined.as_ref().map_or(0, String::len) - before;
     }
 
-    fn keep(&mut self, group: usize, text: (Box<str>, Box<str>)) {
-        self.heap += size(&text);
-        self.texts[group].push(text);
+    fn keep(&mut self, group: usize, separator: &str, text: &str) {
+        let text = Text { separator: separator.into(), text: text.into() };
+        self.texts.change(group, |texts| texts.push(text));
     }
 }
 
 impl Accumulators for ListAgg {
     fn resize(&mut self, groups: usize) {
         self.joined.resize(groups, None);
-        self.texts.resize(groups, Vec::new());
+        self.texts.resize(groups);
     }
 
     fn reset(&mut self, groups: &[u32]) {
         for group in groups {
             self.heap -= self.joined[*group as usize].take().map_or(0, |joined| joined.len());
-            self.heap -= std::mem::take(&mut self.texts[*group as usize]).iter().map(size).sum::<usize>();
+            self.texts.reset(*group as usize);
         }
     }
 
@@ -86,9 +99,9 @@ impl Accumulators for ListAgg {
             if !self.retract {
                 self.join(group, separator, text);
             } else if weight > 0 {
-                self.keep(group, (separator.into(), text.into()));
-            } else if let Some(at) = self.texts[group].iter().position(|(_, kept)| **kept == *text) {
-                self.heap -= size(&self.texts[group].remove(at));
+                self.keep(group, separator, text);
+            } else {
+                self.texts.change(group, |texts| texts.take_first(text.as_bytes()));
             }
         });
         check_value(self.longest)
@@ -100,8 +113,9 @@ impl Accumulators for ListAgg {
             if let Some(text) = self.joined[source].clone() {
                 self.join(target, ",", &text);
             }
-            for text in self.texts[source].clone() {
-                self.keep(target, text);
+            let texts: Vec<Text> = self.texts.of(source).into_iter().cloned().collect();
+            for text in texts {
+                self.texts.change(target, |texts| texts.push(text));
             }
         }
         check_value(self.longest)
@@ -111,10 +125,9 @@ impl Accumulators for ListAgg {
         if !self.retract {
             return Ok(vec![self.evaluate(groups)?]);
         }
-        let of = |group: &u32| &self.texts[*group as usize];
-        let separators =
-            StringViewArray::from_iter_values(groups.iter().flat_map(of).map(|(separator, _)| &**separator));
-        let texts = StringViewArray::from_iter_values(groups.iter().flat_map(of).map(|(_, text)| &**text));
+        let of = |group: &u32| self.texts.of(*group as usize);
+        let separators = StringViewArray::from_iter_values(groups.iter().flat_map(of).map(|text| &*text.separator));
+        let texts = StringViewArray::from_iter_values(groups.iter().flat_map(of).map(|text| &*text.text));
         let columns: Vec<ArrayRef> = vec![Arc::new(separators), Arc::new(texts)];
         Ok(vec![lists(groups.iter().map(|group| of(group).len()), columns)?])
     }
@@ -129,20 +142,20 @@ impl Accumulators for ListAgg {
         }
         let saved = Lists::new(saved, 2)?;
         let (separators, texts) = (saved.column(0).as_string_view(), saved.column(1).as_string_view());
-        saved.for_each(groups, |group, row| self.keep(group, (separators.value(row).into(), texts.value(row).into())));
+        saved.for_each(groups, |group, row| self.keep(group, separators.value(row), texts.value(row)));
         Ok(())
     }
 
     fn width(&self) -> usize {
-        size_of::<Option<String>>() + size_of::<Vec<(Box<str>, Box<str>)>>()
+        size_of::<Option<String>>() + size_of::<Kept<Text>>()
     }
 
     fn heap(&self) -> usize {
-        self.heap
+        self.heap + self.texts.heap()
     }
 
     fn result_heap(&self) -> usize {
-        self.heap
+        self.heap + self.texts.values()
     }
 
     fn evaluate(&self, groups: &[u32]) -> Result<ArrayRef> {
@@ -151,11 +164,11 @@ impl Accumulators for ListAgg {
             return Ok(Arc::new(joined.collect::<StringViewArray>()));
         }
         let joined = groups.iter().map(|group| {
-            let texts = &self.texts[*group as usize];
-            check_value(texts.iter().map(|(separator, text)| separator.len() + text.len()).sum())?;
+            let texts = self.texts.of(*group as usize);
+            check_value(texts.into_iter().map(|text| text.separator.len() + text.text.len()).sum())?;
             let mut joined = None;
-            for (separator, text) in texts {
-                append(&mut joined, separator, text);
+            for text in texts {
+                append(&mut joined, &text.separator, &text.text);
             }
             Ok(joined)
         });

@@ -18,6 +18,7 @@ mod collect;
 mod count;
 mod distinct;
 mod first_last;
+mod kept;
 mod key_bytes;
 pub mod keys;
 mod list_agg;

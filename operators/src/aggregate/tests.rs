@@ -85,6 +85,52 @@ fn kept_values_are_taken_back_first_come_first() {
     assert_eq!(text[0].replace("{1: 1, 2: 1, 9: -1}", "{2: 1, 1: 1, 9: -1}"), expected);
 }
 
+/// Of more values than are looked through one by one: through a save in the middle, and into another group.
+#[test]
+fn many_kept_values_are_taken_back_first_come_first() {
+    let bigint = || TypeKind::Bigint.nullable();
+    let calls = [
+        call("ARRAY_AGG", &[0], TypeKind::Array(Box::new(bigint())).nullable()),
+        call("COLLECT", &[0], TypeKind::Multiset(Box::new(bigint())).not_null()),
+        call("FIRST_VALUE", &[0], bigint()),
+        call("LAST_VALUE", &[0], bigint()),
+        call("LISTAGG", &[1], TypeKind::string().nullable()),
+    ];
+    let mut aggregates = Aggregates::new(&calls, &input(), true).unwrap();
+    aggregates.resize(1);
+    let added: Vec<i64> = (0..200).map(|number| number * 7 % 60).collect();
+    let back: Vec<i64> = (0..150).map(|number| number * 11 % 60).collect();
+    let values = |values: &[i64]| rows(&values.iter().copied().map(Some).collect::<Vec<_>>());
+    let (first, second) = back.split_at(75);
+    aggregates.update(&values(&added), &[0; 200], None, Some(&[1; 200])).unwrap();
+    aggregates.update(&values(first), &[0; 75], None, Some(&[-1; 75])).unwrap();
+    let saved = aggregates.save(&[0]).unwrap();
+    let mut loaded = aggregates.afresh().unwrap();
+    loaded.resize(2);
+    loaded.load(&[0], &saved).unwrap();
+    loaded.merge_groups(&[1], &[0]).unwrap();
+    loaded.update(&values(second), &[1; 75], None, Some(&[-1; 75])).unwrap();
+
+    let mut list = added;
+    for value in back {
+        if let Some(at) = list.iter().position(|known| *known == value) {
+            list.remove(at);
+        }
+    }
+    let texts: Vec<String> = list.iter().map(i64::to_string).collect();
+    let text = &results(&loaded, &calls, &[1])[0];
+    assert!(text.starts_with(&format!("+I[[{}], {{", texts.join(", "))), "{text}");
+    let (oldest, newest) = (&texts[0], &texts[texts.len() - 1]);
+    assert!(text.ends_with(&format!("}}, {oldest}, {newest}, {}]", texts.join(","))), "{text}");
+    for value in &list {
+        let copies = list.iter().filter(|other| *other == value).count();
+        assert!(text.contains(&format!("{value}: {copies}")), "{value} {copies}: {text}");
+    }
+    assert_eq!(text.matches(": ").count(), list.iter().collect::<std::collections::BTreeSet<_>>().len(), "{text}");
+    loaded.reset(&[0, 1]);
+    assert_eq!(loaded.heap(), 0, "all that is counted is given back");
+}
+
 #[test]
 fn variances_are_those_of_flink() {
     let double = TypeKind::Double.nullable();
