@@ -86,13 +86,28 @@ pub fn check_place(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Refuses what the system tells of processes, wherever that is mounted and whatever a link led to when it was looked at.
+/// Refuses what the system tells of itself and of its processes, wherever that is mounted and whatever a link led to when it was
+/// looked at.
 #[cfg(target_os = "linux")]
 fn check_file_system(file: &File) -> io::Result<()> {
-    match rustix::fs::fstatfs(file) {
-        Ok(found) if found.f_type == rustix::fs::PROC_SUPER_MAGIC => Err(of_the_system("/proc")),
-        _ => Ok(()),
-    }
+    let found = rustix::fs::fstatfs(file).ok().and_then(|found| folder_of(found.f_type));
+    found.map_or(Ok(()), |folder| Err(of_the_system(folder)))
+}
+
+/// The folder in which a file system of this kind usually is, if the system tells of itself there. The kernel never changes these
+/// numbers (`linux/magic.h`).
+#[cfg(target_os = "linux")]
+fn folder_of(kind: impl TryInto<u64>) -> Option<&'static str> {
+    Some(match kind.try_into().ok()? {
+        0x9fa0 => "/proc",
+        0x6265_6572 => "/sys",
+        0x6462_6720 => "/sys/kernel/debug",
+        0x7472_6163 => "/sys/kernel/tracing",
+        0x7363_6673 => "/sys/kernel/security",
+        0x6265_6570 => "/sys/kernel/config",
+        0x0027_e0eb | 0x6367_7270 => "/sys/fs/cgroup",
+        _ => return None,
+    })
 }
 
 #[cfg(not(target_os = "linux"))]
@@ -199,6 +214,24 @@ mod tests {
         }
         assert!(check_place(&at("folder")).is_err() && check_place(Path::new("/dev")).is_err());
         assert!(check_place(folder.path()).is_ok());
+    }
+
+    /// Failed before: what is usually below /sys was read where it was mounted elsewhere.
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn file_systems_of_the_system_are_known_wherever_they_are() {
+        for folder in ["/proc", "/sys"] {
+            // Not every machine has both.
+            let Ok(file) = File::open(folder) else { continue };
+            let refused = check_file_system(&file).unwrap_err().to_string();
+            assert!(refused.contains(&format!("it lies below {folder},")), "{refused}");
+        }
+        assert_eq!((folder_of(0x6265_6572_u64), folder_of(0x6367_7270_u64)), (Some("/sys"), Some("/sys/fs/cgroup")));
+        // ext4, tmpfs, overlayfs, XFS, NFS.
+        for kind in [0xef53_u64, 0x0102_1994, 0x794c_7630, 0x5846_5342, 0x6969] {
+            assert_eq!(folder_of(kind), None);
+        }
+        assert!(check_file_system(&tempfile::tempfile().unwrap()).is_ok());
     }
 
     /// Before, a job could read the secret of its cluster, and with it call its processes.
