@@ -7,6 +7,7 @@
 //! nothing is assigned: a split is either in the enumerator's state or in that of the reader which was given it before.
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -14,8 +15,9 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tonic::{Code, Status};
+use wiesel_common::ending;
 use wiesel_common::id::{AttemptId, JobId, LeaderSessionId, OperatorId};
-use wiesel_operators::operator::Result as OperatorResult;
+use wiesel_operators::operator::{Error as OperatorError, Result as OperatorResult};
 use wiesel_operators::source::{EnumeratorContext, SplitAssignment, SplitEnumerator};
 use wiesel_proto as proto;
 
@@ -100,6 +102,19 @@ pub struct SourceCoordinator {
     pub restore: Option<Bytes>,
     /// How long a call to a reader may take. It is not made again, so what is merely late must have the time.
     pub call_timeout: Duration,
+    /// Tells calls to the enumerator to end.
+    pub ending: Ending,
+}
+
+/// Tells the calls that a coordinator made to its enumerator to end when the coordinator is gone: a thread that waits for I/O
+/// or looks at millions of files is not ended by that alone.
+#[derive(Default)]
+pub struct Ending(Arc<AtomicBool>);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 /// A coordinator at work.
@@ -289,6 +304,12 @@ impl SourceCoordinator {
         &self,
         call: impl FnOnce() -> OperatorResult<T> + Send + 'static,
     ) -> Result<T, FailureInfo> {
+        let told = Arc::clone(&self.ending.0);
+        let call = move || {
+            let _told = ending::register(told);
+            // It may have waited for a thread until its job had ended.
+            if ending::is_told_to_end() { Err(OperatorError::Cancelled) } else { call() }
+        };
         let outcome = match self.calls {
             EnumeratorCalls::Inline => Ok(call()),
             EnumeratorCalls::OnBlockingThreads => {

@@ -74,6 +74,7 @@ fn coordinator(silence: &Silence) -> (SourceCoordinator, Arc<Mutex<Vec<u32>>>) {
         calls: EnumeratorCalls::Inline,
         restore: None,
         call_timeout: CALL_TIMEOUT,
+        ending: Ending::default(),
     };
     (coordinator, asked)
 }
@@ -106,4 +107,55 @@ async fn a_request_for_a_split_that_is_repeated_is_one_request() {
     drop(sender);
     coordinator.run(commands).await.unwrap();
     assert_eq!(*asked.lock(), [0, 1, 0]);
+}
+
+/// Its first discovery waits until the test goes on, and then says whether it is told to end.
+struct Discovery {
+    begun: Option<oneshot::Sender<()>>,
+    go_on: std::sync::mpsc::Receiver<()>,
+    told: Option<oneshot::Sender<bool>>,
+}
+
+impl SplitEnumerator for Discovery {
+    fn discover(&mut self) -> OperatorResult<Vec<(u32, SplitAssignment)>> {
+        self.begun.take().unwrap().send(()).unwrap();
+        self.go_on.recv().unwrap();
+        self.told.take().unwrap().send(ending::is_told_to_end()).unwrap();
+        Ok(Vec::new())
+    }
+
+    fn request_split(&mut self, _: u32, _: &str) -> OperatorResult<SplitAssignment> {
+        Ok(SplitAssignment::NoMoreSplits)
+    }
+
+    fn snapshot(&mut self) -> OperatorResult<Bytes> {
+        Ok(Bytes::new())
+    }
+
+    fn restore(&mut self, _: &[u8]) -> OperatorResult<()> {
+        Ok(())
+    }
+}
+
+/// Failed before: the listing of a job's files went on for hours after the job was cancelled.
+#[tokio::test]
+async fn a_call_to_the_enumerator_is_told_when_the_execution_has_ended() {
+    for ends in [false, true] {
+        let ((begun, has_begun), (told, was_told)) = (oneshot::channel(), oneshot::channel());
+        let (go_on, may_go_on) = std::sync::mpsc::channel();
+        let discovery = Discovery { begun: Some(begun), go_on: may_go_on, told: Some(told) };
+        let discovery = Mutex::new(Some(discovery));
+        let (mut coordinator, _) = coordinator(&Silence::default());
+        coordinator.factory = Arc::new(move |_, _| Ok(Box::new(discovery.lock().take().unwrap())));
+        coordinator.calls = EnumeratorCalls::OnBlockingThreads;
+        let (_sender, commands) = mpsc::unbounded_channel();
+        let running = tokio::spawn(coordinator.run(commands));
+        has_begun.await.unwrap();
+        if ends {
+            running.abort();
+            assert!(running.await.unwrap_err().is_cancelled());
+        }
+        go_on.send(()).unwrap();
+        assert_eq!(was_told.await.unwrap(), ends);
+    }
 }

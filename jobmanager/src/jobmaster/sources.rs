@@ -12,7 +12,7 @@ use wiesel_proto::operator_spec::Kind;
 
 use super::actor::{JobMaster, MIN_CALL_TIMEOUT};
 use super::checkpointing::attempt_of;
-use super::source_coordinator::{Command, Reader, SourceCoordinator, SplitRequest};
+use super::source_coordinator::{Command, Ending, Reader, SourceCoordinator, SplitRequest};
 
 /// A source's coordinator.
 pub(super) struct Source {
@@ -56,6 +56,7 @@ impl JobMaster {
                     calls: self.context.enumerator_calls,
                     restore: restore(uid),
                     call_timeout: self.context.rpc_timeout.max(MIN_CALL_TIMEOUT),
+                    ending: Ending::default(),
                 };
                 let task = self.sources.spawn(coordinator.run(commands).in_current_span());
                 self.source_coordinators.insert(uid, Source { region, commands: sender, task });
