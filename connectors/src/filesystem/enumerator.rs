@@ -6,12 +6,13 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use regex::Regex;
 use wiesel_common::filesystem::open_regular;
+use wiesel_operators::ending;
 use wiesel_operators::operator::{Error, Result};
 use wiesel_operators::source::{SplitAssignment, SplitEnumerator};
 
 use super::compression::is_compressed;
 use super::partitions::PartitionFilter;
-use super::path::{Listing, list, unreadable};
+use super::path::{LIMITS, Listing, list, unreadable};
 use super::split::FileSplit;
 use crate::encoding::{Reader, Writer};
 use crate::enumerator::Waiting;
@@ -68,7 +69,7 @@ impl FileEnumerator {
 
     fn look(&mut self) -> Result<()> {
         self.discovered = true;
-        let Listing { files, others } = list(&self.root, self.pattern.as_ref())?;
+        let Listing { files, others } = list(&self.root, self.pattern.as_ref(), LIMITS)?;
         for path in others {
             if self.left_out.len() < MOST_LEFT_OUT && self.left_out.insert(path.clone()) {
                 tracing::warn!(
@@ -78,6 +79,7 @@ impl FileEnumerator {
             }
         }
         for (path, length) in files {
+            ending::check()?;
             if self.known.insert(path.clone()) && self.filter.passes(&path)? {
                 self.cut(path, length)?;
             }
@@ -177,6 +179,7 @@ fn holds(path: &str, bytes: &[u8]) -> Result<bool> {
     let mut file = open_regular(Path::new(path)).map_err(failed)?;
     let mut buffer = vec![0; 1 << 20];
     loop {
+        ending::check()?;
         let read = file.read(&mut buffer).map_err(failed)?;
         if read == 0 {
             return Ok(false);

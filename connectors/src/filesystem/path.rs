@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use regex::Regex;
 use wiesel_common::filesystem::{check_place, check_regular};
+use wiesel_operators::ending;
 use wiesel_operators::operator::{Error, Result};
 
 use crate::options::{self, invalid};
@@ -36,48 +37,135 @@ pub(super) struct Listing {
     pub(super) others: Vec<PathBuf>,
 }
 
-/// Looks for files below a path, or for the one that it names.
-pub(super) fn list(root: &Path, pattern: Option<&Regex>) -> Result<Listing> {
+/// How far a listing goes. Links are followed as in Flink, so that a folder to which two lead is there twice: a few dozen
+/// folders of two links each have more paths than any process can look at.
+#[derive(Clone, Copy)]
+pub(super) struct Limits {
+    /// Folders within each other.
+    pub(super) depth: usize,
+    /// Names that are looked at, those that are left out too.
+    pub(super) names: usize,
+    /// Bytes of the paths that are kept, with what else is kept of each.
+    pub(super) bytes: usize,
+}
+
+pub(super) const LIMITS: Limits = Limits { depth: 100, names: 10_000_000, bytes: 512 << 20 };
+
+/// Looks for files below a path, or for the one that it names. It ends when the thread is told to.
+pub(super) fn list(root: &Path, pattern: Option<&Regex>, limits: Limits) -> Result<Listing> {
     let metadata = fs::metadata(root).map_err(|error| unreadable(root, error))?;
-    let mut found = Listing::default();
     if !metadata.is_dir() {
         check_regular(&metadata).map_err(|error| unreadable(root, error))?;
     }
     check_place(root).map_err(|error| unreadable(root, error))?;
+    let mut walk = Walk { root, pattern, limits, names: 0, bytes: 0, folders: Vec::new(), found: Listing::default() };
     if metadata.is_dir() {
-        list_folder(root, &mut found)?;
+        walk.folders.push((root.to_owned(), 1));
+        while let Some((folder, depth)) = walk.folders.pop() {
+            walk.list_folder(&folder, depth)?;
+        }
     } else {
-        found.files.push((utf8(root)?, metadata.len()));
+        walk.file(root, metadata.len())?;
     }
-    if let Some(pattern) = pattern {
-        found.files.retain(|(path, _)| pattern.is_match(path));
-        found.others.retain(|path| path.to_str().is_some_and(|path| pattern.is_match(path)));
-    }
+    let mut found = walk.found;
     found.files.sort_unstable();
     Ok(found)
 }
 
-fn list_folder(folder: &Path, found: &mut Listing) -> Result<()> {
-    let entries = fs::read_dir(folder).map_err(|error| unreadable(folder, error))?;
-    for entry in entries {
-        let entry = entry.map_err(|error| unreadable(folder, error))?;
-        let name = entry.file_name();
-        if name.as_encoded_bytes().first().is_some_and(|byte| matches!(byte, b'_' | b'.')) {
-            continue;
+/// A listing on its way. One folder is open at a time.
+struct Walk<'a> {
+    root: &'a Path,
+    pattern: Option<&'a Regex>,
+    limits: Limits,
+    names: usize,
+    bytes: usize,
+    /// What is still to be listed, each with how many folders it is below the root, itself included.
+    folders: Vec<(PathBuf, usize)>,
+    found: Listing,
+}
+
+impl Walk<'_> {
+    fn list_folder(&mut self, folder: &Path, depth: usize) -> Result<()> {
+        let entries = match fs::read_dir(folder) {
+            // As a file that went away; the root must be there.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound && depth > 1 => return Ok(()),
+            entries => entries.map_err(|error| unreadable(folder, error))?,
+        };
+        for entry in entries {
+            ending::check()?;
+            self.name()?;
+            let entry = entry.map_err(|error| unreadable(folder, error))?;
+            let name = entry.file_name();
+            if name.as_encoded_bytes().first().is_some_and(|byte| matches!(byte, b'_' | b'.')) {
+                continue;
+            }
+            let path = entry.path();
+            let is_link = entry.file_type().is_ok_and(|kind| kind.is_symlink());
+            match fs::metadata(&path) {
+                Ok(metadata) if (is_link || metadata.is_dir()) && check_place(&path).is_err() => self.other(path)?,
+                Ok(metadata) if metadata.is_dir() => self.folder(path, depth + 1)?,
+                Ok(metadata) if metadata.is_file() => self.file(&path, metadata.len())?,
+                Ok(_) => self.other(path)?,
+                // A file that went away between listing and looking was not there.
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                Err(error) => return Err(unreadable(&path, error)),
+            }
         }
-        let path = entry.path();
-        let is_link = entry.file_type().is_ok_and(|kind| kind.is_symlink());
-        match fs::metadata(&path) {
-            Ok(metadata) if (is_link || metadata.is_dir()) && check_place(&path).is_err() => found.others.push(path),
-            Ok(metadata) if metadata.is_dir() => list_folder(&path, found)?,
-            Ok(metadata) if metadata.is_file() => found.files.push((utf8(&path)?, metadata.len())),
-            Ok(_) => found.others.push(path),
-            // A file that went away between listing and looking was not there.
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-            Err(error) => return Err(unreadable(&path, error)),
-        }
+        Ok(())
     }
-    Ok(())
+
+    fn folder(&mut self, path: PathBuf, depth: usize) -> Result<()> {
+        if depth > self.limits.depth {
+            let what = format!("more than {} folders within each other, such as {}", self.limits.depth, path.display());
+            return Err(self.too_large(&what));
+        }
+        self.keep(&path)?;
+        self.folders.push((path, depth));
+        Ok(())
+    }
+
+    fn file(&mut self, path: &Path, length: u64) -> Result<()> {
+        let text = utf8(path)?;
+        if self.pattern.is_none_or(|pattern| pattern.is_match(&text)) {
+            self.keep(path)?;
+            self.found.files.push((text, length));
+        }
+        Ok(())
+    }
+
+    fn other(&mut self, path: PathBuf) -> Result<()> {
+        if self.pattern.is_none_or(|pattern| path.to_str().is_some_and(|path| pattern.is_match(path))) {
+            self.keep(&path)?;
+            self.found.others.push(path);
+        }
+        Ok(())
+    }
+
+    /// Counts a name that is looked at.
+    fn name(&mut self) -> Result<()> {
+        self.names += 1;
+        if self.names > self.limits.names {
+            return Err(self.too_large(&format!("more than {} names", self.limits.names)));
+        }
+        Ok(())
+    }
+
+    /// Counts a path that is kept.
+    fn keep(&mut self, path: &Path) -> Result<()> {
+        self.bytes += size_of::<(PathBuf, u64)>() + path.as_os_str().len();
+        if self.bytes > self.limits.bytes {
+            return Err(self.too_large(&format!("paths of more than {} bytes", self.limits.bytes)));
+        }
+        Ok(())
+    }
+
+    fn too_large(&self, what: &str) -> Error {
+        let (root, who) = (self.root.display(), wiesel_common::process::role());
+        Error::Plan(format!(
+            "{root} has {what}: {who} lists no more for one table. Links are followed, and a folder is listed once for each \
+             path that leads to it: look for links that multiply it, or name a folder with fewer files."
+        ))
+    }
 }
 
 fn utf8(path: &Path) -> Result<String> {
@@ -166,4 +254,79 @@ pub(super) fn unescape(text: &str) -> String {
         }
     }
     String::from_utf8(bytes).unwrap_or_else(|_| text.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+    use std::sync::Arc;
+    use std::sync::atomic::AtomicBool;
+
+    use super::*;
+
+    /// Folders of which each has two links to the next, and the last one a file: so many, with a power of two of paths.
+    fn multiplied(folders: usize) -> (tempfile::TempDir, PathBuf) {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |number: usize| folder.path().join(format!("d{number}"));
+        for number in 0..folders {
+            fs::create_dir(at(number)).unwrap();
+            if number > 0 {
+                symlink(at(number), at(number - 1).join("a")).unwrap();
+                symlink(at(number), at(number - 1).join("b")).unwrap();
+            }
+        }
+        fs::write(at(folders - 1).join("f"), "1").unwrap();
+        let root = at(0);
+        (folder, root)
+    }
+
+    /// As in Flink: what two paths lead to is there twice.
+    #[test]
+    fn links_are_followed_on_each_path() {
+        let (_folder, root) = multiplied(4);
+        let found = list(&root, None, LIMITS).unwrap();
+        let paths: Vec<&str> = found.files.iter().map(|(path, _)| path.rsplit_once("d0/").unwrap().1).collect();
+        assert_eq!(paths, ["a/a/a/f", "a/a/b/f", "a/b/a/f", "a/b/b/f", "b/a/a/f", "b/a/b/f", "b/b/a/f", "b/b/b/f"]);
+        assert!(found.others.is_empty() && found.files.iter().all(|(_, length)| *length == 1));
+        let pattern = Regex::new("^.*/b/f$").unwrap();
+        assert_eq!(list(&root, Some(&pattern), LIMITS).unwrap().files.len(), 4);
+    }
+
+    /// Failed before: nothing was counted, and what has 2^31 paths was listed for hours.
+    #[test]
+    fn a_listing_has_limits() {
+        let (_folder, root) = multiplied(32);
+        let limits = [
+            (Limits { names: 500, ..LIMITS }, "more than 500 names"),
+            (Limits { depth: 31, ..LIMITS }, "more than 31 folders within each other"),
+            (Limits { bytes: 10_000, ..LIMITS }, "paths of more than 10000 bytes"),
+        ];
+        for (limits, what) in limits {
+            let refused = list(&root, None, limits).err().unwrap().to_string();
+            assert!(refused.contains(what) && refused.contains(root.to_str().unwrap()), "{refused}");
+        }
+        // What is at the limits is listed.
+        let (_folder, root) = multiplied(4);
+        assert_eq!(list(&root, None, Limits { names: 22, depth: 4, ..LIMITS }).unwrap().files.len(), 8);
+        assert!(list(&root, None, Limits { names: 21, ..LIMITS }).is_err());
+        assert!(list(&root, None, Limits { depth: 3, ..LIMITS }).is_err());
+        // What the pattern leaves out takes no memory.
+        let pattern = Regex::new("^nothing$").unwrap();
+        let few = Limits { bytes: 0, ..LIMITS };
+        fs::write(root.join("g"), "1").unwrap();
+        fs::remove_file(root.join("a")).unwrap();
+        fs::remove_file(root.join("b")).unwrap();
+        assert!(list(&root, Some(&pattern), few).unwrap().files.is_empty());
+        assert!(list(&root, None, few).is_err());
+    }
+
+    /// Failed before: it went on when its job had been cancelled.
+    #[test]
+    fn a_listing_ends_with_its_job() {
+        let (_folder, root) = multiplied(2);
+        let told = wiesel_common::ending::register(Arc::new(AtomicBool::new(true)));
+        assert!(matches!(list(&root, None, LIMITS), Err(Error::Cancelled)));
+        drop(told);
+        assert_eq!(list(&root, None, LIMITS).unwrap().files.len(), 2);
+    }
 }
