@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::LazyLock;
 
+use crate::quote::quote;
+
 const TABLE: &str = include_str!("keys.tsv");
 const HONOURED: &str = include_str!("honoured.txt");
 
@@ -61,6 +63,9 @@ const OWN: [&str; 19] = [
     "yarn.application.name",
 ];
 
+/// So many keys that there are not are likened to those that there are.
+const MAX_LIKENED: usize = 10;
+
 /// The keys that can be set, in order: none of a former name and none that only a Java virtual machine can honour.
 pub fn known_keys() -> impl Iterator<Item = &'static str> {
     KEYS.iter().filter(|(_, note)| matches!(note, Note::Known)).map(|(key, _)| *key)
@@ -106,18 +111,27 @@ pub enum KeyProblem {
     NoEffect(String, Option<&'static str>),
 }
 
+impl KeyProblem {
+    /// Whether it is of a key that may have been misspelt.
+    fn is_of_no_known_key(&self) -> bool {
+        let (Self::Unknown(key, _) | Self::NoEffect(key, _)) = self else { return false };
+        !KEYS.contains_key(key.as_str())
+    }
+}
+
 impl fmt::Display for KeyProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (text, near) = match self {
-            Self::Unknown(key, near) => (format!("unknown configuration key '{key}': it has no effect"), near),
+            Self::Unknown(key, near) => (format!("unknown configuration key '{}': it has no effect", quote(key)), near),
             Self::NoEffect(key, near) => {
-                (format!("the configuration key '{key}' has no effect: Wiesel does not implement it"), near)
+                (format!("the configuration key '{}' has no effect: Wiesel does not implement it", quote(key)), near)
             }
             Self::Deprecated(key, now) => (format!("the configuration key '{key}' is deprecated: use '{now}'"), &None),
             Self::Replaced(key, now) => {
                 (format!("the configuration key '{key}' has no effect: it is now '{now}'"), &None)
             }
             Self::JvmOnly(key) => {
+                let key = quote(key);
                 (format!("the configuration key '{key}' is ignored: it concerns Java virtual machines only"), &None)
             }
         };
@@ -140,7 +154,22 @@ pub(super) fn is_listed(key: &str) -> bool {
     KEYS.contains_key(key)
 }
 
-pub(super) fn problem(key: &str) -> Option<KeyProblem> {
+/// What is doubtful about these keys. Only the first few that are unknown are likened to the known ones: what is far from any
+/// is no slip, and who has many of them has another file.
+pub(super) fn problems<'k>(keys: impl Iterator<Item = &'k String>) -> Vec<KeyProblem> {
+    let mut likened = 0;
+    let mut problems = Vec::new();
+    for key in keys {
+        let like = likened < MAX_LIKENED;
+        if let Some(problem) = problem(key, like) {
+            likened += usize::from(like && problem.is_of_no_known_key());
+            problems.push(problem);
+        }
+    }
+    problems
+}
+
+fn problem(key: &str, like: bool) -> Option<KeyProblem> {
     let name = || key.to_owned();
     match (KEYS.get(key), is_honoured(key)) {
         (Some(Note::ReplacedBy(now)), true) => Some(KeyProblem::Deprecated(name(), now)),
@@ -152,9 +181,10 @@ pub(super) fn problem(key: &str) -> Option<KeyProblem> {
             Some(KeyProblem::JvmOnly(name()))
         }
         (None, false) if PREFIXES.iter().any(|prefix| key.starts_with(prefix)) => {
-            Some(KeyProblem::NoEffect(name(), nearest(key, HONOURED_KEYS.iter().copied())))
+            let near = if like { nearest(key, HONOURED_KEYS.iter().copied()) } else { None };
+            Some(KeyProblem::NoEffect(name(), near))
         }
-        (None, false) => Some(KeyProblem::Unknown(name(), nearest_key(key))),
+        (None, false) => Some(KeyProblem::Unknown(name(), if like { nearest_key(key) } else { None })),
     }
 }
 
@@ -165,6 +195,47 @@ pub fn nearest_key(key: &str) -> Option<&'static str> {
 }
 
 fn nearest(key: &str, keys: impl Iterator<Item = &'static str>) -> Option<&'static str> {
-    let scored = keys.map(|known| (strsim::damerau_levenshtein(key, known), known));
-    scored.min().filter(|(distance, _)| *distance <= 2 + key.len() / 8).map(|(_, known)| known)
+    let scored = about_as_long(key, keys).map(|known| (strsim::osa_distance(key, known), known));
+    scored.min().filter(|(distance, _)| *distance <= accepted(key)).map(|(_, known)| known)
+}
+
+/// How many letters may differ.
+fn accepted(key: &str) -> usize {
+    2 + key.len() / 8
+}
+
+/// The keys that can be near by their length. To liken a key takes the product of both lengths: one that is much longer than
+/// all known keys is likened to none.
+fn about_as_long(key: &str, keys: impl Iterator<Item = &'static str>) -> impl Iterator<Item = &'static str> {
+    let (letters, accepted) = (key.chars().count(), accepted(key));
+    keys.filter(move |known| known.chars().count().abs_diff(letters) <= accepted)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Before, a key of 200,000 letters was likened to each known one, which took 40 s.
+    #[test]
+    fn a_key_is_likened_to_those_that_are_about_as_long() {
+        let candidates = |key: &str| about_as_long(key, KEYS.keys().copied()).count();
+        assert_eq!(candidates(&"k".repeat(200_000)), 0);
+        assert_eq!(candidates(&"\u{e4}".repeat(200_000)), 0);
+        let few = candidates("rest.prot");
+        assert!(few > 0 && few < KEYS.len() / 5, "{few} of {}", KEYS.len());
+        assert_eq!(nearest_key("rest.prot"), Some("rest.port"));
+        assert_eq!(nearest_key(&"k".repeat(200_000)), None);
+    }
+
+    /// Before, each of 25,000 unknown keys was likened to all known ones, for minutes.
+    #[test]
+    fn the_first_few_unknown_keys_are_likened() {
+        let slips: Vec<String> = (10..40).map(|i| format!("taskmanager.numberOfTaskSlots{i}")).collect();
+        let known = ["rest.port".to_owned(), "env.java.opts.all".to_owned()];
+        let problems = problems(known.iter().chain(&slips));
+        assert_eq!(problems.len(), 1 + slips.len(), "each is told");
+        let near = |problem: &KeyProblem| matches!(problem, KeyProblem::Unknown(_, Some(_)));
+        let likened: Vec<bool> = problems[1..].iter().map(near).collect();
+        assert_eq!(likened, [vec![true; MAX_LIKENED], vec![false; slips.len() - MAX_LIKENED]].concat());
+    }
 }

@@ -5,6 +5,8 @@
 //! it either gives a value of that type or an error that names the key, the value and what was expected.
 use std::collections::BTreeMap;
 
+use crate::quote::{MAX_REASON, bounded, quote};
+
 mod duration;
 mod host;
 mod keys;
@@ -128,17 +130,24 @@ impl Configuration {
 
     /// What the user should know about the keys: unknown, deprecated, or without effect here.
     pub fn key_problems(&self) -> Vec<KeyProblem> {
-        self.values.keys().filter_map(|key| keys::problem(key)).collect()
+        keys::problems(self.values.keys())
     }
 
     /// Logs the configuration as it was loaded and what is doubtful about its keys.
     pub fn log(&self) {
-        for (key, value) in self.iter_masked() {
-            tracing::info!("Loading configuration property: {key}, {value}");
+        for line in self.lines() {
+            tracing::info!("Loading configuration property: {line}");
         }
         for problem in self.key_problems() {
             tracing::warn!("{problem}");
         }
+    }
+}
+
+impl Configuration {
+    /// The pairs for the log, each of a bounded length.
+    fn lines(&self) -> impl Iterator<Item = String> {
+        self.iter_masked().map(|(key, value)| format!("{}, {}", quote(key), bounded(value, MAX_REASON)))
     }
 }
 

@@ -170,6 +170,17 @@ fn secrets_are_hidden() {
     assert!(!error.contains("abc"), "{error}");
 }
 
+/// Before, a value of a megabyte was a line of a megabyte.
+#[test]
+fn the_log_shows_long_keys_and_values_by_their_beginnings() {
+    let long = "x".repeat(1 << 20);
+    let lines: Vec<_> = config(&[(long.as_str(), long.as_str()), ("rest.port", "80")]).lines().collect();
+    assert_eq!(lines[0], "rest.port, 80");
+    assert!(lines[1].len() < 2000 && lines[1].matches("more bytes").count() == 2, "{} bytes", lines[1].len());
+    let told = config(&[(long.as_str(), "1")]).key_problems()[0].to_string();
+    assert!(told.len() < 1000 && told.contains("more bytes"), "{} bytes", told.len());
+}
+
 #[test]
 fn doubtful_keys() {
     let problem = |key: &str| config(&[(key, "1")]).key_problems().first().map(ToString::to_string);
