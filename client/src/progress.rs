@@ -13,6 +13,9 @@ pub(crate) const CTRL_C_CANCELS: &str = " (Ctrl-C cancels it)";
 /// How often a job is asked after that somebody waits for.
 pub(crate) const LOOK: Duration = Duration::from_secs(1);
 
+/// After how long it is said what a call waits for.
+const TELL_AFTER: Duration = Duration::from_secs(10);
+
 /// The line, which goes when this is dropped. If standard error is no terminal it is told once that the job waits for slots, and
 /// nothing else.
 pub(crate) struct Progress {
@@ -30,6 +33,18 @@ pub(crate) async fn watched<T>(client: &RestClient, job: JobId, hint: &str, wait
         tokio::select! {
             done = &mut wait => return done,
             () = tokio::time::sleep(LOOK) => progress.job(client, job, hint).await,
+        }
+    }
+}
+
+/// Waits for a call that is answered when something is done that may take long, and says after a while what for.
+pub(crate) async fn told_of<T>(what: &str, wait: impl Future<Output = T>) -> T {
+    let mut wait = std::pin::pin!(wait);
+    match tokio::time::timeout(TELL_AFTER, &mut wait).await {
+        Ok(done) => done,
+        Err(_) => {
+            eprintln!("Waiting for {what}...");
+            wait.await
         }
     }
 }

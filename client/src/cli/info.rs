@@ -6,6 +6,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::{Cluster, Failure, options, read_script, script_name};
+use crate::progress::told_of;
 
 #[derive(Args)]
 pub(super) struct Info {
@@ -32,7 +33,8 @@ impl Info {
             "flinkConfiguration": self.cluster.job_properties(&configuration)?,
             "parallelism": self.parallelism,
         });
-        let plan = client.plan(&artifact, &body).await;
+        let waits = format!("{} to plan the script", client.address());
+        let plan = told_of(&waits, client.plan(&artifact, &body)).await;
         client.delete_artifact(&artifact).await?;
         println!("----------------------- Execution Plan -----------------------");
         println!("{}", serde_json::to_string_pretty(&plan?)?);

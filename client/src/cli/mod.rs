@@ -123,7 +123,7 @@ impl Cluster {
                     .rsplit_once(':')
                     .and_then(|(host, port)| Some((host, port.parse().ok()?)))
                     .ok_or_else(|| anyhow::anyhow!("-m {endpoint}: HOST:PORT expected"))?;
-                Ok(RestClient::new(host, port))
+                Ok(RestClient::new(host, port).patient_by(configuration)?)
             }
         }
     }

@@ -11,7 +11,7 @@ use wiesel_common::id::JobId;
 use super::options::{self, claim_mode};
 use super::{Cluster, Failure, read_script, script_name};
 use crate::lease::Lease;
-use crate::progress::watched;
+use crate::progress::{told_of, watched};
 use crate::rest::{JobEnd, RestClient};
 
 /// Between two questions after a job; it doubles.
@@ -69,7 +69,8 @@ impl Run {
         properties.extend(Lease::terms(lease.as_ref()).into_iter().map(|(key, value)| (key.to_owned(), json!(value))));
         let artifact = client.upload(&script_name(&self.script), script).await?;
         let body = json!({"flinkConfiguration": properties, "parallelism": self.parallelism});
-        let submitted = client.run(&artifact, &body).await;
+        let waits = format!("{} to plan the script and to run what it waits for", client.address());
+        let submitted = told_of(&waits, client.run(&artifact, &body)).await;
         // The artifact was only the way there; what becomes of the jobs does not hang on it.
         let deleted = client.delete_artifact(&artifact).await;
         let jobs = submitted?;

@@ -8,10 +8,13 @@ use reqwest::StatusCode;
 use reqwest::multipart::{Form, Part};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use wiesel_common::config::{ConfigError, Configuration, Host, LOOPBACK, options};
+use wiesel_common::config::{ConfigError, Configuration, Host, LOOPBACK, format_duration, options};
 use wiesel_common::id::{JobId, OperatorId};
 use wiesel_proto as proto;
 
+use self::limits::{Limits, Missing};
+
+mod limits;
 mod messages;
 mod operations;
 mod upload;
@@ -31,6 +34,18 @@ pub enum Error {
         address: String,
         /// What the connection said.
         reason: String,
+    },
+    /// Somebody took the call and did not answer.
+    #[error(
+        "{address} did not answer {call} within {limit} (client.timeout): either the JobManager there hangs, or another program has its port; rest.address and rest.port (or -m) say where it is"
+    )]
+    Silent {
+        /// `http://host:port`.
+        address: String,
+        /// What was asked.
+        call: String,
+        /// How long nothing came.
+        limit: String,
     },
     /// The JobManager refused.
     #[error("{}", .messages.join("\n"))]
@@ -57,6 +72,9 @@ pub enum Error {
 /// How long it may take to connect to a JobManager.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// How long a JobManager may take to answer where `client.timeout` is not known: its default.
+const TIMEOUT: Duration = Duration::from_secs(60);
+
 /// The outcome of a call.
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -65,23 +83,31 @@ pub type Result<T> = std::result::Result<T, Error>;
 pub struct RestClient {
     http: reqwest::Client,
     address: String,
+    limits: Limits,
 }
 
 impl RestClient {
     /// A client of the JobManager at `host:port`.
     pub fn new(host: &str, port: u16) -> Self {
-        Self { http: http_client(), address: format!("http://{host}:{port}") }
+        Self { http: http_client(), address: format!("http://{host}:{port}"), limits: Limits::new(TIMEOUT) }
+    }
+
+    /// A client that waits for answers as long as `client.timeout` says.
+    pub fn patient_by(mut self, configuration: &Configuration) -> std::result::Result<Self, ConfigError> {
+        self.limits = Limits::new(configuration.get(&options::client::TIMEOUT)?);
+        Ok(self)
     }
 
     /// A client of the same JobManager with connections of its own, for another runtime.
     pub(crate) fn anew(&self) -> Self {
-        Self { http: http_client(), address: self.address.clone() }
+        Self { http: http_client(), address: self.address.clone(), limits: self.limits }
     }
 
     /// A client of the JobManager that a configuration names by `rest.address` and `rest.port`.
     pub fn from_configuration(configuration: &Configuration) -> std::result::Result<Self, ConfigError> {
         let host = configuration.get_optional(&options::rest::ADDRESS)?.map(Host::into_string);
-        Ok(Self::new(host.as_deref().unwrap_or(LOOPBACK), configuration.get(&options::rest::PORT)?))
+        let client = Self::new(host.as_deref().unwrap_or(LOOPBACK), configuration.get(&options::rest::PORT)?);
+        client.patient_by(configuration)
     }
 
     /// `http://host:port`.
@@ -153,10 +179,11 @@ impl RestClient {
         Ok(file.rsplit('/').next().unwrap_or(file).to_owned())
     }
 
-    /// Runs an uploaded script; returns the ids of its jobs.
+    /// Runs an uploaded script, which takes as long as the jobs that it waits for; returns the ids of its jobs.
     pub async fn run(&self, artifact: &str, body: &Value) -> Result<Vec<JobId>> {
         let path = format!("/v1/jars/{artifact}/run");
-        let answer: Value = self.send(&path, self.http.post(self.url(&path)).json(body)).await?;
+        let request = self.http.post(self.url(&path)).json(body);
+        let answer: Value = self.send_within(self.limits.waiting(), &path, request).await?;
         let ids: Vec<&str> = match answer["jobids"].as_array() {
             Some(ids) => ids.iter().filter_map(Value::as_str).collect(),
             None => answer["jobid"].as_str().into_iter().collect(),
@@ -164,10 +191,11 @@ impl RestClient {
         ids.iter().map(|id| id.parse().map_err(|_| self.unexpected(&path, "a malformed job id"))).collect()
     }
 
-    /// The plan of an uploaded script.
+    /// The plan of an uploaded script, which takes as long as it takes to make it.
     pub async fn plan(&self, artifact: &str, body: &Value) -> Result<Value> {
         let path = format!("/v1/jars/{artifact}/plan");
-        let answer: Value = self.send(&path, self.http.post(self.url(&path)).json(body)).await?;
+        let request = self.http.post(self.url(&path)).json(body);
+        let answer: Value = self.send_within(self.limits.waiting(), &path, request).await?;
         Ok(answer["plan"].clone())
     }
 
@@ -186,7 +214,8 @@ impl RestClient {
     ) -> Result<proto::FetchResultsResponse> {
         let path = format!("/v1/jobs/{job}/coordinators/{operator}");
         let body = json!({"serializedCoordinationRequest": BASE64.encode(request.encode_to_vec())});
-        let answer: Value = self.send(&path, self.http.post(self.url(&path)).json(&body)).await?;
+        let limits = self.limits.longer(Duration::from_millis(request.max_wait));
+        let answer: Value = self.send_within(limits, &path, self.http.post(self.url(&path)).json(&body)).await?;
         let text = answer["serializedCoordinationResult"].as_str();
         let bytes = text.and_then(|text| BASE64.decode(text).ok());
         bytes
@@ -203,19 +232,25 @@ impl RestClient {
     }
 
     async fn send<T: DeserializeOwned>(&self, call: &str, request: reqwest::RequestBuilder) -> Result<T> {
-        let unreachable = |error: reqwest::Error| self.unreachable(root_cause(&error));
-        let response = request.send().await.map_err(unreachable)?;
-        let status = response.status();
-        let body = response.bytes().await.map_err(unreachable)?;
+        self.send_within(self.limits, call, request).await
+    }
+
+    async fn send_within<T: DeserializeOwned>(
+        &self,
+        limits: Limits,
+        call: &str,
+        request: reqwest::RequestBuilder,
+    ) -> Result<T> {
+        let (status, body) = exchange(request, limits).await.map_err(|missing| self.missing(call, missing))?;
         self.answer(call, status, &body)
     }
 
     /// Sends what may be so long that it is refused before it is sent.
     async fn send_long<T: DeserializeOwned>(&self, call: &str, form: Form) -> Result<T> {
         let request = self.http.post(self.url(call)).multipart(form).build();
-        let request = request.map_err(|error| self.unreachable(root_cause(&error)))?;
-        let answer = upload::send(request, CONNECT_TIMEOUT).await;
-        let (status, body) = answer.map_err(|reason| self.unreachable(reason))?;
+        let request = request.map_err(|error| self.missing(call, error.into()))?;
+        let answer = upload::send(request, CONNECT_TIMEOUT, self.limits).await;
+        let (status, body) = answer.map_err(|missing| self.missing(call, missing))?;
         self.answer(call, status, &body)
     }
 
@@ -233,13 +268,31 @@ impl RestClient {
         }
     }
 
-    fn unreachable(&self, reason: String) -> Error {
-        Error::Unreachable { address: self.address.clone(), reason }
+    fn missing(&self, call: &str, missing: Missing) -> Error {
+        let address = self.address.clone();
+        match missing {
+            Missing::Unreachable(reason) => Error::Unreachable { address, reason },
+            Missing::Silent(limit) => Error::Silent { address, call: call.to_owned(), limit: format_duration(limit) },
+            Missing::TooLong(limit) => self.unexpected(call, &format!("it has more than {limit} bytes")),
+        }
     }
 
     fn unexpected(&self, call: &str, reason: &str) -> Error {
         Error::Unexpected { address: self.address.clone(), call: call.to_owned(), reason: reason.to_owned() }
     }
+}
+
+/// The status and the body of the answer, or why there is none.
+async fn exchange(
+    request: reqwest::RequestBuilder,
+    limits: Limits,
+) -> std::result::Result<(StatusCode, Vec<u8>), Missing> {
+    let mut response = limits.next(request.send()).await??;
+    let mut body = Vec::new();
+    while let Some(part) = limits.next(response.chunk()).await?? {
+        limits.add(&mut body, &part)?;
+    }
+    Ok((response.status(), body))
 }
 
 fn http_client() -> reqwest::Client {
@@ -280,6 +333,75 @@ mod tests {
         let outcome = runtime.block_on(RestClient::new("127.0.0.1", port).jobs());
         server.join().unwrap();
         outcome.err().map(|error| error.to_string()).unwrap_or_default()
+    }
+
+    /// What the calls of a client with these limits say of a server that answers each connection so, for ever if the answer is to
+    /// be repeated, and then says nothing more. One submits, the other asks.
+    fn said_within(limits: Limits, answer: &'static [u8], repeated: bool) -> [Error; 2] {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let server = std::thread::spawn(move || {
+            for _ in 0..2 {
+                let (mut connection, _) = listener.accept().unwrap();
+                let asked = connection.read(&mut [0; 1024]).is_ok_and(|read| read > 0);
+                while asked && connection.write_all(answer).is_ok() && repeated {}
+                // Until the client has gone.
+                let _ = std::io::copy(&mut connection, &mut std::io::sink());
+            }
+        });
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let said = runtime.block_on(async {
+            let client = RestClient { limits, ..RestClient::new("127.0.0.1", port) };
+            let submitted = client.submit(&proto::JobGraph::default()).await.unwrap_err();
+            [submitted, client.jobs().await.unwrap_err()]
+        });
+        // With it go the connections that it keeps.
+        drop(runtime);
+        server.join().unwrap();
+        said
+    }
+
+    /// Before, a client took gigabytes until its memory was full.
+    #[test]
+    fn an_answer_without_end_is_refused() {
+        let head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+        let chunk = b"10\r\n0123456789abcdef\r\n".repeat(100);
+        let answer: &'static [u8] = [head.as_slice(), &chunk].concat().leak();
+        for said in said_within(Limits { bytes: 1000, silence: None }, answer, false) {
+            let said = said.to_string();
+            assert!(said.contains("http://127.0.0.1:") && said.contains("/v1/jobs"), "{said}");
+            assert!(said.contains("it has more than 1000 bytes"), "{said}");
+        }
+    }
+
+    /// Before, a client waited for ever, without a word.
+    #[test]
+    fn a_server_that_does_not_answer_is_given_up() {
+        let patience = Limits::new(Duration::from_millis(20));
+        for (answer, repeated) in [
+            (b"".as_slice(), false),
+            (b"HTTP/1.1 100 Continue\r\n\r\n".as_slice(), true),
+            (b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n{".as_slice(), false),
+        ] {
+            for said in said_within(patience, answer, repeated) {
+                assert!(matches!(said, Error::Silent { .. }), "{said}");
+                let said = said.to_string();
+                assert!(said.contains("/v1/jobs") && said.contains("client.timeout"), "{said}");
+            }
+        }
+    }
+
+    #[test]
+    fn some_calls_wait_longer() {
+        let limits = Limits::new(TIMEOUT);
+        assert_eq!(limits.longer(Duration::from_secs(5)).silence, Some(Duration::from_secs(65)));
+        assert_eq!(limits.longer(Duration::MAX).silence, Some(Duration::MAX));
+        assert_eq!(limits.waiting().silence, None);
+        let pairs = [("client.timeout".to_owned(), "7 s".to_owned())];
+        let client = RestClient::from_configuration(&pairs.into_iter().collect()).unwrap();
+        assert_eq!(client.limits.silence, Some(Duration::from_secs(7)));
+        assert_eq!(client.anew().limits.silence, Some(Duration::from_secs(7)));
+        assert_eq!(Configuration::default().get(&options::client::TIMEOUT), Ok(TIMEOUT));
     }
 
     /// "/v1/jobs/overview: HTTP status 404 Not Found".

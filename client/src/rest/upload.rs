@@ -6,6 +6,8 @@
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -18,17 +20,27 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use super::limits::{Limits, Missing};
 use super::root_cause;
 
-/// The status and the body of the answer, or why there is none.
-pub(super) async fn send(request: reqwest::Request, patience: Duration) -> Result<(StatusCode, Vec<u8>), String> {
-    let mut request = Request::<reqwest::Body>::try_from(request).map_err(|error| root_cause(&error))?;
-    let address = to_origin(&mut request)?;
+/// The status and the body of the answer, or why there is none. `patience`: how long connecting may take.
+pub(super) async fn send(
+    request: reqwest::Request,
+    patience: Duration,
+    limits: Limits,
+) -> Result<(StatusCode, Vec<u8>), Missing> {
+    let mut request = Request::<reqwest::Body>::try_from(request)?;
+    let address = to_origin(&mut request).map_err(Missing::Unreachable)?;
+    let stream = connect(address, patience).await.map_err(Missing::Unreachable)?;
+    exchange(stream, request, limits).await
+}
+
+async fn connect(address: String, patience: Duration) -> Result<TcpStream, String> {
     let connecting = timeout(patience, TcpStream::connect(address));
     let stream = connecting.await.map_err(|_| format!("no connection within {} s", patience.as_secs()))?;
     let stream = stream.map_err(|error| root_cause(&error))?;
     stream.set_nodelay(true).map_err(|error| root_cause(&error))?;
-    exchange(stream, request).await.map_err(|error| root_cause(&error))
+    Ok(stream)
 }
 
 /// Makes the request one to the server that its address names, `host:port`, and tells that.
@@ -43,30 +55,63 @@ fn to_origin(request: &mut Request<reqwest::Body>) -> Result<String, String> {
     Ok(format!("{}:{}", authority.host(), authority.port_u16().unwrap_or(80)))
 }
 
-async fn exchange(stream: TcpStream, request: Request<reqwest::Body>) -> Result<(StatusCode, Vec<u8>), hyper::Error> {
-    let (mut sender, connection) = http1::handshake(TokioIo::new(Sending::new(stream))).await?;
-    let mut connection = pin!(connection);
-    let mut answer = pin!(async move {
-        let response = sender.send_request(request).await?;
-        let status = response.status();
-        Ok::<_, hyper::Error>((status, whole(response.into_body()).await?))
-    });
-    tokio::select! {
-        // What is still being sent then nobody reads.
-        answer = &mut answer => answer,
-        // It has said to whoever waits for the answer how it ended.
-        _ = &mut connection => answer.await,
+async fn exchange(
+    stream: TcpStream,
+    request: Request<reqwest::Body>,
+    limits: Limits,
+) -> Result<(StatusCode, Vec<u8>), Missing> {
+    let progress = Progress::default();
+    let (mut sender, connection) = http1::handshake(TokioIo::new(Sending::new(stream, progress.clone()))).await?;
+    let received = progress.clone();
+    let talk = async move {
+        let mut connection = pin!(connection);
+        let mut answer = pin!(async move {
+            let response = sender.send_request(request).await?;
+            let status = response.status();
+            Ok::<_, Missing>((status, whole(response.into_body(), limits, &received).await?))
+        });
+        tokio::select! {
+            // What is still being sent then nobody reads.
+            answer = &mut answer => answer,
+            // It has said to whoever waits for the answer how it ended.
+            _ = &mut connection => answer.await,
+        }
+    };
+    let mut talk = pin!(talk);
+    loop {
+        let before = progress.count();
+        match limits.next(&mut talk).await {
+            Ok(answer) => return answer,
+            Err(silent) if progress.count() == before => return Err(silent),
+            Err(_) => {}
+        }
     }
 }
 
-async fn whole(mut body: Incoming) -> Result<Vec<u8>, hyper::Error> {
+async fn whole(mut body: Incoming, limits: Limits, progress: &Progress) -> Result<Vec<u8>, Missing> {
     let mut bytes = Vec::new();
     while let Some(frame) = poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await {
         if let Ok(data) = frame?.into_data() {
-            bytes.extend_from_slice(&data);
+            limits.add(&mut bytes, &data)?;
+            progress.add(data.len());
         }
     }
     Ok(bytes)
+}
+
+/// Bytes of the request that were sent and of the body of its answer that came: a long request takes long, and who takes it is not
+/// silent meanwhile. What comes before an answer, such as one `100 Continue` after the other, is none of it.
+#[derive(Clone, Debug, Default)]
+struct Progress(Arc<AtomicU64>);
+
+impl Progress {
+    fn add(&self, bytes: usize) {
+        self.0.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    fn count(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
 }
 
 /// A connection that goes on where nothing can be sent any more: then what is sent is dropped, and what was said is read.
@@ -75,11 +120,12 @@ struct Sending<S> {
     /// Why nothing can be sent. It is told if there is nothing to be read either.
     broken: Option<io::Error>,
     heard: bool,
+    progress: Progress,
 }
 
 impl<S> Sending<S> {
-    fn new(stream: S) -> Self {
-        Self { stream, broken: None, heard: false }
+    fn new(stream: S, progress: Progress) -> Self {
+        Self { stream, broken: None, heard: false, progress }
     }
 
     /// What sending so many bytes came to.
@@ -89,6 +135,10 @@ impl<S> Sending<S> {
             Err(error) if matches!(error.kind(), BrokenPipe | ConnectionAborted | ConnectionReset) => {
                 self.broken = Some(error);
                 Ok(bytes)
+            }
+            Ok(sent) => {
+                self.progress.add(sent);
+                Ok(sent)
             }
             outcome => outcome,
         }
@@ -215,12 +265,12 @@ mod tests {
 
     #[tokio::test]
     async fn what_was_said_is_read_though_nothing_is_taken() {
-        let mut connection = Sending::new(Refusing(b"no"));
+        let mut connection = Sending::new(Refusing(b"no"), Progress::default());
         connection.write_all(&[7; 1000]).await.unwrap();
         let mut said = String::new();
         connection.read_to_string(&mut said).await.unwrap();
         assert_eq!(said, "no");
-        let mut silent = Sending::new(Refusing(b""));
+        let mut silent = Sending::new(Refusing(b""), Progress::default());
         silent.write_all(&[7; 1000]).await.unwrap();
         assert_eq!(silent.read_to_string(&mut said).await.unwrap_err().kind(), io::ErrorKind::BrokenPipe);
     }

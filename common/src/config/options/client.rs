@@ -1,8 +1,11 @@
-//! Jobs that are tied to the client that submitted them.
+//! What clients wait for, and jobs that are tied to the client that submitted them.
 use std::time::Duration;
 
 use crate::config::ConfigOption;
 
+/// How long a client waits for the answer to a call that is answered at once.
+pub const TIMEOUT: ConfigOption<Duration> =
+    ConfigOption::new("client.timeout").default("60 s").fallback(&["akka.client.timeout"]);
 /// How often the client of a job that is tied to it says that it lives.
 pub const HEARTBEAT_INTERVAL: ConfigOption<Duration> = ConfigOption::new("client.heartbeat.interval").default("30 s");
 /// How long the JobManager waits for that before it cancels the job; 0: for ever.

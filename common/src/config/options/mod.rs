@@ -50,6 +50,7 @@ pub fn check(config: &Configuration) -> Result<(), ConfigError> {
         checkpointing::RESTORE_PATH,
         checkpointing::CLAIM_MODE,
         checkpointing::IGNORE_UNCLAIMED_STATE,
+        client::TIMEOUT,
         client::HEARTBEAT_INTERVAL,
         client::HEARTBEAT_TIMEOUT,
         client::ATTACHED,
