@@ -89,7 +89,7 @@ impl Options {
             data_bind_ports,
             slots: config.get(&taskmanager::SLOTS)?.0,
             cpu_cores,
-            resource_id: config.get_optional(&taskmanager::RESOURCE_ID)?,
+            resource_id: config.get_optional(&taskmanager::RESOURCE_ID)?.map(|id| id.0),
             slot_timeout: config.get(&taskmanager::SLOT_TIMEOUT)?.min(FOR_EVER),
             cancellation_timeout: Some(cancellation.min(FOR_EVER)).filter(|timeout| !timeout.is_zero()),
             network: network_options(config, memory.network.bytes(), secret.clone())?,

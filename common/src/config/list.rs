@@ -1,11 +1,14 @@
 //! Lists and maps in one line of text: `a;b`, `k:v,k:v`, with quotes, or in YAML's flow style.
 use std::collections::BTreeMap;
 
+use super::nesting::is_too_deep;
+
 const EXPECTED_MAP: &str = "expected a map such as `key1:value1,key2:value2`";
 
 /// The items of a list: separated by semicolons, or a YAML list.
 pub(super) fn split_list(text: &str) -> Result<Vec<String>, String> {
     if text.trim_start().starts_with('[')
+        && !is_too_deep(text)
         && let Ok(serde_norway::Value::Sequence(items)) = serde_norway::from_str(text)
     {
         return Ok(items.into_iter().map(super::sources::scalar_text).collect());
@@ -16,6 +19,7 @@ pub(super) fn split_list(text: &str) -> Result<Vec<String>, String> {
 /// The pairs of a map: `k:v,k:v`, or a YAML map.
 pub(super) fn split_map(text: &str) -> Result<BTreeMap<String, String>, String> {
     if text.trim_start().starts_with('{')
+        && !is_too_deep(text)
         && let Ok(serde_norway::Value::Mapping(pairs)) = serde_norway::from_str(text)
     {
         let text = super::sources::scalar_text;

@@ -12,6 +12,7 @@ mod host;
 mod keys;
 mod list;
 mod memory_size;
+mod nesting;
 mod option;
 pub mod options;
 mod secrets;
@@ -142,9 +143,7 @@ impl Configuration {
             tracing::warn!("{problem}");
         }
     }
-}
 
-impl Configuration {
     /// The pairs for the log, each of a bounded length.
     fn lines(&self) -> impl Iterator<Item = String> {
         self.iter_masked().map(|(key, value)| format!("{}, {}", quote(key), bounded(value, MAX_REASON)))

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde_norway::Value;
 
+use super::nesting::{MAX_DEPTH, is_too_deep};
 use super::{ConfigError, Configuration};
 use crate::quote::quote;
 use crate::text::without_byte_order_mark;
@@ -122,6 +123,9 @@ fn shown(line: &str) -> &str {
 /// The pairs of a YAML document, nested keys joined by dots.
 fn from_yaml(text: &str, name: &str) -> Result<Vec<(String, String)>, ConfigError> {
     let unreadable = |reason: String| ConfigError::Unreadable { source_name: name.to_owned(), reason };
+    if is_too_deep(text) {
+        return Err(unreadable(format!("lists and maps are nested deeper than {MAX_DEPTH} levels")));
+    }
     let document: Value = serde_norway::from_str(text).map_err(|error| {
         let error = error.to_string();
         // The parser names the line of the block that holds both.
@@ -136,9 +140,6 @@ fn from_yaml(text: &str, name: &str) -> Result<Vec<(String, String)>, ConfigErro
     }
     Ok(pairs)
 }
-
-/// Nested deeper than that, the parser has another complaint.
-const MAX_DEPTH: usize = 128;
 
 /// Which key is set twice, and in which lines. It goes by the lines alone, so that only who knows that there is one may ask.
 fn set_twice(text: &str) -> Option<String> {
@@ -155,6 +156,7 @@ fn set_twice(text: &str) -> Option<String> {
             above.pop();
         }
         above.push((indent, key.trim().trim_matches(['"', '\''])));
+        // Then the parser has another complaint.
         if above.len() > MAX_DEPTH {
             return None;
         }

@@ -181,6 +181,17 @@ fn the_log_shows_long_keys_and_values_by_their_beginnings() {
     assert!(told.len() < 1000 && told.contains("more bytes"), "{} bytes", told.len());
 }
 
+/// Before, the parser read for minutes before it refused them.
+#[test]
+fn what_is_nested_too_deep_is_refused() {
+    let deep = "[".repeat(100_000);
+    let file = folder(&[("config.yaml", format!("a: {deep}").as_str())]);
+    let error = from_sources(Some(file.path()), None, []).unwrap_err().to_string();
+    assert!(error.contains("nested deeper than 128 levels"), "{error}");
+    let list = config(&[("a", deep.as_str())]).get(&ConfigOption::<Vec<String>>::new("a"));
+    assert_eq!(list, Ok(vec![deep]));
+}
+
 #[test]
 fn doubtful_keys() {
     let problem = |key: &str| config(&[(key, "1")]).key_problems().first().map(ToString::to_string);

@@ -22,6 +22,26 @@ impl ConfigValue for SlotCount {
     }
 }
 
+/// Bytes of a TaskManager's id, at most: it is in each line of the log, and in each answer, about it.
+const MAX_ID: usize = 256;
+
+/// The id of a TaskManager.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TaskManagerId(pub String);
+
+impl ConfigValue for TaskManagerId {
+    fn parse(text: &str) -> Result<Self, String> {
+        match text.len() <= MAX_ID {
+            true => Ok(Self(text.to_owned())),
+            false => Err(format!("expected an id of at most {MAX_ID} bytes")),
+        }
+    }
+
+    fn show(&self) -> String {
+        self.0.clone()
+    }
+}
+
 /// The address under which this TaskManager is reached.
 pub const HOST: ConfigOption<Host> = ConfigOption::new("taskmanager.host");
 /// The interface the TaskManager listens on; not set: this machine alone reaches it.
@@ -39,7 +59,7 @@ pub const SLOTS: ConfigOption<SlotCount> = ConfigOption::new("taskmanager.number
 /// CPU cores that the TaskManager says it has; not set: the machine's.
 pub const CPU_CORES: ConfigOption<f64> = ConfigOption::new("taskmanager.cpu.cores");
 /// The TaskManager's id; a random one where none is set.
-pub const RESOURCE_ID: ConfigOption<String> = ConfigOption::new("taskmanager.resource-id");
+pub const RESOURCE_ID: ConfigOption<TaskManagerId> = ConfigOption::new("taskmanager.resource-id");
 /// How long a TaskManager tries to register before it gives up.
 pub const REGISTRATION_TIMEOUT: ConfigOption<Duration> =
     ConfigOption::new("taskmanager.registration.timeout").default("5 min");
@@ -49,3 +69,16 @@ pub const SLOT_TIMEOUT: ConfigOption<Duration> =
 /// How long a task may take to be cancelled before the process ends itself; 0 lets it take for ever.
 pub const CANCELLATION_TIMEOUT: ConfigOption<Duration> =
     ConfigOption::new("task.cancellation.timeout").default("3 min");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Before, one of 100,000 letters was taken.
+    #[test]
+    fn an_id_has_a_length() {
+        assert_eq!(TaskManagerId::parse("a"), Ok(TaskManagerId("a".to_owned())));
+        assert!(TaskManagerId::parse(&"x".repeat(256)).is_ok());
+        assert!(TaskManagerId::parse(&"x".repeat(257)).unwrap_err().contains("at most 256 bytes"));
+    }
+}
