@@ -166,8 +166,8 @@ async fn who_is_refused_while_sending_hears_why() {
     let length = format!("Content-Length: {}", rest.len() + part.len());
     let chunk = format!("Transfer-Encoding: chunked\r\n\r\n{:x}", rest.len() + part.len());
     for (request, headers, framing, status, words) in [
-        ("POST /jars/upload", form, format!("{length}\r\n"), "413", "payload is too large"),
-        ("POST /jars/upload", form, chunk, "413", "payload is too large"),
+        ("POST /jars/upload", form, format!("{length}\r\n"), "413", "at most 1048576 bytes"),
+        ("POST /jars/upload", form, chunk, "413", "at most 1048576 bytes"),
         ("POST /jars/x.sql/run", "", format!("{length}\r\n"), "413", "at most 65536 bytes"),
         ("POST /jars/upload", foreign, format!("{length}\r\n"), "403", "web.access-control-allow-origin"),
         ("POST /nothing", "", format!("{length}\r\n"), "404", "Not found: /nothing"),

@@ -1,5 +1,7 @@
 //! What clients upload: all bodies that are held at one time share one budget, of which one peer has at most half, and each
 //! comes in time.
+use std::error::Error;
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +14,7 @@ use futures::StreamExt;
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
+use wiesel_common::logging::Limit;
 
 use super::error::RestError;
 use super::peers::{Peer, Shares, permits};
@@ -33,6 +36,7 @@ pub(super) struct Bodies {
     wait: Duration,
     room: Arc<Semaphore>,
     shares: Shares,
+    warnings: Limit,
 }
 
 impl Bodies {
@@ -40,7 +44,8 @@ impl Bodies {
     pub(super) fn new(largest: usize) -> Self {
         let share = units(largest) as usize;
         let room = Arc::new(Semaphore::new(2 * share));
-        Self { largest, wait: WAIT, room, shares: Shares::new("room for uploads", share) }
+        let shares = Shares::new("room for uploads", share);
+        Self { largest, wait: WAIT, room, shares, warnings: Limit::once_a_minute() }
     }
 
     /// The request once there is room for its body, which has to be kept until the request has been dealt with.
@@ -68,7 +73,9 @@ impl Bodies {
             taken.push(own);
         }
         let Some(room) = permits(Arc::clone(&self.room), count, until).await else {
-            tracing::warn!(bytes, "an upload is refused: others take all the room that there is for them");
+            if let Some(unsaid) = self.warnings.admit_now() {
+                tracing::warn!(bytes, unsaid, "an upload is refused: others take all the room that there is for them");
+            }
             let message = "Other uploads take all the room that there is for them: try again later.";
             return Err(RestError::handler(StatusCode::SERVICE_UNAVAILABLE, message));
         };
@@ -124,6 +131,29 @@ fn length(headers: &HeaderMap) -> Option<usize> {
     (length > 0).then_some(length)
 }
 
+/// That a body does not come in time.
+#[derive(Debug)]
+pub(super) struct Late;
+
+impl fmt::Display for Late {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (stalled, longest) = (STALLED.as_secs(), LONGEST.as_secs());
+        write!(
+            f,
+            "The body of the request did not come in time: more of it has to come within {stalled} s, and all of it within {longest} s."
+        )
+    }
+}
+
+impl Error for Late {}
+
+impl Late {
+    /// Whether something failed because a body was late.
+    pub(super) fn is_cause_of(error: &(dyn Error + 'static)) -> bool {
+        std::iter::successors(Some(error), |error| error.source()).any(|cause| cause.is::<Self>())
+    }
+}
+
 /// The body, which ends with an error if it does not come in time.
 fn in_time(body: Body, room: Room) -> Body {
     let end = Instant::now() + LONGEST;
@@ -137,7 +167,7 @@ fn in_time(body: Body, room: Room) -> Body {
             }
             Ok(Some(Err(error))) => Some((Err(BoxError::from(error)), None)),
             Ok(None) => None,
-            Err(_) => Some((Err(BoxError::from("the body of the request did not come in time")), None)),
+            Err(_) => Some((Err(BoxError::from(Late)), None)),
         }
     });
     Body::from_stream(chunks)
@@ -172,6 +202,8 @@ mod tests {
             let refused = bodies.admit(request(header, Body::empty())).await.map(|_| ()).unwrap_err();
             assert!(format!("{refused:?}").contains("503"), "{refused:?}");
         }
+        // Before, each was a line in the log.
+        assert_eq!(bodies.warnings.admit(i64::MAX), Some(2), "one was told, the others are counted");
         // Small ones need none.
         let (_, small) = bodies.admit(request(("content-length", "65536"), Body::empty())).await.unwrap();
         let (_, none) = bodies.admit(request(("accept", "*/*"), Body::empty())).await.unwrap();

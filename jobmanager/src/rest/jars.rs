@@ -93,7 +93,7 @@ fn artifacts(folder: &FilePath) -> Vec<Artifact> {
 /// `POST /jars/upload`.
 pub(super) async fn upload(State(state): Rest, Extension(peer): Extension<Peer>, multipart: Multipart) -> Answer {
     enabled(&state)?;
-    let parts = parts(multipart).await?;
+    let parts = parts(multipart, state.options.max_content_length).await?;
     let folder = state.options.upload_dir.clone();
     let [part] = &parts[..] else {
         return Err(RestError::bad_request(format!("Exactly 1 file must be sent, received {}.", parts.len())));

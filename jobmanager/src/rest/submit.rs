@@ -1,5 +1,6 @@
 //! `POST /jobs`: a job graph from a client that planned it.
 use axum::Json;
+use axum::extract::multipart::MultipartError;
 use axum::extract::{Multipart, State};
 use axum::http::StatusCode;
 use bytes::Bytes;
@@ -9,6 +10,7 @@ use wiesel_common::quote::quote;
 use wiesel_proto as proto;
 
 use super::Rest;
+use super::bodies::Late;
 use super::error::RestError;
 use crate::dispatcher::SubmitError;
 
@@ -28,13 +30,9 @@ pub(super) struct Part {
     pub(super) content: Bytes,
 }
 
-/// All parts of a body.
-pub(super) async fn parts(mut multipart: Multipart) -> Result<Vec<Part>, RestError> {
-    let bad = |error: axum::extract::multipart::MultipartError| match error.status() {
-        // A body that breaks off, or does not come in time.
-        StatusCode::INTERNAL_SERVER_ERROR => RestError::bad_request(error.body_text()),
-        status => RestError::handler(status, error.body_text()),
-    };
+/// All parts of a body. `largest`: how long it may be.
+pub(super) async fn parts(mut multipart: Multipart, largest: usize) -> Result<Vec<Part>, RestError> {
+    let bad = |error: MultipartError| unreadable(&error, largest);
     let mut parts = Vec::new();
     while let Some(field) = multipart.next_field().await.map_err(bad)? {
         if parts.len() >= MAX_PARTS {
@@ -48,9 +46,26 @@ pub(super) async fn parts(mut multipart: Multipart) -> Result<Vec<Part>, RestErr
     Ok(parts)
 }
 
+/// Why a body cannot be read.
+fn unreadable(error: &MultipartError, largest: usize) -> RestError {
+    match error.status() {
+        _ if Late::is_cause_of(error) => RestError::handler(StatusCode::REQUEST_TIMEOUT, Late),
+        StatusCode::PAYLOAD_TOO_LARGE => RestError::handler(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            format!(
+                "The body of this request is too long: it may have at most {largest} bytes, as \
+                 rest.server.max-content-length of the JobManager says."
+            ),
+        ),
+        // A body that breaks off.
+        StatusCode::INTERNAL_SERVER_ERROR => RestError::bad_request(error.body_text()),
+        status => RestError::handler(status, error.body_text()),
+    }
+}
+
 /// `POST /jobs`.
 pub(super) async fn submit(State(state): Rest, multipart: Multipart) -> Result<(StatusCode, Json<Value>), RestError> {
-    let graph = graph_of(&parts(multipart).await?)?;
+    let graph = graph_of(&parts(multipart, state.options.max_content_length).await?)?;
     let id = state.dispatcher.submit(graph).await.map_err(|error| refused(&error))?;
     Ok((StatusCode::ACCEPTED, Json(json!({ "jobUrl": format!("/jobs/{id}") }))))
 }
@@ -108,10 +123,38 @@ fn graph_of(parts: &[Part]) -> Result<proto::JobGraph, RestError> {
 
 #[cfg(test)]
 mod tests {
+    use axum::BoxError;
+    use axum::body::Body;
+    use axum::extract::FromRequest;
+
     use super::*;
 
     fn part(name: &str, file_name: Option<&str>, content: &[u8]) -> Part {
         Part { name: name.into(), file_name: file_name.map(str::to_owned), content: Bytes::copy_from_slice(content) }
+    }
+
+    /// What is said of an upload with such a body.
+    async fn said(body: Body) -> String {
+        let request = axum::http::Request::builder()
+            .header("content-type", "multipart/form-data; boundary=b")
+            .body(body)
+            .unwrap();
+        let multipart = Multipart::from_request(request, &()).await.unwrap();
+        format!("{:?}", parts(multipart, 4711).await.map(|_| ()).unwrap_err())
+    }
+
+    /// Before: "Request payload is too large", "failed to read stream".
+    #[tokio::test]
+    async fn what_cannot_be_read_is_refused_with_the_limit() {
+        let head = Bytes::from_static(b"--b\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\n");
+        // Longer than bodies may be where no limit is set.
+        let long = Bytes::from(vec![b'x'; 3 << 20]);
+        let chunks = [Ok::<_, BoxError>(head.clone()), Ok(long)];
+        let said_of_long = said(Body::from_stream(futures::stream::iter(chunks))).await;
+        assert!(said_of_long.contains("413") && said_of_long.contains("at most 4711 bytes"), "{said_of_long}");
+        assert!(said_of_long.contains("rest.server.max-content-length"), "{said_of_long}");
+        let late = said(Body::from_stream(futures::stream::iter([Ok(head), Err(BoxError::from(Late))]))).await;
+        assert!(late.contains("408") && late.contains("within 30 s"), "{late}");
     }
 
     #[test]
