@@ -67,12 +67,14 @@ async fn read_file(pointer: &str, configuration: &Configuration) -> Result<(Loca
         Err(error) if !error.is_not_found() => return Err(error.into()),
         Err(_) => {}
     }
+    let is_folder = location.as_local().is_some_and(|path| path.is_dir());
     match location.read().await {
         Ok(bytes) => return Ok((location, bytes)),
-        Err(error) if location.as_local().is_none() && !error.is_not_found() => return Err(error.into()),
+        // What is there and is no file, or may not be read.
+        Err(error) if !is_folder && !error.is_not_found() => return Err(error.into()),
         Err(_) => {}
     }
-    Err(Error::Corrupt(match location.as_local().is_some_and(|path| path.is_dir()) {
+    Err(Error::Corrupt(match is_folder {
         true => format!(
             "Cannot find meta data file '{METADATA}' in directory '{}': the checkpoint or savepoint was never completed, \
              or the directory is another one",

@@ -284,6 +284,27 @@ async fn a_savepoint_can_be_moved() {
     dispose(&moved, &storage).await;
 }
 
+/// Before, it was said of all that it cannot be found.
+#[tokio::test]
+async fn what_is_there_and_no_savepoint_is_told_from_what_is_not_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let plain = folder.path().join("plain");
+    std::fs::write(&plain, "no metadata").unwrap();
+    let nowhere = folder.path().join("nowhere");
+    for (path, words) in [
+        (Path::new("/dev/null"), "cannot read"),
+        (plain.as_path(), "is not the metadata of a checkpoint or savepoint"),
+        (folder.path(), "Cannot find meta data file '_metadata' in directory"),
+        (nowhere.as_path(), "Cannot find checkpoint or savepoint file/directory"),
+    ] {
+        let pointer = path.display().to_string();
+        let said = read_metadata(&pointer, &Configuration::default()).await.unwrap_err();
+        let (said, cause) = (said.to_string(), std::error::Error::source(&said).map(ToString::to_string));
+        let all = format!("{said}: {}", cause.unwrap_or_default());
+        assert!(all.contains(words) && all.contains(&pointer), "{all}");
+    }
+}
+
 async fn dispose(moved: &Path, storage: &CheckpointStorage) {
     std::fs::rename(moved.join("renamed"), moved.join("_metadata")).unwrap();
     dispose_savepoint(&moved.display().to_string(), storage.configuration()).await.unwrap();
