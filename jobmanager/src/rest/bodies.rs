@@ -150,7 +150,14 @@ impl Error for Late {}
 impl Late {
     /// Whether something failed because a body was late.
     pub(super) fn is_cause_of(error: &(dyn Error + 'static)) -> bool {
-        std::iter::successors(Some(error), |error| error.source()).any(|cause| cause.is::<Self>())
+        let mut cause = Some(error);
+        while let Some(error) = cause {
+            if error.is::<Self>() {
+                return true;
+            }
+            cause = error.source();
+        }
+        false
     }
 }
 
