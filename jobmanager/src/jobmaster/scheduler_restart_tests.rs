@@ -42,12 +42,13 @@ fn a_failure_that_comes_again_is_logged_now_and_then_and_is_in_the_history() {
     let at_once = RestartStrategyOptions::FixedDelay { attempts: u32::MAX, delay: Duration::ZERO };
     let mut job = Job::running(1, at_once);
     let log = FailureLog::default();
-    // For 12 s: at once, and after 10 s.
+    // For 12 s: ten lines at once, and ten after 10 s.
     let lines = job.fails(&log, "/ by zero", 3_000);
-    assert_eq!(lines, Lines { tasks: vec![0, 2_499], restarts: vec![0, 2_499] });
+    let shown = [vec![0; 10], vec![2_490], vec![0; 9]].concat();
+    assert_eq!(lines, Lines { tasks: shown.clone(), restarts: shown });
     // Another one is news.
     let lines = job.fails(&log, "overflow", 2);
-    assert_eq!(lines, Lines { tasks: vec![499], restarts: vec![499] });
+    assert_eq!(lines, Lines { tasks: vec![490, 0], restarts: vec![490, 0] });
     // Many that differ are not all in the log, but all the same counted.
     let lines = (0..1_000)
         .map(|row| job.fails(&log, &format!("row {row}"), 1))
@@ -62,6 +63,6 @@ fn a_job_that_takes_its_time_is_logged_each_time() {
     let log = FailureLog::default();
     let restarts: Vec<u64> = (0..5).filter_map(|restart| log.restart("/ by zero", restart * 10_000)).collect();
     assert_eq!(restarts, [0; 5]);
-    let restores: Vec<u64> = (0..5).filter_map(|restart| log.restore("file:/a/chk-7", restart * 4_000)).collect();
-    assert_eq!(restores, [0, 2]);
+    let restores = (0..13).filter_map(|restart| log.restore("file:/a/chk-7", restart / 12 * 10_000));
+    assert_eq!(restores.collect::<Vec<u64>>(), [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2]);
 }
