@@ -182,18 +182,38 @@ impl WindowZone {
         self.zone.map_or(local, |zone| local.wrapping_sub(zone.offset_of_local(local.div_euclid(SECOND)) * SECOND))
     }
 
-    /// The watermark at which a window with this end is complete: where clocks are put back, the second time that its last
-    /// millisecond passes.
+    /// The watermark at which a window with this end is complete: where clocks are put forward over its last millisecond, when
+    /// they are; where they are put back, the second time that it passes.
+    ///
+    /// Never before a window that ends earlier: windows are emitted in the order of their ends, and a restore takes those for
+    /// emitted that were complete. Flink has a window that ends within the gap complete at a full hour of UTC, which is the same
+    /// where clocks are put forward by an hour at such a time, and later elsewhere.
     pub fn trigger(self, window_end: i64) -> i64 {
         let last = window_end.wrapping_sub(1);
-        if self.zone.is_none() {
-            return last;
+        let Some(zone) = self.zone else { return last };
+        let first = self.to_instant(last);
+        let gap = self.to_local(first).wrapping_sub(last);
+        if gap > 0 {
+            return put_forward(zone, first.div_euclid(SECOND), gap.div_euclid(SECOND)) * SECOND;
         }
-        let (first, next) = (self.to_instant(last), self.to_instant(last.wrapping_add(HOUR)));
-        match next.wrapping_sub(first) {
-            0 => first - first % HOUR,
-            apart if apart > HOUR => next - HOUR,
-            _ => first,
+        let next = self.to_instant(last.wrapping_add(HOUR));
+        match next.wrapping_sub(first) > HOUR {
+            true => next - HOUR,
+            false => first,
         }
     }
+}
+
+/// When clocks were put forward: at this second or less than so many seconds before.
+fn put_forward(zone: Zone, second: i64, seconds: i64) -> i64 {
+    let offset = zone.offset_at(second);
+    let (mut before, mut behind) = (second - seconds, second);
+    while behind - before > 1 {
+        let middle = before + (behind - before) / 2;
+        match zone.offset_at(middle) == offset {
+            true => behind = middle,
+            false => before = middle,
+        }
+    }
+    behind
 }

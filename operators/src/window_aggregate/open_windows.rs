@@ -8,9 +8,6 @@ use crate::operator::Result;
 
 /// Finds them. Windows end at the same distance from one another, whichever slice they hold: what was found for one slice is
 /// known of the windows of the others, so that each window is looked at about once and not once a slice.
-///
-/// Windows are looked at one after another and not by bisection: where clocks are put forward by other than an hour, a window
-/// that ends within the gap is complete later than one that ends soon behind it.
 pub(super) struct OpenWindows {
     assigner: WindowAssigner,
     zone: WindowZone,

@@ -18,6 +18,8 @@ fn changes() -> Vec<(&'static str, i64)> {
         ("Europe/Berlin", at((2021, 10, 31), 3600.0)),
         ("Australia/Lord_Howe", at((2024, 10, 5), 15.5 * 3600.0)),
         ("Australia/Lord_Howe", at((2025, 4, 5), 15.0 * 3600.0)),
+        ("Australia/Adelaide", at((2024, 10, 5), 16.5 * 3600.0)),
+        ("America/St_Johns", at((2024, 3, 10), 5.5 * 3600.0)),
         ("Antarctica/Troll", at((2024, 3, 31), 3600.0)),
         ("Antarctica/Troll", at((2024, 10, 27), 3600.0)),
         ("Pacific/Apia", at((2011, 12, 30), 10.0 * 3600.0)),
@@ -29,6 +31,21 @@ fn changes() -> Vec<(&'static str, i64)> {
 fn first_open(assigner: WindowAssigner, zone: WindowZone, slice_end: i64, passed: i64) -> Option<i64> {
     let mut windows = std::iter::successors(Some(slice_end), |window| assigner.next_window_of(slice_end, *window));
     windows.find(|window| zone.trigger(*window) > passed)
+}
+
+/// Failed before: where clocks are put forward by other than an hour, or not at a full hour of UTC.
+#[test]
+fn a_window_is_complete_no_earlier_than_those_that_end_before_it() {
+    for (name, change) in changes() {
+        let zone = WindowZone::new(Zone::parse(name).unwrap(), true);
+        let triggers: Vec<i64> =
+            (-600..600).map(|minutes| zone.trigger(zone.to_local(change) + minutes * 5 * MINUTE)).collect();
+        assert!(triggers.is_sorted(), "{name}");
+    }
+    let (_, change) = changes()[0];
+    let berlin = WindowZone::new(Zone::parse("Europe/Berlin").unwrap(), true);
+    let within = berlin.to_local(change) - HOUR / 2;
+    assert_eq!(berlin.trigger(within), change, "as in Flink");
 }
 
 /// In any order of slices, whether time goes on or is put back.
