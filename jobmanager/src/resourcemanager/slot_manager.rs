@@ -493,16 +493,13 @@ impl SlotManager {
         }
         self.call_succeeded(task_manager);
         // What it has reported since it gave the slot is right: if it had it still, it would be the job's by now.
-        let given = granted && !self.is_outdated(task_manager, number);
-        let unwanted = given && !self.granted(task_manager, allocation);
-        if !given {
+        if granted && !self.is_outdated(task_manager, number) {
+            self.granted(task_manager, allocation);
+        } else {
             self.not_granted(task_manager, allocation);
         }
-        let mut outcome = self.report(task_manager, number, report);
-        if unwanted && !outcome.to_free.contains(&allocation) {
-            outcome.to_free.push(allocation);
-        }
-        outcome
+        // The report names the slot, and so decides whether its job wants it: also if the request was believed to have failed.
+        self.report(task_manager, number, report)
     }
 
     fn call_succeeded(&mut self, task_manager: &str) {

@@ -2,6 +2,9 @@ use proptest::prelude::*;
 
 use super::*;
 
+#[path = "slot_manager_answer_tests.rs"]
+mod answers;
+
 fn ids() -> impl FnMut() -> AllocationId {
     let mut next = 0u128;
     move || {
@@ -396,6 +399,8 @@ impl Cluster {
         }
         let Answer { request, granted, number, report } = self.answers.remove(0);
         let outcome = slots.answered(&request.task_manager, request.allocation, granted, number, &report);
+        let held = |id: &AllocationId| matches!(slots.find(&request.task_manager, *id), Some((_, SlotState::Held(_))));
+        assert!(!outcome.to_free.iter().any(held), "what is freed is no job's");
         let said = report.iter().map(|slot| slot.allocation).collect();
         self.heard(slots, &request.task_manager, Truth { number, slots: said });
         self.free(&request.task_manager, outcome);
