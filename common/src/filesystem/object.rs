@@ -2,7 +2,7 @@
 use std::fs::File;
 use std::io::{Read, Write};
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +10,8 @@ use bytes::Bytes;
 use futures::stream::FuturesUnordered;
 use futures::{StreamExt, TryStreamExt};
 use object_store::path::Path as ObjectPath;
-use object_store::{MultipartUpload, ObjectStore, ObjectStoreExt, PutMode, PutPayload};
+use object_store::{MultipartUpload, ObjectStore, ObjectStoreExt, PutMode, PutPayload, UploadPart};
+use tokio::sync::oneshot;
 use tracing::Instrument;
 
 use super::regular::open_regular;
@@ -102,74 +103,93 @@ pub(super) async fn upload(store: &Arc<dyn ObjectStore>, path: &ObjectPath, uri:
         write(&**store, path, uri, bytes).await?;
         return Ok(reader.seen);
     }
-    let failed = |error| Error::object("write", uri, &error);
-    let mut parts = Parts::begin(store, path).await.map_err(failed)?;
-    let outcome = match &mut parts.0 {
-        Some(upload) => upload_parts(&mut **upload, &mut reader, uri, from).await,
-        None => Ok(()),
-    };
-    match outcome {
-        Ok(()) => parts.0 = None,
-        // The first failure is the one to report.
-        Err(_) => parts.abort().await,
-    }
-    outcome.map(|()| reader.seen)
+    // It ends with this call's future, which the task hears of by its end of the channel.
+    let (caller, _held) = oneshot::channel();
+    let task = InParts { store: store.clone(), path: path.clone(), uri: uri.to_owned(), from: from.to_owned(), caller };
+    let outcome = tokio::spawn(task.run(reader).in_current_span()).await;
+    outcome.unwrap_or_else(|error| {
+        let store = "multipart upload";
+        Err(Error::object("write", uri, &object_store::Error::Generic { store, source: Box::new(error) }))
+    })
 }
 
-type Multipart = Box<dyn MultipartUpload>;
-
-/// An upload in parts, which the service keeps until it is completed or aborted: it is aborted however its owner ends.
-struct Parts(Option<Multipart>);
-
-impl Parts {
-    /// Begins one. If nobody waits for that any more, it is aborted when it has begun.
-    async fn begin(store: &Arc<dyn ObjectStore>, path: &ObjectPath) -> object_store::Result<Self> {
-        let (store, path) = (store.clone(), path.clone());
-        let begin = async move { store.put_multipart(&path).await.map(|upload| Self(Some(upload))) };
-        tokio::spawn(begin.in_current_span()).await.unwrap_or_else(|error| {
-            Err(object_store::Error::Generic { store: "multipart upload", source: Box::new(error) })
-        })
-    }
-
-    async fn abort(mut self) {
-        if let Some(upload) = self.0.take() {
-            abort(upload).await;
-        }
-    }
+/// An upload in parts, which the service keeps until it is completed or aborted: it is aborted however its caller ends.
+///
+/// It is a task of its own because an abort must come behind the answers to all its requests: a service carries out a
+/// request whose client has gone, too, and a part that it stores behind the abort brings the upload back.
+struct InParts {
+    store: Arc<dyn ObjectStore>,
+    path: ObjectPath,
+    uri: String,
+    from: PathBuf,
+    /// Closed when nobody waits for the outcome.
+    caller: oneshot::Sender<()>,
 }
 
-/// What cannot be aborted stays until the job's folder is swept.
-async fn abort(mut upload: Multipart) {
-    if let Err(error) = upload.abort().await {
-        tracing::debug!(%error, "an unfinished upload stays for now");
+impl InParts {
+    async fn run(self, reader: PartReader) -> Result<Written> {
+        let upload = self.store.put_multipart(&self.path).await.map_err(|error| self.failed(error))?;
+        self.put_all(upload, reader).await
     }
-}
 
-impl Drop for Parts {
-    fn drop(&mut self) {
-        if let (Some(upload), Ok(runtime)) = (self.0.take(), tokio::runtime::Handle::try_current()) {
-            runtime.spawn(abort(upload).in_current_span());
+    async fn put_all(&self, mut upload: Box<dyn MultipartUpload>, mut reader: PartReader) -> Result<Written> {
+        let outcome = match self.put_parts(&mut *upload, &mut reader).await {
+            Ok(()) => upload.complete().await.map(|_| reader.seen).map_err(|error| self.failed(error)),
+            // The first failure is the one to report.
+            Err(error) => Err(error),
+        };
+        if outcome.is_err()
+            && let Err(error) = upload.abort().await
+        {
+            // Until the job's folder is swept.
+            tracing::debug!(%error, "an unfinished upload stays for now");
         }
+        outcome
     }
-}
 
-async fn upload_parts(upload: &mut dyn MultipartUpload, reader: &mut PartReader, uri: &str, from: &Path) -> Result<()> {
-    let failed = |error| Error::object("write", uri, &error);
-    let mut under_way = FuturesUnordered::new();
-    loop {
-        let local = |error: std::io::Error| Error::io("read", &from.display().to_string(), &error);
-        let bytes = reader.next().await.map_err(local)?;
-        if bytes.is_empty() {
-            break;
+    /// Puts all parts. However that ends, no request is under way behind it.
+    async fn put_parts(&self, upload: &mut dyn MultipartUpload, reader: &mut PartReader) -> Result<()> {
+        let mut under_way = FuturesUnordered::new();
+        let mut outcome = self.begin_parts(upload, reader, &mut under_way).await;
+        while let Some(answer) = under_way.next().await {
+            outcome = outcome.and(answer.map_err(|error| self.failed(error)));
         }
-        if under_way.len() >= PARTS_AT_ONCE {
-            under_way.try_next().await.map_err(failed)?;
-        }
-        under_way.push(upload.put_part(PutPayload::from_bytes(bytes)));
+        outcome.and_then(|()| self.still_wanted())
     }
-    while under_way.try_next().await.map_err(failed)?.is_some() {}
-    drop(under_way);
-    upload.complete().await.map(|_| ()).map_err(failed)
+
+    async fn begin_parts(
+        &self,
+        upload: &mut dyn MultipartUpload,
+        reader: &mut PartReader,
+        under_way: &mut FuturesUnordered<UploadPart>,
+    ) -> Result<()> {
+        loop {
+            self.still_wanted()?;
+            let local = |error: std::io::Error| Error::io("read", &self.from.display().to_string(), &error);
+            let bytes = reader.next().await.map_err(local)?;
+            if bytes.is_empty() {
+                return Ok(());
+            }
+            if under_way.len() >= PARTS_AT_ONCE {
+                under_way.try_next().await.map_err(|error| self.failed(error))?;
+            }
+            under_way.push(upload.put_part(PutPayload::from_bytes(bytes)));
+        }
+    }
+
+    fn still_wanted(&self) -> Result<()> {
+        match self.caller.is_closed() {
+            true => Err(self.failed(object_store::Error::Generic {
+                store: "multipart upload",
+                source: "nobody waits for it any more".into(),
+            })),
+            false => Ok(()),
+        }
+    }
+
+    fn failed(&self, error: object_store::Error) -> Error {
+        Error::object("write", &self.uri, &error)
+    }
 }
 
 pub(super) async fn download(store: &dyn ObjectStore, path: &ObjectPath, uri: &str, to: &Path) -> Result<Written> {
@@ -240,5 +260,74 @@ impl PartReader {
         self.seen.size += bytes.len() as u64;
         self.seen.crc32c = crc32c::crc32c_append(self.seen.crc32c, &bytes);
         Ok(bytes.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use object_store::memory::InMemory;
+    use object_store::{PutResult, Result as StoreResult};
+    use parking_lot::Mutex;
+    use tokio::sync::Semaphore;
+
+    use super::*;
+
+    /// Stores a part when it is let, whether its client waits for it or not.
+    #[derive(Debug)]
+    struct Slow {
+        let_through: Arc<Semaphore>,
+        seen: Arc<Mutex<Vec<&'static str>>>,
+    }
+
+    #[tonic::async_trait]
+    impl MultipartUpload for Slow {
+        fn put_part(&mut self, _data: PutPayload) -> UploadPart {
+            let (let_through, seen) = (self.let_through.clone(), self.seen.clone());
+            let stored = tokio::spawn(async move {
+                let_through.acquire().await.unwrap().forget();
+                seen.lock().push("part");
+            });
+            Box::pin(async { stored.await.map_err(object_store::Error::from) })
+        }
+
+        async fn complete(&mut self) -> StoreResult<PutResult> {
+            self.seen.lock().push("complete");
+            Ok(PutResult { e_tag: None, version: None })
+        }
+
+        async fn abort(&mut self) -> StoreResult<()> {
+            self.seen.lock().push("abort");
+            Ok(())
+        }
+    }
+
+    /// Failed before: the abort went out at once, and a part that the service stored behind it brought the upload back,
+    /// for ever where no sweep came by.
+    #[tokio::test]
+    async fn an_upload_that_is_given_up_is_aborted_behind_its_parts() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("file");
+        File::create(&file).unwrap().set_len(4 * PART).unwrap();
+        let (let_through, seen) = (Arc::new(Semaphore::new(0)), Arc::new(Mutex::new(Vec::new())));
+        let upload = Box::new(Slow { let_through: let_through.clone(), seen: seen.clone() });
+        let (caller, waits) = oneshot::channel();
+        let (uri, path) = ("s3://b/file".to_owned(), ObjectPath::from("file"));
+        let task = InParts { store: Arc::new(InMemory::new()), path, uri, from: file.clone(), caller };
+        let going = tokio::spawn(async move { task.put_all(upload, PartReader::open(&file).unwrap()).await });
+        let_through.add_permits(1);
+        while seen.lock().is_empty() {
+            tokio::task::yield_now().await;
+        }
+        drop(waits);
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(*seen.lock(), ["part"]);
+        let_through.add_permits(PARTS_AT_ONCE);
+        let error = going.await.unwrap().unwrap_err().to_string();
+        assert!(error.contains("nobody waits for it any more"), "{error}");
+        let seen = seen.lock();
+        let (last, parts) = seen.split_last().unwrap();
+        assert!(*last == "abort" && parts.iter().all(|part| *part == "part"), "{seen:?}");
     }
 }
