@@ -26,8 +26,21 @@ makeSecret() {
 }
 makeSecret "$@"
 
+# Without high availability the one JobManager is here, whatever the list says, as in Flink, which does not warn.
+warnOfMasters() {
+  local master host
+  [[ -f $FLINK_CONF_DIR/masters ]] || return 0
+  readHosts "$FLINK_CONF_DIR/masters"
+  for master in "${HOSTS[@]}"; do
+    host=${master%:*}
+    if isLocal "$host" || [[ $host == "$HOSTNAME" || $host == "${HOSTNAME%%.*}" ]]; then continue; fi
+    echo "WARNING: $FLINK_CONF_DIR/masters names $master, but without high availability the JobManager is started here, on $HOSTNAME. Run this script on the host that is to have it." >&2
+  done
+}
+
 readHosts "$FLINK_CONF_DIR/workers"
 if [[ $HIGH_AVAILABILITY == none ]]; then
+  warnOfMasters
   echo "Starting cluster."
   "$FLINK_BIN_DIR/jobmanager.sh" start "$@" || exit 1
 else

@@ -167,6 +167,18 @@ fn a_secret_on_the_command_line_is_refused() {
     assert_eq!(cluster.all_pids(), Vec::<u32>::new());
 }
 
+/// Before, whoever named another host got a JobManager here without a word.
+#[test]
+fn a_master_elsewhere_is_warned_of_without_high_availability() {
+    let cluster = Cluster::builder().prepare();
+    std::fs::write(cluster.conf().join("masters"), "localhost:8081\nelsewhere:8081\n").unwrap();
+    let started = cluster.script("start-cluster.sh", &[]);
+    let said = String::from_utf8_lossy(&started.stderr);
+    assert!(started.status.success(), "{started:?}");
+    assert!(said.contains("names elsewhere:8081") && !said.contains("names localhost"), "{started:?}");
+    assert!(cluster.stop().status.success());
+}
+
 /// Before, a cluster was started from nothing.
 #[test]
 fn a_folder_of_configuration_that_is_not_there_is_refused() {
