@@ -123,12 +123,19 @@ fn units(bytes: usize) -> u32 {
 
 /// How long the body says it is, the largest number if it does not say; none: there is no body.
 fn length(headers: &HeaderMap) -> Option<usize> {
-    if headers.contains_key(TRANSFER_ENCODING) {
-        return Some(usize::MAX);
+    if !headers.contains_key(TRANSFER_ENCODING) && !headers.contains_key(CONTENT_LENGTH) {
+        return None;
     }
-    let length = headers.get(CONTENT_LENGTH)?;
-    let length = length.to_str().ok().and_then(|text| text.parse().ok()).unwrap_or(usize::MAX);
+    let length = stated_length(headers).unwrap_or(usize::MAX);
     (length > 0).then_some(length)
+}
+
+/// How long the body says it is, if it does.
+pub(super) fn stated_length(headers: &HeaderMap) -> Option<usize> {
+    if headers.contains_key(TRANSFER_ENCODING) {
+        return None;
+    }
+    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
 /// That a body does not come in time.

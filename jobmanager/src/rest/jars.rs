@@ -6,7 +6,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use axum::Extension;
 use axum::body::Bytes;
 use axum::extract::{Multipart, Path, Query, State};
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use prost::Message as _;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -21,7 +21,7 @@ use wiesel_sql::parser::{StatementText, parse_statement, split};
 use wiesel_sql::session::{ExecuteOptions, Outcome, Session};
 
 use super::error::RestError;
-use super::limits::{TriggerBody, content};
+use super::limits::{BodyLimit, TriggerBody, content};
 use super::peers::Peer;
 use super::plan::plan_of;
 use super::submit::{Part, parts, refused, restore_keys};
@@ -91,9 +91,15 @@ fn artifacts(folder: &FilePath) -> Vec<Artifact> {
 }
 
 /// `POST /jars/upload`.
-pub(super) async fn upload(State(state): Rest, Extension(peer): Extension<Peer>, multipart: Multipart) -> Answer {
+pub(super) async fn upload(
+    State(state): Rest,
+    Extension(peer): Extension<Peer>,
+    headers: HeaderMap,
+    multipart: Multipart,
+) -> Answer {
     enabled(&state)?;
-    let parts = parts(multipart, state.options.max_content_length).await?;
+    let limit = BodyLimit::of_upload(&headers, state.options.max_content_length);
+    let parts = parts(multipart, limit).await?;
     let folder = state.options.upload_dir.clone();
     let [part] = &parts[..] else {
         return Err(RestError::bad_request(format!("Exactly 1 file must be sent, received {}.", parts.len())));

@@ -2,7 +2,7 @@
 use axum::Json;
 use axum::extract::multipart::MultipartError;
 use axum::extract::{Multipart, State};
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use bytes::Bytes;
 use prost::Message;
 use serde_json::{Value, json};
@@ -12,6 +12,7 @@ use wiesel_proto as proto;
 use super::Rest;
 use super::bodies::Late;
 use super::error::RestError;
+use super::limits::BodyLimit;
 use crate::dispatcher::SubmitError;
 
 /// The most parts of a body: each is kept by itself until all are there.
@@ -30,9 +31,9 @@ pub(super) struct Part {
     pub(super) content: Bytes,
 }
 
-/// All parts of a body. `largest`: how long it may be.
-pub(super) async fn parts(mut multipart: Multipart, largest: usize) -> Result<Vec<Part>, RestError> {
-    let bad = |error: MultipartError| unreadable(&error, largest);
+/// All parts of a body.
+pub(super) async fn parts(mut multipart: Multipart, limit: BodyLimit) -> Result<Vec<Part>, RestError> {
+    let bad = |error: MultipartError| unreadable(&error, limit);
     let mut parts = Vec::new();
     while let Some(field) = multipart.next_field().await.map_err(bad)? {
         if parts.len() >= MAX_PARTS {
@@ -47,16 +48,10 @@ pub(super) async fn parts(mut multipart: Multipart, largest: usize) -> Result<Ve
 }
 
 /// Why a body cannot be read.
-fn unreadable(error: &MultipartError, largest: usize) -> RestError {
+fn unreadable(error: &MultipartError, limit: BodyLimit) -> RestError {
     match error.status() {
         _ if Late::is_cause_of(error) => RestError::handler(StatusCode::REQUEST_TIMEOUT, Late),
-        StatusCode::PAYLOAD_TOO_LARGE => RestError::handler(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            format!(
-                "The body of this request is too long: it may have at most {largest} bytes, as \
-                 rest.server.max-content-length of the JobManager says."
-            ),
-        ),
+        StatusCode::PAYLOAD_TOO_LARGE => limit.exceeded(),
         // A body that breaks off.
         StatusCode::INTERNAL_SERVER_ERROR => RestError::bad_request(error.body_text()),
         status => RestError::handler(status, error.body_text()),
@@ -64,8 +59,13 @@ fn unreadable(error: &MultipartError, largest: usize) -> RestError {
 }
 
 /// `POST /jobs`.
-pub(super) async fn submit(State(state): Rest, multipart: Multipart) -> Result<(StatusCode, Json<Value>), RestError> {
-    let graph = graph_of(&parts(multipart, state.options.max_content_length).await?)?;
+pub(super) async fn submit(
+    State(state): Rest,
+    headers: HeaderMap,
+    multipart: Multipart,
+) -> Result<(StatusCode, Json<Value>), RestError> {
+    let limit = BodyLimit::of_upload(&headers, state.options.max_content_length);
+    let graph = graph_of(&parts(multipart, limit).await?)?;
     let id = state.dispatcher.submit(graph).await.map_err(|error| refused(&error))?;
     Ok((StatusCode::ACCEPTED, Json(json!({ "jobUrl": format!("/jobs/{id}") }))))
 }
@@ -140,7 +140,7 @@ mod tests {
             .body(body)
             .unwrap();
         let multipart = Multipart::from_request(request, &()).await.unwrap();
-        format!("{:?}", parts(multipart, 4711).await.map(|_| ()).unwrap_err())
+        format!("{:?}", parts(multipart, BodyLimit::of_upload(&HeaderMap::new(), 4711)).await.map(|_| ()).unwrap_err())
     }
 
     /// Before: "Request payload is too large", "failed to read stream".
