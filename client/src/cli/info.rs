@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::Args;
 use serde_json::json;
 
-use super::{Cluster, Failure, options, read_script, script_name};
+use super::{Cluster, Failure, options, read_script, remove_script, script_name};
 use crate::progress::told_of;
 
 #[derive(Args)]
@@ -35,7 +35,7 @@ impl Info {
         });
         let waits = format!("{} to plan the script", client.address());
         let plan = told_of(&waits, client.plan(&artifact, &body)).await;
-        client.delete_artifact(&artifact).await?;
+        remove_script(&client, &artifact).await;
         println!("----------------------- Execution Plan -----------------------");
         println!("{}", serde_json::to_string_pretty(&plan?)?);
         println!("--------------------------------------------------------------");

@@ -24,7 +24,7 @@ mod savepoint;
 mod stop;
 
 pub(crate) use operation::wait_for_savepoint;
-pub(crate) use run::{end_before_start, end_of};
+pub(crate) use run::{end_before_start, end_of, lost_sight_of};
 
 /// Runs and controls jobs of a Wiesel cluster.
 #[derive(Parser)]
@@ -184,6 +184,13 @@ fn read_script(path: &Path) -> Result<String, Failure> {
 fn script_name(path: &Path) -> String {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     if name.ends_with(".sql") { name.into_owned() } else { format!("{name}.sql") }
+}
+
+/// Removes an uploaded script. It was only the way to a plan or to jobs: what becomes of these does not hang on it.
+async fn remove_script(client: &RestClient, artifact: &str) {
+    if let Err(error) = client.delete_artifact(artifact).await {
+        eprintln!("[WARNING] The uploaded script {artifact} stays with the JobManager: {error}");
+    }
 }
 
 /// Runs the command line; the exit status is 0 only if the action did what was asked.

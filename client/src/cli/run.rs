@@ -9,7 +9,7 @@ use wiesel_common::config::options::client as client_options;
 use wiesel_common::id::JobId;
 
 use super::options::{self, claim_mode};
-use super::{Cluster, Failure, read_script, script_name};
+use super::{Cluster, Failure, read_script, remove_script, script_name};
 use crate::lease::Lease;
 use crate::progress::{told_of, watched};
 use crate::rest::{JobEnd, RestClient};
@@ -71,10 +71,8 @@ impl Run {
         let body = json!({"flinkConfiguration": properties, "parallelism": self.parallelism});
         let waits = format!("{} to plan the script and to run what it waits for", client.address());
         let submitted = told_of(&waits, client.run(&artifact, &body)).await;
-        // The artifact was only the way there; what becomes of the jobs does not hang on it.
-        let deleted = client.delete_artifact(&artifact).await;
+        remove_script(&client, &artifact).await;
         let jobs = submitted?;
-        deleted?;
         // From the beginning: a job may take long to start, and others wait for their turn.
         let _heartbeats: Vec<_> = jobs.iter().filter_map(|job| Some(lease?.keep(&client, *job))).collect();
         let mut ends_well = true;
@@ -84,7 +82,7 @@ impl Run {
                 Ok(None) => started.push(job),
                 Ok(Some(end)) => ends_well &= tell_end(job, end),
                 Err(error) => {
-                    eprintln!("Whether the job {job} starts is not known: {error}");
+                    eprintln!("{error:#}");
                     ends_well = false;
                 }
             }
@@ -124,7 +122,7 @@ async fn start(client: &RestClient, job: JobId) -> Result<Option<JobEnd>, Failur
     if matches!(end, Ok(None) | Err(_)) {
         println!("Job has been submitted with JobID {job}");
     }
-    Ok(end?)
+    end.map_err(|error| lost_sight_of(job, &error))
 }
 
 /// Says which jobs do not run yet, for nobody waits for them.
@@ -142,9 +140,18 @@ async fn tell_what_waits(client: &RestClient, jobs: &[JobId]) {
 async fn wait(client: &RestClient, jobs: &[JobId]) -> Result<bool, Failure> {
     let mut finished = true;
     for job in jobs {
-        finished &= tell_end(*job, watched(client, *job, "", end_of(client, *job)).await?);
+        let end = watched(client, *job, "", end_of(client, *job)).await;
+        finished &= tell_end(*job, end.map_err(|error| lost_sight_of(*job, &error))?);
     }
     Ok(finished)
+}
+
+/// That the JobManager does not say any more how a job gets on that it has taken.
+pub(crate) fn lost_sight_of(job: JobId, error: &crate::rest::Error) -> Failure {
+    anyhow::anyhow!(
+        "What becomes of the job {job} is not known: {error}\nIt may go on: `flink list -a` shows its state, and `flink cancel \
+         {job}` ends it."
+    )
 }
 
 /// True: it has finished.

@@ -55,8 +55,10 @@ impl Limits {
 /// Why there is no answer.
 #[derive(Debug)]
 pub(super) enum Missing {
-    /// What the connection said.
+    /// Why there is no connection.
     Unreachable(String),
+    /// How the connection ended after the call had begun.
+    Broken(String),
     /// For so long nothing came.
     Silent(Duration),
     /// It has more than so many bytes.
@@ -65,12 +67,14 @@ pub(super) enum Missing {
 
 impl From<reqwest::Error> for Missing {
     fn from(error: reqwest::Error) -> Self {
-        Self::Unreachable(root_cause(&error))
+        let begun = !error.is_connect() && !error.is_builder();
+        let reason = root_cause(&error);
+        if begun { Self::Broken(reason) } else { Self::Unreachable(reason) }
     }
 }
 
 impl From<hyper::Error> for Missing {
     fn from(error: hyper::Error) -> Self {
-        Self::Unreachable(root_cause(&error))
+        Self::Broken(root_cause(&error))
     }
 }

@@ -35,6 +35,18 @@ pub enum Error {
         /// What the connection said.
         reason: String,
     },
+    /// The connection ended before the whole answer had come.
+    #[error(
+        "the connection to {address} ended before {call} was answered ({reason}); does the JobManager still run there, and what does its log say?"
+    )]
+    Broken {
+        /// `http://host:port`.
+        address: String,
+        /// What was asked.
+        call: String,
+        /// What the connection said.
+        reason: String,
+    },
     /// Somebody took the call and did not answer.
     #[error(
         "{address} did not answer {call} within {limit} (client.timeout): either the JobManager there hangs, or another program has its port; rest.address and rest.port (or -m) say where it is"
@@ -66,7 +78,34 @@ pub enum Error {
         call: String,
         /// What is wrong with the answer.
         reason: String,
+        /// Its HTTP status, if that is what is wrong.
+        status: Option<u16>,
     },
+    /// A call that changes something has no answer that says whether it did.
+    #[error("{cause}\n{perhaps}")]
+    Open {
+        /// Why there is none.
+        cause: Box<Error>,
+        /// What may have been done, and how to find out.
+        perhaps: String,
+    },
+}
+
+impl Error {
+    /// Whether the JobManager may have done what the call asked for.
+    fn leaves_open(&self) -> bool {
+        match self {
+            Self::Broken { .. } | Self::Silent { .. } => true,
+            // A proxy may have passed it on, unless it says that the call itself is wrong.
+            Self::Unexpected { status, .. } => !status.is_some_and(|status| (400..500).contains(&status)),
+            Self::Unreachable { .. } | Self::Refused { .. } | Self::Open { .. } => false,
+        }
+    }
+
+    /// The same of a call that changes something. `perhaps`: what may have been done all the same, and how to find out.
+    fn or_perhaps(self, perhaps: impl FnOnce() -> String) -> Self {
+        if self.leaves_open() { Self::Open { perhaps: perhaps(), cause: Box::new(self) } } else { self }
+    }
 }
 
 /// How long it may take to connect to a JobManager.
@@ -158,7 +197,10 @@ impl RestClient {
     pub async fn cancel(&self, job: JobId) -> Result<()> {
         let path = format!("/v1/jobs/{job}?mode=cancel");
         let request = self.http.patch(self.url(&path)).json(&json!({}));
-        self.send::<Value>(&path, request).await.map(drop)
+        let answer = self.send::<Value>(&path, request).await.map(drop);
+        answer.map_err(|error| {
+            error.or_perhaps(|| "It may be cancelled all the same: `flink list -a` shows its state.".to_owned())
+        })
     }
 
     /// Submits a job graph; answers when the JobManager has taken it.
@@ -166,7 +208,8 @@ impl RestClient {
         let request = json!({"jobGraphFileName": "jobGraph.bin", "jobJarFileNames": [], "jobArtifactFileNames": []});
         let file = Part::bytes(graph.encode_to_vec()).file_name("jobGraph.bin");
         let form = Form::new().text("request", request.to_string()).part("file_0", file);
-        self.send_long::<Value>("/v1/jobs", form).await.map(drop)
+        let answer = self.send_long::<Value>("/v1/jobs", form).await.map(drop);
+        answer.map_err(|error| error.or_perhaps(|| perhaps_submitted(graph)))
     }
 
     /// Uploads a script; returns the id of the artifact.
@@ -181,6 +224,16 @@ impl RestClient {
 
     /// Runs an uploaded script, which takes as long as the jobs that it waits for; returns the ids of its jobs.
     pub async fn run(&self, artifact: &str, body: &Value) -> Result<Vec<JobId>> {
+        self.run_script(artifact, body).await.map_err(|error| {
+            error.or_perhaps(|| {
+                "Jobs of the script may have been submitted all the same: `flink list -a` shows them, and `flink cancel` ends \
+                 one."
+                    .to_owned()
+            })
+        })
+    }
+
+    async fn run_script(&self, artifact: &str, body: &Value) -> Result<Vec<JobId>> {
         let path = format!("/v1/jars/{artifact}/run");
         let request = self.http.post(self.url(&path)).json(body);
         let answer: Value = self.send_within(self.limits.waiting(), &path, request).await?;
@@ -264,7 +317,12 @@ impl RestClient {
                 Err(Error::Refused { status: status.as_u16(), messages: errors })
             }
             // A JobManager says why it refuses. Another program may have its port.
-            _ => Err(self.unexpected(call, &format!("HTTP status {status}"))),
+            _ => Err(Error::Unexpected {
+                address: self.address.clone(),
+                call: call.to_owned(),
+                reason: format!("HTTP status {status}"),
+                status: Some(status.as_u16()),
+            }),
         }
     }
 
@@ -272,13 +330,26 @@ impl RestClient {
         let address = self.address.clone();
         match missing {
             Missing::Unreachable(reason) => Error::Unreachable { address, reason },
+            Missing::Broken(reason) => Error::Broken { address, call: call.to_owned(), reason },
             Missing::Silent(limit) => Error::Silent { address, call: call.to_owned(), limit: format_duration(limit) },
             Missing::TooLong(limit) => self.unexpected(call, &format!("it has more than {limit} bytes")),
         }
     }
 
     fn unexpected(&self, call: &str, reason: &str) -> Error {
-        Error::Unexpected { address: self.address.clone(), call: call.to_owned(), reason: reason.to_owned() }
+        let (address, call, reason) = (self.address.clone(), call.to_owned(), reason.to_owned());
+        Error::Unexpected { address, call, reason, status: None }
+    }
+}
+
+/// What may have become of a job graph whose submission has no answer.
+fn perhaps_submitted(graph: &proto::JobGraph) -> String {
+    match JobId::from_bytes(&graph.job_id) {
+        Some(job) => format!(
+            "The job {job} may have been submitted all the same: `flink list -a` shows whether it was, and `flink cancel {job}` ends \
+             it."
+        ),
+        None => "The job may have been submitted all the same: `flink list -a` shows whether it was.".to_owned(),
     }
 }
 
@@ -317,20 +388,25 @@ mod tests {
 
     /// What a client says of a server that answers so.
     fn said(answer: &'static str) -> String {
+        said_of(answer, async |client| client.jobs().await.map(drop))
+    }
+
+    /// What a client says to a call that a server answers so.
+    fn said_of(answer: &'static str, call: impl AsyncFnOnce(RestClient) -> Result<()>) -> String {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         let server = std::thread::spawn(move || {
             let (mut connection, _) = listener.accept().unwrap();
             let mut request = Vec::new();
             let mut buffer = [0; 1024];
-            while !request.ends_with(b"\r\n\r\n") {
+            while !request.windows(4).any(|bytes| bytes == b"\r\n\r\n") {
                 let read = connection.read(&mut buffer).unwrap();
                 request.extend_from_slice(&buffer[..read]);
             }
             connection.write_all(answer.as_bytes()).unwrap();
         });
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let outcome = runtime.block_on(RestClient::new("127.0.0.1", port).jobs());
+        let outcome = runtime.block_on(call(RestClient::new("127.0.0.1", port)));
         server.join().unwrap();
         outcome.err().map(|error| error.to_string()).unwrap_or_default()
     }
@@ -352,7 +428,8 @@ mod tests {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let said = runtime.block_on(async {
             let client = RestClient { limits, ..RestClient::new("127.0.0.1", port) };
-            let submitted = client.submit(&proto::JobGraph::default()).await.unwrap_err();
+            let graph = proto::JobGraph { job_id: vec![7; 16], ..Default::default() };
+            let submitted = client.submit(&graph).await.unwrap_err();
             [submitted, client.jobs().await.unwrap_err()]
         });
         // With it go the connections that it keeps.
@@ -374,7 +451,7 @@ mod tests {
         }
     }
 
-    /// Before, a client waited for ever, without a word.
+    /// Before, a client waited for ever, without a word; then it gave up a submission as if nothing had become of it.
     #[test]
     fn a_server_that_does_not_answer_is_given_up() {
         let patience = Limits::new(Duration::from_millis(20));
@@ -383,12 +460,49 @@ mod tests {
             (b"HTTP/1.1 100 Continue\r\n\r\n".as_slice(), true),
             (b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n{".as_slice(), false),
         ] {
-            for said in said_within(patience, answer, repeated) {
-                assert!(matches!(said, Error::Silent { .. }), "{said}");
-                let said = said.to_string();
+            let [submitted, asked] = said_within(patience, answer, repeated);
+            assert!(matches!(submitted, Error::Open { .. }), "{submitted}");
+            assert!(matches!(asked, Error::Silent { .. }), "{asked}");
+            let [submitted, asked] = [submitted.to_string(), asked.to_string()];
+            for said in [&submitted, &asked] {
                 assert!(said.contains("/v1/jobs") && said.contains("client.timeout"), "{said}");
             }
+            let job = "07".repeat(16);
+            let perhaps = format!("The job {job} may have been submitted all the same: `flink list -a`");
+            assert!(submitted.contains(&perhaps) && !asked.contains("all the same"), "{submitted} {asked}");
         }
+    }
+
+    /// Before, they said that nobody answers, or that a JobManager refuses, and nothing of what may have been done.
+    #[test]
+    fn a_call_without_an_answer_may_have_done_what_it_asked_for() {
+        const PAGE: &str = "Content-Length: 6\r\nConnection: close\r\n\r\n<html>";
+        const JOB: JobId = JobId([7; 16]);
+        async fn run(client: RestClient) -> Result<()> {
+            client.run("x.sql", &json!({})).await.map(drop)
+        }
+        async fn cancel(client: RestClient) -> Result<()> {
+            client.cancel(JOB).await
+        }
+        async fn stop(client: RestClient) -> Result<()> {
+            client.trigger_stop(JOB, None, false, "NATIVE").await.map(drop)
+        }
+        let bad_gateway: &'static str = format!("HTTP/1.1 504 Gateway Timeout\r\n{PAGE}").leak();
+        let not_found: &'static str = format!("HTTP/1.1 404 Not Found\r\n{PAGE}").leak();
+        for (answer, open) in [("", true), (bad_gateway, true), (not_found, false)] {
+            for (said, perhaps) in [
+                (said_of(answer, run), "Jobs of the script may have been submitted all the same: `flink list -a`"),
+                (said_of(answer, cancel), "It may be cancelled all the same"),
+                (said_of(answer, stop), "It may be under way all the same"),
+            ] {
+                assert_eq!(said.contains(perhaps), open, "{said}");
+                assert!(said.contains("http://127.0.0.1:"), "{said}");
+            }
+        }
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let nobody = runtime.block_on(run(RestClient::new("127.0.0.1", free))).unwrap_err();
+        assert!(matches!(nobody, Error::Unreachable { .. }), "{nobody}");
     }
 
     #[test]

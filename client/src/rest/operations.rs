@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use wiesel_common::id::JobId;
 
-use super::{RestClient, Result};
+use super::{Error, RestClient, Result};
 
 /// An operation that was triggered.
 #[derive(Clone, Debug)]
@@ -104,7 +104,10 @@ impl RestClient {
     }
 
     async fn trigger(&self, path: &str, status: &str, body: &Value) -> Result<Operation> {
-        let answer: Value = self.send(path, self.http.post(self.url(path)).json(body)).await?;
+        let answer = self.send(path, self.http.post(self.url(path)).json(body)).await;
+        let answer: Value = answer.map_err(|error: Error| {
+            error.or_perhaps(|| "It may be under way all the same: the log of the JobManager says so.".to_owned())
+        })?;
         let id = answer["request-id"].as_str().ok_or_else(|| self.unexpected(path, "no `request-id`"))?;
         Ok(Operation { id: id.to_owned(), status: format!("{status}/{id}") })
     }

@@ -233,7 +233,8 @@ mod tests {
     #[test]
     fn who_closes_without_a_word_does_not_answer() {
         let refused = said("");
-        assert!(matches!(refused, Error::Unreachable { .. }), "{refused}");
+        let Error::Open { cause, .. } = &refused else { panic!("{refused}") };
+        assert!(matches!(**cause, Error::Broken { .. }), "{refused}");
     }
 
     /// Takes nothing, and says this.

@@ -16,7 +16,7 @@ use super::format::{Table, row_count};
 use super::interrupts::Interrupts;
 use super::settings::{MAX_COLUMN_WIDTH, RESULT_MODE, ResultMode, check, setting};
 use super::{tableau, view};
-use crate::cli::{Failure, end_before_start, end_of, wait_for_savepoint};
+use crate::cli::{Failure, end_before_start, end_of, lost_sight_of, wait_for_savepoint};
 use crate::lease::Lease;
 use crate::progress::{CTRL_C_CANCELS, watched};
 use crate::rest::{JobEnd, RestClient};
@@ -116,7 +116,7 @@ impl Executor {
     ) -> Result<T, Failure> {
         let done = interrupts.unless_any(pin!(watched(&self.client, job, CTRL_C_CANCELS, wait))).await;
         match done {
-            Some(done) => Ok(done?),
+            Some(done) => done.map_err(|error| lost_sight_of(job, &error)),
             None => {
                 self.client.cancel(job).await?;
                 anyhow::bail!("job {job} was cancelled");

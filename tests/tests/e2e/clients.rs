@@ -156,6 +156,21 @@ fn a_job_that_fails_while_it_starts_was_not_submitted() {
     assert!(said.contains(cause) && said.contains("nowhere") && !said.contains("successfully submitted"), "{said}");
 }
 
+/// Before, it said that the JobManager did not answer, and nothing of the job, which may have started.
+#[test]
+fn a_submission_without_an_answer_names_the_job_that_may_run() {
+    let cluster = Cluster::builder().set("client.timeout", "2 s").start();
+    let script = cluster.file("insert.sql", &sql::trivial());
+    let job_manager = cluster.job_manager_pid();
+    process::signal(job_manager, Signal::STOP);
+    let output = cluster.script("sql-client.sh", &["-f", &script.to_string_lossy()]);
+    process::signal(job_manager, Signal::CONT);
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("client.timeout") && said.contains("may have been submitted all the same"), "{said}");
+    assert!(said.contains("`flink list -a` shows whether it was"), "{said}");
+}
+
 /// Before, the job was RUNNING and nothing else was said of it for five minutes.
 #[test]
 fn a_job_that_waits_for_slots_is_told_from_one_that_runs() {
