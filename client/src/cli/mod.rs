@@ -1,11 +1,13 @@
 //! `bin/flink`.
 use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::path::Path;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use serde_json::{Value, json};
 use wiesel_common::config::{Configuration, KeyProblem};
+use wiesel_common::quote::quote;
 use wiesel_common::text::without_byte_order_mark;
 use wiesel_sql::ast::{LocatedStatement, Statement};
 use wiesel_sql::parser::{self, StatementText};
@@ -47,19 +49,29 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Action {
     /// Runs a SQL script on the cluster: each INSERT or statement set becomes a job.
+    #[command(after_help = options::ONE_DASH)]
     Run(run::Run),
     /// Lists jobs; without options those that run or wait to.
+    #[command(after_help = options::ONE_DASH)]
     List(list::List),
     /// Cancels a job.
+    #[command(after_help = options::ONE_DASH)]
     Cancel(cancel::Cancel),
     /// Ends a job with a savepoint.
+    #[command(after_help = options::ONE_DASH)]
     Stop(stop::Stop),
     /// Takes a savepoint of a job that runs, or disposes of one.
+    #[command(after_help = options::ONE_DASH)]
     Savepoint(savepoint::Savepoint),
     /// Takes a checkpoint of a job that runs.
+    #[command(after_help = options::ONE_DASH)]
     Checkpoint(checkpoint::Checkpoint),
     /// Shows the plan of a SQL script as JSON, without running it.
+    #[command(after_help = options::ONE_DASH)]
     Info(info::Info),
+    /// An action that there is not, and what follows it.
+    #[command(external_subcommand)]
+    Other(Vec<OsString>),
 }
 
 /// What every action takes.
@@ -221,15 +233,30 @@ async fn act(action: Action) -> Result<ExitCode, Failure> {
         Action::Savepoint(savepoint) => savepoint.act().await,
         Action::Checkpoint(checkpoint) => checkpoint.act().await,
         Action::Info(info) => info.act().await,
+        Action::Other(words) => Err(no_action(&words)),
     }
+}
+
+/// Why an action is refused that there is not.
+fn no_action(words: &[OsString]) -> Failure {
+    let action = words.first().map(|action| action.to_string_lossy()).unwrap_or_default();
+    if action == "run-application" {
+        return anyhow::anyhow!(
+            "run-application is not supported yet: there is no application mode. `flink run x.sql` runs a script on the session \
+             cluster of -m or rest.address, which bin/start-cluster.sh starts."
+        );
+    }
+    let command = Arguments::command();
+    let actions: Vec<_> = command.get_subcommands().map(|action| action.get_name()).collect();
+    anyhow::anyhow!(
+        "\"{}\" is not a valid action. Valid ones are {}; see flink --help.",
+        quote(&action),
+        actions.join(", ")
+    )
 }
 
 #[cfg(test)]
 mod tests {
-    use std::ffi::OsString;
-
-    use clap::CommandFactory as _;
-
     use super::*;
 
     #[test]
@@ -289,6 +316,47 @@ mod tests {
             let error = parse(arguments).err().map(|error| error.to_string()).unwrap_or_default();
             assert!(error.contains("not supported") && error.contains(words), "{arguments}: {error}");
         }
+    }
+
+    /// Before, both were an unrecognized subcommand, with a status of its own.
+    #[test]
+    fn actions_that_there_are_not_are_refused_in_words() {
+        for (arguments, words) in [
+            ("run-application -t yarn-application --help x.jar", "not supported yet: there is no application mode"),
+            ("run-application", "`flink run x.sql` runs a script"),
+            ("savepiont -type native", "\"savepiont\" is not a valid action"),
+            ("modify", "run, list, cancel, stop, savepoint, checkpoint, info"),
+        ] {
+            let Action::Other(given) = parse(arguments).unwrap_or_else(|error| panic!("{error}")).action else {
+                panic!("{arguments} is an action")
+            };
+            let error = no_action(&given).to_string();
+            assert!(error.contains(words), "{arguments}: {error}");
+        }
+    }
+
+    /// A help wherever its lines break.
+    fn words_of(help: clap::builder::StyledStr) -> String {
+        help.to_string().split_whitespace().collect::<Vec<_>>().join(" ")
+    }
+
+    /// Before, it showed two dashes and did not say that one is enough; of `-cm` it said nothing.
+    #[test]
+    fn help_has_the_spellings_that_are_taken() {
+        for action in Arguments::command().get_subcommands() {
+            let help = words_of(action.clone().render_help());
+            assert!(help.contains(options::ONE_DASH), "{help}");
+            for option in action.get_arguments().filter(|option| !option.is_hide_set()) {
+                let aliases = option.get_visible_aliases().unwrap_or_default();
+                for name in option.get_long().into_iter().chain(aliases) {
+                    assert!(help.contains(&format!("--{name}")), "{name}: {help}");
+                    assert!(options::OF_FLINK.contains(&name), "-{name} is not taken");
+                }
+            }
+        }
+        let mut command = Arguments::command();
+        let help = words_of(command.find_subcommand_mut("run").unwrap().render_help());
+        assert!(help.contains("--sae") && help.contains("--cm") && help.contains("-d, --detached"), "{help}");
     }
 
     /// "unexpected argument '-2' found".

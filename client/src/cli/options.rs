@@ -53,6 +53,10 @@ pub(super) const OF_FLINK: &[&str] = &[
     "zookeeperNamespace",
 ];
 
+/// At the end of each action's help.
+pub(super) const ONE_DASH: &str =
+    "Names of more than one letter are taken after one dash, too, as Flink spells them: -jobmanager is --jobmanager.";
+
 /// Flink's options for YARN beside `--yarndetached`.
 pub(super) const YARN: [&str; 13] =
     ["yD", "yat", "yd", "yid", "yjm", "ynl", "ynm", "yq", "yqu", "ys", "yt", "ytm", "yz"];

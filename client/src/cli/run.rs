@@ -35,7 +35,7 @@ pub(super) struct Run {
     #[arg(short = 'n', long = "allowNonRestoredState", requires = "from_savepoint")]
     allow_non_restored_state: bool,
     /// claim: the savepoint becomes the job's, which removes it in time; no_claim (the default): it stays as it is.
-    #[arg(long = "claimMode", aliases = ["cm", "rm", "restoreMode"], value_name = "MODE", value_parser = claim_mode, requires = "from_savepoint")]
+    #[arg(long = "claimMode", visible_alias = "cm", aliases = ["rm", "restoreMode"], value_name = "MODE", value_parser = claim_mode, requires = "from_savepoint")]
     claim_mode: Option<&'static str>,
     /// What only Java programs have.
     #[arg(short = 'c', long = "class", hide = true, value_parser = options::no_java)]

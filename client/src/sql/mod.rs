@@ -3,7 +3,7 @@ use std::io::IsTerminal as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, ValueEnum};
+use clap::Parser;
 use wiesel_common::text::without_byte_order_mark;
 use wiesel_sql::on_deep_stack;
 
@@ -30,10 +30,10 @@ mod view;
 
 /// Runs Flink SQL on a Wiesel cluster, interactively or from a file.
 #[derive(Parser)]
-#[command(name = "sql-client", version, about, infer_long_args = true)]
+#[command(name = "sql-client", version, about, infer_long_args = true, after_help = ONE_DASH)]
 struct Arguments {
-    /// Statements are planned in this process and submitted to the cluster's REST endpoint.
-    #[arg(value_enum, default_value = "embedded", hide_default_value = true)]
+    /// `embedded`, the only one: statements are planned in this process and submitted to the cluster's REST endpoint.
+    #[arg(default_value = "embedded", hide_default_value = true, value_parser = mode)]
     mode: Mode,
     /// Runs the statements of a file and ends; exit status 1 if one fails.
     #[arg(short, long, value_name = "FILE")]
@@ -74,18 +74,30 @@ struct Arguments {
     rescale_to: Option<u32>,
 }
 
+/// At the end of the help.
+const ONE_DASH: &str = "Flink's options are taken after one dash, too, as Flink spells them: -file, -hist, -history, -init, -help, -version.";
+
+const NO_GATEWAY: &str = "not supported yet: there is no SQL gateway; statements go to the JobManager of rest.address";
+
 fn no_gateway(_: &str) -> Result<String, String> {
-    Err("not supported yet: there is no SQL gateway; statements go to the JobManager of rest.address".to_owned())
+    Err(NO_GATEWAY.to_owned())
 }
 
 fn no_update(_: &str) -> Result<String, String> {
     Err("no longer supported: put the statement into a file for -f".to_owned())
 }
 
-#[derive(Clone, Copy, ValueEnum)]
+#[derive(Clone, Copy)]
 enum Mode {
-    /// The only mode there is.
     Embedded,
+}
+
+fn mode(text: &str) -> Result<Mode, String> {
+    match text {
+        "embedded" => Ok(Mode::Embedded),
+        "gateway" => Err(NO_GATEWAY.to_owned()),
+        _ => Err("expected embedded; -f names a file of statements".to_owned()),
+    }
 }
 
 /// Runs the command line.
@@ -197,5 +209,22 @@ mod tests {
             let error = parse(&[option, "x"]).err().map(|error| error.to_string()).unwrap_or_default();
             assert!(error.contains("supported") && error.contains(words), "{option}: {error}");
         }
+        // Before, it was an invalid value, of which `embedded` was the only possible one.
+        let error = parse(&["gateway", "-f", "x.sql"]).err().map(|error| error.to_string()).unwrap_or_default();
+        assert!(error.contains("no SQL gateway"), "{error}");
+        assert!(parse(&["embedded", "-f", "x.sql"]).is_ok());
+        assert!(parse(&["x.sql"]).err().is_some_and(|error| error.to_string().contains("-f names a file")));
+    }
+
+    /// Before, it showed two dashes and did not say that one is enough.
+    #[test]
+    fn help_has_the_spellings_that_are_taken() {
+        let help = Arguments::command().render_help().to_string();
+        let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
+        for name in ["file", "hist", "history", "init", "help", "version"] {
+            assert!(help.contains(&format!("--{name}")) && ONE_DASH.contains(&format!("-{name}")), "{name}: {help}");
+            assert!(options::OF_SQL_CLIENT.contains(&name), "-{name} is not taken");
+        }
+        assert!(help.contains(ONE_DASH), "{help}");
     }
 }
