@@ -91,3 +91,12 @@ fn a_script_that_is_missing_is_named_in_full_by_the_client() {
         assert!(said.contains("the client cannot read") && said.contains(&*file.to_string_lossy()), "{said}");
     }
 }
+
+/// Before, it was an unrecognized subcommand, with status 2.
+#[test]
+fn an_action_that_is_not_there_yet_says_what_to_use() {
+    let output = Cluster::builder().prepare().script("flink", &["run-application", "-t", "yarn-application", "x.jar"]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("no application mode") && said.contains("`flink run x.sql`"), "{said}");
+}
