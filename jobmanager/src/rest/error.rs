@@ -84,6 +84,15 @@ impl RestError {
             ],
         }
     }
+
+    /// The same of a script of which these jobs had been submitted before.
+    pub(crate) fn after_jobs(mut self, ids: &[String]) -> Self {
+        if !ids.is_empty() {
+            let (count, ids) = (ids.len(), ids.join(", "));
+            self.errors.push(format!("Jobs of the script that had been submitted ({count}): {}", quote(&ids)));
+        }
+        self
+    }
 }
 
 impl IntoResponse for RestError {
@@ -100,4 +109,21 @@ pub(crate) fn job_id(text: &str) -> Result<JobId, RestError> {
 /// The vertex id in a path.
 pub(crate) fn vertex_id(text: &str) -> Result<VertexId, RestError> {
     text.parse().map_err(|_| RestError::bad_path("vertexid", text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Before, jobs that went on were not named where a later statement of their script was refused.
+    #[test]
+    fn jobs_of_a_script_that_breaks_off_are_named() {
+        let refused = || RestError::bad_request("no slots");
+        assert_eq!(refused().after_jobs(&[]).errors.len(), 1);
+        let errors = refused().after_jobs(&["a".into(), "b".into()]).errors;
+        assert_eq!(errors[1], "Jobs of the script that had been submitted (2): a, b");
+        let many: Vec<String> = (0..1_000).map(|job| format!("{job:032x}")).collect();
+        let errors = refused().after_jobs(&many).errors;
+        assert!(errors[1].contains("(1000)") && errors[1].len() < 500, "{}", errors[1]);
+    }
 }

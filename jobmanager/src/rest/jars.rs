@@ -423,13 +423,14 @@ pub(super) async fn run(
     let mut ids = Vec::with_capacity(count);
     let mut running = Vec::new();
     for (position, job) in jobs.into_iter().enumerate() {
-        let id = state.dispatcher.submit(job.graph).await.map_err(|error| refused(&error))?;
+        let submitted = state.dispatcher.submit(job.graph).await;
+        let id = submitted.map_err(|error| refused(&error).after_jobs(&ids))?;
         ids.push(id.to_string());
         if let Some(JobRef::Running(master)) = state.dispatcher.job(id).await {
             running.push(master);
         }
         if job.wait && position + 1 < count {
-            wait_for(&state, id, &mut running).await?;
+            wait_for(&state, id, &mut running).await.map_err(|error| error.after_jobs(&ids))?;
         }
     }
     answer(json!({ "jobid": ids[0], "applicationId": ids[0], "jobids": ids }))
