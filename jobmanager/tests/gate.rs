@@ -137,7 +137,8 @@ async fn what_a_run_is_told_has_a_length() {
     for path in ["/jars/x.sql/run", "/jars/x.sql/plan"] {
         let (status, answer) = cluster.post(path, &body).await;
         let error = answer["errors"][0].as_str().unwrap();
-        assert!(status == 413 && error.contains("at most 65536 bytes"), "{path}: {status} {error}");
+        let words = format!("has {} bytes: at most 65536 bytes are allowed where nothing", body.to_string().len());
+        assert!(status == 413 && error.contains(&words), "{path}: {status} {error}");
     }
 }
 
@@ -155,7 +156,18 @@ async fn said(cluster: &Cluster, parts: &[&[u8]]) -> String {
     tokio::time::timeout(DEADLINE, talking).await.expect("no hang")
 }
 
-/// Before, the connection was reset while the client was sending, and it saw a broken pipe in place of the answer.
+/// The first error of an answer, which must have this status, be JSON and end the connection.
+fn error_of(answer: &str, status: u16) -> String {
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    assert!(head.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
+    assert!(head.contains("connection: close"), "{head}");
+    assert!(head.contains("content-type: application/json; charset=UTF-8"), "{head}");
+    let answer: Value = serde_json::from_str(body).unwrap();
+    answer["errors"][0].as_str().unwrap().to_owned()
+}
+
+/// Before, the connection was reset while the client was sending, and it saw a broken pipe in place of the answer. The answer to
+/// a long body did not say how long it was.
 #[tokio::test]
 async fn who_is_refused_while_sending_hears_why() {
     let cluster = Cluster::start(&[("rest.server.max-content-length", "1048576")]).await;
@@ -163,22 +175,22 @@ async fn who_is_refused_while_sending_hears_why() {
     let part = "--b\r\nContent-Disposition: form-data; name=\"jarfile\"; filename=\"a.sql\"\r\n\r\n";
     let form = "Content-Type: multipart/form-data; boundary=b\r\n";
     let foreign = "Origin: http://evil.example\r\n";
-    let length = format!("Content-Length: {}", rest.len() + part.len());
-    let chunk = format!("Transfer-Encoding: chunked\r\n\r\n{:x}", rest.len() + part.len());
+    let bytes = rest.len() + part.len();
+    let length = format!("Content-Length: {bytes}\r\n");
+    let chunk = format!("Transfer-Encoding: chunked\r\n\r\n{bytes:x}");
+    let known = format!("has {bytes} bytes: at most 1048576 bytes are allowed by rest.server.max-content-length");
+    let unknown = "has more than 1048576 bytes: at most 1048576 bytes are allowed by rest.server.max-content-length";
+    let trigger = format!("has {bytes} bytes: at most 65536 bytes");
     for (request, headers, framing, status, words) in [
-        ("POST /jars/upload", form, format!("{length}\r\n"), "413", "at most 1048576 bytes"),
-        ("POST /jars/upload", form, chunk, "413", "at most 1048576 bytes"),
-        ("POST /jars/x.sql/run", "", format!("{length}\r\n"), "413", "at most 65536 bytes"),
-        ("POST /jars/upload", foreign, format!("{length}\r\n"), "403", "web.access-control-allow-origin"),
-        ("POST /nothing", "", format!("{length}\r\n"), "404", "Not found: /nothing"),
+        ("POST /jars/upload", form, &length, 413, known.as_str()),
+        ("POST /jars/upload", form, &chunk, 413, unknown),
+        ("POST /jars/x.sql/run", "", &length, 413, trigger.as_str()),
+        ("POST /jars/upload", foreign, &length, 403, "web.access-control-allow-origin"),
+        ("POST /nothing", "", &length, 404, "Not found: /nothing"),
     ] {
         let head = format!("{request} HTTP/1.1\r\nHost: localhost\r\n{headers}{framing}\r\n");
-        let said = said(&cluster, &[head.as_bytes(), part.as_bytes(), &rest]).await;
-        assert!(said.starts_with(&format!("HTTP/1.1 {status} ")), "{request}: {said}");
-        let (head, body) = said.split_once("\r\n\r\n").unwrap();
-        assert!(head.contains("connection: close"), "{head}");
-        let answer: Value = serde_json::from_str(body).unwrap();
-        assert!(answer["errors"][0].as_str().unwrap().contains(words), "{request}: {body}");
+        let error = error_of(&said(&cluster, &[head.as_bytes(), part.as_bytes(), &rest]).await, status);
+        assert!(error.contains(words), "{request}: {error}");
     }
     let endless = said(&cluster, &[b"GET /overview HTTP/1.1\r\nHost: localhost\r\nX: ", &rest]).await;
     assert!(endless.starts_with("HTTP/1.1 431 "), "{endless}");
