@@ -10,6 +10,7 @@ use crate::operator::{Error, Result};
 
 const SECOND: i64 = 1000;
 const HOUR: i64 = 3600 * SECOND;
+const DAY: i64 = 24 * HOUR;
 /// The most windows that may hold one row. Flink takes 2^31, and ends with its memory.
 pub const MAX_WINDOWS: i64 = 100_000;
 
@@ -115,6 +116,13 @@ impl WindowAssigner {
         }
     }
 
+    /// The end of the first window that is not complete when event time has come so far. Windows are complete in the order of
+    /// their ends ([`WindowZone::trigger`]), and end at the same distance from one another, whichever slices they hold: so of a
+    /// slice that ends before it, this is the first window that is not complete, if there is one.
+    pub fn first_open(self, zone: WindowZone, passed: i64) -> i64 {
+        self.slice_end(zone.last_complete(passed))
+    }
+
     /// The start of the window with this end.
     pub fn window_start(self, window_end: i64) -> i64 {
         match self {
@@ -201,6 +209,23 @@ impl WindowZone {
             true => next - HOUR,
             false => first,
         }
+    }
+
+    /// The last local time at which a window may end that is complete when event time has come so far.
+    fn last_complete(self, passed: i64) -> i64 {
+        if !self.is_shifted() {
+            return passed.saturating_add(1);
+        }
+        // Local time is less than two days from UTC, also where a day is left out.
+        let (mut complete, mut open) = (passed.saturating_sub(2 * DAY), passed.saturating_add(2 * DAY));
+        while open - complete > 1 {
+            let middle = complete + (open - complete) / 2;
+            match self.trigger(middle) <= passed {
+                true => complete = middle,
+                false => open = middle,
+            }
+        }
+        complete
     }
 }
 

@@ -76,7 +76,7 @@ impl Operator for LocalWindowAggregate {
         let update = |aggregates: &mut crate::aggregate::Aggregates, groups: &[u32]| {
             aggregates.update(records, groups, None, None)
         };
-        self.parts.slices.add(&keys, ends, |_| Ok(()), update)?;
+        self.parts.slices.add(&keys, ends, |_| {}, update)?;
         if self.parts.slices.len() > MOST_GROUPS || self.parts.slices.store.size() > MOST_KEY_BYTES {
             self.flush(|_| true, out)?;
         }

@@ -14,7 +14,6 @@ use wiesel_proto as proto;
 use wiesel_state::keyed::SnapshotOptions;
 
 use self::assigner::{WindowAssigner, WindowZone};
-use self::open_windows::OpenWindows;
 use self::progress::{Progress, WindowPart};
 use self::slices::{SliceEnds, Slices};
 use self::state::ProgressTable;
@@ -29,7 +28,6 @@ use crate::types::{LogicalType, RowField, TypeKind, schema_from_proto, to_arrow_
 
 pub mod assigner;
 pub mod local;
-mod open_windows;
 mod progress;
 mod slices;
 mod state;
@@ -125,8 +123,6 @@ pub struct WindowAggregate {
     /// Windows that hold rows and are not complete, by their ends: of each slice the first only. When that is emitted the next
     /// one follows, so that a slice costs the same however many windows hold it.
     windows: BTreeSet<i64>,
-    /// Finds the first window of a slice.
-    open: OpenWindows,
     /// Rows (FINAL: accumulators) that came after their last window (Flink's `numLateRecordsDropped`).
     late_rows: u64,
 }
@@ -160,7 +156,6 @@ impl WindowAggregate {
         if output.fields().len() != expected {
             return Err(Error::Plan(format!("its output has {} columns, not {expected}", output.fields().len())));
         }
-        let open = OpenWindows::new(parts.ends.assigner, parts.ends.zone);
         Ok(Self {
             parts,
             merges,
@@ -171,7 +166,6 @@ impl WindowAggregate {
             progress_table: None,
             handed_on: MIN_WATERMARK,
             windows: BTreeSet::new(),
-            open,
             late_rows: 0,
         })
     }
@@ -182,7 +176,7 @@ impl WindowAggregate {
     }
 
     fn add(&mut self, records: &RecordBatch) -> Result<()> {
-        let Self { parts, windows, open, progress, merges, late_rows, .. } = self;
+        let Self { parts, windows, progress, merges, late_rows, .. } = self;
         let (assigner, zone) = (parts.ends.assigner, parts.ends.zone);
         let slice_ends;
         let ends = match (*merges, parts.event_time) {
@@ -218,10 +212,12 @@ impl WindowAggregate {
         };
         let keys: Vec<ArrayRef> = parts.keys.iter().map(|key| records.column(*key).clone()).collect();
         // In processing time a row's windows are never over, not even if the clock went back.
+        // Of a slice with a row that is not late, some window is not complete.
         let passed = if parts.event_time { progress.now() } else { MIN_WATERMARK };
-        let opened = |end: i64| -> Result<()> {
-            windows.extend(open.first_of(end, passed)?);
-            Ok(())
+        let mut first_open = None;
+        let opened = |end: i64| {
+            let first_open = *first_open.get_or_insert_with(|| assigner.first_open(zone, passed));
+            windows.insert(end.max(first_open));
         };
         parts.slices.add(&keys, ends, opened, |aggregates, groups| match *merges {
             true => aggregates.merge(groups, &records.columns()[keys.len()..]),

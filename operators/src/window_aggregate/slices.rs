@@ -79,7 +79,7 @@ impl Slices {
         &mut self,
         keys: &[ArrayRef],
         ends: &[i64],
-        mut opened: impl FnMut(i64) -> Result<()>,
+        mut opened: impl FnMut(i64),
         add: impl FnOnce(&mut Aggregates, &[u32]) -> Result<()>,
     ) -> Result<()> {
         self.store.load(keys)?;
@@ -91,7 +91,7 @@ impl Slices {
             let slice = match self.slices.entry(run[0]) {
                 Entry::Occupied(entry) => entry.into_mut(),
                 Entry::Vacant(entry) => {
-                    opened(run[0])?;
+                    opened(run[0]);
                     entry.insert(Slice { index: self.spare.pop().unwrap_or_default(), ..Slice::default() })
                 }
             };

@@ -79,34 +79,34 @@ impl WindowAggregate {
         self.progress.restore(before);
         let known = self.progress.key_groups().zip(&values).filter(|(_, value)| value.is_some());
         let key_groups: Vec<u16> = known.map(|(key_group, _)| key_group as u16).collect();
+        let first_open = self.parts.ends.assigner.first_open(self.parts.ends.zone, self.progress.now());
         let mut steps = ending::Steps::default();
         for (list, key_groups) in slices_of(&key_groups, &columns[1]) {
             for end in ends_of(&list) {
                 steps.step()?;
-                self.restore_slice(*end, &key_groups)?;
+                self.restore_slice(*end, first_open, &key_groups);
             }
         }
         Ok(())
     }
 
-    /// A slice of which the table may have keys in these key groups.
-    fn restore_slice(&mut self, end: i64, key_groups: &[u16]) -> Result<()> {
+    /// A slice of which the table may have keys in these key groups. Windows that end before `first_open` are complete.
+    fn restore_slice(&mut self, end: i64, first_open: i64, key_groups: &[u16]) {
         let slices = &mut self.parts.slices.slices;
         if let Some(known) = slices.get_mut(&end) {
             key_groups.iter().for_each(|key_group| known.note(*key_group));
-            return Ok(());
+            return;
         }
         let last = self.parts.ends.zone.trigger(self.parts.ends.assigner.last_window_of(end));
-        let passed = match last > self.progress.now() {
-            true => self.progress.now(),
+        let first = match last > self.progress.now() {
+            true => end.max(first_open),
             // Of other key groups, which had not come so far and are another subtask's now.
-            false if self.parts.event_time => return Ok(()),
+            false if self.parts.event_time => return,
             // Or rows came in after the clock had been put back.
-            false => MIN_WATERMARK,
+            false => end,
         };
         slices.insert(end, Slice { spilled: true, key_groups: key_groups.to_vec(), ..Slice::default() });
-        self.windows.extend(self.open.first_of(end, passed)?);
-        Ok(())
+        self.windows.insert(first);
     }
 
     /// The state as it is now.
