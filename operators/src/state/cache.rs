@@ -108,6 +108,11 @@ impl Cache {
         self.stored.has(group)
     }
 
+    /// Notes that groups are as the table has them: they were read by a scan.
+    pub(crate) fn note_stored(&mut self, groups: &[u32]) {
+        groups.iter().for_each(|group| self.stored.insert(*group));
+    }
+
     /// Groups were dropped: their numbers may stand for other keys from now on.
     pub(crate) fn forget(&mut self, groups: &[u32]) {
         for group in groups {

@@ -236,6 +236,10 @@ impl WindowAggregate {
             ending::check()?;
             self.windows.pop_first();
             self.parts.slices.ends_within(window.start, window.end, &mut ends);
+            // What no other window needs is read from the table as it is put together.
+            if ends.iter().any(|end| assigner.next_window_of(*end, window.end).is_some()) {
+                self.parts.slices.load(window.start, window.end)?;
+            }
             if self.parts.slices.any_spilled(window.start, window.end) {
                 self.fire_spilled(&ends, window, out)?;
             } else {

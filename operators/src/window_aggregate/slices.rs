@@ -32,6 +32,8 @@ pub(super) struct Slices {
     pub(super) key_groups: Range<u32>,
     /// Their place in keyed state.
     pub(super) cache: Option<Cache>,
+    /// Memory has run short: what is in the table alone stays there.
+    pub(super) evicted: bool,
 }
 
 /// What is at hand of a slice.
@@ -57,7 +59,18 @@ impl Slices {
     pub(super) fn new(key_types: Vec<LogicalType>, aggregates: Aggregates, key_groups: Range<u32>) -> Result<Self> {
         let store = Self::new_store(&key_types)?;
         let (slices, spare, groups) = (BTreeMap::new(), Vec::new(), Vec::new());
-        Ok(Self { key_types, store, aggregates, slices, spare, room: 0, groups, key_groups, cache: None })
+        Ok(Self {
+            key_types,
+            store,
+            aggregates,
+            slices,
+            spare,
+            room: 0,
+            groups,
+            key_groups,
+            cache: None,
+            evicted: false,
+        })
     }
 
     pub(super) fn new_store(key_types: &[LogicalType]) -> Result<KeyStore> {
@@ -137,6 +150,11 @@ impl Slices {
     /// Whether the table may have parts of the slices after `start`, up to `end`, that are not at hand.
     pub(super) fn any_spilled(&self, start: i64, end: i64) -> bool {
         self.within(start, end).any(|(_, slice)| slice.spilled)
+    }
+
+    /// The ends of the slices after `start`, up to `end`, of which the table may have parts that are not at hand.
+    pub(super) fn spilled_within(&self, start: i64, end: i64) -> Vec<i64> {
+        self.within(start, end).filter(|(_, slice)| slice.spilled).map(|(end, _)| end).collect()
     }
 
     /// The key groups of which the table may have keys of the slices after `start`, up to `end`.

@@ -1,8 +1,9 @@
 //! Slices in keyed state.
 //!
 //! Table `slices` has the accumulators by key group, slice end and key. Groups are read when their key comes, written at a
-//! snapshot and when they take too much memory. A window of which parts are in the table alone is put together there, key
-//! group after key group. Table `progress` has, for each key group, how far it was ([`super::progress`]) and which slices have
+//! snapshot and when they take too much memory. Slices that were restored are read once other windows than the one that is due
+//! need them, as long as memory permits. A window of which parts are in the table alone is put together there, key group after
+//! key group. Table `progress` has, for each key group, how far it was ([`super::progress`]) and which slices have
 //! keys of it, so that windows are known again without reading them.
 //!
 //! Invariant: a key group of which the table has keys of a slice is noted with the slice ([`Slice::key_groups`]). More may be
@@ -202,6 +203,56 @@ impl Slices {
         self.aggregates.load(&groups, &found.columns)
     }
 
+    /// Brings all of the slices after `start`, up to `end`, to hand, unless memory runs short or has done so: what was restored
+    /// is kept there as long as what came since.
+    pub(super) fn load(&mut self, start: i64, end: i64) -> Result<()> {
+        let ends = self.spilled_within(start, end);
+        let Some(first) = ends.first().filter(|_| !self.evicted) else { return Ok(()) };
+        for key_group in self.key_groups_within(start, end) {
+            let mut next = self.cache.as_ref().map(|cache| cache.table().prefix(key_group as u16, *first).to_vec());
+            while let Some(from) = next {
+                ending::check()?;
+                let stored = self.read(key_group, &from, &ends)?;
+                self.bring(&stored)?;
+                self.trim()?;
+                if self.evicted {
+                    return Ok(());
+                }
+                next = stored.next;
+            }
+        }
+        for end in &ends {
+            if let Some(slice) = self.slices.get_mut(end) {
+                slice.spilled = false;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes stored entries into their slices, except those whose groups are at hand, which may have changed.
+    fn bring(&mut self, stored: &Stored) -> Result<()> {
+        let Some(cache) = self.cache.as_mut().filter(|_| !stored.keys.is_empty()) else { return Ok(()) };
+        let end = |key: &Bytes| -> Result<i64> { Ok(RowTable::group_and_namespace(key)?.1) };
+        let ends = stored.keys.iter().map(end).collect::<Result<Vec<i64>>>()?;
+        self.store.load(&cache.table().key_columns(stored.keys.iter().map(|key| &key[..]))?)?;
+        let (mut groups, mut start) = (Vec::with_capacity(ends.len()), 0);
+        for run in ends.chunk_by(|a, b| a == b) {
+            // It is there: its entries were asked for.
+            let slice = self.slices.entry(run[0]).or_default();
+            self.store.assign(&mut slice.index, start..start + run.len(), &mut groups);
+            start += run.len();
+        }
+        // No key comes twice in a slice: groups that are new are in the order of the entries.
+        let fresh = self.store.fresh().to_vec();
+        let mut new = fresh.iter().peekable();
+        let entries = groups.iter().zip(&stored.values).filter(|(group, _)| new.next_if_eq(group).is_some());
+        let values: Vec<&Bytes> = entries.map(|(_, value)| value).collect();
+        let (columns, _) = cache.table().columns(&values)?;
+        cache.note_stored(&fresh);
+        self.make_room();
+        self.aggregates.load(&fresh, &columns)
+    }
+
     /// The groups of all slices.
     fn all_groups(&self) -> Vec<u32> {
         self.slices.values().flat_map(|slice| slice.index.groups()).collect()
@@ -356,6 +407,7 @@ impl Slices {
         let share = 1.0 - target as f64 / self.size().max(1) as f64;
         let enough = (self.store.len() as f64 * share).ceil().max(1.0) as usize;
         let all = self.all_groups();
+        self.evicted = true;
         let Some(cache) = &mut self.cache else { return Ok(()) };
         cache.track(all.iter().copied());
         let (victims, changed) = cache.victims(all.into_iter(), enough);
