@@ -15,6 +15,7 @@ use crate::testing::conformance::plan::{
     BOOLEAN, DECIMAL, DOUBLE, FILTER, KEY, OTHER_KEY, SEPARATOR, TEXT, TIME, TIMESTAMP, VALUE, input, type_of,
 };
 use crate::testing::conformance::probe::Probe;
+use crate::testing::conformance::zoned::{Zoned, zoned_input};
 use crate::testing::conformance::{Subject, conforms};
 use crate::testing::{call, schema};
 use crate::types::{LogicalType, RowField, TimeAttribute, TypeKind, to_arrow_schema};
@@ -50,11 +51,16 @@ conforms! {
     cumulating_windows: window(CUMULATE, &[KEY, OTHER_KEY], every_call(), true);
     cumulating_windows_in_two_phases: two_phases(CUMULATE);
     cumulating_windows_in_processing_time: window(CUMULATE, &[KEY], every_call(), false);
+    cumulating_windows_in_spring_in_adelaide: zoned("Australia/Adelaide", 1_728_145_800_000);
+    cumulating_windows_in_autumn_in_adelaide: zoned("Australia/Adelaide", 1_743_870_600_000);
+    cumulating_windows_in_spring_on_lord_howe: zoned("Australia/Lord_Howe", 1_728_142_200_000);
+    cumulating_windows_in_autumn_on_lord_howe: zoned("Australia/Lord_Howe", 1_743_865_200_000);
     state_primitives_and_timers: primitives(0);
     state_primitives_with_time_to_live: primitives(TIME_TO_LIVE);
 }
 
 const TIME_TO_LIVE: i64 = 500;
+const HOUR: i64 = 3_600_000;
 
 /// Every function, over every type that makes a difference to it. The first one counts rows.
 fn every_call() -> Vec<proto::AggregateCall> {
@@ -184,6 +190,21 @@ fn windows(spec: proto::WindowAggregateSpec) -> Subject {
 
 fn window(kind: (WindowKind, i64, i64), keys: &[u32], calls: Vec<proto::AggregateCall>, event_time: bool) -> Subject {
     windows(window_spec(kind, keys, calls, event_time))
+}
+
+/// Windows that grow by ten minutes up to four hours, where a zone's clocks change: by an hour or half an hour, and in spring
+/// not at a full hour of UTC.
+fn zoned(zone: &'static str, change: i64) -> Subject {
+    let cumulate = (WindowKind::Cumulate, 4 * HOUR, HOUR / 6);
+    let mut spec = window_spec(cumulate, &[KEY], splittable_calls(), true);
+    spec.input = schema(&zoned_input());
+    let timestamp = || TypeKind::Timestamp(3, TimeAttribute::Regular).not_null();
+    let properties = ["start", "end", "complete"].map(|name| RowField::new(name, timestamp()));
+    let output = output(&spec.keys, &spec.aggregates, properties.into());
+    Subject {
+        build: Box::new(move |context| Box::new(Zoned::new(&spec, &output, (zone, change), context))),
+        ..window(cumulate, &[KEY], splittable_calls(), true)
+    }
 }
 
 /// LOCAL before the exchange, FINAL behind it.

@@ -22,6 +22,7 @@ mod exchange;
 pub mod plan;
 pub mod probe;
 mod reference;
+pub mod zoned;
 
 /// Runs of each operator, if nothing else is said.
 const CASES: u64 = 24;
