@@ -106,7 +106,7 @@ pub(super) struct FileSink {
     closed: Vec<Committable>,
     /// Complete at the snapshot of that checkpoint.
     uncommitted: BTreeMap<u64, Vec<Committable>>,
-    /// Files of earlier attempts whose rows were taken over, and what other runs of the job said of partitions.
+    /// Files of earlier attempts whose rows were taken over, and progress files of other runs of the job.
     obsolete: Vec<Obsolete>,
     /// There while a savepoint of this attempt names files that have not got their names yet.
     guard: Option<Guard>,

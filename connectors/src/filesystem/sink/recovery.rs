@@ -28,8 +28,8 @@ impl Restored {
     }
 }
 
-/// What goes when the first checkpoint of this attempt is durable: what it has taken over, and what other runs said of
-/// partitions.
+/// What goes when the first checkpoint of this attempt is durable: what it has taken over, and progress files of other
+/// runs of the job (`partition_commit`).
 pub(super) struct Obsolete {
     path: PathBuf,
     /// The first snapshot of this attempt. It does not name it.

@@ -18,7 +18,7 @@ use crate::testing::{Collected, ManualClock, context};
 mod kills;
 mod partition_commits;
 mod partitions;
-mod posts;
+mod progress_files;
 mod runs;
 mod savepoints;
 
@@ -147,10 +147,10 @@ impl Attempt {
         checkpoint
     }
 
-    /// `told`: which subtasks hear of it, by bit.
-    fn complete(&mut self, id: u64, told: u32) {
+    /// `notified`: which subtasks are, by bit.
+    fn complete(&mut self, id: u64, notified: u32) {
         for (subtask, sink) in self.0.iter_mut().enumerate() {
-            if told >> subtask & 1 == 1 {
+            if notified >> subtask & 1 == 1 {
                 sink.checkpoint_completed(id).unwrap();
             }
         }
@@ -200,12 +200,12 @@ enum Step {
     Wait {
         millis: i64,
     },
-    /// Durable, but heard of by some only.
+    /// Durable, but only some subtasks are notified, by bit.
     Checkpoint {
-        told: u32,
+        notified: u32,
     },
     Abort,
-    /// Durable, and heard of by nobody.
+    /// Durable, and no subtask is notified.
     Savepoint,
     /// The attempt ends and another begins, of the same run of the job or of another. What the old one does meanwhile: nothing
     /// (killed), close, or go on for a while (2, 3); or one that was deployed after it, and was given up, begins (4).
@@ -221,7 +221,7 @@ fn step() -> impl Strategy<Value = Step> {
         4 => (0usize..4, 1u8..60, 0u8..3)
             .prop_map(|(subtask, rows, partition)| Step::Write { subtask, rows, partition }),
         1 => (0i64..2000).prop_map(|millis| Step::Wait { millis }),
-        3 => prop_oneof![Just(0u32), Just(u32::MAX), any::<u32>()].prop_map(|told| Step::Checkpoint { told }),
+        3 => prop_oneof![Just(0u32), Just(u32::MAX), any::<u32>()].prop_map(|notified| Step::Checkpoint { notified }),
         1 => Just(Step::Abort),
         1 => Just(Step::Savepoint),
         2 => (1u32..5, 0u8..5, any::<bool>())
@@ -260,10 +260,10 @@ fn exactly_once(format: &str, partitioned: bool, steps: &[Step]) {
                 let now = clock.0.fetch_add(*millis, Ordering::SeqCst) + millis;
                 attempt.tick(now);
             }
-            Step::Checkpoint { told } => {
+            Step::Checkpoint { notified } => {
                 id += 1;
                 durable = Some(attempt.snapshot(id, next));
-                attempt.complete(id, *told);
+                attempt.complete(id, *notified);
             }
             Step::Abort => {
                 id += 1;

@@ -1,19 +1,19 @@
 //! When partitions are complete and what tells readers so: `sink.partition-commit.*`.
 //!
-//! Flink has an operator for this, of parallelism 1, that hears of each writer's commits. Here the subtasks of the sink tell
-//! each other: when a checkpoint is durable and its files have their names, a subtask writes its progress (its watermark at
-//! that checkpoint, the partitions in which a file goes on) to a hidden file beside the partitions ([`progress`]), then reads
-//! those of all others. Thus it knows which checkpoint all of them have reached, and commits what it waited for at that one and
-//! what has become due: at once, if it is the last to reach it, else with its next checkpoint. Doing it twice changes nothing.
-//! A subtask that has ended leaves its progress, and the partitions that it waits for, for the others to act on, and the last
-//! one to end commits what there is.
+//! Flink has an operator for this, of parallelism 1 (`PartitionCommitter`), to which each writer sends a `PartitionCommitInfo`
+//! per checkpoint. Here the subtasks of the sink exchange the same through files: when a checkpoint is durable and its files
+//! have their names, a subtask writes its progress (its watermark at that checkpoint, the partitions in which a file goes on) to
+//! a hidden progress file beside the partitions ([`progress`]), then reads those of all others. Thus it knows which checkpoint
+//! all of them have reached, and commits the partitions that were pending at that one and are due: at once, if it is the last
+//! to reach it, else with its next checkpoint. Doing it twice changes nothing. The progress file of a subtask that has ended
+//! stays, with its pending partitions, for the others to commit, and the last one to end commits all that are pending.
 //!
 //! Invariants:
 //! - When a partition is committed, every file has its name that a row of it went to before the checkpoint that all subtasks
 //!   have reached, and no subtask has a file in it that goes on beyond the checkpoint that it has reached itself.
-//! - As long as a file of a partition is to get its name, or got it after the last commit, a subtask or its checkpoint waits for
-//!   the partition: it is committed once more.
-//! - A checkpoint waits for no partition whose rows all came after it.
+//! - As long as a file of a partition is to get its name, or got it after the last commit, the partition is pending in a subtask
+//!   or its checkpoint: it is committed once more.
+//! - No partition is pending in a checkpoint whose rows all came after it.
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::PathBuf;
@@ -32,15 +32,15 @@ use crate::options::{Options, invalid};
 mod progress;
 mod time;
 
-use progress::{Board, Progress};
-use time::PartitionTime;
+use progress::{Progress, ProgressFiles};
+use time::PartitionTimeExtractor;
 
 /// When a partition is complete.
 enum Trigger {
     /// So long after it was first written to.
     ProcessTime,
     /// So long after the time that it stands for, by the watermark.
-    PartitionTime(PartitionTime),
+    PartitionTime(PartitionTimeExtractor),
 }
 
 /// The options of a table.
@@ -55,7 +55,7 @@ pub(crate) struct Settings {
 impl Settings {
     /// None: partitions are not committed.
     pub(super) fn new(options: Options<'_>, partition_keys: &[String]) -> crate::options::Result<Option<Self>> {
-        let time = PartitionTime::new(options)?;
+        let time = PartitionTimeExtractor::new(options)?;
         let delay = options.duration("sink.partition-commit.delay")?.unwrap_or(0);
         let trigger = match options.text("sink.partition-commit.trigger").unwrap_or("process-time") {
             "process-time" => Trigger::ProcessTime,
@@ -93,15 +93,15 @@ impl Settings {
 
 /// A partition that waits for its commit.
 #[derive(Clone, Copy, Debug)]
-struct Outstanding {
+struct PendingPartition {
     /// When it was first written to, in milliseconds since the epoch.
     since: i64,
     /// How many snapshots there were when a file was last begun in it.
     touched: u64,
 }
 
-/// What can be said when a checkpoint is durable.
-struct Reached {
+/// What a subtask writes when a checkpoint is durable.
+struct AtCheckpoint {
     progress: Progress,
     /// How many snapshots there were then.
     snapshots: u64,
@@ -111,57 +111,57 @@ struct Reached {
 pub(super) struct PartitionCommitter {
     root: PathBuf,
     settings: Settings,
-    board: Board,
+    progress_files: ProgressFiles,
     clock: Arc<dyn Clock>,
     pub(super) watermark: i64,
     pub(super) idle: bool,
     /// That of all subtasks, when this one looked last.
     common_watermark: i64,
     /// By folder.
-    outstanding: BTreeMap<String, Outstanding>,
+    pending: BTreeMap<String, PendingPartition>,
     snapshots: u64,
     /// From the checkpoint that all subtasks had reached when this one looked last.
-    at_checkpoint: BTreeMap<u64, Reached>,
+    at_checkpoint: BTreeMap<u64, AtCheckpoint>,
     /// Partitions of subtasks that have ended, committed here since: the same one may wait for several.
-    done_for_others: BTreeMap<u32, BTreeSet<String>>,
+    committed_for_others: BTreeMap<u32, BTreeSet<String>>,
     ended: bool,
 }
 
 impl PartitionCommitter {
     pub(super) fn new(root: PathBuf, settings: Settings) -> Self {
         Self {
-            board: Board::default(),
+            progress_files: ProgressFiles::default(),
             root,
             settings,
             clock: Arc::new(SystemClock),
             watermark: MIN_WATERMARK,
             idle: false,
             common_watermark: MIN_WATERMARK,
-            outstanding: BTreeMap::new(),
+            pending: BTreeMap::new(),
             snapshots: 0,
             at_checkpoint: BTreeMap::new(),
-            done_for_others: BTreeMap::new(),
+            committed_for_others: BTreeMap::new(),
             ended: false,
         }
     }
 
-    /// What other runs of the job left at this subtask's places.
+    /// Returns the progress files of other runs of the job that this subtask is to remove once these runs are over.
     pub(super) fn open(&mut self, sink: u64, context: &OperatorContext) -> Vec<PathBuf> {
         self.clock = context.clock.clone();
-        self.board = Board::new(self.root.clone(), sink, context);
-        self.board.clear()
+        self.progress_files = ProgressFiles::new(self.root.clone(), sink, context);
+        self.progress_files.remove_earlier()
     }
 
     /// A file was begun at that time.
     pub(super) fn written(&mut self, folder: &str, now: i64) {
         let touched = self.snapshots;
-        self.outstanding.entry(folder.to_owned()).or_insert(Outstanding { since: now, touched }).touched = touched;
+        self.pending.entry(folder.to_owned()).or_insert(PendingPartition { since: now, touched }).touched = touched;
     }
 
     /// Whether this subtask would call the partition complete: then its file takes no rows beyond the next checkpoint. Also by
     /// the watermark of the others: of one that is idle the file would keep them waiting.
     pub(super) fn is_complete(&self, folder: &str, now: i64) -> Result<bool> {
-        let since = self.outstanding.get(folder).map_or(now, |partition| partition.since);
+        let since = self.pending.get(folder).map_or(now, |partition| partition.since);
         self.is_due(folder, since, self.watermark.max(self.common_watermark), now)
     }
 
@@ -173,45 +173,47 @@ impl PartitionCommitter {
         }
     }
 
-    /// Remembers what will be true when the checkpoint is durable; the partitions that wait, for the checkpoint. Those of
-    /// subtasks that have ended are among them: a checkpoint has no state of these. So are those of subtasks that will have when
-    /// an earlier checkpoint is durable: what they say then may come too late for this one. Where this subtask takes its part
-    /// first, the other one takes its own before it ends: it hears that the earlier checkpoint is durable when it has heard that
-    /// this one has begun. `open`: folders with a file that goes on and does not get its name with the checkpoint.
+    /// Keeps the progress to write when the checkpoint is durable, and returns the pending partitions as state of the checkpoint.
+    /// Those of subtasks that have ended are among them: a checkpoint has no state of these. So are those of subtasks that will
+    /// have ended when an earlier checkpoint is durable: the progress that they write then may come too late for this one. Where
+    /// this subtask takes its snapshot first, the other one takes its own before it ends: it is notified that the earlier
+    /// checkpoint is durable after this one was triggered. `open`: folders with a file that goes on and does not get its name
+    /// with the checkpoint.
     pub(super) fn snapshot(&mut self, checkpoint: u64, ended: bool, open: BTreeSet<String>) -> Result<Vec<Bytes>> {
         self.snapshots += 1;
         let progress = self.progress(checkpoint, ended, open);
-        let mut waiting: BTreeMap<String, i64> = progress.partitions.iter().cloned().collect();
-        // Who has ended says nothing more: the last one may have cleared the board, and nobody would do so again.
+        let mut pending: BTreeMap<String, i64> = progress.pending.iter().cloned().collect();
+        // A subtask that has ended writes no more: the last one may have removed the files, and no subtask would do so again.
         if ended && !self.ended {
-            self.board.post_ending(&progress)?;
+            self.progress_files.write_ending(&progress)?;
         }
         // One that takes part in this checkpoint has its own in it, and may have ended with rows that came after it.
-        let before = self.board.ending_others()?.into_iter().filter(|(_, other)| other.checkpoint < checkpoint);
+        let before =
+            self.progress_files.read_ending_others()?.into_iter().filter(|(_, other)| other.checkpoint < checkpoint);
         for (subtask, other) in before {
-            for (folder, since) in other.partitions {
-                if !self.is_done_for(subtask, &folder) {
-                    waiting.entry(folder).and_modify(|known| *known = since.min(*known)).or_insert(since);
+            for (folder, since) in other.pending {
+                if !self.is_committed_for(subtask, &folder) {
+                    pending.entry(folder).and_modify(|known| *known = since.min(*known)).or_insert(since);
                 }
             }
         }
-        self.at_checkpoint.insert(checkpoint, Reached { progress, snapshots: self.snapshots });
-        Ok(waiting.iter().map(|(folder, since)| encode(folder, *since)).collect())
+        self.at_checkpoint.insert(checkpoint, AtCheckpoint { progress, snapshots: self.snapshots });
+        Ok(pending.iter().map(|(folder, since)| encode(folder, *since)).collect())
     }
 
     pub(super) fn restore(&mut self, entries: impl Iterator<Item = Bytes>) -> Result<()> {
         for entry in entries {
             let (folder, since) = decode(&entry)?;
-            let known = self.outstanding.entry(folder).or_insert(Outstanding { since, touched: 0 });
+            let known = self.pending.entry(folder).or_insert(PendingPartition { since, touched: 0 });
             known.since = known.since.min(since);
         }
         Ok(())
     }
 
     fn progress(&self, checkpoint: u64, ended: bool, open: BTreeSet<String>) -> Progress {
-        let partitions = self.outstanding.iter().map(|(folder, partition)| (folder.clone(), partition.since)).collect();
+        let pending = self.pending.iter().map(|(folder, partition)| (folder.clone(), partition.since)).collect();
         let watermark = if ended { MAX_WATERMARK } else { self.watermark };
-        Progress { checkpoint, watermark, idle: self.idle, ended, partitions, open }
+        Progress { checkpoint, watermark, idle: self.idle, ended, pending, open }
     }
 
     /// A checkpoint is durable and its files have their names.
@@ -227,15 +229,15 @@ impl PartitionCommitter {
         }
         let last = self.at_checkpoint.last_key_value().map_or(0, |(checkpoint, _)| *checkpoint);
         let progress = self.progress(last, true, BTreeSet::new());
-        self.board.post_ending(&progress)?;
-        self.at_checkpoint.insert(last, Reached { progress, snapshots: u64::MAX });
+        self.progress_files.write_ending(&progress)?;
+        self.at_checkpoint.insert(last, AtCheckpoint { progress, snapshots: u64::MAX });
         self.advance(last)
     }
 
-    /// This subtask does nothing any more. That is known of one that has ended.
+    /// The task closes its operators, whether this subtask has ended or not. Of one that has ended the others know it.
     pub(super) fn close(&self) {
         if !self.ended {
-            self.board.leave();
+            self.progress_files.close();
         }
     }
 
@@ -244,20 +246,20 @@ impl PartitionCommitter {
         self.ended
     }
 
-    fn is_done_for(&self, subtask: u32, folder: &str) -> bool {
-        self.done_for_others.get(&subtask).is_some_and(|done| done.contains(folder))
+    fn is_committed_for(&self, subtask: u32, folder: &str) -> bool {
+        self.committed_for_others.get(&subtask).is_some_and(|done| done.contains(folder))
     }
 
-    /// Says what is true since that checkpoint is durable, and commits what has become complete by it.
+    /// Writes the progress of that durable checkpoint, and commits the partitions that have become complete by it.
     fn advance(&mut self, completed: u64) -> Result<()> {
-        // The others act for who has ended.
+        // The others commit for a subtask that has ended.
         if self.ended {
             return Ok(());
         }
         let Some(own) = self.at_checkpoint.get(&completed) else { return Ok(()) };
-        self.board.post(&own.progress)?;
+        self.progress_files.write(&own.progress)?;
         self.ended = own.progress.ended;
-        let Some(others) = self.board.others()? else {
+        let Some(others) = self.progress_files.read_others()? else {
             self.at_checkpoint = self.at_checkpoint.split_off(&completed);
             return Ok(());
         };
@@ -279,16 +281,16 @@ impl PartitionCommitter {
         };
         let mut complete = BTreeSet::new();
         let at_reached = self.at_checkpoint.range(..=reached.min(completed)).next_back();
-        for (folder, since) in at_reached.into_iter().flat_map(|(_, then)| &then.progress.partitions) {
+        for (folder, since) in at_reached.into_iter().flat_map(|(_, then)| &then.progress.pending) {
             // It may have been committed since then.
-            let waits = self.outstanding.get(folder).is_some_and(|partition| partition.since == *since);
-            if waits && is_due(folder, *since)? {
+            let is_pending = self.pending.get(folder).is_some_and(|partition| partition.since == *since);
+            if is_pending && is_due(folder, *since)? {
                 complete.insert(folder.clone());
             }
         }
         for (subtask, other) in others.iter().filter(|(_, other)| other.ended && other.checkpoint <= reached) {
-            for (folder, since) in &other.partitions {
-                if !self.is_done_for(*subtask, folder) && is_due(folder, *since)? {
+            for (folder, since) in &other.pending {
+                if !self.is_committed_for(*subtask, folder) && is_due(folder, *since)? {
                     complete.insert(folder.clone());
                 }
             }
@@ -297,21 +299,21 @@ impl PartitionCommitter {
         for folder in &complete {
             self.commit(folder)?;
             // Unless a file was begun in it since then: it will be complete once more.
-            if self.outstanding.get(folder).is_some_and(|partition| partition.touched < snapshots) {
-                self.outstanding.remove(folder);
+            if self.pending.get(folder).is_some_and(|partition| partition.touched < snapshots) {
+                self.pending.remove(folder);
             }
         }
         for (subtask, other) in others.iter().filter(|(_, other)| other.ended) {
-            let folders = other.partitions.iter().map(|(folder, _)| folder);
+            let folders = other.pending.iter().map(|(folder, _)| folder);
             let done = folders.filter(|folder| complete.contains(*folder)).cloned();
-            self.done_for_others.entry(*subtask).or_default().extend(done);
+            self.committed_for_others.entry(*subtask).or_default().extend(done);
         }
         self.common_watermark = watermark;
         if let Some(needed) = needed {
             self.at_checkpoint = self.at_checkpoint.split_off(&needed);
         }
         if over {
-            self.board.clear_all();
+            self.progress_files.remove_all();
         }
         Ok(())
     }

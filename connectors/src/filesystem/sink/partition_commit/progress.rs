@@ -1,11 +1,15 @@
-//! How far each subtask of a sink has come, in hidden files that all of them can read:
-//! `.partition-commit-<sink>-<run>-<attempt>-<subtask>`, with `.ending` at the end of the name for what a subtask says that is
-//! about to end, and `.left` for one that does nothing any more though it has not ended.
+//! Progress files: how far each subtask of a sink has come, in hidden files of the table's folder that all subtasks can read.
+//! Of one attempt, run and sink each subtask has up to three, whose names begin with
+//! `.partition-commit-<sink>-<run>-<attempt>-<subtask>`:
 //!
-//! An attempt reads and replaces only what it posted itself: one that was given up, or of a run of the job that is over, may go
-//! on beside it. All subtasks of an attempt have the same number. So nobody needs what was said when all of them have left or
-//! ended, and the last one removes it: also that of a job which goes on as another one, by a savepoint, and whose sink has
-//! another name then.
+//! - without a suffix: its progress at the last checkpoint that it was notified of;
+//! - `.ending`: its progress at the checkpoint that it ends with, written before that checkpoint is durable;
+//! - `.left`: empty; the subtask was closed before it ended.
+//!
+//! An attempt reads and replaces only its own progress files: one that was given up, or of a run of the job that is over, may
+//! go on beside it. All subtasks of an attempt have the same attempt number. So no subtask needs the files when all were closed
+//! or have ended, and the last one removes them: also those of a job which goes on as another one, by a savepoint, and whose
+//! sink has another name then.
 use std::collections::BTreeSet;
 use std::fs;
 use std::io;
@@ -19,10 +23,10 @@ use crate::filesystem::path::unreadable;
 use crate::filesystem::sink::part_file::unwritable;
 use crate::filesystem::sink::remove;
 
-/// The end of the name of what a subtask says that is about to end.
-const ENDING: &str = "ending";
-/// The end of the name of an empty file of a subtask that does nothing any more though it has not ended.
-const LEFT: &str = "left";
+/// The suffix of the progress at the checkpoint that a subtask ends with.
+const ENDING_SUFFIX: &str = "ending";
+/// The suffix of the empty file of a subtask that was closed before it ended.
+const CLOSED_SUFFIX: &str = "left";
 
 /// What is true of a subtask once a checkpoint is durable and its files have their names.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,9 +38,9 @@ pub(super) struct Progress {
     pub(super) idle: bool,
     /// Nothing will follow.
     pub(super) ended: bool,
-    /// Folders that wait for their commit, and since when (milliseconds since the epoch). The others are told of them by who has
-    /// ended: then they act for it.
-    pub(super) partitions: Vec<(String, i64)>,
+    /// Pending partitions: folders that wait for their commit, and since when (milliseconds since the epoch). They are written
+    /// once the subtask has ended: then the others commit them.
+    pub(super) pending: Vec<(String, i64)>,
     /// Folders with a file that takes more rows beyond the checkpoint, and does not get its name with it.
     pub(super) open: BTreeSet<String>,
 }
@@ -45,9 +49,9 @@ impl Progress {
     fn encode(&self, parallelism: u32) -> bytes::Bytes {
         let mut out = Writer::new(2);
         out.u64(parallelism.into()).u64(self.checkpoint).i64(self.watermark);
-        let partitions: &[(String, i64)] = if self.ended { &self.partitions } else { &[] };
-        out.u64(self.idle.into()).u64(self.ended.into()).u64(partitions.len() as u64);
-        for (folder, since) in partitions {
+        let pending: &[(String, i64)] = if self.ended { &self.pending } else { &[] };
+        out.u64(self.idle.into()).u64(self.ended.into()).u64(pending.len() as u64);
+        for (folder, since) in pending {
             out.bytes(folder.as_bytes()).i64(*since);
         }
         out.u64(self.open.len() as u64);
@@ -57,8 +61,8 @@ impl Progress {
         out.finish()
     }
 
-    /// None: of a subtask among another number of them, or (version 1) of a release that did not say which files are hidden: on
-    /// that nobody can act. Only subtasks of one attempt read each other's, what others left is removed unread.
+    /// None: written at another parallelism, or (version 1) by a release that did not list open files, without which no partition
+    /// can be committed. Only subtasks of one attempt read each other's progress; that of other attempts is removed unread.
     fn decode(bytes: &[u8], parallelism: u32) -> Result<Option<Self>> {
         if bytes.first() == Some(&1) {
             return Ok(None);
@@ -67,28 +71,28 @@ impl Progress {
         let of_these = reader.u64()? == u64::from(parallelism);
         let (checkpoint, watermark) = (reader.u64()?, reader.i64()?);
         let (idle, ended) = (reader.u64()? != 0, reader.u64()? != 0);
-        let partitions = (0..reader.count()?).map(|_| Ok((reader.text()?, reader.i64()?))).collect::<Result<_>>()?;
+        let pending = (0..reader.count()?).map(|_| Ok((reader.text()?, reader.i64()?))).collect::<Result<_>>()?;
         let open = (0..reader.count()?).map(|_| reader.text()).collect::<Result<_>>()?;
         reader.end()?;
-        Ok(of_these.then_some(Self { checkpoint, watermark, idle, ended, partitions, open }))
+        Ok(of_these.then_some(Self { checkpoint, watermark, idle, ended, pending, open }))
     }
 }
 
-/// Who posted a file.
+/// The name of a progress file, taken apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Poster {
+struct FileName {
     /// Which run of the job; none for files of before names had it.
     run: Option<u64>,
     /// How many attempts of that run there had been before.
     attempt_number: u32,
     subtask: u32,
-    /// The file says that the subtask does nothing any more though it has not ended.
-    left: bool,
+    /// The file marks a subtask that was closed before it ended.
+    closed: bool,
 }
 
-/// Where the subtasks of one attempt to run one sink of a job post their progress.
+/// The progress files of one attempt to run one sink of a job, as one of its subtasks uses them.
 #[derive(Default)]
-pub(super) struct Board {
+pub(super) struct ProgressFiles {
     root: PathBuf,
     /// What the names of all attempts and runs begin with.
     prefix: String,
@@ -98,7 +102,7 @@ pub(super) struct Board {
     parallelism: u32,
 }
 
-impl Board {
+impl ProgressFiles {
     pub(super) fn new(root: PathBuf, sink: u64, context: &OperatorContext) -> Self {
         Self {
             root,
@@ -114,34 +118,34 @@ impl Board {
         self.root.join(format!("{}{:016x}-{}-{subtask}", self.prefix, self.run, self.attempt_number))
     }
 
-    fn ending(&self, subtask: u32) -> PathBuf {
-        self.path(subtask).with_extension(ENDING)
+    fn ending_path(&self, subtask: u32) -> PathBuf {
+        self.path(subtask).with_extension(ENDING_SUFFIX)
     }
 
-    /// Who posted the file of that name; none: it is none of this sink's.
-    fn poster(&self, name: &str) -> Option<Poster> {
+    /// None: the file is no progress file of this sink.
+    fn parse(&self, name: &str) -> Option<FileName> {
         let rest = name.strip_prefix(&self.prefix)?;
-        let (posted, kind) = rest.split_once('.').unwrap_or((rest, ""));
-        let parts: Vec<&str> = posted.split('-').collect();
+        let (subtask_of_attempt, suffix) = rest.split_once('.').unwrap_or((rest, ""));
+        let parts: Vec<&str> = subtask_of_attempt.split('-').collect();
         let (run, attempt_number, subtask) = match parts[..] {
             [run, number, subtask] => (Some(u64::from_str_radix(run, 16).ok()?), number.parse().ok()?, subtask),
             [subtask] => (None, 0, subtask),
             _ => return None,
         };
-        Some(Poster { run, attempt_number, subtask: subtask.parse().ok()?, left: kind == LEFT })
+        Some(FileName { run, attempt_number, subtask: subtask.parse().ok()?, closed: suffix == CLOSED_SUFFIX })
     }
 
-    /// Replaces what this subtask said before.
-    pub(super) fn post(&self, progress: &Progress) -> Result<()> {
-        self.write(&self.path(self.subtask), progress)
+    /// Replaces this subtask's progress.
+    pub(super) fn write(&self, progress: &Progress) -> Result<()> {
+        self.write_to(&self.path(self.subtask), progress)
     }
 
-    /// Says what will be true once the checkpoint is durable that this subtask ends with.
-    pub(super) fn post_ending(&self, progress: &Progress) -> Result<()> {
-        self.write(&self.ending(self.subtask), progress)
+    /// Writes the progress that this subtask has once the checkpoint is durable that it ends with.
+    pub(super) fn write_ending(&self, progress: &Progress) -> Result<()> {
+        self.write_to(&self.ending_path(self.subtask), progress)
     }
 
-    fn write(&self, path: &Path, progress: &Progress) -> Result<()> {
+    fn write_to(&self, path: &Path, progress: &Progress) -> Result<()> {
         let new = path.with_extension("new");
         let written = fs::create_dir_all(&self.root)
             .and_then(|()| fs::write(&new, progress.encode(self.parallelism)))
@@ -149,14 +153,14 @@ impl Board {
         written.map_err(|error| unwritable(path, error))
     }
 
-    /// What each of the others says; none: not all of them have said something.
-    pub(super) fn others(&self) -> Result<Option<Vec<(u32, Progress)>>> {
+    /// The progress of each of the other subtasks; none: not all of them have written theirs.
+    pub(super) fn read_others(&self) -> Result<Option<Vec<(u32, Progress)>>> {
         self.other_subtasks().map(|subtask| self.read(subtask, &self.path(subtask))).collect()
     }
 
-    /// What those of the others said that end or have ended.
-    pub(super) fn ending_others(&self) -> Result<Vec<(u32, Progress)>> {
-        self.other_subtasks().filter_map(|subtask| self.read(subtask, &self.ending(subtask)).transpose()).collect()
+    /// The progress of those other subtasks that end or have ended, at the checkpoint that they end with.
+    pub(super) fn read_ending_others(&self) -> Result<Vec<(u32, Progress)>> {
+        self.other_subtasks().filter_map(|subtask| self.read(subtask, &self.ending_path(subtask)).transpose()).collect()
     }
 
     fn other_subtasks(&self) -> impl Iterator<Item = u32> {
@@ -171,71 +175,69 @@ impl Board {
         }
     }
 
-    /// Removes what earlier attempts of this run said at this subtask's place, and at those that are gone since there are fewer
-    /// subtasks. What other runs said there: it can go once it is known that they are over.
-    pub(super) fn clear(&self) -> Vec<PathBuf> {
+    /// Removes the progress files of earlier attempts of this run that have this subtask's number, modulo the parallelism. Returns
+    /// those of other runs with such a number: they can go once it is known that these runs are over.
+    pub(super) fn remove_earlier(&self) -> Vec<PathBuf> {
         let mut of_other_runs = Vec::new();
-        for (poster, path) in self.posted() {
-            if poster.subtask % self.parallelism != self.subtask {
+        for (name, path) in self.list() {
+            if name.subtask % self.parallelism != self.subtask {
                 continue;
             }
-            if poster.run != Some(self.run) {
+            if name.run != Some(self.run) {
                 of_other_runs.push(path);
-            } else if poster.attempt_number < self.attempt_number {
+            } else if name.attempt_number < self.attempt_number {
                 remove(&path);
             }
         }
         of_other_runs
     }
 
-    /// Says that this subtask does nothing any more, though it has not ended: the attempt is over. The last one removes what all
-    /// of them said. Until then it stays: who hears last of the checkpoint that a job stops with commits by it. Who has ended
-    /// says nothing here, so that nothing is said when the last one has looked.
+    /// Marks this subtask as closed, though it has not ended: the attempt is over. The last one to be closed removes the files of
+    /// all. Until then they stay: the subtask that is notified last of the checkpoint that a job stops with commits by them. A
+    /// subtask that has ended is not marked, so that no file comes when the last one has listed them.
     ///
-    /// Nothing of that may fail a task that is over already: what stays is in nobody's way.
-    pub(super) fn leave(&self) {
-        if self.posted().iter().all(|(poster, _)| !self.is_of_this_attempt(poster)) {
+    /// Nothing of that may fail a task that is over already: files that stay do no harm.
+    pub(super) fn close(&self) {
+        if self.list().iter().all(|(name, _)| !self.is_of_this_attempt(name)) {
             return;
         }
-        let left = self.path(self.subtask).with_extension(LEFT);
-        if let Err(error) = fs::write(&left, b"") {
-            tracing::warn!(file = %left.display(), %error, "cannot say that a subtask has left");
+        let marker = self.path(self.subtask).with_extension(CLOSED_SUFFIX);
+        if let Err(error) = fs::write(&marker, b"") {
+            tracing::warn!(file = %marker.display(), %error, "cannot mark a subtask of a sink as closed");
             return;
         }
-        // Looked for after it was said: of those that leave at the same time one sees all.
-        let posted = self.posted().into_iter().map(|(poster, _)| poster);
-        let gone: BTreeSet<u32> = posted
-            .filter(|poster| poster.left && self.is_of_this_attempt(poster))
-            .map(|poster| poster.subtask)
-            .collect();
-        if self.other_subtasks().all(|subtask| gone.contains(&subtask) || self.has_ended(subtask)) {
-            self.clear_all();
+        // Listed after the marker was written: of subtasks that are closed at the same time one sees all markers.
+        let names = self.list().into_iter().map(|(name, _)| name);
+        let closed: BTreeSet<u32> =
+            names.filter(|name| name.closed && self.is_of_this_attempt(name)).map(|name| name.subtask).collect();
+        if self.other_subtasks().all(|subtask| closed.contains(&subtask) || self.has_ended(subtask)) {
+            self.remove_all();
         }
     }
 
-    fn is_of_this_attempt(&self, poster: &Poster) -> bool {
-        poster.run == Some(self.run) && poster.attempt_number == self.attempt_number
+    fn is_of_this_attempt(&self, name: &FileName) -> bool {
+        name.run == Some(self.run) && name.attempt_number == self.attempt_number
     }
 
-    /// Whether a subtask has said that it has ended, and so reads nothing any more.
+    /// Whether a subtask's progress is that it has ended, so that it reads no more files.
     fn has_ended(&self, subtask: u32) -> bool {
-        let said = self.read(subtask, &self.path(subtask));
-        matches!(said, Ok(Some((_, progress))) if progress.ended)
+        let progress = self.read(subtask, &self.path(subtask));
+        matches!(progress, Ok(Some((_, progress))) if progress.ended)
     }
 
-    /// Removes what this attempt and earlier ones of its run said.
-    pub(super) fn clear_all(&self) {
-        let ours = |poster: &Poster| poster.run == Some(self.run) && poster.attempt_number <= self.attempt_number;
-        for (_, path) in self.posted().into_iter().filter(|(poster, _)| ours(poster)) {
+    /// Removes the progress files of this attempt and earlier ones of its run.
+    pub(super) fn remove_all(&self) {
+        let ours = |name: &FileName| name.run == Some(self.run) && name.attempt_number <= self.attempt_number;
+        for (_, path) in self.list().into_iter().filter(|(name, _)| ours(name)) {
             remove(&path);
         }
     }
 
-    /// What there is of this sink, of whichever attempt.
-    fn posted(&self) -> Vec<(Poster, PathBuf)> {
+    /// The progress files of this sink, of whichever attempt.
+    fn list(&self) -> Vec<(FileName, PathBuf)> {
         let entries = fs::read_dir(&self.root).into_iter().flatten().flatten();
-        let posted = entries.filter_map(|entry| Some((self.poster(entry.file_name().to_str()?)?, entry.path())));
-        posted.collect()
+        let named = entries.filter_map(|entry| Some((self.parse(entry.file_name().to_str()?)?, entry.path())));
+        named.collect()
     }
 }
 
@@ -244,13 +246,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_subtask_says_is_read_by_those_that_understand_all_of_it() {
+    fn progress_is_decoded_at_its_parallelism_and_in_its_version_only() {
         let progress = Progress {
             checkpoint: 7,
             watermark: -1,
             idle: true,
             ended: true,
-            partitions: vec![("a=1/".to_owned(), 5), ("a=2/".to_owned(), 6)],
+            pending: vec![("a=1/".to_owned(), 5), ("a=2/".to_owned(), 6)],
             open: BTreeSet::from(["a=2/".to_owned()]),
         };
         let bytes = progress.encode(3);
@@ -263,7 +265,7 @@ mod tests {
             assert!(Progress::decode(&bytes[..length], 3).is_err(), "{length}");
         }
         let going_on = Progress { ended: false, ..progress };
-        let without = Progress { partitions: Vec::new(), ..going_on.clone() };
-        assert_eq!(Progress::decode(&going_on.encode(3), 3).unwrap(), Some(without), "nobody acts for it");
+        let without = Progress { pending: Vec::new(), ..going_on.clone() };
+        assert_eq!(Progress::decode(&going_on.encode(3), 3).unwrap(), Some(without), "it commits them itself");
     }
 }

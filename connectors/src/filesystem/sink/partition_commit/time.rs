@@ -7,7 +7,7 @@ use crate::filesystem::path::unescape;
 use crate::options::{self, Options, invalid};
 
 /// Flink's default extractor.
-pub(super) struct PartitionTime {
+pub(super) struct PartitionTimeExtractor {
     /// `$key` stands for the value of a partition column. None: the value of the first one is the time.
     pattern: Option<String>,
     /// A pattern of `DateTimeFormatter`.
@@ -16,7 +16,7 @@ pub(super) struct PartitionTime {
     zone: Zone,
 }
 
-impl PartitionTime {
+impl PartitionTimeExtractor {
     pub(super) fn new(options: Options<'_>) -> options::Result<Self> {
         match options.text("partition.time-extractor.kind").unwrap_or("default") {
             kind if kind.eq_ignore_ascii_case("default") => {}
@@ -100,7 +100,7 @@ mod tests {
     fn time(folder: &str, options: &[(&str, &str)]) -> Result<i64> {
         let options: BTreeMap<String, String> =
             options.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
-        PartitionTime::new(Options::new(&options)).unwrap().of(folder)
+        PartitionTimeExtractor::new(Options::new(&options)).unwrap().of(folder)
     }
 
     #[test]

@@ -1,5 +1,5 @@
 //! Whatever the subtasks of a sink do: no partition is committed while rows of it are hidden that the commit speaks of, each is
-//! committed with its last file, and nothing is left of what the subtasks told each other.
+//! committed with its last file, and no progress file is left.
 use wiesel_operators::element::{MAX_WATERMARK, WatermarkStatus};
 
 use super::*;
@@ -43,11 +43,11 @@ enum Step {
         subtask: usize,
     },
     /// Of the checkpoints that began after the last durable one, the last is durable (those before it are given up) or the
-    /// first, when all subtasks have taken their part. `told`: which of them hear of it, by bit, one after the other from `first`
-    /// on; the others do with a barrier.
+    /// first, when all subtasks have taken their part. `notified`: which of them are at once, by bit, one after the other from
+    /// `first` on; the others are with a barrier.
     Complete {
         last: bool,
-        told: u32,
+        notified: u32,
         first: usize,
     },
     /// All subtasks are killed, or close one after the other, and the job goes on from its last durable checkpoint.
@@ -68,7 +68,7 @@ fn step() -> impl Strategy<Value = Step> {
         5 => prop_oneof![2 => Just(u32::MAX), 1 => any::<u32>()].prop_map(|reaches| Step::Begin { reaches }),
         3 => subtask().prop_map(|subtask| Step::Barrier { subtask }),
         5 => (any::<bool>(), prop_oneof![2 => Just(u32::MAX), 1 => any::<u32>()], subtask())
-            .prop_map(|(last, told, first)| Step::Complete { last, told, first }),
+            .prop_map(|(last, notified, first)| Step::Complete { last, notified, first }),
         1 => (1u32..4, any::<bool>()).prop_map(|(parallelism, closes)| Step::Restart { parallelism, closes }),
     ]
 }
@@ -103,8 +103,8 @@ struct Subtask {
     taken: u64,
     /// The first one after its end.
     last: Option<u64>,
-    /// The last checkpoint that it knows to be durable.
-    heard: u64,
+    /// The last checkpoint that it was notified of.
+    notified: u64,
     /// Its task has ended.
     gone: bool,
 }
@@ -112,7 +112,7 @@ struct Subtask {
 impl Subtask {
     /// Whether it has committed everything.
     fn has_ended(&self) -> bool {
-        self.last.is_some_and(|last| last <= self.heard)
+        self.last.is_some_and(|last| last <= self.notified)
     }
 }
 
@@ -190,7 +190,7 @@ impl Job {
             let clock = self.clock.clone();
             sink.open(&OperatorContext { run, attempt_number, clock, ..context(subtask, parallelism) }).unwrap();
             let (watermark, finished, stays, gone) = (i64::MIN, false, false, false);
-            subtasks.push(Subtask { sink, watermark, finished, stays, taken: 0, last: None, heard: 0, gone });
+            subtasks.push(Subtask { sink, watermark, finished, stays, taken: 0, last: None, notified: 0, gone });
         }
         self.subtasks = subtasks;
         self.check(&named);
@@ -226,7 +226,7 @@ impl Job {
             Step::Finish { subtask, stays } => self.finish(subtask % count, stays),
             Step::Begin { reaches } => self.begin(reaches),
             Step::Barrier { subtask } => self.reach(subtask % count, u64::MAX),
-            Step::Complete { last, told, first } => self.complete(last, told, first),
+            Step::Complete { last, notified, first } => self.complete(last, notified, first),
             Step::Restart { parallelism, closes } => self.restart(parallelism, closes),
         }
     }
@@ -269,7 +269,7 @@ impl Job {
         let begun = self.begun.iter().filter(|snapshot| snapshot.id <= last);
         for (id, completed) in begun.map(|snapshot| (snapshot.id, snapshot.completed)).collect::<Vec<_>>() {
             // A barrier says which checkpoint was durable when it was sent.
-            self.tell(number, completed);
+            self.notify(number, completed);
             self.take_part(number, id);
         }
     }
@@ -293,7 +293,7 @@ impl Job {
         }
     }
 
-    fn complete(&mut self, last: bool, told: u32, first: usize) {
+    fn complete(&mut self, last: bool, notified: u32, first: usize) {
         let chosen = if last { self.begun.last() } else { self.begun.first() };
         let Some(id) = chosen.map(|snapshot| snapshot.id) else { return };
         let count = self.subtasks.len();
@@ -302,28 +302,28 @@ impl Job {
         self.durable = std::mem::replace(&mut self.begun, later).pop();
         self.completed = id;
         for number in (0..count).map(|number| (first + number) % count) {
-            if told >> number & 1 == 1 {
-                self.tell(number, id);
+            if notified >> number & 1 == 1 {
+                self.notify(number, id);
             }
         }
     }
 
-    /// A subtask hears that a checkpoint is durable, unless it knows.
-    fn tell(&mut self, number: usize, checkpoint: u64) {
-        if self.subtasks[number].gone || self.subtasks[number].heard >= checkpoint {
+    /// A subtask is notified that a checkpoint is durable, unless it was.
+    fn notify(&mut self, number: usize, checkpoint: u64) {
+        if self.subtasks[number].gone || self.subtasks[number].notified >= checkpoint {
             return;
         }
         let named = self.named();
         let subtask = &mut self.subtasks[number];
         subtask.sink.checkpoint_completed(checkpoint).unwrap();
-        subtask.heard = checkpoint;
+        subtask.notified = checkpoint;
         self.check(&named);
-        self.leave(number);
+        self.end_task(number);
     }
 
-    /// The task of a subtask that has finished ends when it waits for nothing, and has no checkpoint before it: it hears that one
-    /// is durable when it has heard of those that have begun.
-    fn leave(&mut self, number: usize) {
+    /// The task of a subtask that has finished ends when it waits for nothing, and has no checkpoint before it: it is notified that
+    /// one is durable after those were triggered that have begun.
+    fn end_task(&mut self, number: usize) {
         let subtask = &mut self.subtasks[number];
         if subtask.finished && !subtask.gone {
             assert_eq!(subtask.sink.awaits_checkpoint(), !subtask.has_ended(), "what subtask {number} waits for");
@@ -344,7 +344,7 @@ impl Job {
         if closes {
             let open = self.subtasks.iter_mut().filter(|subtask| !subtask.gone);
             open.for_each(|subtask| subtask.sink.close().unwrap());
-            assert_eq!(posts::posts(self.folder.path()), Vec::<String>::new(), "what an attempt has said is left");
+            assert_eq!(progress_files::progress_files(self.folder.path()), Vec::<String>::new(), "of a closed attempt");
         }
         self.subtasks.clear();
         self.begun.clear();
@@ -374,7 +374,7 @@ impl Job {
     fn check(&mut self, before: &BTreeSet<String>) {
         let named = self.named();
         let active = self.subtasks.iter().filter(|subtask| !subtask.has_ended());
-        let reached = active.map(|subtask| subtask.heard).min().unwrap_or(u64::MAX);
+        let reached = active.map(|subtask| subtask.notified).min().unwrap_or(u64::MAX);
         for partition in 0..PARTITIONS {
             let folder = folder_of(partition);
             if named.difference(before).any(|path| path.starts_with(&folder)) {
@@ -392,8 +392,8 @@ impl Job {
             assert!(waited, "{folder} was committed for a checkpoint that not all have reached");
             let visible = self.visible(partition);
             for row in rows {
-                let heard = row.writer.map_or(0, |writer| self.subtasks[writer].heard);
-                if row.is_before(reached.max(heard)) {
+                let notified = row.writer.map_or(0, |writer| self.subtasks[writer].notified);
+                if row.is_before(reached.max(notified)) {
                     assert!(visible.contains(&row.number), "{folder} was committed without row {}", row.number);
                 }
             }
@@ -405,7 +405,7 @@ impl Job {
         for number in 0..self.subtasks.len() {
             self.finish(number, false);
             self.subtasks[number].stays = false;
-            self.leave(number);
+            self.end_task(number);
         }
         self.begin(u32::MAX);
         self.complete(true, u32::MAX, first);
@@ -454,11 +454,11 @@ fn a_checkpoint_waits_for_no_partition_whose_rows_came_after_it() {
             Step::Write { subtask: 0, partition: 0 },
             Step::Finish { subtask: 0, stays: false },
             Step::Begin { reaches: 0b01 },
-            Step::Complete { last: false, told: u32::MAX, first: 0 },
+            Step::Complete { last: false, notified: u32::MAX, first: 0 },
             Step::Restart { parallelism, closes: false },
             Step::Wait { millis: DELAY + 1 },
             Step::Begin { reaches: u32::MAX },
-            Step::Complete { last: true, told: u32::MAX, first: 0 },
+            Step::Complete { last: true, notified: u32::MAX, first: 0 },
         ];
         steps.iter().for_each(|step| job.take(step));
         job.end(0);
@@ -475,8 +475,8 @@ fn a_checkpoint_waits_for_what_a_subtask_leaves_that_ends_while_it_is_under_way(
             Step::Begin { reaches: 0b10 },
             Step::Begin { reaches: 0b10 },
             Step::Finish { subtask: 0, stays },
-            Step::Complete { last: false, told: u32::MAX, first: 0 },
-            Step::Complete { last: false, told: u32::MAX, first: 0 },
+            Step::Complete { last: false, notified: u32::MAX, first: 0 },
+            Step::Complete { last: false, notified: u32::MAX, first: 0 },
             Step::Restart { parallelism, closes: false },
         ];
         steps.iter().for_each(|step| job.take(step));

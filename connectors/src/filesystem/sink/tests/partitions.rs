@@ -72,8 +72,8 @@ fn partitions_of_a_subtask_that_ended_first_are_committed_by_the_others() {
     }
 }
 
-/// Failed before: an attempt that was given up took off the board what a subtask had said that had ended, and nobody
-/// committed its partition.
+/// Failed before: an attempt that was given up removed the progress file of a subtask that had ended, and no subtask committed
+/// its partition.
 #[test]
 fn partitions_are_committed_whatever_an_attempt_does_that_was_given_up() {
     for (given_up, later) in [(next_number(), next_number()), ((1, 5), (2, 0)), ((2, 5), (1, 0))] {
@@ -128,8 +128,8 @@ fn partitions_of_a_subtask_that_ended_are_in_the_checkpoints_of_those_that_go_on
     check_committed_after_restart(folder.path(), &spec, &checkpoint);
 }
 
-/// Failed before: nobody committed the partition of a subtask that said that it had ended after the others had taken their
-/// snapshots.
+/// Failed before: no subtask committed the partition of one whose progress file said that it had ended after the others had taken
+/// their snapshots.
 #[test]
 fn partitions_of_a_subtask_that_ended_while_a_checkpoint_was_under_way_outlive_restarts() {
     let folder = tempfile::tempdir().unwrap();
@@ -206,10 +206,10 @@ fn a_partition_is_not_committed_before_a_file_that_goes_on_has_its_name() {
     assert_eq!((committed(folder.path()), visible(folder.path())), (vec!["b=1970-01-02".to_owned()], 1));
 }
 
-/// Failed before: who had no file in the partition, or a file that was complete, committed it for another, and forgot what it
-/// had in it itself. Nobody committed it with the rows of the hidden file.
+/// Failed before: a subtask with no file in the partition, or a complete one, committed it for another, and forgot what it had
+/// in it itself. No subtask committed it with the rows of the hidden file.
 #[test]
-fn what_a_subtask_left_that_ended_is_not_committed_before_the_files_of_others_have_their_names() {
+fn pending_partitions_of_a_subtask_that_ended_are_not_committed_before_the_files_of_others_have_their_names() {
     let folder = tempfile::tempdir().unwrap();
     let clock = Arc::new(ManualClock::default());
     let spec = partition_spec_of(folder.path(), "json", &[("sink.partition-commit.delay", "20 s")]);
@@ -236,7 +236,7 @@ fn what_a_subtask_left_that_ended_is_not_committed_before_the_files_of_others_ha
     assert_eq!(checkpoint(5, 37_001), (1, 2));
 }
 
-/// Failed before: who was told last committed it.
+/// Failed before: the subtask that was notified last committed it.
 #[test]
 fn a_partition_is_not_committed_before_the_files_of_all_active_subtasks_have_their_names() {
     let folder = tempfile::tempdir().unwrap();
@@ -276,9 +276,9 @@ fn the_file_of_an_idle_subtask_is_complete_by_the_watermark_of_the_others() {
     assert_eq!(checkpoint(2), (1, 1));
 }
 
-/// Failed before: only who was told last of a checkpoint committed what it waited for.
+/// Failed before: only the subtask that was notified last of a checkpoint committed its pending partitions.
 #[test]
-fn who_hears_of_each_checkpoint_first_commits_its_partitions_too() {
+fn the_subtask_notified_first_of_each_checkpoint_commits_its_partitions_too() {
     let folder = tempfile::tempdir().unwrap();
     let spec = partition_spec(folder.path(), &[]);
     let mut attempt = Attempt::start(&spec, 2, &Arc::default(), None);
@@ -293,7 +293,7 @@ fn who_hears_of_each_checkpoint_first_commits_its_partitions_too() {
 
 /// Failed before: the partition was taken for committed, as it had been for another subtask.
 #[test]
-fn a_partition_that_two_subtasks_left_is_committed_with_the_files_of_both() {
+fn a_partition_pending_for_two_subtasks_that_ended_is_committed_with_the_files_of_both() {
     let folder = tempfile::tempdir().unwrap();
     let clock = Arc::new(ManualClock::default());
     let spec = partition_spec(folder.path(), &[("sink.partition-commit.delay", "10 s")]);
@@ -318,10 +318,10 @@ fn a_partition_that_two_subtasks_left_is_committed_with_the_files_of_both() {
     assert!(success.exists());
 }
 
-/// Failed before: what had been said came onto the board once more when the last one had cleared it, and stayed for ever.
+/// Failed before: a progress file was written once more when the last subtask had removed them all, and stayed for ever.
 #[test]
-fn nothing_is_left_of_checkpoints_that_began_before_the_last_one_was_complete() {
-    for (told_first, told_last) in [(0b01, 0b10), (0b10, 0b01)] {
+fn no_progress_file_is_left_of_checkpoints_that_began_before_the_last_one_was_complete() {
+    for (notified_first, notified_last) in [(0b01, 0b10), (0b10, 0b01)] {
         let folder = tempfile::tempdir().unwrap();
         let spec = partition_spec(folder.path(), &[]);
         let mut attempt = Attempt::start(&spec, 2, &Arc::default(), None);
@@ -329,11 +329,11 @@ fn nothing_is_left_of_checkpoints_that_began_before_the_last_one_was_complete() 
         attempt.finish();
         attempt.snapshot(1, 0);
         attempt.snapshot(2, 0);
-        attempt.complete(1, told_first);
-        attempt.complete(1, told_last);
+        attempt.complete(1, notified_first);
+        attempt.complete(1, notified_last);
         attempt.snapshot(3, 0);
-        attempt.complete(3, told_first);
-        attempt.complete(3, told_last);
+        attempt.complete(3, notified_first);
+        attempt.complete(3, notified_last);
         attempt.commit_at_end();
         assert_eq!(committed(folder.path()), ["b=x"]);
         assert_eq!(hidden(folder.path()), 0, "{:?}", files(folder.path()));
@@ -367,7 +367,7 @@ fn a_batch_of_many_partitions_ends_with_the_task() {
     let batch = || Batch::insert_only(rows_of(&two(), &[(Some(1), Some("p1")), (Some(2), Some("p2"))]));
     let before = hidden(folder.path());
     {
-        let _told = wiesel_common::ending::register(Arc::new(true.into()));
+        let _registered = wiesel_common::ending::register(Arc::new(true.into()));
         let outcome = attempt.0[0].process(0, batch(), &mut Collected::default());
         assert!(matches!(outcome, Err(wiesel_operators::operator::Error::Cancelled)));
     }

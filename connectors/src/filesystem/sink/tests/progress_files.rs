@@ -1,26 +1,29 @@
-//! What the subtasks of a sink tell each other about partitions goes with the last of them, however their attempt ends.
+//! Progress files go with the last subtask of their attempt, however it ends.
 use super::*;
 
-/// The files in which they tell it.
-pub(super) fn posts(folder: &Path) -> Vec<String> {
+pub(super) fn progress_files(folder: &Path) -> Vec<String> {
     files(folder).into_iter().filter(|path| path.starts_with(".partition-commit-")).collect()
 }
 
 /// Failed before: what goes on from the savepoint is another job, to whose sink the files were a stranger's. They stayed for ever.
 #[test]
-fn a_job_that_stops_leaves_nothing_behind_and_commits_by_what_was_said_until_then() {
+fn a_job_that_stops_with_a_savepoint_leaves_no_progress_files_and_commits_by_them_until_then() {
     for order in [[0, 1, 2], [2, 0, 1], [1, 2, 0]] {
         let folder = tempfile::tempdir().unwrap();
         let spec = partition_spec(folder.path(), &[]);
         let mut stopping = Attempt::start(&spec, 3, &Arc::default(), None);
         (0..3).for_each(|subtask| stopping.write(subtask, &[(subtask as i32, format!("p{subtask}"))]));
         let savepoint = stopping.savepoint(1, 3);
-        // Each ends before the next one hears that the savepoint is complete.
+        // Each ends before the next one is notified that the savepoint is complete.
         for subtask in order {
             stopping.complete(1, 1u32 << subtask);
             stopping.0[subtask].close().unwrap();
         }
-        assert_eq!(committed(folder.path()), [format!("b=p{}", order[2])], "who hears last commits its own at once");
+        assert_eq!(
+            committed(folder.path()),
+            [format!("b=p{}", order[2])],
+            "the subtask notified last commits its own at once"
+        );
         assert_eq!(hidden(folder.path()), 0, "{:?}", files(folder.path()));
         let mut next = Attempt::start_job(JobId([9; 16]), (3, 0), &spec, 2, &Arc::default(), Some(&savepoint));
         next.finish();
@@ -34,8 +37,10 @@ fn a_job_that_stops_leaves_nothing_behind_and_commits_by_what_was_said_until_the
 
 /// Failed before, as the one above.
 #[test]
-fn a_job_that_is_cancelled_leaves_nothing_behind_whoever_has_heard_of_which_checkpoint() {
-    for (told, ending) in (0..8).flat_map(|told| [(told, None), (told, Some(0)), (told, Some(1)), (told, Some(2))]) {
+fn a_job_that_is_cancelled_leaves_no_progress_files_whichever_subtasks_were_notified() {
+    for (notified, ending) in
+        (0..8).flat_map(|notified| [(notified, None), (notified, Some(0)), (notified, Some(1)), (notified, Some(2))])
+    {
         let folder = tempfile::tempdir().unwrap();
         let spec = partition_spec(folder.path(), &[("sink.partition-commit.delay", "1 h")]);
         let mut attempt = Attempt::start(&spec, 3, &Arc::default(), None);
@@ -44,12 +49,12 @@ fn a_job_that_is_cancelled_leaves_nothing_behind_whoever_has_heard_of_which_chec
             attempt.0[ending].finish(&mut Collected::default()).unwrap();
         }
         attempt.snapshot(1, 3);
-        attempt.complete(1, told);
+        attempt.complete(1, notified);
         attempt.snapshot(2, 3);
         attempt.close();
-        assert_eq!(posts(folder.path()), Vec::<String>::new(), "told {told:b}, {ending:?} ends");
+        assert_eq!(progress_files(folder.path()), Vec::<String>::new(), "notified {notified:b}, {ending:?} ends");
     }
-    // Before the first checkpoint nothing is said, and nothing of who says no more.
+    // Before the first checkpoint there is no progress file, and no marker of a subtask that is closed.
     let folder = tempfile::tempdir().unwrap();
     let mut attempt = Attempt::start(&partition_spec(folder.path(), &[]), 2, &Arc::default(), None);
     attempt.0[0].close().unwrap();
@@ -57,7 +62,7 @@ fn a_job_that_is_cancelled_leaves_nothing_behind_whoever_has_heard_of_which_chec
 }
 
 #[test]
-fn an_attempt_that_was_given_up_leaves_what_a_later_one_says() {
+fn an_attempt_that_was_given_up_leaves_the_progress_files_of_a_later_one() {
     for parallelism in [1, 2] {
         let folder = tempfile::tempdir().unwrap();
         let spec = partition_spec(folder.path(), &[("sink.partition-commit.delay", "1 h")]);
@@ -66,17 +71,17 @@ fn an_attempt_that_was_given_up_leaves_what_a_later_one_says() {
         given_up.snapshot(1, 1);
         given_up.complete(1, 0b11);
         given_up.0[0].close().unwrap();
-        assert_eq!(posts(folder.path()).len(), 3, "the other one may need what was said");
+        assert_eq!(progress_files(folder.path()).len(), 3, "the other one may need them");
         let mut later = Attempt::start_as((9, 1), &spec, parallelism, &Arc::default(), None);
-        assert_eq!(posts(folder.path()), Vec::<String>::new());
+        assert_eq!(progress_files(folder.path()), Vec::<String>::new());
         later.write(0, &[(2, "x".to_owned())]);
         later.snapshot(2, 1);
         later.complete(2, 0b11);
-        let said = posts(folder.path());
-        assert_eq!(said.len(), parallelism as usize);
+        let written = progress_files(folder.path());
+        assert_eq!(written.len(), parallelism as usize);
         given_up.0[1].close().unwrap();
-        assert_eq!(posts(folder.path()), said);
+        assert_eq!(progress_files(folder.path()), written);
         later.close();
-        assert_eq!(posts(folder.path()), Vec::<String>::new());
+        assert_eq!(progress_files(folder.path()), Vec::<String>::new());
     }
 }
