@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn who_wants_a_query_to_outlive_its_client_says_so() {
+    fn a_query_outlives_its_client_only_where_the_configuration_says_so() {
         let wish = ("execution.shutdown-on-attached-exit", "false");
         let mut job = BTreeMap::from([(wish.0.to_owned(), wish.1.to_owned())]);
         assert_eq!(Lease::of_query(&configuration(&[wish]), &mut job).unwrap(), None);

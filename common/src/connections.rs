@@ -395,7 +395,7 @@ mod tests {
 
     /// Before, a connection that said nothing stayed for ever.
     #[tokio::test]
-    async fn who_says_nothing_is_not_waited_for() {
+    async fn a_silent_connection_is_not_waited_for() {
         let mut buffer = [0; 64];
         let (mut silent, _stranger) = connected().await;
         expire(&mut silent);
@@ -457,7 +457,7 @@ mod tests {
 
     /// Before, they had the room of those that belong here, for 30 s each.
     #[tokio::test]
-    async fn who_has_not_shown_that_he_belongs_here_takes_no_room() {
+    async fn a_connection_that_has_not_been_greeted_takes_no_room() {
         let (mut gate, address) = gate(1, Patience { places: 4, most: HOUR, silent: HOUR, crowded: HOUR }).await;
         let mut silent = [TcpStream::connect(address).await.unwrap(), TcpStream::connect(address).await.unwrap()];
         let mut wrong = TcpStream::connect(address).await.unwrap();
@@ -476,7 +476,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn of_too_many_the_oldest_ends_and_who_belongs_here_gets_in() {
+    async fn the_oldest_of_too_many_silent_connections_ends_and_a_greeted_one_gets_in() {
         let (mut gate, address) =
             gate(4, Patience { places: 2, most: HOUR, silent: Duration::ZERO, crowded: Duration::ZERO }).await;
         let mut silent = Vec::new();
@@ -509,7 +509,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_has_begun_to_speak_is_given_longer() {
+    async fn a_connection_that_has_begun_its_greeting_is_given_longer() {
         /// Lets in who says two bytes.
         async fn greet_slowly(mut stream: TcpStream) -> Result<TcpStream, Refusal> {
             stream.read_exact(&mut [0; 2]).await?;
@@ -557,7 +557,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_shows_nothing_in_time_ends() {
+    async fn a_connection_without_a_greeting_in_time_ends() {
         let patience = Patience { places: 2, most: Duration::from_millis(1), silent: HOUR, crowded: HOUR };
         let (mut gate, address) = gate(4, patience).await;
         let mut silent = TcpStream::connect(address).await.unwrap();

@@ -75,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn who_reaches_a_port_and_who_thinks_so() {
+    fn a_warning_names_an_open_port_and_an_advertised_address_that_is_not_bound() {
         for asked in [Asked::Nothing, Asked::Secret, Asked::MissingSecret] {
             for (bound, told) in [("127.0.0.1:1", "localhost"), ("127.0.0.1:1", "127.0.0.1"), ("[::1]:1", "::1")] {
                 assert_eq!(said(bound, told, asked), None);

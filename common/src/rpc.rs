@@ -391,7 +391,7 @@ mod tests {
 
     /// Before, the first call told whoever listened what he could make every other call with.
     #[tokio::test]
-    async fn whoever_listens_hears_nothing_of_use() {
+    async fn a_listener_without_the_secret_receives_nothing_of_use() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let recorded = async {
@@ -420,7 +420,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_does_not_answer_a_greeting_is_not_waited_for() {
+    async fn a_peer_that_does_not_answer_a_greeting_is_not_waited_for() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let impatient = Tcp { connect_timeout: Duration::from_millis(1), ..tcp(None) };

@@ -90,7 +90,7 @@ mod tests {
 
     /// Failed before: a cancellation that was tried again put the address of a TaskManager back that was gone, for ever.
     #[test]
-    fn no_connection_is_kept_to_an_address_that_nobody_is_registered_with() {
+    fn no_connection_is_kept_to_an_address_that_no_task_manager_is_registered_with() {
         let connections = Connections::default();
         let executors = TaskExecutors::new(Arc::new(connections.clone()));
         let made = |address: &str| {

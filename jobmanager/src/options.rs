@@ -446,7 +446,7 @@ mod tests {
 
     /// Before, it was every interface of the machine.
     #[test]
-    fn who_says_nothing_listens_on_this_machine() {
+    fn without_a_bind_host_the_ports_listen_on_this_machine() {
         let none = Configuration::default();
         assert_eq!(ControlOptions::read(&none).unwrap().bind_host, "localhost");
         assert_eq!(RestOptions::read(&none).unwrap().bind_address, "localhost");

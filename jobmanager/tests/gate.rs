@@ -169,7 +169,7 @@ fn error_of(answer: &str, status: u16) -> String {
 /// Before, the connection was reset while the client was sending, and it saw a broken pipe in place of the answer. The answer to
 /// a long body did not say how long it was.
 #[tokio::test]
-async fn who_is_refused_while_sending_hears_why() {
+async fn a_client_that_is_refused_while_sending_gets_the_reason() {
     let cluster = Cluster::start(&[("rest.server.max-content-length", "1048576")]).await;
     let rest = vec![b'x'; 24 << 20];
     let part = "--b\r\nContent-Disposition: form-data; name=\"jarfile\"; filename=\"a.sql\"\r\n\r\n";

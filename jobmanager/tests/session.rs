@@ -193,7 +193,7 @@ async fn what_a_dead_task_manager_said_does_not_count_for_its_successor() {
 
 /// Failed before: the job took it and ran there, and nobody would ever have told it that the TaskManager is gone.
 #[tokio::test]
-async fn a_job_does_not_stay_on_a_task_manager_that_nobody_watches() {
+async fn a_job_does_not_stay_on_a_task_manager_without_heartbeats() {
     let cluster = Cluster::start(&FIXED_DELAY).await;
     let mut a = TaskManager::start(&cluster, "a", 1).await;
     let id = cluster.submit(shuffle(1, 1)).await;
@@ -560,7 +560,7 @@ async fn a_job_with_more_tasks_than_memory_for_them_is_refused() {
 /// Before, the client of a script with table.dml-sync, which knows of no job before it has its answer, was not heard of by
 /// the first one, and that was cancelled.
 #[tokio::test]
-async fn who_waits_for_a_script_is_heard_of_and_who_is_gone_is_not() {
+async fn a_client_that_waits_for_a_script_is_reported_alive_and_one_that_is_gone_is_not() {
     let cluster = Cluster::with_enumerators(&[], real_enumerators()).await;
     let mut a = TaskManager::start(&cluster, "a", 1).await;
     let artifact = cluster.upload(one_after_the_other()).await;

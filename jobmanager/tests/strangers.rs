@@ -21,7 +21,7 @@ fn channel(cluster: &Cluster, secret: Option<&str>) -> wiesel_common::rpc::Chann
 
 /// Before, whoever reached the port got the fence with his registration, and with it slots and jobs.
 #[tokio::test]
-async fn without_the_secret_nobody_is_heard() {
+async fn no_caller_without_the_secret_is_heard() {
     const SECRET: &str = "a secret of the cluster";
     let cluster = Cluster::start(&[("security.internal.secret", SECRET)]).await;
     for stranger in [None, Some("a secret of another one")] {

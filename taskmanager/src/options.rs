@@ -209,7 +209,7 @@ mod tests {
 
     /// Before, it was every interface of the machine.
     #[test]
-    fn who_says_nothing_listens_on_this_machine() {
+    fn without_a_bind_host_the_ports_listen_on_this_machine() {
         assert_eq!(read(&[]).unwrap().bind_host, "localhost");
         assert_eq!(read(&[("taskmanager.bind-host", "0.0.0.0")]).unwrap().bind_host, "0.0.0.0");
     }

@@ -178,7 +178,7 @@ fn two_hundred_jobs_leave_nothing_behind() {
 }
 
 #[test]
-fn a_lost_task_manager_fails_those_who_read_from_it() {
+fn a_lost_task_manager_fails_the_tasks_that_read_from_it() {
     let mut cluster = Cluster::start(2, 1, &[]);
     let job = cluster
         .submit(vec![source(2, &[("endless", "")]), sink(2, &[("slow", "")])], vec![edge(0, 1, Partitioner::Hash)]);

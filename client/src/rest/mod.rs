@@ -520,7 +520,7 @@ mod tests {
 
     /// "/v1/jobs/overview: HTTP status 404 Not Found".
     #[test]
-    fn who_is_no_job_manager_is_told_from_one_that_refuses() {
+    fn a_peer_that_is_no_job_manager_is_told_from_one_that_refuses() {
         for answer in [
             "HTTP/1.1 404 Not Found\r\nContent-Length: 9\r\nConnection: close\r\n\r\nnot found",
             "HTTP/1.1 501 Not Implemented\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",

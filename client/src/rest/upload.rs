@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn who_closes_without_a_word_does_not_answer() {
+    fn a_peer_that_closes_without_an_answer_is_unreachable() {
         let refused = said("");
         let Error::Open { cause, .. } = &refused else { panic!("{refused}") };
         assert!(matches!(**cause, Error::Broken { .. }), "{refused}");

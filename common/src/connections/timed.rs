@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_takes_nothing_is_not_waited_for() {
+    async fn a_peer_that_reads_nothing_is_not_waited_for() {
         let (mut timed, _other) = connected(Chat::default()).await;
         let ended = timed.write_all(&vec![7; 64 << 20]).await.unwrap_err();
         assert_eq!(ended.kind(), io::ErrorKind::TimedOut);
@@ -269,14 +269,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_is_still_sending_hears_what_it_was_told() {
+    async fn a_peer_that_is_still_sending_gets_the_answer() {
         let leave = Leave { time: HOUR, bytes: 1 << 30 };
         assert_eq!(told(Some(leave), 32 << 20).await.unwrap(), "enough");
         assert!(told(None, 32 << 20).await.is_err(), "as it is without");
     }
 
     #[tokio::test]
-    async fn nobody_is_listened_to_without_end() {
+    async fn no_peer_is_read_from_without_end() {
         for leave in [Leave { time: HOUR, bytes: 1 << 20 }, Leave { time: Duration::ZERO, bytes: u64::MAX }] {
             assert!(told(Some(leave), 64 << 20).await.is_err());
         }

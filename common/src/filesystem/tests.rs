@@ -177,7 +177,7 @@ async fn write_once(file: &Location) {
 
 /// Failed before: the thread that copied went on, and the file appeared when everybody had gone.
 #[tokio::test]
-async fn an_upload_that_nobody_waits_for_leaves_nothing() {
+async fn an_upload_that_its_caller_gave_up_leaves_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let local = folder.path().join("local");
     std::fs::write(&local, vec![7; 64 << 20]).unwrap();

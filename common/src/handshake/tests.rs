@@ -149,7 +149,7 @@ async fn what_was_heard_on_another_connection_proves_nothing() {
 
 /// One that knows nothing gives each end back what it said itself.
 #[tokio::test]
-async fn nobody_is_convinced_by_his_own_words() {
+async fn no_end_accepts_its_own_bytes_sent_back() {
     let secret = secret_of_test();
     // The called end's own proof, as the caller's.
     let (mut one, mut other) = pair();
@@ -247,7 +247,7 @@ async fn plain_http2_is_told_to_go_away() {
 }
 
 #[tokio::test]
-async fn whoever_listens_is_no_process_of_a_cluster() {
+async fn a_listener_that_is_no_process_of_a_cluster_is_refused() {
     let mut newer = words(0);
     newer[MAGIC.len()] = VERSION + 1;
     let mut unknown = words(0);

@@ -102,7 +102,7 @@ mod tests {
 
     /// Before, a name of a job could write lines of its own into the log.
     #[test]
-    fn nobody_forges_a_line() {
+    fn no_log_line_can_be_forged() {
         let name = "job\n2026-01-01 00:00:00,000 ERROR forged\r\u{1b}[2J";
         let text = logged(|| {
             let _span = tracing::info_span!("job", %name).entered();

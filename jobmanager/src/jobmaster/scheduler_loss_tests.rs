@@ -49,7 +49,7 @@ fn an_offer_of_a_lost_task_manager_is_refused_whenever_it_comes() {
 
 /// Failed before where the successor had the same address: its innocent tasks were given up.
 #[test]
-fn who_did_not_take_a_cancellation_is_not_its_successor() {
+fn a_task_manager_that_did_not_take_a_cancellation_is_not_its_successor() {
     let mut job = Job::new(vec![vertex(1, 1, "")], fixed_delay(9));
     job.scheduler.start(&mut job.env);
     job.take(vec![slot_of("a", 2, 0)]);
@@ -74,7 +74,7 @@ fn who_did_not_take_a_cancellation_is_not_its_successor() {
 
 /// Failed before: whoever had its id when telling it failed at last was given up, whenever it had registered.
 #[test]
-fn who_does_not_take_the_end_of_a_savepoint_is_not_its_successor() {
+fn a_task_manager_that_does_not_take_the_end_of_a_savepoint_is_not_its_successor() {
     let mut job = Job::new(vec![vertex(1, 1, "")], fixed_delay(9));
     job.scheduler.start(&mut job.env);
     job.take(vec![slot_of("a", 1, 0)]);

@@ -491,7 +491,7 @@ fn tasks_whose_deployment_had_no_answer_are_over_when_their_task_manager_says_so
 }
 
 #[test]
-fn what_cannot_be_deployed_was_sent_to_nobody_and_is_over_at_once() {
+fn a_task_that_cannot_be_deployed_was_sent_to_no_task_manager_and_is_over_at_once() {
     let mut job = Job::new(vec![vertex(1, 2, "")], fixed_delay(9));
     job.scheduler.start(&mut job.env);
     job.offer(2);

@@ -165,7 +165,7 @@ fn nothing_is_given_before_it_is_reported() {
 
 /// Failed before slots were given by reports: an unanswered request made the slot free, whatever had become of it.
 #[test]
-fn an_unanswered_slot_is_given_to_nobody_until_it_is_reported() {
+fn an_unanswered_slot_is_given_to_no_job_until_it_is_reported() {
     let mut slots = SlotManager::default();
     register(&mut slots, "a", 1);
     slots.require(job(1), 1);

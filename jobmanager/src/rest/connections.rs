@@ -301,7 +301,7 @@ mod tests {
 
     /// Before, a connection that said nothing, or half of a head, stayed for ever.
     #[tokio::test]
-    async fn who_does_not_ask_is_not_waited_for() {
+    async fn a_client_that_sends_no_request_is_not_waited_for() {
         let (mut silent, _client) = connected().await;
         expire(&mut silent);
         assert!(times_out(&mut silent).await);
@@ -344,7 +344,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_is_gone_without_a_word_is_noticed() {
+    async fn connections_have_keepalive_probes() {
         let (connection, _client) = connected().await;
         assert!(sockopt::socket_keepalive(connection.stream()).unwrap());
         assert_eq!(sockopt::tcp_keepidle(connection.stream()).unwrap(), ASK_AFTER);

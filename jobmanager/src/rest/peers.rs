@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn this_machine_is_nobody() {
+    fn addresses_of_this_machine_have_no_share() {
         for ours in ["127.0.0.1", "127.1.2.3", "::1", "::ffff:127.0.0.1"] {
             assert_eq!(Peer::of(ours.parse().unwrap()), Peer::default());
         }

@@ -151,7 +151,7 @@ mod tests {
 
     /// Before, two requests whose clients hung up kept everybody from having scripts planned for as long as theirs took.
     #[tokio::test]
-    async fn what_nobody_waits_for_gives_its_thread_back() {
+    async fn planning_whose_client_is_gone_gives_its_thread_back() {
         let planning = planning();
         for _ in 0..AT_ONCE {
             let (begun, beginning) = oneshot::channel();

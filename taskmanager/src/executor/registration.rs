@@ -243,7 +243,7 @@ mod tests {
 
     /// Before, it was said once, and never where no call was answered.
     #[test]
-    fn who_waits_for_the_registration_says_so_once_a_minute() {
+    fn waiting_for_the_registration_is_logged_once_a_minute() {
         let begun = Instant::now();
         let said = |pause: Duration| -> Vec<u64> {
             let mut complaints = Complaints::new(begun);

@@ -196,7 +196,7 @@ async fn what_is_said_of_the_slots_names_the_registration() {
 
 /// So a JobMaster knows of a report that does not name a task whether it was made before the task came.
 #[tokio::test]
-async fn who_deploys_or_cancels_hears_how_many_reports_were_made() {
+async fn deployments_and_cancellations_are_answered_with_the_number_of_reports() {
     let mut executor = executor(Arc::default(), Duration::from_secs(60));
     executor.registered(Bytes::from_static(&FENCE), 1);
     assert!(executor.request_slot(&slot(0, 8)).unwrap().granted);

@@ -125,7 +125,7 @@ mod tests {
 
     /// Failed before: all tasks of an id were told in one call, and when that failed whoever had the id by then was given up.
     #[test]
-    fn who_is_told_is_one_registration_of_a_task_manager() {
+    fn each_call_is_to_one_registration_of_a_task_manager() {
         let task = |id: &str, registration, attempt| TaskRef {
             attempt: AttemptId([attempt; 16]),
             location: Arc::new(TaskManagerLocation {

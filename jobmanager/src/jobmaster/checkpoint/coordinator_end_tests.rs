@@ -36,7 +36,7 @@ fn a_checkpoint_begins_at_tasks_at_the_end_of_their_data() {
 }
 
 #[test]
-fn whoever_says_so_while_a_checkpoint_is_prepared_is_not_forgotten() {
+fn a_task_that_ends_while_a_checkpoint_is_prepared_is_not_forgotten() {
     let mut job = Fixture::new(&[("interval", "1 s")]);
     assert_eq!(prepare(&job.at(1_000)), Some(1));
     assert!(job.end_of_data(4, false).is_empty());
@@ -44,7 +44,7 @@ fn whoever_says_so_while_a_checkpoint_is_prepared_is_not_forgotten() {
 }
 
 #[test]
-fn whoever_has_begun_is_not_asked_again() {
+fn a_task_that_has_begun_a_checkpoint_is_not_triggered_again() {
     let mut job = Fixture::new(&[("interval", "1 s")]);
     job.at(1_000);
     job.prepared(1);
@@ -140,7 +140,7 @@ fn the_last_checkpoint_is_due_when_all_tasks_are_at_their_end() {
 }
 
 #[test]
-fn no_last_checkpoint_is_due_where_nobody_waits_for_it() {
+fn no_last_checkpoint_is_due_where_no_task_waits_for_it() {
     assert!(Fixture::new(&[("interval", "1 h")]).end(false).is_empty());
     assert!(Fixture::new(&[]).end(true).is_empty());
     let off = [("interval", "1 h"), ("checkpoints-after-tasks-finish", "false")];

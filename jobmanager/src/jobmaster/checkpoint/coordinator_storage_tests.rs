@@ -513,7 +513,7 @@ async fn a_savepoint_that_failed_leaves_nothing() {
 
 /// Failed before: the sweep counted as failed, so that the job's folder was listed every minute as long as the job lived.
 #[tokio::test]
-async fn the_folder_of_a_failed_savepoint_that_nobody_can_look_into_leaves_no_sweep_to_be_done() {
+async fn the_folder_of_a_failed_savepoint_that_cannot_be_listed_leaves_no_sweep_to_be_done() {
     let cluster = Cluster::new(40).await;
     *cluster.store.rate.lock() = 0;
     let failed_savepoints = vec![(1, "nowhere://host/savepoint-1".to_owned())];

@@ -201,7 +201,7 @@ fn savepoint(ticket: u64, stop: Option<Stop>) -> Request {
 
 /// Where nobody asks for a checkpoint, nobody has made a folder that is to be removed.
 #[test]
-fn who_has_a_folder() {
+fn a_job_has_a_checkpoint_folder_once_a_checkpoint_is_configured_or_requested() {
     assert!(Fixture::new(&[("interval", "1 s")]).coordinator.has_folder());
     let mut job = Fixture::new(&[]);
     assert!(!job.coordinator.has_folder());
@@ -392,7 +392,7 @@ fn a_failed_drain_of_the_tasks_fails_the_job() {
 
 /// Before, a folder that tasks cannot write to failed a healthy job: for good, if it had no checkpoints.
 #[test]
-fn a_savepoint_that_a_task_cannot_write_fails_for_who_asked_and_counts_for_nobody() {
+fn a_savepoint_that_a_task_cannot_write_fails_for_its_caller_and_does_not_count() {
     let mut job = Fixture::new(&[("interval", "1 s"), ("tolerable-failed-checkpoints", "1")]);
     for (id, stop) in [(1, None), (2, Some(Stop { drain: false })), (3, None)] {
         job.request(savepoint(id, stop));
@@ -515,7 +515,7 @@ fn restored(owner: Owner) -> CompletedCheckpoint {
 }
 
 #[test]
-fn what_the_job_started_from_belongs_to_whom_the_claim_mode_says() {
+fn what_the_job_started_from_belongs_to_the_owner_that_the_claim_mode_says() {
     for (mode, owner, full) in [(ClaimMode::NoClaim, Owner::Other, true), (ClaimMode::Claim, Owner::Claimed, false)] {
         let mut job = Fixture::new(&[("interval", "1 s")]);
         job.coordinator.start_from(restored(owner), mode);

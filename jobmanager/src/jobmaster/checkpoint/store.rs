@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn somebody_elses_checkpoint_is_never_garbage() {
+    fn a_checkpoint_of_another_owner_is_never_garbage() {
         let mut store = CompletedStore::new(1);
         store.add(checkpoint(1, Owner::Other, &["s"]));
         store.add(checkpoint(2, Owner::Claimed, &["t"]));

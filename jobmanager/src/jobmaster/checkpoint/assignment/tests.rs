@@ -117,7 +117,7 @@ proptest! {
 
     /// Rows in a hashed channel reach every subtask that has one of their key groups, rows of another channel exactly one.
     #[test]
-    fn rows_in_channels_reach_whom_they_concern(
+    fn rows_in_channels_reach_the_subtasks_that_need_them(
         old in 1..12_u32,
         new in 1..12_u32,
         hashed in any::<bool>(),
