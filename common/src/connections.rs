@@ -1,6 +1,6 @@
 //! Connections that others make: how many of them there may be, how long one may stay that says nothing, and which are let in.
 //!
-//! Who finds no room waits in the queue of the operating system until another connection ends; a line in the log says so.
+//! A connection that finds no room waits in the queue of the operating system until another one ends; a line in the log says so.
 //! Connections that have yet to show that they belong here ([`Gate`]) have a few places of their own and little time, so that
 //! they take no room from those that do. How long one that was let in is waited for is the affair of [`Timed`].
 use std::future::Future;
@@ -34,8 +34,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Bounds of how many connections a port may have. Each is a descriptor, and files need some, too.
 const LEAST_CONNECTIONS: u64 = 64;
 const MOST_CONNECTIONS: u64 = 4096;
-/// How many connections wait in the queue of the operating system, which may allow fewer (`net.core.somaxconn`). Who finds it full
-/// comes again after 1, 3, 7 … s.
+/// How many connections wait in the queue of the operating system, which may allow fewer (`net.core.somaxconn`). A client
+/// that finds it full comes again after 1, 3, 7 … s.
 const BACKLOG: u32 = 1024;
 
 /// Listens at the first of these addresses that can be had.
@@ -160,7 +160,7 @@ impl Admission {
 /// Why a connection is not let in.
 #[derive(Debug)]
 pub enum Refusal {
-    /// It ended; whoever only looks whether somebody listens ends it, too.
+    /// It ended; a client that only looks whether the port is open ends it, too.
     Gone(io::Error),
     /// What is wrong, and what to do.
     Because(String),
@@ -178,9 +178,9 @@ struct Patience {
     places: usize,
     /// How long one may have its place.
     most: Duration,
-    /// How long one may have it that others wait for and that has said nothing yet: who belongs here speaks at once.
+    /// How long one may have it that others wait for and that has said nothing yet: a peer of the cluster speaks at once.
     silent: Duration,
-    /// How long one may have it that others wait for and that has begun to speak: long enough for whoever does belong here.
+    /// How long one may have it that others wait for and that has begun to speak: long enough for a peer of the cluster.
     crowded: Duration,
 }
 
@@ -215,7 +215,7 @@ pub struct Gate<T> {
 }
 
 impl<T: Send + 'static> Gate<T> {
-    /// Nobody has come yet.
+    /// No connection has come yet.
     pub fn new(listener: TcpListener, admission: Arc<Admission>) -> Self {
         let patience = Patience { places: PATIENCE.places.min(admission.most()), ..PATIENCE };
         Self { listener, admission, patience, greetings: JoinSet::new(), places: Vec::new() }
@@ -410,7 +410,7 @@ mod tests {
         let (mut caller, mut peer) = connected().await;
         peer.write_all(&[1; PREFACE_BYTES]).await.unwrap();
         assert_eq!(caller.read(&mut buffer).await.unwrap(), PREFACE_BYTES);
-        assert_eq!(caller.conversation().due(), None, "who has begun may be silent");
+        assert_eq!(caller.conversation().due(), None, "a peer that has begun may be silent");
     }
 
     #[tokio::test]
@@ -434,7 +434,7 @@ mod tests {
         assert_eq!(admission.trouble.admit_now(), None, "not again and again");
     }
 
-    /// Lets in who says `y`; who says something else does not belong here.
+    /// Lets in a peer that says `y`; one that says something else does not belong here.
     async fn greet(mut stream: TcpStream) -> Result<TcpStream, Refusal> {
         match stream.read_u8().await? {
             b'y' => Ok(stream),
@@ -466,7 +466,7 @@ mod tests {
         friend.write_all(b"y").await.unwrap();
         let (_, peer, room) = gate.next(greet).await;
         assert_eq!(peer, friend.local_addr().unwrap());
-        // There is room for one: the next waits for it, and has shown meanwhile that he belongs here.
+        // There is room for one: the next waits for it, and has shown meanwhile that it belongs here.
         silent[1].write_all(b"y").await.unwrap();
         assert!(gate.next(greet).now_or_never().is_none());
         drop(room);
@@ -510,7 +510,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_connection_that_has_begun_its_greeting_is_given_longer() {
-        /// Lets in who says two bytes.
+        /// Lets in a peer that says two bytes.
         async fn greet_slowly(mut stream: TcpStream) -> Result<TcpStream, Refusal> {
             stream.read_exact(&mut [0; 2]).await?;
             Ok(stream)
@@ -525,14 +525,14 @@ mod tests {
         }
         let mut silent = [TcpStream::connect(address).await.unwrap(), TcpStream::connect(address).await.unwrap()];
         tokio::select! {
-            _ = gate.next(greet_slowly) => panic!("nobody has said two bytes"),
+            _ = gate.next(greet_slowly) => panic!("no peer has said two bytes"),
             closed = is_closed(&mut silent[0]) => assert!(closed),
         }
         slow.write_all(b"y").await.unwrap();
         assert_eq!(gate.next(greet_slowly).await.1, slow.local_addr().unwrap());
     }
 
-    /// Before, 128 did, and who came after them was not heard for seconds.
+    /// Before, 128 did, and a client that came after them was not heard for seconds.
     #[tokio::test]
     async fn many_wait_in_the_queue_of_the_system() {
         let listener = listen("127.0.0.1:0").await.unwrap();
@@ -562,7 +562,7 @@ mod tests {
         let (mut gate, address) = gate(4, patience).await;
         let mut silent = TcpStream::connect(address).await.unwrap();
         tokio::select! {
-            _ = gate.next(greet) => panic!("nobody belongs here"),
+            _ = gate.next(greet) => panic!("no peer belongs here"),
             closed = is_closed(&mut silent) => assert!(closed),
         }
         assert_eq!(gate.admission.refusals.admit_now(), None, "it is said");

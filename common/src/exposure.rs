@@ -1,9 +1,9 @@
-//! Ports that others than this machine can reach. There is no TLS yet, and not every port asks who connects, so it is said.
+//! Ports that others than this machine can reach. There is no TLS yet, and not every port authenticates its clients: warnings say so.
 use std::net::{IpAddr, SocketAddr};
 
 use crate::secret::{FILE, SECRET, Secret};
 
-/// What a port asks of whoever connects to it.
+/// What a port asks of its clients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Asked {
     /// Nothing, whatever is configured.

@@ -16,7 +16,7 @@
 //! | `checkpoint.before-barrier` | a task has its trigger or all barriers, and has passed none on |
 //! | `checkpoint.before-ack` | a task's state is written, the JobManager does not know |
 //! | `checkpoint.before-metadata` | all tasks have acknowledged, `_metadata` is not written |
-//! | `checkpoint.after-metadata` | `_metadata` is written, nobody was told |
+//! | `checkpoint.after-metadata` | `_metadata` is written, no task was notified |
 //! | `checkpoint.before-notify` | the JobManager is about to tell the tasks that a checkpoint is complete |
 //! | `sink.write` | a filesystem sink has a batch and has written none of it |
 //! | `sink.before-commit` | a sink knows that its checkpoint is complete and has committed nothing |

@@ -10,9 +10,9 @@
 //!
 //! A proof is the code of what the caller wanted to call and of both first messages, for one of the two roles. No nonce comes
 //! twice and the roles differ, so what was overheard proves nothing on another connection, nor does what one end has just
-//! said. The called end proves first: whoever listens at an address hears nothing that he could use before he has shown the
-//! secret. Who stands between two ends and passes on what both say is not found out, unless the one that he passes it on to
-//! is another than the caller wanted; that takes TLS, for which another version or flag is free.
+//! said. The called end proves first: a listener at an address receives nothing that it could use before it has proved the
+//! secret. A man in the middle that passes on what both ends say is not found out, unless the end that it passes it on to is
+//! another than the caller wanted; that takes TLS, for which another version or flag is free.
 //!
 //! Everything has a fixed size, but for the words for people behind a verdict that is none of welcome. Those are not read by
 //! the caller: the verdict says it all. Where there is no secret, there is nothing to prove, and the rest is as it is.
@@ -90,7 +90,7 @@ impl Verdict {
     }
 }
 
-/// The caller's part. `callee`: who is to be called.
+/// The caller's part. `callee`: the name of the process to be called.
 ///
 /// # Errors
 /// Also those that the called end tells.
@@ -129,7 +129,7 @@ where
     heed(verdict[0])
 }
 
-/// The called end's part. `name`: who it is.
+/// The called end's part. `name`: its own.
 ///
 /// # Errors
 /// The caller is told, too.
@@ -141,7 +141,7 @@ where
     if verdict == Verdict::Welcome {
         return Ok(());
     }
-    // Whoever does not hear it is gone.
+    // A caller that does not read it is gone.
     let _ = tokio::time::timeout(LAST_WORDS, refuse(stream, verdict)).await;
     Err(Refusal::Because(verdict.text()))
 }
@@ -158,7 +158,7 @@ where
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
         filled += read;
-        // Told at once: who says three other bytes and waits for an answer would wait for the end of his time.
+        // Told at once: a caller that sends three other bytes and waits for an answer would wait for the end of its time.
         let begins_as = |word: &[u8]| theirs[..filled].iter().zip(word).all(|(one, other)| one == other);
         if !begins_as(MAGIC) && !begins_as(HTTP2) {
             return Ok(Verdict::NoGreeting);

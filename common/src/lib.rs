@@ -1,6 +1,6 @@
 //! What every part of Wiesel shares: configuration, file systems, the memory model, ids, key groups and their hash, time,
-//! waiting, whether a thread is to end, connections between processes, who reaches them and the secret that they share, which subtasks an edge connects, bounds
-//! of messages, fault points.
+//! waiting, whether a thread is to end, connections between processes, which peers reach them and the secret that they share,
+//! which subtasks an edge connects, bounds of messages, fault points.
 //!
 //! Kept small: what one crate alone uses lives in that crate.
 pub mod config;

@@ -3,7 +3,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 
-/// Wakes one waiting thread. A notification that comes while nobody waits is kept until the next wait.
+/// Wakes one waiting thread. A notification that comes while no thread waits is kept until the next wait.
 ///
 /// Everything a task can wait for (its mailbox, an input, credit for an output, background work of a source) notifies the
 /// same notifier; the task then looks at each. The label says what the thread waits for now, for thread dumps.

@@ -20,7 +20,7 @@ pub fn role() -> &'static str {
 /// The variable that names a file which is written when the process is up: `flink-daemon.sh` waits for it.
 const UP_FILE_VARIABLE: &str = "WIESEL_UP_FILE";
 
-/// Says that this process is up, to whoever asked to be told.
+/// Says that this process is up, to the script that asked to be told.
 pub fn announce_up() {
     if let Some(path) = std::env::var_os(UP_FILE_VARIABLE).filter(|path| !path.is_empty())
         && let Err(error) = fs::write(&path, format!("{}\n", std::process::id()))
@@ -49,7 +49,7 @@ pub fn most_open_files() -> u64 {
     getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
 }
 
-/// More than anybody needs.
+/// More than any process needs.
 const ENOUGH_OPEN_FILES: u64 = 1 << 20;
 
 /// Lets as many be open as this process may have. Shells often allow it fewer at first.

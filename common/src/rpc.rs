@@ -1,8 +1,8 @@
 //! Connections for calls between processes, by address.
 //!
 //! What calls others is given a [`Connector`] and knows no more of the network, so that a simulation can stand in for it.
-//! Whoever concludes something from a status asks [`is_answer`] first: of a call that was not answered nobody knows what the
-//! called process would have said.
+//! A caller that concludes something from a status asks [`is_answer`] first: of a call that was not answered it cannot know
+//! what the called process would have said.
 use std::error::Error;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
@@ -26,15 +26,15 @@ use crate::connections::Refusal;
 use crate::handshake;
 use crate::secret::Secret;
 
-/// The largest message that a JobManager takes: a task's part of a checkpoint, a batch of collected rows. Who sends one asks here
-/// whether it fits.
+/// The largest message that a JobManager takes: a task's part of a checkpoint, a batch of collected rows. Senders look
+/// here whether one fits.
 pub const MAX_MESSAGE_BYTES: usize = 64 << 20;
 
 /// The largest message that a TaskManager takes: tasks with the job graph and what they start from.
 pub const MAX_DEPLOYMENT_BYTES: usize = 256 << 20;
 
 /// How long the failure of a connection is also that of further calls: of those that waited for it, which would otherwise try
-/// one after the other, and of whoever tries again without a pause.
+/// one after the other, and of callers that try again without a pause.
 const FAILURE_LASTS: Duration = Duration::from_millis(100);
 
 /// What becomes of a call.
@@ -91,8 +91,8 @@ pub enum Callee {
 }
 
 impl Callee {
-    /// The name that both ends of a connection prove to have meant. Who listens at one's address and passes the connection on to
-    /// another gets nowhere.
+    /// The name that both ends of a connection prove to have meant. A listener at one's address that passes the connection on
+    /// to another gets nowhere.
     pub fn name(self, address: &str) -> String {
         match self {
             Self::JobManager => "JobManager".to_owned(),
@@ -179,11 +179,11 @@ impl Connector for Tcp {
     }
 }
 
-/// Connects to an address, and greets who listens before HTTP/2 begins.
+/// Connects to an address, and greets its listener before HTTP/2 begins.
 struct Dialer {
     http: HttpConnector,
     secret: Option<Secret>,
-    /// Who is meant.
+    /// The name of the callee.
     name: String,
     address: String,
     patience: Duration,
@@ -389,7 +389,7 @@ mod tests {
         }
     }
 
-    /// Before, the first call told whoever listened what he could make every other call with.
+    /// Before, the first call told any listener what it could make every other call with.
     #[tokio::test]
     async fn a_listener_without_the_secret_receives_nothing_of_use() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -466,7 +466,7 @@ mod tests {
         }
         assert!(begun.elapsed() < Duration::from_secs(61), "{:?}", begun.elapsed());
         assert_eq!(silent.connections(), 1);
-        // Who tries again at once hears the same, and who waits a moment has a connection of his own.
+        // A caller that tries again at once gets the same, and one that waits a moment has a connection of its own.
         called(channel.clone()).await;
         assert_eq!(silent.connections(), 0);
         tokio::time::advance(FAILURE_LASTS).await;
@@ -485,7 +485,7 @@ mod tests {
             assert!(late.message().contains("no connection within 1500 ms") && !is_answer(&late), "{late}");
         }
         assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
-        // The attempt that nobody waits for any more is not what a later call fails with.
+        // The attempt that no call waits for any more is not what a later call fails with.
         tokio::time::advance(Duration::from_secs(120)).await;
         let begun = Instant::now();
         let failed = called(channel).await;

@@ -1,8 +1,8 @@
-//! The secret that the processes of a cluster share: who does not have it can neither call one of them nor take rows from it.
+//! The secret that the processes of a cluster share: without it a caller can neither call one of them nor take rows from it.
 //!
 //! What goes over the wire is a message authentication code (HMAC-SHA-256), never the secret, at the beginning of each
 //! connection, over what both ends made up for the occasion (`handshake`, and that of the data plane in `network`). That keeps
-//! strangers out. It is no encryption: who can read along sees calls and rows, and who stands between two processes can change
+//! strangers out. It is no encryption: an eavesdropper sees calls and rows, and a man in the middle of two processes can change
 //! them. It can be tried out offline, so a secret should be made by chance, as `start-cluster.sh` does.
 use std::fmt;
 use std::fs::Metadata;
@@ -57,7 +57,7 @@ impl Secret {
         Err(format!("expected {MIN_BYTES} to {MAX_BYTES} bytes, there are {}", text.len()))
     }
 
-    /// The configured one; none: nobody is asked for it.
+    /// The configured one; none: no caller is asked for it.
     ///
     /// # Errors
     /// Its length.
@@ -98,7 +98,7 @@ fn is_same(expected: &[u8], given: &[u8]) -> bool {
     given.len() == expected.len() && std::hint::black_box(difference) == 0
 }
 
-/// Bytes that nobody can foresee, and that nobody will get again.
+/// Random bytes, which cannot be foreseen and do not come again.
 pub fn nonce() -> [u8; CODE] {
     let mut bytes = [0; CODE];
     let (one, other) = bytes.split_at_mut(16);

@@ -49,7 +49,7 @@ mod tests {
     use super::{consumers, producers};
 
     proptest! {
-        /// Both ends of an edge agree, and nobody is left out.
+        /// Both ends of an edge agree, and no subtask is left out.
         #[test]
         fn both_ends_agree(p in 1..40_u32, c in 1..40_u32, pointwise in any::<bool>()) {
             for producer in 0..p {

@@ -5,7 +5,7 @@ use super::ConfigValue;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Host(String);
 
-/// Where a process listens that was not told: on this machine only, since who reaches its ports can run jobs.
+/// Where a process listens that was not told: on this machine only, since any client that reaches its ports can run jobs.
 pub const LOOPBACK: &str = "localhost";
 
 /// The names of hosts are no longer.

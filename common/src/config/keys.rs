@@ -155,7 +155,7 @@ pub(super) fn is_listed(key: &str) -> bool {
 }
 
 /// What is doubtful about these keys. Only the first few that are unknown are likened to the known ones: what is far from any
-/// is no slip, and who has many of them has another file.
+/// is no slip, and where there are many of them the file is another one.
 pub(super) fn problems<'k>(keys: impl Iterator<Item = &'k String>) -> Vec<KeyProblem> {
     let mut likened = 0;
     let mut problems = Vec::new();

@@ -141,7 +141,7 @@ fn from_yaml(text: &str, name: &str) -> Result<Vec<(String, String)>, ConfigErro
     Ok(pairs)
 }
 
-/// Which key is set twice, and in which lines. It goes by the lines alone, so that only who knows that there is one may ask.
+/// Which key is set twice, and in which lines. It goes by the lines alone, so it is only for texts that have one.
 fn set_twice(text: &str) -> Option<String> {
     let mut above: Vec<(usize, &str)> = Vec::new();
     let mut lines: HashMap<Vec<&str>, usize> = HashMap::new();

@@ -1,5 +1,5 @@
-//! Connections that end when what is due does not come, one mechanism for all ports: when something is due is known to who knows
-//! what is said over them ([`Conversation`]); here are the timers.
+//! Connections that end when what is due does not come, one mechanism for all ports: when something is due is known to the
+//! protocol that is spoken over them ([`Conversation`]); here are the timers.
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -9,7 +9,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
-/// Bytes that are read at once of what nobody wants.
+/// Bytes that are read at once of what is thrown away.
 const UNWANTED: usize = 16 << 10;
 
 /// What is said over a connection, as far as it decides how long the other side is waited for.

@@ -27,8 +27,8 @@ pub(super) async fn run<T: Send + 'static>(
     outcome.map_err(|error| Error::io(action, uri, &error))
 }
 
-/// Runs a step that writes a file. If nobody waits for it any more, no file appears: who gives up an upload may delete what
-/// it has left, and nothing comes after.
+/// Runs a step that writes a file. If its caller does not wait for it any more, no file appears: a caller that gives up an upload
+/// may delete what it has left, and nothing comes after.
 pub(super) async fn run_write<T: Send + 'static>(
     uri: &str,
     path: &Path,
@@ -39,7 +39,7 @@ pub(super) async fn run_write<T: Send + 'static>(
     run("write", uri, path, move |path| step(path, &caller)).await
 }
 
-/// Who waits for a step.
+/// The caller that waits for a step.
 #[derive(Clone, Default)]
 pub(super) struct Caller(Arc<AtomicBool>);
 
@@ -147,7 +147,7 @@ fn publish(
     caller.check().inspect_err(|_| _ = fs::remove_file(path))
 }
 
-/// Renames a file to a name that nobody has.
+/// Renames a file to a name that no file has.
 fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
     match fs::hard_link(from, to) {
         // It has both names now; one that stays is swept.
@@ -173,7 +173,7 @@ pub(super) fn delete(path: &Path) -> io::Result<()> {
 }
 
 /// Makes a folder, writes a file into it, and removes what was not there before: all of it where that fails, else the
-/// folder but not those above it, which somebody else may have found by now.
+/// folder but not those above it, which another process may have found by now.
 pub(super) fn try_folder(folder: &Path) -> io::Result<()> {
     let is_missing =
         |path: &&Path| fs::symlink_metadata(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound);

@@ -71,7 +71,7 @@ pub(super) async fn write(store: &dyn ObjectStore, path: &ObjectPath, uri: &str,
     outcome.map(|_| ()).map_err(|error| Error::object("write", uri, &error))
 }
 
-/// Writes an object that must not be there with other content: an answer that was lost is told apart from somebody else's.
+/// Writes an object that must not be there with other content: an answer that was lost is told apart from another writer's object.
 pub(super) async fn write_new(store: &dyn ObjectStore, path: &ObjectPath, uri: &str, bytes: Bytes) -> Result<()> {
     let mut pause = Duration::from_millis(20);
     for attempt in 1..=CONFLICTS {
@@ -122,7 +122,7 @@ struct InParts {
     path: ObjectPath,
     uri: String,
     from: PathBuf,
-    /// Closed when nobody waits for the outcome.
+    /// Closed when the caller does not wait for the outcome any more.
     caller: oneshot::Sender<()>,
 }
 

@@ -1,4 +1,4 @@
-//! Local files that are files. Opening a FIFO waits for whoever writes to it, reading a device may never end, and neither can be
+//! Local files that are files. Opening a FIFO waits for its writer, reading a device may never end, and neither can be
 //! cancelled: a thread that does so takes its process with it.
 //!
 //! What jobs must not read, though the process may, is withheld from them: the file with the cluster's secret, and all that the
@@ -13,7 +13,7 @@ use rustix::fs::OFlags;
 
 /// Folders of the system, whose files are no data.
 const SYSTEM_FOLDERS: [&str; 3] = ["/proc", "/sys", "/dev"];
-/// What lies in one of them all the same: files in memory, which anybody may make.
+/// What lies in one of them all the same: files in memory, which any user may make.
 const FILES_IN_MEMORY: &str = "/dev/shm";
 
 /// See [`withhold`].
@@ -253,7 +253,7 @@ mod tests {
             assert!(refused.contains("secret that the processes of this cluster share"), "{name}: {refused}");
         }
         assert_eq!(read_regular(&at("other")).unwrap(), b"def");
-        // Who withholds it may open it again.
+        // The process that withholds it may do so again.
         assert!(withhold(&at("secret")).is_ok());
 
         // The one that takes its place is withheld, and so is what was in it before.

@@ -1,4 +1,4 @@
-//! Uploads in parts that a service has begun to take and that nobody goes on with.
+//! Uploads in parts that a service has begun to take and that no process goes on with.
 //!
 //! S3 keeps the parts of an upload, and takes money for them, until it is completed or aborted. A process that dies leaves
 //! its uploads behind, and `object_store` cannot list them: this module can.
