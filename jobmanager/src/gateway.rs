@@ -32,8 +32,8 @@ impl TaskExecutors {
         Self { connector, registered: Arc::default() }
     }
 
-    /// The client for "host:port"; it connects with its first call. To an address that nobody is registered with it has a
-    /// connection of its own.
+    /// The client for "host:port"; it connects with its first call. To an address that no TaskManager is registered
+    /// with it has a connection of its own.
     pub fn get(&self, address: &str) -> Result<TaskExecutorClient<Channel>, Status> {
         let mut registered = self.registered.lock();
         let Some(known) = registered.get_mut(address) else {

@@ -147,7 +147,7 @@ impl ResourceManager for ResourceManagerService {
         request: Request<Streaming<proto::TaskManagerHeartbeat>>,
     ) -> Result<Response<Self::HeartbeatStream>, Status> {
         let mut inbound = request.into_inner();
-        // Who opens a stream has something to say.
+        // A peer that opens a stream has something to say.
         let first = tokio::time::timeout(self.options.heartbeat_timeout, inbound.next())
             .await
             .map_err(|_| Status::deadline_exceeded("no heartbeat came after the stream was opened"))?

@@ -48,7 +48,7 @@ async fn pages_of_others_change_nothing_and_read_nothing() {
     let answer = friend.send().await.unwrap();
     assert_eq!(answer.headers()["access-control-allow-origin"], "https://ui.example");
     assert_eq!(answer.headers()["vary"], "Origin");
-    // The page itself, and whoever is no browser.
+    // The page itself, and a client that is no browser.
     let own = format!("http://{}", cluster.manager.rest_address());
     let cancelled = cluster.http.patch(cluster.rest(&format!("/jobs/{id}"))).header("Origin", own);
     assert_eq!(cancelled.send().await.unwrap().status(), 202);
@@ -206,7 +206,7 @@ async fn a_connection_stays_if_nothing_of_a_refused_request_is_to_come() {
     let both = said(&cluster, &[format!("{refused}{{}}{last}").as_bytes()]).await;
     assert!(both.starts_with("HTTP/1.1 403 ") && both.contains("connection: keep-alive"), "{both}");
     assert!(both.contains("HTTP/1.1 200 ") && both.contains("connection: close"), "{both}");
-    // Nobody waits for what is to come.
+    // What is to come is not waited for.
     let alone = said(&cluster, &[refused.as_bytes()]).await;
     assert!(alone.starts_with("HTTP/1.1 403 ") && alone.contains("connection: close"), "{alone}");
 }

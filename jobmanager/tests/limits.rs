@@ -316,7 +316,7 @@ async fn a_checkpoint_of_a_job_that_runs_is_not_disposed_of() {
         assert!(trace.contains(&id.to_string()) && trace.contains("Cancel the job first"), "{operation}");
         assert!(metadata.is_file());
     }
-    // A copy is nobody's.
+    // A copy has no owner.
     let copy = tempfile::tempdir().unwrap();
     std::fs::copy(&metadata, copy.path().join("_metadata")).unwrap();
     let path = copy.path().to_str().unwrap().to_owned();

@@ -84,7 +84,7 @@ async fn a_failed_job_restarts_from_the_beginning() {
     assert_eq!(second.tasks[0].allocation_id, first.tasks[0].allocation_id, "the slot was kept");
     let late = a.report(&first, 0, Running, None).await.unwrap_err();
     assert_eq!(late.code(), tonic::Code::NotFound);
-    // Failed before: nobody said that what was given up is to end.
+    // Failed before: the TaskManager was not told to end what was given up.
     let [given_up, current] = [&first, &second].map(|deployment| deployment.tasks[0].attempt_id.clone());
     let counters = |attempt: &bytes::Bytes| proto::AttemptMetrics {
         attempt_id: attempt.clone(),
@@ -158,7 +158,7 @@ async fn what_a_dead_task_manager_said_does_not_count_for_its_successor() {
     old.answers.send_replace(false);
     let id = cluster.submit(shuffle(1, 1)).await;
     until("the request for a slot", async || (old.slots_version() == 57).then_some(())).await;
-    // While it lives nobody else gets its id.
+    // While it lives no other TaskManager gets its id.
     old.end_heartbeats();
     cluster.await_task_managers(0).await;
     let mut new = TaskManager::start(&cluster, "a", 1).await;
@@ -191,7 +191,7 @@ async fn what_a_dead_task_manager_said_does_not_count_for_its_successor() {
     cluster.await_free_slots(1).await;
 }
 
-/// Failed before: the job took it and ran there, and nobody would ever have told it that the TaskManager is gone.
+/// Failed before: the job took it and ran there, and would never have been told that the TaskManager is gone.
 #[tokio::test]
 async fn a_job_does_not_stay_on_a_task_manager_without_heartbeats() {
     let cluster = Cluster::start(&FIXED_DELAY).await;

@@ -1,4 +1,4 @@
-//! Who does not belong to the cluster, or claims to be somebody else.
+//! Peers that do not belong to the cluster, or claim to be another process.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod support;
 
@@ -19,7 +19,7 @@ fn channel(cluster: &Cluster, secret: Option<&str>) -> wiesel_common::rpc::Chann
     tcp.connect(&cluster.manager.rpc_address().to_string()).unwrap()
 }
 
-/// Before, whoever reached the port got the fence with his registration, and with it slots and jobs.
+/// Before, any peer that reached the port got the fence with its registration, and with it slots and jobs.
 #[tokio::test]
 async fn no_caller_without_the_secret_is_heard() {
     const SECRET: &str = "a secret of the cluster";

@@ -283,7 +283,7 @@ impl Dispatcher {
             self.context.collectors.job_ended(job.id, JobStatus::Failed, now.monotonic);
             Arc::new(crashed(&job, now.wall))
         });
-        // First into the archive: whoever asks finds the job in one of the two.
+        // First into the archive: a request finds the job in one of the two.
         self.archive.insert(info, now.monotonic);
         self.masters.handles.write().remove(&job.id);
     }

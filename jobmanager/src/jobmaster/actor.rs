@@ -124,7 +124,7 @@ pub(crate) struct JobMaster {
     pub(super) job_claim: JobClaim,
     /// Vertices whose maximum parallelism follows from a rule.
     derived_max_parallelism: Vec<bool>,
-    /// Who waits for a checkpoint or savepoint.
+    /// Callers that wait for a checkpoint or savepoint, by ticket.
     pub(super) waiters: HashMap<u64, Waiter>,
     pub(super) tickets: u64,
     /// Turns to try targets of savepoints.

@@ -140,8 +140,8 @@ impl JobMaster {
         }
     }
 
-    /// Tells whoever asks how the job is: it is not over for anybody before its checkpoints are seen to. Whoever wants
-    /// something of it comes too late.
+    /// Tells callers how the job is: it is not over for any of them before its checkpoints are seen to. Those that want
+    /// something of it come too late.
     fn answer_at_the_end(&self, message: Message) {
         let reply = match message {
             Message::Describe { reply } => reply,
@@ -160,7 +160,7 @@ impl JobMaster {
             JobStatus::Failed => JobStatus::Failing,
             other => other,
         };
-        // Whoever asked may have gone.
+        // The caller may have gone.
         let _ = reply.send(info);
     }
 }

@@ -88,7 +88,7 @@ impl JobMaster {
                         tracing::warn!(%job_id, ?limit, "files that belong to no checkpoint could not be deleted in time");
                         Cleaned::default()
                     });
-                    // However that goes, it is no part of the answer: their folders are somebody else's, who may never let the
+                    // However that goes, it is no part of the answer: their folders are another owner's, who may never let the
                     // JobManager in.
                     let sweeping = storage.sweep_failed_savepoints(&known);
                     match tokio::time::timeout(SWEEP_TIMEOUT, sweeping).await {
@@ -211,7 +211,7 @@ impl JobMaster {
         if self.stopping.is_some() || self.checkpoints.was_to_stop(checkpoint) {
             let message = format!("TaskManager with id {resource_id} does not take the end of a savepoint.");
             let failure = FailureInfo::new(failure::TASK_MANAGER_LOST, message).because(reason);
-            // It was told for a minute: who registered meanwhile under the same id was not.
+            // It was told for a minute: a TaskManager that registered meanwhile under the same id was not.
             self.abandon_task_manager(resource_id, registration, failure);
         }
     }

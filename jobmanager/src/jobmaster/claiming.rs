@@ -1,8 +1,8 @@
 //! The job makes the checkpoint its own that it starts from (claim mode CLAIM): the last thing before it starts.
 //!
 //! The mark that says so to others is written when nothing can refuse the job any more. A job that ends without having made
-//! anything that refers to the checkpoint takes it back: else whoever starts from the same checkpoint next would own nothing
-//! of it, and nobody would ever delete its files.
+//! anything that refers to the checkpoint takes it back: else the job that starts from the same checkpoint next would own
+//! nothing of it, and no job would ever delete its files.
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -153,8 +153,8 @@ impl JobMaster {
         }
     }
 
-    /// For a job that is over for everybody else: takes back the mark, and removes the one of a claim that failed, whenever it
-    /// comes: else whoever starts from the same checkpoint next would own no shared file of it.
+    /// For a job that is over for all others: takes back the mark, and removes the one of a claim that failed, whenever it
+    /// comes: else the job that starts from the same checkpoint next would own no shared file of it.
     pub(super) async fn see_to_claim(&mut self) {
         while self.job_claim.is_under_way() && self.next_completion().await {}
         if let Some(mark) = self.job_claim.take_late_mark() {
@@ -184,7 +184,7 @@ async fn claim(storage: &CheckpointStorage, found: &Found, mark: &ClaimMark) -> 
     };
     let claimed = claiming.await;
     if claimed.is_err() {
-        // At once, so that whoever tries again finds nothing; and again when the job is over, as it may yet come.
+        // At once, so that a job that tries again finds nothing; and again when the job is over, as it may yet come.
         let removing = async {
             while mark.remove().await.is_err() {
                 tokio::time::sleep(PAUSE).await;

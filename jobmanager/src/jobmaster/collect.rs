@@ -4,7 +4,7 @@
 //! how many rows it has, which frees what is before. Each restart of the job begins a new version: what was fetched under
 //! another is void, unless the sink goes on from a checkpoint. Then rows before the offset in that checkpoint stay, and the
 //! client, which shows only rows that a checkpoint made final, never has to take one back. Of a job that fails the client gets
-//! all rows up to its last checkpoint: who starts another job from there has each row once.
+//! all rows up to its last checkpoint: a client that starts another job from there has each row once.
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
@@ -119,7 +119,7 @@ impl Buffer {
         self.kept.push((self.version, rows));
     }
 
-    /// How many rows a client still has that knows this version. Nobody asks that has the latest.
+    /// How many rows a client still has that knows this version. A client that has the latest does not ask.
     fn kept_since(&self, version: u64) -> u64 {
         self.kept.iter().find(|(later, _)| *later > version).map_or(0, |(_, kept)| *kept)
     }
@@ -246,7 +246,7 @@ impl CollectCoordinator {
         self.changed.notify_waiters();
     }
 
-    /// The job is over in this state: nothing will follow. Of a job that was cancelled nobody wants the rest.
+    /// The job is over in this state: nothing will follow. Of a job that was cancelled no client wants the rest.
     pub fn end(&self, status: JobStatus) {
         self.buffer.lock().end(status);
         self.changed.notify_waiters();
@@ -359,7 +359,7 @@ impl CollectCoordinators {
         }
     }
 
-    /// Drops what nobody has fetched for so long, and the oldest results while all together are over the budget.
+    /// Drops rows that were not fetched for so long, and the oldest results while all together are over the budget.
     pub fn expire(&self, now: i64, retention: Duration, budget: usize) {
         let oldest = now - retention.as_millis() as i64;
         let mut entries = self.entries.lock();

@@ -29,7 +29,7 @@ pub struct SharedPart {
 /// What one TaskManager is told.
 #[derive(Debug)]
 pub struct Share {
-    /// Whom.
+    /// The TaskManager's addresses.
     pub location: Arc<TaskManagerLocation>,
     /// Which of the TaskManagers it is.
     pub receiver: u32,
@@ -109,7 +109,7 @@ impl SharedPart {
     }
 }
 
-/// Who runs what of some regions; `restore`: what a subtask of a vertex starts from.
+/// Which TaskManager runs which tasks of some regions; `restore`: what a subtask of a vertex starts from.
 pub fn plan_deployment(
     graph: &ExecutionGraph,
     regions: &BTreeSet<usize>,
@@ -123,7 +123,7 @@ pub fn plan_deployment(
     for (v, vertex) in graph.vertices.iter().enumerate() {
         let mut placed = Vec::with_capacity(vertex.subtasks.len());
         for (s, execution) in vertex.subtasks.iter().enumerate() {
-            // What has no slot does not run, and nobody asks where.
+            // What has no slot does not run, and where it would is not looked at.
             let Some(slot) = &execution.slot else {
                 placed.push(0);
                 continue;

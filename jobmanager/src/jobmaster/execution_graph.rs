@@ -160,7 +160,7 @@ impl JobSlots {
         let lost = self.lost.entry(resource_id.to_owned()).or_default();
         *lost = registration.max(*lost);
         if self.lost.len() > MAX_LOST {
-            // Registrations are numbered upwards: nobody is as likely to have no offer on its way any more.
+            // Registrations are numbered upwards: of the oldest an offer on its way is the least likely.
             let oldest = self.lost.iter().min_by_key(|(_, registration)| **registration);
             if let Some(oldest) = oldest.map(|(id, _)| id.clone()) {
                 self.lost.remove(&oldest);

@@ -169,7 +169,7 @@ pub(crate) enum Message {
     Suspend,
 }
 
-/// How others talk to a JobMaster. As for the ResourceManager the queue is bounded by who waits for answers.
+/// How others talk to a JobMaster. As for the ResourceManager the queue is bounded by the callers that wait for answers.
 #[derive(Clone)]
 pub struct JobMasterHandle {
     job_id: JobId,

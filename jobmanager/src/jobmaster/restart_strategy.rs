@@ -71,7 +71,7 @@ impl RestartStrategy {
         Self { options, restarts: 0, failures: VecDeque::new(), backoff, last_failure: None }
     }
 
-    /// Decides about a failure at `now` (milliseconds of a clock that nobody sets); `random` is in 0..1 and decides the jitter.
+    /// Decides about a failure at `now` (milliseconds of a monotonic clock); `random` is in 0..1 and decides the jitter.
     pub fn on_failure(&mut self, now: i64, random: f64) -> Decision {
         let suppress = Decision::Suppress(self.to_string());
         match &self.options {

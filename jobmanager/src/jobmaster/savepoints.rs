@@ -39,7 +39,7 @@ pub(crate) enum SnapshotRequest {
     },
 }
 
-/// Somebody who waits.
+/// A caller that waits for a checkpoint or savepoint.
 pub(super) struct Waiter {
     promise: Promise,
     then: Then,
@@ -128,7 +128,7 @@ impl JobMaster {
     }
 
     /// The rows of a SELECT without periodic checkpoints are shown as they come, and after a restart they come from the
-    /// beginning. A restart from a checkpoint that somebody asked for would leave out those before it.
+    /// beginning. A restart from a checkpoint that a user triggered would leave out those before it.
     fn may_restart_from_a_checkpoint(&self) -> Result<(), FailureInfo> {
         if self.collectors.is_empty() || self.checkpoint_options.interval.is_some() {
             return Ok(());
@@ -165,7 +165,7 @@ impl JobMaster {
         })
     }
 
-    /// The coordinator has an answer for somebody.
+    /// The coordinator has an answer for a waiting caller.
     pub(super) fn answer(&mut self, ticket: u64, result: Result<Outcome, CheckpointFailure>) {
         let Some(Waiter { promise, then }) = self.waiters.remove(&ticket) else { return };
         match (result, then) {
@@ -188,7 +188,7 @@ impl JobMaster {
         }
     }
 
-    /// The job is over: whoever still waits is told so.
+    /// The job is over: callers that still wait are told so.
     pub(super) fn answer_all(&mut self, job_id: JobId, status: JobStatus, failure: Option<&FailureInfo>) {
         if let Some(Stopping { promise, outcome }) = self.stopping.take() {
             promise.keep(match (status, failure) {

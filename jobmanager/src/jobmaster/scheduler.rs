@@ -80,7 +80,7 @@ pub enum Action {
 pub enum UpdateOutcome {
     /// Noted.
     Accepted,
-    /// No such attempt: whoever runs it should stop.
+    /// No such attempt: the TaskManager that runs it should stop it.
     Unknown,
 }
 
@@ -88,7 +88,7 @@ pub enum UpdateOutcome {
 pub trait Environment {
     /// Milliseconds since the epoch.
     fn now(&self) -> i64;
-    /// Milliseconds of a clock that nobody sets.
+    /// Milliseconds of a monotonic clock.
     fn monotonic(&self) -> i64;
     /// Uniform in 0..1.
     fn random(&mut self) -> f64;
@@ -624,7 +624,7 @@ impl Scheduler {
         self.settle(env);
     }
 
-    /// The JobManager stops: tasks are told to stop, nobody waits for them.
+    /// The JobManager stops: tasks are told to stop, and not waited for.
     pub fn suspend(&mut self, env: &mut dyn Environment) {
         if self.status.is_terminal() {
             return;

@@ -1,4 +1,4 @@
-//! TaskManagers that are lost or late, slots that are lost before anything runs in them, and attempts that nobody names.
+//! TaskManagers that are lost or late, slots that are lost before anything runs in them, and attempts that no TaskManager names.
 use super::*;
 use crate::jobmaster::checkpoint::calls::by_task_manager;
 use crate::jobmaster::checkpoint::plan::plan;
@@ -28,7 +28,7 @@ impl Job {
     }
 }
 
-/// Failed before: the job took it, ran there, and nobody ever told it that the TaskManager was gone.
+/// Failed before: the job took it, ran there, and was never told that the TaskManager was gone.
 #[test]
 fn an_offer_of_a_lost_task_manager_is_refused_whenever_it_comes() {
     let mut job = Job::new(vec![vertex(1, 2, "")], RestartStrategyOptions::None);
@@ -68,11 +68,11 @@ fn a_task_manager_that_did_not_take_a_cancellation_is_not_its_successor() {
     let actions = job.scheduler.take_actions();
     assert!(
         actions.iter().any(|action| matches!(action, Action::Cancel { registration: 2, .. })),
-        "it says whom it means: {actions:?}"
+        "it names the registration: {actions:?}"
     );
 }
 
-/// Failed before: whoever had its id when telling it failed at last was given up, whenever it had registered.
+/// Failed before: the TaskManager that had the id when the call failed at last was given up, whenever it had registered.
 #[test]
 fn a_task_manager_that_does_not_take_the_end_of_a_savepoint_is_not_its_successor() {
     let mut job = Job::new(vec![vertex(1, 1, "")], fixed_delay(9));

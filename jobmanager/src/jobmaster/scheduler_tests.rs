@@ -384,7 +384,7 @@ fn cancelling_while_waiting_for_slots_or_for_a_restart_ends_at_once() {
     assert!(restarting.scheduler.take_actions().is_empty());
 }
 
-/// Before, it was left to the end of tasks that nobody spoke of any more, and could not be cancelled.
+/// Before, it was left to the end of tasks that no process reported on any more, and could not be cancelled.
 #[test]
 fn a_failing_job_can_be_cancelled() {
     let mut job = Job::running(2, RestartStrategyOptions::None);
@@ -539,7 +539,7 @@ fn tasks_in_a_slot_that_is_lost_are_over_when_their_task_manager_says_so() {
     assert_eq!((job.status(), job.states()), (JobStatus::Running, vec![ExecutionState::Scheduled; 2]));
 }
 
-/// Failed before: nobody told a TaskManager that came back to end what had been given up.
+/// Failed before: a TaskManager that came back was not told to end the tasks that had been given up.
 #[test]
 fn counters_of_an_attempt_that_was_given_up_are_of_no_attempt() {
     let mut job = Job::running(1, fixed_delay(9));

@@ -133,7 +133,7 @@ impl JobMaster {
     pub(super) fn not_cancelled(&mut self, resource_id: &str, registration: u64, reason: String) {
         let message = format!("TaskManager with id {resource_id} does not take a cancellation.");
         let failure = FailureInfo::new(failure::TASK_MANAGER_LOST, message).because(reason);
-        // Who registered later under the same id, from the same address even, was not asked.
+        // A TaskManager that registered later under the same id, from the same address even, was not asked.
         self.abandon_task_manager(resource_id, registration, failure);
     }
 

@@ -146,7 +146,7 @@ impl Serving {
             Command::Snapshot { checkpoint, reply } => self.snapshots.push_back((checkpoint, reply)),
             Command::Release { checkpoint } => {
                 self.held.remove(&checkpoint);
-                // It was given up before its turn came: nobody would release it again.
+                // It was given up before its turn came: nothing would release it again.
                 self.snapshots.retain(|(waiting, _)| *waiting != checkpoint);
             }
         }
@@ -288,7 +288,7 @@ impl SourceCoordinator {
             })
             .await?;
         let state = state.map_err(|error| self.failed(&FailureInfo::from(&error)));
-        // Nobody listens if the checkpoint failed meanwhile: then nothing is held back for it.
+        // The receiver is gone if the checkpoint failed meanwhile: then nothing is held back for it.
         if reply.send(state).is_ok() {
             serving.held.insert(checkpoint);
         }

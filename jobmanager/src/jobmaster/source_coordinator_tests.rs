@@ -8,7 +8,7 @@ use super::*;
 
 const CALL_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Nobody answers here, and a call fails when its time is over.
+/// A peer that does not answer: a call fails when its time is over.
 #[derive(Clone, Default)]
 struct Silence {
     calls: Arc<Mutex<usize>>,
@@ -34,7 +34,7 @@ impl Connector for Silence {
     }
 }
 
-/// Gives each reader that asks one split, and notes who asked.
+/// Gives each reader that asks one split, and notes which one asked.
 struct Splits(Arc<Mutex<Vec<u32>>>);
 
 impl SplitEnumerator for Splits {
@@ -56,7 +56,7 @@ impl SplitEnumerator for Splits {
     }
 }
 
-/// A coordinator of two readers that do not answer, and who has asked for splits so far.
+/// A coordinator of two readers that do not answer, and the readers that have asked for splits so far.
 fn coordinator(silence: &Silence) -> (SourceCoordinator, Arc<Mutex<Vec<u32>>>) {
     let asked = Arc::<Mutex<Vec<u32>>>::default();
     let of_factory = asked.clone();

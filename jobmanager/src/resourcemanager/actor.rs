@@ -258,7 +258,7 @@ impl ResourceManager {
         self.allocate();
     }
 
-    /// Takes back what nobody wants, and tells the jobs that believed otherwise.
+    /// Takes back slots that no job wants, and tells the jobs that believed otherwise.
     fn reconcile(&mut self, resource_id: &str, outcome: Reconciliation) {
         for allocation in outcome.to_free {
             self.free_slot(resource_id, allocation, "no job wants it");
@@ -338,7 +338,7 @@ impl ResourceManager {
     }
 
     /// A job has slots that were offered under a registration: its TaskManager may have been lost since, may have given them to
-    /// nobody or somebody else, or may not have answered yet.
+    /// no job or another one, or may not have answered yet.
     fn accepted(&mut self, job: JobId, resource_id: &str, since: ReportNumber, allocations: Vec<AllocationId>) {
         let Some(master) = self.jobs.get(&job) else { return };
         let known = self.task_managers.get(resource_id).filter(|known| known.number == since.registration);
@@ -347,7 +347,7 @@ impl ResourceManager {
             let failure = FailureInfo::new(failure::TASK_MANAGER_LOST, message);
             return master.task_manager_lost(resource_id, since.registration, failure);
         };
-        // Whoever stood still for so long reads offers that were made before, and has not looked at the heartbeats yet.
+        // A JobManager that stood still for so long reads offers that were made before, and has not looked at the heartbeats yet.
         if known.last_heard.elapsed() > self.options.heartbeat_timeout {
             return self.timed_out(resource_id);
         }
@@ -453,7 +453,7 @@ impl ResourceManager {
                     reason = %describe(&status),
                     "a TaskManager did not give a slot"
                 );
-                // It may have: its next heartbeat tells, and until then the slot is given to nobody.
+                // It may have: its next heartbeat tells, and until then the slot is given to no job.
                 self.slots.not_granted(task_manager, id);
                 // A successor under the same id has done nothing yet.
                 if known.is_some_and(|known| known.number == registration) {

@@ -2,12 +2,12 @@
 //!
 //! Three know of a slot: its TaskManager, whose word counts, the ResourceManager and the JobMaster. What they believe is brought
 //! together by reports that each TaskManager numbers, under a registration that the ResourceManager numbers: to the
-//! ResourceManager with its heartbeats and its answers, to each JobMaster with the counters of its tasks. Whoever loses a slot
-//! that it believed to have tells the other. What comes late from a process that is gone has the number of an earlier
+//! ResourceManager with its heartbeats and its answers, to each JobMaster with the counters of its tasks. A process that loses a
+//! slot that it believed to have tells the other. What comes late from a process that is gone has the number of an earlier
 //! registration than that of its successor, and is not taken for the successor's word.
 //!
 //! A job tells which slots it took and under which registration, because an offer may be late: what it holds is what is counted
-//! as its, and nobody holds a slot of a TaskManager that nobody watches.
+//! as its, and no job holds a slot of a TaskManager whose heartbeats are not watched.
 //!
 //! Invariant: a slot is given to a job only while its TaskManager is registered; every job that has a slot of a TaskManager
 //! that is lost, or takes one, is told.
@@ -118,8 +118,8 @@ pub(crate) enum Message {
     },
 }
 
-/// How others talk to the ResourceManager. Messages queue without a bound of their own: whoever wants an answer waits for
-/// it, and the others are a few for each change of a job or a TaskManager.
+/// How others talk to the ResourceManager. Messages queue without a bound of their own: a caller that wants an answer waits
+/// for it, and the others are a few for each change of a job or a TaskManager.
 #[derive(Clone)]
 pub struct ResourceManagerHandle {
     fence: LeaderSessionId,

@@ -44,7 +44,7 @@ pub struct SlotAllocation {
 pub enum SlotState {
     /// Its TaskManager has not said yet what it is.
     Unreported,
-    /// Nobody's.
+    /// No job's.
     Free,
     /// Its TaskManager is being asked to give it to a job.
     Requested(SlotAllocation),
@@ -82,7 +82,7 @@ impl SlotState {
 }
 
 /// The number of what a TaskManager says of its slots. The larger one is right: a later registration under the same resource id
-/// voids what was said before, whoever said it and however it was numbered.
+/// voids what was reported before, by whichever process and however it was numbered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ReportNumber {
     /// The registration it belongs to; those of a ResourceManager are numbered upwards.
@@ -148,7 +148,7 @@ pub struct NewAllocation {
     pub task_manager: String,
     /// Which of its slots.
     pub slot: u32,
-    /// Who is to get it.
+    /// The job that is to get it.
     pub job: JobId,
     /// Its id.
     pub allocation: AllocationId,
@@ -267,7 +267,7 @@ pub fn check_report(slots: u32, named: impl ExactSizeIterator<Item = u32>) -> Re
 /// What follows from a report.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Reconciliation {
-    /// Allocations that the TaskManager holds and nobody wants.
+    /// Allocations that the TaskManager holds and no job wants.
     pub to_free: Vec<AllocationId>,
     /// Slots that jobs had, or took, and have no more.
     pub lost: Vec<SlotAllocation>,
@@ -286,7 +286,7 @@ pub enum Acceptance {
     Open,
 }
 
-/// All slots and who requires how many.
+/// All slots, and how many each job requires.
 #[derive(Clone, Debug, Default)]
 pub struct SlotManager {
     mode: LoadBalanceMode,
@@ -400,7 +400,7 @@ impl SlotManager {
         true
     }
 
-    /// A TaskManager has given the slot to the job. False: nobody wants it any more, it must be freed.
+    /// A TaskManager has given the slot to the job. False: no job wants it any more, it must be freed.
     pub fn granted(&mut self, task_manager: &str, allocation: AllocationId) -> bool {
         match self.find(task_manager, allocation) {
             Some((index, SlotState::Requested(taken) | SlotState::Unanswered(taken) | SlotState::Held(taken))) => {

@@ -281,7 +281,7 @@ fn a_slot_that_its_job_does_not_have_is_freed_and_another_one_asked_for() {
     assert!(slots.give_up("a", first.allocation));
     let second = slots.decide(0, &mut ids)[0].clone();
     assert_ne!(first.slot, second.slot);
-    assert!(!slots.give_up("a", AllocationId([9; 16])), "nobody has it");
+    assert!(!slots.give_up("a", AllocationId([9; 16])), "no job has it");
 }
 
 #[derive(Clone, Debug)]
@@ -566,7 +566,7 @@ fn the_pause_of_a_task_manager_has_an_end() {
     assert_eq!(slots.decide(now, &mut ids()).len(), 1);
 }
 
-/// Before, what only registered counted as free slots that nobody could get.
+/// Before, what only registered counted as free slots that no job could get.
 #[test]
 fn slots_count_once_they_are_reported() {
     let mut slots = SlotManager::default();
@@ -704,7 +704,7 @@ fn what_a_job_misses_is_known_until_it_is_there() {
     assert_eq!(slots.shortage(job(3)), None, "it requires nothing");
 }
 
-/// Failed before: until the next heartbeat it was nobody's, and one slot after the other was asked for, which the job did not take.
+/// Failed before: until the next heartbeat it was no job's, and one slot after the other was asked for, which the job did not take.
 #[test]
 fn a_slot_that_its_job_has_taken_counts_whether_or_not_its_task_manager_has_answered() {
     let mut slots = SlotManager::default();
@@ -730,7 +730,7 @@ fn a_slot_that_its_job_has_taken_counts_whether_or_not_its_task_manager_has_answ
     assert_eq!(holder(&slots), None);
 }
 
-/// Failed before: it was confirmed, and the job deployed into a slot that nobody held for it.
+/// Failed before: it was confirmed, and the job deployed into a slot that was not held for it.
 #[test]
 fn a_slot_that_its_task_manager_gave_back_before_its_job_took_it_is_lost() {
     let mut slots = SlotManager::default();
@@ -749,7 +749,7 @@ fn a_slot_that_its_task_manager_gave_back_before_its_job_took_it_is_lost() {
     assert!(slots.granted("a", asked.allocation));
     assert!(slots.give_up("a", asked.allocation));
     assert_eq!(slots.accepted("a", taken, number(4)), Acceptance::Lost, "and it is offered again");
-    assert_eq!(slots.decide(0, &mut ids).len(), 1, "nobody waits for it");
+    assert_eq!(slots.decide(0, &mut ids).len(), 1, "no job waits for it");
 }
 
 /// Failed before: the slot counted as the job's whose request had no answer yet, or whose answer had come late.
@@ -772,7 +772,7 @@ fn a_slot_that_was_given_back_is_lost_whether_or_not_its_task_manager_has_answer
     assert_eq!(slots.task_manager("a").unwrap().slots(), [SlotState::Free]);
 }
 
-/// An offer that says more than is known here is not taken at its word, and nobody waits for ever for what is true.
+/// An offer that says more than is known here is not taken at its word, and no job waits for ever for what is true.
 #[test]
 fn a_slot_of_which_nothing_is_known_is_its_jobs_or_lost_with_the_next_report() {
     for is_held in [true, false] {

@@ -84,8 +84,8 @@ impl Bodies {
     }
 }
 
-/// The room of a body. How long one is that does not say so is known when it has been read, and who has read a small one may
-/// take any time to answer: then it takes no more than it needs, of the budget and of its peer's share.
+/// The room of a body. How long one is that does not say so is known when it has been read, and a handler that has read a small
+/// one may take any time to answer: then the body takes no more than it needs, of the budget and of its peer's share.
 #[derive(Clone, Default)]
 pub(super) struct Room(Arc<Mutex<Vec<OwnedSemaphorePermit>>>);
 
@@ -237,7 +237,7 @@ mod tests {
             assert_eq!(axum::body::to_bytes(admitted.into_body(), usize::MAX).await.unwrap().len(), bytes);
             assert_eq!(taken(&room), needed);
         }
-        // Who does not want it needs nothing.
+        // A request whose body is not wanted needs nothing.
         let (admitted, room) = bodies.admit(chunked(vec![7; 1 << 20])).await.unwrap();
         drop(admitted);
         assert_eq!(taken(&room), 0);

@@ -1,6 +1,6 @@
 //! Connections of the REST port: how many there are, of all and of one peer, and how long one may take to ask for something.
 //!
-//! HTTP/1 only: a connection has one request at a time, so that whoever counts connections counts requests. It waits for one,
+//! HTTP/1 only: a connection has one request at a time, so that counting connections is counting requests. It waits for one,
 //! receives its head, and is at work; only the last may take any time, because answers are waited for. What is at work is known
 //! from the requests that have begun and ended; their bodies are [`super::bodies`]' affair.
 use std::net::IpAddr;
@@ -39,7 +39,7 @@ const STALLED_ANSWER: Duration = Duration::from_secs(60);
 const UNWANTED: Leave = Leave { time: Duration::from_secs(30), bytes: 32 << 20 };
 
 /// After how long a silence the system asks whether the other side is still there, how often, and how many times in vain.
-/// Whoever is gone without a word would be waited for otherwise: a handler waits for a job as long as its client does.
+/// A peer that is gone without a word would be waited for otherwise: a handler waits for a job as long as its client does.
 const ASK_AFTER: Duration = Duration::from_secs(30);
 const ASK_EVERY: Duration = Duration::from_secs(10);
 const ASK_TIMES: u32 = 3;
@@ -54,7 +54,7 @@ pub(crate) async fn serve(listener: TcpListener, api: Router, stop: Cancellation
     Entrance::new(Admission::by_open_files("REST"), Peer::of).serve(listener, api, stop).await;
 }
 
-/// Whom the port lets in.
+/// Which connections the port lets in.
 struct Entrance {
     admission: Admission,
     /// Half of the room is for one peer, the rest for others.
@@ -157,7 +157,7 @@ fn notice_the_end(stream: &TcpStream) -> rustix::io::Result<()> {
     sockopt::set_socket_keepalive(stream, true)
 }
 
-/// The requests of a connection, for who answers them.
+/// The requests of a connection, for the handlers that answer them.
 #[derive(Clone, Default)]
 pub(super) struct Activity(Arc<Progress>);
 
@@ -165,7 +165,7 @@ pub(super) struct Activity(Arc<Progress>);
 struct Progress {
     begun: AtomicU64,
     ended: AtomicU64,
-    /// Of the last one's body more may come, which nobody reads.
+    /// Of the last one's body more may come, which no handler reads.
     unwanted: AtomicBool,
 }
 
@@ -370,7 +370,7 @@ mod tests {
         String::from_utf8_lossy(&said).into_owned()
     }
 
-    /// Before, whoever began with HTTP/2's preface had any number of requests on a connection, past the deadlines of heads.
+    /// Before, a client that began with HTTP/2's preface had any number of requests on a connection, past the deadlines of heads.
     #[tokio::test]
     async fn http_1_is_spoken_and_nothing_else() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -387,7 +387,7 @@ mod tests {
         server.await.unwrap();
     }
 
-    /// Before, one address could take all connections, and nobody else was answered as long as it kept them.
+    /// Before, one address could take all connections, and no other client was answered as long as it kept them.
     #[tokio::test]
     async fn one_peer_leaves_room_for_others() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

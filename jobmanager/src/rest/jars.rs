@@ -146,7 +146,7 @@ fn hash_of(content: &[u8]) -> String {
     Sha256::digest(content).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Keeps a script, at once or not at all. Its id names its content by hash, and this upload: whoever uploads the same
+/// Keeps a script, at once or not at all. Its id names its content by hash, and this upload: a client that uploads the same
 /// script again and removes it does not take it from others.
 fn store(folder: &FilePath, name: &str, content: &[u8]) -> Result<PathBuf, RestError> {
     let upload = uuid::Uuid::new_v4();

@@ -157,7 +157,7 @@ struct Gate {
 
 /// What holds for every answer.
 async fn transport(State(gate): State<Arc<Gate>>, mut request: Request, next: Next) -> Response {
-    // Whoever asks without a connection is in this process.
+    // A caller without a connection is in this process.
     let _ = request.extensions_mut().get_or_insert_default::<Peer>();
     let closes = request.headers().get(CONNECTION).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"close"));
     let activity = request.extensions().get::<Activity>().cloned();
@@ -186,7 +186,7 @@ async fn transport(State(gate): State<Arc<Gate>>, mut request: Request, next: Ne
     response
 }
 
-/// What a request is answered that was checked, which may have told who may read the answer.
+/// The answer to a request that was checked, which may have told the origin that may read the answer.
 async fn answer(
     bodies: &Bodies,
     request: Request,
@@ -202,7 +202,7 @@ async fn answer(
     }
 }
 
-/// A body whose end whoever passed the request on may see somewhere else: what follows would be another's request to him.
+/// A body whose end a proxy may see somewhere else: to it what follows would be the request of another client.
 fn check_framing(headers: &HeaderMap) -> Result<(), RestError> {
     let mut encodings = headers.get_all(TRANSFER_ENCODING).iter();
     let known = encodings.next().is_none_or(|encoding| encoding.as_bytes().eq_ignore_ascii_case(b"chunked"));

@@ -1,5 +1,5 @@
-//! Whom a browser speaks for. A page that a user has open can send requests to whatever the user's machine reaches: which
-//! pages may change something here, which may read answers, and under which names this endpoint may be asked.
+//! Origins: for which pages a browser sends requests. A page that a user has open can send requests to whatever the user's
+//! machine reaches: which pages may change something here, which may read answers, and under which names this endpoint answers.
 //!
 //! Clients that are no browsers name no page, and are asked nothing.
 use std::net::IpAddr;
@@ -148,7 +148,7 @@ fn origin_of(url: &str) -> Option<String> {
     Some(format!("{scheme}://{authority}"))
 }
 
-/// Host and port of an origin. The scheme is left out: in front of this endpoint somebody may speak TLS.
+/// Host and port of an origin. The scheme is left out: a proxy in front of this endpoint may speak TLS.
 fn authority_of(origin: &str) -> Option<&str> {
     origin.split_once("://").map(|(_, authority)| authority)
 }

@@ -1,6 +1,6 @@
-//! Who asks, and what he may have of what all share: whoever takes all that he is given leaves as much to the others.
+//! Peers, and each one's share of what is limited: a peer that takes all of its share leaves as much to the others.
 //!
-//! An address is one peer. Those of this machine are counted as nobody's: its own clients, and what stands in front of this
+//! An address is one peer. Those of this machine have no share and no bound: its own clients, and what stands in front of this
 //! endpoint, come from there.
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -11,7 +11,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
 use wiesel_common::logging::Limit;
 
-/// Who asks.
+/// The address that a request comes from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Peer(Option<IpAddr>);
 

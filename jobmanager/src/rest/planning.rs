@@ -1,6 +1,6 @@
 //! Threads on which uploaded scripts are parsed and planned. They are made for that alone and few at once, so that scripts take
 //! from running jobs neither the threads on which these do blocking work, nor the memory: planning one script may need much of it.
-//! One peer has at most half of the threads and of the places of those who wait.
+//! One peer has at most half of the threads and of the places of waiting requests.
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -55,7 +55,7 @@ impl Planning {
     }
 
     /// Does work with SQL for a peer, once there is a thread for it. What has begun ends early, with what parser, analyser and
-    /// planner say of that, once whoever asked has gone (this is dropped then) or it has taken too long.
+    /// planner say of that, once the client has gone (this is dropped then) or it has taken too long.
     ///
     /// # Errors
     /// Those of the work; or too many scripts are being planned.
@@ -98,8 +98,8 @@ impl Planning {
         answer.await.unwrap_or_else(abnormal)
     }
 
-    /// A thread, of the peer's own and of all, for as long as what is returned lives. A peer waits for its own first: those who
-    /// wait for the others are of different peers.
+    /// A thread, of the peer's own and of all, for as long as what is returned lives. A peer waits for its own first: the
+    /// requests that wait for the others are of different peers.
     async fn threads_for(&self, peer: Peer, until: Instant) -> Option<Vec<OwnedSemaphorePermit>> {
         let own = self.shares.threads.of(peer);
         let mut threads = Vec::with_capacity(2);

@@ -1,7 +1,7 @@
 //! What is left of the body of a request that has been answered.
 //!
-//! Whoever refuses a request, or does not want its body, answers before all of it has come. If the rest is there already it is
-//! read, and the connection goes on with its next request. Otherwise the connection ends with the answer, which says so; what
+//! A handler that refuses a request, or does not want its body, answers before all of it has come. If the rest is there already it
+//! is read, and the connection goes on with its next request. Otherwise the connection ends with the answer, which says so; what
 //! the client was still sending is read for a while and dropped ([`super::connections`]), so that it hears why.
 use std::pin::Pin;
 use std::sync::Arc;
@@ -14,13 +14,13 @@ use parking_lot::Mutex;
 /// Bytes that are read for the sake of the connection, about.
 const MOST: usize = 64 << 10;
 
-/// The rest of a body, once nobody reads it any more.
+/// The rest of a body, once no handler reads it any more.
 #[derive(Clone, Default)]
 pub(super) struct Remainder(Arc<Mutex<State>>);
 
 #[derive(Default)]
 enum State {
-    /// Somebody has it, or it broke off.
+    /// A handler has the body, or it broke off.
     #[default]
     Elsewhere,
     Over,
@@ -117,7 +117,7 @@ mod tests {
             assert_eq!(remainder.is_over(), over);
         }
         let (body, remainder) = Remainder::of(Body::from("{}"));
-        assert!(!remainder.is_over(), "somebody has it");
+        assert!(!remainder.is_over(), "a handler has it");
         drop(body);
     }
 

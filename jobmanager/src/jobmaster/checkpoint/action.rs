@@ -34,16 +34,16 @@ pub struct Stop {
 pub enum Request {
     /// Its time has come.
     Periodic,
-    /// Somebody asked for a checkpoint; the number is given back with the answer.
+    /// A caller requested a checkpoint; the number is given back with the answer.
     Checkpoint {
-        /// Whom to answer.
+        /// The caller to answer.
         ticket: u64,
         /// Refers to nothing earlier.
         full: bool,
     },
-    /// Somebody asked for a savepoint.
+    /// A caller requested a savepoint.
     Savepoint {
-        /// Whom to answer.
+        /// The caller to answer.
         ticket: u64,
         /// What it is to be.
         savepoint: Savepoint,
@@ -80,7 +80,7 @@ impl Request {
     }
 }
 
-/// A checkpoint or savepoint that somebody waited for.
+/// A checkpoint or savepoint that a caller waited for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outcome {
     /// Its number.
@@ -125,7 +125,7 @@ pub enum Action {
         id: u64,
         /// What became of it.
         outcome: proto::CheckpointOutcome,
-        /// Whom.
+        /// Which.
         tasks: Vec<TaskRef>,
     },
     /// Delete, but none of the shared files that are still referred to; report with `CheckpointCoordinator::discarded`.
@@ -139,9 +139,9 @@ pub enum Action {
     Sweep(Box<KnownCheckpoints>),
     /// For the log: so many checkpoints are not deleted one by one, because too many wait.
     LeftToSweep(usize),
-    /// Answer somebody.
+    /// Answer a caller.
     Answer {
-        /// Whom.
+        /// Which.
         ticket: u64,
         /// What.
         result: Result<Outcome, CheckpointFailure>,

@@ -46,7 +46,7 @@ pub enum Error {
         /// Ours.
         expected: u32,
     },
-    /// State that nobody asks for.
+    /// State that no operator asks for.
     #[error(
         "Failed to rollback to checkpoint/savepoint {checkpoint}. Cannot map checkpoint/savepoint state for operator \
          {operator} ({name}; state: {states}) to the new program, because the operator is not available in the new \

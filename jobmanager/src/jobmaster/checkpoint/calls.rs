@@ -105,7 +105,7 @@ pub(in crate::jobmaster) struct Told {
     pub(in crate::jobmaster) attempts: Vec<AttemptId>,
 }
 
-/// Tasks by TaskManager. Who registered later under the same id is another one.
+/// Tasks by TaskManager. One that registered later under the same id is another one.
 pub(in crate::jobmaster) fn by_task_manager(tasks: Vec<TaskRef>) -> Vec<Told> {
     let mut grouped: BTreeMap<(String, u64), Told> = BTreeMap::new();
     for TaskRef { attempt, location, registration } in tasks {
@@ -123,7 +123,7 @@ pub(in crate::jobmaster) fn by_task_manager(tasks: Vec<TaskRef>) -> Vec<Told> {
 mod tests {
     use super::*;
 
-    /// Failed before: all tasks of an id were told in one call, and when that failed whoever had the id by then was given up.
+    /// Failed before: all tasks of an id were told in one call, and when that failed the one that had it by then was given up.
     #[test]
     fn each_call_is_to_one_registration_of_a_task_manager() {
         let task = |id: &str, registration, attempt| TaskRef {

@@ -3,7 +3,7 @@
 //! What is known by name goes in rounds, one at a time: a file that several checkpoints refer to goes with the last of them,
 //! when the metadata of all is gone. Nothing waits for them: a store that hangs holds up no checkpoint, and what is not done in
 //! time is tried again. What comes to more than is kept in mind is left to a sweep, and rounds wait for that. A sweep looks
-//! through the job's folder for what nobody knows by name: files of uploads that were given up, or of processes that died. It is
+//! through the job's folder for what is not known by name: files of uploads that were given up, or of processes that died. It is
 //! due when something has failed, once soon and once when those that are thought dead must have noticed it, and at the end of
 //! the job.
 use std::collections::{BTreeSet, HashSet, VecDeque};
@@ -159,7 +159,7 @@ impl Cleaning {
         self.disturbed(now);
     }
 
-    /// There may be files that nobody knows of.
+    /// There may be files that are not known by name.
     pub(super) fn disturbed(&mut self, now: i64) {
         self.unswept.get_or_insert(now);
         self.failed = Some(now);
@@ -229,7 +229,7 @@ impl Cleaning {
         // Before the last one others come only if rounds wait for them.
         let may_come = self.sweeping.is_none() && (self.last != Last::Due || self.unclear.is_some());
         let failed = self.failed.filter(|_| may_come)?;
-        // After the first one somebody may not have noticed yet.
+        // After the first one a task may not have noticed yet.
         let due = self.unswept.map_or(failed + LATER, |unswept| unswept + SOON);
         Some(due.max(self.swept.map_or(i64::MIN, |swept| swept + PAUSE)))
     }

@@ -7,8 +7,8 @@
 //!
 //! It is told what happened and leaves [`Action`]s to be taken with [`CheckpointCoordinator::take_actions`]. One checkpoint
 //! is brought on its way at a time, so that barriers reach every task in the order of their numbers; how many may be under
-//! way is configured. Time is in milliseconds of a clock that nobody sets, and
-//! passed in; what people read is told by how far the wall clock is from it.
+//! way is configured. Time is in milliseconds of a monotonic clock, and passed
+//! in; what people read is told by how far the wall clock is from it.
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::Arc;
 
@@ -153,7 +153,7 @@ impl CheckpointCoordinator {
         self.active
     }
 
-    /// This run may have written files: a checkpoint or savepoint began, whether it was due or somebody asked for it.
+    /// This run may have written files: a checkpoint or savepoint began, whether it was due or requested.
     fn has_written(&self) -> bool {
         self.statistics.total > 0
     }
@@ -183,7 +183,7 @@ impl CheckpointCoordinator {
         !self.pending.is_empty() || self.cleaning.is_busy()
     }
 
-    /// The job starts from a checkpoint that somebody named.
+    /// The job starts from a checkpoint that its user named.
     pub fn start_from(&mut self, checkpoint: CompletedCheckpoint, claim_mode: ClaimMode) {
         self.next_id = checkpoint.id + 1;
         self.full = claim_mode == ClaimMode::NoClaim;
@@ -250,7 +250,7 @@ impl CheckpointCoordinator {
         }
     }
 
-    /// Somebody asks.
+    /// A caller requests a checkpoint or savepoint.
     pub fn request(&mut self, request: Request, graph: &ExecutionGraph, now: i64) {
         let reason = if !self.active {
             Some(Reason::NotAllRequiredTasksRunning)
@@ -490,7 +490,7 @@ impl CheckpointCoordinator {
     }
 
     /// Once every task has reached the end of its data, those that wait for a checkpoint wait for nothing else: one is due at
-    /// once, whatever the interval is. Flink triggers one even if nobody waits for it.
+    /// once, whatever the interval is. Flink triggers one even if no task waits for it.
     fn note_end(&mut self, graph: &ExecutionGraph) {
         if self.at_end || !self.active || !self.options.after_tasks_finish || !graph.is_at_end() {
             return;
@@ -649,8 +649,8 @@ impl CheckpointCoordinator {
         self.count_failure(id, &pending.request, &failure);
     }
 
-    /// Checkpoints count. A savepoint fails for whoever asked for it: it may be that only the tasks' machines cannot write to
-    /// the folder that was named, and a restart would not change that. Flink counts it where a task failed. Nobody can go on
+    /// Checkpoints count. A savepoint fails for its caller: it may be that only the tasks' machines cannot write to
+    /// the folder that was named, and a restart would not change that. Flink counts it where a task failed. No task can go on
     /// from the end of event time, so one that drains the job fails it.
     fn count_failure(&mut self, id: u64, request: &Request, failure: &CheckpointFailure) {
         let fatal = match request.savepoint() {
@@ -727,7 +727,7 @@ impl CheckpointCoordinator {
     }
 
     /// The job is over: what is to be deleted of its checkpoints. `unrecoverable`: it could not go on from one, though that may be
-    /// whole: a machine may not have seen the store. Whatever the configuration says, somebody may want to try again then.
+    /// whole: a machine may not have seen the store. Whatever the configuration says, the user may want to try again then.
     pub fn shut_down(&mut self, status: JobStatus, unrecoverable: bool, now: i64) {
         self.suspend(Reason::CoordinatorShutdown, now);
         let keep = match (status, self.options.retention) {

@@ -104,7 +104,7 @@ impl World {
                     }
                 }
                 Action::Sweep(_) => self.job.coordinator.swept(Cleaned::all(), self.job.now),
-                Action::Answer { ticket, .. } => assert!(self.tickets.remove(&ticket), "an answer nobody waits for"),
+                Action::Answer { ticket, .. } => assert!(self.tickets.remove(&ticket), "an answer no caller waits for"),
                 Action::Notify { id, outcome: proto::CheckpointOutcome::Completed, .. } => {
                     assert!(self.untold.remove(&id), "checkpoint {id} is not complete, or tasks know that it is");
                     let goes_on = |call: &u64| self.job.coordinator.barrier_of(*call).is_some();
@@ -264,7 +264,7 @@ impl World {
             }
         }
         assert!(!self.job.coordinator.is_busy());
-        assert!(self.tickets.is_empty(), "somebody waits for ever");
+        assert!(self.tickets.is_empty(), "a caller waits for ever");
         assert!(self.untold.is_empty(), "tasks never hear of {:?}", self.untold);
     }
 

@@ -1,4 +1,4 @@
-//! The coordinator with the real storage on a store that fails: whatever becomes of checkpoints and of who writes for them,
+//! The coordinator with the real storage on a store that fails: whatever becomes of checkpoints and of the tasks that write them,
 //! the store holds in the end what complete checkpoints refer to, and nothing else; and nothing before that was missing.
 use std::collections::BTreeSet;
 use std::fmt;
@@ -286,7 +286,7 @@ impl Cluster {
         let files = self.storage.files(barrier).unwrap();
         let written = self.write(barrier, task, &*files).await;
         let actions = match written {
-            // The process dies, and with it whoever knows what it has written.
+            // The process dies, and nothing else knows what it has written.
             _ if self.luck(3) => {
                 let begun = upload(&self.storage, JOB, barrier.run, id);
                 self.store.uploads.lock().push(begun);
@@ -443,7 +443,7 @@ async fn after_a_thousand_checkpoints(seed: u64) {
     assert!(cluster.job.coordinator.latest().is_some());
 }
 
-/// Failed before: files of uploads that nobody acknowledged stayed in `shared/`, and whole checkpoints where a deletion failed.
+/// Failed before: files of uploads that no task acknowledged stayed in `shared/`, and whole checkpoints where a deletion failed.
 #[tokio::test]
 async fn a_store_that_fails_holds_in_the_end_what_complete_checkpoints_refer_to() {
     for seed in 0..4 {

@@ -199,7 +199,7 @@ fn savepoint(ticket: u64, stop: Option<Stop>) -> Request {
     Request::Savepoint { ticket, savepoint: Savepoint { target: "file:/sp".into(), native: false, stop } }
 }
 
-/// Where nobody asks for a checkpoint, nobody has made a folder that is to be removed.
+/// Where no checkpoint is requested, there is no folder to be removed.
 #[test]
 fn a_job_has_a_checkpoint_folder_once_a_checkpoint_is_configured_or_requested() {
     assert!(Fixture::new(&[("interval", "1 s")]).coordinator.has_folder());
@@ -281,7 +281,7 @@ fn tasks_that_end_are_not_waited_for() {
     job.at(1_000);
     assert_eq!(triggers(&job.prepared(1)), [(1, vec![2])]);
     job.triggered(1);
-    // The other source ends before it hears of it: nobody sends a barrier to the sinks.
+    // The other source ends before it is triggered: no task sends a barrier to the sinks.
     assert_eq!(triggers(&job.finish_task(2)), [(1, SINKS.to_vec())]);
     job.triggered(1);
     job.ack(1, 3);

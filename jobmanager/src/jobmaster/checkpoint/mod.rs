@@ -2,10 +2,10 @@
 //!
 //! - [`options`]: what the configuration asks for.
 //! - [`action`]: what the coordinator is asked for, and what it wants done.
-//! - [`coordinator`]: when a checkpoint begins, whom it waits for, how it ends; decides without I/O.
+//! - [`coordinator`]: when a checkpoint begins, which tasks it waits for, how it ends; decides without I/O.
 //! - [`plan`]: which tasks begin a checkpoint and which the coordinator waits for.
-//! - [`store`]: completed checkpoints, and which files nobody needs any more.
-//! - [`cleaning`]: what is deleted, and when the folder is looked through for what nobody knows of.
+//! - [`store`]: completed checkpoints, and which files no checkpoint needs any more.
+//! - [`cleaning`]: what is deleted, and when the folder is looked through for what is not known by name.
 //! - [`statistics`]: what REST shows of them.
 //! - [`assignment`]: from a checkpoint to the state that each subtask starts from.
 //!

@@ -117,8 +117,8 @@ impl CheckpointOptions {
 
     /// Whether the job's folder is made, looked at and swept before the job starts: where checkpoints are periodic. A
     /// job without an interval may never be asked for a checkpoint. On a cluster with a checkpoint directory each query
-    /// would make folders that nobody asked for, wait for the store, and be refused where it cannot be written or has
-    /// complete checkpoints. If somebody does ask, the checkpoint makes its folders itself, and is refused where one of
+    /// would make folders without need, wait for the store, and be refused where it cannot be written or has
+    /// complete checkpoints. If one is requested, the checkpoint makes its folders itself, and is refused where one of
     /// its number is complete: metadata is never replaced.
     pub fn prepares_folder(&self) -> bool {
         self.interval.is_some()

@@ -66,7 +66,7 @@ pub struct CompletedStore {
     limit: usize,
     retained: VecDeque<Arc<CompletedCheckpoint>>,
     replaced: Vec<Arc<CompletedCheckpoint>>,
-    /// Files that belong to somebody else, or that somebody else refers to as well.
+    /// Files that belong to another owner, or that another owner's checkpoints refer to as well.
     foreign: HashSet<String>,
 }
 

@@ -9,7 +9,7 @@ use crate::failure::{self, FailureInfo};
 use crate::jobmaster::execution_graph::JobSlot;
 
 impl Scheduler {
-    /// Tasks of these regions cannot be deployed, and nobody was asked to.
+    /// Tasks of these regions cannot be deployed, and no TaskManager was asked to.
     pub fn not_deployed(&mut self, regions: &BTreeSet<usize>, failure: FailureInfo, env: &mut dyn Environment) {
         let mut tasks = self.graph.in_state(ExecutionState::Deploying);
         tasks.retain(|(vertex, _)| regions.contains(&self.graph.regions[*vertex]));
@@ -116,8 +116,8 @@ impl Scheduler {
     }
 
     /// Tasks failed together for one reason, and may run all the same: only their TaskManager knows. It is told to end them, and
-    /// they are over when it says that they are or that it does not have them, or when it is lost. Until then nobody takes their
-    /// place: two attempts at once would both write. Those that were being cancelled are waited for already.
+    /// they are over when it says that they are or that it does not have them, or when it is lost. Until then no attempt takes
+    /// their place: two attempts at once would both write. Those that were being cancelled are waited for already.
     fn fail_unheard(&mut self, mut tasks: Vec<(usize, usize)>, failure: FailureInfo, env: &mut dyn Environment) {
         let now = env.now();
         tasks.retain(|(v, s)| self.state_of(*v, *s) != ExecutionState::Canceling);

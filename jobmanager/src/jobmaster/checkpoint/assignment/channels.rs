@@ -60,7 +60,7 @@ fn targets(
     let parallelism = vertex.parallelism as usize;
     let hashed = !channel.output && edge.partitioner() == proto::Partitioner::Hash;
     if hashed && max_parallelism(vertex) != old.max_parallelism {
-        // Without keyed state the number of key groups may change; then a row may be anybody's.
+        // Without keyed state the number of key groups may change; then a row may be any subtask's.
         return (0..parallelism).collect();
     }
     if vertex.parallelism == old.parallelism {
@@ -69,7 +69,7 @@ fn targets(
     if !hashed {
         return vec![subtask % parallelism];
     }
-    // The old consumer's key groups, whoever has them now.
+    // The old consumer's key groups, whichever subtasks have them now.
     let groups = key_groups(subtask as u32, old.parallelism, old.max_parallelism);
     (0..parallelism)
         .filter(|new| {

@@ -1,6 +1,6 @@
 //! Whether metadata says all that a checkpoint says, and nothing twice.
 //!
-//! Checksums tell that it is what somebody wrote, not that it is whole: a list that one subtask lacks, or a handle that is
+//! Checksums tell that it is what was written, not that it is whole: a list that one subtask lacks, or a handle that is
 //! there twice, would be restored without a word, and rows be lost or counted twice. All subtasks of an operator that run hand
 //! over the same lists and tables, so those of each are held against what the checkpoint says the operator has
 //! ([`proto::OperatorStates`]), or against what they have together where that was not noted yet.

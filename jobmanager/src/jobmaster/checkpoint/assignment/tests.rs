@@ -331,7 +331,7 @@ fn a_maximum_parallelism_that_no_job_can_have_is_refused() {
     }
 }
 
-/// Before, state of key groups that were no more was cut off, and of those that were too many nobody missed any.
+/// Before, state of key groups that were no more was cut off, and no state was missed of those that were too many.
 #[test]
 fn a_maximum_parallelism_that_is_not_that_of_the_state_is_refused() {
     for counts in [&[1][..], &[1, 1, 1]] {
@@ -341,7 +341,7 @@ fn a_maximum_parallelism_that_is_not_that_of_the_state_is_refused() {
             metadata.vertices[0].max_parallelism = max_parallelism;
             assert!(corrupt(&metadata).contains(&format!("of {max_parallelism} key groups")));
         }
-        // Without keyed state nobody cares.
+        // Without keyed state it does not matter.
         let operators = metadata.vertices[0].subtasks.iter_mut().flat_map(|state| &mut state.operators);
         operators.for_each(|operator| operator.keyed.clear());
         assert_eq!(check(&metadata, "file:/sp/_metadata"), Ok(()));
