@@ -40,7 +40,7 @@ impl Lease {
     }
 
     /// What the configuration of such a job says, so that the JobManager counts as its client does, whatever its own
-    /// configuration says: a job whose client is silent is tied to nobody.
+    /// configuration says: a job whose client is silent is tied to no client.
     pub fn terms(lease: Option<&Self>) -> Vec<(&'static str, String)> {
         let mut terms = vec![(client::ATTACHED.key(), lease.is_some().to_string())];
         if let Some(lease) = lease {
@@ -82,7 +82,7 @@ impl Lease {
                 if let Ok(Err(Error::Refused { status: 404, .. })) = said {
                     return;
                 }
-                // Others are said in the next interval; whoever fetches rows or waits for the job tells the user.
+                // After another failure the next interval says it again; the fetch of rows or the wait for the job reports it.
             }
         });
         Heartbeats(task)

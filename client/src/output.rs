@@ -1,6 +1,6 @@
 //! What the clients print.
 //!
-//! The standard macros panic where nobody reads or nothing more fits: a pipe to `head`, a full disk. Those of this crate have
+//! The standard macros panic where no process reads or nothing more fits: a pipe to `head`, a full disk. Those of this crate have
 //! the same names, so that none of the others is taken by mistake, and end the process as other programs of Unix do: with the
 //! status of SIGPIPE and without a word if the reader went away, else with status 1 and a message on standard error.
 //! What is lost on standard error has nobody to tell.
@@ -53,7 +53,7 @@ fn write(out: &mut impl Write, text: Arguments<'_>) -> io::Result<()> {
     out.flush()
 }
 
-/// The exit status of a process that cannot write its output; says why, unless nobody wants it.
+/// The exit status of a process that cannot write its output; says why, unless its reader has gone.
 fn status_of(error: &io::Error) -> i32 {
     if error.kind() == io::ErrorKind::BrokenPipe {
         return BROKEN_PIPE;

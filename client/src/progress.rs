@@ -10,7 +10,7 @@ use crate::rest::RestClient;
 /// What Ctrl-C does while the SQL client waits for a job.
 pub(crate) const CTRL_C_CANCELS: &str = " (Ctrl-C cancels it)";
 
-/// How often a job is asked after that somebody waits for.
+/// How often a job is asked after that the client waits for.
 pub(crate) const LOOK: Duration = Duration::from_secs(1);
 
 /// After how long it is said what a call waits for.
@@ -115,7 +115,7 @@ impl Progress {
 
     fn write(&self, text: &str) {
         let mut out = std::io::stderr().lock();
-        // A terminal that is gone has nobody to tell.
+        // On a terminal that is gone nothing can be shown.
         let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
     }
 }

@@ -22,8 +22,8 @@ static FOUND: OnceLock<Found> = OnceLock::new();
 /// A result takes the whole screen.
 static OTHER_SCREEN: AtomicBool = AtomicBool::new(false);
 
-/// It was restored for good: the process ends. Whoever changes the terminal holds the lock until all of the change is made, so that
-/// none follows the restoration; but see [`close`].
+/// It was restored for good: the process ends. A thread that changes the terminal holds the lock until all of the change is made,
+/// so that none follows the restoration; but see [`close`].
 static CLOSED: Mutex<bool> = Mutex::new(false);
 
 /// The most that is read at once of what was typed ahead, in bytes.
@@ -73,7 +73,7 @@ pub(crate) fn found() -> Option<&'static Found> {
     FOUND.get()
 }
 
-/// What was typed and nobody has read, where keys come one by one. Enter is a line feed in it.
+/// What was typed and not read, where keys come one by one. Enter is a line feed in it.
 pub(crate) fn unread() -> String {
     let Some(Found { terminal, .. }) = FOUND.get() else { return String::new() };
     let mut keys = Vec::new();
@@ -110,8 +110,8 @@ pub(crate) fn change(set: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
     set()
 }
 
-/// Leaves the terminal as it was found, for good. Who changes it may stand still, on a terminal that takes no output: it is
-/// waited for a second, for a signal must end the process.
+/// Leaves the terminal as it was found, for good. A thread that changes it may stand still, on a terminal that takes no
+/// output: it is waited for a second, for a signal must end the process.
 pub(crate) fn close() {
     for _ in 0..100 {
         match CLOSED.try_lock() {
@@ -134,7 +134,7 @@ pub(crate) fn restore() {
     if !tcgetpgrp(terminal).is_ok_and(|front| front == getpgrp()) {
         return;
     }
-    // Past the lock of standard output: who holds it may stand still. A terminal that is gone has nobody to tell.
+    // Past the lock of standard output: the thread that holds it may stand still. Errors of a terminal that is gone do not matter.
     if isatty(stdout()) {
         if other_screen(false) {
             let _ = rustix::io::write(stdout(), LEAVE_OTHER_SCREEN);

@@ -1,7 +1,7 @@
 //! SIGTERM and SIGHUP: queries that run are cancelled, for nobody will see their rows, the terminal is left as it was found,
 //! and the process ends.
 //!
-//! A thread of its own does so: the main thread may wait for keys, or stand in a write that nobody reads.
+//! A thread of its own does so: the main thread may wait for keys, or stand in a write that is not read.
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::io;

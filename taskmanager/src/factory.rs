@@ -1,4 +1,4 @@
-//! Who makes the operators that a task runs.
+//! The factory of the operators that a task runs.
 use wiesel_connectors::collect::CollectTransport;
 use wiesel_connectors::factory;
 use wiesel_operators::operator::{BuiltOperator, Error, Operator, OperatorContext, Result};

@@ -3,7 +3,7 @@
 //! - [`service`]: a TaskManager that can be started and stopped, in a process of its own or inside another.
 //! - `executor`: the actor that owns slots and tasks, and its ways to the ResourceManager and the JobMasters.
 //! - [`runner`]: what makes the tasks that the executor wants.
-//! - [`factory`]: who makes the operators.
+//! - [`factory`]: what makes the operators of a task.
 //! - `heap`: what tasks hold, and the end of the one that holds too much.
 //! - [`task`]: what one thread runs: inputs, a chain of operators, outputs.
 //! - [`options`], `resources`: what it is told, and what it tells of itself.

@@ -64,7 +64,7 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
 async fn serve(configuration: Configuration) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    // Whoever ends it does not wait for what it waits for to start.
+    // A signal that ends it does not wait for what it waits for to start.
     let mut task_manager = tokio::select! {
         started = TaskManager::start(configuration) => started?,
         _ = terminate.recv() => return Ok(()),

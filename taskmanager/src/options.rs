@@ -118,7 +118,7 @@ fn network_options(
         let expected = format!("expected a power of two from {} bytes to 1 gb", least.bytes());
         return Err(network::SEGMENT_SIZE.bad_value(network::SEGMENT_SIZE.key(), &shown, expected));
     }
-    // As in Flink, streams are compressed only where somebody asks for it: the default codec is for batch shuffles.
+    // As in Flink, streams are compressed only where that is configured: the default codec is for batch shuffles.
     let codec = if config.contains(&network::COMPRESSION_CODEC) {
         config.get(&network::COMPRESSION_CODEC)?
     } else {

@@ -30,7 +30,7 @@ pub use crate::task::mailbox::{Mail, Undelivered};
 pub use crate::task::reporter::{Report, Reporter, Sender};
 use crate::task::{self, Surroundings};
 
-/// A task as the executor knows it. Dropping it cancels the task: nobody could end it any more.
+/// A task as the executor knows it. Dropping it cancels the task: nothing else could end it any more.
 pub trait RunningTask: Send {
     /// The attempt that it is.
     fn attempt(&self) -> AttemptId;
@@ -49,7 +49,7 @@ pub trait RunningTask: Send {
     fn deliver(&self, mail: Mail) -> Result<(), Undelivered>;
     /// Whether it reads letters still.
     fn reads_mail(&self) -> bool;
-    /// Whether it was told to end, by whomever.
+    /// Whether it was told to end, by the executor or otherwise.
     fn is_ending(&self) -> bool;
     /// What it waits for.
     fn waiting_for(&self) -> Option<&'static str>;

@@ -246,7 +246,7 @@ fn an_unaligned_checkpoint_passes_a_slow_sink_and_an_aligned_one_does_not() {
     }
 }
 
-/// The sinks are three where they were two: rows in flight to them go to whoever has their key now.
+/// The sinks are three where they were two: rows in flight to them go to the subtask that has their key now.
 #[test]
 fn rows_in_flight_are_kept_at_another_parallelism() {
     let (mut run, job) = Run::back_pressured();
@@ -401,7 +401,7 @@ fn a_sink_waits_for_the_checkpoint_of_its_last_rows() {
         run.cluster.until("the sources' end", |heard| heard.states.get(attempt).is_some_and(|s| is_end(s)));
     }
     run.cluster.until("the sinks' end", |_| run.board.saw("Sink 0 finish") && run.board.saw("Sink 1 finish"));
-    // The sources are gone: whoever names them hears so.
+    // The sources are gone: a call that names them is answered so.
     let status = run.trigger(&job, &barrier(1)).unwrap_err();
     assert_eq!(status.code(), tonic::Code::NotFound);
     let sinks: Vec<_> = job.attempts[1].iter().collect();

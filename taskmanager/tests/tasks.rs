@@ -247,7 +247,7 @@ fn a_lost_job_manager_ends_its_tasks_and_is_found_again() {
     cluster.job_manager.heard.lock().registrations.clear();
     let threads = process::threads();
     cluster.cut_heartbeats();
-    // Nobody is told: who asked for the task is gone.
+    // No report is sent: the JobMaster that asked for the task is gone.
     common_wait("the task's thread", || process::threads() < threads);
     assert_eq!(cluster.state(attempt).last(), Some(&Running));
     cluster.until("the registration", |heard| heard.registrations.len() == 1);

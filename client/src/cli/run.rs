@@ -118,14 +118,14 @@ impl Run {
 /// Waits until a job has started, as Flink's client does before it says that the job was submitted. Some: it ended before.
 async fn start(client: &RestClient, job: JobId) -> Result<Option<JobEnd>, Failure> {
     let end = watched(client, job, "", end_before_start(client, job)).await;
-    // Whoever does not know whether it starts has to know which job it is.
+    // A user who does not know whether it starts has to know which job it is.
     if matches!(end, Ok(None) | Err(_)) {
         println!("Job has been submitted with JobID {job}");
     }
     end.map_err(|error| lost_sight_of(job, &error))
 }
 
-/// Says which jobs do not run yet, for nobody waits for them.
+/// Says which jobs do not run yet, for this client does not wait for them.
 async fn tell_what_waits(client: &RestClient, jobs: &[JobId]) {
     for job in jobs {
         if let Ok(details) = client.job(*job).await

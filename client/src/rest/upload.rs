@@ -1,8 +1,8 @@
 //! Requests with long bodies, each over a connection of its own.
 //!
-//! A JobManager, or what stands in front of it, may answer before it has read all of a body, and then read no more of it. Who is
-//! sending meets a connection that is closed, and the reason is there to be read. An HTTP client gives up with the first of the
-//! two that it notices, so it does not hear of the end of the sending as long as there may be an answer ([`Sending`]).
+//! A JobManager, or what stands in front of it, may answer before it has read all of a body, and then read no more of it. A
+//! client that is sending meets a connection that is closed, and the reason is there to be read. An HTTP client gives up with the
+//! first of the two that it notices, so it does not hear of the end of the sending as long as there may be an answer ([`Sending`]).
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::pin::{Pin, pin};
@@ -71,9 +71,9 @@ async fn exchange(
             Ok::<_, Missing>((status, whole(response.into_body(), limits, &received).await?))
         });
         tokio::select! {
-            // What is still being sent then nobody reads.
+            // What is still being sent then is not read.
             answer = &mut answer => answer,
-            // It has said to whoever waits for the answer how it ended.
+            // It has told the caller that waits for the answer how it ended.
             _ = &mut connection => answer.await,
         }
     };
@@ -99,8 +99,8 @@ async fn whole(mut body: Incoming, limits: Limits, progress: &Progress) -> Resul
     Ok(bytes)
 }
 
-/// Bytes of the request that were sent and of the body of its answer that came: a long request takes long, and who takes it is not
-/// silent meanwhile. What comes before an answer, such as one `100 Continue` after the other, is none of it.
+/// Bytes of the request that were sent and of the body of its answer that came: a long request takes long, and a peer that takes
+/// it is not silent meanwhile. What comes before an answer, such as one `100 Continue` after the other, is none of it.
 #[derive(Clone, Debug, Default)]
 struct Progress(Arc<AtomicU64>);
 

@@ -144,7 +144,7 @@ impl QueryRun {
         Ok(Fetched::Rows(rows))
     }
 
-    /// Asks for the job's cancellation, for a query whose rows nobody wants any more.
+    /// Asks for the job's cancellation, for a query whose rows are not wanted any more.
     pub async fn cancel(&self) -> Result<(), Failure> {
         Ok(self.client.cancel(self.job).await?)
     }

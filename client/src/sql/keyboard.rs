@@ -157,7 +157,7 @@ impl Keyboard {
         let our_side = openpt(flags)?;
         unlockpt(&our_side)?;
         let editor_side = ioctl_tiocgptpeer(&our_side, flags)?;
-        // Nothing comes back on our side, which nobody reads.
+        // Nothing comes back on our side, which is not read.
         tcsetattr(&editor_side, OptionalActions::Now, &found.raw())?;
         let wake = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
         let shared = Arc::new(Shared { keys: Mutex::default(), changed: Condvar::new(), wake });
@@ -260,7 +260,7 @@ impl Shared {
         if woken {
             let _ = rustix::io::read(&self.wake, &mut [0u8; 8]);
         }
-        // Read under the lock: once the prompt is closed nobody reads here.
+        // Read under the lock: once the prompt is closed nothing is read here.
         let mut keys = self.lock();
         if !keys_came || !keys.open {
             return Ok(());

@@ -134,7 +134,7 @@ mod tests {
         }
     }
 
-    /// Before, nobody saw it: it was asked for only while rows were fetched.
+    /// Before, it was not seen: it was asked for only while rows were fetched.
     #[test]
     fn ctrl_c_while_rows_are_written_is_seen_before_the_last() {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

@@ -35,7 +35,7 @@ pub(super) async fn show(
     typed_ahead.push_str(&view.set_aside);
     match &outcome {
         Ok(()) => println!("[INFO] Result retrieval {}.", if view.ended { "completed" } else { "cancelled" }),
-        // What else ended it is told by the error: nobody cancelled it.
+        // What else ended it is told by the error: the user has not cancelled it.
         Err(_) => run.abandon().await,
     }
     outcome

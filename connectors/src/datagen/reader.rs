@@ -97,7 +97,7 @@ impl DatagenReader {
             Values::Sequence(sequence) => Some(sequence.count),
             _ => None,
         });
-        // A sequence ends the table, even one in a column that nobody reads.
+        // A sequence ends the table, even one in a column that is not read.
         let rows = self.settings.rows.into_iter().chain(lengths).map(|count| share_of(count, first, readers)).min();
         Ok(Share { first, readers, made, rows })
     }

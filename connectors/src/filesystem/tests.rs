@@ -223,7 +223,7 @@ fn folders_are_read_whole_without_hidden_files_and_compressed_files_by_their_suf
 fn a_missing_path_and_a_broken_archive_are_named() {
     let missing = read(&source(Path::new("/nowhere/x.csv"), &two(), &[("format", "csv")], &[]), 1).unwrap_err();
     assert!(missing.to_string().starts_with("File /nowhere/x.csv does not exist"), "{missing}");
-    // Failed before: nobody could tell whose folder that was, the client's, the JobManager's or a TaskManager's.
+    // Failed before: the message did not say whose folder that was, the client's, the JobManager's or a TaskManager's.
     let relative = read(&source(Path::new("nowhere/x.csv"), &two(), &[("format", "csv")], &[]), 1).unwrap_err();
     let here = std::env::current_dir().unwrap().join("nowhere/x.csv");
     for word in [&*format!("File {} does not exist", here.display()), "looked for it", "relative"] {

@@ -426,7 +426,7 @@ impl Bids {
         if wanted & bit(0) != 0 {
             self.auction.push(auction);
         }
-        // A value that nobody wants is drawn only for the sake of those after it.
+        // A value that is not selected is drawn only for the sake of those after it.
         if wanted & (bit(1) | bit(2) | bit(3) | bit(4) | bit(6)) == 0 {
             return;
         }

@@ -39,7 +39,7 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long tasks may take to end when the process stops.
 const STOP_PATIENCE: Duration = Duration::from_secs(2);
 /// How long it is remembered that an attempt was cancelled that had not come. A cancellation that overtakes a deployment, over
-/// another connection, is read within moments of it: who stood still meanwhile reads both when it goes on.
+/// another connection, is read within moments of it: a process that stood still meanwhile reads both when it goes on.
 const TAKEN_BACK_FOR: Duration = Duration::from_secs(600);
 /// How long a registration that is under way is waited for when the process stops.
 const REGISTRATION_PATIENCE: Duration = Duration::from_millis(500);
@@ -114,7 +114,7 @@ pub(crate) struct TaskExecutor {
     resource_manager: Option<Bytes>,
     /// The number of the last registration, which what is said of the slots belongs to.
     registration: u64,
-    /// How many reports of counters were made. Who hears it beside a word of a task knows which reports are of later.
+    /// How many reports of counters were made. A JobMaster that gets it beside a task's state knows which reports are later.
     reports: Arc<AtomicU64>,
     /// Slots that are on offer to their jobs.
     offers: HashMap<AllocationId, AbortHandle>,
@@ -187,7 +187,7 @@ impl TaskExecutor {
         }
     }
 
-    /// Does what is asked, unless whoever asked has gone: it has drawn its conclusions, and asks again if it still wants it.
+    /// Does what is asked, unless the caller has gone: it has drawn its conclusions, and asks again if it still wants it.
     fn handle_call(&mut self, call: Call) {
         match call {
             Call::RequestSlot(request, reply) => answer(reply, || self.request_slot(&request)),
@@ -253,7 +253,7 @@ impl TaskExecutor {
         Err(Status::failed_precondition("this TaskManager is not registered at that ResourceManager (any more)"))
     }
 
-    /// Gives a slot to a job if nobody holds it, and says what is true of all.
+    /// Gives a slot to a job if no job holds it, and says what is true of all.
     fn request_slot(&mut self, request: &proto::RequestSlotRequest) -> Result<proto::RequestSlotResponse, Status> {
         self.check_fence(&request.fence)?;
         let job = JobId::from_bytes(&request.job_id).ok_or_else(|| Status::invalid_argument("no job id"))?;
@@ -344,7 +344,7 @@ impl TaskExecutor {
         Ok(())
     }
 
-    /// Gives a slot back, after its tasks have ended. Nobody is to take it any more.
+    /// Gives a slot back, after its tasks have ended. No job is to take it any more.
     fn release(&mut self, id: AllocationId, reason: &str) {
         let Some(job) = self.slots.get(id).map(|held| held.job) else { return };
         if let Some(offer) = self.offers.remove(&id) {
@@ -398,7 +398,7 @@ impl TaskExecutor {
             attempt.is_some_and(|id| job.is_some_and(|job| job.tasks.contains_key(&id)))
         };
         request.tasks.retain(|task| !runs(task));
-        // A call that was overtaken by the cancellation of those who gave it up, and have been told that nothing runs here.
+        // A call that was overtaken by its cancellation: the JobMaster has given it up, and been told that nothing runs here.
         let taken_back = |task: &proto::TaskDeployment| {
             let attempt = AttemptId::from_bytes(&task.attempt_id);
             attempt.is_some_and(|id| job.is_some_and(|job| job.taken_back.contains_key(&id)))
@@ -554,7 +554,7 @@ impl TaskExecutor {
         told
     }
 
-    /// Who was told to end by others than this actor has to end in time as well.
+    /// A task that was told to end by others than this actor has to end in time as well.
     fn note_ending(&mut self) {
         let tasks = self.jobs.values().flat_map(|job| job.tasks.values());
         for task in tasks.filter(|task| task.is_ending()) {
@@ -680,7 +680,7 @@ impl TaskExecutor {
     }
 }
 
-/// Does what is asked if whoever asked is there still.
+/// Does what is asked if the caller is there still.
 fn answer<T>(reply: Reply<T>, work: impl FnOnce() -> Result<T, Status>) {
     if !reply.is_closed() {
         let _ = reply.send(work());

@@ -14,7 +14,7 @@ use wiesel_proto::resource_manager_client::ResourceManagerClient;
 
 use super::SlotStatus;
 
-/// The first and the longest pause while nobody listens at the ResourceManager's address.
+/// The first and the longest pause while no process listens at the ResourceManager's address.
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LAST_PAUSE: Duration = Duration::from_millis(500);
 /// A registration that is lost sooner is followed by a pause.
@@ -32,7 +32,7 @@ pub(crate) enum Event {
     Registered { fence: Bytes, registration: u64 },
     /// It is gone, or counts as gone.
     Lost { reason: String },
-    /// Nobody answered for too long.
+    /// No ResourceManager answered for too long.
     GaveUp { reason: String },
 }
 
@@ -110,7 +110,7 @@ impl Registration {
                     Code::InvalidArgument | Code::PermissionDenied | Code::Unauthenticated => {
                         (status.message().to_owned(), self.options.refused_delay)
                     }
-                    // Who had its id before may be gone in a moment.
+                    // The TaskManager that had its id before may be gone in a moment.
                     Code::Unavailable | Code::AlreadyExists => {
                         let delay = pause;
                         pause = (pause * 2).min(LAST_PAUSE);

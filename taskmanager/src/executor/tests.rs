@@ -7,7 +7,7 @@ use super::*;
 const FENCE: [u8; 16] = [7; 16];
 const JOB: [u8; 16] = [1; 16];
 
-/// Nobody answers here.
+/// A peer that does not answer.
 struct Silence;
 
 impl Transport for Silence {
@@ -151,7 +151,7 @@ async fn tasks_of_a_superseded_job_master_have_to_end_in_time() {
     assert!(executor.request_slot(&slot(0, 8)).unwrap().granted);
     executor.submit_tasks(deployment(5)).unwrap();
     assert_eq!(executor.overdue_cancellation(), None);
-    // Who asks is told what does not run here: the word of it may have been lost.
+    // A JobMaster that asks is told what does not run here: the report of it may have been lost.
     let answer = executor.cancel_tasks(&cancelled(&[6], JOB)).unwrap();
     assert_eq!(answer.not_running, [vec![6_u8; 16]]);
     let answer = executor.cancel_tasks(&cancelled(&[5, 6], [2; 16])).unwrap();

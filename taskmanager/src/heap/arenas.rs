@@ -1,6 +1,6 @@
 //! jemalloc's arenas, as far as they are used here. A thread that has entered one allocates there, also what is large; what is
-//! freed goes back to the arena that it came from, whoever frees it. So what an arena has given out and not got back is what its
-//! threads have allocated and nobody has freed, but for a few megabytes that threads keep for their next allocations.
+//! freed goes back to the arena that it came from, whichever thread frees it. So what an arena has given out and not got back is
+//! what its threads have allocated and no thread has freed, but for a few megabytes that threads keep for their next allocations.
 use std::ffi::{CStr, CString};
 use std::hint::black_box;
 use std::ptr::null_mut;

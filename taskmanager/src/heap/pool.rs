@@ -89,7 +89,7 @@ mod tests {
         let mut pool = Pool::default();
         assert_eq!(pool.take(JOB, || Some(7)), Some(7));
         assert!(pool.put_back(7) && pool.is_resting());
-        // Rows of the first task are with somebody still: they are not the second's.
+        // Rows of the first task are still held elsewhere: they are not the second's.
         pool.recycle(|_| Some(EMPTY + 1));
         assert_eq!(pool.take(OTHER, || Some(8)), Some(8));
         pool.recycle(|_| None);

@@ -184,7 +184,7 @@ impl Driver {
             // The rows after the savepoint are another job's: operators do not see an end here.
             self.chain_finished = true;
         } else if self.already_finished {
-            // Whoever reads this task may not have finished.
+            // The tasks that read from this one may not have finished.
             self.outputs.watermark(MAX_WATERMARK)?;
         } else {
             self.finish_chain()?;
@@ -230,7 +230,7 @@ impl Driver {
 
     /// Before the operators see an end: waits for the outcome of the savepoint that the job is to stop with, if the task has
     /// taken its part in one. Behind a savepoint that is complete the end is another job's, though a producer that had reached
-    /// the end of its data before has said `EndOfInput`. Nobody waits for this task meanwhile: over all its channels the
+    /// the end of its data before has said `EndOfInput`. No producer waits for this task meanwhile: over all its channels the
     /// barrier has come or the end, so it has taken all that its producers send before they acknowledge.
     fn await_stop(&mut self) -> Result<()> {
         while self.checkpoints.awaits_stop() && !self.chain_finished && !self.is_stopped() {

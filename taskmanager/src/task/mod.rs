@@ -105,7 +105,7 @@ impl RunningTask for TaskHandle {
 }
 
 impl Drop for TaskHandle {
-    /// Nobody can end the task any more.
+    /// Nothing else could end the task any more.
     fn drop(&mut self) {
         self.waiter.cancel();
     }

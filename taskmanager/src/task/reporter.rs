@@ -1,8 +1,8 @@
 //! The way of one task to its JobMaster: states and events, in order, each again until it is taken.
 //!
-//! A call has time by its size. What the JobMaster cannot take is said otherwise, never left out: who waits for a word about a
-//! checkpoint, or for a task's end, gets one, without its reason if the reason is what cannot be told. The end of a task that failed or was cancelled does not wait long for what the
-//! task had to say of checkpoints before; a FINISHED waits for all of it.
+//! A call has time by its size. What the JobMaster cannot take is said otherwise, never left out: a caller that waits for a word about
+//! a checkpoint, or for a task's end, gets one, without its reason if the reason is what cannot be told. The end of a task that
+//! failed or was cancelled does not wait long for what the task had to say of checkpoints before; a FINISHED waits for all of it.
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -63,7 +63,7 @@ pub enum Report {
     },
 }
 
-/// Who says it, to whom.
+/// The task that reports, and the JobMaster that it reports to.
 #[derive(Clone)]
 pub struct Sender {
     pub(crate) client: JobMasterClient<Channel>,
@@ -90,7 +90,7 @@ pub struct Reporter {
     progress: Arc<Progress>,
 }
 
-/// How far the sending has come, for those who wait for it.
+/// How far the sending has come, for threads that wait for it.
 struct Progress {
     sent: Mutex<(u64, bool)>,
     notifier: Arc<Notifier>,
@@ -117,7 +117,7 @@ impl Reporter {
             self.progress.hurry.send_replace(true);
         }
         let mut reports = self.reports.lock();
-        // After the JobMaster is lost nobody listens, and the task is being cancelled for it.
+        // After the JobMaster is lost the receiver is gone, and the task is being cancelled for it.
         let _ = reports.0.send(report.bounded());
         reports.1 += 1;
         reports.1
@@ -250,7 +250,7 @@ impl Sender {
                     return if unwanted { Outcome::Taken } else { Outcome::Refused };
                 }
                 Err(status) => {
-                    // Who was too slow once needs more time, not another try.
+                    // A JobMaster that was too slow once needs more time, not another try.
                     slow += u32::from(matches!(status.code(), Code::DeadlineExceeded | Code::Cancelled));
                     let (checkpoint_id, reason) = (report.checkpoint(), status.message());
                     tracing::debug!(checkpoint_id, reason, "a report to the JobMaster failed, trying again");

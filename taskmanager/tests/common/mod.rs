@@ -120,7 +120,7 @@ impl JobMaster for FakeJobManager {
             std::future::pending::<()>().await;
         }
         let mut heard = self.heard.lock();
-        // Whoever has ended cannot acknowledge any more.
+        // A task that has ended cannot acknowledge any more.
         let over = heard.states.get(&request.attempt_id).is_some_and(|states| is_end(states));
         assert!(!over, "an acknowledgement came after the task's end");
         heard.acknowledged.insert((request.attempt_id.clone(), request.checkpoint_id), request);
@@ -691,7 +691,7 @@ impl SourceReader for Numbers {
     }
 }
 
-/// Keeps a mebibyte for each batch: a gibibyte at most, should nobody end it.
+/// Keeps a mebibyte for each batch: a gibibyte at most, should it not be ended.
 #[derive(Default)]
 struct Hoarder {
     kept: Vec<Vec<u8>>,

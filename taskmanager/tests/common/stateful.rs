@@ -136,7 +136,7 @@ impl SourceReader for Positions {
             return Ok(SourceStatus::NothingAvailable { until: None });
         };
         if next >= self.hold && !self.board.open.load(Ordering::SeqCst) {
-            // Looked at again soon: nobody wakes the reader when the board opens.
+            // Looked at again soon: nothing wakes the reader when it may go on.
             return Ok(SourceStatus::NothingAvailable { until: Some(0) });
         }
         let end = (next + self.batch).min(self.rows);

@@ -10,7 +10,7 @@
 //! is removed only when its rows were copied to another file and a later checkpoint is durable; what goes without one no
 //! checkpoint names, and it is the attempt's own, or of an earlier attempt of its run. One that a savepoint names stays until it
 //! has its final name, or a job that started from the savepoint has taken its rows over and has a durable checkpoint
-//! ([`savepoint`]). A complete file of another run of the job is never removed: it is renamed by who restores it.
+//! ([`savepoint`]). A complete file of another run of the job is never removed: it is renamed by the run that restores it.
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -336,11 +336,11 @@ impl FileSink {
     }
 }
 
-/// Gives a complete file its name. Does nothing where that was done before, by whomever. Of a file in neither place:
+/// Gives a complete file its name. Does nothing where that was done before, by whichever attempt. Of a file in neither place:
 ///
-/// - This attempt wrote it (`again` is false): nobody had a reason to commit it, its rows are lost. An error.
+/// - This attempt wrote it (`again` is false): no other attempt had a reason to commit it, its rows are lost. An error.
 /// - The restored checkpoint names it (`again`): the checkpoint is complete, so that an earlier attempt may have committed the
-///   file, and who reads the table may have taken it away since; a job whose output is moved on between two runs is in order.
+///   file, and a reader of the table may have taken it away since; a job whose output is moved on between two runs is in order.
 ///   Nothing tells that from a loss afterwards, therefore it is a warning, and therefore no attempt may ever remove a file that
 ///   a complete checkpoint or a savepoint could name: see `FileSink::clean`.
 /// - The same, but the table's folder is not there either: files that are taken out of a folder leave the folder. This machine

@@ -19,7 +19,7 @@ pub(super) struct Names {
     next: u64,
 }
 
-/// Who made a hidden file.
+/// The subtask of an attempt that made a hidden file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Owner {
     /// The first half of the UUID.
@@ -83,7 +83,7 @@ pub(super) fn guard_of(hidden: &str) -> Option<String> {
     Some(guard(owner.sink, owner.subtask, owner.run?, owner.attempt_number))
 }
 
-/// Who made a hidden file; none: it is no part file in progress.
+/// The subtask that made a hidden file; none: it is no part file in progress.
 pub(super) fn owner(hidden: &str) -> Option<Owner> {
     let (name, attempt) = hidden.strip_prefix(".part-")?.split_once(".inprogress.")?;
     let attempt: Vec<&str> = attempt.split('.').collect();

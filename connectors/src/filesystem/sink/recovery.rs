@@ -93,7 +93,7 @@ impl FileSink {
 
     /// Where the job starts from a savepoint, its guards become obsolete with the files they keep: all that it names of an
     /// attempt of a subtask is this subtask's now. A guard that was written again since is of a later savepoint, and one of a
-    /// savepoint that the restored checkpoint came after is still of use to those who have that savepoint: these stay.
+    /// savepoint that the restored checkpoint came after is still of use to jobs that start from that savepoint: these stay.
     fn take_over_guards(&mut self, checkpoint: u64, named: &HashSet<PathBuf>) -> Result<()> {
         let levels = self.partitions.len();
         let guards: BTreeSet<PathBuf> = named.iter().filter_map(|hidden| guard_path(hidden, levels)).collect();
@@ -133,7 +133,7 @@ impl FileSink {
     ///
     /// A restart goes back to the latest checkpoint of its run, and that names what an earlier one named and what has not got its
     /// name since. Of other runs nothing is known: one may have a complete checkpoint that was kept and came after the one that
-    /// this run began with, and whose files nobody has committed yet, because the run died when it was complete; one may be
+    /// this run began with, and whose files no attempt has committed yet, because the run died when it was complete; one may be
     /// alive on another cluster. What a checkpoint named and somebody removed would be taken for committed (see `commit`). So
     /// files of other runs stay as they are, until a job starts from what names them, or somebody removes them by hand.
     ///
@@ -205,10 +205,10 @@ fn owner(hidden: &Path) -> Option<names::Owner> {
 ///   completed without one, at the end of its task. The rows would come twice: an error, as in Flink, before anything is touched.
 /// - This run did: a restart goes back to the latest checkpoint, while a file gets its name with one that is later than all in
 ///   which it takes rows. So it can only have been completed at the end of a task that waits for no checkpoint
-///   (`FileSink::commit_at_end`). The rows do come twice then (docs/design.md), but nobody could do anything about an error,
+///   (`FileSink::commit_at_end`). The rows do come twice then (docs/design.md), but nothing could be done about an error,
 ///   which would come with every restart.
 ///
-/// Whoever goes on with a file, at whichever parallelism, copies it under a name of its own: that never gives it its name.
+/// A subtask that goes on with a file, at whichever parallelism, copies it under a name of its own: it never gives it its name.
 fn without_completed(files: Vec<FileState>, checkpoint: u64, run: u64) -> Result<Vec<FileState>> {
     let mut left = Vec::with_capacity(files.len());
     for file in files {

@@ -49,7 +49,7 @@ impl Guard {
         Ok(Self { path, savepoints, named: files.iter().map(|file| file.hidden().clone()).collect() })
     }
 
-    /// A savepoint failed: nobody starts from it. None: there is no other one that needs the guard.
+    /// A savepoint failed: no job starts from it. None: there is no other one that needs the guard.
     pub(super) fn failed(mut self, savepoint: u64) -> Result<Option<Self>> {
         let was_last = self.savepoints.last() == Some(&savepoint);
         self.savepoints.retain(|known| *known != savepoint);

@@ -15,7 +15,7 @@ use super::scan::{Value, for_each_element, for_each_field, unescape};
 pub(super) struct Reading<'a> {
     pub(super) format: &'a JsonFormat,
     pub(super) scratch: &'a mut Vec<u8>,
-    /// What may be made of the record; the place of a column's value is claimed by whoever adds it.
+    /// What may be made of the record; the place of a column's value is claimed by the caller that adds it.
     pub(super) budget: &'a mut RecordBudget,
 }
 

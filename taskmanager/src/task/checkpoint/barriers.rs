@@ -4,7 +4,7 @@
 //! Aligned: a channel whose barrier has come is blocked until all have; then the snapshot is taken. Unaligned: the snapshot is
 //! taken with the first barrier, and the rows that come over the other channels before theirs are recorded. An aligned
 //! checkpoint may become unaligned while it waits. At least once: nothing is blocked, the last barrier counts. A channel that
-//! has ended waits for nobody.
+//! has ended waits for no barrier.
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Deref;
 use std::sync::Arc;

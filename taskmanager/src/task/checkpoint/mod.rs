@@ -168,7 +168,7 @@ impl Driver {
         self.checkpoints.stop = None;
         self.checkpoints.stopped = completed.then_some(stop);
         if !completed && stop.drain {
-            // Event time is at its end and the operators have finished: nobody can go on from here.
+            // Event time is at its end and the operators have finished: the task cannot go on from here.
             return Err(Error::External { message: "Stop-with-savepoint failed.".to_owned(), source: None });
         }
         Ok(())

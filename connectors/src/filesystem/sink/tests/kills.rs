@@ -1,4 +1,4 @@
-//! A process may die between any two steps of a commit: whoever goes on from the checkpoint does the rest, and nothing twice.
+//! A process may die between any two steps of a commit: the attempt that restores the checkpoint does the rest, and nothing twice.
 use super::*;
 
 /// Gives so many hidden files their names, as a commit that does not get further.

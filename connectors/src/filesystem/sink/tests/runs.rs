@@ -1,4 +1,4 @@
-//! Runs of a job under one id: what one of them has left belongs to whoever starts from a checkpoint that names it.
+//! Runs of a job under one id: what one of them has left belongs to the run that starts from a checkpoint that names it.
 use wiesel_operators::operator::Error;
 
 use super::*;
@@ -26,7 +26,7 @@ fn a_run_from_an_earlier_checkpoint_leaves_what_a_later_one_of_another_run_names
         first.complete(1, 0b11);
         first.write(1, &row(2));
         let later = first.snapshot(2, 2);
-        // Everything was killed when the checkpoint was complete, before anybody was told.
+        // Everything was killed when the checkpoint was complete, before any subtask was notified.
         drop(first);
         let mut second = Attempt::start_as((3, 0), &spec, 1, &clock, Some(&earlier));
         second.snapshot(2, 1);
@@ -45,8 +45,8 @@ fn a_run_from_an_earlier_checkpoint_leaves_what_a_later_one_of_another_run_names
     }
 }
 
-/// A file that takes more rows is copied by who restores it, and goes with that one's first checkpoint, as nobody else can tell
-/// that it is not needed any more. Who comes later is told what is missing, why, and what to do.
+/// A file that takes more rows is copied by the run that restores it, and goes with that one's first checkpoint, as no other can
+/// tell that it is not needed any more. A run that comes later fails with what is missing, why, and what to do.
 #[test]
 fn rows_that_another_run_has_taken_over_are_an_error_of_the_next_one_and_not_lost() {
     let folder = tempfile::tempdir().unwrap();
@@ -156,8 +156,8 @@ fn a_file_that_the_end_of_its_task_completed_stops_other_runs_and_no_restart() {
     assert_eq!(visible(folder.path(), "json"), ["+I[1, x]", "+I[2, x]"]);
 }
 
-/// What died before anybody had heard of its checkpoint, what was committed when a savepoint or a checkpoint began, and a file
-/// that other subtasks go on with at each start.
+/// What died before any subtask was notified of its checkpoint, what was committed when a savepoint or a checkpoint began, and a
+/// file that other subtasks go on with at each start.
 #[test]
 fn a_start_from_the_latest_checkpoint_or_savepoint_is_never_refused() {
     for (run, from) in (0..3).flat_map(|from| [(9, from), (5, from)]) {
@@ -213,7 +213,7 @@ fn two_runs_at_once_leave_each_other_alone() {
     }
 }
 
-/// Whether a checkpoint names them nobody can tell; an attempt of the same run can, and removes them.
+/// Whether a checkpoint names them another run cannot tell; an attempt of the same run can, and removes them.
 #[test]
 fn what_another_run_has_left_stays_and_what_its_own_has_left_goes() {
     let folder = tempfile::tempdir().unwrap();

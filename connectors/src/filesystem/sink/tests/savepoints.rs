@@ -81,7 +81,7 @@ fn another_run_of_the_job_leaves_what_a_savepoint_names() {
     }
 }
 
-/// A checkpoint that came after the savepoint is what a job starts from: who has the savepoint still can.
+/// A checkpoint that came after the savepoint is what a job starts from: another one can still start from the savepoint.
 #[test]
 fn a_start_from_a_later_checkpoint_leaves_what_a_savepoint_names() {
     let folder = tempfile::tempdir().unwrap();
@@ -144,7 +144,7 @@ fn a_guard_goes_when_what_the_savepoint_names_is_committed() {
         write(&mut attempt, [3, 4], "b");
         attempt.savepoint(3, 4);
         assert_eq!(guards(folder.path()), 1, "{format}: one for both");
-        assert_eq!(visible(folder.path(), format), [""; 0], "{format}: nobody commits because of a savepoint");
+        assert_eq!(visible(folder.path(), format), [""; 0], "{format}: a savepoint commits nothing");
         attempt.snapshot(4, 4);
         attempt.0[0].checkpoint_aborted(4).unwrap();
         assert_eq!(guards(folder.path()), 1, "{format}");

@@ -147,7 +147,7 @@ fn a_channel_that_ended_is_not_waited_for() {
     barriers.barrier(0, &aligned(1), at(1));
     assert_eq!(barriers.ended(2), [snapshot(&aligned(1), 1, false), Action::Resume(0)]);
     assert_eq!(barriers.barrier(0, &aligned(2), at(1)), [snapshot(&aligned(2), 1, false)]);
-    // The JobMaster triggers it itself once nobody is left to.
+    // The JobMaster triggers it once no producer is left to send a barrier.
     assert_eq!(barriers.triggered(&aligned(3), at(2)), []);
     assert_eq!(barriers.ended(0), [snapshot(&aligned(3), 2, false)]);
     assert_eq!(barriers.triggered(&aligned(4), at(3)), [snapshot(&aligned(4), 3, false)]);
