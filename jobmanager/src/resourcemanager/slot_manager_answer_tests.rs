@@ -5,9 +5,7 @@ use super::*;
 #[test]
 fn a_slot_that_is_granted_after_its_request_was_given_up_is_its_jobs_and_not_freed() {
     for is_taken in [false, true] {
-        let mut slots = SlotManager::default();
-        register(&mut slots, "a", 2);
-        slots.require(job(1), 1);
+        let mut slots = slots_for_a_job(&[("a", 2)], 1);
         slots.require(job(2), 1);
         let asked = slots.decide(0, &mut ids());
         let of_first = asked.iter().find(|asked| asked.job == job(1)).unwrap();
@@ -18,7 +16,7 @@ fn a_slot_that_is_granted_after_its_request_was_given_up_is_its_jobs_and_not_fre
         if is_taken {
             assert_eq!(slots.accepted("a", taken, number(3)), Acceptance::Open);
         }
-        let report = [ReportedSlot { index: 0, allocation: Some(taken), releasing: false }, free(1)];
+        let report = [holding(0, taken), free(1)];
         let outcome = slots.answered("a", taken.allocation, true, number(3), &report);
         let confirmed = if is_taken { vec![taken] } else { Vec::new() };
         assert_eq!(outcome, Reconciliation { confirmed, ..Reconciliation::default() });

@@ -26,13 +26,20 @@ fn free(index: u32) -> ReportedSlot {
 }
 
 fn held(index: u32, id: u8, number: u8) -> ReportedSlot {
-    let allocation = SlotAllocation { allocation: AllocationId([id; 16]), job: job(number) };
-    ReportedSlot { index, allocation: Some(allocation), releasing: false }
+    holding(index, SlotAllocation { allocation: AllocationId([id; 16]), job: job(number) })
 }
 
 /// Of a report under the first registration.
 fn number(version: u64) -> ReportNumber {
     ReportNumber { registration: 1, version }
+}
+
+fn taken_by(asked: &NewAllocation) -> SlotAllocation {
+    SlotAllocation { allocation: asked.allocation, job: asked.job }
+}
+
+fn holding(index: u32, taken: SlotAllocation) -> ReportedSlot {
+    ReportedSlot { index, allocation: Some(taken), releasing: false }
 }
 
 /// A TaskManager that has said that all its slots are free.
@@ -42,22 +49,26 @@ fn register(slots: &mut SlotManager, id: &str, count: u32) {
     assert_eq!(slots.report(id, number(1), &report), Reconciliation::default());
 }
 
+/// TaskManagers with so many free slots each, and job 1, which requires so many.
+fn slots_for_a_job(task_managers: &[(&str, u32)], required: u32) -> SlotManager {
+    let mut slots = SlotManager::default();
+    for (id, count) in task_managers {
+        register(&mut slots, id, *count);
+    }
+    slots.require(job(1), required);
+    slots
+}
+
 #[test]
 fn a_job_is_spread_over_task_managers() {
-    let mut slots = SlotManager::default();
-    register(&mut slots, "a", 4);
-    register(&mut slots, "b", 4);
-    slots.require(job(1), 4);
+    let mut slots = slots_for_a_job(&[("a", 4), ("b", 4)], 4);
     assert_eq!(spread_of(&slots.decide(0, &mut ids())), ["a", "b", "a", "b"]);
 }
 
 #[test]
 fn two_slots_cross_even_beside_another_job() {
-    let mut slots = SlotManager::default();
-    register(&mut slots, "a", 2);
-    register(&mut slots, "b", 2);
+    let mut slots = slots_for_a_job(&[("a", 2), ("b", 2)], 1);
     let mut ids = ids();
-    slots.require(job(1), 1);
     slots.decide(0, &mut ids);
     slots.require(job(2), 2);
     let decisions = slots.decide(0, &mut ids);
@@ -97,9 +108,7 @@ fn thousands_that_wait_cost_nothing_as_long_as_no_slot_is_free() {
 
 #[test]
 fn a_job_gets_all_or_nothing_and_lets_smaller_ones_pass() {
-    let mut slots = SlotManager::default();
-    register(&mut slots, "a", 2);
-    slots.require(job(1), 3);
+    let mut slots = slots_for_a_job(&[("a", 2)], 3);
     slots.require(job(2), 1);
     let mut ids = ids();
     let decisions = slots.decide(0, &mut ids);
@@ -110,10 +119,7 @@ fn a_job_gets_all_or_nothing_and_lets_smaller_ones_pass() {
 
 #[test]
 fn slots_of_a_lost_task_manager_are_given_anew() {
-    let mut slots = SlotManager::default();
-    register(&mut slots, "a", 1);
-    register(&mut slots, "b", 1);
-    slots.require(job(1), 2);
+    let mut slots = slots_for_a_job(&[("a", 1), ("b", 1)], 2);
     let mut ids = ids();
     slots.decide(0, &mut ids);
     slots.unregister("a");
@@ -166,16 +172,14 @@ fn nothing_is_given_before_it_is_reported() {
 /// Failed before slots were given by reports: an unanswered request made the slot free, whatever had become of it.
 #[test]
 fn an_unanswered_slot_is_given_to_no_job_until_it_is_reported() {
-    let mut slots = SlotManager::default();
-    register(&mut slots, "a", 1);
-    slots.require(job(1), 1);
+    let mut slots = slots_for_a_job(&[("a", 1)], 1);
     let mut ids = ids();
     let first = slots.decide(0, &mut ids)[0].allocation;
     slots.not_granted("a", first);
     assert!(slots.decide(0, &mut ids).is_empty());
     // It was given after all, and its job has it.
     let taken = SlotAllocation { allocation: first, job: job(1) };
-    slots.report("a", number(2), &[ReportedSlot { index: 0, allocation: Some(taken), releasing: false }]);
+    slots.report("a", number(2), &[holding(0, taken)]);
     assert_eq!(slots.task_manager("a").unwrap().slots(), [SlotState::Held(taken)]);
     assert!(slots.decide(0, &mut ids).is_empty());
     // Or another one was not.
@@ -188,13 +192,11 @@ fn an_unanswered_slot_is_given_to_no_job_until_it_is_reported() {
 
 #[test]
 fn an_older_report_than_the_last_does_not_count() {
-    let mut slots = SlotManager::default();
-    register(&mut slots, "a", 1);
-    slots.require(job(1), 1);
+    let mut slots = slots_for_a_job(&[("a", 1)], 1);
     let allocation = slots.decide(0, &mut ids())[0].allocation;
     assert!(slots.granted("a", allocation));
     let taken = SlotAllocation { allocation, job: job(1) };
-    slots.report("a", number(7), &[ReportedSlot { index: 0, allocation: Some(taken), releasing: false }]);
+    slots.report("a", number(7), &[holding(0, taken)]);
     assert_eq!(slots.report("a", number(6), &[free(0)]), Reconciliation::default());
     assert_eq!(slots.totals(), (1, 0));
     let lost = Reconciliation { lost: vec![taken], ..Default::default() };
@@ -206,19 +208,13 @@ fn an_older_report_than_the_last_does_not_count() {
 /// numbered from the beginning again, were dropped for ever.
 #[test]
 fn a_late_answer_of_a_dead_process_says_nothing_of_its_successor() {
-    let mut slots = SlotManager::default();
-    register(&mut slots, "a", 1);
-    slots.require(job(1), 1);
+    let mut slots = slots_for_a_job(&[("a", 1)], 1);
     let mut ids = ids();
     let asked = slots.decide(0, &mut ids)[0].allocation;
     slots.unregister("a");
     slots.register("a", 2, 1);
     let old = ReportNumber { registration: 1, version: 57 };
-    let gave = ReportedSlot {
-        index: 0,
-        allocation: Some(SlotAllocation { allocation: asked, job: job(1) }),
-        releasing: false,
-    };
+    let gave = holding(0, SlotAllocation { allocation: asked, job: job(1) });
     assert_eq!(slots.answered("a", asked, true, old, &[gave]), Reconciliation::default());
     assert_eq!(slots.task_manager("a").unwrap().slots(), [SlotState::Unreported]);
     let new = |version| ReportNumber { registration: 2, version };
@@ -236,16 +232,10 @@ fn a_late_answer_of_a_dead_process_says_nothing_of_its_successor() {
 
 #[test]
 fn what_is_given_and_not_wanted_any_more_is_freed() {
-    let mut slots = SlotManager::default();
-    register(&mut slots, "a", 1);
-    slots.require(job(1), 1);
+    let mut slots = slots_for_a_job(&[("a", 1)], 1);
     let asked = slots.decide(0, &mut ids())[0].allocation;
     slots.release(job(1));
-    let gave = ReportedSlot {
-        index: 0,
-        allocation: Some(SlotAllocation { allocation: asked, job: job(1) }),
-        releasing: false,
-    };
+    let gave = holding(0, SlotAllocation { allocation: asked, job: job(1) });
     assert_eq!(slots.answered("a", asked, true, number(2), &[gave]).to_free, [asked]);
     slots.report("a", number(3), &[free(0)]);
     assert_eq!(slots.totals(), (1, 1));
@@ -272,9 +262,7 @@ fn a_reported_slot_is_its_jobs_and_unwanted_without_one() {
 
 #[test]
 fn a_slot_that_its_job_does_not_have_is_freed_and_another_one_asked_for() {
-    let mut slots = SlotManager::default();
-    register(&mut slots, "a", 2);
-    slots.require(job(1), 1);
+    let mut slots = slots_for_a_job(&[("a", 2)], 1);
     let mut ids = ids();
     let first = slots.decide(0, &mut ids)[0].clone();
     assert!(slots.granted("a", first.allocation));
@@ -467,11 +455,8 @@ impl Cluster {
 /// Before, an unreachable TaskManager was the least used one, and was asked again and again.
 #[test]
 fn a_task_manager_that_does_not_answer_is_left_alone_for_a_while() {
-    let mut slots = SlotManager::default();
-    register(&mut slots, "a", 4);
-    register(&mut slots, "b", 2);
+    let mut slots = slots_for_a_job(&[("a", 4), ("b", 2)], 1);
     let mut ids = ids();
-    slots.require(job(1), 1);
     let asked = slots.decide(100, &mut ids)[0].clone();
     assert_eq!(asked.task_manager, "a");
     slots.not_granted("a", asked.allocation);
@@ -497,9 +482,7 @@ fn a_task_manager_that_does_not_answer_is_left_alone_for_a_while() {
     let again = slots.decide(5_000 + 2 * FIRST_PAUSE as i64, &mut ids);
     assert_eq!(spread_of(&again), ["a", "a"]);
     // Once it has answered it is one like the others.
-    let taken = |slot: &NewAllocation| SlotAllocation { allocation: slot.allocation, job: slot.job };
-    let held =
-        |slot: &NewAllocation| ReportedSlot { index: slot.slot, allocation: Some(taken(slot)), releasing: false };
+    let held = |slot: &NewAllocation| holding(slot.slot, taken_by(slot));
     slots.answered("a", again[0].allocation, true, number(4), &[held(&again[0])]);
     slots.answered("a", again[1].allocation, true, number(5), &[held(&again[0]), held(&again[1])]);
     slots.require(job(4), 1);
@@ -509,11 +492,8 @@ fn a_task_manager_that_does_not_answer_is_left_alone_for_a_while() {
 /// Before, each call had to fail for itself, one after the other, before all that the job missed was asked for elsewhere.
 #[test]
 fn one_failed_call_lets_the_other_slots_be_asked_for_elsewhere() {
-    let mut slots = SlotManager::default();
-    register(&mut slots, "a", 4);
-    register(&mut slots, "b", 4);
+    let mut slots = slots_for_a_job(&[("a", 4), ("b", 4)], 4);
     let mut ids = ids();
-    slots.require(job(1), 4);
     let asked = slots.decide(100, &mut ids);
     assert_eq!(spread_of(&asked), ["a", "b", "a", "b"]);
     for given in [&asked[1], &asked[3]] {
@@ -532,10 +512,8 @@ fn one_failed_call_lets_the_other_slots_be_asked_for_elsewhere() {
 /// Before, a job that only an unreachable TaskManager had slots for missed none.
 #[test]
 fn slots_of_a_task_manager_that_does_not_answer_are_missing() {
-    let mut slots = SlotManager::default();
-    register(&mut slots, "a", 2);
+    let mut slots = slots_for_a_job(&[("a", 2)], 2);
     let mut ids = ids();
-    slots.require(job(1), 2);
     let asked = slots.decide(0, &mut ids);
     assert_eq!(slots.shortage(job(1)), None, "it is being given them");
     slots.not_granted("a", asked[0].allocation);
@@ -548,7 +526,7 @@ fn slots_of_a_task_manager_that_does_not_answer_are_missing() {
     assert_eq!(spread_of(&again), ["a", "a"]);
     assert_eq!(slots.shortages(), BTreeMap::from([(job(1), shortage)]), "it did not answer last time");
     let taken = SlotAllocation { allocation: again[0].allocation, job: job(1) };
-    let held = ReportedSlot { index: again[0].slot, allocation: Some(taken), releasing: false };
+    let held = holding(again[0].slot, taken);
     slots.answered("a", again[0].allocation, true, number(3), &[held]);
     assert_eq!(slots.shortage(job(1)), None, "it answers");
 }
@@ -707,17 +685,14 @@ fn what_a_job_misses_is_known_until_it_is_there() {
 /// Failed before: until the next heartbeat it was no job's, and one slot after the other was asked for, which the job did not take.
 #[test]
 fn a_slot_that_its_job_has_taken_counts_whether_or_not_its_task_manager_has_answered() {
-    let mut slots = SlotManager::default();
-    register(&mut slots, "a", 1);
-    register(&mut slots, "b", 1);
-    slots.require(job(1), 1);
+    let mut slots = slots_for_a_job(&[("a", 1), ("b", 1)], 1);
     let mut ids = ids();
     let asked = slots.decide(0, &mut ids).remove(0);
     assert_eq!(asked.task_manager, "a");
     let holder = |slots: &SlotManager| slots.task_manager("a").unwrap().slots()[0].job();
     slots.not_granted("a", asked.allocation);
     assert_eq!(holder(&slots), None);
-    let taken = SlotAllocation { allocation: asked.allocation, job: job(1) };
+    let taken = taken_by(&asked);
     assert_eq!(slots.accepted("a", taken, number(2)), Acceptance::Confirmed);
     assert_eq!(holder(&slots), Some(job(1)));
     assert!(slots.decide(0, &mut ids).is_empty());
@@ -733,19 +708,17 @@ fn a_slot_that_its_job_has_taken_counts_whether_or_not_its_task_manager_has_answ
 /// Failed before: it was confirmed, and the job deployed into a slot that was not held for it.
 #[test]
 fn a_slot_that_its_task_manager_gave_back_before_its_job_took_it_is_lost() {
-    let mut slots = SlotManager::default();
-    register(&mut slots, "a", 2);
-    slots.require(job(1), 1);
+    let mut slots = slots_for_a_job(&[("a", 2)], 1);
     let mut ids = ids();
     let asked = slots.decide(0, &mut ids).remove(0);
-    let taken = SlotAllocation { allocation: asked.allocation, job: job(1) };
-    let held = ReportedSlot { index: asked.slot, allocation: Some(taken), releasing: false };
+    let taken = taken_by(&asked);
+    let held = holding(asked.slot, taken);
     slots.answered("a", asked.allocation, true, number(2), &[held]);
     assert_eq!(slots.report("a", number(3), &[free(0), free(1)]).lost, [taken], "its job does not have it yet");
     assert_eq!(slots.accepted("a", taken, number(2)), Acceptance::Lost);
     // The other one that was asked for since is being given back by the job, which had taken the first.
     let asked = slots.decide(0, &mut ids).remove(0);
-    let taken = SlotAllocation { allocation: asked.allocation, job: job(1) };
+    let taken = taken_by(&asked);
     assert!(slots.granted("a", asked.allocation));
     assert!(slots.give_up("a", asked.allocation));
     assert_eq!(slots.accepted("a", taken, number(4)), Acceptance::Lost, "and it is offered again");
@@ -755,14 +728,11 @@ fn a_slot_that_its_task_manager_gave_back_before_its_job_took_it_is_lost() {
 /// Failed before: the slot counted as the job's whose request had no answer yet, or whose answer had come late.
 #[test]
 fn a_slot_that_was_given_back_is_lost_whether_or_not_its_task_manager_has_answered() {
-    let mut slots = SlotManager::default();
-    register(&mut slots, "a", 1);
-    register(&mut slots, "b", 1);
-    slots.require(job(1), 1);
+    let mut slots = slots_for_a_job(&[("a", 1), ("b", 1)], 1);
     let mut ids = ids();
     let asked = slots.decide(0, &mut ids).remove(0);
-    let taken = SlotAllocation { allocation: asked.allocation, job: job(1) };
-    let held = ReportedSlot { index: 0, allocation: Some(taken), releasing: false };
+    let taken = taken_by(&asked);
+    let held = holding(0, taken);
     slots.report("a", number(3), &[free(0)]);
     assert_eq!(slots.accepted("a", taken, number(2)), Acceptance::Lost);
     assert_eq!(spread_of(&slots.decide(0, &mut ids)), ["b"], "another one is asked for at once");
@@ -776,12 +746,10 @@ fn a_slot_that_was_given_back_is_lost_whether_or_not_its_task_manager_has_answer
 #[test]
 fn a_slot_of_which_nothing_is_known_is_its_jobs_or_lost_with_the_next_report() {
     for is_held in [true, false] {
-        let mut slots = SlotManager::default();
-        register(&mut slots, "a", 2);
-        slots.require(job(1), 2);
+        let mut slots = slots_for_a_job(&[("a", 2)], 2);
         // Its request had failed, was reported as not done, and was done late.
         let taken = SlotAllocation { allocation: AllocationId([7; 16]), job: job(1) };
-        let held = ReportedSlot { index: 1, allocation: Some(taken), releasing: false };
+        let held = holding(1, taken);
         for _ in 0..2 {
             assert_eq!(slots.accepted("a", taken, number(4)), Acceptance::Open);
         }
