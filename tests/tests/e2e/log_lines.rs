@@ -13,16 +13,10 @@ fn lines(cluster: &Cluster, log: &str, words: &[&str]) -> Vec<String> {
     all.filter(|line| words.iter().all(|word| line.contains(word))).map(str::to_owned).collect()
 }
 
-/// Failed before: the TaskManager's line had no job, the JobManager had no line that named task and TaskManager, and lines of
-/// sinks had neither.
-#[test]
-fn lines_about_tasks_and_checkpoints_name_all_that_they_belong_to() {
-    let cluster = Cluster::builder()
-        .set("execution.checkpointing.interval", "200 ms")
-        .set("restart-strategy.type", "none")
-        .start();
+/// A job that has failed for good because of a line of its file, in each of its attempts.
+fn failed_job(cluster: &Cluster) -> String {
     let bad = cluster.file("bad.csv", "1\nthree\n");
-    let failing = cluster.submit(
+    let job = cluster.submit(
         &format!(
             "CREATE TABLE t (n INT) WITH ('connector' = 'filesystem', 'path' = '{}', 'format' = 'csv');
              CREATE TABLE nowhere (n INT) WITH ('connector' = 'blackhole');
@@ -31,7 +25,19 @@ fn lines_about_tasks_and_checkpoints_name_all_that_they_belong_to() {
         ),
         1,
     );
-    cluster.wait_for_state(&failing, "FAILED", LIMIT);
+    cluster.wait_for_state(&job, "FAILED", LIMIT);
+    job
+}
+
+/// Failed before: the TaskManager's line had no job, the JobManager had no line that named task and TaskManager, and lines of
+/// sinks had neither.
+#[test]
+fn lines_about_tasks_and_checkpoints_name_all_that_they_belong_to() {
+    let cluster = Cluster::builder()
+        .set("execution.checkpointing.interval", "200 ms")
+        .set("restart-strategy.type", "none")
+        .start();
+    let failing = failed_job(&cluster);
     let job = format!("job_id={failing}");
     for log in ["taskexecutor", "standalonesession"] {
         let failed = lines(&cluster, log, &["task failed"]);
@@ -76,17 +82,7 @@ fn the_story_of_a_job_with_a_few_restarts_is_complete() {
         .set("restart-strategy.fixed-delay.attempts", "2")
         .set("restart-strategy.fixed-delay.delay", "10 ms")
         .start();
-    let bad = cluster.file("bad.csv", "1\nthree\n");
-    let job = cluster.submit(
-        &format!(
-            "CREATE TABLE t (n INT) WITH ('connector' = 'filesystem', 'path' = '{}', 'format' = 'csv');
-             CREATE TABLE nowhere (n INT) WITH ('connector' = 'blackhole');
-             INSERT INTO nowhere SELECT n FROM t;",
-            bad.display()
-        ),
-        1,
-    );
-    cluster.wait_for_state(&job, "FAILED", LIMIT);
+    let job = failed_job(&cluster);
     let of_job = format!("job_id={job}");
     for log in ["taskexecutor", "standalonesession"] {
         for attempt in ["(1/1)#0", "(1/1)#1", "(1/1)#2"] {
