@@ -298,6 +298,7 @@ fn not_found_by_a_sweep(garbage: &Garbage, run: u64) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::store::metadata_with_files;
     use super::*;
 
     fn done() -> Cleaned {
@@ -322,15 +323,7 @@ mod tests {
     }
 
     fn completed(owner: Owner, files: &[&str]) -> Garbage {
-        let file = |path: &&str| proto::KeyedStateFile {
-            file: Some(proto::StateFile { path: (*path).into(), ..Default::default() }),
-            ..Default::default()
-        };
-        let keyed = proto::KeyedStateHandle { files: files.iter().map(file).collect(), ..Default::default() };
-        let operator = proto::OperatorSubtaskState { keyed: vec![keyed], ..Default::default() };
-        let state = proto::TaskState { operators: vec![operator], ..Default::default() };
-        let vertex = proto::VertexState { subtasks: vec![state], ..Default::default() };
-        let metadata = proto::CheckpointMetadata { checkpoint_id: 5, vertices: vec![vertex], ..Default::default() };
+        let metadata = metadata_with_files(5, files, false);
         let checkpoint = CompletedCheckpoint::of_job(Arc::new(metadata), "s3://b/chk-5".into());
         Garbage::Completed(Arc::new(CompletedCheckpoint { owner, ..checkpoint }))
     }

@@ -2,6 +2,17 @@
 use super::*;
 
 impl Fixture {
+    /// The calls of both checkpoints to the sources have been answered.
+    fn with_two_triggered() -> Self {
+        let mut job = Self::new(&[("interval", "1 s"), ("max-concurrent-checkpoints", "2")]);
+        for (id, now) in [(1, 1_000), (2, 2_000)] {
+            job.at(now);
+            job.prepared(id);
+            job.triggered(id);
+        }
+        job
+    }
+
     pub(super) fn end_of_data(&mut self, attempt: u8, awaits_checkpoint: bool) -> Vec<Action> {
         let attempt = AttemptId([attempt; 16]);
         let (vertex, subtask) = self.graph.find(attempt).unwrap();
@@ -60,12 +71,7 @@ fn a_task_that_has_begun_a_checkpoint_is_not_triggered_again() {
 #[test]
 fn a_task_is_told_of_checkpoints_in_their_order() {
     for lucky in [true, false] {
-        let mut job = Fixture::new(&[("interval", "1 s"), ("max-concurrent-checkpoints", "2")]);
-        for (id, now) in [(1, 1_000), (2, 2_000)] {
-            job.at(now);
-            job.prepared(id);
-            job.triggered(id);
-        }
+        let mut job = Fixture::with_two_triggered();
         assert_eq!(triggers(&job.end_of_data(3, false)), [(1, vec![3])]);
         assert_eq!(triggers(&job.end_of_data(4, false)), [(1, vec![4])]);
         assert!(job.triggered(1).is_empty(), "one call is not answered");
@@ -95,12 +101,7 @@ fn the_earlier_checkpoint_comes_first_also_where_the_later_one_is_being_told() {
 fn a_task_hears_what_is_complete_when_it_has_heard_what_has_begun() {
     let completed = Some((1, proto::CheckpointOutcome::Completed, 4));
     for lucky in [true, false] {
-        let mut job = Fixture::new(&[("interval", "1 s"), ("max-concurrent-checkpoints", "2")]);
-        for (id, now) in [(1, 1_000), (2, 2_000)] {
-            job.at(now);
-            job.prepared(id);
-            job.triggered(id);
-        }
+        let mut job = Fixture::with_two_triggered();
         assert_eq!(triggers(&job.end_of_data(4, true)), [(1, vec![4])]);
         assert_eq!(triggers(&job.triggered(1)), [(2, vec![4])]);
         for attempt in [1, 2, 3] {

@@ -180,6 +180,10 @@ fn failure(actions: &[Action]) -> Option<Reason> {
     })
 }
 
+fn fails_job(actions: &[Action]) -> bool {
+    actions.iter().any(|action| matches!(action, Action::FailJob(_)))
+}
+
 fn discarded(actions: &[Action]) -> Vec<u64> {
     let garbage = actions.iter().filter_map(|action| match action {
         Action::Discard { garbage, .. } => Some(garbage),
@@ -253,7 +257,7 @@ fn a_checkpoint_that_takes_too_long_fails_and_is_cleaned_up() {
     job.prepared(2);
     let actions = job.at(11_000);
     assert!(matches!(actions[0], Action::Release { id: 2 }), "{actions:?}");
-    assert!(actions.iter().any(|action| matches!(action, Action::FailJob(_))), "{actions:?}");
+    assert!(fails_job(&actions), "{actions:?}");
 }
 
 #[test]
@@ -265,13 +269,13 @@ fn a_decline_or_a_refused_call_fails_the_checkpoint() {
     job.coordinator.triggered(1, refused, &job.graph, job.now);
     let actions = job.actions();
     assert_eq!(failure(&actions), Some(Reason::TriggerFailure));
-    assert!(!actions.iter().any(|action| matches!(action, Action::FailJob(_))), "that does not count");
+    assert!(!fails_job(&actions), "that does not count");
     job.at(2_000);
     job.prepared(2);
     job.triggered(2);
     job.coordinator.decline(2, CheckpointFailure::new(Reason::AsyncException), &job.graph, job.now);
     let actions = job.actions();
-    assert!(actions.iter().any(|action| matches!(action, Action::FailJob(_))), "none is tolerated: {actions:?}");
+    assert!(fails_job(&actions), "none is tolerated: {actions:?}");
 }
 
 #[test]
@@ -386,7 +390,7 @@ fn a_failed_drain_of_the_tasks_fails_the_job() {
     job.triggered(1);
     job.coordinator.decline(1, CheckpointFailure::new(Reason::AsyncException), &job.graph, job.now);
     let actions = job.actions();
-    assert!(actions.iter().any(|action| matches!(action, Action::FailJob(_))), "{actions:?}");
+    assert!(fails_job(&actions), "{actions:?}");
     assert!(actions.iter().any(|action| matches!(action, Action::Answer { ticket: 1, result: Err(_) })));
 }
 
@@ -403,7 +407,7 @@ fn a_savepoint_that_a_task_cannot_write_fails_for_its_caller_and_does_not_count(
         let answered = |action: &Action| matches!(action, Action::Answer { ticket, result: Err(_) } if *ticket == id);
         assert!(actions.iter().any(answered), "{actions:?}");
         assert_eq!(notified(&actions), Some((id, proto::CheckpointOutcome::Aborted, 4)), "sources go on");
-        assert!(!actions.iter().any(|action| matches!(action, Action::FailJob(_))), "{actions:?}");
+        assert!(!fails_job(&actions), "{actions:?}");
     }
     // One failure of a checkpoint is tolerated, the next one not: the savepoints were not counted.
     for (id, fatal) in [(4, false), (5, true)] {
@@ -412,7 +416,7 @@ fn a_savepoint_that_a_task_cannot_write_fails_for_its_caller_and_does_not_count(
         job.triggered(id);
         job.coordinator.decline(id, CheckpointFailure::new(Reason::AsyncException), &job.graph, job.now);
         let actions = job.actions();
-        assert_eq!(actions.iter().any(|action| matches!(action, Action::FailJob(_))), fatal, "{actions:?}");
+        assert_eq!(fails_job(&actions), fatal, "{actions:?}");
     }
 }
 
@@ -431,7 +435,7 @@ fn a_restart_fails_what_is_under_way_except_what_is_being_written() {
     job.coordinator.suspend(Reason::CoordinatorSuspend, 2_100);
     let actions = job.actions();
     assert_eq!(failure(&actions), Some(Reason::CoordinatorSuspend));
-    assert!(!actions.iter().any(|action| matches!(action, Action::FailJob(_))));
+    assert!(!fails_job(&actions));
     assert!(job.coordinator.is_finalizing());
     assert_eq!(job.coordinator.next_tick(2_100), Some(12_100), "nothing but a sweep");
     job.finalized(&metadata);

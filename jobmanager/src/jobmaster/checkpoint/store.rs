@@ -123,22 +123,28 @@ impl CompletedStore {
     }
 }
 
+/// Of a checkpoint with one task, which has these files of keyed state.
+#[cfg(test)]
+pub(super) fn metadata_with_files(id: u64, files: &[&str], shared: bool) -> proto::CheckpointMetadata {
+    let file = |path: &&str| proto::KeyedStateFile {
+        shared,
+        file: Some(proto::StateFile { path: (*path).into(), ..Default::default() }),
+        ..Default::default()
+    };
+    let keyed = proto::KeyedStateHandle { files: files.iter().map(file).collect(), ..Default::default() };
+    let operator = proto::OperatorSubtaskState { keyed: vec![keyed], ..Default::default() };
+    let state = proto::TaskState { operators: vec![operator], ..Default::default() };
+    let vertex = proto::VertexState { subtasks: vec![state], ..Default::default() };
+    proto::CheckpointMetadata { checkpoint_id: id, vertices: vec![vertex], ..Default::default() }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn checkpoint(id: u64, owner: Owner, files: &[&str]) -> Arc<CompletedCheckpoint> {
-        let file = |path: &&str| proto::KeyedStateFile {
-            shared: true,
-            file: Some(proto::StateFile { path: (*path).into(), ..Default::default() }),
-            ..Default::default()
-        };
-        let keyed = proto::KeyedStateHandle { files: files.iter().map(file).collect(), ..Default::default() };
-        let operator = proto::OperatorSubtaskState { keyed: vec![keyed], ..Default::default() };
-        let state = proto::TaskState { operators: vec![operator], ..Default::default() };
-        let vertex = proto::VertexState { subtasks: vec![state], ..Default::default() };
-        let metadata = proto::CheckpointMetadata { checkpoint_id: id, vertices: vec![vertex], ..Default::default() };
-        Arc::new(CompletedCheckpoint { owner, ..CompletedCheckpoint::of_job(Arc::new(metadata), String::new()) })
+        let metadata = Arc::new(metadata_with_files(id, files, true));
+        Arc::new(CompletedCheckpoint { owner, ..CompletedCheckpoint::of_job(metadata, String::new()) })
     }
 
     fn ids(checkpoints: &[Arc<CompletedCheckpoint>]) -> Vec<u64> {
