@@ -237,6 +237,19 @@ struct Task {
 }
 
 impl Task {
+    fn new(barriers: Barriers, channels: &[Vec<Sent>]) -> Self {
+        let count = channels.len();
+        Self {
+            barriers,
+            channels: channels.iter().map(|sent| sent.iter().cloned().collect()).collect(),
+            blocked: vec![false; count],
+            ended: vec![false; count],
+            processed: vec![0; count],
+            cut: BTreeMap::new(),
+            complete: Vec::new(),
+        }
+    }
+
     fn act(&mut self, actions: Vec<Action>) {
         for action in actions {
             match action {
@@ -313,15 +326,8 @@ proptest! {
             let at = sent.iter().position(|sent| *sent == Sent::Barrier(id)).unwrap_or(sent.len());
             sent[..at].iter().filter(|sent| **sent == Sent::Row).count()
         };
-        let mut task = Task {
-            barriers: if can_overtake { overtaking(count) } else { Barriers::new(count) },
-            channels: channels.iter().map(|sent| sent.iter().cloned().collect()).collect(),
-            blocked: vec![false; count],
-            ended: vec![false; count],
-            processed: vec![0; count],
-            cut: BTreeMap::new(),
-            complete: Vec::new(),
-        };
+        let barriers = if can_overtake { overtaking(count) } else { Barriers::new(count) };
+        let mut task = Task::new(barriers, &channels);
         let mut now = at(1000);
         for (channel, what) in order {
             now += Duration::from_millis(1);
@@ -360,15 +366,7 @@ proptest! {
         order in prop::collection::vec(0..5_usize, 0..200),
     ) {
         let count = channels.len();
-        let mut task = Task {
-            barriers: overtaking(count),
-            channels: channels.iter().map(|sent| sent.iter().cloned().collect()).collect(),
-            blocked: vec![false; count],
-            ended: vec![false; count],
-            processed: vec![0; count],
-            cut: BTreeMap::new(),
-            complete: Vec::new(),
-        };
+        let mut task = Task::new(overtaking(count), &channels);
         for channel in order.into_iter().chain((0..200).flat_map(|_| 0..5)) {
             task.read(channel % count, &at_least_once, at(0));
             prop_assert!(task.blocked.iter().all(|blocked| !blocked));
