@@ -127,8 +127,9 @@ impl FileReader {
         match (&mut self.current, &mut self.reading) {
             (Some(Open::Records(file)), Reading::Records(decoder)) => {
                 let done = file.read(decoder.as_mut(), fault::limit("source.rows", BATCH_ROWS))?;
-                let rows = decoder.rows();
-                let columns = if rows == 0 { Vec::new() } else { decoder.finish()? };
+                let batch = decoder.batch();
+                let rows = batch.rows();
+                let columns = if rows == 0 { Vec::new() } else { batch.finish() };
                 Ok((columns, rows, done))
             }
             (Some(Open::RowGroups(file)), _) => Ok(match file.read()? {

@@ -72,7 +72,8 @@ impl OpenFile {
             if progress.done {
                 return Ok(true);
             }
-            if decoder.rows() >= rows || decoder.is_full() || (bytes >= BATCH_BYTES && decoder.rows() > 0) {
+            let batch = decoder.batch();
+            if batch.rows() >= rows || batch.is_full() || (bytes >= BATCH_BYTES && batch.rows() > 0) {
                 return Ok(false);
             }
             if self.at_end {

@@ -19,7 +19,7 @@ mod tests;
 pub(crate) mod text;
 
 pub(crate) use column::ColumnBuilder;
-pub(crate) use record::RecordBudget;
+pub(crate) use record::{RecordBudget, RowBatch};
 
 /// A format with its options, checked against the columns it reads or writes.
 #[derive(Clone, Debug)]
@@ -62,14 +62,8 @@ pub(crate) trait Decoder: Send {
     /// one begins at `end` or after. `last`: nothing follows the buffer.
     fn decode(&mut self, buffer: &[u8], last: bool, end: usize, rows: usize) -> TaskResult<Progress>;
 
-    /// How many rows there are. A record may be several: what is made of one is bounded in bytes only.
-    fn rows(&self) -> usize;
-
-    /// The rows have as many bytes as those of a batch may have.
-    fn is_full(&self) -> bool;
-
-    /// The wanted columns of the rows; none are left after it.
-    fn finish(&mut self) -> TaskResult<Vec<ArrayRef>>;
+    /// The rows that were read, with the wanted columns.
+    fn batch(&mut self) -> &mut RowBatch;
 }
 
 /// Rows to bytes.

@@ -1,7 +1,10 @@
 //! How many bytes may come of a record. Its own bytes are bounded where it is read, but what is made of them may be many times as
 //! much: two bytes of JSON, `0,`, are sixteen of a DECIMAL, and `{},` is a row with as many nulls as the type has fields.
+use arrow::array::ArrayRef;
 use wiesel_operators::expression::{BATCH_BYTES, ROW_BYTES};
+use wiesel_operators::types::LogicalType;
 
+use super::column::ColumnBuilder;
 use super::parse::Parsed;
 
 /// What may still be made of the record that is being read, and what was made of those before it in the batch.
@@ -71,6 +74,57 @@ impl RecordBudget {
     /// The batch has enough for one.
     pub(crate) fn is_batch_full(&self) -> bool {
         self.made + (self.limit - self.left) >= BATCH_BYTES
+    }
+}
+
+/// The rows of a batch that is being decoded, column by column.
+pub(crate) struct RowBatch {
+    pub(crate) columns: Vec<ColumnBuilder>,
+    pub(crate) budget: RecordBudget,
+    /// Bytes of a row without texts and elements.
+    row_width: usize,
+    rows: usize,
+}
+
+impl RowBatch {
+    pub(crate) fn new<'t>(types: impl Iterator<Item = &'t LogicalType>) -> Self {
+        let columns: Vec<_> = types.map(ColumnBuilder::new).collect();
+        let row_width = columns.iter().map(ColumnBuilder::width).sum();
+        Self { columns, budget: RecordBudget::default(), row_width, rows: 0 }
+    }
+
+    /// Takes the bytes of a row, without texts and elements, from the budget of its record.
+    ///
+    /// # Errors
+    /// There are not so many left.
+    #[inline]
+    pub(crate) fn begin_row(&mut self) -> Parsed<()> {
+        self.budget.claim(self.row_width)
+    }
+
+    /// Each column has a value more.
+    #[inline]
+    pub(crate) fn end_row(&mut self) {
+        self.rows += 1;
+    }
+
+    /// How many rows there are. A record may be several: what is made of one is bounded in bytes only.
+    #[inline]
+    pub(crate) fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// The rows have as many bytes as those of a batch may have.
+    #[inline]
+    pub(crate) fn is_full(&self) -> bool {
+        self.rows > 0 && self.budget.is_batch_full()
+    }
+
+    /// The columns of the rows; none are left after it.
+    pub(crate) fn finish(&mut self) -> Vec<ArrayRef> {
+        self.rows = 0;
+        self.budget.begin_batch();
+        self.columns.iter_mut().map(ColumnBuilder::finish).collect()
     }
 }
 

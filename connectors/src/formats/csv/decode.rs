@@ -1,12 +1,10 @@
 //! Delimited text to Arrow arrays, for the wanted columns only.
-use arrow::array::ArrayRef;
 use wiesel_common::quote::quote;
 use wiesel_operators::operator::{Error, Result};
 
 use super::CsvFormat;
 use super::tokens::{FieldRange, Found, Tokenizer};
-use crate::formats::column::ColumnBuilder;
-use crate::formats::{Decoder, Progress, RecordBudget, describe_row};
+use crate::formats::{Decoder, Progress, RowBatch, describe_row};
 
 /// Decodes records of one table.
 pub(crate) struct CsvDecoder {
@@ -14,14 +12,10 @@ pub(crate) struct CsvDecoder {
     tokenizer: Tokenizer,
     /// The wanted columns: where they stand in a record.
     wanted: Vec<usize>,
-    builders: Vec<ColumnBuilder>,
-    /// Bytes of a row without texts and elements.
-    row_width: usize,
-    rows: usize,
+    batch: RowBatch,
     records: u64,
     fields: Vec<FieldRange>,
     scratch: Vec<u8>,
-    budget: RecordBudget,
 }
 
 impl CsvDecoder {
@@ -29,10 +23,8 @@ impl CsvDecoder {
         // One more than there may be, which the error shows.
         let most = format.columns.len() + 1;
         let tokenizer = Tokenizer::new(format.delimiter, format.quote, format.escape, format.allow_comments, most);
-        let builders: Vec<_> = wanted.iter().map(|i| ColumnBuilder::new(&format.columns[*i].data_type)).collect();
-        let row_width = builders.iter().map(ColumnBuilder::width).sum();
-        let (fields, scratch, budget) = (Vec::new(), Vec::new(), RecordBudget::default());
-        Self { format, tokenizer, wanted, builders, row_width, rows: 0, records: 0, fields, scratch, budget }
+        let batch = RowBatch::new(wanted.iter().map(|i| &format.columns[*i].data_type));
+        Self { format, tokenizer, wanted, batch, records: 0, fields: Vec::new(), scratch: Vec::new() }
     }
 
     /// Takes the record whose fields were found.
@@ -50,9 +42,9 @@ impl CsvDecoder {
             let (wanted, found) = (self.wanted.len(), self.fields.len());
             return Err(format!("Row length mismatch. {wanted} fields expected but was {found}."));
         }
-        self.budget.begin();
-        self.budget.claim(self.row_width)?;
-        for (builder, index) in self.builders.iter_mut().zip(&self.wanted) {
+        self.batch.budget.begin();
+        self.batch.begin_row()?;
+        for (builder, index) in self.batch.columns.iter_mut().zip(&self.wanted) {
             let Some(field) = self.fields.get(*index) else {
                 builder.append_null();
                 continue;
@@ -62,12 +54,12 @@ impl CsvDecoder {
                 self.tokenizer.unescape(text, field.quoted, &mut self.scratch);
                 text = &self.scratch;
             }
-            if let Err(why) = super::value::append(builder, text, &self.format, &mut self.budget) {
+            if let Err(why) = super::value::append(builder, text, &self.format, &mut self.batch.budget) {
                 let column = &self.format.columns[*index];
                 return Err(format!("{why} (column '{}', {})", column.name, column.data_type));
             }
         }
-        self.rows += 1;
+        self.batch.end_row();
         Ok(())
     }
 }
@@ -75,7 +67,7 @@ impl CsvDecoder {
 impl Decoder for CsvDecoder {
     fn decode(&mut self, buffer: &[u8], last: bool, end: usize, rows: usize) -> Result<Progress> {
         let mut at = 0;
-        while self.rows < rows && !self.is_full() {
+        while self.batch.rows() < rows && !self.batch.is_full() {
             if at >= end {
                 return Ok(Progress { consumed: at, done: true });
             }
@@ -94,7 +86,7 @@ impl Decoder for CsvDecoder {
             };
             self.records += 1;
             if let Err(why) = outcome
-                && (self.budget.is_exceeded() || !self.format.ignore_parse_errors)
+                && (self.batch.budget.is_exceeded() || !self.format.ignore_parse_errors)
             {
                 let row = describe_row(&buffer[at..next]);
                 return Err(Error::data(
@@ -108,18 +100,8 @@ impl Decoder for CsvDecoder {
         Ok(Progress { consumed: at, done: at >= end })
     }
 
-    fn rows(&self) -> usize {
-        self.rows
-    }
-
-    fn is_full(&self) -> bool {
-        self.rows > 0 && self.budget.is_batch_full()
-    }
-
-    fn finish(&mut self) -> Result<Vec<ArrayRef>> {
-        self.rows = 0;
-        self.budget.begin_batch();
-        Ok(self.builders.iter_mut().map(ColumnBuilder::finish).collect())
+    fn batch(&mut self) -> &mut RowBatch {
+        &mut self.batch
     }
 }
 
@@ -130,6 +112,7 @@ mod tests {
     use wiesel_operators::types::{RowField, TypeKind};
 
     use super::*;
+    use crate::formats::RecordBudget;
     use crate::options::Options;
 
     /// Failed before: each field of a line was noted before they were counted, 16 times the bytes of a line of delimiters.
@@ -153,7 +136,9 @@ mod tests {
             let columns = vec![RowField::new("a", kind.nullable())];
             let options = BTreeMap::from([("csv.ignore-parse-errors".to_owned(), "true".to_owned())]);
             let format = CsvFormat::new(Options::new(&options), columns).map_err(|error| error.0).unwrap();
-            CsvDecoder { budget: RecordBudget::of(1 << 20), ..CsvDecoder::new(format, vec![0]) }
+            let mut decoder = CsvDecoder::new(format, vec![0]);
+            decoder.batch.budget = RecordBudget::of(1 << 20);
+            decoder
         };
         let string = || TypeKind::string().nullable();
         let lines = |elements: usize| format!("{}\n", ";".repeat(elements - 1));
@@ -162,7 +147,7 @@ mod tests {
         let mut arrays = decoder(TypeKind::Array(Box::new(string())));
         let line = lines(most);
         assert!(arrays.decode(line.as_bytes(), true, line.len(), 10).is_ok());
-        assert_eq!(arrays.rows(), 1);
+        assert_eq!(arrays.batch.rows(), 1);
         let line = lines(most + 1);
         let error = arrays.decode(line.as_bytes(), true, line.len(), 10).err().unwrap().to_string();
         assert!(error.contains("(record 2): The values made of the record have more than 1048576 bytes"), "{error}");
@@ -170,6 +155,6 @@ mod tests {
         let mut rows = decoder(TypeKind::Row(vec![RowField::new("x", string()), RowField::new("y", string())]));
         let line = lines(1_000_000);
         assert!(rows.decode(line.as_bytes(), true, line.len(), 10).is_ok());
-        assert_eq!(rows.rows(), 1);
+        assert_eq!(rows.batch.rows(), 1);
     }
 }

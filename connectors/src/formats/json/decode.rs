@@ -1,37 +1,29 @@
 //! Lines of JSON to Arrow arrays, for the wanted columns only.
-use arrow::array::ArrayRef;
 use wiesel_operators::operator::{Error, Result};
 
 use super::JsonFormat;
 use super::fields::Fields;
 use super::scan::{Cursor, Value, for_each_element};
 use super::value::{Reading, append};
-use crate::formats::column::ColumnBuilder;
-use crate::formats::{Decoder, Progress, RecordBudget, describe_row};
+use crate::formats::{Decoder, Progress, RowBatch, describe_row};
 
 /// Decodes lines of one table.
 pub(crate) struct JsonDecoder {
     format: JsonFormat,
     fields: Fields,
     names: Vec<String>,
-    builders: Vec<ColumnBuilder>,
-    /// Bytes of a row without texts and elements.
-    row_width: usize,
-    rows: usize,
+    batch: RowBatch,
     lines: u64,
     scratch: Vec<u8>,
-    budget: RecordBudget,
 }
 
 impl JsonDecoder {
     pub(crate) fn new(format: JsonFormat, wanted: Vec<usize>) -> Self {
         let columns: Vec<_> = wanted.iter().filter_map(|index| format.columns.get(*index)).collect();
-        let builders: Vec<_> = columns.iter().map(|column| ColumnBuilder::new(&column.data_type)).collect();
-        let row_width = builders.iter().map(ColumnBuilder::width).sum();
+        let batch = RowBatch::new(columns.iter().map(|column| &column.data_type));
         let fields = Fields::new(columns.iter().copied());
         let names = columns.iter().map(|column| column.name.clone()).collect();
-        let (scratch, budget) = (Vec::new(), RecordBudget::default());
-        Self { format, fields, names, builders, row_width, rows: 0, lines: 0, scratch, budget }
+        Self { format, fields, names, batch, lines: 0, scratch: Vec::new() }
     }
 
     fn line(&mut self, line: &[u8]) -> std::result::Result<(), String> {
@@ -58,13 +50,13 @@ impl JsonDecoder {
             let name = self.fields.name(missing);
             return Err(format!("Some field is missing in the JSON data. Could not find field with name '{name}'."));
         }
-        self.budget.claim(self.row_width)?;
-        let mut to = Reading { format: &self.format, scratch: &mut self.scratch, budget: &mut self.budget };
-        for (i, (column, value)) in self.builders.iter_mut().zip(found).enumerate() {
+        self.batch.begin_row()?;
+        let mut to = Reading { format: &self.format, scratch: &mut self.scratch, budget: &mut self.batch.budget };
+        for (i, (column, value)) in self.batch.columns.iter_mut().zip(found).enumerate() {
             append(column, self.fields.child(i), value.unwrap_or(Value::Null), &mut to)
                 .map_err(|why| format!("Fail to deserialize at field: {}. {why}", self.names[i]))?;
         }
-        self.rows += 1;
+        self.batch.end_row();
         Ok(())
     }
 }
@@ -72,7 +64,7 @@ impl JsonDecoder {
 impl Decoder for JsonDecoder {
     fn decode(&mut self, buffer: &[u8], last: bool, end: usize, rows: usize) -> Result<Progress> {
         let mut at = 0;
-        while self.rows < rows && !self.is_full() {
+        while self.batch.rows() < rows && !self.batch.is_full() {
             if at >= end || (last && at >= buffer.len()) {
                 return Ok(Progress { consumed: at, done: true });
             }
@@ -82,9 +74,9 @@ impl Decoder for JsonDecoder {
                 None => return Ok(Progress { consumed: at, done: false }),
             };
             self.lines += 1;
-            self.budget.begin();
+            self.batch.budget.begin();
             if let Err(why) = self.line(&buffer[at..next])
-                && (self.budget.is_exceeded() || !self.format.ignore_parse_errors)
+                && (self.batch.budget.is_exceeded() || !self.format.ignore_parse_errors)
             {
                 return Err(Error::data(
                     "java.io.IOException",
@@ -100,18 +92,8 @@ impl Decoder for JsonDecoder {
         Ok(Progress { consumed: at, done: at >= end })
     }
 
-    fn rows(&self) -> usize {
-        self.rows
-    }
-
-    fn is_full(&self) -> bool {
-        self.rows > 0 && self.budget.is_batch_full()
-    }
-
-    fn finish(&mut self) -> Result<Vec<ArrayRef>> {
-        self.rows = 0;
-        self.budget.begin_batch();
-        Ok(self.builders.iter_mut().map(ColumnBuilder::finish).collect())
+    fn batch(&mut self) -> &mut RowBatch {
+        &mut self.batch
     }
 }
 
@@ -122,6 +104,7 @@ mod tests {
     use wiesel_operators::types::{LogicalType, RowField, TypeKind};
 
     use super::*;
+    use crate::formats::RecordBudget;
     use crate::options::Options;
 
     const LIMIT: usize = 1 << 20;
@@ -133,7 +116,7 @@ mod tests {
         let columns = vec![RowField::new("a", data_type)];
         let format = JsonFormat::new(Options::new(&options), columns).map_err(|error| error.0).unwrap();
         let mut decoder = JsonDecoder::new(format, vec![0]);
-        decoder.budget = RecordBudget::of(LIMIT);
+        decoder.batch.budget = RecordBudget::of(LIMIT);
         decoder.decode(text.as_bytes(), true, text.len(), 1 << 30).err().map(|error| error.to_string())
     }
 
