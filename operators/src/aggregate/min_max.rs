@@ -39,6 +39,27 @@ fn number<T: ArrowPrimitiveType>(argument: &DataType, minimum: bool) -> Box<dyn 
     }
 }
 
+/// The methods of accumulators whose state is their result: merging adds it as a row.
+macro_rules! results_are_state {
+    () => {
+        fn state(&self, groups: &[u32]) -> Result<Vec<ArrayRef>> {
+            Ok(vec![self.evaluate(groups)?])
+        }
+
+        fn merge(&mut self, groups: &[u32], state: &[ArrayRef]) -> Result<()> {
+            self.update(&Rows { groups, arguments: state, selected: None, weights: None })
+        }
+
+        fn save(&self, groups: &[u32]) -> Result<Vec<ArrayRef>> {
+            self.state(groups)
+        }
+
+        fn load(&mut self, groups: &[u32], saved: &[ArrayRef]) -> Result<()> {
+            self.merge(groups, saved)
+        }
+    };
+}
+
 struct Numbers<T: ArrowPrimitiveType, const MINIMUM: bool> {
     data_type: DataType,
     values: Vec<T::Native>,
@@ -69,21 +90,7 @@ impl<T: ArrowPrimitiveType, const MINIMUM: bool> Accumulators for Numbers<T, MIN
         Ok(())
     }
 
-    fn state(&self, groups: &[u32]) -> Result<Vec<ArrayRef>> {
-        Ok(vec![self.evaluate(groups)?])
-    }
-
-    fn merge(&mut self, groups: &[u32], state: &[ArrayRef]) -> Result<()> {
-        self.update(&Rows { groups, arguments: state, selected: None, weights: None })
-    }
-
-    fn save(&self, groups: &[u32]) -> Result<Vec<ArrayRef>> {
-        self.state(groups)
-    }
-
-    fn load(&mut self, groups: &[u32], saved: &[ArrayRef]) -> Result<()> {
-        self.merge(groups, saved)
-    }
+    results_are_state!();
 
     fn width(&self) -> usize {
         size_of::<T::Native>() + size_of::<bool>()
@@ -129,21 +136,7 @@ impl Accumulators for Booleans {
         Ok(())
     }
 
-    fn state(&self, groups: &[u32]) -> Result<Vec<ArrayRef>> {
-        Ok(vec![self.evaluate(groups)?])
-    }
-
-    fn merge(&mut self, groups: &[u32], state: &[ArrayRef]) -> Result<()> {
-        self.update(&Rows { groups, arguments: state, selected: None, weights: None })
-    }
-
-    fn save(&self, groups: &[u32]) -> Result<Vec<ArrayRef>> {
-        self.state(groups)
-    }
-
-    fn load(&mut self, groups: &[u32], saved: &[ArrayRef]) -> Result<()> {
-        self.merge(groups, saved)
-    }
+    results_are_state!();
 
     fn width(&self) -> usize {
         size_of::<Option<bool>>()
@@ -191,21 +184,7 @@ impl Accumulators for Strings {
         Ok(())
     }
 
-    fn state(&self, groups: &[u32]) -> Result<Vec<ArrayRef>> {
-        Ok(vec![self.evaluate(groups)?])
-    }
-
-    fn merge(&mut self, groups: &[u32], state: &[ArrayRef]) -> Result<()> {
-        self.update(&Rows { groups, arguments: state, selected: None, weights: None })
-    }
-
-    fn save(&self, groups: &[u32]) -> Result<Vec<ArrayRef>> {
-        self.state(groups)
-    }
-
-    fn load(&mut self, groups: &[u32], saved: &[ArrayRef]) -> Result<()> {
-        self.merge(groups, saved)
-    }
+    results_are_state!();
 
     fn width(&self) -> usize {
         size_of::<Option<Box<str>>>()
