@@ -1,6 +1,6 @@
 //! The functions of regular expressions. As in Flink what is no pattern gives null, REGEXP false, and replacements are
 //! taken literally: `$1` is no group.
-use arrow::array::{Array, AsArray};
+use arrow::array::{Array, AsArray, Int32Array};
 use arrow::datatypes::Int32Type;
 
 use super::Build;
@@ -78,19 +78,23 @@ fn regexp(site: &Site) -> Result<Kernel> {
     }))
 }
 
+/// The third operand, which may be left out: the number of a group of the pattern.
+fn group_operand(args: &Args) -> Result<Option<Int32Array>> {
+    let group = (args.len() > 2).then(|| integers(args, 2)).transpose()?;
+    Ok(group.map(|group| group.as_primitive::<Int32Type>().clone()))
+}
+
 fn extract(site: &Site) -> Result<Kernel> {
     let pattern = Pattern::of(site, 1)?;
-    let with_group = site.operands.len() > 2;
     Ok(Box::new(move |args| {
         let text = args.read::<Text>(0)?;
-        let group = if with_group { Some(integers(args, 2)?) } else { None };
-        let group = group.as_ref().map(|group| group.as_primitive::<Int32Type>());
+        let group = group_operand(args)?;
         let mut patterns = pattern.reader(args, 1)?;
         // One set of group positions for all rows of a constant pattern.
         let mut groups = pattern.0.as_ref().and_then(|regex| regex.as_ref()).and_then(Regexp::locations);
         args.substrings(0, |row| {
             let Some(text) = text.get(row) else { return Ok(None) };
-            let group = match group {
+            let group = match &group {
                 Some(group) if group.is_null(args.row(2, row)) => return Ok(None),
                 Some(group) => group.value(args.row(2, row)),
                 None => 0,
@@ -104,15 +108,13 @@ fn extract(site: &Site) -> Result<Kernel> {
 
 fn extract_all(site: &Site) -> Result<Kernel> {
     let pattern = Pattern::of(site, 1)?;
-    let with_group = site.operands.len() > 2;
     Ok(Box::new(move |args| {
         let text = args.read::<Text>(0)?;
-        let group = if with_group { Some(integers(args, 2)?) } else { None };
-        let group = group.as_ref().map(|group| group.as_primitive::<Int32Type>());
+        let group = group_operand(args)?;
         let mut patterns = pattern.reader(args, 1)?;
         let mut lists = args.string_lists();
         for row in 0..args.rows {
-            let group = match group {
+            let group = match &group {
                 Some(group) => group.is_valid(args.row(2, row)).then(|| group.value(args.row(2, row))),
                 None => Some(1),
             };
