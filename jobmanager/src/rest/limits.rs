@@ -1,4 +1,4 @@
-//! How long what clients send may be where nobody needs it long: it is kept, and some of it is logged.
+//! How long what clients send may be where it need not be long: it is kept, and some of it is logged.
 use std::convert::Infallible;
 
 use axum::body::Bytes;
