@@ -457,7 +457,7 @@ impl ResourceManager {
                 self.slots.not_granted(task_manager, id);
                 // A successor under the same id has done nothing yet.
                 if known.is_some_and(|known| known.number == registration) {
-                    self.slots.call_failed(task_manager, self.clock.monotonic_millis());
+                    self.slots.call_failed(task_manager, allocation.job, self.clock.monotonic_millis());
                 }
             }
         }

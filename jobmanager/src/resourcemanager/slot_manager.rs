@@ -48,8 +48,8 @@ pub enum SlotState {
     Free,
     /// Its TaskManager is being asked to give it to a job.
     Requested(SlotAllocation),
-    /// Its TaskManager was asked and did not answer, or another call to it has failed since: an answer that comes after all, or
-    /// the next report, tells what became of it.
+    /// Its TaskManager was asked and did not answer, or another call to it for the same job has failed since: an answer that comes
+    /// after all, or the next report, tells what became of it.
     Unanswered(SlotAllocation),
     /// A job's.
     Held(SlotAllocation),
@@ -101,7 +101,7 @@ pub struct TaskManagerSlots {
     last: ReportNumber,
     slots: Vec<SlotState>,
     /// Slots that jobs took and that were not asked for, as far as is known here, and since when the TaskManager holds them. It has
-    /// reported nothing since.
+    /// reported nothing since. They count as their jobs' until it has.
     open: Vec<(SlotAllocation, ReportNumber)>,
     free: usize,
     failed_calls: FailedCalls,
@@ -113,6 +113,18 @@ struct FailedCalls {
     count: u32,
     /// The TaskManager is asked for no slot before this time of the monotonic clock, in milliseconds.
     paused_until: i64,
+}
+
+impl FailedCalls {
+    /// One more has failed. Those that were under way together fail together.
+    fn note(&mut self, now: i64) {
+        if self.paused_until > now {
+            return;
+        }
+        let pause = FIRST_PAUSE.saturating_mul(1 << self.count.min(16)).min(LAST_PAUSE);
+        self.count = self.count.saturating_add(1);
+        self.paused_until = now.saturating_add_unsigned(pause);
+    }
 }
 
 impl TaskManagerSlots {
@@ -169,6 +181,8 @@ struct SlotCounts {
     /// For each job the slots requested from TaskManagers that did not answer their last call. They are in `SlotManager::given`,
     /// but a job that waits is not told that it has them.
     requested_without_answer: BTreeMap<JobId, usize>,
+    /// For each job the slots that it took and of which nothing is known yet.
+    open: BTreeMap<JobId, usize>,
 }
 
 /// That a job requires more slots than there are for it.
@@ -341,7 +355,8 @@ impl SlotManager {
         for index in 0..self.task_managers.get(task_manager).map_or(0, |known| known.slots.len()) {
             self.set(task_manager, index, SlotState::Free);
         }
-        self.task_managers.remove(task_manager);
+        let gone = self.task_managers.remove(task_manager);
+        self.changed |= gone.is_some_and(|gone| !gone.open.is_empty());
     }
 
     /// The only place where the state of a slot changes. Returns what it was.
@@ -393,11 +408,23 @@ impl SlotManager {
 
     /// The job of this slot does not have it, or not any more. True: its TaskManager is to free it.
     pub fn give_up(&mut self, task_manager: &str, allocation: AllocationId) -> bool {
-        let Some((index, state)) = self.find(task_manager, allocation) else { return false };
+        let Some((index, state)) = self.find(task_manager, allocation) else {
+            return self.forget_open(task_manager, allocation);
+        };
         if let Some(taken) = state.allocation() {
             self.set(task_manager, index, SlotState::Releasing(taken));
         }
         true
+    }
+
+    /// The job that took a slot, of which nothing is known yet, does not have it any more. False: it is none of these.
+    fn forget_open(&mut self, task_manager: &str, allocation: AllocationId) -> bool {
+        let Some(known) = self.task_managers.get_mut(task_manager) else { return false };
+        let before = known.open.len();
+        known.open.retain(|(open, _)| open.allocation != allocation);
+        let was_open = known.open.len() < before;
+        self.changed |= was_open;
+        was_open
     }
 
     /// A TaskManager has given the slot to the job. False: no job wants it any more, it must be freed.
@@ -453,20 +480,15 @@ impl SlotManager {
         self.task_managers.get(task_manager).is_some_and(|known| known.reported > number)
     }
 
-    /// A call for a slot of a TaskManager failed at this time: it refused the call, could not be reached or did not answer.
-    pub fn call_failed(&mut self, task_manager: &str, now: i64) {
+    /// A call for a slot of a TaskManager for this job failed at this time: it refused the call, could not be reached or did not
+    /// answer.
+    pub fn call_failed(&mut self, task_manager: &str, job: JobId, now: i64) {
         let Some(known) = self.task_managers.get_mut(task_manager) else { return };
-        // Calls that were under way together fail together.
-        let failed = &mut known.failed_calls;
-        if failed.paused_until > now {
-            return;
-        }
-        let pause = FIRST_PAUSE.saturating_mul(1 << failed.count.min(16)).min(LAST_PAUSE);
-        failed.count = failed.count.saturating_add(1);
-        failed.paused_until = now.saturating_add_unsigned(pause);
-        // Nothing says that the other calls fare better: their jobs are not to wait for them while others have free slots.
+        known.failed_calls.note(now);
+        // Nothing says that the other calls for the job fare better: it is not to wait for them while others have free slots. Those
+        // for other jobs, which may have been made much later, have their own time.
         let requested = |(index, slot): (usize, &SlotState)| match slot {
-            SlotState::Requested(taken) => Some((index, *taken)),
+            SlotState::Requested(taken) if taken.job == job => Some((index, *taken)),
             _ => None,
         };
         let unanswered: Vec<_> = known.slots.iter().enumerate().filter_map(requested).collect();
@@ -551,7 +573,7 @@ impl SlotManager {
     /// A report tells of slots that jobs took before it was made whether they are theirs.
     fn settle_open(&mut self, task_manager: &str, number: ReportNumber, outcome: &mut Reconciliation) {
         let Some(known) = self.task_managers.get_mut(task_manager) else { return };
-        let slots = &known.slots;
+        let (slots, before) = (&known.slots, known.open.len());
         known.open.retain(|(taken, since)| {
             let told = *since <= number;
             if told {
@@ -561,6 +583,7 @@ impl SlotManager {
             }
             !told
         });
+        self.changed |= known.open.len() < before;
     }
 
     /// What a slot is that was believed to be something and is reported as something.
@@ -592,9 +615,10 @@ impl SlotManager {
         if free == 0 {
             return Vec::new();
         }
-        let given = |job: &JobId| self.given.get(job).copied().unwrap_or(0);
+        let open = self.open();
+        let of = |slots: &BTreeMap<JobId, usize>, job: &JobId| slots.get(job).copied().unwrap_or(0);
         let missing = |(job, needed): (&JobId, &Requirement)| {
-            let missing = (needed.slots as usize).saturating_sub(given(job));
+            let missing = (needed.slots as usize).saturating_sub(of(&self.given, job) + of(&open, job));
             (missing > 0).then_some((needed.order, *job, missing))
         };
         let mut missing: Vec<_> = self.requirements.iter().filter_map(missing).collect();
@@ -615,6 +639,16 @@ impl SlotManager {
         }
         self.changed = false;
         decisions
+    }
+
+    /// How many slots each job took of which nothing is known yet. It has no use for others in their place, and would refuse one
+    /// after the other.
+    fn open(&self) -> BTreeMap<JobId, usize> {
+        let mut open = BTreeMap::new();
+        for (taken, _) in self.task_managers.values().flat_map(|known| &known.open) {
+            *open.entry(taken.job).or_default() += 1;
+        }
+        open
     }
 
     fn take_best(&mut self, job: JobId, now: i64, new_id: &mut dyn FnMut() -> AllocationId) -> Option<NewAllocation> {
@@ -642,6 +676,7 @@ impl SlotManager {
         let number = |slots: usize| u32::try_from(slots).unwrap_or(u32::MAX);
         let of_job = |slots: &BTreeMap<JobId, usize>| slots.get(&job).copied().unwrap_or(0);
         let given = of_job(&self.given).saturating_sub(of_job(&counts.requested_without_answer));
+        let given = given + of_job(&counts.open);
         let shortage = SlotShortage {
             required: needed.slots,
             given: number(given),
@@ -660,7 +695,7 @@ impl SlotManager {
             }
         }
         let free = answering.into_iter().map(TaskManagerSlots::free).sum::<usize>();
-        SlotCounts { total: self.totals().0, free, requested_without_answer }
+        SlotCounts { total: self.totals().0, free, requested_without_answer, open: self.open() }
     }
 
     /// The slots of a TaskManager.

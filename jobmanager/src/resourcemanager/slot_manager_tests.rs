@@ -288,8 +288,8 @@ enum Step {
     Answer,
     /// The oldest offer arrives at its job, which takes the slot.
     Take,
-    /// A call to a TaskManager fails: what became of the others that are under way is open.
-    CallFails(u8),
+    /// A call to a TaskManager fails: what became of the others for the same job that are under way is open.
+    CallFails(u8, u8),
     /// A TaskManager gives up a slot by itself.
     Drop(u8, u32),
     Report(u8),
@@ -305,7 +305,7 @@ fn step() -> impl Strategy<Value = Step> {
         any::<bool>().prop_map(|answered| Step::Arrive { answered }),
         Just(Step::Answer),
         Just(Step::Take),
-        (0..5u8).prop_map(Step::CallFails),
+        (0..5u8, 0..5u8).prop_map(|(id, number)| Step::CallFails(id, number)),
         (0..5u8, 0..5u32).prop_map(|(id, slot)| Step::Drop(id, slot)),
         (0..5u8).prop_map(Step::Report),
     ]
@@ -460,7 +460,7 @@ fn a_task_manager_that_does_not_answer_is_left_alone_for_a_while() {
     let asked = slots.decide(100, &mut ids)[0].clone();
     assert_eq!(asked.task_manager, "a");
     slots.not_granted("a", asked.allocation);
-    slots.call_failed("a", 100);
+    slots.call_failed("a", job(1), 100);
     // Its heartbeats come all the same, and say that it has free slots.
     let all_free: Vec<ReportedSlot> = (0..4).map(free).collect();
     slots.report("a", number(2), &all_free);
@@ -475,7 +475,7 @@ fn a_task_manager_that_does_not_answer_is_left_alone_for_a_while() {
     // Both calls fail: that is one failure, and the pause is twice as long.
     for failed in again {
         slots.not_granted("a", failed.allocation);
-        slots.call_failed("a", 5_000);
+        slots.call_failed("a", job(3), 5_000);
     }
     slots.report("a", number(3), &all_free);
     assert!(slots.decide(5_000 + 2 * FIRST_PAUSE as i64 - 1, &mut ids).is_empty());
@@ -500,7 +500,7 @@ fn one_failed_call_lets_the_other_slots_be_asked_for_elsewhere() {
         assert!(slots.granted("b", given.allocation));
     }
     slots.not_granted("a", asked[0].allocation);
-    slots.call_failed("a", 100);
+    slots.call_failed("a", job(1), 100);
     let unanswered = slots.task_manager("a").unwrap().slots().iter();
     assert_eq!(unanswered.filter(|slot| matches!(slot, SlotState::Unanswered(_))).count(), 2);
     assert_eq!(spread_of(&slots.decide(100, &mut ids)), ["b", "b"]);
@@ -517,7 +517,7 @@ fn slots_of_a_task_manager_that_does_not_answer_are_missing() {
     let asked = slots.decide(0, &mut ids);
     assert_eq!(slots.shortage(job(1)), None, "it is being given them");
     slots.not_granted("a", asked[0].allocation);
-    slots.call_failed("a", 0);
+    slots.call_failed("a", job(1), 0);
     let shortage = SlotShortage { required: 2, given: 0, free: 0, total: 2 };
     assert_eq!(slots.shortage(job(1)), Some(shortage));
     slots.report("a", number(2), &[free(0), free(1)]);
@@ -537,7 +537,7 @@ fn the_pause_of_a_task_manager_has_an_end() {
     register(&mut slots, "a", 1);
     let mut now = 0;
     for _ in 0..100 {
-        slots.call_failed("a", now);
+        slots.call_failed("a", job(1), now);
         now += LAST_PAUSE as i64;
     }
     slots.require(job(1), 1);
@@ -606,7 +606,7 @@ proptest! {
                 Step::Arrive { answered } => cluster.arrive(&mut slots, answered),
                 Step::Answer => cluster.answer(&mut slots),
                 Step::Take => prop_assert!(!cluster.take(&mut slots), "it is not the job's any more"),
-                Step::CallFails(id) => slots.call_failed(&id.to_string(), 0),
+                Step::CallFails(id, number) => slots.call_failed(&id.to_string(), job(number), 0),
                 Step::Drop(id, slot) => {
                     if let Some(truth) = cluster.truth.get_mut(&id.to_string())
                         && let Some(slot) = truth.slots.get_mut(slot as usize)
