@@ -104,6 +104,7 @@ impl Components {
             configuration: Arc::clone(&configuration),
             address: advertised,
             rpc_timeout: control.rpc_timeout,
+            single_call_timeout: control.single_call_timeout(),
             clock: Arc::clone(&clock),
             executors,
             resource_manager: resource_manager_handle.clone(),

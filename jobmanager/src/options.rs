@@ -54,6 +54,9 @@ const TMP_DIR: ConfigOption<String> = ConfigOption::new("web.tmpdir").fallback(&
 const UPLOAD_KEYS: [&str; 5] =
     ["web.upload.dir", "web.tmpdir", "jobmanager.web.tmpdir", "io.tmp.dirs", "taskmanager.tmp.dirs"];
 
+/// The shortest time that a TaskManager has for a call that is not made again.
+const SINGLE_CALL: Duration = Duration::from_secs(60);
+
 /// The control plane.
 #[derive(Clone, Debug)]
 pub struct ControlOptions {
@@ -166,6 +169,13 @@ impl ControlOptions {
             rpc_timeout: options.rpc_timeout.min(FOR_EVER),
             ..options
         })
+    }
+
+    /// How long a call to a TaskManager may take that is not made again: to create its tasks, which may wait for network buffers, or to
+    /// take splits. It has an end because a TaskManager may be heard of whom no call reaches. One that stands still and goes on
+    /// before `heartbeat.timeout` is over is not lost, and no job fails for it: it has the time of a call beyond that.
+    pub fn single_call_timeout(&self) -> Duration {
+        self.heartbeat_timeout.saturating_add(self.rpc_timeout).clamp(SINGLE_CALL, FOR_EVER)
     }
 }
 
@@ -337,6 +347,21 @@ mod tests {
         let checkpointed = config(&[("execution.checkpointing.interval", "10 s")]);
         let options = JobOptions::read(&checkpointed).unwrap();
         assert!(matches!(options.restart, RestartStrategyOptions::ExponentialDelay { .. }));
+    }
+
+    /// Failed before: it was a minute, and a TaskManager that stood still for longer failed its job without being lost.
+    #[test]
+    fn a_call_that_is_not_made_again_has_time_until_its_task_manager_would_be_lost() {
+        for (pairs, expected) in [
+            (&[][..], 60),
+            (&[("heartbeat.timeout", "20 s")][..], 60),
+            (&[("heartbeat.timeout", "5 min")][..], 310),
+            (&[("pekko.ask.timeout", "2 min")][..], 170),
+            (&[("heartbeat.timeout", "1000000 d")][..], FOR_EVER.as_secs()),
+        ] {
+            let options = ControlOptions::read(&config(pairs)).unwrap();
+            assert_eq!(options.single_call_timeout(), Duration::from_secs(expected), "{pairs:?}");
+        }
     }
 
     #[test]

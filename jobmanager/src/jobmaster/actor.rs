@@ -45,10 +45,6 @@ use crate::gateway::TaskExecutors;
 use crate::options::JobOptions;
 use crate::resourcemanager::{self, ResourceManagerHandle};
 
-/// The shortest time that a TaskManager has for a call that is not made again: to create its tasks, which may wait for network
-/// buffers, or to take splits. One that stands still for so long is lost before, by Flink's default of
-/// `heartbeat.timeout`.
-pub(super) const MIN_CALL_TIMEOUT: Duration = Duration::from_secs(60);
 /// How many targets of savepoints are tried at once: each holds a thread, and a file system that hangs does not give it back.
 const TRIALS_AT_ONCE: usize = 4;
 /// How long a stopping JobManager waits for TaskManagers to take note.
@@ -60,6 +56,8 @@ pub(crate) struct JobMasterContext {
     pub(crate) configuration: Arc<Configuration>,
     pub(crate) address: String,
     pub(crate) rpc_timeout: Duration,
+    /// For calls that are not made again.
+    pub(crate) single_call_timeout: Duration,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) executors: TaskExecutors,
     pub(crate) resource_manager: ResourceManagerHandle,
@@ -594,7 +592,7 @@ impl JobMaster {
         };
         let fence = self.handle.fence.to_bytes();
         let (shared, shares) = plan_deployment(self.scheduler.graph(), regions, fence, &self.context.address, &state);
-        let timeout = self.context.rpc_timeout.max(MIN_CALL_TIMEOUT);
+        let timeout = self.context.single_call_timeout;
         for share in shares {
             let location = Arc::clone(&share.location);
             let attempts = share.tasks.iter().filter_map(|task| AttemptId::from_bytes(&task.attempt_id));

@@ -10,7 +10,7 @@ use wiesel_operators::source::EnumeratorContext;
 use wiesel_proto as proto;
 use wiesel_proto::operator_spec::Kind;
 
-use super::actor::{JobMaster, MIN_CALL_TIMEOUT};
+use super::actor::JobMaster;
 use super::checkpointing::attempt_of;
 use super::source_coordinator::{Command, Ending, Reader, SourceCoordinator, SplitRequest};
 
@@ -55,7 +55,7 @@ impl JobMaster {
                     factory: Arc::clone(&self.context.enumerators),
                     calls: self.context.enumerator_calls,
                     restore: restore(uid),
-                    call_timeout: self.context.rpc_timeout.max(MIN_CALL_TIMEOUT),
+                    call_timeout: self.context.single_call_timeout,
                     ending: Ending::default(),
                 };
                 let task = self.sources.spawn(coordinator.run(commands).in_current_span());
