@@ -105,6 +105,7 @@ impl Components {
             address: advertised,
             rpc_timeout: control.rpc_timeout,
             single_call_timeout: control.single_call_timeout(),
+            heartbeat_timeout: control.heartbeat_timeout,
             clock: Arc::clone(&clock),
             executors,
             resource_manager: resource_manager_handle.clone(),

@@ -1,13 +1,40 @@
 //! Connections to TaskExecutors, one for each address.
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::Mutex;
-use tonic::Status;
+use tokio::time::Instant;
+use tonic::{Code, Status};
 use wiesel_common::rpc::{Channel, Connector};
 use wiesel_proto::task_executor_client::TaskExecutorClient;
 
 pub use wiesel_common::rpc::describe;
+
+/// How often a TaskManager is told at least what it must hear.
+const ATTEMPTS: u32 = 5;
+
+/// Calls with which a TaskManager is told what it must hear, until one is answered.
+pub(crate) struct Attempts {
+    begun: Instant,
+    made: u32,
+    patience: Duration,
+}
+
+impl Attempts {
+    /// None was made yet. `patience`: who stands still for so long is lost.
+    pub(crate) fn new(patience: Duration) -> Self {
+        Self { begun: Instant::now(), made: 0, patience }
+    }
+
+    /// A call failed with this. Whether no other is to be made: a TaskManager that cannot be reached, or refuses, does not do what it is
+    /// told. One that does not answer may stand still, and goes on unless it is lost before.
+    pub(crate) fn are_over(&mut self, status: &Status) -> bool {
+        self.made = self.made.saturating_add(1);
+        let unanswered = matches!(status.code(), Code::DeadlineExceeded | Code::Cancelled);
+        self.made >= ATTEMPTS && !(unanswered && self.begun.elapsed() < self.patience)
+    }
+}
 
 /// Clients of TaskExecutors; cheap to clone, all clones share the connections. A connection is kept as long as a TaskManager is
 /// registered with its address: TaskManagers come and go, each with a port of its own, and calls to one that is gone may go on.
@@ -86,6 +113,25 @@ mod tests {
             *self.0.lock() += 1;
             Ok(Channel::new(self.clone()))
         }
+    }
+
+    /// Failed before: it was given up after five calls, though it was not lost and would go on.
+    #[tokio::test(start_paused = true)]
+    async fn who_does_not_answer_is_told_until_it_would_be_lost() {
+        let (patience, call) = (Duration::from_secs(300), Duration::from_secs(10));
+        for unanswered in [Status::deadline_exceeded("late"), Status::cancelled("Timeout expired")] {
+            let (mut attempts, begun) = (Attempts::new(patience), Instant::now());
+            loop {
+                tokio::time::sleep(call).await;
+                if attempts.are_over(&unanswered) {
+                    break;
+                }
+            }
+            assert!(begun.elapsed() >= patience && begun.elapsed() < patience + call * 2, "{:?}", begun.elapsed());
+        }
+        let mut attempts = Attempts::new(patience);
+        let over: Vec<bool> = (0..5).map(|_| attempts.are_over(&Status::unavailable("refused"))).collect();
+        assert_eq!(over, [false, false, false, false, true]);
     }
 
     /// Failed before: a cancellation that was tried again put the address of a TaskManager back that was gone, for ever.

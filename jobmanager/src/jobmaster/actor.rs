@@ -41,7 +41,7 @@ use super::sources::Source;
 use super::status::JobStatus;
 use super::{CheckpointInfo, JobInfo, JobMasterHandle, Message};
 use crate::failure::{self, FailureInfo};
-use crate::gateway::TaskExecutors;
+use crate::gateway::{Attempts, TaskExecutors};
 use crate::options::JobOptions;
 use crate::resourcemanager::{self, ResourceManagerHandle};
 
@@ -58,6 +58,8 @@ pub(crate) struct JobMasterContext {
     pub(crate) rpc_timeout: Duration,
     /// For calls that are not made again.
     pub(crate) single_call_timeout: Duration,
+    /// A TaskManager that stands still for so long is lost.
+    pub(crate) heartbeat_timeout: Duration,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) executors: TaskExecutors,
     pub(crate) resource_manager: ResourceManagerHandle,
@@ -570,8 +572,9 @@ impl JobMaster {
     fn cancel(&mut self, location: Arc<TaskManagerLocation>, registration: u64, attempts: Vec<AttemptId>) {
         let executors = self.context.executors.clone();
         let (fence, job, timeout) = (self.handle.fence, self.handle.job_id, self.context.rpc_timeout);
+        let calls = Attempts::new(self.context.heartbeat_timeout);
         self.spawn(async move {
-            let result = cancel_tasks(executors, Arc::clone(&location), fence, job, attempts, timeout).await;
+            let result = cancel_tasks(executors, Arc::clone(&location), fence, job, attempts, timeout, calls).await;
             Completion::Cancelled { location, registration, result }
         });
     }

@@ -150,6 +150,7 @@ impl JobMaster {
             fence: self.handle.fence(),
             job_id: self.job_id(),
             timeout: self.context.rpc_timeout,
+            patience: self.context.heartbeat_timeout,
         }
     }
 
@@ -211,7 +212,7 @@ impl JobMaster {
         if self.stopping.is_some() || self.checkpoints.was_to_stop(checkpoint) {
             let message = format!("TaskManager with id {resource_id} does not take the end of a savepoint.");
             let failure = FailureInfo::new(failure::TASK_MANAGER_LOST, message).because(reason);
-            // It was told for a minute: a TaskManager that registered meanwhile under the same id was not.
+            // It was told for a while: a TaskManager that registered meanwhile under the same id was not.
             self.abandon_task_manager(resource_id, registration, failure);
         }
     }

@@ -11,11 +11,9 @@ use wiesel_proto as proto;
 
 use super::deployment_plan::{Share, SharedPart};
 use crate::failure::FailureInfo;
-use crate::gateway::{TaskExecutors, describe};
+use crate::gateway::{Attempts, TaskExecutors, describe};
 use crate::jobmaster::execution_graph::TaskManagerLocation;
 
-/// How often a cancellation is sent again before its TaskManager counts as lost.
-const CANCEL_ATTEMPTS: u32 = 5;
 const CANCEL_PAUSE: Duration = Duration::from_secs(1);
 
 /// Why a TaskManager may not run its tasks, or not all of them.
@@ -107,15 +105,14 @@ pub(super) async fn cancel_tasks(
     job: JobId,
     attempts: Vec<AttemptId>,
     timeout: Duration,
+    mut calls: Attempts,
 ) -> Result<Cancelled, String> {
     let message = proto::CancelTasksRequest {
         fence: fence.to_bytes(),
         job_id: job.to_bytes(),
         attempt_ids: attempts.iter().map(|attempt| attempt.to_bytes()).collect(),
     };
-    let mut attempt = 0;
     loop {
-        attempt += 1;
         let mut request = tonic::Request::new(message.clone());
         request.set_timeout(timeout);
         let result = match executors.get(&location.rpc_address) {
@@ -129,7 +126,7 @@ pub(super) async fn cancel_tasks(
                 let (gone, ending) = attempts.into_iter().partition(|attempt| gone.contains(attempt));
                 return Ok(Cancelled { gone, ending, reports: answer.reports });
             }
-            Err(status) if attempt >= CANCEL_ATTEMPTS => return Err(describe(&status)),
+            Err(status) if calls.are_over(&status) => return Err(describe(&status)),
             Err(_) => tokio::time::sleep(CANCEL_PAUSE).await,
         }
     }

@@ -11,11 +11,9 @@ use wiesel_proto as proto;
 use super::failure::{CheckpointFailure, Reason};
 use super::plan::TaskRef;
 use crate::failure::{FailureInfo, INTERNAL};
-use crate::gateway::{TaskExecutors, describe};
+use crate::gateway::{Attempts, TaskExecutors, describe};
 use crate::jobmaster::execution_graph::TaskManagerLocation;
 
-/// How often a TaskManager is told what became of a checkpoint.
-const NOTIFY_ATTEMPTS: u32 = 5;
 const NOTIFY_PAUSE: Duration = Duration::from_secs(1);
 
 /// What all calls of a job carry.
@@ -25,6 +23,8 @@ pub(in crate::jobmaster) struct Caller {
     pub(in crate::jobmaster) fence: LeaderSessionId,
     pub(in crate::jobmaster) job_id: JobId,
     pub(in crate::jobmaster) timeout: Duration,
+    /// A TaskManager that stands still for so long is lost.
+    pub(in crate::jobmaster) patience: Duration,
 }
 
 impl Caller {
@@ -72,9 +72,8 @@ impl Caller {
             checkpoint_id,
             outcome: outcome as i32,
         };
-        let mut attempt = 0;
+        let mut calls = Attempts::new(self.patience);
         loop {
-            attempt += 1;
             let mut request = tonic::Request::new(message.clone());
             request.set_timeout(self.timeout);
             let result = match self.executors.get(&location.rpc_address) {
@@ -83,7 +82,7 @@ impl Caller {
             };
             match result {
                 Ok(()) => return Ok(()),
-                Err(status) if attempt >= NOTIFY_ATTEMPTS || status.code() == Code::FailedPrecondition => {
+                Err(status) if calls.are_over(&status) || status.code() == Code::FailedPrecondition => {
                     return Err(describe(&status));
                 }
                 Err(_) => tokio::time::sleep(NOTIFY_PAUSE).await,
