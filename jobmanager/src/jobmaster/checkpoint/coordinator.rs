@@ -24,7 +24,7 @@ use super::cleaning::{Cleaned, Cleaning, Garbage};
 use super::failure::{CheckpointFailure, FailureCounter, Reason};
 use super::options::CheckpointOptions;
 use super::pending::{Pending, Stage};
-use super::plan::{PlannedTask, plan};
+use super::plan::{PlannedTask, TaskRef, plan};
 use super::statistics::{CheckpointRecord, CheckpointStatistics, Restored, Status, SubtaskRecord, VertexRecord};
 use super::store::{CompletedCheckpoint, CompletedStore};
 use crate::jobmaster::execution_graph::ExecutionGraph;
@@ -112,10 +112,24 @@ impl CheckpointCoordinator {
         std::mem::take(&mut self.actions)
     }
 
-    /// Tasks hear that a checkpoint is complete when no call is under way that tells some to begin another one: calls may
+    /// A task hears that a checkpoint is complete when no call is under way that may tell it to begin another one: calls may
     /// overtake one another. A task at the end of its data that waits for a checkpoint ends when it hears of it. It still takes
     /// its part in what is in its mailbox by then, but another one that began elsewhere would be complete without it, and of
-    /// what it leaves to others as it ends they may not have known when they took theirs.
+    /// what it leaves to others as it ends they may not have known when they took theirs. The other tasks do not wait for a
+    /// TaskManager that does not answer: none of them is at the end of its data, where each checkpoint begins.
+    fn notify_completed(&mut self, id: u64, tasks: Vec<TaskRef>) {
+        let outcome = proto::CheckpointOutcome::Completed;
+        let waits = |task: &TaskRef| self.pending.values().any(|pending| pending.may_be_unknown_to(task.attempt));
+        // Whoever waits for an earlier one hears of it first.
+        let in_order = !self.completed.is_empty();
+        let (waiting, others): (Vec<_>, Vec<_>) = tasks.into_iter().partition(|task| in_order || waits(task));
+        let notify = |tasks: Vec<TaskRef>| (!tasks.is_empty()).then_some(Action::Notify { id, outcome, tasks });
+        self.actions.extend(notify(others));
+        self.completed.extend(notify(waiting));
+        self.tell_of_completed();
+    }
+
+    /// Those that waited hear of it once no task is being told to begin another one.
     fn tell_of_completed(&mut self) {
         if !self.pending.values().any(Pending::is_being_told) {
             self.actions.append(&mut self.completed);
@@ -593,10 +607,8 @@ impl CheckpointCoordinator {
         // Sinks commit what a restart would not take back: a restart begins with a checkpoint, or with the savepoint that
         // the job ends with, not with any other savepoint.
         if pending.request.savepoint().is_none() || pending.request.stop().is_some() {
-            let outcome = proto::CheckpointOutcome::Completed;
             self.actions.push(Action::ReleaseResults(metadata));
-            self.completed.push(Action::Notify { id, outcome, tasks: pending.participants() });
-            self.tell_of_completed();
+            self.notify_completed(id, pending.participants());
         }
         if let Some(ticket) = pending.request.ticket() {
             self.actions.push(Action::Answer { ticket, result: Ok(Outcome { id, pointer }) });

@@ -99,7 +99,7 @@ fn the_earlier_checkpoint_comes_first_also_where_the_later_one_is_being_told() {
 /// heard of the second. It ended, and the second was complete without the partitions that it leaves to others.
 #[test]
 fn a_task_hears_what_is_complete_when_it_has_heard_what_has_begun() {
-    let completed = Some((1, proto::CheckpointOutcome::Completed, 4));
+    let completed = |tasks| Some((1, proto::CheckpointOutcome::Completed, tasks));
     for lucky in [true, false] {
         let mut job = Fixture::with_two_triggered();
         assert_eq!(triggers(&job.end_of_data(4, true)), [(1, vec![4])]);
@@ -108,14 +108,43 @@ fn a_task_hears_what_is_complete_when_it_has_heard_what_has_begun() {
             job.ack(1, attempt);
         }
         let metadata = finalize(&job.ack(1, 4)).unwrap();
-        assert_eq!(notified(&job.finalized(&metadata)), None, "the call of the second is under way");
+        let actions = job.finalized(&metadata);
+        assert_eq!(notified(&actions), completed(1), "the call of the second is under way");
+        assert!(
+            actions.iter().any(|action| matches!(action, Action::Notify { tasks, .. } if tasks[0].attempt.0[0] == 3))
+        );
         assert_eq!(job.coordinator.latest().unwrap().id, 1, "a restart begins with it");
         let result = if lucky { Ok(()) } else { Err(CheckpointFailure::new(Reason::TriggerFailure)) };
         job.coordinator.triggered(2, result, &job.graph, job.now);
         let actions = job.actions();
-        let told = actions.iter().filter(|action| notified(std::slice::from_ref(*action)) == completed);
+        let told = actions.iter().filter(|action| notified(std::slice::from_ref(*action)) == completed(3));
         assert_eq!(told.count(), 1, "{actions:?}");
     }
+}
+
+/// Failed before: as long as a TaskManager had not taken the trigger of a savepoint, no task of any other one heard that the
+/// checkpoint is complete, and no sink committed.
+#[test]
+fn a_task_manager_that_does_not_take_a_trigger_holds_up_the_word_to_no_task_that_another_one_begins() {
+    let mut job = Fixture::new(&[("interval", "1 s")]);
+    job.at(1_000);
+    job.prepared(1);
+    job.triggered(1);
+    assert_eq!(prepare(&job.request(savepoint(7, None))), Some(2));
+    for attempt in [1, 2, 3] {
+        job.ack(1, attempt);
+    }
+    let metadata = finalize(&job.ack(1, 4)).unwrap();
+    assert_eq!(triggers(&job.prepared(2)), [(2, vec![1, 2])]);
+    let told = |actions: &[Action]| -> Vec<u8> {
+        let tasks = actions.iter().find_map(|action| match action {
+            Action::Notify { id: 1, outcome: proto::CheckpointOutcome::Completed, tasks } => Some(tasks),
+            _ => None,
+        });
+        tasks.into_iter().flatten().map(|task| task.attempt.0[0]).collect()
+    };
+    assert_eq!(told(&job.finalized(&metadata)), SINKS);
+    assert_eq!(told(&job.triggered(2)), SOURCES);
 }
 
 /// Before, a job at its end waited for the next checkpoint by the interval.

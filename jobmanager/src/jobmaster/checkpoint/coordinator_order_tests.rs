@@ -44,7 +44,8 @@ fn event() -> impl Strategy<Value = Event> {
 struct World {
     job: Fixture,
     preparing: Vec<u64>,
-    calls: Vec<u64>,
+    /// With the tasks that are told.
+    calls: Vec<(u64, Vec<AttemptId>)>,
     writing: Vec<Arc<proto::CheckpointMetadata>>,
     cleaning: usize,
     /// Checkpoints that were triggered, with what their barrier said; newest last.
@@ -55,8 +56,11 @@ struct World {
     /// What each task refers to in an incremental checkpoint: its last state of each checkpoint.
     states: HashMap<(u64, u8), HashSet<String>>,
     tickets: HashSet<u64>,
-    /// Checkpoints that are complete and that tasks have not heard of.
-    untold: HashSet<u64>,
+    complete: HashSet<u64>,
+    /// Of these, with tasks that took part and have not heard of it.
+    untold: HashSet<(u64, AttemptId)>,
+    /// Those that have.
+    told: HashSet<(u64, AttemptId)>,
 }
 
 impl World {
@@ -79,7 +83,9 @@ impl World {
             files: HashSet::new(),
             states: HashMap::new(),
             tickets: HashSet::new(),
+            complete: HashSet::new(),
             untold: HashSet::new(),
+            told: HashSet::new(),
         }
     }
 
@@ -87,8 +93,8 @@ impl World {
         for action in actions {
             match action {
                 Action::Prepare { id } => self.preparing.push(id),
-                Action::Trigger { barrier, .. } => {
-                    self.calls.push(barrier.checkpoint_id);
+                Action::Trigger { tasks, barrier } => {
+                    self.calls.push((barrier.checkpoint_id, tasks.iter().map(|task| task.attempt).collect()));
                     if self.barriers.last().is_none_or(|last| last.checkpoint_id < barrier.checkpoint_id) {
                         self.barriers.push(barrier);
                     }
@@ -105,13 +111,21 @@ impl World {
                 }
                 Action::Sweep(_) => self.job.coordinator.swept(Cleaned::all(), self.job.now),
                 Action::Answer { ticket, .. } => assert!(self.tickets.remove(&ticket), "an answer no caller waits for"),
-                Action::Notify { id, outcome: proto::CheckpointOutcome::Completed, .. } => {
-                    assert!(self.untold.remove(&id), "checkpoint {id} is not complete, or tasks know that it is");
-                    let goes_on = |call: &u64| self.job.coordinator.barrier_of(*call).is_some();
-                    assert!(!self.calls.iter().any(goes_on), "not all tasks have heard of one that has begun");
-                }
+                Action::Notify { id, outcome: proto::CheckpointOutcome::Completed, tasks } => self.hear(id, &tasks),
                 _ => {}
             }
+        }
+    }
+
+    /// Tasks hear that a checkpoint is complete.
+    fn hear(&mut self, id: u64, tasks: &[TaskRef]) {
+        assert!(self.complete.contains(&id), "checkpoint {id} is not complete");
+        for TaskRef { attempt, .. } in tasks {
+            let goes_on = |call: u64| self.job.coordinator.barrier_of(call).is_some();
+            let mut under_way = self.calls.iter().filter(|(call, _)| goes_on(*call));
+            assert!(!under_way.any(|(_, told)| told.contains(attempt)), "it has not heard of one that has begun");
+            self.untold.remove(&(id, *attempt));
+            assert!(self.told.insert((id, *attempt)), "it knows that {id} is complete");
         }
     }
 
@@ -173,7 +187,7 @@ impl World {
                 self.job.coordinator.prepared(id, result, &self.job.graph, now);
             }
             Event::Triggered(lucky) if !self.calls.is_empty() => {
-                let id = self.calls.remove(0);
+                let (id, _) = self.calls.remove(0);
                 let result = if lucky { Ok(()) } else { Err(CheckpointFailure::new(Reason::TriggerFailure)) };
                 self.job.coordinator.triggered(id, result, &self.job.graph, now);
             }
@@ -200,7 +214,9 @@ impl World {
                 };
                 self.job.coordinator.finalized(metadata, result, &self.job.graph, now);
                 if self.job.coordinator.latest().is_some_and(|latest| latest.id == id) {
-                    self.untold.insert(id);
+                    self.complete.insert(id);
+                    let took_part = self.acknowledged.iter().filter(|(taken, _)| *taken == id);
+                    self.untold.extend(took_part.map(|(_, task)| (id, AttemptId([*task; 16]))));
                 }
             }
             Event::Discarded if self.cleaning > 0 => {
@@ -285,8 +301,8 @@ impl World {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
 
-    /// Whatever happens in whatever order: a checkpoint completes only with the state of every task, and tasks hear of it when
-    /// they have heard of those that have begun, no file is deleted that a retained checkpoint needs, none stays pending for
+    /// Whatever happens in whatever order: a checkpoint completes only with the state of every task, and each task hears of it once,
+    /// when it has heard of those that begin at it, no file is deleted that a retained checkpoint needs, none stays pending for
     /// ever, and everybody gets an answer.
     #[test]
     fn no_order_of_events_does_harm(

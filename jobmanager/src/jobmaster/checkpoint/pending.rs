@@ -178,6 +178,12 @@ impl Pending {
         self.calls > 0 || !self.to_trigger.is_empty()
     }
 
+    /// Whether a task is told to begin, and may not have heard of it yet.
+    pub(super) fn may_be_unknown_to(&self, attempt: AttemptId) -> bool {
+        let begins = |position: &usize| self.tasks[*position].planned.trigger;
+        self.is_being_told() && self.by_attempt.get(&attempt).is_some_and(begins)
+    }
+
     /// No task took part: all ended.
     pub(super) fn is_empty(&self) -> bool {
         self.tasks.iter().all(|task| task.state.is_none())
