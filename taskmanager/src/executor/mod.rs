@@ -36,6 +36,8 @@ mod tests;
 const METRICS_INTERVAL: Duration = Duration::from_secs(1);
 /// How long a call to a JobMaster may take.
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
+/// The shortest time that an offer of a slot has, whatever the patience is.
+const SHORTEST_OFFER: Duration = Duration::from_millis(100);
 /// How long tasks may take to end when the process stops.
 const STOP_PATIENCE: Duration = Duration::from_secs(2);
 /// How long it is remembered that an attempt was cancelled that had not come. A cancellation that overtakes a deployment, over
@@ -325,7 +327,7 @@ impl TaskExecutor {
         };
         let (internal, patience) = (self.internal.clone(), self.setup.slot_timeout);
         let offering = async move {
-            let accepted = tokio::time::timeout(patience, offer_slot(client, offer, id)).await.unwrap_or(false);
+            let accepted = offer_slot(client, offer, id, patience).await;
             let _ = internal.send(Internal::OfferAnswered { allocation: id, accepted });
         };
         self.offers.insert(id, self.background.spawn(offering.instrument(job_span(job))));
@@ -694,18 +696,27 @@ fn deliver(task: &dyn RunningTask, mail: Mail) -> Result<(), Status> {
     })
 }
 
-/// Offers a slot until the JobMaster answers; whether it took it.
-async fn offer_slot(mut client: JobMasterClient<Channel>, offer: proto::OfferSlotsRequest, id: AllocationId) -> bool {
+/// Offers a slot until the JobMaster answers; whether it took it. It is offered once more when the patience is over: this process
+/// may have stood still while the answer came, and the JobMaster deploys into the slot.
+async fn offer_slot(
+    mut client: JobMasterClient<Channel>,
+    offer: proto::OfferSlotsRequest,
+    id: AllocationId,
+    patience: Duration,
+) -> bool {
+    let begun = Instant::now();
     let mut pause = Duration::from_millis(20);
     loop {
+        let is_last = begun.elapsed() >= patience;
         let mut request = tonic::Request::new(offer.clone());
-        request.set_timeout(CALL_TIMEOUT);
+        request.set_timeout(CALL_TIMEOUT.min(patience.max(SHORTEST_OFFER)));
         match client.offer_slots(request).await {
             Ok(answer) => return answer.into_inner().accepted.iter().any(|accepted| **accepted == id.0),
             Err(status) if is_final(&status) => {
                 tracing::info!(allocation_id = %id, reason = status.message(), "a slot was not wanted");
                 return false;
             }
+            Err(_) if is_last => return false,
             Err(status) => {
                 tracing::debug!(allocation_id = %id, reason = status.message(), "offering a slot failed, trying again");
                 tokio::time::sleep(pause).await;

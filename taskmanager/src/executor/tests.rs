@@ -1,6 +1,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use wiesel_common::rpc::{Answer as Call, Transport};
+use tonic::codegen::StdError;
+use wiesel_common::rpc::{Answer as Call, Transport, timeout_of};
 
 use super::*;
 
@@ -269,4 +270,32 @@ async fn a_slot_that_is_given_back_is_on_offer_no_more() {
     assert_eq!((executor.offers.len(), held()), (1, 1));
     executor.handle_internal(Internal::OfferAnswered { allocation: AllocationId([9; 16]), accepted: false });
     assert!(executor.offers.is_empty() && executor.slots.allocations().is_empty());
+}
+
+/// Whose calls fail when their time is over.
+struct Late {
+    calls: Arc<AtomicUsize>,
+}
+
+impl Transport for Late {
+    fn call(&self, request: tonic::codegen::http::Request<tonic::body::Body>) -> Call {
+        self.calls.fetch_add(1, Ordering::SeqCst);
+        let limit = timeout_of(&request).expect("an offer has an end");
+        Box::pin(async move {
+            tokio::time::sleep(limit).await;
+            Err(StdError::from(Status::cancelled("Timeout expired")))
+        })
+    }
+}
+
+/// Failed before: a TaskManager that had stood still during its offer gave the slot back when it went on, though the job had taken it
+/// and its tasks came. They were refused, which fails a job that does not restart.
+#[tokio::test]
+async fn a_slot_is_offered_once_more_before_it_is_given_back() {
+    let calls = Arc::<AtomicUsize>::default();
+    let client = JobMasterClient::new(Channel::new(Late { calls: Arc::clone(&calls) }));
+    let (patience, begun) = (Duration::from_millis(200), Instant::now());
+    assert!(!offer_slot(client, proto::OfferSlotsRequest::default(), AllocationId([0; 16]), patience).await);
+    assert_eq!(calls.load(Ordering::SeqCst), 2);
+    assert!(begun.elapsed() >= patience * 2, "{:?}", begun.elapsed());
 }
