@@ -116,13 +116,14 @@ impl CheckpointCoordinator {
     /// overtake one another. A task at the end of its data that waits for a checkpoint ends when it hears of it. It still takes
     /// its part in what is in its mailbox by then, but another one that began elsewhere would be complete without it, and of
     /// what it leaves to others as it ends they may not have known when they took theirs. The other tasks do not wait for a
-    /// TaskManager that does not answer: none of them is at the end of its data, where each checkpoint begins.
-    fn notify_completed(&mut self, id: u64, tasks: Vec<TaskRef>) {
+    /// TaskManager that does not answer: none of them is at the end of its data, where each checkpoint begins. But if the job
+    /// stops with this one, any of them may end.
+    fn notify_completed(&mut self, id: u64, tasks: Vec<TaskRef>, stops: bool) {
         let outcome = proto::CheckpointOutcome::Completed;
         let waits = |task: &TaskRef| self.pending.values().any(|pending| pending.may_be_unknown_to(task.attempt));
         // Whoever waits for an earlier one hears of it first.
-        let in_order = !self.completed.is_empty();
-        let (waiting, others): (Vec<_>, Vec<_>) = tasks.into_iter().partition(|task| in_order || waits(task));
+        let all_wait = !self.completed.is_empty() || stops;
+        let (waiting, others): (Vec<_>, Vec<_>) = tasks.into_iter().partition(|task| all_wait || waits(task));
         let notify = |tasks: Vec<TaskRef>| (!tasks.is_empty()).then_some(Action::Notify { id, outcome, tasks });
         self.actions.extend(notify(others));
         self.completed.extend(notify(waiting));
@@ -608,7 +609,7 @@ impl CheckpointCoordinator {
         // the job ends with, not with any other savepoint.
         if pending.request.savepoint().is_none() || pending.request.stop().is_some() {
             self.actions.push(Action::ReleaseResults(metadata));
-            self.notify_completed(id, pending.participants());
+            self.notify_completed(id, pending.participants(), pending.request.stop().is_some());
         }
         if let Some(ticket) = pending.request.ticket() {
             self.actions.push(Action::Answer { ticket, result: Ok(Outcome { id, pointer }) });

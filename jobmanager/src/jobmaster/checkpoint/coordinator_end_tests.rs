@@ -147,6 +147,23 @@ fn a_task_manager_that_does_not_take_a_trigger_holds_up_the_word_to_no_task_that
     assert_eq!(told(&job.triggered(2)), SOURCES);
 }
 
+/// Any task may end when it hears of that savepoint, wherever another one begins.
+#[test]
+fn the_savepoint_that_the_job_stops_with_is_told_when_nothing_begins() {
+    let mut job = Fixture::new(&[]);
+    job.request(savepoint(1, Some(Stop { drain: false })));
+    job.prepared(1);
+    job.triggered(1);
+    assert_eq!(prepare(&job.request(savepoint(2, None))), Some(2));
+    assert_eq!(triggers(&job.prepared(2)), [(2, vec![1, 2])]);
+    for attempt in [1, 2, 3] {
+        job.ack(1, attempt);
+    }
+    let metadata = finalize(&job.ack(1, 4)).unwrap();
+    assert_eq!(notified(&job.finalized(&metadata)), None, "the call of the second is under way");
+    assert_eq!(notified(&job.triggered(2)), Some((1, proto::CheckpointOutcome::Completed, 4)));
+}
+
 /// Before, a job at its end waited for the next checkpoint by the interval.
 #[test]
 fn the_last_checkpoint_is_due_when_all_tasks_are_at_their_end() {
