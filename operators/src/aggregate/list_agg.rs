@@ -18,13 +18,15 @@ pub(super) struct ListAgg {
     heap: usize,
     /// If rows can be taken back: all texts.
     texts: KeptGroups<Text>,
+    /// What each group's texts count.
+    counted: Vec<usize>,
     /// Bytes of the longest text that was ever to be joined.
     longest: usize,
 }
 
 impl ListAgg {
     pub(super) fn new(retract: bool) -> Self {
-        Self { retract, joined: Vec::new(), heap: 0, texts: KeptGroups::default(), longest: 0 }
+        Self { retract, joined: Vec::new(), heap: 0, texts: KeptGroups::default(), counted: Vec::new(), longest: 0 }
     }
 }
 
@@ -35,13 +37,25 @@ struct Text {
     text: Box<str>,
 }
 
+impl Text {
+    /// Bytes of the result.
+    fn length(&self) -> usize {
+        self.separator.len() + self.text.len()
+    }
+
+    /// What it counts of the limit of a value: as an element of a list, because it takes memory however short it is.
+    fn counted(&self) -> usize {
+        size_of::<u128>() + self.length()
+    }
+}
+
 impl Keep for Text {
     fn key(&self) -> &[u8] {
         self.text.as_bytes()
     }
 
     fn bytes(&self) -> usize {
-        size_of::<Self>() + self.separator.len() + self.text.len()
+        size_of::<Self>() + self.length()
     }
 }
 
@@ -68,9 +82,25 @@ impl ListAgg {
         self.heap += joined.as_ref().map_or(0, String::len) - before;
     }
 
-    fn keep(&mut self, group: usize, separator: &str, text: &str) {
-        let text = Text { separator: separator.into(), text: text.into() };
+    /// What would be too much is not kept: [`check_value`] of `longest` tells.
+    fn keep(&mut self, group: usize, text: Text) {
+        let counted = self.counted[group] + text.counted();
+        self.longest = self.longest.max(counted);
+        if self.longest <= MAX_VALUE_BYTES {
+            self.keep_unchecked(group, text);
+        }
+    }
+
+    fn keep_unchecked(&mut self, group: usize, text: Text) {
+        self.counted[group] += text.counted();
         self.texts.change(group, |texts| texts.push(text));
+    }
+
+    /// The first that is equal; as in Flink nothing if there is none.
+    fn take_back(&mut self, group: usize, text: &str) {
+        if let Some(text) = self.texts.change(group, |texts| texts.take_first(text.as_bytes())) {
+            self.counted[group] -= text.counted();
+        }
     }
 }
 
@@ -78,12 +108,14 @@ impl Accumulators for ListAgg {
     fn resize(&mut self, groups: usize) {
         self.joined.resize(groups, None);
         self.texts.resize(groups);
+        self.counted.resize(groups, 0);
     }
 
     fn reset(&mut self, groups: &[u32]) {
         for group in groups {
             self.heap -= self.joined[*group as usize].take().map_or(0, |joined| joined.len());
             self.texts.reset(*group as usize);
+            self.counted[*group as usize] = 0;
         }
     }
 
@@ -99,9 +131,9 @@ impl Accumulators for ListAgg {
             if !self.retract {
                 self.join(group, separator, text);
             } else if weight > 0 {
-                self.keep(group, separator, text);
+                self.keep(group, Text { separator: separator.into(), text: text.into() });
             } else {
-                self.texts.change(group, |texts| texts.take_first(text.as_bytes()));
+                self.take_back(group, text);
             }
         });
         check_value(self.longest)
@@ -115,7 +147,7 @@ impl Accumulators for ListAgg {
             }
             let texts: Vec<Text> = self.texts.of(source).into_iter().cloned().collect();
             for text in texts {
-                self.texts.change(target, |texts| texts.push(text));
+                self.keep(target, text);
             }
         }
         check_value(self.longest)
@@ -142,12 +174,16 @@ impl Accumulators for ListAgg {
         }
         let saved = Lists::new(saved, 2)?;
         let (separators, texts) = (saved.column(0).as_string_view(), saved.column(1).as_string_view());
-        saved.for_each(groups, |group, row| self.keep(group, separators.value(row), texts.value(row)));
+        // What a release without the limit has saved may be more.
+        saved.for_each(groups, |group, row| {
+            let text = Text { separator: separators.value(row).into(), text: texts.value(row).into() };
+            self.keep_unchecked(group, text);
+        });
         Ok(())
     }
 
     fn width(&self) -> usize {
-        size_of::<Option<String>>() + size_of::<Kept<Text>>()
+        size_of::<Option<String>>() + size_of::<Kept<Text>>() + size_of::<usize>()
     }
 
     fn heap(&self) -> usize {
@@ -165,7 +201,7 @@ impl Accumulators for ListAgg {
         }
         let joined = groups.iter().map(|group| {
             let texts = self.texts.of(*group as usize);
-            check_value(texts.into_iter().map(|text| text.separator.len() + text.text.len()).sum())?;
+            check_value(texts.into_iter().map(Text::length).sum())?;
             let mut joined = None;
             for text in texts {
                 append(&mut joined, &text.separator, &text.text);

@@ -1,7 +1,7 @@
 //! The functions that keep values or moments, as Apache Flink gave them.
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, BooleanArray, Float64Array, Int64Array, RecordBatch, StringViewArray};
+use arrow::array::{ArrayRef, AsArray, BooleanArray, Float64Array, Int64Array, RecordBatch, StringViewArray};
 use proptest::prelude::*;
 use wiesel_proto as proto;
 
@@ -356,6 +356,8 @@ fn what_is_collected_has_the_limit_of_a_value() {
         (false, proto::AggregateCall { distinct: true, ..list }),
         (false, call("COLLECT", &[0], TypeKind::Multiset(Box::new(text())).not_null())),
         (false, call("LISTAGG", &[0], text())),
+        // Before, its texts were counted only for the result.
+        (true, call("LISTAGG", &[0], text())),
     ];
     for (retract, call) in calls {
         let name = format!("{} {retract} {}", call.function, call.distinct);
@@ -377,4 +379,27 @@ fn what_is_collected_has_the_limit_of_a_value() {
         // Nothing was taken of what was too much; DISTINCT has noted the value before.
         assert!(is_distinct || aggregates.heap() == heap, "{name}");
     }
+}
+
+/// Failed before: where rows can be taken back, LISTAGG kept texts of no length for as long as there was memory.
+#[test]
+fn texts_of_no_length_count_where_rows_can_be_taken_back() {
+    let text = || TypeKind::string().nullable();
+    let input = fields(&[("s", text()), ("separator", text())]);
+    let texts = |rows: usize| {
+        let empty: ArrayRef = Arc::new(StringViewArray::from_iter_values(std::iter::repeat_n("", rows)));
+        batch(&input, vec![empty.clone(), empty]).records
+    };
+    let most = MAX_VALUE_BYTES / size_of::<u128>();
+    let mut aggregates = Aggregates::new(&[call("LISTAGG", &[0, 1], text())], &input, true).unwrap();
+    aggregates.resize(1);
+    let full = texts(most);
+    aggregates.update(&full, &vec![0; most], None, None).unwrap();
+    // One more is too much, and fits where one was taken back.
+    let one = texts(1);
+    aggregates.update(&one, &[0], Some(&[-1]), None).unwrap();
+    aggregates.update(&one, &[0], None, None).unwrap();
+    let refused = aggregates.update(&one, &[0], None, None).unwrap_err().to_string();
+    assert!(refused.contains(&format!("at most {MAX_VALUE_BYTES}")), "{refused}");
+    assert_eq!(aggregates.evaluate(&[0]).unwrap()[0].as_string_view().value(0), "");
 }
