@@ -13,6 +13,11 @@ impl Writer {
         Self(bytes)
     }
 
+    /// Makes room, for what is long.
+    pub(crate) fn reserve(&mut self, bytes: usize) {
+        self.0.reserve(bytes);
+    }
+
     pub(crate) fn u64(&mut self, value: u64) -> &mut Self {
         self.0.put_u64_le(value);
         self
@@ -38,6 +43,7 @@ impl Writer {
 /// Reads what a [`Writer`] wrote.
 pub(crate) struct Reader<'a> {
     what: &'static str,
+    version: u8,
     rest: &'a [u8],
 }
 
@@ -51,9 +57,19 @@ impl<'a> Reader<'a> {
                      restore it with the release that wrote it"
                 ))))
             }
-            Some((_, rest)) => Ok(Self { what, rest }),
+            Some((version, rest)) => Ok(Self { what, version: *version, rest }),
             None => Err(malformed(what)),
         }
+    }
+
+    /// The version of the value.
+    pub(crate) fn version(&self) -> u8 {
+        self.version
+    }
+
+    /// The error of a value whose parts do not fit together.
+    pub(crate) fn malformed(&self) -> Error {
+        malformed(self.what)
     }
 
     pub(crate) fn u64(&mut self) -> Result<u64> {
@@ -72,8 +88,12 @@ impl<'a> Reader<'a> {
     }
 
     pub(crate) fn text(&mut self) -> Result<String> {
-        let bytes = self.bytes()?;
-        std::str::from_utf8(bytes).map(str::to_owned).map_err(|_| malformed(self.what))
+        self.str().map(str::to_owned)
+    }
+
+    /// A text that is not copied.
+    pub(crate) fn str(&mut self) -> Result<&'a str> {
+        std::str::from_utf8(self.bytes()?).map_err(|_| malformed(self.what))
     }
 
     /// A number of values that follow, each of at least one byte.

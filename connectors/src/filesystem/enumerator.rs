@@ -11,8 +11,9 @@ use wiesel_operators::operator::{Error, Result};
 use wiesel_operators::source::{SplitAssignment, SplitEnumerator};
 
 use super::compression::is_compressed;
+use super::known_files::KnownFiles;
 use super::partitions::PartitionFilter;
-use super::path::{LIMITS, Listing, list, unreadable};
+use super::path::{LIMITS, MOST_LEFT_OUT, list, too_large, unreadable};
 use super::split::FileSplit;
 use crate::encoding::{Reader, Writer};
 use crate::enumerator::Waiting;
@@ -22,8 +23,10 @@ const LEAST_SPLIT: u64 = 8 << 20;
 /// ... and at most so many bytes.
 const MOST_SPLIT: u64 = 128 << 20;
 
-/// So many things that are not read are warned of, at most.
-const MOST_LEFT_OUT: usize = 100;
+/// The bytes that the files take which are known, and those that no reader has yet, at most.
+const MOST_BYTES: usize = 512 << 20;
+
+const STATE: &str = "the files that a source has seen";
 
 pub(super) struct FileEnumerator {
     root: PathBuf,
@@ -35,12 +38,24 @@ pub(super) struct FileEnumerator {
     line_hiders: Vec<u8>,
     /// Files that it does not pass are not read.
     filter: PartitionFilter,
-    known: HashSet<String>,
+    known: KnownFiles,
     /// What is not read, and was warned of.
     left_out: HashSet<PathBuf>,
-    pending: VecDeque<FileSplit>,
+    pending: VecDeque<Pending>,
+    most_bytes: usize,
     waiting: Waiting,
     discovered: bool,
+}
+
+/// What no reader has yet of a known file.
+#[derive(Clone, Copy)]
+struct Pending {
+    file: u32,
+    /// Whether it is cut as it is given out: a file may be as large as a number, and have billions of parts.
+    is_cut: bool,
+    start: u64,
+    /// The largest number: to the end of the file. If it is cut: the length that the file had when it was found.
+    end: u64,
 }
 
 impl FileEnumerator {
@@ -59,9 +74,10 @@ impl FileEnumerator {
             parallelism,
             line_hiders,
             filter,
-            known: HashSet::new(),
+            known: KnownFiles::default(),
             left_out: HashSet::new(),
             pending: VecDeque::new(),
+            most_bytes: MOST_BYTES,
             waiting: Waiting::default(),
             discovered: false,
         }
@@ -69,7 +85,16 @@ impl FileEnumerator {
 
     fn look(&mut self) -> Result<()> {
         self.discovered = true;
-        let Listing { files, others } = list(&self.root, self.pattern.as_ref(), LIMITS)?;
+        let mut found = Vec::new();
+        let Self { root, pattern, known, pending, most_bytes, .. } = self;
+        let others = list(root, pattern.as_ref(), LIMITS, &mut |path, length| {
+            let (file, is_new) = known.insert(path);
+            if is_new {
+                found.push((file, length));
+                check_bytes(root, known, pending, *most_bytes)?;
+            }
+            Ok(())
+        })?;
         for path in others {
             if self.left_out.len() < MOST_LEFT_OUT && self.left_out.insert(path.clone()) {
                 tracing::warn!(
@@ -78,37 +103,46 @@ impl FileEnumerator {
                 );
             }
         }
-        for (path, length) in files {
+        found.sort_unstable_by(|(one, _), (other, _)| self.known.compare(*one, *other));
+        for (file, length) in found {
             ending::check()?;
-            if self.known.insert(path.clone()) && self.filter.passes(&path)? {
-                self.cut(path, length)?;
+            let path = self.known.path(file);
+            if self.filter.passes(&path)? {
+                // Whole records only: a file whose records may hold line ends is not cut.
+                let is_whole =
+                    length <= self.part(length, 0) || is_compressed(&path) || holds(&path, &self.line_hiders)?;
+                let end = if is_whole { u64::MAX } else { length };
+                self.pending.push_back(Pending { file, is_cut: !is_whole, start: 0, end });
+                check_bytes(&self.root, &self.known, &self.pending, self.most_bytes)?;
             }
         }
         Ok(())
     }
 
-    /// Whole records only: a file whose records may hold line ends is not cut.
-    fn cut(&mut self, path: String, length: u64) -> Result<()> {
+    /// How many bytes from `start` on the next part of a file of this length has; all that are left rather than one of these
+    /// and a small one.
+    fn part(&self, length: u64, start: u64) -> u64 {
         let size = (length / (u64::from(self.parallelism) * 4)).clamp(LEAST_SPLIT, MOST_SPLIT);
-        let whole = length <= size + size / 2 || is_compressed(&path) || holds(&path, &self.line_hiders)?;
-        if whole {
-            self.pending.push_back(FileSplit::new(path, 0, u64::MAX));
-            return Ok(());
+        let left = length.saturating_sub(start);
+        if left <= size + size / 2 { left } else { size }
+    }
+
+    fn next_split(&mut self) -> Option<FileSplit> {
+        let Pending { file, is_cut, start, end } = self.pending.pop_front()?;
+        let path = self.known.path(file);
+        if !is_cut {
+            return Some(FileSplit::new(path, start, end));
         }
-        let mut start = 0;
-        while start < length {
-            let end = if length - start <= size + size / 2 { u64::MAX } else { start + size };
-            self.pending.push_back(FileSplit::new(path.clone(), start, end));
-            if end == u64::MAX {
-                break;
-            }
-            start = end;
+        let next = start + self.part(end, start);
+        if next >= end {
+            return Some(FileSplit::new(path, start, u64::MAX));
         }
-        Ok(())
+        self.pending.push_front(Pending { file, is_cut, start: next, end });
+        Some(FileSplit::new(path, start, next))
     }
 
     fn assign(&mut self, subtask: u32) -> SplitAssignment {
-        match self.pending.pop_front() {
+        match self.next_split() {
             Some(split) => SplitAssignment::Splits(vec![split.encode()]),
             None if self.interval.is_none() => SplitAssignment::NoMoreSplits,
             None => {
@@ -146,28 +180,89 @@ impl SplitEnumerator for FileEnumerator {
 
     /// Files that were seen are remembered also where nothing looks for new ones: a restore may begin to.
     fn snapshot(&mut self) -> Result<Bytes> {
-        let mut out = Writer::new(1);
+        let mut out = Writer::new(2);
+        out.reserve(held(&self.known, &self.pending));
         out.u64(u64::from(self.discovered));
-        let mut known: Vec<&String> = self.known.iter().collect();
-        known.sort_unstable();
-        out.u64(known.len() as u64);
-        known.iter().for_each(|path| {
-            out.bytes(path.as_bytes());
-        });
+        out.u64(self.known.folders().len() as u64);
+        for folder in self.known.folders() {
+            out.bytes(folder.as_bytes());
+        }
+        out.u64(self.known.names().len() as u64);
+        for (folder, name) in self.known.names() {
+            out.u64(u64::from(folder)).bytes(name.as_bytes());
+        }
         out.u64(self.pending.len() as u64);
-        self.pending.iter().for_each(|split| {
-            out.bytes(&split.encode());
-        });
+        for Pending { file, is_cut, start, end } in &self.pending {
+            out.u64(u64::from(*file)).u64(u64::from(*is_cut)).u64(*start).u64(*end);
+        }
         Ok(out.finish())
     }
 
     fn restore(&mut self, state: &[u8]) -> Result<()> {
-        let mut reader = Reader::new("the files that a source has seen", 1, state)?;
+        let mut reader = Reader::new(STATE, 2, state)?;
         self.discovered = reader.u64()? != 0;
-        self.known = (0..reader.count()?).map(|_| reader.text()).collect::<Result<_>>()?;
-        self.pending = (0..reader.count()?).map(|_| FileSplit::decode(reader.bytes()?)).collect::<Result<_>>()?;
+        (self.known, self.pending) = match reader.version() {
+            1 => read_whole_paths(&mut reader)?,
+            _ => read_folders(&mut reader)?,
+        };
         reader.end()
     }
+}
+
+/// Version 1 had whole paths, and files cut into all of their parts.
+fn read_whole_paths(reader: &mut Reader<'_>) -> Result<(KnownFiles, VecDeque<Pending>)> {
+    let (mut known, mut pending) = (KnownFiles::default(), VecDeque::new());
+    for _ in 0..reader.count()? {
+        known.insert(reader.str()?);
+    }
+    for _ in 0..reader.count()? {
+        let FileSplit { path, start, end, resume } = FileSplit::decode(reader.bytes()?)?;
+        if resume.is_some() {
+            return Err(reader.malformed());
+        }
+        pending.push_back(Pending { file: known.insert(&path).0, is_cut: false, start, end });
+    }
+    Ok((known, pending))
+}
+
+fn read_folders(reader: &mut Reader<'_>) -> Result<(KnownFiles, VecDeque<Pending>)> {
+    let (mut known, mut pending) = (KnownFiles::default(), VecDeque::new());
+    for _ in 0..reader.count()? {
+        if !known.add_folder(reader.str()?) {
+            return Err(reader.malformed());
+        }
+    }
+    for _ in 0..reader.count()? {
+        if !known.add_name(reader.u64()?, reader.str()?) {
+            return Err(reader.malformed());
+        }
+    }
+    for _ in 0..reader.count()? {
+        let file = u32::try_from(reader.u64()?).ok().filter(|file| (*file as usize) < known.len());
+        let file = file.ok_or_else(|| reader.malformed())?;
+        let (is_cut, start, end) = (reader.u64()? != 0, reader.u64()?, reader.u64()?);
+        pending.push_back(Pending { file, is_cut, start, end });
+    }
+    Ok((known, pending))
+}
+
+/// The bytes that the enumerator holds of files.
+fn held(known: &KnownFiles, pending: &VecDeque<Pending>) -> usize {
+    known.bytes() + pending.capacity() * size_of::<Pending>()
+}
+
+fn check_bytes(root: &Path, known: &KnownFiles, pending: &VecDeque<Pending>, most: usize) -> Result<()> {
+    if held(known, pending) <= most {
+        return Ok(());
+    }
+    let files = known.len();
+    Err(too_large(
+        root,
+        &format!(
+            "more files than can be remembered: {files} take more than {most} bytes, those counted that were seen before and \
+             are gone"
+        ),
+    ))
 }
 
 /// Whether a file holds one of up to three bytes.
@@ -191,6 +286,94 @@ fn holds(path: &str, bytes: &[u8]) -> Result<bool> {
         };
         if found.is_some() {
             return Ok(true);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, File};
+
+    use super::*;
+
+    fn enumerator(root: &Path, parallelism: u32) -> FileEnumerator {
+        let filter = PartitionFilter::new(&[], &[], String::new()).unwrap();
+        FileEnumerator::new(root.to_owned(), None, None, parallelism, Vec::new(), filter)
+    }
+
+    fn given(enumerator: &mut FileEnumerator) -> Vec<FileSplit> {
+        std::iter::from_fn(|| enumerator.next_split()).collect()
+    }
+
+    /// Failed before: only the paths of one listing were counted, each of which was held up to three times.
+    #[test]
+    fn what_is_known_of_files_has_a_bound_over_all_looks() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut files = enumerator(folder.path(), 1);
+        files.most_bytes = 64 << 10;
+        let mut looks = 0;
+        let refused = loop {
+            let path = folder.path().join(format!("{looks}-{}", "n".repeat(200)));
+            fs::write(&path, "1").unwrap();
+            if let Err(error) = files.look() {
+                break error.to_string();
+            }
+            assert!(held(&files.known, &files.pending) <= files.most_bytes);
+            assert_eq!(given(&mut files).len(), 1);
+            fs::remove_file(&path).unwrap();
+            looks += 1;
+            assert!(looks < 1000, "no bound");
+        };
+        let root = folder.path().to_str().unwrap();
+        assert!(refused.contains(root) && refused.contains("more than 65536 bytes"), "{refused}");
+        assert!(refused.contains("name a folder with fewer files"), "{refused}");
+    }
+
+    /// Failed before: all parts of a file were made at once, 2^36 of one that is as long as a number.
+    #[test]
+    fn a_large_file_is_cut_as_it_is_given_out() {
+        const LENGTH: u64 = 1 << 40;
+        let folder = tempfile::tempdir().unwrap();
+        File::create(folder.path().join("sparse")).unwrap().set_len(LENGTH).unwrap();
+        let mut files = enumerator(folder.path(), 2);
+        files.look().unwrap();
+        let (pending, bytes) = (files.pending.len(), held(&files.known, &files.pending));
+        assert!(pending == 1 && bytes < 16 << 10, "{pending} in {bytes} bytes");
+        let mut splits: Vec<FileSplit> = (0..10).map(|_| files.next_split().unwrap()).collect();
+        // What is left is cut behind a restore too.
+        let mut restored = enumerator(folder.path(), 2);
+        restored.restore(&files.snapshot().unwrap()).unwrap();
+        splits.append(&mut given(&mut restored));
+        assert_eq!(splits.len() as u64, LENGTH / MOST_SPLIT);
+        assert_eq!((splits[0].start, splits[splits.len() - 1].end), (0, u64::MAX));
+        assert!(splits.windows(2).all(|pair| pair[0].end == pair[1].start));
+    }
+
+    #[test]
+    fn what_was_written_with_whole_paths_is_read() {
+        let mut state = Writer::new(1);
+        state.u64(1).u64(3).bytes(b"/t/a").bytes(b"/t/b").bytes(b"/t/p=1/c").u64(2);
+        let splits = [FileSplit::new("/t/b".into(), 5, 9), FileSplit::new("/t/p=1/c".into(), 0, u64::MAX)];
+        splits.iter().for_each(|split| _ = state.bytes(&split.encode()));
+        let mut files = enumerator(Path::new("/t"), 1);
+        files.restore(&state.finish()).unwrap();
+        assert!(files.discovered && files.known.len() == 3);
+        let state = files.snapshot().unwrap();
+        let mut again = enumerator(Path::new("/t"), 1);
+        again.restore(&state).unwrap();
+        assert_eq!(given(&mut files), splits);
+        assert_eq!(given(&mut again), splits);
+        assert!(!again.known.insert("/t/a").1 && again.known.insert("/t/c").1);
+        // What was cut off or does not fit together is refused.
+        for length in 0..state.len() {
+            assert!(enumerator(Path::new("/t"), 1).restore(&state[..length]).is_err(), "{length}");
+        }
+        let mut no_such_folder = Writer::new(2);
+        no_such_folder.u64(1).u64(1).bytes(b"/t/").u64(1).u64(1).bytes(b"a").u64(0);
+        let mut no_such_file = Writer::new(2);
+        no_such_file.u64(1).u64(0).u64(0).u64(1).u64(0).u64(0).u64(0).u64(0);
+        for mut state in [no_such_folder, no_such_file] {
+            assert!(enumerator(Path::new("/t"), 1).restore(&state.finish()).is_err());
         }
     }
 }

@@ -19,6 +19,7 @@ use crate::options::{Options, Result, invalid, unparsable};
 
 mod compression;
 mod enumerator;
+mod known_files;
 mod partitions;
 mod path;
 mod reader;

@@ -28,15 +28,6 @@ pub(super) fn local(text: &str) -> options::Result<PathBuf> {
     Ok(PathBuf::from(path))
 }
 
-/// What is below a path. Names that begin with `_` or `.` are left out.
-#[derive(Default)]
-pub(super) struct Listing {
-    /// The files in order, with their lengths.
-    pub(super) files: Vec<(String, u64)>,
-    /// What is no file, or in a folder of the system.
-    pub(super) others: Vec<PathBuf>,
-}
-
 /// How far a listing goes. Links are followed as in Flink, so that a folder to which two lead is there twice: a few dozen
 /// folders of two links each have more paths than any process can look at.
 #[derive(Clone, Copy)]
@@ -45,31 +36,45 @@ pub(super) struct Limits {
     pub(super) depth: usize,
     /// Names that are looked at, those that are left out too.
     pub(super) names: usize,
-    /// Bytes of the paths that are kept, with what else is kept of each.
+    /// Bytes of the paths of folders that are still to be listed, with what else is kept of each.
     pub(super) bytes: usize,
 }
 
-pub(super) const LIMITS: Limits = Limits { depth: 100, names: 10_000_000, bytes: 512 << 20 };
+pub(super) const LIMITS: Limits = Limits { depth: 100, names: 10_000_000, bytes: 128 << 20 };
 
-/// Looks for files below a path, or for the one that it names. It ends when the thread is told to.
-pub(super) fn list(root: &Path, pattern: Option<&Regex>, limits: Limits) -> Result<Listing> {
+/// So many paths that are not read are told of, at most.
+pub(super) const MOST_LEFT_OUT: usize = 100;
+
+/// Looks for files below a path, or for the one that it names, and hands over each with its length, in no order; names that
+/// begin with `_` or `.` are left out. Gives what is no file, or in a folder of the system. It ends when the thread is told to.
+pub(super) fn list(
+    root: &Path,
+    pattern: Option<&Regex>,
+    limits: Limits,
+    found: &mut dyn FnMut(&str, u64) -> Result<()>,
+) -> Result<Vec<PathBuf>> {
     let metadata = fs::metadata(root).map_err(|error| unreadable(root, error))?;
     if !metadata.is_dir() {
         check_regular(&metadata).map_err(|error| unreadable(root, error))?;
     }
     check_place(root).map_err(|error| unreadable(root, error))?;
-    let mut walk = Walk { root, pattern, limits, names: 0, bytes: 0, folders: Vec::new(), found: Listing::default() };
+    let mut walk = Walk { root, pattern, limits, names: 0, bytes: 0, folders: Vec::new(), found, others: Vec::new() };
     if metadata.is_dir() {
+        walk.bytes = kept(root);
         walk.folders.push((root.to_owned(), 1));
         while let Some((folder, depth)) = walk.folders.pop() {
+            walk.bytes -= kept(&folder);
             walk.list_folder(&folder, depth)?;
         }
     } else {
         walk.file(root, metadata.len())?;
     }
-    let mut found = walk.found;
-    found.files.sort_unstable();
-    Ok(found)
+    Ok(walk.others)
+}
+
+/// The bytes of a folder that is still to be listed.
+fn kept(folder: &Path) -> usize {
+    size_of::<(PathBuf, usize)>() + folder.as_os_str().len()
 }
 
 /// A listing on its way. One folder is open at a time.
@@ -78,10 +83,12 @@ struct Walk<'a> {
     pattern: Option<&'a Regex>,
     limits: Limits,
     names: usize,
+    /// Of `folders`.
     bytes: usize,
     /// What is still to be listed, each with how many folders it is below the root, itself included.
     folders: Vec<(PathBuf, usize)>,
-    found: Listing,
+    found: &'a mut dyn FnMut(&str, u64) -> Result<()>,
+    others: Vec<PathBuf>,
 }
 
 impl Walk<'_> {
@@ -102,10 +109,10 @@ impl Walk<'_> {
             let path = entry.path();
             let is_link = entry.file_type().is_ok_and(|kind| kind.is_symlink());
             match fs::metadata(&path) {
-                Ok(metadata) if (is_link || metadata.is_dir()) && check_place(&path).is_err() => self.other(path)?,
+                Ok(metadata) if (is_link || metadata.is_dir()) && check_place(&path).is_err() => self.other(path),
                 Ok(metadata) if metadata.is_dir() => self.folder(path, depth + 1)?,
                 Ok(metadata) if metadata.is_file() => self.file(&path, metadata.len())?,
-                Ok(_) => self.other(path)?,
+                Ok(_) => self.other(path),
                 // A file that went away between listing and looking was not there.
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
                 Err(error) => return Err(unreadable(&path, error)),
@@ -119,26 +126,27 @@ impl Walk<'_> {
             let what = format!("more than {} folders within each other, such as {}", self.limits.depth, path.display());
             return Err(self.too_large(&what));
         }
-        self.keep(&path)?;
+        self.bytes += kept(&path);
+        if self.bytes > self.limits.bytes {
+            return Err(self.too_large(&format!("folders whose paths have more than {} bytes", self.limits.bytes)));
+        }
         self.folders.push((path, depth));
         Ok(())
     }
 
     fn file(&mut self, path: &Path, length: u64) -> Result<()> {
         let text = utf8(path)?;
-        if self.pattern.is_none_or(|pattern| pattern.is_match(&text)) {
-            self.keep(path)?;
-            self.found.files.push((text, length));
+        if self.pattern.is_none_or(|pattern| pattern.is_match(text)) {
+            (self.found)(text, length)?;
         }
         Ok(())
     }
 
-    fn other(&mut self, path: PathBuf) -> Result<()> {
-        if self.pattern.is_none_or(|pattern| path.to_str().is_some_and(|path| pattern.is_match(path))) {
-            self.keep(&path)?;
-            self.found.others.push(path);
+    fn other(&mut self, path: PathBuf) {
+        let matches = |pattern: &Regex| path.to_str().is_some_and(|path| pattern.is_match(path));
+        if self.others.len() < MOST_LEFT_OUT && self.pattern.is_none_or(matches) {
+            self.others.push(path);
         }
-        Ok(())
     }
 
     /// Counts a name that is looked at.
@@ -150,27 +158,22 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// Counts a path that is kept.
-    fn keep(&mut self, path: &Path) -> Result<()> {
-        self.bytes += size_of::<(PathBuf, u64)>() + path.as_os_str().len();
-        if self.bytes > self.limits.bytes {
-            return Err(self.too_large(&format!("paths of more than {} bytes", self.limits.bytes)));
-        }
-        Ok(())
-    }
-
     fn too_large(&self, what: &str) -> Error {
-        let (root, who) = (self.root.display(), wiesel_common::process::role());
-        Error::Plan(format!(
-            "{root} has {what}: {who} lists no more for one table. Links are followed, and a folder is listed once for each \
-             path that leads to it: look for links that multiply it, or name a folder with fewer files."
-        ))
+        too_large(self.root, what)
     }
 }
 
-fn utf8(path: &Path) -> Result<String> {
+pub(super) fn too_large(root: &Path, what: &str) -> Error {
+    let (root, who) = (root.display(), wiesel_common::process::role());
+    Error::Plan(format!(
+        "{root} has {what}: {who} lists no more for one table. Links are followed, and a folder is listed once for each path \
+         that leads to it: look for links that multiply it, or name a folder with fewer files."
+    ))
+}
+
+fn utf8(path: &Path) -> Result<&str> {
     match path.to_str() {
-        Some(path) => Ok(path.to_owned()),
+        Some(path) => Ok(path),
         None => Err(Error::Plan(format!("the name of file {} is no UTF-8", path.display()))),
     }
 }
@@ -280,16 +283,28 @@ mod tests {
         (folder, root)
     }
 
+    /// The paths that are found, in order.
+    fn files(root: &Path, pattern: Option<&Regex>, limits: Limits) -> Result<Vec<String>> {
+        let mut files = Vec::new();
+        let others = list(root, pattern, limits, &mut |path, length| {
+            assert_eq!(length, 1);
+            files.push(path.to_owned());
+            Ok(())
+        })?;
+        assert!(others.is_empty(), "{others:?}");
+        files.sort_unstable();
+        Ok(files)
+    }
+
     /// As in Flink: what two paths lead to is there twice.
     #[test]
     fn links_are_followed_on_each_path() {
         let (_folder, root) = multiplied(4);
-        let found = list(&root, None, LIMITS).unwrap();
-        let paths: Vec<&str> = found.files.iter().map(|(path, _)| path.rsplit_once("d0/").unwrap().1).collect();
+        let found = files(&root, None, LIMITS).unwrap();
+        let paths: Vec<&str> = found.iter().map(|path| path.rsplit_once("d0/").unwrap().1).collect();
         assert_eq!(paths, ["a/a/a/f", "a/a/b/f", "a/b/a/f", "a/b/b/f", "b/a/a/f", "b/a/b/f", "b/b/a/f", "b/b/b/f"]);
-        assert!(found.others.is_empty() && found.files.iter().all(|(_, length)| *length == 1));
         let pattern = Regex::new("^.*/b/f$").unwrap();
-        assert_eq!(list(&root, Some(&pattern), LIMITS).unwrap().files.len(), 4);
+        assert_eq!(files(&root, Some(&pattern), LIMITS).unwrap().len(), 4);
     }
 
     /// Failed before: nothing was counted, and what has 2^31 paths was listed for hours.
@@ -299,25 +314,17 @@ mod tests {
         let limits = [
             (Limits { names: 500, ..LIMITS }, "more than 500 names"),
             (Limits { depth: 31, ..LIMITS }, "more than 31 folders within each other"),
-            (Limits { bytes: 10_000, ..LIMITS }, "paths of more than 10000 bytes"),
+            (Limits { bytes: 1000, ..LIMITS }, "folders whose paths have more than 1000 bytes"),
         ];
         for (limits, what) in limits {
-            let refused = list(&root, None, limits).err().unwrap().to_string();
+            let refused = files(&root, None, limits).err().unwrap().to_string();
             assert!(refused.contains(what) && refused.contains(root.to_str().unwrap()), "{refused}");
         }
         // What is at the limits is listed.
         let (_folder, root) = multiplied(4);
-        assert_eq!(list(&root, None, Limits { names: 22, depth: 4, ..LIMITS }).unwrap().files.len(), 8);
-        assert!(list(&root, None, Limits { names: 21, ..LIMITS }).is_err());
-        assert!(list(&root, None, Limits { depth: 3, ..LIMITS }).is_err());
-        // What the pattern leaves out takes no memory.
-        let pattern = Regex::new("^nothing$").unwrap();
-        let few = Limits { bytes: 0, ..LIMITS };
-        fs::write(root.join("g"), "1").unwrap();
-        fs::remove_file(root.join("a")).unwrap();
-        fs::remove_file(root.join("b")).unwrap();
-        assert!(list(&root, Some(&pattern), few).unwrap().files.is_empty());
-        assert!(list(&root, None, few).is_err());
+        assert_eq!(files(&root, None, Limits { names: 22, depth: 4, ..LIMITS }).unwrap().len(), 8);
+        assert!(files(&root, None, Limits { names: 21, ..LIMITS }).is_err());
+        assert!(files(&root, None, Limits { depth: 3, ..LIMITS }).is_err());
     }
 
     /// Failed before: it went on when its job had been cancelled.
@@ -325,8 +332,8 @@ mod tests {
     fn a_listing_ends_with_its_job() {
         let (_folder, root) = multiplied(2);
         let told = wiesel_common::ending::register(Arc::new(AtomicBool::new(true)));
-        assert!(matches!(list(&root, None, LIMITS), Err(Error::Cancelled)));
+        assert!(matches!(files(&root, None, LIMITS), Err(Error::Cancelled)));
         drop(told);
-        assert_eq!(list(&root, None, LIMITS).unwrap().files.len(), 2);
+        assert_eq!(files(&root, None, LIMITS).unwrap().len(), 2);
     }
 }
