@@ -9,6 +9,7 @@ use arrow::datatypes::{DataType, Field, Int32Type};
 
 use super::Build;
 use super::constructors::{new_map, offsets};
+use super::element_equality::equality;
 use super::strings::integers;
 use crate::cast::writer;
 use crate::ending::{self, Steps};
@@ -112,11 +113,11 @@ fn find(site: &Site) -> Result<Kernel> {
     Ok(Box::new(move |args| {
         let list = Lists::of(args, 0)?;
         let needle = element_operand(args, 1, list.values.data_type())?;
-        let compare = comparator(list.values, &needle)?;
+        let equal = equality(list.values, &needle)?;
         let found = |row: usize| {
             let mut range = list.get(row)?;
             let start = range.start;
-            let at = range.find(|at| compare(*at, args.row(1, row)).is_eq());
+            let at = range.find(|at| equal(*at, args.row(1, row)));
             Some(at.map_or(0, |at| (at - start + 1) as i32))
         };
         if position {
@@ -150,10 +151,10 @@ fn select(site: &Site) -> Result<Kernel> {
             }),
             "ARRAY_REMOVE" => {
                 let needle = element_operand(args, 1, list.values.data_type())?;
-                let compare = comparator(list.values, &needle)?;
+                let equal = equality(list.values, &needle)?;
                 collect(args, &source, |row, out| {
                     let Some(range) = list.get(row) else { return Ok(false) };
-                    push(&mut range.filter(|at| compare(*at, args.row(1, row)).is_ne()), out);
+                    push(&mut range.filter(|at| !equal(*at, args.row(1, row))), out);
                     Ok(true)
                 })
             }

@@ -34,6 +34,7 @@ mod compiled;
 mod constant_pattern;
 mod constructors;
 mod digest;
+mod element_equality;
 mod encoding;
 mod extract;
 mod formatting;

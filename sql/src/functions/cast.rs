@@ -62,6 +62,19 @@ pub(crate) fn can_cast_implicitly(from: &TypeKind, to: &TypeKind) -> bool {
     }
 }
 
+/// Whether the parts of one type may be null wherever those of another may.
+pub(crate) fn takes_nulls(from: &TypeKind, to: &TypeKind) -> bool {
+    use TypeKind as T;
+    let part =
+        |from: &LogicalType, to: &LogicalType| (to.nullable || !from.nullable) && takes_nulls(&from.kind, &to.kind);
+    match (from, to) {
+        (T::Array(a), T::Array(b)) | (T::Multiset(a), T::Multiset(b)) => part(a, b),
+        (T::Map(ka, va), T::Map(kb, vb)) => part(ka, kb) && part(va, vb),
+        (T::Row(a), T::Row(b)) => a.iter().zip(b).all(|(a, b)| part(&a.data_type, &b.data_type)),
+        _ => true,
+    }
+}
+
 /// Whether an interval counts one unit only, so that it can be taken for a number of those.
 fn is_single_field(resolution: &str) -> bool {
     !resolution.contains(" TO ")

@@ -1,5 +1,5 @@
 //! Operators: arithmetic, comparison, logic, concatenation.
-use wiesel_operators::expression::{Expression, null_literal};
+use wiesel_operators::expression::{Expression, Node, null_literal};
 use wiesel_operators::types::{LogicalType, MAX_LENGTH, TypeKind};
 
 use super::cast::cast_to;
@@ -116,9 +116,37 @@ pub(crate) fn negate(operand: Expression) -> Result<Expression> {
 
 /// A comparison: both sides are brought to one type.
 pub(crate) fn compare(operator: &str, left: Expression, right: Expression) -> Result<Expression> {
+    if matches!(operator, "=" | "IS_NOT_DISTINCT_FROM")
+        && let (Some(fields), Some(others)) = (fields_of(&left), fields_of(&right))
+        && fields.len() == others.len()
+    {
+        return compare_fields(operator, fields, others);
+    }
     let nullable = any_nullable([&left, &right]) && !operator.contains("DISTINCT");
     let (left, right) = comparable(operator, left, right)?;
     Ok(Expression::call(operator, vec![left, right], LogicalType { kind: TypeKind::Boolean, nullable }))
+}
+
+/// The fields of `ROW(…)`; none of anything else, or without any.
+fn fields_of(expression: &Expression) -> Option<&[Expression]> {
+    match &expression.node {
+        Node::Call { function, operands } if function == "ROW" && !operands.is_empty() => Some(operands),
+        _ => None,
+    }
+}
+
+/// Two rows that are made where they are compared are equal if each of their fields is: null beside null is not, as it is in
+/// rows that are compared as a whole.
+fn compare_fields(operator: &str, fields: &[Expression], others: &[Expression]) -> Result<Expression> {
+    let mut equal: Option<Expression> = None;
+    for (field, other) in fields.iter().zip(others) {
+        let next = compare(operator, field.clone(), other.clone())?;
+        equal = Some(match equal {
+            Some(equal) => connective("AND", equal, next)?,
+            None => next,
+        });
+    }
+    equal.ok_or_else(|| Error::validation("a ROW without fields", None))
 }
 
 /// Both sides of a comparison with the same type, or two DECIMALs, or two strings, or two timestamps of any precision, or in their

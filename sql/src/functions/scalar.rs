@@ -3,7 +3,7 @@ use datafusion_common::ScalarValue;
 use wiesel_operators::expression::{Expression, Node};
 use wiesel_operators::types::{LogicalType, MAX_LENGTH, TimeAttribute, TypeKind};
 
-use super::cast::cast_to;
+use super::cast::{can_cast_implicitly, cast_to, takes_nulls};
 use super::common_type::common_type;
 use super::numeric::{is_exact, is_integer, is_numeric, rounded};
 use super::operators::{arithmetic, cast_null};
@@ -325,6 +325,7 @@ pub(crate) fn call(name: &str, operands: Vec<Expression>) -> Result<Expression> 
     };
     let operands: Vec<Expression> =
         operands.into_iter().enumerate().map(|(i, operand)| convert(argument(form, i), operand)).collect();
+    let operands = if function.name == "ARRAY_CONTAINS" { with_needle_as_element(operands)? } else { operands };
     if function.name == "CURRENT_WATERMARK" && !is_rowtime(&operands[0].data_type.kind) {
         let message = format!(
             "The argument of CURRENT_WATERMARK() must be a rowtime attribute, but was '{}'.",
@@ -459,6 +460,22 @@ fn watermark(operands: &[Expression]) -> LogicalType {
         TypeKind::Timestamp(precision, _) => TypeKind::Timestamp(precision, TimeAttribute::Regular).nullable(),
         _ => TIMESTAMP().nullable(),
     }
+}
+
+/// What is looked for in an array as one of its elements. What cannot be one by itself is refused: a BIGINT would be another
+/// number as an INT.
+fn with_needle_as_element(mut operands: Vec<Expression>) -> Result<Vec<Expression>> {
+    let TypeKind::Array(element) = &operands[0].data_type.kind else { return Ok(operands) };
+    let (kind, needle) = (element.kind.clone(), &operands[1].data_type.kind);
+    if !can_cast_implicitly(needle, &kind) || !takes_nulls(needle, &kind) {
+        let message = format!(
+            "Invalid input arguments. ARRAY_CONTAINS cannot look for {} in {}: cast it to {kind}",
+            operands[1].data_type, operands[0].data_type
+        );
+        return Err(Error::validation(message, None));
+    }
+    operands[1] = cast_to(operands[1].clone(), &kind);
+    Ok(operands)
 }
 
 /// Null only where the array is: null may be what is looked for.
