@@ -3,6 +3,7 @@ use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::str::FromStr;
 
+use wiesel_common::config::{parse_duration, parse_memory_size};
 use wiesel_common::quote::{MAX_REASON, bounded, quote};
 use wiesel_common::text::{nearest, suggestion};
 
@@ -73,11 +74,11 @@ impl<'a> Options<'a> {
         }
     }
 
-    /// A duration in milliseconds, such as `10 s`, `1min` or `PT10S`.
+    /// A duration in whole milliseconds, such as `10 s`, `1min` or `PT10S`.
     pub fn duration(&self, key: &str) -> Result<Option<u64>> {
         let Some(text) = self.text(key) else { return Ok(None) };
         match parse_duration(text) {
-            Ok(millis) => Ok(Some(millis)),
+            Ok(duration) => Ok(Some(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))),
             Err(error) => Err(unparsable(key, text, error)),
         }
     }
@@ -85,8 +86,8 @@ impl<'a> Options<'a> {
     /// A size in bytes, such as `200b` or `64mb`.
     pub fn size(&self, key: &str) -> Result<Option<u64>> {
         let Some(text) = self.text(key) else { return Ok(None) };
-        match parse_size(text) {
-            Ok(size) => Ok(Some(size)),
+        match parse_memory_size(text) {
+            Ok(size) => Ok(Some(size.bytes())),
             Err(error) => Err(unparsable(key, text, error)),
         }
     }
@@ -139,7 +140,7 @@ pub(crate) fn did_you_mean<'n>(name: &str, known: impl Iterator<Item = &'n str>)
 /// Whether the job takes checkpoints by itself, so that sinks may wait for one.
 pub(crate) fn checkpointing(configuration: &wiesel_common::config::Configuration) -> bool {
     let interval = configuration.get_raw("execution.checkpointing.interval");
-    let interval = interval.and_then(|interval| wiesel_common::config::parse_duration(interval).ok());
+    let interval = interval.and_then(|interval| parse_duration(interval).ok());
     interval.is_some_and(|interval| !interval.is_zero())
 }
 
@@ -153,48 +154,33 @@ pub(crate) fn unparsable(key: &str, text: &str, why: impl Display) -> Validation
     ValidationError(format!("Could not parse value '{}' for key '{key}': {}", quote(text), bounded(&why, MAX_REASON)))
 }
 
-/// Milliseconds of a duration as Flink writes it.
-fn parse_duration(text: &str) -> std::result::Result<u64, String> {
-    let (count, unit) = count_and_unit(text)?;
-    let scale = match unit.as_str() {
-        "" | "ms" | "milli" | "millis" | "millisecond" | "milliseconds" => 1,
-        "s" | "sec" | "secs" | "second" | "seconds" => 1000,
-        "m" | "min" | "minute" | "minutes" => 60_000,
-        "h" | "hour" | "hours" => 3_600_000,
-        "d" | "day" | "days" => 86_400_000,
-        _ => {
-            return Err(format!(
-                "Time interval unit label '{unit}' does not match any of the recognized units: DAYS: (d | day | days), \
-                 HOURS: (h | hour | hours), MINUTES: (m | min | minute | minutes), SECONDS: (s | sec | secs | second | \
-                 seconds), MILLISECONDS: (ms | milli | millis | millisecond | milliseconds)"
-            ));
-        }
-    };
-    count.checked_mul(scale).ok_or_else(|| format!("The value '{text}' is too large"))
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// Bytes of a memory size as Flink writes it.
-fn parse_size(text: &str) -> std::result::Result<u64, String> {
-    let (count, unit) = count_and_unit(text)?;
-    let shift = match unit.as_str() {
-        "" | "b" | "bytes" => 0,
-        "k" | "kb" | "kibibytes" => 10,
-        "m" | "mb" | "mebibytes" => 20,
-        "g" | "gb" | "gibibytes" => 30,
-        "t" | "tb" | "tebibytes" => 40,
-        _ => {
-            return Err(format!(
-                "Memory size unit '{unit}' does not match any of the recognized units: b, kb, mb, gb, tb"
-            ));
+    /// Before, tables read durations by themselves, and neither ISO 8601 nor anything below a millisecond, as Flink does.
+    #[test]
+    fn durations_and_sizes_are_read_as_in_the_configuration() {
+        let value = |text: &str| BTreeMap::from([("k".to_owned(), text.to_owned())]);
+        for (text, millis) in [
+            ("PT10S", 10_000),
+            ("10 s", 10_000),
+            ("1500 us", 1),
+            ("0", 0),
+            (" 2 MIN ", 120_000),
+            ("9223372036854775807", i64::MAX as u64),
+        ] {
+            assert_eq!(Options::new(&value(text)).duration("k").unwrap(), Some(millis), "{text}");
         }
-    };
-    count.checked_mul(1 << shift).ok_or_else(|| format!("The value '{text}' is too large"))
-}
-
-fn count_and_unit(text: &str) -> std::result::Result<(u64, String), String> {
-    let text = text.trim();
-    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let (count, unit) = text.split_at(digits);
-    let count = count.parse().map_err(|_| format!("\"{text}\" does not start with a number"))?;
-    Ok((count, unit.trim().to_ascii_lowercase()))
+        let long = "9".repeat(1 << 20);
+        for text in ["", "-1", "1 x", "s", "NaN", "99999999999999999999 d", long.as_str(), "é"] {
+            let refused = Options::new(&value(text)).duration("k").unwrap_err().0;
+            assert!(refused.contains("for key 'k'") && refused.contains("10 s") && refused.len() < 2000, "{refused}");
+        }
+        assert_eq!(Options::new(&value("64 mb")).size("k").unwrap(), Some(64 << 20));
+        for text in ["", "-1", "9223372036854775808", "1 x", long.as_str()] {
+            let refused = Options::new(&value(text)).size("k").unwrap_err().0;
+            assert!(refused.contains("for key 'k'") && refused.len() < 2000, "{refused}");
+        }
+    }
 }

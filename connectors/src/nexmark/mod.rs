@@ -94,6 +94,21 @@ pub(crate) fn describe(table: &TableDescription) -> Result<SourceDescription> {
     Ok(source.with_filter(|condition| filter::kinds(condition).is_some()))
 }
 
+/// The time of the first event. Those of all others are added to it.
+fn base_time(options: Options<'_>, default: i64) -> Result<i64> {
+    const KEY: &str = "base-time";
+    // The years 1 to 9999.
+    const TIMES: std::ops::RangeInclusive<i64> = -62_135_596_800_000..=253_402_300_799_999;
+    match options.number::<i64>(KEY)? {
+        Some(time) if !TIMES.contains(&time) => invalid(format!(
+            "Option '{KEY}' must be milliseconds since 1970 of a time in the years 1 to 9999, from {} to {}, but was: {time}",
+            TIMES.start(),
+            TIMES.end()
+        )),
+        time => Ok(time.unwrap_or(default)),
+    }
+}
+
 fn settings(options: Options<'_>) -> Result<Settings> {
     let default = Settings::default();
     let positive = |key: &str, default: i64| -> Result<i64> {
@@ -116,7 +131,7 @@ fn settings(options: Options<'_>) -> Result<Settings> {
         events: options.number::<i64>("events.num")?.filter(|n| *n > 0).map_or(u64::MAX, |n| n as u64),
         rate: positive("first-event.rate", default.rate)?,
         rate_limited: options.boolean("rate.limited", false)?,
-        base_time: options.number("base-time")?.unwrap_or(default.base_time),
+        base_time: base_time(options, default.base_time)?,
         persons: proportion("person.proportion", default.persons)?,
         auctions: positive("auction.proportion", default.auctions)?,
         bids: proportion("bid.proportion", default.bids)?,

@@ -211,6 +211,12 @@ fn options_are_read_and_checked() {
     assert!(unknown.starts_with("Unsupported options found for 'nexmark'.\n\nUnsupported options:\n\nx\n\nSupported"));
     assert!(describe(&table(&[("events.num", "many")])).unwrap_err().0.contains("many"));
     assert!(describe(&table(&[("first-event.rate", "0")])).is_err());
+    // Failed before: the times of events went round from the largest number to the smallest.
+    for time in ["9223372036854775807", "-9223372036854775808", "253402300800000"] {
+        let refused = describe(&table(&[("base-time", time)])).unwrap_err().0;
+        assert!(refused.contains("'base-time'") && refused.contains(time), "{refused}");
+    }
+    assert!(describe(&table(&[("base-time", "-1")])).is_ok());
     assert!(check_schema(&physical()[..3]).is_err());
 }
 

@@ -64,7 +64,7 @@ impl ParquetFormat {
         let root = schema::message(&columns, int64);
         Ok(Self {
             properties: properties(options)?,
-            row_group: options.number::<usize>("parquet.block.size")?.unwrap_or(128 << 20).max(1),
+            row_group: positive(options, "parquet.block.size", i64::MAX)?.unwrap_or(128 << 20),
             columns,
             int64,
             zone,
@@ -96,10 +96,11 @@ fn properties(options: Options<'_>) -> Result<WriterProperties> {
         .set_created_by(concat!("wiesel version ", env!("CARGO_PKG_VERSION")).to_owned())
         .set_compression(compression(options)?)
         .set_dictionary_enabled(options.boolean("parquet.enable.dictionary", true)?);
-    if let Some(size) = options.number("parquet.page.size")? {
+    // A page's header has its length in 32 bits.
+    if let Some(size) = positive(options, "parquet.page.size", i32::MAX.into())? {
         properties = properties.set_data_page_size_limit(size);
     }
-    if let Some(size) = options.number("parquet.dictionary.page.size")? {
+    if let Some(size) = positive(options, "parquet.dictionary.page.size", i32::MAX.into())? {
         properties = properties.set_dictionary_page_size_limit(size);
     }
     let version = match options.text("parquet.writer.version").unwrap_or("v1") {
@@ -108,6 +109,16 @@ fn properties(options: Options<'_>) -> Result<WriterProperties> {
         other => return Err(unparsable("parquet.writer.version", other, "Expected one of v1, v2")),
     };
     Ok(properties.set_writer_version(version).build())
+}
+
+/// A number of bytes, one at least.
+fn positive(options: Options<'_>, key: &str, most: i64) -> Result<Option<usize>> {
+    match options.number::<i64>(key)? {
+        Some(bytes) if !(1..=most).contains(&bytes) => {
+            invalid(format!("Option '{key}' must be a number from 1 to {most}, but was: {bytes}"))
+        }
+        bytes => Ok(bytes.and_then(|bytes| usize::try_from(bytes).ok())),
+    }
 }
 
 fn compression(options: Options<'_>) -> Result<Compression> {

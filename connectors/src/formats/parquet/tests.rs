@@ -254,7 +254,21 @@ fn options_are_checked() {
     };
     assert!(refused(&[("parquet.compression", "BROTLI")]).contains("SNAPPY"));
     assert!(refused(&[("parquet.timestamp.time.unit", "days")]).contains("millis"));
-    assert!(refused(&[("parquet.block.size", "-1")]).contains("-1"));
+    // Before, 0 was another number than it said, and a page could become longer than its header can tell.
+    for (key, most) in [
+        ("parquet.block.size", i64::MAX),
+        ("parquet.page.size", i32::MAX.into()),
+        ("parquet.dictionary.page.size", i32::MAX.into()),
+    ] {
+        for value in ["-1", "0", "9223372036854775808", ""] {
+            let refused = refused(&[(key, value)]);
+            assert!(refused.contains(key) && refused.contains(value), "{refused}");
+        }
+        if most < i64::MAX {
+            let refused = refused(&[(key, "2147483648")]);
+            assert!(refused.contains("from 1 to 2147483647, but was: 2147483648"), "{refused}");
+        }
+    }
 }
 
 /// For a look by another reader: what Flink wrote, written again into the folder that `WIESEL_PARQUET` names.
