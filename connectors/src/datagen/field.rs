@@ -1,4 +1,5 @@
 //! What fills a field: the `fields.#` options, checked against its type.
+use wiesel_common::quote::quote;
 use wiesel_operators::expression::MAX_VALUE_BYTES;
 use wiesel_operators::types::{LogicalType, MAX_LENGTH, RowField, TypeKind};
 
@@ -90,7 +91,7 @@ impl FieldOptions<'_> {
         match self.options.text(&kind).unwrap_or("random") {
             "random" => self.random(&column.name, &prefix, &column.data_type),
             "sequence" => self.sequence(&prefix, &column.data_type),
-            other => invalid(format!("Unsupported generator kind: {other}")),
+            other => invalid(format!("Unsupported generator kind: {}", quote(other))),
         }
     }
 

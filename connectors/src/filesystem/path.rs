@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use regex::Regex;
 use wiesel_common::filesystem::{check_place, check_regular};
+use wiesel_common::quote::quote;
 use wiesel_operators::ending;
 use wiesel_operators::operator::{Error, Result};
 
@@ -15,8 +16,10 @@ pub(super) fn local(text: &str) -> options::Result<PathBuf> {
         Some(("file", path)) => path,
         Some((scheme, _)) => {
             return invalid(format!(
-                "Could not find a file system implementation for scheme '{scheme}' of path '{text}'. Only local files \
-                 (file://) can be read and written."
+                "Could not find a file system implementation for scheme '{}' of path '{}'. Only local files \
+                 (file://) can be read and written.",
+                quote(scheme),
+                quote(text)
             ));
         }
         None => text.strip_prefix("file:").unwrap_or(text),

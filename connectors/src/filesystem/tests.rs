@@ -530,6 +530,34 @@ fn an_empty_path_is_refused_with_flinks_words() {
     }
 }
 
+/// Before, such values were in messages whole, whose ends, which say what is expected, were then cut off.
+#[test]
+fn messages_quote_the_beginning_of_a_long_value() {
+    let long = "x".repeat(1 << 20);
+    let (scheme, digits) = (format!("{long}://a"), format!("\\u{long}"));
+    for (key, value, wanted) in [
+        ("path", scheme.as_str(), "can be read and written"),
+        ("format", long.as_str(), "in the classpath"),
+        ("csv.field-delimiter", long.as_str(), "single character"),
+        ("csv.field-delimiter", digits.as_str(), "4 hexadecimal digits"),
+        ("sink.partition-commit.trigger", long.as_str(), "Expected 'process-time' or 'partition-time'"),
+        ("sink.partition-commit.policy.kind", long.as_str(), "Unsupported policy"),
+        ("partition.time-extractor.kind", long.as_str(), "Unsupported extractor kind"),
+    ] {
+        let mut options = strings(&[("connector", "filesystem"), ("path", "/tmp/t"), ("format", "csv")]);
+        options.insert(key.to_owned(), value.to_owned());
+        let table = TableDescription {
+            identifier: "c.d.t".into(),
+            physical: two(),
+            options,
+            partition_keys: vec!["b".into()],
+            primary_key: Vec::new(),
+        };
+        let refused = describe_sink(&table).err().map(|error| error.to_string()).unwrap_or_default();
+        assert!(refused.contains(wanted) && refused.len() < 4000, "{key}: {} bytes, {:.300}", refused.len(), refused);
+    }
+}
+
 /// Before, reading the FIFO waited for ever: the job could not be cancelled, and the TaskManager gave itself up.
 #[test]
 fn what_is_no_file_is_not_read() {

@@ -2,6 +2,7 @@
 use std::fs::File;
 
 use arrow::array::ArrayRef;
+use wiesel_common::quote::quote;
 use wiesel_operators::operator::Result as TaskResult;
 use wiesel_operators::types::RowField;
 
@@ -41,7 +42,10 @@ impl Format {
             "parquet" => Ok(Self::Parquet(Box::new(parquet::ParquetFormat::new(options, columns)?))),
             other => {
                 let near = did_you_mean(other, ["csv", "json", "parquet"].into_iter());
-                invalid(format!("Could not find any format factory for identifier '{other}' in the classpath.{near}"))
+                invalid(format!(
+                    "Could not find any format factory for identifier '{}' in the classpath.{near}",
+                    quote(other)
+                ))
             }
         }
     }

@@ -1,4 +1,5 @@
 //! `csv`: rows of delimited text.
+use wiesel_common::quote::quote;
 use wiesel_operators::types::{LogicalType, RowField, TypeKind};
 
 use crate::options::{Options, Result, invalid};
@@ -112,7 +113,7 @@ fn delimiter(options: Options<'_>) -> Result<Option<char>> {
     let Some(text) = options.text(key) else { return Ok(None) };
     match unescape(text) {
         Some(plain) => single(key, text, &plain).map(Some),
-        None => invalid(format!("Option '{key}' has less than 4 hexadecimal digits after \\u: {text}")),
+        None => invalid(format!("Option '{key}' has less than 4 hexadecimal digits after \\u: {}", quote(text))),
     }
 }
 
@@ -121,7 +122,7 @@ fn single(key: &str, text: &str, plain: &str) -> Result<char> {
     let mut characters = plain.chars();
     match (characters.next(), characters.next()) {
         (Some(character), None) if character.len_utf16() == 1 => Ok(character),
-        _ => invalid(format!("Option '{key}' must be a string with single character, but was: {text}")),
+        _ => invalid(format!("Option '{key}' must be a string with single character, but was: {}", quote(text))),
     }
 }
 

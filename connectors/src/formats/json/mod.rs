@@ -1,4 +1,5 @@
 //! `json`: one object a line.
+use wiesel_common::quote::quote;
 use wiesel_operators::types::{LogicalType, RowField, TypeKind};
 
 use crate::options::{Options, Result, invalid};
@@ -56,7 +57,8 @@ impl JsonFormat {
             "ISO-8601" => true,
             other => {
                 return invalid(format!(
-                    "Unsupported value '{other}' for timestamp-format.standard. Supported values are [SQL, ISO-8601]."
+                    "Unsupported value '{}' for timestamp-format.standard. Supported values are [SQL, ISO-8601].",
+                    quote(other)
                 ));
             }
         };
@@ -66,7 +68,8 @@ impl JsonFormat {
             "LITERAL" => MapNullKey::Literal(options.text("json.map-null-key.literal").unwrap_or("null").to_owned()),
             other => {
                 return invalid(format!(
-                    "Unsupported value '{other}' for option map-null-key.mode. Supported values are [LITERAL, FAIL, DROP]."
+                    "Unsupported value '{}' for option map-null-key.mode. Supported values are [LITERAL, FAIL, DROP].",
+                    quote(other)
                 ));
             }
         };

@@ -21,6 +21,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use wiesel_common::fault;
+use wiesel_common::quote::quote;
 use wiesel_common::time::{Clock, SystemClock};
 use wiesel_operators::element::{MAX_WATERMARK, MIN_WATERMARK};
 use wiesel_operators::operator::{OperatorContext, Result};
@@ -62,7 +63,8 @@ impl Settings {
             "partition-time" => Trigger::PartitionTime(time),
             other => {
                 return invalid(format!(
-                    "Unsupported partition commit trigger: {other}. Expected 'process-time' or 'partition-time'."
+                    "Unsupported partition commit trigger: {}. Expected 'process-time' or 'partition-time'.",
+                    quote(other)
                 ));
             }
         };
@@ -82,7 +84,7 @@ impl Settings {
                         "The partition commit policy 'custom' names a Java class, which cannot be run. Use 'success-file'.",
                     );
                 }
-                _ => return invalid(format!("Unsupported policy: {kind}")),
+                _ => return invalid(format!("Unsupported policy: {}", quote(kind))),
             }
         }
         let name = options.text("sink.partition-commit.success-file.name").unwrap_or("_SUCCESS");

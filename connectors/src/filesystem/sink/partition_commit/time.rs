@@ -26,7 +26,7 @@ impl PartitionTimeExtractor {
                      'partition.time-extractor.timestamp-pattern'.",
                 );
             }
-            kind => return invalid(format!("Unsupported extractor kind: {kind}")),
+            kind => return invalid(format!("Unsupported extractor kind: {}", quote(kind))),
         }
         const ZONE: &str = "sink.partition-commit.watermark-time-zone";
         let name = options.text(ZONE).unwrap_or("UTC");
