@@ -428,7 +428,7 @@ mod tests {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let said = runtime.block_on(async {
             let client = RestClient { limits, ..RestClient::new("127.0.0.1", port) };
-            let graph = proto::JobGraph { job_id: vec![7; 16], ..Default::default() };
+            let graph = proto::JobGraph { job_id: vec![7; 16].into(), ..Default::default() };
             let submitted = client.submit(&graph).await.unwrap_err();
             [submitted, client.jobs().await.unwrap_err()]
         });

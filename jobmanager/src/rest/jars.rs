@@ -4,7 +4,6 @@ use std::path::{Path as FilePath, PathBuf};
 use std::time::{Duration, UNIX_EPOCH};
 
 use axum::Extension;
-use axum::body::Bytes;
 use axum::extract::{Multipart, Path, Query, State};
 use axum::http::{HeaderMap, StatusCode};
 use prost::Message as _;
@@ -387,7 +386,7 @@ pub(super) async fn plan_get(
     id: Path<String>,
     query: Query<HashMap<String, String>>,
 ) -> Answer {
-    plan_post(state, peer, id, query, Ok(Bytes::new())).await
+    plan_post(state, peer, id, query, TriggerBody::empty()).await
 }
 
 /// `POST /jars/:id/plan`.

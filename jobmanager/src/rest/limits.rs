@@ -57,6 +57,12 @@ impl BodyLimit {
 /// What comes with a request that only starts something, or why it could not be read.
 pub(super) struct TriggerBody(Result<Bytes, RestError>);
 
+impl TriggerBody {
+    pub(super) fn empty() -> Self {
+        Self(Ok(Bytes::new()))
+    }
+}
+
 impl FromRequest<RestState> for TriggerBody {
     type Rejection = Infallible;
 

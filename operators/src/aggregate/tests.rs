@@ -397,7 +397,7 @@ fn texts_of_no_length_count_where_rows_can_be_taken_back() {
     aggregates.update(&full, &vec![0; most], None, None).unwrap();
     // One more is too much, and fits where one was taken back.
     let one = texts(1);
-    aggregates.update(&one, &[0], Some(&[-1]), None).unwrap();
+    aggregates.update(&one, &[0], None, Some(&[-1])).unwrap();
     aggregates.update(&one, &[0], None, None).unwrap();
     let refused = aggregates.update(&one, &[0], None, None).unwrap_err().to_string();
     assert!(refused.contains(&format!("at most {MAX_VALUE_BYTES}")), "{refused}");
