@@ -474,7 +474,7 @@ mod tests {
     use super::*;
 
     fn upload_of(name: &str, content: &[u8]) -> Result<(String, String), String> {
-        let content = Bytes::copy_from_slice(content);
+        let content = axum::body::Bytes::copy_from_slice(content);
         script_of(&Part { name: "jarfile".into(), file_name: Some(name.into()), content })
     }
 
