@@ -103,93 +103,88 @@ pub(super) async fn upload(store: &Arc<dyn ObjectStore>, path: &ObjectPath, uri:
         write(&**store, path, uri, bytes).await?;
         return Ok(reader.seen);
     }
-    // It ends with this call's future, which the task hears of by its end of the channel.
-    let (caller, _held) = oneshot::channel();
-    let task = InParts { store: store.clone(), path: path.clone(), uri: uri.to_owned(), from: from.to_owned(), caller };
-    let outcome = tokio::spawn(task.run(reader).in_current_span()).await;
-    outcome.unwrap_or_else(|error| {
-        let store = "multipart upload";
-        Err(Error::object("write", uri, &object_store::Error::Generic { store, source: Box::new(error) }))
-    })
+    let (caller, outcome) = oneshot::channel();
+    let upload = InParts { store: store.clone(), path: path.clone(), uri: uri.to_owned(), from: from.to_owned() };
+    tokio::spawn(upload.run(reader, caller).in_current_span());
+    outcome.await.unwrap_or_else(|error| Err(failed_in_parts(uri, Box::new(error))))
 }
+
+/// When an upload that failed or was given up is aborted again, each time so long after the last one.
+const LATE_PARTS: [Duration; 4] =
+    [Duration::from_secs(1), Duration::from_secs(5), Duration::from_secs(20), Duration::from_secs(100)];
 
 /// An upload in parts, which the service keeps until it is completed or aborted: it is aborted however its caller ends.
 ///
-/// It is a task of its own because an abort must come behind the answers to all its requests: a service carries out a
-/// request whose client has gone, too, and a part that it stores behind the abort brings the upload back.
+/// It is a task of its own because one abort is not enough. A service carries out a request whose client has gone, too, and a
+/// part that it stores behind the abort brings the upload back. To wait for the answers instead would hold the parts in memory
+/// for as long as a slow service takes.
 struct InParts {
     store: Arc<dyn ObjectStore>,
     path: ObjectPath,
     uri: String,
     from: PathBuf,
-    /// Closed when the caller does not wait for the outcome any more.
-    caller: oneshot::Sender<()>,
 }
 
 impl InParts {
-    async fn run(self, reader: PartReader) -> Result<Written> {
-        let upload = self.store.put_multipart(&self.path).await.map_err(|error| self.failed(error))?;
-        self.put_all(upload, reader).await
-    }
-
-    async fn put_all(&self, mut upload: Box<dyn MultipartUpload>, mut reader: PartReader) -> Result<Written> {
-        let outcome = match self.put_parts(&mut *upload, &mut reader).await {
-            Ok(()) => upload.complete().await.map(|_| reader.seen).map_err(|error| self.failed(error)),
-            // The first failure is the one to report.
-            Err(error) => Err(error),
-        };
-        if outcome.is_err()
-            && let Err(error) = upload.abort().await
-        {
-            // Until the job's folder is swept.
-            tracing::debug!(%error, "an unfinished upload stays for now");
+    async fn run(self, reader: PartReader, caller: oneshot::Sender<Result<Written>>) {
+        match self.store.put_multipart(&self.path).await {
+            Ok(upload) => self.put_or_abort(upload, reader, caller).await,
+            Err(error) => _ = caller.send(Err(Error::object("write", &self.uri, &error))),
         }
-        outcome
     }
 
-    /// Puts all parts. However that ends, no request is under way behind it.
-    async fn put_parts(&self, upload: &mut dyn MultipartUpload, reader: &mut PartReader) -> Result<()> {
-        let mut under_way = FuturesUnordered::new();
-        let mut outcome = self.begin_parts(upload, reader, &mut under_way).await;
-        while let Some(answer) = under_way.next().await {
-            outcome = outcome.and(answer.map_err(|error| self.failed(error)));
-        }
-        outcome.and_then(|()| self.still_wanted())
-    }
-
-    async fn begin_parts(
+    async fn put_or_abort(
         &self,
-        upload: &mut dyn MultipartUpload,
-        reader: &mut PartReader,
-        under_way: &mut FuturesUnordered<UploadPart>,
-    ) -> Result<()> {
+        mut upload: Box<dyn MultipartUpload>,
+        reader: PartReader,
+        mut caller: oneshot::Sender<Result<Written>>,
+    ) {
+        let outcome = tokio::select! {
+            outcome = self.put_all(&mut *upload, reader) => outcome,
+            // With the requests under way go their parts.
+            () = caller.closed() => Err(failed_in_parts(&self.uri, "its caller has gone".into())),
+        };
+        let has_failed = outcome.is_err();
+        if has_failed {
+            abort(&mut *upload).await;
+        }
+        _ = caller.send(outcome);
+        for pause in LATE_PARTS.iter().filter(|_| has_failed) {
+            tokio::time::sleep(*pause).await;
+            abort(&mut *upload).await;
+        }
+    }
+
+    async fn put_all(&self, upload: &mut dyn MultipartUpload, mut reader: PartReader) -> Result<Written> {
+        let failed = |error| Error::object("write", &self.uri, &error);
+        let local = |error: std::io::Error| Error::io("read", &self.from.display().to_string(), &error);
+        let mut under_way = FuturesUnordered::new();
         loop {
-            self.still_wanted()?;
-            let local = |error: std::io::Error| Error::io("read", &self.from.display().to_string(), &error);
             let bytes = reader.next().await.map_err(local)?;
             if bytes.is_empty() {
-                return Ok(());
+                break;
             }
             if under_way.len() >= PARTS_AT_ONCE {
-                under_way.try_next().await.map_err(|error| self.failed(error))?;
+                under_way.try_next().await.map_err(failed)?;
             }
             under_way.push(upload.put_part(PutPayload::from_bytes(bytes)));
         }
+        while under_way.try_next().await.map_err(failed)?.is_some() {}
+        drop(under_way);
+        upload.complete().await.map(|_| reader.seen).map_err(failed)
     }
+}
 
-    fn still_wanted(&self) -> Result<()> {
-        match self.caller.is_closed() {
-            true => Err(self.failed(object_store::Error::Generic {
-                store: "multipart upload",
-                source: "nobody waits for it any more".into(),
-            })),
-            false => Ok(()),
-        }
+/// What is left in the end goes when the job's folder is swept.
+async fn abort(upload: &mut dyn MultipartUpload) {
+    match upload.abort().await {
+        Ok(()) | Err(object_store::Error::NotFound { .. }) => {}
+        Err(error) => tracing::debug!(%error, "an unfinished upload stays for now"),
     }
+}
 
-    fn failed(&self, error: object_store::Error) -> Error {
-        Error::object("write", &self.uri, &error)
-    }
+fn failed_in_parts(uri: &str, source: Box<dyn std::error::Error + Send + Sync>) -> Error {
+    Error::object("write", uri, &object_store::Error::Generic { store: "multipart upload", source })
 }
 
 pub(super) async fn download(store: &dyn ObjectStore, path: &ObjectPath, uri: &str, to: &Path) -> Result<Written> {
@@ -272,62 +267,75 @@ mod tests {
 
     use super::*;
 
-    /// Stores a part when it is let, whether its client waits for it or not.
+    /// A service that stores a part when it is let, whether its client waits for the answer or not.
     #[derive(Debug)]
     struct Slow {
         let_through: Arc<Semaphore>,
-        seen: Arc<Mutex<Vec<&'static str>>>,
+        service: Arc<Mutex<Service>>,
+    }
+
+    #[derive(Debug, Default)]
+    struct Service {
+        parts_asked: usize,
+        parts_stored: usize,
+        aborts: usize,
+        has_upload: bool,
     }
 
     #[tonic::async_trait]
     impl MultipartUpload for Slow {
         fn put_part(&mut self, _data: PutPayload) -> UploadPart {
-            let (let_through, seen) = (self.let_through.clone(), self.seen.clone());
+            let (let_through, service) = (self.let_through.clone(), self.service.clone());
+            service.lock().parts_asked += 1;
             let stored = tokio::spawn(async move {
                 let_through.acquire().await.unwrap().forget();
-                seen.lock().push("part");
+                let mut service = service.lock();
+                service.parts_stored += 1;
+                service.has_upload = true;
             });
             Box::pin(async { stored.await.map_err(object_store::Error::from) })
         }
 
         async fn complete(&mut self) -> StoreResult<PutResult> {
-            self.seen.lock().push("complete");
-            Ok(PutResult { e_tag: None, version: None })
+            panic!("it was given up")
         }
 
         async fn abort(&mut self) -> StoreResult<()> {
-            self.seen.lock().push("abort");
+            let mut service = self.service.lock();
+            service.aborts += 1;
+            service.has_upload = false;
             Ok(())
         }
     }
 
-    /// Failed before: the abort went out at once, and a part that the service stored behind it brought the upload back,
-    /// for ever where no sweep came by.
-    #[tokio::test]
-    async fn an_upload_that_is_given_up_is_aborted_behind_its_parts() {
+    /// Failed before: the one abort went out at once, and a part that the service stored behind it brought the upload back, for
+    /// ever where no sweep came by.
+    #[tokio::test(start_paused = true)]
+    async fn an_upload_that_is_given_up_is_aborted_again_behind_late_parts() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("file");
-        File::create(&file).unwrap().set_len(4 * PART).unwrap();
-        let (let_through, seen) = (Arc::new(Semaphore::new(0)), Arc::new(Mutex::new(Vec::new())));
-        let upload = Box::new(Slow { let_through: let_through.clone(), seen: seen.clone() });
-        let (caller, waits) = oneshot::channel();
+        File::create(&file).unwrap().set_len(8 * PART).unwrap();
+        let (let_through, service) = (Arc::new(Semaphore::new(1)), Arc::new(Mutex::new(Service::default())));
+        let upload = Box::new(Slow { let_through: let_through.clone(), service: service.clone() });
+        let (caller, outcome) = oneshot::channel();
         let (uri, path) = ("s3://b/file".to_owned(), ObjectPath::from("file"));
-        let task = InParts { store: Arc::new(InMemory::new()), path, uri, from: file.clone(), caller };
-        let going = tokio::spawn(async move { task.put_all(upload, PartReader::open(&file).unwrap()).await });
-        let_through.add_permits(1);
-        while seen.lock().is_empty() {
-            tokio::task::yield_now().await;
-        }
-        drop(waits);
-        for _ in 0..100 {
-            tokio::task::yield_now().await;
-        }
-        assert_eq!(*seen.lock(), ["part"]);
+        let task = InParts { store: Arc::new(InMemory::new()), path, uri, from: file.clone() };
+        let going =
+            tokio::spawn(async move { task.put_or_abort(upload, PartReader::open(&file).unwrap(), caller).await });
+        let until = async |condition: fn(&Service) -> bool| {
+            while !condition(&service.lock()) {
+                tokio::task::yield_now().await;
+            }
+        };
+        // The fourth waits for the first one's place.
+        until(|service| service.parts_asked == 4).await;
+        drop(outcome);
+        until(|service| service.aborts == 1).await;
         let_through.add_permits(PARTS_AT_ONCE);
-        let error = going.await.unwrap().unwrap_err().to_string();
-        assert!(error.contains("nobody waits for it any more"), "{error}");
-        let seen = seen.lock();
-        let (last, parts) = seen.split_last().unwrap();
-        assert!(*last == "abort" && parts.iter().all(|part| *part == "part"), "{seen:?}");
+        until(|service| service.parts_stored == 4).await;
+        assert!(service.lock().has_upload);
+        going.await.unwrap();
+        let service = service.lock();
+        assert_eq!((service.parts_asked, service.has_upload), (4, false), "{service:?}");
     }
 }
