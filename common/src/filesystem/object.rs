@@ -10,7 +10,7 @@ use bytes::Bytes;
 use futures::stream::FuturesUnordered;
 use futures::{StreamExt, TryStreamExt};
 use object_store::path::Path as ObjectPath;
-use object_store::{MultipartUpload, ObjectStore, ObjectStoreExt, PutMode, PutPayload, UploadPart};
+use object_store::{MultipartUpload, ObjectStore, ObjectStoreExt, PutMode, PutPayload};
 use tokio::sync::oneshot;
 use tracing::Instrument;
 
@@ -261,7 +261,7 @@ impl PartReader {
 #[cfg(test)]
 mod tests {
     use object_store::memory::InMemory;
-    use object_store::{PutResult, Result as StoreResult};
+    use object_store::{PutResult, Result as StoreResult, UploadPart};
     use parking_lot::Mutex;
     use tokio::sync::Semaphore;
 
