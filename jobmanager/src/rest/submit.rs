@@ -4,7 +4,6 @@ use axum::extract::multipart::MultipartError;
 use axum::extract::{Multipart, State};
 use axum::http::{HeaderMap, StatusCode};
 use bytes::Bytes;
-use prost::Message;
 use serde_json::{Value, json};
 use wiesel_common::quote::quote;
 use wiesel_proto as proto;
@@ -17,6 +16,9 @@ use crate::dispatcher::SubmitError;
 
 /// The most parts of a body: each is kept by itself until all are there.
 const MAX_PARTS: usize = 1_000;
+
+/// How much memory a job graph may take: some two million columns and parts of expressions.
+const MAX_GRAPH: u64 = 512 << 20;
 
 /// What Java's object streams begin with.
 const JAVA_MAGIC: [u8; 2] = [0xac, 0xed];
@@ -112,7 +114,7 @@ fn graph_of(parts: &[Part]) -> Result<proto::JobGraph, RestError> {
              SQL script with Wiesel's `flink run` or `sql-client.sh`.",
         ));
     }
-    let mut graph = proto::JobGraph::decode(file.content.clone())
+    let mut graph: proto::JobGraph = proto::decode_at_most(file.content.clone(), MAX_GRAPH)
         .map_err(|error| RestError::bad_request(format!("The job graph cannot be read: {error}.")))?;
     let text = |key: &str| request.get(key).and_then(Value::as_str);
     let allowed = request.get("allowNonRestoredState").and_then(Value::as_bool);
@@ -126,6 +128,7 @@ mod tests {
     use axum::BoxError;
     use axum::body::Body;
     use axum::extract::FromRequest;
+    use prost::Message;
 
     use super::*;
 
@@ -177,5 +180,9 @@ mod tests {
         assert!(text(&[request()]).contains("g.bin is missing"));
         assert!(text(&[request(), part("file_0", Some("g.bin"), &[0xac, 0xed, 0, 5])]).contains("Java object"));
         assert!(text(&[request(), part("file_0", Some("g.bin"), &[0xff; 9])]).contains("cannot be read"));
+        // Before, each two bytes of it took some hundred.
+        let many = [0x1au8, 0].repeat(5 << 20);
+        let refused = text(&[request(), part("file_0", Some("g.bin"), &many)]);
+        assert!(refused.contains("more than 536870912 bytes of memory"), "{refused}");
     }
 }
