@@ -213,7 +213,7 @@ mod tests {
         let mut found = Configuration::default();
         load(&mut found, folder.path()).unwrap();
         assert_eq!(found.get(&SECRET).unwrap(), "0123456789abcdef");
-        let refused = crate::filesystem::read_regular(&path).unwrap_err().to_string();
+        let refused = crate::filesystem::read_regular(&path, 1 << 20).unwrap_err().to_string();
         assert!(refused.contains("which no job is given"), "{refused}");
 
         let mut set = Configuration::default();

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use serde_json::{Value, json};
 use wiesel_common::config::{Configuration, KeyProblem};
+use wiesel_common::filesystem::read_any;
 use wiesel_common::quote::quote;
 use wiesel_common::text::without_byte_order_mark;
 use wiesel_sql::ast::{LocatedStatement, Statement};
@@ -27,6 +28,9 @@ mod stop;
 
 pub(crate) use operation::wait_for_savepoint;
 pub(crate) use run::{end_before_start, end_of, lost_sight_of};
+
+/// The longest script that is read, in bytes.
+pub(crate) const MAX_SCRIPT: u64 = 256 << 20;
 
 /// Runs and controls jobs of a Wiesel cluster.
 #[derive(Parser)]
@@ -177,7 +181,7 @@ fn read_script(path: &Path) -> Result<String, Failure> {
     let unreadable = |reason: &dyn std::fmt::Display| {
         anyhow::anyhow!("the client cannot read the script {}: {reason}", absolute.display())
     };
-    let bytes = std::fs::read(path).map_err(|error| unreadable(&error))?;
+    let bytes = read_any(path, MAX_SCRIPT).map_err(|error| unreadable(&error))?;
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let is = |extension: &str| path.extension().is_some_and(|found| found.eq_ignore_ascii_case(extension));
     let only = "Only SQL scripts (*.sql) can be run here";

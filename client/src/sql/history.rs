@@ -8,10 +8,14 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use wiesel_common::filesystem::read_any;
+
 /// How many statements a session remembers, as Flink's does.
 pub(super) const ENTRIES: usize = 500;
 /// How many the file keeps, as Flink's does; it is trimmed when there are a quarter more.
 const FILE_ENTRIES: usize = 10_000;
+/// The longest file that is read, in bytes.
+const MAX_FILE: u64 = 256 << 20;
 /// The first line of a file that an earlier version wrote.
 const EARLIER_FORMAT: &str = "#V2";
 
@@ -37,7 +41,7 @@ impl HistoryFile {
 
     /// The last statements, the newest last. A file that JLine would refuse, or that has grown too long, is written anew.
     pub fn load(&self) -> io::Result<Vec<String>> {
-        let content = match fs::read(&self.path) {
+        let content = match read_any(&self.path, MAX_FILE) {
             Ok(content) => content,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
             Err(error) => return Err(error),

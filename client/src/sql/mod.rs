@@ -1,13 +1,14 @@
 //! `bin/sql-client.sh`.
-use std::io::IsTerminal as _;
+use std::io::{self, IsTerminal as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
+use wiesel_common::filesystem::{read_any, read_to_limit};
 use wiesel_common::text::without_byte_order_mark;
 use wiesel_sql::on_deep_stack;
 
-use crate::cli::{Failure, load_configuration, options, parse_property, warn_of};
+use crate::cli::{Failure, MAX_SCRIPT, load_configuration, options, parse_property, warn_of};
 use crate::rest::RestClient;
 use crate::{terminal, termination};
 
@@ -145,7 +146,8 @@ async fn act(arguments: Arguments) -> Result<bool, Failure> {
     let client = RestClient::from_configuration(&configuration)?;
     let read = |path: &PathBuf| {
         let absolute = std::path::absolute(path).unwrap_or_else(|_| path.clone());
-        let text = std::fs::read_to_string(path)
+        let text = read_any(path, MAX_SCRIPT)
+            .and_then(text_of)
             .map_err(|error| anyhow::anyhow!("the client cannot read {}: {error}", absolute.display()))?;
         Ok::<_, Failure>(without_byte_order_mark(&text).to_owned())
     };
@@ -165,10 +167,14 @@ async fn act(arguments: Arguments) -> Result<bool, Failure> {
         Some(file) => script::run(&mut executor, &file).await,
         None if std::io::stdin().is_terminal() => prompt::run(&mut executor, arguments.history).await,
         None => {
-            let text = std::io::read_to_string(std::io::stdin())?;
+            let text = read_to_limit(std::io::stdin(), MAX_SCRIPT).and_then(text_of)?;
             script::run(&mut executor, without_byte_order_mark(&text)).await
         }
     }
+}
+
+fn text_of(bytes: Vec<u8>) -> io::Result<String> {
+    String::from_utf8(bytes).map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is no text in UTF-8"))
 }
 
 #[cfg(test)]

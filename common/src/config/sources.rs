@@ -9,6 +9,7 @@ use serde_norway::Value;
 
 use super::nesting::{MAX_DEPTH, is_too_deep};
 use super::{ConfigError, Configuration};
+use crate::filesystem::read_any;
 use crate::quote::quote;
 use crate::text::without_byte_order_mark;
 
@@ -16,6 +17,9 @@ use crate::text::without_byte_order_mark;
 const CONFIG_FILE: &str = "config.yaml";
 /// The file of Flink 1.x, one `key: value` a line. Where it exists it is the one that is read, as in Flink 1.19 and 1.20.
 const LEGACY_FILE: &str = "flink-conf.yaml";
+
+/// The longest configuration file, in bytes.
+const MAX_FILE: u64 = 16 << 20;
 
 /// The variable with lines of the same form.
 const PROPERTIES: &str = "FLINK_PROPERTIES";
@@ -81,7 +85,7 @@ fn from_folder(folder: &Path) -> Result<Configuration, ConfigError> {
     let (path, is_legacy) = if legacy.is_file() { (legacy, true) } else { (folder.join(CONFIG_FILE), false) };
     let name = path.display().to_string();
     let unreadable = |reason: String| ConfigError::Unreadable { source_name: name.clone(), reason };
-    let bytes = std::fs::read(&path).map_err(|error| match error.kind() {
+    let bytes = read_any(&path, MAX_FILE).map_err(|error| match error.kind() {
         ErrorKind::NotFound | ErrorKind::NotADirectory => {
             unreadable(format!("{error}; set FLINK_CONF_DIR to the folder that holds config.yaml"))
         }

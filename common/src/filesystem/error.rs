@@ -1,6 +1,7 @@
 //! Why a file could not be read or written, in words that hold no secret.
 use std::error::Error as StdError;
 
+use super::bounded::Refusal;
 use crate::config::ConfigError;
 
 /// What kind of failure it was.
@@ -49,6 +50,14 @@ pub enum Error {
         /// What kind of failure it was.
         kind: ErrorKind,
     },
+    /// A file of which no more was read than shows that it is not what it should be.
+    #[error("cannot read {uri}: {refusal}")]
+    Refused {
+        /// The file.
+        uri: String,
+        /// What is wrong with it.
+        refusal: Refusal,
+    },
     /// A value in the configuration.
     #[error(transparent)]
     Configuration(#[from] ConfigError),
@@ -63,6 +72,10 @@ impl Error {
     /// Whether there is another file of this name.
     pub fn is_already_there(&self) -> bool {
         matches!(self, Self::Failed { kind: ErrorKind::AlreadyExists, .. })
+    }
+
+    pub(super) fn refused(uri: &str, refusal: Refusal) -> Self {
+        Self::Refused { uri: uri.to_owned(), refusal }
     }
 
     pub(super) fn already_there(uri: &str) -> Self {

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 
+use super::bounded::{Bound, Refusal};
 use super::regular::{check_place, check_regular, open_regular};
 use super::{Error, Result, Written};
 
@@ -102,9 +103,12 @@ pub(super) fn copy(from: &Path, to: &Path, caller: &Caller) -> io::Result<Writte
     Ok(written)
 }
 
-/// Copies a file that need not outlive this process and says what it held.
-pub(super) fn fetch(from: &Path, to: &Path) -> io::Result<Written> {
-    copy_bytes(from, &mut File::create(to)?, || Ok(()))
+/// Copies a file that need not outlive this process and says what it held, or why it is refused.
+pub(super) fn fetch(from: &Path, to: &Path, bound: Bound) -> io::Result<std::result::Result<Written, Refusal>> {
+    if let Err(refusal) = bound.check_length(file_size(from)?) {
+        return Ok(Err(refusal));
+    }
+    copy_bytes(from, &mut File::create(to)?, || Ok(())).map(Ok)
 }
 
 fn copy_bytes(from: &Path, to: &mut File, go_on: impl Fn() -> io::Result<()>) -> io::Result<Written> {

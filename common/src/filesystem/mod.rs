@@ -19,6 +19,7 @@ use crate::config::Configuration;
 use crate::config::options::s3;
 use crate::logging::request_span;
 
+mod bounded;
 mod error;
 mod local;
 mod object;
@@ -30,9 +31,11 @@ mod unfinished;
 #[cfg(test)]
 mod tests;
 
+use bounded::Bound;
+pub use bounded::{Check, Refusal, read_any, read_regular, read_to_limit};
 pub use error::{Error, ErrorKind};
 pub(crate) use regular::withhold;
-pub use regular::{check_place, check_regular, open_regular, read_regular};
+pub use regular::{check_place, check_regular, open_regular};
 pub use unfinished::{Unfinished, UploadStore};
 
 /// The outcome of this module's functions.
@@ -273,12 +276,31 @@ impl Location {
         request.instrument(request_span(operation, &self.uri))
     }
 
-    /// The whole file.
-    pub async fn read(&self) -> Result<Bytes> {
+    /// The whole file, of at most so many bytes.
+    ///
+    /// # Errors
+    /// [`Error::Refused`]: it is longer. Then it is not read.
+    pub async fn read_at_most(&self, limit: u64) -> Result<Bytes> {
+        self.read_bounded(Bound::at_most(limit)).await
+    }
+
+    /// The whole file, of at most so many bytes, if a check lets it pass. The check is given so many bytes of its start, fewer
+    /// of a shorter file, and its length. It comes before the limit, because it may know better what is wrong.
+    ///
+    /// # Errors
+    /// [`Error::Refused`]: then no more of it is read.
+    pub async fn read_checked(&self, limit: u64, start: usize, check: Check) -> Result<Bytes> {
+        self.read_bounded(Bound { limit, start, check }).await
+    }
+
+    async fn read_bounded(&self, bound: Bound) -> Result<Bytes> {
         match &self.place {
-            Place::Local(path) => local::run("read", &self.uri, path, |path| read_regular(path).map(Bytes::from)).await,
+            Place::Local(path) => {
+                let read = local::run("read", &self.uri, path, move |path| bounded::read(path, bound)).await?;
+                read.map_err(|refusal| Error::refused(&self.uri, refusal))
+            }
             Place::Object { store, path, .. } => {
-                self.named("read", object::read(&*store.objects, path, &self.uri)).await
+                self.named("read", object::read(&*store.objects, path, &self.uri, bound)).await
             }
         }
     }
@@ -326,11 +348,10 @@ impl Location {
         match &self.place {
             Place::Local(path) => {
                 let new = bytes.clone();
-                match local::run_write(&self.uri, path, move |path, caller| local::write_new(path, &new, caller)).await
-                {
-                    Err(error) if error.is_already_there() && self.read().await.is_ok_and(|found| found == bytes) => {
-                        Ok(())
-                    }
+                let written =
+                    local::run_write(&self.uri, path, move |path, caller| local::write_new(path, &new, caller));
+                match written.await {
+                    Err(error) if error.is_already_there() && self.has(&bytes).await => Ok(()),
                     other => other,
                 }
             }
@@ -338,6 +359,11 @@ impl Location {
                 self.named("write", object::write_new(&*store.objects, path, &self.uri, bytes)).await
             }
         }
+    }
+
+    /// Whether the file is there and has these bytes.
+    pub async fn has(&self, bytes: &Bytes) -> bool {
+        self.read_at_most(bytes.len() as u64).await.is_ok_and(|found| found == *bytes)
     }
 
     /// Writes the file from a local one.
@@ -353,15 +379,20 @@ impl Location {
         }
     }
 
-    /// Writes a local file from this one; it need not outlive this process.
-    pub async fn download(&self, to: &Path) -> Result<Written> {
+    /// Writes a local file from this one, of at most so many bytes; it need not outlive this process.
+    ///
+    /// # Errors
+    /// Also [`Error::Refused`]: it is longer. Then nothing is written.
+    pub async fn download(&self, to: &Path, limit: u64) -> Result<Written> {
+        let bound = Bound::at_most(limit);
         match &self.place {
             Place::Local(path) => {
                 let to = to.to_owned();
-                local::run("read", &self.uri, path, move |path| local::fetch(path, &to)).await
+                let read = local::run("read", &self.uri, path, move |path| local::fetch(path, &to, bound)).await?;
+                read.map_err(|refusal| Error::refused(&self.uri, refusal))
             }
             Place::Object { store, path, .. } => {
-                self.named("read", object::download(&*store.objects, path, &self.uri, to)).await
+                self.named("read", object::download(&*store.objects, path, &self.uri, to, bound)).await
             }
         }
     }

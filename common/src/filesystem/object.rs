@@ -14,6 +14,7 @@ use object_store::{MultipartUpload, ObjectStore, ObjectStoreExt, PutMode, PutPay
 use tokio::sync::oneshot;
 use tracing::Instrument;
 
+use super::bounded::Bound;
 use super::regular::open_regular;
 use super::{Error, Result, Written};
 
@@ -26,9 +27,26 @@ const PARTS_AT_ONCE: usize = 3;
 /// How often a conflict is taken for a passing one.
 const CONFLICTS: u32 = 6;
 
-pub(super) async fn read(store: &dyn ObjectStore, path: &ObjectPath, uri: &str) -> Result<Bytes> {
+/// All of an object. The answer says how long it is before it brings it: what is too long, or longer than that, is cut off.
+pub(super) async fn read(store: &dyn ObjectStore, path: &ObjectPath, uri: &str, bound: Bound) -> Result<Bytes> {
     let failed = |error| Error::object("read", uri, &error);
-    store.get(path).await.map_err(failed)?.bytes().await.map_err(failed)
+    let refused = |refusal| Error::refused(uri, refusal);
+    let found = store.get(path).await.map_err(failed)?;
+    let size = found.meta.size;
+    let mut chunks = found.into_stream();
+    let mut bytes = Vec::new();
+    while bytes.len() < bound.start
+        && let Some(chunk) = chunks.try_next().await.map_err(failed)?
+    {
+        bytes.extend_from_slice(&chunk);
+    }
+    bound.check_start(&bytes, size).map_err(refused)?;
+    bytes.reserve_exact(usize::try_from(size).unwrap_or_default().saturating_sub(bytes.len()));
+    while let Some(chunk) = chunks.try_next().await.map_err(failed)? {
+        bound.check_length((bytes.len() + chunk.len()) as u64).map_err(refused)?;
+        bytes.extend_from_slice(&chunk);
+    }
+    Ok(bytes.into())
 }
 
 pub(super) async fn read_range(
@@ -81,9 +99,9 @@ pub(super) async fn write_new(store: &dyn ObjectStore, path: &ObjectPath, uri: &
             Err(object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. }) => {}
             Err(error) => return Err(Error::object("write", uri, &error)),
         }
-        match read(store, path, uri).await {
+        match read(store, path, uri, Bound::at_most(bytes.len() as u64)).await {
             Ok(found) if found == bytes => return Ok(()),
-            Ok(_) => return Err(Error::already_there(uri)),
+            Ok(_) | Err(Error::Refused { .. }) => return Err(Error::already_there(uri)),
             // A conflict with something that is over: see `write`.
             Err(error) if error.is_not_found() && attempt < CONFLICTS => {
                 tokio::time::sleep(pause).await;
@@ -187,8 +205,15 @@ fn failed_in_parts(uri: &str, source: Box<dyn std::error::Error + Send + Sync>) 
     Error::object("write", uri, &object_store::Error::Generic { store: "multipart upload", source })
 }
 
-pub(super) async fn download(store: &dyn ObjectStore, path: &ObjectPath, uri: &str, to: &Path) -> Result<Written> {
+pub(super) async fn download(
+    store: &dyn ObjectStore,
+    path: &ObjectPath,
+    uri: &str,
+    to: &Path,
+    bound: Bound,
+) -> Result<Written> {
     let size = size(store, path, uri).await?;
+    bound.check_length(size).map_err(|refusal| Error::refused(uri, refusal))?;
     let ranges = (0..size.div_ceil(PART)).map(|part| part * PART..size.min((part + 1) * PART));
     let mut parts =
         futures::stream::iter(ranges.map(|range| read_range(store, path, uri, range))).buffered(PARTS_AT_ONCE);

@@ -2,6 +2,11 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 
+use super::bounded::read_any;
+
+/// The longest of these files, in bytes; a longer one counts as none.
+const MAX_FILE: u64 = 1 << 20;
+
 /// What a profile holds.
 #[derive(Default, PartialEq, Eq)]
 pub(super) struct Profile {
@@ -19,7 +24,8 @@ pub(super) fn load(variable: impl Fn(&str) -> Option<String>) -> Profile {
         let path = variable(override_key).map(PathBuf::from);
         path.or_else(|| Some(PathBuf::from(variable("HOME")?).join(".aws").join(name)))
     };
-    let text = |path: Option<PathBuf>| path.and_then(|path| std::fs::read_to_string(path).ok()).unwrap_or_default();
+    let read = |path: PathBuf| String::from_utf8(read_any(&path, MAX_FILE).ok()?).ok();
+    let text = |path: Option<PathBuf>| path.and_then(read).unwrap_or_default();
     let credentials = text(file("AWS_SHARED_CREDENTIALS_FILE", "credentials"));
     let config = text(file("AWS_CONFIG_FILE", "config"));
     from_texts(&name, &credentials, &config)

@@ -4,7 +4,7 @@
 //! What jobs must not read, though the process may, is withheld from them: the file with the cluster's secret, and all that the
 //! system tells of itself and its processes as if it were files. `/proc/self/environ` has the secret where `FLINK_PROPERTIES` has it.
 use std::fs::{File, FileType, Metadata, OpenOptions};
-use std::io::{self, Read};
+use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -122,16 +122,6 @@ fn of_the_system(folder: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, reason)
 }
 
-/// All that is in a file.
-///
-/// # Errors
-/// As [`open_regular`], and what reading gives.
-pub fn read_regular(path: &Path) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    open_regular(path)?.read_to_end(&mut bytes)?;
-    Ok(bytes)
-}
-
 /// Refuses what is no file.
 ///
 /// # Errors
@@ -161,9 +151,14 @@ fn name_of(kind: FileType) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read;
     use std::os::unix::net::UnixListener;
 
     use super::*;
+
+    fn read_regular(path: &Path) -> io::Result<Vec<u8>> {
+        crate::filesystem::read_regular(path, 1 << 20)
+    }
 
     /// Before, opening a FIFO waited for ever.
     #[test]

@@ -1,8 +1,13 @@
 use std::io::Write;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use futures::FutureExt;
 use futures::future::BoxFuture;
-use object_store::ObjectStoreExt;
+use futures::stream::BoxStream;
+use futures::{FutureExt, StreamExt};
+use object_store::{
+    Attributes, CopyOptions, GetOptions, GetResult, GetResultPayload, ListResult, MultipartUpload, ObjectMeta,
+    ObjectStoreExt, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result as StoreResult,
+};
 
 use super::*;
 
@@ -129,13 +134,14 @@ fn a_secret_is_in_no_error() {
 async fn round_trip(folder: Location) {
     assert_eq!(folder.children().await.unwrap(), Children::default());
     let file = folder.join("a/b.txt");
-    assert!(file.read().await.unwrap_err().is_not_found());
+    assert!(file.read_at_most(6).await.unwrap_err().is_not_found());
     assert!(file.size().await.unwrap_err().is_not_found());
     file.write(Bytes::from_static(b"one")).await.unwrap();
     file.write(Bytes::from_static(b"twelve")).await.unwrap();
-    assert_eq!((&file.read().await.unwrap()[..], file.size().await.unwrap()), (&b"twelve"[..], 6));
+    assert_eq!((&file.read_at_most(6).await.unwrap()[..], file.size().await.unwrap()), (&b"twelve"[..], 6));
     assert_eq!(&file.read_range(2..5).await.unwrap()[..], b"elv");
     assert!(file.read_range(4..9).await.is_err());
+    bounds(&file).await;
 
     let local = tempfile::tempdir().unwrap();
     let bytes: Vec<u8> = (0..20_000_000u32).map(|i| (i.wrapping_mul(2654435761) >> 13) as u8).collect();
@@ -143,7 +149,7 @@ async fn round_trip(folder: Location) {
     let big = folder.join("a/big");
     let written = Written { size: bytes.len() as u64, crc32c: crc32c::crc32c(&bytes) };
     assert_eq!(big.upload(&local.path().join("big")).await.unwrap(), written);
-    assert_eq!(big.download(&local.path().join("back")).await.unwrap(), written);
+    assert_eq!(big.download(&local.path().join("back"), written.size).await.unwrap(), written);
     assert!(std::fs::read(local.path().join("back")).unwrap() == bytes);
 
     let children = async |folder: &Location| {
@@ -166,13 +172,118 @@ async fn round_trip(folder: Location) {
     assert_eq!(folder.children().await.unwrap(), Children::default());
 }
 
+/// A file of "twelve" is read if it may be as long as it is.
+async fn bounds(file: &Location) {
+    let refused = file.read_at_most(5).await.unwrap_err();
+    let words = format!("cannot read {}: it has 6 bytes, and at most 5 are read of such a file", file.uri());
+    assert_eq!(refused.to_string(), words);
+    let local = tempfile::tempdir().unwrap();
+    let copy = local.path().join("copy");
+    assert_eq!(file.download(&copy, 5).await.unwrap_err().to_string(), words);
+    assert!(!copy.exists());
+    let check: Check = |start, size| if start.starts_with(b"twe") { Ok(()) } else { Err(format!("is {size} long")) };
+    assert_eq!(&file.read_checked(6, 3, check).await.unwrap()[..], b"twelve");
+    assert_eq!(&file.read_checked(6, 300, check).await.unwrap()[..], b"twelve");
+    let refused = file.read_checked(6, 2, check).await.unwrap_err().to_string();
+    assert_eq!(refused, format!("cannot read {}: it is 6 long", file.uri()));
+    assert!(matches!(file.read_checked(5, 3, check).await, Err(Error::Refused { .. })));
+}
+
+/// Says of its objects that they are shorter or longer than they are, and counts what is taken of them.
+#[derive(Debug)]
+struct Endless {
+    said: u64,
+    taken: Arc<AtomicU64>,
+}
+
+impl std::fmt::Display for Endless {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("endless")
+    }
+}
+
+const CHUNK: u64 = 1000;
+
+#[tonic::async_trait]
+impl ObjectStore for Endless {
+    async fn get_opts(&self, path: &ObjectPath, _: GetOptions) -> StoreResult<GetResult> {
+        let taken = self.taken.clone();
+        let chunks = futures::stream::repeat_with(move || {
+            taken.fetch_add(CHUNK, Ordering::SeqCst);
+            Ok(Bytes::from(vec![b'x'; CHUNK as usize]))
+        });
+        let last_modified = chrono::DateTime::UNIX_EPOCH;
+        let meta = ObjectMeta { location: path.clone(), last_modified, size: self.said, e_tag: None, version: None };
+        let payload = GetResultPayload::Stream(chunks.boxed());
+        Ok(GetResult { payload, meta, range: 0..self.said, attributes: Attributes::default() })
+    }
+
+    async fn put_opts(&self, _: &ObjectPath, _: PutPayload, _: PutOptions) -> StoreResult<PutResult> {
+        Err(object_store::Error::NotImplemented { operation: "put".into(), implementer: "endless".into() })
+    }
+
+    async fn put_multipart_opts(
+        &self,
+        _: &ObjectPath,
+        _: PutMultipartOptions,
+    ) -> StoreResult<Box<dyn MultipartUpload>> {
+        Err(object_store::Error::NotImplemented { operation: "put".into(), implementer: "endless".into() })
+    }
+
+    fn delete_stream(
+        &self,
+        paths: BoxStream<'static, StoreResult<ObjectPath>>,
+    ) -> BoxStream<'static, StoreResult<ObjectPath>> {
+        paths
+    }
+
+    fn list(&self, _: Option<&ObjectPath>) -> BoxStream<'static, StoreResult<ObjectMeta>> {
+        futures::stream::empty().boxed()
+    }
+
+    async fn list_with_delimiter(&self, _: Option<&ObjectPath>) -> StoreResult<ListResult> {
+        Ok(ListResult { objects: Vec::new(), common_prefixes: Vec::new() })
+    }
+
+    async fn copy_opts(&self, _: &ObjectPath, _: &ObjectPath, _: CopyOptions) -> StoreResult<()> {
+        Err(object_store::Error::NotImplemented { operation: "copy".into(), implementer: "endless".into() })
+    }
+}
+
+/// Failed before: an object was read whole, however long it said that it is or turned out to be.
+#[tokio::test]
+async fn no_more_of_an_object_is_read_than_may_be() {
+    let bucket = "objects-without-an-end";
+    let none: Check = |_, size| Err(format!("has {size}"));
+    let any: Check = |_, _| Ok(());
+    // What it says; with which check it is read; what is taken at most.
+    for (said, start, check, most) in [
+        (1 << 40, 0, any, 0),
+        (1 << 40, 28, none, CHUNK),
+        (1 << 40, 28, any, CHUNK),
+        (5000, 28, any, 5000 + 2 * CHUNK),
+        (10, 0, any, 5000 + 2 * CHUNK),
+    ] {
+        let taken = Arc::new(AtomicU64::new(0));
+        mount(bucket, Arc::new(Endless { said, taken: taken.clone() }));
+        let file = Location::resolve(&format!("s3://{bucket}/x"), &config(&[])).unwrap();
+        let refused = file.read_checked(5000, start, check).await.unwrap_err();
+        assert!(matches!(refused, Error::Refused { .. }), "{refused}");
+        let taken = taken.load(Ordering::SeqCst);
+        assert!(taken <= most, "{said}, {start}: {taken} instead of {most}");
+        unmount(bucket);
+    }
+}
+
 /// Of two that write a new file one is refused; that an answer was lost is none of its business.
 async fn write_once(file: &Location) {
     file.write_new(Bytes::from_static(b"mine")).await.unwrap();
     file.write_new(Bytes::from_static(b"mine")).await.unwrap();
     let refused = file.write_new(Bytes::from_static(b"yours")).await.unwrap_err();
     assert!(refused.is_already_there() && refused.to_string().contains(file.uri()), "{refused}");
-    assert_eq!(&file.read().await.unwrap()[..], b"mine");
+    assert!(file.write_new(Bytes::from_static(b"it")).await.unwrap_err().is_already_there(), "also a longer one");
+    assert_eq!(&file.read_at_most(4).await.unwrap()[..], b"mine");
+    assert!(file.has(&Bytes::from_static(b"mine")).await && !file.has(&Bytes::from_static(b"min")).await);
 }
 
 /// Failed before: the thread that copied went on, and the file appeared when everybody had gone.
@@ -288,10 +399,10 @@ async fn places_of_the_system_are_not_read() {
     let place = Location::resolve("file:///proc/self/environ", &config(&[])).unwrap();
     let local = tempfile::tempdir().unwrap();
     let outcomes = [
-        place.read().await.err(),
+        place.read_at_most(1 << 20).await.err(),
         place.read_range(0..1).await.err(),
         place.size().await.err(),
-        place.download(&local.path().join("copy")).await.err(),
+        place.download(&local.path().join("copy"), 1 << 20).await.err(),
     ];
     for refused in outcomes {
         let refused = refused.map(|error| error.to_string()).unwrap_or_default();

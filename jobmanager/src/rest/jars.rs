@@ -11,6 +11,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use wiesel_common::config::Configuration;
+use wiesel_common::filesystem::read_regular;
 use wiesel_common::id::JobId;
 use wiesel_common::quote::quote;
 use wiesel_common::text::without_byte_order_mark;
@@ -164,7 +165,9 @@ fn store(folder: &FilePath, name: &str, content: &[u8]) -> Result<PathBuf, RestE
 /// The text of an artifact, verified.
 fn load(path: &FilePath, id: &str) -> Result<String, RestError> {
     let failed = |reason: String| RestError::internal(format!("java.io.IOException: {}: {reason}", path.display()));
-    let text = std::fs::read_to_string(path).map_err(|error| failed(format!("cannot be read: {error}")))?;
+    let unreadable = |error: &dyn std::fmt::Display| failed(format!("cannot be read: {error}"));
+    let bytes = read_regular(path, MAX_SCRIPT_BYTES as u64).map_err(|error| unreadable(&error))?;
+    let text = String::from_utf8(bytes).map_err(|error| unreadable(&error))?;
     if !id.starts_with(&hash_of(text.as_bytes())) {
         return Err(failed("the content is not what was uploaded; upload the script again".into()));
     }

@@ -13,7 +13,8 @@ use std::collections::HashSet;
 use bytes::Bytes;
 use prost::Message;
 use wiesel_common::config::Configuration;
-use wiesel_common::filesystem::Location;
+use wiesel_common::config::options::checkpointing;
+use wiesel_common::filesystem::{self, Location, Refusal};
 use wiesel_proto as proto;
 
 use super::METADATA;
@@ -25,6 +26,10 @@ const FLINK_MAGIC: [u8; 4] = [0x49, 0x60, 0x67, 0x2d];
 /// The version that is written. Older ones are read.
 pub const VERSION: u32 = 2;
 const HEADER: usize = 28;
+/// The longest body, in bytes: a JobManager has it in memory, several times while it writes it.
+const MAX_BODY: u64 = 512 << 20;
+/// How much memory a body may take beside itself once it is decoded. A file of state, or of rows in flight, takes some 300 bytes.
+const MAX_DECODED: u64 = 512 << 20;
 
 /// A checkpoint or savepoint that a pointer led to.
 #[derive(Clone, Debug)]
@@ -62,16 +67,16 @@ pub async fn read_metadata(
 async fn read_file(pointer: &str, configuration: &Configuration) -> Result<(Location, Bytes)> {
     let location = Location::resolve(pointer, configuration)?;
     let inside = if location.name() == METADATA { location.clone() } else { location.join(METADATA) };
-    match inside.read().await {
+    match read(&inside).await {
         Ok(bytes) => return Ok((inside, bytes)),
-        Err(error) if !error.is_not_found() => return Err(error.into()),
+        Err(error) if !error.is_not_found() => return Err(error),
         Err(_) => {}
     }
     let is_folder = location.as_local().is_some_and(|path| path.is_dir());
-    match location.read().await {
+    match read(&location).await {
         Ok(bytes) => return Ok((location, bytes)),
         // What is there and is no file, or may not be read.
-        Err(error) if !is_folder && !error.is_not_found() => return Err(error.into()),
+        Err(error) if !is_folder && !error.is_not_found() => return Err(error),
         Err(_) => {}
     }
     Err(Error::Corrupt(match is_folder {
@@ -82,6 +87,15 @@ async fn read_file(pointer: &str, configuration: &Configuration) -> Result<(Loca
         ),
         false => format!("Cannot find checkpoint or savepoint file/directory '{}'", location.uri()),
     }))
+}
+
+/// What has no header that fits it, or is too long, is not read any further.
+async fn read(file: &Location) -> Result<Bytes> {
+    let check = |start: &[u8], size: u64| Header::read(start, size).map(drop);
+    file.read_checked(MAX_BODY + HEADER as u64, HEADER, check).await.map_err(|error| match error {
+        filesystem::Error::Refused { uri, refusal: Refusal::Checked(what) } => Error::Corrupt(format!("{uri} {what}")),
+        error => error.into(),
+    })
 }
 
 /// The bytes of a `_metadata` file in a folder. Files in the folder go by their names there, so that the whole can be moved.
@@ -107,40 +121,78 @@ pub fn encode(metadata: &proto::CheckpointMetadata, folder: &str) -> Bytes {
     bytes.into()
 }
 
+/// Whether what [`encode`] gave can be read.
+///
+/// # Errors
+/// It is too much.
+pub(super) fn check_written(bytes: &Bytes) -> Result<()> {
+    let (size, body) = (bytes.len() as u64, bytes.get(HEADER..).unwrap_or_default());
+    let reason = match proto::check_memory::<proto::CheckpointMetadata>(body, MAX_DECODED) {
+        _ if size > MAX_BODY + HEADER as u64 => format!("it has {size} bytes, at most {MAX_BODY} can be read back"),
+        Err(error) => error.to_string(),
+        Ok(()) => return Ok(()),
+    };
+    Err(Error::TooLarge(format!(
+        "The metadata of the checkpoint is too large: {reason}. Lower '{}' so that more state is in files, or the parallelism",
+        checkpointing::INLINE_THRESHOLD.key()
+    )))
+}
+
+/// What a file begins with.
+struct Header {
+    /// Of the body.
+    checksum: u32,
+}
+
+impl Header {
+    /// Of a file of this size that begins like this. An error says what is wrong with it.
+    fn read(start: &[u8], size: u64) -> std::result::Result<Self, String> {
+        if start.starts_with(&FLINK_MAGIC) {
+            return Err("is a checkpoint or savepoint of Apache Flink, whose format cannot be read here".into());
+        }
+        let known = start.len().min(MAGIC.len());
+        if start.is_empty() || start[..known] != MAGIC[..known] {
+            return Err("is not the metadata of a checkpoint or savepoint".into());
+        }
+        if start.len() < HEADER {
+            return Err(format!("is truncated: it has {} bytes of a header of {HEADER}", start.len()));
+        }
+        let number = |at: usize| u32::from_be_bytes([start[at], start[at + 1], start[at + 2], start[at + 3]]);
+        if crc32c::crc32c(&start[..HEADER - 4]) != number(HEADER - 4) {
+            return Err("is damaged: the checksum of its header does not match".into());
+        }
+        let version = number(8);
+        if version == 0 || version > VERSION {
+            return Err(format!("has version {version} of the format; this Wiesel reads versions up to {VERSION}"));
+        }
+        let length = (u64::from(number(12)) << 32) | u64::from(number(16));
+        let found = size.saturating_sub(HEADER as u64);
+        if found != length {
+            let what = if found < length { "truncated" } else { "damaged" };
+            return Err(format!("is {what}: it has {found} bytes of metadata instead of {length}"));
+        }
+        if length > MAX_BODY {
+            return Err(format!(
+                "has {length} bytes of metadata, and at most {MAX_BODY} are read: start from another checkpoint or savepoint, \
+                 taken with a lower '{}'",
+                checkpointing::INLINE_THRESHOLD.key()
+            ));
+        }
+        Ok(Self { checksum: number(20) })
+    }
+}
+
 /// What a `_metadata` file of this name in this folder holds.
 pub fn decode(bytes: &Bytes, file: &str, folder: &str) -> Result<proto::CheckpointMetadata> {
     let corrupt = |what: String| Error::Corrupt(format!("{file} {what}"));
-    if bytes.starts_with(&FLINK_MAGIC) {
-        return Err(corrupt("is a checkpoint or savepoint of Apache Flink, whose format cannot be read here".into()));
-    }
-    let known = bytes.len().min(MAGIC.len());
-    if bytes.is_empty() || bytes[..known] != MAGIC[..known] {
-        return Err(corrupt("is not the metadata of a checkpoint or savepoint".into()));
-    }
-    if bytes.len() < HEADER {
-        return Err(corrupt(format!("is truncated: it has {} bytes of a header of {HEADER}", bytes.len())));
-    }
-    let number = |at: usize| u32::from_be_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
-    if crc32c::crc32c(&bytes[..HEADER - 4]) != number(HEADER - 4) {
-        return Err(corrupt("is damaged: the checksum of its header does not match".into()));
-    }
-    let version = number(8);
-    if version == 0 || version > VERSION {
-        return Err(corrupt(format!(
-            "has version {version} of the format; this Wiesel reads versions up to {VERSION}"
-        )));
-    }
-    let length = (u64::from(number(12)) << 32) | u64::from(number(16));
+    let start = &bytes[..bytes.len().min(HEADER)];
+    let header = Header::read(start, bytes.len() as u64).map_err(corrupt)?;
     let body = bytes.slice(HEADER..);
-    if body.len() as u64 != length {
-        let what = if (body.len() as u64) < length { "truncated" } else { "damaged" };
-        return Err(corrupt(format!("is {what}: it has {} bytes of metadata instead of {length}", body.len())));
-    }
-    if crc32c::crc32c(&body) != number(20) {
+    if crc32c::crc32c(&body) != header.checksum {
         return Err(corrupt("is damaged: its checksum does not match".into()));
     }
-    let mut metadata = proto::CheckpointMetadata::decode(body)
-        .map_err(|error| Error::storage(format!("{file} cannot be decoded"), error))?;
+    let mut metadata: proto::CheckpointMetadata =
+        proto::decode_at_most(body, MAX_DECODED).map_err(|error| corrupt(format!("cannot be decoded: {error}")))?;
     let mut outside = None;
     for_each_file(&mut metadata, |file, _| {
         if file.path.is_empty() || file.path.contains(":/") {

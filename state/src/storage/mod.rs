@@ -18,7 +18,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use wiesel_common::config::Configuration;
 use wiesel_common::config::options::checkpointing::{self, StorageType};
-use wiesel_common::filesystem::{Location, Written};
+use wiesel_common::filesystem::{self, Location, Refusal, Written};
 use wiesel_common::id::JobId;
 use wiesel_proto as proto;
 
@@ -153,7 +153,10 @@ impl CheckpointStorage {
     pub async fn read(&self, file: &proto::StateFile) -> Result<Bytes> {
         let bytes = match file.path.is_empty() {
             true => file.inline.clone(),
-            false => self.resolve(&file.path)?.read().await.map_err(missing)?,
+            false => {
+                let read = self.resolve(&file.path)?.read_at_most(file.size).await;
+                read.map_err(|error| longer(file, error).unwrap_or_else(missing))?
+            }
         };
         let found = Written { size: bytes.len() as u64, crc32c: crc32c::crc32c(&bytes) };
         verify(file, found).map(|()| bytes)
@@ -181,10 +184,11 @@ impl CheckpointStorage {
             let written = tokio::fs::write(to, &bytes).await;
             return written.map_err(|error| Error::storage(format!("cannot write {}", to.display()), error));
         }
-        let found = self.resolve(&file.path)?.download(to).await.map_err(|error| match to.parent() {
+        let downloaded = self.resolve(&file.path)?.download(to, file.size).await;
+        let found = downloaded.map_err(|error| match to.parent() {
             // A copy on a local disk says the same if the folder that it is to go to is gone.
             Some(folder) if !folder.is_dir() => Error::File(error),
-            _ => missing(error),
+            _ => longer(file, error).unwrap_or_else(missing),
         })?;
         verify(file, found)
     }
@@ -264,6 +268,7 @@ impl CheckpointStorage {
         };
         let folder = folder.without_entropy();
         let (file, bytes) = (folder.join(METADATA), metadata::encode(metadata, folder.uri()));
+        metadata::check_written(&bytes)?;
         match file.write_new(bytes.clone()).await {
             Ok(()) => Ok(folder.uri().to_owned()),
             Err(error) if error.is_already_there() => Err(Error::Occupied(format!(
@@ -274,7 +279,7 @@ impl CheckpointStorage {
             ))),
             Err(error) => {
                 // A store may have taken it although the answer was lost: a checkpoint that failed must not look complete.
-                if file.read().await.is_ok_and(|found| found == bytes) {
+                if file.has(&bytes).await {
                     let _ = file.delete().await;
                 }
                 Err(error.into())
@@ -339,15 +344,30 @@ fn missing(error: wiesel_common::filesystem::Error) -> Error {
     ))
 }
 
+/// The error of a file that is longer than what was written; else the one that it was.
+fn longer(file: &proto::StateFile, error: filesystem::Error) -> std::result::Result<Error, filesystem::Error> {
+    match error {
+        filesystem::Error::Refused { refusal: Refusal::TooLong { size, .. }, .. } => Ok(damaged(file, size)),
+        error => Err(error),
+    }
+}
+
+fn name_of(file: &proto::StateFile) -> &str {
+    if file.path.is_empty() { "inline state" } else { &file.path }
+}
+
+fn damaged(file: &proto::StateFile, found: u64) -> Error {
+    let (name, expected) = (name_of(file), file.size);
+    Error::Corrupt(format!("{name} is damaged: it has {found} bytes instead of {expected}"))
+}
+
 /// Compares what was read with what was written.
 fn verify(file: &proto::StateFile, found: Written) -> Result<()> {
-    let name = if file.path.is_empty() { "inline state" } else { file.path.as_str() };
     if found.size != file.size {
-        let (found, expected) = (found.size, file.size);
-        return Err(Error::Corrupt(format!("{name} is damaged: it has {found} bytes instead of {expected}")));
+        return Err(damaged(file, found.size));
     }
     if found.crc32c != file.crc32c {
-        let (found, expected) = (found.crc32c, file.crc32c);
+        let (name, found, expected) = (name_of(file), found.crc32c, file.crc32c);
         let message = format!("{name} is damaged: its checksum is {found:08x} instead of {expected:08x}");
         return Err(Error::Corrupt(message));
     }

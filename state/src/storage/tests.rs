@@ -5,6 +5,8 @@ use wiesel_common::config::Configuration;
 use super::metadata::{decode, encode};
 use super::*;
 
+#[path = "bound_tests.rs"]
+mod bounds;
 #[path = "claim_tests.rs"]
 mod claims;
 

@@ -90,6 +90,9 @@ fn write(path: &Path, savepoint: u64) -> Result<()> {
     written.map_err(|error| unwritable(path, error))
 }
 
+/// The longest guard, in bytes: a number in decimal digits.
+const MAX_GUARD: u64 = 100;
+
 /// The savepoint that the guard was written for last.
 fn content(savepoint: u64) -> Vec<u8> {
     savepoint.to_string().into_bytes()
@@ -97,7 +100,7 @@ fn content(savepoint: u64) -> Vec<u8> {
 
 /// Whether there is a guard, and the last savepoint that it was written for is this one.
 pub(super) fn is_guard_of(guard: &Path, savepoint: u64) -> Result<bool> {
-    match read_regular(guard) {
+    match read_regular(guard, MAX_GUARD) {
         Ok(found) => Ok(found == content(savepoint)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(error) => Err(unreadable(guard, error)),

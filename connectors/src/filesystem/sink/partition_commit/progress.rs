@@ -28,6 +28,9 @@ const ENDING_SUFFIX: &str = "ending";
 /// The suffix of the empty file of a subtask that was closed before it ended.
 const CLOSED_SUFFIX: &str = "left";
 
+/// The longest progress file, in bytes: it has the names of folders of partitions.
+const MAX_FILE: u64 = 256 << 20;
+
 /// What is true of a subtask once a checkpoint is durable and its files have their names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Progress {
@@ -168,7 +171,7 @@ impl ProgressFiles {
     }
 
     fn read(&self, subtask: u32, path: &Path) -> Result<Option<(u32, Progress)>> {
-        match read_regular(path) {
+        match read_regular(path, MAX_FILE) {
             Ok(bytes) => Ok(Progress::decode(&bytes, self.parallelism)?.map(|progress| (subtask, progress))),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(unreadable(path, error)),

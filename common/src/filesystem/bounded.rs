@@ -1,0 +1,153 @@
+//! How much of a file is read. A file may be longer than what reads it expects, and what is read whole is in memory whole: so each
+//! reader says how long the file may be, and the length is looked at first.
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+
+use bytes::Bytes;
+
+use super::regular::open_regular;
+
+/// Looks at how a file begins, and at its length; an error says what is wrong with it.
+pub type Check = fn(&[u8], u64) -> Result<(), String>;
+
+/// Why a file is not read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// It is too long.
+    #[error("it has {size} bytes, and at most {limit} are read of such a file")]
+    TooLong {
+        /// Its length. More than the limit if that is not known.
+        size: u64,
+        /// How long it may be.
+        limit: u64,
+    },
+    /// A [`Check`] has refused it.
+    #[error("it {0}")]
+    Checked(String),
+}
+
+/// What is read whole.
+#[derive(Clone, Copy)]
+pub(super) struct Bound {
+    /// How long it may be.
+    pub(super) limit: u64,
+    /// How many bytes of its beginning the check needs; it is given fewer of a shorter file.
+    pub(super) start: usize,
+    pub(super) check: Check,
+}
+
+impl Bound {
+    pub(super) fn at_most(limit: u64) -> Self {
+        Self { limit, start: 0, check: |_, _| Ok(()) }
+    }
+
+    /// Whether more than the beginning is read.
+    pub(super) fn check_start(self, bytes: &[u8], size: u64) -> Result<(), Refusal> {
+        (self.check)(&bytes[..bytes.len().min(self.start)], size).map_err(Refusal::Checked)?;
+        self.check_length(size)
+    }
+
+    pub(super) fn check_length(self, size: u64) -> Result<(), Refusal> {
+        if size > self.limit { Err(Refusal::TooLong { size, limit: self.limit }) } else { Ok(()) }
+    }
+}
+
+/// All that is in a local file, or why it is refused. One that grows meanwhile is cut off at the limit, and refused.
+pub(super) fn read(path: &Path, bound: Bound) -> io::Result<Result<Bytes, Refusal>> {
+    let mut file = open_regular(path)?;
+    let size = file.metadata()?.len();
+    let mut bytes = Vec::new();
+    Read::by_ref(&mut file).take(bound.start as u64).read_to_end(&mut bytes)?;
+    if let Err(refusal) = bound.check_start(&bytes, size) {
+        return Ok(Err(refusal));
+    }
+    bytes.reserve_exact(usize::try_from(size).unwrap_or_default().saturating_sub(bytes.len()));
+    read_rest(file, &mut bytes, bound.limit)?;
+    Ok(bound.check_length(bytes.len() as u64).map(|()| bytes.into()))
+}
+
+/// Reads one byte more than the limit, if there is one.
+fn read_rest(source: impl Read, bytes: &mut Vec<u8>, limit: u64) -> io::Result<()> {
+    let left = limit.saturating_add(1).saturating_sub(bytes.len() as u64);
+    source.take(left).read_to_end(bytes).map(drop)
+}
+
+/// All that is in a local file.
+///
+/// # Errors
+/// As [`open_regular`], what reading gives, and that the file is longer than the limit.
+pub fn read_regular(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+    read(path, Bound::at_most(limit))?.map(Vec::from).map_err(too_long)
+}
+
+/// All that is in a file of the user's, or that another program writes, where anything that can be read will do.
+///
+/// # Errors
+/// What opening and reading gives, and that it is longer than the limit.
+pub fn read_any(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+    let file = File::open(path)?;
+    let metadata = file.metadata()?;
+    if metadata.is_file() {
+        Bound::at_most(limit).check_length(metadata.len()).map_err(too_long)?;
+    }
+    read_to_limit(file, limit)
+}
+
+/// All that a source gives.
+///
+/// # Errors
+/// What reading gives, and that it is longer than the limit: more than that is not read.
+pub fn read_to_limit(source: impl Read, limit: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    read_rest(source, &mut bytes, limit)?;
+    if bytes.len() as u64 > limit {
+        let message = format!("it has more than {limit} bytes, which is the most that is read of it");
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, message));
+    }
+    Ok(bytes)
+}
+
+fn too_long(refusal: Refusal) -> io::Error {
+    io::Error::new(io::ErrorKind::FileTooLarge, refusal)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Failed before: all of it was read, into as much memory, before anything was looked at.
+    #[test]
+    fn a_file_that_is_too_long_is_refused_by_its_length() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        // More than the machine has memory for: it cannot have been read.
+        File::create(&path).unwrap().set_len(1 << 40).unwrap();
+        let words = "it has 1099511627776 bytes, and at most 100 are read of such a file";
+        assert_eq!(read_regular(&path, 100).unwrap_err().to_string(), words);
+        assert_eq!(read_any(&path, 100).unwrap_err().to_string(), words);
+        let checked =
+            Bound { limit: 100, start: 4, check: |start, size| Err(format!("begins with {start:?} of {size}")) };
+        let refused = read(&path, checked).unwrap().unwrap_err().to_string();
+        assert_eq!(refused, "it begins with [0, 0, 0, 0] of 1099511627776");
+
+        std::fs::write(&path, "abc").unwrap();
+        assert_eq!(read_regular(&path, 3).unwrap(), b"abc");
+        assert_eq!(read_any(&path, 3).unwrap(), b"abc");
+        assert!(read_regular(&path, 2).is_err() && read_any(&path, 2).is_err());
+        let checked =
+            Bound { limit: 3, start: 8, check: |start, _| if start == b"abc" { Ok(()) } else { Err(String::new()) } };
+        assert_eq!(read(&path, checked).unwrap().unwrap(), "abc");
+        std::fs::write(&path, "").unwrap();
+        assert_eq!(read_regular(&path, 0).unwrap(), b"");
+    }
+
+    /// What has no length ends at the limit.
+    #[test]
+    fn what_has_no_end_is_cut_off() {
+        let refused = read_to_limit(io::repeat(b'x'), 1000).unwrap_err();
+        assert!(refused.to_string().starts_with("it has more than 1000 bytes"), "{refused}");
+        assert!(read_any(Path::new("/dev/zero"), 1000).is_err());
+        assert_eq!(read_to_limit(&b"abc"[..], 3).unwrap(), b"abc");
+    }
+}
