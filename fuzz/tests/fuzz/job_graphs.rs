@@ -76,7 +76,9 @@ fn build(spec: &proto::OperatorSpec, context: &OperatorContext) -> bool {
 }
 
 fn run(input: &[u8], context: &OperatorContext) -> bool {
-    let Ok(mut graph) = proto::JobGraph::decode(input) else { return false };
+    let Ok(mut graph) = proto::decode_at_most::<proto::JobGraph>(Bytes::copy_from_slice(input), 512 << 20) else {
+        return false;
+    };
     let Ok(validated) = validate(&mut graph) else { return false };
     let graph = Arc::new(graph);
     let tasks: u64 = graph.vertices.iter().map(|vertex| u64::from(vertex.parallelism)).sum();

@@ -75,6 +75,15 @@ fn metadata_of_too_many_entries_is_not_decoded() {
     let said = decode(&with(12_000_000), "M", "").unwrap_err();
     assert!(matches!(&said, Error::Corrupt(text) if text.contains("more than 536870912 bytes of memory")), "{said}");
     assert!(decode(&with(1000), "M", "").is_ok());
+    // Names of files become paths: before, each of these took as much as its folder's.
+    let named = |count| {
+        let file = proto::StateFile { path: "x".into(), ..Default::default() };
+        encode(&metadata(1, vec![(file, false); count]), "")
+    };
+    let folder = format!("file:/{}", "d".repeat(100_000));
+    let said = decode(&named(6_000), "M", &folder).unwrap_err();
+    assert!(said.to_string().contains("a shorter path"), "{said}");
+    assert!(decode(&named(6_000), "M", "file:/d").is_ok());
     // Nor is such a file written: nobody could start from it.
     let said = check_written(&with(12_000_000)).unwrap_err();
     assert!(matches!(&said, Error::TooLarge(text) if text.contains("data-inline-threshold")), "{said}");

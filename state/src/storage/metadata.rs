@@ -193,9 +193,15 @@ pub fn decode(bytes: &Bytes, file: &str, folder: &str) -> Result<proto::Checkpoi
     }
     let mut metadata: proto::CheckpointMetadata =
         proto::decode_at_most(body, MAX_DECODED).map_err(|error| corrupt(format!("cannot be decoded: {error}")))?;
+    let mut relative = 0;
+    visit_files(&metadata, |file, _| relative += u64::from(is_relative(file)));
+    if relative.saturating_mul(folder.len() as u64) > MAX_DECODED {
+        let what = "names so many files that their paths would take more than";
+        return Err(corrupt(format!("{what} {MAX_DECODED} bytes of memory: move the checkpoint to a shorter path")));
+    }
     let mut outside = None;
     for_each_file(&mut metadata, |file, _| {
-        if file.path.is_empty() || file.path.contains(":/") {
+        if !is_relative(file) {
             return;
         }
         if file.path.split('/').any(|part| matches!(part, "" | "." | "..")) {
@@ -207,6 +213,11 @@ pub fn decode(bytes: &Bytes, file: &str, folder: &str) -> Result<proto::Checkpoi
         Some(path) => Err(corrupt(format!("names the file '{path}', which cannot be in its folder"))),
         None => Ok(metadata),
     }
+}
+
+/// Whether its path is one in the folder of the metadata.
+fn is_relative(file: &proto::StateFile) -> bool {
+    !file.path.is_empty() && !file.path.contains(":/")
 }
 
 /// The URIs of the files in `shared/` that a checkpoint refers to.
