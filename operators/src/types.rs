@@ -193,6 +193,16 @@ impl LogicalType {
         }
     }
 
+    /// How many types stand within each other, itself included.
+    pub fn depth(&self) -> usize {
+        1 + match &self.kind {
+            TypeKind::Array(element) | TypeKind::Multiset(element) => element.depth(),
+            TypeKind::Map(key, value) => key.depth().max(value.depth()),
+            TypeKind::Row(fields) => fields.iter().map(|field| field.data_type.depth()).max().unwrap_or(0),
+            _ => 0,
+        }
+    }
+
     /// An Arrow field of this type.
     pub fn to_arrow_field(&self, name: &str) -> ArrowField {
         ArrowField::new(name, self.kind.to_arrow(), self.nullable)

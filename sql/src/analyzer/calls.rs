@@ -53,6 +53,10 @@ impl ExpressionAnalyzer<'_> {
             };
         }
         let operands = self.all(arguments)?;
+        // Both compared and given.
+        if let ("NULLIF", [value, _]) = (upper, operands.as_slice()) {
+            self.needed(value, 1, "NULLIF")?;
+        }
         match name {
             MAP_CONSTRUCTOR => map_constructor(operands),
             ROW_CONSTRUCTOR => row_constructor(operands),

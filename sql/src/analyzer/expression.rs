@@ -11,7 +11,10 @@ use super::places::{place_of, place_of_name, place_of_names};
 use super::scope::{Scope, field_by_name};
 use crate::error::{Error, Place, Result};
 use crate::functions::common_type::common_type;
-use crate::functions::{UNTYPED_NULL, cast, conditional, datetime, literal, operators, refuse_untyped_null, scalar};
+use crate::functions::{
+    UNTYPED_NULL, cast, conditional, datetime, literal, operators, refuse_untyped_null, scalar, type_too_deep,
+};
+use crate::parser::types::MAX_DEPTH;
 use crate::parser::{lexer, reserved};
 use crate::script::still_wanted;
 
@@ -73,7 +76,7 @@ impl<'a> ExpressionAnalyzer<'a> {
     }
 
     /// An operand that is needed so often.
-    fn needed(&mut self, operand: &Expression, times: usize, function: &str) -> Result<()> {
+    pub(super) fn needed(&mut self, operand: &Expression, times: usize, function: &str) -> Result<()> {
         self.copied = self.copied.saturating_add((operand.weight() + operand.data_type.parts()).saturating_mul(times));
         if self.copied > MAX_COPIED {
             let message = format!(
@@ -540,6 +543,16 @@ fn item(collection: Expression, key: Expression) -> Result<Expression> {
     Ok(Expression::call("ITEM", vec![collection, key], element.with_nullable(true)))
 }
 
+/// What an ARRAY, MAP or ROW is made of as one. A type that is too deep is refused here already: each level has the types of
+/// all below, and what is made of the value may have nothing left of it that a check of the plan would see.
+fn constructed(constructor: &str, items: Vec<Expression>, kind: TypeKind) -> Result<Expression> {
+    let data_type = kind.not_null();
+    if data_type.depth() > MAX_DEPTH {
+        return Err(type_too_deep("an expression"));
+    }
+    Ok(Expression::call(constructor, items, data_type))
+}
+
 /// `ARRAY[…]`.
 pub(super) fn array_constructor(elements: Vec<Expression>) -> Result<Expression> {
     let common = common_type(elements.iter().map(|element| &element.data_type));
@@ -549,7 +562,7 @@ pub(super) fn array_constructor(elements: Vec<Expression>) -> Result<Expression>
         return Err(Error::validation(message, None));
     };
     let elements = elements.into_iter().map(|element| cast::cast_to(element, &common.kind)).collect();
-    Ok(Expression::call("ARRAY", elements, TypeKind::Array(Box::new(common)).not_null()))
+    constructed("ARRAY", elements, TypeKind::Array(Box::new(common)))
 }
 
 /// `ROW(…)`.
@@ -558,7 +571,7 @@ pub(super) fn row_constructor(items: Vec<Expression>) -> Result<Expression> {
     refuse_untyped_null(&items)?;
     let fields = items.iter().enumerate().map(|(i, item)| RowField::new(format!("EXPR${i}"), item.data_type.clone()));
     let kind = TypeKind::Row(fields.collect());
-    Ok(Expression::call("ROW", items, kind.not_null()))
+    constructed("ROW", items, kind)
 }
 
 /// `MAP[key, value, …]`.
@@ -578,5 +591,5 @@ pub(super) fn map_constructor(items: Vec<Expression>) -> Result<Expression> {
     };
     let kinds = [key.kind.clone(), value.kind.clone()];
     let items = items.into_iter().enumerate().map(|(i, item)| cast::cast_to(item, &kinds[i % 2])).collect();
-    Ok(Expression::call("MAP", items, TypeKind::Map(Box::new(key), Box::new(value)).not_null()))
+    constructed("MAP", items, TypeKind::Map(Box::new(key), Box::new(value)))
 }

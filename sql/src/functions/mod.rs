@@ -10,6 +10,7 @@ use wiesel_operators::expression::Expression;
 use wiesel_operators::types::{MAX_LENGTH, TypeKind};
 
 use crate::error::{Error, Result};
+use crate::parser::types::MAX_DEPTH;
 
 pub(crate) mod aggregate;
 pub(crate) mod cast;
@@ -131,6 +132,12 @@ pub(crate) fn cannot_apply_function(name: &str, operands: &[Expression], support
         forms(supported)
     );
     Error::validation(message, None)
+}
+
+/// The error for a type that has more types within each other than a message may have: of this expression or column.
+pub(crate) fn type_too_deep(what: &str) -> Error {
+    let message = format!("The type of {what} has more than {MAX_DEPTH} types within each other. Make it flatter.");
+    Error::unsupported(message, None)
 }
 
 /// A function of Flink's that is not here yet, by its name in capital letters.

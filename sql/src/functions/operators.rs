@@ -116,31 +116,37 @@ pub(crate) fn negate(operand: Expression) -> Result<Expression> {
 
 /// A comparison: both sides are brought to one type.
 pub(crate) fn compare(operator: &str, left: Expression, right: Expression) -> Result<Expression> {
-    if matches!(operator, "=" | "IS_NOT_DISTINCT_FROM")
-        && let (Some(fields), Some(others)) = (fields_of(&left), fields_of(&right))
-        && fields.len() == others.len()
-    {
-        return compare_fields(operator, fields, others);
+    let by_fields = matches!(operator, "=" | "IS_NOT_DISTINCT_FROM");
+    if by_fields && fields_made(&left) > 0 && fields_made(&left) == fields_made(&right) {
+        return compare_fields(operator, fields_of(left), fields_of(right));
     }
     let nullable = any_nullable([&left, &right]) && !operator.contains("DISTINCT");
     let (left, right) = comparable(operator, left, right)?;
     Ok(Expression::call(operator, vec![left, right], LogicalType { kind: TypeKind::Boolean, nullable }))
 }
 
-/// The fields of `ROW(…)`; none of anything else, or without any.
-fn fields_of(expression: &Expression) -> Option<&[Expression]> {
+/// How many fields `ROW(…)` has; 0 of anything else.
+fn fields_made(expression: &Expression) -> usize {
     match &expression.node {
-        Node::Call { function, operands } if function == "ROW" && !operands.is_empty() => Some(operands),
-        _ => None,
+        Node::Call { function, operands } if function == "ROW" => operands.len(),
+        _ => 0,
+    }
+}
+
+/// The fields of `ROW(…)`. They are taken out of it: rows within rows would be copied once for each that is around them.
+fn fields_of(row: Expression) -> Vec<Expression> {
+    match row.node {
+        Node::Call { operands, .. } => operands,
+        _ => Vec::new(),
     }
 }
 
 /// Two rows that are made where they are compared are equal if each of their fields is: null beside null is not, as it is in
 /// rows that are compared as a whole.
-fn compare_fields(operator: &str, fields: &[Expression], others: &[Expression]) -> Result<Expression> {
+fn compare_fields(operator: &str, fields: Vec<Expression>, others: Vec<Expression>) -> Result<Expression> {
     let mut equal: Option<Expression> = None;
-    for (field, other) in fields.iter().zip(others) {
-        let next = compare(operator, field.clone(), other.clone())?;
+    for (field, other) in fields.into_iter().zip(others) {
+        let next = compare(operator, field, other)?;
         equal = Some(match equal {
             Some(equal) => connective("AND", equal, next)?,
             None => next,

@@ -474,7 +474,8 @@ fn with_needle_as_element(mut operands: Vec<Expression>) -> Result<Vec<Expressio
         );
         return Err(Error::validation(message, None));
     }
-    operands[1] = cast_to(operands[1].clone(), &kind);
+    let needle = operands.pop().map(|needle| cast_to(needle, &kind));
+    operands.extend(needle);
     Ok(operands)
 }
 

@@ -1,9 +1,9 @@
 //! What no job could run, said before there is one.
 use wiesel_operators::expression::{Expression, MAX_DEPTH};
-use wiesel_operators::types::{LogicalType, TypeKind};
 
 use super::physical::{Op, Plan};
 use crate::error::{Error, Result};
+use crate::functions::type_too_deep;
 use crate::parser::types::MAX_DEPTH as MAX_TYPE_DEPTH;
 
 /// Checks what has no bound in the text of a query, but in the messages and on the threads that run it.
@@ -22,22 +22,16 @@ pub(super) fn check(plan: &Plan) -> Result<()> {
                 return Err(Error::unsupported(message, None));
             }
             let mut flat = true;
-            expression.visit(&mut |part| flat &= type_depth(&part.data_type) <= MAX_TYPE_DEPTH);
+            expression.visit(&mut |part| flat &= part.data_type.depth() <= MAX_TYPE_DEPTH);
             if !flat {
-                return Err(too_deep("an expression"));
+                return Err(type_too_deep("an expression"));
             }
         }
-        if let Some(field) = node.fields.iter().find(|field| type_depth(&field.data_type) > MAX_TYPE_DEPTH) {
-            return Err(too_deep(&format!("column '{}'", field.name)));
+        if let Some(field) = node.fields.iter().find(|field| field.data_type.depth() > MAX_TYPE_DEPTH) {
+            return Err(type_too_deep(&format!("column '{}'", field.name)));
         }
     }
     Ok(())
-}
-
-fn too_deep(what: &str) -> Error {
-    let message =
-        format!("The type of {what} has more than {MAX_TYPE_DEPTH} types within each other. Make it flatter.");
-    Error::unsupported(message, None)
 }
 
 /// All expressions of an operator, those that become values of a table among them. Every operator is named, so that a new one
@@ -56,15 +50,4 @@ fn expressions(op: &Op) -> Vec<&Expression> {
         | Op::Sink(_)
         | Op::Collect => Vec::new(),
     }
-}
-
-/// Types within each other.
-fn type_depth(data_type: &LogicalType) -> usize {
-    let below = match &data_type.kind {
-        TypeKind::Array(element) | TypeKind::Multiset(element) => type_depth(element),
-        TypeKind::Map(key, value) => type_depth(key).max(type_depth(value)),
-        TypeKind::Row(fields) => fields.iter().map(|field| type_depth(&field.data_type)).max().unwrap_or(0),
-        _ => 0,
-    };
-    below + 1
 }

@@ -68,6 +68,41 @@ fn planning_is_linear_in_what_is_asked() {
     }
 }
 
+/// Before, each level copied all below it, and nothing of the rows was left for the limit to see: 5 KB of text took 2 GB.
+#[test]
+fn rows_are_compared_at_the_price_of_their_fields() {
+    let row = |depth: usize| format!("{}{}{}", "ROW(".repeat(depth), vec!["a"; 400].join(", "), ")".repeat(depth));
+    for operator in ["=", "IS NOT DISTINCT FROM"] {
+        let (_, took) = planned(&format!("SELECT s FROM t WHERE {0} {operator} {0};", row(31)));
+        assert!(took < LIMIT, "{operator}: {took:?}");
+        for depth in [32, 150] {
+            let start = Instant::now();
+            let message = refused(&format!("SELECT s FROM t WHERE {0} {operator} {0};", row(depth)));
+            assert!(message.contains("more than 32 types within each other. Make it flatter."), "{message}");
+            assert!(start.elapsed() < LIMIT, "{depth}: {:?}", start.elapsed());
+        }
+    }
+    // At the same depth as where the value stays.
+    let message = refused(&format!("SELECT {} FROM t;", row(32)));
+    assert!(message.contains("more than 32 types within each other. Make it flatter."), "{message}");
+    planned(&format!("INSERT INTO sink SELECT CAST({} AS STRING) FROM t;", row(31)));
+    for (open, close) in [("ARRAY[", "]"), ("MAP['k', ", "]")] {
+        let value = format!("{}a{}", open.repeat(32), close.repeat(32));
+        let message = refused(&format!("SELECT s FROM t WHERE CARDINALITY({value}) = 1;"));
+        assert!(message.contains("more than 32 types within each other. Make it flatter."), "{message}");
+    }
+}
+
+/// Before, 60 of them were two to the power of 60 operands.
+#[test]
+fn operands_of_nullif_are_counted_twice() {
+    let nested = format!("{}a{}", "NULLIF(".repeat(60), ", 1)".repeat(60));
+    let message = refused(&format!("SELECT {nested} FROM t;"));
+    assert!(message.contains("Operands of NULLIF") && message.contains("500000"), "{message}");
+    let (_, took) = planned(&format!("SELECT {}a{} FROM t;", "NULLIF(".repeat(8), ", 1)".repeat(8)));
+    assert!(took < LIMIT, "{took:?}");
+}
+
 /// Short texts that stand for very much, some of them for nothing that would be left of it.
 #[test]
 fn plans_out_of_proportion_are_refused() {
