@@ -48,8 +48,8 @@ pub(crate) fn build(site: &Site) -> Result<Kernel> {
         TypeKind::Bigint => integers::<Int64Type>(operation),
         TypeKind::Float => floats::<Float32Type>(operation),
         TypeKind::Double => floats::<Float64Type>(operation),
-        TypeKind::IntervalDayTime(_) => intervals::<DurationMillisecondType>(operation),
-        TypeKind::IntervalYearMonth(_) => intervals::<IntervalYearMonthType>(operation),
+        TypeKind::IntervalDayTime(_) => intervals::<DurationMillisecondType>(operation, |millis| millis),
+        TypeKind::IntervalYearMonth(_) => intervals::<IntervalYearMonthType>(operation, |months| months as i32),
         TypeKind::Decimal(precision, scale) => match product(site, operation, *precision, *scale)? {
             Some(kernel) => kernel,
             None => decimals(operation, *precision, *scale),
@@ -135,10 +135,11 @@ where
     }
 }
 
-/// Intervals are added and subtracted, and multiplied or divided by integers.
-fn intervals<T: ArrowPrimitiveType>(operation: Operation) -> Kernel
+/// Intervals are added and subtracted, and multiplied or divided by integers. They wrap as integers do, by `narrow`: null would
+/// be a value that their type does not have.
+fn intervals<T: ArrowPrimitiveType>(operation: Operation, narrow: fn(i64) -> T::Native) -> Kernel
 where
-    T::Native: ArrowNativeTypeOp + TryFrom<i64> + Into<i64>,
+    T::Native: ArrowNativeTypeOp,
 {
     match operation {
         Operation::Add | Operation::Subtract => integers::<T>(operation),
@@ -167,7 +168,7 @@ where
                     _ if right == 0 => return Err(division_by_zero()),
                     _ => left.wrapping_div(right),
                 };
-                Ok(T::Native::try_from(value).ok())
+                Ok(Some(narrow(value)))
             })
         }),
     }

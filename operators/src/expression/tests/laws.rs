@@ -128,6 +128,17 @@ fn months_are_multiplied() {
     assert_eq!(result, [Some("1970-04-30".into()), Some("1969-10-31".into()), None]);
 }
 
+/// As in Flink. Before, what overflows was null, also in a column that is NOT NULL, and failed the job there.
+#[test]
+fn months_wrap_as_integers_do() {
+    let months = TypeKind::IntervalYearMonth("MONTH".into());
+    let year = Expression::literal(ScalarValue::IntervalYearMonth(Some(12)), months.clone().not_null());
+    let batch = batch(vec![column("x", Arc::new(Int32Array::from(vec![Some(1), Some(i32::MAX), None])))]);
+    let product = call("CAST", vec![call("*", vec![year, int(0)], months)], TypeKind::Int);
+    let result: Vec<Option<i32>> = evaluate(product, &batch).unwrap().as_primitive::<Int32Type>().iter().collect();
+    assert_eq!(result, [Some(12), Some(-12), None]);
+}
+
 /// LIKE by its definition.
 fn like(text: &[char], pattern: &[char]) -> bool {
     match pattern.split_first() {
