@@ -5,15 +5,13 @@ use arrow::array::{Array, ArrayRef, AsArray, BinaryViewBuilder, BooleanArray, Re
 use arrow::buffer::NullBuffer;
 use arrow::compute::filter_record_batch;
 use wiesel_operators::element::{Batch, WatermarkStatus};
+use wiesel_operators::not_null::VIOLATION;
 use wiesel_operators::operator::{
     Collector, Error, Operator, OperatorContext, OperatorSnapshot, RestoredState, Result,
 };
 use wiesel_operators::types::{MAX_LENGTH, RowField, TypeKind};
 use wiesel_proto as proto;
 use wiesel_state::keyed::SnapshotOptions;
-
-/// The class of a row that breaks a constraint.
-const VIOLATION: &str = "org.apache.flink.table.api.TableRuntimeException";
 
 /// Puts the enforcement of a sink's constraints in front of it.
 pub(crate) fn enforce(spec: &proto::SinkSpec, sink: Box<dyn Operator>) -> Result<Box<dyn Operator>> {

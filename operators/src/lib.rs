@@ -7,6 +7,7 @@
 //! - [`element`]: what flows: batches, watermarks, barriers, end of input.
 //! - [`ending`]: how a step that takes long ends with its task.
 //! - [`operator`]: the contract between an operator, its chain and its task.
+//! - [`not_null`]: what becomes of null in a column that is NOT NULL.
 //! - [`chain`]: operators in a row; [`watermark_valve`]: watermarks of many channels made one.
 //! - [`build`]: from an operator's specification in the job graph to the operator.
 //! - [`calc`], [`watermark_assigner`], [`group_aggregate`], [`window_aggregate`], [`window_table_function`]: the operators.
@@ -29,6 +30,7 @@ pub mod ending;
 pub mod expression;
 pub mod functions;
 pub mod group_aggregate;
+pub mod not_null;
 pub mod operator;
 mod settings;
 pub mod source;

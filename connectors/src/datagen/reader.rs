@@ -4,7 +4,6 @@
 //! positions, so that sequences grow as evenly as they would with a reader for each share.
 use std::sync::Arc;
 
-use arrow::array::{RecordBatch, RecordBatchOptions};
 use arrow::datatypes::SchemaRef;
 use bytes::Bytes;
 use rand::SeedableRng;
@@ -12,6 +11,7 @@ use rand::rngs::SmallRng;
 use wiesel_common::time::{Clock, SystemClock};
 use wiesel_operators::element::Batch;
 use wiesel_operators::expression::BATCH_BYTES;
+use wiesel_operators::not_null::record_batch;
 use wiesel_operators::operator::{Collector, OperatorContext, Result};
 use wiesel_operators::source::{SourceReader, SourceStatus};
 use wiesel_operators::types::{RowField, to_arrow_schema};
@@ -165,8 +165,8 @@ impl SourceReader for DatagenReader {
         if let Some(pace) = &mut self.pace {
             pace.made += rows;
         }
-        let options = RecordBatchOptions::new().with_row_count(Some(rows as usize));
-        let records = RecordBatch::try_new_with_options(self.schema.clone(), self.generator.finish(), &options)?;
+        let giver = |_: usize| "datagen (its 'null-rate')".to_owned();
+        let records = record_batch(&self.schema, self.generator.finish(), rows as usize, giver)?;
         out.collect(Batch::insert_only(records))?;
         Ok(SourceStatus::MoreAvailable)
     }

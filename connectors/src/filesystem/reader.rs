@@ -2,12 +2,13 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, RecordBatch, RecordBatchOptions};
+use arrow::array::{Array, ArrayRef};
 use arrow::datatypes::{Schema, SchemaRef};
 use bytes::Bytes;
 use wiesel_common::fault;
 use wiesel_operators::element::Batch;
 use wiesel_operators::expression::EvaluationContext;
+use wiesel_operators::not_null::record_batch;
 use wiesel_operators::operator::{Collector, Error, OperatorContext, Result};
 use wiesel_operators::source::{SourceReader, SourceStatus};
 use wiesel_operators::types::{LogicalType, RowField};
@@ -165,8 +166,7 @@ impl FileReader {
             }
         };
         let columns = self.columns.iter().map(column).collect::<Result<Vec<_>>>()?;
-        let options = RecordBatchOptions::new().with_row_count(Some(rows));
-        let records = RecordBatch::try_new_with_options(self.schema.clone(), columns, &options)?;
+        let records = record_batch(&self.schema, columns, rows, |_| format!("the file {path}"))?;
         out.collect(Batch::insert_only(records))
     }
 }

@@ -1,14 +1,14 @@
 //! The rows of a VALUES clause, or of a query that was computed while it was planned.
 use std::collections::VecDeque;
-use std::sync::Arc;
 
-use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, new_empty_array};
+use arrow::array::{ArrayRef, new_empty_array};
 use arrow::datatypes::SchemaRef;
 use bytes::Bytes;
 use datafusion_common::ScalarValue;
 use wiesel_common::fault;
 use wiesel_operators::element::Batch;
 use wiesel_operators::expression::literal_from_proto;
+use wiesel_operators::not_null::record_batch;
 use wiesel_operators::operator::{Collector, Error, OperatorContext, Result};
 use wiesel_operators::source::{EnumeratorContext, SourceReader, SourceStatus, SplitEnumerator};
 use wiesel_operators::types::to_arrow_schema;
@@ -95,8 +95,8 @@ impl SourceReader for ValuesReader {
             return Ok(self.requests.status());
         }
         let columns = self.columns.iter().map(|column| column.slice(next, rows)).collect();
-        let options = RecordBatchOptions::new().with_row_count(Some(rows));
-        let records = RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options)?;
+        let giver = |_: usize| "a constant expression of VALUES".to_owned();
+        let records = record_batch(&self.schema, columns, rows, giver)?;
         self.splits[0] = next + rows;
         out.collect(Batch::insert_only(records))?;
         Ok(SourceStatus::MoreAvailable)

@@ -10,7 +10,6 @@ use std::sync::Arc;
 
 use arrow::array::{
     Array, ArrayRef, AsArray, BooleanArray, Float32Array, Float64Array, Int8Array, Int16Array, Int32Array, Int64Array,
-    RecordBatchOptions,
 };
 use arrow::buffer::NullBuffer;
 use arrow::datatypes::{DataType, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type};
@@ -412,16 +411,6 @@ fn write_words(words: impl Iterator<Item = u64>, nulls: Option<NullBuffer>, logi
         DataType::Boolean => Arc::new(BooleanArray::new(words.map(|word| word != 0).collect(), nulls)),
         other => return Err(Error::Plan(format!("{other} is no key of a fixed width"))),
     })
-}
-
-/// A batch of these columns that may be none: the number of rows is given.
-pub fn record_batch(
-    schema: &arrow::datatypes::SchemaRef,
-    columns: Vec<ArrayRef>,
-    rows: usize,
-) -> Result<arrow::array::RecordBatch> {
-    let options = RecordBatchOptions::new().with_row_count(Some(rows));
-    Ok(arrow::array::RecordBatch::try_new_with_options(schema.clone(), columns, &options)?)
 }
 
 #[cfg(test)]

@@ -3,13 +3,14 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, Int8Array, RecordBatch};
 use arrow::compute::{concat, filter};
-use arrow::datatypes::{DataType, Int8Type, SchemaRef};
+use arrow::datatypes::{DataType, FieldRef, Int8Type, SchemaRef};
 use wiesel_common::time::Clock;
 
-use crate::aggregate::keys::record_batch;
 use crate::element::{Batch, WatermarkStatus};
 use crate::expression::budget::row_too_large;
+use crate::expression::text::expression_text;
 use crate::expression::{BATCH_BYTES, EvaluationContext, Expression, Mask, Program, ROW_BYTES, Selection};
+use crate::not_null::record_batch;
 use crate::operator::{Collector, Error, Operator, OperatorContext, Result};
 use crate::settings::buffer_timeout;
 
@@ -27,6 +28,8 @@ const ENOUGH_BYTES: usize = BATCH_BYTES / 4;
 pub struct Calc {
     program: Program,
     output: SchemaRef,
+    /// The expressions of columns that are NOT NULL, to name them if they give null.
+    not_null: Vec<String>,
     context: EvaluationContext,
     clock: Arc<dyn Clock>,
     /// How long rows may wait, in milliseconds; 0: not at all.
@@ -49,6 +52,7 @@ impl Calc {
         let evaluation = EvaluationContext::of(context)?;
         Ok(Self {
             program: Program::compile(condition, projection, input, &evaluation)?,
+            not_null: texts(projection, input, &output),
             output,
             context: evaluation,
             clock: context.clock.clone(),
@@ -94,7 +98,8 @@ impl Calc {
             (Some(kinds), Mask::Some(mask)) => Some(filter(&kinds, mask)?.as_primitive::<Int8Type>().clone()),
             (kinds, _) => kinds,
         };
-        let records: RecordBatch = record_batch(&self.output, selection.columns, selection.rows)?;
+        let giver = |column: usize| format!("{} of Calc", self.not_null.get(column).map_or("", String::as_str));
+        let records: RecordBatch = record_batch(&self.output, selection.columns, selection.rows, giver)?;
         let selected = Batch { records, kinds, hashes: None };
         let whole = matches!(selection.mask, Mask::All) || selection.rows >= SMALL || self.timeout <= 0;
         // Insert-only batches and changes do not mix.
@@ -130,6 +135,16 @@ impl Calc {
     }
 }
 
+/// The text of each expression of a column that is NOT NULL, an empty one for others.
+fn texts(projection: &[Expression], input: &SchemaRef, output: &SchemaRef) -> Vec<String> {
+    let columns = projection.iter().zip(output.fields());
+    let text = |(expression, field): (&Expression, &FieldRef)| match field.is_nullable() {
+        true => String::new(),
+        false => expression_text(expression, input),
+    };
+    columns.map(text).collect()
+}
+
 /// One batch of all rows, none of which keeps the large batch alive that it was filtered from.
 fn join(batches: Vec<Batch>, rows: usize, schema: &SchemaRef) -> Result<Batch> {
     let columns = (0..schema.fields().len()).map(|i| {
@@ -145,7 +160,7 @@ fn join(batches: Vec<Batch>, rows: usize, schema: &SchemaRef) -> Result<Batch> {
     let kinds: Option<Vec<&dyn Array>> =
         batches.iter().map(|batch| batch.kinds.as_ref().map(|kinds| kinds as &dyn Array)).collect();
     let kinds = kinds.map(|kinds| concat(&kinds)).transpose()?.map(|kinds| kinds.as_primitive::<Int8Type>().clone());
-    Ok(Batch { records: record_batch(schema, columns, rows)?, kinds, hashes: None })
+    Ok(Batch { records: record_batch(schema, columns, rows, |_| "Calc".to_owned())?, kinds, hashes: None })
 }
 
 impl Operator for Calc {

@@ -21,6 +21,7 @@ mod program;
 mod sharing;
 #[cfg(test)]
 mod tests;
+pub(crate) mod text;
 mod zone;
 
 pub use crate::functions::{is_deterministic, supports};

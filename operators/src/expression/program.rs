@@ -15,21 +15,43 @@ use super::compile::compile;
 use super::context::EvaluationContext;
 use super::kernel::from_datafusion;
 use super::sharing::{Shared, share};
+use super::text::expression_text;
 use super::{Expression, Node};
-use crate::operator::Result;
+use crate::not_null::VIOLATION;
+use crate::operator::{Error, Result};
 
 /// Expressions over the rows of a batch.
 pub struct Projection {
-    /// Each with the type of its column, if that is nested.
-    expressions: Vec<(Arc<dyn PhysicalExpr>, Option<DataType>)>,
+    expressions: Vec<(Arc<dyn PhysicalExpr>, Option<Nested>)>,
     budget: Budget,
+}
+
+/// Of an expression whose value is an ARRAY, MAP or ROW.
+struct Nested {
+    /// The type of its column.
+    target: DataType,
+    /// The expression as errors name it.
+    text: String,
+}
+
+impl Nested {
+    /// A column with the type that the plan gives it, which null within it may not fit.
+    fn conform(&self, column: &ArrayRef) -> Result<ArrayRef> {
+        conform(column, &self.target).map_err(|error| match error {
+            Error::Arrow(error) => {
+                Error::data(VIOLATION, format!("{} gave what its type does not have: {error}", self.text))
+            }
+            other => other,
+        })
+    }
 }
 
 impl Projection {
     /// Compiles expressions over the columns of `input`.
     pub fn compile(expressions: &[Expression], input: &SchemaRef, context: &EvaluationContext) -> Result<Self> {
         let expressions = expressions.iter().map(|expression| {
-            let nested = Some(expression.data_type.kind.to_arrow()).filter(DataType::is_nested);
+            let target = Some(expression.data_type.kind.to_arrow()).filter(DataType::is_nested);
+            let nested = target.map(|target| Nested { target, text: expression_text(expression, input) });
             Ok((compile(expression, input, context)?, nested))
         });
         Ok(Self { expressions: expressions.collect::<Result<_>>()?, budget: context.budget.clone() })
@@ -42,7 +64,7 @@ impl Projection {
             let value = expression.evaluate(batch).map_err(from_datafusion)?;
             let column = column(value, rows, &self.budget)?;
             match nested {
-                Some(target) => conform(&column, target),
+                Some(nested) => nested.conform(&column),
                 None => Ok(column),
             }
         });

@@ -14,9 +14,10 @@ use arrow::datatypes::SchemaRef;
 use wiesel_common::time::Clock;
 
 use crate::aggregate::Aggregates;
-use crate::aggregate::keys::{KeyIndex, KeyStore, record_batch};
+use crate::aggregate::keys::{KeyIndex, KeyStore};
 use crate::element::{Batch, RowKind};
 use crate::expression::BATCH_BYTES;
+use crate::not_null::record_batch;
 use crate::operator::{Collector, Error, Operator, OperatorContext, OperatorSnapshot, RestoredState, Result};
 use crate::state::cache::Cache;
 use crate::types::{LogicalType, RowField, schema_from_proto};
@@ -306,7 +307,7 @@ impl GroupAggregate {
             let results = touched.before.iter().zip(&after);
             let results = results.map(|(before, after)| interleave(&[&**before, &**after], &picks));
             let columns = keys.chain(results).collect::<Result<Vec<_>, _>>()?;
-            let records = record_batch(&self.output, columns, picks.len())?;
+            let records = record_batch(&self.output, columns, picks.len(), |_| "GroupAggregate".to_owned())?;
             let kinds = self.output_changelog.then(|| Int8Array::from(kinds));
             out.collect(Batch { records, kinds, hashes: None })?;
         }

@@ -8,8 +8,8 @@ use wiesel_common::notifier::Notifier;
 pub use wiesel_common::time::ManualClock;
 use wiesel_proto as proto;
 
-use crate::aggregate::keys::record_batch;
 use crate::element::{Batch, StreamElement, WatermarkStatus};
+use crate::not_null::record_batch;
 use crate::operator::{Collector, Operator, OperatorContext, Result};
 use crate::types::{LogicalType, RowField, schema_to_proto, to_arrow_schema};
 
@@ -131,7 +131,7 @@ pub fn schema(fields: &[RowField]) -> Option<proto::Schema> {
 
 pub fn batch(fields: &[RowField], columns: Vec<ArrayRef>) -> Batch {
     let rows = columns.first().map_or(0, |column| column.len());
-    let records: RecordBatch = record_batch(&to_arrow_schema(fields), columns, rows).unwrap();
+    let records: RecordBatch = record_batch(&to_arrow_schema(fields), columns, rows, |_| "a test".to_owned()).unwrap();
     Batch::insert_only(records)
 }
 

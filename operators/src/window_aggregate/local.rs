@@ -7,9 +7,9 @@ use std::sync::Arc;
 use wiesel_proto as proto;
 
 use super::{Parts, at_once, local_schema};
-use crate::aggregate::keys::record_batch;
 use crate::element::{Batch, WatermarkStatus};
 use crate::ending;
+use crate::not_null::record_batch;
 use crate::operator::{Collector, Error, Operator, OperatorContext, Result};
 
 /// With so many groups, or so many bytes of keys, all slices are sent on.
@@ -55,7 +55,8 @@ impl LocalWindowAggregate {
             let mut columns = slices.store.columns(groups)?;
             columns.extend(slices.aggregates.state(groups)?);
             columns.push(Arc::new(Int64Array::from(ends.to_vec())));
-            out.collect(Batch::insert_only(record_batch(&self.output, columns, groups.len())?))?;
+            let records = record_batch(&self.output, columns, groups.len(), |_| "LocalWindowAggregate".to_owned())?;
+            out.collect(Batch::insert_only(records))?;
         }
         for end in ends {
             steps.step()?;

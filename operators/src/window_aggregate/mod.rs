@@ -17,12 +17,12 @@ use self::assigner::{WindowAssigner, WindowZone};
 use self::progress::{Progress, WindowPart};
 use self::slices::{SliceEnds, Slices};
 use self::state::ProgressTable;
-use crate::aggregate::keys::record_batch;
 use crate::aggregate::{Aggregates, accumulator_types};
 use crate::element::{Batch, MIN_WATERMARK};
 use crate::ending;
 use crate::expression::{BATCH_BYTES, EvaluationContext};
 use crate::group_aggregate::key_fields;
+use crate::not_null::record_batch;
 use crate::operator::{Collector, Error, Operator, OperatorContext, OperatorSnapshot, RestoredState, Result};
 use crate::types::{LogicalType, RowField, TypeKind, schema_from_proto, to_arrow_schema};
 
@@ -334,7 +334,8 @@ impl WindowAggregate {
                 let field = self.output.field(columns.len());
                 columns.push(self.property(*property, window_end, groups.len(), field.data_type()));
             }
-            out.collect(Batch::insert_only(record_batch(&self.output, columns, groups.len())?))?;
+            let records = record_batch(&self.output, columns, groups.len(), |_| "WindowAggregate".to_owned())?;
+            out.collect(Batch::insert_only(records))?;
         }
         Ok(())
     }

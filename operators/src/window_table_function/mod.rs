@@ -7,10 +7,10 @@ use arrow::datatypes::{Int8Type, Int64Type, SchemaRef};
 use wiesel_common::time::Clock;
 use wiesel_proto as proto;
 
-use crate::aggregate::keys::record_batch;
 use crate::aggregate::to_physical;
 use crate::element::Batch;
 use crate::expression::EvaluationContext;
+use crate::not_null::record_batch;
 use crate::operator::{Collector, Error, Operator, OperatorContext, Result};
 use crate::types::{TypeKind, schema_from_proto};
 use crate::window_aggregate::assigner::{WindowAssigner, WindowZone};
@@ -114,7 +114,7 @@ impl WindowTableFunction {
             let data_type = self.output.field(columns.len()).data_type();
             columns.push(timestamps(windows.iter().map(property).collect(), self.zone, data_type));
         }
-        let records = record_batch(&self.output, columns, windows.len())?;
+        let records = record_batch(&self.output, columns, windows.len(), |_| "WindowTableFunction".to_owned())?;
         out.collect(Batch { records, kinds, hashes: None })
     }
 

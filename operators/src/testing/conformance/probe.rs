@@ -9,8 +9,8 @@ use wiesel_common::time::Clock;
 use wiesel_state::keyed::{KeyedBackend, SnapshotOptions};
 
 use super::plan::{KEY, NUMBER, TEXT, TIME, VALUE, type_of};
-use crate::aggregate::keys::record_batch;
 use crate::element::Batch;
+use crate::not_null::record_batch;
 use crate::operator::{Collector, Operator, OperatorContext, OperatorSnapshot, RestoredState, Result};
 use crate::state::{
     AggregateFunction, AggregatingState, Entries, Keys, ListState, MapState, ReducingState, StateDescriptor,
@@ -134,7 +134,7 @@ fn emit(lines: Vec<String>, out: &mut dyn Collector) -> Result<()> {
     let schema = Arc::new(Schema::new(vec![Field::new("line", DataType::Utf8View, false)]));
     let rows = lines.len();
     let columns: Vec<ArrayRef> = vec![Arc::new(StringViewArray::from_iter_values(lines))];
-    out.collect(Batch::insert_only(record_batch(&schema, columns, rows)?))
+    out.collect(Batch::insert_only(record_batch(&schema, columns, rows, |_| "probe".to_owned())?))
 }
 
 impl Operator for Probe {

@@ -11,9 +11,9 @@ use wiesel_proto as proto;
 use wiesel_state::keyed::SnapshotOptions;
 
 use super::plan::{TIME, input};
-use crate::aggregate::keys::record_batch;
 use crate::element::{Batch, MAX_WATERMARK, MIN_WATERMARK, StreamElement};
 use crate::expression::Zone;
+use crate::not_null::record_batch;
 use crate::operator::{Collector, Operator, OperatorContext, OperatorSnapshot, RestoredState, Result};
 use crate::testing::{Output, batch};
 use crate::types::{RowField, TimeAttribute, TypeKind, to_arrow_schema};
@@ -86,7 +86,7 @@ impl Zoned {
         let complete = ends.iter().map(|end| self.time(self.zone.trigger(*end)) + 1);
         let complete: ArrayRef = Arc::new(TimestampMillisecondArray::from_iter_values(complete));
         columns.push(complete);
-        Ok(Batch::insert_only(record_batch(&self.output, columns, results.num_rows())?))
+        Ok(Batch::insert_only(record_batch(&self.output, columns, results.num_rows(), |_| "zoned".to_owned())?))
     }
 }
 

@@ -44,6 +44,8 @@ fn fold(expression: Expression, context: &Context) -> Expression {
         return call;
     }
     match evaluate(&call, context) {
+        // Null of a type that has none is an error where it becomes a column, which then names the call.
+        Some(value) if value.is_null() && !call.data_type.nullable => call,
         Some(value) => Expression::literal(constant_of(&call, value), call.data_type),
         None => call,
     }
