@@ -45,7 +45,9 @@ impl Generator {
 }
 
 fn append(column: &mut ColumnBuilder, field: &Field, row: &Row, random: &mut SmallRng, scratch: &mut Vec<u8>) {
-    if field.null_rate > 0.0 && random.random::<f32>() < field.null_rate {
+    // Asked as Flink asks: with a rate that is no number nothing is above it, so that all is null.
+    let is_value = field.null_rate == 0.0 || random.random::<f32>() > field.null_rate;
+    if !is_value {
         column.append_null();
         return;
     }

@@ -116,6 +116,37 @@ fn the_shortest_of_sequences_and_number_of_rows_ends_the_table() {
     assert_eq!(rows(&spec(&[("a", int())], &[("number-of-rows", "7")]), 3).len(), 7);
 }
 
+/// As Flink was seen to do. Before, a rate that is no number gave no null at all.
+#[test]
+fn odd_rates_of_null_and_numbers_of_rows_mean_what_they_mean_to_flink() {
+    for (rate, null) in [("NaN", true), ("2", true), ("Infinity", true), ("1", true), ("-1", false), ("0", false)] {
+        let options =
+            [("number-of-rows", "20"), ("fields.a.null-rate", rate), ("fields.a.min", "1"), ("fields.a.max", "1")];
+        let row = if null { "+I[null]" } else { "+I[1]" };
+        assert_eq!(rows(&spec(&[("a", int())], &options), 1), [row; 20], "{rate}");
+    }
+    assert!(rows(&spec(&[("a", int())], &[("number-of-rows", "-1")]), 2).is_empty());
+}
+
+/// Failed before: the error was Arrow's, which does not say where the null comes from.
+#[test]
+fn null_in_a_column_that_is_not_null_is_an_error_with_its_name() {
+    let options = [("number-of-rows", "2"), ("fields.a.null-rate", "1")];
+    let mut reader = super::reader(&spec(&[("a", TypeKind::Int.not_null())], &options)).unwrap();
+    let clock = Arc::new(ManualClock::default());
+    reader.open(&OperatorContext { clock: clock.clone(), ..context(0, 1) }).unwrap();
+    reader.add_splits(vec![super::reader::encode(0, 1, 0)]).unwrap();
+    let mut out = Collected::default();
+    let error = loop {
+        match reader.poll(&mut out) {
+            Ok(SourceStatus::NothingAvailable { until }) => clock.0.store(until.unwrap(), Ordering::SeqCst),
+            Ok(status) => panic!("{status:?}"),
+            Err(error) => break error.to_string(),
+        }
+    };
+    assert_eq!(error, "Column 'a' is NOT NULL, however, datagen (its 'null-rate') gave a null value for it.");
+}
+
 #[test]
 fn bounds_that_the_type_cannot_hold_wrap_around() {
     let bounds = [("fields.a.kind", "sequence"), ("fields.a.start", "1"), ("fields.a.end", "2000")];
