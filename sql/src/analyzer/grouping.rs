@@ -49,6 +49,9 @@ impl AggregateCalls {
     pub(super) fn add(&mut self, call: AggregateCall) -> Result<Expression> {
         let types: Vec<LogicalType> = call.arguments.iter().map(|argument| argument.data_type.clone()).collect();
         let data_type = aggregate::result_type(call.function, &types, self.has_keys, call.filter.is_some())?;
+        if call.distinct {
+            aggregate::refuse_distinct(&types)?;
+        }
         let next = self.calls.len();
         let index = *self.places.entry(call.clone()).or_insert(next);
         if index == next {

@@ -2,7 +2,7 @@
 use wiesel_operators::types::{LogicalType, TypeKind};
 
 use super::numeric::{average_type, sum_type};
-use super::{calcite_name, is_interval, is_text};
+use super::{calcite_name, is_bytes, is_composite, is_interval, is_text};
 use crate::error::{Error, Result};
 
 /// The canonical names and their synonyms.
@@ -79,8 +79,10 @@ pub(crate) fn result_type(
         "SUM" | "SUM0" => sum_type(kind).or_else(|| is_interval(kind).then(|| kind.clone())),
         "AVG" | "STDDEV_POP" | "STDDEV_SAMP" | "VAR_POP" | "VAR_SAMP" => average_type(kind),
         "MIN" | "MAX" => match kind {
-            TypeKind::Null | TypeKind::Array(_) | TypeKind::Map(..) | TypeKind::Multiset(_) | TypeKind::Row(_) => {
-                return Err(refused("COMPARABLE_TYPE"));
+            TypeKind::Null => return Err(refused("COMPARABLE_TYPE")),
+            kind if is_composite(kind) || is_bytes(kind) => {
+                let function = if name == "MIN" { "Min" } else { "Max" };
+                return Err(unsupported_type(function, &format!("''{}''", root(kind))));
             }
             kind => Some(kind.clone()),
         },
@@ -101,5 +103,32 @@ pub(crate) fn result_type(
         Some(kind) if name != "SUM0" => Ok(LogicalType { kind, nullable }),
         Some(kind) => Ok(kind.not_null()),
         None => Err(refused("NUMERIC")),
+    }
+}
+
+/// Refuses DISTINCT of values that Flink does not tell apart.
+pub(crate) fn refuse_distinct(arguments: &[LogicalType]) -> Result<()> {
+    let composite = |kind: &TypeKind| is_composite(kind) && !matches!(kind, TypeKind::Array(_));
+    match arguments.iter().find(|argument| composite(&argument.kind)) {
+        Some(argument) => Err(unsupported_type("Distinct", root(&argument.kind))),
+        None => Ok(()),
+    }
+}
+
+fn unsupported_type(function: &str, root: &str) -> Error {
+    let message =
+        format!("{function} aggregate function does not support type: {root}.\nPlease re-check the data type.");
+    Error::validation(message, None)
+}
+
+/// The name of a type without its parameters, as aggregates that refuse it have it.
+fn root(kind: &TypeKind) -> &'static str {
+    match kind {
+        TypeKind::Array(_) => "ARRAY",
+        TypeKind::Map(..) => "MAP",
+        TypeKind::Multiset(_) => "MULTISET",
+        TypeKind::Row(_) => "ROW",
+        TypeKind::Binary(_) => "BINARY",
+        _ => "VARBINARY",
     }
 }

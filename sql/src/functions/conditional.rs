@@ -5,7 +5,7 @@ use wiesel_operators::types::{LogicalType, TypeKind};
 use super::cast::cast_to;
 use super::common_type::{common_argument_type, common_type};
 use super::operators::{cast_null, compare};
-use super::{any_nullable, cannot_apply_function, is_text};
+use super::{any_nullable, cannot_apply_function, comparable_type_expected, is_composite, is_text};
 use crate::error::{Error, Result};
 
 /// Of a CASE that gives nothing but NULL.
@@ -78,14 +78,15 @@ pub(crate) fn if_else(operands: Vec<Expression>) -> Result<Expression> {
     Ok(result)
 }
 
-/// A collection or a ROW, which IF does not take.
-fn is_composite(kind: &TypeKind) -> bool {
-    matches!(kind, TypeKind::Array(_) | TypeKind::Map(..) | TypeKind::Multiset(_) | TypeKind::Row(_))
-}
-
 /// `GREATEST(…)`, `LEAST(…)`.
 pub(crate) fn extreme(name: &str, operands: Vec<Expression>) -> Result<Expression> {
-    let common = common_argument_type(operands.iter().map(|operand| &operand.data_type));
+    let types = || operands.iter().map(|operand| &operand.data_type);
+    if types().all(|data_type| data_type.kind == TypeKind::Null || is_composite(&data_type.kind))
+        && let Some(composite) = types().find(|data_type| is_composite(&data_type.kind))
+    {
+        return Err(comparable_type_expected(composite));
+    }
+    let common = common_argument_type(types());
     let Some(common) = common.filter(|common| common.kind != TypeKind::Null) else {
         return Err(cannot_apply_function(name, &operands, &[&format!("{name}(<COMPARABLE>, …)")]));
     };

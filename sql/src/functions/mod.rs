@@ -7,7 +7,7 @@
 //! Invariant: an expression that leaves here has operands of the types that evaluation expects: casts are explicit.
 use wiesel_common::text::suggestion;
 use wiesel_operators::expression::Expression;
-use wiesel_operators::types::{MAX_LENGTH, TypeKind};
+use wiesel_operators::types::{LogicalType, MAX_LENGTH, TypeKind};
 
 use crate::error::{Error, Result};
 use crate::parser::types::MAX_DEPTH;
@@ -47,6 +47,16 @@ pub(crate) fn is_datetime(kind: &TypeKind) -> bool {
 
 pub(crate) fn is_interval(kind: &TypeKind) -> bool {
     matches!(kind, TypeKind::IntervalYearMonth(_) | TypeKind::IntervalDayTime(_))
+}
+
+/// A collection or a ROW: their values are equal or not, but have no order.
+pub(crate) fn is_composite(kind: &TypeKind) -> bool {
+    matches!(kind, TypeKind::Array(_) | TypeKind::Map(..) | TypeKind::Multiset(_) | TypeKind::Row(_))
+}
+
+/// Values without an order where one is needed.
+pub(crate) fn comparable_type_expected(found: &LogicalType) -> Error {
+    Error::validation(format!("Comparable type expected, but was '{found}'."), None)
 }
 
 pub(crate) fn any_nullable<'a>(operands: impl IntoIterator<Item = &'a Expression>) -> bool {

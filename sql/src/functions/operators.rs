@@ -5,7 +5,10 @@ use wiesel_operators::types::{LogicalType, MAX_LENGTH, TypeKind};
 use super::cast::cast_to;
 use super::common_type::{common_type, compared_as};
 use super::numeric::{as_decimal, decimal_result, is_approximate, is_exact, is_integer, is_numeric};
-use super::{any_nullable, cannot_apply_operator, is_datetime, is_interval, is_text, refuse_untyped_null};
+use super::{
+    any_nullable, cannot_apply_operator, comparable_type_expected, is_composite, is_datetime, is_interval, is_text,
+    refuse_untyped_null,
+};
 use crate::error::{Error, Result};
 use crate::script::refusal_of_patterns;
 
@@ -120,9 +123,24 @@ pub(crate) fn compare(operator: &str, left: Expression, right: Expression) -> Re
     if by_fields && fields_made(&left) > 0 && fields_made(&left) == fields_made(&right) {
         return compare_fields(operator, fields_of(left), fields_of(right));
     }
+    refuse_without_order(operator, &left, &right)?;
     let nullable = any_nullable([&left, &right]) && !operator.contains("DISTINCT");
     let (left, right) = comparable(operator, left, right)?;
     Ok(Expression::call(operator, vec![left, right], LogicalType { kind: TypeKind::Boolean, nullable }))
+}
+
+/// Collections and rows are equal or not, but none is less than another.
+fn refuse_without_order(operator: &str, left: &Expression, right: &Expression) -> Result<()> {
+    let (l, r) = (&left.data_type.kind, &right.data_type.kind);
+    if !matches!(operator, "<" | "<=" | ">" | ">=") || !is_composite(l) && !is_composite(r) {
+        return Ok(());
+    }
+    let are_alike = std::mem::discriminant(l) == std::mem::discriminant(r);
+    if is_composite(l) && (are_alike || *r == TypeKind::Null) {
+        return Err(comparable_type_expected(&left.data_type));
+    }
+    let form = format!("<COMPARABLE_TYPE> {operator} <COMPARABLE_TYPE>");
+    Err(cannot_apply_operator(operator, left, right, &[&form]))
 }
 
 /// How many fields `ROW(…)` has; 0 of anything else.

@@ -1,0 +1,24 @@
+-- Rows, arrays and maps are equal or not: they have no order, no least and no greatest. Queries whose answer is an error are refused.
+CREATE TEMPORARY VIEW t AS SELECT k, ROW(k, 'a') AS r, ARRAY[k, 2] AS a, MAP['x', k] AS m FROM (VALUES (1), (2), (2)) AS v (k);
+SELECT ROW(1, 'a') > ROW(1, 'b') AS x;
+SELECT (k, 2) < (1, 2) AS x FROM t;
+SELECT (k, 2) BETWEEN (0, 0) AND (5, 5) AS x FROM t;
+SELECT k FROM t WHERE r >= ROW(1, 'a');
+SELECT ARRAY[1, 2] > ARRAY[1, 1] AS x;
+SELECT a <= ARRAY[1] AS x FROM t;
+SELECT MAP['x', 1] < MAP['x', 2] AS x;
+SELECT COUNT(*) AS n FROM t AS x JOIN t AS y ON x.k = y.k AND x.r > y.r;
+SELECT GREATEST(r, r) AS x FROM t;
+SELECT LEAST(a, a) AS x FROM t;
+SELECT MIN(r) AS x FROM t;
+SELECT MAX(a) AS x FROM t;
+SELECT k, MAX(m) AS x FROM t GROUP BY k;
+SELECT MIN(CAST(CAST(k AS STRING) AS BYTES)) AS x FROM t;
+SELECT COUNT(DISTINCT r) AS x FROM t;
+SELECT COUNT(DISTINCT m) AS x FROM t;
+SELECT COUNT(DISTINCT a) AS x FROM t;
+SELECT r, COUNT(*) AS n FROM t GROUP BY r;
+SELECT a, COUNT(*) AS n FROM t GROUP BY a;
+SELECT m, COUNT(*) AS n FROM t GROUP BY m;
+SELECT DISTINCT a FROM t;
+SELECT k, r = ROW(2, 'a') AS x, a = ARRAY[2, 2] AS y, a IN (ARRAY[1, 2], ARRAY[5, 6]) AS z FROM t;
