@@ -99,10 +99,17 @@ impl<'a> Options<'a> {
             return Ok(());
         }
         missing.sort_unstable();
+        let missing: Vec<String> = missing.into_iter().map(|key| format!("{key}{}", self.written_for(key))).collect();
         invalid(format!(
             "One or more required options are missing.\n\nMissing required options are:\n\n{}",
             missing.join("\n")
         ))
+    }
+
+    /// `; did you mean it by 'x'?` of an option that is written much like a missing one, or nothing.
+    fn written_for(&self, missing: &str) -> String {
+        let written = self.values.keys().find(|key| nearest(key, [missing].into_iter()).is_some());
+        written.map_or_else(String::new, |key| format!("; did you mean it by '{}'?", quote(key)))
     }
 
     /// Fails if an option is not among the supported ones. `connector` must be one of them; a supported key that ends in
@@ -157,6 +164,19 @@ pub(crate) fn unparsable(key: &str, text: &str, why: impl Display) -> Validation
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Failed before: only what is missing was named, although it stood there, misspelt.
+    #[test]
+    fn a_missing_option_is_likened_to_those_that_are_there() {
+        let missing = |keys: &[&str]| {
+            let values = keys.iter().map(|key| ((*key).to_owned(), "x".to_owned())).collect();
+            let refused = Options::new(&values).require(&["path", "format"]).unwrap_err().0;
+            refused.rsplit_once("options are:\n\n").unwrap().1.to_owned()
+        };
+        assert_eq!(missing(&["connector", "pth", "format"]), "path; did you mean it by 'pth'?");
+        assert_eq!(missing(&["FORMAT", "path"]), "format; did you mean it by 'FORMAT'?");
+        assert_eq!(missing(&["connector", "fromat"]), "format; did you mean it by 'fromat'?\npath");
+    }
 
     /// Before, tables read durations by themselves, and neither ISO 8601 nor anything below a millisecond, as Flink does.
     #[test]

@@ -22,6 +22,9 @@ pub(crate) mod text;
 pub(crate) use column::ColumnBuilder;
 pub(crate) use record::{RecordBudget, RowBatch};
 
+/// The formats that there are, in order.
+const IDENTIFIERS: [&str; 3] = ["csv", "json", "parquet"];
+
 /// A format with its options, checked against the columns it reads or writes.
 #[derive(Clone, Debug)]
 pub enum Format {
@@ -41,10 +44,12 @@ impl Format {
             "json" => Ok(Self::Json(json::JsonFormat::new(options, columns)?)),
             "parquet" => Ok(Self::Parquet(Box::new(parquet::ParquetFormat::new(options, columns)?))),
             other => {
-                let near = did_you_mean(other, ["csv", "json", "parquet"].into_iter());
+                let near = did_you_mean(other, IDENTIFIERS.into_iter());
                 invalid(format!(
-                    "Could not find any format factory for identifier '{}' in the classpath.{near}",
-                    quote(other)
+                    "Could not find any format factory for identifier '{}' in the classpath.{near}\n\nAvailable factory \
+                     identifiers are (formats are built in, none can be added):\n\n{}",
+                    quote(other),
+                    IDENTIFIERS.join("\n")
                 ))
             }
         }
