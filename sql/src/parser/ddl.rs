@@ -6,7 +6,7 @@ use sqlparser::tokenizer::Token;
 use super::reserved::{identifier, object_name};
 use super::statement::{if_not_exists, parse_option};
 use super::types::parse_type;
-use super::words::{accept, accept_all, accept_token, expect, expect_all, parenthesized, peek, string};
+use super::words::{accept, accept_all, accept_token, expect, expect_all, expected_word, parenthesized, peek, string};
 use crate::ast::{ColumnDefinition, ColumnKind, CreateTable, CreateView, Drop, Statement};
 
 /// What follows `CREATE`.
@@ -18,7 +18,7 @@ pub(super) fn parse_create(parser: &mut Parser) -> Result<Statement, ParserError
     if accept(parser, "TABLE") {
         return Ok(Statement::CreateTable(parse_table(parser, temporary)?));
     }
-    parser.expected("TABLE or VIEW", parser.peek_token())
+    expected_word(parser, "TABLE or VIEW", &["TABLE", "VIEW"])
 }
 
 /// What follows `DROP`.
@@ -26,7 +26,7 @@ pub(super) fn parse_drop(parser: &mut Parser) -> Result<Drop, ParserError> {
     let temporary = accept(parser, "TEMPORARY");
     let view = accept(parser, "VIEW");
     if !view && !accept(parser, "TABLE") {
-        return parser.expected("TABLE or VIEW", parser.peek_token());
+        return expected_word(parser, "TABLE or VIEW", &["TABLE", "VIEW"]);
     }
     let if_exists = accept(parser, "IF");
     if if_exists {

@@ -1,7 +1,7 @@
 //! `SHOW …`.
 use sqlparser::parser::{Parser, ParserError};
 
-use super::words::{accept, accept_all, peek, string};
+use super::words::{accept, accept_all, expected_word, peek, string};
 use crate::ast::{Show, ShowFilter};
 
 /// What follows `SHOW`.
@@ -41,9 +41,18 @@ pub(super) fn parse_show(parser: &mut Parser) -> Result<Show, ParserError> {
             return Ok(make(parse_filter(parser)?));
         }
     }
-    parser.expected(
+    // Neither is followed by what it is above.
+    if accept(parser, "CREATE") {
+        return expected_word(parser, "TABLE or VIEW", &["TABLE", "VIEW"]);
+    }
+    if accept(parser, "CURRENT") {
+        return expected_word(parser, "CATALOG or DATABASE", &["CATALOG", "DATABASE"]);
+    }
+    let words = ["CATALOGS", "COLUMNS", "CREATE", "CURRENT", "DATABASES", "FUNCTIONS", "JOBS", "TABLES", "VIEWS"];
+    expected_word(
+        parser,
         "TABLES, VIEWS, COLUMNS, CATALOGS, DATABASES, FUNCTIONS, JOBS, CREATE TABLE, CREATE VIEW, CURRENT CATALOG or CURRENT DATABASE",
-        parser.peek_token(),
+        &words,
     )
 }
 

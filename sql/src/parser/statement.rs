@@ -6,8 +6,14 @@ use sqlparser::tokenizer::Token;
 use super::ddl::{parse_create, parse_drop};
 use super::reserved::{identifier, object_name};
 use super::show::parse_show;
-use super::words::{accept, accept_all, accept_token, expect, expect_all, parenthesized, peek, string};
+use super::words::{accept, accept_all, accept_token, expect, expect_all, expected_word, parenthesized, peek, string};
 use crate::ast::{Insert, Statement, StopJob};
+
+/// The words that statements begin with, to propose the nearest.
+const FIRST_WORDS: [&str; 16] = [
+    "BEGIN", "CREATE", "DESC", "DESCRIBE", "DROP", "EXECUTE", "EXPLAIN", "INSERT", "RESET", "SELECT", "SET", "SHOW",
+    "STOP", "USE", "VALUES", "WITH",
+];
 
 /// A statement. The text is the statement's own, for `SET key = value` without quotes.
 pub(super) fn parse_statement(parser: &mut Parser, text: &str) -> Result<Statement, ParserError> {
@@ -90,9 +96,10 @@ fn parse_job(parser: &mut Parser) -> Result<Statement, ParserError> {
     if starts_query || parser.peek_token_ref().token == Token::LParen {
         return Ok(Statement::Query(parser.parse_query()?));
     }
-    parser.expected(
+    expected_word(
+        parser,
         "SELECT, VALUES, WITH, INSERT, EXECUTE, BEGIN STATEMENT SET, CREATE, DROP, SHOW, DESCRIBE, EXPLAIN, STOP JOB, USE, SET or RESET",
-        parser.peek_token(),
+        &FIRST_WORDS,
     )
 }
 

@@ -213,6 +213,21 @@ fn positions() {
         error("CREATE TABLE x (a INTT) WITH ('connector' = 'print')")
             .ends_with("expecting: a type; did you mean 'INT'?")
     );
+    // Before, only types were likened to those that there are.
+    for (text, near) in [
+        ("SELEC 1", "SET or RESET; did you mean 'SELECT'?"),
+        ("isnert INTO t VALUES (1)", "SET or RESET; did you mean 'INSERT'?"),
+        ("SHWO TABLES", "SET or RESET; did you mean 'SHOW'?"),
+        ("EXPLAIN SELCT 1", "SET or RESET; did you mean 'SELECT'?"),
+        ("SHOW TABELS", "CURRENT DATABASE; did you mean 'TABLES'?"),
+        ("SHOW CREATE TABEL t", "TABLE or VIEW; did you mean 'TABLE'?"),
+        ("SHOW CURRENT DATABSE", "CATALOG or DATABASE; did you mean 'DATABASE'?"),
+        ("CREATE TABEL t (a INT)", "TABLE or VIEW; did you mean 'TABLE'?"),
+        ("DROP VEW v", "TABLE or VIEW; did you mean 'VIEW'?"),
+    ] {
+        assert!(error(text).ends_with(near), "{}", error(text));
+    }
+    assert!(error("`SELEC` 1").ends_with("SET or RESET"));
     assert!(error("SELECT a FROM\nt WHERE").contains("Encountered \"<EOF>\" at line 2, column 8."));
     assert!(error("SELECT \"x\"").contains("line 1, column 8"));
     assert!(error("SELECT 'x").contains("line 1, column 8"));

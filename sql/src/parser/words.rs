@@ -1,6 +1,7 @@
 //! Small steps over a parser's tokens by word: many of Flink's words are no keywords of sqlparser's.
 use sqlparser::parser::{Parser, ParserError};
 use sqlparser::tokenizer::Token;
+use wiesel_common::text::suggestion;
 
 /// Whether a token is this word, unquoted, in any case.
 pub(super) fn is_word(token: &Token, word: &str) -> bool {
@@ -35,6 +36,18 @@ pub(super) fn accept_all(parser: &mut Parser, words: &[&str]) -> bool {
 /// Takes the word or fails.
 pub(super) fn expect(parser: &mut Parser, word: &str) -> Result<(), ParserError> {
     if accept(parser, word) { Ok(()) } else { parser.expected(word, parser.peek_token()) }
+}
+
+/// The error for what is none of these words, with the one that is most like it.
+pub(super) fn expected_word<T>(parser: &Parser, expected: &str, words: &[&str]) -> Result<T, ParserError> {
+    let found = parser.peek_token();
+    let near = match &found.token {
+        Token::Word(word) if word.quote_style.is_none() => {
+            suggestion(&word.value.to_uppercase(), words.iter().copied())
+        }
+        _ => String::new(),
+    };
+    parser.expected(&format!("{expected}{near}"), found)
 }
 
 /// Takes the words or fails at the first that is missing.
