@@ -164,13 +164,15 @@ pub(crate) fn warn_of(problems: &[KeyProblem]) {
     }
 }
 
-/// What is doubtful about the keys that a script SETs: the JobManager, which plans it, has no console.
+/// What is doubtful about the keys that a script SETs and RESETs: the JobManager, which plans it, has no console.
 fn problems_of_settings(script: &str) -> Vec<KeyProblem> {
-    let sets = |text: &StatementText| text.text.get(..3).is_some_and(|word| word.eq_ignore_ascii_case("SET"));
+    let begins = |text: &str, word: &str| text.get(..word.len()).is_some_and(|found| found.eq_ignore_ascii_case(word));
+    let sets = |text: &StatementText| begins(&text.text, "SET") || begins(&text.text, "RESET");
     let statements = parser::split(script).into_iter().filter(sets);
     // Of what does not parse the JobManager says so.
     let settings = statements.filter_map(|text| match parser::parse_statement(&text) {
         Ok(LocatedStatement { statement: Statement::Set(Some((key, Some(value)))), .. }) => Some((key, value)),
+        Ok(LocatedStatement { statement: Statement::Reset(Some(key)), .. }) => Some((key, String::new())),
         _ => None,
     });
     settings.collect::<Configuration>().key_problems()
@@ -412,12 +414,14 @@ mod tests {
         let script = "-- first\nSET 'execution.checkpointing.intervall' = '10 s';\nset 'parallelism.default' = '2';\n\
                       SET 'foo.bar' = 'x'; SET; RESET 'no.such';\nSETTLE;\nINSERT INTO t SELECT 'SET a = b';";
         let problems: Vec<String> = problems_of_settings(script).iter().map(ToString::to_string).collect();
-        let [interval, foo] = problems.as_slice() else { panic!("{problems:?}") };
+        // Before, nothing was said of RESET.
+        let [interval, foo, reset] = problems.as_slice() else { panic!("{problems:?}") };
         assert!(
             interval.contains("intervall'") && interval.contains("'execution.checkpointing.interval'?"),
             "{interval}"
         );
         assert!(foo.contains("unknown configuration key 'foo.bar'"), "{foo}");
+        assert!(reset.contains("unknown configuration key 'no.such'"), "{reset}");
     }
 
     /// "stream did not contain valid UTF-8", or of an empty one that it has no statements.

@@ -14,7 +14,7 @@ use wiesel_sql::session::{ExecuteOptions, InsertJob, Outcome, QueryJob, Session}
 use super::fetch::{QueryRun, Row};
 use super::format::{Table, row_count};
 use super::interrupts::Interrupts;
-use super::settings::{MAX_COLUMN_WIDTH, RESULT_MODE, ResultMode, check, setting};
+use super::settings::{MAX_COLUMN_WIDTH, RESULT_MODE, ResultMode, check, problems_of_reset, setting};
 use super::{tableau, view};
 use crate::cli::{Failure, end_before_start, end_of, lost_sight_of, wait_for_savepoint};
 use crate::lease::Lease;
@@ -59,7 +59,8 @@ impl Executor {
 
     /// Runs a statement that has been read.
     pub async fn run(&mut self, statement: &LocatedStatement) -> Result<(), Failure> {
-        let problems = setting(&statement.statement).map(|setting| check(&setting)).transpose()?.unwrap_or_default();
+        let set = setting(&statement.statement).map(|setting| check(&setting)).transpose()?;
+        let problems = set.unwrap_or_else(|| problems_of_reset(&statement.statement, self.session.configuration()));
         match self.session.execute(statement, &ExecuteOptions { as_strings: true, but_bytes: true })? {
             Outcome::Done => {
                 problems.iter().for_each(|problem| println!("[WARNING] {problem}"));

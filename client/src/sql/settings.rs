@@ -37,6 +37,16 @@ pub(super) fn check(setting: &Configuration) -> Result<Vec<KeyProblem>, ConfigEr
     Ok(setting.key_problems())
 }
 
+/// What is doubtful about the key of a RESET that changes nothing.
+pub(super) fn problems_of_reset(statement: &Statement, current: &Configuration) -> Vec<KeyProblem> {
+    match statement {
+        Statement::Reset(Some(key)) if current.get_raw(key).is_none() => {
+            [(key.clone(), String::new())].into_iter().collect::<Configuration>().key_problems()
+        }
+        _ => Vec::new(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use wiesel_sql::parser;
@@ -79,6 +89,25 @@ mod tests {
         ] {
             let said = checked(&format!("SET '{key}' = '1'")).unwrap().unwrap();
             assert!(said.len() == 1 && said[0].contains(words), "{said:?}");
+        }
+    }
+
+    /// Before, such a RESET succeeded without a word.
+    #[test]
+    fn a_key_that_is_misspelt_is_told_where_it_is_reset() {
+        let current: Configuration = [("foo.bar".to_owned(), "1".to_owned())].into_iter().collect();
+        let said = |text: &str| {
+            let statement = parser::parse(text).unwrap().remove(0).statement;
+            problems_of_reset(&statement, &current).iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        let said_of_mode = said("RESET 'sql-client.execution.result-moda'");
+        assert_eq!(said_of_mode.len(), 1);
+        assert!(said_of_mode[0].ends_with("; did you mean 'sql-client.execution.result-mode'?"), "{said_of_mode:?}");
+        assert!(said("RESET 'no.such'")[0].contains("unknown configuration key 'no.such'"));
+        // It is set, and so is reset.
+        assert_eq!(said("RESET 'foo.bar'"), Vec::<String>::new());
+        for fine in ["RESET", "RESET 'table.local-time-zone'", "SET 'no.such' = '1'"] {
+            assert_eq!(said(fine), Vec::<String>::new(), "{fine}");
         }
     }
 
