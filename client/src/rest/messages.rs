@@ -119,7 +119,7 @@ pub enum JobEnd {
     },
     /// Somebody cancelled it.
     Canceled,
-    /// It failed, with the chain of causes.
+    /// It failed: what it failed by with its causes, then that it was not restarted.
     Failed(String),
 }
 
@@ -134,10 +134,21 @@ impl ExecutionResult {
             "SUCCEEDED" => JobEnd::Finished { runtime: outcome.net_runtime },
             "CANCELED" => JobEnd::Canceled,
             _ => {
-                let trace = outcome.failure.as_ref().map(|failure| failure.stack_trace.clone());
+                let trace = outcome.failure.as_ref().map(|failure| told(&failure.stack_trace));
                 JobEnd::Failed(trace.unwrap_or_else(|| "the JobManager gave no cause".to_owned()))
             }
         })
+    }
+}
+
+/// What a stack trace begins with where a job was not restarted; what it failed by comes after.
+const NOT_RESTARTED: &str = "org.apache.flink.runtime.JobException: ";
+
+/// The failure of a job for people: what it failed by first, then that it was not restarted.
+fn told(trace: &str) -> String {
+    match trace.trim_end().split_once("\nCaused by: ") {
+        Some((outer, causes)) if outer.starts_with(NOT_RESTARTED) => format!("{causes}\nThe job failed by it: {outer}"),
+        _ => trace.to_owned(),
     }
 }
 
@@ -157,5 +168,29 @@ mod tests {
         let runs = job(r#", "timestamps": {"RUNNING": 0}"#);
         assert_eq!(runs.slots.describe(), None);
         assert!(!runs.was_started() && !job("").was_started());
+    }
+
+    /// Before, what the user needs came last, behind Flink's words for a job that is not restarted.
+    #[test]
+    fn what_a_job_failed_by_is_told_first() {
+        let failed = |trace: &str| {
+            let result = serde_json::json!({
+                "status": {"id": "COMPLETED"},
+                "job-execution-result": {
+                    "application-status": "FAILED", "net-runtime": 1, "failure-cause": {"stack-trace": trace},
+                },
+            });
+            serde_json::from_value::<ExecutionResult>(result).unwrap().end()
+        };
+        let suppressed =
+            "org.apache.flink.runtime.JobException: Recovery is suppressed by NoRestartBackoffTimeStrategy";
+        let cause = "java.lang.NumberFormatException: For input string: 'zz'.\nCaused by: row 7";
+        assert_eq!(
+            failed(&format!("{suppressed}\nCaused by: {cause}\n")),
+            Some(JobEnd::Failed(format!("{cause}\nThe job failed by it: {suppressed}")))
+        );
+        for plain in [suppressed, cause, ""] {
+            assert_eq!(failed(plain), Some(JobEnd::Failed(plain.to_owned())));
+        }
     }
 }

@@ -9,8 +9,9 @@
 //! far they were.
 use std::sync::Arc;
 
-use arrow::array::{Array, AsArray};
+use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::{DataType, Int64Type, SchemaRef, TimeUnit};
+use wiesel_common::quote::quote;
 use wiesel_common::time::Clock;
 
 use crate::aggregate::to_physical;
@@ -41,6 +42,16 @@ pub struct WatermarkAssigner {
     /// When the last rows came.
     last_rows: i64,
     timer: Option<i64>,
+}
+
+/// Flink's words for a time that is null, and which column it is of.
+pub(crate) fn null_rowtime(records: &RecordBatch, column: usize) -> Error {
+    let schema = records.schema();
+    let message = format!(
+        "RowTime field should not be null, please convert it to a non-null long value. The rowtime column '{}' has a NULL.",
+        quote(schema.field(column).name())
+    );
+    Error::data("java.lang.RuntimeException", message)
 }
 
 impl WatermarkAssigner {
@@ -118,10 +129,7 @@ impl Operator for WatermarkAssigner {
         }
         let rowtime = batch.records.column(self.rowtime);
         if rowtime.null_count() > 0 {
-            return Err(Error::data(
-                "java.lang.RuntimeException",
-                "RowTime field should not be null, please convert it to a non-null long value.",
-            ));
+            return Err(null_rowtime(&batch.records, self.rowtime));
         }
         let rowtime = to_physical(rowtime);
         let rowtime = rowtime.as_primitive::<Int64Type>().values();

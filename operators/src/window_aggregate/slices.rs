@@ -13,6 +13,7 @@ use crate::ending;
 use crate::operator::{Error, Result};
 use crate::state::cache::Cache;
 use crate::types::LogicalType;
+use crate::watermark_assigner::null_rowtime;
 
 /// Groups, and bytes of them, that are merged into others together.
 const MERGED: usize = 8192;
@@ -243,7 +244,7 @@ impl SliceEnds {
 
     /// The end of the slice of each row, by its event time.
     pub(super) fn of_column(&mut self, records: &RecordBatch, column: usize) -> Result<&[i64]> {
-        let times = event_times(records.column(column))?;
+        let times = event_times(records, column)?;
         let (assigner, zone) = (self.assigner, self.zone);
         self.ends.clear();
         self.ends.reserve(times.len());
@@ -283,16 +284,14 @@ impl SliceEnds {
 const QUARTER: i64 = 15 * 60 * 1000;
 
 /// Event times in milliseconds, none of them null.
-fn event_times(column: &ArrayRef) -> Result<&[i64]> {
-    if column.null_count() > 0 {
-        return Err(Error::data(
-            "java.lang.RuntimeException",
-            "RowTime field should not be null, please convert it to a non-null long value.",
-        ));
+fn event_times(records: &RecordBatch, column: usize) -> Result<&[i64]> {
+    let times = records.column(column);
+    if times.null_count() > 0 {
+        return Err(null_rowtime(records, column));
     }
-    match column.data_type() {
+    match times.data_type() {
         DataType::Timestamp(unit, _) if *unit == TimestampMillisecondType::UNIT => {
-            Ok(column.as_primitive::<TimestampMillisecondType>().values())
+            Ok(times.as_primitive::<TimestampMillisecondType>().values())
         }
         other => Err(Error::Plan(format!("windows are over a TIMESTAMP(3), not {other}"))),
     }
