@@ -2,7 +2,7 @@
 use std::future::Future;
 use std::time::Duration;
 
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::root_cause;
 
@@ -39,6 +39,14 @@ impl Limits {
         match self.silence {
             None => Ok(coming.await),
             Some(silence) => timeout(silence, coming).await.map_err(|_| Missing::Silent(silence)),
+        }
+    }
+
+    /// The same where nothing has come since then.
+    pub async fn next_since<T>(self, since: Instant, coming: impl Future<Output = T>) -> Result<T, Missing> {
+        match self.silence.and_then(|silence| Some((silence, since.checked_add(silence)?))) {
+            None => Ok(coming.await),
+            Some((silence, until)) => timeout_at(until, coming).await.map_err(|_| Missing::Silent(silence)),
         }
     }
 

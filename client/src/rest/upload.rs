@@ -6,8 +6,7 @@
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::pin::{Pin, pin};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -18,7 +17,7 @@ use hyper::{Request, StatusCode, Uri};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::limits::{Limits, Missing};
 use super::root_cause;
@@ -56,11 +55,11 @@ fn to_origin(request: &mut Request<reqwest::Body>) -> Result<String, String> {
 }
 
 async fn exchange(
-    stream: TcpStream,
+    stream: impl AsyncRead + AsyncWrite + Unpin,
     request: Request<reqwest::Body>,
     limits: Limits,
 ) -> Result<(StatusCode, Vec<u8>), Missing> {
-    let progress = Progress::default();
+    let progress = Progress::new();
     let (mut sender, connection) = http1::handshake(TokioIo::new(Sending::new(stream, progress.clone()))).await?;
     let received = progress.clone();
     let talk = async move {
@@ -79,10 +78,10 @@ async fn exchange(
     };
     let mut talk = pin!(talk);
     loop {
-        let before = progress.count();
-        match limits.next(&mut talk).await {
+        let latest = progress.latest();
+        match limits.next_since(latest, &mut talk).await {
             Ok(answer) => return answer,
-            Err(silent) if progress.count() == before => return Err(silent),
+            Err(silent) if progress.latest() == latest => return Err(silent),
             Err(_) => {}
         }
     }
@@ -99,18 +98,26 @@ async fn whole(mut body: Incoming, limits: Limits, progress: &Progress) -> Resul
     Ok(bytes)
 }
 
-/// Bytes of the request that were sent and of the body of its answer that came: a long request takes long, and a peer that takes
-/// it is not silent meanwhile. What comes before an answer, such as one `100 Continue` after the other, is none of it.
-#[derive(Clone, Debug, Default)]
-struct Progress(Arc<AtomicU64>);
+/// When bytes of the request were last sent, or bytes of the body of its answer came: a long request takes long, and a peer that
+/// takes it is not silent meanwhile. What comes before an answer, such as one `100 Continue` after the other, is none of it.
+#[derive(Clone, Debug)]
+struct Progress(Arc<Mutex<Instant>>);
 
 impl Progress {
-    fn add(&self, bytes: usize) {
-        self.0.fetch_add(bytes as u64, Ordering::Relaxed);
+    /// None yet.
+    fn new() -> Self {
+        Self(Arc::new(Mutex::new(Instant::now())))
     }
 
-    fn count(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
+    /// So many bytes have passed.
+    fn add(&self, bytes: usize) {
+        if bytes > 0 {
+            *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        }
+    }
+
+    fn latest(&self) -> Instant {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -237,6 +244,30 @@ mod tests {
         assert!(matches!(**cause, Error::Broken { .. }), "{refused}");
     }
 
+    /// Before, it was given up after twice the time: the request, which had been sent at once, counted as progress until the time
+    /// was over, and then all of it was waited again.
+    #[tokio::test(start_paused = true)]
+    async fn a_silent_peer_is_given_up_when_the_time_since_its_last_sign_is_over() {
+        const LIMIT: Duration = Duration::from_secs(5);
+        let (stream, mut peer) = tokio::io::duplex(1 << 16);
+        let request = reqwest::Client::new().post("http://localhost/v1/jobs").body("{}").build().unwrap();
+        let request = Request::<reqwest::Body>::try_from(request).unwrap();
+        let begun = Instant::now();
+        // A part of an answer comes after 3 s, and nothing more.
+        let answering = async {
+            tokio::time::sleep(Duration::from_secs(3)).await;
+            peer.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n{").await.unwrap();
+            std::future::pending::<()>().await;
+        };
+        let said = tokio::select! {
+            said = exchange(stream, request, Limits::new(LIMIT)) => said,
+            () = answering => unreachable!("it has no end"),
+        };
+        assert!(matches!(said, Err(Missing::Silent(limit)) if limit == LIMIT), "{said:?}");
+        let waited = begun.elapsed();
+        assert!(waited >= Duration::from_secs(8) && waited < Duration::from_millis(8_100), "{waited:?}");
+    }
+
     /// Takes nothing, and says this.
     struct Refusing(&'static [u8]);
 
@@ -266,12 +297,12 @@ mod tests {
 
     #[tokio::test]
     async fn what_was_said_is_read_though_nothing_is_taken() {
-        let mut connection = Sending::new(Refusing(b"no"), Progress::default());
+        let mut connection = Sending::new(Refusing(b"no"), Progress::new());
         connection.write_all(&[7; 1000]).await.unwrap();
         let mut said = String::new();
         connection.read_to_string(&mut said).await.unwrap();
         assert_eq!(said, "no");
-        let mut silent = Sending::new(Refusing(b""), Progress::default());
+        let mut silent = Sending::new(Refusing(b""), Progress::new());
         silent.write_all(&[7; 1000]).await.unwrap();
         assert_eq!(silent.read_to_string(&mut said).await.unwrap_err().kind(), io::ErrorKind::BrokenPipe);
     }
