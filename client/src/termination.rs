@@ -86,7 +86,7 @@ pub(crate) fn beside(work: impl Future<Output = ()> + Send + 'static) -> AbortHa
 }
 
 /// A signal, unless the process was started so that it ignores it (`nohup`).
-fn heeded(kind: SignalKind) -> io::Result<Option<Signal>> {
+pub(crate) fn heeded(kind: SignalKind) -> io::Result<Option<Signal>> {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     if ignores(&status, kind.as_raw_value()) { Ok(None) } else { signal(kind).map(Some) }
 }

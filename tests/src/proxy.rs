@@ -20,6 +20,8 @@ pub enum Fault {
     Status(u16),
     /// It closes connections, old and new.
     Cut,
+    /// It passes on a request of HTTP that contains this, and nothing of the answer.
+    Withhold(&'static str),
 }
 
 /// The proxy. It ends when it is dropped.
@@ -122,13 +124,23 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
             connections.extend([client, server]);
         }
         let (up, down) = (shared.clone(), shared.clone());
-        std::thread::spawn(move || pass(from_client, server, &up, true));
-        std::thread::spawn(move || pass(from_server, client, &down, false));
+        let withheld = Arc::new(AtomicBool::new(false));
+        let from = Direction { requests: true, withheld: withheld.clone() };
+        let back = Direction { requests: false, withheld };
+        std::thread::spawn(move || pass(from_client, server, &up, &from));
+        std::thread::spawn(move || pass(from_server, client, &down, &back));
     }
 }
 
+/// One of the two directions of a connection.
+struct Direction {
+    requests: bool,
+    /// Of the connection no answer is passed on any more.
+    withheld: Arc<AtomicBool>,
+}
+
 /// Passes bytes on until either side ends; then both are closed.
-fn pass(mut from: TcpStream, mut to: TcpStream, shared: &Shared, requests: bool) {
+fn pass(mut from: TcpStream, mut to: TcpStream, shared: &Shared, direction: &Direction) {
     let mut buffer = vec![0; 64 * 1024];
     while let Ok(read) = from.read(&mut buffer) {
         if read == 0 {
@@ -137,12 +149,19 @@ fn pass(mut from: TcpStream, mut to: TcpStream, shared: &Shared, requests: bool)
         let fault = *lock(&shared.fault);
         match fault {
             Fault::Slow(pause) => std::thread::sleep(pause),
-            Fault::Status(status) if requests => {
+            Fault::Withhold(text) if direction.requests && contains(&buffer[..read], text) => {
+                shared.failed.fetch_add(1, Ordering::Relaxed);
+                direction.withheld.store(true, Ordering::SeqCst);
+            }
+            Fault::Status(status) if direction.requests => {
                 shared.failed.fetch_add(1, Ordering::Relaxed);
                 refuse(&mut from, status);
                 break;
             }
             _ => {}
+        }
+        if !direction.requests && direction.withheld.load(Ordering::SeqCst) {
+            continue;
         }
         if to.write_all(&buffer[..read]).is_err() {
             break;
@@ -150,6 +169,10 @@ fn pass(mut from: TcpStream, mut to: TcpStream, shared: &Shared, requests: bool)
     }
     let _ = to.shutdown(Shutdown::Both);
     let _ = from.shutdown(Shutdown::Both);
+}
+
+fn contains(bytes: &[u8], text: &str) -> bool {
+    bytes.windows(text.len()).any(|window| window == text.as_bytes())
 }
 
 fn refuse(client: &mut TcpStream, status: u16) {

@@ -35,7 +35,7 @@ impl Info {
         });
         let waits = format!("{} to plan the script", client.address());
         let plan = told_of(&waits, client.plan(&artifact, &body)).await;
-        remove_script(&client, &artifact).await;
+        remove_script(&client, &artifact, &plan).await;
         println!("----------------------- Execution Plan -----------------------");
         println!("{}", serde_json::to_string_pretty(&plan?)?);
         println!("--------------------------------------------------------------");

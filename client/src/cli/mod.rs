@@ -3,6 +3,7 @@ use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use serde_json::{Value, json};
@@ -25,6 +26,7 @@ pub(crate) mod options;
 mod run;
 mod savepoint;
 mod stop;
+mod submission;
 
 pub(crate) use operation::wait_for_savepoint;
 pub(crate) use run::{end_before_start, end_of, lost_sight_of};
@@ -204,11 +206,20 @@ fn script_name(path: &Path) -> String {
     if name.ends_with(".sql") { name.into_owned() } else { format!("{name}.sql") }
 }
 
-/// Removes an uploaded script. It was only the way to a plan or to jobs: what becomes of these does not hang on it.
-async fn remove_script(client: &RestClient, artifact: &str) {
-    if let Err(error) = client.delete_artifact(artifact).await {
-        eprintln!("[WARNING] The uploaded script {artifact} stays with the JobManager: {error}");
-    }
+/// How long a JobManager has to remove a script whose call it did not answer: that was waited for already.
+const REMOVAL_AFTER_SILENCE: Duration = Duration::from_secs(1);
+
+/// Removes an uploaded script after the call that it was for. It was only the way to a plan or to jobs: what becomes of these does
+/// not hang on it.
+async fn remove_script<T>(client: &RestClient, artifact: &str, outcome: &crate::rest::Result<T>) {
+    let answered = matches!(outcome, Ok(_) | Err(crate::rest::Error::Refused { .. }));
+    let patience = if answered { Duration::MAX } else { REMOVAL_AFTER_SILENCE };
+    let why = match tokio::time::timeout(patience, client.delete_artifact(artifact)).await {
+        Ok(Ok(())) => return,
+        Ok(Err(error)) => error.to_string(),
+        Err(_) => "it does not answer".to_owned(),
+    };
+    eprintln!("[WARNING] The uploaded script {artifact} stays with the JobManager: {why}");
 }
 
 /// Runs the command line; the exit status is 0 only if the action did what was asked.

@@ -4,11 +4,13 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
-use serde_json::json;
+use serde_json::{Value, json};
+use wiesel_common::config::Configuration;
 use wiesel_common::config::options::client as client_options;
 use wiesel_common::id::JobId;
 
 use super::options::{self, claim_mode};
+use super::submission::{self, ScriptJobs, Unanswered};
 use super::{Cluster, Failure, read_script, remove_script, script_name};
 use crate::lease::Lease;
 use crate::progress::{told_of, watched};
@@ -67,12 +69,7 @@ impl Run {
         // A job is tied to its client only while that waits for it and says so, whatever the cluster's configuration says.
         let lease = Lease::of_job(&configuration, !self.detached)?;
         properties.extend(Lease::terms(lease.as_ref()).into_iter().map(|(key, value)| (key.to_owned(), json!(value))));
-        let artifact = client.upload(&script_name(&self.script), script).await?;
-        let body = json!({"flinkConfiguration": properties, "parallelism": self.parallelism});
-        let waits = format!("{} to plan the script and to run what it waits for", client.address());
-        let submitted = told_of(&waits, client.run(&artifact, &body)).await;
-        remove_script(&client, &artifact).await;
-        let jobs = submitted?;
+        let jobs = self.submit(&client, script, &configuration, &json!(properties)).await?;
         // From the beginning: a job may take long to start, and others wait for their turn.
         let _heartbeats: Vec<_> = jobs.iter().filter_map(|job| Some(lease?.keep(&client, *job))).collect();
         let mut ends_well = true;
@@ -97,6 +94,28 @@ impl Run {
 }
 
 impl Run {
+    /// Uploads the script and has its jobs submitted.
+    async fn submit(
+        &self,
+        client: &RestClient,
+        script: String,
+        configuration: &Configuration,
+        properties: &Value,
+    ) -> Result<Vec<JobId>, Failure> {
+        let jobs = ScriptJobs::of(&script)?;
+        let (job, wait) = (jobs.only_id(), jobs.wait_for_each_other(client, configuration).await?);
+        let artifact = client.upload(&script_name(&self.script), script).await?;
+        let body = json!({"flinkConfiguration": properties, "parallelism": self.parallelism});
+        let what = if wait { " and to run what it waits for" } else { "" };
+        let what = format!("{} to plan the script{what}", client.address());
+        submission::watch()?;
+        let unanswered = Unanswered::new(job);
+        let submitted = told_of(&what, client.run(&artifact, body, job, wait)).await;
+        drop(unanswered);
+        remove_script(client, &artifact, &submitted).await;
+        Ok(submitted?)
+    }
+
     #[cfg(test)]
     pub(super) fn cluster(&self) -> &Cluster {
         &self.cluster

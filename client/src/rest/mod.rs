@@ -49,14 +49,14 @@ pub enum Error {
     },
     /// Somebody took the call and did not answer.
     #[error(
-        "{address} did not answer {call} within {limit} (client.timeout): either the JobManager there hangs, or another program has its port; rest.address and rest.port (or -m) say where it is"
+        "{address} did not answer {call} within {limit}: either the JobManager there hangs, or another program has its port; rest.address and rest.port (or -m) say where it is"
     )]
     Silent {
         /// `http://host:port`.
         address: String,
         /// What was asked.
         call: String,
-        /// How long nothing came.
+        /// How long nothing came, and what says so.
         limit: String,
     },
     /// The JobManager refused.
@@ -114,6 +114,10 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a JobManager may take to answer where `client.timeout` is not known: its default.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
+/// How much longer it may take to answer what has a script planned: it waits a minute for a thread and is planned for a minute, at
+/// most.
+const PLANNING: Duration = Duration::from_secs(120);
+
 /// The outcome of a call.
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -123,12 +127,15 @@ pub struct RestClient {
     http: reqwest::Client,
     address: String,
     limits: Limits,
+    /// See [`PLANNING`].
+    planning: Duration,
 }
 
 impl RestClient {
     /// A client of the JobManager at `host:port`.
     pub fn new(host: &str, port: u16) -> Self {
-        Self { http: http_client(), address: format!("http://{host}:{port}"), limits: Limits::new(TIMEOUT) }
+        let address = format!("http://{host}:{port}");
+        Self { http: http_client(), address, limits: Limits::new(TIMEOUT), planning: PLANNING }
     }
 
     /// A client that waits for answers as long as `client.timeout` says.
@@ -139,7 +146,7 @@ impl RestClient {
 
     /// A client of the same JobManager with connections of its own, for another runtime.
     pub(crate) fn anew(&self) -> Self {
-        Self { http: http_client(), address: self.address.clone(), limits: self.limits }
+        Self { http: http_client(), ..self.clone() }
     }
 
     /// A client of the JobManager that a configuration names by `rest.address` and `rest.port`.
@@ -222,21 +229,19 @@ impl RestClient {
         Ok(file.rsplit('/').next().unwrap_or(file).to_owned())
     }
 
-    /// Runs an uploaded script, which takes as long as the jobs that it waits for; returns the ids of its jobs.
-    pub async fn run(&self, artifact: &str, body: &Value) -> Result<Vec<JobId>> {
-        self.run_script(artifact, body).await.map_err(|error| {
-            error.or_perhaps(|| {
-                "Jobs of the script may have been submitted all the same: `flink list -a` shows them, and `flink cancel` ends \
-                 one."
-                    .to_owned()
-            })
-        })
+    /// Runs an uploaded script; returns the ids of its jobs. `job`: the id that its only job gets. `wait`: a job ends before the next
+    /// one starts, which may take any time.
+    pub async fn run(&self, artifact: &str, mut body: Value, job: Option<JobId>, wait: bool) -> Result<Vec<JobId>> {
+        body["jobId"] = json!(job.map(|job| job.to_string()));
+        let limits = if wait { self.limits.waiting() } else { self.limits.longer(self.planning) };
+        let answer = self.run_script(artifact, &body, limits).await;
+        answer.map_err(|error| error.or_perhaps(|| perhaps_run(job)))
     }
 
-    async fn run_script(&self, artifact: &str, body: &Value) -> Result<Vec<JobId>> {
+    async fn run_script(&self, artifact: &str, body: &Value, limits: Limits) -> Result<Vec<JobId>> {
         let path = format!("/v1/jars/{artifact}/run");
         let request = self.http.post(self.url(&path)).json(body);
-        let answer: Value = self.send_within(self.limits.waiting(), &path, request).await?;
+        let answer: Value = self.send_within(limits, &path, request).await?;
         let ids: Vec<&str> = match answer["jobids"].as_array() {
             Some(ids) => ids.iter().filter_map(Value::as_str).collect(),
             None => answer["jobid"].as_str().into_iter().collect(),
@@ -248,8 +253,16 @@ impl RestClient {
     pub async fn plan(&self, artifact: &str, body: &Value) -> Result<Value> {
         let path = format!("/v1/jars/{artifact}/plan");
         let request = self.http.post(self.url(&path)).json(body);
-        let answer: Value = self.send_within(self.limits.waiting(), &path, request).await?;
+        let answer: Value = self.send_within(self.limits.longer(self.planning), &path, request).await?;
         Ok(answer["plan"].clone())
+    }
+
+    /// What the JobManager's configuration has under a key.
+    pub(crate) async fn configured(&self, key: &str) -> Result<Option<String>> {
+        let answer: Value = self.get("/v1/jobmanager/config").await?;
+        let mut pairs = answer.as_array().into_iter().flatten();
+        let pair = pairs.find(|pair| pair["key"] == key);
+        Ok(pair.and_then(|pair| pair["value"].as_str()).map(str::to_owned))
     }
 
     /// Removes an uploaded script.
@@ -331,9 +344,16 @@ impl RestClient {
         match missing {
             Missing::Unreachable(reason) => Error::Unreachable { address, reason },
             Missing::Broken(reason) => Error::Broken { address, call: call.to_owned(), reason },
-            Missing::Silent(limit) => Error::Silent { address, call: call.to_owned(), limit: format_duration(limit) },
+            Missing::Silent(limit) => Error::Silent { address, call: call.to_owned(), limit: self.said(limit) },
             Missing::TooLong(limit) => self.unexpected(call, &format!("it has more than {limit} bytes")),
         }
+    }
+
+    /// A limit with what says so.
+    fn said(&self, limit: Duration) -> String {
+        let more = limit.saturating_sub(self.limits.silence.unwrap_or(limit));
+        let more = if more.is_zero() { String::new() } else { format!(" and {} more", format_duration(more)) };
+        format!("{} (client.timeout{more})", format_duration(limit))
     }
 
     fn unexpected(&self, call: &str, reason: &str) -> Error {
@@ -345,12 +365,27 @@ impl RestClient {
 /// What may have become of a job graph whose submission has no answer.
 fn perhaps_submitted(graph: &proto::JobGraph) -> String {
     match JobId::from_bytes(&graph.job_id) {
-        Some(job) => format!(
-            "The job {job} may have been submitted all the same: `flink list -a` shows whether it was, and `flink cancel {job}` ends \
-             it."
-        ),
+        Some(job) => perhaps_job(job),
         None => "The job may have been submitted all the same: `flink list -a` shows whether it was.".to_owned(),
     }
+}
+
+/// The same of a script. `job`: its only job.
+pub(crate) fn perhaps_run(job: Option<JobId>) -> String {
+    job.map_or_else(
+        || {
+            "Jobs of the script may have been submitted all the same: `flink list -a` shows them, by the name that pipeline.name gives \
+             them or else by the tables that they write to, and `flink cancel` ends one."
+                .to_owned()
+        },
+        perhaps_job,
+    )
+}
+
+fn perhaps_job(job: JobId) -> String {
+    format!(
+        "The job {job} may have been submitted all the same: `flink list -a` shows whether it was, and `flink cancel {job}` ends it."
+    )
 }
 
 /// The status and the body of the answer, or why there is none.
@@ -479,7 +514,7 @@ mod tests {
         const PAGE: &str = "Content-Length: 6\r\nConnection: close\r\n\r\n<html>";
         const JOB: JobId = JobId([7; 16]);
         async fn run(client: RestClient) -> Result<()> {
-            client.run("x.sql", &json!({})).await.map(drop)
+            client.run("x.sql", json!({}), None, false).await.map(drop)
         }
         async fn cancel(client: RestClient) -> Result<()> {
             client.cancel(JOB).await
@@ -503,6 +538,28 @@ mod tests {
         let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let nobody = runtime.block_on(run(RestClient::new("127.0.0.1", free))).unwrap_err();
         assert!(matches!(nobody, Error::Unreachable { .. }), "{nobody}");
+    }
+
+    /// Before, both waited for ever, and the one that submits did not know its job.
+    #[test]
+    fn a_script_without_an_answer_is_given_up_after_the_time_that_it_may_take() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let (patience, planning) = (Duration::from_millis(20), Duration::from_millis(30));
+        let client = RestClient { limits: Limits::new(patience), planning, ..RestClient::new("127.0.0.1", port) };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        // The system takes the connections, and nobody reads from them.
+        let (ran, planned) = runtime.block_on(async {
+            let ran = client.run("x.sql", json!({}), Some(JobId([7; 16])), false).await.unwrap_err();
+            (ran, client.plan("x.sql", &json!({})).await.unwrap_err())
+        });
+        assert!(matches!(ran, Error::Open { .. }) && matches!(planned, Error::Silent { .. }), "{ran} {planned}");
+        let (ran, planned) = (ran.to_string(), planned.to_string());
+        for said in [&ran, &planned] {
+            assert!(said.contains("within 50 ms (client.timeout and 30 ms more)"), "{said}");
+        }
+        let perhaps = format!("The job {} may have been submitted all the same", "07".repeat(16));
+        assert!(ran.contains(&perhaps) && !planned.contains("all the same"), "{ran} {planned}");
     }
 
     #[test]

@@ -1,10 +1,12 @@
 //! What becomes of jobs and of the terminal when their client ends otherwise than it should, and of output that nobody takes.
 use std::fs::File;
 use std::io::{BufRead as _, BufReader};
+use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use rustix::process::Signal;
+use wiesel_tests::proxy::{Fault, Proxy};
 use wiesel_tests::{Cluster, eventually, home, process};
 
 use super::sql;
@@ -60,18 +62,19 @@ fn wait_for_canceled(cluster: &Cluster, jobs: usize) {
     });
 }
 
-/// Under `nohup` the client ignores SIGHUP, as it should.
-fn ignores_hang_ups() -> bool {
+/// Under `nohup` the client ignores SIGHUP, as it should, and in the background of a script SIGINT.
+fn ignored(signal: Signal) -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask & 1 == 1)
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
+        .is_some_and(|mask| mask >> (signal.as_raw() - 1) & 1 == 1)
 }
 
 #[test]
 fn a_query_ends_with_its_client_however_that_ends() {
     let cluster = cluster();
     let mut ends = vec![(Signal::TERM, Some(143)), (Signal::KILL, None)];
-    if !ignores_hang_ups() {
+    if !ignored(Signal::HUP) {
         ends.push((Signal::HUP, Some(129)));
     }
     let by_signals = ends.len();
@@ -169,6 +172,37 @@ fn a_submission_without_an_answer_names_the_job_that_may_run() {
     assert_eq!(output.status.code(), Some(1), "{said}");
     assert!(said.contains("client.timeout") && said.contains("may have been submitted all the same"), "{said}");
     assert!(said.contains("`flink list -a` shows whether it was"), "{said}");
+}
+
+/// Before, a signal ended the client without a word, and one whose connection was lost did not know its job.
+#[test]
+fn a_script_without_an_answer_names_the_job_that_may_run() {
+    let cluster = Cluster::builder().slots(4).start();
+    let proxy = Proxy::start(cluster.port());
+    proxy.set(Fault::Withhold(".sql/run HTTP"));
+    let endpoint = format!("127.0.0.1:{}", proxy.port());
+    let signals = [Signal::TERM, Signal::INT].into_iter().filter(|signal| !ignored(*signal)).map(Some);
+    for (before, signal) in std::iter::once(None).chain(signals).enumerate() {
+        let client = cluster.spawn_run(&sql::endless_shuffle(100), &["-d", "-m", &endpoint]);
+        let jobs = eventually("the job runs", LIMIT, || {
+            let all = cluster.get("/jobs");
+            let jobs = all["jobs"].as_array().into_iter().flatten().filter(|job| job["status"] == "RUNNING");
+            let jobs: Vec<String> = jobs.filter_map(|job| job["id"].as_str().map(str::to_owned)).collect();
+            if jobs.len() > before { Ok(jobs) } else { Err(all.to_string()) }
+        });
+        match signal {
+            Some(signal) => process::signal(client.id(), signal),
+            None => proxy.cut(),
+        }
+        let output = client.wait_with_output().expect("it ends");
+        let said = String::from_utf8_lossy(&output.stderr);
+        let named = |job: &String| said.contains(&format!("The job {job} may have been submitted all the same"));
+        assert!(jobs.iter().any(named) && said.contains("`flink list -a`"), "{signal:?}: {output:?}");
+        match signal {
+            Some(signal) => assert_eq!(output.status.signal(), Some(signal.as_raw()), "{output:?}"),
+            None => assert_eq!(output.status.code(), Some(1), "{output:?}"),
+        }
+    }
 }
 
 /// Before, the job was RUNNING and nothing else was said of it for five minutes.
