@@ -46,6 +46,13 @@ impl List {
     }
 }
 
+impl List {
+    #[cfg(test)]
+    pub(super) fn cluster(&self) -> &Cluster {
+        &self.cluster
+    }
+}
+
 const WIDTH: usize = 62;
 
 fn print(title: &str, nothing: &str, jobs: &[JobOverview]) {

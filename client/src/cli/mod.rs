@@ -136,15 +136,28 @@ impl Cluster {
     fn client(&self, configuration: &Configuration) -> Result<RestClient, Failure> {
         match &self.job_manager {
             None => Ok(RestClient::from_configuration(configuration)?),
-            Some(endpoint) => {
-                let (host, port) = endpoint
-                    .rsplit_once(':')
-                    .and_then(|(host, port)| Some((host, port.parse().ok()?)))
-                    .ok_or_else(|| anyhow::anyhow!("-m {endpoint}: HOST:PORT expected"))?;
+            Some(text) => {
+                let (host, port) = endpoint(text)
+                    .ok_or_else(|| anyhow::anyhow!("-m {}: HOST:PORT expected, maybe after http://", quote(text)))?;
                 Ok(RestClient::new(host, port).patient_by(configuration)?)
             }
         }
     }
+}
+
+/// Host and port of `-m`. Flink takes them after `http://`, too.
+fn endpoint(text: &str) -> Option<(&str, u16)> {
+    const SCHEME: &str = "http://";
+    let has_scheme = text.get(..SCHEME.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(SCHEME));
+    let authority = if has_scheme { &text[SCHEME.len()..] } else { text };
+    let authority = authority.strip_suffix('/').filter(|_| has_scheme).unwrap_or(authority);
+    let (host, port) = authority.rsplit_once(':')?;
+    let strange = |c: char| matches!(c, '/' | '@' | '?' | '#') || c.is_whitespace() || c.is_control();
+    // An address of IPv6 stands in brackets.
+    let is_whole = !host.contains(':') || (host.starts_with('[') && host.ends_with(']'));
+    let digits = port.bytes().all(|byte| byte.is_ascii_digit());
+    (!host.is_empty() && !host.contains(strange) && is_whole && digits).then_some(())?;
+    Some((host, port.parse().ok()?))
 }
 
 /// `key=value` of a `-D` option.
@@ -286,9 +299,46 @@ mod tests {
         assert_eq!(client(&[]), Ok("http://localhost:8081".to_owned()));
         let elsewhere = client(&[("jobmanager.rpc.address", "master"), ("rest.port", "80")]);
         assert_eq!(elsewhere, Ok("http://master:80".to_owned()));
-        for (key, value) in [("rest.address", ""), ("rest.port", "eighty")] {
+        for (key, value) in [("rest.address", ""), ("rest.address", "http://master"), ("rest.port", "eighty")] {
             let error = client(&[(key, value)]).unwrap_err();
             assert!(error.contains(key) && error.contains("expected"), "{error}");
+        }
+    }
+
+    /// Before: "no JobManager answers at http://http://localhost:8081".
+    #[test]
+    fn an_endpoint_is_a_host_and_a_port_maybe_after_http() {
+        for (text, host) in [
+            ("localhost:8081", "localhost"),
+            ("http://localhost:8081", "localhost"),
+            ("HTTP://10.0.0.1:8081/", "10.0.0.1"),
+            ("[::1]:8081", "[::1]"),
+        ] {
+            assert_eq!(endpoint(text), Some((host, 8081)), "{text}");
+        }
+        for text in [
+            "",
+            "localhost",
+            ":8081",
+            "localhost:",
+            "localhost:+1",
+            "localhost:80810",
+            "https://localhost:8081",
+            "http://localhost:8081/jobs",
+            "localhost:8081/",
+            "http://http://localhost:8081",
+            "me@localhost:8081",
+            "::1:8081",
+        ] {
+            assert_eq!(endpoint(text), None, "{text}");
+            let arguments = [OsString::from("flink"), "list".into(), "-m".into(), text.into()];
+            let Action::List(list) =
+                Arguments::try_parse_from(arguments).unwrap_or_else(|error| panic!("{error}")).action
+            else {
+                panic!("no list")
+            };
+            let refused = list.cluster().client(&Configuration::default()).err().map(|error| error.to_string());
+            assert!(refused.is_some_and(|error| error.contains("HOST:PORT expected")), "{text}");
         }
     }
 
