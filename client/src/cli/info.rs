@@ -3,6 +3,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
+use clap::builder::{OsStringValueParser, TypedValueParser as _};
 use serde_json::json;
 
 use super::{Cluster, Failure, options, read_script, remove_script, script_name};
@@ -13,13 +14,13 @@ pub(super) struct Info {
     #[command(flatten)]
     cluster: Cluster,
     /// The parallelism; by default `parallelism.default` of this client's configuration, else of the cluster's.
-    #[arg(short, long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(1..=32768))]
+    #[arg(short, long, value_name = "N", allow_negative_numbers = true, value_parser = options::parallelism)]
     parallelism: Option<u32>,
     /// What only Java programs have.
     #[arg(short = 'c', long = "class", hide = true, value_parser = options::no_java)]
     class: Option<String>,
     /// The SQL script.
-    #[arg(value_name = "SCRIPT.sql")]
+    #[arg(value_name = "SCRIPT.sql", value_parser = OsStringValueParser::new().try_map(options::script))]
     script: PathBuf,
 }
 

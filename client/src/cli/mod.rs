@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use wiesel_common::config::{Configuration, KeyProblem};
 use wiesel_common::filesystem::read_any;
 use wiesel_common::quote::quote;
-use wiesel_common::text::without_byte_order_mark;
+use wiesel_common::text::{suggestion, without_byte_order_mark};
 use wiesel_sql::ast::{LocatedStatement, Statement};
 use wiesel_sql::parser::{self, StatementText};
 use wiesel_sql::session::goes_with_jobs;
@@ -237,7 +237,7 @@ async fn remove_script<T>(client: &RestClient, artifact: &str, outcome: &crate::
 
 /// Runs the command line; the exit status is 0 only if the action did what was asked.
 pub fn main() -> ExitCode {
-    let arguments = Arguments::parse_from(options::with_two_dashes(std::env::args_os(), options::OF_FLINK));
+    let arguments: Arguments = options::parse(options::OF_FLINK);
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -263,8 +263,24 @@ async fn act(action: Action) -> Result<ExitCode, Failure> {
         Action::Savepoint(savepoint) => savepoint.act().await,
         Action::Checkpoint(checkpoint) => checkpoint.act().await,
         Action::Info(info) => info.act().await,
-        Action::Other(words) => Err(no_action(&words)),
+        Action::Other(words) => other(&words),
     }
+}
+
+/// `help`, of all actions or of one. There is no other action.
+fn other(words: &[OsString]) -> Result<ExitCode, Failure> {
+    let rest = words.strip_prefix(&[OsString::from("help")][..]).ok_or_else(|| no_action(words))?;
+    let mut command = Arguments::command();
+    command.build();
+    let help = match rest.first() {
+        None => command.render_help(),
+        Some(action) => match command.find_subcommand_mut(action) {
+            Some(action) => action.render_help(),
+            None => return Err(no_action(rest)),
+        },
+    };
+    print!("{help}");
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Why an action is refused that there is not.
@@ -278,8 +294,10 @@ fn no_action(words: &[OsString]) -> Failure {
     }
     let command = Arguments::command();
     let actions: Vec<_> = command.get_subcommands().map(|action| action.get_name()).collect();
+    let near = suggestion(&action, actions.iter().copied().chain(["help"]));
+    let near = if near.is_empty() { "." } else { &near };
     anyhow::anyhow!(
-        "\"{}\" is not a valid action. Valid ones are {}; see flink --help.",
+        "\"{}\" is not a valid action{near} Valid ones are {}; see flink --help.",
         quote(&action),
         actions.join(", ")
     )
@@ -344,7 +362,7 @@ mod tests {
 
     fn parse(arguments: &str) -> Result<Arguments, clap::Error> {
         let arguments = std::iter::once("flink").chain(arguments.split(' ')).map(OsString::from);
-        Arguments::try_parse_from(options::with_two_dashes(arguments, options::OF_FLINK))
+        options::try_parse(arguments.collect(), options::OF_FLINK)
     }
 
     #[test]
@@ -391,14 +409,48 @@ mod tests {
         for (arguments, words) in [
             ("run-application -t yarn-application --help x.jar", "not supported yet: there is no application mode"),
             ("run-application", "`flink run x.sql` runs a script"),
-            ("savepiont -type native", "\"savepiont\" is not a valid action"),
-            ("modify", "run, list, cancel, stop, savepoint, checkpoint, info"),
+            ("savepiont -type native", "\"savepiont\" is not a valid action; did you mean 'savepoint'? Valid ones"),
+            ("lst", "\"lst\" is not a valid action; did you mean 'list'?"),
+            ("hlep", "did you mean 'help'?"),
+            (
+                "modify",
+                "\"modify\" is not a valid action. Valid ones are run, list, cancel, stop, savepoint, checkpoint, info",
+            ),
         ] {
             let Action::Other(given) = parse(arguments).unwrap_or_else(|error| panic!("{error}")).action else {
                 panic!("{arguments} is an action")
             };
-            let error = no_action(&given).to_string();
+            let error = other(&given).unwrap_err().to_string();
             assert!(error.contains(words), "{arguments}: {error}");
+        }
+        // Before, it was none either.
+        for arguments in ["help", "help run"] {
+            let Ok(Arguments { action: Action::Other(given), .. }) = parse(arguments) else { panic!("{arguments}") };
+            assert!(other(&given).is_ok(), "{arguments}");
+        }
+        let nothing = other(&["help".into(), "lst".into()]).unwrap_err().to_string();
+        assert!(nothing.contains("did you mean 'list'?"), "{nothing}");
+    }
+
+    /// Before: "invalid digit found in string", `--yarndetached [<YARN>]` of `-yD`, an option that asked for a value of "", and the
+    /// advice to write `-- --foo`, which was refused as well.
+    #[test]
+    fn what_is_wrong_is_said_in_the_words_of_the_user() {
+        let refused = |arguments: &str| parse(arguments).err().map(|error| error.to_string()).unwrap_or_default();
+        for (arguments, words) in [
+            ("run -p x x.sql", "'x' for '--parallelism <N>': a parallelism is a number from 1 to 32768"),
+            ("info -p 32769 x.sql", "a number from 1 to 32768"),
+            ("run -yD x x.sql", "for '-yD': not supported"),
+            ("run -yarndetached x.sql", "for '-yarndetached': not supported"),
+            ("run --yid=1 x.sql", "for '--yid': not supported"),
+            ("run -pyfs a x.sql", "for '-pyfs': not supported"),
+            ("run -s sp -rm x x.sql", "for '-rm': expected claim"),
+            ("run ", "the script's name is empty"),
+            ("info ", "the script's name is empty"),
+            ("run --foo x.sql", "unexpected argument '--foo'"),
+        ] {
+            let said = refused(arguments);
+            assert!(said.contains(words) && !said.contains("as a value"), "{arguments}: {said}");
         }
     }
 
@@ -430,7 +482,7 @@ mod tests {
     #[test]
     fn a_parallelism_below_one_is_said_to_be_one() {
         let error = parse("run -p -20 x.sql").err().map(|error| error.to_string()).unwrap_or_default();
-        assert!(error.contains("'-20'") && error.contains("1..=32768"), "{error}");
+        assert!(error.contains("'-20'") && error.contains("from 1 to 32768"), "{error}");
     }
 
     fn configuration(pairs: &[(&str, &str)]) -> Configuration {

@@ -1,8 +1,12 @@
 //! What the actions' options have in common, and Flink's way to spell them.
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::str::FromStr;
 
+use clap::Parser;
+use clap::error::{ContextKind, ContextValue};
 use wiesel_common::id::JobId;
+use wiesel_common::keygroup::UPPER_BOUND_MAX_PARALLELISM;
 
 use super::Failure;
 
@@ -61,6 +65,9 @@ pub(super) const ONE_DASH: &str =
 pub(super) const YARN: [&str; 13] =
     ["yD", "yat", "yd", "yid", "yjm", "ynl", "ynm", "yq", "yqu", "ys", "yt", "ytm", "yz"];
 
+/// Names that `--claimMode` has beside this one.
+const CLAIM_MODE: [&str; 3] = ["cm", "restoreMode", "rm"];
+
 /// The same of `sql-client.sh`.
 pub(crate) const OF_SQL_CLIENT: &[&str] = &[
     "endpoint", "file", "help", "hist", "history", "init", "jar", "library", "python", "session", "update", "version",
@@ -86,10 +93,7 @@ pub(crate) const PYTHON: [&str; 15] = [
 ];
 
 /// Arguments as the parser takes them: of options of these names `-type native` becomes `--type native`.
-pub(crate) fn with_two_dashes(
-    arguments: impl IntoIterator<Item = OsString>,
-    names: &[&str],
-) -> impl Iterator<Item = OsString> {
+fn with_two_dashes(arguments: impl IntoIterator<Item = OsString>, names: &[&str]) -> impl Iterator<Item = OsString> {
     let spelled = move |name: &str| names.contains(&name) || PYTHON.contains(&name);
     arguments.into_iter().map(move |argument| {
         let name = argument.to_str().and_then(|text| text.strip_prefix('-'));
@@ -101,6 +105,63 @@ pub(crate) fn with_two_dashes(
         two_dashes.push(argument);
         two_dashes
     })
+}
+
+/// Reads the command line of a process. Help, and what is wrong with it, is printed, and the process ends.
+pub(crate) fn parse<A: Parser>(names: &[&str]) -> A {
+    try_parse(std::env::args_os().collect(), names).unwrap_or_else(|error| error.exit())
+}
+
+pub(crate) fn try_parse<A: Parser>(written: Vec<OsString>, names: &[&str]) -> Result<A, clap::Error> {
+    A::try_parse_from(with_two_dashes(written.iter().cloned(), names)).map_err(|error| in_own_words(error, &written))
+}
+
+/// An error that names an option as it was written, not by another of its names, and does not advise to give it as a value: none
+/// is wanted that begins with a dash.
+fn in_own_words(mut error: clap::Error, written: &[OsString]) -> clap::Error {
+    let name = match error.get(ContextKind::InvalidArg) {
+        Some(ContextValue::String(option)) => name_as_written(option, written),
+        _ => None,
+    };
+    if let Some(name) = name {
+        error.insert(ContextKind::InvalidArg, ContextValue::String(name));
+    }
+    if let Some(ContextValue::StyledStrs(mut tips)) = error.remove(ContextKind::Suggested) {
+        tips.retain(|tip| !tip.to_string().contains("as a value, use"));
+        if !tips.is_empty() {
+            error.insert(ContextKind::Suggested, ContextValue::StyledStrs(tips));
+        }
+    }
+    error
+}
+
+/// What stands in the arguments of an option, given as `--name <VALUE>`, that has several names.
+fn name_as_written(option: &str, written: &[OsString]) -> Option<String> {
+    let first = option.trim_start_matches('-').split(' ').next()?;
+    let others = match first {
+        "claimMode" => &CLAIM_MODE[..],
+        "python" => &PYTHON[..],
+        "yarndetached" => &YARN[..],
+        _ => return None,
+    };
+    let names = written.iter().filter_map(|argument| argument.to_str()?.split('=').next());
+    let mut names = names.filter(|name| {
+        let bare = name.strip_prefix("--").or_else(|| name.strip_prefix('-'));
+        bare.is_some_and(|bare| bare == first || others.contains(&bare))
+    });
+    names.next().map(str::to_owned)
+}
+
+/// `-p` of an action.
+pub(super) fn parallelism(text: &str) -> Result<u32, String> {
+    let parallelism =
+        text.parse::<u32>().ok().filter(|parallelism| (1..=UPPER_BOUND_MAX_PARALLELISM).contains(parallelism));
+    parallelism.ok_or_else(|| format!("a parallelism is a number from 1 to {UPPER_BOUND_MAX_PARALLELISM}"))
+}
+
+/// The path of a script.
+pub(super) fn script(path: OsString) -> Result<PathBuf, &'static str> {
+    if path.is_empty() { Err("the script's name is empty") } else { Ok(path.into()) }
 }
 
 /// Refuses an option that only means something to a Java virtual machine.

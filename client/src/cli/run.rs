@@ -4,6 +4,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
+use clap::builder::{OsStringValueParser, TypedValueParser as _};
 use serde_json::{Value, json};
 use wiesel_common::config::Configuration;
 use wiesel_common::config::options::client as client_options;
@@ -28,7 +29,7 @@ pub(super) struct Run {
     #[arg(short, long)]
     detached: bool,
     /// The parallelism; by default `parallelism.default` of this client's configuration, else of the cluster's.
-    #[arg(short, long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(1..=32768))]
+    #[arg(short, long, value_name = "N", allow_negative_numbers = true, value_parser = options::parallelism)]
     parallelism: Option<u32>,
     /// Start from the state of this savepoint or checkpoint.
     #[arg(short = 's', long = "fromSavepoint", value_name = "PATH")]
@@ -52,7 +53,7 @@ pub(super) struct Run {
     #[arg(long = "shutdownOnAttachedExit", visible_alias = "sae")]
     shutdown_on_attached_exit: bool,
     /// The SQL script.
-    #[arg(value_name = "SCRIPT.sql")]
+    #[arg(value_name = "SCRIPT.sql", value_parser = OsStringValueParser::new().try_map(options::script))]
     script: PathBuf,
 }
 

@@ -31,8 +31,18 @@ mod view;
 
 /// Runs Flink SQL on a Wiesel cluster, interactively or from a file.
 #[derive(Parser)]
-#[command(name = "sql-client", version, about, infer_long_args = true, after_help = ONE_DASH)]
+#[command(
+    name = "sql-client",
+    version,
+    about,
+    disable_version_flag = true,
+    infer_long_args = true,
+    after_help = ONE_DASH
+)]
 struct Arguments {
+    /// Print version.
+    #[arg(short = 'v', short_alias = 'V', long = "version", action = clap::ArgAction::Version)]
+    version: Option<bool>,
     /// `embedded`, the only one: statements are planned in this process and submitted to the cluster's REST endpoint.
     #[arg(default_value = "embedded", hide_default_value = true, value_parser = mode)]
     mode: Mode,
@@ -103,7 +113,7 @@ fn mode(text: &str) -> Result<Mode, String> {
 
 /// Runs the command line.
 pub fn main() -> ExitCode {
-    let arguments = Arguments::parse_from(options::with_two_dashes(std::env::args_os(), options::OF_SQL_CLIENT));
+    let arguments: Arguments = options::parse(options::OF_SQL_CLIENT);
     on_deep_stack(|| run(arguments)).unwrap_or_else(|error| {
         eprintln!("cannot start: {error}");
         ExitCode::FAILURE
@@ -187,7 +197,7 @@ mod tests {
 
     fn parse(arguments: &[&str]) -> Result<Arguments, clap::Error> {
         let arguments = std::iter::once("sql-client").chain(arguments.iter().copied()).map(OsString::from);
-        Arguments::try_parse_from(options::with_two_dashes(arguments, options::OF_SQL_CLIENT))
+        options::try_parse(arguments.collect(), options::OF_SQL_CLIENT)
     }
 
     /// Before, `-hist` was `-h` with something after it: help was printed, nothing run, and the exit status was 0.
@@ -200,6 +210,17 @@ mod tests {
             assert_eq!((arguments.file, arguments.init), (Some("x.sql".into()), Some("y.sql".into())));
             assert_eq!(arguments.properties, ["a=b"]);
         }
+    }
+
+    /// Before, `-v` was an unexpected argument, and the advice was `-- -v`, which was refused as well.
+    #[test]
+    fn the_version_and_unknown_options() {
+        for version in ["-v", "-V", "-version", "--version"] {
+            let said = parse(&[version]).err().unwrap();
+            assert_eq!(said.kind(), clap::error::ErrorKind::DisplayVersion, "{version}");
+        }
+        let said = parse(&["--foo"]).err().unwrap().to_string();
+        assert!(said.contains("unexpected argument '--foo'") && !said.contains("as a value"), "{said}");
     }
 
     #[test]
