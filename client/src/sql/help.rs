@@ -37,6 +37,9 @@ In a result Up and Down, PgUp and PgDn, Home and End go from row to row, Left
 and Right from column to column. Enter shows a row with its whole values,
 Q leaves; a query that still runs is cancelled then.
 
+After an error the prompt goes on. A script, of -f or of standard input, ends
+there with status 1.
+
 'sql-client.execution.result-mode'  table, changelog or tableau
 'table.display.max-column-width'    characters that a column of texts shows; on
                                     the whole screen more where there is room
@@ -76,6 +79,8 @@ mod tests {
             "WITH SAVEPOINT",
             "\\q",
             "Enter",
+            // Before, nothing said what becomes of a script.
+            "A script, of -f or of standard input, ends\nthere with status 1",
         ] {
             assert!(HELP.contains(word), "{word}");
         }

@@ -46,7 +46,7 @@ struct Arguments {
     /// `embedded`, the only one: statements are planned in this process and submitted to the cluster's REST endpoint.
     #[arg(default_value = "embedded", hide_default_value = true, value_parser = mode)]
     mode: Mode,
-    /// Runs the statements of a file and ends; exit status 1 if one fails.
+    /// Runs the statements of a file, instead of those of standard input, and ends: at the first that fails, with exit status 1.
     #[arg(short, long, value_name = "FILE")]
     file: Option<PathBuf>,
     /// Runs the statements of a file first.

@@ -242,6 +242,26 @@ fn a_jar_is_refused_with_the_reason() {
     assert!(!output.status.success() && said.contains("this cluster has no JVM for jars"), "{output:?}");
 }
 
+/// Flink goes on after an error in standard input, and has status 0 also where a file ends with one. Before, no document said what
+/// is done here.
+#[test]
+fn a_script_ends_at_its_first_error_wherever_it_comes_from() {
+    let cluster = Cluster::builder().prepare();
+    let script = cluster.file("x.sql", "SHOW CATALOGS;\nSELECT x FROM nowhere;\nSHOW DATABASES;\n");
+    let file = cluster.script("sql-client.sh", &["-f", &script.to_string_lossy()]);
+    let mut piped = cluster.command("bin/sql-client.sh");
+    let piped = piped.stdin(std::fs::File::open(&script).unwrap()).output().unwrap();
+    for ran in [file, piped] {
+        let said = String::from_utf8_lossy(&ran.stdout);
+        assert_eq!(ran.status.code(), Some(1), "{ran:?}");
+        assert!(said.contains("default_catalog") && said.contains("Object 'nowhere' not found"), "{said}");
+        assert!(!said.contains("SHOW DATABASES"), "{said}");
+    }
+    let help = cluster.script("sql-client.sh", &["--help"]);
+    let help = String::from_utf8_lossy(&help.stdout).split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(help.contains("at the first that fails, with exit status 1"), "{help}");
+}
+
 /// Before, they were syntax errors that ended the script.
 #[test]
 fn a_script_may_have_the_clients_own_words() {
