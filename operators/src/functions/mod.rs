@@ -40,6 +40,7 @@ mod extract;
 mod formatting;
 mod java_regex;
 mod json;
+mod like;
 mod numeric;
 mod patterns;
 mod random;

@@ -1,11 +1,9 @@
 //! LIKE and SIMILAR TO.
-use memchr::memmem::Finder;
-use regex::Regex;
 use wiesel_common::quote::quote;
 
 use super::Build;
-use super::compiled;
 use super::java_regex::{MAX_PATTERN, Regexp, check_length};
+use super::like::{Like, Part};
 use crate::ending;
 use crate::expression::compile::Site;
 use crate::expression::kernel::{Kernel, Text};
@@ -18,41 +16,29 @@ pub(super) fn lookup(name: &str) -> Option<Build> {
     })
 }
 
-/// A pattern of LIKE of more parts is compiled.
+/// A pattern of LIKE of so many parts may be of any length, one of more has a longest.
 const SIMPLE: usize = 3;
 
 /// A prepared pattern.
 enum Matcher {
-    Exact(String),
-    Prefix(String),
-    Suffix(String),
-    Contains(Box<Finder<'static>>),
-    Any,
-    /// LIKE with more wildcards, and what it takes.
-    Regex(Regex, usize),
+    Like(Like),
     /// SIMILAR TO.
     Java(Box<Regexp>),
 }
 
 impl Matcher {
     fn matches(&self, text: &str) -> Result<bool> {
-        Ok(match self {
-            Self::Exact(exact) => text == exact,
-            Self::Prefix(prefix) => text.starts_with(prefix.as_str()),
-            Self::Suffix(suffix) => text.ends_with(suffix.as_str()),
-            Self::Contains(finder) => finder.find(text.as_bytes()).is_some(),
-            Self::Any => true,
-            Self::Regex(regex, _) => regex.is_match(text),
-            Self::Java(regex) => return regex.is_match(text),
-        })
+        match self {
+            Self::Like(like) => like.matches(text),
+            Self::Java(regex) => regex.is_match(text),
+        }
     }
 
     /// What it takes, more or less, once it is compiled.
     fn bytes(&self) -> usize {
         match self {
-            Self::Regex(_, bytes) => *bytes,
+            Self::Like(like) => like.bytes(),
             Self::Java(regex) => regex.bytes(),
-            _ => 0,
         }
     }
 
@@ -78,7 +64,10 @@ impl Matcher {
                         continue;
                     }
                     '_' => {
-                        parts.push(Part::One);
+                        match parts.last_mut() {
+                            Some(Part::Characters(count)) => *count += 1,
+                            _ => parts.push(Part::Characters(1)),
+                        }
                         continue;
                     }
                     c => c,
@@ -89,33 +78,10 @@ impl Matcher {
                 _ => parts.push(Part::Text(literal.to_string())),
             }
         }
-        Ok(match parts.as_slice() {
-            [] => Self::Exact(String::new()),
-            [Part::Many] => Self::Any,
-            [Part::Text(text)] => Self::Exact(text.clone()),
-            [Part::Text(text), Part::Many] => Self::Prefix(text.clone()),
-            [Part::Many, Part::Text(text)] => Self::Suffix(text.clone()),
-            [Part::Many, Part::Text(text), Part::Many] => {
-                Self::Contains(Box::new(Finder::new(text.as_bytes()).into_owned()))
-            }
-            parts => {
-                if pattern.len() > MAX_PATTERN {
-                    return Err(too_complex(pattern));
-                }
-                let mut regex = String::from(r"(?s)\A");
-                for part in parts {
-                    match part {
-                        Part::Many => regex.push_str(".*"),
-                        Part::One => regex.push('.'),
-                        Part::Text(text) => regex.push_str(&regex::escape(text)),
-                    }
-                }
-                regex.push_str(r"\z");
-                // What stands in it is escaped, so that nothing but its size can be wrong.
-                let (regex, bytes) = compiled::compile(&regex).ok_or_else(|| too_complex(pattern))?;
-                Self::Regex(regex, bytes)
-            }
-        })
+        if pattern.len() > MAX_PATTERN && !is_simple(&parts) {
+            return Err(too_complex(pattern));
+        }
+        Ok(Self::Like(Like::new(&parts)))
     }
 
     fn similar(pattern: &str, escape: Option<char>) -> Result<Self> {
@@ -163,13 +129,10 @@ impl Matcher {
     }
 }
 
-#[derive(Clone, Debug, PartialEq)]
-enum Part {
-    /// `%`
-    Many,
-    /// `_`
-    One,
-    Text(String),
+/// A text with `%` around it.
+fn is_simple(parts: &[Part]) -> bool {
+    let texts = parts.iter().filter(|part| **part != Part::Many).count();
+    texts <= 1 && !parts.iter().any(|part| matches!(part, Part::Characters(_)))
 }
 
 fn class(name: &str) -> Option<&'static str> {
@@ -194,7 +157,7 @@ fn too_complex(pattern: &str) -> Error {
         "org.apache.flink.table.api.TableRuntimeException",
         format!(
             "The pattern '{}' of LIKE has {} bytes and too many wildcards: one that is more than a text with % around it may have \
-             {MAX_PATTERN} bytes at most, and fewer where most are wildcards.",
+             {MAX_PATTERN} bytes at most.",
             quote(pattern),
             pattern.len()
         ),
