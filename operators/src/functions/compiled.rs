@@ -9,9 +9,11 @@ use crate::operator::{Error, Result};
 
 /// What all constant patterns of an operator may take together.
 const MAX_BYTES: usize = 256 << 20;
-/// A pattern is compiled within the least of these limits that suffices, because nothing tells how large it became. The last
-/// one is the usual limit of `regex`.
-const LIMITS: [usize; 4] = [16 << 10, 128 << 10, 1 << 20, 10 << 20];
+/// A pattern is compiled within the least of these limits that suffices, because nothing tells how large it became, and how long a
+/// text it may search depends on that. The last one is the usual limit of `regex`.
+const LIMITS: [usize; 9] = [1 << 10, 4 << 10, 8 << 10, 16 << 10, 32 << 10, 64 << 10, 256 << 10, 1 << 20, 10 << 20];
+/// A letter of a pattern as it is written takes more than so many bytes: no limit is tried that is too small for all of them.
+const LETTER: usize = 4;
 /// For what cannot be compiled by `regex`, and so not be measured.
 const UNKNOWN: usize = 1 << 20;
 
@@ -52,7 +54,8 @@ impl Drop for Share {
 
 /// Compiles a pattern in the syntax of `regex`, and tells what it takes, more or less: it is there forwards and backwards.
 pub(super) fn compile(pattern: &str) -> Option<(Regex, usize)> {
-    LIMITS.iter().find_map(|limit| {
+    let least = pattern.len().saturating_mul(LETTER).min(LIMITS[LIMITS.len() - 1]);
+    LIMITS.iter().filter(|limit| **limit >= least).find_map(|limit| {
         let regex = RegexBuilder::new(pattern).size_limit(*limit).build().ok()?;
         Some((regex, 2 * limit))
     })

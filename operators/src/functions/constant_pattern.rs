@@ -51,73 +51,74 @@ impl ConstantPattern {
         }
     }
 
-    /// About how much there is to compile, in letters: each part as often as counts such as `{1,90}` repeat it.
+    /// About how much there is to compile, in letters.
     pub fn cost(&self) -> usize {
-        // Of the group that is open: the sum, and what its last part takes of it. And the sums of those around it.
-        let (mut sum, mut last) = (0_usize, 0_usize);
-        let mut around: Vec<usize> = Vec::new();
-        let mut rest = self.text.as_str();
-        while let Some(c) = rest.chars().next() {
-            rest = &rest[c.len_utf8()..];
-            let part = match c {
-                '(' => {
-                    around.push(std::mem::take(&mut sum));
-                    last = 0;
-                    continue;
-                }
-                ')' => {
-                    last = sum;
-                    sum = sum.saturating_add(around.pop().unwrap_or(0));
-                    continue;
-                }
-                '{' => {
-                    if let Some((counts, behind)) = rest.split_once('}')
-                        && let Some(times) = most_times(counts)
-                    {
-                        rest = behind;
-                        let repeated = last.saturating_mul(times);
-                        sum = sum.saturating_add(repeated.saturating_sub(last));
-                        last = repeated.max(last);
-                        continue;
-                    }
-                    1
-                }
-                '*' | '+' | '?' | '|' => continue,
-                '[' => {
-                    let end = rest.char_indices().skip(1).find(|(_, c)| *c == ']').map_or(0, |(end, _)| end);
-                    let (class, behind) = rest.split_at(end);
-                    rest = behind.strip_prefix(']').unwrap_or(behind);
-                    if class.starts_with('^') || class.contains(r"\p") || class.contains(r"\P") {
-                        PROPERTY
-                    } else {
-                        CLASS
-                    }
-                }
-                '.' | '%' | '_' => CLASS,
-                '\\' => {
-                    let escaped = rest.chars().next();
-                    rest = &rest[escaped.map_or(0, char::len_utf8)..];
-                    match escaped {
-                        Some('p' | 'P') => {
-                            if let Some((_, behind)) = rest.strip_prefix('{').and_then(|name| name.split_once('}')) {
-                                rest = behind;
-                            }
-                            PROPERTY
-                        }
-                        _ => 1,
-                    }
-                }
-                _ => 1,
-            };
-            sum = sum.saturating_add(part);
-            last = part;
-        }
-        around.into_iter().fold(sum, usize::saturating_add)
+        letters(&self.text)
     }
 }
 
+/// How many letters a pattern has, classes counted as several: each part as often as counts such as `{1,90}` repeat it.
+pub(super) fn letters(pattern: &str) -> usize {
+    // Of the group that is open: the sum, and what its last part takes of it. And the sums of those around it.
+    let (mut sum, mut last) = (0_usize, 0_usize);
+    let mut around: Vec<usize> = Vec::new();
+    let mut rest = pattern;
+    while let Some(c) = rest.chars().next() {
+        rest = &rest[c.len_utf8()..];
+        let part = match c {
+            '(' => {
+                around.push(std::mem::take(&mut sum));
+                last = 0;
+                continue;
+            }
+            ')' => {
+                last = sum;
+                sum = sum.saturating_add(around.pop().unwrap_or(0));
+                continue;
+            }
+            '{' => {
+                if let Some((counts, behind)) = rest.split_once('}')
+                    && let Some(times) = most_times(counts)
+                {
+                    rest = behind;
+                    let repeated = last.saturating_mul(times);
+                    sum = sum.saturating_add(repeated.saturating_sub(last));
+                    last = repeated.max(last);
+                    continue;
+                }
+                1
+            }
+            '*' | '+' | '?' | '|' => continue,
+            '[' => {
+                let end = rest.char_indices().skip(1).find(|(_, c)| *c == ']').map_or(0, |(end, _)| end);
+                let (class, behind) = rest.split_at(end);
+                rest = behind.strip_prefix(']').unwrap_or(behind);
+                if class.starts_with('^') || class.contains(r"\p") || class.contains(r"\P") { PROPERTY } else { CLASS }
+            }
+            '.' | '%' | '_' => CLASS,
+            '\\' => {
+                let escaped = rest.chars().next();
+                rest = &rest[escaped.map_or(0, char::len_utf8)..];
+                match escaped {
+                    Some('p' | 'P') => {
+                        if let Some((_, behind)) = rest.strip_prefix('{').and_then(|name| name.split_once('}')) {
+                            rest = behind;
+                        }
+                        PROPERTY
+                    }
+                    _ => 1,
+                }
+            }
+            _ => 1,
+        };
+        sum = sum.saturating_add(part);
+        last = part;
+    }
+    around.into_iter().fold(sum, usize::saturating_add)
+}
+
 /// The larger number of `2`, `2,` or `2,3`; none if it is none of these.
-fn most_times(counts: &str) -> Option<usize> {
+pub(super) fn most_times(counts: &str) -> Option<usize> {
     let (least, most) = counts.split_once(',').unwrap_or((counts, counts));
     let number = |digits: &str| match digits.bytes().all(|byte| byte.is_ascii_digit()) {
         // What is too large to be read is refused as a pattern.

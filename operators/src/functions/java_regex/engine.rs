@@ -7,18 +7,21 @@ use std::sync::OnceLock;
 use krabka_java_regex::JavaPattern;
 use wiesel_common::quote::quote;
 
+use super::after;
+use super::extent::Extent;
 use crate::ending;
 use crate::expression::check_value;
 use crate::operator::{Error, Result};
 
-/// The longest text in bytes. A search in which each place looks at all that follows is quadratic, takes no steps of backtracking
-/// for it, and cannot be ended: of this text it takes minutes, of one ten times as long hours.
-const LONGEST_TEXT: usize = 512 << 10;
+/// A text of more bytes is searched piece by piece where the pattern allows it. A search for all matches in one call looks through
+/// the whole text at each match, and nothing can end it.
+const PIECE: usize = 1 << 10;
 
 /// A pattern of this engine.
 pub(super) struct Java {
     source: String,
     pattern: JavaPattern,
+    extent: Extent,
     /// For each group what tells whether it took part.
     probes: Vec<OnceLock<Option<Probe>>>,
 }
@@ -36,7 +39,7 @@ impl Java {
         match JavaPattern::compile(source) {
             Ok(pattern) => {
                 let probes = (0..pattern.group_count()).map(|_| OnceLock::new()).collect();
-                Ok(Some(Self { source: source.clone(), pattern, probes }))
+                Ok(Some(Self { source: source.clone(), pattern, extent: Extent::of(source), probes }))
             }
             Err(error) => match refusal(source, &error.to_string()) {
                 Some(reason) => Err(reason),
@@ -50,11 +53,82 @@ impl Java {
     }
 
     pub fn is_match(&self, text: &str) -> Result<bool> {
-        let mark = mark(text)?;
-        Ok(self.replace(&self.pattern, text, mark.encode_utf8(&mut [0; 4]), false)?.contains(mark))
+        Ok(self.first(text, 0)?.is_some())
     }
 
-    /// The first match or all, each with a group, which the pattern must have.
+    /// The first match with a group, which the pattern must have.
+    pub fn first<'t>(&self, text: &'t str, group: usize) -> Result<Option<Found<'t>>> {
+        let mut first = None;
+        self.walk(text, group, false, |found| {
+            first = Some(found);
+            Ok(false)
+        })?;
+        Ok(first)
+    }
+
+    /// All matches with a group, which the pattern must have, until one is the last that is asked for.
+    pub fn each<'t>(&self, text: &'t str, group: usize, visit: impl FnMut(Found<'t>) -> Result<bool>) -> Result<()> {
+        self.walk(text, group, true, visit)
+    }
+
+    fn walk<'t>(
+        &self,
+        text: &'t str,
+        group: usize,
+        all: bool,
+        mut visit: impl FnMut(Found<'t>) -> Result<bool>,
+    ) -> Result<()> {
+        if text.len() > PIECE && self.extent.is_forward(text) {
+            return self.walk_pieces(text, group, all, visit);
+        }
+        self.check(text, if all { self.extent.longest_for_all } else { self.extent.longest })?;
+        for found in self.search(text, group, all)? {
+            ending::check()?;
+            if !visit(found)? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// The matches of a pattern that does not look behind. If it does not look far ahead either, each piece of the text is
+    /// searched with what a match in it may look at; if it does, the rest of the text is searched for one match after the other.
+    fn walk_pieces<'t>(
+        &self,
+        text: &'t str,
+        group: usize,
+        all: bool,
+        mut visit: impl FnMut(Found<'t>) -> Result<bool>,
+    ) -> Result<()> {
+        let mut from = 0;
+        loop {
+            // Matches are right that begin before `bound`.
+            let bound = boundary(text, from.saturating_add(PIECE));
+            let end = self.extent.reach.map_or(text.len(), |reach| boundary(text, bound.saturating_add(reach)));
+            let is_last = end == text.len();
+            let piece = &text[from..end];
+            self.check(piece, self.extent.longest)?;
+            let (mut next, mut found_any) = (Some(from), false);
+            for mut found in self.search(piece, group, all && self.extent.reach.is_some())? {
+                found.span = from + found.span.start..from + found.span.end;
+                if !is_last && found.span.start >= bound {
+                    break;
+                }
+                (next, found_any) = (after(text, found.span.clone()), true);
+                if !visit(found)? {
+                    return Ok(());
+                }
+            }
+            from = match next {
+                Some(next) if !is_last => next.max(bound),
+                // Only one match was looked for.
+                Some(next) if found_any && self.extent.reach.is_none() => next,
+                _ => return Ok(()),
+            };
+        }
+    }
+
+    /// The first match or all in one call.
     pub fn search<'t>(&self, text: &'t str, group: usize, all: bool) -> Result<Vec<Found<'t>>> {
         let mut found = self.spans(text, all)?;
         if group == 0 || found.is_empty() {
@@ -73,6 +147,7 @@ impl Java {
             false => None,
         };
         for (index, (found, group)) in found.iter_mut().zip(groups).enumerate() {
+            ending::check()?;
             let is_set = !group.is_empty() || took_part.as_ref().is_some_and(|took| took.get(index) == Some(&true));
             // Any place with the same characters will do.
             found.group = text.find(group).filter(|_| is_set).map(|start| &text[start..start + group.len()]);
@@ -112,10 +187,11 @@ impl Java {
 
     fn replace(&self, pattern: &JavaPattern, text: &str, with: &str, all: bool) -> Result<String> {
         ending::check()?;
-        if text.len() > LONGEST_TEXT {
-            return Err(too_long(&self.source, text.len()));
-        }
         pattern.replace(text, with, all).map_err(|error| self.failure(&error.to_string()))
+    }
+
+    fn check(&self, text: &str, longest: usize) -> Result<()> {
+        if text.len() <= longest { Ok(()) } else { Err(too_long(&self.source, text.len(), longest)) }
     }
 
     /// The replacements are ours, so what fails is a search that needs more steps than it may take.
@@ -129,11 +205,20 @@ impl Java {
     }
 }
 
-fn too_long(source: &str, bytes: usize) -> Error {
+/// The place or the next one that does not cut a character; the end if it is beyond it.
+fn boundary(text: &str, mut place: usize) -> usize {
+    while place < text.len() && !text.is_char_boundary(place) {
+        place += 1;
+    }
+    place.min(text.len())
+}
+
+fn too_long(source: &str, bytes: usize, longest: usize) -> Error {
     let message = format!(
         "the regular expression '{}' met a text of {bytes} bytes. For what it has (look-around, a back reference, a possessive \
          quantifier and the like, also `$` before the end of a line and `\\b` beside letters beyond ASCII) texts are searched by \
-         backtracking, and have {LONGEST_TEXT} bytes at most: write the pattern without it, or shorten the text",
+         backtracking, and have {longest} bytes at most for this pattern: write it without that or with fewer repetitions, or \
+         shorten the text",
         quote(source)
     );
     Error::data("java.lang.RuntimeException", message)

@@ -15,6 +15,7 @@ use crate::expression::check_value;
 use crate::operator::{Error, Result};
 
 mod engine;
+mod extent;
 mod scan;
 #[cfg(test)]
 mod tests;
@@ -24,6 +25,11 @@ use scan::Fast;
 
 /// The longest pattern in bytes.
 pub(super) const MAX_PATTERN: usize = 64 << 10;
+/// What one search of the fast engine may take: bytes of the text times bytes of the compiled pattern. At worst it looks at each
+/// part of the pattern for each character, some seconds for so much, and nothing can end it.
+const MAX_SEARCH: usize = 1 << 37;
+/// A search of more asks before it begins whether the task is to end.
+const LONG_SEARCH: usize = 1 << 30;
 
 /// A compiled pattern.
 pub(super) struct Regexp {
@@ -77,12 +83,33 @@ impl Regexp {
         compiled.as_ref().map_err(|reason| unusable(&self.source, reason))
     }
 
-    fn fast(&self, text: &str) -> Option<&Fast> {
-        self.fast.as_ref().filter(|fast| fast.answers(text))
+    /// The fast engine, if it answers for the text.
+    fn fast(&self, text: &str) -> Result<Option<&Fast>> {
+        let Some(fast) = self.fast.as_ref().filter(|fast| fast.answers(text)) else { return Ok(None) };
+        let search = text.len().saturating_mul(fast.bytes);
+        if search > MAX_SEARCH {
+            return Err(self.takes_too_much(text, fast));
+        }
+        if search > LONG_SEARCH {
+            ending::check()?;
+        }
+        Ok(Some(fast))
     }
 
-    fn fast_with_groups(&self, text: &str) -> Option<&Fast> {
-        self.fast(text).filter(|fast| fast.groups_alike)
+    fn fast_with_groups(&self, text: &str) -> Result<Option<&Fast>> {
+        Ok(self.fast(text)?.filter(|fast| fast.groups_alike))
+    }
+
+    fn takes_too_much(&self, text: &str, fast: &Fast) -> Error {
+        let message = format!(
+            "the regular expression '{}' met a text of {} bytes. Compiled it has about {} bytes, and texts have {} bytes at most for \
+             so large a pattern: write it with smaller counts of repetition or fewer alternatives, or shorten the text",
+            quote(&self.source),
+            text.len(),
+            fast.bytes,
+            MAX_SEARCH / fast.bytes.max(1)
+        );
+        Error::data("java.lang.RuntimeException", message)
     }
 
     /// The number of groups, without the whole match.
@@ -100,7 +127,7 @@ impl Regexp {
 
     /// `Matcher.find`.
     pub fn is_match(&self, text: &str) -> Result<bool> {
-        match self.fast(text) {
+        match self.fast(text)? {
             Some(fast) => Ok(fast.regex.is_match(text)),
             None => self.java()?.is_match(text),
         }
@@ -108,9 +135,9 @@ impl Regexp {
 
     /// The first match.
     pub fn find(&self, text: &str) -> Result<Option<Range<usize>>> {
-        match self.fast(text) {
+        match self.fast(text)? {
             Some(fast) => Ok(fast.regex.find(text).map(|found| found.range())),
-            None => Ok(self.java()?.search(text, 0, false)?.into_iter().next().map(|found| found.span)),
+            None => Ok(self.java()?.first(text, 0)?.map(|found| found.span)),
         }
     }
 
@@ -124,7 +151,7 @@ impl Regexp {
         if group == 0 {
             return Ok(self.find(text)?.map(|span| &text[span]));
         }
-        if let Some(fast) = self.fast_with_groups(text) {
+        if let Some(fast) = self.fast_with_groups(text)? {
             return Ok(match locations {
                 Some(locations) => {
                     let found = fast.regex.captures_read(locations, text).and_then(|_| locations.get(group));
@@ -137,19 +164,25 @@ impl Regexp {
         if group > java.group_count() {
             return Ok(None);
         }
-        Ok(java.search(text, group, false)?.into_iter().next().and_then(|found| found.group))
+        Ok(java.first(text, group)?.and_then(|found| found.group))
     }
 
     /// All matches as `Matcher.find` finds them: an empty match may follow right after another.
     pub fn each(&self, text: &str, mut visit: impl FnMut(Range<usize>) -> Result<()>) -> Result<()> {
-        let Some(fast) = self.fast(text) else {
-            return self.java()?.search(text, 0, true)?.into_iter().try_for_each(|found| visit(found.span));
+        self.each_until(text, |span| visit(span).map(|()| true))
+    }
+
+    /// The matches up to the first for which there is to be no other.
+    fn each_until(&self, text: &str, mut visit: impl FnMut(Range<usize>) -> Result<bool>) -> Result<()> {
+        let Some(fast) = self.fast(text)? else {
+            return self.java()?.each(text, 0, |found| visit(found.span));
         };
-        let (mut at, mut steps) = (Some(0), Steps::default());
+        let (mut at, mut questions) = (Some(0), Questions::of(text, fast));
         while let Some(found) = at.and_then(|at| fast.regex.find_at(text, at)) {
-            // Each search is linear, so all of them together may be quadratic.
-            steps.step()?;
-            visit(found.range())?;
+            questions.ask()?;
+            if !visit(found.range())? {
+                break;
+            }
             at = after(text, found.range());
         }
         Ok(())
@@ -165,13 +198,13 @@ impl Regexp {
         if group == 0 {
             return self.each(text, |span| visit(Some(&text[span])));
         }
-        let Some(fast) = self.fast_with_groups(text) else {
-            return self.java()?.search(text, group, true)?.into_iter().try_for_each(|found| visit(found.group));
+        let Some(fast) = self.fast_with_groups(text)? else {
+            return self.java()?.each(text, group, |found| visit(found.group).map(|()| true));
         };
         let mut locations = fast.regex.capture_locations();
-        let (mut at, mut steps) = (Some(0), Steps::default());
+        let (mut at, mut questions) = (Some(0), Questions::of(text, fast));
         while let Some(found) = at.and_then(|at| fast.regex.captures_read_at(&mut locations, text, at)) {
-            steps.step()?;
+            questions.ask()?;
             visit(locations.get(group).map(|(start, end)| &text[start..end]))?;
             at = after(text, found.range());
         }
@@ -201,16 +234,11 @@ impl Regexp {
     /// What is before the first match and what is behind it, as `String.split` with a limit of two gives them.
     pub fn split_once<'t>(&self, text: &'t str) -> Result<(&'t str, Option<&'t str>)> {
         let mut first = None;
-        let mut first_of = |span: Range<usize>| {
-            if span.end > 0 && first.is_none() {
-                first = Some(span);
-            }
-        };
         match self.find(text)? {
-            Some(span) if span.end > 0 => first_of(span),
-            Some(_) => self.each(text, |span| {
-                first_of(span);
-                Ok(())
+            Some(span) if span.end > 0 => first = Some(span),
+            Some(_) => self.each_until(text, |span| {
+                first = Some(span).filter(|span| span.end > 0);
+                Ok(first.is_none())
             })?,
             None => {}
         }
@@ -218,6 +246,23 @@ impl Regexp {
             Some(span) => (&text[..span.start], Some(&text[span.end..])),
             None => (text, None),
         })
+    }
+}
+
+/// Whether the task is to end is asked once in many matches, or at each if a search may take long: it is linear, so all of them
+/// together may be quadratic.
+struct Questions {
+    is_long: bool,
+    steps: Steps,
+}
+
+impl Questions {
+    fn of(text: &str, fast: &Fast) -> Self {
+        Self { is_long: text.len().saturating_mul(fast.bytes) > LONG_SEARCH, steps: Steps::default() }
+    }
+
+    fn ask(&mut self) -> Result<()> {
+        if self.is_long { ending::check() } else { self.steps.step() }
     }
 }
 

@@ -1,8 +1,8 @@
 //! Which patterns the `regex` crate answers as Java does, written in its syntax.
 //!
 //! The scan is strict: what it does not know goes to the engine of Java's semantics, which is right and slower. What it
-//! takes: literals, classes, groups, alternatives, greedy and lazy repetition, `.`, `^`, `$`, `\b`, and `(?i)` and `(?s)`
-//! at the start.
+//! takes: literals, classes, groups, alternatives, greedy and lazy repetition, `.`, `^`, `$`, `\b`, `(?i)` and `(?s)`
+//! at the start, and the empty pattern.
 use regex::Regex;
 
 use crate::functions::compiled;
@@ -44,7 +44,10 @@ impl Fast {
 pub(super) fn fast(pattern: &str) -> Option<Fast> {
     let mut scan = Scan::new(pattern);
     scan.flags();
-    scan.alternatives()?;
+    // The empty pattern, which both find before each character and at the end.
+    if !scan.rest.is_empty() {
+        scan.alternatives()?;
+    }
     if !scan.rest.is_empty() {
         return None;
     }

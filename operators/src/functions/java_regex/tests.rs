@@ -20,6 +20,17 @@ fn replaced(source: &str, text: &str, with: &str) -> String {
     out + &text[rest..]
 }
 
+/// All matches with a group by the engine of Java's semantics.
+fn found_by<'t>(java: &Java, text: &'t str, group: usize) -> Vec<(Range<usize>, Option<&'t str>)> {
+    let mut all = Vec::new();
+    let each = java.each(text, group, |found| {
+        all.push((found.span, found.group));
+        Ok(true)
+    });
+    each.unwrap();
+    all
+}
+
 /// What Flink answered.
 #[test]
 fn patterns_replace_as_java_does() {
@@ -133,12 +144,14 @@ fn both_engines_agree_where_the_fast_one_is_taken() {
         r"\p{Alpha}",
         r"\Qa\E+",
         "a{2,3}?",
+        "",
+        "(?i)",
     ] {
         let fast = scan::fast(source).unwrap_or_else(|| panic!("{source} is not fast"));
         let java = Java::compile(source).unwrap().unwrap();
         let both = compile(source);
         for text in texts {
-            let expected: Vec<_> = java.search(text, 0, true).unwrap().into_iter().map(|found| found.span).collect();
+            let expected: Vec<_> = found_by(&java, text, 0).into_iter().map(|(span, _)| span).collect();
             let mut found = Vec::new();
             both.each(text, |span| {
                 found.push(span);
@@ -147,8 +160,7 @@ fn both_engines_agree_where_the_fast_one_is_taken() {
             .unwrap();
             assert_eq!(found, expected, "{source} in {text:?}");
             for group in 1..fast.regex.captures_len() {
-                let expected =
-                    java.search(text, group, false).unwrap().into_iter().next().and_then(|found| found.group);
+                let expected = java.first(text, group).unwrap().and_then(|found| found.group);
                 assert_eq!(both.group(text, group, None).unwrap(), expected, "{source} in {text:?}");
             }
         }
@@ -257,6 +269,112 @@ fn backtracking_has_a_longest_text() {
     let error = compile("(?=a*c)a").is_match(&"a".repeat((512 << 10) + 1)).unwrap_err();
     assert!(error.to_string().contains("met a text of 524289 bytes"), "{error}");
     assert!(compile("(?=b)b").is_match(&"ab".repeat(256 << 10)).unwrap());
+}
+
+/// Failed before: it was one call of the engine over the whole text for all matches, which nothing ended, and which looked through
+/// the whole text at each match.
+#[test]
+fn backtracking_ends_between_matches() {
+    let text = "a1".repeat(50_000);
+    for source in ["a(?=1)", "(?=a1+)a", r"(\w)(?=\w)", "(?!2)"] {
+        let java = Java::compile(source).unwrap().unwrap();
+        let told = std::cell::RefCell::new(None);
+        let mut count = 0;
+        let each = java.each(&text[..40_000], 0, |_| {
+            count += 1;
+            if count == 3 {
+                *told.borrow_mut() = Some(crate::ending::told());
+            }
+            Ok(true)
+        });
+        assert!(matches!(each, Err(Error::Cancelled)), "{source}");
+        assert!(count <= PIECE_AND_MORE, "{source}: {count}");
+    }
+    // Neither has a longest text: pieces of it are searched.
+    let mut count = 0;
+    compile("a(?=1)")
+        .each(&text, |_| {
+            count += 1;
+            Ok(())
+        })
+        .unwrap();
+    assert_eq!(count, 50_000);
+    assert!(compile("a1(?!a)").is_match(&text).unwrap());
+    assert!(!compile("a(?!1)").is_match(&"a1".repeat(300 << 10)).unwrap());
+}
+
+/// More than the matches of one piece of the text.
+const PIECE_AND_MORE: usize = 2000;
+
+/// What is found piece by piece is what one call finds in the whole text.
+#[test]
+fn pieces_of_a_text_have_the_matches_of_the_whole() {
+    let texts = [
+        "a1b😀\r\n,,k=v ".repeat(120),
+        "é1".repeat(600),
+        format!("{}b{}b", "a".repeat(1023), "a".repeat(500)),
+        format!("{}\r\n", "a\r\n".repeat(450)),
+    ];
+    for source in [
+        "(?=a)",
+        "a(?=1)",
+        r"(\w)(?=\w)",
+        "a{2,60}(?=b)",
+        "(?>a{0,40})(b)?",
+        "a*(?=b)",
+        r"(.)\1",
+        "(?=(b?))",
+        r"\R",
+        "a++",
+        "(?m)a$",
+        r"[^a]{1,3}(?![a-z&&[^c]])",
+        "",
+    ] {
+        let java = Java::compile(source).unwrap().unwrap();
+        for text in &texts {
+            for group in 0..=java.group_count() {
+                let mut whole = Vec::new();
+                for found in java.search(text, group, true).unwrap() {
+                    whole.push((found.span, found.group));
+                }
+                assert_eq!(found_by(&java, text, group), whole, "{source}, group {group}");
+                let first = java.first(text, group).unwrap().map(|found| (found.span, found.group));
+                assert_eq!(first, whole.into_iter().next(), "{source}, group {group}");
+            }
+        }
+    }
+}
+
+/// Failed before: a text of any length was searched for a pattern of any size, which takes the one times the other at worst.
+#[test]
+fn a_large_pattern_has_a_longest_text() {
+    let text = "a".repeat(1 << 20);
+    let large = compile("(a{1,100}){1,50}b");
+    let error = large.is_match(&text).unwrap_err().to_string();
+    assert!(error.contains("met a text of 1048576 bytes") && error.contains("smaller counts"), "{error}");
+    assert!(large.find(&text).is_err() && large.group(&text, 1, None).is_err());
+    assert!(large.each(&text, |_| Ok(())).is_err() && large.each_group(&text, 1, |_| Ok(())).is_err());
+    assert!(large.is_match(&format!("{}b", "a".repeat(500))).unwrap());
+    assert!(!compile("a.*b").is_match(&"a".repeat(2 << 20)).unwrap());
+    assert!(compile(r"\d+").is_match(&format!("{}1", "a".repeat(12 << 20))).unwrap());
+}
+
+/// Failed before: the empty pattern was searched by backtracking, which looked through the whole text at each of its matches.
+#[test]
+fn the_empty_pattern_is_fast() {
+    let regex = compile("");
+    assert!(regex.fast.is_some());
+    let mut count = 0;
+    regex
+        .each(&"é😀".repeat(50_000), |_| {
+            count += 1;
+            Ok(())
+        })
+        .unwrap();
+    assert_eq!(count, 100_001);
+    assert_eq!(regex.find("ab").unwrap(), Some(0..0));
+    assert_eq!(regex.group("ab", 0, None).unwrap(), Some(""));
+    assert_eq!(regex.split_once(&"a".repeat(1 << 20)).unwrap().0, "a");
 }
 
 /// Failed before: 3,000 constant patterns of twenty letters each were gigabytes.
