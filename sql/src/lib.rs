@@ -18,5 +18,5 @@ mod script;
 pub mod session;
 mod stack;
 
-pub use script::{still_wanted, while_wanted};
+pub use script::{MAX_UPLOAD_BYTES, still_wanted, while_wanted};
 pub use stack::{on_deep_stack, spawn_on_deep_stack};

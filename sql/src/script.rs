@@ -10,6 +10,8 @@ use wiesel_operators::functions::ConstantPattern;
 
 use crate::error::{Error, Result};
 
+/// Bytes of a script that a JobManager is given to plan, at most.
+pub const MAX_UPLOAD_BYTES: usize = 2 << 20;
 /// What the constant regular expressions of a script may cost, see [`ConstantPattern::cost`]: a few seconds.
 const MAX_PATTERN_COST: usize = 200_000;
 

@@ -9,7 +9,7 @@ use serde_norway::Value;
 
 use super::nesting::{MAX_DEPTH, is_too_deep};
 use super::{ConfigError, Configuration};
-use crate::filesystem::read_any;
+use crate::input::{Bound, read_file};
 use crate::quote::quote;
 use crate::text::without_byte_order_mark;
 
@@ -18,8 +18,9 @@ const CONFIG_FILE: &str = "config.yaml";
 /// The file of Flink 1.x, one `key: value` a line. Where it exists it is the one that is read, as in Flink 1.19 and 1.20.
 const LEGACY_FILE: &str = "flink-conf.yaml";
 
-/// The longest configuration file, in bytes.
-const MAX_FILE: u64 = 16 << 20;
+/// What a configuration file may have.
+const MAX_FILE: Bound =
+    Bound { bytes: 1 << 20, advice: "a configuration is short: FLINK_CONF_DIR names the folder that holds it" };
 
 /// The variable with lines of the same form.
 const PROPERTIES: &str = "FLINK_PROPERTIES";
@@ -83,9 +84,9 @@ pub fn from_sources(
 fn from_folder(folder: &Path) -> Result<Configuration, ConfigError> {
     let legacy = folder.join(LEGACY_FILE);
     let (path, is_legacy) = if legacy.is_file() { (legacy, true) } else { (folder.join(CONFIG_FILE), false) };
-    let name = path.display().to_string();
+    let name = quote(&path.to_string_lossy()).into_owned();
     let unreadable = |reason: String| ConfigError::Unreadable { source_name: name.clone(), reason };
-    let bytes = read_any(&path, MAX_FILE).map_err(|error| match error.kind() {
+    let bytes = read_file(&path, &MAX_FILE).map_err(|error| match error.kind() {
         ErrorKind::NotFound | ErrorKind::NotADirectory => {
             unreadable(format!("{error}; set FLINK_CONF_DIR to the folder that holds config.yaml"))
         }
@@ -112,7 +113,7 @@ fn from_lines(text: &str) -> Result<Vec<(String, String)>, String> {
             Some((key, value)) if !key.is_empty() && !value.is_empty() => {
                 pairs.push((key.to_owned(), value.to_owned()))
             }
-            _ => return Err(format!("line {}: expected `key: value`, found `{}`", number + 1, shown(line))),
+            _ => return Err(format!("line {}: expected `key: value`, found `{}`", number + 1, quote(shown(line)))),
         }
     }
     Ok(pairs)

@@ -435,3 +435,23 @@ proptest! {
         let _ = from_sources(Some(files.path()), Some(&text), []);
     }
 }
+
+/// Before, a folder's file was read whole, though it was a device that goes on for ever.
+#[test]
+fn a_file_that_is_none_or_too_long_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("config.yaml");
+    let refused = || from_sources(Some(folder.path()), None, []).unwrap_err().to_string();
+    std::os::unix::fs::symlink("/dev/zero", &path).unwrap();
+    let said = refused();
+    assert!(said.contains("config.yaml") && said.contains("a device"), "{said}");
+    std::fs::remove_file(&path).unwrap();
+    std::fs::write(&path, format!("a: b\n#{}\n", "x".repeat(1 << 20))).unwrap();
+    let said = refused();
+    let parts = ["config.yaml", "1048583 bytes, of at most 1048576", "FLINK_CONF_DIR"];
+    assert!(parts.iter().all(|part| said.contains(part)), "{said}");
+    // What is wrong with a line is told with its beginning.
+    std::fs::write(folder.path().join("flink-conf.yaml"), "x".repeat(1 << 19)).unwrap();
+    let said = refused();
+    assert!(said.contains("line 1: expected") && said.len() < 1000, "{said}");
+}

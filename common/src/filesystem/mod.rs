@@ -32,9 +32,9 @@ mod unfinished;
 mod tests;
 
 use bounded::Bound;
-pub use bounded::{Check, Refusal, read_any, read_regular, read_to_limit};
+pub use bounded::{Check, Refusal, read_regular};
 pub use error::{Error, ErrorKind};
-pub(crate) use regular::withhold;
+pub(crate) use regular::{name_of, withhold};
 pub use regular::{check_place, check_regular, open_regular};
 pub use unfinished::{Unfinished, UploadStore};
 

@@ -2,10 +2,10 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 
-use super::bounded::read_any;
+use crate::input::{Bound, read_file};
 
-/// The longest of these files, in bytes; a longer one counts as none.
-const MAX_FILE: u64 = 1 << 20;
+/// What such a file may have.
+const MAX_FILE: Bound = Bound { bytes: 1 << 20, advice: "a file with profiles is short" };
 
 /// What a profile holds.
 #[derive(Default, PartialEq, Eq)]
@@ -24,8 +24,10 @@ pub(super) fn load(variable: impl Fn(&str) -> Option<String>) -> Profile {
         let path = variable(override_key).map(PathBuf::from);
         path.or_else(|| Some(PathBuf::from(variable("HOME")?).join(".aws").join(name)))
     };
-    let read = |path: PathBuf| String::from_utf8(read_any(&path, MAX_FILE).ok()?).ok();
-    let text = |path: Option<PathBuf>| path.and_then(read).unwrap_or_default();
+    let text = |path: Option<PathBuf>| {
+        let bytes = path.and_then(|path| read_file(&path, &MAX_FILE).ok());
+        bytes.and_then(|bytes| String::from_utf8(bytes).ok()).unwrap_or_default()
+    };
     let credentials = text(file("AWS_SHARED_CREDENTIALS_FILE", "credentials"));
     let config = text(file("AWS_CONFIG_FILE", "config"));
     from_texts(&name, &credentials, &config)

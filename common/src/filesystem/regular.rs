@@ -137,7 +137,8 @@ pub fn check_regular(metadata: &Metadata) -> io::Result<()> {
     Err(io::Error::new(io::ErrorKind::InvalidInput, format!("it is {}: only files can be read", name_of(kind))))
 }
 
-fn name_of(kind: FileType) -> &'static str {
+/// What something that is no file is called.
+pub(crate) fn name_of(kind: FileType) -> &'static str {
     if kind.is_fifo() {
         "a FIFO"
     } else if kind.is_socket() {

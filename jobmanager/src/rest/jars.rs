@@ -11,11 +11,12 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use wiesel_common::config::Configuration;
-use wiesel_common::filesystem::read_regular;
 use wiesel_common::id::JobId;
+use wiesel_common::input::{Bound, read_file};
 use wiesel_common::quote::quote;
 use wiesel_common::text::without_byte_order_mark;
 use wiesel_proto as proto;
+use wiesel_sql::MAX_UPLOAD_BYTES;
 use wiesel_sql::error::Error;
 use wiesel_sql::parser::{StatementText, parse_statement, split};
 use wiesel_sql::session::{ExecuteOptions, Outcome, Session};
@@ -32,9 +33,10 @@ use crate::jobmaster::{JobMasterHandle, Message};
 
 /// How often a script that waits for one job before the next (`table.dml-sync`) looks at it.
 const SYNC_POLL: Duration = Duration::from_millis(50);
-/// The longest script, in bytes.
-const MAX_SCRIPT_BYTES: usize = 2 << 20;
-/// The longest name of one, in bytes: with the hash before it, it is the name of a file.
+/// What the file of one may have.
+const MAX_FILE: Bound =
+    Bound { bytes: MAX_UPLOAD_BYTES, advice: "it is not what was uploaded; upload the script again" };
+/// The longest name of a script, in bytes: with the hash before it, it is the name of a file.
 const MAX_NAME_BYTES: usize = 150;
 /// The longest statement of one. Its tokens take some hundred times as much.
 const MAX_STATEMENT_BYTES: usize = 1 << 20;
@@ -129,9 +131,9 @@ fn script_of(part: &Part) -> Result<(String, String), String> {
         ));
     }
     let name = name.replace(|c: char| c.is_control(), "_");
-    if part.content.len() > MAX_SCRIPT_BYTES {
+    if part.content.len() > MAX_UPLOAD_BYTES {
         return Err(format!(
-            "`{name}` has {} bytes: a script may have at most {MAX_SCRIPT_BYTES}. Split it, or read rows that it contains from a \
+            "`{name}` has {} bytes: a script may have at most {MAX_UPLOAD_BYTES}. Split it, or read rows that it contains from a \
              file.",
             part.content.len()
         ));
@@ -165,9 +167,8 @@ fn store(folder: &FilePath, name: &str, content: &[u8]) -> Result<PathBuf, RestE
 /// The text of an artifact, verified.
 fn load(path: &FilePath, id: &str) -> Result<String, RestError> {
     let failed = |reason: String| RestError::internal(format!("java.io.IOException: {}: {reason}", path.display()));
-    let unreadable = |error: &dyn std::fmt::Display| failed(format!("cannot be read: {error}"));
-    let bytes = read_regular(path, MAX_SCRIPT_BYTES as u64).map_err(|error| unreadable(&error))?;
-    let text = String::from_utf8(bytes).map_err(|error| unreadable(&error))?;
+    let bytes = read_file(path, &MAX_FILE).map_err(|error| failed(format!("cannot be read: {error}")))?;
+    let text = String::from_utf8(bytes).map_err(|error| failed(format!("cannot be read: {error}")))?;
     if !id.starts_with(&hash_of(text.as_bytes())) {
         return Err(failed("the content is not what was uploaded; upload the script again".into()));
     }
@@ -494,9 +495,9 @@ mod tests {
 
     #[test]
     fn a_script_has_a_size_and_a_number_of_jobs() {
-        let refused = upload_of("a.sql", " ".repeat(MAX_SCRIPT_BYTES + 1).as_bytes()).unwrap_err();
+        let refused = upload_of("a.sql", " ".repeat(MAX_UPLOAD_BYTES + 1).as_bytes()).unwrap_err();
         assert!(refused.contains("2097153 bytes") && refused.contains("at most 2097152"), "{refused}");
-        assert!(upload_of("a.sql", " ".repeat(MAX_SCRIPT_BYTES).as_bytes()).is_ok());
+        assert!(upload_of("a.sql", " ".repeat(MAX_UPLOAD_BYTES).as_bytes()).is_ok());
         let long = format!("SELECT 1;\nSELECT '{}';", "x".repeat(MAX_STATEMENT_BYTES));
         let refused = format!("{:?}", check("a.sql", &long).unwrap_err());
         assert!(refused.contains("the statement at line 2, column 1 has 1048585 bytes"), "{refused}");
@@ -539,6 +540,10 @@ mod tests {
         assert_eq!(load(&first, id).unwrap(), "SELECT 1;");
         std::fs::write(&first, "SELECT 2;").unwrap();
         assert!(load(&first, id).is_err());
+        // Before, whatever lay there was read whole.
+        std::fs::write(&first, " ".repeat(MAX_UPLOAD_BYTES + 1)).unwrap();
+        let refused = format!("{:?}", load(&first, id).unwrap_err());
+        assert!(refused.contains("2097153 bytes, of at most 2097152"), "{refused}");
     }
 
     #[test]
