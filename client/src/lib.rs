@@ -11,6 +11,7 @@
 mod output;
 
 pub mod cli;
+mod input;
 mod lease;
 mod progress;
 pub mod rest;

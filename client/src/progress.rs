@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use wiesel_common::id::JobId;
 
+use crate::output::printable;
 use crate::rest::RestClient;
 
 /// What Ctrl-C does while the SQL client waits for a job.
@@ -108,7 +109,8 @@ impl Progress {
 
     fn show(&mut self, text: &str) {
         if self.terminal {
-            self.write(&format!("\r\x1b[K{text}"));
+            // In one line, whatever a job is called.
+            self.write(&format!("\r\x1b[K{}", printable(text).replace('\n', " ")));
             self.shown = true;
         }
     }

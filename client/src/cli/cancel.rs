@@ -2,6 +2,7 @@
 use std::process::ExitCode;
 
 use clap::Args;
+use wiesel_common::quote::quote;
 
 use super::operation::wait_for_savepoint;
 use super::options::{Format, directory_and_job};
@@ -35,7 +36,7 @@ impl Cancel {
         }
         println!("DEPRECATION WARNING: Cancelling a job with savepoint is deprecated. Use \"stop\" instead.");
         let format = Format::default().name();
-        let target = directory.as_deref().unwrap_or("default savepoint directory");
+        let target = quote(directory.as_deref().unwrap_or("default savepoint directory"));
         println!("Cancelling job {job} with {format} savepoint to {target}.");
         let operation = client.trigger_savepoint(job, directory.as_deref(), true, format).await.map_err(failed)?;
         let path = wait_for_savepoint(&client, job, &operation, &what).await?;

@@ -8,13 +8,13 @@ use std::time::Duration;
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use serde_json::{Value, json};
 use wiesel_common::config::{Configuration, KeyProblem};
-use wiesel_common::filesystem::read_any;
 use wiesel_common::quote::quote;
-use wiesel_common::text::{suggestion, without_byte_order_mark};
+use wiesel_common::text::suggestion;
 use wiesel_sql::ast::{LocatedStatement, Statement};
 use wiesel_sql::parser::{self, StatementText};
 use wiesel_sql::session::goes_with_jobs;
 
+use crate::input;
 use crate::rest::RestClient;
 
 mod cancel;
@@ -30,9 +30,6 @@ mod submission;
 
 pub(crate) use operation::wait_for_savepoint;
 pub(crate) use run::{end_before_start, end_of, lost_sight_of};
-
-/// The longest script that is read, in bytes.
-pub(crate) const MAX_SCRIPT: u64 = 256 << 20;
 
 /// Runs and controls jobs of a Wiesel cluster.
 #[derive(Parser)]
@@ -163,7 +160,7 @@ fn endpoint(text: &str) -> Option<(&str, u16)> {
 /// `key=value` of a `-D` option.
 pub(crate) fn parse_property(text: &str) -> Result<(String, String), Failure> {
     let pair = text.split_once('=').filter(|(key, _)| !key.trim().is_empty());
-    let (key, value) = pair.ok_or_else(|| anyhow::anyhow!("-D{text}: -Dkey=value expected"))?;
+    let (key, value) = pair.ok_or_else(|| anyhow::anyhow!("-D{}: -Dkey=value expected", quote(text)))?;
     Ok((key.trim().to_owned(), value.to_owned()))
 }
 
@@ -194,23 +191,12 @@ fn problems_of_settings(script: &str) -> Vec<KeyProblem> {
 }
 
 fn read_script(path: &Path) -> Result<String, Failure> {
-    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    let unreadable = |reason: &dyn std::fmt::Display| {
-        anyhow::anyhow!("the client cannot read the script {}: {reason}", absolute.display())
-    };
-    let bytes = read_any(path, MAX_SCRIPT).map_err(|error| unreadable(&error))?;
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
     let is = |extension: &str| path.extension().is_some_and(|found| found.eq_ignore_ascii_case(extension));
-    let only = "Only SQL scripts (*.sql) can be run here";
-    // Under whatever name: a JAR is a ZIP archive.
-    anyhow::ensure!(
-        !is("jar") && !bytes.starts_with(b"PK\x03\x04"),
-        "{only}, `{name}` is none: this cluster has no JVM for jars"
-    );
-    anyhow::ensure!(!is("py"), "{only}, `{name}` is none: this cluster runs no Python");
-    let text = String::from_utf8(bytes)
-        .map_err(|error| unreadable(&format!("it is no text in UTF-8 ({})", error.utf8_error())))?;
-    Ok(without_byte_order_mark(&text).to_owned())
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let only = format!("Only SQL scripts (*.sql) can be run here, `{}` is none", quote(&name));
+    anyhow::ensure!(!is("jar"), "{only}: this cluster has no JVM for jars");
+    anyhow::ensure!(!is("py"), "{only}: this cluster runs no Python");
+    input::script(path, &input::UPLOADED)
 }
 
 /// The name under which a script is uploaded, and which errors in it give: its own, with what the JobManager takes scripts by.

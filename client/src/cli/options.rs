@@ -7,6 +7,7 @@ use clap::Parser;
 use clap::error::{ContextKind, ContextValue};
 use wiesel_common::id::JobId;
 use wiesel_common::keygroup::UPPER_BOUND_MAX_PARALLELISM;
+use wiesel_common::quote::quote;
 
 use super::Failure;
 
@@ -107,9 +108,44 @@ fn with_two_dashes(arguments: impl IntoIterator<Item = OsString>, names: &[&str]
     })
 }
 
-/// Reads the command line of a process. Help, and what is wrong with it, is printed, and the process ends.
+/// What is wrong with arguments, with the beginnings of what was given.
+fn refusal(mut error: clap::Error) -> String {
+    let given: Vec<_> = error.context().map(|(kind, value)| (kind, value.clone())).collect();
+    for (kind, value) in given {
+        if kind != ContextKind::Usage {
+            error.insert(kind, beginning(value));
+        }
+    }
+    error.to_string()
+}
+
+fn beginning(value: ContextValue) -> ContextValue {
+    match value {
+        ContextValue::String(text) => ContextValue::String(quote(&text).into_owned()),
+        ContextValue::Strings(texts) => {
+            ContextValue::Strings(texts.iter().map(|text| quote(text).into_owned()).collect())
+        }
+        ContextValue::StyledStr(text) => ContextValue::StyledStr(quote(&text.to_string()).into_owned().into()),
+        ContextValue::StyledStrs(texts) => {
+            ContextValue::StyledStrs(texts.iter().map(|text| quote(&text.to_string()).into_owned().into()).collect())
+        }
+        other => other,
+    }
+}
+
+/// The exit status that shells and clap have for arguments that make no sense.
+const BAD_ARGUMENTS: i32 = 2;
+
+/// Reads the command line of a process, where the options of these names may have one dash. Help, and what is wrong with it, is
+/// printed, and the process ends.
 pub(crate) fn parse<A: Parser>(names: &[&str]) -> A {
-    try_parse(std::env::args_os().collect(), names).unwrap_or_else(|error| error.exit())
+    try_parse(std::env::args_os().collect(), names).unwrap_or_else(|error| {
+        if !error.use_stderr() {
+            error.exit();
+        }
+        eprintln!("{}", refusal(error).trim_end());
+        std::process::exit(BAD_ARGUMENTS)
+    })
 }
 
 pub(crate) fn try_parse<A: Parser>(written: Vec<OsString>, names: &[&str]) -> Result<A, clap::Error> {
@@ -254,8 +290,9 @@ pub(super) fn job_id(text: Option<&str>, missing: &str) -> Result<JobId, Failure
     let text = text.ok_or_else(|| anyhow::anyhow!("{missing}{HELP}"))?;
     text.parse().map_err(|_| {
         anyhow::anyhow!(
-            "Cannot parse JobID from \"{text}\". The expected format is [0-9a-fA-F]{{32}}, e.g. \
-             fd72014d4c864993a2e5a9287b4a9c5d.{HELP}"
+            "Cannot parse JobID from \"{}\". The expected format is [0-9a-fA-F]{{32}}, e.g. \
+             fd72014d4c864993a2e5a9287b4a9c5d.{HELP}",
+            quote(text)
         )
     })
 }
@@ -275,6 +312,24 @@ mod tests {
         let arguments = ["-hist", "F", "-f", "x.sql", "-hist=F", "-pyarch", "a", "-type"].map(OsString::from);
         let rewritten: Vec<_> = with_two_dashes(arguments, OF_SQL_CLIENT).collect();
         assert_eq!(rewritten, ["--hist", "F", "-f", "x.sql", "--hist=F", "--pyarch", "a", "-type"]);
+    }
+
+    /// Failed before: all of what was given was in the message, once or more.
+    #[test]
+    fn messages_quote_the_beginning_of_what_was_given() {
+        let number = clap::Arg::new("number").short('n').value_parser(clap::value_parser!(u32).range(1..=10));
+        let word = clap::Arg::new("word").value_parser(no_java);
+        let command = clap::Command::new("program").arg(number).arg(word);
+        let long = "x".repeat(130_000);
+        let option = format!("--{long}");
+        for arguments in [vec![long.as_str()], vec!["-n", long.as_str()], vec![option.as_str()]] {
+            let given = std::iter::once("program").chain(arguments);
+            let said = refusal(command.clone().try_get_matches_from(given).unwrap_err());
+            assert!(said.contains("xxx... (") && said.contains("more bytes)") && said.len() < 2500, "{said}");
+            assert!(said.contains("--help"), "{said}");
+        }
+        let missing = job_id(Some(&long), "").unwrap_err().to_string();
+        assert!(missing.contains("more bytes)\". The expected format is") && missing.len() < 1000, "{missing}");
     }
 
     #[test]

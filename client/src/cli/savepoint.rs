@@ -3,6 +3,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 use wiesel_common::id::JobId;
+use wiesel_common::quote::quote;
 
 use super::operation::{wait, wait_for_savepoint};
 use super::options::{self, Format, job_id};
@@ -66,11 +67,12 @@ impl Savepoint {
 }
 
 async fn dispose(client: &RestClient, path: &str) -> Result<ExitCode, Failure> {
-    println!("Disposing savepoint '{path}'.\nWaiting for response...");
-    let what = format!("Failed to dispose the savepoint '{path}'.");
+    let shown = quote(path);
+    println!("Disposing savepoint '{shown}'.\nWaiting for response...");
+    let what = format!("Failed to dispose the savepoint '{shown}'.");
     let operation = client.trigger_disposal(path).await;
     let operation = operation.map_err(|error| anyhow::anyhow!("{what}\nCaused by: {error}"))?;
     wait(client, None, &operation, &what).await?;
-    println!("Savepoint '{path}' disposed.");
+    println!("Savepoint '{shown}' disposed.");
     Ok(ExitCode::SUCCESS)
 }

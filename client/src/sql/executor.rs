@@ -6,6 +6,7 @@ use std::pin::pin;
 use chrono::{Local, TimeZone};
 use wiesel_common::config::Configuration;
 use wiesel_common::id::JobId;
+use wiesel_common::quote::quote;
 use wiesel_operators::types::{RowField, TypeKind};
 use wiesel_sql::ast::{Insert, LocatedStatement, Statement, StopJob};
 use wiesel_sql::parser::{self, StatementText};
@@ -212,7 +213,7 @@ fn tell_end(job: JobId, end: JobEnd) -> Result<(), Failure> {
 
 /// The id in a statement.
 fn job_id(text: &str) -> Result<JobId, Failure> {
-    text.parse().map_err(|_| anyhow::anyhow!("'{text}' is no job id: 32 hexadecimal digits expected"))
+    text.parse().map_err(|_| anyhow::anyhow!("'{}' is no job id: 32 hexadecimal digits expected", quote(text)))
 }
 
 /// A row's values with its kind in front.

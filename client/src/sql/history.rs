@@ -8,14 +8,14 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use wiesel_common::filesystem::read_any;
+use wiesel_common::input::{Bound, check_file, read_file};
 
 /// How many statements a session remembers, as Flink's does.
 pub(super) const ENTRIES: usize = 500;
 /// How many the file keeps, as Flink's does; it is trimmed when there are a quarter more.
 const FILE_ENTRIES: usize = 10_000;
-/// The longest file that is read, in bytes.
-const MAX_FILE: u64 = 256 << 20;
+/// What the file may have; it is trimmed when it has half of that.
+const MAX_FILE: Bound = Bound { bytes: 64 << 20, advice: "remove it, or name another with --history" };
 /// The first line of a file that an earlier version wrote.
 const EARLIER_FORMAT: &str = "#V2";
 
@@ -41,15 +41,19 @@ impl HistoryFile {
 
     /// The last statements, the newest last. A file that JLine would refuse, or that has grown too long, is written anew.
     pub fn load(&self) -> io::Result<Vec<String>> {
-        let content = match read_any(&self.path, MAX_FILE) {
+        let content = match read_file(&self.path, &MAX_FILE) {
             Ok(content) => content,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
             Err(error) => return Err(error),
         };
         let text = String::from_utf8_lossy(&content);
         let (mut entries, refused) = read(&text, now_millis());
-        if refused || entries.len() > FILE_ENTRIES + FILE_ENTRIES / 4 {
+        let long = text.len() > MAX_FILE.bytes / 2;
+        if refused || long || entries.len() > FILE_ENTRIES + FILE_ENTRIES / 4 {
             entries.drain(..entries.len().saturating_sub(FILE_ENTRIES));
+            if long {
+                entries.drain(..first_of_newest(&entries, MAX_FILE.bytes / 4));
+            }
             self.replace(&entries)?;
         }
         let first = entries.len().saturating_sub(ENTRIES);
@@ -58,6 +62,10 @@ impl HistoryFile {
 
     /// Adds a statement at once: another session or a crash must not lose it.
     pub fn append(&self, statement: &str) -> io::Result<()> {
+        // Opening a FIFO waits for its reader.
+        if let Ok(metadata) = fs::metadata(&self.path) {
+            check_file(&metadata)?;
+        }
         let line = line_of(&Entry { millis: now_millis(), statement: statement.to_owned() });
         let mut file = OpenOptions::new().append(true).create(true).mode(0o600).open(&self.path)?;
         file.write_all(line.as_bytes())
@@ -76,6 +84,17 @@ impl HistoryFile {
         };
         written().inspect_err(|_| drop(fs::remove_file(&name)))
     }
+}
+
+/// The first of the newest entries that have so many bytes together; the last one is always among them.
+fn first_of_newest(entries: &[Entry], bytes: usize) -> usize {
+    let mut taken = 0;
+    let fits = |entry: &&Entry| {
+        taken += entry.statement.len();
+        taken <= bytes
+    };
+    let newest = entries.iter().rev().take_while(fits).count().max(1);
+    entries.len().saturating_sub(newest)
 }
 
 /// The entries of a file, and whether JLine would refuse it. `now`: when statements without a time count as entered.
@@ -192,5 +211,39 @@ mod tests {
         let loaded = history.load().unwrap();
         assert_eq!((loaded.len(), loaded[ENTRIES - 1].as_str()), (ENTRIES, "SELECT 12999;"));
         assert_eq!(fs::read_to_string(history.path()).unwrap().lines().count(), FILE_ENTRIES);
+    }
+
+    /// Failed before: a device was read until the memory was full, and a FIFO was waited for.
+    #[test]
+    fn a_history_is_a_file_within_a_bound() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        assert!(std::process::Command::new("mkfifo").arg(at("fifo")).status().unwrap().success());
+        std::os::unix::fs::symlink("/dev/zero", at("endless")).unwrap();
+        for (name, what) in [("fifo", "a FIFO"), ("endless", "a device")] {
+            let history = HistoryFile::new(at(name));
+            for refused in [history.load().map(drop).unwrap_err(), history.append("SELECT 1;").unwrap_err()] {
+                assert!(refused.to_string().contains(what), "{refused}");
+            }
+        }
+        // A way to have none.
+        let none = HistoryFile::new("/dev/null".into());
+        none.append("SELECT 1;").unwrap();
+        assert!(none.load().unwrap().is_empty());
+
+        fs::File::create(at("long")).unwrap().set_len(1 << 40).unwrap();
+        let refused = HistoryFile::new(at("long")).load().unwrap_err().to_string();
+        assert!(refused.contains("of at most 67108864: remove it, or name another"), "{refused}");
+        let history = HistoryFile::new(at("history"));
+        fs::write(history.path(), format!("1:{}\n", "x".repeat(1 << 20)).repeat(40)).unwrap();
+        assert_eq!(history.load().unwrap().len(), 16);
+        assert!(fs::metadata(history.path()).unwrap().len() < 17 << 20);
+    }
+
+    #[test]
+    fn the_newest_entries_are_kept() {
+        let entries: Vec<_> = [5, 3, 4].map(|length| Entry { millis: 0, statement: "x".repeat(length) }).into();
+        assert_eq!([12, 11, 7, 6, 3, 0].map(|bytes| first_of_newest(&entries, bytes)), [0, 1, 1, 2, 2, 2]);
+        assert_eq!(first_of_newest(&[], 10), 0);
     }
 }

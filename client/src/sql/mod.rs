@@ -4,13 +4,12 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-use wiesel_common::filesystem::{read_any, read_to_limit};
-use wiesel_common::text::without_byte_order_mark;
+use wiesel_common::quote::quote;
 use wiesel_sql::on_deep_stack;
 
-use crate::cli::{Failure, MAX_SCRIPT, load_configuration, options, parse_property, warn_of};
+use crate::cli::{Failure, load_configuration, options, parse_property, warn_of};
 use crate::rest::RestClient;
-use crate::{terminal, termination};
+use crate::{input, terminal, termination};
 
 mod completion;
 mod executor;
@@ -148,19 +147,13 @@ fn run(arguments: Arguments) -> ExitCode {
 async fn act(arguments: Arguments) -> Result<bool, Failure> {
     let Mode::Embedded = arguments.mode;
     if let Some(name) = &arguments.session {
-        eprintln!("[INFO] -s {name}: sessions have no names here, the option has no effect.");
+        eprintln!("[INFO] -s {}: sessions have no names here, the option has no effect.", quote(name));
     }
     let properties = arguments.properties.iter().map(|property| parse_property(property)).collect::<Result<_, _>>()?;
     let configuration = load_configuration(properties)?;
     warn_of(&configuration.key_problems());
     let client = RestClient::from_configuration(&configuration)?;
-    let read = |path: &PathBuf| {
-        let absolute = std::path::absolute(path).unwrap_or_else(|_| path.clone());
-        let text = read_any(path, MAX_SCRIPT)
-            .and_then(text_of)
-            .map_err(|error| anyhow::anyhow!("the client cannot read {}: {error}", absolute.display()))?;
-        Ok::<_, Failure>(without_byte_order_mark(&text).to_owned())
-    };
+    let read = |path: &PathBuf| input::script(path, &input::RUN_HERE);
     let init = arguments.init.as_ref().map(read).transpose()?;
     let file = arguments.file.as_ref().map(read).transpose()?;
     if arguments.fold_json {
@@ -176,15 +169,8 @@ async fn act(arguments: Arguments) -> Result<bool, Failure> {
     match file {
         Some(file) => script::run(&mut executor, &file).await,
         None if std::io::stdin().is_terminal() => prompt::run(&mut executor, arguments.history).await,
-        None => {
-            let text = read_to_limit(std::io::stdin(), MAX_SCRIPT).and_then(text_of)?;
-            script::run(&mut executor, without_byte_order_mark(&text)).await
-        }
+        None => script::run(&mut executor, &input::script_of_stdin()?).await,
     }
-}
-
-fn text_of(bytes: Vec<u8>) -> io::Result<String> {
-    String::from_utf8(bytes).map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is no text in UTF-8"))
 }
 
 #[cfg(test)]

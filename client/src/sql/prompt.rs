@@ -5,6 +5,7 @@ use rustyline::error::ReadlineError;
 use rustyline::history::MemHistory;
 use rustyline::{CompletionType, Config, Editor};
 use tokio::signal::unix::{SignalKind, signal};
+use wiesel_common::quote::quote;
 use wiesel_sql::ast::{Insert, LocatedStatement, Statement};
 use wiesel_sql::parser::{self, SetMark, StatementText};
 
@@ -15,6 +16,7 @@ use super::history::{self, HistoryFile};
 use super::keyboard::Keyboard;
 use super::script::{Own, error_text, own};
 use crate::cli::Failure;
+use crate::output;
 
 /// Reads and runs statements until the end. True: it ended as it should.
 pub(super) async fn run(executor: &mut Executor, history: Option<PathBuf>) -> Result<bool, Failure> {
@@ -29,14 +31,14 @@ pub(super) async fn run(executor: &mut Executor, history: Option<PathBuf>) -> Re
     // this one must not be replaced by.
     let _interrupts = signal(SignalKind::interrupt())?;
     if let Some(history) = &history {
-        println!("Command history file path: {}", history.path().display());
+        println!("Command history file path: {}", quote(&history.path().to_string_lossy()));
         match history.load() {
             Ok(statements) => {
                 for statement in statements {
                     editor.add_history_entry(statement)?;
                 }
             }
-            Err(error) => eprintln!("cannot read the history {}: {error}", history.path().display()),
+            Err(error) => eprintln!("cannot read the history {}: {error}", quote(&history.path().to_string_lossy())),
         }
     }
     println!("Wiesel SQL client. HELP; lists commands, QUIT; leaves.\n");
@@ -84,7 +86,7 @@ fn keep(
         && let Some(history) = history
         && let Err(error) = history.append(input)
     {
-        eprintln!("cannot keep the history in {}: {error}", history.path().display());
+        eprintln!("cannot keep the history in {}: {error}", quote(&history.path().to_string_lossy()));
     }
     Ok(())
 }
@@ -94,7 +96,7 @@ async fn run_input(executor: &mut Executor, set: &mut Option<Vec<Insert>>, input
     for statement in parser::split_input(input) {
         match own(&statement.text) {
             Some(Own::Help) => println!("{HELP}"),
-            Some(Own::Clear) => print!("\x1b[2J\x1b[H"),
+            Some(Own::Clear) => output::steer("\x1b[2J\x1b[H"),
             Some(Own::Quit) => return false,
             None => {
                 if let Err(error) = run_statement(executor, set, &statement).await {

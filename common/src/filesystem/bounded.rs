@@ -81,33 +81,6 @@ pub fn read_regular(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     read(path, Bound::at_most(limit))?.map(Vec::from).map_err(too_long)
 }
 
-/// All that is in a file of the user's, or that another program writes, where anything that can be read will do.
-///
-/// # Errors
-/// What opening and reading gives, and that it is longer than the limit.
-pub fn read_any(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
-    let file = File::open(path)?;
-    let metadata = file.metadata()?;
-    if metadata.is_file() {
-        Bound::at_most(limit).check_length(metadata.len()).map_err(too_long)?;
-    }
-    read_to_limit(file, limit)
-}
-
-/// All that a source gives.
-///
-/// # Errors
-/// What reading gives, and that it is longer than the limit: more than that is not read.
-pub fn read_to_limit(source: impl Read, limit: u64) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    read_rest(source, &mut bytes, limit)?;
-    if bytes.len() as u64 > limit {
-        let message = format!("it has more than {limit} bytes, which is the most that is read of it");
-        return Err(io::Error::new(io::ErrorKind::FileTooLarge, message));
-    }
-    Ok(bytes)
-}
-
 fn too_long(refusal: Refusal) -> io::Error {
     io::Error::new(io::ErrorKind::FileTooLarge, refusal)
 }
@@ -125,7 +98,6 @@ mod tests {
         File::create(&path).unwrap().set_len(1 << 40).unwrap();
         let words = "it has 1099511627776 bytes, and at most 100 are read of such a file";
         assert_eq!(read_regular(&path, 100).unwrap_err().to_string(), words);
-        assert_eq!(read_any(&path, 100).unwrap_err().to_string(), words);
         let checked =
             Bound { limit: 100, start: 4, check: |start, size| Err(format!("begins with {start:?} of {size}")) };
         let refused = read(&path, checked).unwrap().unwrap_err().to_string();
@@ -133,21 +105,11 @@ mod tests {
 
         std::fs::write(&path, "abc").unwrap();
         assert_eq!(read_regular(&path, 3).unwrap(), b"abc");
-        assert_eq!(read_any(&path, 3).unwrap(), b"abc");
-        assert!(read_regular(&path, 2).is_err() && read_any(&path, 2).is_err());
+        assert!(read_regular(&path, 2).is_err());
         let checked =
             Bound { limit: 3, start: 8, check: |start, _| if start == b"abc" { Ok(()) } else { Err(String::new()) } };
         assert_eq!(read(&path, checked).unwrap().unwrap(), "abc");
         std::fs::write(&path, "").unwrap();
         assert_eq!(read_regular(&path, 0).unwrap(), b"");
-    }
-
-    /// What has no length ends at the limit.
-    #[test]
-    fn what_has_no_end_is_cut_off() {
-        let refused = read_to_limit(io::repeat(b'x'), 1000).unwrap_err();
-        assert!(refused.to_string().starts_with("it has more than 1000 bytes"), "{refused}");
-        assert!(read_any(Path::new("/dev/zero"), 1000).is_err());
-        assert_eq!(read_to_limit(&b"abc"[..], 3).unwrap(), b"abc");
     }
 }
