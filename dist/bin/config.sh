@@ -12,17 +12,43 @@ FLINK_HOME=${FLINK_BIN_DIR%/*}
 FLINK_LIB_DIR=${FLINK_LIB_DIR:-$FLINK_HOME/lib}
 FLINK_CONF_DIR=${FLINK_CONF_DIR:-$FLINK_HOME/conf}
 export FLINK_HOME FLINK_BIN_DIR FLINK_LIB_DIR FLINK_CONF_DIR
+
+# Prints a text as a message quotes it: its beginning, and nothing that steers the terminal.
+shown() {
+  local text=${1:0:300}
+  text=${text//[[:cntrl:]]/?}
+  ((${#1} > 300)) && text+="... ($((${#1} - 300)) more characters)"
+  printf '%s' "$text"
+}
+
 if [[ ! -d $FLINK_CONF_DIR ]]; then
-  echo "There is no folder $FLINK_CONF_DIR: set FLINK_CONF_DIR to the one that holds config.yaml." >&2
+  echo "There is no folder $(shown "$FLINK_CONF_DIR"): set FLINK_CONF_DIR to the one that holds config.yaml." >&2
   exit 1
 fi
 
-# Keys of the form a.b.c, nested or flat, with plain values; the last one counts.
+# Keys of the form a.b.c, nested or flat, with plain values; the last one counts. What the shell does with a line takes the square
+# of its length: longer ones are passed over, the scripts have no use for what is in them. The programs read the file themselves.
+MAX_CONFIG_LINE=1000
+MAX_CONFIG_LINES=20000
+MAX_CONFIG_BYTES=1048576
 declare -A CONFIG=()
 readConfig() {
-  local line indent key value depth i
+  local line indent key value depth i number=0 size=0 long=
   local -a indents=() names=()
-  while IFS= read -r line || [[ -n $line ]]; do
+  while IFS= read -r -n $((MAX_CONFIG_LINE + 1)) line || [[ -n $line ]]; do
+    ((number += 1, size += ${#line} + 1))
+    if ((number > MAX_CONFIG_LINES || size > MAX_CONFIG_BYTES)); then
+      echo "$1 has more than $MAX_CONFIG_LINES lines or $MAX_CONFIG_BYTES bytes: FLINK_CONF_DIR names the folder that holds a configuration." >&2
+      exit 1
+    fi
+    if ((${#line} > MAX_CONFIG_LINE)); then
+      long=yes
+      continue
+    elif [[ -n $long ]]; then
+      # The end of a long one.
+      long=
+      continue
+    fi
     # Some editors put a byte order mark before the first line.
     line=${line#$'\xef\xbb\xbf'}
     [[ $line =~ ^([[:space:]]*)([^#:[:space:]\"\'-][^:]*):([[:space:]]+(.*))?$ ]] || continue
@@ -34,7 +60,10 @@ readConfig() {
       \"*\"*) value=${value#\"} value=${value%%\"*} ;;
       \'*\'*) value=${value#\'} value=${value%%\'*} ;;
       '#'*) value= ;;
-      *) value=${value%%[[:space:]]#*} value=${value%"${value##*[![:space:]]}"} ;;
+      *)
+        value=${value%%[[:space:]]#*}
+        [[ $value =~ ^(.*[^[:space:]]) ]] && value=${BASH_REMATCH[1]} || value=
+        ;;
     esac
     if [[ -z $value ]]; then
       indents+=("$indent") names+=("$key")
@@ -65,24 +94,41 @@ HOSTNAME=${HOSTNAME:-$(hostname)}
 needFolder() { # FOLDER FOR KEY VARIABLE
   local probe=$1/.probe.$$
   { mkdir -p "$1" && : >"$probe" && rm -f "$probe"; } 2>/dev/null && return
-  echo "The folder $1 cannot be used for $2: $(id -un) can make no file in it. Name another with $3 or the variable $4." >&2
+  echo "The folder $(shown "$1") cannot be used for $2: $(id -un) can make no file in it. Name another with $3 or the variable $4." >&2
   exit 1
 }
 
-# Reads the host names of a file, one a line, into the array HOSTS. Comments and blank lines do not count.
+# Reads the host names of a file, one a line, into the array HOSTS. Comments and blank lines do not count. Ends the script where
+# a line holds no name that can go to ssh, to another shell and to the terminal.
+MAX_HOST_LINE=1000
 readHosts() {
-  local line
+  local line number=0 name
   HOSTS=()
   if [[ ! -f $1 ]]; then
     echo "There is no file $1: it lists hosts, one a line." >&2
     exit 1
   fi
-  while read -r line || [[ -n $line ]]; do
-    line=${line%%#*}
-    line=${line//[[:space:]]/}
-    [[ -n $line ]] && HOSTS+=("${line##*/}")
+  while IFS= read -r -n $((MAX_HOST_LINE + 1)) line || [[ -n $line ]]; do
+    ((++number))
+    ((${#line} > MAX_HOST_LINE)) && badHost "$1" $number "it has more than $MAX_HOST_LINE characters" "$line"
+    name=${line#$'\xef\xbb\xbf'}
+    name=${name%%#*}
+    name=${name//[[:space:]]/}
+    name=${name##*/}
+    case $name in
+      '') ;;
+      -*) badHost "$1" $number "a name cannot begin with -" "$name" ;;
+      *[^[:alnum:]._:@%[\]-]*) badHost "$1" $number "there is a character in it that no name has" "$name" ;;
+      *) HOSTS+=("$name") ;;
+    esac
   done <"$1"
   return 0
+}
+
+# Ends the script over a line with hosts.
+badHost() { # FILE LINE REASON TEXT
+  echo "$1, line $2: $3: '$(shown "$4")'. Expected a host name." >&2
+  exit 1
 }
 
 isLocal() {
@@ -93,7 +139,7 @@ isLocal() {
 REMOTE=()
 runRemote() { # HOST SCRIPT ARGUMENTS
   # shellcheck disable=SC2086  # several options in one variable
-  ssh -n $FLINK_SSH_OPTS "$1" -- "/bin/bash -l \"$FLINK_BIN_DIR/$2\" ${*:3}" &
+  ssh -n $FLINK_SSH_OPTS -- "$1" "/bin/bash -l \"$FLINK_BIN_DIR/$2\" ${*:3}" &
   REMOTE+=($!)
 }
 

@@ -7,7 +7,7 @@ case ${1:-} in
   taskexecutor) BINARY=taskmanager ;;
   standalonesession) BINARY=jobmanager ;;
   *)
-    echo "Unknown service '${1:-}'. $USAGE." >&2
+    echo "Unknown service '$(shown "${1:-}")'. $USAGE." >&2
     exit 1
     ;;
 esac
@@ -18,7 +18,7 @@ case ${STD_REDIRECT_TO_FILE,,} in
     ;;
   false) ;;
   *)
-    echo "Could not parse value '$STD_REDIRECT_TO_FILE' for key 'env.stdout-err.redirect-to-file': expected true or false." >&2
+    echo "Could not parse value '$(shown "$STD_REDIRECT_TO_FILE")' for key 'env.stdout-err.redirect-to-file': expected true or false." >&2
     exit 1
     ;;
 esac

@@ -9,7 +9,7 @@ case $DAEMON in
   taskexecutor) BINARY=taskmanager ;;
   standalonesession) BINARY=jobmanager ;;
   *)
-    echo "Unknown daemon '$DAEMON'. $USAGE." >&2
+    echo "Unknown daemon '$(shown "$DAEMON")'. $USAGE." >&2
     exit 1
     ;;
 esac
@@ -39,7 +39,8 @@ readPids() {
   LIST=()
   [[ -f $PIDS ]] || return 0
   while read -r pid || [[ -n $pid ]]; do
-    [[ $pid =~ ^[0-9]+$ ]] && LIST+=("$pid")
+    # 0 would be this script and all that was started with it.
+    [[ $pid =~ ^[1-9][0-9]{0,9}$ ]] && LIST+=("$pid")
   done <"$PIDS"
   return 0
 }
@@ -52,7 +53,7 @@ writePids() {
     { printf '%s\n' "$@" >"$PIDS.tmp" && mv -f "$PIDS.tmp" "$PIDS"; } 2>/dev/null && return
     rm -f "$PIDS.tmp" 2>/dev/null
   fi
-  echo "The pid file $PIDS cannot be written: env.pid.dir or the variable FLINK_PID_DIR names its folder." >&2
+  echo "The pid file $(shown "$PIDS") cannot be written: env.pid.dir or the variable FLINK_PID_DIR names its folder." >&2
   return 1
 }
 
@@ -89,10 +90,15 @@ waitUntilUp() { # PID FILE
   echo "[WARNING] $DAEMON (pid: $1) runs and has not said within 30 seconds that it is up: see its log." >&2
 }
 
+# The last lines of a file, without what would steer the terminal.
+endOf() {
+  tail -n 10 "$1" | tr -d '\000-\010\013-\037\177'
+}
+
 # Why a daemon ended at once: what it printed, or the end of its log.
 explain() { # PREFIX
   echo "The $DAEMON daemon ended at once on host $HOSTNAME:" >&2
-  if [[ -s $1.out ]]; then tail -n 10 "$1.out" >&2; elif [[ -s $1.log ]]; then tail -n 10 "$1.log" >&2; fi
+  if [[ -s $1.out ]]; then endOf "$1.out" >&2; elif [[ -s $1.log ]]; then endOf "$1.log" >&2; fi
   [[ -s $1.log ]] && echo "More may be in $1.log." >&2
 }
 
@@ -100,7 +106,7 @@ if [[ $STARTSTOP == start ]]; then
   needFolder "$FLINK_PID_DIR" "pid files" env.pid.dir FLINK_PID_DIR
   needFolder "$FLINK_LOG_DIR" logs env.log.dir FLINK_LOG_DIR
 elif [[ $STARTSTOP == stop* && ! -d $FLINK_PID_DIR ]]; then
-  echo "No $DAEMON daemon to stop on host $HOSTNAME: there is no folder $FLINK_PID_DIR (env.pid.dir, FLINK_PID_DIR) for pid files."
+  echo "No $DAEMON daemon to stop on host $HOSTNAME: there is no folder $(shown "$FLINK_PID_DIR") (env.pid.dir, FLINK_PID_DIR) for pid files."
   exit 0
 fi
 # Daemons that are started at the same time must not read and write the pid file at the same time.
@@ -121,7 +127,7 @@ case $STARTSTOP in
     fi
     PREFIX=$FLINK_LOG_DIR/flink-$FLINK_IDENT_STRING-$DAEMON-${#LIST[@]}-$HOSTNAME
     if ! { : >"$PREFIX.out"; } 2>/dev/null; then
-      echo "The file $PREFIX.out cannot be written: remove it, or name another folder with env.log.dir or the variable FLINK_LOG_DIR." >&2
+      echo "The file $(shown "$PREFIX.out") cannot be written: remove it, or name another folder with env.log.dir or the variable FLINK_LOG_DIR." >&2
       exit 1
     fi
     echo "Starting $DAEMON daemon on host $HOSTNAME."
@@ -177,7 +183,7 @@ case $STARTSTOP in
     ;;
 
   *)
-    echo "Unexpected argument '$STARTSTOP'. $USAGE." >&2
+    echo "Unexpected argument '$(shown "$STARTSTOP")'. $USAGE." >&2
     exit 1
     ;;
 esac

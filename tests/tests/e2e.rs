@@ -23,6 +23,8 @@ mod job_manager;
 mod log_lines;
 #[path = "e2e/long_expressions.rs"]
 mod long_expressions;
+#[path = "e2e/long_input.rs"]
+mod long_input;
 #[path = "e2e/many_jobs.rs"]
 mod many_jobs;
 #[path = "e2e/memory.rs"]
