@@ -185,6 +185,10 @@ fn check(window: &Window, name: &str) -> Result<()> {
         ));
     }
     match window.kind {
+        WindowKind::Tumble if window.offset.unsigned_abs() >= window.size.unsigned_abs() => refused(format!(
+            "TUMBLE table function parameters must satisfy abs(offset) < size, but got size {} ms and offset {} ms.",
+            window.size, window.offset
+        )),
         WindowKind::Hop if window.size % window.slide != 0 => refused(format!(
             "HOP table function based aggregate requires size must be an integral multiple of slide, but got size {} ms and slide {} ms",
             window.size, window.slide
