@@ -1,6 +1,11 @@
 //! Time zones as `java.time.ZoneId` reads them.
+use std::ops::Range;
+
 use chrono::{DateTime, FixedOffset, MappedLocalTime, NaiveDateTime, Offset, TimeDelta, TimeZone, Utc};
 use chrono_tz::{OffsetName, Tz};
+
+/// Seconds of a day.
+const DAY: i64 = 86_400;
 
 /// A region or a fixed offset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +52,37 @@ impl Zone {
                     .map_or(0, |instant| i64::from(region.offset_from_utc_datetime(&instant).fix().local_minus_utc()))
             }
         }
+    }
+
+    /// Seconds east of UTC at an instant, and seconds around it in which they are the same: the day of UTC, or its part before
+    /// or behind a change. Changes may come at any second, but in no zone are two of them in one day: the nearest are almost
+    /// a week apart.
+    pub fn offset_around(&self, seconds: i64) -> (i64, Range<i64>) {
+        if matches!(self, Self::Fixed(_) | Self::Region(Tz::UTC)) {
+            return (self.offset_at(seconds), i64::MIN..i64::MAX);
+        }
+        let start = seconds.div_euclid(DAY).saturating_mul(DAY);
+        let end = start.saturating_add(DAY);
+        let (first, last) = (self.offset_at(start), self.offset_at(end - 1));
+        if first == last {
+            return (first, start..end);
+        }
+        let change = self.change_between(start, end - 1);
+        if seconds < change { (first, start..change) } else { (last, change..end) }
+    }
+
+    /// The first second of the offset that there is at `end`, where the offset changes once after `start`, up to `end`.
+    pub fn change_between(&self, start: i64, end: i64) -> i64 {
+        let offset = self.offset_at(end);
+        let (mut before, mut behind) = (start, end);
+        while behind - before > 1 {
+            let middle = before + (behind - before) / 2;
+            match self.offset_at(middle) == offset {
+                true => behind = middle,
+                false => before = middle,
+            }
+        }
+        behind
     }
 
     /// Seconds east of UTC for a local time, in seconds since the local epoch. As `java.time` does: of two the earlier
@@ -168,3 +204,67 @@ const SHORT: [(&str, &str); 28] = [
     ("MST", "-07:00"),
     ("HST", "-10:00"),
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Zones whose clocks change at a minute past the hour, by seconds, by half an hour, by two hours, by a day, and often.
+    const ZONES: [&str; 10] = [
+        "America/St_Johns",
+        "Africa/Monrovia",
+        "Europe/Amsterdam",
+        "Asia/Kolkata",
+        "Australia/Lord_Howe",
+        "Antarctica/Troll",
+        "Pacific/Apia",
+        "Asia/Manila",
+        "Asia/Gaza",
+        "Africa/Casablanca",
+    ];
+
+    /// All changes from 1840 to 2100.
+    fn changes(zone: Zone) -> Vec<i64> {
+        let steps = (-4_102_444_800..4_102_444_800).step_by(6 * DAY as usize).map(|start| (start, start + 6 * DAY));
+        let changing = steps.filter(|(start, end)| zone.offset_at(*start) != zone.offset_at(*end));
+        changing.map(|(start, end)| zone.change_between(start, end)).collect()
+    }
+
+    #[test]
+    fn changes_come_at_any_second() {
+        let of = |name: &str| changes(Zone::parse(name).unwrap());
+        let st_johns = of("America/St_Johns");
+        assert!(st_johns.contains(&1_268_537_460) && st_johns.contains(&1_289_097_060), "03:31 and 02:31 of UTC");
+        let monrovia = Zone::parse("Africa/Monrovia").unwrap();
+        assert_eq!(of("Africa/Monrovia").last(), Some(&63_593_070), "00:44:30 of UTC");
+        assert_eq!(monrovia.offset_around(63_593_069), (-2670, 63_590_400..63_593_070));
+        assert_eq!(monrovia.offset_around(63_593_070), (0, 63_593_070..63_676_800));
+        assert_eq!(Zone::parse("Europe/Amsterdam").unwrap().offset_at(-2_450_995_201), 1050);
+    }
+
+    #[test]
+    fn an_offset_holds_for_all_seconds_that_come_with_it() {
+        for name in ZONES {
+            let zone = Zone::parse(name).unwrap();
+            for change in changes(zone) {
+                for second in [-DAY, -3600, -900, -30, -1, 0, 1, 30, 900, 3600, DAY].map(|apart| change + apart) {
+                    let (offset, held) = zone.offset_around(second);
+                    assert!(held.contains(&second), "{name} {second} {held:?}");
+                    let mut within = held.clone().step_by(3607).chain([second, held.end - 1]);
+                    assert!(within.all(|second| zone.offset_at(second) == offset), "{name} {second} {held:?}");
+                    assert!(!held.contains(&(change - 1)) || !held.contains(&change), "{name} {change} {held:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_ends_of_time_have_offsets() {
+        for name in ["UTC", "+02:00", "Europe/Berlin"] {
+            let zone = Zone::parse(name).unwrap();
+            for second in [i64::MIN, i64::MIN / 1000, i64::MAX / 1000, i64::MAX] {
+                assert_eq!(zone.offset_around(second).0, zone.offset_at(second));
+            }
+        }
+    }
+}

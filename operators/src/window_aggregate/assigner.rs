@@ -3,6 +3,8 @@
 //!
 //! Slices and windows are named by their ends, in milliseconds of local time: a `TIMESTAMP` is local time, a
 //! `TIMESTAMP_LTZ` is shifted by the session's time zone first.
+use std::ops::Range;
+
 use wiesel_proto as proto;
 
 use crate::expression::Zone;
@@ -175,14 +177,16 @@ impl WindowZone {
         Self { zone: Some(zone).filter(|zone| shifted && *zone != Zone::UTC) }
     }
 
-    /// Whether local time differs from the times of rows.
-    pub fn is_shifted(self) -> bool {
-        self.zone.is_some()
-    }
-
     /// Local time of an instant.
     pub fn to_local(self, instant: i64) -> i64 {
         self.zone.map_or(instant, |zone| instant.wrapping_add(zone.offset_at(instant.div_euclid(SECOND)) * SECOND))
+    }
+
+    /// How far local time is ahead at an instant, and instants around it at which that is the same.
+    fn shift_around(self, instant: i64) -> (i64, Range<i64>) {
+        let Some(zone) = self.zone else { return (0, i64::MIN..i64::MAX) };
+        let (offset, held) = zone.offset_around(instant.div_euclid(SECOND));
+        (offset * SECOND, held.start.saturating_mul(SECOND)..held.end.saturating_mul(SECOND))
     }
 
     /// The instant of a local time: of two the earlier, in a gap as far behind its start.
@@ -202,7 +206,8 @@ impl WindowZone {
         let first = self.to_instant(last);
         let gap = self.to_local(first).wrapping_sub(last);
         if gap > 0 {
-            return put_forward(zone, first.div_euclid(SECOND), gap.div_euclid(SECOND)) * SECOND;
+            let first = first.div_euclid(SECOND);
+            return zone.change_between(first - gap.div_euclid(SECOND), first) * SECOND;
         }
         let next = self.to_instant(last.wrapping_add(HOUR));
         match next.wrapping_sub(first) > HOUR {
@@ -213,7 +218,7 @@ impl WindowZone {
 
     /// The last local time at which a window may end that is complete when event time has come so far.
     fn last_complete(self, passed: i64) -> i64 {
-        if !self.is_shifted() {
+        if self.zone.is_none() {
             return passed.saturating_add(1);
         }
         // Local time is less than two days from UTC, also where a day is left out.
@@ -229,16 +234,26 @@ impl WindowZone {
     }
 }
 
-/// When clocks were put forward: at this second or less than so many seconds before.
-fn put_forward(zone: Zone, second: i64, seconds: i64) -> i64 {
-    let offset = zone.offset_at(second);
-    let (mut before, mut behind) = (second - seconds, second);
-    while behind - before > 1 {
-        let middle = before + (behind - before) / 2;
-        match zone.offset_at(middle) == offset {
-            true => behind = middle,
-            false => before = middle,
-        }
+/// The local times of instants of which most are near the one before: the offset is looked up once for all instants around the
+/// change, or the day, in which it is the same.
+pub struct LocalTimes {
+    zone: WindowZone,
+    shift: i64,
+    /// The instants at which local time is ahead by `shift`.
+    held: Range<i64>,
+}
+
+impl LocalTimes {
+    /// In a zone.
+    pub fn new(zone: WindowZone) -> Self {
+        Self { zone, shift: 0, held: 0..0 }
     }
-    behind
+
+    /// Local time of an instant, as [`WindowZone::to_local`].
+    pub fn of(&mut self, instant: i64) -> i64 {
+        if !self.held.contains(&instant) {
+            (self.shift, self.held) = self.zone.shift_around(instant);
+        }
+        instant.wrapping_add(self.shift)
+    }
 }

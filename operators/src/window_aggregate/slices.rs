@@ -6,7 +6,7 @@ use std::ops::{Bound, Range};
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::datatypes::{ArrowTimestampType, DataType, TimestampMillisecondType};
 
-use super::assigner::{WindowAssigner, WindowZone};
+use super::assigner::{LocalTimes, WindowAssigner, WindowZone};
 use crate::aggregate::Aggregates;
 use crate::aggregate::keys::{KeyIndex, KeyStore};
 use crate::ending;
@@ -248,27 +248,17 @@ impl SliceEnds {
         let (assigner, zone) = (self.assigner, self.zone);
         self.ends.clear();
         self.ends.reserve(times.len());
-        if !zone.is_shifted() {
-            // Most rows are in the slice of the row before.
-            let (mut start, mut end) = (0, 0);
-            self.ends.extend(times.iter().map(|time| {
-                if *time < start || *time >= end {
-                    end = assigner.slice_end(*time);
-                    start = end.wrapping_sub(assigner.slice());
-                }
-                end
-            }));
-        } else {
-            // Offsets change at full quarters of an hour.
-            let (mut quarter, mut shift) = (i64::MIN, 0);
-            self.ends.extend(times.iter().map(|time| {
-                if time.div_euclid(QUARTER) != quarter {
-                    quarter = time.div_euclid(QUARTER);
-                    shift = zone.to_local(*time).wrapping_sub(*time);
-                }
-                assigner.slice_end(time.wrapping_add(shift))
-            }));
-        }
+        let mut local = LocalTimes::new(zone);
+        // Most rows are in the slice of the row before.
+        let (mut start, mut end) = (0, 0);
+        self.ends.extend(times.iter().map(|time| {
+            let time = local.of(*time);
+            if time < start || time >= end {
+                end = assigner.slice_end(time);
+                start = end.wrapping_sub(assigner.slice());
+            }
+            end
+        }));
         Ok(&self.ends)
     }
 
@@ -280,8 +270,6 @@ impl SliceEnds {
         &self.ends
     }
 }
-
-const QUARTER: i64 = 15 * 60 * 1000;
 
 /// Event times in milliseconds, none of them null.
 fn event_times(records: &RecordBatch, column: usize) -> Result<&[i64]> {

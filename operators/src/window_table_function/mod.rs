@@ -13,7 +13,7 @@ use crate::expression::EvaluationContext;
 use crate::not_null::record_batch;
 use crate::operator::{Collector, Error, Operator, OperatorContext, Result};
 use crate::types::{TypeKind, schema_from_proto};
-use crate::window_aggregate::assigner::{WindowAssigner, WindowZone};
+use crate::window_aggregate::assigner::{LocalTimes, WindowAssigner, WindowZone};
 use crate::window_aggregate::timestamps;
 
 #[cfg(test)]
@@ -75,6 +75,7 @@ impl Operator for WindowTableFunction {
         let times = times.as_ref().map(|times| times.as_primitive::<Int64Type>());
         self.null_times += times.map_or(0, |times| times.null_count() as u64);
         let now = self.clock.now_millis();
+        let mut local = LocalTimes::new(self.zone);
         // Of each output row the input row and the window.
         let mut sources: Vec<u64> = Vec::with_capacity(rows);
         let mut windows: Vec<(i64, i64)> = Vec::with_capacity(rows);
@@ -84,7 +85,7 @@ impl Operator for WindowTableFunction {
                 Some(times) => times.value(row),
                 None => now,
             };
-            self.assigner.windows_at(self.zone.to_local(instant), &mut windows);
+            self.assigner.windows_at(local.of(instant), &mut windows);
             sources.resize(windows.len(), row as u64);
             if windows.len() >= rows.max(AT_ONCE) && row + 1 < rows {
                 self.emit(&batch, std::mem::take(&mut sources), std::mem::take(&mut windows), out)?;

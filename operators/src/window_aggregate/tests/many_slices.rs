@@ -10,7 +10,8 @@ const MINUTE: i64 = 60 * SECOND;
 /// Seconds of a day.
 const DAY: i64 = 86_400;
 
-/// Zones, and an instant at which their clocks change: by an hour, by half an hour, by two hours, by a day, never.
+/// Zones, and an instant at which their clocks change: by an hour, by half an hour, by two hours, by a day, never; and not at a
+/// full quarter of an hour, by two hours, by 44 minutes and 30 seconds, by 17 minutes and 30 seconds.
 fn changes() -> Vec<(&'static str, i64)> {
     vec![
         ("Europe/Berlin", at((2021, 3, 28), 3600.0)),
@@ -24,6 +25,12 @@ fn changes() -> Vec<(&'static str, i64)> {
         ("Pacific/Apia", at((2011, 12, 30), 10.0 * 3600.0)),
         ("Asia/Kolkata", at((2021, 3, 28), 3600.0)),
         ("UTC", at((2021, 3, 28), 3600.0)),
+        ("America/St_Johns", at((2010, 3, 14), 3.0 * 3600.0 + 1860.0)),
+        ("America/St_Johns", at((2010, 11, 7), 2.0 * 3600.0 + 1860.0)),
+        ("America/St_Johns", at((1988, 4, 3), 3.0 * 3600.0 + 1860.0)),
+        ("America/St_Johns", at((1988, 10, 30), 3600.0 + 1860.0)),
+        ("Africa/Monrovia", at((1972, 1, 7), 2670.0)),
+        ("Europe/Amsterdam", at((1892, 5, 1), 0.0)),
     ]
 }
 
