@@ -1,5 +1,5 @@
 //! `bin/sql-client.sh`.
-use std::io::{self, IsTerminal as _};
+use std::io::IsTerminal as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 

@@ -1,6 +1,5 @@
 //! How much of a file is read. A file may be longer than what reads it expects, and what is read whole is in memory whole: so each
 //! reader says how long the file may be, and the length is looked at first.
-use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
@@ -87,6 +86,8 @@ fn too_long(refusal: Refusal) -> io::Error {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
+
     use super::*;
 
     /// Failed before: all of it was read, into as much memory, before anything was looked at.

@@ -100,7 +100,7 @@ impl Java {
         all: bool,
         mut visit: impl FnMut(Found<'t>) -> Result<bool>,
     ) -> Result<()> {
-        let mut from = 0;
+        let mut from = 0_usize;
         loop {
             // Matches are right that begin before `bound`.
             let bound = boundary(text, from.saturating_add(PIECE));
