@@ -34,8 +34,8 @@ mod tests;
 use bounded::Bound;
 pub use bounded::{Check, Refusal, read_regular};
 pub use error::{Error, ErrorKind};
-pub(crate) use regular::{name_of, withhold};
 pub use regular::{check_place, check_regular, open_regular};
+pub(crate) use regular::{name_of, withhold};
 pub use unfinished::{Unfinished, UploadStore};
 
 /// The outcome of this module's functions.
