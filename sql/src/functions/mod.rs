@@ -63,6 +63,19 @@ pub(crate) fn any_nullable<'a>(operands: impl IntoIterator<Item = &'a Expression
     operands.into_iter().any(|operand| operand.data_type.nullable)
 }
 
+/// Whether null may be an operand or a field of one at any depth. To Flink's planner a comparison of such rows may be null, though
+/// it never is; elements of collections do not count.
+pub(crate) fn any_nullable_within<'a>(operands: impl IntoIterator<Item = &'a Expression>) -> bool {
+    fn within(data_type: &LogicalType) -> bool {
+        let fields = match &data_type.kind {
+            TypeKind::Row(fields) => fields.as_slice(),
+            _ => &[],
+        };
+        data_type.nullable || fields.iter().any(|field| within(&field.data_type))
+    }
+    operands.into_iter().any(|operand| within(&operand.data_type))
+}
+
 /// The message for a NULL that nothing gives a type to.
 pub(crate) const UNTYPED_NULL: &str = "Illegal use of 'NULL'";
 

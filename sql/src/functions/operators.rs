@@ -6,8 +6,8 @@ use super::cast::cast_to;
 use super::common_type::{common_type, compared_as};
 use super::numeric::{as_decimal, decimal_result, is_approximate, is_exact, is_integer, is_numeric};
 use super::{
-    any_nullable, cannot_apply_operator, comparable_type_expected, is_composite, is_datetime, is_interval, is_text,
-    refuse_untyped_null,
+    any_nullable, any_nullable_within, cannot_apply_operator, comparable_type_expected, is_composite, is_datetime,
+    is_interval, is_text, refuse_untyped_null,
 };
 use crate::error::{Error, Result};
 use crate::script::refusal_of_patterns;
@@ -123,8 +123,13 @@ pub(crate) fn compare(operator: &str, left: Expression, right: Expression) -> Re
     if by_fields && fields_made(&left) > 0 && fields_made(&left) == fields_made(&right) {
         return compare_fields(operator, fields_of(left), fields_of(right));
     }
+    compare_whole(operator, left, right)
+}
+
+/// A comparison of rows as values that are there, in which null beside null is equal; of anything else as ever.
+fn compare_whole(operator: &str, left: Expression, right: Expression) -> Result<Expression> {
     refuse_without_order(operator, &left, &right)?;
-    let nullable = any_nullable([&left, &right]) && !operator.contains("DISTINCT");
+    let nullable = any_nullable_within([&left, &right]) && !operator.contains("DISTINCT");
     let (left, right) = comparable(operator, left, right)?;
     Ok(Expression::call(operator, vec![left, right], LogicalType { kind: TypeKind::Boolean, nullable }))
 }
@@ -160,17 +165,19 @@ fn fields_of(row: Expression) -> Vec<Expression> {
 }
 
 /// Two rows that are made where they are compared are equal if each of their fields is: null beside null is not, as it is in
-/// rows that are compared as a whole.
+/// rows that are compared as a whole. Rows among the fields are.
 fn compare_fields(operator: &str, fields: Vec<Expression>, others: Vec<Expression>) -> Result<Expression> {
-    let mut equal: Option<Expression> = None;
-    for (field, other) in fields.into_iter().zip(others) {
-        let next = compare(operator, field, other)?;
-        equal = Some(match equal {
-            Some(equal) => connective("AND", equal, next)?,
-            None => next,
-        });
+    let equal = fields.into_iter().zip(others).map(|(field, other)| compare_whole(operator, field, other));
+    joined("AND", equal.collect::<Result<_>>()?)
+}
+
+/// One AND or OR of all conditions. Calls within calls would be as deep as a list is long.
+fn joined(operator: &str, mut conditions: Vec<Expression>) -> Result<Expression> {
+    if conditions.len() > 1 {
+        let data_type = LogicalType { kind: TypeKind::Boolean, nullable: any_nullable(&conditions) };
+        return Ok(Expression::call(operator, conditions, data_type));
     }
-    equal.ok_or_else(|| Error::validation("a ROW without fields", None))
+    conditions.pop().ok_or_else(|| Error::validation("a ROW without fields", None))
 }
 
 /// Both sides of a comparison with the same type, or two DECIMALs, or two strings, or two timestamps of any precision, or in their
@@ -316,12 +323,24 @@ pub(crate) fn cast_null(operand: Expression, kind: &TypeKind) -> Expression {
     if operand.data_type.kind == TypeKind::Null { null_literal(kind.clone()) } else { operand }
 }
 
-/// `value IN (items)`. Where one side is text and the other is not, or the value is FLOAT or DOUBLE, the items are taken as what the
-/// value is, each by itself.
+/// `value IN (items)`. A row that is made there is compared with the rows that are made in the list field by field.
 pub(crate) fn in_list(value: Expression, items: Vec<Expression>) -> Result<Expression> {
-    let incompatible = |what: &str| Error::validation(format!("Values {what} must have compatible types"), None);
     let items: Vec<Expression> = items.into_iter().map(|item| cast_null(item, &value.data_type.kind)).collect();
-    let nullable = any_nullable(std::iter::once(&value).chain(&items));
+    let width = fields_made(&value);
+    if width > 0 && items.iter().any(|item| fields_made(item) == width) {
+        return row_in_list(value, items);
+    }
+    whole_in_list(value, items)
+}
+
+fn incompatible(what: &str) -> Error {
+    Error::validation(format!("Values {what} must have compatible types"), None)
+}
+
+/// `value IN (items)`, of rows as a whole. Where one side is text and the other is not, or the value is FLOAT or DOUBLE, the items
+/// are taken as what the value is, each by itself.
+fn whole_in_list(value: Expression, items: Vec<Expression>) -> Result<Expression> {
+    let nullable = may_be_null_in_list(&value, &items);
     let listed = common_type(items.iter().map(|item| &item.data_type));
     let listed = listed.ok_or_else(|| incompatible("in expression list"))?;
     let (is, with) = (&value.data_type.kind, &listed.kind);
@@ -343,14 +362,57 @@ pub(crate) fn in_list(value: Expression, items: Vec<Expression>) -> Result<Expre
     Ok(Expression::call("IN", operands.collect(), LogicalType { kind: TypeKind::Boolean, nullable }))
 }
 
+/// Whether IN may be null. Fields of rows count, but not those of rows among them, as they do where `=` stands.
+fn may_be_null_in_list(value: &Expression, items: &[Expression]) -> bool {
+    std::iter::once(value).chain(items).any(|operand| match &operand.data_type.kind {
+        _ if operand.data_type.nullable => true,
+        TypeKind::Row(fields) => fields.iter().any(|field| field.data_type.nullable),
+        _ => false,
+    })
+}
+
+/// `ROW(…)` in a list with rows of as many fields. It is equal to one made there if each field is, to others as a whole.
+fn row_in_list(value: Expression, items: Vec<Expression>) -> Result<Expression> {
+    if common_type(items.iter().map(|item| &item.data_type)).is_none() {
+        return Err(incompatible("in expression list"));
+    }
+    let nullable = may_be_null_in_list(&value, &items);
+    let (made, whole): (Vec<_>, Vec<_>) = items.into_iter().partition(|item| fields_made(item) > 0);
+    let mut found = Vec::with_capacity(made.len() + 1);
+    if !whole.is_empty() {
+        found.push(whole_in_list(value.clone(), whole)?);
+    }
+    let fields = fields_of(value);
+    for item in made {
+        let pairs = fields.iter().cloned().zip(fields_of(item));
+        let equal = pairs.map(|(field, other)| equal_in_list(field, other)).collect::<Result<_>>()?;
+        found.push(joined("AND", equal)?);
+    }
+    let mut found = joined("OR", found)?;
+    found.data_type.nullable = nullable;
+    Ok(found)
+}
+
+/// A list of one item as `=`: NOT moves into it.
+fn equal_in_list(value: Expression, item: Expression) -> Result<Expression> {
+    let mut list = whole_in_list(value, vec![item])?;
+    if let Node::Call { function, operands } = &mut list.node
+        && function == "IN"
+        && operands.len() == 2
+    {
+        *function = "=".to_owned();
+    }
+    Ok(list)
+}
+
 /// An exact number in a list with FLOAT or DOUBLE: it is a DOUBLE for these, and stays exact for the others.
 fn exact_in_list(value: Expression, items: Vec<Expression>) -> Result<Expression> {
     let (approximate, exact): (Vec<_>, Vec<_>) =
         items.into_iter().partition(|item| is_approximate(&item.data_type.kind));
     let as_double = cast_to(value.clone(), &TypeKind::Double);
-    let among_approximate = in_list(as_double, approximate)?;
+    let among_approximate = whole_in_list(as_double, approximate)?;
     if exact.is_empty() {
         return Ok(among_approximate);
     }
-    connective("OR", in_list(value, exact)?, among_approximate)
+    connective("OR", whole_in_list(value, exact)?, among_approximate)
 }
