@@ -394,6 +394,27 @@ fn what_never_passes_is_not_read() {
     assert_eq!(physical_plan(rel), "Values(type=[RecordType(BIGINT n)], tuples=[[{ 0:BIGINT }]], changelogMode=[I])\n");
 }
 
+/// Failed before: some column of the table was read, and a value of it that cannot be read failed a query that asks for none.
+#[test]
+fn to_count_rows_no_column_is_read() {
+    let scan = || {
+        let fields = vec![RowField::new("id", int()), RowField::new("name", string())];
+        let options = [("connector", "filesystem"), ("path", "/data/t.csv"), ("format", "csv")];
+        Rel { node: RelNode::Scan(table("t", fields.clone(), &options)), fields }
+    };
+    let read = "TableSourceScan(table=[[default_catalog, default_database, t, project=[], metadata=[]]], fields=[], changelogMode=[I])";
+    let counted = physical_plan(group(project(scan(), &[]), 0, &[("n", count())]));
+    assert!(counted.contains("+- Calc(select=[0 AS ZERO], changelogMode=[I])") && counted.contains(read), "{counted}");
+    let fields = scan().fields;
+    let union = Rel { node: RelNode::Union(vec![pick(scan(), &["id", "name"]), scan()]), fields };
+    let counted = physical_plan(group(project(union, &[]), 0, &[("n", count())]));
+    assert!(counted.contains(read), "{counted}");
+    let one = Expression::literal(ScalarValue::Int32(Some(1)), TypeKind::Int.not_null());
+    let graph = graph_of(vec![(project(scan(), &[("one", one)]), End::Collect)], &context());
+    let Some(proto::operator_spec::Kind::Source(source)) = &graph.vertices[0].operators[0].kind else { panic!() };
+    assert!(source.projection.is_empty());
+}
+
 #[test]
 fn sinks_for_inserts_refuse_changes() {
     let sink = table(

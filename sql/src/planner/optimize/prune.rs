@@ -96,21 +96,17 @@ fn prune(rel: Rel, mut wanted: Wanted) -> Result<Pruned> {
             for path in wanted {
                 add(&mut projection, if nested { path } else { path[..1].to_vec() });
             }
-            if projection.is_empty() {
-                projection.insert(vec![cheapest(&fields)]);
-            }
             let projection: Vec<Path> = projection.into_iter().collect();
-            let fields = projection.iter().map(|path| projected(&fields, path)).collect();
+            let fields: Vec<RowField> = projection.iter().map(|path| projected(&fields, path)).collect();
             let places = projection.iter().cloned().zip(0..).collect();
-            Ok(Pruned { rel: Rel { node: RelNode::Source { table, projection, filters: Vec::new() }, fields }, places })
+            let rel = Rel { node: RelNode::Source { table, projection, filters: Vec::new() }, fields };
+            // No column of the table may stand for its rows: a value that cannot be read would fail a query that asks for none.
+            Ok(Pruned { rel: if rel.fields.is_empty() { counted(rel) } else { rel }, places })
         }
         RelNode::Source { .. } => Ok(whole(Rel { node, fields })),
-        RelNode::Values(rows) if fields.is_empty() => {
-            // Rows without columns still count: a column that nobody reads stands for them.
-            let zero = Expression::literal(ScalarValue::Int32(Some(0)), TypeKind::Int.not_null());
-            let fields = vec![RowField::new("ZERO", zero.data_type.clone())];
-            let node = RelNode::Values(rows.iter().map(|_| vec![zero.clone()]).collect());
-            Ok(Pruned { rel: Rel { node, fields }, places: BTreeMap::new() })
+        RelNode::Values(rows) if wanted.is_empty() => {
+            let node = RelNode::Values(rows.iter().map(|_| vec![zero()]).collect());
+            Ok(Pruned { rel: Rel { node, fields: vec![zero_field()] }, places: BTreeMap::new() })
         }
         RelNode::Values(rows) => {
             let kept = top_level(&wanted, &fields);
@@ -119,14 +115,10 @@ fn prune(rel: Rel, mut wanted: Wanted) -> Result<Pruned> {
             Ok(picked(RelNode::Values(rows), &kept, &fields))
         }
         // Only the number of rows is wanted.
-        RelNode::Project { input, .. } if fields.is_empty() => {
+        RelNode::Project { input, .. } if wanted.is_empty() => {
             Ok(Pruned { places: BTreeMap::new(), ..prune(*input, Wanted::new())? })
         }
         RelNode::Project { input, expressions } => {
-            if wanted.is_empty() {
-                let first = expressions.iter().position(|e| as_path(e).is_some()).unwrap_or(0);
-                wanted.insert(vec![first]);
-            }
             // A field of a computed row is computed with the row; a field of a column can come alone.
             let mut outputs: Vec<(Path, Expression)> = Vec::new();
             let mut known = Wanted::new();
@@ -195,12 +187,16 @@ fn prune(rel: Rel, mut wanted: Wanted) -> Result<Pruned> {
             Ok(Pruned { rel: Rel { node, fields: all }, places })
         }
         RelNode::Union(inputs) => {
-            if wanted.is_empty() {
-                wanted.insert(vec![cheapest(&fields)]);
-            }
-            let names: Vec<RowField> = wanted.iter().map(|path| projected(&fields, path)).collect();
+            let counts = wanted.is_empty();
+            let names: Vec<RowField> = match counts {
+                true => vec![zero_field()],
+                false => wanted.iter().map(|path| projected(&fields, path)).collect(),
+            };
             let branch = |input: Rel| -> Result<Rel> {
                 let input = prune(input, wanted.clone())?;
+                if counts {
+                    return Ok(counted(input.rel));
+                }
                 let expressions = wanted.iter().map(|path| input.at(path)).collect();
                 Ok(Rel { node: RelNode::Project { input: Box::new(input.rel), expressions }, fields: names.clone() })
             };
@@ -209,6 +205,20 @@ fn prune(rel: Rel, mut wanted: Wanted) -> Result<Pruned> {
             Ok(Pruned { rel: Rel { node: RelNode::Union(inputs), fields: names.clone() }, places })
         }
     }
+}
+
+/// The column that stands for rows of which no column is wanted: they still count.
+fn zero() -> Expression {
+    Expression::literal(ScalarValue::Int32(Some(0)), TypeKind::Int.not_null())
+}
+
+fn zero_field() -> RowField {
+    RowField::new("ZERO", TypeKind::Int.not_null())
+}
+
+/// The rows of a relation without its columns.
+fn counted(input: Rel) -> Rel {
+    Rel { node: RelNode::Project { input: Box::new(input), expressions: vec![zero()] }, fields: vec![zero_field()] }
 }
 
 /// A relation with the same columns as its pruned input.
@@ -235,15 +245,9 @@ fn top_level(wanted: &Wanted, fields: &[RowField]) -> Vec<usize> {
     let mut columns: Vec<usize> = wanted.iter().map(|path| path[0]).collect();
     columns.dedup();
     if columns.is_empty() && !fields.is_empty() {
-        columns.push(cheapest(fields));
+        columns.push(0);
     }
     columns
-}
-
-/// A column that is quick to read, for when only rows are counted.
-fn cheapest(fields: &[RowField]) -> usize {
-    let fixed = |field: &RowField| field.data_type.kind.to_arrow().is_primitive();
-    fields.iter().position(fixed).unwrap_or(0)
 }
 
 /// Name and type of a path, named as Flink names a pushed-down field: `bid_auction`.
