@@ -17,6 +17,7 @@ pub(crate) mod dialect;
 mod effort;
 pub(crate) mod lexer;
 pub(crate) mod reserved;
+mod rows;
 mod show;
 mod split;
 mod statement;
@@ -76,7 +77,7 @@ fn run<T>(
     parse: impl FnOnce(&mut Parser) -> Result<T, ParserError>,
 ) -> Result<T> {
     still_wanted()?;
-    let tokens = without_asymmetric(tokens);
+    let tokens = rows::in_parentheses(without_asymmetric(tokens));
     let end = end_of(text, start);
     let dialect = dialect::FlinkDialect { effort: effort::Effort::of(tokens.len()) };
     let mut parser = Parser::new(&dialect).with_recursion_limit(MAX_DEPTH).with_tokens_with_locations(tokens);

@@ -203,6 +203,41 @@ fn queries() {
     assert_eq!(select.from[0].to_string(), "t(OPTIONS('a' = 'b')) x");
 }
 
+/// Failed before: each row had to stand in parentheses.
+#[test]
+fn rows_of_one_value_need_no_parentheses() {
+    for (text, expected) in [
+        ("VALUES 1, 2, 2", "VALUES (1), (2), (2)"),
+        ("SELECT a FROM (VALUES 1, (2), f(3, 4)) AS t(a), u", "SELECT a FROM (VALUES (1), (2), (f(3, 4))) AS t (a), u"),
+        ("VALUES 'a' || 'b', ARRAY[1, 2][1], -3 + (4)", "VALUES ('a' || 'b'), (ARRAY[1, 2][1]), (-3 + (4))"),
+        ("VALUES 1 UNION ALL VALUES 2, 3 ORDER BY 1, 2", "VALUES (1) UNION ALL VALUES (2), (3) ORDER BY 1, 2"),
+        (
+            "SELECT a FROM t WHERE a IN (VALUES 1, 3) OR b IN (1, 2)",
+            "SELECT a FROM t WHERE a IN (VALUES (1), (3)) OR b IN (1, 2)",
+        ),
+        ("VALUES (1, 2), (3, 4)", "VALUES (1, 2), (3, 4)"),
+        ("SELECT `VALUES`, a FROM t", "SELECT `VALUES`, a FROM t"),
+    ] {
+        let Statement::Query(query) = one(text) else { panic!("{text}") };
+        assert_eq!(query.to_string(), expected);
+    }
+    assert!(matches!(one("INSERT INTO t VALUES 1, 2"), Statement::Insert(_)));
+    // As in Flink, a parenthesis where a row begins is the row's.
+    for text in [
+        "VALUES (1) + 2",
+        "VALUES (1, 2) = (1, 2)",
+        "VALUES 1,",
+        "VALUES ,1",
+        "VALUES",
+        "VALUES *",
+        "VALUES SELECT 1",
+        "VALUES 1 AS a",
+    ] {
+        error(text);
+    }
+    assert_eq!(error("VALUES 1,\n 2 3"), "SQL parse failed. Encountered \"3\" at line 2, column 4.\nWas expecting: )");
+}
+
 #[test]
 fn positions() {
     assert_eq!(

@@ -1,0 +1,21 @@
+-- A row of one value needs no parentheses. One that begins with a parenthesis ends where that is closed.
+SELECT a FROM (VALUES 1, 2, 2) AS t(a);
+SELECT a FROM (VALUES (1), 2, ROW(3)) AS t(a);
+SELECT a FROM (VALUES 'a' || 'b', 'c') AS t(a);
+SELECT a FROM (VALUES 1 + 1, -3, 2 + (5)) AS t(a);
+SELECT a FROM (VALUES 1 + 1, (2) + 5) AS t(a);
+SELECT a FROM (VALUES TRUE AND FALSE, NOT TRUE) AS t(a);
+SELECT a FROM (VALUES 1 IN (1, 2), 3 BETWEEN 2 AND 4) AS t(a);
+SELECT a FROM (VALUES ARRAY[1, 2], ARRAY[3]) AS t(a);
+SELECT a FROM (VALUES CAST('1' AS INT), ABS(-4), CASE WHEN 1 = 2 THEN 3 ELSE 5 END) AS t(a);
+SELECT a FROM (VALUES DATE '2020-01-01') AS t(a);
+SELECT a + 1 AS b FROM (VALUES 1 UNION ALL VALUES 2, 3) AS t(a);
+SELECT a FROM (VALUES (1, 2), 3) AS t(a);
+SELECT a FROM (VALUES 1, 'x') AS t(a);
+SELECT a FROM (VALUES NULL) AS t(a);
+SELECT a FROM (VALUES 1,) AS t(a);
+SELECT a FROM (VALUES *) AS t(a);
+SELECT a FROM (VALUES 1 AS b) AS t(a);
+SELECT a FROM (VALUES (1, 2) = (1, 2)) AS t(a);
+SELECT SUM(a) AS s FROM (VALUES 1, 2, 2) AS t(a);
+WITH t (a) AS (VALUES 1, 2) SELECT a FROM t;
