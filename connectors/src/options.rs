@@ -185,7 +185,8 @@ mod tests {
         for (text, millis) in [
             ("PT10S", 10_000),
             ("10 s", 10_000),
-            ("1500 us", 1),
+            ("1500 µs", 1),
+            ("999 micros", 0),
             ("0", 0),
             (" 2 MIN ", 120_000),
             ("9223372036854775807", i64::MAX as u64),
@@ -193,7 +194,7 @@ mod tests {
             assert_eq!(Options::new(&value(text)).duration("k").unwrap(), Some(millis), "{text}");
         }
         let long = "9".repeat(1 << 20);
-        for text in ["", "-1", "1 x", "s", "NaN", "99999999999999999999 d", long.as_str(), "é"] {
+        for text in ["", "-1", "1 x", "s", "NaN", "99999999999999999999 d", long.as_str(), "é", "1500 us"] {
             let refused = Options::new(&value(text)).duration("k").unwrap_err().0;
             assert!(refused.contains("for key 'k'") && refused.contains("10 s") && refused.len() < 2000, "{refused}");
         }

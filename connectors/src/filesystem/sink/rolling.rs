@@ -26,8 +26,18 @@ impl RollingPolicy {
             inactivity_interval: minutes("sink.rolling-policy.inactivity-interval", 30)?,
             check_interval: minutes("sink.rolling-policy.check-interval", 1)?,
         };
-        if policy.check_interval == 0 {
-            return invalid("Option 'sink.rolling-policy.check-interval' must be longer than 0 ms.");
+        // Durations below a millisecond are none: files would be complete before they have a row.
+        for (name, millis) in [
+            ("check-interval", policy.check_interval),
+            ("rollover-interval", policy.rollover_interval),
+            ("inactivity-interval", policy.inactivity_interval),
+        ] {
+            if millis == 0 {
+                return invalid(format!("Option 'sink.rolling-policy.{name}' must be at least 1 ms."));
+            }
+        }
+        if policy.file_size == 0 {
+            return invalid("Option 'sink.rolling-policy.file-size' must be at least 1 byte.");
         }
         Ok(policy)
     }

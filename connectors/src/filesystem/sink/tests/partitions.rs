@@ -356,6 +356,14 @@ fn options_that_cannot_be_met_are_refused() {
     assert!(refused(&[("partition.time-extractor.kind", "custom")]).contains("Java class"));
     assert!(refused(&[("sink.rolling-policy.check-interval", "0 s")]).contains("check-interval"));
     assert!(refused(&[("sink.rolling-policy.file-size", "big")]).contains("big"));
+    // Before, these were taken, and a file was complete as soon as it was looked at.
+    for name in ["rollover-interval", "inactivity-interval"] {
+        for none in ["0", "10 µs", "5 micros", "10 ns", "1 nano"] {
+            let why = refused(&[(format!("sink.rolling-policy.{name}").as_str(), none)]);
+            assert!(why.contains(&format!("'sink.rolling-policy.{name}' must be at least 1 ms")), "{none}: {why}");
+        }
+    }
+    assert!(refused(&[("sink.rolling-policy.file-size", "0b")]).contains("file-size' must be at least 1 byte"));
 }
 
 /// Failed before: a batch of a few thousand files was written to its end when the task was cancelled.
