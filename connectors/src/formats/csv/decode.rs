@@ -20,8 +20,8 @@ pub(crate) struct CsvDecoder {
 
 impl CsvDecoder {
     pub(crate) fn new(format: CsvFormat, wanted: Vec<usize>) -> Self {
-        // One more than there may be, which the error shows.
-        let most = format.columns.len() + 1;
+        // One more than there may be, which the error shows, and another one: an empty one may follow the last if it is the last.
+        let most = format.columns.len() + 2;
         let tokenizer = Tokenizer::new(format.delimiter, format.quote, format.escape, format.allow_comments, most);
         let batch = RowBatch::new(wanted.iter().map(|i| &format.columns[*i].data_type));
         Self { format, tokenizer, wanted, batch, records: 0, fields: Vec::new(), scratch: Vec::new() }
@@ -30,7 +30,11 @@ impl CsvDecoder {
     /// Takes the record whose fields were found.
     fn append(&mut self, buffer: &[u8]) -> std::result::Result<(), String> {
         let expected = self.format.columns.len();
-        if let Some(extra) = self.fields.get(expected) {
+        // As Jackson has it, the delimiter may also stand behind the last field.
+        let is_surplus = |extra: &&FieldRange| {
+            self.fields.len() > expected + 1 || !buffer[extra.start..extra.end].trim_ascii().is_empty()
+        };
+        if let Some(extra) = self.fields.get(expected).filter(is_surplus) {
             let text = String::from_utf8_lossy(&buffer[extra.start..extra.end]);
             let length = text.chars().count();
             let text = quote(&text);
@@ -125,8 +129,20 @@ mod tests {
             let line = format!("{line}\n");
             let error = decoder.decode(line.as_bytes(), true, line.len(), 10).err().unwrap().to_string();
             assert!(error.contains("Too many entries: expected at most 1 (value #1 (0 chars) \"\")"), "{error}");
-            assert_eq!(decoder.fields.len(), 2);
+            assert_eq!(decoder.fields.len(), 3);
         }
+    }
+
+    /// Failed before: a line that ends with a delimiter had too many entries. Flink takes it, if nothing else follows.
+    #[test]
+    fn a_delimiter_may_stand_behind_the_last_field() {
+        let columns = vec![RowField::new("a", TypeKind::string().nullable())];
+        let options = BTreeMap::from([("csv.ignore-parse-errors".to_owned(), "true".to_owned())]);
+        let format = CsvFormat::new(Options::new(&options), columns).map_err(|error| error.0).unwrap();
+        let lines = b"ab,\n,\ncd, \nef,\"\"\ngh,,\nij,x\nkl,x,\n";
+        let mut decoder = CsvDecoder::new(format, vec![0]);
+        assert!(decoder.decode(lines, true, lines.len(), 10).is_ok());
+        assert_eq!(decoder.batch.rows(), 4);
     }
 
     /// Failed before: a field of delimiters became sixteen times its bytes, or was null where parse errors are ignored.
