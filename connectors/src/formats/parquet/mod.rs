@@ -2,7 +2,7 @@
 //!
 //! - `schema`: a table's types as Parquet types, as Flink writes them.
 //! - `write`: rows to files; `levels` takes nested columns apart.
-//! - `read`: files to rows.
+//! - `read`: files to rows; before, `footer` and `pages` look at what a file announces, in the format of `thrift`.
 use std::fs::File;
 
 use ::parquet::basic::{Compression, GzipLevel, ZstdLevel};
@@ -13,11 +13,14 @@ use wiesel_operators::types::{LogicalType, RowField, TypeKind};
 
 use crate::options::{Options, Result, invalid, unparsable};
 
+mod footer;
 mod levels;
+mod pages;
 mod read;
 mod schema;
 #[cfg(test)]
 mod tests;
+mod thrift;
 mod write;
 
 pub(crate) use read::ParquetReader;
@@ -96,11 +99,12 @@ fn properties(options: Options<'_>) -> Result<WriterProperties> {
         .set_created_by(concat!("wiesel version ", env!("CARGO_PKG_VERSION")).to_owned())
         .set_compression(compression(options)?)
         .set_dictionary_enabled(options.boolean("parquet.enable.dictionary", true)?);
-    // A page's header has its length in 32 bits.
-    if let Some(size) = positive(options, "parquet.page.size", i32::MAX.into())? {
+    // A page grows beyond its size by what is written at once: half of what is read again.
+    const MOST: i64 = (pages::MAX_PAGE_BYTES / 2) as i64;
+    if let Some(size) = positive(options, "parquet.page.size", MOST)? {
         properties = properties.set_data_page_size_limit(size);
     }
-    if let Some(size) = positive(options, "parquet.dictionary.page.size", i32::MAX.into())? {
+    if let Some(size) = positive(options, "parquet.dictionary.page.size", MOST)? {
         properties = properties.set_dictionary_page_size_limit(size);
     }
     let version = match options.text("parquet.writer.version").unwrap_or("v1") {

@@ -18,11 +18,13 @@ use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
 };
 use parquet::basic::Type as Physical;
-use parquet::file::metadata::RowGroupMetaData;
+use parquet::file::metadata::{ColumnChunkMetaData, RowGroupMetaData};
 use parquet::schema::types::SchemaDescriptor;
 use wiesel_operators::expression::{BATCH_BYTES, Zone};
 use wiesel_operators::operator::{Error, Result};
 use wiesel_operators::types::{LogicalType, RowField, TIMESTAMP_RANGE, TypeKind, timestamp_unit};
+
+use super::{footer, pages};
 
 /// Some row groups of a file, batch after batch.
 pub(crate) struct ParquetReader {
@@ -51,6 +53,7 @@ impl ParquetReader {
         skip: u64,
         batch_rows: usize,
     ) -> Result<Self> {
+        footer::check(&file)?;
         let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
         let mut metadata = ArrowReaderMetadata::load(&file, options.clone()).map_err(failed)?;
         if let Some(schema) = with_wide_timestamps(metadata.schema(), metadata.parquet_schema(), &wanted) {
@@ -62,6 +65,7 @@ impl ParquetReader {
         let names: Vec<&str> = wanted.iter().map(|field| field.name.as_str()).collect();
         let fields = metadata.schema().fields().iter().enumerate();
         let roots = fields.filter(|(_, field)| names.contains(&field.name().as_str())).map(|(at, _)| at);
+        pages::check(&file, metadata.metadata().row_groups(), &mine, &names)?;
         let mask = ProjectionMask::roots(metadata.parquet_schema(), roots);
         let batch_rows = rows_at_once(metadata.metadata().row_groups(), &mine, &names, batch_rows);
         let rows = ParquetRecordBatchReaderBuilder::new_with_metadata(file, metadata)
@@ -112,16 +116,21 @@ fn failed(error: parquet::errors::ParquetError) -> Error {
 /// How many rows are read at once of these row groups: fewer than asked for where their columns are long.
 fn rows_at_once(groups: &[RowGroupMetaData], mine: &[usize], names: &[&str], most: usize) -> usize {
     let bytes_of_row = |group: &RowGroupMetaData| {
-        let wanted = group
-            .columns()
-            .iter()
-            .filter(|column| column.column_path().parts().first().is_some_and(|root| names.contains(&root.as_str())));
-        let bytes = wanted.map(|column| column.uncompressed_size().max(0)).fold(0, i64::saturating_add);
+        let bytes = pages::wanted(group, names).map(bytes_of).fold(0, i64::saturating_add);
         bytes / group.num_rows().max(1)
     };
     let longest = mine.iter().filter_map(|at| groups.get(*at)).map(bytes_of_row).max().unwrap_or(0);
     let longest = usize::try_from(longest).unwrap_or(usize::MAX);
     (BATCH_BYTES / longest.max(1)).clamp(1, most.max(1))
+}
+
+/// How long a column is in memory: where each value has the same length, a null takes as much.
+fn bytes_of(column: &ColumnChunkMetaData) -> i64 {
+    let value = match column.column_type() {
+        Physical::FIXED_LEN_BYTE_ARRAY => i64::from(column.column_descr().type_length()),
+        _ => 0,
+    };
+    column.uncompressed_size().max(column.num_values().saturating_mul(value)).max(0)
 }
 
 /// Where the middle of a row group lies: whose split holds it reads the group.

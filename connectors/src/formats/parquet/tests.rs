@@ -11,6 +11,8 @@ use super::*;
 use crate::formats::BulkWriter;
 use crate::testing::Restarts;
 
+mod limits;
+
 fn options(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
     pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
 }
@@ -254,11 +256,11 @@ fn options_are_checked() {
     };
     assert!(refused(&[("parquet.compression", "BROTLI")]).contains("SNAPPY"));
     assert!(refused(&[("parquet.timestamp.time.unit", "days")]).contains("millis"));
-    // Before, 0 was another number than it said, and a page could become longer than its header can tell.
+    // Before, 0 was another number than it said, and a page could become longer than its header can tell, or than is read.
     for (key, most) in [
         ("parquet.block.size", i64::MAX),
-        ("parquet.page.size", i32::MAX.into()),
-        ("parquet.dictionary.page.size", i32::MAX.into()),
+        ("parquet.page.size", 128 << 20),
+        ("parquet.dictionary.page.size", 128 << 20),
     ] {
         for value in ["-1", "0", "9223372036854775808", ""] {
             let refused = refused(&[(key, value)]);
@@ -266,7 +268,7 @@ fn options_are_checked() {
         }
         if most < i64::MAX {
             let refused = refused(&[(key, "2147483648")]);
-            assert!(refused.contains("from 1 to 2147483647, but was: 2147483648"), "{refused}");
+            assert!(refused.contains("from 1 to 134217728, but was: 2147483648"), "{refused}");
         }
     }
 }

@@ -1,0 +1,198 @@
+//! What the headers of pages announce, before the library sets it aside: it makes room for a whole page, unpacked, and for the
+//! values of a dictionary before it looks at either.
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+
+use parquet::basic::{Compression, Type as Physical};
+use parquet::file::metadata::{ColumnChunkMetaData, RowGroupMetaData};
+use wiesel_operators::expression::MAX_VALUE_BYTES;
+use wiesel_operators::operator::{Error, Result};
+
+use super::thrift::Shape::{Bool, Integer, Noted, Struct};
+use super::thrift::{Fault, Note, Shape, Walk};
+
+/// The most bytes of a page, unpacked. Writers end a page at about 1 MiB, behind a value that may be as long as one may be.
+pub(super) const MAX_PAGE_BYTES: u64 = 4 * MAX_VALUE_BYTES as u64;
+/// The most bytes of the pages, unpacked, that are held at once: of each column the longest one and the dictionary.
+const MAX_OPEN_BYTES: u64 = 2 * MAX_PAGE_BYTES;
+/// So much is read of a header at first. Statistics can make it longer.
+const HEADER_BYTES: u64 = 512;
+
+/// A page's header as `parquet.thrift` has it; the library skips statistics.
+const HEADER: &[(i16, Shape)] = &[
+    (1, Integer),
+    (2, Noted(Note::Unpacked)),
+    (3, Noted(Note::Packed)),
+    (4, Integer),
+    (5, Struct(&[(1, Noted(Note::DataValues)), (2, Integer), (3, Integer), (4, Integer)])),
+    (6, Struct(&[])),
+    (7, Struct(&[(1, Noted(Note::DictionaryValues)), (2, Integer), (3, Bool)])),
+    (
+        8,
+        Struct(&[
+            (1, Noted(Note::DataValues)),
+            (2, Integer),
+            (3, Integer),
+            (4, Integer),
+            (5, Integer),
+            (6, Integer),
+            (7, Bool),
+        ]),
+    ),
+];
+
+/// A page's header; what it does not say is 0.
+#[derive(Debug, Default)]
+struct Header {
+    /// Its own length.
+    bytes: u64,
+    unpacked: u64,
+    packed: u64,
+    data_values: u64,
+    dictionary_values: u64,
+}
+
+/// Fails for row groups of whose columns a page announces more than it can hold.
+pub(super) fn check(file: &File, groups: &[RowGroupMetaData], mine: &[usize], names: &[&str]) -> Result<()> {
+    let length = file.metadata().map_err(|error| Error::external("cannot see the length of the file", error))?.len();
+    for group in mine.iter().filter_map(|at| groups.get(*at)) {
+        let mut open = 0;
+        for column in wanted(group, names) {
+            let path = column.column_path().string();
+            open += check_column(file, length, column)
+                .map_err(|why| refused(format!("column '{path}' is refused: {why}")))?;
+            if open > MAX_OPEN_BYTES {
+                return Err(refused(format!(
+                    "the pages of a row group up to column '{path}' need {open} bytes at once: at most {MAX_OPEN_BYTES} are held"
+                )));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The columns of a row group that are read.
+pub(super) fn wanted<'a>(
+    group: &'a RowGroupMetaData,
+    names: &'a [&'a str],
+) -> impl Iterator<Item = &'a ColumnChunkMetaData> {
+    let is_wanted = move |root: &String| names.contains(&root.as_str());
+    group.columns().iter().filter(move |column| column.column_path().parts().first().is_some_and(is_wanted))
+}
+
+fn refused(why: String) -> Error {
+    Error::External { message: format!("Parquet: {why}"), source: None }
+}
+
+/// Looks at all headers of a column: how many bytes its pages take at once.
+fn check_column(file: &File, length: u64, column: &ColumnChunkMetaData) -> std::result::Result<u64, String> {
+    let offset = column.dictionary_page_offset().unwrap_or_else(|| column.data_page_offset());
+    let (start, size) = (u64::try_from(offset).ok(), u64::try_from(column.compressed_size()).ok());
+    let range = start.zip(size).and_then(|(start, size)| Some(start..start.checked_add(size)?));
+    let Some(range) = range.filter(|range| range.end <= length) else {
+        let size = column.compressed_size();
+        return Err(format!("its {size} bytes from {offset} on do not lie in the file, which has {length}"));
+    };
+    if column.column_descr().type_length() > MAX_VALUE_BYTES as i32 {
+        let bytes = column.column_descr().type_length();
+        return Err(format!("each of its values has {bytes} bytes: at most {MAX_VALUE_BYTES} are read"));
+    }
+    let (mut at, mut values, mut dictionary, mut longest) = (range.start, 0, 0, 0);
+    while at < range.end {
+        let here = |why| format!("the header of the page at byte {at} {why}");
+        let header = read_header(file, at, range.end).map_err(here)?;
+        let rest = range.end - at - header.bytes;
+        check_header(&header, rest, column).map_err(here)?;
+        values += header.data_values;
+        if u64::try_from(column.num_values()).is_ok_and(|most| values > most) {
+            return Err(here(format!(
+                "says {values} values with those before it: the column has {}",
+                column.num_values()
+            )));
+        }
+        match header.dictionary_values {
+            0 => longest = header.unpacked.max(longest),
+            _ => dictionary = header.unpacked.max(dictionary),
+        }
+        at += header.bytes + header.packed;
+    }
+    Ok(dictionary + longest)
+}
+
+fn check_header(header: &Header, rest: u64, column: &ColumnChunkMetaData) -> std::result::Result<(), String> {
+    let Header { unpacked, packed, dictionary_values, .. } = header;
+    if *packed > rest {
+        return Err(format!("says {packed} bytes: the column has {rest} more"));
+    }
+    if (*unpacked).max(*packed) > MAX_PAGE_BYTES {
+        return Err(format!("says {packed} bytes, {unpacked} unpacked: at most {MAX_PAGE_BYTES} are read"));
+    }
+    // Each has a few bytes that pack nothing.
+    let most = packed.saturating_mul(most_packed(column.compression())).saturating_add(1 << 10);
+    if *unpacked > most {
+        let codec = column.compression();
+        return Err(format!("says {packed} bytes, {unpacked} unpacked: {codec} packs at most {most} so"));
+    }
+    let least = dictionary_values.saturating_mul(value_bytes(column));
+    if least > *unpacked {
+        return Err(format!("says {dictionary_values} values in {unpacked} bytes: they take {least}"));
+    }
+    Ok(())
+}
+
+/// Into how many bytes a codec unpacks one, at most, generously.
+fn most_packed(codec: Compression) -> u64 {
+    match codec {
+        // Their longest copy takes 3 bytes for 64, and a byte for 255.
+        Compression::SNAPPY => 64,
+        Compression::LZ4 | Compression::LZ4_RAW => 256,
+        // A match of 258 bytes takes 2 bits or more.
+        Compression::GZIP(_) => 1100,
+        // A block of 128 KiB takes 4 bytes or more.
+        Compression::ZSTD(_) => 1 << 16,
+        _ => MAX_PAGE_BYTES,
+    }
+}
+
+/// How many bytes a value of a dictionary takes in its page, at least.
+fn value_bytes(column: &ColumnChunkMetaData) -> u64 {
+    match column.column_type() {
+        Physical::BOOLEAN => 0,
+        Physical::INT32 | Physical::FLOAT | Physical::BYTE_ARRAY => 4,
+        Physical::INT64 | Physical::DOUBLE => 8,
+        Physical::INT96 => 12,
+        Physical::FIXED_LEN_BYTE_ARRAY => u64::try_from(column.column_descr().type_length()).unwrap_or(0),
+    }
+}
+
+fn read_header(file: &File, at: u64, end: u64) -> std::result::Result<Header, String> {
+    let most = (end - at).min(MAX_PAGE_BYTES);
+    let mut size = HEADER_BYTES.min(most);
+    loop {
+        let mut bytes = vec![0; size as usize];
+        file.read_exact_at(&mut bytes, at).map_err(|error| format!("cannot be read: {error}"))?;
+        let mut walk = Walk::new(&bytes);
+        match walk.fields(HEADER) {
+            Ok(()) => return Ok(header(bytes.len() - walk.left(), &walk.noted)),
+            Err(Fault::Short(_)) if size < most => size = (size * 16).min(most),
+            Err(Fault::Short(more)) => return Err(format!("goes on for {more} bytes where the column ends")),
+            Err(Fault::Wrong(why)) => return Err(format!("is damaged: {why}")),
+        }
+    }
+}
+
+fn header(bytes: usize, noted: &[(Note, i64)]) -> Header {
+    let mut header = Header { bytes: bytes as u64, ..Header::default() };
+    for (note, value) in noted {
+        let value = u64::try_from(*value).unwrap_or(0);
+        match note {
+            // What is there twice: the library takes the last.
+            Note::Unpacked => header.unpacked = value,
+            Note::Packed => header.packed = value,
+            Note::DataValues => header.data_values = value.max(header.data_values),
+            Note::DictionaryValues => header.dictionary_values = value.max(header.dictionary_values),
+            Note::Node | Note::Children => {}
+        }
+    }
+    header
+}

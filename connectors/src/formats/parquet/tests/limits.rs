@@ -1,0 +1,167 @@
+//! What a file announces and does not hold.
+use std::os::unix::fs::FileExt;
+
+use arrow::array::{Int32Array, StringViewArray};
+
+use super::*;
+
+fn varint(mut value: u64) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    while value >= 0x80 {
+        bytes.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    bytes.push(value as u8);
+    bytes
+}
+
+/// A field of a struct, of the type I32, so far behind the one before.
+fn integer(delta: u8, value: i64) -> Vec<u8> {
+    [vec![delta << 4 | 5], varint(((value << 1) ^ (value >> 63)) as u64)].concat()
+}
+
+/// A page's header; `inner`: the field of its kind, from the third on, and that one's fields.
+fn header(kind: i64, unpacked: i64, packed: i64, inner: u8, fields: &[i64]) -> Vec<u8> {
+    let fields = fields.iter().flat_map(|value| integer(1, *value)).collect();
+    [integer(1, kind), integer(1, unpacked), integer(1, packed), vec![(inner - 3) << 4 | 12], fields, vec![0, 0]]
+        .concat()
+}
+
+fn data_page(unpacked: i64, packed: i64, values: i64) -> Vec<u8> {
+    header(0, unpacked, packed, 5, &[values, 0, 3, 3])
+}
+
+fn error_of(format: &ParquetFormat, file: &File) -> String {
+    format.reader(file.try_clone().unwrap(), &[0], 0..u64::MAX, 0, 100).err().unwrap().to_string()
+}
+
+/// Failed before: so much was set aside as the header says, up to 2 GiB a page, before the page was looked at.
+#[test]
+fn pages_that_announce_more_than_they_hold_are_refused() {
+    const VALUES: i64 = 10_000;
+    let columns = vec![RowField::new("i", TypeKind::Int.nullable())];
+    let values = Int32Array::from_iter_values(0..VALUES as i32);
+    let rows = RecordBatch::try_new(to_arrow_schema(&columns), vec![std::sync::Arc::new(values)]).unwrap();
+    let refused = |codec: &str, header: &[u8]| {
+        let format = format(&columns, &[("parquet.compression", codec), ("parquet.enable.dictionary", "false")]);
+        let file = write(&format, std::slice::from_ref(&rows), 1);
+        assert_eq!(whole(&read(&format, &file, 0..u64::MAX, 0), &columns), rows);
+        let start = SerializedFileReader::new(file.try_clone().unwrap()).unwrap();
+        let start = start.metadata().row_group(0).column(0).byte_range().0;
+        file.write_all_at(header, start).unwrap();
+        let error = error_of(&format, &file);
+        assert!(error.contains("column 'i'") && error.contains(&format!("page at byte {start}")), "{error}");
+        error
+    };
+    let check = |codec: &str, header: &[u8], why: &str| {
+        let error = refused(codec, header);
+        assert!(error.contains(why), "{codec}: expected `{why}`: {error}");
+    };
+    let longest = i64::from(i32::MAX);
+    let v2 = header(3, longest, 10, 8, &[1, 0, 1, 0, 0, 0]);
+    let dictionary = header(2, longest, 10, 7, &[1, 0]);
+    for codec in ["UNCOMPRESSED", "SNAPPY", "GZIP", "LZ4", "LZ4_RAW", "ZSTD"] {
+        for header in [&data_page(longest, 10, 1), &v2, &dictionary] {
+            check(codec, header, "10 bytes, 2147483647 unpacked: at most 268435456 are read");
+        }
+    }
+    for codec in ["SNAPPY", "GZIP", "LZ4", "LZ4_RAW", "ZSTD"] {
+        check(codec, &data_page(200 << 20, 10, 1), "packs at most");
+    }
+    check("SNAPPY", &data_page(10, longest, 1), "the column has");
+    check("SNAPPY", &data_page(-1, 10, 1), "a size or a count is -1");
+    check("SNAPPY", &data_page(10, 10, longest), "says 2147483647 values with those before it: the column has 10000");
+    check("SNAPPY", &header(2, 100, 100, 7, &[1000, 0]), "says 1000 values in 100 bytes: they take 4000");
+}
+
+/// A footer and nothing else.
+fn with_footer(footer: &[u8]) -> File {
+    let file = tempfile::tempfile().unwrap();
+    let length = (footer.len() as u32).to_le_bytes();
+    file.write_all_at(&[&b"PAR1"[..], footer, &length, b"PAR1"].concat(), 0).unwrap();
+    file
+}
+
+/// Failed before: 2.9 GB were set aside for the elements of a schema that a file of 3 KB announces, and a schema was followed as deep
+/// as the stack goes, and deeper.
+#[test]
+fn footers_that_announce_more_than_they_hold_are_refused() {
+    let format = format(&[RowField::new("i", TypeKind::Int.nullable())], &[]);
+    let check = |footer: &[u8], why: &str| {
+        let error = error_of(&format, &with_footer(footer));
+        assert!(error.contains("the footer is refused") && error.contains(why), "expected `{why}`: {error}");
+    };
+    let version = integer(1, 1);
+    let list = |field: u8, count: u64| [vec![field << 4 | 9, 0xfc], varint(count)].concat();
+    let group = |children: i64| [vec![0x48, 1, b'a'], integer(1, children), vec![0]].concat();
+    // Schema, row groups, properties, orders of columns, and one that nobody knows.
+    for field in [1, 3, 4, 6, 7] {
+        check(&[version.clone(), list(field, 30_132_267)].concat(), "30132267 elements: at most 1000000");
+        check(&[version.clone(), list(field, 900_000)].concat(), "announces 900000 bytes or elements");
+    }
+    // The library takes the bytes of a number for a list.
+    check(&[version.clone(), vec![0x15, 0xf2, 0xab, 0x90, 0xaf, 0x0e]].concat(), "field 2 has the type 5");
+    check(&[version.clone(), list(1, 1), group(900_000), vec![0]].concat(), "announces 900000 fields and has 1");
+    check(&[version.clone(), list(1, 1), group(-1), vec![0]].concat(), "a size or a count is -1");
+    check(&[version, list(1, 5000), group(1).repeat(5000), vec![0]].concat(), "nested deeper than 100");
+    let file = with_footer(&[]);
+    file.write_all_at(&1000u32.to_le_bytes(), 4).unwrap();
+    let error = error_of(&format, &file);
+    assert!(error.contains("would have 1000 bytes, the file has 12"), "{error}");
+    // What was found by changing a file at random.
+    let file = tempfile::tempfile().unwrap();
+    file.write_all_at(include_bytes!("../../../../../fuzz/corpus/parquet/long_schema"), 0).unwrap();
+    let error = error_of(&format, &file);
+    assert!(error.contains("the footer is refused"), "{error}");
+}
+
+#[test]
+fn a_column_that_does_not_lie_in_the_file_is_refused() {
+    let columns = vec![RowField::new("i", TypeKind::Int.nullable())];
+    let format = format(&columns, &[]);
+    let whole = write(&format, &[random(&columns, 2000)], 1);
+    // The footer alone: it tells of what is cut off.
+    let length = whole.metadata().unwrap().len();
+    let mut tail = [0; 8];
+    whole.read_exact_at(&mut tail, length - 8).unwrap();
+    let footer = u64::from(u32::from_le_bytes([tail[0], tail[1], tail[2], tail[3]]));
+    let mut bytes = vec![0; footer as usize];
+    whole.read_exact_at(&mut bytes, length - 8 - footer).unwrap();
+    let error = error_of(&format, &with_footer(&bytes));
+    assert!(error.contains("column 'i'") && error.contains("do not lie in the file"), "{error}");
+}
+
+#[test]
+fn long_pages_and_dictionaries_are_read_in_every_version_and_codec() {
+    let columns = vec![RowField::new("s", text()), RowField::new("n", text())];
+    let long = "x".repeat(4 << 20);
+    // One dictionary has all of them, where there is one.
+    let texts: Vec<Option<String>> = (0..2000)
+        .map(|row| match row {
+            1000 => Some(long.clone()),
+            row if row % 7 == 0 => None,
+            row if row % 2 == 0 => Some("the same".to_owned()),
+            row => Some(format!("{row:0>300}")),
+        })
+        .collect();
+    let nulls = StringViewArray::new_null(texts.len());
+    let texts = StringViewArray::from_iter(texts);
+    let arrays: Vec<arrow::array::ArrayRef> = vec![std::sync::Arc::new(texts), std::sync::Arc::new(nulls)];
+    let rows = RecordBatch::try_new(to_arrow_schema(&columns), arrays).unwrap();
+    for codec in ["UNCOMPRESSED", "SNAPPY", "GZIP", "LZ4", "LZ4_RAW", "ZSTD"] {
+        for version in ["v1", "v2"] {
+            for dictionary in ["true", "false"] {
+                let pairs = [
+                    ("parquet.compression", codec),
+                    ("parquet.writer.version", version),
+                    ("parquet.enable.dictionary", dictionary),
+                    ("parquet.page.size", "8388608"),
+                    ("parquet.dictionary.page.size", "16777216"),
+                ];
+                let format = format(&columns, &pairs);
+                let file = write(&format, std::slice::from_ref(&rows), 1);
+                assert_eq!(whole(&read(&format, &file, 0..u64::MAX, 0), &columns), rows, "{pairs:?}");
+            }
+        }
+    }
+}
