@@ -90,7 +90,7 @@ const FOOTER: &[(i16, Shape)] = &[
 
 /// Fails for a footer that announces more than it holds.
 pub(super) fn check(file: &File) -> Result<()> {
-    let failed = |error| Error::external("Parquet: cannot read the footer", error);
+    let failed = |error: std::io::Error| Error::external("Parquet: cannot read the footer", error);
     let length = file.metadata().map_err(failed)?.len();
     let mut tail = [0; TAIL as usize];
     // What is no Parquet file at all is the library's to refuse.

@@ -2,7 +2,8 @@
 //!
 //! - `schema`: a table's types as Parquet types, as Flink writes them.
 //! - `write`: rows to files; `levels` takes nested columns apart.
-//! - `read`: files to rows; before, `footer` and `pages` look at what a file announces, in the format of `thrift`.
+//! - `read`: files to rows; before, `footer`, `pages` and `values` look at what a file announces, the first two in the format
+//!   of `thrift`.
 use std::fs::File;
 
 use ::parquet::basic::{Compression, GzipLevel, ZstdLevel};
@@ -21,6 +22,7 @@ mod schema;
 #[cfg(test)]
 mod tests;
 mod thrift;
+mod values;
 mod write;
 
 pub(crate) use read::ParquetReader;

@@ -10,6 +10,7 @@ use wiesel_operators::operator::{Error, Result};
 
 use super::thrift::Shape::{Bool, Integer, Noted, Struct};
 use super::thrift::{Fault, Note, Shape, Walk};
+use super::values;
 
 /// The most bytes of a page, unpacked. Writers end a page at about 1 MiB, behind a value that may be as long as one may be.
 pub(super) const MAX_PAGE_BYTES: u64 = 4 * MAX_VALUE_BYTES as u64;
@@ -24,7 +25,7 @@ const HEADER: &[(i16, Shape)] = &[
     (2, Noted(Note::Unpacked)),
     (3, Noted(Note::Packed)),
     (4, Integer),
-    (5, Struct(&[(1, Noted(Note::DataValues)), (2, Integer), (3, Integer), (4, Integer)])),
+    (5, Struct(&[(1, Noted(Note::DataValues)), (2, Noted(Note::Encoding)), (3, Integer), (4, Integer)])),
     (6, Struct(&[])),
     (7, Struct(&[(1, Noted(Note::DictionaryValues)), (2, Integer), (3, Bool)])),
     (
@@ -33,7 +34,7 @@ const HEADER: &[(i16, Shape)] = &[
             (1, Noted(Note::DataValues)),
             (2, Integer),
             (3, Integer),
-            (4, Integer),
+            (4, Noted(Note::Encoding)),
             (5, Integer),
             (6, Integer),
             (7, Bool),
@@ -50,25 +51,39 @@ struct Header {
     packed: u64,
     data_values: u64,
     dictionary_values: u64,
+    /// It has the lengths of texts as differences, and how many these are.
+    has_lengths: bool,
 }
 
-/// Fails for row groups of whose columns a page announces more than it can hold.
-pub(super) fn check(file: &File, groups: &[RowGroupMetaData], mine: &[usize], names: &[&str]) -> Result<()> {
+/// What the pages of a column take.
+struct Column {
+    /// Of those that are held at once.
+    open: u64,
+    /// The longest text of the dictionary.
+    longest: u64,
+}
+
+/// Fails for row groups of whose columns a page announces more than it can hold. How many bytes dictionaries give to a row at most.
+pub(super) fn check(file: &File, groups: &[RowGroupMetaData], mine: &[usize], names: &[&str]) -> Result<u64> {
     let length = file.metadata().map_err(|error| Error::external("cannot see the length of the file", error))?.len();
+    let mut longest_row = 0;
     for group in mine.iter().filter_map(|at| groups.get(*at)) {
-        let mut open = 0;
+        let (mut open, mut row) = (0, 0);
         for column in wanted(group, names) {
             let path = column.column_path().string();
-            open += check_column(file, length, column)
+            let checked = check_column(file, length, column)
                 .map_err(|why| refused(format!("column '{path}' is refused: {why}")))?;
+            open += checked.open;
+            row += checked.longest;
             if open > MAX_OPEN_BYTES {
                 return Err(refused(format!(
                     "the pages of a row group up to column '{path}' need {open} bytes at once: at most {MAX_OPEN_BYTES} are held"
                 )));
             }
         }
+        longest_row = row.max(longest_row);
     }
-    Ok(())
+    Ok(longest_row)
 }
 
 /// The columns of a row group that are read.
@@ -84,8 +99,8 @@ fn refused(why: String) -> Error {
     Error::External { message: format!("Parquet: {why}"), source: None }
 }
 
-/// Looks at all headers of a column: how many bytes its pages take at once.
-fn check_column(file: &File, length: u64, column: &ColumnChunkMetaData) -> std::result::Result<u64, String> {
+/// Looks at all headers of a column.
+fn check_column(file: &File, length: u64, column: &ColumnChunkMetaData) -> std::result::Result<Column, String> {
     let offset = column.dictionary_page_offset().unwrap_or_else(|| column.data_page_offset());
     let (start, size) = (u64::try_from(offset).ok(), u64::try_from(column.compressed_size()).ok());
     let range = start.zip(size).and_then(|(start, size)| Some(start..start.checked_add(size)?));
@@ -97,16 +112,17 @@ fn check_column(file: &File, length: u64, column: &ColumnChunkMetaData) -> std::
         let bytes = column.column_descr().type_length();
         return Err(format!("each of its values has {bytes} bytes: at most {MAX_VALUE_BYTES} are read"));
     }
-    let (mut at, mut values, mut dictionary, mut longest) = (range.start, 0, 0, 0);
+    let (mut at, mut read, mut dictionary, mut longest, mut has_lengths) = (range.start, 0, 0, 0, false);
     while at < range.end {
-        let here = |why| format!("the header of the page at byte {at} {why}");
+        let here = |why: String| format!("the header of the page at byte {at} {why}");
         let header = read_header(file, at, range.end).map_err(here)?;
         let rest = range.end - at - header.bytes;
         check_header(&header, rest, column).map_err(here)?;
-        values += header.data_values;
-        if u64::try_from(column.num_values()).is_ok_and(|most| values > most) {
+        has_lengths |= header.has_lengths;
+        read += header.data_values;
+        if u64::try_from(column.num_values()).is_ok_and(|most| read > most) {
             return Err(here(format!(
-                "says {values} values with those before it: the column has {}",
+                "says {read} values with those before it: the column has {}",
                 column.num_values()
             )));
         }
@@ -116,7 +132,9 @@ fn check_column(file: &File, length: u64, column: &ColumnChunkMetaData) -> std::
         }
         at += header.bytes + header.packed;
     }
-    Ok(dictionary + longest)
+    let has_texts = dictionary > 0 && column.column_type() == Physical::BYTE_ARRAY;
+    let longest_text = if has_texts || has_lengths { values::check(file, column, has_lengths)? } else { 0 };
+    Ok(Column { open: dictionary + longest, longest: if has_texts { longest_text } else { 0 } })
 }
 
 fn check_header(header: &Header, rest: u64, column: &ColumnChunkMetaData) -> std::result::Result<(), String> {
@@ -191,6 +209,8 @@ fn header(bytes: usize, noted: &[(Note, i64)]) -> Header {
             Note::Packed => header.packed = value,
             Note::DataValues => header.data_values = value.max(header.data_values),
             Note::DictionaryValues => header.dictionary_values = value.max(header.dictionary_values),
+            // DELTA_LENGTH_BYTE_ARRAY, DELTA_BYTE_ARRAY.
+            Note::Encoding => header.has_lengths |= matches!(value, 6 | 7),
             Note::Node | Note::Children => {}
         }
     }

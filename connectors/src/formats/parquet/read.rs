@@ -20,7 +20,7 @@ use parquet::arrow::arrow_reader::{
 use parquet::basic::Type as Physical;
 use parquet::file::metadata::{ColumnChunkMetaData, RowGroupMetaData};
 use parquet::schema::types::SchemaDescriptor;
-use wiesel_operators::expression::{BATCH_BYTES, Zone};
+use wiesel_operators::expression::{BATCH_BYTES, ROW_BYTES, Zone};
 use wiesel_operators::operator::{Error, Result};
 use wiesel_operators::types::{LogicalType, RowField, TIMESTAMP_RANGE, TypeKind, timestamp_unit};
 
@@ -65,9 +65,10 @@ impl ParquetReader {
         let names: Vec<&str> = wanted.iter().map(|field| field.name.as_str()).collect();
         let fields = metadata.schema().fields().iter().enumerate();
         let roots = fields.filter(|(_, field)| names.contains(&field.name().as_str())).map(|(at, _)| at);
-        pages::check(&file, metadata.metadata().row_groups(), &mine, &names)?;
+        let longest = pages::check(&file, metadata.metadata().row_groups(), &mine, &names)?;
         let mask = ProjectionMask::roots(metadata.parquet_schema(), roots);
-        let batch_rows = rows_at_once(metadata.metadata().row_groups(), &mine, &names, batch_rows);
+        let batch_rows =
+            rows_at_once(metadata.metadata().row_groups(), &mine, &names, batch_rows).min(rows_of(longest));
         let rows = ParquetRecordBatchReaderBuilder::new_with_metadata(file, metadata)
             .with_row_groups(mine)
             .with_projection(mask)
@@ -122,6 +123,11 @@ fn rows_at_once(groups: &[RowGroupMetaData], mine: &[usize], names: &[&str], mos
     let longest = mine.iter().filter_map(|at| groups.get(*at)).map(bytes_of_row).max().unwrap_or(0);
     let longest = usize::try_from(longest).unwrap_or(usize::MAX);
     (BATCH_BYTES / longest.max(1)).clamp(1, most.max(1))
+}
+
+/// How many rows are read at once where dictionaries give so much to one: each row may have the longest text.
+fn rows_of(longest: u64) -> usize {
+    (ROW_BYTES / usize::try_from(longest).unwrap_or(usize::MAX).max(1)).max(1)
 }
 
 /// How long a column is in memory: where each value has the same length, a null takes as much.

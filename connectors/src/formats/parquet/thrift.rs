@@ -19,6 +19,7 @@ pub(super) enum Note {
     Packed,
     DataValues,
     DictionaryValues,
+    Encoding,
 }
 
 /// What a field is known to be. A union is a struct of which one field is there.

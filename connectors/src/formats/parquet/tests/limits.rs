@@ -74,6 +74,45 @@ fn pages_that_announce_more_than_they_hold_are_refused() {
     check("SNAPPY", &header(2, 100, 100, 7, &[1000, 0]), "says 1000 values in 100 bytes: they take 4000");
 }
 
+/// Failed before: room was made for a million million lengths, and the process ended where there was none.
+#[test]
+fn pages_whose_encoding_announces_more_values_than_their_header_are_refused() {
+    let columns = vec![RowField::new("s", TypeKind::string().not_null())];
+    let texts = StringViewArray::from_iter_values((0..5000).map(|row| format!("text {row}")));
+    let rows = RecordBatch::try_new(to_arrow_schema(&columns), vec![std::sync::Arc::new(texts)]).unwrap();
+    let format = format(&columns, &[("parquet.compression", "UNCOMPRESSED"), ("parquet.enable.dictionary", "false")]);
+    // Blocks of 128 in 4 parts, so many lengths, and the first of them.
+    let lengths = |count: u64| [varint(128), varint(4), varint(count), vec![0]].concat();
+    const DELTA_LENGTH: i64 = 6;
+    const DELTA: i64 = 7;
+    for (encoding, body) in [(DELTA_LENGTH, lengths(1 << 40)), (DELTA, [lengths(1), lengths(1 << 40)].concat())] {
+        let file = write(&format, std::slice::from_ref(&rows), 1);
+        let reader = SerializedFileReader::new(file.try_clone().unwrap()).unwrap();
+        let (start, length) = reader.metadata().row_group(0).column(0).byte_range();
+        // One page as long as the column.
+        let page = |packed: i64| header(0, packed, packed, 5, &[5000, encoding, 3, 3]);
+        let packed = length as i64 - page(length as i64).len() as i64;
+        assert_eq!(page(packed).len() as i64 + packed, length as i64);
+        file.write_all_at(&[page(packed), body].concat(), start).unwrap();
+        let error = error_of(&format, &file);
+        assert!(error.contains("column 's'"), "{error}");
+        assert!(error.contains("the lengths of 1099511627776 texts: its header says 5000 values"), "{error}");
+    }
+}
+
+/// Failed before: as many rows as were asked for came at once, each with a copy of the text.
+#[test]
+fn a_long_text_of_a_dictionary_is_not_repeated_in_many_rows_at_once() {
+    let columns = vec![RowField::new("s", text())];
+    let long = "x".repeat(4 << 20);
+    let texts = StringViewArray::from_iter_values((0..3000).map(|row| if row == 0 { long.as_str() } else { "short" }));
+    let rows = RecordBatch::try_new(to_arrow_schema(&columns), vec![std::sync::Arc::new(texts)]).unwrap();
+    let format = format(&columns, &[("parquet.dictionary.page.size", "16777216")]);
+    let found = read(&format, &write(&format, std::slice::from_ref(&rows), 1), 0..u64::MAX, 0);
+    assert_eq!(found[0].num_rows(), 64, "256 MiB by 4 MiB");
+    assert_eq!(whole(&found, &columns), rows);
+}
+
 /// A footer and nothing else.
 fn with_footer(footer: &[u8]) -> File {
     let file = tempfile::tempfile().unwrap();
