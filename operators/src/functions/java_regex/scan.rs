@@ -44,7 +44,7 @@ impl Fast {
 pub(super) fn fast(pattern: &str) -> Option<Fast> {
     let mut scan = Scan::new(pattern);
     scan.flags();
-    // The empty pattern, which both find before each character and at the end.
+    // The empty pattern, which is found before each character and at the end; by Java also within those beyond the basic plane.
     if !scan.rest.is_empty() {
         scan.alternatives()?;
     }
