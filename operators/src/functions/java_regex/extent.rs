@@ -56,7 +56,7 @@ impl Extent {
 
     /// Whether a search from a place on finds the same without the text before that place.
     pub fn is_forward(&self, text: &str) -> bool {
-        !self.behind && !(self.line_ends && text.contains("\r\n"))
+        !(self.behind || self.line_ends && text.contains("\r\n"))
     }
 }
 
@@ -190,7 +190,7 @@ impl Scan<'_> {
                 self.unbounded = true;
                 self.rest = self.rest.split_once(r"\E").map_or("", |(_, behind)| behind);
             }
-            Some(c) if !c.is_alphanumeric() && !(self.in_class && c == ']') => {}
+            Some(c) if !(c.is_alphanumeric() || self.in_class && c == ']') => {}
             _ => self.unbounded = true,
         }
     }
