@@ -94,7 +94,8 @@ fn arguments_are_quoted_by_their_beginning_and_without_control_characters() {
 #[test]
 fn lists_of_hosts_hold_names_of_hosts() {
     let cluster = Cluster::builder().prepare();
-    let ssh = cluster.file("ssh", "#!/bin/sh\nprintf '%s|' \"$@\" >>\"$SSH_LOG\"\necho >>\"$SSH_LOG\"\n");
+    // Several run at once: each appends its line in one piece.
+    let ssh = cluster.file("ssh", "#!/bin/sh\nline=$(printf '%s|' \"$@\")\nprintf '%s\\n' \"$line\" >>\"$SSH_LOG\"\n");
     std::fs::set_permissions(&ssh, std::fs::Permissions::from_mode(0o755)).unwrap();
     let log = cluster.dir().join("ssh.log");
     let stop = |workers: &str| {
