@@ -7,11 +7,11 @@ use std::sync::Arc;
 
 use arrow::array::{
     Array, ArrayRef, ArrowNativeTypeOp, AsArray, BooleanArray, Decimal128Array, ListArray, MapArray, PrimitiveArray,
-    StructArray, make_comparator,
+    StructArray, UInt32Array, make_comparator,
 };
-use arrow::buffer::{BooleanBuffer, NullBuffer};
-use arrow::compute::SortOptions;
+use arrow::buffer::{BooleanBuffer, NullBuffer, OffsetBuffer};
 use arrow::compute::kernels::cmp;
+use arrow::compute::{SortOptions, take};
 use arrow::datatypes::{
     ArrowPrimitiveType, DataType, Decimal128Type, Field, Fields, Float32Type, Float64Type, SchemaRef, i256,
 };
@@ -117,7 +117,6 @@ fn compare(relation: Relation, args: &Args) -> Result<BooleanArray> {
             }?)
         }
         (DataType::Timestamp(_, l), DataType::Timestamp(_, r)) if l == r => instants(relation, args),
-        (DataType::Map(..), DataType::Map(..)) => maps(relation, args),
         _ if left.is_nested() && right.is_nested() => nested(relation, args),
         _ => Err(Error::Plan(format!("{left} cannot be compared with {right}"))),
     }
@@ -284,31 +283,69 @@ fn retyped(field: &Field, array: &ArrayRef) -> Field {
     field.clone().with_data_type(array.data_type().clone()).with_nullable(true)
 }
 
+/// A column with the entries of each map in it, at any depth, in the order of their keys: maps are equal if they hold the same
+/// entries in whatever order these were added.
+pub(crate) fn with_sorted_maps(array: &ArrayRef) -> Result<ArrayRef> {
+    if !holds_maps(array.data_type()) {
+        return Ok(array.clone());
+    }
+    Ok(match array.data_type() {
+        DataType::Struct(fields) => {
+            let row = array.as_struct();
+            let columns = row.columns().iter().map(with_sorted_maps).collect::<Result<Vec<_>>>()?;
+            let fields: Fields = fields.iter().zip(&columns).map(|(field, column)| retyped(field, column)).collect();
+            Arc::new(StructArray::try_new(fields, columns, row.nulls().cloned())?)
+        }
+        DataType::List(field) => {
+            let list = array.as_list::<i32>();
+            let elements = with_sorted_maps(list.values())?;
+            let field = Arc::new(retyped(field, &elements));
+            Arc::new(ListArray::try_new(field, list.offsets().clone(), elements, list.nulls().cloned())?)
+        }
+        DataType::Map(field, sorted) => {
+            let map = array.as_map();
+            let entries: ArrayRef = Arc::new(map.entries().clone());
+            let entries = with_sorted_maps(&entries)?;
+            let entries = take(&entries, &order_by_keys(entries.as_struct(), map.offsets())?, None)?;
+            let field = Arc::new(retyped(field, &entries).with_nullable(false));
+            let (offsets, nulls) = (map.offsets().clone(), map.nulls().cloned());
+            Arc::new(MapArray::try_new(field, offsets, entries.as_struct().clone(), nulls, *sorted)?)
+        }
+        _ => array.clone(),
+    })
+}
+
+fn holds_maps(data_type: &DataType) -> bool {
+    match data_type {
+        DataType::Map(..) => true,
+        DataType::List(field) => holds_maps(field.data_type()),
+        DataType::Struct(fields) => fields.iter().any(|field| holds_maps(field.data_type())),
+        _ => false,
+    }
+}
+
+/// The positions of all entries, those of each map by their keys, and by their values where a key is there twice.
+fn order_by_keys(entries: &StructArray, maps: &OffsetBuffer<i32>) -> Result<UInt32Array> {
+    let (keys, values) = (entries.column(0), entries.column(1));
+    let keys = make_comparator(keys, keys, SortOptions::default())?;
+    let values = make_comparator(values, values, SortOptions::default())?;
+    let mut order: Vec<u32> = (0..entries.len() as u32).collect();
+    for map in maps.windows(2) {
+        order[map[0] as usize..map[1] as usize].sort_unstable_by(|one, other| {
+            let (one, other) = (*one as usize, *other as usize);
+            keys(one, other).then_with(|| values(one, other))
+        });
+    }
+    Ok(order.into())
+}
+
 fn nested(relation: Relation, args: &Args) -> Result<BooleanArray> {
     let (left, right) = alike(args.array(0), args.array(1))?;
+    let (left, right) = (with_sorted_maps(&left)?, with_sorted_maps(&right)?);
     let comparator = make_comparator(&left, &right, SortOptions::default())?;
     let values =
         BooleanBuffer::collect_bool(args.rows, |row| relation.holds(comparator(args.row(0, row), args.row(1, row))));
     Ok(BooleanArray::new(values, args.nulls()))
-}
-
-/// Maps are equal if they hold the same entries in whatever order.
-fn maps(relation: Relation, args: &Args) -> Result<BooleanArray> {
-    let (left, right) = (args.array(0).as_map(), args.array(1).as_map());
-    let (left_keys, right_keys) = alike(left.keys(), right.keys())?;
-    let (left_values, right_values) = alike(left.values(), right.values())?;
-    let keys = make_comparator(&left_keys, &right_keys, SortOptions::default())?;
-    let values = make_comparator(&left_values, &right_values, SortOptions::default())?;
-    let (left, right) = (left.value_offsets(), right.value_offsets());
-    let equal = BooleanBuffer::collect_bool(args.rows, |row| {
-        let (one, other) = (args.row(0, row), args.row(1, row));
-        let one = left[one] as usize..left[one + 1] as usize;
-        let other = right[other] as usize..right[other + 1] as usize;
-        let same = one.len() == other.len()
-            && one.clone().all(|l| other.clone().any(|r| keys(l, r).is_eq() && values(l, r).is_eq()));
-        relation.holds(if same { Ordering::Equal } else { Ordering::Less })
-    });
-    Ok(BooleanArray::new(equal, args.nulls()))
 }
 
 /// FLOAT or DOUBLE among constants, as Java's objects are equal: NaN is NaN, -0.0 is not 0.0.

@@ -1,10 +1,11 @@
 //! When two elements are equal for functions that look for one in an array.
 use arrow::array::{Array, ArrayRef, AsArray, make_comparator};
-use arrow::buffer::{NullBuffer, OffsetBuffer};
+use arrow::buffer::NullBuffer;
 use arrow::compute::SortOptions;
 use arrow::datatypes::DataType;
 
 use crate::cast::numeric_to_double;
+use crate::expression::comparison::with_sorted_maps;
 use crate::operator::Result;
 
 /// Whether the value at a position of one column equals that at a position of another.
@@ -23,7 +24,6 @@ pub(super) fn equality(left: &ArrayRef, right: &ArrayRef) -> Result<Equality> {
             let fields = columns.map(|(left, right)| equality(left, right)).collect::<Result<Vec<_>>>()?;
             Box::new(move |one, other| fields.iter().all(|equal| equal(one, other)))
         }
-        (DataType::Map(..), DataType::Map(..)) => maps(left, right)?,
         _ => objects(left, right)?,
     };
     let (left, right) = (left.logical_nulls(), right.logical_nulls());
@@ -35,27 +35,18 @@ pub(super) fn equality(left: &ArrayRef, right: &ArrayRef) -> Result<Equality> {
 }
 
 fn objects(left: &ArrayRef, right: &ArrayRef) -> Result<Equality> {
-    let compare = make_comparator(left, right, SortOptions::default())?;
+    let (left, right) = (with_sorted_maps(left)?, with_sorted_maps(right)?);
+    let compare = make_comparator(&left, &right, SortOptions::default())?;
     Ok(Box::new(move |one, other| compare(one, other).is_eq()))
-}
-
-fn maps(left: &ArrayRef, right: &ArrayRef) -> Result<Equality> {
-    let (left, right) = (left.as_map(), right.as_map());
-    let (keys, values) = (objects(left.keys(), right.keys())?, objects(left.values(), right.values())?);
-    let (left, right) = (left.offsets().clone(), right.offsets().clone());
-    let entries = |offsets: &OffsetBuffer<i32>, at: usize| offsets[at] as usize..offsets[at + 1] as usize;
-    Ok(Box::new(move |one, other| {
-        let (one, other) = (entries(&left, one), entries(&right, other));
-        one.len() == other.len()
-            && one.clone().all(|one| other.clone().any(|other| keys(one, other) && values(one, other)))
-    }))
 }
 
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
+    use std::time::{Duration, Instant};
 
     use arrow::array::{Float64Array, Int32Array, ListArray, MapArray, StructArray};
+    use arrow::buffer::OffsetBuffer;
     use arrow::datatypes::{Field, Float64Type};
 
     use super::*;
@@ -91,19 +82,41 @@ mod tests {
         }
     }
 
-    /// Before, the order of the entries counted.
+    fn map(keys: &[i32], values: &[i32]) -> ArrayRef {
+        let column = |numbers: &[i32]| -> ArrayRef { Arc::new(Int32Array::from(numbers.to_vec())) };
+        let field = |name| Field::new(name, DataType::Int32, true);
+        let fields = vec![field("key").with_nullable(false), field("value")];
+        let entries = StructArray::new(fields.into(), vec![column(keys), column(values)], None);
+        let entry = Arc::new(Field::new("entries", entries.data_type().clone(), false));
+        Arc::new(MapArray::new(entry, OffsetBuffer::from_lengths([keys.len()]), entries, None, false))
+    }
+
+    fn are_equal(left: &ArrayRef, right: &ArrayRef) -> bool {
+        equality(left, right).unwrap()(0, 0)
+    }
+
+    /// Before, the order of the entries counted; then it did in arrays.
     #[test]
     fn maps_are_equal_in_whatever_order() {
-        let map = |keys: [i32; 2], values: [i32; 2]| -> ArrayRef {
-            let column = |numbers: [i32; 2]| -> ArrayRef { Arc::new(Int32Array::from(numbers.to_vec())) };
-            let field = |name| Field::new(name, DataType::Int32, true);
-            let fields = vec![field("key").with_nullable(false), field("value")];
-            let entries = StructArray::new(fields.into(), vec![column(keys), column(values)], None);
-            let entry = Arc::new(Field::new("entries", entries.data_type().clone(), false));
-            Arc::new(MapArray::new(entry, OffsetBuffer::from_lengths([2]), entries, None, false))
+        let (one, same, other) = (map(&[1, 2], &[3, 4]), map(&[2, 1], &[4, 3]), map(&[2, 1], &[3, 4]));
+        let list = |map: &ArrayRef| -> ArrayRef {
+            let item = Arc::new(Field::new("item", map.data_type().clone(), true));
+            Arc::new(ListArray::new(item, OffsetBuffer::from_lengths([1]), map.clone(), None))
         };
-        let one = map([1, 2], [3, 4]);
-        assert!(equality(&one, &map([2, 1], [4, 3])).unwrap()(0, 0));
-        assert!(!equality(&one, &map([2, 1], [3, 4])).unwrap()(0, 0));
+        assert!(are_equal(&one, &same) && !are_equal(&one, &other));
+        assert!(are_equal(&list(&one), &list(&same)) && !are_equal(&list(&one), &list(&other)));
+        // As MAP_FROM_ARRAYS makes them.
+        let twice = |values: [i32; 2]| map(&[1, 1], &values);
+        assert!(are_equal(&twice([2, 3]), &twice([3, 2])) && !are_equal(&twice([2, 2]), &twice([2, 3])));
+    }
+
+    /// Failed before: each entry was looked for among all of the other map, 2 x 10^10 times here, which nothing ended.
+    #[test]
+    fn large_maps_are_compared_in_a_short_time() {
+        let numbers: Vec<i32> = (0..200_000).collect();
+        let backwards: Vec<i32> = numbers.iter().rev().copied().collect();
+        let begun = Instant::now();
+        assert!(are_equal(&map(&numbers, &numbers), &map(&backwards, &backwards)));
+        assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
     }
 }

@@ -139,6 +139,25 @@ fn months_wrap_as_integers_do() {
     assert_eq!(result, [Some(12), Some(-12), None]);
 }
 
+/// Failed before: maps within arrays were compared in the order of their entries.
+#[test]
+fn maps_are_equal_in_whatever_order_of_their_entries() {
+    let texts = |texts: [Option<&str>; 4]| -> ArrayRef { Arc::new(StringViewArray::from(texts.to_vec())) };
+    let batch = batch(vec![
+        column("x", texts([Some("a=1,b=2"), Some("a=1,b=2"), Some("a=1"), None])),
+        column("y", texts([Some("b=2,a=1"), Some("a=2,b=1"), Some("a=1,b=2"), Some("a=1")])),
+    ]);
+    let string = || Box::new(TypeKind::string().nullable());
+    let kind = TypeKind::Map(string(), string());
+    let map = |index| call("STR_TO_MAP", vec![text(index)], kind.clone());
+    let array = |index| call("ARRAY", vec![map(index)], TypeKind::Array(Box::new(kind.clone().nullable())));
+    for ([left, right], beside_null) in [([map(0), map(1)], None), ([array(0), array(1)], Some(false))] {
+        let result = evaluate(boolean("=", vec![left, right]), &batch).unwrap();
+        let result: Vec<Option<bool>> = result.as_boolean().iter().collect();
+        assert_eq!(result, [Some(true), Some(false), Some(false), beside_null]);
+    }
+}
+
 /// LIKE by its definition.
 fn like(text: &[char], pattern: &[char]) -> bool {
     match pattern.split_first() {
