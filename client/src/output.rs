@@ -17,7 +17,6 @@ use std::io::{self, Write};
 const BROKEN_PIPE: i32 = 128 + 13;
 const FAILURE: i32 = 1;
 
-#[allow(unused_macros, reason = "the standard one is not to be taken by mistake")]
 macro_rules! print {
     ($($argument:tt)*) => {
         $crate::output::print(format_args!($($argument)*))
@@ -115,7 +114,7 @@ mod tests {
         assert_eq!(status(io::ErrorKind::StorageFull), 1);
     }
 
-    /// Failed before: whoever named a job, or wrote a script, could steer the terminal of whoever listed or ran it.
+    /// Failed before: the name of a job, or a script, could steer the terminal of the user that listed or ran it.
     #[test]
     fn nothing_that_is_printed_steers_the_terminal() {
         for (text, shown) in [

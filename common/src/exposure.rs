@@ -41,15 +41,15 @@ fn warning(what: &str, key: &str, bound: SocketAddr, told: &str, asked: Asked) -
         });
     }
     let danger = match asked {
-        Asked::Nothing => "whoever reaches it can run jobs here, with the rights of the cluster's processes",
+        Asked::Nothing => "any client that reaches it can run jobs here, with the rights of the cluster's processes",
         Asked::Secret => {
-            "who does not have the cluster's secret is not heard, but whoever is on the way may read and change rows"
+            "peers without the cluster's secret are refused, but any machine on the way can read and change rows"
         }
-        Asked::MissingSecret => "whoever reaches it can run jobs here, and read and change rows",
+        Asked::MissingSecret => "any peer that reaches it can run jobs here, and read and change rows",
     };
     let mut warning = format!(
         "{what} listens on {bound}, where other machines reach it, and there is no TLS yet: {danger}. Set {key} to localhost, or \
-         let nobody else into that network"
+         let no other machine into that network"
     );
     if asked == Asked::MissingSecret {
         let key = SECRET.key();

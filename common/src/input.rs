@@ -1,6 +1,6 @@
 //! Files that are read whole, and so within a bound: a device goes on for ever, and a file may have any size.
 //!
-//! They are what whoever starts a process names: configuration, scripts, histories. What jobs read is opened by
+//! They are what the user of a process names: configuration, scripts, histories. What jobs read is opened by
 //! [`crate::filesystem`], which withholds more.
 use std::fs::{File, Metadata};
 use std::io::{self, IsTerminal as _, Read};

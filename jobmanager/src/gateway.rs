@@ -22,7 +22,7 @@ pub(crate) struct Attempts {
 }
 
 impl Attempts {
-    /// None was made yet. `patience`: who stands still for so long is lost.
+    /// None was made yet. `patience`: a TaskManager that stands still for so long is lost.
     pub(crate) fn new(patience: Duration) -> Self {
         Self { begun: Instant::now(), made: 0, patience }
     }
@@ -117,7 +117,7 @@ mod tests {
 
     /// Failed before: it was given up after five calls, though it was not lost and would go on.
     #[tokio::test(start_paused = true)]
-    async fn who_does_not_answer_is_told_until_it_would_be_lost() {
+    async fn a_task_manager_that_does_not_answer_is_told_until_it_would_be_lost() {
         let (patience, call) = (Duration::from_secs(300), Duration::from_secs(10));
         for unanswered in [Status::deadline_exceeded("late"), Status::cancelled("Timeout expired")] {
             let (mut attempts, begun) = (Attempts::new(patience), Instant::now());

@@ -172,7 +172,7 @@ impl ControlOptions {
     }
 
     /// How long a call to a TaskManager may take that is not made again: to create its tasks, which may wait for network buffers, or to
-    /// take splits. It has an end because a TaskManager may be heard of whom no call reaches. One that stands still and goes on
+    /// take splits. It has an end because a TaskManager may send heartbeats though no call reaches it. One that stands still and goes on
     /// before `heartbeat.timeout` is over is not lost, and no job fails for it: it has the time of a call beyond that.
     pub fn single_call_timeout(&self) -> Duration {
         self.heartbeat_timeout.saturating_add(self.rpc_timeout).clamp(SINGLE_CALL, FOR_EVER)

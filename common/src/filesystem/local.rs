@@ -47,7 +47,7 @@ pub(super) struct Caller(Arc<AtomicBool>);
 impl Caller {
     fn check(&self) -> io::Result<()> {
         match self.0.load(Ordering::SeqCst) {
-            true => Err(io::Error::other("nobody waits for the file any more")),
+            true => Err(io::Error::other("its caller does not wait for the file any more")),
             false => Ok(()),
         }
     }

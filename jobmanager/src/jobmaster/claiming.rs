@@ -149,7 +149,7 @@ impl JobMaster {
             self.job_claim.given_up();
         };
         if tokio::time::timeout(limit, work).await.is_err() {
-            tracing::warn!(%job_id, ?limit, "the mark of a claim could not be taken back in time: whoever claims there next owns no shared file");
+            tracing::warn!(%job_id, ?limit, "the mark of a claim could not be taken back in time: the job that claims the checkpoint next owns no shared file of it");
         }
     }
 

@@ -369,7 +369,7 @@ fn plan_script(name: &str, text: &str, configuration: &Configuration) -> Result<
             }
             Outcome::Query(_) => {
                 return Err(RestError::bad_request(format!(
-                    "{name}: the query at {} has nobody to show its rows to: write them to a table with INSERT INTO, or \
+                    "{name}: the rows of the query at {} would be shown to no client: write them to a table with INSERT INTO, or \
                      run the script with sql-client.sh -f.",
                     statement.location
                 )));

@@ -79,7 +79,7 @@ impl Planning {
             let begun = clock.monotonic_millis();
             let wanted = move || {
                 if gone.is_cancelled() {
-                    return Err("Whoever asked for it does not wait for the answer any more.".to_owned());
+                    return Err("The client does not wait for the answer any more.".to_owned());
                 }
                 if clock.monotonic_millis().saturating_sub(begun) > LONGEST_PLANNING {
                     let seconds = LONGEST_PLANNING / 1000;

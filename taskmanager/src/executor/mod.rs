@@ -182,7 +182,7 @@ impl TaskExecutor {
                     }
                 }
                 reason = inbox.stop.recv() => {
-                    self.stop(reason.as_deref().unwrap_or("nobody needs it"), &mut inbox.registration).await;
+                    self.stop(reason.as_deref().unwrap_or("its handle was dropped"), &mut inbox.registration).await;
                     return End::Stopped;
                 }
             }

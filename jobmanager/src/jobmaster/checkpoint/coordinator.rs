@@ -121,7 +121,7 @@ impl CheckpointCoordinator {
     fn notify_completed(&mut self, id: u64, tasks: Vec<TaskRef>, stops: bool) {
         let outcome = proto::CheckpointOutcome::Completed;
         let waits = |task: &TaskRef| self.pending.values().any(|pending| pending.may_be_unknown_to(task.attempt));
-        // Whoever waits for an earlier one hears of it first.
+        // A task that waits for the word on an earlier one hears that first.
         let all_wait = !self.completed.is_empty() || stops;
         let (waiting, others): (Vec<_>, Vec<_>) = tasks.into_iter().partition(|task| all_wait || waits(task));
         let notify = |tasks: Vec<TaskRef>| (!tasks.is_empty()).then_some(Action::Notify { id, outcome, tasks });

@@ -185,7 +185,7 @@ impl Scan<'_> {
                 self.unbounded = true;
                 self.group.endless = self.group.endless.saturating_add(1);
             }
-            // A quotation; who counts letters does not know it.
+            // A quotation, which `letters` counts as if it were a pattern.
             Some('Q') => {
                 self.unbounded = true;
                 self.rest = self.rest.split_once(r"\E").map_or("", |(_, behind)| behind);
@@ -213,7 +213,7 @@ impl Scan<'_> {
         self.unbounded |= self.in_class;
         self.in_class = !self.unknown;
         self.eat('^');
-        // It ends there for one who counts letters, and goes on for Java.
+        // To `letters` the class ends there; to Java it goes on.
         self.unbounded |= self.rest.starts_with(']');
     }
 
