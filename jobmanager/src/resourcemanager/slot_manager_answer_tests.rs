@@ -1,4 +1,4 @@
-//! Answers to requests that were believed to have failed, and slots that jobs took of which nothing is known.
+//! Slots that jobs took, whatever is known of them, and answers to requests that were believed to have failed.
 use super::*;
 
 /// Failed before: the answer made the slot the job's, confirmed it, and had it freed as one that no job wants.
@@ -118,4 +118,88 @@ fn a_slot_that_a_job_took_goes_with_its_task_manager() {
     assert!(slots.decide(0, &mut ids).is_empty());
     slots.unregister("a");
     assert_eq!(spread_of(&slots.decide(0, &mut ids)), ["b"]);
+}
+
+/// Failed before: until the next heartbeat it was no job's, and one slot after the other was asked for, which the job did not take.
+#[test]
+fn a_slot_that_its_job_has_taken_counts_whether_or_not_its_task_manager_has_answered() {
+    let mut slots = slots_for_a_job(&[("a", 1), ("b", 1)], 1);
+    let mut ids = ids();
+    let asked = slots.decide(0, &mut ids).remove(0);
+    assert_eq!(asked.task_manager, "a");
+    let holder = |slots: &SlotManager| slots.task_manager("a").unwrap().slots()[0].job();
+    slots.not_granted("a", asked.allocation);
+    assert_eq!(holder(&slots), None);
+    let taken = taken_by(&asked);
+    assert_eq!(slots.accepted("a", taken, number(2)), Acceptance::Confirmed);
+    assert_eq!(holder(&slots), Some(job(1)));
+    assert!(slots.decide(0, &mut ids).is_empty());
+    // A report that was made before, and is late, does not know of it.
+    assert_eq!(slots.report("a", number(1), &[free(0)]), Reconciliation::default());
+    assert_eq!(holder(&slots), Some(job(1)));
+    let outcome = slots.report("a", number(3), &[free(0)]);
+    assert_eq!(outcome.lost, [taken]);
+    assert_eq!(slots.accepted("a", taken, number(2)), Acceptance::Lost, "what has been said of it later is right");
+    assert_eq!(holder(&slots), None);
+}
+
+/// Failed before: it was confirmed, and the job deployed into a slot that was not held for it.
+#[test]
+fn a_slot_that_its_task_manager_gave_back_before_its_job_took_it_is_lost() {
+    let mut slots = slots_for_a_job(&[("a", 2)], 1);
+    let mut ids = ids();
+    let asked = slots.decide(0, &mut ids).remove(0);
+    let taken = taken_by(&asked);
+    let held = holding(asked.slot, taken);
+    slots.answered("a", asked.allocation, true, number(2), &[held]);
+    assert_eq!(slots.report("a", number(3), &[free(0), free(1)]).lost, [taken], "its job does not have it yet");
+    assert_eq!(slots.accepted("a", taken, number(2)), Acceptance::Lost);
+    // The other one that was asked for since is being given back by the job, which had taken the first.
+    let asked = slots.decide(0, &mut ids).remove(0);
+    let taken = taken_by(&asked);
+    assert!(slots.granted("a", asked.allocation));
+    assert!(slots.give_up("a", asked.allocation));
+    assert_eq!(slots.accepted("a", taken, number(4)), Acceptance::Lost, "and it is offered again");
+    assert_eq!(slots.decide(0, &mut ids).len(), 1, "no job waits for it");
+}
+
+/// Failed before: the slot counted as the job's whose request had no answer yet, or whose answer had come late.
+#[test]
+fn a_slot_that_was_given_back_is_lost_whether_or_not_its_task_manager_has_answered() {
+    let mut slots = slots_for_a_job(&[("a", 1), ("b", 1)], 1);
+    let mut ids = ids();
+    let asked = slots.decide(0, &mut ids).remove(0);
+    let taken = taken_by(&asked);
+    let held = holding(0, taken);
+    slots.report("a", number(3), &[free(0)]);
+    assert_eq!(slots.accepted("a", taken, number(2)), Acceptance::Lost);
+    assert_eq!(spread_of(&slots.decide(0, &mut ids)), ["b"], "another one is asked for at once");
+    assert_eq!(slots.answered("a", asked.allocation, true, number(2), &[held]), Reconciliation::default());
+    assert_eq!(slots.accepted("a", taken, number(2)), Acceptance::Lost);
+    slots.report("a", number(3), &[free(0)]);
+    assert_eq!(slots.task_manager("a").unwrap().slots(), [SlotState::Free]);
+}
+
+/// An offer that says more than is known here is not taken at its word, and no job waits for ever for what is true.
+#[test]
+fn a_slot_of_which_nothing_is_known_is_its_jobs_or_lost_with_the_next_report() {
+    for is_held in [true, false] {
+        let mut slots = slots_for_a_job(&[("a", 2)], 2);
+        // Its request had failed, was reported as not done, and was done late.
+        let taken = SlotAllocation { allocation: AllocationId([7; 16]), job: job(1) };
+        let held = holding(1, taken);
+        for _ in 0..2 {
+            assert_eq!(slots.accepted("a", taken, number(4)), Acceptance::Open);
+        }
+        let before = slots.report("a", number(3), &[free(0), free(1)]);
+        assert_eq!(before, Reconciliation::default(), "it was made before the slot was offered");
+        let told = if is_held {
+            slots.report("a", number(4), &[free(0), held])
+        } else {
+            slots.report("a", number(5), &[free(0), free(1)])
+        };
+        let (confirmed, lost) = if is_held { (vec![taken], vec![]) } else { (vec![], vec![taken]) };
+        assert_eq!(told, Reconciliation { confirmed, lost, ..Default::default() });
+        assert!(slots.report("a", number(5), &[free(0), free(1)]).confirmed.is_empty(), "it is said once");
+    }
 }

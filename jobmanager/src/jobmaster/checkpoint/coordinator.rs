@@ -7,8 +7,8 @@
 //!
 //! It is told what happened and leaves [`Action`]s to be taken with [`CheckpointCoordinator::take_actions`]. One checkpoint
 //! is brought on its way at a time, so that barriers reach every task in the order of their numbers; how many may be under
-//! way is configured. Time is in milliseconds of a monotonic clock, and passed
-//! in; what people read is told by how far the wall clock is from it.
+//! way is configured. Time is in milliseconds of a monotonic clock, and passed in; what people read is told by how far the wall
+//! clock is from it.
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::Arc;
 
@@ -29,6 +29,8 @@ use super::statistics::{CheckpointRecord, CheckpointStatistics, Restored, Status
 use super::store::{CompletedCheckpoint, CompletedStore};
 use crate::jobmaster::execution_graph::ExecutionGraph;
 use crate::jobmaster::status::JobStatus;
+
+mod garbage;
 
 /// Requests of users that may wait.
 pub const MAX_REQUESTS: usize = 1000;
@@ -682,61 +684,6 @@ impl CheckpointCoordinator {
         if self.ended.len() > MAX_ENDED {
             self.ended.pop_first();
         }
-    }
-
-    fn discard(&mut self, garbage: impl IntoIterator<Item = Garbage>, now: i64) {
-        let given_up = self.cleaning.add(garbage, self.run, now);
-        if given_up > 0 {
-            self.actions.push(Action::LeftToSweep(given_up));
-        }
-    }
-
-    /// Deletes replaced checkpoints that none under way may refer to.
-    fn collect_garbage(&mut self, now: i64) {
-        let checkpoints = self.pending.values().filter(|pending| pending.request.savepoint().is_none());
-        let oldest_base = checkpoints.map(|pending| pending.barrier.completed_checkpoint_id).min();
-        let garbage = self.store.take_garbage(oldest_base);
-        for checkpoint in &garbage {
-            self.statistics.discarded(checkpoint.id);
-        }
-        self.discard(garbage.into_iter().map(Garbage::Completed), now);
-    }
-
-    /// Begins what deleting may be under way.
-    fn clean(&mut self, now: i64) {
-        if let Some(garbage) = self.cleaning.next_round() {
-            let mut referenced = self.store.referenced();
-            referenced.extend(self.cleaning.still_named());
-            self.actions.push(Action::Discard { garbage, referenced: Arc::new(referenced) });
-        }
-        // The last sweep is due when the rest is done: no tick waits for that.
-        self.sweep(now);
-    }
-
-    fn sweep(&mut self, now: i64) {
-        if !self.cleaning.begins_sweep(now) {
-            return;
-        }
-        let (left, failed_savepoints) = self.cleaning.known();
-        self.actions.push(Action::Sweep(Box::new(KnownCheckpoints {
-            run: self.run,
-            next: self.next_id,
-            pending: self.pending.keys().copied().collect(),
-            complete: self.store.ids().collect(),
-            referenced: self.store.referenced(),
-            failed_savepoints,
-            left,
-        })));
-    }
-
-    /// An [`Action::Discard`] is done, or has taken too long.
-    pub fn discarded(&mut self, cleaned: Cleaned, now: i64) {
-        self.cleaning.round_done(cleaned, self.run, now);
-    }
-
-    /// An [`Action::Sweep`] is done, or has taken too long.
-    pub fn swept(&mut self, cleaned: Cleaned, now: i64) {
-        self.cleaning.swept(cleaned, now);
     }
 
     /// The job is over: what is to be deleted of its checkpoints. `unrecoverable`: it could not go on from one, though that may be
