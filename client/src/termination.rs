@@ -98,16 +98,18 @@ fn ignores(status: &str, number: i32) -> bool {
     mask >> (number - 1) & 1 == 1
 }
 
-async fn first_of(mut terminate: Signal, hang_up: Option<Signal>) -> SignalKind {
-    let hung_up = async {
-        match hang_up {
-            Some(mut signal) => signal.recv().await,
-            None => std::future::pending().await,
-        }
-    };
+async fn first_of(terminate: Signal, hang_up: Option<Signal>) -> SignalKind {
     tokio::select! {
-        _ = terminate.recv() => SignalKind::terminate(),
-        _ = hung_up => SignalKind::hangup(),
+        () = coming(Some(terminate)) => SignalKind::terminate(),
+        () = coming(hang_up) => SignalKind::hangup(),
+    }
+}
+
+/// Waits for a signal of [`heeded`].
+pub(crate) async fn coming(signal: Option<Signal>) {
+    match signal {
+        Some(mut signal) => _ = signal.recv().await,
+        None => std::future::pending().await,
     }
 }
 

@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::{Mutex, PoisonError};
 
-use tokio::signal::unix::{Signal, SignalKind};
+use tokio::signal::unix::SignalKind;
 use wiesel_common::config::Configuration;
 use wiesel_common::id::JobId;
 use wiesel_sql::ast::{LocatedStatement, Statement};
@@ -11,7 +11,7 @@ use wiesel_sql::{on_deep_stack, parser};
 
 use super::Failure;
 use crate::rest::{RestClient, perhaps_run};
-use crate::termination::heeded;
+use crate::termination::{coming, heeded};
 
 /// Whether one job of a script ends before the next one starts.
 const DML_SYNC: &str = "table.dml-sync";
@@ -113,15 +113,6 @@ pub(super) fn watch() -> io::Result<()> {
         std::process::exit(128 + kind.as_raw_value());
     };
     std::thread::Builder::new().name("signals".to_owned()).spawn(watch).map(drop)
-}
-
-async fn coming(signal: Option<Signal>) {
-    match signal {
-        Some(mut signal) => {
-            signal.recv().await;
-        }
-        None => std::future::pending().await,
-    }
 }
 
 #[cfg(test)]
