@@ -17,7 +17,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         protox::compile(["types", "job", "state", "control"].map(|name| format!("wiesel/{name}.proto")), ["proto"])?;
     let mut shapes = String::new();
     for message in files.file.iter().flat_map(|file| &file.message_type) {
-        // The only messages within others are those that stand for the entries of maps.
+        // The only messages within others are those that stand for the entries of maps, and are counted as such.
+        for nested in &message.nested_type {
+            if !nested.options.as_ref().is_some_and(|options| options.map_entry == Some(true)) {
+                return Err(format!("move the message {} out of {}", nested.name(), message.name()).into());
+            }
+        }
         let entries = message.nested_type.iter().map(|entry| (entry, format!("{}.{}", message.name(), entry.name())));
         for (shaped, name) in std::iter::once((message, message.name().to_owned())).chain(entries) {
             let fields = shaped.field.iter().filter_map(|field| {
