@@ -212,8 +212,8 @@ impl WindowAggregate {
         };
         let keys: Vec<ArrayRef> = parts.keys.iter().map(|key| records.column(*key).clone()).collect();
         // In processing time a row's windows are never over, not even if the clock went back.
-        // Of a slice with a row that is not late, some window is not complete.
         let passed = if parts.event_time { progress.now() } else { MIN_WATERMARK };
+        // A slice that is opened has a row that is not late: one of its windows is not complete.
         let mut first_open = None;
         let opened = |end: i64| {
             let first_open = *first_open.get_or_insert_with(|| assigner.first_open(zone, passed));
