@@ -10,6 +10,7 @@ use arrow::datatypes::{DataType, Int32Type, Int64Type};
 use datafusion_common::ScalarValue;
 
 use super::Build;
+use crate::ending;
 use crate::expression::compile::Site;
 use crate::expression::conform;
 use crate::expression::kernel::{Args, Kernel};
@@ -88,6 +89,8 @@ fn without_duplicates(
     let mut entries: Vec<(u32, u32)> = Vec::with_capacity(keys.len());
     let mut lengths = Vec::with_capacity(rows);
     for row in 0..rows {
+        // A row takes the square of its entries, of which a statement may have tens of thousands.
+        ending::check()?;
         let start = entries.len();
         for at in row * count..(row + 1) * count {
             match entries[start..].iter_mut().find(|(key, _)| equal(*key as usize, at).is_eq()) {
@@ -236,4 +239,19 @@ fn element(site: &Site) -> Result<Kernel> {
         }
         Ok(take(lists.values(), &indices.finish(), None)?)
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Failed before: a batch of rows with maps of thousands of entries was compared to its end when the task was cancelled.
+    #[test]
+    fn making_maps_ends_with_the_task() {
+        let column: ArrayRef = Arc::new(Int32Array::from(vec![1, 2, 3, 3]));
+        let (keys, _, offsets) = without_duplicates(column.clone(), column.clone(), 2, 2).unwrap();
+        assert_eq!((keys.len(), &offsets[..]), (3, &[0, 2, 3][..]));
+        let _told = crate::ending::told();
+        assert!(matches!(without_duplicates(column.clone(), column, 2, 2), Err(Error::Cancelled)));
+    }
 }
