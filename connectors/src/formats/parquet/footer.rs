@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 
+use parquet::file::metadata::ParquetMetaData;
 use wiesel_operators::operator::{Error, Result};
 
 use super::thrift::Shape::{Binary, Bool, Byte, Double, Integer, List, Node, Noted, Struct};
@@ -146,6 +147,17 @@ fn check_tree(noted: &[(Note, i64)]) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Fails for a file that says other rows than its row groups do: the library reads no more at once than the file has, and of one
+/// that says 0 none at all, as if it were empty.
+pub(super) fn check_rows(footer: &ParquetMetaData) -> Result<()> {
+    let rows = footer.file_metadata().num_rows();
+    let of_groups = footer.row_groups().iter().map(|group| i128::from(group.num_rows())).sum::<i128>();
+    if i128::from(rows) == of_groups {
+        return Ok(());
+    }
+    refused(format!("it says {rows} rows, and its row groups say {of_groups}"))
 }
 
 fn refused<T>(why: String) -> Result<T> {

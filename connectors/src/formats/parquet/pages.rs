@@ -1,5 +1,6 @@
 //! What the headers of pages announce, before the library sets it aside: it makes room for a whole page, unpacked, and for the
-//! values of a dictionary before it looks at either.
+//! values of a dictionary before it looks at either. And whether a row group has the rows that it says: the library takes its word
+//! where no column is read, and reads on in the next row group where a column ends too soon.
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 
@@ -63,19 +64,22 @@ struct Column {
     longest: u64,
 }
 
-/// Fails for row groups of whose columns a page announces more than it can hold. How many bytes dictionaries give to a row at most.
+/// Fails for row groups of whose columns a page announces more than it can hold, and for those that announce other rows than they
+/// have. How many bytes dictionaries give to a row at most.
 pub(super) fn check(file: &File, groups: &[RowGroupMetaData], mine: &[usize], names: &[&str]) -> Result<u64> {
     let length = file.metadata().map_err(|error| Error::external("cannot see the length of the file", error))?.len();
     let mut longest_row = 0;
     for group in mine.iter().filter_map(|at| groups.get(*at)) {
         let (mut open, mut row) = (0, 0);
+        if wanted(group, names).next().is_none() {
+            check_unread(file, length, group)?;
+        }
         for column in wanted(group, names) {
-            let path = column.column_path().string();
-            let checked = check_column(file, length, column)
-                .map_err(|why| refused(format!("column '{path}' is refused: {why}")))?;
+            let checked = check_column(file, length, column, group.num_rows()).map_err(|why| blame(column, &why))?;
             open += checked.open;
             row += checked.longest;
             if open > MAX_OPEN_BYTES {
+                let path = column.column_path().string();
                 return Err(refused(format!(
                     "the pages of a row group up to column '{path}' need {open} bytes at once: at most {MAX_OPEN_BYTES} are held"
                 )));
@@ -99,8 +103,69 @@ fn refused(why: String) -> Error {
     Error::External { message: format!("Parquet: {why}"), source: None }
 }
 
-/// Looks at all headers of a column.
-fn check_column(file: &File, length: u64, column: &ColumnChunkMetaData) -> std::result::Result<Column, String> {
+fn blame(column: &ColumnChunkMetaData, why: &str) -> Error {
+    refused(format!("column '{}' is refused: {why}", column.column_path().string()))
+}
+
+/// Looks at a column that is to be read.
+fn check_column(
+    file: &File,
+    length: u64,
+    column: &ColumnChunkMetaData,
+    rows: i64,
+) -> std::result::Result<Column, String> {
+    if column.column_descr().type_length() > MAX_VALUE_BYTES as i32 {
+        let bytes = column.column_descr().type_length();
+        return Err(format!("each of its values has {bytes} bytes: at most {MAX_VALUE_BYTES} are read"));
+    }
+    let (mut dictionary, mut longest, mut has_lengths) = (0, 0, false);
+    let values = for_each_header(file, length, column, |header| {
+        check_header(header, column)?;
+        has_lengths |= header.has_lengths;
+        match header.dictionary_values {
+            0 => longest = header.unpacked.max(longest),
+            _ => dictionary = header.unpacked.max(dictionary),
+        }
+        Ok(())
+    })?;
+    check_rows(column, values, rows)?;
+    let has_texts = dictionary > 0 && column.column_type() == Physical::BYTE_ARRAY;
+    let longest_text = if has_texts || has_lengths { values::check(file, column, has_lengths)? } else { 0 };
+    Ok(Column { open: dictionary + longest, longest: if has_texts { longest_text } else { 0 } })
+}
+
+/// Looks at a row group of which no column is read, but the rows are counted: by one column, which need not be unpacked.
+fn check_unread(file: &File, length: u64, group: &RowGroupMetaData) -> Result<()> {
+    let shortest = group.columns().iter().min_by_key(|column| (!is_flat(column), column.compressed_size()));
+    match shortest {
+        Some(column) => for_each_header(file, length, column, |_| Ok(()))
+            .and_then(|values| check_rows(column, values, group.num_rows()))
+            .map_err(|why| blame(column, &why)),
+        None if group.num_rows() == 0 => Ok(()),
+        None => Err(refused(format!("a row group says {} rows and has no columns", group.num_rows()))),
+    }
+}
+
+/// Whether each row is one value, null or not.
+fn is_flat(column: &ColumnChunkMetaData) -> bool {
+    column.column_descr().max_rep_level() == 0
+}
+
+/// Fails for a column that has other rows than its row group. In a list a row is one value or more.
+fn check_rows(column: &ColumnChunkMetaData, values: u64, rows: i64) -> std::result::Result<(), String> {
+    match u64::try_from(rows) {
+        Ok(rows) if values == rows || (values > rows && !is_flat(column)) => Ok(()),
+        _ => Err(format!("its pages have {values} values: the row group says {rows} rows")),
+    }
+}
+
+/// Looks at all headers of a column: how many values its pages have.
+fn for_each_header(
+    file: &File,
+    length: u64,
+    column: &ColumnChunkMetaData,
+    mut look: impl FnMut(&Header) -> std::result::Result<(), String>,
+) -> std::result::Result<u64, String> {
     let offset = column.dictionary_page_offset().unwrap_or_else(|| column.data_page_offset());
     let (start, size) = (u64::try_from(offset).ok(), u64::try_from(column.compressed_size()).ok());
     let range = start.zip(size).and_then(|(start, size)| Some(start..start.checked_add(size)?));
@@ -108,40 +173,27 @@ fn check_column(file: &File, length: u64, column: &ColumnChunkMetaData) -> std::
         let size = column.compressed_size();
         return Err(format!("its {size} bytes from {offset} on do not lie in the file, which has {length}"));
     };
-    if column.column_descr().type_length() > MAX_VALUE_BYTES as i32 {
-        let bytes = column.column_descr().type_length();
-        return Err(format!("each of its values has {bytes} bytes: at most {MAX_VALUE_BYTES} are read"));
-    }
-    let (mut at, mut read, mut dictionary, mut longest, mut has_lengths) = (range.start, 0, 0, 0, false);
+    let (mut at, mut values) = (range.start, 0);
     while at < range.end {
         let here = |why: String| format!("the header of the page at byte {at} {why}");
         let header = read_header(file, at, range.end).map_err(here)?;
         let rest = range.end - at - header.bytes;
-        check_header(&header, rest, column).map_err(here)?;
-        has_lengths |= header.has_lengths;
-        read += header.data_values;
-        if u64::try_from(column.num_values()).is_ok_and(|most| read > most) {
-            return Err(here(format!(
-                "says {read} values with those before it: the column has {}",
-                column.num_values()
-            )));
+        if header.packed > rest {
+            return Err(here(format!("says {} bytes: the column has {rest} more", header.packed)));
         }
-        match header.dictionary_values {
-            0 => longest = header.unpacked.max(longest),
-            _ => dictionary = header.unpacked.max(dictionary),
+        look(&header).map_err(here)?;
+        values += header.data_values;
+        if u64::try_from(column.num_values()).is_ok_and(|most| values > most) {
+            let most = column.num_values();
+            return Err(here(format!("says {values} values with those before it: the column has {most}")));
         }
         at += header.bytes + header.packed;
     }
-    let has_texts = dictionary > 0 && column.column_type() == Physical::BYTE_ARRAY;
-    let longest_text = if has_texts || has_lengths { values::check(file, column, has_lengths)? } else { 0 };
-    Ok(Column { open: dictionary + longest, longest: if has_texts { longest_text } else { 0 } })
+    Ok(values)
 }
 
-fn check_header(header: &Header, rest: u64, column: &ColumnChunkMetaData) -> std::result::Result<(), String> {
+fn check_header(header: &Header, column: &ColumnChunkMetaData) -> std::result::Result<(), String> {
     let Header { unpacked, packed, dictionary_values, .. } = header;
-    if *packed > rest {
-        return Err(format!("says {packed} bytes: the column has {rest} more"));
-    }
     if (*unpacked).max(*packed) > MAX_PAGE_BYTES {
         return Err(format!("says {packed} bytes, {unpacked} unpacked: at most {MAX_PAGE_BYTES} are read"));
     }

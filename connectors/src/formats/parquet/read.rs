@@ -56,6 +56,7 @@ impl ParquetReader {
         footer::check(&file)?;
         let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
         let mut metadata = ArrowReaderMetadata::load(&file, options.clone()).map_err(failed)?;
+        footer::check_rows(metadata.metadata())?;
         if let Some(schema) = with_wide_timestamps(metadata.schema(), metadata.parquet_schema(), &wanted) {
             let options = options.with_schema(Arc::new(schema));
             metadata = ArrowReaderMetadata::try_new(Arc::clone(metadata.metadata()), options).map_err(failed)?;

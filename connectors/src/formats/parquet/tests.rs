@@ -196,6 +196,48 @@ fn parts_of_a_file_and_positions_in_them_hold_every_row_once() {
     }
 }
 
+/// How many rows a reader finds in a range behind the first ones, where all of its columns are null.
+fn count(table: &ParquetFormat, file: &File, wanted: &[usize], range: std::ops::Range<u64>, skip: u64) -> u64 {
+    let mut reader = table.reader(file.try_clone().unwrap(), wanted, range, skip, 100).unwrap();
+    let mut found = 0;
+    while let Some((columns, rows)) = reader.next_batch().unwrap() {
+        assert!(columns.len() == wanted.len() && columns.iter().all(|column| column.null_count() == rows));
+        found += rows as u64;
+    }
+    found
+}
+
+#[test]
+fn rows_are_counted_where_no_column_of_the_file_is_read() {
+    let list = vec![RowField::new("l", TypeKind::Array(Box::new(TypeKind::Int.nullable())).nullable())];
+    let missing = format(&[RowField::new("missing", text())], &[]);
+    for columns in [all_types(), nested(), list] {
+        for version in ["v1", "v2"] {
+            let format = format(&columns, &[("parquet.writer.version", version)]);
+            let file = write(&format, &[random(&columns, 1000)], 3);
+            let length = file.metadata().unwrap().len();
+            let tables: [(&ParquetFormat, &[usize]); 2] = [(&format, &[]), (&missing, &[0])];
+            for (table, wanted) in tables {
+                for skip in [0, 1, 333, 334, 999, 1000] {
+                    assert_eq!(count(table, &file, wanted, 0..u64::MAX, skip), 1000 - skip, "after {skip} rows");
+                }
+                for parts in [2, 5] {
+                    let part = |n: u64| if n == parts { u64::MAX } else { length * n / parts };
+                    let rows = (0..parts).map(|n| count(table, &file, wanted, part(n)..part(n + 1), 0));
+                    assert_eq!(rows.sum::<u64>(), 1000, "{parts} parts");
+                }
+            }
+            // The library goes another way where there are few.
+            for rows in [7, 0] {
+                let few = write(&format, &[random(&columns, 1000).slice(0, rows)], 3);
+                for skip in 0..=rows as u64 {
+                    assert_eq!(count(&format, &few, &[], 0..u64::MAX, skip), rows as u64 - skip, "after {skip} rows");
+                }
+            }
+        }
+    }
+}
+
 /// Before, a batch had 8192 rows, however long.
 #[test]
 fn long_rows_make_batches_of_few() {

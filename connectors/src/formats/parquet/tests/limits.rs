@@ -1,7 +1,9 @@
 //! What a file announces and does not hold.
 use std::os::unix::fs::FileExt;
 
-use arrow::array::{Int32Array, StringViewArray};
+use arrow::array::{Int32Array, ListArray, StringViewArray};
+use arrow::buffer::OffsetBuffer;
+use arrow::datatypes::DataType;
 
 use super::*;
 
@@ -113,12 +115,27 @@ fn a_long_text_of_a_dictionary_is_not_repeated_in_many_rows_at_once() {
     assert_eq!(whole(&found, &columns), rows);
 }
 
-/// A footer and nothing else.
-fn with_footer(footer: &[u8]) -> File {
+/// A footer behind what is before one.
+fn assembled(before: &[u8], footer: &[u8]) -> File {
     let file = tempfile::tempfile().unwrap();
     let length = (footer.len() as u32).to_le_bytes();
-    file.write_all_at(&[&b"PAR1"[..], footer, &length, b"PAR1"].concat(), 0).unwrap();
+    file.write_all_at(&[before, footer, &length, b"PAR1"].concat(), 0).unwrap();
     file
+}
+
+/// A footer and nothing else.
+fn with_footer(footer: &[u8]) -> File {
+    assembled(b"PAR1", footer)
+}
+
+/// What is before the footer of a file, and the footer.
+fn taken_apart(file: &File) -> (Vec<u8>, Vec<u8>) {
+    let mut bytes = vec![0; file.metadata().unwrap().len() as usize];
+    file.read_exact_at(&mut bytes, 0).unwrap();
+    let tail = bytes.split_off(bytes.len() - 8);
+    let length = u32::from_le_bytes([tail[0], tail[1], tail[2], tail[3]]);
+    let footer = bytes.split_off(bytes.len() - length as usize);
+    (bytes, footer)
 }
 
 /// Failed before: 2.9 GB were set aside for the elements of a schema that a file of 3 KB announces, and a schema was followed as deep
@@ -160,14 +177,70 @@ fn a_column_that_does_not_lie_in_the_file_is_refused() {
     let format = format(&columns, &[]);
     let whole = write(&format, &[random(&columns, 2000)], 1);
     // The footer alone: it tells of what is cut off.
-    let length = whole.metadata().unwrap().len();
-    let mut tail = [0; 8];
-    whole.read_exact_at(&mut tail, length - 8).unwrap();
-    let footer = u64::from(u32::from_le_bytes([tail[0], tail[1], tail[2], tail[3]]));
-    let mut bytes = vec![0; footer as usize];
-    whole.read_exact_at(&mut bytes, length - 8 - footer).unwrap();
-    let error = error_of(&format, &with_footer(&bytes));
+    let (_, footer) = taken_apart(&whole);
+    let error = error_of(&format, &with_footer(&footer));
     assert!(error.contains("column 'i'") && error.contains("do not lie in the file"), "{error}");
+}
+
+/// A file of one column and one row group whose footer says other numbers of rows.
+fn with_rows(file: &File, is: i64, of_file: i64, of_group: i64) -> File {
+    // A field of the type I64, behind the one before it.
+    let said = |rows: i64| [vec![0x16], varint(((rows << 1) ^ (rows >> 63)) as u64)].concat();
+    let (before, footer) = taken_apart(file);
+    let places: Vec<usize> = (0..footer.len()).filter(|at| footer[*at..].starts_with(&said(is))).collect();
+    let [first, _values_of_the_column, last] = places[..] else { panic!("{is} rows stand at {places:?}") };
+    let behind = said(is).len();
+    let (all, group) = (said(of_file), said(of_group));
+    let footer = [&footer[..first], &all, &footer[first + behind..last], &group, &footer[last + behind..]].concat();
+    assembled(&before, &footer)
+}
+
+/// Failed before: where no column was read the rows were taken from the footer, up to 2^63 of them; of a file that says 0 rows all
+/// were lost; and a column that ended too soon went on with the rows of the next row group.
+#[test]
+fn rows_that_the_columns_do_not_have_are_refused() {
+    const ROWS: i64 = 5000;
+    let flat = vec![RowField::new("i", TypeKind::Int.nullable())];
+    let list = vec![RowField::new("l", TypeKind::Array(Box::new(TypeKind::Int.not_null())).not_null())];
+    let missing = format(&[RowField::new("missing", text())], &[]);
+    for version in ["v1", "v2"] {
+        for columns in [&flat, &list] {
+            let format = format(columns, &[("parquet.writer.version", version)]);
+            // A list of one element each: as many values as rows.
+            let numbers: arrow::array::ArrayRef = std::sync::Arc::new(Int32Array::from_iter_values(0..ROWS as i32));
+            let DataType::List(element) = list[0].data_type.kind.to_arrow() else { panic!("a list") };
+            let lengths = OffsetBuffer::from_lengths(vec![1; ROWS as usize]);
+            let lists = ListArray::new(element, lengths, numbers.clone(), None);
+            let array: arrow::array::ArrayRef = if columns == &flat { numbers } else { std::sync::Arc::new(lists) };
+            let rows = RecordBatch::try_new(to_arrow_schema(columns), vec![array]).unwrap();
+            let file = write(&format, std::slice::from_ref(&rows), 1);
+            let refused = |of_file: i64, of_group: i64, why: &str| {
+                let file = with_rows(&file, ROWS, of_file, of_group);
+                let ways: [(&ParquetFormat, &[usize]); 3] = [(&format, &[0]), (&format, &[]), (&missing, &[0])];
+                for (format, wanted) in ways {
+                    let error = format.reader(file.try_clone().unwrap(), wanted, 0..u64::MAX, 0, 100).err();
+                    let error = error.map(|error| error.to_string()).unwrap_or_default();
+                    assert!(error.contains(why), "{version}, {columns:?}: expected `{why}`: {error}");
+                }
+            };
+            for rows in [ROWS + 1, 1 << 40, i64::MAX, -1] {
+                refused(rows, rows, &format!("its pages have 5000 values: the row group says {rows} rows"));
+            }
+            refused(0, ROWS, "the footer is refused: it says 0 rows, and its row groups say 5000");
+            refused(ROWS, ROWS + 1, "the footer is refused: it says 5000 rows, and its row groups say 5001");
+            if columns == &flat {
+                refused(ROWS - 1, ROWS - 1, "its pages have 5000 values: the row group says 4999 rows");
+            }
+            // What is refused is the numbers alone.
+            let same = with_rows(&file, ROWS, ROWS, ROWS);
+            assert_eq!(whole(&read(&format, &same, 0..u64::MAX, 0), columns), rows);
+        }
+    }
+    // A file of Flink's with one row, which says 2^40.
+    let file = tempfile::tempfile().unwrap();
+    file.write_all_at(include_bytes!("../../../../../fuzz/corpus/parquet/endless_rows"), 0).unwrap();
+    let error = error_of(&missing, &file);
+    assert!(error.contains("the row group says 1099511627776 rows"), "{error}");
 }
 
 #[test]
