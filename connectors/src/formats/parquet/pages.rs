@@ -37,7 +37,7 @@ const HEADER: &[(i16, Shape)] = &[
             (3, Integer),
             (4, Noted(Note::Encoding)),
             (5, Integer),
-            (6, Integer),
+            (6, Noted(Note::RepetitionBytes)),
             (7, Bool),
         ]),
     ),
@@ -54,6 +54,8 @@ struct Header {
     dictionary_values: u64,
     /// It has the lengths of texts as differences, and how many these are.
     has_lengths: bool,
+    /// Of the repetition levels of a page of version 2, with which its data begin.
+    repetition_bytes: u64,
 }
 
 /// What the pages of a column take.
@@ -119,8 +121,9 @@ fn check_column(
         return Err(format!("each of its values has {bytes} bytes: at most {MAX_VALUE_BYTES} are read"));
     }
     let (mut dictionary, mut longest, mut has_lengths) = (0, 0, false);
-    let values = for_each_header(file, length, column, |header| {
+    let values = for_each_header(file, length, column, |header, data| {
         check_header(header, column)?;
+        check_start(file, data, header, column)?;
         has_lengths |= header.has_lengths;
         match header.dictionary_values {
             0 => longest = header.unpacked.max(longest),
@@ -138,7 +141,7 @@ fn check_column(
 fn check_unread(file: &File, length: u64, group: &RowGroupMetaData) -> Result<()> {
     let shortest = group.columns().iter().min_by_key(|column| (!is_flat(column), column.compressed_size()));
     match shortest {
-        Some(column) => for_each_header(file, length, column, |_| Ok(()))
+        Some(column) => for_each_header(file, length, column, |_, _| Ok(()))
             .and_then(|values| check_rows(column, values, group.num_rows()))
             .map_err(|why| blame(column, &why)),
         None if group.num_rows() == 0 => Ok(()),
@@ -159,12 +162,12 @@ fn check_rows(column: &ColumnChunkMetaData, values: u64, rows: i64) -> std::resu
     }
 }
 
-/// Looks at all headers of a column: how many values its pages have.
+/// Looks at all headers of a column, and where the data of their pages begin: how many values the pages have.
 fn for_each_header(
     file: &File,
     length: u64,
     column: &ColumnChunkMetaData,
-    mut look: impl FnMut(&Header) -> std::result::Result<(), String>,
+    mut look: impl FnMut(&Header, u64) -> std::result::Result<(), String>,
 ) -> std::result::Result<u64, String> {
     let offset = column.dictionary_page_offset().unwrap_or_else(|| column.data_page_offset());
     let (start, size) = (u64::try_from(offset).ok(), u64::try_from(column.compressed_size()).ok());
@@ -181,7 +184,7 @@ fn for_each_header(
         if header.packed > rest {
             return Err(here(format!("says {} bytes: the column has {rest} more", header.packed)));
         }
-        look(&header).map_err(here)?;
+        look(&header, at + header.bytes).map_err(here)?;
         values += header.data_values;
         if u64::try_from(column.num_values()).is_ok_and(|most| values > most) {
             let most = column.num_values();
@@ -208,6 +211,31 @@ fn check_header(header: &Header, column: &ColumnChunkMetaData) -> std::result::R
         return Err(format!("says {dictionary_values} values in {unpacked} bytes: they take {least}"));
     }
     Ok(())
+}
+
+/// Fails for a page of version 2 that begins within a row. The format forbids it, so the library takes the rest of that row for a row
+/// of its own; but some writers did it.
+fn check_start(
+    file: &File,
+    data: u64,
+    header: &Header,
+    column: &ColumnChunkMetaData,
+) -> std::result::Result<(), String> {
+    if is_flat(column) || header.data_values == 0 {
+        return Ok(());
+    }
+    let size = header.repetition_bytes.min(header.packed).min(values::FIRST_LEVEL_BYTES as u64) as usize;
+    let mut levels = vec![0; size];
+    file.read_exact_at(&mut levels, data).map_err(|error| format!("is followed by what cannot be read: {error}"))?;
+    match values::first_level(&levels, column.column_descr().max_rep_level()) {
+        // What is not there is the library's to refuse.
+        None | Some(0) => Ok(()),
+        Some(_) => {
+            let why = "is of a page of version 2 that begins within a row, which the format forbids: write the file again, with \
+                       pages of version 1 or another writer";
+            Err(why.to_owned())
+        }
+    }
 }
 
 /// Into how many bytes a codec unpacks one, at most, generously.
@@ -263,6 +291,7 @@ fn header(bytes: usize, noted: &[(Note, i64)]) -> Header {
             Note::DictionaryValues => header.dictionary_values = value.max(header.dictionary_values),
             // DELTA_LENGTH_BYTE_ARRAY, DELTA_BYTE_ARRAY.
             Note::Encoding => header.has_lengths |= matches!(value, 6 | 7),
+            Note::RepetitionBytes => header.repetition_bytes = value,
             Note::Node | Note::Children => {}
         }
     }

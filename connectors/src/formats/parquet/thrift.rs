@@ -20,6 +20,7 @@ pub(super) enum Note {
     DataValues,
     DictionaryValues,
     Encoding,
+    RepetitionBytes,
 }
 
 /// What a field is known to be. A union is a struct of which one field is there.

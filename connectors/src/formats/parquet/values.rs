@@ -92,6 +92,20 @@ fn behind(data: &[u8], most: i16, encoding: Encoding, values: u32) -> Option<&[u
     }
 }
 
+/// So many bytes of levels hold the first one.
+pub(super) const FIRST_LEVEL_BYTES: usize = 12;
+
+/// The first of the levels of a page of version 2: behind the length of a run, which is one level repeated, or of several packed in
+/// bits from the lowest one on.
+pub(super) fn first_level(levels: &[u8], most: i16) -> Option<u16> {
+    let mut at = 0;
+    varint(levels, &mut at)?;
+    let low = *levels.get(at)?;
+    let high = levels.get(at + 1).copied().unwrap_or(0);
+    let bits = i16::BITS - most.leading_zeros();
+    Some(u16::from_le_bytes([low, high]) & ((1 << bits) - 1))
+}
+
 /// Lengths as differences, in blocks of parts, each with its width in bits: a width of 0 makes any number of them of nothing.
 struct Lengths {
     /// Where the first block begins.

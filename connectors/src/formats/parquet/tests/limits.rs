@@ -195,24 +195,29 @@ fn with_rows(file: &File, is: i64, of_file: i64, of_group: i64) -> File {
     assembled(&before, &footer)
 }
 
+/// Rows of a list of so many elements.
+fn lists(rows: usize, elements: usize) -> (Vec<RowField>, RecordBatch) {
+    let columns = vec![RowField::new("l", TypeKind::Array(Box::new(TypeKind::Int.not_null())).not_null())];
+    let DataType::List(element) = columns[0].data_type.kind.to_arrow() else { panic!("a list") };
+    let numbers = std::sync::Arc::new(Int32Array::from_iter_values(0..(rows * elements) as i32));
+    let lists = ListArray::new(element, OffsetBuffer::from_lengths(vec![elements; rows]), numbers, None);
+    let rows = RecordBatch::try_new(to_arrow_schema(&columns), vec![std::sync::Arc::new(lists)]).unwrap();
+    (columns, rows)
+}
+
 /// Failed before: where no column was read the rows were taken from the footer, up to 2^63 of them; of a file that says 0 rows all
 /// were lost; and a column that ended too soon went on with the rows of the next row group.
 #[test]
 fn rows_that_the_columns_do_not_have_are_refused() {
     const ROWS: i64 = 5000;
     let flat = vec![RowField::new("i", TypeKind::Int.nullable())];
-    let list = vec![RowField::new("l", TypeKind::Array(Box::new(TypeKind::Int.not_null())).not_null())];
+    let numbers = std::sync::Arc::new(Int32Array::from_iter_values(0..ROWS as i32));
+    let numbers = RecordBatch::try_new(to_arrow_schema(&flat), vec![numbers]).unwrap();
     let missing = format(&[RowField::new("missing", text())], &[]);
-    for version in ["v1", "v2"] {
-        for columns in [&flat, &list] {
-            let format = format(columns, &[("parquet.writer.version", version)]);
-            // A list of one element each: as many values as rows.
-            let numbers: arrow::array::ArrayRef = std::sync::Arc::new(Int32Array::from_iter_values(0..ROWS as i32));
-            let DataType::List(element) = list[0].data_type.kind.to_arrow() else { panic!("a list") };
-            let lengths = OffsetBuffer::from_lengths(vec![1; ROWS as usize]);
-            let lists = ListArray::new(element, lengths, numbers.clone(), None);
-            let array: arrow::array::ArrayRef = if columns == &flat { numbers } else { std::sync::Arc::new(lists) };
-            let rows = RecordBatch::try_new(to_arrow_schema(columns), vec![array]).unwrap();
+    // A list of one element each has as many values as rows.
+    for (columns, rows) in [(flat, numbers), lists(ROWS as usize, 1)] {
+        for version in ["v1", "v2"] {
+            let format = format(&columns, &[("parquet.writer.version", version)]);
             let file = write(&format, std::slice::from_ref(&rows), 1);
             let refused = |of_file: i64, of_group: i64, why: &str| {
                 let file = with_rows(&file, ROWS, of_file, of_group);
@@ -228,12 +233,12 @@ fn rows_that_the_columns_do_not_have_are_refused() {
             }
             refused(0, ROWS, "the footer is refused: it says 0 rows, and its row groups say 5000");
             refused(ROWS, ROWS + 1, "the footer is refused: it says 5000 rows, and its row groups say 5001");
-            if columns == &flat {
+            if columns[0].name == "i" {
                 refused(ROWS - 1, ROWS - 1, "its pages have 5000 values: the row group says 4999 rows");
             }
             // What is refused is the numbers alone.
             let same = with_rows(&file, ROWS, ROWS, ROWS);
-            assert_eq!(whole(&read(&format, &same, 0..u64::MAX, 0), columns), rows);
+            assert_eq!(whole(&read(&format, &same, 0..u64::MAX, 0), &columns), rows);
         }
     }
     // A file of Flink's with one row, which says 2^40.
@@ -276,4 +281,30 @@ fn long_pages_and_dictionaries_are_read_in_every_version_and_codec() {
             }
         }
     }
+}
+
+/// A file of lists in one page of version 2, without a dictionary, and where so many bytes are in it.
+fn with_lists(elements: usize, bytes: &[u8]) -> (ParquetFormat, RecordBatch, File, u64) {
+    let (columns, rows) = lists(1000, elements);
+    let pairs = [
+        ("parquet.writer.version", "v2"),
+        ("parquet.compression", "UNCOMPRESSED"),
+        ("parquet.enable.dictionary", "false"),
+    ];
+    let format = format(&columns, &pairs);
+    let file = write(&format, std::slice::from_ref(&rows), 1);
+    let (before, _) = taken_apart(&file);
+    let at = before.windows(bytes.len()).position(|window| window == bytes).unwrap();
+    (format, rows, file, at as u64)
+}
+
+/// Failed before: the rest of the row became a row of its own, and all rows behind it came beside others of other columns.
+#[test]
+fn pages_that_begin_within_a_row_are_refused() {
+    // The repetition levels of lists of two: 0, 1, 0, 1, ... from the lowest bit on.
+    let (format, rows, file, levels) = with_lists(2, &[0xaa; 16]);
+    assert_eq!(whole(&read(&format, &file, 0..u64::MAX, 0), &format.columns), rows);
+    file.write_all_at(&[0xab], levels).unwrap();
+    let error = error_of(&format, &file);
+    assert!(error.contains("column 'l") && error.contains("begins within a row"), "{error}");
 }
