@@ -29,6 +29,8 @@ use super::{footer, pages};
 /// Some row groups of a file, batch after batch.
 pub(crate) struct ParquetReader {
     rows: ParquetRecordBatchReader,
+    /// So many of the next rows are left out.
+    skip: usize,
     wanted: Vec<RowField>,
     zone: Zone,
 }
@@ -63,6 +65,7 @@ impl ParquetReader {
         }
         let groups = metadata.metadata().row_groups().iter().enumerate();
         let mine = groups.filter(|(_, group)| range.contains(&middle(group))).map(|(at, _)| at).collect::<Vec<usize>>();
+        let (mine, skip) = from_position(metadata.metadata().row_groups(), mine, skip);
         let names: Vec<&str> = wanted.iter().map(|field| field.name.as_str()).collect();
         let fields = metadata.schema().fields().iter().enumerate();
         let roots = fields.filter(|(_, field)| names.contains(&field.name().as_str())).map(|(at, _)| at);
@@ -74,19 +77,22 @@ impl ParquetReader {
             .with_row_groups(mine)
             .with_projection(mask)
             .with_batch_size(batch_rows)
-            .with_offset(usize::try_from(skip).unwrap_or(usize::MAX))
             .build()
             .map_err(failed)?;
-        Ok(Self { rows, wanted, zone })
+        Ok(Self { rows, skip, wanted, zone })
     }
 
-    /// The wanted columns of the next rows, and how many these are. A column that the file lacks is null.
+    /// The wanted columns of the next rows, and how many these are: none where all were read before. A column that the file lacks is
+    /// null.
     pub(crate) fn next_batch(&mut self) -> Result<Option<(Vec<ArrayRef>, usize)>> {
         guarded(|| self.read())
     }
 
     fn read(&mut self) -> Result<Option<(Vec<ArrayRef>, usize)>> {
         let Some(batch) = self.rows.next().transpose()? else { return Ok(None) };
+        let skipped = self.skip.min(batch.num_rows());
+        self.skip -= skipped;
+        let batch = batch.slice(skipped, batch.num_rows() - skipped);
         let columns = self.wanted.iter().map(|field| self.column(&batch, field)).collect::<Result<_>>()?;
         Ok(Some((columns, batch.num_rows())))
     }
@@ -138,6 +144,22 @@ fn bytes_of(column: &ColumnChunkMetaData) -> i64 {
         _ => 0,
     };
     column.uncompressed_size().max(column.num_values().saturating_mul(value)).max(0)
+}
+
+/// The row groups behind a position, and how many rows of the first of them are before it. These are read and left out: the library
+/// would leave out pages by the rows that their headers say, and in lists those are wrong in files of Apache Arrow before version 12.
+fn from_position(groups: &[RowGroupMetaData], mut mine: Vec<usize>, mut skip: u64) -> (Vec<usize>, usize) {
+    let mut before = 0;
+    while skip > 0
+        && let Some(group) = mine.get(before).and_then(|at| groups.get(*at))
+        && let Ok(rows) = u64::try_from(group.num_rows())
+        && rows <= skip
+    {
+        skip -= rows;
+        before += 1;
+    }
+    mine.drain(..before);
+    (mine, usize::try_from(skip).unwrap_or(usize::MAX))
 }
 
 /// Where the middle of a row group lies: whose split holds it reads the group.
