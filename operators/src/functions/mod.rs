@@ -45,6 +45,7 @@ mod numeric;
 mod patterns;
 mod random;
 mod regexp;
+mod similar;
 mod splitting;
 mod strings;
 mod temporal;

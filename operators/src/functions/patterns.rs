@@ -4,6 +4,7 @@ use wiesel_common::quote::quote;
 use super::Build;
 use super::java_regex::{MAX_PATTERN, Regexp, check_length};
 use super::like::{Like, Part};
+use super::similar;
 use crate::ending;
 use crate::expression::compile::Site;
 use crate::expression::kernel::{Kernel, Text};
@@ -86,45 +87,8 @@ impl Matcher {
 
     fn similar(pattern: &str, escape: Option<char>) -> Result<Self> {
         check_length(pattern)?;
-        let mut regex = String::from(r"(?s)\A(?:");
-        let mut chars = pattern.char_indices().peekable();
-        let mut inside = false;
-        while let Some((at, c)) = chars.next() {
-            if Some(c) == escape {
-                match chars.next() {
-                    Some((_, next)) => regex.push_str(&regex::escape(&next.to_string())),
-                    None => return Err(bad_escape(pattern, at)),
-                }
-                continue;
-            }
-            match c {
-                '[' if !inside => {
-                    inside = true;
-                    regex.push('[');
-                }
-                '[' => {
-                    // A class such as [:ALPHA:].
-                    let rest = &pattern[at..];
-                    let Some(end) = rest.find(":]").filter(|_| rest.starts_with("[:")) else {
-                        regex.push_str(r"\[");
-                        continue;
-                    };
-                    regex.push_str(class(&rest[2..end]).ok_or_else(|| bad_pattern(pattern))?);
-                    while chars.peek().is_some_and(|(next, _)| *next < at + end + 2) {
-                        chars.next();
-                    }
-                }
-                ']' if inside => {
-                    inside = false;
-                    regex.push(']');
-                }
-                '_' if !inside => regex.push('.'),
-                '%' if !inside => regex.push_str(".*"),
-                c => regex.push(c),
-            }
-        }
-        regex.push_str(r")\z");
-        let regex = Regexp::compile(&regex)?.ok_or_else(|| bad_pattern(pattern))?;
+        let regex = similar::to_regex(pattern, escape)?;
+        let regex = Regexp::compile(&regex)?.ok_or_else(|| similar::bad_pattern(pattern))?;
         Ok(Self::Java(Box::new(regex)))
     }
 }
@@ -133,23 +97,6 @@ impl Matcher {
 fn is_simple(parts: &[Part]) -> bool {
     let texts = parts.iter().filter(|part| **part != Part::Many).count();
     texts <= 1 && !parts.iter().any(|part| matches!(part, Part::Characters(_)))
-}
-
-fn class(name: &str) -> Option<&'static str> {
-    Some(match name.to_ascii_uppercase().as_str() {
-        "ALPHA" => r"\p{Alpha}",
-        "UPPER" => r"\p{Upper}",
-        "LOWER" => r"\p{Lower}",
-        "DIGIT" => r"\d",
-        "SPACE" => " ",
-        "WHITESPACE" => r"\s",
-        "ALNUM" => r"\p{Alnum}",
-        _ => return None,
-    })
-}
-
-fn bad_pattern(pattern: &str) -> Error {
-    Error::data("java.util.regex.PatternSyntaxException", format!("Invalid pattern '{}'", quote(pattern)))
 }
 
 fn too_complex(pattern: &str) -> Error {
@@ -164,7 +111,8 @@ fn too_complex(pattern: &str) -> Error {
     )
 }
 
-fn bad_escape(pattern: &str, at: usize) -> Error {
+/// Of a pattern, at this byte.
+pub(super) fn bad_escape(pattern: &str, at: usize) -> Error {
     let position = pattern[..at].encode_utf16().count();
     Error::data("java.lang.RuntimeException", format!("Invalid escape sequence '{}', {position}", quote(pattern)))
 }
@@ -176,7 +124,7 @@ fn matcher(similar: bool, pattern: &str, escape: Option<&str>) -> Result<Matcher
         Some(escape) => {
             let mut chars = escape.chars();
             match (chars.next(), chars.next()) {
-                (Some(escape), None) => Some(escape),
+                (Some(escape), None) if escape.len_utf16() == 1 => Some(escape),
                 _ => {
                     let message = format!("Invalid escape character '{}'", quote(escape));
                     return Err(Error::data("java.lang.RuntimeException", message));

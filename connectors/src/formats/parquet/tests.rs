@@ -227,7 +227,7 @@ fn rows_are_counted_where_no_column_of_the_file_is_read() {
                     assert_eq!(rows.sum::<u64>(), 1000, "{parts} parts");
                 }
             }
-            // The library goes another way where there are few.
+            // Few rows, and none.
             for rows in [7, 0] {
                 let few = write(&format, &[random(&columns, 1000).slice(0, rows)], 3);
                 for skip in 0..=rows as u64 {

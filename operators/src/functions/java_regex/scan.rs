@@ -2,7 +2,7 @@
 //!
 //! The scan is strict: what it does not know goes to the engine of Java's semantics, which is right and slower. What it
 //! takes: literals, classes, groups, alternatives, greedy and lazy repetition, `.`, `^`, `$`, `\b`, `(?i)` and `(?s)`
-//! at the start, and the empty pattern.
+//! at the start, `(?s:` and the empty pattern.
 use regex::Regex;
 
 use crate::functions::compiled;
@@ -302,9 +302,13 @@ impl<'a> Scan<'a> {
     }
 
     fn group(&mut self) -> Option<Part> {
+        let dot_all = self.dot_all;
         let captures = if !self.eat("?") {
             true
         } else if self.eat(":") {
+            false
+        } else if self.eat("s:") {
+            self.dot_all = true;
             false
         } else {
             let (name, rest) = self.rest.strip_prefix('<')?.split_once('>')?;
@@ -319,6 +323,7 @@ impl<'a> Scan<'a> {
         };
         self.out.push_str(if captures { "(" } else { "(?:" });
         let inner = self.alternatives()?;
+        self.dot_all = dot_all;
         if !self.eat(")") {
             return None;
         }

@@ -135,6 +135,7 @@ fn both_engines_agree_where_the_fast_one_is_taken() {
         r"a\Z",
         "(?i)[a-k]",
         "(?s)a.b",
+        "a(?s:.*)b|a.b",
         "a.b",
         "(?:ab?)+",
         r"\bb",
