@@ -1,4 +1,4 @@
-//! Patterns of LIKE: texts, and `%` and `_` between them.
+//! Patterns of LIKE: texts, and `%` and `_` between them. To Flink `_` is the `.` of Java's patterns, which is no end of a line.
 //!
 //! `%` parts a pattern into segments. Each but the first and the last is looked for behind the one before it: the first place is
 //! as good as any other. So a text is read once, and once more for as much of a segment as each place of its first letters needs.
@@ -70,8 +70,8 @@ pub(super) struct Segments {
 
 /// What stands between two `%`.
 struct Segment {
-    /// So many characters before its first text: where they are does not matter.
-    skip: usize,
+    /// So many characters before its first text.
+    characters: usize,
     /// None if it has no text.
     text: Option<Box<Finder<'static>>>,
     /// Behind that text.
@@ -109,37 +109,56 @@ impl Segment {
     fn new(parts: &[Part]) -> Self {
         let texts = parts.iter().position(|part| matches!(part, Part::Text(_))).unwrap_or(parts.len());
         let (skipped, parts) = parts.split_at(texts);
-        let skip = skipped.iter().map(|part| if let Part::Characters(count) = part { *count } else { 0 }).sum();
+        let characters = skipped.iter().map(|part| if let Part::Characters(count) = part { *count } else { 0 }).sum();
         match parts.split_first() {
-            Some((Part::Text(text), rest)) => Self { skip, text: Some(finder(text)), rest: rest.to_vec() },
-            _ => Self { skip, text: None, rest: Vec::new() },
+            Some((Part::Text(text), rest)) => Self { characters, text: Some(finder(text)), rest: rest.to_vec() },
+            _ => Self { characters, text: None, rest: Vec::new() },
         }
     }
 
     /// What is behind the first place where the segment is; none if it is nowhere.
     fn behind_first<'t>(&self, text: &'t str, steps: &mut Steps) -> Result<Option<&'t str>> {
         steps.step()?;
-        let Some(mut text) = skip(text, self.skip) else { return Ok(None) };
-        let Some(finder) = &self.text else { return Ok(Some(text)) };
-        while let Some(at) = finder.find(text.as_bytes()) {
-            if let Some(behind) = behind(&text[at + finder.needle().len()..], &self.rest) {
+        let Some(finder) = &self.text else { return Ok(behind_line(text, self.characters)) };
+        // From where on the text is looked for; and how many characters of one line end at a place before.
+        let (mut from, mut counted, mut in_line) = (0, 0, 0_usize);
+        while let Some(found) = finder.find(&text.as_bytes()[from..]) {
+            let at = from + found;
+            if self.characters > 0 {
+                in_line = text[counted..at].chars().fold(in_line, |count, c| if ends_line(c) { 0 } else { count + 1 });
+                counted = at;
+            }
+            if in_line >= self.characters
+                && let Some(behind) = behind(&text[at + finder.needle().len()..], &self.rest)
+            {
                 return Ok(Some(behind));
             }
             steps.step()?;
-            let first = text[at..].chars().next().map_or(1, char::len_utf8);
-            text = &text[at + first..];
+            from = at + text[at..].chars().next().map_or(1, char::len_utf8);
         }
         Ok(None)
     }
 }
 
-/// What is behind so many characters.
-fn skip(text: &str, count: usize) -> Option<&str> {
-    if count == 0 {
-        return Some(text);
+/// The ends of lines that Java knows.
+fn ends_line(c: char) -> bool {
+    matches!(c, '\n' | '\r' | '\u{85}' | '\u{2028}' | '\u{2029}')
+}
+
+/// What is behind the first place where one line has so many characters.
+fn behind_line(text: &str, count: usize) -> Option<&str> {
+    let (mut chars, mut in_line) = (text.chars(), 0);
+    while in_line < count {
+        in_line = if ends_line(chars.next()?) { 0 } else { in_line + 1 };
     }
+    Some(chars.as_str())
+}
+
+/// What is behind so many characters, if they are of one line.
+fn skip(text: &str, count: usize) -> Option<&str> {
     let mut chars = text.chars();
-    chars.nth(count - 1).map(|_| chars.as_str())
+    let in_line = chars.by_ref().take(count).take_while(|c| !ends_line(*c)).count();
+    (in_line == count).then(|| chars.as_str())
 }
 
 /// What is behind the parts at the beginning of a text.
@@ -155,10 +174,10 @@ fn behind<'t>(text: &'t str, parts: &[Part]) -> Option<&'t str> {
 fn before<'t>(text: &'t str, parts: &[Part]) -> Option<&'t str> {
     parts.iter().rev().try_fold(text, |rest, part| match part {
         Part::Text(part) => rest.strip_suffix(part.as_str()),
-        Part::Characters(0) => Some(rest),
         Part::Characters(count) => {
             let mut chars = rest.chars();
-            chars.nth_back(*count - 1).map(|_| chars.as_str())
+            let in_line = chars.by_ref().rev().take(*count).take_while(|c| !ends_line(*c)).count();
+            (in_line == *count).then(|| chars.as_str())
         }
         Part::Many => None,
     })
@@ -189,9 +208,9 @@ mod tests {
         match pattern.split_first() {
             None => text.is_empty(),
             Some(('%', rest)) => (0..=text.len()).any(|at| matches_plainly(&text[at..], rest)),
-            Some((c, rest)) => {
-                text.split_first().is_some_and(|(first, text)| (*c == '_' || c == first) && matches_plainly(text, rest))
-            }
+            Some((c, rest)) => text.split_first().is_some_and(|(first, text)| {
+                (*c == '_' && !ends_line(*first) || c == first) && matches_plainly(text, rest)
+            }),
         }
     }
 
@@ -206,10 +225,11 @@ mod tests {
         texts
     }
 
+    /// Failed before: `_` took the end of a line.
     #[test]
     fn short_patterns_match_what_trying_all_ways_finds() {
         let texts: Vec<(String, Vec<char>)> =
-            all(&['a', 'é', 'b'], 4).into_iter().map(|text| (text.clone(), text.chars().collect())).collect();
+            all(&['a', 'é', '\n'], 4).into_iter().map(|text| (text.clone(), text.chars().collect())).collect();
         for pattern in all(&['a', 'é', '_', '%'], 5) {
             let like = Like::new(&parts(&pattern));
             let plain: Vec<char> = pattern.chars().collect();
@@ -230,6 +250,29 @@ mod tests {
         assert!(like(&format!("{}%a", "%a".repeat(30_000))));
         assert!(!like(&format!("{}%b%", "%_a".repeat(20_000))));
         assert!(!like(&"_".repeat(60_000)));
+    }
+
+    /// The characters before a text are counted once, however often a line ends too soon.
+    #[test]
+    fn lines_that_are_too_short_are_read_once() {
+        let line = "a".repeat(9_999) + "\n";
+        let text = line.repeat(80);
+        let like = |pattern: &str| Like::new(&parts(pattern)).matches(&text).unwrap();
+        let characters = "_".repeat(9_999);
+        assert!(like(&format!("%{characters}%")) && !like(&format!("%_{characters}%")));
+        assert!(like(&format!("{}%", "%_".repeat(60_000))));
+        assert!(!like(&format!("%{characters}a%")) && like(&format!("%{characters}\n%")));
+    }
+
+    #[test]
+    fn a_character_is_no_end_of_a_line() {
+        for end in ["\n", "\r", "\u{85}", "\u{2028}", "\u{2029}"] {
+            let text = format!("a{end}b");
+            for (pattern, expected) in [("a_b", false), ("a%b", true), ("%_b", false), ("a_%", false), ("%_", true)] {
+                assert_eq!(Like::new(&parts(pattern)).matches(&text).unwrap(), expected, "{text:?} LIKE {pattern:?}");
+            }
+        }
+        assert!(Like::new(&parts("a_b")).matches("a😀b").unwrap());
     }
 
     /// Failed before: it went on for as long as it took.
