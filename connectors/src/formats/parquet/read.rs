@@ -29,7 +29,9 @@ use super::{footer, pages};
 /// Some row groups of a file, batch after batch.
 pub(crate) struct ParquetReader {
     rows: ParquetRecordBatchReader,
-    /// So many of the next rows are left out.
+    /// Rows that are to come.
+    left: u64,
+    /// So many of the next ones are left out.
     skip: usize,
     wanted: Vec<RowField>,
     zone: Zone,
@@ -70,6 +72,7 @@ impl ParquetReader {
         let fields = metadata.schema().fields().iter().enumerate();
         let roots = fields.filter(|(_, field)| names.contains(&field.name().as_str())).map(|(at, _)| at);
         let longest = pages::check(&file, metadata.metadata().row_groups(), &mine, &names)?;
+        let left = rows_said(metadata.metadata().row_groups(), &mine);
         let mask = ProjectionMask::roots(metadata.parquet_schema(), roots);
         let batch_rows =
             rows_at_once(metadata.metadata().row_groups(), &mine, &names, batch_rows).min(rows_of(longest));
@@ -79,7 +82,7 @@ impl ParquetReader {
             .with_batch_size(batch_rows)
             .build()
             .map_err(failed)?;
-        Ok(Self { rows, skip, wanted, zone })
+        Ok(Self { rows, left, skip, wanted, zone })
     }
 
     /// The wanted columns of the next rows, and how many these are: none where all were read before. A column that the file lacks is
@@ -89,7 +92,10 @@ impl ParquetReader {
     }
 
     fn read(&mut self) -> Result<Option<(Vec<ArrayRef>, usize)>> {
-        let Some(batch) = self.rows.next().transpose()? else { return Ok(None) };
+        let Some(batch) = self.rows.next().transpose()? else {
+            return if self.left == 0 { Ok(None) } else { Err(damaged()) };
+        };
+        self.left = self.left.checked_sub(batch.num_rows() as u64).ok_or_else(damaged)?;
         let skipped = self.skip.min(batch.num_rows());
         self.skip -= skipped;
         let batch = batch.slice(skipped, batch.num_rows() - skipped);
@@ -112,13 +118,22 @@ impl ParquetReader {
 
 /// The library asserts in places where a file is damaged: that is an error of the file.
 fn guarded<T>(read: impl FnOnce() -> Result<T>) -> Result<T> {
-    let damaged = "Parquet: the file is damaged: what it says of its content contradicts it";
-    catch_unwind(AssertUnwindSafe(read))
-        .unwrap_or_else(|_| Err(Error::External { message: damaged.to_owned(), source: None }))
+    catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|_| Err(damaged()))
+}
+
+fn damaged() -> Error {
+    let message = "Parquet: the file is damaged: what it says of its content contradicts it";
+    Error::External { message: message.to_owned(), source: None }
 }
 
 fn failed(error: parquet::errors::ParquetError) -> Error {
     Error::external(format!("Parquet: {error}"), error)
+}
+
+/// How many rows these row groups say that they have.
+fn rows_said(groups: &[RowGroupMetaData], mine: &[usize]) -> u64 {
+    let mine = mine.iter().filter_map(|at| groups.get(*at));
+    mine.map(|group| u64::try_from(group.num_rows()).unwrap_or(0)).fold(0, u64::saturating_add)
 }
 
 /// How many rows are read at once of these row groups: fewer than asked for where their columns are long.

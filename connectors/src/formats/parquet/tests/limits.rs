@@ -188,7 +188,8 @@ fn with_rows(file: &File, is: i64, of_file: i64, of_group: i64) -> File {
     let said = |rows: i64| [vec![0x16], varint(((rows << 1) ^ (rows >> 63)) as u64)].concat();
     let (before, footer) = taken_apart(file);
     let places: Vec<usize> = (0..footer.len()).filter(|at| footer[*at..].starts_with(&said(is))).collect();
-    let [first, _values_of_the_column, last] = places[..] else { panic!("{is} rows stand at {places:?}") };
+    // Between those of the file and of the row group stand the values of a flat column.
+    let [first, .., last] = places[..] else { panic!("{is} rows stand at {places:?}") };
     let behind = said(is).len();
     let (all, group) = (said(of_file), said(of_group));
     let footer = [&footer[..first], &all, &footer[first + behind..last], &group, &footer[last + behind..]].concat();
@@ -280,6 +281,21 @@ fn long_pages_and_dictionaries_are_read_in_every_version_and_codec() {
                 assert_eq!(whole(&read(&format, &file, 0..u64::MAX, 0), &columns), rows, "{pairs:?}");
             }
         }
+    }
+}
+
+/// Failed before: as many rows came as the lists have.
+#[test]
+fn lists_that_have_other_rows_than_their_row_group_are_an_error() {
+    let (columns, rows) = lists(1000, 2);
+    let format = format(&columns, &[]);
+    let file = write(&format, std::slice::from_ref(&rows), 1);
+    for said in [999, 1001] {
+        let file = with_rows(&file, 1000, said, said);
+        let mut reader = format.reader(file, &[0], 0..u64::MAX, 0, 100).unwrap();
+        let error = std::iter::from_fn(|| reader.next_batch().transpose()).find_map(|batch| batch.err());
+        let error = error.map(|error| error.to_string()).unwrap_or_default();
+        assert!(error.contains("the file is damaged"), "{said}: {error}");
     }
 }
 
