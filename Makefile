@@ -40,7 +40,7 @@ simulate: packages ## Ten thousand runs of a simulated cluster (WIESEL_SIMULATIO
 	@export WIESEL_SIMULATION_SEEDS=$${WIESEL_SIMULATION_SEEDS:-10000} \
 	  && cargo test --workspace --locked --test simulation -- --nocapture
 
-fuzz: packages ## Ten minutes of changed inputs for each reader of what comes from outside (WIESEL_FUZZ_SECONDS, _SEED, _INPUT).
+fuzz: packages ## Ten CPU minutes of changed inputs for each reader of what comes from outside (WIESEL_FUZZ_SECONDS, _SEED, _INPUT).
 	@export WIESEL_FUZZ_SECONDS=$${WIESEL_FUZZ_SECONDS:-600} \
 	  && cargo test --workspace --locked --test fuzz -- --nocapture
 

@@ -9,6 +9,11 @@
 //! a few hundred inputs of each, always the same; `make fuzz` runs each for as long as `WIESEL_FUZZ_SECONDS` says, with a seed
 //! that it prints. `WIESEL_FUZZ_SEED` makes it the same run again, `WIESEL_FUZZ_INPUT` (a file) a single input. What failed goes
 //! into `corpus/` once it is mended.
+//!
+//! Both bounds of time, that of an input and `WIESEL_FUZZ_SECONDS`, are CPU time, of the thread that reads the input and the one
+//! that makes it: on a busy machine neither is an input called too slow nor are fewer tried. It is not the process's CPU time,
+//! since targets run beside each other in one; what threads of the code under test compute is therefore not counted. Ten times
+//! as much may pass on the wall, for inputs that make the code wait for ever, or compute elsewhere.
 pub mod allocator;
 pub mod mutation;
 mod smallest;

@@ -6,12 +6,16 @@ use std::sync::{Mutex, Once, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 
+use rustix::time::{ClockId, clock_gettime};
+
 use crate::allocator;
 use crate::mutation::{Random, mutate};
 use crate::smallest::smallest;
 
 /// How long the inputs of `make test` may take in all: a slow machine tries fewer.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// How many times a bound of CPU time may pass on the wall: what waits for something that never comes uses no CPU.
+const STARVED: u32 = 10;
 /// Inputs that were taken join those that are changed, so that what follows gets further; not more than this.
 const POOL: usize = 2000;
 
@@ -24,7 +28,7 @@ pub struct Target {
     pub inputs: u64,
     /// The longest input, in bytes.
     pub longest: usize,
-    /// How long an input may take.
+    /// How much CPU time an input may take of the thread that reads it.
     pub time: Duration,
     /// Bytes that may be held at once while an input is read.
     pub memory: usize,
@@ -70,13 +74,15 @@ impl Target {
         for (at, input) in seeds.iter().enumerate() {
             sum.add(&reader.check(seed, at as u64, input));
         }
-        let (start, mut random) = (Instant::now(), Random::new(seed));
-        let goes_on = |tried: u64| match seconds {
-            Some(limit) => start.elapsed() < limit,
+        // Inputs are made on this thread and read on the other.
+        let spent = |sum: &Sum| cpu_time() + sum.time;
+        let (start, before, mut random) = (Instant::now(), spent(&sum), Random::new(seed));
+        let goes_on = |tried: u64, sum: &Sum| match seconds {
+            Some(limit) => has_time(limit, spent(sum).saturating_sub(before), start.elapsed()),
             None => tried < self.inputs && start.elapsed() < PATIENCE,
         };
         let (known, mut tried) = (seeds.len() as u64, 0);
-        while goes_on(tried) {
+        while goes_on(tried, &sum) {
             let input = mutate(&mut random, &seeds, self.words, self.longest);
             let read = reader.check(seed, known + tried, &input);
             if read.taken && seeds.len() < POOL {
@@ -111,11 +117,23 @@ fn number(variable: &str) -> Option<u64> {
     Some(text.parse().unwrap_or_else(|_| panic!("{variable}: expected a whole number, found `{text}`")))
 }
 
+/// The CPU time of the thread that asks. The process's would be that of other targets too, which run beside this one.
+fn cpu_time() -> Duration {
+    // Only a clock that goes backwards is negative.
+    Duration::try_from(clock_gettime(ClockId::ThreadCPUTime)).unwrap_or_default()
+}
+
+/// Whether so much CPU time is left to go on.
+fn has_time(limit: Duration, cpu: Duration, wall: Duration) -> bool {
+    cpu < limit && wall < limit.saturating_mul(STARVED)
+}
+
 /// What was tried.
 #[derive(Default)]
 struct Sum {
     inputs: u64,
     taken: u64,
+    time: Duration,
     slowest: Duration,
     most: usize,
 }
@@ -124,6 +142,7 @@ impl Sum {
     fn add(&mut self, read: &Read) {
         self.inputs += 1;
         self.taken += u64::from(read.taken);
+        self.time += read.time;
         self.slowest = self.slowest.max(read.time);
         self.most = self.most.max(read.memory);
     }
@@ -131,8 +150,12 @@ impl Sum {
 
 impl std::fmt::Display for Sum {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { inputs, taken, slowest, most } = self;
-        write!(f, "{inputs} inputs, {taken} taken, the slowest {slowest:?}, at most {} KiB held", most >> 10)
+        let Self { inputs, taken, time, slowest, most } = self;
+        write!(
+            f,
+            "{inputs} inputs, {taken} taken, {time:?} of CPU time, the slowest {slowest:?}, at most {} KiB held",
+            most >> 10
+        )
     }
 }
 
@@ -141,6 +164,7 @@ struct Read {
     taken: bool,
     panic: Option<String>,
     memory: usize,
+    /// CPU time.
     time: Duration,
 }
 
@@ -188,12 +212,16 @@ impl Reader {
             let _ = std::fs::remove_file(&self.file);
             return outcome.unwrap_or_else(|what| panic!("{what}"));
         };
-        // A thread that goes on for ever reads nothing more.
-        let mut hangs = outcome.is_err();
+        // A thread that goes on for ever reads nothing more, and what is slow once would be so thousands of times.
+        let is_last = |outcome: &Result<Read, String>| outcome.as_ref().map_or(true, |read| self.is_slow(read));
+        let mut over = is_last(&outcome);
         let smallest = smallest(input, |shorter| {
-            let read = if hangs { None } else { self.read(number, shorter).ok() };
-            hangs |= read.is_none();
-            read.is_some_and(|read| self.fault(&read).is_some())
+            if over {
+                return false;
+            }
+            let outcome = self.read(number, shorter);
+            over = is_last(&outcome);
+            !over && outcome.is_ok_and(|read| self.fault(&read).is_some())
         });
         let _ = std::fs::write(&self.file, &smallest);
         let text: String = String::from_utf8_lossy(&smallest).escape_debug().take(4000).collect();
@@ -208,32 +236,40 @@ impl Reader {
         );
     }
 
+    fn is_slow(&self, read: &Read) -> bool {
+        read.time > self.target.time
+    }
+
     /// What is wrong with how an input was read.
     fn fault(&self, read: &Read) -> Option<String> {
         let most = self.target.memory;
         match &read.panic {
             Some(words) => Some(words.clone()),
             None if read.memory > most => Some(format!("it held {} bytes, at most {most} are right", read.memory)),
+            None if self.is_slow(read) => {
+                Some(format!("it took {:?} of CPU time, at most {:?} are right", read.time, self.target.time))
+            }
             None => None,
         }
     }
 
-    /// An error: it is not done in time.
+    /// An error: it does not end, whether it computes or waits.
     fn read(&self, number: u64, input: &[u8]) -> Result<Read, String> {
         let _ = self.inputs.send((number, input.to_vec()));
-        self.outcomes.recv_timeout(self.target.time).map_err(|error| match error {
-            RecvTimeoutError::Timeout => format!("it took more than {:?}", self.target.time),
+        let limit = self.target.time.saturating_mul(STARVED);
+        self.outcomes.recv_timeout(limit).map_err(|error| match error {
+            RecvTimeoutError::Timeout => format!("it has not ended within {limit:?}"),
             RecvTimeoutError::Disconnected => "the thread that reads has ended".to_owned(),
         })
     }
 }
 
 fn measured(target: &'static str, number: u64, read: impl FnOnce() -> bool) -> Read {
-    let start = Instant::now();
+    let start = cpu_time();
     allocator::begin(target, number);
     let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(read));
     let memory = allocator::end();
-    let time = start.elapsed();
+    let time = cpu_time().saturating_sub(start);
     match outcome {
         Ok(taken) => Read { taken, panic: None, memory, time },
         Err(_) => Read { taken: false, panic: Some(words(target)), memory, time },
@@ -291,13 +327,39 @@ mod tests {
             said.contains("no exclamations") && said.contains("seed 1, input") && said.contains(" 1 bytes"),
             "{said}"
         );
-        let patient = Target { time: Duration::from_millis(200), ..Target::new("test-loop") };
+        let patient = Target { time: Duration::from_millis(20), ..Target::new("test-loop") };
         let said = failure(patient, |input| match input.first() {
             Some(b'a') => loop {
                 std::thread::sleep(Duration::from_secs(1));
             },
             _ => true,
         });
-        assert!(said.contains("more than 200ms") && said.contains("abc(def)"), "{said}");
+        assert!(said.contains("not ended within 200ms") && said.contains("abc(def)"), "{said}");
+    }
+
+    /// Before, the wall clock decided: a thread that got no processor was called too slow.
+    #[test]
+    fn only_cpu_time_makes_an_input_slow() {
+        let (starved, patience) = (Duration::from_millis(150), Duration::from_millis(100));
+        let waiting = Target { inputs: 1, time: patience, ..Target::new("test-waiting") };
+        waiting.run(vec![b"abc".to_vec()], move |_| {
+            std::thread::sleep(starved);
+            true
+        });
+        let said = failure(Target { time: patience, ..Target::new("test-slow") }, move |_| {
+            let start = cpu_time();
+            while cpu_time() - start < starved {}
+            true
+        });
+        assert!(said.contains("of CPU time, at most 100ms are right") && said.contains("abc(def)"), "{said}");
+    }
+
+    #[test]
+    fn a_run_lasts_as_long_as_it_has_cpu_time() {
+        let [limit, less] = [10, 9].map(Duration::from_secs);
+        assert!(has_time(limit, less, 9 * limit), "a starved one goes on");
+        assert!(!has_time(limit, limit, limit));
+        assert!(!has_time(limit, Duration::ZERO, 10 * limit), "one that only waits ends");
+        assert!(has_time(Duration::MAX, less, limit));
     }
 }

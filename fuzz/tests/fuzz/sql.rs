@@ -102,7 +102,7 @@ fn run(script: &str) -> bool {
 #[test]
 fn sql() {
     let target = Target {
-        // A compiler that optimises nothing plans slowly, and other tests run beside this one.
+        // What a compiler made that optimises nothing plans slowly.
         time: Duration::from_secs(20),
         memory: 1 << 30,
         stack: 1 << 30,
