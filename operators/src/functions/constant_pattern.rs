@@ -45,7 +45,7 @@ impl ConstantPattern {
         if self.similar {
             return patterns::refusal(&self.text, self.escape.as_deref());
         }
-        match java_regex::Regexp::compile(&self.text) {
+        match java_regex::Regexp::compile(&self.text, java_regex::name_of(&self.text)) {
             Err(Error::Plan(reason)) => Some(reason),
             _ => None,
         }

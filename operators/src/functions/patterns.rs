@@ -86,9 +86,10 @@ impl Matcher {
     }
 
     fn similar(pattern: &str, escape: Option<char>) -> Result<Self> {
-        check_length(pattern)?;
+        let name = format!("the pattern '{}' of SIMILAR TO", quote(pattern));
+        check_length(pattern, &name)?;
         let regex = similar::to_regex(pattern, escape)?;
-        let regex = Regexp::compile(&regex)?.ok_or_else(|| similar::bad_pattern(pattern))?;
+        let regex = Regexp::compile(&regex, name)?.ok_or_else(|| similar::bad_pattern(pattern))?;
         Ok(Self::Java(Box::new(regex)))
     }
 }

@@ -5,17 +5,16 @@ use std::sync::Arc;
 use arrow::array::{Array, AsArray, StringViewBuilder};
 use arrow::buffer::{NullBuffer, OffsetBuffer};
 use arrow::datatypes::Int32Type;
-use wiesel_common::quote::quote;
 
 use super::Build;
 use super::constructors::new_map;
-use super::java_regex::Regexp;
+use super::regexp::Pattern;
 use super::strings::integers;
 use crate::ending::Steps;
 use crate::expression::check_value;
 use crate::expression::compile::Site;
 use crate::expression::kernel::{Kernel, Text};
-use crate::operator::{Error, Result};
+use crate::operator::Result;
 use crate::types::TypeKind;
 
 pub(super) fn lookup(name: &str) -> Option<Build> {
@@ -104,21 +103,12 @@ fn split(site: &Site) -> Result<Kernel> {
     }))
 }
 
-/// The separators are regular expressions.
-fn separator(site: &Site, index: usize, default: &str) -> Result<Regexp> {
-    let text = if site.operands.len() > index {
-        site.text(index).ok_or_else(|| Error::Plan("STR_TO_MAP with delimiters that are no constants".into()))?
-    } else {
-        default
-    };
-    let malformed = || Error::Plan(format!("STR_TO_MAP: '{}' is no regular expression", quote(text)));
-    Regexp::compile_constant(text, &site.context.patterns)?.ok_or_else(malformed)
-}
-
+/// The delimiters are regular expressions. As in Flink a malformed one fails the first row that it is to split.
 fn str_to_map(site: &Site) -> Result<Kernel> {
-    let (entries, pair) = (separator(site, 1, ",")?, separator(site, 2, "=")?);
+    let (between_entries, within_entry) = (Pattern::or_default(site, 1, ",")?, Pattern::or_default(site, 2, "=")?);
     Ok(Box::new(move |args| {
-        let text = args.read::<Text>(0)?;
+        let (mut between_entries, mut within_entry) = (between_entries.reader(args)?, within_entry.reader(args)?);
+        let texts = args.read::<Text>(0)?;
         let (mut keys, mut values) = (StringViewBuilder::new(), StringViewBuilder::new());
         let mut lengths = Vec::with_capacity(args.rows);
         let mut valid = Vec::with_capacity(args.rows);
@@ -128,13 +118,18 @@ fn str_to_map(site: &Site) -> Result<Kernel> {
         for row in 0..args.rows {
             found.clear();
             places.clear();
-            let entries = match text.get(row).filter(|text| !text.is_empty()) {
-                Some(text) => entries.split(text)?,
-                None => Vec::new(),
-            };
+            let has_delimiters = between_entries.text(row).is_some() && within_entry.text(row).is_some();
+            let text = texts.get(row).filter(|_| has_delimiters);
+            let mut entries = Vec::new();
+            if let Some(text) = text.filter(|text| !text.is_empty())
+                && let Some(delimiter) = between_entries.well_formed(row)?
+            {
+                entries = delimiter.split(text)?;
+            }
             for entry in entries {
                 steps.step()?;
-                let (key, value) = pair.split_once(entry)?;
+                let Some(delimiter) = within_entry.well_formed(row)? else { break };
+                let (key, value) = delimiter.split_once(entry)?;
                 let place = *places.entry(key).or_insert(found.len());
                 match found.get_mut(place) {
                     Some((_, old)) => *old = value,
@@ -150,7 +145,7 @@ fn str_to_map(site: &Site) -> Result<Kernel> {
                 values.append_option(*value);
             }
             lengths.push(found.len());
-            valid.push(text.get(row).is_some());
+            valid.push(text.is_some());
         }
         args.claim(made.bytes)?;
         let nulls = NullBuffer::from(valid);

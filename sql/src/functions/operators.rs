@@ -311,7 +311,7 @@ pub(crate) fn like(function: &str, operands: Vec<Expression>, negated: bool) -> 
         return Err(Error::validation(message, None));
     }
     if let Some(reason) = refusal_of_patterns(function, &operands)? {
-        return Err(Error::unsupported(format!("SIMILAR TO: {reason}"), None));
+        return Err(Error::unsupported(reason, None));
     }
     let nullable = any_nullable(&operands);
     let call = Expression::call(function, operands, LogicalType { kind: TypeKind::Boolean, nullable });

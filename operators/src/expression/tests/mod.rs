@@ -16,6 +16,7 @@ mod deep;
 mod laws;
 mod limits;
 mod messages;
+mod patterns;
 mod sql;
 
 pub(crate) fn context(zone: &str) -> EvaluationContext {

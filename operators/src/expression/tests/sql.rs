@@ -32,7 +32,6 @@ pub(super) fn map_literals(
             let fixed: &[usize] = match function.as_str() {
                 "EXTRACT" | "TIMESTAMPADD" | "TIMESTAMPDIFF" => &[0],
                 "TRIM" => &[0],
-                "STR_TO_MAP" => &[1, 2],
                 "FIELD" | "FLOOR" | "CEIL" => &[1],
                 "JSON_EXISTS" | "JSON_VALUE" | "JSON_QUERY" => &[1, 2, 3, 4, 5],
                 "ITEM" if matches!(operands[0].data_type.kind, TypeKind::Row(_)) => &[1],

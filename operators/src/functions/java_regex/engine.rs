@@ -20,6 +20,8 @@ const PIECE: usize = 1 << 10;
 /// A pattern of this engine.
 pub(super) struct Java {
     source: String,
+    /// What errors call it.
+    name: String,
     pattern: JavaPattern,
     extent: Extent,
     /// For each group what tells whether it took part.
@@ -34,12 +36,13 @@ pub(super) struct Found<'t> {
 
 impl Java {
     /// None if Java refuses the pattern too; an error with the reason if only this engine does.
-    pub fn compile(source: &str) -> std::result::Result<Option<Self>, String> {
+    pub fn compile(source: &str, name: &str) -> std::result::Result<Option<Self>, String> {
         let source = &with_unicode_properties(source);
         match JavaPattern::compile(source) {
             Ok(pattern) => {
                 let probes = (0..pattern.group_count()).map(|_| OnceLock::new()).collect();
-                Ok(Some(Self { source: source.clone(), pattern, extent: Extent::of(source), probes }))
+                let (source, extent, name) = (source.clone(), Extent::of(source), name.to_owned());
+                Ok(Some(Self { source, name, pattern, extent, probes }))
             }
             Err(error) => match refusal(source, &error.to_string()) {
                 Some(reason) => Err(reason),
@@ -139,7 +142,7 @@ impl Java {
         if self.source.contains("(?=") || self.source.contains("(?<=") {
             check_value(found.len().saturating_mul(text.len()))?;
         }
-        let mark = mark(text)?;
+        let mark = self.mark(text)?;
         let out = self.replace(&self.pattern, text, &format!("{mark}${group}{mark}"), all)?;
         let groups: Vec<&str> = out.split(mark).skip(1).step_by(2).collect();
         let took_part = match groups.iter().any(|group| group.is_empty()) {
@@ -156,7 +159,7 @@ impl Java {
     }
 
     fn spans<'t>(&self, text: &str, all: bool) -> Result<Vec<Found<'t>>> {
-        let mark = mark(text)?;
+        let mark = self.mark(text)?;
         let out = self.replace(&self.pattern, text, &format!("{mark}$0{mark}"), all)?;
         let (mut spans, mut at) = (Vec::new(), 0);
         for (index, part) in out.split(mark).enumerate() {
@@ -179,7 +182,7 @@ impl Java {
         if text.is_empty() {
             return Ok(vec![probe.on_empty]);
         }
-        let mark = mark(text)?;
+        let mark = self.mark(text)?;
         let replacement = format!("{mark}${}${}{mark}", groups + 1, groups + 2);
         let out = self.replace(&probe.pattern, text, &replacement, all)?;
         Ok(out.split(mark).skip(1).step_by(2).map(|neighbour| !neighbour.is_empty()).collect())
@@ -191,17 +194,26 @@ impl Java {
     }
 
     fn check(&self, text: &str, longest: usize) -> Result<()> {
-        if text.len() <= longest { Ok(()) } else { Err(too_long(&self.source, text.len(), longest)) }
+        if text.len() <= longest { Ok(()) } else { Err(too_long(&self.name, text.len(), longest)) }
     }
 
     /// The replacements are ours, so what fails is a search that needs more steps than it may take.
     fn failure(&self, reason: &str) -> Error {
         let message = format!(
-            "the regular expression '{}' gave no answer for a text: {reason}. A search may take 1000000 steps of \
-             backtracking: write the pattern without repetitions within repetitions",
-            quote(&self.source)
+            "{} gave no answer for a text: {reason}. A search may take 1000000 steps of backtracking: write the pattern without \
+             repetitions within repetitions",
+            self.name
         );
         Error::data("java.lang.RuntimeException", message)
+    }
+
+    /// A character that the text lacks, and that means nothing in a replacement.
+    fn mark(&self, text: &str) -> Result<char> {
+        let mut candidates = ('\x01'..='\x08').chain('\u{E000}'..='\u{F8FF}').chain('\u{F0000}'..='\u{FFFFD}');
+        candidates.find(|candidate| !text.contains(*candidate)).ok_or_else(|| {
+            let message = format!("{} met a text of all characters for private use", self.name);
+            Error::data("java.lang.RuntimeException", message)
+        })
     }
 }
 
@@ -213,13 +225,11 @@ fn boundary(text: &str, mut place: usize) -> usize {
     place.min(text.len())
 }
 
-fn too_long(source: &str, bytes: usize, longest: usize) -> Error {
+fn too_long(name: &str, bytes: usize, longest: usize) -> Error {
     let message = format!(
-        "the regular expression '{}' met a text of {bytes} bytes. For what it has (look-around, a back reference, a possessive \
-         quantifier and the like, also `$` before the end of a line and `\\b` beside letters beyond ASCII) texts are searched by \
-         backtracking, and have {longest} bytes at most for this pattern: write it without that or with fewer repetitions, or \
-         shorten the text",
-        quote(source)
+        "{name} met a text of {bytes} bytes. For what it has (look-around, a back reference, a possessive quantifier and the like, \
+         also `$` before the end of a line and `\\b` beside letters beyond ASCII) texts are searched by backtracking, and have \
+         {longest} bytes at most for this pattern: write it without that or with fewer repetitions, or shorten the text"
     );
     Error::data("java.lang.RuntimeException", message)
 }
@@ -293,14 +303,6 @@ impl Probe {
             Some(Self { pattern, on_empty: empty.matches("").ok()? })
         })
     }
-}
-
-/// A character that the text lacks, and that means nothing in a replacement.
-fn mark(text: &str) -> Result<char> {
-    let mut candidates = ('\x01'..='\x08').chain('\u{E000}'..='\u{F8FF}').chain('\u{F0000}'..='\u{FFFFD}');
-    candidates.find(|candidate| !text.contains(*candidate)).ok_or_else(|| {
-        Error::data("java.lang.RuntimeException", "a regular expression met a text of all characters for private use")
-    })
 }
 
 /// Why a pattern that Java takes cannot be used; none if Java refuses it as well.

@@ -34,6 +34,8 @@ const LONG_SEARCH: usize = 1 << 30;
 /// A compiled pattern.
 pub(super) struct Regexp {
     source: String,
+    /// What errors call it: the pattern, and where it stands.
+    name: String,
     fast: Option<Fast>,
     /// Behind a fast one made when a text first needs it.
     java: OnceLock<std::result::Result<Java, String>>,
@@ -43,25 +45,25 @@ pub(super) struct Regexp {
 
 impl Regexp {
     /// None for what is no pattern in Java either. [`Error::Plan`] for a pattern that Java takes and this version does not.
-    pub fn compile(source: &str) -> Result<Option<Self>> {
+    pub fn compile(source: &str, name: String) -> Result<Option<Self>> {
         // A pattern may take a second, and may be another for each row.
         ending::check()?;
-        check_length(source)?;
+        check_length(source, &name)?;
         let fast = scan::fast(source);
         let java = match fast {
             Some(_) => OnceLock::new(),
-            None => match Java::compile(source) {
+            None => match Java::compile(source, &name) {
                 Ok(Some(java)) => OnceLock::from(Ok(java)),
                 Ok(None) => return Ok(None),
-                Err(reason) => return Err(unusable(source, &reason)),
+                Err(reason) => return Err(unusable(&name, &reason)),
             },
         };
-        Ok(Some(Self { source: source.to_owned(), fast, java, _share: None }))
+        Ok(Some(Self { source: source.to_owned(), name, fast, java, _share: None }))
     }
 
     /// The same for a pattern that stays as long as its operator.
-    pub fn compile_constant(source: &str, patterns: &Compiled) -> Result<Option<Self>> {
-        let mut compiled = Self::compile(source)?;
+    pub fn compile_constant(source: &str, name: String, patterns: &Compiled) -> Result<Option<Self>> {
+        let mut compiled = Self::compile(source, name)?;
         if let Some(regexp) = &mut compiled {
             regexp._share = Some(patterns.claim(regexp.bytes())?);
         }
@@ -75,12 +77,12 @@ impl Regexp {
 
     /// The engine of Java's semantics.
     fn java(&self) -> Result<&Java> {
-        let compiled = self.java.get_or_init(|| match Java::compile(&self.source) {
+        let compiled = self.java.get_or_init(|| match Java::compile(&self.source, &self.name) {
             Ok(Some(java)) => Ok(java),
             Ok(None) => Err("it is malformed".to_owned()),
             Err(reason) => Err(reason),
         });
-        compiled.as_ref().map_err(|reason| unusable(&self.source, reason))
+        compiled.as_ref().map_err(|reason| unusable(&self.name, reason))
     }
 
     /// The fast engine, if it answers for the text.
@@ -102,9 +104,9 @@ impl Regexp {
 
     fn takes_too_much(&self, text: &str, fast: &Fast) -> Error {
         let message = format!(
-            "the regular expression '{}' met a text of {} bytes. Compiled it has about {} bytes, and texts have {} bytes at most for \
-             so large a pattern: write it with smaller counts of repetition or fewer alternatives, or shorten the text",
-            quote(&self.source),
+            "{} met a text of {} bytes. Compiled it has about {} bytes, and texts have {} bytes at most for so large a pattern: write \
+             it with smaller counts of repetition or fewer alternatives, or shorten the text",
+            self.name,
             text.len(),
             fast.bytes,
             MAX_SEARCH / fast.bytes.max(1)
@@ -274,14 +276,19 @@ fn after(text: &str, found: Range<usize>) -> Option<usize> {
     }
 }
 
+/// What errors call a pattern of which they need not say, or do not know, where it stands.
+pub(super) fn name_of(source: &str) -> String {
+    format!("the regular expression '{}'", quote(source))
+}
+
 /// Refuses a pattern that is too long to be compiled.
-pub(super) fn check_length(source: &str) -> Result<()> {
+pub(super) fn check_length(source: &str, name: &str) -> Result<()> {
     if source.len() <= MAX_PATTERN {
         return Ok(());
     }
-    Err(unusable(source, &format!("it has {} bytes, at most {MAX_PATTERN} are possible", source.len())))
+    Err(unusable(name, &format!("it has {} bytes, at most {MAX_PATTERN} are possible", source.len())))
 }
 
-fn unusable(source: &str, reason: &str) -> Error {
-    Error::Plan(format!("the regular expression '{}' cannot be used: {reason}", quote(source)))
+fn unusable(name: &str, reason: &str) -> Error {
+    Error::Plan(format!("{name} cannot be used: {reason}"))
 }

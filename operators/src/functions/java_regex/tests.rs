@@ -1,7 +1,7 @@
 use super::*;
 
 fn compile(source: &str) -> Regexp {
-    match Regexp::compile(source) {
+    match Regexp::compile(source, name_of(source)) {
         Ok(Some(regex)) => regex,
         Ok(None) => panic!("{source} is malformed"),
         Err(error) => panic!("{error}"),
@@ -149,7 +149,7 @@ fn both_engines_agree_where_the_fast_one_is_taken() {
         "(?i)",
     ] {
         let fast = scan::fast(source).unwrap_or_else(|| panic!("{source} is not fast"));
-        let java = Java::compile(source).unwrap().unwrap();
+        let java = Java::compile(source, &name_of(source)).unwrap().unwrap();
         let both = compile(source);
         for text in texts {
             let expected: Vec<_> = found_by(&java, text, 0).into_iter().map(|(span, _)| span).collect();
@@ -203,7 +203,7 @@ fn the_fast_engine_is_not_given_what_it_reads_differently() {
 #[test]
 fn what_is_no_pattern_and_what_cannot_be_used_differ() {
     for source in ["[", "(", "a**", "*a", "a)", "(?P<n>a)", r"\p{Nonsense}"] {
-        assert!(Regexp::compile(source).unwrap().is_none(), "{source}");
+        assert!(Regexp::compile(source, name_of(source)).unwrap().is_none(), "{source}");
     }
     for (source, reason) in [
         (r"\p{InGreek}", "blocks of Unicode"),
@@ -213,13 +213,13 @@ fn what_is_no_pattern_and_what_cannot_be_used_differ() {
         // It is no pattern in Java either; the engine does not say what is wrong.
         ("[b-a]", "cannot be used"),
     ] {
-        match Regexp::compile(source) {
+        match Regexp::compile(source, name_of(source)) {
             Err(Error::Plan(message)) => assert!(message.contains(reason), "{message}"),
             Ok(_) => panic!("{source} was taken"),
             Err(error) => panic!("{error}"),
         }
     }
-    assert!(Regexp::compile(&"a".repeat(MAX_PATTERN + 1)).is_err());
+    assert!(Regexp::compile(&"a".repeat(MAX_PATTERN + 1), name_of("a")).is_err());
 }
 
 /// It was to end in an error of the task, not in a wrong answer or in hours.
@@ -259,7 +259,7 @@ fn a_search_for_all_matches_ends_with_the_task() {
         let _told = crate::ending::told();
         assert!(matches!(each(), Err(Error::Cancelled)));
         assert!(matches!(group.each_group(&text, 1, |_| Ok(())), Err(Error::Cancelled)));
-        assert!(matches!(Regexp::compile("a"), Err(Error::Cancelled)));
+        assert!(matches!(Regexp::compile("a", name_of("a")), Err(Error::Cancelled)));
     }
     assert!(count < 1100, "{count}");
 }
@@ -278,7 +278,7 @@ fn backtracking_has_a_longest_text() {
 fn backtracking_ends_between_matches() {
     let text = "a1".repeat(50_000);
     for source in ["a(?=1)", "(?=a1+)a", r"(\w)(?=\w)", "(?!2)"] {
-        let java = Java::compile(source).unwrap().unwrap();
+        let java = Java::compile(source, &name_of(source)).unwrap().unwrap();
         let told = std::cell::RefCell::new(None);
         let mut count = 0;
         let each = java.each(&text[..40_000], 0, |_| {
@@ -331,7 +331,7 @@ fn pieces_of_a_text_have_the_matches_of_the_whole() {
         r"[^a]{1,3}(?![a-z&&[^c]])",
         "",
     ] {
-        let java = Java::compile(source).unwrap().unwrap();
+        let java = Java::compile(source, &name_of(source)).unwrap().unwrap();
         for text in &texts {
             for group in 0..=java.group_count() {
                 let mut whole = Vec::new();
@@ -382,13 +382,15 @@ fn the_empty_pattern_is_fast() {
 #[test]
 fn the_constant_patterns_of_an_operator_have_a_size() {
     let patterns = Compiled::default();
-    let large = |number: usize| Regexp::compile_constant(&format!("(a{{1,900}}){{1,9}}{number}"), &patterns);
+    let large =
+        |number: usize| Regexp::compile_constant(&format!("(a{{1,900}}){{1,9}}{number}"), name_of("a"), &patterns);
     let mut kept: Vec<_> = (0..).map(large).take_while(|compiled| compiled.is_ok()).collect();
     assert!((10..1000).contains(&kept.len()), "{}", kept.len());
     assert!(large(0).err().unwrap().to_string().contains("use fewer"));
     kept.truncate(5);
     assert!(large(0).is_ok(), "what is not there any more does not count");
     drop(kept);
-    let small: Vec<_> = (0..5000).map(|number| Regexp::compile_constant(&format!("^a{number}$"), &patterns)).collect();
+    let small = |number: usize| Regexp::compile_constant(&format!("^a{number}$"), name_of("a"), &patterns);
+    let small: Vec<_> = (0..5000).map(small).collect();
     assert!(small.iter().all(Result::is_ok));
 }
