@@ -11,7 +11,7 @@ use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use wiesel_common::config::{ConfigError, Configuration};
+use wiesel_common::config::{ConfigError, Configuration, host_and_port};
 use wiesel_common::connections::{self, Admission};
 use wiesel_common::exposure::{self, Asked};
 use wiesel_common::rpc::Callee;
@@ -95,7 +95,7 @@ impl JobManager {
         let port = if control.port == 0 { rpc_address.port() } else { control.port };
         let stop = CancellationToken::new();
         let configuration = Arc::new(configuration);
-        let advertised = format!("{}:{port}", control.address);
+        let advertised = host_and_port(&control.address, port);
         let components = Components::start(configuration, environment, advertised.clone(), stop.clone())?;
         let api = components.rest(rest_options.clone(), rest_address);
         let Components { dispatcher, resource_manager, services, mut parts, .. } = components;
@@ -172,10 +172,9 @@ impl JobManager {
 }
 
 async fn bind_rpc(options: &ControlOptions) -> Result<TcpListener, Error> {
-    let address = format!("{}:{}", options.bind_host, options.bind_port);
-    connections::listen(&address).await.map_err(|source| Error::Bind {
+    connections::listen((options.bind_host.as_str(), options.bind_port)).await.map_err(|source| Error::Bind {
         what: "the RPC port",
-        address,
+        address: host_and_port(&options.bind_host, options.bind_port),
         key: "jobmanager.rpc.port",
         source,
     })
@@ -197,7 +196,7 @@ async fn bind_rest(options: &RestOptions) -> Result<TcpListener, Error> {
         [first, .., last] => format!("{first} to {last}"),
         _ => tried.first().map_or_else(String::new, u16::to_string),
     };
-    let address = format!("{}:{ports}", options.bind_address);
+    let address = host_and_port(&options.bind_address, ports);
     Err(Error::Bind { what: "the REST port", address, key: "rest.port or rest.bind-port", source: last })
 }
 

@@ -3,7 +3,9 @@ use std::net::{IpAddr, SocketAddr, ToSocketAddrs, UdpSocket};
 use std::time::Duration;
 
 use wiesel_common::config::options::{self, cluster, jobmanager, network, taskmanager};
-use wiesel_common::config::{ConfigError, ConfigOption, Configuration, FOR_EVER, Host, LOOPBACK, PortRange};
+use wiesel_common::config::{
+    ConfigError, ConfigOption, Configuration, FOR_EVER, Host, LOOPBACK, PortRange, host_and_port,
+};
 use wiesel_common::memory::TaskManagerMemory;
 use wiesel_common::secret::Secret;
 use wiesel_network::codec::Compression;
@@ -57,7 +59,7 @@ impl Options {
     pub fn from_configuration(config: &Configuration) -> Result<Self, ConfigError> {
         options::check(config)?;
         let address = config.get(&jobmanager::RPC_ADDRESS)?.into_string();
-        let job_manager = format!("{address}:{}", config.get(&jobmanager::RPC_PORT)?);
+        let job_manager = host_and_port(&address, config.get(&jobmanager::RPC_PORT)?);
         let host = match config.get_optional(&taskmanager::HOST)? {
             Some(host) => host.into_string(),
             None => own_address(&job_manager).unwrap_or_else(|| "localhost".to_owned()),
@@ -205,6 +207,16 @@ mod tests {
             assert!(error.contains(key) && error.contains(expected), "{error}");
         }
         assert_eq!(read(&[("taskmanager.cpu.cores", "1.5")]).unwrap().cpu_cores, Some(1.5));
+    }
+
+    /// Before, `::1:6123` and `[::1]` were connected to, which lead nowhere.
+    #[test]
+    fn an_address_of_ipv6_is_taken_with_and_without_brackets() {
+        for host in ["::1", "[::1]"] {
+            let keys = ["jobmanager.rpc.address", "taskmanager.host", "taskmanager.bind-host"];
+            let options = read(&keys.map(|key| (key, host))).unwrap();
+            assert_eq!((&*options.job_manager, &*options.host, &*options.bind_host), ("[::1]:6123", "::1", "::1"));
+        }
     }
 
     /// Before, it was every interface of the machine.

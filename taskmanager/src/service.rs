@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, JoinSet};
 use tonic::transport::Server;
 use wiesel_common::config::options::cluster;
-use wiesel_common::config::{ConfigError, Configuration, PortRange};
+use wiesel_common::config::{ConfigError, Configuration, PortRange, host_and_port};
 use wiesel_common::connections::{self, Admission};
 use wiesel_common::exposure::{self, Asked};
 use wiesel_common::rpc::{Callee, Tcp};
@@ -109,8 +109,8 @@ impl TaskManager {
         exposure::warn("The port for calls", "taskmanager.bind-host", rpc_bound, &options.host, asked);
         exposure::warn("The data port", "taskmanager.bind-host", data_bound, &options.host, asked);
         let told = |configured: u16, bound: u16| if configured == 0 { bound } else { configured };
-        let rpc_address = format!("{}:{}", options.host, told(options.rpc_port, rpc_bound.port()));
-        let data_address = format!("{}:{}", options.host, told(options.data_port, network.port()));
+        let rpc_address = host_and_port(&options.host, told(options.rpc_port, rpc_bound.port()));
+        let data_address = host_and_port(&options.host, told(options.data_port, network.port()));
         let resource_id = options.resource_id.clone().unwrap_or_else(|| {
             let suffix = uuid::Uuid::new_v4().simple().to_string();
             format!("{rpc_address}-{}", &suffix[..6])

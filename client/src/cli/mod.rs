@@ -1,6 +1,7 @@
 //! `bin/flink`.
 use std::collections::BTreeSet;
 use std::ffi::OsString;
+use std::net::Ipv6Addr;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -150,8 +151,9 @@ fn endpoint(text: &str) -> Option<(&str, u16)> {
     let authority = authority.strip_suffix('/').filter(|_| has_scheme).unwrap_or(authority);
     let (host, port) = authority.rsplit_once(':')?;
     let strange = |c: char| matches!(c, '/' | '@' | '?' | '#') || c.is_whitespace() || c.is_control();
-    // An address of IPv6 stands in brackets.
-    let is_whole = !host.contains(':') || (host.starts_with('[') && host.ends_with(']'));
+    // An address of IPv6 stands in brackets or, as in the configuration, without them: what is behind the last colon is the port.
+    let address = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    let is_whole = address.parse::<Ipv6Addr>().is_ok() || !host.contains([':', '[', ']']);
     let digits = port.bytes().all(|byte| byte.is_ascii_digit());
     (!host.is_empty() && !host.contains(strange) && is_whole && digits).then_some(())?;
     Some((host, port.parse().ok()?))
@@ -303,6 +305,9 @@ mod tests {
         assert_eq!(client(&[]), Ok("http://localhost:8081".to_owned()));
         let elsewhere = client(&[("jobmanager.rpc.address", "master"), ("rest.port", "80")]);
         assert_eq!(elsewhere, Ok("http://master:80".to_owned()));
+        for address in ["::1", "[::1]"] {
+            assert_eq!(client(&[("rest.address", address)]), Ok("http://[::1]:8081".to_owned()));
+        }
         for (key, value) in [("rest.address", ""), ("rest.address", "http://master"), ("rest.port", "eighty")] {
             let error = client(&[(key, value)]).unwrap_err();
             assert!(error.contains(key) && error.contains("expected"), "{error}");
@@ -317,6 +322,8 @@ mod tests {
             ("http://localhost:8081", "localhost"),
             ("HTTP://10.0.0.1:8081/", "10.0.0.1"),
             ("[::1]:8081", "[::1]"),
+            ("::1:8081", "::1"),
+            ("http://fe80::1:8081/", "fe80::1"),
         ] {
             assert_eq!(endpoint(text), Some((host, 8081)), "{text}");
         }
@@ -332,7 +339,12 @@ mod tests {
             "localhost:8081/",
             "http://http://localhost:8081",
             "me@localhost:8081",
-            "::1:8081",
+            "::1",
+            "[::1]",
+            "[::1:8081",
+            "::1]:8081",
+            "[localhost]:8081",
+            "a:b:8081",
         ] {
             assert_eq!(endpoint(text), None, "{text}");
             let arguments = [OsString::from("flink"), "list".into(), "-m".into(), text.into()];

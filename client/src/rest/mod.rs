@@ -8,7 +8,7 @@ use reqwest::StatusCode;
 use reqwest::multipart::{Form, Part};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use wiesel_common::config::{ConfigError, Configuration, Host, LOOPBACK, format_duration, options};
+use wiesel_common::config::{ConfigError, Configuration, Host, LOOPBACK, format_duration, host_and_port, options};
 use wiesel_common::id::{JobId, OperatorId};
 use wiesel_proto as proto;
 
@@ -132,9 +132,9 @@ pub struct RestClient {
 }
 
 impl RestClient {
-    /// A client of the JobManager at `host:port`.
+    /// A client of the JobManager at `host:port`. An address of IPv6 may stand in brackets.
     pub fn new(host: &str, port: u16) -> Self {
-        let address = format!("http://{host}:{port}");
+        let address = format!("http://{}", host_and_port(host, port));
         Self { http: http_client(), address, limits: Limits::new(TIMEOUT), planning: PLANNING }
     }
 

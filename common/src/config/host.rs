@@ -1,7 +1,10 @@
 //! Hosts by name or address.
+use std::fmt::Display;
+use std::net::Ipv6Addr;
+
 use super::ConfigValue;
 
-/// A host's name or its address, without a port.
+/// A host's name or its address, without a port. One of IPv6 may be written in brackets, as in a URL, and is kept without them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Host(String);
 
@@ -16,6 +19,19 @@ impl Host {
     pub fn into_string(self) -> String {
         self.0
     }
+}
+
+/// Host and port as URLs have them and connections take them: an address of IPv6 stands in brackets.
+pub fn host_and_port(host: &str, port: impl Display) -> String {
+    match host.contains(':') && !host.starts_with('[') {
+        true => format!("[{host}]:{port}"),
+        false => format!("{host}:{port}"),
+    }
+}
+
+/// Whether a host is an address of IPv6, maybe with the interface behind it (`fe80::1%eth0`).
+fn is_ipv6(host: &str) -> bool {
+    host.split('%').next().is_some_and(|address| address.parse::<Ipv6Addr>().is_ok())
 }
 
 /// Whether a host is written in figures, as an address of IPv4 is and no name.
@@ -37,9 +53,10 @@ fn is_address(figures: &str) -> bool {
 impl ConfigValue for Host {
     fn parse(text: &str) -> Result<Self, String> {
         let host = text.trim();
-        let strange = |c: char| c.is_whitespace() || c.is_control() || c == '/';
-        // An address of IPv6 has more than one.
-        let has_port = host.matches(':').count() == 1;
+        let in_brackets = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+        let host = in_brackets.filter(|host| is_ipv6(host)).unwrap_or(host);
+        let strange = |c: char| c.is_whitespace() || c.is_control() || matches!(c, '/' | '[' | ']');
+        let has_port = host.contains(':') && !is_ipv6(host);
         if host.len() > MAX_BYTES {
             return Err(format!("expected the name or the address of a host, which has at most {MAX_BYTES} letters"));
         }
@@ -69,9 +86,27 @@ mod tests {
         {
             assert_eq!(Host::parse(host).unwrap().into_string(), host.trim());
         }
-        for no_host in ["", "  ", "a b", "localhost:8081", "http://localhost", "a\u{1b}[31m"] {
+        for no_host in
+            ["", "  ", "a b", "localhost:8081", "http://localhost", "a\u{1b}[31m", "[::1]:8081", "[host]", "a:b:c"]
+        {
             assert!(Host::parse(no_host).unwrap_err().contains("expected"), "{no_host}");
         }
+    }
+
+    /// Before, one in brackets could not be bound, and one without made an address with a port that was none.
+    #[test]
+    fn an_address_of_ipv6_may_stand_in_brackets() {
+        for (text, host, authority) in [
+            ("::1", "::1", "[::1]:8081"),
+            (" [::1] ", "::1", "[::1]:8081"),
+            ("fe80::1%eth0", "fe80::1%eth0", "[fe80::1%eth0]:8081"),
+            ("10.0.0.1", "10.0.0.1", "10.0.0.1:8081"),
+            ("localhost", "localhost", "localhost:8081"),
+        ] {
+            let parsed = Host::parse(text).unwrap().into_string();
+            assert_eq!((&*parsed, host_and_port(&parsed, 8081)), (host, authority.to_owned()), "{text}");
+        }
+        assert_eq!(host_and_port("[::1]", "1 to 2"), "[::1]:1 to 2");
     }
 
     /// Before, names of any length and numbers of any size were taken, and found to be none when they were connected to.

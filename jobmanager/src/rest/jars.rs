@@ -10,7 +10,7 @@ use prost::Message as _;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use wiesel_common::config::Configuration;
+use wiesel_common::config::{Configuration, host_and_port};
 use wiesel_common::id::JobId;
 use wiesel_common::input::{Bound, read_file};
 use wiesel_common::quote::quote;
@@ -68,7 +68,7 @@ pub(super) async fn list(State(state): Rest) -> Answer {
             })
         })
         .collect();
-    let address = format!("http://{}:{}", state.options.address, state.bound.port());
+    let address = format!("http://{}", host_and_port(&state.options.address, state.bound.port()));
     answer(json!({ "address": address, "files": files }))
 }
 
