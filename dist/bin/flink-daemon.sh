@@ -14,6 +14,7 @@ case $DAEMON in
     ;;
 esac
 PIDS=$FLINK_PID_DIR/flink-$FLINK_IDENT_STRING-$DAEMON.pid
+UP_NAME=flink-$FLINK_IDENT_STRING-$DAEMON.up
 
 # Whether there is a process with this pid that is not dead: it may be, and not yet reaped.
 isAlive() {
@@ -24,14 +25,33 @@ isAlive() {
   [[ ${stat##*) } != [ZX]* ]]
 }
 
-# Whether a pid is that of a daemon of this kind: it may belong to someone else by now.
+# Whether a process was started for this pid file, as the variable tells that it was given. One whose environment cannot be read
+# is taken at its name.
+isOfThisFile() {
+  local entry read=
+  while IFS= read -r -d '' entry; do
+    read=yes
+    [[ $entry == WIESEL_UP_FILE=* ]] || continue
+    entry=${entry#*=}
+    [[ ${entry##*/} == "$UP_NAME".* ]] && [[ ${entry%/*} -ef $FLINK_PID_DIR || ! -d ${entry%/*} ]]
+    return
+  done 2>/dev/null <"/proc/$1/environ"
+  [[ -z $read ]]
+}
+
+# Whether a pid is that of a daemon of this kind and this pid file: when a daemon has died the system gives its pid to any other
+# process, which may be a shell of the same user or another cluster's daemon. What is signalled has passed here.
 isRunning() {
   isAlive "$1" || return 1
   [[ -r /proc/$1/cmdline ]] || return 0
-  local command=
-  IFS= read -r -d '' command 2>/dev/null <"/proc/$1/cmdline"
-  # Between fork and exec the command is still this shell's.
-  [[ ${command##*/} == "$BINARY" || ${command##*/} == *bash ]]
+  local -a command=()
+  mapfile -d '' -t -n 4 command 2>/dev/null <"/proc/$1/cmdline"
+  if [[ ${command[0]##*/} == "$BINARY" ]]; then
+    isOfThisFile "$1"
+  else
+    # Between fork and exec it is still the shell that starts it.
+    [[ ${command[1]##*/} == flink-daemon.sh && ${command[2]} == start && ${command[3]} == "$DAEMON" ]]
+  fi
 }
 
 readPids() {
@@ -131,7 +151,8 @@ case $STARTSTOP in
       exit 1
     fi
     echo "Starting $DAEMON daemon on host $HOSTNAME."
-    UP=$FLINK_PID_DIR/flink-$FLINK_IDENT_STRING-$DAEMON.up.$$
+    # In full: it tells later, from elsewhere too, which pid file the daemon is of.
+    UP=$(cd "$FLINK_PID_DIR" && pwd -P)/$UP_NAME.$$
     rm -f "$UP"
     WIESEL_LOG_FILE=$PREFIX.log WIESEL_UP_FILE=$UP "$FLINK_LIB_DIR/$BINARY" --configDir "$FLINK_CONF_DIR" "${@:3}" \
       >"$PREFIX.out" 2>&1 </dev/null 200<&- &

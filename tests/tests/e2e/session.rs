@@ -1,5 +1,8 @@
 //! A session from its start to its end.
 use std::net::{TcpListener, TcpStream};
+use std::os::unix::process::CommandExt as _;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use wiesel_tests::{Cluster, eventually, process};
@@ -83,6 +86,55 @@ fn a_task_manager_that_registers_twice_at_its_start_has_lost_nothing() {
     let cluster = Cluster::builder().set("cluster.registration.initial-timeout", "1 ms").start();
     let log = cluster.log_text();
     assert!(!log.contains("TaskManager lost") && !log.contains("is gone"), "{log}");
+}
+
+/// A process that calls itself a TaskManager, started for the pid file whose daemons say with this that they are up.
+fn namesake(up_file: Option<&Path>) -> Child {
+    let mut command = Command::new("sleep");
+    command.arg0("/elsewhere/lib/taskmanager").arg("600").env_remove("WIESEL_UP_FILE");
+    if let Some(up_file) = up_file {
+        command.env("WIESEL_UP_FILE", up_file);
+    }
+    command.spawn().unwrap()
+}
+
+/// Before, any shell was killed that had the pid of a daemon that had died, and so was another cluster's TaskManager.
+#[test]
+fn a_pid_that_another_process_has_by_now_is_left_alone() {
+    let cluster = Cluster::builder().prepare();
+    let [pids, elsewhere] = ["pid", "elsewhere"].map(|folder| cluster.dir().join(folder));
+    std::fs::create_dir_all(&pids).unwrap();
+    std::fs::create_dir_all(&elsewhere).unwrap();
+    let stop = |action: &str, processes: &[u32]| {
+        let lines: String = processes.iter().map(|pid| format!("{pid}\n")).collect();
+        std::fs::write(pids.join("flink-x-taskexecutor.pid"), lines).unwrap();
+        let mut command = cluster.command("bin/taskmanager.sh");
+        let stopped = command.arg(action).env("FLINK_IDENT_STRING", "x").output().unwrap();
+        assert!(stopped.status.success(), "{stopped:?}");
+        String::from_utf8_lossy(&stopped.stdout).into_owned()
+    };
+    let shell = Command::new("bash").args(["-c", "read -r _"]).stdin(Stdio::piped()).spawn().unwrap();
+    let mut strangers = [
+        shell,
+        namesake(None),
+        namesake(Some(&elsewhere.join("flink-x-taskexecutor.up.1"))),
+        namesake(Some(&pids.join("flink-y-taskexecutor.up.1"))),
+        namesake(Some(&pids.join("flink-x-standalonesession.up.1"))),
+    ];
+    for pid in strangers.each_ref().map(Child::id) {
+        let said = stop("stop", &[pid]);
+        assert!(said.contains(&format!("(pid: {pid}) is running anymore")), "{said}");
+    }
+    let mut ours = namesake(Some(&pids.join("flink-x-taskexecutor.up.1")));
+    let all: Vec<u32> = strangers.iter().chain([&ours]).map(Child::id).collect();
+    let said = stop("stop-all", &all);
+    assert_eq!(said.matches("Skipping").count(), strangers.len(), "{said}");
+    assert!(ours.try_wait().unwrap().is_some(), "{said}");
+    for stranger in &mut strangers {
+        assert!(stranger.try_wait().unwrap().is_none(), "{said}");
+        stranger.kill().unwrap();
+        stranger.wait().unwrap();
+    }
 }
 
 /// Before, the script returned 0 whatever became of the processes.
