@@ -39,7 +39,7 @@ def listener(port):
                 return int(link.split("/")[2])
         except OSError:
             pass
-    sys.exit(f"nobody listens on port {port}")
+    sys.exit(f"no process listens on port {port}")
 
 
 def round_of(cluster):

@@ -91,6 +91,19 @@ mod tests {
         }
     }
 
+    /// Before, it said "who" and "nobody".
+    #[test]
+    fn a_warning_names_what_it_warns_of() {
+        for (asked, danger) in [
+            (Asked::Nothing, "every client that reaches it can run jobs"),
+            (Asked::Secret, "a process without the cluster's secret is not heard, but a machine on the way may"),
+            (Asked::MissingSecret, "every process that reaches it can run jobs"),
+        ] {
+            let warning = said("0.0.0.0:8081", "localhost", asked).unwrap();
+            assert!(warning.contains(danger) && warning.contains("keep the machines of others out"), "{warning}");
+        }
+    }
+
     #[test]
     fn a_port_between_processes_asks_for_the_secret_if_there_is_one() {
         let secret = Secret::new("0123456789abcdef").unwrap();

@@ -94,7 +94,7 @@ impl Error {
         let (kind, advice) = match error.kind() {
             std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory => (ErrorKind::NotFound, ""),
             std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem => {
-                (ErrorKind::PermissionDenied, "; check who owns the folder and its permissions")
+                (ErrorKind::PermissionDenied, "; check the owner of the folder and its permissions")
             }
             std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
                 (ErrorKind::NoSpace, "; free some space or use another folder")
