@@ -133,8 +133,8 @@ fn beginning(value: ContextValue) -> ContextValue {
     }
 }
 
-/// The exit status that shells and clap have for arguments that make no sense.
-const BAD_ARGUMENTS: i32 = 2;
+/// The exit status for arguments that make no sense: Flink's clients have no other for what fails.
+const BAD_ARGUMENTS: i32 = 1;
 
 /// Reads the command line of a process, where the options of these names may have one dash. Help, and what is wrong with it, is
 /// printed, and the process ends.

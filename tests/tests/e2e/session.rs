@@ -244,6 +244,24 @@ fn a_folder_of_configuration_that_is_not_there_is_refused() {
     assert_eq!(cluster.all_pids(), Vec::<u32>::new());
 }
 
+/// Before, it was 2, where Flink's is 1.
+#[test]
+fn arguments_that_make_no_sense_have_flinks_exit_status() {
+    let cluster = Cluster::builder().prepare();
+    for (script, arguments, said) in [
+        ("flink", &["list", "--bogus"][..], "--bogus"),
+        ("flink", &["run", "--bogus", "x.sql"][..], "--bogus"),
+        ("flink", &["bogus"][..], "bogus"),
+        ("flink", &[][..], "Usage"),
+        ("sql-client.sh", &["--bogus"][..], "--bogus"),
+    ] {
+        let refused = cluster.script(script, arguments);
+        assert_eq!(refused.status.code(), Some(1), "{refused:?}");
+        assert!(String::from_utf8_lossy(&refused.stderr).contains(said), "{refused:?}");
+    }
+    assert!(cluster.script("flink", &["--help"]).status.success());
+}
+
 /// Before, `-hist` printed help and ran nothing, and a byte order mark was a syntax error.
 #[test]
 fn the_sql_client_takes_flinks_options() {
