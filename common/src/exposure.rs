@@ -95,12 +95,12 @@ mod tests {
     #[test]
     fn a_warning_names_what_it_warns_of() {
         for (asked, danger) in [
-            (Asked::Nothing, "every client that reaches it can run jobs"),
-            (Asked::Secret, "a process without the cluster's secret is not heard, but a machine on the way may"),
-            (Asked::MissingSecret, "every process that reaches it can run jobs"),
+            (Asked::Nothing, "any client that reaches it can run jobs"),
+            (Asked::Secret, "peers without the cluster's secret are refused, but any machine on the way can"),
+            (Asked::MissingSecret, "any peer that reaches it can run jobs"),
         ] {
             let warning = said("0.0.0.0:8081", "localhost", asked).unwrap();
-            assert!(warning.contains(danger) && warning.contains("keep the machines of others out"), "{warning}");
+            assert!(warning.contains(danger) && warning.contains("let no other machine into that network"), "{warning}");
         }
     }
 
