@@ -7,6 +7,9 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 HOME_DIR := $(CARGO_TARGET_DIR)/wiesel-home
 DIST_DIR := $(CARGO_TARGET_DIR)/wiesel-$(VERSION)
+# Links a RocksDB that is compiled once on a machine. Always through this: cargo takes another RocksDB for another dependency, and
+# builds what needs it again.
+CARGO := dist/rocksdb.sh cargo
 # Apache Flink for comparison: a script that knows where one is, or FLINK_HOME.
 export FLINK_ORACLE ?= $(wildcard ../shared/oracle/flink.sh)
 
@@ -18,31 +21,36 @@ quickstart: ## Build, start a JobManager and two TaskManagers, and run a streami
 	@home=$$($(MAKE) -s home) && "$$home/examples/quickstart.sh" "$$home"
 
 home: packages ## Build if need be, lay out an installation and print its folder.
-	@cargo build --workspace --bins --locked >&2
+	@echo "1/3 RocksDB" >&2 && dist/rocksdb.sh
+	@echo "2/3 Wiesel and the crates that it needs" >&2 && $(CARGO) build --workspace --bins --locked >&2
+	@echo "3/3 Layout of the installation" >&2
 	@dist/layout.sh "$(CARGO_TARGET_DIR)/debug" "$(HOME_DIR)" >&2
 	@echo "$(HOME_DIR)"
 
 dist: packages ## The same, optimised for release.
-	@cargo build --workspace --exclude wiesel-tests --exclude wiesel-simulation --bins --locked --release >&2
+	@echo "1/3 RocksDB" >&2 && dist/rocksdb.sh
+	@echo "2/3 Wiesel and the crates that it needs, optimised for release" >&2
+	@$(CARGO) build --workspace --exclude wiesel-tests --exclude wiesel-simulation --bins --locked --release >&2
+	@echo "3/3 Layout of the installation" >&2
 	@dist/layout.sh "$(CARGO_TARGET_DIR)/release" "$(DIST_DIR)" >&2
 	@echo "$(DIST_DIR)"
 
 test: packages ## Run every test, the end-to-end tests on an installation that is built first, with an S3 server.
 	@dist/packages.sh faketime
-	@home=$$($(MAKE) -s home) && export WIESEL_HOME="$$home" && tests/with-services.sh cargo test --workspace --locked
+	@home=$$($(MAKE) -s home) && export WIESEL_HOME="$$home" && tests/with-services.sh $(CARGO) test --workspace --locked
 
 chaos: packages ## Ten minutes of kills, stalls, cuts, clocks and failing storage, in files and again on S3; results must be exact.
 	@dist/packages.sh faketime
 	@home=$$($(MAKE) -s home) && export WIESEL_HOME="$$home" WIESEL_CHAOS_SECONDS=$${WIESEL_CHAOS_SECONDS:-600} \
-	  && tests/with-services.sh cargo test --workspace --locked --test chaos -- --nocapture --test-threads=1
+	  && tests/with-services.sh $(CARGO) test --workspace --locked --test chaos -- --nocapture --test-threads=1
 
 simulate: packages ## Ten thousand runs of a simulated cluster (WIESEL_SIMULATION_SEEDS, _FIRST); prints the seeds that fail.
 	@export WIESEL_SIMULATION_SEEDS=$${WIESEL_SIMULATION_SEEDS:-10000} \
-	  && cargo test --workspace --locked --test simulation -- --nocapture
+	  && $(CARGO) test --workspace --locked --test simulation -- --nocapture
 
 fuzz: packages ## Ten CPU minutes of changed inputs for each reader of what comes from outside (WIESEL_FUZZ_SECONDS, _SEED, _INPUT).
 	@export WIESEL_FUZZ_SECONDS=$${WIESEL_FUZZ_SECONDS:-600} \
-	  && cargo test --workspace --locked --test fuzz -- --nocapture
+	  && $(CARGO) test --workspace --locked --test fuzz -- --nocapture
 
 attacks: packages ## Attack a cluster with an innocent job on it, ten minutes; show the memory of its processes at each peak.
 	@dist/packages.sh python3
@@ -53,11 +61,11 @@ bench: packages ## Compare with Apache Flink (FLINK_HOME, or FLINK_ORACLE), meas
 	@home=$$($(MAKE) -s dist) && python3 benches/nexmark/run.py "$$home" && python3 benches/recovery.py "$$home" \
 	  && python3 benches/checkpoint_cost.py "$$home" && python3 benches/large_state.py "$$home" \
 	  && python3 benches/resting_tasks.py "$$home"
-	@cargo bench --workspace --exclude wiesel-tests --exclude wiesel-simulation --locked --bench hash --bench kernels --bench tables --bench aggregate --bench data_plane
+	@$(CARGO) bench --workspace --exclude wiesel-tests --exclude wiesel-simulation --locked --bench hash --bench kernels --bench tables --bench aggregate --bench data_plane
 
 lint: packages ## Formatting and clippy, warnings are errors.
 	cargo fmt --all --check
-	cargo clippy --workspace --all-targets --locked -- -D warnings
+	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
 
 packages:
 	@dist/packages.sh

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Installs what a build needs and a fresh Debian machine lacks: a C++ compiler, make, curl and libclang (which reads the
-# headers of RocksDB), the programs named as arguments, and Rust through rustup.
+# Installs what a build needs and a fresh Debian machine lacks: a C++ compiler, make, curl, clang (which compiles RocksDB in less
+# time; where CXX names another compiler it is not needed) and libclang (which reads the headers of RocksDB), the programs named
+# as arguments, and Rust through rustup.
 # Says nothing where all is there. Writes to standard error only.
 set -euo pipefail
 exec >&2
@@ -9,6 +10,7 @@ missing=()
 command -v c++ >/dev/null && command -v make >/dev/null || missing+=(build-essential)
 command -v curl >/dev/null || missing+=(curl)
 [[ -e /etc/ssl/certs/ca-certificates.crt ]] || missing+=(ca-certificates)
+[[ -n ${CXX:-} ]] || command -v clang++ >/dev/null || missing+=(clang)
 compgen -G '/usr/lib/llvm-*/lib/libclang.so*' >/dev/null || ldconfig -p | grep -q 'libclang\.so\|libclang-[0-9]*\.so' || missing+=(libclang-dev)
 for program in "$@"; do
   package=$program

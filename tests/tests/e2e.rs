@@ -31,6 +31,8 @@ mod many_jobs;
 mod memory;
 #[path = "e2e/rescaling.rs"]
 mod rescaling;
+#[path = "e2e/rocksdb_build.rs"]
+mod rocksdb_build;
 #[path = "e2e/savepoints.rs"]
 mod savepoints;
 #[path = "e2e/session.rs"]
