@@ -59,7 +59,7 @@ attacks: packages ## Attack a cluster with an innocent job on it, ten minutes; s
 bench: packages ## Compare with Apache Flink (FLINK_HOME, or FLINK_ORACLE), measure checkpoints and the kernels.
 	@dist/packages.sh python3 iperf3
 	@home=$$($(MAKE) -s dist) && python3 benches/nexmark/run.py "$$home" && python3 benches/recovery.py "$$home" \
-	  && python3 benches/checkpoint_cost.py "$$home" && python3 benches/large_state.py "$$home" \
+	  && python3 benches/checkpoint_cost.py "$$home" && python3 benches/payload_checksums.py "$$home" && python3 benches/large_state.py "$$home" \
 	  && python3 benches/resting_tasks.py "$$home"
 	@$(CARGO) bench --workspace --exclude wiesel-tests --exclude wiesel-simulation --locked --bench hash --bench kernels --bench tables --bench aggregate --bench data_plane
 
