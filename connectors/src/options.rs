@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::str::FromStr;
 
-use wiesel_common::config::{parse_duration, parse_memory_size};
+use wiesel_common::config::{options, parse_duration, parse_memory_size};
 use wiesel_common::quote::{MAX_REASON, bounded, quote};
 use wiesel_common::text::{nearest, suggestion};
 
@@ -146,9 +146,8 @@ pub(crate) fn did_you_mean<'n>(name: &str, known: impl Iterator<Item = &'n str>)
 
 /// Whether the job takes checkpoints by itself, so that sinks may wait for one.
 pub(crate) fn checkpointing(configuration: &wiesel_common::config::Configuration) -> bool {
-    let interval = configuration.get_raw("execution.checkpointing.interval");
-    let interval = interval.and_then(|interval| parse_duration(interval).ok());
-    interval.is_some_and(|interval| !interval.is_zero())
+    let interval = configuration.get_optional(&options::checkpointing::INTERVAL);
+    interval.ok().flatten().is_some_and(|interval| !interval.is_zero())
 }
 
 /// Reads a number, with an error that names its option.

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use wiesel_common::config::options::{jobmanager, rest as rest_keys};
 use wiesel_common::config::{ConfigError, Configuration, host_and_port};
 use wiesel_common::connections::{self, Admission};
 use wiesel_common::exposure::{self, Asked};
@@ -84,12 +85,19 @@ impl JobManager {
         let secret = Secret::from_configuration(&configuration)?;
         let rpc_listener = bind_rpc(&control).await?;
         let rest_listener = bind_rest(&rest_options).await?;
-        let address = |source| Error::Bind { what: "port", address: String::new(), key: "jobmanager.rpc.port", source };
+        let key = jobmanager::RPC_PORT.key();
+        let address = |source| Error::Bind { what: "port", address: String::new(), key, source };
         let rpc_address = rpc_listener.local_addr().map_err(address)?;
         let rest_address = rest_listener.local_addr().map_err(address)?;
         let asked = Asked::between_processes(secret.as_ref());
-        exposure::warn("The RPC port", "jobmanager.bind-host", rpc_address, &control.address, asked);
-        exposure::warn("The REST port", "rest.bind-address", rest_address, &rest_options.address, Asked::Nothing);
+        exposure::warn("The RPC port", jobmanager::BIND_HOST.key(), rpc_address, &control.address, asked);
+        exposure::warn(
+            "The REST port",
+            rest_keys::BIND_ADDRESS.key(),
+            rest_address,
+            &rest_options.address,
+            Asked::Nothing,
+        );
         create_upload_dir(&rest_options)?;
 
         let port = if control.port == 0 { rpc_address.port() } else { control.port };
@@ -175,7 +183,7 @@ async fn bind_rpc(options: &ControlOptions) -> Result<TcpListener, Error> {
     connections::listen((options.bind_host.as_str(), options.bind_port)).await.map_err(|source| Error::Bind {
         what: "the RPC port",
         address: host_and_port(&options.bind_host, options.bind_port),
-        key: "jobmanager.rpc.port",
+        key: jobmanager::RPC_PORT.key(),
         source,
     })
 }

@@ -3,6 +3,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use tokio::signal::unix::{SignalKind, signal};
+use wiesel_common::config::options::{jobmanager, rest};
 use wiesel_common::config::{ConfigError, Configuration, conf_dir, load, parse_property};
 use wiesel_common::logging::complain;
 use wiesel_common::memory::JobManagerMemory;
@@ -51,10 +52,10 @@ struct Arguments {
 fn configuration(arguments: &Arguments) -> Result<Configuration, ConfigError> {
     let mut pairs = arguments.properties.iter().map(|text| parse_property(text)).collect::<Result<Vec<_>, _>>()?;
     if let Some(host) = &arguments.host {
-        pairs.push(("jobmanager.rpc.address".into(), host.clone()));
+        pairs.push((jobmanager::RPC_ADDRESS.key().into(), host.clone()));
     }
     if let Some(port) = arguments.webui_port {
-        pairs.push(("rest.port".into(), port.to_string()));
+        pairs.push((rest::PORT.key().into(), port.to_string()));
     }
     let folder = arguments.config_dir.clone().unwrap_or_else(conf_dir);
     let mut configuration = load(&folder, pairs)?;

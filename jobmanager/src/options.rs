@@ -8,7 +8,6 @@ use wiesel_common::config::{
     format_duration,
 };
 use wiesel_common::filesystem::Location;
-use wiesel_common::keygroup::UPPER_BOUND_MAX_PARALLELISM;
 
 use crate::jobmaster::checkpoint::options::CheckpointOptions;
 use crate::jobmaster::restart_strategy::RestartStrategyOptions;
@@ -50,9 +49,6 @@ const RESULT_RETENTION: ConfigOption<Duration> = ConfigOption::new("rest.async.s
 const REFRESH_INTERVAL: ConfigOption<Duration> =
     ConfigOption::new("web.refresh-interval").default("3 s").fallback(&["jobmanager.web.refresh-interval"]);
 const TMP_DIR: ConfigOption<String> = ConfigOption::new("web.tmpdir").fallback(&["jobmanager.web.tmpdir"]);
-/// The keys that say where uploads are kept, the first that is set.
-const UPLOAD_KEYS: [&str; 5] =
-    ["web.upload.dir", "web.tmpdir", "jobmanager.web.tmpdir", "io.tmp.dirs", "taskmanager.tmp.dirs"];
 
 /// The shortest time that a TaskManager has for a call that is not made again.
 const SINGLE_CALL: Duration = Duration::from_secs(60);
@@ -218,7 +214,7 @@ impl RestOptions {
             submit: config.get(&rest::SUBMIT_ENABLE)?,
             cancel: config.get(&rest::CANCEL_ENABLE)?,
             upload_dir: base.join("flink-web-upload"),
-            upload_dir_key: UPLOAD_KEYS.into_iter().find(|key| config.get_raw(key).is_some()).unwrap_or(UPLOAD_KEYS[0]),
+            upload_dir_key: upload_dir_key(config),
             upload_dir_is_temporary,
             refresh_interval: config.get(&REFRESH_INTERVAL)?.min(FOR_EVER),
             allow_origin: config.get(&rest::ALLOW_ORIGIN)?,
@@ -227,17 +223,22 @@ impl RestOptions {
     }
 }
 
+/// The key that says where uploads are kept, or the one that may say so.
+fn upload_dir_key(config: &Configuration) -> &'static str {
+    let own = config.key_of(&rest::UPLOAD_DIR);
+    let temporary = || config.key_of(&TMP_DIR).or_else(|| config.key_of(&state::TEMPORARY_DIRECTORIES));
+    own.or_else(temporary).unwrap_or(rest::UPLOAD_DIR.key())
+}
+
 impl JobOptions {
     /// Reads them from a job's effective configuration.
     pub fn read(config: &Configuration) -> Result<Self, ConfigError> {
         let tied = config.get(&client::ATTACHED)? && config.get(&client::SHUTDOWN_ON_ATTACHED_EXIT)?;
         let client_timeout = config.get(&client::HEARTBEAT_TIMEOUT)?.min(FOR_EVER);
         let checkpoints = CheckpointOptions::read(config)?;
+        // What they say is in the job's plan: here they are read for the sake of their errors.
         for option in [&job::PARALLELISM, &job::MAX_PARALLELISM] {
-            // -1 is Flink's "not set".
-            let works = |number: &i32| *number == -1 || (1..=UPPER_BOUND_MAX_PARALLELISM as i32).contains(number);
-            let expected = format!("expected a whole number from 1 to {UPPER_BOUND_MAX_PARALLELISM}");
-            checked(config, option, works, &expected)?;
+            config.get(option)?;
         }
         Ok(Self {
             restart: restart_strategy(config, checkpoints.interval.is_some())?,
@@ -457,6 +458,7 @@ mod tests {
         };
         for (key, value, below) in [
             ("web.upload.dir", "/a", "/a"),
+            ("jobmanager.web.upload.dir", "/a", "/a"),
             ("web.tmpdir", "/a", "/a"),
             ("jobmanager.web.tmpdir", "/a", "/a"),
             ("io.tmp.dirs", "/a,/b", "/a"),

@@ -1,6 +1,7 @@
 //! What is wrong with a statement, and where.
 use std::fmt;
 
+use wiesel_common::config::ConfigError;
 use wiesel_common::quote;
 
 /// A place in a script, from 1.
@@ -86,6 +87,12 @@ pub enum Error {
         /// Where.
         location: Option<Place>,
     },
+}
+
+impl From<ConfigError> for Error {
+    fn from(error: ConfigError) -> Self {
+        Self::Option(error.to_string())
+    }
 }
 
 impl Error {

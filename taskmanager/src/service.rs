@@ -7,7 +7,7 @@ use tokio::net::{TcpListener, lookup_host};
 use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, JoinSet};
 use tonic::transport::Server;
-use wiesel_common::config::options::cluster;
+use wiesel_common::config::options::{cluster, taskmanager};
 use wiesel_common::config::{ConfigError, Configuration, PortRange, host_and_port};
 use wiesel_common::connections::{self, Admission};
 use wiesel_common::exposure::{self, Asked};
@@ -101,13 +101,13 @@ impl TaskManager {
         let (network, listener) = bind(&options).await?;
         let rpc_bound = listener.local_addr().map_err(|cause| StartError::Bind {
             address: options.bind_host.clone(),
-            key: "taskmanager.rpc.port",
+            key: taskmanager::RPC_PORT.key(),
             cause,
         })?;
         let data_bound = SocketAddr::new(rpc_bound.ip(), network.port());
         let asked = Asked::between_processes(options.secret.as_ref());
-        exposure::warn("The port for calls", "taskmanager.bind-host", rpc_bound, &options.host, asked);
-        exposure::warn("The data port", "taskmanager.bind-host", data_bound, &options.host, asked);
+        exposure::warn("The port for calls", taskmanager::BIND_HOST.key(), rpc_bound, &options.host, asked);
+        exposure::warn("The data port", taskmanager::BIND_HOST.key(), data_bound, &options.host, asked);
         let told = |configured: u16, bound: u16| if configured == 0 { bound } else { configured };
         let rpc_address = host_and_port(&options.host, told(options.rpc_port, rpc_bound.port()));
         let data_address = host_and_port(&options.host, told(options.data_port, network.port()));
@@ -219,7 +219,7 @@ async fn bind(options: &Options) -> Result<(Arc<NetworkEnvironment>, TcpListener
     let rpc = at(&options.rpc_bind_ports);
     let listener = connections::listen(&rpc[..]).await.map_err(|cause| StartError::Bind {
         address: rpc.first().map_or_else(|| options.bind_host.clone(), ToString::to_string),
-        key: "taskmanager.rpc.port",
+        key: taskmanager::RPC_PORT.key(),
         cause,
     })?;
     let network = NetworkEnvironment::start(options.network.clone(), &at(&options.data_bind_ports)).await?;

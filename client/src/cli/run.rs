@@ -7,7 +7,7 @@ use clap::Args;
 use clap::builder::{OsStringValueParser, TypedValueParser as _};
 use serde_json::{Value, json};
 use wiesel_common::config::Configuration;
-use wiesel_common::config::options::client as client_options;
+use wiesel_common::config::options::{checkpointing, client as client_options};
 use wiesel_common::id::JobId;
 
 use super::options::{self, claim_mode};
@@ -126,9 +126,9 @@ impl Run {
     fn recovery(&self) -> impl Iterator<Item = (&'static str, String)> {
         let allow = self.allow_non_restored_state.then(|| "true".to_owned());
         [
-            ("execution.state-recovery.path", self.from_savepoint.clone()),
-            ("execution.state-recovery.ignore-unclaimed-state", allow),
-            ("execution.state-recovery.claim-mode", self.claim_mode.map(str::to_owned)),
+            (checkpointing::RESTORE_PATH.key(), self.from_savepoint.clone()),
+            (checkpointing::IGNORE_UNCLAIMED_STATE.key(), allow),
+            (checkpointing::CLAIM_MODE.key(), self.claim_mode.map(str::to_owned)),
         ]
         .into_iter()
         .filter_map(|(key, value)| Some((key, value?)))

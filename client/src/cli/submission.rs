@@ -5,6 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use tokio::signal::unix::SignalKind;
 use wiesel_common::config::Configuration;
+use wiesel_common::config::options::job::DML_SYNC;
 use wiesel_common::id::JobId;
 use wiesel_sql::ast::{LocatedStatement, Statement};
 use wiesel_sql::{on_deep_stack, parser};
@@ -12,9 +13,6 @@ use wiesel_sql::{on_deep_stack, parser};
 use super::Failure;
 use crate::rest::{RestClient, perhaps_run};
 use crate::termination::{coming, heeded};
-
-/// Whether one job of a script ends before the next one starts.
-const DML_SYNC: &str = "table.dml-sync";
 
 /// What is said if a signal ends the process now.
 static PERHAPS: Mutex<Option<String>> = Mutex::new(None);
@@ -42,7 +40,7 @@ impl ScriptJobs {
     fn add(&mut self, statement: &LocatedStatement) {
         match &statement.statement {
             Statement::Insert(_) | Statement::StatementSet(_) => self.count += 1,
-            Statement::Set(Some((key, Some(value)))) if key == DML_SYNC => self.sets_sync |= may_be_true(value),
+            Statement::Set(Some((key, Some(value)))) if key == DML_SYNC.key() => self.sets_sync |= may_be_true(value),
             _ => {}
         }
     }
@@ -61,10 +59,10 @@ impl ScriptJobs {
         if self.count < 2 || self.sets_sync {
             return Ok(self.count > 1);
         }
-        let sync = match configuration.get_raw(DML_SYNC) {
-            Some(sync) => Some(sync.to_owned()),
-            None => client.configured(DML_SYNC).await?,
-        };
+        if configuration.contains(&DML_SYNC) {
+            return Ok(configuration.get(&DML_SYNC)?);
+        }
+        let sync = client.configured(DML_SYNC.key()).await?;
         Ok(sync.is_some_and(|sync| may_be_true(&sync)))
     }
 }
@@ -143,7 +141,7 @@ mod tests {
     async fn jobs_wait_for_each_other_only_where_there_are_several() {
         let client = RestClient::new("127.0.0.1", 1);
         let configuration = |sync: Option<&str>| {
-            sync.into_iter().map(|sync| (DML_SYNC.to_owned(), sync.to_owned())).collect::<Configuration>()
+            sync.into_iter().map(|sync| (DML_SYNC.key().to_owned(), sync.to_owned())).collect::<Configuration>()
         };
         for (count, sets_sync, configured, wait) in [
             (1, true, Some("true"), Some(false)),

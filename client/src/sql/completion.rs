@@ -8,12 +8,14 @@ use rustyline::hint::{Hint, Hinter};
 use rustyline::validate::{ValidationContext, ValidationResult, Validator};
 use rustyline::{Context, Helper};
 use wiesel_common::config::known_keys;
+use wiesel_common::config::options::{checkpointing, job, restart, state};
 use wiesel_sql::catalog::{Catalog, fields_of};
 use wiesel_sql::parser::Unfinished;
 use wiesel_sql::{functions, parser, planner};
 
 use super::keyboard::GoesOn;
 use super::script::own;
+use super::settings::RESULT_MODE;
 
 #[rustfmt::skip]
 const KEYWORDS: &[&str] = &[
@@ -64,21 +66,18 @@ const SWITCH: &[&str] = &["true", "false"];
 
 /// The values of keys that have few, beside those that the planner reads.
 const CHOICES: &[(&str, &[&str])] = &[
-    ("execution.checkpointing.checkpoints-after-tasks-finish", SWITCH),
-    ("execution.checkpointing.externalized-checkpoint-retention", RETENTION),
-    ("execution.checkpointing.incremental", SWITCH),
-    ("execution.checkpointing.mode", &["EXACTLY_ONCE", "AT_LEAST_ONCE"]),
-    ("execution.checkpointing.storage", &["filesystem", "jobmanager"]),
-    ("execution.checkpointing.unaligned.enabled", SWITCH),
-    ("execution.state-recovery.claim-mode", &["CLAIM", "NO_CLAIM"]),
-    ("execution.state-recovery.ignore-unclaimed-state", SWITCH),
-    ("pipeline.operator-chaining.enabled", SWITCH),
-    ("restart-strategy.type", &["none", "fixed-delay", "failure-rate", "exponential-delay"]),
-    ("sql-client.execution.result-mode", &["table", "changelog", "tableau"]),
-    ("state.backend.type", &["hashmap", "rocksdb"]),
-    ("table.dml-sync", SWITCH),
-    ("table.optimizer.reuse-source-enabled", SWITCH),
-    ("table.optimizer.reuse-sub-plan-enabled", SWITCH),
+    (checkpointing::AFTER_TASKS_FINISH.key(), SWITCH),
+    (checkpointing::RETENTION.key(), RETENTION),
+    (checkpointing::INCREMENTAL.key(), SWITCH),
+    (checkpointing::MODE.key(), &["EXACTLY_ONCE", "AT_LEAST_ONCE"]),
+    (checkpointing::STORAGE.key(), &["filesystem", "jobmanager"]),
+    (checkpointing::UNALIGNED.key(), SWITCH),
+    (checkpointing::CLAIM_MODE.key(), &["CLAIM", "NO_CLAIM"]),
+    (checkpointing::IGNORE_UNCLAIMED_STATE.key(), SWITCH),
+    (restart::TYPE.key(), &["none", "fixed-delay", "failure-rate", "exponential-delay"]),
+    (RESULT_MODE.key(), &["table", "changelog", "tableau"]),
+    (state::BACKEND.key(), &["hashmap", "rocksdb"]),
+    (job::DML_SYNC.key(), SWITCH),
 ];
 
 const RETENTION: &[&str] = &["DELETE_ON_CANCELLATION", "RETAIN_ON_CANCELLATION", "NO_EXTERNALIZED_CHECKPOINTS"];
@@ -371,7 +370,6 @@ mod tests {
 
     #[test]
     fn the_values_that_are_offered_are_those_that_are_read() {
-        use wiesel_common::config::options::{checkpointing, restart, state};
         use wiesel_common::config::{ConfigOption, ConfigValue};
 
         fn read<T: ConfigValue>(option: &ConfigOption<T>) -> (&'static str, String) {

@@ -5,6 +5,7 @@ use std::pin::pin;
 
 use chrono::{Local, TimeZone};
 use wiesel_common::config::Configuration;
+use wiesel_common::config::options::checkpointing;
 use wiesel_common::id::JobId;
 use wiesel_common::quote::quote;
 use wiesel_operators::types::{RowField, TypeKind};
@@ -170,9 +171,8 @@ impl Executor {
             return Ok(());
         }
         let configuration = self.session.configuration();
-        let directory = configuration.get_raw("execution.checkpointing.savepoint-dir");
-        let directory = directory.or_else(|| configuration.get_raw("state.savepoints.dir"));
-        let operation = self.client.trigger_stop(job, directory, stop.drain, "CANONICAL").await?;
+        let directory = configuration.get_optional(&checkpointing::SAVEPOINT_DIRECTORY)?;
+        let operation = self.client.trigger_stop(job, directory.as_deref(), stop.drain, "CANONICAL").await?;
         let what = format!("Could not stop job {job} with a savepoint.");
         let path = wait_for_savepoint(&self.client, job, &operation, &what).await?;
         print_rows(&[RowField::new("savepoint path", TypeKind::string().not_null())], &[vec![Some(path)]]);

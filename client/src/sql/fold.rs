@@ -3,6 +3,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use wiesel_common::config::Configuration;
+use wiesel_common::config::options::job;
 use wiesel_common::id::JobId;
 use wiesel_operators::types::RowField;
 use wiesel_sql::ast::LocatedStatement;
@@ -23,8 +24,8 @@ pub(super) async fn run(
     script: &str,
     rescale: Option<u32>,
 ) -> Result<bool, Failure> {
-    if configuration.get_raw("table.local-time-zone").is_none() {
-        configuration.set("table.local-time-zone", "UTC");
+    if !configuration.contains(&job::LOCAL_TIME_ZONE) {
+        configuration.set(job::LOCAL_TIME_ZONE.key(), "UTC");
     }
     let mut folder = Folder { client, session: Session::new(configuration), rescale };
     let mut query = 0;

@@ -2,6 +2,7 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
+use wiesel_common::config::options::{checkpointing, job};
 use wiesel_common::id::JobId;
 use wiesel_sql::ast::LocatedStatement;
 use wiesel_sql::parser;
@@ -66,7 +67,7 @@ pub(super) fn again(
     parallelism: u32,
 ) -> Result<Outcome, Failure> {
     let changes =
-        [("parallelism.default", parallelism.to_string()), ("execution.state-recovery.path", savepoint.to_owned())];
+        [(job::PARALLELISM.key(), parallelism.to_string()), (checkpointing::RESTORE_PATH.key(), savepoint.to_owned())];
     let before = changes.each_ref().map(|(key, _)| session.configuration().get_raw(key).map(str::to_owned));
     for (key, value) in &changes {
         run(session, &format!("SET '{key}' = '{value}'"))?;

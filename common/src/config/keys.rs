@@ -103,8 +103,6 @@ pub enum KeyProblem {
     Unknown(String, Option<&'static str>),
     /// A former name; it still works.
     Deprecated(String, &'static str),
-    /// A former name that works no more; the second does.
-    Replaced(String, &'static str),
     /// Honoured by a Java virtual machine alone.
     JvmOnly(String),
     /// Flink's, and without effect here; perhaps the second was meant.
@@ -127,9 +125,6 @@ impl fmt::Display for KeyProblem {
                 (format!("the configuration key '{}' has no effect: Wiesel does not implement it", quote(key)), near)
             }
             Self::Deprecated(key, now) => (format!("the configuration key '{key}' is deprecated: use '{now}'"), &None),
-            Self::Replaced(key, now) => {
-                (format!("the configuration key '{key}' has no effect: it is now '{now}'"), &None)
-            }
             Self::JvmOnly(key) => {
                 let key = quote(key);
                 (format!("the configuration key '{key}' is ignored: it concerns Java virtual machines only"), &None)
@@ -175,7 +170,6 @@ fn problem(key: &str, like: bool) -> Option<KeyProblem> {
         (Some(Note::ReplacedBy(now)), true) => Some(KeyProblem::Deprecated(name(), now)),
         (_, true) => None,
         (Some(Note::JvmOnly), false) => Some(KeyProblem::JvmOnly(name())),
-        (Some(Note::ReplacedBy(now)), false) if is_honoured(now) => Some(KeyProblem::Replaced(name(), now)),
         (Some(_), false) => Some(KeyProblem::NoEffect(name(), None)),
         (None, false) if key.starts_with("env.java.") || key.starts_with("classloader.") => {
             Some(KeyProblem::JvmOnly(name()))

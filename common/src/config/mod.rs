@@ -90,9 +90,14 @@ impl Configuration {
         option.read(self)
     }
 
+    /// The key under which an option is set: its own, or the first of the former ones.
+    pub fn key_of<T>(&self, option: &ConfigOption<T>) -> Option<&'static str> {
+        option.keys().find(|key| self.values.contains_key(*key))
+    }
+
     /// Whether an option is set, under its key or a former one.
     pub fn contains<T>(&self, option: &ConfigOption<T>) -> bool {
-        option.keys().any(|key| self.values.contains_key(key))
+        self.key_of(option).is_some()
     }
 
     /// Sets a key, over whatever was there.

@@ -216,8 +216,6 @@ fn keys_of_flink_without_effect() {
     // Also below the prefixes where users choose names.
     let near = problem("s3.acces-key").unwrap();
     assert!(near.contains("did you mean 's3.access-key'?"), "{near}");
-    let former = problem("pipeline.operator-chaining").unwrap();
-    assert!(former.contains("it is now 'pipeline.operator-chaining.enabled'"), "{former}");
     assert_eq!(problem("taskmanager.memory.managed.consumer-weights.OPERATOR"), None);
 }
 
@@ -253,18 +251,26 @@ fn sources_below(folder: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// The keys of the options that a file declares, former ones too.
-fn declared_keys(source: &str) -> Vec<&str> {
-    let mut keys = Vec::new();
-    for declaration in source.split("ConfigOption::new(").skip(1) {
+const DECLARATION: &str = "ConfigOption::new(";
+
+/// The keys of each option that a file declares: its own and the former ones.
+fn declarations(source: &str) -> Vec<(&str, Vec<&str>)> {
+    let mut found = Vec::new();
+    for declaration in source.split(DECLARATION).skip(1) {
         let declaration = declaration.split(';').next().unwrap_or_default();
         let (option, former) = declaration.split_once(".fallback(").unwrap_or((declaration, ""));
         // What is no literal is a parameter: its keys are declared elsewhere.
-        let Some(literal) = option.trim_start().strip_prefix('"') else { continue };
-        keys.extend(literal.split('"').next());
-        keys.extend(former.split(']').next().unwrap_or_default().split('"').skip(1).step_by(2));
+        let Some(key) = option.trim_start().strip_prefix('"').and_then(|literal| literal.split('"').next()) else {
+            continue;
+        };
+        found.push((key, former.split(']').next().unwrap_or_default().split('"').skip(1).step_by(2).collect()));
     }
-    keys
+    found
+}
+
+/// The keys of the options that a file declares, former ones too.
+fn declared_keys(source: &str) -> Vec<&str> {
+    declarations(source).into_iter().flat_map(|(key, former)| std::iter::once(key).chain(former)).collect()
 }
 
 /// Before, the log said of `task.cancellation.timeout` and others that they have no effect: they were not in the table, which
@@ -296,8 +302,8 @@ fn shipped(source: &str) -> String {
         .fold(String::new(), |code, line| code + line + "\n")
 }
 
-/// The keys that the programs and the scripts read: those of declared options, and Flink's where they stand by themselves.
-fn keys_read(root: &Path) -> BTreeSet<String> {
+/// The code that the programs are built of, by file.
+fn shipped_files(root: &Path) -> Vec<(PathBuf, String)> {
     let mut files = Vec::new();
     sources_below(root, &mut files);
     let is_of_tests = |path: &Path| {
@@ -310,12 +316,19 @@ fn keys_read(root: &Path) -> BTreeSet<String> {
             || below.ends_with("config/keys.rs")
             || below.iter().any(|part| folders.iter().any(|folder| part == *folder))
     };
-    let mut read = BTreeSet::new();
-    for file in files.iter().filter(|file| !is_of_tests(file)) {
-        let code = shipped(&std::fs::read_to_string(file).unwrap());
-        read.extend(declared_keys(&code).into_iter().map(str::to_owned));
-        read.extend(code.split('"').filter(|text| keys::is_listed(text)).map(str::to_owned));
-    }
+    files.retain(|file| !is_of_tests(file));
+    let with_code = |file: PathBuf| {
+        let code = shipped(&std::fs::read_to_string(&file).unwrap());
+        (file, code)
+    };
+    files.into_iter().map(with_code).collect()
+}
+
+/// The keys that the programs and the scripts read.
+fn keys_read(root: &Path) -> BTreeSet<String> {
+    let files = shipped_files(root);
+    let declared = files.iter().flat_map(|(_, code)| declared_keys(code)).map(str::to_owned);
+    let mut read: BTreeSet<String> = declared.collect();
     let script = std::fs::read_to_string(root.join("dist/bin/config.sh")).unwrap();
     let looked_up = script.split("{CONFIG[").skip(1).filter_map(|text| text.split(']').next());
     read.extend(looked_up.map(str::to_owned));
@@ -338,6 +351,46 @@ fn the_list_of_honoured_keys_is_that_of_the_code() {
         missing.is_empty() && left_over.is_empty(),
         "common/src/config/honoured.txt lacks {missing:#?} and has without reason {left_over:#?}"
     );
+}
+
+/// Before, keys were read as text here and there: under one name only, and a bad value was taken for none.
+#[test]
+fn every_key_in_code_is_that_of_an_option() {
+    let code = "get_raw(\"rest.port\"); const A: T = ConfigOption::new(\"rest.address\"); say(\"rest.port or a\")";
+    assert_eq!(keys_by_themselves(code), ["rest.port"]);
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    for (file, code) in shipped_files(root) {
+        let keys = keys_by_themselves(&code);
+        assert!(
+            keys.is_empty(),
+            "{} has {keys:?}: declare a ConfigOption, read it, and name it by key()",
+            file.display()
+        );
+    }
+}
+
+/// The keys that stand in code elsewhere than in the declaration of an option.
+fn keys_by_themselves(code: &str) -> Vec<&str> {
+    let mut parts = code.split(DECLARATION);
+    let first = parts.next().unwrap_or_default();
+    let behind = parts.filter_map(|part| part.split_once(';').map(|(_, behind)| behind));
+    std::iter::once(first).chain(behind).flat_map(|part| part.split('"')).filter(|text| keys::is_listed(text)).collect()
+}
+
+/// Before, `pipeline.operator-chaining`, `jobmanager.web.submit.enable` and others, which Flink still reads, had no effect.
+#[test]
+fn an_option_is_read_under_all_names_that_it_had() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let files = shipped_files(root);
+    let options: BTreeMap<&str, Vec<&str>> = files.iter().flat_map(|(_, code)| declarations(code)).collect();
+    let mut count = 0;
+    for line in include_str!("keys.tsv").lines() {
+        let [former, "was", now] = line.split('\t').collect::<Vec<_>>()[..] else { continue };
+        let Some(names) = options.get(now) else { continue };
+        count += 1;
+        assert!(names.contains(&former), "{former} is now {now}, whose fallback keys are {names:?}");
+    }
+    assert!(count > 30, "{count} former names");
 }
 
 /// An option that is declared for several crates and read by none would count as honoured.

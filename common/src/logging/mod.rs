@@ -34,9 +34,7 @@ pub use limit::Limit;
 pub const LOG_FILE_VARIABLE: &str = "WIESEL_LOG_FILE";
 
 const LEVEL: ConfigOption<String> = ConfigOption::new("rootLogger.level").fallback(&["env.log.level"]);
-/// The second of its names.
-const FALLBACK: &str = "env.log.level";
-/// The variable that goes over both.
+/// The variable that goes over it.
 const LEVEL_VARIABLE: &str = "RUST_LOG";
 const LEVELS: &str = "OFF, FATAL, ERROR, WARN, INFO, DEBUG, TRACE, ALL";
 
@@ -89,7 +87,7 @@ pub fn apply(config: &Configuration) -> Result<(), ConfigError> {
 
 fn level(config: &Configuration) -> Result<Option<&'static str>, ConfigError> {
     let Some(text) = config.get_optional(&LEVEL)? else { return Ok(None) };
-    let key = if config.get_raw(LEVEL.key()).is_some() { LEVEL.key() } else { FALLBACK };
+    let key = config.key_of(&LEVEL).unwrap_or(LEVEL.key());
     let expected = || LEVEL.bad_value(key, &text, format!("expected one of {LEVELS}"));
     directive(&text).map(Some).ok_or_else(expected)
 }

@@ -4,7 +4,7 @@ use crate::config::options::memory::{
     FRAMEWORK_HEAP, FRAMEWORK_OFF_HEAP, MANAGED_FRACTION, MANAGED_SIZE, NETWORK_FRACTION, NETWORK_MAX, NETWORK_MIN,
     TASK_HEAP, TASK_OFF_HEAP, TASKMANAGER,
 };
-use crate::config::{ConfigError, Configuration, MemorySize};
+use crate::config::{ConfigError, ConfigValue as _, Configuration, MemorySize};
 
 /// The memory of a TaskManager in its parts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -164,12 +164,12 @@ impl Fixed {
 }
 
 fn managed_fraction(config: &Configuration) -> Result<f64, ConfigError> {
-    let fraction = f64::from(config.get(&MANAGED_FRACTION)?);
+    let fraction = config.get(&MANAGED_FRACTION)?;
     if !(0.0..1.0).contains(&fraction) {
-        let value = config.get_raw(MANAGED_FRACTION.key()).unwrap_or_default();
-        return Err(MANAGED_FRACTION.bad_value(MANAGED_FRACTION.key(), value, "expected a number from 0 to below 1"));
+        let value = fraction.show();
+        return Err(MANAGED_FRACTION.bad_value(MANAGED_FRACTION.key(), &value, "expected a number from 0 to below 1"));
     }
-    Ok(fraction)
+    Ok(f64::from(fraction))
 }
 
 fn network_range(config: &Configuration) -> Result<RangeFraction, ConfigError> {

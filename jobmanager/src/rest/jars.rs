@@ -10,6 +10,7 @@ use prost::Message as _;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
+use wiesel_common::config::options::job;
 use wiesel_common::config::{Configuration, host_and_port};
 use wiesel_common::id::JobId;
 use wiesel_common::input::{Bound, read_file};
@@ -248,7 +249,7 @@ impl RunRequest {
             keys.insert(key.clone(), text);
         }
         if let Some(parallelism) = self.parallelism {
-            keys.insert("parallelism.default".into(), parallelism.to_string());
+            keys.insert(job::PARALLELISM.key().into(), parallelism.to_string());
         }
         let claim_mode = self.claim_mode.as_deref().or(self.restore_mode.as_deref());
         keys.extend(restore_keys(self.savepoint_path.as_deref(), self.allow_non_restored_state, claim_mode));

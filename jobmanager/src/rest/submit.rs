@@ -5,6 +5,7 @@ use axum::extract::{Multipart, State};
 use axum::http::{HeaderMap, StatusCode};
 use bytes::Bytes;
 use serde_json::{Value, json};
+use wiesel_common::config::options::checkpointing;
 use wiesel_common::quote::quote;
 use wiesel_proto as proto;
 
@@ -80,9 +81,9 @@ pub(super) fn restore_keys(
 ) -> Vec<(String, String)> {
     let path = path.filter(|path| !path.trim().is_empty());
     let pairs = [
-        ("execution.state-recovery.path", path.map(str::to_owned)),
-        ("execution.state-recovery.ignore-unclaimed-state", allow_non_restored.map(|allowed| allowed.to_string())),
-        ("execution.state-recovery.claim-mode", claim_mode.map(str::to_owned)),
+        (checkpointing::RESTORE_PATH.key(), path.map(str::to_owned)),
+        (checkpointing::IGNORE_UNCLAIMED_STATE.key(), allow_non_restored.map(|allowed| allowed.to_string())),
+        (checkpointing::CLAIM_MODE.key(), claim_mode.map(str::to_owned)),
     ];
     pairs.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))).collect()
 }

@@ -3,6 +3,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use wiesel_common::config::Configuration;
+use wiesel_common::config::options::job;
 use wiesel_common::time::Clock;
 
 use super::budget::Budget;
@@ -31,9 +32,10 @@ pub struct EvaluationContext {
 impl EvaluationContext {
     /// A context from a job's configuration.
     pub fn new(configuration: &Configuration, clock: Arc<dyn Clock>) -> Result<Self> {
-        let name = configuration.get_raw("table.local-time-zone").unwrap_or("default");
-        let zone = Zone::parse(name).map_err(|problem| {
-            Error::Plan(format!("table.local-time-zone: '{name}' is no time zone ({problem}); give UTC, an offset such as GMT+02:00 or a name such as Europe/Berlin"))
+        let name = configuration.get(&job::LOCAL_TIME_ZONE).map_err(|error| Error::Plan(error.to_string()))?;
+        let zone = Zone::parse(&name).map_err(|problem| {
+            let key = job::LOCAL_TIME_ZONE.key();
+            Error::Plan(format!("{key}: '{name}' is no time zone ({problem}); give UTC, an offset such as GMT+02:00 or a name such as Europe/Berlin"))
         })?;
         let watermark = Arc::new(AtomicI64::new(MIN_WATERMARK));
         let (budget, generators, patterns) = (Budget::default(), Generators::default(), Compiled::default());

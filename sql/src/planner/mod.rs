@@ -34,7 +34,7 @@ mod graph;
 mod identity;
 mod limits;
 mod optimize;
-pub(crate) mod options;
+mod options;
 mod physical;
 mod sink;
 mod source;

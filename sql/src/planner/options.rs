@@ -1,31 +1,98 @@
 //! The configuration keys that shape a plan.
-use wiesel_common::config::Configuration;
+use std::time::Duration;
+
+use wiesel_common::config::options::job;
+use wiesel_common::config::{ConfigOption, ConfigValue, Configuration};
 
 use crate::error::{Error, Result};
 
-const RUNTIME_MODE: &str = "execution.runtime-mode";
-const AGG_PHASE_STRATEGY: &str = "table.optimizer.agg-phase-strategy";
-const NESTED_CONSTRAINT_ENFORCER: &str = "table.exec.sink.nested-constraint-enforcer";
-const NOT_NULL_ENFORCER: (&str, &[&str]) = ("table.exec.sink.not-null-enforcer", &["ERROR", "DROP"]);
-const TYPE_LENGTH_ENFORCER: (&str, &[&str]) =
-    ("table.exec.sink.type-length-enforcer", &["IGNORE", "TRIM_PAD", "ERROR"]);
+wiesel_common::config_enum! {
+    /// How bounded tables are read.
+    enum RuntimeMode {
+        /// As any other.
+        Streaming = "STREAMING",
+        /// One step of the plan after the other; there is no such plan here.
+        Batch = "BATCH",
+        /// As a batch if all tables are bounded.
+        Automatic = "AUTOMATIC",
+    }
+}
+
+wiesel_common::config_enum! {
+    /// In how many steps rows are aggregated.
+    pub(crate) enum AggregatePhaseStrategy {
+        /// In two where that is less work.
+        Auto = "AUTO",
+        /// After the shuffle.
+        OnePhase = "ONE_PHASE",
+        /// Before it and after it.
+        TwoPhase = "TWO_PHASE",
+    }
+}
+
+wiesel_common::config_enum! {
+    /// What becomes of a row with NULL in a column of a sink that has none.
+    enum NotNullEnforcer {
+        /// The job fails.
+        Error = "ERROR",
+        /// It is left out.
+        Drop = "DROP",
+    }
+}
+
+wiesel_common::config_enum! {
+    /// What becomes of a text or bytes whose length is not that of their column.
+    enum TypeLengthEnforcer {
+        /// They go as they are.
+        Ignore = "IGNORE",
+        /// They are cut, or filled up.
+        TrimPad = "TRIM_PAD",
+        /// The job fails.
+        Error = "ERROR",
+    }
+}
+
+wiesel_common::config_enum! {
+    /// Whether the constraints of what is within a column hold as well.
+    enum NestedConstraintEnforcer {
+        /// No.
+        Ignore = "IGNORE",
+        /// Those within rows do.
+        Rows = "ROWS",
+        /// Those within arrays and maps, too.
+        RowsAndCollections = "ROWS_AND_COLLECTIONS",
+    }
+}
+
+const RUNTIME_MODE: ConfigOption<RuntimeMode> = ConfigOption::new("execution.runtime-mode").default("STREAMING");
+const CHAINING: ConfigOption<bool> =
+    ConfigOption::new("pipeline.operator-chaining.enabled").default("true").fallback(&["pipeline.operator-chaining"]);
+const AGG_PHASE_STRATEGY: ConfigOption<AggregatePhaseStrategy> =
+    ConfigOption::new("table.optimizer.agg-phase-strategy").default("AUTO");
+const IDLE_TIMEOUT: ConfigOption<Duration> = ConfigOption::new("table.exec.source.idle-timeout").default("0 ms");
+const STATE_TTL: ConfigOption<Duration> = ConfigOption::new("table.exec.state.ttl").default("0 ms");
+const NOT_NULL_ENFORCER: ConfigOption<NotNullEnforcer> =
+    ConfigOption::new("table.exec.sink.not-null-enforcer").default("ERROR");
+const TYPE_LENGTH_ENFORCER: ConfigOption<TypeLengthEnforcer> =
+    ConfigOption::new("table.exec.sink.type-length-enforcer").default("IGNORE");
+const NESTED_CONSTRAINT_ENFORCER: ConfigOption<NestedConstraintEnforcer> =
+    ConfigOption::new("table.exec.sink.nested-constraint-enforcer").default("IGNORE");
+const REUSE_SUB_PLANS: ConfigOption<bool> = ConfigOption::new("table.optimizer.reuse-sub-plan-enabled").default("true");
+const REUSE_SOURCES: ConfigOption<bool> = ConfigOption::new("table.optimizer.reuse-source-enabled").default("true");
+
+const SWITCH: &[&str] = &["true", "false"];
 
 /// The planner's keys that have few values, with those that work.
 pub const CHOICES: &[(&str, &[&str])] = &[
-    (RUNTIME_MODE, &["streaming"]),
-    (NESTED_CONSTRAINT_ENFORCER, &["IGNORE"]),
-    NOT_NULL_ENFORCER,
-    TYPE_LENGTH_ENFORCER,
-    (AGG_PHASE_STRATEGY, &["AUTO", "ONE_PHASE", "TWO_PHASE"]),
+    (RUNTIME_MODE.key(), &["streaming"]),
+    (CHAINING.key(), SWITCH),
+    (REUSE_SOURCES.key(), SWITCH),
+    (REUSE_SUB_PLANS.key(), SWITCH),
+    (NESTED_CONSTRAINT_ENFORCER.key(), &["IGNORE"]),
+    (NOT_NULL_ENFORCER.key(), &["ERROR", "DROP"]),
+    (TYPE_LENGTH_ENFORCER.key(), &["IGNORE", "TRIM_PAD", "ERROR"]),
+    (AGG_PHASE_STRATEGY.key(), &["AUTO", "ONE_PHASE", "TWO_PHASE"]),
 ];
-
-/// `table.optimizer.agg-phase-strategy`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum AggregatePhaseStrategy {
-    Auto,
-    OnePhase,
-    TwoPhase,
-}
 
 /// What the planner reads of the configuration.
 #[derive(Clone, Debug)]
@@ -58,97 +125,46 @@ impl PlannerOptions {
     /// # Errors
     /// A value that is none of its key's, or the batch mode.
     pub fn new(configuration: &Configuration) -> Result<Self> {
-        let mode = configuration.get_raw(RUNTIME_MODE).unwrap_or("streaming");
-        match mode.to_ascii_lowercase().as_str() {
-            "streaming" => {}
-            "batch" | "automatic" => {
-                return Err(Error::Unsupported {
-                    message: format!(
-                        "execution.runtime-mode: {mode}: queries run in streaming mode only; bounded tables end the job when they are read"
-                    ),
-                    location: None,
-                });
-            }
-            _ => return Err(invalid(RUNTIME_MODE, mode, "STREAMING")),
-        }
-        let strategy = configuration.get_raw(AGG_PHASE_STRATEGY).unwrap_or("AUTO");
-        let phases = match strategy.to_ascii_uppercase().as_str() {
-            "AUTO" => AggregatePhaseStrategy::Auto,
-            "ONE_PHASE" => AggregatePhaseStrategy::OnePhase,
-            "TWO_PHASE" => AggregatePhaseStrategy::TwoPhase,
-            _ => return Err(invalid(AGG_PHASE_STRATEGY, strategy, "AUTO, ONE_PHASE or TWO_PHASE")),
-        };
-        let not_null_enforcer = choice(configuration, NOT_NULL_ENFORCER)?;
-        let type_length_enforcer = choice(configuration, TYPE_LENGTH_ENFORCER)?;
-        let nested: &[&str] = &["IGNORE", "ROWS", "ROWS_AND_COLLECTIONS"];
-        let nested = choice(configuration, (NESTED_CONSTRAINT_ENFORCER, nested))?;
-        if nested != "IGNORE" {
-            let message = format!(
-                "table.exec.sink.nested-constraint-enforcer: {nested}: constraints of columns are enforced, those within \
-                 them are not"
-            );
-            return Err(Error::unsupported(message, None));
-        }
-        let reuse_sub_plans = boolean(configuration, "table.optimizer.reuse-sub-plan-enabled", true)?;
+        refuse_what_is_missing(configuration)?;
+        let reuse_sub_plans = configuration.get(&REUSE_SUB_PLANS)?;
         Ok(Self {
-            parallelism: count(configuration, "parallelism.default", 1)?.max(1),
-            max_parallelism: count(configuration, "pipeline.max-parallelism", 0)?,
-            chaining: boolean(configuration, "pipeline.operator-chaining.enabled", true)?,
-            phases,
-            idle_timeout: millis(configuration, "table.exec.source.idle-timeout")?,
-            state_ttl: millis(configuration, "table.exec.state.ttl")?,
-            not_null_enforcer,
-            type_length_enforcer,
+            parallelism: configuration.get(&job::PARALLELISM)?.0.unwrap_or(1),
+            max_parallelism: configuration.get(&job::MAX_PARALLELISM)?.0.unwrap_or(0),
+            chaining: configuration.get(&CHAINING)?,
+            phases: configuration.get(&AGG_PHASE_STRATEGY)?,
+            idle_timeout: millis(configuration.get(&IDLE_TIMEOUT)?),
+            state_ttl: millis(configuration.get(&STATE_TTL)?),
+            not_null_enforcer: configuration.get(&NOT_NULL_ENFORCER)?.show(),
+            type_length_enforcer: configuration.get(&TYPE_LENGTH_ENFORCER)?.show(),
             reuse_sub_plans,
-            reuse_sources: reuse_sub_plans && boolean(configuration, "table.optimizer.reuse-source-enabled", true)?,
+            reuse_sources: configuration.get(&REUSE_SOURCES)? && reuse_sub_plans,
         })
     }
 }
 
-fn invalid(key: &str, value: &str, expected: &str) -> Error {
-    let value = wiesel_common::quote::quote(value);
-    Error::Option(format!("Could not parse value '{value}' for key '{key}': expected {expected}."))
-}
-
-/// One of some values, in capital letters; the first is the default.
-fn choice(configuration: &Configuration, (key, values): (&str, &[&str])) -> Result<String> {
-    let Some(text) = configuration.get_raw(key).map(str::trim) else { return Ok(values[0].to_owned()) };
-    let found = values.iter().find(|value| value.eq_ignore_ascii_case(text));
-    found.map(|value| (*value).to_owned()).ok_or_else(|| invalid(key, text, &values.join(", ")))
-}
-
-/// A count; -1, as Flink writes its "not set", is 0.
-fn count(configuration: &Configuration, key: &str, default: u32) -> Result<u32> {
-    match configuration.get_raw(key).map(str::trim) {
-        None => Ok(default),
-        Some("-1") => Ok(0),
-        Some(text) => match text.parse::<u32>() {
-            Ok(count) if (1..=32_768).contains(&count) => Ok(count),
-            _ => Err(invalid(key, text, "a whole number from 1 to 32768")),
-        },
+/// Refuses values that Flink has and this planner has nothing for.
+fn refuse_what_is_missing(configuration: &Configuration) -> Result<()> {
+    let mode = configuration.get(&RUNTIME_MODE)?;
+    if mode != RuntimeMode::Streaming {
+        let message = format!(
+            "{}: {}: queries run in streaming mode only; bounded tables end the job when they are read",
+            RUNTIME_MODE.key(),
+            mode.show().to_lowercase()
+        );
+        return Err(Error::unsupported(message, None));
     }
-}
-
-fn boolean(configuration: &Configuration, key: &str, default: bool) -> Result<bool> {
-    match configuration.get_raw(key).map(str::trim) {
-        None => Ok(default),
-        Some(text) if text.eq_ignore_ascii_case("true") => Ok(true),
-        Some(text) if text.eq_ignore_ascii_case("false") => Ok(false),
-        Some(text) => Err(invalid(key, text, "true or false")),
+    let nested = configuration.get(&NESTED_CONSTRAINT_ENFORCER)?;
+    if nested != NestedConstraintEnforcer::Ignore {
+        let message = format!(
+            "{}: {}: constraints of columns are enforced, those within them are not",
+            NESTED_CONSTRAINT_ENFORCER.key(),
+            nested.show()
+        );
+        return Err(Error::unsupported(message, None));
     }
+    Ok(())
 }
 
-fn millis(configuration: &Configuration, key: &str) -> Result<u64> {
-    match configuration.get_raw(key) {
-        None => Ok(0),
-        Some(text) => match wiesel_common::config::parse_duration(text) {
-            Ok(duration) => Ok(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)),
-            Err(error) => Err(invalid(key, text, &format!("a duration such as `10 s` ({error})"))),
-        },
-    }
-}
-
-/// A flag of the session, for its own statements.
-pub(crate) fn flag(configuration: &Configuration, key: &str) -> Result<bool> {
-    boolean(configuration, key, false)
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

@@ -2,6 +2,7 @@
 use std::sync::Arc;
 
 use sqlparser::ast::{Expr, Query};
+use wiesel_common::config::options::job;
 use wiesel_common::id::OperatorId;
 use wiesel_common::quote::bound_job_name;
 use wiesel_operators::expression::Expression;
@@ -16,7 +17,7 @@ use crate::ast::{Insert, Statement};
 use crate::catalog::{CatalogObject, ResolvedTable};
 use crate::error::{Error, Result};
 use crate::functions::is_bytes;
-use crate::planner::{self, Context, End, explain, options::flag};
+use crate::planner::{self, Context, End, explain};
 use crate::rel::{Rel, RelNode};
 
 /// INSERTs of a statement set, at most.
@@ -40,7 +41,7 @@ impl Session {
         let rel = if options.as_strings { as_strings(rel, options.but_bytes) } else { rel };
         let collected = rel.fields.clone();
         let plan = planner::plan(vec![(rel, End::Collect)], &context)?;
-        let name = self.job_name(|| text.split_whitespace().collect::<Vec<_>>().join(" "));
+        let name = self.job_name(|| text.split_whitespace().collect::<Vec<_>>().join(" "))?;
         let graph = planner::job_graph(&plan, name, self.job_configuration(), &context)?;
         let (collect_operator, changelog) = collect_operator(&graph)?;
         Ok(Outcome::Query(QueryJob {
@@ -65,9 +66,9 @@ impl Session {
             })
             .collect();
         let plan = planner::plan(queries, &context)?;
-        let name = self.job_name(|| format!("insert-into_{}", sinks.join(",")));
+        let name = self.job_name(|| format!("insert-into_{}", sinks.join(",")))?;
         let graph = planner::job_graph(&plan, name, self.job_configuration(), &context)?;
-        Ok(Outcome::Insert(InsertJob { graph, sinks, wait: flag(&self.configuration, "table.dml-sync")? }))
+        Ok(Outcome::Insert(InsertJob { graph, sinks, wait: self.configuration.get(&job::DML_SYNC)? }))
     }
 
     fn inserts(&self, inserts: &[Insert]) -> Result<Vec<(Rel, End)>> {
@@ -131,10 +132,10 @@ impl Session {
     }
 
     /// `pipeline.name`, else what the statement suggests, which may be as long as the statement: its beginning is enough.
-    fn job_name(&self, otherwise: impl FnOnce() -> String) -> String {
-        let mut name = self.configuration.get_raw(PIPELINE_NAME).map_or_else(otherwise, str::to_owned);
+    fn job_name(&self, otherwise: impl FnOnce() -> String) -> Result<String> {
+        let mut name = self.configuration.get_optional(&PIPELINE_NAME)?.unwrap_or_else(otherwise);
         bound_job_name(&mut name);
-        name
+        Ok(name)
     }
 }
 

@@ -1,17 +1,16 @@
 //! SET and RESET, and the keys that a job takes along.
 use std::collections::BTreeMap;
 
-use wiesel_common::config::{Configuration, HIDDEN, is_secret, options};
+use wiesel_common::config::{ConfigOption, Configuration, HIDDEN, is_secret, options};
 use wiesel_common::quote::MAX_JOB_NAME;
 use wiesel_operators::types::{RowField, TypeKind};
 
 use super::{Outcome, Session};
 use crate::error::{Error, Result};
 use crate::planner::Context;
-use crate::planner::options::flag;
 
 /// What a job is called.
-pub(super) const PIPELINE_NAME: &str = "pipeline.name";
+pub(super) const PIPELINE_NAME: ConfigOption<String> = ConfigOption::new("pipeline.name");
 /// Keys of processes, not of jobs: what a client is configured with for itself is not sent.
 const OF_PROCESSES: [&str; 24] = [
     "akka.",
@@ -96,7 +95,7 @@ impl Session {
 
 /// Refuses a bad value where it is written, not at the next query or by the JobManager.
 fn check(key: &str, value: &str) -> Result<()> {
-    if key == PIPELINE_NAME && value.len() > MAX_JOB_NAME {
+    if key == PIPELINE_NAME.key() && value.len() > MAX_JOB_NAME {
         let bytes = value.len();
         let message = format!("'{key}' has {bytes} bytes: the name of a job may have at most {MAX_JOB_NAME}.");
         return Err(Error::validation(message, None));
@@ -104,6 +103,6 @@ fn check(key: &str, value: &str) -> Result<()> {
     let mut alone = Configuration::default();
     alone.set(key, value);
     Context::new(&alone)?;
-    flag(&alone, "table.dml-sync")?;
-    options::check(&alone).map_err(|error| Error::Option(error.to_string()))
+    options::check(&alone)?;
+    Ok(())
 }

@@ -397,6 +397,25 @@ fn settings_are_kept_and_checked() {
     assert!(job.graph.name.starts_with("SELECT carrier, 'nnn") && job.graph.name.len() < 1_100, "{}", job.graph.name);
 }
 
+/// Before, the former name was ignored.
+#[test]
+fn chains_are_cut_under_both_names_of_the_option() {
+    let chains = |settings: &str| -> Vec<usize> {
+        let script = format!("{settings} {TABLES} SELECT flight FROM t1 WHERE carrier = 'AA'");
+        let Outcome::Query(job) = run(&mut session(), &script).unwrap() else { panic!() };
+        check_graph(&job.graph);
+        job.graph.vertices.iter().map(|vertex| vertex.operators.len()).collect()
+    };
+    let chained = chains("");
+    assert!(chained.iter().any(|operators| *operators > 1), "{chained:?}");
+    for key in ["pipeline.operator-chaining.enabled", "pipeline.operator-chaining"] {
+        let cut = chains(&format!("SET '{key}' = 'false';"));
+        assert_eq!(cut, vec![1; chained.iter().sum()], "{key}");
+        assert_eq!(chains(&format!("SET '{key}' = 'true';")), chained, "{key}");
+        assert!(fails(&mut session(), &format!("SET '{key}' = 'perhaps'")).contains(key));
+    }
+}
+
 /// They were taken, and each statement after them was refused instead, or the JobManager refused the job.
 #[test]
 fn bad_values_are_refused_where_they_are_set() {

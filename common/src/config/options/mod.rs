@@ -66,6 +66,8 @@ pub fn check(config: &Configuration) -> Result<(), ConfigError> {
         job::PARALLELISM,
         job::MAX_PARALLELISM,
         job::AUTO_WATERMARK_INTERVAL,
+        job::DML_SYNC,
+        job::LOCAL_TIME_ZONE,
         job::BUFFER_TIMEOUT_ENABLED,
         job::BUFFER_TIMEOUT,
         jobmanager::RPC_ADDRESS,

@@ -42,4 +42,6 @@ pub const PAYLOAD_CHECKSUM: ConfigOption<bool> =
     ConfigOption::new("taskmanager.network.payload-checksum").default("true");
 /// How long a connection may take, in seconds.
 pub const CONNECT_TIMEOUT_SECONDS: ConfigOption<u32> =
-    ConfigOption::new("taskmanager.network.netty.client.connectTimeoutSec").default("120");
+    ConfigOption::new("taskmanager.network.netty.client.connectTimeoutSec")
+        .default("120")
+        .fallback(&["taskmanager.net.client.connectTimeoutSec"]);

@@ -15,7 +15,8 @@ pub const BIND_ADDRESS: ConfigOption<Host> =
 pub const SERVER_MAX_CONTENT_LENGTH: ConfigOption<MemorySize> =
     ConfigOption::new("rest.server.max-content-length").default("104857600");
 /// Whether artifacts may be uploaded and run. `sql-client.sh` needs none.
-pub const SUBMIT_ENABLE: ConfigOption<bool> = ConfigOption::new("web.submit.enable").default("true");
+pub const SUBMIT_ENABLE: ConfigOption<bool> =
+    ConfigOption::new("web.submit.enable").default("true").fallback(&["jobmanager.web.submit.enable"]);
 /// Whether a dashboard offers to cancel jobs. REST does so all the same, as in Flink.
 pub const CANCEL_ENABLE: ConfigOption<bool> = ConfigOption::new("web.cancel.enable").default("true");
 /// Origins (scheme, host and port, with commas between them) whose pages may read answers and change something, or `*`. Flink's
@@ -24,6 +25,7 @@ pub const ALLOW_ORIGIN: ConfigOption<String> = ConfigOption::new("web.access-con
     .default("")
     .fallback(&["jobmanager.web.access-control-allow-origin"]);
 /// The folder for uploaded artifacts.
-pub const UPLOAD_DIR: ConfigOption<String> = ConfigOption::new("web.upload.dir");
+pub const UPLOAD_DIR: ConfigOption<String> =
+    ConfigOption::new("web.upload.dir").fallback(&["jobmanager.web.upload.dir"]);
 /// How many former failures are kept for a job.
 pub const EXCEPTION_HISTORY_SIZE: ConfigOption<usize> = ConfigOption::new("web.exception-history-size").default("16");

@@ -61,8 +61,9 @@ pub const CPU_CORES: ConfigOption<f64> = ConfigOption::new("taskmanager.cpu.core
 /// The TaskManager's id; a random one where none is set.
 pub const RESOURCE_ID: ConfigOption<TaskManagerId> = ConfigOption::new("taskmanager.resource-id");
 /// How long a TaskManager tries to register before it gives up.
-pub const REGISTRATION_TIMEOUT: ConfigOption<Duration> =
-    ConfigOption::new("taskmanager.registration.timeout").default("5 min");
+pub const REGISTRATION_TIMEOUT: ConfigOption<Duration> = ConfigOption::new("taskmanager.registration.timeout")
+    .default("5 min")
+    .fallback(&["taskmanager.maxRegistrationDuration"]);
 /// How long a slot stays with a job that does not claim it.
 pub const SLOT_TIMEOUT: ConfigOption<Duration> =
     ConfigOption::new("taskmanager.slot.timeout").default("10 s").fallback(&["pekko.ask.timeout"]);
