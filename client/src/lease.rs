@@ -1,11 +1,12 @@
 //! Jobs that end with their client: the JobManager cancels them if it hears nothing of it for a while.
 use std::collections::BTreeMap;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use tokio::task::AbortHandle;
 use wiesel_common::config::options::client;
 use wiesel_common::config::{ConfigError, Configuration, FOR_EVER, format_duration, saturating_millis};
 use wiesel_common::id::JobId;
+use wiesel_common::time::{Clock as _, SystemClock};
 
 use crate::rest::{Error, RestClient};
 use crate::termination::beside;
@@ -77,7 +78,7 @@ impl Lease {
         let task = beside(async move {
             loop {
                 tokio::time::sleep(self.interval).await;
-                let expires = now_millis().saturating_add(saturating_millis(self.timeout));
+                let expires = SystemClock.now_millis().saturating_add(saturating_millis(self.timeout));
                 let said = tokio::time::timeout(self.interval, client.heartbeat(job, expires)).await;
                 if let Ok(Err(Error::Refused { status: 404, .. })) = said {
                     return;
@@ -96,10 +97,6 @@ impl Drop for Heartbeats {
     fn drop(&mut self) {
         self.0.abort();
     }
-}
-
-fn now_millis() -> i64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, saturating_millis)
 }
 
 #[cfg(test)]

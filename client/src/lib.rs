@@ -6,6 +6,7 @@
 //!
 //! Invariant: a client keeps no state of a job; what it prints it was told by the JobManager, and its exit status is one
 //! that scripts can trust.
+#![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests start what they end"))]
 // First: its macros are those of all that follow.
 #[macro_use]
 mod output;

@@ -13,6 +13,7 @@ use tokio::runtime::{Handle, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::AbortHandle;
 use wiesel_common::id::JobId;
+use wiesel_common::spawn;
 
 use crate::rest::RestClient;
 use crate::terminal;
@@ -57,7 +58,7 @@ pub(crate) fn watch() -> io::Result<()> {
     // Set once: a process watches once.
     let _ = WATCH.set(runtime.handle().clone());
     let watch = move || wait_and_end(&runtime, terminate, hang_up);
-    std::thread::Builder::new().name("signals".to_owned()).spawn(watch).map(drop)
+    spawn::thread("signals", watch).map(drop)
 }
 
 fn wait_and_end(runtime: &Runtime, terminate: Signal, hang_up: Option<Signal>) {
@@ -80,8 +81,8 @@ pub(crate) fn wait_if_ending() {
 /// Runs something where the main thread does not hold it up, if this process watches for signals.
 pub(crate) fn beside(work: impl Future<Output = ()> + Send + 'static) -> AbortHandle {
     match WATCH.get() {
-        Some(watch) => watch.spawn(work).abort_handle(),
-        None => tokio::spawn(work).abort_handle(),
+        Some(watch) => spawn::owned_on(watch, work).abort_handle(),
+        None => spawn::owned(work).abort_handle(),
     }
 }
 

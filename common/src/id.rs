@@ -16,7 +16,7 @@ macro_rules! id {
         impl $name {
             /// A new random id.
             pub fn random() -> Self {
-                Self(*uuid::Uuid::new_v4().as_bytes())
+                Self(*crate::random::uuid().as_bytes())
             }
 
             /// The id in a message; none if it does not have 16 bytes.

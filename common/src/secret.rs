@@ -102,8 +102,8 @@ fn is_same(expected: &[u8], given: &[u8]) -> bool {
 pub fn nonce() -> [u8; CODE] {
     let mut bytes = [0; CODE];
     let (one, other) = bytes.split_at_mut(16);
-    one.copy_from_slice(uuid::Uuid::new_v4().as_bytes());
-    other.copy_from_slice(uuid::Uuid::new_v4().as_bytes());
+    one.copy_from_slice(crate::random::uuid().as_bytes());
+    other.copy_from_slice(crate::random::uuid().as_bytes());
     bytes
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Two clocks: the wall clock tells what people read and what data is compared with; it is stepped, forwards and backwards. How
 //! long something took, and when something is due, is told by a clock that only runs.
+#![expect(clippy::disallowed_methods, reason = "this is the file of which all others have the time")]
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};

@@ -14,6 +14,7 @@
 //! that makes it: on a busy machine neither is an input called too slow nor are fewer tried. It is not the process's CPU time,
 //! since targets run beside each other in one; what threads of the code under test compute is therefore not counted. Ten times
 //! as much may pass on the wall, for inputs that make the code wait for ever, or compute elsewhere.
+#![allow(clippy::disallowed_methods, reason = "an input runs on a thread of its own, so that its stack has a bound")]
 pub mod allocator;
 pub mod mutation;
 mod smallest;

@@ -9,6 +9,7 @@
 //! forward. What they decide is decided by pure functions ([`resourcemanager::slot_manager`], [`jobmaster::scheduler`]).
 //!
 //! Invariant: a job ends in exactly one terminal state, holds no slot afterwards, and its cause is in its exception history.
+#![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests start what they end"))]
 pub mod cluster;
 pub mod components;
 pub mod dispatcher;

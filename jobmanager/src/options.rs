@@ -203,7 +203,7 @@ impl RestOptions {
                     None => None,
                 };
                 let tmp = tmp.unwrap_or_else(std::env::temp_dir);
-                tmp.join(format!("flink-web-{}", uuid::Uuid::new_v4()))
+                tmp.join(format!("flink-web-{}", wiesel_common::random::uuid()))
             }
         };
         Ok(Self {

@@ -1,4 +1,5 @@
 //! What requests have to pass before anything is done for them, over HTTP.
+#![allow(clippy::disallowed_methods, reason = "tests start what they end")]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod support;
 

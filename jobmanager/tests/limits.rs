@@ -1,4 +1,5 @@
 //! What strangers, and users who mean no harm, may say in a message or a file without harm to others, over real gRPC and REST.
+#![allow(clippy::disallowed_methods, reason = "tests start what they end")]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod support;
 

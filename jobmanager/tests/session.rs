@@ -1,4 +1,5 @@
 //! Jobs of a session over real gRPC, with TaskManagers played by the test.
+#![allow(clippy::disallowed_methods, reason = "tests start what they end")]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod support;
 

@@ -10,6 +10,7 @@ use tokio::runtime::Handle;
 use tokio::task::{AbortHandle, JoinSet};
 use wiesel_common::connections::{Admission, Gate, Refusal, listen};
 use wiesel_common::notifier::Notifier;
+use wiesel_common::spawn;
 
 use crate::buffer_pool::{LocalBufferPool, NetworkBufferPool};
 use crate::client::Connection;
@@ -84,7 +85,7 @@ impl NetworkEnvironment {
             .map_err(|error| Error::Bind { address: "".into(), cause: error.to_string().into() })?;
         let registry = Arc::new(Registry::default());
         let runtime = Handle::current();
-        let acceptor = runtime.spawn(accept(listener, registry.clone(), options.clone())).abort_handle();
+        let acceptor = spawn::owned_on(&runtime, accept(listener, registry.clone(), options.clone())).abort_handle();
         Ok(Arc::new(Self {
             pool: NetworkBufferPool::new(options.memory, options.segment_size),
             options,
@@ -200,7 +201,7 @@ impl NetworkEnvironment {
             return connection.clone();
         }
         let connection = Connection::new(address);
-        let task = self.runtime.spawn(connection.clone().run(self.options.clone())).abort_handle();
+        let task = spawn::owned_on(&self.runtime, connection.clone().run(self.options.clone())).abort_handle();
         connections.insert(address.to_owned(), (connection.clone(), task));
         connection
     }

@@ -1,4 +1,5 @@
 //! Barriers between two data planes and inside one: blocked channels, barriers that overtake, connections that break.
+#![allow(clippy::disallowed_methods, reason = "tests start what they end")]
 #![allow(missing_docs, clippy::unwrap_used)]
 mod common;
 

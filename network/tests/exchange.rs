@@ -1,4 +1,5 @@
 //! Rows between two data planes over loopback, and inside one.
+#![allow(clippy::disallowed_methods, reason = "tests start what they end")]
 #![allow(missing_docs, clippy::unwrap_used)]
 mod common;
 

@@ -4,6 +4,7 @@
 //! says how many (200), and `WIESEL_SIMULATION_FIRST` with which to begin (0).
 //!
 //! Each seed runs in a process of its own: tokio's choices also follow from how many runtimes its process made before.
+#![allow(clippy::disallowed_methods, reason = "tests start what they end")]
 #![allow(clippy::unwrap_used)]
 use std::process::Command;
 use std::sync::Mutex;

@@ -2,13 +2,14 @@
 use std::io;
 use std::thread::{Builder, JoinHandle, scope};
 
+use wiesel_common::spawn;
+
 /// Bytes of the stack. The limits on what nests (operators in a row, parentheses, queries, views) fit it; only what is used of
 /// it takes memory.
 const STACK: usize = 1 << 30;
 
-fn builder() -> Builder {
-    Builder::new().name("sql".to_owned()).stack_size(STACK)
-}
+/// What the system shows of such a thread.
+const NAME: &str = "sql";
 
 /// Does work with SQL on a thread whose stack is large enough for whatever the parser lets pass. What came of parsing belongs
 /// on that thread too: a tree is also dropped level by level.
@@ -17,7 +18,7 @@ fn builder() -> Builder {
 /// If the system gives no thread.
 pub fn on_deep_stack<T: Send>(work: impl FnOnce() -> T + Send) -> io::Result<T> {
     scope(|scope| {
-        let thread = builder().spawn_scoped(scope, work)?;
+        let thread = Builder::new().name(NAME.to_owned()).stack_size(STACK).spawn_scoped(scope, work)?;
         match thread.join() {
             Ok(done) => Ok(done),
             Err(panic) => std::panic::resume_unwind(panic),
@@ -30,5 +31,5 @@ pub fn on_deep_stack<T: Send>(work: impl FnOnce() -> T + Send) -> io::Result<T> 
 /// # Errors
 /// If the system gives no thread.
 pub fn spawn_on_deep_stack(work: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
-    builder().spawn(work)
+    spawn::thread_with_stack(NAME, STACK, work)
 }

@@ -59,7 +59,7 @@ impl LocalFolders {
 impl OwnFolder {
     fn create(parent: &Path) -> io::Result<Self> {
         fs::create_dir_all(parent)?;
-        let name = format!("{PREFIX}{}", uuid::Uuid::new_v4().simple());
+        let name = format!("{PREFIX}{}", wiesel_common::random::uuid().simple());
         // Held before it has the name by which others find it.
         let hidden = parent.join(format!(".{name}"));
         let held = File::create_new(&hidden)?;

@@ -6,6 +6,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tonic::service::Routes;
 use wiesel_common::rpc::{Connector, MAX_DEPLOYMENT_BYTES};
+use wiesel_common::spawn;
 use wiesel_proto as proto;
 use wiesel_proto::task_executor_server::TaskExecutorServer;
 
@@ -72,7 +73,7 @@ impl Components {
             status,
         });
         let inbox = Inbox { calls: call_receiver, registration: event_receiver, stop: stop_receiver };
-        let actor = tokio::spawn(executor.run(inbox));
+        let actor = spawn::owned(executor.run(inbox));
         let services =
             Routes::new(TaskExecutorServer::new(Gateway { calls }).max_decoding_message_size(MAX_DEPLOYMENT_BYTES));
         Self { services, stop, actor, background, identity, slots: status_receiver }

@@ -10,6 +10,7 @@
 //!
 //! Invariant: a task's operators are touched by its own thread only; whatever else wants something of a task puts a letter
 //! into its mailbox. Every wait of that thread ends when the task is cancelled.
+#![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests start what they end"))]
 pub mod components;
 mod executor;
 pub mod factory;

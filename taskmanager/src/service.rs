@@ -112,7 +112,7 @@ impl TaskManager {
         let rpc_address = host_and_port(&options.host, told(options.rpc_port, rpc_bound.port()));
         let data_address = host_and_port(&options.host, told(options.data_port, network.port()));
         let resource_id = options.resource_id.clone().unwrap_or_else(|| {
-            let suffix = uuid::Uuid::new_v4().simple().to_string();
+            let suffix = wiesel_common::random::uuid().simple().to_string();
             format!("{rpc_address}-{}", &suffix[..6])
         });
         let identity = resources::registration(&options, &resource_id, &rpc_address, &data_address);

@@ -1,4 +1,5 @@
 //! Checkpoints through real TaskExecutors, with a coordinator of the test's own and real files.
+#![allow(clippy::disallowed_methods, reason = "tests start what they end")]
 #![allow(missing_docs, clippy::unwrap_used)]
 mod common;
 

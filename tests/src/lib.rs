@@ -3,6 +3,7 @@
 //! A [`Cluster`] has a configuration, logs, pid files and ports of its own; when it is dropped its processes are gone,
 //! whatever happened. Nothing here waits by sleeping a fixed time: [`eventually`] asks again until a condition holds or a
 //! deadline passes.
+#![allow(clippy::disallowed_methods, reason = "tests of real processes have real clocks, and threads of their own")]
 pub mod chaos;
 pub mod clock;
 pub mod cluster;

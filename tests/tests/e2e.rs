@@ -1,4 +1,5 @@
 //! End-to-end tests: real processes from the built installation.
+#![allow(clippy::disallowed_methods, reason = "tests start what they end")]
 #[path = "e2e/back_pressure.rs"]
 mod back_pressure;
 #[path = "e2e/bad_input.rs"]

@@ -7,6 +7,7 @@ use tokio::signal::unix::SignalKind;
 use wiesel_common::config::Configuration;
 use wiesel_common::config::options::job::DML_SYNC;
 use wiesel_common::id::JobId;
+use wiesel_common::spawn;
 use wiesel_sql::ast::{LocatedStatement, Statement};
 use wiesel_sql::{on_deep_stack, parser};
 
@@ -110,7 +111,7 @@ pub(super) fn watch() -> io::Result<()> {
         let _ = signal_hook::low_level::emulate_default_handler(kind.as_raw_value());
         std::process::exit(128 + kind.as_raw_value());
     };
-    std::thread::Builder::new().name("signals".to_owned()).spawn(watch).map(drop)
+    spawn::thread("signals", watch).map(drop)
 }
 
 #[cfg(test)]

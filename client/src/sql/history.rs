@@ -6,9 +6,9 @@ use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use wiesel_common::input::{Bound, check_file, read_file};
+use wiesel_common::time::{Clock as _, SystemClock};
 
 /// How many statements a session remembers, as Flink's does.
 pub(super) const ENTRIES: usize = 500;
@@ -47,7 +47,7 @@ impl HistoryFile {
             Err(error) => return Err(error),
         };
         let text = String::from_utf8_lossy(&content);
-        let (mut entries, refused) = read(&text, now_millis());
+        let (mut entries, refused) = read(&text, SystemClock.now_millis());
         let long = text.len() > MAX_FILE.bytes / 2;
         if refused || long || entries.len() > FILE_ENTRIES + FILE_ENTRIES / 4 {
             entries.drain(..entries.len().saturating_sub(FILE_ENTRIES));
@@ -66,7 +66,7 @@ impl HistoryFile {
         if let Ok(metadata) = fs::metadata(&self.path) {
             check_file(&metadata)?;
         }
-        let line = line_of(&Entry { millis: now_millis(), statement: statement.to_owned() });
+        let line = line_of(&Entry { millis: SystemClock.now_millis(), statement: statement.to_owned() });
         let mut file = OpenOptions::new().append(true).create(true).mode(0o600).open(&self.path)?;
         file.write_all(line.as_bytes())
     }
@@ -150,10 +150,6 @@ fn unescape(text: &str) -> String {
         }
     }
     plain
-}
-
-fn now_millis() -> i64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64)
 }
 
 #[cfg(test)]

@@ -21,6 +21,7 @@ use rustix::io::Errno;
 use rustix::pty::{OpenptFlags, ioctl_tiocgptpeer, openpt, unlockpt};
 use rustix::stdio::dup2_stdin;
 use rustix::termios::{OptionalActions, tcsetattr};
+use wiesel_common::spawn;
 
 use super::script::own;
 use crate::terminal::{self, Found, change};
@@ -162,7 +163,7 @@ impl Keyboard {
         let wake = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
         let shared = Arc::new(Shared { keys: Mutex::default(), changed: Condvar::new(), wake });
         let theirs = Arc::clone(&shared);
-        std::thread::Builder::new().name("keys".to_owned()).spawn(move || theirs.bring_keys(found, &our_side))?;
+        spawn::thread("keys", move || theirs.bring_keys(found, &our_side))?;
         Ok(Self { found, editor_side, shared })
     }
 

@@ -139,7 +139,7 @@ fn publish(
     let folder = path.parent().ok_or_else(|| io::Error::other("a root cannot be written"))?;
     let file_name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     fs::create_dir_all(folder)?;
-    let temporary = folder.join(format!(".{file_name}.{}.tmp", uuid::Uuid::new_v4().simple()));
+    let temporary = folder.join(format!(".{file_name}.{}.tmp", crate::random::uuid().simple()));
     let outcome = fill_new(&temporary, fill).and_then(|()| caller.check()).and_then(|()| name(&temporary));
     if outcome.is_err() {
         // What is left is of no use; the first failure is the one to report.
@@ -182,7 +182,7 @@ pub(super) fn try_folder(folder: &Path) -> io::Result<()> {
     let is_missing =
         |path: &&Path| fs::symlink_metadata(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
     let missing: Vec<&Path> = folder.ancestors().take_while(is_missing).collect();
-    let probe = folder.join(format!(".{}.tmp", uuid::Uuid::new_v4().simple()));
+    let probe = folder.join(format!(".{}.tmp", crate::random::uuid().simple()));
     let outcome =
         fs::create_dir_all(folder).and_then(|()| File::create_new(&probe)).and_then(|_| fs::remove_file(&probe));
     let removed = if outcome.is_ok() { 1 } else { missing.len() };

@@ -226,7 +226,7 @@ impl Location {
 
     /// For a file of state: the marker `s3.entropy.key` in its path replaced by random characters.
     pub fn with_entropy(&self) -> Self {
-        self.replace_marker(|length| uuid::Uuid::new_v4().simple().to_string().chars().take(length).collect())
+        self.replace_marker(|length| crate::random::uuid().simple().to_string().chars().take(length).collect())
     }
 
     /// For metadata: the marker left out.

@@ -11,12 +11,14 @@ use futures::stream::FuturesUnordered;
 use futures::{StreamExt, TryStreamExt};
 use object_store::path::Path as ObjectPath;
 use object_store::{MultipartUpload, ObjectStore, ObjectStoreExt, PutMode, PutPayload};
+use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tracing::Instrument;
 
 use super::bounded::Bound;
 use super::regular::open_regular;
 use super::{Error, Result, Written};
+use crate::spawn;
 
 /// What is moved in one request.
 const PART: u64 = 8 << 20;
@@ -123,7 +125,7 @@ pub(super) async fn upload(store: &Arc<dyn ObjectStore>, path: &ObjectPath, uri:
     }
     let (caller, outcome) = oneshot::channel();
     let upload = InParts { store: store.clone(), path: path.clone(), uri: uri.to_owned(), from: from.to_owned() };
-    tokio::spawn(upload.run(reader, caller).in_current_span());
+    spawn::detached(&Handle::current(), upload.run(reader, caller).in_current_span());
     outcome.await.unwrap_or_else(|error| Err(failed_in_parts(uri, Box::new(error))))
 }
 

@@ -328,7 +328,7 @@ async fn objects_of_a_server() {
     config.set("s3.access-key", variable("WIESEL_S3_ACCESS_KEY", "wiesel"));
     config.set("s3.secret-key", variable("WIESEL_S3_SECRET_KEY", "wiesel-secret"));
     config.set("s3.endpoint", endpoint);
-    let folder = format!("s3://{}/common-{}", variable("WIESEL_S3_BUCKET", "wiesel"), uuid::Uuid::new_v4().simple());
+    let folder = format!("s3://{}/common-{}", variable("WIESEL_S3_BUCKET", "wiesel"), crate::random::uuid().simple());
     let location = Location::resolve(&folder, &config).unwrap();
     round_trip(location.clone()).await;
     unfinished(&location, &config).await;

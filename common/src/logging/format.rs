@@ -1,6 +1,7 @@
 //! A line of the log.
 use std::fmt;
 
+use chrono::{DateTime, Local};
 use tracing::{Event, Subscriber};
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
@@ -26,7 +27,8 @@ where
         let metadata = event.metadata();
         let running = SystemClock.monotonic_millis();
         let Some(left_out) = self.retries.admit(metadata.target(), running) else { return Ok(()) };
-        let now = chrono::Local::now().format("%Y-%m-%d %H:%M:%S,%3f");
+        let now = DateTime::from_timestamp_millis(SystemClock.now_millis()).unwrap_or_default();
+        let now = now.with_timezone(&Local).format("%Y-%m-%d %H:%M:%S,%3f");
         let mut line = String::new();
         let mut plain = Writer::new(&mut line);
         write!(plain, "{now} {:<5} {:<60} [] - ", metadata.level().as_str(), metadata.target())?;

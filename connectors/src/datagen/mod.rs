@@ -1,4 +1,5 @@
 //! `datagen`: rows of random values or sequences.
+use wiesel_common::random;
 use wiesel_operators::expression::ROW_BYTES;
 use wiesel_operators::operator::{Error, Result as TaskResult};
 use wiesel_operators::source::{EnumeratorContext, SourceReader, SplitEnumerator};
@@ -71,7 +72,7 @@ pub(crate) fn reader(spec: &proto::SourceSpec) -> TaskResult<Box<dyn SourceReade
             other => return Err(Error::Plan(format!("table {} has no column {other:?}", spec.table))),
         }
     }
-    Ok(Box::new(reader::DatagenReader::new(settings, &physical, &emitted, rand::random())))
+    Ok(Box::new(reader::DatagenReader::new(settings, &physical, &emitted, random::number())))
 }
 
 /// Each reader gets a share of the rows.

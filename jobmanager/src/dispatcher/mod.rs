@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 use wiesel_common::id::{AttemptId, JobId};
 use wiesel_common::logging::job_span;
+use wiesel_common::mailbox::mailbox;
 use wiesel_proto as proto;
 
 use crate::failure::{self, FailureInfo};
@@ -160,7 +161,7 @@ struct JobInProgress {
 
 impl Dispatcher {
     pub(crate) fn new(context: JobMasterContext, store: JobStoreOptions) -> (Self, DispatcherHandle, JobMasters) {
-        let (sender, receiver) = mpsc::unbounded_channel();
+        let (sender, receiver) = mailbox();
         let masters = JobMasters::default();
         let dispatcher = Self {
             context,

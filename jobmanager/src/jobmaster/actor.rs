@@ -10,6 +10,8 @@ use tonic::Status;
 use tracing::Instrument;
 use wiesel_common::config::Configuration;
 use wiesel_common::id::{AttemptId, JobId, LeaderSessionId, OperatorId};
+use wiesel_common::mailbox::mailbox;
+use wiesel_common::random;
 use wiesel_common::time::Clock;
 use wiesel_proto as proto;
 use wiesel_proto::operator_spec::Kind;
@@ -100,8 +102,7 @@ impl Environment for RealEnvironment {
     }
 
     fn random(&mut self) -> f64 {
-        let (high, _) = uuid::Uuid::new_v4().as_u64_pair();
-        high as f64 / u64::MAX as f64
+        random::number() as f64 / u64::MAX as f64
     }
 
     fn attempt_id(&mut self) -> AttemptId {
@@ -158,7 +159,7 @@ impl JobMaster {
         submitted_at: i64,
     ) -> Result<(Self, JobMasterHandle), wiesel_state::Error> {
         let storage = CheckpointStorage::new(&configuration, job_id)?;
-        let (sender, receiver) = mpsc::unbounded_channel();
+        let (sender, receiver) = mailbox();
         let handle = JobMasterHandle { job_id, fence: LeaderSessionId::random(), sender };
         // As the fence, it is no other run's.
         let run = handle.fence.run();

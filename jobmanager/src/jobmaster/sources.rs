@@ -6,6 +6,7 @@ use tokio::sync::mpsc;
 use tonic::Status;
 use tracing::Instrument;
 use wiesel_common::id::OperatorId;
+use wiesel_common::mailbox::mailbox;
 use wiesel_operators::source::EnumeratorContext;
 use wiesel_proto as proto;
 use wiesel_proto::operator_spec::Kind;
@@ -40,7 +41,7 @@ impl JobMaster {
                     continue;
                 };
                 let readers = self.readers(v);
-                let (sender, commands) = mpsc::unbounded_channel();
+                let (sender, commands) = mailbox();
                 let coordinator = SourceCoordinator {
                     job_id: self.handle.job_id,
                     fence: self.handle.fence,

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::Status;
 use wiesel_common::config::options::taskmanager::MAX_SLOTS;
 use wiesel_common::id::{AllocationId, JobId, LeaderSessionId};
+use wiesel_common::mailbox::mailbox;
 use wiesel_common::time::Clock;
 use wiesel_proto as proto;
 
@@ -94,7 +95,7 @@ impl ResourceManager {
         clock: Arc<dyn Clock>,
         executors: TaskExecutors,
     ) -> (Self, ResourceManagerHandle) {
-        let (sender, receiver) = mpsc::unbounded_channel();
+        let (sender, receiver) = mailbox();
         let slots = SlotManager::new(options.load_balance);
         let resource_manager = Self {
             options,

@@ -152,7 +152,7 @@ fn hash_of(content: &[u8]) -> String {
 /// Keeps a script, at once or not at all. Its id names its content by hash, and this upload: a client that uploads the same
 /// script again and removes it does not take it from others.
 fn store(folder: &FilePath, name: &str, content: &[u8]) -> Result<PathBuf, RestError> {
-    let upload = uuid::Uuid::new_v4();
+    let upload = wiesel_common::random::uuid();
     let path = folder.join(format!("{}-{}_{name}", hash_of(content), &upload.simple().to_string()[..12]));
     let part = folder.join(format!(".{upload}"));
     let written = std::fs::create_dir_all(folder)

@@ -1,4 +1,5 @@
 //! A JobManager with TaskManagers that are played by the test over real gRPC, and a REST client.
+#![allow(clippy::disallowed_methods, reason = "tests start what they end")]
 #![allow(dead_code, reason = "each test file uses its own part of this")]
 use std::sync::Arc;
 use std::time::Duration;

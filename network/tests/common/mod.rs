@@ -1,4 +1,5 @@
 //! Two data planes in one process, joined by real sockets.
+#![allow(clippy::disallowed_methods, reason = "tests start what they end")]
 #![allow(dead_code, missing_docs)]
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;

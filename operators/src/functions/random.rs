@@ -1,10 +1,10 @@
 //! RAND, RAND_INTEGER, UUID.
-use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use arrow::array::{Array, AsArray};
 use arrow::datatypes::{Float64Type, Int32Type};
+use wiesel_common::random::number;
 
 use super::Build;
 use super::strings::integers;
@@ -30,7 +30,7 @@ impl JavaRandom {
     }
 
     fn unseeded() -> Self {
-        Self::new(entropy())
+        Self::new(number())
     }
 
     fn next(&mut self, bits: u32) -> i32 {
@@ -54,11 +54,6 @@ impl JavaRandom {
         }
         drawn % bound
     }
-}
-
-/// Bits that differ from process to process and call to call.
-fn entropy() -> u64 {
-    RandomState::new().build_hasher().finish()
 }
 
 fn poisoned<T>(_: T) -> Error {
@@ -146,8 +141,8 @@ fn uuid(_: &Site) -> Result<Kernel> {
     Ok(Box::new(|args| {
         args.strings(|_, out| {
             // Version 4, variant 1.
-            let high = entropy() & !0xf000 | 0x4000;
-            let low = entropy() & !(0b11 << 62) | (0b10 << 62);
+            let high = number() & !0xf000 | 0x4000;
+            let low = number() & !(0b11 << 62) | (0b10 << 62);
             let text = format!(
                 "{:08x}-{:04x}-{:04x}-{:04x}-{:012x}",
                 high >> 32,

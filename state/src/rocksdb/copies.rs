@@ -30,7 +30,7 @@ impl LocalCopies {
     pub(super) fn keep(&self, instance: &str, checkpoint_id: u64, from: &Path, handle: &proto::KeyedStateHandle) {
         // Beside the instance's folder, on the same disk: the instance goes, this stays.
         let Some(folder) = from.parent().and_then(Path::parent) else { return };
-        let folder = folder.join(format!("copy-{}", uuid::Uuid::new_v4().simple()));
+        let folder = folder.join(format!("copy-{}", wiesel_common::random::uuid().simple()));
         if let Err(error) = std::fs::rename(from, &folder) {
             tracing::warn!(%error, folder = %folder.display(), "the local copy of a checkpoint could not be kept");
             return;

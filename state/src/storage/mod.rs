@@ -237,7 +237,7 @@ impl CheckpointStorage {
             return Err(wiesel_common::config::ConfigError::Inconsistent(message).into());
         };
         let job = self.inner.job_id.to_string();
-        let random = uuid::Uuid::new_v4().simple().to_string();
+        let random = wiesel_common::random::uuid().simple().to_string();
         let name = format!("savepoint-{}-{}", &job[..6], &random[..12]);
         Ok(self.resolve(&directory)?.join(&name).uri().to_owned())
     }

@@ -13,7 +13,7 @@ pub(super) struct Owner {
 
 /// A name that nobody has had.
 pub(super) fn new(run: u64, checkpoint: u64) -> String {
-    format!("{run:016x}-{checkpoint}-{}", uuid::Uuid::new_v4().simple())
+    format!("{run:016x}-{checkpoint}-{}", wiesel_common::random::uuid().simple())
 }
 
 /// Whose a file is, or was to be if it is half written; none: it is of an unknown run, or no state.
@@ -61,14 +61,14 @@ mod tests {
     fn a_name_tells_whose_the_file_is() {
         let (run, checkpoint) = (0xc0ffee, 17);
         let name = new(run, checkpoint);
-        let half = format!(".{name}.{}.tmp", uuid::Uuid::new_v4().simple());
+        let half = format!(".{name}.{}.tmp", wiesel_common::random::uuid().simple());
         assert!(name.starts_with("0000000000c0ffee-17-") && name != new(run, checkpoint), "{name}");
         for name in [&name, &half] {
             assert_eq!(owner(name), Some(Owner { run, checkpoint }), "{name}");
         }
-        let old = uuid::Uuid::new_v4().to_string();
+        let old = wiesel_common::random::uuid().to_string();
         assert!(is_state(&old) && is_state(&half) && owner(&old).is_none());
-        assert!(is_half_metadata(&format!("._metadata.{}.tmp", uuid::Uuid::new_v4().simple())));
+        assert!(is_half_metadata(&format!("._metadata.{}.tmp", wiesel_common::random::uuid().simple())));
         let others = [
             "_metadata",
             ".keep",

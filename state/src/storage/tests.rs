@@ -469,7 +469,8 @@ pub(crate) fn on_a_server(test: &str) -> Option<Vec<(&'static str, String)>> {
         }
         return None;
     };
-    let folder = format!("s3://{}/state-{}", variable("WIESEL_S3_BUCKET", "wiesel"), uuid::Uuid::new_v4().simple());
+    let folder =
+        format!("s3://{}/state-{}", variable("WIESEL_S3_BUCKET", "wiesel"), wiesel_common::random::uuid().simple());
     Some(vec![
         ("execution.checkpointing.dir", folder),
         ("execution.checkpointing.data-inline-threshold", "0".to_owned()),

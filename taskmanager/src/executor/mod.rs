@@ -13,6 +13,7 @@ use tonic::{Code, Status};
 use tracing::Instrument;
 use wiesel_common::id::{AllocationId, AttemptId, JobId};
 use wiesel_common::logging::job_span;
+use wiesel_common::mailbox::mailbox;
 use wiesel_common::rpc::{Channel, Connector};
 use wiesel_network::Event;
 use wiesel_proto as proto;
@@ -140,7 +141,7 @@ pub enum End {
 impl TaskExecutor {
     pub(crate) fn new(setup: Setup) -> Self {
         // What it sends to itself is bounded: one message an offer and one a task.
-        let (internal, internal_receiver) = mpsc::unbounded_channel();
+        let (internal, internal_receiver) = mailbox();
         Self {
             slots: SlotTable::new(setup.slots),
             setup,

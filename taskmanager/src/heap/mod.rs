@@ -20,7 +20,7 @@ use wiesel_common::config::MemorySize;
 use wiesel_common::config::options::memory::TASKMANAGER;
 use wiesel_common::id::JobId;
 use wiesel_common::memory::TaskManagerMemory;
-use wiesel_common::process;
+use wiesel_common::{process, spawn};
 use wiesel_network::Waiter;
 use wiesel_proto as proto;
 use wiesel_state::backend::StateResources;
@@ -216,7 +216,7 @@ impl Watcher {
     pub(crate) fn start(heap: Arc<Heap>) -> std::io::Result<Self> {
         let waiter = Waiter::default();
         let of_thread = waiter.clone();
-        let thread = std::thread::Builder::new().name("memory-watcher".to_owned()).spawn(move || {
+        let thread = spawn::thread("memory-watcher", move || {
             let mut watch =
                 Watch { heap, recycled: None, counting: Counting::default(), reserved: 0, purged: None, warned: None };
             while !of_thread.is_cancelled() {

@@ -7,6 +7,7 @@ use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 use tracing::Instrument;
+use wiesel_common::spawn;
 use wiesel_connectors::collect::CollectTransport;
 use wiesel_network::Waiter;
 use wiesel_operators::operator::{Error, Result};
@@ -53,7 +54,7 @@ impl RpcTransport {
     fn call(&mut self, request: proto::CollectRequest) -> Result<()> {
         let answer: Answer = Arc::default();
         let call = call(self.sender.clone(), request, answer.clone(), self.waiter.clone());
-        let call = Call(self.runtime.spawn(call.in_current_span()));
+        let call = Call(spawn::owned_on(&self.runtime, call.in_current_span()));
         self.waiter.wait_until("the JobMaster to take results", || answer.lock().is_some()).map_err(from_network)?;
         drop(call);
         match answer.lock().take() {

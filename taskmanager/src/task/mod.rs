@@ -11,6 +11,7 @@ use tracing::Instrument;
 use wiesel_common::ending;
 use wiesel_common::id::{AllocationId, AttemptId};
 use wiesel_common::logging::task_span;
+use wiesel_common::spawn;
 use wiesel_common::time::SystemClock;
 use wiesel_network::Waiter;
 use wiesel_operators::chain::Chain;
@@ -196,12 +197,12 @@ pub(crate) fn start(
         sender: surroundings.sender,
         fault: fault.clone(),
     };
-    let thread = std::thread::Builder::new().name(thread_name(&name)).stack_size(stack::size(&start.operators));
     // Whatever is logged for the task, on its thread or by what works for it, says whose it is.
     let span = task_span(deployment.job, &name);
     let of_thread = span.clone();
     let cancellation = waiter.cancellation();
-    thread.spawn(move || {
+    let stack = stack::size(&start.operators);
+    spawn::thread_with_stack(&thread_name(&name), stack, move || {
         let _entered = of_thread.entered();
         let _ends = ending::register(cancellation);
         if let Some(heap) = &heap {

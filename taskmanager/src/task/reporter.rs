@@ -13,6 +13,7 @@ use prost::Message;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tonic::{Code, Status};
+use wiesel_common::mailbox::mailbox;
 use wiesel_common::notifier::Notifier;
 use wiesel_common::rpc::{Channel, MAX_MESSAGE_BYTES, is_answer};
 use wiesel_proto as proto;
@@ -105,7 +106,7 @@ impl Reporter {
         counters: Arc<TaskCounters>,
         notifier: Arc<Notifier>,
     ) -> (Self, impl Future<Output = ()> + Send) {
-        let (reports, receiver) = mpsc::unbounded_channel();
+        let (reports, receiver) = mailbox();
         let progress = Arc::new(Progress { sent: Mutex::new((0, false)), notifier, hurry: watch::Sender::new(false) });
         let guard = Ended(progress.clone());
         (Self { reports: Arc::new(Mutex::new((reports, 0))), progress }, run(sender, counters, receiver, guard))

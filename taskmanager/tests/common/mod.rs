@@ -1,4 +1,5 @@
 //! A JobManager that does what a test tells it, over real gRPC, and operators that do what their options tell them.
+#![allow(clippy::disallowed_methods, reason = "tests start what they end")]
 #![allow(dead_code, missing_docs)]
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;

@@ -18,8 +18,8 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, UInt32Array};
 use arrow::compute::take;
-use rand::Rng;
 use wiesel_common::fault;
+use wiesel_common::random;
 use wiesel_common::time::{Clock, SystemClock};
 use wiesel_operators::element::{Batch, RowKind, WatermarkStatus};
 use wiesel_operators::ending;
@@ -416,8 +416,7 @@ impl Operator for FileSink {
         self.clock = context.clock.clone();
         let id = xxhash_rust::xxh3::xxh3_64(&[&context.job_id.0[..], &self.uid].concat());
         let sink = Names::new_sink(id);
-        let random = rand::rng().random();
-        self.names = Names::new(sink, context.subtask, context.run, context.attempt_number, random);
+        self.names = Names::new(sink, context.subtask, context.run, context.attempt_number, random::number());
         if let Some(committer) = &mut self.committer {
             let of_other_runs = committer.open(sink, context);
             self.obsolete.extend(of_other_runs.into_iter().map(Obsolete::file));

@@ -186,7 +186,7 @@ fn upload(storage: &CheckpointStorage, job: JobId, run: u64, checkpoint: u64) ->
 }
 
 fn unfinished(folder: &Location, run: u64, checkpoint: u64) -> Unfinished {
-    let name = format!("{run:016x}-{checkpoint}-{}", uuid::Uuid::new_v4().simple());
+    let name = format!("{run:016x}-{checkpoint}-{}", wiesel_common::random::uuid().simple());
     let (_, path) = folder.join(&name).with_entropy().object_store().unwrap();
     Unfinished { path, id: name }
 }

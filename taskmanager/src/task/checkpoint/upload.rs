@@ -16,6 +16,7 @@ use tracing::{Instrument, Span};
 use wiesel_common::fault;
 use wiesel_common::logging::checkpoint_span;
 use wiesel_common::notifier::Notifier;
+use wiesel_common::spawn;
 use wiesel_operators::operator::OperatorSnapshot;
 use wiesel_proto as proto;
 use wiesel_state::keyed::CheckpointFiles;
@@ -92,7 +93,7 @@ impl Uploads {
             drop(running);
             notifier.notify();
         };
-        let handle = self.runtime.spawn(upload.instrument(span)).abort_handle();
+        let handle = spawn::owned_on(&self.runtime, upload.instrument(span)).abort_handle();
         if let Some(slot) = self.running.lock().get_mut(&checkpoint) {
             *slot = Some(handle);
         }
@@ -123,7 +124,8 @@ impl Unheard {
 impl Drop for Unheard {
     fn drop(&mut self) {
         if let Some(files) = self.files.take() {
-            self.runtime.spawn(async move { files.give_up().await }.instrument(self.span.clone()));
+            let give_up = async move { files.give_up().await };
+            spawn::detached(&self.runtime, give_up.instrument(self.span.clone()));
         }
     }
 }
