@@ -63,7 +63,7 @@ bench: packages ## Compare with Apache Flink (FLINK_HOME, or FLINK_ORACLE), meas
 	  && python3 benches/resting_tasks.py "$$home"
 	@$(CARGO) bench --workspace --exclude wiesel-tests --exclude wiesel-simulation --locked --bench hash --bench kernels --bench tables --bench aggregate --bench data_plane
 
-lint: packages ## Formatting and clippy, warnings are errors.
+lint: packages ## Formatting and clippy, warnings are errors; what clippy.toml refuses is one.
 	cargo fmt --all --check
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
 
