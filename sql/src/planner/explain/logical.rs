@@ -2,8 +2,8 @@
 use wiesel_operators::types::RowField;
 use wiesel_proto::WindowKind;
 
+use super::attributes::{function, path, tuples};
 use super::expression::{Style, text, type_name};
-use super::operators::{function, path, tuples};
 use super::tree;
 use crate::planner::End;
 use crate::rel::{Rel, RelNode};

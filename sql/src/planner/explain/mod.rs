@@ -1,4 +1,5 @@
 //! EXPLAIN: a plan as text, laid out as Flink lays it out; and the names of operators.
+mod attributes;
 mod expression;
 mod json;
 mod logical;

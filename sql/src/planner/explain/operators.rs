@@ -1,13 +1,12 @@
 //! Physical operators as Flink's plans show them.
-use wiesel_common::config::format_duration;
 use wiesel_operators::expression::{Expression, Node};
 use wiesel_operators::types::RowField;
-use wiesel_proto::{WindowKind, WindowPhase, WindowProperty};
+use wiesel_proto::{WindowPhase, WindowProperty};
 
+use super::attributes::{aggregate, function, group_by, join, name, names, path, tuples, window};
 use super::expression::{Style, text, type_name};
-use crate::catalog::ObjectIdentifier;
 use crate::planner::physical::{Distribution, NodeId, Op, Plan, Sink, Source, WindowAggregate};
-use crate::rel::{Aggregate, Window};
+use crate::rel::Aggregate;
 
 /// An operator's name and attributes.
 pub(super) fn describe(plan: &Plan, id: NodeId, style: Style) -> String {
@@ -65,23 +64,6 @@ pub(super) fn describe(plan: &Plan, id: NodeId, style: Style) -> String {
     }
 }
 
-fn join(parts: impl Iterator<Item = String>) -> String {
-    parts.collect::<Vec<_>>().join(", ")
-}
-
-fn names(fields: &[RowField]) -> String {
-    join(fields.iter().map(|field| field.name.clone()))
-}
-
-fn name(fields: &[RowField], column: usize) -> String {
-    fields.get(column).map_or_else(|| format!("${column}"), |field| field.name.clone())
-}
-
-/// `catalog, database, table`.
-pub(super) fn path(identifier: &ObjectIdentifier) -> String {
-    format!("{}, {}, {}", identifier.catalog, identifier.database, identifier.object)
-}
-
 fn named(shown: &str, expression: &Expression, field: &RowField, input: &[RowField]) -> String {
     match expression.node {
         Node::Input(index) if name(input, index) == field.name => shown.to_owned(),
@@ -100,54 +82,6 @@ fn scan(source: &Source, fields: &[RowField], style: Style) -> String {
         table = format!("{table}, project=[{}], metadata=[]", names(fields));
     }
     format!("TableSourceScan(table=[[{table}]], fields=[{}])", names(fields))
-}
-
-/// `{ 1, 'a' }, { 2, 'b' }` in brackets.
-pub(super) fn tuples(rows: &[Vec<Expression>], style: Style) -> String {
-    let row = |row: &Vec<Expression>| format!("{{ {} }}", join(row.iter().map(|value| text(value, &[], style))));
-    format!("[{}]", join(rows.iter().map(row)))
-}
-
-fn group_by(keys: &[usize], input: &[RowField]) -> String {
-    match keys {
-        [] => String::new(),
-        keys => format!("groupBy=[{}], ", join(keys.iter().map(|key| name(input, *key)))),
-    }
-}
-
-/// `COUNT(DISTINCT tail) FILTER $f2`.
-fn aggregate(aggregate: &Aggregate, input: &[RowField], retracts: bool) -> String {
-    let arguments = match aggregate.arguments.as_slice() {
-        [] => "*".to_owned(),
-        arguments => join(arguments.iter().map(|column| name(input, *column))),
-    };
-    let function = if retracts && aggregate.function == "COUNT" && aggregate.arguments.is_empty() {
-        "COUNT_RETRACT"
-    } else {
-        function(&aggregate.function)
-    };
-    let distinct = if aggregate.distinct { "DISTINCT " } else { "" };
-    let filter = aggregate.filter.map_or_else(String::new, |column| format!(" FILTER {}", name(input, column)));
-    format!("{function}({distinct}{arguments}){filter}")
-}
-
-/// An aggregate function by its name in Calcite.
-pub(super) fn function(name: &str) -> &str {
-    if name == "SUM0" { "$SUM0" } else { name }
-}
-
-/// The window that a table function or an aggregate uses; `time` says what is cut into windows.
-fn window(window: &Window, time: &str) -> String {
-    let duration = |millis: i64| format_duration(std::time::Duration::from_millis(millis.unsigned_abs()));
-    let size = duration(window.size);
-    let offset = if window.offset == 0 { String::new() } else { format!(", offset=[{}]", duration(window.offset)) };
-    match window.kind {
-        WindowKind::Tumble => format!("TUMBLE({time}, size=[{size}]{offset})"),
-        WindowKind::Hop => format!("HOP({time}, size=[{size}], slide=[{}]{offset})", duration(window.slide)),
-        WindowKind::Cumulate => {
-            format!("CUMULATE({time}, max_size=[{size}], step=[{}]{offset})", duration(window.slide))
-        }
-    }
 }
 
 /// One of the three operators that aggregate by window.

@@ -9,87 +9,28 @@
 //! is made of those of the operator's input and of what it does. Where several operators have the same one, such as two
 //! aggregations of one kind that are not shared, each also tells by the way its results take which one it is; those that
 //! even this leaves equal can stand for each other, and are counted.
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use wiesel_operators::expression::{Expression, Node};
-use wiesel_operators::types::{RowField, TypeKind};
+use wiesel_operators::expression::Expression;
 use wiesel_proto as proto;
+
+mod digest;
+mod expression;
+mod groups;
+mod rows;
+
+use digest::{Digest, Id};
+use expression::expression;
+use groups::{aggregated, grouped, groups, windows};
+use rows::{Identity, Rows, column, field_of, named};
 
 use super::expressions::conjuncts;
 use super::physical::{NodeId, Op, Plan, PlanNode, Source, WindowAggregate};
 use crate::error::{Error, Result};
-use crate::rel::{Aggregate, Window};
-
-/// A uid, or the identity of rows or of a column.
-type Id = [u8; 16];
-
-/// Which rows there are, whatever columns they have.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Rows {
-    of: Id,
-    /// Conditions that they meet, wherever they are checked.
-    conditions: BTreeSet<Id>,
-}
-
-impl Rows {
-    fn all(of: Id) -> Self {
-        Self { of, conditions: BTreeSet::new() }
-    }
-
-    fn id(&self) -> Id {
-        match self.conditions.is_empty() {
-            true => self.of,
-            false => Digest::new("where").id(self.of).ids(self.conditions.iter().copied()).finish(),
-        }
-    }
-}
-
-/// What an operator gives.
-#[derive(Clone, Debug)]
-struct Identity {
-    rows: Rows,
-    columns: Vec<Id>,
-}
-
-/// Collects what makes an identity. Each part is preceded by its length, so that no two lists of parts are one text.
-struct Digest(Vec<u8>);
-
-impl Digest {
-    fn new(kind: &str) -> Self {
-        Self(Vec::new()).text(kind)
-    }
-
-    fn text(mut self, text: &str) -> Self {
-        self.0.extend_from_slice(&(text.len() as u32).to_le_bytes());
-        self.0.extend_from_slice(text.as_bytes());
-        self
-    }
-
-    fn number(mut self, number: i64) -> Self {
-        self.0.extend_from_slice(&number.to_le_bytes());
-        self
-    }
-
-    fn id(mut self, id: Id) -> Self {
-        self.0.extend_from_slice(&id);
-        self
-    }
-
-    fn ids(self, ids: impl IntoIterator<Item = Id>) -> Self {
-        let ids: Vec<Id> = ids.into_iter().collect();
-        ids.iter().fold(self.number(ids.len() as i64), |digest, id| digest.id(*id))
-    }
-
-    fn finish(self) -> Id {
-        xxhash_rust::xxh3::xxh3_128(&self.0).to_be_bytes()
-    }
-}
 
 /// The id of the vertex that is named by operators with these uids.
 pub(super) fn of_chain<'a>(uids: impl Iterator<Item = &'a [u8]>) -> Id {
-    let mut digest = Digest::new("vertex");
-    uids.for_each(|uid| digest.0.extend_from_slice(uid));
-    digest.finish()
+    uids.fold(Digest::new("vertex"), Digest::fixed).finish()
 }
 
 /// The uid of each operator.
@@ -190,12 +131,6 @@ fn own(plan: &Plan, id: NodeId, identities: &[Identity]) -> Id {
     }
 }
 
-/// What groups are made of, in the order in which state has it.
-fn groups(digest: Digest, input: &Identity, keys: &[usize], aggregates: &[Aggregate]) -> Digest {
-    let digest = digest.id(input.rows.id()).ids(keys.iter().map(|key| input.columns[*key]));
-    digest.ids(aggregates.iter().map(|aggregate| call(aggregate, input)))
-}
-
 /// What each operator gives.
 fn identities(plan: &Plan) -> Vec<Identity> {
     let mut identities: Vec<Identity> = Vec::with_capacity(plan.nodes.len());
@@ -218,8 +153,8 @@ fn identities(plan: &Plan) -> Vec<Identity> {
                 identity.columns.extend(properties);
                 identity
             }
-            (Op::WindowTableFunction { window: cut, event_time }, Some(input)) => {
-                let rows = Digest::new("windows").id(input.rows.id()).id(window(input, cut, *event_time)).finish();
+            (Op::WindowTableFunction { window, event_time }, Some(input)) => {
+                let rows = Digest::new("windows").id(input.rows.id()).id(windows(input, window, *event_time)).finish();
                 let added = (input.columns.len()..node.fields.len()).map(|at| (at - input.columns.len()) as i64);
                 let columns = input.columns.iter().copied().chain(added.map(|at| column(rows, at)));
                 Identity { rows: Rows::all(rows), columns: columns.collect() }
@@ -280,33 +215,8 @@ fn calc(input: &Identity, condition: Option<&Expression>, projection: &[Expressi
     Identity { rows, columns: projection.iter().map(|output| expression(output, &input.columns)).collect() }
 }
 
-/// A row for each combination of keys, in whatever order they stand.
-fn grouped(digest: Digest, input: &Identity, keys: &[usize]) -> Digest {
-    let keys: BTreeSet<Id> = keys.iter().map(|key| input.columns[*key]).collect();
-    digest.id(input.rows.id()).ids(keys)
-}
-
-fn aggregated(rows: Id, input: &Identity, keys: &[usize], aggregates: &[Aggregate]) -> Identity {
-    let keys = keys.iter().map(|key| Digest::new("key").id(rows).id(input.columns[*key]).finish());
-    let results = aggregates.iter().map(|aggregate| Digest::new("of").id(rows).id(call(aggregate, input)).finish());
-    Identity { rows: Rows::all(rows), columns: keys.chain(results).collect() }
-}
-
-fn call(aggregate: &Aggregate, input: &Identity) -> Id {
-    let digest = Digest::new("call").text(&aggregate.function).number(i64::from(aggregate.distinct));
-    let digest = digest.ids(aggregate.arguments.iter().map(|argument| input.columns[*argument]));
-    let digest = digest.ids(aggregate.filter.iter().map(|filter| input.columns[*filter]));
-    digest.text(&aggregate.data_type.kind.to_string()).finish()
-}
-
 fn by_window(raw: &Identity, aggregate: &WindowAggregate) -> Id {
-    window(raw, &aggregate.window, aggregate.event_time)
-}
-
-fn window(input: &Identity, window: &Window, event_time: bool) -> Id {
-    let lengths = [window.size, window.slide, window.offset, i64::from(event_time)];
-    let digest = Digest::new(window.kind.as_str_name()).id(input.columns[window.time]);
-    lengths.into_iter().fold(digest, Digest::number).finish()
+    windows(raw, &aggregate.window, aggregate.event_time)
 }
 
 fn union(mut inputs: Vec<&Identity>) -> Identity {
@@ -315,44 +225,4 @@ fn union(mut inputs: Vec<&Identity>) -> Identity {
     let width = inputs.iter().map(|input| input.columns.len()).min().unwrap_or_default();
     let column = |at: usize| Digest::new("union").ids(inputs.iter().map(|input| input.columns[at])).finish();
     Identity { rows: Rows::all(id), columns: (0..width).map(column).collect() }
-}
-
-/// What an expression gives over columns. A column is what it is under any name and any nullability.
-fn expression(of: &Expression, columns: &[Id]) -> Id {
-    match &of.node {
-        Node::Input(index) => columns.get(*index).copied().unwrap_or_else(|| column([0; 16], *index as i64)),
-        Node::Literal(value) => {
-            Digest::new("literal").text(&of.data_type.kind.to_string()).text(&format!("{value:?}")).finish()
-        }
-        Node::Call { function, operands } => {
-            if let Some(id) = field(function, operands, columns) {
-                return id;
-            }
-            let digest = Digest::new("function").text(function).text(&of.data_type.kind.to_string());
-            digest.ids(operands.iter().map(|operand| expression(operand, columns))).finish()
-        }
-    }
-}
-
-/// A field of a row is the same whether the source reads it alone or it is taken out of the whole row.
-fn field(function: &str, operands: &[Expression], columns: &[Id]) -> Option<Id> {
-    let [row, index] = operands else { return None };
-    let Node::Literal(datafusion_common::ScalarValue::Int32(Some(index))) = &index.node else { return None };
-    let field = field_of(&row.data_type.kind, usize::try_from(*index).ok()?).filter(|_| function == "FIELD")?;
-    Some(named(expression(row, columns), &field.name))
-}
-
-fn field_of(kind: &TypeKind, index: usize) -> Option<&RowField> {
-    match kind {
-        TypeKind::Row(fields) => fields.get(index),
-        _ => None,
-    }
-}
-
-fn named(of: Id, name: &str) -> Id {
-    Digest::new("field").id(of).text(name).finish()
-}
-
-fn column(of: Id, at: i64) -> Id {
-    Digest::new("column").id(of).number(at).finish()
 }
