@@ -3,10 +3,10 @@
 use datafusion_common::ScalarValue;
 use wiesel_operators::expression::{Expression, Node};
 use wiesel_operators::types::{LogicalType, RowField, TimeAttribute, TypeKind};
-use wiesel_proto::{WindowKind, WindowProperty};
+use wiesel_proto::{WindowKind, WindowPhase, WindowProperty};
 
 use super::expressions::identity;
-use super::physical::WindowAggregate;
+use super::operators::WindowAggregate;
 use super::window::{Projection, WindowGrouping, is_by_window};
 use crate::rel::{Aggregate, Rel, RelNode, Window};
 
@@ -54,6 +54,7 @@ pub(crate) fn recognize_attached(
     let all = key_fields.chain(result_fields).chain([input.fields[end].clone()]).collect();
     let step = if window.kind == WindowKind::Tumble { window.size } else { window.slide };
     let aggregate = WindowAggregate {
+        phase: WindowPhase::Single,
         input: projection.fields.clone(),
         keys: new_keys,
         aggregates,

@@ -5,18 +5,36 @@ use wiesel_operators::expression::{Expression, Node};
 use wiesel_operators::types::{RowField, TypeKind};
 use wiesel_proto::WindowPhase;
 
-use super::Context;
 use super::attached_window::recognize_attached;
 use super::expressions::{identity, is_identity, substitute};
+use super::operators::{
+    Calc, Collect, Distribution, Exchange, GroupAggregate, Sink, Source, Union, Values, WatermarkAssigner,
+    WindowTableFunction,
+};
 use super::options::AggregatePhaseStrategy;
-use super::physical::{Distribution, NodeId, Op, Plan, Source};
-use super::source::describe;
+use super::physical::{NodeId, Plan};
+use super::source::{describe, describe_sink};
 use super::window::{WindowGrouping, is_event_time, recognize};
+use super::{Context, End};
 use crate::error::{Error, Result};
 use crate::rel::{Aggregate, Rel, RelNode};
 
+/// Adds a query and what becomes of its rows to the plan.
+pub(super) fn convert_query(plan: &mut Plan, rel: &Rel, end: &End, context: &Context) -> Result<NodeId> {
+    let input = convert(plan, rel, context)?;
+    Ok(match end {
+        End::None => input,
+        End::Collect => plan.add(Collect, vec![input], rel.fields.clone()),
+        End::Table(table) => {
+            let sink = Sink::new(table, &describe_sink(table)?, &rel.fields);
+            let fields = plan.nodes[input].fields.clone();
+            plan.add(sink, vec![input], fields)
+        }
+    })
+}
+
 /// Adds a relation to the plan.
-pub(crate) fn convert(plan: &mut Plan, rel: &Rel, context: &Context) -> Result<NodeId> {
+fn convert(plan: &mut Plan, rel: &Rel, context: &Context) -> Result<NodeId> {
     let fields = rel.fields.clone();
     Ok(match &rel.node {
         RelNode::Scan(table) => {
@@ -35,7 +53,7 @@ pub(crate) fn convert(plan: &mut Plan, rel: &Rel, context: &Context) -> Result<N
                 parallelism: description.parallelism,
                 emits: description.changelog,
             };
-            plan.add(Op::Source(source), vec![], fields)
+            plan.add(source, vec![], fields)
         }
         RelNode::Values(rows) => values(plan, rows, fields),
         RelNode::Project { input, expressions } => {
@@ -50,7 +68,7 @@ pub(crate) fn convert(plan: &mut Plan, rel: &Rel, context: &Context) -> Result<N
         }
         RelNode::WatermarkAssigner { input, rowtime, watermark } => {
             let input = convert(plan, input, context)?;
-            plan.add(Op::WatermarkAssigner { rowtime: *rowtime, watermark: watermark.clone() }, vec![input], fields)
+            plan.add(WatermarkAssigner { rowtime: *rowtime, watermark: watermark.clone() }, vec![input], fields)
         }
         RelNode::Aggregate { input, keys, aggregates } => match by_window(rel) {
             Some(grouping) => {
@@ -62,7 +80,7 @@ pub(crate) fn convert(plan: &mut Plan, rel: &Rel, context: &Context) -> Result<N
         RelNode::WindowTableFunction { input, window } => {
             let event_time = is_event_time(&input.fields[window.time].data_type);
             let input = convert(plan, input, context)?;
-            plan.add(Op::WindowTableFunction { window: window.clone(), event_time }, vec![input], fields)
+            plan.add(WindowTableFunction { window: window.clone(), event_time }, vec![input], fields)
         }
         RelNode::Union(inputs) => {
             let mut ids: Vec<NodeId> = Vec::new();
@@ -70,11 +88,10 @@ pub(crate) fn convert(plan: &mut Plan, rel: &Rel, context: &Context) -> Result<N
             for input in inputs {
                 let id = convert(plan, input, context)?;
                 // The same rows twice come over two edges: an operator of its own keeps them apart.
-                let twice =
-                    (!known.insert(id)).then(|| Op::Calc { condition: None, projection: identity(&input.fields) });
+                let twice = (!known.insert(id)).then(|| Calc { condition: None, projection: identity(&input.fields) });
                 ids.push(twice.map_or(id, |op| plan.add_alone(op, vec![id], input.fields.clone())));
             }
-            plan.add(Op::Union, ids, fields)
+            plan.add(Union, ids, fields)
         }
     })
 }
@@ -90,8 +107,8 @@ fn calc(
 ) -> Result<NodeId> {
     let Some(grouping) = by_window(input) else {
         let input = convert(plan, input, context)?;
-        let op = Op::Calc { condition: condition.cloned(), projection: projection.to_vec() };
-        return Ok(plan.add(op, vec![input], fields));
+        let calc = Calc { condition: condition.cloned(), projection: projection.to_vec() };
+        return Ok(plan.add(calc, vec![input], fields));
     };
     let (last, columns) = window_aggregate(plan, grouping, context)?;
     let projection: Vec<_> = projection.iter().map(|expression| substitute(expression, &columns)).collect();
@@ -99,19 +116,19 @@ fn calc(
         None => Ok(project(plan, last, projection, fields)),
         Some(condition) => {
             let condition = Some(substitute(condition, &columns));
-            Ok(plan.add(Op::Calc { condition, projection }, vec![last], fields))
+            Ok(plan.add(Calc { condition, projection }, vec![last], fields))
         }
     }
 }
 
 /// Adds a calc, unless it does nothing.
-pub(crate) fn project(plan: &mut Plan, input: NodeId, projection: Vec<Expression>, fields: Vec<RowField>) -> NodeId {
+fn project(plan: &mut Plan, input: NodeId, projection: Vec<Expression>, fields: Vec<RowField>) -> NodeId {
     let below = &plan.nodes[input].fields;
     let same_names = below.iter().zip(&fields).all(|(a, b)| a.name == b.name);
     if is_identity(&projection, below.len()) && same_names {
         return input;
     }
-    plan.add(Op::Calc { condition: None, projection }, vec![input], fields)
+    plan.add(Calc { condition: None, projection }, vec![input], fields)
 }
 
 /// The aggregation by window that a relation is.
@@ -124,7 +141,7 @@ fn by_window(rel: &Rel) -> Option<WindowGrouping> {
 fn exchange(plan: &mut Plan, input: NodeId, keys: Vec<usize>) -> NodeId {
     let fields = plan.nodes[input].fields.clone();
     let distribution = if keys.is_empty() { Distribution::Single } else { Distribution::Hash(keys) };
-    plan.add(Op::Exchange(distribution), vec![input], fields)
+    plan.add(Exchange { distribution }, vec![input], fields)
 }
 
 fn group_aggregate(
@@ -137,7 +154,7 @@ fn group_aggregate(
 ) -> Result<NodeId> {
     let input = convert(plan, input, context)?;
     let input = exchange(plan, input, keys.to_vec());
-    Ok(plan.add(Op::GroupAggregate { keys: keys.to_vec(), aggregates: aggregates.to_vec() }, vec![input], fields))
+    Ok(plan.add(GroupAggregate { keys: keys.to_vec(), aggregates: aggregates.to_vec() }, vec![input], fields))
 }
 
 /// Adds an aggregation by window; the expressions give the group's columns over what it emits.
@@ -146,19 +163,19 @@ fn window_aggregate(plan: &mut Plan, grouping: WindowGrouping, context: &Context
     let input = super::optimize::merge_calcs(input);
     let input = convert(plan, &input, context)?;
     let one_phase = context.options.phases == AggregatePhaseStrategy::OnePhase;
-    let local = super::specs::window_aggregate(&aggregate, WindowPhase::Local);
-    let two_phases = !one_phase && wiesel_operators::window_aggregate::supports_two_phases(&local);
+    let local = aggregate.clone().in_phase(WindowPhase::Local);
+    let message = local.message();
+    let two_phases = !one_phase && wiesel_operators::window_aggregate::supports_two_phases(&message);
     let last = if two_phases {
-        let accumulators = wiesel_operators::window_aggregate::local_output(&local)
+        let accumulators = wiesel_operators::window_aggregate::local_output(&message)
             .map_err(|error| Error::Unsupported { message: error.to_string(), location: None })?;
         let keys = (0..aggregate.keys.len()).collect();
-        let op = Op::WindowAggregate { phase: WindowPhase::Local, aggregate: aggregate.clone() };
-        let local = plan.add(op, vec![input], accumulators);
+        let local = plan.add(local, vec![input], accumulators);
         let input = exchange(plan, local, keys);
-        plan.add(Op::WindowAggregate { phase: WindowPhase::Final, aggregate }, vec![input], all)
+        plan.add(aggregate.in_phase(WindowPhase::Final), vec![input], all)
     } else {
         let input = exchange(plan, input, aggregate.keys.clone());
-        plan.add(Op::WindowAggregate { phase: WindowPhase::Single, aggregate }, vec![input], all)
+        plan.add(aggregate, vec![input], all)
     };
     let emitted = &plan.nodes[last].fields;
     let columns = places.iter().map(|place| Expression::input(*place, emitted[*place].data_type.clone()));
@@ -170,12 +187,12 @@ fn window_aggregate(plan: &mut Plan, grouping: WindowGrouping, context: &Context
 fn values(plan: &mut Plan, rows: &[Vec<Expression>], fields: Vec<RowField>) -> NodeId {
     let literal = |expression: &Expression| matches!(expression.node, Node::Literal(_));
     if rows.iter().flatten().all(literal) && !fields.is_empty() {
-        return plan.add(Op::Values(rows.to_vec()), vec![], fields);
+        return plan.add(Values { rows: rows.to_vec() }, vec![], fields);
     }
     let int = TypeKind::Int.not_null();
     let number = |row: usize| Expression::literal(datafusion_common::ScalarValue::Int32(Some(row as i32)), int.clone());
     let numbers = (0..rows.len()).map(|row| vec![number(row)]).collect();
-    let input = plan.add(Op::Values(numbers), vec![], vec![RowField::new("ZERO", int.clone())]);
+    let input = plan.add(Values { rows: numbers }, vec![], vec![RowField::new("ZERO", int.clone())]);
     let boolean = TypeKind::Boolean.not_null();
     let column = |index: usize, field: &RowField| match rows {
         [row] => row[index].clone(),
@@ -192,5 +209,5 @@ fn values(plan: &mut Plan, rows: &[Vec<Expression>], fields: Vec<RowField>) -> N
         }
     };
     let projection = fields.iter().enumerate().map(|(index, field)| column(index, field)).collect();
-    plan.add(Op::Calc { condition: None, projection }, vec![input], fields)
+    plan.add(Calc { condition: None, projection }, vec![input], fields)
 }

@@ -9,10 +9,11 @@ use wiesel_proto as proto;
 use super::Context;
 use super::explain;
 use super::identity;
+use super::operators::{Distribution, Edge};
 use super::options::PlannerOptions;
-use super::physical::{Distribution, NodeId, Op, Plan};
-use super::specs::{indexes, spec};
-use crate::error::{Error, Result};
+use super::physical::{NodeId, Plan};
+use super::specs::indexes;
+use crate::error::Result;
 
 /// How rows come from one operator to another, exchanges and unions resolved.
 #[derive(Clone, Debug)]
@@ -44,7 +45,7 @@ pub(crate) fn job_graph(
     let mut vertices: Vec<proto::JobVertex> = Vec::new();
     let mut chains: Vec<Vec<NodeId>> = Vec::new();
     for (id, node) in plan.nodes.iter().enumerate() {
-        let Some(kind) = spec(plan, node, options) else { continue };
+        let Some(kind) = node.op.spec(&plan.place(id), options) else { continue };
         let operator = proto::OperatorSpec {
             uid: uids[id].to_vec().into(),
             name: explain::name(plan, id, &numbers),
@@ -81,8 +82,8 @@ pub(crate) fn job_graph(
         vertex.description = described.join("\n+- ");
         bound_description(&mut vertex.description);
         // A chain behind a shuffle is known by its head, whose state it is: what stands behind may change.
-        let named_by =
-            if vertex.operators[0].kind.as_ref().is_some_and(is_source) { vertex.operators.len() } else { 1 };
+        let is_source = plan.nodes[chain[0]].inputs.is_empty();
+        let named_by = if is_source { vertex.operators.len() } else { 1 };
         let uids = vertex.operators[..named_by].iter();
         vertex.id = identity::of_chain(uids.map(|operator| &operator.uid[..])).to_vec().into();
     }
@@ -107,28 +108,13 @@ pub(crate) fn job_graph(
     })
 }
 
-fn is_source(kind: &proto::operator_spec::Kind) -> bool {
-    matches!(kind, proto::operator_spec::Kind::Source(_))
-}
-
 /// How many subtasks each operator has: Flink's rules.
 fn parallelism(plan: &Plan, options: &PlannerOptions) -> Vec<u32> {
     let mut all: Vec<u32> = Vec::with_capacity(plan.nodes.len());
     for node in &plan.nodes {
-        let inherited = node.inputs.iter().map(|input| match &plan.nodes[*input].op {
-            // A source of its own parallelism does not bind its readers.
-            Op::Source(source) if source.parallelism.is_some() => options.parallelism,
-            Op::Exchange(Distribution::Hash(_)) => options.parallelism,
-            Op::Exchange(Distribution::Single) => 1,
-            _ => all[*input],
-        });
-        let inherited = inherited.max().unwrap_or(options.parallelism);
-        all.push(match &node.op {
-            Op::Source(source) => source.parallelism.unwrap_or(options.parallelism),
-            Op::Values(_) | Op::Collect => 1,
-            Op::Sink(sink) => sink.parallelism.unwrap_or(inherited),
-            _ => inherited,
-        });
+        let bound = node.inputs.iter().map(|input| plan.nodes[*input].op.binds_readers_to(all[*input], options));
+        let inherited = bound.max().unwrap_or(options.parallelism);
+        all.push(node.op.parallelism(inherited, options));
     }
     all
 }
@@ -137,7 +123,7 @@ fn parallelism(plan: &Plan, options: &PlannerOptions) -> Vec<u32> {
 fn links(plan: &Plan, parallelism: &[u32]) -> Result<Vec<Link>> {
     let mut links = Vec::new();
     for (target, node) in plan.nodes.iter().enumerate() {
-        if matches!(node.op, Op::Exchange(_) | Op::Union) {
+        if node.op.edge().is_some() {
             continue;
         }
         for input in &node.inputs {
@@ -159,13 +145,11 @@ fn links(plan: &Plan, parallelism: &[u32]) -> Result<Vec<Link>> {
 /// The operators behind exchanges and unions, with the exchange on the way.
 fn producers(plan: &Plan, id: NodeId) -> Vec<(NodeId, Option<Distribution>)> {
     let node = &plan.nodes[id];
-    match &node.op {
-        Op::Union => node.inputs.iter().flat_map(|input| producers(plan, *input)).collect(),
-        Op::Exchange(distribution) => {
-            let behind = node.inputs.iter().flat_map(|input| producers(plan, *input));
-            behind.map(|(source, _)| (source, Some(distribution.clone()))).collect()
-        }
-        _ => vec![(id, None)],
+    let behind = node.inputs.iter().flat_map(|input| producers(plan, *input));
+    match node.op.edge() {
+        None => vec![(id, None)],
+        Some(Edge::Union) => behind.collect(),
+        Some(Edge::Exchange(distribution)) => behind.map(|(source, _)| (source, Some(distribution.clone()))).collect(),
     }
 }
 
@@ -174,24 +158,8 @@ fn spread(plan: &Plan, source: NodeId, target: NodeId, parallelism: &[u32]) -> R
     if !plan.nodes[source].changes.is_changelog() || parallelism[target] == 1 {
         return Ok((proto::Partitioner::Rebalance, Vec::new()));
     }
-    match &plan.nodes[target].op {
-        Op::Sink(sink) if !sink.primary_key.is_empty() => Ok((proto::Partitioner::Hash, indexes(&sink.primary_key))),
-        Op::Sink(sink) => Err(Error::Validation {
-            message: format!(
-                "The sink for table '{}' has a configured parallelism of {}, while the input parallelism is {}. Since the \
-                 changelog mode of the input is not insert-only, a primary key is required but could not be found.",
-                sink.table.identifier, parallelism[target], parallelism[source]
-            ),
-            location: None,
-        }),
-        _ => Err(Error::Unsupported {
-            message: format!(
-                "changes that go from {} to {} subtasks without a key",
-                parallelism[source], parallelism[target]
-            ),
-            location: None,
-        }),
-    }
+    let keys = plan.nodes[target].op.keys_of_changes(parallelism[source], parallelism[target])?;
+    Ok((proto::Partitioner::Hash, indexes(&keys)))
 }
 
 /// For each operator: the one before it in its chain, if it stands in one.

@@ -1,7 +1,7 @@
 //! What no job could run, said before there is one.
-use wiesel_operators::expression::{Expression, MAX_DEPTH};
+use wiesel_operators::expression::MAX_DEPTH;
 
-use super::physical::{Op, Plan};
+use super::physical::Plan;
 use crate::error::{Error, Result};
 use crate::functions::type_too_deep;
 use crate::parser::types::MAX_DEPTH as MAX_TYPE_DEPTH;
@@ -12,7 +12,7 @@ use crate::parser::types::MAX_DEPTH as MAX_TYPE_DEPTH;
 /// An expression, or the type of a column, that is too deep.
 pub(super) fn check(plan: &Plan) -> Result<()> {
     for node in &plan.nodes {
-        for expression in expressions(&node.op) {
+        for expression in node.op.expressions() {
             let levels = expression.extent().1;
             if levels > MAX_DEPTH {
                 let message = format!(
@@ -32,22 +32,4 @@ pub(super) fn check(plan: &Plan) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// All expressions of an operator, those that become values of a table among them. Every operator is named, so that a new one
-/// is not forgotten: what is not checked here fails, or overflows a stack, where it runs.
-fn expressions(op: &Op) -> Vec<&Expression> {
-    match op {
-        Op::Source(source) => source.filters.iter().collect(),
-        Op::Values(rows) => rows.iter().flatten().collect(),
-        Op::Calc { condition, projection } => condition.iter().chain(projection).collect(),
-        Op::WatermarkAssigner { rowtime: _, watermark } => vec![watermark],
-        Op::GroupAggregate { keys: _, aggregates: _ }
-        | Op::WindowAggregate { phase: _, aggregate: _ }
-        | Op::WindowTableFunction { window: _, event_time: _ }
-        | Op::Exchange(_)
-        | Op::Union
-        | Op::Sink(_)
-        | Op::Collect => Vec::new(),
-    }
 }

@@ -7,11 +7,13 @@
 //!
 //! One pass per concern, each in its own file:
 //! - `optimize`: constants, conditions, columns, shared scans;
-//! - `convert`: physical operators, exchanges, `window` and `attached_window` recognition; `source` and `sink` ask the connectors;
+//! - `convert`: physical operators, exchanges, `window` and `attached_window` recognition; `source` asks the connectors;
 //! - `changelog`: which kinds of change each edge carries;
 //! - `limits`: what no job could run;
-//! - `graph`: parallelism, partitioners, chains and names; `identity`: the uids of operators; `specs`: the messages;
+//! - `graph`: parallelism, partitioners, chains and names; `identity`: the uids of operators;
 //! - `explain`: all of it as text.
+//!
+//! What the passes behind `convert` have to know of an operator they ask it: `operators` has one file each.
 //!
 //! Invariant: ids and names depend on what the statement says, never on when or where it is planned.
 use std::sync::Arc;
@@ -33,10 +35,10 @@ mod expressions;
 mod graph;
 mod identity;
 mod limits;
+mod operators;
 mod optimize;
 mod options;
 mod physical;
-mod sink;
 mod source;
 mod specs;
 #[cfg(test)]
@@ -46,7 +48,7 @@ mod window;
 pub(crate) use graph::job_graph;
 pub use options::CHOICES;
 use options::PlannerOptions;
-use physical::{NodeId, Plan};
+use physical::Plan;
 
 /// What planning needs besides the query.
 pub(crate) struct Context {
@@ -94,11 +96,7 @@ pub(crate) fn plan(queries: Vec<(Rel, End)>, context: &Context) -> Result<Plan> 
         if !context.options.reuse_sub_plans {
             plan.stop_sharing();
         }
-        let root: NodeId = match end {
-            End::None => convert::convert(&mut plan, rel, context)?,
-            End::Collect => sink::collect(&mut plan, rel, context)?,
-            End::Table(table) => sink::write(&mut plan, rel, table, context)?,
-        };
+        let root = convert::convert_query(&mut plan, rel, end, context)?;
         plan.roots.push(root);
     }
     limits::check(&plan)?;

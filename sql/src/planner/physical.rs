@@ -1,15 +1,9 @@
 //! The stream plan: a graph of physical operators, inputs before their readers.
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
-use wiesel_connectors::factory::ChangelogMode;
-use wiesel_operators::expression::Expression;
 use wiesel_operators::types::RowField;
-use wiesel_proto as proto;
 
-use super::expressions::{Path, is_deterministic};
-use crate::catalog::ResolvedTable;
-use crate::rel::{Aggregate, Window};
+use super::operators::PhysicalOperator;
 
 /// A position in [`Plan::nodes`].
 pub(crate) type NodeId = usize;
@@ -28,7 +22,7 @@ pub(crate) struct Plan {
 #[derive(Debug)]
 pub(crate) struct PlanNode {
     /// What it does.
-    pub op: Op,
+    pub op: Box<dyn PhysicalOperator>,
     /// Where its rows come from.
     pub inputs: Vec<NodeId>,
     /// Its columns.
@@ -52,92 +46,49 @@ impl Changes {
     /// Only inserts.
     pub const INSERT_ONLY: Self = Self { update: false, before: false, delete: false };
 
+    /// Those of all inputs together. Whether there is a -U is settled later.
+    pub fn of_all(inputs: &[Self]) -> Self {
+        inputs.iter().fold(Self::INSERT_ONLY, |all, input| Self {
+            update: all.update || input.update,
+            before: false,
+            delete: all.delete || input.delete,
+        })
+    }
+
     /// Rows carry a kind.
     pub fn is_changelog(self) -> bool {
         self != Self::INSERT_ONLY
     }
 }
 
-/// The operators.
-#[derive(Clone, Debug)]
-pub(crate) enum Op {
-    /// Reads a table.
-    Source(Source),
-    /// Constant rows.
-    Values(Vec<Vec<Expression>>),
-    /// Filters, then projects.
-    Calc { condition: Option<Expression>, projection: Vec<Expression> },
-    /// Makes watermarks.
-    WatermarkAssigner { rowtime: usize, watermark: Expression },
-    /// Groups without windows.
-    GroupAggregate { keys: Vec<usize>, aggregates: Vec<Aggregate> },
-    /// Groups by window, in one phase or one of two.
-    WindowAggregate { phase: proto::WindowPhase, aggregate: WindowAggregate },
-    /// Appends the window's columns.
-    WindowTableFunction { window: Window, event_time: bool },
-    /// Brings rows of a key together.
-    Exchange(Distribution),
-    /// All rows of all inputs.
-    Union,
-    /// Writes a table.
-    Sink(Sink),
-    /// Hands rows to the client.
-    Collect,
+/// What an operator may know of where it stands.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place<'a> {
+    plan: &'a Plan,
+    node: &'a PlanNode,
 }
 
-/// Where an exchange sends rows.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Distribution {
-    /// By the hash of these columns.
-    Hash(Vec<usize>),
-    /// All to one.
-    Single,
-}
+impl<'a> Place<'a> {
+    /// The operator's columns.
+    pub fn fields(&self) -> &'a [RowField] {
+        &self.node.fields
+    }
 
-/// A table to read.
-#[derive(Clone, Debug)]
-pub(crate) struct Source {
-    pub table: Arc<ResolvedTable>,
-    pub projection: Vec<Path>,
-    pub filters: Vec<Expression>,
-    pub bounded: bool,
-    /// `scan.parallelism`.
-    pub parallelism: Option<u32>,
-    /// Which changes it emits.
-    pub emits: ChangelogMode,
-}
+    /// Which changes the operator emits.
+    pub fn changes(&self) -> Changes {
+        self.node.changes
+    }
 
-/// Aggregates by window; columns are those of the raw rows.
-#[derive(Clone, Debug)]
-pub(crate) struct WindowAggregate {
-    pub input: Vec<RowField>,
-    pub keys: Vec<usize>,
-    pub aggregates: Vec<Aggregate>,
-    /// Names of the aggregates' columns, for EXPLAIN and for accumulators.
-    pub names: Vec<String>,
-    pub window: Window,
-    pub event_time: bool,
-    pub properties: Vec<proto::WindowProperty>,
-}
-
-/// A table to write.
-#[derive(Clone, Debug)]
-pub(crate) struct Sink {
-    pub table: Arc<ResolvedTable>,
-    /// `sink.parallelism`.
-    pub parallelism: Option<u32>,
-    /// Which changes it takes.
-    pub takes: ChangelogMode,
-    /// The persisted columns declared NOT NULL whose values may be null.
-    pub not_null: Vec<usize>,
-    /// Primary key, as positions in its input.
-    pub primary_key: Vec<usize>,
+    /// What stands at one of its inputs.
+    pub fn input(&self, input: usize) -> &'a PlanNode {
+        &self.plan.nodes[self.node.inputs[input]]
+    }
 }
 
 impl Plan {
     /// Adds an operator, or finds the equal one that is there already.
-    pub fn add(&mut self, op: Op, inputs: Vec<NodeId>, fields: Vec<RowField>) -> NodeId {
-        let digest = shareable(&op).then(|| format!("{}|{inputs:?}|{fields:?}", digest(&op)));
+    pub fn add(&mut self, op: impl PhysicalOperator + 'static, inputs: Vec<NodeId>, fields: Vec<RowField>) -> NodeId {
+        let digest = op.is_shareable().then(|| format!("{}|{inputs:?}|{fields:?}", op.digest()));
         if let Some(found) = digest.as_ref().and_then(|digest| self.digests.get(digest)) {
             return *found;
         }
@@ -149,14 +100,24 @@ impl Plan {
     }
 
     /// Adds an operator that stands for itself.
-    pub fn add_alone(&mut self, op: Op, inputs: Vec<NodeId>, fields: Vec<RowField>) -> NodeId {
-        self.nodes.push(PlanNode { op, inputs, fields, changes: Changes::default() });
+    pub fn add_alone(
+        &mut self,
+        op: impl PhysicalOperator + 'static,
+        inputs: Vec<NodeId>,
+        fields: Vec<RowField>,
+    ) -> NodeId {
+        self.nodes.push(PlanNode { op: Box::new(op), inputs, fields, changes: Changes::default() });
         self.nodes.len() - 1
     }
 
     /// Forgets what could be shared: what is added from now on stands for itself.
     pub fn stop_sharing(&mut self) {
         self.digests.clear();
+    }
+
+    /// Where an operator stands.
+    pub fn place(&self, id: NodeId) -> Place<'_> {
+        Place { plan: self, node: &self.nodes[id] }
     }
 
     /// How many operators read each.
@@ -168,29 +129,6 @@ impl Plan {
 
     /// All tables it reads end.
     pub fn is_bounded(&self) -> bool {
-        self.nodes.iter().all(|node| match &node.op {
-            Op::Source(source) => source.bounded,
-            _ => true,
-        })
-    }
-}
-
-/// Whether two equal operators over equal inputs may be one: they write nothing and compute nothing at random.
-fn shareable(op: &Op) -> bool {
-    match op {
-        Op::Sink(_) | Op::Collect => false,
-        Op::Calc { condition, projection } => projection.iter().chain(condition).all(is_deterministic),
-        _ => true,
-    }
-}
-
-/// What an operator does, as text that is equal for equal operators.
-fn digest(op: &Op) -> String {
-    match op {
-        Op::Source(Source { table, projection, filters, .. }) => {
-            format!("Source {} {:?} {projection:?} {filters:?}", table.identifier, table.options)
-        }
-        Op::Sink(Sink { table, .. }) => format!("Sink {} {:?}", table.identifier, table.options),
-        op => format!("{op:?}"),
+        self.nodes.iter().all(|node| node.op.is_bounded())
     }
 }

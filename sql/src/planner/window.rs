@@ -1,10 +1,10 @@
 //! Recognises an aggregation by window: a group by the `window_start` and `window_end` of a window table function.
 use wiesel_operators::expression::{Expression, Node};
 use wiesel_operators::types::{LogicalType, RowField, TimeAttribute, TypeKind};
-use wiesel_proto::WindowProperty;
+use wiesel_proto::{WindowPhase, WindowProperty};
 
 use super::expressions::{columns, identity};
-use super::physical::WindowAggregate;
+use super::operators::WindowAggregate;
 use crate::rel::{Aggregate, Rel, RelNode, Window};
 
 /// An aggregation by window over raw rows, and where the query's columns are in what it gives.
@@ -129,6 +129,7 @@ pub(crate) fn recognize(
     let property_fields = properties.iter().map(|property| below.fields[width + property].clone());
     let all_fields = key_fields.chain(fields[keys.len()..].iter().cloned()).chain(property_fields).collect();
     let aggregate = WindowAggregate {
+        phase: WindowPhase::Single,
         input: builder.fields.clone(),
         keys: new_keys,
         aggregates,

@@ -1,6 +1,7 @@
 //! `EXPLAIN JSON_EXECUTION_PLAN`: the operators that run and how rows come to them.
 use serde_json::{Value, json};
 use wiesel_proto as proto;
+use wiesel_proto::operator_spec::Kind;
 
 /// The plan of a job graph, as Flink's web pages and `flink info` read it.
 pub(crate) fn execution_plan(graph: &proto::JobGraph) -> String {
@@ -29,9 +30,16 @@ pub(crate) fn execution_plan(graph: &proto::JobGraph) -> String {
                 edges.map(|edge| predecessor(last(edge), edge.partitioner().as_str_name())).collect()
             };
             let pact = match operator.kind {
-                Some(proto::operator_spec::Kind::Source(_)) => "Data Source",
-                Some(proto::operator_spec::Kind::Sink(_) | proto::operator_spec::Kind::CollectSink(_)) => "Data Sink",
-                _ => "Operator",
+                Some(Kind::Source(_)) => "Data Source",
+                Some(Kind::Sink(_) | Kind::CollectSink(_)) => "Data Sink",
+                Some(
+                    Kind::Calc(_)
+                    | Kind::WatermarkAssigner(_)
+                    | Kind::GroupAggregate(_)
+                    | Kind::WindowAggregate(_)
+                    | Kind::WindowTableFunction(_),
+                )
+                | None => "Operator",
             };
             let mut node = json!({
                 "id": firsts[index] + position,

@@ -18,7 +18,7 @@ pub(super) fn explain(rel: &Rel, end: &End) -> String {
             tree::line(&mut lines, "", &sink);
             tree::child(&mut lines, "", true, |lines, own, below| write(rel, lines, own, below));
         }
-        _ => write(rel, &mut lines, "", ""),
+        End::None | End::Collect => write(rel, &mut lines, "", ""),
     }
     lines
 }

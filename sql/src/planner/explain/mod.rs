@@ -1,16 +1,16 @@
 //! EXPLAIN: a plan as text, laid out as Flink lays it out; and the names of operators.
-mod attributes;
-mod expression;
+pub(super) mod attributes;
+pub(super) mod expression;
 mod json;
 mod logical;
-mod operators;
 mod tree;
 
 use expression::Style;
 pub(crate) use json::execution_plan;
 
 use super::End;
-use super::physical::{Changes, NodeId, Op, Plan};
+use super::operators::Edge;
+use super::physical::{Changes, NodeId, Plan};
 use crate::rel::Rel;
 
 /// The three sections of EXPLAIN. `changelog`: the physical plan shows the changes of each operator.
@@ -28,11 +28,10 @@ pub(crate) fn explain(queries: &[(Rel, End)], plan: &Plan, changelog: bool) -> S
 fn physical(plan: &Plan, root: NodeId, changelog: bool) -> String {
     fn write(plan: &Plan, id: NodeId, changelog: bool, lines: &mut String, own: &str, below: &str) {
         let node = &plan.nodes[id];
-        let mut text = operators::describe(plan, id, Style::Physical);
+        let mut text = describe(plan, id);
         if changelog {
             text.pop();
-            let mode =
-                if matches!(node.op, Op::Sink(_) | Op::Collect) { "NONE".to_owned() } else { mode(node.changes) };
+            let mode = if node.op.is_sink() { "NONE".to_owned() } else { mode(node.changes) };
             text.push_str(&format!(", changelogMode=[{mode}])"));
         }
         tree::line(lines, own, &text);
@@ -57,7 +56,7 @@ fn execution(plan: &Plan) -> String {
             if let Some(found) = self.reused.iter().position(|other| *other == id) {
                 return tree::line(lines, own, &format!("Reused(reference_id=[{}])", found + 1));
             }
-            let mut text = operators::describe(self.plan, id, Style::Execution);
+            let mut text = describe_as_executed(self.plan, id);
             if self.readers[id] > 1 {
                 self.reused.push(id);
                 text.push_str(&format!("(reuse_id=[{}])", self.reused.len()));
@@ -88,19 +87,19 @@ fn mode(changes: Changes) -> String {
 
 /// An operator with its attributes, for messages.
 pub(super) fn describe(plan: &Plan, id: NodeId) -> String {
-    operators::describe(plan, id, Style::Physical)
+    plan.nodes[id].op.describe(&plan.place(id), Style::Physical)
 }
 
 /// An operator with its attributes, as the execution plan shows it.
 pub(super) fn describe_as_executed(plan: &Plan, id: NodeId) -> String {
-    operators::describe(plan, id, Style::Execution)
+    plan.nodes[id].op.describe(&plan.place(id), Style::Execution)
 }
 
 /// The number of each operator, inputs first; unions have none.
 pub(super) fn numbers(plan: &Plan) -> Vec<usize> {
     let mut next = 0;
     let number = |node: &super::physical::PlanNode| {
-        next += usize::from(!matches!(node.op, Op::Union));
+        next += usize::from(!matches!(node.op.edge(), Some(Edge::Union)));
         next
     };
     plan.nodes.iter().map(number).collect()
@@ -108,16 +107,5 @@ pub(super) fn numbers(plan: &Plan) -> Vec<usize> {
 
 /// The name of an operator, such as `Calc[3]`.
 pub(super) fn name(plan: &Plan, id: NodeId, numbers: &[usize]) -> String {
-    let number = numbers[id];
-    match &plan.nodes[id].op {
-        Op::Source(source) => format!("Source: {}[{number}]", source.table.identifier.object),
-        Op::Values(_) => format!("Source: Values[{number}]"),
-        Op::Sink(sink) => format!("Sink: {}[{number}]", sink.table.identifier.object),
-        Op::Collect => "Sink: Collect table sink".to_owned(),
-        _ => {
-            let described = describe_as_executed(plan, id);
-            let kind = described.split('(').next().unwrap_or_default();
-            format!("{kind}[{number}]")
-        }
-    }
+    plan.nodes[id].op.name(numbers[id])
 }

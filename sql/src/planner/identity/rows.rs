@@ -33,6 +33,13 @@ pub(crate) struct Identity {
     pub columns: Vec<Id>,
 }
 
+impl Identity {
+    /// The beginning of the uid of an operator that is known by all that it gives.
+    pub fn digest(&self, operator: &str) -> Digest {
+        Digest::new(operator).id(self.rows.id()).ids(self.columns.iter().copied())
+    }
+}
+
 /// A field of a row, by its name: where it stands does not matter.
 pub(crate) fn named(of: Id, name: &str) -> Id {
     Digest::new("field").id(of).text(name).finish()

@@ -1,0 +1,136 @@
+//! Physical operators: one file each, with all that the planner asks of it.
+//!
+//! Invariant: what an operator does is asked of it, through [`PhysicalOperator`], and nowhere told by which one it is. So a new
+//! one is a file of its own and the place in `convert` that adds it.
+use std::fmt::Debug;
+
+use wiesel_operators::expression::Expression;
+use wiesel_operators::types::RowField;
+use wiesel_proto::operator_spec::Kind;
+
+use super::explain::expression::Style;
+use super::identity::{Id, Identity};
+use super::options::PlannerOptions;
+use super::physical::{Changes, Place};
+use crate::error::{Error, Result};
+
+mod calc;
+mod collect;
+mod exchange;
+mod group_aggregate;
+mod sink;
+mod source;
+mod union;
+mod values;
+mod watermark_assigner;
+mod window_aggregate;
+mod window_table_function;
+
+pub(crate) use calc::Calc;
+pub(crate) use collect::Collect;
+pub(crate) use exchange::{Distribution, Exchange};
+pub(crate) use group_aggregate::GroupAggregate;
+pub(crate) use sink::Sink;
+pub(crate) use source::Source;
+pub(crate) use union::Union;
+pub(crate) use values::Values;
+pub(crate) use watermark_assigner::WatermarkAssigner;
+pub(crate) use window_aggregate::WindowAggregate;
+pub(crate) use window_table_function::WindowTableFunction;
+
+/// What is an edge where the job runs, and no operator.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Edge<'a> {
+    /// Rows go to where this sends them.
+    Exchange(&'a Distribution),
+    /// Rows of several inputs come into one.
+    Union,
+}
+
+/// An operator of the stream plan.
+///
+/// Where it is asked about what it gets, it is told of each of its inputs, in their order: there are as many as it was added with.
+/// What has a default below is right for all, or refuses.
+pub(crate) trait PhysicalOperator: Debug {
+    // The plan.
+
+    /// All its expressions, those that become values of a table among them: what is not checked here fails, or overflows a
+    /// stack, where it runs.
+    fn expressions(&self) -> Vec<&Expression>;
+
+    /// Whether two equal operators over equal inputs may be one: they write nothing and compute nothing at random.
+    fn is_shareable(&self) -> bool;
+
+    /// What it does, as text that is equal for equal operators.
+    fn digest(&self) -> String {
+        format!("{self:?}")
+    }
+
+    // Changes.
+
+    /// The changes that it produces of what its inputs produce. Whether it gives -U is settled later.
+    fn produces(&self, inputs: &[Changes]) -> Changes;
+
+    /// As what messages know an operator that takes inserts only; none takes all changes.
+    fn takes_inserts_only(&self) -> Option<String>;
+
+    /// Whether it only passes on the changes of its inputs.
+    fn passes_changes_on(&self) -> bool;
+
+    /// Whether it needs the -U of an input's updates; `wanted`: one of its own readers does.
+    fn wants_before(&self, input: usize, wanted: bool) -> bool;
+
+    /// Whether it gives a -U before each +U; `given`: an input does, `wanted`: a reader needs it.
+    fn gives_before(&self, produced: Changes, given: bool, wanted: bool) -> bool;
+
+    // The job graph.
+
+    /// What it is there, if it does not run.
+    fn edge(&self) -> Option<Edge<'_>>;
+
+    /// Its message; none of an edge.
+    fn spec(&self, place: &Place<'_>, options: &PlannerOptions) -> Option<Kind>;
+
+    /// How many subtasks it has; `inherited`: as many as its inputs bind it to.
+    fn parallelism(&self, inherited: u32, options: &PlannerOptions) -> u32;
+
+    /// The parallelism to which it binds its readers; `own`: that which it has itself.
+    fn binds_readers_to(&self, own: u32, options: &PlannerOptions) -> u32;
+
+    /// Whether it ends by itself, as far as it is up to it.
+    fn is_bounded(&self) -> bool;
+
+    /// The columns of its input by which the changes of a row come to the same of its subtasks, in order, where there are not as
+    /// many as of the operator before it.
+    ///
+    /// # Errors
+    /// There are none that could be used.
+    fn keys_of_changes(&self, from: u32, to: u32) -> Result<Vec<usize>> {
+        let message = format!("changes that go from {from} to {to} subtasks without a key");
+        Err(Error::Unsupported { message, location: None })
+    }
+
+    // Identity.
+
+    /// Which rows it gives, and what each of its columns (`fields`) holds.
+    fn identity(&self, inputs: &[&Identity], fields: &[RowField]) -> Identity;
+
+    /// The uid that it has if no other operator has it; `given` is its own identity.
+    fn uid(&self, inputs: &[&Identity], given: &Identity) -> Id;
+
+    /// What tells it apart from operators with the same uid, before it is asked where its results go: all of its columns.
+    fn distinction(&self, given: &Identity) -> Vec<Id> {
+        given.columns.clone()
+    }
+
+    // EXPLAIN.
+
+    /// Its name and its attributes.
+    fn describe(&self, place: &Place<'_>, style: Style) -> String;
+
+    /// Its name in the job graph, such as `Calc[3]`.
+    fn name(&self, number: usize) -> String;
+
+    /// Whether rows end here: then it gives no changes, not even inserts.
+    fn is_sink(&self) -> bool;
+}
