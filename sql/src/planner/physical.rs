@@ -15,7 +15,8 @@ pub(crate) struct Plan {
     pub nodes: Vec<PlanNode>,
     /// The sinks, or the query's last operators for EXPLAIN.
     pub roots: Vec<NodeId>,
-    digests: BTreeMap<String, NodeId>,
+    /// What later ones may be, by what they are.
+    shared: BTreeMap<String, NodeId>,
 }
 
 /// An operator of the plan.
@@ -88,13 +89,13 @@ impl<'a> Place<'a> {
 impl Plan {
     /// Adds an operator, or finds the equal one that is there already.
     pub fn add(&mut self, op: impl PhysicalOperator + 'static, inputs: Vec<NodeId>, fields: Vec<RowField>) -> NodeId {
-        let digest = op.is_shareable().then(|| format!("{}|{inputs:?}|{fields:?}", op.digest()));
-        if let Some(found) = digest.as_ref().and_then(|digest| self.digests.get(digest)) {
+        let key = op.sharing_key().map(|own| format!("{own}|{inputs:?}|{fields:?}"));
+        if let Some(found) = key.as_ref().and_then(|key| self.shared.get(key)) {
             return *found;
         }
         let id = self.add_alone(op, inputs, fields);
-        if let Some(digest) = digest {
-            self.digests.insert(digest, id);
+        if let Some(key) = key {
+            self.shared.insert(key, id);
         }
         id
     }
@@ -112,7 +113,7 @@ impl Plan {
 
     /// Forgets what could be shared: what is added from now on stands for itself.
     pub fn stop_sharing(&mut self) {
-        self.digests.clear();
+        self.shared.clear();
     }
 
     /// Where an operator stands.

@@ -328,6 +328,32 @@ fn a_union_with_itself_keeps_its_edges_apart() {
     assert_eq!(pairs.len(), graph.edges.len());
 }
 
+/// Failed before: operators were compared by a text in which a null and an empty text, and lists of one and of two texts, are
+/// alike. So a member of the union gave the rows of another.
+#[test]
+fn constants_that_only_look_alike_are_not_shared() {
+    let list = |texts: &[Option<&str>]| {
+        let texts: Vec<_> = texts.iter().map(|text| ScalarValue::Utf8View(text.map(str::to_owned))).collect();
+        let list = ScalarValue::new_list_nullable(&texts, &arrow::datatypes::DataType::Utf8View);
+        Expression::literal(ScalarValue::List(list), TypeKind::Array(Box::new(string())).not_null())
+    };
+    let lists =
+        [list(&[Some(""), None]), list(&[None, Some("")]), list(&[Some("a, b")]), list(&[Some("a"), Some("b")])];
+    let sides: Vec<Rel> = lists.iter().map(|list| project(flights(), &[("texts", list.clone())])).collect();
+    let fields = sides[0].fields.clone();
+    let union = Rel { node: RelNode::Union(sides), fields };
+    let graph = graph_of(vec![(union, End::Collect)], &context());
+    let operators = graph.vertices.iter().flat_map(|vertex| &vertex.operators);
+    let projections: Vec<_> = operators
+        .filter_map(|operator| match &operator.kind {
+            Some(proto::operator_spec::Kind::Calc(calc)) => Some(calc.projection.clone()),
+            _ => None,
+        })
+        .collect();
+    let expected: Vec<Vec<proto::Expression>> = lists.iter().map(|list| vec![list.into()]).collect();
+    assert!(expected.iter().all(|list| projections.contains(list)), "{projections:?}");
+}
+
 #[test]
 fn fields_of_rows_are_read_alone() {
     let time = || TypeKind::Timestamp(3, TimeAttribute::Regular).nullable();

@@ -10,7 +10,7 @@ use super::super::expressions::{conjuncts, is_deterministic};
 use super::super::identity::{Id, Identity, expression};
 use super::super::options::PlannerOptions;
 use super::super::physical::{Changes, Place};
-use super::{Edge, PhysicalOperator};
+use super::{Edge, PhysicalOperator, written};
 
 /// A condition and a projection over the same input.
 #[derive(Debug)]
@@ -24,8 +24,9 @@ impl PhysicalOperator for Calc {
         self.condition.iter().chain(&self.projection).collect()
     }
 
-    fn is_shareable(&self) -> bool {
-        self.expressions().into_iter().all(is_deterministic)
+    fn sharing_key(&self) -> Option<String> {
+        let deterministic = self.expressions().into_iter().all(is_deterministic);
+        deterministic.then(|| format!("Calc {} {}", written(&self.condition), written(&self.projection)))
     }
 
     fn produces(&self, inputs: &[Changes]) -> Changes {

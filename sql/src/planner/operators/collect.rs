@@ -20,8 +20,8 @@ impl PhysicalOperator for Collect {
         Vec::new()
     }
 
-    fn is_shareable(&self) -> bool {
-        false
+    fn sharing_key(&self) -> Option<String> {
+        None
     }
 
     fn produces(&self, _: &[Changes]) -> Changes {

@@ -30,8 +30,8 @@ impl PhysicalOperator for Exchange {
         Vec::new()
     }
 
-    fn is_shareable(&self) -> bool {
-        true
+    fn sharing_key(&self) -> Option<String> {
+        Some(format!("{self:?}"))
     }
 
     fn produces(&self, inputs: &[Changes]) -> Changes {

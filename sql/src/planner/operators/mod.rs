@@ -6,6 +6,7 @@ use std::fmt::Debug;
 
 use wiesel_operators::expression::Expression;
 use wiesel_operators::types::RowField;
+use wiesel_proto as proto;
 use wiesel_proto::operator_spec::Kind;
 
 use super::explain::expression::Style;
@@ -58,13 +59,9 @@ pub(crate) trait PhysicalOperator: Debug {
     /// stack, where it runs.
     fn expressions(&self) -> Vec<&Expression>;
 
-    /// Whether two equal operators over equal inputs may be one: they write nothing and compute nothing at random.
-    fn is_shareable(&self) -> bool;
-
-    /// What it does, as text that is equal for equal operators.
-    fn digest(&self) -> String {
-        format!("{self:?}")
-    }
+    /// What it does, as text that equal operators have and others do not: over equal inputs those are one. None if it stands for
+    /// itself, because it writes something or computes something at random.
+    fn sharing_key(&self) -> Option<String>;
 
     // Changes.
 
@@ -133,4 +130,11 @@ pub(crate) trait PhysicalOperator: Debug {
 
     /// Whether rows end here: then it gives no changes, not even inserts.
     fn is_sink(&self) -> bool;
+}
+
+/// Expressions as text that equal ones have and others do not: that of their messages. The text of a library's constants is no
+/// such: it has a null and an empty text, and `['a', 'b']` and `['a, b']`, alike.
+fn written<'a>(expressions: impl IntoIterator<Item = &'a Expression>) -> String {
+    let messages: Vec<proto::Expression> = expressions.into_iter().map(proto::Expression::from).collect();
+    format!("{messages:?}")
 }

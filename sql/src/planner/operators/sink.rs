@@ -56,8 +56,8 @@ impl PhysicalOperator for Sink {
         Vec::new()
     }
 
-    fn is_shareable(&self) -> bool {
-        false
+    fn sharing_key(&self) -> Option<String> {
+        None
     }
 
     fn produces(&self, _: &[Changes]) -> Changes {

@@ -14,7 +14,7 @@ use super::super::identity::{Digest, Id, Identity, Rows, column, expression, fie
 use super::super::options::PlannerOptions;
 use super::super::physical::{Changes, Place};
 use super::super::specs::indexes;
-use super::{Edge, PhysicalOperator};
+use super::{Edge, PhysicalOperator, written};
 use crate::catalog::ResolvedTable;
 
 /// A table to read.
@@ -35,13 +35,9 @@ impl PhysicalOperator for Source {
         self.filters.iter().collect()
     }
 
-    fn is_shareable(&self) -> bool {
-        true
-    }
-
-    fn digest(&self) -> String {
+    fn sharing_key(&self) -> Option<String> {
         let Self { table, projection, filters, .. } = self;
-        format!("Source {} {:?} {projection:?} {filters:?}", table.identifier, table.options)
+        Some(format!("Source {:?} {:?} {projection:?} {}", table.identifier, table.options, written(filters)))
     }
 
     fn produces(&self, _: &[Changes]) -> Changes {

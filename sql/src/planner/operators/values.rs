@@ -11,7 +11,7 @@ use super::super::explain::expression::{Style, type_name};
 use super::super::identity::{Digest, Id, Identity, Rows, column, expression};
 use super::super::options::PlannerOptions;
 use super::super::physical::{Changes, Place};
-use super::{Edge, PhysicalOperator};
+use super::{Edge, PhysicalOperator, written};
 
 /// The connector of constant rows; no table can name it.
 const CONNECTOR: &str = "values";
@@ -27,8 +27,8 @@ impl PhysicalOperator for Values {
         self.rows.iter().flatten().collect()
     }
 
-    fn is_shareable(&self) -> bool {
-        true
+    fn sharing_key(&self) -> Option<String> {
+        Some(format!("Values {:?}", self.rows.iter().map(written).collect::<Vec<_>>()))
     }
 
     fn produces(&self, _: &[Changes]) -> Changes {

@@ -9,7 +9,7 @@ use super::super::explain::expression::{Style, text};
 use super::super::identity::{Id, Identity};
 use super::super::options::PlannerOptions;
 use super::super::physical::{Changes, Place};
-use super::{Edge, PhysicalOperator};
+use super::{Edge, PhysicalOperator, written};
 
 /// A rowtime and the watermark of a row.
 #[derive(Debug)]
@@ -23,8 +23,8 @@ impl PhysicalOperator for WatermarkAssigner {
         vec![&self.watermark]
     }
 
-    fn is_shareable(&self) -> bool {
-        true
+    fn sharing_key(&self) -> Option<String> {
+        Some(format!("WatermarkAssigner {} {}", self.rowtime, written([&self.watermark])))
     }
 
     fn produces(&self, _: &[Changes]) -> Changes {

@@ -66,8 +66,8 @@ impl PhysicalOperator for WindowAggregate {
         Vec::new()
     }
 
-    fn is_shareable(&self) -> bool {
-        true
+    fn sharing_key(&self) -> Option<String> {
+        Some(format!("{self:?}"))
     }
 
     fn produces(&self, _: &[Changes]) -> Changes {

@@ -25,8 +25,8 @@ impl PhysicalOperator for WindowTableFunction {
         Vec::new()
     }
 
-    fn is_shareable(&self) -> bool {
-        true
+    fn sharing_key(&self) -> Option<String> {
+        Some(format!("{self:?}"))
     }
 
     fn produces(&self, _: &[Changes]) -> Changes {

@@ -8,14 +8,14 @@ use wiesel_operators::types::RowField;
 use super::super::expressions::{Path, conjunction, conjuncts, field, substitute};
 use super::super::source::describe;
 use super::{filter, rewrite_inputs};
-use crate::catalog::ResolvedTable;
+use crate::catalog::{ObjectIdentifier, ResolvedTable};
 use crate::rel::{Rel, RelNode};
 
 /// A table as a job reads it: two tables with equal names and options are one.
-type TableKey = (String, BTreeMap<String, String>);
+type TableKey = (ObjectIdentifier, BTreeMap<String, String>);
 
 fn key(table: &ResolvedTable) -> TableKey {
-    (table.identifier.to_string(), table.options.clone())
+    (table.identifier.clone(), table.options.clone())
 }
 
 /// Where a job reads a table several times with different columns, all read the columns of all; each takes its own.
