@@ -11,9 +11,12 @@ impl Digest {
         Self(Vec::new()).text(kind)
     }
 
-    pub fn text(mut self, text: &str) -> Self {
-        self.0.extend_from_slice(&(text.len() as u32).to_le_bytes());
-        self.fixed(text.as_bytes())
+    pub fn text(self, text: &str) -> Self {
+        self.bytes(text.as_bytes())
+    }
+
+    pub fn bytes(self, bytes: &[u8]) -> Self {
+        self.fixed(&(bytes.len() as u32).to_le_bytes()).fixed(bytes)
     }
 
     pub fn number(self, number: i64) -> Self {

@@ -19,7 +19,7 @@ mod rows;
 pub(super) use digest::{Digest, Id};
 pub(super) use expression::expression;
 pub(super) use groups::{aggregated, grouped, groups, windows};
-pub(super) use rows::{Identity, Rows, column, field_of, named};
+pub(super) use rows::{Identity, Rows, column, field_of, named, table_name};
 
 use super::physical::{NodeId, Plan, PlanNode};
 use crate::error::{Error, Result};

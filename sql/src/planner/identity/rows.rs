@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use wiesel_operators::types::{RowField, TypeKind};
 
 use super::digest::{Digest, Id};
+use crate::catalog::ObjectIdentifier;
 
 /// Which rows there are, whatever columns they have.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,6 +41,15 @@ impl Identity {
     }
 }
 
+/// The name of a table, as no other table has it: parts with a dot in them are quoted.
+pub(crate) fn table_name(table: &ObjectIdentifier) -> String {
+    let parts = [&table.catalog, &table.database, &table.object];
+    match parts.iter().any(|part| part.contains(['.', '`'])) {
+        true => parts.map(|part| format!("`{}`", part.replace('`', "``"))).join("."),
+        false => table.to_string(),
+    }
+}
+
 /// A field of a row, by its name: where it stands does not matter.
 pub(crate) fn named(of: Id, name: &str) -> Id {
     Digest::new("field").id(of).text(name).finish()
@@ -55,5 +65,23 @@ pub(crate) fn field_of(kind: &TypeKind, index: usize) -> Option<&RowField> {
     match kind {
         TypeKind::Row(fields) => fields.get(index),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Failed before: they had the same name, and with it each other's state.
+    #[test]
+    fn a_dot_in_a_name_does_not_make_it_that_of_another_table() {
+        let name = |database: &str, object: &str| {
+            let [catalog, database, object] = ["default_catalog", database, object].map(str::to_owned);
+            table_name(&ObjectIdentifier { catalog, database, object })
+        };
+        assert_eq!(name("shop", "orders"), "default_catalog.shop.orders");
+        assert_eq!(name("shop.old", "orders"), "`default_catalog`.`shop.old`.`orders`");
+        assert_ne!(name("shop.old", "orders"), name("shop", "old.orders"));
+        assert_ne!(name("a`.`b", "c"), name("a", "b`.`c"));
     }
 }

@@ -9,7 +9,7 @@ use wiesel_proto::operator_spec::Kind;
 
 use super::super::explain::attributes::names;
 use super::super::explain::expression::Style;
-use super::super::identity::{Digest, Id, Identity};
+use super::super::identity::{Digest, Id, Identity, table_name};
 use super::super::options::PlannerOptions;
 use super::super::physical::{Changes, Place};
 use super::super::specs::indexes;
@@ -133,7 +133,7 @@ impl PhysicalOperator for Sink {
     }
 
     fn uid(&self, _: &[&Identity], given: &Identity) -> Id {
-        Digest::new("Sink").text(&self.table.identifier.to_string()).id(given.rows.id()).finish()
+        Digest::new("Sink").text(&table_name(&self.table.identifier)).id(given.rows.id()).finish()
     }
 
     fn describe(&self, place: &Place<'_>, _: Style) -> String {

@@ -10,7 +10,7 @@ use wiesel_proto::operator_spec::Kind;
 use super::super::explain::attributes::{join, names, path};
 use super::super::explain::expression::{Style, text};
 use super::super::expressions::{Path, conjuncts};
-use super::super::identity::{Digest, Id, Identity, Rows, column, expression, field_of, named};
+use super::super::identity::{Digest, Id, Identity, Rows, column, expression, field_of, named, table_name};
 use super::super::options::PlannerOptions;
 use super::super::physical::{Changes, Place};
 use super::super::specs::indexes;
@@ -96,7 +96,7 @@ impl PhysicalOperator for Source {
     }
 
     fn identity(&self, _: &[&Identity], _: &[RowField]) -> Identity {
-        let table = Digest::new("table").text(&self.table.identifier.to_string()).finish();
+        let table = Digest::new("table").text(&table_name(&self.table.identifier)).finish();
         let physical = |index: usize| match self.table.physical.get(index) {
             Some(field) => named(table, &field.name),
             None => column(table, index as i64),
@@ -119,7 +119,7 @@ impl PhysicalOperator for Source {
     }
 
     fn uid(&self, _: &[&Identity], _: &Identity) -> Id {
-        Digest::new("Source").text(&self.table.identifier.to_string()).finish()
+        Digest::new("Source").text(&table_name(&self.table.identifier)).finish()
     }
 
     /// The conditions that it applies and its options.
