@@ -1,5 +1,5 @@
 //! What a submitted job graph must be before anything is started for it.
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use prost::Message;
 use wiesel_common::id::{JobId, OperatorId, VertexId};
@@ -77,8 +77,27 @@ pub fn validate(graph: &mut proto::JobGraph) -> Result<Validated, String> {
             ));
         }
     }
+    inputs_are_numbered(graph)?;
     readable(graph)?;
     Ok(Validated { job_id, derived_max_parallelism })
+}
+
+/// Whether the inputs of each vertex are numbered from 0 on. A task keeps something for each up to the highest, and waits for the
+/// watermark of each.
+fn inputs_are_numbered(graph: &proto::JobGraph) -> Result<(), String> {
+    let mut inputs = vec![BTreeSet::new(); graph.vertices.len()];
+    for edge in &graph.edges {
+        inputs[edge.target as usize].insert(edge.target_input);
+    }
+    for (vertex, inputs) in graph.vertices.iter().zip(&inputs) {
+        if let Some((missing, _)) = (0u32..).zip(inputs).find(|(number, input)| number != *input) {
+            return Err(format!(
+                "the edges into vertex `{}` leave out its input {missing}: inputs are numbered from 0 on",
+                vertex.name
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// Names are for people: vertices, operators and their state are found by ids, which stay as they are.
@@ -189,6 +208,12 @@ mod tests {
         assert!(broken(|graph| graph.vertices[0].max_parallelism = 1).contains("max parallelism"));
         assert!(broken(|graph| graph.edges[0].target = 5).contains("edge"));
         assert!(broken(|graph| graph.edges[0].source = 1).contains("edge"));
+        // Before, each of its tasks kept something for each of four thousand million inputs.
+        assert!(broken(|graph| graph.edges[0].target_input = u32::MAX).contains("leave out its input 0"));
+        assert!(
+            broken(|graph| graph.edges.push(proto::JobEdge { target_input: 2, ..graph.edges[0].clone() }))
+                .contains("input 1")
+        );
     }
 
     /// With a type of so many types within each other, in what an operator gives, or a level deeper in what it takes.

@@ -20,6 +20,8 @@ use crate::error::Result;
 struct Link {
     source: NodeId,
     target: NodeId,
+    /// Which input of the target it is.
+    input: usize,
     partitioner: proto::Partitioner,
     keys: Vec<u32>,
 }
@@ -91,7 +93,7 @@ pub(crate) fn job_graph(
     let edges = links.iter().filter(crosses).map(|link| proto::JobEdge {
         source: vertex_of[link.source] as u32,
         target: vertex_of[link.target] as u32,
-        target_input: 0,
+        target_input: link.input as u32,
         partitioner: link.partitioner.into(),
         keys: link.keys.clone(),
         schema: Some(schema_to_proto(&plan.nodes[link.source].fields)),
@@ -126,8 +128,8 @@ fn links(plan: &Plan, parallelism: &[u32]) -> Result<Vec<Link>> {
         if node.op.edge().is_some() {
             continue;
         }
-        for input in &node.inputs {
-            for (source, distribution) in producers(plan, *input) {
+        for (input, behind) in node.inputs.iter().enumerate() {
+            for (source, distribution) in producers(plan, *behind) {
                 let equal = parallelism[source] == parallelism[target];
                 let (partitioner, keys) = match distribution {
                     Some(Distribution::Hash(keys)) => (proto::Partitioner::Hash, indexes(&keys)),
@@ -135,7 +137,7 @@ fn links(plan: &Plan, parallelism: &[u32]) -> Result<Vec<Link>> {
                     None if equal => (proto::Partitioner::Forward, Vec::new()),
                     None => spread(plan, source, target, parallelism)?,
                 };
-                links.push(Link { source, target, partitioner, keys });
+                links.push(Link { source, target, input, partitioner, keys });
             }
         }
     }

@@ -13,6 +13,8 @@ use super::*;
 use crate::catalog::{ObjectIdentifier, ResolvedColumn, ResolvedColumnKind};
 use crate::rel::{Aggregate, RelNode, Window};
 
+mod two_inputs;
+
 fn configuration(pairs: &[(&str, &str)]) -> Configuration {
     let mut configuration = Configuration::default();
     configuration.set("parallelism.default", "2");

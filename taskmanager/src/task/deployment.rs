@@ -1,4 +1,5 @@
 //! From a deployment of the JobMaster to tasks that are ready to start.
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -124,7 +125,8 @@ impl Deployment {
         let unaligned = configuration.get(&checkpointing::UNALIGNED)?;
         let interval = configuration.get_optional(&checkpointing::INTERVAL)?.unwrap_or_default();
         let checkpoints_after_finish = !interval.is_zero() && configuration.get(&checkpointing::AFTER_TASKS_FINISH)?;
-        let edges = graph.edges.iter().map(|edge| read_edge(&graph, edge)).collect::<Result<_, _>>()?;
+        let edges = graph.edges.iter().map(|edge| read_edge(&graph, edge)).collect::<Result<Vec<_>, _>>()?;
+        check_inputs(&graph, &edges)?;
         Ok(Self {
             job,
             graph: Arc::new(graph),
@@ -278,6 +280,22 @@ fn read_edge(graph: &proto::JobGraph, edge: &proto::JobEdge) -> Result<Edge, Ref
         schema,
         changelog: edge.changelog,
     })
+}
+
+/// Whether the edges into each vertex number its inputs from 0 on: a task keeps something for each up to the highest, and waits for
+/// the watermark of each.
+fn check_inputs(graph: &proto::JobGraph, edges: &[Edge]) -> Result<(), Refusal> {
+    let mut inputs: BTreeMap<usize, BTreeSet<usize>> = BTreeMap::new();
+    for edge in edges {
+        inputs.entry(edge.target).or_default().insert(edge.input);
+    }
+    for (target, inputs) in inputs {
+        if let Some((missing, _)) = inputs.iter().enumerate().find(|(number, input)| number != *input) {
+            let name = &graph.vertices[target].name;
+            return Err(malformed(format!("the edges into `{name}` leave out its input {missing}")));
+        }
+    }
+    Ok(())
 }
 
 fn flush(configuration: &Configuration) -> Result<Flush, Refusal> {
