@@ -47,96 +47,115 @@ impl Rel {
             extent.relations += 1;
             extent.depth = extent.depth.max(level);
             extent.parts += rel.fields.iter().map(|field| field.data_type.parts()).sum::<usize>();
-            extent.parts += rel.node.expressions().map(Expression::weight).sum::<usize>();
-            match &rel.node {
-                RelNode::Scan(_) | RelNode::Source { .. } | RelNode::Values(_) => {}
-                RelNode::Project { input, .. }
-                | RelNode::Filter { input, .. }
-                | RelNode::WatermarkAssigner { input, .. }
-                | RelNode::Aggregate { input, .. }
-                | RelNode::WindowTableFunction { input, .. } => waiting.push((input, level + 1)),
-                RelNode::Union(inputs) => waiting.extend(inputs.iter().map(|input| (input, level + 1))),
-            }
+            extent.parts += rel.node.relation().expressions().into_iter().map(Expression::weight).sum::<usize>();
+            waiting.extend(rel.node.relation().inputs().into_iter().map(|input| (input, level + 1)));
         }
         extent
     }
 }
 
-impl RelNode {
-    /// Its own expressions.
-    fn expressions(&self) -> Box<dyn Iterator<Item = &Expression> + '_> {
-        match self {
-            Self::Values(rows) => Box::new(rows.iter().flatten()),
-            Self::Project { expressions, .. } | Self::Source { filters: expressions, .. } => {
-                Box::new(expressions.iter())
-            }
-            Self::Filter { condition: expression, .. } | Self::WatermarkAssigner { watermark: expression, .. } => {
-                Box::new(std::iter::once(expression))
-            }
-            Self::Scan(_) | Self::Aggregate { .. } | Self::WindowTableFunction { .. } | Self::Union(_) => {
-                Box::new(std::iter::empty())
-            }
-        }
-    }
-}
-
-/// The operators.
+/// The operators. What the planner does with each of them is in a file of its own: `planner/relations`.
 #[derive(Clone, Debug)]
 pub enum RelNode {
     /// The physical columns of a table.
-    Scan(Arc<ResolvedTable>),
-    /// What is read of a table: columns, or fields inside them, in the order of [`Rel::fields`]. The planner makes it.
-    Source {
-        /// The table.
-        table: Arc<ResolvedTable>,
-        /// Paths into its physical columns.
-        projection: Vec<Vec<usize>>,
-        /// Conditions over the table's physical columns that the source applies itself.
-        filters: Vec<Expression>,
-    },
+    Scan(LogicalTableScan),
+    /// What is read of a table. The planner makes it of a scan.
+    Source(LogicalSource),
     /// Constant rows.
-    Values(Vec<Vec<Expression>>),
-    /// Expressions over the input; the names are in [`Rel::fields`].
-    Project {
-        /// Rows.
-        input: Box<Rel>,
-        /// One a column.
-        expressions: Vec<Expression>,
-    },
-    /// Rows for which the condition is true.
-    Filter {
-        /// Rows.
-        input: Box<Rel>,
-        /// A BOOLEAN.
-        condition: Expression,
-    },
+    Values(LogicalValues),
+    /// Expressions over the input.
+    Project(LogicalProject),
+    /// Rows for which a condition is true.
+    Filter(LogicalFilter),
     /// Declares a column of the input its rowtime.
-    WatermarkAssigner {
-        /// Rows.
-        input: Box<Rel>,
-        /// The column.
-        rowtime: usize,
-        /// The watermark of a row, over the input.
-        watermark: Expression,
-    },
-    /// Groups: the keys, then the aggregates. `SELECT DISTINCT` is one without aggregates.
-    Aggregate {
-        /// Rows; keys, arguments and filters are columns of it (a projection below computes them).
-        input: Box<Rel>,
-        /// Columns of the input.
-        keys: Vec<usize>,
-        /// One a column after the keys.
-        aggregates: Vec<Aggregate>,
-    },
-    /// TUMBLE, HOP, CUMULATE: the input and `window_start`, `window_end`, `window_time`.
-    WindowTableFunction {
-        /// Rows.
-        input: Box<Rel>,
-        /// Which windows.
-        window: Window,
-    },
-    /// All rows of all inputs, which have equal types.
-    Union(Vec<Rel>),
+    WatermarkAssigner(LogicalWatermarkAssigner),
+    /// Groups.
+    Aggregate(LogicalAggregate),
+    /// TUMBLE, HOP, CUMULATE.
+    WindowTableFunction(LogicalWindowTableFunction),
+    /// All rows of all inputs.
+    Union(LogicalUnion),
+}
+
+/// The physical columns of a table.
+#[derive(Clone, Debug)]
+pub struct LogicalTableScan {
+    /// The table.
+    pub table: Arc<ResolvedTable>,
+}
+
+/// Columns of a table, or fields inside them, in the order of [`Rel::fields`].
+#[derive(Clone, Debug)]
+pub struct LogicalSource {
+    /// The table.
+    pub table: Arc<ResolvedTable>,
+    /// Paths into its physical columns.
+    pub projection: Vec<Vec<usize>>,
+    /// Conditions over the table's physical columns that the source applies itself.
+    pub filters: Vec<Expression>,
+}
+
+/// Constant rows.
+#[derive(Clone, Debug)]
+pub struct LogicalValues {
+    /// One expression a column; there may be no column.
+    pub rows: Vec<Vec<Expression>>,
+}
+
+/// Expressions over the input; the names are in [`Rel::fields`].
+#[derive(Clone, Debug)]
+pub struct LogicalProject {
+    /// Rows.
+    pub input: Box<Rel>,
+    /// One a column.
+    pub expressions: Vec<Expression>,
+}
+
+/// Rows for which the condition is true.
+#[derive(Clone, Debug)]
+pub struct LogicalFilter {
+    /// Rows.
+    pub input: Box<Rel>,
+    /// A BOOLEAN.
+    pub condition: Expression,
+}
+
+/// Declares a column of the input its rowtime.
+#[derive(Clone, Debug)]
+pub struct LogicalWatermarkAssigner {
+    /// Rows.
+    pub input: Box<Rel>,
+    /// The column.
+    pub rowtime: usize,
+    /// The watermark of a row, over the input.
+    pub watermark: Expression,
+}
+
+/// Groups: the keys, then the aggregates. `SELECT DISTINCT` is one without aggregates.
+#[derive(Clone, Debug)]
+pub struct LogicalAggregate {
+    /// Rows; keys, arguments and filters are columns of it (a projection below computes them).
+    pub input: Box<Rel>,
+    /// Columns of the input.
+    pub keys: Vec<usize>,
+    /// One a column after the keys.
+    pub aggregates: Vec<Aggregate>,
+}
+
+/// TUMBLE, HOP, CUMULATE: the input and `window_start`, `window_end`, `window_time`.
+#[derive(Clone, Debug)]
+pub struct LogicalWindowTableFunction {
+    /// Rows.
+    pub input: Box<Rel>,
+    /// Which windows.
+    pub window: Window,
+}
+
+/// All rows of all inputs, which have equal types.
+#[derive(Clone, Debug)]
+pub struct LogicalUnion {
+    /// Rows.
+    pub inputs: Vec<Rel>,
 }
 
 /// A call of an aggregate function.

@@ -15,14 +15,15 @@ use super::{CatalogObject, project, suggestion};
 use crate::catalog::{DEFAULT_CATALOG, DEFAULT_DATABASE, ResolvedColumnKind, ResolvedTable};
 use crate::error::{Error, Result};
 use crate::parser::{options_of_hint, reserved};
-use crate::rel::{Rel, RelNode};
+use crate::rel::{LogicalTableScan, LogicalValues, LogicalWatermarkAssigner, Rel, RelNode};
 
 impl QueryAnalyzer<'_> {
     /// The rows of FROM and what their columns are called.
     pub(super) fn from(&mut self, from: &[TableWithJoins]) -> Result<(Rel, Scope)> {
         let table = match from {
             [] => {
-                let one_row = Rel { node: RelNode::Values(vec![Vec::new()]), fields: Vec::new() };
+                let one_row =
+                    Rel { node: RelNode::Values(LogicalValues { rows: vec![Vec::new()] }), fields: Vec::new() };
                 return Ok((one_row, Scope::empty()));
             }
             [table] => table,
@@ -177,7 +178,7 @@ pub(super) fn with_options(table: Arc<ResolvedTable>, options: &[(String, String
 
 /// The rows of a table: what the connector reads, then its computed columns, then its watermark.
 fn scan(table: Arc<ResolvedTable>) -> Rel {
-    let read = Rel { node: RelNode::Scan(table.clone()), fields: table.physical.clone() };
+    let read = Rel { node: RelNode::Scan(LogicalTableScan { table: table.clone() }), fields: table.physical.clone() };
     let columns = table.columns.iter().map(|column| {
         let expression = match &column.kind {
             ResolvedColumnKind::Physical(index) => Expression::input(*index, table.physical[*index].data_type.clone()),
@@ -189,7 +190,11 @@ fn scan(table: Arc<ResolvedTable>) -> Rel {
     let fields: Vec<RowField> = table.columns.iter().map(|column| column.field.clone()).collect();
     match &table.watermark {
         Some((rowtime, watermark)) => Rel {
-            node: RelNode::WatermarkAssigner { input: Box::new(rows), rowtime: *rowtime, watermark: watermark.clone() },
+            node: RelNode::WatermarkAssigner(LogicalWatermarkAssigner {
+                input: Box::new(rows),
+                rowtime: *rowtime,
+                watermark: watermark.clone(),
+            }),
             fields,
         },
         None => Rel { fields, ..rows },

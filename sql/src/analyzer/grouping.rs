@@ -11,7 +11,7 @@ use super::project;
 use super::scope::Scope;
 use crate::error::{Error, Result};
 use crate::functions::{aggregate, refuse_untyped_null};
-use crate::rel::{Aggregate, Rel, RelNode};
+use crate::rel::{Aggregate, LogicalAggregate, Rel, RelNode};
 
 /// Columns from here on stand for aggregate calls until the grouped row is known.
 const AGGREGATES_FROM: usize = 1 << 40;
@@ -125,14 +125,14 @@ pub(super) fn group(input: Rel, keys: &[Expression], calls: &AggregateCalls) -> 
     fields.extend(aggregates.iter().enumerate().map(|(i, aggregate)| {
         wiesel_operators::types::RowField::new(format!("EXPR${i}"), aggregate.data_type.clone())
     }));
-    Rel { node: RelNode::Aggregate { input: Box::new(input), keys: key_columns, aggregates }, fields }
+    Rel { node: RelNode::Aggregate(LogicalAggregate { input: Box::new(input), keys: key_columns, aggregates }), fields }
 }
 
 /// The distinct rows.
 pub(super) fn distinct(input: Rel) -> Rel {
     let fields = input.fields.clone();
     let keys = (0..fields.len()).collect();
-    Rel { node: RelNode::Aggregate { input: Box::new(input), keys, aggregates: Vec::new() }, fields }
+    Rel { node: RelNode::Aggregate(LogicalAggregate { input: Box::new(input), keys, aggregates: Vec::new() }), fields }
 }
 
 /// An expression over the rows that are grouped as one over the grouped row.

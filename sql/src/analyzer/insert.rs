@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::functions::cast::{can_cast, can_cast_implicitly, cast_to, is_within, plain, with_nullable_parts};
 use crate::functions::numeric::is_exact;
 use crate::functions::refuse_untyped_null;
-use crate::rel::{Rel, RelNode};
+use crate::rel::{LogicalProject, Rel, RelNode};
 
 /// The query's rows as rows of the sink.
 pub(super) fn fit(query: Rel, insert: &Insert, sink: &ResolvedTable) -> Result<Rel> {
@@ -65,7 +65,9 @@ fn sink_value(value: Expression, target: &TypeKind) -> Expression {
 /// What goes into a DOUBLE for a constant that the query casts to FLOAT: the constant as it is written. Flink's planner knows
 /// constants as decimal numbers, whatever their type is.
 fn exact_constant(query: &Rel, value: &Expression, target: &TypeKind) -> Option<Expression> {
-    let (RelNode::Project { expressions, .. }, Node::Input(index)) = (&query.node, &value.node) else { return None };
+    let (RelNode::Project(LogicalProject { expressions, .. }), Node::Input(index)) = (&query.node, &value.node) else {
+        return None;
+    };
     match &expressions.get(*index)?.node {
         Node::Call { function, operands } if function == "CAST" && value.data_type.kind == TypeKind::Float => {
             let constant = operands.first().filter(|operand| matches!(operand.node, Node::Literal(_)))?;

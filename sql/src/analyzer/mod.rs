@@ -17,7 +17,7 @@ use wiesel_operators::types::RowField;
 use crate::ast::Insert;
 use crate::catalog::{ObjectIdentifier, ResolvedTable};
 use crate::error::Result;
-use crate::rel::{Rel, RelNode};
+use crate::rel::{LogicalProject, Rel, RelNode};
 
 mod calls;
 mod expression;
@@ -153,7 +153,7 @@ fn project(input: Rel, columns: Vec<(String, Expression)>) -> Rel {
     if identity {
         return Rel { fields, ..input };
     }
-    Rel { node: RelNode::Project { input: Box::new(input), expressions }, fields }
+    Rel { node: RelNode::Project(LogicalProject { input: Box::new(input), expressions }), fields }
 }
 
 /// All columns of a relation as expressions over it.

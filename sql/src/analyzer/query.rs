@@ -17,7 +17,7 @@ use crate::functions::cast::cast_to;
 use crate::functions::common_type::common_type;
 use crate::functions::{is_text, refuse_untyped_null};
 use crate::parser::reserved;
-use crate::rel::{Extent, Rel, RelNode};
+use crate::rel::{Extent, LogicalUnion, LogicalValues, Rel, RelNode};
 use crate::script::still_wanted;
 
 /// Views within views, at most.
@@ -300,7 +300,7 @@ impl<'a> QueryAnalyzer<'a> {
                 *value = of_type(value.clone(), &field.data_type);
             }
         }
-        Ok(Rel { node: RelNode::Values(rows), fields })
+        Ok(Rel { node: RelNode::Values(LogicalValues { rows }), fields })
     }
 }
 
@@ -357,11 +357,13 @@ fn union_all(members: Vec<Rel>, bodies: &[&SetExpr], operator: &str) -> Result<R
         });
         let columns = columns.collect();
         match member.node {
-            RelNode::Union(inner) if inner.iter().all(|rel| same_types(&rel.fields, &fields)) => inputs.extend(inner),
+            RelNode::Union(inner) if inner.inputs.iter().all(|rel| same_types(&rel.fields, &fields)) => {
+                inputs.extend(inner.inputs);
+            }
             _ => inputs.push(project(member, columns)),
         }
     }
-    Ok(Rel { node: RelNode::Union(inputs), fields })
+    Ok(Rel { node: RelNode::Union(LogicalUnion { inputs }), fields })
 }
 
 fn same_types(left: &[RowField], right: &[RowField]) -> bool {

@@ -12,7 +12,7 @@ use super::{UniqueNames, project};
 use crate::error::{Error, Result};
 use crate::functions::refuse_untyped_null;
 use crate::parser::reserved;
-use crate::rel::{Rel, RelNode};
+use crate::rel::{LogicalFilter, Rel, RelNode};
 
 /// Columns of a SELECT, at most.
 const MAX_COLUMNS: usize = 10_000;
@@ -62,7 +62,7 @@ impl QueryAnalyzer<'_> {
 /// The rows for which the condition is true.
 pub(super) fn filter(input: Rel, condition: Expression) -> Rel {
     let fields = input.fields.clone();
-    Rel { node: RelNode::Filter { input: Box::new(input), condition }, fields }
+    Rel { node: RelNode::Filter(LogicalFilter { input: Box::new(input), condition }), fields }
 }
 
 fn refuse_unsupported(select: &Select) -> Result<()> {

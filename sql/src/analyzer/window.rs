@@ -15,7 +15,7 @@ use super::view_text::{Named, Names};
 use crate::error::{Error, Result};
 use crate::parser::dialect::{TABLE_ARGUMENT, TABLE_PARTITIONED};
 use crate::parser::{lexer, options_of_hint};
-use crate::rel::{Rel, RelNode, Window};
+use crate::rel::{LogicalWindowTableFunction, Rel, RelNode, Window};
 
 impl QueryAnalyzer<'_> {
     /// The relation of a window table function.
@@ -222,5 +222,8 @@ fn append_window(input: Rel, window: Window) -> Result<Rel> {
     fields.push(RowField::new("window_start", boundary()));
     fields.push(RowField::new("window_end", boundary()));
     fields.push(RowField::new("window_time", window_time.not_null()));
-    Ok(Rel { node: RelNode::WindowTableFunction { input: Box::new(input), window }, fields })
+    Ok(Rel {
+        node: RelNode::WindowTableFunction(LogicalWindowTableFunction { input: Box::new(input), window }),
+        fields,
+    })
 }

@@ -1,20 +1,20 @@
 //! Windows that come with the rows: an aggregation over rows that were already cut into windows, such as the results of an
 //! aggregation by window. Their `window_end` says when a group is complete.
 use datafusion_common::ScalarValue;
-use wiesel_operators::expression::{Expression, Node};
+use wiesel_operators::expression::Expression;
 use wiesel_operators::types::{LogicalType, RowField, TimeAttribute, TypeKind};
 use wiesel_proto::{WindowKind, WindowPhase, WindowProperty};
 
 use super::expressions::identity;
 use super::operators::WindowAggregate;
-use super::window::{Projection, WindowGrouping, is_by_window};
-use crate::rel::{Aggregate, Rel, RelNode, Window};
+use super::window::{Projection, WindowGrouping};
+use crate::rel::{Aggregate, LogicalProject, Rel, RelNode, Window};
 
 /// What a column says of the window that its row belongs to.
 #[derive(Clone, Debug, PartialEq)]
-struct Bound {
-    window: Window,
-    property: WindowProperty,
+pub(crate) struct Bound {
+    pub window: Window,
+    pub property: WindowProperty,
 }
 
 /// The aggregation by window that a group is, if the start and the end of one window of its rows are among its keys.
@@ -63,12 +63,12 @@ pub(crate) fn recognize_attached(
         event_time: true,
         properties: vec![WindowProperty::WindowEnd],
     };
-    let node = RelNode::Project { input: Box::new(input.clone()), expressions: projection.expressions };
+    let node = RelNode::Project(LogicalProject { input: Box::new(input.clone()), expressions: projection.expressions });
     Some(WindowGrouping { input: Rel { node, fields: projection.fields }, aggregate, fields: all, places })
 }
 
 /// The end and the window of a group, if both bounds of one window are among its keys.
-fn window_of<'a>(bounds: &'a [Option<Bound>], keys: &[usize]) -> Option<(usize, &'a Window)> {
+pub(crate) fn window_of<'a>(bounds: &'a [Option<Bound>], keys: &[usize]) -> Option<(usize, &'a Window)> {
     let key_of = |property: WindowProperty| {
         keys.iter().copied().find(|key| bounds[*key].as_ref().is_some_and(|bound| bound.property == property))
     };
@@ -90,36 +90,7 @@ fn last_moment(window_end: &Expression) -> Expression {
     Expression::call("TIMESTAMP_ADD", vec![window_end.clone(), millisecond], rowtime())
 }
 
-/// For each column of a relation the window that it bounds. Groups pass on what they are grouped by only if they are by
-/// window themselves: others change their rows later.
-fn bounds(rel: &Rel) -> Vec<Option<Bound>> {
-    match &rel.node {
-        RelNode::WindowTableFunction { input, window } => {
-            let time = &input.fields[window.time].data_type.kind;
-            // Windows over TIMESTAMP_LTZ are bounded in local time, the watermark is not.
-            let usable = matches!(time, TypeKind::Timestamp(_, TimeAttribute::Rowtime));
-            let properties = [WindowProperty::WindowStart, WindowProperty::WindowEnd, WindowProperty::WindowTime];
-            let own = properties.map(|property| usable.then(|| Bound { window: window.clone(), property }));
-            bounds(input).into_iter().chain(own).collect()
-        }
-        RelNode::Project { input, expressions } => {
-            let below = bounds(input);
-            let of = |expression: &Expression| match expression.node {
-                Node::Input(index) => below.get(index).cloned().flatten(),
-                _ => None,
-            };
-            expressions.iter().map(of).collect()
-        }
-        RelNode::Filter { input, .. } => bounds(input),
-        RelNode::Aggregate { input, keys, aggregates } => {
-            let below = bounds(input);
-            let by_window = window_of(&below, keys).is_some() || is_by_window(input, keys, aggregates);
-            let of = |column: usize| match keys.get(column) {
-                Some(key) if by_window => below[*key].clone(),
-                _ => None,
-            };
-            (0..rel.fields.len()).map(of).collect()
-        }
-        _ => vec![None; rel.fields.len()],
-    }
+/// For each column of a relation the window that it bounds.
+pub(crate) fn bounds(rel: &Rel) -> Vec<Option<Bound>> {
+    rel.node.relation().window_bounds(&rel.fields)
 }

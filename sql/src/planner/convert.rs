@@ -1,23 +1,17 @@
 //! From relations to physical operators: calcs, exchanges, windows in one or two phases.
-use std::collections::HashSet;
-
-use wiesel_operators::expression::{Expression, Node};
-use wiesel_operators::types::{RowField, TypeKind};
+use wiesel_operators::expression::Expression;
+use wiesel_operators::types::RowField;
 use wiesel_proto::WindowPhase;
 
-use super::attached_window::recognize_attached;
-use super::expressions::{identity, is_identity, substitute};
-use super::operators::{
-    Calc, Collect, Distribution, Exchange, GroupAggregate, Sink, Source, Union, Values, WatermarkAssigner,
-    WindowTableFunction,
-};
+use super::expressions::{is_identity, substitute};
+use super::operators::{Calc, Collect, Distribution, Exchange, Sink};
 use super::options::AggregatePhaseStrategy;
 use super::physical::{NodeId, Plan};
-use super::source::{describe, describe_sink};
-use super::window::{WindowGrouping, is_event_time, recognize};
+use super::source::describe_sink;
+use super::window::WindowGrouping;
 use super::{Context, End};
 use crate::error::{Error, Result};
-use crate::rel::{Aggregate, Rel, RelNode};
+use crate::rel::{Rel, RelNode};
 
 /// Adds a query and what becomes of its rows to the plan.
 pub(super) fn convert_query(plan: &mut Plan, rel: &Rel, end: &End, context: &Context) -> Result<NodeId> {
@@ -34,70 +28,12 @@ pub(super) fn convert_query(plan: &mut Plan, rel: &Rel, end: &End, context: &Con
 }
 
 /// Adds a relation to the plan.
-fn convert(plan: &mut Plan, rel: &Rel, context: &Context) -> Result<NodeId> {
-    let fields = rel.fields.clone();
-    Ok(match &rel.node {
-        RelNode::Scan(table) => {
-            return Err(Error::Unsupported {
-                message: format!("table '{}' was not given to the optimiser", table.identifier),
-                location: None,
-            });
-        }
-        RelNode::Source { table, projection, filters } => {
-            let description = describe(table)?;
-            let source = Source {
-                table: table.clone(),
-                projection: projection.clone(),
-                filters: filters.clone(),
-                bounded: description.bounded,
-                parallelism: description.parallelism,
-                emits: description.changelog,
-            };
-            plan.add(source, vec![], fields)
-        }
-        RelNode::Values(rows) => values(plan, rows, fields),
-        RelNode::Project { input, expressions } => {
-            let (condition, input) = match &input.node {
-                RelNode::Filter { input, condition } => (Some(condition), input),
-                _ => (None, input),
-            };
-            calc(plan, input, condition, expressions, fields, context)?
-        }
-        RelNode::Filter { input, condition } => {
-            calc(plan, input, Some(condition), &identity(&input.fields), fields, context)?
-        }
-        RelNode::WatermarkAssigner { input, rowtime, watermark } => {
-            let input = convert(plan, input, context)?;
-            plan.add(WatermarkAssigner { rowtime: *rowtime, watermark: watermark.clone() }, vec![input], fields)
-        }
-        RelNode::Aggregate { input, keys, aggregates } => match by_window(rel) {
-            Some(grouping) => {
-                let (last, columns) = window_aggregate(plan, grouping, context)?;
-                project(plan, last, columns, fields)
-            }
-            None => group_aggregate(plan, input, keys, aggregates, fields, context)?,
-        },
-        RelNode::WindowTableFunction { input, window } => {
-            let event_time = is_event_time(&input.fields[window.time].data_type);
-            let input = convert(plan, input, context)?;
-            plan.add(WindowTableFunction { window: window.clone(), event_time }, vec![input], fields)
-        }
-        RelNode::Union(inputs) => {
-            let mut ids: Vec<NodeId> = Vec::new();
-            let mut known = HashSet::new();
-            for input in inputs {
-                let id = convert(plan, input, context)?;
-                // The same rows twice come over two edges: an operator of its own keeps them apart.
-                let twice = (!known.insert(id)).then(|| Calc { condition: None, projection: identity(&input.fields) });
-                ids.push(twice.map_or(id, |op| plan.add_alone(op, vec![id], input.fields.clone())));
-            }
-            plan.add(Union, ids, fields)
-        }
-    })
+pub(super) fn convert(plan: &mut Plan, rel: &Rel, context: &Context) -> Result<NodeId> {
+    rel.node.relation().convert(plan, &rel.fields, context)
 }
 
 /// Adds a calc. An aggregation by window below gives its columns in an order of its own: the calc takes them from there.
-fn calc(
+pub(super) fn calc(
     plan: &mut Plan,
     input: &Rel,
     condition: Option<&Expression>,
@@ -122,7 +58,7 @@ fn calc(
 }
 
 /// Adds a calc, unless it does nothing.
-fn project(plan: &mut Plan, input: NodeId, projection: Vec<Expression>, fields: Vec<RowField>) -> NodeId {
+pub(super) fn project(plan: &mut Plan, input: NodeId, projection: Vec<Expression>, fields: Vec<RowField>) -> NodeId {
     let below = &plan.nodes[input].fields;
     let same_names = below.iter().zip(&fields).all(|(a, b)| a.name == b.name);
     if is_identity(&projection, below.len()) && same_names {
@@ -133,32 +69,25 @@ fn project(plan: &mut Plan, input: NodeId, projection: Vec<Expression>, fields: 
 
 /// The aggregation by window that a relation is.
 fn by_window(rel: &Rel) -> Option<WindowGrouping> {
-    let RelNode::Aggregate { input, keys, aggregates } = &rel.node else { return None };
-    recognize(input, keys, aggregates, &rel.fields).or_else(|| recognize_attached(input, keys, aggregates, &rel.fields))
+    match &rel.node {
+        RelNode::Aggregate(aggregate) => aggregate.by_window(&rel.fields),
+        _ => None,
+    }
 }
 
 /// Adds an exchange by these columns.
-fn exchange(plan: &mut Plan, input: NodeId, keys: Vec<usize>) -> NodeId {
+pub(super) fn exchange(plan: &mut Plan, input: NodeId, keys: Vec<usize>) -> NodeId {
     let fields = plan.nodes[input].fields.clone();
     let distribution = if keys.is_empty() { Distribution::Single } else { Distribution::Hash(keys) };
     plan.add(Exchange { distribution }, vec![input], fields)
 }
 
-fn group_aggregate(
-    plan: &mut Plan,
-    input: &Rel,
-    keys: &[usize],
-    aggregates: &[Aggregate],
-    fields: Vec<RowField>,
-    context: &Context,
-) -> Result<NodeId> {
-    let input = convert(plan, input, context)?;
-    let input = exchange(plan, input, keys.to_vec());
-    Ok(plan.add(GroupAggregate { keys: keys.to_vec(), aggregates: aggregates.to_vec() }, vec![input], fields))
-}
-
 /// Adds an aggregation by window; the expressions give the group's columns over what it emits.
-fn window_aggregate(plan: &mut Plan, grouping: WindowGrouping, context: &Context) -> Result<(NodeId, Vec<Expression>)> {
+pub(super) fn window_aggregate(
+    plan: &mut Plan,
+    grouping: WindowGrouping,
+    context: &Context,
+) -> Result<(NodeId, Vec<Expression>)> {
     let WindowGrouping { input, aggregate, fields: all, places } = grouping;
     let input = super::optimize::merge_calcs(input);
     let input = convert(plan, &input, context)?;
@@ -181,33 +110,4 @@ fn window_aggregate(plan: &mut Plan, grouping: WindowGrouping, context: &Context
     let columns = places.iter().map(|place| Expression::input(*place, emitted[*place].data_type.clone()));
     let columns = columns.collect();
     Ok((last, columns))
-}
-
-/// Constant rows; rows that are not constant after all are computed over numbered ones.
-fn values(plan: &mut Plan, rows: &[Vec<Expression>], fields: Vec<RowField>) -> NodeId {
-    let literal = |expression: &Expression| matches!(expression.node, Node::Literal(_));
-    if rows.iter().flatten().all(literal) && !fields.is_empty() {
-        return plan.add(Values { rows: rows.to_vec() }, vec![], fields);
-    }
-    let int = TypeKind::Int.not_null();
-    let number = |row: usize| Expression::literal(datafusion_common::ScalarValue::Int32(Some(row as i32)), int.clone());
-    let numbers = (0..rows.len()).map(|row| vec![number(row)]).collect();
-    let input = plan.add(Values { rows: numbers }, vec![], vec![RowField::new("ZERO", int.clone())]);
-    let boolean = TypeKind::Boolean.not_null();
-    let column = |index: usize, field: &RowField| match rows {
-        [row] => row[index].clone(),
-        _ => {
-            let mut operands = Vec::new();
-            for (position, row) in rows.iter().enumerate() {
-                if position + 1 < rows.len() {
-                    let operands_of = vec![Expression::input(0, int.clone()), number(position)];
-                    operands.push(Expression::call("=", operands_of, boolean.clone()));
-                }
-                operands.push(row[index].clone());
-            }
-            Expression::call("CASE", operands, field.data_type.clone())
-        }
-    };
-    let projection = fields.iter().enumerate().map(|(index, field)| column(index, field)).collect();
-    plan.add(Calc { condition: None, projection }, vec![input], fields)
 }

@@ -13,7 +13,8 @@
 //! - `graph`: parallelism, partitioners, chains and names; `identity`: the uids of operators;
 //! - `explain`: all of it as text.
 //!
-//! What the passes behind `convert` have to know of an operator they ask it: `operators` has one file each.
+//! What the passes have to know of a relation or of a physical operator they ask it: `relations` and `operators` have one file
+//! each. Only rules over several that stand over each other match shapes: `optimize/merge`, `window`.
 //!
 //! Invariant: ids and names depend on what the statement says, never on when or where it is planned.
 use std::sync::Arc;
@@ -39,6 +40,7 @@ mod operators;
 mod optimize;
 mod options;
 mod physical;
+mod relations;
 mod source;
 mod specs;
 #[cfg(test)]

@@ -11,7 +11,10 @@ use wiesel_proto as proto;
 use super::expressions::field;
 use super::*;
 use crate::catalog::{ObjectIdentifier, ResolvedColumn, ResolvedColumnKind};
-use crate::rel::{Aggregate, RelNode, Window};
+use crate::rel::{
+    Aggregate, LogicalAggregate, LogicalProject, LogicalTableScan, LogicalUnion, LogicalWatermarkAssigner,
+    LogicalWindowTableFunction, RelNode, Window,
+};
 
 mod two_inputs;
 
@@ -76,7 +79,7 @@ fn flights() -> Rel {
     ];
     let options = [("connector", "filesystem"), ("path", "/data/flights.csv"), ("format", "csv")];
     let table = table("flights", fields.clone(), &options);
-    let scan = Rel { node: RelNode::Scan(table), fields: fields.clone() };
+    let scan = Rel { node: RelNode::Scan(LogicalTableScan { table }), fields: fields.clone() };
     let mut fields = fields;
     fields[0].data_type = rowtime();
     let minute = Expression::literal(
@@ -88,13 +91,16 @@ fn flights() -> Rel {
         vec![Expression::input(0, scan.fields[0].data_type.clone()), minute],
         TypeKind::Timestamp(3, TimeAttribute::Regular).nullable(),
     );
-    Rel { node: RelNode::WatermarkAssigner { input: Box::new(scan), rowtime: 0, watermark }, fields }
+    Rel {
+        node: RelNode::WatermarkAssigner(LogicalWatermarkAssigner { input: Box::new(scan), rowtime: 0, watermark }),
+        fields,
+    }
 }
 
 fn project(input: Rel, columns: &[(&str, Expression)]) -> Rel {
     let fields = columns.iter().map(|(name, e)| RowField::new(*name, e.data_type.clone())).collect();
     let expressions = columns.iter().map(|(_, e)| e.clone()).collect();
-    Rel { node: RelNode::Project { input: Box::new(input), expressions }, fields }
+    Rel { node: RelNode::Project(LogicalProject { input: Box::new(input), expressions }), fields }
 }
 
 fn column(rel: &Rel, name: &str) -> Expression {
@@ -115,7 +121,10 @@ fn group(input: Rel, keys: usize, aggregates: &[(&str, Aggregate)]) -> Rel {
     let mut fields: Vec<RowField> = input.fields[..keys].to_vec();
     fields.extend(aggregates.iter().map(|(name, a)| RowField::new(*name, a.data_type.clone())));
     let aggregates = aggregates.iter().map(|(_, a)| a.clone()).collect();
-    Rel { node: RelNode::Aggregate { input: Box::new(input), keys: (0..keys).collect(), aggregates }, fields }
+    Rel {
+        node: RelNode::Aggregate(LogicalAggregate { input: Box::new(input), keys: (0..keys).collect(), aggregates }),
+        fields,
+    }
 }
 
 fn compare(function: &str, left: Expression, right: i32) -> Expression {
@@ -130,7 +139,7 @@ fn tumble(input: Rel, time: usize, size: i64) -> Rel {
     fields.push(RowField::new("window_end", timestamp));
     fields.push(RowField::new("window_time", TypeKind::Timestamp(3, TimeAttribute::Rowtime).not_null()));
     let window = Window { kind: proto::WindowKind::Tumble, size, slide: size, offset: 0, time };
-    Rel { node: RelNode::WindowTableFunction { input: Box::new(input), window }, fields }
+    Rel { node: RelNode::WindowTableFunction(LogicalWindowTableFunction { input: Box::new(input), window }), fields }
 }
 
 fn physical_plan(rel: Rel) -> String {
@@ -310,7 +319,7 @@ fn a_union_reads_a_table_once() {
         )
     };
     let fields = side("carrier").fields;
-    let union = Rel { node: RelNode::Union(vec![side("carrier"), side("origin")]), fields };
+    let union = Rel { node: RelNode::Union(LogicalUnion { inputs: vec![side("carrier"), side("origin")] }), fields };
     let graph = graph_of(vec![(union, End::Collect)], &context());
     let sources = graph.vertices.iter().filter(|vertex| vertex.name.starts_with("Source: flights[1]")).count();
     assert_eq!(sources, 1);
@@ -323,7 +332,7 @@ fn a_union_reads_a_table_once() {
 #[test]
 fn a_union_with_itself_keeps_its_edges_apart() {
     let side = || pick(flights(), &["carrier"]);
-    let union = Rel { node: RelNode::Union(vec![side(), side()]), fields: side().fields };
+    let union = Rel { node: RelNode::Union(LogicalUnion { inputs: vec![side(), side()] }), fields: side().fields };
     let graph = graph_of(vec![(union, End::Collect)], &context());
     let mut pairs: Vec<_> = graph.edges.iter().map(|edge| (edge.source, edge.target)).collect();
     pairs.dedup();
@@ -343,7 +352,7 @@ fn constants_that_only_look_alike_are_not_shared() {
         [list(&[Some(""), None]), list(&[None, Some("")]), list(&[Some("a, b")]), list(&[Some("a"), Some("b")])];
     let sides: Vec<Rel> = lists.iter().map(|list| project(flights(), &[("texts", list.clone())])).collect();
     let fields = sides[0].fields.clone();
-    let union = Rel { node: RelNode::Union(sides), fields };
+    let union = Rel { node: RelNode::Union(LogicalUnion { inputs: sides }), fields };
     let graph = graph_of(vec![(union, End::Collect)], &context());
     let operators = graph.vertices.iter().flat_map(|vertex| &vertex.operators);
     let projections: Vec<_> = operators
@@ -401,7 +410,7 @@ fn fields_of_rows_are_read_alone() {
         RowField::new("bid", row(&bid)),
     ];
     let nexmark = table("nexmark", fields.clone(), &[("connector", "nexmark")]);
-    let scan = Rel { node: RelNode::Scan(nexmark), fields };
+    let scan = Rel { node: RelNode::Scan(LogicalTableScan { table: nexmark }), fields };
     let at = |rel: &Rel, name: &str, index| field(column(rel, name), index);
     let condition = compare("=", column(&scan, "event_type"), 2);
     let bids = optimize::filter(scan, Some(condition));
@@ -428,13 +437,14 @@ fn to_count_rows_no_column_is_read() {
     let scan = || {
         let fields = vec![RowField::new("id", int()), RowField::new("name", string())];
         let options = [("connector", "filesystem"), ("path", "/data/t.csv"), ("format", "csv")];
-        Rel { node: RelNode::Scan(table("t", fields.clone(), &options)), fields }
+        Rel { node: RelNode::Scan(LogicalTableScan { table: table("t", fields.clone(), &options) }), fields }
     };
     let read = "TableSourceScan(table=[[default_catalog, default_database, t, project=[], metadata=[]]], fields=[], changelogMode=[I])";
     let counted = physical_plan(group(project(scan(), &[]), 0, &[("n", count())]));
     assert!(counted.contains("+- Calc(select=[0 AS ZERO], changelogMode=[I])") && counted.contains(read), "{counted}");
     let fields = scan().fields;
-    let union = Rel { node: RelNode::Union(vec![pick(scan(), &["id", "name"]), scan()]), fields };
+    let union =
+        Rel { node: RelNode::Union(LogicalUnion { inputs: vec![pick(scan(), &["id", "name"]), scan()] }), fields };
     let counted = physical_plan(group(project(union, &[]), 0, &[("n", count())]));
     assert!(counted.contains(read), "{counted}");
     let one = Expression::literal(ScalarValue::Int32(Some(1)), TypeKind::Int.not_null());

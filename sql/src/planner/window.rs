@@ -5,7 +5,7 @@ use wiesel_proto::{WindowPhase, WindowProperty};
 
 use super::expressions::{columns, identity};
 use super::operators::WindowAggregate;
-use crate::rel::{Aggregate, Rel, RelNode, Window};
+use crate::rel::{Aggregate, LogicalFilter, LogicalProject, LogicalWindowTableFunction, Rel, RelNode, Window};
 
 /// An aggregation by window over raw rows, and where the query's columns are in what it gives.
 pub(crate) struct WindowGrouping {
@@ -50,14 +50,16 @@ impl OverWindows<'_> {
 /// The parts of a group, if the start and the end of the same window are among its keys, and nothing else of the window is used.
 fn over_windows<'a>(input: &'a Rel, keys: &[usize], aggregates: &[Aggregate]) -> Option<OverWindows<'a>> {
     let (projection, below) = match &input.node {
-        RelNode::Project { input, expressions } => (Some(expressions), &**input),
+        RelNode::Project(LogicalProject { input, expressions }) => (Some(expressions), &**input),
         _ => (None, input),
     };
     let (condition, windows) = match &below.node {
-        RelNode::Filter { input, condition } => (Some(condition), &**input),
+        RelNode::Filter(LogicalFilter { input, condition }) => (Some(condition), &**input),
         _ => (None, below),
     };
-    let RelNode::WindowTableFunction { input: raw, window } = &windows.node else { return None };
+    let RelNode::WindowTableFunction(LogicalWindowTableFunction { input: raw, window }) = &windows.node else {
+        return None;
+    };
     let width = raw.fields.len();
     let reads_window = |expression: &Expression| columns(expression).iter().any(|column| *column >= width);
     if condition.is_some_and(reads_window) {
@@ -138,7 +140,7 @@ pub(crate) fn recognize(
         event_time: is_event_time(&time_field.data_type),
         properties: properties.iter().map(|property| to_property(*property)).collect(),
     };
-    let node = RelNode::Project { input: Box::new(raw_rows), expressions: builder.expressions };
+    let node = RelNode::Project(LogicalProject { input: Box::new(raw_rows), expressions: builder.expressions });
     Some(WindowGrouping { input: Rel { node, fields: builder.fields }, aggregate, fields: all_fields, places })
 }
 

@@ -18,7 +18,7 @@ use crate::catalog::{CatalogObject, ResolvedTable};
 use crate::error::{Error, Result};
 use crate::functions::is_bytes;
 use crate::planner::{self, Context, End, explain};
-use crate::rel::{Rel, RelNode};
+use crate::rel::{LogicalProject, Rel, RelNode};
 
 /// INSERTs of a statement set, at most.
 const MAX_INSERTS: usize = 2_000;
@@ -159,7 +159,7 @@ fn as_strings(rel: Rel, but_bytes: bool) -> Rel {
         RowField::new(format!("{}_s", field.name), data_type)
     };
     let fields = rel.fields.iter().map(named).collect();
-    Rel { node: RelNode::Project { input: Box::new(rel), expressions }, fields }
+    Rel { node: RelNode::Project(LogicalProject { input: Box::new(rel), expressions }), fields }
 }
 
 /// The collect sink of a graph, and whether it gets changes.

@@ -2,9 +2,8 @@
 use datafusion_common::ScalarValue;
 use wiesel_operators::expression::{Expression, null_literal};
 
-use super::super::expressions::constant_condition;
 use super::rewrite_inputs;
-use crate::rel::{Rel, RelNode};
+use crate::rel::{LogicalAggregate, LogicalUnion, LogicalValues, Rel, RelNode};
 
 /// The aggregates whose value over nothing Flink's planner knows. With any other beside them there is no row, as over an input
 /// that turns out to have none.
@@ -14,22 +13,13 @@ const KNOWN_OVER_NOTHING: [&str; 6] = ["AVG", "COUNT", "MAX", "MIN", "SUM", "SUM
 /// initial values, as Flink gives it.
 pub(super) fn prune_empty(rel: Rel) -> Rel {
     let Rel { node, fields } = rewrite_inputs(rel, prune_empty);
-    let empty = |rel: &Rel| matches!(&rel.node, RelNode::Values(rows) if rows.is_empty());
-    let none = match &node {
-        RelNode::Filter { input, condition } => constant_condition(condition) == Some(false) || empty(input),
-        RelNode::Project { input, .. } | RelNode::WindowTableFunction { input, .. } => empty(input),
-        RelNode::WatermarkAssigner { input, .. } => empty(input),
-        RelNode::Aggregate { input, keys, .. } => !keys.is_empty() && empty(input),
-        RelNode::Union(inputs) => inputs.iter().all(empty),
-        RelNode::Scan(_) | RelNode::Source { .. } | RelNode::Values(_) => false,
-    };
-    if none {
-        return Rel { node: RelNode::Values(Vec::new()), fields };
+    if node.relation().has_no_rows() {
+        return Rel { node: RelNode::Values(LogicalValues { rows: Vec::new() }), fields };
     }
     match node {
-        RelNode::Aggregate { input, keys, aggregates }
+        RelNode::Aggregate(LogicalAggregate { input, keys, aggregates })
             if keys.is_empty()
-                && empty(&input)
+                && is_empty(&input)
                 && aggregates.iter().all(|aggregate| KNOWN_OVER_NOTHING.contains(&aggregate.function.as_str())) =>
         {
             let initial = |aggregate: &crate::rel::Aggregate| match aggregate.function.as_str() {
@@ -39,11 +29,25 @@ pub(super) fn prune_empty(rel: Rel) -> Rel {
                     .unwrap_or_else(|_| null_literal(aggregate.data_type.kind.clone())),
                 _ => null_literal(aggregate.data_type.kind.clone()),
             };
-            Rel { node: RelNode::Values(vec![aggregates.iter().map(initial).collect()]), fields }
+            let rows = vec![aggregates.iter().map(initial).collect()];
+            Rel { node: RelNode::Values(LogicalValues { rows }), fields }
         }
-        RelNode::Union(inputs) => {
-            Rel { node: RelNode::Union(inputs.into_iter().filter(|input| !empty(input)).collect()), fields }
+        RelNode::Union(LogicalUnion { inputs }) => {
+            let inputs = inputs.into_iter().filter(|input| !is_empty(input)).collect();
+            Rel { node: RelNode::Union(LogicalUnion { inputs }), fields }
         }
-        node => Rel { node, fields },
+        node @ (RelNode::Scan(_)
+        | RelNode::Source(_)
+        | RelNode::Values(_)
+        | RelNode::Project(_)
+        | RelNode::Filter(_)
+        | RelNode::WatermarkAssigner(_)
+        | RelNode::Aggregate(_)
+        | RelNode::WindowTableFunction(_)) => Rel { node, fields },
     }
+}
+
+/// Whether a relation was found to have no rows.
+pub(crate) fn is_empty(rel: &Rel) -> bool {
+    matches!(&rel.node, RelNode::Values(values) if values.rows.is_empty())
 }

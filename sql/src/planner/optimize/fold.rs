@@ -9,29 +9,19 @@ use super::super::Context;
 use super::super::expressions::is_deterministic;
 use super::map_inputs;
 use crate::error::Result;
-use crate::rel::{Rel, RelNode};
+use crate::rel::Rel;
 use crate::script::still_wanted;
 
 /// Replaces constant expressions by their values. What cannot be evaluated stays and fails when the job runs, as it does
 /// in Flink, if a row ever reaches it.
 pub(super) fn fold_constants(rel: Rel, context: &Context) -> Result<Rel> {
-    let Rel { node, fields } = map_inputs(rel, |input| fold_constants(input, context))?;
-    let fold = |expression: Expression| fold(expression, context);
-    let node = match node {
-        RelNode::Project { input, expressions } => {
-            RelNode::Project { input, expressions: expressions.into_iter().map(fold).collect() }
-        }
-        RelNode::Filter { input, condition } => RelNode::Filter { input, condition: fold(condition) },
-        RelNode::WatermarkAssigner { input, rowtime, watermark } => {
-            RelNode::WatermarkAssigner { input, rowtime, watermark: fold(watermark) }
-        }
-        RelNode::Values(rows) => {
-            RelNode::Values(rows.into_iter().map(|row| row.into_iter().map(fold).collect()).collect())
-        }
-        node => node,
-    };
+    let mut rel = map_inputs(rel, |input| fold_constants(input, context))?;
+    for expression in rel.node.relation_mut().expressions_mut() {
+        let whole = std::mem::replace(expression, Expression::input(0, TypeKind::Null.nullable()));
+        *expression = fold(whole, context);
+    }
     still_wanted()?;
-    Ok(Rel { node, fields })
+    Ok(rel)
 }
 
 /// The expression with its constant parts evaluated.

@@ -7,7 +7,7 @@ use super::super::expressions::{
     conjunction, conjuncts, constant_condition, is_deterministic, is_identity, is_trivial, substitute,
 };
 use super::{filter, rewrite_inputs};
-use crate::rel::{Rel, RelNode};
+use crate::rel::{LogicalFilter, LogicalProject, LogicalUnion, Rel, RelNode};
 
 /// Merges everywhere in a query.
 pub(super) fn merge(rel: Rel) -> Rel {
@@ -18,46 +18,51 @@ pub(super) fn merge(rel: Rel) -> Rel {
 fn merge_top(rel: Rel) -> Rel {
     let Rel { node, fields } = rel;
     match node {
-        RelNode::Project { input, expressions } => match *input {
-            Rel { node: RelNode::Project { input, expressions: below }, .. }
+        RelNode::Project(LogicalProject { input, expressions }) => match *input {
+            Rel { node: RelNode::Project(LogicalProject { input, expressions: below }), .. }
                 if may_merge(&expressions, &below, false) =>
             {
                 let expressions = expressions.iter().map(|expression| substitute(expression, &below)).collect();
-                merge_top(Rel { node: RelNode::Project { input, expressions }, fields })
+                merge_top(Rel { node: RelNode::Project(LogicalProject { input, expressions }), fields })
             }
             input if is_identity(&expressions, input.fields.len()) => rename(input, fields),
-            input => Rel { node: RelNode::Project { input: Box::new(input), expressions }, fields },
+            input => Rel { node: RelNode::Project(LogicalProject { input: Box::new(input), expressions }), fields },
         },
-        RelNode::Filter { input, condition } => match (*input, constant_condition(&condition)) {
+        RelNode::Filter(LogicalFilter { input, condition }) => match (*input, constant_condition(&condition)) {
             (input, Some(true)) => input,
-            (Rel { node: RelNode::Filter { input, condition: first }, .. }, _) => {
+            (Rel { node: RelNode::Filter(LogicalFilter { input, condition: first }), .. }, _) => {
                 let mut conditions = conjuncts(&first);
                 let mut known: HashSet<Expression> = conditions.iter().cloned().collect();
                 conditions
                     .extend(conjuncts(&condition).into_iter().filter(|condition| known.insert(condition.clone())));
                 filter(*input, conjunction(conditions))
             }
-            (Rel { node: RelNode::Project { input, expressions }, fields }, _)
+            (Rel { node: RelNode::Project(LogicalProject { input, expressions }), fields }, _)
                 if may_merge(std::slice::from_ref(&condition), &expressions, true) =>
             {
                 let condition = substitute(&condition, &expressions);
                 let input = merge_top(filter(*input, Some(condition)));
-                Rel { node: RelNode::Project { input: Box::new(input), expressions }, fields }
+                Rel { node: RelNode::Project(LogicalProject { input: Box::new(input), expressions }), fields }
             }
             (input, _) => filter(input, Some(condition)),
         },
-        RelNode::Union(inputs) => {
+        RelNode::Union(LogicalUnion { inputs }) => {
             let flat = inputs.into_iter().flat_map(|input| match input.node {
-                RelNode::Union(inputs) => inputs,
+                RelNode::Union(LogicalUnion { inputs }) => inputs,
                 _ => vec![input],
             });
             let mut flat: Vec<Rel> = flat.collect();
             match flat.len() {
                 1 => rename(flat.remove(0), fields),
-                _ => Rel { node: RelNode::Union(flat), fields },
+                _ => Rel { node: RelNode::Union(LogicalUnion { inputs: flat }), fields },
             }
         }
-        node => Rel { node, fields },
+        node @ (RelNode::Scan(_)
+        | RelNode::Source(_)
+        | RelNode::Values(_)
+        | RelNode::WatermarkAssigner(_)
+        | RelNode::Aggregate(_)
+        | RelNode::WindowTableFunction(_)) => Rel { node, fields },
     }
 }
 
@@ -66,10 +71,16 @@ fn rename(rel: Rel, fields: Vec<wiesel_operators::types::RowField>) -> Rel {
     let same = rel.fields.iter().zip(&fields).all(|(a, b)| a.name == b.name);
     match rel.node {
         _ if same => rel,
-        RelNode::Project { .. } | RelNode::Aggregate { .. } => Rel { node: rel.node, fields },
-        _ => {
+        RelNode::Project(_) | RelNode::Aggregate(_) => Rel { node: rel.node, fields },
+        RelNode::Scan(_)
+        | RelNode::Source(_)
+        | RelNode::Values(_)
+        | RelNode::Filter(_)
+        | RelNode::WatermarkAssigner(_)
+        | RelNode::WindowTableFunction(_)
+        | RelNode::Union(_) => {
             let expressions = super::super::expressions::identity(&rel.fields);
-            Rel { node: RelNode::Project { input: Box::new(rel), expressions }, fields }
+            Rel { node: RelNode::Project(LogicalProject { input: Box::new(rel), expressions }), fields }
         }
     }
 }

@@ -3,18 +3,18 @@
 //! Each pass is a function from [`Rel`] to [`Rel`] and leaves the root's columns and their types as they are. The result
 //! is canonical: over every other operator stands at most a projection over at most a filter, unless merging two would
 //! compute something twice.
-mod empty;
+pub(super) mod empty;
 mod fold;
 mod merge;
-mod prune;
-mod pushdown;
+pub(super) mod prune;
+pub(super) mod pushdown;
 mod scan;
 
 use wiesel_operators::expression::Expression;
 
 use super::Context;
 use crate::error::Result;
-use crate::rel::{Rel, RelNode};
+use crate::rel::{LogicalFilter, LogicalValues, Rel, RelNode};
 
 /// Optimises the roots of one job together, so that they read a table once.
 pub(crate) fn optimize(roots: Vec<Rel>, context: &Context) -> Result<Vec<Rel>> {
@@ -30,21 +30,16 @@ pub(crate) fn optimize(roots: Vec<Rel>, context: &Context) -> Result<Vec<Rel>> {
 }
 
 /// The relation with each of its inputs replaced.
-pub(crate) fn map_inputs<E>(rel: Rel, mut map: impl FnMut(Rel) -> Result<Rel, E>) -> Result<Rel, E> {
-    let Rel { node, fields } = rel;
-    let mut boxed = |input: Box<Rel>| map(*input).map(Box::new);
-    let node = match node {
-        RelNode::Scan(_) | RelNode::Source { .. } | RelNode::Values(_) => node,
-        RelNode::Project { input, expressions } => RelNode::Project { input: boxed(input)?, expressions },
-        RelNode::Filter { input, condition } => RelNode::Filter { input: boxed(input)?, condition },
-        RelNode::WatermarkAssigner { input, rowtime, watermark } => {
-            RelNode::WatermarkAssigner { input: boxed(input)?, rowtime, watermark }
-        }
-        RelNode::Aggregate { input, keys, aggregates } => RelNode::Aggregate { input: boxed(input)?, keys, aggregates },
-        RelNode::WindowTableFunction { input, window } => RelNode::WindowTableFunction { input: boxed(input)?, window },
-        RelNode::Union(inputs) => RelNode::Union(inputs.into_iter().map(map).collect::<Result<_, E>>()?),
-    };
-    Ok(Rel { node, fields })
+pub(crate) fn map_inputs<E>(mut rel: Rel, mut map: impl FnMut(Rel) -> Result<Rel, E>) -> Result<Rel, E> {
+    for input in rel.node.relation_mut().inputs_mut() {
+        *input = map(std::mem::replace(input, nothing()))?;
+    }
+    Ok(rel)
+}
+
+/// What stands where an input is taken away for a moment.
+fn nothing() -> Rel {
+    Rel { node: RelNode::Values(LogicalValues { rows: Vec::new() }), fields: Vec::new() }
 }
 
 /// [`map_inputs`] with a rewrite that cannot fail.
@@ -61,7 +56,7 @@ pub(crate) fn filter(input: Rel, condition: Option<Expression>) -> Rel {
         None => input,
         Some(condition) => {
             let fields = input.fields.clone();
-            Rel { node: RelNode::Filter { input: Box::new(input), condition }, fields }
+            Rel { node: RelNode::Filter(LogicalFilter { input: Box::new(input), condition }), fields }
         }
     }
 }

@@ -9,7 +9,7 @@ use super::super::expressions::{Path, conjunction, conjuncts, field, substitute}
 use super::super::source::describe;
 use super::{filter, rewrite_inputs};
 use crate::catalog::{ObjectIdentifier, ResolvedTable};
-use crate::rel::{Rel, RelNode};
+use crate::rel::{LogicalFilter, LogicalProject, LogicalSource, Rel, RelNode};
 
 /// A table as a job reads it: two tables with equal names and options are one.
 type TableKey = (ObjectIdentifier, BTreeMap<String, String>);
@@ -34,26 +34,20 @@ pub(super) fn share_scans(roots: Vec<Rel>) -> Vec<Rel> {
 }
 
 fn collect(rel: &Rel, scans: &mut BTreeMap<TableKey, Vec<BTreeSet<Path>>>) {
-    match &rel.node {
-        RelNode::Source { table, projection, .. } => {
-            scans.entry(key(table)).or_default().push(projection.iter().cloned().collect());
-        }
-        RelNode::Scan(_) | RelNode::Values(_) => {}
-        RelNode::Project { input, .. }
-        | RelNode::Filter { input, .. }
-        | RelNode::WatermarkAssigner { input, .. }
-        | RelNode::Aggregate { input, .. }
-        | RelNode::WindowTableFunction { input, .. } => collect(input, scans),
-        RelNode::Union(inputs) => inputs.iter().for_each(|input| collect(input, scans)),
+    if let RelNode::Source(LogicalSource { table, projection, .. }) = &rel.node {
+        scans.entry(key(table)).or_default().push(projection.iter().cloned().collect());
     }
+    rel.node.relation().inputs().into_iter().for_each(|input| collect(input, scans));
 }
 
 fn widen(rel: Rel, shared: &BTreeMap<TableKey, Vec<Path>>) -> Rel {
     match rel {
-        Rel { node: RelNode::Source { table, projection, filters }, fields } => match shared.get(&key(&table)) {
-            Some(all) if *all != projection => take(table, projection, fields, all),
-            _ => Rel { node: RelNode::Source { table, projection, filters }, fields },
-        },
+        Rel { node: RelNode::Source(LogicalSource { table, projection, filters }), fields } => {
+            match shared.get(&key(&table)) {
+                Some(all) if *all != projection => take(table, projection, fields, all),
+                _ => Rel { node: RelNode::Source(LogicalSource { table, projection, filters }), fields },
+            }
+        }
         rel => rewrite_inputs(rel, |input| widen(input, shared)),
     }
 }
@@ -68,20 +62,21 @@ fn take(table: Arc<ResolvedTable>, projection: Vec<Path>, fields: Vec<RowField>,
         path[length..].iter().fold(column, |row, index| field(row, *index))
     };
     let expressions = projection.iter().map(expression).collect();
-    let node = RelNode::Source { table, projection: all.to_vec(), filters: Vec::new() };
-    Rel { node: RelNode::Project { input: Box::new(Rel { node, fields: wide }), expressions }, fields }
+    let node = RelNode::Source(LogicalSource { table, projection: all.to_vec(), filters: Vec::new() });
+    Rel { node: RelNode::Project(LogicalProject { input: Box::new(Rel { node, fields: wide }), expressions }), fields }
 }
 
 /// Hands the conditions right over a scan to its source, as far as the source applies them.
 pub(super) fn push_filters(rel: Rel) -> Rel {
     let rel = rewrite_inputs(rel, push_filters);
-    let Rel { node: RelNode::Filter { input, condition }, fields } = rel else { return rel };
-    let Rel { node: RelNode::Source { table, projection, filters }, fields: columns } = *input else {
-        return Rel { node: RelNode::Filter { input, condition }, fields };
+    let Rel { node: RelNode::Filter(LogicalFilter { input, condition }), fields } = rel else { return rel };
+    let Rel { node: RelNode::Source(LogicalSource { table, projection, filters }), fields: columns } = *input else {
+        return Rel { node: RelNode::Filter(LogicalFilter { input, condition }), fields };
     };
     let Ok(source) = describe(&table) else {
-        let input = Box::new(Rel { node: RelNode::Source { table, projection, filters }, fields: columns });
-        return Rel { node: RelNode::Filter { input, condition }, fields };
+        let input =
+            Box::new(Rel { node: RelNode::Source(LogicalSource { table, projection, filters }), fields: columns });
+        return Rel { node: RelNode::Filter(LogicalFilter { input, condition }), fields };
     };
     // A source knows its physical columns: it is asked, and told, about those.
     let physical: Vec<Expression> = projection
@@ -95,6 +90,6 @@ pub(super) fn push_filters(rel: Rel) -> Rel {
     let (pushed, stay): (Vec<_>, Vec<_>) = conjuncts(&condition).into_iter().partition(applies);
     let pushed = pushed.iter().map(|condition| substitute(condition, &physical));
     let filters = filters.into_iter().chain(pushed).collect();
-    let node = RelNode::Source { table, projection, filters };
+    let node = RelNode::Source(LogicalSource { table, projection, filters });
     filter(Rel { node, fields: columns }, conjunction(stay))
 }

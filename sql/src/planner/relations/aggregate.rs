@@ -1,0 +1,126 @@
+//! Groups.
+use wiesel_operators::expression::Expression;
+use wiesel_operators::types::RowField;
+
+use super::super::Context;
+use super::super::attached_window::{Bound, bounds, recognize_attached, window_of};
+use super::super::convert::{convert, exchange, project, window_aggregate};
+use super::super::explain::attributes::function;
+use super::super::expressions::{columns, conjunction, is_deterministic};
+use super::super::operators::GroupAggregate;
+use super::super::optimize::empty::is_empty;
+use super::super::optimize::filter;
+use super::super::optimize::prune::{Pruned, Wanted, picked, prune, top_level};
+use super::super::optimize::pushdown::push;
+use super::super::physical::{NodeId, Plan};
+use super::super::window::{WindowGrouping, is_by_window, recognize};
+use super::Relation;
+use crate::error::Result;
+use crate::rel::{Aggregate, LogicalAggregate, Rel, RelNode};
+
+impl LogicalAggregate {
+    /// The aggregation by window that it is, if it is one.
+    pub(crate) fn by_window(&self, fields: &[RowField]) -> Option<WindowGrouping> {
+        let Self { input, keys, aggregates } = self;
+        recognize(input, keys, aggregates, fields).or_else(|| recognize_attached(input, keys, aggregates, fields))
+    }
+}
+
+impl Relation for LogicalAggregate {
+    fn inputs(&self) -> Vec<&Rel> {
+        vec![&*self.input]
+    }
+
+    fn inputs_mut(&mut self) -> Vec<&mut Rel> {
+        vec![&mut *self.input]
+    }
+
+    fn expressions(&self) -> Vec<&Expression> {
+        Vec::new()
+    }
+
+    fn expressions_mut(&mut self) -> Vec<&mut Expression> {
+        Vec::new()
+    }
+
+    /// Without keys there is a row over nothing, too.
+    fn has_no_rows(&self) -> bool {
+        !self.keys.is_empty() && is_empty(&self.input)
+    }
+
+    /// A condition on a window's bounds stays above: below, the group would not be recognised as one by window.
+    fn push_filters(self: Box<Self>, fields: Vec<RowField>, conditions: Vec<Expression>) -> Rel {
+        let Self { input, keys, aggregates } = *self;
+        let movable = |condition: &Expression| {
+            let read = columns(condition);
+            let is_bound = |key: usize| input.node.relation().is_window_bound(key);
+            let key = |column: &usize| keys.get(*column).is_some_and(|key| !is_bound(*key));
+            !read.is_empty() && is_deterministic(condition) && read.iter().all(key)
+        };
+        let (down, stay): (Vec<_>, Vec<_>) = conditions.into_iter().partition(movable);
+        let of_input = |condition: &Expression| {
+            condition.map_inputs(&mut |index, data_type| Expression::input(keys[index], data_type.clone()))
+        };
+        let down = down.iter().map(of_input).collect();
+        let input = Box::new(push(*input, down));
+        filter(Rel { node: RelNode::Aggregate(Self { input, keys, aggregates }), fields }, conjunction(stay))
+    }
+
+    fn prune(self: Box<Self>, fields: Vec<RowField>, wanted: Wanted) -> Result<Pruned> {
+        let Self { input, keys, aggregates } = *self;
+        let mut kept = top_level(&wanted, &fields);
+        kept.retain(|column| *column >= keys.len());
+        if kept.is_empty() && keys.is_empty() && !aggregates.is_empty() {
+            kept.push(0);
+        }
+        let aggregates: Vec<&Aggregate> = kept.iter().map(|column| &aggregates[column - keys.len()]).collect();
+        let read = aggregates.iter().flat_map(|a| a.arguments.iter().chain(&a.filter)).chain(&keys);
+        let below = read.map(|column| vec![*column]).collect();
+        let input = prune(*input, below)?;
+        let columns: Vec<usize> = (0..keys.len()).chain(kept.iter().copied()).collect();
+        let aggregates = aggregates.iter().map(|aggregate| aggregate.over(|column| input.column(column))).collect();
+        let keys = keys.iter().map(|key| input.column(*key)).collect();
+        let node = RelNode::Aggregate(Self { input: Box::new(input.rel), keys, aggregates });
+        Ok(picked(node, &columns, &fields))
+    }
+
+    /// Groups pass on what they are grouped by only if they are by window themselves: others change their rows later.
+    fn window_bounds(&self, fields: &[RowField]) -> Vec<Option<Bound>> {
+        let Self { input, keys, aggregates } = self;
+        let below = bounds(input);
+        let by_window = window_of(&below, keys).is_some() || is_by_window(input, keys, aggregates);
+        let of = |column: usize| match keys.get(column) {
+            Some(key) if by_window => below[*key].clone(),
+            _ => None,
+        };
+        (0..fields.len()).map(of).collect()
+    }
+
+    fn is_window_bound(&self, _: usize) -> bool {
+        false
+    }
+
+    fn convert(&self, plan: &mut Plan, fields: &[RowField], context: &Context) -> Result<NodeId> {
+        if let Some(grouping) = self.by_window(fields) {
+            let (last, columns) = window_aggregate(plan, grouping, context)?;
+            return Ok(project(plan, last, columns, fields.to_vec()));
+        }
+        let input = convert(plan, &self.input, context)?;
+        let input = exchange(plan, input, self.keys.clone());
+        let operator = GroupAggregate { keys: self.keys.clone(), aggregates: self.aggregates.clone() };
+        Ok(plan.add(operator, vec![input], fields.to_vec()))
+    }
+
+    fn describe(&self, fields: &[RowField]) -> String {
+        let group = self.keys.iter().map(usize::to_string).collect::<Vec<_>>().join(", ");
+        let mut parts = vec![format!("group=[{{{group}}}]")];
+        for (aggregate, field) in self.aggregates.iter().zip(&fields[self.keys.len()..]) {
+            let arguments = aggregate.arguments.iter().map(|column| format!("${column}")).collect::<Vec<_>>();
+            let distinct = if aggregate.distinct { "DISTINCT " } else { "" };
+            let filter = aggregate.filter.map_or_else(String::new, |column| format!(" FILTER ${column}"));
+            let name = function(&aggregate.function);
+            parts.push(format!("{}=[{name}({distinct}{}){filter}]", field.name, arguments.join(", ")));
+        }
+        format!("LogicalAggregate({})", parts.join(", "))
+    }
+}
