@@ -110,7 +110,9 @@ pub(crate) fn depends_on(condition: &Expression, columns: &[usize]) -> bool {
             any = true;
             only &= columns.contains(index);
         }
-        Node::Call { function, .. } => only &= wiesel_operators::expression::is_deterministic(function),
+        Node::Call { function, operands } => {
+            only &= wiesel_operators::expression::is_deterministic(function, operands);
+        }
         Node::Literal(_) => {}
     });
     any && only

@@ -89,7 +89,7 @@ pub fn compile(
             if let Some(special) = special_form(&site, input)? {
                 return Ok(fold(special));
             }
-            let build = functions::lookup(function)
+            let build = functions::kernel(function)
                 .ok_or_else(|| Error::Plan(format!("the function {function} is not supported")))?;
             if operands.is_empty() && !functions::takes_nothing(function) {
                 return Err(Error::Plan(format!("{function} without operands")));
@@ -104,7 +104,7 @@ pub fn compile(
                 operands: compile_all(&operands, input, context)?,
                 kernel: Arc::new(kernel),
                 result: Arc::new(Field::new(function, expression.data_type.kind.to_arrow(), true)),
-                deterministic: functions::is_deterministic(function),
+                deterministic: functions::is_deterministic(function, site.operands),
                 budget: context.budget.clone(),
             };
             fold(Arc::new(call))

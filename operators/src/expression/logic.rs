@@ -13,6 +13,7 @@ use datafusion_physical_expr::PhysicalExpr;
 use super::compile::Site;
 use super::kernel::{Args, Bool, Kernel};
 use super::{Expression, Node};
+use crate::functions::catalogue;
 use crate::operator::Result;
 
 /// AND or OR of two or more operands. Operands after the first are evaluated only for rows that need them, if
@@ -46,10 +47,7 @@ fn is_cheap(expression: &Expression) -> bool {
 
 /// Whether a call is, if its operands are.
 pub(super) fn is_cheap_function(function: &str) -> bool {
-    matches!(
-        function,
-        "+" | "-" | "*" | "=" | "<>" | "<" | "<=" | ">" | ">=" | "AND" | "OR" | "NOT" | "NEG" | "IN" | "FIELD"
-    ) || function.starts_with("IS_")
+    catalogue::lookup(function).is_some_and(|function| function.is_cheap)
 }
 
 impl PhysicalExpr for Connective {

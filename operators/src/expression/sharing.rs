@@ -88,16 +88,18 @@ impl<'a> Forest<'a> {
         let number = *self.known.entry((shape, &expression.data_type)).or_insert(next);
         if number == next {
             let below = || operands.iter().map(|operand| &self.kinds[*operand]);
-            let function = match &expression.node {
-                Node::Call { function, .. } => Some(function.as_str()),
+            let call = match &expression.node {
+                Node::Call { function, operands } => Some((function.as_str(), operands.as_slice())),
                 _ => None,
             };
+            let is_own = call.is_none_or(|(function, operands)| is_deterministic(function, operands));
             let kind = Kind {
                 expression,
                 size: 1 + below().map(|kind| kind.size).sum::<usize>(),
-                deterministic: function.is_none_or(is_deterministic) && below().all(|kind| kind.deterministic),
+                deterministic: is_own && below().all(|kind| kind.deterministic),
                 reads_input: matches!(expression.node, Node::Input(_)) || below().any(|kind| kind.reads_input),
-                cheap: function.is_none_or(logic::is_cheap_function) && below().all(|kind| kind.cheap),
+                cheap: call.is_none_or(|(function, _)| logic::is_cheap_function(function))
+                    && below().all(|kind| kind.cheap),
                 operands,
             };
             self.kinds.push(kind);

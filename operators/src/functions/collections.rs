@@ -7,7 +7,6 @@ use arrow::buffer::{NullBuffer, OffsetBuffer};
 use arrow::compute::{SortOptions, interleave, take};
 use arrow::datatypes::{DataType, Field, Int32Type};
 
-use super::Build;
 use super::constructors::{new_map, offsets};
 use super::element_equality::equality;
 use super::strings::integers;
@@ -18,22 +17,6 @@ use crate::expression::compile::Site;
 use crate::expression::kernel::{Args, Bool, Kernel, Text};
 use crate::operator::{Error, Result};
 use crate::types::TypeKind;
-
-pub(super) fn lookup(name: &str) -> Option<Build> {
-    Some(match name {
-        "ARRAY_CONTAINS" | "ARRAY_POSITION" => find,
-        "ARRAY_DISTINCT" | "ARRAY_REVERSE" | "ARRAY_SORT" | "ARRAY_SLICE" | "ARRAY_REMOVE" => select,
-        "ARRAY_MAX" | "ARRAY_MIN" => extreme,
-        "ARRAY_APPEND" | "ARRAY_PREPEND" | "ARRAY_CONCAT" | "ARRAY_UNION" | "ARRAY_EXCEPT" | "ARRAY_INTERSECT" => {
-            combine
-        }
-        "ARRAY_JOIN" => join,
-        "MAP_KEYS" | "MAP_VALUES" | "MAP_ENTRIES" => map_parts,
-        "MAP_FROM_ARRAYS" => map_from_arrays,
-        "MAP_UNION" => map_union,
-        _ => return None,
-    })
-}
 
 /// Compares elements of two columns, null first and equal to null.
 type Compare = arrow::array::DynComparator;
@@ -107,7 +90,7 @@ fn element_operand(args: &Args, index: usize, element: &DataType) -> Result<Arra
     }
 }
 
-fn find(site: &Site) -> Result<Kernel> {
+pub(super) fn find(site: &Site) -> Result<Kernel> {
     site.operand_type(1)?;
     let position = site.function == "ARRAY_POSITION";
     Ok(Box::new(move |args| {
@@ -129,7 +112,7 @@ fn find(site: &Site) -> Result<Kernel> {
 }
 
 /// Functions that keep some of the elements in some order.
-fn select(site: &Site) -> Result<Kernel> {
+pub(super) fn select(site: &Site) -> Result<Kernel> {
     site.operand_type(0)?;
     let function = site.function.to_owned();
     Ok(Box::new(move |args| {
@@ -240,7 +223,7 @@ fn push_distinct(
     Ok(())
 }
 
-fn extreme(site: &Site) -> Result<Kernel> {
+pub(super) fn extreme(site: &Site) -> Result<Kernel> {
     site.operand_type(0)?;
     let max = site.function == "ARRAY_MAX";
     Ok(Box::new(move |args| {
@@ -262,7 +245,7 @@ fn extreme(site: &Site) -> Result<Kernel> {
 }
 
 /// Functions that make one array of several operands.
-fn combine(site: &Site) -> Result<Kernel> {
+pub(super) fn combine(site: &Site) -> Result<Kernel> {
     site.operand_type(0)?;
     let function = site.function.to_owned();
     Ok(Box::new(move |args| {
@@ -320,7 +303,7 @@ fn combine(site: &Site) -> Result<Kernel> {
 }
 
 /// `ARRAY_JOIN(array, delimiter[, null replacement])`.
-fn join(site: &Site) -> Result<Kernel> {
+pub(super) fn join(site: &Site) -> Result<Kernel> {
     site.operand_type(1)?;
     let with_null = site.operands.len() > 2;
     let element = match site.operand_type(0)? {
@@ -362,7 +345,7 @@ fn join(site: &Site) -> Result<Kernel> {
     }))
 }
 
-fn map_parts(site: &Site) -> Result<Kernel> {
+pub(super) fn map_parts(site: &Site) -> Result<Kernel> {
     site.operand_type(0)?;
     let function = site.function.to_owned();
     Ok(Box::new(move |args| {
@@ -384,7 +367,7 @@ fn map_parts(site: &Site) -> Result<Kernel> {
     }))
 }
 
-fn map_from_arrays(site: &Site) -> Result<Kernel> {
+pub(super) fn map_from_arrays(site: &Site) -> Result<Kernel> {
     site.operand_type(1)?;
     Ok(Box::new(|args| {
         let (keys, values) = (Lists::of(args, 0)?, Lists::of(args, 1)?);
@@ -416,7 +399,7 @@ fn map_from_arrays(site: &Site) -> Result<Kernel> {
 }
 
 /// Later maps win.
-fn map_union(site: &Site) -> Result<Kernel> {
+pub(super) fn map_union(site: &Site) -> Result<Kernel> {
     site.operand_type(0)?;
     Ok(Box::new(|args| {
         let maps: Vec<_> = (0..args.len()).map(|index| args.array(index).as_map()).collect();

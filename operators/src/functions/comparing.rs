@@ -3,22 +3,14 @@ use arrow::array::{Array, ArrayRef, AsArray, DynComparator, make_comparator};
 use arrow::compute::{SortOptions, interleave};
 use arrow::datatypes::DataType;
 
-use super::Build;
 use crate::cast::numeric_to_double;
 use crate::expression::comparison::{object_order, utf16_order};
 use crate::expression::compile::Site;
 use crate::expression::kernel::Kernel;
 use crate::operator::Result;
 
-pub(super) fn lookup(name: &str) -> Option<Build> {
-    Some(match name {
-        "GREATEST" | "LEAST" => extreme,
-        _ => return None,
-    })
-}
-
 /// The largest or smallest operand; null if one is null.
-fn extreme(site: &Site) -> Result<Kernel> {
+pub(super) fn extreme(site: &Site) -> Result<Kernel> {
     site.operand_type(0)?;
     let greatest = site.function == "GREATEST";
     let target = site.arrow_type();

@@ -9,26 +9,12 @@ use arrow::compute::{SortOptions, interleave, take};
 use arrow::datatypes::{DataType, Int32Type, Int64Type};
 use datafusion_common::ScalarValue;
 
-use super::Build;
 use crate::ending;
 use crate::expression::compile::Site;
 use crate::expression::conform;
 use crate::expression::kernel::{Args, Kernel};
 use crate::operator::{Error, Result};
 use crate::types::TypeKind;
-
-pub(super) fn lookup(name: &str) -> Option<Build> {
-    Some(match name {
-        "ARRAY" => array,
-        "MAP" => map,
-        "ROW" => row,
-        "FIELD" => field,
-        "ITEM" => item,
-        "CARDINALITY" => cardinality,
-        "ELEMENT" => element,
-        _ => return None,
-    })
-}
 
 /// The operands from `first` in steps, row by row: a flat column with `count` values a row.
 fn interleaved(args: &Args, first: usize, step: usize, target: &DataType) -> Result<(ArrayRef, usize)> {
@@ -52,7 +38,7 @@ fn interleaved(args: &Args, first: usize, step: usize, target: &DataType) -> Res
     Ok((interleave(&references, &indices)?, picked.len()))
 }
 
-fn array(site: &Site) -> Result<Kernel> {
+pub(super) fn array(site: &Site) -> Result<Kernel> {
     let DataType::List(field) = site.arrow_type() else { return Err(site.unsupported()) };
     Ok(Box::new(move |args| {
         let (values, count) = interleaved(args, 0, 1, field.data_type())?;
@@ -63,7 +49,7 @@ fn array(site: &Site) -> Result<Kernel> {
     }))
 }
 
-fn map(site: &Site) -> Result<Kernel> {
+pub(super) fn map(site: &Site) -> Result<Kernel> {
     let DataType::Map(entries, _) = site.arrow_type() else { return Err(site.unsupported()) };
     let DataType::Struct(fields) = entries.data_type().clone() else { return Err(site.unsupported()) };
     Ok(Box::new(move |args| {
@@ -125,7 +111,7 @@ pub(super) fn new_map(
     Ok(Arc::new(MapArray::try_new(Arc::new(field), offsets, entries, nulls, false)?))
 }
 
-fn row(site: &Site) -> Result<Kernel> {
+pub(super) fn row(site: &Site) -> Result<Kernel> {
     let DataType::Struct(fields) = site.arrow_type() else { return Err(site.unsupported()) };
     Ok(Box::new(move |args| {
         let columns = (0..args.len()).map(|index| args.expanded(index)).collect::<Result<Vec<_>>>()?;
@@ -136,7 +122,7 @@ fn row(site: &Site) -> Result<Kernel> {
     }))
 }
 
-fn field(site: &Site) -> Result<Kernel> {
+pub(super) fn field(site: &Site) -> Result<Kernel> {
     let index = match site.literal(1) {
         Some(ScalarValue::Int32(Some(index))) => *index as usize,
         _ => return Err(site.unsupported()),
@@ -156,7 +142,7 @@ fn with_nulls(column: &ArrayRef, nulls: Option<&NullBuffer>) -> Result<ArrayRef>
     Ok(arrow::array::make_array(data))
 }
 
-fn item(site: &Site) -> Result<Kernel> {
+pub(super) fn item(site: &Site) -> Result<Kernel> {
     Ok(match site.operand_type(0)? {
         TypeKind::Array(_) => Box::new(|args| {
             let lists = args.array(0).as_list::<i32>();
@@ -209,7 +195,7 @@ pub(super) fn offsets(array: &ArrayRef) -> Result<&OffsetBuffer<i32>> {
     }
 }
 
-fn cardinality(site: &Site) -> Result<Kernel> {
+pub(super) fn cardinality(site: &Site) -> Result<Kernel> {
     site.operand_type(0)?;
     Ok(Box::new(|args| {
         let array = args.array(0);
@@ -218,7 +204,7 @@ fn cardinality(site: &Site) -> Result<Kernel> {
     }))
 }
 
-fn element(site: &Site) -> Result<Kernel> {
+pub(super) fn element(site: &Site) -> Result<Kernel> {
     site.operand_type(0)?;
     Ok(Box::new(|args| {
         let lists = args.array(0).as_list::<i32>();

@@ -7,32 +7,12 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use sha2::Digest;
 use wiesel_common::quote::quote;
 
-use super::Build;
 use super::digest::{md5, sha1};
 use super::numeric::text_of_integer;
 use crate::expression::compile::Site;
 use crate::expression::kernel::{Kernel, Text};
 use crate::operator::{Error, Result};
 use crate::types::TypeKind;
-
-pub(super) fn lookup(name: &str) -> Option<Build> {
-    Some(match name {
-        "MD5" | "SHA1" | "SHA224" | "SHA256" | "SHA384" | "SHA512" => hash,
-        "SHA2" => sha2,
-        "TO_BASE64" => to_base64,
-        "FROM_BASE64" => from_base64,
-        "HEX" => hex,
-        "UNHEX" => unhex,
-        "ENCODE" => encode,
-        "DECODE" => decode,
-        "URL_ENCODE" => url_encode,
-        "URL_DECODE" => url_decode,
-        "PARSE_URL" => super::url::parse_url,
-        "INET_ATON" => inet_aton,
-        "INET_NTOA" => inet_ntoa,
-        _ => return None,
-    })
-}
 
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &alphabet::STANDARD,
@@ -80,7 +60,7 @@ fn digest_of(bits: i32, bytes: &[u8], out: &mut String) -> bool {
     true
 }
 
-fn hash(site: &Site) -> Result<Kernel> {
+pub(super) fn hash(site: &Site) -> Result<Kernel> {
     site.operand_type(0)?;
     match site.function {
         "MD5" => of_bytes(|bytes, out| {
@@ -98,7 +78,7 @@ fn hash(site: &Site) -> Result<Kernel> {
     }
 }
 
-fn sha2(site: &Site) -> Result<Kernel> {
+pub(super) fn sha2(site: &Site) -> Result<Kernel> {
     site.operand_type(1)?;
     Ok(Box::new(|args| {
         let (text, bits) = (args.read::<Text>(0)?, args.read::<Int32Type>(1)?);
@@ -112,14 +92,14 @@ fn sha2(site: &Site) -> Result<Kernel> {
     }))
 }
 
-fn to_base64(_: &Site) -> Result<Kernel> {
+pub(super) fn to_base64(_: &Site) -> Result<Kernel> {
     of_bytes(|bytes, out| {
         BASE64.encode_string(bytes, out);
         Ok(true)
     })
 }
 
-fn from_base64(_: &Site) -> Result<Kernel> {
+pub(super) fn from_base64(_: &Site) -> Result<Kernel> {
     of_bytes(|bytes, out| {
         let decoded = BASE64.decode(bytes).map_err(|error| {
             let message = match error {
@@ -133,7 +113,7 @@ fn from_base64(_: &Site) -> Result<Kernel> {
     })
 }
 
-fn hex(site: &Site) -> Result<Kernel> {
+pub(super) fn hex(site: &Site) -> Result<Kernel> {
     let kind = site.operand_type(0)?;
     if matches!(kind, TypeKind::Char(_) | TypeKind::Varchar(_)) || is_binary(kind) {
         return of_bytes(|bytes, out| {
@@ -147,7 +127,7 @@ fn hex(site: &Site) -> Result<Kernel> {
     })
 }
 
-fn unhex(site: &Site) -> Result<Kernel> {
+pub(super) fn unhex(site: &Site) -> Result<Kernel> {
     site.operand_type(0)?;
     Ok(Box::new(|args| {
         let text = args.read::<Text>(0)?;
@@ -199,7 +179,7 @@ fn charset(name: &str) -> Result<Charset> {
     })
 }
 
-fn encode(site: &Site) -> Result<Kernel> {
+pub(super) fn encode(site: &Site) -> Result<Kernel> {
     site.operand_type(1)?;
     Ok(Box::new(|args| {
         let (text, name) = (args.read::<Text>(0)?, args.read::<Text>(1)?);
@@ -222,7 +202,7 @@ fn encode(site: &Site) -> Result<Kernel> {
     }))
 }
 
-fn decode(site: &Site) -> Result<Kernel> {
+pub(super) fn decode(site: &Site) -> Result<Kernel> {
     site.operand_type(1)?;
     Ok(Box::new(|args| {
         let (bytes, name) = (args.read::<crate::expression::kernel::Bytes>(0)?, args.read::<Text>(1)?);
@@ -252,7 +232,7 @@ fn decode(site: &Site) -> Result<Kernel> {
     }))
 }
 
-fn url_encode(_: &Site) -> Result<Kernel> {
+pub(super) fn url_encode(_: &Site) -> Result<Kernel> {
     of_bytes(|bytes, out| {
         for byte in bytes {
             match byte {
@@ -268,7 +248,7 @@ fn url_encode(_: &Site) -> Result<Kernel> {
     })
 }
 
-fn url_decode(_: &Site) -> Result<Kernel> {
+pub(super) fn url_decode(_: &Site) -> Result<Kernel> {
     of_bytes(|bytes, out| {
         let mut decoded = Vec::with_capacity(bytes.len());
         let mut rest = bytes.iter();
@@ -288,7 +268,7 @@ fn url_decode(_: &Site) -> Result<Kernel> {
     })
 }
 
-fn inet_aton(site: &Site) -> Result<Kernel> {
+pub(super) fn inet_aton(site: &Site) -> Result<Kernel> {
     site.operand_type(0)?;
     Ok(Box::new(|args| {
         let text = args.read::<Text>(0)?;
@@ -315,7 +295,7 @@ fn address(text: &str) -> Option<i64> {
     Some(value | rest)
 }
 
-fn inet_ntoa(site: &Site) -> Result<Kernel> {
+pub(super) fn inet_ntoa(site: &Site) -> Result<Kernel> {
     site.operand_type(0)?;
     text_of_integer(|number, out| {
         let Ok(number) = u32::try_from(number) else { return false };

@@ -7,20 +7,11 @@ use arrow::datatypes::{
     DataType, Date32Type, DurationMillisecondType, Int64Type, IntervalYearMonthType, Time32MillisecondType,
 };
 
-use super::Build;
 use crate::expression::compile::Site;
 use crate::expression::datetime::{DAY, Instant, civil, days, timestamps};
 use crate::expression::kernel::Kernel;
 use crate::operator::{Error, Result};
 use crate::types::TypeKind;
-
-pub(super) fn lookup(name: &str) -> Option<Build> {
-    Some(match name {
-        "EXTRACT" | "YEAR" | "QUARTER" | "MONTH" | "WEEK" | "DAYOFYEAR" | "DAYOFMONTH" | "DAYOFWEEK" | "HOUR"
-        | "MINUTE" | "SECOND" => extract,
-        _ => return None,
-    })
-}
 
 /// What a unit takes of a count of days.
 fn of_date(unit: &str) -> Option<fn(i64) -> i64> {
@@ -72,7 +63,7 @@ fn of_time(unit: &str) -> Option<fn(Instant) -> i64> {
     })
 }
 
-fn extract(site: &Site) -> Result<Kernel> {
+pub(super) fn extract(site: &Site) -> Result<Kernel> {
     let (unit, index) = match site.function {
         "EXTRACT" => (site.text(0).ok_or_else(|| site.unsupported())?.to_ascii_uppercase(), 1),
         "DAYOFYEAR" => ("DOY".into(), 0),

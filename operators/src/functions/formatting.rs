@@ -2,7 +2,6 @@
 use arrow::array::{Array, ArrayRef, AsArray, PrimitiveArray};
 use arrow::datatypes::{DataType, Date32Type, Decimal128Type, Float32Type, Float64Type, Int32Type, Int64Type};
 
-use super::Build;
 use crate::cast::{as_timestamps, to_instant, to_local};
 use crate::expression::Zone;
 use crate::expression::compile::Site;
@@ -14,19 +13,6 @@ use crate::expression::java_sql;
 use crate::expression::kernel::{Args, Kernel, Reader, Text};
 use crate::operator::{Error, Result};
 use crate::types::{TypeKind, timestamp_unit};
-
-pub(super) fn lookup(name: &str) -> Option<Build> {
-    Some(match name {
-        "DATE_FORMAT" => date_format,
-        "TO_TIMESTAMP" => to_timestamp,
-        "TO_TIMESTAMP_LTZ" => to_timestamp_ltz,
-        "TO_DATE" => to_date,
-        "FROM_UNIXTIME" => from_unixtime,
-        "UNIX_TIMESTAMP" => unix_timestamp,
-        "CONVERT_TZ" => convert_tz,
-        _ => return None,
-    })
-}
 
 /// A pattern operand: prepared once if constant, else when it changes.
 struct Formats<P> {
@@ -80,7 +66,7 @@ fn century(site: &Site) -> i64 {
 }
 
 /// `DATE_FORMAT(timestamp or text, pattern)`.
-fn date_format(site: &Site) -> Result<Kernel> {
+pub(super) fn date_format(site: &Site) -> Result<Kernel> {
     site.operand_type(1)?;
     if matches!(site.operand_type(0)?, TypeKind::Char(_) | TypeKind::Varchar(_)) {
         // Texts are read and written by the older of Java's two classes.
@@ -124,7 +110,7 @@ fn parse_by(format: &DateTimeFormatter, text: &str, precision: u8) -> Option<Ins
     }
 }
 
-fn to_timestamp(site: &Site) -> Result<Kernel> {
+pub(super) fn to_timestamp(site: &Site) -> Result<Kernel> {
     let TypeKind::Timestamp(precision, _) = site.data_type.kind else { return Err(site.unsupported()) };
     let (unit, data_type) = (timestamp_unit(precision), site.arrow_type());
     let formats =
@@ -148,7 +134,7 @@ fn to_timestamp(site: &Site) -> Result<Kernel> {
 }
 
 /// `TO_TIMESTAMP_LTZ(number[, precision])` and `TO_TIMESTAMP_LTZ(text[, pattern[, zone]])`.
-fn to_timestamp_ltz(site: &Site) -> Result<Kernel> {
+pub(super) fn to_timestamp_ltz(site: &Site) -> Result<Kernel> {
     let TypeKind::TimestampLtz(precision, _) = site.data_type.kind else { return Err(site.unsupported()) };
     let (unit, data_type) = (timestamp_unit(precision), site.arrow_type());
     if matches!(site.operand_type(0)?, TypeKind::Char(_) | TypeKind::Varchar(_)) {
@@ -257,7 +243,7 @@ impl Epochs {
     }
 }
 
-fn to_date(site: &Site) -> Result<Kernel> {
+pub(super) fn to_date(site: &Site) -> Result<Kernel> {
     let formats = if site.operands.len() > 1 { Some(Formats::of(site, 1, "", SimpleDateFormat::parse)?) } else { None };
     let century = century(site);
     Ok(Box::new(move |args| {
@@ -280,7 +266,7 @@ fn to_date(site: &Site) -> Result<Kernel> {
 const DEFAULT: &str = "yyyy-MM-dd HH:mm:ss";
 
 /// `FROM_UNIXTIME(seconds[, pattern])` in the session's zone.
-fn from_unixtime(site: &Site) -> Result<Kernel> {
+pub(super) fn from_unixtime(site: &Site) -> Result<Kernel> {
     let formats = Formats::of(site, 1, DEFAULT, SimpleDateFormat::parse)?;
     let zone = site.context.zone;
     Ok(Box::new(move |args| {
@@ -297,7 +283,7 @@ fn from_unixtime(site: &Site) -> Result<Kernel> {
 }
 
 /// `UNIX_TIMESTAMP()`, `UNIX_TIMESTAMP(text[, pattern])` in the session's zone; the least BIGINT for what is no time.
-fn unix_timestamp(site: &Site) -> Result<Kernel> {
+pub(super) fn unix_timestamp(site: &Site) -> Result<Kernel> {
     if site.operands.is_empty() {
         let clock = site.context.clock.clone();
         return Ok(Box::new(move |args| {
@@ -319,7 +305,7 @@ fn unix_timestamp(site: &Site) -> Result<Kernel> {
 }
 
 /// `CONVERT_TZ(text, from, to)`; an unknown zone is UTC, as Java's `TimeZone` has it.
-fn convert_tz(site: &Site) -> Result<Kernel> {
+pub(super) fn convert_tz(site: &Site) -> Result<Kernel> {
     site.operand_type(2)?;
     let (format, century) = (SimpleDateFormat::parse(DEFAULT)?, century(site));
     Ok(Box::new(move |args| {

@@ -2,21 +2,9 @@
 use serde_json::Value;
 use wiesel_common::quote::quote as shown;
 
-use super::Build;
 use crate::expression::compile::Site;
 use crate::expression::kernel::{Kernel, Text};
 use crate::operator::{Error, Result};
-
-pub(super) fn lookup(name: &str) -> Option<Build> {
-    Some(match name {
-        "JSON_VALUE" | "JSON_QUERY" => get,
-        "JSON_EXISTS" => exists,
-        "IS_JSON" => is_json,
-        "JSON_QUOTE" => quote,
-        "JSON_UNQUOTE" => unquote,
-        _ => return None,
-    })
-}
 
 /// A step of a path.
 #[derive(Debug)]
@@ -101,7 +89,7 @@ fn path(site: &Site) -> Result<Path> {
     Path::parse(text)
 }
 
-fn get(site: &Site) -> Result<Kernel> {
+pub(super) fn get(site: &Site) -> Result<Kernel> {
     if site.operands.len() > 2 {
         return Err(Error::Plan(format!(
             "{} with ON EMPTY, ON ERROR, RETURNING or wrappers is not supported",
@@ -139,7 +127,7 @@ fn get(site: &Site) -> Result<Kernel> {
     }))
 }
 
-fn exists(site: &Site) -> Result<Kernel> {
+pub(super) fn exists(site: &Site) -> Result<Kernel> {
     let path = path(site)?;
     Ok(Box::new(move |args| {
         let text = args.read::<Text>(0)?;
@@ -152,7 +140,7 @@ fn exists(site: &Site) -> Result<Kernel> {
 }
 
 /// `IS_JSON(text[, 'VALUE' | 'OBJECT' | 'ARRAY' | 'SCALAR'])`.
-fn is_json(site: &Site) -> Result<Kernel> {
+pub(super) fn is_json(site: &Site) -> Result<Kernel> {
     let kind = site.text(1).unwrap_or("VALUE").to_ascii_uppercase();
     Ok(Box::new(move |args| {
         let text = args.read::<Text>(0)?;
@@ -169,7 +157,7 @@ fn is_json(site: &Site) -> Result<Kernel> {
     }))
 }
 
-fn quote(site: &Site) -> Result<Kernel> {
+pub(super) fn quote(site: &Site) -> Result<Kernel> {
     site.operand_type(0)?;
     Ok(Box::new(|args| {
         let text = args.read::<Text>(0)?;
@@ -195,7 +183,7 @@ fn quote(site: &Site) -> Result<Kernel> {
     }))
 }
 
-fn unquote(site: &Site) -> Result<Kernel> {
+pub(super) fn unquote(site: &Site) -> Result<Kernel> {
     site.operand_type(0)?;
     Ok(Box::new(|args| {
         let text = args.read::<Text>(0)?;

@@ -1,7 +1,7 @@
-//! The built-in scalar functions and operators by their canonical names.
+//! The built-in scalar functions and operators: their [`catalogue`], and their kernels.
 //!
-//! A file holds a group of functions. Each function prepares a [`Kernel`] from the call: constant patterns and formats
-//! are parsed then, once. Unless said otherwise a null operand gives null.
+//! A file holds a group of kernels. Each function prepares a [`Kernel`] from the call: constant patterns and formats
+//! are parsed then, once.
 //!
 //! What the analyser passes, where it is not what SQL writes:
 //!
@@ -23,11 +23,12 @@
 //! | `ARRAY`, `MAP`, `ROW` | the elements; keys and values in turn |
 //! | `PROCTIME`, `NOW`, `CURRENT_TIMESTAMP`, `CURRENT_DATE`, `LOCALTIMESTAMP`, ... | none; the call's type decides |
 //! | `JSON_VALUE`, `JSON_QUERY`, `JSON_EXISTS` | text and a constant path; no further clauses |
+use crate::expression::Expression;
 use crate::expression::compile::Site;
 use crate::expression::kernel::Kernel;
-use crate::expression::{arithmetic, comparison, conditional, logic};
 use crate::operator::Result;
 
+pub mod catalogue;
 mod collections;
 mod comparing;
 mod compiled;
@@ -51,6 +52,7 @@ mod strings;
 mod temporal;
 mod url;
 
+use catalogue::{Determinism, Evaluation};
 pub(crate) use compiled::Compiled;
 pub use constant_pattern::ConstantPattern;
 pub(crate) use random::Generators;
@@ -58,64 +60,29 @@ pub(crate) use random::Generators;
 /// Prepares the kernel of a call.
 pub(crate) type Build = fn(&Site) -> Result<Kernel>;
 
-/// The function of a canonical name.
-pub(crate) fn lookup(name: &str) -> Option<Build> {
-    Some(match name {
-        "+" | "-" | "*" | "/" | "%" | "MOD" => arithmetic::build,
-        "NEG" => arithmetic::negate,
-        "=" | "<>" | "<" | "<=" | ">" | ">=" | "IS_DISTINCT_FROM" | "IS_NOT_DISTINCT_FROM" => comparison::build,
-        "NOT" | "IS_NULL" | "IS_NOT_NULL" | "IS_TRUE" | "IS_NOT_TRUE" | "IS_FALSE" | "IS_NOT_FALSE" | "IS_UNKNOWN"
-        | "IS_NOT_UNKNOWN" => logic::build,
-        "NULLIF" => conditional::nullif,
-        "CAST" | "TRY_CAST" => crate::cast::build,
-        _ => {
-            let groups = [
-                strings::lookup,
-                patterns::lookup,
-                regexp::lookup,
-                splitting::lookup,
-                encoding::lookup,
-                comparing::lookup,
-                constructors::lookup,
-                extract::lookup,
-                temporal::lookup,
-                formatting::lookup,
-                numeric::lookup,
-                collections::lookup,
-                json::lookup,
-                random::lookup,
-            ];
-            return groups.iter().find_map(|group| group(name));
-        }
-    })
+/// Whether an expression may call a function of this name.
+pub fn supports(name: &str) -> bool {
+    catalogue::lookup(name).is_some_and(|function| !matches!(function.evaluation, Evaluation::Rewritten))
 }
 
-/// Whether an expression may call a function of this canonical name.
-pub fn supports(name: &str) -> bool {
-    matches!(name, "AND" | "OR" | "CASE" | "IF" | "COALESCE" | "IFNULL" | "IN") || lookup(name).is_some()
+/// The kernel of a function that has one, by its name in plans.
+pub(crate) fn kernel(name: &str) -> Option<Build> {
+    match catalogue::lookup(name)?.evaluation {
+        Evaluation::Kernel(build) => Some(build),
+        Evaluation::Lazy | Evaluation::Rewritten => None,
+    }
 }
 
 /// Whether a function may be called without operands.
 pub(crate) fn takes_nothing(name: &str) -> bool {
-    matches!(name, "PI" | "E" | "ARRAY" | "MAP" | "ROW") || !is_deterministic(name)
+    catalogue::lookup(name).is_some_and(|function| function.takes_nothing)
 }
 
-/// Whether equal operands always give equal results, so that a call of constants is a constant.
-pub fn is_deterministic(name: &str) -> bool {
-    !matches!(
-        name,
-        "RAND"
-            | "RAND_INTEGER"
-            | "UUID"
-            | "PROCTIME"
-            | "NOW"
-            | "CURRENT_TIMESTAMP"
-            | "CURRENT_ROW_TIMESTAMP"
-            | "LOCALTIMESTAMP"
-            | "CURRENT_DATE"
-            | "CURRENT_TIME"
-            | "LOCALTIME"
-            | "CURRENT_WATERMARK"
-            | "UNIX_TIMESTAMP"
-    )
+/// Whether equal operands of a call always give equal results, so that a call of constants is a constant.
+pub fn is_deterministic(name: &str, operands: &[Expression]) -> bool {
+    match catalogue::lookup(name).map(|function| function.determinism) {
+        None | Some(Determinism::Always) => true,
+        Some(Determinism::WithOperands) => !operands.is_empty(),
+        Some(Determinism::Never) => false,
+    }
 }

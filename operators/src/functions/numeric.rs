@@ -4,7 +4,6 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, ArrowPrimitiveType, AsArray, PrimitiveArray};
 use arrow::datatypes::{DataType, Decimal128Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type};
 
-use super::Build;
 use super::strings::integers;
 use crate::cast::{numeric_to_double, round_double};
 use crate::expression::compile::Site;
@@ -13,23 +12,8 @@ use crate::expression::kernel::{Args, Kernel};
 use crate::operator::Result;
 use crate::types::TypeKind;
 
-pub(super) fn lookup(name: &str) -> Option<Build> {
-    Some(match name {
-        "ABS" => abs,
-        "SIGN" => sign,
-        "ROUND" | "TRUNCATE" => round,
-        "SQRT" | "EXP" | "LN" | "LOG10" | "LOG2" | "SIN" | "COS" | "TAN" | "COT" | "ASIN" | "ACOS" | "ATAN"
-        | "SINH" | "COSH" | "TANH" | "DEGREES" | "RADIANS" => unary,
-        "POWER" | "ATAN2" => binary,
-        "LOG" => log,
-        "PI" | "E" => constant,
-        "BIN" => bin,
-        _ => return None,
-    })
-}
-
 /// A function of a DOUBLE; other numbers are widened.
-fn unary(site: &Site) -> Result<Kernel> {
+pub(super) fn unary(site: &Site) -> Result<Kernel> {
     let function: fn(f64) -> f64 = match site.function {
         // To Flink a power, which knows neither a negative zero nor that there is no root of -Infinity.
         "SQRT" => |x| if x == f64::NEG_INFINITY { f64::INFINITY } else { x.sqrt() + 0.0 },
@@ -65,14 +49,14 @@ fn doubles(args: &Args, function: impl Fn(f64, f64) -> f64) -> Result<ArrayRef> 
     })
 }
 
-fn binary(site: &Site) -> Result<Kernel> {
+pub(super) fn binary(site: &Site) -> Result<Kernel> {
     site.operand_type(1)?;
     let function: fn(f64, f64) -> f64 = if site.function == "POWER" { f64::powf } else { f64::atan2 };
     Ok(Box::new(move |args| doubles(args, function)))
 }
 
 /// `LOG(x)`, `LOG(base, x)`.
-fn log(site: &Site) -> Result<Kernel> {
+pub(super) fn log(site: &Site) -> Result<Kernel> {
     if site.operands.len() < 2 {
         return Ok(Box::new(|args| {
             let result: PrimitiveArray<Float64Type> = numeric_to_double(args.array(0))?.unary(f64::ln);
@@ -82,7 +66,7 @@ fn log(site: &Site) -> Result<Kernel> {
     Ok(Box::new(|args| doubles(args, |base, x| x.ln() / base.ln())))
 }
 
-fn constant(site: &Site) -> Result<Kernel> {
+pub(super) fn constant(site: &Site) -> Result<Kernel> {
     let value = if site.function == "PI" { std::f64::consts::PI } else { std::f64::consts::E };
     Ok(Box::new(move |args| Ok(Arc::new(PrimitiveArray::<Float64Type>::from_value(value, args.rows)))))
 }
@@ -99,7 +83,7 @@ pub(super) fn text_of_integer(write: impl Fn(i64, &mut String) -> bool + Send + 
     }))
 }
 
-fn bin(site: &Site) -> Result<Kernel> {
+pub(super) fn bin(site: &Site) -> Result<Kernel> {
     site.operand_type(0)?;
     text_of_integer(|number, out| {
         out.push_str(&format!("{number:b}"));
@@ -117,7 +101,7 @@ fn same<T: ArrowPrimitiveType>(function: impl Fn(T::Native) -> T::Native + Send 
     })
 }
 
-fn abs(site: &Site) -> Result<Kernel> {
+pub(super) fn abs(site: &Site) -> Result<Kernel> {
     Ok(match site.operand_type(0)? {
         TypeKind::Tinyint => same::<Int8Type>(i8::wrapping_abs),
         TypeKind::Smallint => same::<Int16Type>(i16::wrapping_abs),
@@ -130,7 +114,7 @@ fn abs(site: &Site) -> Result<Kernel> {
     })
 }
 
-fn sign(site: &Site) -> Result<Kernel> {
+pub(super) fn sign(site: &Site) -> Result<Kernel> {
     let of_float = |x: f64| if x.is_nan() || x == 0.0 { x } else { x.signum() };
     Ok(match site.operand_type(0)? {
         TypeKind::Tinyint => same::<Int8Type>(i8::signum),
@@ -175,7 +159,7 @@ pub(super) fn round_to_whole(site: &Site) -> Result<Kernel> {
 }
 
 /// `ROUND(x[, digits])` half up and `TRUNCATE(x[, digits])`.
-fn round(site: &Site) -> Result<Kernel> {
+pub(super) fn round(site: &Site) -> Result<Kernel> {
     let half_up = site.function == "ROUND";
     let with_digits = site.operands.len() > 1;
     let data_type = site.arrow_type();

@@ -1,7 +1,6 @@
 //! LIKE and SIMILAR TO.
 use wiesel_common::quote::quote;
 
-use super::Build;
 use super::java_regex::{MAX_PATTERN, Regexp, check_length};
 use super::like::{Like, Part};
 use super::similar;
@@ -9,13 +8,6 @@ use crate::ending;
 use crate::expression::compile::Site;
 use crate::expression::kernel::{Kernel, Text};
 use crate::operator::{Error, Result};
-
-pub(super) fn lookup(name: &str) -> Option<Build> {
-    Some(match name {
-        "LIKE" | "NOT_LIKE" | "SIMILAR" | "NOT_SIMILAR" => build,
-        _ => return None,
-    })
-}
 
 /// A pattern of LIKE of so many parts may be of any length, one of more has a longest.
 const SIMPLE: usize = 3;
@@ -145,7 +137,7 @@ pub(super) fn refusal(pattern: &str, escape: Option<&str>) -> Option<String> {
     }
 }
 
-fn build(site: &Site) -> Result<Kernel> {
+pub(super) fn build(site: &Site) -> Result<Kernel> {
     let similar = site.function.ends_with("SIMILAR");
     let positive = !site.function.starts_with("NOT");
     let with_escape = site.operands.len() > 2;

@@ -6,20 +6,10 @@ use arrow::array::{Array, AsArray};
 use arrow::datatypes::{Float64Type, Int32Type};
 use wiesel_common::random::number;
 
-use super::Build;
 use super::strings::integers;
 use crate::expression::compile::Site;
 use crate::expression::kernel::Kernel;
 use crate::operator::{Error, Result};
-
-pub(super) fn lookup(name: &str) -> Option<Build> {
-    Some(match name {
-        "RAND" => rand,
-        "RAND_INTEGER" => rand_integer,
-        "UUID" => uuid,
-        _ => return None,
-    })
-}
 
 /// The linear congruential generator of `java.util.Random`, so that a seed gives Flink's numbers.
 struct JavaRandom(u64);
@@ -109,13 +99,13 @@ fn generator(site: &Site, index: usize) -> Result<Arc<AtomicU64>> {
     }
 }
 
-fn rand(site: &Site) -> Result<Kernel> {
+pub(super) fn rand(site: &Site) -> Result<Kernel> {
     let generator = generator(site, 0)?;
     Ok(Box::new(move |args| draw(&generator, |random| args.collect::<Float64Type>(|_| Ok(Some(random.double()))))))
 }
 
 /// `RAND_INTEGER(bound)`, `RAND_INTEGER(seed, bound)`.
-fn rand_integer(site: &Site) -> Result<Kernel> {
+pub(super) fn rand_integer(site: &Site) -> Result<Kernel> {
     site.operand_type(0)?;
     let bound_at = site.operands.len() - 1;
     let generator = generator(site, if bound_at > 0 { 0 } else { 1 })?;
@@ -137,7 +127,7 @@ fn rand_integer(site: &Site) -> Result<Kernel> {
     }))
 }
 
-fn uuid(_: &Site) -> Result<Kernel> {
+pub(super) fn uuid(_: &Site) -> Result<Kernel> {
     Ok(Box::new(|args| {
         args.strings(|_, out| {
             // Version 4, variant 1.

@@ -3,26 +3,12 @@
 use arrow::array::{Array, AsArray, Int32Array};
 use arrow::datatypes::Int32Type;
 
-use super::Build;
 use super::java_regex::{Regexp, name_of};
 use super::strings::{integers, utf16_count};
 use crate::expression::check_value;
 use crate::expression::compile::Site;
 use crate::expression::kernel::{Args, Kernel, Reader, Text};
 use crate::operator::{Error, Result};
-
-pub(super) fn lookup(name: &str) -> Option<Build> {
-    Some(match name {
-        "REGEXP" | "RLIKE" => regexp,
-        "REGEXP_EXTRACT" => extract,
-        "REGEXP_EXTRACT_ALL" => extract_all,
-        "REGEXP_REPLACE" => replace,
-        "REGEXP_COUNT" => count,
-        "REGEXP_INSTR" => instr,
-        "REGEXP_SUBSTR" => substr,
-        _ => return None,
-    })
-}
 
 /// The pattern operand of a call: compiled once if constant, else whenever it changes from row to row.
 pub(super) struct Pattern {
@@ -114,7 +100,7 @@ impl<'a> Patterns<'a> {
     }
 }
 
-fn regexp(site: &Site) -> Result<Kernel> {
+pub(super) fn regexp(site: &Site) -> Result<Kernel> {
     let pattern = Pattern::of(site, 1)?;
     Ok(Box::new(move |args| {
         let text = args.read::<Text>(0)?;
@@ -139,7 +125,7 @@ fn group_operand(args: &Args) -> Result<Option<Int32Array>> {
     Ok(group.map(|group| group.as_primitive::<Int32Type>().clone()))
 }
 
-fn extract(site: &Site) -> Result<Kernel> {
+pub(super) fn extract(site: &Site) -> Result<Kernel> {
     let pattern = Pattern::of(site, 1)?;
     Ok(Box::new(move |args| {
         let text = args.read::<Text>(0)?;
@@ -161,7 +147,7 @@ fn extract(site: &Site) -> Result<Kernel> {
     }))
 }
 
-fn extract_all(site: &Site) -> Result<Kernel> {
+pub(super) fn extract_all(site: &Site) -> Result<Kernel> {
     let pattern = Pattern::of(site, 1)?;
     Ok(Box::new(move |args| {
         let text = args.read::<Text>(0)?;
@@ -186,7 +172,7 @@ fn extract_all(site: &Site) -> Result<Kernel> {
     }))
 }
 
-fn replace(site: &Site) -> Result<Kernel> {
+pub(super) fn replace(site: &Site) -> Result<Kernel> {
     let pattern = Pattern::of(site, 1)?;
     Ok(Box::new(move |args| {
         let (text, with) = (args.read::<Text>(0)?, args.read::<Text>(2)?);
@@ -208,7 +194,7 @@ fn replace(site: &Site) -> Result<Kernel> {
     }))
 }
 
-fn count(site: &Site) -> Result<Kernel> {
+pub(super) fn count(site: &Site) -> Result<Kernel> {
     let pattern = Pattern::of(site, 1)?;
     Ok(Box::new(move |args| {
         let text = args.read::<Text>(0)?;
@@ -225,7 +211,7 @@ fn count(site: &Site) -> Result<Kernel> {
     }))
 }
 
-fn instr(site: &Site) -> Result<Kernel> {
+pub(super) fn instr(site: &Site) -> Result<Kernel> {
     let pattern = Pattern::of(site, 1)?;
     Ok(Box::new(move |args| {
         let text = args.read::<Text>(0)?;
@@ -237,7 +223,7 @@ fn instr(site: &Site) -> Result<Kernel> {
     }))
 }
 
-fn substr(site: &Site) -> Result<Kernel> {
+pub(super) fn substr(site: &Site) -> Result<Kernel> {
     let pattern = Pattern::of(site, 1)?;
     Ok(Box::new(move |args| {
         let text = args.read::<Text>(0)?;

@@ -6,7 +6,6 @@ use arrow::array::{Array, AsArray, StringViewBuilder};
 use arrow::buffer::{NullBuffer, OffsetBuffer};
 use arrow::datatypes::Int32Type;
 
-use super::Build;
 use super::constructors::new_map;
 use super::regexp::Pattern;
 use super::strings::integers;
@@ -16,15 +15,6 @@ use crate::expression::compile::Site;
 use crate::expression::kernel::{Kernel, Text};
 use crate::operator::Result;
 use crate::types::TypeKind;
-
-pub(super) fn lookup(name: &str) -> Option<Build> {
-    Some(match name {
-        "SPLIT_INDEX" => split_index,
-        "SPLIT" => split,
-        "STR_TO_MAP" => str_to_map,
-        _ => return None,
-    })
-}
 
 /// The part at an index, none beyond the last; an empty text has no parts.
 fn part<'a>(text: &'a str, separator: &str, index: usize) -> Option<&'a str> {
@@ -49,7 +39,7 @@ fn part<'a>(text: &'a str, separator: &str, index: usize) -> Option<&'a str> {
     }
 }
 
-fn split_index(site: &Site) -> Result<Kernel> {
+pub(super) fn split_index(site: &Site) -> Result<Kernel> {
     site.operand_type(2)?;
     let by_character = !matches!(site.operand_type(1)?, TypeKind::Char(_) | TypeKind::Varchar(_));
     Ok(Box::new(move |args| {
@@ -80,7 +70,7 @@ fn split_index(site: &Site) -> Result<Kernel> {
     }))
 }
 
-fn split(site: &Site) -> Result<Kernel> {
+pub(super) fn split(site: &Site) -> Result<Kernel> {
     site.operand_type(1)?;
     Ok(Box::new(|args| {
         let (text, separator) = (args.read::<Text>(0)?, args.read::<Text>(1)?);
@@ -104,7 +94,7 @@ fn split(site: &Site) -> Result<Kernel> {
 }
 
 /// The delimiters are regular expressions. As in Flink a malformed one fails the first row that it is to split.
-fn str_to_map(site: &Site) -> Result<Kernel> {
+pub(super) fn str_to_map(site: &Site) -> Result<Kernel> {
     let (between_entries, within_entry) = (Pattern::or_default(site, 1, ",")?, Pattern::or_default(site, 2, "=")?);
     Ok(Box::new(move |args| {
         let (mut between_entries, mut within_entry) = (between_entries.reader(args)?, within_entry.reader(args)?);

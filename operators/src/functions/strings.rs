@@ -5,44 +5,12 @@ use std::sync::Arc;
 use arrow::array::{Array, AsArray, BooleanArray};
 use arrow::datatypes::{DataType, Int32Type};
 
-use super::Build;
 use crate::ending::Steps;
 use crate::expression::check_value;
 use crate::expression::compile::Site;
 use crate::expression::kernel::{Args, Bytes, Kernel, Reader, Text};
 use crate::operator::{Error, Result};
 use crate::types::TypeKind;
-
-pub(super) fn lookup(name: &str) -> Option<Build> {
-    Some(match name {
-        "||" | "CONCAT" => concat,
-        "CONCAT_WS" => concat_ws,
-        "UPPER" => upper,
-        "LOWER" => lower,
-        "CHAR_LENGTH" | "LENGTH" => char_length,
-        "OCTET_LENGTH" => octet_length,
-        "SUBSTRING" | "SUBSTR" => substring,
-        "LEFT" => left,
-        "RIGHT" => right,
-        "REPLACE" => replace,
-        "REVERSE" => reverse,
-        "REPEAT" => repeat,
-        "LPAD" | "RPAD" => pad,
-        "TRIM" => trim,
-        "LTRIM" | "RTRIM" | "BTRIM" => trim_chars,
-        "INSTR" => instr,
-        "POSITION" | "LOCATE" => position,
-        "OVERLAY" => overlay,
-        "INITCAP" => initcap,
-        "ASCII" => ascii,
-        "CHR" => chr,
-        "STARTSWITH" | "ENDSWITH" => starts_or_ends,
-        "TRANSLATE" => translate,
-        "ELT" => elt,
-        "IS_ALPHA" | "IS_DIGIT" | "IS_DECIMAL" => is_kind,
-        _ => return None,
-    })
-}
 
 /// A typed reader for each operand.
 fn texts(args: &Args) -> Result<Vec<Reader<'_, Text>>> {
@@ -59,7 +27,7 @@ pub(super) fn integers(args: &Args, index: usize) -> Result<arrow::array::ArrayR
     })
 }
 
-fn concat(site: &Site) -> Result<Kernel> {
+pub(super) fn concat(site: &Site) -> Result<Kernel> {
     if matches!(site.operand_type(0)?, TypeKind::Binary(_) | TypeKind::Varbinary(_)) {
         return Ok(Box::new(|args| {
             let parts = (0..args.len()).map(|index| args.read::<Bytes>(index)).collect::<Result<Vec<_>>>()?;
@@ -86,7 +54,7 @@ fn concat(site: &Site) -> Result<Kernel> {
     }))
 }
 
-fn concat_ws(site: &Site) -> Result<Kernel> {
+pub(super) fn concat_ws(site: &Site) -> Result<Kernel> {
     site.operand_type(0)?;
     Ok(Box::new(|args| {
         let parts = texts(args)?;
@@ -114,7 +82,7 @@ fn mapped(write: impl Fn(&str, &mut String) + Send + Sync + 'static) -> Result<K
     }))
 }
 
-fn upper(_: &Site) -> Result<Kernel> {
+pub(super) fn upper(_: &Site) -> Result<Kernel> {
     mapped(|text, out| {
         if text.is_ascii() {
             out.push_str(text);
@@ -125,7 +93,7 @@ fn upper(_: &Site) -> Result<Kernel> {
     })
 }
 
-fn lower(_: &Site) -> Result<Kernel> {
+pub(super) fn lower(_: &Site) -> Result<Kernel> {
     mapped(|text, out| {
         if text.is_ascii() {
             out.push_str(text);
@@ -137,11 +105,11 @@ fn lower(_: &Site) -> Result<Kernel> {
     })
 }
 
-fn reverse(_: &Site) -> Result<Kernel> {
+pub(super) fn reverse(_: &Site) -> Result<Kernel> {
     mapped(|text, out| out.extend(text.chars().rev()))
 }
 
-fn initcap(_: &Site) -> Result<Kernel> {
+pub(super) fn initcap(_: &Site) -> Result<Kernel> {
     mapped(|text, out| {
         // As Calcite: words are runs of ASCII letters and digits, other characters separate them.
         let mut inside = false;
@@ -156,7 +124,7 @@ fn initcap(_: &Site) -> Result<Kernel> {
     })
 }
 
-fn char_length(_: &Site) -> Result<Kernel> {
+pub(super) fn char_length(_: &Site) -> Result<Kernel> {
     Ok(Box::new(|args| {
         let text = args.read::<Text>(0)?;
         args.collect::<Int32Type>(|row| Ok(text.get(row).map(|text| char_count(text) as i32)))
@@ -168,7 +136,7 @@ pub(super) fn char_count(text: &str) -> usize {
     if text.is_ascii() { text.len() } else { text.chars().count() }
 }
 
-fn octet_length(site: &Site) -> Result<Kernel> {
+pub(super) fn octet_length(site: &Site) -> Result<Kernel> {
     if matches!(site.operand_type(0)?, TypeKind::Binary(_) | TypeKind::Varbinary(_)) {
         return Ok(Box::new(|args| {
             let bytes = args.read::<Bytes>(0)?;
@@ -218,7 +186,7 @@ fn substring_sql(text: &str, position: i32, length: Option<i32>) -> Option<&str>
     Some(slice(text, start as usize, (start + length) as usize))
 }
 
-fn substring(site: &Site) -> Result<Kernel> {
+pub(super) fn substring(site: &Site) -> Result<Kernel> {
     let with_length = site.operands.len() > 2;
     if matches!(site.operand_type(0)?, TypeKind::Binary(_) | TypeKind::Varbinary(_)) {
         return Err(site.unsupported());
@@ -241,11 +209,11 @@ fn substring(site: &Site) -> Result<Kernel> {
     }))
 }
 
-fn left(_: &Site) -> Result<Kernel> {
+pub(super) fn left(_: &Site) -> Result<Kernel> {
     ends(|text, count| slice(text, 0, count))
 }
 
-fn right(_: &Site) -> Result<Kernel> {
+pub(super) fn right(_: &Site) -> Result<Kernel> {
     ends(|text, count| slice(text, char_count(text).saturating_sub(count), usize::MAX - 1))
 }
 
@@ -258,7 +226,7 @@ fn ends(part: impl Fn(&str, usize) -> &str + Send + Sync + 'static) -> Result<Ke
     }))
 }
 
-fn replace(_: &Site) -> Result<Kernel> {
+pub(super) fn replace(_: &Site) -> Result<Kernel> {
     Ok(Box::new(|args| {
         let (text, search, with) = (args.read::<Text>(0)?, args.read::<Text>(1)?, args.read::<Text>(2)?);
         args.strings(|row, out| {
@@ -278,7 +246,7 @@ fn replace(_: &Site) -> Result<Kernel> {
     }))
 }
 
-fn repeat(_: &Site) -> Result<Kernel> {
+pub(super) fn repeat(_: &Site) -> Result<Kernel> {
     Ok(Box::new(|args| {
         let (text, count) = (args.read::<Text>(0)?, args.read::<Int32Type>(1)?);
         args.strings(|row, out| {
@@ -291,7 +259,7 @@ fn repeat(_: &Site) -> Result<Kernel> {
     }))
 }
 
-fn pad(site: &Site) -> Result<Kernel> {
+pub(super) fn pad(site: &Site) -> Result<Kernel> {
     let at_left = site.function == "LPAD";
     Ok(Box::new(move |args| {
         let (text, length, filling) = (args.read::<Text>(0)?, args.read::<Int32Type>(1)?, args.read::<Text>(2)?);
@@ -335,7 +303,7 @@ fn push_units(chars: impl Iterator<Item = char>, mut units: usize, out: &mut Str
     }
 }
 
-fn trim(site: &Site) -> Result<Kernel> {
+pub(super) fn trim(site: &Site) -> Result<Kernel> {
     let side = site.text(0).ok_or_else(|| site.unsupported())?;
     let (start, end) = (side != "TRAILING", side != "LEADING");
     Ok(Box::new(move |args| {
@@ -360,7 +328,7 @@ fn strip<'a>(text: &'a str, set: &str, start: bool, end: bool) -> &'a str {
     if end { text.trim_end_matches(within) } else { text }
 }
 
-fn trim_chars(site: &Site) -> Result<Kernel> {
+pub(super) fn trim_chars(site: &Site) -> Result<Kernel> {
     let (start, end) = (site.function != "RTRIM", site.function != "LTRIM");
     let with_set = site.operands.len() > 1;
     Ok(Box::new(move |args| {
@@ -421,7 +389,7 @@ fn nth_place(
 }
 
 /// `INSTR(text, needle[, start[, occurrence]])`: from 1, 0 if not found.
-fn instr(site: &Site) -> Result<Kernel> {
+pub(super) fn instr(site: &Site) -> Result<Kernel> {
     site.operand_type(1)?;
     Ok(Box::new(|args| {
         let (text, needle) = (args.read::<Text>(0)?, args.read::<Text>(1)?);
@@ -443,7 +411,7 @@ fn instr(site: &Site) -> Result<Kernel> {
 }
 
 /// `POSITION(needle, text)`, `LOCATE(needle, text[, start])`: from 1, 0 if not found.
-fn position(site: &Site) -> Result<Kernel> {
+pub(super) fn position(site: &Site) -> Result<Kernel> {
     let with_start = site.operands.len() > 2;
     Ok(Box::new(move |args| {
         let (needle, text) = (args.read::<Text>(0)?, args.read::<Text>(1)?);
@@ -467,7 +435,7 @@ fn position(site: &Site) -> Result<Kernel> {
     }))
 }
 
-fn overlay(site: &Site) -> Result<Kernel> {
+pub(super) fn overlay(site: &Site) -> Result<Kernel> {
     let with_length = site.operands.len() > 3;
     Ok(Box::new(move |args| {
         let (text, with, start) = (args.read::<Text>(0)?, args.read::<Text>(1)?, args.read::<Int32Type>(2)?);
@@ -519,7 +487,7 @@ pub(super) fn utf16_count(text: &str) -> usize {
     if text.is_ascii() { text.len() } else { text.chars().map(char::len_utf16).sum() }
 }
 
-fn ascii(_: &Site) -> Result<Kernel> {
+pub(super) fn ascii(_: &Site) -> Result<Kernel> {
     Ok(Box::new(|args| {
         let text = args.read::<Text>(0)?;
         args.collect::<Int32Type>(|row| {
@@ -528,7 +496,7 @@ fn ascii(_: &Site) -> Result<Kernel> {
     }))
 }
 
-fn chr(_: &Site) -> Result<Kernel> {
+pub(super) fn chr(_: &Site) -> Result<Kernel> {
     Ok(Box::new(|args| {
         let code = arrow::compute::cast(args.array(0), &DataType::Int64)?;
         let code = code.as_primitive::<arrow::datatypes::Int64Type>();
@@ -546,7 +514,7 @@ fn chr(_: &Site) -> Result<Kernel> {
     }))
 }
 
-fn starts_or_ends(site: &Site) -> Result<Kernel> {
+pub(super) fn starts_or_ends(site: &Site) -> Result<Kernel> {
     let starts = site.function == "STARTSWITH";
     if matches!(site.operand_type(0)?, TypeKind::Binary(_) | TypeKind::Varbinary(_)) {
         return Ok(Box::new(move |args| {
@@ -567,7 +535,7 @@ fn starts_or_ends(site: &Site) -> Result<Kernel> {
 }
 
 /// `TRANSLATE(text, from, to)`: the text as it is where `from` is NULL; a `to` that is NULL is empty.
-fn translate(_: &Site) -> Result<Kernel> {
+pub(super) fn translate(_: &Site) -> Result<Kernel> {
     Ok(Box::new(|args| {
         let (text, from, to) = (args.read::<Text>(0)?, args.read::<Text>(1)?, args.read::<Text>(2)?);
         let mut last: Option<(&str, &str, HashMap<char, Option<char>>)> = None;
@@ -604,7 +572,7 @@ fn replacements(from: &str, to: &str, steps: &mut Steps) -> Result<HashMap<char,
     Ok(replacements)
 }
 
-fn elt(site: &Site) -> Result<Kernel> {
+pub(super) fn elt(site: &Site) -> Result<Kernel> {
     site.operand_type(1)?;
     Ok(Box::new(|args| {
         let index = integers(args, 0)?;
@@ -623,7 +591,7 @@ fn elt(site: &Site) -> Result<Kernel> {
     }))
 }
 
-fn is_kind(site: &Site) -> Result<Kernel> {
+pub(super) fn is_kind(site: &Site) -> Result<Kernel> {
     let test: fn(&str) -> bool = match (site.function, site.operand_type(0)?) {
         ("IS_ALPHA", TypeKind::Char(_) | TypeKind::Varchar(_)) => {
             |text| !text.is_empty() && text.chars().all(char::is_alphabetic)

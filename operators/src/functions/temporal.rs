@@ -8,7 +8,6 @@ use arrow::datatypes::{
     TimeUnit,
 };
 
-use super::Build;
 use crate::cast::{as_timestamps, to_local};
 use crate::element::MIN_WATERMARK;
 use crate::expression::compile::Site;
@@ -16,27 +15,6 @@ use crate::expression::datetime::{DAY, Instant, add_months, civil, days, month_l
 use crate::expression::kernel::{Args, Kernel};
 use crate::operator::{Error, Result};
 use crate::types::{TypeKind, timestamp_unit};
-
-pub(super) fn lookup(name: &str) -> Option<Build> {
-    Some(match name {
-        "TIMESTAMP_ADD" => add,
-        "TIMESTAMP_DIFF" => difference,
-        "TIMESTAMPADD" => add_units,
-        "TIMESTAMPDIFF" => count_units,
-        "FLOOR" | "CEIL" => round_to_unit,
-        "PROCTIME"
-        | "NOW"
-        | "CURRENT_TIMESTAMP"
-        | "CURRENT_ROW_TIMESTAMP"
-        | "LOCALTIMESTAMP"
-        | "CURRENT_DATE"
-        | "CURRENT_TIME"
-        | "LOCALTIME" => clock,
-        "CURRENT_WATERMARK" => watermark,
-        "LAST_DAY" => last_day,
-        _ => return None,
-    })
-}
 
 /// A temporal operand as instants: dates at midnight, times on the first day.
 fn instants(array: &ArrayRef) -> Result<Vec<Instant>> {
@@ -89,7 +67,7 @@ fn plus_months(at: Instant, months: i64) -> Instant {
 }
 
 /// `TIMESTAMP_ADD(datetime, interval)`.
-fn add(site: &Site) -> Result<Kernel> {
+pub(super) fn add(site: &Site) -> Result<Kernel> {
     let kind = site.data_type.kind.clone();
     let from = site.operand_type(0)?.clone();
     if matches!(site.operand_type(1)?, TypeKind::IntervalYearMonth(_)) {
@@ -131,7 +109,7 @@ fn add(site: &Site) -> Result<Kernel> {
 }
 
 /// `TIMESTAMP_DIFF(a, b)`: the interval from b to a.
-fn difference(site: &Site) -> Result<Kernel> {
+pub(super) fn difference(site: &Site) -> Result<Kernel> {
     site.operand_type(1)?;
     if matches!(site.data_type.kind, TypeKind::IntervalYearMonth(_)) {
         return Ok(Box::new(|args| {
@@ -194,7 +172,7 @@ fn unit_of(site: &Site, index: usize) -> Result<String> {
 }
 
 /// `TIMESTAMPADD(unit, count, datetime)`.
-fn add_units(site: &Site) -> Result<Kernel> {
+pub(super) fn add_units(site: &Site) -> Result<Kernel> {
     let unit = unit_of(site, 0)?;
     site.operand_type(2)?;
     let kind = site.data_type.kind.clone();
@@ -219,7 +197,7 @@ fn add_units(site: &Site) -> Result<Kernel> {
 }
 
 /// `TIMESTAMPDIFF(unit, from, to)`.
-fn count_units(site: &Site) -> Result<Kernel> {
+pub(super) fn count_units(site: &Site) -> Result<Kernel> {
     let unit = unit_of(site, 0)?;
     site.operand_type(2)?;
     let (millis, months) = (unit_millis(&unit), unit_months(&unit));
@@ -273,7 +251,7 @@ fn round_millis(value: i64, unit: i64, up: bool) -> i64 {
 }
 
 /// FLOOR and CEIL of a datetime to a unit; without a unit they are functions of numbers.
-fn round_to_unit(site: &Site) -> Result<Kernel> {
+pub(super) fn round_to_unit(site: &Site) -> Result<Kernel> {
     if site.operands.len() < 2 {
         return super::numeric::round_to_whole(site);
     }
@@ -304,7 +282,7 @@ fn round_to_unit(site: &Site) -> Result<Kernel> {
 }
 
 /// The clock, once a batch.
-fn clock(site: &Site) -> Result<Kernel> {
+pub(super) fn clock(site: &Site) -> Result<Kernel> {
     let (clock, zone, kind) = (site.context.clock.clone(), site.context.zone, site.data_type.kind.clone());
     let local = matches!(site.function, "LOCALTIMESTAMP" | "CURRENT_DATE" | "CURRENT_TIME" | "LOCALTIME");
     Ok(Box::new(move |args| {
@@ -315,7 +293,7 @@ fn clock(site: &Site) -> Result<Kernel> {
 }
 
 /// The operator's watermark; null before the first.
-fn watermark(site: &Site) -> Result<Kernel> {
+pub(super) fn watermark(site: &Site) -> Result<Kernel> {
     let (watermark, kind) = (site.context.watermark.clone(), site.data_type.kind.clone());
     Ok(Box::new(move |args| {
         let millis = watermark.load(Ordering::Relaxed);
@@ -327,7 +305,7 @@ fn watermark(site: &Site) -> Result<Kernel> {
     }))
 }
 
-fn last_day(site: &Site) -> Result<Kernel> {
+pub(super) fn last_day(site: &Site) -> Result<Kernel> {
     site.operand_type(0)?;
     Ok(Box::new(|args| {
         let at = instants(args.array(0))?;

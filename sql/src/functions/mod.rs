@@ -1,7 +1,7 @@
 //! What operators and built-in functions take and give, as Flink's planner types them.
 //!
 //! - [`operators`]: arithmetic, comparison, logic, concatenation; [`numeric`] has the rules of DECIMAL.
-//! - [`scalar`]: the table of functions by name; [`conditional`]: CASE, COALESCE and their kin; [`aggregate`].
+//! - [`scalar`]: calls by name, as the catalogue of `wiesel_operators` has them; [`conditional`]: CASE, COALESCE and their kin; [`aggregate`].
 //! - [`literal`], [`datetime`]: constants as they are written. [`cast`], [`common_type`]: conversions.
 //!
 //! Invariant: an expression that leaves here has operands of the types that evaluation expects: casts are explicit.

@@ -90,17 +90,6 @@ pub(crate) fn average_type(kind: &TypeKind) -> Option<TypeKind> {
     }
 }
 
-/// The type of ROUND and TRUNCATE to `places` digits after the point; none: unknown.
-pub(crate) fn rounded(kind: &TypeKind, places: Option<i32>) -> TypeKind {
-    let (TypeKind::Decimal(precision, scale), Some(places)) = (kind, places) else { return kind.clone() };
-    let (precision, scale) = (i32::from(*precision), i32::from(*scale));
-    if places >= scale {
-        return kind.clone();
-    }
-    let places = places.max(0);
-    TypeKind::Decimal((1 + precision - scale + places).min(MAX_PRECISION) as u8, places as i8)
-}
-
 /// Digits of an integer type as a DECIMAL; a DECIMAL stays as it is.
 pub(crate) fn as_decimal(data_type: &LogicalType) -> Option<LogicalType> {
     let (precision, scale) = digits(&data_type.kind)?;

@@ -14,8 +14,7 @@ pub(crate) fn is_deterministic(expression: &Expression) -> bool {
     let mut deterministic = true;
     expression.visit(&mut |part| {
         if let Node::Call { function, operands } = &part.node {
-            let of_now = function == "UNIX_TIMESTAMP" && !operands.is_empty();
-            deterministic &= of_now || wiesel_operators::expression::is_deterministic(function);
+            deterministic &= wiesel_operators::expression::is_deterministic(function, operands);
         }
     });
     deterministic

@@ -12,6 +12,7 @@ use super::{EvaluationContext, Expression, Projection, evaluate_constant};
 use crate::operator::Error;
 use crate::types::TypeKind;
 
+mod catalogue;
 mod deep;
 mod laws;
 mod limits;

@@ -2,6 +2,7 @@
 use arrow::temporal_conversions::{date32_to_datetime, time32ms_to_time};
 use datafusion_common::ScalarValue;
 use wiesel_operators::expression::{Expression, Node};
+use wiesel_operators::functions::catalogue::{self, Shown};
 use wiesel_operators::types::{LogicalType, RowField, TypeKind};
 
 /// The three ways in which Flink's plans write expressions.
@@ -45,8 +46,6 @@ fn call(function: &str, operands: &[Expression], data_type: &LogicalType, fields
         };
     }
     let all: Vec<String> = (0..operands.len()).map(operand).collect();
-    let name = function.replace('_', " ");
-    let spaced = function.starts_with("IS_") || matches!(function, "NOT_LIKE");
     if function == "TIMESTAMP_ADD"
         && let [time, interval] = operands
         && let Some(positive) = negated(interval)
@@ -58,27 +57,24 @@ fn call(function: &str, operands: &[Expression], data_type: &LogicalType, fields
             format!("-({time}, {interval})")
         };
     }
+    let shown = catalogue::lookup(function).map_or(Shown::Call, |function| function.shown);
     if style == Style::Execution {
-        match (function, all.as_slice()) {
-            ("AND" | "OR", _) => return format!("({})", all.join(&format!(" {function} "))),
-            ("+" | "-" | "*" | "/" | "%" | "=" | "<>" | "<" | "<=" | ">" | ">=", [left, right]) => {
-                return format!("({left} {function} {right})");
-            }
-            ("TIMESTAMP_ADD", [left, right]) => return format!("({left} + {right})"),
-            ("LIKE" | "NOT_LIKE", [left, right]) => return format!("({left} {name} {right})"),
-            (_, [value]) if function.starts_with("IS_") => return format!("{value} {name}"),
-            ("IN", [value, items @ ..]) => return format!("{value} IN ({})", items.join(", ")),
+        match (shown, all.as_slice()) {
+            (Shown::Joined(word), _) => return format!("({})", all.join(&format!(" {word} "))),
+            (Shown::Infix(word), [left, right]) => return format!("({left} {word} {right})"),
+            (Shown::Postfix(words), [value]) => return format!("{value} {words}"),
+            (_, [value, items @ ..]) if function == "IN" => return format!("{value} IN ({})", items.join(", ")),
             _ => {}
         }
     }
-    let shown = match function {
-        "TIMESTAMP_ADD" => "+",
-        "NEG" => "-",
-        "EXTRACT" => return format!("EXTRACT(FLAG({}), {})", unit(operands), all[1..].join(", ")),
-        _ if spaced => name.as_str(),
-        _ => function,
+    if function == "EXTRACT" {
+        return format!("EXTRACT(FLAG({}), {})", unit(operands), all[1..].join(", "));
+    }
+    let name = match shown {
+        Shown::Call => function,
+        Shown::Named(name) | Shown::Infix(name) | Shown::Joined(name) | Shown::Postfix(name) => name,
     };
-    format!("{shown}({})", all.join(", "))
+    format!("{name}({})", all.join(", "))
 }
 
 /// The unit of EXTRACT, without quotes.

@@ -1,0 +1,88 @@
+//! What has no name in SQL: operators, constructors, and what the analyser makes of them. And kernels of functions that cannot be
+//! called yet.
+use super::Shown::{Infix, Joined, Named, Postfix};
+use super::{Evaluation, Function, Written, operator};
+use crate::expression::{arithmetic, comparison, logic};
+use crate::functions::{collections, constructors, encoding, json, patterns, regexp, strings, temporal};
+
+const fn lazy(name: &'static str) -> Function {
+    Function::new(name, Written::Operator, Evaluation::Lazy).lenient()
+}
+
+/// A test that is never null.
+const fn test(name: &'static str, words: &'static str) -> Function {
+    operator(name, logic::build).lenient().cheap().shown(Postfix(words))
+}
+
+pub(super) const FUNCTIONS: &[Function] = &[
+    operator("+", arithmetic::build).shown(Infix("+")).cheap(),
+    operator("-", arithmetic::build).shown(Infix("-")).cheap(),
+    operator("*", arithmetic::build).shown(Infix("*")).cheap(),
+    operator("/", arithmetic::build).shown(Infix("/")),
+    operator("%", arithmetic::build).shown(Infix("%")),
+    operator("NEG", arithmetic::negate).shown(Named("-")).cheap(),
+    operator("=", comparison::build).shown(Infix("=")).cheap(),
+    operator("<>", comparison::build).shown(Infix("<>")).cheap(),
+    operator("<", comparison::build).shown(Infix("<")).cheap(),
+    operator("<=", comparison::build).shown(Infix("<=")).cheap(),
+    operator(">", comparison::build).shown(Infix(">")).cheap(),
+    operator(">=", comparison::build).shown(Infix(">=")).cheap(),
+    operator("IS_DISTINCT_FROM", comparison::build).lenient().shown(Named("IS DISTINCT FROM")).cheap(),
+    operator("IS_NOT_DISTINCT_FROM", comparison::build).lenient().shown(Named("IS NOT DISTINCT FROM")).cheap(),
+    operator("NOT", logic::build).cheap(),
+    test("IS_NULL", "IS NULL"),
+    test("IS_NOT_NULL", "IS NOT NULL"),
+    test("IS_TRUE", "IS TRUE"),
+    test("IS_NOT_TRUE", "IS NOT TRUE"),
+    test("IS_FALSE", "IS FALSE"),
+    test("IS_NOT_FALSE", "IS NOT FALSE"),
+    test("IS_UNKNOWN", "IS UNKNOWN"),
+    test("IS_NOT_UNKNOWN", "IS NOT UNKNOWN"),
+    lazy("AND").shown(Joined("AND")).cheap(),
+    lazy("OR").shown(Joined("OR")).cheap(),
+    lazy("CASE"),
+    lazy("IN").cheap(),
+    operator("LIKE", patterns::build).shown(Infix("LIKE")),
+    operator("NOT_LIKE", patterns::build).shown(Infix("NOT LIKE")),
+    operator("SIMILAR", patterns::build),
+    operator("NOT_SIMILAR", patterns::build),
+    operator("||", strings::concat),
+    operator("TIMESTAMP_ADD", temporal::add).shown(Infix("+")),
+    operator("TIMESTAMP_DIFF", temporal::difference),
+    operator("ARRAY", constructors::array).lenient().nullary(),
+    operator("MAP", constructors::map).lenient().nullary(),
+    operator("ROW", constructors::row).lenient().nullary(),
+    operator("FIELD", constructors::field).cheap(),
+    operator("ITEM", constructors::item),
+    operator("LENGTH", strings::char_length),
+    operator("OCTET_LENGTH", strings::octet_length),
+    operator("RLIKE", regexp::regexp),
+    operator("LAST_DAY", temporal::last_day),
+    operator("IS_ALPHA", strings::is_kind).lenient(),
+    operator("IS_DIGIT", strings::is_kind).lenient(),
+    operator("IS_DECIMAL", strings::is_kind).lenient(),
+    operator("INET_ATON", encoding::inet_aton),
+    operator("INET_NTOA", encoding::inet_ntoa),
+    operator("ARRAY_POSITION", collections::find),
+    operator("ARRAY_SORT", collections::select),
+    operator("ARRAY_SLICE", collections::select),
+    operator("ARRAY_REMOVE", collections::select).lenient(),
+    operator("ARRAY_MAX", collections::extreme),
+    operator("ARRAY_MIN", collections::extreme),
+    operator("ARRAY_APPEND", collections::combine).lenient(),
+    operator("ARRAY_PREPEND", collections::combine).lenient(),
+    operator("ARRAY_CONCAT", collections::combine),
+    operator("ARRAY_UNION", collections::combine),
+    operator("ARRAY_EXCEPT", collections::combine),
+    operator("ARRAY_INTERSECT", collections::combine),
+    operator("ARRAY_JOIN", collections::join),
+    operator("MAP_ENTRIES", collections::map_parts),
+    operator("MAP_FROM_ARRAYS", collections::map_from_arrays),
+    operator("MAP_UNION", collections::map_union),
+    operator("JSON_VALUE", json::get),
+    operator("JSON_QUERY", json::get),
+    operator("JSON_EXISTS", json::exists),
+    operator("IS_JSON", json::is_json).lenient(),
+    operator("JSON_QUOTE", json::quote),
+    operator("JSON_UNQUOTE", json::unquote),
+];
