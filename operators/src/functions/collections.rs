@@ -156,9 +156,10 @@ pub(super) fn select(site: &Site) -> Result<Kernel> {
                         None => Some(length),
                     };
                     let (Some(start), Some(end)) = (read(&start, 1), end) else { return Ok(false) };
-                    // From 1; negative positions count from the end, 0 is as 1.
+                    // From 1; negative positions count from the end. The one before the first is, as an end, the first.
                     let place = |at: i32| if at < 0 { length + at + 1 } else { at };
-                    let (first, last) = (place(start).max(1), place(end).max(if end == 0 { 1 } else { 0 }).min(length));
+                    let end = if place(end) == 0 { 1 } else { place(end) };
+                    let (first, last) = (place(start).max(1), end.min(length));
                     push(&mut (first..=last).map(|at| range.start + at as usize - 1), out);
                     Ok(true)
                 })
@@ -373,7 +374,9 @@ pub(super) fn map_from_arrays(site: &Site) -> Result<Kernel> {
         let (keys, values) = (Lists::of(args, 0)?, Lists::of(args, 1)?);
         let (mut key_at, mut value_at) = (Vec::new(), Vec::new());
         let (mut lengths, mut valid) = (Vec::with_capacity(args.rows), Vec::with_capacity(args.rows));
+        let mut made = args.made();
         for row in 0..args.rows {
+            ending::check()?;
             let ranges = keys.get(row).zip(values.get(row));
             valid.push(ranges.is_some());
             let Some((keys, values)) = ranges else {
@@ -388,10 +391,12 @@ pub(super) fn map_from_arrays(site: &Site) -> Result<Kernel> {
                 );
                 return Err(Error::data("org.apache.flink.util.FlinkRuntimeException", message));
             }
+            made.add_elements(2 * keys.len())?;
             lengths.push(keys.len());
             key_at.extend(keys.map(|at| at as u32));
             value_at.extend(values.map(|at| at as u32));
         }
+        args.claim(made.bytes)?;
         let keys = take(keys.values, &UInt32Array::from(key_at), None)?;
         let values = take(values.values, &UInt32Array::from(value_at), None)?;
         new_map(keys, values, OffsetBuffer::from_lengths(lengths), Some(NullBuffer::from(valid)))
@@ -412,6 +417,7 @@ pub(super) fn map_union(site: &Site) -> Result<Kernel> {
         }
         let mut picked: Vec<(usize, usize)> = Vec::new();
         let (mut lengths, mut valid) = (Vec::with_capacity(args.rows), Vec::with_capacity(args.rows));
+        let mut made = args.made();
         for row in 0..args.rows {
             let start = picked.len();
             let all = (0..maps.len()).all(|index| maps[index].is_valid(args.row(index, row)));
@@ -428,9 +434,11 @@ pub(super) fn map_union(site: &Site) -> Result<Kernel> {
                     picked.push((index, entry));
                 }
             }
+            made.add_elements(2 * (picked.len() - start))?;
             lengths.push(picked.len() - start);
             valid.push(all);
         }
+        args.claim(made.bytes)?;
         let (keys, values) = if picked.is_empty() {
             (keys[0].slice(0, 0), values[0].slice(0, 0))
         } else {

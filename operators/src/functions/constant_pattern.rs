@@ -31,8 +31,8 @@ impl ConstantPattern {
         let similar = name == "SIMILAR";
         let positions: &[usize] = match name {
             "STR_TO_MAP" => &[1, 2],
-            "SIMILAR" | "RLIKE" | "REGEXP" | "REGEXP_EXTRACT" | "REGEXP_EXTRACT_ALL" | "REGEXP_REPLACE"
-            | "REGEXP_COUNT" | "REGEXP_INSTR" | "REGEXP_SUBSTR" => &[1],
+            "SIMILAR" | "REGEXP" | "REGEXP_EXTRACT" | "REGEXP_EXTRACT_ALL" | "REGEXP_REPLACE" | "REGEXP_COUNT"
+            | "REGEXP_INSTR" | "REGEXP_SUBSTR" => &[1],
             _ => return Vec::new(),
         };
         let escape = if similar { text(2) } else { None };

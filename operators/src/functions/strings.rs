@@ -136,19 +136,6 @@ pub(super) fn char_count(text: &str) -> usize {
     if text.is_ascii() { text.len() } else { text.chars().count() }
 }
 
-pub(super) fn octet_length(site: &Site) -> Result<Kernel> {
-    if matches!(site.operand_type(0)?, TypeKind::Binary(_) | TypeKind::Varbinary(_)) {
-        return Ok(Box::new(|args| {
-            let bytes = args.read::<Bytes>(0)?;
-            args.collect::<Int32Type>(|row| Ok(bytes.get(row).map(|bytes| bytes.len() as i32)))
-        }));
-    }
-    Ok(Box::new(|args| {
-        let text = args.read::<Text>(0)?;
-        args.collect::<Int32Type>(|row| Ok(text.get(row).map(|text| text.len() as i32)))
-    }))
-}
-
 /// The part of a text from one character up to another.
 fn slice(text: &str, start: usize, end: usize) -> &str {
     if text.is_ascii() {

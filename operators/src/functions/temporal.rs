@@ -11,7 +11,7 @@ use arrow::datatypes::{
 use crate::cast::{as_timestamps, to_local};
 use crate::element::MIN_WATERMARK;
 use crate::expression::compile::Site;
-use crate::expression::datetime::{DAY, Instant, add_months, civil, days, month_length, timestamps};
+use crate::expression::datetime::{DAY, Instant, add_months, civil, days, timestamps};
 use crate::expression::kernel::{Args, Kernel};
 use crate::operator::{Error, Result};
 use crate::types::{TypeKind, timestamp_unit};
@@ -302,16 +302,5 @@ pub(super) fn watermark(site: &Site) -> Result<Kernel> {
         }
         let args = Args::new(vec![], args.rows);
         from_instants(&kind, &args, |_| Instant::from_millis(millis))
-    }))
-}
-
-pub(super) fn last_day(site: &Site) -> Result<Kernel> {
-    site.operand_type(0)?;
-    Ok(Box::new(|args| {
-        let at = instants(args.array(0))?;
-        from_instants(&TypeKind::Date, args, |row| {
-            let (year, month, _) = civil(at[args.row(0, row)].millis.div_euclid(DAY));
-            Instant::from_millis(days(year, month, month_length(year, month)) * DAY)
-        })
     }))
 }

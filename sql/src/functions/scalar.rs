@@ -2,18 +2,19 @@
 use datafusion_common::ScalarValue;
 use wiesel_operators::expression::{Expression, Node};
 use wiesel_operators::functions::catalogue::Argument::{
-    self, Any, Array, Bytes, Double, Exact, Int, Long, Map, Number, Text, Timestamp,
+    self, Any, Array, Boolean, Bytes, Double, Exact, Index, Int, Long, Map, Multiset, Number, Sortable, Text, Texts,
+    Timestamp,
 };
-use wiesel_operators::functions::catalogue::{self, Function, Written, varying};
+use wiesel_operators::functions::catalogue::{self, Agreement, Function, Written, varying};
 use wiesel_operators::types::{LogicalType, TimeAttribute, TypeKind};
 
 use super::cast::{can_cast_implicitly, cast_to, takes_nulls};
-use super::common_type::common_type;
+use super::common_type::{common_argument_type, common_type};
 use super::numeric::{is_exact, is_integer, is_numeric};
 use super::operators::{arithmetic, cast_null};
 use super::{
-    any_nullable, cannot_apply_function, conditional, is_bytes, is_datetime, is_interval, is_text, is_timestamp,
-    refuse_untyped_null,
+    any_nullable, cannot_apply_function, conditional, is_bytes, is_composite, is_datetime, is_interval, is_text,
+    is_timestamp, refuse_untyped_null,
 };
 use crate::error::{Error, Result};
 use crate::script::refusal_of_patterns;
@@ -51,16 +52,20 @@ pub(crate) fn call(name: &str, operands: Vec<Expression>) -> Result<Expression> 
     if let Some(reason) = refusal_of_patterns(&upper, &operands)? {
         return Err(Error::unsupported(format!("{upper}: {reason}"), None));
     }
-    let Some(Function { name: canonical, written: Written::Call { forms, variadic, gives }, .. }) = function else {
+    let Some(function @ Function { written: Written::Call { forms, variadic, gives }, .. }) = function else {
         return special(name, &upper, operands);
     };
     let operands = arguments(&upper, forms, *variadic, operands)?;
-    let operands = if *canonical == "ARRAY_CONTAINS" { with_needle_as_element(operands)? } else { operands };
-    if *canonical == "CURRENT_WATERMARK" {
+    let operands = match function.agreement {
+        Agreement::Free => operands,
+        Agreement::Element => with_element(function.name, operands)?,
+        Agreement::Common => as_common(function.name, operands)?,
+    };
+    if function.name == "CURRENT_WATERMARK" {
         refuse_other_than_rowtime(&operands)?;
     }
     let data_type = gives.result_type(&operands);
-    Ok(Expression::call(*canonical, operands, data_type))
+    Ok(Expression::call(function.name, operands, data_type))
 }
 
 /// A call of a function with rules of its own.
@@ -135,21 +140,27 @@ fn accepts(argument: Argument, kind: &TypeKind) -> bool {
             Exact => is_exact(kind) || is_numeric(kind),
             Int | Long => is_integer(kind),
             Timestamp => is_timestamp(kind),
-            Array => matches!(kind, TypeKind::Array(_) | TypeKind::Multiset(_)),
+            Array => matches!(kind, TypeKind::Array(_)),
+            Texts => matches!(kind, TypeKind::Array(element) if is_text(&element.kind)),
+            Sortable => matches!(kind, TypeKind::Array(element) if !is_composite(&element.kind)),
+            Multiset => matches!(kind, TypeKind::Multiset(_)),
             Map => matches!(kind, TypeKind::Map(..)),
+            Index => matches!(kind, TypeKind::Tinyint | TypeKind::Smallint | TypeKind::Int),
+            Boolean => *kind == TypeKind::Boolean,
         }
 }
 
 fn convert(argument: Argument, operand: Expression) -> Expression {
     match argument {
-        Int => cast_to(operand, &TypeKind::Int),
+        Int | Index => cast_to(operand, &TypeKind::Int),
         Long => cast_to(operand, &TypeKind::Bigint),
         Double => cast_to(operand, &TypeKind::Double),
         Text => cast_null(operand, &TypeKind::string()),
         Bytes => cast_null(operand, &TypeKind::bytes()),
         Number | Exact => cast_null(operand, &TypeKind::Int),
         Timestamp => cast_null(operand, &TypeKind::Timestamp(3, TimeAttribute::Regular)),
-        Any | Array | Map => operand,
+        Boolean => cast_null(operand, &TypeKind::Boolean),
+        Any | Array | Texts | Sortable | Multiset | Map => operand,
     }
 }
 
@@ -162,23 +173,27 @@ fn describe(name: &str, form: &[Argument]) -> String {
             Bytes => "<BINARY>",
             Number | Double => "<NUMERIC>",
             Exact => "<EXACT_NUMERIC>",
-            Int | Long => "<INTEGER>",
+            Int | Long | Index => "<INTEGER>",
             Timestamp => "<TIMESTAMP>",
             Array => "<ARRAY>",
+            Texts => "<ARRAY OF CHARACTER>",
+            Sortable => "<ARRAY OF COMPARABLE>",
+            Multiset => "<MULTISET>",
             Map => "<MAP>",
+            Boolean => "<BOOLEAN>",
         })
         .collect();
     format!("{name}({})", arguments.join(", "))
 }
 
-/// What is looked for in an array as one of its elements. What cannot be one by itself is refused: a BIGINT would be another
-/// number as an INT.
-fn with_needle_as_element(mut operands: Vec<Expression>) -> Result<Vec<Expression>> {
+/// An array and what is looked for in it or put to it, as one of its elements. What cannot be one by itself is refused: a BIGINT
+/// would be another number as an INT.
+fn with_element(function: &str, mut operands: Vec<Expression>) -> Result<Vec<Expression>> {
     let TypeKind::Array(element) = &operands[0].data_type.kind else { return Ok(operands) };
     let (kind, needle) = (element.kind.clone(), &operands[1].data_type.kind);
     if !can_cast_implicitly(needle, &kind) || !takes_nulls(needle, &kind) {
         let message = format!(
-            "Invalid input arguments. ARRAY_CONTAINS cannot look for {} in {}: cast it to {kind}",
+            "Invalid input arguments. {function} cannot take {} for an element of {}: cast it to {kind}",
             operands[1].data_type, operands[0].data_type
         );
         return Err(Error::validation(message, None));
@@ -186,6 +201,19 @@ fn with_needle_as_element(mut operands: Vec<Expression>) -> Result<Vec<Expressio
     let needle = operands.pop().map(|needle| cast_to(needle, &kind));
     operands.extend(needle);
     Ok(operands)
+}
+
+/// All as what they have in common.
+fn as_common(function: &str, operands: Vec<Expression>) -> Result<Vec<Expression>> {
+    let Some(common) = common_argument_type(operands.iter().map(|operand| &operand.data_type)) else {
+        let types: Vec<String> = operands.iter().map(|operand| operand.data_type.to_string()).collect();
+        let message = format!(
+            "Invalid input arguments. {function} needs arguments with a common type, but has {}: cast them to one",
+            types.join(", ")
+        );
+        return Err(Error::validation(message, None));
+    };
+    Ok(operands.into_iter().map(|operand| cast_to(operand, &common.kind)).collect())
 }
 
 /// `ELT(index, text, …)`: the type is what the texts have in common; one that is a mere NULL counts as a VARCHAR(1).

@@ -18,7 +18,8 @@ fn sample(argument: Argument) -> Expression {
     let text = || literal(ScalarValue::Utf8View(Some("a".to_owned())), TypeKind::string());
     let int = || literal(ScalarValue::Int32(Some(3)), TypeKind::Int);
     match argument {
-        Argument::Any | Argument::Number | Argument::Exact | Argument::Int => int(),
+        Argument::Any | Argument::Number | Argument::Exact | Argument::Int | Argument::Index => int(),
+        Argument::Boolean => literal(ScalarValue::Boolean(Some(true)), TypeKind::Boolean),
         Argument::Text => text(),
         Argument::Bytes => literal(ScalarValue::BinaryView(Some(vec![1])), TypeKind::bytes()),
         Argument::Long => literal(ScalarValue::Int64(Some(3)), TypeKind::Bigint),
@@ -27,10 +28,15 @@ fn sample(argument: Argument) -> Expression {
             let kind = TypeKind::Timestamp(3, TimeAttribute::Regular);
             literal(ScalarValue::TimestampMillisecond(Some(0), None), kind)
         }
-        Argument::Array => {
+        Argument::Array | Argument::Sortable => {
             let kind = TypeKind::Array(Box::new(TypeKind::Int.nullable()));
             Expression::call("ARRAY", vec![int()], kind.not_null())
         }
+        Argument::Texts => {
+            let kind = TypeKind::Array(Box::new(TypeKind::string().nullable()));
+            Expression::call("ARRAY", vec![text()], kind.not_null())
+        }
+        Argument::Multiset => null_literal(TypeKind::Multiset(Box::new(TypeKind::Int.nullable()))),
         Argument::Map => {
             let kind = TypeKind::Map(Box::new(TypeKind::string().not_null()), Box::new(TypeKind::Int.nullable()));
             Expression::call("MAP", vec![text(), int()], kind.not_null())

@@ -11,6 +11,7 @@ use crate::expression::Expression;
 
 mod collections;
 mod conditions;
+mod json;
 mod numbers;
 mod operators;
 mod result_type;
@@ -41,10 +42,31 @@ pub enum Argument {
     Double,
     /// TIMESTAMP, TIMESTAMP_LTZ.
     Timestamp,
-    /// ARRAY, MULTISET.
+    /// ARRAY.
     Array,
+    /// ARRAY of CHAR or VARCHAR.
+    Texts,
+    /// ARRAY whose elements have an order.
+    Sortable,
+    /// MULTISET.
+    Multiset,
     /// MAP.
     Map,
+    /// An INT, SMALLINT or TINYINT, taken as INT.
+    Index,
+    /// BOOLEAN.
+    Boolean,
+}
+
+/// What arguments have to do with each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Agreement {
+    /// Nothing.
+    Free,
+    /// The second is taken as an element of the first, which is an ARRAY.
+    Element,
+    /// All are taken as what they have in common.
+    Common,
 }
 
 /// How a function is called.
@@ -114,6 +136,8 @@ pub struct Function {
     pub aliases: &'static [&'static str],
     /// How it is called, and what it takes and gives.
     pub written: Written,
+    /// What its arguments have to do with each other.
+    pub agreement: Agreement,
     /// Whether equal operands give equal results.
     pub determinism: Determinism,
     /// Null whenever an operand is.
@@ -135,6 +159,7 @@ impl Function {
             name,
             aliases: &[],
             written,
+            agreement: Agreement::Free,
             determinism: Determinism::Always,
             is_strict: true,
             takes_untyped_null: |_, _| false,
@@ -147,6 +172,16 @@ impl Function {
 
     const fn aliases(self, aliases: &'static [&'static str]) -> Self {
         Self { aliases, ..self }
+    }
+
+    /// Its second argument is an element of the first.
+    const fn of_element(self) -> Self {
+        Self { agreement: Agreement::Element, ..self }
+    }
+
+    /// Its arguments are of one type.
+    const fn of_common_type(self) -> Self {
+        Self { agreement: Agreement::Common, ..self }
     }
 
     /// It may give something else than null where an operand is null.
@@ -225,6 +260,7 @@ pub const GROUPS: &[(&str, &[Function])] = &[
     ("Time", time::FUNCTIONS),
     ("Conditions and conversion", conditions::FUNCTIONS),
     ("Collections", collections::FUNCTIONS),
+    ("JSON", json::FUNCTIONS),
     ("Windows", windows::FUNCTIONS),
     ("Operators", operators::FUNCTIONS),
 ];

@@ -1,9 +1,8 @@
-//! What has no name in SQL: operators, constructors, and what the analyser makes of them. And kernels of functions that cannot be
-//! called yet.
+//! What has no name in SQL: operators, constructors, and what the analyser makes of them.
 use super::Shown::{Infix, Joined, Named, Postfix};
 use super::{Evaluation, Function, Written, operator};
 use crate::expression::{arithmetic, comparison, logic};
-use crate::functions::{collections, constructors, encoding, json, patterns, regexp, strings, temporal};
+use crate::functions::{constructors, json, patterns, strings, temporal};
 
 const fn lazy(name: &'static str) -> Function {
     Function::new(name, Written::Operator, Evaluation::Lazy).lenient()
@@ -54,35 +53,8 @@ pub(super) const FUNCTIONS: &[Function] = &[
     operator("ROW", constructors::row).lenient().nullary(),
     operator("FIELD", constructors::field).cheap(),
     operator("ITEM", constructors::item),
-    operator("LENGTH", strings::char_length),
-    operator("OCTET_LENGTH", strings::octet_length),
-    operator("RLIKE", regexp::regexp),
-    operator("LAST_DAY", temporal::last_day),
-    operator("IS_ALPHA", strings::is_kind).lenient(),
-    operator("IS_DIGIT", strings::is_kind).lenient(),
-    operator("IS_DECIMAL", strings::is_kind).lenient(),
-    operator("INET_ATON", encoding::inet_aton),
-    operator("INET_NTOA", encoding::inet_ntoa),
-    operator("ARRAY_POSITION", collections::find),
-    operator("ARRAY_SORT", collections::select),
-    operator("ARRAY_SLICE", collections::select),
-    operator("ARRAY_REMOVE", collections::select).lenient(),
-    operator("ARRAY_MAX", collections::extreme),
-    operator("ARRAY_MIN", collections::extreme),
-    operator("ARRAY_APPEND", collections::combine).lenient(),
-    operator("ARRAY_PREPEND", collections::combine).lenient(),
-    operator("ARRAY_CONCAT", collections::combine),
-    operator("ARRAY_UNION", collections::combine),
-    operator("ARRAY_EXCEPT", collections::combine),
-    operator("ARRAY_INTERSECT", collections::combine),
-    operator("ARRAY_JOIN", collections::join),
-    operator("MAP_ENTRIES", collections::map_parts),
-    operator("MAP_FROM_ARRAYS", collections::map_from_arrays),
-    operator("MAP_UNION", collections::map_union),
     operator("JSON_VALUE", json::get),
     operator("JSON_QUERY", json::get),
     operator("JSON_EXISTS", json::exists),
     operator("IS_JSON", json::is_json).lenient(),
-    operator("JSON_QUOTE", json::quote),
-    operator("JSON_UNQUOTE", json::unquote),
 ];

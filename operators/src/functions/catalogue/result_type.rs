@@ -2,7 +2,7 @@
 use datafusion_common::ScalarValue;
 
 use crate::expression::{Expression, Node};
-use crate::types::{LogicalType, MAX_LENGTH, TimeAttribute, TypeKind};
+use crate::types::{LogicalType, MAX_LENGTH, RowField, TimeAttribute, TypeKind};
 
 /// What a function gives.
 #[derive(Clone, Copy)]
@@ -146,6 +146,51 @@ pub(super) fn element(operands: &[Expression]) -> LogicalType {
         }
         _ => TypeKind::Null.nullable(),
     }
+}
+
+/// The array as it is.
+pub(super) fn array(operands: &[Expression]) -> LogicalType {
+    operands[0].data_type.clone()
+}
+
+/// The array with the second argument among its elements.
+pub(super) fn with_element(operands: &[Expression]) -> LogicalType {
+    let kind = match &operands[0].data_type.kind {
+        TypeKind::Array(element) => {
+            let nullable = element.nullable || operands[1].data_type.nullable;
+            TypeKind::Array(Box::new(element.with_nullable(nullable)))
+        }
+        kind => kind.clone(),
+    };
+    LogicalType { kind, nullable: any_nullable(operands) }
+}
+
+/// An element of the array, which may be empty.
+pub(super) fn greatest_element(operands: &[Expression]) -> LogicalType {
+    element(operands).with_nullable(true)
+}
+
+/// An array of the entries of a map.
+pub(super) fn entries(operands: &[Expression]) -> LogicalType {
+    let entry = match &operands[0].data_type.kind {
+        TypeKind::Map(key, value) => {
+            let (key, value) = (key.as_ref().clone(), value.as_ref().clone());
+            TypeKind::Row(vec![RowField::new("key", key), RowField::new("value", value)])
+        }
+        _ => TypeKind::Null,
+    };
+    let kind = TypeKind::Array(Box::new(entry.nullable()));
+    LogicalType { kind, nullable: any_nullable(operands) }
+}
+
+/// A map from the elements of one array to those of another.
+pub(super) fn map_of(operands: &[Expression]) -> LogicalType {
+    let part = |operand: &Expression| match &operand.data_type.kind {
+        TypeKind::Array(element) => element.clone(),
+        _ => Box::new(TypeKind::Null.nullable()),
+    };
+    let kind = TypeKind::Map(part(&operands[0]), part(&operands[1]));
+    LogicalType { kind, nullable: any_nullable(operands) }
 }
 
 /// An array of the keys of a map.

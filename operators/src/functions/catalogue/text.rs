@@ -1,7 +1,7 @@
 //! Functions of texts, and of bytes as text.
-use super::Argument::{Bytes, Int, Long, Text};
+use super::Argument::{Bytes, Int, Long, Number, Text};
 use super::Gives::{First, FirstVarying, FirstVaryingNullable, Kind, NotNull, Nullable, Of};
-use super::result_type::{BOOLEAN, BYTES, INT, STRING, STRING_MAP, STRINGS, overlaid, translated};
+use super::result_type::{BIGINT, BOOLEAN, BYTES, INT, STRING, STRING_MAP, STRINGS, overlaid, translated};
 use super::{ANYWHERE, BEHIND_FIRST, Evaluation, Function, function, special, variadic};
 use crate::functions::{encoding, random, regexp, splitting, strings, url};
 use crate::types::TypeKind;
@@ -70,5 +70,10 @@ pub(super) const FUNCTIONS: &[Function] = &[
     function("DECODE", &[&[Bytes, Text]], Kind(STRING), encoding::decode),
     function("UUID", &[&[]], NotNull(|| TypeKind::Char(36)), random::uuid).nullary().volatile(),
     function("HEX", &[&[Long], &[Text]], Kind(STRING), encoding::hex),
+    function("INET_ATON", &[&[Text]], Nullable(BIGINT), encoding::inet_aton).untyped_null(ANYWHERE),
+    function("INET_NTOA", &[&[Long]], Nullable(STRING), encoding::inet_ntoa).untyped_null(ANYWHERE),
+    function("IS_ALPHA", &[&[Text], &[Number]], NotNull(BOOLEAN), strings::is_kind).lenient(),
+    function("IS_DIGIT", &[&[Text], &[Number]], NotNull(BOOLEAN), strings::is_kind).lenient(),
+    function("IS_DECIMAL", &[&[Text], &[Number]], NotNull(BOOLEAN), strings::is_kind).lenient(),
     function("UNHEX", &[&[Text]], Nullable(BYTES), encoding::unhex).untyped_null(ANYWHERE),
 ];
