@@ -22,7 +22,9 @@
 //! | `ITEM` | an ARRAY and a position from 1, or a MAP and a key |
 //! | `ARRAY`, `MAP`, `ROW` | the elements; keys and values in turn |
 //! | `PROCTIME`, `NOW`, `CURRENT_TIMESTAMP`, `CURRENT_DATE`, `LOCALTIMESTAMP`, ... | none; the call's type decides |
-//! | `JSON_VALUE`, `JSON_QUERY`, `JSON_EXISTS` | text and a constant path; no further clauses |
+//! | `JSON_VALUE` | text, a constant path; with clauses `'NULL'`, `'ERROR'` or `'DEFAULT'` on empty, its default, likewise on error |
+//! | `JSON_QUERY` | text, a constant path; with clauses the wrapper (`'CONDITIONAL'`), `'EMPTY ARRAY'` and the like on empty, on error |
+//! | `JSON_EXISTS`, `IS_JSON` | text, a constant path, `'FALSE'` and the like on error; text, `'OBJECT'` and the like |
 use crate::expression::Expression;
 use crate::expression::compile::Site;
 use crate::expression::kernel::Kernel;
@@ -55,6 +57,7 @@ mod url;
 use catalogue::{Determinism, Evaluation};
 pub(crate) use compiled::Compiled;
 pub use constant_pattern::ConstantPattern;
+pub use json::refusal_of_path;
 pub(crate) use random::Generators;
 
 /// Prepares the kernel of a call.

@@ -6,8 +6,8 @@ use super::expression::{ExpressionAnalyzer, array_constructor, map_constructor, 
 use super::grouping::AggregateCall;
 use super::places::place_of;
 use crate::error::{Error, Result};
-use crate::functions::{aggregate, not_here_yet, refuse_untyped_null, scalar};
-use crate::parser::dialect::{MAP_CONSTRUCTOR, ROW_CONSTRUCTOR};
+use crate::functions::{aggregate, json, not_here_yet, refuse_untyped_null, scalar};
+use crate::parser::dialect::{JSON_TEST, MAP_CONSTRUCTOR, ROW_CONSTRUCTOR};
 use crate::parser::lexer;
 
 impl ExpressionAnalyzer<'_> {
@@ -60,6 +60,7 @@ impl ExpressionAnalyzer<'_> {
         match name {
             MAP_CONSTRUCTOR => map_constructor(operands),
             ROW_CONSTRUCTOR => row_constructor(operands),
+            JSON_TEST => json::is_json(operands),
             _ if upper == "ARRAY" => array_constructor(operands),
             _ => scalar::call(name, operands),
         }

@@ -9,7 +9,7 @@ use wiesel_operators::types::{LogicalType, TypeKind};
 
 use super::expression::{niladic, type_text, unit_name};
 use crate::functions::scalar::unit_of_function;
-use crate::parser::dialect::{MAP_CONSTRUCTOR, ROW_CONSTRUCTOR};
+use crate::parser::dialect::{JSON_TEST, MAP_CONSTRUCTOR, ROW_CONSTRUCTOR};
 
 /// How strongly what is no operator binds.
 const ATOM: u8 = 100;
@@ -26,7 +26,10 @@ const OR: u8 = 22;
 /// Functions that Flink prints as it prints names.
 #[rustfmt::skip]
 const QUOTED: &[&str] = &[
-    "ARRAY_CONTAINS", "ARRAY_DISTINCT", "ARRAY_REVERSE", "BTRIM", "ELT", "ENDSWITH", "GREATEST", "IFNULL", "LEAST", "MAP_KEYS",
+    "ARRAY_APPEND", "ARRAY_CONCAT", "ARRAY_CONTAINS", "ARRAY_DISTINCT", "ARRAY_EXCEPT", "ARRAY_INTERSECT",
+    "ARRAY_JOIN", "ARRAY_MAX", "ARRAY_MIN", "ARRAY_POSITION", "ARRAY_PREPEND", "ARRAY_REMOVE", "ARRAY_REVERSE",
+    "ARRAY_SLICE", "ARRAY_SORT", "ARRAY_UNION", "BTRIM", "ELT", "ENDSWITH", "GREATEST", "IFNULL", "INET_ATON",
+    "INET_NTOA", "JSON_QUOTE", "JSON_UNQUOTE", "LEAST", "MAP_ENTRIES", "MAP_FROM_ARRAYS", "MAP_KEYS", "MAP_UNION",
     "MAP_VALUES", "REGEXP_COUNT", "REGEXP_EXTRACT_ALL", "REGEXP_INSTR", "REGEXP_SUBSTR", "SPLIT", "STARTSWITH",
     "TO_TIMESTAMP_LTZ", "UNHEX", "URL_DECODE", "URL_ENCODE",
 ];
@@ -166,6 +169,10 @@ impl Texts<'_> {
         match (name, arguments.as_slice()) {
             (MAP_CONSTRUCTOR, _) => return format!("MAP[{}]", arguments.join(", ")),
             (ROW_CONSTRUCTOR, _) => return format!("ROW({})", arguments.join(", ")),
+            (JSON_TEST, [value, _]) => return format!("({value} IS JSON {})", constant(&list.args, 1)),
+            ("JSON_VALUE" | "JSON_QUERY" | "JSON_EXISTS", [text, path, ..]) => {
+                return format!("{name}({text}, {path}{})", json_clauses(name, &list.args[2..], &arguments[2..]));
+            }
             (_, [argument]) => {
                 if let Some(unit) = unit_of_function(&upper) {
                     return format!("EXTRACT({unit} FROM {argument})");
@@ -302,6 +309,43 @@ fn interval_text(interval: &Interval) -> String {
         };
     }
     interval.to_string()
+}
+
+/// A text that the parser made an argument of; empty if there is none.
+fn constant(arguments: &[FunctionArg], index: usize) -> &str {
+    match arguments.get(index) {
+        Some(FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::Value(value)))) => match &value.value {
+            Value::SingleQuotedString(text) => text,
+            _ => "",
+        },
+        _ => "",
+    }
+}
+
+/// The clauses of a function of JSON, which the parser made arguments of; those that say what would be without them are left out.
+fn json_clauses(function: &str, arguments: &[FunctionArg], texts: &[String]) -> String {
+    if function == "JSON_EXISTS" {
+        let on_error = constant(arguments, 0);
+        return if matches!(on_error, "" | "FALSE") { String::new() } else { format!(" {on_error} ON ERROR") };
+    }
+    let mut clauses = match constant(arguments, 0) {
+        "" => String::new(),
+        data_type => format!(" RETURNING {data_type}"),
+    };
+    if function == "JSON_QUERY" && !matches!(constant(arguments, 1), "" | "WITHOUT") {
+        clauses.push_str(&format!(" WITH {} WRAPPER", constant(arguments, 1)));
+    }
+    let mut add = |index: usize, of: &str| match constant(arguments, index) {
+        "" | "NULL" => {}
+        "DEFAULT" => {
+            let default = texts.get(index + 1).map_or("", String::as_str);
+            clauses.push_str(&format!(" DEFAULT {default} ON {of}"));
+        }
+        action => clauses.push_str(&format!(" {action} ON {of}")),
+    };
+    add(if function == "JSON_VALUE" { 1 } else { 2 }, "EMPTY");
+    add(3, "ERROR");
+    clauses
 }
 
 fn value_text(value: &ValueWithSpan) -> String {

@@ -14,7 +14,7 @@ use super::numeric::{is_exact, is_integer, is_numeric};
 use super::operators::{arithmetic, cast_null};
 use super::{
     any_nullable, cannot_apply_function, conditional, is_bytes, is_composite, is_datetime, is_interval, is_text,
-    is_timestamp, refuse_untyped_null,
+    is_timestamp, json, refuse_untyped_null,
 };
 use crate::error::{Error, Result};
 use crate::script::refusal_of_patterns;
@@ -75,6 +75,9 @@ fn special(name: &str, upper: &str, operands: Vec<Expression>) -> Result<Express
         ("IF", 3) => return conditional::if_else(operands),
         ("GREATEST" | "LEAST", 1..) => return conditional::extreme(upper, operands),
         ("ELT", 2..) => return elt(operands),
+        ("JSON_VALUE", _) => return json::value(operands),
+        ("JSON_QUERY", _) => return json::query(operands),
+        ("JSON_EXISTS", _) => return json::exists(operands),
         _ => {}
     }
     let no_such_function = |operands: &[Expression]| super::no_such_function(name, operands);

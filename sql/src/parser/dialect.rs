@@ -8,6 +8,7 @@ use sqlparser::parser::{Parser, ParserError};
 use sqlparser::tokenizer::Token;
 
 use super::effort::Effort;
+use super::json;
 use super::reserved::object_name;
 use super::types::parse_type;
 use super::words::{accept, accept_token, expect, is_word};
@@ -20,6 +21,8 @@ pub(crate) const TABLE_PARTITIONED: &str = "$TABLE_PARTITION_BY";
 pub(crate) const MAP_CONSTRUCTOR: &str = "$MAP";
 /// `ROW(…)`.
 pub(crate) const ROW_CONSTRUCTOR: &str = "$ROW";
+/// `… IS JSON`: its arguments are the text and the kind of value.
+pub(crate) const JSON_TEST: &str = "$IS_JSON";
 
 /// Flink SQL, for one statement.
 #[derive(Debug, Default)]
@@ -102,11 +105,21 @@ impl Dialect for FlinkDialect {
             "ROW" if *next == Token::LParen => Some(parse_row(parser)),
             "CEILING" if *next == Token::LParen => Some(parse_ceiling(parser)),
             "TRIM" if *next == Token::LParen => Some(parse_trim(parser)),
+            "JSON_VALUE" | "JSON_QUERY" | "JSON_EXISTS" if *next == Token::LParen => Some(json::parse_call(parser)),
             "ARRAY" if *next == Token::LBracket => Some(parse_array(parser)),
             // A column of this name: sqlparser would look for the type of a string constant, at each of thousands in a row.
             "ARRAY" if *next == Token::Lt => Some(Ok(parse_name(parser))),
             _ => None,
         }
+    }
+
+    fn parse_infix(&self, parser: &mut Parser, expr: &Expr, _precedence: u8) -> Option<Result<Expr, ParserError>> {
+        if !json::is_test(parser) {
+            return None;
+        }
+        // The operand is copied, and may be one of thousands that have been copied before.
+        let copied = self.effort.spend_for_copy(parser, expr);
+        Some(copied.and_then(|()| json::parse_test(parser, expr.clone())))
     }
 }
 
@@ -260,7 +273,7 @@ fn parse_trim(parser: &mut Parser) -> Result<Expr, ParserError> {
     Ok(Expr::Trim { trim_where, trim_what, expr, trim_characters: None })
 }
 
-fn named_call(name: Ident, items: Vec<Expr>) -> Expr {
+pub(super) fn named_call(name: Ident, items: Vec<Expr>) -> Expr {
     let args = items.into_iter().map(|item| FunctionArg::Unnamed(FunctionArgExpr::Expr(item))).collect();
     Expr::Function(Function {
         name: ObjectName::from(vec![name]),

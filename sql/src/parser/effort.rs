@@ -6,6 +6,7 @@
 //! queries in FROM, is refused before ([`check_parentheses`]).
 use std::cell::{Cell, RefCell};
 
+use sqlparser::ast::Expr;
 use sqlparser::keywords::Keyword;
 use sqlparser::parser::{Parser, ParserError};
 use sqlparser::tokenizer::{Token, TokenWithSpan};
@@ -20,6 +21,9 @@ const READINGS: usize = 4;
 const MORE_OPERANDS: usize = 50_000;
 /// Tokens of queries in several parentheses that may be read beside: a dozen of them may stand within each other.
 const MORE_TOKENS: usize = 300_000;
+
+/// Letters that are copied as fast as an operand is read.
+const LETTERS: usize = 16;
 
 /// What the parser has left to read. It counts operands: there is no way through an expression without one.
 #[derive(Debug, Default)]
@@ -59,6 +63,16 @@ impl Effort {
                 Err(ParserError::RecursionLimitExceeded)
             }
         }
+    }
+
+    /// An expression that was read is copied.
+    ///
+    /// # Errors
+    /// As of [`Self::spend`].
+    pub(super) fn spend_for_copy(&self, parser: &Parser, expr: &Expr) -> Result<(), ParserError> {
+        let letters = expr.to_string().len();
+        self.left.set(self.left.get().saturating_sub(letters / LETTERS));
+        self.spend(parser)
     }
 
     /// The error if there was more to read than there may be, or nobody wants it read, whatever else came of it.

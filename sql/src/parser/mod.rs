@@ -15,6 +15,7 @@ use crate::script::still_wanted;
 mod ddl;
 pub(crate) mod dialect;
 mod effort;
+mod json;
 pub(crate) mod lexer;
 pub(crate) mod reserved;
 mod rows;

@@ -53,8 +53,5 @@ pub(super) const FUNCTIONS: &[Function] = &[
     operator("ROW", constructors::row).lenient().nullary(),
     operator("FIELD", constructors::field).cheap(),
     operator("ITEM", constructors::item),
-    operator("JSON_VALUE", json::get),
-    operator("JSON_QUERY", json::get),
-    operator("JSON_EXISTS", json::exists),
     operator("IS_JSON", json::is_json).lenient(),
 ];

@@ -1,0 +1,110 @@
+//! JSON_VALUE, JSON_QUERY and JSON_EXISTS, whose clauses the parser makes arguments of, and IS JSON.
+use datafusion_common::ScalarValue;
+use wiesel_operators::expression::{Expression, Node};
+use wiesel_operators::functions::refusal_of_path;
+use wiesel_operators::types::{LogicalType, TypeKind};
+
+use super::cast::{can_cast, cast_to};
+use super::operators::cast_null;
+use super::{cannot_apply_function, is_text};
+use crate::error::{Error, Result};
+use crate::parser::parse_type;
+
+/// `JSON_VALUE(document, path)`, behind which may be the type that is returned, what to do on empty, its default, what to do on error,
+/// its default.
+pub(crate) fn value(operands: Vec<Expression>) -> Result<Expression> {
+    let (operands, mut clauses) = with_path("JSON_VALUE", operands)?;
+    let returned = returned(&clauses)?.unwrap_or_else(TypeKind::string);
+    if !is_text(&returned) && !matches!(returned, TypeKind::Boolean | TypeKind::Int | TypeKind::Double) {
+        let message =
+            format!("Unsupported type '{returned}' for RETURNING in JSON_VALUE(): take STRING, BOOLEAN, INT or DOUBLE");
+        return Err(Error::validation(message, None));
+    }
+    for (action, default) in [(1, 2), (3, 4)] {
+        if constant(&clauses, action) == "DEFAULT" && default < clauses.len() {
+            clauses[default] = as_returned(clauses[default].clone(), &returned)?;
+        }
+    }
+    // A clause that says what would be without it is left out.
+    let is_plain = |index: usize| matches!(constant(&clauses, index), "" | "NULL");
+    let behind = if is_plain(1) && is_plain(3) { Vec::new() } else { clauses.split_off(1) };
+    let operands = operands.into_iter().chain(behind).collect();
+    Ok(Expression::call("JSON_VALUE", operands, returned.nullable()))
+}
+
+fn as_returned(default: Expression, returned: &TypeKind) -> Result<Expression> {
+    let default = cast_null(default, returned);
+    if !can_cast(&default.data_type.kind, returned) {
+        let message = format!("The DEFAULT of JSON_VALUE is {}, which is no {returned}", default.data_type);
+        return Err(Error::validation(message, None));
+    }
+    Ok(if is_text(returned) && is_text(&default.data_type.kind) { default } else { cast_to(default, returned) })
+}
+
+/// `JSON_QUERY(document, path)`, behind which may be the type that is returned, the wrapper, what to do on empty and on error.
+pub(crate) fn query(operands: Vec<Expression>) -> Result<Expression> {
+    let (operands, mut clauses) = with_path("JSON_QUERY", operands)?;
+    let returned = returned(&clauses)?.unwrap_or_else(TypeKind::string);
+    let is_list = matches!(&returned, TypeKind::Array(element) if is_text(&element.kind));
+    if !is_text(&returned) && !is_list {
+        let message =
+            format!("Unsupported type '{returned}' for RETURNING in JSON_QUERY(): take STRING or ARRAY<STRING>");
+        return Err(Error::validation(message, None));
+    }
+    if is_list && [2, 3].iter().any(|index| constant(&clauses, *index) == "EMPTY OBJECT") {
+        return Err(Error::validation("JSON_QUERY cannot return an EMPTY OBJECT as an ARRAY", None));
+    }
+    let is_plain = matches!(constant(&clauses, 1), "" | "WITHOUT")
+        && [2, 3].iter().all(|index| matches!(constant(&clauses, *index), "" | "NULL"));
+    let behind = if is_plain { Vec::new() } else { clauses.split_off(1) };
+    let operands = operands.into_iter().chain(behind).collect();
+    Ok(Expression::call("JSON_QUERY", operands, returned.nullable()))
+}
+
+/// `JSON_EXISTS(document, path)`, behind which may be what an error gives.
+pub(crate) fn exists(operands: Vec<Expression>) -> Result<Expression> {
+    let (operands, clauses) = with_path("JSON_EXISTS", operands)?;
+    let behind = if matches!(constant(&clauses, 0), "" | "FALSE") { Vec::new() } else { clauses };
+    let operands = operands.into_iter().chain(behind).collect();
+    Ok(Expression::call("JSON_EXISTS", operands, TypeKind::Boolean.nullable()))
+}
+
+/// `text IS JSON [VALUE | ARRAY | OBJECT | SCALAR]`: text and kind.
+pub(crate) fn is_json(operands: Vec<Expression>) -> Result<Expression> {
+    if !operands.first().is_some_and(|text| is_text(&text.data_type.kind)) {
+        return Err(cannot_apply_function("IS JSON", &operands[..operands.len().min(1)], &["<CHARACTER> IS JSON"]));
+    }
+    Ok(Expression::call("IS_JSON", operands, TypeKind::Boolean.not_null()))
+}
+
+/// Document and path, and what is behind them. The path must be a constant that can be followed.
+fn with_path(function: &str, mut operands: Vec<Expression>) -> Result<(Vec<Expression>, Vec<Expression>)> {
+    let clauses = operands.split_off(operands.len().min(2));
+    if operands.len() < 2 || !operands.iter().all(|operand| is_text(&operand.data_type.kind)) {
+        let form = format!("{function}(<CHARACTER>, <CHARACTER>)");
+        return Err(cannot_apply_function(function, &operands, &[&form]));
+    }
+    let Node::Literal(ScalarValue::Utf8View(Some(path))) = &operands[1].node else {
+        return Err(Error::unsupported(format!("{function} with a path that is no constant"), None));
+    };
+    match refusal_of_path(path) {
+        Some(reason) => Err(Error::unsupported(format!("{function}: {reason}"), None)),
+        None => Ok((operands, clauses)),
+    }
+}
+
+/// The constant text of a clause; empty if there is none.
+fn constant(clauses: &[Expression], index: usize) -> &str {
+    match clauses.get(index).map(|clause| &clause.node) {
+        Some(Node::Literal(ScalarValue::Utf8View(Some(text)))) => text,
+        _ => "",
+    }
+}
+
+/// The type behind RETURNING.
+fn returned(clauses: &[Expression]) -> Result<Option<TypeKind>> {
+    match constant(clauses, 0) {
+        "" => Ok(None),
+        text => parse_type(text).map(|LogicalType { kind, .. }| Some(kind)),
+    }
+}

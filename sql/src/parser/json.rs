@@ -1,0 +1,146 @@
+//! JSON_VALUE, JSON_QUERY and JSON_EXISTS with their clauses, and IS JSON. Clauses become arguments: texts that say what to do, and
+//! the values of DEFAULT.
+use sqlparser::ast::{Expr, Ident, UnaryOperator, Value};
+use sqlparser::parser::{Parser, ParserError};
+use sqlparser::tokenizer::Token;
+
+use super::dialect::{JSON_TEST, named_call};
+use super::types::parse_type;
+use super::words::{accept, accept_all, expect, is_word};
+
+fn text(value: &str) -> Expr {
+    Expr::Value(Value::SingleQuotedString(value.to_owned()).with_empty_span())
+}
+
+/// A call of one of the three functions.
+pub(super) fn parse_call(parser: &mut Parser) -> Result<Expr, ParserError> {
+    let token = parser.next_token();
+    let name = token.token.to_string().to_ascii_uppercase();
+    parser.expect_token(&Token::LParen)?;
+    let mut arguments = vec![parser.parse_expr()?];
+    parser.expect_token(&Token::Comma)?;
+    arguments.push(parser.parse_expr()?);
+    match name.as_str() {
+        "JSON_VALUE" => value_clauses(parser, &mut arguments)?,
+        "JSON_QUERY" => query_clauses(parser, &mut arguments)?,
+        _ => exists_clause(parser, &mut arguments)?,
+    }
+    parser.expect_token(&Token::RParen)?;
+    Ok(named_call(Ident::with_span(token.span, name), arguments))
+}
+
+/// `[RETURNING type]`: the type as a text, which is empty without it.
+fn returning(parser: &mut Parser) -> Result<Expr, ParserError> {
+    if !accept(parser, "RETURNING") {
+        return Ok(text(""));
+    }
+    Ok(text(&parse_type(parser)?.to_string()))
+}
+
+/// `ON EMPTY` or `ON ERROR`: whether it is the former.
+fn is_on_empty(parser: &mut Parser) -> Result<bool, ParserError> {
+    expect(parser, "ON")?;
+    if accept(parser, "EMPTY") {
+        return Ok(true);
+    }
+    expect(parser, "ERROR")?;
+    Ok(false)
+}
+
+/// The type, what to do on empty, its default, what to do on error, its default.
+fn value_clauses(parser: &mut Parser, arguments: &mut Vec<Expr>) -> Result<(), ParserError> {
+    arguments.push(returning(parser)?);
+    let (mut empty, mut error) = (("NULL", text("")), ("NULL", text("")));
+    loop {
+        let action = if accept(parser, "NULL") {
+            ("NULL", text(""))
+        } else if accept(parser, "ERROR") {
+            ("ERROR", text(""))
+        } else if accept(parser, "DEFAULT") {
+            ("DEFAULT", parser.parse_expr()?)
+        } else {
+            break;
+        };
+        match is_on_empty(parser)? {
+            true => empty = action,
+            false => error = action,
+        }
+    }
+    for (action, default) in [empty, error] {
+        arguments.extend([text(action), default]);
+    }
+    Ok(())
+}
+
+/// The type, the wrapper, what to do on empty, what to do on error.
+fn query_clauses(parser: &mut Parser, arguments: &mut Vec<Expr>) -> Result<(), ParserError> {
+    arguments.push(returning(parser)?);
+    arguments.push(text(wrapper(parser)?));
+    let (mut empty, mut error) = ("NULL", "NULL");
+    loop {
+        let action = if accept(parser, "NULL") {
+            "NULL"
+        } else if accept(parser, "ERROR") {
+            "ERROR"
+        } else if accept_all(parser, &["EMPTY", "ARRAY"]) {
+            "EMPTY ARRAY"
+        } else if accept_all(parser, &["EMPTY", "OBJECT"]) {
+            "EMPTY OBJECT"
+        } else {
+            break;
+        };
+        match is_on_empty(parser)? {
+            true => empty = action,
+            false => error = action,
+        }
+    }
+    arguments.extend([text(empty), text(error)]);
+    Ok(())
+}
+
+/// `[{WITHOUT | WITH [CONDITIONAL | UNCONDITIONAL]} [ARRAY] WRAPPER]`.
+fn wrapper(parser: &mut Parser) -> Result<&'static str, ParserError> {
+    let wrapper = if accept(parser, "WITHOUT") {
+        "WITHOUT"
+    } else if accept(parser, "WITH") {
+        let is_conditional = accept(parser, "CONDITIONAL");
+        if is_conditional {
+            "CONDITIONAL"
+        } else {
+            accept(parser, "UNCONDITIONAL");
+            "UNCONDITIONAL"
+        }
+    } else {
+        return Ok("WITHOUT");
+    };
+    accept(parser, "ARRAY");
+    expect(parser, "WRAPPER")?;
+    Ok(wrapper)
+}
+
+/// `[{TRUE | FALSE | UNKNOWN | ERROR} ON ERROR]`.
+fn exists_clause(parser: &mut Parser, arguments: &mut Vec<Expr>) -> Result<(), ParserError> {
+    let action = ["TRUE", "FALSE", "UNKNOWN", "ERROR"].into_iter().find(|action| accept(parser, action));
+    if action.is_some() {
+        expect(parser, "ON")?;
+        expect(parser, "ERROR")?;
+    }
+    arguments.push(text(action.unwrap_or("FALSE")));
+    Ok(())
+}
+
+/// Whether `IS [NOT] JSON` is next.
+pub(super) fn is_test(parser: &Parser) -> bool {
+    let word = |index: usize, word: &str| is_word(&parser.peek_nth_token_ref(index).token, word);
+    word(0, "IS") && (word(1, "JSON") || word(1, "NOT") && word(2, "JSON"))
+}
+
+/// `value IS [NOT] JSON [VALUE | ARRAY | OBJECT | SCALAR]`, behind the value.
+pub(super) fn parse_test(parser: &mut Parser, value: Expr) -> Result<Expr, ParserError> {
+    let token = parser.next_token();
+    let is_negated = accept(parser, "NOT");
+    expect(parser, "JSON")?;
+    let kind = ["VALUE", "ARRAY", "OBJECT", "SCALAR"].into_iter().find(|kind| accept(parser, kind));
+    let test = named_call(Ident::with_span(token.span, JSON_TEST), vec![value, text(kind.unwrap_or("VALUE"))]);
+    Ok(if is_negated { Expr::UnaryOp { op: UnaryOperator::Not, expr: Box::new(test) } } else { test })
+}
