@@ -8,9 +8,9 @@ use arrow::compute::{SortOptions, interleave, take};
 use arrow::datatypes::{DataType, Field, Int32Type};
 
 use super::constructors::{new_map, offsets};
-use super::element_equality::equality;
+use super::element_equality::{Equality, equality};
 use super::strings::integers;
-use crate::cast::writer;
+use crate::cast::{numeric_to_double, writer};
 use crate::ending::{self, Steps};
 use crate::expression::check_value;
 use crate::expression::compile::Site;
@@ -23,6 +23,26 @@ type Compare = arrow::array::DynComparator;
 
 fn comparator(left: &ArrayRef, right: &ArrayRef) -> Result<Compare> {
     Ok(make_comparator(left, right, SortOptions::default())?)
+}
+
+/// Compares elements that are not null as `>` does: of numbers, NaN is neither above nor below others, and -0.0 is 0.0.
+fn operator_order(values: &ArrayRef) -> Result<Compare> {
+    if !matches!(values.data_type(), DataType::Float32 | DataType::Float64) {
+        return comparator(values, values);
+    }
+    let values = numeric_to_double(values)?;
+    let order = move |left: usize, right: usize| values.value(left).partial_cmp(&values.value(right));
+    Ok(Box::new(move |left, right| order(left, right).unwrap_or(Ordering::Equal)))
+}
+
+/// Whether elements are equal and have the same hash, as those of Flink's sets: -0.0 and 0.0 have not.
+fn hashed_equality(left: &ArrayRef, right: &ArrayRef) -> Result<Equality> {
+    let equal = equality(left, right)?;
+    if !matches!(left.data_type(), DataType::Float32 | DataType::Float64) {
+        return Ok(equal);
+    }
+    let same = comparator(left, right)?;
+    Ok(Box::new(move |one, other| equal(one, other) && same(one, other).is_eq()))
 }
 
 /// A list operand: its elements and where each row's are.
@@ -118,7 +138,6 @@ pub(super) fn select(site: &Site) -> Result<Kernel> {
     Ok(Box::new(move |args| {
         let list = Lists::of(args, 0)?;
         let source: [&dyn Array; 1] = [list.values];
-        let compare = comparator(list.values, list.values)?;
         let push =
             |range: &mut dyn Iterator<Item = usize>, out: &mut Vec<(usize, usize)>| out.extend(range.map(|at| (0, at)));
         match function.as_str() {
@@ -127,11 +146,14 @@ pub(super) fn select(site: &Site) -> Result<Kernel> {
                 push(&mut range.rev(), out);
                 Ok(true)
             }),
-            "ARRAY_DISTINCT" => collect(args, &source, |row, out| {
-                let Some(range) = list.get(row) else { return Ok(false) };
-                push_distinct(range, |_| true, 0, out, &compare)?;
-                Ok(true)
-            }),
+            "ARRAY_DISTINCT" => {
+                let equal = equality(list.values, list.values)?;
+                collect(args, &source, |row, out| {
+                    let Some(range) = list.get(row) else { return Ok(false) };
+                    push_distinct(range, |_| true, 0, out, &equal)?;
+                    Ok(true)
+                })
+            }
             "ARRAY_REMOVE" => {
                 let needle = element_operand(args, 1, list.values.data_type())?;
                 let equal = equality(list.values, &needle)?;
@@ -167,6 +189,7 @@ pub(super) fn select(site: &Site) -> Result<Kernel> {
             _ => {
                 let ascending = if args.len() > 1 { Some(args.read::<Bool>(1)?) } else { None };
                 let nulls_first = if args.len() > 2 { Some(args.read::<Bool>(2)?) } else { None };
+                let compare = comparator(list.values, list.values)?;
                 collect(args, &source, |row, out| {
                     let Some(range) = list.get(row) else { return Ok(false) };
                     let ascending = match &ascending {
@@ -212,12 +235,12 @@ fn push_distinct(
     keep: impl Fn(usize) -> bool,
     source: usize,
     out: &mut Vec<(usize, usize)>,
-    compare: impl Fn(usize, usize) -> Ordering,
+    equal: impl Fn(usize, usize) -> bool,
 ) -> Result<()> {
     let start = out.len();
     for at in range {
         ending::check()?;
-        if keep(at) && !out[start..].iter().any(|(_, known)| compare(*known, at).is_eq()) {
+        if keep(at) && !out[start..].iter().any(|(_, known)| equal(*known, at)) {
             out.push((source, at));
         }
     }
@@ -229,7 +252,7 @@ pub(super) fn extreme(site: &Site) -> Result<Kernel> {
     let max = site.function == "ARRAY_MAX";
     Ok(Box::new(move |args| {
         let list = Lists::of(args, 0)?;
-        let compare = comparator(list.values, list.values)?;
+        let compare = operator_order(list.values)?;
         let indices: UInt32Array = (0..args.rows)
             .map(|row| {
                 let valid = list.get(row)?.filter(|at| list.values.is_valid(*at));
@@ -279,19 +302,20 @@ pub(super) fn combine(site: &Site) -> Result<Kernel> {
             });
         }
         let other = operands.get(1).ok_or_else(|| Error::Plan(format!("{function} needs two arrays")))?;
-        let same = comparator(list.values, list.values)?;
-        let across = comparator(list.values, other.values)?;
-        let within_other = comparator(other.values, other.values)?;
+        let equality = if function == "ARRAY_UNION" { equality } else { hashed_equality };
+        let same = equality(list.values, list.values)?;
+        let across = equality(list.values, other.values)?;
+        let within_other = equality(other.values, other.values)?;
         collect(args, &sources, |row, out| {
             let (Some(left), Some(right)) = (list.get(row), other.get(row)) else { return Ok(false) };
-            let held = |at: usize| right.clone().any(|other| across(at, other).is_eq());
+            let held = |at: usize| right.clone().any(|other| across(at, other));
             match function.as_str() {
                 "ARRAY_UNION" => {
                     let start = out.len();
                     push_distinct(left.clone(), |_| true, 0, out, &same)?;
                     let known: Vec<usize> = out[start..].iter().map(|(_, at)| *at).collect();
                     let mut added: Vec<(usize, usize)> = Vec::new();
-                    let is_fresh = |at: usize| !known.iter().any(|known| across(*known, at).is_eq());
+                    let is_fresh = |at: usize| !known.iter().any(|known| across(*known, at));
                     push_distinct(right.clone(), is_fresh, 1, &mut added, &within_other)?;
                     out.append(&mut added);
                 }
@@ -421,17 +445,16 @@ pub(super) fn map_union(site: &Site) -> Result<Kernel> {
         for row in 0..args.rows {
             let start = picked.len();
             let all = (0..maps.len()).all(|index| maps[index].is_valid(args.row(index, row)));
-            for index in (0..maps.len()).filter(|_| all) {
+            // The last map's entries first, as Flink has them; of one key the last map's.
+            for index in (0..maps.len()).rev().filter(|_| all) {
                 let at = args.row(index, row);
                 let range = offsets(args.array(index))?;
                 for entry in range[at] as usize..range[at + 1] as usize {
                     ending::check()?;
-                    let known =
-                        picked[start..].iter().position(|(map, key)| comparators[*map][index](*key, entry).is_eq());
-                    if let Some(known) = known {
-                        picked.remove(start + known);
+                    let is_known = |(map, key): &(usize, usize)| comparators[*map][index](*key, entry).is_eq();
+                    if !picked[start..].iter().any(is_known) {
+                        picked.push((index, entry));
                     }
-                    picked.push((index, entry));
                 }
             }
             made.add_elements(2 * (picked.len() - start))?;
@@ -446,4 +469,27 @@ pub(super) fn map_union(site: &Site) -> Result<Kernel> {
         };
         new_map(keys, values, OffsetBuffer::from_lengths(lengths), Some(NullBuffer::from(valid)))
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::Float64Array;
+
+    use super::*;
+
+    /// What Apache Flink 2.3 gives. Before, NaN was equal to itself and above all, and -0.0 below 0.0.
+    #[test]
+    fn floats_are_compared_as_operators_compare_them() {
+        let values: ArrayRef = Arc::new(Float64Array::from(vec![f64::NAN, 1.0, -0.0, 0.0]));
+        let order = operator_order(&values).unwrap();
+        assert!([order(0, 1), order(1, 0), order(2, 3)].iter().all(|order| order.is_eq()));
+        assert!(order(1, 2).is_gt());
+        let distinct = |equal: Equality| {
+            let mut kept = Vec::new();
+            push_distinct([0, 0, 2, 3].into_iter(), |_| true, 0, &mut kept, &equal).unwrap();
+            kept.len()
+        };
+        assert_eq!(distinct(equality(&values, &values).unwrap()), 3, "ARRAY_DISTINCT and ARRAY_UNION");
+        assert_eq!(distinct(hashed_equality(&values, &values).unwrap()), 4, "ARRAY_EXCEPT and ARRAY_INTERSECT");
+    }
 }

@@ -276,23 +276,23 @@ pub(super) fn inet_aton(site: &Site) -> Result<Kernel> {
     }))
 }
 
-/// The number of a dotted address; the last part fills what is left: `1.2.3` is `1.2.0.3`.
+/// The number of a dotted address of one to four bytes; the last one is the last: `1.2.3` is `1.2.0.3`.
 fn address(text: &str) -> Option<i64> {
-    let parts: Vec<&str> = text.split('.').collect();
-    let (last, leading) = parts.split_last()?;
-    let number = |part: &str| -> Option<i64> {
-        (!part.is_empty() && part.len() <= 10 && part.bytes().all(|byte| byte.is_ascii_digit()))
-            .then(|| part.parse().ok())?
-    };
-    if leading.len() > 3 {
-        return None;
+    let mut bytes = [0; 4];
+    let mut count = 0;
+    for part in text.split('.') {
+        if part.is_empty() || !part.bytes().all(|byte| byte.is_ascii_digit()) {
+            return None;
+        }
+        let value = match part.trim_start_matches('0') {
+            "" => 0,
+            digits => digits.parse::<u8>().ok()?,
+        };
+        *bytes.get_mut(count)? = value;
+        count += 1;
     }
-    let mut value = 0;
-    for (at, part) in leading.iter().enumerate() {
-        value |= number(part).filter(|part| *part < 256)? << (24 - 8 * at);
-    }
-    let rest = number(last).filter(|rest| *rest < 1 << (32 - 8 * leading.len()))?;
-    Some(value | rest)
+    bytes.swap(count - 1, 3);
+    Some(i64::from(u32::from_be_bytes(bytes)))
 }
 
 pub(super) fn inet_ntoa(site: &Site) -> Result<Kernel> {
@@ -302,4 +302,32 @@ pub(super) fn inet_ntoa(site: &Site) -> Result<Kernel> {
         out.push_str(&std::net::Ipv4Addr::from(number).to_string());
         true
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::address;
+
+    /// Before, the last part could have several bytes.
+    #[test]
+    fn an_address_has_one_to_four_bytes() {
+        for (text, number) in [
+            ("127.0.0.1", Some(2_130_706_433)),
+            ("255.255.255.255", Some(4_294_967_295)),
+            ("10.1", Some(167_772_161)),
+            ("1.2.3", Some(16_908_291)),
+            ("7", Some(7)),
+            ("000001.02.03.04", Some(16_909_060)),
+            ("256.1.1.1", None),
+            ("1.16777215", None),
+            ("4294967295", None),
+            ("1.2.3.4.5", None),
+            ("1..2", None),
+            ("", None),
+            (" 1.2.3.4", None),
+            ("-1.2.3.4", None),
+        ] {
+            assert_eq!(address(text), number, "{text}");
+        }
+    }
 }

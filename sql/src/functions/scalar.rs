@@ -13,8 +13,8 @@ use super::common_type::{common_argument_type, common_type};
 use super::numeric::{is_exact, is_integer, is_numeric};
 use super::operators::{arithmetic, cast_null};
 use super::{
-    any_nullable, cannot_apply_function, conditional, is_bytes, is_composite, is_datetime, is_interval, is_text,
-    is_timestamp, json, refuse_untyped_null,
+    any_nullable, cannot_apply_function, conditional, is_bytes, is_datetime, is_interval, is_text, is_timestamp, json,
+    refuse_untyped_null,
 };
 use crate::error::{Error, Result};
 use crate::script::refusal_of_patterns;
@@ -145,12 +145,17 @@ fn accepts(argument: Argument, kind: &TypeKind) -> bool {
             Timestamp => is_timestamp(kind),
             Array => matches!(kind, TypeKind::Array(_)),
             Texts => matches!(kind, TypeKind::Array(element) if is_text(&element.kind)),
-            Sortable => matches!(kind, TypeKind::Array(element) if !is_composite(&element.kind)),
+            Sortable => matches!(kind, TypeKind::Array(element) if has_order(&element.kind)),
             Multiset => matches!(kind, TypeKind::Multiset(_)),
             Map => matches!(kind, TypeKind::Map(..)),
             Index => matches!(kind, TypeKind::Tinyint | TypeKind::Smallint | TypeKind::Int),
             Boolean => *kind == TypeKind::Boolean,
         }
+}
+
+/// Whether Flink's functions of arrays take a type for one with an order.
+fn has_order(kind: &TypeKind) -> bool {
+    is_text(kind) || is_numeric(kind) || is_datetime(kind) || *kind == TypeKind::Null
 }
 
 fn convert(argument: Argument, operand: Expression) -> Expression {

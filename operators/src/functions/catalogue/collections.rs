@@ -43,11 +43,14 @@ pub(super) const FUNCTIONS: &[Function] = &[
         &[&[Sortable], &[Sortable, Boolean], &[Sortable, Boolean, Boolean]],
         First,
         collections::select,
-    ),
-    function("ARRAY_SLICE", &[&[Array, Index], &[Array, Index, Index]], First, collections::select),
+    )
+    .untyped_null(BEHIND_FIRST),
+    function("ARRAY_SLICE", &[&[Array, Index], &[Array, Index, Index]], First, collections::select)
+        .untyped_null(BEHIND_FIRST),
     function("ARRAY_MAX", &[&[Sortable]], ELEMENT, collections::extreme),
     function("ARRAY_MIN", &[&[Sortable]], ELEMENT, collections::extreme),
-    function("ARRAY_JOIN", &[&[Texts, Text], &[Texts, Text, Text]], Kind(STRING), collections::join),
+    function("ARRAY_JOIN", &[&[Texts, Text], &[Texts, Text, Text]], Kind(STRING), collections::join)
+        .untyped_null(BEHIND_FIRST),
     function("MAP_KEYS", &[&[Map]], Of(keys, "ARRAY of keys"), collections::map_parts),
     function("MAP_VALUES", &[&[Map]], Of(values, "ARRAY of values"), collections::map_parts),
     function("MAP_ENTRIES", &[&[Map]], Of(entries, "ARRAY of ROW of key and value"), collections::map_parts),
