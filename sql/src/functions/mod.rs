@@ -2,7 +2,7 @@
 //!
 //! - [`operators`]: arithmetic, comparison, logic, concatenation; [`numeric`] has the rules of DECIMAL.
 //! - [`scalar`]: calls by name, as the catalogue of `wiesel_operators` has them; [`conditional`]: CASE, COALESCE and their kin; [`json`]; [`aggregate`].
-//! - [`literal`], [`datetime`]: constants as they are written. [`cast`], [`common_type`]: conversions.
+//! - [`page`]: the page on functions in the docs. [`literal`], [`datetime`]: constants as they are written. [`cast`], [`common_type`]: conversions.
 //!
 //! Invariant: an expression that leaves here has operands of the types that evaluation expects: casts are explicit.
 use wiesel_common::text::suggestion;
@@ -21,10 +21,12 @@ pub(crate) mod json;
 pub(crate) mod literal;
 pub(crate) mod numeric;
 pub(crate) mod operators;
+mod page;
 pub(crate) mod scalar;
 #[cfg(test)]
 mod tests;
 
+pub use page::page;
 pub use scalar::names;
 
 /// The names of Flink's functions, one a line.

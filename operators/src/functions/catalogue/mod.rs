@@ -4,6 +4,7 @@
 //! The planner types and explains calls by it, tasks compute them by it, and `SHOW FUNCTIONS` and `docs/functions.md` list it. A
 //! file holds the entries of a group. To add a function, write its kernel, add its entry, and print the page anew.
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::LazyLock;
 
 use super::Build;
@@ -56,6 +57,27 @@ pub enum Argument {
     Index,
     /// BOOLEAN.
     Boolean,
+}
+
+impl fmt::Display for Argument {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Any => "any",
+            Self::Text => "text",
+            Self::Bytes => "bytes",
+            Self::Number => "number",
+            Self::Exact => "exact",
+            Self::Int | Self::Long | Self::Index => "integer",
+            Self::Double => "double",
+            Self::Timestamp => "timestamp",
+            Self::Array => "array",
+            Self::Texts => "array of text",
+            Self::Sortable => "array of comparable",
+            Self::Multiset => "multiset",
+            Self::Map => "map",
+            Self::Boolean => "boolean",
+        })
+    }
 }
 
 /// What arguments have to do with each other.
@@ -253,6 +275,9 @@ const ANYWHERE: TakesUntypedNull = |_, _| true;
 /// For one that takes it as any argument but the first.
 const BEHIND_FIRST: TakesUntypedNull = |index, _| index > 0;
 
+/// The group of what cannot be called by a name.
+pub const OPERATORS: &str = "Operators";
+
 /// All functions, in the groups that people look for them in.
 pub const GROUPS: &[(&str, &[Function])] = &[
     ("Text", text::FUNCTIONS),
@@ -262,7 +287,7 @@ pub const GROUPS: &[(&str, &[Function])] = &[
     ("Collections", collections::FUNCTIONS),
     ("JSON", json::FUNCTIONS),
     ("Windows", windows::FUNCTIONS),
-    ("Operators", operators::FUNCTIONS),
+    (OPERATORS, operators::FUNCTIONS),
 ];
 
 /// All functions and operators.

@@ -1,4 +1,6 @@
 //! The types that functions give.
+use std::fmt;
+
 use datafusion_common::ScalarValue;
 
 use crate::expression::{Expression, Node};
@@ -21,6 +23,21 @@ pub enum Gives {
     FirstVaryingNullable,
     /// By the arguments, and how that is told to people.
     Of(fn(&[Expression]) -> LogicalType, &'static str),
+}
+
+impl fmt::Display for Gives {
+    /// For people.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Kind(kind) => write!(f, "`{}`", kind()),
+            Self::Nullable(kind) => write!(f, "`{}`, may be NULL", kind()),
+            Self::NotNull(kind) => write!(f, "`{} NOT NULL`", kind()),
+            Self::First => f.write_str("as the first argument"),
+            Self::FirstVarying => f.write_str("as the first argument, CHAR as VARCHAR"),
+            Self::FirstVaryingNullable => f.write_str("as the first argument, CHAR as VARCHAR, may be NULL"),
+            Self::Of(_, told) => f.write_str(told),
+        }
+    }
 }
 
 impl Gives {

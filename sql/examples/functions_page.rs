@@ -1,0 +1,4 @@
+//! Prints `docs/functions.md`.
+fn main() {
+    print!("{}", wiesel_sql::functions::page());
+}
