@@ -2,13 +2,12 @@
 use datafusion_common::ScalarValue;
 use wiesel_operators::expression::{Expression, Node};
 use wiesel_operators::functions::catalogue::Argument::{
-    self, Any, Array, Boolean, Bytes, Double, Exact, Index, Int, Long, Map, Multiset, Number, Sortable, Text, Texts,
-    Timestamp,
+    self, Any, Array, Boolean, Bytes, Double, Exact, Index, Int, Long, Map, Number, Sortable, Text, Texts, Timestamp,
 };
 use wiesel_operators::functions::catalogue::{self, Agreement, Function, Written, varying};
-use wiesel_operators::types::{LogicalType, TimeAttribute, TypeKind};
+use wiesel_operators::types::{LogicalType, RowField, TimeAttribute, TypeKind};
 
-use super::cast::{can_cast_implicitly, cast_to, takes_nulls};
+use super::cast::{can_cast_implicitly, cast_to, plain, takes_nulls};
 use super::common_type::{common_argument_type, common_type};
 use super::numeric::{is_exact, is_integer, is_numeric};
 use super::operators::{arithmetic, cast_null};
@@ -75,6 +74,8 @@ fn special(name: &str, upper: &str, operands: Vec<Expression>) -> Result<Express
         ("IF", 3) => return conditional::if_else(operands),
         ("GREATEST" | "LEAST", 1..) => return conditional::extreme(upper, operands),
         ("ELT", 2..) => return elt(operands),
+        ("TYPEOF", 1 | 2) => return type_of(operands),
+        ("CURRENT_DATABASE", 0) => return Ok(current_database()),
         ("JSON_VALUE", _) => return json::value(operands),
         ("JSON_QUERY", _) => return json::query(operands),
         ("JSON_EXISTS", _) => return json::exists(operands),
@@ -146,7 +147,6 @@ fn accepts(argument: Argument, kind: &TypeKind) -> bool {
             Array => matches!(kind, TypeKind::Array(_)),
             Texts => matches!(kind, TypeKind::Array(element) if is_text(&element.kind)),
             Sortable => matches!(kind, TypeKind::Array(element) if has_order(&element.kind)),
-            Multiset => matches!(kind, TypeKind::Multiset(_)),
             Map => matches!(kind, TypeKind::Map(..)),
             Index => matches!(kind, TypeKind::Tinyint | TypeKind::Smallint | TypeKind::Int),
             Boolean => *kind == TypeKind::Boolean,
@@ -155,7 +155,7 @@ fn accepts(argument: Argument, kind: &TypeKind) -> bool {
 
 /// Whether Flink's functions of arrays take a type for one with an order.
 fn has_order(kind: &TypeKind) -> bool {
-    is_text(kind) || is_numeric(kind) || is_datetime(kind) || *kind == TypeKind::Null
+    is_text(kind) || is_bytes(kind) || is_numeric(kind) || is_datetime(kind) || *kind == TypeKind::Null
 }
 
 fn convert(argument: Argument, operand: Expression) -> Expression {
@@ -168,7 +168,7 @@ fn convert(argument: Argument, operand: Expression) -> Expression {
         Number | Exact => cast_null(operand, &TypeKind::Int),
         Timestamp => cast_null(operand, &TypeKind::Timestamp(3, TimeAttribute::Regular)),
         Boolean => cast_null(operand, &TypeKind::Boolean),
-        Any | Array | Texts | Sortable | Multiset | Map => operand,
+        Any | Array | Texts | Sortable | Map => operand,
     }
 }
 
@@ -186,7 +186,6 @@ fn describe(name: &str, form: &[Argument]) -> String {
             Array => "<ARRAY>",
             Texts => "<ARRAY OF CHARACTER>",
             Sortable => "<ARRAY OF COMPARABLE>",
-            Multiset => "<MULTISET>",
             Map => "<MAP>",
             Boolean => "<BOOLEAN>",
         })
@@ -241,6 +240,46 @@ fn elt(operands: Vec<Expression>) -> Result<Expression> {
     let forms = [Int, Text];
     let operands = operands.into_iter().enumerate().map(|(i, operand)| convert(argument(&forms, i), operand)).collect();
     Ok(Expression::call("ELT", operands, kind.nullable()))
+}
+
+/// `TYPEOF(value[, whether it must be a type that can be written])`: the type's name, a constant.
+fn type_of(operands: Vec<Expression>) -> Result<Expression> {
+    let data_type = &operands[0].data_type;
+    let name = match operands.get(1).map(|operand| &operand.node) {
+        None | Some(Node::Literal(ScalarValue::Boolean(Some(false)))) => data_type.to_string(),
+        Some(Node::Literal(ScalarValue::Boolean(Some(true)))) => written(data_type),
+        Some(_) => {
+            return Err(cannot_apply_function(
+                "TYPEOF",
+                &operands,
+                &["TYPEOF(<ANY>)", "TYPEOF(<ANY>, <BOOLEAN LITERAL>)"],
+            ));
+        }
+    };
+    Ok(Expression::literal(ScalarValue::Utf8View(Some(name)), TypeKind::string().nullable()))
+}
+
+/// A type as SQL can declare it: STRING and BYTES by their lengths, without time attributes.
+fn written(data_type: &LogicalType) -> String {
+    let kind = match &data_type.kind {
+        TypeKind::Varchar(length) => format!("VARCHAR({length})"),
+        TypeKind::Varbinary(length) => format!("VARBINARY({length})"),
+        TypeKind::Array(element) => format!("ARRAY<{}>", written(element)),
+        TypeKind::Multiset(element) => format!("MULTISET<{}>", written(element)),
+        TypeKind::Map(key, value) => format!("MAP<{}, {}>", written(key), written(value)),
+        TypeKind::Row(fields) => {
+            let field = |field: &RowField| format!("`{}` {}", field.name.replace('`', "``"), written(&field.data_type));
+            format!("ROW<{}>", fields.iter().map(field).collect::<Vec<_>>().join(", "))
+        }
+        kind => plain(kind).to_string(),
+    };
+    if data_type.nullable { kind } else { format!("{kind} NOT NULL") }
+}
+
+/// `CURRENT_DATABASE()`: there is one.
+fn current_database() -> Expression {
+    let name = ScalarValue::Utf8View(Some(crate::catalog::DEFAULT_DATABASE.to_owned()));
+    Expression::literal(name, TypeKind::string().not_null())
 }
 
 /// `EXTRACT(unit FROM value)`.

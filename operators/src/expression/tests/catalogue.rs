@@ -36,7 +36,6 @@ fn sample(argument: Argument) -> Expression {
             let kind = TypeKind::Array(Box::new(TypeKind::string().nullable()));
             Expression::call("ARRAY", vec![text()], kind.not_null())
         }
-        Argument::Multiset => null_literal(TypeKind::Multiset(Box::new(TypeKind::Int.nullable()))),
         Argument::Map => {
             let kind = TypeKind::Map(Box::new(TypeKind::string().not_null()), Box::new(TypeKind::Int.nullable()));
             Expression::call("MAP", vec![text(), int()], kind.not_null())

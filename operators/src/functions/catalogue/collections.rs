@@ -1,5 +1,5 @@
 //! Functions of arrays and maps.
-use super::Argument::{Any, Array, Boolean, Index, Map, Multiset, Sortable, Text, Texts};
+use super::Argument::{Any, Array, Boolean, Index, Map, Sortable, Text, Texts};
 use super::Gives::{First, Kind, Of};
 use super::result_type::{
     INT, STRING, array, contains, element, entries, greatest_element, keys, map_of, values, with_element,
@@ -13,7 +13,7 @@ const LONGER: super::Gives = Of(with_element, "the array, with NULL among its el
 const ELEMENT: super::Gives = Of(greatest_element, "the type of an element");
 
 pub(super) const FUNCTIONS: &[Function] = &[
-    function("CARDINALITY", &[&[Array], &[Multiset], &[Map]], Kind(INT), constructors::cardinality),
+    function("CARDINALITY", &[&[Array], &[Map]], Kind(INT), constructors::cardinality),
     function("ELEMENT", &[&[Array]], Of(element, "the type of an element"), constructors::element),
     function("ARRAY_CONTAINS", &[&[Array, Any]], Of(contains, "BOOLEAN"), collections::find)
         .of_element()

@@ -12,5 +12,9 @@ pub(super) const FUNCTIONS: &[Function] = &[
     special("GREATEST", &["GREATEST(any, ...)"], Evaluation::Kernel(comparing::extreme)),
     special("LEAST", &["LEAST(any, ...)"], Evaluation::Kernel(comparing::extreme)),
     special("CAST", &["CAST(any AS type)"], Evaluation::Kernel(cast::build)),
+    special("TYPEOF", &["TYPEOF(any)", "TYPEOF(any, boolean)"], Evaluation::Rewritten)
+        .lenient()
+        .untyped_null(|index, _| index == 0),
+    special("CURRENT_DATABASE", &["CURRENT_DATABASE()"], Evaluation::Rewritten),
     special("TRY_CAST", &["TRY_CAST(any AS type)"], Evaluation::Kernel(cast::build)),
 ];

@@ -49,8 +49,6 @@ pub enum Argument {
     Texts,
     /// ARRAY whose elements have an order.
     Sortable,
-    /// MULTISET.
-    Multiset,
     /// MAP.
     Map,
     /// An INT, SMALLINT or TINYINT, taken as INT.
@@ -73,7 +71,6 @@ impl fmt::Display for Argument {
             Self::Array => "array",
             Self::Texts => "array of text",
             Self::Sortable => "array of comparable",
-            Self::Multiset => "multiset",
             Self::Map => "map",
             Self::Boolean => "boolean",
         })
