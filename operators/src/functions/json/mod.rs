@@ -428,6 +428,7 @@ pub(super) fn quote(site: &Site) -> Result<Kernel> {
                 match c {
                     '"' => out.push_str("\\\""),
                     '\\' => out.push_str("\\\\"),
+                    '/' => out.push_str("\\/"),
                     '\u{8}' => out.push_str("\\b"),
                     '\u{c}' => out.push_str("\\f"),
                     '\n' => out.push_str("\\n"),

@@ -1,0 +1,26 @@
+-- Functions of JSON: values, nulls, malformed documents, paths, clauses and types.
+CREATE TEMPORARY VIEW v AS SELECT k, CAST(j AS STRING) AS j FROM (VALUES (1, '{"a": 1, "b": "x", "c": [1, 2], "d": {"e": null}, "f": true, "g": 1.5}'), (2, 'no json'), (3, CAST(NULL AS STRING)), (4, '[1, 2, 3]'), (5, '"text"'), (6, '17'), (7, ''), (8, '{"a": {"b": 2}}'), (9, '{"a": "1"}'), (10, 'null')) AS t (k, j);
+SELECT k, JSON_VALUE(j, '$.a') AS a, JSON_VALUE(j, 'lax $.b') AS b, JSON_VALUE(j, '$.c') AS c, JSON_VALUE(j, '$.c[1]') AS d, JSON_VALUE(j, '$.d.e') AS e, JSON_VALUE(j, '$.f') AS f, JSON_VALUE(j, '$.g') AS g, JSON_VALUE(j, '$[0]') AS h, JSON_VALUE(j, '$') AS i FROM v;
+SELECT k, JSON_QUERY(j, '$.a') AS a, JSON_QUERY(j, '$.c') AS c, JSON_QUERY(j, '$.d') AS d, JSON_QUERY(j, '$') AS e, JSON_QUERY(j, '$[0]') AS f FROM v;
+SELECT k, JSON_EXISTS(j, '$.a') AS a, JSON_EXISTS(j, '$.d.e') AS b, JSON_EXISTS(j, '$[0]') AS c, JSON_EXISTS(j, '$') AS d FROM v;
+SELECT k, JSON_VALUE(j, '$.a' RETURNING INT) AS a FROM v WHERE k IN (1, 3, 4, 9);
+SELECT k, JSON_VALUE(j, '$.f' RETURNING BOOLEAN) AS a, JSON_VALUE(j, '$.g' RETURNING DOUBLE) AS b, JSON_VALUE(j, '$.a' RETURNING STRING) AS c FROM v WHERE k IN (1, 3, 4);
+SELECT k, JSON_VALUE(j, '$.zz' DEFAULT 'none' ON EMPTY) AS a, JSON_VALUE(j, '$.zz' NULL ON EMPTY) AS b, JSON_VALUE(j, 'strict $.zz' DEFAULT 'bad' ON ERROR) AS c, JSON_VALUE(j, '$.c' DEFAULT 'e' ON EMPTY DEFAULT 'f' ON ERROR) AS d FROM v;
+SELECT JSON_VALUE('{"a": 1}', '$.b' ERROR ON EMPTY) AS x;
+SELECT JSON_VALUE('no json', '$.b' ERROR ON ERROR) AS x;
+SELECT JSON_VALUE('{"a": 1}', 'strict $.b' ERROR ON ERROR) AS x;
+SELECT k, JSON_QUERY(j, '$.a' WITH WRAPPER) AS a, JSON_QUERY(j, '$.c' WITH CONDITIONAL WRAPPER) AS b, JSON_QUERY(j, '$.c' WITH UNCONDITIONAL ARRAY WRAPPER) AS c, JSON_QUERY(j, '$.a' WITHOUT WRAPPER) AS d, JSON_QUERY(j, '$.zz' EMPTY ARRAY ON EMPTY) AS e, JSON_QUERY(j, 'strict $.zz' EMPTY OBJECT ON ERROR) AS f, JSON_QUERY(j, '$.zz' NULL ON EMPTY) AS g FROM v;
+SELECT k, JSON_QUERY(j, '$.c' RETURNING ARRAY<STRING>) AS a FROM v WHERE k IN (1, 3, 4);
+SELECT JSON_QUERY('{"a": 1}', '$.b' ERROR ON EMPTY) AS x;
+SELECT k, JSON_EXISTS(j, 'strict $.zz' FALSE ON ERROR) AS a, JSON_EXISTS(j, 'strict $.zz' TRUE ON ERROR) AS b, JSON_EXISTS(j, 'strict $.zz' UNKNOWN ON ERROR) AS c FROM v;
+SELECT JSON_EXISTS('{"a": 1}', 'strict $.b' ERROR ON ERROR) AS x;
+SELECT JSON_VALUE('{"a": [{"b": 1}, {"b": 2}]}', '$.a[1].b') AS a, JSON_QUERY('{"a": [{"b": 1}, {"b": 2}]}', '$.a[*].b') AS b, JSON_QUERY('{"a": [{"b": 1}, {"b": 2}]}', '$.a[*].b' WITH WRAPPER) AS c, JSON_VALUE('{"a b": 1}', '$["a b"]') AS d, JSON_VALUE('{"a b": 1}', '$[''a b'']') AS e, JSON_QUERY('{"a": [1, 2, 3]}', '$.a[0,1]') AS g, JSON_QUERY('{"a": [1, 2, 3]}', '$.a[0:2]') AS h, JSON_VALUE('{"a": [1, 2, 3]}', '$.a[-1]') AS m, JSON_QUERY('{"z": 1, "a": 2}', '$') AS n;
+SELECT JSON_VALUE('{"a": 1.0}', '$.a') AS a, JSON_VALUE('{"a": 1e3}', '$.a') AS b, JSON_VALUE('{"a": 12345678901234567890}', '$.a') AS c, JSON_VALUE('{"a": "ä\u00e4\n"}', '$.a') AS d, JSON_QUERY('{"a": {"b": 1.0, "c": "ä/\u00e4"}}', '$.a') AS e, JSON_VALUE('{"a": 0.1234567890123456789}', '$.a') AS f, JSON_VALUE('{"a": 1, "a": 2}', '$.a') AS g, JSON_VALUE('{a: 1}', '$.a') AS h, JSON_VALUE('{"a": 1} x', '$.a') AS i, JSON_VALUE('{''a'': 1}', '$.a') AS l;
+SELECT JSON_VALUE('{"a": 1}', 'a') AS x;
+SELECT JSON_VALUE('{"a": 1}', '$.') AS x;
+SELECT JSON_VALUE('{"a": 1}', '') AS x;
+SELECT JSON_VALUE('{}') AS x;
+SELECT k, JSON_QUOTE(s) AS a, JSON_UNQUOTE(s) AS b, JSON_UNQUOTE(JSON_QUOTE(s)) AS c FROM (VALUES (1, 'a'), (2, '"a"'), (3, CAST(NULL AS STRING)), (4, ''), (5, 'ä'), (6, 'a"b\c/d'), (7, '"\u00e4\n\t\/"'), (8, '"a'), (9, 'a"'), (10, '"\x"'), (11, '[1]'), (12, '""'), (14, '"\ud83d\ude00"'), (15, '"\u12"'), (16, 'null'), (17, '"a" '), (18, '"')) AS t (k, s);
+SELECT JSON_QUOTE(NULL) AS a, JSON_UNQUOTE(NULL) AS b;
+SELECT JSON_QUOTE(1) AS x;
+SELECT JSON_QUOTE('a') AS a, JSON_UNQUOTE('a') AS b;
