@@ -318,7 +318,7 @@ fn compact_digits(
 }
 
 /// Whether `new BigDecimal(text)` reads it.
-pub(crate) fn is_big_decimal(text: &str) -> bool {
+fn is_big_decimal(text: &str) -> bool {
     let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
     let (mantissa, exponent) = match unsigned.find(['e', 'E']) {
         Some(at) => (&unsigned[..at], Some(&unsigned[at + 1..])),

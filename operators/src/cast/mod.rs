@@ -21,7 +21,6 @@ mod numeric;
 mod temporal;
 mod to_text;
 
-pub(crate) use from_text::is_big_decimal;
 pub(crate) use java_float::write_integer;
 pub(crate) use numeric::{numeric_to_double, round_double, to_decimal};
 pub(crate) use temporal::{as_timestamps, to_instant, to_local};

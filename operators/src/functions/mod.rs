@@ -24,6 +24,7 @@
 //! | `PROCTIME`, `NOW`, `CURRENT_TIMESTAMP`, `CURRENT_DATE`, `LOCALTIMESTAMP`, ... | none; the call's type decides |
 //! | `JSON_VALUE` | text, a constant path; with clauses `'NULL'`, `'ERROR'` or `'DEFAULT'` on empty, its default, likewise on error |
 //! | `JSON_QUERY` | text, a constant path; with clauses the wrapper (`'CONDITIONAL'`), `'EMPTY ARRAY'` and the like on empty, on error |
+//! | `JSON_ARRAY`, `JSON_OBJECT` | `'ABSENT:VJ'`: what becomes of null, and for each value whether it is JSON; the values, in an object each behind its name |
 //! | `JSON_EXISTS`, `IS_JSON` | text, a constant path, `'FALSE'` and the like on error; text, `'OBJECT'` and the like |
 use crate::expression::Expression;
 use crate::expression::compile::Site;
@@ -52,6 +53,7 @@ mod similar;
 mod splitting;
 mod strings;
 mod temporal;
+mod text_tests;
 mod url;
 
 use catalogue::{Determinism, Evaluation};

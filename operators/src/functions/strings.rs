@@ -1,8 +1,7 @@
 //! Functions of strings, by characters (code points) as Flink's `BinaryStringData` counts them.
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
 
-use arrow::array::{Array, AsArray, BooleanArray};
+use arrow::array::{Array, AsArray};
 use arrow::datatypes::{DataType, Int32Type};
 
 use crate::ending::Steps;
@@ -575,26 +574,6 @@ pub(super) fn elt(site: &Site) -> Result<Kernel> {
             chosen.inspect(|part| out.push_str(part));
             Ok(chosen.is_some())
         })
-    }))
-}
-
-pub(super) fn is_kind(site: &Site) -> Result<Kernel> {
-    let test: fn(&str) -> bool = match (site.function, site.operand_type(0)?) {
-        ("IS_ALPHA", TypeKind::Char(_) | TypeKind::Varchar(_)) => {
-            |text| !text.is_empty() && text.chars().all(char::is_alphabetic)
-        }
-        ("IS_DIGIT", TypeKind::Char(_) | TypeKind::Varchar(_)) => {
-            |text| !text.is_empty() && text.chars().all(|c| c.is_numeric() && (c.is_ascii_digit() || !c.is_ascii()))
-        }
-        (_, TypeKind::Char(_) | TypeKind::Varchar(_)) => crate::cast::is_big_decimal,
-        (function, _) => {
-            let value = function != "IS_ALPHA";
-            return Ok(Box::new(move |args| Ok(Arc::new(BooleanArray::from(vec![value; args.rows])))));
-        }
-    };
-    Ok(Box::new(move |args| {
-        let text = args.read::<Text>(0)?;
-        args.booleans(|row| Ok(Some(text.get(row).is_some_and(test))))
     }))
 }
 

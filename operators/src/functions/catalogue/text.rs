@@ -3,7 +3,7 @@ use super::Argument::{Bytes, Int, Long, Number, Text};
 use super::Gives::{First, FirstVarying, FirstVaryingNullable, Kind, NotNull, Nullable, Of};
 use super::result_type::{BIGINT, BOOLEAN, BYTES, INT, STRING, STRING_MAP, STRINGS, overlaid, translated};
 use super::{ANYWHERE, BEHIND_FIRST, Evaluation, Function, function, special, variadic};
-use crate::functions::{encoding, random, regexp, splitting, strings, url};
+use crate::functions::{encoding, random, regexp, splitting, strings, text_tests, url};
 use crate::types::TypeKind;
 
 pub(super) const FUNCTIONS: &[Function] = &[
@@ -72,8 +72,8 @@ pub(super) const FUNCTIONS: &[Function] = &[
     function("HEX", &[&[Long], &[Text]], Kind(STRING), encoding::hex),
     function("INET_ATON", &[&[Text]], Nullable(BIGINT), encoding::inet_aton).untyped_null(ANYWHERE),
     function("INET_NTOA", &[&[Long]], Nullable(STRING), encoding::inet_ntoa).untyped_null(ANYWHERE),
-    function("IS_ALPHA", &[&[Text], &[Number]], NotNull(BOOLEAN), strings::is_kind).lenient(),
-    function("IS_DIGIT", &[&[Text], &[Number]], NotNull(BOOLEAN), strings::is_kind).lenient(),
-    function("IS_DECIMAL", &[&[Text], &[Number]], NotNull(BOOLEAN), strings::is_kind).lenient(),
+    function("IS_ALPHA", &[&[Text], &[Number]], NotNull(BOOLEAN), text_tests::is_kind).lenient(),
+    function("IS_DIGIT", &[&[Text], &[Number]], NotNull(BOOLEAN), text_tests::is_kind).lenient(),
+    function("IS_DECIMAL", &[&[Text], &[Number]], NotNull(BOOLEAN), text_tests::is_kind).lenient(),
     function("UNHEX", &[&[Text]], Nullable(BYTES), encoding::unhex).untyped_null(ANYWHERE),
 ];
