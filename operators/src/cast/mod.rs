@@ -21,7 +21,7 @@ mod numeric;
 mod temporal;
 mod to_text;
 
-pub(crate) use java_float::write_integer;
+pub(crate) use java_float::{write_double, write_integer};
 pub(crate) use numeric::{numeric_to_double, round_double, to_decimal};
 pub(crate) use temporal::{as_timestamps, to_instant, to_local};
 pub(crate) use to_text::writer;

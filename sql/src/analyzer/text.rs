@@ -170,6 +170,14 @@ impl Texts<'_> {
             (MAP_CONSTRUCTOR, _) => return format!("MAP[{}]", arguments.join(", ")),
             (ROW_CONSTRUCTOR, _) => return format!("ROW({})", arguments.join(", ")),
             (JSON_TEST, [value, _]) => return format!("({value} IS JSON {})", constant(&list.args, 1)),
+            ("JSON_ARRAY", [_, values @ ..]) => {
+                return format!("JSON_ARRAY({} {} ON NULL)", values.join(", "), constant(&list.args, 0));
+            }
+            ("JSON_OBJECT", [_, members @ ..]) => {
+                let members = members.chunks_exact(2).map(|member| format!("KEY {} VALUE {}", member[0], member[1]));
+                let members = members.collect::<Vec<_>>().join(", ");
+                return format!("JSON_OBJECT({members} {} ON NULL)", constant(&list.args, 0));
+            }
             ("JSON_VALUE" | "JSON_QUERY" | "JSON_EXISTS", [text, path, ..]) => {
                 return format!("{name}({text}, {path}{})", json_clauses(name, &list.args[2..], &arguments[2..]));
             }

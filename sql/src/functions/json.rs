@@ -1,12 +1,13 @@
-//! JSON_VALUE, JSON_QUERY and JSON_EXISTS, whose clauses the parser makes arguments of, and IS JSON.
+//! Functions of JSON whose clauses the parser makes arguments of, and IS JSON.
 use datafusion_common::ScalarValue;
-use wiesel_operators::expression::{Expression, Node};
+use wiesel_operators::expression::{Expression, Node, null_literal};
 use wiesel_operators::functions::refusal_of_path;
 use wiesel_operators::types::{LogicalType, TypeKind};
 
 use super::cast::{can_cast, cast_to};
+use super::numeric::is_numeric;
 use super::operators::cast_null;
-use super::{cannot_apply_function, is_text};
+use super::{any_nullable, cannot_apply_function, is_bytes, is_text, is_timestamp, literal};
 use crate::error::{Error, Result};
 use crate::parser::parse_type;
 
@@ -75,6 +76,64 @@ pub(crate) fn is_json(operands: Vec<Expression>) -> Result<Expression> {
         return Err(cannot_apply_function("IS JSON", &operands[..operands.len().min(1)], &["<CHARACTER> IS JSON"]));
     }
     Ok(Expression::call("IS_JSON", operands, TypeKind::Boolean.not_null()))
+}
+
+/// `JSON_STRING(value)`.
+pub(crate) fn string(operands: Vec<Expression>) -> Result<Expression> {
+    if operands[0].data_type.kind == TypeKind::Null {
+        return Ok(null_literal(TypeKind::string()));
+    }
+    refuse_what_is_no_json("JSON_STRING", &operands)?;
+    let nullable = any_nullable(&operands);
+    Ok(Expression::call("JSON_STRING", operands, LogicalType { kind: TypeKind::string(), nullable }))
+}
+
+/// `JSON_ARRAY(…)`: what becomes of null, then the values.
+pub(crate) fn array(mut operands: Vec<Expression>) -> Result<Expression> {
+    refuse_what_is_no_json("JSON_ARRAY", &operands[1..])?;
+    operands[0] = literal::string(&format!("{}:{}", constant(&operands, 0), letters(&operands[1..])));
+    Ok(Expression::call("JSON_ARRAY", operands, TypeKind::string().not_null()))
+}
+
+/// `JSON_OBJECT(…)`: what becomes of null, then names and values in turn. The names are constants.
+pub(crate) fn object(mut operands: Vec<Expression>) -> Result<Expression> {
+    let is_name = |name: &Expression| {
+        is_text(&name.data_type.kind) && matches!(&name.node, Node::Literal(value) if !value.is_null())
+    };
+    if operands.len().is_multiple_of(2) || !operands.iter().skip(1).step_by(2).all(is_name) {
+        return Err(Error::validation("The names of JSON_OBJECT must be texts that are constants and not NULL", None));
+    }
+    let values: Vec<Expression> = operands.iter().skip(2).step_by(2).cloned().collect();
+    refuse_what_is_no_json("JSON_OBJECT", &values)?;
+    operands[0] = literal::string(&format!("{}:{}", constant(&operands, 0), letters(&values)));
+    Ok(Expression::call("JSON_OBJECT", operands, TypeKind::string().not_null()))
+}
+
+/// For each value whether it is JSON already, or is to be made so.
+fn letters(values: &[Expression]) -> String {
+    let is_json = |value: &Expression| matches!(&value.node, Node::Call { function, .. } if matches!(function.as_str(), "JSON_ARRAY" | "JSON_OBJECT"));
+    values.iter().map(|value| if is_json(value) { 'J' } else { 'V' }).collect()
+}
+
+fn refuse_what_is_no_json(function: &str, values: &[Expression]) -> Result<()> {
+    fn is_json(kind: &TypeKind) -> bool {
+        match kind {
+            TypeKind::Array(element) => is_json(&element.kind),
+            TypeKind::Map(key, value) => is_text(&key.kind) && is_json(&value.kind),
+            TypeKind::Multiset(element) => is_text(&element.kind),
+            TypeKind::Row(fields) => fields.iter().all(|field| is_json(&field.data_type.kind)),
+            kind => {
+                is_text(kind) || is_bytes(kind) || is_numeric(kind) || is_timestamp(kind) || *kind == TypeKind::Boolean
+            }
+        }
+    }
+    match values.iter().find(|value| !is_json(&value.data_type.kind)) {
+        Some(value) => {
+            let message = format!("{function}: the type '{}' is not supported for JSON conversion", value.data_type);
+            Err(Error::validation(message, None))
+        }
+        None => Ok(()),
+    }
 }
 
 /// Document and path, and what is behind them. The path must be a constant that can be followed.

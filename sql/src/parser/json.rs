@@ -1,4 +1,4 @@
-//! JSON_VALUE, JSON_QUERY and JSON_EXISTS with their clauses, and IS JSON. Clauses become arguments: texts that say what to do, and
+//! Functions of JSON with their clauses, and IS JSON. Clauses become arguments: texts that say what to do, and
 //! the values of DEFAULT.
 use sqlparser::ast::{Expr, Ident, UnaryOperator, Value};
 use sqlparser::parser::{Parser, ParserError};
@@ -6,27 +6,63 @@ use sqlparser::tokenizer::Token;
 
 use super::dialect::{JSON_TEST, named_call};
 use super::types::parse_type;
-use super::words::{accept, accept_all, expect, is_word};
+use super::words::{accept, accept_all, accept_token, expect, is_word};
 
 fn text(value: &str) -> Expr {
     Expr::Value(Value::SingleQuotedString(value.to_owned()).with_empty_span())
 }
 
-/// A call of one of the three functions.
+/// A call of one of these functions.
 pub(super) fn parse_call(parser: &mut Parser) -> Result<Expr, ParserError> {
     let token = parser.next_token();
     let name = token.token.to_string().to_ascii_uppercase();
     parser.expect_token(&Token::LParen)?;
+    let arguments = match name.as_str() {
+        "JSON_ARRAY" => values(parser, "ABSENT", false)?,
+        "JSON_OBJECT" => values(parser, "NULL", true)?,
+        name => search(parser, name)?,
+    };
+    parser.expect_token(&Token::RParen)?;
+    Ok(named_call(Ident::with_span(token.span, name), arguments))
+}
+
+/// What looks for a path in a document.
+fn search(parser: &mut Parser, name: &str) -> Result<Vec<Expr>, ParserError> {
     let mut arguments = vec![parser.parse_expr()?];
     parser.expect_token(&Token::Comma)?;
     arguments.push(parser.parse_expr()?);
-    match name.as_str() {
+    match name {
         "JSON_VALUE" => value_clauses(parser, &mut arguments)?,
         "JSON_QUERY" => query_clauses(parser, &mut arguments)?,
         _ => exists_clause(parser, &mut arguments)?,
     }
-    parser.expect_token(&Token::RParen)?;
-    Ok(named_call(Ident::with_span(token.span, name), arguments))
+    Ok(arguments)
+}
+
+/// `[value, …] [{NULL | ABSENT} ON NULL]`, of an object `[KEY] name VALUE value`: what becomes of null, then the rest.
+fn values(parser: &mut Parser, default: &str, with_names: bool) -> Result<Vec<Expr>, ParserError> {
+    let mut arguments = vec![text(default)];
+    let on_null =
+        |parser: &mut Parser| ["NULL", "ABSENT"].into_iter().find(|word| accept_all(parser, &[word, "ON", "NULL"]));
+    let mut found = on_null(parser);
+    if found.is_none() && parser.peek_token_ref().token != Token::RParen {
+        loop {
+            if with_names {
+                accept(parser, "KEY");
+                arguments.push(parser.parse_expr()?);
+                expect(parser, "VALUE")?;
+            }
+            arguments.push(parser.parse_expr()?);
+            if !accept_token(parser, &Token::Comma) {
+                break;
+            }
+        }
+        found = on_null(parser);
+    }
+    if let Some(on_null) = found {
+        arguments[0] = text(on_null);
+    }
+    Ok(arguments)
 }
 
 /// `[RETURNING type]`: the type as a text, which is empty without it.

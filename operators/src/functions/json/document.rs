@@ -440,7 +440,7 @@ pub(super) fn push_text(text: &str, out: &mut String) {
 }
 
 /// A number with a point or an exponent as Java's BigDecimal prints it: `1.50` as it is, `1e3` as `1E+3`.
-fn push_decimal(number: &str, out: &mut String) {
+pub(super) fn push_decimal(number: &str, out: &mut String) {
     let (sign, unsigned) = number.strip_prefix('-').map_or(("", number), |rest| ("-", rest));
     let (mantissa, exponent) = unsigned.split_once(['e', 'E']).unwrap_or((unsigned, "0"));
     let exponent: i64 = exponent.parse().unwrap_or(0);

@@ -1,4 +1,4 @@
-//! JSON_VALUE, JSON_QUERY, JSON_EXISTS, IS_JSON, JSON_QUOTE, JSON_UNQUOTE.
+//! JSON_VALUE, JSON_QUERY, JSON_EXISTS, IS_JSON, JSON_QUOTE, JSON_UNQUOTE; [`writing`]: JSON_STRING, JSON_ARRAY, JSON_OBJECT.
 use arrow::datatypes::{Float64Type, Int32Type};
 use document::{Kind, Value as Json};
 use path::{Found, Path, Refusal};
@@ -10,6 +10,9 @@ use crate::types::TypeKind;
 
 mod document;
 mod path;
+mod writing;
+
+pub(super) use writing::{array, object, string};
 
 /// Why a constant path of a JSON function cannot be followed, though Flink would follow it.
 pub fn refusal_of_path(text: &str) -> Option<String> {
