@@ -43,7 +43,7 @@ fn search(parser: &mut Parser, name: &str) -> Result<Vec<Expr>, ParserError> {
 fn values(parser: &mut Parser, default: &str, with_names: bool) -> Result<Vec<Expr>, ParserError> {
     let mut arguments = vec![text(default)];
     let on_null =
-        |parser: &mut Parser| ["NULL", "ABSENT"].into_iter().find(|word| accept_all(parser, &[word, "ON", "NULL"]));
+        |parser: &mut Parser| ["NULL", "ABSENT"].into_iter().find(|word| accept_all(parser, &[*word, "ON", "NULL"]));
     let mut found = on_null(parser);
     if found.is_none() && parser.peek_token_ref().token != Token::RParen {
         loop {
