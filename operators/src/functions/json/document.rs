@@ -357,7 +357,8 @@ impl<'a> Iterator for Parts<'a> {
     type Item = (&'a str, Value<'a>);
 
     fn next(&mut self) -> Option<Self::Item> {
-        let bytes = self.text.as_bytes();
+        let text = self.text;
+        let bytes = text.as_bytes();
         let between = |byte: u8| is_space(byte) || matches!(byte, b',' | b':');
         let skip = |at: usize| at + bytes[at..].iter().take_while(|byte| between(**byte)).count();
         if self.at + 1 >= bytes.len() {
@@ -370,11 +371,11 @@ impl<'a> Iterator for Parts<'a> {
         let mut name = "";
         if self.is_object {
             let end = end_of_text(bytes, start);
-            name = &self.text[start..end];
+            name = &text[start..end];
             start = skip(end);
         }
         self.at = end_of(bytes, start);
-        Some((name, Value(&self.text[start..self.at])))
+        Some((name, Value(&text[start..self.at])))
     }
 }
 
