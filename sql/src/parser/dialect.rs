@@ -105,7 +105,9 @@ impl Dialect for FlinkDialect {
             "ROW" if *next == Token::LParen => Some(parse_row(parser)),
             "CEILING" if *next == Token::LParen => Some(parse_ceiling(parser)),
             "TRIM" if *next == Token::LParen => Some(parse_trim(parser)),
-            "JSON_VALUE" | "JSON_QUERY" | "JSON_EXISTS" | "JSON_ARRAY" | "JSON_OBJECT" if *next == Token::LParen => Some(json::parse_call(parser)),
+            "JSON_VALUE" | "JSON_QUERY" | "JSON_EXISTS" | "JSON_ARRAY" | "JSON_OBJECT" if *next == Token::LParen => {
+                Some(json::parse_call(parser))
+            }
             "ARRAY" if *next == Token::LBracket => Some(parse_array(parser)),
             // A column of this name: sqlparser would look for the type of a string constant, at each of thousands in a row.
             "ARRAY" if *next == Token::Lt => Some(Ok(parse_name(parser))),

@@ -166,7 +166,7 @@ fn follow<'a>(step: &Step, value: Value<'a>, found: &mut Vec<Value<'a>>) -> Resu
     Ok(())
 }
 
-fn elements<'a>(array: Value<'a>) -> Result<Vec<Value<'a>>> {
+fn elements(array: Value<'_>) -> Result<Vec<Value<'_>>> {
     let mut elements = Vec::new();
     let mut steps = Steps::default();
     for (_, element) in array.elements() {
