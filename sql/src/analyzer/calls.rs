@@ -7,7 +7,7 @@ use super::grouping::AggregateCall;
 use super::places::place_of;
 use crate::error::{Error, Result};
 use crate::functions::{aggregate, json, not_here_yet, refuse_untyped_null, scalar};
-use crate::parser::dialect::{JSON_TEST, MAP_CONSTRUCTOR, ROW_CONSTRUCTOR};
+use crate::parser::dialect::{JSON_TEST, JSON_WITHIN, MAP_CONSTRUCTOR, ROW_CONSTRUCTOR};
 use crate::parser::lexer;
 
 impl ExpressionAnalyzer<'_> {
@@ -61,6 +61,7 @@ impl ExpressionAnalyzer<'_> {
             MAP_CONSTRUCTOR => map_constructor(operands),
             ROW_CONSTRUCTOR => row_constructor(operands),
             JSON_TEST => json::is_json(operands),
+            JSON_WITHIN => json::within(operands),
             _ if upper == "ARRAY" => array_constructor(operands),
             _ => scalar::call(name, operands),
         }

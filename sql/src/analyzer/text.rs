@@ -9,7 +9,7 @@ use wiesel_operators::types::{LogicalType, TypeKind};
 
 use super::expression::{niladic, type_text, unit_name};
 use crate::functions::scalar::unit_of_function;
-use crate::parser::dialect::{JSON_TEST, MAP_CONSTRUCTOR, ROW_CONSTRUCTOR};
+use crate::parser::dialect::{JSON_TEST, JSON_WITHIN, MAP_CONSTRUCTOR, ROW_CONSTRUCTOR};
 
 /// How strongly what is no operator binds.
 const ATOM: u8 = 100;
@@ -169,6 +169,7 @@ impl Texts<'_> {
         match (name, arguments.as_slice()) {
             (MAP_CONSTRUCTOR, _) => return format!("MAP[{}]", arguments.join(", ")),
             (ROW_CONSTRUCTOR, _) => return format!("ROW({})", arguments.join(", ")),
+            (JSON_WITHIN, [value]) => return format!("JSON({value})"),
             (JSON_TEST, [value, _]) => return format!("({value} IS JSON {})", constant(&list.args, 1)),
             ("JSON_ARRAY", [_, values @ ..]) => {
                 return format!("JSON_ARRAY({} {} ON NULL)", values.join(", "), constant(&list.args, 0));

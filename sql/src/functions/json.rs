@@ -109,9 +109,25 @@ pub(crate) fn object(mut operands: Vec<Expression>) -> Result<Expression> {
     Ok(Expression::call("JSON_OBJECT", operands, TypeKind::string().not_null()))
 }
 
+/// `JSON(text)` as a value of an array or an object.
+pub(crate) fn within(operands: Vec<Expression>) -> Result<Expression> {
+    if !operands.iter().all(|text| is_text(&text.data_type.kind)) || operands.len() != 1 {
+        return Err(cannot_apply_function("JSON", &operands, &["JSON(<CHARACTER>)"]));
+    }
+    let nullable = any_nullable(&operands);
+    Ok(Expression::call("JSON", operands, LogicalType { kind: TypeKind::string(), nullable }))
+}
+
+/// `JSON(text)` anywhere else.
+pub(crate) fn outside() -> Error {
+    let message = "The JSON() function is currently only supported inside JSON_ARRAY() or as the VALUE param of JSON_OBJECT(). \
+                   Example: JSON_OBJECT('a' VALUE JSON('{\"key\": \"value\"}')) or JSON_ARRAY(JSON('{\"key\": \"value\"}')).";
+    Error::validation(message, None)
+}
+
 /// For each value whether it is JSON already, or is to be made so.
 fn letters(values: &[Expression]) -> String {
-    let is_json = |value: &Expression| matches!(&value.node, Node::Call { function, .. } if matches!(function.as_str(), "JSON_ARRAY" | "JSON_OBJECT"));
+    let is_json = |value: &Expression| matches!(&value.node, Node::Call { function, .. } if matches!(function.as_str(), "JSON" | "JSON_ARRAY" | "JSON_OBJECT"));
     values.iter().map(|value| if is_json(value) { 'J' } else { 'V' }).collect()
 }
 

@@ -79,6 +79,7 @@ fn special(name: &str, upper: &str, operands: Vec<Expression>) -> Result<Express
         ("JSON_VALUE", _) => return json::value(operands),
         ("JSON_QUERY", _) => return json::query(operands),
         ("JSON_EXISTS", _) => return json::exists(operands),
+        ("JSON", _) => return Err(json::outside()),
         ("JSON_STRING", 1) => return json::string(operands),
         ("JSON_ARRAY", 1..) => return json::array(operands),
         ("JSON_OBJECT", 1..) => return json::object(operands),

@@ -21,6 +21,8 @@ pub(crate) const TABLE_PARTITIONED: &str = "$TABLE_PARTITION_BY";
 pub(crate) const MAP_CONSTRUCTOR: &str = "$MAP";
 /// `ROW(…)`.
 pub(crate) const ROW_CONSTRUCTOR: &str = "$ROW";
+/// `JSON(text)` as a value of JSON_ARRAY or JSON_OBJECT.
+pub(crate) const JSON_WITHIN: &str = "$JSON";
 /// `… IS JSON`: its arguments are the text and the kind of value.
 pub(crate) const JSON_TEST: &str = "$IS_JSON";
 

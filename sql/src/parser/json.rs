@@ -4,9 +4,9 @@ use sqlparser::ast::{Expr, Ident, UnaryOperator, Value};
 use sqlparser::parser::{Parser, ParserError};
 use sqlparser::tokenizer::Token;
 
-use super::dialect::{JSON_TEST, named_call};
+use super::dialect::{JSON_TEST, JSON_WITHIN, named_call};
 use super::types::parse_type;
-use super::words::{accept, accept_all, accept_token, expect, is_word};
+use super::words::{accept, accept_all, accept_token, expect, is_word, peek};
 
 fn text(value: &str) -> Expr {
     Expr::Value(Value::SingleQuotedString(value.to_owned()).with_empty_span())
@@ -52,7 +52,7 @@ fn values(parser: &mut Parser, default: &str, with_names: bool) -> Result<Vec<Ex
                 arguments.push(parser.parse_expr()?);
                 expect(parser, "VALUE")?;
             }
-            arguments.push(parser.parse_expr()?);
+            arguments.push(value(parser)?);
             if !accept_token(parser, &Token::Comma) {
                 break;
             }
@@ -63,6 +63,18 @@ fn values(parser: &mut Parser, default: &str, with_names: bool) -> Result<Vec<Ex
         arguments[0] = text(on_null);
     }
     Ok(arguments)
+}
+
+/// A value of an array or an object, which may be JSON: nowhere else may `JSON(text)` stand.
+fn value(parser: &mut Parser) -> Result<Expr, ParserError> {
+    if !peek(parser, "JSON") || parser.peek_nth_token_ref(1).token != Token::LParen {
+        return parser.parse_expr();
+    }
+    let token = parser.next_token();
+    parser.expect_token(&Token::LParen)?;
+    let text = parser.parse_expr()?;
+    parser.expect_token(&Token::RParen)?;
+    Ok(named_call(Ident::with_span(token.span, JSON_WITHIN), vec![text]))
 }
 
 /// `[RETURNING type]`: the type as a text, which is empty without it.

@@ -19,6 +19,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
     special("JSON_STRING", &["JSON_STRING(any)"], Evaluation::Kernel(json::string)).untyped_null(ANYWHERE),
     special("JSON_ARRAY", &[ARRAY], Evaluation::Kernel(json::array)).lenient(),
     special("JSON_OBJECT", &[OBJECT], Evaluation::Kernel(json::object)).lenient(),
+    special("JSON", &["JSON(text)"], Evaluation::Kernel(json::embedded)),
     function("JSON_QUOTE", &[&[Text]], Kind(STRING), json::quote).untyped_null(ANYWHERE),
     function("JSON_UNQUOTE", &[&[Text]], Kind(STRING), json::unquote).untyped_null(ANYWHERE),
 ];

@@ -12,7 +12,7 @@ mod document;
 mod path;
 mod writing;
 
-pub(super) use writing::{array, object, string};
+pub(super) use writing::{array, embedded, object, string};
 
 /// Why a constant path of a JSON function cannot be followed, though Flink would follow it.
 pub fn refusal_of_path(text: &str) -> Option<String> {

@@ -2,8 +2,9 @@
 use arrow::array::{Array, ArrayRef, AsArray};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use wiesel_common::quote::quote;
 
-use super::document::{push_decimal, push_text};
+use super::document::{parse, push_decimal, push_text};
 use crate::cast;
 use crate::expression::comparison::utf16_order;
 use crate::expression::compile::Site;
@@ -191,6 +192,23 @@ pub(in crate::functions) fn string(site: &Site) -> Result<Kernel> {
                 return Ok(false);
             }
             write(row, out)?;
+            Ok(true)
+        })
+    }))
+}
+
+/// `JSON(text)` within JSON_ARRAY and JSON_OBJECT: the document as it is written there.
+pub(in crate::functions) fn embedded(site: &Site) -> Result<Kernel> {
+    site.operand_type(0)?;
+    Ok(Box::new(|args| {
+        let text = args.read::<Text>(0)?;
+        args.strings(|row, out| {
+            let Some(text) = text.get(row) else { return Ok(false) };
+            let value = parse(text).ok_or_else(|| {
+                let message = format!("JSON: '{}' is no JSON document", quote(text));
+                Error::data("org.apache.flink.table.api.TableRuntimeException", message)
+            })?;
+            value.write_json(out)?;
             Ok(true)
         })
     }))
