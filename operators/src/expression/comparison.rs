@@ -283,8 +283,9 @@ fn retyped(field: &Field, array: &ArrayRef) -> Field {
     field.clone().with_data_type(array.data_type().clone()).with_nullable(true)
 }
 
-/// A column with the entries of each map in it, at any depth, in the order of their keys: maps are equal if they hold the same
-/// entries in whatever order these were added.
+/// A column with the entries of each map in it, but for maps in arrays, in the order of their keys: maps are equal if they hold the
+/// same entries in whatever order these were added. Arrays are equal in Flink if their bytes are, and the order of entries is in
+/// these.
 pub(crate) fn with_sorted_maps(array: &ArrayRef) -> Result<ArrayRef> {
     if !holds_maps(array.data_type()) {
         return Ok(array.clone());
@@ -295,12 +296,6 @@ pub(crate) fn with_sorted_maps(array: &ArrayRef) -> Result<ArrayRef> {
             let columns = row.columns().iter().map(with_sorted_maps).collect::<Result<Vec<_>>>()?;
             let fields: Fields = fields.iter().zip(&columns).map(|(field, column)| retyped(field, column)).collect();
             Arc::new(StructArray::try_new(fields, columns, row.nulls().cloned())?)
-        }
-        DataType::List(field) => {
-            let list = array.as_list::<i32>();
-            let elements = with_sorted_maps(list.values())?;
-            let field = Arc::new(retyped(field, &elements));
-            Arc::new(ListArray::try_new(field, list.offsets().clone(), elements, list.nulls().cloned())?)
         }
         DataType::Map(field, sorted) => {
             let map = array.as_map();
@@ -318,7 +313,6 @@ pub(crate) fn with_sorted_maps(array: &ArrayRef) -> Result<ArrayRef> {
 fn holds_maps(data_type: &DataType) -> bool {
     match data_type {
         DataType::Map(..) => true,
-        DataType::List(field) => holds_maps(field.data_type()),
         DataType::Struct(fields) => fields.iter().any(|field| holds_maps(field.data_type())),
         _ => false,
     }

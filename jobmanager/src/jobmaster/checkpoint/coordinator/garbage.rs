@@ -34,7 +34,7 @@ impl CheckpointCoordinator {
         self.sweep(now);
     }
 
-    fn sweep(&mut self, now: i64) {
+    pub(super) fn sweep(&mut self, now: i64) {
         if !self.cleaning.begins_sweep(now) {
             return;
         }
