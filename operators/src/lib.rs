@@ -14,6 +14,7 @@
 //! - [`aggregate`]: aggregate functions, and groups by key.
 //! - [`state`]: keyed state of operators as rows in the tables of a back end: Flink's primitives in batches, timers,
 //!   and the cache before tables.
+//! - [`rows`]: keys and values of state as bytes.
 //! - [`source`]: the contract between a source's enumerator (JobMaster) and its readers (tasks).
 //!
 //! Invariant: an operator is touched by one thread only and waits for no I/O but that of its own state; it knows batches, not
@@ -32,6 +33,7 @@ pub mod functions;
 pub mod group_aggregate;
 pub mod not_null;
 pub mod operator;
+pub mod rows;
 mod settings;
 pub mod source;
 pub mod state;
