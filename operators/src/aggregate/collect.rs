@@ -115,7 +115,7 @@ impl Accumulators for Collect {
     fn update(&mut self, rows: &Rows<'_>) -> Result<()> {
         let values = self.codec.encode(&rows.arguments[0])?;
         let list = matches!(self.shape, Shape::List(_));
-        let add = |row: usize, group: usize, weight: i64| self.add(group, values.row(row).as_ref(), weight as i32);
+        let add = |row: usize, group: usize, weight: i64| self.add(group, values.get(row), weight as i32);
         match list {
             true => rows.for_each(add),
             false => rows.for_each_not_null(add),
@@ -145,8 +145,7 @@ impl Accumulators for Collect {
         let values = self.codec.encode(saved.column(0))?;
         let counts = saved.column(1).as_primitive::<Int32Type>().values();
         saved.for_each(groups, |group, row| {
-            let value = values.row(row);
-            let value = value.as_ref();
+            let value = values.get(row);
             self.bytes[group] += size_in_result(value);
             self.kept.change(group, |kept| kept.push((value.into(), counts[row])));
         });

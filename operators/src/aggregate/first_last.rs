@@ -49,8 +49,7 @@ impl Accumulators for FirstLast {
     fn update(&mut self, rows: &Rows<'_>) -> Result<()> {
         let values = self.codec.encode(&rows.arguments[0])?;
         rows.for_each_not_null(|row, group, weight| {
-            let value = values.row(row);
-            let value = value.as_ref();
+            let value = values.get(row);
             if weight > 0 {
                 self.add(group, value);
             } else {
@@ -79,7 +78,7 @@ impl Accumulators for FirstLast {
     fn load(&mut self, groups: &[u32], saved: &[ArrayRef]) -> Result<()> {
         let saved = Lists::new(saved, 1)?;
         let values = self.codec.encode(saved.column(0))?;
-        saved.for_each(groups, |group, row| self.add(group, values.row(row).as_ref()));
+        saved.for_each(groups, |group, row| self.add(group, values.get(row)));
         Ok(())
     }
 

@@ -13,14 +13,13 @@ use arrow::array::{
 };
 use arrow::buffer::NullBuffer;
 use arrow::datatypes::{DataType, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type};
-use arrow::row::{RowConverter, Rows, SortField};
 use hashbrown::HashTable;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::key_bytes::KeyBytes;
-use super::nested::{retype, row_type, to_rows};
 use super::physical::{physical_type, to_logical, to_physical};
 use crate::operator::{Error, Result};
+use crate::rows::{Encoded, ValueCodec};
 
 /// The keys of all groups, and who uses which number.
 pub struct KeyStore {
@@ -39,8 +38,8 @@ enum Layout {
     None,
     /// One column of a fixed width of up to eight bytes.
     Fixed { keys: Vec<u64>, null: Vec<bool>, batch: Vec<u64>, batch_nulls: Option<NullBuffer> },
-    /// Anything else, in Arrow's row format.
-    Rows { converter: RowConverter, keys: KeyBytes, batch: Option<Rows> },
+    /// Anything else, as bytes.
+    Rows { codec: ValueCodec, keys: KeyBytes, batch: Encoded },
 }
 
 /// Finds the number of a key.
@@ -101,12 +100,7 @@ impl KeyStore {
             [single] if is_fixed(single) => {
                 Layout::Fixed { keys: Vec::new(), null: Vec::new(), batch: Vec::new(), batch_nulls: None }
             }
-            _ => {
-                let fields = types.iter().map(|data_type| SortField::new(row_type(data_type))).collect();
-                let converter = RowConverter::new(fields)
-                    .map_err(|e| Error::Plan(format!("rows cannot be grouped by these columns: {e}")))?;
-                Layout::Rows { converter, keys: KeyBytes::default(), batch: None }
-            }
+            _ => Layout::Rows { codec: ValueCodec::new(&types)?, keys: KeyBytes::default(), batch: Encoded::default() },
         };
         Ok(Self { types, layout, next: 0, free: Vec::new(), fresh: Vec::new() })
     }
@@ -137,12 +131,9 @@ impl KeyStore {
                 read_words(&column, batch)?;
                 *batch_nulls = column.logical_nulls().filter(|nulls| nulls.null_count() > 0);
             }
-            Layout::Rows { converter, batch, .. } => {
-                let mut rows = batch.take().unwrap_or_else(|| converter.empty_rows(0, 0));
-                rows.clear();
-                let columns = columns.iter().map(to_rows).collect::<Result<Vec<_>, _>>()?;
-                converter.append(&mut rows, &columns)?;
-                *batch = Some(rows);
+            Layout::Rows { codec, batch, .. } => {
+                let rows = columns.first().map_or(0, |column| column.len());
+                codec.encode(columns, rows, 0, batch)?;
             }
         }
         Ok(())
@@ -182,10 +173,8 @@ impl KeyStore {
                 }
             }
             Layout::Rows { keys, batch, .. } => {
-                let Some(batch) = batch else { return };
                 groups.extend(rows.map(|row| {
-                    let key = batch.row(row);
-                    let key = key.as_ref();
+                    let key = batch.get(row);
                     let hash = xxh3_64(key);
                     let same = |slot: &Slot| slot.word == hash && keys.get(slot.group) == key;
                     if let Some(slot) = index.table.find(hash, same) {
@@ -315,13 +304,7 @@ impl KeyStore {
                 let nulls = (nulls.null_count() > 0).then_some(nulls);
                 Ok(vec![to_logical(write_words(words, nulls, &self.types[0])?, &self.types[0])])
             }
-            Layout::Rows { converter, keys, .. } => {
-                let parser = converter.parser();
-                let keys = groups.iter().map(|group| parser.parse(keys.get(*group)));
-                let columns = converter.convert_rows(keys)?;
-                let typed = columns.iter().zip(&self.types).map(|(column, data_type)| retype(column, data_type));
-                Ok(typed.collect::<Result<_, _>>()?)
-            }
+            Layout::Rows { codec, keys, .. } => codec.decode(groups.iter().map(|group| keys.get(*group))),
         }
     }
 

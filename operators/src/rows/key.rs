@@ -37,6 +37,11 @@ impl KeyCodec {
         Ok(Self { shape: Shape::new(types)? })
     }
 
+    /// How many columns rows have.
+    pub fn width(&self) -> usize {
+        self.shape.columns
+    }
+
     /// Encodes the rows of columns, each behind `room` bytes that are the caller's.
     ///
     /// # Errors

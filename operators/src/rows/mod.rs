@@ -88,7 +88,7 @@ impl Encoded {
 
 /// Bytes that are no row.
 fn corrupt(what: &str) -> Error {
-    wiesel_state::Error::Corrupt(format!("a row of the state is damaged: {what}")).into()
+    wiesel_state::Error::Corrupt(format!("a row is damaged: {what}")).into()
 }
 
 fn cut_off() -> Error {
