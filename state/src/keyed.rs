@@ -101,11 +101,18 @@ pub struct SnapshotOptions {
 /// they are written and as they are read: what an operator holds back before it writes keeps its own time. An entry whose
 /// time plus the time-to-live has come is not there any more.
 pub trait KeyedBackend: Send {
-    /// The table of that name, with what a restore put into it. Called once for each name, before anything else.
+    /// The encoding of rows that a restored table of that name has; none if none was restored.
+    fn row_format(&self, name: &str) -> Option<u32>;
+
+    /// The table of that name, with what a restore put into it. Called once for each name, before anything else, and once more
+    /// after [`KeyedBackend::rewritten`].
     ///
     /// # Errors
-    /// [`crate::Error::Incompatible`] if the restored table has other types.
+    /// [`crate::Error::Incompatible`] if the restored table has other types, or rows in another encoding.
     fn table(&mut self, descriptor: &proto::StateTableDescriptor) -> Result<TableId>;
+
+    /// All rows of a table were written anew in another encoding.
+    fn rewritten(&mut self, table: TableId, row_format: u32) -> Result<()>;
 
     /// What restored snapshots have beside a table, to be written by the operator as far as key groups are its own. Once,
     /// before anything else is done with the table.

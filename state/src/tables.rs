@@ -39,6 +39,19 @@ impl Tables {
         handle.tables.iter().try_for_each(|descriptor| self.add(descriptor, task).map(|_| ()))
     }
 
+    pub(crate) fn row_format(&self, name: &str) -> Option<u32> {
+        let known = self.descriptors.iter().find(|known| known.name == name);
+        known.map(|known| known.row_format)
+    }
+
+    /// All rows of a table are in another encoding now.
+    pub(crate) fn rewritten(&mut self, table: TableId, row_format: u32) -> Result<()> {
+        let found = self.descriptors.get_mut(table.0 as usize);
+        let found = found.ok_or_else(|| Error::Backend(format!("there is no state table {}", table.0)))?;
+        found.row_format = row_format;
+        Ok(())
+    }
+
     pub(crate) fn find(&self, name: &str) -> Option<TableId> {
         self.descriptors.iter().position(|known| known.name == name).map(|index| TableId(index as u32))
     }
@@ -57,6 +70,13 @@ fn check(kept: &proto::StateTableDescriptor, asked: &proto::StateTableDescriptor
         if !same_types(fields(kept), fields(asked)) {
             return differs(what, shown(fields(kept)), shown(fields(asked)));
         }
+    }
+    if kept.row_format != asked.row_format {
+        return Err(Error::Incompatible(format!(
+            "the rows of the state '{}' of {task} are in version {} of their encoding and are asked for in version {}: \
+             start without this state or with a release of Wiesel that has this version",
+            asked.name, kept.row_format, asked.row_format
+        )));
     }
     if (kept.ttl == 0) != (asked.ttl == 0) {
         let ttl = |ttl: u64| if ttl == 0 { "without time-to-live" } else { "with a time-to-live" }.to_owned();
@@ -127,7 +147,8 @@ mod tests {
 
     fn table(key: proto::Field, ttl: u64) -> proto::StateTableDescriptor {
         let schema = proto::Schema { fields: vec![key] };
-        proto::StateTableDescriptor { name: "t".into(), key: Some(schema.clone()), value: Some(schema), ttl }
+        let (name, key, value) = ("t".into(), Some(schema.clone()), Some(schema));
+        proto::StateTableDescriptor { name, key, value, ttl, row_format: 1 }
     }
 
     #[test]
@@ -145,5 +166,22 @@ mod tests {
         );
         let ttl = tables.add(&table(bigint(true), 0), "x").map_err(text).unwrap_err();
         assert!(ttl.contains("without time-to-live"), "{ttl}");
+    }
+
+    /// Neither are rows of two encodings in one table, nor is one of another release taken for this one's.
+    #[test]
+    fn a_table_keeps_the_encoding_of_its_rows() {
+        let mut tables = Tables::default();
+        let now = table(field(proto::TypeRoot::Bigint, 0, true), 0);
+        let versions = |row_format| proto::StateTableDescriptor { row_format, ..now.clone() };
+        let (kept, _) = tables.add(&versions(0), "x").unwrap();
+        assert_eq!((tables.row_format("t"), tables.row_format("u")), (Some(0), None));
+        for (asked, shown) in [(1, "version 0 of their encoding"), (7, "asked for in version 7")] {
+            let error = tables.add(&versions(asked), "x").unwrap_err().to_string();
+            assert!(error.contains("'t' of x") && error.contains(shown), "{error}");
+        }
+        tables.rewritten(kept, 1).unwrap();
+        assert_eq!(tables.add(&now, "x").unwrap(), (kept, false));
+        assert!(tables.add(&versions(0), "x").is_err() && tables.rewritten(TableId(1), 1).is_err());
     }
 }

@@ -1,4 +1,4 @@
-//! Nested columns in Arrow's row format, which knows no maps and forgets which parts of a value cannot be null.
+//! Nested columns as types that differ in what can be null; and in Arrow's row format, which knows no maps.
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, ListArray, MapArray, StructArray};
@@ -17,11 +17,6 @@ pub(crate) fn row_type(logical: &DataType) -> DataType {
 
 fn row_field(field: &FieldRef) -> FieldRef {
     Arc::new(Field::new(field.name(), row_type(field.data_type()), field.is_nullable()))
-}
-
-/// The column in the type of [`row_type`].
-pub(crate) fn to_rows(column: &ArrayRef) -> Result<ArrayRef, ArrowError> {
-    retype(column, &row_type(column.data_type()))
 }
 
 /// The column in a type that differs from its own in maps that are lists of entries, and in what can be null.

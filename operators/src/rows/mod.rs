@@ -25,6 +25,9 @@ pub use value::ValueCodec;
 /// The version of the encoding, for the descriptors of tables. 0 was Arrow's row format.
 pub const VERSION: u32 = 1;
 
+/// The least byte that a key begins with, if it has columns. Those of version 0 begin with less.
+pub const LEAST_MARK: u8 = key::NULL;
+
 /// Encoded rows, one after another. To be used again for the next batch: its memory is.
 #[derive(Clone, Debug, Default)]
 pub struct Encoded {

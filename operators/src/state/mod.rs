@@ -10,9 +10,9 @@
 //! Below them, and for the operators that keep what is hot in columns of their own:
 //!
 //! - `table`: keys and values as bytes. A key is `key group (u16 BE) | namespace (i64, order-preserving BE, if the
-//!   table has one) | key columns in Arrow's row format | columns of the sub-key, likewise, if the table has one`, a
-//!   value the row format of its columns, behind the time of its last write (i64 BE, milliseconds) where the table has
-//!   a time to live.
+//!   table has one) | key columns | columns of the sub-key, if the table has one`, a value its columns, behind the time
+//!   of its last write (i64 BE, milliseconds) where the table has a time to live; columns are [`crate::rows`].
+//! - `former_rows`: tables whose columns are as they were before.
 //! - `batch`, `access`: which keys of a batch are the same; how the primitives read and write all of it at once.
 //! - `cache`: the groups of an operator as a write-back cache of a table. Nothing is written while it is within its
 //!   budget and no snapshot is taken, and nothing is read as long as all that the table has is in it.
@@ -22,6 +22,9 @@ mod aggregating;
 mod batch;
 pub(crate) mod bits;
 pub(crate) mod cache;
+mod former_rows;
+#[cfg(test)]
+mod former_rows_tests;
 pub(crate) mod kept_back;
 mod list;
 mod map;

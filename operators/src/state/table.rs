@@ -1,17 +1,21 @@
 //! A table whose keys and values are rows.
 use arrow::array::ArrayRef;
 use arrow::datatypes::DataType;
-use arrow::row::{RowConverter, SortField};
 use wiesel_common::keygroup;
 use wiesel_proto as proto;
+use wiesel_state::Error as StateError;
 use wiesel_state::keyed::{KeyedBackend, Rows, TableId};
 
-use crate::aggregate::nested::{retype, row_type};
+use super::former_rows::{self, FormerRows};
+use crate::aggregate::nested::retype;
 use crate::operator::{Error, Result};
+use crate::rows::{self, Encoded, KeyCodec, ValueCodec};
 use crate::types::{LogicalType, RowField, TimeAttribute, TypeKind, schema_to_proto};
 
 /// Bytes of a key group.
 const GROUP: usize = 2;
+/// Bytes of the time of the last write.
+const TIME: usize = 8;
 
 /// What a table is made of.
 pub(crate) struct TableLayout<'a> {
@@ -31,43 +35,62 @@ pub(crate) struct TableLayout<'a> {
     pub max_parallelism: u32,
 }
 
+impl TableLayout<'_> {
+    /// What a back end is told of it.
+    pub(super) fn descriptor(&self) -> proto::StateTableDescriptor {
+        let namespace = self.namespace.then(|| TypeKind::Bigint.not_null());
+        let key: Vec<LogicalType> = namespace.into_iter().chain([self.key, self.sub_key].concat()).collect();
+        proto::StateTableDescriptor {
+            name: self.name.to_owned(),
+            key: Some(schema_to_proto(&named("key", &key))),
+            value: Some(schema_to_proto(&named("value", self.value))),
+            ttl: u64::try_from(self.ttl).unwrap_or(0),
+            row_format: rows::VERSION,
+        }
+    }
+}
+
 /// A table of a back end.
 pub(crate) struct RowTable {
     /// The table in the back end.
     pub id: TableId,
+    name: String,
     /// Of the key's columns and, behind them, those of the sub-key.
-    key: Codec,
+    key: KeyCodec,
     /// Of the key's columns alone, where there is a sub-key.
-    head: Option<Codec>,
+    head: Option<KeyCodec>,
     /// How many columns the key has without the sub-key.
     head_width: usize,
-    value: Codec,
+    value: ValueCodec,
+    value_types: Vec<DataType>,
     namespace: bool,
     ttl: bool,
     max_parallelism: u32,
 }
 
 impl RowTable {
-    /// Opens the table.
+    /// Opens the table. What was restored in the former encoding is written anew.
     ///
     /// # Errors
-    /// What was restored has other types, or a type cannot be kept.
+    /// What was restored has other types or another encoding, or a type cannot be kept.
     pub(crate) fn open(backend: &mut dyn KeyedBackend, layout: &TableLayout<'_>) -> Result<Self> {
-        let columns = [layout.key, layout.sub_key].concat();
-        let namespace = layout.namespace.then(|| TypeKind::Bigint.not_null());
-        let key: Vec<LogicalType> = namespace.into_iter().chain(columns.iter().cloned()).collect();
-        let descriptor = proto::StateTableDescriptor {
-            name: layout.name.to_owned(),
-            key: Some(schema_to_proto(&named("key", &key))),
-            value: Some(schema_to_proto(&named("value", layout.value))),
-            ttl: u64::try_from(layout.ttl).unwrap_or(0),
-        };
+        let descriptor = layout.descriptor();
+        let (key_types, head_types) = (to_arrow(layout.key.iter().chain(layout.sub_key)), to_arrow(layout.key));
+        let value_types = to_arrow(layout.value);
+        let (key, value) = (KeyCodec::new(&key_types)?, ValueCodec::new(&value_types)?);
+        if backend.row_format(layout.name) == Some(former_rows::VERSION) {
+            let of_keys = (&key_types[..], key_room(layout.namespace), &key);
+            let of_values = (&value_types[..], value_room(layout.ttl > 0), &value);
+            FormerRows::new(of_keys, of_values)?.rewrite(backend, &descriptor)?;
+        }
         Ok(Self {
             id: backend.table(&descriptor)?,
-            key: Codec::new(&columns)?,
-            head: (!layout.sub_key.is_empty()).then(|| Codec::new(layout.key)).transpose()?,
+            name: layout.name.to_owned(),
+            key,
+            head: (!layout.sub_key.is_empty()).then(|| KeyCodec::new(&head_types)).transpose()?,
             head_width: layout.key.len(),
-            value: Codec::new(layout.value)?,
+            value,
+            value_types,
             namespace: layout.namespace,
             ttl: layout.ttl > 0,
             max_parallelism: layout.max_parallelism,
@@ -76,7 +99,7 @@ impl RowTable {
 
     /// How many columns keys have, with those of the sub-key.
     pub(crate) fn key_width(&self) -> usize {
-        self.key.types.len()
+        self.key.width()
     }
 
     /// How many columns keys have without those of the sub-key.
@@ -86,7 +109,7 @@ impl RowTable {
 
     /// How many columns values have.
     pub(crate) fn value_width(&self) -> usize {
-        self.value.types.len()
+        self.value_types.len()
     }
 
     /// Whether keys have a namespace.
@@ -114,29 +137,27 @@ impl RowTable {
         self.encode(self.head.as_ref().unwrap_or(&self.key), columns, namespaces, rows)
     }
 
-    fn encode(&self, key: &Codec, columns: &[ArrayRef], namespaces: &[i64], rows: usize) -> Result<Rows> {
+    fn encode(&self, key: &KeyCodec, columns: &[ArrayRef], namespaces: &[i64], rows: usize) -> Result<Rows> {
         let groups = self.key_groups(columns, rows)?;
-        let encoded = key.encode(columns)?;
-        let fixed = GROUP + if self.namespace { 8 } else { 0 };
-        let mut bytes = Vec::with_capacity(rows * (fixed + 16));
-        let mut ends = Vec::with_capacity(rows);
+        let room = key_room(self.namespace);
+        let mut keys = Encoded::default();
+        key.encode(columns, rows, room, &mut keys)?;
         for (row, group) in groups.iter().enumerate() {
-            bytes.extend_from_slice(&group.to_be_bytes());
+            let key = keys.get_mut(row);
+            key[..GROUP].copy_from_slice(&group.to_be_bytes());
             if self.namespace {
-                bytes.extend_from_slice(&ordered(namespaces[row]));
+                key[GROUP..room].copy_from_slice(&ordered(namespaces[row]));
             }
-            if let Some(encoded) = &encoded {
-                bytes.extend_from_slice(encoded.row(row).as_ref());
-            }
-            ends.push(bytes.len());
         }
-        Ok(Rows { bytes: bytes.into(), ends })
+        Ok(keys.into_rows())
     }
 
     /// The key columns of keys.
     pub(crate) fn key_columns<'a>(&self, keys: impl Iterator<Item = &'a [u8]>) -> Result<Vec<ArrayRef>> {
-        let skipped = GROUP + if self.namespace { 8 } else { 0 };
-        self.key.decode(keys.map(|key| &key[skipped..]))
+        let room = key_room(self.namespace);
+        // What is too short is for the codec to refuse.
+        let columns = self.key.decode(keys.map(|key| key.get(room..).unwrap_or_default()));
+        columns.map_err(|error| self.named(error))
     }
 
     /// The key group and the namespace of a key.
@@ -163,39 +184,51 @@ impl RowTable {
 
     /// The values of rows; `written` has the time of each, if the table has a time to live.
     pub(crate) fn values(&self, columns: &[ArrayRef], written: &[i64], rows: usize) -> Result<Rows> {
-        let encoded = self.value.encode(columns)?;
-        let mut bytes = Vec::with_capacity(rows * 32);
-        let mut ends = Vec::with_capacity(rows);
-        for row in 0..rows {
-            if let Some(time) = written.get(row).filter(|_| self.ttl) {
-                bytes.extend_from_slice(&time.to_be_bytes());
+        let mut values = Encoded::default();
+        self.value.encode(columns, rows, value_room(self.ttl), &mut values)?;
+        if self.ttl {
+            if written.len() != rows {
+                return Err(Error::Plan(format!("{} times were given for {rows} values", written.len())));
             }
-            if let Some(encoded) = &encoded {
-                bytes.extend_from_slice(encoded.row(row).as_ref());
+            for (row, time) in written.iter().enumerate() {
+                values.get_mut(row)[..TIME].copy_from_slice(&time.to_be_bytes());
             }
-            ends.push(bytes.len());
         }
-        Ok(Rows { bytes: bytes.into(), ends })
+        Ok(values.into_rows())
     }
 
     /// Columns of values in the types that values are read in.
     pub(crate) fn typed(&self, columns: &[ArrayRef]) -> Result<Vec<ArrayRef>> {
-        let typed = columns.iter().zip(&self.value.types).map(|(column, data_type)| retype(column, data_type));
+        let typed = columns.iter().zip(&self.value_types).map(|(column, data_type)| retype(column, data_type));
         Ok(typed.collect::<Result<_, _>>()?)
     }
 
     /// The columns of values, and when each was written, if the table has a time to live.
     pub(crate) fn columns(&self, values: &[impl AsRef<[u8]>]) -> Result<(Vec<ArrayRef>, Vec<i64>)> {
         if !self.ttl {
-            return Ok((self.value.decode(values.iter().map(AsRef::as_ref))?, Vec::new()));
+            return Ok((self.decode_values(values.iter().map(AsRef::as_ref))?, Vec::new()));
         }
         let split = values.iter().map(|value| {
-            let (written, row) = value.as_ref().split_first_chunk::<8>()?;
+            let (written, row) = value.as_ref().split_first_chunk::<TIME>()?;
             Some((i64::from_be_bytes(*written), row))
         });
         let split: Option<(Vec<i64>, Vec<&[u8]>)> = split.collect();
-        let (written, rows) = split.ok_or_else(|| wiesel_state::Error::Corrupt("a value without its time".into()))?;
-        Ok((self.value.decode(rows.into_iter())?, written))
+        let (written, rows) = split.ok_or_else(|| StateError::Corrupt("a value without its time".into()))?;
+        Ok((self.decode_values(rows.into_iter())?, written))
+    }
+
+    fn decode_values<'a>(&self, values: impl Iterator<Item = &'a [u8]>) -> Result<Vec<ArrayRef>> {
+        self.value.decode(values).map_err(|error| self.named(error))
+    }
+
+    /// Says which table has a damaged row.
+    fn named(&self, error: Error) -> Error {
+        match error {
+            Error::State(StateError::Corrupt(what)) => {
+                StateError::Corrupt(format!("the state '{}': {what}", self.name)).into()
+            }
+            other => other,
+        }
     }
 }
 
@@ -221,33 +254,16 @@ fn named(prefix: &str, types: &[LogicalType]) -> Vec<RowField> {
     types.iter().enumerate().map(|(i, data_type)| RowField::new(format!("{prefix}{i}"), plain(data_type))).collect()
 }
 
-/// Columns to rows and back. Rows of no columns are empty.
-struct Codec {
-    types: Vec<DataType>,
-    converter: Option<RowConverter>,
+/// Bytes of a key before its columns.
+fn key_room(namespace: bool) -> usize {
+    if namespace { GROUP + 8 } else { GROUP }
 }
 
-impl Codec {
-    fn new(types: &[LogicalType]) -> Result<Self> {
-        let types: Vec<DataType> = types.iter().map(|data_type| data_type.kind.to_arrow()).collect();
-        let fields = types.iter().map(|data_type| SortField::new(row_type(data_type))).collect();
-        let converter = (!types.is_empty()).then(|| RowConverter::new(fields)).transpose();
-        let converter =
-            converter.map_err(|error| Error::Plan(format!("{types:?} cannot be kept as state: {error}")))?;
-        Ok(Self { types, converter })
-    }
+/// Bytes of a value before its columns.
+fn value_room(ttl: bool) -> usize {
+    if ttl { TIME } else { 0 }
+}
 
-    fn encode(&self, columns: &[ArrayRef]) -> Result<Option<arrow::row::Rows>> {
-        let Some(converter) = &self.converter else { return Ok(None) };
-        let columns = columns.iter().zip(&self.types).map(|(column, data_type)| retype(column, &row_type(data_type)));
-        Ok(Some(converter.convert_columns(&columns.collect::<Result<Vec<_>, _>>()?)?))
-    }
-
-    fn decode<'a>(&self, rows: impl Iterator<Item = &'a [u8]>) -> Result<Vec<ArrayRef>> {
-        let Some(converter) = &self.converter else { return Ok(Vec::new()) };
-        let parser = converter.parser();
-        let columns = converter.convert_rows(rows.map(|row| parser.parse(row)))?;
-        let typed = columns.iter().zip(&self.types).map(|(column, data_type)| retype(column, data_type));
-        Ok(typed.collect::<Result<_, _>>()?)
-    }
+fn to_arrow<'a>(types: impl IntoIterator<Item = &'a LogicalType>) -> Vec<DataType> {
+    types.into_iter().map(|data_type| data_type.kind.to_arrow()).collect()
 }

@@ -30,7 +30,7 @@ fn a_key_is_its_key_group_its_namespace_and_its_columns() {
     let group = keygroup::key_group(keygroup::hash_number(7), 128) as u16;
     let mut expected = group.to_be_bytes().to_vec();
     expected.extend([0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]);
-    expected.extend([1, 0x80, 0, 0, 0, 0, 0, 0, 7]);
+    expected.extend([0x11, 0x80, 0, 0, 0, 0, 0, 0, 7]);
     assert_eq!(keys.get(0), expected);
     assert!(keys.get(0).starts_with(&table.prefix(group, -1)));
     assert_eq!(

@@ -186,8 +186,16 @@ struct Watched {
 }
 
 impl KeyedBackend for Watched {
+    fn row_format(&self, name: &str) -> Option<u32> {
+        self.inner.row_format(name)
+    }
+
     fn table(&mut self, descriptor: &proto::StateTableDescriptor) -> StateResult<TableId> {
         self.inner.table(descriptor)
+    }
+
+    fn rewritten(&mut self, table: TableId, row_format: u32) -> StateResult<()> {
+        self.inner.rewritten(table, row_format)
     }
 
     fn kept_back(&mut self, table: TableId) -> StateResult<Vec<Bytes>> {

@@ -181,8 +181,16 @@ impl HashMapTables {
 }
 
 impl KeyedBackend for HashMapTables {
+    fn row_format(&self, name: &str) -> Option<u32> {
+        self.tables.row_format(name)
+    }
+
     fn table(&mut self, descriptor: &proto::StateTableDescriptor) -> Result<TableId> {
         self.add(descriptor)
+    }
+
+    fn rewritten(&mut self, table: TableId, row_format: u32) -> Result<()> {
+        self.tables.rewritten(table, row_format)
     }
 
     fn kept_back(&mut self, table: TableId) -> Result<Vec<Bytes>> {

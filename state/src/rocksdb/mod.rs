@@ -157,6 +157,10 @@ impl RocksDbTables {
 }
 
 impl KeyedBackend for RocksDbTables {
+    fn row_format(&self, name: &str) -> Option<u32> {
+        self.tables.row_format(name)
+    }
+
     fn table(&mut self, descriptor: &proto::StateTableDescriptor) -> Result<TableId> {
         let (table, new) = self.tables.add(descriptor, &self.database.task)?;
         if new {
@@ -164,6 +168,10 @@ impl KeyedBackend for RocksDbTables {
         }
         self.database.set_ttl(descriptor);
         Ok(table)
+    }
+
+    fn rewritten(&mut self, table: TableId, row_format: u32) -> Result<()> {
+        self.tables.rewritten(table, row_format)
     }
 
     fn kept_back(&mut self, table: TableId) -> Result<Vec<Bytes>> {

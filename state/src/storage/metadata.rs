@@ -24,7 +24,7 @@ const MAGIC: &[u8; 8] = b"WIESELCP";
 /// The first four bytes of Apache Flink's.
 const FLINK_MAGIC: [u8; 4] = [0x49, 0x60, 0x67, 0x2d];
 /// The version that is written. Older ones are read.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 const HEADER: usize = 28;
 /// The longest body, in bytes: a JobManager has it in memory, several times while it writes it.
 const MAX_BODY: u64 = 512 << 20;

@@ -341,7 +341,7 @@ fn metadata_of_others() {
     let checksum = crc32c::crc32c(&newer[..24]);
     newer[24..28].copy_from_slice(&checksum.to_be_bytes());
     let error = decode(&newer.into(), "M", "").unwrap_err().to_string();
-    assert_eq!(error, "M has version 9 of the format; this Wiesel reads versions up to 2");
+    assert_eq!(error, "M has version 9 of the format; this Wiesel reads versions up to 3");
     let flink = Bytes::from_static(&[0x49, 0x60, 0x67, 0x2d, 0, 0, 0, 4, 0]);
     assert!(decode(&flink, "M", "").unwrap_err().to_string().contains("Apache Flink"));
     assert!(decode(&Bytes::new(), "M", "").unwrap_err().to_string().contains("is not the metadata"));
