@@ -61,7 +61,7 @@ bench: packages ## Compare with Apache Flink (FLINK_HOME, or FLINK_ORACLE), meas
 	@home=$$($(MAKE) -s dist) && python3 benches/nexmark/run.py "$$home" && python3 benches/recovery.py "$$home" \
 	  && python3 benches/checkpoint_cost.py "$$home" && python3 benches/payload_checksums.py "$$home" && python3 benches/large_state.py "$$home" \
 	  && python3 benches/resting_tasks.py "$$home"
-	@$(CARGO) bench --workspace --exclude wiesel-tests --exclude wiesel-simulation --locked --bench hash --bench kernels --bench tables --bench aggregate --bench data_plane
+	@$(CARGO) bench --workspace --exclude wiesel-tests --exclude wiesel-simulation --locked --bench hash --bench kernels --bench tables --bench aggregate --bench rows --bench data_plane
 
 lint: packages ## Formatting and clippy, warnings are errors; what clippy.toml refuses is one.
 	cargo fmt --all --check
