@@ -51,10 +51,11 @@ pub(crate) fn call(name: &str, operands: Vec<Expression>) -> Result<Expression> 
     if let Some(reason) = refusal_of_patterns(&upper, &operands)? {
         return Err(Error::unsupported(format!("{upper}: {reason}"), None));
     }
-    let Some(function @ Function { written: Written::Call { forms, variadic, gives }, .. }) = function else {
+    let called = function.map(|function| (function, function.written));
+    let Some((function, Written::Call { forms, variadic, gives })) = called else {
         return special(name, &upper, operands);
     };
-    let operands = arguments(&upper, forms, *variadic, operands)?;
+    let operands = arguments(&upper, forms, variadic, operands)?;
     let operands = match function.agreement {
         Agreement::Free => operands,
         Agreement::Element => with_element(function.name, operands)?,
