@@ -559,20 +559,28 @@ fn replacements(from: &str, to: &str, steps: &mut Steps) -> Result<HashMap<char,
 }
 
 pub(super) fn elt(site: &Site) -> Result<Kernel> {
-    site.operand_type(1)?;
-    Ok(Box::new(|args| {
+    let is_bytes = matches!(site.operand_type(1)?, TypeKind::Binary(_) | TypeKind::Varbinary(_));
+    Ok(Box::new(move |args| {
         let index = integers(args, 0)?;
         let index = index.as_primitive::<Int32Type>();
+        let chosen = |row: usize| {
+            let at = args.row(0, row);
+            let place = index.is_valid(at).then(|| index.value(at))?;
+            usize::try_from(place).ok()?.checked_sub(1)
+        };
+        if is_bytes {
+            let parts = (1..args.len()).map(|at| args.read::<Bytes>(at)).collect::<Result<Vec<_>>>()?;
+            return args.byte_strings(|row, out| {
+                let part = chosen(row).and_then(|at| parts.get(at)).and_then(|part| part.get(row));
+                out.extend_from_slice(part.unwrap_or_default());
+                Ok(part.is_some())
+            });
+        }
         let parts = (1..args.len()).map(|at| args.read::<Text>(at)).collect::<Result<Vec<_>>>()?;
         args.strings(|row, out| {
-            let at = args.row(0, row);
-            if index.is_null(at) {
-                return Ok(false);
-            }
-            let chosen =
-                usize::try_from(index.value(at) - 1).ok().and_then(|at| parts.get(at)).and_then(|p| p.get(row));
-            chosen.inspect(|part| out.push_str(part));
-            Ok(chosen.is_some())
+            let part = chosen(row).and_then(|at| parts.get(at)).and_then(|part| part.get(row));
+            out.push_str(part.unwrap_or_default());
+            Ok(part.is_some())
         })
     }))
 }

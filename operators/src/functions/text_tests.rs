@@ -1,7 +1,7 @@
 //! IS_ALPHA, IS_DIGIT, IS_DECIMAL: as Java tells letters, digits and numbers.
 use std::sync::{Arc, LazyLock};
 
-use arrow::array::{Array, BooleanArray};
+use arrow::array::BooleanArray;
 use regex::Regex;
 
 use crate::expression::compile::Site;
@@ -37,17 +37,13 @@ fn is_decimal(text: &str) -> bool {
     DOUBLE.is_match(without_sign(text.trim_matches(|c| c <= ' ')))
 }
 
-/// `IS_ALPHA(value)` and its kin: FALSE for NULL.
+/// `IS_ALPHA(value)` and its kin: FALSE for a text that is NULL. Of numbers only the type counts.
 pub(super) fn is_kind(site: &Site) -> Result<Kernel> {
     let kind = site.operand_type(0)?;
     let test: fn(&str) -> bool = match (site.function, kind) {
         (_, kind) if !matches!(kind, TypeKind::Char(_) | TypeKind::Varchar(_)) => {
             let holds = holds_for_numbers(site.function, kind);
-            return Ok(Box::new(move |args| {
-                let array = args.array(0);
-                let values = (0..args.rows).map(|row| holds && array.is_valid(args.row(0, row)));
-                Ok(Arc::new(values.map(Some).collect::<BooleanArray>()))
-            }));
+            return Ok(Box::new(move |args| Ok(Arc::new(BooleanArray::from(vec![holds; args.rows])))));
         }
         ("IS_ALPHA", _) => |text| is_of(&LETTERS, text),
         ("IS_DIGIT", _) => |text| is_of(&DIGITS, text),

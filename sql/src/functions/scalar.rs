@@ -228,7 +228,7 @@ fn as_common(function: &str, operands: Vec<Expression>) -> Result<Vec<Expression
     Ok(operands.into_iter().map(|operand| cast_to(operand, &common.kind)).collect())
 }
 
-/// `ELT(index, text, …)`: the type is what the texts have in common; one that is a mere NULL counts as a VARCHAR(1).
+/// `ELT(index, text or bytes, …)`: the type is what the texts have in common; one that is a mere NULL counts as a VARCHAR(1).
 fn elt(operands: Vec<Expression>) -> Result<Expression> {
     let refused = cannot_apply_function("ELT", &operands, &["ELT(<INTEGER>, <CHARACTER>, ...)"]);
     let untyped = TypeKind::Varchar(1).nullable();
@@ -239,10 +239,10 @@ fn elt(operands: Vec<Expression>) -> Result<Expression> {
     let (Some(LogicalType { kind, .. }), true) = (common_type(texts), is_integer(&operands[0].data_type.kind)) else {
         return Err(refused);
     };
-    if !is_text(&kind) {
+    if !is_text(&kind) && !is_bytes(&kind) {
         return Err(refused);
     }
-    let forms = [Int, Text];
+    let forms = [Int, if is_bytes(&kind) { Bytes } else { Text }];
     let operands = operands.into_iter().enumerate().map(|(i, operand)| convert(argument(&forms, i), operand)).collect();
     Ok(Expression::call("ELT", operands, kind.nullable()))
 }

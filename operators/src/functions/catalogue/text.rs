@@ -38,7 +38,9 @@ pub(super) const FUNCTIONS: &[Function] = &[
     ),
     function("ASCII", &[&[Text]], Kind(INT), strings::ascii),
     function("CHR", &[&[Long]], Nullable(STRING), strings::chr),
-    special("ELT", &["ELT(integer, text, ...)"], Evaluation::Kernel(strings::elt)).lenient().untyped_null(BEHIND_FIRST),
+    special("ELT", &["ELT(integer, text, ...)", "ELT(integer, bytes, ...)"], Evaluation::Kernel(strings::elt))
+        .lenient()
+        .untyped_null(BEHIND_FIRST),
     function("SPLIT_INDEX", &[&[Text, Text, Int], &[Text, Int, Int]], Nullable(STRING), splitting::split_index),
     function("SPLIT", &[&[Text, Text]], Kind(STRINGS), splitting::split).untyped_null(ANYWHERE),
     function("STR_TO_MAP", &[&[Text], &[Text, Text, Text]], Nullable(STRING_MAP), splitting::str_to_map),
