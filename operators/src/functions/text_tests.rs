@@ -34,7 +34,7 @@ fn is_decimal(text: &str) -> bool {
     if is_of(&DIGITS, whole) && (whole.is_ascii() || whole.chars().count() <= LONG) {
         return true;
     }
-    DOUBLE.is_match(without_sign(text.trim_matches(|c| c <= ' ')))
+    DOUBLE.is_match(without_sign(text.trim_matches(|c: char| c <= ' ')))
 }
 
 /// `IS_ALPHA(value)` and its kin: FALSE for a text that is NULL. Of numbers only the type counts.
