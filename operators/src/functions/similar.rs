@@ -151,7 +151,7 @@ mod tests {
 
     fn matches(text: &str, pattern: &str, escape: Option<char>) -> bool {
         let regex = to_regex(pattern, escape).unwrap();
-        Regexp::compile(&regex).unwrap().unwrap().is_match(text).unwrap()
+        Regexp::compile(&regex, String::new()).unwrap().unwrap().is_match(text).unwrap()
     }
 
     /// Failed before: a backslash and a dollar sign had their meaning in Java's patterns, `_` took the end of a line, and a
