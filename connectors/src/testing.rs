@@ -3,8 +3,10 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
+use wiesel_common::config::Configuration;
 pub(crate) use wiesel_common::time::ManualClock;
 use wiesel_operators::element::{Batch, WatermarkStatus};
+use wiesel_operators::expression::{CLUSTER_TIME_ZONE, LOCAL_TIME_ZONE};
 use wiesel_operators::operator::{Collector, OperatorContext, Result};
 use wiesel_operators::source::{EnumeratorContext, SourceReader, SourceStatus, SplitAssignment, SplitEnumerator};
 use wiesel_proto as proto;
@@ -44,16 +46,22 @@ pub(crate) fn context(subtask: u32, parallelism: u32) -> OperatorContext {
         subtask,
         parallelism,
         max_parallelism: 128,
-        configuration: Arc::default(),
+        configuration: configuration(),
         clock: Arc::new(ManualClock::default()),
         notifier: Arc::default(),
         runtime: RUNTIME.handle().clone(),
     }
 }
 
+/// A job's configuration in a test: it always has these time zones.
+pub(crate) fn configuration() -> Arc<Configuration> {
+    let zones = [LOCAL_TIME_ZONE, CLUSTER_TIME_ZONE];
+    Arc::new(zones.into_iter().map(|key| (key.to_owned(), "UTC".to_owned())).collect())
+}
+
 /// What an enumerator knows in a test.
 pub(crate) fn enumerator_context(parallelism: u32) -> EnumeratorContext {
-    EnumeratorContext { parallelism, configuration: Arc::default() }
+    EnumeratorContext { parallelism, configuration: configuration() }
 }
 
 /// A bounded source whose execution can be cut anywhere and go on from a snapshot.

@@ -12,6 +12,7 @@ use wiesel_common::id::LeaderSessionId;
 use wiesel_common::rpc::{Callee, Connector, Tcp};
 use wiesel_common::secret::Secret;
 use wiesel_common::time::Clock;
+use wiesel_operators::expression::Zone;
 use wiesel_proto::job_master_server::JobMasterServer;
 use wiesel_proto::resource_manager_server::ResourceManagerServer;
 
@@ -35,6 +36,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 pub struct Environment {
     /// The clock.
     pub clock: Arc<dyn Clock>,
+    /// The cluster's time zone.
+    pub time_zone: Zone,
     /// Opens connections to TaskManagers.
     pub connector: Arc<dyn Connector>,
     /// Makes the enumerators of sources.
@@ -48,6 +51,7 @@ impl Environment {
     pub fn real(secret: Option<Secret>) -> Self {
         Self {
             clock: Arc::new(wiesel_common::time::SystemClock),
+            time_zone: Zone::of_process(),
             connector: Arc::new(Tcp { connect_timeout: CONNECT_TIMEOUT, secret, callee: Callee::TaskManager }),
             enumerators: Arc::new(wiesel_connectors::factory::enumerator),
             enumerator_calls: EnumeratorCalls::OnBlockingThreads,
@@ -107,6 +111,7 @@ impl Components {
             single_call_timeout: control.single_call_timeout(),
             heartbeat_timeout: control.heartbeat_timeout,
             clock: Arc::clone(&clock),
+            time_zone: environment.time_zone,
             executors,
             resource_manager: resource_manager_handle.clone(),
             collectors: collectors.clone(),

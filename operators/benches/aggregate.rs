@@ -48,7 +48,7 @@ fn context(runtime: &tokio::runtime::Runtime) -> OperatorContext {
         subtask: 0,
         parallelism: 1,
         max_parallelism: 128,
-        configuration: Arc::new(Configuration::default()),
+        configuration: Arc::new(Configuration::from_iter([("table.local-time-zone".to_owned(), "UTC".to_owned())])),
         clock: Arc::new(SystemClock),
         notifier: Arc::new(Notifier::default()),
         runtime: runtime.handle().clone(),

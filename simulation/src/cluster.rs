@@ -12,6 +12,7 @@ use wiesel_jobmanager::components::{Components, Environment};
 use wiesel_jobmanager::jobmaster::source_coordinator::EnumeratorCalls;
 use wiesel_jobmanager::jobmaster::status::JobStatus;
 use wiesel_jobmanager::options::RestOptions;
+use wiesel_operators::expression::Zone;
 use wiesel_proto as proto;
 use wiesel_taskmanager::components::{Components as TaskManagerComponents, World};
 
@@ -502,6 +503,7 @@ impl Cluster {
         let inbox = self.network.join(id, JOB_MANAGER);
         let environment = Environment {
             clock: process.clock().clone(),
+            time_zone: Zone::UTC,
             connector: Arc::new(endpoint.clone()),
             enumerators: workload::enumerators(),
             enumerator_calls: EnumeratorCalls::Inline,

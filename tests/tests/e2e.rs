@@ -44,3 +44,5 @@ mod sql;
 mod stalls;
 #[path = "e2e/terminal.rs"]
 mod terminal;
+#[path = "e2e/time_zones.rs"]
+mod time_zones;

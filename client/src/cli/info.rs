@@ -4,7 +4,6 @@ use std::process::ExitCode;
 
 use clap::Args;
 use clap::builder::{OsStringValueParser, TypedValueParser as _};
-use serde_json::json;
 
 use super::{Cluster, Failure, options, read_script, remove_script, script_name};
 use crate::progress::told_of;
@@ -30,10 +29,7 @@ impl Info {
         let configuration = self.cluster.configuration_for(&script)?;
         let client = self.cluster.client(&configuration)?;
         let artifact = client.upload(&script_name(&self.script), script).await?;
-        let body = json!({
-            "flinkConfiguration": self.cluster.job_properties(&configuration)?,
-            "parallelism": self.parallelism,
-        });
+        let body = Cluster::plan_request(self.cluster.job_properties(&configuration)?, self.parallelism);
         let waits = format!("{} to plan the script", client.address());
         let plan = told_of(&waits, client.plan(&artifact, &body)).await;
         remove_script(&client, &artifact, &plan).await;

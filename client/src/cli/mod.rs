@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use wiesel_common::config::{Configuration, KeyProblem};
 use wiesel_common::quote::quote;
 use wiesel_common::text::suggestion;
+use wiesel_operators::expression::Zone;
 use wiesel_sql::ast::{LocatedStatement, Statement};
 use wiesel_sql::parser::{self, StatementText};
 use wiesel_sql::session::goes_with_jobs;
@@ -129,6 +130,15 @@ impl Cluster {
         let given: BTreeSet<String> = self.properties()?.into_iter().map(|(key, _)| key).collect();
         let taken = configuration.iter().filter(|(key, _)| goes_with_jobs(key, given.contains(*key)));
         Ok(taken.map(|(key, value)| (key.to_owned(), json!(value))).collect())
+    }
+
+    /// A request to plan a script that was uploaded: with these properties, in this client's time zone if nothing sets another.
+    fn plan_request(properties: serde_json::Map<String, Value>, parallelism: Option<u32>) -> Value {
+        json!({
+            "flinkConfiguration": properties,
+            "parallelism": parallelism,
+            "clientTimeZone": Zone::of_process().to_string(),
+        })
     }
 
     fn client(&self, configuration: &Configuration) -> Result<RestClient, Failure> {
@@ -507,6 +517,14 @@ mod tests {
             "parallelism.default": "2",
         });
         assert_eq!(Value::Object(properties.unwrap()), expected);
+    }
+
+    /// Before, the JobManager planned it in its own.
+    #[test]
+    fn a_script_is_uploaded_with_the_time_zone_of_its_client() {
+        let request = Cluster::plan_request(serde_json::Map::new(), Some(2));
+        assert_eq!(request["parallelism"], 2);
+        assert_eq!(Zone::parse(request["clientTimeZone"].as_str().unwrap()), Ok(Zone::of_process()));
     }
 
     /// Before, `x.txt` was called `x.sql`, which may be another file.

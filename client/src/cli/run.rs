@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 use clap::builder::{OsStringValueParser, TypedValueParser as _};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use wiesel_common::config::Configuration;
 use wiesel_common::config::options::{checkpointing, client as client_options};
 use wiesel_common::id::JobId;
@@ -70,7 +70,7 @@ impl Run {
         // A job is tied to its client only while that waits for it and says so, whatever the cluster's configuration says.
         let lease = Lease::of_job(&configuration, !self.detached)?;
         properties.extend(Lease::terms(lease.as_ref()).into_iter().map(|(key, value)| (key.to_owned(), json!(value))));
-        let jobs = self.submit(&client, script, &configuration, &json!(properties)).await?;
+        let jobs = self.submit(&client, script, &configuration, properties).await?;
         // From the beginning: a job may take long to start, and others wait for their turn.
         let _heartbeats: Vec<_> = jobs.iter().filter_map(|job| Some(lease?.keep(&client, *job))).collect();
         let mut ends_well = true;
@@ -101,12 +101,12 @@ impl Run {
         client: &RestClient,
         script: String,
         configuration: &Configuration,
-        properties: &Value,
+        properties: Map<String, Value>,
     ) -> Result<Vec<JobId>, Failure> {
         let jobs = ScriptJobs::of(&script)?;
         let (job, wait) = (jobs.only_id(), jobs.wait_for_each_other(client, configuration).await?);
         let artifact = client.upload(&script_name(&self.script), script).await?;
-        let body = json!({"flinkConfiguration": properties, "parallelism": self.parallelism});
+        let body = Cluster::plan_request(properties, self.parallelism);
         let what = if wait { " and to run what it waits for" } else { "" };
         let what = format!("{} to plan the script{what}", client.address());
         submission::watch()?;

@@ -3,8 +3,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use wiesel_common::config::Configuration;
-use wiesel_common::config::options::job;
 use wiesel_common::id::JobId;
+use wiesel_operators::expression::Zone;
 use wiesel_operators::types::RowField;
 use wiesel_sql::ast::LocatedStatement;
 use wiesel_sql::parser::{self, StatementText};
@@ -16,18 +16,15 @@ use crate::cli::{Failure, end_of};
 use crate::rest::{JobEnd, RestClient};
 
 /// Runs a script. A SELECT that fails is reported and the next statement runs; another statement that fails ends it.
-/// True: nothing failed.
+/// True: nothing failed. Without `table.local-time-zone` times are of UTC, so that results are the same everywhere.
 /// With `rescale` each job is stopped and restored at that parallelism, see [`rescale`].
 pub(super) async fn run(
     client: RestClient,
-    mut configuration: Configuration,
+    configuration: Configuration,
     script: &str,
     rescale: Option<u32>,
 ) -> Result<bool, Failure> {
-    if !configuration.contains(&job::LOCAL_TIME_ZONE) {
-        configuration.set(job::LOCAL_TIME_ZONE.key(), "UTC");
-    }
-    let mut folder = Folder { client, session: Session::new(configuration), rescale };
+    let mut folder = Folder { client, session: Session::in_zone(configuration, Zone::UTC), rescale };
     let mut query = 0;
     let mut succeeded = true;
     for statement in parser::split(script) {

@@ -174,6 +174,9 @@ impl FileReader {
 impl SourceReader for FileReader {
     fn open(&mut self, context: &OperatorContext) -> Result<()> {
         self.filter.prepare(&EvaluationContext::of(context)?)?;
+        if let Reading::RowGroups(format, _) = &mut self.reading {
+            format.open(&context.configuration)?;
+        }
         if self.splits.is_empty() {
             self.requests.want();
         }

@@ -2,6 +2,7 @@
 use std::fs::File;
 
 use arrow::array::ArrayRef;
+use wiesel_common::config::Configuration;
 use wiesel_common::quote::quote;
 use wiesel_operators::operator::Result as TaskResult;
 use wiesel_operators::types::RowField;
@@ -115,6 +116,14 @@ impl Format {
             Self::Csv(format) => Some(Box::new(csv::CsvEncoder::new(format.clone()))),
             Self::Json(format) => Some(Box::new(json::JsonEncoder::new(format.clone()))),
             Self::Parquet(_) => None,
+        }
+    }
+
+    /// Before files are read or written: takes from the job's configuration what the table's options leave to the cluster.
+    pub(crate) fn open(&mut self, configuration: &Configuration) -> TaskResult<()> {
+        match self {
+            Self::Csv(_) | Self::Json(_) => Ok(()),
+            Self::Parquet(format) => format.open(configuration),
         }
     }
 

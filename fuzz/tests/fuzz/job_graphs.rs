@@ -11,6 +11,7 @@ use wiesel_connectors::factory;
 use wiesel_fuzz::Target;
 use wiesel_jobmanager::dispatcher::validate;
 use wiesel_jobmanager::jobmaster::execution_graph::ExecutionGraph;
+use wiesel_operators::expression::{CLUSTER_TIME_ZONE, LOCAL_TIME_ZONE};
 use wiesel_operators::operator::{OperatorContext, Result};
 use wiesel_operators::source::EnumeratorContext;
 use wiesel_proto as proto;
@@ -50,6 +51,7 @@ pub(super) fn runtime() -> Runtime {
 
 /// What the operators of the only subtask know.
 pub(super) fn context(runtime: &Runtime) -> OperatorContext {
+    let zones = [LOCAL_TIME_ZONE, CLUSTER_TIME_ZONE];
     OperatorContext {
         job_id: JobId([7; 16]),
         run: 1,
@@ -58,7 +60,7 @@ pub(super) fn context(runtime: &Runtime) -> OperatorContext {
         subtask: 0,
         parallelism: 1,
         max_parallelism: 128,
-        configuration: Arc::default(),
+        configuration: Arc::new(zones.into_iter().map(|key| (key.to_owned(), "UTC".to_owned())).collect()),
         clock: Arc::new(SystemClock),
         notifier: Arc::default(),
         runtime: runtime.handle().clone(),

@@ -16,6 +16,7 @@ use tracing::Instrument;
 use wiesel_common::id::{AttemptId, JobId};
 use wiesel_common::logging::job_span;
 use wiesel_common::mailbox::mailbox;
+use wiesel_operators::expression::CLUSTER_TIME_ZONE;
 use wiesel_proto as proto;
 
 use crate::failure::{self, FailureInfo};
@@ -243,6 +244,7 @@ impl Dispatcher {
                 validation::MAX_TASKS_OF_ALL
             )));
         }
+        graph.configuration.insert(CLUSTER_TIME_ZONE.to_owned(), self.context.time_zone.to_string());
         let pairs = graph.configuration.iter().map(|(key, value)| (key.clone(), value.clone()));
         let configuration = Arc::new(self.context.configuration.merged(pairs));
         let options = JobOptions::read(&configuration).map_err(|error| SubmitError::Invalid(error.to_string()))?;

@@ -13,6 +13,7 @@ use wiesel_common::id::{AttemptId, JobId, LeaderSessionId, OperatorId};
 use wiesel_common::mailbox::mailbox;
 use wiesel_common::random;
 use wiesel_common::time::Clock;
+use wiesel_operators::expression::Zone;
 use wiesel_proto as proto;
 use wiesel_proto::operator_spec::Kind;
 use wiesel_state::storage::CheckpointStorage;
@@ -63,6 +64,8 @@ pub(crate) struct JobMasterContext {
     /// A TaskManager that stands still for so long is lost.
     pub(crate) heartbeat_timeout: Duration,
     pub(crate) clock: Arc<dyn Clock>,
+    /// The cluster's, for all jobs.
+    pub(crate) time_zone: Zone,
     pub(crate) executors: TaskExecutors,
     pub(crate) resource_manager: ResourceManagerHandle,
     pub(crate) collectors: CollectCoordinators,

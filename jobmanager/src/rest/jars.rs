@@ -10,12 +10,13 @@ use prost::Message as _;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
+use wiesel_common::config::host_and_port;
 use wiesel_common::config::options::job;
-use wiesel_common::config::{Configuration, host_and_port};
 use wiesel_common::id::JobId;
 use wiesel_common::input::{Bound, read_file};
 use wiesel_common::quote::quote;
 use wiesel_common::text::without_byte_order_mark;
+use wiesel_operators::expression::Zone;
 use wiesel_proto as proto;
 use wiesel_sql::MAX_UPLOAD_BYTES;
 use wiesel_sql::error::Error;
@@ -208,6 +209,8 @@ struct RunRequest {
     claim_mode: Option<String>,
     /// What claimMode was called before.
     restore_mode: Option<String>,
+    /// The client's time zone, which is the session's where neither the script nor a configuration has one.
+    client_time_zone: Option<String>,
 }
 
 impl RunRequest {
@@ -241,6 +244,13 @@ impl RunRequest {
         Ok(Some(text.parse().map_err(|_| RestError::bad_query("jobId", text))?))
     }
 
+    /// The time zone where none is set: the client's or, of one that does not say it, this JobManager's.
+    fn default_zone(&self) -> Result<Zone, RestError> {
+        let Some(name) = &self.client_time_zone else { return Ok(Zone::of_process()) };
+        Zone::parse(name)
+            .map_err(|why| RestError::bad_request(format!("clientTimeZone: '{}' is no time zone: {why}", quote(name))))
+    }
+
     /// The keys over the cluster's configuration.
     fn overrides(&self) -> BTreeMap<String, String> {
         let mut keys: BTreeMap<String, String> = BTreeMap::new();
@@ -272,7 +282,7 @@ async fn planned(
     request: &RunRequest,
 ) -> Result<Vec<PlannedJob>, RestError> {
     let folder = state.options.upload_dir.clone();
-    let overrides = request.overrides();
+    let (overrides, default_zone) = (request.overrides(), request.default_zone()?);
     let configuration = state.configuration.merged(overrides.clone());
     let planned = state.planning.run(peer, move || {
         let missing = || {
@@ -284,7 +294,7 @@ async fn planned(
         let path = find(&folder, &id).ok_or_else(missing)?;
         let text = load(&path, &id)?;
         let name = id.split_once('_').map_or(id.as_str(), |(_, name)| name).to_owned();
-        plan_script(&name, &text, &configuration)
+        plan_script(&name, &text, Session::in_zone(configuration, default_zone))
     });
     let mut jobs = planned.await?;
     for job in &mut jobs {
@@ -332,8 +342,7 @@ fn check(name: &str, text: &str) -> Result<(), RestError> {
     Ok(())
 }
 
-fn plan_script(name: &str, text: &str, configuration: &Configuration) -> Result<Vec<PlannedJob>, RestError> {
-    let mut session = Session::new(configuration.clone());
+fn plan_script(name: &str, text: &str, mut session: Session) -> Result<Vec<PlannedJob>, RestError> {
     let (mut jobs, mut bytes) = (Vec::new(), 0);
     for text in statements(name, text)? {
         let wrong = |error: Error| {
@@ -473,6 +482,7 @@ async fn blocking<T: Send + 'static>(
 
 #[cfg(test)]
 mod tests {
+    use wiesel_common::config::Configuration;
     use wiesel_common::time::{Clock, SystemClock};
     use wiesel_sql::while_wanted;
 
@@ -506,7 +516,7 @@ mod tests {
             let tables = "CREATE TABLE t (a INT) WITH ('connector' = 'blackhole');\n";
             format!("{tables}{}SET 'a' = 'b';", "INSERT INTO t VALUES (1);\n".repeat(jobs))
         };
-        let plan = |jobs| plan_script("a.sql", &script(jobs), &Configuration::default());
+        let plan = |jobs| plan_script("a.sql", &script(jobs), Session::new(Configuration::default()));
         assert_eq!(plan(3).map(|jobs| jobs.len()).unwrap(), 3);
         let refused = format!("{:?}", plan(MAX_JOBS + 1).map(|jobs| jobs.len()).unwrap_err());
         assert!(refused.contains("more than 1000 jobs, the next one at line 1002, column 1"), "{refused}");
@@ -523,7 +533,8 @@ mod tests {
             ..=60_000 => Ok(()),
             _ => Err("it takes more than a minute".to_owned()),
         };
-        let jobs = while_wanted(in_time, || plan_script("a.sql", &script, &Configuration::default())).unwrap();
+        let session = Session::new(Configuration::default());
+        let jobs = while_wanted(in_time, || plan_script("a.sql", &script, session)).unwrap();
         assert!(jobs[0].graph.configuration.len() >= 20_000);
     }
 
@@ -556,5 +567,28 @@ mod tests {
         assert!(overrides.iter().map(|(key, value)| (key.as_str(), value.as_str())).eq(expected));
         assert!(RunRequest::of(&HashMap::new(), b"[").is_err());
         assert!(RunRequest::of(&HashMap::from([("parallelism".into(), "x".into())]), b"").is_err());
+    }
+
+    /// Before, a script was planned in the JobManager's time zone, whoever had it run.
+    #[test]
+    fn a_script_is_planned_in_the_time_zone_of_its_client() {
+        let zone = |body: &str| RunRequest::of(&HashMap::new(), body.as_bytes()).unwrap().default_zone();
+        let tokyo = Zone::parse("Asia/Tokyo").unwrap();
+        assert_eq!(zone(r#"{"clientTimeZone": "Asia/Tokyo"}"#).unwrap(), tokyo);
+        assert_eq!(zone("{}").unwrap(), Zone::of_process());
+        for none in ["Mars", "default"] {
+            assert!(zone(&json!({ "clientTimeZone": none }).to_string()).is_err(), "{none}");
+        }
+        let planned = |set: &str| {
+            let script = format!(
+                "{set}CREATE TABLE t (a STRING) WITH ('connector' = 'blackhole');
+                 INSERT INTO t SELECT CAST(TO_TIMESTAMP_LTZ(0, 3) AS STRING);"
+            );
+            let jobs = plan_script("a.sql", &script, Session::in_zone(Configuration::default(), tokyo)).unwrap();
+            jobs[0].graph.configuration["table.local-time-zone"].clone()
+        };
+        assert_eq!(planned(""), "Asia/Tokyo");
+        assert_eq!(planned("SET 'table.local-time-zone' = 'default';"), "Asia/Tokyo");
+        assert_eq!(planned("SET 'table.local-time-zone' = 'Europe/Berlin';"), "Europe/Berlin");
     }
 }

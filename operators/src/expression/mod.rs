@@ -27,7 +27,7 @@ mod zone;
 pub use crate::functions::{is_deterministic, supports};
 pub use budget::{BATCH_BYTES, Budget, MAX_VALUE_BYTES, ROW_BYTES, check_value};
 pub use compile::{compile, constant_bytes, evaluate_constant, may_stand_for};
-pub use context::EvaluationContext;
+pub use context::{CLUSTER_TIME_ZONE, EvaluationContext, LOCAL_TIME_ZONE, cluster_time_zone, local_time_zone};
 pub use date_patterns::date_time_formatter::parse_local_time;
 pub use literal::{from_proto as literal_from_proto, to_proto as literal_to_proto};
 pub use message::{MAX_DEPTH, STACK_PER_LEVEL, expressions, message_depth};

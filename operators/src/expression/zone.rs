@@ -1,4 +1,5 @@
 //! Time zones as `java.time.ZoneId` reads them.
+use std::fmt;
 use std::ops::Range;
 
 use chrono::{DateTime, FixedOffset, MappedLocalTime, NaiveDateTime, Offset, TimeDelta, TimeZone, Utc};
@@ -7,7 +8,7 @@ use chrono_tz::{OffsetName, Tz};
 /// Seconds of a day.
 const DAY: i64 = 86_400;
 
-/// A region or a fixed offset.
+/// A region or a fixed offset: the same wherever it is asked. `default` is none; whoever plans a job says which zone that is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Zone {
     /// Always the same offset.
@@ -20,11 +21,13 @@ impl Zone {
     /// UTC.
     pub const UTC: Self = Self::Region(Tz::UTC);
 
-    /// Reads `default` (the machine's zone), `UTC`, `Z`, `GMT+02:00`, `+02:00`, `Europe/Berlin`, `PST`.
+    /// The zone of this process: `TZ`, else the machine's. Two processes may have two: what is computed must not ask for it.
+    pub fn of_process() -> Self {
+        of_environment(std::env::var("TZ").ok().as_deref()).unwrap_or_else(of_machine)
+    }
+
+    /// Reads `UTC`, `Z`, `GMT+02:00`, `+02:00`, `Europe/Berlin`, `PST`.
     pub fn parse(name: &str) -> Result<Self, String> {
-        if name.eq_ignore_ascii_case("default") {
-            return Ok(machine());
-        }
         if name == "Z" {
             return Ok(Self::UTC);
         }
@@ -137,13 +140,23 @@ fn before_gap(region: &Tz, local: NaiveDateTime) -> i64 {
     i64::from(region.offset_from_utc_datetime(&earlier).fix().local_minus_utc())
 }
 
-fn machine() -> Zone {
-    if let Ok(name) = std::env::var("TZ")
-        && let Ok(zone) = Zone::parse(name.trim_start_matches(':'))
-        && !name.is_empty()
-    {
-        return zone;
+impl fmt::Display for Zone {
+    /// As [`Zone::parse`] reads it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Fixed(offset) => write!(f, "{offset}"),
+            Self::Region(region) => f.write_str(region.name()),
+        }
     }
+}
+
+/// What `TZ` names, if anything that is known.
+fn of_environment(name: Option<&str>) -> Option<Zone> {
+    let name = name?.trim_start_matches(':');
+    if name.is_empty() { None } else { Zone::parse(name).ok() }
+}
+
+fn of_machine() -> Zone {
     let link = std::fs::canonicalize("/etc/localtime").ok();
     let link = link.as_deref().and_then(|path| path.to_str()).and_then(|path| path.split_once("zoneinfo/"));
     let named = link.and_then(|(_, name)| name.parse().ok());
@@ -256,6 +269,37 @@ mod tests {
                 }
             }
         }
+    }
+
+    /// What a plan says of its zone is read by every task of the job.
+    #[test]
+    fn a_zone_is_read_as_it_is_written() {
+        for (name, written) in [
+            ("UTC", "UTC"),
+            ("Z", "UTC"),
+            ("GMT+02:00", "+02:00"),
+            ("-1", "-01:00"),
+            ("+05:45:30", "+05:45:30"),
+            ("EST", "-05:00"),
+            ("PST", "America/Los_Angeles"),
+            ("Asia/Tokyo", "Asia/Tokyo"),
+        ] {
+            let zone = Zone::parse(name).unwrap();
+            assert_eq!(zone.to_string(), written, "{name}");
+            assert_eq!(Zone::parse(written), Ok(zone), "{name}");
+        }
+    }
+
+    /// Before, it was the zone of whichever process read it; with `TZ=default` it had no end.
+    #[test]
+    fn what_a_process_has_for_a_default_is_no_zone() {
+        for name in ["default", "DEFAULT"] {
+            assert!(Zone::parse(name).is_err(), "{name}");
+            assert_eq!(of_environment(Some(name)), None);
+        }
+        assert_eq!((of_environment(None), of_environment(Some("")), of_environment(Some("Mars"))), (None, None, None));
+        let tokyo = Zone::parse("Asia/Tokyo").unwrap();
+        assert_eq!([Some("Asia/Tokyo"), Some(":Asia/Tokyo"), Some("JST")].map(of_environment), [Some(tokyo); 3]);
     }
 
     #[test]

@@ -3,6 +3,7 @@ use std::collections::BTreeMap;
 
 use wiesel_common::id::JobId;
 use wiesel_common::quote::{bound_description, bound_task_name, message};
+use wiesel_operators::expression::LOCAL_TIME_ZONE;
 use wiesel_operators::types::schema_to_proto;
 use wiesel_proto as proto;
 
@@ -26,16 +27,17 @@ struct Link {
     keys: Vec<u32>,
 }
 
-/// The job graph of a plan.
+/// The job graph of a plan. Its configuration has the time zone that it was planned with, which its tasks have then as well.
 ///
 /// # Errors
 /// A sink whose parallelism tears changes of one row apart.
 pub(crate) fn job_graph(
     plan: &Plan,
     name: String,
-    configuration: BTreeMap<String, String>,
+    mut configuration: BTreeMap<String, String>,
     context: &Context,
 ) -> Result<proto::JobGraph> {
+    configuration.insert(LOCAL_TIME_ZONE.to_owned(), context.evaluation.zone.to_string());
     let options = &context.options;
     let parallelism = parallelism(plan, options);
     let links = links(plan, &parallelism)?;

@@ -21,7 +21,7 @@ use std::sync::Arc;
 
 use wiesel_common::config::Configuration;
 use wiesel_common::time::SystemClock;
-use wiesel_operators::expression::EvaluationContext;
+use wiesel_operators::expression::{EvaluationContext, Zone, local_time_zone};
 
 use crate::catalog::ResolvedTable;
 use crate::error::{Error, Result};
@@ -55,18 +55,18 @@ use physical::Plan;
 /// What planning needs besides the query.
 pub(crate) struct Context {
     options: PlannerOptions,
-    /// Evaluates constants.
+    /// Evaluates constants, in the time zone that the job has.
     evaluation: EvaluationContext,
 }
 
 impl Context {
-    /// Reads the configuration.
+    /// Reads the configuration. `default_zone`: the time zone where it names none.
     ///
     /// # Errors
     /// A value that is none of its key's.
-    pub fn new(configuration: &Configuration) -> Result<Self> {
-        let evaluation = EvaluationContext::new(configuration, Arc::new(SystemClock))
-            .map_err(|error| Error::Option(error.to_string()))?;
+    pub fn new(configuration: &Configuration, default_zone: Zone) -> Result<Self> {
+        let zone = local_time_zone(configuration).map_err(|error| Error::Option(error.to_string()))?;
+        let evaluation = EvaluationContext::in_zone(zone.unwrap_or(default_zone), Arc::new(SystemClock));
         Ok(Self { options: PlannerOptions::new(configuration)?, evaluation })
     }
 }

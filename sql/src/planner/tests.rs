@@ -26,7 +26,7 @@ fn configuration(pairs: &[(&str, &str)]) -> Configuration {
 }
 
 fn context() -> Context {
-    Context::new(&configuration(&[])).unwrap()
+    Context::new(&configuration(&[]), Zone::UTC).unwrap()
 }
 
 fn table(name: &str, physical: Vec<RowField>, options: &[(&str, &str)]) -> Arc<ResolvedTable> {
@@ -304,7 +304,7 @@ fn one_phase_where_asked_for_or_needed() {
     assert!(text.contains("WindowAggregate(window=[TUMBLE(time_col=[dep], size=[1 s])]"), "{text}");
     assert!(text.contains("+- Exchange(distribution=[single]"), "{text}");
     assert!(!text.contains("LocalWindowAggregate"), "{text}");
-    let one = Context::new(&configuration(&[("table.optimizer.agg-phase-strategy", "ONE_PHASE")])).unwrap();
+    let one = Context::new(&configuration(&[("table.optimizer.agg-phase-strategy", "ONE_PHASE")]), Zone::UTC).unwrap();
     let graph = graph_of(vec![(rel(false), End::Collect)], &one);
     assert!(graph.vertices.iter().all(|vertex| !vertex.name.contains("Local")));
 }
@@ -485,15 +485,15 @@ fn ids_come_from_what_a_query_does() {
 fn what_can_be_chosen_is_read_and_nothing_else() {
     for (key, values) in CHOICES {
         for value in *values {
-            assert!(Context::new(&configuration(&[(*key, *value)])).is_ok(), "{key}: {value}");
+            assert!(Context::new(&configuration(&[(*key, *value)]), Zone::UTC).is_ok(), "{key}: {value}");
         }
-        let error = Context::new(&configuration(&[(*key, "OTHER")])).err().unwrap();
+        let error = Context::new(&configuration(&[(*key, "OTHER")]), Zone::UTC).err().unwrap();
         assert!(error.to_string().contains(*key), "{error}");
     }
 }
 
 #[test]
 fn batch_mode_is_refused() {
-    let error = Context::new(&configuration(&[("execution.runtime-mode", "batch")])).err().unwrap();
+    let error = Context::new(&configuration(&[("execution.runtime-mode", "batch")]), Zone::UTC).err().unwrap();
     assert!(error.to_string().contains("execution.runtime-mode"), "{error}");
 }

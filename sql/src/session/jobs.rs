@@ -34,8 +34,13 @@ impl Session {
         analyzer::analyze_expression(&self.catalog, &self.configuration, fields, expression)
     }
 
+    /// What statements are planned with.
+    fn context(&self) -> Result<Context> {
+        Context::new(&self.configuration, self.default_zone)
+    }
+
     pub(super) fn query(&self, query: &Query, text: &str, options: &ExecuteOptions) -> Result<Outcome> {
-        let context = Context::new(&self.configuration)?;
+        let context = self.context()?;
         let rel = self.analyze_query(query)?;
         let fields = rel.fields.clone();
         let rel = if options.as_strings { as_strings(rel, options.but_bytes) } else { rel };
@@ -56,7 +61,7 @@ impl Session {
     }
 
     pub(super) fn insert(&self, inserts: &[Insert]) -> Result<Outcome> {
-        let context = Context::new(&self.configuration)?;
+        let context = self.context()?;
         let queries = self.inserts(inserts)?;
         let sinks: Vec<String> = queries
             .iter()
@@ -120,7 +125,7 @@ impl Session {
             Statement::StatementSet(inserts) => self.inserts(inserts)?,
             _ => return Err(Error::unsupported("EXPLAIN of this statement: SELECT, INSERT or a statement set", None)),
         };
-        let context = Context::new(&self.configuration)?;
+        let context = self.context()?;
         let plan = planner::plan(queries.clone(), &context)?;
         let mut text = explain::explain(&queries, &plan, has("CHANGELOG_MODE"));
         if has("JSON_EXECUTION_PLAN") {

@@ -9,10 +9,11 @@
 //! - `show`: SHOW, DESCRIBE;
 //! - `jobs`: queries, INSERT, statement sets, EXPLAIN.
 //!
-//! Invariant: a session never talks to a cluster; whoever holds it submits the graphs that it returns. A statement that
-//! fails changes nothing.
+//! Invariants: a session never talks to a cluster; whoever holds it submits the graphs that it returns. A statement that
+//! fails changes nothing. The time zone of a graph is settled here: it does not hang on where the graph runs.
 use wiesel_common::config::Configuration;
 use wiesel_common::id::OperatorId;
+use wiesel_operators::expression::Zone;
 use wiesel_operators::types::RowField;
 use wiesel_proto::JobGraph;
 
@@ -100,13 +101,20 @@ pub struct QueryJob {
 pub struct Session {
     base: Configuration,
     configuration: Configuration,
+    /// What `table.local-time-zone` is where it is not set, or is `default`.
+    default_zone: Zone,
     catalog: Catalog,
 }
 
 impl Session {
-    /// A session over a cluster's or a command line's configuration.
+    /// A session over a cluster's or a command line's configuration, of somebody in this process's time zone.
     pub fn new(configuration: Configuration) -> Self {
-        Self { base: configuration.clone(), configuration, catalog: Catalog::default() }
+        Self::in_zone(configuration, Zone::of_process())
+    }
+
+    /// A session of somebody in this time zone, which counts where the configuration and SET choose none.
+    pub fn in_zone(configuration: Configuration, default_zone: Zone) -> Self {
+        Self { base: configuration.clone(), configuration, default_zone, catalog: Catalog::default() }
     }
 
     /// The configuration with what was SET over it.

@@ -3,6 +3,7 @@ use std::collections::BTreeMap;
 
 use wiesel_common::config::{ConfigOption, Configuration, HIDDEN, is_secret, options};
 use wiesel_common::quote::MAX_JOB_NAME;
+use wiesel_operators::expression::Zone;
 use wiesel_operators::types::{RowField, TypeKind};
 
 use super::{Outcome, Session};
@@ -102,7 +103,7 @@ fn check(key: &str, value: &str) -> Result<()> {
     }
     let mut alone = Configuration::default();
     alone.set(key, value);
-    Context::new(&alone)?;
+    Context::new(&alone, Zone::UTC)?;
     options::check(&alone)?;
     Ok(())
 }

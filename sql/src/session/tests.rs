@@ -468,7 +468,35 @@ fn a_job_takes_along_what_concerns_jobs_and_no_secret() {
     run(&mut session, TABLES).unwrap();
     let Outcome::Query(job) = run(&mut session, "SELECT carrier FROM t1").unwrap() else { panic!() };
     let taken: Vec<&str> = job.graph.configuration.keys().map(String::as_str).collect();
-    assert_eq!(taken, ["state.backend.type", "task.cancellation.timeout"]);
+    assert_eq!(taken, ["state.backend.type", "table.local-time-zone", "task.cancellation.timeout"]);
+}
+
+/// Before, a graph said nothing of the zone that was not set: constants were in that of the planning process, columns in those of
+/// the TaskManagers.
+#[test]
+fn a_job_has_the_time_zone_that_its_constants_were_computed_in() {
+    const EPOCH: &str = "SELECT CAST(TO_TIMESTAMP_LTZ(0, 3) AS STRING)";
+    let found = |session: &mut Session| {
+        let Outcome::Query(job) = run(session, EPOCH).unwrap() else { panic!() };
+        let plan = rows(run(session, &format!("EXPLAIN {EPOCH}")).unwrap()).concat().concat();
+        let (_, optimized) = plan.split_once("== Optimized Physical Plan ==").unwrap();
+        let hour = ["00:00:00", "01:00:00", "09:00:00"].into_iter().find(|hour| optimized.contains(*hour));
+        (job.graph.configuration["table.local-time-zone"].clone(), hour.map(|hour| hour[..2].to_owned()))
+    };
+    let is = |zone: &str, hour: &str| (zone.to_owned(), Some(hour.to_owned()));
+    let key = "table.local-time-zone";
+    let mut session = Session::in_zone(Configuration::default(), Zone::parse("Asia/Tokyo").unwrap());
+    assert_eq!(found(&mut session), is("Asia/Tokyo", "09"));
+    assert_eq!(rows(run(&mut session, "SET").unwrap()), Vec::<Vec<String>>::new(), "nobody has set it");
+    run(&mut session, &format!("SET '{key}' = 'UTC'")).unwrap();
+    assert_eq!(found(&mut session), is("UTC", "00"));
+    run(&mut session, &format!("SET '{key}' = 'default'")).unwrap();
+    assert_eq!(found(&mut session), is("Asia/Tokyo", "09"));
+    run(&mut session, &format!("SET '{key}' = 'GMT+01:00'; RESET '{key}'")).unwrap();
+    assert_eq!(found(&mut session), is("Asia/Tokyo", "09"));
+    let configured = [(key.to_owned(), "GMT+01:00".to_owned())].into_iter().collect();
+    let mut session = Session::in_zone(configured, Zone::UTC);
+    assert_eq!(found(&mut session), is("+01:00", "01"));
 }
 
 #[test]

@@ -414,6 +414,7 @@ impl Operator for FileSink {
 
     fn open(&mut self, context: &OperatorContext) -> Result<()> {
         self.clock = context.clock.clone();
+        self.format.open(&context.configuration)?;
         let id = xxhash_rust::xxh3::xxh3_64(&[&context.job_id.0[..], &self.uid].concat());
         let sink = Names::new_sink(id);
         self.names = Names::new(sink, context.subtask, context.run, context.attempt_number, random::number());

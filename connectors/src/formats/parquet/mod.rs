@@ -9,7 +9,9 @@ use std::fs::File;
 use ::parquet::basic::{Compression, GzipLevel, ZstdLevel};
 use ::parquet::file::properties::{WriterProperties, WriterVersion};
 use ::parquet::schema::types::TypePtr;
-use wiesel_operators::expression::Zone;
+use wiesel_common::config::Configuration;
+use wiesel_operators::expression::{Zone, cluster_time_zone};
+use wiesel_operators::operator::Error;
 use wiesel_operators::types::{LogicalType, RowField, TypeKind};
 
 use crate::options::{Options, Result, invalid, unparsable};
@@ -42,8 +44,9 @@ pub struct ParquetFormat {
     pub(crate) columns: Vec<RowField>,
     /// `parquet.write.int64.timestamp`; none: INT96.
     int64: Option<Unit>,
-    /// `parquet.utc-timezone`: UTC, or the machine's zone, in which timestamps without a zone are taken for instants.
-    zone: Zone,
+    /// `parquet.utc-timezone`: UTC, or the cluster's zone, in which timestamps are taken for instants. None: that is not known, the
+    /// format is not open yet.
+    zone: Option<Zone>,
     properties: WriterProperties,
     /// `parquet.block.size`: bytes of a row group.
     row_group: usize,
@@ -65,7 +68,7 @@ impl ParquetFormat {
         };
         let int64 = options.boolean("parquet.write.int64.timestamp", false)?.then_some(unit);
         let utc = options.boolean("parquet.utc-timezone", false)?;
-        let zone = if utc { Zone::UTC } else { Zone::parse("default").unwrap_or(Zone::UTC) };
+        let zone = utc.then_some(Zone::UTC);
         let root = schema::message(&columns, int64);
         Ok(Self {
             properties: properties(options)?,
@@ -75,6 +78,18 @@ impl ParquetFormat {
             zone,
             root,
         })
+    }
+
+    /// Before files are read or written: takes from the job's configuration what the table's options leave to the cluster.
+    pub(crate) fn open(&mut self, configuration: &Configuration) -> wiesel_operators::operator::Result<()> {
+        if self.zone.is_none() {
+            self.zone = Some(cluster_time_zone(configuration)?);
+        }
+        Ok(())
+    }
+
+    fn zone(&self) -> wiesel_operators::operator::Result<Zone> {
+        self.zone.ok_or_else(|| Error::Plan("a parquet file of a format that is not open".into()))
     }
 
     /// A writer into a file.
@@ -92,7 +107,7 @@ impl ParquetFormat {
         batch_rows: usize,
     ) -> wiesel_operators::operator::Result<ParquetReader> {
         let wanted: Vec<RowField> = wanted.iter().map(|index| self.columns[*index].clone()).collect();
-        ParquetReader::open(file, wanted, self.zone, range, skip, batch_rows)
+        ParquetReader::open(file, wanted, self.zone()?, range, skip, batch_rows)
     }
 }
 

@@ -18,7 +18,27 @@ fn options(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
 }
 
 fn format(columns: &[RowField], pairs: &[(&str, &str)]) -> ParquetFormat {
-    ParquetFormat::new(Options::new(&options(pairs)), columns.to_vec()).unwrap()
+    let mut format = ParquetFormat::new(Options::new(&options(pairs)), columns.to_vec()).unwrap();
+    format.open(&crate::testing::configuration()).unwrap();
+    format
+}
+
+/// Before, it was the zone of whichever process wrote or read the file, and two could have two.
+#[test]
+fn the_zone_is_the_clusters_unless_it_is_utc() {
+    let cluster: Configuration =
+        [("$internal.cluster.time-zone".to_owned(), "Asia/Tokyo".to_owned())].into_iter().collect();
+    let columns = [RowField::new("a", TypeKind::Int.nullable())];
+    let zone = |pairs: &[(&str, &str)], configuration: &Configuration| {
+        let mut format = ParquetFormat::new(Options::new(&options(pairs)), columns.to_vec()).unwrap();
+        format.open(configuration).and_then(|()| format.zone()).map_err(|error| error.to_string())
+    };
+    assert_eq!(zone(&[], &cluster), Zone::parse("Asia/Tokyo"));
+    let utc = [("parquet.utc-timezone", "true")];
+    assert_eq!(zone(&utc, &cluster), Ok(Zone::UTC));
+    assert_eq!(zone(&utc, &Configuration::default()), Ok(Zone::UTC));
+    let error = zone(&[], &Configuration::default()).unwrap_err();
+    assert!(error.contains("$internal.cluster.time-zone"), "{error}");
 }
 
 /// A file that Apache Flink 2.3 wrote.

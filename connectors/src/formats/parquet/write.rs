@@ -45,7 +45,7 @@ impl ParquetWriter {
             out,
             columns: format.columns.clone(),
             int64: format.int64,
-            zone: format.zone,
+            zone: format.zone()?,
             row_group: format.row_group,
             pending: Vec::new(),
             pending_bytes: 0,
