@@ -19,6 +19,7 @@ use crate::config::Configuration;
 use crate::config::options::s3;
 use crate::logging::request_span;
 
+mod answers;
 mod bounded;
 mod error;
 mod local;
@@ -28,6 +29,8 @@ mod regular;
 mod s3_store;
 mod unfinished;
 
+#[cfg(test)]
+mod service_tests;
 #[cfg(test)]
 mod tests;
 

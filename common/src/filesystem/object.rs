@@ -15,6 +15,7 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tracing::Instrument;
 
+use super::answers::in_pieces;
 use super::bounded::Bound;
 use super::regular::open_regular;
 use super::{Error, Result, Written};
@@ -33,7 +34,7 @@ const CONFLICTS: u32 = 6;
 pub(super) async fn read(store: &dyn ObjectStore, path: &ObjectPath, uri: &str, bound: Bound) -> Result<Bytes> {
     let failed = |error| Error::object("read", uri, &error);
     let refused = |refusal| Error::refused(uri, refusal);
-    let found = store.get(path).await.map_err(failed)?;
+    let found = store.get_opts(path, in_pieces()).await.map_err(failed)?;
     let size = found.meta.size;
     let mut chunks = found.into_stream();
     let mut bytes = Vec::new();
@@ -51,6 +52,7 @@ pub(super) async fn read(store: &dyn ObjectStore, path: &ObjectPath, uri: &str, 
     Ok(bytes.into())
 }
 
+/// These bytes of an object, and no more than them, whatever is sent.
 pub(super) async fn read_range(
     store: &dyn ObjectStore,
     path: &ObjectPath,
@@ -60,13 +62,22 @@ pub(super) async fn read_range(
     if range.is_empty() {
         return Ok(Bytes::new());
     }
+    let failed = |error| Error::object("read", uri, &error);
     let wanted = range.end - range.start;
-    let bytes = store.get_range(path, range).await.map_err(|error| Error::object("read", uri, &error))?;
-    if bytes.len() as u64 != wanted {
-        let short = std::io::Error::new(std::io::ErrorKind::UnexpectedEof, "the file is shorter than it should be");
-        return Err(Error::io("read", uri, &short));
+    let found = store.get_opts(path, in_pieces().with_range(Some(range))).await.map_err(failed)?;
+    let mut chunks = found.into_stream();
+    let mut bytes = Vec::with_capacity(wanted.min(PART) as usize);
+    let wrong = |reason: &str| Error::io("read", uri, &std::io::Error::new(std::io::ErrorKind::InvalidData, reason));
+    while let Some(chunk) = chunks.try_next().await.map_err(failed)? {
+        if (bytes.len() + chunk.len()) as u64 > wanted {
+            return Err(wrong("the answer is longer than what was asked for"));
+        }
+        bytes.extend_from_slice(&chunk);
     }
-    Ok(bytes)
+    if (bytes.len() as u64) < wanted {
+        return Err(wrong("the file is shorter than it should be"));
+    }
+    Ok(bytes.into())
 }
 
 pub(super) async fn size(store: &dyn ObjectStore, path: &ObjectPath, uri: &str) -> Result<u64> {

@@ -3,9 +3,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey as Key, S3CopyIfNotExists};
-use object_store::client::{HttpConnector, ReqwestConnector};
+use object_store::client::HttpConnector;
 use object_store::{BackoffConfig, ClientOptions, RetryConfig};
 
+use super::answers::BoundedConnector;
 use super::profile::{self, Profile};
 use super::{Bucket, Error, Result, unfinished};
 use crate::config::options::s3;
@@ -30,8 +31,8 @@ pub(super) fn build(bucket: &str, config: &Configuration) -> Result<Bucket> {
     let failed = |error| Error::object("set up the store of", &format!("s3://{bucket}"), &error);
     let (url, region) = (url(bucket, &builder), region(&builder));
     let anonymous = builder.get_config_value(&Key::SkipSignature).is_some_and(|skip| skip == "true");
-    let client = ReqwestConnector::default().connect(&client_options(&url)).map_err(failed)?;
-    let store = Arc::new(builder.build().map_err(failed)?);
+    let client = BoundedConnector.connect(&client_options(&url)).map_err(failed)?;
+    let store = Arc::new(builder.with_http_connector(BoundedConnector).build().map_err(failed)?);
     let uploads = unfinished::S3 { store: store.clone(), client, url, region, anonymous };
     Ok(Bucket { objects: store, uploads: Arc::new(uploads) })
 }

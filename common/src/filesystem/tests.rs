@@ -269,8 +269,12 @@ async fn no_more_of_an_object_is_read_than_may_be() {
         let file = Location::resolve(&format!("s3://{bucket}/x"), &config(&[])).unwrap();
         let refused = file.read_checked(5000, start, check).await.unwrap_err();
         assert!(matches!(refused, Error::Refused { .. }), "{refused}");
-        let taken = taken.load(Ordering::SeqCst);
-        assert!(taken <= most, "{said}, {start}: {taken} instead of {most}");
+        let read = taken.load(Ordering::SeqCst);
+        assert!(read <= most, "{said}, {start}: {read} instead of {most}");
+        // Without an end, too, where part of it was asked for.
+        let error = file.read_range(0..5 * CHUNK / 2).await.unwrap_err().to_string();
+        assert!(error.contains("longer than what was asked for"), "{error}");
+        assert!(taken.load(Ordering::SeqCst) <= read + 4 * CHUNK);
         unmount(bucket);
     }
 }

@@ -6,8 +6,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt;
 use futures::future::BoxFuture;
-use futures::{FutureExt, TryStreamExt};
 use object_store::aws::{AmazonS3, AwsAuthorizer};
 use object_store::client::{HttpClient, HttpRequest, HttpRequestBody};
 use object_store::multipart::MultipartStore;
@@ -19,9 +19,6 @@ use super::{Error, Result};
 /// How often a request is made, and how long it is waited for the next time.
 const ATTEMPTS: u32 = 4;
 const PAUSE: Duration = Duration::from_millis(200);
-
-/// The longest answer, in bytes: a thousand uploads.
-const MAX_PAGE: usize = 16 << 20;
 
 /// An upload in parts that was begun.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,6 +63,7 @@ impl UploadStore for NoUploads {
 #[derive(Debug)]
 pub(super) struct S3 {
     pub(super) store: Arc<AmazonS3>,
+    /// Of which no answer is longer than may be.
     pub(super) client: HttpClient,
     /// Where the bucket is, without a slash at its end.
     pub(super) url: String,
@@ -137,14 +135,7 @@ impl S3 {
         }
         let response = self.client.execute(request).await.map_err(|error| failed(uri, Box::new(error)))?;
         let status = response.status();
-        let mut chunks = response.into_body().bytes_stream();
-        let mut body = Vec::new();
-        while let Some(chunk) = chunks.try_next().await.map_err(|error| failed(uri, Box::new(error)))? {
-            if body.len() + chunk.len() > MAX_PAGE {
-                return Err(failed(uri, format!("the answer has more than {MAX_PAGE} bytes").into()));
-            }
-            body.extend_from_slice(&chunk);
-        }
+        let body = response.into_body().bytes().await.map_err(|error| failed(uri, Box::new(error)))?;
         let text = String::from_utf8_lossy(&body).into_owned();
         match status.is_success() {
             true => Ok(text),

@@ -1,0 +1,118 @@
+//! A service that speaks HTTP and whose answers are not what they should be.
+use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+use super::*;
+
+const MIB: u64 = 1 << 20;
+
+/// Gives every request the same answer.
+struct Service {
+    /// `s3://bucket/x`.
+    location: Location,
+    counts: Arc<Counts>,
+}
+
+#[derive(Default)]
+struct Counts {
+    requests: AtomicU64,
+    /// Bytes of bodies.
+    sent: AtomicU64,
+}
+
+impl Service {
+    /// `headers`: with the status before them.
+    async fn start(headers: &str, body: impl Into<Vec<u8>>, is_endless: bool) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let endpoint = format!("http://{}", listener.local_addr().unwrap());
+        let head = format!("HTTP/1.1 {headers}\r\nConnection: close\r\n\r\n");
+        let body: Vec<u8> = body.into();
+        let answer = Arc::new((head, body));
+        let counts = Arc::new(Counts::default());
+        let counted = counts.clone();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                tokio::spawn(give(stream, answer.clone(), is_endless, counted.clone()));
+            }
+        });
+        let mut config = Configuration::default();
+        for (key, value) in [("s3.access-key", "a"), ("s3.secret-key", "s"), ("s3.endpoint", endpoint.as_str())] {
+            config.set(key, value);
+        }
+        Self { location: Location::resolve("s3://bucket/x", &config).unwrap(), counts }
+    }
+
+    fn requests(&self) -> u64 {
+        self.counts.requests.load(Ordering::SeqCst)
+    }
+
+    fn sent(&self) -> u64 {
+        self.counts.sent.load(Ordering::SeqCst)
+    }
+}
+
+/// Until the client has gone, if the body is endless.
+async fn give(
+    mut stream: TcpStream,
+    answer: Arc<(String, Vec<u8>)>,
+    is_endless: bool,
+    counts: Arc<Counts>,
+) -> io::Result<()> {
+    let mut request = Vec::new();
+    while !request.ends_with(b"\r\n\r\n") {
+        if stream.read_buf(&mut request).await? == 0 {
+            return Ok(());
+        }
+    }
+    counts.requests.fetch_add(1, Ordering::SeqCst);
+    let (head, body) = &*answer;
+    stream.write_all(head.as_bytes()).await?;
+    loop {
+        stream.write_all(body).await?;
+        counts.sent.fetch_add(body.len() as u64, Ordering::SeqCst);
+        if !is_endless {
+            return stream.shutdown().await;
+        }
+    }
+}
+
+/// Failed before: all that came was kept until the request had taken its minute, and what was said to be long ended the process.
+#[tokio::test]
+async fn no_answer_is_kept_that_does_not_end() {
+    let chunk = [b"10000\r\n".to_vec(), vec![b' '; 0x10000], b"\r\n".to_vec()].concat();
+    for (headers, words) in [
+        ("200 OK\r\nTransfer-Encoding: chunked", "the answer of the store (200) is longer than 8 MiB"),
+        ("200 OK\r\nContent-Length: 1152921504606846976", "the answer of the store (200) is longer than 8 MiB"),
+        ("403 Forbidden\r\nTransfer-Encoding: chunked", "the answer of the store (403) is longer than 1 MiB"),
+    ] {
+        let service = Service::start(headers, chunk.clone(), true).await;
+        let error = service.location.children().await.unwrap_err().to_string();
+        assert!(error.starts_with("cannot list s3://bucket/x: ") && error.contains(words), "{error}");
+        // What the system holds of a connection comes on top.
+        assert!(service.requests() == 1 && service.sent() < 64 * MIB, "{} {}", service.requests(), service.sent());
+    }
+    let service = Service::start("404 Not Found\r\nTransfer-Encoding: chunked", chunk.clone(), true).await;
+    let error = service.location.read_at_most(100 * MIB).await.unwrap_err().to_string();
+    assert!(error.contains("the answer of the store (404) is longer than 1 MiB"), "{error}");
+    let service = Service::start("200 OK\r\nTransfer-Encoding: chunked", chunk, true).await;
+    let error = service.location.unfinished_uploads().await.unwrap_err().to_string();
+    assert!(error.contains("the answer of the store (200) is longer than 8 MiB"), "{error}");
+    assert!(service.sent() < 256 * MIB, "{} in {} requests", service.sent(), service.requests());
+}
+
+#[tokio::test]
+async fn an_object_may_be_longer_than_other_answers() {
+    let object: Vec<u8> = (0..9 * MIB).map(|i| (i % 251) as u8).collect();
+    let service = Service::start(&format!("200 OK\r\nContent-Length: {}", object.len()), object.clone(), false).await;
+    assert!(service.location.read_at_most(9 * MIB).await.unwrap() == object);
+    let headers = format!(
+        "206 Partial Content\r\nContent-Length: {length}\r\nContent-Range: bytes 0-{last}/{length}",
+        length = object.len(),
+        last = object.len() - 1
+    );
+    let service = Service::start(&headers, object.clone(), false).await;
+    assert!(service.location.read_range(0..9 * MIB).await.unwrap() == object);
+}
