@@ -2,6 +2,7 @@
 use std::error::Error as StdError;
 
 use super::bounded::Refusal;
+use super::listing::Unending;
 use crate::config::ConfigError;
 
 /// What kind of failure it was.
@@ -81,6 +82,10 @@ impl Error {
     pub(super) fn already_there(uri: &str) -> Self {
         let reason = "it already exists, with other content".to_owned();
         Self::Failed { action: "write", uri: uri.to_owned(), reason, kind: ErrorKind::AlreadyExists }
+    }
+
+    pub(super) fn unending(action: &'static str, uri: &str, error: &Unending) -> Self {
+        Self::Failed { action, uri: uri.to_owned(), reason: error.to_string(), kind: ErrorKind::Other }
     }
 
     pub(super) fn bad_path(uri: &str, reason: impl Into<String>) -> Self {

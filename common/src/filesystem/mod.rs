@@ -10,6 +10,7 @@ use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
 use object_store::ObjectStore;
+use object_store::aws::AmazonS3;
 use object_store::local::LocalFileSystem;
 use object_store::path::{Path as ObjectPath, PathPart};
 use parking_lot::Mutex;
@@ -22,6 +23,7 @@ use crate::logging::request_span;
 mod answers;
 mod bounded;
 mod error;
+mod listing;
 mod local;
 mod object;
 mod profile;
@@ -58,6 +60,8 @@ static MOUNTED: LazyLock<Mutex<HashMap<String, Bucket>>> = LazyLock::new(Mutex::
 #[derive(Clone, Debug)]
 struct Bucket {
     objects: Arc<dyn ObjectStore>,
+    /// The same, where it is one that gives its listings page by page.
+    pages: Option<Arc<AmazonS3>>,
     uploads: Arc<dyn unfinished::UploadStore>,
 }
 
@@ -87,7 +91,7 @@ pub fn mount(bucket: &str, objects: Arc<dyn ObjectStore>) {
 
 /// As [`mount`], where uploads in parts may be left unfinished.
 pub fn mount_with_uploads(bucket: &str, objects: Arc<dyn ObjectStore>, uploads: Arc<dyn UploadStore>) {
-    MOUNTED.lock().insert(bucket.to_owned(), Bucket { objects, uploads });
+    MOUNTED.lock().insert(bucket.to_owned(), Bucket { objects, pages: None, uploads });
 }
 
 /// Takes back [`mount`].
@@ -414,6 +418,9 @@ impl Location {
     pub async fn children(&self) -> Result<Children> {
         let (files, folders) = match &self.place {
             Place::Local(path) => local::run("list", &self.uri, path, local::children).await?,
+            Place::Object { store: Bucket { pages: Some(pages), .. }, path, .. } => {
+                self.named("list", listing::children(&**pages, path, &self.uri)).await?
+            }
             Place::Object { store, path, .. } => {
                 self.named("list", object::children(&*store.objects, path, &self.uri)).await?
             }

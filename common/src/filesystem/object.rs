@@ -243,7 +243,7 @@ pub(super) async fn download(
     Ok(written)
 }
 
-/// Files and folders in a folder, not those below them.
+/// Files and folders in a folder, not those below them, of a store that has no pages.
 pub(super) async fn children(
     store: &dyn ObjectStore,
     folder: &ObjectPath,

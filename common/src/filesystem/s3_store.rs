@@ -34,7 +34,7 @@ pub(super) fn build(bucket: &str, config: &Configuration) -> Result<Bucket> {
     let client = BoundedConnector.connect(&client_options(&url)).map_err(failed)?;
     let store = Arc::new(builder.with_http_connector(BoundedConnector).build().map_err(failed)?);
     let uploads = unfinished::S3 { store: store.clone(), client, url, region, anonymous };
-    Ok(Bucket { objects: store, uploads: Arc::new(uploads) })
+    Ok(Bucket { objects: store.clone(), pages: Some(store), uploads: Arc::new(uploads) })
 }
 
 fn client_options(url: &str) -> ClientOptions {

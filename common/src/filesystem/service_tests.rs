@@ -116,3 +116,16 @@ async fn an_object_may_be_longer_than_other_answers() {
     let service = Service::start(&headers, object.clone(), false).await;
     assert!(service.location.read_range(0..9 * MIB).await.unwrap() == object);
 }
+
+/// Failed before: both listings were followed for ever.
+#[tokio::test]
+async fn a_listing_that_leads_back_is_given_up() {
+    let body = "<R><IsTruncated>true</IsTruncated><NextContinuationToken>again</NextContinuationToken>\
+                <NextKeyMarker>k</NextKeyMarker><NextUploadIdMarker>1</NextUploadIdMarker></R>";
+    let service = Service::start(&format!("200 OK\r\nContent-Length: {}", body.len()), body, false).await;
+    let never_ends = "s3://bucket/x: the listing of the store never ends: a page leads back to one that was read";
+    let error = service.location.children().await.unwrap_err().to_string();
+    assert_eq!((error, service.requests()), (format!("cannot list {never_ends}"), 2));
+    let error = service.location.unfinished_uploads().await.unwrap_err().to_string();
+    assert_eq!((error, service.requests()), (format!("cannot list unfinished uploads into {never_ends}"), 4));
+}

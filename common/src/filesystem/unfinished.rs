@@ -14,11 +14,15 @@ use object_store::multipart::MultipartStore;
 use object_store::path::Path as ObjectPath;
 use serde::Deserialize;
 
+use super::listing::Progress;
 use super::{Error, Result};
 
 /// How often a request is made, and how long it is waited for the next time.
 const ATTEMPTS: u32 = 4;
 const PAUSE: Duration = Duration::from_millis(200);
+
+/// What is done, for messages.
+const LIST: &str = "list unfinished uploads into";
 
 /// An upload in parts that was begun.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,23 +80,23 @@ impl UploadStore for S3 {
     fn list<'a>(&'a self, folder: &'a ObjectPath, uri: &'a str) -> BoxFuture<'a, Result<Vec<Unfinished>>> {
         async move {
             let prefix = if folder.as_ref().is_empty() { String::new() } else { format!("{folder}/") };
+            let unending = |error| Error::unending(LIST, uri, &error);
             let mut found = Vec::new();
-            let mut marker = String::new();
+            let (mut progress, mut marker) = (Progress::default(), String::new());
             loop {
                 let query = format!("uploads=&prefix={}{marker}", encode(&prefix));
                 let page = parse(&self.get(&query, uri).await?).map_err(|error| failed(uri, Box::new(error)))?;
-                let inside = |(key, id): (String, String)| {
-                    key.strip_prefix(&prefix).filter(|below| !below.is_empty())?;
+                for (key, id) in page.uploads {
+                    let is_below = key.strip_prefix(&prefix).is_some_and(|below| !below.is_empty());
                     // A key that is no path is of no file that Wiesel writes.
-                    Some(Unfinished { path: ObjectPath::parse(&key).ok()?, id })
-                };
-                found.extend(page.uploads.into_iter().filter_map(inside));
-                match page.next {
-                    Some((key, id)) => {
-                        marker = format!("&key-marker={}&upload-id-marker={}", encode(&key), encode(&id))
+                    if let (true, Ok(path)) = (is_below, ObjectPath::parse(&key)) {
+                        progress.keep(&key).and_then(|()| progress.keep(&id)).map_err(unending)?;
+                        found.push(Unfinished { path, id });
                     }
-                    None => return Ok(found),
                 }
+                let Some((key, id)) = page.next else { return Ok(found) };
+                marker = format!("&key-marker={}&upload-id-marker={}", encode(&key), encode(&id));
+                progress.turn(&marker).map_err(unending)?;
             }
         }
         .boxed()
@@ -145,7 +149,7 @@ impl S3 {
 }
 
 fn failed(uri: &str, source: Box<dyn std::error::Error + Send + Sync>) -> Error {
-    Error::object("list unfinished uploads into", uri, &object_store::Error::Generic { store: "S3", source })
+    Error::object(LIST, uri, &object_store::Error::Generic { store: "S3", source })
 }
 
 /// A page of uploads.
