@@ -6,6 +6,8 @@
 //! What is lost on standard error has nobody to tell.
 //!
 //! What would steer the terminal is printed as an escape: a name of a job, a message of a server or a script may hold anything.
+//! Where a line says something of its own, what a server gives for the middle of it goes through
+//! [`in_one_line`](wiesel_common::logging::in_one_line) before: the end of a line in it would begin another one.
 //!
 //! Whatever has to be done before the end, such as the cancellation of a query, writes to [`std::io::stdout`] itself and looks
 //! at the error.
@@ -59,7 +61,7 @@ pub(crate) fn steer(sequence: &str) {
 }
 
 /// A text with its control characters as escapes, all but tabs and the ends of lines. Within the quotes of JSON it says the same.
-pub(crate) fn printable(text: &str) -> Cow<'_, str> {
+fn printable(text: &str) -> Cow<'_, str> {
     let steers = |c: char| c.is_control() && c != '\n' && c != '\t';
     if !text.contains(steers) {
         return Cow::Borrowed(text);

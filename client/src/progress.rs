@@ -4,8 +4,8 @@ use std::io::{IsTerminal as _, Write as _};
 use std::time::Duration;
 
 use wiesel_common::id::JobId;
+use wiesel_common::logging::in_one_line;
 
-use crate::output::printable;
 use crate::rest::RestClient;
 
 /// What Ctrl-C does while the SQL client waits for a job.
@@ -110,7 +110,7 @@ impl Progress {
     fn show(&mut self, text: &str) {
         if self.terminal {
             // In one line, whatever a job is called.
-            self.write(&format!("\r\x1b[K{}", printable(text).replace('\n', " ")));
+            self.write(&format!("\r\x1b[K{}", in_one_line(text)));
             self.shown = true;
         }
     }

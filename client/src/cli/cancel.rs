@@ -2,6 +2,7 @@
 use std::process::ExitCode;
 
 use clap::Args;
+use wiesel_common::logging::in_one_line;
 use wiesel_common::quote::quote;
 
 use super::operation::wait_for_savepoint;
@@ -40,7 +41,7 @@ impl Cancel {
         println!("Cancelling job {job} with {format} savepoint to {target}.");
         let operation = client.trigger_savepoint(job, directory.as_deref(), true, format).await.map_err(failed)?;
         let path = wait_for_savepoint(&client, job, &operation, &what).await?;
-        println!("Cancelled job {job}. Savepoint stored in {path}.");
+        println!("Cancelled job {job}. Savepoint stored in {}.", in_one_line(&path));
         Ok(ExitCode::SUCCESS)
     }
 }

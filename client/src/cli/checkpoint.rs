@@ -2,6 +2,7 @@
 use std::process::ExitCode;
 
 use clap::Args;
+use wiesel_common::logging::in_one_line;
 
 use super::operation::wait;
 use super::options::job_id;
@@ -37,6 +38,7 @@ impl Checkpoint {
         {
             match retained {
                 Some(path) => {
+                    let path = in_one_line(&path);
                     println!("Path: {path}\nYou can resume your program from this checkpoint with the run command.");
                 }
                 None => println!(

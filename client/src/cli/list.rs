@@ -3,6 +3,7 @@ use std::process::ExitCode;
 
 use chrono::{Local, TimeZone};
 use clap::Args;
+use wiesel_common::logging::in_one_line;
 
 use super::{Cluster, Failure};
 use crate::rest::JobOverview;
@@ -61,11 +62,31 @@ fn print(title: &str, nothing: &str, jobs: &[JobOverview]) {
         return;
     }
     println!("{:-^WIDTH$}", format!(" {title} "));
-    for job in jobs {
-        let start = Local.timestamp_millis_opt(job.start_time).single();
-        let start = start.map_or_else(String::new, |start| start.format("%d.%m.%Y %H:%M:%S").to_string());
-        let waits = job.slots.describe().map_or_else(String::new, |waits| format!(" {waits}"));
-        println!("{start} : {} : {} ({}){waits}", job.jid, job.name, job.state);
-    }
+    jobs.iter().for_each(|job| println!("{}", line(job)));
     println!("{}", "-".repeat(WIDTH));
+}
+
+/// One line, whatever the job is called: it could be taken for several jobs.
+fn line(job: &JobOverview) -> String {
+    let start = Local.timestamp_millis_opt(job.start_time).single();
+    let start = start.map_or_else(String::new, |start| start.format("%d.%m.%Y %H:%M:%S").to_string());
+    let waits = job.slots.describe().map_or_else(String::new, |waits| format!(" {waits}"));
+    let [id, name, state] = [&job.jid, &job.name, &job.state].map(|text| in_one_line(text));
+    format!("{start} : {id} : {name} ({state}){waits}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Failed before: the end of a line in the name of a job was one in the list, and what followed could look like another job.
+    #[test]
+    fn a_job_is_one_line() {
+        let job = serde_json::json!({
+            "jid": "0a", "name": "a\r\n01.01.2026 00:00:00 : 0b : b\t\u{1b}[2J\u{202e}", "state": "RUNNING", "start-time": 0
+        });
+        let line = line(&serde_json::from_value(job).unwrap());
+        let (_, told) = line.split_once(" : ").unwrap();
+        assert_eq!(told, "0a : a\\r\\n01.01.2026 00:00:00 : 0b : b\\t\\u{1b}[2J\\u{202e} (RUNNING)");
+    }
 }

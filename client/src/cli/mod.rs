@@ -9,6 +9,7 @@ use std::time::Duration;
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use serde_json::{Value, json};
 use wiesel_common::config::{Configuration, KeyProblem};
+use wiesel_common::logging::in_one_line;
 use wiesel_common::quote::quote;
 use wiesel_common::text::suggestion;
 use wiesel_operators::expression::Zone;
@@ -230,7 +231,7 @@ async fn remove_script<T>(client: &RestClient, artifact: &str, outcome: &crate::
         Ok(Err(error)) => error.to_string(),
         Err(_) => "it does not answer".to_owned(),
     };
-    eprintln!("[WARNING] The uploaded script {artifact} stays with the JobManager: {why}");
+    eprintln!("[WARNING] The uploaded script {} stays with the JobManager: {why}", in_one_line(artifact));
 }
 
 /// Runs the command line; the exit status is 0 only if the action did what was asked.

@@ -3,6 +3,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use wiesel_common::id::JobId;
+use wiesel_common::logging::in_one_line;
 
 use super::Failure;
 use crate::progress::Progress;
@@ -28,7 +29,7 @@ pub(crate) async fn wait(
     loop {
         let outcome = client.outcome(operation).await;
         let outcome = outcome.map_err(|error| {
-            anyhow::anyhow!("{what}\nThe outcome of operation {} is unknown: {error}", operation.id)
+            anyhow::anyhow!("{what}\nThe outcome of operation {} is unknown: {error}", in_one_line(&operation.id))
         })?;
         match outcome {
             Some(OperationEnd::Done(result)) => return Ok(result),

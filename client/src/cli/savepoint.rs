@@ -3,6 +3,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 use wiesel_common::id::JobId;
+use wiesel_common::logging::in_one_line;
 use wiesel_common::quote::quote;
 
 use super::operation::{wait, wait_for_savepoint};
@@ -51,7 +52,8 @@ impl Savepoint {
         let operation = operation.map_err(|error| anyhow::anyhow!("{what}\nCaused by: {error}"))?;
         let path = wait_for_savepoint(client, job, &operation, &what).await?;
         println!(
-            "Savepoint completed. Path: {path}\nYou can resume your program from this savepoint with the run command."
+            "Savepoint completed. Path: {}\nYou can resume your program from this savepoint with the run command.",
+            in_one_line(&path)
         );
         Ok(ExitCode::SUCCESS)
     }
@@ -61,7 +63,7 @@ impl Savepoint {
         let operation = client.trigger_savepoint(job, self.directory.as_deref(), false, self.format.name()).await;
         let operation = operation
             .map_err(|error| anyhow::anyhow!("Failed to trigger a savepoint for the job {job}.\nCaused by: {error}"))?;
-        println!("Successfully trigger manual savepoint, triggerId: {}", operation.id);
+        println!("Successfully trigger manual savepoint, triggerId: {}", in_one_line(&operation.id));
         Ok(ExitCode::SUCCESS)
     }
 }

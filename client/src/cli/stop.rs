@@ -2,6 +2,7 @@
 use std::process::ExitCode;
 
 use clap::Args;
+use wiesel_common::logging::in_one_line;
 
 use super::operation::wait_for_savepoint;
 use super::options::{Format, directory_and_job};
@@ -40,12 +41,15 @@ impl Stop {
         let operation = client.trigger_stop(job, directory.as_deref(), self.drain, format).await;
         let operation = operation.map_err(|error| anyhow::anyhow!("{what}\nCaused by: {error}"))?;
         if self.detached {
-            println!("Successfully trigger stop-with-savepoint in detached mode, triggerId: {}", operation.id);
+            println!(
+                "Successfully trigger stop-with-savepoint in detached mode, triggerId: {}",
+                in_one_line(&operation.id)
+            );
             return Ok(ExitCode::SUCCESS);
         }
         println!("Waiting for response...");
         let path = wait_for_savepoint(&client, job, &operation, &what).await?;
-        println!("Savepoint completed. Path: {path}");
+        println!("Savepoint completed. Path: {}", in_one_line(&path));
         Ok(ExitCode::SUCCESS)
     }
 }

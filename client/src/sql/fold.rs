@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use wiesel_common::config::Configuration;
 use wiesel_common::id::JobId;
+use wiesel_common::logging::in_one_line;
 use wiesel_operators::expression::Zone;
 use wiesel_operators::types::RowField;
 use wiesel_sql::ast::LocatedStatement;
@@ -103,7 +104,7 @@ impl Folder {
         let stopped = rescale::interrupt(&self.client, job).await?;
         if let Some(Stopped { savepoint, failed }) = &stopped {
             let after = if *failed { ", after it failed" } else { "" };
-            eprintln!("job {job} goes on from {savepoint} at parallelism {parallelism}{after}");
+            eprintln!("job {job} goes on from {} at parallelism {parallelism}{after}", in_one_line(savepoint));
         }
         Ok(stopped)
     }

@@ -27,6 +27,7 @@ mod limit;
 mod retries;
 mod rolling;
 
+pub use escape::in_one_line;
 pub use ids::{checkpoint_span, job_span, request_span, task_span};
 pub use limit::Limit;
 
