@@ -4,6 +4,8 @@ use std::error::Error as StdError;
 use super::bounded::Refusal;
 use super::listing::Unending;
 use crate::config::ConfigError;
+use crate::logging::in_one_line;
+use crate::quote::{MAX_REASON, bounded, quote};
 
 /// What kind of failure it was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -148,20 +150,20 @@ fn chain(error: &dyn StdError) -> String {
     text
 }
 
-/// A service's answer cut down to its code and message: the rest may repeat headers of the request, and with them tokens.
+/// A service's answer cut down to its code and message: the rest may repeat headers of the request, and with them tokens. It stays
+/// within a line, and no more of it is told than says what it is.
 fn answer(text: &str) -> String {
     let element = |name: &str| {
         let (_, after) = text.split_once(&format!("<{name}>"))?;
-        after.split_once(&format!("</{name}>")).map(|(value, _)| value.trim().to_owned())
+        after.split_once(&format!("</{name}>")).map(|(value, _)| quote(value.trim()))
     };
-    match (element("Code"), element("Message")) {
+    let told = match (element("Code"), element("Message")) {
         (Some(code), Some(message)) => format!("{code}: {message}"),
-        (Some(code), None) => code,
-        _ => match text.split_once('<') {
-            Some((before, _)) => before.trim().to_owned(),
-            None => text.to_owned(),
-        },
-    }
+        (Some(code), None) => code.into_owned(),
+        // What an address and a cause need may be longer than a value.
+        _ => bounded(text.split_once('<').map_or(text, |(before, _)| before.trim()), MAX_REASON).into_owned(),
+    };
+    in_one_line(&told).into_owned()
 }
 
 #[cfg(test)]
@@ -175,6 +177,19 @@ mod tests {
         assert_eq!(answer(body), "SignatureDoesNotMatch: no match");
         assert_eq!(answer("503: <html>SECRET</html>"), "503:");
         assert_eq!(answer("connection refused"), "connection refused");
+    }
+
+    /// Failed before: 22 MB of a refusal were in the error, in the log and in what a user was told.
+    #[test]
+    fn a_long_answer_is_told_by_its_beginning() {
+        let long = "x".repeat(1 << 20);
+        let quoted = format!("{}... ({} more bytes)", &long[..300], long.len() - 300);
+        let body = format!("<Error><Code>AccessDenied</Code><Message>{long}</Message></Error>");
+        assert_eq!(answer(&body), format!("AccessDenied: {quoted}"));
+        assert_eq!(answer(&format!("<Code>{long}</Code>")), quoted);
+        assert!(answer(&format!("502: {long}")).len() < 1100);
+        assert!(answer(&format!("502: {long}<html>")).len() < 1100);
+        assert_eq!(answer("<Code>A\nB</Code><Message>\u{1b}[2J</Message>"), "A\\nB: \\u{1b}[2J");
     }
 
     #[test]

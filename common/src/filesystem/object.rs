@@ -177,12 +177,12 @@ impl InParts {
         };
         let has_failed = outcome.is_err();
         if has_failed {
-            abort(&mut *upload).await;
+            self.abort(&mut *upload).await;
         }
         _ = caller.send(outcome);
         for pause in LATE_PARTS.iter().filter(|_| has_failed) {
             tokio::time::sleep(*pause).await;
-            abort(&mut *upload).await;
+            self.abort(&mut *upload).await;
         }
     }
 
@@ -204,13 +204,16 @@ impl InParts {
         drop(under_way);
         upload.complete().await.map(|_| reader.seen).map_err(failed)
     }
-}
 
-/// What is left in the end goes when the job's folder is swept.
-async fn abort(upload: &mut dyn MultipartUpload) {
-    match upload.abort().await {
-        Ok(()) | Err(object_store::Error::NotFound { .. }) => {}
-        Err(error) => tracing::debug!(%error, "an unfinished upload stays for now"),
+    /// What is left in the end goes when the job's folder is swept.
+    async fn abort(&self, upload: &mut dyn MultipartUpload) {
+        match upload.abort().await {
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => {}
+            Err(error) => {
+                let error = Error::object("abort the upload of", &self.uri, &error);
+                tracing::debug!(%error, "an unfinished upload stays for now");
+            }
+        }
     }
 }
 

@@ -129,3 +129,18 @@ async fn a_listing_that_leads_back_is_given_up() {
     let error = service.location.unfinished_uploads().await.unwrap_err().to_string();
     assert_eq!((error, service.requests()), (format!("cannot list unfinished uploads into {never_ends}"), 4));
 }
+
+/// Failed before: all that a service had to say was in the error.
+#[tokio::test]
+async fn an_error_tells_the_beginning_of_a_long_answer() {
+    let body = format!("<Error><Code>AccessDenied</Code><Message>{}</Message></Error>", "no ".repeat(300_000));
+    let service = Service::start(&format!("403 Forbidden\r\nContent-Length: {}", body.len()), body, false).await;
+    let errors = [
+        service.location.read_at_most(1).await.unwrap_err(),
+        service.location.children().await.unwrap_err(),
+        service.location.unfinished_uploads().await.unwrap_err(),
+    ];
+    for error in errors.map(|error| error.to_string()) {
+        assert!(error.contains("AccessDenied: no no no ") && error.len() < 1000, "{error}");
+    }
+}
