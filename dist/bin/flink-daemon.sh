@@ -129,10 +129,13 @@ elif [[ $STARTSTOP == stop* && ! -d $FLINK_PID_DIR ]]; then
   echo "No $DAEMON daemon to stop on host $HOSTNAME: there is no folder $(shown "$FLINK_PID_DIR") (env.pid.dir, FLINK_PID_DIR) for pid files."
   exit 0
 fi
-# Daemons that are started at the same time must not read and write the pid file at the same time.
+# Daemons that are started at the same time must not read and write the pid file at the same time. Of one digit: however few files
+# the process may open.
 if [[ -r $FLINK_PID_DIR ]] && command -v flock >/dev/null; then
-  exec 200<"$FLINK_PID_DIR"
-  flock 200
+  if ! exec 9<"$FLINK_PID_DIR" || ! flock 9; then
+    echo "The folder $(shown "$FLINK_PID_DIR") cannot be locked: name another for pid files with env.pid.dir or the variable FLINK_PID_DIR, or let the process open more files (ulimit -n)." >&2
+    exit 1
+  fi
 fi
 
 case $STARTSTOP in
@@ -155,7 +158,7 @@ case $STARTSTOP in
     UP=$(cd "$FLINK_PID_DIR" && pwd -P)/$UP_NAME.$$
     rm -f "$UP"
     WIESEL_LOG_FILE=$PREFIX.log WIESEL_UP_FILE=$UP "$FLINK_LIB_DIR/$BINARY" --configDir "$FLINK_CONF_DIR" "${@:3}" \
-      >"$PREFIX.out" 2>&1 </dev/null 200<&- &
+      >"$PREFIX.out" 2>&1 </dev/null 9<&- &
     PID=$!
     # Nobody could stop it later.
     if ! writePids "${LIST[@]}" $PID; then

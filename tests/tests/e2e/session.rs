@@ -1,11 +1,12 @@
 //! A session from its start to its end.
 use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use wiesel_tests::{Cluster, eventually, process};
+use wiesel_tests::{Cluster, eventually, home, process};
 
 use super::sql;
 
@@ -184,6 +185,30 @@ fn folders_that_cannot_be_written_are_named_and_nothing_starts() {
             Err(_) => Ok(()),
         }
     });
+    assert_eq!(cluster.all_pids(), Vec::<u32>::new());
+}
+
+/// Before, the script went on without its lock where it may open few files, and where the lock could not be had.
+#[test]
+fn the_pid_file_is_locked_or_left_alone() {
+    let cluster = Cluster::builder().prepare();
+    let daemon = home().join("bin/flink-daemon.sh");
+    std::fs::create_dir_all(cluster.dir().join("pid")).unwrap();
+    let mut few = cluster.command("/usr/bin/env");
+    few.args(["bash", "-c", "ulimit -n 100 && exec \"$0\" stop standalonesession"]).arg(&daemon);
+    let stopped = few.output().unwrap();
+    let said = String::from_utf8_lossy(&stopped.stdout);
+    assert!(stopped.status.success() && stopped.stderr.is_empty(), "{stopped:?}");
+    assert!(said.starts_with("No standalonesession daemon to stop"), "{said}");
+
+    let flock = cluster.file("flock", "#!/bin/sh\nexit 1\n");
+    std::fs::set_permissions(&flock, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let path = format!("{}:{}", cluster.dir().display(), std::env::var("PATH").unwrap_or_default());
+    let mut start = cluster.command("bin/flink-daemon.sh");
+    let refused = start.args(["start", "standalonesession"]).env("PATH", path).output().unwrap();
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(1), "{refused:?}");
+    assert!(said.lines().count() == 1 && said.contains("cannot be locked") && said.contains("ulimit -n"), "{said}");
     assert_eq!(cluster.all_pids(), Vec::<u32>::new());
 }
 
