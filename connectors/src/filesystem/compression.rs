@@ -2,6 +2,8 @@
 use std::fs::File;
 use std::io::{self, BufReader, Read};
 
+use wiesel_common::ending::is_told_to_end;
+
 /// Whether a file of this name must be read from its beginning.
 pub(super) fn is_compressed(path: &str) -> bool {
     suffix(path).is_some()
@@ -12,10 +14,19 @@ fn suffix(path: &str) -> Option<&str> {
     ["gz", "gzip", "deflate", "bz2", "xz", "zst"].contains(&suffix).then_some(suffix)
 }
 
+/// A file that is read no further once the task is to end: a decoder may read a long time before it has a byte to give.
+struct Ending(File);
+
+impl Read for Ending {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        if is_told_to_end() { Err(io::Error::other("the task is to end")) } else { self.0.read(into) }
+    }
+}
+
 /// The bytes inside the file.
 pub(super) fn open(path: &str, file: File) -> io::Result<Box<dyn Read + Send>> {
     const BUFFER: usize = 256 << 10;
-    let buffered = BufReader::with_capacity(BUFFER, file);
+    let buffered = BufReader::with_capacity(BUFFER, Ending(file));
     Ok(match suffix(path) {
         None => Box::new(buffered.into_inner()),
         Some("deflate") => Box::new(flate2::bufread::ZlibDecoder::new(buffered)),

@@ -2,6 +2,7 @@
 use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 
+use wiesel_operators::ending;
 use wiesel_operators::expression::BATCH_BYTES;
 use wiesel_operators::operator::{Error, Result};
 
@@ -10,8 +11,10 @@ use super::path::unreadable;
 use super::split::{FileSplit, FileVersion, Resume, changed};
 use crate::formats::Decoder;
 
-/// Bytes read at once.
+/// Bytes read at once, where no record is longer.
 const CHUNK: usize = 512 << 10;
+/// What some programs put before the first record of a file in UTF-8.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 /// A record may be so long.
 const LONGEST_RECORD: usize = 256 << 20;
 
@@ -24,9 +27,17 @@ pub(super) struct OpenFile {
     buffer: Vec<u8>,
     start: usize,
     end: usize,
-    /// The place of `buffer[start]` in the file.
+    /// The place of `buffer[start]` in the (uncompressed) file.
     position: u64,
     at_end: bool,
+    /// Where reading begins. A compressed file is unpacked up to there in vain.
+    first: u64,
+    /// From `first` on a record is left out: it begins before the split.
+    skips_record: bool,
+    /// The first record was reached. Until then no more was read than the split says.
+    begun: bool,
+    /// Bytes that the input gave.
+    bytes_read: u64,
 }
 
 impl OpenFile {
@@ -34,50 +45,53 @@ impl OpenFile {
         let failed = |error| unreadable(Path::new(&split.path), error);
         let (mut file, version) = split.open()?;
         // A record that begins before the split is the one before's: the byte before tells whether one does.
-        let skip = split.resume.is_none() && split.start > 0;
-        let position = split.resume.map_or(split.start.saturating_sub(u64::from(skip)), |resume| resume.position);
-        let compressed = compression::is_compressed(&split.path);
-        if position > 0 && !compressed {
+        let skips_record = split.resume.is_none() && split.start > 0;
+        let first = split.resume.map_or(split.start.saturating_sub(u64::from(skips_record)), |resume| resume.position);
+        let position = if compression::is_compressed(&split.path) { 0 } else { first };
+        if position > 0 {
             file.seek(SeekFrom::Start(position)).map_err(failed)?;
         }
-        let mut input = compression::open(&split.path, file).map_err(failed)?;
-        if position > 0 && compressed {
-            let skipped = std::io::copy(&mut input.by_ref().take(position), &mut std::io::sink()).map_err(failed)?;
-            if skipped < position {
-                return Err(changed(&split, "it ends before that", None));
-            }
-        }
-        let buffer = vec![0; CHUNK];
-        let mut file = Self { split, version, input, buffer, start: 0, end: 0, position, at_end: false };
-        file.fill()?;
-        if skip {
-            file.skip_line()?;
-        } else if file.position == 0 && file.buffer[..file.end].starts_with(b"\xef\xbb\xbf") {
-            file.start = 3;
-            file.position = 3;
-        }
-        Ok(file)
+        let input = compression::open(&split.path, file).map_err(failed)?;
+        Ok(Self {
+            split,
+            version,
+            input,
+            buffer: vec![0; CHUNK],
+            start: 0,
+            end: 0,
+            position,
+            at_end: false,
+            first,
+            skips_record,
+            begun: false,
+            bytes_read: 0,
+        })
     }
 
-    /// Decodes records until there are `rows` rows, they are too long for more, or the split is done. True: done.
+    /// Decodes records until there are `rows` rows, they are too long for more, the split is done, or so much was read that the
+    /// task's mailbox is to have its turn: then there may be no row. True: done.
     pub(super) fn read(&mut self, decoder: &mut dyn Decoder, rows: usize) -> Result<bool> {
-        let mut bytes = 0;
+        let turn_ends = self.bytes_read + BATCH_BYTES as u64;
+        if !self.begin(turn_ends)? {
+            return Ok(false);
+        }
         loop {
             let end = usize::try_from(self.split.end.saturating_sub(self.position)).unwrap_or(usize::MAX);
             let buffer = &self.buffer[self.start..self.end];
             let progress = decoder.decode(buffer, self.at_end, end, rows).map_err(|error| self.blame(error))?;
-            self.start += progress.consumed;
-            self.position += progress.consumed as u64;
-            bytes += progress.consumed;
+            self.advance(progress.consumed);
             if progress.done {
                 return Ok(true);
             }
             let batch = decoder.batch();
-            if batch.rows() >= rows || batch.is_full() || (bytes >= BATCH_BYTES && batch.rows() > 0) {
+            if batch.rows() >= rows || batch.is_full() {
                 return Ok(false);
             }
             if self.at_end {
                 return Ok(true);
+            }
+            if self.bytes_read >= turn_ends {
+                return Ok(false);
             }
             self.fill()?;
         }
@@ -85,55 +99,108 @@ impl OpenFile {
 
     /// What is left of the split.
     pub(super) fn unread(&self) -> FileSplit {
+        if !self.begun {
+            return self.split.clone();
+        }
         let resume = Resume { position: self.position, file: self.version };
         FileSplit { resume: Some(resume), ..self.split.clone() }
     }
 
-    /// Reads more bytes behind those that are left.
+    /// Goes on to the first record. False: it is farther away than is read at once.
+    fn begin(&mut self, turn_ends: u64) -> Result<bool> {
+        while !self.begun {
+            self.begun = self.drop_before_first()?;
+            if !self.begun {
+                if self.bytes_read >= turn_ends {
+                    return Ok(false);
+                }
+                self.fill()?;
+            }
+        }
+        Ok(true)
+    }
+
+    /// Drops what the buffer has before the first record. False: there is more before it.
+    fn drop_before_first(&mut self) -> Result<bool> {
+        let before = usize::try_from(self.first.saturating_sub(self.position)).unwrap_or(usize::MAX);
+        self.advance(before.min(self.end - self.start));
+        if self.position < self.first {
+            return if self.at_end { Err(changed(&self.split, "it ends before that", None)) } else { Ok(false) };
+        }
+        if self.skips_record {
+            return self.skip_record();
+        }
+        if self.position == 0 {
+            if self.start == self.end && !self.at_end {
+                return Ok(false);
+            }
+            if self.buffer[self.start..self.end].starts_with(BYTE_ORDER_MARK) {
+                self.advance(BYTE_ORDER_MARK.len());
+            }
+        }
+        Ok(true)
+    }
+
+    /// Goes behind the record that begins before the split. False: it goes on behind what was read.
+    fn skip_record(&mut self) -> Result<bool> {
+        let buffered = self.end - self.start;
+        if let Some(offset) = memchr::memchr(b'\n', &self.buffer[self.start..self.end]) {
+            self.advance(offset + 1);
+            return Ok(true);
+        }
+        self.advance(buffered);
+        // As the reader of the split before says, which has to read it.
+        if self.position - self.first > LONGEST_RECORD as u64 {
+            return Err(self.too_long(self.first));
+        }
+        Ok(self.at_end)
+    }
+
+    /// So many bytes of the buffer are done with.
+    fn advance(&mut self, bytes: usize) {
+        self.start += bytes;
+        self.position += bytes as u64;
+    }
+
+    /// Reads more bytes behind those that are left. Where these are part of a long record there come as many again, as it is looked
+    /// at from its beginning each time.
     fn fill(&mut self) -> Result<()> {
         self.buffer.copy_within(self.start..self.end, 0);
         self.end -= self.start;
         self.start = 0;
         if self.end == self.buffer.len() {
             if self.buffer.len() >= LONGEST_RECORD {
-                return Err(Error::data(
-                    "java.io.IOException",
-                    format!(
-                        "file {} has a record of more than {LONGEST_RECORD} bytes at offset {}",
-                        self.split.path, self.position
-                    ),
-                ));
+                return Err(self.too_long(self.position));
             }
             self.buffer.resize(self.buffer.len() * 2, 0);
         }
+        let room = CHUNK.max(self.end);
+        let most = (self.end + room).min(self.buffer.len());
         // Enough for a decoder to get on, however little the input gives at a time.
-        let wanted = (self.end + CHUNK / 2).min(self.buffer.len());
+        let wanted = (self.end + room / 2).min(most);
         while self.end < wanted && !self.at_end {
-            match self.input.read(&mut self.buffer[self.end..]) {
+            ending::check()?;
+            match self.input.read(&mut self.buffer[self.end..most]) {
                 Ok(0) => self.at_end = true,
-                Ok(read) => self.end += read,
+                Ok(read) => {
+                    self.end += read;
+                    self.bytes_read += read as u64;
+                }
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(unreadable(Path::new(&self.split.path), error)),
+                Err(error) => {
+                    ending::check()?;
+                    return Err(unreadable(Path::new(&self.split.path), error));
+                }
             }
         }
         Ok(())
     }
 
-    /// Goes behind the next line end.
-    fn skip_line(&mut self) -> Result<()> {
-        loop {
-            if let Some(offset) = memchr::memchr(b'\n', &self.buffer[self.start..self.end]) {
-                self.start += offset + 1;
-                self.position += offset as u64 + 1;
-                return Ok(());
-            }
-            self.position += (self.end - self.start) as u64;
-            self.start = self.end;
-            if self.at_end {
-                return Ok(());
-            }
-            self.fill()?;
-        }
+    fn too_long(&self, offset: u64) -> Error {
+        Error::data(
+            "java.io.IOException",
+            format!("file {} has a record of more than {LONGEST_RECORD} bytes at offset {offset}", self.split.path),
+        )
     }
 
     /// An error with the file and the place.
@@ -150,3 +217,6 @@ impl OpenFile {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

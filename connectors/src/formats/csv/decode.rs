@@ -1,5 +1,6 @@
 //! Delimited text to Arrow arrays, for the wanted columns only.
 use wiesel_common::quote::quote;
+use wiesel_operators::ending::Steps;
 use wiesel_operators::operator::{Error, Result};
 
 use super::CsvFormat;
@@ -71,7 +72,9 @@ impl CsvDecoder {
 impl Decoder for CsvDecoder {
     fn decode(&mut self, buffer: &[u8], last: bool, end: usize, rows: usize) -> Result<Progress> {
         let mut at = 0;
+        let mut steps = Steps::default();
         while self.batch.rows() < rows && !self.batch.is_full() {
+            steps.step()?;
             if at >= end {
                 return Ok(Progress { consumed: at, done: true });
             }

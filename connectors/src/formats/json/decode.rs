@@ -1,4 +1,5 @@
 //! Lines of JSON to Arrow arrays, for the wanted columns only.
+use wiesel_operators::ending::Steps;
 use wiesel_operators::operator::{Error, Result};
 
 use super::JsonFormat;
@@ -64,7 +65,9 @@ impl JsonDecoder {
 impl Decoder for JsonDecoder {
     fn decode(&mut self, buffer: &[u8], last: bool, end: usize, rows: usize) -> Result<Progress> {
         let mut at = 0;
+        let mut steps = Steps::default();
         while self.batch.rows() < rows && !self.batch.is_full() {
+            steps.step()?;
             if at >= end || (last && at >= buffer.len()) {
                 return Ok(Progress { consumed: at, done: true });
             }

@@ -6,6 +6,7 @@ use std::os::unix::fs::FileExt;
 
 use parquet::basic::{Compression, Type as Physical};
 use parquet::file::metadata::{ColumnChunkMetaData, RowGroupMetaData};
+use wiesel_operators::ending;
 use wiesel_operators::expression::MAX_VALUE_BYTES;
 use wiesel_operators::operator::{Error, Result};
 
@@ -74,10 +75,14 @@ pub(super) fn check(file: &File, groups: &[RowGroupMetaData], mine: &[usize], na
     for group in mine.iter().filter_map(|at| groups.get(*at)) {
         let (mut open, mut row) = (0, 0);
         if wanted(group, names).next().is_none() {
-            check_unread(file, length, group)?;
+            let checked = check_unread(file, length, group);
+            ending::check()?;
+            checked?;
         }
         for column in wanted(group, names) {
-            let checked = check_column(file, length, column, group.num_rows()).map_err(|why| blame(column, &why))?;
+            let checked = check_column(file, length, column, group.num_rows());
+            ending::check()?;
+            let checked = checked.map_err(|why| blame(column, &why))?;
             open += checked.open;
             row += checked.longest;
             if open > MAX_OPEN_BYTES {
@@ -178,6 +183,7 @@ fn for_each_header(
     };
     let (mut at, mut values) = (range.start, 0);
     while at < range.end {
+        go_on()?;
         let here = |why: String| format!("the header of the page at byte {at} {why}");
         let header = read_header(file, at, range.end).map_err(here)?;
         let rest = range.end - at - header.bytes;
@@ -193,6 +199,11 @@ fn for_each_header(
         at += header.bytes + header.packed;
     }
     Ok(values)
+}
+
+/// Fails where the task is to end: a column may have any number of pages. Whoever gets the error asks as well.
+pub(super) fn go_on() -> std::result::Result<(), String> {
+    ending::check().map_err(|error| error.to_string())
 }
 
 fn check_header(header: &Header, column: &ColumnChunkMetaData) -> std::result::Result<(), String> {

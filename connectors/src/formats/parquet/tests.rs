@@ -353,3 +353,18 @@ fn rewrite() {
         writer.finish().unwrap();
     }
 }
+
+/// Failed before: all pages were looked at, of which a file may have any number, though the task was to end.
+#[test]
+fn the_check_of_a_file_ends_with_its_task() {
+    let columns = all_types();
+    let format = format(&columns, &[]);
+    let opened = |wanted: &[usize]| format.reader(written_by_flink("types"), wanted, 0..u64::MAX, 0, 100);
+    for wanted in [&[0, 10][..], &[]] {
+        let told = wiesel_common::ending::register(std::sync::Arc::new(true.into()));
+        let error = opened(wanted).err().unwrap();
+        assert!(matches!(error, wiesel_operators::operator::Error::Cancelled), "{error}");
+        drop(told);
+        assert!(opened(wanted).is_ok());
+    }
+}

@@ -8,6 +8,8 @@ use parquet::column::page::{Page, PageReader};
 use parquet::file::metadata::ColumnChunkMetaData;
 use parquet::file::serialized_reader::SerializedPageReader;
 
+use super::pages::go_on;
+
 type Checked<T> = std::result::Result<T, String>;
 
 /// Looks into the pages of a column of texts, into the dictionary alone where no page has lengths: the longest text of the
@@ -18,6 +20,7 @@ pub(super) fn check(file: &File, column: &ColumnChunkMetaData, all: bool) -> Che
     let mut pages = pages.map_err(|error| error.to_string())?;
     let mut longest = 0;
     while let Some(page) = pages.get_next_page().map_err(|error| error.to_string())? {
+        go_on()?;
         match &page {
             Page::DictionaryPage { buf, num_values, .. } => longest = longest_value(buf, *num_values),
             page => check_page(page, column)?,

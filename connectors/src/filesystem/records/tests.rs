@@ -1,0 +1,128 @@
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use wiesel_common::ending;
+use wiesel_operators::operator::{Error, Result};
+use wiesel_operators::source::{SourceReader, SourceStatus};
+use wiesel_proto as proto;
+
+use super::super::split::FileSplit;
+use super::super::tests::{source, two};
+use super::{BATCH_BYTES, CHUNK, LONGEST_RECORD};
+use crate::print::row_text;
+use crate::testing::Collected;
+
+/// A reader that goes on with these splits, and gets no others.
+fn reader(spec: &proto::SourceSpec, splits: Vec<Bytes>) -> Box<dyn SourceReader> {
+    let mut reader = super::super::reader(spec).unwrap();
+    reader.add_splits(splits).unwrap();
+    reader.no_more_splits();
+    reader
+}
+
+/// What one poll gives.
+fn poll(reader: &mut dyn SourceReader) -> Result<(SourceStatus, Vec<String>)> {
+    let mut out = Collected::default();
+    let status = reader.poll(&mut out)?;
+    let mut rows = Vec::new();
+    for batch in &out.batches {
+        rows.extend((0..batch.num_rows()).map(|row| row_text(&batch.records, row)));
+    }
+    Ok((status, rows))
+}
+
+/// All rows that are left, and how many polls they took.
+fn drain(reader: &mut dyn SourceReader) -> Result<(Vec<String>, usize)> {
+    let (mut found, mut polls) = (Vec::new(), 0);
+    loop {
+        let (status, rows) = poll(reader)?;
+        found.extend(rows);
+        polls += 1;
+        if status == SourceStatus::EndOfInput {
+            return Ok((found, polls));
+        }
+    }
+}
+
+/// What the reader says when its task is to end.
+fn told_to_end(reader: &mut dyn SourceReader) -> Option<Error> {
+    let _told = ending::register(Arc::new(true.into()));
+    poll(reader).err()
+}
+
+fn whole(path: &Path) -> Vec<Bytes> {
+    vec![FileSplit::new(path.to_str().unwrap().to_owned(), 0, u64::MAX).encode()]
+}
+
+/// Files of 40 MiB of comments and a row behind them, one of which is compressed, and the table of each.
+fn comments(folder: &Path) -> Vec<(PathBuf, proto::SourceSpec)> {
+    let text = format!("{}1,x\n", format!("#{}\n", "c".repeat(1022)).repeat(40 << 10));
+    let (plain, compressed) = (folder.join("t.csv"), folder.join("t.csv.zst"));
+    fs::write(&plain, &text).unwrap();
+    fs::write(&compressed, zstd::encode_all(text.as_bytes(), 1).unwrap()).unwrap();
+    let comments = [("format", "csv"), ("csv.allow-comments", "true")];
+    let with_table = |path: PathBuf| {
+        let spec = source(&path, &two(), &comments, &[]);
+        (path, spec)
+    };
+    [plain, compressed].map(with_table).into()
+}
+
+/// Failed before: a poll went on until there was a row. Neither barriers nor a cancellation got through, for as long as a file went
+/// on without rows; 100 GB of blank lines have 4 MB when they are compressed.
+#[test]
+fn a_stretch_without_rows_is_read_in_turns() {
+    let folder = tempfile::tempdir().unwrap();
+    for (path, spec) in comments(folder.path()) {
+        let mut first = reader(&spec, whole(&path));
+        assert!(matches!(told_to_end(&mut *first), Some(Error::Cancelled)), "{}", path.display());
+        let mut first = reader(&spec, whole(&path));
+        assert_eq!(poll(&mut *first).unwrap(), (SourceStatus::MoreAvailable, Vec::new()), "{}", path.display());
+        // A barrier finds how far it is.
+        let position = FileSplit::decode(&first.snapshot().unwrap()[0]).unwrap().resume.unwrap().position;
+        assert!((1 << 20..32 << 20).contains(&position), "{position}");
+        let (rows, polls) = drain(&mut *first).unwrap();
+        assert!(rows == ["+I[1, x]"] && polls > 2, "{rows:?} in {polls} polls");
+    }
+}
+
+/// Failed before: all that was read before the checkpoint was unpacked in one poll.
+#[test]
+fn a_compressed_file_is_entered_in_turns() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, spec) = comments(folder.path()).pop().unwrap();
+    let mut first = reader(&spec, whole(&path));
+    (0..2).for_each(|_| assert!(poll(&mut *first).unwrap().1.is_empty()));
+    let splits = first.snapshot().unwrap();
+    assert!(FileSplit::decode(&splits[0]).unwrap().resume.unwrap().position as usize >= 2 * (BATCH_BYTES - CHUNK));
+    assert!(matches!(told_to_end(&mut *reader(&spec, splits.clone())), Some(Error::Cancelled)));
+    let mut restored = reader(&spec, splits.clone());
+    assert_eq!(poll(&mut *restored).unwrap(), (SourceStatus::MoreAvailable, Vec::new()));
+    // A barrier on the way there finds what was restored.
+    assert_eq!(restored.snapshot().unwrap(), splits);
+    assert_eq!(drain(&mut *restored).unwrap().0, ["+I[1, x]"]);
+    assert_eq!(drain(&mut *first).unwrap().0, ["+I[1, x]"]);
+}
+
+/// Failed before: the line was read to its end, however long, in one poll, and then there was no row.
+#[test]
+fn a_split_within_a_record_that_is_too_long_fails_as_the_one_before_does() {
+    const START: u64 = 8 << 20;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("t.json");
+    File::create(&path).unwrap().set_len(START + LONGEST_RECORD as u64 + (64 << 20)).unwrap();
+    let spec = source(&path, &two(), &[("format", "json")], &[]);
+    let split = FileSplit::new(path.to_str().unwrap().to_owned(), START, u64::MAX).encode();
+    let mut within = reader(&spec, vec![split.clone()]);
+    assert!(matches!(told_to_end(&mut *within), Some(Error::Cancelled)));
+    let mut within = reader(&spec, vec![split.clone()]);
+    assert_eq!(poll(&mut *within).unwrap(), (SourceStatus::MoreAvailable, Vec::new()));
+    assert_eq!(within.snapshot().unwrap(), [split]);
+    for (mut reader, offset) in [(within, START - 1), (reader(&spec, whole(&path)), 0)] {
+        let error = drain(&mut *reader).unwrap_err().to_string();
+        let wanted = format!("has a record of more than {LONGEST_RECORD} bytes at offset {offset}");
+        assert!(error.contains("t.json") && error.ends_with(&wanted), "{error}");
+    }
+}
