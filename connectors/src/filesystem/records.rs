@@ -72,7 +72,7 @@ impl OpenFile {
     /// task's mailbox is to have its turn: then there may be no row. True: done.
     pub(super) fn read(&mut self, decoder: &mut dyn Decoder, rows: usize) -> Result<bool> {
         let turn_ends = self.bytes_read + BATCH_BYTES as u64;
-        if !self.begin(turn_ends)? {
+        if !self.begin(decoder, turn_ends)? {
             return Ok(false);
         }
         loop {
@@ -107,9 +107,9 @@ impl OpenFile {
     }
 
     /// Goes on to the first record. False: it is farther away than is read at once.
-    fn begin(&mut self, turn_ends: u64) -> Result<bool> {
+    fn begin(&mut self, decoder: &dyn Decoder, turn_ends: u64) -> Result<bool> {
         while !self.begun {
-            self.begun = self.drop_before_first()?;
+            self.begun = self.drop_before_first(decoder)?;
             if !self.begun {
                 if self.bytes_read >= turn_ends {
                     return Ok(false);
@@ -121,14 +121,14 @@ impl OpenFile {
     }
 
     /// Drops what the buffer has before the first record. False: there is more before it.
-    fn drop_before_first(&mut self) -> Result<bool> {
+    fn drop_before_first(&mut self, decoder: &dyn Decoder) -> Result<bool> {
         let before = usize::try_from(self.first.saturating_sub(self.position)).unwrap_or(usize::MAX);
         self.advance(before.min(self.end - self.start));
         if self.position < self.first {
             return if self.at_end { Err(changed(&self.split, "it ends before that", None)) } else { Ok(false) };
         }
         if self.skips_record {
-            return self.skip_record();
+            return self.skip_record(decoder);
         }
         if self.position == 0 {
             if self.start == self.end && !self.at_end {
@@ -142,13 +142,15 @@ impl OpenFile {
     }
 
     /// Goes behind the record that begins before the split. False: it goes on behind what was read.
-    fn skip_record(&mut self) -> Result<bool> {
-        let buffered = self.end - self.start;
-        if let Some(offset) = memchr::memchr(b'\n', &self.buffer[self.start..self.end]) {
-            self.advance(offset + 1);
+    fn skip_record(&mut self, decoder: &dyn Decoder) -> Result<bool> {
+        let buffer = &self.buffer[self.start..self.end];
+        if let Some(next) = decoder.behind_line_end(buffer, self.at_end) {
+            self.advance(next);
             return Ok(true);
         }
-        self.advance(buffered);
+        // The last byte may be the first one of a line end.
+        let done = if self.at_end { buffer.len() } else { buffer.len().saturating_sub(1) };
+        self.advance(done);
         // As the reader of the split before says, which has to read it.
         if self.position - self.first > LONGEST_RECORD as u64 {
             return Err(self.too_long(self.first));

@@ -72,6 +72,10 @@ pub(crate) trait Decoder: Send {
     /// one begins at `end` or after. `last`: nothing follows the buffer.
     fn decode(&mut self, buffer: &[u8], last: bool, end: usize, rows: usize) -> TaskResult<Progress>;
 
+    /// Where the record begins that follows the first line end in the buffer; none: that is not in the buffer, or not all of the line
+    /// end. `last`: nothing follows the buffer. Only for files without a byte that may hide a line end ([`Format::line_hiders`]).
+    fn behind_line_end(&self, buffer: &[u8], last: bool) -> Option<usize>;
+
     /// The rows that were read, with the wanted columns.
     fn batch(&mut self) -> &mut RowBatch;
 }

@@ -126,3 +126,42 @@ fn a_split_within_a_record_that_is_too_long_fails_as_the_one_before_does() {
         assert!(error.contains("t.json") && error.ends_with(&wanted), "{error}");
     }
 }
+
+/// Failed before: a line of CSV may end with a carriage return alone, but a part of a file began behind the next line feed. The rows
+/// up to there were in no part.
+#[test]
+fn a_cut_anywhere_leaves_each_row_in_one_part() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("t");
+    let csv = [("format", "csv"), ("csv.disable-quote-character", "true"), ("csv.allow-comments", "true")];
+    let cases: [(&[(&str, &str)], &str); 4] = [
+        (&csv, "1,a\r2,b\r\n3,c\n#4\r#5\r\n6,f\r"),
+        (&csv, "1,a\r\n2,b\r\n3,c\r\n6,f\r\n"),
+        (&csv, "1,a\r2,b\r3,c\r6,f"),
+        (
+            &[("format", "json")],
+            "{\"a\":1,\"b\":\"a\"}\r\n{\"a\":2,\r\"b\":\"b\"}\n{\"a\":3,\"b\":\"c\"}\n{\"a\":6,\"b\":\"f\"}",
+        ),
+    ];
+    for (options, text) in cases {
+        fs::write(&path, text).unwrap();
+        let spec = source(&path, &two(), options, &[]);
+        let part = |start, end| FileSplit::new(path.to_str().unwrap().to_owned(), start, end).encode();
+        for cut in 1..text.len() as u64 {
+            let (rows, _) = drain(&mut *reader(&spec, vec![part(0, cut), part(cut, u64::MAX)])).unwrap();
+            assert_eq!(rows, ["+I[1, a]", "+I[2, b]", "+I[3, c]", "+I[6, f]"], "{text:?} cut at {cut}");
+        }
+    }
+}
+
+/// Failed before, as above, for a carriage return whose line feed comes with the next bytes that are read.
+#[test]
+fn a_line_end_may_be_read_in_two_pieces() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("t.csv");
+    // What is read first ends behind the carriage return.
+    fs::write(&path, format!("1,{}\r\n2,b\r3,c", "a".repeat(CHUNK - 2))).unwrap();
+    let spec = source(&path, &two(), &[("format", "csv"), ("csv.disable-quote-character", "true")], &[]);
+    let part = FileSplit::new(path.to_str().unwrap().to_owned(), 2, u64::MAX).encode();
+    assert_eq!(drain(&mut *reader(&spec, vec![part])).unwrap().0, ["+I[2, b]", "+I[3, c]"]);
+}

@@ -4,7 +4,7 @@ use wiesel_operators::ending::Steps;
 use wiesel_operators::operator::{Error, Result};
 
 use super::CsvFormat;
-use super::tokens::{FieldRange, Found, Tokenizer};
+use super::tokens::{FieldRange, Found, Tokenizer, behind_line_end};
 use crate::formats::{Decoder, Progress, RowBatch, describe_row};
 
 /// Decodes records of one table.
@@ -105,6 +105,10 @@ impl Decoder for CsvDecoder {
             at = next;
         }
         Ok(Progress { consumed: at, done: at >= end })
+    }
+
+    fn behind_line_end(&self, buffer: &[u8], last: bool) -> Option<usize> {
+        behind_line_end(buffer, last)
     }
 
     fn batch(&mut self) -> &mut RowBatch {

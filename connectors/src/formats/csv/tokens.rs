@@ -175,11 +175,8 @@ impl Tokenizer {
     }
 
     fn malformed(&self, buffer: &[u8], at: usize, last: bool, why: String) -> Found {
-        match memchr::memchr2(b'\n', b'\r', &buffer[at..]) {
-            Some(offset) if buffer[at + offset] == b'\r' && buffer.get(at + offset + 1) == Some(&b'\n') => {
-                Found::Malformed { next: at + offset + 2, why }
-            }
-            Some(offset) => Found::Malformed { next: at + offset + 1, why },
+        match behind_line_end(&buffer[at..], last) {
+            Some(next) => Found::Malformed { next: at + next, why },
             None if last => Found::Malformed { next: buffer.len(), why },
             None => Found::Incomplete,
         }
@@ -205,6 +202,20 @@ impl Tokenizer {
                 bytes.next();
             }
         }
+    }
+}
+
+/// Where the line begins that follows the first line end, which is `\n`, `\r` or both; none: that is not in the buffer, or what
+/// follows tells whether it is all of the line end.
+pub(super) fn behind_line_end(buffer: &[u8], last: bool) -> Option<usize> {
+    let end = memchr::memchr2(b'\n', b'\r', buffer)?;
+    if buffer[end] == b'\n' {
+        return Some(end + 1);
+    }
+    match buffer.get(end + 1) {
+        Some(b'\n') => Some(end + 2),
+        None if !last => None,
+        _ => Some(end + 1),
     }
 }
 

@@ -95,6 +95,10 @@ impl Decoder for JsonDecoder {
         Ok(Progress { consumed: at, done: at >= end })
     }
 
+    fn behind_line_end(&self, buffer: &[u8], _last: bool) -> Option<usize> {
+        memchr::memchr(b'\n', buffer).map(|offset| offset + 1)
+    }
+
     fn batch(&mut self) -> &mut RowBatch {
         &mut self.batch
     }
