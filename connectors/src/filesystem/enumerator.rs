@@ -1,19 +1,20 @@
 //! Looks for files and hands out parts of them.
 use std::collections::{HashSet, VecDeque};
-use std::io::Read;
+use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use regex::Regex;
 use wiesel_common::filesystem::open_regular;
 use wiesel_operators::ending;
-use wiesel_operators::operator::{Error, Result};
+use wiesel_operators::operator::Result;
 use wiesel_operators::source::{SplitAssignment, SplitEnumerator};
 
 use super::compression::is_compressed;
 use super::known_files::KnownFiles;
 use super::partitions::PartitionFilter;
 use super::path::{LIMITS, MOST_LEFT_OUT, list, too_large, unreadable};
+use super::records::LONGEST_RECORD;
 use super::split::FileSplit;
 use crate::encoding::{Reader, Writer};
 use crate::enumerator::Waiting;
@@ -108,9 +109,7 @@ impl FileEnumerator {
             ending::check()?;
             let path = self.known.path(file);
             if self.filter.passes(&path)? {
-                // Whole records only: a file whose records may hold line ends is not cut.
-                let is_whole =
-                    length <= self.part(length, 0) || is_compressed(&path) || holds(&path, &self.line_hiders)?;
+                let is_whole = length <= self.part(length, 0) || is_compressed(&path);
                 let end = if is_whole { u64::MAX } else { length };
                 self.pending.push_back(Pending { file, is_cut: !is_whole, start: 0, end });
                 check_bytes(&self.root, &self.known, &self.pending, self.most_bytes)?;
@@ -127,29 +126,30 @@ impl FileEnumerator {
         if left <= size + size / 2 { left } else { size }
     }
 
-    fn next_split(&mut self) -> Option<FileSplit> {
-        let Pending { file, is_cut, start, end } = self.pending.pop_front()?;
+    fn next_split(&mut self) -> Result<Option<FileSplit>> {
+        let Some(Pending { file, is_cut, start, end }) = self.pending.pop_front() else { return Ok(None) };
         let path = self.known.path(file);
         if !is_cut {
-            return Some(FileSplit::new(path, start, end));
+            return Ok(Some(FileSplit::new(path, start, end)));
         }
         let next = start + self.part(end, start);
-        if next >= end {
-            return Some(FileSplit::new(path, start, u64::MAX));
-        }
+        let cut = if next < end { cut(&path, start, next, &self.line_hiders)? } else { None };
+        let Some(next) = cut.filter(|next| *next < end) else {
+            return Ok(Some(FileSplit::new(path, start, u64::MAX)));
+        };
         self.pending.push_front(Pending { file, is_cut, start: next, end });
-        Some(FileSplit::new(path, start, next))
+        Ok(Some(FileSplit::new(path, start, next)))
     }
 
-    fn assign(&mut self, subtask: u32) -> SplitAssignment {
-        match self.next_split() {
+    fn assign(&mut self, subtask: u32) -> Result<SplitAssignment> {
+        Ok(match self.next_split()? {
             Some(split) => SplitAssignment::Splits(vec![split.encode()]),
             None if self.interval.is_none() => SplitAssignment::NoMoreSplits,
             None => {
                 self.waiting.add(subtask);
                 SplitAssignment::Wait
             }
-        }
+        })
     }
 }
 
@@ -161,7 +161,7 @@ impl SplitEnumerator for FileEnumerator {
         let mut given = Vec::new();
         while !self.pending.is_empty() && !self.waiting.is_empty() {
             if let Some(subtask) = self.waiting.pop() {
-                given.push((subtask, self.assign(subtask)));
+                given.push((subtask, self.assign(subtask)?));
             }
         }
         Ok(given)
@@ -175,7 +175,7 @@ impl SplitEnumerator for FileEnumerator {
         if !self.discovered {
             self.look()?;
         }
-        Ok(self.assign(subtask))
+        self.assign(subtask)
     }
 
     /// Files that were seen are remembered also where nothing looks for new ones: a restore may begin to.
@@ -265,29 +265,41 @@ fn check_bytes(root: &Path, known: &KnownFiles, pending: &VecDeque<Pending>, mos
     ))
 }
 
-/// Whether a file holds one of up to three bytes.
-fn holds(path: &str, bytes: &[u8]) -> Result<bool> {
-    if bytes.is_empty() {
-        return Ok(false);
+/// Where a part of a file ends that begins at `start` and is to end at `end`. Where a record may hold line ends, which one of
+/// `line_hiders` tells, it is behind the first line end from there on. None: a line end from there on may lie inside a record, or
+/// there is none as far as a record may go, so that what is left of the file is one part.
+///
+/// `start` is 0 or such an end, so that nothing before it needs to be read again: a file is looked at part by part, while readers read
+/// the parts before.
+fn cut(path: &str, start: u64, end: u64, line_hiders: &[u8]) -> Result<Option<u64>> {
+    if line_hiders.is_empty() {
+        return Ok(Some(end));
     }
     let failed = |error| unreadable(Path::new(path), error);
     let mut file = open_regular(Path::new(path)).map_err(failed)?;
+    file.seek(SeekFrom::Start(start)).map_err(failed)?;
     let mut buffer = vec![0; 1 << 20];
-    loop {
+    let mut at = start;
+    while at <= end.saturating_add(LONGEST_RECORD as u64) {
         ending::check()?;
         let read = file.read(&mut buffer).map_err(failed)?;
         if read == 0 {
-            return Ok(false);
+            return Ok(None);
         }
-        let found = match *bytes {
-            [a] => memchr::memchr(a, &buffer[..read]),
-            [a, b] => memchr::memchr2(a, b, &buffer[..read]),
-            _ => return Err(Error::Plan("a format with more than two quoting characters".into())),
-        };
-        if found.is_some() {
-            return Ok(true);
+        let bytes = &buffer[..read];
+        // A line that ends with the byte before `end` is the last one of the part.
+        let from = usize::try_from(end.saturating_sub(at + 1)).unwrap_or(usize::MAX).min(read);
+        let line_end = memchr::memchr(b'\n', &bytes[from..]).map(|offset| from + offset);
+        let before = &bytes[..line_end.unwrap_or(read)];
+        if line_hiders.iter().any(|hider| memchr::memchr(*hider, before).is_some()) {
+            return Ok(None);
         }
+        if let Some(line_end) = line_end {
+            return Ok(Some(at + line_end as u64 + 1));
+        }
+        at += read as u64;
     }
+    Ok(None)
 }
 
 #[cfg(test)]
@@ -302,7 +314,7 @@ mod tests {
     }
 
     fn given(enumerator: &mut FileEnumerator) -> Vec<FileSplit> {
-        std::iter::from_fn(|| enumerator.next_split()).collect()
+        std::iter::from_fn(|| enumerator.next_split().unwrap()).collect()
     }
 
     /// Failed before: only the paths of one listing were counted, each of which was held up to three times.
@@ -339,7 +351,7 @@ mod tests {
         files.look().unwrap();
         let (pending, bytes) = (files.pending.len(), held(&files.known, &files.pending));
         assert!(pending == 1 && bytes < 16 << 10, "{pending} in {bytes} bytes");
-        let mut splits: Vec<FileSplit> = (0..10).map(|_| files.next_split().unwrap()).collect();
+        let mut splits: Vec<FileSplit> = (0..10).map(|_| files.next_split().unwrap().unwrap()).collect();
         // What is left is cut behind a restore too.
         let mut restored = enumerator(folder.path(), 2);
         restored.restore(&files.snapshot().unwrap()).unwrap();
@@ -347,6 +359,64 @@ mod tests {
         assert_eq!(splits.len() as u64, LENGTH / MOST_SPLIT);
         assert_eq!((splits[0].start, splits[splits.len() - 1].end), (0, u64::MAX));
         assert!(splits.windows(2).all(|pair| pair[0].end == pair[1].start));
+    }
+
+    /// Failed before: the JobManager read each such file to its first quote, or whole, before it gave out anything, and no checkpoint
+    /// was taken meanwhile; a file with a quote was read by one reader.
+    #[test]
+    fn a_file_that_may_hide_line_ends_is_looked_at_part_by_part() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("t.csv");
+        let line = format!("1,{}\n", "x".repeat(1021));
+        let before = line.repeat(30 << 10);
+        let quoted = format!("{before}2,\"y\n\"\n{}", line.repeat(30 << 10));
+        for (text, parts) in [(&before, 4), (&quoted, 2)] {
+            fs::write(&path, text).unwrap();
+            let mut files = enumerator(folder.path(), 1);
+            files.line_hiders = vec![b'"', b'\\'];
+            files.look().unwrap();
+            {
+                // It ends with its job.
+                let _told = wiesel_common::ending::register(std::sync::Arc::new(true.into()));
+                assert!(files.next_split().is_err());
+            }
+            let mut files = enumerator(folder.path(), 1);
+            files.line_hiders = vec![b'"', b'\\'];
+            files.look().unwrap();
+            let mut splits = vec![files.next_split().unwrap().unwrap()];
+            let mut restored = enumerator(folder.path(), 1);
+            restored.line_hiders = vec![b'"', b'\\'];
+            restored.restore(&files.snapshot().unwrap()).unwrap();
+            splits.append(&mut given(&mut restored));
+            let ends: Vec<u64> = splits.iter().map(|split| split.end).collect();
+            assert!(splits.len() == parts && splits[0].start == 0 && ends[parts - 1] == u64::MAX, "{ends:?}");
+            for pair in splits.windows(2) {
+                assert!(pair[0].end == pair[1].start && pair[1].start <= before.len() as u64, "{ends:?}");
+                assert_eq!(text.as_bytes()[pair[0].end as usize - 1], b'\n');
+            }
+        }
+    }
+
+    #[test]
+    fn a_part_ends_behind_a_line_that_no_quote_is_before() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("t.csv");
+        let text = "1,a\n2,b\r\n3,\"x\ny\"\n4,d\n";
+        fs::write(&path, text).unwrap();
+        let cut = |end| cut(path.to_str().unwrap(), 0, end, b"\"").unwrap();
+        for end in 1..text.len() as u64 {
+            let wanted = match end {
+                ..=4 => Some(4),
+                5..=9 => Some(9),
+                _ => None,
+            };
+            assert_eq!(cut(end), wanted, "{end}");
+        }
+        fs::write(&path, "1,a").unwrap();
+        assert_eq!(cut(2), None);
+        // As far as no reader gets.
+        File::create(&path).unwrap().set_len(2 * LONGEST_RECORD as u64).unwrap();
+        assert_eq!(cut(2), None);
     }
 
     #[test]

@@ -16,7 +16,7 @@ const CHUNK: usize = 512 << 10;
 /// What some programs put before the first record of a file in UTF-8.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 /// A record may be so long.
-const LONGEST_RECORD: usize = 256 << 20;
+pub(super) const LONGEST_RECORD: usize = 256 << 20;
 
 /// A split that is being read.
 pub(super) struct OpenFile {

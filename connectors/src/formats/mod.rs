@@ -73,7 +73,7 @@ pub(crate) trait Decoder: Send {
     fn decode(&mut self, buffer: &[u8], last: bool, end: usize, rows: usize) -> TaskResult<Progress>;
 
     /// Where the record begins that follows the first line end in the buffer; none: that is not in the buffer, or not all of the line
-    /// end. `last`: nothing follows the buffer. Only for files without a byte that may hide a line end ([`Format::line_hiders`]).
+    /// end. `last`: nothing follows the buffer. Only where no byte is before that may hide a line end ([`Format::line_hiders`]).
     fn behind_line_end(&self, buffer: &[u8], last: bool) -> Option<usize>;
 
     /// The rows that were read, with the wanted columns.
@@ -147,7 +147,7 @@ impl Format {
         }
     }
 
-    /// Bytes that may hide a line end inside a record: a file that holds one of them cannot be cut at line ends.
+    /// Bytes that may hide a line end inside a record: behind the first of them a file cannot be cut at line ends.
     pub(crate) fn line_hiders(&self) -> Vec<u8> {
         match self {
             Self::Csv(format) => format.quote.into_iter().chain(format.escape).collect(),
