@@ -28,18 +28,23 @@ impl JsonDecoder {
     }
 
     fn line(&mut self, line: &[u8]) -> std::result::Result<(), String> {
+        let no_content = || Err("No content to map due to end-of-input".to_owned());
+        // A line end, or none where the file ends.
+        if matches!(line, b"\n" | b"\r\n" | b"" | b"\r") {
+            return Ok(());
+        }
         let mut cursor = Cursor::new(line);
         cursor.skip_space();
         if cursor.peek().is_none() {
-            return Ok(());
+            return no_content();
         }
         match cursor.value()? {
             Value::Object(object) => self.row(object),
             Value::Array(array) => for_each_element(array, |element| match element {
                 Value::Object(object) => self.row(object),
-                _ => Err("No content to map due to end-of-input".to_owned()),
+                _ => no_content(),
             }),
-            _ => Err("No content to map due to end-of-input".to_owned()),
+            _ => no_content(),
         }
     }
 
