@@ -12,8 +12,8 @@ pub struct StatementText {
     pub terminated: bool,
 }
 
-/// The statements of a script, in order. Nothing but white space and comments is no statement. A statement set is one
-/// statement up to its END.
+/// The statements of a script, in order. Nothing but white space and comments is no statement, but a comment without an end is:
+/// what it hides may be one, and it is the error of whoever reads it. A statement set is one statement up to its END.
 pub fn split(script: &str) -> Vec<StatementText> {
     joined(pieces(script), |text| begins_set(text) || opens_set(text))
 }
@@ -170,6 +170,7 @@ fn pieces(script: &str) -> Vec<Piece> {
             let closed = script.get(inside..).and_then(|text| text.find(close));
             if closed.is_none() && close != "\n" {
                 open = Some(close);
+                start.get_or_insert((at - begin, here));
             }
             let end = closed.map_or(script.len(), |i| inside + i + close.len());
             while let Some((_, skipped)) = rest.next_if(|(i, _)| *i < end) {

@@ -279,6 +279,30 @@ fn positions() {
     );
 }
 
+/// Failed before where a statement was complete: what followed was left out without a word.
+#[test]
+fn what_is_open_at_the_end_of_a_script_is_an_error() {
+    let comment = "Unexpected EOF while in a multi-line comment";
+    for (text, line, column, why) in [
+        ("/* a", 1, 1, comment),
+        ("SELECT 1;\n /* INSERT INTO t SELECT 1;\nSELECT 2;", 2, 2, comment),
+        ("SELECT 1; -- ;\n/**/ /*/ INSERT INTO t SELECT 1;", 2, 6, comment),
+        ("EXECUTE STATEMENT SET BEGIN INSERT INTO t SELECT 1; END;\n/* x", 2, 1, comment),
+        ("EXECUTE STATEMENT SET BEGIN INSERT INTO t SELECT 1;\nEND /* x;", 1, 1, comment),
+        ("SELECT 1; /*+ a; SELECT 2;", 1, 11, comment),
+        ("SELECT 1; 'a; SELECT 2;", 1, 11, "Unterminated string literal"),
+        ("SELECT 1; `a; SELECT 2;", 1, 11, "Expected close delimiter '`' before EOF"),
+    ] {
+        let last = split(text).pop().unwrap();
+        assert_eq!(last.location, Location { line, column }, "{text}");
+        assert!(!last.terminated && text.ends_with(&last.text), "{text}");
+        let told = parse_statement(&last).unwrap_err().to_string();
+        assert!(told.contains(why), "{told}");
+    }
+    // One that has an end is none, and neither is one to the end of the line.
+    assert_eq!(split("SELECT 1; /* a; */ -- b; /* c").len(), 1);
+}
+
 #[test]
 fn an_input_at_a_prompt_says_what_it_waits_for() {
     use Unfinished::{Comment, Name, Set, Statement, Text};
@@ -293,6 +317,7 @@ fn an_input_at_a_prompt_says_what_it_waits_for() {
         ("SELECT ';", Some(Text)),
         ("SELECT `a;", Some(Name)),
         ("SELECT 1 /* ;", Some(Comment)),
+        ("SELECT 1; /* ;", Some(Comment)),
         ("SELECT /*+ OPTIONS('a'='b') ;", Some(Comment)),
         ("EXECUTE STATEMENT SET BEGIN\nINSERT INTO t SELECT 1;", Some(Set)),
         ("EXECUTE STATEMENT SET BEGIN\nINSERT INTO t SELECT 1;\nEND;", None),

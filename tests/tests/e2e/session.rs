@@ -357,6 +357,28 @@ fn a_script_ends_at_its_first_error_wherever_it_comes_from() {
     assert!(help.contains("at the first that fails, with exit status 1"), "{help}");
 }
 
+/// Before, what stood behind the last complete statement was left out without a word, with status 0.
+#[test]
+fn a_comment_without_an_end_hides_nothing() {
+    let cluster = Cluster::builder().start();
+    let insert = "INSERT INTO t VALUES (1);\n";
+    let table = "CREATE TABLE t (a INT) WITH ('connector' = 'blackhole');\n";
+    let script = cluster.file("x.sql", &format!("{table}{insert}/* {insert}"));
+    let path = script.to_string_lossy();
+    let file = cluster.script("sql-client.sh", &["-f", &path]);
+    let mut piped = cluster.command("bin/sql-client.sh");
+    let piped = piped.stdin(std::fs::File::open(&script).unwrap()).output().unwrap();
+    let submitted = cluster.script("flink", &["run", &path]);
+    for ran in [file, piped, submitted] {
+        let said = format!("{}{}", String::from_utf8_lossy(&ran.stdout), String::from_utf8_lossy(&ran.stderr));
+        assert_eq!(ran.status.code(), Some(1), "{said}");
+        assert!(said.contains("Unexpected EOF while in a multi-line comment"), "{said}");
+    }
+    // As with any other error at the end: the client ran what stands before it, the JobManager nothing of the script.
+    let jobs = cluster.get("/jobs/overview")["jobs"].as_array().map(Vec::len);
+    assert_eq!(jobs, Some(2));
+}
+
 /// Before, they were syntax errors that ended the script.
 #[test]
 fn a_script_may_have_the_clients_own_words() {
