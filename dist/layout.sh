@@ -2,11 +2,11 @@
 # Lays out an installation as Flink's: layout.sh PROGRAMS HOME, PROGRAMS being the folder of the built programs.
 # What is there already and has not changed stays as it is, and programs that run are not disturbed.
 set -euo pipefail
-root=$(cd "$(dirname "$0")/.." && pwd)
+root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
 programs=$1
 home=$2
 mkdir -p "$home"/{bin,conf,lib,log,examples/data}
-home=$(cd "$home" && pwd -P)
+home=$(CDPATH='' cd -- "$home" && pwd -P)
 
 put() { # SOURCE TARGET
   cmp -s "$1" "$2" || { cp -p "$1" "$2.new" && mv "$2.new" "$2"; }

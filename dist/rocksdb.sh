@@ -11,7 +11,7 @@
 #   ROCKSDB_COMPILE=1          nothing is done here: the crate compiles RocksDB itself, for each profile and target folder
 #   ROCKSDB_LIB_DIR            nothing is done here: the crate links the library of that folder
 set -euo pipefail
-root=$(cd "$(dirname "$0")/.." && pwd)
+root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
 
 # What build.rs of this version defines, with the features that Cargo.toml names, on Linux.
 known=0.19.0+11.8.1
@@ -111,10 +111,10 @@ build_library() {
   mkdir "$build"
   trap clean_up EXIT
   trap 'exit 130' INT TERM
-  cd "$crate"
+  CDPATH='' cd -- "$crate"
   write_parts
   compile_parts
-  cd "$OLDPWD"
+  CDPATH='' cd -- "$OLDPWD"
   rm -f "$build"/*.{cc,o,log} "$folder.log"
   sync "$build/lib/librocksdb.a"
   mv -T "$build" "$folder"

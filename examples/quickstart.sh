@@ -7,7 +7,7 @@ if (($# != 1)); then
   echo "usage: quickstart.sh HOME    (the folder of an installation, which \`make -s home\` prints)" >&2
   exit 2
 fi
-cd "$1"
+CDPATH='' cd -- "$1"
 work=$(mktemp -d)
 export FLINK_CONF_DIR=$work/conf FLINK_LOG_DIR=$work/log FLINK_PID_DIR=$work/pid
 cp -r conf "$FLINK_CONF_DIR"

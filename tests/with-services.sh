@@ -8,7 +8,7 @@
 # (for tests that stop and start one) through WIESEL_S3_SERVER. Where it cannot be had, the tests that need it say so and
 # count as skipped, unless CI is set: then nothing runs.
 set -euo pipefail
-root=$(cd "$(dirname "$0")/.." && pwd)
+root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
 version=1.8.0
 services=${XDG_CACHE_HOME:-$HOME/.cache}/wiesel/services
 server=$services/versitygw-$version

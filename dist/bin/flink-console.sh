@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs a daemon in the foreground: its log goes to standard error.
 USAGE="Usage: flink-console.sh (taskexecutor|standalonesession) [args]"
-source "${BASH_SOURCE[0]%/*}/config.sh"
+script=$(readlink -f -- "${BASH_SOURCE[0]}") && source "${script%/*}/config.sh" || exit 1
 
 case ${1:-} in
   taskexecutor) BINARY=taskmanager ;;

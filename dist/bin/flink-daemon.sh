@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Starts and stops daemons and keeps their pid file: one pid a line, the last one started is stopped first.
 USAGE="Usage: flink-daemon.sh (start|stop|stop-all) (taskexecutor|standalonesession) [args]"
-source "${BASH_SOURCE[0]%/*}/config.sh"
+script=$(readlink -f -- "${BASH_SOURCE[0]}") && source "${script%/*}/config.sh" || exit 1
 
 STARTSTOP=${1:-}
 DAEMON=${2:-}
@@ -155,7 +155,7 @@ case $STARTSTOP in
     fi
     echo "Starting $DAEMON daemon on host $HOSTNAME."
     # In full: it tells later, from elsewhere too, which pid file the daemon is of.
-    UP=$(cd "$FLINK_PID_DIR" && pwd -P)/$UP_NAME.$$
+    UP=$(readlink -f -- "$FLINK_PID_DIR")/$UP_NAME.$$
     rm -f "$UP"
     WIESEL_LOG_FILE=$PREFIX.log WIESEL_UP_FILE=$UP "$FLINK_LIB_DIR/$BINARY" --configDir "$FLINK_CONF_DIR" "${@:3}" \
       >"$PREFIX.out" 2>&1 </dev/null 9<&- &

@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
 # Starts or stops a JobManager.
 USAGE="Usage: jobmanager.sh ((start|start-foreground) [host] [webui-port] [-D key=value ...])|stop|stop-all"
+BIN=$(readlink -f -- "${BASH_SOURCE[0]}") || exit 1
+BIN=${BIN%/*}
 STARTSTOP=${1:-}
 shift
 ARGS=()
@@ -14,9 +16,9 @@ if [[ $# -gt 0 && $1 != -* ]]; then
 fi
 
 case $STARTSTOP in
-  start-foreground) exec "${BASH_SOURCE[0]%/*}/flink-console.sh" standalonesession "${ARGS[@]}" "$@" ;;
-  start) exec "${BASH_SOURCE[0]%/*}/flink-daemon.sh" start standalonesession "${ARGS[@]}" "$@" ;;
-  stop | stop-all) exec "${BASH_SOURCE[0]%/*}/flink-daemon.sh" "$STARTSTOP" standalonesession ;;
+  start-foreground) exec "$BIN/flink-console.sh" standalonesession "${ARGS[@]}" "$@" ;;
+  start) exec "$BIN/flink-daemon.sh" start standalonesession "${ARGS[@]}" "$@" ;;
+  stop | stop-all) exec "$BIN/flink-daemon.sh" "$STARTSTOP" standalonesession ;;
   *)
     echo "$USAGE" >&2
     exit 1

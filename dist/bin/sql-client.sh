@@ -1,4 +1,4 @@
 #!/usr/bin/env bash
 # Runs SQL, interactively or from a file: `sql-client.sh --help`.
-source "${BASH_SOURCE[0]%/*}/config.sh"
+script=$(readlink -f -- "${BASH_SOURCE[0]}") && source "${script%/*}/config.sh" || exit 1
 exec "$FLINK_LIB_DIR/sql-client" "$@"

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Starts the JobManager here, or those of conf/masters with high availability, and the TaskManagers of conf/workers.
 # The exit status is 0 only if all of them came up.
-source "${BASH_SOURCE[0]%/*}/config.sh"
+script=$(readlink -f -- "${BASH_SOURCE[0]}") && source "${script%/*}/config.sh" || exit 1
 
 # Makes the secret that the processes share, unless there is one: who does not have it is not heard on their ports. From the
 # beginning the file is its owner's alone, and never one that somebody else has put there. A worker elsewhere reads its own

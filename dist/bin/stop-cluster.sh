@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Stops the TaskManagers of conf/workers and the JobManager, or those of conf/masters. What can be stopped is stopped; the
 # exit status is 0 only if that was all.
-source "${BASH_SOURCE[0]%/*}/config.sh"
+script=$(readlink -f -- "${BASH_SOURCE[0]}") && source "${script%/*}/config.sh" || exit 1
 
 # In a shell of its own: without the list of workers the JobManager is stopped all the same.
 (TMWorkers stop)

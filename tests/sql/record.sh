@@ -10,7 +10,7 @@
 # Results of many rows are kept as count and digest. The INSERTs of a statement set are recorded one by one, as a runner that
 # splits scripts at semicolons sees them: the answers are the same.
 set -euo pipefail
-here=$(cd "$(dirname "$0")" && pwd)
+here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
 : "${FLINK_SQL:?set FLINK_SQL to a command that runs SQL scripts on Apache Flink, see the head of this file}"
 exec python3 - "$here" "$@" <<'PY'
 import hashlib, json, os, pathlib, re, subprocess, sys, tempfile

@@ -36,6 +36,8 @@ mod rescaling;
 mod rocksdb_build;
 #[path = "e2e/savepoints.rs"]
 mod savepoints;
+#[path = "e2e/scripts.rs"]
+mod scripts;
 #[path = "e2e/session.rs"]
 mod session;
 #[path = "e2e/sql.rs"]
