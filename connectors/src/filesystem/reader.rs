@@ -114,9 +114,12 @@ impl FileReader {
         })
     }
 
-    fn start(&self, split: FileSplit) -> Result<Open> {
-        Ok(match &self.reading {
-            Reading::Records(_) => Open::Records(OpenFile::open(split)?),
+    fn start(&mut self, split: FileSplit) -> Result<Open> {
+        Ok(match &mut self.reading {
+            Reading::Records(decoder) => {
+                decoder.begin();
+                Open::Records(OpenFile::open(split)?)
+            }
             Reading::RowGroups(format, wanted) => {
                 Open::RowGroups(Box::new(OpenRowGroups::open(split, format, wanted, BATCH_ROWS)?))
             }

@@ -205,13 +205,13 @@ impl OpenFile {
         )
     }
 
-    /// An error with the file and the place.
+    /// An error with the file and the place: what the decoder counts begins where this part was opened.
     fn blame(&self, error: Error) -> Error {
         match error {
             Error::Data { class, message } => {
                 let place = match self.split.resume.map_or(self.split.start, |resume| resume.position) {
                     0 => String::new(),
-                    start => format!(" (counted from offset {start})"),
+                    start => format!(", counted from byte {start}"),
                 };
                 Error::Data { class, message: format!("file {}{place}: {message}", self.split.path) }
             }

@@ -148,6 +148,61 @@ fn a_malformed_csv_row_fails_with_file_row_and_reason() {
     fails(b"1,a\n2147483648,b\n", "(record 2): For input string: \"2147483648\"");
 }
 
+/// What is said of the first malformed record of these splits. Before the poll of that number another reader goes on from what
+/// the first had read.
+fn failure(spec: &proto::SourceSpec, splits: Vec<FileSplit>, restore_after: Option<usize>) -> String {
+    let mut reader = super::reader(spec).unwrap();
+    reader.open(&context(0, 1)).unwrap();
+    reader.add_splits(splits.iter().map(FileSplit::encode).collect()).unwrap();
+    for polls in 0..100 {
+        if restore_after == Some(polls) {
+            let left = reader.snapshot().unwrap();
+            reader = super::reader(spec).unwrap();
+            reader.open(&context(0, 1)).unwrap();
+            reader.add_splits(left).unwrap();
+        }
+        if let Err(error) = reader.poll(&mut Collected::default()) {
+            return error.to_string();
+        }
+    }
+    panic!("no record was refused")
+}
+
+/// Failed before: records were counted over all files that the reader had read, and the message named the last one.
+#[test]
+fn the_place_of_a_malformed_record_is_in_the_file_that_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    for (format, record, bad, place) in
+        [("csv", "1,a\n", "x,b\n", "(record 2)"), ("json", "{\"a\": 1, \"b\": \"a\"}\n", "{\"a\": \n", "(line 2)")]
+    {
+        let spec = source(folder.path(), &two(), &[("format", format)], &[]);
+        let whole = |path: &str| FileSplit::new(path.to_owned(), 0, u64::MAX);
+        let good = file("good", &record.repeat(3));
+        let wrong = file("wrong", &format!("{record}{bad}"));
+        let error = failure(&spec, vec![whole(&good), whole(&wrong)], None);
+        assert!(error.contains(&format!("file {wrong}: ")) && error.contains(place), "{error}");
+
+        // A part that begins within the second record: the first that is counted is the third.
+        let parts = file("parts", &format!("{}{bad}", record.repeat(3)));
+        let middle = record.len() as u64 + 2;
+        let part = FileSplit::new(parts.clone(), middle, u64::MAX);
+        let error = failure(&spec, vec![whole(&good), part], None);
+        assert!(error.contains(&format!("file {parts}, counted from byte {middle}: ")), "{error}");
+        assert!(error.contains(place), "{error}");
+
+        // A batch of it was read before the checkpoint that is restored.
+        let long = file("long", &format!("{}{bad}", record.repeat(8192 + 1)));
+        let error = failure(&spec, vec![whole(&long)], Some(1));
+        assert!(error.contains(&format!("file {long}, counted from byte {}: ", 8192 * record.len())), "{error}");
+        assert!(error.contains(place), "{error}");
+    }
+}
+
 #[test]
 fn large_plain_files_are_read_in_parts_and_every_row_once() {
     let folder = tempfile::tempdir().unwrap();

@@ -68,6 +68,9 @@ pub(crate) struct Progress {
 
 /// Bytes to rows.
 pub(crate) trait Decoder: Send {
+    /// A file or a part of one begins: what errors say of a record's place is counted from here.
+    fn begin(&mut self);
+
     /// Reads records from the buffer until there are `rows` rows or the batch is full, the buffer holds no whole one, or the next
     /// one begins at `end` or after. `last`: nothing follows the buffer.
     fn decode(&mut self, buffer: &[u8], last: bool, end: usize, rows: usize) -> TaskResult<Progress>;

@@ -14,6 +14,7 @@ pub(crate) struct CsvDecoder {
     /// The wanted columns: where they stand in a record.
     wanted: Vec<usize>,
     batch: RowBatch,
+    /// Since the file, or the part of it, began.
     records: u64,
     fields: Vec<FieldRange>,
     scratch: Vec<u8>,
@@ -70,6 +71,10 @@ impl CsvDecoder {
 }
 
 impl Decoder for CsvDecoder {
+    fn begin(&mut self) {
+        self.records = 0;
+    }
+
     fn decode(&mut self, buffer: &[u8], last: bool, end: usize, rows: usize) -> Result<Progress> {
         let mut at = 0;
         let mut steps = Steps::default();

@@ -14,6 +14,7 @@ pub(crate) struct JsonDecoder {
     fields: Fields,
     names: Vec<String>,
     batch: RowBatch,
+    /// Since the file, or the part of it, began.
     lines: u64,
     scratch: Vec<u8>,
 }
@@ -68,6 +69,10 @@ impl JsonDecoder {
 }
 
 impl Decoder for JsonDecoder {
+    fn begin(&mut self) {
+        self.lines = 0;
+    }
+
     fn decode(&mut self, buffer: &[u8], last: bool, end: usize, rows: usize) -> Result<Progress> {
         let mut at = 0;
         let mut steps = Steps::default();
