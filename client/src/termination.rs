@@ -1,5 +1,5 @@
-//! SIGTERM and SIGHUP: queries that run are cancelled, for nobody will see their rows, the terminal is left as it was found,
-//! and the process ends.
+//! SIGTERM and SIGHUP: the jobs that are tied to this client are cancelled, such as queries, for nobody will see their rows, the
+//! terminal is left as it was found, and the process ends.
 //!
 //! A thread of its own does so: the main thread may wait for keys, or stand in a write that is not read.
 use std::collections::BTreeMap;
@@ -18,11 +18,11 @@ use wiesel_common::spawn;
 use crate::rest::RestClient;
 use crate::terminal;
 
-/// How long the JobManager has to take cancellations. Queries that it does not hear of in time end with their leases.
+/// How long the JobManager has to take cancellations. Jobs that it does not hear of in time end with their leases.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// The queries of this process whose rows are wanted.
-static QUERIES: Mutex<BTreeMap<JobId, RestClient>> = Mutex::new(BTreeMap::new());
+/// The jobs that end with this process.
+static TIED: Mutex<BTreeMap<JobId, RestClient>> = Mutex::new(BTreeMap::new());
 
 /// A signal ends the process.
 static ENDING: AtomicBool = AtomicBool::new(false);
@@ -30,20 +30,20 @@ static ENDING: AtomicBool = AtomicBool::new(false);
 /// Of the thread that watches.
 static WATCH: OnceLock<Handle> = OnceLock::new();
 
-/// A query that does not outlive the process; as long as this is kept.
+/// A job that does not outlive the process; as long as this is kept. It has a lease beside, for a process that is killed.
 pub(crate) struct Tied(JobId);
 
 impl Tied {
-    /// Best before the query is submitted: it may be that the process ends in between.
-    pub fn new(client: &RestClient, query: JobId) -> Self {
-        QUERIES.lock().unwrap_or_else(PoisonError::into_inner).insert(query, client.clone());
-        Self(query)
+    /// Best before the job is submitted: it may be that the process ends in between.
+    pub fn new(client: &RestClient, job: JobId) -> Self {
+        TIED.lock().unwrap_or_else(PoisonError::into_inner).insert(job, client.clone());
+        Self(job)
     }
 }
 
 impl Drop for Tied {
     fn drop(&mut self) {
-        QUERIES.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.0);
+        TIED.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.0);
     }
 }
 
@@ -63,14 +63,13 @@ pub(crate) fn watch() -> io::Result<()> {
 
 fn wait_and_end(runtime: &Runtime, terminate: Signal, hang_up: Option<Signal>) {
     let kind = runtime.block_on(first_of(terminate, hang_up));
-    ENDING.store(true, Ordering::SeqCst);
-    runtime.block_on(cancel_queries());
+    runtime.block_on(cancel_tied());
     // Last: until then the main thread may draw.
     terminal::close();
     std::process::exit(128 + kind.as_raw_value());
 }
 
-/// Does not return if a signal ends the process, whose status is that of the signal then: that a query was cancelled the main
+/// Does not return if a signal ends the process, whose status is that of the signal then: that a job was cancelled the main
 /// thread takes for a failure.
 pub(crate) fn wait_if_ending() {
     while ENDING.load(Ordering::SeqCst) {
@@ -114,13 +113,15 @@ pub(crate) async fn coming(signal: Option<Signal>) {
     }
 }
 
-async fn cancel_queries() {
-    let queries = std::mem::take(&mut *QUERIES.lock().unwrap_or_else(PoisonError::into_inner));
+/// Cancels the jobs that are tied to this process, which a signal ends.
+pub(crate) async fn cancel_tied() {
+    ENDING.store(true, Ordering::SeqCst);
+    let jobs = std::mem::take(&mut *TIED.lock().unwrap_or_else(PoisonError::into_inner));
     let cancel = async {
-        for (query, client) in queries {
+        for (job, client) in jobs {
             // Connections of the main thread's client are served there. One that is over needs no cancellation, and nobody is
             // left to be told of another error.
-            let _ = client.anew().cancel(query).await;
+            let _ = client.anew().cancel(job).await;
         }
     };
     let _ = tokio::time::timeout(PATIENCE, cancel).await;

@@ -19,6 +19,7 @@ use wiesel_sql::session::goes_with_jobs;
 
 use crate::input;
 use crate::rest::RestClient;
+use crate::termination;
 
 mod cancel;
 mod checkpoint;
@@ -244,7 +245,9 @@ pub fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    match runtime.block_on(act(arguments.action)) {
+    let outcome = runtime.block_on(act(arguments.action));
+    termination::wait_if_ending();
+    match outcome {
         Ok(code) => code,
         Err(error) => {
             eprintln!("{error:#}");

@@ -16,6 +16,7 @@ use super::{Cluster, Failure, read_script, remove_script, script_name};
 use crate::lease::Lease;
 use crate::progress::{told_of, watched};
 use crate::rest::{JobEnd, RestClient};
+use crate::termination::Tied;
 
 /// Between two questions after a job; it doubles.
 const FIRST_PAUSE: Duration = Duration::from_millis(5);
@@ -49,7 +50,8 @@ pub(super) struct Run {
     /// What only Python programs have, under all its names.
     #[arg(long = "python", aliases = options::PYTHON, hide = true, value_parser = options::no_python)]
     python: Option<String>,
-    /// The JobManager cancels the jobs when it has heard nothing of this client for `client.heartbeat.timeout`; not with -d.
+    /// The jobs end with this client: SIGINT, SIGTERM and SIGHUP cancel them, and the JobManager does when it has heard nothing of
+    /// the client for `client.heartbeat.timeout`; not with -d.
     #[arg(long = "shutdownOnAttachedExit", visible_alias = "sae")]
     shutdown_on_attached_exit: bool,
     /// The SQL script.
@@ -70,9 +72,10 @@ impl Run {
         // A job is tied to its client only while that waits for it and says so, whatever the cluster's configuration says.
         let lease = Lease::of_job(&configuration, !self.detached)?;
         properties.extend(Lease::terms(lease.as_ref()).into_iter().map(|(key, value)| (key.to_owned(), json!(value))));
-        let jobs = self.submit(&client, script, &configuration, properties).await?;
+        let jobs = self.submit(&client, script, &configuration, properties, lease.is_some()).await?;
         // From the beginning: a job may take long to start, and others wait for their turn.
         let _heartbeats: Vec<_> = jobs.iter().filter_map(|job| Some(lease?.keep(&client, *job))).collect();
+        let _tied: Vec<_> = jobs.iter().filter(|_| lease.is_some()).map(|job| Tied::new(&client, *job)).collect();
         let mut ends_well = true;
         let mut started = Vec::with_capacity(jobs.len());
         for job in jobs {
@@ -95,13 +98,14 @@ impl Run {
 }
 
 impl Run {
-    /// Uploads the script and has its jobs submitted.
+    /// Uploads the script and has its jobs submitted. `tied`: they do not outlive this process.
     async fn submit(
         &self,
         client: &RestClient,
         script: String,
         configuration: &Configuration,
         properties: Map<String, Value>,
+        tied: bool,
     ) -> Result<Vec<JobId>, Failure> {
         let jobs = ScriptJobs::of(&script)?;
         let (job, wait) = (jobs.only_id(), jobs.wait_for_each_other(client, configuration).await?);
@@ -111,6 +115,7 @@ impl Run {
         let what = format!("{} to plan the script{what}", client.address());
         submission::watch()?;
         let unanswered = Unanswered::new(job);
+        let _tied = job.filter(|_| tied).map(|job| Tied::new(client, job));
         let submitted = told_of(&what, client.run(&artifact, body, job, wait)).await;
         drop(unanswered);
         remove_script(client, &artifact, &submitted).await;

@@ -1,5 +1,5 @@
 //! A script that was submitted and has no answer yet: which jobs it has, what may have become of them, and what a signal that
-//! ends the client says of that.
+//! ends the client says of that. It cancels the jobs that are tied to the client.
 use std::io;
 use std::sync::{Mutex, PoisonError};
 
@@ -13,7 +13,7 @@ use wiesel_sql::{on_deep_stack, parser};
 
 use super::Failure;
 use crate::rest::{RestClient, perhaps_run};
-use crate::termination::{coming, heeded};
+use crate::termination::{cancel_tied, coming, heeded};
 
 /// What is said if a signal ends the process now.
 static PERHAPS: Mutex<Option<String>> = Mutex::new(None);
@@ -89,21 +89,24 @@ impl Drop for Unanswered {
     }
 }
 
-/// From now on SIGINT and SIGTERM end the process as they do by themselves, but not before it is said what may have been
-/// submitted. A thread of its own does so: the main thread may stand in a write that is not read.
+/// From now on SIGINT, SIGTERM and SIGHUP end the process as they do by themselves, but not before the jobs that are tied to it
+/// are cancelled and it is said what may have been submitted. A thread of its own does so: the main thread may stand in a write
+/// that is not read.
 pub(super) fn watch() -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let (interrupt, terminate) = {
+    let (interrupt, terminate, hang_up) = {
         let _entered = runtime.enter();
-        (heeded(SignalKind::interrupt())?, heeded(SignalKind::terminate())?)
+        (heeded(SignalKind::interrupt())?, heeded(SignalKind::terminate())?, heeded(SignalKind::hangup())?)
     };
     let watch = move || {
         let kind = runtime.block_on(async {
             tokio::select! {
                 () = coming(interrupt) => SignalKind::interrupt(),
                 () = coming(terminate) => SignalKind::terminate(),
+                () = coming(hang_up) => SignalKind::hangup(),
             }
         });
+        runtime.block_on(cancel_tied());
         if let Some(perhaps) = PERHAPS.lock().unwrap_or_else(PoisonError::into_inner).take() {
             eprintln!("{perhaps}");
         }

@@ -22,6 +22,7 @@ use crate::cli::{Failure, end_before_start, end_of, lost_sight_of, wait_for_save
 use crate::lease::Lease;
 use crate::progress::{CTRL_C_CANCELS, watched};
 use crate::rest::{JobEnd, RestClient};
+use crate::termination::Tied;
 
 /// A session and the cluster its jobs go to.
 pub(super) struct Executor {
@@ -91,6 +92,7 @@ impl Executor {
         let terms = Lease::terms(lease.as_ref()).into_iter().map(|(key, value)| (key.to_owned(), value));
         insert.graph.configuration.extend(terms);
         let mut interrupts = Interrupts::of_statement()?;
+        let _tied = lease.map(|_| Tied::new(&self.client, job));
         self.client.submit(&insert.graph).await?;
         let _heartbeats = lease.map(|lease| lease.keep(&self.client, job));
         if let Some(end) = self.until(job, &mut interrupts, end_before_start(&self.client, job)).await? {

@@ -136,6 +136,42 @@ fn a_job_of_sae_ends_with_its_client() {
     wait_for_canceled(&cluster, 1);
 }
 
+/// Failed before: it went on until its client had not been heard of for three minutes. Flink's client cancels it at once.
+#[test]
+fn a_job_of_sae_is_cancelled_by_the_signal_that_ends_its_client() {
+    let cluster = Cluster::builder().slots(4).set("parallelism.default", "1").start();
+    let mut canceled = 0;
+    for signal in [Signal::TERM, Signal::INT, Signal::HUP] {
+        if ignored(signal) {
+            continue;
+        }
+        let mut client = cluster.spawn_run(&sql::endless_shuffle(100), &["-sae"]);
+        let mut output = BufReader::new(client.stdout.take().expect("stdout is piped"));
+        let mut line = String::new();
+        output.read_line(&mut line).expect("the client's output can be read");
+        assert!(line.contains("Job has been submitted"), "{line}");
+        process::signal(client.id(), signal);
+        assert_eq!(ended(&mut client), None, "{signal:?} ends it");
+        canceled += 1;
+        wait_for_canceled(&cluster, canceled);
+    }
+
+    // The SQL client has the same key, for a job that it waits for.
+    let keys = "SET 'table.dml-sync' = 'true';\nSET 'execution.shutdown-on-attached-exit' = 'true';\n";
+    let script = cluster.file("waits.sql", &format!("{keys}{}", sql::endless_shuffle(100)));
+    let mut command = cluster.command("bin/sql-client.sh");
+    let mut client = command.arg("-f").arg(script).stdout(Stdio::piped()).spawn().unwrap();
+    let mut output = BufReader::new(client.stdout.take().expect("stdout is piped"));
+    let mut line = String::new();
+    while !line.contains("in sync mode") {
+        line.clear();
+        assert!(output.read_line(&mut line).expect("the client's output can be read") > 0, "the client has ended");
+    }
+    process::signal(client.id(), Signal::TERM);
+    assert_eq!(ended(&mut client), Some(143));
+    wait_for_canceled(&cluster, canceled + 1);
+}
+
 /// Before, they said that the job had been submitted, with status 0.
 #[test]
 fn a_job_that_fails_while_it_starts_was_not_submitted() {
