@@ -33,8 +33,9 @@ impl Info {
         let waits = format!("{} to plan the script", client.address());
         let plan = told_of(&waits, client.plan(&artifact, &body)).await;
         remove_script(&client, &artifact, &plan).await;
+        let plan = serde_json::to_string_pretty(&plan?)?;
         println!("----------------------- Execution Plan -----------------------");
-        println!("{}", serde_json::to_string_pretty(&plan?)?);
+        println!("{plan}");
         println!("--------------------------------------------------------------");
         Ok(ExitCode::SUCCESS)
     }

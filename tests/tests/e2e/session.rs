@@ -71,6 +71,19 @@ fn the_command_line_runs_lists_and_cancels() {
     assert_eq!(unknown.status.code(), Some(1), "{unknown:?}");
 }
 
+/// Before, the first line of a plan stood on standard output, and what followed it were errors.
+#[test]
+fn info_shows_a_plan_or_nothing() {
+    let cluster = Cluster::builder().start();
+    let info = |text: &str| cluster.script("flink", &["info", &cluster.file("x.sql", text).to_string_lossy()]);
+    let shown = info(&sql::trivial());
+    let text = String::from_utf8_lossy(&shown.stdout);
+    assert!(shown.status.success() && text.contains("- Execution Plan -") && text.contains("\"nodes\""), "{shown:?}");
+    let refused = info("INSERT INTO nowhere SELECT 1;");
+    assert_eq!((refused.status.code(), refused.stdout.as_slice()), (Some(1), &b""[..]), "{refused:?}");
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("nowhere"), "{refused:?}");
+}
+
 #[test]
 fn a_task_manager_that_starts_first_waits_for_the_job_manager() {
     let cluster = Cluster::builder().prepare();
