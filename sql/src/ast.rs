@@ -187,6 +187,8 @@ pub enum Show {
     Databases(ShowFilter),
     /// Functions.
     Functions(ShowFilter),
+    /// Functions that users have made.
+    UserFunctions(ShowFilter),
     /// The current catalog.
     CurrentCatalog,
     /// The current database.

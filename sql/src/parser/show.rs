@@ -28,7 +28,9 @@ pub(super) fn parse_show(parser: &mut Parser) -> Result<Show, ParserError> {
         let table = parser.parse_object_name(false)?;
         return Ok(Show::Columns(table, parse_filter(parser)?));
     }
-    accept(parser, "USER");
+    if accept_all(parser, &["USER", "FUNCTIONS"]) {
+        return Ok(Show::UserFunctions(parse_filter(parser)?));
+    }
     let lists: [(&str, fn(ShowFilter) -> Show); 5] = [
         ("TABLES", Show::Tables),
         ("VIEWS", Show::Views),
@@ -51,7 +53,7 @@ pub(super) fn parse_show(parser: &mut Parser) -> Result<Show, ParserError> {
     let words = ["CATALOGS", "COLUMNS", "CREATE", "CURRENT", "DATABASES", "FUNCTIONS", "JOBS", "TABLES", "VIEWS"];
     expected_word(
         parser,
-        "TABLES, VIEWS, COLUMNS, CATALOGS, DATABASES, FUNCTIONS, JOBS, CREATE TABLE, CREATE VIEW, CURRENT CATALOG or CURRENT DATABASE",
+        "TABLES, VIEWS, COLUMNS, CATALOGS, DATABASES, [USER] FUNCTIONS, JOBS, CREATE TABLE, CREATE VIEW, CURRENT CATALOG or CURRENT DATABASE",
         &words,
     )
 }

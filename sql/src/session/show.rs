@@ -34,6 +34,8 @@ impl Session {
                 // A function may be called in any case, and so is it looked for.
                 Ok(list("function name", names, &ShowFilter { case_insensitive: true, ..filter.clone() }))
             }
+            // There is no way to make one.
+            Show::UserFunctions(filter) => Ok(list("function name", Vec::new(), filter)),
             Show::CurrentCatalog => Ok(one("current catalog name", self.catalog.current_catalog())),
             Show::CurrentDatabase => Ok(one("current database name", self.catalog.current_database())),
             Show::CreateTable(name) => match self.object(name)? {

@@ -218,6 +218,10 @@ fn names_are_listed() {
         let like = format!("SHOW FUNCTIONS LIKE '{pattern}'");
         assert_eq!(names(&mut session, &like), ["TO_TIMESTAMP", "TO_TIMESTAMP_LTZ"]);
     }
+    // Before, USER was passed over, wherever it stood.
+    assert_eq!(names(&mut session, "SHOW USER FUNCTIONS"), [""; 0]);
+    assert_eq!(names(&mut session, "SHOW USER FUNCTIONS LIKE 'to_%'"), [""; 0]);
+    assert!(fails(&mut session, "SHOW USER TABLES").contains("Encountered \"USER\" at line 1, column 6."));
     assert_eq!(names(&mut session, "SHOW CATALOGS"), ["default_catalog"]);
     assert_eq!(names(&mut session, "SHOW CURRENT DATABASE"), ["default_database"]);
     assert_eq!(fails(&mut session, "SHOW TABLES FROM nope"), "Database 'default_catalog'.'nope' doesn't exist.");
