@@ -15,7 +15,7 @@ use wiesel_common::text::suggestion;
 use wiesel_operators::expression::Zone;
 use wiesel_sql::ast::{LocatedStatement, Statement};
 use wiesel_sql::parser::{self, StatementText};
-use wiesel_sql::session::goes_with_jobs;
+use wiesel_sql::session::{goes_with_jobs, is_of_processes};
 
 use crate::input;
 use crate::rest::RestClient;
@@ -108,17 +108,16 @@ struct Cluster {
 pub(crate) type Failure = anyhow::Error;
 
 impl Cluster {
+    /// The configuration, with a word on what in it is doubtful.
     fn configuration(&self) -> Result<Configuration, Failure> {
-        let properties = self.properties()?;
-        // What the file has for the processes and for jobs is nothing to be told of with each call.
-        warn_of(&properties.iter().cloned().collect::<Configuration>().key_problems());
-        load_configuration(properties)
+        let configuration = load_configuration(self.properties()?)?;
+        warn_of(&configuration.key_problems());
+        Ok(configuration)
     }
 
     /// The configuration of an action that makes jobs of a script, with a word on what in either is doubtful.
     fn configuration_for(&self, script: &str) -> Result<Configuration, Failure> {
-        let configuration = load_configuration(self.properties()?)?;
-        warn_of(&configuration.key_problems());
+        let configuration = self.configuration()?;
         warn_of(&problems_of_settings(script));
         Ok(configuration)
     }
@@ -201,7 +200,20 @@ fn problems_of_settings(script: &str) -> Vec<KeyProblem> {
         Ok(LocatedStatement { statement: Statement::Reset(Some(key)), .. }) => Some((key, String::new())),
         _ => None,
     });
-    settings.collect::<Configuration>().key_problems()
+    problems_where_set(&settings.collect())
+}
+
+/// What is doubtful about keys that are SET, where those of processes change nothing.
+pub(crate) fn problems_where_set(settings: &Configuration) -> Vec<KeyProblem> {
+    let mut problems = settings.key_problems();
+    for (key, value) in settings.iter().filter(|(key, _)| is_of_processes(key)) {
+        let alone: Configuration = [(key.to_owned(), value.to_owned())].into_iter().collect();
+        // Of one that changes nothing anywhere, that is said.
+        if alone.key_problems().is_empty() {
+            problems.push(KeyProblem::OfProcesses(key.to_owned()));
+        }
+    }
+    problems
 }
 
 fn read_script(path: &Path) -> Result<String, Failure> {

@@ -2,6 +2,8 @@
 use wiesel_common::config::{ConfigError, ConfigOption, Configuration, KeyProblem};
 use wiesel_sql::ast::Statement;
 
+use crate::cli::problems_where_set;
+
 wiesel_common::config_enum! {
     /// How a result is shown.
     pub(super) enum ResultMode {
@@ -34,7 +36,7 @@ pub(super) fn setting(statement: &Statement) -> Option<Configuration> {
 pub(super) fn check(setting: &Configuration) -> Result<Vec<KeyProblem>, ConfigError> {
     setting.get(&RESULT_MODE)?;
     setting.get(&MAX_COLUMN_WIDTH)?;
-    Ok(setting.key_problems())
+    Ok(problems_where_set(setting))
 }
 
 /// What is doubtful about the key of a RESET that changes nothing.
@@ -86,6 +88,11 @@ mod tests {
             ("foo.bar", "unknown configuration key 'foo.bar'"),
             ("table.exec.mini-batch.enabled", "has no effect"),
             ("sql-client.display.max-column-width", "use 'table.display.max-column-width'"),
+            // Failed before: nothing was said of these.
+            ("rest.port", "'rest.port' has no effect once the processes run"),
+            ("taskmanager.numberOfTaskSlots", "has no effect once the processes run"),
+            ("jobmanager.memory.process.size", "has no effect once the processes run"),
+            ("taskmanager.numberOfTaskSlot", "did you mean 'taskmanager.numberOfTaskSlots'?"),
         ] {
             let said = checked(&format!("SET '{key}' = '1'")).unwrap().unwrap();
             assert!(said.len() == 1 && said[0].contains(words), "{said:?}");

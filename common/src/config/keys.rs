@@ -107,6 +107,8 @@ pub enum KeyProblem {
     JvmOnly(String),
     /// Flink's, and without effect here; perhaps the second was meant.
     NoEffect(String, Option<&'static str>),
+    /// It is read when a process starts, and was set later.
+    OfProcesses(String),
 }
 
 impl KeyProblem {
@@ -125,6 +127,14 @@ impl fmt::Display for KeyProblem {
                 (format!("the configuration key '{}' has no effect: Wiesel does not implement it", quote(key)), near)
             }
             Self::Deprecated(key, now) => (format!("the configuration key '{key}' is deprecated: use '{now}'"), &None),
+            Self::OfProcesses(key) => (
+                format!(
+                    "the configuration key '{}' has no effect once the processes run: it belongs into conf/config.yaml, or -D of \
+                     the command that starts one",
+                    quote(key)
+                ),
+                &None,
+            ),
             Self::JvmOnly(key) => {
                 let key = quote(key);
                 (format!("the configuration key '{key}' is ignored: it concerns Java virtual machines only"), &None)

@@ -30,7 +30,7 @@ mod show;
 #[cfg(test)]
 mod tests;
 
-pub use settings::goes_with_jobs;
+pub use settings::{goes_with_jobs, is_of_processes};
 
 /// What a session is told with each statement.
 #[derive(Clone, Debug, Default)]

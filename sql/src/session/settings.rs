@@ -43,6 +43,26 @@ const OF_PROCESSES: [&str; 24] = [
 /// What opens a store or a cluster: each process has its own, and a job's configuration can be read by whoever asks for it.
 const OF_CREDENTIALS: [&str; 5] = ["fs.s3a.", "presto.s3.", "s3.", "s3a.", "security."];
 
+/// Keys that begin like those of processes, and that are read for each job or by its client.
+const OF_JOBS_TOO: [&str; 9] = [
+    "client.heartbeat.",
+    "fs.default-scheme",
+    "io.tmp.dirs",
+    "jobmanager.execution.failover-strategy",
+    "jobmanager.web.checkpoints.history",
+    "sql-client.",
+    "taskmanager.tmp.dirs",
+    "web.checkpoints.history",
+    "web.exception-history-size",
+];
+
+/// Whether a key changes nothing where it is SET, because processes alone read it, when they start.
+pub fn is_of_processes(key: &str) -> bool {
+    let begins = |prefixes: &[&str]| prefixes.iter().any(|prefix| key.starts_with(prefix));
+    let of_process = begins(&OF_PROCESSES) || begins(&["task.cancellation.", "taskmanager."]);
+    begins(&OF_CREDENTIALS) || (of_process && !begins(&OF_JOBS_TOO))
+}
+
 /// Whether a key of a client's configuration goes with the jobs that it submits. `was_set`: for this very session or run,
 /// by SET or on the command line, so that the user means the job.
 pub fn goes_with_jobs(key: &str, was_set: bool) -> bool {

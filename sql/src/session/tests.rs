@@ -442,6 +442,38 @@ fn bad_values_are_refused_where_they_are_set() {
         .unwrap();
 }
 
+#[test]
+fn a_key_of_processes_is_told_from_one_of_jobs() {
+    for key in [
+        "heartbeat.interval",
+        "jobmanager.memory.process.size",
+        "rest.port",
+        "s3.endpoint",
+        "task.cancellation.timeout",
+        "taskmanager.memory.managed.size",
+        "taskmanager.network.compression.codec",
+        "taskmanager.numberOfTaskSlots",
+        "web.upload.dir",
+    ] {
+        assert!(is_of_processes(key), "{key}");
+    }
+    for key in [
+        "client.heartbeat.timeout",
+        "execution.checkpointing.interval",
+        "io.tmp.dirs",
+        "jobmanager.execution.failover-strategy",
+        "parallelism.default",
+        "restart-strategy.type",
+        "slot.request.timeout",
+        "sql-client.execution.result-mode",
+        "state.backend.type",
+        "table.exec.state.ttl",
+        "web.exception-history-size",
+    ] {
+        assert!(!is_of_processes(key), "{key}");
+    }
+}
+
 /// `s3.*` went along with every job, the keys to the store among them.
 #[test]
 fn a_job_takes_along_what_concerns_jobs_and_no_secret() {

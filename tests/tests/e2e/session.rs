@@ -312,6 +312,21 @@ fn the_sql_client_takes_flinks_options() {
     assert!(!jar.status.success() && String::from_utf8_lossy(&jar.stderr).contains("no Java"), "{jar:?}");
 }
 
+/// Failed before: of what is in the file only `flink run` and `flink info` said so.
+#[test]
+fn every_action_tells_of_a_key_that_is_misspelt_in_the_file() {
+    let cluster = Cluster::builder().set("rest.prot", "1").prepare();
+    let id = "0".repeat(32);
+    let actions: [&[&str]; 5] =
+        [&["list"], &["cancel", &id], &["stop", &id], &["savepoint", &id], &["checkpoint", &id]];
+    for arguments in actions {
+        let output = cluster.script("flink", arguments);
+        let said = String::from_utf8_lossy(&output.stderr);
+        let told = said.matches("[WARNING] unknown configuration key 'rest.prot'").count();
+        assert!(told == 1 && said.contains("did you mean 'rest.port'?"), "{arguments:?}: {said}");
+    }
+}
+
 /// Before, of the client's configuration only `-D` counted: parallelism 1 and no checkpoints, without a word. And nothing was
 /// said anywhere of a key that is misspelt.
 #[test]
