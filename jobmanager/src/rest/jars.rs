@@ -197,7 +197,7 @@ pub(super) async fn remove(State(state): Rest, Path(id): Path<String>) -> Answer
     answer(json!({}))
 }
 
-/// What a client may say with `run` and `plan`; keys that only a Java program has use for are taken and ignored.
+/// What a client may say with `run` and `plan`.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct RunRequest {
@@ -211,10 +211,15 @@ struct RunRequest {
     restore_mode: Option<String>,
     /// The client's time zone, which is the session's where neither the script nor a configuration has one.
     client_time_zone: Option<String>,
+    /// What only a Java program has use for.
+    entry_class: Option<String>,
+    program_args: Option<String>,
+    program_args_list: Option<Vec<String>>,
 }
 
 impl RunRequest {
-    fn of(query: &HashMap<String, String>, body: &[u8]) -> Result<Self, RestError> {
+    /// `id`: of the artifact that is asked for.
+    fn of(id: &str, query: &HashMap<String, String>, body: &[u8]) -> Result<Self, RestError> {
         let mut request = if body.iter().all(u8::is_ascii_whitespace) {
             Self::default()
         } else {
@@ -236,7 +241,32 @@ impl RunRequest {
         if let Some(text) = query.get("claimMode").or_else(|| query.get("restoreMode")) {
             request.claim_mode = Some(text.clone());
         }
+        request.refuse_what_programs_have(name_of(id), query)?;
         Ok(request)
+    }
+
+    /// Refuses an entry class and arguments, as the command line does. Clients send them empty, and as the entry class what `/jars`
+    /// calls the script's entry.
+    fn refuse_what_programs_have(&self, script: &str, query: &HashMap<String, String>) -> Result<(), RestError> {
+        let asked = |key: &'static str| (key, query.get(key).map_or("", String::as_str));
+        let list = self.program_args_list.as_ref().map(|list| list.join(" ")).unwrap_or_default();
+        let entries = [asked("entry-class"), ("entryClass", self.entry_class.as_deref().unwrap_or_default())];
+        let arguments = [
+            asked("program-args"),
+            asked("programArg"),
+            ("programArgs", self.program_args.as_deref().unwrap_or_default()),
+            ("programArgsList", list.as_str()),
+        ];
+        let mut given = entries.into_iter().filter(|(_, value)| *value != script).chain(arguments);
+        match given.find(|(_, value)| !value.trim().is_empty()) {
+            None => Ok(()),
+            Some((key, value)) => Err(RestError::bad_request(format!(
+                "'{key}' ({}) is not supported: {} is a SQL script, which has no entry class and no arguments. Leave it out; SET \
+                 in the script, or flinkConfiguration, says how its jobs run.",
+                quote(value),
+                quote(script)
+            ))),
+        }
     }
 
     fn job_id(&self) -> Result<Option<JobId>, RestError> {
@@ -267,6 +297,11 @@ impl RunRequest {
     }
 }
 
+/// The name of an artifact's script.
+fn name_of(id: &str) -> &str {
+    id.split_once('_').map_or(id, |(_, name)| name)
+}
+
 /// A job of a script.
 struct PlannedJob {
     graph: proto::JobGraph,
@@ -293,8 +328,7 @@ async fn planned(
         };
         let path = find(&folder, &id).ok_or_else(missing)?;
         let text = load(&path, &id)?;
-        let name = id.split_once('_').map_or(id.as_str(), |(_, name)| name).to_owned();
-        plan_script(&name, &text, Session::in_zone(configuration, default_zone))
+        plan_script(name_of(&id), &text, Session::in_zone(configuration, default_zone))
     });
     let mut jobs = planned.await?;
     for job in &mut jobs {
@@ -412,7 +446,7 @@ pub(super) async fn plan_post(
     body: TriggerBody,
 ) -> Answer {
     enabled(&state)?;
-    let request = RunRequest::of(&query, &content(body)?)?;
+    let request = RunRequest::of(&id, &query, &content(body)?)?;
     let jobs = planned(&state, peer, id, &request).await?;
     let plans: Vec<Value> = jobs
         .iter()
@@ -430,7 +464,7 @@ pub(super) async fn run(
     body: TriggerBody,
 ) -> Answer {
     enabled(&state)?;
-    let request = RunRequest::of(&query, &content(body)?)?;
+    let request = RunRequest::of(&id, &query, &content(body)?)?;
     let jobs = planned(&state, peer, id, &request).await?;
     let count = jobs.len();
     let mut ids = Vec::with_capacity(count);
@@ -562,17 +596,42 @@ mod tests {
     fn keys_come_from_query_and_body() {
         let query = HashMap::from([("parallelism".to_owned(), "3".to_owned())]);
         let body = br#"{"parallelism": null, "programArgs": null, "flinkConfiguration": {"a": "b", "n": 1}}"#;
-        let overrides = RunRequest::of(&query, body).unwrap().overrides();
+        let overrides = RunRequest::of("0_a.sql", &query, body).unwrap().overrides();
         let expected = [("a", "b"), ("n", "1"), ("parallelism.default", "3")];
         assert!(overrides.iter().map(|(key, value)| (key.as_str(), value.as_str())).eq(expected));
-        assert!(RunRequest::of(&HashMap::new(), b"[").is_err());
-        assert!(RunRequest::of(&HashMap::from([("parallelism".into(), "x".into())]), b"").is_err());
+        assert!(RunRequest::of("0_a.sql", &HashMap::new(), b"[").is_err());
+        assert!(RunRequest::of("0_a.sql", &HashMap::from([("parallelism".into(), "x".into())]), b"").is_err());
+    }
+
+    /// Before, they were taken and had no effect. The command line refuses them.
+    #[test]
+    fn an_entry_class_and_arguments_are_refused_unless_they_are_empty() {
+        let asked = |query: &[(&str, &str)], body: &str| {
+            let query = query.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+            RunRequest::of("0_a.sql", &query, body.as_bytes()).map(|_| ()).map_err(|error| format!("{error:?}"))
+        };
+        for key in ["entry-class", "program-args", "programArg"] {
+            let refused = asked(&[(key, "org.Main")], "").unwrap_err();
+            assert!(
+                refused.contains(&format!("'{key}' (org.Main) is not supported: a.sql is a SQL script")),
+                "{refused}"
+            );
+            assert_eq!(asked(&[(key, "")], "{}"), Ok(()));
+        }
+        for (key, value) in [("entryClass", "\"x\""), ("programArgs", "\"x\""), ("programArgsList", "[\"\", \"x\"]")] {
+            let refused = asked(&[], &format!("{{\"{key}\": {value}}}")).unwrap_err();
+            assert!(refused.contains(&format!("'{key}' (")), "{refused}");
+            assert_eq!(asked(&[], &format!("{{\"{key}\": null}}")), Ok(()));
+        }
+        assert_eq!(asked(&[], r#"{"entryClass": "", "programArgs": " ", "programArgsList": []}"#), Ok(()));
+        // The dashboard fills in what the list of artifacts has.
+        assert_eq!(asked(&[("entry-class", "a.sql")], r#"{"entryClass": "a.sql"}"#), Ok(()));
     }
 
     /// Before, a script was planned in the JobManager's time zone, whoever had it run.
     #[test]
     fn a_script_is_planned_in_the_time_zone_of_its_client() {
-        let zone = |body: &str| RunRequest::of(&HashMap::new(), body.as_bytes()).unwrap().default_zone();
+        let zone = |body: &str| RunRequest::of("0_a.sql", &HashMap::new(), body.as_bytes()).unwrap().default_zone();
         let tokyo = Zone::parse("Asia/Tokyo").unwrap();
         assert_eq!(zone(r#"{"clientTimeZone": "Asia/Tokyo"}"#).unwrap(), tokyo);
         assert_eq!(zone("{}").unwrap(), Zone::of_process());
