@@ -4,14 +4,15 @@ use std::sync::Arc;
 use sqlparser::ast::{
     Expr, FunctionArg, FunctionArgExpr, Ident, ObjectName, TableAlias, TableFactor, TableFunctionArgs, TableWithJoins,
 };
+use wiesel_common::quote::{MAX_REASON, bounded};
 use wiesel_operators::expression::Expression;
 use wiesel_operators::types::RowField;
 
-use super::places::{place_of_names, start_of};
+use super::places::{place_of_name, place_of_names, start_of};
 use super::query::{QueryAnalyzer, renamed};
 use super::scope::Scope;
 use super::view_text::{Named, Names};
-use super::{CatalogObject, project, suggestion};
+use super::{CatalogObject, ResolvedView, project, suggestion};
 use crate::catalog::{DEFAULT_CATALOG, DEFAULT_DATABASE, ResolvedColumnKind, ResolvedTable};
 use crate::error::{Error, Result};
 use crate::parser::{options_of_hint, reserved};
@@ -91,6 +92,7 @@ impl QueryAnalyzer<'_> {
             Some(CatalogObject::View(view)) => {
                 let Some(name) = parts.last() else { return Err(self.not_found(parts)) };
                 let mut rel = self.view(&view, name)?;
+                refuse_other_columns(&view, &rel.fields, name)?;
                 let names = view.columns.iter().map(|column| column.name.clone());
                 rel.fields.iter_mut().zip(names).for_each(|(field, name)| field.name = name);
                 Ok(rel)
@@ -123,6 +125,25 @@ impl QueryAnalyzer<'_> {
         let near = suggestion(missing, names.iter().map(String::as_str));
         Error::validation(format!("Object '{missing}' not found{within}{near}"), place_of_names(parts))
     }
+}
+
+/// Refuses a view whose query has other columns than when it was created: a `*` or a name in it means another table or view by now,
+/// and the view's own names would be given to columns that they do not belong to.
+fn refuse_other_columns(view: &ResolvedView, fields: &[RowField], name: &Ident) -> Result<()> {
+    if view.selected.iter().eq(fields.iter().map(|field| &field.name)) {
+        return Ok(());
+    }
+    let listed = |names: &[&str]| bounded(&names.join(", "), MAX_REASON).into_owned();
+    let then: Vec<&str> = view.selected.iter().map(String::as_str).collect();
+    let now: Vec<&str> = fields.iter().map(|field| field.name.as_str()).collect();
+    let message = format!(
+        "The query of the view '{}' had the columns [{}] when it was created and has [{}] now: what it reads was replaced. Create \
+         the view again, or drop what hides the table or view that it read",
+        view.identifier,
+        listed(&then),
+        listed(&now)
+    );
+    Err(Error::validation(message, place_of_name(name)))
 }
 
 fn parts_of(name: &ObjectName) -> Vec<Ident> {

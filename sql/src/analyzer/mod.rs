@@ -67,7 +67,9 @@ pub struct ResolvedView {
     pub identifier: ObjectIdentifier,
     /// Its query, which each use analyses again.
     pub query: Box<Query>,
-    /// Its columns as they were when it was created: their names replace the query's.
+    /// What the query called its columns when it was created.
+    pub selected: Vec<String>,
+    /// Its columns as they were then: their names replace the query's.
     pub columns: Vec<RowField>,
     /// `COMMENT`.
     pub comment: Option<String>,

@@ -2,7 +2,7 @@
 //!
 //! [`Catalog`] holds what a session created; `table` resolves `CREATE TABLE` into a [`ResolvedTable`], `like` takes parts of
 //! another, `text` gives it back as SQL.
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use wiesel_operators::expression::Expression;
@@ -100,18 +100,15 @@ pub fn fields_of(object: &CatalogObject) -> Vec<RowField> {
     }
 }
 
-/// The tables and views of a session, kept in memory.
+type Objects = BTreeMap<ObjectIdentifier, CatalogObject>;
+
+/// The tables and views of a session, kept in memory. A name may have two: the temporary one hides the permanent one.
 #[derive(Clone, Debug)]
 pub struct Catalog {
     current_catalog: String,
     current_database: String,
-    objects: BTreeMap<ObjectIdentifier, Entry>,
-}
-
-#[derive(Clone, Debug)]
-struct Entry {
-    object: CatalogObject,
-    temporary: bool,
+    permanent: Objects,
+    temporary: Objects,
 }
 
 impl Default for Catalog {
@@ -119,7 +116,8 @@ impl Default for Catalog {
         Self {
             current_catalog: DEFAULT_CATALOG.into(),
             current_database: DEFAULT_DATABASE.into(),
-            objects: BTreeMap::new(),
+            permanent: Objects::new(),
+            temporary: Objects::new(),
         }
     }
 }
@@ -183,7 +181,12 @@ impl Catalog {
 
     /// What a full name stands for.
     pub fn get(&self, identifier: &ObjectIdentifier) -> Option<CatalogObject> {
-        self.objects.get(identifier).map(|entry| entry.object.clone())
+        self.get_among(true, identifier).or_else(|| self.get_among(false, identifier)).cloned()
+    }
+
+    /// The temporary object of a full name, or the permanent one.
+    pub fn get_among(&self, temporary: bool, identifier: &ObjectIdentifier) -> Option<&CatalogObject> {
+        if temporary { self.temporary.get(identifier) } else { self.permanent.get(identifier) }
     }
 
     /// The objects of the current database, in order of their names.
@@ -191,27 +194,46 @@ impl Catalog {
         self.list(&self.current_catalog, &self.current_database).into_iter().map(|(name, _)| name).collect()
     }
 
-    /// The objects of a database, in order of their names.
+    /// What the names of a database stand for, in order of the names.
     pub fn list(&self, catalog: &str, database: &str) -> Vec<(String, CatalogObject)> {
-        let of_database = |id: &&ObjectIdentifier| id.catalog == catalog && id.database == database;
-        let matching = self.objects.iter().filter(|(id, _)| of_database(id));
-        matching.map(|(id, entry)| (id.object.clone(), entry.object.clone())).collect()
+        let mut visible: BTreeMap<&str, &CatalogObject> = of_database(&self.permanent, catalog, database).collect();
+        visible.extend(of_database(&self.temporary, catalog, database));
+        visible.into_iter().map(|(name, object)| (name.to_owned(), object.clone())).collect()
     }
 
-    /// Whether an object was made with `TEMPORARY`.
+    /// The names of a database's objects of a kind, hidden ones too, each once and in order.
+    pub fn names_of(&self, catalog: &str, database: &str, wanted: fn(&CatalogObject) -> bool) -> Vec<String> {
+        let all = [&self.permanent, &self.temporary].into_iter();
+        let all = all.flat_map(|objects| of_database(objects, catalog, database));
+        let names: BTreeSet<&str> = all.filter(|(_, object)| wanted(object)).map(|(name, _)| name).collect();
+        names.into_iter().map(str::to_owned).collect()
+    }
+
+    /// Whether a name stands for an object that was made with `TEMPORARY`.
     pub fn is_temporary(&self, identifier: &ObjectIdentifier) -> bool {
-        self.objects.get(identifier).is_some_and(|entry| entry.temporary)
+        self.temporary.contains_key(identifier)
     }
 
     /// Adds or replaces an object; whether there may be one already is the caller's concern.
     pub fn insert(&mut self, identifier: ObjectIdentifier, object: CatalogObject, temporary: bool) {
-        self.objects.insert(identifier, Entry { object, temporary });
+        let objects = if temporary { &mut self.temporary } else { &mut self.permanent };
+        objects.insert(identifier, object);
     }
 
-    /// Takes an object away.
-    pub fn remove(&mut self, identifier: &ObjectIdentifier) -> Option<CatalogObject> {
-        self.objects.remove(identifier).map(|entry| entry.object)
+    /// Takes the temporary object of a name away, or the permanent one.
+    pub fn remove(&mut self, temporary: bool, identifier: &ObjectIdentifier) -> Option<CatalogObject> {
+        if temporary { self.temporary.remove(identifier) } else { self.permanent.remove(identifier) }
     }
+}
+
+/// The objects of a database with their names in it.
+fn of_database<'a>(
+    objects: &'a Objects,
+    catalog: &str,
+    database: &str,
+) -> impl Iterator<Item = (&'a str, &'a CatalogObject)> {
+    let within = objects.iter().filter(move |(id, _)| id.catalog == catalog && id.database == database);
+    within.map(|(id, object)| (id.object.as_str(), object))
 }
 
 impl crate::analyzer::CatalogReader for Catalog {

@@ -15,7 +15,7 @@ use crate::error::{Error, Location, Place, Result};
 impl Session {
     pub(super) fn create_table(&mut self, create: &CreateTable) -> Result<Outcome> {
         let identifier = self.identifier(&create.name)?;
-        if !self.may_create(&identifier, create.if_not_exists, &create.name)? {
+        if !self.may_create(&identifier, create.temporary, create.if_not_exists, &create.name)? {
             return Ok(Outcome::Done);
         }
         if create.query.is_some() {
@@ -51,10 +51,11 @@ impl Session {
 
     pub(super) fn create_view(&mut self, create: &CreateView) -> Result<Outcome> {
         let identifier = self.identifier(&create.name)?;
-        if !self.may_create(&identifier, create.if_not_exists, &create.name)? {
+        if !self.may_create(&identifier, create.temporary, create.if_not_exists, &create.name)? {
             return Ok(Outcome::Done);
         }
         let mut columns = analyzer::analyze_view(&self.catalog, &create.query)?.fields;
+        let selected = columns.iter().map(|field| field.name.clone()).collect();
         if !create.columns.is_empty() {
             if create.columns.len() != columns.len() {
                 let defined: Vec<&str> = create.columns.iter().map(|name| name.value.as_str()).collect();
@@ -75,6 +76,7 @@ impl Session {
             identifier: identifier.clone(),
             text: create.query.to_string(),
             query: create.query.clone(),
+            selected,
             columns,
             comment: create.comment.clone(),
         };
@@ -82,16 +84,28 @@ impl Session {
         Ok(Outcome::Done)
     }
 
-    /// Whether an object is to be created: false if it is there and may be.
-    fn may_create(&self, identifier: &ObjectIdentifier, if_not_exists: bool, name: &ObjectName) -> Result<bool> {
+    /// Whether an object is to be created: false if it is there and may be. Temporary ones and permanent ones do not get into each
+    /// other's way.
+    fn may_create(
+        &self,
+        identifier: &ObjectIdentifier,
+        temporary: bool,
+        if_not_exists: bool,
+        name: &ObjectName,
+    ) -> Result<bool> {
         let known = self.catalog.databases(&identifier.catalog);
         if !known.is_some_and(|databases| databases.contains(&identifier.database)) {
             let message = format!("Database {}.{} does not exist.", identifier.catalog, identifier.database);
             return Err(Error::validation(message, place(name)));
         }
-        match self.catalog.get(identifier) {
+        match self.catalog.get_among(temporary, identifier) {
             None => Ok(true),
             Some(_) if if_not_exists => Ok(false),
+            Some(_) if temporary => {
+                // Of a view, too.
+                let message = format!("Temporary table '{}' already exists", identifier.serializable());
+                Err(Error::validation(message, place(name)))
+            }
             Some(_) => {
                 let message = format!(
                     "Could not execute CreateTable in path {}\nTable (or view) {}.{} already exists in Catalog {}.",
@@ -107,37 +121,31 @@ impl Session {
 
     pub(super) fn drop_object(&mut self, drop: &Drop) -> Result<Outcome> {
         let identifier = self.identifier(&drop.name)?;
-        let kind = if drop.view { "view" } else { "table" };
-        let found = match self.catalog.get(&identifier) {
-            Some(CatalogObject::View(_)) => drop.view,
-            Some(CatalogObject::Table(_)) => !drop.view,
-            None => false,
+        let found = |temporary: bool| {
+            let object = self.catalog.get_among(temporary, &identifier);
+            object.is_some_and(|object| matches!(object, CatalogObject::View(_)) == drop.view)
         };
-        let temporary = self.catalog.is_temporary(&identifier);
-        match (found, temporary == drop.temporary) {
-            (true, true) => {
-                self.catalog.remove(&identifier);
-                Ok(Outcome::Done)
-            }
-            (true, false) if temporary => {
-                let message = format!(
-                    "Temporary {kind} with identifier '{}' exists. Drop it first before removing the permanent {kind}.",
-                    identifier.serializable()
-                );
-                Err(Error::validation(message, place(&drop.name)))
-            }
-            _ if drop.if_exists => Ok(Outcome::Done),
-            _ => {
-                let kind = match (drop.temporary, drop.view) {
-                    (true, true) => "Temporary view",
-                    (true, false) => "Temporary table",
-                    (false, true) => "View",
-                    (false, false) => "Table",
-                };
-                let message = format!("{kind} with identifier '{identifier}' does not exist.");
-                Err(Error::validation(message, place(&drop.name)))
-            }
+        if !drop.temporary && found(true) {
+            let kind = if drop.view { "view" } else { "table" };
+            let message = format!(
+                "Temporary {kind} with identifier '{}' exists. Drop it first before removing the permanent {kind}.",
+                identifier.serializable()
+            );
+            return Err(Error::validation(message, place(&drop.name)));
         }
+        if found(drop.temporary) {
+            self.catalog.remove(drop.temporary, &identifier);
+        } else if !drop.if_exists {
+            let kind = match (drop.temporary, drop.view) {
+                (true, true) => "Temporary view",
+                (true, false) => "Temporary table",
+                (false, true) => "View",
+                (false, false) => "Table",
+            };
+            let message = format!("{kind} with identifier '{identifier}' does not exist.");
+            return Err(Error::validation(message, place(&drop.name)));
+        }
+        Ok(Outcome::Done)
     }
 
     pub(super) fn use_name(&mut self, of_catalog: bool, name: &ObjectName) -> Result<Outcome> {

@@ -90,8 +90,7 @@ impl Session {
             let message = format!("Database '{catalog}'.'{database}' doesn't exist.");
             return Err(Error::validation(message, filter.from.as_ref().and_then(place)));
         }
-        let objects = self.catalog.list(&catalog, &database).into_iter().filter(|(_, object)| wanted(object));
-        Ok(list(title, objects.map(|(name, _)| name).collect(), filter))
+        Ok(list(title, self.catalog.names_of(&catalog, &database, wanted), filter))
     }
 
     /// DESCRIBE, and SHOW COLUMNS, which can be filtered.

@@ -248,6 +248,70 @@ fn objects_are_dropped() {
     assert_eq!(session.catalog().object_names(), ["t1", "t2"]);
 }
 
+/// The first column of what a statement shows.
+fn first(session: &mut Session, statement: &str) -> Vec<String> {
+    rows(run(session, statement).unwrap()).into_iter().map(|mut row| row.remove(0)).collect()
+}
+
+/// Failed before: a name was taken, whichever of the two had it.
+#[test]
+fn a_temporary_object_hides_the_permanent_one_of_its_name() {
+    for both in [["", "TEMPORARY "], ["TEMPORARY ", ""]] {
+        let mut session = session();
+        for kind in both {
+            let column = if kind.is_empty() { "permanent" } else { "of_session" };
+            let create =
+                |exists: &str| format!("CREATE {kind}TABLE {exists}t ({column} INT) WITH ('connector' = 'print')");
+            run(&mut session, &create("")).unwrap();
+            let refused = fails(&mut session, &create(""));
+            assert!(
+                refused.ends_with("already exists") || refused.ends_with("already exists in Catalog default_catalog.")
+            );
+            run(&mut session, &create("IF NOT EXISTS ")).unwrap();
+        }
+        assert_eq!(first(&mut session, "DESCRIBE t"), ["of_session"]);
+        assert_eq!(first(&mut session, "SHOW TABLES"), ["t"]);
+        assert!(first(&mut session, "SHOW CREATE TABLE t")[0].starts_with("CREATE TEMPORARY TABLE "));
+        assert_eq!(
+            fails(&mut session, "DROP TABLE t"),
+            "Temporary table with identifier '`default_catalog`.`default_database`.`t`' exists. Drop it first before removing the \
+             permanent table."
+        );
+        run(&mut session, "DROP TEMPORARY TABLE t").unwrap();
+        assert_eq!(first(&mut session, "DESCRIBE t"), ["permanent"]);
+        assert_eq!(
+            fails(&mut session, "DROP TEMPORARY TABLE t"),
+            "Temporary table with identifier 'default_catalog.default_database.t' does not exist."
+        );
+        run(&mut session, "DROP TABLE t").unwrap();
+        assert!(session.catalog().object_names().is_empty());
+    }
+    // As in Flink, what is hidden by another kind is listed and can be dropped.
+    let mut session = session();
+    let table = "CREATE TEMPORARY TABLE w (b INT) WITH ('connector' = 'print')";
+    run(&mut session, &format!("CREATE VIEW w AS SELECT 1 AS a; {table}")).unwrap();
+    assert_eq!(first(&mut session, "SHOW VIEWS"), ["w"]);
+    run(&mut session, "DROP VIEW w").unwrap();
+    assert_eq!(first(&mut session, "SHOW VIEWS"), [""; 0]);
+    assert_eq!(first(&mut session, "DESCRIBE w"), ["b"]);
+}
+
+/// Failed before where a table was dropped and created again: `v` had the values of b as a.
+#[test]
+fn a_view_is_refused_where_its_query_has_other_columns_by_now() {
+    let mut session = session();
+    let table = |kind: &str, columns: &str| format!("CREATE {kind} t ({columns}) WITH ('connector' = 'datagen');");
+    let views = "CREATE VIEW v AS SELECT * FROM t; CREATE VIEW n (x, y) AS SELECT a, b FROM t;";
+    run(&mut session, &(table("TABLE", "a INT, b INT") + views)).unwrap();
+    run(&mut session, &table("TEMPORARY TABLE", "b INT, a INT")).unwrap();
+    let refused = fails(&mut session, "SELECT * FROM v");
+    assert!(refused.contains("had the columns [a, b] when it was created and has [b, a] now"), "{refused}");
+    run(&mut session, "SELECT * FROM n").unwrap();
+    run(&mut session, "DROP TEMPORARY TABLE t; SELECT * FROM v").unwrap();
+    run(&mut session, &format!("DROP TABLE t; {}", table("TABLE", "b INT, a INT"))).unwrap();
+    assert!(fails(&mut session, "SELECT * FROM v").contains("has [b, a] now"));
+}
+
 #[test]
 fn bad_tables_are_refused_with_flinks_words() {
     let with = "WITH ('connector' = 'print')";
