@@ -2,6 +2,8 @@
 use arrow::array::ArrayRef;
 use rand::Rng;
 use rand::rngs::SmallRng;
+use wiesel_operators::operator::{Error, Result};
+use wiesel_operators::types::TIMESTAMP_RANGE;
 
 use super::field::{Field, Length, Values};
 use crate::formats::ColumnBuilder;
@@ -31,11 +33,12 @@ impl Generator {
         Self { fields, builders, random, scratch: Vec::new() }
     }
 
-    /// Adds a row.
-    pub(super) fn push(&mut self, row: &Row) {
+    /// Adds a row; fails for a time that its type cannot hold.
+    pub(super) fn push(&mut self, row: &Row) -> Result<()> {
         for (field, column) in self.fields.iter().zip(&mut self.builders) {
-            append(column, field, row, &mut self.random, &mut self.scratch);
+            append(column, field, row, &mut self.random, &mut self.scratch)?;
         }
+        Ok(())
     }
 
     /// The columns of the rows since the last time.
@@ -44,12 +47,18 @@ impl Generator {
     }
 }
 
-fn append(column: &mut ColumnBuilder, field: &Field, row: &Row, random: &mut SmallRng, scratch: &mut Vec<u8>) {
+fn append(
+    column: &mut ColumnBuilder,
+    field: &Field,
+    row: &Row,
+    random: &mut SmallRng,
+    scratch: &mut Vec<u8>,
+) -> Result<()> {
     // Asked as Flink asks: with a rate that is no number nothing is above it, so that all is null.
     let is_value = field.null_rate == 0.0 || random.random::<f32>() > field.null_rate;
     if !is_value {
         column.append_null();
-        return;
+        return Ok(());
     }
     match &field.values {
         Values::Sequence(sequence) => append_number(column, sequence.start.wrapping_add(row.position as i64)),
@@ -79,32 +88,35 @@ fn append(column: &mut ColumnBuilder, field: &Field, row: &Row, random: &mut Sma
         Values::Now(past) => {
             let past = i64::try_from(*past).unwrap_or(i64::MAX);
             let past = if past == 0 { 0 } else { random.random_range(0..past) };
-            append_instant(column, row.now.saturating_sub(past));
+            append_instant(column, field, row.now.saturating_sub(past))?;
         }
         Values::Row(fields) => {
             if let ColumnBuilder::Row(b) = column {
                 for (column, field) in b.columns.iter_mut().zip(fields) {
-                    append(column, field, row, random, scratch);
+                    append(column, field, row, random, scratch)?;
                 }
                 b.end(true);
             }
         }
         Values::Array(element, length) => {
             if let ColumnBuilder::Array(b) = column {
-                (0..*length).for_each(|_| append(&mut b.element, element, row, random, scratch));
+                for _ in 0..*length {
+                    append(&mut b.element, element, row, random, scratch)?;
+                }
                 b.end(true);
             }
         }
         Values::Map(key, value, length) => {
             if let ColumnBuilder::Map(b) = column {
                 for _ in 0..*length {
-                    append(&mut b.keys, key, row, random, scratch);
-                    append(&mut b.values, value, row, random, scratch);
+                    append(&mut b.keys, key, row, random, scratch)?;
+                    append(&mut b.values, value, row, random, scratch)?;
                 }
                 b.end(true);
             }
         }
     }
+    Ok(())
 }
 
 fn draw(length: Length, random: &mut SmallRng) -> usize {
@@ -144,7 +156,7 @@ fn append_float(column: &mut ColumnBuilder, value: f64) {
     }
 }
 
-fn append_instant(column: &mut ColumnBuilder, millis: i64) {
+fn append_instant(column: &mut ColumnBuilder, field: &Field, millis: i64) -> Result<()> {
     let (days, rest) = (millis.div_euclid(DAY_MILLIS), millis.rem_euclid(DAY_MILLIS));
     match column {
         ColumnBuilder::Date(b) => b.append_value(days as i32),
@@ -153,9 +165,17 @@ fn append_instant(column: &mut ColumnBuilder, millis: i64) {
         }
         ColumnBuilder::Timestamp(b) => {
             if !b.append(days, rest * NANOS_PER_MILLI) {
-                b.append_null();
+                return Err(Error::data(
+                    "java.lang.ArithmeticException",
+                    format!(
+                        "datagen made a {} of {millis} ms after 1970-01-01, which is out of range: {TIMESTAMP_RANGE}. Set a \
+                         shorter 'fields.#.max-past'",
+                        field.data_type
+                    ),
+                ));
             }
         }
         other => other.append_null(),
     }
+    Ok(())
 }

@@ -119,18 +119,18 @@ impl DatagenReader {
     }
 
     /// Makes up to so many rows, smallest position first; stops where a share ends, as the rate changes there.
-    fn make(&mut self, most: u64, now: i64) -> u64 {
+    fn make(&mut self, most: u64, now: i64) -> Result<u64> {
         let mut rows = 0;
         while rows < most {
             let Some(share) = self.shares.iter_mut().min_by_key(|share| (share.position(), share.first)) else { break };
-            self.generator.push(&Row { position: share.position(), now });
+            self.generator.push(&Row { position: share.position(), now })?;
             share.made += 1;
             rows += 1;
             if share.is_done() {
                 break;
             }
         }
-        rows
+        Ok(rows)
     }
 }
 
@@ -161,7 +161,7 @@ impl SourceReader for DatagenReader {
             Ok(due) => due,
             Err(until) => return Ok(SourceStatus::NothingAvailable { until: Some(until) }),
         };
-        let rows = self.make(due.min(self.batch_rows), now);
+        let rows = self.make(due.min(self.batch_rows), now)?;
         if let Some(pace) = &mut self.pace {
             pace.made += rows;
         }

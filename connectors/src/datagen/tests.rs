@@ -320,3 +320,40 @@ fn options_are_checked_in_flinks_words() {
     assert!(check(&one, &[("number-of-rows", "1")]).unwrap().bounded);
     assert_eq!(check(&one, &[("scan.parallelism", "3")]).unwrap().parallelism, Some(3));
 }
+
+/// Failed before: such a time was NULL.
+#[test]
+fn a_time_that_its_type_cannot_hold_fails_the_task() {
+    let instant = |precision| TypeKind::Timestamp(precision, Default::default()).nullable();
+    let row = TypeKind::Row(vec![RowField::new("x", instant(9))]).nullable();
+    let list = TypeKind::Array(Box::new(TypeKind::TimestampLtz(7, Default::default()).nullable())).nullable();
+    let nanos = "TIMESTAMP(7) to TIMESTAMP(9) reach from 1677-09-21";
+    let cases = [
+        (instant(9), "fields.a.max-past", "100000000 d", Some("TIMESTAMP(9)")),
+        (row, "fields.a.x.max-past", "100000000 d", Some("TIMESTAMP(9)")),
+        (list, "fields.a.element.max-past", "100000000 d", Some("TIMESTAMP_LTZ(7)")),
+        (instant(9), "fields.a.max-past", "100000 d", None),
+        (instant(6), "fields.a.max-past", "100000000 d", None),
+        (instant(3), "fields.a.max-past", "100000000 d", None),
+    ];
+    for (data_type, option, past, refused) in cases {
+        let spec = spec(&[("a", data_type)], &[(option, past), ("number-of-rows", "100")]);
+        let clock = Arc::new(ManualClock::default());
+        clock.0.store(1_000, Ordering::SeqCst);
+        let mut reader = super::reader(&spec).unwrap();
+        reader.open(&OperatorContext { clock: clock.clone(), ..context(0, 1) }).unwrap();
+        reader.add_splits(vec![super::reader::encode(0, 1, 0)]).unwrap();
+        let mut out = Collected::default();
+        let mut poll = || {
+            clock.0.fetch_add(1_000, Ordering::SeqCst);
+            reader.poll(&mut out)
+        };
+        let said = (0..2).find_map(|_| poll().err()).map(|error| error.to_string());
+        match (refused, said) {
+            (Some(kind), Some(said)) => {
+                assert!(said.contains(kind) && said.contains(nanos) && said.contains("max-past"), "{said}");
+            }
+            (refused, said) => assert_eq!(said.as_deref(), refused, "{option} {past}"),
+        }
+    }
+}
