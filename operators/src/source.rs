@@ -73,7 +73,7 @@ pub trait SplitEnumerator: Send {
     /// waiting readers get now, by subtask.
     fn discover(&mut self) -> Result<Vec<(u32, SplitAssignment)>>;
 
-    /// Milliseconds between discoveries; none: once only.
+    /// Milliseconds until the next discovery, asked after each; none: there is none.
     fn discovery_interval(&self) -> Option<u64> {
         None
     }

@@ -46,6 +46,10 @@ pub(super) struct FileEnumerator {
     most_bytes: usize,
     waiting: Waiting,
     discovered: bool,
+    /// Bytes that were looked at to cut files.
+    looked_at: u64,
+    /// How many of them one discovery looks at, about: a checkpoint waits for it.
+    most_looked_at: u64,
 }
 
 /// What no reader has yet of a known file.
@@ -81,6 +85,8 @@ impl FileEnumerator {
             most_bytes: MOST_BYTES,
             waiting: Waiting::default(),
             discovered: false,
+            looked_at: 0,
+            most_looked_at: MOST_SPLIT,
         }
     }
 
@@ -133,12 +139,20 @@ impl FileEnumerator {
             return Ok(Some(FileSplit::new(path, start, end)));
         }
         let next = start + self.part(end, start);
+        if next < end && !self.line_hiders.is_empty() {
+            self.looked_at += next - start;
+        }
         let cut = if next < end { cut(&path, start, next, &self.line_hiders)? } else { None };
         let Some(next) = cut.filter(|next| *next < end) else {
             return Ok(Some(FileSplit::new(path, start, u64::MAX)));
         };
         self.pending.push_front(Pending { file, is_cut, start: next, end });
         Ok(Some(FileSplit::new(path, start, next)))
+    }
+
+    /// A reader waits though there is something to read.
+    fn is_behind(&self) -> bool {
+        !self.pending.is_empty() && !self.waiting.is_empty()
     }
 
     fn assign(&mut self, subtask: u32) -> Result<SplitAssignment> {
@@ -155,11 +169,12 @@ impl FileEnumerator {
 
 impl SplitEnumerator for FileEnumerator {
     fn discover(&mut self) -> Result<Vec<(u32, SplitAssignment)>> {
-        if !self.discovered || self.interval.is_some() {
+        if !self.is_behind() && (!self.discovered || self.interval.is_some()) {
             self.look()?;
         }
         let mut given = Vec::new();
-        while !self.pending.is_empty() && !self.waiting.is_empty() {
+        let most = self.looked_at + self.most_looked_at;
+        while self.is_behind() && self.looked_at < most {
             if let Some(subtask) = self.waiting.pop() {
                 given.push((subtask, self.assign(subtask)?));
             }
@@ -167,8 +182,9 @@ impl SplitEnumerator for FileEnumerator {
         Ok(given)
     }
 
+    /// What one discovery left goes on at once, behind checkpoints that wait.
     fn discovery_interval(&self) -> Option<u64> {
-        self.interval
+        if self.is_behind() { Some(1) } else { self.interval }
     }
 
     fn request_split(&mut self, subtask: u32, _hostname: &str) -> Result<SplitAssignment> {
@@ -395,6 +411,28 @@ mod tests {
                 assert_eq!(text.as_bytes()[pair[0].end as usize - 1], b'\n');
             }
         }
+    }
+
+    /// Without it a call would look at a part for each reader that waits for new files.
+    #[test]
+    fn readers_that_wait_for_parts_get_them_in_several_calls() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut files = enumerator(folder.path(), 1);
+        files.line_hiders = vec![b'"'];
+        files.interval = Some(60_000);
+        (0..3).for_each(|subtask| assert_eq!(files.request_split(subtask, "").unwrap(), SplitAssignment::Wait));
+        let path = folder.path().join("t.csv");
+        fs::write(&path, format!("{}\n", "x".repeat(1023)).repeat(40 << 10)).unwrap();
+        files.most_looked_at = 1;
+        for reader in 0..3 {
+            let given = files.discover().unwrap();
+            assert!(
+                matches!(given.as_slice(), [(subtask, SplitAssignment::Splits(_))] if *subtask == reader),
+                "{given:?}"
+            );
+            assert_eq!(files.discovery_interval(), Some(if reader < 2 { 1 } else { 60_000 }));
+        }
+        assert_eq!(given(&mut files).len(), 1);
     }
 
     #[test]
