@@ -3,12 +3,13 @@ use std::cmp::Ordering;
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, BinaryViewArray, BooleanArray, Decimal128Array, Float64Array, Int32Array, Int64Array, ListArray,
-    StringViewArray, StructArray,
+    Array, ArrayRef, BinaryViewArray, BooleanArray, Decimal128Array, Float64Array, Int32Array, Int64Array, ListArray,
+    StringViewArray, StructArray, make_array,
 };
 use arrow::buffer::NullBuffer;
 use arrow::datatypes::{DataType, Field, Fields, Int64Type};
 use proptest::prelude::*;
+use wiesel_common::keygroup;
 
 use super::super::{Encoded, KeyCodec, ValueCodec};
 
@@ -24,6 +25,19 @@ struct Row {
 }
 
 impl Row {
+    /// The row with null in some of its columns.
+    fn with_nulls(&self, valid: [bool; 6]) -> Self {
+        let row = self.clone();
+        Self {
+            text: row.text.filter(|_| valid[0]),
+            number: row.number.filter(|_| valid[1]),
+            array: row.array.filter(|_| valid[2]),
+            row: row.row.filter(|_| valid[3]),
+            double: row.double.filter(|_| valid[4]),
+            decimal: row.decimal.filter(|_| valid[5]),
+        }
+    }
+
     /// As the keys are to compare.
     fn order(&self, other: &Self) -> Ordering {
         let double = match (self.double, other.double) {
@@ -75,7 +89,38 @@ fn types(columns: &[ArrayRef]) -> Vec<DataType> {
     columns.iter().map(|column| column.data_type().clone()).collect()
 }
 
+/// The columns of rows, with nulls that leave the values where they are, from a row on.
+fn hidden_columns(rows: &[(Row, [bool; 6])], from: usize) -> Vec<ArrayRef> {
+    let all: Vec<Row> = rows.iter().map(|(row, _)| row.clone()).collect();
+    let hide = |(at, column): (usize, &ArrayRef)| {
+        let valid: NullBuffer = rows.iter().map(|(_, valid)| valid[at]).collect();
+        let nulls = NullBuffer::union(column.nulls(), Some(&valid));
+        let hidden = column.to_data().into_builder().nulls(nulls).build().unwrap();
+        make_array(hidden).slice(from, rows.len() - from)
+    };
+    columns(&all).iter().enumerate().map(hide).collect()
+}
+
 proptest! {
+    /// What is behind a null, and where in memory a batch is, makes no difference to its bytes and key groups.
+    #[test]
+    fn only_values_count(rows in prop::collection::vec((any_row(), any::<[bool; 6]>()), 1..12), from in 0..12usize) {
+        let from = from % rows.len();
+        let hidden = hidden_columns(&rows, from);
+        let plain: Vec<Row> = rows[from..].iter().map(|(row, valid)| row.with_nulls(*valid)).collect();
+        let (plain, count) = (columns(&plain), plain.len());
+        let types = types(&plain);
+        let (key_codec, value_codec) = (KeyCodec::new(&types).unwrap(), ValueCodec::new(&types).unwrap());
+        let (mut one, mut other) = (Encoded::default(), Encoded::default());
+        key_codec.encode(&hidden, count, 0, &mut one).unwrap();
+        key_codec.encode(&plain, count, 0, &mut other).unwrap();
+        prop_assert!((0..count).all(|row| one.get(row) == other.get(row)));
+        value_codec.encode(&hidden, count, 0, &mut one).unwrap();
+        value_codec.encode(&plain, count, 0, &mut other).unwrap();
+        prop_assert!((0..count).all(|row| one.get(row) == other.get(row)));
+        prop_assert_eq!(keygroup::hash_columns(&hidden, count), keygroup::hash_columns(&plain, count));
+    }
+
     #[test]
     fn keys_are_in_the_order_of_their_values(rows in prop::collection::vec(any_row(), 2..12)) {
         let columns = columns(&rows);
