@@ -13,6 +13,7 @@ use wiesel_state::Error as StateError;
 use wiesel_state::keyed::{KeyedBackend, TableId, WriteBatch};
 
 use crate::aggregate::nested::{retype, row_type};
+use crate::ending;
 use crate::operator::{Error, Result};
 use crate::rows::{self, Encoded, KeyCodec, ValueCodec};
 
@@ -45,6 +46,9 @@ impl<'a> FormerRows<'a> {
     }
 
     /// Writes all rows of the table anew; this is how it is described now.
+    ///
+    /// # Errors
+    /// They are no such rows, or the back end fails; [`Error::Cancelled`]: the task is to end.
     pub(super) fn rewrite(
         &self,
         backend: &mut dyn KeyedBackend,
@@ -55,6 +59,8 @@ impl<'a> FormerRows<'a> {
         let table = backend.table(&proto::StateTableDescriptor { row_format: VERSION, ttl, ..descriptor.clone() })?;
         let (mut from, mut rows) = (Vec::new(), 0);
         loop {
+            // All of a large state takes minutes, in which nothing else asks.
+            ending::check()?;
             let part = self.read(backend, table, &from)?;
             let Some((last, _)) = part.last() else { break };
             from.clear();

@@ -21,7 +21,7 @@ use super::kept_back::{content as beside, write_restored};
 use super::table::{RowTable, TableLayout, key_groups};
 use crate::aggregate::nested::{retype, row_type};
 use crate::aggregate::{physical_type, to_logical};
-use crate::operator::RestoredState;
+use crate::operator::{Error, RestoredState};
 use crate::rows;
 use crate::testing::state::{BACKENDS, World};
 use crate::testing::{context, context_with};
@@ -469,6 +469,40 @@ fn tables_are_written_anew_when_they_are_opened() {
             let found = all(&*again, table.id);
             assert_eq!(found, if name == "empty" { BTreeMap::new() } else { expected.clone() }, "{backend}: {name}");
         }
+    }
+}
+
+/// A large state takes minutes.
+#[test]
+fn a_task_that_is_to_end_does_not_write_its_state_anew() {
+    let content = numbered_texts(10);
+    let (key, value) = ([text(), bigint()], [text()]);
+    let (sub_key, namespace) = (&[], false);
+    let layout = TableLayout { name: "t", key: &key, sub_key, value: &value, namespace, ttl: 0, max_parallelism: 128 };
+    for backend in BACKENDS {
+        let world = World::new(&context(), backend);
+        let former = [former_table(&world, &layout, &content)];
+        let mut restored = world.open(0..=127, &former);
+        let told = crate::ending::told();
+        assert!(matches!(RowTable::open(&mut *restored, &layout), Err(Error::Cancelled)), "{backend}");
+        drop(told);
+    }
+}
+
+#[test]
+fn damaged_rows_are_refused_with_the_name_of_their_table() {
+    let (key, value) = ([bigint()], [text()]);
+    let (sub_key, namespace) = (&[], false);
+    let layout = TableLayout { name: "t", key: &key, sub_key, value: &value, namespace, ttl: 0, max_parallelism: 128 };
+    for backend in BACKENDS {
+        let world = World::new(&context(), backend);
+        let mut former = world.open(0..=127, &[]);
+        let table = former.table(&former_descriptor(&layout)).unwrap();
+        let entries = vec![(Bytes::from_static(&[0, 0]), Some(Bytes::from_static(&[0])))];
+        former.write(table, WriteBatch { entries }).unwrap();
+        let former = [saved(&world, &mut *former, true, Vec::new())];
+        let Err(error) = RowTable::open(&mut *world.open(0..=127, &former), &layout) else { panic!("{backend}") };
+        assert_eq!(error.to_string(), "the state 't': a key without its columns");
     }
 }
 

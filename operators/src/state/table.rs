@@ -81,7 +81,8 @@ impl RowTable {
         if backend.row_format(layout.name) == Some(former_rows::VERSION) {
             let of_keys = (&key_types[..], key_room(layout.namespace), &key);
             let of_values = (&value_types[..], value_room(layout.ttl > 0), &value);
-            FormerRows::new(of_keys, of_values)?.rewrite(backend, &descriptor)?;
+            let former = FormerRows::new(of_keys, of_values)?;
+            former.rewrite(backend, &descriptor).map_err(|error| in_table(layout.name, error))?;
         }
         Ok(Self {
             id: backend.table(&descriptor)?,
@@ -157,7 +158,7 @@ impl RowTable {
         let room = key_room(self.namespace);
         // What is too short is for the codec to refuse.
         let columns = self.key.decode(keys.map(|key| key.get(room..).unwrap_or_default()));
-        columns.map_err(|error| self.named(error))
+        columns.map_err(|error| in_table(&self.name, error))
     }
 
     /// The key group and the namespace of a key.
@@ -218,17 +219,15 @@ impl RowTable {
     }
 
     fn decode_values<'a>(&self, values: impl Iterator<Item = &'a [u8]>) -> Result<Vec<ArrayRef>> {
-        self.value.decode(values).map_err(|error| self.named(error))
+        self.value.decode(values).map_err(|error| in_table(&self.name, error))
     }
+}
 
-    /// Says which table has a damaged row.
-    fn named(&self, error: Error) -> Error {
-        match error {
-            Error::State(StateError::Corrupt(what)) => {
-                StateError::Corrupt(format!("the state '{}': {what}", self.name)).into()
-            }
-            other => other,
-        }
+/// Says which table has a damaged row.
+fn in_table(table: &str, error: Error) -> Error {
+    match error {
+        Error::State(StateError::Corrupt(what)) => StateError::Corrupt(format!("the state '{table}': {what}")).into(),
+        other => other,
     }
 }
 
