@@ -286,8 +286,8 @@ fn check_bytes(root: &Path, known: &KnownFiles, pending: &VecDeque<Pending>, mos
 /// there is none as far as a record may go, so that what is left of the file is one part.
 ///
 /// `start` is 0 or such an end, so that nothing before it needs to be read again: a file is looked at part by part, while readers read
-/// the parts before.
-fn cut(path: &str, start: u64, end: u64, line_hiders: &[u8]) -> Result<Option<u64>> {
+/// the parts before. In an older checkpoint it may lie within a line, of a file that had none of `line_hiders` anywhere.
+pub(super) fn cut(path: &str, start: u64, end: u64, line_hiders: &[u8]) -> Result<Option<u64>> {
     if line_hiders.is_empty() {
         return Ok(Some(end));
     }
@@ -306,8 +306,9 @@ fn cut(path: &str, start: u64, end: u64, line_hiders: &[u8]) -> Result<Option<u6
         // A line that ends with the byte before `end` is the last one of the part.
         let from = usize::try_from(end.saturating_sub(at + 1)).unwrap_or(usize::MAX).min(read);
         let line_end = memchr::memchr(b'\n', &bytes[from..]).map(|offset| from + offset);
-        let before = &bytes[..line_end.unwrap_or(read)];
-        if line_hiders.iter().any(|hider| memchr::memchr(*hider, before).is_some()) {
+        // The line end may be one of them itself.
+        let up_to = &bytes[..line_end.map_or(read, |line_end| line_end + 1)];
+        if line_hiders.iter().any(|hider| memchr::memchr(*hider, up_to).is_some()) {
             return Ok(None);
         }
         if let Some(line_end) = line_end {
@@ -452,6 +453,9 @@ mod tests {
         }
         fs::write(&path, "1,a").unwrap();
         assert_eq!(cut(2), None);
+        // Failed before: behind a line feed that is itself the escape character, the record goes on.
+        fs::write(&path, "1,a\nb\r2,c\n").unwrap();
+        assert_eq!(super::cut(path.to_str().unwrap(), 0, 2, b"\n").unwrap(), None);
         // As far as no reader gets.
         File::create(&path).unwrap().set_len(2 * LONGEST_RECORD as u64).unwrap();
         assert_eq!(cut(2), None);

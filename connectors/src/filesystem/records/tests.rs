@@ -1,16 +1,23 @@
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use arrow::array::RecordBatch;
 use bytes::Bytes;
+use proptest::prelude::*;
 use wiesel_common::ending;
 use wiesel_operators::operator::{Error, Result};
 use wiesel_operators::source::{SourceReader, SourceStatus};
+use wiesel_operators::types::to_arrow_schema;
 use wiesel_proto as proto;
 
+use super::super::enumerator::cut;
 use super::super::split::FileSplit;
 use super::super::tests::{source, two};
-use super::{BATCH_BYTES, CHUNK, LONGEST_RECORD};
+use super::{BATCH_BYTES, CHUNK, LONGEST_RECORD, OpenFile};
+use crate::formats::{Decoder, Format};
+use crate::options::Options;
 use crate::print::row_text;
 use crate::testing::Collected;
 
@@ -164,4 +171,106 @@ fn a_line_end_may_be_read_in_two_pieces() {
     let spec = source(&path, &two(), &[("format", "csv"), ("csv.disable-quote-character", "true")], &[]);
     let part = FileSplit::new(path.to_str().unwrap().to_owned(), 2, u64::MAX).encode();
     assert_eq!(drain(&mut *reader(&spec, vec![part])).unwrap().0, ["+I[2, b]", "+I[3, c]"]);
+}
+
+/// A format that takes any text: what cannot be read is null or left out.
+fn lenient(name: &str, options: &[(&str, &str)]) -> Format {
+    let mut all: BTreeMap<String, String> =
+        options.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+    all.insert(format!("{name}.ignore-parse-errors"), "true".to_owned());
+    Format::new(name, Options::new(&all), two()).map_err(|error| error.0).unwrap()
+}
+
+/// The rows that the decoder has.
+fn taken(decoder: &mut dyn Decoder) -> Vec<String> {
+    let batch = decoder.batch();
+    if batch.rows() == 0 {
+        return Vec::new();
+    }
+    let records = RecordBatch::try_new(to_arrow_schema(&two()), batch.finish()).unwrap();
+    (0..records.num_rows()).map(|row| row_text(&records, row)).collect()
+}
+
+/// The rows of a text of which so many bytes come first, and the others then.
+fn rows_in_two_pieces(format: &Format, text: &[u8], first: usize) -> Vec<String> {
+    let mut decoder = format.decoder(vec![0, 1]).unwrap();
+    let consumed = decoder.decode(&text[..first], false, usize::MAX, usize::MAX).unwrap().consumed;
+    let rest = decoder.decode(&text[consumed..], true, usize::MAX, usize::MAX).unwrap();
+    assert_eq!(consumed + rest.consumed, text.len());
+    taken(decoder.as_mut())
+}
+
+/// The parts of a file, of so many bytes or more, as the enumerator makes them.
+fn parts(format: &Format, path: &Path, length: u64, size: u64) -> Vec<(u64, u64)> {
+    let (mut parts, mut start) = (Vec::new(), 0);
+    let next = |start: u64| cut(path.to_str().unwrap(), start, start + size, &format.line_hiders()).unwrap();
+    while let Some(end) = next(start).filter(|end| *end < length) {
+        parts.push((start, end));
+        start = end;
+    }
+    parts.push((start, u64::MAX));
+    parts
+}
+
+/// The rows of these parts of a file. Each record is read by a reader of its own, from what the one before left.
+fn rows_of_parts(format: &Format, path: &Path, parts: &[(u64, u64)]) -> Vec<String> {
+    let mut decoder = format.decoder(vec![0, 1]).unwrap();
+    let mut rows = Vec::new();
+    for (start, end) in parts {
+        let mut split = FileSplit::new(path.to_str().unwrap().to_owned(), *start, *end);
+        loop {
+            let mut file = OpenFile::open(split).unwrap();
+            let done = file.read(decoder.as_mut(), 1).unwrap();
+            rows.append(&mut taken(decoder.as_mut()));
+            if done {
+                break;
+            }
+            split = FileSplit::decode(&file.unread().encode()).unwrap();
+        }
+    }
+    rows
+}
+
+/// Fails unless each row of a text is read once, wherever a buffer or a part of the file ends, and wherever a checkpoint is restored.
+fn check_each_row_is_read_once(format: &Format, text: &str) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("t");
+    fs::write(&path, text).unwrap();
+    let wanted = rows_in_two_pieces(format, text.as_bytes(), 0);
+    for size in 1..=text.len() {
+        let found = rows_in_two_pieces(format, text.as_bytes(), size);
+        assert_eq!(found, wanted, "{text:?}: first {size} bytes, then the others");
+        let parts = parts(format, &path, text.len() as u64, size as u64);
+        assert_eq!(rows_of_parts(format, &path, &parts), wanted, "{text:?} in the parts {parts:?}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn each_row_of_csv_is_read_once(text in "[12a,\u{e9}\n\r# \"\\\\]{0,24}") {
+        let no_quote = ("csv.disable-quote-character", "true");
+        let comments = ("csv.allow-comments", "true");
+        let tables: [&[(&str, &str)]; 4] = [
+            &[no_quote],
+            &[no_quote, comments],
+            &[comments, ("csv.escape-character", "\\"), ("csv.field-delimiter", "\u{e9}")],
+            // A line feed that ends no line.
+            &[no_quote, ("csv.escape-character", "\n")],
+        ];
+        for options in tables {
+            check_each_row_is_read_once(&lenient("csv", options), &text);
+        }
+    }
+
+    #[test]
+    fn each_row_of_json_is_read_once(
+        pieces in prop::collection::vec(
+            prop::sample::select(vec!["{\"a\":1}", "[{},{\"b\":\"\u{e9}\"}]", "\n", "\r\n", "\r", " ", "x"]),
+            0..9,
+        ),
+    ) {
+        check_each_row_is_read_once(&lenient("json", &[]), &pieces.concat());
+    }
 }
