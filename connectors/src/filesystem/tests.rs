@@ -317,16 +317,32 @@ fn a_cut_anywhere_loses_and_doubles_no_row() {
 
 #[test]
 fn parts_of_a_large_file_go_on_after_a_cut() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("big.json");
-    let text: String = (0..220_000).map(|row| format!("{{\"a\":{row},\"b\":\"{:>90}\"}}\n", row % 7)).collect();
-    fs::write(&path, text).unwrap();
-    let spec = source(&path, &two(), &[("format", "json")], &[]);
-    let cut = Restarts::new(&spec);
-    let wanted = cut.rows(2, &[]);
-    assert_eq!(wanted.len(), 220_000);
-    for after in [1, 8, 17] {
-        assert!(cut.rows(2, &[(after, 3), (4, 1)]) == wanted, "{after}");
+    const ROWS: usize = 220_000;
+    let text = |row: usize| format!("{:>90}", row % 7);
+    let json = |row: usize| (format!("{{\"a\":{row},\"b\":\"{}\"}}\n", text(row)), text(row));
+    // From its middle on records hold line ends: there the file is one part.
+    let csv = |row: usize| {
+        if row < ROWS / 2 {
+            (format!("{row},{}\r\n", text(row)), text(row))
+        } else {
+            (format!("{row},\"{}\n\"\n", text(row)), format!("{}\n", text(row)))
+        }
+    };
+    let formats: [(&str, &dyn Fn(usize) -> (String, String)); 2] = [("json", &json), ("csv", &csv)];
+    for (format, record) in formats {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("big");
+        let lines: String = (0..ROWS).map(|row| record(row).0).collect();
+        fs::write(&path, lines).unwrap();
+        let spec = source(&path, &two(), &[("format", format)], &[]);
+        let cut = Restarts::new(&spec);
+        let mut wanted: Vec<String> = (0..ROWS).map(|row| format!("+I[{row}, {}]", record(row).1)).collect();
+        wanted.sort();
+        let runs: [&[(usize, u32)]; 4] = [&[], &[(1, 3), (4, 1)], &[(8, 7), (9, 3)], &[(17, 3), (4, 1)]];
+        for cuts in runs {
+            let found = cut.rows(2, cuts);
+            assert!(found == wanted, "{format} {cuts:?}: {} rows", found.len());
+        }
     }
 }
 
