@@ -85,11 +85,13 @@ impl QueryAnalyzer<'_> {
         let path: Vec<String> = parts.iter().map(|part| part.value.clone()).collect();
         match self.catalog.resolve(&path) {
             Some(CatalogObject::Table(table)) => {
+                self.refuse_own_view(&table.identifier, parts)?;
                 let Some(name) = parts.last() else { return Err(self.not_found(parts)) };
                 self.reads(table.columns.iter().map(|column| column.field.data_type.parts()).sum(), name)?;
                 Ok(scan(with_options(table, options)))
             }
             Some(CatalogObject::View(view)) => {
+                self.refuse_own_view(&view.identifier, parts)?;
                 let Some(name) = parts.last() else { return Err(self.not_found(parts)) };
                 let mut rel = self.view(&view, name)?;
                 refuse_other_columns(&view, &rel.fields, name)?;

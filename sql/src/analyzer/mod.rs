@@ -85,9 +85,9 @@ pub fn analyze_query(catalog: &dyn CatalogReader, _configuration: &Configuration
     Ok(rel)
 }
 
-/// A view's relation: the names of its columns are the query's, also where they are alike.
-pub(crate) fn analyze_view(catalog: &dyn CatalogReader, query: &Query) -> Result<Rel> {
-    QueryAnalyzer::new(catalog).query(query)
+/// The relation of a view that is to be created: the names of its columns are the query's, also where they are alike.
+pub(crate) fn analyze_view(catalog: &dyn CatalogReader, view: &ObjectIdentifier, query: &Query) -> Result<Rel> {
+    QueryAnalyzer::of_view(catalog, view).query(query)
 }
 
 /// An INSERT's relation: one column for each physical column of the sink in its order, cast where Flink casts by itself;

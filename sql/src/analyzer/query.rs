@@ -12,6 +12,7 @@ use super::places::{
 use super::scope::Scope;
 use super::view_text::NotedNames;
 use super::{CatalogReader, ResolvedView, columns_of, grouping, project};
+use crate::catalog::ObjectIdentifier;
 use crate::error::{Error, Result};
 use crate::functions::cast::cast_to;
 use crate::functions::common_type::common_type;
@@ -46,8 +47,8 @@ pub(super) struct QueryAnalyzer<'a> {
     pub(super) catalog: &'a dyn CatalogReader,
     /// What WITH names, innermost last.
     common: Vec<HashMap<String, Rel>>,
-    /// The views that this one stands in.
-    views: usize,
+    /// The views that this query stands in, outermost first, and before them the one that is created with it.
+    views: Vec<ObjectIdentifier>,
     /// The queries that this one stands in, through all views.
     within: usize,
     /// What names stood for so far.
@@ -67,7 +68,7 @@ impl<'a> QueryAnalyzer<'a> {
         Self {
             catalog,
             common: Vec::new(),
-            views: 0,
+            views: Vec::new(),
             within: 0,
             named: Extent::default(),
             lookup_cost: 0,
@@ -75,6 +76,11 @@ impl<'a> QueryAnalyzer<'a> {
             noted: None,
             names_result: false,
         }
+    }
+
+    /// Analyses the query with which a view is created.
+    pub(super) fn of_view(catalog: &'a dyn CatalogReader, view: &ObjectIdentifier) -> Self {
+        Self { views: vec![view.clone()], ..Self::new(catalog) }
     }
 
     /// The relation that WITH gave this name.
@@ -94,24 +100,44 @@ impl<'a> QueryAnalyzer<'a> {
 
     /// The relation of a view.
     pub(super) fn view(&mut self, view: &ResolvedView, name: &Ident) -> Result<Rel> {
-        if self.views >= MAX_VIEWS {
+        if self.views.len() >= MAX_VIEWS {
             return Err(too_many(format!("Views stand within more than {MAX_VIEWS} others"), name));
         }
         self.looked_up(1 + view.text.len() / BYTES_OF_A_LOOKUP, name)?;
+        let mut views = std::mem::take(&mut self.views);
+        views.push(view.identifier.clone());
         let mut analyzer = Self {
-            views: self.views + 1,
+            views,
             within: self.within,
             named: self.named,
             lookup_cost: self.lookup_cost,
             columns: self.columns,
             ..Self::new(self.catalog)
         };
-        let rel = analyzer.query(&view.query).map_err(|e| e.moved_to(place_of_name(name)))?;
+        let rel = analyzer.query(&view.query).map_err(|e| e.moved_to(place_of_name(name)));
         (self.lookup_cost, self.columns) = (analyzer.lookup_cost, analyzer.columns);
+        self.views = analyzer.views;
+        self.views.pop();
+        let rel = rel?;
         let extent = rel.extent();
         self.may_stand_for(extent, name)?;
         self.named = self.named.and(extent);
         Ok(rel)
+    }
+
+    /// Refuses what a name stands for if the name stands in that very view: it would have no end. A temporary view is the way there,
+    /// for it hides the table that it, or a view that it reads, was meant to read.
+    pub(super) fn refuse_own_view(&self, object: &ObjectIdentifier, parts: &[Ident]) -> Result<()> {
+        let Some(start) = self.views.iter().position(|view| view == object) else { return Ok(()) };
+        let between = match &self.views[start + 1..] {
+            [] => String::new(),
+            [next, ..] => format!(" by way of '{next}'"),
+        };
+        let message = format!(
+            "The view '{object}' reads itself{between}: where it is used, its own name means the view and no table. Give the view \
+             another name than what it reads"
+        );
+        Err(Error::validation(message, place_of_names(parts)))
     }
 
     fn looked_up(&mut self, cost: usize, name: &Ident) -> Result<()> {

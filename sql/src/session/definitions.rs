@@ -54,7 +54,7 @@ impl Session {
         if !self.may_create(&identifier, create.temporary, create.if_not_exists, &create.name)? {
             return Ok(Outcome::Done);
         }
-        let mut columns = analyzer::analyze_view(&self.catalog, &create.query)?.fields;
+        let mut columns = analyzer::analyze_view(&self.catalog, &identifier, &create.query)?.fields;
         let selected = columns.iter().map(|field| field.name.clone()).collect();
         if !create.columns.is_empty() {
             if create.columns.len() != columns.len() {

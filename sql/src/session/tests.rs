@@ -312,6 +312,33 @@ fn a_view_is_refused_where_its_query_has_other_columns_by_now() {
     assert!(fails(&mut session, "SELECT * FROM v").contains("has [b, a] now"));
 }
 
+/// Before, it was created, and what read it failed with views that stand within more than 200 others.
+#[test]
+fn a_view_that_reads_itself_is_refused() {
+    let reads_itself = |refused: &str, way: &str| {
+        let expected = format!("The view 'default_catalog.default_database.t' reads itself{way}: ");
+        assert!(refused.starts_with(&expected) && refused.contains("Give the view another name"), "{refused}");
+    };
+    let table = "CREATE TABLE t (a INT) WITH ('connector' = 'datagen'); CREATE VIEW v AS SELECT a FROM t;";
+    let mut session = session();
+    run(&mut session, table).unwrap();
+    for query in ["SELECT * FROM t", "SELECT a FROM (SELECT 1 AS a UNION ALL SELECT a FROM default_database.t)"] {
+        reads_itself(&fails(&mut session, &format!("CREATE TEMPORARY VIEW t AS {query}")), "");
+    }
+    let through_v = fails(&mut session, "CREATE TEMPORARY VIEW t AS SELECT * FROM v");
+    reads_itself(&through_v, " by way of 'default_catalog.default_database.v'");
+    assert!(!session.catalog().is_temporary(&session.catalog().qualify(&["t".to_owned()]).unwrap()));
+    // What WITH names is not the view.
+    run(&mut session, "CREATE TEMPORARY VIEW t AS WITH t AS (SELECT 1 AS a) SELECT a FROM t; SELECT a FROM v").unwrap();
+    // One that comes about when what hides a view is dropped is refused where it is used.
+    run(&mut session, "DROP TEMPORARY VIEW t; CREATE TEMPORARY TABLE v (a INT) WITH ('connector' = 'datagen')")
+        .unwrap();
+    run(&mut session, "CREATE TEMPORARY VIEW t AS SELECT * FROM v; SELECT * FROM t").unwrap();
+    run(&mut session, "DROP TEMPORARY TABLE v").unwrap();
+    reads_itself(&fails(&mut session, "SELECT * FROM t"), " by way of 'default_catalog.default_database.v'");
+    run(&mut session, "DROP TEMPORARY VIEW t; SELECT * FROM v").unwrap();
+}
+
 #[test]
 fn bad_tables_are_refused_with_flinks_words() {
     let with = "WITH ('connector' = 'print')";
