@@ -27,6 +27,7 @@ use super::error::RestError;
 use super::limits::{BodyLimit, TriggerBody, content};
 use super::peers::Peer;
 use super::plan::plan_of;
+use super::scalars::scalar;
 use super::submit::{Part, parts, refused, restore_keys};
 use super::{Answer, Rest, RestState, json as answer};
 use crate::dispatcher::JobRef;
@@ -201,10 +202,12 @@ pub(super) async fn remove(State(state): Rest, Path(id): Path<String>) -> Answer
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct RunRequest {
+    #[serde(default, deserialize_with = "scalar")]
     parallelism: Option<u32>,
     job_id: Option<String>,
     flink_configuration: Option<BTreeMap<String, Value>>,
     savepoint_path: Option<String>,
+    #[serde(default, deserialize_with = "scalar")]
     allow_non_restored_state: Option<bool>,
     claim_mode: Option<String>,
     /// What claimMode was called before.
@@ -601,6 +604,24 @@ mod tests {
         assert!(overrides.iter().map(|(key, value)| (key.as_str(), value.as_str())).eq(expected));
         assert!(RunRequest::of("0_a.sql", &HashMap::new(), b"[").is_err());
         assert!(RunRequest::of("0_a.sql", &HashMap::from([("parallelism".into(), "x".into())]), b"").is_err());
+    }
+
+    /// Before, the whole body was refused.
+    #[test]
+    fn numbers_and_truth_values_may_be_texts() {
+        let none = HashMap::new();
+        let body = br#"{"entryClass": null, "parallelism": "3", "savepointPath": "", "allowNonRestoredState": "true"}"#;
+        let overrides = RunRequest::of("0_a.sql", &none, body).unwrap().overrides();
+        let ignored = "execution.state-recovery.ignore-unclaimed-state";
+        let expected = [(ignored, "true"), ("parallelism.default", "3")];
+        assert!(overrides.iter().map(|(key, value)| (key.as_str(), value.as_str())).eq(expected), "{overrides:?}");
+        let blank = br#"{"parallelism": "", "allowNonRestoredState": " "}"#;
+        assert!(RunRequest::of("0_a.sql", &none, blank).unwrap().overrides().is_empty());
+        for wrong in [r#""x""#, r#""-1""#, "-1", "1.5", "4294967296", "true", "[1]"] {
+            let body = format!("{{\"parallelism\": {wrong}}}");
+            assert!(RunRequest::of("0_a.sql", &none, body.as_bytes()).is_err(), "{wrong}");
+        }
+        assert!(RunRequest::of("0_a.sql", &none, br#"{"allowNonRestoredState": "perhaps"}"#).is_err());
     }
 
     /// Before, they were taken and had no effect. The command line refuses them.

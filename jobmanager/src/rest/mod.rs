@@ -20,6 +20,7 @@ mod peers;
 mod plan;
 mod planning;
 mod remainder;
+mod scalars;
 mod snapshots;
 mod statistics;
 mod submit;

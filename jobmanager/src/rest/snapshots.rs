@@ -13,6 +13,7 @@ use wiesel_state::storage::{CheckpointStorage, Found, dispose_savepoint, find};
 
 use super::error::{RestError, job_id};
 use super::limits::{TriggerBody, check_path, content};
+use super::scalars::scalar;
 use super::throwable::serialized_throwable;
 use super::{Answer, Rest, RestState, json as answer};
 use crate::dispatcher::JobRef;
@@ -31,6 +32,7 @@ type Accepted = Result<(StatusCode, Json<Value>), RestError>;
 #[serde(rename_all = "kebab-case", default)]
 struct SavepointTriggerRequestBody {
     target_directory: Option<String>,
+    #[serde(deserialize_with = "scalar")]
     cancel_job: Option<bool>,
     #[serde(rename = "formatType")]
     format_type: Option<Format>,
@@ -42,6 +44,7 @@ struct SavepointTriggerRequestBody {
 #[serde(rename_all = "camelCase", default)]
 struct StopWithSavepointRequestBody {
     target_directory: Option<String>,
+    #[serde(deserialize_with = "scalar")]
     drain: Option<bool>,
     format_type: Option<Format>,
     trigger_id: Option<String>,
