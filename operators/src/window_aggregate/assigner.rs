@@ -7,6 +7,7 @@ use std::ops::Range;
 
 use wiesel_proto as proto;
 
+use crate::element::MIN_WATERMARK;
 use crate::expression::Zone;
 use crate::operator::{Error, Result};
 
@@ -214,6 +215,13 @@ impl WindowZone {
             true => next - HOUR,
             false => first,
         }
+    }
+
+    /// Whether windows with these ends are complete at the same instants in another zone, and it is the same time there now, if event
+    /// time or the clock has come anywhere.
+    pub(super) fn agrees_with(self, other: Self, now: i64, window_ends: &[i64]) -> bool {
+        let same_now = now == MIN_WATERMARK || self.to_local(now) == other.to_local(now);
+        same_now && window_ends.iter().all(|end| self.trigger(*end) == other.trigger(*end))
     }
 
     /// The last local time at which a window may end that is complete when event time has come so far.

@@ -17,10 +17,11 @@ use self::assigner::{WindowAssigner, WindowZone};
 use self::progress::{Progress, WindowPart};
 use self::slices::{SliceEnds, Slices};
 use self::state::ProgressTable;
+use self::zone_table::ZoneTable;
 use crate::aggregate::{Aggregates, accumulator_types};
 use crate::element::{Batch, MIN_WATERMARK};
 use crate::ending;
-use crate::expression::{BATCH_BYTES, EvaluationContext};
+use crate::expression::{BATCH_BYTES, EvaluationContext, Zone};
 use crate::group_aggregate::key_fields;
 use crate::not_null::record_batch;
 use crate::operator::{Collector, Error, Operator, OperatorContext, OperatorSnapshot, RestoredState, Result};
@@ -33,6 +34,7 @@ mod slices;
 mod state;
 #[cfg(test)]
 mod tests;
+mod zone_table;
 
 /// The column of LOCAL's output that holds the end of the slice.
 pub const SLICE_END: &str = "$slice_end";
@@ -82,6 +84,8 @@ struct Parts {
     keys: Vec<usize>,
     slices: Slices,
     ends: SliceEnds,
+    /// The time zone in which windows are cut; none: times are local already.
+    cut_in: Option<Zone>,
     time: usize,
     event_time: bool,
 }
@@ -100,11 +104,13 @@ impl Parts {
             other => return Err(Error::Plan(format!("column {time} is no time attribute: {other:?}"))),
         };
         let assigner = WindowAssigner::new(window)?.check_slices()?;
-        let zone = WindowZone::new(EvaluationContext::of(context)?.zone, shifted);
+        let session = EvaluationContext::of(context)?.zone;
+        let zone = WindowZone::new(session, shifted);
         let aggregates = Aggregates::new(&spec.aggregates, &input, false)?;
         let slices = Slices::new(types, aggregates, progress::own_key_groups(context))?;
         let ends = SliceEnds::new(assigner, zone);
-        Ok(Self { keys, slices, ends, time, event_time: window.event_time })
+        let cut_in = shifted.then_some(session);
+        Ok(Self { keys, slices, ends, cut_in, time, event_time: window.event_time })
     }
 }
 
@@ -118,6 +124,7 @@ pub struct WindowAggregate {
     clock: Arc<dyn Clock>,
     progress: Progress,
     progress_table: Option<ProgressTable>,
+    zone_table: Option<ZoneTable>,
     /// The last watermark that was handed on.
     handed_on: i64,
     /// Windows that hold rows and are not complete, by their ends: of each slice the first only. When that is emitted the next
@@ -164,6 +171,7 @@ impl WindowAggregate {
             clock: context.clock.clone(),
             progress: Progress::new(context),
             progress_table: None,
+            zone_table: None,
             handed_on: MIN_WATERMARK,
             windows: BTreeSet::new(),
             late_rows: 0,

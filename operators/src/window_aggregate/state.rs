@@ -4,11 +4,12 @@
 //! snapshot and when they take too much memory. Slices that were restored are read once other windows than the one that is due
 //! need them, as long as memory permits. A window of which parts are in the table alone is put together there, key group after
 //! key group. Table `progress` has, for each key group, how far it was ([`super::progress`]) and which slices have
-//! keys of it, so that windows are known again without reading them.
+//! keys of it, so that windows are known again without reading them. Where windows are cut in a time zone, table `zone` has that
+//! ([`super::zone_table`]).
 //!
 //! Invariant: a key group of which the table has keys of a slice is noted with the slice ([`Slice::key_groups`]). More may be
 //! noted: checkpoints used to have all slices of the subtask for each of its key groups.
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 
@@ -20,6 +21,7 @@ use wiesel_state::keyed::{Rows, SnapshotOptions, WriteBatch};
 
 use super::WindowAggregate;
 use super::slices::{Slice, Slices};
+use super::zone_table::{ZoneTable, group_keys};
 use crate::aggregate::keys::KeyIndex;
 use crate::element::MIN_WATERMARK;
 use crate::ending;
@@ -59,6 +61,9 @@ impl WindowAggregate {
         let value = [TypeKind::Bigint.not_null(), bigints];
         let layout = TableLayout { name: "progress", key: &[], value: &value, namespace: false, ..layout };
         let progress = RowTable::open(&mut *backend, &layout)?;
+        let max_parallelism = self.progress.max_parallelism();
+        let zone = self.parts.cut_in.map(|zone| ZoneTable::open(&mut *backend, zone, max_parallelism));
+        self.zone_table = zone.transpose()?;
         slices.cache = Some(Cache::new(backend, table, restored.cache_share())?);
         self.progress_table = Some(ProgressTable { table: progress, written: None });
         self.restore_progress()
@@ -66,7 +71,7 @@ impl WindowAggregate {
 
     fn restore_progress(&mut self) -> Result<()> {
         let (Some(cache), Some(progress)) = (&mut self.parts.slices.cache, &self.progress_table) else { return Ok(()) };
-        let keys: Vec<[u8; 2]> = progress_keys(self.progress.key_groups()).collect();
+        let keys: Vec<[u8; 2]> = group_keys(self.progress.key_groups()).collect();
         let keys: Vec<&[u8]> = keys.iter().map(<[u8; 2]>::as_slice).collect();
         let values = cache.backend().get(progress.table.id, &keys)?;
         let present: Vec<&Bytes> = values.iter().flatten().collect();
@@ -78,6 +83,7 @@ impl WindowAggregate {
         let before: Vec<i64> =
             values.iter().map(|value| value.as_ref().and_then(|_| reached.next()).unwrap_or(MIN_WATERMARK)).collect();
         self.progress.restore(before);
+        self.refuse_other_zone(&columns[1])?;
         let known = self.progress.key_groups().zip(&values).filter(|(_, value)| value.is_some());
         let key_groups: Vec<u16> = known.map(|(key_group, _)| key_group as u16).collect();
         let first_open = self.parts.ends.assigner.first_open(self.parts.ends.zone, self.progress.now());
@@ -89,6 +95,16 @@ impl WindowAggregate {
             }
         }
         Ok(())
+    }
+
+    /// Refuses the slices in these lists if their windows are complete at other instants than where they were cut.
+    fn refuse_other_zone(&mut self, lists: &ArrayRef) -> Result<()> {
+        let (Some(cache), Some(zone)) = (&mut self.parts.slices.cache, &self.zone_table) else { return Ok(()) };
+        let assigner = self.parts.ends.assigner;
+        let slices: BTreeSet<i64> =
+            lists.as_list::<i32>().iter().flatten().flat_map(|list| ends_of(&list).to_vec()).collect();
+        let windows: Vec<i64> = slices.into_iter().flat_map(|end| [end, assigner.last_window_of(end)]).collect();
+        zone.refuse_other(cache.backend(), self.progress.key_groups(), self.progress.now(), &windows)
     }
 
     /// A slice of which the table may have keys in these key groups. Windows that end before `first_open` are complete.
@@ -114,9 +130,17 @@ impl WindowAggregate {
     pub(super) fn save(&mut self, options: &SnapshotOptions) -> Result<OperatorSnapshot> {
         self.parts.slices.flush()?;
         self.save_progress()?;
+        self.save_zone()?;
         let cache = self.parts.slices.cache.as_mut();
         let cache = cache.ok_or_else(|| Error::Plan("a window aggregate without a state back end".into()))?;
         Ok(OperatorSnapshot { keyed: Some(cache.snapshot(options, Vec::new())?), lists: Vec::new() })
+    }
+
+    fn save_zone(&mut self) -> Result<()> {
+        match (&mut self.parts.slices.cache, &mut self.zone_table) {
+            (Some(cache), Some(zone)) => zone.save(cache.backend(), self.progress.key_groups()),
+            _ => Ok(()),
+        }
     }
 
     fn save_progress(&mut self) -> Result<()> {
@@ -136,16 +160,12 @@ impl WindowAggregate {
         let lists = ListArray::try_new(item, offsets, Arc::new(all_ends), None)?;
         let columns: Vec<ArrayRef> = vec![Arc::new(Int64Array::from(reached.clone())), Arc::new(lists)];
         let values = progress.table.values(&columns, &[], reached.len())?;
-        let keys = progress_keys(self.progress.key_groups()).map(|key| Bytes::copy_from_slice(&key));
+        let keys = group_keys(self.progress.key_groups()).map(|key| Bytes::copy_from_slice(&key));
         let entries = keys.enumerate().map(|(at, key)| (key, Some(values.share(at)))).collect();
         cache.backend().write(progress.table.id, WriteBatch { entries })?;
         progress.written = state;
         Ok(())
     }
-}
-
-fn progress_keys(groups: Range<u32>) -> impl Iterator<Item = [u8; 2]> {
-    groups.map(|group| (group as u16).to_be_bytes())
 }
 
 /// The slices of key groups, whose lists these are. Neighbours with the same list come together.

@@ -141,6 +141,45 @@ fn no_window_is_lost_by_a_restore_where_clocks_are_put_forward() {
     }
 }
 
+/// Failed before: further east, windows that were open were taken for complete, and their rows were lost without a word.
+#[test]
+fn state_that_another_time_zone_would_misread_is_refused() {
+    let mut setup = Setup::new(WindowKind::Tumble, HOUR, 0, &[0], calls()[..1].to_vec());
+    setup.ltz = true;
+    setup.refresh();
+    let noon = at(NEW_YEAR, 12.0 * 3600.0);
+    let restored_in = |setup: &Setup, saved_in: &str, zone: &str, rows: bool| {
+        let mut run = Run::in_zone(setup, 1, saved_in);
+        run.step(&Step::Watermark(noon));
+        if rows {
+            run.step(&Step::Rows(vec![(1, noon + 60 * SECOND, None)]));
+        }
+        let saved = run.subtasks.save(1);
+        run.context = OperatorContext { max_parallelism: 11, ..context_with(&[("table.local-time-zone", zone)]).0 };
+        let mut operator = setup.build_in(WindowPhase::Single, &run.context);
+        let outcome = operator.restore(&mut run.world.restored("hashmap", 0..11, &saved, usize::MAX));
+        outcome.map(|()| operator.windows.len()).map_err(|error| error.to_string())
+    };
+    for (saved_in, zone) in [("UTC", "Asia/Tokyo"), ("Asia/Tokyo", "UTC"), ("Europe/Berlin", "-05:00")] {
+        for rows in [true, false] {
+            let refused = restored_in(&setup, saved_in, zone, rows).unwrap_err();
+            assert!(
+                refused.contains(&format!("in the time zone {saved_in}, those of the job are in {zone}")),
+                "{refused}"
+            );
+            assert!(refused.contains(&format!("SET 'table.local-time-zone' = '{saved_in}'")), "{refused}");
+        }
+    }
+    // Other names of what is the same time.
+    for (saved_in, zone) in [("UTC", "Etc/UTC"), ("Europe/Berlin", "Europe/Paris"), ("Asia/Tokyo", "+09:00")] {
+        assert_eq!(restored_in(&setup, saved_in, zone, true), Ok(1), "{saved_in} {zone}");
+    }
+    // Times without a zone are local wherever they are read.
+    setup.ltz = false;
+    setup.refresh();
+    assert_eq!(restored_in(&setup, "UTC", "Asia/Tokyo", true), Ok(1));
+}
+
 /// Each key group's slices are in its own list; checkpoints used to have all slices of the subtask in each list.
 #[test]
 fn windows_go_on_at_any_parallelism_in_either_form_of_the_lists() {
