@@ -28,8 +28,10 @@ impl Zone {
 
     /// Reads `UTC`, `Z`, `GMT+02:00`, `+02:00`, `Europe/Berlin`, `PST`.
     pub fn parse(name: &str) -> Result<Self, String> {
-        if name == "Z" {
-            return Ok(Self::UTC);
+        match name {
+            "" => return Err("it is empty".into()),
+            "Z" => return Ok(Self::UTC),
+            _ => {}
         }
         let offset = ["UTC", "GMT", "UT"].iter().find_map(|prefix| name.strip_prefix(prefix)).unwrap_or(name);
         if offset.is_empty() {
@@ -288,6 +290,13 @@ mod tests {
             assert_eq!(zone.to_string(), written, "{name}");
             assert_eq!(Zone::parse(written), Ok(zone), "{name}");
         }
+    }
+
+    /// Before, it was UTC.
+    #[test]
+    fn an_empty_name_is_no_zone() {
+        assert_eq!(Zone::parse(""), Err("it is empty".to_owned()));
+        assert_eq!(["UTC", "GMT", "UT"].map(Zone::parse), [Ok(Zone::UTC), Ok(Zone::UTC), Ok(Zone::UTC)]);
     }
 
     /// Before, it was the zone of whichever process read it; with `TZ=default` it had no end.
