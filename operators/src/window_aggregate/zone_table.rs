@@ -58,8 +58,9 @@ impl ZoneTable {
                 .map_err(|why| StateError::Corrupt(format!("the state 'zone': '{name}' is no time zone: {why}")))?;
             if !own.agrees_with(WindowZone::new(saved, true), now, window_ends) {
                 return Err(StateError::Incompatible(format!(
-                    "the windows of the state were cut in the time zone {name}, those of the job are in {}: rows of windows that are \
-                     open would be lost or come into others. SET '{LOCAL_TIME_ZONE}' = '{name}', as it was, or start the job without this state",
+                    "the windows of the state were cut in the time zone {name}, those of the job are in {}: rows of windows that \
+                     are open would be lost or come into others. SET '{LOCAL_TIME_ZONE}' = '{name}', as it was, or start the \
+                     job without this state",
                     self.zone
                 ))
                 .into());
