@@ -43,17 +43,17 @@ const OF_PROCESSES: [&str; 24] = [
 /// What opens a store or a cluster: each process has its own, and a job's configuration can be read by whoever asks for it.
 const OF_CREDENTIALS: [&str; 5] = ["fs.s3a.", "presto.s3.", "s3.", "s3a.", "security."];
 
-/// Keys that begin like those of processes, and that are read for each job or by its client.
+/// How keys begin that begin like those of processes, and that are read for each job or by its client.
 const OF_JOBS_TOO: [&str; 9] = [
     "client.heartbeat.",
-    "fs.default-scheme",
-    "io.tmp.dirs",
-    "jobmanager.execution.failover-strategy",
-    "jobmanager.web.checkpoints.history",
+    "fs.default-",
+    "io.tmp.",
+    "jobmanager.execution.",
+    "jobmanager.web.checkpoints.",
     "sql-client.",
-    "taskmanager.tmp.dirs",
-    "web.checkpoints.history",
-    "web.exception-history-size",
+    "taskmanager.tmp.",
+    "web.checkpoints.",
+    "web.exception-history-",
 ];
 
 /// Whether a key changes nothing where it is SET, because processes alone read it, when they start.
