@@ -133,6 +133,10 @@ fn scripts_read_a_configuration_with_long_lines() {
     let cluster = Cluster::builder().prepare();
     let path = cluster.conf().join("config.yaml");
     let before = std::fs::read_to_string(&path).unwrap();
+    // A busy machine takes longer for both; each step for each blank would make it thousands of times as long.
+    let began = Instant::now();
+    assert!(cluster.script("stop-cluster.sh", &[]).status.success());
+    let bound = 200 * began.elapsed();
     let blanks = format!("{before}\nx.y: x{}\n", " ".repeat(100_000));
     let many = format!("{before}\n{}", "\n".repeat(1 << 20));
     for (text_of_file, starts) in [(blanks, true), (many, false)] {
@@ -141,7 +145,7 @@ fn scripts_read_a_configuration_with_long_lines() {
         let output = cluster.script("stop-cluster.sh", &[]);
         assert_eq!(output.status.success(), starts, "{output:?}");
         assert!(starts || text(&output).contains("config.yaml has more than"), "{output:?}");
-        assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+        assert!(began.elapsed() < bound, "{:?}", began.elapsed());
     }
 }
 
