@@ -100,7 +100,10 @@ mod tests {
             (Asked::MissingSecret, "any peer that reaches it can run jobs"),
         ] {
             let warning = said("0.0.0.0:8081", "localhost", asked).unwrap();
-            assert!(warning.contains(danger) && warning.contains("let no other machine into that network"), "{warning}");
+            assert!(
+                warning.contains(danger) && warning.contains("let no other machine into that network"),
+                "{warning}"
+            );
         }
     }
 
