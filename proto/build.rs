@@ -19,7 +19,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     for message in files.file.iter().flat_map(|file| &file.message_type) {
         // The only messages within others are those that stand for the entries of maps, and are counted as such.
         for nested in &message.nested_type {
-            if !nested.options.as_ref().is_some_and(|options| options.map_entry == Some(true)) {
+            if nested.options.as_ref().is_none_or(|options| options.map_entry != Some(true)) {
                 return Err(format!("move the message {} out of {}", nested.name(), message.name()).into());
             }
         }

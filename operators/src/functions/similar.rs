@@ -141,7 +141,7 @@ fn bad_expression(pattern: &str) -> Error {
 
 /// What Java refuses of what was translated.
 pub(super) fn bad_pattern(pattern: &str) -> Error {
-    Error::data("java.util.regex.PatternSyntaxException", format!("Invalid pattern '{}'", quote(pattern)))
+    Error::data("java.util.regex.PatternSyntaxException", format!("Invalid pattern '{}' of SIMILAR TO", quote(pattern)))
 }
 
 #[cfg(test)]
