@@ -48,11 +48,6 @@ pub(crate) struct TimestampBuilder {
 }
 
 impl TimestampBuilder {
-    /// Adds a null.
-    pub(crate) fn append_null(&mut self) {
-        self.values.append_null();
-    }
-
     /// Adds days since the epoch and nanoseconds of the day; false: the type cannot hold it.
     pub(crate) fn append(&mut self, days: i64, nanos: i64) -> bool {
         let (per_day, per_unit) = match self.unit {

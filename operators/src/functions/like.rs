@@ -158,7 +158,7 @@ fn behind_line(text: &str, count: usize) -> Option<&str> {
 fn skip(text: &str, count: usize) -> Option<&str> {
     let mut chars = text.chars();
     let in_line = chars.by_ref().take(count).take_while(|c| !ends_line(*c)).count();
-    (in_line == count).then(|| chars.as_str())
+    (in_line == count).then_some(chars.as_str())
 }
 
 /// What is behind the parts at the beginning of a text.
@@ -177,7 +177,7 @@ fn before<'t>(text: &'t str, parts: &[Part]) -> Option<&'t str> {
         Part::Characters(count) => {
             let mut chars = rest.chars();
             let in_line = chars.by_ref().rev().take(*count).take_while(|c| !ends_line(*c)).count();
-            (in_line == *count).then(|| chars.as_str())
+            (in_line == *count).then_some(chars.as_str())
         }
         Part::Many => None,
     })
