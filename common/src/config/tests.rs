@@ -374,7 +374,9 @@ fn keys_by_themselves(code: &str) -> Vec<&str> {
     let mut parts = code.split(DECLARATION);
     let first = parts.next().unwrap_or_default();
     let behind = parts.filter_map(|part| part.split_once(';').map(|(_, behind)| behind));
-    std::iter::once(first).chain(behind).flat_map(|part| part.split('"')).filter(|text| keys::is_listed(text)).collect()
+    let texts = std::iter::once(first).chain(behind).flat_map(|part| part.split('"'));
+    // A former key is also what REST calls a job's restart strategy.
+    texts.filter(|text| keys::is_listed(text) && *text != "restart-strategy").collect()
 }
 
 /// Before, `pipeline.operator-chaining`, `jobmanager.web.submit.enable` and others, which Flink still reads, had no effect.
