@@ -402,6 +402,9 @@ impl Cluster {
     async fn quiet(&mut self) {
         self.stragglers.clear();
         *self.store.rate.lock() = 0;
+        // The last straggler may have completed a checkpoint whose metadata is still to be written: until that has an outcome,
+        // the coordinator rightly keeps the files.
+        self.finalize().await;
         self.job.coordinator.suspend(Reason::CoordinatorSuspend, self.job.now);
         for _ in 0..100 {
             let actions = self.job.at(self.job.now + 10_000);
