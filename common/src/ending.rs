@@ -31,6 +31,39 @@ pub fn is_told_to_end() -> bool {
     TOLD.with_borrow(|told| told.as_ref().is_some_and(|told| told.load(Ordering::Relaxed)))
 }
 
+/// How many steps may be between two questions: rows, matches, fields. A row may hold 64 MB.
+const INTERVAL: u32 = 64;
+
+/// What runs on this thread was told to end.
+#[derive(Debug, thiserror::Error)]
+#[error("the task was cancelled")]
+pub struct ToldToEnd;
+
+/// Asks.
+///
+/// # Errors
+/// What runs on this thread is to end.
+#[inline]
+pub fn check() -> Result<(), ToldToEnd> {
+    if is_told_to_end() { Err(ToldToEnd) } else { Ok(()) }
+}
+
+/// Counts steps, and asks once in many.
+#[derive(Debug, Default)]
+pub struct Steps(u32);
+
+impl Steps {
+    /// One more.
+    ///
+    /// # Errors
+    /// What runs on this thread is to end.
+    #[inline]
+    pub fn step(&mut self) -> Result<(), ToldToEnd> {
+        self.0 = self.0.wrapping_add(1);
+        if self.0.is_multiple_of(INTERVAL) { check() } else { Ok(()) }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

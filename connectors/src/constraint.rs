@@ -4,12 +4,12 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, AsArray, BinaryViewBuilder, BooleanArray, RecordBatch, StringViewBuilder};
 use arrow::buffer::NullBuffer;
 use arrow::compute::filter_record_batch;
+use wiesel_expressions::not_null::VIOLATION;
+use wiesel_expressions::types::{MAX_LENGTH, RowField, TypeKind};
 use wiesel_operators::element::{Batch, WatermarkStatus};
-use wiesel_operators::not_null::VIOLATION;
 use wiesel_operators::operator::{
     Collector, Error, Operator, OperatorContext, OperatorSnapshot, RestoredState, Result,
 };
-use wiesel_operators::types::{MAX_LENGTH, RowField, TypeKind};
 use wiesel_proto as proto;
 use wiesel_state::keyed::SnapshotOptions;
 
@@ -266,7 +266,7 @@ impl Operator for ConstraintEnforcer {
 #[cfg(test)]
 mod tests {
     use arrow::array::{BinaryViewArray, StringViewArray};
-    use wiesel_operators::types::to_arrow_schema;
+    use wiesel_expressions::types::to_arrow_schema;
 
     use super::*;
     use crate::testing::Collected;

@@ -2,10 +2,10 @@
 use std::collections::BTreeMap;
 
 use wiesel_common::text::nearest;
-use wiesel_operators::expression::Expression;
+use wiesel_expressions::expression::Expression;
+use wiesel_expressions::types::{Malformed, RowField};
 use wiesel_operators::operator::{Operator, Result as TaskResult};
 use wiesel_operators::source::{EnumeratorContext, SourceReader, SplitEnumerator};
-use wiesel_operators::types::{Malformed, RowField};
 use wiesel_proto as proto;
 
 use crate::collect::{CollectSink, CollectTransport};

@@ -12,7 +12,7 @@ use wiesel_common::id::LeaderSessionId;
 use wiesel_common::rpc::{Callee, Connector, Tcp};
 use wiesel_common::secret::Secret;
 use wiesel_common::time::Clock;
-use wiesel_operators::expression::Zone;
+use wiesel_expressions::expression::Zone;
 use wiesel_proto::job_master_server::JobMasterServer;
 use wiesel_proto::resource_manager_server::ResourceManagerServer;
 

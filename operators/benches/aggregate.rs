@@ -8,10 +8,10 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 use wiesel_common::config::Configuration;
 use wiesel_common::notifier::Notifier;
 use wiesel_common::time::SystemClock;
+use wiesel_expressions::types::{LogicalType, RowField, TimeAttribute, TypeKind, schema_to_proto, to_arrow_schema};
 use wiesel_operators::build::build_operator;
 use wiesel_operators::element::{Batch, WatermarkStatus};
 use wiesel_operators::operator::{Collector, Operator, OperatorContext, Result};
-use wiesel_operators::types::{LogicalType, RowField, TimeAttribute, TypeKind, schema_to_proto, to_arrow_schema};
 use wiesel_operators::window_aggregate::local_output;
 use wiesel_proto as proto;
 use wiesel_proto::operator_spec::Kind;

@@ -1,13 +1,13 @@
 //! From the specification of an operator in a job graph to the operator.
 use arrow::datatypes::SchemaRef;
+use wiesel_expressions::expression::Expression;
+use wiesel_expressions::types::{Malformed, schema_from_proto, to_arrow_schema};
 use wiesel_proto as proto;
 use wiesel_proto::operator_spec::Kind;
 
 use crate::calc::Calc;
-use crate::expression::Expression;
 use crate::group_aggregate::GroupAggregate;
 use crate::operator::{BuiltOperator, Error, Operator, OperatorContext, Result};
-use crate::types::{Malformed, schema_from_proto, to_arrow_schema};
 use crate::watermark_assigner::WatermarkAssigner;
 use crate::window_aggregate::WindowAggregate;
 use crate::window_aggregate::local::LocalWindowAggregate;

@@ -6,6 +6,7 @@
 //!   restore was taken for emitted in all key groups as soon as any key group of the subtask had been further on.
 //! - FINAL dropped what LOCAL had held back while its input was idle.
 //! - SUM over changes forgot how many values a group had that started anew within a batch, and was null too early.
+use wiesel_expressions::types::{LogicalType, RowField, TimeAttribute, TypeKind, to_arrow_schema};
 use wiesel_proto as proto;
 use wiesel_proto::{WindowKind, WindowPhase, WindowProperty};
 
@@ -18,7 +19,6 @@ use crate::testing::conformance::probe::Probe;
 use crate::testing::conformance::zoned::{Zoned, zoned_input};
 use crate::testing::conformance::{Subject, conforms};
 use crate::testing::{call, schema};
-use crate::types::{LogicalType, RowField, TimeAttribute, TypeKind, to_arrow_schema};
 use crate::window_aggregate::WindowAggregate;
 use crate::window_aggregate::local::LocalWindowAggregate;
 

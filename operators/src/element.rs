@@ -1,44 +1,7 @@
 //! What flows between operators.
 use arrow::array::{Int8Array, RecordBatch, UInt64Array};
-
-/// The kind of a change, with Flink's byte values.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[repr(i8)]
-pub enum RowKind {
-    /// `+I`
-    Insert = 0,
-    /// `-U`
-    UpdateBefore = 1,
-    /// `+U`
-    UpdateAfter = 2,
-    /// `-D`
-    Delete = 3,
-}
-
-impl RowKind {
-    /// The kind of a byte as stored in a batch.
-    pub fn from_byte(byte: i8) -> Option<Self> {
-        [Self::Insert, Self::UpdateBefore, Self::UpdateAfter, Self::Delete].into_iter().find(|kind| *kind as i8 == byte)
-    }
-
-    /// `+I`, `-U`, `+U` or `-D`.
-    pub fn short_string(self) -> &'static str {
-        match self {
-            Self::Insert => "+I",
-            Self::UpdateBefore => "-U",
-            Self::UpdateAfter => "+U",
-            Self::Delete => "-D",
-        }
-    }
-
-    /// +1 for a row that is added, -1 for one that is taken back.
-    pub fn weight(self) -> i64 {
-        match self {
-            Self::Insert | Self::UpdateAfter => 1,
-            Self::UpdateBefore | Self::Delete => -1,
-        }
-    }
-}
+use wiesel_expressions::expression::NO_WATERMARK;
+use wiesel_expressions::row_kind::RowKind;
 
 /// Rows that move together.
 #[derive(Clone, Debug)]
@@ -102,7 +65,7 @@ pub enum WatermarkStatus {
 }
 
 /// The smallest watermark: nothing is known yet.
-pub const MIN_WATERMARK: i64 = i64::MIN;
+pub const MIN_WATERMARK: i64 = NO_WATERMARK;
 /// The watermark at the end of a bounded input.
 pub const MAX_WATERMARK: i64 = i64::MAX;
 

@@ -1,13 +1,7 @@
 //! The dataflow model and the operators that a job graph is made of.
 //!
-//! - [`types`]: Flink's logical types and the Arrow types that hold them.
-//! - [`expression`]: typed expressions over a row, compiled once into vectorised evaluation.
-//! - [`cast`]: CAST and TRY_CAST between the types.
-//! - [`functions`]: the built-in scalar functions.
 //! - [`element`]: what flows: batches, watermarks, barriers, end of input.
-//! - [`ending`]: how a step that takes long ends with its task.
 //! - [`operator`]: the contract between an operator, its chain and its task.
-//! - [`not_null`]: what becomes of null in a column that is NOT NULL.
 //! - [`chain`]: operators in a row; [`watermark_valve`]: watermarks of many channels made one.
 //! - [`build`]: from an operator's specification in the job graph to the operator.
 //! - [`calc`], [`watermark_assigner`], [`group_aggregate`], [`window_aggregate`], [`window_table_function`]: the operators.
@@ -22,16 +16,11 @@
 pub mod aggregate;
 pub mod build;
 pub mod calc;
-pub mod cast;
 pub mod chain;
 #[cfg(test)]
 mod conformance_tests;
 pub mod element;
-pub mod ending;
-pub mod expression;
-pub mod functions;
 pub mod group_aggregate;
-pub mod not_null;
 pub mod operator;
 pub mod rows;
 mod settings;
@@ -39,7 +28,6 @@ pub mod source;
 pub mod state;
 #[cfg(test)]
 mod testing;
-pub mod types;
 pub mod watermark_assigner;
 pub mod watermark_valve;
 pub mod window_aggregate;

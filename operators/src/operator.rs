@@ -3,10 +3,13 @@ use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 use bytes::Bytes;
+use wiesel_common::ending::ToldToEnd;
 use wiesel_common::id::JobId;
 use wiesel_common::notifier::Notifier;
 use wiesel_common::quote;
 use wiesel_common::time::Clock;
+use wiesel_expressions::error::Error as ExpressionError;
+use wiesel_expressions::expression::EvaluationContext;
 use wiesel_proto as proto;
 use wiesel_state::cache_share::CacheShare;
 use wiesel_state::keyed::{KeyedBackend, KeyedSnapshot, SnapshotOptions};
@@ -65,6 +68,25 @@ impl Error {
     }
 }
 
+impl From<ExpressionError> for Error {
+    fn from(error: ExpressionError) -> Self {
+        match error {
+            ExpressionError::Data { class, message } => Self::Data { class, message },
+            ExpressionError::OverBudget => Self::OverBudget,
+            ExpressionError::Arrow(error) => Self::Arrow(error),
+            ExpressionError::Expression(error) => Self::Expression(error),
+            ExpressionError::Plan(problem) => Self::Plan(problem),
+            ExpressionError::Cancelled => Self::Cancelled,
+        }
+    }
+}
+
+impl From<ToldToEnd> for Error {
+    fn from(_: ToldToEnd) -> Self {
+        Self::Cancelled
+    }
+}
+
 /// The outcome of an operator's step.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -109,6 +131,16 @@ pub struct OperatorContext {
     pub notifier: Arc<Notifier>,
     /// For background work of sources and sinks.
     pub runtime: tokio::runtime::Handle,
+}
+
+impl OperatorContext {
+    /// What the operator's expressions depend on besides their row.
+    ///
+    /// # Errors
+    /// The configuration names no time zone.
+    pub fn evaluation(&self) -> Result<EvaluationContext> {
+        Ok(EvaluationContext::new(&self.configuration, self.clock.clone())?)
+    }
 }
 
 /// The state that an operator starts from.

@@ -67,7 +67,7 @@ pub enum SplitAssignment {
 }
 
 /// The part of a source that runs in the JobMaster. Called on a blocking thread, one call at a time. A call that may take long
-/// asks ([`crate::ending::check`]) whether its execution has ended meanwhile.
+/// asks ([`wiesel_common::ending::check`]) whether its execution has ended meanwhile.
 pub trait SplitEnumerator: Send {
     /// Looks for splits; called once at the start and then every [`SplitEnumerator::discovery_interval`]. Returns what
     /// waiting readers get now, by subtask.

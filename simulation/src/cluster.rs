@@ -8,11 +8,11 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use tokio_util::sync::CancellationToken;
 use wiesel_common::config::Configuration;
+use wiesel_expressions::expression::Zone;
 use wiesel_jobmanager::components::{Components, Environment};
 use wiesel_jobmanager::jobmaster::source_coordinator::EnumeratorCalls;
 use wiesel_jobmanager::jobmaster::status::JobStatus;
 use wiesel_jobmanager::options::RestOptions;
-use wiesel_operators::expression::Zone;
 use wiesel_proto as proto;
 use wiesel_taskmanager::components::{Components as TaskManagerComponents, World};
 

@@ -1,8 +1,8 @@
 //! Statements of Flink SQL. Queries and expressions are sqlparser's; what is Flink's own is here.
 use sqlparser::ast::{Expr, Ident, ObjectName, Query};
+use wiesel_expressions::types::LogicalType;
 
 use crate::error::Location;
-use wiesel_operators::types::LogicalType;
 
 /// A statement with where it began.
 #[derive(Clone, Debug)]

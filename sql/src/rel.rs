@@ -2,8 +2,8 @@
 //! the planner turns it into a job graph.
 use std::sync::Arc;
 
-use wiesel_operators::expression::Expression;
-use wiesel_operators::types::{LogicalType, RowField};
+use wiesel_expressions::expression::Expression;
+use wiesel_expressions::types::{LogicalType, RowField};
 
 use crate::catalog::ResolvedTable;
 

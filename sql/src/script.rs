@@ -5,8 +5,8 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 
-use wiesel_operators::expression::Expression;
-use wiesel_operators::functions::ConstantPattern;
+use wiesel_expressions::expression::Expression;
+use wiesel_expressions::functions::ConstantPattern;
 
 use crate::error::{Error, Result};
 

@@ -4,8 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use wiesel_common::config::Configuration;
-use wiesel_operators::expression::{Expression, Node, supports};
-
+use wiesel_expressions::expression::{Expression, Node, supports};
 use wiesel_proto::operator_spec::Kind;
 use wiesel_sql::parser;
 use wiesel_sql::session::{ExecuteOptions, Outcome, Session};

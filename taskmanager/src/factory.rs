@@ -1,9 +1,9 @@
 //! The factory of the operators that a task runs.
 use wiesel_connectors::collect::CollectTransport;
 use wiesel_connectors::factory;
+use wiesel_expressions::types::{schema_from_proto, to_arrow_schema};
 use wiesel_operators::operator::{BuiltOperator, Error, Operator, OperatorContext, Result};
 use wiesel_operators::source::SourceReader;
-use wiesel_operators::types::{schema_from_proto, to_arrow_schema};
 use wiesel_proto as proto;
 use wiesel_proto::operator_spec::Kind;
 

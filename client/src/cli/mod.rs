@@ -12,7 +12,7 @@ use wiesel_common::config::{Configuration, KeyProblem};
 use wiesel_common::logging::in_one_line;
 use wiesel_common::quote::quote;
 use wiesel_common::text::suggestion;
-use wiesel_operators::expression::Zone;
+use wiesel_expressions::expression::Zone;
 use wiesel_sql::ast::{LocatedStatement, Statement};
 use wiesel_sql::parser::{self, StatementText};
 use wiesel_sql::session::{goes_with_jobs, is_of_processes};

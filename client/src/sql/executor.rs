@@ -8,7 +8,7 @@ use wiesel_common::config::Configuration;
 use wiesel_common::config::options::checkpointing;
 use wiesel_common::id::JobId;
 use wiesel_common::quote::quote;
-use wiesel_operators::types::{RowField, TypeKind};
+use wiesel_expressions::types::{RowField, TypeKind};
 use wiesel_sql::ast::{Insert, LocatedStatement, Statement, StopJob};
 use wiesel_sql::parser::{self, StatementText};
 use wiesel_sql::session::{ExecuteOptions, InsertJob, Outcome, QueryJob, Session};

@@ -8,7 +8,7 @@ use arrow::datatypes::Int8Type;
 use arrow::ipc::reader::StreamReader;
 use wiesel_common::config::Configuration;
 use wiesel_common::id::JobId;
-use wiesel_operators::element::RowKind;
+use wiesel_expressions::row_kind::RowKind;
 use wiesel_proto as proto;
 use wiesel_sql::session::QueryJob;
 

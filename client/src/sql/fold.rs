@@ -5,8 +5,8 @@ use std::time::Duration;
 use wiesel_common::config::Configuration;
 use wiesel_common::id::JobId;
 use wiesel_common::logging::in_one_line;
-use wiesel_operators::expression::Zone;
-use wiesel_operators::types::RowField;
+use wiesel_expressions::expression::Zone;
+use wiesel_expressions::types::RowField;
 use wiesel_sql::ast::LocatedStatement;
 use wiesel_sql::parser::{self, StatementText};
 use wiesel_sql::session::{ExecuteOptions, Outcome, Session};
@@ -208,7 +208,7 @@ fn json(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use wiesel_operators::element::RowKind;
+    use wiesel_expressions::row_kind::RowKind;
 
     fn row(kind: RowKind, cell: &str) -> Row {
         Row { kind, cells: vec![Some(cell.to_owned())] }

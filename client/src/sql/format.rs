@@ -1,6 +1,6 @@
 //! Rows as tables of text, as Flink's SQL client draws them.
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
-use wiesel_operators::types::{RowField, TypeKind};
+use wiesel_expressions::types::{RowField, TypeKind};
 
 /// What stands for null.
 pub(super) const NULL: &str = "<NULL>";

@@ -2,7 +2,7 @@
 //! from the keys that were pressed.
 use crossterm::event::KeyCode;
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
-use wiesel_operators::types::RowField;
+use wiesel_expressions::types::RowField;
 
 use super::executor::with_kind;
 use super::fetch::Row;
@@ -244,8 +244,8 @@ fn wrapped(text: &str, room: usize) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use wiesel_operators::element::RowKind;
-    use wiesel_operators::types::TypeKind;
+    use wiesel_expressions::row_kind::RowKind;
+    use wiesel_expressions::types::TypeKind;
 
     use super::*;
 

@@ -109,8 +109,8 @@ fn rows(count: usize) -> String {
 #[cfg(test)]
 mod tests {
     use rustix::process::{Signal, getpid, kill_process};
-    use wiesel_operators::element::RowKind;
-    use wiesel_operators::types::{RowField, TypeKind};
+    use wiesel_expressions::row_kind::RowKind;
+    use wiesel_expressions::types::{RowField, TypeKind};
 
     use super::*;
 

@@ -11,11 +11,11 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::ipc::writer::StreamWriter;
 use bytes::Bytes;
 use wiesel_common::time::{Clock, SystemClock};
+use wiesel_expressions::types::to_arrow_fields;
 use wiesel_operators::element::Batch;
 use wiesel_operators::operator::{
     Collector, Error, Operator, OperatorContext, OperatorSnapshot, RestoredState, Result,
 };
-use wiesel_operators::types::to_arrow_fields;
 use wiesel_proto as proto;
 use wiesel_state::keyed::SnapshotOptions;
 
@@ -208,7 +208,7 @@ mod tests {
     use arrow::array::{Int32Array, StringViewArray};
     use arrow::ipc::reader::StreamReader;
     use parking_lot::Mutex;
-    use wiesel_operators::types::{RowField, TypeKind, to_arrow_schema};
+    use wiesel_expressions::types::{RowField, TypeKind, to_arrow_schema};
 
     use super::*;
     use crate::testing::{Collected, ManualClock, context};

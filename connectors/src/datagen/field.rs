@@ -1,7 +1,7 @@
 //! What fills a field: the `fields.#` options, checked against its type.
 use wiesel_common::quote::quote;
-use wiesel_operators::expression::MAX_VALUE_BYTES;
-use wiesel_operators::types::{LogicalType, MAX_LENGTH, RowField, TypeKind};
+use wiesel_expressions::expression::MAX_VALUE_BYTES;
+use wiesel_expressions::types::{LogicalType, MAX_LENGTH, RowField, TypeKind};
 
 use crate::options::{Options, Result, invalid};
 

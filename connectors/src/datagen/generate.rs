@@ -2,8 +2,8 @@
 use arrow::array::ArrayRef;
 use rand::Rng;
 use rand::rngs::SmallRng;
+use wiesel_expressions::types::TIMESTAMP_RANGE;
 use wiesel_operators::operator::{Error, Result};
-use wiesel_operators::types::TIMESTAMP_RANGE;
 
 use super::field::{Field, Length, Values};
 use crate::formats::ColumnBuilder;

@@ -1,9 +1,9 @@
 //! `datagen`: rows of random values or sequences.
 use wiesel_common::random;
-use wiesel_operators::expression::ROW_BYTES;
+use wiesel_expressions::expression::ROW_BYTES;
+use wiesel_expressions::types::RowField;
 use wiesel_operators::operator::{Error, Result as TaskResult};
 use wiesel_operators::source::{EnumeratorContext, SourceReader, SplitEnumerator};
-use wiesel_operators::types::RowField;
 use wiesel_proto as proto;
 
 use crate::enumerator::OneSplitEach;

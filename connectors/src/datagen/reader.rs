@@ -9,12 +9,12 @@ use bytes::Bytes;
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
 use wiesel_common::time::{Clock, SystemClock};
+use wiesel_expressions::expression::BATCH_BYTES;
+use wiesel_expressions::not_null::record_batch;
+use wiesel_expressions::types::{RowField, to_arrow_schema};
 use wiesel_operators::element::Batch;
-use wiesel_operators::expression::BATCH_BYTES;
-use wiesel_operators::not_null::record_batch;
 use wiesel_operators::operator::{Collector, OperatorContext, Result};
 use wiesel_operators::source::{SourceReader, SourceStatus};
-use wiesel_operators::types::{RowField, to_arrow_schema};
 
 use super::Settings;
 use super::field::{Field, Values};

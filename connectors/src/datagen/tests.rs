@@ -4,10 +4,10 @@ use std::sync::atomic::Ordering;
 
 use arrow::array::{Array, AsArray};
 use arrow::datatypes::Int32Type;
+use wiesel_expressions::types::{LogicalType, TypeKind};
 use wiesel_operators::element::Batch;
 use wiesel_operators::operator::OperatorContext;
 use wiesel_operators::source::SourceStatus;
-use wiesel_operators::types::{LogicalType, TypeKind};
 use wiesel_proto as proto;
 
 use super::*;

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use regex::Regex;
+use wiesel_common::ending;
 use wiesel_common::filesystem::open_regular;
-use wiesel_operators::ending;
 use wiesel_operators::operator::Result;
 use wiesel_operators::source::{SplitAssignment, SplitEnumerator};
 

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use regex::Regex;
 use wiesel_common::time::SystemClock;
-use wiesel_operators::expression::EvaluationContext;
+use wiesel_expressions::expression::EvaluationContext;
+use wiesel_expressions::types::RowField;
 use wiesel_operators::operator::{Error, Operator, Result as TaskResult};
 use wiesel_operators::source::{EnumeratorContext, SourceReader, SplitEnumerator};
-use wiesel_operators::types::RowField;
 use wiesel_proto as proto;
 
 use crate::factory::{

@@ -3,9 +3,9 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::datatypes::{DataType, Date32Type, Decimal128Type, Schema, SchemaRef};
-use wiesel_operators::expression::{Condition, EvaluationContext, Expression, Mask, Node};
+use wiesel_expressions::expression::{Condition, EvaluationContext, Expression, Mask, Node};
+use wiesel_expressions::types::{LogicalType, RowField, TIMESTAMP_RANGE};
 use wiesel_operators::operator::{Error, Result};
-use wiesel_operators::types::{LogicalType, RowField, TIMESTAMP_RANGE};
 use wiesel_proto as proto;
 
 use super::path::{partition_value, unescape};
@@ -111,7 +111,7 @@ pub(crate) fn depends_on(condition: &Expression, columns: &[usize]) -> bool {
             only &= columns.contains(index);
         }
         Node::Call { function, operands } => {
-            only &= wiesel_operators::expression::is_deterministic(function, operands);
+            only &= wiesel_expressions::expression::is_deterministic(function, operands);
         }
         Node::Literal(_) => {}
     });
@@ -152,7 +152,7 @@ impl PartitionFilter {
     /// Compiles the conditions. Without this all files pass.
     pub(super) fn prepare(&mut self, context: &EvaluationContext) -> Result<()> {
         let compiled = self.expressions.iter().map(|condition| Condition::compile(condition, &self.schema, context));
-        self.conditions = compiled.collect::<Result<_>>()?;
+        self.conditions = compiled.collect::<Result<_, _>>()?;
         Ok(())
     }
 

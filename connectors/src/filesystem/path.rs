@@ -3,9 +3,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use regex::Regex;
+use wiesel_common::ending;
 use wiesel_common::filesystem::{check_place, check_regular};
 use wiesel_common::quote::quote;
-use wiesel_operators::ending;
 use wiesel_operators::operator::{Error, Result};
 
 use crate::options::{self, invalid};

@@ -6,12 +6,11 @@ use arrow::array::{Array, ArrayRef};
 use arrow::datatypes::{Schema, SchemaRef};
 use bytes::Bytes;
 use wiesel_common::fault;
+use wiesel_expressions::not_null::record_batch;
+use wiesel_expressions::types::{LogicalType, RowField};
 use wiesel_operators::element::Batch;
-use wiesel_operators::expression::EvaluationContext;
-use wiesel_operators::not_null::record_batch;
 use wiesel_operators::operator::{Collector, Error, OperatorContext, Result};
 use wiesel_operators::source::{SourceReader, SourceStatus};
-use wiesel_operators::types::{LogicalType, RowField};
 
 use super::partitions::{PartitionFilter, partition_column};
 use super::records::OpenFile;
@@ -176,7 +175,7 @@ impl FileReader {
 
 impl SourceReader for FileReader {
     fn open(&mut self, context: &OperatorContext) -> Result<()> {
-        self.filter.prepare(&EvaluationContext::of(context)?)?;
+        self.filter.prepare(&context.evaluation()?)?;
         if let Reading::RowGroups(format, _) = &mut self.reading {
             format.open(&context.configuration)?;
         }

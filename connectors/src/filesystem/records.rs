@@ -2,8 +2,8 @@
 use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 
-use wiesel_operators::ending;
-use wiesel_operators::expression::BATCH_BYTES;
+use wiesel_common::ending;
+use wiesel_expressions::expression::BATCH_BYTES;
 use wiesel_operators::operator::{Error, Result};
 
 use super::compression;

@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::{Int32Type, Schema};
-use wiesel_operators::element::{Batch, RowKind};
-use wiesel_operators::expression::BATCH_BYTES;
+use wiesel_expressions::expression::BATCH_BYTES;
+use wiesel_expressions::row_kind::RowKind;
+use wiesel_expressions::types::{LogicalType, RowField, TypeKind, to_arrow_schema};
+use wiesel_operators::element::Batch;
 use wiesel_operators::operator::Result;
 use wiesel_operators::source::{SourceStatus, SplitAssignment};
-use wiesel_operators::types::{LogicalType, RowField, TypeKind, to_arrow_schema};
 use wiesel_proto as proto;
 
 use super::split::FileSplit;
@@ -507,7 +508,7 @@ fn partitions_are_named_as_flink_names_them() {
 #[test]
 fn files_whose_partition_is_not_wanted_are_not_read() {
     use datafusion_common::ScalarValue;
-    use wiesel_operators::expression::Expression;
+    use wiesel_expressions::expression::Expression;
 
     let folder = tempfile::tempdir().unwrap();
     for (path, text) in [("d=2026-01-01/h=1", "1\n2\n"), ("d=2026-01-01/h=02", "3\n"), ("d=no date/h=3", "no number\n")]

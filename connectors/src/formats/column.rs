@@ -11,7 +11,7 @@ use arrow::datatypes::{
     Int8Type, Int16Type, Int32Type, Int64Type, IntervalYearMonthType, Time32MillisecondType, TimeUnit,
     TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType,
 };
-use wiesel_operators::types::{LogicalType, TypeKind, timestamp_unit};
+use wiesel_expressions::types::{LogicalType, TypeKind, timestamp_unit};
 
 use super::text::{NANOS_PER_MILLI, NANOS_PER_SECOND};
 
@@ -161,7 +161,7 @@ impl ColumnBuilder {
             TypeKind::Multiset(element) => Self::map(data_type, element, &TypeKind::Int.not_null()),
             TypeKind::Row(fields) => Self::Row(RowBuilder {
                 columns: fields.iter().map(|field| Self::new(&field.data_type)).collect(),
-                fields: wiesel_operators::types::to_arrow_fields(fields),
+                fields: wiesel_expressions::types::to_arrow_fields(fields),
                 nulls: NullBufferBuilder::new(0),
                 rows: 0,
             }),

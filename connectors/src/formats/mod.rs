@@ -4,8 +4,8 @@ use std::fs::File;
 use arrow::array::ArrayRef;
 use wiesel_common::config::Configuration;
 use wiesel_common::quote::quote;
+use wiesel_expressions::types::RowField;
 use wiesel_operators::operator::Result as TaskResult;
-use wiesel_operators::types::RowField;
 
 use crate::options::{Options, Result, did_you_mean, invalid};
 

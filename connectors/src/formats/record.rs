@@ -1,8 +1,8 @@
 //! How many bytes may come of a record. Its own bytes are bounded where it is read, but what is made of them may be many times as
 //! much: two bytes of JSON, `0,`, are sixteen of a DECIMAL, and `{},` is a row with as many nulls as the type has fields.
 use arrow::array::ArrayRef;
-use wiesel_operators::expression::{BATCH_BYTES, ROW_BYTES};
-use wiesel_operators::types::LogicalType;
+use wiesel_expressions::expression::{BATCH_BYTES, ROW_BYTES};
+use wiesel_expressions::types::LogicalType;
 
 use super::column::ColumnBuilder;
 use super::parse::Parsed;

@@ -7,8 +7,8 @@ use arrow::array::{
 };
 use arrow::buffer::{Buffer, NullBuffer, ScalarBuffer};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use wiesel_expressions::types::RowField;
 use wiesel_operators::operator::{Error, Result};
-use wiesel_operators::types::RowField;
 use wiesel_proto as proto;
 
 use super::generator::{

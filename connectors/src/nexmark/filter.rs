@@ -1,6 +1,6 @@
 //! Conditions that only say which kinds of event are wanted.
 use datafusion_common::ScalarValue;
-use wiesel_operators::expression::{Expression, Node};
+use wiesel_expressions::expression::{Expression, Node};
 
 /// Which kinds of event pass: person, auction, bid.
 pub(crate) type Kinds = [bool; 3];

@@ -6,10 +6,10 @@
 //!
 //! Invariant: the values of event e depend on e and the options alone, never on which reader makes it, nor on which
 //! columns are asked for.
-use wiesel_operators::expression::{Expression, Node};
+use wiesel_expressions::expression::{Expression, Node};
+use wiesel_expressions::types::{RowField, TypeKind, timestamp_unit};
 use wiesel_operators::operator::{Error, Result as TaskResult};
 use wiesel_operators::source::{EnumeratorContext, SourceReader, SplitEnumerator};
-use wiesel_operators::types::{RowField, TypeKind, timestamp_unit};
 use wiesel_proto as proto;
 
 use crate::enumerator::OneSplitEach;

@@ -3,10 +3,10 @@ use std::sync::atomic::Ordering;
 
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::{Int32Type, Int64Type, TimestampMillisecondType};
+use wiesel_expressions::types::{RowField, TypeKind};
 use wiesel_operators::element::Batch;
 use wiesel_operators::operator::Collector;
 use wiesel_operators::source::{SourceReader, SourceStatus};
-use wiesel_operators::types::{RowField, TypeKind};
 use wiesel_proto::{self as proto, FieldPath};
 
 use super::columns::Plan;
@@ -17,7 +17,7 @@ use crate::factory::TableDescription;
 use crate::options::Options;
 use crate::testing::{Collected, Restarts};
 
-fn row(fields: &[(&str, Leaf)]) -> wiesel_operators::types::LogicalType {
+fn row(fields: &[(&str, Leaf)]) -> wiesel_expressions::types::LogicalType {
     let field = |(name, leaf): &(&str, Leaf)| {
         let kind = match leaf {
             Leaf::Number => TypeKind::Bigint,

@@ -79,6 +79,6 @@ fn prefix(identifier: &str, subtask: u32, parallelism: u32) -> String {
 #[cfg(test)]
 pub(crate) fn row_text(records: &arrow::array::RecordBatch, row: usize) -> String {
     let mut text = String::new();
-    row::write_row(&mut text, wiesel_operators::element::RowKind::Insert, records, row);
+    row::write_row(&mut text, wiesel_expressions::row_kind::RowKind::Insert, records, row);
     text
 }

@@ -6,12 +6,12 @@ use arrow::datatypes::SchemaRef;
 use bytes::Bytes;
 use datafusion_common::ScalarValue;
 use wiesel_common::fault;
+use wiesel_expressions::expression::literal_from_proto;
+use wiesel_expressions::not_null::record_batch;
+use wiesel_expressions::types::to_arrow_schema;
 use wiesel_operators::element::Batch;
-use wiesel_operators::expression::literal_from_proto;
-use wiesel_operators::not_null::record_batch;
 use wiesel_operators::operator::{Collector, Error, OperatorContext, Result};
 use wiesel_operators::source::{EnumeratorContext, SourceReader, SourceStatus, SplitEnumerator};
-use wiesel_operators::types::to_arrow_schema;
 use wiesel_proto as proto;
 
 use crate::encoding;
@@ -37,7 +37,7 @@ struct ValuesReader {
 
 /// The reader: the one that gets the split emits all rows.
 pub(crate) fn reader(spec: &proto::SourceSpec) -> Result<Box<dyn SourceReader>> {
-    let malformed = |error: wiesel_operators::types::Malformed| Error::Plan(error.to_string());
+    let malformed = |error: wiesel_expressions::types::Malformed| Error::Plan(error.to_string());
     let fields = crate::factory::fields(spec.physical.as_ref()).map_err(malformed)?;
     let mut emitted = Vec::with_capacity(spec.projection.len());
     for path in &spec.projection {

@@ -16,7 +16,7 @@ use tracing::Instrument;
 use wiesel_common::id::{AttemptId, JobId};
 use wiesel_common::logging::job_span;
 use wiesel_common::mailbox::mailbox;
-use wiesel_operators::expression::CLUSTER_TIME_ZONE;
+use wiesel_expressions::expression::CLUSTER_TIME_ZONE;
 use wiesel_proto as proto;
 
 use crate::failure::{self, FailureInfo};

@@ -13,7 +13,7 @@ use wiesel_common::id::{AttemptId, JobId, LeaderSessionId, OperatorId};
 use wiesel_common::mailbox::mailbox;
 use wiesel_common::random;
 use wiesel_common::time::Clock;
-use wiesel_operators::expression::Zone;
+use wiesel_expressions::expression::Zone;
 use wiesel_proto as proto;
 use wiesel_proto::operator_spec::Kind;
 use wiesel_state::storage::CheckpointStorage;

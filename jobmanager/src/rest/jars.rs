@@ -16,7 +16,7 @@ use wiesel_common::id::JobId;
 use wiesel_common::input::{Bound, read_file};
 use wiesel_common::quote::quote;
 use wiesel_common::text::without_byte_order_mark;
-use wiesel_operators::expression::Zone;
+use wiesel_expressions::expression::Zone;
 use wiesel_proto as proto;
 use wiesel_sql::MAX_UPLOAD_BYTES;
 use wiesel_sql::error::Error;

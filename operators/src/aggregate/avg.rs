@@ -5,11 +5,11 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, AsArray, Int64Array, PrimitiveArray};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Decimal128Type, Float64Type, Int64Type, i256};
+use wiesel_expressions::types::{LogicalType, TypeKind};
 
 use super::sum::{Summand, load_sums, save_sums};
 use super::{Accumulators, Rows};
 use crate::operator::{Error, Result};
-use crate::types::{LogicalType, TypeKind};
 
 /// The type of the sum for an argument of this type.
 pub(super) fn sum_type(argument: &LogicalType) -> Result<TypeKind> {

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, AsArray, Int32Array, ListArray, MapArray, StructArray};
 use arrow::buffer::{NullBuffer, OffsetBuffer};
 use arrow::datatypes::{DataType, FieldRef, Int32Type};
+use wiesel_expressions::expression::{MAX_VALUE_BYTES, check_value};
 
 use super::kept::{Kept, KeptGroups};
 use super::saved::{Lists, lists};
 use super::values::{Value, ValueCodec};
 use super::{Accumulators, Rows};
-use crate::expression::{MAX_VALUE_BYTES, check_value};
 use crate::operator::{Error, Result};
 
 pub(super) struct Collect {
@@ -120,7 +120,7 @@ impl Accumulators for Collect {
             true => rows.for_each(add),
             false => rows.for_each_not_null(add),
         }
-        check_value(self.longest)
+        Ok(check_value(self.longest)?)
     }
 
     fn merge_groups(&mut self, targets: &[u32], sources: &[u32]) -> Result<()> {
@@ -130,7 +130,7 @@ impl Accumulators for Collect {
                 self.add(*target as usize, &value, count);
             }
         }
-        check_value(self.longest)
+        Ok(check_value(self.longest)?)
     }
 
     fn save(&self, groups: &[u32]) -> Result<Vec<ArrayRef>> {

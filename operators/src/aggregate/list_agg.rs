@@ -3,11 +3,11 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, StringViewArray};
 use arrow::datatypes::DataType;
+use wiesel_expressions::expression::{MAX_VALUE_BYTES, check_value};
 
 use super::kept::{Keep, Kept, KeptGroups};
 use super::saved::{Lists, lists};
 use super::{Accumulators, Rows, sum::wrong_argument};
-use crate::expression::{MAX_VALUE_BYTES, check_value};
 use crate::operator::Result;
 
 pub(super) struct ListAgg {
@@ -136,7 +136,7 @@ impl Accumulators for ListAgg {
                 self.take_back(group, text);
             }
         });
-        check_value(self.longest)
+        Ok(check_value(self.longest)?)
     }
 
     fn merge_groups(&mut self, targets: &[u32], sources: &[u32]) -> Result<()> {
@@ -150,7 +150,7 @@ impl Accumulators for ListAgg {
                 self.keep(target, text);
             }
         }
-        check_value(self.longest)
+        Ok(check_value(self.longest)?)
     }
 
     fn save(&self, groups: &[u32]) -> Result<Vec<ArrayRef>> {
@@ -170,7 +170,7 @@ impl Accumulators for ListAgg {
             for (group, joined) in groups.iter().zip(joined) {
                 joined.into_iter().for_each(|joined| self.join(*group as usize, "", joined));
             }
-            return check_value(self.longest);
+            return Ok(check_value(self.longest)?);
         }
         let saved = Lists::new(saved, 2)?;
         let (separators, texts) = (saved.column(0).as_string_view(), saved.column(1).as_string_view());

@@ -8,10 +8,10 @@
 //! keeps of a group, bit for bit: [`state_types`] says in which columns.
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::buffer::{BooleanBuffer, NullBuffer};
+use wiesel_expressions::types::{LogicalType, RowField, TypeKind};
 use wiesel_proto as proto;
 
 use crate::operator::{Error, Result};
-use crate::types::{LogicalType, RowField, TypeKind};
 
 mod avg;
 mod collect;

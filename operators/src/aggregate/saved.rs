@@ -4,9 +4,9 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, AsArray, ListArray, StructArray};
 use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::{DataType, Field, Fields};
+use wiesel_expressions::types::{LogicalType, RowField, TypeKind};
 
 use crate::operator::{Error, Result};
-use crate::types::{LogicalType, RowField, TypeKind};
 
 /// The type of a list whose rows have these columns.
 pub(super) fn list_type(columns: impl IntoIterator<Item = LogicalType>) -> LogicalType {

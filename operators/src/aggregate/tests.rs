@@ -3,14 +3,14 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, BooleanArray, Float64Array, Int64Array, RecordBatch, StringViewArray};
 use proptest::prelude::*;
+use wiesel_expressions::expression::MAX_VALUE_BYTES;
+use wiesel_expressions::types::{LogicalType, RowField, TypeKind, to_arrow_schema};
 use wiesel_proto as proto;
 
 use super::Aggregates;
 use super::keys::{KeyIndex, KeyStore};
 use crate::element::Batch;
-use crate::expression::MAX_VALUE_BYTES;
 use crate::testing::{batch, call, fields, rows_text};
-use crate::types::{LogicalType, RowField, TypeKind, to_arrow_schema};
 
 fn input() -> Vec<RowField> {
     fields(&[

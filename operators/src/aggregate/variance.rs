@@ -5,9 +5,9 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, AsArray, Decimal128Array, Float64Array, Int8Array, Int16Array, Int32Array, Int64Array};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Float64Type, Int64Type};
+use wiesel_expressions::cast::{numeric_to_double, to_decimal};
 
 use super::{Accumulators, Rows};
-use crate::cast::{numeric_to_double, to_decimal};
 use crate::operator::Result;
 
 #[derive(Clone, Copy, Default)]

@@ -5,12 +5,12 @@ use arrow::array::{Array, ArrayRef, AsArray, Int8Array, RecordBatch};
 use arrow::compute::{concat, filter};
 use arrow::datatypes::{DataType, FieldRef, Int8Type, SchemaRef};
 use wiesel_common::time::Clock;
+use wiesel_expressions::expression::{
+    BATCH_BYTES, EvaluationContext, Expression, Mask, Program, ROW_BYTES, Selection, expression_text, row_too_large,
+};
+use wiesel_expressions::not_null::record_batch;
 
 use crate::element::{Batch, WatermarkStatus};
-use crate::expression::budget::row_too_large;
-use crate::expression::text::expression_text;
-use crate::expression::{BATCH_BYTES, EvaluationContext, Expression, Mask, Program, ROW_BYTES, Selection};
-use crate::not_null::record_batch;
 use crate::operator::{Collector, Error, Operator, OperatorContext, Result};
 use crate::settings::buffer_timeout;
 
@@ -49,7 +49,7 @@ impl Calc {
         output: SchemaRef,
         context: &OperatorContext,
     ) -> Result<Self> {
-        let evaluation = EvaluationContext::of(context)?;
+        let evaluation = context.evaluation()?;
         Ok(Self {
             program: Program::compile(condition, projection, input, &evaluation)?,
             not_null: texts(projection, input, &output),
@@ -70,7 +70,7 @@ impl Calc {
         let most = if rows > 1 { BATCH_BYTES } else { ROW_BYTES };
         self.context.budget.set(most);
         let drawn = self.context.generators.positions()?;
-        match self.program.evaluate(&batch.records) {
+        match self.program.evaluate(&batch.records).map_err(Error::from) {
             Ok(selection) => self.select(batch.kinds, selection, most - self.context.budget.left(), out),
             Err(Error::OverBudget) if rows > 1 => {
                 let half = rows / 2;
@@ -78,7 +78,7 @@ impl Calc {
                 self.evaluate(batch.slice(0, half), out)?;
                 self.evaluate(batch.slice(half, rows - half), out)
             }
-            Err(Error::OverBudget) => Err(row_too_large()),
+            Err(Error::OverBudget) => Err(row_too_large().into()),
             Err(error) => Err(error),
         }
     }

@@ -12,17 +12,18 @@ use arrow::buffer::BooleanBuffer;
 use arrow::compute::{SortOptions, interleave, take};
 use arrow::datatypes::SchemaRef;
 use wiesel_common::time::Clock;
+use wiesel_expressions::expression::BATCH_BYTES;
+use wiesel_expressions::not_null::record_batch;
+use wiesel_expressions::row_kind::RowKind;
+use wiesel_expressions::types::{LogicalType, RowField, schema_from_proto};
+use wiesel_proto as proto;
+use wiesel_state::keyed::SnapshotOptions;
 
 use crate::aggregate::Aggregates;
 use crate::aggregate::keys::{KeyIndex, KeyStore};
-use crate::element::{Batch, RowKind};
-use crate::expression::BATCH_BYTES;
-use crate::not_null::record_batch;
+use crate::element::Batch;
 use crate::operator::{Collector, Error, Operator, OperatorContext, OperatorSnapshot, RestoredState, Result};
 use crate::state::cache::Cache;
-use crate::types::{LogicalType, RowField, schema_from_proto};
-use wiesel_proto as proto;
-use wiesel_state::keyed::SnapshotOptions;
 
 mod state;
 #[cfg(test)]

@@ -2,6 +2,8 @@
 use arrow::array::{ArrayRef, AsArray, BooleanArray, Int64Array};
 use arrow::datatypes::Int64Type;
 use std::sync::Arc;
+use wiesel_expressions::types::{LogicalType, TypeKind};
+use wiesel_state::keyed::SnapshotOptions;
 
 use super::{Group, GroupAggregate};
 use crate::aggregate::Aggregates;
@@ -9,8 +11,6 @@ use crate::aggregate::keys::{KeyIndex, KeyStore};
 use crate::operator::{Error, OperatorSnapshot, RestoredState, Result};
 use crate::state::cache::{Cache, PART_BYTES, Values};
 use crate::state::table::{RowTable, TableLayout};
-use crate::types::{LogicalType, TypeKind};
-use wiesel_state::keyed::SnapshotOptions;
 
 /// The columns before those of the accumulators: the number of rows, and whether the result was sent on.
 const HEAD: usize = 2;

@@ -10,9 +10,9 @@ use arrow::array::{
 };
 use arrow::buffer::{NullBuffer, OffsetBuffer};
 use arrow::datatypes::{DataType, Field, Fields};
+use wiesel_expressions::types::{LogicalType, RowField, TypeKind};
 
 use super::{Encoded, KeyCodec, ValueCodec};
-use crate::types::{LogicalType, RowField, TypeKind};
 
 mod properties;
 
@@ -449,7 +449,7 @@ fn rows_without_columns() {
 /// Every type of the language has an encoding.
 #[test]
 fn all_types_can_be_kept() {
-    use crate::types::TimeAttribute::Regular;
+    use wiesel_expressions::types::TimeAttribute::Regular;
     let plain = [
         TypeKind::Char(3),
         TypeKind::Varchar(3),

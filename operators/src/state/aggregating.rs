@@ -1,12 +1,12 @@
 //! One accumulator for each key: Flink's `AggregatingState`.
 use arrow::array::ArrayRef;
+use wiesel_expressions::types::LogicalType;
 use wiesel_state::keyed::KeyedBackend;
 
 use super::access::{self, Stored, interleave_all};
 use super::batch::{Keys, Lookup, Runs, StateDescriptor, check_columns};
 use super::table::RowTable;
 use crate::operator::Result;
-use crate::types::LogicalType;
 
 /// How rows become an accumulator and an accumulator a result, for many keys at once: Flink's `AggregateFunction`.
 pub trait AggregateFunction: Send {

@@ -2,11 +2,11 @@
 use std::ops::Range;
 
 use arrow::array::{Array, ArrayRef};
+use wiesel_expressions::types::LogicalType;
 use wiesel_state::keyed::{KeyedBackend, Rows};
 
 use super::table::{RowTable, TableLayout};
 use crate::operator::{Error, Result};
-use crate::types::LogicalType;
 
 /// What a keyed state is opened with, beside the types of its values.
 #[derive(Clone, Debug)]

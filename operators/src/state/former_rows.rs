@@ -8,12 +8,12 @@ use arrow::array::ArrayRef;
 use arrow::datatypes::DataType;
 use arrow::row::{RowConverter, SortField};
 use bytes::Bytes;
+use wiesel_common::ending;
 use wiesel_proto as proto;
 use wiesel_state::Error as StateError;
 use wiesel_state::keyed::{KeyedBackend, TableId, WriteBatch};
 
 use crate::aggregate::nested::{retype, row_type};
-use crate::ending;
 use crate::operator::{Error, Result};
 use crate::rows::{self, Encoded, KeyCodec, ValueCodec};
 

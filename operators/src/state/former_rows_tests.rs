@@ -12,6 +12,7 @@ use arrow::datatypes::{DataType, Int64Type};
 use arrow::row::{RowConverter, SortField};
 use bytes::Bytes;
 use wiesel_common::keygroup;
+use wiesel_expressions::types::{LogicalType, RowField, TimeAttribute, TypeKind};
 use wiesel_proto as proto;
 use wiesel_state::keyed::{KeptBack, KeyedBackend, SnapshotOptions, TableId, WriteBatch};
 
@@ -25,7 +26,6 @@ use crate::operator::{Error, RestoredState};
 use crate::rows;
 use crate::testing::state::{BACKENDS, World};
 use crate::testing::{context, context_with};
-use crate::types::{LogicalType, RowField, TimeAttribute, TypeKind};
 
 /// The columns of a table's rows.
 struct Content {
@@ -483,7 +483,7 @@ fn a_task_that_is_to_end_does_not_write_its_state_anew() {
         let world = World::new(&context(), backend);
         let former = [former_table(&world, &layout, &content)];
         let mut restored = world.open(0..=127, &former);
-        let told = crate::ending::told();
+        let told = wiesel_common::ending::register(std::sync::Arc::new(true.into()));
         assert!(matches!(RowTable::open(&mut *restored, &layout), Err(Error::Cancelled)), "{backend}");
         drop(told);
     }

@@ -4,13 +4,13 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, AsArray, Int64Array};
 use arrow::datatypes::Int64Type;
 use bytes::Bytes;
+use wiesel_expressions::types::{LogicalType, TypeKind};
 use wiesel_state::keyed::{KeyedBackend, Rows};
 
 use super::access;
 use super::batch::{Entries, Keys, Runs, StateDescriptor, check_columns};
 use super::table::RowTable;
 use crate::operator::{Error, Result};
-use crate::types::{LogicalType, TypeKind};
 
 /// Numbers of a key group that are set aside at once: so many elements are added before their end is noted again.
 const BLOCK: i64 = 1 << 20;

@@ -1,13 +1,13 @@
 //! A map for each key: Flink's `MapState`.
 use arrow::array::ArrayRef;
 use bytes::Bytes;
+use wiesel_expressions::types::LogicalType;
 use wiesel_state::keyed::KeyedBackend;
 
 use super::access;
 use super::batch::{Entries, Keys, Lookup, Runs, StateDescriptor};
 use super::table::RowTable;
 use crate::operator::Result;
-use crate::types::LogicalType;
 
 /// A map for each key, in the order of its keys, which are called sub-keys here.
 ///

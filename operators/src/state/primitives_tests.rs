@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Int64Array};
 use proptest::prelude::*;
+use wiesel_expressions::types::{LogicalType, TypeKind};
 use wiesel_state::keyed::KeyedBackend;
 
 use super::*;
@@ -13,7 +14,6 @@ use crate::testing::keyed::{
     texts, types,
 };
 use crate::testing::state::BACKENDS;
-use crate::types::{LogicalType, TypeKind};
 
 #[derive(Clone, Debug)]
 enum Step {

@@ -1,12 +1,12 @@
 //! One value for each key, made of all that was added: Flink's `ReducingState`.
 use arrow::array::{ArrayRef, UInt32Array};
+use wiesel_expressions::types::LogicalType;
 use wiesel_state::keyed::KeyedBackend;
 
 use super::access::{self, interleave_all, take_all};
 use super::batch::{Keys, Lookup, Runs, StateDescriptor, check_columns};
 use super::table::RowTable;
 use crate::operator::Result;
-use crate::types::LogicalType;
 
 /// Makes one value of two, for many rows at once: the columns of what came before and of what came after. It must be
 /// associative: of many values neighbours are combined first.

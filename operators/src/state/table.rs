@@ -2,6 +2,7 @@
 use arrow::array::ArrayRef;
 use arrow::datatypes::DataType;
 use wiesel_common::keygroup;
+use wiesel_expressions::types::{LogicalType, RowField, TimeAttribute, TypeKind, schema_to_proto};
 use wiesel_proto as proto;
 use wiesel_state::Error as StateError;
 use wiesel_state::keyed::{KeyedBackend, Rows, TableId};
@@ -10,7 +11,6 @@ use super::former_rows::{self, FormerRows};
 use crate::aggregate::nested::retype;
 use crate::operator::{Error, Result};
 use crate::rows::{self, Encoded, KeyCodec, ValueCodec};
-use crate::types::{LogicalType, RowField, TimeAttribute, TypeKind, schema_to_proto};
 
 /// Bytes of a key group.
 const GROUP: usize = 2;

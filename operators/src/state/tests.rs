@@ -5,12 +5,12 @@ use arrow::array::{ArrayRef, Int64Array, StringViewArray};
 use bytes::Bytes;
 use proptest::prelude::*;
 use wiesel_common::keygroup;
+use wiesel_expressions::types::{LogicalType, TypeKind};
 
 use super::bits::Bits;
 use super::table::{RowTable, TableLayout};
 use crate::testing::context;
 use crate::testing::state::World;
-use crate::types::{LogicalType, TypeKind};
 
 fn bigint() -> LogicalType {
     TypeKind::Bigint.nullable()

@@ -4,13 +4,13 @@ use std::ops::ControlFlow;
 
 use arrow::array::ArrayRef;
 use bytes::Bytes;
+use wiesel_expressions::types::LogicalType;
 use wiesel_state::keyed::{KeyedBackend, Rows};
 
 use super::access;
 use super::batch::{Keys, Runs, StateDescriptor};
 use super::table::RowTable;
 use crate::operator::{Error, Result};
-use crate::types::LogicalType;
 
 /// How many timers are looked for at first.
 const REACH: usize = 1 << 10;

@@ -2,13 +2,13 @@
 use std::collections::{BTreeSet, HashSet};
 
 use proptest::prelude::*;
+use wiesel_expressions::types::TypeKind;
 use wiesel_state::keyed::KeyedBackend;
 
 use super::*;
 use crate::testing::context;
 use crate::testing::keyed::{Cluster, Key, MAX_PARALLELISM, Row, key_columns, pairs, row, sub_keys, texts, types};
 use crate::testing::state::{BACKENDS, World};
-use crate::types::TypeKind;
 
 /// When, of which key, in which namespace.
 type Timer = (i64, Key, Option<String>);

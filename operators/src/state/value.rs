@@ -1,12 +1,12 @@
 //! One value for each key: Flink's `ValueState`.
 use arrow::array::ArrayRef;
+use wiesel_expressions::types::LogicalType;
 use wiesel_state::keyed::KeyedBackend;
 
 use super::access;
 use super::batch::{Keys, Lookup, StateDescriptor};
 use super::table::RowTable;
 use crate::operator::Result;
-use crate::types::LogicalType;
 
 /// One value for each key.
 ///

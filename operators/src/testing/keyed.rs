@@ -5,6 +5,7 @@ use arrow::array::{ArrayRef, AsArray, Int64Array, StringViewArray};
 use arrow::datatypes::Int64Type;
 use proptest::prelude::*;
 use wiesel_common::keygroup;
+use wiesel_expressions::types::{LogicalType, TypeKind};
 use wiesel_state::keyed::{KeyedBackend, SnapshotOptions};
 
 use super::state::{Subtasks, World};
@@ -12,7 +13,6 @@ use super::{ManualClock, context_with};
 use crate::element::Batch;
 use crate::operator::{Collector, Operator, OperatorContext, OperatorSnapshot, RestoredState, Result};
 use crate::state::table::key_groups;
-use crate::types::{LogicalType, TypeKind};
 
 pub const MAX_PARALLELISM: u32 = 16;
 

@@ -6,12 +6,12 @@ use arrow::util::display::{ArrayFormatter, FormatOptions};
 use wiesel_common::config::Configuration;
 use wiesel_common::notifier::Notifier;
 pub use wiesel_common::time::ManualClock;
+use wiesel_expressions::not_null::record_batch;
+use wiesel_expressions::types::{LogicalType, RowField, schema_to_proto, to_arrow_schema};
 use wiesel_proto as proto;
 
 use crate::element::{Batch, StreamElement, WatermarkStatus};
-use crate::not_null::record_batch;
 use crate::operator::{Collector, Operator, OperatorContext, Result};
-use crate::types::{LogicalType, RowField, schema_to_proto, to_arrow_schema};
 
 pub mod conformance;
 pub mod keyed;

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use wiesel_common::config::Configuration;
 use wiesel_common::id::JobId;
 use wiesel_common::keygroup;
+use wiesel_expressions::types::{LogicalType, schema_from_proto};
 use wiesel_proto as proto;
 use wiesel_state::Result as StateResult;
 use wiesel_state::backend::{StateResources, backend};
@@ -23,7 +24,6 @@ use crate::element::Batch;
 use crate::operator::{Operator, OperatorContext, RestoredState, Result};
 use crate::state::kept_back::write_restored;
 use crate::state::table::{RowTable, TableLayout, key_groups};
-use crate::types::{LogicalType, schema_from_proto};
 
 /// The back ends.
 pub const BACKENDS: [&str; 2] = ["hashmap", "rocksdb"];

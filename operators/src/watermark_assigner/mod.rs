@@ -13,10 +13,10 @@ use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::{DataType, Int64Type, SchemaRef, TimeUnit};
 use wiesel_common::quote::quote;
 use wiesel_common::time::Clock;
+use wiesel_expressions::expression::{Expression, Projection};
 
 use crate::aggregate::to_physical;
 use crate::element::{Batch, MAX_WATERMARK, WatermarkStatus};
-use crate::expression::{EvaluationContext, Expression, Projection};
 use crate::operator::{Collector, Error, Operator, OperatorContext, Result};
 use crate::settings::auto_watermark_interval;
 
@@ -71,7 +71,7 @@ impl WatermarkAssigner {
         if !matches!(watermark.data_type.kind.to_arrow(), DataType::Timestamp(TimeUnit::Millisecond, _)) {
             return Err(Error::Plan(format!("a watermark is a TIMESTAMP(3), not {}", watermark.data_type)));
         }
-        let evaluation = EvaluationContext::of(context)?;
+        let evaluation = context.evaluation()?;
         let now = context.clock.now_millis();
         let interval = auto_watermark_interval(&context.configuration)?;
         let mut assigner = Self {

@@ -5,10 +5,10 @@
 //! `TIMESTAMP_LTZ` is shifted by the session's time zone first.
 use std::ops::Range;
 
+use wiesel_expressions::expression::Zone;
 use wiesel_proto as proto;
 
 use crate::element::MIN_WATERMARK;
-use crate::expression::Zone;
 use crate::operator::{Error, Result};
 
 const SECOND: i64 = 1000;

@@ -4,12 +4,12 @@
 use arrow::array::{ArrayRef, Int64Array};
 use arrow::datatypes::SchemaRef;
 use std::sync::Arc;
+use wiesel_common::ending;
+use wiesel_expressions::not_null::record_batch;
 use wiesel_proto as proto;
 
 use super::{Parts, at_once, local_schema};
 use crate::element::{Batch, WatermarkStatus};
-use crate::ending;
-use crate::not_null::record_batch;
 use crate::operator::{Collector, Error, Operator, OperatorContext, Result};
 
 /// With so many groups, or so many bytes of keys, all slices are sent on.

@@ -9,7 +9,11 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, AsArray, BooleanArray, RecordBatch, TimestampMillisecondArray};
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::{DataType, Int64Type, SchemaRef};
+use wiesel_common::ending;
 use wiesel_common::time::Clock;
+use wiesel_expressions::expression::{BATCH_BYTES, Zone};
+use wiesel_expressions::not_null::record_batch;
+use wiesel_expressions::types::{LogicalType, RowField, TypeKind, schema_from_proto, to_arrow_schema};
 use wiesel_proto as proto;
 use wiesel_state::keyed::SnapshotOptions;
 
@@ -20,12 +24,8 @@ use self::state::ProgressTable;
 use self::zone_table::ZoneTable;
 use crate::aggregate::{Aggregates, accumulator_types};
 use crate::element::{Batch, MIN_WATERMARK};
-use crate::ending;
-use crate::expression::{BATCH_BYTES, EvaluationContext, Zone};
 use crate::group_aggregate::key_fields;
-use crate::not_null::record_batch;
 use crate::operator::{Collector, Error, Operator, OperatorContext, OperatorSnapshot, RestoredState, Result};
-use crate::types::{LogicalType, RowField, TypeKind, schema_from_proto, to_arrow_schema};
 
 pub mod assigner;
 pub mod local;
@@ -104,7 +104,7 @@ impl Parts {
             other => return Err(Error::Plan(format!("column {time} is no time attribute: {other:?}"))),
         };
         let assigner = WindowAssigner::new(window)?.check_slices()?;
-        let session = EvaluationContext::of(context)?.zone;
+        let session = context.evaluation()?.zone;
         let zone = WindowZone::new(session, shifted);
         let aggregates = Aggregates::new(&spec.aggregates, &input, false)?;
         let slices = Slices::new(types, aggregates, progress::own_key_groups(context))?;

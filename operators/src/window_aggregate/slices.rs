@@ -5,14 +5,14 @@ use std::ops::{Bound, Range};
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::datatypes::{ArrowTimestampType, DataType, TimestampMillisecondType};
+use wiesel_common::ending;
+use wiesel_expressions::types::LogicalType;
 
 use super::assigner::{LocalTimes, WindowAssigner, WindowZone};
 use crate::aggregate::Aggregates;
 use crate::aggregate::keys::{KeyIndex, KeyStore};
-use crate::ending;
 use crate::operator::{Error, Result};
 use crate::state::cache::Cache;
-use crate::types::LogicalType;
 use crate::watermark_assigner::null_rowtime;
 
 /// Groups, and bytes of them, that are merged into others together.

@@ -17,6 +17,8 @@ use arrow::array::{ArrayRef, AsArray, Int64Array, ListArray};
 use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::{DataType, Field, Int64Type};
 use bytes::Bytes;
+use wiesel_common::ending;
+use wiesel_expressions::types::{LogicalType, TypeKind};
 use wiesel_state::keyed::{Rows, SnapshotOptions, WriteBatch};
 
 use super::WindowAggregate;
@@ -24,12 +26,10 @@ use super::slices::{Slice, Slices};
 use super::zone_table::{ZoneTable, group_keys};
 use crate::aggregate::keys::KeyIndex;
 use crate::element::MIN_WATERMARK;
-use crate::ending;
 use crate::operator::{Error, OperatorSnapshot, RestoredState, Result};
 use crate::state::bits::Bits;
 use crate::state::cache::{Cache, PART_BYTES, Values};
 use crate::state::table::{RowTable, TableLayout};
-use crate::types::{LogicalType, TypeKind};
 
 /// Bytes of keys and values that are read together to put a window together.
 const GATHERED_BYTES: usize = 1 << 20;

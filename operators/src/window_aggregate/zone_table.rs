@@ -9,14 +9,14 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, StringViewArray};
 use bytes::Bytes;
+use wiesel_expressions::expression::{LOCAL_TIME_ZONE, Zone};
+use wiesel_expressions::types::TypeKind;
 use wiesel_state::Error as StateError;
 use wiesel_state::keyed::{KeyedBackend, WriteBatch};
 
 use super::assigner::WindowZone;
-use crate::expression::{LOCAL_TIME_ZONE, Zone};
 use crate::operator::Result;
 use crate::state::table::{RowTable, TableLayout};
-use crate::types::TypeKind;
 
 /// Where the zone of key groups is kept.
 pub(super) struct ZoneTable {

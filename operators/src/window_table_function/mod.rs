@@ -5,14 +5,13 @@ use arrow::array::{Array, AsArray, UInt64Array};
 use arrow::compute::take;
 use arrow::datatypes::{Int8Type, Int64Type, SchemaRef};
 use wiesel_common::time::Clock;
+use wiesel_expressions::not_null::record_batch;
+use wiesel_expressions::types::{TypeKind, schema_from_proto};
 use wiesel_proto as proto;
 
 use crate::aggregate::to_physical;
 use crate::element::Batch;
-use crate::expression::EvaluationContext;
-use crate::not_null::record_batch;
 use crate::operator::{Collector, Error, Operator, OperatorContext, Result};
-use crate::types::{TypeKind, schema_from_proto};
 use crate::window_aggregate::assigner::{LocalTimes, WindowAssigner, WindowZone};
 use crate::window_aggregate::timestamps;
 
@@ -53,7 +52,7 @@ impl WindowTableFunction {
         }
         Ok(Self {
             assigner: WindowAssigner::new(window)?,
-            zone: WindowZone::new(EvaluationContext::of(context)?.zone, shifted),
+            zone: WindowZone::new(context.evaluation()?.zone, shifted),
             time,
             event_time: window.event_time,
             output,

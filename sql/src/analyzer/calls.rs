@@ -1,6 +1,6 @@
 //! Calls by name: constructors, functions whose arguments are no values, aggregates, then the table of functions.
 use sqlparser::ast::{DuplicateTreatment, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Spanned};
-use wiesel_operators::expression::Expression;
+use wiesel_expressions::expression::Expression;
 
 use super::expression::{ExpressionAnalyzer, array_constructor, map_constructor, row_constructor};
 use super::grouping::AggregateCall;

@@ -3,8 +3,8 @@ use sqlparser::ast::{
     AccessExpr, BinaryOperator, CastKind, CeilFloorKind, DateTimeField, Expr, Ident, Subscript, TrimWhereField,
     TypedString, UnaryOperator, Value, ValueWithSpan,
 };
-use wiesel_operators::expression::{Expression, null_literal};
-use wiesel_operators::types::{LogicalType, TypeKind};
+use wiesel_expressions::expression::{Expression, null_literal};
+use wiesel_expressions::types::{LogicalType, TypeKind};
 
 use super::grouping::AggregateCalls;
 use super::places::{place_of, place_of_name, place_of_names};
@@ -265,7 +265,7 @@ impl<'a> ExpressionAnalyzer<'a> {
         let (uses, mut widest) = (&mut self.uses, 0);
         found.visit(&mut |e| {
             widest = widest.max(e.data_type.parts() - 1);
-            if let wiesel_operators::expression::Node::Input(index) = e.node {
+            if let wiesel_expressions::expression::Node::Input(index) = e.node {
                 uses.push(ColumnUse { index, text: text.clone(), place });
             }
         });
@@ -500,7 +500,7 @@ pub(super) fn cast_call(value: Expression, target: LogicalType, fallible: bool) 
 /// `collection[key]`.
 fn item(collection: Expression, key: Expression) -> Result<Expression> {
     use datafusion_common::ScalarValue;
-    use wiesel_operators::expression::Node;
+    use wiesel_expressions::expression::Node;
     refuse_untyped_null([&collection, &key])?;
     let (element, key) = match &collection.data_type.kind {
         TypeKind::Array(element) => {
@@ -567,7 +567,7 @@ pub(super) fn array_constructor(elements: Vec<Expression>) -> Result<Expression>
 
 /// `ROW(…)`.
 pub(super) fn row_constructor(items: Vec<Expression>) -> Result<Expression> {
-    use wiesel_operators::types::RowField;
+    use wiesel_expressions::types::RowField;
     refuse_untyped_null(&items)?;
     let fields = items.iter().enumerate().map(|(i, item)| RowField::new(format!("EXPR${i}"), item.data_type.clone()));
     let kind = TypeKind::Row(fields.collect());

@@ -5,8 +5,8 @@ use sqlparser::ast::{
     Expr, FunctionArg, FunctionArgExpr, Ident, ObjectName, TableAlias, TableFactor, TableFunctionArgs, TableWithJoins,
 };
 use wiesel_common::quote::{MAX_REASON, bounded};
-use wiesel_operators::expression::Expression;
-use wiesel_operators::types::RowField;
+use wiesel_expressions::expression::Expression;
+use wiesel_expressions::types::RowField;
 
 use super::places::{place_of_name, place_of_names, start_of};
 use super::query::{QueryAnalyzer, renamed};

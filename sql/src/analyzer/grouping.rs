@@ -2,8 +2,8 @@
 use std::collections::HashMap;
 
 use sqlparser::ast::{Expr, GroupByExpr};
-use wiesel_operators::expression::{Expression, Node};
-use wiesel_operators::types::LogicalType;
+use wiesel_expressions::expression::{Expression, Node};
+use wiesel_expressions::types::LogicalType;
 
 use super::expression::{ColumnUse, ExpressionAnalyzer};
 use super::places::place_of;
@@ -123,7 +123,7 @@ pub(super) fn group(input: Rel, keys: &[Expression], calls: &AggregateCalls) -> 
     let input = project(input, columns);
     let mut fields: Vec<_> = key_columns.iter().map(|key| input.fields[*key].clone()).collect();
     fields.extend(aggregates.iter().enumerate().map(|(i, aggregate)| {
-        wiesel_operators::types::RowField::new(format!("EXPR${i}"), aggregate.data_type.clone())
+        wiesel_expressions::types::RowField::new(format!("EXPR${i}"), aggregate.data_type.clone())
     }));
     Rel { node: RelNode::Aggregate(LogicalAggregate { input: Box::new(input), keys: key_columns, aggregates }), fields }
 }

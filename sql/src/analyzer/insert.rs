@@ -1,7 +1,7 @@
 //! Fits a query to the sink of an INSERT.
 use sqlparser::ast::Ident;
-use wiesel_operators::expression::{Expression, Node, null_literal};
-use wiesel_operators::types::{LogicalType, RowField, TypeKind};
+use wiesel_expressions::expression::{Expression, Node, null_literal};
+use wiesel_expressions::types::{LogicalType, RowField, TypeKind};
 
 use super::expression::ExpressionAnalyzer;
 use super::places::{place_of_name, start_of};

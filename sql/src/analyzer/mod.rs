@@ -11,8 +11,8 @@ use std::sync::Arc;
 use sqlparser::ast::{Expr, Query};
 use wiesel_common::config::Configuration;
 use wiesel_common::text::suggestion;
-use wiesel_operators::expression::Expression;
-use wiesel_operators::types::RowField;
+use wiesel_expressions::expression::Expression;
+use wiesel_expressions::types::RowField;
 
 use crate::ast::Insert;
 use crate::catalog::{ObjectIdentifier, ResolvedTable};
@@ -144,7 +144,7 @@ fn unique_names<'n>(names: impl Iterator<Item = &'n str>) -> Vec<String> {
 
 /// A projection; none is made if it would change nothing but names.
 fn project(input: Rel, columns: Vec<(String, Expression)>) -> Rel {
-    use wiesel_operators::expression::Node;
+    use wiesel_expressions::expression::Node;
     let identity = columns.len() == input.fields.len()
         && columns.iter().enumerate().all(|(i, (_, expression))| {
             expression.node == Node::Input(i) && expression.data_type == input.fields[i].data_type

@@ -2,8 +2,8 @@
 use std::collections::HashMap;
 
 use sqlparser::ast::{Ident, Query, SetExpr, SetOperator, SetQuantifier, Values};
-use wiesel_operators::expression::Expression;
-use wiesel_operators::types::{LogicalType, RowField, TypeKind};
+use wiesel_expressions::expression::Expression;
+use wiesel_expressions::types::{LogicalType, RowField, TypeKind};
 
 use super::expression::ExpressionAnalyzer;
 use super::places::{
@@ -398,5 +398,5 @@ fn same_types(left: &[RowField], right: &[RowField]) -> bool {
 
 /// A string column needs no cast to a wider string type: the values are the same.
 fn member_is_column(column: &Expression) -> bool {
-    matches!(column.node, wiesel_operators::expression::Node::Input(_))
+    matches!(column.node, wiesel_expressions::expression::Node::Input(_))
 }

@@ -3,8 +3,8 @@ use std::collections::HashMap;
 
 use sqlparser::ast::Ident;
 use wiesel_common::quote::quote;
-use wiesel_operators::expression::Expression;
-use wiesel_operators::types::{RowField, TypeKind};
+use wiesel_expressions::expression::Expression;
+use wiesel_expressions::types::{RowField, TypeKind};
 
 use super::places::{place_of_name, place_of_names};
 use super::suggestion;

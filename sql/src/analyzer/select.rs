@@ -1,6 +1,6 @@
 //! SELECT … FROM … WHERE … GROUP BY … HAVING.
 use sqlparser::ast::{Distinct, Expr, Ident, Select, SelectItem, SelectItemQualifiedWildcardKind};
-use wiesel_operators::expression::{Expression, Node};
+use wiesel_expressions::expression::{Expression, Node};
 
 use super::expression::{ColumnUse, ExpressionAnalyzer};
 use super::grouping::{self, AggregateCalls};

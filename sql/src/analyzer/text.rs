@@ -5,7 +5,7 @@ use sqlparser::ast::{
     AccessExpr, BinaryOperator, CastKind, CeilFloorKind, DateTimeField, DuplicateTreatment, Expr, Function,
     FunctionArg, FunctionArgExpr, FunctionArguments, Ident, Interval, Subscript, UnaryOperator, Value, ValueWithSpan,
 };
-use wiesel_operators::types::{LogicalType, TypeKind};
+use wiesel_expressions::types::{LogicalType, TypeKind};
 
 use super::expression::{niladic, type_text, unit_name};
 use crate::functions::scalar::unit_of_function;

@@ -1,8 +1,8 @@
 //! `TABLE(TUMBLE(…))`, `TABLE(HOP(…))`, `TABLE(CUMULATE(…))`.
 use datafusion_common::ScalarValue;
 use sqlparser::ast::{Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, Spanned};
-use wiesel_operators::expression::Node;
-use wiesel_operators::types::{RowField, TimeAttribute, TypeKind};
+use wiesel_expressions::expression::Node;
+use wiesel_expressions::types::{RowField, TimeAttribute, TypeKind};
 use wiesel_operators::window_aggregate::assigner::MAX_WINDOWS;
 use wiesel_proto::WindowKind;
 

@@ -1,6 +1,6 @@
 //! `LIKE source (INCLUDING …, EXCLUDING …, OVERWRITING …)`.
-use wiesel_operators::expression::Expression;
-use wiesel_operators::types::{TimeAttribute, TypeKind};
+use wiesel_expressions::expression::Expression;
+use wiesel_expressions::types::{TimeAttribute, TypeKind};
 
 use super::{ObjectIdentifier, ResolvedColumnKind, ResolvedTable};
 use crate::error::{Error, Result};

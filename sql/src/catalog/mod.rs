@@ -5,8 +5,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use wiesel_operators::expression::Expression;
-use wiesel_operators::types::RowField;
+use wiesel_expressions::expression::Expression;
+use wiesel_expressions::types::RowField;
 
 pub use crate::analyzer::{CatalogObject, ResolvedView};
 

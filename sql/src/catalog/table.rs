@@ -2,8 +2,8 @@
 use std::collections::BTreeMap;
 
 use sqlparser::ast::{Expr, Ident};
-use wiesel_operators::expression::Expression;
-use wiesel_operators::types::{LogicalType, RowField, TimeAttribute, TypeKind};
+use wiesel_expressions::expression::Expression;
+use wiesel_expressions::types::{LogicalType, RowField, TimeAttribute, TypeKind};
 
 use super::like::{Inherited, inherit};
 use super::{ObjectIdentifier, ResolvedColumn, ResolvedColumnKind, ResolvedTable};

@@ -1,5 +1,5 @@
 //! Tables and views as the statements that make them.
-use wiesel_operators::types::{LogicalType, TypeKind};
+use wiesel_expressions::types::{LogicalType, TypeKind};
 
 use super::{ResolvedColumnKind, ResolvedTable, ResolvedView};
 

@@ -1,5 +1,5 @@
 //! Aggregate functions: which there are, what they take and what they give.
-use wiesel_operators::types::{LogicalType, TypeKind};
+use wiesel_expressions::types::{LogicalType, TypeKind};
 
 use super::numeric::{average_type, sum_type};
 use super::{calcite_name, is_bytes, is_composite, is_interval, is_text};

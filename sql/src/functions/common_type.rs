@@ -1,6 +1,6 @@
 //! The type that values of several types have in common: of CASE, IN, UNION, ARRAY and of the two sides of a comparison, and
 //! by another rule of numbers that of the arguments of COALESCE and its kin.
-use wiesel_operators::types::{LogicalType, MAX_LENGTH, RowField, TypeKind};
+use wiesel_expressions::types::{LogicalType, MAX_LENGTH, RowField, TypeKind};
 
 use super::numeric::{MAX_PRECISION, digits, is_approximate, is_exact, is_numeric};
 

@@ -1,6 +1,6 @@
 //! CASE, COALESCE, NULLIF, IF, GREATEST and LEAST.
-use wiesel_operators::expression::Expression;
-use wiesel_operators::types::{LogicalType, TypeKind};
+use wiesel_expressions::expression::Expression;
+use wiesel_expressions::types::{LogicalType, TypeKind};
 
 use super::cast::cast_to;
 use super::common_type::{common_argument_type, common_type};
@@ -57,7 +57,7 @@ pub(crate) fn null_if(value: Expression, other: Expression) -> Result<Expression
         return Err(Error::validation(NO_VALUE, None));
     }
     let data_type = value.data_type.with_nullable(true);
-    let null = wiesel_operators::expression::null_literal(data_type.kind.clone());
+    let null = wiesel_expressions::expression::null_literal(data_type.kind.clone());
     let equal = compare("=", value.clone(), other)?;
     Ok(Expression::call("CASE", vec![equal, null, value], data_type))
 }

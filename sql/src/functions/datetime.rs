@@ -1,7 +1,7 @@
 //! DATE, TIME, TIMESTAMP and INTERVAL as they are written.
 use datafusion_common::ScalarValue;
-use wiesel_operators::expression::Expression;
-use wiesel_operators::types::{TIMESTAMP_RANGE, TimeAttribute, TypeKind};
+use wiesel_expressions::expression::Expression;
+use wiesel_expressions::types::{TIMESTAMP_RANGE, TimeAttribute, TypeKind};
 
 use super::literal::{interval_of_months, interval_of_time};
 use crate::error::{Error, Result};

@@ -1,8 +1,8 @@
 //! Functions of JSON whose clauses the parser makes arguments of, and IS JSON.
 use datafusion_common::ScalarValue;
-use wiesel_operators::expression::{Expression, Node, null_literal};
-use wiesel_operators::functions::refusal_of_path;
-use wiesel_operators::types::{LogicalType, TypeKind};
+use wiesel_expressions::expression::{Expression, Node, null_literal};
+use wiesel_expressions::functions::refusal_of_path;
+use wiesel_expressions::types::{LogicalType, TypeKind};
 
 use super::cast::{can_cast, cast_to};
 use super::numeric::is_numeric;

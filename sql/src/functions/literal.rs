@@ -1,7 +1,7 @@
 //! Constants as they are written.
 use datafusion_common::ScalarValue;
-use wiesel_operators::expression::{Expression, Node};
-use wiesel_operators::types::TypeKind;
+use wiesel_expressions::expression::{Expression, Node};
+use wiesel_expressions::types::TypeKind;
 
 use crate::error::{Error, Result};
 

@@ -1,13 +1,13 @@
 //! What operators and built-in functions take and give, as Flink's planner types them.
 //!
 //! - [`operators`]: arithmetic, comparison, logic, concatenation; [`numeric`] has the rules of DECIMAL.
-//! - [`scalar`]: calls by name, as the catalogue of `wiesel_operators` has them; [`conditional`]: CASE, COALESCE and their kin; [`json`]; [`aggregate`].
+//! - [`scalar`]: calls by name, as the catalogue of `wiesel_expressions` has them; [`conditional`]: CASE, COALESCE and their kin; [`json`]; [`aggregate`].
 //! - [`page`]: the page on functions in the docs. [`literal`], [`datetime`]: constants as they are written. [`cast`], [`common_type`]: conversions.
 //!
 //! Invariant: an expression that leaves here has operands of the types that evaluation expects: casts are explicit.
 use wiesel_common::text::suggestion;
-use wiesel_operators::expression::Expression;
-use wiesel_operators::types::{LogicalType, MAX_LENGTH, TypeKind};
+use wiesel_expressions::expression::Expression;
+use wiesel_expressions::types::{LogicalType, MAX_LENGTH, TypeKind};
 
 use crate::error::{Error, Result};
 use crate::parser::types::MAX_DEPTH;

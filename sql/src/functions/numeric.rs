@@ -1,5 +1,5 @@
 //! Types of arithmetic: the rules of precision and scale of Flink's planner.
-use wiesel_operators::types::{LogicalType, TypeKind};
+use wiesel_expressions::types::{LogicalType, TypeKind};
 
 /// The digits a DECIMAL can have.
 pub(crate) const MAX_PRECISION: i32 = 38;

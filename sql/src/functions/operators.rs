@@ -1,6 +1,6 @@
 //! Operators: arithmetic, comparison, logic, concatenation.
-use wiesel_operators::expression::{Expression, Node, null_literal};
-use wiesel_operators::types::{LogicalType, MAX_LENGTH, TypeKind};
+use wiesel_expressions::expression::{Expression, Node, null_literal};
+use wiesel_expressions::types::{LogicalType, MAX_LENGTH, TypeKind};
 
 use super::cast::cast_to;
 use super::common_type::{common_type, compared_as};

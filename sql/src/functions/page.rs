@@ -1,5 +1,5 @@
 //! The page on functions in the docs, as the catalogue has them.
-use wiesel_operators::functions::catalogue::{Argument, Determinism, Function, GROUPS, OPERATORS, Written};
+use wiesel_expressions::functions::catalogue::{Argument, Determinism, Function, GROUPS, OPERATORS, Written};
 
 use super::aggregate;
 

@@ -1,11 +1,11 @@
 //! Calls of scalar functions by name: by their entries in the catalogue, or by rules of their own.
 use datafusion_common::ScalarValue;
-use wiesel_operators::expression::{Expression, Node};
-use wiesel_operators::functions::catalogue::Argument::{
+use wiesel_expressions::expression::{Expression, Node};
+use wiesel_expressions::functions::catalogue::Argument::{
     self, Any, Array, Boolean, Bytes, Double, Exact, Index, Int, Long, Map, Number, Sortable, Text, Texts, Timestamp,
 };
-use wiesel_operators::functions::catalogue::{self, Agreement, Function, Written, varying};
-use wiesel_operators::types::{LogicalType, RowField, TimeAttribute, TypeKind};
+use wiesel_expressions::functions::catalogue::{self, Agreement, Function, Written, varying};
+use wiesel_expressions::types::{LogicalType, RowField, TimeAttribute, TypeKind};
 
 use super::cast::{can_cast_implicitly, cast_to, plain, takes_nulls};
 use super::common_type::{common_argument_type, common_type};

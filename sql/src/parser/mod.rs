@@ -6,7 +6,7 @@ use sqlparser::ast::{Expr, Query};
 use sqlparser::parser::{Parser, ParserError};
 use sqlparser::tokenizer::{Location as TokenLocation, Token, TokenWithSpan};
 use wiesel_common::quote::quote;
-use wiesel_operators::types::LogicalType;
+use wiesel_expressions::types::LogicalType;
 
 use crate::ast::LocatedStatement;
 use crate::error::{Error, Location, Result};

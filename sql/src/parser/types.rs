@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use sqlparser::parser::{Parser, ParserError};
 use sqlparser::tokenizer::Token;
 use wiesel_common::text::suggestion;
-use wiesel_operators::types::{LogicalType, MAX_LENGTH, RowField, TimeAttribute, TypeKind};
+use wiesel_expressions::types::{LogicalType, MAX_LENGTH, RowField, TimeAttribute, TypeKind};
 
 use super::reserved::identifier;
 use super::words::{accept, accept_all, accept_token, expect, string};

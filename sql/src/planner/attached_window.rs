@@ -1,8 +1,8 @@
 //! Windows that come with the rows: an aggregation over rows that were already cut into windows, such as the results of an
 //! aggregation by window. Their `window_end` says when a group is complete.
 use datafusion_common::ScalarValue;
-use wiesel_operators::expression::Expression;
-use wiesel_operators::types::{LogicalType, RowField, TimeAttribute, TypeKind};
+use wiesel_expressions::expression::Expression;
+use wiesel_expressions::types::{LogicalType, RowField, TimeAttribute, TypeKind};
 use wiesel_proto::{WindowKind, WindowPhase, WindowProperty};
 
 use super::expressions::identity;

@@ -1,6 +1,6 @@
 //! From relations to physical operators: calcs, exchanges, windows in one or two phases.
-use wiesel_operators::expression::Expression;
-use wiesel_operators::types::RowField;
+use wiesel_expressions::expression::Expression;
+use wiesel_expressions::types::RowField;
 use wiesel_proto::WindowPhase;
 
 use super::expressions::{is_identity, substitute};

@@ -1,7 +1,7 @@
 //! What the planner asks of expressions: which columns they read, whether they may be moved, merged or evaluated.
 use datafusion_common::ScalarValue;
-use wiesel_operators::expression::{Expression, Node, text_bytes};
-use wiesel_operators::types::{LogicalType, TypeKind};
+use wiesel_expressions::expression::{Expression, Node, text_bytes};
+use wiesel_expressions::types::{LogicalType, TypeKind};
 
 /// A column of a row, a field inside it, and so on.
 pub(crate) type Path = Vec<usize>;
@@ -14,7 +14,7 @@ pub(crate) fn is_deterministic(expression: &Expression) -> bool {
     let mut deterministic = true;
     expression.visit(&mut |part| {
         if let Node::Call { function, operands } = &part.node {
-            deterministic &= wiesel_operators::expression::is_deterministic(function, operands);
+            deterministic &= wiesel_expressions::expression::is_deterministic(function, operands);
         }
     });
     deterministic
@@ -126,7 +126,7 @@ pub(crate) fn conjunction(mut conditions: Vec<Expression>) -> Option<Expression>
 }
 
 /// All columns of a row, as they are.
-pub(crate) fn identity(fields: &[wiesel_operators::types::RowField]) -> Vec<Expression> {
+pub(crate) fn identity(fields: &[wiesel_expressions::types::RowField]) -> Vec<Expression> {
     fields.iter().enumerate().map(|(index, field)| Expression::input(index, field.data_type.clone())).collect()
 }
 

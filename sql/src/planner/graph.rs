@@ -3,8 +3,8 @@ use std::collections::BTreeMap;
 
 use wiesel_common::id::JobId;
 use wiesel_common::quote::{bound_description, bound_task_name, message};
-use wiesel_operators::expression::LOCAL_TIME_ZONE;
-use wiesel_operators::types::schema_to_proto;
+use wiesel_expressions::expression::LOCAL_TIME_ZONE;
+use wiesel_expressions::types::schema_to_proto;
 use wiesel_proto as proto;
 
 use super::Context;

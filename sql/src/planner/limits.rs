@@ -1,5 +1,5 @@
 //! What no job could run, said before there is one.
-use wiesel_operators::expression::MAX_DEPTH;
+use wiesel_expressions::expression::MAX_DEPTH;
 
 use super::physical::Plan;
 use crate::error::{Error, Result};

@@ -21,7 +21,7 @@ use std::sync::Arc;
 
 use wiesel_common::config::Configuration;
 use wiesel_common::time::SystemClock;
-use wiesel_operators::expression::{EvaluationContext, Zone, local_time_zone};
+use wiesel_expressions::expression::{EvaluationContext, Zone, local_time_zone};
 
 use crate::catalog::ResolvedTable;
 use crate::error::{Error, Result};

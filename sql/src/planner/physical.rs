@@ -1,7 +1,7 @@
 //! The stream plan: a graph of physical operators, inputs before their readers.
 use std::collections::BTreeMap;
 
-use wiesel_operators::types::RowField;
+use wiesel_expressions::types::RowField;
 
 use super::operators::PhysicalOperator;
 

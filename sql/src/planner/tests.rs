@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use datafusion_common::ScalarValue;
 use wiesel_common::config::Configuration;
-use wiesel_operators::expression::Expression;
-use wiesel_operators::types::{LogicalType, RowField, TimeAttribute, TypeKind, schema_from_proto};
+use wiesel_expressions::expression::Expression;
+use wiesel_expressions::types::{LogicalType, RowField, TimeAttribute, TypeKind, schema_from_proto};
 use wiesel_proto as proto;
 
 use super::expressions::field;
@@ -205,7 +205,7 @@ fn input_of(operator: &proto::OperatorSpec) -> Option<proto::Schema> {
         Kind::GroupAggregate(spec) => spec.input,
         Kind::WindowAggregate(spec) if spec.phase() == proto::WindowPhase::Final => {
             let fields = wiesel_operators::window_aggregate::local_output(&spec).unwrap();
-            Some(wiesel_operators::types::schema_to_proto(&fields))
+            Some(wiesel_expressions::types::schema_to_proto(&fields))
         }
         Kind::WindowAggregate(spec) => spec.input,
         Kind::WindowTableFunction(spec) => spec.input,

@@ -1,6 +1,6 @@
 //! Recognises an aggregation by window: a group by the `window_start` and `window_end` of a window table function.
-use wiesel_operators::expression::{Expression, Node};
-use wiesel_operators::types::{LogicalType, RowField, TimeAttribute, TypeKind};
+use wiesel_expressions::expression::{Expression, Node};
+use wiesel_expressions::types::{LogicalType, RowField, TimeAttribute, TypeKind};
 use wiesel_proto::{WindowPhase, WindowProperty};
 
 use super::expressions::{columns, identity};

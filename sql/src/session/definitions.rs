@@ -3,7 +3,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use sqlparser::ast::{ObjectName, SelectItem, SetExpr, Spanned};
-use wiesel_operators::types::RowField;
+use wiesel_expressions::types::RowField;
 
 use super::names::{parts, place};
 use super::{Outcome, Session};

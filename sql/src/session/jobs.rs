@@ -5,8 +5,8 @@ use sqlparser::ast::{Expr, Query};
 use wiesel_common::config::options::job;
 use wiesel_common::id::OperatorId;
 use wiesel_common::quote::bound_job_name;
-use wiesel_operators::expression::Expression;
-use wiesel_operators::types::{RowField, TypeKind};
+use wiesel_expressions::expression::Expression;
+use wiesel_expressions::types::{RowField, TypeKind};
 use wiesel_proto as proto;
 
 use super::names::place;

@@ -13,8 +13,8 @@
 //! fails changes nothing. The time zone of a graph is settled here: it does not hang on where the graph runs.
 use wiesel_common::config::Configuration;
 use wiesel_common::id::OperatorId;
-use wiesel_operators::expression::Zone;
-use wiesel_operators::types::RowField;
+use wiesel_expressions::expression::Zone;
+use wiesel_expressions::types::RowField;
 use wiesel_proto::JobGraph;
 
 use crate::ast::{LocatedStatement, Statement, StopJob};

@@ -3,8 +3,8 @@ use std::collections::BTreeMap;
 
 use wiesel_common::config::{ConfigOption, Configuration, HIDDEN, is_secret, options};
 use wiesel_common::quote::MAX_JOB_NAME;
-use wiesel_operators::expression::Zone;
-use wiesel_operators::types::{RowField, TypeKind};
+use wiesel_expressions::expression::Zone;
+use wiesel_expressions::types::{RowField, TypeKind};
 
 use super::{Outcome, Session};
 use crate::error::{Error, Result};

@@ -1,6 +1,6 @@
 //! SHOW and DESCRIBE.
 use sqlparser::ast::ObjectName;
-use wiesel_operators::types::{LogicalType, RowField, TimeAttribute, TypeKind};
+use wiesel_expressions::types::{LogicalType, RowField, TimeAttribute, TypeKind};
 
 use super::names::{parts, place};
 use super::{Outcome, Session};

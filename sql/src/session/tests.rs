@@ -86,7 +86,7 @@ fn plans(script: &str) -> String {
         if let Outcome::Query(job) = as_strings {
             check_graph(&job.graph);
             assert!(
-                job.collected.iter().all(|field| field.data_type.kind == wiesel_operators::types::TypeKind::string())
+                job.collected.iter().all(|field| field.data_type.kind == wiesel_expressions::types::TypeKind::string())
             );
         }
         let explained = &rows(explained)[0][0];

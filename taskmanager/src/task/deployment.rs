@@ -9,11 +9,11 @@ use wiesel_common::config::options::{checkpointing, job};
 use wiesel_common::id::{AllocationId, AttemptId, JobId, LeaderSessionId};
 use wiesel_common::keygroup;
 use wiesel_common::notifier::Notifier;
+use wiesel_expressions::types::{schema_from_proto, to_arrow_schema};
 use wiesel_network::environment::{GateDescriptor, PartitionDescriptor};
 use wiesel_network::id::PartitionId;
 use wiesel_network::options::Flush;
 use wiesel_network::{NetworkEnvironment, Partitioner, Waiter};
-use wiesel_operators::types::{schema_from_proto, to_arrow_schema};
 use wiesel_proto as proto;
 
 use super::input::{InputEdge, Inputs};

@@ -1,5 +1,5 @@
 //! How large the stack of a task's thread must be.
-use wiesel_operators::expression::{MAX_DEPTH, STACK_PER_LEVEL, expressions, message_depth};
+use wiesel_expressions::expression::{MAX_DEPTH, STACK_PER_LEVEL, expressions, message_depth};
 use wiesel_proto as proto;
 
 /// What the standard library gives a thread.
@@ -16,8 +16,8 @@ pub(super) fn size(operators: &[proto::OperatorSpec]) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use wiesel_operators::expression::Expression;
-    use wiesel_operators::types::TypeKind;
+    use wiesel_expressions::expression::Expression;
+    use wiesel_expressions::types::TypeKind;
     use wiesel_proto::operator_spec::Kind;
 
     use super::*;

@@ -7,9 +7,9 @@ use arrow::array::RecordBatch;
 use bytes::Bytes;
 use proptest::prelude::*;
 use wiesel_common::ending;
+use wiesel_expressions::types::to_arrow_schema;
 use wiesel_operators::operator::{Error, Result};
 use wiesel_operators::source::{SourceReader, SourceStatus};
-use wiesel_operators::types::to_arrow_schema;
 use wiesel_proto as proto;
 
 use super::super::enumerator::cut;

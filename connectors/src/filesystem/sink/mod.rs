@@ -18,15 +18,16 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, UInt32Array};
 use arrow::compute::take;
+use wiesel_common::ending;
 use wiesel_common::fault;
 use wiesel_common::random;
 use wiesel_common::time::{Clock, SystemClock};
-use wiesel_operators::element::{Batch, RowKind, WatermarkStatus};
-use wiesel_operators::ending;
+use wiesel_expressions::row_kind::RowKind;
+use wiesel_expressions::types::RowField;
+use wiesel_operators::element::{Batch, WatermarkStatus};
 use wiesel_operators::operator::{
     Collector, Error, Operator, OperatorContext, OperatorSnapshot, RestoredState, Result,
 };
-use wiesel_operators::types::RowField;
 use wiesel_proto as proto;
 use wiesel_proto::operator_list_state::Redistribution;
 use wiesel_state::keyed::SnapshotOptions;

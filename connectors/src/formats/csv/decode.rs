@@ -1,6 +1,6 @@
 //! Delimited text to Arrow arrays, for the wanted columns only.
+use wiesel_common::ending::Steps;
 use wiesel_common::quote::quote;
-use wiesel_operators::ending::Steps;
 use wiesel_operators::operator::{Error, Result};
 
 use super::CsvFormat;
@@ -125,7 +125,7 @@ impl Decoder for CsvDecoder {
 mod tests {
     use std::collections::BTreeMap;
 
-    use wiesel_operators::types::{RowField, TypeKind};
+    use wiesel_expressions::types::{RowField, TypeKind};
 
     use super::*;
     use crate::formats::RecordBudget;

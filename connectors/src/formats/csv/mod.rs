@@ -1,6 +1,6 @@
 //! `csv`: rows of delimited text.
 use wiesel_common::quote::quote;
-use wiesel_operators::types::{LogicalType, RowField, TypeKind};
+use wiesel_expressions::types::{LogicalType, RowField, TypeKind};
 
 use crate::options::{Options, Result, invalid};
 

@@ -1,6 +1,6 @@
 //! One field of a CSV record into its column.
 use wiesel_common::quote::quote_bytes;
-use wiesel_operators::types::TIMESTAMP_RANGE;
+use wiesel_expressions::types::TIMESTAMP_RANGE;
 
 use crate::formats::column::ColumnBuilder;
 use crate::formats::parse::{self, Parsed, TimestampStyle, trim};

@@ -1,5 +1,5 @@
 //! Lines of JSON to Arrow arrays, for the wanted columns only.
-use wiesel_operators::ending::Steps;
+use wiesel_common::ending::Steps;
 use wiesel_operators::operator::{Error, Result};
 
 use super::JsonFormat;
@@ -118,7 +118,7 @@ impl Decoder for JsonDecoder {
 mod tests {
     use std::collections::BTreeMap;
 
-    use wiesel_operators::types::{LogicalType, RowField, TypeKind};
+    use wiesel_expressions::types::{LogicalType, RowField, TypeKind};
 
     use super::*;
     use crate::formats::RecordBudget;

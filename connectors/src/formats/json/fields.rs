@@ -1,7 +1,7 @@
 //! The names inside a type, and where an object has them.
 use std::collections::HashMap;
 
-use wiesel_operators::types::{LogicalType, RowField, TypeKind};
+use wiesel_expressions::types::{LogicalType, RowField, TypeKind};
 
 use super::scan::{Scanned, Value, for_each_field, unescape};
 

@@ -1,6 +1,6 @@
 //! `json`: one object a line.
 use wiesel_common::quote::quote;
-use wiesel_operators::types::{LogicalType, RowField, TypeKind};
+use wiesel_expressions::types::{LogicalType, RowField, TypeKind};
 
 use crate::options::{Options, Result, invalid};
 

@@ -1,6 +1,6 @@
 //! One JSON value into its column.
 use wiesel_common::quote::{MAX_QUOTED, quote, quote_bytes};
-use wiesel_operators::types::TIMESTAMP_RANGE;
+use wiesel_expressions::types::TIMESTAMP_RANGE;
 
 use crate::formats::column::ColumnBuilder;
 use crate::formats::parse::{self, Parsed, TimestampStyle, trim};

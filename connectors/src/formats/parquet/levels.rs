@@ -1,7 +1,7 @@
 //! Nested columns taken apart into leaves with definition and repetition levels, after the Dremel paper (Melnik et al., 2010).
 use arrow::array::{Array, ArrayRef, AsArray};
+use wiesel_expressions::types::{LogicalType, TypeKind};
 use wiesel_operators::operator::{Error, Result};
-use wiesel_operators::types::{LogicalType, TypeKind};
 
 /// A place in a column that holds a value or says why there is none.
 #[derive(Clone, Copy)]

@@ -10,9 +10,9 @@ use ::parquet::basic::{Compression, GzipLevel, ZstdLevel};
 use ::parquet::file::properties::{WriterProperties, WriterVersion};
 use ::parquet::schema::types::TypePtr;
 use wiesel_common::config::Configuration;
-use wiesel_operators::expression::{Zone, cluster_time_zone};
+use wiesel_expressions::expression::{Zone, cluster_time_zone};
+use wiesel_expressions::types::{LogicalType, RowField, TypeKind};
 use wiesel_operators::operator::Error;
-use wiesel_operators::types::{LogicalType, RowField, TypeKind};
 
 use crate::options::{Options, Result, invalid, unparsable};
 

@@ -6,8 +6,8 @@ use std::os::unix::fs::FileExt;
 
 use parquet::basic::{Compression, Type as Physical};
 use parquet::file::metadata::{ColumnChunkMetaData, RowGroupMetaData};
-use wiesel_operators::ending;
-use wiesel_operators::expression::MAX_VALUE_BYTES;
+use wiesel_common::ending;
+use wiesel_expressions::expression::MAX_VALUE_BYTES;
 use wiesel_operators::operator::{Error, Result};
 
 use super::thrift::Shape::{Bool, Integer, Noted, Struct};

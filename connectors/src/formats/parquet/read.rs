@@ -20,9 +20,9 @@ use parquet::arrow::arrow_reader::{
 use parquet::basic::Type as Physical;
 use parquet::file::metadata::{ColumnChunkMetaData, RowGroupMetaData};
 use parquet::schema::types::SchemaDescriptor;
-use wiesel_operators::expression::{BATCH_BYTES, ROW_BYTES, Zone};
+use wiesel_expressions::expression::{BATCH_BYTES, ROW_BYTES, Zone};
+use wiesel_expressions::types::{LogicalType, RowField, TIMESTAMP_RANGE, TypeKind, timestamp_unit};
 use wiesel_operators::operator::{Error, Result};
-use wiesel_operators::types::{LogicalType, RowField, TIMESTAMP_RANGE, TypeKind, timestamp_unit};
 
 use super::{footer, pages};
 

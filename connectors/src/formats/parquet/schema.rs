@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use parquet::basic::{ConvertedType, LogicalType as Annotation, Repetition, TimeUnit, Type as Physical};
 use parquet::schema::types::{PrimitiveTypeBuilder, Type, TypePtr};
-use wiesel_operators::types::{LogicalType, RowField, TypeKind};
+use wiesel_expressions::types::{LogicalType, RowField, TypeKind};
 
 use super::Unit;
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use ::parquet::file::reader::{FileReader, SerializedFileReader};
 use ::parquet::schema::printer::print_schema;
 use arrow::array::RecordBatch;
-use wiesel_operators::types::to_arrow_schema;
+use wiesel_expressions::types::to_arrow_schema;
 
 use super::*;
 use crate::formats::BulkWriter;

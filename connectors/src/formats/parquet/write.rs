@@ -10,9 +10,9 @@ use arrow::datatypes::{
 use parquet::data_type::{self as physical, ByteArray, FixedLenByteArray, Int96};
 use parquet::errors::ParquetError;
 use parquet::file::writer::{SerializedColumnWriter, SerializedFileWriter};
-use wiesel_operators::expression::Zone;
+use wiesel_expressions::expression::Zone;
+use wiesel_expressions::types::{RowField, TypeKind, timestamp_unit};
 use wiesel_operators::operator::{Error, Result};
-use wiesel_operators::types::{RowField, TypeKind, timestamp_unit};
 
 use super::levels::{Leaf, for_each_leaf};
 use super::schema::decimal_bytes;

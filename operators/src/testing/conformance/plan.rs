@@ -5,10 +5,10 @@ use arrow::array::{
     ArrayRef, BooleanArray, Decimal128Array, Float64Array, Int64Array, StringViewArray, TimestampMillisecondArray,
 };
 use proptest::prelude::*;
+use wiesel_expressions::types::{LogicalType, RowField, TimeAttribute, TypeKind};
 
 use crate::element::Batch;
 use crate::testing::{batch, changes, fields};
-use crate::types::{LogicalType, RowField, TimeAttribute, TypeKind};
 
 /// The columns of rows. The positions of some:
 pub const KEY: u32 = 0;

@@ -6,17 +6,17 @@ use arrow::compute::kernels::numeric::add_wrapping;
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, TimestampMillisecondType};
 use arrow::util::display::array_value_to_string;
 use wiesel_common::time::Clock;
+use wiesel_expressions::not_null::record_batch;
+use wiesel_expressions::types::TypeKind;
 use wiesel_state::keyed::{KeyedBackend, SnapshotOptions};
 
 use super::plan::{KEY, NUMBER, TEXT, TIME, VALUE, type_of};
 use crate::element::Batch;
-use crate::not_null::record_batch;
 use crate::operator::{Collector, Operator, OperatorContext, OperatorSnapshot, RestoredState, Result};
 use crate::state::{
     AggregateFunction, AggregatingState, Entries, Keys, ListState, MapState, ReducingState, StateDescriptor,
     TimeDomain, Timers, ValueState,
 };
-use crate::types::TypeKind;
 
 /// Timers that fire at once.
 const FIRED: usize = 3;

@@ -7,16 +7,16 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, TimestampMillisecondArray};
 use arrow::datatypes::{SchemaRef, TimestampMillisecondType};
+use wiesel_expressions::expression::Zone;
+use wiesel_expressions::not_null::record_batch;
+use wiesel_expressions::types::{RowField, TimeAttribute, TypeKind, to_arrow_schema};
 use wiesel_proto as proto;
 use wiesel_state::keyed::SnapshotOptions;
 
 use super::plan::{TIME, input};
 use crate::element::{Batch, MAX_WATERMARK, MIN_WATERMARK, StreamElement};
-use crate::expression::Zone;
-use crate::not_null::record_batch;
 use crate::operator::{Collector, Operator, OperatorContext, OperatorSnapshot, RestoredState, Result};
 use crate::testing::{Output, batch};
-use crate::types::{RowField, TimeAttribute, TypeKind, to_arrow_schema};
 use crate::window_aggregate::WindowAggregate;
 use crate::window_aggregate::assigner::WindowZone;
 

@@ -1,8 +1,8 @@
 //! Windows of many slices: how much work they are, what a checkpoint has of them, and that the work ends with the task.
 use wiesel_common::keygroup;
+use wiesel_expressions::expression::Zone;
 
 use super::*;
-use crate::expression::Zone;
 use crate::testing::state::{Saved, Subtasks, World};
 use crate::window_aggregate::assigner::{WindowAssigner, WindowZone};
 
@@ -173,7 +173,7 @@ fn work_that_grows_with_slices_ends_with_the_task() {
     let key_groups = keygroup::key_groups(0, 1, context.max_parallelism);
     let (mut local, mut out) = (setup.local(), Output::default());
     local.process(0, setup.rows(&rows_before(now, 100)), &mut out).unwrap();
-    let _told = crate::ending::told();
+    let _told = wiesel_common::ending::register(std::sync::Arc::new(true.into()));
     let outcome = restored.restore(&mut world.restored("hashmap", key_groups, &saved, usize::MAX));
     assert!(matches!(outcome, Err(Error::Cancelled)));
     assert!(matches!(local.watermark(now, &mut out), Err(Error::Cancelled)));

@@ -1,6 +1,7 @@
 //! Rows around changes of clocks that are not at a full quarter of an hour, or change by seconds.
+use wiesel_expressions::expression::Zone;
+
 use super::*;
-use crate::expression::Zone;
 use crate::window_aggregate::assigner::{WindowAssigner, WindowZone};
 use crate::window_aggregate::slices::SliceEnds;
 

@@ -1,7 +1,7 @@
 //! The attributes of operators, as Flink's plans show them.
 use wiesel_common::config::format_duration;
-use wiesel_operators::expression::Expression;
-use wiesel_operators::types::RowField;
+use wiesel_expressions::expression::Expression;
+use wiesel_expressions::types::RowField;
 use wiesel_proto::WindowKind;
 
 use super::expression::{Style, text};

@@ -1,9 +1,9 @@
 //! Expressions as Flink's plans show them.
 use arrow::temporal_conversions::{date32_to_datetime, time32ms_to_time};
 use datafusion_common::ScalarValue;
-use wiesel_operators::expression::{Expression, Node};
-use wiesel_operators::functions::catalogue::{self, Shown};
-use wiesel_operators::types::{LogicalType, RowField, TypeKind};
+use wiesel_expressions::expression::{Expression, Node};
+use wiesel_expressions::functions::catalogue::{self, Shown};
+use wiesel_expressions::types::{LogicalType, RowField, TypeKind};
 
 /// The three ways in which Flink's plans write expressions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -182,11 +182,11 @@ pub(crate) fn type_name(data_type: &LogicalType, style: Style) -> String {
     if data_type.nullable || style == Style::Execution { name } else { format!("{name} NOT NULL") }
 }
 
-fn attribute(time: wiesel_operators::types::TimeAttribute) -> &'static str {
+fn attribute(time: wiesel_expressions::types::TimeAttribute) -> &'static str {
     match time {
-        wiesel_operators::types::TimeAttribute::Regular => "",
-        wiesel_operators::types::TimeAttribute::Rowtime => " *ROWTIME*",
-        wiesel_operators::types::TimeAttribute::Proctime => " *PROCTIME*",
+        wiesel_expressions::types::TimeAttribute::Regular => "",
+        wiesel_expressions::types::TimeAttribute::Rowtime => " *ROWTIME*",
+        wiesel_expressions::types::TimeAttribute::Proctime => " *PROCTIME*",
     }
 }
 

@@ -1,8 +1,8 @@
 //! What an expression gives.
 use datafusion_common::ScalarValue;
 use prost::Message;
-use wiesel_operators::expression::{Expression, Node, literal_to_proto};
-use wiesel_operators::types::LogicalType;
+use wiesel_expressions::expression::{Expression, Node, literal_to_proto};
+use wiesel_expressions::types::LogicalType;
 use wiesel_proto as proto;
 
 use super::digest::{Digest, Id};
@@ -41,7 +41,7 @@ fn field(function: &str, operands: &[Expression], columns: &[Id]) -> Option<Id> 
 #[cfg(test)]
 mod tests {
     use arrow::datatypes::DataType;
-    use wiesel_operators::types::TypeKind;
+    use wiesel_expressions::types::TypeKind;
 
     use super::*;
 

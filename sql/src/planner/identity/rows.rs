@@ -1,7 +1,7 @@
 //! What an operator gives, in terms of tables: which rows, and what each of their columns holds.
 use std::collections::BTreeSet;
 
-use wiesel_operators::types::{RowField, TypeKind};
+use wiesel_expressions::types::{RowField, TypeKind};
 
 use super::digest::{Digest, Id};
 use crate::catalog::ObjectIdentifier;

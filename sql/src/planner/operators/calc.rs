@@ -1,6 +1,6 @@
 //! Filters, then projects.
-use wiesel_operators::expression::{Expression, Node};
-use wiesel_operators::types::{RowField, schema_to_proto};
+use wiesel_expressions::expression::{Expression, Node};
+use wiesel_expressions::types::{RowField, schema_to_proto};
 use wiesel_proto as proto;
 use wiesel_proto::operator_spec::Kind;
 

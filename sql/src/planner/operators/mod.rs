@@ -4,8 +4,8 @@
 //! one is a file of its own and the place in `convert` that adds it.
 use std::fmt::Debug;
 
-use wiesel_operators::expression::Expression;
-use wiesel_operators::types::RowField;
+use wiesel_expressions::expression::Expression;
+use wiesel_expressions::types::RowField;
 use wiesel_proto as proto;
 use wiesel_proto::operator_spec::Kind;
 

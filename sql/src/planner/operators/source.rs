@@ -2,8 +2,8 @@
 use std::sync::Arc;
 
 use wiesel_connectors::factory::ChangelogMode;
-use wiesel_operators::expression::Expression;
-use wiesel_operators::types::{RowField, schema_to_proto};
+use wiesel_expressions::expression::Expression;
+use wiesel_expressions::types::{RowField, schema_to_proto};
 use wiesel_proto as proto;
 use wiesel_proto::operator_spec::Kind;
 

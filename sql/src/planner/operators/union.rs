@@ -1,6 +1,6 @@
 //! All rows of all inputs.
-use wiesel_operators::expression::Expression;
-use wiesel_operators::types::RowField;
+use wiesel_expressions::expression::Expression;
+use wiesel_expressions::types::RowField;
 use wiesel_proto::operator_spec::Kind;
 
 use super::super::explain::attributes::names;

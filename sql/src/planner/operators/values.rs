@@ -1,8 +1,8 @@
 //! Constant rows.
 use std::collections::BTreeMap;
 
-use wiesel_operators::expression::{Expression, Node, literal_to_proto};
-use wiesel_operators::types::{RowField, schema_to_proto};
+use wiesel_expressions::expression::{Expression, Node, literal_to_proto};
+use wiesel_expressions::types::{RowField, schema_to_proto};
 use wiesel_proto as proto;
 use wiesel_proto::operator_spec::Kind;
 

@@ -1,6 +1,6 @@
 //! Groups by window, in one phase or one of two.
-use wiesel_operators::expression::Expression;
-use wiesel_operators::types::{RowField, schema_to_proto};
+use wiesel_expressions::expression::Expression;
+use wiesel_expressions::types::{RowField, schema_to_proto};
 use wiesel_proto as proto;
 use wiesel_proto::operator_spec::Kind;
 use wiesel_proto::{WindowPhase, WindowProperty};

@@ -1,6 +1,6 @@
 //! Appends the window's columns: TUMBLE, HOP, CUMULATE.
-use wiesel_operators::expression::Expression;
-use wiesel_operators::types::{RowField, schema_to_proto};
+use wiesel_expressions::expression::Expression;
+use wiesel_expressions::types::{RowField, schema_to_proto};
 use wiesel_proto as proto;
 use wiesel_proto::operator_spec::Kind;
 

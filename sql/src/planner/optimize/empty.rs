@@ -1,6 +1,6 @@
 //! What is known to have no rows: a filter that is never true, and what stands over it.
 use datafusion_common::ScalarValue;
-use wiesel_operators::expression::{Expression, null_literal};
+use wiesel_expressions::expression::{Expression, null_literal};
 
 use super::rewrite_inputs;
 use crate::rel::{LogicalAggregate, LogicalUnion, LogicalValues, Rel, RelNode};

@@ -1,9 +1,9 @@
 //! Evaluates what does not depend on any row.
 use datafusion_common::ScalarValue;
-use wiesel_operators::expression::{
+use wiesel_expressions::expression::{
     Expression, Node, constant_bytes, evaluate_constant, may_stand_for, null_literal, text_bytes,
 };
-use wiesel_operators::types::TypeKind;
+use wiesel_expressions::types::TypeKind;
 
 use super::super::Context;
 use super::super::expressions::is_deterministic;

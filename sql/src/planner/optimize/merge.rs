@@ -1,7 +1,7 @@
 //! Merges what stands one over the other: projections, filters, nested unions; and drops what does nothing.
 use std::collections::HashSet;
 
-use wiesel_operators::expression::{Expression, MAX_DEPTH, Node};
+use wiesel_expressions::expression::{Expression, MAX_DEPTH, Node};
 
 use super::super::expressions::{
     conjunction, conjuncts, constant_condition, is_deterministic, is_identity, is_trivial, substitute,
@@ -67,7 +67,7 @@ fn merge_top(rel: Rel) -> Rel {
 }
 
 /// The relation with other names. Where only the types' nullability or time attribute differ, a projection keeps them.
-fn rename(rel: Rel, fields: Vec<wiesel_operators::types::RowField>) -> Rel {
+fn rename(rel: Rel, fields: Vec<wiesel_expressions::types::RowField>) -> Rel {
     let same = rel.fields.iter().zip(&fields).all(|(a, b)| a.name == b.name);
     match rel.node {
         _ if same => rel,

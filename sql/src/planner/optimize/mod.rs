@@ -10,7 +10,7 @@ pub(super) mod prune;
 pub(super) mod pushdown;
 mod scan;
 
-use wiesel_operators::expression::Expression;
+use wiesel_expressions::expression::Expression;
 
 use super::Context;
 use crate::error::Result;

@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
 use datafusion_common::ScalarValue;
-use wiesel_operators::expression::{Expression, Node};
-use wiesel_operators::types::{RowField, TypeKind};
+use wiesel_expressions::expression::{Expression, Node};
+use wiesel_expressions::types::{RowField, TypeKind};
 
 use super::super::expressions::{Path, as_path, collect_paths, field, type_at};
 use crate::error::Result;

@@ -1,6 +1,6 @@
 //! Moves conditions towards the sources: through projections, to the keys of groups, below windows, into unions. Never
 //! below a watermark assigner: the watermark is of all rows, also of those that a query leaves out.
-use wiesel_operators::expression::Expression;
+use wiesel_expressions::expression::Expression;
 
 use super::super::expressions::{conjunction, is_deterministic};
 use super::{filter, rewrite_inputs};

@@ -1,6 +1,6 @@
 //! Groups.
-use wiesel_operators::expression::Expression;
-use wiesel_operators::types::RowField;
+use wiesel_expressions::expression::Expression;
+use wiesel_expressions::types::RowField;
 
 use super::super::Context;
 use super::super::attached_window::{Bound, bounds, recognize_attached, window_of};

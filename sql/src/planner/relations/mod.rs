@@ -2,8 +2,8 @@
 //!
 //! Rules over several relations that stand over each other (`optimize/merge`, `window`) match their shapes; what one relation is
 //! and does by itself is asked of it, through [`Relation`].
-use wiesel_operators::expression::Expression;
-use wiesel_operators::types::RowField;
+use wiesel_expressions::expression::Expression;
+use wiesel_expressions::types::RowField;
 
 use super::Context;
 use super::attached_window::Bound;

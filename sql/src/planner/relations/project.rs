@@ -1,8 +1,8 @@
 //! Expressions over the input.
 use std::collections::BTreeMap;
 
-use wiesel_operators::expression::{Expression, Node};
-use wiesel_operators::types::RowField;
+use wiesel_expressions::expression::{Expression, Node};
+use wiesel_expressions::types::RowField;
 
 use super::super::Context;
 use super::super::attached_window::{Bound, bounds};

@@ -1,7 +1,7 @@
 //! The physical columns of a table, before it is known which of them are read.
 use wiesel_connectors::factory::ProjectionSupport;
-use wiesel_operators::expression::Expression;
-use wiesel_operators::types::RowField;
+use wiesel_expressions::expression::Expression;
+use wiesel_expressions::types::RowField;
 
 use super::super::Context;
 use super::super::attached_window::Bound;

@@ -1,6 +1,6 @@
 //! What is read of a table.
-use wiesel_operators::expression::Expression;
-use wiesel_operators::types::RowField;
+use wiesel_expressions::expression::Expression;
+use wiesel_expressions::types::RowField;
 
 use super::super::Context;
 use super::super::attached_window::Bound;

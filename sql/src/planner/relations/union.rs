@@ -1,8 +1,8 @@
 //! All rows of all inputs.
 use std::collections::HashSet;
 
-use wiesel_operators::expression::Expression;
-use wiesel_operators::types::RowField;
+use wiesel_expressions::expression::Expression;
+use wiesel_expressions::types::RowField;
 
 use super::super::Context;
 use super::super::attached_window::Bound;

@@ -2,8 +2,8 @@
 use std::collections::BTreeMap;
 
 use datafusion_common::ScalarValue;
-use wiesel_operators::expression::{Expression, Node};
-use wiesel_operators::types::{RowField, TypeKind};
+use wiesel_expressions::expression::{Expression, Node};
+use wiesel_expressions::types::{RowField, TypeKind};
 
 use super::super::Context;
 use super::super::attached_window::Bound;

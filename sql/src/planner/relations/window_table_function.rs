@@ -1,6 +1,6 @@
 //! TUMBLE, HOP, CUMULATE.
-use wiesel_operators::expression::Expression;
-use wiesel_operators::types::{RowField, TimeAttribute, TypeKind};
+use wiesel_expressions::expression::Expression;
+use wiesel_expressions::types::{RowField, TimeAttribute, TypeKind};
 use wiesel_proto::{WindowKind, WindowProperty};
 
 use super::super::Context;

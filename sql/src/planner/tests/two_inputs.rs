@@ -1,5 +1,5 @@
 //! An operator with two inputs: the passes of the planner tell them apart.
-use wiesel_operators::types::schema_to_proto;
+use wiesel_expressions::types::schema_to_proto;
 use wiesel_proto::operator_spec::Kind;
 
 use super::*;

@@ -3,7 +3,7 @@ use std::fmt::Display;
 use std::time::{Duration, Instant};
 
 use prost::Message;
-use wiesel_operators::expression::Expression;
+use wiesel_expressions::expression::Expression;
 use wiesel_proto as proto;
 use wiesel_proto::operator_spec::Kind;
 
@@ -108,7 +108,7 @@ fn views_over_views_do_not_make_an_expression_too_deep() {
     let all = expressions(&graph);
     assert!(all.len() > 1);
     for expression in all {
-        assert!(wiesel_operators::expression::message_depth(expression).unwrap() <= 50_000);
+        assert!(wiesel_expressions::expression::message_depth(expression).unwrap() <= 50_000);
     }
 }
 

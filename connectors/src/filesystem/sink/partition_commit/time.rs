@@ -1,6 +1,6 @@
 //! The time that a partition stands for: `partition.time-extractor.*`.
 use wiesel_common::quote::quote;
-use wiesel_operators::expression::{Zone, parse_local_time};
+use wiesel_expressions::expression::{Zone, parse_local_time};
 use wiesel_operators::operator::{Error, Result};
 
 use crate::filesystem::path::unescape;

@@ -1,0 +1,108 @@
+//! CAST and TRY_CAST between Flink's types, with Flink's texts and errors.
+//!
+//! - [`to_text`]: every type to CHAR and VARCHAR.
+//! - [`from_text`]: strings to numbers, truth values, dates, times and timestamps.
+//! - [`numeric`]: numbers and truth values among themselves.
+//! - [`temporal`]: dates, times and timestamps among themselves, by the session's time zone.
+//! - [`nested`]: arrays, maps and rows by their elements.
+use arrow::array::{Array, ArrayRef};
+
+use crate::error::{Error, Result};
+use crate::expression::compile::Site;
+use crate::expression::kernel::Kernel;
+use crate::expression::{MAX_VALUE_BYTES, Zone};
+use crate::types::{LogicalType, MAX_LENGTH, TypeKind};
+
+mod binary;
+mod from_text;
+mod java_float;
+mod nested;
+mod numeric;
+mod temporal;
+mod to_text;
+
+pub(crate) use java_float::{write_double, write_integer};
+pub(crate) use numeric::round_double;
+pub use numeric::{numeric_to_double, to_decimal};
+pub(crate) use temporal::{as_timestamps, to_instant, to_local};
+pub(crate) use to_text::writer;
+
+/// A prepared cast of a column.
+pub(crate) type Cast = Box<dyn Fn(&ArrayRef) -> Result<ArrayRef> + Send + Sync>;
+
+/// How a cast treats what it cannot cast, and by which zone.
+#[derive(Clone, Copy)]
+pub(crate) struct Mode {
+    /// TRY_CAST: null instead of an error.
+    pub lenient: bool,
+    /// The session's time zone.
+    pub zone: Zone,
+}
+
+impl Mode {
+    /// Null for an error if the cast is lenient.
+    fn settle<T>(self, value: Result<Option<T>>) -> Result<Option<T>> {
+        match value {
+            Err(_) if self.lenient => Ok(None),
+            other => other,
+        }
+    }
+}
+
+/// A cast of one operand to the type of the call.
+pub(crate) fn build(site: &Site) -> Result<Kernel> {
+    site.operand_type(0)?;
+    let mode = Mode { lenient: site.function == "TRY_CAST", zone: site.context.zone };
+    let cast = cast(&site.operands[0].data_type, site.data_type, mode)?;
+    let padded = padded_length(&site.data_type.kind);
+    if padded > MAX_VALUE_BYTES {
+        return Err(Error::Plan(format!(
+            "a cast to {} is not supported: a single value may have at most {MAX_VALUE_BYTES} bytes",
+            site.data_type.kind
+        )));
+    }
+    Ok(Box::new(move |args| {
+        let array = args.array(0);
+        args.claim((array.len() - array.null_count()).saturating_mul(padded))?;
+        cast(array)
+    }))
+}
+
+/// To how many characters or bytes at least a cast to this type fills up every value.
+fn padded_length(kind: &TypeKind) -> usize {
+    match kind {
+        TypeKind::Char(length) | TypeKind::Binary(length) if *length < MAX_LENGTH => *length as usize,
+        _ => 0,
+    }
+}
+
+/// Prepares a cast.
+pub(crate) fn cast(from: &LogicalType, to: &LogicalType, mode: Mode) -> Result<Cast> {
+    use TypeKind as T;
+    let prepared = match (&from.kind, &to.kind) {
+        (T::Null, target) => {
+            let target = target.to_arrow();
+            return Ok(Box::new(move |array| Ok(arrow::array::new_null_array(&target, array.len()))));
+        }
+        (T::Char(_) | T::Varchar(_), T::Char(_) | T::Varchar(_)) => to_text::resize(&from.kind, &to.kind),
+        (_, T::Char(_) | T::Varchar(_)) => to_text::cast(&from.kind, &to.kind, mode),
+        (T::Char(_) | T::Varchar(_) | T::Binary(_) | T::Varbinary(_), T::Binary(_) | T::Varbinary(_)) => {
+            binary::cast(&from.kind, &to.kind)
+        }
+        (T::Char(_) | T::Varchar(_), target) => from_text::cast(target, mode),
+        (T::Array(_), T::Array(_))
+        | (T::Map(..) | T::Multiset(_), T::Map(..) | T::Multiset(_))
+        | (T::Row(_), T::Row(_)) => nested::cast(&from.kind, &to.kind, mode),
+        (source, target) if source == target => Some(identity()),
+        (source, target) => match numeric::cast(source, target, mode) {
+            Some(prepared) => Some(prepared),
+            None => temporal::cast(source, target, mode.zone),
+        },
+    };
+    prepared.ok_or_else(|| Error::Plan(format!("a cast from {} to {} is not supported", from.kind, to.kind)))
+}
+
+/// The cast that changes nothing.
+fn identity() -> Cast {
+    Box::new(|array| Ok(array.clone()))
+}

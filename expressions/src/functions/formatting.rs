@@ -1,0 +1,379 @@
+//! DATE_FORMAT, TO_TIMESTAMP, TO_TIMESTAMP_LTZ, TO_DATE, FROM_UNIXTIME, UNIX_TIMESTAMP, CONVERT_TZ.
+use arrow::array::{Array, ArrayRef, AsArray, PrimitiveArray};
+use arrow::datatypes::{DataType, Date32Type, Decimal128Type, Float32Type, Float64Type, Int32Type, Int64Type};
+
+use crate::cast::{as_timestamps, to_instant, to_local};
+use crate::error::{Error, Result};
+use crate::expression::Zone;
+use crate::expression::compile::Site;
+use crate::expression::date_patterns::date_time_formatter::DateTimeFormatter;
+use crate::expression::date_patterns::simple_date_format::SimpleDateFormat;
+use crate::expression::datetime::{DAY, Instant, add_months, parse_date, parse_timestamp, timestamps};
+use crate::expression::decimal;
+use crate::expression::java_sql;
+use crate::expression::kernel::{Args, Kernel, Reader, Text};
+use crate::types::{TypeKind, timestamp_unit};
+
+/// A pattern operand: prepared once if constant, else when it changes.
+struct Formats<P> {
+    parse: fn(&str) -> Result<P>,
+    constant: Option<P>,
+    index: usize,
+}
+
+impl<P> Formats<P> {
+    fn of(site: &Site, index: usize, default: &str, parse: fn(&str) -> Result<P>) -> Result<Self> {
+        let constant = match site.operands.len() > index {
+            true => match site.text(index) {
+                // A malformed one fails when it is used.
+                Some(text) => parse(text).ok(),
+                None => None,
+            },
+            false => Some(parse(default)?),
+        };
+        Ok(Self { parse, constant, index })
+    }
+
+    fn reader<'a>(&'a self, args: &'a Args) -> Result<FormatReader<'a, P>> {
+        let texts = if self.constant.is_none() { Some(args.read::<Text>(self.index)?) } else { None };
+        Ok(FormatReader { formats: self, texts, last: None })
+    }
+}
+
+struct FormatReader<'a, P> {
+    formats: &'a Formats<P>,
+    texts: Option<Reader<'a, Text>>,
+    last: Option<(&'a str, P)>,
+}
+
+impl<P> FormatReader<'_, P> {
+    fn get(&mut self, row: usize) -> Result<Option<&P>> {
+        if let Some(constant) = &self.formats.constant {
+            return Ok(Some(constant));
+        }
+        let Some(text) = self.texts.as_ref().and_then(|texts| texts.get(row)) else { return Ok(None) };
+        if self.last.as_ref().is_none_or(|(known, _)| *known != text) {
+            self.last = Some((text, (self.formats.parse)(text)?));
+        }
+        Ok(self.last.as_ref().map(|(_, pattern)| pattern))
+    }
+}
+
+/// When the hundred years begin that years of two digits are of: eighty years ago, as Java's class has it.
+fn century(site: &Site) -> i64 {
+    let now = site.context.clock.now_millis();
+    add_months(now.div_euclid(DAY), -80 * 12) * DAY + now.rem_euclid(DAY)
+}
+
+/// `DATE_FORMAT(timestamp or text, pattern)`.
+pub(super) fn date_format(site: &Site) -> Result<Kernel> {
+    site.operand_type(1)?;
+    if matches!(site.operand_type(0)?, TypeKind::Char(_) | TypeKind::Varchar(_)) {
+        // Texts are read and written by the older of Java's two classes.
+        let formats = Formats::of(site, 1, "", SimpleDateFormat::parse)?;
+        let (default, century) = (SimpleDateFormat::parse(DEFAULT)?, century(site));
+        return Ok(Box::new(move |args| {
+            let text = args.read::<Text>(0)?;
+            let mut formats = formats.reader(args)?;
+            args.strings(|row, out| {
+                let (Some(text), Some(format)) = (text.get(row), formats.get(row)?) else { return Ok(false) };
+                let Some(moment) = default.read(text, century) else { return Ok(false) };
+                format.write(moment.millis(Zone::UTC), Zone::UTC, out);
+                Ok(true)
+            })
+        }));
+    }
+    let formats = Formats::of(site, 1, "", DateTimeFormatter::parse)?;
+    let zone = matches!(site.operand_type(0)?, TypeKind::TimestampLtz(..)).then_some(site.context.zone);
+    Ok(Box::new(move |args| {
+        let array = args.array(0);
+        let (counts, unit) = timestamps(array)?;
+        let mut formats = formats.reader(args)?;
+        args.strings(|row, out| {
+            let at = args.row(0, row);
+            if array.is_null(at) {
+                return Ok(false);
+            }
+            let Some(format) = formats.get(row)? else { return Ok(false) };
+            let instant = Instant::of(counts[at], unit);
+            format.write(zone.map_or(instant, |zone| to_local(instant, zone)), out)?;
+            Ok(true)
+        })
+    }))
+}
+
+/// By a pattern; what does not fit it, as `java.sql.Timestamp` or `Date` reads it.
+fn parse_by(format: &DateTimeFormatter, text: &str, precision: u8) -> Option<Instant> {
+    match format.read(text) {
+        Some((local, _)) => Some(local.truncated(precision)),
+        None => java_sql::parse_timestamp(text),
+    }
+}
+
+pub(super) fn to_timestamp(site: &Site) -> Result<Kernel> {
+    let TypeKind::Timestamp(precision, _) = site.data_type.kind else { return Err(site.unsupported()) };
+    let (unit, data_type) = (timestamp_unit(precision), site.arrow_type());
+    let formats =
+        if site.operands.len() > 1 { Some(Formats::of(site, 1, "", DateTimeFormatter::parse)?) } else { None };
+    Ok(Box::new(move |args| {
+        let text = args.read::<Text>(0)?;
+        let mut formats = formats.as_ref().map(|formats| formats.reader(args)).transpose()?;
+        let counts = args.collect::<Int64Type>(|row| {
+            let Some(text) = text.get(row) else { return Ok(None) };
+            let parsed = match &mut formats {
+                None => parse_timestamp(text, precision).ok(),
+                Some(formats) => match formats.get(row)? {
+                    Some(format) => parse_by(format, text, precision),
+                    None => None,
+                },
+            };
+            parsed.map(|instant| instant.count(unit)).transpose()
+        })?;
+        Ok(as_timestamps(counts.as_primitive::<Int64Type>(), unit, data_type.clone()))
+    }))
+}
+
+/// `TO_TIMESTAMP_LTZ(number[, precision])` and `TO_TIMESTAMP_LTZ(text[, pattern[, zone]])`.
+pub(super) fn to_timestamp_ltz(site: &Site) -> Result<Kernel> {
+    let TypeKind::TimestampLtz(precision, _) = site.data_type.kind else { return Err(site.unsupported()) };
+    let (unit, data_type) = (timestamp_unit(precision), site.arrow_type());
+    if matches!(site.operand_type(0)?, TypeKind::Char(_) | TypeKind::Varchar(_)) {
+        let formats =
+            if site.operands.len() > 1 { Some(Formats::of(site, 1, "", DateTimeFormatter::parse)?) } else { None };
+        let with_zone = site.operands.len() > 2;
+        return Ok(Box::new(move |args| {
+            let text = args.read::<Text>(0)?;
+            let zones = if with_zone { Some(args.read::<Text>(2)?) } else { None };
+            let mut formats = formats.as_ref().map(|formats| formats.reader(args)).transpose()?;
+            let counts = args.collect::<Int64Type>(|row| {
+                let Some(text) = text.get(row) else { return Ok(None) };
+                let local = match &mut formats {
+                    None => Some(parse_timestamp(text, precision).map_err(|error| error.into_error(text))?),
+                    Some(formats) => match formats.get(row)? {
+                        Some(format) => parse_by(format, text, precision),
+                        None => None,
+                    },
+                };
+                let zone = match &zones {
+                    None => Some(Zone::UTC),
+                    Some(zones) => zones.get(row).map(|zone| Zone::parse(zone).unwrap_or(Zone::UTC)),
+                };
+                local.zip(zone).map(|(local, zone)| to_instant(local, zone).count(unit)).transpose()
+            })?;
+            Ok(as_timestamps(counts.as_primitive::<Int64Type>(), unit, data_type.clone()))
+        }));
+    }
+    let with_precision = site.operands.len() > 1;
+    Ok(Box::new(move |args| {
+        let precisions = if with_precision { Some(super::strings::integers(args, 1)?) } else { None };
+        let precisions = precisions.as_ref().map(|precisions| precisions.as_primitive::<Int32Type>());
+        let numbers = Epochs::of(args.array(0))?;
+        let counts = args.collect::<Int64Type>(|row| {
+            let precision = match precisions {
+                None => 3,
+                Some(precisions) => {
+                    let row = args.row(1, row);
+                    if precisions.is_null(row) {
+                        return Ok(None);
+                    }
+                    precisions.value(row)
+                }
+            };
+            if !(0..=9).contains(&precision) {
+                let message = format!("The precision value '{precision}' for function TO_TIMESTAMP_LTZ(numeric, precision) is unsupported, the supported value is '0' for second or '3' for millisecond.");
+                return Err(Error::data("org.apache.flink.table.api.TableException", message));
+            }
+            let instant = numbers.get(args.row(0, row), precision as u32).filter(|instant| within_four_digits(*instant));
+            instant.map(|instant| instant.count(unit)).transpose()
+        })?;
+        Ok(as_timestamps(counts.as_primitive::<Int64Type>(), unit, data_type.clone()))
+    }))
+}
+
+/// Whether a time is of the years 0 to 9999.
+fn within_four_digits(instant: Instant) -> bool {
+    (-62_167_219_200_000..=253_402_300_799_999).contains(&instant.millis)
+}
+
+/// A column of numbers as counts since the epoch: only of a DOUBLE does a fraction of a second count.
+enum Epochs {
+    Whole(PrimitiveArray<Int64Type>),
+    Float(PrimitiveArray<Float32Type>),
+    Double(PrimitiveArray<Float64Type>),
+    Decimal(PrimitiveArray<Decimal128Type>, i128),
+}
+
+impl Epochs {
+    fn of(array: &ArrayRef) -> Result<Self> {
+        Ok(match array.data_type() {
+            DataType::Float32 => Self::Float(array.as_primitive::<Float32Type>().clone()),
+            DataType::Float64 => Self::Double(array.as_primitive::<Float64Type>().clone()),
+            DataType::Decimal128(_, scale) => {
+                let unit = decimal::power(u32::from(scale.unsigned_abs()));
+                Self::Decimal(array.as_primitive::<Decimal128Type>().clone(), unit)
+            }
+            _ => Self::Whole(arrow::compute::cast(array, &DataType::Int64)?.as_primitive::<Int64Type>().clone()),
+        })
+    }
+
+    /// The instant of a count of units of 10 to the minus `precision` seconds. None: null, or too large to be counted.
+    fn get(&self, row: usize, precision: u32) -> Option<Instant> {
+        let whole = match self {
+            Self::Whole(numbers) => numbers.is_valid(row).then(|| numbers.value(row))?,
+            Self::Float(numbers) => numbers.is_valid(row).then(|| numbers.value(row) as i64)?,
+            Self::Decimal(numbers, unit) => {
+                numbers.is_valid(row).then(|| i64::try_from(numbers.value(row) / unit).ok())??
+            }
+            Self::Double(numbers) => {
+                let number = numbers.is_valid(row).then(|| numbers.value(row))?;
+                if precision < 3 {
+                    // What is no number is no time; as milliseconds it is zero.
+                    return (!number.is_nan())
+                        .then(|| Instant::from_millis((number * 10f64.powi(3 - precision as i32)) as i64));
+                }
+                number as i64
+            }
+        };
+        if precision <= 3 {
+            return whole.checked_mul(10_i64.pow(3 - precision)).map(Instant::from_millis);
+        }
+        let unit = 10_i64.pow(precision - 3);
+        let nanos = whole.rem_euclid(unit) * 10_i64.pow(9 - precision);
+        Some(Instant { millis: whole.div_euclid(unit), nanos })
+    }
+}
+
+pub(super) fn to_date(site: &Site) -> Result<Kernel> {
+    let formats = if site.operands.len() > 1 { Some(Formats::of(site, 1, "", SimpleDateFormat::parse)?) } else { None };
+    let century = century(site);
+    Ok(Box::new(move |args| {
+        let text = args.read::<Text>(0)?;
+        let mut formats = formats.as_ref().map(|formats| formats.reader(args)).transpose()?;
+        args.collect::<Date32Type>(|row| {
+            let Some(text) = text.get(row) else { return Ok(None) };
+            let day = match &mut formats {
+                None => parse_date(text),
+                Some(formats) => match formats.get(row)? {
+                    Some(format) => format.read(text, century).map(|moment| moment.millis(Zone::UTC).div_euclid(DAY)),
+                    None => None,
+                },
+            };
+            Ok(day.and_then(|day| i32::try_from(day).ok()))
+        })
+    }))
+}
+
+const DEFAULT: &str = "yyyy-MM-dd HH:mm:ss";
+
+/// `FROM_UNIXTIME(seconds[, pattern])` in the session's zone.
+pub(super) fn from_unixtime(site: &Site) -> Result<Kernel> {
+    let formats = Formats::of(site, 1, DEFAULT, SimpleDateFormat::parse)?;
+    let zone = site.context.zone;
+    Ok(Box::new(move |args| {
+        let seconds = arrow::compute::cast(args.array(0), &DataType::Int64)?;
+        let seconds = seconds.as_primitive::<Int64Type>();
+        let mut formats = formats.reader(args)?;
+        args.strings(|row, out| {
+            let at = args.row(0, row);
+            let Some(format) = formats.get(row)?.filter(|_| seconds.is_valid(at)) else { return Ok(false) };
+            format.write(seconds.value(at).wrapping_mul(1000), zone, out);
+            Ok(true)
+        })
+    }))
+}
+
+/// `UNIX_TIMESTAMP()`, `UNIX_TIMESTAMP(text[, pattern])` in the session's zone; the least BIGINT for what is no time.
+pub(super) fn unix_timestamp(site: &Site) -> Result<Kernel> {
+    if site.operands.is_empty() {
+        let clock = site.context.clock.clone();
+        return Ok(Box::new(move |args| {
+            let now = clock.now_millis().div_euclid(1000);
+            args.collect::<Int64Type>(|_| Ok(Some(now)))
+        }));
+    }
+    let formats = Formats::of(site, 1, DEFAULT, SimpleDateFormat::parse)?;
+    let (zone, century) = (site.context.zone, century(site));
+    Ok(Box::new(move |args| {
+        let text = args.read::<Text>(0)?;
+        let mut formats = formats.reader(args)?;
+        args.collect::<Int64Type>(|row| {
+            let (Some(text), Some(format)) = (text.get(row), formats.get(row)?) else { return Ok(None) };
+            // Towards zero, as Flink divides.
+            Ok(Some(format.read(text, century).map_or(i64::MIN, |moment| moment.millis(zone) / 1000)))
+        })
+    }))
+}
+
+/// `CONVERT_TZ(text, from, to)`; an unknown zone is UTC, as Java's `TimeZone` has it.
+pub(super) fn convert_tz(site: &Site) -> Result<Kernel> {
+    site.operand_type(2)?;
+    let (format, century) = (SimpleDateFormat::parse(DEFAULT)?, century(site));
+    Ok(Box::new(move |args| {
+        let (text, from, to) = (args.read::<Text>(0)?, args.read::<Text>(1)?, args.read::<Text>(2)?);
+        let mut known: Vec<(&str, Zone)> = Vec::new();
+        args.strings(|row, out| {
+            let (Some(text), Some(from), Some(to)) = (text.get(row), from.get(row), to.get(row)) else {
+                return Ok(false);
+            };
+            let mut zone = |name| match known.iter().find(|(known, _)| *known == name) {
+                Some((_, zone)) => *zone,
+                None => {
+                    let zone = Zone::parse(name).unwrap_or(Zone::UTC);
+                    if known.len() < 16 {
+                        known.push((name, zone));
+                    }
+                    zone
+                }
+            };
+            let Some(moment) = format.read(text, century) else { return Ok(false) };
+            format.write(moment.millis(zone(from)), zone(to), out);
+            Ok(true)
+        })
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    fn millis(array: ArrayRef, precision: u32) -> Option<i64> {
+        let instant = Epochs::of(&array).unwrap().get(0, precision)?;
+        within_four_digits(instant).then_some(instant.millis)
+    }
+
+    fn double(value: f64) -> ArrayRef {
+        Arc::new(PrimitiveArray::<Float64Type>::from_value(value, 1))
+    }
+
+    fn decimal(value: i128) -> ArrayRef {
+        let array = PrimitiveArray::<Decimal128Type>::from_value(value, 1);
+        Arc::new(array.with_precision_and_scale(38, 3).unwrap())
+    }
+
+    #[test]
+    fn fractions_of_seconds_count_in_doubles_only() {
+        assert_eq!(millis(double(1.5), 0), Some(1500));
+        assert_eq!(millis(double(-1.5), 0), Some(-1500));
+        assert_eq!(millis(double(1500.9), 3), Some(1500));
+        assert_eq!(millis(Arc::new(PrimitiveArray::<Float32Type>::from_value(1.5, 1)), 0), Some(1000));
+        assert_eq!(millis(decimal(1500), 0), Some(1000));
+        assert_eq!(millis(decimal(-1500), 0), Some(-1000));
+        assert_eq!(millis(decimal(1_500_900), 3), Some(1500));
+    }
+
+    #[test]
+    fn times_beyond_four_digits_of_years_are_null() {
+        let whole = |value: i64| -> ArrayRef { Arc::new(PrimitiveArray::<Int64Type>::from_value(value, 1)) };
+        assert_eq!(millis(whole(253_402_300_799), 0), Some(253_402_300_799_000));
+        assert_eq!(millis(whole(253_402_300_800), 0), None);
+        assert_eq!(millis(whole(-62_167_219_200_000), 3), Some(-62_167_219_200_000));
+        assert_eq!(millis(whole(-62_167_219_200_001), 3), None);
+        assert_eq!(millis(whole(i64::MAX), 0), None);
+        assert_eq!(millis(double(f64::INFINITY), 3), None);
+        assert_eq!(millis(double(f64::NAN), 0), None);
+        assert_eq!(millis(double(f64::NAN), 3), Some(0));
+        assert_eq!(millis(decimal(10_i128.pow(37)), 0), None);
+    }
+}
