@@ -6,6 +6,9 @@ use std::cell::RefCell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+/// How many steps may be between two questions: rows, matches, fields. A row may hold 64 MB.
+const INTERVAL: u32 = 64;
+
 thread_local! {
     static TOLD: RefCell<Option<Arc<AtomicBool>>> = const { RefCell::new(None) };
 }
@@ -30,9 +33,6 @@ impl Drop for Registration {
 pub fn is_told_to_end() -> bool {
     TOLD.with_borrow(|told| told.as_ref().is_some_and(|told| told.load(Ordering::Relaxed)))
 }
-
-/// How many steps may be between two questions: rows, matches, fields. A row may hold 64 MB.
-const INTERVAL: u32 = 64;
 
 /// What runs on this thread was told to end.
 #[derive(Debug, thiserror::Error)]
@@ -67,6 +67,15 @@ impl Steps {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn steps_ask_once_in_many() {
+        let mut steps = Steps::default();
+        assert!((0..2 * INTERVAL).all(|_| steps.step().is_ok()));
+        let _registration = register(Arc::new(true.into()));
+        assert!(check().is_err());
+        assert_eq!((1..=INTERVAL).find(|_| steps.step().is_err()), Some(INTERVAL));
+    }
 
     #[test]
     fn a_thread_is_told_as_long_as_it_is_registered() {
