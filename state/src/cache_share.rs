@@ -8,7 +8,7 @@ const LEAST: usize = 1 << 20;
 
 /// The memory that operators share.
 #[derive(Debug)]
-pub(crate) struct CachePool {
+pub struct CachePool {
     /// Bytes in all.
     total: u64,
     members: AtomicUsize,
@@ -16,12 +16,12 @@ pub(crate) struct CachePool {
 
 impl CachePool {
     /// Of so many bytes.
-    pub(crate) fn new(total: u64) -> Arc<Self> {
+    pub fn new(total: u64) -> Arc<Self> {
         Arc::new(Self { total, members: AtomicUsize::new(0) })
     }
 
     /// Another operator comes.
-    pub(crate) fn join(self: &Arc<Self>) -> CacheShare {
+    pub fn join(self: &Arc<Self>) -> CacheShare {
         self.members.fetch_add(1, Ordering::Relaxed);
         CacheShare { part: Part::Of(self.clone()) }
     }

@@ -6,20 +6,21 @@ pub const PREFIX: usize = 8;
 
 /// The time-to-live of a table and the time at which it is looked at.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Ttl {
+pub struct Ttl {
     /// Milliseconds; 0: entries stay for ever.
-    pub(crate) millis: u64,
+    pub millis: u64,
     /// Milliseconds since the epoch.
-    pub(crate) now: i64,
+    pub now: i64,
 }
 
 impl Ttl {
-    pub(crate) fn of(descriptor: &proto::StateTableDescriptor, now: i64) -> Self {
+    /// That of a table, at a time in milliseconds since the epoch.
+    pub fn of(descriptor: &proto::StateTableDescriptor, now: i64) -> Self {
         Self { millis: descriptor.ttl, now }
     }
 
     /// Whether an entry with this value is gone. A value too short to have a time is kept: the operator will complain.
-    pub(crate) fn expired(self, value: &[u8]) -> bool {
+    pub fn expired(self, value: &[u8]) -> bool {
         if self.millis == 0 {
             return false;
         }

@@ -17,8 +17,8 @@ use wiesel_common::rpc::Channel;
 use wiesel_network::NetworkEnvironment;
 use wiesel_proto as proto;
 use wiesel_proto::job_master_client::JobMasterClient;
-use wiesel_state::backend::StateResources;
 use wiesel_state::storage::CheckpointStorage;
+use wiesel_state_backends::StateResources;
 
 use crate::factory::OperatorFactory;
 use crate::heap::Heap;
@@ -155,7 +155,7 @@ impl Threads {
         let configuration = &deployment.configuration;
         let storage = CheckpointStorage::new(configuration, deployment.job)?;
         let backend =
-            wiesel_state::backend::backend(configuration, &self.resources, storage.clone(), Handle::current())?;
+            wiesel_state_backends::backend(configuration, &self.resources, storage.clone(), Handle::current())?;
         let job = Job { state: JobState { storage, backend }, log: Arc::default() };
         self.jobs.lock().insert(deployment.job, job.clone());
         Ok(job)

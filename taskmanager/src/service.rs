@@ -13,7 +13,7 @@ use wiesel_common::connections::{self, Admission};
 use wiesel_common::exposure::{self, Asked};
 use wiesel_common::rpc::{Callee, Tcp};
 use wiesel_network::NetworkEnvironment;
-use wiesel_state::backend::StateResources;
+use wiesel_state_backends::StateResources;
 
 use crate::components::{Components, World};
 pub use crate::executor::End;

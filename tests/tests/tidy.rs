@@ -21,13 +21,14 @@ const NAMED_NOWHERE: [(&str, &str, &str); 5] = [
 ];
 
 /// What a simulation plays, and what of it belongs to real threads alone.
-const PLAYED: [&str; 8] = [
+const PLAYED: [&str; 9] = [
     "common/src/",
     "connectors/src/",
     "expressions/src/",
     "jobmanager/src/",
     "operators/src/",
     "sql/src/",
+    "state-backends/src/",
     "state/src/",
     "taskmanager/src/",
 ];
@@ -276,6 +277,30 @@ fn a_program_is_a_short_chain_of_crates() {
     for program in ["client", "jobmanager", "taskmanager"] {
         let length = chain(program, &crates);
         assert!((2..=MAX_CHAIN).contains(&length), "{program} is a chain of {length} crates, of at most {MAX_CHAIN}");
+    }
+}
+
+/// The dependencies of a program: those of all members that it is built of.
+fn linked(program: &str, members: &BTreeMap<String, BTreeMap<String, Vec<String>>>) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    let mut folders = vec![program.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for name in members[&folder].get("dependencies").into_iter().flatten() {
+            if found.insert(name.clone()) {
+                folders.extend(name.strip_prefix("wiesel-").map(str::to_owned));
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn only_task_managers_link_rocksdb() {
+    let members = members();
+    assert!(linked("taskmanager", &members).contains("rocksdb"), "this test looks for it where it is");
+    for program in ["client", "jobmanager"] {
+        let all = linked(program, &members);
+        assert!(!all.contains("rocksdb"), "{program} needs no back end: let it depend on state, not on state-backends");
     }
 }
 

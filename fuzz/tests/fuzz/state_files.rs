@@ -9,9 +9,9 @@ use wiesel_common::config::Configuration;
 use wiesel_common::id::JobId;
 use wiesel_fuzz::Target;
 use wiesel_proto as proto;
-use wiesel_state::backend::{StateResources, backend};
 use wiesel_state::keyed::{OpenRequest, SnapshotOptions, StateBackend, WriteBatch};
 use wiesel_state::storage::CheckpointStorage;
+use wiesel_state_backends::{StateResources, backend};
 
 use super::job_graphs::runtime;
 

@@ -13,12 +13,12 @@ use wiesel_common::keygroup;
 use wiesel_expressions::types::{LogicalType, schema_from_proto};
 use wiesel_proto as proto;
 use wiesel_state::Result as StateResult;
-use wiesel_state::backend::{StateResources, backend};
 use wiesel_state::cache_share::CacheShare;
 use wiesel_state::keyed::{
     KeptBack, KeyedBackend, KeyedSnapshot, OpenRequest, SnapshotOptions, StateBackend, TableId, WriteBatch,
 };
 use wiesel_state::storage::CheckpointStorage;
+use wiesel_state_backends::{StateResources, backend};
 
 use crate::element::Batch;
 use crate::operator::{Operator, OperatorContext, RestoredState, Result};

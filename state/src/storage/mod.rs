@@ -33,7 +33,7 @@ pub mod metadata;
 mod names;
 mod sweep;
 #[cfg(test)]
-pub(crate) mod tests;
+mod tests;
 
 pub use claim::{Claim, ClaimMark};
 pub use cleanup::{Deleted, dispose_savepoint};

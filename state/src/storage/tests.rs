@@ -459,7 +459,7 @@ async fn what_cannot_be_disposed_of_at_first_is_tried_again() {
 }
 
 /// Checkpoints on the S3 server that `tests/with-services.sh` starts; without one the test counts as skipped.
-pub(crate) fn on_a_server(test: &str) -> Option<Vec<(&'static str, String)>> {
+fn on_a_server(test: &str) -> Option<Vec<(&'static str, String)>> {
     let variable = |name: &str, default: &str| std::env::var(name).unwrap_or(default.to_owned());
     let Ok(endpoint) = std::env::var("WIESEL_S3_ENDPOINT") else {
         if let Ok(list) = std::env::var("WIESEL_SKIPPED") {

@@ -23,7 +23,7 @@ use wiesel_common::memory::TaskManagerMemory;
 use wiesel_common::{process, spawn};
 use wiesel_network::Waiter;
 use wiesel_proto as proto;
-use wiesel_state::backend::StateResources;
+use wiesel_state_backends::StateResources;
 
 use self::decision::{Budget, Counting, Holder, HolderState, Situation, Verdict, decide, failure, pause};
 use self::pool::Pool;

@@ -18,16 +18,16 @@ use wiesel_common::config::Configuration;
 use wiesel_common::config::options::checkpointing;
 use wiesel_common::time::Clock;
 use wiesel_proto as proto;
-
-use crate::backend::StateResources;
-use crate::cache_share::CacheShare;
-use crate::error::Result;
-use crate::keyed::{
+use wiesel_state::Result;
+use wiesel_state::cache_share::CacheShare;
+use wiesel_state::keyed::{
     KeptBack, KeyedBackend, KeyedSnapshot, OpenRequest, SnapshotOptions, StateBackend, TableId, WriteBatch,
 };
-use crate::storage::CheckpointStorage;
+use wiesel_state::storage::CheckpointStorage;
+use wiesel_state::ttl::Ttl;
+
+use crate::backend::StateResources;
 use crate::tables::{Tables, key_group};
-use crate::ttl::Ttl;
 
 mod copies;
 mod database;

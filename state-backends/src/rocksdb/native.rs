@@ -9,11 +9,11 @@ use futures::{StreamExt, TryStreamExt};
 use tokio::runtime::Handle;
 use wiesel_common::config::Configuration;
 use wiesel_proto as proto;
+use wiesel_state::storage::CheckpointStorage;
+use wiesel_state::{Error, Result};
 
 use super::copies::LocalCopies;
 use super::options::Settings;
-use crate::error::{Error, Result};
-use crate::storage::CheckpointStorage;
 
 /// Visits the entries of instances that a checkpoint holds, also for other back ends.
 pub(crate) struct NativeReader {

@@ -6,12 +6,12 @@ use std::sync::Arc;
 use ::rocksdb::checkpoint::Checkpoint;
 use ::rocksdb::{Cache, ColumnFamily, ColumnFamilyDescriptor, DB, Options, WriteBatch, WriteOptions};
 use wiesel_proto as proto;
+use wiesel_state::{Error, Result};
 
 use super::options::Settings;
 use super::ttl_filter::TtlFactory;
 use super::{TemporaryFolder, TimesToLive};
 use crate::backend::StateResources;
-use crate::error::{Error, Result};
 
 /// What instances are opened with.
 #[derive(Clone)]

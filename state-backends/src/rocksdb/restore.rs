@@ -9,12 +9,12 @@ use std::sync::Arc;
 
 use ::rocksdb::{WriteBatch, WriteOptions};
 use wiesel_proto as proto;
+use wiesel_state::keyed::OpenRequest;
+use wiesel_state::{Error, Result};
 
 use super::database::{Database, Setup};
 use super::{Restored, RocksDbBackend, TemporaryFolder, without_log};
 use crate::canonical;
-use crate::error::{Error, Result};
-use crate::keyed::OpenRequest;
 use crate::tables::{Tables, overlap, range};
 
 /// A handle, and what of it is wanted.

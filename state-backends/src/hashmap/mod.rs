@@ -11,16 +11,16 @@ use tokio::runtime::Handle;
 use wiesel_common::config::Configuration;
 use wiesel_common::time::Clock;
 use wiesel_proto as proto;
-
-use crate::backend::StateResources;
-use crate::error::{Error, Result};
-use crate::keyed::{
+use wiesel_state::keyed::{
     KeptBack, KeyedBackend, KeyedSnapshot, OpenRequest, SnapshotOptions, StateBackend, TableId, WriteBatch,
 };
+use wiesel_state::storage::CheckpointStorage;
+use wiesel_state::ttl::Ttl;
+use wiesel_state::{Error, Result};
+
+use crate::backend::StateResources;
 use crate::rocksdb::NativeReader;
-use crate::storage::CheckpointStorage;
 use crate::tables::{Tables, key_group, overlap, range};
-use crate::ttl::Ttl;
 use crate::{canonical, local};
 
 mod snapshot;

@@ -6,12 +6,12 @@ use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use wiesel_proto as proto;
+use wiesel_state::keyed::{CheckpointFiles, KeyedSnapshot};
+use wiesel_state::ttl::Ttl;
+use wiesel_state::{Error, Result};
 
 use super::Group;
 use crate::canonical::{self, Writer};
-use crate::error::{Error, Result};
-use crate::keyed::{CheckpointFiles, KeyedSnapshot};
-use crate::ttl::Ttl;
 
 /// The tables as they were, and how far they are written.
 pub(super) struct Snapshot {

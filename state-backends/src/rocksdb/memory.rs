@@ -2,8 +2,7 @@
 use ::rocksdb::{Cache, WriteBufferManager};
 use wiesel_common::config::options::state;
 use wiesel_common::config::{ConfigError, ConfigOption, Configuration};
-
-use crate::error::Result;
+use wiesel_state::Result;
 
 /// The largest block in which a write buffer takes memory. Small, because each table takes at least one.
 const MAX_ARENA_BLOCK: u64 = 1 << 20;

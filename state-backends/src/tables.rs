@@ -2,9 +2,8 @@
 use std::ops::RangeInclusive;
 
 use wiesel_proto as proto;
-
-use crate::error::{Error, Result};
-use crate::keyed::TableId;
+use wiesel_state::keyed::TableId;
+use wiesel_state::{Error, Result};
 
 /// Tables by number, in the order in which they were made.
 #[derive(Default)]

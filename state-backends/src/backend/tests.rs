@@ -8,11 +8,10 @@ use proptest::prelude::*;
 use wiesel_common::id::JobId;
 use wiesel_common::time::ManualClock;
 use wiesel_proto as proto;
+use wiesel_state::keyed::{KeptBack, KeyedBackend, OpenRequest, SnapshotOptions, TableId, WriteBatch};
+use wiesel_state::storage::{all_files, shared_files};
 
 use super::*;
-use crate::keyed::{KeptBack, KeyedBackend, OpenRequest, SnapshotOptions, TableId, WriteBatch};
-use crate::storage::tests::on_a_server;
-use crate::storage::{all_files, shared_files};
 
 pub(crate) const KEY_GROUPS: u16 = 8;
 
@@ -133,6 +132,28 @@ pub(crate) fn all(tables: &dyn KeyedBackend, table: TableId, prefix: &[u8]) -> V
         assert_eq!((&tail[..], &rest[..]), (&found[middle..], &found[middle + 1..]));
     }
     found
+}
+
+/// Checkpoints on the S3 server that `tests/with-services.sh` starts; without one the test counts as skipped.
+pub(crate) fn on_a_server(test: &str) -> Option<Vec<(&'static str, String)>> {
+    let variable = |name: &str, default: &str| std::env::var(name).unwrap_or(default.to_owned());
+    let Ok(endpoint) = std::env::var("WIESEL_S3_ENDPOINT") else {
+        if let Ok(list) = std::env::var("WIESEL_SKIPPED") {
+            use std::io::Write;
+            let mut list = std::fs::File::options().create(true).append(true).open(list).unwrap();
+            writeln!(list, "{test}: no S3 server").unwrap();
+        }
+        return None;
+    };
+    let folder =
+        format!("s3://{}/state-{}", variable("WIESEL_S3_BUCKET", "wiesel"), wiesel_common::random::uuid().simple());
+    Some(vec![
+        ("execution.checkpointing.dir", folder),
+        ("execution.checkpointing.data-inline-threshold", "0".to_owned()),
+        ("s3.endpoint", endpoint),
+        ("s3.access-key", variable("WIESEL_S3_ACCESS_KEY", "wiesel")),
+        ("s3.secret-key", variable("WIESEL_S3_SECRET_KEY", "wiesel-secret")),
+    ])
 }
 
 type Model = [BTreeMap<Vec<u8>, Vec<u8>>; 2];

@@ -7,8 +7,7 @@ use ::rocksdb::CompactionDecision;
 use ::rocksdb::compaction_filter::CompactionFilter;
 use ::rocksdb::compaction_filter_factory::{CompactionFilterContext, CompactionFilterFactory};
 use wiesel_common::time::Clock;
-
-use crate::ttl::Ttl;
+use wiesel_state::ttl::Ttl;
 
 const NAME: &CStr = c"wiesel-ttl";
 

@@ -6,10 +6,10 @@ use proptest::prelude::*;
 use wiesel_common::config::Configuration;
 use wiesel_common::id::JobId;
 use wiesel_proto as proto;
+use wiesel_state::Result;
+use wiesel_state::storage::CheckpointStorage;
 
 use super::*;
-use crate::error::Result;
-use crate::storage::CheckpointStorage;
 
 type Entries = BTreeMap<Vec<u8>, Vec<u8>>;
 

@@ -8,8 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
-
-use crate::error::{Error, Result};
+use wiesel_state::{Error, Result};
 
 const PREFIX: &str = "wiesel-state-";
 const LOCK: &str = ".lock";

@@ -3,10 +3,10 @@ use std::ops::{Range, RangeInclusive};
 
 use bytes::Bytes;
 use wiesel_proto as proto;
+use wiesel_state::storage::CheckpointStorage;
+use wiesel_state::{Error, Result};
 
 use super::{BLOCK_HEADER, END_MAGIC, FOOTER, HEADER, INDEX_ENTRY, MAGIC, VERSION};
-use crate::error::{Error, Result};
-use crate::storage::CheckpointStorage;
 
 /// Up to this size a file is read at once.
 const SMALL: u64 = 256 << 10;

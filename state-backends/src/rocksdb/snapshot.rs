@@ -9,14 +9,14 @@ use futures::{FutureExt, StreamExt, TryStreamExt};
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 use wiesel_proto as proto;
+use wiesel_state::keyed::{CheckpointFiles, KeptBack, KeyedSnapshot, SnapshotOptions};
+use wiesel_state::ttl::Ttl;
+use wiesel_state::{Error, Result};
 
 use super::copies::LocalCopies;
 use super::database::{Links, Setup};
 use super::history::History;
 use crate::canonical::{self, Writer};
-use crate::error::{Error, Result};
-use crate::keyed::{CheckpointFiles, KeptBack, KeyedSnapshot, SnapshotOptions};
-use crate::ttl::Ttl;
 
 /// The state as it was.
 pub(super) struct Snapshot {

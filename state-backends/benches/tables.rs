@@ -7,9 +7,9 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use wiesel_common::config::Configuration;
 use wiesel_common::id::JobId;
 use wiesel_proto::StateTableDescriptor;
-use wiesel_state::backend::{StateResources, backend};
 use wiesel_state::keyed::{KeyedBackend, OpenRequest, TableId, WriteBatch};
 use wiesel_state::storage::CheckpointStorage;
+use wiesel_state_backends::{StateResources, backend};
 
 const ENTRIES: u64 = 1_000_000;
 const BATCH: u64 = 10_000;

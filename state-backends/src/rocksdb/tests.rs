@@ -2,11 +2,10 @@ use std::collections::HashSet;
 use std::path::Path;
 
 use wiesel_common::config::options::state::BackendType;
+use wiesel_state::keyed::CheckpointFiles;
 
 use super::*;
-use crate::backend::tests::{World, all, descriptor, key};
-use crate::keyed::CheckpointFiles;
-use crate::storage::tests::on_a_server;
+use crate::backend::tests::{World, all, descriptor, key, on_a_server};
 
 const INCREMENTAL: (&str, &str) = ("execution.checkpointing.incremental", "true");
 const NOTHING_INLINE: (&str, &str) = ("execution.checkpointing.data-inline-threshold", "0");
@@ -324,7 +323,7 @@ struct Full;
 
 impl CheckpointFiles for Full {
     fn put(&self, _bytes: Bytes, _shared: bool) -> futures::future::BoxFuture<'_, Result<proto::StateFile>> {
-        Box::pin(async { Err(crate::Error::TooLarge("full".into())) })
+        Box::pin(async { Err(wiesel_state::Error::TooLarge("full".into())) })
     }
 
     fn put_file<'a>(

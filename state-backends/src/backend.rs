@@ -6,14 +6,14 @@ use tokio::runtime::Handle;
 use wiesel_common::config::Configuration;
 use wiesel_common::config::options::state::{self, BackendType};
 use wiesel_common::time::{Clock, SystemClock};
+use wiesel_state::Result;
+use wiesel_state::cache_share::CachePool;
+use wiesel_state::keyed::StateBackend;
+use wiesel_state::storage::CheckpointStorage;
 
-use crate::cache_share::CachePool;
-use crate::error::Result;
 use crate::hashmap::HashMapBackend;
-use crate::keyed::StateBackend;
 use crate::local::LocalFolders;
 use crate::rocksdb::{MemoryPlan, RocksDbBackend, SharedMemory};
-use crate::storage::CheckpointStorage;
 
 /// What the back ends of one TaskManager share: folders on local disk, memory for caches. Made once at its start; at its
 /// end, after all back ends, the folders are deleted.

@@ -10,10 +10,10 @@ use ::rocksdb::{
 };
 use wiesel_common::config::options::state::{self, CompactionStyle, Compression, LogLevel, PredefinedOptions};
 use wiesel_common::config::{ConfigOption, Configuration};
+use wiesel_state::{Error, Result};
 
 use super::memory::SharedMemory;
 use super::ttl_filter::TtlFactory;
-use crate::error::{Error, Result};
 
 /// What the configuration says.
 #[derive(Clone)]
