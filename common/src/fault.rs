@@ -26,6 +26,7 @@
 //! | `source.poll` | a source task is about to ask its reader for rows; counted for each task |
 //! | `source.rows` | limit: how many rows a reader gives at once |
 //! | `restore.before-open` | a task has been deployed with state and has not opened its operators |
+//! | `restore.between-parts` | a part of a table of a former encoding was written anew, and the next one is not |
 //! | `claim.before-mark` | a job is about to claim a checkpoint, and its mark is not written |
 //! | `claim.after-mark` | the mark is written, and the job has not looked at what it owns |
 

@@ -9,6 +9,7 @@ use arrow::datatypes::DataType;
 use arrow::row::{RowConverter, SortField};
 use bytes::Bytes;
 use wiesel_common::ending;
+use wiesel_common::fault;
 use wiesel_proto as proto;
 use wiesel_state::Error as StateError;
 use wiesel_state::keyed::{KeyedBackend, TableId, WriteBatch};
@@ -69,6 +70,7 @@ impl<'a> FormerRows<'a> {
             rows += part.len();
             let entries = self.anew(&part)?;
             backend.write(table, WriteBatch { entries })?;
+            fault::point("restore.between-parts");
         }
         tracing::info!(table = descriptor.name, rows, "state of an earlier release was written anew");
         Ok(backend.rewritten(table, descriptor.row_format)?)

@@ -386,6 +386,45 @@ fn parts_are_written_anew_at_another_parallelism() {
     }
 }
 
+/// What an attempt has written anew goes with it: the next one starts from what was saved.
+#[test]
+fn an_attempt_that_dies_between_two_parts_is_followed_by_one_that_has_everything_once() {
+    let content = numbered_texts(10_000);
+    let (key, sub_key, value) = ([text()], [bigint()], [text()]);
+    let layout = TableLayout {
+        name: "t",
+        key: &key,
+        sub_key: &sub_key,
+        value: &value,
+        namespace: false,
+        ttl: 0,
+        max_parallelism: 128,
+    };
+    for backend in BACKENDS {
+        let world = World::new(&context(), backend);
+        let former = [former_table(&world, &layout, &content)];
+        for parts in 0..3 {
+            world.fail_after(parts);
+            let before = world.written();
+            let mut died = world.restored(backend, 0..128, &former, usize::MAX).keyed().unwrap();
+            let Err(error) = RowTable::open(&mut *died, &layout) else { panic!("{backend} has no part {parts}") };
+            assert_eq!(error.to_string(), "a write fails on purpose");
+            assert_eq!(world.written() > before, parts > 0, "{backend}: {parts} parts");
+            // A process that is killed puts nothing in order.
+            std::mem::forget(died);
+
+            world.fail_after(usize::MAX);
+            let mut next = world.restored(backend, 0..128, &former, usize::MAX).keyed().unwrap();
+            let table = RowTable::open(&mut *next, &layout).unwrap();
+            let expected = entries(&table, &content);
+            assert_eq!(expected.len(), content.rows);
+            assert_eq!(all(&*next, table.id), expected, "{backend}: {parts} parts");
+            let handle = [saved(&world, &mut *next, true, Vec::new())];
+            assert_eq!(handle[0].tables[0].row_format, rows::VERSION, "{backend}: {parts} parts");
+        }
+    }
+}
+
 /// What a snapshot has beside a table stands for what the table has of its keys.
 #[test]
 fn what_was_kept_back_is_written_over_what_is_written_anew() {

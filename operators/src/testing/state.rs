@@ -12,12 +12,12 @@ use wiesel_common::id::JobId;
 use wiesel_common::keygroup;
 use wiesel_expressions::types::{LogicalType, schema_from_proto};
 use wiesel_proto as proto;
-use wiesel_state::Result as StateResult;
 use wiesel_state::cache_share::CacheShare;
 use wiesel_state::keyed::{
     KeptBack, KeyedBackend, KeyedSnapshot, OpenRequest, SnapshotOptions, StateBackend, TableId, WriteBatch,
 };
 use wiesel_state::storage::CheckpointStorage;
+use wiesel_state::{Error as StateError, Result as StateResult};
 use wiesel_state_backends::{StateResources, backend};
 
 use crate::element::Batch;
@@ -44,6 +44,8 @@ pub struct World {
     largest: Arc<AtomicUsize>,
     /// Files that snapshots had beside tables.
     kept_back: Arc<AtomicUsize>,
+    /// Batches that can be written to tables before this fails.
+    writes_left: Arc<AtomicUsize>,
 }
 
 impl World {
@@ -80,7 +82,13 @@ impl World {
             written,
             largest,
             kept_back,
+            writes_left: Arc::new(AtomicUsize::new(usize::MAX)),
         })
+    }
+
+    /// From now on restored back ends write so many batches to tables, and then fail; `usize::MAX`: they do not fail.
+    pub fn fail_after(&self, writes: usize) {
+        self.writes_left.store(writes, Ordering::Relaxed);
     }
 
     /// How many entries were written to tables so far.
@@ -183,6 +191,7 @@ struct Watched {
     written: Arc<AtomicUsize>,
     largest: Arc<AtomicUsize>,
     kept_back: Arc<AtomicUsize>,
+    writes_left: Arc<AtomicUsize>,
 }
 
 impl KeyedBackend for Watched {
@@ -217,6 +226,9 @@ impl KeyedBackend for Watched {
 
     fn write(&mut self, table: TableId, batch: WriteBatch) -> StateResult<()> {
         assert!(batch.entries.is_sorted_by(|a, b| a.0 < b.0), "in key order, each key once");
+        let one_less = |left: usize| if left == usize::MAX { Some(left) } else { left.checked_sub(1) };
+        let left = self.writes_left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less);
+        left.map_err(|_| StateError::Backend("a write fails on purpose".into()))?;
         self.written.fetch_add(batch.entries.len(), Ordering::Relaxed);
         let bytes = batch.entries.iter().map(|(key, value)| key.len() + value.as_ref().map_or(0, Bytes::len)).sum();
         self.largest.fetch_max(bytes, Ordering::Relaxed);
@@ -267,9 +279,9 @@ impl RestoredState for Restored<'_> {
 
     fn keyed(&mut self) -> Result<Box<dyn KeyedBackend>> {
         let inner = self.world.open_on(self.backend, self.key_groups.clone(), self.saved);
-        let World { written, largest, kept_back, .. } = self.world;
+        let World { written, largest, kept_back, writes_left, .. } = self.world;
         let (written, largest, kept_back) = (written.clone(), largest.clone(), kept_back.clone());
-        Ok(Box::new(Watched { inner, written, largest, kept_back }))
+        Ok(Box::new(Watched { inner, written, largest, kept_back, writes_left: writes_left.clone() }))
     }
 
     fn list(&mut self, _: &str) -> Vec<Bytes> {
