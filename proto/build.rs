@@ -1,6 +1,9 @@
-//! Generates the messages and services from `proto/wiesel/*.proto` without needing `protoc`, and what each message takes.
+//! Generates the messages and services from `proto/wiesel/*.proto` without needing `protoc`, what each message takes, and a
+//! number that says which messages they are.
 use std::fmt::Write;
 use std::path::Path;
+
+use prost::Message;
 
 // `FieldDescriptorProto.Type` and `FieldDescriptorProto.Label`, in descriptor.proto.
 const STRING: i32 = 9;
@@ -46,8 +49,19 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         }
     }
     std::fs::write(Path::new(&std::env::var("OUT_DIR")?).join("shapes.rs"), shapes)?;
+    // The same wherever it is built, another one with any other field or call; comments do not count.
+    let described = files.file.iter().cloned().map(|mut file| {
+        file.source_code_info = None;
+        file.encode_to_vec()
+    });
+    println!("cargo:rustc-env=WIESEL_MESSAGES={:016x}", fnv1a(described.flatten()));
     tonic_prost_build::configure().bytes(".wiesel").btree_map(".wiesel").compile_fds(files)?;
     Ok(())
+}
+
+/// FNV-1a in 64 bits (Fowler, Noll, Vo): not to be guessed is not asked of it, and the standard library's hash may change.
+fn fnv1a(bytes: impl Iterator<Item = u8>) -> u64 {
+    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
 /// The name of the static that says what a message takes.

@@ -137,6 +137,7 @@ impl ResourceManager for ResourceManagerService {
             heartbeat_interval: self.options.heartbeat_interval.as_millis() as u64,
             heartbeat_timeout: self.options.heartbeat_timeout.as_millis() as u64,
             registration,
+            release: proto::RELEASE.to_owned(),
         }))
     }
 

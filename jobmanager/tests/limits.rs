@@ -94,6 +94,7 @@ async fn a_registration_that_cannot_be_kept_or_shown_is_refused() {
         (of(&|request| request.rpc_address = long.clone()), "1025 bytes"),
         (of(&|request| request.data_address = long.clone()), "1025 bytes"),
         (of(&|request| request.hostname = long.clone()), "1025 bytes"),
+        (of(&|request| request.release = long.clone()), "release has 1025 bytes"),
         (cores(f64::NAN), "NaN CPU cores"),
         (cores(f64::INFINITY), "inf CPU cores"),
         (cores(-1.0), "-1 CPU cores"),

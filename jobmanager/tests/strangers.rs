@@ -66,6 +66,23 @@ async fn what_is_no_connection_of_the_cluster_ends_at_once_and_says_why() {
     assert!(refused.message().contains("the called process has none"), "{refused}");
 }
 
+/// Before, it was given tasks that it might read otherwise. Earlier releases do not say what they are.
+#[tokio::test]
+async fn a_task_manager_of_another_release_is_refused_with_both_releases() {
+    let cluster = Cluster::start(&[]).await;
+    let mut client = ResourceManagerClient::new(channel(&cluster, None));
+    for (release, named) in [("", "an earlier release"), ("0.0.9 (messages 1)", "0.0.9 (messages 1)")] {
+        let request =
+            proto::RegisterTaskManagerRequest { release: release.to_owned(), ..registration("a", "127.0.0.1:1", 1) };
+        let refused = client.register_task_manager(request).await.unwrap_err();
+        assert_eq!(refused.code(), Code::InvalidArgument, "{refused}");
+        assert!(refused.message().contains(named) && refused.message().contains(proto::RELEASE), "{refused}");
+    }
+    assert!(cluster.manager.resource_manager().describe().await.task_managers.is_empty());
+    let registered = client.register_task_manager(registration("a", "127.0.0.1:1", 1)).await.unwrap().into_inner();
+    assert_eq!(registered.release, proto::RELEASE);
+}
+
 /// Before, the second one took the id, and with it went all that ran on the first.
 #[tokio::test]
 async fn the_id_of_a_task_manager_that_lives_is_not_given_again() {

@@ -10,6 +10,10 @@ pub use bound::{Shaped, Undecodable, check_memory, decode_at_most};
 
 tonic::include_proto!("wiesel");
 
+/// What a process says of its build, for people and for other processes: the release, and which messages it has. The processes
+/// of a cluster have the same; what two builds make of the same bytes may differ, without an error.
+pub const RELEASE: &str = concat!(env!("CARGO_PKG_VERSION"), " (messages ", env!("WIESEL_MESSAGES"), ")");
+
 /// What each message takes.
 mod shapes {
     use crate::bound::{Holds, Shape, Shaped};

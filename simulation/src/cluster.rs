@@ -539,6 +539,7 @@ impl Cluster {
             data_address: address,
             slots: settings.slots,
             hostname: format!("tm-{place}"),
+            release: proto::RELEASE.to_owned(),
             ..Default::default()
         };
         let runner = SimulatedTasks {

@@ -47,6 +47,7 @@ pub(crate) fn registration(
             total_process: memory.total_process().bytes(),
         }),
         hostname: options.host.clone(),
+        release: proto::RELEASE.to_owned(),
     }
 }
 

@@ -3,11 +3,12 @@
 mod common;
 
 use bytes::Bytes;
-use common::{Cluster, ROWS, collect, common_wait, edge, is_end, sink, source};
+use common::{Cluster, ROWS, collect, common_wait, configuration, edge, is_end, sink, source};
 use wiesel_common::process;
 use wiesel_proto as proto;
 use wiesel_proto::ExecutionState::{Canceled, Failed, Finished, Initializing, Running};
 use wiesel_proto::Partitioner;
+use wiesel_taskmanager::TaskManager;
 
 #[test]
 fn a_job_runs_across_two_task_managers() {
@@ -236,6 +237,23 @@ fn stale_leaders_are_refused() {
     };
     let status = cluster.runtime.block_on(executor.submit_tasks(submit)).unwrap_err();
     assert!(status.message().starts_with("No task slot allocated for job ID"), "{}", status.message());
+}
+
+/// Those of today refuse it themselves. Earlier ones take it and say nothing of their release.
+#[test]
+fn a_task_manager_does_not_stay_with_a_job_manager_of_another_release() {
+    let cluster = Cluster::start(0, 1, &[]);
+    let (_, port) = cluster.address.rsplit_once(':').unwrap();
+    for (release, named) in [("", "the JobManager is of an earlier release"), ("0.0.9 (messages 1)", "of 0.0.9 (")] {
+        cluster.job_manager.heard.lock().release = Some(release);
+        let configuration = configuration(port.parse().unwrap(), 1, &[("taskmanager.registration.timeout", "1 s")]);
+        let ended = cluster.runtime.block_on(async { TaskManager::start(configuration).await.unwrap().wait().await });
+        let reason = ended.unwrap_err();
+        assert!(reason.contains(named) && reason.contains(proto::RELEASE), "{reason}");
+        assert!(reason.contains("taskmanager.registration.timeout"), "{reason}");
+        let heard = cluster.job_manager.heard.lock();
+        assert!(heard.registrations.is_empty() && heard.slots.is_empty(), "it took leave and reported nothing");
+    }
 }
 
 #[test]

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::Status;
 use wiesel_common::config::options::taskmanager::MAX_SLOTS;
 use wiesel_common::id::{AllocationId, JobId, LeaderSessionId};
+use wiesel_common::logging::Limit;
 use wiesel_common::mailbox::mailbox;
 use wiesel_common::time::Clock;
 use wiesel_proto as proto;
@@ -84,6 +85,8 @@ pub struct ResourceManager {
     /// Calls under way. Requests for slots answer, calls that free slots do not: the next heartbeat corrects them.
     calls: JoinSet<Option<SlotAnswer>>,
     streams: u64,
+    /// Lines of TaskManagers of another release, each of which asks again and again.
+    other_releases: Limit,
 }
 
 impl ResourceManager {
@@ -110,6 +113,7 @@ impl ResourceManager {
             short: BTreeSet::new(),
             calls: JoinSet::new(),
             streams: 0,
+            other_releases: Limit::once_a_minute(),
         };
         (resource_manager, ResourceManagerHandle { fence, sender })
     }
@@ -185,6 +189,7 @@ impl ResourceManager {
 
     fn register(&mut self, request: proto::RegisterTaskManagerRequest, peer: Option<IpAddr>) -> Result<u64, Status> {
         check_registration(&request)?;
+        self.check_release(&request)?;
         let id = request.resource_id.clone();
         // Two intervals: one heartbeat may be late.
         let within = self.options.heartbeat_interval.saturating_mul(2).min(self.options.heartbeat_timeout);
@@ -222,6 +227,28 @@ impl ResourceManager {
         self.task_managers.insert(id, task_manager);
         // Its slots are asked for once its first heartbeat has reported them.
         Ok(number)
+    }
+
+    /// Refuses a TaskManager of another release: it may take a job or a state for another one.
+    fn check_release(&self, request: &proto::RegisterTaskManagerRequest) -> Result<(), Status> {
+        if request.release == proto::RELEASE {
+            return Ok(());
+        }
+        let theirs = if request.release.is_empty() { "an earlier release" } else { request.release.as_str() };
+        if let Some(left_out) = self.other_releases.admit(self.clock.monotonic_millis()) {
+            tracing::warn!(
+                task_manager = %request.resource_id,
+                address = %request.rpc_address,
+                release = theirs,
+                own = proto::RELEASE,
+                left_out,
+                "a TaskManager of another release wants to register, and is refused"
+            );
+        }
+        Err(Status::invalid_argument(format!(
+            "this TaskManager is of {theirs}, and the JobManager of {}: start both from the same installation",
+            proto::RELEASE
+        )))
     }
 
     fn heartbeat_opened(
@@ -511,6 +538,7 @@ fn check_registration(request: &proto::RegisterTaskManagerRequest) -> Result<(),
     check_name("address for calls", &request.rpc_address)?;
     check_name("address for data", &request.data_address)?;
     check_name("host name", &request.hostname)?;
+    check_name("release", &request.release)?;
     if request.slots > MAX_SLOTS {
         let message = format!("{} slots are too many: a TaskManager has at most {MAX_SLOTS}", request.slots);
         return Err(Status::invalid_argument(message));

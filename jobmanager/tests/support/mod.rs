@@ -586,6 +586,7 @@ pub fn registration(resource_id: &str, address: &str, slots: u32) -> proto::Regi
         hardware: Some(proto::Hardware { cpu_cores: 2, ..Default::default() }),
         memory: Some(proto::MemoryConfiguration::default()),
         hostname: "localhost".into(),
+        release: proto::RELEASE.into(),
     }
 }
 

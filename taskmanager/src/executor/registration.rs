@@ -105,7 +105,12 @@ impl Registration {
             let channel = self.connector.connect(&self.address).map_err(unusable)?;
             let mut client = ResourceManagerClient::new(channel);
             let (reason, delay) = match timeout(patience, client.register_task_manager(self.request.clone())).await {
-                Ok(Ok(answer)) => return Ok((client, answer.into_inner())),
+                Ok(Ok(answer)) => {
+                    let answer = answer.into_inner();
+                    let Err(reason) = check_release(&answer) else { return Ok((client, answer)) };
+                    self.take_leave(&answer, &reason).await;
+                    (reason, self.options.refused_delay)
+                }
                 Ok(Err(status)) => match status.code() {
                     Code::InvalidArgument | Code::PermissionDenied | Code::Unauthenticated => {
                         (status.message().to_owned(), self.options.refused_delay)
@@ -139,6 +144,20 @@ impl Registration {
                 tracing::warn!(address = %self.address, seconds, reason, "could not register at the ResourceManager, trying again");
             }
             tokio::time::sleep(delay).await;
+        }
+    }
+
+    /// Gives up a registration that is not used.
+    async fn take_leave(&self, registered: &proto::RegisterTaskManagerResponse, reason: &str) {
+        let message = proto::DisconnectTaskManagerRequest {
+            fence: registered.fence.clone(),
+            resource_id: self.request.resource_id.clone(),
+            reason: reason.to_owned(),
+            registration: registered.registration,
+        };
+        // Without it the registration ends by itself, because no heartbeat follows.
+        if let Err(status) = disconnect(&*self.connector, &self.address, message).await {
+            tracing::debug!(%status, "could not take leave of the ResourceManager");
         }
     }
 
@@ -198,6 +217,18 @@ impl Registration {
             registration: registered.registration,
         }
     }
+}
+
+/// Refuses a JobManager of another release. Those of today refuse such a TaskManager themselves, earlier ones do not ask.
+fn check_release(registered: &proto::RegisterTaskManagerResponse) -> Result<(), String> {
+    if registered.release == proto::RELEASE {
+        return Ok(());
+    }
+    let theirs = if registered.release.is_empty() { "an earlier release" } else { registered.release.as_str() };
+    Err(format!(
+        "the JobManager is of {theirs}, and this TaskManager of {}: start both from the same installation",
+        proto::RELEASE
+    ))
 }
 
 /// When it is said that the TaskManager still waits for its registration, and why.

@@ -55,6 +55,8 @@ pub struct Heard {
     pub unheard: usize,
     /// A failure of more bytes is refused, as what is too large for a message.
     pub longest_failure: Option<usize>,
+    /// What the JobManager says that it is; none: of the same release.
+    pub release: Option<&'static str>,
     heartbeats: Vec<tokio::sync::mpsc::Sender<std::result::Result<proto::ResourceManagerHeartbeat, Status>>>,
 }
 
@@ -72,12 +74,14 @@ impl ResourceManager for FakeJobManager {
         request: Request<proto::RegisterTaskManagerRequest>,
     ) -> std::result::Result<Response<proto::RegisterTaskManagerResponse>, Status> {
         let request = request.into_inner();
-        self.heard.lock().registrations.insert(request.resource_id.clone(), request);
+        let mut heard = self.heard.lock();
+        heard.registrations.insert(request.resource_id.clone(), request);
         Ok(Response::new(proto::RegisterTaskManagerResponse {
             fence: Bytes::from_static(&FENCE),
             heartbeat_interval: 50,
             heartbeat_timeout: 60_000,
             registration: 1,
+            release: heard.release.unwrap_or(proto::RELEASE).to_owned(),
         }))
     }
 
@@ -261,6 +265,22 @@ static ALONE: Mutex<()> = Mutex::new(());
 
 pub const ROWS: i64 = 5000;
 
+/// Of a TaskManager whose JobManager has this port.
+pub fn configuration(job_manager: u16, slots: u32, extra: &[(&str, &str)]) -> Configuration {
+    [
+        ("jobmanager.rpc.address", "127.0.0.1".to_owned()),
+        ("jobmanager.rpc.port", job_manager.to_string()),
+        ("taskmanager.host", "127.0.0.1".to_owned()),
+        ("taskmanager.bind-host", "127.0.0.1".to_owned()),
+        ("taskmanager.memory.process.size", "1728m".to_owned()),
+        ("taskmanager.numberOfTaskSlots", slots.to_string()),
+    ]
+    .into_iter()
+    .chain(extra.iter().map(|(key, value)| (*key, (*value).to_owned())))
+    .map(|(key, value)| (key.to_owned(), value))
+    .collect()
+}
+
 impl Cluster {
     pub fn start(task_managers: usize, slots: u32, extra: &[(&str, &str)]) -> Self {
         Self::start_with(task_managers, slots, extra, Arc::new(TestOperators))
@@ -282,18 +302,7 @@ impl Cluster {
             .add_service(JobMasterServer::new(job_manager.clone()));
         let name = Callee::JobManager.name(&address.to_string());
         runtime.spawn(server.serve_with_incoming(incoming(listener, Admission::new("test", 1024), None, name)));
-        let configuration: Configuration = [
-            ("jobmanager.rpc.address", "127.0.0.1".to_owned()),
-            ("jobmanager.rpc.port", address.port().to_string()),
-            ("taskmanager.host", "127.0.0.1".to_owned()),
-            ("taskmanager.bind-host", "127.0.0.1".to_owned()),
-            ("taskmanager.memory.process.size", "1728m".to_owned()),
-            ("taskmanager.numberOfTaskSlots", slots.to_string()),
-        ]
-        .into_iter()
-        .chain(extra.iter().map(|(key, value)| (*key, (*value).to_owned())))
-        .map(|(key, value)| (key.to_owned(), value))
-        .collect();
+        let configuration = configuration(address.port(), slots, extra);
         let started = (0..task_managers)
             .map(|_| runtime.block_on(TaskManager::start_with(configuration.clone(), operators.clone())).unwrap());
         let task_managers: Vec<_> = started.collect();
