@@ -82,12 +82,8 @@ fn produce(partitioner: &Partitioner) -> Result<f64> {
     };
     let mut partition = environment.create_partition(descriptor, Waiter::default())?;
     let address = format!("127.0.0.1:{}", environment.port());
-    let hash = matches!(partitioner, Partitioner::Hash { .. });
-    let mut consumer = Command::new(std::env::current_exe()?)
-        .args(["consume", &address])
-        .env("WIESEL_BENCH_HASH", if hash { "1" } else { "" })
-        .stdout(Stdio::piped())
-        .spawn()?;
+    let mut consumer =
+        Command::new(std::env::current_exe()?).args(["consume", &address]).stdout(Stdio::piped()).spawn()?;
     let batch = batch()?;
     let end = Instant::now() + Duration::from_secs(SECONDS);
     while Instant::now() < end {
@@ -105,17 +101,10 @@ fn produce(partitioner: &Partitioner) -> Result<f64> {
 
 /// Reads until the end and prints gigabits a second since the first batch.
 fn consume(address: &str) -> Result<()> {
-    let hash = std::env::var("WIESEL_BENCH_HASH").is_ok_and(|value| !value.is_empty());
-    let partitioner =
-        if hash { Partitioner::Hash { keys: vec![0], max_parallelism: 128 } } else { Partitioner::Forward };
     let runtime = runtime()?;
     let environment = environment(&runtime)?;
     let notifier = Arc::new(Notifier::default());
-    let descriptor = GateDescriptor {
-        producers: vec![(ID, Some(address.to_owned()))],
-        consumer: 0,
-        schema: partitioner.output_schema(&schema()),
-    };
+    let descriptor = GateDescriptor { producers: vec![(ID, Some(address.to_owned()))], consumer: 0, schema: schema() };
     let mut gate = environment.create_gate(descriptor, notifier.clone())?;
     let (mut rows, mut start) = (0, None);
     while !gate.is_ended() {

@@ -51,7 +51,7 @@ pub struct GateDescriptor {
     pub producers: Vec<(PartitionId, Option<String>)>,
     /// The consuming subtask.
     pub consumer: u32,
-    /// What travels on the channels: [`Partitioner::output_schema`].
+    /// What travels on the channels: [`PartitionDescriptor::schema`] of their producers.
     pub schema: SchemaRef,
 }
 
@@ -130,7 +130,7 @@ impl NetworkEnvironment {
         let pool = LocalBufferPool::new(&self.pool, required, max, waiter.notifier().clone())?;
         let enough = (usual * self.pool.segment_size() / (2 * consumers.len().max(1))).max(1);
         let max_bytes = options.max_buffers_per_channel.max(1) * self.pool.segment_size();
-        let checksum = schema_checksum(&partitioner.output_schema(&schema));
+        let checksum = schema_checksum(&schema);
         let targets: Vec<_> = consumers
             .into_iter()
             .map(|(consumer, remote)| {

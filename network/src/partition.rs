@@ -118,7 +118,6 @@ impl ResultPartition {
             registry,
         } = parts;
         let consumers = targets.len();
-        let channel_schema = partitioner.output_schema(&schema);
         let selector = match partitioner {
             Partitioner::Forward | Partitioner::Global => Selector::One,
             Partitioner::Rebalance | Partitioner::Rescale => Selector::RoundRobin(RoundRobin::new(producer, consumers)),
@@ -133,7 +132,7 @@ impl ResultPartition {
             output: Output {
                 targets,
                 encoder,
-                schema: channel_schema,
+                schema,
                 pool,
                 waiter,
                 enough,
@@ -260,11 +259,6 @@ impl ResultPartition {
                 let bytes = row_bytes(&rows);
                 partition.records += rows.num_rows() as u64;
                 partition.output.send(target, false, rows, bytes)
-            }
-            (Selector::Hash(_), _) => {
-                // The hash travels with the rows; it is found again.
-                let columns: Vec<usize> = (0..rows.num_columns().saturating_sub(1)).collect();
-                partition.emit(rows.project(&columns)?)
             }
             _ => partition.emit(rows),
         })

@@ -79,7 +79,7 @@ fn a_blocked_channel_keeps_what_it_has_and_does_not_spin() {
 fn a_blocked_channel_of_a_connection_holds_its_producer_back_and_no_other() {
     let cluster = Cluster::start(Options::default());
     let ids = [partition_id(1, 0), partition_id(1, 1)];
-    let mut reader = cluster.gate(&ids, 0, &Partitioner::Forward);
+    let mut reader = cluster.gate(&ids, 0);
     let producers: Vec<_> = ids
         .iter()
         .map(|id| {
@@ -117,7 +117,7 @@ fn an_urgent_barrier_overtakes_every_queue_and_loses_no_row() {
         let id = partition_id(1, 0);
         let (mut partition, mut gate, notifier) = if remote {
             let (partition, _) = cluster.partition(id, 1, Partitioner::Forward);
-            let Reader { gate, notifier } = cluster.gate(&[id], 0, &Partitioner::Forward);
+            let Reader { gate, notifier } = cluster.gate(&[id], 0);
             (partition, gate, notifier)
         } else {
             let (mut partitions, gate) = local(&cluster.producer, 1, false);
@@ -262,7 +262,7 @@ fn a_cut_anywhere_leaves_no_blocked_channel_behind() {
         let id = partition_id(job, 0);
         let address = cutting_proxy(cluster.producer_address(), cut);
         let (mut partition, waiter) = cluster.partition(id, 1, Partitioner::Forward);
-        let mut reader = cluster.gate_at(&address, &[id], 0, &Partitioner::Forward);
+        let mut reader = cluster.gate_at(&address, &[id], 0);
         partition.emit(rows(0, 3)).unwrap();
         partition.barrier(&as_barrier(barrier(1, false))).unwrap();
         partition.emit(rows(3, 6)).unwrap();
@@ -447,7 +447,7 @@ fn rows_in_flight_find_their_new_consumers() {
         let partition = cluster.producer.create_partition(descriptor, Waiter::default()).unwrap();
         let gates = (0..consumers).map(|consumer| {
             let producers = vec![(partition_id(job, 0), None)];
-            let gate = GateDescriptor { producers, consumer, schema: partitioner.output_schema(&schema()) };
+            let gate = GateDescriptor { producers, consumer, schema: schema() };
             cluster.producer.create_gate(gate, Arc::new(Notifier::default())).unwrap()
         });
         (partition, gates.collect::<Vec<_>>())

@@ -10,6 +10,7 @@ use std::thread;
 use std::time::Duration;
 
 use arrow::compute::concat_batches;
+use arrow::datatypes::{DataType, Field, Schema};
 use common::{Cluster, as_sent, barrier, eventually, keys, partition_id, proxy, rows, schema};
 use wiesel_common::notifier::Notifier;
 use wiesel_network::codec::Compression;
@@ -23,7 +24,7 @@ fn rows_and_events_keep_their_order_over_a_connection() {
         let cluster = Cluster::start(Options { compression, ..Options::default() });
         let id = partition_id(1, 0);
         let (mut partition, _) = cluster.partition(id, 1, Partitioner::Forward);
-        let mut reader = cluster.gate(&[id], 0, &Partitioner::Forward);
+        let mut reader = cluster.gate(&[id], 0);
         let producer = thread::spawn(move || {
             for step in 0..200 {
                 partition.emit(rows(step * 50, step * 50 + 50)).unwrap();
@@ -87,7 +88,7 @@ fn every_partitioner_brings_each_row_to_its_consumers() {
                 })
             })
             .collect();
-        let mut readers: Vec<_> = (0..3).map(|consumer| cluster.gate(&ids, consumer, &partitioner)).collect();
+        let mut readers: Vec<_> = (0..3).map(|consumer| cluster.gate(&ids, consumer)).collect();
         let read: Vec<Vec<i64>> = thread::scope(|scope| {
             let threads: Vec<_> =
                 readers.iter_mut().map(|reader| scope.spawn(|| reader.read_all().unwrap().0)).collect();
@@ -166,8 +167,8 @@ fn a_slow_channel_does_not_hold_up_its_neighbour() {
     let (mut slow_partition, slow_waiter) = cluster.partition(slow, 1, Partitioner::Forward);
     let (mut fast_partition, _) = cluster.partition(fast, 1, Partitioner::Forward);
     // Nobody reads this gate, which shares the connection with the other.
-    let slow_reader = cluster.gate(&[slow], 0, &Partitioner::Forward);
-    let mut fast_reader = cluster.gate(&[fast], 0, &Partitioner::Forward);
+    let slow_reader = cluster.gate(&[slow], 0);
+    let mut fast_reader = cluster.gate(&[fast], 0);
     let blocked = thread::spawn(move || {
         let mut step = 0;
         loop {
@@ -200,7 +201,7 @@ fn a_source_that_is_faster_than_its_consumer_holds_no_more_than_its_budget() {
     let cluster = Cluster::start(Options::default());
     let id = partition_id(1, 0);
     let (mut partition, waiter) = cluster.partition(id, 1, Partitioner::Forward);
-    let mut reader = cluster.gate(&[id], 0, &Partitioner::Forward);
+    let mut reader = cluster.gate(&[id], 0);
     let producer = thread::spawn(move || {
         let batch = rows(0, 1000);
         let mut sent = 0;
@@ -234,7 +235,7 @@ fn a_row_larger_than_every_window_passes() {
     let cluster = Cluster::start(Options::default());
     let id = partition_id(1, 0);
     let (mut partition, _) = cluster.partition(id, 1, Partitioner::Forward);
-    let mut reader = cluster.gate(&[id], 0, &Partitioner::Forward);
+    let mut reader = cluster.gate(&[id], 0);
     let text = "x".repeat(3 << 20);
     let columns: Vec<arrow::array::ArrayRef> = vec![
         Arc::new(arrow::array::Int64Array::from(vec![1, 2, 3])),
@@ -261,7 +262,7 @@ fn a_row_larger_than_every_window_passes() {
 fn a_consumer_may_come_before_its_producer() {
     let cluster = Cluster::start(Options::default());
     let id = partition_id(1, 0);
-    let mut reader = cluster.gate(&[id], 0, &Partitioner::Forward);
+    let mut reader = cluster.gate(&[id], 0);
     eventually("the request", || cluster.producer.registered() == 1);
     let (mut partition, _) = cluster.partition(id, 1, Partitioner::Forward);
     partition.emit(rows(0, 10)).unwrap();
@@ -274,7 +275,7 @@ fn a_partition_that_nobody_offers_is_reported() {
     let options = Options { partition_request_timeout: Duration::from_millis(50), ..Options::default() };
     let cluster = Cluster::start(options);
     let id = partition_id(1, 7);
-    let mut reader = cluster.gate(&[id], 0, &Partitioner::Forward);
+    let mut reader = cluster.gate(&[id], 0);
     let error = reader.next().unwrap_err();
     assert_eq!(error.to_string(), format!("Partition {id} not found."));
     assert_eq!(cluster.producer.registered(), 0);
@@ -285,7 +286,7 @@ fn a_producer_that_fails_tells_its_consumers_why() {
     let cluster = Cluster::start(Options::default());
     let id = partition_id(1, 0);
     let (mut partition, _) = cluster.partition(id, 1, Partitioner::Forward);
-    let mut reader = cluster.gate(&[id], 0, &Partitioner::Forward);
+    let mut reader = cluster.gate(&[id], 0);
     partition.emit(rows(0, 10)).unwrap();
     partition.flush().unwrap();
     reader.next().unwrap();
@@ -302,8 +303,8 @@ fn producer_and_consumer_must_agree_about_the_columns() {
     let cluster = Cluster::start(Options::default());
     let id = partition_id(1, 0);
     let (_partition, _) = cluster.partition(id, 1, Partitioner::Forward);
-    let other = Partitioner::Hash { keys: vec![0], max_parallelism: 128 };
-    let mut reader = cluster.gate(&[id], 0, &other);
+    let other = Arc::new(Schema::new(vec![Field::new("k", DataType::Int32, false)]));
+    let mut reader = cluster.gate_of(&cluster.producer_address(), &[id], 0, other);
     assert!(reader.next().unwrap_err().to_string().contains("disagree about the columns"));
 }
 
@@ -317,7 +318,7 @@ fn a_cut_connection_fails_the_consumer_and_frees_the_producer() {
     });
     let id = partition_id(1, 0);
     let (mut partition, waiter) = cluster.partition(id, 1, Partitioner::Forward);
-    let mut reader = cluster.gate_at(&address, &[id], 0, &Partitioner::Forward);
+    let mut reader = cluster.gate_at(&address, &[id], 0);
     let producer = thread::spawn(move || {
         loop {
             if let Err(error) = partition.emit(rows(0, 1000)) {
@@ -356,7 +357,7 @@ fn a_cut_connection_fails_the_consumer_and_frees_the_producer() {
 fn nobody_there_is_a_clear_failure() {
     let cluster = Cluster::start(Options::default());
     let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
-    let mut reader = cluster.gate_at(&free, &[partition_id(1, 0)], 0, &Partitioner::Forward);
+    let mut reader = cluster.gate_at(&free, &[partition_id(1, 0)], 0);
     let error = reader.next().unwrap_err().to_string();
     assert!(error.starts_with(&format!("Connecting to remote task manager '{free}' has failed.")), "{error}");
 }
@@ -366,7 +367,7 @@ fn garbage_on_the_data_port_disturbs_nobody() {
     let cluster = Cluster::start(Options::default());
     let id = partition_id(1, 0);
     let (mut partition, _) = cluster.partition(id, 1, Partitioner::Forward);
-    let mut reader = cluster.gate(&[id], 0, &Partitioner::Forward);
+    let mut reader = cluster.gate(&[id], 0);
     let mut state = 42_u64;
     for attempt in 0..50 {
         let mut stream = TcpStream::connect(cluster.producer_address()).unwrap();
@@ -415,8 +416,8 @@ fn a_gate_that_is_dropped_lets_its_producers_go_on() {
     let cluster = Cluster::start(Options::default());
     let id = partition_id(1, 0);
     let (mut partition, _) = cluster.partition(id, 2, Partitioner::Rebalance);
-    let mut kept = cluster.gate(&[id], 0, &Partitioner::Rebalance);
-    let mut dropped = cluster.gate(&[id], 1, &Partitioner::Rebalance);
+    let mut kept = cluster.gate(&[id], 0);
+    let mut dropped = cluster.gate(&[id], 1);
     let producer = thread::spawn(move || {
         for step in 0..100 {
             partition.emit(rows(step * 4000, step * 4000 + 4000)).unwrap();
@@ -450,7 +451,7 @@ fn rows_that_are_damaged_on_their_way_fail_their_consumer() {
     let (mut partition, _) = cluster.partition(id, 1, Partitioner::Forward);
     // Behind the greetings, within the first rows.
     let address = damaging_proxy(cluster.producer_address(), 5000);
-    let mut reader = cluster.gate_at(&address, &[id], 0, &Partitioner::Forward);
+    let mut reader = cluster.gate_at(&address, &[id], 0);
     partition.emit(rows(0, 1000)).unwrap();
     partition.flush().unwrap();
     let error = reader.next().unwrap_err();
@@ -464,7 +465,7 @@ fn rows_go_without_check_sums_where_both_ends_want_none() {
     let cluster = Cluster::start(Options { payload_checksums: false, ..Options::default() });
     let id = partition_id(1, 0);
     let (mut partition, _) = cluster.partition(id, 1, Partitioner::Forward);
-    let mut reader = cluster.gate(&[id], 0, &Partitioner::Forward);
+    let mut reader = cluster.gate(&[id], 0);
     partition.emit(rows(0, 1000)).unwrap();
     partition.broadcast(Event::EndOfInput).unwrap();
     let (batches, events) = reader.read_all().unwrap();
@@ -480,10 +481,10 @@ fn a_stranger_without_the_secret_gets_no_channel() {
     let strangers = Cluster::start(Options::default());
     let id = partition_id(1, 0);
     let (mut partition, _) = cluster.partition(id, 1, Partitioner::Forward);
-    let mut stranger = strangers.gate_at(&cluster.producer_address(), &[id], 0, &Partitioner::Forward);
+    let mut stranger = strangers.gate_at(&cluster.producer_address(), &[id], 0);
     let refused = stranger.next().unwrap_err().to_string();
     assert!(refused.contains("security.internal.secret") && !refused.contains("a secret of the cluster"), "{refused}");
-    let mut reader = cluster.gate(&[id], 0, &Partitioner::Forward);
+    let mut reader = cluster.gate(&[id], 0);
     partition.emit(rows(0, 10)).unwrap();
     partition.flush().unwrap();
     assert!(matches!(reader.next().unwrap().1, Element::Batch(batch) if batch.num_rows() == 10));

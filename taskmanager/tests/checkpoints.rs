@@ -56,10 +56,10 @@ impl Run {
         self
     }
 
-    /// Of 400,000 rows, with unaligned checkpoints, whose sinks hold up the sources: small batches fill the queues, and each takes
+    /// Of 800,000 rows, with unaligned checkpoints, whose sinks hold up the sources: small batches fill the queues, and each takes
     /// a sink a while.
     fn back_pressured() -> (Self, Deployed) {
-        let source = [("rows", "400000"), ("batch", "3000")];
+        let source = [("rows", "800000"), ("batch", "3000")];
         let mut run = Self::new(&source, &[("slow", "")]).set("execution.checkpointing.unaligned.enabled", "true");
         let job = run.deploy(None);
         run.running(&job);
@@ -242,7 +242,7 @@ fn an_unaligned_checkpoint_passes_a_slow_sink_and_an_aligned_one_does_not() {
     run.board.open.store(true, Ordering::SeqCst);
     for states in [states, later] {
         let job = run.deploy(Some(&states));
-        run.finish(&job, 400_000);
+        run.finish(&job, 800_000);
         run.board.results.lock().clear();
     }
 }
@@ -260,7 +260,7 @@ fn rows_in_flight_are_kept_at_another_parallelism() {
     run.rescale(&mut states);
     run.board.open.store(true, Ordering::SeqCst);
     let job = run.deploy(Some(&states));
-    run.finish(&job, 400_000);
+    run.finish(&job, 800_000);
     assert_eq!(run.board.results.lock().len(), 3);
 }
 

@@ -1,9 +1,7 @@
 //! Which rows go to which consumer.
-use std::sync::Arc;
-
-use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, UInt32Array, UInt64Array};
+use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, UInt32Array};
 use arrow::compute::take;
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::datatypes::SchemaRef;
 use wiesel_common::keygroup;
 
 use crate::error::{Error, Result};
@@ -11,15 +9,13 @@ use crate::error::{Error, Result};
 #[cfg(test)]
 mod tests;
 
-/// The column that a hash partitioner adds: the hash of the key travels with the rows.
-pub const HASH_COLUMN: &str = "$hash";
-
 /// How a partition spreads its rows over its consumers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Partitioner {
     /// To the only consumer.
     Forward,
-    /// By the key group of the named columns, in order. Adds [`HASH_COLUMN`].
+    /// By the key group of the named columns, in order. The hash does not travel with the rows: consumers find their keys by another
+    /// one, because all that they get has the few values of this one that fall into their key groups.
     Hash {
         /// Positions of the columns.
         keys: Vec<usize>,
@@ -36,20 +32,6 @@ pub enum Partitioner {
     Global,
 }
 
-impl Partitioner {
-    /// What travels on the channels if `schema` goes in.
-    pub fn output_schema(&self, schema: &SchemaRef) -> SchemaRef {
-        match self {
-            Self::Hash { .. } => {
-                let mut fields: Vec<_> = schema.fields().iter().cloned().collect();
-                fields.push(Arc::new(Field::new(HASH_COLUMN, DataType::UInt64, false)));
-                Arc::new(Schema::new(fields))
-            }
-            _ => schema.clone(),
-        }
-    }
-}
-
 /// Takes batches apart by key group: one hash a row, a counting sort, one `take` a column for all consumers, then slices.
 pub struct HashSelector {
     keys: Vec<usize>,
@@ -64,7 +46,7 @@ pub struct HashSelector {
 }
 
 impl HashSelector {
-    /// For batches of `schema` without the hash.
+    /// For batches of `schema`.
     ///
     /// # Errors
     /// If a key is no column, or if there are no key groups or too many: room is made for each.
@@ -77,7 +59,6 @@ impl HashSelector {
             let message = format!("a maximum parallelism of {max_parallelism}: expected 1 to {most}");
             return Err(Error::Partition(message.into()));
         }
-        let output = Partitioner::Hash { keys: keys.clone(), max_parallelism }.output_schema(schema);
         let targets =
             (0..max_parallelism).map(|group| keygroup::subtask(group, consumers as u32, max_parallelism)).collect();
         Ok(Self {
@@ -85,13 +66,13 @@ impl HashSelector {
             max_parallelism,
             targets,
             consumers,
-            schema: output,
+            schema: schema.clone(),
             row_targets: Vec::new(),
             starts: Vec::new(),
         })
     }
 
-    /// The rows for each consumer that gets any, in the order in which they came, with their hashes.
+    /// The rows for each consumer that gets any, in the order in which they came.
     ///
     /// # Errors
     /// If a key is of a type that cannot be hashed.
@@ -112,16 +93,14 @@ impl HashSelector {
         for target in &self.row_targets {
             self.starts[*target as usize + 1] += 1;
         }
-        let mut columns = batch.columns().to_vec();
-        columns.push(Arc::new(UInt64Array::from(hashes)));
         if let Some(only) = self.starts[1..].iter().position(|count| *count == rows) {
-            return emit(only, self.batch(columns, rows)?);
+            return emit(only, self.batch(batch.columns().to_vec(), rows)?);
         }
         for consumer in 0..self.consumers {
             self.starts[consumer + 1] += self.starts[consumer];
         }
         let order = self.scatter(rows);
-        let columns = columns.iter().map(|column| take(column, &order, None)).collect::<Result<Vec<_>, _>>()?;
+        let columns = batch.columns().iter().map(|column| take(column, &order, None)).collect::<Result<Vec<_>, _>>()?;
         let sorted = self.batch(columns, rows)?;
         // `scatter` moved each start to the end of its consumer's rows.
         let mut start = 0;

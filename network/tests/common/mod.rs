@@ -91,22 +91,21 @@ impl Cluster {
     }
 
     /// A gate on the other side.
-    pub fn gate(&self, producers: &[PartitionId], consumer: u32, partitioner: &Partitioner) -> Reader {
-        self.gate_at(&self.producer_address(), producers, consumer, partitioner)
+    pub fn gate(&self, producers: &[PartitionId], consumer: u32) -> Reader {
+        self.gate_at(&self.producer_address(), producers, consumer)
     }
 
-    pub fn gate_at(
-        &self,
-        address: &str,
-        producers: &[PartitionId],
-        consumer: u32,
-        partitioner: &Partitioner,
-    ) -> Reader {
+    pub fn gate_at(&self, address: &str, producers: &[PartitionId], consumer: u32) -> Reader {
+        self.gate_of(address, producers, consumer, schema())
+    }
+
+    /// For rows of these columns.
+    pub fn gate_of(&self, address: &str, producers: &[PartitionId], consumer: u32, schema: SchemaRef) -> Reader {
         let notifier = Arc::new(Notifier::default());
         let descriptor = GateDescriptor {
             producers: producers.iter().map(|id| (*id, Some(address.to_owned()))).collect(),
             consumer,
-            schema: partitioner.output_schema(&schema()),
+            schema,
         };
         Reader { gate: self.consumer.create_gate(descriptor, notifier.clone()).unwrap(), notifier }
     }

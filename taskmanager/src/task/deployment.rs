@@ -217,17 +217,17 @@ impl Deployment {
                 let address = (!self.is_local(edge.source, producer)).then(|| self.address(edge.source, producer));
                 (self.partition(position, producer), address)
             });
-            let descriptor = GateDescriptor {
-                producers: producers.collect(),
-                consumer: task.subtask,
-                schema: edge.partitioner.output_schema(&edge.schema),
-            };
+            let descriptor =
+                GateDescriptor { producers: producers.collect(), consumer: task.subtask, schema: edge.schema.clone() };
             let gate = network.create_gate(descriptor, task.waiter.notifier().clone())?;
-            let hashed = matches!(edge.partitioner, Partitioner::Hash { .. });
+            let keys = match &edge.partitioner {
+                Partitioner::Hash { keys, .. } => Some(keys.clone()),
+                _ => None,
+            };
             edges.push(InputEdge {
                 first_producer,
                 overtakable: edge.is_overtakable(),
-                ..InputEdge::new(gate, edge.input, edge.row.clone(), edge.changelog, hashed)
+                ..InputEdge::new(gate, edge.input, edge.row.clone(), edge.changelog, keys)
             });
         }
         Ok((!edges.is_empty()).then(|| Inputs::new(edges)))

@@ -3,7 +3,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Instant;
 
 use arrow::array::{AsArray, RecordBatch, RecordBatchOptions};
-use arrow::datatypes::{Int8Type, SchemaRef, UInt64Type};
+use arrow::datatypes::{Int8Type, SchemaRef};
 use wiesel_network::{Element, Event, InputGate};
 use wiesel_operators::element::{Batch, WatermarkStatus};
 use wiesel_operators::operator::{Error, Result};
@@ -23,8 +23,8 @@ pub(crate) struct InputEdge {
     pub(crate) schema: SchemaRef,
     /// A column with the kinds follows the row's.
     pub(crate) changelog: bool,
-    /// A column with the hashes comes last.
-    pub(crate) hashed: bool,
+    /// The columns by whose key group its rows come here; none: they come for another reason.
+    pub(crate) keys: Option<Vec<usize>>,
     /// The first of the producing subtasks.
     pub(crate) first_producer: u32,
     /// Whether barriers may overtake its rows.
@@ -38,13 +38,19 @@ pub(crate) struct InputEdge {
 }
 
 impl InputEdge {
-    pub(crate) fn new(gate: InputGate, input: usize, schema: SchemaRef, changelog: bool, hashed: bool) -> Self {
+    pub(crate) fn new(
+        gate: InputGate,
+        input: usize,
+        schema: SchemaRef,
+        changelog: bool,
+        keys: Option<Vec<usize>>,
+    ) -> Self {
         Self {
             gate,
             input,
             schema,
             changelog,
-            hashed,
+            keys,
             first_producer: 0,
             overtakable: false,
             first_channel: 0,
@@ -63,18 +69,11 @@ impl InputEdge {
         Channel { edge: edge as u32, output: false, subtask: self.first_producer + channel as u32 }
     }
 
-    /// Takes apart what [`super::output`] and the partitioner put together.
+    /// Takes apart what [`super::output`] put together.
     fn unpack(&self, records: RecordBatch) -> Result<Batch> {
         let rows = records.num_rows();
         let mut columns = records.columns().to_vec();
         let missing = || Error::Plan("a batch came in without the columns that its edge announces".into());
-        let hashes = match self.hashed {
-            true => {
-                let column = columns.pop().ok_or_else(missing)?;
-                Some(column.as_primitive_opt::<UInt64Type>().ok_or_else(missing)?.clone())
-            }
-            false => None,
-        };
         let kinds = match self.changelog {
             true => {
                 let column = columns.pop().ok_or_else(missing)?;
@@ -84,7 +83,7 @@ impl InputEdge {
         };
         let options = RecordBatchOptions::new().with_row_count(Some(rows));
         let records = RecordBatch::try_new_with_options(self.schema.clone(), columns, &options)?;
-        Ok(Batch { records, kinds, hashes })
+        Ok(Batch { records, kinds, hashes: None })
     }
 }
 

@@ -1,18 +1,21 @@
 //! Rows in flight, as an unaligned checkpoint keeps them.
 //!
-//! A file holds the rows of one channel: Arrow IPC streams of the edge's columns (with the kinds and the hashes that travel
-//! beside a row), each preceded by its length (`u32`, little endian).
+//! A file holds the rows of one channel: Arrow IPC streams of the edge's columns (with the kinds that travel beside a row), each
+//! preceded by its length (`u32`, little endian). Until hashes did not travel any more, those of a hash edge were the last column.
 use std::collections::BTreeMap;
 use std::io::Cursor;
 
 use arrow::array::{RecordBatch, RecordBatchOptions};
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{DataType, FieldRef, SchemaRef};
 use arrow::error::ArrowError;
 use arrow::ipc::reader::StreamReader;
 use arrow::ipc::writer::StreamWriter;
 use bytes::Bytes;
 use wiesel_network::codec;
 use wiesel_state::Error;
+
+/// The column of hashes that files of hash edges had. No column of SQL has its type.
+const FORMER_HASHES: (&str, DataType) = ("$hash", DataType::UInt64);
 
 /// A channel of a task, by its name in a checkpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -93,8 +96,9 @@ pub(crate) fn decode(mut file: Bytes, schema: &SchemaRef, name: &str) -> Result<
         let reader = StreamReader::try_new(Cursor::new(file.split_to(length)), None)
             .map_err(|error| corrupt(&error.to_string()))?;
         let found = reader.schema();
-        let types = |schema: &SchemaRef| schema.fields().iter().map(|f| f.data_type().clone()).collect::<Vec<_>>();
-        if types(&found) != types(schema) {
+        let columns = without_hashes(found.fields());
+        let types = |fields: &[FieldRef]| fields.iter().map(|field| field.data_type().clone()).collect::<Vec<_>>();
+        if types(columns) != types(schema.fields()) {
             return Err(Error::Incompatible(format!(
                 "the rows in flight in {name} have the columns ({found}), but the job's plan now has ({schema}) there. Start \
                  from a savepoint, which holds no rows in flight."
@@ -103,19 +107,29 @@ pub(crate) fn decode(mut file: Bytes, schema: &SchemaRef, name: &str) -> Result<
         for rows in reader {
             let rows = rows.map_err(|error| corrupt(&error.to_string()))?;
             let options = RecordBatchOptions::new().with_row_count(Some(rows.num_rows()));
-            let rows = RecordBatch::try_new_with_options(schema.clone(), rows.columns().to_vec(), &options);
+            let rows =
+                RecordBatch::try_new_with_options(schema.clone(), rows.columns()[..columns.len()].to_vec(), &options);
             all.push(rows.map_err(|error| corrupt(&error.to_string()))?);
         }
     }
     Ok(all)
 }
 
+/// The columns of a file that are the edge's.
+fn without_hashes(fields: &[FieldRef]) -> &[FieldRef] {
+    let (name, data_type) = FORMER_HASHES;
+    match fields.split_last() {
+        Some((last, columns)) if last.name() == name && *last.data_type() == data_type => columns,
+        _ => fields,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
 
-    use arrow::array::{Int64Array, StringViewArray};
-    use arrow::datatypes::{DataType, Field, Schema};
+    use arrow::array::{Int64Array, StringViewArray, UInt64Array};
+    use arrow::datatypes::{Field, Schema};
 
     use super::*;
 
@@ -136,6 +150,23 @@ mod tests {
         // A slice does not drag along what it was cut from.
         assert!(file.len() < 20_000, "{}", file.len());
         assert_eq!(decode(file, &large.schema(), "a file").unwrap(), sent);
+    }
+
+    /// Of checkpoints of builds whose hashes travelled with the rows.
+    #[test]
+    fn hashes_that_travelled_are_left_out() {
+        let new = rows(0, 10);
+        let hashes: arrow::array::ArrayRef = Arc::new(UInt64Array::from_iter_values(0..10));
+        let former = |name: &str| {
+            let mut fields = new.schema().fields().to_vec();
+            fields.push(Arc::new(Field::new(name, DataType::UInt64, false)));
+            let columns = new.columns().iter().cloned().chain([hashes.clone()]).collect();
+            RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).unwrap()
+        };
+        let (file, _) = encode(&[former("$hash"), former("$hash").slice(2, 3)]).unwrap();
+        assert_eq!(decode(file, &new.schema(), "a file").unwrap(), [new.clone(), new.slice(2, 3)]);
+        let (file, _) = encode(&[former("other")]).unwrap();
+        assert!(matches!(decode(file, &new.schema(), "a file"), Err(Error::Incompatible(_))));
     }
 
     #[test]

@@ -2,12 +2,11 @@
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-use arrow::array::{AsArray, BooleanArray, RecordBatch};
+use arrow::array::{BooleanArray, RecordBatch};
 use arrow::compute::filter_record_batch;
-use arrow::datatypes::UInt64Type;
 use bytes::Bytes;
 use wiesel_common::keygroup;
-use wiesel_operators::operator::{OperatorContext, RestoredState, Result};
+use wiesel_operators::operator::{Error, OperatorContext, RestoredState, Result};
 use wiesel_proto as proto;
 use wiesel_state::cache_share::CacheShare;
 use wiesel_state::keyed::{KeyedBackend, OpenRequest, StateBackend};
@@ -113,8 +112,10 @@ impl Restore {
                 if channel.output {
                     outputs.replay(edge, channel.subtask, rows)?;
                 } else if let Some(inputs) = inputs.as_deref_mut() {
-                    let hashed = inputs.edges[edge].hashed;
-                    let rows = if hashed { own_rows(&rows, context)? } else { rows };
+                    let rows = match &inputs.edges[edge].keys {
+                        Some(keys) => own_rows(&rows, keys, context)?,
+                        None => rows,
+                    };
                     inputs.replay(edge, channel.subtask, rows);
                 }
             }
@@ -131,13 +132,13 @@ fn key_groups(context: &OperatorContext) -> Option<RangeInclusive<u16>> {
 }
 
 /// The rows whose key belongs to the task: with another parallelism it is given those of every old task that had some.
-fn own_rows(rows: &RecordBatch, context: &OperatorContext) -> Result<RecordBatch> {
+fn own_rows(rows: &RecordBatch, keys: &[usize], context: &OperatorContext) -> Result<RecordBatch> {
     let Some(groups) = key_groups(context) else { return Ok(rows.slice(0, 0)) };
-    let Some(hashes) = rows.columns().last().and_then(|column| column.as_primitive_opt::<UInt64Type>()) else {
-        return Ok(rows.slice(0, 0));
-    };
+    let keys = rows.project(keys)?;
+    let hashes = keygroup::hash_columns(keys.columns(), rows.num_rows());
+    let hashes = hashes.map_err(|error| Error::Plan(error.to_string()))?;
     let own = |hash: &u64| groups.contains(&(keygroup::key_group(*hash, context.max_parallelism) as u16));
-    let kept: BooleanArray = hashes.values().iter().map(|hash| Some(own(hash))).collect();
+    let kept: BooleanArray = hashes.iter().map(|hash| Some(own(hash))).collect();
     Ok(if kept.true_count() == hashes.len() { rows.clone() } else { filter_record_batch(rows, &kept)? })
 }
 
