@@ -163,10 +163,10 @@ def varint(value):
     return content + bytes([value])
 
 
-def registration(resource_id, slots):
+def registration(resource_id, slots, release):
     """RegisterTaskManagerRequest of a TaskManager that nobody can reach."""
     return (field(1, resource_id) + field(2, b"127.0.0.1:1") + field(3, b"127.0.0.1:1") + field(4, slots)
-            + field(8, b"localhost"))
+            + field(8, b"localhost") + field(9, release))
 
 
 REGISTER = b"/wiesel.ResourceManager/RegisterTaskManager"
