@@ -77,7 +77,7 @@ impl ConstraintEnforcer {
             None => None,
             Some(kinds) => Some(arrow::compute::filter(kinds, &mask)?.to_data().into()),
         };
-        Ok(Batch { records, kinds, hashes: None })
+        Ok(Batch { records, kinds })
     }
 
     fn check_lengths(&self, batch: Batch) -> Result<Batch> {
@@ -89,7 +89,7 @@ impl ConstraintEnforcer {
         }
         let Some(columns) = fitted else { return Ok(batch) };
         let records = RecordBatch::try_new(batch.records.schema(), columns)?;
-        Ok(Batch { records, kinds: batch.kinds, hashes: None })
+        Ok(Batch { records, kinds: batch.kinds })
     }
 }
 

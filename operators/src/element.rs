@@ -1,5 +1,5 @@
 //! What flows between operators.
-use arrow::array::{Int8Array, RecordBatch, UInt64Array};
+use arrow::array::{Int8Array, RecordBatch};
 use wiesel_expressions::expression::NO_WATERMARK;
 use wiesel_expressions::row_kind::RowKind;
 
@@ -10,20 +10,18 @@ pub struct Batch {
     pub records: RecordBatch,
     /// A [`RowKind`] a row; none: all are inserts.
     pub kinds: Option<Int8Array>,
-    /// The hash of the key a row, when a shuffle computed it: it travels with the batch.
-    pub hashes: Option<UInt64Array>,
 }
 
 impl Batch {
     /// A batch of inserts.
     pub fn insert_only(records: RecordBatch) -> Self {
-        Self { records, kinds: None, hashes: None }
+        Self { records, kinds: None }
     }
 
     /// A batch of changes.
     pub fn changes(records: RecordBatch, kinds: Int8Array) -> Self {
         debug_assert_eq!(records.num_rows(), kinds.len());
-        Self { records, kinds: Some(kinds), hashes: None }
+        Self { records, kinds: Some(kinds) }
     }
 
     /// How many rows.
@@ -50,7 +48,6 @@ impl Batch {
         Self {
             records: self.records.slice(offset, length),
             kinds: self.kinds.as_ref().map(|kinds| kinds.slice(offset, length)),
-            hashes: self.hashes.as_ref().map(|hashes| hashes.slice(offset, length)),
         }
     }
 }

@@ -100,7 +100,7 @@ impl Calc {
         };
         let giver = |column: usize| format!("{} of Calc", self.not_null.get(column).map_or("", String::as_str));
         let records: RecordBatch = record_batch(&self.output, selection.columns, selection.rows, giver)?;
-        let selected = Batch { records, kinds, hashes: None };
+        let selected = Batch { records, kinds };
         let whole = matches!(selection.mask, Mask::All) || selection.rows >= SMALL || self.timeout <= 0;
         // Insert-only batches and changes do not mix.
         let alike = self.waiting.last().is_none_or(|last| last.kinds.is_some() == selected.kinds.is_some());
@@ -160,7 +160,7 @@ fn join(batches: Vec<Batch>, rows: usize, schema: &SchemaRef) -> Result<Batch> {
     let kinds: Option<Vec<&dyn Array>> =
         batches.iter().map(|batch| batch.kinds.as_ref().map(|kinds| kinds as &dyn Array)).collect();
     let kinds = kinds.map(|kinds| concat(&kinds)).transpose()?.map(|kinds| kinds.as_primitive::<Int8Type>().clone());
-    Ok(Batch { records: record_batch(schema, columns, rows, |_| "Calc".to_owned())?, kinds, hashes: None })
+    Ok(Batch { records: record_batch(schema, columns, rows, |_| "Calc".to_owned())?, kinds })
 }
 
 impl Operator for Calc {

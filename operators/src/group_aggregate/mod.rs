@@ -310,7 +310,7 @@ impl GroupAggregate {
             let columns = keys.chain(results).collect::<Result<Vec<_>, _>>()?;
             let records = record_batch(&self.output, columns, picks.len(), |_| "GroupAggregate".to_owned())?;
             let kinds = self.output_changelog.then(|| Int8Array::from(kinds));
-            out.collect(Batch { records, kinds, hashes: None })?;
+            out.collect(Batch { records, kinds })?;
         }
         self.remove(gone);
         Ok(())

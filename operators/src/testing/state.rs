@@ -361,5 +361,5 @@ pub fn by_subtask(batch: &Batch, keys: &[usize], parallelism: u32, max_paralleli
 pub fn select(batch: &Batch, rows: &BooleanArray) -> Batch {
     let kinds = batch.kinds.as_ref().map(|kinds| filter(kinds, rows).unwrap());
     let kinds = kinds.map(|kinds| kinds.as_any().downcast_ref().cloned().unwrap());
-    Batch { records: filter_record_batch(&batch.records, rows).unwrap(), kinds, hashes: None }
+    Batch { records: filter_record_batch(&batch.records, rows).unwrap(), kinds }
 }

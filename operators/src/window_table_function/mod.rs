@@ -115,7 +115,7 @@ impl WindowTableFunction {
             columns.push(timestamps(windows.iter().map(property).collect(), self.zone, data_type));
         }
         let records = record_batch(&self.output, columns, windows.len(), |_| "WindowTableFunction".to_owned())?;
-        out.collect(Batch { records, kinds, hashes: None })
+        out.collect(Batch { records, kinds })
     }
 
     /// Each row is in exactly one window.

@@ -83,7 +83,7 @@ impl InputEdge {
         };
         let options = RecordBatchOptions::new().with_row_count(Some(rows));
         let records = RecordBatch::try_new_with_options(self.schema.clone(), columns, &options)?;
-        Ok(Batch { records, kinds, hashes: None })
+        Ok(Batch { records, kinds })
     }
 }
 
