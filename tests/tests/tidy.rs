@@ -20,6 +20,9 @@ const NAMED_NOWHERE: [(&str, &str, &str); 5] = [
     ("tests", "proptest", "features that `cargo build` and `cargo test` have to share"),
 ];
 
+/// Members of which tasks are built that what a record passes through is no part of.
+const COLD: [&str; 1] = ["proto"];
+
 /// What a simulation plays, and what of it belongs to real threads alone.
 const PLAYED: [&str; 9] = [
     "common/src/",
@@ -131,8 +134,27 @@ fn fault_of_link(document: &str, link: &str) -> Option<String> {
     (!is_there).then(|| format!("{document} links to {link}: there is no such heading"))
 }
 
-/// Whether what a document has between backticks is a path, or a module of a crate, that there is not.
-fn is_missing(word: &str, folders: &BTreeSet<String>) -> bool {
+/// What there is to be named.
+struct Named {
+    folders: BTreeSet<String>,
+    /// Of files of code.
+    file_names: BTreeSet<String>,
+    /// The words of the code of each member.
+    words: BTreeMap<String, BTreeSet<String>>,
+}
+
+impl Named {
+    fn of_the_repository() -> Self {
+        let (folders, files) = (folders(), files(&["rs", "proto"]));
+        let file_name = |file: &String| file.rsplit('/').next().unwrap_or_default().to_owned();
+        let words = folders.iter().map(|folder| (folder.clone(), words(&format!("{folder}/"), &files))).collect();
+        Self { file_names: files.iter().map(file_name).collect(), folders, words }
+    }
+}
+
+/// Whether what a document has between backticks is a path, a file of code, or something of a crate, that there is not.
+fn is_missing(word: &str, named: &Named) -> bool {
+    let Named { folders, file_names, words } = named;
     if word.contains(|c: char| c.is_whitespace() || "*<>{}$…".contains(c)) || FOREIGN_PATHS.contains(&word) {
         return false;
     }
@@ -144,25 +166,28 @@ fn is_missing(word: &str, folders: &BTreeSet<String>) -> bool {
         Some((folder, rest)) if folders.contains(folder) => {
             let module = rest.split("::").next().unwrap_or_default();
             let is_module = module.chars().all(|c| c.is_ascii_lowercase() || c == '_');
-            is_module && !exists(&format!("{folder}/src/{module}"))
+            let item = rest.trim_end_matches("()").rsplit("::").next().unwrap_or_default();
+            is_module && !exists(&format!("{folder}/src/{module}")) || !words[folder].contains(item)
         }
-        _ => false,
+        _ => word.ends_with(".rs") && !file_names.contains(word),
     }
 }
 
 #[test]
 fn what_documents_point_at_exists() {
-    let folders = folders();
+    let named = Named::of_the_repository();
     assert_eq!(anchor("## 12. What it does, `today`"), "12-what-it-does-today");
-    assert!(is_missing("tests/src/no_such.rs", &folders) && !is_missing("tests/tests/tidy", &folders));
-    assert!(is_missing("common::no_such", &folders) && !is_missing("common::time::Clock", &folders));
+    assert!(is_missing("tests/src/no_such.rs", &named) && !is_missing("tests/tests/tidy", &named));
+    assert!(is_missing("common::no_such", &named) && !is_missing("common::time::Clock", &named));
+    assert!(is_missing("common::time::Sundial", &named) && !is_missing("common::fault::point()", &named));
+    assert!(is_missing("no_such.rs", &named) && !is_missing("tidy.rs", &named) && !is_missing("config.yaml", &named));
     assert!(fault_of_link("docs/design.md", "../README.md#no-such").is_some());
     let mut faults = Vec::new();
     for document in files(&["md"]) {
         let text = read(&document);
         // Of what does not exist yet, another test sees to it that it does not.
         let (built, _) = text.split_once(PLANNED).unwrap_or((text.as_str(), ""));
-        let missing = code_words(built).filter(|word| is_missing(word, &folders));
+        let missing = code_words(built).filter(|word| is_missing(word, &named));
         faults.extend(missing.map(|word| format!("{document} names `{word}`: there is no such file")));
         let links = prose(&text).flat_map(|line| line.split("](").skip(1)).filter_map(|rest| rest.split(')').next());
         let ours = links.filter(|link| !link.contains("://") && !link.contains(' '));
@@ -344,6 +369,56 @@ fn every_dependency_is_used() {
     let manifest = dependencies(&read("Cargo.toml"));
     let of_nobody: Vec<_> = manifest["workspace.dependencies"].iter().filter(|name| !taken.contains(name)).collect();
     assert!(of_nobody.is_empty(), "Cargo.toml has {of_nobody:?}, which no member takes");
+}
+
+/// The packages that a profile speaks of.
+fn packages_of(profile: &str, manifest: &str) -> BTreeSet<String> {
+    let table = format!("[profile.{profile}.package");
+    let mut found = BTreeSet::new();
+    let mut is_table = false;
+    for line in manifest.lines() {
+        if line.starts_with('[') {
+            is_table = line == format!("{table}]");
+            let one = line.strip_prefix(&table).and_then(|rest| rest.strip_prefix('.')?.strip_suffix(']'));
+            found.extend(one.map(str::to_owned));
+        } else if is_table && let Some(name) = line.split(['.', '=']).next().filter(|_| line.contains('=')) {
+            found.insert(name.trim().to_owned());
+        }
+    }
+    found
+}
+
+/// A name that is no package any more is a warning of cargo's among many lines, and the package is compiled as it comes.
+#[test]
+fn profiles_speak_of_packages_that_there_are() {
+    let (manifest, lock) = (read("Cargo.toml"), read("Cargo.lock"));
+    let locked: BTreeSet<&str> =
+        lock.lines().filter_map(|line| line.strip_prefix("name = \"")?.strip_suffix('"')).collect();
+    for profile in ["dev", "release"] {
+        let packages = packages_of(profile, &manifest);
+        assert!(!packages.is_empty(), "Cargo.toml has nothing of packages in its profile {profile}");
+        let gone: Vec<_> = packages.iter().filter(|package| !locked.contains(package.as_str())).collect();
+        assert!(gone.is_empty(), "the profile {profile} of Cargo.toml names {gone:?}, which Cargo.lock does not have");
+    }
+}
+
+/// What a record passes through is optimised in every build: a new crate would be slow there, and nothing else would tell.
+#[test]
+fn what_tasks_are_built_of_is_optimised() {
+    fn reach(folder: &str, crates: &BTreeMap<String, BTreeSet<String>>, found: &mut BTreeSet<String>) {
+        if found.insert(folder.to_owned()) {
+            crates[folder].iter().for_each(|next| reach(next, crates, found));
+        }
+    }
+    let mut of_tasks = BTreeSet::new();
+    reach("taskmanager", &crates(), &mut of_tasks);
+    assert!(of_tasks.len() > 5, "{of_tasks:?}");
+    let optimised = packages_of("dev", &read("Cargo.toml"));
+    let slow: Vec<_> = of_tasks
+        .iter()
+        .filter(|folder| !COLD.contains(&folder.as_str()) && !optimised.contains(&format!("wiesel-{folder}")))
+        .collect();
+    assert!(slow.is_empty(), "[profile.dev.package] of Cargo.toml lacks {slow:?}: give them opt-level 2");
 }
 
 /// A simulation moves the clock of tokio; what reads the machine's would not see it.

@@ -379,6 +379,62 @@ fn keys_by_themselves(code: &str) -> Vec<&str> {
     texts.filter(|text| keys::is_listed(text) && *text != "restart-strategy").collect()
 }
 
+/// Where what is set is handled as text, whatever it means: the options themselves, SET and RESET, and a key that no user sets.
+const READS_TEXT: [&str; 6] = [
+    "common/src/config/mod.rs",
+    "common/src/config/option.rs",
+    "sql/src/session/settings.rs",
+    "client/src/sql/settings.rs",
+    "client/src/sql/rescale.rs",
+    "src/expression/context.rs",
+];
+
+/// Ways to read by a key alone: without its type, its default and its fallback keys.
+const BY_KEY: [&str; 5] = ["get_raw(", "get(", "contains_key(", "remove(", "below("];
+
+/// The lines that read an option by its key, not as what it is declared.
+fn reads_by_key(code: &str) -> Vec<&str> {
+    let is_one = |line: &&str| {
+        let of_key =
+            |way: &str| line.split(way).skip(1).any(|rest| rest.split(')').next().unwrap_or("").ends_with(".key("));
+        line.contains("get_raw(") || BY_KEY.into_iter().any(of_key)
+    };
+    code.lines().filter(is_one).collect()
+}
+
+#[test]
+fn options_are_read_as_what_they_are_declared() {
+    let code =
+        "a.get(&PORT)\na.get(PORT.key())\na.get_raw(name)\nmap.remove(rest::PORT.key())\nadd(PORT.key(), get(1))";
+    assert_eq!(reads_by_key(code), ["a.get(PORT.key())", "a.get_raw(name)", "map.remove(rest::PORT.key())"]);
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let mut known = 0;
+    for (file, code) in shipped_files(root) {
+        let found = reads_by_key(&code);
+        if READS_TEXT.iter().any(|path| file.ends_with(path)) {
+            known += usize::from(!found.is_empty());
+        } else {
+            assert!(found.is_empty(), "{} reads options as text: {found:#?}. Give get() the option", file.display());
+        }
+    }
+    assert_eq!(known, READS_TEXT.len(), "READS_TEXT names files that read nothing as text any more");
+}
+
+/// Two declarations would differ one day in their defaults, or in their fallback keys.
+#[test]
+fn an_option_is_declared_once() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let mut declared: BTreeMap<String, PathBuf> = BTreeMap::new();
+    for (file, code) in shipped_files(root) {
+        for (key, _) in declarations(&code) {
+            if let Some(first) = declared.insert(key.to_owned(), file.clone()) {
+                panic!("{key} is declared in {} and in {}: use one of them", first.display(), file.display());
+            }
+        }
+    }
+    assert!(declared.len() > 100, "{} options below {}", declared.len(), root.display());
+}
+
 /// Before, `pipeline.operator-chaining`, `jobmanager.web.submit.enable` and others, which Flink still reads, had no effect.
 #[test]
 fn an_option_is_read_under_all_names_that_it_had() {
