@@ -21,6 +21,8 @@ mod examples;
 mod failures;
 #[path = "e2e/job_manager.rs"]
 mod job_manager;
+#[path = "e2e/kept_savepoints.rs"]
+mod kept_savepoints;
 #[path = "e2e/log_lines.rs"]
 mod log_lines;
 #[path = "e2e/long_expressions.rs"]

@@ -25,12 +25,12 @@ fn path_in(said: &str) -> String {
     path.unwrap_or_else(|| panic!("no savepoint: {said}")).to_owned()
 }
 
-fn local(path: &str) -> PathBuf {
+pub(super) fn local(path: &str) -> PathBuf {
     PathBuf::from(path.strip_prefix("file:").unwrap_or_else(|| panic!("{path} is no file")))
 }
 
 /// Stops a job with a savepoint and says where it is.
-fn stop(cluster: &Cluster, job: &str, folder: &Path) -> String {
+pub(super) fn stop(cluster: &Cluster, job: &str, folder: &Path) -> String {
     let output = cluster.script("flink", &["stop", "--savepointPath", &folder.to_string_lossy(), job]);
     let said = text(&output);
     assert!(output.status.success(), "{said}");
