@@ -27,6 +27,7 @@
 //! | `source.rows` | limit: how many rows a reader gives at once |
 //! | `restore.before-open` | a task has been deployed with state and has not opened its operators |
 //! | `restore.between-parts` | a part of a table of a former encoding was written anew, and the next one is not |
+//! | `restore.part` | limit: how many entries such a part has |
 //! | `claim.before-mark` | a job is about to claim a checkpoint, and its mark is not written |
 //! | `claim.after-mark` | the mark is written, and the job has not looked at what it owns |
 

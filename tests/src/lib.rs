@@ -7,6 +7,7 @@
 pub mod chaos;
 pub mod clock;
 pub mod cluster;
+pub mod former_rows;
 pub mod golden;
 pub mod http;
 pub mod process;

@@ -19,6 +19,8 @@ mod end_of_input;
 mod examples;
 #[path = "e2e/failures.rs"]
 mod failures;
+#[path = "e2e/former_rows.rs"]
+mod former_rows;
 #[path = "e2e/job_manager.rs"]
 mod job_manager;
 #[path = "e2e/kept_savepoints.rs"]

@@ -79,12 +79,13 @@ impl<'a> FormerRows<'a> {
     /// The next entries in the former encoding, from a key on.
     fn read(&self, backend: &dyn KeyedBackend, table: TableId, from: &[u8]) -> Result<Vec<(Bytes, Bytes)>> {
         let (mut part, mut bytes) = (Vec::new(), 0);
+        let most = fault::limit("restore.part", ENTRIES);
         backend.scan_from(table, &[], from, &mut |key, value| {
             if self.is_former(key)? {
                 bytes += key.len() + value.len();
                 part.push((Bytes::copy_from_slice(key), Bytes::copy_from_slice(value)));
             }
-            let full = part.len() >= ENTRIES || bytes >= BYTES;
+            let full = part.len() >= most || bytes >= BYTES;
             Ok(if full { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
         })?;
         Ok(part)

@@ -40,7 +40,7 @@ pub(super) fn stop(cluster: &Cluster, job: &str, folder: &Path) -> String {
 }
 
 /// Waits until the windows' operator has read so many rows.
-fn wait_for_rows(cluster: &Cluster, job: &str, rows: u64) {
+pub(super) fn wait_for_rows(cluster: &Cluster, job: &str, rows: u64) {
     eventually("rows", LIMIT, || {
         let details = cluster.get(&format!("/jobs/{job}"));
         let read = details["vertices"][1]["metrics"]["read-records"].as_u64().unwrap_or(0);
