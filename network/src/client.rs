@@ -71,12 +71,15 @@ struct Control {
 }
 
 impl RemoteChannel {
-    /// The next thing that came, and whether more waits.
+    /// The next thing that came, and whether more waits; rows only if they are wanted.
     ///
     /// # Errors
     /// What broke the channel, once everything before it was taken.
-    pub(crate) fn take(&self) -> Result<Option<(Received, bool)>> {
+    pub(crate) fn take(&self, rows: bool) -> Result<Option<(Received, bool)>> {
         let mut incoming = self.incoming.lock();
+        if !rows && matches!(incoming.queue.front(), Some(Received::Rows(_))) {
+            return Ok(None);
+        }
         match incoming.queue.pop_front() {
             Some(received) => {
                 let more = !incoming.queue.is_empty() || incoming.error.is_some();

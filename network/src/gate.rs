@@ -1,5 +1,5 @@
 //! What a task reads: the channels from all producers of one edge.
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -162,13 +162,16 @@ pub struct InputGate {
     inputs: Vec<Input>,
     open: usize,
     blocked: Vec<Blocked>,
+    /// Channels that had something at an [`InputGate::poll_events`], and no event first.
+    held: BTreeSet<u32>,
     records: u64,
     bytes: u64,
 }
 
 impl InputGate {
     pub(crate) fn new(shared: Arc<GateShared>, schema: SchemaRef) -> Self {
-        Self { shared, schema, inputs: Vec::new(), open: 0, blocked: Vec::new(), records: 0, bytes: 0 }
+        let (inputs, blocked, held) = (Vec::new(), Vec::new(), BTreeSet::new());
+        Self { shared, schema, inputs, open: 0, blocked, held, records: 0, bytes: 0 }
     }
 
     /// The next channel reads a subpartition of this process.
@@ -284,6 +287,22 @@ impl InputGate {
     /// # Errors
     /// When a channel breaks; the gate is of no use then.
     pub fn poll(&mut self) -> Result<Option<(usize, Element)>> {
+        for channel in std::mem::take(&mut self.held) {
+            self.shared.mark_ready(channel);
+        }
+        self.next(true)
+    }
+
+    /// The next event that no rows of its channel are before: for a task that takes no rows now. Rows stay where they are, and hold
+    /// back what follows them, until the next [`InputGate::poll`].
+    ///
+    /// # Errors
+    /// As [`InputGate::poll`]; of a channel that broke behind rows it is not heard yet.
+    pub fn poll_events(&mut self) -> Result<Option<(usize, Element)>> {
+        self.next(false)
+    }
+
+    fn next(&mut self, rows: bool) -> Result<Option<(usize, Element)>> {
         while let Some(channel) = self.shared.next_ready() {
             let index = channel as usize;
             if self.pass_over(index) {
@@ -291,7 +310,10 @@ impl InputGate {
             }
             let element = match &self.inputs[index] {
                 Input::Local(subpartition) => {
-                    let Some(taken) = subpartition.take(true) else { continue };
+                    let Some(taken) = subpartition.take(rows) else {
+                        self.hold(channel, rows);
+                        continue;
+                    };
                     subpartition.done(taken.bytes);
                     if taken.more {
                         self.shared.mark_ready(channel);
@@ -312,7 +334,10 @@ impl InputGate {
                     if self.blocked[index].blocked {
                         return remote.failure().map_or(Ok(None), Err);
                     }
-                    let Some((received, more)) = remote.take()? else { continue };
+                    let Some((received, more)) = remote.take(rows)? else {
+                        self.hold(channel, rows);
+                        continue;
+                    };
                     if more {
                         self.shared.mark_ready(channel);
                     }
@@ -341,6 +366,13 @@ impl InputGate {
             return Ok(Some((index, element)));
         }
         Ok(None)
+    }
+
+    /// A channel gave nothing: if rows were not wanted it may be because of them, and it is looked at again when they are.
+    fn hold(&mut self, channel: u32, rows: bool) {
+        if !rows {
+            self.held.insert(channel);
+        }
     }
 }
 

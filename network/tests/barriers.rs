@@ -75,6 +75,49 @@ fn a_blocked_channel_keeps_what_it_has_and_does_not_spin() {
     assert!(partitions[0].is_available());
 }
 
+/// A task that takes no rows now hears of the events that no rows are before, and gets the rows in their place when it takes them.
+#[test]
+fn events_come_without_the_rows_of_other_channels() {
+    let cluster = Cluster::start(Options::default());
+    let (mut partitions, mut gate) = local(&cluster.producer, 2, false);
+    partitions[0].emit(rows(1, 2)).unwrap();
+    partitions[0].broadcast(Event::Watermark(7)).unwrap();
+    partitions[1].broadcast(Event::Watermark(5)).unwrap();
+    assert!(matches!(gate.poll_events().unwrap(), Some((1, Element::Event(Event::Watermark(5))))));
+    for _ in 0..10 {
+        assert!(gate.poll_events().unwrap().is_none());
+    }
+    partitions[0].barrier(&as_barrier(barrier(1, true))).unwrap();
+    assert!(matches!(gate.poll_events().unwrap(), Some((0, Element::Event(Event::Barrier(_))))));
+    assert!(gate.poll_events().unwrap().is_none());
+    assert_eq!(row(&gate.poll().unwrap().unwrap().1), 1);
+    assert!(matches!(gate.poll_events().unwrap(), Some((0, Element::Event(Event::Watermark(7))))));
+    assert!(gate.poll().unwrap().is_none());
+}
+
+#[test]
+fn events_come_without_the_rows_of_a_connection() {
+    let cluster = Cluster::start(Options::default());
+    let id = partition_id(1, 0);
+    let mut reader = cluster.gate(&[id], 0, &Partitioner::Forward);
+    let (mut partition, _waiter) = cluster.partition(id, 1, Partitioner::Forward);
+    partition.broadcast(Event::Watermark(5)).unwrap();
+    partition.emit(rows(1, 2)).unwrap();
+    partition.broadcast(Event::Watermark(7)).unwrap();
+    let first = loop {
+        match reader.gate.poll_events().unwrap() {
+            Some(first) => break first,
+            None => assert!(reader.notifier.wait("input", Some(Duration::from_secs(10)))),
+        }
+    };
+    assert!(matches!(first, (0, Element::Event(Event::Watermark(5)))));
+    for _ in 0..10 {
+        assert!(reader.gate.poll_events().unwrap().is_none());
+    }
+    assert_eq!(row(&reader.next().unwrap().1), 1);
+    assert!(matches!(reader.next().unwrap(), (0, Element::Event(Event::Watermark(7)))));
+}
+
 #[test]
 fn a_blocked_channel_of_a_connection_holds_its_producer_back_and_no_other() {
     let cluster = Cluster::start(Options::default());
