@@ -6,6 +6,7 @@ use arrow::buffer::NullBuffer;
 use arrow::compute::filter_record_batch;
 use wiesel_expressions::not_null::VIOLATION;
 use wiesel_expressions::types::{MAX_LENGTH, RowField, TypeKind};
+use wiesel_operators::background::Waker;
 use wiesel_operators::element::{Batch, WatermarkStatus};
 use wiesel_operators::operator::{
     Collector, Error, Operator, OperatorContext, OperatorSnapshot, RestoredState, Result,
@@ -216,6 +217,22 @@ impl Operator for ConstraintEnforcer {
 
     fn status(&mut self, status: WatermarkStatus, out: &mut dyn Collector) -> Result<()> {
         self.sink.status(status, out)
+    }
+
+    fn take_waker(&mut self, waker: Waker) -> bool {
+        self.sink.take_waker(waker)
+    }
+
+    fn is_available(&self) -> bool {
+        self.sink.is_available()
+    }
+
+    fn has_rows_in_flight(&self) -> bool {
+        self.sink.has_rows_in_flight()
+    }
+
+    fn woken(&mut self, out: &mut dyn Collector) -> Result<()> {
+        self.sink.woken(out)
     }
 
     fn next_timer(&self) -> Option<i64> {

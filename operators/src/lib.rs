@@ -2,6 +2,7 @@
 //!
 //! - [`element`]: what flows: batches, watermarks, barriers, end of input.
 //! - [`operator`]: the contract between an operator, its chain and its task.
+//! - [`background`]: how an operator's work on other threads wakes its task.
 //! - [`chain`]: operators in a row; [`watermark_valve`]: watermarks of many channels made one.
 //! - [`build`]: from an operator's specification in the job graph to the operator.
 //! - [`calc`], [`watermark_assigner`], [`group_aggregate`], [`window_aggregate`], [`window_table_function`]: the operators.
@@ -11,9 +12,10 @@
 //! - [`rows`]: keys and values of state as bytes.
 //! - [`source`]: the contract between a source's enumerator (JobMaster) and its readers (tasks).
 //!
-//! Invariant: an operator is touched by one thread only and waits for no I/O but that of its own state; it knows batches, not
-//! channels.
+//! Invariant: an operator is touched by one thread only and waits for no I/O but that of its own state, and for its background work
+//! where it has no room for the rows that it is given; it knows batches, not channels.
 pub mod aggregate;
+pub mod background;
 pub mod build;
 pub mod calc;
 pub mod chain;

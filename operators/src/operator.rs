@@ -14,6 +14,7 @@ use wiesel_proto as proto;
 use wiesel_state::cache_share::CacheShare;
 use wiesel_state::keyed::{KeyedBackend, KeyedSnapshot, SnapshotOptions};
 
+use crate::background::Waker;
 use crate::element::{Batch, WatermarkStatus};
 
 /// Why an operator failed. It ends the task; whether the job restarts is the restart strategy's decision.
@@ -179,6 +180,9 @@ pub struct OperatorSnapshot {
 ///
 /// An operator with one input sees `input` = 0. Watermarks are already combined over the channels of an input and over
 /// the inputs of the operator: [`Operator::watermark`] sees each new minimum once.
+///
+/// An operator that works in the background (calls of a service, of a broker) keeps the [`Waker`] that it is given. It holds the rows
+/// in flight itself, at most so many: they are part of its snapshot, and a barrier passes without them.
 pub trait Operator: Send {
     /// Called once before [`Operator::open`], also where nothing is restored.
     fn restore(&mut self, state: &mut dyn RestoredState) -> Result<()> {
@@ -189,6 +193,33 @@ pub trait Operator: Send {
     /// Called once before anything flows.
     fn open(&mut self, context: &OperatorContext) -> Result<()> {
         let _ = context;
+        Ok(())
+    }
+
+    /// Called once after [`Operator::open`]. An operator that works in the background keeps the waker and answers true; of the others
+    /// [`Operator::is_available`], [`Operator::has_rows_in_flight`] and [`Operator::woken`] are never asked.
+    fn take_waker(&mut self, waker: Waker) -> bool {
+        let _ = waker;
+        false
+    }
+
+    /// Whether it takes rows now. If not, the task gives its chain none, so that its producers are held back, until the waker was used
+    /// and this is true. Barriers, watermarks, ends and timers go on, as far as no rows are before them. What an operator
+    /// before this one makes of those, or of one batch, comes all the same: without room for it [`Operator::process`] waits
+    /// ([`Waker::wait_until`]).
+    fn is_available(&self) -> bool {
+        true
+    }
+
+    /// Whether it has taken rows that it may yet emit something for. Between [`Operator::end_input`] and [`Operator::finish`] the task
+    /// waits until it has none.
+    fn has_rows_in_flight(&self) -> bool {
+        false
+    }
+
+    /// The waker was used: emit what is done. Not called between a savepoint that the job stops with and its outcome.
+    fn woken(&mut self, out: &mut dyn Collector) -> Result<()> {
+        let _ = out;
         Ok(())
     }
 
@@ -222,7 +253,7 @@ pub trait Operator: Send {
         Ok(())
     }
 
-    /// All inputs have ended and the last watermark has passed: emit what is left.
+    /// All inputs have ended, the last watermark has passed, and no rows are in flight: emit what is left.
     fn finish(&mut self, out: &mut dyn Collector) -> Result<()> {
         let _ = out;
         Ok(())

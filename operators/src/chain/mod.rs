@@ -5,11 +5,14 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use bytes::Bytes;
 use wiesel_state::keyed::SnapshotOptions;
 
+use crate::background::Waker;
 use crate::element::{Batch, MIN_WATERMARK, WatermarkStatus};
 use crate::operator::{
     BuiltOperator, Collector, Error, Operator, OperatorContext, OperatorSnapshot, RestoredState, Result,
 };
 
+#[cfg(test)]
+mod background_tests;
 #[cfg(test)]
 mod tests;
 
@@ -54,12 +57,32 @@ struct Link {
     uid: Bytes,
     name: String,
     counters: Arc<OperatorCounters>,
+    /// Of an operator that works in the background.
+    waker: Option<Waker>,
+}
+
+impl Link {
+    fn has_rows_in_flight(&self) -> bool {
+        self.waker.is_some() && self.operator.has_rows_in_flight()
+    }
 }
 
 /// The operators of a task, without its source. A chain may be empty: then everything passes through.
 #[derive(Default)]
 pub struct Chain {
     links: Vec<Link>,
+    /// An operator works in the background.
+    background: bool,
+    ended: Ended,
+}
+
+/// How far [`Chain::finish`] has come.
+#[derive(Default)]
+struct Ended {
+    /// Operators that have finished.
+    finished: usize,
+    /// The next one was told that its input has ended.
+    told: bool,
 }
 
 impl Chain {
@@ -70,8 +93,9 @@ impl Chain {
             uid: built.uid,
             name: built.name,
             counters: Arc::new(OperatorCounters::default()),
+            waker: None,
         });
-        Self { links: links.collect() }
+        Self { links: links.collect(), ..Self::default() }
     }
 
     /// The name and the counters of each operator, head first.
@@ -86,7 +110,29 @@ impl Chain {
 
     /// Opens the operators, last first, so that none emits into one that is not open.
     pub fn open(&mut self, context: &OperatorContext) -> Result<()> {
-        self.links.iter_mut().rev().try_for_each(|link| link.operator.open(context))
+        for link in self.links.iter_mut().rev() {
+            link.operator.open(context)?;
+            let waker = Waker::new(context.notifier.clone());
+            link.waker = link.operator.take_waker(waker.clone()).then_some(waker);
+            self.background |= link.waker.is_some();
+        }
+        Ok(())
+    }
+
+    /// Whether an operator works in the background: of another chain [`Chain::is_available`] and [`Chain::woken`] need not be asked.
+    pub fn works_in_background(&self) -> bool {
+        self.background
+    }
+
+    /// Whether all operators take rows now.
+    pub fn is_available(&self) -> bool {
+        self.links.iter().all(|link| link.waker.is_none() || link.operator.is_available())
+    }
+
+    /// Lets the operators go on whose wakers were used, head first.
+    pub fn woken(&mut self, out: &mut dyn Collector) -> Result<()> {
+        let woken = |link: &Link| link.waker.as_ref().is_some_and(Waker::take);
+        self.each(out, |link, next| if woken(&*link) { link.operator.woken(next) } else { Ok(()) })
     }
 
     /// The chain as the collector of what stands before it (a source), ending in `out`.
@@ -146,16 +192,20 @@ impl Chain {
 
     /// The next processing time (milliseconds since the epoch) at which [`Chain::processing_time`] is to be called.
     pub fn next_timer(&self) -> Option<i64> {
-        self.links.iter().filter_map(|link| link.operator.next_timer()).min()
+        self.links[self.ended.finished..].iter().filter_map(|link| link.operator.next_timer()).min()
     }
 
     /// Fires the timers that are due, head first.
     pub fn processing_time(&mut self, now: i64, out: &mut dyn Collector) -> Result<()> {
         let due = |operator: &dyn Operator| operator.next_timer().is_some_and(|timer| timer <= now);
-        self.each(
-            out,
-            |link, next| if due(&*link.operator) { link.operator.processing_time(now, next) } else { Ok(()) },
-        )
+        let mut finished = self.ended.finished;
+        self.each(out, |link, next| {
+            if finished > 0 {
+                finished -= 1;
+                return Ok(());
+            }
+            if due(&*link.operator) { link.operator.processing_time(now, next) } else { Ok(()) }
+        })
     }
 
     /// One input of the head has ended, while others go on. The last one is told by [`Chain::finish`].
@@ -170,15 +220,23 @@ impl Chain {
     }
 
     /// All inputs have ended, each was told to [`Chain::end_input`], and the last watermark has passed: finishes the
-    /// operators head first, each before the next one's input ends.
-    pub fn finish(&mut self, out: &mut dyn Collector) -> Result<()> {
-        let mut head = true;
-        self.each(out, |link, next| {
-            if !std::mem::take(&mut head) {
-                link.operator.end_input(0, next)?;
+    /// operators head first, each before the next one's input ends. False: one has rows in flight; to be called again when it was
+    /// woken. What has finished is not called again.
+    pub fn finish(&mut self, out: &mut dyn Collector) -> Result<bool> {
+        while let Some((link, after)) = self.links[self.ended.finished..].split_first_mut() {
+            let counters = link.counters.clone();
+            let mut next = ChainCollector { rest: after, out, sender: Some(&counters) };
+            // The head was told by its inputs.
+            if !std::mem::replace(&mut self.ended.told, true) && self.ended.finished > 0 {
+                link.operator.end_input(0, &mut next)?;
             }
-            link.operator.finish(next)
-        })
+            if link.has_rows_in_flight() {
+                return Ok(false);
+            }
+            link.operator.finish(&mut next)?;
+            self.ended = Ended { finished: self.ended.finished + 1, told: false };
+        }
+        Ok(true)
     }
 
     /// Closes all operators, also after one fails to; the first failure is reported.

@@ -13,6 +13,7 @@ use wiesel_proto as proto;
 use crate::element::{Batch, StreamElement, WatermarkStatus};
 use crate::operator::{Collector, Operator, OperatorContext, Result};
 
+pub mod background;
 pub mod conformance;
 pub mod keyed;
 pub mod state;

@@ -53,6 +53,8 @@ pub(crate) struct Driver {
     pub(crate) checkpoints: Checkpoints,
     /// The task had read everything, and said so, before the checkpoint that it was restored from.
     pub(crate) already_finished: bool,
+    /// The operators were told that all their inputs have ended.
+    pub(crate) end_told: bool,
     /// The operators have finished: they are not called again but for checkpoints.
     pub(crate) chain_finished: bool,
     /// Nothing is left to do but to write state of checkpoints that have begun: there are no more of them.
@@ -141,14 +143,20 @@ impl Driver {
                 self.times.back_pressured += now.elapsed();
                 continue;
             }
-            match self.step()? {
+            let takes_rows = !self.chain.works_in_background() || self.attend_background()?;
+            match self.step(takes_rows)? {
                 Step::Progress => {}
                 Step::Idle(until) => {
                     self.outputs.flush_idle()?;
                     let start = Instant::now();
                     self.count(start);
-                    self.wait("input", until);
-                    self.times.idle += start.elapsed();
+                    if takes_rows {
+                        self.wait("input", until);
+                        self.times.idle += start.elapsed();
+                    } else {
+                        // Busy: it is this task that holds up others.
+                        self.wait("background work of an operator", until);
+                    }
                 }
                 Step::End => return Ok(()),
             }
@@ -176,9 +184,21 @@ impl Driver {
         self.attend_checkpoints()
     }
 
+    /// Lets operators go on that their background work has woken. Whether the chain takes rows now.
+    fn attend_background(&mut self) -> Result<bool> {
+        // What they would emit after a savepoint that ends the job belongs to the job that goes on from it.
+        if !self.chain_finished && !self.checkpoints.awaits_stop() && !self.is_stopped() {
+            self.chain.woken(&mut self.outputs)?;
+        }
+        Ok(self.chain.is_available())
+    }
+
     /// Ends the outputs and waits for whatever must be done before the task may say that it is.
     fn finish(&mut self) -> Result<()> {
         self.await_stop()?;
+        if !self.is_stopped() {
+            self.finish_operators()?;
+        }
         let stopped = self.is_stopped();
         if stopped {
             // The rows after the savepoint are another job's: operators do not see an end here.
@@ -186,8 +206,6 @@ impl Driver {
         } else if self.already_finished {
             // The tasks that read from this one may not have finished.
             self.outputs.watermark(MAX_WATERMARK)?;
-        } else {
-            self.finish_chain()?;
         }
         self.outputs.end(if stopped { &DataEvent::Stopped } else { &DataEvent::EndOfInput })?;
         let waits = self.awaits_checkpoint && !stopped;
@@ -240,11 +258,52 @@ impl Driver {
         Ok(())
     }
 
-    /// Lets the operators finish, once: all their inputs have ended, or will with the savepoint that is about to be taken.
-    pub(super) fn finish_chain(&mut self) -> Result<()> {
-        if self.chain_finished {
-            return Ok(());
+    /// Lets the operators finish. While one has rows in flight the task takes part in checkpoints, of which they are part; if the job
+    /// stops with one of them, they are another job's.
+    fn finish_operators(&mut self) -> Result<()> {
+        while !self.finish_chain()? {
+            self.outputs.flush_idle()?;
+            self.wait("rows in flight", None);
+            self.attend()?;
+            self.await_stop()?;
+            if self.is_stopped() {
+                return Ok(());
+            }
+            self.fire_timers()?;
         }
+        Ok(())
+    }
+
+    /// Lets the operators finish, and waits here for what is in flight: it is to be before the barrier of the savepoint that is
+    /// about to be taken.
+    pub(super) fn drain_chain(&mut self) -> Result<()> {
+        while !self.finish_chain()? {
+            self.wait("rows in flight before a savepoint that drains", None);
+            if self.waiter.is_cancelled() {
+                return Err(Error::Cancelled);
+            }
+            self.fire_timers()?;
+        }
+        Ok(())
+    }
+
+    /// Lets the operators finish, once: all their inputs have ended, or will with the savepoint that is about to be taken. False: there
+    /// are rows in flight. To be called again when the task was woken.
+    fn finish_chain(&mut self) -> Result<bool> {
+        if self.chain_finished {
+            return Ok(true);
+        }
+        if !std::mem::replace(&mut self.end_told, true) {
+            self.tell_end()?;
+        }
+        if self.chain.works_in_background() {
+            self.chain.woken(&mut self.outputs)?;
+        }
+        self.chain_finished = self.chain.finish(&mut self.outputs)?;
+        Ok(self.chain_finished)
+    }
+
+    fn tell_end(&mut self) -> Result<()> {
         if self.times.watermark != MAX_WATERMARK {
             self.watermark(MAX_WATERMARK)?;
         }
@@ -256,12 +315,12 @@ impl Driver {
                 }
             }
         }
-        self.chain_finished = true;
-        self.chain.finish(&mut self.outputs)
+        Ok(())
     }
 
-    fn step(&mut self) -> Result<Step> {
+    fn step(&mut self, takes_rows: bool) -> Result<Step> {
         match &mut self.head {
+            Head::Source { .. } if !takes_rows => Ok(Step::Idle(None)),
             Head::Source { reader, uid } => {
                 self.times.polls.point("source.poll");
                 let status = reader.poll(&mut self.chain.collector(&mut self.outputs))?;
@@ -275,7 +334,9 @@ impl Driver {
                 })
             }
             Head::Inputs(inputs) => {
-                let Some(incoming) = inputs.poll(Instant::now())? else {
+                let now = Instant::now();
+                let incoming = if takes_rows { inputs.poll(now) } else { inputs.poll_events(now) };
+                let Some(incoming) = incoming? else {
                     return Ok(if inputs.is_ended() { Step::End } else { Step::Idle(None) });
                 };
                 self.take(incoming)?;

@@ -179,10 +179,24 @@ impl Inputs {
             let edge = &self.edges[channel.edge as usize];
             return Ok(Some(Incoming::Batch(edge.input, edge.unpack(records)?)));
         }
+        self.poll_gates(now, InputGate::poll)
+    }
+
+    /// The next element that no rows of its channel are before, and that is none itself: the chain takes no rows now.
+    pub(crate) fn poll_events(&mut self, now: Instant) -> Result<Option<Incoming>> {
+        // What is in flight comes before everything else.
+        if self.replay.is_empty() { self.poll_gates(now, InputGate::poll_events) } else { Ok(None) }
+    }
+
+    fn poll_gates(
+        &mut self,
+        now: Instant,
+        poll: impl Fn(&mut InputGate) -> wiesel_network::Result<Option<(usize, Element)>>,
+    ) -> Result<Option<Incoming>> {
         for _ in 0..self.edges.len() {
             let at = self.turn;
             self.turn = (self.turn + 1) % self.edges.len();
-            if let Some((channel, element)) = self.edges[at].gate.poll().map_err(from_network)? {
+            if let Some((channel, element)) = poll(&mut self.edges[at].gate).map_err(from_network)? {
                 return self.handle(at, channel, element, now).map(Some);
             }
         }

@@ -265,6 +265,7 @@ impl Start {
                 Uploads::new(context.runtime.clone(), reporter.clone(), waiter.notifier().clone()),
             ),
             already_finished: false,
+            end_told: false,
             chain_finished: false,
             ends: false,
             awaits_checkpoint,

@@ -232,7 +232,7 @@ impl Driver {
         // Maybe its notification is still under way: state must not refer to an older one.
         self.checkpoint_completed(barrier.completed_checkpoint_id)?;
         if barrier.drain {
-            self.finish_chain()?;
+            self.drain_chain()?;
         }
         self.chain.before_barrier(&mut self.outputs)?;
         fault::point("checkpoint.before-barrier");
