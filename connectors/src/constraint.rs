@@ -4,9 +4,11 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, AsArray, BinaryViewBuilder, BooleanArray, RecordBatch, StringViewBuilder};
 use arrow::buffer::NullBuffer;
 use arrow::compute::filter_record_batch;
+use bytes::Bytes;
 use wiesel_expressions::not_null::VIOLATION;
 use wiesel_expressions::types::{MAX_LENGTH, RowField, TypeKind};
 use wiesel_operators::background::Waker;
+use wiesel_operators::coordinator::CoordinatorGateway;
 use wiesel_operators::element::{Batch, WatermarkStatus};
 use wiesel_operators::operator::{
     Collector, Error, Operator, OperatorContext, OperatorSnapshot, RestoredState, Result,
@@ -233,6 +235,14 @@ impl Operator for ConstraintEnforcer {
 
     fn woken(&mut self, out: &mut dyn Collector) -> Result<()> {
         self.sink.woken(out)
+    }
+
+    fn take_gateway(&mut self, gateway: Box<dyn CoordinatorGateway>) {
+        self.sink.take_gateway(gateway);
+    }
+
+    fn coordinator_event(&mut self, event: Bytes) -> Result<()> {
+        self.sink.coordinator_event(event)
     }
 
     fn next_timer(&self) -> Option<i64> {

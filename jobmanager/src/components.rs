@@ -20,7 +20,8 @@ use crate::dispatcher::{Dispatcher, DispatcherHandle};
 use crate::gateway::TaskExecutors;
 use crate::jobmaster::JobMasterContext;
 use crate::jobmaster::collect::CollectCoordinators;
-use crate::jobmaster::source_coordinator::{EnumeratorCalls, EnumeratorFactory};
+use crate::jobmaster::operator_coordinator_holder::{CoordinatorCalls, CoordinatorFactory, no_coordinators};
+use crate::jobmaster::source_coordinator::EnumeratorFactory;
 use crate::operations::Operations;
 use crate::options::{ControlOptions, JobOptions, JobStoreOptions, RestOptions, check_folders};
 use crate::resourcemanager::{ResourceManager, ResourceManagerHandle};
@@ -42,8 +43,10 @@ pub struct Environment {
     pub connector: Arc<dyn Connector>,
     /// Makes the enumerators of sources.
     pub enumerators: EnumeratorFactory,
-    /// Where enumerators are called.
-    pub enumerator_calls: EnumeratorCalls,
+    /// Makes the coordinators of operators that are no sources.
+    pub coordinators: CoordinatorFactory,
+    /// Where coordinators are called.
+    pub coordinator_calls: CoordinatorCalls,
 }
 
 impl Environment {
@@ -54,7 +57,8 @@ impl Environment {
             time_zone: Zone::of_process(),
             connector: Arc::new(Tcp { connect_timeout: CONNECT_TIMEOUT, secret, callee: Callee::TaskManager }),
             enumerators: Arc::new(wiesel_connectors::factory::enumerator),
-            enumerator_calls: EnumeratorCalls::OnBlockingThreads,
+            coordinators: no_coordinators(),
+            coordinator_calls: CoordinatorCalls::OnBlockingThreads,
         }
     }
 }
@@ -116,7 +120,8 @@ impl Components {
             resource_manager: resource_manager_handle.clone(),
             collectors: collectors.clone(),
             enumerators: environment.enumerators,
-            enumerator_calls: environment.enumerator_calls,
+            coordinators: environment.coordinators,
+            coordinator_calls: environment.coordinator_calls,
         };
         let operations = Operations::new(store.result_retention, Arc::clone(&clock));
         let (dispatcher, dispatcher_handle, masters) = Dispatcher::new(context, store);

@@ -415,20 +415,13 @@ impl SplitEnumerator for Counting {
 
 /// The only reader asks for the split that is its first, second, and so on.
 async fn request_split(a: &mut TaskManager, deployed: &proto::SubmitTasksRequest, number: u64) {
-    use proto::operator_event_to_coordinator::Event;
-    let event = proto::OperatorEventToCoordinator {
-        fence: deployed.fence.clone(),
-        job_id: deployed.graph.as_ref().unwrap().job_id.clone(),
-        attempt_id: deployed.tasks[0].attempt_id.clone(),
-        operator_uid: vec![1; 16].into(),
-        event: Some(Event::RequestSplit(proto::RequestSplit { subtask: 0, hostname: "localhost".into(), number })),
-    };
+    let event = support::split_request(deployed, &[1; 16], number);
     a.master.send_operator_event(event).await.unwrap();
 }
 
 async fn next_split(a: &mut TaskManager) -> u8 {
-    match a.next_event().await.event {
-        Some(proto::operator_event_to_task::Event::AddSplits(splits)) => splits.splits[0][0],
+    match support::said_to_reader(a.next_event().await) {
+        proto::source_event_to_reader::Event::AddSplits(splits) => splits.splits[0][0],
         other => panic!("{other:?}"),
     }
 }

@@ -433,26 +433,16 @@ async fn readers_get_splits_until_there_are_none() {
     let mut a = TaskManager::start(&cluster, "a", 1).await;
     let spec = proto::SourceSpec { connector: "test".into(), ..Default::default() };
     let graph = with_operator(shuffle(1, 1), 0, proto::operator_spec::Kind::Source(spec));
-    let id = cluster.submit(graph).await;
+    cluster.submit(graph).await;
     let deployed = a.next_submit().await;
     a.run(&deployed).await;
     let mut seen = Vec::new();
     for number in 1.. {
-        let request = proto::OperatorEventToCoordinator {
-            fence: deployed.fence.clone(),
-            job_id: id.to_bytes(),
-            attempt_id: deployed.tasks[0].attempt_id.clone(),
-            operator_uid: OPERATOR.to_vec().into(),
-            event: Some(proto::operator_event_to_coordinator::Event::RequestSplit(proto::RequestSplit {
-                subtask: 0,
-                hostname: "localhost".into(),
-                number,
-            })),
-        };
+        let request = support::split_request(&deployed, &OPERATOR, number);
         a.master.send_operator_event(request).await.unwrap();
-        match a.next_event().await.event.unwrap() {
-            proto::operator_event_to_task::Event::AddSplits(add) => seen.extend(add.splits),
-            proto::operator_event_to_task::Event::NoMoreSplits(_) => break,
+        match support::said_to_reader(a.next_event().await) {
+            proto::source_event_to_reader::Event::AddSplits(add) => seen.extend(add.splits),
+            proto::source_event_to_reader::Event::NoMoreSplits(_) => break,
         }
     }
     assert_eq!(seen, ["first", "second"]);

@@ -10,6 +10,7 @@
 //! - [`state`]: keyed state of operators as rows in the tables of a back end: Flink's primitives in batches, timers,
 //!   and the cache before tables.
 //! - [`rows`]: keys and values of state as bytes.
+//! - [`coordinator`]: the contract between an operator's coordinator (JobMaster) and its subtasks.
 //! - [`source`]: the contract between a source's enumerator (JobMaster) and its readers (tasks).
 //!
 //! Invariant: an operator is touched by one thread only and waits for no I/O but that of its own state, and for its background work
@@ -21,6 +22,7 @@ pub mod calc;
 pub mod chain;
 #[cfg(test)]
 mod conformance_tests;
+pub mod coordinator;
 pub mod element;
 pub mod group_aggregate;
 pub mod operator;

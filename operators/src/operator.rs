@@ -15,6 +15,7 @@ use wiesel_state::cache_share::CacheShare;
 use wiesel_state::keyed::{KeyedBackend, KeyedSnapshot, SnapshotOptions};
 
 use crate::background::Waker;
+use crate::coordinator::CoordinatorGateway;
 use crate::element::{Batch, WatermarkStatus};
 
 /// Why an operator failed. It ends the task; whether the job restarts is the restart strategy's decision.
@@ -221,6 +222,18 @@ pub trait Operator: Send {
     fn woken(&mut self, out: &mut dyn Collector) -> Result<()> {
         let _ = out;
         Ok(())
+    }
+
+    /// Called once after [`Operator::open`]: the way to its coordinator, for an operator that has one.
+    fn take_gateway(&mut self, gateway: Box<dyn CoordinatorGateway>) {
+        drop(gateway);
+    }
+
+    /// Its coordinator says something. Not called after [`Operator::finish`]. It emits nothing: an operator that has something to emit
+    /// because of it wakes itself ([`Operator::take_waker`]).
+    fn coordinator_event(&mut self, event: Bytes) -> Result<()> {
+        drop(event);
+        Err(Error::Plan("an event came for an operator that has no coordinator".into()))
     }
 
     /// Handles rows.

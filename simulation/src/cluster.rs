@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use wiesel_common::config::Configuration;
 use wiesel_expressions::expression::Zone;
 use wiesel_jobmanager::components::{Components, Environment};
-use wiesel_jobmanager::jobmaster::source_coordinator::EnumeratorCalls;
+use wiesel_jobmanager::jobmaster::operator_coordinator_holder::{CoordinatorCalls, no_coordinators};
 use wiesel_jobmanager::jobmaster::status::JobStatus;
 use wiesel_jobmanager::options::RestOptions;
 use wiesel_proto as proto;
@@ -506,7 +506,8 @@ impl Cluster {
             time_zone: Zone::UTC,
             connector: Arc::new(endpoint.clone()),
             enumerators: workload::enumerators(),
-            enumerator_calls: EnumeratorCalls::Inline,
+            coordinators: no_coordinators(),
+            coordinator_calls: CoordinatorCalls::Inline,
         };
         let configuration = Arc::new(self.configuration());
         let options = RestOptions::read(&configuration).expect("the settings of a simulation are valid");

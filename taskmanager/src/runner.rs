@@ -25,6 +25,7 @@ use crate::heap::Heap;
 pub use crate::task::checkpoint::barriers::{Action, Barriers, LocalBarrier};
 use crate::task::checkpoint::restore::JobState;
 use crate::task::deployment::{Deployment, Prepared, Refusal};
+pub use crate::task::events::source_event;
 use crate::task::log::JobLog;
 pub use crate::task::mailbox::{Mail, Undelivered};
 pub use crate::task::reporter::{Report, Reporter, Sender};
@@ -78,17 +79,16 @@ pub struct JobMasterLink {
 
 impl JobMasterLink {
     /// The way of one task.
-    pub fn sender(&self, attempt: AttemptId, subtask: u32) -> Sender {
+    pub fn sender(&self, attempt: AttemptId) -> Sender {
         Sender {
             client: self.client.clone(),
             fence: self.fence.clone(),
             job_id: self.job.to_bytes(),
             attempt_id: attempt.to_bytes(),
-            subtask,
             hostname: self.hostname.clone(),
             lost: self.lost.clone(),
             reports: self.reports.clone(),
-            split_requests: 0,
+            events: 0,
         }
     }
 }
@@ -169,7 +169,7 @@ impl Threads {
         launch: &mut Launch<'_>,
     ) -> Result<(), Status> {
         let attempt = task.attempt;
-        let sender = launch.master.sender(attempt, task.subtask);
+        let sender = launch.master.sender(attempt);
         let surroundings = Surroundings {
             runtime: Handle::current(),
             sender,

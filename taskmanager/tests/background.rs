@@ -17,6 +17,7 @@ use parking_lot::{Condvar, Mutex};
 use wiesel_common::spawn;
 use wiesel_connectors::collect::CollectTransport;
 use wiesel_operators::background::Waker;
+use wiesel_operators::coordinator::CoordinatorGateway;
 use wiesel_operators::element::Batch;
 use wiesel_operators::operator::{
     BuiltOperator, Collector, Operator, OperatorContext, OperatorSnapshot, RestoredState, Result,
@@ -39,6 +40,10 @@ struct Service {
     changed: Condvar,
     /// Rows that were asked about.
     asked: AtomicUsize,
+    /// Events that the operator sends to its coordinator with its first batch.
+    greetings: AtomicUsize,
+    /// What the coordinator said.
+    heard: Mutex<Vec<Bytes>>,
 }
 
 impl Service {
@@ -71,6 +76,7 @@ struct Calls {
     requests: Option<SyncSender<()>>,
     thread: Option<JoinHandle<()>>,
     waker: Waker,
+    gateway: Option<Box<dyn CoordinatorGateway>>,
 }
 
 impl Calls {
@@ -85,6 +91,7 @@ impl Calls {
             requests: None,
             thread: None,
             waker: Waker::default(),
+            gateway: None,
         }
     }
 
@@ -127,6 +134,15 @@ impl Operator for Calls {
         true
     }
 
+    fn take_gateway(&mut self, gateway: Box<dyn CoordinatorGateway>) {
+        self.gateway = Some(gateway);
+    }
+
+    fn coordinator_event(&mut self, event: Bytes) -> Result<()> {
+        self.service.heard.lock().push(event);
+        Ok(())
+    }
+
     fn is_available(&self) -> bool {
         self.in_flight.len() < self.capacity
     }
@@ -147,6 +163,9 @@ impl Operator for Calls {
 
     fn process(&mut self, _: usize, batch: Batch, _: &mut dyn Collector) -> Result<()> {
         assert!(self.is_available(), "it takes no rows");
+        for greeting in 0..self.service.greetings.swap(0, Ordering::SeqCst) {
+            self.gateway.as_mut().unwrap().send(greeting.to_string().into())?;
+        }
         let rows = batch.num_rows();
         self.in_flight.push_back(batch);
         self.call(rows);
@@ -402,4 +421,20 @@ fn rows_in_flight_come_before_a_savepoint_that_drains() {
     assert_eq!(counts_of(&state), (0..400).map(|value| (value, 1)).collect());
     run.cluster.notify(&job, 1, Completed);
     run.end(&job, Finished);
+}
+
+/// More than may be under way at once.
+#[test]
+fn an_operator_and_its_coordinator_send_each_other_events() {
+    let mut run = Run::new(64, &[("rows", "1000"), ("batch", "50"), ("hold", "400")]);
+    run.service.greetings.store(100, Ordering::SeqCst);
+    let job = run.deploy(None);
+    let greetings: Vec<Bytes> = (0..100).map(|greeting: usize| greeting.to_string().into()).collect();
+    run.cluster.until("the answers", |_| run.service.heard.lock().len() == 100);
+    let said: Vec<_> = (1_u64..).zip(greetings.clone()).collect();
+    assert_eq!(run.cluster.job_manager.heard.lock().events, said);
+    let mut heard = run.service.heard.lock().clone();
+    heard.sort_by_key(|event| String::from_utf8(event.to_vec()).unwrap().parse::<usize>().unwrap());
+    assert_eq!(heard, greetings, "each once; the answers are sent side by side here");
+    run.finish(&job, 1000);
 }

@@ -28,6 +28,7 @@ use super::checkpoint::store::Owner;
 use super::checkpointing::attempt_of;
 use super::claiming::JobClaim;
 use super::collect::{CollectCoordinator, CollectCoordinators};
+use super::coordinators::Coordinator;
 use super::deployment::{Cancelled, NotDeployed, cancel_tasks, submit_share};
 use super::deployment_plan::plan_deployment;
 use super::deployments::{Deploying, Deployments};
@@ -35,12 +36,12 @@ use super::exception_history::ExceptionHistory;
 use super::execution_graph::TaskManagerLocation;
 use super::failure_log::{FailureLog, counted};
 use super::initialization::{Initialized, initialize};
+use super::operator_coordinator_holder::{CoordinatorCalls, CoordinatorFactory};
 use super::restart_strategy::RestartStrategy;
 use super::savepoints::{Stopping, Waiter};
 use super::scheduler::{Action, Environment, Scheduler, UpdateOutcome};
 use super::slots::WaitForSlots;
-use super::source_coordinator::{EnumeratorCalls, EnumeratorFactory};
-use super::sources::Source;
+use super::source_coordinator::EnumeratorFactory;
 use super::status::JobStatus;
 use super::{CheckpointInfo, JobInfo, JobMasterHandle, Message};
 use crate::failure::{self, FailureInfo};
@@ -70,7 +71,8 @@ pub(crate) struct JobMasterContext {
     pub(crate) resource_manager: ResourceManagerHandle,
     pub(crate) collectors: CollectCoordinators,
     pub(crate) enumerators: EnumeratorFactory,
-    pub(crate) enumerator_calls: EnumeratorCalls,
+    pub(crate) coordinators: CoordinatorFactory,
+    pub(crate) coordinator_calls: CoordinatorCalls,
 }
 
 /// Something that a JobMaster waited for.
@@ -137,9 +139,9 @@ pub(crate) struct JobMaster {
     /// Regions that are deployed once it is known from which checkpoint.
     pub(super) postponed: BTreeSet<usize>,
     pub(super) collectors: Vec<(usize, Arc<CollectCoordinator>)>,
-    /// The sources of the current execution. Dropping the set ends them.
-    pub(super) sources: JoinSet<Result<(), FailureInfo>>,
-    pub(super) source_coordinators: HashMap<OperatorId, Source>,
+    /// The holders of the coordinators of the current execution. Dropping the set ends them.
+    pub(super) holders: JoinSet<Result<(), FailureInfo>>,
+    pub(super) coordinators: HashMap<OperatorId, Coordinator>,
     /// Calls to TaskManagers.
     pub(super) completions: JoinSet<Completion>,
     timers: JoinSet<Completion>,
@@ -203,8 +205,8 @@ impl JobMaster {
             stopping: None,
             postponed: BTreeSet::new(),
             collectors,
-            sources: JoinSet::new(),
-            source_coordinators: HashMap::new(),
+            holders: JoinSet::new(),
+            coordinators: HashMap::new(),
             completions: JoinSet::new(),
             timers: JoinSet::new(),
             deployments: Deployments::default(),
@@ -263,7 +265,7 @@ impl JobMaster {
                 },
                 () = next_tick => self.checkpoint_tick(),
                 Some(Ok(due)) = self.timers.join_next() => self.completed(due),
-                Some(ended) = self.sources.join_next() => match ended {
+                Some(ended) = self.holders.join_next() => match ended {
                     Ok(Ok(())) => {}
                     Ok(Err(cause)) => self.fail(cause),
                     Err(error) if error.is_cancelled() => {}
@@ -305,7 +307,7 @@ impl JobMaster {
     }
 
     async fn finish(mut self) -> Ended {
-        self.sources.abort_all();
+        self.holders.abort_all();
         let status = self.status();
         let failure = self.scheduler.failure().cloned();
         self.answer_all(self.job_id(), status, failure.as_ref());
@@ -421,6 +423,9 @@ impl JobMaster {
         }
         match self.scheduler.task_state(attempt, state, failure, update.metrics, &mut self.env) {
             UpdateOutcome::Accepted => {
+                if state == proto::ExecutionState::Running {
+                    self.task_runs(attempt);
+                }
                 if state == proto::ExecutionState::Finished {
                     let now = self.now();
                     self.checkpoints.task_finished(attempt, self.scheduler.graph(), now);
@@ -543,7 +548,7 @@ impl JobMaster {
             Action::Cancel { location, registration, attempts } => {
                 self.cancel_after_deployment(location, registration, attempts);
             }
-            Action::EndExecution { regions } => self.end_sources(&regions),
+            Action::EndExecution { regions } => self.end_coordinators(&regions),
             Action::RestartAfter { delay, restart } => {
                 self.log_restart(delay);
                 self.after(delay, Completion::RestartDue { restart });
@@ -591,7 +596,7 @@ impl JobMaster {
         };
         let execution = self.scheduler.graph().execution;
         self.begin_collectors(regions, execution);
-        self.start_sources(regions, |uid| Self::enumerator_state(restore.as_ref(), uid));
+        self.start_coordinators(regions, |uid| Self::coordinator_state(restore.as_ref(), uid));
         let state = |vertex: usize, subtask: usize| {
             let (checkpoint_id, assignment) = restore.as_ref()?;
             let state = assignment.tasks[vertex][subtask].clone();

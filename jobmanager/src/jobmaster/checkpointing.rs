@@ -22,8 +22,8 @@ use super::checkpoint::failure::{CHECKPOINT_EXCEPTION, CheckpointFailure, Reason
 use super::checkpoint::plan::TaskRef;
 use super::checkpoint::store::{CompletedCheckpoint, Owner};
 use super::failure_log::counted;
+use super::operator_coordinator_holder::Command;
 use super::scheduler::UpdateOutcome;
-use super::source_coordinator::Command;
 use crate::failure::{self, FailureInfo};
 
 /// How long some checkpoints may take to be deleted.
@@ -62,9 +62,13 @@ impl JobMaster {
         match action {
             Action::Prepare { id } => self.prepare(id),
             Action::Trigger { tasks, barrier } => self.trigger(tasks, barrier),
-            Action::Release { id } => self.tell_sources(|| Command::Release { checkpoint: id }),
+            Action::Release { id } => self.tell_coordinators(|| Command::Release { checkpoint: id }),
             Action::Finalize { barrier, metadata } => self.finalize(barrier, metadata),
-            Action::ReleaseResults(metadata) => self.release_results(&metadata),
+            Action::ReleaseResults(metadata) => {
+                self.release_results(&metadata);
+                let checkpoint = metadata.checkpoint_id;
+                self.tell_coordinators(|| Command::CheckpointEnded { checkpoint, completed: true });
+            }
             Action::Notify { id, outcome, tasks } => self.notify(id, outcome, tasks),
             Action::Discard { garbage, referenced } => {
                 let storage = self.storage.clone();
@@ -104,6 +108,7 @@ impl JobMaster {
             Action::Answer { ticket, result } => self.answer(ticket, result),
             Action::Failed { id: Some(checkpoint_id), failure } => {
                 tracing::warn!(%job_id, checkpoint_id, reason = %failure, "checkpoint failed");
+                self.tell_coordinators(|| Command::CheckpointEnded { checkpoint: checkpoint_id, completed: false });
             }
             Action::Failed { id: None, failure } => {
                 tracing::info!(%job_id, reason = %failure, "a checkpoint could not begin");
@@ -115,10 +120,10 @@ impl JobMaster {
         }
     }
 
-    /// Asks every enumerator for its state.
+    /// Asks every coordinator for its state.
     fn prepare(&mut self, id: u64) {
         let mut answers = Vec::new();
-        for (uid, sender) in self.source_commands() {
+        for (uid, sender) in self.coordinator_commands() {
             let (reply, answer) = oneshot::channel();
             // One that has ended does not answer.
             let _ = sender.send(Command::Snapshot { checkpoint: id, reply });
@@ -134,7 +139,7 @@ impl JobMaster {
                         return Completion::Prepared { id, result };
                     }
                     Err(_) => {
-                        let cause = FailureInfo::new(failure::INTERNAL, "The enumerator of a source has ended.");
+                        let cause = FailureInfo::new(failure::INTERNAL, "The coordinator of an operator has ended.");
                         let result = Err(CheckpointFailure::because(Reason::TriggerFailure, cause));
                         return Completion::Prepared { id, result };
                     }
@@ -310,9 +315,9 @@ impl JobMaster {
         Ok(Some((latest.id, assignment)))
     }
 
-    /// The enumerator's state of a source in an assignment.
-    pub(super) fn enumerator_state(restore: Option<&(u64, Assignment)>, uid: OperatorId) -> Option<Bytes> {
-        restore.and_then(|(_, assignment)| assignment.coordinators.get(&uid).cloned())
+    /// The checkpoint of an assignment, and what the coordinator of an operator has in it.
+    pub(super) fn coordinator_state(restore: Option<&(u64, Assignment)>, uid: OperatorId) -> Option<(u64, Bytes)> {
+        restore.and_then(|(checkpoint, assignment)| Some((*checkpoint, assignment.coordinators.get(&uid)?.clone())))
     }
 }
 

@@ -1,4 +1,4 @@
-//! One job: its scheduler, its tasks, its checkpoints, its sources' enumerators and the rows it collects for a client.
+//! One job: its scheduler, its tasks, its checkpoints, its operators' coordinators and the rows it collects for a client.
 //!
 //! [`scheduler`] and [`checkpoint::coordinator`] decide, without I/O; the actor does what they want and tells them what came
 //! of it.
@@ -9,6 +9,7 @@ pub mod collect;
 pub mod deployment_plan;
 pub mod exception_history;
 pub mod execution_graph;
+pub mod operator_coordinator_holder;
 pub mod restart_strategy;
 pub mod scheduler;
 pub mod source_coordinator;
@@ -18,13 +19,13 @@ mod actor;
 mod aftermath;
 mod checkpointing;
 mod claiming;
+mod coordinators;
 mod deployment;
 mod deployments;
 mod failure_log;
 mod initialization;
 mod savepoints;
 mod slots;
-mod sources;
 
 use std::sync::Arc;
 

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use prost::Message;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
@@ -17,6 +18,7 @@ use wiesel_common::id::JobId;
 use wiesel_common::rpc::{Callee, Channel, Connector, Tcp};
 use wiesel_jobmanager::cluster::{Environment, JobManager};
 use wiesel_jobmanager::jobmaster::JobInfo;
+use wiesel_jobmanager::jobmaster::operator_coordinator_holder::CoordinatorFactory;
 use wiesel_jobmanager::jobmaster::source_coordinator::EnumeratorFactory;
 use wiesel_jobmanager::jobmaster::status::JobStatus;
 use wiesel_operators::operator::Error;
@@ -42,6 +44,14 @@ impl Cluster {
     }
 
     pub async fn with_enumerators(pairs: &[(&str, &str)], enumerators: EnumeratorFactory) -> Self {
+        Self::start_in(pairs, Environment { enumerators, ..Environment::real(None) }).await
+    }
+
+    pub async fn with_coordinators(pairs: &[(&str, &str)], coordinators: CoordinatorFactory) -> Self {
+        Self::start_in(pairs, Environment { coordinators, ..Environment::real(None) }).await
+    }
+
+    async fn start_in(pairs: &[(&str, &str)], environment: Environment) -> Self {
         let uploads = tempfile::tempdir().unwrap();
         let mut configuration = Configuration::default();
         configuration.set("jobmanager.rpc.address", "127.0.0.1");
@@ -54,7 +64,6 @@ impl Cluster {
         for (key, value) in pairs {
             configuration.set(*key, *value);
         }
-        let environment = Environment { enumerators, ..Environment::real(None) };
         let manager = JobManager::start(configuration, environment).await.unwrap();
         Self { manager, http: reqwest::Client::new(), _uploads: uploads }
     }
@@ -594,6 +603,29 @@ pub fn registration(resource_id: &str, address: &str, slots: u32) -> proto::Regi
 pub fn one_after_the_other() -> String {
     let table = "CREATE TABLE t (a INT) WITH ('connector' = 'blackhole');\nSET 'table.dml-sync' = 'true';\n";
     format!("{table}{}", "INSERT INTO t VALUES (1);\n".repeat(2))
+}
+
+/// A reader of the deployment's first task asks for a split.
+pub fn split_request(
+    deployed: &proto::SubmitTasksRequest,
+    uid: &[u8],
+    number: u64,
+) -> proto::OperatorEventToCoordinator {
+    use proto::source_event_to_coordinator::Event;
+    let event = Event::RequestSplit(proto::RequestSplit { hostname: "localhost".into() });
+    proto::OperatorEventToCoordinator {
+        fence: deployed.fence.clone(),
+        job_id: deployed.graph.as_ref().unwrap().job_id.clone(),
+        attempt_id: deployed.tasks[0].attempt_id.clone(),
+        operator_uid: uid.to_vec().into(),
+        number,
+        event: proto::SourceEventToCoordinator { event: Some(event) }.encode_to_vec().into(),
+    }
+}
+
+/// What a source's coordinator says to a reader.
+pub fn said_to_reader(event: proto::OperatorEventToTask) -> proto::source_event_to_reader::Event {
+    proto::SourceEventToReader::decode(event.event).unwrap().event.unwrap()
 }
 
 /// The enumerators of the connectors.

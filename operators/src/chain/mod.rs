@@ -6,6 +6,7 @@ use bytes::Bytes;
 use wiesel_state::keyed::SnapshotOptions;
 
 use crate::background::Waker;
+use crate::coordinator::CoordinatorGateway;
 use crate::element::{Batch, MIN_WATERMARK, WatermarkStatus};
 use crate::operator::{
     BuiltOperator, Collector, Error, Operator, OperatorContext, OperatorSnapshot, RestoredState, Result,
@@ -117,6 +118,26 @@ impl Chain {
             self.background |= link.waker.is_some();
         }
         Ok(())
+    }
+
+    /// Gives each operator its way to its coordinator, by its uid.
+    pub fn connect(&mut self, mut gateway: impl FnMut(&Bytes) -> Box<dyn CoordinatorGateway>) {
+        self.links.iter_mut().for_each(|link| link.operator.take_gateway(gateway(&link.uid)));
+    }
+
+    /// Tells an operator what its coordinator says.
+    ///
+    /// # Errors
+    /// The operator's, or that it is not in this chain.
+    pub fn coordinator_event(&mut self, uid: &Bytes, event: Bytes) -> Result<()> {
+        let of_that_uid = self.links.iter().position(|link| link.uid == *uid);
+        let Some(position) = of_that_uid else {
+            return Err(Error::Plan("an event came for an operator that is not in this task".into()));
+        };
+        if position < self.ended.finished {
+            return Ok(());
+        }
+        self.links[position].operator.coordinator_event(event)
     }
 
     /// Whether an operator works in the background: of another chain [`Chain::is_available`] and [`Chain::woken`] need not be asked.

@@ -274,7 +274,7 @@ impl SimulatedTasks {
         let groups = key_groups(task.subtask, vertex.parallelism, vertex.max_parallelism);
         let increments = Increments::new(groups, &restore);
         let counters = Arc::new(TaskCounters::default());
-        let sender = launch.master.sender(attempt, task.subtask);
+        let sender = launch.master.sender(attempt);
         let (reporter, reporting) = Reporter::new(sender, counters, Arc::new(Notifier::default()));
         (launch.spawn)(reporting.boxed());
         let context = TaskContext {

@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
 use prost::Message;
 use rand::Rng;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
-use wiesel_proto::operator_event_to_task::Event;
-use wiesel_taskmanager::runner::{Action, Barriers, LocalBarrier, Mail, Report};
+use wiesel_proto::source_event_to_reader::Event;
+use wiesel_taskmanager::runner::{Action, Barriers, LocalBarrier, Mail, Report, source_event};
 
 use super::{Stopped, TaskContext, now};
 use crate::data::{ChannelKey, Item};
@@ -128,18 +129,26 @@ impl Source<'_> {
 
     fn mail(&mut self, mail: Mail) -> Result<(), Stopped> {
         match mail {
-            Mail::OperatorEvent { event: Event::AddSplits(splits), .. } => {
-                self.asked = false;
-                for split in splits.splits {
-                    self.splits.push(Split::decode(split).map_err(|error| Stopped::Failed(error.to_string()))?);
-                }
-            }
-            Mail::OperatorEvent { event: Event::NoMoreSplits(_), .. } => self.exhausted = true,
+            Mail::OperatorEvent { event, .. } => self.event(event)?,
             Mail::Trigger(barrier) => {
                 let actions = self.barriers.triggered(&barrier, now());
                 self.take_part(actions);
             }
             Mail::CheckpointEnded { checkpoint, completed } => self.ended(checkpoint, completed)?,
+        }
+        Ok(())
+    }
+
+    /// What the enumerator says.
+    fn event(&mut self, event: Bytes) -> Result<(), Stopped> {
+        match source_event(event).map_err(|error| Stopped::Failed(error.to_string()))? {
+            Event::AddSplits(splits) => {
+                self.asked = false;
+                for split in splits.splits {
+                    self.splits.push(Split::decode(split).map_err(|error| Stopped::Failed(error.to_string()))?);
+                }
+            }
+            Event::NoMoreSplits(_) => self.exhausted = true,
         }
         Ok(())
     }

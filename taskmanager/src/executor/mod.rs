@@ -16,6 +16,7 @@ use wiesel_common::logging::job_span;
 use wiesel_common::mailbox::mailbox;
 use wiesel_common::rpc::{Channel, Connector};
 use wiesel_network::Event;
+use wiesel_operators::coordinator::MAX_EVENT_TO_SUBTASK;
 use wiesel_proto as proto;
 use wiesel_proto::job_master_client::JobMasterClient;
 
@@ -514,8 +515,12 @@ impl TaskExecutor {
         let job = self.fenced_job(&event.job_id, &event.fence)?;
         let task = AttemptId::from_bytes(&event.attempt_id).and_then(|id| job.tasks.get(&id));
         let task = task.ok_or_else(|| Status::not_found("no such task runs here"))?;
-        let said = event.event.ok_or_else(|| Status::invalid_argument("an event that says nothing"))?;
-        deliver(&**task, Mail::OperatorEvent { uid: event.operator_uid, event: said })
+        let bytes = event.event.len();
+        if bytes > MAX_EVENT_TO_SUBTASK {
+            let what = format!("an event of {bytes} bytes for a subtask: {MAX_EVENT_TO_SUBTASK} are taken at most");
+            return Err(Status::invalid_argument(what));
+        }
+        deliver(&**task, Mail::OperatorEvent { uid: event.operator_uid, event: event.event })
     }
 
     /// The job, if that JobMaster leads it.

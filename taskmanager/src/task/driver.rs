@@ -11,11 +11,12 @@ use wiesel_operators::chain::Chain;
 use wiesel_operators::element::{MAX_WATERMARK, MIN_WATERMARK};
 use wiesel_operators::operator::{Collector, Error, OperatorContext, Result};
 use wiesel_operators::source::{SourceReader, SourceStatus};
-use wiesel_proto::operator_event_to_task::Event;
+use wiesel_proto::source_event_to_reader::Event;
 
 use super::checkpoint::Checkpoints;
 use super::checkpoint::restore::Restore;
 use super::counters::TaskCounters;
+use super::events::{Gateway, source_event};
 use super::input::{Incoming, Inputs};
 use super::mailbox::{Mail, Mailbox};
 use super::output::Outputs;
@@ -97,6 +98,8 @@ impl Driver {
         self.chain_finished = self.already_finished;
         self.chain.restore(|uid| Ok(restore.operator(uid, context)))?;
         self.chain.open(context)?;
+        let (reporter, waiter) = (&self.reporter, &self.waiter);
+        self.chain.connect(|uid| Box::new(Gateway::new(uid.clone(), reporter.clone(), waiter.clone())));
         match &mut self.head {
             Head::Source { reader, uid } => {
                 reader.open(context)?;
@@ -395,16 +398,18 @@ impl Driver {
         }
     }
 
-    fn operator_event(&mut self, to: &Bytes, event: Event) -> Result<()> {
+    fn operator_event(&mut self, to: &Bytes, event: Bytes) -> Result<()> {
         match &mut self.head {
-            Head::Source { reader, uid } if *uid == *to => match event {
+            Head::Source { reader, uid } if *uid == *to => match source_event(event)? {
                 Event::AddSplits(splits) => reader.add_splits(splits.splits),
                 Event::NoMoreSplits(_) => {
                     reader.no_more_splits();
                     Ok(())
                 }
             },
-            _ => Err(Error::Plan("an event came for an operator that is not in this task".into())),
+            // An operator that has finished has nothing to do with it any more.
+            _ if self.chain_finished => Ok(()),
+            _ => self.chain.coordinator_event(to, event),
         }
     }
 

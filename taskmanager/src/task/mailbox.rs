@@ -5,7 +5,6 @@ use bytes::Bytes;
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use parking_lot::Mutex;
 use wiesel_common::notifier::Notifier;
-use wiesel_proto as proto;
 
 use super::checkpoint::barriers::LocalBarrier;
 
@@ -20,7 +19,7 @@ pub enum Mail {
         /// Which operator.
         uid: Bytes,
         /// What it says.
-        event: proto::operator_event_to_task::Event,
+        event: Bytes,
     },
     /// The JobMaster asks for a checkpoint.
     Trigger(Arc<LocalBarrier>),

@@ -40,6 +40,7 @@ mod collect;
 pub mod counters;
 pub(crate) mod deployment;
 mod driver;
+pub(crate) mod events;
 mod failure;
 mod input;
 pub(crate) mod log;

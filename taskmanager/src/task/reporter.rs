@@ -41,6 +41,13 @@ pub enum Report {
     State(proto::ExecutionState, Option<proto::Failure>),
     /// The source with this uid has no split left.
     RequestSplit(Bytes),
+    /// An operator says something to its coordinator.
+    OperatorEvent {
+        /// Which operator.
+        uid: Bytes,
+        /// What it says.
+        event: Bytes,
+    },
     /// The state of a checkpoint is written.
     Acknowledge {
         /// Which.
@@ -72,18 +79,17 @@ pub struct Sender {
     pub(crate) fence: Bytes,
     pub(crate) job_id: Bytes,
     pub(crate) attempt_id: Bytes,
-    pub(crate) subtask: u32,
     pub(crate) hostname: String,
     /// True once the JobMaster counts as lost: it is not spoken to any more.
     pub(crate) lost: Arc<watch::Sender<bool>>,
     /// How many reports of counters the TaskManager has made.
     pub(crate) reports: Arc<AtomicU64>,
-    /// How many splits the task has asked for: a request that is made again, because its answer was lost, has its number again.
-    pub(crate) split_requests: u64,
+    /// How many events the task had for coordinators: one that is sent again, because its answer was lost, has its number again.
+    pub(crate) events: u64,
 }
 
-/// The task's end. What is said is bounded by the protocol: a state a transition, one request for a split at a time, one word
-/// a checkpoint, one at the end of the data.
+/// The task's end. What is said is bounded by the protocol: a state a transition, one request for a split at a time, some events
+/// of each operator, one word a checkpoint, one at the end of the data.
 #[derive(Clone)]
 pub struct Reporter {
     /// With the number of reports so far.
@@ -193,7 +199,7 @@ impl Sender {
     /// Says it until it is taken, or something else in its place if the JobMaster cannot take it. False: the JobMaster is
     /// lost.
     async fn deliver(&mut self, report: Report, counters: &TaskCounters) -> bool {
-        self.split_requests += u64::from(matches!(report, Report::RequestSplit(_)));
+        self.events += u64::from(matches!(report, Report::RequestSplit(_) | Report::OperatorEvent { .. }));
         let Report::Acknowledge { checkpoint, state, .. } = &report else {
             return self.deliver_word(&report, counters).await;
         };
@@ -300,7 +306,11 @@ impl Report {
 
     /// What counts of its size.
     fn bytes(&self) -> usize {
-        if let Self::Acknowledge { state, .. } = self { state.encoded_len() } else { 0 }
+        match self {
+            Self::Acknowledge { state, .. } => state.encoded_len(),
+            Self::OperatorEvent { event, .. } => event.len(),
+            _ => 0,
+        }
     }
 
     /// The same but for the text of its failure; none: it has no failure.
@@ -341,19 +351,12 @@ impl Sender {
                 self.client.update_task_state(timed(update, timeout)).await.map(drop)
             }
             Report::RequestSplit(uid) => {
-                let event = proto::OperatorEventToCoordinator {
-                    fence,
-                    job_id,
-                    attempt_id,
-                    operator_uid: uid.clone(),
-                    event: Some(proto::operator_event_to_coordinator::Event::RequestSplit(proto::RequestSplit {
-                        subtask: self.subtask,
-                        hostname: self.hostname.clone(),
-                        number: self.split_requests,
-                    })),
-                };
-                self.client.send_operator_event(timed(event, timeout)).await.map(drop)
+                let request = proto::RequestSplit { hostname: self.hostname.clone() };
+                let event = proto::source_event_to_coordinator::Event::RequestSplit(request);
+                let event = proto::SourceEventToCoordinator { event: Some(event) }.encode_to_vec().into();
+                self.send_event(uid.clone(), event, timeout).await
             }
+            Report::OperatorEvent { uid, event } => self.send_event(uid.clone(), event.clone(), timeout).await,
             Report::Acknowledge { checkpoint, state, metrics } => {
                 let acknowledgement = proto::AcknowledgeCheckpointRequest {
                     fence,
@@ -381,6 +384,20 @@ impl Sender {
                 self.client.notify_end_of_data(timed(end, timeout)).await.map(drop)
             }
         }
+    }
+}
+
+impl Sender {
+    async fn send_event(&mut self, operator_uid: Bytes, event: Bytes, timeout: Duration) -> Result<(), Status> {
+        let event = proto::OperatorEventToCoordinator {
+            fence: self.fence.clone(),
+            job_id: self.job_id.clone(),
+            attempt_id: self.attempt_id.clone(),
+            operator_uid,
+            number: self.events,
+            event,
+        };
+        self.client.send_operator_event(timed(event, timeout)).await.map(drop)
     }
 }
 
@@ -415,11 +432,10 @@ impl Sender {
             fence: Bytes::new(),
             job_id: Bytes::new(),
             attempt_id: Bytes::new(),
-            subtask: 0,
             hostname: String::new(),
             lost: Arc::default(),
             reports: Arc::default(),
-            split_requests: 0,
+            events: 0,
         }
     }
 }
@@ -469,9 +485,9 @@ mod tests {
         let mut sender = Sender::for_test(Channel::new(Failing { ways, calls: Arc::clone(&calls) }));
         assert!(sender.deliver(Report::RequestSplit(Bytes::new()), &TaskCounters::default()).await);
         assert_eq!(calls.load(Ordering::SeqCst), failures + 1);
-        assert_eq!(sender.split_requests, 1, "they were one request");
+        assert_eq!(sender.events, 1, "they were one request");
         assert!(sender.deliver(Report::RequestSplit(Bytes::new()), &TaskCounters::default()).await);
-        assert_eq!(sender.split_requests, 2);
+        assert_eq!(sender.events, 2);
     }
 
     #[test]

@@ -9,6 +9,7 @@ use arrow::array::{AsArray, Int64Array, RecordBatch};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema};
 use bytes::Bytes;
 use parking_lot::Mutex;
+use prost::Message;
 use tokio::net::TcpListener;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Server;
@@ -45,6 +46,8 @@ pub struct Heard {
     pub metrics: HashMap<Bytes, proto::TaskMetrics>,
     pub collected: Vec<(u64, u64)>,
     pub splits: HashMap<Bytes, u32>,
+    /// Events of operators that are no sources, with their numbers.
+    pub events: Vec<(u64, Bytes)>,
     pub acknowledged: HashMap<(Bytes, u64), proto::AcknowledgeCheckpointRequest>,
     pub declined: HashMap<(Bytes, u64), proto::Failure>,
     /// Tasks at the end of their data, and whether they wait for a checkpoint.
@@ -188,18 +191,25 @@ impl JobMaster for FakeJobManager {
         &self,
         request: Request<proto::OperatorEventToCoordinator>,
     ) -> std::result::Result<Response<proto::Empty>, Status> {
-        use proto::operator_event_to_task::Event;
+        use proto::source_event_to_reader::Event;
         let asked = request.into_inner();
-        let times = {
-            let mut heard = self.heard.lock();
-            let times = heard.splits.entry(asked.attempt_id.clone()).or_default();
-            *times += 1;
-            *times
-        };
-        // One split each, then no more.
-        let event = match times {
-            1 => Event::AddSplits(proto::AddSplits { splits: vec![Bytes::from_static(b"split")] }),
-            _ => Event::NoMoreSplits(proto::NoMoreSplits {}),
+        let event: Bytes = if asked.operator_uid == b"Source"[..] {
+            let times = {
+                let mut heard = self.heard.lock();
+                let times = heard.splits.entry(asked.attempt_id.clone()).or_default();
+                *times += 1;
+                *times
+            };
+            // One split each, then no more.
+            let event = match times {
+                1 => Event::AddSplits(proto::AddSplits { splits: vec![Bytes::from_static(b"split")] }),
+                _ => Event::NoMoreSplits(proto::NoMoreSplits {}),
+            };
+            proto::SourceEventToReader { event: Some(event) }.encode_to_vec().into()
+        } else {
+            // An echo.
+            self.heard.lock().events.push((asked.number, asked.event.clone()));
+            asked.event
         };
         let executor = self.executors.lock().get(&asked.attempt_id).cloned();
         let mut executor = executor.ok_or_else(|| Status::unavailable("not deployed yet"))?;
@@ -209,7 +219,7 @@ impl JobMaster for FakeJobManager {
                 job_id: asked.job_id,
                 attempt_id: asked.attempt_id,
                 operator_uid: asked.operator_uid,
-                event: Some(event),
+                event,
             };
             let _ = executor.send_operator_event(event).await;
         });

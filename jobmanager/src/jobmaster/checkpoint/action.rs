@@ -92,7 +92,7 @@ pub struct Outcome {
 /// Something that the coordinator wants done.
 #[derive(Clone, Debug)]
 pub enum Action {
-    /// Get the state of all enumerators, which then hold back assignments; report with
+    /// Get the state of all coordinators, which then hold back events; report with
     /// `CheckpointCoordinator::prepared`.
     Prepare {
         /// The checkpoint.
@@ -105,7 +105,7 @@ pub enum Action {
         /// With what.
         barrier: proto::CheckpointBarrier,
     },
-    /// Enumerators may assign splits again.
+    /// Coordinators may send events again.
     Release {
         /// The checkpoint.
         id: u64,

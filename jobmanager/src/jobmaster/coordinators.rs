@@ -1,0 +1,151 @@
+//! The coordinators of a job's operators: each has a holder, for one execution of its region. Every source has one; other operators
+//! have what the JobManager was started with.
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::sync::{Semaphore, mpsc};
+use tonic::Status;
+use tracing::Instrument;
+use wiesel_common::id::{AttemptId, OperatorId};
+use wiesel_common::mailbox::mailbox;
+use wiesel_operators::coordinator::{CoordinatorContext, EventSender, MAX_EVENT_TO_COORDINATOR, MakeCoordinator};
+use wiesel_operators::source::EnumeratorContext;
+use wiesel_proto as proto;
+use wiesel_proto::operator_spec::Kind;
+
+use super::actor::JobMaster;
+use super::checkpointing::attempt_of;
+use super::operator_coordinator_holder::{Command, Ending, OperatorCoordinatorHolder, Subtask, SubtaskEvent};
+use super::source_coordinator::source_coordinator;
+
+/// Bytes of events that may wait for a coordinator, beside one small event of each subtask.
+const WAITING_BYTES: usize = 16 << 20;
+/// What an event is counted as, beside its bytes.
+const EVENT_BYTES: usize = 512;
+
+/// A coordinator at work.
+pub(super) struct Coordinator {
+    vertex: usize,
+    region: usize,
+    commands: mpsc::UnboundedSender<Command>,
+    /// Bytes of events that may come.
+    room: Arc<Semaphore>,
+    task: tokio::task::AbortHandle,
+}
+
+impl JobMaster {
+    pub(super) fn start_coordinators(
+        &mut self,
+        regions: &BTreeSet<usize>,
+        restore: impl Fn(OperatorId) -> Option<(u64, Bytes)>,
+    ) {
+        self.end_coordinators(regions);
+        let graph = Arc::clone(&self.scheduler.graph().graph);
+        for (v, vertex) in graph.vertices.iter().enumerate() {
+            let region = self.scheduler.graph().regions[v];
+            if !regions.contains(&region) {
+                continue;
+            }
+            for operator in &vertex.operators {
+                let Some(uid) = OperatorId::from_bytes(&operator.uid) else { continue };
+                let Some((name, make)) = self.coordinator_of(operator, vertex.parallelism) else { continue };
+                let (sender, commands) = mailbox();
+                let holder = OperatorCoordinatorHolder {
+                    job_id: self.handle.job_id,
+                    fence: self.handle.fence,
+                    operator: uid,
+                    name,
+                    subtasks: self.subtasks(v),
+                    executors: self.context.executors.clone(),
+                    calls: self.context.coordinator_calls,
+                    restore: restore(uid),
+                    call_timeout: self.context.single_call_timeout,
+                    ending: Ending::default(),
+                };
+                let task = self.holders.spawn(holder.run(make, commands).in_current_span());
+                let room = Arc::new(Semaphore::new(WAITING_BYTES + vertex.parallelism as usize * 2 * EVENT_BYTES));
+                self.coordinators.insert(uid, Coordinator { vertex: v, region, commands: sender, room, task });
+            }
+        }
+    }
+
+    /// What messages call the coordinator of an operator, and what makes it; none: it has none.
+    fn coordinator_of(&self, operator: &proto::OperatorSpec, parallelism: u32) -> Option<(String, MakeCoordinator)> {
+        let configuration = Arc::clone(&self.configuration);
+        if let Some(Kind::Source(spec)) = &operator.kind {
+            let context = EnumeratorContext { parallelism, configuration };
+            let make = source_coordinator(&self.context.enumerators, spec, context);
+            return Some((format!("enumerator of the source {}", spec.table), make));
+        }
+        let make = (self.context.coordinators)(operator, &CoordinatorContext { parallelism, configuration })?;
+        Some((format!("coordinator of {}", operator.name), make))
+    }
+
+    fn subtasks(&self, vertex: usize) -> Vec<Subtask> {
+        let subtasks = &self.scheduler.graph().vertices[vertex].subtasks;
+        subtasks
+            .iter()
+            .map(|subtask| Subtask {
+                attempt: subtask.attempt_id,
+                rpc_address: subtask.slot.as_ref().map_or_else(String::new, |slot| slot.location.rpc_address.clone()),
+            })
+            .collect()
+    }
+
+    pub(super) fn end_coordinators(&mut self, regions: &BTreeSet<usize>) {
+        self.coordinators.retain(|_, coordinator| {
+            let ends = regions.contains(&coordinator.region);
+            if ends {
+                coordinator.task.abort();
+            }
+            !ends
+        });
+    }
+
+    /// The ways to all coordinators.
+    pub(super) fn coordinator_commands(&self) -> Vec<(OperatorId, mpsc::UnboundedSender<Command>)> {
+        self.coordinators.iter().map(|(uid, coordinator)| (*uid, coordinator.commands.clone())).collect()
+    }
+
+    pub(super) fn tell_coordinators(&self, command: impl Fn() -> Command) {
+        for coordinator in self.coordinators.values() {
+            // One that has ended has reported why.
+            let _ = coordinator.commands.send(command());
+        }
+    }
+
+    /// A task runs: the coordinators of its operators reach it now.
+    pub(super) fn task_runs(&self, attempt: AttemptId) {
+        let Some((vertex, subtask)) = self.scheduler.graph().find(attempt) else { return };
+        for coordinator in self.coordinators.values().filter(|coordinator| coordinator.vertex == vertex) {
+            let _ = coordinator.commands.send(Command::Running { subtask: subtask as u32 });
+        }
+    }
+
+    /// What a subtask of an operator tells the operator's coordinator.
+    pub(super) fn operator_event(&mut self, event: proto::OperatorEventToCoordinator) -> Result<(), Status> {
+        let attempt = attempt_of(&event.attempt_id)?;
+        let Some((vertex, subtask)) = self.scheduler.graph().find(attempt) else {
+            return Err(Status::not_found(format!("attempt {attempt} is not current")));
+        };
+        let bytes = event.event.len();
+        if bytes > MAX_EVENT_TO_COORDINATOR {
+            let what =
+                format!("an event of {bytes} bytes for a coordinator: at most {MAX_EVENT_TO_COORDINATOR} are taken");
+            return Err(Status::invalid_argument(what));
+        }
+        let coordinator = OperatorId::from_bytes(&event.operator_uid).and_then(|uid| self.coordinators.get(&uid));
+        let Some(coordinator) = coordinator.filter(|coordinator| coordinator.vertex == vertex) else {
+            return Err(Status::not_found("the operator has no coordinator in this execution of the task"));
+        };
+        let Ok(room) = Arc::clone(&coordinator.room).try_acquire_many_owned((bytes + EVENT_BYTES) as u32) else {
+            return Err(Status::unavailable("too many events wait for the operator's coordinator"));
+        };
+        let sender = EventSender { subtask: subtask as u32, attempt };
+        let event = SubtaskEvent { sender, number: event.number, event: event.event, room: Some(room) };
+        // A coordinator that has ended has reported why.
+        let _ = coordinator.commands.send(Command::Event(event));
+        Ok(())
+    }
+}

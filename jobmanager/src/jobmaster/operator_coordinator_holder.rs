@@ -1,0 +1,473 @@
+//! The holder of an operator's coordinator: it runs beside the JobMaster, calls the coordinator on blocking threads
+//! ([`CoordinatorCalls`]), and sends its events to subtasks.
+//!
+//! One holder serves one execution of the job; a restart begins with a new one, which goes on from the checkpoint.
+//!
+//! From the moment that a checkpoint takes the coordinator's state until the subtasks have been told of that checkpoint,
+//! nothing is sent: a split, say, is either in the enumerator's state or in that of the reader which was given it before.
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use tonic::{Code, Status};
+use wiesel_common::ending;
+use wiesel_common::id::{AttemptId, JobId, LeaderSessionId, OperatorId};
+use wiesel_operators::coordinator::{
+    CoordinatorContext, EventSender, Events, MAX_EVENT_TO_SUBTASK, MakeCoordinator, OperatorCoordinator,
+};
+use wiesel_operators::operator::{Error as OperatorError, Result as OperatorResult};
+use wiesel_proto as proto;
+
+use crate::failure::{self, FailureInfo};
+use crate::gateway::{TaskExecutors, describe};
+
+/// Subtasks that are sent events at once.
+const CALLS_AT_ONCE: usize = 64;
+
+/// Makes what makes the coordinator of an operator that is no source; none: it has none. It is called by the JobMaster, so it
+/// waits for nothing.
+pub type CoordinatorFactory =
+    Arc<dyn Fn(&proto::OperatorSpec, &CoordinatorContext) -> Option<MakeCoordinator> + Send + Sync>;
+
+/// For a JobManager whose sources alone have coordinators.
+pub fn no_coordinators() -> CoordinatorFactory {
+    Arc::new(|_, _| None)
+}
+
+/// Where coordinators, which may wait for I/O, are called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CoordinatorCalls {
+    /// On the runtime's blocking threads.
+    OnBlockingThreads,
+    /// In the holder itself: for coordinators that never wait, and one thread.
+    Inline,
+}
+
+/// One attempt of one subtask of the operator.
+#[derive(Clone, Debug)]
+pub struct Subtask {
+    /// The attempt.
+    pub attempt: AttemptId,
+    /// The TaskExecutor that runs it.
+    pub rpc_address: String,
+}
+
+/// A subtask says something.
+#[derive(Debug)]
+pub struct SubtaskEvent {
+    /// Which.
+    pub sender: EventSender,
+    /// Counts the events of the attempt, from 1. One that is repeated, because its answer was lost, has the same number.
+    pub number: u64,
+    /// What it says.
+    pub event: Bytes,
+    /// Its part of the bytes that may wait.
+    pub room: Option<OwnedSemaphorePermit>,
+}
+
+/// What a holder is told.
+pub enum Command {
+    /// A subtask runs: it can be sent something.
+    Running {
+        /// Which.
+        subtask: u32,
+    },
+    /// A subtask says something.
+    Event(SubtaskEvent),
+    /// Hand over the coordinator's state and send nothing until the release.
+    Snapshot {
+        /// For which checkpoint.
+        checkpoint: u64,
+        /// Gets the state.
+        reply: oneshot::Sender<Result<Bytes, FailureInfo>>,
+    },
+    /// The subtasks know of the checkpoint, or it failed.
+    Release {
+        /// Which.
+        checkpoint: u64,
+    },
+    /// A checkpoint is durable, or will never be.
+    CheckpointEnded {
+        /// Which.
+        checkpoint: u64,
+        /// Durable.
+        completed: bool,
+    },
+}
+
+/// What a holder works with.
+pub struct OperatorCoordinatorHolder {
+    /// The job.
+    pub job_id: JobId,
+    /// The job's token.
+    pub fence: LeaderSessionId,
+    /// The operator.
+    pub operator: OperatorId,
+    /// What messages call the coordinator, behind `the`.
+    pub name: String,
+    /// The subtasks, by number.
+    pub subtasks: Vec<Subtask>,
+    /// Ways to the subtasks.
+    pub executors: TaskExecutors,
+    /// Where the coordinator is called.
+    pub calls: CoordinatorCalls,
+    /// The checkpoint and the state that the coordinator goes on from.
+    pub restore: Option<(u64, Bytes)>,
+    /// How long a call to a subtask may take. It is not made again, so what is merely late must have the time.
+    pub call_timeout: Duration,
+    /// Tells calls to the coordinator to end.
+    pub ending: Ending,
+}
+
+/// Tells the calls that a holder made to its coordinator to end when the holder is gone: a thread that waits for I/O or looks at
+/// millions of files is not ended by that alone.
+#[derive(Default)]
+pub struct Ending(Arc<AtomicBool>);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// A coordinator at work.
+struct Serving {
+    coordinator: Box<dyn OperatorCoordinator>,
+    /// When its timer is due.
+    timer: Option<Instant>,
+    /// Checkpoints that hold back events.
+    held: BTreeSet<u64>,
+    /// Events that wait, and checkpoints that have ended: no more than there may be at once.
+    waiting: VecDeque<Waiting>,
+    /// The number of each subtask's last event.
+    heard: HashMap<u32, u64>,
+    /// Checkpoints that want the coordinator's state.
+    snapshots: VecDeque<(u64, oneshot::Sender<Result<Bytes, FailureInfo>>)>,
+}
+
+/// What the coordinator is told when its turn comes.
+enum Waiting {
+    Event(SubtaskEvent),
+    CheckpointEnded { checkpoint: u64, completed: bool },
+}
+
+impl Serving {
+    fn note(&mut self, command: Command, sending: &mut Sending) {
+        match command {
+            Command::Running { subtask } => sending.reach(subtask),
+            Command::Event(event) => {
+                // It runs, whatever has been heard of that.
+                sending.reach(event.sender.subtask);
+                let last = self.heard.entry(event.sender.subtask).or_default();
+                if event.number > *last {
+                    *last = event.number;
+                    self.waiting.push_back(Waiting::Event(event));
+                }
+            }
+            Command::CheckpointEnded { checkpoint, completed } => {
+                self.waiting.push_back(Waiting::CheckpointEnded { checkpoint, completed });
+            }
+            Command::Snapshot { checkpoint, reply } => self.snapshots.push_back((checkpoint, reply)),
+            Command::Release { checkpoint } => {
+                self.held.remove(&checkpoint);
+                // It was given up before its turn came: nothing would release it again.
+                self.snapshots.retain(|(waiting, _)| *waiting != checkpoint);
+            }
+        }
+    }
+
+    /// What is sent now would be neither in the state that a checkpoint gets nor with a subtask when it begins there.
+    fn holds_back(&self) -> bool {
+        !self.held.is_empty() || !self.snapshots.is_empty()
+    }
+}
+
+/// Events on their way: to many subtasks at once, one after another to each. A subtask that does not answer holds up no other.
+#[derive(Default)]
+struct Sending {
+    /// By subtask, in the order in which the coordinator made them.
+    queues: HashMap<u32, VecDeque<proto::OperatorEventToTask>>,
+    /// The subtasks that are sent nothing now and for which something waits.
+    ready: VecDeque<u32>,
+    calls: JoinSet<(u32, Result<(), FailureInfo>)>,
+    /// The subtasks that are being sent something.
+    busy: HashSet<u32>,
+    /// The subtasks that run, or have: before that their TaskManagers know nothing of them.
+    reachable: HashSet<u32>,
+}
+
+impl Sending {
+    fn is_empty(&self) -> bool {
+        self.queues.is_empty() && self.calls.is_empty()
+    }
+
+    fn push(&mut self, subtask: u32, message: proto::OperatorEventToTask) {
+        let queue = self.queues.entry(subtask).or_default();
+        queue.push_back(message);
+        if queue.len() == 1 && !self.busy.contains(&subtask) && self.reachable.contains(&subtask) {
+            self.ready.push_back(subtask);
+        }
+    }
+
+    fn reach(&mut self, subtask: u32) {
+        if self.reachable.insert(subtask) && self.queues.contains_key(&subtask) {
+            self.ready.push_back(subtask);
+        }
+    }
+
+    /// What may be sent now.
+    fn next(&mut self) -> Option<(u32, proto::OperatorEventToTask)> {
+        if self.calls.len() >= CALLS_AT_ONCE {
+            return None;
+        }
+        let subtask = self.ready.pop_front()?;
+        let queue = self.queues.get_mut(&subtask)?;
+        let message = queue.pop_front()?;
+        if queue.is_empty() {
+            self.queues.remove(&subtask);
+        }
+        self.busy.insert(subtask);
+        Some((subtask, message))
+    }
+
+    /// A subtask has been sent something.
+    fn sent(&mut self, subtask: u32) {
+        self.busy.remove(&subtask);
+        if self.queues.contains_key(&subtask) {
+            self.ready.push_back(subtask);
+        }
+    }
+}
+
+impl OperatorCoordinatorHolder {
+    /// Serves the subtasks until the execution ends (the sender is dropped or this is aborted). An error fails the job.
+    pub async fn run(
+        self,
+        make: MakeCoordinator,
+        mut commands: mpsc::UnboundedReceiver<Command>,
+    ) -> Result<(), FailureInfo> {
+        let restore = self.restore.clone();
+        let coordinator = self
+            .blocking(move || {
+                let mut coordinator = make()?;
+                if let Some((checkpoint, state)) = restore {
+                    coordinator.restore(checkpoint, &state)?;
+                }
+                Ok(coordinator)
+            })
+            .await?;
+        let mut sending = Sending::default();
+        let mut serving = Serving {
+            coordinator,
+            timer: None,
+            held: BTreeSet::new(),
+            waiting: VecDeque::new(),
+            heard: HashMap::new(),
+            snapshots: VecDeque::new(),
+        };
+        serving = self.timed(serving, &mut sending, |coordinator, events| coordinator.start(events)).await?;
+        loop {
+            // A checkpoint waits for no event that came with it.
+            while let Ok(command) = commands.try_recv() {
+                serving.note(command, &mut sending);
+            }
+            if sending.is_empty()
+                && let Some((checkpoint, reply)) = serving.snapshots.pop_front()
+            {
+                serving = self.snapshot(serving, checkpoint, reply).await?;
+                continue;
+            }
+            self.send_some(&mut sending)?;
+            if sending.ready.is_empty()
+                && !serving.holds_back()
+                && let Some(waiting) = serving.waiting.pop_front()
+            {
+                serving = self.serve(serving, waiting, &mut sending).await?;
+                continue;
+            }
+            let timer = serving.timer.filter(|_| !serving.holds_back());
+            let next_timer = async {
+                match timer {
+                    Some(at) => tokio::time::sleep_until(at).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                command = commands.recv() => match command {
+                    Some(command) => serving.note(command, &mut sending),
+                    None => return Ok(()),
+                },
+                Some(sent) = sending.calls.join_next() => {
+                    let (subtask, outcome) =
+                        sent.map_err(|error| self.failed(&FailureInfo::new(failure::INTERNAL, error.to_string())))?;
+                    sending.sent(subtask);
+                    outcome?;
+                }
+                () = next_timer => {
+                    serving = self.timed(serving, &mut sending, |coordinator, events| coordinator.timer(events)).await?;
+                }
+            }
+        }
+    }
+
+    async fn snapshot(
+        &self,
+        mut serving: Serving,
+        checkpoint: u64,
+        reply: oneshot::Sender<Result<Bytes, FailureInfo>>,
+    ) -> Result<Serving, FailureInfo> {
+        let (mut serving, state) = self
+            .blocking(move || {
+                let state = serving.coordinator.snapshot(checkpoint);
+                Ok((serving, state))
+            })
+            .await?;
+        let state = state.map_err(|error| self.failed(&FailureInfo::from(&error)));
+        // The receiver is gone if the checkpoint failed meanwhile: then nothing is held back for it.
+        if reply.send(state).is_ok() {
+            serving.held.insert(checkpoint);
+        }
+        Ok(serving)
+    }
+
+    fn failed(&self, cause: &FailureInfo) -> FailureInfo {
+        FailureInfo::wrap(failure::INTERNAL, format!("The {} failed.", self.name), cause)
+    }
+
+    async fn blocking<T: Send + 'static>(
+        &self,
+        call: impl FnOnce() -> OperatorResult<T> + Send + 'static,
+    ) -> Result<T, FailureInfo> {
+        let told = Arc::clone(&self.ending.0);
+        let call = move || {
+            let _told = ending::register(told);
+            // It may have waited for a thread until its job had ended.
+            if ending::is_told_to_end() { Err(OperatorError::Cancelled) } else { call() }
+        };
+        let outcome = match self.calls {
+            CoordinatorCalls::Inline => Ok(call()),
+            CoordinatorCalls::OnBlockingThreads => {
+                // What it logs, and what it says when it panics, names the job there too.
+                let span = tracing::Span::current();
+                tokio::task::spawn_blocking(move || span.in_scope(call)).await
+            }
+        };
+        match outcome {
+            Ok(Ok(value)) => Ok(value),
+            Ok(Err(error)) => Err(self.failed(&FailureInfo::from(&error))),
+            Err(error) => Err(self.failed(&FailureInfo::new(failure::INTERNAL, error.to_string()))),
+        }
+    }
+
+    /// A call of the coordinator, whose events are sent.
+    async fn call(
+        &self,
+        mut serving: Serving,
+        sending: &mut Sending,
+        call: impl FnOnce(&mut dyn OperatorCoordinator, &mut Events) -> OperatorResult<()> + Send + 'static,
+    ) -> Result<Serving, FailureInfo> {
+        let (serving, events) = self
+            .blocking(move || {
+                let mut events = Events::default();
+                call(&mut *serving.coordinator, &mut events)?;
+                Ok((serving, events))
+            })
+            .await?;
+        for (subtask, event) in events {
+            sending.push(subtask, self.message(subtask, event)?);
+        }
+        Ok(serving)
+    }
+
+    /// A call after which the coordinator says when its timer is due.
+    async fn timed(
+        &self,
+        serving: Serving,
+        sending: &mut Sending,
+        call: impl FnOnce(&mut dyn OperatorCoordinator, &mut Events) -> OperatorResult<()> + Send + 'static,
+    ) -> Result<Serving, FailureInfo> {
+        let mut serving = self.call(serving, sending, call).await?;
+        let next = serving.coordinator.next_timer();
+        serving.timer = next.map(|millis| Instant::now() + Duration::from_millis(millis));
+        Ok(serving)
+    }
+
+    async fn serve(&self, serving: Serving, waiting: Waiting, sending: &mut Sending) -> Result<Serving, FailureInfo> {
+        self.call(serving, sending, move |coordinator, events| match waiting {
+            Waiting::Event(SubtaskEvent { sender, event, .. }) => coordinator.handle_event(sender, event, events),
+            Waiting::CheckpointEnded { checkpoint, completed: true } => {
+                coordinator.checkpoint_completed(checkpoint, events)
+            }
+            Waiting::CheckpointEnded { checkpoint, completed: false } => coordinator.checkpoint_aborted(checkpoint),
+        })
+        .await
+    }
+
+    fn subtask(&self, subtask: u32) -> Result<&Subtask, FailureInfo> {
+        self.subtasks.get(subtask as usize).ok_or_else(|| {
+            let message = format!("the {} has no subtask {subtask}", self.name);
+            FailureInfo::new(failure::INTERNAL, message)
+        })
+    }
+
+    fn message(&self, subtask: u32, event: Bytes) -> Result<proto::OperatorEventToTask, FailureInfo> {
+        if event.len() > MAX_EVENT_TO_SUBTASK {
+            let (bytes, name) = (event.len(), &self.name);
+            let message = format!(
+                "The {name} has an event of {bytes} bytes for a subtask; it may have {MAX_EVENT_TO_SUBTASK} at most."
+            );
+            return Err(FailureInfo::new(failure::INTERNAL, message));
+        }
+        Ok(proto::OperatorEventToTask {
+            fence: self.fence.to_bytes(),
+            job_id: self.job_id.to_bytes(),
+            attempt_id: self.subtask(subtask)?.attempt.to_bytes(),
+            operator_uid: self.operator.to_bytes(),
+            event,
+        })
+    }
+
+    /// Begins to send what may be sent now.
+    fn send_some(&self, sending: &mut Sending) -> Result<(), FailureInfo> {
+        while let Some((subtask, message)) = sending.next() {
+            let address = self.subtask(subtask)?.rpc_address.clone();
+            let (executors, name, timeout) = (self.executors.clone(), self.name.clone(), self.call_timeout);
+            sending.calls.spawn(async move {
+                let outcome = send(&executors, &address, message, timeout).await.map_err(|status| {
+                    let message = format!("An event of the {name} could not be sent to a subtask.");
+                    let reason = format!("{address} answered: {}", describe(&status));
+                    FailureInfo::new(failure::INTERNAL, message).because(reason)
+                });
+                (subtask, outcome)
+            });
+        }
+        Ok(())
+    }
+}
+
+/// Never sent twice: a reader that got the same splits again would read them again.
+async fn send(
+    executors: &TaskExecutors,
+    address: &str,
+    message: proto::OperatorEventToTask,
+    timeout: Duration,
+) -> Result<(), Status> {
+    let mut client = executors.get(address)?;
+    let mut request = tonic::Request::new(message);
+    request.set_timeout(timeout);
+    match client.send_operator_event(request).await {
+        // The task is over, or its slot is: their own reports tell the JobMaster how.
+        Err(status) if status.code() == Code::NotFound => Ok(()),
+        Err(status) if status.code() == Code::FailedPrecondition && !status.message().contains("full") => Ok(()),
+        other => other.map(|_| ()),
+    }
+}
+
+#[cfg(test)]
+#[path = "operator_coordinator_tests.rs"]
+mod tests;

@@ -1,0 +1,194 @@
+use parking_lot::Mutex;
+use tonic::body::Body;
+use tonic::codegen::{StdError, http};
+use wiesel_common::rpc::{Answer, Channel, Connector, Transport};
+
+use super::*;
+
+/// TaskManagers whose tasks have ended.
+#[derive(Clone, Default)]
+struct Gone {
+    calls: Arc<Mutex<usize>>,
+}
+
+impl Transport for Gone {
+    fn call(&self, _: http::Request<Body>) -> Answer {
+        *self.calls.lock() += 1;
+        let answer = StdError::from(Status::not_found("no such task runs here"));
+        Box::pin(std::future::ready(Err::<http::Response<Body>, _>(answer)))
+    }
+}
+
+impl Connector for Gone {
+    fn connect(&self, _: &str) -> Result<Channel, Status> {
+        Ok(Channel::new(self.clone()))
+    }
+}
+
+type Log = Arc<Mutex<Vec<String>>>;
+
+/// Counts events, and notes what it is told.
+struct Toy {
+    log: Log,
+    events: u8,
+    /// Bytes of what it sends to the first subtask at its start.
+    greeting: Option<usize>,
+}
+
+impl Toy {
+    fn note(&self, what: String) {
+        self.log.lock().push(what);
+    }
+}
+
+impl OperatorCoordinator for Toy {
+    fn restore(&mut self, checkpoint_id: u64, state: &[u8]) -> OperatorResult<()> {
+        self.events = state[0];
+        self.note(format!("restore {} of {checkpoint_id}", self.events));
+        Ok(())
+    }
+
+    fn start(&mut self, events: &mut Events) -> OperatorResult<()> {
+        if let Some(bytes) = self.greeting {
+            events.send(0, vec![0; bytes].into());
+        }
+        self.note("start".into());
+        Ok(())
+    }
+
+    fn handle_event(&mut self, sender: EventSender, event: Bytes, events: &mut Events) -> OperatorResult<()> {
+        self.events += 1;
+        events.send(sender.subtask, event.clone());
+        self.note(format!("{} says {}", sender.subtask, String::from_utf8_lossy(&event)));
+        Ok(())
+    }
+
+    fn snapshot(&mut self, checkpoint_id: u64) -> OperatorResult<Bytes> {
+        self.note(format!("snapshot {checkpoint_id}"));
+        Ok(vec![self.events].into())
+    }
+
+    fn checkpoint_completed(&mut self, checkpoint_id: u64, _: &mut Events) -> OperatorResult<()> {
+        self.note(format!("completed {checkpoint_id}"));
+        Ok(())
+    }
+
+    fn checkpoint_aborted(&mut self, checkpoint_id: u64) -> OperatorResult<()> {
+        self.note(format!("aborted {checkpoint_id}"));
+        Ok(())
+    }
+}
+
+/// A toy with its holder, which runs.
+struct Run {
+    commands: mpsc::UnboundedSender<Command>,
+    running: tokio::task::JoinHandle<Result<(), FailureInfo>>,
+    log: Log,
+    gone: Gone,
+}
+
+impl Run {
+    fn new(greeting: Option<usize>, restore: Option<(u64, Bytes)>) -> Self {
+        let (log, gone) = (Log::default(), Gone::default());
+        let subtask = |number: u8| Subtask { attempt: AttemptId([number; 16]), rpc_address: "a:1".into() };
+        let holder = OperatorCoordinatorHolder {
+            job_id: JobId([1; 16]),
+            fence: LeaderSessionId::random(),
+            operator: OperatorId([2; 16]),
+            name: "coordinator of Toy".into(),
+            subtasks: vec![subtask(0), subtask(1)],
+            executors: TaskExecutors::new(Arc::new(gone.clone())),
+            calls: CoordinatorCalls::Inline,
+            restore,
+            call_timeout: Duration::from_secs(60),
+            ending: Ending::default(),
+        };
+        let of_toy = log.clone();
+        let make: MakeCoordinator = Box::new(move || Ok(Box::new(Toy { log: of_toy, events: 0, greeting })));
+        let (commands, receiver) = mpsc::unbounded_channel();
+        Self { commands, running: tokio::spawn(holder.run(make, receiver)), log, gone }
+    }
+
+    fn tell(&self, command: Command) {
+        assert!(self.commands.send(command).is_ok());
+    }
+
+    fn say(&self, subtask: u32, number: u64, what: &'static str) {
+        let sender = EventSender { subtask, attempt: AttemptId([subtask as u8; 16]) };
+        self.tell(Command::Event(SubtaskEvent {
+            sender,
+            number,
+            event: Bytes::from_static(what.as_bytes()),
+            room: None,
+        }));
+    }
+
+    /// Until the coordinator has noted so much.
+    async fn heard(&self, notes: usize) {
+        for _ in 0..1000 {
+            if self.log.lock().len() >= notes {
+                return;
+            }
+            tokio::task::yield_now().await;
+        }
+        panic!("{:?}", self.log.lock());
+    }
+
+    async fn snapshot(&self, checkpoint: u64) -> Bytes {
+        let (reply, state) = oneshot::channel();
+        self.tell(Command::Snapshot { checkpoint, reply });
+        state.await.unwrap().unwrap()
+    }
+
+    async fn end(self) -> Vec<String> {
+        drop(self.commands);
+        self.running.await.unwrap().unwrap();
+        Arc::into_inner(self.log).unwrap().into_inner()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_heard_between_a_snapshot_and_its_release() {
+    let run = Run::new(None, None);
+    run.say(1, 1, "a");
+    run.say(1, 1, "a");
+    run.tell(Command::CheckpointEnded { checkpoint: 1, completed: false });
+    run.heard(3).await;
+    assert_eq!(run.snapshot(2).await, Bytes::from_static(&[1]));
+    run.say(1, 2, "b");
+    run.tell(Command::CheckpointEnded { checkpoint: 2, completed: true });
+    assert_eq!(run.snapshot(3).await, Bytes::from_static(&[1]), "the second event is behind both");
+    run.tell(Command::Release { checkpoint: 2 });
+    run.tell(Command::Release { checkpoint: 3 });
+    let expected = ["start", "1 says a", "aborted 1", "snapshot 2", "snapshot 3", "1 says b", "completed 2"];
+    assert_eq!(run.end().await, expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_goes_on_from_the_state_of_a_checkpoint() {
+    let run = Run::new(None, Some((7, Bytes::from_static(&[5]))));
+    run.say(0, 1, "a");
+    run.heard(3).await;
+    assert_eq!(run.snapshot(8).await, Bytes::from_static(&[6]));
+    assert_eq!(run.end().await, ["restore 5 of 7", "start", "0 says a", "snapshot 8"]);
+}
+
+/// A TaskManager knows no task that was not deployed: what it is told of that would be lost.
+#[tokio::test(start_paused = true)]
+async fn what_is_sent_to_a_subtask_waits_until_it_runs() {
+    let run = Run::new(Some(3), None);
+    run.tell(Command::Running { subtask: 1 });
+    assert!(tokio::time::timeout(Duration::from_secs(3600), run.snapshot(1)).await.is_err());
+    assert_eq!(*run.gone.calls.lock(), 0);
+    run.tell(Command::Release { checkpoint: 1 });
+    run.tell(Command::Running { subtask: 0 });
+    run.snapshot(2).await;
+    assert_eq!(*run.gone.calls.lock(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_for_a_subtask_has_a_bound() {
+    let run = Run::new(Some(MAX_EVENT_TO_SUBTASK + 1), None);
+    let failure = run.running.await.unwrap().unwrap_err();
+    assert!(failure.message.contains("coordinator of Toy has an event of 16777217 bytes"), "{failure}");
+}
