@@ -1,6 +1,6 @@
 //! Flink SQL: from text to a job graph.
 //!
-//! [`parser`] → [`ast`] → [`analyzer`] (names, types; with [`functions`] and [`catalog`]) → [`rel`] → [`planner`] (changelog
+//! [`parser`] → [`ast`] → [`analyzer`] (names, types; with [`functions`] and [`catalog`]) → [`rel`], [`rex`] → [`planner`] (changelog
 //! modes, windows, chains) → job graph. [`session`] runs statement after statement and keeps what they set and create.
 //!
 //! Whoever calls it does so within [`on_deep_stack`]: expressions of ten thousand terms are trees as deep.
@@ -14,6 +14,7 @@ pub mod functions;
 pub mod parser;
 pub mod planner;
 pub mod rel;
+pub mod rex;
 mod script;
 pub mod session;
 mod stack;

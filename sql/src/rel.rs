@@ -2,10 +2,10 @@
 //! the planner turns it into a job graph.
 use std::sync::Arc;
 
-use wiesel_expressions::expression::Expression;
 use wiesel_expressions::types::{LogicalType, RowField};
 
 use crate::catalog::ResolvedTable;
+use crate::rex::Expression;
 
 /// A relation: an operator over its inputs, and its columns.
 #[derive(Clone, Debug)]

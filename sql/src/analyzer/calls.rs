@@ -1,6 +1,5 @@
 //! Calls by name: constructors, functions whose arguments are no values, aggregates, then the table of functions.
 use sqlparser::ast::{DuplicateTreatment, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Spanned};
-use wiesel_expressions::expression::Expression;
 
 use super::expression::{ExpressionAnalyzer, array_constructor, map_constructor, row_constructor};
 use super::grouping::AggregateCall;
@@ -9,6 +8,7 @@ use crate::error::{Error, Result};
 use crate::functions::{aggregate, json, not_here_yet, refuse_untyped_null, scalar};
 use crate::parser::dialect::{JSON_TEST, JSON_WITHIN, MAP_CONSTRUCTOR, ROW_CONSTRUCTOR};
 use crate::parser::lexer;
+use crate::rex::Expression;
 
 impl ExpressionAnalyzer<'_> {
     /// A function call.

@@ -3,7 +3,6 @@ use sqlparser::ast::{
     AccessExpr, BinaryOperator, CastKind, CeilFloorKind, DateTimeField, Expr, Ident, Subscript, TrimWhereField,
     TypedString, UnaryOperator, Value, ValueWithSpan,
 };
-use wiesel_expressions::expression::{Expression, null_literal};
 use wiesel_expressions::types::{LogicalType, TypeKind};
 
 use super::grouping::AggregateCalls;
@@ -16,6 +15,7 @@ use crate::functions::{
 };
 use crate::parser::types::MAX_DEPTH;
 use crate::parser::{lexer, reserved};
+use crate::rex::{Expression, Node, lowering, null_literal};
 use crate::script::still_wanted;
 
 /// A column that an expression named, to say so in an error.
@@ -265,7 +265,7 @@ impl<'a> ExpressionAnalyzer<'a> {
         let (uses, mut widest) = (&mut self.uses, 0);
         found.visit(&mut |e| {
             widest = widest.max(e.data_type.parts() - 1);
-            if let wiesel_expressions::expression::Node::Input(index) = e.node {
+            if let Node::Input(index) = e.node {
                 uses.push(ColumnUse { index, text: text.clone(), place });
             }
         });
@@ -500,7 +500,6 @@ pub(super) fn cast_call(value: Expression, target: LogicalType, fallible: bool) 
 /// `collection[key]`.
 fn item(collection: Expression, key: Expression) -> Result<Expression> {
     use datafusion_common::ScalarValue;
-    use wiesel_expressions::expression::Node;
     refuse_untyped_null([&collection, &key])?;
     let (element, key) = match &collection.data_type.kind {
         TypeKind::Array(element) => {

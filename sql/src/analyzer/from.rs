@@ -5,7 +5,6 @@ use sqlparser::ast::{
     Expr, FunctionArg, FunctionArgExpr, Ident, ObjectName, TableAlias, TableFactor, TableFunctionArgs, TableWithJoins,
 };
 use wiesel_common::quote::{MAX_REASON, bounded};
-use wiesel_expressions::expression::Expression;
 use wiesel_expressions::types::RowField;
 
 use super::places::{place_of_name, place_of_names, start_of};
@@ -17,6 +16,7 @@ use crate::catalog::{DEFAULT_CATALOG, DEFAULT_DATABASE, ResolvedColumnKind, Reso
 use crate::error::{Error, Result};
 use crate::parser::{options_of_hint, reserved};
 use crate::rel::{LogicalTableScan, LogicalValues, LogicalWatermarkAssigner, Rel, RelNode};
+use crate::rex::Expression;
 
 impl QueryAnalyzer<'_> {
     /// The rows of FROM and what their columns are called.

@@ -2,7 +2,6 @@
 use std::collections::HashMap;
 
 use sqlparser::ast::{Expr, GroupByExpr};
-use wiesel_expressions::expression::{Expression, Node};
 use wiesel_expressions::types::LogicalType;
 
 use super::expression::{ColumnUse, ExpressionAnalyzer};
@@ -12,9 +11,7 @@ use super::scope::Scope;
 use crate::error::{Error, Result};
 use crate::functions::{aggregate, refuse_untyped_null};
 use crate::rel::{Aggregate, LogicalAggregate, Rel, RelNode};
-
-/// Columns from here on stand for aggregate calls until the grouped row is known.
-const AGGREGATES_FROM: usize = 1 << 40;
+use crate::rex::{Expression, Node};
 
 /// Keys of a GROUP BY, at most: whatever is selected is compared with each.
 const MAX_KEYS: usize = 1_000;
@@ -57,7 +54,7 @@ impl AggregateCalls {
         if index == next {
             self.calls.push((call, data_type.clone()));
         }
-        Ok(Expression::input(AGGREGATES_FROM + index, data_type))
+        Ok(Expression { node: Node::Aggregate(index), data_type })
     }
 }
 
@@ -141,19 +138,18 @@ pub(super) fn over_groups(expression: &Expression, keys: &[Expression], uses: &[
         return Ok(Expression::input(key, expression.data_type.clone()));
     }
     match &expression.node {
-        Node::Input(index) if *index >= AGGREGATES_FROM => {
-            Ok(Expression::input(keys.len() + index - AGGREGATES_FROM, expression.data_type.clone()))
-        }
+        Node::Aggregate(index) => Ok(Expression::input(keys.len() + index, expression.data_type.clone())),
         Node::Input(index) => {
             let named = uses.iter().find(|column| column.index == *index);
             let text = named.map_or("?", |column| column.text.as_str());
             let message = format!("Expression '{text}' is not being grouped");
             Err(Error::validation(message, named.and_then(|column| column.place)))
         }
-        Node::Literal(_) => Ok(expression.clone()),
-        Node::Call { function, operands } => {
-            let operands = operands.iter().map(|operand| over_groups(operand, keys, uses)).collect::<Result<_>>()?;
-            Ok(Expression::call(function.clone(), operands, expression.data_type.clone()))
-        }
+        Node::Literal(_)
+        | Node::Call { .. }
+        | Node::Correlated { .. }
+        | Node::Over(_)
+        | Node::Subquery(_)
+        | Node::TableFunction { .. } => expression.try_map_operands(&mut |operand| over_groups(operand, keys, uses)),
     }
 }

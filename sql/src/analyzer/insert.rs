@@ -1,6 +1,5 @@
 //! Fits a query to the sink of an INSERT.
 use sqlparser::ast::Ident;
-use wiesel_expressions::expression::{Expression, Node, null_literal};
 use wiesel_expressions::types::{LogicalType, RowField, TypeKind};
 
 use super::expression::ExpressionAnalyzer;
@@ -14,6 +13,7 @@ use crate::functions::cast::{can_cast, can_cast_implicitly, cast_to, is_within, 
 use crate::functions::numeric::is_exact;
 use crate::functions::refuse_untyped_null;
 use crate::rel::{LogicalProject, Rel, RelNode};
+use crate::rex::{Expression, Node, null_literal};
 
 /// The query's rows as rows of the sink.
 pub(super) fn fit(query: Rel, insert: &Insert, sink: &ResolvedTable) -> Result<Rel> {

@@ -4,20 +4,21 @@
 //! [`scope`]; [`insert`] fits a query to a sink; [`text`] prints expressions as `DESCRIBE` does,
 //! [`view_text`] queries of views; [`places`] says where what stands.
 //!
-//! Invariant: what leaves here needs no catalog and no text any more; an error names the place in the script.
+//! Invariant: what leaves here needs no catalog and no text any more, and tasks can evaluate it; an error names the place in the
+//! script.
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use sqlparser::ast::{Expr, Query};
 use wiesel_common::config::Configuration;
 use wiesel_common::text::suggestion;
-use wiesel_expressions::expression::Expression;
 use wiesel_expressions::types::RowField;
 
 use crate::ast::Insert;
 use crate::catalog::{ObjectIdentifier, ResolvedTable};
 use crate::error::Result;
 use crate::rel::{LogicalProject, Rel, RelNode};
+use crate::rex::{Expression, Node, lowering};
 
 mod calls;
 mod expression;
@@ -80,6 +81,7 @@ pub struct ResolvedView {
 /// A query's relation; its columns' names differ from each other.
 pub fn analyze_query(catalog: &dyn CatalogReader, _configuration: &Configuration, query: &Query) -> Result<Rel> {
     let mut rel = QueryAnalyzer::new(catalog).result(query)?;
+    lowering::check(&rel)?;
     let names = unique_names(rel.fields.iter().map(|field| field.name.as_str()));
     rel.fields.iter_mut().zip(names).for_each(|(field, name)| field.name = name);
     Ok(rel)
@@ -87,7 +89,9 @@ pub fn analyze_query(catalog: &dyn CatalogReader, _configuration: &Configuration
 
 /// The relation of a view that is to be created: the names of its columns are the query's, also where they are alike.
 pub(crate) fn analyze_view(catalog: &dyn CatalogReader, view: &ObjectIdentifier, query: &Query) -> Result<Rel> {
-    QueryAnalyzer::of_view(catalog, view).query(query)
+    let rel = QueryAnalyzer::of_view(catalog, view).query(query)?;
+    lowering::check(&rel)?;
+    Ok(rel)
 }
 
 /// An INSERT's relation: one column for each physical column of the sink in its order, cast where Flink casts by itself;
@@ -99,6 +103,7 @@ pub fn analyze_insert(
     sink: &ResolvedTable,
 ) -> Result<Rel> {
     let query = QueryAnalyzer::new(catalog).query(&insert.source)?;
+    lowering::check(&query)?;
     insert::fit(query, insert, sink)
 }
 
@@ -110,7 +115,9 @@ pub fn analyze_expression(
     expression: &Expr,
 ) -> Result<Expression> {
     let scope = Scope::of_table(None, fields.to_vec());
-    ExpressionAnalyzer::new(&scope, "a computed column").analyze(expression)
+    let expression = ExpressionAnalyzer::new(&scope, "a computed column").analyze(expression)?;
+    lowering::check_expression(&expression)?;
+    Ok(expression)
 }
 
 /// Names of which each differs from those before it: `a`, `a0`, `a1`.
@@ -144,7 +151,6 @@ fn unique_names<'n>(names: impl Iterator<Item = &'n str>) -> Vec<String> {
 
 /// A projection; none is made if it would change nothing but names.
 fn project(input: Rel, columns: Vec<(String, Expression)>) -> Rel {
-    use wiesel_expressions::expression::Node;
     let identity = columns.len() == input.fields.len()
         && columns.iter().enumerate().all(|(i, (_, expression))| {
             expression.node == Node::Input(i) && expression.data_type == input.fields[i].data_type

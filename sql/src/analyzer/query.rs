@@ -2,7 +2,6 @@
 use std::collections::HashMap;
 
 use sqlparser::ast::{Ident, Query, SetExpr, SetOperator, SetQuantifier, Values};
-use wiesel_expressions::expression::Expression;
 use wiesel_expressions::types::{LogicalType, RowField, TypeKind};
 
 use super::expression::ExpressionAnalyzer;
@@ -19,6 +18,7 @@ use crate::functions::common_type::common_type;
 use crate::functions::{is_text, refuse_untyped_null};
 use crate::parser::reserved;
 use crate::rel::{Extent, LogicalUnion, LogicalValues, Rel, RelNode};
+use crate::rex::{Expression, Node};
 use crate::script::still_wanted;
 
 /// Views within views, at most.
@@ -398,5 +398,5 @@ fn same_types(left: &[RowField], right: &[RowField]) -> bool {
 
 /// A string column needs no cast to a wider string type: the values are the same.
 fn member_is_column(column: &Expression) -> bool {
-    matches!(column.node, wiesel_expressions::expression::Node::Input(_))
+    matches!(column.node, Node::Input(_))
 }

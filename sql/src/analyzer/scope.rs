@@ -3,7 +3,6 @@ use std::collections::HashMap;
 
 use sqlparser::ast::Ident;
 use wiesel_common::quote::quote;
-use wiesel_expressions::expression::Expression;
 use wiesel_expressions::types::{RowField, TypeKind};
 
 use super::places::{place_of_name, place_of_names};
@@ -11,6 +10,7 @@ use super::suggestion;
 use super::view_text::Names;
 use crate::error::{Error, Place, Result};
 use crate::functions::literal::int;
+use crate::rex::Expression;
 
 /// A relation of a FROM clause.
 struct ScopeTable {

@@ -1,6 +1,5 @@
 //! SELECT … FROM … WHERE … GROUP BY … HAVING.
 use sqlparser::ast::{Distinct, Expr, Ident, Select, SelectItem, SelectItemQualifiedWildcardKind};
-use wiesel_expressions::expression::{Expression, Node};
 
 use super::expression::{ColumnUse, ExpressionAnalyzer};
 use super::grouping::{self, AggregateCalls};
@@ -13,6 +12,7 @@ use crate::error::{Error, Result};
 use crate::functions::refuse_untyped_null;
 use crate::parser::reserved;
 use crate::rel::{LogicalFilter, Rel, RelNode};
+use crate::rex::{Expression, Node};
 
 /// Columns of a SELECT, at most.
 const MAX_COLUMNS: usize = 10_000;

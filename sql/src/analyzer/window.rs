@@ -1,7 +1,6 @@
 //! `TABLE(TUMBLE(…))`, `TABLE(HOP(…))`, `TABLE(CUMULATE(…))`.
 use datafusion_common::ScalarValue;
 use sqlparser::ast::{Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, Spanned};
-use wiesel_expressions::expression::Node;
 use wiesel_expressions::types::{RowField, TimeAttribute, TypeKind};
 use wiesel_operators::window_aggregate::assigner::MAX_WINDOWS;
 use wiesel_proto::WindowKind;
@@ -16,6 +15,7 @@ use crate::error::{Error, Result};
 use crate::parser::dialect::{TABLE_ARGUMENT, TABLE_PARTITIONED};
 use crate::parser::{lexer, options_of_hint};
 use crate::rel::{LogicalWindowTableFunction, Rel, RelNode, Window};
+use crate::rex::Node;
 
 impl QueryAnalyzer<'_> {
     /// The relation of a window table function.

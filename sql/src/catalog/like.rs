@@ -1,9 +1,9 @@
 //! `LIKE source (INCLUDING …, EXCLUDING …, OVERWRITING …)`.
-use wiesel_expressions::expression::Expression;
 use wiesel_expressions::types::{TimeAttribute, TypeKind};
 
 use super::{ObjectIdentifier, ResolvedColumnKind, ResolvedTable};
 use crate::error::{Error, Result};
+use crate::rex::Expression;
 
 /// What of a table is taken over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,8 +5,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use wiesel_expressions::expression::Expression;
 use wiesel_expressions::types::RowField;
+
+use crate::rex::Expression;
 
 pub use crate::analyzer::{CatalogObject, ResolvedView};
 

@@ -2,7 +2,6 @@
 use std::collections::BTreeMap;
 
 use sqlparser::ast::{Expr, Ident};
-use wiesel_expressions::expression::Expression;
 use wiesel_expressions::types::{LogicalType, RowField, TimeAttribute, TypeKind};
 
 use super::like::{Inherited, inherit};
@@ -10,6 +9,7 @@ use super::{ObjectIdentifier, ResolvedColumn, ResolvedColumnKind, ResolvedTable}
 use crate::analyzer::expression_text;
 use crate::ast::{ColumnDefinition, ColumnKind, CreateTable};
 use crate::error::{Error, Place, Result};
+use crate::rex::Expression;
 
 /// Columns of a table, at most.
 const MAX_COLUMNS: usize = 5_000;

@@ -1,8 +1,9 @@
 //! Which casts there are, and the casts that the analyser inserts.
-use wiesel_expressions::expression::{Expression, Node};
 use wiesel_expressions::types::{LogicalType, RowField, TimeAttribute, TypeKind};
 
 use super::numeric::{digits, is_exact, is_integer, is_numeric};
+
+use crate::rex::{Expression, Node, null_literal};
 
 /// Whether `CAST(from AS to)` is a cast that Flink has.
 pub(crate) fn can_cast(from: &TypeKind, to: &TypeKind) -> bool {
@@ -111,7 +112,7 @@ pub(crate) fn cast_to(expression: Expression, kind: &TypeKind) -> Expression {
     }
     let nullable = expression.data_type.nullable;
     if matches!(expression.data_type.kind, TypeKind::Null) {
-        return wiesel_expressions::expression::null_literal(kind.clone());
+        return null_literal(kind.clone());
     }
     let data_type = LogicalType { kind: kind.clone(), nullable };
     if let (Node::Literal(value), Some(kept)) = (&expression.node, same_value(&expression.data_type.kind, kind))

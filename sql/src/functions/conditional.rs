@@ -1,5 +1,4 @@
 //! CASE, COALESCE, NULLIF, IF, GREATEST and LEAST.
-use wiesel_expressions::expression::Expression;
 use wiesel_expressions::types::{LogicalType, TypeKind};
 
 use super::cast::cast_to;
@@ -7,6 +6,7 @@ use super::common_type::{common_argument_type, common_type};
 use super::operators::{cast_null, compare};
 use super::{any_nullable, cannot_apply_function, comparable_type_expected, is_composite, is_text};
 use crate::error::{Error, Result};
+use crate::rex::{Expression, null_literal};
 
 /// Of a CASE that gives nothing but NULL.
 const NO_VALUE: &str = "ELSE clause or at least one THEN clause must be non-NULL";
@@ -57,7 +57,7 @@ pub(crate) fn null_if(value: Expression, other: Expression) -> Result<Expression
         return Err(Error::validation(NO_VALUE, None));
     }
     let data_type = value.data_type.with_nullable(true);
-    let null = wiesel_expressions::expression::null_literal(data_type.kind.clone());
+    let null = null_literal(data_type.kind.clone());
     let equal = compare("=", value.clone(), other)?;
     Ok(Expression::call("CASE", vec![equal, null, value], data_type))
 }

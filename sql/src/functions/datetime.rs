@@ -1,10 +1,10 @@
 //! DATE, TIME, TIMESTAMP and INTERVAL as they are written.
 use datafusion_common::ScalarValue;
-use wiesel_expressions::expression::Expression;
 use wiesel_expressions::types::{TIMESTAMP_RANGE, TimeAttribute, TypeKind};
 
 use super::literal::{interval_of_months, interval_of_time};
 use crate::error::{Error, Result};
+use crate::rex::Expression;
 
 /// Milliseconds of a day.
 const DAY: i64 = 86_400_000;

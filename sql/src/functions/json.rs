@@ -1,6 +1,5 @@
 //! Functions of JSON whose clauses the parser makes arguments of, and IS JSON.
 use datafusion_common::ScalarValue;
-use wiesel_expressions::expression::{Expression, Node, null_literal};
 use wiesel_expressions::functions::refusal_of_path;
 use wiesel_expressions::types::{LogicalType, TypeKind};
 
@@ -10,6 +9,7 @@ use super::operators::cast_null;
 use super::{any_nullable, cannot_apply_function, is_bytes, is_text, is_timestamp, literal};
 use crate::error::{Error, Result};
 use crate::parser::parse_type;
+use crate::rex::{Expression, Node, null_literal};
 
 /// `JSON_VALUE(document, path)`, behind which may be the type that is returned, what to do on empty, its default, what to do on error,
 /// its default.

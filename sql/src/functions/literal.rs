@@ -1,9 +1,9 @@
 //! Constants as they are written.
 use datafusion_common::ScalarValue;
-use wiesel_expressions::expression::{Expression, Node};
 use wiesel_expressions::types::TypeKind;
 
 use crate::error::{Error, Result};
+use crate::rex::{Expression, Node};
 
 /// A string.
 pub(crate) fn string(text: &str) -> Expression {

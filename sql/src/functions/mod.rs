@@ -6,11 +6,11 @@
 //!
 //! Invariant: an expression that leaves here has operands of the types that evaluation expects: casts are explicit.
 use wiesel_common::text::suggestion;
-use wiesel_expressions::expression::Expression;
 use wiesel_expressions::types::{LogicalType, MAX_LENGTH, TypeKind};
 
 use crate::error::{Error, Result};
 use crate::parser::types::MAX_DEPTH;
+use crate::rex::Expression;
 
 pub(crate) mod aggregate;
 pub(crate) mod cast;

@@ -1,5 +1,4 @@
 //! Operators: arithmetic, comparison, logic, concatenation.
-use wiesel_expressions::expression::{Expression, Node, null_literal};
 use wiesel_expressions::types::{LogicalType, MAX_LENGTH, TypeKind};
 
 use super::cast::cast_to;
@@ -10,6 +9,7 @@ use super::{
     is_interval, is_text, refuse_untyped_null,
 };
 use crate::error::{Error, Result};
+use crate::rex::{Expression, Node, lowering, null_literal};
 use crate::script::refusal_of_patterns;
 
 const PLUS_FORMS: &[&str] = &[
@@ -310,7 +310,7 @@ pub(crate) fn like(function: &str, operands: Vec<Expression>, negated: bool) -> 
         );
         return Err(Error::validation(message, None));
     }
-    if let Some(reason) = refusal_of_patterns(function, &operands)? {
+    if let Some(reason) = refusal_of_patterns(function, &lowering::outlines(&operands))? {
         return Err(Error::unsupported(reason, None));
     }
     let nullable = any_nullable(&operands);

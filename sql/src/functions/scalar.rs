@@ -1,6 +1,5 @@
 //! Calls of scalar functions by name: by their entries in the catalogue, or by rules of their own.
 use datafusion_common::ScalarValue;
-use wiesel_expressions::expression::{Expression, Node};
 use wiesel_expressions::functions::catalogue::Argument::{
     self, Any, Array, Boolean, Bytes, Double, Exact, Index, Int, Long, Map, Number, Sortable, Text, Texts, Timestamp,
 };
@@ -16,6 +15,7 @@ use super::{
     refuse_untyped_null,
 };
 use crate::error::{Error, Result};
+use crate::rex::{Expression, Node, lowering};
 use crate::script::refusal_of_patterns;
 
 /// All names that can be called, for the nearest name and for SHOW FUNCTIONS.
@@ -44,11 +44,12 @@ pub(crate) fn unit_of_function(name: &str) -> Option<&'static str> {
 pub(crate) fn call(name: &str, operands: Vec<Expression>) -> Result<Expression> {
     let upper = name.to_uppercase();
     let function = catalogue::called(&upper);
+    let outlines = lowering::outlines(&operands);
     let takes_untyped_null =
-        |index: usize| function.is_some_and(|function| (function.takes_untyped_null)(index, &operands));
+        |index: usize| function.is_some_and(|function| (function.takes_untyped_null)(index, &outlines));
     let typed = operands.iter().enumerate().filter(|(index, _)| !takes_untyped_null(*index));
     refuse_untyped_null(typed.map(|(_, operand)| operand))?;
-    if let Some(reason) = refusal_of_patterns(&upper, &operands)? {
+    if let Some(reason) = refusal_of_patterns(&upper, &outlines)? {
         return Err(Error::unsupported(format!("{upper}: {reason}"), None));
     }
     let called = function.map(|function| (function, function.written));
@@ -64,7 +65,7 @@ pub(crate) fn call(name: &str, operands: Vec<Expression>) -> Result<Expression> 
     if function.name == "CURRENT_WATERMARK" {
         refuse_other_than_rowtime(&operands)?;
     }
-    let data_type = gives.result_type(&operands);
+    let data_type = gives.result_type(&lowering::outlines(&operands));
     Ok(Expression::call(function.name, operands, data_type))
 }
 

@@ -1,7 +1,6 @@
 //! Windows that come with the rows: an aggregation over rows that were already cut into windows, such as the results of an
 //! aggregation by window. Their `window_end` says when a group is complete.
 use datafusion_common::ScalarValue;
-use wiesel_expressions::expression::Expression;
 use wiesel_expressions::types::{LogicalType, RowField, TimeAttribute, TypeKind};
 use wiesel_proto::{WindowKind, WindowPhase, WindowProperty};
 
@@ -9,6 +8,7 @@ use super::expressions::identity;
 use super::operators::WindowAggregate;
 use super::window::{Projection, WindowGrouping};
 use crate::rel::{Aggregate, LogicalProject, Rel, RelNode, Window};
+use crate::rex::Expression;
 
 /// What a column says of the window that its row belongs to.
 #[derive(Clone, Debug, PartialEq)]

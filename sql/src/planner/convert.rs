@@ -1,5 +1,4 @@
 //! From relations to physical operators: calcs, exchanges, windows in one or two phases.
-use wiesel_expressions::expression::Expression;
 use wiesel_expressions::types::RowField;
 use wiesel_proto::WindowPhase;
 
@@ -12,6 +11,7 @@ use super::window::WindowGrouping;
 use super::{Context, End};
 use crate::error::{Error, Result};
 use crate::rel::{Rel, RelNode};
+use crate::rex::Expression;
 
 /// Adds a query and what becomes of its rows to the plan.
 pub(super) fn convert_query(plan: &mut Plan, rel: &Rel, end: &End, context: &Context) -> Result<NodeId> {

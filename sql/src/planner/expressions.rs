@@ -1,7 +1,10 @@
 //! What the planner asks of expressions: which columns they read, whether they may be moved, merged or evaluated.
 use datafusion_common::ScalarValue;
-use wiesel_expressions::expression::{Expression, Node, text_bytes};
+use wiesel_expressions::expression::text_bytes;
 use wiesel_expressions::types::{LogicalType, TypeKind};
+
+use crate::rex::lowering::is_deterministic_call;
+use crate::rex::{Expression, Node};
 
 /// A column of a row, a field inside it, and so on.
 pub(crate) type Path = Vec<usize>;
@@ -12,10 +15,11 @@ const MAX_REPEATED_TEXT: usize = 1024;
 /// Whether the expression always gives the same for the same row.
 pub(crate) fn is_deterministic(expression: &Expression) -> bool {
     let mut deterministic = true;
-    expression.visit(&mut |part| {
-        if let Node::Call { function, operands } = &part.node {
-            deterministic &= wiesel_expressions::expression::is_deterministic(function, operands);
-        }
+    expression.visit(&mut |part| match &part.node {
+        Node::Input(_) | Node::Literal(_) | Node::Aggregate(_) | Node::Correlated { .. } => {}
+        Node::Call { function, operands } => deterministic &= is_deterministic_call(function, operands),
+        // What becomes a relation is neither moved nor copied before.
+        Node::Over(_) | Node::Subquery(_) | Node::TableFunction { .. } => deterministic = false,
     });
     deterministic
 }
@@ -60,9 +64,7 @@ pub(crate) fn collect_paths(expression: &Expression, paths: &mut impl FnMut(Path
     if let Some(path) = as_path(expression) {
         return paths(path);
     }
-    if let Node::Call { operands, .. } = &expression.node {
-        operands.iter().for_each(|operand| collect_paths(operand, paths));
-    }
+    expression.operands().into_iter().for_each(|operand| collect_paths(operand, paths));
 }
 
 /// The columns that an expression reads.
@@ -85,9 +87,9 @@ pub(crate) fn substitute(expression: &Expression, by: &[Expression]) -> Expressi
 
 /// `FIELD(ROW(a, b), 0)` is `a`.
 fn simplify_field(expression: &Expression) -> Expression {
-    let Node::Call { function, operands } = &expression.node else { return expression.clone() };
-    let operands: Vec<_> = operands.iter().map(simplify_field).collect();
-    if function == "FIELD"
+    let expression = expression.map_operands(&mut |operand| simplify_field(operand));
+    if let Node::Call { function, operands } = &expression.node
+        && function == "FIELD"
         && let [Expression { node: Node::Call { function: row, operands: values }, .. }, index] = operands.as_slice()
         && row == "ROW"
         && let Node::Literal(ScalarValue::Int32(Some(index))) = &index.node
@@ -96,7 +98,7 @@ fn simplify_field(expression: &Expression) -> Expression {
     {
         return value.clone();
     }
-    Expression::call(function.clone(), operands, expression.data_type.clone())
+    expression
 }
 
 /// The conjuncts of a condition.

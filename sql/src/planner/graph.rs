@@ -49,7 +49,7 @@ pub(crate) fn job_graph(
     let mut vertices: Vec<proto::JobVertex> = Vec::new();
     let mut chains: Vec<Vec<NodeId>> = Vec::new();
     for (id, node) in plan.nodes.iter().enumerate() {
-        let Some(kind) = node.op.spec(&plan.place(id), options) else { continue };
+        let Some(kind) = node.op.spec(&plan.place(id), options)? else { continue };
         let operator = proto::OperatorSpec {
             uid: uids[id].to_vec().into(),
             name: explain::name(plan, id, &numbers),

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use datafusion_common::ScalarValue;
 use wiesel_common::config::Configuration;
-use wiesel_expressions::expression::Expression;
 use wiesel_expressions::types::{LogicalType, RowField, TimeAttribute, TypeKind, schema_from_proto};
 use wiesel_proto as proto;
 
@@ -15,6 +14,7 @@ use crate::rel::{
     Aggregate, LogicalAggregate, LogicalProject, LogicalTableScan, LogicalUnion, LogicalWatermarkAssigner,
     LogicalWindowTableFunction, RelNode, Window,
 };
+use crate::rex::Expression;
 
 mod two_inputs;
 
@@ -361,7 +361,8 @@ fn constants_that_only_look_alike_are_not_shared() {
             _ => None,
         })
         .collect();
-    let expected: Vec<Vec<proto::Expression>> = lists.iter().map(|list| vec![list.into()]).collect();
+    let expected: Vec<Vec<proto::Expression>> =
+        lists.iter().map(|list| vec![crate::rex::lowering::message(list).unwrap()]).collect();
     assert!(expected.iter().all(|list| projections.contains(list)), "{projections:?}");
 }
 

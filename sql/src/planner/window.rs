@@ -1,11 +1,11 @@
 //! Recognises an aggregation by window: a group by the `window_start` and `window_end` of a window table function.
-use wiesel_expressions::expression::{Expression, Node};
 use wiesel_expressions::types::{LogicalType, RowField, TimeAttribute, TypeKind};
 use wiesel_proto::{WindowPhase, WindowProperty};
 
 use super::expressions::{columns, identity};
 use super::operators::WindowAggregate;
 use crate::rel::{Aggregate, LogicalFilter, LogicalProject, LogicalWindowTableFunction, Rel, RelNode, Window};
+use crate::rex::{Expression, Node};
 
 /// An aggregation by window over raw rows, and where the query's columns are in what it gives.
 pub(crate) struct WindowGrouping {

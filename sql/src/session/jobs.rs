@@ -5,7 +5,6 @@ use sqlparser::ast::{Expr, Query};
 use wiesel_common::config::options::job;
 use wiesel_common::id::OperatorId;
 use wiesel_common::quote::bound_job_name;
-use wiesel_expressions::expression::Expression;
 use wiesel_expressions::types::{RowField, TypeKind};
 use wiesel_proto as proto;
 
@@ -19,6 +18,7 @@ use crate::error::{Error, Result};
 use crate::functions::is_bytes;
 use crate::planner::{self, Context, End, explain};
 use crate::rel::{LogicalProject, Rel, RelNode};
+use crate::rex::Expression;
 
 /// INSERTs of a statement set, at most.
 const MAX_INSERTS: usize = 2_000;

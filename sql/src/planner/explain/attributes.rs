@@ -1,12 +1,12 @@
 //! The attributes of operators, as Flink's plans show them.
 use wiesel_common::config::format_duration;
-use wiesel_expressions::expression::Expression;
 use wiesel_expressions::types::RowField;
 use wiesel_proto::WindowKind;
 
 use super::expression::{Style, text};
 use crate::catalog::ObjectIdentifier;
 use crate::rel::{Aggregate, Window};
+use crate::rex::Expression;
 
 /// Parts behind commas.
 pub(crate) fn join(parts: impl Iterator<Item = String>) -> String {

@@ -1,9 +1,10 @@
 //! Expressions as Flink's plans show them.
 use arrow::temporal_conversions::{date32_to_datetime, time32ms_to_time};
 use datafusion_common::ScalarValue;
-use wiesel_expressions::expression::{Expression, Node};
 use wiesel_expressions::functions::catalogue::{self, Shown};
 use wiesel_expressions::types::{LogicalType, RowField, TypeKind};
+
+use crate::rex::{Expression, Node};
 
 /// The three ways in which Flink's plans write expressions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,7 +24,17 @@ pub(crate) fn text(expression: &Expression, fields: &[RowField], style: Style) -
         Node::Input(index) => fields.get(*index).map_or_else(|| format!("${index}"), |field| field.name.clone()),
         Node::Literal(value) => literal(value, &expression.data_type, style),
         Node::Call { function, operands } => call(function, operands, &expression.data_type, fields, style),
+        Node::Aggregate(index) => format!("$aggregate{index}"),
+        Node::Correlated { level, index } => format!("$cor{level}.${index}"),
+        Node::Over(over) => format!("{}({}) OVER", over.function, texts(&over.operands, fields, style)),
+        Node::Subquery(subquery) => format!("{}({})", subquery.kind.name(), texts(&subquery.operands, fields, style)),
+        Node::TableFunction { function, operands } => format!("{function}({})", texts(operands, fields, style)),
     }
+}
+
+/// Expressions behind commas.
+fn texts(expressions: &[Expression], fields: &[RowField], style: Style) -> String {
+    expressions.iter().map(|expression| text(expression, fields, style)).collect::<Vec<_>>().join(", ")
 }
 
 fn call(function: &str, operands: &[Expression], data_type: &LogicalType, fields: &[RowField], style: Style) -> String {

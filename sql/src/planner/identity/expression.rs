@@ -1,12 +1,14 @@
 //! What an expression gives.
 use datafusion_common::ScalarValue;
 use prost::Message;
-use wiesel_expressions::expression::{Expression, Node, literal_to_proto};
+use wiesel_expressions::expression::literal_to_proto;
 use wiesel_expressions::types::LogicalType;
 use wiesel_proto as proto;
 
 use super::digest::{Digest, Id};
 use super::rows::{column, field_of, named};
+
+use crate::rex::{Expression, Node};
 
 /// What an expression gives over columns. A column is what it is under any name and any nullability.
 pub(crate) fn expression(of: &Expression, columns: &[Id]) -> Id {
@@ -20,6 +22,12 @@ pub(crate) fn expression(of: &Expression, columns: &[Id]) -> Id {
             let digest = Digest::new("function").text(function).text(&of.data_type.kind.to_string());
             digest.ids(operands.iter().map(|operand| expression(operand, columns))).finish()
         }
+        // No operator has one of these: they cannot be lowered.
+        Node::Aggregate(_)
+        | Node::Correlated { .. }
+        | Node::Over(_)
+        | Node::Subquery(_)
+        | Node::TableFunction { .. } => Digest::new("none").finish(),
     }
 }
 

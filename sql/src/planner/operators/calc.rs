@@ -1,5 +1,4 @@
 //! Filters, then projects.
-use wiesel_expressions::expression::{Expression, Node};
 use wiesel_expressions::types::{RowField, schema_to_proto};
 use wiesel_proto as proto;
 use wiesel_proto::operator_spec::Kind;
@@ -11,6 +10,10 @@ use super::super::identity::{Id, Identity, expression};
 use super::super::options::PlannerOptions;
 use super::super::physical::{Changes, Place};
 use super::{Edge, PhysicalOperator, written};
+
+use crate::error::Result;
+use crate::rex::lowering::{message, messages};
+use crate::rex::{Expression, Node};
 
 /// A condition and a projection over the same input.
 #[derive(Debug)]
@@ -26,7 +29,9 @@ impl PhysicalOperator for Calc {
 
     fn sharing_key(&self) -> Option<String> {
         let deterministic = self.expressions().into_iter().all(is_deterministic);
-        deterministic.then(|| format!("Calc {} {}", written(&self.condition), written(&self.projection)))
+        let texts = || Some((written(&self.condition)?, written(&self.projection)?));
+        let (condition, projection) = deterministic.then(texts)??;
+        Some(format!("Calc {condition} {projection}"))
     }
 
     fn produces(&self, inputs: &[Changes]) -> Changes {
@@ -54,12 +59,12 @@ impl PhysicalOperator for Calc {
         None
     }
 
-    fn spec(&self, place: &Place<'_>, _: &PlannerOptions) -> Option<Kind> {
-        Some(Kind::Calc(proto::CalcSpec {
+    fn spec(&self, place: &Place<'_>, _: &PlannerOptions) -> Result<Option<Kind>> {
+        Ok(Some(Kind::Calc(proto::CalcSpec {
             input: Some(schema_to_proto(&place.input(0).fields)),
-            condition: self.condition.as_ref().map(proto::Expression::from),
-            projection: self.projection.iter().map(proto::Expression::from).collect(),
-        }))
+            condition: self.condition.as_ref().map(message).transpose()?,
+            projection: messages(&self.projection)?,
+        })))
     }
 
     fn parallelism(&self, inherited: u32, _: &PlannerOptions) -> u32 {
@@ -108,8 +113,6 @@ impl PhysicalOperator for Calc {
 /// A column with its name, which a column of the input under its own name has already.
 fn column(expression: &Expression, field: &RowField, input: &[RowField], style: Style) -> String {
     let shown = text(expression, input, style);
-    match expression.node {
-        Node::Input(index) if name(input, index) == field.name => shown,
-        Node::Input(_) | Node::Literal(_) | Node::Call { .. } => format!("{shown} AS {}", field.name),
-    }
+    let has_its_name = matches!(expression.node, Node::Input(index) if name(input, index) == field.name);
+    if has_its_name { shown } else { format!("{shown} AS {}", field.name) }
 }

@@ -1,5 +1,4 @@
 //! Hands rows to the client.
-use wiesel_expressions::expression::Expression;
 use wiesel_expressions::types::{RowField, schema_to_proto};
 use wiesel_proto as proto;
 use wiesel_proto::operator_spec::Kind;
@@ -10,6 +9,9 @@ use super::super::identity::{Digest, Id, Identity};
 use super::super::options::PlannerOptions;
 use super::super::physical::{Changes, Place};
 use super::{Edge, PhysicalOperator};
+
+use crate::error::Result;
+use crate::rex::Expression;
 
 /// The end of a query.
 #[derive(Debug)]
@@ -49,11 +51,11 @@ impl PhysicalOperator for Collect {
         None
     }
 
-    fn spec(&self, place: &Place<'_>, _: &PlannerOptions) -> Option<Kind> {
-        Some(Kind::CollectSink(proto::CollectSinkSpec {
+    fn spec(&self, place: &Place<'_>, _: &PlannerOptions) -> Result<Option<Kind>> {
+        Ok(Some(Kind::CollectSink(proto::CollectSinkSpec {
             input: Some(schema_to_proto(&place.input(0).fields)),
             input_changelog: place.input(0).changes.is_changelog(),
-        }))
+        })))
     }
 
     fn parallelism(&self, _: u32, _: &PlannerOptions) -> u32 {

@@ -1,5 +1,4 @@
 //! Brings rows of a key together.
-use wiesel_expressions::expression::Expression;
 use wiesel_expressions::types::RowField;
 use wiesel_proto::operator_spec::Kind;
 
@@ -9,6 +8,9 @@ use super::super::identity::{Id, Identity};
 use super::super::options::PlannerOptions;
 use super::super::physical::{Changes, Place};
 use super::{Edge, PhysicalOperator};
+
+use crate::error::Result;
+use crate::rex::Expression;
 
 /// Where an exchange sends rows.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,8 +60,8 @@ impl PhysicalOperator for Exchange {
         Some(Edge::Exchange(&self.distribution))
     }
 
-    fn spec(&self, _: &Place<'_>, _: &PlannerOptions) -> Option<Kind> {
-        None
+    fn spec(&self, _: &Place<'_>, _: &PlannerOptions) -> Result<Option<Kind>> {
+        Ok(None)
     }
 
     fn parallelism(&self, inherited: u32, _: &PlannerOptions) -> u32 {

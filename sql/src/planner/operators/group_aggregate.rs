@@ -1,5 +1,4 @@
 //! Groups without windows.
-use wiesel_expressions::expression::Expression;
 use wiesel_expressions::types::{RowField, schema_to_proto};
 use wiesel_proto as proto;
 use wiesel_proto::operator_spec::Kind;
@@ -11,7 +10,9 @@ use super::super::options::PlannerOptions;
 use super::super::physical::{Changes, Place};
 use super::super::specs::{call, indexes};
 use super::{Edge, PhysicalOperator};
+use crate::error::Result;
 use crate::rel::Aggregate;
+use crate::rex::Expression;
 
 /// Keys and aggregates over columns of the input.
 #[derive(Debug)]
@@ -55,17 +56,17 @@ impl PhysicalOperator for GroupAggregate {
         None
     }
 
-    fn spec(&self, place: &Place<'_>, options: &PlannerOptions) -> Option<Kind> {
+    fn spec(&self, place: &Place<'_>, options: &PlannerOptions) -> Result<Option<Kind>> {
         let results = &place.fields()[self.keys.len()..];
         let calls = self.aggregates.iter().zip(results).map(|(aggregate, field)| call(aggregate, &field.name));
-        Some(Kind::GroupAggregate(proto::GroupAggregateSpec {
+        Ok(Some(Kind::GroupAggregate(proto::GroupAggregateSpec {
             input: Some(schema_to_proto(&place.input(0).fields)),
             keys: indexes(&self.keys),
             aggregates: calls.collect(),
             input_changelog: place.input(0).changes.is_changelog(),
             generate_update_before: place.changes().before,
             state_ttl: options.state_ttl,
-        }))
+        })))
     }
 
     fn parallelism(&self, inherited: u32, _: &PlannerOptions) -> u32 {

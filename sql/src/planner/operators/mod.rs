@@ -4,9 +4,7 @@
 //! one is a file of its own and the place in `convert` that adds it.
 use std::fmt::Debug;
 
-use wiesel_expressions::expression::Expression;
 use wiesel_expressions::types::RowField;
-use wiesel_proto as proto;
 use wiesel_proto::operator_spec::Kind;
 
 use super::explain::expression::Style;
@@ -14,6 +12,8 @@ use super::identity::{Id, Identity};
 use super::options::PlannerOptions;
 use super::physical::{Changes, Place};
 use crate::error::{Error, Result};
+use crate::rex::Expression;
+use crate::rex::lowering::messages;
 
 mod calc;
 mod collect;
@@ -86,7 +86,10 @@ pub(crate) trait PhysicalOperator: Debug {
     fn edge(&self) -> Option<Edge<'_>>;
 
     /// Its message; none of an edge.
-    fn spec(&self, place: &Place<'_>, options: &PlannerOptions) -> Option<Kind>;
+    ///
+    /// # Errors
+    /// An expression that no task evaluates.
+    fn spec(&self, place: &Place<'_>, options: &PlannerOptions) -> Result<Option<Kind>>;
 
     /// How many subtasks it has; `inherited`: as many as its inputs bind it to.
     fn parallelism(&self, inherited: u32, options: &PlannerOptions) -> u32;
@@ -132,9 +135,8 @@ pub(crate) trait PhysicalOperator: Debug {
     fn is_sink(&self) -> bool;
 }
 
-/// Expressions as text that equal ones have and others do not: that of their messages. The text of a library's constants is no
-/// such: it has a null and an empty text, and `['a', 'b']` and `['a, b']`, alike.
-fn written<'a>(expressions: impl IntoIterator<Item = &'a Expression>) -> String {
-    let messages: Vec<proto::Expression> = expressions.into_iter().map(proto::Expression::from).collect();
-    format!("{messages:?}")
+/// Expressions as text that equal ones have and others do not: that of their messages. None: no task evaluates one
+/// of them. The text of a library's constants is no such: it has a null and an empty text, and `['a', 'b']` and `['a, b']`, alike.
+fn written<'a>(expressions: impl IntoIterator<Item = &'a Expression>) -> Option<String> {
+    Some(format!("{:?}", messages(expressions).ok()?))
 }

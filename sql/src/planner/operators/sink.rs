@@ -2,7 +2,6 @@
 use std::sync::Arc;
 
 use wiesel_connectors::factory::{ChangelogMode, SinkDescription};
-use wiesel_expressions::expression::Expression;
 use wiesel_expressions::types::{RowField, schema_to_proto};
 use wiesel_proto as proto;
 use wiesel_proto::operator_spec::Kind;
@@ -16,6 +15,7 @@ use super::super::specs::indexes;
 use super::{Edge, PhysicalOperator};
 use crate::catalog::{ResolvedColumnKind, ResolvedTable};
 use crate::error::{Error, Result};
+use crate::rex::Expression;
 
 /// A table to write.
 #[derive(Debug)]
@@ -87,8 +87,8 @@ impl PhysicalOperator for Sink {
         None
     }
 
-    fn spec(&self, place: &Place<'_>, options: &PlannerOptions) -> Option<Kind> {
-        Some(Kind::Sink(proto::SinkSpec {
+    fn spec(&self, place: &Place<'_>, options: &PlannerOptions) -> Result<Option<Kind>> {
+        Ok(Some(Kind::Sink(proto::SinkSpec {
             connector: self.table.options.get("connector").cloned().unwrap_or_default(),
             options: self.table.options.clone(),
             table: self.table.identifier.to_string(),
@@ -99,7 +99,7 @@ impl PhysicalOperator for Sink {
             primary_key: indexes(&self.primary_key),
             partition_keys: self.table.partition_keys.clone(),
             type_length_enforcer: options.type_length_enforcer.clone(),
-        }))
+        })))
     }
 
     fn parallelism(&self, inherited: u32, _: &PlannerOptions) -> u32 {

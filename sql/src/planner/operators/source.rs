@@ -2,7 +2,6 @@
 use std::sync::Arc;
 
 use wiesel_connectors::factory::ChangelogMode;
-use wiesel_expressions::expression::Expression;
 use wiesel_expressions::types::{RowField, schema_to_proto};
 use wiesel_proto as proto;
 use wiesel_proto::operator_spec::Kind;
@@ -16,6 +15,9 @@ use super::super::physical::{Changes, Place};
 use super::super::specs::indexes;
 use super::{Edge, PhysicalOperator, written};
 use crate::catalog::ResolvedTable;
+use crate::error::Result;
+use crate::rex::Expression;
+use crate::rex::lowering::messages;
 
 /// A table to read.
 #[derive(Debug)]
@@ -37,7 +39,8 @@ impl PhysicalOperator for Source {
 
     fn sharing_key(&self) -> Option<String> {
         let Self { table, projection, filters, .. } = self;
-        Some(format!("Source {:?} {:?} {projection:?} {}", table.identifier, table.options, written(filters)))
+        let filters = written(filters)?;
+        Some(format!("Source {:?} {:?} {projection:?} {filters}", table.identifier, table.options))
     }
 
     fn produces(&self, _: &[Changes]) -> Changes {
@@ -68,18 +71,18 @@ impl PhysicalOperator for Source {
         None
     }
 
-    fn spec(&self, _: &Place<'_>, _: &PlannerOptions) -> Option<Kind> {
+    fn spec(&self, _: &Place<'_>, _: &PlannerOptions) -> Result<Option<Kind>> {
         let path = |path: &Path| proto::FieldPath { indexes: indexes(path) };
-        Some(Kind::Source(proto::SourceSpec {
+        Ok(Some(Kind::Source(proto::SourceSpec {
             connector: self.table.options.get("connector").cloned().unwrap_or_default(),
             options: self.table.options.clone(),
             table: self.table.identifier.to_string(),
             physical: Some(schema_to_proto(&self.table.physical)),
             projection: self.projection.iter().map(path).collect(),
-            filters: self.filters.iter().map(proto::Expression::from).collect(),
+            filters: messages(&self.filters)?,
             partition_keys: self.table.partition_keys.clone(),
             values: Vec::new(),
-        }))
+        })))
     }
 
     fn parallelism(&self, _: u32, options: &PlannerOptions) -> u32 {

@@ -1,5 +1,4 @@
 //! All rows of all inputs.
-use wiesel_expressions::expression::Expression;
 use wiesel_expressions::types::RowField;
 use wiesel_proto::operator_spec::Kind;
 
@@ -9,6 +8,9 @@ use super::super::identity::{Digest, Id, Identity, Rows};
 use super::super::options::PlannerOptions;
 use super::super::physical::{Changes, Place};
 use super::{Edge, PhysicalOperator};
+
+use crate::error::Result;
+use crate::rex::Expression;
 
 /// Edges into one input.
 #[derive(Debug)]
@@ -47,8 +49,8 @@ impl PhysicalOperator for Union {
         Some(Edge::Union)
     }
 
-    fn spec(&self, _: &Place<'_>, _: &PlannerOptions) -> Option<Kind> {
-        None
+    fn spec(&self, _: &Place<'_>, _: &PlannerOptions) -> Result<Option<Kind>> {
+        Ok(None)
     }
 
     fn parallelism(&self, inherited: u32, _: &PlannerOptions) -> u32 {

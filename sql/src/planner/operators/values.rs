@@ -1,7 +1,7 @@
 //! Constant rows.
 use std::collections::BTreeMap;
 
-use wiesel_expressions::expression::{Expression, Node, literal_to_proto};
+use wiesel_expressions::expression::literal_to_proto;
 use wiesel_expressions::types::{RowField, schema_to_proto};
 use wiesel_proto as proto;
 use wiesel_proto::operator_spec::Kind;
@@ -12,6 +12,9 @@ use super::super::identity::{Digest, Id, Identity, Rows, column, expression};
 use super::super::options::PlannerOptions;
 use super::super::physical::{Changes, Place};
 use super::{Edge, PhysicalOperator, written};
+
+use crate::error::Result;
+use crate::rex::{Expression, Node};
 
 /// The connector of constant rows; no table can name it.
 const CONNECTOR: &str = "values";
@@ -28,7 +31,8 @@ impl PhysicalOperator for Values {
     }
 
     fn sharing_key(&self) -> Option<String> {
-        Some(format!("Values {:?}", self.rows.iter().map(written).collect::<Vec<_>>()))
+        let rows: Vec<String> = self.rows.iter().map(written).collect::<Option<_>>()?;
+        Some(format!("Values {rows:?}"))
     }
 
     fn produces(&self, _: &[Changes]) -> Changes {
@@ -55,16 +59,16 @@ impl PhysicalOperator for Values {
         None
     }
 
-    fn spec(&self, place: &Place<'_>, _: &PlannerOptions) -> Option<Kind> {
+    fn spec(&self, place: &Place<'_>, _: &PlannerOptions) -> Result<Option<Kind>> {
         let fields = place.fields();
-        let literal = |expression: &Expression| match &expression.node {
-            Node::Literal(value) => literal_to_proto(value, &expression.data_type),
-            Node::Input(_) | Node::Call { .. } => {
-                proto::Literal { r#type: Some((&expression.data_type).into()), value: None }
-            }
+        let literal = |expression: &Expression| {
+            let Node::Literal(value) = &expression.node else {
+                return proto::Literal { r#type: Some((&expression.data_type).into()), value: None };
+            };
+            literal_to_proto(value, &expression.data_type)
         };
         let row = |row: &Vec<Expression>| proto::ValuesRow { fields: row.iter().map(literal).collect() };
-        Some(Kind::Source(proto::SourceSpec {
+        Ok(Some(Kind::Source(proto::SourceSpec {
             connector: CONNECTOR.to_owned(),
             options: BTreeMap::new(),
             table: String::new(),
@@ -73,7 +77,7 @@ impl PhysicalOperator for Values {
             filters: Vec::new(),
             partition_keys: Vec::new(),
             values: self.rows.iter().map(row).collect(),
-        }))
+        })))
     }
 
     fn parallelism(&self, _: u32, _: &PlannerOptions) -> u32 {

@@ -1,5 +1,4 @@
 //! Makes watermarks.
-use wiesel_expressions::expression::Expression;
 use wiesel_expressions::types::{RowField, schema_to_proto};
 use wiesel_proto as proto;
 use wiesel_proto::operator_spec::Kind;
@@ -10,6 +9,10 @@ use super::super::identity::{Id, Identity};
 use super::super::options::PlannerOptions;
 use super::super::physical::{Changes, Place};
 use super::{Edge, PhysicalOperator, written};
+
+use crate::error::Result;
+use crate::rex::Expression;
+use crate::rex::lowering::message;
 
 /// A rowtime and the watermark of a row.
 #[derive(Debug)]
@@ -24,7 +27,7 @@ impl PhysicalOperator for WatermarkAssigner {
     }
 
     fn sharing_key(&self) -> Option<String> {
-        Some(format!("WatermarkAssigner {} {}", self.rowtime, written([&self.watermark])))
+        Some(format!("WatermarkAssigner {} {}", self.rowtime, written([&self.watermark])?))
     }
 
     fn produces(&self, _: &[Changes]) -> Changes {
@@ -51,13 +54,13 @@ impl PhysicalOperator for WatermarkAssigner {
         None
     }
 
-    fn spec(&self, place: &Place<'_>, options: &PlannerOptions) -> Option<Kind> {
-        Some(Kind::WatermarkAssigner(proto::WatermarkAssignerSpec {
+    fn spec(&self, place: &Place<'_>, options: &PlannerOptions) -> Result<Option<Kind>> {
+        Ok(Some(Kind::WatermarkAssigner(proto::WatermarkAssignerSpec {
             rowtime: self.rowtime as u32,
-            watermark: Some((&self.watermark).into()),
+            watermark: Some(message(&self.watermark)?),
             idle_timeout: options.idle_timeout,
             input: Some(schema_to_proto(&place.input(0).fields)),
-        }))
+        })))
     }
 
     fn parallelism(&self, inherited: u32, _: &PlannerOptions) -> u32 {

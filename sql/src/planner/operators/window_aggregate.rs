@@ -1,5 +1,4 @@
 //! Groups by window, in one phase or one of two.
-use wiesel_expressions::expression::Expression;
 use wiesel_expressions::types::{RowField, schema_to_proto};
 use wiesel_proto as proto;
 use wiesel_proto::operator_spec::Kind;
@@ -12,7 +11,9 @@ use super::super::options::PlannerOptions;
 use super::super::physical::{Changes, Place};
 use super::super::specs::{call, indexes, window_spec};
 use super::{Edge, PhysicalOperator};
+use crate::error::Result;
 use crate::rel::{Aggregate, Window};
+use crate::rex::Expression;
 
 /// Aggregates by window; columns are those of the raw rows.
 #[derive(Clone, Debug)]
@@ -94,8 +95,8 @@ impl PhysicalOperator for WindowAggregate {
         None
     }
 
-    fn spec(&self, _: &Place<'_>, _: &PlannerOptions) -> Option<Kind> {
-        Some(Kind::WindowAggregate(self.message()))
+    fn spec(&self, _: &Place<'_>, _: &PlannerOptions) -> Result<Option<Kind>> {
+        Ok(Some(Kind::WindowAggregate(self.message())))
     }
 
     fn parallelism(&self, inherited: u32, _: &PlannerOptions) -> u32 {

@@ -1,5 +1,4 @@
 //! Appends the window's columns: TUMBLE, HOP, CUMULATE.
-use wiesel_expressions::expression::Expression;
 use wiesel_expressions::types::{RowField, schema_to_proto};
 use wiesel_proto as proto;
 use wiesel_proto::operator_spec::Kind;
@@ -11,7 +10,9 @@ use super::super::options::PlannerOptions;
 use super::super::physical::{Changes, Place};
 use super::super::specs::window_spec;
 use super::{Edge, PhysicalOperator};
+use crate::error::Result;
 use crate::rel::Window;
+use crate::rex::Expression;
 
 /// The windows that each row is in.
 #[derive(Debug)]
@@ -53,11 +54,11 @@ impl PhysicalOperator for WindowTableFunction {
         None
     }
 
-    fn spec(&self, place: &Place<'_>, _: &PlannerOptions) -> Option<Kind> {
-        Some(Kind::WindowTableFunction(proto::WindowTableFunctionSpec {
+    fn spec(&self, place: &Place<'_>, _: &PlannerOptions) -> Result<Option<Kind>> {
+        Ok(Some(Kind::WindowTableFunction(proto::WindowTableFunctionSpec {
             input: Some(schema_to_proto(&place.input(0).fields)),
             window: Some(window_spec(&self.window, self.event_time)),
-        }))
+        })))
     }
 
     fn parallelism(&self, inherited: u32, _: &PlannerOptions) -> u32 {

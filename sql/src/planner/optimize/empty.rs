@@ -1,9 +1,9 @@
 //! What is known to have no rows: a filter that is never true, and what stands over it.
 use datafusion_common::ScalarValue;
-use wiesel_expressions::expression::{Expression, null_literal};
 
 use super::rewrite_inputs;
 use crate::rel::{LogicalAggregate, LogicalUnion, LogicalValues, Rel, RelNode};
+use crate::rex::{Expression, null_literal};
 
 /// The aggregates whose value over nothing Flink's planner knows. With any other beside them there is no row, as over an input
 /// that turns out to have none.

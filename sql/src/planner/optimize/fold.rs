@@ -1,8 +1,6 @@
 //! Evaluates what does not depend on any row.
 use datafusion_common::ScalarValue;
-use wiesel_expressions::expression::{
-    Expression, Node, constant_bytes, evaluate_constant, may_stand_for, null_literal, text_bytes,
-};
+use wiesel_expressions::expression::{constant_bytes, evaluate_constant, may_stand_for, text_bytes};
 use wiesel_expressions::types::TypeKind;
 
 use super::super::Context;
@@ -10,6 +8,8 @@ use super::super::expressions::is_deterministic;
 use super::map_inputs;
 use crate::error::Result;
 use crate::rel::Rel;
+use crate::rex::lowering::lower;
+use crate::rex::{Expression, Node, null_literal};
 use crate::script::still_wanted;
 
 /// Replaces constant expressions by their values. What cannot be evaluated stays and fails when the job runs, as it does
@@ -165,7 +165,7 @@ fn evaluate(call: &Expression, context: &Context) -> Option<ScalarValue> {
     if texts.max(announced(function, &constants)) > MAX_TEXT || still_wanted().is_err() {
         return None;
     }
-    let value = evaluate_constant(call, &context.evaluation).ok()?;
+    let value = evaluate_constant(&lower(call).ok()?, &context.evaluation).ok()?;
     // A value that a message could not carry back is left to the job, and so is one that makes much of little.
     let fits = value.data_type() == call.data_type.kind.to_arrow();
     (fits && may_stand_for(&value, constants.iter().map(|value| constant_bytes(value)).sum())).then_some(value)

@@ -1,13 +1,14 @@
 //! Merges what stands one over the other: projections, filters, nested unions; and drops what does nothing.
 use std::collections::HashSet;
 
-use wiesel_expressions::expression::{Expression, MAX_DEPTH, Node};
+use wiesel_expressions::expression::MAX_DEPTH;
 
 use super::super::expressions::{
     conjunction, conjuncts, constant_condition, is_deterministic, is_identity, is_trivial, substitute,
 };
 use super::{filter, rewrite_inputs};
 use crate::rel::{LogicalFilter, LogicalProject, LogicalUnion, Rel, RelNode};
+use crate::rex::{Expression, Node};
 
 /// Merges everywhere in a query.
 pub(super) fn merge(rel: Rel) -> Rel {

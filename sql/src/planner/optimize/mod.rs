@@ -10,11 +10,10 @@ pub(super) mod prune;
 pub(super) mod pushdown;
 mod scan;
 
-use wiesel_expressions::expression::Expression;
-
 use super::Context;
 use crate::error::Result;
 use crate::rel::{LogicalFilter, LogicalValues, Rel, RelNode};
+use crate::rex::Expression;
 
 /// Optimises the roots of one job together, so that they read a table once.
 pub(crate) fn optimize(roots: Vec<Rel>, context: &Context) -> Result<Vec<Rel>> {

@@ -6,12 +6,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
 use datafusion_common::ScalarValue;
-use wiesel_expressions::expression::{Expression, Node};
 use wiesel_expressions::types::{RowField, TypeKind};
 
 use super::super::expressions::{Path, as_path, collect_paths, field, type_at};
 use crate::error::Result;
 use crate::rel::{LogicalProject, Rel, RelNode};
+use crate::rex::Expression;
 
 /// The paths wanted of a relation; none begins with another.
 pub(crate) type Wanted = BTreeSet<Path>;
@@ -45,13 +45,7 @@ impl Pruned {
         if let Some(path) = as_path(expression) {
             return Expression { data_type: expression.data_type.clone(), ..self.at(&path) };
         }
-        match &expression.node {
-            Node::Call { function, operands } => {
-                let operands = operands.iter().map(|operand| self.move_here(operand)).collect();
-                Expression::call(function.clone(), operands, expression.data_type.clone())
-            }
-            _ => expression.clone(),
-        }
+        expression.map_operands(&mut |operand| self.move_here(operand))
     }
 }
 

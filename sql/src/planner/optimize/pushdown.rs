@@ -1,10 +1,10 @@
 //! Moves conditions towards the sources: through projections, to the keys of groups, below windows, into unions. Never
 //! below a watermark assigner: the watermark is of all rows, also of those that a query leaves out.
-use wiesel_expressions::expression::Expression;
 
 use super::super::expressions::{conjunction, is_deterministic};
 use super::{filter, rewrite_inputs};
 use crate::rel::Rel;
+use crate::rex::Expression;
 
 /// Moves all conditions of a query.
 pub(super) fn push_filters(rel: Rel) -> Rel {

@@ -2,7 +2,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use wiesel_expressions::expression::Expression;
 use wiesel_expressions::types::RowField;
 
 use super::super::expressions::{Path, conjunction, conjuncts, field, substitute};
@@ -10,6 +9,8 @@ use super::super::source::describe;
 use super::{filter, rewrite_inputs};
 use crate::catalog::{ObjectIdentifier, ResolvedTable};
 use crate::rel::{LogicalFilter, LogicalProject, LogicalSource, Rel, RelNode};
+use crate::rex::Expression;
+use crate::rex::lowering::lower;
 
 /// A table as a job reads it: two tables with equal names and options are one.
 type TableKey = (ObjectIdentifier, BTreeMap<String, String>);
@@ -86,7 +87,9 @@ pub(super) fn push_filters(rel: Rel) -> Rel {
             path[1..].iter().fold(column, |row, index| field(row, *index))
         })
         .collect();
-    let applies = |condition: &Expression| source.applies(&substitute(condition, &physical));
+    let applies = |condition: &Expression| {
+        lower(&substitute(condition, &physical)).is_ok_and(|condition| source.applies(&condition))
+    };
     let (pushed, stay): (Vec<_>, Vec<_>) = conjuncts(&condition).into_iter().partition(applies);
     let pushed = pushed.iter().map(|condition| substitute(condition, &physical));
     let filters = filters.into_iter().chain(pushed).collect();

@@ -1,5 +1,4 @@
 //! Groups.
-use wiesel_expressions::expression::Expression;
 use wiesel_expressions::types::RowField;
 
 use super::super::Context;
@@ -17,6 +16,7 @@ use super::super::window::{WindowGrouping, is_by_window, recognize};
 use super::Relation;
 use crate::error::Result;
 use crate::rel::{Aggregate, LogicalAggregate, Rel, RelNode};
+use crate::rex::Expression;
 
 impl LogicalAggregate {
     /// The aggregation by window that it is, if it is one.

@@ -2,7 +2,6 @@
 //!
 //! Rules over several relations that stand over each other (`optimize/merge`, `window`) match their shapes; what one relation is
 //! and does by itself is asked of it, through [`Relation`].
-use wiesel_expressions::expression::Expression;
 use wiesel_expressions::types::RowField;
 
 use super::Context;
@@ -11,6 +10,7 @@ use super::optimize::prune::{Pruned, Wanted};
 use super::physical::{NodeId, Plan};
 use crate::error::Result;
 use crate::rel::{Rel, RelNode};
+use crate::rex::Expression;
 
 mod aggregate;
 mod filter;

@@ -1,7 +1,6 @@
 //! Expressions over the input.
 use std::collections::BTreeMap;
 
-use wiesel_expressions::expression::{Expression, Node};
 use wiesel_expressions::types::RowField;
 
 use super::super::Context;
@@ -18,6 +17,7 @@ use super::super::physical::{NodeId, Plan};
 use super::Relation;
 use crate::error::Result;
 use crate::rel::{LogicalFilter, LogicalProject, Rel, RelNode};
+use crate::rex::{Expression, Node};
 
 impl Relation for LogicalProject {
     fn inputs(&self) -> Vec<&Rel> {
@@ -82,18 +82,16 @@ impl Relation for LogicalProject {
 
     fn window_bounds(&self, _: &[RowField]) -> Vec<Option<Bound>> {
         let below = bounds(&self.input);
-        let of = |expression: &Expression| match expression.node {
-            Node::Input(index) => below.get(index).cloned().flatten(),
-            Node::Literal(_) | Node::Call { .. } => None,
+        let of = |expression: &Expression| {
+            let Node::Input(index) = expression.node else { return None };
+            below.get(index).cloned().flatten()
         };
         self.expressions.iter().map(of).collect()
     }
 
     fn is_window_bound(&self, column: usize) -> bool {
-        match self.expressions[column].node {
-            Node::Input(below) => self.input.node.relation().is_window_bound(below),
-            Node::Literal(_) | Node::Call { .. } => false,
-        }
+        let Node::Input(below) = self.expressions[column].node else { return false };
+        self.input.node.relation().is_window_bound(below)
     }
 
     /// A calc, together with a filter right below.

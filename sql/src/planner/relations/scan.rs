@@ -1,6 +1,5 @@
 //! The physical columns of a table, before it is known which of them are read.
 use wiesel_connectors::factory::ProjectionSupport;
-use wiesel_expressions::expression::Expression;
 use wiesel_expressions::types::RowField;
 
 use super::super::Context;
@@ -14,6 +13,7 @@ use super::super::source::describe;
 use super::Relation;
 use crate::error::{Error, Result};
 use crate::rel::{LogicalSource, LogicalTableScan, Rel, RelNode};
+use crate::rex::Expression;
 
 impl Relation for LogicalTableScan {
     fn inputs(&self) -> Vec<&Rel> {

@@ -1,5 +1,4 @@
 //! What is read of a table.
-use wiesel_expressions::expression::Expression;
 use wiesel_expressions::types::RowField;
 
 use super::super::Context;
@@ -13,6 +12,7 @@ use super::super::source::describe;
 use super::Relation;
 use crate::error::Result;
 use crate::rel::{LogicalSource, Rel, RelNode};
+use crate::rex::Expression;
 
 impl Relation for LogicalSource {
     fn inputs(&self) -> Vec<&Rel> {

@@ -1,7 +1,6 @@
 //! All rows of all inputs.
 use std::collections::HashSet;
 
-use wiesel_expressions::expression::Expression;
 use wiesel_expressions::types::RowField;
 
 use super::super::Context;
@@ -16,6 +15,7 @@ use super::super::physical::{NodeId, Plan};
 use super::Relation;
 use crate::error::Result;
 use crate::rel::{LogicalProject, LogicalUnion, Rel, RelNode};
+use crate::rex::Expression;
 
 impl Relation for LogicalUnion {
     fn inputs(&self) -> Vec<&Rel> {

@@ -2,7 +2,6 @@
 use std::collections::BTreeMap;
 
 use datafusion_common::ScalarValue;
-use wiesel_expressions::expression::{Expression, Node};
 use wiesel_expressions::types::{RowField, TypeKind};
 
 use super::super::Context;
@@ -16,6 +15,7 @@ use super::super::physical::{NodeId, Plan};
 use super::Relation;
 use crate::error::Result;
 use crate::rel::{LogicalValues, Rel, RelNode};
+use crate::rex::{Expression, Node};
 
 impl Relation for LogicalValues {
     fn inputs(&self) -> Vec<&Rel> {

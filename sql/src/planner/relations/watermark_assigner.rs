@@ -1,5 +1,4 @@
 //! Declares a column of the input its rowtime.
-use wiesel_expressions::expression::Expression;
 use wiesel_expressions::types::RowField;
 
 use super::super::Context;
@@ -14,6 +13,7 @@ use super::super::physical::{NodeId, Plan};
 use super::Relation;
 use crate::error::Result;
 use crate::rel::{LogicalWatermarkAssigner, Rel, RelNode};
+use crate::rex::Expression;
 
 impl Relation for LogicalWatermarkAssigner {
     fn inputs(&self) -> Vec<&Rel> {

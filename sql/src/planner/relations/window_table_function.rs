@@ -1,5 +1,4 @@
 //! TUMBLE, HOP, CUMULATE.
-use wiesel_expressions::expression::Expression;
 use wiesel_expressions::types::{RowField, TimeAttribute, TypeKind};
 use wiesel_proto::{WindowKind, WindowProperty};
 
@@ -19,6 +18,7 @@ use super::super::window::is_event_time;
 use super::Relation;
 use crate::error::Result;
 use crate::rel::{LogicalWindowTableFunction, Rel, RelNode};
+use crate::rex::Expression;
 
 impl Relation for LogicalWindowTableFunction {
     fn inputs(&self) -> Vec<&Rel> {

@@ -48,9 +48,9 @@ impl PhysicalOperator for Both {
         None
     }
 
-    fn spec(&self, place: &Place<'_>, _: &PlannerOptions) -> Option<Kind> {
+    fn spec(&self, place: &Place<'_>, _: &PlannerOptions) -> Result<Option<Kind>> {
         let input = Some(schema_to_proto(&place.input(1).fields));
-        Some(Kind::Calc(proto::CalcSpec { input, ..proto::CalcSpec::default() }))
+        Ok(Some(Kind::Calc(proto::CalcSpec { input, ..proto::CalcSpec::default() })))
     }
 
     fn parallelism(&self, inherited: u32, _: &PlannerOptions) -> u32 {

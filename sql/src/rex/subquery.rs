@@ -1,0 +1,57 @@
+//! Queries within expressions.
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
+use super::{At, Expression};
+use crate::rel::Rel;
+
+/// What a query within an expression is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum SubqueryKind {
+    /// For the value of its only column in its only row; null if it has none.
+    Scalar,
+    /// Whether a value is among its rows.
+    In,
+    /// Whether it has rows.
+    Exists,
+}
+
+impl SubqueryKind {
+    /// What plans call it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Scalar => "$SCALAR_QUERY",
+            Self::In => "IN",
+            Self::Exists => "EXISTS",
+        }
+    }
+}
+
+/// A query within an expression.
+#[derive(Clone, Debug)]
+pub struct Subquery {
+    /// What it is asked.
+    pub kind: SubqueryKind,
+    /// What is looked for, of IN.
+    pub operands: Vec<Expression>,
+    /// Its rows. Columns of the queries around it are [`Node::Correlated`](super::Node::Correlated) there.
+    pub query: Arc<Rel>,
+    /// Where it stands.
+    pub at: At,
+}
+
+/// Two queries are one only if they were analysed as one.
+impl PartialEq for Subquery {
+    fn eq(&self, other: &Self) -> bool {
+        self.kind == other.kind && Arc::ptr_eq(&self.query, &other.query) && self.operands == other.operands
+    }
+}
+
+impl Eq for Subquery {}
+
+impl Hash for Subquery {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.kind.hash(state);
+        self.operands.hash(state);
+    }
+}
