@@ -4,25 +4,23 @@ use sqlparser::ast::{DuplicateTreatment, Expr, Function, FunctionArg, FunctionAr
 use super::expression::{ExpressionAnalyzer, array_constructor, map_constructor, row_constructor};
 use super::grouping::AggregateCall;
 use super::places::place_of;
-use crate::error::{Error, Result};
+use crate::error::{Error, Place, Result};
 use crate::functions::{aggregate, json, not_here_yet, refuse_untyped_null, scalar};
 use crate::parser::dialect::{JSON_TEST, JSON_WITHIN, MAP_CONSTRUCTOR, ROW_CONSTRUCTOR};
 use crate::parser::lexer;
 use crate::rex::Expression;
 
-impl ExpressionAnalyzer<'_> {
+impl ExpressionAnalyzer<'_, '_> {
     /// A function call.
     pub(super) fn function(&mut self, function: &Function) -> Result<Expression> {
         let name = function.name.to_string();
         let name = name.trim_matches('`');
         let upper = name.to_uppercase();
         let place = lexer::place_of(function.name.span());
-        if function.over.is_some() {
-            return Err(Error::unsupported(format!("{upper} with OVER is not supported"), place));
-        }
-        let result = match aggregate::canonical(&upper) {
-            Some(canonical) => self.aggregate_call(canonical, function),
-            None => self.scalar_call(name, &upper, function),
+        let result = match (&function.over, aggregate::canonical(&upper)) {
+            (Some(window), _) => self.over_call(&upper, function, window, place),
+            (None, Some(canonical)) => self.aggregate_call(canonical, function),
+            (None, None) => self.scalar_call(name, &upper, function),
         };
         result.map_err(|e| self.placed(e, place))
     }
@@ -75,38 +73,48 @@ impl ExpressionAnalyzer<'_> {
         if !function.within_group.is_empty() {
             return Err(Error::unsupported("WITHIN GROUP is not supported", place));
         }
-        let (star, distinct) = match &function.args {
-            FunctionArguments::List(list) => {
-                if !list.clauses.is_empty() {
-                    let message = format!("ORDER BY and the like within {name} are not supported");
-                    return Err(Error::unsupported(message, place));
-                }
-                let star = matches!(list.args.as_slice(), [FunctionArg::Unnamed(FunctionArgExpr::Wildcard)]);
-                (star, list.duplicate_treatment == Some(DuplicateTreatment::Distinct))
-            }
-            _ => (false, false),
-        };
-        let mut inner = ExpressionAnalyzer::new(self.scope, "an aggregate").within(place);
-        let arguments = match (name, star) {
-            ("COUNT", true) => Vec::new(),
-            (_, true) => return Err(Error::validation("Unknown identifier '*'", place)),
-            _ => inner.all(arguments(function)?)?,
-        };
-        if name == "COUNT" && arguments.is_empty() && !star {
-            let message = "Invalid number of arguments to function 'COUNT'. Was expecting 1 arguments";
-            return Err(Error::validation(message, place));
-        }
+        let (arguments, distinct) = aggregate_arguments(name, function, place)?;
+        let mut inner = self.part("an aggregate", place);
+        let arguments = inner.all(arguments)?;
         refuse_untyped_null(&arguments).map_err(|e| inner.placed(e, place))?;
         let filter = match function.filter.as_deref() {
             Some(filter) => {
-                let mut analyzer = ExpressionAnalyzer::new(self.scope, "FILTER").within(place_of(filter));
-                Some(analyzer.condition(filter, "FILTER")?)
+                Some(self.part("FILTER", place_of(filter)).condition(filter, "FILTER")?)
             }
             None => None,
         };
         let Some(aggregates) = self.aggregates.as_deref_mut() else { return Err(self.no_aggregate_here(place)) };
         aggregates.add(AggregateCall { function: name, arguments, distinct, filter })
     }
+}
+
+/// The arguments of an aggregate and whether equal ones count once; those of `COUNT(*)` are none.
+pub(super) fn aggregate_arguments<'f>(
+    name: &str,
+    function: &'f Function,
+    place: Option<Place>,
+) -> Result<(Vec<&'f Expr>, bool)> {
+    let (star, distinct) = match &function.args {
+        FunctionArguments::List(list) => {
+            if !list.clauses.is_empty() {
+                let message = format!("ORDER BY and the like within {name} are not supported");
+                return Err(Error::unsupported(message, place));
+            }
+            let star = matches!(list.args.as_slice(), [FunctionArg::Unnamed(FunctionArgExpr::Wildcard)]);
+            (star, list.duplicate_treatment == Some(DuplicateTreatment::Distinct))
+        }
+        FunctionArguments::None | FunctionArguments::Subquery(_) => (false, false),
+    };
+    let arguments = match (name, star) {
+        ("COUNT", true) => Vec::new(),
+        (_, true) => return Err(Error::validation("Unknown identifier '*'", place)),
+        (_, false) => arguments(function)?,
+    };
+    if name == "COUNT" && arguments.is_empty() && !star {
+        let message = "Invalid number of arguments to function 'COUNT'. Was expecting 1 arguments";
+        return Err(Error::validation(message, place));
+    }
+    Ok((arguments, distinct))
 }
 
 /// What takes the place of the windows of GROUP BY, which Flink keeps beside window table functions.

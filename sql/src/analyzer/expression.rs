@@ -7,6 +7,7 @@ use wiesel_expressions::types::{LogicalType, TypeKind};
 
 use super::grouping::AggregateCalls;
 use super::places::{place_of, place_of_name, place_of_names};
+use super::query::QueryAnalyzer;
 use super::scope::{Scope, field_by_name};
 use crate::error::{Error, Place, Result};
 use crate::functions::common_type::common_type;
@@ -15,7 +16,8 @@ use crate::functions::{
 };
 use crate::parser::types::MAX_DEPTH;
 use crate::parser::{lexer, reserved};
-use crate::rex::{Expression, Node, lowering, null_literal};
+use crate::rex::lowering::no_subquery;
+use crate::rex::{Expression, Node, SubqueryKind, null_literal};
 use crate::script::still_wanted;
 
 /// A column that an expression named, to say so in an error.
@@ -26,8 +28,10 @@ pub(super) struct ColumnUse {
 }
 
 /// Analyses expressions of one clause.
-pub(super) struct ExpressionAnalyzer<'a> {
+pub(super) struct ExpressionAnalyzer<'a, 'q> {
     pub(super) scope: &'a Scope,
+    /// Analyses the queries within expressions; none: the clause cannot have any.
+    pub(super) queries: Option<&'a mut QueryAnalyzer<'q>>,
     /// What the clause is called in messages.
     clause: &'static str,
     /// What an aggregate must not stand in, if that is not the clause.
@@ -50,11 +54,12 @@ const MAX_FIELDS: usize = 20_000;
 /// Types within the types of all columns that a clause names, at most: each name takes the whole type along.
 const MAX_FIELDS_NAMED: usize = 1_000_000;
 
-impl<'a> ExpressionAnalyzer<'a> {
+impl<'a, 'q> ExpressionAnalyzer<'a, 'q> {
     /// For a clause without aggregates.
     pub(super) fn new(scope: &'a Scope, clause: &'static str) -> Self {
         Self {
             scope,
+            queries: None,
             clause,
             outer: None,
             aggregates: None,
@@ -70,9 +75,15 @@ impl<'a> ExpressionAnalyzer<'a> {
         Self { aggregates: Some(aggregates), ..Self::new(scope, "SELECT") }
     }
 
-    /// For what stands here, in which there can be no aggregate.
-    pub(super) fn within(self, place: Option<Place>) -> Self {
-        Self { outer: place, ..self }
+    /// For a clause with queries within its expressions.
+    pub(super) fn with_queries(self, queries: &'a mut QueryAnalyzer<'q>) -> Self {
+        Self { queries: Some(queries), ..self }
+    }
+
+    /// For a part of this clause that stands here, in which there can be no aggregate.
+    pub(super) fn part(&mut self, clause: &'static str, place: Option<Place>) -> ExpressionAnalyzer<'_, 'q> {
+        let queries = self.queries.as_deref_mut();
+        ExpressionAnalyzer { queries, outer: place, ..ExpressionAnalyzer::new(self.scope, clause) }
     }
 
     /// An operand that is needed so often.
@@ -238,13 +249,15 @@ impl<'a> ExpressionAnalyzer<'a> {
                 row_constructor(items)
             }
             Expr::Function(function) => self.function(function),
-            Expr::InSubquery { .. }
-            | Expr::Exists { .. }
-            | Expr::Subquery(_)
-            | Expr::AllOp { .. }
-            | Expr::AnyOp { .. } => {
-                Err(Error::unsupported("A subquery within an expression is not supported", place_of(expr)))
+            Expr::Subquery(query) => self.subquery(SubqueryKind::Scalar, Vec::new(), query, place_of(expr)),
+            Expr::InSubquery { expr: value, subquery, negated } => {
+                let operands = vec![self.analyze(value)?];
+                negate_if(*negated, self.subquery(SubqueryKind::In, operands, subquery, place_of(expr))?)
             }
+            Expr::Exists { subquery, negated } => {
+                negate_if(*negated, self.subquery(SubqueryKind::Exists, Vec::new(), subquery, place_of(expr))?)
+            }
+            Expr::AllOp { .. } | Expr::AnyOp { .. } => Err(no_subquery(place_of(expr))),
             other => Err(Error::unsupported(format!("The expression {other} is not supported"), place_of(other))),
         }
     }

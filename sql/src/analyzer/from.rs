@@ -25,7 +25,7 @@ impl QueryAnalyzer<'_> {
             [] => {
                 let one_row =
                     Rel { node: RelNode::Values(LogicalValues { rows: vec![Vec::new()] }), fields: Vec::new() };
-                return Ok((one_row, Scope::empty()));
+                return Ok((one_row, Scope::empty().within(self.outer.clone())));
             }
             [table] => table,
             [_, second, ..] => return Err(Error::unsupported("A join is not supported", start_of(second))),
@@ -34,7 +34,7 @@ impl QueryAnalyzer<'_> {
             return Err(Error::unsupported("A join is not supported", start_of(join)));
         }
         let (rel, path) = self.factor(&table.relation)?;
-        let scope = Scope::of_table(path, rel.fields.clone());
+        let scope = Scope::of_table(path, rel.fields.clone()).within(self.outer.clone());
         Ok((rel, scope))
     }
 

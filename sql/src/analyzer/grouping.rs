@@ -7,6 +7,7 @@ use wiesel_expressions::types::LogicalType;
 use super::expression::{ColumnUse, ExpressionAnalyzer};
 use super::places::place_of;
 use super::project;
+use super::query::QueryAnalyzer;
 use super::scope::Scope;
 use crate::error::{Error, Result};
 use crate::functions::{aggregate, refuse_untyped_null};
@@ -59,13 +60,17 @@ impl AggregateCalls {
 }
 
 /// The keys of GROUP BY.
-pub(super) fn keys(group_by: &GroupByExpr, scope: &Scope) -> Result<Vec<Expression>> {
+pub(super) fn keys(
+    queries: &mut QueryAnalyzer<'_>,
+    group_by: &GroupByExpr,
+    scope: &Scope,
+) -> Result<Vec<Expression>> {
     let expressions = match group_by {
         GroupByExpr::Expressions(expressions, modifiers) if modifiers.is_empty() => expressions,
         other => return Err(Error::unsupported(format!("{other} is not supported"), None)),
     };
     let mut keys: Vec<Expression> = Vec::new();
-    let mut analyzer = ExpressionAnalyzer::new(scope, "GROUP BY");
+    let mut analyzer = ExpressionAnalyzer::new(scope, "GROUP BY").with_queries(queries);
     for expression in expressions {
         if let Expr::GroupingSets(_) | Expr::Cube(_) | Expr::Rollup(_) = expression {
             let message = "GROUPING SETS, ROLLUP and CUBE are not supported";

@@ -25,10 +25,12 @@ mod expression;
 mod from;
 mod grouping;
 mod insert;
+mod over;
 mod places;
 mod query;
 mod scope;
 mod select;
+mod subquery;
 #[cfg(test)]
 mod tests;
 mod text;

@@ -1,5 +1,6 @@
 //! WITH, set operations, VALUES.
 use std::collections::HashMap;
+use std::rc::Rc;
 
 use sqlparser::ast::{Ident, Query, SetExpr, SetOperator, SetQuantifier, Values};
 use wiesel_expressions::types::{LogicalType, RowField, TypeKind};
@@ -51,6 +52,8 @@ pub(super) struct QueryAnalyzer<'a> {
     views: Vec<ObjectIdentifier>,
     /// The queries that this one stands in, through all views.
     within: usize,
+    /// The scope of the query that the expression stands in of which this query is a part.
+    pub(super) outer: Option<Rc<Scope>>,
     /// What names stood for so far.
     named: Extent,
     /// What looking up names cost so far, in views too: see [`MAX_LOOKUP_COST`].
@@ -70,6 +73,7 @@ impl<'a> QueryAnalyzer<'a> {
             common: Vec::new(),
             views: Vec::new(),
             within: 0,
+            outer: None,
             named: Extent::default(),
             lookup_cost: 0,
             columns: 0,
@@ -292,8 +296,8 @@ impl<'a> QueryAnalyzer<'a> {
     }
 
     fn values(&mut self, values: &Values) -> Result<Rel> {
-        let scope = Scope::empty();
-        let mut analyzer = ExpressionAnalyzer::new(&scope, "VALUES");
+        let scope = Scope::empty().within(self.outer.clone());
+        let mut analyzer = ExpressionAnalyzer::new(&scope, "VALUES").with_queries(self);
         let mut rows: Vec<Vec<Expression>> = Vec::with_capacity(values.rows.len());
         for row in &values.rows {
             let place = row.content.first().and_then(place_of);

@@ -1,5 +1,7 @@
-//! The columns that names in a SELECT can mean.
+//! The columns that names in a SELECT can mean: those of its FROM, and where there is none of a name, those of the queries around
+//! it, the nearest first.
 use std::collections::HashMap;
+use std::rc::Rc;
 
 use sqlparser::ast::Ident;
 use wiesel_common::quote::quote;
@@ -10,9 +12,10 @@ use super::suggestion;
 use super::view_text::Names;
 use crate::error::{Error, Place, Result};
 use crate::functions::literal::int;
-use crate::rex::Expression;
+use crate::rex::{Expression, Node};
 
 /// A relation of a FROM clause.
+#[derive(Clone)]
 struct ScopeTable {
     /// The alias, or catalog, database and name of the table; empty if it has none.
     path: Vec<String>,
@@ -21,20 +24,37 @@ struct ScopeTable {
     offset: usize,
 }
 
-/// The relations of a FROM clause side by side.
+/// The relations of a FROM clause side by side, within the scope of the query around it.
+#[derive(Clone)]
 pub(super) struct Scope {
     tables: Vec<ScopeTable>,
+    /// What the names mean that mean nothing here: of a query within an expression the scope of the query that has the expression,
+    /// of a lateral one the relations before it.
+    outer: Option<Rc<Scope>>,
+}
+
+/// What came of looking a name up in one scope.
+enum Lookup {
+    /// It means this.
+    Found(Expression),
+    /// It means nothing here, but may do so further out.
+    Unknown(Error),
 }
 
 impl Scope {
     /// No columns at all.
     pub(super) fn empty() -> Self {
-        Self { tables: Vec::new() }
+        Self { tables: Vec::new(), outer: None }
     }
 
     /// The columns of one relation.
     pub(super) fn of_table(path: Option<Vec<String>>, fields: Vec<RowField>) -> Self {
-        Self { tables: vec![ScopeTable { path: path.unwrap_or_default(), fields, offset: 0 }] }
+        Self { tables: vec![ScopeTable { path: path.unwrap_or_default(), fields, offset: 0 }], outer: None }
+    }
+
+    /// The same within another scope.
+    pub(super) fn within(self, outer: Option<Rc<Self>>) -> Self {
+        Self { outer, ..self }
     }
 
     /// All columns in order, for `*`.
@@ -55,11 +75,31 @@ impl Scope {
 
     /// Whether there is a column of this name.
     pub(super) fn has(&self, column: &str) -> bool {
-        self.tables.iter().any(|table| table.fields.iter().any(|field| field.name == column))
+        self.chain().any(|scope| scope.tables.iter().any(|table| table.fields.iter().any(|field| field.name == column)))
     }
 
-    /// What a name of one or more parts means: a column, or a field within one.
+    /// This scope, then those around it.
+    fn chain(&self) -> impl Iterator<Item = &Self> {
+        std::iter::successors(Some(self), |scope| scope.outer.as_deref())
+    }
+
+    /// What a name of one or more parts means: a column, or a field within one. If it means nothing in any scope, the innermost
+    /// one says so.
     pub(super) fn resolve(&self, parts: &[Ident]) -> Result<Expression> {
+        let mut unknown = None;
+        for (level, scope) in self.chain().enumerate() {
+            match scope.look_up(parts)? {
+                Lookup::Found(found) => return Ok(if level == 0 { found } else { seen_from(&found, level) }),
+                Lookup::Unknown(error) => {
+                    unknown.get_or_insert(error);
+                }
+            }
+        }
+        Err(unknown.unwrap_or_else(|| Error::validation("A name needs a scope", None)))
+    }
+
+    /// What a name means in this scope alone.
+    fn look_up(&self, parts: &[Ident]) -> Result<Lookup> {
         let place = parts.first().and_then(place_of_name);
         let names: Vec<&str> = parts.iter().map(|part| part.value.as_str()).collect();
         for length in (1..names.len()).rev() {
@@ -80,7 +120,7 @@ impl Scope {
                 [index] => table.column(*index),
                 _ => return Err(Error::validation(format!("Column '{}' is ambiguous", quote(column)), at)),
             };
-            return self.fields_within(found, &parts[length + 1..], &parts[..=length]);
+            return self.fields_within(found, &parts[length + 1..], &parts[..=length]).map(Lookup::Found);
         }
         let column = names[0];
         let found: Vec<Expression> = self
@@ -92,16 +132,16 @@ impl Scope {
             ([], 1) => {
                 let all = self.tables.iter().flat_map(|table| table.fields.iter().map(|field| field.name.as_str()));
                 let message = format!("Column '{}' not found in any table{}", quote(column), suggestion(column, all));
-                Err(Error::validation(message, place))
+                Ok(Lookup::Unknown(Error::validation(message, place)))
             }
             ([one], length) if length == 1 || matches!(one.data_type.kind, TypeKind::Row(_)) => {
-                self.fields_within(one.clone(), &parts[1..], &parts[..1])
+                self.fields_within(one.clone(), &parts[1..], &parts[..1]).map(Lookup::Found)
             }
             ([] | [_], length) => {
                 let qualifier = names[..length - 1].join(".");
                 let known = self.tables.iter().filter_map(|table| table.path.last().map(String::as_str));
                 let message = format!("Table '{}' not found{}", quote(&qualifier), suggestion(&qualifier, known));
-                Err(Error::validation(message, place_of_names(&parts[..length - 1])))
+                Ok(Lookup::Unknown(Error::validation(message, place_of_names(&parts[..length - 1]))))
             }
             _ => Err(Error::validation(format!("Column '{}' is ambiguous", quote(column)), place)),
         }
@@ -177,6 +217,22 @@ impl ScopeTable {
             return Err(Error::validation(format!("Column '{}' is ambiguous", field.name), None));
         }
         Ok(self.fields.iter().enumerate().map(|(i, field)| (field.name.clone(), self.column(i))).collect())
+    }
+}
+
+/// What was found so many scopes further out.
+fn seen_from(found: &Expression, level: usize) -> Expression {
+    match found.node {
+        Node::Input(index) => {
+            Expression { node: Node::Correlated { level, index }, data_type: found.data_type.clone() }
+        }
+        Node::Literal(_)
+        | Node::Call { .. }
+        | Node::Aggregate(_)
+        | Node::Correlated { .. }
+        | Node::Over(_)
+        | Node::Subquery(_)
+        | Node::TableFunction { .. } => found.map_operands(&mut |operand| seen_from(operand, level)),
     }
 }
 
