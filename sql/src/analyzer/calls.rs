@@ -78,9 +78,7 @@ impl ExpressionAnalyzer<'_, '_> {
         let arguments = inner.all(arguments)?;
         refuse_untyped_null(&arguments).map_err(|e| inner.placed(e, place))?;
         let filter = match function.filter.as_deref() {
-            Some(filter) => {
-                Some(self.part("FILTER", place_of(filter)).condition(filter, "FILTER")?)
-            }
+            Some(filter) => Some(self.part("FILTER", place_of(filter)).condition(filter, "FILTER")?),
             None => None,
         };
         let Some(aggregates) = self.aggregates.as_deref_mut() else { return Err(self.no_aggregate_here(place)) };

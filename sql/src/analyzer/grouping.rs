@@ -60,11 +60,7 @@ impl AggregateCalls {
 }
 
 /// The keys of GROUP BY.
-pub(super) fn keys(
-    queries: &mut QueryAnalyzer<'_>,
-    group_by: &GroupByExpr,
-    scope: &Scope,
-) -> Result<Vec<Expression>> {
+pub(super) fn keys(queries: &mut QueryAnalyzer<'_>, group_by: &GroupByExpr, scope: &Scope) -> Result<Vec<Expression>> {
     let expressions = match group_by {
         GroupByExpr::Expressions(expressions, modifiers) if modifiers.is_empty() => expressions,
         other => return Err(Error::unsupported(format!("{other} is not supported"), None)),

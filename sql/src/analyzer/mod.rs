@@ -25,6 +25,7 @@ mod expression;
 mod from;
 mod grouping;
 mod insert;
+mod order;
 mod over;
 mod places;
 mod query;

@@ -1,7 +1,5 @@
 //! Calls over a window of rows: `function(…) OVER (PARTITION BY … ORDER BY … ROWS …)`.
-use sqlparser::ast::{
-    Function, OrderByExpr, WindowFrame, WindowFrameBound, WindowFrameUnits, WindowSpec, WindowType,
-};
+use sqlparser::ast::{Function, OrderByExpr, WindowFrame, WindowFrameBound, WindowFrameUnits, WindowSpec, WindowType};
 
 use super::calls::aggregate_arguments;
 use super::expression::ExpressionAnalyzer;

@@ -11,7 +11,7 @@ use super::places::{
 };
 use super::scope::Scope;
 use super::view_text::NotedNames;
-use super::{CatalogReader, ResolvedView, columns_of, grouping, project};
+use super::{CatalogReader, ResolvedView, columns_of, grouping, order, project};
 use crate::catalog::ObjectIdentifier;
 use crate::error::{Error, Result};
 use crate::functions::cast::cast_to;
@@ -209,22 +209,19 @@ impl<'a> QueryAnalyzer<'a> {
     }
 
     fn clauses(&mut self, query: &Query) -> Result<Rel> {
-        let place = || start_of(query);
-        if query.order_by.is_some() {
-            let place = query.order_by.as_ref().and_then(start_of).or_else(place);
-            return Err(Error::unsupported("ORDER BY is not supported", place));
-        }
-        if query.limit_clause.is_some() || query.fetch.is_some() {
-            let place = query.limit_clause.as_ref().and_then(start_of).or_else(place);
-            return Err(Error::unsupported("LIMIT, OFFSET and FETCH are not supported", place));
-        }
         if !query.locks.is_empty()
             || query.for_clause.is_some()
             || query.settings.is_some()
             || query.format_clause.is_some()
         {
-            return Err(Error::unsupported("This clause of a query is not supported", place()));
+            return Err(Error::unsupported("This clause of a query is not supported", start_of(query)));
         }
+        let rows = self.body(query)?;
+        order::limit(order::order_by(rows, query)?, query)
+    }
+
+    /// WITH, and the query behind it.
+    fn body(&mut self, query: &Query) -> Result<Rel> {
         let Some(with) = &query.with else { return self.set_expression(&query.body) };
         if with.recursive {
             return Err(Error::unsupported("WITH RECURSIVE is not supported", start_of(with)));
