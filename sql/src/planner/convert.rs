@@ -1,9 +1,9 @@
-//! From relations to physical operators: calcs, exchanges, windows in one or two phases.
+//! From relations to physical operators: calcs, windows in one or two phases. Exchanges the plan puts where an operator wants them.
 use wiesel_expressions::types::RowField;
 use wiesel_proto::WindowPhase;
 
 use super::expressions::{is_identity, substitute};
-use super::operators::{Calc, Collect, Distribution, Exchange, Sink};
+use super::operators::{Calc, Collect, Sink};
 use super::options::AggregatePhaseStrategy;
 use super::physical::{NodeId, Plan};
 use super::source::describe_sink;
@@ -71,15 +71,15 @@ pub(super) fn project(plan: &mut Plan, input: NodeId, projection: Vec<Expression
 fn by_window(rel: &Rel) -> Option<WindowGrouping> {
     match &rel.node {
         RelNode::Aggregate(aggregate) => aggregate.by_window(&rel.fields),
-        _ => None,
+        RelNode::Scan(_)
+        | RelNode::Source(_)
+        | RelNode::Values(_)
+        | RelNode::Project(_)
+        | RelNode::Filter(_)
+        | RelNode::WatermarkAssigner(_)
+        | RelNode::WindowTableFunction(_)
+        | RelNode::Union(_) => None,
     }
-}
-
-/// Adds an exchange by these columns.
-pub(super) fn exchange(plan: &mut Plan, input: NodeId, keys: Vec<usize>) -> NodeId {
-    let fields = plan.nodes[input].fields.clone();
-    let distribution = if keys.is_empty() { Distribution::Single } else { Distribution::Hash(keys) };
-    plan.add(Exchange { distribution }, vec![input], fields)
 }
 
 /// Adds an aggregation by window; the expressions give the group's columns over what it emits.
@@ -98,12 +98,9 @@ pub(super) fn window_aggregate(
     let last = if two_phases {
         let accumulators = wiesel_operators::window_aggregate::local_output(&message)
             .map_err(|error| Error::Unsupported { message: error.to_string(), location: None })?;
-        let keys = (0..aggregate.keys.len()).collect();
         let local = plan.add(local, vec![input], accumulators);
-        let input = exchange(plan, local, keys);
-        plan.add(aggregate.in_phase(WindowPhase::Final), vec![input], all)
+        plan.add(aggregate.in_phase(WindowPhase::Final), vec![local], all)
     } else {
-        let input = exchange(plan, input, aggregate.keys.clone());
         plan.add(aggregate, vec![input], all)
     };
     let emitted = &plan.nodes[last].fields;

@@ -108,7 +108,7 @@ pub(crate) fn job_graph(
         vertices,
         edges,
         configuration,
-        bounded: plan.is_bounded(),
+        bounded: plan.bounded,
     })
 }
 

@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 
 use wiesel_expressions::types::RowField;
 
-use super::operators::PhysicalOperator;
+use super::operators::{Distribution, Edge, Exchange, PhysicalOperator};
 
 /// A position in [`Plan::nodes`].
 pub(crate) type NodeId = usize;
@@ -15,6 +15,8 @@ pub(crate) struct Plan {
     pub nodes: Vec<PlanNode>,
     /// The sinks, or the query's last operators for EXPLAIN.
     pub roots: Vec<NodeId>,
+    /// All tables it reads end.
+    pub bounded: bool,
     /// What later ones may be, by what they are.
     shared: BTreeMap<String, NodeId>,
 }
@@ -87,8 +89,10 @@ impl<'a> Place<'a> {
 }
 
 impl Plan {
-    /// Adds an operator, or finds the equal one that is there already.
+    /// Adds an operator, or finds the equal one that is there already. Its inputs come to it as it wants them.
     pub fn add(&mut self, op: impl PhysicalOperator + 'static, inputs: Vec<NodeId>, fields: Vec<RowField>) -> NodeId {
+        let inputs: Vec<NodeId> =
+            inputs.into_iter().enumerate().map(|(input, id)| self.distributed(id, op.wants(input))).collect();
         let key = op.sharing_key().map(|own| format!("{own}|{inputs:?}|{fields:?}"));
         if let Some(found) = key.as_ref().and_then(|key| self.shared.get(key)) {
             return *found;
@@ -111,6 +115,17 @@ impl Plan {
         self.nodes.len() - 1
     }
 
+    /// An operator whose rows are distributed like this: itself, or an exchange behind it.
+    fn distributed(&mut self, id: NodeId, wanted: Option<Distribution>) -> NodeId {
+        let Some(distribution) = wanted else { return id };
+        let node = &self.nodes[id];
+        if matches!(node.op.edge(), Some(Edge::Exchange(given)) if *given == distribution) {
+            return id;
+        }
+        let fields = node.fields.clone();
+        self.add(Exchange { distribution }, vec![id], fields)
+    }
+
     /// Forgets what could be shared: what is added from now on stands for itself.
     pub fn stop_sharing(&mut self) {
         self.shared.clear();
@@ -126,10 +141,5 @@ impl Plan {
         let mut readers = vec![0; self.nodes.len()];
         self.nodes.iter().flat_map(|node| &node.inputs).for_each(|input| readers[*input] += 1);
         readers
-    }
-
-    /// All tables it reads end.
-    pub fn is_bounded(&self) -> bool {
-        self.nodes.iter().all(|node| node.op.is_bounded())
     }
 }

@@ -9,7 +9,7 @@ use super::super::expressions::{conjuncts, is_deterministic};
 use super::super::identity::{Id, Identity, expression};
 use super::super::options::PlannerOptions;
 use super::super::physical::{Changes, Place};
-use super::{Edge, PhysicalOperator, written};
+use super::{Distribution, Edge, PhysicalOperator, written};
 
 use crate::error::Result;
 use crate::rex::lowering::{message, messages};
@@ -75,8 +75,8 @@ impl PhysicalOperator for Calc {
         own
     }
 
-    fn is_bounded(&self) -> bool {
-        true
+    fn wants(&self, _: usize) -> Option<Distribution> {
+        None
     }
 
     fn identity(&self, inputs: &[&Identity], _: &[RowField]) -> Identity {

@@ -8,7 +8,7 @@ use super::super::explain::expression::Style;
 use super::super::identity::{Digest, Id, Identity};
 use super::super::options::PlannerOptions;
 use super::super::physical::{Changes, Place};
-use super::{Edge, PhysicalOperator};
+use super::{Distribution, Edge, PhysicalOperator};
 
 use crate::error::Result;
 use crate::rex::Expression;
@@ -66,8 +66,8 @@ impl PhysicalOperator for Collect {
         own
     }
 
-    fn is_bounded(&self) -> bool {
-        true
+    fn wants(&self, _: usize) -> Option<Distribution> {
+        None
     }
 
     /// Rows stay what they are.

@@ -21,6 +21,13 @@ pub(crate) enum Distribution {
     Single,
 }
 
+impl Distribution {
+    /// That which brings the rows together that are equal in these columns.
+    pub fn by(keys: Vec<usize>) -> Self {
+        if keys.is_empty() { Self::Single } else { Self::Hash(keys) }
+    }
+}
+
 /// An edge that sends rows to where they belong.
 #[derive(Debug)]
 pub(crate) struct Exchange {
@@ -75,8 +82,8 @@ impl PhysicalOperator for Exchange {
         }
     }
 
-    fn is_bounded(&self) -> bool {
-        true
+    fn wants(&self, _: usize) -> Option<Distribution> {
+        None
     }
 
     /// Rows stay what they are.

@@ -9,7 +9,7 @@ use super::super::identity::{Digest, Id, Identity, aggregated, grouped, groups};
 use super::super::options::PlannerOptions;
 use super::super::physical::{Changes, Place};
 use super::super::specs::{call, indexes};
-use super::{Edge, PhysicalOperator};
+use super::{Distribution, Edge, PhysicalOperator};
 use crate::error::Result;
 use crate::rel::Aggregate;
 use crate::rex::Expression;
@@ -77,8 +77,9 @@ impl PhysicalOperator for GroupAggregate {
         own
     }
 
-    fn is_bounded(&self) -> bool {
-        true
+    /// All rows of a group.
+    fn wants(&self, _: usize) -> Option<Distribution> {
+        Some(Distribution::by(self.keys.clone()))
     }
 
     fn identity(&self, inputs: &[&Identity], _: &[RowField]) -> Identity {

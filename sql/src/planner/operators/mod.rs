@@ -97,8 +97,8 @@ pub(crate) trait PhysicalOperator: Debug {
     /// The parallelism to which it binds its readers; `own`: that which it has itself.
     fn binds_readers_to(&self, own: u32, options: &PlannerOptions) -> u32;
 
-    /// Whether it ends by itself, as far as it is up to it.
-    fn is_bounded(&self) -> bool;
+    /// How the rows of an input must come to its subtasks; none: as they are. The plan puts an exchange where they do not.
+    fn wants(&self, input: usize) -> Option<Distribution>;
 
     /// The columns of its input by which the changes of a row come to the same of its subtasks, in order, where there are not as
     /// many as of the operator before it.

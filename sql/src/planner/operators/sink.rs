@@ -12,7 +12,7 @@ use super::super::identity::{Digest, Id, Identity, table_name};
 use super::super::options::PlannerOptions;
 use super::super::physical::{Changes, Place};
 use super::super::specs::indexes;
-use super::{Edge, PhysicalOperator};
+use super::{Distribution, Edge, PhysicalOperator};
 use crate::catalog::{ResolvedColumnKind, ResolvedTable};
 use crate::error::{Error, Result};
 use crate::rex::Expression;
@@ -110,8 +110,8 @@ impl PhysicalOperator for Sink {
         own
     }
 
-    fn is_bounded(&self) -> bool {
-        true
+    fn wants(&self, _: usize) -> Option<Distribution> {
+        None
     }
 
     /// The primary key.

@@ -13,7 +13,7 @@ use super::super::identity::{Digest, Id, Identity, Rows, column, expression, fie
 use super::super::options::PlannerOptions;
 use super::super::physical::{Changes, Place};
 use super::super::specs::indexes;
-use super::{Edge, PhysicalOperator, written};
+use super::{Distribution, Edge, PhysicalOperator, written};
 use crate::catalog::ResolvedTable;
 use crate::error::Result;
 use crate::rex::Expression;
@@ -25,7 +25,6 @@ pub(crate) struct Source {
     pub table: Arc<ResolvedTable>,
     pub projection: Vec<Path>,
     pub filters: Vec<Expression>,
-    pub bounded: bool,
     /// `scan.parallelism`.
     pub parallelism: Option<u32>,
     /// Which changes it emits.
@@ -94,8 +93,8 @@ impl PhysicalOperator for Source {
         if self.parallelism.is_some() { options.parallelism } else { own }
     }
 
-    fn is_bounded(&self) -> bool {
-        self.bounded
+    fn wants(&self, _: usize) -> Option<Distribution> {
+        None
     }
 
     fn identity(&self, _: &[&Identity], _: &[RowField]) -> Identity {

@@ -7,7 +7,7 @@ use super::super::explain::expression::Style;
 use super::super::identity::{Digest, Id, Identity, Rows};
 use super::super::options::PlannerOptions;
 use super::super::physical::{Changes, Place};
-use super::{Edge, PhysicalOperator};
+use super::{Distribution, Edge, PhysicalOperator};
 
 use crate::error::Result;
 use crate::rex::Expression;
@@ -61,8 +61,8 @@ impl PhysicalOperator for Union {
         own
     }
 
-    fn is_bounded(&self) -> bool {
-        true
+    fn wants(&self, _: usize) -> Option<Distribution> {
+        None
     }
 
     /// The inputs are the same in any order.

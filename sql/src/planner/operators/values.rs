@@ -11,7 +11,7 @@ use super::super::explain::expression::{Style, type_name};
 use super::super::identity::{Digest, Id, Identity, Rows, column, expression};
 use super::super::options::PlannerOptions;
 use super::super::physical::{Changes, Place};
-use super::{Edge, PhysicalOperator, written};
+use super::{Distribution, Edge, PhysicalOperator, written};
 
 use crate::error::Result;
 use crate::rex::{Expression, Node};
@@ -88,8 +88,8 @@ impl PhysicalOperator for Values {
         own
     }
 
-    fn is_bounded(&self) -> bool {
-        true
+    fn wants(&self, _: usize) -> Option<Distribution> {
+        None
     }
 
     /// There may be columns without a row: what stands for rows that a condition never lets through.

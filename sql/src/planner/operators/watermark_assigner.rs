@@ -8,7 +8,7 @@ use super::super::explain::expression::{Style, text};
 use super::super::identity::{Id, Identity};
 use super::super::options::PlannerOptions;
 use super::super::physical::{Changes, Place};
-use super::{Edge, PhysicalOperator, written};
+use super::{Distribution, Edge, PhysicalOperator, written};
 
 use crate::error::Result;
 use crate::rex::Expression;
@@ -71,8 +71,8 @@ impl PhysicalOperator for WatermarkAssigner {
         own
     }
 
-    fn is_bounded(&self) -> bool {
-        true
+    fn wants(&self, _: usize) -> Option<Distribution> {
+        None
     }
 
     /// Rows stay what they are.

@@ -10,7 +10,7 @@ use super::super::identity::{Digest, Id, Identity, aggregated, column, grouped, 
 use super::super::options::PlannerOptions;
 use super::super::physical::{Changes, Place};
 use super::super::specs::{call, indexes, window_spec};
-use super::{Edge, PhysicalOperator};
+use super::{Distribution, Edge, PhysicalOperator};
 use crate::error::Result;
 use crate::rel::{Aggregate, Window};
 use crate::rex::Expression;
@@ -107,8 +107,13 @@ impl PhysicalOperator for WindowAggregate {
         own
     }
 
-    fn is_bounded(&self) -> bool {
-        true
+    /// All rows of a group; the first of two phases aggregates what it gets, and puts the keys first.
+    fn wants(&self, _: usize) -> Option<Distribution> {
+        match self.phase {
+            WindowPhase::Local => None,
+            WindowPhase::Single => Some(Distribution::by(self.keys.clone())),
+            WindowPhase::Final => Some(Distribution::by((0..self.keys.len()).collect())),
+        }
     }
 
     /// The first of two phases leaves raw rows what they are, so that the last one knows of what its columns speak.

@@ -9,7 +9,7 @@ use super::super::identity::{Digest, Id, Identity, Rows, column, windows};
 use super::super::options::PlannerOptions;
 use super::super::physical::{Changes, Place};
 use super::super::specs::window_spec;
-use super::{Edge, PhysicalOperator};
+use super::{Distribution, Edge, PhysicalOperator};
 use crate::error::Result;
 use crate::rel::Window;
 use crate::rex::Expression;
@@ -69,8 +69,8 @@ impl PhysicalOperator for WindowTableFunction {
         own
     }
 
-    fn is_bounded(&self) -> bool {
-        true
+    fn wants(&self, _: usize) -> Option<Distribution> {
+        None
     }
 
     /// A row for each window of a row; the columns of the row, then those of the window.

@@ -3,7 +3,7 @@ use wiesel_expressions::types::RowField;
 
 use super::super::Context;
 use super::super::attached_window::{Bound, bounds, recognize_attached, window_of};
-use super::super::convert::{convert, exchange, project, window_aggregate};
+use super::super::convert::{convert, project, window_aggregate};
 use super::super::explain::attributes::function;
 use super::super::expressions::{columns, conjunction, is_deterministic};
 use super::super::operators::GroupAggregate;
@@ -106,7 +106,6 @@ impl Relation for LogicalAggregate {
             return Ok(project(plan, last, columns, fields.to_vec()));
         }
         let input = convert(plan, &self.input, context)?;
-        let input = exchange(plan, input, self.keys.clone());
         let operator = GroupAggregate { keys: self.keys.clone(), aggregates: self.aggregates.clone() };
         Ok(plan.add(operator, vec![input], fields.to_vec()))
     }

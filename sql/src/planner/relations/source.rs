@@ -58,7 +58,6 @@ impl Relation for LogicalSource {
             table: self.table.clone(),
             projection: self.projection.clone(),
             filters: self.filters.clone(),
-            bounded: description.bounded,
             parallelism: description.parallelism,
             emits: description.changelog,
         };

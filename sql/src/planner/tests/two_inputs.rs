@@ -61,8 +61,9 @@ impl PhysicalOperator for Both {
         own
     }
 
-    fn is_bounded(&self) -> bool {
-        true
+    /// Both by their only column.
+    fn wants(&self, _: usize) -> Option<Distribution> {
+        Some(Distribution::Hash(vec![0]))
     }
 
     fn identity(&self, inputs: &[&Identity], _: &[RowField]) -> Identity {
@@ -91,15 +92,10 @@ fn fields() -> Vec<RowField> {
     vec![RowField::new("v", TypeKind::Int.not_null())]
 }
 
-fn exchange(plan: &mut Plan, input: NodeId) -> NodeId {
-    plan.add(Exchange { distribution: Distribution::Hash(vec![0]) }, vec![input], fields())
-}
-
 /// The distinct values of one constant row.
 fn distinct(plan: &mut Plan, number: i32) -> NodeId {
     let number = Expression::literal(ScalarValue::Int32(Some(number)), TypeKind::Int.not_null());
     let values = plan.add(Values { rows: vec![vec![number]] }, vec![], fields());
-    let values = exchange(plan, values);
     plan.add(GroupAggregate { keys: vec![0], aggregates: vec![] }, vec![values], fields())
 }
 
@@ -109,8 +105,7 @@ fn planned(left: i32, right: [i32; 2]) -> (Plan, [NodeId; 3]) {
     let left = distinct(&mut plan, left);
     let right = right.map(|number| distinct(&mut plan, number));
     let union = plan.add(Union, right.to_vec(), fields());
-    let inputs = [left, union].map(|input| exchange(&mut plan, input));
-    let both = plan.add(Both, inputs.to_vec(), fields());
+    let both = plan.add(Both, vec![left, union], fields());
     let collect = plan.add(Collect, vec![both], fields());
     plan.roots.push(collect);
     changelog::settle(&mut plan).unwrap();
@@ -153,4 +148,27 @@ fn both_inputs_make_the_uid() {
     assert_eq!(uid(1, [2, 3]), uid(1, [3, 2]), "a union is the same in any order");
     assert_ne!(uid(1, [2, 3]), uid(1, [2, 4]));
     assert_ne!(uid(1, [2, 3]), uid(4, [2, 3]));
+}
+
+#[test]
+fn an_exchange_stands_where_rows_do_not_come_as_they_are_wanted() {
+    let number = Expression::literal(ScalarValue::Int32(Some(1)), TypeKind::Int.not_null());
+    let distributed = |given: Option<Distribution>, keys: Vec<usize>| {
+        let mut plan = Plan::default();
+        let mut input = plan.add(Values { rows: vec![vec![number.clone()]] }, vec![], fields());
+        if let Some(distribution) = given {
+            input = plan.add(Exchange { distribution }, vec![input], fields());
+        }
+        plan.add(GroupAggregate { keys, aggregates: vec![] }, vec![input], fields());
+        let exchanges = plan.nodes.iter().filter_map(|node| match node.op.edge() {
+            Some(Edge::Exchange(distribution)) => Some(distribution.clone()),
+            _ => None,
+        });
+        exchanges.collect::<Vec<_>>()
+    };
+    let hash = || Distribution::Hash(vec![0]);
+    assert_eq!(distributed(None, vec![0]), [hash()]);
+    assert_eq!(distributed(Some(hash()), vec![0]), [hash()], "once");
+    assert_eq!(distributed(Some(Distribution::Single), vec![0]), [Distribution::Single, hash()]);
+    assert_eq!(distributed(None, vec![]), [Distribution::Single]);
 }
