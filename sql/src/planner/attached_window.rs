@@ -5,17 +5,11 @@ use wiesel_expressions::types::{LogicalType, RowField, TimeAttribute, TypeKind};
 use wiesel_proto::{WindowKind, WindowPhase, WindowProperty};
 
 use super::expressions::identity;
+use super::metadata::{WindowKey, bounds, window_key};
 use super::operators::WindowAggregate;
 use super::window::{Projection, WindowGrouping};
 use crate::rel::{Aggregate, LogicalProject, Rel, RelNode, Window};
 use crate::rex::Expression;
-
-/// What a column says of the window that its row belongs to.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Bound {
-    pub window: Window,
-    pub property: WindowProperty,
-}
 
 /// The aggregation by window that a group is, if the start and the end of one window of its rows are among its keys.
 ///
@@ -28,7 +22,7 @@ pub(crate) fn recognize_attached(
     fields: &[RowField],
 ) -> Option<WindowGrouping> {
     let bounds = bounds(input);
-    let (end, window) = window_of(&bounds, keys)?;
+    let WindowKey { end, window } = window_key(&bounds, keys)?;
     let columns = identity(&input.fields);
     let mut projection = Projection::default();
     let mut new_keys = Vec::new();
@@ -67,16 +61,6 @@ pub(crate) fn recognize_attached(
     Some(WindowGrouping { input: Rel { node, fields: projection.fields }, aggregate, fields: all, places })
 }
 
-/// The end and the window of a group, if both bounds of one window are among its keys.
-pub(crate) fn window_of<'a>(bounds: &'a [Option<Bound>], keys: &[usize]) -> Option<(usize, &'a Window)> {
-    let key_of = |property: WindowProperty| {
-        keys.iter().copied().find(|key| bounds[*key].as_ref().is_some_and(|bound| bound.property == property))
-    };
-    let (start, end) = (key_of(WindowProperty::WindowStart)?, key_of(WindowProperty::WindowEnd)?);
-    let window = &bounds[end].as_ref()?.window;
-    (bounds[start].as_ref()?.window == *window).then_some((end, window))
-}
-
 fn rowtime() -> LogicalType {
     TypeKind::Timestamp(3, TimeAttribute::Rowtime).not_null()
 }
@@ -88,9 +72,4 @@ fn last_moment(window_end: &Expression) -> Expression {
         TypeKind::IntervalDayTime("SECOND(3)".into()).not_null(),
     );
     Expression::call("TIMESTAMP_ADD", vec![window_end.clone(), millisecond], rowtime())
-}
-
-/// For each column of a relation the window that it bounds.
-pub(crate) fn bounds(rel: &Rel) -> Vec<Option<Bound>> {
-    rel.node.relation().window_bounds(&rel.fields)
 }

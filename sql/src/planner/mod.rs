@@ -7,14 +7,16 @@
 //!
 //! One pass per concern, each in its own file:
 //! - `optimize`: constants, conditions, columns, shared scans;
-//! - `convert`: physical operators, exchanges, `window` and `attached_window` recognition; `source` asks the connectors;
+//! - `convert`: physical operators, with `window` and `attached_window` for groups by window, and exchanges where these want them;
+//!   `source` asks the connectors;
 //! - `changelog`: which kinds of change each edge carries;
 //! - `limits`: what no job could run;
 //! - `graph`: parallelism, partitioners, chains and names; `identity`: the uids of operators;
 //! - `explain`: all of it as text.
 //!
 //! What the passes have to know of a relation or of a physical operator they ask it: `relations` and `operators` have one file
-//! each. Only rules over several that stand over each other match shapes: `optimize/merge`, `window`.
+//! each. What is known of the rows of a relation (keys, windows, whether they end) is in `metadata`, a file for each property. Only
+//! rules over several relations that stand over each other match `shapes`: `optimize/merge`, `window`.
 //!
 //! Invariant: ids and names depend on what the statement says, never on when or where it is planned.
 use std::sync::Arc;
@@ -36,11 +38,13 @@ mod expressions;
 mod graph;
 mod identity;
 mod limits;
+pub mod metadata;
 mod operators;
 mod optimize;
 mod options;
 mod physical;
 mod relations;
+mod shapes;
 mod source;
 mod specs;
 #[cfg(test)]
@@ -82,6 +86,15 @@ pub(crate) enum End {
     Table(Arc<ResolvedTable>),
 }
 
+fn all_bounded(rels: &[Rel]) -> Result<bool> {
+    for rel in rels {
+        if !metadata::is_bounded(rel)? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
 /// Plans the queries of one job.
 pub(crate) fn plan(queries: Vec<(Rel, End)>, context: &Context) -> Result<Plan> {
     let (rels, ends): (Vec<Rel>, Vec<End>) = queries.into_iter().unzip();
@@ -101,6 +114,7 @@ pub(crate) fn plan(queries: Vec<(Rel, End)>, context: &Context) -> Result<Plan> 
         let root = convert::convert_query(&mut plan, rel, end, context)?;
         plan.roots.push(root);
     }
+    plan.bounded = all_bounded(&rels)?;
     limits::check(&plan)?;
     changelog::settle(&mut plan)?;
     Ok(plan)

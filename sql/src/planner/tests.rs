@@ -16,6 +16,7 @@ use crate::rel::{
 };
 use crate::rex::Expression;
 
+mod properties;
 mod two_inputs;
 
 fn configuration(pairs: &[(&str, &str)]) -> Configuration {

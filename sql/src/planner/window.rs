@@ -3,8 +3,10 @@ use wiesel_expressions::types::{LogicalType, RowField, TimeAttribute, TypeKind};
 use wiesel_proto::{WindowPhase, WindowProperty};
 
 use super::expressions::{columns, identity};
+use super::metadata::appended;
 use super::operators::WindowAggregate;
-use crate::rel::{Aggregate, LogicalFilter, LogicalProject, LogicalWindowTableFunction, Rel, RelNode, Window};
+use super::shapes;
+use crate::rel::{Aggregate, LogicalProject, LogicalWindowTableFunction, Rel, RelNode, Window};
 use crate::rex::{Expression, Node};
 
 /// An aggregation by window over raw rows, and where the query's columns are in what it gives.
@@ -49,14 +51,12 @@ impl OverWindows<'_> {
 
 /// The parts of a group, if the start and the end of the same window are among its keys, and nothing else of the window is used.
 fn over_windows<'a>(input: &'a Rel, keys: &[usize], aggregates: &[Aggregate]) -> Option<OverWindows<'a>> {
-    let (projection, below) = match &input.node {
-        RelNode::Project(LogicalProject { input, expressions }) => (Some(expressions), &**input),
-        _ => (None, input),
-    };
-    let (condition, windows) = match &below.node {
-        RelNode::Filter(LogicalFilter { input, condition }) => (Some(condition), &**input),
-        _ => (None, below),
-    };
+    let has = |property: WindowProperty| keys.iter().any(|key| appended(input, *key) == Some(property));
+    if !has(WindowProperty::WindowStart) || !has(WindowProperty::WindowEnd) {
+        return None;
+    }
+    let (projection, below) = shapes::projection(input).map_or((None, input), |(all, below)| (Some(all), below));
+    let (condition, windows) = shapes::condition(below).map_or((None, below), |(one, below)| (Some(one), below));
     let RelNode::WindowTableFunction(LogicalWindowTableFunction { input: raw, window }) = &windows.node else {
         return None;
     };
@@ -65,20 +65,14 @@ fn over_windows<'a>(input: &'a Rel, keys: &[usize], aggregates: &[Aggregate]) ->
     if condition.is_some_and(reads_window) {
         return None;
     }
-    let expressions = projection.map_or_else(|| identity(&input.fields), Vec::clone);
+    let expressions = projection.map_or_else(|| identity(&input.fields), <[Expression]>::to_vec);
     let parts = OverWindows { expressions, condition, windows, raw, window };
-    let has = |wanted: usize| keys.iter().any(|key| parts.property(*key) == Some(wanted));
     let used_elsewhere = aggregates
         .iter()
         .flat_map(|aggregate| aggregate.arguments.iter().chain(&aggregate.filter))
         .chain(keys.iter().filter(|key| parts.property(**key).is_none()))
         .any(|column| reads_window(&parts.expressions[*column]));
-    (has(0) && has(1) && !used_elsewhere).then_some(parts)
-}
-
-/// Whether a group is an aggregation by window.
-pub(super) fn is_by_window(input: &Rel, keys: &[usize], aggregates: &[Aggregate]) -> bool {
-    over_windows(input, keys, aggregates).is_some()
+    (!used_elsewhere).then_some(parts)
 }
 
 /// The aggregation by window that a group is, if it is one.

@@ -16,7 +16,7 @@ use crate::ast::{Insert, Statement};
 use crate::catalog::{CatalogObject, ResolvedTable};
 use crate::error::{Error, Result};
 use crate::functions::is_bytes;
-use crate::planner::{self, Context, End, explain};
+use crate::planner::{self, Context, End, explain, metadata};
 use crate::rel::{LogicalProject, Rel, RelNode};
 use crate::rex::Expression;
 
@@ -43,6 +43,7 @@ impl Session {
         let context = self.context()?;
         let rel = self.analyze_query(query)?;
         let fields = rel.fields.clone();
+        let upsert_key = metadata::upsert_keys(&rel).into_iter().next().unwrap_or_default().into_iter().collect();
         let rel = if options.as_strings { as_strings(rel, options.but_bytes) } else { rel };
         let collected = rel.fields.clone();
         let plan = planner::plan(vec![(rel, End::Collect)], &context)?;
@@ -56,7 +57,7 @@ impl Session {
             collected,
             collect_operator,
             changelog,
-            upsert_key: Vec::new(),
+            upsert_key,
         }))
     }
 

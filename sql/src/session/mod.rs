@@ -91,8 +91,8 @@ pub struct QueryJob {
     pub changelog: bool,
     /// The job ends by itself.
     pub bounded: bool,
-    /// Columns of the collected rows that identify a row of the result; empty: rows are a multiset. A changelog without
-    /// -U always has them; this planner always asks for -U and leaves them empty.
+    /// Columns of the collected rows that identify a row of the result; empty: rows are a multiset, or there is one at most. A
+    /// changelog without -U would always have them; this planner always asks for -U.
     pub upsert_key: Vec<usize>,
 }
 

@@ -50,7 +50,14 @@ fn merge_top(rel: Rel) -> Rel {
         RelNode::Union(LogicalUnion { inputs }) => {
             let flat = inputs.into_iter().flat_map(|input| match input.node {
                 RelNode::Union(LogicalUnion { inputs }) => inputs,
-                _ => vec![input],
+                RelNode::Scan(_)
+                | RelNode::Source(_)
+                | RelNode::Values(_)
+                | RelNode::Project(_)
+                | RelNode::Filter(_)
+                | RelNode::WatermarkAssigner(_)
+                | RelNode::Aggregate(_)
+                | RelNode::WindowTableFunction(_) => vec![input],
             });
             let mut flat: Vec<Rel> = flat.collect();
             match flat.len() {
@@ -70,8 +77,10 @@ fn merge_top(rel: Rel) -> Rel {
 /// The relation with other names. Where only the types' nullability or time attribute differ, a projection keeps them.
 fn rename(rel: Rel, fields: Vec<wiesel_expressions::types::RowField>) -> Rel {
     let same = rel.fields.iter().zip(&fields).all(|(a, b)| a.name == b.name);
+    if same {
+        return rel;
+    }
     match rel.node {
-        _ if same => rel,
         RelNode::Project(_) | RelNode::Aggregate(_) => Rel { node: rel.node, fields },
         RelNode::Scan(_)
         | RelNode::Source(_)

@@ -2,17 +2,18 @@
 use wiesel_expressions::types::RowField;
 
 use super::super::Context;
-use super::super::attached_window::{Bound, bounds, recognize_attached, window_of};
+use super::super::attached_window::recognize_attached;
 use super::super::convert::{convert, project, window_aggregate};
 use super::super::explain::attributes::function;
 use super::super::expressions::{columns, conjunction, is_deterministic};
+use super::super::metadata::appended;
 use super::super::operators::GroupAggregate;
 use super::super::optimize::empty::is_empty;
 use super::super::optimize::filter;
 use super::super::optimize::prune::{Pruned, Wanted, picked, prune, top_level};
 use super::super::optimize::pushdown::push;
 use super::super::physical::{NodeId, Plan};
-use super::super::window::{WindowGrouping, is_by_window, recognize};
+use super::super::window::{WindowGrouping, recognize};
 use super::Relation;
 use crate::error::Result;
 use crate::rel::{Aggregate, LogicalAggregate, Rel, RelNode};
@@ -53,8 +54,7 @@ impl Relation for LogicalAggregate {
         let Self { input, keys, aggregates } = *self;
         let movable = |condition: &Expression| {
             let read = columns(condition);
-            let is_bound = |key: usize| input.node.relation().is_window_bound(key);
-            let key = |column: &usize| keys.get(*column).is_some_and(|key| !is_bound(*key));
+            let key = |column: &usize| keys.get(*column).is_some_and(|key| appended(&input, *key).is_none());
             !read.is_empty() && is_deterministic(condition) && read.iter().all(key)
         };
         let (down, stay): (Vec<_>, Vec<_>) = conditions.into_iter().partition(movable);
@@ -82,22 +82,6 @@ impl Relation for LogicalAggregate {
         let keys = keys.iter().map(|key| input.column(*key)).collect();
         let node = RelNode::Aggregate(Self { input: Box::new(input.rel), keys, aggregates });
         Ok(picked(node, &columns, &fields))
-    }
-
-    /// Groups pass on what they are grouped by only if they are by window themselves: others change their rows later.
-    fn window_bounds(&self, fields: &[RowField]) -> Vec<Option<Bound>> {
-        let Self { input, keys, aggregates } = self;
-        let below = bounds(input);
-        let by_window = window_of(&below, keys).is_some() || is_by_window(input, keys, aggregates);
-        let of = |column: usize| match keys.get(column) {
-            Some(key) if by_window => below[*key].clone(),
-            _ => None,
-        };
-        (0..fields.len()).map(of).collect()
-    }
-
-    fn is_window_bound(&self, _: usize) -> bool {
-        false
     }
 
     fn convert(&self, plan: &mut Plan, fields: &[RowField], context: &Context) -> Result<NodeId> {

@@ -2,7 +2,6 @@
 use wiesel_expressions::types::RowField;
 
 use super::super::Context;
-use super::super::attached_window::{Bound, bounds};
 use super::super::convert::calc;
 use super::super::explain::expression::{Style, text};
 use super::super::expressions::{conjuncts, constant_condition, identity};
@@ -49,14 +48,6 @@ impl Relation for LogicalFilter {
         let input = prune(*input, wanted)?;
         let condition = input.move_here(&condition);
         Ok(over(input, |input| RelNode::Filter(Self { input, condition })))
-    }
-
-    fn window_bounds(&self, _: &[RowField]) -> Vec<Option<Bound>> {
-        bounds(&self.input)
-    }
-
-    fn is_window_bound(&self, column: usize) -> bool {
-        self.input.node.relation().is_window_bound(column)
     }
 
     fn convert(&self, plan: &mut Plan, fields: &[RowField], context: &Context) -> Result<NodeId> {

@@ -1,11 +1,10 @@
 //! Relations: one file each, with all that the planner asks of it.
 //!
 //! Rules over several relations that stand over each other (`optimize/merge`, `window`) match their shapes; what one relation is
-//! and does by itself is asked of it, through [`Relation`].
+//! and does by itself is asked of it, through [`Relation`]. What is known of its rows is in `metadata`.
 use wiesel_expressions::types::RowField;
 
 use super::Context;
-use super::attached_window::Bound;
 use super::optimize::prune::{Pruned, Wanted};
 use super::physical::{NodeId, Plan};
 use crate::error::Result;
@@ -47,12 +46,6 @@ pub(crate) trait Relation {
     /// # Errors
     /// The options of a table, in Flink's words.
     fn prune(self: Box<Self>, fields: Vec<RowField>, wanted: Wanted) -> Result<Pruned>;
-
-    /// For each column the window that it bounds, if it does.
-    fn window_bounds(&self, fields: &[RowField]) -> Vec<Option<Bound>>;
-
-    /// Whether a column is one that a window table function appended.
-    fn is_window_bound(&self, column: usize) -> bool;
 
     /// Adds it to the plan.
     ///

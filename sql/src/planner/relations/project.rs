@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use wiesel_expressions::types::RowField;
 
 use super::super::Context;
-use super::super::attached_window::{Bound, bounds};
 use super::super::convert::calc;
 use super::super::explain::attributes::join;
 use super::super::explain::expression::{Style, text};
@@ -14,10 +13,11 @@ use super::super::optimize::filter;
 use super::super::optimize::prune::{Pruned, Wanted, add_all, projected, prune};
 use super::super::optimize::pushdown::push;
 use super::super::physical::{NodeId, Plan};
+use super::super::shapes::condition;
 use super::Relation;
 use crate::error::Result;
-use crate::rel::{LogicalFilter, LogicalProject, Rel, RelNode};
-use crate::rex::{Expression, Node};
+use crate::rel::{LogicalProject, Rel, RelNode};
+use crate::rex::Expression;
 
 impl Relation for LogicalProject {
     fn inputs(&self) -> Vec<&Rel> {
@@ -80,25 +80,11 @@ impl Relation for LogicalProject {
         Ok(Pruned { rel: Rel { node, fields: names }, places })
     }
 
-    fn window_bounds(&self, _: &[RowField]) -> Vec<Option<Bound>> {
-        let below = bounds(&self.input);
-        let of = |expression: &Expression| {
-            let Node::Input(index) = expression.node else { return None };
-            below.get(index).cloned().flatten()
-        };
-        self.expressions.iter().map(of).collect()
-    }
-
-    fn is_window_bound(&self, column: usize) -> bool {
-        let Node::Input(below) = self.expressions[column].node else { return false };
-        self.input.node.relation().is_window_bound(below)
-    }
-
     /// A calc, together with a filter right below.
     fn convert(&self, plan: &mut Plan, fields: &[RowField], context: &Context) -> Result<NodeId> {
-        let (condition, input) = match &self.input.node {
-            RelNode::Filter(LogicalFilter { input, condition }) => (Some(condition), input),
-            _ => (None, &self.input),
+        let (condition, input) = match condition(&self.input) {
+            Some((condition, input)) => (Some(condition), input),
+            None => (None, &*self.input),
         };
         calc(plan, input, condition, &self.expressions, fields.to_vec(), context)
     }

@@ -3,7 +3,6 @@ use wiesel_connectors::factory::ProjectionSupport;
 use wiesel_expressions::types::RowField;
 
 use super::super::Context;
-use super::super::attached_window::Bound;
 use super::super::explain::attributes::path;
 use super::super::expressions::Path;
 use super::super::optimize::prune::{Pruned, Wanted, add, counted, projected};
@@ -55,14 +54,6 @@ impl Relation for LogicalTableScan {
         let rel = Rel { node, fields };
         // No column of the table may stand for its rows: a value that cannot be read would fail a query that asks for none.
         Ok(Pruned { rel: if rel.fields.is_empty() { counted(rel) } else { rel }, places })
-    }
-
-    fn window_bounds(&self, fields: &[RowField]) -> Vec<Option<Bound>> {
-        vec![None; fields.len()]
-    }
-
-    fn is_window_bound(&self, _: usize) -> bool {
-        false
     }
 
     fn convert(&self, _: &mut Plan, _: &[RowField], _: &Context) -> Result<NodeId> {

@@ -2,7 +2,6 @@
 use wiesel_expressions::types::RowField;
 
 use super::super::Context;
-use super::super::attached_window::Bound;
 use super::super::explain::attributes::path;
 use super::super::operators::Source;
 use super::super::optimize::prune::{Pruned, Wanted, whole};
@@ -42,14 +41,6 @@ impl Relation for LogicalSource {
     /// It was made of what is wanted.
     fn prune(self: Box<Self>, fields: Vec<RowField>, _: Wanted) -> Result<Pruned> {
         Ok(whole(Rel { node: RelNode::Source(*self), fields }))
-    }
-
-    fn window_bounds(&self, fields: &[RowField]) -> Vec<Option<Bound>> {
-        vec![None; fields.len()]
-    }
-
-    fn is_window_bound(&self, _: usize) -> bool {
-        false
     }
 
     fn convert(&self, plan: &mut Plan, fields: &[RowField], _: &Context) -> Result<NodeId> {

@@ -4,7 +4,6 @@ use std::collections::HashSet;
 use wiesel_expressions::types::RowField;
 
 use super::super::Context;
-use super::super::attached_window::Bound;
 use super::super::convert::convert;
 use super::super::expressions::identity;
 use super::super::operators::{Calc, Union};
@@ -64,14 +63,6 @@ impl Relation for LogicalUnion {
         let inputs = self.inputs.into_iter().map(branch).collect::<Result<_>>()?;
         let places = wanted.iter().cloned().zip(0..).collect();
         Ok(Pruned { rel: Rel { node: RelNode::Union(Self { inputs }), fields: names.clone() }, places })
-    }
-
-    fn window_bounds(&self, fields: &[RowField]) -> Vec<Option<Bound>> {
-        vec![None; fields.len()]
-    }
-
-    fn is_window_bound(&self, _: usize) -> bool {
-        false
     }
 
     fn convert(&self, plan: &mut Plan, fields: &[RowField], context: &Context) -> Result<NodeId> {

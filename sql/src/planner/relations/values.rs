@@ -5,7 +5,6 @@ use datafusion_common::ScalarValue;
 use wiesel_expressions::types::{RowField, TypeKind};
 
 use super::super::Context;
-use super::super::attached_window::Bound;
 use super::super::explain::attributes::tuples;
 use super::super::explain::expression::Style;
 use super::super::operators::{Calc, Values};
@@ -53,14 +52,6 @@ impl Relation for LogicalValues {
         let pick = |row: Vec<Expression>| kept.iter().map(|index| row[*index].clone()).collect();
         let rows = rows.into_iter().map(pick).collect();
         Ok(picked(RelNode::Values(Self { rows }), &kept, &fields))
-    }
-
-    fn window_bounds(&self, fields: &[RowField]) -> Vec<Option<Bound>> {
-        vec![None; fields.len()]
-    }
-
-    fn is_window_bound(&self, _: usize) -> bool {
-        false
     }
 
     /// Rows that are not constant after all are computed over numbered ones.

@@ -2,7 +2,6 @@
 use wiesel_expressions::types::RowField;
 
 use super::super::Context;
-use super::super::attached_window::Bound;
 use super::super::convert::convert;
 use super::super::explain::expression::{Style, text};
 use super::super::operators::WatermarkAssigner;
@@ -51,14 +50,6 @@ impl Relation for LogicalWatermarkAssigner {
         let mut pruned = over(input, node);
         pruned.rel.fields[place].data_type = fields[rowtime].data_type.clone();
         Ok(pruned)
-    }
-
-    fn window_bounds(&self, fields: &[RowField]) -> Vec<Option<Bound>> {
-        vec![None; fields.len()]
-    }
-
-    fn is_window_bound(&self, _: usize) -> bool {
-        false
     }
 
     fn convert(&self, plan: &mut Plan, fields: &[RowField], context: &Context) -> Result<NodeId> {

@@ -1,9 +1,8 @@
 //! TUMBLE, HOP, CUMULATE.
-use wiesel_expressions::types::{RowField, TimeAttribute, TypeKind};
-use wiesel_proto::{WindowKind, WindowProperty};
+use wiesel_expressions::types::RowField;
+use wiesel_proto::WindowKind;
 
 use super::super::Context;
-use super::super::attached_window::{Bound, bounds};
 use super::super::convert::convert;
 use super::super::explain::attributes::join;
 use super::super::explain::expression::{Style, type_name};
@@ -64,20 +63,6 @@ impl Relation for LogicalWindowTableFunction {
         let all = input.rel.fields.iter().cloned().chain(fields[width..].iter().cloned()).collect();
         let node = RelNode::WindowTableFunction(Self { input: Box::new(input.rel), window });
         Ok(Pruned { rel: Rel { node, fields: all }, places })
-    }
-
-    fn window_bounds(&self, _: &[RowField]) -> Vec<Option<Bound>> {
-        let Self { input, window } = self;
-        let time = &input.fields[window.time].data_type.kind;
-        // Windows over TIMESTAMP_LTZ are bounded in local time, the watermark is not.
-        let usable = matches!(time, TypeKind::Timestamp(_, TimeAttribute::Rowtime));
-        let properties = [WindowProperty::WindowStart, WindowProperty::WindowEnd, WindowProperty::WindowTime];
-        let own = properties.map(|property| usable.then(|| Bound { window: window.clone(), property }));
-        bounds(input).into_iter().chain(own).collect()
-    }
-
-    fn is_window_bound(&self, column: usize) -> bool {
-        column >= self.input.fields.len()
     }
 
     fn convert(&self, plan: &mut Plan, fields: &[RowField], context: &Context) -> Result<NodeId> {
