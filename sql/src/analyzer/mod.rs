@@ -1,7 +1,8 @@
 //! From parsed queries to relational algebra: every name resolved, every expression typed as Flink types it.
 //!
-//! [`query`] → [`select`] (with [`from`] for its relations, [`grouping`] for its aggregates) → [`expression`] over a
-//! [`scope`]; [`insert`] fits a query to a sink; [`text`] prints expressions as `DESCRIBE` does,
+//! [`query`] → [`select`] clause by clause (with [`from`] for its relations, [`grouping`] for its aggregates) → [`expression`] over a
+//! [`scope`], which may stand within others, with [`over`] for calls over rows and [`subquery`] for queries; [`order`] comes behind a
+//! query as a whole; [`insert`] fits a query to a sink; [`text`] prints expressions as `DESCRIBE` does,
 //! [`view_text`] queries of views; [`places`] says where what stands.
 //!
 //! Invariant: what leaves here needs no catalog and no text any more, and tasks can evaluate it; an error names the place in the

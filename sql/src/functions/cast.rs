@@ -2,7 +2,6 @@
 use wiesel_expressions::types::{LogicalType, RowField, TimeAttribute, TypeKind};
 
 use super::numeric::{digits, is_exact, is_integer, is_numeric};
-
 use crate::rex::{Expression, Node, null_literal};
 
 /// Whether `CAST(from AS to)` is a cast that Flink has.

@@ -87,7 +87,7 @@ pub(crate) fn substitute(expression: &Expression, by: &[Expression]) -> Expressi
 
 /// `FIELD(ROW(a, b), 0)` is `a`.
 fn simplify_field(expression: &Expression) -> Expression {
-    let expression = expression.map_operands(&mut |operand| simplify_field(operand));
+    let expression = expression.map_operands(&mut simplify_field);
     if let Node::Call { function, operands } = &expression.node
         && function == "FIELD"
         && let [Expression { node: Node::Call { function: row, operands: values }, .. }, index] = operands.as_slice()

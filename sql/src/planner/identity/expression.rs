@@ -7,7 +7,6 @@ use wiesel_proto as proto;
 
 use super::digest::{Digest, Id};
 use super::rows::{column, field_of, named};
-
 use crate::rex::{Expression, Node};
 
 /// What an expression gives over columns. A column is what it is under any name and any nullability.

@@ -10,7 +10,6 @@ use super::super::identity::{Id, Identity, expression};
 use super::super::options::PlannerOptions;
 use super::super::physical::{Changes, Place};
 use super::{Distribution, Edge, PhysicalOperator, written};
-
 use crate::error::Result;
 use crate::rex::lowering::{message, messages};
 use crate::rex::{Expression, Node};

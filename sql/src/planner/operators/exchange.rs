@@ -8,7 +8,6 @@ use super::super::identity::{Id, Identity};
 use super::super::options::PlannerOptions;
 use super::super::physical::{Changes, Place};
 use super::{Edge, PhysicalOperator};
-
 use crate::error::Result;
 use crate::rex::Expression;
 

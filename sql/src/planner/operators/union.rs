@@ -8,7 +8,6 @@ use super::super::identity::{Digest, Id, Identity, Rows};
 use super::super::options::PlannerOptions;
 use super::super::physical::{Changes, Place};
 use super::{Distribution, Edge, PhysicalOperator};
-
 use crate::error::Result;
 use crate::rex::Expression;
 

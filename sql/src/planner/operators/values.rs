@@ -12,7 +12,6 @@ use super::super::identity::{Digest, Id, Identity, Rows, column, expression};
 use super::super::options::PlannerOptions;
 use super::super::physical::{Changes, Place};
 use super::{Distribution, Edge, PhysicalOperator, written};
-
 use crate::error::Result;
 use crate::rex::{Expression, Node};
 
