@@ -15,7 +15,6 @@ use crate::functions::literal::int;
 use crate::rex::{Expression, Node};
 
 /// A relation of a FROM clause.
-#[derive(Clone)]
 struct ScopeTable {
     /// The alias, or catalog, database and name of the table; empty if it has none.
     path: Vec<String>,
@@ -24,32 +23,25 @@ struct ScopeTable {
     offset: usize,
 }
 
-/// The relations of a FROM clause side by side, within the scope of the query around it.
+/// The relations of a FROM clause side by side, within the scope of the query around it. A copy costs nothing.
 #[derive(Clone)]
 pub(super) struct Scope {
-    tables: Vec<ScopeTable>,
+    tables: Rc<[ScopeTable]>,
     /// What the names mean that mean nothing here: of a query within an expression the scope of the query that has the expression,
     /// of a lateral one the relations before it.
     outer: Option<Rc<Scope>>,
 }
 
-/// What came of looking a name up in one scope.
-enum Lookup {
-    /// It means this.
-    Found(Expression),
-    /// It means nothing here, but may do so further out.
-    Unknown(Error),
-}
-
 impl Scope {
     /// No columns at all.
     pub(super) fn empty() -> Self {
-        Self { tables: Vec::new(), outer: None }
+        Self { tables: Rc::from([]), outer: None }
     }
 
     /// The columns of one relation.
     pub(super) fn of_table(path: Option<Vec<String>>, fields: Vec<RowField>) -> Self {
-        Self { tables: vec![ScopeTable { path: path.unwrap_or_default(), fields, offset: 0 }], outer: None }
+        let table = ScopeTable { path: path.unwrap_or_default(), fields, offset: 0 };
+        Self { tables: Rc::from([table]), outer: None }
     }
 
     /// The same within another scope.
@@ -60,7 +52,7 @@ impl Scope {
     /// All columns in order, for `*`.
     pub(super) fn columns(&self) -> Result<Vec<(String, Expression)>> {
         let mut columns = Vec::new();
-        for table in &self.tables {
+        for table in self.tables.iter() {
             columns.extend(table.columns()?);
         }
         Ok(columns)
@@ -86,20 +78,16 @@ impl Scope {
     /// What a name of one or more parts means: a column, or a field within one. If it means nothing in any scope, the innermost
     /// one says so.
     pub(super) fn resolve(&self, parts: &[Ident]) -> Result<Expression> {
-        let mut unknown = None;
         for (level, scope) in self.chain().enumerate() {
-            match scope.look_up(parts)? {
-                Lookup::Found(found) => return Ok(if level == 0 { found } else { seen_from(&found, level) }),
-                Lookup::Unknown(error) => {
-                    unknown.get_or_insert(error);
-                }
+            if let Some(found) = scope.look_up(parts)? {
+                return Ok(if level == 0 { found } else { seen_from(&found, level) });
             }
         }
-        Err(unknown.unwrap_or_else(|| Error::validation("A name needs a scope", None)))
+        Err(self.unknown(parts))
     }
 
-    /// What a name means in this scope alone.
-    fn look_up(&self, parts: &[Ident]) -> Result<Lookup> {
+    /// What a name means in this scope alone; none: nothing.
+    fn look_up(&self, parts: &[Ident]) -> Result<Option<Expression>> {
         let place = parts.first().and_then(place_of_name);
         let names: Vec<&str> = parts.iter().map(|part| part.value.as_str()).collect();
         for length in (1..names.len()).rev() {
@@ -120,7 +108,7 @@ impl Scope {
                 [index] => table.column(*index),
                 _ => return Err(Error::validation(format!("Column '{}' is ambiguous", quote(column)), at)),
             };
-            return self.fields_within(found, &parts[length + 1..], &parts[..=length]).map(Lookup::Found);
+            return self.fields_within(found, &parts[length + 1..], &parts[..=length]).map(Some);
         }
         let column = names[0];
         let found: Vec<Expression> = self
@@ -129,21 +117,30 @@ impl Scope {
             .flat_map(|table| table.matches(column).into_iter().map(|index| table.column(index)))
             .collect();
         match (found.as_slice(), names.len()) {
-            ([], 1) => {
-                let all = self.tables.iter().flat_map(|table| table.fields.iter().map(|field| field.name.as_str()));
-                let message = format!("Column '{}' not found in any table{}", quote(column), suggestion(column, all));
-                Ok(Lookup::Unknown(Error::validation(message, place)))
-            }
             ([one], length) if length == 1 || matches!(one.data_type.kind, TypeKind::Row(_)) => {
-                self.fields_within(one.clone(), &parts[1..], &parts[..1]).map(Lookup::Found)
+                self.fields_within(one.clone(), &parts[1..], &parts[..1]).map(Some)
             }
-            ([] | [_], length) => {
-                let qualifier = names[..length - 1].join(".");
-                let known = self.tables.iter().filter_map(|table| table.path.last().map(String::as_str));
-                let message = format!("Table '{}' not found{}", quote(&qualifier), suggestion(&qualifier, known));
-                Ok(Lookup::Unknown(Error::validation(message, place_of_names(&parts[..length - 1]))))
-            }
+            ([] | [_], _) => Ok(None),
             _ => Err(Error::validation(format!("Column '{}' is ambiguous", quote(column)), place)),
+        }
+    }
+
+    /// The error for a name that means nothing here: for its first part, as a column or as a table.
+    fn unknown(&self, parts: &[Ident]) -> Error {
+        match parts {
+            [column] => {
+                let all = self.tables.iter().flat_map(|table| table.fields.iter().map(|field| field.name.as_str()));
+                let near = suggestion(&column.value, all);
+                let message = format!("Column '{}' not found in any table{near}", quote(&column.value));
+                Error::validation(message, place_of_name(column))
+            }
+            parts => {
+                let qualifier = &parts[..parts.len().saturating_sub(1)];
+                let name = qualifier.iter().map(|part| part.value.as_str()).collect::<Vec<_>>().join(".");
+                let known = self.tables.iter().filter_map(|table| table.path.last().map(String::as_str));
+                let message = format!("Table '{}' not found{}", quote(&name), suggestion(&name, known));
+                Error::validation(message, place_of_names(qualifier))
+            }
         }
     }
 
