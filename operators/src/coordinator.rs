@@ -41,7 +41,7 @@ impl IntoIterator for Events {
 }
 
 /// The part of an operator that runs in the JobMaster. Called on a blocking thread, one call at a time. A call that may take long
-/// asks ([`crate::ending::check`]) whether its execution has ended meanwhile. An error fails the job.
+/// asks ([`wiesel_common::ending::check`]) whether its execution has ended meanwhile. An error fails the job.
 ///
 /// One coordinator serves one execution of its region of the job. All subtasks of an operator are in one region, so that a subtask
 /// which fails takes the others and the coordinator with it: the coordinator is dropped, and the next execution begins with

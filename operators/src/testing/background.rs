@@ -16,7 +16,7 @@ use super::{batch, fields};
 use crate::background::Waker;
 use crate::element::{Batch, WatermarkStatus};
 use crate::operator::{Collector, Operator, OperatorSnapshot, RestoredState, Result};
-use crate::types::TypeKind;
+use wiesel_expressions::types::TypeKind;
 
 /// The list of an operator's state that has its rows in flight.
 pub const IN_FLIGHT: &str = "in flight";

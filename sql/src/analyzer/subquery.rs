@@ -3,7 +3,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use sqlparser::ast::Query;
-use wiesel_operators::types::{LogicalType, TypeKind};
+use wiesel_expressions::types::{LogicalType, TypeKind};
 
 use super::expression::ExpressionAnalyzer;
 use super::query::QueryAnalyzer;

@@ -1,7 +1,7 @@
 //! From planner expressions to what tasks evaluate: the only place where one becomes the other, and where what no task can evaluate
 //! is refused.
-use wiesel_operators::expression as evaluated;
-use wiesel_operators::types::TypeKind;
+use wiesel_expressions::expression as evaluated;
+use wiesel_expressions::types::TypeKind;
 use wiesel_proto as proto;
 
 use super::{Expression, Node};

@@ -1,6 +1,6 @@
 //! Planner expressions: what analyser and planner know of a value, over the columns of a relation.
 //!
-//! A task evaluates columns, constants and calls ([`wiesel_operators::expression`]). A query has more: calls over a window of rows
+//! A task evaluates columns, constants and calls ([`wiesel_expressions::expression`]). A query has more: calls over a window of rows
 //! ([`OverCall`]), queries within expressions ([`Subquery`]), columns of the query around one, calls of functions that give rows,
 //! results of aggregates. The planner turns those into relations. [`lowering`] makes of the rest what tasks evaluate, and refuses
 //! what is left with its place.
@@ -10,8 +10,8 @@
 use std::convert::Infallible;
 
 use datafusion_common::ScalarValue;
-use wiesel_operators::expression::text_bytes;
-use wiesel_operators::types::{LogicalType, TypeKind};
+use wiesel_expressions::expression::text_bytes;
+use wiesel_expressions::types::{LogicalType, TypeKind};
 
 pub(crate) mod lowering;
 mod over;

@@ -645,6 +645,21 @@ fn jobs_are_named_as_flink_names_them() {
     );
 }
 
+/// Failed before: it said of no query by what its rows are known.
+#[test]
+fn rows_of_groups_are_known_by_their_keys() {
+    let mut session = session();
+    run(&mut session, TABLES).unwrap();
+    let mut key = |sql: &str| {
+        let Outcome::Query(job) = run(&mut session, sql).unwrap() else { panic!("{sql}") };
+        job.upsert_key
+    };
+    assert_eq!(key("SELECT COUNT(*), carrier, flight FROM t1 GROUP BY flight, carrier"), [1, 2]);
+    assert_eq!(key("SELECT COUNT(*) FROM t1 GROUP BY carrier"), [0; 0], "the key is not among them");
+    assert_eq!(key("SELECT DISTINCT carrier FROM t1"), [0]);
+    assert_eq!(key("SELECT carrier FROM t1"), [0; 0]);
+}
+
 /// Queries put together from parts that fit.
 fn any_query() -> impl Strategy<Value = String> {
     let columns = ["carrier", "flight", "UPPER(carrier) || 'x'", "flight + 1", "dep", "CAST(flight AS STRING)"];

@@ -1,5 +1,5 @@
 //! Window properties: which columns say of which window that a row belongs to it.
-use wiesel_operators::types::{TimeAttribute, TypeKind};
+use wiesel_expressions::types::{TimeAttribute, TypeKind};
 use wiesel_proto::WindowProperty;
 
 use crate::rel::{LogicalAggregate, LogicalProject, LogicalWindowTableFunction, Rel, RelNode, Window};
