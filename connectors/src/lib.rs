@@ -9,6 +9,7 @@
 //! Invariant: a description and the reader or sink built later read the same options through the same code, so that what
 //! the planner accepted cannot be refused by a task.
 pub mod blackhole;
+mod blocking;
 pub mod collect;
 mod constraint;
 pub mod datagen;
@@ -20,6 +21,7 @@ pub mod formats;
 pub mod nexmark;
 pub mod options;
 pub mod print;
+mod sink;
 #[cfg(test)]
 mod testing;
 pub mod values;

@@ -37,7 +37,7 @@ impl Collector for Collected {
 /// What an operator knows in a test.
 pub(crate) fn context(subtask: u32, parallelism: u32) -> OperatorContext {
     static RUNTIME: LazyLock<tokio::runtime::Runtime> =
-        LazyLock::new(|| tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap());
+        LazyLock::new(|| tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap());
     OperatorContext {
         job_id: wiesel_common::id::JobId([7; 16]),
         run: 1,

@@ -12,6 +12,7 @@
 //! - [`rows`]: keys and values of state as bytes.
 //! - [`coordinator`]: the contract between an operator's coordinator (JobMaster) and its subtasks.
 //! - [`source`]: the contract between a source's enumerator (JobMaster) and its readers (tasks).
+//! - [`sink`]: the contract of a sink that commits what it wrote when a checkpoint is durable.
 //!
 //! Invariant: an operator is touched by one thread only and waits for no I/O but that of its own state, and for its background work
 //! where it has no room for the rows that it is given; it knows batches, not channels.
@@ -28,6 +29,7 @@ pub mod group_aggregate;
 pub mod operator;
 pub mod rows;
 mod settings;
+pub mod sink;
 pub mod source;
 pub mod state;
 #[cfg(test)]

@@ -16,6 +16,7 @@ use crate::factory::{
 };
 use crate::formats::Format;
 use crate::options::{Options, Result, invalid, unparsable};
+use crate::sink::SinkOperator;
 
 mod compression;
 mod enumerator;
@@ -193,5 +194,6 @@ pub(crate) fn sink(spec: &proto::SinkSpec, uid: &[u8]) -> TaskResult<Box<dyn Ope
     let default = table.default_partition();
     let settings = sink::Settings::new(Options::new(&table.options), &spec.partition_keys)?;
     let (format, physical) = (table.format, table.physical);
-    Ok(Box::new(sink::FileSink::new(root, uid, format, &physical, &spec.partition_keys, default, settings)?))
+    let sink = sink::FileSink::new(root, uid, format, &physical, &spec.partition_keys, default, settings)?;
+    Ok(Box::new(SinkOperator::new(sink)))
 }

@@ -11,13 +11,14 @@
 //! checkpoint names, and it is the attempt's own, or of an earlier attempt of its run. One that a savepoint names stays until it
 //! has its final name, or a job that started from the savepoint has taken its rows over and has a durable checkpoint
 //! ([`savepoint`]). A complete file of another run of the job is never removed: it is renamed by the run that restores it.
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, UInt32Array};
 use arrow::compute::take;
+use bytes::Bytes;
 use wiesel_common::ending;
 use wiesel_common::fault;
 use wiesel_common::random;
@@ -25,9 +26,8 @@ use wiesel_common::time::{Clock, SystemClock};
 use wiesel_expressions::row_kind::RowKind;
 use wiesel_expressions::types::RowField;
 use wiesel_operators::element::{Batch, WatermarkStatus};
-use wiesel_operators::operator::{
-    Collector, Error, Operator, OperatorContext, OperatorSnapshot, RestoredState, Result,
-};
+use wiesel_operators::operator::{Error, OperatorContext, RestoredState, Result};
+use wiesel_operators::sink::{CommitRequest, Committer, RestoredSink, SinkState, SinkWriter, Unfinished};
 use wiesel_proto as proto;
 use wiesel_proto::operator_list_state::Redistribution;
 use wiesel_state::keyed::SnapshotOptions;
@@ -52,14 +52,12 @@ use partition_commit::PartitionCommitter;
 use recovery::Obsolete;
 use rolling::RollingPolicy;
 use savepoint::Guard;
-use state::{Committable, FileState};
+use state::{Committable, FileState, InProgress};
 
 /// At most so many files are open at once; their rows are on disk already and wait under a hidden name.
 const OPEN_FILES: usize = 64;
 /// Files of bulk formats keep at most so many bytes in memory, all together.
 const BUFFERED_BYTES: usize = 64 << 20;
-/// The list of files in a checkpoint.
-const FILES: &str = "files";
 /// The list of partitions that wait for their commit.
 const PARTITIONS: &str = "partitions";
 
@@ -105,14 +103,13 @@ pub(super) struct FileSink {
     bytes: Vec<u8>,
     /// Complete since the last snapshot.
     closed: Vec<Committable>,
-    /// Complete at the snapshot of that checkpoint.
-    uncommitted: BTreeMap<u64, Vec<Committable>>,
     /// Files of earlier attempts whose rows were taken over, and progress files of other runs of the job.
     obsolete: Vec<Obsolete>,
     /// There while a savepoint of this attempt names files that have not got their names yet.
     guard: Option<Guard>,
     committer: Option<PartitionCommitter>,
-    restored: Option<recovery::Restored>,
+    /// From the checkpoint, until the sink is opened.
+    restored_partitions: Vec<Bytes>,
     finished: bool,
 }
 
@@ -151,10 +148,9 @@ impl FileSink {
             next_check: 0,
             bytes: Vec::new(),
             closed: Vec::new(),
-            uncommitted: BTreeMap::new(),
             obsolete: Vec::new(),
             guard: None,
-            restored: None,
+            restored_partitions: Vec::new(),
             finished: false,
         })
     }
@@ -276,7 +272,7 @@ impl FileSink {
         Ok(())
     }
 
-    fn write(&mut self, folder: &str, columns: &[ArrayRef], rows: Option<&[u32]>, all: usize) -> Result<()> {
+    fn write_to(&mut self, folder: &str, columns: &[ArrayRef], rows: Option<&[u32]>, all: usize) -> Result<()> {
         match (self.encoder.is_some(), rows) {
             (true, None) => self.write_rows(folder, columns, all, |row| row),
             (true, Some(rows)) => self.write_rows(folder, columns, rows.len(), |row| rows[row] as usize),
@@ -317,30 +313,12 @@ impl FileSink {
         self.committer = committer;
         rolled
     }
-
-    /// Gives complete files their names. `again`: that may have been done before.
-    fn commit(&mut self, files: impl IntoIterator<Item = Committable>, again: bool) -> Result<()> {
-        let mut folders = BTreeSet::new();
-        for file in files {
-            commit(&file, again, &self.root)?;
-            fault::point("sink.between-commits");
-            if let Some(guard) = &mut self.guard {
-                guard.committed(&file.hidden);
-            }
-            folders.extend(file.path.parent().map(Path::to_owned));
-        }
-        sync_folders(&self.root, folders)?;
-        if let Some(guard) = self.guard.take_if(|guard| guard.is_over()) {
-            guard.remove();
-        }
-        Ok(())
-    }
 }
 
 /// Gives a complete file its name. Does nothing where that was done before, by whichever attempt. Of a file in neither place:
 ///
-/// - This attempt wrote it (`again` is false): no other attempt had a reason to commit it, its rows are lost. An error.
-/// - The restored checkpoint names it (`again`): the checkpoint is complete, so that an earlier attempt may have committed the
+/// - This attempt wrote it (`is_restored` is false): no other attempt had a reason to commit it, its rows are lost. An error.
+/// - The restored checkpoint names it (`is_restored`): the checkpoint is complete, so that an earlier attempt may have committed the
 ///   file, and a reader of the table may have taken it away since; a job whose output is moved on between two runs is in order.
 ///   Nothing tells that from a loss afterwards, therefore it is a warning, and therefore no attempt may ever remove a file that
 ///   a complete checkpoint or a savepoint could name: see `FileSink::clean`.
@@ -348,14 +326,14 @@ impl FileSink {
 ///   does not see the table, or not where it was: an error, for the rows of all its files would be missed in silence.
 ///
 /// Files that rows were being written to cannot have been taken away: without them a restore fails (`PartFile::resume`).
-fn commit(file: &Committable, again: bool, root: &Path) -> Result<()> {
+fn commit(file: &Committable, is_restored: bool, root: &Path) -> Result<()> {
     match fs::rename(&file.hidden, &file.path) {
         Ok(()) => Ok(()),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             if exists(&file.path)? {
                 return Ok(());
             }
-            if !again {
+            if !is_restored {
                 return Err(unwritable(&file.hidden, error));
             }
             if !exists(root)? {
@@ -407,13 +385,32 @@ fn remove(path: &Path) {
     }
 }
 
-impl Operator for FileSink {
+impl SinkState for FileSink {
+    const LIST: &'static str = "files";
+
+    fn encode(entry: &FileState) -> Result<Bytes> {
+        state::encode(entry)
+    }
+
+    fn decode(bytes: &[u8]) -> Result<FileState> {
+        state::decode(bytes)
+    }
+}
+
+impl SinkWriter for FileSink {
+    type Committable = Committable;
+    type State = InProgress;
+
     fn restore(&mut self, state: &mut dyn RestoredState) -> Result<()> {
-        self.restored = recovery::Restored::read(state)?;
+        self.restored_partitions = state.list(PARTITIONS);
         Ok(())
     }
 
-    fn open(&mut self, context: &OperatorContext) -> Result<()> {
+    fn open(
+        &mut self,
+        context: &OperatorContext,
+        restored: Option<RestoredSink<InProgress, Committable>>,
+    ) -> Result<Vec<Committable>> {
         self.clock = context.clock.clone();
         self.format.open(&context.configuration)?;
         let id = xxhash_rust::xxh3::xxh3_64(&[&context.job_id.0[..], &self.uid].concat());
@@ -423,11 +420,10 @@ impl Operator for FileSink {
             let of_other_runs = committer.open(sink, context);
             self.obsolete.extend(of_other_runs.into_iter().map(Obsolete::file));
         }
-        self.recover(sink, context)
+        self.recover(sink, context, restored)
     }
 
-    fn process(&mut self, _input: usize, batch: Batch, _out: &mut dyn Collector) -> Result<()> {
-        fault::point("sink.write");
+    fn write(&mut self, batch: Batch) -> Result<()> {
         let rows = batch.num_rows();
         let inserts = |row| matches!(batch.kind(row), RowKind::Insert | RowKind::UpdateAfter);
         if batch.kinds.is_some() && !(0..rows).all(inserts) {
@@ -436,35 +432,35 @@ impl Operator for FileSink {
         let columns = batch.records.columns();
         let inside: Vec<ArrayRef> = self.file_columns.iter().map(|position| columns[*position].clone()).collect();
         if self.partitions.is_empty() {
-            return self.write("", &inside, None, rows);
+            return self.write_to("", &inside, None, rows);
         }
         let groups = self.by_folder(columns, rows)?;
         groups.iter().try_for_each(|(folder, rows)| {
             // A batch may be thousands of files.
             ending::check()?;
-            self.write(folder, &inside, Some(rows), rows.len())
+            self.write_to(folder, &inside, Some(rows), rows.len())
         })
     }
 
-    fn watermark(&mut self, watermark: i64, out: &mut dyn Collector) -> Result<()> {
+    fn watermark(&mut self, watermark: i64) -> Result<()> {
         if let Some(committer) = &mut self.committer {
             committer.watermark = watermark;
         }
-        out.watermark(watermark)
+        Ok(())
     }
 
-    fn status(&mut self, status: WatermarkStatus, out: &mut dyn Collector) -> Result<()> {
+    fn status(&mut self, status: WatermarkStatus) -> Result<()> {
         if let Some(committer) = &mut self.committer {
             committer.idle = status == WatermarkStatus::Idle;
         }
-        out.status(status)
+        Ok(())
     }
 
     fn next_timer(&self) -> Option<i64> {
         (!self.open.is_empty()).then_some(self.next_check)
     }
 
-    fn processing_time(&mut self, now: i64, _out: &mut dyn Collector) -> Result<()> {
+    fn processing_time(&mut self, now: i64) -> Result<()> {
         if now < self.next_check {
             return Ok(());
         }
@@ -473,50 +469,71 @@ impl Operator for FileSink {
         self.roll(|_, file| Ok(rolling.is_old(file.created, file.updated, now)))
     }
 
-    fn finish(&mut self, _out: &mut dyn Collector) -> Result<()> {
+    fn finish(&mut self) -> Result<()> {
         self.finished = true;
         self.roll(|_, _| Ok(true))
     }
 
-    fn snapshot(&mut self, options: &SnapshotOptions) -> Result<OperatorSnapshot> {
-        let checkpoint = options.checkpoint_id;
+    fn prepare_commit(&mut self) -> Result<Vec<Committable>> {
         self.roll_at_checkpoint()?;
-        let mut files = Vec::new();
-        for (folder, file) in &mut self.open {
-            files.push(FileState::InProgress(file.persist(folder)?));
-        }
         self.closed.iter_mut().for_each(|file| file.in_snapshot = true);
-        // No entry where there is nothing to commit: the task would wait for that checkpoint at its end.
-        if !self.closed.is_empty() {
-            self.uncommitted.entry(checkpoint).or_default().append(&mut self.closed);
-        }
-        files.extend(self.uncommitted.values().flatten().cloned().map(FileState::Pending));
+        Ok(std::mem::take(&mut self.closed))
+    }
+
+    fn snapshot(&mut self) -> Result<Vec<InProgress>> {
+        self.open.iter_mut().map(|(folder, file)| file.persist(folder)).collect()
+    }
+
+    fn lists(&mut self, options: &SnapshotOptions, named: &[FileState]) -> Result<Vec<proto::OperatorListState>> {
+        let checkpoint = options.checkpoint_id;
         for obsolete in &mut self.obsolete {
             obsolete.not_in.get_or_insert(checkpoint);
         }
-        if options.savepoint && !files.is_empty() {
+        if options.savepoint && !named.is_empty() {
             let earlier = self.guard.take();
-            self.guard = Some(Guard::write(earlier, &self.root, &self.names.guard(), checkpoint, &files)?);
+            self.guard = Some(Guard::write(earlier, &self.root, &self.names.guard(), checkpoint, named)?);
         }
-        let list = |name: &str, entries| proto::OperatorListState {
-            name: name.to_owned(),
+        let Some(committer) = &mut self.committer else { return Ok(Vec::new()) };
+        let open = self.open.keys().cloned().collect();
+        Ok(vec![proto::OperatorListState {
+            name: PARTITIONS.to_owned(),
             redistribution: Redistribution::BySubtask.into(),
-            entries,
-        };
-        let mut lists = vec![list(FILES, files.iter().map(FileState::encode).collect::<Result<_>>()?)];
-        if let Some(committer) = &mut self.committer {
-            let open = self.open.keys().cloned().collect();
-            lists.push(list(PARTITIONS, committer.snapshot(checkpoint, self.finished, open)?));
+            entries: committer.snapshot(checkpoint, self.finished, open)?,
+        }])
+    }
+
+    fn close(&mut self) -> Result<()> {
+        // What no snapshot names belongs to a task that did not get so far: its rows will be written again.
+        let open = self.open.drain().filter(|(_, file)| !file.in_snapshot).map(|(_, file)| file.hidden);
+        let closed = self.closed.drain(..).filter(|file| !file.in_snapshot).map(|file| file.hidden);
+        open.chain(closed).for_each(|hidden| remove(&hidden));
+        if let Some(committer) = &self.committer {
+            committer.close();
         }
-        Ok(OperatorSnapshot { keyed: None, lists })
+        Ok(())
+    }
+}
+
+impl Committer for FileSink {
+    /// Gives complete files their names.
+    fn commit(&mut self, requests: Vec<CommitRequest<Committable>>) -> Result<Vec<Unfinished<Committable>>> {
+        let mut folders = BTreeSet::new();
+        for CommitRequest { committable: file, is_restored, .. } in requests {
+            commit(&file, is_restored, &self.root)?;
+            fault::point("sink.between-commits");
+            if let Some(guard) = &mut self.guard {
+                guard.committed(&file.hidden);
+            }
+            folders.extend(file.path.parent().map(Path::to_owned));
+        }
+        sync_folders(&self.root, folders)?;
+        if let Some(guard) = self.guard.take_if(|guard| guard.is_over()) {
+            guard.remove();
+        }
+        Ok(Vec::new())
     }
 
     fn checkpoint_completed(&mut self, checkpoint_id: u64) -> Result<()> {
-        fault::point("sink.before-commit");
-        let later = self.uncommitted.split_off(&(checkpoint_id + 1));
-        let due = std::mem::replace(&mut self.uncommitted, later);
-        self.commit(due.into_values().flatten(), false)?;
-        fault::point("sink.after-commits");
         self.remove_obsolete(checkpoint_id)?;
         match &mut self.committer {
             Some(committer) => committer.checkpoint_completed(checkpoint_id),
@@ -531,33 +548,17 @@ impl Operator for FileSink {
         Ok(())
     }
 
-    /// Also where nothing waits: other subtasks may wait to hear that this one has committed everything.
-    fn awaits_checkpoint(&self) -> bool {
-        let waits = !self.closed.is_empty() || !self.uncommitted.is_empty() || !self.obsolete.is_empty();
-        self.finished && (waits || self.committer.as_ref().is_some_and(|c| !c.has_ended()))
-    }
-
     /// What the rows were taken over from stays: a checkpoint may name it that the job starts from once more.
-    fn commit_at_end(&mut self) -> Result<()> {
-        fault::point("sink.before-commit");
-        let waiting = std::mem::take(&mut self.uncommitted).into_values().flatten();
-        let files: Vec<Committable> = waiting.chain(std::mem::take(&mut self.closed)).collect();
-        self.commit(files, false)?;
-        fault::point("sink.after-commits");
+    fn ended(&mut self) -> Result<()> {
         match &mut self.committer {
             Some(committer) => committer.end(),
             None => Ok(()),
         }
     }
 
-    fn close(&mut self) -> Result<()> {
-        // What no snapshot names belongs to a task that did not get so far: its rows will be written again.
-        let open = self.open.drain().filter(|(_, file)| !file.in_snapshot).map(|(_, file)| file.hidden);
-        let closed = self.closed.drain(..).filter(|file| !file.in_snapshot).map(|file| file.hidden);
-        open.chain(closed).for_each(|hidden| remove(&hidden));
-        if let Some(committer) = &self.committer {
-            committer.close();
-        }
-        Ok(())
+    /// Also where nothing waits: other subtasks may wait to hear that this one has committed everything.
+    fn awaits_checkpoint(&self) -> bool {
+        let waits = !self.closed.is_empty() || !self.obsolete.is_empty();
+        waits || self.committer.as_ref().is_some_and(|committer| !committer.has_ended())
     }
 }

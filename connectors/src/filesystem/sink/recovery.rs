@@ -4,29 +4,13 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use bytes::Bytes;
-use wiesel_operators::operator::{Error, OperatorContext, RestoredState, Result};
+use wiesel_operators::operator::{Error, OperatorContext, Result};
+use wiesel_operators::sink::{RestoredSink, SinkEntry};
 
 use super::part_file::{PartFile, unwritable};
 use super::savepoint::{Guards, guard_path, is_guard_of};
-use super::state::{Committable, FileState, InProgress};
-use super::{FILES, FileSink, PARTITIONS, exists, names, remove};
-
-/// The lists of the subtasks whose number is this one's modulo the parallelism, or (of checkpoints written before) of all.
-pub(super) struct Restored {
-    checkpoint: u64,
-    files: Vec<FileState>,
-    partitions: Vec<Bytes>,
-}
-
-impl Restored {
-    /// None: the job starts from nothing.
-    pub(super) fn read(state: &mut dyn RestoredState) -> Result<Option<Self>> {
-        let Some(checkpoint) = state.checkpoint_id() else { return Ok(None) };
-        let files = state.list(FILES).iter().map(|entry| FileState::decode(entry)).collect::<Result<_>>()?;
-        Ok(Some(Self { checkpoint, files, partitions: state.list(PARTITIONS) }))
-    }
-}
+use super::state::{Committable, FileState, InProgress, hidden};
+use super::{FileSink, exists, names, remove};
 
 /// What goes when the first checkpoint of this attempt is durable: what it has taken over, and progress files of other
 /// runs of the job (`partition_commit`).
@@ -45,12 +29,21 @@ impl Obsolete {
 }
 
 impl FileSink {
-    /// Commits and goes on with this subtask's share of the restored files, and removes what neither a checkpoint nor a
-    /// savepoint names.
-    pub(super) fn recover(&mut self, sink: u64, context: &OperatorContext) -> Result<()> {
-        let Some(restored) = self.restored.take() else { return self.clean(sink, context, &HashSet::new()) };
-        let files = own(restored.files, context.subtask, context.parallelism)?;
-        let named: HashSet<PathBuf> = files.iter().map(|file| file.hidden().clone()).collect();
+    /// Goes on with this subtask's share of the restored files, gives those that are to be committed, and removes what neither a
+    /// checkpoint nor a savepoint names. The entries are of the subtasks whose number is this one's modulo the parallelism, or (of
+    /// checkpoints written before) of all.
+    pub(super) fn recover(
+        &mut self,
+        sink: u64,
+        context: &OperatorContext,
+        restored: Option<RestoredSink<InProgress, Committable>>,
+    ) -> Result<Vec<Committable>> {
+        let Some(restored) = restored else {
+            self.clean(sink, context, &HashSet::new())?;
+            return Ok(Vec::new());
+        };
+        let files = own(restored.entries, context.subtask, context.parallelism)?;
+        let named: HashSet<PathBuf> = files.iter().map(|file| hidden(file).clone()).collect();
         let files = without_completed(files, restored.checkpoint, context.run)?;
         self.clean(sink, context, &named)?;
         self.take_over_guards(restored.checkpoint, &named)?;
@@ -58,19 +51,18 @@ impl FileSink {
         let mut pending = Vec::new();
         for file in files {
             match file {
-                FileState::Pending(file) => {
+                SinkEntry::Committable(file) => {
                     check_length(&file)?;
                     pending.push(file);
                 }
-                FileState::InProgress(file) => self.resume(&file, now)?,
+                SinkEntry::Writer(file) => self.resume(&file, now)?,
             }
         }
-        self.commit(pending, true)?;
-        match &mut self.committer {
+        if let Some(committer) = &mut self.committer {
             // Several subtasks may have had one: that it is committed twice changes nothing.
-            Some(committer) => committer.restore(restored.partitions.into_iter()),
-            None => Ok(()),
+            committer.restore(std::mem::take(&mut self.restored_partitions).into_iter())?;
         }
+        Ok(pending)
     }
 
     fn resume(&mut self, file: &InProgress, now: i64) -> Result<()> {
@@ -182,15 +174,15 @@ impl FileSink {
 fn own(files: Vec<FileState>, subtask: u32, parallelism: u32) -> Result<Vec<FileState>> {
     let mut own = Vec::with_capacity(files.len());
     for file in files {
-        let Some(owner) = owner(file.hidden()) else {
-            let message = format!("{} in the restored checkpoint is no file of a sink", file.hidden().display());
+        let Some(owner) = owner(hidden(&file)) else {
+            let message = format!("{} in the restored checkpoint is no file of a sink", hidden(&file).display());
             return Err(Error::State(wiesel_state::Error::Corrupt(message)));
         };
         if owner.subtask % parallelism.max(1) == subtask {
             own.push(file);
         }
     }
-    own.sort_by(|a, b| a.hidden().cmp(b.hidden()));
+    own.sort_by(|a, b| hidden(a).cmp(hidden(b)));
     Ok(own)
 }
 
@@ -205,14 +197,14 @@ fn owner(hidden: &Path) -> Option<names::Owner> {
 ///   completed without one, at the end of its task. The rows would come twice: an error, as in Flink, before anything is touched.
 /// - This run did: a restart goes back to the latest checkpoint, while a file gets its name with one that is later than all in
 ///   which it takes rows. So it can only have been completed at the end of a task that waits for no checkpoint
-///   (`FileSink::commit_at_end`). The rows do come twice then (docs/design.md), but nothing could be done about an error,
+///   (`SinkOperator::commit_at_end`). The rows do come twice then (docs/design.md), but nothing could be done about an error,
 ///   which would come with every restart.
 ///
 /// A subtask that goes on with a file, at whichever parallelism, copies it under a name of its own: it never gives it its name.
 fn without_completed(files: Vec<FileState>, checkpoint: u64, run: u64) -> Result<Vec<FileState>> {
     let mut left = Vec::with_capacity(files.len());
     for file in files {
-        if let FileState::InProgress(file) = &file
+        if let SinkEntry::Writer(file) = &file
             && !exists(&file.hidden)?
             && exists(&file.path)?
         {
@@ -283,7 +275,7 @@ mod tests {
 
     fn pending(subtask: u32) -> FileState {
         let (hidden, path) = Names::new(7, subtask, 1, 0, u64::from(subtask) + 1).next();
-        FileState::Pending(Committable { hidden: hidden.into(), path: path.into(), length: 0, in_snapshot: true })
+        SinkEntry::Committable(Committable { hidden: hidden.into(), path: path.into(), length: 0, in_snapshot: true })
     }
 
     #[test]

@@ -19,7 +19,7 @@ use wiesel_operators::operator::Result;
 
 use super::part_file::unwritable;
 use super::state::FileState;
-use super::{exists, names, remove, sync_folders};
+use super::{exists, names, remove, state, sync_folders};
 use crate::filesystem::path::unreadable;
 
 /// The guard of this attempt's files.
@@ -46,7 +46,7 @@ impl Guard {
         sync_folders(root, BTreeSet::from([root.to_owned()]))?;
         let mut savepoints = earlier.map(|earlier| earlier.savepoints).unwrap_or_default();
         savepoints.push(savepoint);
-        Ok(Self { path, savepoints, named: files.iter().map(|file| file.hidden().clone()).collect() })
+        Ok(Self { path, savepoints, named: files.iter().map(|file| state::hidden(file).clone()).collect() })
     }
 
     /// A savepoint failed: no job starts from it. None: there is no other one that needs the guard.
