@@ -1,8 +1,10 @@
 //! Sources, sinks and formats, one folder each, behind one registry.
 //!
+//! - `connector`: the one trait that a connector implements, below all of them.
 //! - [`factory`]: the registry. The planner asks it what a table can do ([`factory::describe_source`],
 //!   [`factory::describe_sink`]); tasks and the JobMaster make readers, sinks and enumerators from the specs of a job graph
 //!   ([`factory::build_source`], [`factory::build_sink`], [`factory::build_collect_sink`], [`factory::enumerator`]).
+//! - `sink`: the operator of sinks that commit in two phases.
 //! - [`options`]: the `WITH` options of a table, checked with Flink's words.
 //! - [`formats`]: rows from and to bytes.
 //!
@@ -11,6 +13,7 @@
 pub mod blackhole;
 mod blocking;
 pub mod collect;
+mod connector;
 mod constraint;
 pub mod datagen;
 mod encoding;

@@ -1,14 +1,27 @@
 //! `blackhole`: takes rows and forgets them.
 use wiesel_operators::element::Batch;
 use wiesel_operators::operator::{Collector, Operator, Result as TaskResult};
+use wiesel_proto as proto;
 
-use crate::factory::{ChangelogMode, SinkDescription, TableDescription, check_options};
+use crate::connector::{ChangelogMode, Connector, SinkDescription, TableDescription, check_options};
 use crate::options::Result;
 
-/// What the table can do.
-pub(crate) fn describe(table: &TableDescription) -> Result<SinkDescription> {
-    check_options(table, "blackhole", &[])?;
-    Ok(SinkDescription { parallelism: None, changelog: ChangelogMode::Upsert })
+/// The connector.
+pub(crate) struct Blackhole;
+
+impl Connector for Blackhole {
+    fn identifier(&self) -> &'static str {
+        "blackhole"
+    }
+
+    fn describe_sink(&self, table: &TableDescription) -> Option<Result<SinkDescription>> {
+        let description = SinkDescription { parallelism: None, changelog: ChangelogMode::Upsert };
+        Some(check_options(table, self.identifier(), &[]).map(|()| description))
+    }
+
+    fn sink(&self, _spec: &proto::SinkSpec, _uid: &[u8]) -> TaskResult<Box<dyn Operator>> {
+        Ok(Box::new(BlackholeSink))
+    }
 }
 
 /// The sink.

@@ -69,7 +69,7 @@ pub struct CollectSink {
 
 impl CollectSink {
     pub(crate) fn new(spec: &proto::CollectSinkSpec, transport: Box<dyn CollectTransport>) -> Result<Self> {
-        let fields = crate::factory::fields(spec.input.as_ref()).map_err(|e| Error::Plan(e.to_string()))?;
+        let fields = crate::connector::fields(spec.input.as_ref()).map_err(|e| Error::Plan(e.to_string()))?;
         let mut fields: Vec<_> = to_arrow_fields(&fields).iter().cloned().collect();
         if spec.input_changelog {
             fields.push(Arc::new(Field::new(KIND_COLUMN, DataType::Int8, false)));

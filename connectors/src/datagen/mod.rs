@@ -6,8 +6,8 @@ use wiesel_operators::operator::{Error, Result as TaskResult};
 use wiesel_operators::source::{EnumeratorContext, SourceReader, SplitEnumerator};
 use wiesel_proto as proto;
 
+use crate::connector::{Connector, ProjectionSupport, SourceDescription, TableDescription, parallelism};
 use crate::enumerator::OneSplitEach;
-use crate::factory::{ProjectionSupport, SourceDescription, TableDescription, parallelism, plain_source};
 use crate::options::{Options, Result, invalid};
 
 mod field;
@@ -54,16 +54,37 @@ impl Settings {
     }
 }
 
+/// The connector.
+pub(crate) struct Datagen;
+
+impl Connector for Datagen {
+    fn identifier(&self) -> &'static str {
+        "datagen"
+    }
+
+    fn describe_source(&self, table: &TableDescription) -> Option<Result<SourceDescription>> {
+        Some(describe(table))
+    }
+
+    fn reader(&self, spec: &proto::SourceSpec) -> TaskResult<Box<dyn SourceReader>> {
+        reader(spec)
+    }
+
+    fn enumerator(&self, spec: &proto::SourceSpec, context: EnumeratorContext) -> TaskResult<Box<dyn SplitEnumerator>> {
+        enumerator(spec, context)
+    }
+}
+
 /// What the table can do.
-pub(crate) fn describe(table: &TableDescription) -> Result<SourceDescription> {
+fn describe(table: &TableDescription) -> Result<SourceDescription> {
     let settings = Settings::read(Options::new(&table.options), &table.physical)?;
     let parallelism = parallelism(table, "scan.parallelism")?;
-    Ok(plain_source(settings.bounded(), parallelism, ProjectionSupport::TopLevel))
+    Ok(SourceDescription::plain(settings.bounded(), parallelism, ProjectionSupport::TopLevel))
 }
 
 /// The reader of one subtask.
-pub(crate) fn reader(spec: &proto::SourceSpec) -> TaskResult<Box<dyn SourceReader>> {
-    let physical = crate::factory::fields(spec.physical.as_ref()).map_err(|e| Error::Plan(e.to_string()))?;
+fn reader(spec: &proto::SourceSpec) -> TaskResult<Box<dyn SourceReader>> {
+    let physical = crate::connector::fields(spec.physical.as_ref()).map_err(|e| Error::Plan(e.to_string()))?;
     let settings = Settings::read(Options::new(&spec.options), &physical)?;
     let mut emitted = Vec::with_capacity(spec.projection.len());
     for path in &spec.projection {
@@ -76,10 +97,7 @@ pub(crate) fn reader(spec: &proto::SourceSpec) -> TaskResult<Box<dyn SourceReade
 }
 
 /// Each reader gets a share of the rows.
-pub(crate) fn enumerator(
-    _spec: &proto::SourceSpec,
-    context: EnumeratorContext,
-) -> TaskResult<Box<dyn SplitEnumerator>> {
+fn enumerator(_spec: &proto::SourceSpec, context: EnumeratorContext) -> TaskResult<Box<dyn SplitEnumerator>> {
     let readers = u64::from(context.parallelism);
     let splits = (0..readers).map(|subtask| reader::encode(subtask, readers, 0)).collect();
     Ok(Box::new(OneSplitEach::new(context.parallelism, splits)))

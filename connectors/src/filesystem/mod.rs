@@ -10,9 +10,9 @@ use wiesel_operators::operator::{Error, Operator, Result as TaskResult};
 use wiesel_operators::source::{EnumeratorContext, SourceReader, SplitEnumerator};
 use wiesel_proto as proto;
 
-use crate::factory::{
-    ChangelogMode, ProjectionSupport, SinkDescription, SourceDescription, TableDescription, check_options, fields,
-    parallelism, plain_source,
+use crate::connector::{
+    ChangelogMode, Connector, ProjectionSupport, SinkDescription, SourceDescription, TableDescription, check_options,
+    fields, parallelism,
 };
 use crate::formats::Format;
 use crate::options::{Options, Result, invalid, unparsable};
@@ -30,8 +30,6 @@ mod sink;
 mod split;
 #[cfg(test)]
 mod tests;
-
-pub(crate) use partitions::depends_on;
 
 const DEFAULT_PARTITION: &str = "__DEFAULT_PARTITION__";
 
@@ -62,6 +60,35 @@ const OPTIONS: [&str; 25] = [
     "source.path.regex-pattern",
     "source.report-statistics",
 ];
+
+/// The connector.
+pub(crate) struct Filesystem;
+
+impl Connector for Filesystem {
+    fn identifier(&self) -> &'static str {
+        "filesystem"
+    }
+
+    fn describe_source(&self, table: &TableDescription) -> Option<Result<SourceDescription>> {
+        Some(describe_source(table))
+    }
+
+    fn describe_sink(&self, table: &TableDescription) -> Option<Result<SinkDescription>> {
+        Some(describe_sink(table))
+    }
+
+    fn reader(&self, spec: &proto::SourceSpec) -> TaskResult<Box<dyn SourceReader>> {
+        reader(spec)
+    }
+
+    fn enumerator(&self, spec: &proto::SourceSpec, context: EnumeratorContext) -> TaskResult<Box<dyn SplitEnumerator>> {
+        enumerator(spec, context)
+    }
+
+    fn sink(&self, spec: &proto::SinkSpec, uid: &[u8]) -> TaskResult<Box<dyn Operator>> {
+        sink(spec, uid)
+    }
+}
 
 fn check(table: &TableDescription) -> Result<Options<'_>> {
     let options = Options::new(&table.options);
@@ -99,12 +126,13 @@ fn pattern(options: Options<'_>) -> Result<Option<Regex>> {
 }
 
 /// What the table can do as a source.
-pub(crate) fn describe_source(table: &TableDescription) -> Result<SourceDescription> {
+fn describe_source(table: &TableDescription) -> Result<SourceDescription> {
     let options = check(table)?;
-    let source = plain_source(monitor_interval(options)?.is_none(), None, ProjectionSupport::TopLevel);
+    let source = SourceDescription::plain(monitor_interval(options)?.is_none(), None, ProjectionSupport::TopLevel);
     let is_key = |column: &RowField| table.partition_keys.contains(&column.name);
     let keys = table.physical.iter().enumerate().filter(|(_, column)| is_key(column)).map(|(index, _)| index);
-    Ok(source.with_columns(keys.collect()))
+    let keys: Vec<usize> = keys.collect();
+    Ok(source.with_filter(move |condition| partitions::depends_on(condition, &keys)))
 }
 
 /// Milliseconds.
@@ -116,7 +144,7 @@ fn monitor_interval(options: Options<'_>) -> Result<Option<u64>> {
 }
 
 /// What the table can do as a sink.
-pub(crate) fn describe_sink(table: &TableDescription) -> Result<SinkDescription> {
+fn describe_sink(table: &TableDescription) -> Result<SinkDescription> {
     let options = check(table)?;
     sink::Settings::new(options, &table.partition_keys)?;
     Ok(SinkDescription { parallelism: parallelism(table, "sink.parallelism")?, changelog: ChangelogMode::InsertOnly })
@@ -155,7 +183,7 @@ impl Table {
 }
 
 /// The reader of one subtask.
-pub(crate) fn reader(spec: &proto::SourceSpec) -> TaskResult<Box<dyn SourceReader>> {
+fn reader(spec: &proto::SourceSpec) -> TaskResult<Box<dyn SourceReader>> {
     let table = Table::new(&spec.options, spec.physical.as_ref(), &spec.partition_keys)?;
     let mut emitted = Vec::with_capacity(spec.projection.len());
     for path in &spec.projection {
@@ -171,7 +199,7 @@ pub(crate) fn reader(spec: &proto::SourceSpec) -> TaskResult<Box<dyn SourceReade
 }
 
 /// The part that looks for files.
-pub(crate) fn enumerator(spec: &proto::SourceSpec, context: EnumeratorContext) -> TaskResult<Box<dyn SplitEnumerator>> {
+fn enumerator(spec: &proto::SourceSpec, context: EnumeratorContext) -> TaskResult<Box<dyn SplitEnumerator>> {
     let table = Table::new(&spec.options, spec.physical.as_ref(), &spec.partition_keys)?;
     let options = Options::new(&table.options);
     let mut filter = table.filter(spec)?;
@@ -188,7 +216,7 @@ pub(crate) fn enumerator(spec: &proto::SourceSpec, context: EnumeratorContext) -
 }
 
 /// The sink of one subtask; `uid` is the operator's.
-pub(crate) fn sink(spec: &proto::SinkSpec, uid: &[u8]) -> TaskResult<Box<dyn Operator>> {
+fn sink(spec: &proto::SinkSpec, uid: &[u8]) -> TaskResult<Box<dyn Operator>> {
     let table = Table::new(&spec.options, spec.input.as_ref(), &spec.partition_keys)?;
     let root = path::local(table.options.get("path").map_or("", String::as_str))?;
     let default = table.default_partition();

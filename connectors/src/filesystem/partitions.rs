@@ -103,7 +103,7 @@ pub(super) struct PartitionFilter {
 }
 
 /// Whether a condition over the physical columns depends on some of these columns and on nothing else.
-pub(crate) fn depends_on(condition: &Expression, columns: &[usize]) -> bool {
+pub(super) fn depends_on(condition: &Expression, columns: &[usize]) -> bool {
     let (mut any, mut only) = (false, true);
     condition.visit(&mut |part| match &part.node {
         Node::Input(index) => {

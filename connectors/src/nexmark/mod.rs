@@ -12,8 +12,8 @@ use wiesel_operators::operator::{Error, Result as TaskResult};
 use wiesel_operators::source::{EnumeratorContext, SourceReader, SplitEnumerator};
 use wiesel_proto as proto;
 
+use crate::connector::{Connector, ProjectionSupport, SourceDescription, TableDescription, check_options};
 use crate::enumerator::OneSplitEach;
-use crate::factory::{ProjectionSupport, SourceDescription, TableDescription, check_options, plain_source};
 use crate::options::{Options, Result, invalid};
 
 mod columns;
@@ -83,14 +83,35 @@ enum Leaf {
     Time,
 }
 
+/// The connector.
+pub(crate) struct Nexmark;
+
+impl Connector for Nexmark {
+    fn identifier(&self) -> &'static str {
+        "nexmark"
+    }
+
+    fn describe_source(&self, table: &TableDescription) -> Option<Result<SourceDescription>> {
+        Some(describe(table))
+    }
+
+    fn reader(&self, spec: &proto::SourceSpec) -> TaskResult<Box<dyn SourceReader>> {
+        reader(spec)
+    }
+
+    fn enumerator(&self, spec: &proto::SourceSpec, context: EnumeratorContext) -> TaskResult<Box<dyn SplitEnumerator>> {
+        enumerator(spec, context)
+    }
+}
+
 /// What the table can do.
-pub(crate) fn describe(table: &TableDescription) -> Result<SourceDescription> {
+fn describe(table: &TableDescription) -> Result<SourceDescription> {
     check_options(table, "nexmark", &OPTIONS)?;
     let options = Options::new(&table.options);
     let settings = settings(options)?;
     check_schema(&table.physical)?;
-    let parallelism = crate::factory::parallelism(table, "scan.parallelism")?;
-    let source = plain_source(settings.events != u64::MAX, parallelism, ProjectionSupport::Nested);
+    let parallelism = crate::connector::parallelism(table, "scan.parallelism")?;
+    let source = SourceDescription::plain(settings.events != u64::MAX, parallelism, ProjectionSupport::Nested);
     Ok(source.with_filter(|condition| filter::kinds(condition).is_some()))
 }
 
@@ -186,9 +207,9 @@ fn check_schema(physical: &[RowField]) -> Result<()> {
 }
 
 /// The reader of one subtask.
-pub(crate) fn reader(spec: &proto::SourceSpec) -> TaskResult<Box<dyn SourceReader>> {
+fn reader(spec: &proto::SourceSpec) -> TaskResult<Box<dyn SourceReader>> {
     let settings = settings(Options::new(&spec.options.clone().into_iter().collect()))?;
-    let physical = crate::factory::fields(spec.physical.as_ref()).map_err(|e| Error::Plan(e.to_string()))?;
+    let physical = crate::connector::fields(spec.physical.as_ref()).map_err(|e| Error::Plan(e.to_string()))?;
     check_schema(&physical)?;
     let mut kinds = filter::ALL;
     for condition in &spec.filters {
@@ -208,10 +229,7 @@ fn unsupported_filter(condition: &Expression) -> String {
 }
 
 /// Reader i starts at event i and takes every n-th.
-pub(crate) fn enumerator(
-    _spec: &proto::SourceSpec,
-    context: EnumeratorContext,
-) -> TaskResult<Box<dyn SplitEnumerator>> {
+fn enumerator(_spec: &proto::SourceSpec, context: EnumeratorContext) -> TaskResult<Box<dyn SplitEnumerator>> {
     let readers = u64::from(context.parallelism);
     let splits = (0..readers).map(|i| reader::encode(i, readers)).collect();
     Ok(Box::new(OneSplitEach::new(context.parallelism, splits)))

@@ -5,7 +5,7 @@ use wiesel_operators::element::Batch;
 use wiesel_operators::operator::{Collector, Error, Operator, OperatorContext, Result as TaskResult};
 use wiesel_proto as proto;
 
-use crate::factory::{ChangelogMode, SinkDescription, TableDescription, check_options, parallelism};
+use crate::connector::{ChangelogMode, Connector, SinkDescription, TableDescription, check_options, parallelism};
 use crate::options::{Options, Result};
 
 mod row;
@@ -14,8 +14,25 @@ mod tests;
 
 const OPTIONS: [&str; 3] = ["print-identifier", "sink.parallelism", "standard-error"];
 
+/// The connector.
+pub(crate) struct Print;
+
+impl Connector for Print {
+    fn identifier(&self) -> &'static str {
+        "print"
+    }
+
+    fn describe_sink(&self, table: &TableDescription) -> Option<Result<SinkDescription>> {
+        Some(describe(table))
+    }
+
+    fn sink(&self, spec: &proto::SinkSpec, _uid: &[u8]) -> TaskResult<Box<dyn Operator>> {
+        Ok(Box::new(sink(spec)?))
+    }
+}
+
 /// What the table can do.
-pub(crate) fn describe(table: &TableDescription) -> Result<SinkDescription> {
+fn describe(table: &TableDescription) -> Result<SinkDescription> {
     check_options(table, "print", &OPTIONS)?;
     let options = Options::new(&table.options);
     options.boolean("standard-error", false)?;
@@ -31,7 +48,7 @@ pub struct PrintSink {
 }
 
 /// The sink of a table.
-pub(crate) fn sink(spec: &proto::SinkSpec) -> TaskResult<PrintSink> {
+fn sink(spec: &proto::SinkSpec) -> TaskResult<PrintSink> {
     let options = spec.options.clone().into_iter().collect();
     let options = Options::new(&options);
     Ok(PrintSink {

@@ -14,6 +14,7 @@ use wiesel_operators::operator::{Collector, Error, OperatorContext, Result};
 use wiesel_operators::source::{EnumeratorContext, SourceReader, SourceStatus, SplitEnumerator};
 use wiesel_proto as proto;
 
+use crate::connector::Connector;
 use crate::encoding;
 use crate::enumerator::{OneSplitEach, Requests};
 
@@ -35,10 +36,31 @@ struct ValuesReader {
     requests: Requests,
 }
 
+/// The connector.
+pub(crate) struct Values;
+
+impl Connector for Values {
+    fn identifier(&self) -> &'static str {
+        "values"
+    }
+
+    fn is_of_tables(&self) -> bool {
+        false
+    }
+
+    fn reader(&self, spec: &proto::SourceSpec) -> Result<Box<dyn SourceReader>> {
+        reader(spec)
+    }
+
+    fn enumerator(&self, spec: &proto::SourceSpec, context: EnumeratorContext) -> Result<Box<dyn SplitEnumerator>> {
+        enumerator(spec, context)
+    }
+}
+
 /// The reader: the one that gets the split emits all rows.
-pub(crate) fn reader(spec: &proto::SourceSpec) -> Result<Box<dyn SourceReader>> {
+fn reader(spec: &proto::SourceSpec) -> Result<Box<dyn SourceReader>> {
     let malformed = |error: wiesel_expressions::types::Malformed| Error::Plan(error.to_string());
-    let fields = crate::factory::fields(spec.physical.as_ref()).map_err(malformed)?;
+    let fields = crate::connector::fields(spec.physical.as_ref()).map_err(malformed)?;
     let mut emitted = Vec::with_capacity(spec.projection.len());
     for path in &spec.projection {
         let index = path.indexes.first().map(|index| *index as usize);
@@ -71,7 +93,7 @@ pub(crate) fn reader(spec: &proto::SourceSpec) -> Result<Box<dyn SourceReader>> 
 }
 
 /// All rows go to the first reader.
-pub(crate) fn enumerator(_spec: &proto::SourceSpec, context: EnumeratorContext) -> Result<Box<dyn SplitEnumerator>> {
+fn enumerator(_spec: &proto::SourceSpec, context: EnumeratorContext) -> Result<Box<dyn SplitEnumerator>> {
     Ok(Box::new(OneSplitEach::new(context.parallelism, vec![encode(0)])))
 }
 
