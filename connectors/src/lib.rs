@@ -6,6 +6,7 @@
 //!   ([`factory::build_source`], [`factory::build_sink`], [`factory::build_collect_sink`], [`factory::enumerator`]).
 //! - `sink`: the operator of sinks that commit in two phases.
 //! - [`options`]: the `WITH` options of a table, checked with Flink's words.
+//! - `input`: files of this machine and of stores, as readers see them.
 //! - [`formats`]: rows from and to bytes.
 //!
 //! Invariant: a description and the reader or sink built later read the same options through the same code, so that what
@@ -21,6 +22,7 @@ pub mod enumerator;
 pub mod factory;
 pub mod filesystem;
 pub mod formats;
+mod input;
 pub mod nexmark;
 pub mod options;
 pub mod print;

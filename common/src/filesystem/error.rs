@@ -18,6 +18,8 @@ pub enum ErrorKind {
     PermissionDenied,
     /// The disk is full.
     NoSpace,
+    /// The file is not the one that was looked at before.
+    Changed,
     /// Another one; trying again may help.
     Other,
 }
@@ -77,6 +79,16 @@ impl Error {
         matches!(self, Self::Failed { kind: ErrorKind::AlreadyExists, .. })
     }
 
+    /// Whether the file is not the one that was looked at before.
+    pub fn is_changed(&self) -> bool {
+        matches!(self, Self::Failed { kind: ErrorKind::Changed, .. })
+    }
+
+    /// Whether trying again may help.
+    pub fn may_pass(&self) -> bool {
+        matches!(self, Self::Failed { kind: ErrorKind::Other, .. })
+    }
+
     pub(super) fn refused(uri: &str, refusal: Refusal) -> Self {
         Self::Refused { uri: uri.to_owned(), refusal }
     }
@@ -125,6 +137,9 @@ impl Error {
                     ErrorKind::PermissionDenied,
                     format!("the service refuses these credentials ({}); {advice}", answer(&text)),
                 )
+            }
+            E::Precondition { .. } => {
+                (ErrorKind::Changed, "the object was replaced by another one meanwhile".to_owned())
             }
             _ if text.contains("169.254.169.254") => {
                 let advice = "set s3.access-key and s3.secret-key, or provide credentials through the environment";

@@ -1,10 +1,14 @@
 //! Listings, which a store gives page by page: each page says which one comes next, and a store may say so for ever.
 use std::collections::{BTreeSet, HashSet};
 
+use futures::TryStreamExt;
+use object_store::ObjectMeta;
 use object_store::list::{PaginatedListOptions, PaginatedListStore};
 use object_store::path::{DELIMITER, Path as ObjectPath};
+use tracing::Instrument;
 
-use super::{Error, Result};
+use super::{Bucket, Error, Location, Place, Result};
+use crate::logging::request_span;
 
 /// Pages of one listing, of usually a thousand names each.
 const MAX_PAGES: usize = 10_000;
@@ -84,10 +88,77 @@ pub(super) async fn children(
     }
 }
 
+/// A file that a listing has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// Its URI, which [`Location::resolve`] takes.
+    pub uri: String,
+    /// Bytes.
+    pub size: u64,
+}
+
+/// The files of a store below a folder and the folders in it, page by page, in no order. Nothing is kept of a page.
+pub struct FilesBelow {
+    store: Bucket,
+    folder: ObjectPath,
+    /// Of the bucket.
+    base: String,
+    uri: String,
+    progress: Progress,
+    page_token: Option<String>,
+    is_over: bool,
+}
+
+impl Location {
+    /// The files below this folder; none where folders are something of their own.
+    pub fn files_below(&self) -> Option<FilesBelow> {
+        let Place::Object { store, path, .. } = &self.place else { return None };
+        let base = self.uri.strip_suffix(path.as_ref()).unwrap_or(&self.uri);
+        Some(FilesBelow {
+            store: store.clone(),
+            folder: path.clone(),
+            base: base.trim_end_matches('/').to_owned(),
+            uri: self.uri.clone(),
+            progress: Progress::default(),
+            page_token: None,
+            is_over: false,
+        })
+    }
+}
+
+impl FilesBelow {
+    /// The next ones, maybe none; `None`: these were all.
+    pub async fn next_page(&mut self) -> Result<Option<Vec<Found>>> {
+        if self.is_over {
+            return Ok(None);
+        }
+        let prefix = (!self.folder.as_ref().is_empty()).then(|| format!("{}{DELIMITER}", self.folder));
+        let failed = |error| Error::object("list", &self.uri, &error);
+        let (objects, next) = match &self.store.pages {
+            Some(pages) => {
+                let options = PaginatedListOptions { page_token: self.page_token.take(), ..Default::default() };
+                let request = pages.list_paginated(prefix.as_deref(), options);
+                let page = request.instrument(request_span("list", &self.uri)).await.map_err(failed)?;
+                (page.result.objects, page.page_token.filter(|token| !token.is_empty()))
+            }
+            None => (self.store.objects.list(Some(&self.folder)).try_collect().await.map_err(failed)?, None),
+        };
+        match &next {
+            Some(token) => self.progress.turn(token).map_err(|error| Error::unending("list", &self.uri, &error))?,
+            None => self.is_over = true,
+        }
+        self.page_token = next;
+        // The mark of the folder itself, which some tools make, has its path.
+        let is_below = |object: &ObjectMeta| object.location != self.folder;
+        let found = |object: ObjectMeta| Found { uri: format!("{}/{}", self.base, object.location), size: object.size };
+        Ok(Some(objects.into_iter().filter(is_below).map(found).collect()))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use object_store::list::PaginatedListResult;
-    use object_store::{ListResult, ObjectMeta, Result as StoreResult};
+    use object_store::{ListResult, Result as StoreResult};
 
     use super::*;
 

@@ -25,10 +25,13 @@ mod bounded;
 mod error;
 mod listing;
 mod local;
+pub mod memory;
 mod object;
+mod parts;
 mod profile;
 mod regular;
 mod s3_store;
+mod status;
 mod unfinished;
 
 #[cfg(test)]
@@ -39,8 +42,11 @@ mod tests;
 use bounded::Bound;
 pub use bounded::{Check, Refusal, read_regular};
 pub use error::{Error, ErrorKind};
+pub use listing::{FilesBelow, Found};
+pub use parts::{Completion, LEAST_PART, MOST_PARTS};
 pub use regular::{check_place, check_regular, open_regular};
 pub(crate) use regular::{name_of, withhold};
+pub use status::Status;
 pub use unfinished::{Unfinished, UploadStore};
 
 /// The outcome of this module's functions.
@@ -63,6 +69,8 @@ struct Bucket {
     /// The same, where it is one that gives its listings page by page.
     pages: Option<Arc<AmazonS3>>,
     uploads: Arc<dyn unfinished::UploadStore>,
+    /// Where files can be written part by part, and completed by another process than the one that wrote them.
+    parts: Option<parts::Parts>,
 }
 
 /// What was written or read: to be compared with what should have been.
@@ -91,7 +99,7 @@ pub fn mount(bucket: &str, objects: Arc<dyn ObjectStore>) {
 
 /// As [`mount`], where uploads in parts may be left unfinished.
 pub fn mount_with_uploads(bucket: &str, objects: Arc<dyn ObjectStore>, uploads: Arc<dyn UploadStore>) {
-    MOUNTED.lock().insert(bucket.to_owned(), Bucket { objects, pages: None, uploads });
+    MOUNTED.lock().insert(bucket.to_owned(), Bucket { objects, pages: None, uploads, parts: None });
 }
 
 /// Takes back [`mount`].
@@ -212,6 +220,23 @@ impl Location {
         }
     }
 
+    /// What is at a path below this one, each part of which is the name as it stands in a URI and in a listing: `join` takes any
+    /// text for a name, and writes those characters of it anew that some stores do not like.
+    ///
+    /// # Errors
+    /// A part is no name.
+    pub fn below(&self, below: &str) -> Result<Self> {
+        let Place::Object { store, path, entropy } = &self.place else { return Ok(self.join(below)) };
+        let (mut path, mut uri) = (path.clone(), self.uri.clone());
+        for part in below.split('/').filter(|part| !part.is_empty()) {
+            let name =
+                PathPart::parse(part).map_err(|error| Error::bad_path(&format!("{uri}/{part}"), error.to_string()))?;
+            path = path.parts().chain([name]).collect();
+            uri = format!("{uri}/{part}");
+        }
+        Ok(Self { place: Place::Object { store: store.clone(), path, entropy: entropy.clone() }, uri })
+    }
+
     /// The folder that this is in; none for a root.
     pub fn parent(&self) -> Option<Self> {
         match &self.place {
@@ -320,7 +345,7 @@ impl Location {
         match &self.place {
             Place::Local(path) => local::run("read", &self.uri, path, move |path| local::read_range(path, range)).await,
             Place::Object { store, path, .. } => {
-                self.named("read", object::read_range(&*store.objects, path, &self.uri, range)).await
+                self.named("read", object::read_range(&*store.objects, path, &self.uri, range, None)).await
             }
         }
     }

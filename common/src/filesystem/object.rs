@@ -52,19 +52,20 @@ pub(super) async fn read(store: &dyn ObjectStore, path: &ObjectPath, uri: &str, 
     Ok(bytes.into())
 }
 
-/// These bytes of an object, and no more than them, whatever is sent.
+/// These bytes of an object, and no more than them, whatever is sent; with an ETag: of the object that had it.
 pub(super) async fn read_range(
     store: &dyn ObjectStore,
     path: &ObjectPath,
     uri: &str,
     range: Range<u64>,
+    e_tag: Option<&str>,
 ) -> Result<Bytes> {
     if range.is_empty() {
         return Ok(Bytes::new());
     }
     let failed = |error| Error::object("read", uri, &error);
     let wanted = range.end - range.start;
-    let found = store.get_opts(path, in_pieces().with_range(Some(range))).await.map_err(failed)?;
+    let found = store.get_opts(path, in_pieces().with_range(Some(range)).with_if_match(e_tag)).await.map_err(failed)?;
     let mut chunks = found.into_stream();
     let mut bytes = Vec::with_capacity(wanted.min(PART) as usize);
     let wrong = |reason: &str| Error::io("read", uri, &std::io::Error::new(std::io::ErrorKind::InvalidData, reason));
@@ -232,7 +233,7 @@ pub(super) async fn download(
     bound.check_length(size).map_err(|refusal| Error::refused(uri, refusal))?;
     let ranges = (0..size.div_ceil(PART)).map(|part| part * PART..size.min((part + 1) * PART));
     let mut parts =
-        futures::stream::iter(ranges.map(|range| read_range(store, path, uri, range))).buffered(PARTS_AT_ONCE);
+        futures::stream::iter(ranges.map(|range| read_range(store, path, uri, range, None))).buffered(PARTS_AT_ONCE);
     let local = |error: std::io::Error| Error::io("write", &to.display().to_string(), &error);
     let mut file = Some(File::create(to).map_err(local)?);
     let mut written = Written { size: 0, crc32c: 0 };

@@ -8,7 +8,7 @@ use object_store::{BackoffConfig, ClientOptions, RetryConfig};
 
 use super::answers::BoundedConnector;
 use super::profile::{self, Profile};
-use super::{Bucket, Error, Result, unfinished};
+use super::{Bucket, Error, Result, parts, unfinished};
 use crate::config::options::s3;
 use crate::config::{ConfigError, Configuration};
 
@@ -34,7 +34,8 @@ pub(super) fn build(bucket: &str, config: &Configuration) -> Result<Bucket> {
     let client = BoundedConnector.connect(&client_options(&url)).map_err(failed)?;
     let store = Arc::new(builder.with_http_connector(BoundedConnector).build().map_err(failed)?);
     let uploads = unfinished::S3 { store: store.clone(), client, url, region, anonymous };
-    Ok(Bucket { objects: store.clone(), pages: Some(store), uploads: Arc::new(uploads) })
+    let parts = Some(parts::Parts(store.clone()));
+    Ok(Bucket { objects: store.clone(), pages: Some(store), uploads: Arc::new(uploads), parts })
 }
 
 fn client_options(url: &str) -> ClientOptions {

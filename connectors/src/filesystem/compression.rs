@@ -1,9 +1,10 @@
 //! Files that are compressed, by the end of their names.
-use std::fs::File;
 use std::io::{self, BufRead, BufReader, Chain, Read};
 
 use flate2::bufread::GzDecoder;
 use wiesel_common::ending::is_told_to_end;
+
+use crate::input::InputFile;
 
 /// Whether a file of this name must be read from its beginning.
 pub(super) fn is_compressed(path: &str) -> bool {
@@ -16,7 +17,7 @@ fn suffix(path: &str) -> Option<&str> {
 }
 
 /// A file that is read no further once the task is to end: a decoder may read a long time before it has a byte to give.
-struct Ending(File);
+struct Ending(InputFile);
 
 impl Read for Ending {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
@@ -25,7 +26,7 @@ impl Read for Ending {
 }
 
 /// The bytes inside the file.
-pub(super) fn open(path: &str, file: File) -> io::Result<Box<dyn Read + Send>> {
+pub(super) fn open(path: &str, file: InputFile) -> io::Result<Box<dyn Read + Send>> {
     const BUFFER: usize = 256 << 10;
     let buffered = BufReader::with_capacity(BUFFER, Ending(file));
     Ok(match suffix(path) {

@@ -1,23 +1,24 @@
 //! Looks for files and hands out parts of them.
 use std::collections::{HashSet, VecDeque};
-use std::io::{Read, Seek, SeekFrom};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use regex::Regex;
 use wiesel_common::ending;
-use wiesel_common::filesystem::open_regular;
 use wiesel_operators::operator::Result;
 use wiesel_operators::source::{SplitAssignment, SplitEnumerator};
 
 use super::compression::is_compressed;
 use super::known_files::KnownFiles;
 use super::partitions::PartitionFilter;
-use super::path::{LIMITS, MOST_LEFT_OUT, list, too_large, unreadable};
+use super::path::{LIMITS, MOST_LEFT_OUT, Root, list, too_large, unreadable};
 use super::records::LONGEST_RECORD;
 use super::split::FileSplit;
+use super::store_listing;
 use crate::encoding::{Reader, Writer};
 use crate::enumerator::Waiting;
+use crate::input::Files;
 
 /// Files are cut into parts of at least ...
 const LEAST_SPLIT: u64 = 8 << 20;
@@ -30,7 +31,8 @@ const MOST_BYTES: usize = 512 << 20;
 const STATE: &str = "the files that a source has seen";
 
 pub(super) struct FileEnumerator {
-    root: PathBuf,
+    root: Root,
+    files: Files,
     pattern: Option<Regex>,
     /// Milliseconds; none: the files of the first look are all.
     interval: Option<u64>,
@@ -65,7 +67,8 @@ struct Pending {
 
 impl FileEnumerator {
     pub(super) fn new(
-        root: PathBuf,
+        root: Root,
+        files: Files,
         pattern: Option<Regex>,
         interval: Option<u64>,
         parallelism: u32,
@@ -74,6 +77,7 @@ impl FileEnumerator {
     ) -> Self {
         Self {
             root,
+            files,
             pattern,
             interval,
             parallelism,
@@ -93,15 +97,22 @@ impl FileEnumerator {
     fn look(&mut self) -> Result<()> {
         self.discovered = true;
         let mut found = Vec::new();
-        let Self { root, pattern, known, pending, most_bytes, .. } = self;
-        let others = list(root, pattern.as_ref(), LIMITS, &mut |path, length| {
+        let Self { root, files, pattern, known, pending, most_bytes, .. } = self;
+        let mut take = |path: &str, length: u64| -> Result<()> {
             let (file, is_new) = known.insert(path);
             if is_new {
                 found.push((file, length));
                 check_bytes(root, known, pending, *most_bytes)?;
             }
             Ok(())
-        })?;
+        };
+        let others = match &*root {
+            Root::Local(path) => list(path, pattern.as_ref(), LIMITS, &mut take)?,
+            Root::Store(uri) => {
+                store_listing::list(files, uri, pattern.as_ref(), LIMITS, &mut take)?;
+                Vec::new()
+            }
+        };
         for path in others {
             if self.left_out.len() < MOST_LEFT_OUT && self.left_out.insert(path.clone()) {
                 tracing::warn!(
@@ -142,7 +153,7 @@ impl FileEnumerator {
         if next < end && !self.line_hiders.is_empty() {
             self.looked_at += next - start;
         }
-        let cut = if next < end { cut(&path, start, next, &self.line_hiders)? } else { None };
+        let cut = if next < end { cut(&self.files, &path, start, next, &self.line_hiders)? } else { None };
         let Some(next) = cut.filter(|next| *next < end) else {
             return Ok(Some(FileSplit::new(path, start, u64::MAX)));
         };
@@ -267,7 +278,7 @@ fn held(known: &KnownFiles, pending: &VecDeque<Pending>) -> usize {
     known.bytes() + pending.capacity() * size_of::<Pending>()
 }
 
-fn check_bytes(root: &Path, known: &KnownFiles, pending: &VecDeque<Pending>, most: usize) -> Result<()> {
+fn check_bytes(root: &Root, known: &KnownFiles, pending: &VecDeque<Pending>, most: usize) -> Result<()> {
     if held(known, pending) <= most {
         return Ok(());
     }
@@ -287,13 +298,14 @@ fn check_bytes(root: &Path, known: &KnownFiles, pending: &VecDeque<Pending>, mos
 ///
 /// `start` is 0 or such an end, so that nothing before it needs to be read again: a file is looked at part by part, while readers read
 /// the parts before. In an older checkpoint it may lie within a line, of a file that had none of `line_hiders` anywhere.
-pub(super) fn cut(path: &str, start: u64, end: u64, line_hiders: &[u8]) -> Result<Option<u64>> {
+pub(super) fn cut(files: &Files, path: &str, start: u64, end: u64, line_hiders: &[u8]) -> Result<Option<u64>> {
     if line_hiders.is_empty() {
         return Ok(Some(end));
     }
     let failed = |error| unreadable(Path::new(path), error);
-    let mut file = open_regular(Path::new(path)).map_err(failed)?;
-    file.seek(SeekFrom::Start(start)).map_err(failed)?;
+    let (mut file, _) = files.open(path).map_err(failed)?;
+    file.seek_to(start).map_err(failed)?;
+    file.expect_to_read_to(end);
     let mut buffer = vec![0; 1 << 20];
     let mut at = start;
     while at <= end.saturating_add(LONGEST_RECORD as u64) {
@@ -327,7 +339,7 @@ mod tests {
 
     fn enumerator(root: &Path, parallelism: u32) -> FileEnumerator {
         let filter = PartitionFilter::new(&[], &[], String::new()).unwrap();
-        FileEnumerator::new(root.to_owned(), None, None, parallelism, Vec::new(), filter)
+        FileEnumerator::new(Root::Local(root.to_owned()), Files::default(), None, None, parallelism, Vec::new(), filter)
     }
 
     fn given(enumerator: &mut FileEnumerator) -> Vec<FileSplit> {
@@ -442,7 +454,7 @@ mod tests {
         let path = folder.path().join("t.csv");
         let text = "1,a\n2,b\r\n3,\"x\ny\"\n4,d\n";
         fs::write(&path, text).unwrap();
-        let cut = |end| cut(path.to_str().unwrap(), 0, end, b"\"").unwrap();
+        let cut = |end| cut(&Files::default(), path.to_str().unwrap(), 0, end, b"\"").unwrap();
         for end in 1..text.len() as u64 {
             let wanted = match end {
                 ..=4 => Some(4),
@@ -455,7 +467,7 @@ mod tests {
         assert_eq!(cut(2), None);
         // Failed before: behind a line feed that is itself the escape character, the record goes on.
         fs::write(&path, "1,a\nb\r2,c\n").unwrap();
-        assert_eq!(super::cut(path.to_str().unwrap(), 0, 2, b"\n").unwrap(), None);
+        assert_eq!(super::cut(&Files::default(), path.to_str().unwrap(), 0, 2, b"\n").unwrap(), None);
         // As far as no reader gets.
         File::create(&path).unwrap().set_len(2 * LONGEST_RECORD as u64).unwrap();
         assert_eq!(cut(2), None);

@@ -15,6 +15,7 @@ use crate::connector::{
     fields, parallelism,
 };
 use crate::formats::Format;
+use crate::input::Files;
 use crate::options::{Options, Result, invalid, unparsable};
 use crate::sink::SinkOperator;
 
@@ -28,6 +29,9 @@ mod records;
 mod row_groups;
 mod sink;
 mod split;
+mod store_listing;
+#[cfg(test)]
+mod store_tests;
 #[cfg(test)]
 mod tests;
 
@@ -106,7 +110,7 @@ fn check(table: &TableDescription) -> Result<Options<'_>> {
         }
     }
     Format::new(name, options, file_columns(&table.physical, &table.partition_keys))?;
-    path::local(options.text("path").unwrap_or_default())?;
+    path::root(options.text("path").unwrap_or_default())?;
     pattern(options)?;
     Ok(options)
 }
@@ -206,7 +210,8 @@ fn enumerator(spec: &proto::SourceSpec, context: EnumeratorContext) -> TaskResul
     // The conditions ask for the session's time zone, never for the time.
     filter.prepare(&EvaluationContext::new(&context.configuration, Arc::new(SystemClock))?)?;
     Ok(Box::new(enumerator::FileEnumerator::new(
-        path::local(options.text("path").unwrap_or_default())?,
+        path::root(options.text("path").unwrap_or_default())?,
+        Files::here(context.configuration),
         pattern(options)?,
         monitor_interval(options)?,
         context.parallelism.max(1),
@@ -218,7 +223,10 @@ fn enumerator(spec: &proto::SourceSpec, context: EnumeratorContext) -> TaskResul
 /// The sink of one subtask; `uid` is the operator's.
 fn sink(spec: &proto::SinkSpec, uid: &[u8]) -> TaskResult<Box<dyn Operator>> {
     let table = Table::new(&spec.options, spec.input.as_ref(), &spec.partition_keys)?;
-    let root = path::local(table.options.get("path").map_or("", String::as_str))?;
+    let root = match path::root(table.options.get("path").map_or("", String::as_str))? {
+        path::Root::Local(root) => root,
+        path::Root::Store(uri) => return Err(Error::Plan(format!("{uri} is in a store, where tables are read only"))),
+    };
     let default = table.default_partition();
     let settings = sink::Settings::new(Options::new(&table.options), &spec.partition_keys)?;
     let (format, physical) = (table.format, table.physical);

@@ -1,23 +1,50 @@
 //! Paths of tables, and the partition columns in them.
+use std::fmt::{self, Display};
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use regex::Regex;
+use wiesel_common::config::Configuration;
 use wiesel_common::ending;
-use wiesel_common::filesystem::{check_place, check_regular};
-use wiesel_common::quote::quote;
+use wiesel_common::filesystem::{Location, check_place, check_regular};
+use wiesel_common::quote::{MAX_REASON, bounded, quote};
 use wiesel_operators::operator::{Error, Result};
 
+use crate::input::is_stored;
 use crate::options::{self, invalid};
 
-/// The folder or file of a `path` option.
-pub(super) fn local(text: &str) -> options::Result<PathBuf> {
+/// Where the files of a table are.
+#[derive(Clone, Debug)]
+pub(super) enum Root {
+    /// A folder or a file of this machine.
+    Local(PathBuf),
+    /// The URI of an object or of what is below one in a store.
+    Store(String),
+}
+
+impl fmt::Display for Root {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Local(path) => path.display().fmt(f),
+            Self::Store(uri) => uri.fmt(f),
+        }
+    }
+}
+
+/// The place of a `path` option.
+pub(super) fn root(text: &str) -> options::Result<Root> {
     let path = match text.split_once("://") {
         Some(("file", path)) => path,
+        Some(("s3" | "s3a", _)) => {
+            return match Location::check(text, &Configuration::default()) {
+                Ok(()) => Ok(Root::Store(text.trim_end_matches('/').to_owned())),
+                Err(error) => invalid(bounded(&error.to_string(), MAX_REASON)),
+            };
+        }
         Some((scheme, _)) => {
             return invalid(format!(
-                "Could not find a file system implementation for scheme '{}' of path '{}'. Only local files \
-                 (file://) can be read and written.",
+                "Could not find a file system implementation for scheme '{}' of path '{}'. Files of this machine (file://) and \
+                 of stores (s3://, s3a://) can be read and written.",
                 quote(scheme),
                 quote(text)
             ));
@@ -28,7 +55,7 @@ pub(super) fn local(text: &str) -> options::Result<PathBuf> {
         // It would be the folder that the process was started in.
         return invalid("Can not create a Path from an empty string: option 'path' names no file or folder.");
     }
-    Ok(PathBuf::from(path))
+    Ok(Root::Local(PathBuf::from(path)))
 }
 
 /// How far a listing goes. Links are followed as in Flink, so that a folder to which two lead is there twice: a few dozen
@@ -162,12 +189,12 @@ impl Walk<'_> {
     }
 
     fn too_large(&self, what: &str) -> Error {
-        too_large(self.root, what)
+        too_large(&self.root.display(), what)
     }
 }
 
-pub(super) fn too_large(root: &Path, what: &str) -> Error {
-    let (root, who) = (root.display(), wiesel_common::process::role());
+pub(super) fn too_large(root: &dyn Display, what: &str) -> Error {
+    let who = wiesel_common::process::role();
     Error::Plan(format!(
         "{root} has {what}: {who} lists no more for one table. Links are followed, and a folder is listed once for each path \
          that leads to it: look for links that multiply it, or name a folder with fewer files."
@@ -182,8 +209,9 @@ fn utf8(path: &Path) -> Result<&str> {
 }
 
 pub(super) fn unreadable(path: &Path, error: std::io::Error) -> Error {
+    let is_stored = path.to_str().is_some_and(is_stored);
     // A relative path is another file for each process, and the client's folder has no part in it.
-    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let absolute = std::path::absolute(path).ok().filter(|_| !is_stored).unwrap_or_else(|| path.to_owned());
     let (file, who) = (absolute.display(), wiesel_common::process::role());
     let mut message = if error.kind() == std::io::ErrorKind::NotFound {
         format!(
@@ -193,7 +221,7 @@ pub(super) fn unreadable(path: &Path, error: std::io::Error) -> Error {
     } else {
         format!("{who} cannot read {file}: {error}")
     };
-    if path.is_relative() {
+    if path.is_relative() && !is_stored {
         message.push_str(" The path is relative to the folder that this process was started in: name it in full.");
     }
     Error::external(message, error)

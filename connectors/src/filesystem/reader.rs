@@ -19,6 +19,7 @@ use super::split::FileSplit;
 use crate::enumerator::Requests;
 use crate::formats::parquet::ParquetFormat;
 use crate::formats::{Decoder, Format};
+use crate::input::Files;
 
 /// Rows of a batch, at most.
 const BATCH_ROWS: usize = 8192;
@@ -68,6 +69,7 @@ pub(super) struct FileReader {
     schema: SchemaRef,
     default_partition: String,
     filter: PartitionFilter,
+    files: Files,
     splits: VecDeque<FileSplit>,
     current: Option<Open>,
     requests: Requests,
@@ -107,6 +109,7 @@ impl FileReader {
             schema: Arc::new(Schema::new(fields.collect::<Vec<_>>())),
             default_partition,
             filter,
+            files: Files::default(),
             splits: VecDeque::new(),
             current: None,
             requests: Requests::default(),
@@ -117,10 +120,10 @@ impl FileReader {
         Ok(match &mut self.reading {
             Reading::Records(decoder) => {
                 decoder.begin();
-                Open::Records(OpenFile::open(split)?)
+                Open::Records(OpenFile::open(split, &self.files)?)
             }
             Reading::RowGroups(format, wanted) => {
-                Open::RowGroups(Box::new(OpenRowGroups::open(split, format, wanted, BATCH_ROWS)?))
+                Open::RowGroups(Box::new(OpenRowGroups::open(split, &self.files, format, wanted, BATCH_ROWS)?))
             }
         })
     }
@@ -176,6 +179,7 @@ impl FileReader {
 impl SourceReader for FileReader {
     fn open(&mut self, context: &OperatorContext) -> Result<()> {
         self.filter.prepare(&context.evaluation()?)?;
+        self.files = Files::new(context.configuration.clone(), context.runtime.clone());
         if let Reading::RowGroups(format, _) = &mut self.reading {
             format.open(&context.configuration)?;
         }

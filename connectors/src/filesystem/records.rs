@@ -1,5 +1,5 @@
 //! A part of a file of records: text, maybe compressed.
-use std::io::{Read, Seek, SeekFrom};
+use std::io::Read;
 use std::path::Path;
 
 use wiesel_common::ending;
@@ -10,6 +10,7 @@ use super::compression;
 use super::path::unreadable;
 use super::split::{FileSplit, FileVersion, Resume, changed};
 use crate::formats::Decoder;
+use crate::input::Files;
 
 /// Bytes read at once, where no record is longer.
 const CHUNK: usize = 512 << 10;
@@ -41,15 +42,17 @@ pub(super) struct OpenFile {
 }
 
 impl OpenFile {
-    pub(super) fn open(split: FileSplit) -> Result<Self> {
+    pub(super) fn open(split: FileSplit, files: &Files) -> Result<Self> {
         let failed = |error| unreadable(Path::new(&split.path), error);
-        let (mut file, version) = split.open()?;
+        let (mut file, version) = split.open(files)?;
+        let is_compressed = compression::is_compressed(&split.path);
+        file.expect_to_read_to(if is_compressed { u64::MAX } else { split.end });
         // A record that begins before the split is the one before's: the byte before tells whether one does.
         let skips_record = split.resume.is_none() && split.start > 0;
         let first = split.resume.map_or(split.start.saturating_sub(u64::from(skips_record)), |resume| resume.position);
-        let position = if compression::is_compressed(&split.path) { 0 } else { first };
+        let position = if is_compressed { 0 } else { first };
         if position > 0 {
-            file.seek(SeekFrom::Start(position)).map_err(failed)?;
+            file.seek_to(position).map_err(failed)?;
         }
         let input = compression::open(&split.path, file).map_err(failed)?;
         Ok(Self {

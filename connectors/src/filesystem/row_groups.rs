@@ -4,6 +4,7 @@ use wiesel_operators::operator::{Error, Result};
 
 use super::split::{FileSplit, FileVersion, Resume};
 use crate::formats::parquet::{ParquetFormat, ParquetReader};
+use crate::input::Files;
 
 /// A split that is being read.
 pub(super) struct OpenRowGroups {
@@ -16,8 +17,14 @@ pub(super) struct OpenRowGroups {
 
 impl OpenRowGroups {
     /// `wanted`: columns of the format by position.
-    pub(super) fn open(split: FileSplit, format: &ParquetFormat, wanted: &[usize], batch_rows: usize) -> Result<Self> {
-        let (file, version) = split.open()?;
+    pub(super) fn open(
+        split: FileSplit,
+        files: &Files,
+        format: &ParquetFormat,
+        wanted: &[usize],
+        batch_rows: usize,
+    ) -> Result<Self> {
+        let (file, version) = split.open(files)?;
         let position = split.resume.map_or(0, |resume| resume.position);
         let reader = format.reader(file, wanted, split.start..split.end, position, batch_rows);
         let reader = reader.map_err(|error| blame(&split, error))?;

@@ -1,14 +1,14 @@
 //! A part of a file, as it crosses from the enumerator to a reader and into checkpoints.
-use std::fs::{File, Metadata};
 use std::path::Path;
-use std::time::UNIX_EPOCH;
 
 use bytes::Bytes;
-use wiesel_common::filesystem::open_regular;
+use wiesel_common::filesystem::Status;
 use wiesel_operators::operator::{Error, Result};
+use xxhash_rust::xxh3::xxh3_64;
 
 use super::path::unreadable;
 use crate::encoding::{Reader, Writer};
+use crate::input::{Files, InputFile};
 
 /// Records of a file that begin at `start` or after, and before `end`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,15 +33,14 @@ pub(super) struct Resume {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct FileVersion {
     length: u64,
-    /// Nanoseconds since the epoch.
+    /// Nanoseconds since the epoch; of a file of a store a hash of what the store calls this content.
     modified: i64,
 }
 
 impl FileVersion {
-    pub(super) fn of(metadata: &Metadata) -> Self {
-        let modified = metadata.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
-        let modified = modified.map_or(0, |since| i64::try_from(since.as_nanos()).unwrap_or(i64::MAX));
-        Self { length: metadata.len(), modified }
+    pub(super) fn of(status: &Status) -> Self {
+        let named = status.e_tag.as_ref().map(|e_tag| xxh3_64(e_tag.as_bytes()) as i64);
+        Self { length: status.size, modified: named.unwrap_or(status.modified) }
     }
 }
 
@@ -52,15 +51,15 @@ impl FileSplit {
     }
 
     /// Opens the file, which must be the one that the split was read from so far.
-    pub(super) fn open(&self) -> Result<(File, FileVersion)> {
-        let failed = |error| unreadable(Path::new(&self.path), error);
-        let file = open_regular(Path::new(&self.path)).map_err(|error| match self.resume {
+    pub(super) fn open(&self, files: &Files) -> Result<(InputFile, FileVersion)> {
+        let (file, status) = files.open(&self.path).map_err(|error| match self.resume {
             Some(_) => changed(self, "it cannot be opened any more", Some(error)),
-            None => failed(error),
+            None => unreadable(Path::new(&self.path), error),
         })?;
-        let version = FileVersion::of(&file.metadata().map_err(failed)?);
+        let version = FileVersion::of(&status);
         if self.resume.is_some_and(|resume| resume.file != version) {
-            return Err(changed(self, "its length or its modification time is another one", None));
+            let what = if status.e_tag.is_some() { "its ETag" } else { "its modification time" };
+            return Err(changed(self, &format!("its length or {what} is another one"), None));
         }
         Ok((file, version))
     }

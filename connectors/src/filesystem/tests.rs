@@ -55,6 +55,9 @@ pub(super) fn read(spec: &proto::SourceSpec, readers: u32) -> Result<Vec<String>
 
 /// What so many readers emit in turn.
 fn batches(spec: &proto::SourceSpec, readers: u32) -> Result<Vec<Batch>> {
+    // An enumerator waits for the runtime that its thread works for.
+    let runtime = context(0, 1).runtime;
+    let _entered = runtime.enter();
     let mut splits = super::enumerator(spec, enumerator_context(readers))?;
     splits.discover()?;
     let mut out = Collected::default();
@@ -646,7 +649,7 @@ fn what_is_no_file_is_not_read() {
         assert!(refused.contains(what) && refused.contains(name), "{refused}");
         // A split of before, whose file was one then.
         let split = FileSplit::new(at(name).to_str().unwrap().to_owned(), 0, u64::MAX);
-        assert!(split.open().is_err(), "{name}");
+        assert!(split.open(&crate::input::Files::default()).is_err(), "{name}");
     }
 }
 
@@ -665,7 +668,7 @@ fn what_the_system_tells_of_processes_is_not_read() {
         assert!(refused.contains("it lies below /proc"), "{refused}");
         // What a checkpoint or another JobManager names.
         let split = FileSplit::new(path.to_str().unwrap().to_owned(), 0, u64::MAX);
-        assert!(split.open().is_err(), "{}", path.display());
+        assert!(split.open(&crate::input::Files::default()).is_err(), "{}", path.display());
     }
 }
 

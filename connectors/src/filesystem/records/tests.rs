@@ -203,7 +203,10 @@ fn rows_in_two_pieces(format: &Format, text: &[u8], first: usize) -> Vec<String>
 /// The parts of a file, of so many bytes or more, as the enumerator makes them.
 fn parts(format: &Format, path: &Path, length: u64, size: u64) -> Vec<(u64, u64)> {
     let (mut parts, mut start) = (Vec::new(), 0);
-    let next = |start: u64| cut(path.to_str().unwrap(), start, start + size, &format.line_hiders()).unwrap();
+    let next = |start: u64| {
+        cut(&crate::input::Files::default(), path.to_str().unwrap(), start, start + size, &format.line_hiders())
+            .unwrap()
+    };
     while let Some(end) = next(start).filter(|end| *end < length) {
         parts.push((start, end));
         start = end;
@@ -219,7 +222,7 @@ fn rows_of_parts(format: &Format, path: &Path, parts: &[(u64, u64)]) -> Vec<Stri
     for (start, end) in parts {
         let mut split = FileSplit::new(path.to_str().unwrap().to_owned(), *start, *end);
         loop {
-            let mut file = OpenFile::open(split).unwrap();
+            let mut file = OpenFile::open(split, &crate::input::Files::default()).unwrap();
             let done = file.read(decoder.as_mut(), 1).unwrap();
             rows.append(&mut taken(decoder.as_mut()));
             if done {

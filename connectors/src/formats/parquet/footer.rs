@@ -1,13 +1,12 @@
 //! What a footer announces, before the library sets it aside: the library makes room for as many elements of a list as the file
 //! says that there are, and follows a schema as deep as it goes.
-use std::fs::File;
-use std::os::unix::fs::FileExt;
 
 use parquet::file::metadata::ParquetMetaData;
 use wiesel_operators::operator::{Error, Result};
 
 use super::thrift::Shape::{Binary, Bool, Byte, Double, Integer, List, Node, Noted, Struct};
 use super::thrift::{Fault, Note, Shape, Walk};
+use crate::input::InputFile;
 
 /// The longest footer: one of 1,000 columns and 100 row groups has about 15 MiB.
 const MAX_FOOTER_BYTES: u64 = 32 << 20;
@@ -90,9 +89,9 @@ const FOOTER: &[(i16, Shape)] = &[
 ];
 
 /// Fails for a footer that announces more than it holds.
-pub(super) fn check(file: &File) -> Result<()> {
+pub(super) fn check(file: &InputFile) -> Result<()> {
     let failed = |error: std::io::Error| Error::external("Parquet: cannot read the footer", error);
-    let length = file.metadata().map_err(failed)?.len();
+    let length = file.length().map_err(failed)?;
     let mut tail = [0; TAIL as usize];
     // What is no Parquet file at all is the library's to refuse.
     let Some(end) = length.checked_sub(TAIL) else { return Ok(()) };

@@ -14,6 +14,7 @@ use wiesel_expressions::expression::{Zone, cluster_time_zone};
 use wiesel_expressions::types::{LogicalType, RowField, TypeKind};
 use wiesel_operators::operator::Error;
 
+use crate::input::InputFile;
 use crate::options::{Options, Result, invalid, unparsable};
 
 mod footer;
@@ -100,14 +101,14 @@ impl ParquetFormat {
     /// A reader of the row groups of a file whose middle lies in a range of bytes, behind their first rows.
     pub(crate) fn reader(
         &self,
-        file: File,
+        file: impl Into<InputFile>,
         wanted: &[usize],
         range: std::ops::Range<u64>,
         skip: u64,
         batch_rows: usize,
     ) -> wiesel_operators::operator::Result<ParquetReader> {
         let wanted: Vec<RowField> = wanted.iter().map(|index| self.columns[*index].clone()).collect();
-        ParquetReader::open(file, wanted, self.zone()?, range, skip, batch_rows)
+        ParquetReader::open(file.into(), wanted, self.zone()?, range, skip, batch_rows)
     }
 }
 

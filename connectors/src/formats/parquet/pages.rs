@@ -1,8 +1,6 @@
 //! What the headers of pages announce, before the library sets it aside: it makes room for a whole page, unpacked, and for the
 //! values of a dictionary before it looks at either. And whether a row group has the rows that it says: the library takes its word
 //! where no column is read, and reads on in the next row group where a column ends too soon.
-use std::fs::File;
-use std::os::unix::fs::FileExt;
 
 use parquet::basic::{Compression, Type as Physical};
 use parquet::file::metadata::{ColumnChunkMetaData, RowGroupMetaData};
@@ -13,6 +11,7 @@ use wiesel_operators::operator::{Error, Result};
 use super::thrift::Shape::{Bool, Integer, Noted, Struct};
 use super::thrift::{Fault, Note, Shape, Walk};
 use super::values;
+use crate::input::InputFile;
 
 /// The most bytes of a page, unpacked. Writers end a page at about 1 MiB, behind a value that may be as long as one may be.
 pub(super) const MAX_PAGE_BYTES: u64 = 4 * MAX_VALUE_BYTES as u64;
@@ -69,8 +68,8 @@ struct Column {
 
 /// Fails for row groups of whose columns a page announces more than it can hold, and for those that announce other rows than they
 /// have. How many bytes dictionaries give to a row at most.
-pub(super) fn check(file: &File, groups: &[RowGroupMetaData], mine: &[usize], names: &[&str]) -> Result<u64> {
-    let length = file.metadata().map_err(|error| Error::external("cannot see the length of the file", error))?.len();
+pub(super) fn check(file: &InputFile, groups: &[RowGroupMetaData], mine: &[usize], names: &[&str]) -> Result<u64> {
+    let length = file.length().map_err(|error| Error::external("cannot see the length of the file", error))?;
     let mut longest_row = 0;
     for group in mine.iter().filter_map(|at| groups.get(*at)) {
         let (mut open, mut row) = (0, 0);
@@ -116,7 +115,7 @@ fn blame(column: &ColumnChunkMetaData, why: &str) -> Error {
 
 /// Looks at a column that is to be read.
 fn check_column(
-    file: &File,
+    file: &InputFile,
     length: u64,
     column: &ColumnChunkMetaData,
     rows: i64,
@@ -143,7 +142,7 @@ fn check_column(
 }
 
 /// Looks at a row group of which no column is read, but the rows are counted: by one column, which need not be unpacked.
-fn check_unread(file: &File, length: u64, group: &RowGroupMetaData) -> Result<()> {
+fn check_unread(file: &InputFile, length: u64, group: &RowGroupMetaData) -> Result<()> {
     let shortest = group.columns().iter().min_by_key(|column| (!is_flat(column), column.compressed_size()));
     match shortest {
         Some(column) => for_each_header(file, length, column, |_, _| Ok(()))
@@ -169,7 +168,7 @@ fn check_rows(column: &ColumnChunkMetaData, values: u64, rows: i64) -> std::resu
 
 /// Looks at all headers of a column, and where the data of their pages begin: how many values the pages have.
 fn for_each_header(
-    file: &File,
+    file: &InputFile,
     length: u64,
     column: &ColumnChunkMetaData,
     mut look: impl FnMut(&Header, u64) -> std::result::Result<(), String>,
@@ -181,6 +180,7 @@ fn for_each_header(
         let size = column.compressed_size();
         return Err(format!("its {size} bytes from {offset} on do not lie in the file, which has {length}"));
     };
+    file.expect_to_read(range.start, range.end).map_err(|error| format!("cannot be read: {error}"))?;
     let (mut at, mut values) = (range.start, 0);
     while at < range.end {
         go_on()?;
@@ -227,7 +227,7 @@ fn check_header(header: &Header, column: &ColumnChunkMetaData) -> std::result::R
 /// Fails for a page of version 2 that begins within a row. The format forbids it, so the library takes the rest of that row for a row
 /// of its own; but some writers did it.
 fn check_start(
-    file: &File,
+    file: &InputFile,
     data: u64,
     header: &Header,
     column: &ColumnChunkMetaData,
@@ -274,7 +274,7 @@ fn value_bytes(column: &ColumnChunkMetaData) -> u64 {
     }
 }
 
-fn read_header(file: &File, at: u64, end: u64) -> std::result::Result<Header, String> {
+fn read_header(file: &InputFile, at: u64, end: u64) -> std::result::Result<Header, String> {
     let most = (end - at).min(MAX_PAGE_BYTES);
     let mut size = HEADER_BYTES.min(most);
     loop {

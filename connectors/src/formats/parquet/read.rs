@@ -1,5 +1,4 @@
 //! Parquet files to rows.
-use std::fs::File;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -25,6 +24,7 @@ use wiesel_expressions::types::{LogicalType, RowField, TIMESTAMP_RANGE, TypeKind
 use wiesel_operators::operator::{Error, Result};
 
 use super::{footer, pages};
+use crate::input::InputFile;
 
 /// Some row groups of a file, batch after batch.
 pub(crate) struct ParquetReader {
@@ -39,7 +39,7 @@ pub(crate) struct ParquetReader {
 
 impl ParquetReader {
     pub(super) fn open(
-        file: File,
+        file: InputFile,
         wanted: Vec<RowField>,
         zone: Zone,
         range: Range<u64>,
@@ -50,7 +50,7 @@ impl ParquetReader {
     }
 
     fn opened(
-        file: File,
+        file: InputFile,
         wanted: Vec<RowField>,
         zone: Zone,
         range: Range<u64>,

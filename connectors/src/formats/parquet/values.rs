@@ -1,6 +1,5 @@
 //! What pages announce inside: the library makes room for as many lengths of texts as their encoding says that there are, and
 //! repeats a text of a dictionary in a batch as often as rows have it.
-use std::fs::File;
 use std::sync::Arc;
 
 use parquet::basic::Encoding;
@@ -9,12 +8,13 @@ use parquet::file::metadata::ColumnChunkMetaData;
 use parquet::file::serialized_reader::SerializedPageReader;
 
 use super::pages::go_on;
+use crate::input::InputFile;
 
 type Checked<T> = std::result::Result<T, String>;
 
 /// Looks into the pages of a column of texts, into the dictionary alone where no page has lengths: the longest text of the
 /// dictionary.
-pub(super) fn check(file: &File, column: &ColumnChunkMetaData, all: bool) -> Checked<u64> {
+pub(super) fn check(file: &InputFile, column: &ColumnChunkMetaData, all: bool) -> Checked<u64> {
     let file = file.try_clone().map_err(|error| error.to_string())?;
     let pages = SerializedPageReader::new(Arc::new(file), column, 0, None);
     let mut pages = pages.map_err(|error| error.to_string())?;

@@ -1,0 +1,145 @@
+//! Tables in a store.
+use std::path::Path;
+
+use wiesel_common::filesystem::memory::MemoryBucket;
+use wiesel_operators::operator::Result;
+use wiesel_operators::types::RowField;
+use wiesel_proto as proto;
+
+use super::split::FileSplit;
+use super::tests::{read, source, two};
+use super::*;
+use crate::testing::{Collected, context};
+
+/// A bucket, and how a job of it sees it.
+struct Bucket {
+    name: String,
+    files: Files,
+}
+
+impl Bucket {
+    fn new(name: &str) -> Self {
+        MemoryBucket::mount(name);
+        let context = context(0, 1);
+        Self { name: name.to_owned(), files: Files::new(context.configuration, context.runtime) }
+    }
+
+    fn uri(&self, path: &str) -> String {
+        format!("s3://{}/{path}", self.name)
+    }
+
+    fn put(&self, path: &str, content: impl Into<Vec<u8>>) {
+        let location = self.files.location(&self.uri(path)).unwrap();
+        self.files.wait(location.write(content.into().into())).unwrap();
+    }
+
+    fn read(&self, path: &str, format: &str, columns: &[RowField], partitions: &[&str]) -> Result<Vec<String>> {
+        read(&self.source(path, format, columns, partitions), 2)
+    }
+
+    fn source(&self, path: &str, format: &str, columns: &[RowField], partitions: &[&str]) -> proto::SourceSpec {
+        source(Path::new(&self.uri(path)), columns, &[("format", format)], partitions)
+    }
+}
+
+#[test]
+fn a_table_is_what_is_below_its_path_but_what_is_hidden() {
+    let bucket = Bucket::new("a-table");
+    for (path, text) in [
+        ("t/b=x/1.csv", "1\n2\n"),
+        ("t/b=y%3Az/2.csv", "3\n"),
+        ("t/b=y%3Az/_SUCCESS", ""),
+        ("t/.part", "4\n"),
+        ("t/_temporary/b=x/5.csv", "5\n"),
+        ("t/b=w", ""),
+        ("tt/b=x/6.csv", "6\n"),
+    ] {
+        bucket.put(path, text);
+    }
+    let rows = ["+I[1, x]", "+I[2, x]", "+I[3, y:z]"];
+    assert_eq!(bucket.read("t", "csv", &two(), &["b"]).unwrap(), rows);
+    assert_eq!(bucket.read("t/", "csv", &two(), &["b"]).unwrap(), rows);
+    assert_eq!(bucket.read("t/b=x/1.csv", "csv", &two(), &["b"]).unwrap(), rows[..2]);
+    let mut some = bucket.source("t", "csv", &two(), &["b"]);
+    some.options.insert("source.path.regex-pattern".into(), ".*/b=x/.*".into());
+    assert_eq!(read(&some, 1).unwrap(), rows[..2]);
+    let missing = bucket.read("nothing", "csv", &two(), &[]).unwrap_err().to_string();
+    assert!(missing.starts_with("File s3://a-table/nothing does not exist"), "{missing}");
+}
+
+#[test]
+fn a_large_file_is_read_in_parts_and_a_compressed_one_whole() {
+    use std::io::Write;
+    let bucket = Bucket::new("large-files");
+    let line = |number: usize| format!("{number},{}\n", "x".repeat(1000));
+    let text: String = (0..30_000).map(line).collect();
+    bucket.put(
+        "t/large.json",
+        text.lines()
+            .map(|line| {
+                let (a, b) = line.split_once(',').unwrap();
+                format!("{{\"a\":{a},\"b\":\"{b}\"}}\n")
+            })
+            .collect::<String>(),
+    );
+    let rows = bucket.read("t", "json", &two(), &[]).unwrap();
+    assert_eq!(rows.len(), 30_000);
+    let distinct: std::collections::BTreeSet<&String> = rows.iter().collect();
+    assert_eq!(distinct.len(), 30_000);
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    gzip.write_all(text.as_bytes()).unwrap();
+    bucket.put("z/large.csv.gz", gzip.finish().unwrap());
+    assert_eq!(bucket.read("z", "csv", &two(), &[]).unwrap(), rows);
+}
+
+/// A position in a file means nothing in another one.
+#[test]
+fn a_file_that_was_replaced_since_the_checkpoint_is_an_error() {
+    let bucket = Bucket::new("replaced-since");
+    bucket.put("t/1.csv", "1,a\n2,b\n");
+    let spec = bucket.source("t/1.csv", "csv", &two(), &[]);
+    let start = |splits: Vec<bytes::Bytes>| {
+        let mut reader = super::reader(&spec).unwrap();
+        reader.open(&context(0, 1)).unwrap();
+        reader.add_splits(splits).unwrap();
+        reader
+    };
+    let mut reader = start(vec![FileSplit::new(bucket.uri("t/1.csv"), 0, u64::MAX).encode()]);
+    let taken = reader.snapshot().unwrap();
+    let mut out = Collected::default();
+    reader.poll(&mut out).unwrap();
+    assert_eq!(out.batches[0].num_rows(), 2);
+    let mut again = start(taken);
+    again.poll(&mut Collected::default()).unwrap();
+
+    // One that is on its way.
+    let long: String = (0..400_000).map(|row| format!("{row},x\n")).collect();
+    bucket.put("t/1.csv", long.clone());
+    let mut reader = start(vec![FileSplit::new(bucket.uri("t/1.csv"), 0, u64::MAX).encode()]);
+    reader.poll(&mut Collected::default()).unwrap();
+    let left = reader.snapshot().unwrap();
+    start(left.clone()).poll(&mut Collected::default()).unwrap();
+    bucket.put("t/1.csv", long);
+    let error = start(left).poll(&mut Collected::default()).unwrap_err().to_string();
+    assert!(error.contains("was changed after the restored checkpoint") && error.contains("its ETag"), "{error}");
+}
+
+#[test]
+fn a_path_of_no_known_store_is_refused_when_the_table_is_described() {
+    let describe = |path: &str| {
+        let options = [("connector", "filesystem"), ("path", path), ("format", "csv")];
+        let table = TableDescription {
+            identifier: "c.d.t".into(),
+            physical: two(),
+            options: options.map(|(key, value)| (key.to_owned(), value.to_owned())).into_iter().collect(),
+            partition_keys: Vec::new(),
+            primary_key: Vec::new(),
+        };
+        describe_source(&table).map(drop).map_err(|error| error.to_string())
+    };
+    assert_eq!(describe("s3://bucket/a/b"), Ok(()));
+    assert_eq!(describe("s3a://bucket"), Ok(()));
+    assert!(describe("s3:///a").unwrap_err().contains("it names no bucket"));
+    let unknown = describe("hdfs://h/a").unwrap_err();
+    assert!(unknown.contains("scheme 'hdfs'") && unknown.contains("s3://"), "{unknown}");
+}
