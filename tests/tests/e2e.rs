@@ -49,6 +49,8 @@ mod session;
 mod sql;
 #[path = "e2e/stalls.rs"]
 mod stalls;
+#[path = "e2e/tables_in_s3.rs"]
+mod tables_in_s3;
 #[path = "e2e/terminal.rs"]
 mod terminal;
 #[path = "e2e/time_zones.rs"]

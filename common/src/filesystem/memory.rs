@@ -46,11 +46,6 @@ impl MemoryBucket {
         self.uploads.lock().open.values().map(|(path, _)| path.to_string()).collect()
     }
 
-    /// Forgets all of these uploads, as a service does whose rules say that they are too old.
-    pub fn expire_uploads(&self) {
-        self.uploads.lock().open.clear();
-    }
-
     /// Refuses so many completions from now on.
     pub fn refuse_completions(&self, many: u32) {
         self.uploads.lock().busy = many;

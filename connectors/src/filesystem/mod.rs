@@ -223,10 +223,7 @@ fn enumerator(spec: &proto::SourceSpec, context: EnumeratorContext) -> TaskResul
 /// The sink of one subtask; `uid` is the operator's.
 fn sink(spec: &proto::SinkSpec, uid: &[u8]) -> TaskResult<Box<dyn Operator>> {
     let table = Table::new(&spec.options, spec.input.as_ref(), &spec.partition_keys)?;
-    let root = match path::root(table.options.get("path").map_or("", String::as_str))? {
-        path::Root::Local(root) => root,
-        path::Root::Store(uri) => return Err(Error::Plan(format!("{uri} is in a store, where tables are read only"))),
-    };
+    let root = path::root(table.options.get("path").map_or("", String::as_str))?;
     let default = table.default_partition();
     let settings = sink::Settings::new(Options::new(&table.options), &spec.partition_keys)?;
     let (format, physical) = (table.format, table.physical);

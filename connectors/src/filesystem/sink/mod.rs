@@ -6,6 +6,9 @@
 //! files of the other formats are complete at each checkpoint); a restore gives the first their names and goes on with the
 //! others ([`recovery`]). Where the task waits for no checkpoint before it ends, files appear at its end.
 //!
+//! In a store, which cannot rename, a file is an upload in parts ([`upload`]) that waits to be completed ([`uploads`]); it is complete
+//! at each checkpoint, whatever its format.
+//!
 //! Invariant: a hidden file that a snapshot names is never changed before the length it had then. One that a checkpoint names
 //! is removed only when its rows were copied to another file and a later checkpoint is durable; what goes without one no
 //! checkpoint names, and it is the attempt's own, or of an earlier attempt of its run. One that a savepoint names stays until it
@@ -19,6 +22,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, UInt32Array};
 use arrow::compute::take;
 use bytes::Bytes;
+use tokio::runtime::Handle;
 use wiesel_common::ending;
 use wiesel_common::fault;
 use wiesel_common::random;
@@ -33,8 +37,9 @@ use wiesel_proto::operator_list_state::Redistribution;
 use wiesel_state::keyed::SnapshotOptions;
 
 use super::partitions::partition_text;
-use super::path::{escape, unreadable};
+use super::path::{Root, escape, unreadable};
 use crate::formats::{Encoder, Format};
+use crate::input::Files;
 
 mod names;
 mod part_file;
@@ -43,16 +48,20 @@ mod recovery;
 mod rolling;
 mod savepoint;
 mod state;
+mod table_folder;
 #[cfg(test)]
 mod tests;
+mod upload;
+mod uploads;
 
 use names::Names;
-use part_file::{PartFile, no_folder, unwritable};
+use part_file::{Closing, PartFile, no_folder, unwritable};
 use partition_commit::PartitionCommitter;
 use recovery::Obsolete;
 use rolling::RollingPolicy;
 use savepoint::Guard;
-use state::{Committable, FileState, InProgress};
+use state::{Committable, FileState, HiddenFile, InProgress};
+use table_folder::TableFolder;
 
 /// At most so many files are open at once; their rows are on disk already and wait under a hidden name.
 const OPEN_FILES: usize = 64;
@@ -83,7 +92,11 @@ impl Settings {
 
 /// The sink of one subtask.
 pub(super) struct FileSink {
-    root: PathBuf,
+    root: Root,
+    /// The same, once the sink is open.
+    folder: TableFolder,
+    files: Files,
+    runtime: Option<Handle>,
     uid: Vec<u8>,
     format: Format,
     /// None: the format is a bulk format.
@@ -115,7 +128,7 @@ pub(super) struct FileSink {
 
 impl FileSink {
     pub(super) fn new(
-        root: PathBuf,
+        root: Root,
         uid: &[u8],
         format: Format,
         physical: &[RowField],
@@ -132,8 +145,11 @@ impl FileSink {
         let inside = |position: &usize| !partitions.iter().any(|(_, partition)| partition == position);
         let file_columns = (0..physical.len()).filter(inside).collect();
         Ok(Self {
-            committer: settings.partition_commit.map(|commit| PartitionCommitter::new(root.clone(), commit)),
+            committer: settings.partition_commit.map(PartitionCommitter::new),
             root,
+            folder: TableFolder::default(),
+            files: Files::default(),
+            runtime: None,
             uid: uid.to_vec(),
             encoder: format.encoder(),
             format,
@@ -156,7 +172,7 @@ impl FileSink {
     }
 
     /// The folder of a row below the root: `key=value/...`.
-    fn folder(&self, columns: &[ArrayRef], row: usize) -> Result<String> {
+    fn folder_of(&self, columns: &[ArrayRef], row: usize) -> Result<String> {
         let mut folder = String::new();
         for (key, position) in &self.partitions {
             let value = partition_text(columns[*position].as_ref(), row)?;
@@ -171,7 +187,7 @@ impl FileSink {
         let mut groups: Vec<(String, Vec<u32>)> = Vec::new();
         let mut known: HashMap<String, usize> = HashMap::new();
         for row in 0..rows {
-            let folder = self.folder(columns, row)?;
+            let folder = self.folder_of(columns, row)?;
             let group = *known.entry(folder).or_insert_with_key(|folder| {
                 groups.push((folder.clone(), Vec::new()));
                 groups.len() - 1
@@ -184,7 +200,7 @@ impl FileSink {
     /// The open file of a folder, not full.
     fn file(&mut self, folder: &str, now: i64) -> Result<&mut PartFile> {
         self.uses += 1;
-        if self.open.get(folder).is_some_and(|file| self.rolling.is_full(file.size())) {
+        if self.open.get(folder).is_some_and(|file| self.rolling.is_full(file.size()) || file.has_all_parts()) {
             self.close_file(folder)?;
         }
         if !self.open.contains_key(folder) {
@@ -204,8 +220,16 @@ impl FileSink {
             let oldest = self.open.iter().min_by_key(|(_, file)| file.used).map(|(folder, _)| folder.clone());
             oldest.map_or(Ok(()), |oldest| self.close_file(&oldest))?;
         }
-        let directory = self.make_folder(folder)?;
-        let file = PartFile::create(&directory, self.names.next(), &self.format, now)?;
+        let file = match &self.folder {
+            TableFolder::Local(root) => {
+                let directory = make_folder(root, folder)?;
+                PartFile::create(&directory, self.names.next(), &self.format, now)?
+            }
+            TableFolder::Store(store) => {
+                let path = format!("{folder}{}", self.names.next_object());
+                PartFile::create_in_store(store, &path, &self.format, now)?
+            }
+        };
         if self.open.is_empty() {
             self.next_check = now.saturating_add(self.rolling.check_interval);
         }
@@ -214,12 +238,6 @@ impl FileSink {
             committer.written(folder, now);
         }
         Ok(())
-    }
-
-    fn make_folder(&self, folder: &str) -> Result<PathBuf> {
-        let directory = self.root.join(folder);
-        fs::create_dir_all(&directory).map_err(|error| no_folder(&directory, error))?;
-        Ok(directory)
     }
 
     fn write_rows(
@@ -252,17 +270,20 @@ impl FileSink {
         let (now, rolling) = (self.clock.now_millis(), self.rolling);
         let file = self.file(folder, now)?;
         while write(file, now)? && !rolling.is_full(file.size()) {}
-        Ok(())
+        file.send()
     }
 
     fn write_columns(&mut self, folder: &str, columns: &[ArrayRef]) -> Result<()> {
         let now = self.clock.now_millis();
-        self.file(folder, now)?.write_columns(columns, now)?;
+        let file = self.file(folder, now)?;
+        file.write_columns(columns, now)?;
+        file.send()?;
         let mut buffered: usize = self.open.values().map(PartFile::buffered).sum();
         while buffered > BUFFERED_BYTES {
             let Some(largest) = self.open.values_mut().max_by_key(|file| file.buffered()) else { break };
             let before = largest.buffered();
             largest.spill()?;
+            largest.send()?;
             let after = largest.buffered();
             if after >= before {
                 break;
@@ -287,7 +308,7 @@ impl FileSink {
 
     fn close_file(&mut self, folder: &str) -> Result<()> {
         if let Some(file) = self.open.remove(folder) {
-            self.closed.push(file.close()?);
+            self.closed.push(file.close()?.finish()?);
         }
         Ok(())
     }
@@ -300,18 +321,51 @@ impl FileSink {
                 folders.push(folder.clone());
             }
         }
-        folders.iter().try_for_each(|folder| self.close_file(folder))
+        if !self.folder.is_in_store() {
+            return folders.iter().try_for_each(|folder| self.close_file(folder));
+        }
+        // The last parts are sent while the next files are closed.
+        let files: Vec<PartFile> = folders.iter().filter_map(|folder| self.open.remove(folder)).collect();
+        let closing: Vec<Closing> = files.into_iter().map(PartFile::close).collect::<Result<_>>()?;
+        for file in closing {
+            self.closed.push(file.finish()?);
+        }
+        Ok(())
     }
 
     /// Completes the files that take no rows beyond a checkpoint.
     fn roll_at_checkpoint(&mut self) -> Result<()> {
-        let (all, rolling, now) = (self.format.completes_at_checkpoint(), self.rolling, self.clock.now_millis());
+        let all = self.format.completes_at_checkpoint() || self.folder.is_in_store();
+        let (rolling, now) = (self.rolling, self.clock.now_millis());
         let committer = self.committer.take();
         let complete =
             |folder: &str| committer.as_ref().map_or(Ok(false), |committer| committer.is_complete(folder, now));
         let rolled = self.roll(|folder, file| Ok(all || rolling.is_full(file.size()) || complete(folder)?));
         self.committer = committer;
         rolled
+    }
+}
+
+impl FileSink {
+    /// Completes uploads; returns those that are not complete for now.
+    fn complete(
+        &mut self,
+        uploads: Vec<(state::Upload, CommitRequest<Committable>)>,
+    ) -> Result<Vec<Unfinished<Committable>>> {
+        let Some(runtime) = self.runtime.clone().filter(|_| !uploads.is_empty()) else { return Ok(Vec::new()) };
+        let guard = &mut self.guard;
+        uploads::complete(&self.files, &runtime, uploads, |upload| {
+            if let Some(guard) = guard.as_mut() {
+                guard.committed(Path::new(&upload.id));
+            }
+        })
+    }
+
+    /// Gives up a file of a store that is written and that no checkpoint names.
+    fn abandon(&self, upload: &state::Upload) {
+        if let (Some(runtime), Ok(location)) = (&self.runtime, self.files.location(&upload.uri)) {
+            location.abandon_parts(upload.id.clone(), runtime);
+        }
     }
 }
 
@@ -326,7 +380,7 @@ impl FileSink {
 ///   does not see the table, or not where it was: an error, for the rows of all its files would be missed in silence.
 ///
 /// Files that rows were being written to cannot have been taken away: without them a restore fails (`PartFile::resume`).
-fn commit(file: &Committable, is_restored: bool, root: &Path) -> Result<()> {
+fn commit(file: &HiddenFile, is_restored: bool, root: &Root) -> Result<()> {
     match fs::rename(&file.hidden, &file.path) {
         Ok(()) => Ok(()),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
@@ -336,12 +390,14 @@ fn commit(file: &Committable, is_restored: bool, root: &Path) -> Result<()> {
             if !is_restored {
                 return Err(unwritable(&file.hidden, error));
             }
-            if !exists(root)? {
+            if let Root::Local(folder) = root
+                && !exists(folder)?
+            {
                 let message = format!(
                     "the restored checkpoint names {}, but the folder of its table is not there: make {} available on this \
                      machine, or create it empty if its files were taken away on purpose",
                     file.path.display(),
-                    root.display()
+                    root
                 );
                 return Err(Error::external(message, error));
             }
@@ -353,6 +409,13 @@ fn commit(file: &Committable, is_restored: bool, root: &Path) -> Result<()> {
         }
         Err(error) => Err(unwritable(&file.path, error)),
     }
+}
+
+/// Makes the folder of a partition.
+fn make_folder(root: &Path, folder: &str) -> Result<PathBuf> {
+    let directory = root.join(folder);
+    fs::create_dir_all(&directory).map_err(|error| no_folder(&directory, error))?;
+    Ok(directory)
 }
 
 /// Whether a file is there. An error: that cannot be told.
@@ -416,8 +479,11 @@ impl SinkWriter for FileSink {
         let id = xxhash_rust::xxh3::xxh3_64(&[&context.job_id.0[..], &self.uid].concat());
         let sink = Names::new_sink(id);
         self.names = Names::new(sink, context.subtask, context.run, context.attempt_number, random::number());
+        self.folder = TableFolder::open(&self.root, context)?;
+        self.files = Files::new(context.configuration.clone(), context.runtime.clone());
+        self.runtime = Some(context.runtime.clone());
         if let Some(committer) = &mut self.committer {
-            let of_other_runs = committer.open(sink, context);
+            let of_other_runs = committer.open(&self.folder, sink, context);
             self.obsolete.extend(of_other_runs.into_iter().map(Obsolete::file));
         }
         self.recover(sink, context, restored)
@@ -476,7 +542,7 @@ impl SinkWriter for FileSink {
 
     fn prepare_commit(&mut self) -> Result<Vec<Committable>> {
         self.roll_at_checkpoint()?;
-        self.closed.iter_mut().for_each(|file| file.in_snapshot = true);
+        self.closed.iter_mut().for_each(Committable::note_snapshot);
         Ok(std::mem::take(&mut self.closed))
     }
 
@@ -491,7 +557,7 @@ impl SinkWriter for FileSink {
         }
         if options.savepoint && !named.is_empty() {
             let earlier = self.guard.take();
-            self.guard = Some(Guard::write(earlier, &self.root, &self.names.guard(), checkpoint, named)?);
+            self.guard = Some(Guard::write(earlier, &self.folder, &self.names.guard(), checkpoint, named)?);
         }
         let Some(committer) = &mut self.committer else { return Ok(Vec::new()) };
         let open = self.open.keys().cloned().collect();
@@ -504,9 +570,19 @@ impl SinkWriter for FileSink {
 
     fn close(&mut self) -> Result<()> {
         // What no snapshot names belongs to a task that did not get so far: its rows will be written again.
-        let open = self.open.drain().filter(|(_, file)| !file.in_snapshot).map(|(_, file)| file.hidden);
-        let closed = self.closed.drain(..).filter(|file| !file.in_snapshot).map(|file| file.hidden);
-        open.chain(closed).for_each(|hidden| remove(&hidden));
+        let is_in_store = self.folder.is_in_store();
+        // Of a file in a store this gives up the upload, too.
+        let open = self.open.drain().map(|(_, file)| file);
+        for file in open.filter(|file| !file.in_snapshot && !is_in_store) {
+            remove(&file.hidden);
+        }
+        for file in std::mem::take(&mut self.closed) {
+            match file {
+                Committable::File(file) if !file.in_snapshot => remove(&file.hidden),
+                Committable::Upload(upload) if !upload.in_snapshot => self.abandon(&upload),
+                _ => {}
+            }
+        }
         if let Some(committer) = &self.committer {
             committer.close();
         }
@@ -517,20 +593,28 @@ impl SinkWriter for FileSink {
 impl Committer for FileSink {
     /// Gives complete files their names.
     fn commit(&mut self, requests: Vec<CommitRequest<Committable>>) -> Result<Vec<Unfinished<Committable>>> {
-        let mut folders = BTreeSet::new();
-        for CommitRequest { committable: file, is_restored, .. } in requests {
-            commit(&file, is_restored, &self.root)?;
-            fault::point("sink.between-commits");
-            if let Some(guard) = &mut self.guard {
-                guard.committed(&file.hidden);
+        let (mut folders, mut uploads) = (BTreeSet::new(), Vec::new());
+        for request in requests {
+            match &request.committable {
+                Committable::File(file) => {
+                    commit(file, request.is_restored, &self.root)?;
+                    fault::point("sink.between-commits");
+                    if let Some(guard) = &mut self.guard {
+                        guard.committed(&file.hidden);
+                    }
+                    folders.extend(file.path.parent().map(Path::to_owned));
+                }
+                Committable::Upload(upload) => uploads.push((upload.clone(), request)),
             }
-            folders.extend(file.path.parent().map(Path::to_owned));
         }
-        sync_folders(&self.root, folders)?;
+        if let Root::Local(root) = &self.root {
+            sync_folders(root, folders)?;
+        }
+        let unfinished = self.complete(uploads)?;
         if let Some(guard) = self.guard.take_if(|guard| guard.is_over()) {
             guard.remove();
         }
-        Ok(Vec::new())
+        Ok(unfinished)
     }
 
     fn checkpoint_completed(&mut self, checkpoint_id: u64) -> Result<()> {

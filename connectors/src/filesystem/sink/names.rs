@@ -5,6 +5,9 @@
 //! by the run whether the number of that attempt can be compared with its own (each run of a job counts from 0), and by the
 //! number whether it was an earlier one. The second half is new for each attempt, so that no two ever choose the same name.
 //!
+//! In a store a file is under no name while it is being written: its upload is found by its final name, which has run and attempt
+//! at its end, `part-<uuid>-<subtask>-<n>-<run>-<attempt>`.
+//!
 //! `.part-<first half>-<subtask>.savepoint.<run>.<attempt>` keeps the hidden files of an attempt of a subtask ([`guard_of`]).
 
 /// The names of one attempt of one subtask.
@@ -47,6 +50,12 @@ impl Names {
         (random & !VERSION_BITS) | 0x4000
     }
 
+    /// The name of the next file in a store.
+    pub(super) fn next_object(&mut self) -> String {
+        let (_, name) = self.next();
+        format!("{name}-{:016x}-{}", self.run, self.attempt_number)
+    }
+
     /// Hidden and final name of the next file.
     pub(super) fn next(&mut self) -> (String, String) {
         let (sink, attempt) = (self.sink, self.attempt);
@@ -79,8 +88,21 @@ fn guard(sink: u64, subtask: u32, run: u64, attempt_number: u32) -> String {
 /// The name of the guard of a hidden file; none: it is no part file in progress, or of before names had the run, when there
 /// were no guards.
 pub(super) fn guard_of(hidden: &str) -> Option<String> {
-    let owner = owner(hidden)?;
+    guard_of_owner(owner(hidden)?)
+}
+
+/// The name of the guard of what that attempt of a subtask has written.
+pub(super) fn guard_of_owner(owner: Owner) -> Option<String> {
     Some(guard(owner.sink, owner.subtask, owner.run?, owner.attempt_number))
+}
+
+/// The subtask that made a file in a store; none: no sink did.
+pub(super) fn object_owner(name: &str) -> Option<Owner> {
+    let (name, attempt_number) = name.strip_prefix("part-")?.rsplit_once('-')?;
+    let (name, run) = name.rsplit_once('-')?;
+    let run = u64::from_str_radix(run, 16).ok().filter(|_| run.len() == 16)?;
+    let (sink, subtask) = sink_and_subtask(name)?;
+    Some(Owner { sink, subtask, run: Some(run), attempt_number: attempt_number.parse().ok()? })
 }
 
 /// The subtask that made a hidden file; none: it is no part file in progress.
@@ -92,6 +114,12 @@ pub(super) fn owner(hidden: &str) -> Option<Owner> {
         [number, _] => (None, number.parse().ok()?),
         _ => (None, 0),
     };
+    let (sink, subtask) = sink_and_subtask(name)?;
+    Some(Owner { sink, subtask, run, attempt_number })
+}
+
+/// Of `<uuid>-<subtask>-<n>`.
+fn sink_and_subtask(name: &str) -> Option<(u64, u32)> {
     let mut parts = name.split('-');
     let mut hex =
         |digits: usize| parts.next().filter(|part| part.len() == digits).map(|part| u64::from_str_radix(part, 16));
@@ -100,7 +128,7 @@ pub(super) fn owner(hidden: &str) -> Option<Owner> {
     hex(12)?.ok()?;
     let subtask = parts.next()?.parse().ok()?;
     parts.next()?.parse::<u64>().ok()?;
-    parts.next().is_none().then_some(Owner { sink, subtask, run, attempt_number })
+    parts.next().is_none().then_some((sink, subtask))
 }
 
 #[cfg(test)]
@@ -122,6 +150,13 @@ mod tests {
             let old = format!(".{name}.inprogress.{old}");
             assert_eq!(owner(&old), Some(Owner { sink, subtask: 3, run: None, attempt_number }));
             assert_eq!(guard_of(&old), None);
+        }
+        let object = names.next_object();
+        assert_eq!(object, "part-01234567-89ab-4def-bfff-ffffffffffff-3-2-0000000000000abc-12");
+        assert_eq!(object_owner(&object), Some(Owner { sink, subtask: 3, run: Some(0xabc), attempt_number: 12 }));
+        assert_eq!(object_owner(&object).and_then(guard_of_owner).as_deref(), Some(guard));
+        for other in [&name, "part-1", "_SUCCESS", "part-01234567-89ab-4def-bfff-ffffffffffff-3-2-abc-12"] {
+            assert_eq!(object_owner(other), None, "{other}");
         }
         let short = ".part-01234567-89ab-4def-bfff-ffffffffffff-3.inprogress.x";
         for other in [&name, guard, ".part-1.inprogress.x", short, "_SUCCESS"] {

@@ -2,12 +2,15 @@
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use arrow::array::ArrayRef;
 use wiesel_common::filesystem::open_regular;
 use wiesel_operators::operator::{Error, Result};
 
-use super::state::{Committable, InProgress};
+use super::state::{Committable, HiddenFile, InProgress};
+use super::table_folder::StoreFolder;
+use super::upload::PartUpload;
 use crate::formats::{BulkWriter, Format};
 
 const BUFFER: usize = 128 << 10;
@@ -32,6 +35,25 @@ pub(super) struct PartFile {
     pub(super) used: u64,
     /// A snapshot names it: it must be there when this attempt is gone.
     pub(super) in_snapshot: bool,
+    /// Where the file is to be in a store. Then `hidden` is only where it is kept meanwhile, for messages.
+    upload: Option<PartUpload>,
+}
+
+/// A file that takes no more rows.
+pub(super) enum Closing {
+    File(HiddenFile),
+    /// The last of it is on its way.
+    Upload(PartUpload),
+}
+
+impl Closing {
+    /// Waits until all of it is where it is to be.
+    pub(super) fn finish(self) -> Result<Committable> {
+        Ok(match self {
+            Self::File(file) => Committable::File(file),
+            Self::Upload(upload) => Committable::Upload(upload.finish()?),
+        })
+    }
 }
 
 impl PartFile {
@@ -44,7 +66,31 @@ impl PartFile {
             None => Writer::Rows { out: BufWriter::with_capacity(BUFFER, file), length: 0 },
         };
         let path = folder.join(name);
-        Ok(Self { hidden, path, writer, created: now, updated: now, used: 0, in_snapshot: false })
+        Ok(Self { hidden, path, writer, created: now, updated: now, used: 0, in_snapshot: false, upload: None })
+    }
+
+    /// A new file that is to be in a store, at that path below its folder.
+    pub(super) fn create_in_store(store: &StoreFolder, path: &str, format: &Format, now: i64) -> Result<Self> {
+        let location = store.location.below(path).map_err(crate::input::failed)?;
+        let hidden = store.scratch.folder().clone();
+        let file = store.scratch.create().map_err(|error| unwritable(&hidden, error))?;
+        let kept = file.try_clone().map_err(|error| unwritable(&hidden, error))?;
+        let writer = match format.bulk_writer(&file)? {
+            Some(bulk) => Writer::Bulk(bulk),
+            None => Writer::Rows { out: BufWriter::with_capacity(BUFFER, file), length: 0 },
+        };
+        let (path, upload) = (PathBuf::from(location.uri()), Some(PartUpload::new(location, store, Arc::new(kept))));
+        Ok(Self { hidden, path, writer, created: now, updated: now, used: 0, in_snapshot: false, upload })
+    }
+
+    /// Whether it takes no more rows though it is not as large as it may be: a store takes so many parts of a file.
+    pub(super) fn has_all_parts(&self) -> bool {
+        self.upload.as_ref().is_some_and(PartUpload::is_full)
+    }
+
+    /// Sends to the store what is written by now.
+    pub(super) fn send(&mut self) -> Result<()> {
+        self.upload.as_mut().map_or(Ok(()), PartUpload::send_whole_parts)
     }
 
     /// A new file that begins with the rows of one that an earlier attempt left. The old file stays as it is: the checkpoint
@@ -73,7 +119,16 @@ impl PartFile {
         })?;
         let writer = Writer::Rows { out: BufWriter::with_capacity(BUFFER, file), length: from.length };
         let path = folder.join(names.1);
-        Ok(Self { hidden, path, writer, created: from.created, updated: now, used: 0, in_snapshot: false })
+        Ok(Self {
+            hidden,
+            path,
+            writer,
+            created: from.created,
+            updated: now,
+            used: 0,
+            in_snapshot: false,
+            upload: None,
+        })
     }
 
     /// Bytes so far; of a bulk format those in memory included.
@@ -135,20 +190,25 @@ impl PartFile {
         }
     }
 
-    /// Completes the file; it keeps its hidden name until it is committed.
-    pub(super) fn close(self) -> Result<Committable> {
-        let Self { hidden, path, writer, in_snapshot, .. } = self;
+    /// Completes the file; it keeps its hidden name, or its upload, until it is committed.
+    pub(super) fn close(self) -> Result<Closing> {
+        let Self { hidden, path, writer, in_snapshot, upload, .. } = self;
         let failed = |error| unwritable(&hidden, error);
         let file = match writer {
-            Writer::Rows { out, .. } => out.into_inner().map_err(|error| failed(error.into_error()))?,
+            Writer::Rows { out, .. } => Some(out.into_inner().map_err(|error| failed(error.into_error()))?),
             Writer::Bulk(bulk) => {
                 bulk.finish().map_err(|error| blame(&hidden, error))?;
-                File::open(&hidden).map_err(failed)?
+                None
             }
         };
+        if let Some(mut upload) = upload {
+            upload.send_rest()?;
+            return Ok(Closing::Upload(upload));
+        }
+        let file = file.map_or_else(|| File::open(&hidden), Ok).map_err(failed)?;
         file.sync_all().map_err(failed)?;
         let length = file.metadata().map_err(failed)?.len();
-        Ok(Committable { hidden, path, length, in_snapshot })
+        Ok(Closing::File(HiddenFile { hidden, path, length, in_snapshot }))
     }
 }
 

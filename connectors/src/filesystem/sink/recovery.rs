@@ -9,13 +9,14 @@ use wiesel_operators::sink::{RestoredSink, SinkEntry};
 
 use super::part_file::{PartFile, unwritable};
 use super::savepoint::{Guards, guard_path, is_guard_of};
-use super::state::{Committable, FileState, InProgress, hidden};
-use super::{FileSink, exists, names, remove};
+use super::state::{Committable, FileState, HiddenFile, InProgress, key, owner};
+use super::table_folder::{SmallFile, TableFolder};
+use super::{FileSink, exists, make_folder, names, remove, uploads};
 
 /// What goes when the first checkpoint of this attempt is durable: what it has taken over, and progress files of other
 /// runs of the job (`partition_commit`).
 pub(super) struct Obsolete {
-    path: PathBuf,
+    file: SmallFile,
     /// The first snapshot of this attempt. It does not name it.
     pub(super) not_in: Option<u64>,
     /// It is the guard of files that this attempt took over from the savepoint of that number.
@@ -23,8 +24,8 @@ pub(super) struct Obsolete {
 }
 
 impl Obsolete {
-    pub(super) fn file(path: PathBuf) -> Self {
-        Self { path, not_in: None, guard_of: None }
+    pub(super) fn file(file: SmallFile) -> Self {
+        Self { file, not_in: None, guard_of: None }
     }
 }
 
@@ -43,17 +44,19 @@ impl FileSink {
             return Ok(Vec::new());
         };
         let files = own(restored.entries, context.subtask, context.parallelism)?;
-        let named: HashSet<PathBuf> = files.iter().map(|file| hidden(file).clone()).collect();
+        let named: HashSet<PathBuf> = files.iter().map(|file| key(file).to_owned()).collect();
         let files = without_completed(files, restored.checkpoint, context.run)?;
         self.clean(sink, context, &named)?;
-        self.take_over_guards(restored.checkpoint, &named)?;
+        self.take_over_guards(restored.checkpoint, &files)?;
         let now = context.clock.now_millis();
         let mut pending = Vec::new();
         for file in files {
             match file {
-                SinkEntry::Committable(file) => {
-                    check_length(&file)?;
-                    pending.push(file);
+                SinkEntry::Committable(committable) => {
+                    if let Committable::File(file) = &committable {
+                        check_length(file)?;
+                    }
+                    pending.push(committable);
                 }
                 SinkEntry::Writer(file) => self.resume(&file, now)?,
             }
@@ -68,7 +71,15 @@ impl FileSink {
     fn resume(&mut self, file: &InProgress, now: i64) -> Result<()> {
         // After a restore with fewer subtasks a folder may have several: only one of them takes more rows.
         self.close_file(&file.folder)?;
-        let directory = self.make_folder(&file.folder)?;
+        let TableFolder::Local(root) = &self.folder else {
+            let (hidden, root) = (file.hidden.display(), &self.root);
+            let message = format!(
+                "the restored checkpoint goes on with {hidden}, and the table is in a store now: let the job end with the \
+                 path that it had, or start it without the checkpoint ({root})"
+            );
+            return Err(Error::Plan(message));
+        };
+        let directory = make_folder(root, &file.folder)?;
         let resumed = PartFile::resume(file, &directory, self.names.next(), now)?;
         self.next_check = now.saturating_add(self.rolling.check_interval);
         self.open.insert(file.folder.clone(), resumed);
@@ -79,19 +90,31 @@ impl FileSink {
         if self.encoder.is_none() || self.open.len() > super::OPEN_FILES {
             self.close_file(&file.folder)?;
         }
-        self.obsolete.push(Obsolete::file(file.hidden.clone()));
+        self.obsolete.push(Obsolete::file(SmallFile::Local(file.hidden.clone())));
         Ok(())
     }
 
     /// Where the job starts from a savepoint, its guards become obsolete with the files they keep: all that it names of an
     /// attempt of a subtask is this subtask's now. A guard that was written again since is of a later savepoint, and one of a
     /// savepoint that the restored checkpoint came after is still of use to jobs that start from that savepoint: these stay.
-    fn take_over_guards(&mut self, checkpoint: u64, named: &HashSet<PathBuf>) -> Result<()> {
+    fn take_over_guards(&mut self, checkpoint: u64, files: &[FileState]) -> Result<()> {
         let levels = self.partitions.len();
-        let guards: BTreeSet<PathBuf> = named.iter().filter_map(|hidden| guard_path(hidden, levels)).collect();
-        for path in guards {
-            if is_guard_of(&path, checkpoint)? {
-                self.obsolete.push(Obsolete { path, not_in: None, guard_of: Some(checkpoint) });
+        let (mut local, mut stored) = (BTreeSet::new(), BTreeSet::new());
+        for file in files {
+            match file {
+                SinkEntry::Committable(Committable::Upload(_)) => {
+                    stored.extend(owner(file).and_then(names::guard_of_owner))
+                }
+                hidden => local.extend(guard_path(key(hidden), levels)),
+            }
+        }
+        let mut guards: Vec<SmallFile> = local.into_iter().map(SmallFile::Local).collect();
+        for name in stored {
+            guards.push(self.folder.file(&name)?);
+        }
+        for file in guards {
+            if is_guard_of(&file, checkpoint)? {
+                self.obsolete.push(Obsolete { file, not_in: None, guard_of: Some(checkpoint) });
             }
         }
         Ok(())
@@ -105,14 +128,18 @@ impl FileSink {
         // Guards first: they decide over the files. Looked at now and not when they were found, for the attempt that wrote
         // them may have gone on until this one had its barrier.
         for guard in &due {
-            if guard.guard_of.map_or(Ok(false), |savepoint| is_guard_of(&guard.path, savepoint))? {
-                remove(&guard.path);
+            if guard.guard_of.map_or(Ok(false), |savepoint| is_guard_of(&guard.file, savepoint))? {
+                guard.file.remove();
             }
         }
         let mut guards = Guards::new(self.partitions.len());
         for file in due.iter().filter(|obsolete| obsolete.guard_of.is_none()) {
-            if !guards.keep(&file.path)? {
-                remove(&file.path);
+            let is_kept = match &file.file {
+                SmallFile::Local(path) => guards.keep(path)?,
+                SmallFile::Store(..) => false,
+            };
+            if !is_kept {
+                file.file.remove();
             }
         }
         Ok(())
@@ -132,8 +159,12 @@ impl FileSink {
     /// What a guard keeps stays as well, for a savepoint may name it. One is complete only when each subtask has acknowledged
     /// it: its guards were there before the attempt that wrote them was given up, and this one was deployed.
     fn clean(&self, sink: u64, context: &OperatorContext, named: &HashSet<PathBuf>) -> Result<()> {
+        let root = match &self.folder {
+            TableFolder::Local(root) => root,
+            TableFolder::Store(store) => return uploads::clean(store, sink, context, named),
+        };
         let (mut earlier, mut of_other_runs) = (Vec::new(), 0u64);
-        walk(&self.root, self.partitions.len(), &mut |path, name| {
+        walk(root, self.partitions.len(), &mut |path, name| {
             let Some(owner) = names::owner(name).filter(|owner| owner.sink == sink) else { return };
             if owner.subtask % context.parallelism.max(1) != context.subtask || named.contains(path) {
                 return;
@@ -162,7 +193,7 @@ impl FileSink {
         if of_other_runs > 0 {
             tracing::info!(
                 files = of_other_runs,
-                folder = %self.root.display(),
+                folder = %root.display(),
                 "hidden files of other runs of the job stay: a checkpoint or savepoint of theirs may name them"
             );
         }
@@ -174,20 +205,16 @@ impl FileSink {
 fn own(files: Vec<FileState>, subtask: u32, parallelism: u32) -> Result<Vec<FileState>> {
     let mut own = Vec::with_capacity(files.len());
     for file in files {
-        let Some(owner) = owner(hidden(&file)) else {
-            let message = format!("{} in the restored checkpoint is no file of a sink", hidden(&file).display());
+        let Some(owner) = owner(&file) else {
+            let message = format!("{} in the restored checkpoint is no file of a sink", key(&file).display());
             return Err(Error::State(wiesel_state::Error::Corrupt(message)));
         };
         if owner.subtask % parallelism.max(1) == subtask {
             own.push(file);
         }
     }
-    own.sort_by(|a, b| hidden(a).cmp(hidden(b)));
+    own.sort_by(|a, b| key(a).cmp(key(b)));
     Ok(own)
-}
-
-fn owner(hidden: &Path) -> Option<names::Owner> {
-    names::owner(hidden.file_name()?.to_str()?)
 }
 
 /// Leaves out files that took rows at the restored checkpoint and have their names now. What they held then is visible, and so
@@ -204,15 +231,15 @@ fn owner(hidden: &Path) -> Option<names::Owner> {
 fn without_completed(files: Vec<FileState>, checkpoint: u64, run: u64) -> Result<Vec<FileState>> {
     let mut left = Vec::with_capacity(files.len());
     for file in files {
-        if let SinkEntry::Writer(file) = &file
-            && !exists(&file.hidden)?
-            && exists(&file.path)?
+        if let SinkEntry::Writer(in_progress) = &file
+            && !exists(&in_progress.hidden)?
+            && exists(&in_progress.path)?
         {
-            if owner(&file.hidden).is_none_or(|owner| owner.run != Some(run)) {
-                return Err(completed_since(file, checkpoint));
+            if owner(&file).is_none_or(|owner| owner.run != Some(run)) {
+                return Err(completed_since(in_progress, checkpoint));
             }
             tracing::warn!(
-                file = %file.path.display(),
+                file = %in_progress.path.display(),
                 "a file that the restored checkpoint was writing to was completed at the end of its task: the rows that came \
                  after the checkpoint are written once more"
             );
@@ -235,7 +262,7 @@ fn completed_since(file: &InProgress, checkpoint: u64) -> Error {
     Error::State(wiesel_state::Error::Missing(message))
 }
 
-fn check_length(file: &Committable) -> Result<()> {
+fn check_length(file: &HiddenFile) -> Result<()> {
     match fs::metadata(&file.hidden) {
         Ok(metadata) if metadata.len() != file.length => Err(Error::State(wiesel_state::Error::Corrupt(format!(
             "file {} of the restored checkpoint has {} bytes instead of {}",
@@ -275,7 +302,8 @@ mod tests {
 
     fn pending(subtask: u32) -> FileState {
         let (hidden, path) = Names::new(7, subtask, 1, 0, u64::from(subtask) + 1).next();
-        SinkEntry::Committable(Committable { hidden: hidden.into(), path: path.into(), length: 0, in_snapshot: true })
+        let file = HiddenFile { hidden: hidden.into(), path: path.into(), length: 0, in_snapshot: true };
+        SinkEntry::Committable(Committable::File(file))
     }
 
     #[test]

@@ -9,26 +9,22 @@
 //! before, the guard and the files stay, as in Flink, until a job that started from that very savepoint has taken them over and
 //! has a complete checkpoint of its own.
 use std::collections::hash_map::Entry;
-use std::collections::{BTreeSet, HashMap, HashSet};
-use std::fs::File;
-use std::io::{self, Write};
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
-use wiesel_common::filesystem::read_regular;
 use wiesel_operators::operator::Result;
 
-use super::part_file::unwritable;
 use super::state::FileState;
-use super::{exists, names, remove, state, sync_folders};
-use crate::filesystem::path::unreadable;
+use super::table_folder::{SmallFile, TableFolder};
+use super::{exists, names, state};
 
 /// The guard of this attempt's files.
 pub(super) struct Guard {
-    path: PathBuf,
+    file: SmallFile,
     /// The savepoints that it was written for and that have not failed, the last one last.
     savepoints: Vec<u64>,
     /// What the last savepoint names and what has not got its name yet. Earlier ones name nothing else that has not: what
-    /// waits or takes rows is in each snapshot.
+    /// waits or takes rows is in each snapshot. By [`state::key`].
     named: HashSet<PathBuf>,
 }
 
@@ -36,17 +32,16 @@ impl Guard {
     /// Makes the guard of a savepoint that names these files durable, in place of that of earlier ones.
     pub(super) fn write(
         earlier: Option<Self>,
-        root: &Path,
+        folder: &TableFolder,
         name: &str,
         savepoint: u64,
         files: &[FileState],
     ) -> Result<Self> {
-        let path = root.join(name);
-        write(&path, savepoint)?;
-        sync_folders(root, BTreeSet::from([root.to_owned()]))?;
+        let file = folder.file(name)?;
+        file.write_durably(&content(savepoint))?;
         let mut savepoints = earlier.map(|earlier| earlier.savepoints).unwrap_or_default();
         savepoints.push(savepoint);
-        Ok(Self { path, savepoints, named: files.iter().map(|file| state::hidden(file).clone()).collect() })
+        Ok(Self { file, savepoints, named: files.iter().map(|file| state::key(file).to_owned()).collect() })
     }
 
     /// A savepoint failed: no job starts from it. None: there is no other one that needs the guard.
@@ -56,7 +51,7 @@ impl Guard {
         match self.savepoints.last() {
             Some(last) => {
                 if was_last {
-                    write(&self.path, *last)?;
+                    self.file.write_durably(&content(*last))?;
                 }
                 Ok(Some(self))
             }
@@ -68,8 +63,8 @@ impl Guard {
     }
 
     /// This file has its final name.
-    pub(super) fn committed(&mut self, hidden: &Path) {
-        self.named.remove(hidden);
+    pub(super) fn committed(&mut self, key: &Path) {
+        self.named.remove(key);
     }
 
     /// Whether everything has.
@@ -78,16 +73,8 @@ impl Guard {
     }
 
     pub(super) fn remove(self) {
-        remove(&self.path);
+        self.file.remove();
     }
-}
-
-fn write(path: &Path, savepoint: u64) -> Result<()> {
-    let written = File::create(path).and_then(|mut file| {
-        file.write_all(&content(savepoint))?;
-        file.sync_all()
-    });
-    written.map_err(|error| unwritable(path, error))
 }
 
 /// The longest guard, in bytes: a number in decimal digits.
@@ -99,12 +86,8 @@ fn content(savepoint: u64) -> Vec<u8> {
 }
 
 /// Whether there is a guard, and the last savepoint that it was written for is this one.
-pub(super) fn is_guard_of(guard: &Path, savepoint: u64) -> Result<bool> {
-    match read_regular(guard, MAX_GUARD) {
-        Ok(found) => Ok(found == content(savepoint)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(unreadable(guard, error)),
-    }
+pub(super) fn is_guard_of(guard: &SmallFile, savepoint: u64) -> Result<bool> {
+    Ok(guard.read(MAX_GUARD)?.is_some_and(|found| found == content(savepoint)))
 }
 
 /// Where the guard is that keeps a hidden file, if there is one. `levels`: how many folders of partitions the file is in.

@@ -21,6 +21,7 @@ mod partitions;
 mod progress_files;
 mod runs;
 mod savepoints;
+mod stores;
 
 /// A completed checkpoint: its number, the lists of all subtasks, and how many rows came before it.
 #[derive(Clone, Default)]

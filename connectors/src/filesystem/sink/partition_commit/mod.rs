@@ -15,8 +15,6 @@
 //!   or its checkpoint: it is committed once more.
 //! - No partition is pending in a checkpoint whose rows all came after it.
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -26,7 +24,7 @@ use wiesel_common::time::{Clock, SystemClock};
 use wiesel_operators::element::{MAX_WATERMARK, MIN_WATERMARK};
 use wiesel_operators::operator::{OperatorContext, Result};
 
-use super::part_file::unwritable;
+use super::table_folder::{SmallFile, TableFolder};
 use crate::encoding;
 use crate::options::{Options, invalid};
 
@@ -111,7 +109,7 @@ struct AtCheckpoint {
 
 /// The partitions that one subtask has written to.
 pub(super) struct PartitionCommitter {
-    root: PathBuf,
+    folder: TableFolder,
     settings: Settings,
     progress_files: ProgressFiles,
     clock: Arc<dyn Clock>,
@@ -130,10 +128,10 @@ pub(super) struct PartitionCommitter {
 }
 
 impl PartitionCommitter {
-    pub(super) fn new(root: PathBuf, settings: Settings) -> Self {
+    pub(super) fn new(settings: Settings) -> Self {
         Self {
+            folder: TableFolder::default(),
             progress_files: ProgressFiles::default(),
-            root,
             settings,
             clock: Arc::new(SystemClock),
             watermark: MIN_WATERMARK,
@@ -148,9 +146,10 @@ impl PartitionCommitter {
     }
 
     /// Returns the progress files of other runs of the job that this subtask is to remove once these runs are over.
-    pub(super) fn open(&mut self, sink: u64, context: &OperatorContext) -> Vec<PathBuf> {
+    pub(super) fn open(&mut self, folder: &TableFolder, sink: u64, context: &OperatorContext) -> Vec<SmallFile> {
+        self.folder = folder.clone();
         self.clock = context.clock.clone();
-        self.progress_files = ProgressFiles::new(self.root.clone(), sink, context);
+        self.progress_files = ProgressFiles::new(folder.clone(), sink, context);
         self.progress_files.remove_earlier()
     }
 
@@ -321,10 +320,10 @@ impl PartitionCommitter {
     }
 
     fn commit(&self, folder: &str) -> Result<()> {
-        let path = self.root.join(folder).join(&self.settings.success_file);
+        let file = self.folder.file(&format!("{folder}{}", self.settings.success_file))?;
         fault::point("sink.before-success-file");
-        let is_first = !path.exists();
-        fs::write(&path, b"").map_err(|error| unwritable(&path, error))?;
+        let is_first = !file.exists().unwrap_or(false);
+        file.make()?;
         // Late rows make it complete at each checkpoint, for each subtask: once is news.
         match is_first {
             true => tracing::info!(partition = folder, "committed a partition"),

@@ -11,17 +11,11 @@
 //! or have ended, and the last one removes them: also those of a job which goes on as another one, by a savepoint, and whose
 //! sink has another name then.
 use std::collections::BTreeSet;
-use std::fs;
-use std::io;
-use std::path::{Path, PathBuf};
 
-use wiesel_common::filesystem::read_regular;
 use wiesel_operators::operator::{OperatorContext, Result};
 
 use crate::encoding::{Reader, Writer};
-use crate::filesystem::path::unreadable;
-use crate::filesystem::sink::part_file::unwritable;
-use crate::filesystem::sink::remove;
+use crate::filesystem::sink::table_folder::{SmallFile, TableFolder};
 
 /// The suffix of the progress at the checkpoint that a subtask ends with.
 const ENDING_SUFFIX: &str = "ending";
@@ -96,7 +90,7 @@ struct FileName {
 /// The progress files of one attempt to run one sink of a job, as one of its subtasks uses them.
 #[derive(Default)]
 pub(super) struct ProgressFiles {
-    root: PathBuf,
+    folder: TableFolder,
     /// What the names of all attempts and runs begin with.
     prefix: String,
     run: u64,
@@ -106,9 +100,9 @@ pub(super) struct ProgressFiles {
 }
 
 impl ProgressFiles {
-    pub(super) fn new(root: PathBuf, sink: u64, context: &OperatorContext) -> Self {
+    pub(super) fn new(folder: TableFolder, sink: u64, context: &OperatorContext) -> Self {
         Self {
-            root,
+            folder,
             prefix: format!(".partition-commit-{sink:016x}-"),
             run: context.run,
             attempt_number: context.attempt_number,
@@ -117,12 +111,12 @@ impl ProgressFiles {
         }
     }
 
-    fn path(&self, subtask: u32) -> PathBuf {
-        self.root.join(format!("{}{:016x}-{}-{subtask}", self.prefix, self.run, self.attempt_number))
+    fn name(&self, subtask: u32) -> String {
+        format!("{}{:016x}-{}-{subtask}", self.prefix, self.run, self.attempt_number)
     }
 
-    fn ending_path(&self, subtask: u32) -> PathBuf {
-        self.path(subtask).with_extension(ENDING_SUFFIX)
+    fn ending_name(&self, subtask: u32) -> String {
+        format!("{}.{ENDING_SUFFIX}", self.name(subtask))
     }
 
     /// None: the file is no progress file of this sink.
@@ -140,56 +134,55 @@ impl ProgressFiles {
 
     /// Replaces this subtask's progress.
     pub(super) fn write(&self, progress: &Progress) -> Result<()> {
-        self.write_to(&self.path(self.subtask), progress)
+        self.write_to(&self.name(self.subtask), progress)
     }
 
     /// Writes the progress that this subtask has once the checkpoint is durable that it ends with.
     pub(super) fn write_ending(&self, progress: &Progress) -> Result<()> {
-        self.write_to(&self.ending_path(self.subtask), progress)
+        self.write_to(&self.ending_name(self.subtask), progress)
     }
 
-    fn write_to(&self, path: &Path, progress: &Progress) -> Result<()> {
-        let new = path.with_extension("new");
-        let written = fs::create_dir_all(&self.root)
-            .and_then(|()| fs::write(&new, progress.encode(self.parallelism)))
-            .and_then(|()| fs::rename(&new, path));
-        written.map_err(|error| unwritable(path, error))
+    fn write_to(&self, name: &str, progress: &Progress) -> Result<()> {
+        self.folder.file(name)?.replace(&progress.encode(self.parallelism))
     }
 
     /// The progress of each of the other subtasks; none: not all of them have written theirs.
     pub(super) fn read_others(&self) -> Result<Option<Vec<(u32, Progress)>>> {
-        self.other_subtasks().map(|subtask| self.read(subtask, &self.path(subtask))).collect()
+        self.read(|subtask| self.name(subtask)).map(|all| all.into_iter().collect())
     }
 
     /// The progress of those other subtasks that end or have ended, at the checkpoint that they end with.
     pub(super) fn read_ending_others(&self) -> Result<Vec<(u32, Progress)>> {
-        self.other_subtasks().filter_map(|subtask| self.read(subtask, &self.ending_path(subtask)).transpose()).collect()
+        Ok(self.read(|subtask| self.ending_name(subtask))?.into_iter().flatten().collect())
     }
 
     fn other_subtasks(&self) -> impl Iterator<Item = u32> {
         (0..self.parallelism).filter(|subtask| *subtask != self.subtask)
     }
 
-    fn read(&self, subtask: u32, path: &Path) -> Result<Option<(u32, Progress)>> {
-        match read_regular(path, MAX_FILE) {
-            Ok(bytes) => Ok(Progress::decode(&bytes, self.parallelism)?.map(|progress| (subtask, progress))),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(unreadable(path, error)),
-        }
+    /// One file of each of the other subtasks; none where it is not there.
+    fn read(&self, name: impl Fn(u32) -> String) -> Result<Vec<Option<(u32, Progress)>>> {
+        let names: Vec<String> = self.other_subtasks().map(name).collect();
+        let found = self.folder.read_all(&names, MAX_FILE)?;
+        let decoded = self.other_subtasks().zip(found).map(|(subtask, bytes)| {
+            let Some(bytes) = bytes else { return Ok(None) };
+            Ok(Progress::decode(&bytes, self.parallelism)?.map(|progress| (subtask, progress)))
+        });
+        decoded.collect()
     }
 
     /// Removes the progress files of earlier attempts of this run that have this subtask's number, modulo the parallelism. Returns
     /// those of other runs with such a number: they can go once it is known that these runs are over.
-    pub(super) fn remove_earlier(&self) -> Vec<PathBuf> {
+    pub(super) fn remove_earlier(&self) -> Vec<SmallFile> {
         let mut of_other_runs = Vec::new();
-        for (name, path) in self.list() {
+        for (name, file) in self.list() {
             if name.subtask % self.parallelism != self.subtask {
                 continue;
             }
             if name.run != Some(self.run) {
-                of_other_runs.push(path);
+                of_other_runs.push(file);
             } else if name.attempt_number < self.attempt_number {
-                remove(&path);
+                file.remove();
             }
         }
         of_other_runs
@@ -204,9 +197,9 @@ impl ProgressFiles {
         if self.list().iter().all(|(name, _)| !self.is_of_this_attempt(name)) {
             return;
         }
-        let marker = self.path(self.subtask).with_extension(CLOSED_SUFFIX);
-        if let Err(error) = fs::write(&marker, b"") {
-            tracing::warn!(file = %marker.display(), %error, "cannot mark a subtask of a sink as closed");
+        let marker = format!("{}.{CLOSED_SUFFIX}", self.name(self.subtask));
+        if let Err(error) = self.folder.file(&marker).and_then(|marker| marker.make()) {
+            tracing::warn!(file = marker, %error, "cannot mark a subtask of a sink as closed");
             return;
         }
         // Listed after the marker was written: of subtasks that are closed at the same time one sees all markers.
@@ -224,22 +217,23 @@ impl ProgressFiles {
 
     /// Whether a subtask's progress is that it has ended, so that it reads no more files.
     fn has_ended(&self, subtask: u32) -> bool {
-        let progress = self.read(subtask, &self.path(subtask));
-        matches!(progress, Ok(Some((_, progress))) if progress.ended)
+        let content = self.folder.file(&self.name(subtask)).and_then(|file| file.read(MAX_FILE)).ok().flatten();
+        let progress = content.and_then(|bytes| Progress::decode(&bytes, self.parallelism).ok().flatten());
+        progress.is_some_and(|progress| progress.ended)
     }
 
     /// Removes the progress files of this attempt and earlier ones of its run.
     pub(super) fn remove_all(&self) {
         let ours = |name: &FileName| name.run == Some(self.run) && name.attempt_number <= self.attempt_number;
-        for (_, path) in self.list().into_iter().filter(|(name, _)| ours(name)) {
-            remove(&path);
+        for (_, file) in self.list().into_iter().filter(|(name, _)| ours(name)) {
+            file.remove();
         }
     }
 
     /// The progress files of this sink, of whichever attempt.
-    fn list(&self) -> Vec<(FileName, PathBuf)> {
-        let entries = fs::read_dir(&self.root).into_iter().flatten().flatten();
-        let named = entries.filter_map(|entry| Some((self.parse(entry.file_name().to_str()?)?, entry.path())));
+    fn list(&self) -> Vec<(FileName, SmallFile)> {
+        let names = self.folder.names().unwrap_or_default();
+        let named = names.iter().filter_map(|name| Some((self.parse(name)?, self.folder.file(name).ok()?)));
         named.collect()
     }
 }

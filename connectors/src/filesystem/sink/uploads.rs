@@ -1,0 +1,132 @@
+//! Uploads that wait for their commit, and those that earlier attempts have left.
+use std::collections::{HashMap, HashSet};
+use std::path::{Path, PathBuf};
+
+use tokio::runtime::Handle;
+use wiesel_common::fault;
+use wiesel_common::filesystem::{self, Completion};
+use wiesel_common::spawn;
+use wiesel_operators::operator::{Error, OperatorContext, Result};
+use wiesel_operators::sink::{CommitRequest, Unfinished};
+
+use super::names;
+use super::state::{Committable, Upload};
+use super::table_folder::{StoreFolder, TableFolder};
+use crate::blocking;
+use crate::input::{Files, failed};
+
+/// Uploads that are completed at once.
+const COMPLETIONS: usize = 8;
+
+/// Completes uploads, and tells of each when it is. Returns those that are not, for now. One that was completed before is complete.
+///
+/// Of an upload that is not there any more, nor its file, nothing tells whether it was completed and the file taken away since, or
+/// the service has removed it, as rules for unfinished uploads say that a store may have. That is an error in the end, as in Flink,
+/// because the second is a loss of rows.
+pub(super) fn complete(
+    files: &Files,
+    runtime: &Handle,
+    requests: Vec<(Upload, CommitRequest<Committable>)>,
+    mut is_complete: impl FnMut(&Upload),
+) -> Result<Vec<Unfinished<Committable>>> {
+    let mut unfinished = Vec::new();
+    let mut requests = requests.into_iter();
+    loop {
+        let mut under_way = Vec::with_capacity(COMPLETIONS);
+        for (upload, request) in requests.by_ref().take(COMPLETIONS) {
+            let location = files.location(&upload.uri)?;
+            let (id, parts, length) = (upload.id.clone(), upload.parts.clone(), upload.length);
+            let completion = async move { location.complete_parts(&id, &parts, length).await };
+            under_way.push((upload, request, spawn::owned_on(runtime, completion)));
+        }
+        if under_way.is_empty() {
+            return Ok(unfinished);
+        }
+        for (upload, request, completion) in under_way {
+            let outcome = blocking::wait(runtime, completion)?;
+            let outcome = outcome.map_err(|error| Error::external("a commit did not come to its end", error))?;
+            match reason(&upload, outcome)? {
+                None => {
+                    fault::point("sink.between-commits");
+                    is_complete(&upload);
+                }
+                Some(reason) => unfinished.push(Unfinished { request, reason }),
+            }
+        }
+    }
+}
+
+/// Why an upload is not complete for now; none: it is.
+fn reason(upload: &Upload, outcome: filesystem::Result<Completion>) -> Result<Option<Error>> {
+    match outcome {
+        Ok(Completion::Complete) => Ok(None),
+        Ok(Completion::Gone) => {
+            let message = format!(
+                "cannot commit {}: neither the file is there nor its upload, whose {} bytes a checkpoint names. The store has \
+                 removed the upload (a rule for unfinished uploads must leave them longer than checkpoints and savepoints are \
+                 started from), or the file was committed and taken away since. Start from a later checkpoint or savepoint, or put \
+                 the file back",
+                upload.uri, upload.length
+            );
+            Ok(Some(Error::External { message, source: None }))
+        }
+        Err(error) if error.may_pass() => Ok(Some(failed(error))),
+        Err(error) => Err(failed(error)),
+    }
+}
+
+/// Aborts uploads of earlier attempts of this run that neither its checkpoint nor a savepoint names, by the rules for hidden files
+/// (`FileSink::clean`). What cannot be listed stays: that is no reason to write nothing.
+pub(super) fn clean(store: &StoreFolder, sink: u64, context: &OperatorContext, named: &HashSet<PathBuf>) -> Result<()> {
+    let uploads = match store.files.wait_for(store.location.unfinished_uploads())? {
+        Ok(uploads) => uploads,
+        Err(error) => {
+            tracing::warn!(%error, "uploads that earlier attempts have left stay: they cannot be listed");
+            return Ok(());
+        }
+    };
+    let folder = TableFolder::Store(store.clone());
+    let mut guards: HashMap<String, bool> = HashMap::new();
+    let (mut aborted, mut kept, mut of_other_runs) = (0u64, 0u64, 0u64);
+    for upload in &uploads {
+        let Some(owner) = names::object_owner(upload.file_name()).filter(|owner| owner.sink == sink) else { continue };
+        let is_named = named.contains(Path::new(&upload.id));
+        if owner.subtask % context.parallelism.max(1) != context.subtask || is_named {
+            continue;
+        }
+        if owner.run != Some(context.run) {
+            of_other_runs += 1;
+            continue;
+        }
+        if owner.attempt_number >= context.attempt_number {
+            continue;
+        }
+        let guard = names::guard_of_owner(owner).unwrap_or_default();
+        let is_kept = match guards.get(&guard) {
+            Some(known) => *known,
+            None => {
+                let is_there = folder.file(&guard)?.exists()?;
+                guards.insert(guard, is_there);
+                is_there
+            }
+        };
+        if is_kept {
+            kept += 1;
+            continue;
+        }
+        match store.files.wait_for(store.location.abort_upload(upload))? {
+            Ok(()) => aborted += 1,
+            Err(error) => tracing::warn!(%error, "an upload that an earlier attempt has left stays"),
+        }
+    }
+    if aborted + kept + of_other_runs > 0 {
+        tracing::info!(
+            aborted,
+            kept_for_savepoints = kept,
+            of_other_runs,
+            folder = store.location.uri(),
+            "looked for uploads that were left: those of other runs of the job may be named by their checkpoints"
+        );
+    }
+    Ok(())
+}
