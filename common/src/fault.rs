@@ -18,9 +18,9 @@
 //! | `checkpoint.before-metadata` | all tasks have acknowledged, `_metadata` is not written |
 //! | `checkpoint.after-metadata` | `_metadata` is written, no task was notified |
 //! | `checkpoint.before-notify` | the JobManager is about to tell the tasks that a checkpoint is complete |
-//! | `sink.write` | a filesystem sink has a batch and has written none of it |
+//! | `sink.write` | a sink that commits in two phases has a batch and has written none of it |
 //! | `sink.before-commit` | a sink knows that its checkpoint is complete and has committed nothing |
-//! | `sink.between-commits` | it has committed one file of several |
+//! | `sink.between-commits` | a filesystem sink has committed one file of several |
 //! | `sink.after-commits` | it has committed all files, and nothing was said of their partitions |
 //! | `sink.before-success-file` | a partition is complete, and the file that says so is not written |
 //! | `source.poll` | a source task is about to ask its reader for rows; counted for each task |

@@ -11,10 +11,8 @@ use bytes::Bytes;
 use object_store::PutPayload;
 use object_store::multipart::{MultipartStore, PartId};
 use object_store::path::Path as ObjectPath;
-use tokio::runtime::Handle;
 
 use super::{Bucket, Error, ErrorKind, Location, Place, Result};
-use crate::spawn;
 
 /// Services take no smaller part but the last one: 5 MiB.
 pub const LEAST_PART: u64 = 5 << 20;
@@ -83,15 +81,13 @@ impl Location {
         }
     }
 
-    /// Gives an upload up: it is aborted in the background, more than once, because a part may still be on its way.
-    pub fn abandon_parts(&self, upload: String, runtime: &Handle) {
-        let location = self.clone();
-        spawn::detached(runtime, async move {
-            for pause in ABORTS {
-                tokio::time::sleep(pause).await;
-                location.abort_parts(&upload).await;
-            }
-        });
+    /// Gives an upload up: it is aborted more than once, because a part may still be on its way. That takes a while and is to be
+    /// done in the background; what is left in the end is swept, or stays.
+    pub async fn abandon_parts(&self, upload: &String) {
+        for pause in ABORTS {
+            tokio::time::sleep(pause).await;
+            self.abort_parts(upload).await;
+        }
     }
 
     async fn abort_parts(&self, upload: &String) {

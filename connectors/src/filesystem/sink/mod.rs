@@ -14,7 +14,7 @@
 //! checkpoint names, and it is the attempt's own, or of an earlier attempt of its run. One that a savepoint names stays until it
 //! has its final name, or a job that started from the savepoint has taken its rows over and has a durable checkpoint
 //! ([`savepoint`]). A complete file of another run of the job is never removed: it is renamed by the run that restores it.
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -26,6 +26,7 @@ use tokio::runtime::Handle;
 use wiesel_common::ending;
 use wiesel_common::fault;
 use wiesel_common::random;
+use wiesel_common::spawn;
 use wiesel_common::time::{Clock, SystemClock};
 use wiesel_expressions::row_kind::RowKind;
 use wiesel_expressions::types::RowField;
@@ -65,6 +66,8 @@ use table_folder::TableFolder;
 
 /// At most so many files are open at once; their rows are on disk already and wait under a hidden name.
 const OPEN_FILES: usize = 64;
+/// At most so many are complete and still on their way to a store.
+const CLOSING_FILES: usize = 64;
 /// Files of bulk formats keep at most so many bytes in memory, all together.
 const BUFFERED_BYTES: usize = 64 << 20;
 /// The list of partitions that wait for their commit.
@@ -116,6 +119,8 @@ pub(super) struct FileSink {
     bytes: Vec<u8>,
     /// Complete since the last snapshot.
     closed: Vec<Committable>,
+    /// The same, but the last of them is still on its way to the store.
+    closing: VecDeque<Closing>,
     /// Files of earlier attempts whose rows were taken over, and progress files of other runs of the job.
     obsolete: Vec<Obsolete>,
     /// There while a savepoint of this attempt names files that have not got their names yet.
@@ -164,6 +169,7 @@ impl FileSink {
             next_check: 0,
             bytes: Vec::new(),
             closed: Vec::new(),
+            closing: VecDeque::new(),
             obsolete: Vec::new(),
             guard: None,
             restored_partitions: Vec::new(),
@@ -307,8 +313,18 @@ impl FileSink {
     }
 
     fn close_file(&mut self, folder: &str) -> Result<()> {
-        if let Some(file) = self.open.remove(folder) {
-            self.closed.push(file.close()?.finish()?);
+        let Some(file) = self.open.remove(folder) else { return Ok(()) };
+        self.closing.push_back(file.close()?);
+        // On this machine there is nothing to wait for.
+        self.finish_closing(if self.folder.is_in_store() { CLOSING_FILES } else { 0 })
+    }
+
+    /// Waits until so many files are still on their way, at most.
+    fn finish_closing(&mut self, most: usize) -> Result<()> {
+        while self.closing.len() > most
+            && let Some(file) = self.closing.pop_front()
+        {
+            self.closed.push(file.finish()?);
         }
         Ok(())
     }
@@ -321,16 +337,7 @@ impl FileSink {
                 folders.push(folder.clone());
             }
         }
-        if !self.folder.is_in_store() {
-            return folders.iter().try_for_each(|folder| self.close_file(folder));
-        }
-        // The last parts are sent while the next files are closed.
-        let files: Vec<PartFile> = folders.iter().filter_map(|folder| self.open.remove(folder)).collect();
-        let closing: Vec<Closing> = files.into_iter().map(PartFile::close).collect::<Result<_>>()?;
-        for file in closing {
-            self.closed.push(file.finish()?);
-        }
-        Ok(())
+        folders.iter().try_for_each(|folder| self.close_file(folder))
     }
 
     /// Completes the files that take no rows beyond a checkpoint.
@@ -364,7 +371,8 @@ impl FileSink {
     /// Gives up a file of a store that is written and that no checkpoint names.
     fn abandon(&self, upload: &state::Upload) {
         if let (Some(runtime), Ok(location)) = (&self.runtime, self.files.location(&upload.uri)) {
-            location.abandon_parts(upload.id.clone(), runtime);
+            let id = upload.id.clone();
+            spawn::detached(runtime, async move { location.abandon_parts(&id).await });
         }
     }
 }
@@ -542,6 +550,7 @@ impl SinkWriter for FileSink {
 
     fn prepare_commit(&mut self) -> Result<Vec<Committable>> {
         self.roll_at_checkpoint()?;
+        self.finish_closing(0)?;
         self.closed.iter_mut().for_each(Committable::note_snapshot);
         Ok(std::mem::take(&mut self.closed))
     }
@@ -572,6 +581,7 @@ impl SinkWriter for FileSink {
         // What no snapshot names belongs to a task that did not get so far: its rows will be written again.
         let is_in_store = self.folder.is_in_store();
         // Of a file in a store this gives up the upload, too.
+        self.closing.clear();
         let open = self.open.drain().map(|(_, file)| file);
         for file in open.filter(|file| !file.in_snapshot && !is_in_store) {
             remove(&file.hidden);
@@ -642,7 +652,7 @@ impl Committer for FileSink {
 
     /// Also where nothing waits: other subtasks may wait to hear that this one has committed everything.
     fn awaits_checkpoint(&self) -> bool {
-        let waits = !self.closed.is_empty() || !self.obsolete.is_empty();
+        let waits = !self.closed.is_empty() || !self.closing.is_empty() || !self.obsolete.is_empty();
         waits || self.committer.as_ref().is_some_and(|committer| !committer.has_ended())
     }
 }

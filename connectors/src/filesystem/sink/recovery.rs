@@ -45,9 +45,10 @@ impl FileSink {
         };
         let files = own(restored.entries, context.subtask, context.parallelism)?;
         let named: HashSet<PathBuf> = files.iter().map(|file| key(file).to_owned()).collect();
+        let guards = self.guards_of(&files)?;
         let files = without_completed(files, restored.checkpoint, context.run)?;
         self.clean(sink, context, &named)?;
-        self.take_over_guards(restored.checkpoint, &files)?;
+        self.take_over_guards(restored.checkpoint, guards)?;
         let now = context.clock.now_millis();
         let mut pending = Vec::new();
         for file in files {
@@ -97,7 +98,17 @@ impl FileSink {
     /// Where the job starts from a savepoint, its guards become obsolete with the files they keep: all that it names of an
     /// attempt of a subtask is this subtask's now. A guard that was written again since is of a later savepoint, and one of a
     /// savepoint that the restored checkpoint came after is still of use to jobs that start from that savepoint: these stay.
-    fn take_over_guards(&mut self, checkpoint: u64, files: &[FileState]) -> Result<()> {
+    fn take_over_guards(&mut self, checkpoint: u64, guards: Vec<SmallFile>) -> Result<()> {
+        for file in guards {
+            if is_guard_of(&file, checkpoint)? {
+                self.obsolete.push(Obsolete { file, not_in: None, guard_of: Some(checkpoint) });
+            }
+        }
+        Ok(())
+    }
+
+    /// Where the guards of these files are, if there are any.
+    fn guards_of(&self, files: &[FileState]) -> Result<Vec<SmallFile>> {
         let levels = self.partitions.len();
         let (mut local, mut stored) = (BTreeSet::new(), BTreeSet::new());
         for file in files {
@@ -112,12 +123,7 @@ impl FileSink {
         for name in stored {
             guards.push(self.folder.file(&name)?);
         }
-        for file in guards {
-            if is_guard_of(&file, checkpoint)? {
-                self.obsolete.push(Obsolete { file, not_in: None, guard_of: Some(checkpoint) });
-            }
-        }
-        Ok(())
+        Ok(guards)
     }
 
     /// A checkpoint is durable: removes what has become obsolete by it, but for what a savepoint may name.

@@ -133,14 +133,19 @@ impl Drop for PartUpload {
         if self.is_finished {
             return;
         }
-        for part in &self.parts {
-            if let Part::UnderWay(sending) = part {
-                sending.abort();
+        let (location, id, parts) = (self.location.clone(), self.id.clone(), std::mem::take(&mut self.parts));
+        spawn::detached(&self.store.runtime, async move {
+            for part in parts {
+                if let Part::UnderWay(sending) = part {
+                    sending.abort();
+                    // One that is beyond being aborted may only now have begun the upload.
+                    _ = sending.await;
+                }
             }
-        }
-        if let Some(id) = self.id.get() {
-            self.location.abandon_parts(id.clone(), &self.store.runtime);
-        }
+            if let Some(id) = id.get() {
+                location.abandon_parts(id).await;
+            }
+        });
     }
 }
 
