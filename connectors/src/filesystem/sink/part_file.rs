@@ -43,7 +43,7 @@ pub(super) struct PartFile {
 pub(super) enum Closing {
     File(HiddenFile),
     /// The last of it is on its way.
-    Upload(PartUpload),
+    Upload(Box<PartUpload>),
 }
 
 impl Closing {
@@ -203,7 +203,7 @@ impl PartFile {
         };
         if let Some(mut upload) = upload {
             upload.send_rest()?;
-            return Ok(Closing::Upload(upload));
+            return Ok(Closing::Upload(Box::new(upload)));
         }
         let file = file.map_or_else(|| File::open(&hidden), Ok).map_err(failed)?;
         file.sync_all().map_err(failed)?;

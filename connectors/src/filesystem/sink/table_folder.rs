@@ -26,7 +26,7 @@ pub(super) enum TableFolder {
     /// On this machine, or on what it has mounted.
     Local(PathBuf),
     /// In a store.
-    Store(StoreFolder),
+    Store(Box<StoreFolder>),
 }
 
 /// What is below a path of a store.
@@ -53,13 +53,13 @@ impl TableFolder {
             Root::Store(uri) => uri,
         };
         let files = Files::new(context.configuration.clone(), context.runtime.clone());
-        Ok(Self::Store(StoreFolder {
+        Ok(Self::Store(Box::new(StoreFolder {
             location: files.location(uri)?,
             files,
             runtime: context.runtime.clone(),
             scratch: Scratch::new(&context.configuration),
             parts: Arc::new(Semaphore::new(PARTS)),
-        }))
+        })))
     }
 
     /// Whether it is in a store: a file there appears whole and cannot be continued.

@@ -41,6 +41,8 @@ enum Part {
     UnderWay(JoinHandle<Result<String>>),
     /// The name that the store gave it.
     Stored(String),
+    /// Its sending has failed.
+    Failed,
 }
 
 impl PartUpload {
@@ -114,12 +116,14 @@ impl PartUpload {
     fn stored(&mut self, part: usize) -> Result<&str> {
         if let Part::UnderWay(sending) = &mut self.parts[part] {
             let stored = blocking::wait(&self.store.runtime, sending)?;
+            // Its outcome is there once.
+            self.parts[part] = Part::Failed;
             let stored = stored.map_err(|error| Error::external("a part was not sent to its end", error))?;
             self.parts[part] = Part::Stored(stored?);
         }
         match &self.parts[part] {
             Part::Stored(name) => Ok(name),
-            Part::UnderWay(_) => Err(Error::Plan("a part that was not waited for".into())),
+            Part::UnderWay(_) | Part::Failed => Err(Error::Plan("a part of an upload that has failed".into())),
         }
     }
 

@@ -85,7 +85,7 @@ pub(super) fn clean(store: &StoreFolder, sink: u64, context: &OperatorContext, n
             return Ok(());
         }
     };
-    let folder = TableFolder::Store(store.clone());
+    let folder = TableFolder::Store(Box::new(store.clone()));
     let mut guards: HashMap<String, bool> = HashMap::new();
     let (mut aborted, mut kept, mut of_other_runs) = (0u64, 0u64, 0u64);
     for upload in &uploads {
