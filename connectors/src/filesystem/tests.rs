@@ -13,6 +13,7 @@ use wiesel_operators::operator::Result;
 use wiesel_operators::source::{SourceStatus, SplitAssignment};
 use wiesel_proto as proto;
 
+use super::partitions::depends_on;
 use super::split::FileSplit;
 use super::*;
 use crate::print::row_text;
