@@ -3,7 +3,7 @@ use std::pin::pin;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
-use wiesel_operators::ending;
+use wiesel_common::ending;
 use wiesel_operators::operator::{Error, Result};
 
 /// How long a thread that was told to end may wait before it knows.

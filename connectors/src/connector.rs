@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use wiesel_operators::expression::Expression;
+use wiesel_expressions::expression::Expression;
+use wiesel_expressions::types::{Malformed, RowField};
 use wiesel_operators::operator::{Error, Operator, Result as TaskResult};
 use wiesel_operators::source::{EnumeratorContext, SourceReader, SplitEnumerator};
-use wiesel_operators::types::{Malformed, RowField};
 use wiesel_proto as proto;
 
 use crate::options::{Options, Result, WATERMARK_OPTIONS, invalid};

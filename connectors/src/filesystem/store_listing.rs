@@ -1,6 +1,6 @@
 //! The files of a table in a store, which has no folders.
 use regex::Regex;
-use wiesel_operators::ending;
+use wiesel_common::ending;
 use wiesel_operators::operator::{Error, Result};
 
 use super::path::{Limits, too_large};

@@ -2,8 +2,8 @@
 use std::path::Path;
 
 use wiesel_common::filesystem::memory::MemoryBucket;
+use wiesel_expressions::types::RowField;
 use wiesel_operators::operator::Result;
-use wiesel_operators::types::RowField;
 use wiesel_proto as proto;
 
 use super::split::FileSplit;
