@@ -104,6 +104,8 @@ pub struct SourceDescription {
     pub projection: ProjectionSupport,
     /// Which changes it emits.
     pub changelog: ChangelogMode,
+    /// The metadata that it can read: keys and their types, in the order in which messages list them.
+    pub metadata: Vec<RowField>,
     filter: Option<Filter>,
 }
 
@@ -120,7 +122,13 @@ impl fmt::Debug for Filter {
 impl SourceDescription {
     /// A source that reads everything in its order and applies no condition.
     pub(crate) fn plain(bounded: bool, parallelism: Option<u32>, projection: ProjectionSupport) -> Self {
-        Self { bounded, parallelism, projection, changelog: ChangelogMode::InsertOnly, filter: None }
+        let (changelog, metadata) = (ChangelogMode::InsertOnly, Vec::new());
+        Self { bounded, parallelism, projection, changelog, metadata, filter: None }
+    }
+
+    /// The same with metadata that it can read.
+    pub(crate) fn with_metadata(self, metadata: Vec<RowField>) -> Self {
+        Self { metadata, ..self }
     }
 
     /// The same, applying the conditions that pass a test.
@@ -142,6 +150,8 @@ pub struct SinkDescription {
     pub parallelism: Option<u32>,
     /// Which changes it takes.
     pub changelog: ChangelogMode,
+    /// The metadata that it can write: keys and their types, in the order in which its input has them behind the physical columns.
+    pub metadata: Vec<RowField>,
 }
 
 /// The fields of a schema.

@@ -57,7 +57,7 @@ impl Rel {
 /// The operators. What the planner does with each of them is in a file of its own: `planner/relations`.
 #[derive(Clone, Debug)]
 pub enum RelNode {
-    /// The physical columns of a table.
+    /// What the connector gives of a table.
     Scan(LogicalTableScan),
     /// What is read of a table. The planner makes it of a scan.
     Source(LogicalSource),
@@ -77,7 +77,7 @@ pub enum RelNode {
     Union(LogicalUnion),
 }
 
-/// The physical columns of a table.
+/// What the connector gives of a table: the physical columns, then the metadata columns as they are declared.
 #[derive(Clone, Debug)]
 pub struct LogicalTableScan {
     /// The table.
@@ -89,10 +89,29 @@ pub struct LogicalTableScan {
 pub struct LogicalSource {
     /// The table.
     pub table: Arc<ResolvedTable>,
-    /// Paths into its physical columns.
+    /// What the connector can give.
+    pub given: Arc<SourceColumns>,
+    /// Paths into that.
     pub projection: Vec<Vec<usize>>,
-    /// Conditions over the table's physical columns that the source applies itself.
+    /// Conditions over it that the source applies itself.
     pub filters: Vec<Expression>,
+}
+
+/// What a connector can give of a table.
+#[derive(Clone, Debug)]
+pub struct SourceColumns {
+    /// The physical columns, then all metadata that the connector has: that which the table declares by the table's name.
+    pub fields: Vec<RowField>,
+    /// The keys of the metadata.
+    pub keys: Vec<String>,
+}
+
+impl SourceColumns {
+    /// The key of a column that is metadata.
+    pub fn key(&self, column: usize) -> Option<&str> {
+        let physical = self.fields.len() - self.keys.len();
+        column.checked_sub(physical).and_then(|index| self.keys.get(index)).map(String::as_str)
+    }
 }
 
 /// Constant rows.

@@ -15,7 +15,7 @@ impl Connector for Blackhole {
     }
 
     fn describe_sink(&self, table: &TableDescription) -> Option<Result<SinkDescription>> {
-        let description = SinkDescription { parallelism: None, changelog: ChangelogMode::Upsert };
+        let description = SinkDescription { parallelism: None, changelog: ChangelogMode::Upsert, metadata: Vec::new() };
         Some(check_options(table, self.identifier(), &[]).map(|()| description))
     }
 

@@ -22,6 +22,7 @@ use crate::sink::SinkOperator;
 mod compression;
 mod enumerator;
 mod known_files;
+mod metadata;
 mod partitions;
 mod path;
 mod reader;
@@ -136,7 +137,7 @@ fn describe_source(table: &TableDescription) -> Result<SourceDescription> {
     let is_key = |column: &RowField| table.partition_keys.contains(&column.name);
     let keys = table.physical.iter().enumerate().filter(|(_, column)| is_key(column)).map(|(index, _)| index);
     let keys: Vec<usize> = keys.collect();
-    Ok(source.with_filter(move |condition| partitions::depends_on(condition, &keys)))
+    Ok(source.with_filter(move |condition| partitions::depends_on(condition, &keys)).with_metadata(metadata::readable()))
 }
 
 /// Milliseconds.
@@ -151,7 +152,8 @@ fn monitor_interval(options: Options<'_>) -> Result<Option<u64>> {
 fn describe_sink(table: &TableDescription) -> Result<SinkDescription> {
     let options = check(table)?;
     sink::Settings::new(options, &table.partition_keys)?;
-    Ok(SinkDescription { parallelism: parallelism(table, "sink.parallelism")?, changelog: ChangelogMode::InsertOnly })
+    let parallelism = parallelism(table, "sink.parallelism")?;
+    Ok(SinkDescription { parallelism, changelog: ChangelogMode::InsertOnly, metadata: Vec::new() })
 }
 
 /// A table as a job graph describes it.
@@ -176,6 +178,21 @@ impl Table {
         Ok(Self { options, physical, file_columns, format })
     }
 
+    /// What a path of a source's projection names.
+    fn emitted(&self, path: &[u32], spec: &proto::SourceSpec) -> TaskResult<reader::Emitted> {
+        let found = match path {
+            [index] => match (*index as usize).checked_sub(self.physical.len()) {
+                None => self.physical.get(*index as usize).cloned().map(reader::Emitted::Column),
+                Some(behind) => {
+                    let key = spec.metadata.get(behind);
+                    key.and_then(|key| metadata::FileMetadata::of(key)).map(reader::Emitted::Metadata)
+                }
+            },
+            _ => None,
+        };
+        found.ok_or_else(|| Error::Plan(format!("table {} has no column {path:?}", spec.table)))
+    }
+
     /// The conditions of a source, all of which are on partition columns.
     fn filter(&self, spec: &proto::SourceSpec) -> TaskResult<partitions::PartitionFilter> {
         partitions::PartitionFilter::new(&spec.filters, &self.physical, self.default_partition())
@@ -191,12 +208,7 @@ fn reader(spec: &proto::SourceSpec) -> TaskResult<Box<dyn SourceReader>> {
     let table = Table::new(&spec.options, spec.physical.as_ref(), &spec.partition_keys)?;
     let mut emitted = Vec::with_capacity(spec.projection.len());
     for path in &spec.projection {
-        match path.indexes.as_slice() {
-            [index] if (*index as usize) < table.physical.len() => {
-                emitted.push(table.physical[*index as usize].clone());
-            }
-            other => return Err(Error::Plan(format!("table {} has no column {other:?}", spec.table))),
-        }
+        emitted.push(table.emitted(&path.indexes, spec)?);
     }
     let (default, filter) = (table.default_partition(), table.filter(spec)?);
     Ok(Box::new(reader::FileReader::new(&table.format, &table.file_columns, &emitted, default, filter)?))

@@ -12,10 +12,11 @@ use wiesel_operators::element::Batch;
 use wiesel_operators::operator::{Collector, Error, OperatorContext, Result};
 use wiesel_operators::source::{SourceReader, SourceStatus};
 
+use super::metadata::FileMetadata;
 use super::partitions::{PartitionFilter, partition_column};
 use super::records::OpenFile;
 use super::row_groups::OpenRowGroups;
-use super::split::FileSplit;
+use super::split::{FileSplit, FileVersion};
 use crate::enumerator::Requests;
 use crate::formats::parquet::ParquetFormat;
 use crate::formats::{Decoder, Format};
@@ -30,6 +31,16 @@ enum Column {
     File(usize),
     /// The path: name and type.
     Partition(String, LogicalType),
+    /// The file itself.
+    Metadata(FileMetadata),
+}
+
+/// A column that is to be read.
+pub(super) enum Emitted {
+    /// One of the table, in the files or in their paths.
+    Column(RowField),
+    /// What is known of the file.
+    Metadata(FileMetadata),
 }
 
 /// How files are read.
@@ -51,6 +62,13 @@ impl Open {
         match self {
             Self::Records(file) => &file.split,
             Self::RowGroups(file) => &file.split,
+        }
+    }
+
+    fn version(&self) -> FileVersion {
+        match self {
+            Self::Records(file) => file.version,
+            Self::RowGroups(file) => file.version,
         }
     }
 
@@ -80,22 +98,27 @@ impl FileReader {
     pub(super) fn new(
         format: &Format,
         file_columns: &[RowField],
-        emitted: &[RowField],
+        emitted: &[Emitted],
         default_partition: String,
         filter: PartitionFilter,
     ) -> Result<Self> {
         let mut wanted = Vec::new();
         let mut columns = Vec::with_capacity(emitted.len());
-        for field in emitted {
-            match file_columns.iter().position(|column| column.name == field.name) {
-                Some(index) => {
-                    columns.push(Column::File(wanted.len()));
-                    wanted.push(index);
-                }
-                None => columns.push(Column::Partition(field.name.clone(), field.data_type.clone())),
-            }
+        let mut fields = Vec::with_capacity(emitted.len());
+        for emitted in emitted {
+            let (column, field) = match emitted {
+                Emitted::Metadata(metadata) => (Column::Metadata(*metadata), metadata.field()),
+                Emitted::Column(field) => match file_columns.iter().position(|column| column.name == field.name) {
+                    Some(index) => {
+                        wanted.push(index);
+                        (Column::File(wanted.len() - 1), field.clone())
+                    }
+                    None => (Column::Partition(field.name.clone(), field.data_type.clone()), field.clone()),
+                },
+            };
+            columns.push(column);
+            fields.push(field.data_type.with_nullable(true).to_arrow_field(&field.name));
         }
-        let fields = emitted.iter().map(|field| field.data_type.with_nullable(true).to_arrow_field(&field.name));
         let reading = match format {
             Format::Parquet(format) => Reading::RowGroups(format.clone(), wanted),
             records => match records.decoder(wanted) {
@@ -106,7 +129,7 @@ impl FileReader {
         Ok(Self {
             reading,
             columns,
-            schema: Arc::new(Schema::new(fields.collect::<Vec<_>>())),
+            schema: Arc::new(Schema::new(fields)),
             default_partition,
             filter,
             files: Files::default(),
@@ -147,27 +170,29 @@ impl FileReader {
     }
 
     /// Batch after batch, so that what is made of the path and further on is made for as many rows at once.
-    fn emit(&self, path: &str, from_file: &[ArrayRef], rows: usize, out: &mut dyn Collector) -> Result<()> {
+    fn emit(&self, file: &Open, from_file: &[ArrayRef], rows: usize, out: &mut dyn Collector) -> Result<()> {
         for start in (0..rows).step_by(BATCH_ROWS) {
-            self.emit_batch(path, from_file, start, BATCH_ROWS.min(rows - start), out)?;
+            self.emit_batch(file, from_file, start, BATCH_ROWS.min(rows - start), out)?;
         }
         Ok(())
     }
 
     fn emit_batch(
         &self,
-        path: &str,
+        file: &Open,
         from_file: &[ArrayRef],
         start: usize,
         rows: usize,
         out: &mut dyn Collector,
     ) -> Result<()> {
+        let path = &file.split().path;
         let column = |column: &Column| -> Result<ArrayRef> {
             match column {
                 Column::File(index) => Ok(from_file[*index].slice(start, rows)),
                 Column::Partition(name, data_type) => {
                     partition_column(path, name, data_type, &self.default_partition, rows)
                 }
+                Column::Metadata(metadata) => metadata.column(path, file.version(), rows),
             }
         };
         let columns = self.columns.iter().map(column).collect::<Result<Vec<_>>>()?;
@@ -202,9 +227,10 @@ impl SourceReader for FileReader {
             self.current = Some(self.start(split)?);
         }
         let (columns, rows, done) = self.read()?;
-        if rows > 0 {
-            let path = self.current.as_ref().map_or("", |file| &file.split().path);
-            self.emit(path, &columns, rows, out)?;
+        if rows > 0
+            && let Some(file) = &self.current
+        {
+            self.emit(file, &columns, rows, out)?;
         }
         if done {
             self.current = None;

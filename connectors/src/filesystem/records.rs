@@ -22,7 +22,7 @@ pub(super) const LONGEST_RECORD: usize = 256 << 20;
 /// A split that is being read.
 pub(super) struct OpenFile {
     pub(super) split: FileSplit,
-    version: FileVersion,
+    pub(super) version: FileVersion,
     input: Box<dyn Read + Send>,
     /// Bytes read and not yet decoded are `buffer[start..end]`.
     buffer: Vec<u8>,

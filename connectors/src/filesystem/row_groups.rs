@@ -9,7 +9,7 @@ use crate::input::Files;
 /// A split that is being read.
 pub(super) struct OpenRowGroups {
     pub(super) split: FileSplit,
-    version: FileVersion,
+    pub(super) version: FileVersion,
     reader: ParquetReader,
     /// Rows of the split that were read.
     position: u64,

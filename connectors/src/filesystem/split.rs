@@ -42,6 +42,16 @@ impl FileVersion {
         let named = status.e_tag.as_ref().map(|e_tag| xxh3_64(e_tag.as_bytes()) as i64);
         Self { length: status.size, modified: named.unwrap_or(status.modified) }
     }
+
+    /// Bytes of the file.
+    pub(super) fn length(self) -> u64 {
+        self.length
+    }
+
+    /// Milliseconds since the epoch.
+    pub(super) fn modified_millis(self) -> i64 {
+        self.modified.div_euclid(1_000_000)
+    }
 }
 
 impl FileSplit {

@@ -418,7 +418,7 @@ fn new_files_are_found_while_the_job_runs() {
     assert!(splits.discover().unwrap().is_empty());
 }
 
-fn write(spec: &proto::SinkSpec, batches: Vec<RecordBatch>, finish: bool) {
+pub(super) fn write(spec: &proto::SinkSpec, batches: Vec<RecordBatch>, finish: bool) {
     let mut sink = super::sink(spec, b"uid").unwrap();
     let mut out = Collected::default();
     sink.open(&context(0, 1)).unwrap();

@@ -36,7 +36,8 @@ fn describe(table: &TableDescription) -> Result<SinkDescription> {
     check_options(table, "print", &OPTIONS)?;
     let options = Options::new(&table.options);
     options.boolean("standard-error", false)?;
-    Ok(SinkDescription { parallelism: parallelism(table, "sink.parallelism")?, changelog: ChangelogMode::All })
+    let parallelism = parallelism(table, "sink.parallelism")?;
+    Ok(SinkDescription { parallelism, changelog: ChangelogMode::All, metadata: Vec::new() })
 }
 
 /// The sink.

@@ -201,10 +201,13 @@ pub(super) fn with_options(table: Arc<ResolvedTable>, options: &[(String, String
 
 /// The rows of a table: what the connector reads, then its computed columns, then its watermark.
 fn scan(table: Arc<ResolvedTable>) -> Rel {
-    let read = Rel { node: RelNode::Scan(LogicalTableScan { table: table.clone() }), fields: table.physical.clone() };
+    let given = table.given();
+    let read = Rel { node: RelNode::Scan(LogicalTableScan { table: table.clone() }), fields: given.clone() };
+    let input = |index: usize| Expression::input(index, given[index].data_type.clone());
     let columns = table.columns.iter().map(|column| {
         let expression = match &column.kind {
-            ResolvedColumnKind::Physical(index) => Expression::input(*index, table.physical[*index].data_type.clone()),
+            ResolvedColumnKind::Physical(index) => input(*index),
+            ResolvedColumnKind::Metadata(index) => input(table.physical.len() + index),
             ResolvedColumnKind::Computed(expression) => expression.clone(),
         };
         (column.field.name.clone(), expression)

@@ -18,18 +18,20 @@ use crate::rex::{Expression, Node, null_literal};
 /// The query's rows as rows of the sink.
 pub(super) fn fit(query: Rel, insert: &Insert, sink: &ResolvedTable) -> Result<Rel> {
     let place = start_of(&insert.table);
-    let targets = target_columns(insert, sink)?;
+    let persisted = sink.persisted();
+    let declared: Vec<&RowField> = persisted.iter().map(|(_, field)| *field).collect();
+    let targets = target_columns(insert, &declared)?;
     if targets.len() != query.fields.len() {
         if !insert.columns.is_empty() {
             let message = "Number of columns must match number of query columns";
             return Err(Error::validation(message, start_of(insert.source.as_ref())));
         }
-        return Err(mismatch(sink, &query.fields, "Different number of columns.").or_at(place));
+        return Err(mismatch(sink, &declared, &query.fields, "Different number of columns.").or_at(place));
     }
-    let constants = partition_values(insert, sink)?;
+    let constants = partition_values(insert, sink, &declared)?;
     let given = columns_of(&query);
-    let mut columns = Vec::with_capacity(sink.physical.len());
-    for (position, field) in sink.physical.iter().enumerate() {
+    let mut columns = Vec::with_capacity(declared.len());
+    for (position, (at, field)) in persisted.iter().enumerate() {
         let constant = constants.iter().find(|(index, _)| *index == position).map(|(_, value)| value.clone());
         let from_query = targets.iter().position(|target| *target == position).map(|i| given[i].1.clone());
         let value = match (from_query, constant) {
@@ -43,12 +45,14 @@ pub(super) fn fit(query: Rel, insert: &Insert, sink: &ResolvedTable) -> Result<R
         if !can_cast_implicitly(&value.data_type.kind, &field.data_type.kind) {
             // Flink counts columns from 1 here.
             let cause = format!("Incompatible types for sink column '{}' at position {}.", field.name, position + 1);
-            return Err(mismatch(sink, &query.fields, &cause).or_at(place));
+            return Err(mismatch(sink, &declared, &query.fields, &cause).or_at(place));
         }
         let value = exact_constant(&query, &value, &field.data_type.kind).unwrap_or(value);
-        columns.push((field.name.clone(), sink_value(value, &field.data_type.kind)));
+        columns.push((*at, field.name.clone(), sink_value(value, &field.data_type.kind)));
     }
-    Ok(project(query, columns))
+    // Metadata goes behind the physical columns, wherever it is declared.
+    columns.sort_by_key(|(at, ..)| *at);
+    Ok(project(query, columns.into_iter().map(|(_, name, value)| (name, value)).collect()))
 }
 
 /// A value as the sink's column has it. What the column's type cannot hold is cast, so that a text is cut and filled, and a
@@ -78,15 +82,15 @@ fn exact_constant(query: &Rel, value: &Expression, target: &TypeKind) -> Option<
 }
 
 /// The positions in the sink that the query's columns go to.
-fn target_columns(insert: &Insert, sink: &ResolvedTable) -> Result<Vec<usize>> {
+fn target_columns(insert: &Insert, declared: &[&RowField]) -> Result<Vec<usize>> {
     let partition: Vec<usize> =
-        insert.partition.iter().map(|(key, _)| position_of(key, sink)).collect::<Result<_>>()?;
+        insert.partition.iter().map(|(key, _)| position_of(key, declared)).collect::<Result<_>>()?;
     if insert.columns.is_empty() {
-        return Ok((0..sink.physical.len()).filter(|position| !partition.contains(position)).collect());
+        return Ok((0..declared.len()).filter(|position| !partition.contains(position)).collect());
     }
     let mut targets = Vec::with_capacity(insert.columns.len());
     for column in &insert.columns {
-        let position = position_of(column, sink)?;
+        let position = position_of(column, declared)?;
         if targets.contains(&position) || partition.contains(&position) {
             let message = format!("Target column '{}' is assigned more than once", column.value);
             return Err(Error::validation(message, place_of_name(column)));
@@ -96,39 +100,39 @@ fn target_columns(insert: &Insert, sink: &ResolvedTable) -> Result<Vec<usize>> {
     Ok(targets)
 }
 
-fn position_of(column: &Ident, sink: &ResolvedTable) -> Result<usize> {
-    sink.physical.iter().position(|field| field.name == column.value).ok_or_else(|| {
-        let near = suggestion(&column.value, sink.physical.iter().map(|field| field.name.as_str()));
+fn position_of(column: &Ident, declared: &[&RowField]) -> Result<usize> {
+    declared.iter().position(|field| field.name == column.value).ok_or_else(|| {
+        let near = suggestion(&column.value, declared.iter().map(|field| field.name.as_str()));
         let message = format!("Unknown target column '{}'{near}", column.value);
         Error::validation(message, place_of_name(column))
     })
 }
 
-fn partition_values(insert: &Insert, sink: &ResolvedTable) -> Result<Vec<(usize, Expression)>> {
+fn partition_values(insert: &Insert, sink: &ResolvedTable, declared: &[&RowField]) -> Result<Vec<(usize, Expression)>> {
     let scope = Scope::empty();
     let mut values = Vec::with_capacity(insert.partition.len());
     for (key, value) in &insert.partition {
-        let position = position_of(key, sink)?;
+        let position = position_of(key, declared)?;
         if !sink.partition_keys.contains(&key.value) {
             let message = format!("'{}' is no partition column of {}", key.value, sink.identifier);
             return Err(Error::validation(message, place_of_name(key)));
         }
         let value = ExpressionAnalyzer::new(&scope, "PARTITION").analyze(value)?;
         refuse_untyped_null([&value]).map_err(|e| e.or_at(place_of_name(key)))?;
-        let target = &sink.physical[position].data_type.kind;
+        let target = &declared[position].data_type.kind;
         values.push((position, if can_cast(&value.data_type.kind, target) { cast_to(value, target) } else { value }));
     }
     Ok(values)
 }
 
-fn mismatch(sink: &ResolvedTable, query: &[RowField], cause: &str) -> Error {
+fn mismatch(sink: &ResolvedTable, declared: &[&RowField], query: &[RowField], cause: &str) -> Error {
     let list = |fields: &[RowField]| {
         fields.iter().map(|field| format!("{}: {}", field.name, field.data_type)).collect::<Vec<_>>().join(", ")
     };
     // What the sink declares NOT NULL has no say here.
     let nullable =
-        |field: &RowField| RowField::new(field.name.clone(), with_nullable_parts(&field.data_type.kind).nullable());
-    let declared: Vec<RowField> = sink.physical.iter().map(nullable).collect();
+        |field: &&RowField| RowField::new(field.name.clone(), with_nullable_parts(&field.data_type.kind).nullable());
+    let declared: Vec<RowField> = declared.iter().map(nullable).collect();
     let message = format!(
         "Column types of query result and sink for '{}' do not match.\nCause: {cause}\n\nQuery schema: [{}]\nSink schema:  [{}]",
         sink.identifier,

@@ -98,8 +98,8 @@ pub(crate) fn analyze_view(catalog: &dyn CatalogReader, view: &ObjectIdentifier,
     Ok(rel)
 }
 
-/// An INSERT's relation: one column for each physical column of the sink in its order, cast where Flink casts by itself;
-/// a column that the INSERT leaves out is null.
+/// An INSERT's relation: one column for each physical column of the sink in its order, then one for each metadata column that is
+/// written, cast where Flink casts by itself; a column that the INSERT leaves out is null.
 pub fn analyze_insert(
     catalog: &dyn CatalogReader,
     _configuration: &Configuration,

@@ -1,7 +1,8 @@
 //! `LIKE source (INCLUDING …, EXCLUDING …, OVERWRITING …)`.
+use wiesel_expressions::expression::{Expression, Node};
 use wiesel_expressions::types::{TimeAttribute, TypeKind};
 
-use super::{ObjectIdentifier, ResolvedColumnKind, ResolvedTable};
+use super::{ObjectIdentifier, ResolvedColumn, ResolvedColumnKind, ResolvedTable};
 use crate::error::{Error, Result};
 use crate::rex::Expression;
 
@@ -18,6 +19,7 @@ enum Strategy {
 pub(super) struct Inherited {
     constraints: Strategy,
     generated: Strategy,
+    metadata: Strategy,
     options: Strategy,
     partitions: Strategy,
     watermarks: Strategy,
@@ -42,15 +44,17 @@ impl Inherited {
         let mut inherited = Self {
             constraints: rest,
             generated: rest,
+            metadata: rest,
             options: all.unwrap_or(Strategy::Overwriting),
             partitions: rest,
             watermarks: rest,
         };
         for (strategy, feature, clause) in clauses {
             match feature.as_str() {
-                "ALL" | "METADATA" | "DISTRIBUTION" => {}
+                "ALL" | "DISTRIBUTION" => {}
                 "CONSTRAINTS" => inherited.constraints = strategy,
                 "GENERATED" => inherited.generated = strategy,
+                "METADATA" => inherited.metadata = strategy,
                 "OPTIONS" => inherited.options = strategy,
                 "PARTITIONS" => inherited.partitions = strategy,
                 "WATERMARKS" => inherited.watermarks = strategy,
@@ -64,6 +68,16 @@ impl Inherited {
     pub(super) fn options_must_differ(&self) -> bool {
         self.options == Strategy::Including
     }
+
+    /// Computed columns may take the place of inherited ones.
+    pub(super) fn overwrites_generated(&self) -> bool {
+        self.generated == Strategy::Overwriting
+    }
+
+    /// Metadata columns may take the place of inherited ones.
+    pub(super) fn overwrites_metadata(&self) -> bool {
+        self.metadata == Strategy::Overwriting
+    }
 }
 
 fn unknown(clause: &str) -> Error {
@@ -71,11 +85,19 @@ fn unknown(clause: &str) -> Error {
 }
 
 /// The beginning of a new table: what it takes over from another.
-pub(super) fn inherit(base: &ResolvedTable, inherited: &Inherited, identifier: ObjectIdentifier) -> ResolvedTable {
+///
+/// # Errors
+/// A computed column that is taken over reads a metadata column that is not.
+pub(super) fn inherit(
+    base: &ResolvedTable,
+    inherited: &Inherited,
+    identifier: ObjectIdentifier,
+) -> Result<ResolvedTable> {
     let keeps = |strategy: Strategy| strategy != Strategy::Excluding;
     let kept: Vec<usize> = (0..base.columns.len())
         .filter(|index| match base.columns[*index].kind {
             ResolvedColumnKind::Physical(_) => true,
+            ResolvedColumnKind::Metadata(_) => keeps(inherited.metadata),
             ResolvedColumnKind::Computed(_) => keeps(inherited.generated),
         })
         .collect();
@@ -91,6 +113,9 @@ pub(super) fn inherit(base: &ResolvedTable, inherited: &Inherited, identifier: O
         });
     let mut columns: Vec<_> = kept.iter().map(|index| base.columns[*index].clone()).collect();
     let mut physical = base.physical.clone();
+    if !keeps(inherited.metadata) {
+        columns.iter().try_for_each(|column| refuse_excluded(base, column))?;
+    }
     if watermark.is_none()
         && let Some(rowtime) = base.watermark.as_ref().and_then(|(rowtime, _)| place(*rowtime))
     {
@@ -109,15 +134,36 @@ pub(super) fn inherit(base: &ResolvedTable, inherited: &Inherited, identifier: O
         }
         Vec::new()
     };
-    ResolvedTable {
+    Ok(ResolvedTable {
         identifier,
         columns,
         physical,
+        metadata: if keeps(inherited.metadata) { base.metadata.clone() } else { Vec::new() },
         watermark_text: base.watermark_text.clone().filter(|_| watermark.is_some()),
         watermark,
         primary_key,
         partition_keys: if keeps(inherited.partitions) { base.partition_keys.clone() } else { Vec::new() },
         options: if keeps(inherited.options) { base.options.clone() } else { Default::default() },
         comment: base.comment.clone(),
-    }
+    })
+}
+
+/// Refuses a computed column that reads metadata.
+fn refuse_excluded(base: &ResolvedTable, column: &ResolvedColumn) -> Result<()> {
+    let ResolvedColumnKind::Computed(expression) = &column.kind else { return Ok(()) };
+    let Some(metadata) = reads(expression, |index| index.checked_sub(base.physical.len())) else { return Ok(()) };
+    let (name, missing) = (&column.field.name, &base.metadata[metadata].field.name);
+    let message = format!("Invalid expression for computed column '{name}'.\nUnknown identifier '{missing}'");
+    Err(Error::validation(message, None))
+}
+
+/// The first input of an expression that is one of those looked for.
+pub(super) fn reads(expression: &Expression, wanted: impl Fn(usize) -> Option<usize>) -> Option<usize> {
+    let mut found = None;
+    expression.visit(&mut |part| {
+        if let Node::Input(index) = part.node {
+            found = found.or_else(|| wanted(index));
+        }
+    });
+    found
 }

@@ -1,7 +1,7 @@
 //! Tables and views by name.
 //!
-//! [`Catalog`] holds what a session created; `table` resolves `CREATE TABLE` into a [`ResolvedTable`], `like` takes parts of
-//! another, `text` gives it back as SQL.
+//! [`Catalog`] holds what a session created; `table` resolves `CREATE TABLE` into a [`ResolvedTable`] with its `columns`, `like`
+//! takes parts of another, `text` gives it back as SQL.
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
@@ -11,12 +11,13 @@ use crate::rex::Expression;
 
 pub use crate::analyzer::{CatalogObject, ResolvedView};
 
+mod columns;
 mod like;
 mod table;
 mod text;
 
 pub(crate) use table::create_table;
-pub(crate) use text::{show_create_table, show_create_view};
+pub(crate) use text::{metadata_text, show_create_table, show_create_view};
 
 /// The catalog of a new session.
 pub const DEFAULT_CATALOG: &str = "default_catalog";
@@ -57,6 +58,8 @@ pub struct ResolvedTable {
     pub columns: Vec<ResolvedColumn>,
     /// The physical columns: what the connector reads and writes.
     pub physical: Vec<RowField>,
+    /// The metadata columns: what the connector tells, or is told, beside them.
+    pub metadata: Vec<MetadataColumn>,
     /// The rowtime column (an index into `columns`) and the watermark over `columns`.
     pub watermark: Option<(usize, Expression)>,
     /// The watermark as SQL text, for DESCRIBE.
@@ -69,6 +72,46 @@ pub struct ResolvedTable {
     pub options: BTreeMap<String, String>,
     /// `COMMENT`.
     pub comment: Option<String>,
+}
+
+impl ResolvedTable {
+    /// What the connector gives: the physical columns, then the metadata columns. Computed columns are expressions over these.
+    pub fn given(&self) -> Vec<RowField> {
+        let metadata = self.metadata.iter().map(|column| &column.field);
+        self.physical.iter().chain(metadata).cloned().collect()
+    }
+
+    /// What an INSERT writes, as a query gives it: all but computed columns and virtual metadata, in the order of their declaration.
+    /// Each with its position among [`ResolvedTable::given`].
+    pub fn persisted(&self) -> Vec<(usize, &RowField)> {
+        let written = |column: &ResolvedColumn| match column.kind {
+            ResolvedColumnKind::Physical(index) => Some((index, &self.physical[index])),
+            ResolvedColumnKind::Metadata(index) => {
+                let metadata = &self.metadata[index];
+                (!metadata.is_virtual).then_some((self.physical.len() + index, &metadata.field))
+            }
+            ResolvedColumnKind::Computed(_) => None,
+        };
+        self.columns.iter().filter_map(written).collect()
+    }
+}
+
+/// A metadata column.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MetadataColumn {
+    /// Name and type, as they are declared.
+    pub field: RowField,
+    /// `FROM 'key'`.
+    pub from: Option<String>,
+    /// `VIRTUAL`: read, never written.
+    pub is_virtual: bool,
+}
+
+impl MetadataColumn {
+    /// What the connector calls it.
+    pub fn key(&self) -> &str {
+        self.from.as_deref().unwrap_or(&self.field.name)
+    }
 }
 
 /// A column of a resolved table.
@@ -89,7 +132,9 @@ pub struct ResolvedColumn {
 pub enum ResolvedColumnKind {
     /// The connector: an index into `physical`.
     Physical(usize),
-    /// An expression over the physical columns (indexes into `physical`).
+    /// The connector, which is asked for it by its key: an index into `metadata`.
+    Metadata(usize),
+    /// An expression over what the connector gives: [`ResolvedTable::given`].
     Computed(Expression),
 }
 

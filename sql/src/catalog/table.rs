@@ -5,9 +5,9 @@ use sqlparser::ast::{Expr, Ident};
 use wiesel_expressions::types::{LogicalType, RowField, TimeAttribute, TypeKind};
 
 use super::like::{Inherited, inherit};
-use super::{ObjectIdentifier, ResolvedColumn, ResolvedColumnKind, ResolvedTable};
+use super::{ObjectIdentifier, ResolvedColumnKind, ResolvedTable, columns};
 use crate::analyzer::expression_text;
-use crate::ast::{ColumnDefinition, ColumnKind, CreateTable};
+use crate::ast::CreateTable;
 use crate::error::{Error, Place, Result};
 use crate::rex::Expression;
 
@@ -27,12 +27,12 @@ pub(crate) fn create_table(
     base: Option<&ResolvedTable>,
     analyze: &AnalyzeExpression,
 ) -> Result<ResolvedTable> {
-    let mut table = match (base, &create.like) {
-        (Some(base), Some((_, options))) => inherit(base, &Inherited::parse(options)?, identifier),
-        _ => empty(identifier),
+    let strategies = Inherited::parse(create.like.as_ref().map_or(&[][..], |(_, options)| options.as_slice()))?;
+    let mut table = match base {
+        Some(base) => inherit(base, &strategies, identifier)?,
+        None => empty(identifier),
     };
-    let inherited = table.columns.len();
-    let all = inherited + create.columns.len();
+    let all = table.columns.len() + create.columns.len();
     if all > MAX_COLUMNS {
         let message = format!(
             "table '{}' has {all} columns, of at most {MAX_COLUMNS}. Declare fewer, or put some into a ROW",
@@ -40,20 +40,8 @@ pub(crate) fn create_table(
         );
         return Err(Error::unsupported(message, at(create.columns.last().map(|column| &column.name))));
     }
-    for definition in create.columns.iter().filter(|column| matches!(column.kind, ColumnKind::Physical(_))) {
-        if let ColumnKind::Physical(data_type) = &definition.kind {
-            // Computed columns see that a column of the key is never null.
-            let key = create.primary_key.iter().any(|name| name.value == definition.name.value);
-            let data_type = data_type.with_nullable(data_type.nullable && !key);
-            table.physical.push(RowField::new(&definition.name.value, data_type));
-        }
-    }
-    let mut next_physical =
-        table.physical.len() - create.columns.iter().filter(|c| matches!(c.kind, ColumnKind::Physical(_))).count();
-    for definition in &create.columns {
-        check_new(&table, definition, inherited)?;
-        table.columns.push(column(&table.physical, definition, &mut next_physical, analyze)?);
-    }
+    columns::append(&mut table, create, &strategies, analyze)?;
+    refuse_equal_keys(&table)?;
     primary_key(&mut table, &create.primary_key)?;
     if let Some((path, expression)) = &create.watermark {
         if table.watermark.is_some() {
@@ -66,8 +54,8 @@ pub(crate) fn create_table(
     }
     partition_keys(&mut table, &create.partitioned_by)?;
     let options: BTreeMap<String, String> = create.options.iter().cloned().collect();
-    if let Some((_, like)) = &create.like
-        && Inherited::parse(like)?.options_must_differ()
+    if base.is_some()
+        && strategies.options_must_differ()
         && let Some(key) = options.keys().find(|key| table.options.contains_key(*key))
     {
         return Err(invalid(
@@ -90,6 +78,7 @@ fn empty(identifier: ObjectIdentifier) -> ResolvedTable {
         identifier,
         columns: Vec::new(),
         physical: Vec::new(),
+        metadata: Vec::new(),
         watermark: None,
         watermark_text: None,
         primary_key: Vec::new(),
@@ -99,56 +88,29 @@ fn empty(identifier: ObjectIdentifier) -> ResolvedTable {
     }
 }
 
-fn at(name: Option<&Ident>) -> Option<Place> {
+pub(super) fn at(name: Option<&Ident>) -> Option<Place> {
     crate::parser::lexer::place_of(name?.span)
 }
 
-fn invalid(message: impl Into<String>, name: Option<&Ident>) -> Error {
+pub(super) fn invalid(message: impl Into<String>, name: Option<&Ident>) -> Error {
     Error::validation(message, at(name))
 }
 
-/// Whether a column's name is still free.
-fn check_new(table: &ResolvedTable, definition: &ColumnDefinition, inherited: usize) -> Result<()> {
-    let name = &definition.name.value;
-    let Some(existing) = table.columns.iter().position(|column| column.field.name == *name) else { return Ok(()) };
-    let message = if existing < inherited {
-        format!("A column named '{name}' already exists in the base table.")
-    } else {
-        let kind = match definition.kind {
-            ColumnKind::Physical(_) => "regular",
-            ColumnKind::Computed(_) => "computed",
-            ColumnKind::Metadata { .. } => "metadata",
-        };
-        format!("A {kind} Column named '{name}' already exists in the table.")
-    };
-    Err(invalid(message, Some(&definition.name)))
-}
-
-fn column(
-    physical: &[RowField],
-    definition: &ColumnDefinition,
-    next_physical: &mut usize,
-    analyze: &AnalyzeExpression,
-) -> Result<ResolvedColumn> {
-    let name = &definition.name;
-    let comment = definition.comment.clone();
-    match &definition.kind {
-        ColumnKind::Physical(data_type) => {
-            let index = *next_physical;
-            *next_physical += 1;
-            let field = RowField::new(&name.value, data_type.clone());
-            Ok(ResolvedColumn { field, kind: ResolvedColumnKind::Physical(index), comment, text: None })
-        }
-        ColumnKind::Computed(expression) => {
-            let text = Some(expression_text(expression));
-            let expression = analyze(physical, expression)?;
-            let field = RowField::new(&name.value, expression.data_type.clone());
-            Ok(ResolvedColumn { field, kind: ResolvedColumnKind::Computed(expression), comment, text })
-        }
-        ColumnKind::Metadata { .. } => {
-            Err(Error::unsupported(format!("metadata column '{}'", name.value), at(Some(name))))
+/// Refuses two columns of the same metadata.
+fn refuse_equal_keys(table: &ResolvedTable) -> Result<()> {
+    let mut seen = BTreeMap::new();
+    for column in &table.metadata {
+        if let Some(first) = seen.insert(column.key(), &column.field.name) {
+            let message = format!(
+                "The column `{first}` and `{}` in the table are both from the same metadata key '{}'. Please specify one of the \
+                 columns as the metadata column and use the computed column syntax to specify the others.",
+                column.field.name,
+                column.key()
+            );
+            return Err(invalid(message, None));
         }
     }
+    Ok(())
 }
 
 fn primary_key(table: &mut ResolvedTable, key: &[Ident]) -> Result<()> {
@@ -258,6 +220,16 @@ fn partition_keys(table: &mut ResolvedTable, keys: &[Ident]) -> Result<()> {
             let known: Vec<String> = table.columns.iter().map(|column| format!("'{}'", column.field.name)).collect();
             let message = format!(
                 "Partition column '{}' not defined in the table schema. Available columns: [{}]",
+                key.value,
+                known.join(", ")
+            );
+            return Err(invalid(message, Some(key)));
+        }
+        if table.physical.iter().all(|column| column.name != key.value) {
+            let known: Vec<&str> = table.physical.iter().map(|column| column.name.as_str()).collect();
+            let message = format!(
+                "Invalid partition key '{}'. A partition key must reference a physical column in the schema. Available columns \
+                 are: [{}]",
                 key.value,
                 known.join(", ")
             );

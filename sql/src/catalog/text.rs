@@ -1,7 +1,7 @@
 //! Tables and views as the statements that make them.
 use wiesel_expressions::types::{LogicalType, TypeKind};
 
-use super::{ResolvedColumnKind, ResolvedTable, ResolvedView};
+use super::{MetadataColumn, ResolvedColumnKind, ResolvedTable, ResolvedView};
 
 fn quote(name: &str) -> String {
     format!("`{}`", name.replace('`', "``"))
@@ -33,6 +33,13 @@ fn comment_text(comment: Option<&String>) -> String {
     comment.map_or_else(String::new, |comment| format!(" COMMENT {}", literal(comment)))
 }
 
+/// `METADATA FROM 'key' VIRTUAL`.
+pub(crate) fn metadata_text(column: &MetadataColumn) -> String {
+    let from = column.from.as_ref().map_or_else(String::new, |key| format!(" FROM {}", literal(key)));
+    let is_virtual = if column.is_virtual { " VIRTUAL" } else { "" };
+    format!("METADATA{from}{is_virtual}")
+}
+
 /// The statement that makes a table.
 pub(crate) fn show_create_table(table: &ResolvedTable, temporary: bool) -> String {
     let mut lines = Vec::new();
@@ -40,6 +47,9 @@ pub(crate) fn show_create_table(table: &ResolvedTable, temporary: bool) -> Strin
         let name = quote(&column.field.name);
         let what = match &column.kind {
             ResolvedColumnKind::Physical(_) => type_text(&column.field.data_type),
+            ResolvedColumnKind::Metadata(index) => {
+                format!("{} {}", type_text(&column.field.data_type), metadata_text(&table.metadata[*index]))
+            }
             ResolvedColumnKind::Computed(_) => format!("AS {}", column.text.as_deref().unwrap_or_default()),
         };
         lines.push(format!("  {name} {what}{}", comment_text(column.comment.as_ref())));

@@ -3,6 +3,7 @@ use wiesel_expressions::types::RowField;
 use wiesel_proto::WindowPhase;
 
 use super::expressions::{is_identity, substitute};
+use super::metadata::writing;
 use super::operators::{Calc, Collect, Sink};
 use super::options::AggregatePhaseStrategy;
 use super::physical::{NodeId, Plan};
@@ -20,7 +21,17 @@ pub(super) fn convert_query(plan: &mut Plan, rel: &Rel, end: &End, context: &Con
         End::None => input,
         End::Collect => plan.add(Collect, vec![input], rel.fields.clone()),
         End::Table(table) => {
-            let sink = Sink::new(table, &describe_sink(table)?, &rel.fields);
+            let description = describe_sink(table)?;
+            let writing = writing(table, &description, &rel.fields)?;
+            let mut sink = Sink::new(table, &description, &rel.fields);
+            let input = match writing {
+                None => input,
+                Some(writing) => {
+                    sink.not_null.extend(writing.not_null);
+                    sink.metadata = writing.keys;
+                    project(plan, input, writing.expressions, writing.fields)
+                }
+            };
             let fields = plan.nodes[input].fields.clone();
             plan.add(sink, vec![input], fields)
         }

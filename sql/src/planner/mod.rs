@@ -38,6 +38,7 @@ mod expressions;
 mod graph;
 mod identity;
 mod limits;
+mod metadata;
 pub mod metadata;
 mod operators;
 mod optimize;
@@ -101,7 +102,7 @@ pub(crate) fn plan(queries: Vec<(Rel, End)>, context: &Context) -> Result<Plan> 
     // Options of a sink are checked before anything is said about what is written to it.
     for end in &ends {
         if let End::Table(table) = end {
-            source::describe_sink(table)?;
+            metadata::written(table, &source::describe_sink(table)?)?;
         }
     }
     let rels = optimize::optimize(rels, context)?;

@@ -45,6 +45,7 @@ fn table(name: &str, physical: Vec<RowField>, options: &[(&str, &str)]) -> Arc<R
         },
         columns: physical.iter().enumerate().map(column).collect(),
         physical,
+        metadata: Vec::new(),
         watermark: None,
         watermark_text: None,
         primary_key: vec![],

@@ -109,9 +109,11 @@ impl Session {
                     let names = table.primary_key.iter().map(|key| table.columns[*key].field.name.as_str());
                     key = Some(format!("PRI({})", names.collect::<Vec<_>>().join(", ")));
                 }
-                if matches!(column.kind, ResolvedColumnKind::Computed(_)) {
-                    extras = column.text.as_ref().map(|text| format!("AS {text}"));
-                }
+                extras = match &column.kind {
+                    ResolvedColumnKind::Physical(_) => None,
+                    ResolvedColumnKind::Metadata(index) => Some(catalog::metadata_text(&table.metadata[*index])),
+                    ResolvedColumnKind::Computed(_) => column.text.as_ref().map(|text| format!("AS {text}")),
+                };
                 if table.watermark.as_ref().is_some_and(|(rowtime, _)| *rowtime == index) {
                     watermark = table.watermark_text.clone();
                 }

@@ -11,6 +11,7 @@ use crate::planner::tests::check_graph;
 
 mod deep;
 mod limits;
+mod metadata;
 mod places;
 mod uids;
 mod views;

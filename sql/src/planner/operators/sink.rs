@@ -27,6 +27,8 @@ pub(crate) struct Sink {
     pub takes: ChangelogMode,
     /// The persisted columns declared NOT NULL whose values may be null.
     pub not_null: Vec<usize>,
+    /// Keys of the metadata that it gets behind the physical columns.
+    pub metadata: Vec<String>,
     /// Primary key, as positions in its input.
     pub primary_key: Vec<usize>,
 }
@@ -39,13 +41,14 @@ impl Sink {
         let not_null = declared.map(|(column, _)| column).filter(|column| may_be_null(*column)).collect();
         let physical = |column: &usize| match table.columns[*column].kind {
             ResolvedColumnKind::Physical(index) => Some(index),
-            ResolvedColumnKind::Computed(_) => None,
+            ResolvedColumnKind::Metadata(_) | ResolvedColumnKind::Computed(_) => None,
         };
         Self {
             table: table.clone(),
             parallelism: description.parallelism,
             takes: description.changelog,
             not_null,
+            metadata: Vec::new(),
             primary_key: table.primary_key.iter().filter_map(physical).collect(),
         }
     }
@@ -99,6 +102,7 @@ impl PhysicalOperator for Sink {
             primary_key: indexes(&self.primary_key),
             partition_keys: self.table.partition_keys.clone(),
             type_length_enforcer: options.type_length_enforcer.clone(),
+            metadata: self.metadata.clone(),
         })))
     }
 

@@ -1,4 +1,5 @@
 //! Reads a table.
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use wiesel_connectors::factory::ChangelogMode;
@@ -16,6 +17,7 @@ use super::super::specs::indexes;
 use super::{Distribution, Edge, PhysicalOperator, written};
 use crate::catalog::ResolvedTable;
 use crate::error::Result;
+use crate::rel::SourceColumns;
 use crate::rex::Expression;
 use crate::rex::lowering::messages;
 
@@ -23,12 +25,27 @@ use crate::rex::lowering::messages;
 #[derive(Debug)]
 pub(crate) struct Source {
     pub table: Arc<ResolvedTable>,
+    /// What its connector can give.
+    pub given: Arc<SourceColumns>,
     pub projection: Vec<Path>,
     pub filters: Vec<Expression>,
     /// `scan.parallelism`.
     pub parallelism: Option<u32>,
     /// Which changes it emits.
     pub emits: ChangelogMode,
+}
+
+impl Source {
+    /// The columns of metadata that are read, in the connector's order.
+    fn metadata(&self) -> Vec<usize> {
+        let columns = self.projection.iter().map(|path| path[0]);
+        let read: BTreeSet<usize> = columns.filter(|column| self.given.key(*column).is_some()).collect();
+        read.into_iter().collect()
+    }
+
+    fn keys(&self, metadata: &[usize]) -> Vec<String> {
+        metadata.iter().filter_map(|column| self.given.key(*column)).map(str::to_owned).collect()
+    }
 }
 
 impl PhysicalOperator for Source {
@@ -71,7 +88,12 @@ impl PhysicalOperator for Source {
     }
 
     fn spec(&self, _: &Place<'_>, _: &PlannerOptions) -> Result<Option<Kind>> {
-        let path = |path: &Path| proto::FieldPath { indexes: indexes(path) };
+        let physical = self.table.physical.len();
+        let metadata = self.metadata();
+        let path = |path: &Path| match metadata.iter().position(|column| *column == path[0]) {
+            Some(number) => proto::FieldPath { indexes: indexes(&[physical + number]) },
+            None => proto::FieldPath { indexes: indexes(path) },
+        };
         Ok(Some(Kind::Source(proto::SourceSpec {
             connector: self.table.options.get("connector").cloned().unwrap_or_default(),
             options: self.table.options.clone(),
@@ -81,6 +103,7 @@ impl PhysicalOperator for Source {
             filters: messages(&self.filters)?,
             partition_keys: self.table.partition_keys.clone(),
             values: Vec::new(),
+            metadata: self.keys(&metadata),
         })))
     }
 
@@ -99,13 +122,14 @@ impl PhysicalOperator for Source {
 
     fn identity(&self, _: &[&Identity], _: &[RowField]) -> Identity {
         let table = Digest::new("table").text(&table_name(&self.table.identifier)).finish();
-        let physical = |index: usize| match self.table.physical.get(index) {
-            Some(field) => named(table, &field.name),
-            None => column(table, index as i64),
+        let physical = |index: usize| match (self.given.key(index), self.given.fields.get(index)) {
+            (Some(key), _) => Digest::new("metadata").id(table).text(key).finish(),
+            (None, Some(field)) => named(table, &field.name),
+            (None, None) => column(table, index as i64),
         };
         let path = |path: &Path| {
             let root = path.first().copied().unwrap_or_default();
-            let mut data_type = self.table.physical.get(root).map(|field| &field.data_type);
+            let mut data_type = self.given.fields.get(root).map(|field| &field.data_type);
             let mut id = physical(root);
             for index in path.iter().skip(1) {
                 let field = data_type.and_then(|data_type| field_of(&data_type.kind, *index));
@@ -114,7 +138,7 @@ impl PhysicalOperator for Source {
             }
             id
         };
-        let all: Vec<Id> = (0..self.table.physical.len()).map(physical).collect();
+        let all: Vec<Id> = (0..self.given.fields.len()).map(physical).collect();
         let conditions = self.filters.iter().flat_map(conjuncts);
         let conditions = conditions.map(|condition| expression(&condition, &all)).collect();
         Identity { rows: Rows { of: table, conditions }, columns: self.projection.iter().map(path).collect() }
@@ -132,15 +156,25 @@ impl PhysicalOperator for Source {
     }
 
     fn describe(&self, place: &Place<'_>, style: Style) -> String {
-        let whole = self.projection.iter().map(Vec::as_slice).eq((0..self.table.physical.len()).map(|i| [i]));
+        let metadata = self.metadata();
+        let all = (0..self.table.physical.len()).chain(metadata.iter().copied()).map(|i| [i]);
+        let whole = self.projection.iter().map(Vec::as_slice).eq(all) && metadata.len() == self.table.metadata.len();
         let mut table = path(&self.table.identifier);
         if !self.filters.is_empty() {
-            let filters = self.filters.iter().map(|filter| text(filter, &self.table.physical, style));
+            let filters = self.filters.iter().map(|filter| text(filter, &self.given.fields, style));
             table = format!("{table}, filter=[{}]", join(filters));
         }
         let fields = names(place.fields());
+        let keys = self.keys(&metadata).join(", ");
         if !whole {
-            table = format!("{table}, project=[{fields}], metadata=[]");
+            let physical = self.projection.iter().zip(place.fields());
+            let physical = physical.filter(|(path, _)| self.given.key(path[0]).is_none());
+            table = format!(
+                "{table}, project=[{}], metadata=[{keys}]",
+                join(physical.map(|(_, field)| field.name.clone()))
+            );
+        } else if !metadata.is_empty() {
+            table = format!("{table}, metadata=[{keys}]");
         }
         format!("TableSourceScan(table=[[{table}]], fields=[{fields}])")
     }

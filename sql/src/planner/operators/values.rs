@@ -76,6 +76,7 @@ impl PhysicalOperator for Values {
             filters: Vec::new(),
             partition_keys: Vec::new(),
             values: self.rows.iter().map(row).collect(),
+            metadata: Vec::new(),
         })))
     }
 

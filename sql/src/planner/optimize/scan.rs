@@ -8,7 +8,7 @@ use super::super::expressions::{Path, conjunction, conjuncts, field, substitute}
 use super::super::source::describe;
 use super::{filter, rewrite_inputs};
 use crate::catalog::{ObjectIdentifier, ResolvedTable};
-use crate::rel::{LogicalFilter, LogicalProject, LogicalSource, Rel, RelNode};
+use crate::rel::{LogicalFilter, LogicalProject, LogicalSource, Rel, RelNode, SourceColumns};
 use crate::rex::Expression;
 use crate::rex::lowering::lower;
 
@@ -43,10 +43,10 @@ fn collect(rel: &Rel, scans: &mut BTreeMap<TableKey, Vec<BTreeSet<Path>>>) {
 
 fn widen(rel: Rel, shared: &BTreeMap<TableKey, Vec<Path>>) -> Rel {
     match rel {
-        Rel { node: RelNode::Source(LogicalSource { table, projection, filters }), fields } => {
+        Rel { node: RelNode::Source(LogicalSource { table, given, projection, filters }), fields } => {
             match shared.get(&key(&table)) {
-                Some(all) if *all != projection => take(table, projection, fields, all),
-                _ => Rel { node: RelNode::Source(LogicalSource { table, projection, filters }), fields },
+                Some(all) if *all != projection => take(table, given, projection, fields, all),
+                _ => Rel { node: RelNode::Source(LogicalSource { table, given, projection, filters }), fields },
             }
         }
         rel => rewrite_inputs(rel, |input| widen(input, shared)),
@@ -54,8 +54,14 @@ fn widen(rel: Rel, shared: &BTreeMap<TableKey, Vec<Path>>) -> Rel {
 }
 
 /// The columns of a scan out of a wider one.
-fn take(table: Arc<ResolvedTable>, projection: Vec<Path>, fields: Vec<RowField>, all: &[Path]) -> Rel {
-    let wide: Vec<RowField> = all.iter().map(|path| super::prune::projected(&table.physical, path)).collect();
+fn take(
+    table: Arc<ResolvedTable>,
+    given: Arc<SourceColumns>,
+    projection: Vec<Path>,
+    fields: Vec<RowField>,
+    all: &[Path],
+) -> Rel {
+    let wide: Vec<RowField> = all.iter().map(|path| super::prune::projected(&given.fields, path)).collect();
     let expression = |path: &Path| {
         let index = all.iter().position(|other| path.starts_with(other)).unwrap_or(usize::MAX);
         let length = all.get(index).map_or(0, Vec::len);
@@ -63,7 +69,7 @@ fn take(table: Arc<ResolvedTable>, projection: Vec<Path>, fields: Vec<RowField>,
         path[length..].iter().fold(column, |row, index| field(row, *index))
     };
     let expressions = projection.iter().map(expression).collect();
-    let node = RelNode::Source(LogicalSource { table, projection: all.to_vec(), filters: Vec::new() });
+    let node = RelNode::Source(LogicalSource { table, given, projection: all.to_vec(), filters: Vec::new() });
     Rel { node: RelNode::Project(LogicalProject { input: Box::new(Rel { node, fields: wide }), expressions }), fields }
 }
 
@@ -71,19 +77,22 @@ fn take(table: Arc<ResolvedTable>, projection: Vec<Path>, fields: Vec<RowField>,
 pub(super) fn push_filters(rel: Rel) -> Rel {
     let rel = rewrite_inputs(rel, push_filters);
     let Rel { node: RelNode::Filter(LogicalFilter { input, condition }), fields } = rel else { return rel };
-    let Rel { node: RelNode::Source(LogicalSource { table, projection, filters }), fields: columns } = *input else {
+    let Rel { node: RelNode::Source(LogicalSource { table, given, projection, filters }), fields: columns } = *input
+    else {
         return Rel { node: RelNode::Filter(LogicalFilter { input, condition }), fields };
     };
     let Ok(source) = describe(&table) else {
-        let input =
-            Box::new(Rel { node: RelNode::Source(LogicalSource { table, projection, filters }), fields: columns });
+        let input = Box::new(Rel {
+            node: RelNode::Source(LogicalSource { table, given, projection, filters }),
+            fields: columns,
+        });
         return Rel { node: RelNode::Filter(LogicalFilter { input, condition }), fields };
     };
-    // A source knows its physical columns: it is asked, and told, about those.
+    // A source knows what it can give: it is asked, and told, about that.
     let physical: Vec<Expression> = projection
         .iter()
         .map(|path| {
-            let column = Expression::input(path[0], table.physical[path[0]].data_type.clone());
+            let column = Expression::input(path[0], given.fields[path[0]].data_type.clone());
             path[1..].iter().fold(column, |row, index| field(row, *index))
         })
         .collect();
@@ -93,6 +102,6 @@ pub(super) fn push_filters(rel: Rel) -> Rel {
     let (pushed, stay): (Vec<_>, Vec<_>) = conjuncts(&condition).into_iter().partition(applies);
     let pushed = pushed.iter().map(|condition| substitute(condition, &physical));
     let filters = filters.into_iter().chain(pushed).collect();
-    let node = RelNode::Source(LogicalSource { table, projection, filters });
+    let node = RelNode::Source(LogicalSource { table, given, projection, filters });
     filter(Rel { node, fields: columns }, conjunction(stay))
 }

@@ -1,15 +1,17 @@
-//! The physical columns of a table, before it is known which of them are read.
+//! What the connector gives of a table, before it is known what of it is read.
 use wiesel_connectors::factory::ProjectionSupport;
 use wiesel_expressions::types::RowField;
 
 use super::super::Context;
 use super::super::explain::attributes::path;
 use super::super::expressions::Path;
+use super::super::metadata::{Reading, declared, reading};
 use super::super::optimize::prune::{Pruned, Wanted, add, counted, projected};
 use super::super::optimize::pushdown::stay;
 use super::super::physical::{NodeId, Plan};
 use super::super::source::describe;
 use super::Relation;
+use crate::catalog::ResolvedTable;
 use crate::error::{Error, Result};
 use crate::rel::{LogicalSource, LogicalTableScan, Rel, RelNode};
 use crate::rex::Expression;
@@ -42,18 +44,35 @@ impl Relation for LogicalTableScan {
     /// Reads what is wanted, and fields alone if the connector can.
     fn prune(self: Box<Self>, fields: Vec<RowField>, wanted: Wanted) -> Result<Pruned> {
         let Self { table } = *self;
-        let nested = describe(&table)?.projection == ProjectionSupport::Nested;
+        let description = describe(&table)?;
+        let nested = description.projection == ProjectionSupport::Nested;
+        let Reading { given, places: metadata } = reading(&table, &description)?;
+        let physical = table.physical.len();
+        // Where a column of the table stands in what the connector gives, and the other way round.
+        let below = |path: Path| match path[0].checked_sub(physical) {
+            Some(index) => vec![metadata[index]],
+            None if nested => path,
+            None => vec![path[0]],
+        };
+        let above = |path: &Path| match metadata.iter().position(|place| *place == path[0]) {
+            Some(index) => vec![physical + index],
+            None => path.clone(),
+        };
         let mut projection = Wanted::new();
         for path in wanted {
-            add(&mut projection, if nested { path } else { path[..1].to_vec() });
+            add(&mut projection, below(path));
         }
         let projection: Vec<Path> = projection.into_iter().collect();
-        let fields: Vec<RowField> = projection.iter().map(|path| projected(&fields, path)).collect();
-        let places = projection.iter().cloned().zip(0..).collect();
-        let node = RelNode::Source(LogicalSource { table, projection, filters: Vec::new() });
-        let rel = Rel { node, fields };
+        let columns: Vec<RowField> = projection.iter().map(|path| projected(&given.fields, path)).collect();
+        let paths: Vec<Path> = projection.iter().map(above).collect();
+        let node = RelNode::Source(LogicalSource { table, given, projection, filters: Vec::new() });
+        let rel = Rel { node, fields: columns };
         // No column of the table may stand for its rows: a value that cannot be read would fail a query that asks for none.
-        Ok(Pruned { rel: if rel.fields.is_empty() { counted(rel) } else { rel }, places })
+        let rel = match rel.fields.is_empty() {
+            true => counted(rel),
+            false => declared(rel, paths.iter().map(|path| projected(&fields, path)).collect()),
+        };
+        Ok(Pruned { rel, places: paths.into_iter().zip(0..).collect() })
     }
 
     fn convert(&self, _: &mut Plan, _: &[RowField], _: &Context) -> Result<NodeId> {
@@ -62,6 +81,18 @@ impl Relation for LogicalTableScan {
     }
 
     fn describe(&self, _: &[RowField]) -> String {
-        format!("LogicalTableScan(table=[[{}]])", path(&self.table.identifier))
+        scan_text(&self.table)
     }
+}
+
+/// A table as a relation reads it, with the metadata that it declares.
+pub(super) fn scan_text(table: &ResolvedTable) -> String {
+    let table_path = path(&table.identifier);
+    if table.metadata.is_empty() {
+        return format!("LogicalTableScan(table=[[{table_path}]])");
+    }
+    let known = describe(table).map(|source| source.metadata).unwrap_or_default();
+    let is_declared = |key: &&RowField| table.metadata.iter().any(|column| column.key() == key.name);
+    let keys: Vec<&str> = known.iter().filter(is_declared).map(|key| key.name.as_str()).collect();
+    format!("LogicalTableScan(table=[[{table_path}, metadata=[{}]]])", keys.join(", "))
 }

@@ -2,13 +2,13 @@
 use wiesel_expressions::types::RowField;
 
 use super::super::Context;
-use super::super::explain::attributes::path;
 use super::super::operators::Source;
 use super::super::optimize::prune::{Pruned, Wanted, whole};
 use super::super::optimize::pushdown::stay;
 use super::super::physical::{NodeId, Plan};
 use super::super::source::describe;
 use super::Relation;
+use super::scan::scan_text;
 use crate::error::Result;
 use crate::rel::{LogicalSource, Rel, RelNode};
 use crate::rex::Expression;
@@ -47,6 +47,7 @@ impl Relation for LogicalSource {
         let description = describe(&self.table)?;
         let source = Source {
             table: self.table.clone(),
+            given: self.given.clone(),
             projection: self.projection.clone(),
             filters: self.filters.clone(),
             parallelism: description.parallelism,
@@ -56,6 +57,6 @@ impl Relation for LogicalSource {
     }
 
     fn describe(&self, _: &[RowField]) -> String {
-        format!("LogicalTableScan(table=[[{}]])", path(&self.table.identifier))
+        scan_text(&self.table)
     }
 }
