@@ -52,6 +52,12 @@ impl<'a> Options<'a> {
         self.values.get(key).map(String::as_str)
     }
 
+    /// The options whose keys begin so, without that beginning.
+    pub(crate) fn below(&self, prefix: &str) -> BTreeMap<String, String> {
+        let below = |(key, value): (&String, &String)| Some((key.strip_prefix(prefix)?.to_owned(), value.clone()));
+        self.values.iter().filter_map(below).collect()
+    }
+
     /// A whole number.
     pub fn number<T: FromStr>(&self, key: &str) -> Result<Option<T>> {
         self.text(key).map(|text| number(key, text)).transpose()

@@ -9,13 +9,11 @@ use wiesel_operators::operator::{Error, Result};
 use super::compression;
 use super::path::unreadable;
 use super::split::{FileSplit, FileVersion, Resume, changed};
-use crate::formats::Decoder;
+use crate::formats::{BYTE_ORDER_MARK, Decoder};
 use crate::input::Files;
 
 /// Bytes read at once, where no record is longer.
 const CHUNK: usize = 512 << 10;
-/// What some programs put before the first record of a file in UTF-8.
-const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 /// A record may be so long.
 pub(super) const LONGEST_RECORD: usize = 256 << 20;
 

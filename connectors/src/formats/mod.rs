@@ -7,12 +7,14 @@ use wiesel_common::quote::quote;
 use wiesel_expressions::types::RowField;
 use wiesel_operators::operator::Result as TaskResult;
 
+use crate::factory::ChangelogMode;
 use crate::options::{Options, Result, did_you_mean, invalid};
 
 mod base64;
 mod column;
 pub mod csv;
 pub mod json;
+pub mod message;
 pub mod parquet;
 pub(crate) mod parse;
 mod record;
@@ -21,7 +23,13 @@ mod tests;
 pub(crate) mod text;
 
 pub(crate) use column::ColumnBuilder;
+use message::{DeserializationSchema, SerializationSchema};
 pub(crate) use record::{RecordBudget, RowBatch};
+
+/// What some programs put before a text in UTF-8.
+pub(crate) const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+/// What is wrong with a text in which there is no value, in Jackson's words.
+const NO_CONTENT: &str = "No content to map due to end-of-input";
 
 /// The formats that there are, in order.
 const IDENTIFIERS: [&str; 3] = ["csv", "json", "parquet"];
@@ -108,6 +116,31 @@ pub(crate) trait BulkWriter: Send {
 }
 
 impl Format {
+    /// Which changes its rows can be.
+    pub fn changelog_mode(&self) -> ChangelogMode {
+        match self {
+            Self::Csv(_) | Self::Json(_) | Self::Parquet(_) => ChangelogMode::InsertOnly,
+        }
+    }
+
+    /// What makes rows of these columns, by position, of single messages. None: the format has no messages.
+    pub fn deserialization_schema(&self, wanted: Vec<usize>) -> Option<Box<dyn DeserializationSchema>> {
+        match self {
+            Self::Csv(format) => Some(Box::new(csv::CsvDecoder::new(format.clone(), wanted))),
+            Self::Json(format) => Some(Box::new(json::JsonDecoder::new(format.clone(), wanted))),
+            Self::Parquet(_) => None,
+        }
+    }
+
+    /// What makes single messages of rows. None: the format has no messages.
+    pub fn serialization_schema(&self) -> Option<Box<dyn SerializationSchema>> {
+        match self {
+            Self::Csv(format) => Some(Box::new(csv::CsvEncoder::of_messages(format.clone()))),
+            Self::Json(format) => Some(Box::new(json::JsonEncoder::new(format.clone()))),
+            Self::Parquet(_) => None,
+        }
+    }
+
     /// A decoder of these columns, by position. None: the format is not one of records after one another.
     pub(crate) fn decoder(&self, wanted: Vec<usize>) -> Option<Box<dyn Decoder>> {
         match self {

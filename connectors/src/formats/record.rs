@@ -5,6 +5,7 @@ use wiesel_expressions::expression::{BATCH_BYTES, ROW_BYTES};
 use wiesel_expressions::types::LogicalType;
 
 use super::column::ColumnBuilder;
+use super::message::{Made, Rows};
 use super::parse::Parsed;
 
 /// What may still be made of the record that is being read, and what was made of those before it in the batch.
@@ -71,6 +72,11 @@ impl RecordBudget {
         self.exceeded
     }
 
+    /// Bytes that were made of the record.
+    fn used(&self) -> usize {
+        self.limit - self.left
+    }
+
     /// The batch has enough for one.
     pub(crate) fn is_batch_full(&self) -> bool {
         self.made + (self.limit - self.left) >= BATCH_BYTES
@@ -118,6 +124,17 @@ impl RowBatch {
     #[inline]
     pub(crate) fn is_full(&self) -> bool {
         self.rows > 0 && self.budget.is_batch_full()
+    }
+
+    /// What became of the record that began when there were so many rows.
+    pub(crate) fn made_since(&self, rows: usize) -> Made {
+        Made { rows: self.rows - rows, bytes: self.budget.used() }
+    }
+
+    /// The rows, all of them inserts; none are left after it.
+    pub(crate) fn take(&mut self) -> Rows {
+        let rows = self.rows;
+        Rows { columns: self.finish(), rows, kinds: None }
     }
 
     /// The columns of the rows; none are left after it.

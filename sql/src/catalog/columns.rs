@@ -131,11 +131,10 @@ fn twice(definition: &ColumnDefinition) -> Error {
 /// A declared column; of a computed one, what it computes is settled once all columns are known.
 fn pending(table: &mut ResolvedTable, definition: &ColumnDefinition, place: Option<usize>) -> ResolvedColumn {
     let name = &definition.name.value;
-    let physical = |column: &ResolvedColumn| matches!(column.kind, ResolvedColumnKind::Physical(_));
     let (data_type, kind) = match &definition.kind {
         ColumnKind::Physical(data_type) => {
-            let before = table.columns.iter().filter(|column| physical(column)).count();
-            (data_type.clone(), ResolvedColumnKind::Physical(before))
+            let physical = table.columns.iter().filter(|old| matches!(old.kind, ResolvedColumnKind::Physical(_)));
+            (data_type.clone(), ResolvedColumnKind::Physical(physical.count()))
         }
         ColumnKind::Computed(_) => {
             let data_type = TypeKind::Null.nullable();

@@ -5,7 +5,8 @@ use wiesel_operators::operator::{Error, Result};
 
 use super::CsvFormat;
 use super::tokens::{FieldRange, Found, Tokenizer, behind_line_end};
-use crate::formats::{Decoder, Progress, RowBatch, describe_row};
+use crate::formats::message::{DeserializationSchema, Made, Rows};
+use crate::formats::{BYTE_ORDER_MARK, Decoder, NO_CONTENT, Progress, RowBatch, describe_row};
 
 /// Decodes records of one table.
 pub(crate) struct CsvDecoder {
@@ -67,6 +68,47 @@ impl CsvDecoder {
         }
         self.batch.end_row();
         Ok(())
+    }
+}
+
+impl CsvDecoder {
+    /// Takes the first record of a message; what follows it is left out.
+    fn first_record(&mut self, message: &[u8]) -> std::result::Result<(), String> {
+        let mut at = 0;
+        loop {
+            let mut fields = std::mem::take(&mut self.fields);
+            let found = self.tokenizer.record(message, at, true, &mut fields);
+            self.fields = fields;
+            match found {
+                Found::Incomplete => return Err(NO_CONTENT.to_owned()),
+                Found::Skip { next } => at = next,
+                Found::Malformed { why, .. } => return Err(why),
+                Found::Record { .. } => return self.append(message),
+            }
+        }
+    }
+}
+
+impl DeserializationSchema for CsvDecoder {
+    fn deserialize(&mut self, message: &[u8]) -> Result<Made> {
+        let before = self.batch.rows();
+        self.batch.budget.begin();
+        let text = message.strip_prefix(BYTE_ORDER_MARK).unwrap_or(message);
+        if let Err(why) = self.first_record(text)
+            && (self.batch.budget.is_exceeded() || !self.format.ignore_parse_errors)
+        {
+            let message = format!("Failed to deserialize CSV row '{}': {why}", describe_row(message));
+            return Err(Error::data("java.io.IOException", message));
+        }
+        Ok(self.batch.made_since(before))
+    }
+
+    fn is_full(&self) -> bool {
+        self.batch.is_full()
+    }
+
+    fn take(&mut self) -> Rows {
+        self.batch.take()
     }
 }
 

@@ -5,9 +5,11 @@ use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::datatypes::{
     DataType, Date32Type, Decimal128Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type,
 };
+use wiesel_operators::element::RowKind;
 use wiesel_operators::operator::{Error, Result};
 
 use super::CsvFormat;
+use crate::formats::message::SerializationSchema;
 use crate::formats::text::{self, NANOS_PER_MILLI, put};
 use crate::formats::{Encoder, base64};
 
@@ -24,10 +26,24 @@ impl CsvEncoder {
     pub(crate) fn new(format: CsvFormat) -> Self {
         Self { format, field: String::new() }
     }
+
+    /// Of messages: unlike in files, a DECIMAL has all digits of its scale unless the table's options say otherwise.
+    pub(crate) fn of_messages(format: CsvFormat) -> Self {
+        let plain_decimals = !format.scientific_messages;
+        Self::new(CsvFormat { plain_decimals, ..format })
+    }
 }
 
 impl Encoder for CsvEncoder {
     fn encode(&mut self, columns: &[ArrayRef], row: usize, out: &mut Vec<u8>) -> Result<()> {
+        self.serialize(columns, row, RowKind::Insert, out)?;
+        out.push(b'\n');
+        Ok(())
+    }
+}
+
+impl SerializationSchema for CsvEncoder {
+    fn serialize(&mut self, columns: &[ArrayRef], row: usize, _: RowKind, out: &mut Vec<u8>) -> Result<()> {
         for (i, column) in columns.iter().enumerate() {
             if i > 0 {
                 out.extend_from_slice(self.format.delimiter.to_string().as_bytes());
@@ -46,7 +62,6 @@ impl Encoder for CsvEncoder {
                 self.format.write_quoted(&self.field, out);
             }
         }
-        out.push(b'\n');
         Ok(())
     }
 }
@@ -90,7 +105,11 @@ pub(crate) fn write_value(out: &mut String, format: &CsvFormat, column: &dyn Arr
         DataType::Float64 => text::write_double(out, column.as_primitive::<Float64Type>().value(row)),
         DataType::Decimal128(_, scale) => {
             let value = column.as_primitive::<Decimal128Type>().value(row);
-            text::write_big_decimal(out, value, *scale);
+            if format.plain_decimals {
+                text::write_decimal(out, value, *scale);
+            } else {
+                text::write_big_decimal(out, value, *scale);
+            }
         }
         DataType::Utf8View => out.push_str(column.as_string_view().value(row)),
         DataType::BinaryView => base64::encode(column.as_binary_view().value(row), out),

@@ -31,6 +31,10 @@ pub struct CsvFormat {
     pub(crate) element_delimiter: String,
     /// The text that stands for null.
     pub(crate) null_literal: Option<String>,
+    /// Messages have DECIMAL as files have it: `1E+2` for 100.00.
+    pub(crate) scientific_messages: bool,
+    /// DECIMAL is written with all digits of its scale.
+    pub(crate) plain_decimals: bool,
 }
 
 impl CsvFormat {
@@ -45,6 +49,8 @@ impl CsvFormat {
             ignore_parse_errors: false,
             element_delimiter: ";".to_owned(),
             null_literal: None,
+            scientific_messages: false,
+            plain_decimals: false,
         }
     }
 
@@ -58,8 +64,9 @@ impl CsvFormat {
         for column in &columns {
             check_type(&column.name, &column.data_type)?;
         }
-        // Read for its errors only: as Flink's, the writer of files does not heed it, and writes 1E+2 for 100.00 either way.
-        options.boolean("csv.write-bigdecimal-in-scientific-notation", true)?;
+        // As Flink's, the writer of files does not heed it, and writes 1E+2 for 100.00 either way; that of messages does so only if it
+        // is given.
+        let scientific_messages = options.boolean("csv.write-bigdecimal-in-scientific-notation", false)?;
         Ok(Self {
             columns,
             delimiter: delimiter(options)?.unwrap_or(','),
@@ -69,6 +76,8 @@ impl CsvFormat {
             ignore_parse_errors: options.boolean("csv.ignore-parse-errors", false)?,
             element_delimiter: character(options, "csv.array-element-delimiter")?.unwrap_or(';').to_string(),
             null_literal: options.text("csv.null-literal").map(str::to_owned),
+            scientific_messages,
+            plain_decimals: false,
         })
     }
 }

@@ -6,7 +6,8 @@ use super::JsonFormat;
 use super::fields::Fields;
 use super::scan::{Cursor, Value, for_each_element};
 use super::value::{Reading, append};
-use crate::formats::{Decoder, Progress, RowBatch, describe_row};
+use crate::formats::message::{DeserializationSchema, Made, Rows};
+use crate::formats::{BYTE_ORDER_MARK, Decoder, NO_CONTENT, Progress, RowBatch, describe_row};
 
 /// Decodes lines of one table.
 pub(crate) struct JsonDecoder {
@@ -29,22 +30,33 @@ impl JsonDecoder {
     }
 
     fn line(&mut self, line: &[u8]) -> std::result::Result<(), String> {
-        let no_content = || Err("No content to map due to end-of-input".to_owned());
         // A line end, or none where the file ends.
         if matches!(line, b"\n" | b"\r\n" | b"" | b"\r") {
             return Ok(());
         }
-        let mut cursor = Cursor::new(line);
+        self.text(line)
+    }
+
+    /// An object is a row, an array one for each of its elements. As Flink's, the reader of whole trees takes what is no value
+    /// for none.
+    fn text(&mut self, text: &[u8]) -> std::result::Result<(), String> {
+        let no_content = || Err(NO_CONTENT.to_owned());
+        let whole_tree = !self.format.parser;
+        let ignore = self.format.ignore_parse_errors;
+        let mut cursor = Cursor::new(text);
         cursor.skip_space();
         if cursor.peek().is_none() {
-            return no_content();
+            return if whole_tree { Ok(()) } else { no_content() };
         }
         match cursor.value()? {
             Value::Object(object) => self.row(object),
             Value::Array(array) => for_each_element(array, |element| match element {
                 Value::Object(object) => self.row(object),
+                Value::Null if whole_tree => Ok(()),
+                _ if ignore => Ok(()),
                 _ => no_content(),
             }),
+            Value::Null if whole_tree => Ok(()),
             _ => no_content(),
         }
     }
@@ -65,6 +77,31 @@ impl JsonDecoder {
         }
         self.batch.end_row();
         Ok(())
+    }
+}
+
+impl DeserializationSchema for JsonDecoder {
+    fn deserialize(&mut self, message: &[u8]) -> Result<Made> {
+        let before = self.batch.rows();
+        self.batch.budget.begin();
+        let text = message.strip_prefix(BYTE_ORDER_MARK).unwrap_or(message);
+        // An empty message is none, a blank one is not.
+        if !text.is_empty()
+            && let Err(why) = self.text(text)
+            && (self.batch.budget.is_exceeded() || !self.format.ignore_parse_errors)
+        {
+            let message = format!("Failed to deserialize JSON '{}': {why}", describe_row(message));
+            return Err(Error::data("java.io.IOException", message));
+        }
+        Ok(self.batch.made_since(before))
+    }
+
+    fn is_full(&self) -> bool {
+        self.batch.is_full()
+    }
+
+    fn take(&mut self) -> Rows {
+        self.batch.take()
     }
 }
 

@@ -3,9 +3,11 @@ use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::datatypes::{
     DataType, Date32Type, Decimal128Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type,
 };
+use wiesel_operators::element::RowKind;
 use wiesel_operators::operator::{Error, Result};
 
 use super::{JsonFormat, MapNullKey};
+use crate::formats::message::SerializationSchema;
 use crate::formats::text::{self, NANOS_PER_MILLI, put};
 use crate::formats::{Encoder, base64};
 
@@ -27,10 +29,17 @@ impl JsonEncoder {
 
 impl Encoder for JsonEncoder {
     fn encode(&mut self, columns: &[ArrayRef], row: usize, out: &mut Vec<u8>) -> Result<()> {
+        self.serialize(columns, row, RowKind::Insert, out)?;
+        out.push(b'\n');
+        Ok(())
+    }
+}
+
+impl SerializationSchema for JsonEncoder {
+    fn serialize(&mut self, columns: &[ArrayRef], row: usize, _: RowKind, out: &mut Vec<u8>) -> Result<()> {
         self.text.clear();
         let names = self.names.iter().map(String::as_str);
         write_object(&mut self.text, &self.format, names.zip(columns), row)?;
-        self.text.push('\n');
         out.extend_from_slice(self.text.as_bytes());
         Ok(())
     }
