@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Int64Array, StringViewArray, UInt32Array};
 use arrow::compute::{cast, take};
+use wiesel_expressions::types::{RowField, TimeAttribute, TypeKind};
 use wiesel_operators::operator::Result;
-use wiesel_operators::types::{RowField, TimeAttribute, TypeKind};
 
 use super::split::FileVersion;
 

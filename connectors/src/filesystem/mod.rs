@@ -137,7 +137,9 @@ fn describe_source(table: &TableDescription) -> Result<SourceDescription> {
     let is_key = |column: &RowField| table.partition_keys.contains(&column.name);
     let keys = table.physical.iter().enumerate().filter(|(_, column)| is_key(column)).map(|(index, _)| index);
     let keys: Vec<usize> = keys.collect();
-    Ok(source.with_filter(move |condition| partitions::depends_on(condition, &keys)).with_metadata(metadata::readable()))
+    Ok(source
+        .with_filter(move |condition| partitions::depends_on(condition, &keys))
+        .with_metadata(metadata::readable()))
 }
 
 /// Milliseconds.

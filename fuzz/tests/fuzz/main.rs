@@ -4,6 +4,7 @@ mod configuration;
 mod files;
 mod frames;
 mod job_graphs;
+mod messages;
 mod metadata;
 mod planned;
 mod sql;

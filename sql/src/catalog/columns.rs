@@ -1,7 +1,7 @@
 //! The columns that `CREATE TABLE` declares, behind those that it takes over from another table or in their places.
 use sqlparser::ast::Ident;
-use wiesel_operators::expression::Expression;
-use wiesel_operators::types::{RowField, TypeKind};
+use wiesel_expressions::expression::Expression;
+use wiesel_expressions::types::{RowField, TypeKind};
 
 use super::like::{Inherited, reads};
 use super::table::{AnalyzeExpression, at, invalid};
@@ -138,7 +138,7 @@ fn pending(table: &mut ResolvedTable, definition: &ColumnDefinition, place: Opti
         }
         ColumnKind::Computed(_) => {
             let data_type = TypeKind::Null.nullable();
-            let expression = wiesel_operators::expression::null_literal(TypeKind::Null);
+            let expression = wiesel_expressions::expression::null_literal(TypeKind::Null);
             (data_type, ResolvedColumnKind::Computed(expression))
         }
         ColumnKind::Metadata { data_type, key, is_virtual } => {

@@ -3,7 +3,7 @@ use wiesel_expressions::types::RowField;
 use wiesel_proto::WindowPhase;
 
 use super::expressions::{is_identity, substitute};
-use super::metadata::writing;
+use super::metadata_columns::writing;
 use super::operators::{Calc, Collect, Sink};
 use super::options::AggregatePhaseStrategy;
 use super::physical::{NodeId, Plan};

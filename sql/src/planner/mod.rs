@@ -8,7 +8,8 @@
 //! One pass per concern, each in its own file:
 //! - `optimize`: constants, conditions, columns, shared scans;
 //! - `convert`: physical operators, with `window` and `attached_window` for groups by window, and exchanges where these want them;
-//!   `source` asks the connectors;
+//!   `source` asks the connectors,
+//!   `metadata_columns` what they have beside columns;
 //! - `changelog`: which kinds of change each edge carries;
 //! - `limits`: what no job could run;
 //! - `graph`: parallelism, partitioners, chains and names; `identity`: the uids of operators;
@@ -38,8 +39,8 @@ mod expressions;
 mod graph;
 mod identity;
 mod limits;
-mod metadata;
 pub mod metadata;
+mod metadata_columns;
 mod operators;
 mod optimize;
 mod options;
@@ -102,7 +103,7 @@ pub(crate) fn plan(queries: Vec<(Rel, End)>, context: &Context) -> Result<Plan> 
     // Options of a sink are checked before anything is said about what is written to it.
     for end in &ends {
         if let End::Table(table) = end {
-            metadata::written(table, &source::describe_sink(table)?)?;
+            metadata_columns::written(table, &source::describe_sink(table)?)?;
         }
     }
     let rels = optimize::optimize(rels, context)?;

@@ -2,7 +2,7 @@
 use arrow::array::{ArrayRef, AsArray, UInt32Array};
 use arrow::compute::take;
 use arrow::datatypes::Int8Type;
-use wiesel_operators::expression::{BATCH_BYTES, ROW_BYTES};
+use wiesel_expressions::expression::{BATCH_BYTES, ROW_BYTES};
 use wiesel_operators::operator::{Error, Result};
 
 use super::{DeserializationSchema, Made, Rows};

@@ -1,8 +1,8 @@
 //! The options that say which formats and which columns the key and the value of a message have.
 use wiesel_common::config::ConfigValue;
 use wiesel_common::quote::quote;
+use wiesel_expressions::types::RowField;
 use wiesel_operators::operator::{Error, Result as TaskResult};
-use wiesel_operators::types::RowField;
 
 use super::deserializer::KeyValueDeserializer;
 use super::serializer::KeyValueSerializer;

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use arrow::array::{Decimal128Array, Int8Array, Int32Array, RecordBatch, RecordBatchOptions, StringViewArray};
 use arrow::datatypes::Schema;
+use wiesel_expressions::types::{RowField, TypeKind, to_arrow_schema};
 use wiesel_operators::element::Batch;
 use wiesel_operators::operator::Error;
-use wiesel_operators::types::{RowField, TypeKind, to_arrow_schema};
 
 use super::*;
 use crate::factory::ChangelogMode;

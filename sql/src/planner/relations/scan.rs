@@ -5,7 +5,7 @@ use wiesel_expressions::types::RowField;
 use super::super::Context;
 use super::super::explain::attributes::path;
 use super::super::expressions::Path;
-use super::super::metadata::{Reading, declared, reading};
+use super::super::metadata_columns::{Reading, declared, reading};
 use super::super::optimize::prune::{Pruned, Wanted, add, counted, projected};
 use super::super::optimize::pushdown::stay;
 use super::super::physical::{NodeId, Plan};

@@ -2,8 +2,8 @@
 use std::sync::Arc;
 
 use wiesel_connectors::factory::{SinkDescription, SourceDescription};
-use wiesel_operators::expression::Expression;
-use wiesel_operators::types::RowField;
+use wiesel_expressions::expression::Expression;
+use wiesel_expressions::types::RowField;
 
 use crate::catalog::{MetadataColumn, ResolvedTable};
 use crate::error::{Error, Result};
@@ -170,7 +170,7 @@ fn invalid(message: String) -> Error {
 #[cfg(test)]
 mod tests {
     use wiesel_connectors::factory::ChangelogMode;
-    use wiesel_operators::types::{TimeAttribute, TypeKind};
+    use wiesel_expressions::types::{TimeAttribute, TypeKind};
 
     use super::*;
     use crate::catalog::ObjectIdentifier;
