@@ -1,4 +1,4 @@
-//! Which groups of an operator are the same in its table, and which have to be read or written.
+//! Which entries at hand are the same in their table, and which have to be read or written.
 //!
 //! A snapshot has the groups that changed since the last one beside the table: they are kept back from it, and written once a
 //! snapshot finds that they did not change again. So what changes all the time is never written. Only so much is kept back
@@ -8,7 +8,7 @@
 use arrow::array::ArrayRef;
 use bytes::Bytes;
 use wiesel_state::cache_share::CacheShare;
-use wiesel_state::keyed::{KeptBack, KeyedBackend, KeyedSnapshot, Rows, SnapshotOptions, WriteBatch};
+use wiesel_state::keyed::{KeptBack, KeyedBackend, Rows, SnapshotOptions, WriteBatch};
 
 use super::bits::Bits;
 use super::kept_back;
@@ -17,15 +17,14 @@ use crate::operator::Result;
 
 /// Entries that are encoded and written together.
 const CHUNK: usize = 1 << 16;
-/// Bytes of groups that are made ready for the table together: on the way there they are copied several times, and nobody can stop
-/// a task in between.
+/// Bytes of groups that are made ready for the table together: on the way there they are copied several times, and a task cannot
+/// be stopped in between.
 pub(crate) const PART_BYTES: usize = 32 << 20;
 /// What is kept back takes at most this part of what all groups may take.
 const KEPT_BACK_SHARE: usize = 8;
 
-/// A table and the groups of a [`crate::aggregate::keys::KeyStore`] that are its entries.
+/// A table, and by number which of the groups that are at hand are as it has them. The back end is lent to each call.
 pub(crate) struct Cache {
-    backend: Box<dyn KeyedBackend>,
     table: RowTable,
     /// How many bytes the groups may take.
     budget: CacheShare,
@@ -47,8 +46,6 @@ pub(crate) struct Values {
     pub columns: Vec<ArrayRef>,
     /// When each was written, if the table has a time to live.
     pub written: Vec<i64>,
-    /// The groups that are to go.
-    pub gone: Vec<bool>,
 }
 
 /// Entries that were read.
@@ -63,11 +60,11 @@ pub(crate) struct Found {
 
 impl Cache {
     /// Of a table of a back end; nothing of it is at hand yet. What a restored snapshot has beside the table is written.
-    pub(crate) fn new(mut backend: Box<dyn KeyedBackend>, table: RowTable, budget: CacheShare) -> Result<Self> {
-        kept_back::write_restored(&mut *backend, &table)?;
+    pub(crate) fn new(backend: &mut dyn KeyedBackend, table: RowTable, budget: CacheShare) -> Result<Self> {
+        kept_back::write_restored(backend, &table)?;
         let tracking = !backend.is_empty();
         let (stored, changed, kept_back) = Default::default();
-        Ok(Self { backend, table, budget, stored, changed, kept_back, tracking, hand: 0 })
+        Ok(Self { table, budget, stored, changed, kept_back, tracking, hand: 0 })
     }
 
     /// How many bytes the groups may take.
@@ -78,16 +75,6 @@ impl Cache {
     /// The table.
     pub(crate) fn table(&self) -> &RowTable {
         &self.table
-    }
-
-    /// Whether the table has nothing.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.backend.is_empty()
-    }
-
-    /// The back end.
-    pub(crate) fn backend(&mut self) -> &mut dyn KeyedBackend {
-        &mut *self.backend
     }
 
     /// Notes that groups changed.
@@ -136,8 +123,13 @@ impl Cache {
 
     /// For a snapshot: the groups to write, and those to keep back. Of these each takes `width` bytes once more until the
     /// snapshot is uploaded.
-    pub(crate) fn due(&self, options: &SnapshotOptions, width: usize) -> (Vec<u32>, Vec<u32>) {
-        if !self.backend.takes_kept_back(options) {
+    pub(crate) fn due(
+        &self,
+        backend: &dyn KeyedBackend,
+        options: &SnapshotOptions,
+        width: usize,
+    ) -> (Vec<u32>, Vec<u32>) {
+        if !backend.takes_kept_back(options) {
             return (self.unwritten(), Vec::new());
         }
         let mut written: Vec<u32> = self.kept_back.and_not(&self.changed).iter().collect();
@@ -166,10 +158,10 @@ impl Cache {
     }
 
     /// Reads the entries of new groups, whose keys these are.
-    pub(crate) fn read(&mut self, groups: &[u32], keys: &Rows) -> Result<Found> {
+    pub(crate) fn read(&mut self, backend: &dyn KeyedBackend, groups: &[u32], keys: &Rows) -> Result<Found> {
         let order = keys.order();
         let sorted: Vec<&[u8]> = order.iter().map(|at| keys.get(*at)).collect();
-        let values = self.backend.get(self.table.id, &sorted)?;
+        let values = backend.get(self.table.id, &sorted)?;
         let found = order.into_iter().zip(values).filter_map(|(at, value)| Some((at, value?)));
         let (positions, values): (Vec<usize>, Vec<Bytes>) = found.unzip();
         positions.iter().for_each(|at| self.stored.insert(groups[*at]));
@@ -178,21 +170,23 @@ impl Cache {
     }
 
     /// Writes groups of at most [`PART_BYTES`], whose keys these are, in key order; `save` gives what is to be written of some of
-    /// them. Changes must be noted ([`Cache::track`]).
+    /// them, `is_gone` says which are to go. Changes must be noted ([`Cache::track`]).
     pub(crate) fn write(
         &mut self,
+        backend: &mut dyn KeyedBackend,
         groups: &[u32],
         keys: &Rows,
         mut save: impl FnMut(&[u32]) -> Result<Values>,
+        is_gone: impl Fn(u32) -> bool,
     ) -> Result<()> {
         debug_assert!(self.tracking);
         for part in keys.order().chunks(CHUNK) {
             let chunk: Vec<u32> = part.iter().map(|at| groups[*at]).collect();
             let saved = save(&chunk)?;
             let values = self.table.values(&saved.columns, &saved.written, chunk.len())?;
-            let gone = saved.gone.into_iter().chain(std::iter::repeat(false));
             let mut entries = Vec::with_capacity(chunk.len());
-            for (position, ((at, group), gone)) in part.iter().zip(&chunk).zip(gone).enumerate() {
+            for (position, (at, group)) in part.iter().zip(&chunk).enumerate() {
+                let gone = is_gone(*group);
                 self.changed.remove(*group);
                 self.kept_back.remove(*group);
                 match gone {
@@ -203,19 +197,18 @@ impl Cache {
                 }
                 entries.push((keys.share(*at), (!gone).then(|| values.share(position))));
             }
-            self.backend.write(self.table.id, WriteBatch { entries })?;
+            backend.write(self.table.id, WriteBatch { entries })?;
         }
         Ok(())
     }
 
     /// Takes entries out of the table, whose keys these are.
-    pub(crate) fn delete(&mut self, keys: &Rows) -> Result<()> {
+    pub(crate) fn delete(&self, backend: &mut dyn KeyedBackend, keys: &Rows) -> Result<()> {
         let entries = keys.order().into_iter().map(|at| (keys.share(at), None)).collect();
-        Ok(self.backend.write(self.table.id, WriteBatch { entries })?)
+        Ok(backend.write(self.table.id, WriteBatch { entries })?)
     }
 
-    /// Keeps groups back; `save` gives the keys and values of some of them. The next call must be [`Cache::snapshot`], with the
-    /// result.
+    /// Keeps groups back; `save` gives the keys and values of some of them. The result belongs to the snapshot that follows.
     pub(crate) fn keep_back(
         &mut self,
         groups: &[u32],
@@ -231,22 +224,5 @@ impl Cache {
             }
         }
         Ok(contents)
-    }
-
-    /// Fixes the state as it was written, with what was kept back.
-    pub(crate) fn snapshot(
-        &mut self,
-        options: &SnapshotOptions,
-        kept_back: Vec<KeptBack>,
-    ) -> Result<Box<dyn KeyedSnapshot>> {
-        Ok(self.backend.snapshot(options, kept_back)?)
-    }
-
-    /// How a checkpoint ended.
-    pub(crate) fn checkpoint_ended(&mut self, checkpoint_id: u64, completed: bool) {
-        match completed {
-            true => self.backend.checkpoint_completed(checkpoint_id),
-            false => self.backend.checkpoint_aborted(checkpoint_id),
-        }
     }
 }

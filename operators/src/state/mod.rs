@@ -14,9 +14,10 @@
 //!   of its last write (i64 BE, milliseconds) where the table has a time to live; columns are [`crate::rows`].
 //! - `former_rows`: tables whose columns are as they were before.
 //! - `batch`, `access`: which keys of a batch are the same; how the primitives read and write all of it at once.
-//! - `cache`: the groups of an operator as a write-back cache of a table. Nothing is written while it is within its
-//!   budget and no snapshot is taken, and nothing is read as long as all that the table has is in it.
-//! - `kept_back`: those groups that a snapshot has beside the table.
+//! - `write_back`: what an operator has at hand of a table, as a write-back cache of it. Nothing is written while it is
+//!   within its budget and no snapshot is taken, and nothing is read as long as all that the table has is in it.
+//! - `cache`: which of these entries are as the table has them.
+//! - `kept_back`: those that a snapshot has beside the table.
 mod access;
 mod aggregating;
 mod batch;
@@ -32,6 +33,7 @@ mod reducing;
 pub(crate) mod table;
 mod timers;
 mod value;
+pub(crate) mod write_back;
 
 #[cfg(test)]
 mod primitives_tests;

@@ -37,7 +37,7 @@ impl LocalWindowAggregate {
     }
 
     fn flush(&mut self, due: impl Fn(i64) -> bool, out: &mut dyn Collector) -> Result<()> {
-        let slices = &mut self.parts.slices;
+        let slices = &self.parts.slices.entries;
         let mut steps = ending::Steps::default();
         let mut ends: Vec<i64> = Vec::new();
         for end in slices.ends() {
@@ -60,7 +60,7 @@ impl LocalWindowAggregate {
         }
         for end in ends {
             steps.step()?;
-            slices.drop_slice(end)?;
+            self.parts.slices.drop_slice(&mut self.parts.backend, end)?;
         }
         Ok(())
     }
@@ -77,8 +77,9 @@ impl Operator for LocalWindowAggregate {
         let update = |aggregates: &mut crate::aggregate::Aggregates, groups: &[u32]| {
             aggregates.update(records, groups, None, None)
         };
-        self.parts.slices.add(&keys, ends, |_| {}, update)?;
-        if self.parts.slices.len() > MOST_GROUPS || self.parts.slices.store.size() > MOST_KEY_BYTES {
+        self.parts.slices.add(&self.parts.backend, &keys, ends, |_| {}, update)?;
+        let slices = &self.parts.slices.entries;
+        if slices.len() > MOST_GROUPS || slices.store.size() > MOST_KEY_BYTES {
             self.flush(|_| true, out)?;
         }
         Ok(())

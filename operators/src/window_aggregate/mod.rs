@@ -26,6 +26,7 @@ use crate::aggregate::{Aggregates, accumulator_types};
 use crate::element::{Batch, MIN_WATERMARK};
 use crate::group_aggregate::key_fields;
 use crate::operator::{Collector, Error, Operator, OperatorContext, OperatorSnapshot, RestoredState, Result};
+use crate::state::write_back::{self, Backend, WriteBack};
 
 pub mod assigner;
 pub mod local;
@@ -82,7 +83,9 @@ fn columns(columns: &[u32]) -> Vec<usize> {
 /// What all phases read of the specification.
 struct Parts {
     keys: Vec<usize>,
-    slices: Slices,
+    /// The slices that are at hand.
+    slices: WriteBack<Slices>,
+    backend: Backend,
     ends: SliceEnds,
     /// The time zone in which windows are cut; none: times are local already.
     cut_in: Option<Zone>,
@@ -107,10 +110,10 @@ impl Parts {
         let session = context.evaluation()?.zone;
         let zone = WindowZone::new(session, shifted);
         let aggregates = Aggregates::new(&spec.aggregates, &input, false)?;
-        let slices = Slices::new(types, aggregates, progress::own_key_groups(context))?;
+        let slices = WriteBack::new(Slices::new(types, aggregates, progress::own_key_groups(context))?);
         let ends = SliceEnds::new(assigner, zone);
         let cut_in = shifted.then_some(session);
-        Ok(Self { keys, slices, ends, cut_in, time, event_time: window.event_time })
+        Ok(Self { keys, slices, backend: None, ends, cut_in, time, event_time: window.event_time })
     }
 }
 
@@ -227,11 +230,11 @@ impl WindowAggregate {
             let first_open = *first_open.get_or_insert_with(|| assigner.first_open(zone, passed));
             windows.insert(end.max(first_open));
         };
-        parts.slices.add(&keys, ends, opened, |aggregates, groups| match *merges {
+        parts.slices.add(&parts.backend, &keys, ends, opened, |aggregates, groups| match *merges {
             true => aggregates.merge(groups, &records.columns()[keys.len()..]),
             false => aggregates.update(records, groups, None, None),
         })?;
-        parts.slices.trim()
+        parts.slices.trim(&mut parts.backend)
     }
 
     /// Emits the windows that are complete, and drops the slices that no other window needs.
@@ -243,12 +246,12 @@ impl WindowAggregate {
             // A window may have nothing to emit.
             ending::check()?;
             self.windows.pop_first();
-            self.parts.slices.ends_within(window.start, window.end, &mut ends);
+            self.parts.slices.entries.ends_within(window.start, window.end, &mut ends);
             // What no other window needs is read from the table as it is put together.
             if ends.iter().any(|end| assigner.next_window_of(*end, window.end).is_some()) {
-                self.parts.slices.load(window.start, window.end)?;
+                self.parts.slices.load(&mut self.parts.backend, window.start, window.end)?;
             }
-            if self.parts.slices.any_spilled(window.start, window.end) {
+            if self.parts.slices.entries.any_spilled(window.start, window.end) {
                 self.fire_spilled(&ends, window, out)?;
             } else {
                 self.fire_at_hand(&ends, window, out)?;
@@ -257,7 +260,7 @@ impl WindowAggregate {
             ends.retain(|end| assigner.last_window_of(*end) <= window.end);
             for end in &ends {
                 ending::check()?;
-                self.parts.slices.drop_slice(*end)?;
+                self.parts.slices.drop_slice(&mut self.parts.backend, *end)?;
             }
         }
         self.progress.settle();
@@ -282,7 +285,7 @@ impl WindowAggregate {
                 groups.extend(self.not_emitted(*end, window)?);
             }
         } else {
-            self.parts.slices.groups_within(window.start, window.end, &mut groups);
+            self.parts.slices.entries.groups_within(window.start, window.end, &mut groups);
         }
         if ends.len() == 1 {
             return self.emit(&groups, window.end, out);
@@ -295,32 +298,32 @@ impl WindowAggregate {
 
     /// The groups of a slice with which a window was not emitted before a restore.
     fn not_emitted(&self, slice_end: i64, window: DueWindow) -> Result<Vec<u32>> {
-        let groups = self.parts.slices.groups(slice_end);
+        let groups = self.parts.slices.entries.groups(slice_end);
         let part = self.part(slice_end, window);
         if !self.progress.any_emitted(part) {
             return Ok(groups);
         }
-        let keys = self.parts.slices.store.columns(&groups)?;
+        let keys = self.parts.slices.entries.store.columns(&groups)?;
         let emitted = self.progress.were_emitted(part, &keys, groups.len())?;
         Ok(groups.into_iter().zip(emitted).filter(|(_, emitted)| !emitted).map(|(group, _)| group).collect())
     }
 
     /// Emits a window of which parts are not at hand, key group after key group.
     fn fire_spilled(&mut self, ends: &[i64], window: DueWindow, out: &mut dyn Collector) -> Result<()> {
-        self.parts.slices.flush()?;
+        self.parts.slices.flush(&mut self.parts.backend)?;
         // When the last window of each slice is complete; needed only where some key group was ahead.
         let parts: Vec<(i64, WindowPart)> = match window.may_be_emitted {
             true => ends.iter().map(|end| (*end, self.part(*end, window))).collect(),
             false => Vec::new(),
         };
-        for key_group in self.parts.slices.key_groups_within(window.start, window.end) {
+        for key_group in self.parts.slices.entries.key_groups_within(window.start, window.end) {
             ending::check()?;
             let groups = if window.may_be_emitted {
                 let not_emitted = |(_, part): &&(i64, WindowPart)| !self.progress.was_emitted(*part, key_group);
                 let ends: Vec<i64> = parts.iter().filter(not_emitted).map(|(end, _)| *end).collect();
-                self.parts.slices.gather(key_group, &ends)?
+                self.parts.slices.gather(&self.parts.backend, key_group, &ends)?
             } else {
-                self.parts.slices.gather(key_group, ends)?
+                self.parts.slices.gather(&self.parts.backend, key_group, ends)?
             };
             self.emit(&groups, window.end, out)?;
             self.parts.slices.release(&groups);
@@ -334,7 +337,7 @@ impl WindowAggregate {
     }
 
     fn emit(&self, groups: &[u32], window_end: i64, out: &mut dyn Collector) -> Result<()> {
-        let slices = &self.parts.slices;
+        let slices = &self.parts.slices.entries;
         for groups in groups.chunks(at_once(slices)) {
             let mut columns = slices.store.columns(groups)?;
             columns.extend(slices.aggregates.evaluate(groups)?);
@@ -416,12 +419,12 @@ impl Operator for WindowAggregate {
     }
 
     fn checkpoint_completed(&mut self, checkpoint_id: u64) -> Result<()> {
-        self.parts.slices.cache.iter_mut().for_each(|cache| cache.checkpoint_ended(checkpoint_id, true));
+        write_back::checkpoint_ended(&mut self.parts.backend, checkpoint_id, true);
         Ok(())
     }
 
     fn checkpoint_aborted(&mut self, checkpoint_id: u64) -> Result<()> {
-        self.parts.slices.cache.iter_mut().for_each(|cache| cache.checkpoint_ended(checkpoint_id, false));
+        write_back::checkpoint_ended(&mut self.parts.backend, checkpoint_id, false);
         Ok(())
     }
 

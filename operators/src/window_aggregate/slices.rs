@@ -12,14 +12,15 @@ use super::assigner::{LocalTimes, WindowAssigner, WindowZone};
 use crate::aggregate::Aggregates;
 use crate::aggregate::keys::{KeyIndex, KeyStore};
 use crate::operator::{Error, Result};
-use crate::state::cache::Cache;
+use crate::state::write_back::{Backend, WriteBack};
 use crate::watermark_assigner::null_rowtime;
 
 /// Groups, and bytes of them, that are merged into others together.
 const MERGED: usize = 8192;
 const MERGED_BYTES: usize = 4 << 20;
 
-/// Slices by their ends. All slices share one column of accumulators.
+/// Slices by their ends. All slices share one column of accumulators. What is at hand of them is before their table
+/// ([`WriteBack`], [`super::state`]).
 pub(super) struct Slices {
     pub(super) key_types: Vec<LogicalType>,
     pub(super) store: KeyStore,
@@ -31,10 +32,6 @@ pub(super) struct Slices {
     groups: Vec<u32>,
     /// The key groups of the subtask.
     pub(super) key_groups: Range<u32>,
-    /// Their place in keyed state.
-    pub(super) cache: Option<Cache>,
-    /// Memory has run short: what is in the table alone stays there.
-    pub(super) evicted: bool,
 }
 
 /// What is at hand of a slice.
@@ -60,18 +57,7 @@ impl Slices {
     pub(super) fn new(key_types: Vec<LogicalType>, aggregates: Aggregates, key_groups: Range<u32>) -> Result<Self> {
         let store = Self::new_store(&key_types)?;
         let (slices, spare, groups) = (BTreeMap::new(), Vec::new(), Vec::new());
-        Ok(Self {
-            key_types,
-            store,
-            aggregates,
-            slices,
-            spare,
-            room: 0,
-            groups,
-            key_groups,
-            cache: None,
-            evicted: false,
-        })
+        Ok(Self { key_types, store, aggregates, slices, spare, room: 0, groups, key_groups })
     }
 
     pub(super) fn new_store(key_types: &[LogicalType]) -> Result<KeyStore> {
@@ -88,17 +74,16 @@ impl Slices {
         self.slices.keys().copied()
     }
 
-    /// Finds the group of each row and hands them to `add`. `opened` is called with the end of each slice that is new.
-    pub(super) fn add(
+    /// Finds the group of each row. `opened` is called with the end of each slice that is new. Returns, of the groups that are
+    /// new and may be in the table, their positions among the new ones, and their slices.
+    fn assign(
         &mut self,
         keys: &[ArrayRef],
         ends: &[i64],
         mut opened: impl FnMut(i64),
-        add: impl FnOnce(&mut Aggregates, &[u32]) -> Result<()>,
-    ) -> Result<()> {
+    ) -> Result<Vec<(Range<usize>, i64)>> {
         self.store.load(keys)?;
         self.groups.clear();
-        // Of the groups that are new and may be in the table: their positions among the new ones, and their slices.
         let mut missing: Vec<(Range<usize>, i64)> = Vec::new();
         let mut start = 0;
         for run in ends.chunk_by(|a, b| a == b) {
@@ -117,11 +102,7 @@ impl Slices {
             start += run.len();
         }
         self.make_room();
-        self.fetch(&missing)?;
-        if let Some(cache) = &mut self.cache {
-            cache.touch(&self.groups);
-        }
-        add(&mut self.aggregates, &self.groups)
+        Ok(missing)
     }
 
     pub(super) fn make_room(&mut self) {
@@ -191,42 +172,58 @@ impl Slices {
         self.slices.get(&end).map(|slice| slice.index.groups().collect()).unwrap_or_default()
     }
 
-    /// Groups that hold what these groups of several slices hold together; to be given back by [`Slices::release`].
+    /// Keeps the emptied table of a slice that is dropped, to be filled again.
+    fn keep_spare(&mut self, mut index: KeyIndex) {
+        index.clear();
+        if self.spare.len() < 4 {
+            self.spare.push(index);
+        }
+    }
+}
+
+impl WriteBack<Slices> {
+    /// Finds the group of each row and hands them to `add`. `opened` is called with the end of each slice that is new.
+    pub(super) fn add(
+        &mut self,
+        backend: &Backend,
+        keys: &[ArrayRef],
+        ends: &[i64],
+        opened: impl FnMut(i64),
+        add: impl FnOnce(&mut Aggregates, &[u32]) -> Result<()>,
+    ) -> Result<()> {
+        let missing = self.entries.assign(keys, ends, opened)?;
+        self.fetch_missing(backend, &missing)?;
+        if let Some(cache) = &mut self.cache {
+            cache.touch(&self.entries.groups);
+        }
+        add(&mut self.entries.aggregates, &self.entries.groups)
+    }
+
+    /// Groups that hold what these groups of several slices hold together; to be given back by [`WriteBack::release`].
     pub(super) fn merged(&mut self, sources: &[u32]) -> Result<Vec<u32>> {
+        let slices = &mut self.entries;
         let mut merged = KeyIndex::default();
         let mut targets = Vec::new();
-        let bytes = self.aggregates.width() + self.aggregates.heap() / self.store.len().max(1);
+        let bytes = slices.aggregates.width() + slices.aggregates.heap() / slices.store.len().max(1);
         for sources in sources.chunks((MERGED_BYTES / bytes.max(1)).clamp(1, MERGED)) {
             ending::check()?;
             targets.clear();
-            targets.extend(sources.iter().map(|group| self.store.assign_as(&mut merged, *group)));
-            self.make_room();
-            self.aggregates.merge_groups(&targets, sources)?;
+            targets.extend(sources.iter().map(|group| slices.store.assign_as(&mut merged, *group)));
+            slices.make_room();
+            slices.aggregates.merge_groups(&targets, sources)?;
         }
         Ok(merged.groups().collect())
     }
 
     /// Drops a slice, also out of the table.
-    pub(super) fn drop_slice(&mut self, end: i64) -> Result<()> {
-        if let Some(mut slice) = self.slices.remove(&end) {
+    pub(super) fn drop_slice(&mut self, backend: &mut Backend, end: i64) -> Result<()> {
+        if let Some(slice) = self.entries.slices.remove(&end) {
             let groups: Vec<u32> = slice.index.groups().collect();
-            self.delete(end, &slice, &groups)?;
+            self.delete(backend, end, &slice, &groups)?;
             self.release(&groups);
-            slice.index.clear();
-            if self.spare.len() < 4 {
-                self.spare.push(slice.index);
-            }
+            self.entries.keep_spare(slice.index);
         }
         Ok(())
-    }
-
-    /// Empties groups and gives their numbers back.
-    pub(super) fn release(&mut self, groups: &[u32]) {
-        self.aggregates.reset(groups);
-        self.store.release(groups);
-        if let Some(cache) = &mut self.cache {
-            cache.forget(groups);
-        }
     }
 }
 

@@ -26,10 +26,11 @@ use super::slices::{Slice, Slices};
 use super::zone_table::{ZoneTable, group_keys};
 use crate::aggregate::keys::KeyIndex;
 use crate::element::MIN_WATERMARK;
-use crate::operator::{Error, OperatorSnapshot, RestoredState, Result};
+use crate::operator::{OperatorSnapshot, RestoredState, Result};
 use crate::state::bits::Bits;
-use crate::state::cache::{Cache, PART_BYTES, Values};
+use crate::state::cache::{PART_BYTES, Values};
 use crate::state::table::{RowTable, TableLayout};
+use crate::state::write_back::{self, Backend, CachedEntries, WriteBack};
 
 /// Bytes of keys and values that are read together to put a window together.
 const GATHERED_BYTES: usize = 1 << 20;
@@ -45,11 +46,11 @@ impl WindowAggregate {
     /// Opens the tables, and goes on where the key groups were.
     pub(super) fn open_state(&mut self, restored: &mut dyn RestoredState) -> Result<()> {
         let mut backend = restored.keyed()?;
-        let slices = &mut self.parts.slices;
-        let value: Vec<LogicalType> = slices.aggregates.saved_types().cloned().collect();
+        let Slices { aggregates, key_types, .. } = &self.parts.slices.entries;
+        let value: Vec<LogicalType> = aggregates.saved_types().cloned().collect();
         let layout = TableLayout {
             name: "slices",
-            key: &slices.key_types,
+            key: key_types,
             sub_key: &[],
             value: &value,
             namespace: true,
@@ -64,16 +65,17 @@ impl WindowAggregate {
         let max_parallelism = self.progress.max_parallelism();
         let zone = self.parts.cut_in.map(|zone| ZoneTable::open(&mut *backend, zone, max_parallelism));
         self.zone_table = zone.transpose()?;
-        slices.cache = Some(Cache::new(backend, table, restored.cache_share())?);
+        self.parts.slices.open(&mut *backend, table, restored.cache_share())?;
+        self.parts.backend = Some(backend);
         self.progress_table = Some(ProgressTable { table: progress, written: None });
         self.restore_progress()
     }
 
     fn restore_progress(&mut self) -> Result<()> {
-        let (Some(cache), Some(progress)) = (&mut self.parts.slices.cache, &self.progress_table) else { return Ok(()) };
+        let (Some(backend), Some(progress)) = (&self.parts.backend, &self.progress_table) else { return Ok(()) };
         let keys: Vec<[u8; 2]> = group_keys(self.progress.key_groups()).collect();
         let keys: Vec<&[u8]> = keys.iter().map(<[u8; 2]>::as_slice).collect();
-        let values = cache.backend().get(progress.table.id, &keys)?;
+        let values = backend.get(progress.table.id, &keys)?;
         let present: Vec<&Bytes> = values.iter().flatten().collect();
         if present.is_empty() {
             return Ok(());
@@ -99,17 +101,17 @@ impl WindowAggregate {
 
     /// Refuses the slices in these lists if their windows are complete at other instants than where they were cut.
     fn refuse_other_zone(&mut self, lists: &ArrayRef) -> Result<()> {
-        let (Some(cache), Some(zone)) = (&mut self.parts.slices.cache, &self.zone_table) else { return Ok(()) };
+        let (Some(backend), Some(zone)) = (&self.parts.backend, &self.zone_table) else { return Ok(()) };
         let assigner = self.parts.ends.assigner;
         let slices: BTreeSet<i64> =
             lists.as_list::<i32>().iter().flatten().flat_map(|list| ends_of(&list).to_vec()).collect();
         let windows: Vec<i64> = slices.into_iter().flat_map(|end| [end, assigner.last_window_of(end)]).collect();
-        zone.refuse_other(cache.backend(), self.progress.key_groups(), self.progress.now(), &windows)
+        zone.refuse_other(&**backend, self.progress.key_groups(), self.progress.now(), &windows)
     }
 
     /// A slice of which the table may have keys in these key groups. Windows that end before `first_open` are complete.
     fn restore_slice(&mut self, end: i64, first_open: i64, key_groups: &[u16]) {
-        let slices = &mut self.parts.slices.slices;
+        let slices = &mut self.parts.slices.entries.slices;
         if let Some(known) = slices.get_mut(&end) {
             key_groups.iter().for_each(|key_group| known.note(*key_group));
             return;
@@ -128,25 +130,23 @@ impl WindowAggregate {
 
     /// The state as it is now.
     pub(super) fn save(&mut self, options: &SnapshotOptions) -> Result<OperatorSnapshot> {
-        self.parts.slices.flush()?;
+        let kept_back = self.parts.slices.write_changes(&mut self.parts.backend, options)?;
         self.save_progress()?;
         self.save_zone()?;
-        let cache = self.parts.slices.cache.as_mut();
-        let cache = cache.ok_or_else(|| Error::Plan("a window aggregate without a state back end".into()))?;
-        Ok(OperatorSnapshot { keyed: Some(cache.snapshot(options, Vec::new())?), lists: Vec::new() })
+        write_back::snapshot(&mut self.parts.backend, options, kept_back)
     }
 
     fn save_zone(&mut self) -> Result<()> {
-        match (&mut self.parts.slices.cache, &mut self.zone_table) {
-            (Some(cache), Some(zone)) => zone.save(cache.backend(), self.progress.key_groups()),
+        match (&mut self.parts.backend, &mut self.zone_table) {
+            (Some(backend), Some(zone)) => zone.save(&mut **backend, self.progress.key_groups()),
             _ => Ok(()),
         }
     }
 
     fn save_progress(&mut self) -> Result<()> {
         let reached = self.progress.by_key_group();
-        let ends = self.parts.slices.ends_by_key_group();
-        let (Some(cache), Some(progress)) = (&mut self.parts.slices.cache, &mut self.progress_table) else {
+        let ends = self.parts.slices.entries.ends_by_key_group();
+        let (Some(backend), Some(progress)) = (&mut self.parts.backend, &mut self.progress_table) else {
             return Ok(());
         };
         let state = Some((reached, ends));
@@ -162,7 +162,7 @@ impl WindowAggregate {
         let values = progress.table.values(&columns, &[], reached.len())?;
         let keys = group_keys(self.progress.key_groups()).map(|key| Bytes::copy_from_slice(&key));
         let entries = keys.enumerate().map(|(at, key)| (key, Some(values.share(at)))).collect();
-        cache.backend().write(progress.table.id, WriteBatch { entries })?;
+        backend.write(progress.table.id, WriteBatch { entries })?;
         progress.written = state;
         Ok(())
     }
@@ -209,40 +209,35 @@ struct Stored {
     next: Option<Vec<u8>>,
 }
 
-impl Slices {
+impl WriteBack<Slices> {
     /// Reads what the table has of new groups: of each of these stretches of them, in its slice.
-    pub(super) fn fetch(&mut self, missing: &[(Range<usize>, i64)]) -> Result<()> {
-        let Some(cache) = self.cache.as_mut().filter(|_| missing.iter().any(|(new, _)| !new.is_empty())) else {
-            return Ok(());
-        };
-        let groups: Vec<u32> = missing.iter().flat_map(|(new, _)| self.store.fresh()[new.clone()].to_vec()).collect();
+    pub(super) fn fetch_missing(&mut self, backend: &Backend, missing: &[(Range<usize>, i64)]) -> Result<()> {
+        let fresh = self.entries.store.fresh();
+        let groups: Vec<u32> = missing.iter().flat_map(|(new, _)| &fresh[new.clone()]).copied().collect();
         let ends: Vec<i64> = missing.iter().flat_map(|(new, end)| new.clone().map(|_| *end)).collect();
-        let keys = cache.table().keys(&self.store.columns(&groups)?, &ends, groups.len())?;
-        let found = cache.read(&groups, &keys)?;
-        let groups: Vec<u32> = found.positions.iter().map(|at| groups[*at]).collect();
-        self.aggregates.load(&groups, &found.columns)
+        self.fetch(backend, &groups, &ends).map(|_| ())
     }
 
     /// Brings all of the slices after `start`, up to `end`, to hand, unless memory runs short or has done so: what was restored
     /// is kept there as long as what came since.
-    pub(super) fn load(&mut self, start: i64, end: i64) -> Result<()> {
-        let ends = self.spilled_within(start, end);
-        let Some(first) = ends.first().filter(|_| !self.evicted) else { return Ok(()) };
-        for key_group in self.key_groups_within(start, end) {
+    pub(super) fn load(&mut self, backend: &mut Backend, start: i64, end: i64) -> Result<()> {
+        let ends = self.entries.spilled_within(start, end);
+        let Some(first) = ends.first().filter(|_| !self.has_evicted()) else { return Ok(()) };
+        for key_group in self.entries.key_groups_within(start, end) {
             let mut next = self.cache.as_ref().map(|cache| cache.table().prefix(key_group as u16, *first).to_vec());
             while let Some(from) = next {
                 ending::check()?;
-                let stored = self.read(key_group, &from, &ends)?;
+                let stored = self.read(backend, key_group, &from, &ends)?;
                 self.bring(&stored)?;
-                self.trim()?;
-                if self.evicted {
+                self.trim(backend)?;
+                if self.has_evicted() {
                     return Ok(());
                 }
                 next = stored.next;
             }
         }
         for end in &ends {
-            if let Some(slice) = self.slices.get_mut(end) {
+            if let Some(slice) = self.entries.slices.get_mut(end) {
                 slice.spilled = false;
             }
         }
@@ -252,75 +247,37 @@ impl Slices {
     /// Takes stored entries into their slices, except those whose groups are at hand, which may have changed.
     fn bring(&mut self, stored: &Stored) -> Result<()> {
         let Some(cache) = self.cache.as_mut().filter(|_| !stored.keys.is_empty()) else { return Ok(()) };
+        let slices = &mut self.entries;
         let end = |key: &Bytes| -> Result<i64> { Ok(RowTable::group_and_namespace(key)?.1) };
         let ends = stored.keys.iter().map(end).collect::<Result<Vec<i64>>>()?;
-        self.store.load(&cache.table().key_columns(stored.keys.iter().map(|key| &key[..]))?)?;
+        slices.store.load(&cache.table().key_columns(stored.keys.iter().map(|key| &key[..]))?)?;
         let (mut groups, mut start) = (Vec::with_capacity(ends.len()), 0);
         for run in ends.chunk_by(|a, b| a == b) {
             // It is there: its entries were asked for.
-            let slice = self.slices.entry(run[0]).or_default();
-            self.store.assign(&mut slice.index, start..start + run.len(), &mut groups);
+            let slice = slices.slices.entry(run[0]).or_default();
+            slices.store.assign(&mut slice.index, start..start + run.len(), &mut groups);
             start += run.len();
         }
         // No key comes twice in a slice: groups that are new are in the order of the entries.
-        let fresh = self.store.fresh().to_vec();
+        let fresh = slices.store.fresh().to_vec();
         let mut new = fresh.iter().peekable();
         let entries = groups.iter().zip(&stored.values).filter(|(group, _)| new.next_if_eq(group).is_some());
         let values: Vec<&Bytes> = entries.map(|(_, value)| value).collect();
         let (columns, _) = cache.table().columns(&values)?;
         cache.note_stored(&fresh);
-        self.make_room();
-        self.aggregates.load(&fresh, &columns)
-    }
-
-    /// The groups of all slices.
-    fn all_groups(&self) -> Vec<u32> {
-        self.slices.values().flat_map(|slice| slice.index.groups()).collect()
-    }
-
-    /// Writes all groups that changed.
-    pub(super) fn flush(&mut self) -> Result<()> {
-        let all = self.all_groups();
-        let Some(cache) = &mut self.cache else { return Ok(()) };
-        cache.track(all.into_iter());
-        let changed = cache.unwritten();
-        self.write(&changed)
-    }
-
-    /// Writes groups.
-    fn write(&mut self, written: &[u32]) -> Result<()> {
-        let Some(cache) = self.cache.as_mut().filter(|_| !written.is_empty()) else { return Ok(()) };
-        let mut wanted = Bits::default();
-        written.iter().for_each(|group| wanted.insert(*group));
-        let (mut groups, mut ends) = (Vec::with_capacity(written.len()), Vec::with_capacity(written.len()));
-        for (end, slice) in &self.slices {
-            groups.extend(slice.index.groups().filter(|group| wanted.has(*group)));
-            ends.resize(groups.len(), *end);
-        }
-        let aggregates = &self.aggregates;
-        let value = aggregates.width() + aggregates.heap() / self.store.len().max(1);
-        for part in self.store.parts(&groups, value, PART_BYTES) {
-            let (groups, ends) = (&groups[part.clone()], &ends[part]);
-            ending::check()?;
-            let keys = cache.table().keys(&self.store.columns(groups)?, ends, groups.len())?;
-            note_key_groups(&mut self.slices, &keys, ends)?;
-            cache.write(groups, &keys, |chunk| {
-                Ok(Values { columns: aggregates.save(chunk)?, written: Vec::new(), gone: Vec::new() })
-            })?;
-        }
-        Ok(())
+        slices.make_room();
+        slices.load(&fresh, &columns, &[])
     }
 
     /// Takes a slice, of which these groups are at hand, out of the table.
-    pub(super) fn delete(&mut self, end: i64, slice: &Slice, groups: &[u32]) -> Result<()> {
-        let Some(cache) = &mut self.cache else { return Ok(()) };
+    pub(super) fn delete(&self, backend: &mut Backend, end: i64, slice: &Slice, groups: &[u32]) -> Result<()> {
+        let (Some(cache), Some(backend)) = (&self.cache, backend) else { return Ok(()) };
         if !slice.spilled {
             let stored: Vec<u32> = groups.iter().copied().filter(|group| cache.is_stored(*group)).collect();
-            for part in self.store.parts(&stored, 0, PART_BYTES) {
+            for part in self.entries.store.parts(&stored, 0, PART_BYTES) {
                 let part = &stored[part];
-                let ends = vec![end; part.len()];
-                let keys = cache.table().keys(&self.store.columns(part)?, &ends, part.len())?;
-                cache.delete(&keys)?;
+                let keys = self.entries.keys(cache.table(), part, &vec![end; part.len()])?;
+                cache.delete(&mut **backend, &keys)?;
             }
             return Ok(());
         }
@@ -328,26 +285,26 @@ impl Slices {
         for key_group in &slice.key_groups {
             let prefix = cache.table().prefix(*key_group, end);
             let mut entries = Vec::new();
-            cache.backend().scan(table, &prefix, &mut |key, _| {
+            backend.scan(table, &prefix, &mut |key, _| {
                 entries.push((Bytes::copy_from_slice(key), None));
                 Ok(ControlFlow::Continue(()))
             })?;
             if !entries.is_empty() {
-                cache.backend().write(table, WriteBatch { entries })?;
+                backend.write(table, WriteBatch { entries })?;
             }
         }
         Ok(())
     }
 
     /// Groups that hold what the table has of these slices, in order, in a key group together; to be given back by
-    /// [`Slices::release`].
-    pub(super) fn gather(&mut self, key_group: u32, ends: &[i64]) -> Result<Vec<u32>> {
+    /// [`WriteBack::release`].
+    pub(super) fn gather(&mut self, backend: &Backend, key_group: u32, ends: &[i64]) -> Result<Vec<u32>> {
         let mut merged = KeyIndex::default();
         let (Some(cache), Some(first)) = (&self.cache, ends.first()) else { return Ok(Vec::new()) };
         let mut next = Some(cache.table().prefix(key_group as u16, *first).to_vec());
         while let Some(from) = next {
             ending::check()?;
-            let stored = self.read(key_group, &from, ends)?;
+            let stored = self.read(backend, key_group, &from, ends)?;
             self.take(&stored, ends.len() == 1, &mut merged)?;
             next = stored.next;
         }
@@ -355,12 +312,13 @@ impl Slices {
     }
 
     /// What the table has of slices in a key group, from a key on: a part of it, if it is much.
-    fn read(&mut self, key_group: u32, from: &[u8], ends: &[i64]) -> Result<Stored> {
+    fn read(&self, backend: &Backend, key_group: u32, from: &[u8], ends: &[i64]) -> Result<Stored> {
         let mut stored = Stored { keys: Vec::new(), values: Vec::new(), next: None };
-        let (Some(cache), Some(last)) = (&mut self.cache, ends.last()) else { return Ok(stored) };
+        let (Some(cache), Some(backend)) = (&self.cache, backend) else { return Ok(stored) };
+        let Some(last) = ends.last() else { return Ok(stored) };
         let (table, prefix) = (cache.table().id, (key_group as u16).to_be_bytes());
         let mut bytes = 0;
-        cache.backend().scan_from(table, &prefix, from, &mut |key, value| {
+        backend.scan_from(table, &prefix, from, &mut |key, value| {
             let (_, end) = RowTable::group_and_namespace(key)?;
             if end > *last {
                 return Ok(ControlFlow::Break(()));
@@ -386,75 +344,118 @@ impl Slices {
         let Some(cache) = self.cache.as_ref().filter(|_| !stored.keys.is_empty()) else { return Ok(()) };
         let columns = cache.table().key_columns(stored.keys.iter().map(|key| &key[..]))?;
         let (accumulators, _) = cache.table().columns(&stored.values)?;
+        let slices = &mut self.entries;
         let mut targets = Vec::with_capacity(stored.keys.len());
-        self.store.load(&columns)?;
-        self.store.assign(merged, 0..stored.keys.len(), &mut targets);
+        slices.store.load(&columns)?;
+        slices.store.assign(merged, 0..stored.keys.len(), &mut targets);
         if single {
-            self.make_room();
-            return self.aggregates.load(&targets, &accumulators);
+            slices.make_room();
+            return slices.aggregates.load(&targets, &accumulators);
         }
-        let sources: Vec<u32> = targets.iter().map(|_| self.store.reserve()).collect();
-        self.make_room();
-        self.aggregates.load(&sources, &accumulators)?;
-        self.aggregates.merge_groups(&targets, &sources)?;
+        let sources: Vec<u32> = targets.iter().map(|_| slices.store.reserve()).collect();
+        slices.make_room();
+        slices.aggregates.load(&sources, &accumulators)?;
+        slices.aggregates.merge_groups(&targets, &sources)?;
         self.release(&sources);
         Ok(())
     }
+}
 
-    /// Drops groups from memory if they take too much.
-    pub(super) fn trim(&mut self) -> Result<()> {
-        let Some(budget) = self.cache.as_ref().map(Cache::budget).filter(|budget| self.size() > *budget) else {
-            return Ok(());
-        };
-        // A little at a time: what changed has to be written first, and the task waits.
-        let target = budget / 16 * 15;
-        while self.size() > target && !self.store.is_empty() {
-            self.evict(target)?;
-        }
-        if self.room() > budget / 4 * 5 {
-            // Columns keep the room of groups that went, and what the others hold has grown: only new ones have none.
-            self.evict(0)?;
-            self.slices.values_mut().for_each(|slice| slice.index = KeyIndex::default());
-            self.store = Self::new_store(&self.key_types)?;
-            self.aggregates = self.aggregates.afresh()?;
-            self.room = 0;
-        }
-        Ok(())
+impl Slices {
+    /// How many bytes there are beside the columns of accumulators.
+    fn besides(&self) -> usize {
+        let indexes: usize = self.slices.values().map(|slice| slice.index.size()).sum();
+        self.store.size() + indexes + self.aggregates.heap()
+    }
+}
+
+impl CachedEntries for Slices {
+    fn len(&self) -> usize {
+        self.store.len()
     }
 
-    /// Drops as many groups as are needed to come down to `target` bytes, if they are all of a size.
-    fn evict(&mut self, target: usize) -> Result<()> {
-        let share = 1.0 - target as f64 / self.size().max(1) as f64;
-        let enough = (self.store.len() as f64 * share).ceil().max(1.0) as usize;
-        let all = self.all_groups();
-        self.evicted = true;
-        let Some(cache) = &mut self.cache else { return Ok(()) };
-        cache.track(all.iter().copied());
-        let (victims, changed) = cache.victims(all.into_iter(), enough);
-        self.write(&victims[victims.len() - changed..])?;
-        let mut dropped = Bits::default();
-        victims.iter().for_each(|group| dropped.insert(*group));
-        for Slice { index, spilled, .. } in self.slices.values_mut() {
-            let groups: Vec<u32> = index.groups().filter(|group| dropped.has(*group)).collect();
-            groups.iter().for_each(|group| self.store.forget(index, *group));
-            *spilled |= !groups.is_empty();
-        }
-        self.release(&victims);
-        Ok(())
+    fn all(&self) -> impl Iterator<Item = u32> {
+        self.slices.values().flat_map(|slice| slice.index.groups())
     }
 
-    /// How many bytes the groups take. Columns that grow by doubling have room for half as many again on average.
+    /// Columns that grow by doubling have room for half as many again on average.
     fn size(&self) -> usize {
         self.store.len() * self.aggregates.width() * 3 / 2 + self.besides()
     }
 
-    /// How many bytes the groups take, and the room that those who went have left in columns.
     fn room(&self) -> usize {
         self.store.capacity() * self.aggregates.width() * 3 / 2 + self.besides()
     }
 
-    fn besides(&self) -> usize {
-        let indexes: usize = self.slices.values().map(|slice| slice.index.size()).sum();
-        self.store.size() + indexes + self.aggregates.heap()
+    fn width(&self) -> usize {
+        self.aggregates.width() + self.besides() / self.store.len().max(1)
+    }
+
+    fn parts(&self, groups: &[u32], most: usize) -> Vec<Range<usize>> {
+        let value = self.aggregates.width() + self.aggregates.heap() / self.store.len().max(1);
+        self.store.parts(groups, value, most)
+    }
+
+    fn keys(&self, table: &RowTable, groups: &[u32], ends: &[i64]) -> Result<Rows> {
+        table.keys(&self.store.columns(groups)?, ends, groups.len())
+    }
+
+    fn key_columns(&self, groups: &[u32]) -> Result<Vec<ArrayRef>> {
+        self.store.columns(groups)
+    }
+
+    fn values(&self, groups: &[u32]) -> Result<Values> {
+        Ok(Values { columns: self.aggregates.save(groups)?, written: Vec::new() })
+    }
+
+    fn load(&mut self, groups: &[u32], columns: &[ArrayRef], _: &[i64]) -> Result<()> {
+        self.aggregates.load(groups, columns)
+    }
+
+    fn clear(&mut self, groups: &[u32]) {
+        self.aggregates.reset(groups);
+    }
+
+    fn unlink(&mut self, groups: &[u32], evicted: bool) {
+        let mut dropped = Bits::default();
+        groups.iter().for_each(|group| dropped.insert(*group));
+        for Slice { index, spilled, .. } in self.slices.values_mut() {
+            let groups: Vec<u32> = index.groups().filter(|group| dropped.has(*group)).collect();
+            groups.iter().for_each(|group| self.store.forget(index, *group));
+            *spilled |= evicted && !groups.is_empty();
+        }
+    }
+
+    fn release(&mut self, groups: &[u32]) {
+        self.aggregates.reset(groups);
+        self.store.release(groups);
+    }
+
+    fn start_afresh(&mut self) -> Result<()> {
+        self.slices.values_mut().for_each(|slice| slice.index = KeyIndex::default());
+        self.store = Self::new_store(&self.key_types)?;
+        self.aggregates = self.aggregates.afresh()?;
+        self.room = 0;
+        Ok(())
+    }
+
+    /// Keys have the ends of their slices as namespaces.
+    fn keeps_back(&self) -> bool {
+        false
+    }
+
+    fn places(&self, groups: &[u32]) -> (Vec<u32>, Vec<i64>) {
+        let mut wanted = Bits::default();
+        groups.iter().for_each(|group| wanted.insert(*group));
+        let (mut groups, mut ends) = (Vec::with_capacity(groups.len()), Vec::with_capacity(groups.len()));
+        for (end, slice) in &self.slices {
+            groups.extend(slice.index.groups().filter(|group| wanted.has(*group)));
+            ends.resize(groups.len(), *end);
+        }
+        (groups, ends)
+    }
+
+    fn note_written(&mut self, keys: &Rows, ends: &[i64]) -> Result<()> {
+        note_key_groups(&mut self.slices, keys, ends)
     }
 }

@@ -3,6 +3,7 @@
 
 use super::*;
 use crate::element::Batch;
+use crate::state::write_back::CachedEntries;
 use crate::testing::Output;
 use crate::testing::state::{BACKENDS, Saved, Subtasks, World};
 
@@ -93,7 +94,7 @@ fn a_group_that_lost_its_rows_leaves_the_table() {
         assert_eq!(step(&setup, &mut subtasks, &row(DELETE, 1)), ["-D[1, 1]"]);
         let saved = subtasks.save(2);
         assert_eq!(world.entries(&saved, "groups").len(), 1);
-        assert!(subtasks.operators[0].store.len() <= 1);
+        assert!(subtasks.operators[0].state.entries.store.len() <= 1);
         let mut subtasks = start(&world, &setup, 5, &saved, cache);
         assert_eq!(step(&setup, &mut subtasks, &row(INSERT, 1)), ["+I[1, 1]"]);
         assert_eq!(step(&setup, &mut subtasks, &row(DELETE, 2)), ["-D[2, 1]"]);
@@ -168,7 +169,7 @@ fn memory_stays_within_its_budget() {
         let key = |row: i64| if round < 20 { round * 2000 + row } else { row % 500 };
         let rows: Vec<_> = (0..2000).map(|row| (Some(key(row)), Some(round * 10_000 + row))).collect();
         step(&setup, &mut subtasks, &batch(&setup.input, columns(&rows)));
-        biggest = biggest.max(subtasks.operators[0].room());
+        biggest = biggest.max(subtasks.operators[0].state.entries.room());
     }
     assert!(biggest <= budget / 4 * 5, "{biggest}");
     assert!(biggest > budget / 4, "{biggest}");

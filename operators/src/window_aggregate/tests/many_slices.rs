@@ -102,7 +102,7 @@ fn rows_before(now: i64, seconds: i64) -> Vec<(i32, i64, Option<i32>)> {
 
 /// The key groups that each slice is noted with.
 fn key_groups(operator: &WindowAggregate) -> Vec<usize> {
-    operator.parts.slices.slices.values().map(|slice| slice.key_groups.len()).collect()
+    operator.parts.slices.entries.slices.values().map(|slice| slice.key_groups.len()).collect()
 }
 
 fn bytes_of_progress(world: &World, saved: &Saved) -> usize {
@@ -153,7 +153,7 @@ fn what_is_written_again_of_an_earlier_form_goes_with_its_slices() {
     let mut out = Output::default();
     // When the last windows are complete nothing is left of them.
     again.operators[0].watermark(now + 200 * SECOND, &mut out).unwrap();
-    assert!(again.operators[0].parts.slices.slices.is_empty());
+    assert!(again.operators[0].parts.slices.entries.slices.is_empty());
     assert!(out.take_text()[0].starts_with("+I[1, 100, "));
     again.operators[0].process(0, setup.rows(&[(1, now + 200 * SECOND, None)]), &mut out).unwrap();
     let saved = again.save(2);

@@ -228,7 +228,7 @@ fn a_restored_slice_is_read_once_if_memory_permits() {
         // Some groups of restored slices are at hand, and changed, before the others are read.
         lines.extend(run.step(&rows(2050)));
         lines.extend(run.step(&Step::Watermark(3999)));
-        let slices = run.subtasks.operators.iter().flat_map(|operator| operator.parts.slices.slices.values());
+        let slices = run.subtasks.operators.iter().flat_map(|operator| operator.parts.slices.entries.slices.values());
         let spilled = slices.filter(|slice| slice.spilled).count();
         assert_eq!(spilled > 0, cache.is_some_and(|cache| cache < usize::MAX), "{cache:?}");
         lines.extend(run.step(&rows(4050)));
