@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use wiesel_common::text::nearest;
-use wiesel_expressions::types::{Malformed, RowField};
 use wiesel_operators::operator::{Operator, Result as TaskResult};
 use wiesel_operators::source::{EnumeratorContext, SourceReader, SplitEnumerator};
 use wiesel_proto as proto;

@@ -99,7 +99,7 @@ fn events_come_without_the_rows_of_other_channels() {
 fn events_come_without_the_rows_of_a_connection() {
     let cluster = Cluster::start(Options::default());
     let id = partition_id(1, 0);
-    let mut reader = cluster.gate(&[id], 0, &Partitioner::Forward);
+    let mut reader = cluster.gate(&[id], 0);
     let (mut partition, _waiter) = cluster.partition(id, 1, Partitioner::Forward);
     partition.broadcast(Event::Watermark(5)).unwrap();
     partition.emit(rows(1, 2)).unwrap();

@@ -55,8 +55,8 @@ conforms! {
     cumulating_windows_in_autumn_in_adelaide: zoned("Australia/Adelaide", 1_743_870_600_000);
     cumulating_windows_in_spring_on_lord_howe: zoned("Australia/Lord_Howe", 1_728_142_200_000);
     cumulating_windows_in_autumn_on_lord_howe: zoned("Australia/Lord_Howe", 1_743_865_200_000);
-    state_primitives_and_timers: primitives(0);
-    state_primitives_with_time_to_live: primitives(TIME_TO_LIVE);
+    rows_of_keys_and_timers: rows_of_keys(0);
+    rows_of_keys_with_time_to_live: rows_of_keys(TIME_TO_LIVE);
 }
 
 const TIME_TO_LIVE: i64 = 500;
@@ -217,7 +217,7 @@ fn two_phases(kind: (WindowKind, i64, i64)) -> Subject {
     Subject { local: Some(Box::new(local)), keys: vec![0], ..windows(last) }
 }
 
-fn primitives(ttl: i64) -> Subject {
+fn rows_of_keys(ttl: i64) -> Subject {
     Subject {
         build: Box::new(move |context| Box::new(Probe::new(context, ttl))),
         local: None,

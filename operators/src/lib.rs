@@ -7,8 +7,8 @@
 //! - [`build`]: from an operator's specification in the job graph to the operator.
 //! - [`calc`], [`watermark_assigner`], [`group_aggregate`], [`window_aggregate`], [`window_table_function`]: the operators.
 //! - [`aggregate`]: aggregate functions, and groups by key.
-//! - [`state`]: keyed state of operators as rows in the tables of a back end: Flink's primitives in batches, timers,
-//!   and the cache before tables.
+//! - [`state`]: keyed state of operators as rows in the tables of a back end: the write-back cache before tables, many
+//!   ordered rows a key, timers.
 //! - [`rows`]: keys and values of state as bytes.
 //! - [`coordinator`]: the contract between an operator's coordinator (JobMaster) and its subtasks.
 //! - [`source`]: the contract between a source's enumerator (JobMaster) and its readers (tasks).

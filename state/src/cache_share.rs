@@ -36,6 +36,8 @@ pub struct CacheShare {
 #[derive(Debug)]
 enum Part {
     Of(Arc<CachePool>),
+    /// One of so many equal parts of a part.
+    Share(Arc<CacheShare>, usize),
     Fixed(usize),
 }
 
@@ -45,6 +47,12 @@ impl CacheShare {
         Self { part: Part::Fixed(bytes) }
     }
 
+    /// Equal parts of it, for tables of one operator.
+    pub fn split(self, parts: usize) -> Vec<Self> {
+        let whole = Arc::new(self);
+        (0..parts).map(|_| Self { part: Part::Share(whole.clone(), parts) }).collect()
+    }
+
     /// How many bytes the operator may take now. Less than before when another one came.
     pub fn bytes(&self) -> usize {
         match &self.part {
@@ -52,6 +60,10 @@ impl CacheShare {
                 let members = pool.members.load(Ordering::Relaxed).max(1) as u64;
                 usize::try_from(pool.total / members).unwrap_or(usize::MAX).max(LEAST)
             }
+            Part::Share(whole, parts) => match whole.bytes() {
+                usize::MAX => usize::MAX,
+                bytes => bytes / parts,
+            },
             Part::Fixed(bytes) => *bytes,
         }
     }
@@ -78,6 +90,13 @@ mod tests {
         assert_eq!((first.bytes(), second.bytes()), (32 << 20, 32 << 20));
         drop(first);
         assert_eq!(second.bytes(), 64 << 20);
+        let tables = second.split(2);
+        assert_eq!(tables.iter().map(CacheShare::bytes).collect::<Vec<_>>(), [32 << 20; 2]);
+        let third = pool.join();
+        assert_eq!((tables[0].bytes(), third.bytes()), (16 << 20, 32 << 20));
+        drop(tables);
+        assert_eq!(third.bytes(), 64 << 20, "the operator is gone with its tables");
+        assert_eq!(CacheShare::fixed(usize::MAX).split(3)[2].bytes(), usize::MAX);
         assert_eq!(CachePool::new(0).join().bytes(), LEAST);
         assert_eq!(CacheShare::fixed(usize::MAX).bytes(), usize::MAX);
     }

@@ -28,7 +28,7 @@ struct Segment {
 }
 
 /// See the module.
-pub(super) struct KeyBytes {
+pub(crate) struct KeyBytes {
     segment_size: usize,
     segments: Vec<Segment>,
     /// The segment that new keys go to.
@@ -56,7 +56,7 @@ impl KeyBytes {
 
     /// The key of a group; empty if it has none.
     #[inline]
-    pub(super) fn get(&self, group: u32) -> &[u8] {
+    pub(crate) fn get(&self, group: u32) -> &[u8] {
         let span = self.spans[group as usize];
         if span.length == 0 {
             return &[];
@@ -78,14 +78,14 @@ impl KeyBytes {
     }
 
     /// Makes room for groups up to this one.
-    pub(super) fn extend_to(&mut self, group: u32) {
+    pub(crate) fn extend_to(&mut self, group: u32) {
         if self.spans.len() <= group as usize {
             self.spans.resize(group as usize + 1, Span::default());
         }
     }
 
     /// Gives a key to a group that has none.
-    pub(super) fn set(&mut self, group: u32, key: &[u8]) {
+    pub(crate) fn set(&mut self, group: u32, key: &[u8]) {
         self.extend_to(group);
         let segment = self.room_for(key.len());
         self.segments[segment].bytes.extend_from_slice(key);
@@ -113,7 +113,7 @@ impl KeyBytes {
     }
 
     /// Takes the keys of groups.
-    pub(super) fn remove(&mut self, groups: &[u32]) {
+    pub(crate) fn remove(&mut self, groups: &[u32]) {
         for group in groups {
             let span = std::mem::take(&mut self.spans[*group as usize]);
             if span.length > 0 {
@@ -126,7 +126,7 @@ impl KeyBytes {
     }
 
     /// How many bytes the keys take, roughly; where they lie is said for so many groups.
-    pub(super) fn size(&self, groups: usize) -> usize {
+    pub(crate) fn size(&self, groups: usize) -> usize {
         self.bytes - self.garbage + groups * size_of::<Span>()
     }
 

@@ -359,13 +359,14 @@ fn take_number(next: &mut u32, free: &mut Vec<u32>) -> u32 {
     })
 }
 
-fn is_fixed(logical: &DataType) -> bool {
+/// Whether a value of this type fits a word.
+pub(crate) fn is_fixed(logical: &DataType) -> bool {
     use DataType::{Boolean, Float32, Float64, Int8, Int16, Int32, Int64};
     matches!(physical_type(logical), Boolean | Int8 | Int16 | Int32 | Int64 | Float32 | Float64)
 }
 
 /// The values as words, null as anything.
-fn read_words(column: &ArrayRef, words: &mut Vec<u64>) -> Result<()> {
+pub(crate) fn read_words(column: &ArrayRef, words: &mut Vec<u64>) -> Result<()> {
     match column.data_type() {
         DataType::Int8 => words.extend(column.as_primitive::<Int8Type>().values().iter().map(|v| *v as u64)),
         DataType::Int16 => words.extend(column.as_primitive::<Int16Type>().values().iter().map(|v| *v as u64)),
@@ -381,7 +382,12 @@ fn read_words(column: &ArrayRef, words: &mut Vec<u64>) -> Result<()> {
     Ok(())
 }
 
-fn write_words(words: impl Iterator<Item = u64>, nulls: Option<NullBuffer>, logical: &DataType) -> Result<ArrayRef> {
+/// The inverse of [`read_words`].
+pub(crate) fn write_words(
+    words: impl Iterator<Item = u64>,
+    nulls: Option<NullBuffer>,
+    logical: &DataType,
+) -> Result<ArrayRef> {
     Ok(match physical_type(logical) {
         DataType::Int8 => Arc::new(Int8Array::new(words.map(|word| word as i8).collect(), nulls)),
         DataType::Int16 => Arc::new(Int16Array::new(words.map(|word| word as i16).collect(), nulls)),

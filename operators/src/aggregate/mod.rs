@@ -19,7 +19,7 @@ mod count;
 mod distinct;
 mod first_last;
 mod kept;
-mod key_bytes;
+pub(crate) mod key_bytes;
 pub mod keys;
 mod list_agg;
 mod min_max;

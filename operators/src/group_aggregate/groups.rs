@@ -13,7 +13,7 @@ use crate::operator::Result;
 use crate::state::cache::Values;
 use crate::state::table::RowTable;
 use crate::state::write_back::CachedEntries;
-use crate::types::{LogicalType, TypeKind};
+use wiesel_expressions::types::{LogicalType, TypeKind};
 
 /// The columns before those of the accumulators: the number of rows, and whether the result was sent on.
 const HEAD: usize = 2;

@@ -8,7 +8,6 @@ use wiesel_state::Error as StateError;
 use wiesel_state::keyed::{KeyedBackend, Rows, TableId};
 
 use super::former_rows::{self, FormerRows};
-use crate::aggregate::nested::retype;
 use crate::operator::{Error, Result};
 use crate::rows::{self, Encoded, KeyCodec, ValueCodec};
 
@@ -196,12 +195,6 @@ impl RowTable {
             }
         }
         Ok(values.into_rows())
-    }
-
-    /// Columns of values in the types that values are read in.
-    pub(crate) fn typed(&self, columns: &[ArrayRef]) -> Result<Vec<ArrayRef>> {
-        let typed = columns.iter().zip(&self.value_types).map(|(column, data_type)| retype(column, data_type));
-        Ok(typed.collect::<Result<_, _>>()?)
     }
 
     /// The columns of values, and when each was written, if the table has a time to live.

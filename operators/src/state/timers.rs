@@ -8,8 +8,8 @@ use wiesel_expressions::types::LogicalType;
 use wiesel_state::keyed::{KeyedBackend, Rows};
 
 use super::access;
-use super::batch::{Keys, Runs, StateDescriptor};
-use super::table::RowTable;
+use super::batch::Keys;
+use super::table::{RowTable, TableLayout};
 use crate::operator::{Error, Result};
 
 /// How many timers are looked for at first.
@@ -88,8 +88,9 @@ impl Timers {
             TimeDomain::Event => "timers/event",
             TimeDomain::Processing => "timers/processing",
         };
-        let descriptor = StateDescriptor { name, key, namespace: true, ttl: 0, max_parallelism };
-        let table = descriptor.open(backend, namespace, &[])?;
+        let layout =
+            TableLayout { name, key, sub_key: namespace, value: &[], namespace: true, ttl: 0, max_parallelism };
+        let table = RowTable::open(backend, &layout)?;
         let (first, groups) = backend.key_groups().map_or((0, 0), |own| (*own.start(), own.count()));
         // What was restored is looked at once all tables are open.
         let unknown = (!backend.is_empty()).then_some(FirstTime { time: i64::MIN, certain: false });
@@ -118,7 +119,7 @@ impl Timers {
             Some(known) if known.time < time => {}
             first => *first = Some(FirstTime { time, certain: true }),
         })?;
-        access::write(backend, &self.table, &keys, &Runs::new(&keys), |_, _| Some(Bytes::new()))?;
+        access::write(backend, &self.table, &keys, |_| Some(Bytes::new()))?;
         self.settle(backend)
     }
 

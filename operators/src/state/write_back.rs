@@ -15,8 +15,8 @@ use wiesel_state::keyed::{KeptBack, KeyedBackend, KeyedSnapshot, Rows, SnapshotO
 
 use super::cache::{Cache, PART_BYTES, Values};
 use super::table::RowTable;
-use crate::ending;
 use crate::operator::{Error, OperatorSnapshot, Result};
+use wiesel_common::ending;
 
 /// An operator's back end; none until it was restored.
 pub(crate) type Backend = Option<Box<dyn KeyedBackend>>;
@@ -66,8 +66,8 @@ pub(crate) trait CachedEntries {
     fn places(&self, entries: &[u32]) -> (Vec<u32>, Vec<i64>) {
         (entries.to_vec(), Vec::new())
     }
-    /// Entries with these keys are about to be in the table.
-    fn note_written(&mut self, _keys: &Rows, _namespaces: &[i64]) -> Result<()> {
+    /// Entries, which have these keys, are about to be in the table.
+    fn note_written(&mut self, _entries: &[u32], _keys: &Rows, _namespaces: &[i64]) -> Result<()> {
         Ok(())
     }
     /// The entries to evict next, about `enough` of them, and how many of them, at the end, did change.
@@ -109,6 +109,11 @@ impl<E: CachedEntries> WriteBack<E> {
         self.complete
     }
 
+    /// The table has nothing: it was looked through.
+    pub(crate) fn note_empty(&mut self) {
+        self.complete = true;
+    }
+
     /// Whether memory has run short.
     pub(crate) fn has_evicted(&self) -> bool {
         self.evicted
@@ -144,7 +149,7 @@ impl<E: CachedEntries> WriteBack<E> {
             let namespaces = if namespaces.is_empty() { &[][..] } else { &namespaces[part.clone()] };
             let part = &entries[part];
             let keys = self.entries.keys(cache.table(), part, namespaces)?;
-            self.entries.note_written(&keys, namespaces)?;
+            self.entries.note_written(part, &keys, namespaces)?;
             let held = &self.entries;
             cache.write(backend, part, &keys, |chunk| held.values(chunk), |entry| held.is_gone(entry))?;
         }

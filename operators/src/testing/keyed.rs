@@ -8,8 +8,8 @@ use wiesel_common::keygroup;
 use wiesel_expressions::types::{LogicalType, TypeKind};
 use wiesel_state::keyed::{KeyedBackend, SnapshotOptions};
 
+use super::context;
 use super::state::{Subtasks, World};
-use super::{ManualClock, context_with};
 use crate::element::Batch;
 use crate::operator::{Collector, Operator, OperatorContext, OperatorSnapshot, RestoredState, Result};
 use crate::state::table::key_groups;
@@ -105,7 +105,6 @@ impl<S: Send> Operator for Holder<S> {
 pub struct Cluster<S> {
     pub world: Arc<World>,
     context: OperatorContext,
-    pub clock: Arc<ManualClock>,
     open: Arc<dyn Fn(&mut dyn KeyedBackend) -> S + Send + Sync>,
     subtasks: Subtasks<Holder<S>>,
     checkpoint: u64,
@@ -114,13 +113,13 @@ pub struct Cluster<S> {
 impl<S: Send> Cluster<S> {
     /// With one subtask.
     pub fn new(backend: &'static str, open: impl Fn(&mut dyn KeyedBackend) -> S + Send + Sync + 'static) -> Self {
-        let (context, clock) = context_with(&[]);
+        let context = context();
         let context = OperatorContext { max_parallelism: MAX_PARALLELISM, ..context };
         let world = World::new(&context, backend);
         let open: Arc<dyn Fn(&mut dyn KeyedBackend) -> S + Send + Sync> = Arc::new(open);
         let holder = |_: &OperatorContext| Holder { open: open.clone(), opened: None };
         let subtasks = Subtasks::start(&world, &context, 1, &[], usize::MAX, holder);
-        Self { world, context, clock, open, subtasks, checkpoint: 0 }
+        Self { world, context, open, subtasks, checkpoint: 0 }
     }
 
     /// Cuts a snapshot and goes on with it.

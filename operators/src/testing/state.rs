@@ -14,7 +14,8 @@ use wiesel_expressions::types::{LogicalType, schema_from_proto};
 use wiesel_proto as proto;
 use wiesel_state::cache_share::CacheShare;
 use wiesel_state::keyed::{
-    KeptBack, KeyedBackend, KeyedSnapshot, OpenRequest, SnapshotOptions, StateBackend, TableId, WriteBatch,
+    KeptBack, KeyRange, KeyedBackend, KeyedSnapshot, OpenRequest, ScanOrder, SnapshotOptions, StateBackend, TableId,
+    VisitRange, WriteBatch,
 };
 use wiesel_state::storage::CheckpointStorage;
 use wiesel_state::{Error as StateError, Result as StateResult};
@@ -38,6 +39,8 @@ pub struct World {
     default: &'static str,
     max_parallelism: u32,
     attempts: AtomicUsize,
+    /// Keys and ranges that were read.
+    read: Arc<AtomicUsize>,
     /// Entries that were written to tables.
     written: Arc<AtomicUsize>,
     /// Bytes of the keys and values of the largest batch that was written.
@@ -69,7 +72,7 @@ impl World {
             (name, backend(&configuration, &resources, storage.clone(), runtime.handle().clone()).unwrap())
         };
         let backends = BACKENDS.map(open).into();
-        let (attempts, written, largest, kept_back) = Default::default();
+        let (attempts, read, written, largest, kept_back) = Default::default();
         let max_parallelism = context.max_parallelism;
         Arc::new(Self {
             runtime,
@@ -79,6 +82,7 @@ impl World {
             default,
             max_parallelism,
             attempts,
+            read,
             written,
             largest,
             kept_back,
@@ -89,6 +93,11 @@ impl World {
     /// From now on restored back ends write so many batches to tables, and then fail; `usize::MAX`: they do not fail.
     pub fn fail_after(&self, writes: usize) {
         self.writes_left.store(writes, Ordering::Relaxed);
+    }
+
+    /// How many keys and ranges were read so far.
+    pub fn read(&self) -> usize {
+        self.read.load(Ordering::Relaxed)
     }
 
     /// How many entries were written to tables so far.
@@ -185,9 +194,10 @@ impl World {
     }
 }
 
-/// Counts what is written, and checks the order of keys.
+/// Counts what is read and written, and checks the order of keys.
 struct Watched {
     inner: Box<dyn KeyedBackend>,
+    read: Arc<AtomicUsize>,
     written: Arc<AtomicUsize>,
     largest: Arc<AtomicUsize>,
     kept_back: Arc<AtomicUsize>,
@@ -221,6 +231,7 @@ impl KeyedBackend for Watched {
 
     fn get(&self, table: TableId, keys: &[&[u8]]) -> StateResult<Vec<Option<Bytes>>> {
         assert!(keys.is_sorted());
+        self.read.fetch_add(keys.len(), Ordering::Relaxed);
         self.inner.get(table, keys)
     }
 
@@ -243,6 +254,18 @@ impl KeyedBackend for Watched {
         visit: &mut dyn FnMut(&[u8], &[u8]) -> StateResult<ControlFlow<()>>,
     ) -> StateResult<()> {
         self.inner.scan_from(table, prefix, from, visit)
+    }
+
+    fn scan_ranges(
+        &self,
+        table: TableId,
+        ranges: &[KeyRange<'_>],
+        order: ScanOrder,
+        visit: &mut VisitRange<'_>,
+    ) -> StateResult<()> {
+        assert!(ranges.is_sorted_by(|a, b| a.to <= b.from), "in key order, each key once");
+        self.read.fetch_add(ranges.len(), Ordering::Relaxed);
+        self.inner.scan_ranges(table, ranges, order, visit)
     }
 
     fn takes_kept_back(&self, options: &SnapshotOptions) -> bool {
@@ -279,9 +302,10 @@ impl RestoredState for Restored<'_> {
 
     fn keyed(&mut self) -> Result<Box<dyn KeyedBackend>> {
         let inner = self.world.open_on(self.backend, self.key_groups.clone(), self.saved);
-        let World { written, largest, kept_back, writes_left, .. } = self.world;
-        let (written, largest, kept_back) = (written.clone(), largest.clone(), kept_back.clone());
-        Ok(Box::new(Watched { inner, written, largest, kept_back, writes_left: writes_left.clone() }))
+        let World { read, written, largest, kept_back, writes_left, .. } = self.world;
+        let (read, written) = (read.clone(), written.clone());
+        let (largest, kept_back) = (largest.clone(), kept_back.clone());
+        Ok(Box::new(Watched { inner, read, written, largest, kept_back, writes_left: writes_left.clone() }))
     }
 
     fn list(&mut self, _: &str) -> Vec<Bytes> {

@@ -455,7 +455,7 @@ impl CachedEntries for Slices {
         (groups, ends)
     }
 
-    fn note_written(&mut self, keys: &Rows, ends: &[i64]) -> Result<()> {
+    fn note_written(&mut self, _: &[u32], keys: &Rows, ends: &[i64]) -> Result<()> {
         note_key_groups(&mut self.slices, keys, ends)
     }
 }

@@ -8,7 +8,9 @@ use proptest::prelude::*;
 use wiesel_common::id::JobId;
 use wiesel_common::time::ManualClock;
 use wiesel_proto as proto;
-use wiesel_state::keyed::{KeptBack, KeyedBackend, OpenRequest, SnapshotOptions, TableId, WriteBatch};
+use wiesel_state::keyed::{
+    KeptBack, KeyRange, KeyedBackend, OpenRequest, ScanOrder, SnapshotOptions, TableId, WriteBatch,
+};
 use wiesel_state::storage::{all_files, shared_files};
 
 use super::*;
@@ -131,6 +133,7 @@ pub(crate) fn all(tables: &dyn KeyedBackend, table: TableId, prefix: &[u8]) -> V
         }
         assert_eq!((&tail[..], &rest[..]), (&found[middle..], &found[middle + 1..]));
     }
+    by_ranges(tables, table, &found);
     found
 }
 
@@ -154,6 +157,33 @@ pub(crate) fn on_a_server(test: &str) -> Option<Vec<(&'static str, String)>> {
         ("s3.access-key", variable("WIESEL_S3_ACCESS_KEY", "wiesel")),
         ("s3.secret-key", variable("WIESEL_S3_SECRET_KEY", "wiesel-secret")),
     ])
+}
+
+/// All entries again, key group after key group, on and back, and those that end a range.
+fn by_ranges(tables: &dyn KeyedBackend, table: TableId, found: &[(Vec<u8>, Vec<u8>)]) {
+    let groups: Vec<&[(Vec<u8>, Vec<u8>)]> = found.chunk_by(|(a, _), (b, _)| a[..2] == b[..2]).collect();
+    // Each from its first key that was found, up to its last, which is not in it.
+    let range = |group: &&'_ [(Vec<u8>, Vec<u8>)]| (group[0].0.clone(), group[group.len() - 1].0.clone());
+    let bounds: Vec<(Vec<u8>, Vec<u8>)> = groups.iter().map(range).collect();
+    let ranges: Vec<KeyRange<'_>> = bounds.iter().map(|(from, to)| KeyRange { from, to }).collect();
+    for order in [ScanOrder::Forwards, ScanOrder::Backwards] {
+        for most in [1, usize::MAX] {
+            let mut visited: Vec<Vec<(Vec<u8>, Vec<u8>)>> = vec![Vec::new(); ranges.len()];
+            let mut visit = |at: usize, key: &[u8], value: &[u8]| {
+                visited[at].push((key.to_vec(), value.to_vec()));
+                Ok(if visited[at].len() >= most { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+            };
+            tables.scan_ranges(table, &ranges, order, &mut visit).unwrap();
+            for (group, visited) in groups.iter().zip(visited) {
+                let mut expected = group[..group.len() - 1].to_vec();
+                if order == ScanOrder::Backwards {
+                    expected.reverse();
+                }
+                expected.truncate(most);
+                assert_eq!(visited, expected);
+            }
+        }
+    }
 }
 
 type Model = [BTreeMap<Vec<u8>, Vec<u8>>; 2];

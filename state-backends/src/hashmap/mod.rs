@@ -12,7 +12,8 @@ use wiesel_common::config::Configuration;
 use wiesel_common::time::Clock;
 use wiesel_proto as proto;
 use wiesel_state::keyed::{
-    KeptBack, KeyedBackend, KeyedSnapshot, OpenRequest, SnapshotOptions, StateBackend, TableId, WriteBatch,
+    KeptBack, KeyRange, KeyedBackend, KeyedSnapshot, OpenRequest, ScanOrder, SnapshotOptions, StateBackend, TableId,
+    VisitRange, WriteBatch,
 };
 use wiesel_state::storage::CheckpointStorage;
 use wiesel_state::ttl::Ttl;
@@ -267,6 +268,32 @@ impl KeyedBackend for HashMapTables {
             });
             if let ControlFlow::Break(outcome) = flow {
                 return outcome;
+            }
+        }
+        Ok(())
+    }
+
+    fn scan_ranges(
+        &self,
+        table: TableId,
+        ranges: &[KeyRange<'_>],
+        order: ScanOrder,
+        visit: &mut VisitRange<'_>,
+    ) -> Result<()> {
+        let ttl = self.ttl(table)?;
+        let groups = &self.groups[table.0 as usize];
+        for (at, range) in ranges.iter().enumerate().filter(|(_, range)| range.from < range.to) {
+            let group = &groups[self.position(range.from)?];
+            let mut entries = group.range::<[u8], _>((Bound::Included(range.from), Bound::Excluded(range.to)));
+            loop {
+                let next = match order {
+                    ScanOrder::Forwards => entries.next(),
+                    ScanOrder::Backwards => entries.next_back(),
+                };
+                let Some((key, value)) = next else { break };
+                if !ttl.expired(value) && visit(at, key, value)?.is_break() {
+                    break;
+                }
             }
         }
         Ok(())

@@ -21,7 +21,8 @@ use wiesel_proto as proto;
 use wiesel_state::Result;
 use wiesel_state::cache_share::CacheShare;
 use wiesel_state::keyed::{
-    KeptBack, KeyedBackend, KeyedSnapshot, OpenRequest, SnapshotOptions, StateBackend, TableId, WriteBatch,
+    KeptBack, KeyRange, KeyedBackend, KeyedSnapshot, OpenRequest, ScanOrder, SnapshotOptions, StateBackend, TableId,
+    VisitRange, WriteBatch,
 };
 use wiesel_state::storage::CheckpointStorage;
 use wiesel_state::ttl::Ttl;
@@ -246,6 +247,57 @@ impl KeyedBackend for RocksDbTables {
             entries.next();
         }
         entries.status().map_err(|error| self.database.error(error))
+    }
+
+    /// One iterator for all: each that is made pins all files of the table.
+    fn scan_ranges(
+        &self,
+        table: TableId,
+        ranges: &[KeyRange<'_>],
+        order: ScanOrder,
+        visit: &mut VisitRange<'_>,
+    ) -> Result<()> {
+        let (Some(from), Some(to)) =
+            (ranges.iter().map(|range| range.from).min(), ranges.iter().map(|range| range.to).max())
+        else {
+            return Ok(());
+        };
+        if self.empty || from >= to {
+            return Ok(());
+        }
+        let ttl = self.ttl(table)?;
+        let (db, family) = self.database.family(self.name(table)?)?;
+        let mut read = ReadOptions::default();
+        read.set_iterate_lower_bound(from);
+        read.set_iterate_upper_bound(to);
+        let mut entries = db.raw_iterator_cf_opt(family, read);
+        for (at, range) in ranges.iter().enumerate().filter(|(_, range)| range.from < range.to) {
+            match order {
+                ScanOrder::Forwards => entries.seek(range.from),
+                ScanOrder::Backwards => {
+                    entries.seek_for_prev(range.to);
+                    // The first key behind the range may be there.
+                    if entries.key().is_some_and(|key| key >= range.to) {
+                        entries.prev();
+                    }
+                }
+            }
+            while let Some((key, value)) = entries.item() {
+                let inside = match order {
+                    ScanOrder::Forwards => key < range.to,
+                    ScanOrder::Backwards => key >= range.from,
+                };
+                if !inside || (!ttl.expired(value) && visit(at, key, value)?.is_break()) {
+                    break;
+                }
+                match order {
+                    ScanOrder::Forwards => entries.next(),
+                    ScanOrder::Backwards => entries.prev(),
+                }
+            }
+            entries.status().map_err(|error| self.database.error(error))?;
+        }
+        Ok(())
     }
 
     fn takes_kept_back(&self, options: &SnapshotOptions) -> bool {

@@ -5,7 +5,7 @@ use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::datatypes::{
     DataType, Date32Type, Decimal128Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type,
 };
-use wiesel_operators::element::RowKind;
+use wiesel_expressions::row_kind::RowKind;
 use wiesel_operators::operator::{Error, Result};
 
 use super::CsvFormat;

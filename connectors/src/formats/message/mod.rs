@@ -5,7 +5,7 @@
 //!   (`key.format`, `value.format`, `key.fields`, ...). A [`KeyValueDeserializer`] puts the rows of both together, a
 //!   [`KeyValueSerializer`] takes them apart.
 use arrow::array::{ArrayRef, Int8Array};
-use wiesel_operators::element::RowKind;
+use wiesel_expressions::row_kind::RowKind;
 use wiesel_operators::operator::Result;
 
 mod deserializer;

@@ -1,6 +1,7 @@
 //! Rows to keys and values.
 use arrow::array::ArrayRef;
-use wiesel_operators::element::{Batch, RowKind};
+use wiesel_expressions::row_kind::RowKind;
+use wiesel_operators::element::Batch;
 use wiesel_operators::operator::Result;
 
 use super::SerializationSchema;

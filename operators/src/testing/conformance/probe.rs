@@ -1,22 +1,21 @@
-//! An operator that does something with each of Flink's state primitives and with timers of both kinds.
+//! An operator that does something with each way of keeping rows of keys, and with timers of both kinds.
+use std::ops::Bound;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, Int64Array, StringViewArray};
-use arrow::compute::kernels::numeric::add_wrapping;
-use arrow::datatypes::{DataType, Field, Int64Type, Schema, TimestampMillisecondType};
+use arrow::array::{Array, ArrayRef, AsArray, StringViewArray};
+use arrow::datatypes::{DataType, Field, Schema, TimestampMillisecondType};
 use arrow::util::display::array_value_to_string;
 use wiesel_common::time::Clock;
 use wiesel_expressions::not_null::record_batch;
 use wiesel_expressions::types::TypeKind;
-use wiesel_state::keyed::{KeyedBackend, SnapshotOptions};
+use wiesel_state::keyed::SnapshotOptions;
 
 use super::plan::{KEY, NUMBER, TEXT, TIME, VALUE, type_of};
 use crate::element::Batch;
 use crate::operator::{Collector, Operator, OperatorContext, OperatorSnapshot, RestoredState, Result};
-use crate::state::{
-    AggregateFunction, AggregatingState, Entries, Keys, ListState, MapState, ReducingState, StateDescriptor,
-    TimeDomain, Timers, ValueState,
-};
+use crate::state::write_back::{self, Backend};
+use crate::state::{KeyedRows, Keys, RowRange, RowsDescriptor, TimeDomain, Timers};
+use wiesel_expressions::types::LogicalType;
 
 /// Timers that fire at once.
 const FIRED: usize = 3;
@@ -26,94 +25,57 @@ pub struct Probe {
     ttl: i64,
     max_parallelism: u32,
     clock: Arc<dyn Clock>,
-    opened: Option<(Box<dyn KeyedBackend>, States)>,
+    backend: Backend,
+    states: Option<States>,
 }
 
 struct States {
-    value: ValueState,
-    list: ListState,
-    map: MapState,
-    sum: ReducingState,
-    count: AggregatingState,
+    /// One row a key.
+    last: KeyedRows,
+    /// Numbers in the order of texts, those of one text as they came.
+    list: KeyedRows,
+    /// A number a text.
+    map: KeyedRows,
     event: Timers,
     processing: Timers,
-}
-
-struct Count;
-
-impl AggregateFunction for Count {
-    fn create(&self, count: usize) -> Result<Vec<ArrayRef>> {
-        Ok(vec![Arc::new(Int64Array::from(vec![0; count]))])
-    }
-
-    fn add(&self, accumulators: Vec<ArrayRef>, targets: &[u32], _: &[ArrayRef]) -> Result<Vec<ArrayRef>> {
-        let mut counts = accumulators[0].as_primitive::<Int64Type>().values().to_vec();
-        targets.iter().for_each(|target| counts[*target as usize] += 1);
-        Ok(vec![Arc::new(Int64Array::from(counts))])
-    }
-
-    fn result(&self, accumulators: &[ArrayRef]) -> Result<Vec<ArrayRef>> {
-        Ok(accumulators.to_vec())
-    }
 }
 
 impl Probe {
     /// With a time to live of values in milliseconds; 0: for ever.
     pub fn new(context: &OperatorContext, ttl: i64) -> Self {
-        Self { ttl, max_parallelism: context.max_parallelism, clock: context.clock.clone(), opened: None }
-    }
-
-    fn open_states(&self, backend: &mut dyn KeyedBackend) -> Result<States> {
-        let key = [type_of(KEY)];
-        let number = [TypeKind::Bigint.nullable()];
-        let named = |name| StateDescriptor {
-            name,
-            key: &key,
-            namespace: false,
-            ttl: self.ttl,
-            max_parallelism: self.max_parallelism,
-        };
-        let sum = |before: &[ArrayRef], after: &[ArrayRef]| Ok(vec![add_wrapping(&before[0], &after[0])?]);
-        let mut timers = |domain| Timers::open(backend, domain, &key, &key, self.max_parallelism);
-        let (event, processing) = (timers(TimeDomain::Event)?, timers(TimeDomain::Processing)?);
-        Ok(States {
-            value: ValueState::open(backend, &named("value"), &[type_of(VALUE)])?,
-            list: ListState::open(backend, &named("list"), &number)?,
-            map: MapState::open(backend, &named("map"), &[type_of(TEXT)], &number)?,
-            sum: ReducingState::open(backend, &named("sum"), &number, Box::new(sum))?,
-            count: AggregatingState::open(backend, &named("count"), &number, Box::new(Count))?,
-            event,
-            processing,
-        })
+        let (max_parallelism, clock) = (context.max_parallelism, context.clock.clone());
+        Self { ttl, max_parallelism, clock, backend: None, states: None }
     }
 
     /// Fires timers and says what their keys have.
     fn fire(&mut self, domain: TimeDomain, up_to: i64, out: &mut dyn Collector) -> Result<()> {
-        let Some((backend, states)) = &mut self.opened else { return Ok(()) };
-        let backend = &mut **backend;
+        let (Some(states), now) = (&mut self.states, self.clock.now_millis()) else { return Ok(()) };
         loop {
+            let Some(backend) = &mut self.backend else { return Ok(()) };
             let timers = if domain == TimeDomain::Event { &mut states.event } else { &mut states.processing };
-            let due = timers.fire(backend, up_to, FIRED)?;
+            let due = timers.fire(&mut **backend, up_to, FIRED)?;
             if due.is_empty() {
                 return Ok(());
             }
-            let keys = Keys::new(&due.keys, due.len());
-            let (list, map) = (states.list.get(backend, keys)?, states.map.entries(backend, keys)?);
-            let (sum, count) = (states.sum.get(backend, keys)?, states.count.get(backend, keys)?);
+            let (keys, rows) = (&due.keys[..], due.len());
+            let list = shown(&mut states.list, &self.backend, keys, rows, &RowRange::first(5), now)?;
+            let map = shown(&mut states.map, &self.backend, keys, rows, &RowRange::last(2), now)?;
+            // Behind a text, which several rows of the list may have.
+            let texts: Vec<ArrayRef> = vec![Arc::new(StringViewArray::from(vec!["b"; rows]))];
+            let range = RowRange { lower: Bound::Excluded(&texts), ..RowRange::ALL };
+            let behind = shown(&mut states.list, &self.backend, keys, rows, &range, now)?;
+            let counts = states.list.count(&self.backend, keys, rows, now)?;
             let line = |row: usize| {
-                let (sum, count) = (text(&sum.columns[0], row), text(&count.columns[0], row));
-                let time = due.times[row];
-                let (list, map) = (entries(&list, row), entries(&map, row));
-                format!("{} {domain:?} {time}: {list} {map} {sum} {count}", text(&due.keys[0], row))
+                let (time, key) = (due.times[row], text(&due.keys[0], row));
+                format!("{key} {domain:?} {time}: {} {} {} {}", list[row], map[row], behind[row], counts[row])
             };
-            emit((0..due.len()).map(line).collect(), out)?;
+            emit((0..rows).map(line).collect(), out)?;
             match domain {
-                TimeDomain::Event => {
-                    states.list.clear(backend, keys)?;
-                    states.sum.clear(backend, keys)?;
-                }
-                TimeDomain::Processing => states.map.clear(backend, keys)?,
+                TimeDomain::Event => states.list.clear(&mut self.backend, keys, rows)?,
+                TimeDomain::Processing => states.map.clear(&mut self.backend, keys, rows)?,
             }
+            states.list.trim(&mut self.backend)?;
+            states.map.trim(&mut self.backend)?;
         }
     }
 }
@@ -122,12 +84,23 @@ fn text(column: &ArrayRef, row: usize) -> String {
     if column.is_null(row) { "null".into() } else { array_value_to_string(column, row).unwrap() }
 }
 
-fn entries(entries: &Entries, row: usize) -> String {
-    let one = |at: usize| {
-        let columns = entries.sub_keys.iter().chain(&entries.values);
-        columns.map(|column| text(column, at)).collect::<Vec<_>>().join("=")
-    };
-    format!("{:?}", entries.range(row).map(one).collect::<Vec<_>>())
+/// What each key has in a range: texts and numbers, not how they are numbered.
+fn shown(
+    state: &mut KeyedRows,
+    backend: &Backend,
+    keys: &[ArrayRef],
+    rows: usize,
+    range: &RowRange<'_>,
+    now: i64,
+) -> Result<Vec<String>> {
+    let found = state.rows(backend, keys, rows, range, now)?;
+    let (positions, values) = (state.positions(&found.rows)?, state.values(&found.rows)?);
+    let mut start = 0;
+    let shown = found.ends.iter().map(|end| {
+        let one = |at| format!("{}={}", text(&positions[0], at), text(&values[0], at));
+        format!("{:?}", (std::mem::replace(&mut start, *end)..*end).map(one).collect::<Vec<_>>())
+    });
+    Ok(shown.collect())
 }
 
 fn emit(lines: Vec<String>, out: &mut dyn Collector) -> Result<()> {
@@ -140,29 +113,45 @@ fn emit(lines: Vec<String>, out: &mut dyn Collector) -> Result<()> {
 impl Operator for Probe {
     fn restore(&mut self, restored: &mut dyn RestoredState) -> Result<()> {
         let mut backend = restored.keyed()?;
-        let states = self.open_states(&mut *backend)?;
-        self.opened = Some((backend, states));
+        let (key, max_parallelism, ttl) = ([type_of(KEY)], self.max_parallelism, self.ttl);
+        let mut budgets = restored.cache_share().split(3).into_iter();
+        let mut open = |name, order: &[LogicalType], appends, value| {
+            let value = [type_of(value)];
+            let descriptor = RowsDescriptor { name, key: &key, order, appends, value: &value, ttl, max_parallelism };
+            KeyedRows::open(&mut *backend, &descriptor, budgets.next().unwrap())
+        };
+        let last = open("last", &[], false, VALUE)?;
+        let list = open("list", &[type_of(TEXT)], true, NUMBER)?;
+        let map = open("map", &[type_of(TEXT)], false, NUMBER)?;
+        let mut timers = |domain| Timers::open(&mut *backend, domain, &key, &key, max_parallelism);
+        let (event, processing) = (timers(TimeDomain::Event)?, timers(TimeDomain::Processing)?);
+        self.states = Some(States { last, list, map, event, processing });
+        self.backend = Some(backend);
         Ok(())
     }
 
     fn process(&mut self, _: usize, batch: Batch, out: &mut dyn Collector) -> Result<()> {
-        let Some((backend, states)) = &mut self.opened else { return Ok(()) };
-        let (backend, now, rows) = (&mut **backend, self.clock.now_millis(), batch.num_rows());
+        let Some(states) = &mut self.states else { return Ok(()) };
+        let (now, rows) = (self.clock.now_millis(), batch.num_rows());
         let column = |column: u32| [batch.records.column(column as usize).clone()];
         let key = column(KEY);
-        let keys = Keys::new(&key, rows);
-        let before = states.value.value(backend, keys)?;
-        let line = |row: usize| format!("{}: {}", text(&key[0], row), text(&before.columns[0], row));
+        let before = states.last.get(&self.backend, &key, &[], rows, now)?;
+        let before = states.last.values(&before)?;
+        let line = |row: usize| format!("{}: {}", text(&key[0], row), text(&before[0], row));
         emit((0..rows).map(line).collect(), out)?;
-        states.value.update(backend, keys, &column(VALUE), now)?;
-        states.list.add(backend, keys, &column(NUMBER), now)?;
-        states.map.put(backend, keys, &column(TEXT), &column(NUMBER), now)?;
-        states.sum.add(backend, keys, &column(NUMBER), now)?;
-        states.count.add(backend, keys, &column(NUMBER), now)?;
+        states.last.upsert(&key, &[], &column(VALUE), rows, now)?;
+        states.list.append(&mut self.backend, &key, &column(TEXT), &column(NUMBER), rows, now)?;
+        states.map.upsert(&key, &column(TEXT), &column(NUMBER), rows, now)?;
         let times = column(TIME)[0].as_primitive::<TimestampMillisecondType>().clone();
         let times: Vec<i64> = times.values().iter().map(|time| time.div_euclid(500) * 500 + 499).collect();
-        states.event.register(backend, keys, &key, &times)?;
-        states.processing.register(backend, keys, &key, &vec![now + 700; rows])
+        if let Some(backend) = &mut self.backend {
+            let keys = Keys::new(&key, rows);
+            states.event.register(&mut **backend, keys, &key, &times)?;
+            states.processing.register(&mut **backend, keys, &key, &vec![now + 700; rows])?;
+        }
+        states.last.trim(&mut self.backend)?;
+        states.list.trim(&mut self.backend)?;
+        states.map.trim(&mut self.backend)
     }
 
     fn watermark(&mut self, watermark: i64, out: &mut dyn Collector) -> Result<()> {
@@ -171,25 +160,34 @@ impl Operator for Probe {
     }
 
     fn next_timer(&self) -> Option<i64> {
-        self.opened.as_ref().and_then(|(_, states)| states.processing.next())
+        self.states.as_ref().and_then(|states| states.processing.next())
     }
 
     fn processing_time(&mut self, now: i64, out: &mut dyn Collector) -> Result<()> {
-        self.fire(TimeDomain::Processing, now, out)
+        self.fire(TimeDomain::Processing, now, out)?;
+        if let Some(states) = &mut self.states {
+            [&mut states.last, &mut states.list, &mut states.map].into_iter().for_each(|rows| rows.expire(now));
+        }
+        Ok(())
     }
 
     fn snapshot(&mut self, options: &SnapshotOptions) -> Result<OperatorSnapshot> {
-        let keyed = self.opened.as_mut().map(|(backend, _)| backend.snapshot(options, Vec::new())).transpose()?;
-        Ok(OperatorSnapshot { keyed, lists: Vec::new() })
+        let mut kept_back = Vec::new();
+        if let Some(states) = &mut self.states {
+            for rows in [&mut states.last, &mut states.list, &mut states.map] {
+                kept_back.extend(rows.write_changes(&mut self.backend, options)?);
+            }
+        }
+        write_back::snapshot(&mut self.backend, options, kept_back)
     }
 
     fn checkpoint_completed(&mut self, checkpoint_id: u64) -> Result<()> {
-        self.opened.iter_mut().for_each(|(backend, _)| backend.checkpoint_completed(checkpoint_id));
+        write_back::checkpoint_ended(&mut self.backend, checkpoint_id, true);
         Ok(())
     }
 
     fn checkpoint_aborted(&mut self, checkpoint_id: u64) -> Result<()> {
-        self.opened.iter_mut().for_each(|(backend, _)| backend.checkpoint_aborted(checkpoint_id));
+        write_back::checkpoint_ended(&mut self.backend, checkpoint_id, false);
         Ok(())
     }
 }
