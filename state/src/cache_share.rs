@@ -49,8 +49,13 @@ impl CacheShare {
 
     /// Equal parts of it, for tables of one operator.
     pub fn split(self, parts: usize) -> Vec<Self> {
+        self.parts(std::iter::repeat_n(parts, parts))
+    }
+
+    /// Parts of it, of which each is one in so many. Who has them sees to it that they do not take more together than there is.
+    pub fn parts(self, one_in: impl IntoIterator<Item = usize>) -> Vec<Self> {
         let whole = Arc::new(self);
-        (0..parts).map(|_| Self { part: Part::Share(whole.clone(), parts) }).collect()
+        one_in.into_iter().map(|parts| Self { part: Part::Share(whole.clone(), parts.max(1)) }).collect()
     }
 
     /// How many bytes the operator may take now. Less than before when another one came.

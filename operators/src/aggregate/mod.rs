@@ -10,13 +10,20 @@ use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::buffer::{BooleanBuffer, NullBuffer};
 use wiesel_expressions::types::{LogicalType, RowField, TypeKind};
 use wiesel_proto as proto;
+use wiesel_state::cache_share::CacheShare;
+use wiesel_state::keyed::{KeptBack, KeyedBackend, SnapshotOptions};
 
+use self::distinct::Distinct;
+use self::distinct_rows::{DistinctRows, KeyedBatch};
+use self::keys::KeyStore;
 use crate::operator::{Error, Result};
+use crate::state::write_back::Backend;
 
 mod avg;
 mod collect;
 mod count;
 mod distinct;
+pub(crate) mod distinct_rows;
 mod first_last;
 mod kept;
 pub(crate) mod key_bytes;
@@ -95,6 +102,12 @@ pub trait Accumulators: Send {
     /// Adds rows to their groups or takes them back.
     fn update(&mut self, rows: &Rows<'_>) -> Result<()>;
 
+    /// As [`Accumulators::update`], where the function may keep rows of its groups.
+    fn update_keyed(&mut self, rows: &Rows<'_>, keyed: &KeyedBatch<'_>) -> Result<()> {
+        let _ = keyed;
+        self.update(rows)
+    }
+
     /// Adds the content of each source group to the target group at the same position; sources stay as they are.
     fn merge_groups(&mut self, targets: &[u32], sources: &[u32]) -> Result<()> {
         let state = self.state(sources)?;
@@ -144,6 +157,16 @@ pub trait Accumulators: Send {
     fn retracts_exactly(&self) -> bool {
         true
     }
+
+    /// The function as DISTINCT, if it is.
+    fn distinct(&self) -> Option<&Distinct> {
+        None
+    }
+
+    /// The same, to change it.
+    fn distinct_mut(&mut self) -> Option<&mut Distinct> {
+        None
+    }
 }
 
 fn not_splittable() -> Error {
@@ -187,6 +210,11 @@ impl Function {
             "STDDEV_SAMP" | "STDDEV" => Ok(Self::Variance { sample: true, root: true }),
             other => Err(Error::Plan(format!("aggregate function {other} is not supported"))),
         }
+    }
+
+    /// What it keeps of a group has a fixed size: beside it, the values of DISTINCT are what grows.
+    fn is_small(self) -> bool {
+        matches!(self, Self::Count | Self::Sum | Self::Sum0 | Self::Avg | Self::Variance { .. })
     }
 
     /// MIN and MAX are the same with and without DISTINCT.
@@ -355,6 +383,28 @@ impl Aggregates {
         selected: Option<&BooleanBuffer>,
         weights: Option<&[i8]>,
     ) -> Result<()> {
+        self.update_with(records, groups, (selected, weights), None)
+    }
+
+    /// As [`Aggregates::update`], where functions may keep rows of their groups ([`Aggregates::open_rows`]).
+    pub(crate) fn update_keyed(
+        &mut self,
+        records: &RecordBatch,
+        groups: &[u32],
+        selected: Option<&BooleanBuffer>,
+        weights: Option<&[i8]>,
+        keyed: &KeyedBatch<'_>,
+    ) -> Result<()> {
+        self.update_with(records, groups, (selected, weights), Some(keyed))
+    }
+
+    fn update_with(
+        &mut self,
+        records: &RecordBatch,
+        groups: &[u32],
+        (selected, weights): (Option<&BooleanBuffer>, Option<&[i8]>),
+        keyed: Option<&KeyedBatch<'_>>,
+    ) -> Result<()> {
         for call in &mut self.calls {
             let arguments: Vec<ArrayRef> =
                 call.arguments.iter().map(|column| records.column(*column).clone()).collect();
@@ -367,9 +417,88 @@ impl Aggregates {
                 selected.map_or(passed.clone(), |selected| selected & &passed)
             });
             let selected = filtered.as_ref().or(selected);
-            call.accumulators.update(&Rows { groups, arguments: &arguments, selected, weights })?;
+            let rows = Rows { groups, arguments: &arguments, selected, weights };
+            match keyed {
+                Some(keyed) => call.accumulators.update_keyed(&rows, keyed)?,
+                None => call.accumulators.update(&rows)?,
+            }
         }
         Ok(())
+    }
+
+    /// The positions of the functions that may keep rows of their groups.
+    pub(crate) fn with_rows(&self) -> Vec<usize> {
+        let is_one = |call: &proto::AggregateCall| Function::of(call).is_ok_and(Function::is_small);
+        let calls = self.calls.iter().zip(&self.specification).enumerate();
+        let with_rows = calls.filter(|(_, (call, of))| call.accumulators.distinct().is_some() && is_one(of));
+        with_rows.map(|(at, _)| at).collect()
+    }
+
+    /// Opens the tables of [`Aggregates::with_rows`]: from now on groups that have many values keep them there.
+    ///
+    /// # Errors
+    /// What was restored has other types, or a type cannot be kept.
+    pub(crate) fn open_rows(
+        &mut self,
+        backend: &mut dyn KeyedBackend,
+        key: &[LogicalType],
+        max_parallelism: u32,
+        budgets: impl IntoIterator<Item = CacheShare>,
+    ) -> Result<()> {
+        for (at, budget) in self.with_rows().into_iter().zip(budgets) {
+            let call = &mut self.calls[at];
+            let values: Vec<LogicalType> =
+                call.arguments.iter().map(|column| self.input[*column].data_type.clone()).collect();
+            let rows = DistinctRows::open(backend, &format!("distinct/{at}"), key, &values, max_parallelism, budget)?;
+            if let Some(distinct) = call.accumulators.distinct_mut() {
+                distinct.rows = Some(rows);
+            }
+        }
+        Ok(())
+    }
+
+    /// Goes on with the tables of others, which are the same functions.
+    pub(crate) fn take_rows(&mut self, others: &mut Self) {
+        for (call, other) in self.calls.iter_mut().zip(&mut others.calls) {
+            if let (Some(distinct), Some(other)) = (call.accumulators.distinct_mut(), other.accumulators.distinct_mut())
+            {
+                distinct.rows = other.rows.take();
+            }
+        }
+    }
+
+    fn distinct_mut(&mut self) -> impl Iterator<Item = &mut Distinct> {
+        self.calls.iter_mut().filter_map(|call| call.accumulators.distinct_mut())
+    }
+
+    /// Makes rows of what those of these groups keep that have many values.
+    pub(crate) fn spill(&mut self, keys: &KeyStore, groups: &[u32]) -> Result<()> {
+        self.distinct_mut().try_for_each(|distinct| distinct.spill(keys, groups))
+    }
+
+    /// Takes out the rows of groups, which are about to be emptied.
+    pub(crate) fn clear_rows(&mut self, backend: &mut Backend, keys: &KeyStore, groups: &[u32]) -> Result<()> {
+        self.distinct_mut().try_for_each(|distinct| distinct.clear_rows(backend, keys, groups))
+    }
+
+    /// Drops rows from memory if they take too much.
+    pub(crate) fn trim_rows(&mut self, backend: &mut Backend) -> Result<()> {
+        self.distinct_mut().filter_map(|distinct| distinct.rows.as_mut()).try_for_each(|rows| rows.trim(backend))
+    }
+
+    /// For a snapshot: writes the rows that changed. Returns what is kept back instead.
+    pub(crate) fn write_rows(&mut self, backend: &mut Backend, options: &SnapshotOptions) -> Result<Vec<KeptBack>> {
+        let mut kept_back = Vec::new();
+        for rows in self.distinct_mut().filter_map(|distinct| distinct.rows.as_mut()) {
+            kept_back.extend(rows.write_changes(backend, options)?);
+        }
+        Ok(kept_back)
+    }
+
+    /// How many bytes the rows take that are at hand.
+    pub(crate) fn rows_size(&self) -> usize {
+        let distinct = self.calls.iter().filter_map(|call| call.accumulators.distinct());
+        distinct.filter_map(|distinct| distinct.rows.as_ref()).map(DistinctRows::size).sum()
     }
 
     /// Adds the content of each source group to the target group at the same position.

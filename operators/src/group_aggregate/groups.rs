@@ -12,7 +12,7 @@ use crate::aggregate::keys::{KeyIndex, KeyStore};
 use crate::operator::Result;
 use crate::state::cache::Values;
 use crate::state::table::RowTable;
-use crate::state::write_back::CachedEntries;
+use crate::state::write_back::{Backend, CachedEntries};
 use wiesel_expressions::types::{LogicalType, TypeKind};
 
 /// The columns before those of the accumulators: the number of rows, and whether the result was sent on.
@@ -67,6 +67,16 @@ impl Groups {
         }
     }
 
+    /// Takes out the rows that aggregate functions keep of groups, which are about to be emptied.
+    pub(super) fn clear_rows(&mut self, backend: &mut Backend, groups: &[u32]) -> Result<()> {
+        self.aggregates.clear_rows(backend, &self.store, groups)
+    }
+
+    /// Makes rows of what aggregate functions keep of groups where it is much.
+    pub(super) fn spill(&mut self, groups: &[u32]) -> Result<()> {
+        self.aggregates.spill(&self.store, groups)
+    }
+
     /// Empties those of these groups, which a batch touches, that were last written to at this time or before.
     pub(super) fn expire(&mut self, groups: &[u32], by: i64, batch: u64) {
         let expired = |group: &&u32| {
@@ -92,7 +102,7 @@ impl Groups {
 
     /// Bytes beside those columns.
     fn besides(&self) -> usize {
-        self.store.size() + self.index.size() + self.aggregates.heap()
+        self.store.size() + self.index.size() + self.aggregates.heap() + self.aggregates.rows_size()
     }
 }
 
@@ -189,7 +199,9 @@ impl CachedEntries for Groups {
     fn start_afresh(&mut self) -> Result<()> {
         self.store = new_store(&self.key_types)?;
         (self.index, self.groups) = (KeyIndex::default(), Vec::new());
-        self.aggregates = self.aggregates.afresh()?;
+        let mut afresh = self.aggregates.afresh()?;
+        afresh.take_rows(&mut self.aggregates);
+        self.aggregates = afresh;
         Ok(())
     }
 }

@@ -20,10 +20,12 @@ use wiesel_proto as proto;
 use wiesel_state::keyed::SnapshotOptions;
 
 use crate::aggregate::Aggregates;
+use crate::aggregate::distinct_rows::KeyedBatch;
 use crate::element::Batch;
 use crate::operator::{Collector, Error, Operator, OperatorContext, OperatorSnapshot, RestoredState, Result};
 use crate::state::table::{RowTable, TableLayout};
 use crate::state::write_back::{self, Backend, WriteBack};
+use wiesel_state::cache_share::CacheShare;
 
 mod groups;
 #[cfg(test)]
@@ -33,6 +35,9 @@ use groups::{Group, Groups};
 
 /// The fewest rows that are aggregated at once where results are long: rows of one key are worth being put together.
 const FEWEST: usize = 16;
+
+/// The part of its memory that an operator uses for rows of aggregate functions, at most, is one in so many.
+const ROWS_SHARE: usize = 4;
 
 /// The operator.
 pub struct GroupAggregate {
@@ -107,9 +112,21 @@ impl GroupAggregate {
         };
         let mut backend = restored.keyed()?;
         let table = RowTable::open(&mut *backend, &layout)?;
-        self.state.open(&mut *backend, table, restored.cache_share())?;
+        let mut budgets = self.budgets(restored.cache_share()).into_iter();
+        let budget = budgets.next().ok_or_else(|| Error::Plan("no memory was dealt out".into()))?;
+        self.state.open(&mut *backend, table, budget)?;
+        let Groups { key_types, aggregates, .. } = &mut self.state.entries;
+        aggregates.open_rows(&mut *backend, key_types, self.max_parallelism, budgets)?;
         self.backend = Some(backend);
         Ok(())
+    }
+
+    /// What groups may take, all that there is, and what of that the rows of each function that has some may. With a time to
+    /// live there are none: that of a group's values is the group's.
+    fn budgets(&self, share: CacheShare) -> Vec<CacheShare> {
+        let functions = if self.state_ttl > 0 { 0 } else { self.state.entries.aggregates.with_rows().len() };
+        let rows = std::iter::repeat_n(ROWS_SHARE * functions, functions);
+        share.parts([1].into_iter().chain(rows))
     }
 
     /// Reads what the table has of the groups that are new here.
@@ -190,6 +207,7 @@ impl GroupAggregate {
         let entries = &mut self.state.entries;
         let moved = |group: &u32| Some((*group, entries.groups[*group as usize].successor.take()?));
         let (targets, sources): (Vec<u32>, Vec<u32>) = groups.iter().filter_map(moved).unzip();
+        entries.clear_rows(&mut self.backend, &targets)?;
         entries.aggregates.reset(&targets);
         entries.aggregates.merge_groups(&targets, &sources)?;
         for (target, source) in targets.iter().zip(&sources) {
@@ -209,13 +227,29 @@ impl GroupAggregate {
         if self.input_changelog {
             let weights = batch.weights();
             let selected = self.count(&mut rows, &weights);
-            self.state.entries.aggregates.update(&batch.records, &rows, selected.as_ref(), Some(&weights))?;
+            self.update(&batch, &rows, selected.as_ref(), Some(&weights))?;
             self.settle(&touched.groups)?;
         } else {
-            self.state.entries.aggregates.update(&batch.records, &rows, None, None)?;
+            self.update(&batch, &rows, None, None)?;
         }
         self.emit(&touched, out)?;
+        let entries = &mut self.state.entries;
+        entries.spill(&touched.groups)?;
+        entries.aggregates.trim_rows(&mut self.backend)?;
         self.state.trim(&mut self.backend)
+    }
+
+    /// Adds rows to their groups, or takes them back.
+    fn update(
+        &mut self,
+        batch: &Batch,
+        rows: &[u32],
+        selected: Option<&BooleanBuffer>,
+        weights: Option<&[i8]>,
+    ) -> Result<()> {
+        let Groups { aggregates, store, .. } = &mut self.state.entries;
+        let keyed = KeyedBatch { backend: &self.backend, keys: store };
+        aggregates.update_keyed(&batch.records, rows, selected, weights, &keyed)
     }
 
     /// The changes that lead from the results before the batch to those after it.
@@ -259,6 +293,7 @@ impl GroupAggregate {
             let kinds = self.output_changelog.then(|| Int8Array::from(kinds));
             out.collect(Batch { records, kinds })?;
         }
+        self.state.entries.clear_rows(&mut self.backend, &gone)?;
         self.state.remove(gone);
         Ok(())
     }
@@ -316,7 +351,8 @@ impl Operator for GroupAggregate {
     }
 
     fn snapshot(&mut self, options: &SnapshotOptions) -> Result<OperatorSnapshot> {
-        let kept_back = self.state.write_changes(&mut self.backend, options)?;
+        let mut kept_back = self.state.write_changes(&mut self.backend, options)?;
+        kept_back.extend(self.state.entries.aggregates.write_rows(&mut self.backend, options)?);
         write_back::snapshot(&mut self.backend, options, kept_back)
     }
 

@@ -153,6 +153,55 @@ fn a_group_that_lost_its_rows_does_not_come_back_when_others_expire() {
     }
 }
 
+/// Before, all values of a group were one value of its state: written when one of them changed, and read for one of them.
+#[test]
+fn of_many_distinct_values_those_are_written_and_read_that_change() {
+    let count = call("COUNT", &[1], TypeKind::Bigint.not_null());
+    let sum = call("SUM", &[1], bigint());
+    let distinct = |call: proto::AggregateCall| proto::AggregateCall { distinct: true, ..call };
+    for changelog in [false, true] {
+        let mut setup = key_value(vec![distinct(count.clone()), distinct(sum.clone())]);
+        setup.changelog = changelog;
+        let row = |values: std::ops::Range<i64>, kind: i8| {
+            let rows: Vec<_> = values.map(|value| (Some(1), Some(value))).collect();
+            match changelog {
+                true => changes(&setup.input, vec![kind; rows.len()], columns(&rows)),
+                false => batch(&setup.input, columns(&rows)),
+            }
+        };
+        for (cache, backend) in TIGHT.into_iter().flat_map(|cache| BACKENDS.map(|backend| (cache, backend))) {
+            let world = World::new(&context(), backend);
+            let mut subtasks = start(&world, &setup, 1, &Vec::new(), cache);
+            assert_eq!(step(&setup, &mut subtasks, &row(0..1000, INSERT)), ["+I[1, 1000, 499500]"]);
+            subtasks.save(1);
+            let written = world.written();
+            let expected = ["+U[1, 1003, 502503]", "-U[1, 1000, 499500]"];
+            assert_eq!(step(&setup, &mut subtasks, &row(990..1003, INSERT)), expected);
+            let saved = subtasks.save(3);
+            let written = world.written() - written;
+            assert!((27..60).contains(&written), "{written} entries of 2 times 13 values and the group");
+            assert_eq!(world.entries(&saved, "distinct/1").len(), 1003);
+            let mut subtasks = start(&world, &setup, 3, &saved, cache);
+            let read = world.read();
+            let expected = ["+U[1, 1004, 503506]", "-U[1, 1003, 502503]"];
+            assert_eq!(step(&setup, &mut subtasks, &row(1002..1004, INSERT)), expected);
+            assert!(world.read() - read < 10, "{} keys were read for 2 values", world.read() - read);
+            if changelog {
+                let changes = step(&setup, &mut subtasks, &row(0..1, DELETE));
+                assert_eq!(changes, ["+U[1, 1003, 503506]", "-U[1, 1004, 503506]"]);
+                let changes = step(&setup, &mut subtasks, &row(990..991, DELETE));
+                assert!(changes.is_empty(), "it came twice: {changes:?}");
+                step(&setup, &mut subtasks, &row(1..1004, DELETE));
+                assert_eq!(step(&setup, &mut subtasks, &row(991..1000, DELETE)), ["+U[1, 1, 1002]", "-U[1, 10, 9957]"]);
+                assert_eq!(step(&setup, &mut subtasks, &row(1002..1003, DELETE)), ["-D[1, 1, 1002]"]);
+                assert_eq!(step(&setup, &mut subtasks, &row(7..8, INSERT)), ["+I[1, 1, 7]"]);
+                let saved = subtasks.save(5);
+                assert!(world.entries(&saved, "distinct/0").is_empty(), "what the group had is gone");
+            }
+        }
+    }
+}
+
 #[test]
 fn memory_stays_within_its_budget() {
     let calls = vec![
