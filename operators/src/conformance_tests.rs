@@ -87,6 +87,8 @@ fn every_call() -> Vec<proto::AggregateCall> {
         call("LISTAGG", &[TEXT, SEPARATOR], type_of(TEXT)),
         call("ARRAY_AGG", &[VALUE], list(VALUE)),
         call("ARRAY_AGG", &[TEXT], list(TEXT)),
+        call("JSON_ARRAYAGG_ABSENT_ON_NULL", &[TEXT], TypeKind::Varchar(2000).not_null()),
+        call("JSON_ARRAYAGG_NULL_ON_NULL", &[TEXT], TypeKind::Varchar(2000).not_null()),
         call("COLLECT", &[VALUE], set(VALUE)),
         call("COLLECT", &[TEXT], set(TEXT)),
     ];

@@ -47,6 +47,7 @@ mod json;
 mod like;
 mod numeric;
 mod patterns;
+mod printf;
 mod random;
 mod regexp;
 mod similar;
@@ -59,6 +60,7 @@ mod url;
 use catalogue::{Determinism, Evaluation};
 pub(crate) use compiled::Compiled;
 pub use constant_pattern::ConstantPattern;
+pub(crate) use json::push_text as json_text;
 pub use json::refusal_of_path;
 pub use random::Generators;
 

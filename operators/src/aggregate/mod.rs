@@ -25,6 +25,7 @@ mod count;
 mod distinct;
 pub(crate) mod distinct_rows;
 mod first_last;
+mod json_agg;
 mod kept;
 pub(crate) mod key_bytes;
 pub mod keys;
@@ -32,6 +33,7 @@ mod list_agg;
 mod min_max;
 mod min_max_retract;
 pub(crate) mod nested;
+mod percentile;
 mod physical;
 mod saved;
 mod sum;
@@ -187,6 +189,9 @@ enum Function {
     ListAgg,
     ArrayAgg,
     Collect,
+    /// `JSON_OBJECTAGG` and `JSON_ARRAYAGG`.
+    Json(json_agg::Shape),
+    Percentile,
     Variance { sample: bool, root: bool },
 }
 
@@ -204,6 +209,11 @@ impl Function {
             "LISTAGG" => Ok(Self::ListAgg),
             "ARRAY_AGG" => Ok(Self::ArrayAgg),
             "COLLECT" => Ok(Self::Collect),
+            "JSON_OBJECTAGG_NULL_ON_NULL" => Ok(Self::Json(json_agg::Shape { object: true, absent_on_null: false })),
+            "JSON_OBJECTAGG_ABSENT_ON_NULL" => Ok(Self::Json(json_agg::Shape { object: true, absent_on_null: true })),
+            "JSON_ARRAYAGG_NULL_ON_NULL" => Ok(Self::Json(json_agg::Shape { object: false, absent_on_null: false })),
+            "JSON_ARRAYAGG_ABSENT_ON_NULL" => Ok(Self::Json(json_agg::Shape { object: false, absent_on_null: true })),
+            "PERCENTILE" => Ok(Self::Percentile),
             "VAR_POP" => Ok(Self::Variance { sample: false, root: false }),
             "VAR_SAMP" | "VARIANCE" => Ok(Self::Variance { sample: true, root: false }),
             "STDDEV_POP" => Ok(Self::Variance { sample: false, root: true }),
@@ -273,6 +283,8 @@ pub fn state_types(call: &proto::AggregateCall, input: &[RowField], retract: boo
         }
         Function::ListAgg => vec![TypeKind::string().nullable()],
         Function::ArrayAgg | Function::Collect => vec![saved::list_type([argument()?, TypeKind::Int.not_null()])],
+        Function::Json(_) => vec![saved::list_type([TypeKind::string().nullable(), TypeKind::Int.not_null()])],
+        Function::Percentile => percentile::state_types(),
         Function::Variance { .. } => vec![bigint(), TypeKind::Double.not_null(), TypeKind::Double.not_null()],
     };
     if !(call.distinct && function.minds_duplicates()) {
@@ -305,6 +317,8 @@ fn accumulators(call: &proto::AggregateCall, input: &[RowField], retract: bool) 
         Function::LastValue => Box::new(first_last::FirstLast::new(&argument()?, false, retract)?),
         Function::ListAgg => Box::new(list_agg::ListAgg::new(retract)),
         Function::ArrayAgg | Function::Collect => Box::new(collect::Collect::new(&argument()?, &result)?),
+        Function::Json(shape) => Box::new(json_agg::JsonAgg::new(shape)?),
+        Function::Percentile => Box::new(percentile::Percentile::new(&result)?),
         Function::Variance { sample, root } => Box::new(variance::Variance::new(&result, sample, root)),
     };
     if call.distinct && function.minds_duplicates() {

@@ -2,7 +2,7 @@
 use sqlparser::ast::{DuplicateTreatment, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Spanned};
 
 use super::expression::{ExpressionAnalyzer, array_constructor, map_constructor, row_constructor};
-use super::grouping::AggregateCall;
+use super::grouping::{AggregateCall, not_in_an_aggregate_query};
 use super::places::place_of;
 use crate::error::{Error, Place, Result};
 use crate::functions::{aggregate, json, not_here_yet, refuse_untyped_null, scalar};
@@ -56,6 +56,10 @@ impl ExpressionAnalyzer<'_, '_> {
             self.needed(value, 1, "NULLIF")?;
         }
         match name {
+            _ if matches!(upper, "GROUPING" | "GROUPING_ID" | "GROUP_ID") => match &self.aggregates {
+                Some(aggregates) => aggregates.grouping(upper, &operands),
+                None => Err(not_in_an_aggregate_query(upper)),
+            },
             MAP_CONSTRUCTOR => map_constructor(operands),
             ROW_CONSTRUCTOR => row_constructor(operands),
             JSON_TEST => json::is_json(operands),
@@ -77,6 +81,11 @@ impl ExpressionAnalyzer<'_, '_> {
         let mut inner = self.part("an aggregate", place);
         let arguments = inner.all(arguments)?;
         refuse_untyped_null(&arguments).map_err(|e| inner.placed(e, place))?;
+        let (name, arguments) = match name {
+            "JSON_OBJECTAGG" | "JSON_ARRAYAGG" => json::aggregate(name, arguments)?,
+            "PERCENTILE" => (name, aggregate::percentile(arguments)?),
+            _ => (name, arguments),
+        };
         let filter = match function.filter.as_deref() {
             Some(filter) => Some(self.part("FILTER", place_of(filter)).condition(filter, "FILTER")?),
             None => None,

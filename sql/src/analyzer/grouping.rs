@@ -1,8 +1,9 @@
 //! GROUP BY, HAVING and aggregate calls.
 use std::collections::HashMap;
 
+use datafusion_common::ScalarValue;
 use sqlparser::ast::{Expr, GroupByExpr};
-use wiesel_expressions::types::LogicalType;
+use wiesel_expressions::types::{LogicalType, TypeKind};
 
 use super::expression::{ColumnUse, ExpressionAnalyzer};
 use super::places::place_of;
@@ -31,12 +32,13 @@ pub(super) struct AggregateCalls {
     calls: Vec<(AggregateCall, LogicalType)>,
     /// Where each of them is.
     places: HashMap<AggregateCall, usize>,
-    has_keys: bool,
+    keys: Vec<Expression>,
 }
 
 impl AggregateCalls {
-    pub(super) fn new(has_keys: bool) -> Self {
-        Self { calls: Vec::new(), places: HashMap::new(), has_keys }
+    /// Of rows that are grouped by these keys.
+    pub(super) fn new(keys: &[Expression]) -> Self {
+        Self { calls: Vec::new(), places: HashMap::new(), keys: keys.to_vec() }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -46,7 +48,7 @@ impl AggregateCalls {
     /// What stands for the call's result.
     pub(super) fn add(&mut self, call: AggregateCall) -> Result<Expression> {
         let types: Vec<LogicalType> = call.arguments.iter().map(|argument| argument.data_type.clone()).collect();
-        let data_type = aggregate::result_type(call.function, &types, self.has_keys, call.filter.is_some())?;
+        let data_type = aggregate::result_type(call.function, &types, !self.keys.is_empty(), call.filter.is_some())?;
         if call.distinct {
             aggregate::refuse_distinct(&types)?;
         }
@@ -57,6 +59,28 @@ impl AggregateCalls {
         }
         Ok(Expression { node: Node::Aggregate(index), data_type })
     }
+
+    /// `GROUPING`, `GROUPING_ID`, `GROUP_ID`: 0, because all rows are grouped by all keys.
+    pub(super) fn grouping(&self, function: &str, arguments: &[Expression]) -> Result<Expression> {
+        if self.keys.is_empty() {
+            return Err(not_in_an_aggregate_query(function));
+        }
+        if (function == "GROUP_ID") != arguments.is_empty() {
+            let expected = if function == "GROUP_ID" { "0" } else { "at least 1" };
+            let message = format!("Invalid number of arguments to function '{function}'. Was expecting {expected} arguments");
+            return Err(Error::validation(message, None));
+        }
+        if !arguments.iter().all(|argument| self.keys.contains(argument)) {
+            let message = format!("Argument to {function} operator must be a grouped expression");
+            return Err(Error::validation(message, None));
+        }
+        Ok(Expression::literal(ScalarValue::Int64(Some(0)), TypeKind::Bigint.not_null()))
+    }
+}
+
+/// GROUPING and its kin where no rows are grouped.
+pub(super) fn not_in_an_aggregate_query(function: &str) -> Error {
+    Error::validation(format!("{function} operator may only occur in an aggregate query"), None)
 }
 
 /// The keys of GROUP BY.

@@ -39,7 +39,7 @@ impl QueryAnalyzer<'_> {
         let (rows, scope) = self.rows(select)?;
         let rows = self.filtered(rows, select, &scope)?;
         let keys = grouping::keys(self, &select.group_by, &scope)?;
-        let mut selected = self.selected(select, &scope, !keys.is_empty())?;
+        let mut selected = self.selected(select, &scope, &keys)?;
         let rows = if selected.is_of_groups(&keys) {
             selected.move_over_groups(&keys)?;
             grouping::group(rows, &keys, &selected.aggregates)

@@ -179,6 +179,12 @@ impl Texts<'_> {
                 let members = members.collect::<Vec<_>>().join(", ");
                 return format!("JSON_OBJECT({members} {} ON NULL)", constant(&list.args, 0));
             }
+            ("JSON_ARRAYAGG", [_, value]) => {
+                return format!("JSON_ARRAYAGG({value} {} ON NULL)", constant(&list.args, 0));
+            }
+            ("JSON_OBJECTAGG", [_, key, value]) => {
+                return format!("JSON_OBJECTAGG(KEY {key} VALUE {value} {} ON NULL)", constant(&list.args, 0));
+            }
             ("JSON_VALUE" | "JSON_QUERY" | "JSON_EXISTS", [text, path, ..]) => {
                 return format!("{name}({text}, {path}{})", json_clauses(name, &list.args[2..], &arguments[2..]));
             }

@@ -1,39 +1,70 @@
 //! Aggregate functions: which there are, what they take and what they give.
+use datafusion_common::ScalarValue;
+use wiesel_expressions::expression::{Expression, Node};
+use wiesel_expressions::functions::catalogue;
 use wiesel_expressions::types::{LogicalType, TypeKind};
 
-use super::numeric::{average_type, sum_type};
-use super::{calcite_name, is_bytes, is_composite, is_interval, is_text};
+use super::cast::cast_to;
+use super::numeric::{average_type, is_integer, is_numeric, sum_type};
+use super::{calcite_name, is_bytes, is_composite, is_interval, is_text, no_such_function};
 use crate::error::{Error, Result};
-
-/// The canonical names and their synonyms.
-pub(crate) const NAMES: &[&str] = &[
-    "COUNT",
-    "SUM",
-    "SUM0",
-    "AVG",
-    "MIN",
-    "MAX",
-    "STDDEV_POP",
-    "STDDEV_SAMP",
-    "STDDEV",
-    "VAR_POP",
-    "VAR_SAMP",
-    "VARIANCE",
-    "COLLECT",
-    "LISTAGG",
-    "FIRST_VALUE",
-    "LAST_VALUE",
-    "ARRAY_AGG",
-];
 
 /// The aggregate's canonical name, if it is one; the name is in upper case.
 pub(crate) fn canonical(name: &str) -> Option<&'static str> {
-    Some(match name {
-        "STDDEV" => "STDDEV_SAMP",
-        "VARIANCE" => "VAR_SAMP",
-        "$SUM0" => "SUM0",
-        _ => NAMES.iter().find(|known| **known == name)?,
-    })
+    if name == "$SUM0" { Some("SUM0") } else { catalogue::aggregate(name) }
+}
+
+/// How long JSON_ARRAYAGG and JSON_OBJECTAGG are to Flink, though what they give is often longer.
+const JSON_LENGTH: u32 = 2000;
+
+/// The arguments of `PERCENTILE(number, percentage or percentages[, frequency])` as tasks take them: percentages as DOUBLE.
+pub(crate) fn percentile(arguments: Vec<Expression>) -> Result<Vec<Expression>> {
+    let is_percentage = |data_type: &LogicalType| is_numeric(&data_type.kind) && !data_type.nullable;
+    let fits = match arguments.as_slice() {
+        [value, percentage, frequency @ ..] if frequency.len() < 2 => {
+            let is_share = match &percentage.data_type.kind {
+                TypeKind::Array(element) => is_percentage(element) && !percentage.data_type.nullable,
+                _ => is_percentage(&percentage.data_type) && is_from_0_to_1(percentage),
+            };
+            let counts = frequency.iter().all(|frequency| is_integer(&frequency.data_type.kind));
+            is_numeric(&value.data_type.kind) && is_share && counts
+        }
+        _ => return Err(no_such_function("PERCENTILE", &arguments)),
+    };
+    if !fits {
+        let given: Vec<String> = arguments.iter().map(|argument| argument.data_type.to_string()).collect();
+        let message = format!(
+            "Invalid input arguments. PERCENTILE takes a number, a number from 0 to 1 or an ARRAY of such that are NOT NULL, and an \
+             integer if it has three arguments; it has ({})",
+            given.join(", ")
+        );
+        return Err(Error::validation(message, None));
+    }
+    let share = match &arguments[1].data_type.kind {
+        TypeKind::Array(_) => TypeKind::Array(Box::new(TypeKind::Double.not_null())),
+        _ => TypeKind::Double,
+    };
+    let taken = |(index, argument): (usize, Expression)| match index {
+        1 => cast_to(argument, &share),
+        _ => argument,
+    };
+    Ok(arguments.into_iter().enumerate().map(taken).collect())
+}
+
+/// A constant that is no percentage is refused; what is no constant is looked at in each row.
+fn is_from_0_to_1(percentage: &Expression) -> bool {
+    let Node::Literal(value) = &percentage.node else { return true };
+    match value.cast_to(&TypeKind::Double.to_arrow()) {
+        Ok(ScalarValue::Float64(Some(value))) => (0.0..=1.0).contains(&value),
+        _ => false,
+    }
+}
+
+fn percentile_type(percentage: &TypeKind) -> LogicalType {
+    match percentage {
+        TypeKind::Array(_) => TypeKind::Array(Box::new(TypeKind::Double.nullable())).nullable(),
+        _ => TypeKind::Double.nullable(),
+    }
 }
 
 /// What an aggregate gives of arguments of these types. `has_keys`: no group is without rows. `filtered`: a filter can leave
@@ -44,9 +75,13 @@ pub(crate) fn result_type(
     has_keys: bool,
     filtered: bool,
 ) -> Result<LogicalType> {
+    if name.starts_with("JSON_") {
+        return Ok(TypeKind::Varchar(JSON_LENGTH).not_null());
+    }
     let expected = match name {
         "COUNT" => 0..=1,
         "LISTAGG" => 1..=2,
+        "PERCENTILE" => 2..=3,
         _ => 1..=1,
     };
     if !expected.contains(&arguments.len()) {
@@ -90,6 +125,7 @@ pub(crate) fn result_type(
         "ARRAY_AGG" => {
             return Ok(LogicalType { kind: TypeKind::Array(Box::new(argument.clone())), nullable: collected });
         }
+        "PERCENTILE" => return Ok(percentile_type(&arguments[1].kind)),
         "LISTAGG" => {
             if !arguments.iter().all(|argument| is_text(&argument.kind)) {
                 return Err(refused("CHARACTER"));

@@ -109,6 +109,32 @@ pub(crate) fn object(mut operands: Vec<Expression>) -> Result<Expression> {
     Ok(Expression::call("JSON_OBJECT", operands, TypeKind::string().not_null()))
 }
 
+/// `JSON_ARRAYAGG(value)`, `JSON_OBJECTAGG(name VALUE value)`, behind what becomes of null: the name that plans have for it, and its
+/// arguments with the value as JSON.
+pub(crate) fn aggregate(name: &str, mut operands: Vec<Expression>) -> Result<(&'static str, Vec<Expression>)> {
+    let of_object = name == "JSON_OBJECTAGG";
+    let function = match (of_object, constant(&operands, 0)) {
+        (true, "NULL") => "JSON_OBJECTAGG_NULL_ON_NULL",
+        (true, _) => "JSON_OBJECTAGG_ABSENT_ON_NULL",
+        (false, "NULL") => "JSON_ARRAYAGG_NULL_ON_NULL",
+        (false, _) => "JSON_ARRAYAGG_ABSENT_ON_NULL",
+    };
+    let expected = if of_object { 2 } else { 1 };
+    let value = if operands.len() == expected + 1 { operands.pop() } else { None };
+    let Some(value) = value else {
+        let message = format!("Invalid number of arguments to function '{name}'. Was expecting {expected} arguments");
+        return Err(Error::validation(message, None));
+    };
+    let mut arguments = operands.split_off(1);
+    if !arguments.iter().all(|key| is_text(&key.data_type.kind)) {
+        arguments.push(value);
+        let form = format!("{function}(<CHARACTER>, <ANY>)");
+        return Err(cannot_apply_function(function, &arguments, &[&form]));
+    }
+    arguments.push(if is_json(&value) { value } else { string(vec![value])? });
+    Ok((function, arguments))
+}
+
 /// `JSON(text)` as a value of an array or an object.
 pub(crate) fn within(operands: Vec<Expression>) -> Result<Expression> {
     if !operands.iter().all(|text| is_text(&text.data_type.kind)) || operands.len() != 1 {
@@ -127,8 +153,12 @@ pub(crate) fn outside() -> Error {
 
 /// For each value whether it is JSON already, or is to be made so.
 fn letters(values: &[Expression]) -> String {
-    let is_json = |value: &Expression| matches!(&value.node, Node::Call { function, .. } if matches!(function.as_str(), "JSON" | "JSON_ARRAY" | "JSON_OBJECT"));
     values.iter().map(|value| if is_json(value) { 'J' } else { 'V' }).collect()
+}
+
+/// Whether a call gives JSON, which is taken as it is.
+fn is_json(value: &Expression) -> bool {
+    matches!(&value.node, Node::Call { function, .. } if matches!(function.as_str(), "JSON" | "JSON_ARRAY" | "JSON_OBJECT"))
 }
 
 fn refuse_what_is_no_json(function: &str, values: &[Expression]) -> Result<()> {

@@ -1,8 +1,6 @@
 //! The page on functions in the docs, as the catalogue has them.
 use wiesel_expressions::functions::catalogue::{Argument, Determinism, Function, GROUPS, OPERATORS, Written};
 
-use super::aggregate;
-
 const HEAD: &str = "\
 # Functions
 
@@ -21,8 +19,6 @@ pub fn page() -> String {
         page.push_str("| call | result | NULL of NULL | same each time |\n| --- | --- | --- | --- |\n");
         functions.iter().for_each(|function| page.push_str(&row(function)));
     }
-    let aggregates: Vec<String> = aggregate::NAMES.iter().map(|name| format!("`{name}`")).collect();
-    page.push_str(&format!("\n## Aggregates\n\n{}.\n", aggregates.join(", ")));
     page
 }
 
@@ -37,6 +33,7 @@ fn row(function: &Function) -> String {
             (forms.iter().map(call).collect(), gives.to_string())
         }
         Written::Special(forms) => (forms.iter().map(ToString::to_string).collect(), "by the arguments".to_owned()),
+        Written::Aggregate { forms, gives } => (forms.iter().map(ToString::to_string).collect(), gives.to_owned()),
         Written::Operator => return String::new(),
     };
     let calls: Vec<String> = calls.iter().map(|call| format!("`{}`", call.replace('|', "\\|"))).collect();

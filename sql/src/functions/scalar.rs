@@ -20,7 +20,7 @@ use crate::script::refusal_of_patterns;
 
 /// All names that can be called, for the nearest name and for SHOW FUNCTIONS.
 pub fn names() -> impl Iterator<Item = &'static str> {
-    catalogue::functions().flat_map(Function::names).chain(super::aggregate::NAMES.iter().copied())
+    catalogue::functions().flat_map(Function::names)
 }
 
 /// Units of EXTRACT that are functions of their own.

@@ -107,7 +107,10 @@ impl Dialect for FlinkDialect {
             "ROW" if *next == Token::LParen => Some(parse_row(parser)),
             "CEILING" if *next == Token::LParen => Some(parse_ceiling(parser)),
             "TRIM" if *next == Token::LParen => Some(parse_trim(parser)),
-            "JSON_VALUE" | "JSON_QUERY" | "JSON_EXISTS" | "JSON_ARRAY" | "JSON_OBJECT" if *next == Token::LParen => {
+            "JSON_VALUE" | "JSON_QUERY" | "JSON_EXISTS" | "JSON_ARRAY" | "JSON_OBJECT" | "JSON_ARRAYAGG"
+            | "JSON_OBJECTAGG"
+                if *next == Token::LParen =>
+            {
                 Some(json::parse_call(parser))
             }
             "ARRAY" if *next == Token::LBracket => Some(parse_array(parser)),

@@ -20,6 +20,8 @@ pub(super) fn parse_call(parser: &mut Parser) -> Result<Expr, ParserError> {
     let arguments = match name.as_str() {
         "JSON_ARRAY" => values(parser, "ABSENT", false)?,
         "JSON_OBJECT" => values(parser, "NULL", true)?,
+        "JSON_ARRAYAGG" => aggregated(parser, "ABSENT", false)?,
+        "JSON_OBJECTAGG" => aggregated(parser, "NULL", true)?,
         name => search(parser, name)?,
     };
     parser.expect_token(&Token::RParen)?;
@@ -39,11 +41,29 @@ fn search(parser: &mut Parser, name: &str) -> Result<Vec<Expr>, ParserError> {
     Ok(arguments)
 }
 
+/// `value [{NULL | ABSENT} ON NULL]`, of an object `[KEY] name VALUE value`: what becomes of null, then the rest.
+fn aggregated(parser: &mut Parser, default: &str, with_name: bool) -> Result<Vec<Expr>, ParserError> {
+    let mut arguments = vec![text(default)];
+    if with_name {
+        accept(parser, "KEY");
+        arguments.push(parser.parse_expr()?);
+        expect(parser, "VALUE")?;
+    }
+    arguments.push(parser.parse_expr()?);
+    if let Some(on_null) = on_null(parser) {
+        arguments[0] = text(on_null);
+    }
+    Ok(arguments)
+}
+
+/// `[{NULL | ABSENT} ON NULL]`.
+fn on_null(parser: &mut Parser) -> Option<&'static str> {
+    ["NULL", "ABSENT"].into_iter().find(|word| accept_all(parser, &[*word, "ON", "NULL"]))
+}
+
 /// `[value, …] [{NULL | ABSENT} ON NULL]`, of an object `[KEY] name VALUE value`: what becomes of null, then the rest.
 fn values(parser: &mut Parser, default: &str, with_names: bool) -> Result<Vec<Expr>, ParserError> {
     let mut arguments = vec![text(default)];
-    let on_null =
-        |parser: &mut Parser| ["NULL", "ABSENT"].into_iter().find(|word| accept_all(parser, &[*word, "ON", "NULL"]));
     let mut found = on_null(parser);
     if found.is_none() && parser.peek_token_ref().token != Token::RParen {
         loop {

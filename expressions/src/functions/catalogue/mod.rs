@@ -10,6 +10,7 @@ use std::sync::LazyLock;
 use super::Build;
 use crate::expression::Expression;
 
+mod aggregates;
 mod collections;
 mod conditions;
 mod json;
@@ -102,6 +103,13 @@ pub enum Written {
     },
     /// By its name, but what it takes and gives is the analyser's to say: how it is written, to tell people.
     Special(&'static [&'static str]),
+    /// By its name, over the rows of a group: how it is written and what it gives, to tell people.
+    Aggregate {
+        /// How it is written.
+        forms: &'static [&'static str],
+        /// What it gives.
+        gives: &'static str,
+    },
     /// Not by a name: an operator, or what the analyser makes of other syntax.
     Operator,
 }
@@ -283,6 +291,7 @@ pub const GROUPS: &[(&str, &[Function])] = &[
     ("Conditions and conversion", conditions::FUNCTIONS),
     ("Collections", collections::FUNCTIONS),
     ("JSON", json::FUNCTIONS),
+    ("Aggregates", aggregates::FUNCTIONS),
     ("Windows", windows::FUNCTIONS),
     (OPERATORS, operators::FUNCTIONS),
 ];
@@ -290,6 +299,11 @@ pub const GROUPS: &[(&str, &[Function])] = &[
 /// All functions and operators.
 pub fn functions() -> impl Iterator<Item = &'static Function> {
     GROUPS.iter().flat_map(|(_, functions)| *functions)
+}
+
+/// The aggregate function that SQL calls by this name, in capitals, by the name that plans have for it.
+pub fn aggregate(name: &str) -> Option<&'static str> {
+    called(name).filter(|function| matches!(function.written, Written::Aggregate { .. })).map(|function| function.name)
 }
 
 /// The function that plans call by this name.

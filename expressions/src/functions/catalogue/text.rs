@@ -1,9 +1,9 @@
 //! Functions of texts, and of bytes as text.
-use super::Argument::{Bytes, Int, Long, Number, Text};
+use super::Argument::{Any, Bytes, Int, Long, Number, Text};
 use super::Gives::{First, FirstVarying, FirstVaryingNullable, Kind, NotNull, Nullable, Of};
 use super::result_type::{BIGINT, BOOLEAN, BYTES, INT, STRING, STRING_MAP, STRINGS, overlaid, translated};
 use super::{ANYWHERE, BEHIND_FIRST, Evaluation, Function, function, special, variadic};
-use crate::functions::{encoding, random, regexp, splitting, strings, text_tests, url};
+use crate::functions::{encoding, printf, random, regexp, splitting, strings, text_tests, url};
 use crate::types::TypeKind;
 
 pub(super) const FUNCTIONS: &[Function] = &[
@@ -68,6 +68,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
     function("PARSE_URL", &[&[Text, Text], &[Text, Text, Text]], Nullable(STRING), url::parse_url),
     function("URL_ENCODE", &[&[Text]], Nullable(STRING), encoding::url_encode).untyped_null(ANYWHERE),
     function("URL_DECODE", &[&[Text]], Nullable(STRING), encoding::url_decode).untyped_null(ANYWHERE),
+    variadic("PRINTF", &[&[Text], &[Text, Any]], Nullable(STRING), printf::printf).lenient().untyped_null(ANYWHERE),
     function("ENCODE", &[&[Text, Text]], Kind(BYTES), encoding::encode),
     function("DECODE", &[&[Bytes, Text]], Kind(STRING), encoding::decode),
     function("UUID", &[&[]], NotNull(|| TypeKind::Char(36)), random::uuid).nullary().volatile(),

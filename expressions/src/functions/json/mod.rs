@@ -12,6 +12,7 @@ mod document;
 mod path;
 mod writing;
 
+pub(crate) use document::push_text;
 pub(super) use writing::{array, embedded, object, string};
 
 /// Why a constant path of a JSON function cannot be followed, though Flink would follow it.
