@@ -93,6 +93,10 @@ pub enum TypeKind {
     Map(Box<LogicalType>, Box<LogicalType>),
     /// `ROW<name type, ...>`.
     Row(Vec<RowField>),
+    /// `VARIANT`: a JSON value, kept as its text in one form.
+    Variant,
+    /// `BITMAP`: a set of 32-bit integers, kept in its serialized form.
+    Bitmap,
     /// The type of an untyped `NULL`.
     Null,
 }
@@ -137,9 +141,9 @@ impl TypeKind {
     /// The Arrow type of its arrays.
     pub fn to_arrow(&self) -> ArrowType {
         match self {
-            Self::Char(_) | Self::Varchar(_) => ArrowType::Utf8View,
+            Self::Char(_) | Self::Varchar(_) | Self::Variant => ArrowType::Utf8View,
             Self::Boolean => ArrowType::Boolean,
-            Self::Binary(_) | Self::Varbinary(_) => ArrowType::BinaryView,
+            Self::Binary(_) | Self::Varbinary(_) | Self::Bitmap => ArrowType::BinaryView,
             Self::Decimal(precision, scale) => ArrowType::Decimal128(*precision, *scale),
             Self::Tinyint => ArrowType::Int8,
             Self::Smallint => ArrowType::Int16,
@@ -272,6 +276,8 @@ impl fmt::Display for TypeKind {
                 }
                 f.write_str(">")
             }
+            Self::Variant => f.write_str("VARIANT"),
+            Self::Bitmap => f.write_str("BITMAP"),
             Self::Null => f.write_str("NULL"),
         }
     }
@@ -337,6 +343,8 @@ impl From<&LogicalType> for proto::DataType {
                 message.children = fields.iter().map(proto::Field::from).collect();
                 (Root::Row, 0)
             }
+            TypeKind::Variant => (Root::Variant, 0),
+            TypeKind::Bitmap => (Root::Bitmap, 0),
             TypeKind::Null => (Root::Null, 0),
         };
         message.set_root(root.0);
@@ -381,6 +389,8 @@ impl TryFrom<&proto::DataType> for LogicalType {
             Root::Multiset => TypeKind::Multiset(child(0)?),
             Root::Map => TypeKind::Map(child(0)?, child(1)?),
             Root::Row => TypeKind::Row(message.children.iter().map(RowField::try_from).collect::<Result<_, _>>()?),
+            Root::Variant => TypeKind::Variant,
+            Root::Bitmap => TypeKind::Bitmap,
             Root::Null => TypeKind::Null,
         };
         Ok(Self { kind, nullable: message.nullable })

@@ -144,8 +144,8 @@ impl ColumnBuilder {
                 let builder = PrimitiveBuilder::new().with_data_type(data_type.kind.to_arrow());
                 Self::Decimal(builder, *precision, *scale)
             }
-            TypeKind::Char(_) | TypeKind::Varchar(_) => Self::Text(StringViewBuilder::new()),
-            TypeKind::Binary(_) | TypeKind::Varbinary(_) => Self::Bytes(BinaryViewBuilder::new()),
+            TypeKind::Char(_) | TypeKind::Varchar(_) | TypeKind::Variant => Self::Text(StringViewBuilder::new()),
+            TypeKind::Binary(_) | TypeKind::Varbinary(_) | TypeKind::Bitmap => Self::Bytes(BinaryViewBuilder::new()),
             TypeKind::Date => Self::Date(PrimitiveBuilder::new()),
             TypeKind::Time(precision) => Self::Time(PrimitiveBuilder::new(), *precision),
             TypeKind::Timestamp(precision, _) => Self::timestamp(*precision, false),

@@ -15,6 +15,7 @@ use super::{Cast, Mode, identity};
 use crate::error::{Error, Result};
 use crate::expression::datetime::{DAY, Instant, timestamps, write_date, write_time, write_timestamp};
 use crate::expression::{Zone, decimal};
+use crate::functions::{bitmap_as_text, variant_as_json};
 use crate::types::{LogicalType, MAX_LENGTH, TypeKind};
 
 /// The length of a CHAR or VARCHAR and whether it is padded.
@@ -168,6 +169,14 @@ pub(crate) fn writer<'a>(kind: &'a TypeKind, array: &'a ArrayRef, zone: Zone) ->
         TypeKind::Char(_) | TypeKind::Varchar(_) => {
             let values = array.as_string_view();
             Box::new(move |row, out| out.push_str(values.value(row)))
+        }
+        TypeKind::Bitmap => {
+            let values = array.as_binary_view();
+            Box::new(move |row, out| bitmap_as_text(values.value(row), out))
+        }
+        TypeKind::Variant => {
+            let values = array.as_string_view();
+            Box::new(move |row, out| variant_as_json(values.value(row), out))
         }
         TypeKind::Binary(_) | TypeKind::Varbinary(_) => {
             let values = array.as_binary_view();

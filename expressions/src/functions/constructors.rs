@@ -11,6 +11,7 @@ use datafusion_common::ScalarValue;
 use wiesel_common::ending;
 
 use crate::error::{Error, Result};
+use super::json;
 use crate::expression::compile::Site;
 use crate::expression::conform;
 use crate::expression::kernel::{Args, Kernel};
@@ -182,6 +183,7 @@ pub(super) fn item(site: &Site) -> Result<Kernel> {
             Ok(take(maps.values(), &indices, None)?)
         }),
         TypeKind::Row(_) => return field(site),
+        TypeKind::Variant => return json::item(site),
         _ => return Err(site.unsupported()),
     })
 }

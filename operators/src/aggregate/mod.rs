@@ -20,6 +20,7 @@ use crate::operator::{Error, Result};
 use crate::state::write_back::Backend;
 
 mod avg;
+mod bitmap_agg;
 mod collect;
 mod count;
 mod distinct;
@@ -192,7 +193,12 @@ enum Function {
     /// `JSON_OBJECTAGG` and `JSON_ARRAYAGG`.
     Json(json_agg::Shape),
     Percentile,
-    Variance { sample: bool, root: bool },
+    /// `BITMAP_…_AGG`.
+    Bitmap(bitmap_agg::Shape),
+    Variance {
+        sample: bool,
+        root: bool,
+    },
 }
 
 impl Function {
@@ -218,7 +224,10 @@ impl Function {
             "VAR_SAMP" | "VARIANCE" => Ok(Self::Variance { sample: true, root: false }),
             "STDDEV_POP" => Ok(Self::Variance { sample: false, root: true }),
             "STDDEV_SAMP" | "STDDEV" => Ok(Self::Variance { sample: true, root: true }),
-            other => Err(Error::Plan(format!("aggregate function {other} is not supported"))),
+            other => match bitmap_agg::Shape::of(other) {
+                Some(shape) => Ok(Self::Bitmap(shape)),
+                None => Err(Error::Plan(format!("aggregate function {other} is not supported"))),
+            },
         }
     }
 
@@ -285,6 +294,7 @@ pub fn state_types(call: &proto::AggregateCall, input: &[RowField], retract: boo
         Function::ArrayAgg | Function::Collect => vec![saved::list_type([argument()?, TypeKind::Int.not_null()])],
         Function::Json(_) => vec![saved::list_type([TypeKind::string().nullable(), TypeKind::Int.not_null()])],
         Function::Percentile => percentile::state_types(),
+        Function::Bitmap(_) => bitmap_agg::state_types(retract),
         Function::Variance { .. } => vec![bigint(), TypeKind::Double.not_null(), TypeKind::Double.not_null()],
     };
     if !(call.distinct && function.minds_duplicates()) {
@@ -319,6 +329,7 @@ fn accumulators(call: &proto::AggregateCall, input: &[RowField], retract: bool) 
         Function::ArrayAgg | Function::Collect => Box::new(collect::Collect::new(&argument()?, &result)?),
         Function::Json(shape) => Box::new(json_agg::JsonAgg::new(shape)?),
         Function::Percentile => Box::new(percentile::Percentile::new(&result)?),
+        Function::Bitmap(shape) => Box::new(bitmap_agg::BitmapAgg::new(shape, retract)),
         Function::Variance { sample, root } => Box::new(variance::Variance::new(&result, sample, root)),
     };
     if call.distinct && function.minds_duplicates() {

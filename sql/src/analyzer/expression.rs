@@ -543,9 +543,15 @@ fn item(collection: Expression, key: Expression) -> Result<Expression> {
             };
             return field_by_name(collection, &name, None);
         }
+        TypeKind::Variant
+            if crate::functions::is_text(&key.data_type.kind)
+                || crate::functions::numeric::is_integer(&key.data_type.kind) =>
+        {
+            (TypeKind::Variant.nullable(), key)
+        }
         other => {
             let message = format!(
-                "Cannot apply 'ITEM' to arguments of type 'ITEM(<{}>, <{}>)'. Supported form(s): <ARRAY>[<INTEGER>]\n<MAP>[<ANY>]\n<ROW>[<CHARACTER>|<INTEGER>]",
+                "Cannot apply 'ITEM' to arguments of type 'ITEM(<{}>, <{}>)'. Supported form(s): <ARRAY>[<INTEGER>]\n<MAP>[<ANY>]\n<ROW>[<CHARACTER>|<INTEGER>]\n<VARIANT>[<CHARACTER>|<INTEGER>]",
                 crate::functions::calcite_name(other),
                 crate::functions::calcite_name(&key.data_type.kind)
             );

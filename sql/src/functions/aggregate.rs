@@ -6,7 +6,7 @@ use wiesel_expressions::types::{LogicalType, TypeKind};
 
 use super::cast::cast_to;
 use super::numeric::{average_type, is_integer, is_numeric, sum_type};
-use super::{calcite_name, is_bytes, is_composite, is_interval, is_text, no_such_function};
+use super::{calcite_name, is_bytes, is_composite, is_interval, is_text, is_unordered, no_such_function};
 use crate::error::{Error, Result};
 
 /// The aggregate's canonical name, if it is one; the name is in upper case.
@@ -67,6 +67,21 @@ fn percentile_type(percentage: &TypeKind) -> LogicalType {
     }
 }
 
+/// What an aggregate of bitmaps, or of integers that become one, gives.
+fn bitmap_type(name: &str, argument: &LogicalType) -> Result<LogicalType> {
+    let (expected, root) = match name.starts_with("BITMAP_BUILD_") {
+        true => (TypeKind::Int, "INTEGER"),
+        false => (TypeKind::Bitmap, "BITMAP"),
+    };
+    if argument.kind != expected {
+        let message =
+            format!("Unsupported argument type. Expected type root '{root}' but actual type was '{argument}'.");
+        return Err(Error::validation(message, None));
+    }
+    let result = if name.ends_with("_CARDINALITY_AGG") { TypeKind::Bigint } else { TypeKind::Bitmap };
+    Ok(result.nullable())
+}
+
 /// What an aggregate gives of arguments of these types. `has_keys`: no group is without rows. `filtered`: a filter can leave
 /// none of them.
 pub(crate) fn result_type(
@@ -115,7 +130,7 @@ pub(crate) fn result_type(
         "AVG" | "STDDEV_POP" | "STDDEV_SAMP" | "VAR_POP" | "VAR_SAMP" => average_type(kind),
         "MIN" | "MAX" => match kind {
             TypeKind::Null => return Err(refused("COMPARABLE_TYPE")),
-            kind if is_composite(kind) || is_bytes(kind) => {
+            kind if is_unordered(kind) || is_bytes(kind) => {
                 let function = if name == "MIN" { "Min" } else { "Max" };
                 return Err(unsupported_type(function, &format!("''{}''", root(kind))));
             }
@@ -125,6 +140,7 @@ pub(crate) fn result_type(
         "ARRAY_AGG" => {
             return Ok(LogicalType { kind: TypeKind::Array(Box::new(argument.clone())), nullable: collected });
         }
+        bitmap if bitmap.starts_with("BITMAP_") => return bitmap_type(bitmap, argument),
         "PERCENTILE" => return Ok(percentile_type(&arguments[1].kind)),
         "LISTAGG" => {
             if !arguments.iter().all(|argument| is_text(&argument.kind)) {
@@ -164,6 +180,8 @@ fn root(kind: &TypeKind) -> &'static str {
         TypeKind::Map(..) => "MAP",
         TypeKind::Multiset(_) => "MULTISET",
         TypeKind::Row(_) => "ROW",
+        TypeKind::Variant => "VARIANT",
+        TypeKind::Bitmap => "BITMAP",
         TypeKind::Binary(_) => "BINARY",
         _ => "VARBINARY",
     }

@@ -11,7 +11,9 @@ pub(crate) fn can_cast(from: &TypeKind, to: &TypeKind) -> bool {
     let bytes = |kind: &T| matches!(kind, T::Binary(_) | T::Varbinary(_));
     let timestamp = |kind: &T| matches!(kind, T::Timestamp(..) | T::TimestampLtz(..));
     match (from, to) {
-        (T::Null, _) => true,
+        (T::Null, _) | (T::Variant, T::Variant) | (T::Bitmap, T::Bitmap) => true,
+        // What is in one is taken out of it by its functions only.
+        (T::Variant, _) | (_, T::Variant | T::Bitmap) => false,
         (_, to) if text(to) => true,
         (from, to) if text(from) => {
             is_numeric(to) || bytes(to) || timestamp(to) || matches!(to, T::Boolean | T::Date | T::Time(_))

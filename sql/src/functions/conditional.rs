@@ -4,7 +4,7 @@ use wiesel_expressions::types::{LogicalType, TypeKind};
 use super::cast::cast_to;
 use super::common_type::{common_argument_type, common_type};
 use super::operators::{cast_null, compare};
-use super::{any_nullable, cannot_apply_function, comparable_type_expected, is_composite, is_text};
+use super::{any_nullable, cannot_apply_function, comparable_type_expected, is_composite, is_text, is_unordered};
 use crate::error::{Error, Result};
 use crate::rex::{Expression, null_literal};
 
@@ -81,8 +81,8 @@ pub(crate) fn if_else(operands: Vec<Expression>) -> Result<Expression> {
 /// `GREATEST(…)`, `LEAST(…)`.
 pub(crate) fn extreme(name: &str, operands: Vec<Expression>) -> Result<Expression> {
     let types = || operands.iter().map(|operand| &operand.data_type);
-    if types().all(|data_type| data_type.kind == TypeKind::Null || is_composite(&data_type.kind))
-        && let Some(composite) = types().find(|data_type| is_composite(&data_type.kind))
+    if types().all(|data_type| data_type.kind == TypeKind::Null || is_unordered(&data_type.kind))
+        && let Some(composite) = types().find(|data_type| is_unordered(&data_type.kind))
     {
         return Err(comparable_type_expected(composite));
     }

@@ -169,7 +169,11 @@ fn refuse_what_is_no_json(function: &str, values: &[Expression]) -> Result<()> {
             TypeKind::Multiset(element) => is_text(&element.kind),
             TypeKind::Row(fields) => fields.iter().all(|field| is_json(&field.data_type.kind)),
             kind => {
-                is_text(kind) || is_bytes(kind) || is_numeric(kind) || is_timestamp(kind) || *kind == TypeKind::Boolean
+                is_text(kind)
+                    || is_bytes(kind)
+                    || is_numeric(kind)
+                    || is_timestamp(kind)
+                    || matches!(kind, TypeKind::Boolean | TypeKind::Variant)
             }
         }
     }

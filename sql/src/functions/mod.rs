@@ -57,6 +57,11 @@ pub(crate) fn is_composite(kind: &TypeKind) -> bool {
     matches!(kind, TypeKind::Array(_) | TypeKind::Map(..) | TypeKind::Multiset(_) | TypeKind::Row(_))
 }
 
+/// Values of which none is less than another.
+pub(crate) fn is_unordered(kind: &TypeKind) -> bool {
+    is_composite(kind) || matches!(kind, TypeKind::Variant | TypeKind::Bitmap)
+}
+
 /// Values without an order where one is needed.
 pub(crate) fn comparable_type_expected(found: &LogicalType) -> Error {
     Error::validation(format!("Comparable type expected, but was '{found}'."), None)

@@ -5,8 +5,8 @@ use super::cast::cast_to;
 use super::common_type::{common_type, compared_as};
 use super::numeric::{as_decimal, decimal_result, is_approximate, is_exact, is_integer, is_numeric};
 use super::{
-    any_nullable, any_nullable_within, cannot_apply_operator, comparable_type_expected, is_composite, is_datetime,
-    is_interval, is_text, refuse_untyped_null,
+    any_nullable, any_nullable_within, cannot_apply_operator, comparable_type_expected, is_datetime, is_interval,
+    is_text, is_unordered, refuse_untyped_null,
 };
 use crate::error::{Error, Result};
 use crate::rex::{Expression, Node, lowering, null_literal};
@@ -137,11 +137,11 @@ fn compare_whole(operator: &str, left: Expression, right: Expression) -> Result<
 /// Collections and rows are equal or not, but none is less than another.
 fn refuse_without_order(operator: &str, left: &Expression, right: &Expression) -> Result<()> {
     let (l, r) = (&left.data_type.kind, &right.data_type.kind);
-    if !matches!(operator, "<" | "<=" | ">" | ">=") || !is_composite(l) && !is_composite(r) {
+    if !matches!(operator, "<" | "<=" | ">" | ">=") || !is_unordered(l) && !is_unordered(r) {
         return Ok(());
     }
     let are_alike = std::mem::discriminant(l) == std::mem::discriminant(r);
-    if is_composite(l) && (are_alike || *r == TypeKind::Null) {
+    if is_unordered(l) && (are_alike || *r == TypeKind::Null) {
         return Err(comparable_type_expected(&left.data_type));
     }
     let form = format!("<COMPARABLE_TYPE> {operator} <COMPARABLE_TYPE>");

@@ -1,7 +1,8 @@
 //! Calls of scalar functions by name: by their entries in the catalogue, or by rules of their own.
 use datafusion_common::ScalarValue;
 use wiesel_expressions::functions::catalogue::Argument::{
-    self, Any, Array, Boolean, Bytes, Double, Exact, Index, Int, Long, Map, Number, Sortable, Text, Texts, Timestamp,
+    self, Any, Array, Bitmap, Boolean, Bytes, Double, Exact, Index, Int, Ints, Long, Map, Number, Sortable, Text,
+    Texts, Timestamp,
 };
 use wiesel_expressions::functions::catalogue::{self, Agreement, Function, Written, varying};
 use wiesel_expressions::types::{LogicalType, RowField, TimeAttribute, TypeKind};
@@ -156,6 +157,10 @@ fn accepts(argument: Argument, kind: &TypeKind) -> bool {
             Map => matches!(kind, TypeKind::Map(..)),
             Index => matches!(kind, TypeKind::Tinyint | TypeKind::Smallint | TypeKind::Int),
             Boolean => *kind == TypeKind::Boolean,
+            Ints => {
+                matches!(kind, TypeKind::Array(element) if accepts(Index, &element.kind) && element.kind != TypeKind::Null)
+            }
+            Bitmap => *kind == TypeKind::Bitmap,
         }
 }
 
@@ -174,6 +179,8 @@ fn convert(argument: Argument, operand: Expression) -> Expression {
         Number | Exact => cast_null(operand, &TypeKind::Int),
         Timestamp => cast_null(operand, &TypeKind::Timestamp(3, TimeAttribute::Regular)),
         Boolean => cast_null(operand, &TypeKind::Boolean),
+        Ints => cast_to(operand, &TypeKind::Array(Box::new(TypeKind::Int.nullable()))),
+        Bitmap => cast_null(operand, &TypeKind::Bitmap),
         Any | Array | Texts | Sortable | Map => operand,
     }
 }
@@ -194,6 +201,8 @@ fn describe(name: &str, form: &[Argument]) -> String {
             Sortable => "<ARRAY OF COMPARABLE>",
             Map => "<MAP>",
             Boolean => "<BOOLEAN>",
+            Ints => "<ARRAY OF INTEGER>",
+            Bitmap => "<BITMAP>",
         })
         .collect();
     format!("{name}({})", arguments.join(", "))

@@ -17,10 +17,11 @@ pub(crate) const SECOND_RESOLUTION: &str = "SECOND(3)";
 pub(crate) const MAX_DEPTH: usize = 32;
 
 /// The names that types are mostly written by, to propose the nearest.
-const NAMES: [&str; 23] = [
+const NAMES: [&str; 25] = [
     "ARRAY",
     "BIGINT",
     "BINARY",
+    "BITMAP",
     "BOOLEAN",
     "BYTES",
     "CHAR",
@@ -41,6 +42,7 @@ const NAMES: [&str; 23] = [
     "TIMESTAMP_LTZ",
     "TINYINT",
     "VARCHAR",
+    "VARIANT",
 ];
 
 /// A type with its nullability, and `ARRAY` and `MULTISET` after it.
@@ -162,6 +164,8 @@ fn parse_kind(parser: &mut Parser, depth: usize) -> Result<TypeKind, ParserError
             TypeKind::Map(Box::new(key), Box::new(value))
         }
         "ROW" => row(parser, depth)?,
+        "VARIANT" => TypeKind::Variant,
+        "BITMAP" => TypeKind::Bitmap,
         "NULL" => TypeKind::Null,
         _ => return parser.expected(&format!("a type{}", suggestion(&name, NAMES.into_iter())), token),
     })

@@ -88,9 +88,11 @@ fn check_type(name: &str, data_type: &LogicalType) -> Result<()> {
         TypeKind::Map(..) | TypeKind::Multiset(_) => {
             invalid(format!("Unsupported type '{data_type}' for field '{name}'."))
         }
-        TypeKind::IntervalYearMonth(_) | TypeKind::IntervalDayTime(_) | TypeKind::Null => {
-            invalid(format!("Unsupported type: {data_type}"))
-        }
+        TypeKind::IntervalYearMonth(_)
+        | TypeKind::IntervalDayTime(_)
+        | TypeKind::Variant
+        | TypeKind::Bitmap
+        | TypeKind::Null => invalid(format!("Unsupported type: {data_type}")),
         TypeKind::Time(precision) if *precision > 3 => invalid(format!(
             "Csv does not support TIME type with precision: {precision}, it only supports precision 0 ~ 3."
         )),

@@ -99,9 +99,11 @@ fn check_type(data_type: &LogicalType) -> Result<()> {
         TypeKind::Map(_, value) => check_type(value),
         TypeKind::Array(element) => check_type(element),
         TypeKind::Row(fields) => fields.iter().try_for_each(|field| check_type(&field.data_type)),
-        TypeKind::IntervalYearMonth(_) | TypeKind::IntervalDayTime(_) | TypeKind::Null => {
-            invalid(format!("Unsupported type: {data_type}"))
-        }
+        TypeKind::IntervalYearMonth(_)
+        | TypeKind::IntervalDayTime(_)
+        | TypeKind::Variant
+        | TypeKind::Bitmap
+        | TypeKind::Null => invalid(format!("Unsupported type: {data_type}")),
         _ => Ok(()),
     }
 }

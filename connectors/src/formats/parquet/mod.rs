@@ -166,9 +166,11 @@ fn compression(options: Options<'_>) -> Result<Compression> {
 /// Fails for types that Parquet cannot hold.
 fn check_type(name: &str, data_type: &LogicalType) -> Result<()> {
     match &data_type.kind {
-        TypeKind::IntervalYearMonth(_) | TypeKind::IntervalDayTime(_) | TypeKind::Null => {
-            invalid(format!("Unsupported type: {data_type}"))
-        }
+        TypeKind::IntervalYearMonth(_)
+        | TypeKind::IntervalDayTime(_)
+        | TypeKind::Variant
+        | TypeKind::Bitmap
+        | TypeKind::Null => invalid(format!("Unsupported type: {data_type}")),
         TypeKind::Array(element) | TypeKind::Multiset(element) => check_type(name, element),
         TypeKind::Map(key, value) => check_type(name, key).and_then(|()| check_type(name, value)),
         TypeKind::Row(fields) if fields.is_empty() => {

@@ -28,7 +28,11 @@ fn sample(argument: Argument) -> Expression {
             let kind = TypeKind::Timestamp(3, TimeAttribute::Regular);
             literal(ScalarValue::TimestampMillisecond(Some(0), None), kind)
         }
-        Argument::Array | Argument::Sortable => {
+        Argument::Bitmap => {
+            let empty = vec![0x3A, 0x30, 0, 0, 0, 0, 0, 0];
+            literal(ScalarValue::BinaryView(Some(empty)), TypeKind::Bitmap)
+        }
+        Argument::Array | Argument::Sortable | Argument::Ints => {
             let kind = TypeKind::Array(Box::new(TypeKind::Int.nullable()));
             Expression::call("ARRAY", vec![int()], kind.not_null())
         }

@@ -8,6 +8,8 @@ const fn aggregate(name: &'static str, forms: &'static [&'static str], gives: &'
 /// What functions of all rows' values give.
 const AVERAGE: &str = "as the argument, DECIMAL with at least six digits after its point";
 const ARGUMENT: &str = "as the argument";
+const BITMAP: &str = "`BITMAP`, may be NULL";
+const CARDINALITY: &str = "`BIGINT`, may be NULL";
 
 pub(super) const FUNCTIONS: &[Function] = &[
     aggregate("COUNT", &["COUNT(*)", "COUNT([DISTINCT] any)"], "`BIGINT NOT NULL`"),
@@ -40,6 +42,14 @@ pub(super) const FUNCTIONS: &[Function] = &[
         "`VARCHAR(2000) NOT NULL`",
     ),
     aggregate("JSON_ARRAYAGG", &["JSON_ARRAYAGG(any [{NULL | ABSENT} ON NULL])"], "`VARCHAR(2000) NOT NULL`"),
+    aggregate("BITMAP_BUILD_AGG", &["BITMAP_BUILD_AGG([DISTINCT] integer)"], BITMAP),
+    aggregate("BITMAP_BUILD_CARDINALITY_AGG", &["BITMAP_BUILD_CARDINALITY_AGG([DISTINCT] integer)"], CARDINALITY),
+    aggregate("BITMAP_AND_AGG", &["BITMAP_AND_AGG(bitmap)"], BITMAP),
+    aggregate("BITMAP_AND_CARDINALITY_AGG", &["BITMAP_AND_CARDINALITY_AGG(bitmap)"], CARDINALITY),
+    aggregate("BITMAP_OR_AGG", &["BITMAP_OR_AGG(bitmap)"], BITMAP),
+    aggregate("BITMAP_OR_CARDINALITY_AGG", &["BITMAP_OR_CARDINALITY_AGG(bitmap)"], CARDINALITY),
+    aggregate("BITMAP_XOR_AGG", &["BITMAP_XOR_AGG(bitmap)"], BITMAP),
+    aggregate("BITMAP_XOR_CARDINALITY_AGG", &["BITMAP_XOR_CARDINALITY_AGG(bitmap)"], CARDINALITY),
     special("GROUPING", &["GROUPING(key, ...)"], Evaluation::Rewritten).lenient(),
     special("GROUPING_ID", &["GROUPING_ID(key, ...)"], Evaluation::Rewritten).lenient(),
     special("GROUP_ID", &["GROUP_ID()"], Evaluation::Rewritten).lenient(),

@@ -1,7 +1,7 @@
 //! Functions of JSON.
-use super::Argument::Text;
-use super::Gives::Kind;
-use super::result_type::STRING;
+use super::Argument::{Boolean, Text};
+use super::Gives::{Kind, Nullable};
+use super::result_type::{STRING, VARIANT};
 use super::{ANYWHERE, Evaluation, Function, function, special};
 use crate::functions::json;
 
@@ -20,6 +20,9 @@ pub(super) const FUNCTIONS: &[Function] = &[
     special("JSON_ARRAY", &[ARRAY], Evaluation::Kernel(json::array)).lenient(),
     special("JSON_OBJECT", &[OBJECT], Evaluation::Kernel(json::object)).lenient(),
     special("JSON", &["JSON(text)"], Evaluation::Kernel(json::embedded)),
+    function("PARSE_JSON", &[&[Text], &[Text, Boolean]], Kind(VARIANT), json::parse_json).untyped_null(ANYWHERE),
+    function("TRY_PARSE_JSON", &[&[Text], &[Text, Boolean]], Nullable(VARIANT), json::parse_json)
+        .untyped_null(ANYWHERE),
     function("JSON_QUOTE", &[&[Text]], Kind(STRING), json::quote).untyped_null(ANYWHERE),
     function("JSON_UNQUOTE", &[&[Text]], Kind(STRING), json::unquote).untyped_null(ANYWHERE),
 ];

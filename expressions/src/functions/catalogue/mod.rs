@@ -11,6 +11,7 @@ use super::Build;
 use crate::expression::Expression;
 
 mod aggregates;
+mod bitmaps;
 mod collections;
 mod conditions;
 mod json;
@@ -56,6 +57,10 @@ pub enum Argument {
     Index,
     /// BOOLEAN.
     Boolean,
+    /// ARRAY of INT, SMALLINT or TINYINT, taken as ARRAY of INT.
+    Ints,
+    /// BITMAP.
+    Bitmap,
 }
 
 impl fmt::Display for Argument {
@@ -74,6 +79,8 @@ impl fmt::Display for Argument {
             Self::Sortable => "array of comparable",
             Self::Map => "map",
             Self::Boolean => "boolean",
+            Self::Ints => "array of integer",
+            Self::Bitmap => "bitmap",
         })
     }
 }
@@ -291,6 +298,7 @@ pub const GROUPS: &[(&str, &[Function])] = &[
     ("Conditions and conversion", conditions::FUNCTIONS),
     ("Collections", collections::FUNCTIONS),
     ("JSON", json::FUNCTIONS),
+    ("Bitmaps", bitmaps::FUNCTIONS),
     ("Aggregates", aggregates::FUNCTIONS),
     ("Windows", windows::FUNCTIONS),
     (OPERATORS, operators::FUNCTIONS),

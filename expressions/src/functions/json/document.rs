@@ -239,6 +239,11 @@ impl<'a> Value<'a> {
         }
     }
 
+    /// The value as it is written.
+    pub fn text(self) -> &'a str {
+        self.0
+    }
+
     pub fn is_scalar(self) -> bool {
         !matches!(self.kind(), Kind::Array | Kind::Object)
     }
@@ -254,7 +259,7 @@ impl<'a> Value<'a> {
     }
 
     /// The names and values of an object as they are written; nothing of other values.
-    fn written_members(self) -> Parts<'a> {
+    pub fn written_members(self) -> Parts<'a> {
         self.parts(Kind::Object)
     }
 

@@ -1,4 +1,4 @@
-//! JSON_VALUE, JSON_QUERY, JSON_EXISTS, IS_JSON, JSON_QUOTE, JSON_UNQUOTE; [`writing`]: JSON_STRING, JSON_ARRAY, JSON_OBJECT.
+//! JSON_VALUE, JSON_QUERY, JSON_EXISTS, IS_JSON, JSON_QUOTE, JSON_UNQUOTE; [`variant`]: PARSE_JSON; [`writing`]: JSON_STRING, JSON_ARRAY, JSON_OBJECT.
 use arrow::datatypes::{Float64Type, Int32Type};
 use document::{Kind, Value as Json};
 use path::{Found, Path, Refusal};
@@ -10,9 +10,12 @@ use crate::types::TypeKind;
 
 mod document;
 mod path;
+mod variant;
 mod writing;
 
 pub(crate) use document::push_text;
+pub(crate) use variant::push_shown;
+pub(super) use variant::{item, parse_json};
 pub(super) use writing::{array, embedded, object, string};
 
 /// Why a constant path of a JSON function cannot be followed, though Flink would follow it.

@@ -5,6 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use wiesel_common::quote::quote;
 
 use super::document::{parse, push_decimal, push_text};
+use super::variant::push_shown;
 use crate::cast;
 use crate::error::{Error, Result};
 use crate::expression::comparison::utf16_order;
@@ -38,6 +39,13 @@ fn writer_of_valid<'a>(kind: &'a TypeKind, array: &'a ArrayRef) -> Result<Writer
             let values = array.as_string_view();
             Box::new(move |row, out| {
                 push_text(values.value(row), out);
+                check_value(out.len())
+            })
+        }
+        TypeKind::Variant => {
+            let values = array.as_string_view();
+            Box::new(move |row, out| {
+                push_shown(values.value(row), out);
                 check_value(out.len())
             })
         }
