@@ -84,6 +84,7 @@ impl ExpressionAnalyzer<'_, '_> {
         let (name, arguments) = match name {
             "JSON_OBJECTAGG" | "JSON_ARRAYAGG" => json::aggregate(name, arguments)?,
             "PERCENTILE" => (name, aggregate::percentile(arguments)?),
+            "BITMAP_BUILD_AGG" | "BITMAP_BUILD_CARDINALITY_AGG" => (name, aggregate::widened(arguments)),
             _ => (name, arguments),
         };
         let filter = match function.filter.as_deref() {

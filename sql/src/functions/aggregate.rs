@@ -67,6 +67,16 @@ fn percentile_type(percentage: &TypeKind) -> LogicalType {
     }
 }
 
+/// The arguments with smaller integers as INT.
+pub(crate) fn widened(arguments: Vec<Expression>) -> Vec<Expression> {
+    let is_small = |kind: &TypeKind| matches!(kind, TypeKind::Tinyint | TypeKind::Smallint);
+    let widen = |argument: Expression| match is_small(&argument.data_type.kind) {
+        true => cast_to(argument, &TypeKind::Int),
+        false => argument,
+    };
+    arguments.into_iter().map(widen).collect()
+}
+
 /// What an aggregate of bitmaps, or of integers that become one, gives.
 fn bitmap_type(name: &str, argument: &LogicalType) -> Result<LogicalType> {
     let (expected, root) = match name.starts_with("BITMAP_BUILD_") {
