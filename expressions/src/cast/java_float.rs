@@ -2,7 +2,7 @@
 use crate::expression::decimal::power;
 
 /// Writes a DOUBLE: `1.0E10`, `0.001`, `NaN`, `-Infinity`.
-pub(crate) fn write_double(value: f64, out: &mut String) {
+pub fn write_double(value: f64, out: &mut String) {
     if !value.is_finite() || value == 0.0 {
         return write_special(value, out);
     }

@@ -10,8 +10,8 @@ use arrow::datatypes::{DataType, Int32Type, Int64Type};
 use datafusion_common::ScalarValue;
 use wiesel_common::ending;
 
-use crate::error::{Error, Result};
 use super::json;
+use crate::error::{Error, Result};
 use crate::expression::compile::Site;
 use crate::expression::conform;
 use crate::expression::kernel::{Args, Kernel};

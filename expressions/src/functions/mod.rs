@@ -58,12 +58,14 @@ mod temporal;
 mod text_tests;
 mod url;
 
-pub(crate) use bitmap::{Bitmap, Operation as BitmapOperation, push_bytes as bitmap_as_text};
+pub(crate) use bitmap::push_bytes as bitmap_as_text;
+pub use bitmap::{Bitmap, Operation as BitmapOperation};
 use catalogue::{Determinism, Evaluation};
 pub(crate) use compiled::Compiled;
 pub use constant_pattern::ConstantPattern;
+pub(crate) use json::push_shown as variant_as_json;
+pub use json::push_text as json_text;
 pub use json::refusal_of_path;
-pub(crate) use json::{push_shown as variant_as_json, push_text as json_text};
 pub use random::Generators;
 
 /// Prepares the kernel of a call.

@@ -8,10 +8,10 @@ use arrow::datatypes::{DataType, Int32Type, Int64Type};
 
 use super::saved::{Lists, list_type, lists};
 use super::{Accumulators, Rows, sum::wrong_argument};
-use crate::expression::check_value;
-use crate::functions::{Bitmap, BitmapOperation};
 use crate::operator::{Error, Result};
-use crate::types::{LogicalType, TypeKind};
+use wiesel_expressions::expression::check_value;
+use wiesel_expressions::functions::{Bitmap, BitmapOperation};
+use wiesel_expressions::types::{LogicalType, TypeKind};
 
 /// What a node of the map takes for each number, roughly.
 const NUMBER_BYTES: usize = 32;

@@ -14,7 +14,7 @@ use super::keys::KeyStore;
 use crate::operator::Result;
 use crate::state::write_back::Backend;
 use crate::state::{KeyedRows, RowsDescriptor};
-use crate::types::{LogicalType, TypeKind};
+use wiesel_expressions::types::{LogicalType, TypeKind};
 
 /// Values that a group keeps in its own value, at most: a look-up of those is faster. Few in tests, which are to come to rows.
 pub(super) const INLINE: usize = if cfg!(test) { 2 } else { 1024 };

@@ -8,9 +8,9 @@ use arrow::datatypes::{DataType, Field};
 
 use super::collect::Collect;
 use super::{Accumulators, Rows, sum::wrong_argument};
-use crate::expression::check_value;
-use crate::functions::json_text;
 use crate::operator::{Error, Result};
+use wiesel_expressions::expression::check_value;
+use wiesel_expressions::functions::json_text;
 
 /// What is made of the values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

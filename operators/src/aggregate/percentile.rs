@@ -9,9 +9,9 @@ use arrow::datatypes::{DataType, FieldRef, Float64Type, Int64Type};
 
 use super::saved::{Lists, list_type, lists};
 use super::{Accumulators, Rows};
-use crate::cast::{numeric_to_double, write_double};
 use crate::operator::{Error, Result};
-use crate::types::{LogicalType, TypeKind};
+use wiesel_expressions::cast::{numeric_to_double, write_double};
+use wiesel_expressions::types::{LogicalType, TypeKind};
 
 /// What a node of the map takes for each number, roughly.
 const NUMBER_BYTES: usize = 32;

@@ -1,5 +1,9 @@
 //! Calls by name: constructors, functions whose arguments are no values, aggregates, then the table of functions.
-use sqlparser::ast::{DuplicateTreatment, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Spanned};
+use sqlparser::ast::{
+    DuplicateTreatment, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentClause, FunctionArguments,
+    NullTreatment, Spanned,
+};
+use wiesel_expressions::types::{LogicalType, TypeKind};
 
 use super::expression::{ExpressionAnalyzer, array_constructor, map_constructor, row_constructor};
 use super::grouping::{AggregateCall, not_in_an_aggregate_query};
@@ -37,6 +41,7 @@ impl ExpressionAnalyzer<'_, '_> {
             let message = "FILTER must not be used with non-aggregate function";
             return Err(Error::validation(message, None));
         }
+        ignores_nulls(upper, function)?;
         let arguments = arguments(function)?;
         if matches!(upper, "TIMESTAMPADD" | "TIMESTAMPDIFF") {
             let [unit, first, second] = arguments.as_slice() else {
@@ -77,6 +82,7 @@ impl ExpressionAnalyzer<'_, '_> {
         if !function.within_group.is_empty() {
             return Err(Error::unsupported("WITHIN GROUP is not supported", place));
         }
+        let ignores_nulls = ignores_nulls(name, function)?;
         let (arguments, distinct) = aggregate_arguments(name, function, place)?;
         let mut inner = self.part("an aggregate", place);
         let arguments = inner.all(arguments)?;
@@ -91,6 +97,7 @@ impl ExpressionAnalyzer<'_, '_> {
             Some(filter) => Some(self.part("FILTER", place_of(filter)).condition(filter, "FILTER")?),
             None => None,
         };
+        let filter = if ignores_nulls { not_null(&arguments, filter) } else { filter };
         let Some(aggregates) = self.aggregates.as_deref_mut() else { return Err(self.no_aggregate_here(place)) };
         aggregates.add(AggregateCall { function: name, arguments, distinct, filter })
     }
@@ -104,10 +111,6 @@ pub(super) fn aggregate_arguments<'f>(
 ) -> Result<(Vec<&'f Expr>, bool)> {
     let (star, distinct) = match &function.args {
         FunctionArguments::List(list) => {
-            if !list.clauses.is_empty() {
-                let message = format!("ORDER BY and the like within {name} are not supported");
-                return Err(Error::unsupported(message, place));
-            }
             let star = matches!(list.args.as_slice(), [FunctionArg::Unnamed(FunctionArgExpr::Wildcard)]);
             (star, list.duplicate_treatment == Some(DuplicateTreatment::Distinct))
         }
@@ -123,6 +126,49 @@ pub(super) fn aggregate_arguments<'f>(
         return Err(Error::validation(message, place));
     }
     Ok((arguments, distinct))
+}
+
+/// Whether a call leaves out null by `IGNORE NULLS`, which only ARRAY_AGG has. Other clauses among its arguments are refused.
+pub(super) fn ignores_nulls(name: &str, function: &Function) -> Result<bool> {
+    if function.null_treatment.is_some() {
+        return Err(null_treatment_refused(name));
+    }
+    let clauses = match &function.args {
+        FunctionArguments::List(list) => list.clauses.as_slice(),
+        _ => &[],
+    };
+    match clauses {
+        [] => Ok(false),
+        [FunctionArgumentClause::IgnoreOrRespectNulls(treatment)] if name == "ARRAY_AGG" => {
+            Ok(*treatment == NullTreatment::IgnoreNulls)
+        }
+        [FunctionArgumentClause::IgnoreOrRespectNulls(_)] => Err(null_treatment_refused(name)),
+        _ => Err(Error::unsupported(format!("ORDER BY and the like within {name} are not supported"), None)),
+    }
+}
+
+fn null_treatment_refused(name: &str) -> Error {
+    Error::validation(
+        format!("{name} does not take IGNORE NULLS or RESPECT NULLS; ARRAY_AGG(x IGNORE NULLS) does"),
+        None,
+    )
+}
+
+/// Rows whose argument is not null, of those that pass a filter.
+fn not_null(arguments: &[Expression], filter: Option<Expression>) -> Option<Expression> {
+    let boolean = |nullable| LogicalType { kind: TypeKind::Boolean, nullable };
+    let argument = arguments.first()?.clone();
+    if !argument.data_type.nullable {
+        return filter;
+    }
+    let is_there = Expression::call("IS_NOT_NULL", vec![argument], boolean(false));
+    match filter {
+        Some(filter) => {
+            let nullable = filter.data_type.nullable;
+            Some(Expression::call("AND", vec![filter, is_there], boolean(nullable)))
+        }
+        None => Some(is_there),
+    }
 }
 
 /// What takes the place of the windows of GROUP BY, which Flink keeps beside window table functions.

@@ -67,7 +67,8 @@ impl AggregateCalls {
         }
         if (function == "GROUP_ID") != arguments.is_empty() {
             let expected = if function == "GROUP_ID" { "0" } else { "at least 1" };
-            let message = format!("Invalid number of arguments to function '{function}'. Was expecting {expected} arguments");
+            let message =
+                format!("Invalid number of arguments to function '{function}'. Was expecting {expected} arguments");
             return Err(Error::validation(message, None));
         }
         if !arguments.iter().all(|argument| self.keys.contains(argument)) {

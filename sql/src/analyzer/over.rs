@@ -1,7 +1,7 @@
 //! Calls over a window of rows: `function(…) OVER (PARTITION BY … ORDER BY … ROWS …)`.
 use sqlparser::ast::{Function, OrderByExpr, WindowFrame, WindowFrameBound, WindowFrameUnits, WindowSpec, WindowType};
 
-use super::calls::aggregate_arguments;
+use super::calls::{aggregate_arguments, ignores_nulls};
 use super::expression::ExpressionAnalyzer;
 use crate::error::{Place, Result};
 use crate::functions::{aggregate, refuse_untyped_null};
@@ -22,6 +22,9 @@ impl ExpressionAnalyzer<'_, '_> {
             return Err(no_over(name, place));
         };
         if window.window_name.is_some() || function.filter.is_some() || !function.within_group.is_empty() {
+            return Err(no_over(name, place));
+        }
+        if ignores_nulls(canonical, function)? {
             return Err(no_over(name, place));
         }
         let (arguments, distinct) = aggregate_arguments(canonical, function, place)?;

@@ -71,8 +71,8 @@ impl QueryAnalyzer<'_> {
     }
 
     /// The list and HAVING over the rows, with a reference for each aggregate.
-    fn selected(&mut self, select: &Select, scope: &Scope, has_keys: bool) -> Result<Selected> {
-        let mut aggregates = AggregateCalls::new(has_keys);
+    fn selected(&mut self, select: &Select, scope: &Scope, keys: &[Expression]) -> Result<Selected> {
+        let mut aggregates = AggregateCalls::new(keys);
         let mut analyzer = ExpressionAnalyzer::with_aggregates(scope, &mut aggregates).with_queries(self);
         let columns = list::select_list(&mut analyzer, &select.projection, scope)?;
         let having = select.having.as_ref().map(|having| analyzer.condition(having, "HAVING")).transpose()?;

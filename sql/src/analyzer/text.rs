@@ -210,9 +210,11 @@ impl Texts<'_> {
             _ => {}
         }
         let distinct = if list.duplicate_treatment == Some(DuplicateTreatment::Distinct) { "DISTINCT " } else { "" };
+        // `IGNORE NULLS`.
+        let clauses: String = list.clauses.iter().map(|clause| format!(" {clause}")).collect();
         let filter = function.filter.as_deref();
         let filter = filter.map_or_else(String::new, |filter| format!(" FILTER (WHERE {})", self.expression(filter)));
-        format!("{}({distinct}{}){filter}", name_text(name), arguments.join(", "))
+        format!("{}({distinct}{}{clauses}){filter}", name_text(name), arguments.join(", "))
     }
 
     /// A column, or a field within one.

@@ -1,6 +1,5 @@
 //! The columns that `CREATE TABLE` declares, behind those that it takes over from another table or in their places.
 use sqlparser::ast::Ident;
-use wiesel_expressions::expression::Expression;
 use wiesel_expressions::types::{RowField, TypeKind};
 
 use super::like::{Inherited, reads};
@@ -10,6 +9,7 @@ use crate::analyzer::expression_text;
 use crate::ast::{ColumnDefinition, ColumnKind, CreateTable};
 use crate::error::{Error, Result};
 use crate::functions::cast::plain;
+use crate::rex::Expression;
 
 /// Adds the declared columns to those that the table took over.
 pub(super) fn append(

@@ -1,10 +1,9 @@
 //! `LIKE source (INCLUDING …, EXCLUDING …, OVERWRITING …)`.
-use wiesel_expressions::expression::{Expression, Node};
 use wiesel_expressions::types::{TimeAttribute, TypeKind};
 
 use super::{ObjectIdentifier, ResolvedColumn, ResolvedColumnKind, ResolvedTable};
 use crate::error::{Error, Result};
-use crate::rex::Expression;
+use crate::rex::{Expression, Node};
 
 /// What of a table is taken over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,6 +1,5 @@
 //! Aggregate functions: which there are, what they take and what they give.
 use datafusion_common::ScalarValue;
-use wiesel_expressions::expression::{Expression, Node};
 use wiesel_expressions::functions::catalogue;
 use wiesel_expressions::types::{LogicalType, TypeKind};
 
@@ -8,6 +7,7 @@ use super::cast::cast_to;
 use super::numeric::{average_type, is_integer, is_numeric, sum_type};
 use super::{calcite_name, is_bytes, is_composite, is_interval, is_text, is_unordered, no_such_function};
 use crate::error::{Error, Result};
+use crate::rex::{Expression, Node};
 
 /// The aggregate's canonical name, if it is one; the name is in upper case.
 pub(crate) fn canonical(name: &str) -> Option<&'static str> {

@@ -131,7 +131,7 @@ pub(crate) fn aggregate(name: &str, mut operands: Vec<Expression>) -> Result<(&'
         let form = format!("{function}(<CHARACTER>, <ANY>)");
         return Err(cannot_apply_function(function, &arguments, &[&form]));
     }
-    arguments.push(if is_json(&value) { value } else { string(vec![value])? });
+    arguments.push(if gives_json(&value) { value } else { string(vec![value])? });
     Ok((function, arguments))
 }
 
@@ -153,11 +153,11 @@ pub(crate) fn outside() -> Error {
 
 /// For each value whether it is JSON already, or is to be made so.
 fn letters(values: &[Expression]) -> String {
-    values.iter().map(|value| if is_json(value) { 'J' } else { 'V' }).collect()
+    values.iter().map(|value| if gives_json(value) { 'J' } else { 'V' }).collect()
 }
 
 /// Whether a call gives JSON, which is taken as it is.
-fn is_json(value: &Expression) -> bool {
+fn gives_json(value: &Expression) -> bool {
     matches!(&value.node, Node::Call { function, .. } if matches!(function.as_str(), "JSON" | "JSON_ARRAY" | "JSON_OBJECT"))
 }
 

@@ -2,13 +2,13 @@
 use std::sync::Arc;
 
 use wiesel_connectors::factory::{SinkDescription, SourceDescription};
-use wiesel_expressions::expression::Expression;
 use wiesel_expressions::types::RowField;
 
 use crate::catalog::{MetadataColumn, ResolvedTable};
 use crate::error::{Error, Result};
 use crate::functions::cast::{can_cast, cast_to, plain};
 use crate::rel::{LogicalProject, Rel, RelNode, SourceColumns};
+use crate::rex::Expression;
 
 /// What a connector can give of a table.
 pub(super) struct Reading {

@@ -26,7 +26,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
     aggregate("LISTAGG", &["LISTAGG([DISTINCT] text)", "LISTAGG([DISTINCT] text, text)"], "as the first argument"),
     aggregate("FIRST_VALUE", &["FIRST_VALUE([DISTINCT] any)"], ARGUMENT),
     aggregate("LAST_VALUE", &["LAST_VALUE([DISTINCT] any)"], ARGUMENT),
-    aggregate("ARRAY_AGG", &["ARRAY_AGG([DISTINCT] any)"], "`ARRAY` of the argument"),
+    aggregate("ARRAY_AGG", &["ARRAY_AGG([DISTINCT] any [{IGNORE | RESPECT} NULLS])"], "`ARRAY` of the argument"),
     aggregate(
         "PERCENTILE",
         &[

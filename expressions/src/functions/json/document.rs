@@ -428,7 +428,7 @@ pub(super) fn unescaped(quoted: &str) -> Cow<'_, str> {
 }
 
 /// A text between quotes.
-pub(crate) fn push_text(text: &str, out: &mut String) {
+pub fn push_text(text: &str, out: &mut String) {
     out.push('"');
     for c in text.chars() {
         match c {

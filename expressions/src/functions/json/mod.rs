@@ -13,7 +13,7 @@ mod path;
 mod variant;
 mod writing;
 
-pub(crate) use document::push_text;
+pub use document::push_text;
 pub(crate) use variant::push_shown;
 pub(super) use variant::{item, parse_json};
 pub(super) use writing::{array, embedded, object, string};

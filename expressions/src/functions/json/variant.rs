@@ -9,13 +9,13 @@ use wiesel_common::quote::quote;
 use super::document::{Kind, Value as Json, parse, push_text, unescaped};
 use super::failure;
 use crate::cast;
-use crate::ending;
+use crate::error::{Error, Result};
 use crate::expression::check_value;
 use crate::expression::comparison::utf16_order;
 use crate::expression::compile::Site;
 use crate::expression::kernel::{Bool, Kernel, Text};
-use crate::operator::{Error, Result};
 use crate::types::TypeKind;
+use wiesel_common::ending;
 
 /// How many digits a DECIMAL may have, and how many of them behind its point.
 const MAX_DIGITS: usize = 38;
@@ -71,7 +71,7 @@ pub(in crate::functions) fn parse_json(site: &Site) -> Result<Kernel> {
 
 /// Writes a value in the form in which it is kept.
 fn push_kept(value: Json<'_>, may_repeat: bool, out: &mut String) -> Result<(), Refusal> {
-    ending::check()?;
+    ending::check().map_err(Error::from)?;
     check_value(out.len())?;
     match value.kind() {
         Kind::Number => push_number(value.text(), out),

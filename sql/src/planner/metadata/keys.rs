@@ -60,7 +60,7 @@ fn keys(rel: &Rel, of: Of) -> Vec<Key> {
 fn of_table(table: &ResolvedTable, columns: &[Vec<usize>]) -> Vec<Key> {
     let place = |column: &usize| match table.columns.get(*column)?.kind {
         ResolvedColumnKind::Physical(physical) => columns.iter().position(|path| *path == [physical]),
-        ResolvedColumnKind::Computed(_) => None,
+        ResolvedColumnKind::Computed(_) | ResolvedColumnKind::Metadata(_) => None,
     };
     let key: Option<Key> = table.primary_key.iter().map(place).collect();
     key.filter(|key| !key.is_empty()).into_iter().collect()

@@ -5,11 +5,11 @@ use arrow::array::{Array, AsArray, Int32Array, ListArray};
 use arrow::buffer::{NullBuffer, OffsetBuffer};
 use arrow::datatypes::{DataType, Field, Int32Type, Int64Type};
 
-pub(crate) use self::set::{Bitmap, Operation};
+pub use self::set::{Bitmap, Operation};
+use crate::error::{Error, Result};
 use crate::expression::check_value;
 use crate::expression::compile::Site;
 use crate::expression::kernel::{Bytes, Kernel};
-use crate::operator::{Error, Result};
 
 mod set;
 

@@ -7,10 +7,10 @@ use arrow::datatypes::{DataType, IntervalYearMonthType};
 
 use self::specifier::{Piece, Specifier};
 use crate::cast;
+use crate::error::{Error, Result};
 use crate::expression::compile::Site;
 use crate::expression::kernel::{Args, Kernel, Text};
 use crate::expression::{Zone, check_value};
-use crate::operator::{Error, Result};
 use crate::types::TypeKind;
 
 mod number;

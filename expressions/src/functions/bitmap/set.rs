@@ -2,8 +2,8 @@
 //!
 //! Numbers with the same upper half are in one container: few of them as a sorted list, many as bits. Runs are read, not written, so
 //! that equal sets have equal bytes.
+use crate::error::{Error, Result};
 use crate::expression::check_value;
-use crate::operator::{Error, Result};
 
 /// A container with more numbers is one of bits.
 const MOST_LISTED: usize = 4096;
@@ -26,10 +26,14 @@ enum Container {
 
 /// How two sets become one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Operation {
+pub enum Operation {
+    /// What is in both.
     And,
+    /// What is in either.
     Or,
+    /// What is in one alone.
     Xor,
+    /// What is in the first alone.
     AndNot,
 }
 
@@ -173,7 +177,7 @@ fn merged(left: &[u16], right: &[u16], operation: Operation) -> Vec<u16> {
 
 /// A set of 32-bit integers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Bitmap {
+pub struct Bitmap {
     /// By the upper halves of their numbers.
     containers: Vec<(u16, Container)>,
     /// Bytes of all containers.
