@@ -5,6 +5,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, AsArray, Int64Array, UInt64Array};
 use arrow::compute::take;
 use arrow::datatypes::Int64Type;
+use wiesel_expressions::types::{LogicalType, TypeKind};
 use wiesel_state::cache_share::CacheShare;
 use wiesel_state::keyed::{KeptBack, KeyedBackend, SnapshotOptions};
 
@@ -14,7 +15,6 @@ use super::keys::KeyStore;
 use crate::operator::Result;
 use crate::state::write_back::Backend;
 use crate::state::{KeyedRows, RowsDescriptor};
-use wiesel_expressions::types::{LogicalType, TypeKind};
 
 /// Values that a group keeps in its own value, at most: a look-up of those is faster. Few in tests, which are to come to rows.
 pub(super) const INLINE: usize = if cfg!(test) { 2 } else { 1024 };

@@ -17,6 +17,7 @@ use wiesel_expressions::not_null::record_batch;
 use wiesel_expressions::row_kind::RowKind;
 use wiesel_expressions::types::{LogicalType, RowField, schema_from_proto};
 use wiesel_proto as proto;
+use wiesel_state::cache_share::CacheShare;
 use wiesel_state::keyed::SnapshotOptions;
 
 use crate::aggregate::Aggregates;
@@ -25,7 +26,6 @@ use crate::element::Batch;
 use crate::operator::{Collector, Error, Operator, OperatorContext, OperatorSnapshot, RestoredState, Result};
 use crate::state::table::{RowTable, TableLayout};
 use crate::state::write_back::{self, Backend, WriteBack};
-use wiesel_state::cache_share::CacheShare;
 
 mod groups;
 #[cfg(test)]

@@ -457,7 +457,7 @@ fn what_was_kept_back_is_written_over_what_is_written_anew() {
         write_former(&mut *former, &layout, &stored);
         // It has the number of the only table.
         let table = RowTable::open(&mut *world.open(0..=127, &[]), &layout).unwrap();
-        let values = Values { columns: newer.values.clone(), written: newer.written.clone(), gone: Vec::new() };
+        let values = Values { columns: newer.values.clone(), written: newer.written.clone() };
         let kept_back = beside(&table, newer.rows, newer.keys.clone(), values);
         let former = [saved(&world, &mut *former, false, vec![kept_back])];
         for backend in BACKENDS {

@@ -130,12 +130,6 @@ impl<S: Send> Cluster<S> {
         self.subtasks = Subtasks::start(&self.world, &self.context, parallelism, &saved, usize::MAX, holder);
     }
 
-    /// The back end and the state of the first subtask.
-    pub fn only(&mut self) -> (&mut dyn KeyedBackend, &mut S) {
-        let (backend, state) = self.subtasks.operators[0].opened.as_mut().unwrap();
-        (&mut **backend, state)
-    }
-
     /// Gives each subtask those of the rows that are its own.
     pub fn each(&mut self, rows: &[Row], mut with: impl FnMut(&mut S, &mut dyn KeyedBackend, &[Row])) {
         let groups = key_groups(&key_columns(rows), rows.len(), MAX_PARALLELISM).unwrap();

@@ -9,7 +9,7 @@ use crate::analyzer::expression_text;
 use crate::ast::{ColumnDefinition, ColumnKind, CreateTable};
 use crate::error::{Error, Result};
 use crate::functions::cast::plain;
-use crate::rex::Expression;
+use crate::rex::{Expression, null_literal};
 
 /// Adds the declared columns to those that the table took over.
 pub(super) fn append(
@@ -138,7 +138,7 @@ fn pending(table: &mut ResolvedTable, definition: &ColumnDefinition, place: Opti
         }
         ColumnKind::Computed(_) => {
             let data_type = TypeKind::Null.nullable();
-            let expression = wiesel_expressions::expression::null_literal(TypeKind::Null);
+            let expression = null_literal(TypeKind::Null);
             (data_type, ResolvedColumnKind::Computed(expression))
         }
         ColumnKind::Metadata { data_type, key, is_virtual } => {

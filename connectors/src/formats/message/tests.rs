@@ -31,7 +31,7 @@ fn texts(fields: &[RowField], rows: Rows) -> Vec<String> {
     let schema = Arc::new(Schema::new(arrow.collect::<Vec<_>>()));
     let count = RecordBatchOptions::new().with_row_count(Some(rows.rows));
     let records = RecordBatch::try_new_with_options(schema, rows.columns, &count).unwrap();
-    let batch = Batch { records, kinds: rows.kinds, hashes: None };
+    let batch = Batch { records, kinds: rows.kinds };
     let text = |row| row_text(&batch.records, row).replacen("+I", batch.kind(row).short_string(), 1);
     (0..batch.num_rows()).map(text).collect()
 }

@@ -7,7 +7,7 @@ use arrow::datatypes::{DataType, Field, Schema, TimestampMillisecondType};
 use arrow::util::display::array_value_to_string;
 use wiesel_common::time::Clock;
 use wiesel_expressions::not_null::record_batch;
-use wiesel_expressions::types::TypeKind;
+use wiesel_expressions::types::LogicalType;
 use wiesel_state::keyed::SnapshotOptions;
 
 use super::plan::{KEY, NUMBER, TEXT, TIME, VALUE, type_of};
@@ -15,7 +15,6 @@ use crate::element::Batch;
 use crate::operator::{Collector, Operator, OperatorContext, OperatorSnapshot, RestoredState, Result};
 use crate::state::write_back::{self, Backend};
 use crate::state::{KeyedRows, Keys, RowRange, RowsDescriptor, TimeDomain, Timers};
-use wiesel_expressions::types::LogicalType;
 
 /// Timers that fire at once.
 const FIRED: usize = 3;

@@ -4,7 +4,8 @@ use crate::rex::{FrameBound, OverCall, Subquery, SubqueryKind};
 
 /// The relation of a query of which not all can be lowered.
 fn unchecked(sql: &str) -> Result<Rel> {
-    QueryAnalyzer::new(&tables()).query(&crate::parser::parse_query(sql)?)
+    let query = crate::parser::parse_query(sql)?;
+    QueryAnalyzer::new(&tables()).query(&query)
 }
 
 /// The conditions of a query's filters, the topmost first.
