@@ -1,6 +1,9 @@
 //! Lists and maps in one line of text: `a;b`, `k:v,k:v`, with quotes, or in YAML's flow style.
 use std::collections::BTreeMap;
 
+use serde_norway::Value;
+
+use super::aliases::parse;
 use super::nesting::is_too_deep;
 
 const EXPECTED_MAP: &str = "expected a map such as `key1:value1,key2:value2`";
@@ -9,7 +12,7 @@ const EXPECTED_MAP: &str = "expected a map such as `key1:value1,key2:value2`";
 pub(super) fn split_list(text: &str) -> Result<Vec<String>, String> {
     if text.trim_start().starts_with('[')
         && !is_too_deep(text)
-        && let Ok(serde_norway::Value::Sequence(items)) = serde_norway::from_str(text)
+        && let Ok(Value::Sequence(items)) = parse(text)
     {
         return Ok(items.into_iter().map(super::sources::scalar_text).collect());
     }
@@ -20,7 +23,7 @@ pub(super) fn split_list(text: &str) -> Result<Vec<String>, String> {
 pub(super) fn split_map(text: &str) -> Result<BTreeMap<String, String>, String> {
     if text.trim_start().starts_with('{')
         && !is_too_deep(text)
-        && let Ok(serde_norway::Value::Mapping(pairs)) = serde_norway::from_str(text)
+        && let Ok(Value::Mapping(pairs)) = parse(text)
     {
         let text = super::sources::scalar_text;
         return Ok(pairs.into_iter().map(|(key, value)| (text(key), text(value))).collect());

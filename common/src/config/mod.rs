@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use crate::quote::{MAX_REASON, bounded, quote};
 
+mod aliases;
 mod duration;
 mod host;
 mod keys;

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde_norway::Value;
 
+use super::aliases::parse;
 use super::nesting::{MAX_DEPTH, is_too_deep};
 use super::{ConfigError, Configuration};
 use crate::input::{Bound, read_file};
@@ -131,8 +132,7 @@ fn from_yaml(text: &str, name: &str) -> Result<Vec<(String, String)>, ConfigErro
     if is_too_deep(text) {
         return Err(unreadable(format!("lists and maps are nested deeper than {MAX_DEPTH} levels")));
     }
-    let document: Value = serde_norway::from_str(text).map_err(|error| {
-        let error = error.to_string();
+    let document = parse(text).map_err(|error| {
         // The parser names the line of the block that holds both.
         let twice = error.contains("duplicate entry").then(|| set_twice(text)).flatten();
         unreadable(twice.unwrap_or(error))
