@@ -105,7 +105,15 @@ fn generator(site: &Site, index: usize) -> Result<Arc<AtomicU64>> {
     }
 }
 
+/// Whether operand `index` is a NULL, so that there is no seed and no number.
+fn is_null(site: &Site, index: usize) -> bool {
+    site.literal(index).is_some_and(datafusion_common::ScalarValue::is_null)
+}
+
 pub(super) fn rand(site: &Site) -> Result<Kernel> {
+    if is_null(site, 0) {
+        return Ok(Box::new(|args| args.collect::<Float64Type>(|_| Ok(None))));
+    }
     let generator = generator(site, 0)?;
     Ok(Box::new(move |args| draw(&generator, |random| args.collect::<Float64Type>(|_| Ok(Some(random.double()))))))
 }
@@ -114,6 +122,9 @@ pub(super) fn rand(site: &Site) -> Result<Kernel> {
 pub(super) fn rand_integer(site: &Site) -> Result<Kernel> {
     site.operand_type(0)?;
     let bound_at = site.operands.len() - 1;
+    if bound_at > 0 && is_null(site, 0) {
+        return Ok(Box::new(|args| args.collect::<Int32Type>(|_| Ok(None))));
+    }
     let generator = generator(site, if bound_at > 0 { 0 } else { 1 })?;
     Ok(Box::new(move |args| {
         let bounds = integers(args, bound_at)?;

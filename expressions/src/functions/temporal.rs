@@ -200,6 +200,9 @@ pub(super) fn add_units(site: &Site) -> Result<Kernel> {
 pub(super) fn count_units(site: &Site) -> Result<Kernel> {
     let unit = unit_of(site, 0)?;
     site.operand_type(2)?;
+    if let "MICROSECOND" | "NANOSECOND" = unit.as_str() {
+        return Ok(count_fractions(unit == "NANOSECOND"));
+    }
     let (millis, months) = (unit_millis(&unit), unit_months(&unit));
     if millis.is_none() && months.is_none() {
         return Err(site.unsupported());
@@ -215,6 +218,23 @@ pub(super) fn count_units(site: &Site) -> Result<Kernel> {
         });
         Ok(Arc::new(PrimitiveArray::<Int32Type>::new(counts.collect(), args.nulls())))
     }))
+}
+
+/// Microseconds as INT, which overflows as in Flink, or nanoseconds as BIGINT.
+fn count_fractions(nanos: bool) -> Kernel {
+    Box::new(move |args| {
+        let (from, to) = (instants(args.array(1))?, instants(args.array(2))?);
+        let counts = (0..args.rows).map(|row| {
+            let (from, to) = (from[args.row(1, row)], to[args.row(2, row)]);
+            let fraction = to.nanos - from.nanos;
+            to.millis.wrapping_sub(from.millis).wrapping_mul(1_000_000).wrapping_add(fraction)
+        });
+        if nanos {
+            return Ok(Arc::new(PrimitiveArray::<Int64Type>::new(counts.collect(), args.nulls())));
+        }
+        let micros = counts.map(|count| (count / 1000) as i32);
+        Ok(Arc::new(PrimitiveArray::<Int32Type>::new(micros.collect(), args.nulls())))
+    })
 }
 
 /// A day rounded down or up to a unit of days or longer.

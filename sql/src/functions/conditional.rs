@@ -51,6 +51,15 @@ pub(crate) fn coalesce(operands: Vec<Expression>) -> Result<Expression> {
     Ok(Expression::call("COALESCE", operands, LogicalType { kind: common.kind, nullable }))
 }
 
+/// `IFNULL(value, other)`: the value as it is if it is never null.
+pub(crate) fn if_null(mut operands: Vec<Expression>) -> Result<Expression> {
+    let is_there = operands.first().is_some_and(|value| !value.data_type.nullable);
+    if is_there {
+        return Ok(operands.swap_remove(0));
+    }
+    coalesce(operands)
+}
+
 /// `NULLIF(value, other)`: null if they are equal.
 pub(crate) fn null_if(value: Expression, other: Expression) -> Result<Expression> {
     if value.data_type.kind == TypeKind::Null {

@@ -73,7 +73,8 @@ pub(crate) fn call(name: &str, operands: Vec<Expression>) -> Result<Expression> 
 /// A call of a function with rules of its own.
 fn special(name: &str, upper: &str, operands: Vec<Expression>) -> Result<Expression> {
     match (upper, operands.len()) {
-        ("COALESCE", 1..) | ("IFNULL", 2) => return conditional::coalesce(operands),
+        ("COALESCE", 1..) => return conditional::coalesce(operands),
+        ("IFNULL", 2) => return conditional::if_null(operands),
         ("IF", 3) => return conditional::if_else(operands),
         ("GREATEST" | "LEAST", 1..) => return conditional::extreme(upper, operands),
         ("ELT", 2..) => return elt(operands),
@@ -322,9 +323,29 @@ pub(crate) fn round_to_unit(function: &str, value: Expression, unit: &str) -> Re
     Ok(Expression::call(function, vec![value, super::literal::string(unit)], data_type))
 }
 
+/// A unit by its own name: those of ODBC are others.
+fn time_unit(unit: &str) -> &str {
+    match unit {
+        "SQL_TSI_FRAC_SECOND" => "NANOSECOND",
+        "FRAC_SECOND" => "MICROSECOND",
+        unit => unit.strip_prefix("SQL_TSI_").unwrap_or(unit),
+    }
+}
+
 /// `TIMESTAMPADD(unit, count, datetime)`.
 pub(crate) fn timestamp_add(unit: &str, count: Expression, datetime: Expression) -> Result<Expression> {
+    let unit = time_unit(unit);
+    let takes = |expression: &Expression, fits: fn(&TypeKind) -> bool| {
+        expression.data_type.kind == TypeKind::Null || fits(&expression.data_type.kind)
+    };
+    if !takes(&count, is_integer) || !takes(&datetime, is_datetime) {
+        let form = "TIMESTAMPADD(<ANY>, <INTEGER>, <DATETIME>)";
+        return Err(cannot_apply_function("TIMESTAMPADD", &[count, datetime], &[form]));
+    }
     let one = match unit {
+        "MILLENNIUM" => super::literal::interval_of_months(12_000),
+        "CENTURY" => super::literal::interval_of_months(1_200),
+        "DECADE" => super::literal::interval_of_months(120),
         "YEAR" => super::literal::interval_of_months(12),
         "QUARTER" => super::literal::interval_of_months(3),
         "MONTH" => super::literal::interval_of_months(1),
@@ -352,6 +373,7 @@ pub(crate) fn timestamp_add(unit: &str, count: Expression, datetime: Expression)
 
 /// `TIMESTAMPDIFF(unit, from, to)`: whole units from one to the other.
 pub(crate) fn timestamp_diff(unit: &str, from: Expression, to: Expression) -> Result<Expression> {
+    let unit = time_unit(unit);
     let operands = [from, to];
     refuse_untyped_null(&operands)?;
     if !operands.iter().all(|operand| is_datetime(&operand.data_type.kind)) {
@@ -361,7 +383,15 @@ pub(crate) fn timestamp_diff(unit: &str, from: Expression, to: Expression) -> Re
             &["TIMESTAMPDIFF(<ANY>, <DATETIME>, <DATETIME>)"],
         ));
     }
-    let data_type = LogicalType { kind: TypeKind::Int, nullable: any_nullable(&operands) };
+    let is_of = |kind: fn(&TypeKind) -> bool| operands.iter().filter(|operand| kind(&operand.data_type.kind)).count();
+    if is_of(|kind| matches!(kind, TypeKind::TimestampLtz(..))) == 1 {
+        return Err(Error::validation("TIMESTAMP_LTZ only supports diff between the same type.", None));
+    }
+    if is_of(|kind| matches!(kind, TypeKind::Time(_))) == 1 {
+        return Err(Error::validation("TIMESTAMPDIFF of a TIME needs another TIME", None));
+    }
+    let kind = if unit == "NANOSECOND" { TypeKind::Bigint } else { TypeKind::Int };
+    let data_type = LogicalType { kind, nullable: any_nullable(&operands) };
     let [from, to] = operands;
     Ok(Expression::call("TIMESTAMPDIFF", vec![super::literal::string(unit), from, to], data_type))
 }

@@ -410,6 +410,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(24))]
+
         #[test]
         fn it_is_the_set_that_it_stands_for(
             left in prop::collection::vec(0..9_u32, 0..6), right in prop::collection::vec(0..9_u32, 0..6), wide in 0..3_u32

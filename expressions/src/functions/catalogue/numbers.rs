@@ -41,7 +41,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
     function("RADIANS", &[&[Double]], Kind(DOUBLE), numeric::unary),
     function("PI", &[&[]], NotNull(DOUBLE), numeric::constant).nullary(),
     function("E", &[&[]], NotNull(DOUBLE), numeric::constant).nullary(),
-    function("RAND", &[&[], &[Int]], NotNull(DOUBLE), random::rand).nullary().lenient().volatile(),
-    function("RAND_INTEGER", &[&[Int], &[Int, Int]], NotNull(INT), random::rand_integer).lenient().volatile(),
+    function("RAND", &[&[], &[Int]], Kind(DOUBLE), random::rand).nullary().volatile(),
+    function("RAND_INTEGER", &[&[Int], &[Int, Int]], Kind(INT), random::rand_integer).volatile(),
     function("BIN", &[&[Long]], Kind(STRING), numeric::bin),
 ];

@@ -134,9 +134,10 @@ fn rounded(kind: &TypeKind, places: Option<i32>) -> TypeKind {
     TypeKind::Decimal((1 + precision - scale + places).min(MAX_PRECISION) as u8, places as i8)
 }
 
-/// As precise as the second argument says.
+/// As precise as the second argument says: a number of digits, or a pattern by how many digits of a second it has.
 pub(super) fn to_ltz(operands: &[Expression]) -> LogicalType {
     let precision = match operands.get(1).map(|operand| &operand.node) {
+        Some(Node::Literal(ScalarValue::Utf8View(Some(pattern)))) => (pattern.matches('S').count() as u8).clamp(3, 9),
         Some(Node::Literal(ScalarValue::Int32(Some(precision @ 3..=9)))) => *precision as u8,
         _ => 3,
     };
