@@ -193,7 +193,7 @@ impl JobMaster for FakeJobManager {
     ) -> std::result::Result<Response<proto::Empty>, Status> {
         use proto::source_event_to_reader::Event;
         let asked = request.into_inner();
-        let event: Bytes = if asked.operator_uid == b"Source"[..] {
+        let event: Bytes = if asked.operator_uid != ECHOED[..] {
             let times = {
                 let mut heard = self.heard.lock();
                 let times = heard.splits.entry(asked.attempt_id.clone()).or_default();
@@ -274,6 +274,9 @@ pub struct Cluster {
 static ALONE: Mutex<()> = Mutex::new(());
 
 pub const ROWS: i64 = 5000;
+
+/// The uid of the operator whose coordinator echoes its events; all others are sources.
+const ECHOED: &[u8] = b"Calls";
 
 /// Of a TaskManager whose JobManager has this port.
 pub fn configuration(job_manager: u16, slots: u32, extra: &[(&str, &str)]) -> Configuration {
