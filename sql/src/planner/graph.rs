@@ -157,13 +157,16 @@ fn producers(plan: &Plan, id: NodeId) -> Vec<(NodeId, Option<Distribution>)> {
     }
 }
 
-/// How rows go to another number of subtasks. The changes of a row must stay in order: a sink gets them by primary key.
+/// How rows go to another number of subtasks. The changes of a row must stay in order: a sink gets them by primary key. Without one
+/// a single subtask gets all, as where a member of a UNION ALL has one subtask and another one has more.
 fn spread(plan: &Plan, source: NodeId, target: NodeId, parallelism: &[u32]) -> Result<(proto::Partitioner, Vec<u32>)> {
     if !plan.nodes[source].changes.is_changelog() || parallelism[target] == 1 {
         return Ok((proto::Partitioner::Rebalance, Vec::new()));
     }
-    let keys = plan.nodes[target].op.keys_of_changes(parallelism[source], parallelism[target])?;
-    Ok((proto::Partitioner::Hash, indexes(&keys)))
+    Ok(match plan.nodes[target].op.keys_of_changes(parallelism[source], parallelism[target])? {
+        Some(keys) => (proto::Partitioner::Hash, indexes(&keys)),
+        None => (proto::Partitioner::Global, Vec::new()),
+    })
 }
 
 /// For each operator: the one before it in its chain, if it stands in one.

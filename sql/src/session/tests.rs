@@ -512,6 +512,24 @@ fn chains_are_cut_under_both_names_of_the_option() {
     }
 }
 
+/// Failed before: "The sink for table … has a configured parallelism of 2", which nothing had asked for.
+#[test]
+fn members_of_a_union_may_have_other_numbers_of_subtasks() {
+    let all = "SELECT 'all' AS k, COUNT(*) AS n FROM t1 UNION ALL SELECT carrier, COUNT(*) FROM t1 GROUP BY carrier";
+    for query in [all.to_owned(), format!("SELECT UPPER(k), n + 1 FROM ({all})")] {
+        let script = format!(
+            "{TABLES} CREATE TABLE shown (k STRING, n BIGINT) WITH ('connector' = 'print'); INSERT INTO shown {query};"
+        );
+        let Outcome::Insert(job) = run(&mut session(), &script).unwrap() else { panic!() };
+        check_graph(&job.graph);
+        let text = graph_text(&job.graph);
+        // All changes of the one row to one subtask, in their order.
+        assert_eq!(text.matches("GLOBAL[], changelog").count(), 1, "{text}");
+        let configured = script.replace("'print')", "'print', 'sink.parallelism' = '2')");
+        assert!(fails(&mut session(), &configured).contains("configured parallelism of 2"), "{query}");
+    }
+}
+
 /// They were taken, and each statement after them was refused instead, or the JobManager refused the job.
 #[test]
 fn bad_values_are_refused_where_they_are_set() {

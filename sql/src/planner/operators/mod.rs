@@ -11,7 +11,7 @@ use super::explain::expression::Style;
 use super::identity::{Id, Identity};
 use super::options::PlannerOptions;
 use super::physical::{Changes, Place};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::rex::Expression;
 use crate::rex::lowering::messages;
 
@@ -101,13 +101,12 @@ pub(crate) trait PhysicalOperator: Debug {
     fn wants(&self, input: usize) -> Option<Distribution>;
 
     /// The columns of its input by which the changes of a row come to the same of its subtasks, in order, where there are not as
-    /// many as of the operator before it.
+    /// many (`to`) as of the operator before it (`from`). None: all rows go to one subtask.
     ///
     /// # Errors
-    /// There are none that could be used.
-    fn keys_of_changes(&self, from: u32, to: u32) -> Result<Vec<usize>> {
-        let message = format!("changes that go from {from} to {to} subtasks without a key");
-        Err(Error::Unsupported { message, location: None })
+    /// The number of subtasks is one that a user asks for, and there are no such columns.
+    fn keys_of_changes(&self, _from: u32, _to: u32) -> Result<Option<Vec<usize>>> {
+        Ok(None)
     }
 
     // Identity.

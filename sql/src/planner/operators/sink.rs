@@ -119,9 +119,12 @@ impl PhysicalOperator for Sink {
     }
 
     /// The primary key.
-    fn keys_of_changes(&self, from: u32, to: u32) -> Result<Vec<usize>> {
+    fn keys_of_changes(&self, from: u32, to: u32) -> Result<Option<Vec<usize>>> {
         if !self.primary_key.is_empty() {
-            return Ok(self.primary_key.clone());
+            return Ok(Some(self.primary_key.clone()));
+        }
+        if self.parallelism.is_none() {
+            return Ok(None);
         }
         let message = format!(
             "The sink for table '{}' has a configured parallelism of {to}, while the input parallelism is {from}. Since the \
