@@ -97,6 +97,14 @@ fn all_bounded(rels: &[Rel]) -> Result<bool> {
     Ok(true)
 }
 
+/// Optimises the queries of one job. What is written keeps the names that the table has for its columns: they stand in its files.
+fn optimized(rels: Vec<Rel>, ends: &[End], context: &Context) -> Result<Vec<Rel>> {
+    let is_written = |end: &End| matches!(end, End::Table(_));
+    let fields: Vec<_> = rels.iter().zip(ends).map(|(rel, end)| is_written(end).then(|| rel.fields.clone())).collect();
+    let optimized = optimize::optimize(rels, context)?.into_iter().zip(fields);
+    Ok(optimized.map(|(rel, fields)| fields.into_iter().fold(rel, optimize::rename)).collect())
+}
+
 /// Plans the queries of one job.
 pub(crate) fn plan(queries: Vec<(Rel, End)>, context: &Context) -> Result<Plan> {
     let (rels, ends): (Vec<Rel>, Vec<End>) = queries.into_iter().unzip();
@@ -106,7 +114,7 @@ pub(crate) fn plan(queries: Vec<(Rel, End)>, context: &Context) -> Result<Plan> 
             metadata_columns::written(table, &source::describe_sink(table)?)?;
         }
     }
-    let rels = optimize::optimize(rels, context)?;
+    let rels = optimized(rels, &ends, context)?;
     let mut plan = Plan::default();
     for (rel, end) in rels.iter().zip(&ends) {
         still_wanted()?;

@@ -15,6 +15,7 @@ mod metadata;
 mod places;
 mod uids;
 mod views;
+mod written;
 
 fn session() -> Session {
     let pairs = [("parallelism.default", "2"), ("table.local-time-zone", "UTC")];

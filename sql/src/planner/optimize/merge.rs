@@ -75,7 +75,7 @@ fn merge_top(rel: Rel) -> Rel {
 }
 
 /// The relation with other names. Where only the types' nullability or time attribute differ, a projection keeps them.
-fn rename(rel: Rel, fields: Vec<wiesel_expressions::types::RowField>) -> Rel {
+pub(crate) fn rename(rel: Rel, fields: Vec<wiesel_expressions::types::RowField>) -> Rel {
     let same = rel.fields.iter().zip(&fields).all(|(a, b)| a.name == b.name);
     if same {
         return rel;

@@ -10,6 +10,8 @@ pub(super) mod prune;
 pub(super) mod pushdown;
 mod scan;
 
+pub(crate) use merge::rename;
+
 use super::Context;
 use crate::error::Result;
 use crate::rel::{LogicalFilter, LogicalValues, Rel, RelNode};

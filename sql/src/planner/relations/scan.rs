@@ -63,14 +63,20 @@ impl Relation for LogicalTableScan {
             add(&mut projection, below(path));
         }
         let projection: Vec<Path> = projection.into_iter().collect();
-        let columns: Vec<RowField> = projection.iter().map(|path| projected(&given.fields, path)).collect();
         let paths: Vec<Path> = projection.iter().map(above).collect();
+        let wanted: Vec<RowField> = paths.iter().map(|path| projected(&fields, path)).collect();
+        // The names are the query's: it may have other ones for the columns.
+        let named = |(path, wanted): (&Path, &RowField)| RowField {
+            name: wanted.name.clone(),
+            ..projected(&given.fields, path)
+        };
+        let columns: Vec<RowField> = projection.iter().zip(&wanted).map(named).collect();
         let node = RelNode::Source(LogicalSource { table, given, projection, filters: Vec::new() });
         let rel = Rel { node, fields: columns };
         // No column of the table may stand for its rows: a value that cannot be read would fail a query that asks for none.
         let rel = match rel.fields.is_empty() {
             true => counted(rel),
-            false => declared(rel, paths.iter().map(|path| projected(&fields, path)).collect()),
+            false => declared(rel, wanted),
         };
         Ok(Pruned { rel, places: paths.into_iter().zip(0..).collect() })
     }
