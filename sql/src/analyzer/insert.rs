@@ -13,6 +13,7 @@ use crate::functions::cast::{can_cast, can_cast_implicitly, cast_to, is_within, 
 use crate::functions::numeric::is_exact;
 use crate::functions::refuse_untyped_null;
 use crate::rel::{LogicalProject, Rel, RelNode};
+use crate::rex::lowering::check_expression;
 use crate::rex::{Expression, Node, null_literal};
 
 /// The query's rows as rows of the sink.
@@ -118,6 +119,7 @@ fn partition_values(insert: &Insert, sink: &ResolvedTable, declared: &[&RowField
             return Err(Error::validation(message, place_of_name(key)));
         }
         let value = ExpressionAnalyzer::new(&scope, "PARTITION").analyze(value)?;
+        check_expression(&value)?;
         refuse_untyped_null([&value]).map_err(|e| e.or_at(place_of_name(key)))?;
         let target = &declared[position].data_type.kind;
         values.push((position, if can_cast(&value.data_type.kind, target) { cast_to(value, target) } else { value }));

@@ -60,3 +60,17 @@ fn columns_are_called_what_the_sink_calls_them() {
         assert_eq!(written(&format!("INSERT INTO times {query}")), [["x", "began"]], "{query}");
     }
 }
+
+/// Failed before: EXPLAIN showed a plan that no job could have.
+#[test]
+fn a_partition_is_a_value_that_can_be_computed() {
+    let mut session = session();
+    let table = "CREATE TABLE parts (a INT, p BIGINT) PARTITIONED BY (p)
+        WITH ('connector' = 'filesystem', 'path' = '/d', 'format' = 'csv')";
+    run(&mut session, &format!("{TABLES}{table}")).unwrap();
+    for statement in ["", "EXPLAIN "] {
+        let insert = |value: &str| format!("{statement}INSERT INTO parts PARTITION (p = {value}) SELECT a FROM src");
+        run(&mut session, &insert("CAST(1 AS BIGINT)")).unwrap();
+        assert_eq!(fails(&mut session, &insert("COUNT(*) OVER ()")), "COUNT with OVER is not supported");
+    }
+}
