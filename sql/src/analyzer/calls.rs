@@ -41,7 +41,7 @@ impl ExpressionAnalyzer<'_, '_> {
             let message = "FILTER must not be used with non-aggregate function";
             return Err(Error::validation(message, None));
         }
-        ignores_nulls(upper, function)?;
+        refuse_clauses(upper, function)?;
         let arguments = arguments(function)?;
         if matches!(upper, "TIMESTAMPADD" | "TIMESTAMPDIFF") {
             let [unit, first, second] = arguments.as_slice() else {
@@ -144,6 +144,20 @@ pub(super) fn ignores_nulls(name: &str, function: &Function) -> Result<bool> {
         }
         [FunctionArgumentClause::IgnoreOrRespectNulls(_)] => Err(null_treatment_refused(name)),
         _ => Err(Error::unsupported(format!("ORDER BY and the like within {name} are not supported"), None)),
+    }
+}
+
+/// Refuses clauses of a call that only aggregates have.
+pub(super) fn refuse_clauses(name: &str, function: &Function) -> Result<()> {
+    ignores_nulls(name, function)?;
+    if !function.within_group.is_empty() {
+        return Err(Error::unsupported("WITHIN GROUP is not supported", None));
+    }
+    match &function.args {
+        FunctionArguments::List(list) if list.duplicate_treatment.is_some() => {
+            Err(Error::validation(format!("DISTINCT/ALL not allowed with {name} function"), None))
+        }
+        _ => Ok(()),
     }
 }
 

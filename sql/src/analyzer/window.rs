@@ -5,6 +5,7 @@ use wiesel_expressions::types::{RowField, TimeAttribute, TypeKind};
 use wiesel_operators::window_aggregate::assigner::MAX_WINDOWS;
 use wiesel_proto::WindowKind;
 
+use super::calls::refuse_clauses;
 use super::expression::ExpressionAnalyzer;
 use super::places::{place_of, place_of_name};
 use super::query::QueryAnalyzer;
@@ -16,6 +17,7 @@ use crate::parser::dialect::{TABLE_ARGUMENT, TABLE_PARTITIONED};
 use crate::parser::{lexer, options_of_hint};
 use crate::rel::{LogicalWindowTableFunction, Rel, RelNode, Window};
 use crate::rex::Node;
+use crate::rex::lowering::no_over;
 
 impl QueryAnalyzer<'_> {
     /// The relation of a window table function.
@@ -36,6 +38,13 @@ impl QueryAnalyzer<'_> {
                 return Err(Error::validation(message, place));
             }
         };
+        if function.over.is_some() {
+            return Err(no_over(&name, place));
+        }
+        if function.filter.is_some() {
+            return Err(Error::validation("FILTER must not be used with non-aggregate function", place));
+        }
+        refuse_clauses(&name, function).map_err(|e| e.or_at(place))?;
         let arguments = arguments(function, parameters).map_err(|e| e.or_at(place))?;
         let argument = |parameter: &str| parameters.iter().position(|p| *p == parameter).and_then(|i| arguments[i]);
         let required = |parameter: &str| {

@@ -171,3 +171,22 @@ fn what_cannot_be_lowered_is_refused_with_its_place() {
     let refused = analyze_expression(&tables, &Configuration::default(), &fields, &computed).unwrap_err();
     assert!(refused.message().contains("COUNT with OVER is not supported"), "{refused}");
 }
+
+/// Failed before: these clauses had no effect.
+#[test]
+fn clauses_of_aggregates_are_refused_where_there_is_none() {
+    let tables = tables();
+    let windows = |end: &str| format!("SELECT * FROM TABLE(TUMBLE(TABLE t, DESCRIPTOR(ets), INTERVAL '5' MINUTE{end})");
+    for (sql, expected) in [
+        ("SELECT UPPER(DISTINCT s) FROM t".to_owned(), "DISTINCT/ALL not allowed with UPPER function"),
+        ("SELECT UPPER(s) WITHIN GROUP (ORDER BY s) FROM t".to_owned(), "WITHIN GROUP is not supported"),
+        ("SELECT UPPER(s IGNORE NULLS) FROM t".to_owned(), "UPPER does not take IGNORE NULLS"),
+        (windows(" IGNORE NULLS)"), "TUMBLE does not take IGNORE NULLS"),
+        (windows(" ORDER BY ets)"), "ORDER BY and the like within TUMBLE are not supported"),
+        (windows(") OVER ()"), "TUMBLE with OVER is not supported"),
+        (windows(") FILTER (WHERE TRUE)"), "FILTER must not be used with non-aggregate function"),
+    ] {
+        let message = message(&tables, &sql);
+        assert!(message.contains(expected), "{sql}: {message}");
+    }
+}
