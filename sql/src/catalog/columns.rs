@@ -1,8 +1,10 @@
 //! The columns that `CREATE TABLE` declares, behind those that it takes over from another table or in their places.
+use std::collections::{BTreeMap, BTreeSet};
+
 use sqlparser::ast::Ident;
 use wiesel_expressions::types::{RowField, TypeKind};
 
-use super::like::{Inherited, reads};
+use super::like::{Inherited, inputs};
 use super::table::{AnalyzeExpression, at, invalid};
 use super::{MetadataColumn, ResolvedColumn, ResolvedColumnKind, ResolvedTable};
 use crate::analyzer::expression_text;
@@ -39,7 +41,7 @@ pub(super) fn append(
         }
         places.push(place.unwrap_or(table.columns.len() - 1));
     }
-    changed.into_iter().try_for_each(|(index, name)| refuse_readers(table, index, name))?;
+    refuse_readers(table, &changed)?;
     let given = table.given();
     for (definition, place) in create.columns.iter().zip(places) {
         if let ColumnKind::Computed(expression) = &definition.kind {
@@ -174,31 +176,42 @@ fn overwrite(table: &mut ResolvedTable, index: usize, column: ResolvedColumn) ->
     !is_same
 }
 
-/// Refuses a column in the place of another whose type what is inherited was made for.
-fn refuse_readers(table: &ResolvedTable, index: usize, name: &Ident) -> Result<()> {
-    let metadata = match table.columns[index].kind {
-        ResolvedColumnKind::Metadata(metadata) => Some(metadata),
-        ResolvedColumnKind::Physical(_) | ResolvedColumnKind::Computed(_) => None,
-    };
-    let by_watermark = table.watermark.as_ref().is_some_and(|(rowtime, watermark)| {
-        *rowtime == index || reads(watermark, |input| (input == index).then_some(input)).is_some()
-    });
-    let physical = table.physical.len();
-    let by_column = table.columns.iter().find(|column| match &column.kind {
-        ResolvedColumnKind::Computed(expression) => {
-            reads(expression, |input| (input.checked_sub(physical)? == metadata?).then_some(input)).is_some()
+/// Refuses columns in the places of others whose types what is inherited was made for. Each expression is looked through once,
+/// however many columns these are.
+fn refuse_readers(table: &ResolvedTable, changed: &[(usize, &Ident)]) -> Result<()> {
+    if changed.is_empty() {
+        return Ok(());
+    }
+    let (mut of_watermark, mut of_columns) = (BTreeSet::new(), BTreeMap::new());
+    if let Some((rowtime, watermark)) = &table.watermark {
+        of_watermark.insert(*rowtime);
+        inputs(watermark, |column| {
+            of_watermark.insert(column);
+        });
+    }
+    for column in &table.columns {
+        if let ResolvedColumnKind::Computed(expression) = &column.kind {
+            inputs(expression, |input| {
+                of_columns.entry(input).or_insert(&column.field.name);
+            });
         }
-        ResolvedColumnKind::Physical(_) | ResolvedColumnKind::Metadata(_) => false,
-    });
-    let reader = match (by_watermark, by_column) {
-        (true, _) => "the watermark".to_owned(),
-        (false, Some(column)) => format!("the computed column '{}'", column.field.name),
-        (false, None) => return Ok(()),
-    };
-    let message = format!(
-        "column '{}' in the place of the base table's, where {reader} reads it. Declare that again, too: EXCLUDING WATERMARKS or \
-         EXCLUDING GENERATED leaves the base table's out",
-        name.value
-    );
-    Err(Error::unsupported(message, at(Some(name))))
+    }
+    for (index, name) in changed {
+        let by_column = match table.columns[*index].kind {
+            ResolvedColumnKind::Metadata(metadata) => of_columns.get(&(table.physical.len() + metadata)),
+            ResolvedColumnKind::Physical(_) | ResolvedColumnKind::Computed(_) => None,
+        };
+        let reader = match (of_watermark.contains(index), by_column) {
+            (true, _) => "the watermark".to_owned(),
+            (false, Some(column)) => format!("the computed column '{column}'"),
+            (false, None) => continue,
+        };
+        let message = format!(
+            "column '{}' in the place of the base table's, where {reader} reads it. Declare that again, too: EXCLUDING WATERMARKS or \
+             EXCLUDING GENERATED leaves the base table's out",
+            name.value
+        );
+        return Err(Error::unsupported(message, at(Some(name))));
+    }
+    Ok(())
 }

@@ -150,19 +150,19 @@ pub(super) fn inherit(
 /// Refuses a computed column that reads metadata.
 fn refuse_excluded(base: &ResolvedTable, column: &ResolvedColumn) -> Result<()> {
     let ResolvedColumnKind::Computed(expression) = &column.kind else { return Ok(()) };
-    let Some(metadata) = reads(expression, |index| index.checked_sub(base.physical.len())) else { return Ok(()) };
+    let mut read = None;
+    inputs(expression, |input| read = read.or(input.checked_sub(base.physical.len())));
+    let Some(metadata) = read else { return Ok(()) };
     let (name, missing) = (&column.field.name, &base.metadata[metadata].field.name);
     let message = format!("Invalid expression for computed column '{name}'.\nUnknown identifier '{missing}'");
     Err(Error::validation(message, None))
 }
 
-/// The first input of an expression that is one of those looked for.
-pub(super) fn reads(expression: &Expression, wanted: impl Fn(usize) -> Option<usize>) -> Option<usize> {
-    let mut found = None;
+/// The inputs that an expression reads.
+pub(super) fn inputs(expression: &Expression, mut each: impl FnMut(usize)) {
     expression.visit(&mut |part| {
         if let Node::Input(index) = part.node {
-            found = found.or_else(|| wanted(index));
+            each(index);
         }
     });
-    found
 }
