@@ -1,5 +1,5 @@
 //! Unique and upsert keys.
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use wiesel_proto::WindowKind;
 
@@ -68,13 +68,14 @@ fn of_table(table: &ResolvedTable, columns: &[Vec<usize>]) -> Vec<Key> {
 
 /// The keys of which all columns are there.
 fn of_projection(project: &LogicalProject, of: Of) -> Vec<Key> {
-    let place = |column: &usize| {
-        project
-            .expressions
-            .iter()
-            .position(|expression| matches!(expression.node, Node::Input(index) if index == *column))
-    };
-    keys(&project.input, of).iter().filter_map(|key| key.iter().map(place).collect()).collect()
+    let mut places = BTreeMap::new();
+    for (place, expression) in project.expressions.iter().enumerate() {
+        if let Node::Input(column) = expression.node {
+            places.entry(column).or_insert(place);
+        }
+    }
+    let moved = |key: &Key| key.iter().map(|column| places.get(column).copied()).collect::<Option<Key>>();
+    keys(&project.input, of).iter().filter_map(moved).collect()
 }
 
 /// What is grouped by; and of the rows at one time what was a key among it before.
