@@ -19,7 +19,7 @@ use crate::functions::common_type::common_type;
 use crate::functions::{is_text, refuse_untyped_null};
 use crate::parser::reserved;
 use crate::rel::{Extent, LogicalUnion, LogicalValues, Rel, RelNode};
-use crate::rex::{Expression, Node};
+use crate::rex::{Expression, Node, move_inwards};
 use crate::script::still_wanted;
 
 /// Views within views, at most.
@@ -46,8 +46,8 @@ const BYTES_OF_A_LOOKUP: usize = 100;
 /// Analyses one statement's queries.
 pub(super) struct QueryAnalyzer<'a> {
     pub(super) catalog: &'a dyn CatalogReader,
-    /// What WITH names, innermost last.
-    common: Vec<HashMap<String, Rel>>,
+    /// What WITH names, innermost last, and within how many scopes it was analysed.
+    common: Vec<HashMap<String, (Rel, usize)>>,
     /// The views that this query stands in, outermost first, and before them the one that is created with it.
     views: Vec<ObjectIdentifier>,
     /// The queries that this one stands in, through all views.
@@ -89,12 +89,19 @@ impl<'a> QueryAnalyzer<'a> {
 
     /// The relation that WITH gave this name.
     pub(super) fn common_table(&mut self, name: &Ident) -> Result<Option<Rel>> {
-        let Some(rel) = self.common.iter().rev().find_map(|names| names.get(&name.value)) else { return Ok(None) };
+        let found = self.common.iter().rev().find_map(|names| names.get(&name.value));
+        let Some((rel, depth)) = found else { return Ok(None) };
         let extent = rel.extent();
-        let rel = self.may_stand_for(extent, name).map(|()| rel.clone())?;
+        let mut rel = self.may_stand_for(extent, name).map(|()| rel.clone())?;
+        move_inwards(&mut rel, self.depth().saturating_sub(*depth));
         self.named = self.named.and(extent);
         self.looked_up(1, name)?;
         Ok(Some(rel))
+    }
+
+    /// Within how many scopes this query is.
+    fn depth(&self) -> usize {
+        self.outer.as_ref().map_or(0, |outer| outer.depth())
     }
 
     /// Whether a name is that of a WITH query.
@@ -241,7 +248,7 @@ impl<'a> QueryAnalyzer<'a> {
             reserved::refuse(&table.alias.name)?;
             let rel = self.query(&table.query)?;
             let names: Vec<_> = table.alias.columns.iter().map(|column| column.name.clone()).collect();
-            let rel = renamed(rel, &names)?;
+            let rel = (renamed(rel, &names)?, self.depth());
             if let Some(names) = self.common.last_mut() {
                 names.insert(table.alias.name.value.clone(), rel);
             }

@@ -70,6 +70,11 @@ impl Scope {
         self.chain().any(|scope| scope.tables.iter().any(|table| table.fields.iter().any(|field| field.name == column)))
     }
 
+    /// How many scopes there are, from this one outwards.
+    pub(super) fn depth(&self) -> usize {
+        self.chain().count()
+    }
+
     /// This scope, then those around it.
     fn chain(&self) -> impl Iterator<Item = &Self> {
         std::iter::successors(Some(self), |scope| scope.outer.as_deref())

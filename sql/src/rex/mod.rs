@@ -18,6 +18,7 @@ mod over;
 mod subquery;
 
 pub use over::{Frame, FrameBound, OverCall, SortKey};
+pub(crate) use subquery::move_inwards;
 pub use subquery::{Subquery, SubqueryKind};
 
 use crate::error::Place;

@@ -2,7 +2,7 @@
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use super::{At, Expression};
+use super::{At, Expression, Node};
 use crate::rel::Rel;
 
 /// What a query within an expression is asked.
@@ -54,4 +54,37 @@ impl Hash for Subquery {
         self.kind.hash(state);
         self.operands.hash(state);
     }
+}
+
+/// Makes a relation that was analysed as part of one query part of another, which is so many queries further in: the columns of
+/// queries around it are as many queries further out.
+pub(crate) fn move_inwards(rel: &mut Rel, by: usize) {
+    if by > 0 {
+        shift(rel, 0, by);
+    }
+}
+
+/// `within`: how many queries within expressions of the relation that is moved this one stands in. Columns of those stay what they
+/// are.
+fn shift(rel: &mut Rel, within: usize, by: usize) {
+    for expression in rel.node.relation_mut().expressions_mut() {
+        *expression = shifted(expression, within, by);
+    }
+    rel.node.relation_mut().inputs_mut().into_iter().for_each(|input| shift(input, within, by));
+}
+
+fn shifted(expression: &Expression, within: usize, by: usize) -> Expression {
+    let mut expression = expression.map_operands(&mut |operand| shifted(operand, within, by));
+    match &mut expression.node {
+        Node::Correlated { level, .. } if *level > within => *level += by,
+        Node::Subquery(subquery) => shift(Arc::make_mut(&mut subquery.query), within + 1, by),
+        Node::Input(_)
+        | Node::Literal(_)
+        | Node::Call { .. }
+        | Node::Aggregate(_)
+        | Node::Correlated { .. }
+        | Node::Over(_)
+        | Node::TableFunction { .. } => {}
+    }
+    expression
 }

@@ -71,6 +71,23 @@ fn a_name_means_a_column_of_the_nearest_query_that_has_it() {
     assert_eq!(columns_in_conditions(&subquery.query), [(2, i), (1, i), (0, i)]);
 }
 
+/// Failed before: the columns were those of the query that names it.
+#[test]
+fn a_query_of_with_means_the_same_wherever_it_is_named() {
+    let (i, bi) = (position("i"), position("bi"));
+    let with = "WITH w AS (SELECT i FROM t AS b WHERE b.i = a.bi AND EXISTS (SELECT 1 FROM t AS d WHERE d.i = b.i AND d.i = a.i))";
+    for (named, level) in [("SELECT 1 FROM w", 1), ("SELECT 1 FROM t AS c WHERE EXISTS (SELECT 1 FROM w)", 2)] {
+        let rel = unchecked(&format!("SELECT 1 FROM t AS a WHERE EXISTS ({with} {named})")).unwrap();
+        let mut subquery = only_subquery(&rel);
+        if level == 2 {
+            subquery = only_subquery(&subquery.query);
+        }
+        assert_eq!(columns_in_conditions(&subquery.query), [(0, i), (level, bi)], "{named}");
+        let inner = only_subquery(&subquery.query);
+        assert_eq!(columns_in_conditions(&inner.query), [(0, i), (1, i), (0, i), (level + 1, i)], "{named}");
+    }
+}
+
 /// A query in FROM sees what the query that has it sees around it, and nothing of what stands beside it.
 #[test]
 fn a_query_in_from_sees_the_queries_around() {
