@@ -1,5 +1,6 @@
 //! The columns that names in a SELECT can mean: those of its FROM, and where there is none of a name, those of the queries around
 //! it, the nearest first.
+use std::cell::OnceCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 
@@ -19,6 +20,9 @@ struct ScopeTable {
     /// The alias, or catalog, database and name of the table; empty if it has none.
     path: Vec<String>,
     fields: Vec<RowField>,
+    /// Where the columns of each name are, once one is looked for: a query within others may name each of many columns in each of
+    /// many scopes.
+    places: OnceCell<HashMap<String, Vec<usize>>>,
     /// Where its columns begin in the row.
     offset: usize,
 }
@@ -40,7 +44,7 @@ impl Scope {
 
     /// The columns of one relation.
     pub(super) fn of_table(path: Option<Vec<String>>, fields: Vec<RowField>) -> Self {
-        let table = ScopeTable { path: path.unwrap_or_default(), fields, offset: 0 };
+        let table = ScopeTable { path: path.unwrap_or_default(), fields, places: OnceCell::new(), offset: 0 };
         Self { tables: Rc::from([table]), outer: None }
     }
 
@@ -67,7 +71,7 @@ impl Scope {
 
     /// Whether there is a column of this name.
     pub(super) fn has(&self, column: &str) -> bool {
-        self.chain().any(|scope| scope.tables.iter().any(|table| table.fields.iter().any(|field| field.name == column)))
+        self.chain().any(|scope| scope.tables.iter().any(|table| !table.matches(column).is_empty()))
     }
 
     /// How many scopes there are, from this one outwards.
@@ -99,8 +103,7 @@ impl Scope {
             let Some(table) = self.table(&names[..length]) else { continue };
             let column = names[length];
             let at = parts.get(length).and_then(place_of_name).or(place);
-            let matches = table.matches(column);
-            let found = match matches.as_slice() {
+            let found = match table.matches(column) {
                 [] => {
                     let near = suggestion(column, table.fields.iter().map(|field| field.name.as_str()));
                     let message = format!(
@@ -119,7 +122,7 @@ impl Scope {
         let found: Vec<Expression> = self
             .tables
             .iter()
-            .flat_map(|table| table.matches(column).into_iter().map(|index| table.column(index)))
+            .flat_map(|table| table.matches(column).iter().map(|index| table.column(*index)))
             .collect();
         match (found.as_slice(), names.len()) {
             ([one], length) if length == 1 || matches!(one.data_type.kind, TypeKind::Row(_)) => {
@@ -202,9 +205,16 @@ impl Scope {
 }
 
 impl ScopeTable {
-    fn matches(&self, column: &str) -> Vec<usize> {
-        let columns = self.fields.iter().enumerate();
-        columns.filter(|(_, field)| field.name == column).map(|(index, _)| index).collect()
+    /// Where the columns of this name are.
+    fn matches(&self, column: &str) -> &[usize] {
+        let places = self.places.get_or_init(|| {
+            let mut places: HashMap<String, Vec<usize>> = HashMap::with_capacity(self.fields.len());
+            for (index, field) in self.fields.iter().enumerate() {
+                places.entry(field.name.clone()).or_default().push(index);
+            }
+            places
+        });
+        places.get(column).map_or(&[], Vec::as_slice)
     }
 
     fn column(&self, index: usize) -> Expression {

@@ -180,3 +180,21 @@ fn what_multiplies_is_an_error_before_it_takes_the_memory() {
     let message = refused(&format!("INSERT INTO sink SELECT s FROM t WHERE {between};"));
     assert!(message.contains("BETWEEN") && message.contains("500000"), "{message}");
 }
+
+/// Failed before: each name was compared with each column of each query around it.
+#[test]
+fn names_are_found_through_many_queries_soon() {
+    let (columns, queries, names) = (4_000, 60, 20_000);
+    let wide: Vec<String> = (0..columns).map(|i| format!("c{i} INT")).collect();
+    let mut condition = format!("1 IN ({})", chain("a", ", ", names));
+    for _ in 0..queries {
+        condition = format!("EXISTS (SELECT 1 FROM wide WHERE {condition})");
+    }
+    let start = Instant::now();
+    let message = refused(&format!(
+        "CREATE TABLE wide ({}) WITH ('connector' = 'datagen'); INSERT INTO sink SELECT s FROM t WHERE {condition};",
+        wide.join(", ")
+    ));
+    assert_eq!(message, "A subquery within an expression is not supported");
+    assert!(start.elapsed() < LIMIT, "{:?}", start.elapsed());
+}
