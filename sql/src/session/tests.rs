@@ -526,9 +526,12 @@ fn members_of_a_union_may_have_other_numbers_of_subtasks() {
         let text = graph_text(&job.graph);
         // All changes of the one row to one subtask, in their order.
         assert_eq!(text.matches("GLOBAL[], changelog").count(), 1, "{text}");
-        let configured = script.replace("'print')", "'print', 'sink.parallelism' = '2')");
-        assert!(fails(&mut session(), &configured).contains("configured parallelism of 2"), "{query}");
     }
+    let configured = format!(
+        "{TABLES} CREATE TABLE shown (k STRING, n BIGINT) WITH ('connector' = 'print', 'sink.parallelism' = '2'); \
+         INSERT INTO shown {all};"
+    );
+    assert!(fails(&mut session(), &configured).contains("configured parallelism of 2"));
 }
 
 /// They were taken, and each statement after them was refused instead, or the JobManager refused the job.
