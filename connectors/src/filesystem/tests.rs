@@ -62,7 +62,8 @@ fn batches(spec: &proto::SourceSpec, readers: u32) -> Result<Vec<Batch>> {
     let mut splits = super::enumerator(spec, enumerator_context(readers))?;
     splits.discover()?;
     let mut out = Collected::default();
-    let mut open: Vec<_> = (0..readers).map(|subtask| (subtask, super::reader(spec).unwrap())).collect();
+    let open = (0..readers).map(|subtask| Ok((subtask, super::reader(spec)?)));
+    let mut open: Vec<_> = open.collect::<Result<_>>()?;
     for (_, reader) in &mut open {
         reader.open(&context(0, readers))?;
     }
