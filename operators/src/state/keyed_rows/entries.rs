@@ -214,9 +214,11 @@ impl RowEntries {
         !self.gone.has(row) && (self.ttl == 0 || self.written[row as usize].saturating_add(self.ttl) > now)
     }
 
-    /// The rows that were last written to at this time or before.
+    /// The rows that were last written to at this time or before. Of those that are to be taken out of the table it is not known
+    /// when the table's were written: they stay until they are.
     pub(super) fn written_by(&self, by: i64) -> Vec<u32> {
-        self.all().filter(|row| self.written.get(*row as usize).is_some_and(|written| *written <= by)).collect()
+        let is_one = |row: u32| self.written.get(row as usize).is_some_and(|written| *written <= by);
+        self.all().filter(|row| is_one(*row) && !self.gone.has(*row)).collect()
     }
 
     /// The values of rows; null where there is none.

@@ -559,3 +559,23 @@ fn a_checkpoint_writes_the_rows_that_changed() {
     assert_eq!(cluster.world.written(), 1002);
     assert_eq!(cluster.world.entries(&saved, "rows").len(), 999);
 }
+
+/// Before, a row that was taken out unread was taken for one that had expired long ago, and the table's came back.
+#[test]
+fn a_row_that_was_taken_out_unread_does_not_come_back_when_others_expire() {
+    for backend in BACKENDS {
+        let mut cluster = Cluster::new(backend, 50, false, usize::MAX);
+        let (key, rows) = (one_key(1), numbered(1));
+        let row = columns(rows.iter());
+        cluster.clock.set(1000);
+        cluster.only().0.upsert(&key, &row, &row, 1, 1000).unwrap();
+        cluster.restart(1, usize::MAX);
+        let (table, backend) = cluster.only();
+        table.delete(&key, &row, 1).unwrap();
+        table.expire(1010);
+        assert_eq!(table.get(backend, &key, &row, 1, 1010).unwrap(), [KeyedRows::NONE]);
+        cluster.restart(1, usize::MAX);
+        let (table, backend) = cluster.only();
+        assert_eq!(table.count(backend, &key, 1, 1010).unwrap(), [0]);
+    }
+}
