@@ -246,7 +246,10 @@ impl Accumulators for Distinct {
         let both = |part: BooleanBuffer| rows.selected.map_or(part.clone(), |selected| selected & &part);
         let (of_rows, others) = (both(of_rows), both(others));
         let Rows { groups, arguments, weights, .. } = *rows;
-        self.update(&Rows { groups, arguments, weights, selected: Some(&others) })?;
+        // To number values costs as much as to count them: not where all are rows.
+        if others.count_set_bits() > 0 {
+            self.update(&Rows { groups, arguments, weights, selected: Some(&others) })?;
+        }
         self.update_rows(&Rows { groups, arguments, weights, selected: Some(&of_rows) }, keyed)
     }
 
