@@ -64,6 +64,18 @@ impl Stretch {
         self.places[start..end].iter().map(|place| place.row)
     }
 
+    /// Whether it and the next one are alike and have few rows.
+    fn joins(&self, next: &Self) -> bool {
+        let few = self.places.len() + next.places.len() <= MOST / 2;
+        self.complete == next.complete && (few || self.places.is_empty() || next.places.is_empty())
+    }
+
+    /// Takes all of the next one.
+    fn append(&mut self, next: &mut Self) {
+        self.places.append(&mut next.places);
+        self.used |= next.used;
+    }
+
     /// Drops the rows that are not to stay.
     pub(super) fn retain(&mut self, stays: impl Fn(u32) -> bool) {
         self.places.retain(|place| stays(place.row));
@@ -188,12 +200,8 @@ impl Order {
                 }
             };
             let stretch = &mut rest[at - joined];
-            let rows = before.places.len() + stretch.places.len();
-            if before.complete == stretch.complete
-                && (rows <= MOST / 2 || before.places.is_empty() || stretch.places.is_empty())
-            {
-                before.places.append(&mut stretch.places);
-                before.used |= stretch.used;
+            if before.joins(stretch) {
+                before.append(stretch);
             } else {
                 self.more.swap(joined, at);
                 self.prefixes.swap(joined, at);
@@ -202,6 +210,22 @@ impl Order {
         }
         self.more.truncate(joined);
         self.prefixes.truncate(joined);
+    }
+
+    /// Joins a stretch with the neighbours that are like it and have few rows.
+    pub(super) fn join_at(&mut self, at: usize) {
+        self.join_next(at);
+        if at > 0 {
+            self.join_next(at - 1);
+        }
+    }
+
+    fn join_next(&mut self, at: usize) {
+        if self.more.get(at).is_some_and(|next| self.stretch(at).joins(next)) {
+            let mut next = self.more.remove(at);
+            self.prefixes.remove(at);
+            self.stretch_mut(at).append(&mut next);
+        }
     }
 }
 
@@ -236,7 +260,7 @@ mod tests {
         /// Its rows are in order and each is found, however its stretches are cut and joined.
         #[test]
         fn rows_are_in_order(
-            steps in prop::collection::vec((0..6_u8, 0..40_u16, 0..3_u8), 0..200),
+            steps in prop::collection::vec((0..7_u8, 0..40_u16, 0..3_u8), 0..200),
         ) {
             let (mut order, mut positions, mut expected) = (Order::new(true), KeyBytes::default(), BTreeMap::new());
             for (row, (step, number, text)) in steps.into_iter().enumerate() {
@@ -257,6 +281,7 @@ mod tests {
                         // Some are not joined with others.
                         order.stretch_mut(at).complete = text > 0;
                     }
+                    5 => order.join_at(usize::from(number) % order.len()),
                     _ => order.join(),
                 }
                 let rows: Vec<u32> = (0..order.len()).flat_map(|at| order.stretch(at).rows()).collect();

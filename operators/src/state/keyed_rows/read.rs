@@ -345,7 +345,8 @@ impl KeyedRows {
     }
 }
 
-/// Notes that a stretch was read, or the part of it up to the last position that was.
+/// Notes that a stretch was read, or the part of it up to the last position that was. It is one with those beside it that were read
+/// before: else each range that was ever asked for would be a stretch for ever.
 fn note_read(entries: &mut RowEntries, key: u32, from: &[u8], read: &Read, scan: ScanOrder) -> Result<()> {
     let (order, positions) = entries.order_mut(key)?;
     let mut at = order.stretch_of(from);
@@ -357,5 +358,6 @@ fn note_read(entries: &mut RowEntries, key: u32, from: &[u8], read: &Read, scan:
         }
     }
     order.stretch_mut(at).complete = true;
+    order.join_at(at);
     Ok(())
 }

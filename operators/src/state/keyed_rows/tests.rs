@@ -579,3 +579,27 @@ fn a_row_that_was_taken_out_unread_does_not_come_back_when_others_expire() {
         assert_eq!(table.count(backend, &key, 1, 1010).unwrap(), [0]);
     }
 }
+
+/// Before, each range that was asked for was a stretch of its own from then on, also where there was nothing.
+#[test]
+fn ranges_that_were_read_become_one_stretch() {
+    for (backend, backwards) in BACKENDS.into_iter().flat_map(|backend| [(backend, false), (backend, true)]) {
+        let mut cluster = Cluster::new(backend, 0, false, usize::MAX);
+        let (key, rows) = (one_key(1), numbered(1));
+        let row = columns(rows.iter());
+        cluster.only().0.upsert(&key, &row, &row, 1, 0).unwrap();
+        cluster.restart(1, usize::MAX);
+        let (table, backend) = cluster.only();
+        let order = if backwards { ScanOrder::Backwards } else { ScanOrder::Forwards };
+        for number in 0..300 {
+            let place = |number: i64| -> [ArrayRef; 1] { [Arc::new(Int64Array::from(vec![number]))] };
+            let number = if backwards { 299 - number } else { number };
+            let (lower, upper) = (place(number), place(number + 1));
+            let (lower, upper) = (Bound::Included(&lower[..]), Bound::Excluded(&upper[..]));
+            let found = table.rows(backend, &key, 1, &RowRange { lower, upper, order, limit: usize::MAX }, 0).unwrap();
+            assert_eq!(found.rows.len(), usize::from(number == 0));
+        }
+        // What is before, all that was read, and what is behind.
+        assert_eq!(table.state.entries.order(0).unwrap().len(), 3);
+    }
+}
