@@ -285,10 +285,10 @@ impl RowEntries {
         (size_of::<u32>() + place + written + self.columns.width()) * 3 / 2
     }
 
-    /// Bytes of keys, and of what of rows is in no such column.
+    /// Bytes of keys, of what of rows is in no such column, and of filters.
     fn besides(&self) -> usize {
         let keys = self.keys.size() + self.index.size() + self.heads.size(self.keys.len()) + self.order_bytes;
-        keys + self.positions.size(self.len()) + self.columns.heap(self.len())
+        keys + self.positions.size(self.len()) + self.columns.heap(self.len()) + self.filters.bytes()
     }
 }
 
@@ -325,7 +325,7 @@ impl CachedEntries for RowEntries {
     }
 
     fn width(&self) -> usize {
-        self.size() / self.len().max(1)
+        (self.size() - self.filters.bytes()) / self.len().max(1)
     }
 
     fn parts(&self, rows: &[u32], most: usize) -> Vec<Range<usize>> {

@@ -14,8 +14,9 @@ pub(super) struct Filters {
     /// The first key group.
     first: u16,
     groups: Vec<Filter>,
-    /// Bytes that they may take together, less those that they do.
-    left: usize,
+    /// Bytes that they may take together, and those that they do.
+    most: usize,
+    used: usize,
 }
 
 enum Filter {
@@ -23,6 +24,15 @@ enum Filter {
     Unknown,
     /// At most what one of these layers has.
     Known(Vec<Layer>),
+}
+
+impl Filter {
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Unknown => 0,
+            Self::Known(layers) => layers.iter().map(|layer| size_of_val(&*layer.words)).sum(),
+        }
+    }
 }
 
 struct Layer {
@@ -55,14 +65,29 @@ impl Filters {
     /// Of key groups of which the table has nothing; they may take so many bytes.
     pub(super) fn new(key_groups: Option<RangeInclusive<u16>>, most: usize) -> Self {
         let (first, groups) = key_groups.map_or((0, 0), |groups| (*groups.start(), groups.count()));
-        Self { first, groups: (0..groups).map(|_| Filter::Known(Vec::new())).collect(), left: most }
+        Self { first, groups: (0..groups).map(|_| Filter::Known(Vec::new())).collect(), most, used: 0 }
+    }
+
+    /// Bytes that they take.
+    pub(super) fn bytes(&self) -> usize {
+        self.used
+    }
+
+    /// They may take so many bytes from now on. As long as they take more, the largest is given up.
+    pub(super) fn limit(&mut self, most: usize) {
+        self.most = most;
+        while self.used > most {
+            let sizes = self.groups.iter().map(Filter::bytes).zip(self.first..);
+            let Some((_, largest)) = sizes.max() else { return };
+            self.forget(largest);
+        }
     }
 
     /// The table may have anything of a key group.
     pub(super) fn forget(&mut self, key_group: u16) {
         let filter = key_group.checked_sub(self.first).and_then(|at| self.groups.get_mut(usize::from(at)));
-        if let Some(Filter::Known(layers)) = filter.map(|filter| std::mem::replace(filter, Filter::Unknown)) {
-            self.left += layers.iter().map(|layer| size_of_val(&*layer.words)).sum::<usize>();
+        if let Some(filter) = filter {
+            self.used -= std::mem::replace(filter, Filter::Unknown).bytes();
         }
     }
 
@@ -84,11 +109,11 @@ impl Filters {
         if layers.last().is_none_or(|layer| layer.left == 0) {
             let words = layers.last().map_or(LEAST_WORDS, |layer| layer.words.len() * 4);
             let bytes = words * size_of::<u64>();
-            if bytes > self.left {
+            if bytes > self.most.saturating_sub(self.used) {
                 self.forget(key_group);
                 return;
             }
-            self.left -= bytes;
+            self.used += bytes;
             layers.push(Layer::new(words));
         }
         if let Some(layer) = layers.last_mut() {
@@ -117,7 +142,7 @@ mod tests {
         assert!(wrong < 8_000, "{wrong} of 100000 would be looked for");
         filters.forget(3);
         assert!(filters.may_have(3, hash(200_000)));
-        assert_eq!(filters.left, 1 << 20);
+        assert_eq!(filters.bytes(), 0);
     }
 
     #[test]
@@ -125,6 +150,9 @@ mod tests {
         let mut filters = Filters::new(Some(0..=1), 4096);
         filters.insert(1, 7);
         (0..10_000_u64).for_each(|number| filters.insert(0, xxh3_64(&number.to_be_bytes())));
-        assert!(filters.may_have(0, 1) && !filters.may_have(1, 8) && filters.left < 4096);
+        assert!(filters.may_have(0, 1) && !filters.may_have(1, 8) && filters.bytes() > 0);
+        // The other one, too, if there is less memory now than there was.
+        filters.limit(100);
+        assert!(filters.may_have(1, 8) && filters.bytes() == 0);
     }
 }

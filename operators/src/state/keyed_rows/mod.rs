@@ -110,6 +110,15 @@ pub struct KeyedRows {
     sequence: Option<Sequence>,
 }
 
+/// What filters may take where rows may take so many bytes.
+fn filter_room(budget: usize) -> usize {
+    match budget {
+        // Nothing is evicted, and what was restored is looked up fast.
+        usize::MAX => 0,
+        budget => budget / FILTER_SHARE,
+    }
+}
+
 /// A state that no table is under. It cannot be: [`KeyedRows::open`] opens one.
 fn no_table() -> Error {
     Error::Plan("rows without a table".into())
@@ -127,9 +136,7 @@ impl KeyedRows {
         let layout = TableLayout { name, key, sub_key: &position, value, namespace: false, ttl, max_parallelism };
         let table = RowTable::open(backend, &layout)?;
         let sequence = appends.then(|| Sequence::open(backend, name, max_parallelism)).transpose()?;
-        // Where memory has no bound nothing is evicted, and what was restored is looked up fast.
-        let room = Some(budget.bytes()).filter(|bytes| *bytes < usize::MAX).unwrap_or_default() / FILTER_SHARE;
-        let filters = Filters::new(backend.key_groups(), room);
+        let filters = Filters::new(backend.key_groups(), filter_room(budget.bytes()));
         let to_arrow = |types: &[LogicalType]| types.iter().map(|of| of.kind.to_arrow()).collect::<Vec<DataType>>();
         let position_types = to_arrow(&position);
         let entries = RowEntries::new(to_arrow(key), &position_types, to_arrow(value), ttl, filters)?;
@@ -392,8 +399,10 @@ impl KeyedRows {
     /// # Errors
     /// The back end fails.
     pub fn trim(&mut self, backend: &mut Backend) -> Result<()> {
-        let (nothing, cheap) = (self.state.is_complete(), self.cache()?.budget() == usize::MAX);
-        self.state.entries.drop_emptied(nothing, cheap);
+        let (nothing, budget) = (self.state.is_complete(), self.cache()?.budget());
+        // There may be more operators now, and less memory for each.
+        self.state.entries.filters.limit(filter_room(budget));
+        self.state.entries.drop_emptied(nothing, budget == usize::MAX);
         self.state.trim(backend)
     }
 
