@@ -1,8 +1,13 @@
 //! What groups leave in their table, and when. That they go on as if nothing had happened is what
 //! [`crate::conformance_tests`] are for.
 
+use wiesel_state::keyed::{SnapshotOptions, WriteBatch};
+
 use super::*;
+use crate::aggregate::Aggregates;
 use crate::element::Batch;
+use crate::group_aggregate::groups::value_types;
+use crate::state::table::{RowTable, TableLayout};
 use crate::state::write_back::CachedEntries;
 use crate::testing::Output;
 use crate::testing::state::{BACKENDS, Saved, Subtasks, World};
@@ -199,6 +204,51 @@ fn of_many_distinct_values_those_are_written_and_read_that_change() {
                 assert!(world.entries(&saved, "distinct/0").is_empty(), "what the group had is gone");
             }
         }
+    }
+}
+
+/// Earlier releases kept all values of a DISTINCT with its group, however many they were.
+#[test]
+fn values_that_an_earlier_release_kept_with_their_group_become_rows() {
+    let mut setup =
+        key_value(vec![proto::AggregateCall { distinct: true, ..call("COUNT", &[1], TypeKind::Bigint.not_null()) }]);
+    setup.changelog = true;
+    let values = |values: std::ops::Range<i64>| -> Vec<_> { values.map(|value| (Some(1), Some(value))).collect() };
+    let row = |kind: i8, of: std::ops::Range<i64>| {
+        let rows = values(of);
+        changes(&setup.input, vec![kind; rows.len()], columns(&rows))
+    };
+    let mut former = Aggregates::new(&setup.calls, &setup.input, true).unwrap();
+    former.resize(1);
+    former.update(&row(INSERT, 0..50).records, &[0; 50], None, None).unwrap();
+    let mut kept: Vec<ArrayRef> = vec![Arc::new(Int64Array::from(vec![50])), Arc::new(BooleanArray::from(vec![true]))];
+    kept.extend(former.save(&[0]).unwrap());
+    let (key, value) = ([bigint()], value_types(&former));
+    let layout = TableLayout {
+        name: "groups",
+        key: &key,
+        sub_key: &[],
+        value: &value,
+        namespace: false,
+        ttl: 0,
+        max_parallelism: context().max_parallelism,
+    };
+    for (cache, backend) in TIGHT.into_iter().flat_map(|cache| BACKENDS.map(|backend| (cache, backend))) {
+        let world = World::new(&context(), backend);
+        let mut tables = world.open(0..=10, &[]);
+        let table = RowTable::open(&mut *tables, &layout).unwrap();
+        let keys = table.keys(&columns(&values(0..1))[..1], &[], 1).unwrap();
+        let entry = (keys.share(0), Some(table.values(&kept, &[], 1).unwrap().share(0)));
+        tables.write(table.id, WriteBatch { entries: vec![entry] }).unwrap();
+        let options = SnapshotOptions { checkpoint_id: 1, canonical: true, full: true, savepoint: false };
+        let saved = vec![world.upload(tables.snapshot(&options, Vec::new()).unwrap(), &options)];
+        let mut subtasks = start(&world, &setup, 3, &saved, cache);
+        assert_eq!(step(&setup, &mut subtasks, &row(INSERT, 49..52)), ["+U[1, 52]", "-U[1, 50]"]);
+        let saved = subtasks.save(3);
+        assert_eq!(world.entries(&saved, "distinct/0").len(), 52);
+        let mut subtasks = start(&world, &setup, 1, &saved, cache);
+        assert!(step(&setup, &mut subtasks, &row(DELETE, 49..50)).is_empty(), "it came twice");
+        assert_eq!(step(&setup, &mut subtasks, &row(DELETE, 0..1)), ["+U[1, 51]", "-U[1, 52]"]);
     }
 }
 
