@@ -63,6 +63,8 @@ pub(super) struct RowEntries {
     written: Vec<i64>,
     columns: RowColumns,
     free: Vec<u32>,
+    /// Rows that columns have room for from before all were gone.
+    left_room: usize,
 
     pub(super) filters: Filters,
     /// The key that eviction looks at next, and the stretch of it.
@@ -95,6 +97,7 @@ impl RowEntries {
             written: Vec::new(),
             columns,
             free: Vec::new(),
+            left_room: 0,
             filters,
             hand: (0, 0),
         })
@@ -321,7 +324,8 @@ impl CachedEntries for RowEntries {
     }
 
     fn room(&self) -> usize {
-        self.owners.len() * self.column_width() + self.besides()
+        let orders = self.orders.len().saturating_sub(self.keys.len()) * size_of::<Option<Order>>();
+        self.owners.len().max(self.left_room) * self.column_width() + orders + self.besides()
     }
 
     fn width(&self) -> usize {
@@ -428,6 +432,7 @@ impl CachedEntries for RowEntries {
         }
         self.free.extend_from_slice(rows);
         if self.len() == 0 {
+            self.left_room = self.left_room.max(self.owners.len());
             self.owners.clear();
             self.written.clear();
             self.free.clear();
@@ -440,6 +445,7 @@ impl CachedEntries for RowEntries {
         (self.orders, self.order_bytes, self.emptied, self.hand) = (Vec::new(), 0, Vec::new(), (0, 0));
         (self.owners, self.positions, self.gone) = (Vec::new(), KeyBytes::default(), Bits::default());
         (self.written, self.free, self.columns) = (Vec::new(), Vec::new(), RowColumns::new(&self.value_types)?);
+        self.left_room = 0;
         Ok(())
     }
 

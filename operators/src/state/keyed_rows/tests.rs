@@ -603,3 +603,25 @@ fn ranges_that_were_read_become_one_stretch() {
         assert_eq!(table.state.entries.order(0).unwrap().len(), 3);
     }
 }
+
+/// Before, what keys and rows that went had left of room was not counted: others took as much again beside it.
+#[test]
+fn room_that_keys_have_left_counts_until_it_is_given_back() {
+    let budget = 1 << 16;
+    let mut cluster = Cluster::new("hashmap", 0, false, budget);
+    let (table, backend) = cluster.only();
+    let few = numbered(5000);
+    let few = columns(few.iter());
+    table.upsert(&few, &few, &few, 5000, 0).unwrap();
+    table.delete(&few, &few, 5000).unwrap();
+    table.trim(backend).unwrap();
+    let entries = &table.state.entries;
+    assert!(entries.size() < 1 << 14, "{}", entries.size());
+    assert!(entries.room() > 5000 * size_of::<order::Order>(), "{}", entries.room());
+    let long: Vec<Value> = (0..40).map(|number| (Some(number), Some("x".repeat(1000)))).collect();
+    let long = columns(long.iter());
+    table.upsert(&long, &long, &long, 40, 0).unwrap();
+    assert!(table.size() > budget, "{}", table.size());
+    table.trim(backend).unwrap();
+    assert!(table.state.entries.room() <= budget / 4 * 5, "{}", table.state.entries.room());
+}
