@@ -4,10 +4,9 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Int64Array, StringViewArray, UInt32Array};
 use arrow::compute::{cast, take};
+use wiesel_common::filesystem::Status;
 use wiesel_expressions::types::{RowField, TimeAttribute, TypeKind};
 use wiesel_operators::operator::Result;
-
-use super::split::FileVersion;
 
 /// A key of metadata.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,13 +51,13 @@ impl FileMetadata {
     }
 
     /// The same value for so many rows of a file.
-    pub(super) fn column(self, path: &str, file: FileVersion, rows: usize) -> Result<ArrayRef> {
+    pub(super) fn column(self, path: &str, file: &Status, rows: usize) -> Result<ArrayRef> {
         let value: ArrayRef = match self {
             Self::Path => Arc::new(StringViewArray::from(vec![path])),
             Self::Name => Arc::new(StringViewArray::from(vec![name(path)])),
-            Self::Size => Arc::new(Int64Array::from(vec![i64::try_from(file.length()).unwrap_or(i64::MAX)])),
+            Self::Size => Arc::new(Int64Array::from(vec![i64::try_from(file.size).unwrap_or(i64::MAX)])),
             Self::ModificationTime => {
-                let millis = Int64Array::from(vec![file.modified_millis()]);
+                let millis = Int64Array::from(vec![file.modified.div_euclid(1_000_000)]);
                 cast(&millis, &self.field().data_type.kind.to_arrow())?
             }
         };

@@ -6,6 +6,7 @@ use arrow::array::{Array, ArrayRef};
 use arrow::datatypes::{Schema, SchemaRef};
 use bytes::Bytes;
 use wiesel_common::fault;
+use wiesel_common::filesystem::Status;
 use wiesel_expressions::not_null::record_batch;
 use wiesel_expressions::types::{LogicalType, RowField};
 use wiesel_operators::element::Batch;
@@ -16,7 +17,7 @@ use super::metadata::FileMetadata;
 use super::partitions::{PartitionFilter, partition_column};
 use super::records::OpenFile;
 use super::row_groups::OpenRowGroups;
-use super::split::{FileSplit, FileVersion};
+use super::split::FileSplit;
 use crate::enumerator::Requests;
 use crate::formats::parquet::ParquetFormat;
 use crate::formats::{Decoder, Format};
@@ -65,10 +66,10 @@ impl Open {
         }
     }
 
-    fn version(&self) -> FileVersion {
+    fn status(&self) -> &Status {
         match self {
-            Self::Records(file) => file.version,
-            Self::RowGroups(file) => file.version,
+            Self::Records(file) => &file.status,
+            Self::RowGroups(file) => &file.status,
         }
     }
 
@@ -192,7 +193,7 @@ impl FileReader {
                 Column::Partition(name, data_type) => {
                     partition_column(path, name, data_type, &self.default_partition, rows)
                 }
-                Column::Metadata(metadata) => metadata.column(path, file.version(), rows),
+                Column::Metadata(metadata) => metadata.column(path, file.status(), rows),
             }
         };
         let columns = self.columns.iter().map(column).collect::<Result<Vec<_>>>()?;

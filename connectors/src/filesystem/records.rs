@@ -3,6 +3,7 @@ use std::io::Read;
 use std::path::Path;
 
 use wiesel_common::ending;
+use wiesel_common::filesystem::Status;
 use wiesel_expressions::expression::BATCH_BYTES;
 use wiesel_operators::operator::{Error, Result};
 
@@ -20,7 +21,8 @@ pub(super) const LONGEST_RECORD: usize = 256 << 20;
 /// A split that is being read.
 pub(super) struct OpenFile {
     pub(super) split: FileSplit,
-    pub(super) version: FileVersion,
+    /// The file as it was opened.
+    pub(super) status: Status,
     input: Box<dyn Read + Send>,
     /// Bytes read and not yet decoded are `buffer[start..end]`.
     buffer: Vec<u8>,
@@ -42,7 +44,7 @@ pub(super) struct OpenFile {
 impl OpenFile {
     pub(super) fn open(split: FileSplit, files: &Files) -> Result<Self> {
         let failed = |error| unreadable(Path::new(&split.path), error);
-        let (mut file, version) = split.open(files)?;
+        let (mut file, status) = split.open(files)?;
         let is_compressed = compression::is_compressed(&split.path);
         file.expect_to_read_to(if is_compressed { u64::MAX } else { split.end });
         // A record that begins before the split is the one before's: the byte before tells whether one does.
@@ -55,7 +57,7 @@ impl OpenFile {
         let input = compression::open(&split.path, file).map_err(failed)?;
         Ok(Self {
             split,
-            version,
+            status,
             input,
             buffer: vec![0; CHUNK],
             start: 0,
@@ -103,7 +105,7 @@ impl OpenFile {
         if !self.begun {
             return self.split.clone();
         }
-        let resume = Resume { position: self.position, file: self.version };
+        let resume = Resume { position: self.position, file: FileVersion::of(&self.status) };
         FileSplit { resume: Some(resume), ..self.split.clone() }
     }
 

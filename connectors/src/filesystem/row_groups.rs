@@ -1,5 +1,6 @@
 //! A part of a Parquet file: the row groups whose middle lies in it.
 use arrow::array::ArrayRef;
+use wiesel_common::filesystem::Status;
 use wiesel_operators::operator::{Error, Result};
 
 use super::split::{FileSplit, FileVersion, Resume};
@@ -9,7 +10,8 @@ use crate::input::Files;
 /// A split that is being read.
 pub(super) struct OpenRowGroups {
     pub(super) split: FileSplit,
-    pub(super) version: FileVersion,
+    /// The file as it was opened.
+    pub(super) status: Status,
     reader: ParquetReader,
     /// Rows of the split that were read.
     position: u64,
@@ -24,11 +26,11 @@ impl OpenRowGroups {
         wanted: &[usize],
         batch_rows: usize,
     ) -> Result<Self> {
-        let (file, version) = split.open(files)?;
+        let (file, status) = split.open(files)?;
         let position = split.resume.map_or(0, |resume| resume.position);
         let reader = format.reader(file, wanted, split.start..split.end, position, batch_rows);
         let reader = reader.map_err(|error| blame(&split, error))?;
-        Ok(Self { split, version, reader, position })
+        Ok(Self { split, status, reader, position })
     }
 
     /// The wanted columns of the next rows, and how many these are; none: the split is done.
@@ -40,7 +42,7 @@ impl OpenRowGroups {
 
     /// What is left of the split.
     pub(super) fn unread(&self) -> FileSplit {
-        let resume = Resume { position: self.position, file: self.version };
+        let resume = Resume { position: self.position, file: FileVersion::of(&self.status) };
         FileSplit { resume: Some(resume), ..self.split.clone() }
     }
 }

@@ -29,11 +29,12 @@ pub(super) struct Resume {
     pub(super) file: FileVersion,
 }
 
-/// What tells one content of a file from another, without reading it.
+/// What tells one content of a file from another, as a checkpoint has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct FileVersion {
     length: u64,
-    /// Nanoseconds since the epoch; of a file of a store a hash of what the store calls this content.
+    /// When it was modified, in nanoseconds since the epoch; of a file of a store a hash of what the store calls this content, which
+    /// is no time.
     modified: i64,
 }
 
@@ -41,16 +42,6 @@ impl FileVersion {
     pub(super) fn of(status: &Status) -> Self {
         let named = status.e_tag.as_ref().map(|e_tag| xxh3_64(e_tag.as_bytes()) as i64);
         Self { length: status.size, modified: named.unwrap_or(status.modified) }
-    }
-
-    /// Bytes of the file.
-    pub(super) fn length(self) -> u64 {
-        self.length
-    }
-
-    /// Milliseconds since the epoch.
-    pub(super) fn modified_millis(self) -> i64 {
-        self.modified.div_euclid(1_000_000)
     }
 }
 
@@ -61,17 +52,16 @@ impl FileSplit {
     }
 
     /// Opens the file, which must be the one that the split was read from so far.
-    pub(super) fn open(&self, files: &Files) -> Result<(InputFile, FileVersion)> {
+    pub(super) fn open(&self, files: &Files) -> Result<(InputFile, Status)> {
         let (file, status) = files.open(&self.path).map_err(|error| match self.resume {
             Some(_) => changed(self, "it cannot be opened any more", Some(error)),
             None => unreadable(Path::new(&self.path), error),
         })?;
-        let version = FileVersion::of(&status);
-        if self.resume.is_some_and(|resume| resume.file != version) {
+        if self.resume.is_some_and(|resume| resume.file != FileVersion::of(&status)) {
             let what = if status.e_tag.is_some() { "its ETag" } else { "its modification time" };
             return Err(changed(self, &format!("its length or {what} is another one"), None));
         }
-        Ok((file, version))
+        Ok((file, status))
     }
 
     pub(super) fn encode(&self) -> Bytes {

@@ -1,6 +1,8 @@
 //! Tables in a store.
 use std::path::Path;
 
+use arrow::array::AsArray;
+use arrow::datatypes::{Int64Type, TimestampMillisecondType};
 use wiesel_common::filesystem::memory::MemoryBucket;
 use wiesel_expressions::types::RowField;
 use wiesel_operators::operator::Result;
@@ -90,6 +92,29 @@ fn a_large_file_is_read_in_parts_and_a_compressed_one_whole() {
     gzip.write_all(text.as_bytes()).unwrap();
     bucket.put("z/large.csv.gz", gzip.finish().unwrap());
     assert_eq!(bucket.read("z", "csv", &two(), &[]).unwrap(), rows);
+}
+
+/// Failed before: the time was made of a hash of the ETag.
+#[test]
+fn a_row_knows_when_its_file_was_modified() {
+    let bucket = Bucket::new("modified");
+    for (path, format, content) in [("t/1.csv", "csv", "1,a\n"), ("t/1.json", "json", "{\"a\":1}\n")] {
+        bucket.put(path, content);
+        let status = bucket.files.wait(bucket.files.location(&bucket.uri(path)).unwrap().status()).unwrap();
+        let mut spec = bucket.source(path, format, &two(), &[]);
+        spec.metadata = ["file.size", "file.modification-time"].map(str::to_owned).into();
+        spec.projection = [2, 3].map(|index| proto::FieldPath { indexes: vec![index] }).into();
+        let mut reader = super::reader(&spec).unwrap();
+        reader.open(&context(0, 1)).unwrap();
+        reader.add_splits(vec![FileSplit::new(bucket.uri(path), 0, u64::MAX).encode()]).unwrap();
+        let mut out = Collected::default();
+        reader.poll(&mut out).unwrap();
+        let columns = out.batches[0].records.columns();
+        assert_eq!(columns[0].as_primitive::<Int64Type>().value(0), content.len() as i64);
+        let modified = columns[1].as_primitive::<TimestampMillisecondType>().value(0);
+        assert_eq!(modified, status.modified / 1_000_000);
+        assert!(modified > 1_700_000_000_000, "{modified} is no time of a new file");
+    }
 }
 
 /// A position in a file means nothing in another one.
