@@ -58,7 +58,7 @@ impl Files {
 
     /// The place of a URI.
     pub(crate) fn location(&self, uri: &str) -> TaskResult<Location> {
-        Location::resolve(uri, &self.configuration).map_err(failed)
+        Location::of_uri(uri, &self.configuration).map_err(failed)
     }
 
     /// Waits for what is done in the background.
@@ -85,7 +85,7 @@ impl Files {
             let status = Status::of(&file.metadata()?);
             return Ok((InputFile::Local(file), status));
         }
-        let location = Location::resolve(path, &self.configuration).map_err(as_io)?;
+        let location = Location::of_uri(path, &self.configuration).map_err(as_io)?;
         let runtime = self.runtime().map_err(io::Error::other)?.clone();
         let status = blocking::wait(&runtime, location.status()).map_err(io::Error::other)?.map_err(as_io)?;
         let source = Arc::new(Source { location, status: status.clone(), runtime });

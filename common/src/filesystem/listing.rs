@@ -91,7 +91,7 @@ pub(super) async fn children(
 /// A file that a listing has.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Found {
-    /// Its URI, which [`Location::resolve`] takes.
+    /// Its URI, which [`Location::of_uri`] takes.
     pub uri: String,
     /// Bytes.
     pub size: u64,

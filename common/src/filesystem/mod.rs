@@ -128,12 +128,20 @@ struct Entropy {
 }
 
 impl Location {
-    /// The place that a URI names.
+    /// The place that a URI names which a person wrote: spaces around it do not count.
     ///
     /// # Errors
     /// The scheme is not known, the path is relative, or the store cannot be set up with this configuration.
     pub fn resolve(uri: &str, config: &Configuration) -> Result<Self> {
-        let uri = with_default_scheme(uri.trim(), config)?;
+        Self::of_uri(uri.trim(), config)
+    }
+
+    /// The place of a URI that [`Location::uri`] or a listing gave: the name of a file may end with a space.
+    ///
+    /// # Errors
+    /// As of [`Location::resolve`].
+    pub fn of_uri(uri: &str, config: &Configuration) -> Result<Self> {
+        let uri = with_default_scheme(uri, config)?;
         let (scheme, rest) = split_scheme(&uri).unwrap_or(("file", uri.as_str()));
         match scheme {
             "file" => Self::local(rest, &uri),

@@ -37,7 +37,7 @@ pub(super) fn root(text: &str) -> options::Result<Root> {
         Some(("file", path)) => path,
         Some(("s3" | "s3a", _)) => {
             return match Location::check(text, &Configuration::default()) {
-                Ok(()) => Ok(Root::Store(text.trim_end_matches('/').to_owned())),
+                Ok(()) => Ok(Root::Store(text.trim_end().trim_end_matches('/').to_owned())),
                 Err(error) => invalid(bounded(&error.to_string(), MAX_REASON)),
             };
         }

@@ -49,6 +49,7 @@ fn a_table_is_what_is_below_its_path_but_what_is_hidden() {
     let bucket = Bucket::new("a-table");
     for (path, text) in [
         ("t/b=x/1.csv", "1\n2\n"),
+        ("t/b=x/1.csv ", "0\n"),
         ("t/b=y%3Az/2.csv", "3\n"),
         ("t/b=y%3Az/_SUCCESS", ""),
         ("t/.part", "4\n"),
@@ -58,13 +59,14 @@ fn a_table_is_what_is_below_its_path_but_what_is_hidden() {
     ] {
         bucket.put(path, text);
     }
-    let rows = ["+I[1, x]", "+I[2, x]", "+I[3, y:z]"];
+    // Failed before: the file whose name ends with a space was looked for without it, and another one was read twice.
+    let rows = ["+I[0, x]", "+I[1, x]", "+I[2, x]", "+I[3, y:z]"];
     assert_eq!(bucket.read("t", "csv", &two(), &["b"]).unwrap(), rows);
-    assert_eq!(bucket.read("t/", "csv", &two(), &["b"]).unwrap(), rows);
-    assert_eq!(bucket.read("t/b=x/1.csv", "csv", &two(), &["b"]).unwrap(), rows[..2]);
+    assert_eq!(bucket.read("t/ ", "csv", &two(), &["b"]).unwrap(), rows);
+    assert_eq!(bucket.read("t/b=x/1.csv", "csv", &two(), &["b"]).unwrap(), rows[1..3]);
     let mut some = bucket.source("t", "csv", &two(), &["b"]);
     some.options.insert("source.path.regex-pattern".into(), ".*/b=x/.*".into());
-    assert_eq!(read(&some, 1).unwrap(), rows[..2]);
+    assert_eq!(read(&some, 1).unwrap(), rows[..3]);
     let missing = bucket.read("nothing", "csv", &two(), &[]).unwrap_err().to_string();
     assert!(missing.starts_with("File s3://a-table/nothing does not exist"), "{missing}");
 }
