@@ -106,6 +106,7 @@ pub struct FilesBelow {
     uri: String,
     progress: Progress,
     page_token: Option<String>,
+    is_marked: bool,
     is_over: bool,
 }
 
@@ -121,6 +122,7 @@ impl Location {
             uri: self.uri.clone(),
             progress: Progress::default(),
             page_token: None,
+            is_marked: false,
             is_over: false,
         })
     }
@@ -148,10 +150,17 @@ impl FilesBelow {
             None => self.is_over = true,
         }
         self.page_token = next;
-        // The mark of the folder itself, which some tools make, has its path.
-        let is_below = |object: &ObjectMeta| object.location != self.folder;
+        // The mark of the folder itself has its path.
+        let (marks, files): (Vec<_>, Vec<_>) = objects.into_iter().partition(|object| object.location == self.folder);
+        self.is_marked |= !marks.is_empty();
         let found = |object: ObjectMeta| Found { uri: format!("{}/{}", self.base, object.location), size: object.size };
-        Ok(Some(objects.into_iter().filter(is_below).map(found).collect()))
+        Ok(Some(files.into_iter().map(found).collect()))
+    }
+
+    /// Whether what was listed has a mark of the folder itself, which some tools make: then there is such a folder, though nothing
+    /// may be in it.
+    pub fn is_marked(&self) -> bool {
+        self.is_marked
     }
 }
 

@@ -130,6 +130,26 @@ async fn a_listing_that_leads_back_is_given_up() {
     assert_eq!((error, service.requests()), (format!("cannot list unfinished uploads into {never_ends}"), 4));
 }
 
+/// Failed before: nothing told a folder that a tool had made, and that has no files yet, from one that is not there.
+#[tokio::test]
+async fn a_folder_without_files_may_have_a_mark() {
+    let object = |key: &str| {
+        format!("<Contents><Key>{key}</Key><LastModified>2026-01-01T00:00:00Z</LastModified><Size>0</Size></Contents>")
+    };
+    for (objects, files, is_marked) in [
+        (String::new(), 0, false),
+        (object("x/"), 0, true),
+        (object("x/a"), 1, false),
+        (format!("{}{}", object("x/"), object("x/a/")), 1, true),
+    ] {
+        let body = format!("<R>{objects}<IsTruncated>false</IsTruncated></R>");
+        let service = Service::start(&format!("200 OK\r\nContent-Length: {}", body.len()), body, false).await;
+        let mut below = service.location.files_below().unwrap();
+        assert_eq!(below.next_page().await.unwrap().unwrap().len(), files);
+        assert_eq!((below.next_page().await.unwrap(), below.is_marked()), (None, is_marked));
+    }
+}
+
 /// Failed before: all that a service had to say was in the error.
 #[tokio::test]
 async fn an_error_tells_the_beginning_of_a_long_answer() {

@@ -33,7 +33,7 @@ pub(super) fn list(
             }
         }
     }
-    if names > 0 {
+    if names > 0 || below.is_marked() {
         return Ok(());
     }
     match files.wait_for(location.status())? {
