@@ -1,6 +1,7 @@
 //! A bucket in memory, with uploads in parts, for tests and simulations.
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::FutureExt;
@@ -8,7 +9,8 @@ use futures::future::BoxFuture;
 use object_store::memory::InMemory;
 use object_store::multipart::{MultipartStore, PartId};
 use object_store::path::Path as ObjectPath;
-use object_store::{MultipartId, ObjectStoreExt, PutPayload, PutResult, Result as StoreResult};
+use object_store::throttle::{ThrottleConfig, ThrottledStore};
+use object_store::{MultipartId, ObjectStore, ObjectStoreExt, PutPayload, PutResult, Result as StoreResult};
 use parking_lot::Mutex;
 
 use super::parts::Parts;
@@ -38,6 +40,17 @@ impl MemoryBucket {
         let (objects, uploads) = (memory.objects.clone(), Arc::new(memory.clone()));
         let parts = Some(Parts(Arc::new(memory.clone())));
         MOUNTED.lock().insert(bucket.to_owned(), Bucket { objects, pages: None, uploads, parts });
+        memory
+    }
+
+    /// The same, where it takes so long to list a folder.
+    pub fn mount_slow(bucket: &str, listing: Duration) -> Self {
+        let memory = Self::mount(bucket);
+        let objects: Arc<dyn ObjectStore> = memory.objects.clone();
+        let config = ThrottleConfig { wait_list_with_delimiter_per_call: listing, ..ThrottleConfig::default() };
+        if let Some(mounted) = MOUNTED.lock().get_mut(bucket) {
+            mounted.objects = Arc::new(ThrottledStore::new(objects, config));
+        }
         memory
     }
 

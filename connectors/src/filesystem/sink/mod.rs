@@ -18,6 +18,7 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow::array::{ArrayRef, UInt32Array};
 use arrow::compute::take;
@@ -70,6 +71,8 @@ const OPEN_FILES: usize = 64;
 const CLOSING_FILES: usize = 64;
 /// Files of bulk formats keep at most so many bytes in memory, all together.
 const BUFFERED_BYTES: usize = 64 << 20;
+/// How long a task that ends waits until a store has taken note of that.
+const CLOSING: Duration = Duration::from_secs(3);
 /// The list of partitions that wait for their commit.
 const PARTITIONS: &str = "partitions";
 
@@ -426,6 +429,14 @@ fn make_folder(root: &Path, folder: &str) -> Result<PathBuf> {
     Ok(directory)
 }
 
+/// Closes what has its progress files in a store. Not on the task's thread: one that was told to end waits for no store, and one that
+/// has failed is to say so soon, though the store itself may be what has failed.
+fn close_in_background(committer: PartitionCommitter, runtime: &Handle) {
+    let span = tracing::Span::current();
+    let closing = runtime.spawn_blocking(move || span.in_scope(|| committer.close()));
+    _ = runtime.block_on(async { tokio::time::timeout(CLOSING, closing).await });
+}
+
 /// Whether a file is there. An error: that cannot be told.
 fn exists(path: &Path) -> Result<bool> {
     path.try_exists().map_err(|error| unreadable(path, error))
@@ -593,8 +604,10 @@ impl SinkWriter for FileSink {
                 _ => {}
             }
         }
-        if let Some(committer) = &self.committer {
-            committer.close();
+        match (self.committer.take(), &self.runtime) {
+            (Some(committer), Some(runtime)) if is_in_store => close_in_background(committer, runtime),
+            (Some(committer), _) => committer.close(),
+            (None, _) => {}
         }
         Ok(())
     }

@@ -1,4 +1,6 @@
 //! Tables in a store: files are uploads in parts, which their commit completes.
+use std::time::Duration;
+
 use wiesel_common::filesystem::memory::MemoryBucket;
 use wiesel_common::filesystem::unmount;
 use wiesel_operators::sink::CommitRequest;
@@ -55,6 +57,28 @@ impl Store {
         }
         panic!("left: {:?}", self.bucket.unfinished());
     }
+}
+
+/// Failed before: a task that was told to end did not wait for what it had to ask the store, and left the files.
+#[test]
+fn a_job_that_is_cancelled_leaves_no_progress_files_in_a_slow_store() {
+    let name = "slow-progress";
+    let store = Store { name: name.to_owned(), bucket: MemoryBucket::mount_slow(name, Duration::from_millis(150)) };
+    let mut spec = store.spec("csv", &["b"]);
+    spec.options.insert("sink.partition-commit.policy.kind".into(), "success-file".into());
+    spec.options.insert("sink.partition-commit.delay".into(), "1 h".into());
+    let mut attempt = Attempt::start(&spec, 2, &Arc::default(), None);
+    attempt.write(0, &row(1, "x"));
+    attempt.snapshot(1, 1);
+    attempt.complete(1, 0b11);
+    let progress = || store.objects().into_iter().filter(|path| path.starts_with('.')).count();
+    assert_eq!(progress(), 2);
+    {
+        let _told = wiesel_common::ending::register(Arc::new(true.into()));
+        attempt.close();
+    }
+    assert_eq!(progress(), 0, "{:?}", store.objects());
+    assert_eq!(store.rows("csv", &["b"]), ["+I[1, x]"]);
 }
 
 impl Drop for Store {
