@@ -267,7 +267,8 @@ impl StoredFile {
             for (first, behind, request) in requests.collect::<Vec<_>>() {
                 let bytes = self.source.wait(request)?;
                 if let Some(file) = &blocks.file {
-                    file.write_all_at(&bytes, first as u64 * BLOCK)?;
+                    let written = file.write_all_at(&bytes, first as u64 * BLOCK);
+                    written.map_err(|error| self.fetched.scratch.failed(error))?;
                 }
                 blocks.is_there[first..behind].fill(true);
             }

@@ -25,12 +25,15 @@ impl Scratch {
         &self.folder
     }
 
+    /// The error of one, which says where it is.
+    pub(crate) fn failed(&self, error: io::Error) -> io::Error {
+        let why = format!("a temporary file cannot be kept in {} ('io.tmp.dirs'): {error}", self.folder.display());
+        io::Error::new(error.kind(), why)
+    }
+
     /// A new one, to be written and read.
     pub(crate) fn create(&self) -> io::Result<File> {
-        let failed = |error: io::Error| {
-            let why = format!("a temporary file cannot be kept in {} ('io.tmp.dirs'): {error}", self.folder.display());
-            io::Error::new(error.kind(), why)
-        };
+        let failed = |error| self.failed(error);
         fs::create_dir_all(&self.folder).map_err(failed)?;
         let path = self.folder.join(format!(".wiesel-{}", random::uuid().simple()));
         let file = File::options().read(true).write(true).create_new(true).open(&path).map_err(failed)?;

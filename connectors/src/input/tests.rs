@@ -58,6 +58,20 @@ fn a_file_that_is_replaced_while_it_is_read_is_an_error() {
     assert!(error.contains("s3://replaced-while-read/f") && error.contains("was replaced by another"), "{error}");
 }
 
+/// Failed before: the error said nothing but that no space was left.
+#[test]
+fn a_full_disk_is_named_by_its_folder() {
+    MemoryBucket::mount("full-disk");
+    let files = files();
+    write(&files, "s3://full-disk/f", bytes(10));
+    let (file, _) = files.open("s3://full-disk/f").unwrap();
+    let InputFile::Stored(stored) = &file else { panic!("it is in a store") };
+    let full = File::options().read(true).write(true).open("/dev/full").unwrap();
+    *stored.fetched.blocks.lock() = Blocks { file: Some(full), is_there: vec![false] };
+    let error = file.get_bytes(0, 10).unwrap_err().to_string();
+    assert!(error.contains("'io.tmp.dirs'") && error.contains("No space left"), "{error}");
+}
+
 #[test]
 fn blocks_are_fetched_once_and_not_too_many_at_once() {
     let mut blocks = Blocks { file: None, is_there: vec![false; 20] };

@@ -72,7 +72,8 @@ impl PartFile {
     /// A new file that is to be in a store, at that path below its folder.
     pub(super) fn create_in_store(store: &StoreFolder, path: &str, format: &Format, now: i64) -> Result<Self> {
         let location = store.location.below(path).map_err(crate::input::failed)?;
-        let hidden = store.scratch.folder().clone();
+        let folder = store.scratch.folder().display();
+        let hidden = PathBuf::from(format!("{folder} ('io.tmp.dirs', for the rows of {})", location.uri()));
         let file = store.scratch.create().map_err(|error| unwritable(&hidden, error))?;
         let kept = file.try_clone().map_err(|error| unwritable(&hidden, error))?;
         let writer = match format.bulk_writer(&file)? {
