@@ -8,7 +8,7 @@ use wiesel_operators::operator::{Error, OperatorContext, Result};
 use wiesel_operators::sink::{RestoredSink, SinkEntry};
 
 use super::part_file::{PartFile, unwritable};
-use super::savepoint::{Guards, guard_path, is_guard_of};
+use super::savepoint::{Guards, guard_path, guard_uri, is_guard_of};
 use super::state::{Committable, FileState, HiddenFile, InProgress, key, owner};
 use super::table_folder::{SmallFile, TableFolder};
 use super::{FileSink, exists, make_folder, names, remove, uploads};
@@ -113,15 +113,13 @@ impl FileSink {
         let (mut local, mut stored) = (BTreeSet::new(), BTreeSet::new());
         for file in files {
             match file {
-                SinkEntry::Committable(Committable::Upload(_)) => {
-                    stored.extend(owner(file).and_then(names::guard_of_owner))
-                }
+                SinkEntry::Committable(Committable::Upload(upload)) => stored.extend(guard_uri(&upload.uri, levels)),
                 hidden => local.extend(guard_path(key(hidden), levels)),
             }
         }
         let mut guards: Vec<SmallFile> = local.into_iter().map(SmallFile::Local).collect();
-        for name in stored {
-            guards.push(self.folder.file(&name)?);
+        for uri in stored {
+            guards.push(SmallFile::Store(self.files.location(&uri)?, self.files.clone()));
         }
         Ok(guards)
     }

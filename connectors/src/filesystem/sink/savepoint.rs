@@ -96,6 +96,13 @@ pub(super) fn guard_path(hidden: &Path, levels: usize) -> Option<PathBuf> {
     Some(hidden.ancestors().nth(levels + 1)?.join(guard))
 }
 
+/// The same of a file in a store.
+pub(super) fn guard_uri(uri: &str, levels: usize) -> Option<String> {
+    let guard = names::guard_of_owner(names::object_owner(uri.rsplit_once('/')?.1)?)?;
+    let folder = (0..=levels).try_fold(uri, |path, _| path.rsplit_once('/').map(|(above, _)| above))?;
+    Some(format!("{folder}/{guard}"))
+}
+
 /// Which hidden files of others are to be left alone. Looks once for each attempt of each subtask.
 pub(super) struct Guards {
     levels: usize,

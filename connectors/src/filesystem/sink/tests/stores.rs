@@ -305,6 +305,24 @@ fn what_a_savepoint_names_stays_until_a_job_that_started_from_it_has_a_checkpoin
     assert!(objects.len() == 1 && objects[0].starts_with("b=a%3Ab/part-"), "{objects:?}");
 }
 
+/// Failed before: the guard was looked for where the table is now, and stayed where it was then.
+#[test]
+fn the_guard_of_a_savepoint_goes_also_with_a_job_that_writes_elsewhere() {
+    let store = Store::new("savepoint-elsewhere");
+    let mut first = Attempt::start_as((9, 0), &store.spec("csv", &["b"]), 1, &Arc::default(), None);
+    first.write(0, &row(1, "x"));
+    let savepoint = first.savepoint(1, 1);
+    first.close();
+    let elsewhere = sink(Path::new(&format!("s3://{}/u", store.name)), &two(), "csv", &["b"]);
+    let mut other = Attempt::start_job(JobId([5; 16]), (3, 0), &elsewhere, 1, &Arc::default(), Some(&savepoint));
+    other.finish();
+    other.snapshot(2, 1);
+    other.complete(2, 1);
+    other.close();
+    let objects: Vec<String> = store.objects().into_iter().collect();
+    assert!(objects.len() == 1 && objects[0].starts_with("b=x/part-"), "{objects:?}");
+}
+
 #[test]
 fn partitions_are_committed_with_success_files_and_no_progress_file_is_left() {
     let store = Store::new("partition-commits");
