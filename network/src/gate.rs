@@ -1,5 +1,5 @@
 //! What a task reads: the channels from all producers of one edge.
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -162,16 +162,27 @@ pub struct InputGate {
     inputs: Vec<Input>,
     open: usize,
     blocked: Vec<Blocked>,
-    /// Channels that had something at an [`InputGate::poll_events`], and no event first.
-    held: BTreeSet<u32>,
+    /// Channels that gave nothing at an [`InputGate::poll_events`], in their turn: the next [`InputGate::poll`] begins with them.
+    held: VecDeque<u32>,
+    /// By channel, whether it is among them.
+    is_held: Vec<bool>,
     records: u64,
     bytes: u64,
 }
 
 impl InputGate {
     pub(crate) fn new(shared: Arc<GateShared>, schema: SchemaRef) -> Self {
-        let (inputs, blocked, held) = (Vec::new(), Vec::new(), BTreeSet::new());
-        Self { shared, schema, inputs, open: 0, blocked, held, records: 0, bytes: 0 }
+        Self {
+            shared,
+            schema,
+            inputs: Vec::new(),
+            open: 0,
+            blocked: Vec::new(),
+            held: VecDeque::new(),
+            is_held: Vec::new(),
+            records: 0,
+            bytes: 0,
+        }
     }
 
     /// The next channel reads a subpartition of this process.
@@ -192,6 +203,7 @@ impl InputGate {
     fn add(&mut self, input: Input) {
         self.inputs.push(input);
         self.blocked.push(Blocked::default());
+        self.is_held.push(false);
         self.open += 1;
     }
 
@@ -287,9 +299,6 @@ impl InputGate {
     /// # Errors
     /// When a channel breaks; the gate is of no use then.
     pub fn poll(&mut self) -> Result<Option<(usize, Element)>> {
-        for channel in std::mem::take(&mut self.held) {
-            self.shared.mark_ready(channel);
-        }
         self.next(true)
     }
 
@@ -303,7 +312,7 @@ impl InputGate {
     }
 
     fn next(&mut self, rows: bool) -> Result<Option<(usize, Element)>> {
-        while let Some(channel) = self.shared.next_ready() {
+        while let Some(channel) = self.next_channel(rows) {
             let index = channel as usize;
             if self.pass_over(index) {
                 continue;
@@ -368,10 +377,21 @@ impl InputGate {
         Ok(None)
     }
 
+    /// Whose turn it is. Those that were held come before those that became ready since, one a call: a task that takes rows only now
+    /// and then gives each channel its turn, and looks at each once.
+    fn next_channel(&mut self, rows: bool) -> Option<u32> {
+        let held = if rows { self.held.pop_front() } else { None };
+        match held {
+            Some(channel) => self.is_held[channel as usize] = false,
+            None => return self.shared.next_ready(),
+        }
+        held
+    }
+
     /// A channel gave nothing: if rows were not wanted it may be because of them, and it is looked at again when they are.
     fn hold(&mut self, channel: u32, rows: bool) {
-        if !rows {
-            self.held.insert(channel);
+        if !rows && !std::mem::replace(&mut self.is_held[channel as usize], true) {
+            self.held.push_back(channel);
         }
     }
 }

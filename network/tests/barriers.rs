@@ -95,6 +95,26 @@ fn events_come_without_the_rows_of_other_channels() {
     assert!(gate.poll().unwrap().is_none());
 }
 
+/// Before, the first channel came first again each time that rows were taken: the others had their turn when it had run dry.
+#[test]
+fn channels_take_turns_though_rows_are_taken_only_now_and_then() {
+    let cluster = Cluster::start(Options::default());
+    let (mut partitions, mut gate) = local(&cluster.producer, 3, false);
+    for step in 0..3 {
+        for (channel, partition) in (0..).zip(&mut partitions) {
+            let row = 10 * channel + step;
+            partition.emit(rows(row, row + 1)).unwrap();
+        }
+    }
+    let mut taken = Vec::new();
+    for _ in 0..9 {
+        assert!(gate.poll_events().unwrap().is_none());
+        taken.push(row(&gate.poll().unwrap().unwrap().1));
+    }
+    assert_eq!(taken, [0, 10, 20, 1, 11, 21, 2, 12, 22]);
+    assert!(gate.poll().unwrap().is_none());
+}
+
 #[test]
 fn events_come_without_the_rows_of_a_connection() {
     let cluster = Cluster::start(Options::default());
