@@ -159,6 +159,28 @@ async fn an_operator_and_its_coordinator_speak_and_go_on_from_a_checkpoint() {
     assert_eq!(*log.lock().unwrap(), [completed, format!("restored 2 of {number}")]);
 }
 
+/// The barrier comes to the sink over its channels: what its coordinator sends after its own snapshot comes when the sink has handed
+/// over its state, though the checkpoint goes on.
+#[tokio::test]
+async fn an_operator_hears_what_follows_a_snapshot_when_it_has_taken_its_part() {
+    let (folder, log) = (tempfile::tempdir().unwrap(), Log::default());
+    let cluster = cluster(folder.path(), &log).await;
+    let mut a = TaskManager::start(&cluster, "a", 1).await;
+    let id = cluster.submit(graph()).await;
+    let deployed = a.next_submit().await;
+    a.run(&deployed).await;
+    assert_eq!(hears(&mut a, &deployed).await, "start");
+    let path = format!("/jobs/{id}/checkpoints");
+    let (_, accepted) = cluster.post(&path, &json!({})).await;
+    let (_, barrier) = a.next_trigger().await;
+    say(&mut a, &deployed, 1, 1, b"").await.unwrap();
+    a.acknowledge(&deployed, 1, barrier.checkpoint_id, proto::TaskState::default()).await;
+    assert_eq!(hears(&mut a, &deployed).await, vec![1]);
+    a.acknowledge(&deployed, 0, barrier.checkpoint_id, proto::TaskState::default()).await;
+    let operation = cluster.outcome(&path, &accepted).await;
+    assert_eq!(operation["checkpointId"], barrier.checkpoint_id, "{operation}");
+}
+
 #[tokio::test]
 async fn events_that_are_no_business_of_a_coordinator_are_refused() {
     let (folder, log) = (tempfile::tempdir().unwrap(), Log::default());

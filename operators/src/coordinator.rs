@@ -48,10 +48,13 @@ impl IntoIterator for Events {
 /// another one, which is given the state of the checkpoint that the subtasks start from. Where Flink tells a coordinator that a
 /// subtask has failed and that it is reset to a checkpoint, that is [`Drop`] and [`OperatorCoordinator::restore`].
 ///
-/// From the moment that [`OperatorCoordinator::snapshot`] has its answer until the subtasks have been told of that checkpoint, nothing
-/// is called and no event is sent: what was sent to a subtask is in that subtask's state or is still the coordinator's. It is not so in
-/// the other direction, as in Flink: what a subtask says before its barrier may be handled after the snapshot. So after a restore a
-/// subtask says again what its coordinator has to know.
+/// From the moment that [`OperatorCoordinator::snapshot`] has its answer until the tasks at which the checkpoint begins have been told
+/// of it, nothing is called. What is sent later comes to a subtask when that has taken its own part in the checkpoint. So what was sent
+/// to a subtask is either in that subtask's state or still the coordinator's. It is not so in the other direction, as in Flink: what a
+/// subtask says before its barrier may be handled after the snapshot. So after a restore a subtask says again what its coordinator has
+/// to know.
+///
+/// While a lot waits for subtasks that take nothing, nothing is called, either.
 pub trait OperatorCoordinator: Send {
     /// Goes on from a snapshot, maybe with another parallelism. Called first, if there is one.
     fn restore(&mut self, checkpoint_id: u64, state: &[u8]) -> Result<()>;
@@ -109,7 +112,8 @@ pub struct CoordinatorContext {
 
 /// An operator's way to its coordinator. Used on the task's thread.
 pub trait CoordinatorGateway: Send {
-    /// Sends an event, which arrives once, after those before it. Waits while too many are under way.
+    /// Sends an event, which arrives once, after those before it. Waits while too many are under way. What arrives when the job's last
+    /// task ends may not be handled any more.
     ///
     /// # Errors
     /// The event is too long, or the task is to end.

@@ -63,7 +63,11 @@ impl JobMaster {
             Action::Prepare { id } => self.prepare(id),
             Action::Trigger { tasks, barrier } => self.trigger(tasks, barrier),
             Action::Release { id } => self.tell_coordinators(|| Command::Release { checkpoint: id }),
-            Action::Finalize { barrier, metadata } => self.finalize(barrier, metadata),
+            Action::Finalize { barrier, metadata } => {
+                let checkpoint = barrier.checkpoint_id;
+                self.tell_coordinators(|| Command::Acknowledged { checkpoint, subtask: None });
+                self.finalize(barrier, metadata);
+            }
             Action::ReleaseResults(metadata) => {
                 self.release_results(&metadata);
                 let checkpoint = metadata.checkpoint_id;
@@ -235,6 +239,7 @@ impl JobMaster {
         let metrics = request.metrics.unwrap_or_default();
         let now = self.now();
         self.checkpoints.acknowledge(request.checkpoint_id, attempt, &state, metrics, self.scheduler.graph(), now);
+        self.task_acknowledged(request.checkpoint_id, attempt);
         Ok(())
     }
 

@@ -16,18 +16,19 @@ use wiesel_proto::operator_spec::Kind;
 
 use super::actor::JobMaster;
 use super::checkpointing::attempt_of;
-use super::operator_coordinator_holder::{Command, Ending, OperatorCoordinatorHolder, Subtask, SubtaskEvent};
+use super::operator_coordinator_holder::{
+    Command, EVENT_BYTES, Ending, OperatorCoordinatorHolder, Subtask, SubtaskEvent,
+};
 use super::source_coordinator::source_coordinator;
 
 /// Bytes of events that may wait for a coordinator, beside one small event of each subtask.
 const WAITING_BYTES: usize = 16 << 20;
-/// What an event is counted as, beside its bytes.
-const EVENT_BYTES: usize = 512;
 
 /// A coordinator at work.
 pub(super) struct Coordinator {
     vertex: usize,
     region: usize,
+    begins_checkpoints: bool,
     commands: mpsc::UnboundedSender<Command>,
     /// Bytes of events that may come.
     room: Arc<Semaphore>,
@@ -47,6 +48,7 @@ impl JobMaster {
             if !regions.contains(&region) {
                 continue;
             }
+            let begins_checkpoints = graph.edges.iter().all(|edge| edge.target as usize != v);
             for operator in &vertex.operators {
                 let Some(uid) = OperatorId::from_bytes(&operator.uid) else { continue };
                 let Some((name, make)) = self.coordinator_of(operator, vertex.parallelism) else { continue };
@@ -57,6 +59,7 @@ impl JobMaster {
                     operator: uid,
                     name,
                     subtasks: self.subtasks(v),
+                    begins_checkpoints,
                     executors: self.context.executors.clone(),
                     calls: self.context.coordinator_calls,
                     restore: restore(uid),
@@ -65,7 +68,8 @@ impl JobMaster {
                 };
                 let task = self.holders.spawn(holder.run(make, commands).in_current_span());
                 let room = Arc::new(Semaphore::new(WAITING_BYTES + vertex.parallelism as usize * 2 * EVENT_BYTES));
-                self.coordinators.insert(uid, Coordinator { vertex: v, region, commands: sender, room, task });
+                let coordinator = Coordinator { vertex: v, region, begins_checkpoints, commands: sender, room, task };
+                self.coordinators.insert(uid, coordinator);
             }
         }
     }
@@ -117,9 +121,23 @@ impl JobMaster {
 
     /// A task runs: the coordinators of its operators reach it now.
     pub(super) fn task_runs(&self, attempt: AttemptId) {
+        self.tell_of_task(attempt, |_, subtask| Some(Command::Running { subtask }));
+    }
+
+    /// A task has taken its part in a checkpoint.
+    pub(super) fn task_acknowledged(&self, checkpoint: u64, attempt: AttemptId) {
+        self.tell_of_task(attempt, |coordinator, subtask| {
+            let waits = !coordinator.begins_checkpoints;
+            waits.then_some(Command::Acknowledged { checkpoint, subtask: Some(subtask) })
+        });
+    }
+
+    fn tell_of_task(&self, attempt: AttemptId, command: impl Fn(&Coordinator, u32) -> Option<Command>) {
         let Some((vertex, subtask)) = self.scheduler.graph().find(attempt) else { return };
         for coordinator in self.coordinators.values().filter(|coordinator| coordinator.vertex == vertex) {
-            let _ = coordinator.commands.send(Command::Running { subtask: subtask as u32 });
+            if let Some(command) = command(coordinator, subtask as u32) {
+                let _ = coordinator.commands.send(command);
+            }
         }
     }
 

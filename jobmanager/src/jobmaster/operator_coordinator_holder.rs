@@ -3,9 +3,11 @@
 //!
 //! One holder serves one execution of the job; a restart begins with a new one, which goes on from the checkpoint.
 //!
-//! From the moment that a checkpoint takes the coordinator's state until the subtasks have been told of that checkpoint,
-//! nothing is sent: a split, say, is either in the enumerator's state or in that of the reader which was given it before.
-use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+//! What is sent to a subtask after a checkpoint has taken the coordinator's state comes to it after it has taken its own part: a
+//! split, say, is either in the enumerator's state or in that of the reader which was given it before. Where checkpoints begin, a
+//! task has the word on one in its mailbox, and what is sent after that is behind it. To other tasks the barrier comes over their
+//! channels: each is sent nothing until it has handed over its state.
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -28,6 +30,10 @@ use crate::gateway::{TaskExecutors, describe};
 
 /// Subtasks that are sent events at once.
 const CALLS_AT_ONCE: usize = 64;
+/// Bytes of events for subtasks with which a coordinator is called no more, until some are sent: what one call makes comes on top.
+const MAX_UNSENT: usize = 64 << 20;
+/// What an event is counted as that waits, beside its bytes.
+pub(super) const EVENT_BYTES: usize = 512;
 
 /// Makes what makes the coordinator of an operator that is no source; none: it has none. It is called by the JobMaster, so it
 /// waits for nothing.
@@ -86,10 +92,17 @@ pub enum Command {
         /// Gets the state.
         reply: oneshot::Sender<Result<Bytes, FailureInfo>>,
     },
-    /// The subtasks know of the checkpoint, or it failed.
+    /// The tasks at which the checkpoint begins know of it, or it failed.
     Release {
         /// Which.
         checkpoint: u64,
+    },
+    /// A subtask has taken its part in a checkpoint.
+    Acknowledged {
+        /// Which checkpoint.
+        checkpoint: u64,
+        /// Which subtask; none: no part is missing, of whatever subtask.
+        subtask: Option<u32>,
     },
     /// A checkpoint is durable, or will never be.
     CheckpointEnded {
@@ -112,6 +125,8 @@ pub struct OperatorCoordinatorHolder {
     pub name: String,
     /// The subtasks, by number.
     pub subtasks: Vec<Subtask>,
+    /// Whether checkpoints begin at them.
+    pub begins_checkpoints: bool,
     /// Ways to the subtasks.
     pub executors: TaskExecutors,
     /// Where the coordinator is called.
@@ -169,7 +184,10 @@ impl Serving {
                     self.waiting.push_back(Waiting::Event(event));
                 }
             }
+            Command::Acknowledged { checkpoint, subtask: Some(subtask) } => sending.open(checkpoint, subtask),
+            Command::Acknowledged { checkpoint, subtask: None } => sending.open_all(checkpoint),
             Command::CheckpointEnded { checkpoint, completed } => {
+                sending.open_all(checkpoint);
                 self.waiting.push_back(Waiting::CheckpointEnded { checkpoint, completed });
             }
             Command::Snapshot { checkpoint, reply } => self.snapshots.push_back((checkpoint, reply)),
@@ -181,7 +199,7 @@ impl Serving {
         }
     }
 
-    /// What is sent now would be neither in the state that a checkpoint gets nor with a subtask when it begins there.
+    /// What is made now would be neither in the state that a checkpoint gets nor with a subtask when it begins there.
     fn holds_back(&self) -> bool {
         !self.held.is_empty() || !self.snapshots.is_empty()
     }
@@ -192,6 +210,8 @@ impl Serving {
 struct Sending {
     /// By subtask, in the order in which the coordinator made them.
     queues: HashMap<u32, VecDeque<proto::OperatorEventToTask>>,
+    /// Bytes that wait in them.
+    unsent: usize,
     /// The subtasks that are sent nothing now and for which something waits.
     ready: VecDeque<u32>,
     calls: JoinSet<(u32, Result<(), FailureInfo>)>,
@@ -199,6 +219,13 @@ struct Sending {
     busy: HashSet<u32>,
     /// The subtasks that run, or have: before that their TaskManagers know nothing of them.
     reachable: HashSet<u32>,
+    /// By checkpoint that has the coordinator's state, the subtasks whose state it may not have: they are sent nothing, because it
+    /// would be in their state and, by the coordinator's, be sent again.
+    closed: BTreeMap<u64, HashSet<u32>>,
+}
+
+fn bytes_of(message: &proto::OperatorEventToTask) -> usize {
+    EVENT_BYTES + message.event.len()
 }
 
 impl Sending {
@@ -207,17 +234,51 @@ impl Sending {
     }
 
     fn push(&mut self, subtask: u32, message: proto::OperatorEventToTask) {
+        self.unsent += bytes_of(&message);
         let queue = self.queues.entry(subtask).or_default();
         queue.push_back(message);
-        if queue.len() == 1 && !self.busy.contains(&subtask) && self.reachable.contains(&subtask) {
+        if queue.len() == 1 {
+            self.look_at(subtask);
+        }
+    }
+
+    /// Something has changed for a subtask that was not ready.
+    fn look_at(&mut self, subtask: u32) {
+        if self.queues.contains_key(&subtask)
+            && !self.busy.contains(&subtask)
+            && self.reachable.contains(&subtask)
+            && !self.closed.values().any(|closed| closed.contains(&subtask))
+        {
             self.ready.push_back(subtask);
         }
     }
 
     fn reach(&mut self, subtask: u32) {
-        if self.reachable.insert(subtask) && self.queues.contains_key(&subtask) {
-            self.ready.push_back(subtask);
+        if self.reachable.insert(subtask) {
+            self.look_at(subtask);
         }
+    }
+
+    /// A checkpoint has the coordinator's state, which nothing was left to send before.
+    fn close(&mut self, checkpoint: u64, subtasks: usize) {
+        self.closed.insert(checkpoint, (0..subtasks as u32).collect());
+    }
+
+    fn open(&mut self, checkpoint: u64, subtask: u32) {
+        let Some(closed) = self.closed.get_mut(&checkpoint) else { return };
+        if closed.remove(&subtask) {
+            self.look_at(subtask);
+        }
+    }
+
+    fn open_all(&mut self, checkpoint: u64) {
+        for subtask in self.closed.remove(&checkpoint).unwrap_or_default() {
+            self.look_at(subtask);
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        self.unsent >= MAX_UNSENT
     }
 
     /// What may be sent now.
@@ -228,6 +289,7 @@ impl Sending {
         let subtask = self.ready.pop_front()?;
         let queue = self.queues.get_mut(&subtask)?;
         let message = queue.pop_front()?;
+        self.unsent -= bytes_of(&message);
         if queue.is_empty() {
             self.queues.remove(&subtask);
         }
@@ -238,9 +300,7 @@ impl Sending {
     /// A subtask has been sent something.
     fn sent(&mut self, subtask: u32) {
         self.busy.remove(&subtask);
-        if self.queues.contains_key(&subtask) {
-            self.ready.push_back(subtask);
-        }
+        self.look_at(subtask);
     }
 }
 
@@ -279,18 +339,19 @@ impl OperatorCoordinatorHolder {
             if sending.is_empty()
                 && let Some((checkpoint, reply)) = serving.snapshots.pop_front()
             {
-                serving = self.snapshot(serving, checkpoint, reply).await?;
+                serving = self.snapshot(serving, &mut sending, checkpoint, reply).await?;
                 continue;
             }
             self.send_some(&mut sending)?;
             if sending.ready.is_empty()
                 && !serving.holds_back()
+                && !sending.is_full()
                 && let Some(waiting) = serving.waiting.pop_front()
             {
                 serving = self.serve(serving, waiting, &mut sending).await?;
                 continue;
             }
-            let timer = serving.timer.filter(|_| !serving.holds_back());
+            let timer = serving.timer.filter(|_| !serving.holds_back() && !sending.is_full());
             let next_timer = async {
                 match timer {
                     Some(at) => tokio::time::sleep_until(at).await,
@@ -318,6 +379,7 @@ impl OperatorCoordinatorHolder {
     async fn snapshot(
         &self,
         mut serving: Serving,
+        sending: &mut Sending,
         checkpoint: u64,
         reply: oneshot::Sender<Result<Bytes, FailureInfo>>,
     ) -> Result<Serving, FailureInfo> {
@@ -331,6 +393,9 @@ impl OperatorCoordinatorHolder {
         // The receiver is gone if the checkpoint failed meanwhile: then nothing is held back for it.
         if reply.send(state).is_ok() {
             serving.held.insert(checkpoint);
+            if !self.begins_checkpoints {
+                sending.close(checkpoint, self.subtasks.len());
+            }
         }
         Ok(serving)
     }

@@ -78,6 +78,7 @@ fn coordinator(silence: &Silence) -> (OperatorCoordinatorHolder, MakeCoordinator
         operator: OperatorId([2; 16]),
         name: "enumerator of the source orders".into(),
         subtasks: vec![reader(1), reader(2)],
+        begins_checkpoints: true,
         executors: TaskExecutors::new(Arc::new(silence.clone())),
         calls: CoordinatorCalls::Inline,
         restore: None,
