@@ -213,7 +213,7 @@ pub trait Operator: Send {
     }
 
     /// Whether it has taken rows that it may yet emit something for. Between [`Operator::end_input`] and [`Operator::finish`] the task
-    /// waits until it has none.
+    /// waits until it has none. It does so before the barrier of a savepoint that drains, too: no event of the coordinator comes then.
     fn has_rows_in_flight(&self) -> bool {
         false
     }

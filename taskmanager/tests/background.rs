@@ -5,7 +5,7 @@ mod common;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
 use arrow::array::{AsArray, Int64Array, RecordBatch};
@@ -25,8 +25,8 @@ use wiesel_operators::operator::{
 use wiesel_operators::source::SourceReader;
 use wiesel_proto as proto;
 use wiesel_proto::CheckpointBarrier;
-use wiesel_proto::CheckpointOutcome::Completed;
-use wiesel_proto::ExecutionState::{Canceled, Finished, Running};
+use wiesel_proto::CheckpointOutcome::{Aborted, Completed};
+use wiesel_proto::ExecutionState::{Canceled, Failed, Finished, Running};
 use wiesel_proto::Partitioner;
 use wiesel_proto::operator_list_state::Redistribution;
 use wiesel_proto::operator_spec::Kind;
@@ -42,9 +42,15 @@ struct Service {
     asked: AtomicUsize,
     /// Events that the operator sends to its coordinator with its first batch.
     greetings: AtomicUsize,
-    /// What the coordinator said.
+    /// What the coordinator said, and [`SNAPSHOT`] for each snapshot.
     heard: Mutex<Vec<Bytes>>,
+    /// Inputs that have ended.
+    ended: AtomicUsize,
+    /// Where the operator stops the next time that it is woken: it says so, and waits.
+    stop: Mutex<Option<(SyncSender<()>, Receiver<()>)>>,
 }
+
+const SNAPSHOT: Bytes = Bytes::from_static(b"snapshot");
 
 impl Service {
     fn open(&self) {
@@ -152,6 +158,11 @@ impl Operator for Calls {
     }
 
     fn woken(&mut self, out: &mut dyn Collector) -> Result<()> {
+        let stop = self.service.stop.lock().take();
+        if let Some((stopped, go_on)) = stop {
+            stopped.send(()).unwrap();
+            go_on.recv().unwrap();
+        }
         for _ in 0..self.answered.swap(0, Ordering::SeqCst) {
             out.collect(self.in_flight.pop_front().unwrap())?;
         }
@@ -180,7 +191,13 @@ impl Operator for Calls {
         Ok(())
     }
 
+    fn end_input(&mut self, _: usize, _: &mut dyn Collector) -> Result<()> {
+        self.service.ended.fetch_add(1, Ordering::SeqCst);
+        Ok(())
+    }
+
     fn snapshot(&mut self, _: &SnapshotOptions) -> Result<OperatorSnapshot> {
+        self.service.heard.lock().push(SNAPSHOT);
         let entry = |batch: &Batch| {
             let values = batch.records.column(0).as_primitive::<Int64Type>().values();
             values.iter().flat_map(|value| value.to_le_bytes()).collect::<Bytes>()
@@ -421,6 +438,40 @@ fn rows_in_flight_come_before_a_savepoint_that_drains() {
     assert_eq!(counts_of(&state), (0..400).map(|value| (value, 1)).collect());
     run.cluster.notify(&job, 1, Completed);
     run.end(&job, Finished);
+}
+
+/// Failed before: the task waited for the service whatever became of the savepoint.
+#[test]
+fn a_savepoint_that_drains_and_is_given_up_ends_the_task_though_rows_are_in_flight() {
+    let mut run = Run::new(64, &[("rows", "1000"), ("batch", "50"), ("hold", "400")]);
+    let job = run.deploy(None);
+    run.asked(400);
+    let (kind, target) = (proto::SnapshotKind::Savepoint as i32, format!("{}/savepoint-1", run.directory()));
+    let stop = CheckpointBarrier { kind, target, stop: true, drain: true, ..barrier() };
+    run.cluster.trigger(&job, &[&job.attempts[0][0]], &stop).unwrap();
+    run.acknowledged(&job, 0);
+    run.cluster.until("the end", |_| run.service.ended.load(Ordering::SeqCst) == 1);
+    run.cluster.notify(&job, 1, Aborted);
+    run.end(&job, Failed);
+}
+
+/// The coordinator knows it as sent. Failed before where it came after the task had looked for letters: it was behind the state.
+#[test]
+fn an_event_that_comes_before_the_barrier_is_in_the_state() {
+    let mut run = Run::new(64, &[("rows", "1000"), ("batch", "50"), ("hold", "50")]);
+    let job = run.deploy(None);
+    run.asked(50);
+    let ((stopped, has_stopped), (go_on, may_go_on)) = (sync_channel(1), sync_channel(1));
+    *run.service.stop.lock() = Some((stopped, may_go_on));
+    run.service.open();
+    has_stopped.recv().unwrap();
+    run.cluster.say(&job, &job.attempts[1][0], b"Calls", b"before");
+    run.cluster.trigger(&job, &[&job.attempts[0][0]], &barrier()).unwrap();
+    run.acknowledged(&job, 0);
+    go_on.send(()).unwrap();
+    run.acknowledged(&job, 1);
+    assert_eq!(*run.service.heard.lock(), [Bytes::from_static(b"before"), SNAPSHOT]);
+    run.finish(&job, 1000);
 }
 
 /// More than may be under way at once.

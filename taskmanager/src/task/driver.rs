@@ -13,8 +13,8 @@ use wiesel_operators::operator::{Collector, Error, OperatorContext, Result};
 use wiesel_operators::source::{SourceReader, SourceStatus};
 use wiesel_proto::source_event_to_reader::Event;
 
-use super::checkpoint::Checkpoints;
 use super::checkpoint::restore::Restore;
+use super::checkpoint::{Checkpoints, stop_failed};
 use super::counters::TaskCounters;
 use super::events::{Gateway, source_event};
 use super::input::{Incoming, Inputs};
@@ -278,14 +278,23 @@ impl Driver {
     }
 
     /// Lets the operators finish, and waits here for what is in flight: it is to be before the barrier of the savepoint that is
-    /// about to be taken.
-    pub(super) fn drain_chain(&mut self) -> Result<()> {
+    /// about to be taken. Letters wait; one that gives the savepoint up ends the task, which cannot go on from here.
+    pub(super) fn drain_chain(&mut self, savepoint: u64) -> Result<()> {
+        let mut waited = false;
         while !self.finish_chain()? {
             self.wait("rows in flight before a savepoint that drains", None);
+            waited = true;
             if self.waiter.is_cancelled() {
                 return Err(Error::Cancelled);
             }
+            if self.mailbox.is_given_up(savepoint) {
+                return Err(stop_failed());
+            }
             self.fire_timers()?;
+        }
+        // The notifications taken here may have been for letters.
+        if waited {
+            self.waiter.notifier().notify();
         }
         Ok(())
     }
@@ -390,7 +399,7 @@ impl Driver {
         self.chain.watermark(watermark, &mut self.outputs)
     }
 
-    fn deliver(&mut self, mail: Mail) -> Result<()> {
+    pub(super) fn deliver(&mut self, mail: Mail) -> Result<()> {
         match mail {
             Mail::OperatorEvent { uid, event } => self.operator_event(&uid, event),
             Mail::Trigger(barrier) => self.trigger(&barrier),

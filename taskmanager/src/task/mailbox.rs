@@ -1,15 +1,20 @@
 //! What reaches a task from outside, between batches.
+use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use parking_lot::Mutex;
 use wiesel_common::notifier::Notifier;
+use wiesel_operators::coordinator::MAX_EVENT_TO_SUBTASK;
 
 use super::checkpoint::barriers::LocalBarrier;
 
-/// Letters that may wait; coordinators answer requests, so there are never many.
+/// Letters that may wait.
 const CAPACITY: usize = 1024;
+/// Bytes of events that may wait.
+const MAX_BYTES: usize = 2 * MAX_EVENT_TO_SUBTASK;
 
 /// A letter to a task.
 #[derive(Debug)]
@@ -32,6 +37,12 @@ pub enum Mail {
     },
 }
 
+impl Mail {
+    fn bytes(&self) -> usize {
+        if let Self::OperatorEvent { event, .. } = self { event.len() } else { 0 }
+    }
+}
+
 /// Why a letter was not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Undelivered {
@@ -47,20 +58,26 @@ pub enum Undelivered {
 pub(crate) struct Post {
     sender: Sender<Mail>,
     open: Arc<Mutex<bool>>,
+    /// Bytes of events that wait.
+    bytes: Arc<AtomicUsize>,
     notifier: Arc<Notifier>,
 }
 
 /// The task's end. What was taken is read: the mailbox is only closed when it is empty.
 pub(crate) struct Mailbox {
     receiver: Receiver<Mail>,
+    /// Letters that were looked at and wait for their turn, before all others; as many as may wait there.
+    set_aside: VecDeque<Mail>,
     open: Arc<Mutex<bool>>,
+    bytes: Arc<AtomicUsize>,
 }
 
 /// A mailbox, empty and open; the notifier is woken by each letter.
 pub(crate) fn mailbox(notifier: Arc<Notifier>) -> (Post, Mailbox) {
     let (sender, receiver) = bounded(CAPACITY);
-    let open = Arc::new(Mutex::new(true));
-    (Post { sender, open: open.clone(), notifier }, Mailbox { receiver, open })
+    let (open, bytes) = (Arc::new(Mutex::new(true)), Arc::<AtomicUsize>::default());
+    let post = Post { sender, open: open.clone(), bytes: bytes.clone(), notifier };
+    (post, Mailbox { receiver, set_aside: VecDeque::new(), open, bytes })
 }
 
 impl Post {
@@ -70,11 +87,21 @@ impl Post {
         if !*open {
             return Err(Undelivered::Ended);
         }
-        self.sender.try_send(mail).map_err(|error| match error {
+        let bytes = mail.bytes();
+        if self.bytes.load(Ordering::Relaxed) + bytes > MAX_BYTES {
+            return Err(Undelivered::Full);
+        }
+        // Before the task can take it, and under the lock: one letter after another.
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        let sent = self.sender.try_send(mail).map_err(|error| match error {
             TrySendError::Full(_) => Undelivered::Full,
             TrySendError::Disconnected(_) => Undelivered::Ended,
-        })?;
+        });
+        if sent.is_err() {
+            self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+        }
         drop(open);
+        sent?;
         self.notifier.notify();
         Ok(())
     }
@@ -87,14 +114,41 @@ impl Post {
 
 impl Mailbox {
     /// The next letter.
-    pub(crate) fn next(&self) -> Option<Mail> {
-        self.receiver.try_recv().ok()
+    pub(crate) fn next(&mut self) -> Option<Mail> {
+        let mail = self.set_aside.pop_front().or_else(|| self.receiver.try_recv().ok())?;
+        self.bytes.fetch_sub(mail.bytes(), Ordering::Relaxed);
+        Some(mail)
+    }
+
+    /// The events that are there. The other letters are left.
+    pub(crate) fn events(&mut self) -> VecDeque<Mail> {
+        self.look();
+        let is_event = |mail: &Mail| matches!(mail, Mail::OperatorEvent { .. });
+        let (events, others): (VecDeque<_>, _) = std::mem::take(&mut self.set_aside).into_iter().partition(is_event);
+        self.set_aside = others;
+        self.bytes.fetch_sub(events.iter().map(Mail::bytes).sum(), Ordering::Relaxed);
+        events
+    }
+
+    /// Whether a letter is there that says that a checkpoint will never be durable. All letters are left.
+    pub(crate) fn is_given_up(&mut self, checkpoint: u64) -> bool {
+        self.look();
+        let given_up = |mail: &Mail| matches!(mail, Mail::CheckpointEnded { checkpoint: of, completed: false } if *of == checkpoint);
+        self.set_aside.iter().any(given_up)
+    }
+
+    fn look(&mut self) {
+        while self.set_aside.len() < CAPACITY
+            && let Ok(mail) = self.receiver.try_recv()
+        {
+            self.set_aside.push_back(mail);
+        }
     }
 
     /// Takes no more letters, unless one waits.
     pub(crate) fn close_if_empty(&self) -> bool {
         let mut open = self.open.lock();
-        *open = !self.receiver.is_empty();
+        *open = !(self.receiver.is_empty() && self.set_aside.is_empty());
         !*open
     }
 }
@@ -111,7 +165,7 @@ mod tests {
 
     #[test]
     fn what_was_taken_is_read_before_it_closes() {
-        let (post, mailbox) = mailbox(Arc::default());
+        let (post, mut mailbox) = mailbox(Arc::default());
         let mail = || Mail::CheckpointEnded { checkpoint: 1, completed: true };
         post.deliver(mail()).unwrap();
         assert!(!mailbox.close_if_empty());
@@ -129,5 +183,41 @@ mod tests {
         assert_eq!(post.deliver(mail()), Err(Undelivered::Full));
         drop(mailbox);
         assert_eq!(post.deliver(mail()), Err(Undelivered::Ended));
+    }
+
+    fn event(bytes: usize) -> Mail {
+        Mail::OperatorEvent { uid: Bytes::new(), event: vec![0; bytes].into() }
+    }
+
+    /// Before, a thousand events of the largest size could wait.
+    #[test]
+    fn events_that_wait_have_a_bound_in_bytes() {
+        let (post, mut mailbox) = mailbox(Arc::default());
+        post.deliver(event(MAX_EVENT_TO_SUBTASK)).unwrap();
+        post.deliver(event(MAX_EVENT_TO_SUBTASK)).unwrap();
+        assert_eq!(post.deliver(event(1)), Err(Undelivered::Full));
+        post.deliver(Mail::CheckpointEnded { checkpoint: 1, completed: true }).unwrap();
+        assert!(mailbox.next().is_some());
+        post.deliver(event(MAX_EVENT_TO_SUBTASK)).unwrap();
+        assert_eq!(post.deliver(event(1)), Err(Undelivered::Full));
+        assert_eq!(mailbox.events().len(), 2);
+        post.deliver(event(1)).unwrap();
+    }
+
+    #[test]
+    fn what_was_looked_at_keeps_its_place() {
+        let (post, mut mailbox) = mailbox(Arc::default());
+        let ended = |checkpoint, completed| Mail::CheckpointEnded { checkpoint, completed };
+        for mail in [ended(1, true), event(1), ended(2, false), event(2)] {
+            post.deliver(mail).unwrap();
+        }
+        assert!(mailbox.is_given_up(2) && !mailbox.is_given_up(1) && !mailbox.close_if_empty());
+        assert_eq!(mailbox.events().iter().map(Mail::bytes).collect::<Vec<_>>(), [1, 2]);
+        post.deliver(ended(3, true)).unwrap();
+        for expected in 1..=3 {
+            let Some(Mail::CheckpointEnded { checkpoint, .. }) = mailbox.next() else { panic!("no letter") };
+            assert_eq!(checkpoint, expected);
+        }
+        assert!(mailbox.next().is_none() && mailbox.close_if_empty());
     }
 }

@@ -480,6 +480,19 @@ impl Cluster {
         Ok(())
     }
 
+    /// Sends an event to an operator of a task.
+    pub fn say(&self, job: &Deployed, attempt: &Bytes, operator: &'static [u8], event: &'static [u8]) {
+        let executor = self.job_manager.executors.lock().get(attempt).cloned();
+        let event = proto::OperatorEventToTask {
+            fence: Bytes::from_static(&JOB_FENCE),
+            job_id: job.job_id.clone(),
+            attempt_id: attempt.clone(),
+            operator_uid: Bytes::from_static(operator),
+            event: Bytes::from_static(event),
+        };
+        self.runtime.block_on(executor.unwrap().send_operator_event(event)).unwrap();
+    }
+
     /// Tells all tasks of a job what became of a checkpoint.
     pub fn notify(&self, job: &Deployed, checkpoint_id: u64, outcome: proto::CheckpointOutcome) {
         for task_manager in 0..self.task_managers.len() {

@@ -115,6 +115,11 @@ impl Checkpoints {
     }
 }
 
+/// What ends a task that has drained in vain.
+pub(super) fn stop_failed() -> Error {
+    Error::External { message: "Stop-with-savepoint failed.".to_owned(), source: None }
+}
+
 impl Driver {
     /// The JobMaster asks for a checkpoint.
     pub(super) fn trigger(&mut self, barrier: &Arc<LocalBarrier>) -> Result<()> {
@@ -167,11 +172,8 @@ impl Driver {
         let Some(stop) = self.checkpoints.stop.filter(|stop| stop.checkpoint == savepoint) else { return Ok(()) };
         self.checkpoints.stop = None;
         self.checkpoints.stopped = completed.then_some(stop);
-        if !completed && stop.drain {
-            // Event time is at its end and the operators have finished: the task cannot go on from here.
-            return Err(Error::External { message: "Stop-with-savepoint failed.".to_owned(), source: None });
-        }
-        Ok(())
+        // Event time is at its end and the operators have finished: the task cannot go on from here.
+        if !completed && stop.drain { Err(stop_failed()) } else { Ok(()) }
     }
 
     /// Barriers that overtake, and snapshots whose rows in flight are known by now.
@@ -231,8 +233,15 @@ impl Driver {
         let _span = checkpoint_span(checkpoint).entered();
         // Maybe its notification is still under way: state must not refer to an older one.
         self.checkpoint_completed(barrier.completed_checkpoint_id)?;
+        // What has come of coordinators before the barrier is in the state: they know it as sent. A source's checkpoint begins in its
+        // mailbox, behind that and before what follows.
+        if matches!(self.head, Head::Inputs(_)) {
+            for event in self.mailbox.events() {
+                self.deliver(event)?;
+            }
+        }
         if barrier.drain {
-            self.drain_chain()?;
+            self.drain_chain(checkpoint)?;
         }
         self.chain.before_barrier(&mut self.outputs)?;
         fault::point("checkpoint.before-barrier");
