@@ -19,6 +19,7 @@ use tokio::time::Instant;
 use tonic::{Code, Status};
 use wiesel_common::ending;
 use wiesel_common::id::{AttemptId, JobId, LeaderSessionId, OperatorId};
+use wiesel_common::rpc::is_answer;
 use wiesel_operators::coordinator::{
     CoordinatorContext, EventSender, Events, MAX_EVENT_TO_SUBTASK, MakeCoordinator, OperatorCoordinator,
 };
@@ -32,6 +33,9 @@ use crate::gateway::{TaskExecutors, describe};
 const CALLS_AT_ONCE: usize = 64;
 /// Bytes of events for subtasks with which a coordinator is called no more, until some are sent: what one call makes comes on top.
 const MAX_UNSENT: usize = 64 << 20;
+/// The pauses between attempts to send to a task that has no room.
+const FIRST_PAUSE: Duration = Duration::from_millis(20);
+const LAST_PAUSE: Duration = Duration::from_secs(1);
 /// What an event is counted as that waits, beside its bytes.
 pub(super) const EVENT_BYTES: usize = 512;
 
@@ -515,7 +519,8 @@ impl OperatorCoordinatorHolder {
     }
 }
 
-/// Never sent twice: a reader that got the same splits again would read them again.
+/// Never sent twice: a reader that got the same splits again would read them again. What a task says that it has no room for it has
+/// not taken.
 async fn send(
     executors: &TaskExecutors,
     address: &str,
@@ -523,13 +528,20 @@ async fn send(
     timeout: Duration,
 ) -> Result<(), Status> {
     let mut client = executors.get(address)?;
-    let mut request = tonic::Request::new(message);
-    request.set_timeout(timeout);
-    match client.send_operator_event(request).await {
-        // The task is over, or its slot is: their own reports tell the JobMaster how.
-        Err(status) if status.code() == Code::NotFound => Ok(()),
-        Err(status) if status.code() == Code::FailedPrecondition && !status.message().contains("full") => Ok(()),
-        other => other.map(|_| ()),
+    let mut pause = FIRST_PAUSE;
+    loop {
+        let mut request = tonic::Request::new(message.clone());
+        request.set_timeout(timeout);
+        match client.send_operator_event(request).await {
+            // The task is over, or its slot is: their own reports tell the JobMaster how.
+            Err(status) if matches!(status.code(), Code::NotFound | Code::FailedPrecondition) => return Ok(()),
+            // It is held back, maybe for long.
+            Err(status) if status.code() == Code::ResourceExhausted && is_answer(&status) => {
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(LAST_PAUSE);
+            }
+            other => return other.map(|_| ()),
+        }
     }
 }
 

@@ -9,12 +9,21 @@ use super::*;
 #[derive(Clone, Default)]
 struct Gone {
     calls: Arc<Mutex<usize>>,
+    /// So many calls find a task that has no room.
+    full: Arc<Mutex<usize>>,
 }
 
 impl Transport for Gone {
     fn call(&self, _: http::Request<Body>) -> Answer {
         *self.calls.lock() += 1;
-        let answer = StdError::from(Status::not_found("no such task runs here"));
+        let mut full = self.full.lock();
+        let status = if *full > 0 {
+            *full -= 1;
+            Status::resource_exhausted("the task's mailbox is full")
+        } else {
+            Status::not_found("no such task runs here")
+        };
+        let answer = StdError::from(status);
         Box::pin(std::future::ready(Err::<http::Response<Body>, _>(answer)))
     }
 }
@@ -207,6 +216,19 @@ async fn what_is_sent_to_a_subtask_waits_until_it_runs() {
     run.tell(Command::Running { subtask: 0 });
     run.snapshot(2).await;
     assert_eq!(*run.gone.calls.lock(), 1);
+}
+
+/// Before, a task that was held back for long failed the job.
+#[tokio::test(start_paused = true)]
+async fn an_event_for_a_task_that_has_no_room_waits() {
+    let run = Run::new(None, None);
+    *run.gone.full.lock() = 5;
+    run.say(0, 1, "a");
+    run.say(1, 1, "b");
+    // It is behind what is sent.
+    run.snapshot(1).await;
+    assert_eq!(*run.gone.calls.lock(), 2 + 5);
+    assert_eq!(run.end().await, ["start", "0 says a", "1 says b", "snapshot 1"]);
 }
 
 #[tokio::test(start_paused = true)]
