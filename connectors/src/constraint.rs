@@ -1,5 +1,6 @@
 //! What a sink table's columns are declared to hold: NOT NULL, and no more than their length.
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow::array::{Array, ArrayRef, AsArray, BinaryViewBuilder, BooleanArray, RecordBatch, StringViewBuilder};
 use arrow::buffer::NullBuffer;
@@ -243,6 +244,10 @@ impl Operator for ConstraintEnforcer {
 
     fn coordinator_event(&mut self, event: Bytes) -> Result<()> {
         self.sink.coordinator_event(event)
+    }
+
+    fn held_back(&mut self, time: Duration) {
+        self.sink.held_back(time);
     }
 
     fn next_timer(&self) -> Option<i64> {

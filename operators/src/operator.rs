@@ -1,5 +1,6 @@
 //! The contract between an operator, the chain it stands in, and the task that runs the chain.
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow::datatypes::SchemaRef;
 use bytes::Bytes;
@@ -242,6 +243,12 @@ pub trait Operator: Send {
     /// Event time moved on: fire what is due, then hand the watermark on.
     fn watermark(&mut self, watermark: i64, out: &mut dyn Collector) -> Result<()> {
         out.watermark(watermark)
+    }
+
+    /// The task has given its chain no rows for so long, though there may have been some: its outputs were full, an operator was not
+    /// available, or it waited for the outcome of a savepoint. That its input is idle cannot be told from this time.
+    fn held_back(&mut self, time: Duration) {
+        let _ = time;
     }
 
     /// The input became idle or active as a whole.

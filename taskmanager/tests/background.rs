@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use arrow::array::{AsArray, Int64Array, RecordBatch};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema};
@@ -46,6 +47,8 @@ struct Service {
     heard: Mutex<Vec<Bytes>>,
     /// Inputs that have ended.
     ended: AtomicUsize,
+    /// Times that the operator was held back.
+    held_back: AtomicUsize,
     /// Where the operator stops the next time that it is woken: it says so, and waits.
     stop: Mutex<Option<(SyncSender<()>, Receiver<()>)>>,
 }
@@ -189,6 +192,10 @@ impl Operator for Calls {
         }
         self.watermark = Some(watermark);
         Ok(())
+    }
+
+    fn held_back(&mut self, _: Duration) {
+        self.service.held_back.fetch_add(1, Ordering::SeqCst);
     }
 
     fn end_input(&mut self, _: usize, _: &mut dyn Collector) -> Result<()> {
@@ -373,6 +380,7 @@ fn a_barrier_passes_an_operator_that_is_not_available() {
     let states = run.checkpoint(&job, &barrier());
     assert_eq!(in_flight(&states[&1]), (0..50).collect::<Vec<_>>());
     run.finish(&job, 1000);
+    assert!(run.service.held_back.load(Ordering::SeqCst) > 0, "an input without rows meanwhile is not idle");
 }
 
 /// Rows wait in the channel; an unaligned barrier overtakes them and what the operator holds.

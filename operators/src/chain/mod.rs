@@ -1,6 +1,7 @@
 //! A chain: operators of one task in a row, where what leaves one enters the next without a queue between them.
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use wiesel_state::keyed::SnapshotOptions;
@@ -176,6 +177,11 @@ impl Chain {
     /// Hands a watermark, combined over the inputs, to the head.
     pub fn watermark(&mut self, watermark: i64, out: &mut dyn Collector) -> Result<()> {
         self.collector(out).watermark(watermark)
+    }
+
+    /// The task has given the chain no rows for so long, though there may have been some.
+    pub fn held_back(&mut self, time: Duration) {
+        self.links.iter_mut().for_each(|link| link.operator.held_back(time));
     }
 
     /// Hands a status, combined over the inputs, to the head.

@@ -8,9 +8,11 @@
 //! It has no state, as in Flink: after a restore, watermarks follow from the rows that come, and operators behind it know how
 //! far they were.
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::{DataType, Int64Type, SchemaRef, TimeUnit};
+use wiesel_common::config::saturating_millis;
 use wiesel_common::quote::quote;
 use wiesel_common::time::Clock;
 use wiesel_expressions::expression::{Expression, Projection};
@@ -39,8 +41,10 @@ pub struct WatermarkAssigner {
     status: WatermarkStatus,
     /// When a periodic watermark was last looked for.
     last_period: i64,
-    /// When the last rows came.
+    /// When the last rows came, and had been handed on.
     last_rows: i64,
+    /// How much of the time since then the task took no rows.
+    held_back: Duration,
     timer: Option<i64>,
 }
 
@@ -85,6 +89,7 @@ impl WatermarkAssigner {
             status: WatermarkStatus::Active,
             last_period: now,
             last_rows: now,
+            held_back: Duration::ZERO,
             timer: None,
         };
         assigner.schedule(now);
@@ -117,14 +122,13 @@ impl Operator for WatermarkAssigner {
     fn open(&mut self, context: &OperatorContext) -> Result<()> {
         // A restore may have taken long: idleness is counted from now.
         let now = context.clock.now_millis();
-        (self.last_period, self.last_rows) = (now, now);
+        (self.last_period, self.last_rows, self.held_back) = (now, now, Duration::ZERO);
         self.schedule(now);
         Ok(())
     }
 
     fn process(&mut self, _: usize, batch: Batch, out: &mut dyn Collector) -> Result<()> {
         if self.idle_timeout > 0 {
-            self.last_rows = self.clock.now_millis();
             self.set_status(WatermarkStatus::Active, out)?;
         }
         let rowtime = batch.records.column(self.rowtime);
@@ -161,7 +165,15 @@ impl Operator for WatermarkAssigner {
             self.emitted = due;
             out.watermark(due)?;
         }
+        // Only now: the rows may have waited for room behind this operator.
+        if self.idle_timeout > 0 {
+            (self.last_rows, self.held_back) = (self.clock.now_millis(), Duration::ZERO);
+        }
         Ok(())
+    }
+
+    fn held_back(&mut self, time: Duration) {
+        self.held_back += time;
     }
 
     fn watermark(&mut self, watermark: i64, out: &mut dyn Collector) -> Result<()> {
@@ -189,7 +201,9 @@ impl Operator for WatermarkAssigner {
             self.last_period = now;
             self.advance(out)?;
         }
-        if self.idle_timeout > 0 && self.last_rows.saturating_add(self.idle_timeout) <= now {
+        // As in Flink, whose clock for this stands still under back-pressure: rows that wait are not to be late afterwards.
+        let idle = now.saturating_sub(self.last_rows).saturating_sub(saturating_millis(self.held_back));
+        if self.idle_timeout > 0 && idle >= self.idle_timeout {
             self.set_status(WatermarkStatus::Idle, out)?;
         }
         self.schedule(now);

@@ -138,12 +138,14 @@ impl Driver {
                 }
                 if self.checkpoints.awaits_stop() {
                     self.wait("the savepoint to be complete", None);
+                    self.chain.held_back(now.elapsed());
                     continue;
                 }
             }
             if !self.outputs.is_available() {
                 self.wait("consumers to make room", None);
                 self.times.back_pressured += now.elapsed();
+                self.chain.held_back(now.elapsed());
                 continue;
             }
             let takes_rows = !self.chain.works_in_background() || self.attend_background()?;
@@ -159,6 +161,7 @@ impl Driver {
                     } else {
                         // Busy: it is this task that holds up others.
                         self.wait("background work of an operator", until);
+                        self.chain.held_back(start.elapsed());
                     }
                 }
                 Step::End => return Ok(()),
