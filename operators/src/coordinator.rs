@@ -45,8 +45,9 @@ impl IntoIterator for Events {
 ///
 /// One coordinator serves one execution of its region of the job. All subtasks of an operator are in one region, so that a subtask
 /// which fails takes the others and the coordinator with it: the coordinator is dropped, and the next execution begins with
-/// another one, which is given the state of the checkpoint that the subtasks start from. Where Flink tells a coordinator that a
-/// subtask has failed and that it is reset to a checkpoint, that is [`Drop`] and [`OperatorCoordinator::restore`].
+/// another one, which is given the state of the checkpoint that the subtasks start from. A call that is under way then may go on beside
+/// that one for a while. Where Flink tells a coordinator that a subtask has failed and that it is reset to a checkpoint, that is
+/// [`Drop`] and [`OperatorCoordinator::restore`].
 ///
 /// From the moment that [`OperatorCoordinator::snapshot`] has its answer until the tasks at which the checkpoint begins have been told
 /// of it, nothing is called. What is sent later comes to a subtask when that has taken its own part in the checkpoint. So what was sent

@@ -71,6 +71,10 @@ impl Run {
     fn new(restored: &[Bytes]) -> Self {
         let pace = Arc::<Pace>::default();
         let operators: Vec<Box<dyn Operator>> = vec![Box::new(TimesTen::new(2, &pace)), Box::new(Last)];
+        Self::of(operators, pace, restored)
+    }
+
+    fn of(operators: Vec<Box<dyn Operator>>, pace: Arc<Pace>, restored: &[Bytes]) -> Self {
         let built = operators.into_iter().map(|operator| BuiltOperator {
             operator,
             uid: Bytes::new(),
@@ -195,6 +199,29 @@ fn rows_that_come_all_the_same_wait_for_room_or_for_the_end_of_the_task() {
     });
     assert_eq!(run.out.take_text(), ["+I[10]"]);
     assert!(run.context.notifier.wait("work", Some(Duration::ZERO)), "the wake-up is the task's loop's, too");
+    run.chain.close().unwrap();
+}
+
+/// Before, the first one handed on what the second one had no room for, and the task's thread waited there.
+#[test]
+fn what_an_operator_has_done_waits_for_one_behind_it_that_takes_no_rows() {
+    let (first, second) = (Arc::<Pace>::default(), Arc::<Pace>::default());
+    let operators: Vec<Box<dyn Operator>> =
+        vec![Box::new(TimesTen::new(1, &first)), Box::new(TimesTen::new(1, &second))];
+    let mut run = Run::of(operators, first, &[]);
+    run.process(1);
+    assert_eq!(run.after(0), [] as [&str; 0], "it is with the second one");
+    run.process(2);
+    run.pace.let_through(1);
+    // It would notice that it is handed on.
+    run.chain.woken(&mut Cancelled).unwrap();
+    assert!(!run.chain.is_available());
+    second.let_through(0);
+    run.chain.woken(&mut run.out).unwrap();
+    assert_eq!(run.out.take_text(), ["+I[100]"]);
+    second.let_through(1);
+    run.chain.woken(&mut run.out).unwrap();
+    assert_eq!(run.out.take_text(), ["+I[200]"]);
     run.chain.close().unwrap();
 }
 

@@ -64,6 +64,10 @@ struct Link {
 }
 
 impl Link {
+    fn is_available(&self) -> bool {
+        self.waker.is_none() || self.operator.is_available()
+    }
+
     fn has_rows_in_flight(&self) -> bool {
         self.waker.is_some() && self.operator.has_rows_in_flight()
     }
@@ -148,13 +152,23 @@ impl Chain {
 
     /// Whether all operators take rows now.
     pub fn is_available(&self) -> bool {
-        self.links.iter().all(|link| link.waker.is_none() || link.operator.is_available())
+        self.links.iter().all(Link::is_available)
     }
 
-    /// Lets the operators go on whose wakers were used, head first.
+    /// Lets the operators go on whose wakers were used, last first. One that has another behind it which takes no rows goes on when
+    /// that does: what it emits would hold up the task's thread.
     pub fn woken(&mut self, out: &mut dyn Collector) -> Result<()> {
-        let woken = |link: &Link| link.waker.as_ref().is_some_and(Waker::take);
-        self.each(out, |link, next| if woken(&*link) { link.operator.woken(next) } else { Ok(()) })
+        for position in (self.ended.finished..self.links.len()).rev() {
+            let Some((link, after)) = self.links[position..].split_first_mut() else { continue };
+            if link.waker.as_ref().is_some_and(Waker::take) {
+                let mut next = ChainCollector { rest: after, out, sender: Some(&link.counters) };
+                link.operator.woken(&mut next)?;
+            }
+            if !link.is_available() {
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// The chain as the collector of what stands before it (a source), ending in `out`.
