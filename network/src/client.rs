@@ -161,11 +161,18 @@ impl RemoteChannel {
             }
         }
         incoming.ended |= matches!(&received, Received::Event(event) if event.is_end());
-        let urgent = matches!(&received, Received::Event(Event::Barrier(barrier)) if barrier.urgent);
+        let barrier = if let Received::Event(Event::Barrier(barrier)) = &received {
+            let waits = !barrier.urgent && !incoming.queue.is_empty();
+            (barrier.urgent || waits).then(|| barrier.clone())
+        } else {
+            None
+        };
         incoming.queue.push_back(received);
         drop(incoming);
-        if urgent {
-            self.gate.mark_urgent();
+        match barrier {
+            Some(barrier) if barrier.urgent => self.gate.mark_urgent(),
+            Some(barrier) => self.gate.mark_waiting(barrier),
+            None => {}
         }
         self.gate.mark_ready(self.index);
         self.grant(grant);

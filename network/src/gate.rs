@@ -35,11 +35,17 @@ pub struct Overtaken {
     pub rows: Vec<RecordBatch>,
 }
 
+/// Checkpoints of which barriers are told that wait behind rows, at most: beyond, the oldest is forgotten.
+const MAX_WAITING: usize = 64;
+
 /// The side of a gate that channels see.
 pub struct GateShared {
     ready: Mutex<VecDeque<u32>>,
     /// A barrier has come that does not wait behind rows.
     urgent: AtomicBool,
+    /// Barriers that have come behind rows and keep their place: one of each checkpoint.
+    waiting: Mutex<Vec<Barrier>>,
+    has_waiting: AtomicBool,
     queued: Vec<AtomicBool>,
     notifier: Arc<Notifier>,
     pub(crate) segment_size: usize,
@@ -70,6 +76,8 @@ impl GateShared {
         Arc::new(Self {
             ready: Mutex::default(),
             urgent: AtomicBool::new(false),
+            waiting: Mutex::default(),
+            has_waiting: AtomicBool::new(false),
             queued: (0..channels).map(|_| AtomicBool::new(false)).collect(),
             notifier,
             segment_size,
@@ -90,6 +98,21 @@ impl GateShared {
     /// A channel has a barrier that does not wait behind rows.
     pub(crate) fn mark_urgent(&self) {
         self.urgent.store(true, Ordering::SeqCst);
+        self.notifier.notify();
+    }
+
+    /// A channel has a barrier that waits behind rows.
+    pub(crate) fn mark_waiting(&self, barrier: Barrier) {
+        let mut waiting = self.waiting.lock();
+        if waiting.iter().any(|other| other.checkpoint == barrier.checkpoint) {
+            return;
+        }
+        if waiting.len() >= MAX_WAITING {
+            waiting.remove(0);
+        }
+        waiting.push(barrier);
+        drop(waiting);
+        self.has_waiting.store(true, Ordering::SeqCst);
         self.notifier.notify();
     }
 
@@ -248,6 +271,16 @@ impl InputGate {
     /// Whether a barrier may have come that does not wait behind rows. True once for each.
     pub fn take_urgent(&mut self) -> bool {
         self.shared.urgent.load(Ordering::Relaxed) && self.shared.urgent.swap(false, Ordering::SeqCst)
+    }
+
+    /// Barriers of checkpoints that have come over connections since this was asked last, and keep their place behind rows. The
+    /// producer cannot let them overtake any more.
+    pub fn take_waiting(&mut self) -> Vec<Barrier> {
+        if !self.shared.has_waiting.load(Ordering::Relaxed) {
+            return Vec::new();
+        }
+        self.shared.has_waiting.store(false, Ordering::SeqCst);
+        std::mem::take(&mut *self.shared.waiting.lock())
     }
 
     /// Takes the first barrier that is wanted out of each channel's queue, past the rows before it and though the channel

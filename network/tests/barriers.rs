@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+use arrow::array::RecordBatch;
 use common::{Cluster, Reader, as_sent, barrier, eventually, keys, partition_id, proxy, rows, schema};
 use proptest::prelude::*;
 use wiesel_common::notifier::Notifier;
@@ -224,6 +225,30 @@ fn an_urgent_barrier_overtakes_every_queue_and_loses_no_row() {
         }
         assert!(!gate.take_urgent());
     }
+}
+
+/// Its producer cannot let it overtake any more: the consumer is told that it is there.
+#[test]
+fn a_barrier_behind_rows_of_a_connection_is_told() {
+    let cluster = Cluster::start(Options::default());
+    let id = partition_id(1, 0);
+    let mut reader = cluster.gate(&[id], 0);
+    let (mut partition, _waiter) = cluster.partition(id, 1, Partitioner::Forward);
+    for checkpoint in 1..=3 {
+        // The first one may find the queue empty, and then it is in its place.
+        partition.barrier(&as_barrier(barrier(checkpoint, false))).unwrap();
+        partition.emit(rows(0, 10)).unwrap();
+    }
+    partition.broadcast(Event::Watermark(7)).unwrap();
+    let mut told = Vec::new();
+    while told.last() != Some(&3) {
+        told.extend(reader.gate.take_waiting().into_iter().map(|barrier| barrier.checkpoint));
+        assert!(told.last() == Some(&3) || reader.notifier.wait("barriers", Some(Duration::from_secs(10))));
+    }
+    assert_eq!(told, [2, 3]);
+    let found = reader.gate.overtake(|barrier| barrier.checkpoint == 3).unwrap().pop().unwrap();
+    assert_eq!(found.rows.iter().map(RecordBatch::num_rows).sum::<usize>(), 20);
+    assert!(reader.gate.take_waiting().is_empty());
 }
 
 #[test]

@@ -293,6 +293,7 @@ impl Driver {
             if self.mailbox.is_given_up(savepoint) {
                 return Err(stop_failed());
             }
+            self.attend_outputs(Instant::now())?;
             self.fire_timers()?;
         }
         // The notifications taken here may have been for letters.

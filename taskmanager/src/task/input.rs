@@ -110,6 +110,8 @@ pub(crate) struct Inputs {
     /// The edge that is polled first.
     turn: usize,
     pub(super) barriers: Barriers,
+    /// When the barriers of checkpoints overtake that wait behind rows in channels.
+    pub(super) waiting: BTreeMap<u64, Instant>,
     /// For each unaligned checkpoint, the rows between its snapshot and its barriers.
     pub(super) recorded: BTreeMap<u64, ChannelRows>,
     /// Rows that were in flight when the state was written that the task starts from. They come first.
@@ -142,6 +144,7 @@ impl Inputs {
             combined: CombinedWatermark::new(inputs),
             turn: 0,
             barriers: Barriers::new(channels),
+            waiting: BTreeMap::new(),
             recorded: BTreeMap::new(),
             replay: VecDeque::new(),
             replaying,

@@ -96,7 +96,8 @@ impl Inputs {
 
     /// When [`Inputs::overtake`] has something to do without being woken.
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        self.barriers.deadline()
+        let waiting = self.waiting.iter().filter(|(checkpoint, _)| self.barriers.may_overtake(**checkpoint));
+        waiting.map(|(_, at)| *at).chain(self.barriers.deadline()).min()
     }
 
     /// Looks for barriers that do not wait behind rows: urgent ones, and those of a checkpoint that became unaligned here.
@@ -115,13 +116,44 @@ impl Inputs {
         }
         let actions = self.barriers.time(now);
         due.extend(self.carry_out(actions));
-        for edge in 0..self.edges.len() {
-            let Some(checkpoint) = self.barriers.recording() else { break };
-            let overtaken =
-                self.edges[edge].gate.overtake(|barrier| barrier.checkpoint == checkpoint).map_err(from_network)?;
-            self.overtaken(edge, overtaken, now, &mut due)?;
+        for checkpoint in self.take_overdue(now)? {
+            self.overtake_with(checkpoint, now, &mut due)?;
+        }
+        if let Some(checkpoint) = self.barriers.recording() {
+            self.overtake_with(checkpoint, now, &mut due)?;
         }
         Ok(due)
+    }
+
+    /// Takes a checkpoint's barriers out of the channels.
+    fn overtake_with(&mut self, checkpoint: u64, now: Instant, due: &mut Vec<Due>) -> Result<()> {
+        for edge in 0..self.edges.len() {
+            let overtaken =
+                self.edges[edge].gate.overtake(|barrier| barrier.checkpoint == checkpoint).map_err(from_network)?;
+            self.overtaken(edge, overtaken, now, due)?;
+        }
+        Ok(())
+    }
+
+    /// The checkpoints whose barriers have waited long enough behind rows in channels. None may have come in its place: rows need
+    /// not move, be it that an operator takes none.
+    fn take_overdue(&mut self, now: Instant) -> Result<Vec<u64>> {
+        for edge in &mut self.edges {
+            for barrier in edge.gate.take_waiting() {
+                let barrier = from_barrier(&barrier)?;
+                if let Some(at) = barrier.overtakes_at().filter(|_| barrier.unaligned_allowed) {
+                    self.waiting.entry(barrier.checkpoint_id).or_insert(at);
+                }
+            }
+        }
+        let barriers = &self.barriers;
+        self.waiting.retain(|checkpoint, _| barriers.may_overtake(*checkpoint));
+        let overdue = self.waiting.iter().filter(|(_, at)| **at <= now).map(|(checkpoint, _)| *checkpoint);
+        let overdue: Vec<u64> = overdue.collect();
+        overdue.iter().for_each(|checkpoint| {
+            self.waiting.remove(checkpoint);
+        });
+        Ok(overdue)
     }
 
     /// Rows that were in flight to this task when the state was written that it starts from.
@@ -172,5 +204,87 @@ impl Inputs {
         if let Some(edge) = edge {
             act(&mut edge.gate, channel - edge.offset);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use arrow::array::{ArrayRef, Int64Array, RecordBatch};
+    use arrow::datatypes::{DataType, Field, Schema};
+    use wiesel_common::id::{JobId, LeaderSessionId};
+    use wiesel_common::notifier::Notifier;
+    use wiesel_network::environment::{GateDescriptor, PartitionDescriptor};
+    use wiesel_network::id::PartitionId;
+    use wiesel_network::options::Flush;
+    use wiesel_network::{NetworkEnvironment, Options, Partitioner, Waiter};
+
+    use super::*;
+    use crate::task::input::{Incoming, InputEdge};
+
+    /// Failed before: the barrier stayed behind the rows as long as the operator took none, whatever the timeout was.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_barrier_behind_rows_that_do_not_move_overtakes_after_its_timeout() {
+        let any = [([127, 0, 0, 1], 0).into()];
+        let producer = NetworkEnvironment::start(Options::default(), &any).await.unwrap();
+        let consumer = NetworkEnvironment::start(Options::default(), &any).await.unwrap();
+        tokio::task::spawn_blocking(move || overtakes(&producer, &consumer)).await.unwrap();
+    }
+
+    fn overtakes(producer: &Arc<NetworkEnvironment>, consumer: &Arc<NetworkEnvironment>) {
+        let schema = Arc::new(Schema::new(vec![Field::new("v", DataType::Int64, false)]));
+        let (job, session) = (JobId([1; 16]), LeaderSessionId([2; 16]));
+        let id = PartitionId { job, session, execution: 0, edge: 0, producer: 0 };
+        let descriptor = PartitionDescriptor {
+            id,
+            consumers: vec![(0, true)],
+            partitioner: Partitioner::Forward,
+            schema: schema.clone(),
+            flush: Flush::Always,
+            overdraft: false,
+        };
+        let mut partition = producer.create_partition(descriptor, Waiter::default()).unwrap();
+        let address = format!("127.0.0.1:{}", producer.port());
+        let gate = GateDescriptor { producers: vec![(id, Some(address))], consumer: 0, schema: schema.clone() };
+        let notifier = Arc::new(Notifier::default());
+        let gate = consumer.create_gate(gate, notifier.clone()).unwrap();
+        let edge = InputEdge { overtakable: true, ..InputEdge::new(gate, 0, schema.clone(), false, None) };
+        let mut inputs = Inputs::new(vec![edge]);
+        let wait = || assert!(notifier.wait("the connection", Some(Duration::from_secs(10))));
+
+        partition.replayed().unwrap();
+        let values: ArrayRef = Arc::new(Int64Array::from(vec![1, 2, 3]));
+        partition.emit(RecordBatch::try_new(schema, vec![values]).unwrap()).unwrap();
+        let message = CheckpointBarrier {
+            checkpoint_id: 1,
+            unaligned_allowed: true,
+            alignment_timeout: 60_000,
+            ..CheckpointBarrier::default()
+        };
+        let now = Instant::now();
+        partition.barrier(&to_network(&begun(message, now), false)).unwrap();
+        while inputs.replaying {
+            match inputs.poll_events(now).unwrap() {
+                Some(Incoming::Checkpoint(due)) => assert!(due.is_empty()),
+                Some(other) => panic!("{other:?}"),
+                None => wait(),
+            }
+        }
+        let overtakes_at = loop {
+            assert!(inputs.overtake(now).unwrap().is_empty());
+            match inputs.deadline() {
+                Some(at) => break at,
+                None => wait(),
+            }
+        };
+        assert!(overtakes_at > now);
+        assert!(inputs.poll_events(now).unwrap().is_none());
+        let due = inputs.overtake(overtakes_at).unwrap();
+        let [Due::Snapshot { unaligned: true, barrier, .. }, Due::Recorded(1, _)] = &due[..] else { panic!("{due:?}") };
+        assert_eq!(barrier.checkpoint_id, 1);
+        assert_eq!(inputs.deadline(), None);
+        assert!(matches!(inputs.poll(now).unwrap(), Some(Incoming::Batch(0, batch)) if batch.num_rows() == 3));
+        assert!(inputs.poll(now).unwrap().is_none());
     }
 }

@@ -183,6 +183,11 @@ impl Driver {
             let due = inputs.overtake(now)?;
             self.carry_out(due)?;
         }
+        self.attend_outputs(now)
+    }
+
+    /// Snapshots whose barriers wait in output queues: some overtake now, some have left.
+    pub(super) fn attend_outputs(&mut self, now: Instant) -> Result<()> {
         let waiting = self.checkpoints.open.iter().filter(|(_, open)| open.outputs);
         for checkpoint in waiting.map(|(checkpoint, _)| *checkpoint).collect::<Vec<_>>() {
             self.look_after_outputs(checkpoint, now)?;
