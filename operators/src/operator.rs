@@ -219,7 +219,8 @@ pub trait Operator: Send {
         false
     }
 
-    /// The waker was used: emit what is done. Not called between a savepoint that the job stops with and its outcome.
+    /// The waker was used: emit what is done. Not called between a savepoint that the job stops with and its outcome, and not while an
+    /// operator behind this one takes no rows.
     fn woken(&mut self, out: &mut dyn Collector) -> Result<()> {
         let _ = out;
         Ok(())

@@ -133,8 +133,10 @@ impl Mailbox {
     /// Whether a letter is there that says that a checkpoint will never be durable. All letters are left.
     pub(crate) fn is_given_up(&mut self, checkpoint: u64) -> bool {
         self.look();
-        let given_up = |mail: &Mail| matches!(mail, Mail::CheckpointEnded { checkpoint: of, completed: false } if *of == checkpoint);
-        self.set_aside.iter().any(given_up)
+        self.set_aside.iter().any(|mail| match mail {
+            Mail::CheckpointEnded { checkpoint: ended, completed } => *ended == checkpoint && !completed,
+            _ => false,
+        })
     }
 
     fn look(&mut self) {
