@@ -8,6 +8,8 @@ use wiesel_common::filesystem::Status;
 use wiesel_expressions::types::{RowField, TimeAttribute, TypeKind};
 use wiesel_operators::operator::Result;
 
+use crate::input::is_stored;
+
 /// A key of metadata.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum FileMetadata {
@@ -53,7 +55,7 @@ impl FileMetadata {
     /// The same value for so many rows of a file.
     pub(super) fn column(self, path: &str, file: &Status, rows: usize) -> Result<ArrayRef> {
         let value: ArrayRef = match self {
-            Self::Path => Arc::new(StringViewArray::from(vec![path])),
+            Self::Path => Arc::new(StringViewArray::from(vec![without_bucket(path)])),
             Self::Name => Arc::new(StringViewArray::from(vec![name(path)])),
             Self::Size => Arc::new(Int64Array::from(vec![i64::try_from(file.size).unwrap_or(i64::MAX)])),
             Self::ModificationTime => {
@@ -64,6 +66,15 @@ impl FileMetadata {
         // The rows share one copy of a text.
         Ok(take(&value, &UInt32Array::from(vec![0; rows]), None)?)
     }
+}
+
+/// As in Flink, the path of a file of a store begins behind the bucket.
+fn without_bucket(path: &str) -> &str {
+    if !is_stored(path) {
+        return path;
+    }
+    let behind_scheme = path.split_once("://").map_or(path, |(_, rest)| rest);
+    behind_scheme.find('/').map_or("/", |at| &behind_scheme[at..])
 }
 
 fn name(path: &str) -> &str {

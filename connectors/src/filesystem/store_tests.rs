@@ -9,7 +9,7 @@ use wiesel_operators::operator::Result;
 use wiesel_proto as proto;
 
 use super::split::FileSplit;
-use super::tests::{read, source, two};
+use super::tests::{batches, read, source, two};
 use super::*;
 use crate::testing::{Collected, context};
 
@@ -117,6 +117,26 @@ fn a_row_knows_when_its_file_was_modified() {
         assert_eq!(modified, status.modified / 1_000_000);
         assert!(modified > 1_700_000_000_000, "{modified} is no time of a new file");
     }
+}
+
+/// What a checkpoint keeps of a file of a store is a hash of its ETag: it is no time.
+#[test]
+fn a_row_knows_its_file_in_the_store_and_when_that_was_written() {
+    let bucket = Bucket::new("row-knows-its-file");
+    bucket.put("t/b=x/1.csv", "1\n");
+    let mut spec = bucket.source("t", "csv", &two(), &["b"]);
+    let keys = ["file.path", "file.name", "file.size", "file.modification-time"];
+    spec.metadata = keys.map(str::to_owned).into();
+    spec.projection = (0..6).map(|index| proto::FieldPath { indexes: vec![index] }).collect();
+    let batches = batches(&spec, 1).unwrap();
+    let rows = &batches[0].records;
+    assert_eq!(rows.column(2).as_string_view().value(0), "/t/b=x/1.csv");
+    assert_eq!(rows.column(3).as_string_view().value(0), "1.csv");
+    assert_eq!(rows.column(4).as_primitive::<Int64Type>().value(0), 2);
+    let status = bucket.files.wait(bucket.files.location(&bucket.uri("t/b=x/1.csv")).unwrap().status()).unwrap();
+    assert!(status.e_tag.is_some() && status.modified > 0);
+    let time = rows.column(5).as_primitive::<TimestampMillisecondType>().value(0);
+    assert_eq!(time, status.modified / 1_000_000);
 }
 
 /// A position in a file means nothing in another one.

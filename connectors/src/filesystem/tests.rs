@@ -55,7 +55,7 @@ pub(super) fn read(spec: &proto::SourceSpec, readers: u32) -> Result<Vec<String>
 }
 
 /// What so many readers emit in turn.
-fn batches(spec: &proto::SourceSpec, readers: u32) -> Result<Vec<Batch>> {
+pub(super) fn batches(spec: &proto::SourceSpec, readers: u32) -> Result<Vec<Batch>> {
     // An enumerator waits for the runtime that its thread works for.
     let runtime = context(0, 1).runtime;
     let _entered = runtime.enter();
