@@ -363,9 +363,15 @@ impl<'a> Input<'a> {
     /// A container of runs: where each begins, and how many numbers follow.
     fn runs(&mut self) -> Result<Container> {
         let mut words = no_words();
+        let mut first_free = 0;
         for _ in 0..self.short()? {
             let (start, more) = (self.short()?, self.short()?);
             let end = start.checked_add(more).ok_or_else(malformed)?;
+            // Runs that overlap could be as many as numbers, and each as long as all numbers.
+            if u32::from(start) < first_free {
+                return Err(malformed());
+            }
+            first_free = u32::from(end) + 1;
             (start..=end).for_each(|number| set(&mut words, number));
         }
         Container::of_words(words).ok_or_else(malformed)
@@ -405,6 +411,8 @@ mod tests {
         }
         let unsorted = [0x3A, 0x30, 0, 0, 1, 0, 0, 0, 0, 0, 1, 0, 16, 0, 0, 0, 2, 0, 1, 0];
         assert!(Bitmap::read(&unsorted).is_err());
+        let overlapping = [0x3B, 0x30, 0, 0, 1, 0, 0, 10, 0, 2, 0, 9, 0, 10, 0, 19, 0, 5, 0];
+        assert!(Bitmap::read(&overlapping).is_err());
         let many_containers = [0x3A, 0x30, 0, 0, 0xFF, 0xFF, 0xFF, 0xFF];
         assert!(Bitmap::read(&many_containers).is_err());
     }
