@@ -5,12 +5,13 @@
 //! - [`numeric`]: numbers and truth values among themselves.
 //! - [`temporal`]: dates, times and timestamps among themselves, by the session's time zone.
 //! - [`nested`]: arrays, maps and rows by their elements.
-use arrow::array::{Array, ArrayRef};
+use arrow::array::{Array, ArrayRef, AsArray};
 
 use crate::error::{Error, Result};
 use crate::expression::compile::Site;
 use crate::expression::kernel::Kernel;
 use crate::expression::{MAX_VALUE_BYTES, Zone};
+use crate::functions::bitmap_letters;
 use crate::types::{LogicalType, MAX_LENGTH, TypeKind};
 
 mod binary;
@@ -55,6 +56,7 @@ pub(crate) fn build(site: &Site) -> Result<Kernel> {
     site.operand_type(0)?;
     let mode = Mode { lenient: site.function == "TRY_CAST", zone: site.context.zone };
     let cast = cast(&site.operands[0].data_type, site.data_type, mode)?;
+    let shows_bitmaps = site.operands[0].data_type.kind == TypeKind::Bitmap && site.data_type.kind != TypeKind::Bitmap;
     let padded = padded_length(&site.data_type.kind);
     if padded > MAX_VALUE_BYTES {
         return Err(Error::Plan(format!(
@@ -65,6 +67,10 @@ pub(crate) fn build(site: &Site) -> Result<Kernel> {
     Ok(Box::new(move |args| {
         let array = args.array(0);
         args.claim((array.len() - array.null_count()).saturating_mul(padded))?;
+        // Their texts may be a hundred times as long as they are.
+        if shows_bitmaps {
+            args.claim(bitmap_letters(array.as_binary_view()))?;
+        }
         cast(array)
     }))
 }

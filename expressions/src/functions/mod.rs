@@ -58,7 +58,7 @@ mod temporal;
 mod text_tests;
 mod url;
 
-pub(crate) use bitmap::push_bytes as bitmap_as_text;
+pub(crate) use bitmap::{push_bytes as bitmap_as_text, text_letters as bitmap_letters};
 pub use bitmap::{Bitmap, Operation as BitmapOperation};
 use catalogue::{Determinism, Evaluation};
 pub(crate) use compiled::Compiled;

@@ -1,7 +1,7 @@
 //! Functions of BITMAP, a set of 32-bit integers that is kept in its serialized form.
 use std::sync::Arc;
 
-use arrow::array::{Array, AsArray, Int32Array, ListArray};
+use arrow::array::{Array, AsArray, BinaryViewArray, Int32Array, ListArray};
 use arrow::buffer::{NullBuffer, OffsetBuffer};
 use arrow::datatypes::{DataType, Field, Int32Type, Int64Type};
 
@@ -13,22 +13,41 @@ use crate::expression::kernel::{Bytes, Kernel};
 
 mod set;
 
+/// Behind so many letters a text has dots for the numbers that are left, as in Flink.
+const TEXT_LETTERS: usize = 0x8_0000;
+/// Letters of a number and its comma, at most.
+const NUMBER_LETTERS: usize = 11;
+
 /// The numbers in curly brackets.
-pub(crate) fn push_text(bitmap: &Bitmap, out: &mut String) -> Result<()> {
+fn push_text(bitmap: &Bitmap, out: &mut String) {
+    let before = out.len();
     out.push('{');
     for (index, number) in bitmap.numbers().enumerate() {
         out.push_str(if index > 0 { "," } else { "" });
+        if index > 0 && out.len() - before > TEXT_LETTERS {
+            out.push_str("...");
+            break;
+        }
         out.push_str(&number.to_string());
-        check_value(out.len())?;
     }
     out.push('}');
-    Ok(())
 }
 
 /// The numbers of a bitmap, as a CAST gives them.
 pub(crate) fn push_bytes(bitmap: &[u8], out: &mut String) {
-    // A column has nothing else than bitmaps; what is too long is cut where the cast looks at its length.
-    let _ = Bitmap::read(bitmap).and_then(|bitmap| push_text(&bitmap, out));
+    // A column has nothing else than bitmaps.
+    if let Ok(bitmap) = Bitmap::read(bitmap) {
+        push_text(&bitmap, out);
+    }
+}
+
+/// The letters of the texts of a column, at most: a container of bits has a number a bit, a list one in two bytes.
+pub(crate) fn text_letters(bitmaps: &BinaryViewArray) -> usize {
+    let letters = |bitmap: &[u8]| {
+        let numbers = if bitmap.len() < set::BYTES_OF_BITS { bitmap.len() / 2 } else { bitmap.len() * 8 };
+        (numbers * NUMBER_LETTERS).min(TEXT_LETTERS + 2 * NUMBER_LETTERS)
+    };
+    bitmaps.iter().flatten().map(letters).sum()
 }
 
 /// `BITMAP_BUILD(integers)`: null is left out.
@@ -74,7 +93,7 @@ pub(super) fn to_string(site: &Site) -> Result<Kernel> {
         let bitmaps = args.read::<Bytes>(0)?;
         args.strings(|row, out| {
             let Some(bitmap) = bitmaps.get(row) else { return Ok(false) };
-            push_text(&Bitmap::read(bitmap)?, out)?;
+            push_text(&Bitmap::read(bitmap)?, out);
             Ok(true)
         })
     }))
@@ -135,4 +154,28 @@ pub(super) fn combine(site: &Site) -> Result<Kernel> {
             Ok(true)
         })
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// RoaringBitmap's `toString` looks at the length behind each comma.
+    #[test]
+    fn a_long_text_ends_with_dots() {
+        let text = |numbers: u32| {
+            let mut text = "x".to_owned();
+            push_text(&Bitmap::of(1_000_000_000..1_000_000_000 + numbers), &mut text);
+            text.split_off(1)
+        };
+        assert_eq!(text(2), "{1000000000,1000000001}");
+        // A bracket and 47,662 numbers with their commas are 524,283 letters, one more makes 524,294.
+        assert!(text(47_663).ends_with(",1000047662}"));
+        assert!(text(47_664).ends_with(",1000047662,...}"));
+        assert_eq!(text(60_000), text(47_664));
+        let mut bytes = Vec::new();
+        Bitmap::of(0..60_000).write(&mut bytes);
+        let column = BinaryViewArray::from_iter_values([bytes.as_slice(), bytes.as_slice()]);
+        assert!(text_letters(&column) >= 2 * TEXT_LETTERS && text_letters(&column) < 2 * TEXT_LETTERS + 100);
+    }
 }

@@ -15,6 +15,9 @@ const WITH_RUNS: u32 = 12_347;
 /// With runs there are no offsets below so many containers.
 const OFFSETS_FROM: usize = 4;
 
+/// A bitmap in fewer bytes has no container of bits.
+pub(super) const BYTES_OF_BITS: usize = WORDS * size_of::<u64>();
+
 type Words = Box<[u64; WORDS]>;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
