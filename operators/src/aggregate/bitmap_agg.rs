@@ -1,5 +1,6 @@
 //! `BITMAP_BUILD_AGG` of integers, `BITMAP_AND_AGG`, `BITMAP_OR_AGG` and `BITMAP_XOR_AGG` of bitmaps, and how many numbers these
 //! have (`…_CARDINALITY_AGG`); null without any.
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -71,24 +72,26 @@ impl Kept {
         }
     }
 
-    fn add(&mut self, bitmap: Bitmap, operation: BitmapOperation, weight: i64) {
+    /// # Errors
+    /// More numbers would be counted than there may be: one takes more memory than in a bitmap.
+    fn add(&mut self, bitmap: Bitmap, operation: BitmapOperation, weight: i64) -> Result<()> {
         match self {
-            Self::Added(kept) => {
-                *kept = Some(match kept.take() {
-                    Some(kept) => kept.combined(&bitmap, operation),
-                    None => bitmap,
-                });
-            }
+            Self::Added(Some(kept)) => kept.combine(&bitmap, operation),
+            Self::Added(none) => *none = Some(bitmap),
             Self::Counted { rows, counts } => {
                 *rows += weight;
-                bitmap.numbers().for_each(|number| count(counts, number, weight));
+                for number in bitmap.numbers() {
+                    count(counts, number, weight);
+                    check_value(counts.len() * NUMBER_BYTES)?;
+                }
             }
         }
+        Ok(())
     }
 
-    fn result(&self, operation: Option<BitmapOperation>) -> Option<Bitmap> {
+    fn result(&self, operation: Option<BitmapOperation>) -> Option<Cow<'_, Bitmap>> {
         let (rows, counts) = match self {
-            Self::Added(bitmap) => return bitmap.clone(),
+            Self::Added(bitmap) => return bitmap.as_ref().map(Cow::Borrowed),
             Self::Counted { rows, counts } => (*rows, counts),
         };
         let is_in = |count: i64| match operation {
@@ -97,7 +100,7 @@ impl Kept {
             _ => count > 0,
         };
         let numbers = counts.iter().filter(|(_, count)| is_in(**count)).map(|(number, _)| *number);
-        (rows > 0).then(|| Bitmap::of(numbers))
+        (rows > 0).then(|| Cow::Owned(Bitmap::of(numbers)))
     }
 }
 
@@ -123,29 +126,30 @@ pub(super) struct BitmapAgg {
     retract: bool,
     groups: Vec<Kept>,
     heap: usize,
+    /// Bytes of the longest bitmap that a group ever had, as it is saved: one that is too long could not be loaded again.
+    longest: usize,
 }
 
 impl BitmapAgg {
     pub(super) fn new(shape: Shape, retract: bool) -> Self {
-        Self { shape, retract, groups: Vec::new(), heap: 0 }
+        Self { shape, retract, groups: Vec::new(), heap: 0, longest: 0 }
     }
 
-    /// Adds a serialized bitmap to a group. Numbers that are counted take more memory than those of a bitmap.
-    fn add(&mut self, group: usize, bitmap: &[u8], operation: BitmapOperation, weight: i64) -> Result<()> {
-        let bitmap = Bitmap::read(bitmap)?;
-        if self.retract {
-            let numbers = usize::try_from(bitmap.cardinality()).unwrap_or(usize::MAX);
-            check_value(numbers.saturating_mul(NUMBER_BYTES).saturating_add(self.groups[group].heap()))?;
-        }
-        self.change(group, |kept| kept.add(bitmap, operation, weight));
-        Ok(())
+    /// Adds a bitmap to a group.
+    fn add(&mut self, group: usize, bitmap: Bitmap, operation: BitmapOperation, weight: i64) -> Result<()> {
+        self.change(group, |kept| kept.add(bitmap, operation, weight))?;
+        Ok(check_value(self.longest)?)
     }
 
-    fn change(&mut self, group: usize, change: impl FnOnce(&mut Kept)) {
+    fn change<T>(&mut self, group: usize, change: impl FnOnce(&mut Kept) -> T) -> T {
         let group = &mut self.groups[group];
         let before = group.heap();
-        change(group);
+        let changed = change(group);
         self.heap = self.heap - before + group.heap();
+        if let Kept::Added(Some(bitmap)) = group {
+            self.longest = self.longest.max(bitmap.serialized_len());
+        }
+        changed
     }
 }
 
@@ -167,7 +171,7 @@ impl Accumulators for BitmapAgg {
             rows.for_each_not_null(|row, group, weight| {
                 self.change(group, |kept| kept.add_number(numbers.value(row) as u32, weight));
             });
-            return Ok(());
+            return Ok(check_value(self.longest)?);
         };
         let bitmaps = rows.arguments.first().and_then(|column| column.as_binary_view_opt());
         let bitmaps = bitmaps.ok_or_else(|| wrong_argument(rows, &DataType::BinaryView))?;
@@ -176,7 +180,8 @@ impl Accumulators for BitmapAgg {
             if refused.is_err() {
                 return;
             }
-            refused = self.add(group, bitmaps.value(row), operation, weight);
+            let bitmap = Bitmap::read(bitmaps.value(row)).map_err(Error::from);
+            refused = bitmap.and_then(|bitmap| self.add(group, bitmap, operation, weight));
         });
         refused
     }
@@ -188,7 +193,7 @@ impl Accumulators for BitmapAgg {
                 Kept::Added(None) => {}
                 Kept::Added(Some(bitmap)) => {
                     let bitmap = bitmap.clone();
-                    self.change(*target as usize, |kept| kept.add(bitmap, operation, 1));
+                    self.add(*target as usize, bitmap, operation, 1)?;
                 }
                 Kept::Counted { rows, counts } => {
                     let (more, numbers) = (*rows, counts.clone());
@@ -275,7 +280,7 @@ impl Accumulators for BitmapAgg {
         }
         let mut bitmaps = BinaryViewBuilder::with_capacity(groups.len());
         for bitmap in results {
-            let bytes = bitmap.as_ref().map(bytes);
+            let bytes = bitmap.as_deref().map(bytes);
             check_value(bytes.as_ref().map_or(0, Vec::len))?;
             bitmaps.append_option(bytes);
         }
@@ -342,6 +347,52 @@ mod tests {
         let rows = Rows { groups: &[0; 3], arguments: &arguments, selected: None, weights: Some(&[1, 1, -1]) };
         aggregate.update(&rows).unwrap();
         assert_eq!(numbers(&aggregate, 0), Some(vec![1, 2]));
+    }
+
+    /// All numbers whose upper halves are these, serialized.
+    fn full(uppers: std::ops::Range<u16>) -> Vec<u8> {
+        let count = uppers.len();
+        let mut bytes = [12_346_u32.to_le_bytes(), (count as u32).to_le_bytes()].concat();
+        uppers.for_each(|upper| bytes.extend([upper.to_le_bytes(), [0xFF; 2]].concat()));
+        bytes.resize(bytes.len() + 4 * count, 0);
+        bytes.resize(bytes.len() + 8192 * count, 0xFF);
+        bytes
+    }
+
+    /// A group that is saved must be one that can be loaded, whatever its result is.
+    #[test]
+    fn a_group_is_refused_before_it_is_too_long_to_be_loaded() {
+        let mut aggregate = of("BITMAP_OR_CARDINALITY_AGG", false);
+        let mut add = |bitmap: Vec<u8>| {
+            let arguments: [ArrayRef; 1] = [Arc::new(BinaryViewArray::from_iter_values([bitmap]))];
+            let added = aggregate.update(&Rows { groups: &[0], arguments: &arguments, selected: None, weights: None });
+            added.and_then(|()| aggregate.save(&[0]))
+        };
+        let saved = add(full(0..5000)).unwrap();
+        of("BITMAP_OR_CARDINALITY_AGG", false).load(&[0], &saved).unwrap();
+        let refused = add(full(5000..9000)).unwrap_err().to_string();
+        assert!(refused.contains("one value may have at most 67108864"), "{refused}");
+    }
+
+    /// Before, those that a row takes back counted as if they came.
+    #[test]
+    fn numbers_of_a_group_are_limited_and_not_those_of_its_rows() {
+        let mut aggregate = of("BITMAP_OR_CARDINALITY_AGG", true);
+        let mut add = |numbers: std::ops::Range<u32>, weight: i8| {
+            let arguments: [ArrayRef; 1] = [Arc::new(BinaryViewArray::from_iter_values([bytes(&Bitmap::of(numbers))]))];
+            let rows = Rows {
+                groups: &[0],
+                arguments: &arguments,
+                selected: None,
+                weights: Some(std::slice::from_ref(&weight)),
+            };
+            aggregate.update(&rows)?;
+            Ok::<_, Error>(aggregate.evaluate(&[0])?.as_primitive::<Int64Type>().value(0))
+        };
+        assert_eq!(add(0..1_100_000, 1).unwrap(), 1_100_000);
+        assert_eq!(add(1..1_100_001, 1).unwrap(), 1_100_001);
+        assert_eq!(add(0..1_100_000, -1).unwrap(), 1_100_000);
+        assert!(add(2_000_000..3_500_000, 1).is_err());
     }
 
     #[test]

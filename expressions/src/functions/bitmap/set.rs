@@ -135,6 +135,16 @@ impl Container {
             (None, None) => None,
         }
     }
+
+    /// Makes of this what both are as one. False: nothing is left.
+    fn combine(&mut self, other: &Self, operation: Operation) -> bool {
+        if let (Self::Many(words), Self::Few(numbers), Operation::Or) = (&mut *self, other, operation) {
+            numbers.iter().for_each(|number| set(words, *number));
+            return true;
+        }
+        let combined = Self::combined(Some(&*self), Some(other), operation);
+        combined.map(|combined| *self = combined).is_some()
+    }
 }
 
 fn no_words() -> Words {
@@ -257,8 +267,51 @@ impl Bitmap {
         }
     }
 
+    /// Makes of this what both are as one, as [`Bitmap::combined`] does, without a copy of what only this one has.
+    pub fn combine(&mut self, other: &Self, operation: Operation) {
+        let (keeps_left, keeps_right) = operation.keeps();
+        if !keeps_left {
+            *self = self.combined(other, operation);
+            return;
+        }
+        let (mut added, mut emptied) = (Vec::new(), Vec::new());
+        for (key, container) in &other.containers {
+            match self.containers.binary_search_by_key(key, |(key, _)| *key) {
+                Ok(at) => {
+                    let own = &mut self.containers[at].1;
+                    self.bytes -= own.bytes();
+                    match own.combine(container, operation) {
+                        true => self.bytes += own.bytes(),
+                        false => emptied.push(at),
+                    }
+                }
+                Err(_) if keeps_right => added.push((*key, container.clone())),
+                Err(_) => {}
+            }
+        }
+        if !emptied.is_empty() {
+            let (mut at, mut emptied) = (0, emptied.into_iter().peekable());
+            self.containers.retain(|_| {
+                at += 1;
+                emptied.next_if_eq(&(at - 1)).is_none()
+            });
+        }
+        if !added.is_empty() {
+            self.bytes += added.iter().map(|(_, container)| container.bytes()).sum::<usize>();
+            self.containers.append(&mut added);
+            // Two sorted parts.
+            self.containers.sort_by_key(|(key, _)| *key);
+        }
+    }
+
+    /// Bytes of its serialized form.
+    pub fn serialized_len(&self) -> usize {
+        8 + self.containers.len() * 8 + self.bytes
+    }
+
     /// Its serialized form.
     pub fn write(&self, out: &mut Vec<u8>) {
+        out.reserve(self.serialized_len());
         out.extend(WITHOUT_RUNS.to_le_bytes());
         out.extend((self.containers.len() as u32).to_le_bytes());
         for (key, container) in &self.containers {
@@ -448,6 +501,10 @@ mod tests {
                 let combined = a.combined(&b, operation);
                 prop_assert_eq!(combined.numbers().collect::<BTreeSet<_>>(), expected.clone());
                 prop_assert_eq!(&combined, &Bitmap::of(expected));
+                prop_assert_eq!(bytes(&combined).len(), combined.serialized_len());
+                let mut both = a.clone();
+                both.combine(&b, operation);
+                prop_assert_eq!(&both, &combined);
             }
         }
     }
