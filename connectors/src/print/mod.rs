@@ -1,11 +1,14 @@
 //! `print`: writes rows to the standard output (or error) of the TaskManager.
 use std::io::Write;
 
+use wiesel_expressions::types::RowField;
 use wiesel_operators::element::Batch;
 use wiesel_operators::operator::{Collector, Error, Operator, OperatorContext, Result as TaskResult};
 use wiesel_proto as proto;
 
-use crate::connector::{ChangelogMode, Connector, SinkDescription, TableDescription, check_options, parallelism};
+use crate::connector::{
+    ChangelogMode, Connector, SinkDescription, TableDescription, check_options, fields, parallelism,
+};
 use crate::options::{Options, Result};
 
 mod row;
@@ -44,6 +47,7 @@ fn describe(table: &TableDescription) -> Result<SinkDescription> {
 pub struct PrintSink {
     identifier: String,
     standard_error: bool,
+    fields: Vec<RowField>,
     prefix: String,
     text: String,
 }
@@ -55,6 +59,7 @@ fn sink(spec: &proto::SinkSpec) -> TaskResult<PrintSink> {
     Ok(PrintSink {
         identifier: options.text("print-identifier").unwrap_or_default().to_owned(),
         standard_error: options.boolean("standard-error", false)?,
+        fields: fields(spec.input.as_ref()).map_err(|error| Error::Plan(error.to_string()))?,
         prefix: String::new(),
         text: String::new(),
     })
@@ -70,7 +75,7 @@ impl Operator for PrintSink {
         self.text.clear();
         for row in 0..batch.num_rows() {
             self.text.push_str(&self.prefix);
-            row::write_row(&mut self.text, batch.kind(row), &batch.records, row);
+            row::write_row(&mut self.text, batch.kind(row), &batch.records, &self.fields, row);
             self.text.push('\n');
         }
         let written = if self.standard_error {
@@ -97,6 +102,6 @@ fn prefix(identifier: &str, subtask: u32, parallelism: u32) -> String {
 #[cfg(test)]
 pub(crate) fn row_text(records: &arrow::array::RecordBatch, row: usize) -> String {
     let mut text = String::new();
-    row::write_row(&mut text, wiesel_expressions::row_kind::RowKind::Insert, records, row);
+    row::write_row(&mut text, wiesel_expressions::row_kind::RowKind::Insert, records, &[], row);
     text
 }

@@ -5,32 +5,35 @@ use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::datatypes::{
     DataType, Date32Type, Decimal128Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type,
 };
+use wiesel_expressions::functions::{bitmap_as_text, variant_as_json};
 use wiesel_expressions::row_kind::RowKind;
+use wiesel_expressions::types::{LogicalType, RowField, TypeKind};
 
 use crate::formats::text::{self, put};
 
-/// `+I[1, a]`.
-pub(super) fn write_row(out: &mut String, kind: RowKind, records: &RecordBatch, row: usize) {
+/// `+I[1, a]`. The fields tell texts from VARIANT and bytes from BITMAP.
+pub(super) fn write_row(out: &mut String, kind: RowKind, records: &RecordBatch, fields: &[RowField], row: usize) {
     out.push_str(kind.short_string());
-    write_fields(out, records.columns(), row);
+    write_fields(out, records.columns(), fields, row);
 }
 
-fn write_fields(out: &mut String, columns: &[ArrayRef], row: usize) {
+fn write_fields(out: &mut String, columns: &[ArrayRef], fields: &[RowField], row: usize) {
     out.push('[');
     for (i, column) in columns.iter().enumerate() {
         if i > 0 {
             out.push_str(", ");
         }
-        write_value(out, column.as_ref(), row);
+        write_value(out, column.as_ref(), fields.get(i).map(|field| &field.data_type), row);
     }
     out.push(']');
 }
 
-fn write_value(out: &mut String, column: &dyn Array, row: usize) {
+fn write_value(out: &mut String, column: &dyn Array, logical: Option<&LogicalType>, row: usize) {
     if column.is_null(row) {
         out.push_str("null");
         return;
     }
+    let kind = logical.map(|logical| &logical.kind);
     match column.data_type() {
         DataType::Boolean => out.push_str(if column.as_boolean().value(row) { "true" } else { "false" }),
         DataType::Int8 => put!(out, "{}", column.as_primitive::<Int8Type>().value(row)),
@@ -41,6 +44,12 @@ fn write_value(out: &mut String, column: &dyn Array, row: usize) {
         DataType::Float64 => text::write_double(out, column.as_primitive::<Float64Type>().value(row)),
         DataType::Decimal128(_, scale) => {
             text::write_decimal(out, column.as_primitive::<Decimal128Type>().value(row), *scale);
+        }
+        DataType::Utf8View if kind == Some(&TypeKind::Variant) => {
+            variant_as_json(column.as_string_view().value(row), out);
+        }
+        DataType::BinaryView if kind == Some(&TypeKind::Bitmap) => {
+            bitmap_as_text(column.as_binary_view().value(row), out);
         }
         DataType::Utf8View => out.push_str(column.as_string_view().value(row)),
         DataType::BinaryView => write_bytes(out, column.as_binary_view().value(row)),
@@ -66,20 +75,33 @@ fn write_value(out: &mut String, column: &dyn Array, row: usize) {
         DataType::Duration(_) => text::write_duration(out, text::number(column, row)),
         DataType::List(_) => {
             let items = column.as_list::<i32>().value(row);
-            write_items(out, '[', ']', items.len(), |out, i| write_value(out, &items, i));
+            let element = match kind {
+                Some(TypeKind::Array(element)) => Some(&**element),
+                _ => None,
+            };
+            write_items(out, '[', ']', items.len(), |out, i| write_value(out, &items, element, i));
         }
         DataType::Map(..) => {
             let entries = column.as_map().value(row);
             let (keys, values) = (entries.column(0), entries.column(1));
+            let (key, value) = match kind {
+                Some(TypeKind::Map(key, value)) => (Some(&**key), Some(&**value)),
+                Some(TypeKind::Multiset(element)) => (Some(&**element), None),
+                _ => (None, None),
+            };
             write_items(out, '{', '}', keys.len(), |out, i| {
-                write_value(out, keys, i);
+                write_value(out, keys, key, i);
                 out.push('=');
-                write_value(out, values, i);
+                write_value(out, values, value, i);
             });
         }
         DataType::Struct(_) => {
             out.push_str("+I");
-            write_fields(out, column.as_struct().columns(), row);
+            let fields = match kind {
+                Some(TypeKind::Row(fields)) => fields.as_slice(),
+                _ => &[],
+            };
+            write_fields(out, column.as_struct().columns(), fields, row);
         }
         _ => out.push_str("null"),
     }

@@ -58,12 +58,13 @@ mod temporal;
 mod text_tests;
 mod url;
 
-pub(crate) use bitmap::{push_bytes as bitmap_as_text, text_letters as bitmap_letters};
+pub use bitmap::push_bytes as bitmap_as_text;
+pub(crate) use bitmap::text_letters as bitmap_letters;
 pub use bitmap::{Bitmap, Operation as BitmapOperation};
 use catalogue::{Determinism, Evaluation};
 pub(crate) use compiled::Compiled;
 pub use constant_pattern::ConstantPattern;
-pub(crate) use json::push_shown as variant_as_json;
+pub use json::push_shown as variant_as_json;
 pub use json::push_text as json_text;
 pub use json::refusal_of_path;
 pub use random::Generators;

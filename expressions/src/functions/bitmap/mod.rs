@@ -34,7 +34,7 @@ fn push_text(bitmap: &Bitmap, out: &mut String) {
 }
 
 /// The numbers of a bitmap, as a CAST gives them.
-pub(crate) fn push_bytes(bitmap: &[u8], out: &mut String) {
+pub fn push_bytes(bitmap: &[u8], out: &mut String) {
     // A column has nothing else than bitmaps.
     if let Ok(bitmap) = Bitmap::read(bitmap) {
         push_text(&bitmap, out);

@@ -14,7 +14,7 @@ mod variant;
 mod writing;
 
 pub use document::push_text;
-pub(crate) use variant::push_shown;
+pub use variant::push_shown;
 pub(super) use variant::{item, parse_json};
 pub(super) use writing::{array, embedded, object, string};
 

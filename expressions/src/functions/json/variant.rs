@@ -136,7 +136,7 @@ fn push_number(text: &str, out: &mut String) {
 }
 
 /// Writes a VARIANT as JSON: a DECIMAL without zeros at its end, a DOUBLE as Java prints it.
-pub(crate) fn push_shown(kept: &str, out: &mut String) {
+pub fn push_shown(kept: &str, out: &mut String) {
     let bytes = kept.as_bytes();
     let (mut at, mut done) = (0, 0);
     while at < bytes.len() {
