@@ -5,7 +5,7 @@ use std::sync::Arc;
 use regex::Regex;
 use wiesel_common::time::SystemClock;
 use wiesel_expressions::expression::EvaluationContext;
-use wiesel_expressions::types::RowField;
+use wiesel_expressions::types::{RowField, TypeKind};
 use wiesel_operators::operator::{Error, Operator, Result as TaskResult};
 use wiesel_operators::source::{EnumeratorContext, SourceReader, SplitEnumerator};
 use wiesel_proto as proto;
@@ -106,8 +106,12 @@ fn check(table: &TableDescription) -> Result<Options<'_>> {
     own.push(&format);
     check_options(table, "filesystem", &own)?;
     for key in &table.partition_keys {
-        if !table.physical.iter().any(|column| column.name == *key) {
+        let Some(column) = table.physical.iter().find(|column| column.name == *key) else {
             return invalid(format!("Partition column '{key}' not defined in the table schema."));
+        };
+        // A text of a path is neither.
+        if matches!(column.data_type.kind, TypeKind::Variant | TypeKind::Bitmap) {
+            return invalid(format!("Unsupported type '{}' of partition column '{key}'.", column.data_type));
         }
     }
     Format::new(name, options, file_columns(&table.physical, &table.partition_keys))?;

@@ -708,3 +708,18 @@ fn a_line_of_many_rows_is_many_batches() {
     let expected: Vec<String> = (0..=20_000).map(|a| format!("+I[{a}, x]")).collect();
     assert_eq!(read.iter().flat_map(texts).collect::<Vec<_>>(), expected);
 }
+
+#[test]
+fn a_text_of_a_path_is_no_value_that_only_a_function_makes() {
+    for kind in [TypeKind::Variant, TypeKind::Bitmap] {
+        let refused = describe_source(&TableDescription {
+            identifier: "c.d.t".into(),
+            physical: schema(&[("a", TypeKind::Int.nullable()), ("b", kind.clone().nullable())]),
+            options: strings(&[("connector", "filesystem"), ("path", "/t"), ("format", "csv")]),
+            partition_keys: vec!["b".into()],
+            primary_key: Vec::new(),
+        });
+        let refused = refused.map(drop).unwrap_err().to_string();
+        assert_eq!(refused, format!("Unsupported type '{kind}' of partition column 'b'."));
+    }
+}

@@ -143,7 +143,7 @@ pub fn push_shown(kept: &str, out: &mut String) {
         match bytes[at] {
             b'"' => {
                 at += 1;
-                while bytes[at] != b'"' {
+                while bytes.get(at).is_some_and(|byte| *byte != b'"') {
                     at += if bytes[at] == b'\\' { 2 } else { 1 };
                 }
                 at += 1;
@@ -239,6 +239,10 @@ mod tests {
             shown(r#"{"b":[1.50,1E2,1.00],"1.50":"1.50\""}"#).unwrap(),
             r#"{"1.50":"1.50\"","b":[1.5,100.0,1]}"#
         );
+        // What is no such value is shown somehow.
+        let mut out = String::new();
+        ["\"", "\"a\\", "{\"1"].iter().for_each(|text| push_shown(text, &mut out));
+        assert_eq!(out, "\"\"a\\{\"1");
         assert_ne!(kept("1"), kept("1.0"));
         assert_eq!(kept("1E0"), kept("1.0e0"));
         assert_eq!(kept("12345678901234567890123456789012345678.5").unwrap(), "1.2345678901234568e37");
