@@ -159,7 +159,10 @@ pub(super) fn printf(site: &Site) -> Result<Kernel> {
         return Err(site.unsupported());
     }
     // A constant format is read once.
-    let constant = site.text(0).map(|text| specifier::parse(text).ok());
+    let constant = match site.text(0).map(specifier::parse) {
+        Some(Err(Failure::TooLong(error))) => return Err(error),
+        parsed => parsed.map(Result::ok),
+    };
     Ok(Box::new(move |args| {
         let format = args.read::<Text>(0)?;
         let values = kinds.iter().enumerate().map(|(index, kind)| Values::of(kind, args.array(index + 1)));
@@ -169,10 +172,7 @@ pub(super) fn printf(site: &Site) -> Result<Kernel> {
             let written = match &constant {
                 Some(Some(pieces)) => write_all(pieces, &values, args, row, out),
                 Some(None) => return Ok(false),
-                None => match specifier::parse(text) {
-                    Ok(pieces) => write_all(&pieces, &values, args, row, out),
-                    Err(_) => return Ok(false),
-                },
+                None => specifier::parse(text).and_then(|pieces| write_all(&pieces, &values, args, row, out)),
             };
             match written {
                 Ok(()) => Ok(true),

@@ -1,5 +1,6 @@
 //! Formats: texts with specifiers, `%[index$][flags][width][.precision]conversion`.
 use super::Failure;
+use crate::expression::check_value;
 
 /// A part of a format.
 pub(super) enum Piece {
@@ -57,6 +58,8 @@ pub(super) fn parse(format: &str) -> Result<Vec<Piece>, Failure> {
         }
         let (specifier, behind) = read(&rest[at + 1..], &mut next, &mut last)?;
         pieces.push(Piece::Specifier(specifier));
+        // `%n` takes two letters, and here as much as each other specifier.
+        check_value(pieces.len() * size_of::<Piece>())?;
         rest = behind;
     }
     if !rest.is_empty() {

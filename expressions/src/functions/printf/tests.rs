@@ -91,6 +91,13 @@ fn floating_point_numbers_are_rounded_half_up() {
     assert_eq!([double("%d", 1.0), double("%,e", 1.0), double("%#g", 1.0)], [const { None }; 3]);
 }
 
+/// Before, a format of 64 MiB took forty times as much.
+#[test]
+fn a_format_of_too_many_specifiers_is_refused() {
+    assert!(specifier::parse(&"%n".repeat(1000)).is_ok());
+    assert!(matches!(specifier::parse(&"%n".repeat(2 << 20)), Err(Failure::TooLong(_))));
+}
+
 #[test]
 fn texts_are_cut_and_filled_up() {
     let written = [
