@@ -6,6 +6,7 @@
 //! - [`temporal`]: dates, times and timestamps among themselves, by the session's time zone.
 //! - [`nested`]: arrays, maps and rows by their elements.
 use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::buffer::OffsetBuffer;
 
 use crate::error::{Error, Result};
 use crate::expression::compile::Site;
@@ -56,7 +57,8 @@ pub(crate) fn build(site: &Site) -> Result<Kernel> {
     site.operand_type(0)?;
     let mode = Mode { lenient: site.function == "TRY_CAST", zone: site.context.zone };
     let cast = cast(&site.operands[0].data_type, site.data_type, mode)?;
-    let shows_bitmaps = site.operands[0].data_type.kind == TypeKind::Bitmap && site.data_type.kind != TypeKind::Bitmap;
+    let kind = site.operands[0].data_type.kind.clone();
+    let shows = matches!(site.data_type.kind, TypeKind::Char(_) | TypeKind::Varchar(_));
     let padded = padded_length(&site.data_type.kind);
     if padded > MAX_VALUE_BYTES {
         return Err(Error::Plan(format!(
@@ -67,9 +69,8 @@ pub(crate) fn build(site: &Site) -> Result<Kernel> {
     Ok(Box::new(move |args| {
         let array = args.array(0);
         args.claim((array.len() - array.null_count()).saturating_mul(padded))?;
-        // Their texts may be a hundred times as long as they are.
-        if shows_bitmaps {
-            args.claim(bitmap_letters(array.as_binary_view()))?;
+        if shows {
+            args.claim(letters_of_bitmaps(&kind, array))?;
         }
         cast(array)
     }))
@@ -79,6 +80,38 @@ pub(crate) fn build(site: &Site) -> Result<Kernel> {
 fn padded_length(kind: &TypeKind) -> usize {
     match kind {
         TypeKind::Char(length) | TypeKind::Binary(length) if *length < MAX_LENGTH => *length as usize,
+        _ => 0,
+    }
+}
+
+/// Letters of the texts of all bitmaps within values, at most: these may be a hundred times as long as the bitmaps.
+fn letters_of_bitmaps(kind: &TypeKind, array: &ArrayRef) -> usize {
+    let within = |offsets: &OffsetBuffer<i32>, values: &ArrayRef, kind: &TypeKind| {
+        let (start, end) = (offsets[0] as usize, offsets[offsets.len() - 1] as usize);
+        letters_of_bitmaps(kind, &values.slice(start, end - start))
+    };
+    match kind {
+        TypeKind::Bitmap => bitmap_letters(array.as_binary_view()),
+        TypeKind::Array(element) => {
+            let lists = array.as_list::<i32>();
+            within(lists.offsets(), lists.values(), &element.kind)
+        }
+        TypeKind::Multiset(element) => {
+            let maps = array.as_map();
+            within(maps.offsets(), maps.keys(), &element.kind)
+        }
+        TypeKind::Map(key, value) => {
+            let maps = array.as_map();
+            within(maps.offsets(), maps.keys(), &key.kind).saturating_add(within(
+                maps.offsets(),
+                maps.values(),
+                &value.kind,
+            ))
+        }
+        TypeKind::Row(fields) => {
+            let columns = fields.iter().zip(array.as_struct().columns());
+            columns.map(|(field, column)| letters_of_bitmaps(&field.data_type.kind, column)).sum()
+        }
         _ => 0,
     }
 }
@@ -112,4 +145,31 @@ pub(crate) fn cast(from: &LogicalType, to: &LogicalType, mode: Mode) -> Result<C
 /// The cast that changes nothing.
 fn identity() -> Cast {
     Box::new(|array| Ok(array.clone()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::{BinaryViewArray, ListArray};
+    use arrow::datatypes::{DataType, Field};
+
+    use super::*;
+    use crate::functions::Bitmap;
+
+    /// Of the rows of a column that is cut, not of all that its buffers have.
+    #[test]
+    fn texts_of_bitmaps_within_arrays_are_counted() {
+        let mut bitmap = Vec::new();
+        Bitmap::of(0..60_000).write(&mut bitmap);
+        let bitmaps: ArrayRef = Arc::new(BinaryViewArray::from_iter_values([&bitmap, &bitmap, &bitmap]));
+        let item = Arc::new(Field::new("item", DataType::BinaryView, true));
+        let lists: ArrayRef = Arc::new(ListArray::new(item, OffsetBuffer::from_lengths([2, 1]), bitmaps.clone(), None));
+        let kind = TypeKind::Array(Box::new(TypeKind::Bitmap.nullable()));
+        let one = letters_of_bitmaps(&TypeKind::Bitmap, &bitmaps) / 3;
+        assert!(one > 60_000);
+        assert_eq!(letters_of_bitmaps(&kind, &lists), 3 * one);
+        assert_eq!(letters_of_bitmaps(&kind, &lists.slice(1, 1)), one);
+        assert_eq!(letters_of_bitmaps(&TypeKind::Int, &bitmaps), 0);
+    }
 }

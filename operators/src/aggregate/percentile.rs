@@ -96,6 +96,8 @@ pub(super) struct Percentile {
     groups: Vec<Group>,
     /// The numbers of all groups.
     numbers: usize,
+    /// Their percentages.
+    percentages: usize,
 }
 
 impl Percentile {
@@ -106,14 +108,16 @@ impl Percentile {
             DataType::List(element) if *element.data_type() == DataType::Float64 => Some(element.clone()),
             other => return Err(Error::Plan(format!("PERCENTILE cannot give {other}"))),
         };
-        Ok(Self { element, groups: Vec::new(), numbers: 0 })
+        Ok(Self { element, groups: Vec::new(), numbers: 0, percentages: 0 })
     }
 
     fn change(&mut self, group: usize, change: impl FnOnce(&mut Group)) {
         let group = &mut self.groups[group];
         self.numbers -= group.counts.len();
+        self.percentages -= group.percentages.len();
         change(group);
         self.numbers += group.counts.len();
+        self.percentages += group.percentages.len();
     }
 }
 
@@ -171,7 +175,7 @@ impl Accumulators for Percentile {
             }
             if weight > 0 && self.groups[group].percentages.is_empty() {
                 match percentages(shares, row) {
-                    Ok(of_row) => self.groups[group].percentages = of_row.unwrap_or_default(),
+                    Ok(of_row) => self.change(group, |group| group.percentages = of_row.unwrap_or_default()),
                     Err(error) => {
                         refused = Err(error);
                         return;
@@ -222,16 +226,18 @@ impl Accumulators for Percentile {
             self.change(group, |group| group.add(numbers.value(row), counts.value(row)));
         });
         let percentages = shares.column(0).as_primitive::<Float64Type>();
-        shares.for_each(groups, |group, row| self.groups[group].percentages.push(percentages.value(row)));
+        shares.for_each(groups, |group, row| {
+            self.change(group, |group| group.percentages.push(percentages.value(row)));
+        });
         Ok(())
     }
 
     fn width(&self) -> usize {
-        size_of::<Group>() + size_of::<f64>()
+        size_of::<Group>()
     }
 
     fn heap(&self) -> usize {
-        self.numbers * NUMBER_BYTES
+        self.numbers * NUMBER_BYTES + self.percentages * size_of::<f64>()
     }
 
     fn evaluate(&self, groups: &[u32]) -> Result<ArrayRef> {
@@ -335,6 +341,7 @@ mod tests {
         let results = aggregate.evaluate(&[0, 1]).unwrap();
         let results = results.as_list::<i32>();
         assert_eq!(results.value(0).as_primitive::<Float64Type>().values(), &[40.0, 12.0, 20.0]);
+        assert_eq!(aggregate.heap(), 3 * NUMBER_BYTES + 3 * size_of::<f64>());
         assert!(results.is_null(1));
     }
 
