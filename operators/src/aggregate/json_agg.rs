@@ -45,15 +45,15 @@ impl JsonAgg {
         let mut part = String::new();
         for row in 0..values.len() {
             let is_in = rows.selected.is_none_or(|selected| selected.value(row));
+            if is_in && keys.is_some_and(|keys| keys.is_null(row)) {
+                return Err(null_name());
+            }
             if !is_in || self.shape.absent_on_null && values.is_null(row) {
                 parts.append_null();
                 continue;
             }
             part.clear();
             if let Some(keys) = keys {
-                if keys.is_null(row) {
-                    return Err(null_name());
-                }
                 json_text(keys.value(row), &mut part);
                 part.push(':');
             }
@@ -193,6 +193,8 @@ mod tests {
             let mut aggregate = of(Shape { object: true, absent_on_null });
             add(&mut aggregate, &[names, values], &[0, 0, 0], None).unwrap();
             assert_eq!(results(&aggregate), [expected, "{}"]);
+            // As in Flink, also where the value would be left out.
+            assert!(add(&mut aggregate, &[&[None], &[None]], &[0], None).is_err());
         }
     }
 

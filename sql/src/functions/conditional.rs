@@ -4,7 +4,7 @@ use wiesel_expressions::types::{LogicalType, TypeKind};
 use super::cast::cast_to;
 use super::common_type::{common_argument_type, common_type};
 use super::operators::{cast_null, compare};
-use super::{any_nullable, cannot_apply_function, comparable_type_expected, is_composite, is_text, is_unordered};
+use super::{any_nullable, cannot_apply_function, comparable_type_expected, is_text, is_unordered};
 use crate::error::{Error, Result};
 use crate::rex::{Expression, null_literal};
 
@@ -79,7 +79,7 @@ pub(crate) fn if_else(operands: Vec<Expression>) -> Result<Expression> {
         return Err(refused);
     }
     let nullable = condition.data_type.nullable;
-    if [&then, &otherwise].iter().any(|value| is_composite(&value.data_type.kind)) {
+    if [&then, &otherwise].iter().any(|value| is_unordered(&value.data_type.kind)) {
         return Err(refused);
     }
     let mut result = case(vec![(condition, then)], otherwise).map_err(|_| refused)?;
