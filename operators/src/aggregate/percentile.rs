@@ -133,7 +133,7 @@ fn percentages(column: &ArrayRef, row: usize) -> Result<Option<Vec<f64>>> {
     let shares = shares.as_primitive_opt::<Float64Type>().ok_or_else(|| wrong_percentages(column))?;
     for share in shares.iter() {
         let share = share.ok_or_else(|| bad_percentage("NULL"))?;
-        if share < 0.0 || share > 1.0 {
+        if !(0.0..=1.0).contains(&share) {
             let mut text = String::new();
             write_double(share, &mut text);
             return Err(bad_percentage(&text));

@@ -81,8 +81,8 @@ fn floating_point_numbers_are_rounded_half_up() {
         ("%f", f64::INFINITY, "Infinity"),
         ("%+f", f64::INFINITY, "+Infinity"),
         ("%,.2f", 1_234_567.891, "1,234,567.89"),
-        ("%010.3f", -3.14159, "-00003.142"),
-        ("%012.3e", -3.14159, "-003.142e+00"),
+        ("%010.3f", -3.14259, "-00003.143"),
+        ("%012.3e", -3.14259, "-003.143e+00"),
         ("%s", 1e10, "1.0E10"),
     ];
     for (format, value, expected) in written {
