@@ -223,8 +223,11 @@ async fn what_is_sent_to_a_subtask_waits_until_it_runs() {
 async fn an_event_for_a_task_that_has_no_room_waits() {
     let run = Run::new(None, None);
     *run.gone.full.lock() = 5;
-    run.say(0, 1, "a");
-    run.say(1, 1, "b");
+    for (subtask, what) in [(0, "a"), (1, "b")] {
+        run.tell(Command::Running { subtask });
+        run.say(subtask, 1, what);
+    }
+    run.heard(3).await;
     // It is behind what is sent.
     run.snapshot(1).await;
     assert_eq!(*run.gone.calls.lock(), 2 + 5);
