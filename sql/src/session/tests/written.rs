@@ -6,8 +6,8 @@ use super::*;
 const TABLES: &str = "
     CREATE TABLE src (a INT, b STRING, c ROW<d INT, e STRING>) WITH ('connector' = 'datagen');
     CREATE TABLE timed (a INT, ts TIMESTAMP(3), WATERMARK FOR ts AS ts) WITH ('connector' = 'datagen');
-    CREATE TABLE one (x INT, y STRING, z ROW<d INT, e STRING>) WITH ('connector' = 'blackhole');
-    CREATE TABLE other (b INT, a STRING, c ROW<d INT, e STRING>) WITH ('connector' = 'blackhole');
+    CREATE TABLE first_sink (x INT, y STRING, z ROW<d INT, e STRING>) WITH ('connector' = 'blackhole');
+    CREATE TABLE other_sink (b INT, a STRING, c ROW<d INT, e STRING>) WITH ('connector' = 'blackhole');
     CREATE TABLE times (x INT, began TIMESTAMP(3)) WITH ('connector' = 'blackhole');
     CREATE VIEW renamed (k, l, m) AS SELECT * FROM src;
 ";
@@ -46,11 +46,11 @@ fn columns_are_called_what_the_sink_calls_them() {
         "SELECT * FROM src WHERE FALSE",
         "VALUES (1, 'a', ROW(1, 'a'))",
     ] {
-        for (sink, columns) in [("one", ["x", "y", "z"]), ("other", ["b", "a", "c"])] {
+        for (sink, columns) in [("first_sink", ["x", "y", "z"]), ("other_sink", ["b", "a", "c"])] {
             assert_eq!(written(&format!("INSERT INTO {sink} {query}")), [columns], "{sink}: {query}");
         }
         let both = format!(
-            "EXECUTE STATEMENT SET BEGIN INSERT INTO one {query}; INSERT INTO other SELECT * FROM src; INSERT INTO other {query}; END;"
+            "EXECUTE STATEMENT SET BEGIN INSERT INTO first_sink {query}; INSERT INTO other_sink SELECT * FROM src; INSERT INTO other_sink {query}; END;"
         );
         let mut all = written(&both);
         all.sort();
