@@ -21,7 +21,7 @@ use crate::input::failed;
 /// Bytes of each part but the last.
 const PART: u64 = 8 << 20;
 const _: () = assert!(PART >= LEAST_PART);
-/// Parts of one file that are on their way: then whoever writes it waits.
+/// Parts of one file that are on their way: then its writer waits.
 const UNDER_WAY: usize = 3;
 
 /// The upload of one file. Unless it is finished, it is given up with this.
