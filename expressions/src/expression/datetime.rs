@@ -94,8 +94,9 @@ impl Instant {
             TimeUnit::Microsecond => (1000, self.nanos / 1000),
             TimeUnit::Nanosecond => (1_000_000, self.nanos),
         };
-        let count = self.millis.checked_mul(per_milli).and_then(|whole| whole.checked_add(rest));
-        count.ok_or_else(|| {
+        // In 128 bits: the whole milliseconds of the least count alone are less than 64 bits hold.
+        let count = i128::from(self.millis) * per_milli + i128::from(rest);
+        i64::try_from(count).map_err(|_| {
             let mut text = String::new();
             write_timestamp(self, 9, &mut text);
             let message = format!("the timestamp {text} is out of range: {TIMESTAMP_RANGE}");

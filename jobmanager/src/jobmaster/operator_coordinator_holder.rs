@@ -507,12 +507,8 @@ impl OperatorCoordinatorHolder {
             let address = self.subtask(subtask)?.rpc_address.clone();
             let (executors, name, timeout) = (self.executors.clone(), self.name.clone(), self.call_timeout);
             sending.calls.spawn(async move {
-                let outcome = send(&executors, &address, message, timeout).await.map_err(|status| {
-                    let message = format!("An event of the {name} could not be sent to a subtask.");
-                    let reason = format!("{address} answered: {}", describe(&status));
-                    FailureInfo::new(failure::INTERNAL, message).because(reason)
-                });
-                (subtask, outcome)
+                let outcome = send(&executors, &address, message, timeout).await;
+                (subtask, outcome.map_err(|status| not_sent(&name, subtask, &address, &status)))
             });
         }
         Ok(())
@@ -543,6 +539,20 @@ async fn send(
             other => return other.map(|_| ()),
         }
     }
+}
+
+/// A call that was not answered is often the first sign that a TaskManager was lost: the cause of the job's failure says so, as a task
+/// does whose connection to it breaks. Whether the event arrived is not known then.
+fn not_sent(coordinator: &str, subtask: u32, address: &str, status: &Status) -> FailureInfo {
+    let message = if is_answer(status) {
+        format!("Subtask {subtask}, at task manager '{address}', does not take an event of the {coordinator}.")
+    } else {
+        format!(
+            "Sending an event of the {coordinator} to subtask {subtask} at remote task manager '{address}' has failed. This might \
+             indicate that the remote task manager was lost."
+        )
+    };
+    FailureInfo::new(failure::INTERNAL, message).because(describe(status))
 }
 
 #[cfg(test)]

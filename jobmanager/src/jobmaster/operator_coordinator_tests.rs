@@ -11,11 +11,17 @@ struct Gone {
     calls: Arc<Mutex<usize>>,
     /// So many calls find a task that has no room.
     full: Arc<Mutex<usize>>,
+    /// Their processes were killed: a connection breaks before there is an answer.
+    killed: Arc<Mutex<bool>>,
 }
 
 impl Transport for Gone {
     fn call(&self, _: http::Request<Body>) -> Answer {
         *self.calls.lock() += 1;
+        if *self.killed.lock() {
+            let broken = std::io::Error::from(std::io::ErrorKind::BrokenPipe);
+            return Box::pin(std::future::ready(Err(StdError::from(broken))));
+        }
         let mut full = self.full.lock();
         let status = if *full > 0 {
             *full -= 1;
@@ -232,6 +238,20 @@ async fn an_event_for_a_task_that_has_no_room_waits() {
     run.snapshot(1).await;
     assert_eq!(*run.gone.calls.lock(), 2 + 5);
     assert_eq!(run.end().await, ["start", "0 says a", "1 says b", "snapshot 1"]);
+}
+
+/// Failed before: the cause of a job whose TaskManager was killed was "could not be sent to a subtask" when an event was the first to
+/// notice.
+#[tokio::test(start_paused = true)]
+async fn an_event_that_a_lost_task_manager_does_not_answer_says_that_it_may_be_lost() {
+    let run = Run::new(Some(3), None);
+    *run.gone.killed.lock() = true;
+    run.tell(Command::Running { subtask: 0 });
+    let failure = run.running.await.unwrap().unwrap_err();
+    let expected = "Sending an event of the coordinator of Toy to subtask 0 at remote task manager 'a:1' has failed. This might indicate that \
+                    the remote task manager was lost.";
+    assert_eq!(failure.message, expected);
+    assert!(failure.causes[0].contains("broken pipe") && !failure.fatal, "{failure}");
 }
 
 #[tokio::test(start_paused = true)]
