@@ -1,6 +1,6 @@
 //! DATE_FORMAT, TO_TIMESTAMP, TO_TIMESTAMP_LTZ, TO_DATE, FROM_UNIXTIME, UNIX_TIMESTAMP, CONVERT_TZ.
 use arrow::array::{Array, ArrayRef, AsArray, PrimitiveArray};
-use arrow::datatypes::{DataType, Date32Type, Decimal128Type, Float32Type, Float64Type, Int32Type, Int64Type};
+use arrow::datatypes::{DataType, Date32Type, Decimal128Type, Float64Type, Int32Type, Int64Type, TimeUnit};
 
 use crate::cast::{as_timestamps, to_instant, to_local};
 use crate::error::{Error, Result};
@@ -183,31 +183,27 @@ pub(super) fn to_timestamp_ltz(site: &Site) -> Result<Kernel> {
                 let message = format!("The precision value '{precision}' for function TO_TIMESTAMP_LTZ(numeric, precision) is unsupported, the supported value is '0' for second or '3' for millisecond.");
                 return Err(Error::data("org.apache.flink.table.api.TableException", message));
             }
-            let instant = numbers.get(args.row(0, row), precision as u32).filter(|instant| within_four_digits(*instant));
+            let instant = numbers.get(args.row(0, row), precision as u32);
             instant.map(|instant| instant.count(unit)).transpose()
         })?;
         Ok(as_timestamps(counts.as_primitive::<Int64Type>(), unit, data_type.clone()))
     }))
 }
 
-/// Whether a time is of the years 0 to 9999.
-fn within_four_digits(instant: Instant) -> bool {
-    (-62_167_219_200_000..=253_402_300_799_999).contains(&instant.millis)
-}
-
-/// A column of numbers as counts since the epoch: only of a DOUBLE does a fraction of a second count.
+/// A column of numbers as counts since the epoch: of a FLOAT or DOUBLE fractions count.
 enum Epochs {
     Whole(PrimitiveArray<Int64Type>),
-    Float(PrimitiveArray<Float32Type>),
-    Double(PrimitiveArray<Float64Type>),
+    Fraction(PrimitiveArray<Float64Type>),
     Decimal(PrimitiveArray<Decimal128Type>, i128),
 }
 
 impl Epochs {
     fn of(array: &ArrayRef) -> Result<Self> {
         Ok(match array.data_type() {
-            DataType::Float32 => Self::Float(array.as_primitive::<Float32Type>().clone()),
-            DataType::Float64 => Self::Double(array.as_primitive::<Float64Type>().clone()),
+            DataType::Float32 | DataType::Float64 => {
+                let numbers = arrow::compute::cast(array, &DataType::Float64)?;
+                Self::Fraction(numbers.as_primitive::<Float64Type>().clone())
+            }
             DataType::Decimal128(_, scale) => {
                 let unit = decimal::power(u32::from(scale.unsigned_abs()));
                 Self::Decimal(array.as_primitive::<Decimal128Type>().clone(), unit)
@@ -216,31 +212,56 @@ impl Epochs {
         })
     }
 
-    /// The instant of a count of units of 10 to the minus `precision` seconds. None: null, or too large to be counted.
+    /// The instant of a count of units of 10 to the minus `precision` seconds. None: null, or not of the years 0 to 9999.
     fn get(&self, row: usize, precision: u32) -> Option<Instant> {
-        let whole = match self {
-            Self::Whole(numbers) => numbers.is_valid(row).then(|| numbers.value(row))?,
-            Self::Float(numbers) => numbers.is_valid(row).then(|| numbers.value(row) as i64)?,
-            Self::Decimal(numbers, unit) => {
-                numbers.is_valid(row).then(|| i64::try_from(numbers.value(row) / unit).ok())??
+        match self {
+            Self::Whole(numbers) => numbers.is_valid(row).then(|| whole_units(numbers.value(row).into(), precision))?,
+            Self::Decimal(numbers, one) => {
+                numbers.is_valid(row).then(|| whole_units(numbers.value(row) / one, precision))?
             }
-            Self::Double(numbers) => {
-                let number = numbers.is_valid(row).then(|| numbers.value(row))?;
-                if precision < 3 {
-                    // What is no number is no time; as milliseconds it is zero.
-                    return (!number.is_nan())
-                        .then(|| Instant::from_millis((number * 10f64.powi(3 - precision as i32)) as i64));
-                }
-                number as i64
+            Self::Fraction(numbers) => {
+                numbers.is_valid(row).then(|| fraction_of_units(numbers.value(row), precision))?
             }
-        };
-        if precision <= 3 {
-            return whole.checked_mul(10_i64.pow(3 - precision)).map(Instant::from_millis);
         }
-        let unit = 10_i64.pow(precision - 3);
-        let nanos = whole.rem_euclid(unit) * 10_i64.pow(9 - precision);
-        Some(Instant { millis: whole.div_euclid(unit), nanos })
     }
+}
+
+/// The first and the last whole unit of the years 0 to 9999.
+fn four_digit_years(precision: u32) -> (i128, i128) {
+    let second = decimal::power(precision);
+    (-62_167_219_200 * second, 253_402_300_800 * second - 1)
+}
+
+fn whole_units(count: i128, precision: u32) -> Option<Instant> {
+    let (first, last) = four_digit_years(precision);
+    if !(first..=last).contains(&count) {
+        return None;
+    }
+    if precision <= 3 {
+        let millis = count * decimal::power(3 - precision);
+        return i64::try_from(millis).ok().map(Instant::from_millis);
+    }
+    let milli = decimal::power(precision - 3);
+    let nanos = (count.rem_euclid(milli) * decimal::power(9 - precision)) as i64;
+    i64::try_from(count.div_euclid(milli)).ok().map(|millis| Instant { millis, nanos })
+}
+
+/// As Flink, which counts nanoseconds in 64 bits, towards zero: what is no number is zero. Beyond 64 bits Flink gives the last time that
+/// they can count; here it is that of the microseconds, or, where the type has more digits, too large for it.
+fn fraction_of_units(count: f64, precision: u32) -> Option<Instant> {
+    const WIDTH: f64 = 9_223_372_036_854_775_808.0;
+    let (first, last) = four_digit_years(precision);
+    if count < first as f64 || count > last as f64 {
+        return None;
+    }
+    let nanos = count * decimal::power(9 - precision) as f64;
+    if nanos.is_nan() || (-WIDTH..WIDTH).contains(&nanos) {
+        return Some(Instant::of(nanos as i64, TimeUnit::Nanosecond));
+    }
+    if precision <= 6 {
+        return Some(Instant::of((count * decimal::power(6 - precision) as f64) as i64, TimeUnit::Microsecond));
+    }
+    whole_units(count as i128, precision)
 }
 
 pub(super) fn to_date(site: &Site) -> Result<Kernel> {
@@ -336,15 +357,32 @@ pub(super) fn convert_tz(site: &Site) -> Result<Kernel> {
 mod tests {
     use std::sync::Arc;
 
+    use arrow::datatypes::Float32Type;
+
     use super::*;
 
+    fn instant(array: ArrayRef, precision: u32) -> Option<Instant> {
+        Epochs::of(&array).unwrap().get(0, precision)
+    }
+
     fn millis(array: ArrayRef, precision: u32) -> Option<i64> {
-        let instant = Epochs::of(&array).unwrap().get(0, precision)?;
-        within_four_digits(instant).then_some(instant.millis)
+        instant(array, precision).map(|instant| instant.millis)
+    }
+
+    fn nanos(array: ArrayRef, precision: u32) -> Option<i64> {
+        instant(array, precision).map(|instant| instant.count(TimeUnit::Nanosecond).unwrap())
+    }
+
+    fn float(value: f32) -> ArrayRef {
+        Arc::new(PrimitiveArray::<Float32Type>::from_value(value, 1))
     }
 
     fn double(value: f64) -> ArrayRef {
         Arc::new(PrimitiveArray::<Float64Type>::from_value(value, 1))
+    }
+
+    fn whole(value: i64) -> ArrayRef {
+        Arc::new(PrimitiveArray::<Int64Type>::from_value(value, 1))
     }
 
     fn decimal(value: i128) -> ArrayRef {
@@ -352,12 +390,20 @@ mod tests {
         Arc::new(array.with_precision_and_scale(38, 3).unwrap())
     }
 
+    /// Failed before: fractions of a FLOAT were left out, those of a DOUBLE with a precision of 3 or more.
     #[test]
-    fn fractions_of_seconds_count_in_doubles_only() {
+    fn fractions_count_in_floats_and_doubles() {
         assert_eq!(millis(double(1.5), 0), Some(1500));
         assert_eq!(millis(double(-1.5), 0), Some(-1500));
         assert_eq!(millis(double(1500.9), 3), Some(1500));
-        assert_eq!(millis(Arc::new(PrimitiveArray::<Float32Type>::from_value(1.5, 1)), 0), Some(1000));
+        assert_eq!(millis(double(-1.5), 3), Some(-2));
+        assert_eq!(nanos(double(-1.5), 8), Some(-15));
+        assert_eq!(nanos(double(-1.5), 9), Some(-1));
+        assert_eq!(millis(double(1_234_567.89), 0), Some(1_234_567_890));
+        assert_eq!(millis(double(1_234_567.89), 1), Some(123_456_788));
+        assert_eq!(millis(float(1.5), 0), Some(1500));
+        assert_eq!(millis(float(-1.2), 0), Some(-1201));
+        assert_eq!(millis(float(1.9), 1), Some(189));
         assert_eq!(millis(decimal(1500), 0), Some(1000));
         assert_eq!(millis(decimal(-1500), 0), Some(-1000));
         assert_eq!(millis(decimal(1_500_900), 3), Some(1500));
@@ -365,15 +411,26 @@ mod tests {
 
     #[test]
     fn times_beyond_four_digits_of_years_are_null() {
-        let whole = |value: i64| -> ArrayRef { Arc::new(PrimitiveArray::<Int64Type>::from_value(value, 1)) };
         assert_eq!(millis(whole(253_402_300_799), 0), Some(253_402_300_799_000));
         assert_eq!(millis(whole(253_402_300_800), 0), None);
         assert_eq!(millis(whole(-62_167_219_200_000), 3), Some(-62_167_219_200_000));
         assert_eq!(millis(whole(-62_167_219_200_001), 3), None);
         assert_eq!(millis(whole(i64::MAX), 0), None);
+        assert_eq!(millis(double(253_402_300_799.5), 0), None);
         assert_eq!(millis(double(f64::INFINITY), 3), None);
-        assert_eq!(millis(double(f64::NAN), 0), None);
-        assert_eq!(millis(double(f64::NAN), 3), Some(0));
+        assert_eq!(millis(double(f64::NAN), 0), Some(0));
+        assert_eq!(millis(double(f64::NAN), 9), Some(0));
         assert_eq!(millis(decimal(10_i128.pow(37)), 0), None);
+    }
+
+    /// Failed before: the least count of nanoseconds was out of range, and a DOUBLE beyond all times was the last one that can be counted.
+    #[test]
+    fn times_at_the_ends_of_64_bits_are_counted_or_refused() {
+        assert_eq!(nanos(whole(i64::MIN), 9), Some(i64::MIN));
+        assert_eq!(nanos(whole(i64::MAX), 9), Some(i64::MAX));
+        assert_eq!(instant(double(1e30), 9), None);
+        assert_eq!(instant(double(-1e30), 7), None);
+        assert_eq!(millis(double(1e10), 0), Some(10_000_000_000_000));
+        assert!(instant(double(9.3e18), 9).unwrap().count(TimeUnit::Nanosecond).is_err());
     }
 }
