@@ -17,6 +17,7 @@ use tracing::Instrument;
 
 use super::answers::in_pieces;
 use super::bounded::Bound;
+use super::parts::{LATE_PARTS, log_abort};
 use super::regular::open_regular;
 use super::{Error, Result, Written};
 use crate::spawn;
@@ -141,15 +142,10 @@ pub(super) async fn upload(store: &Arc<dyn ObjectStore>, path: &ObjectPath, uri:
     outcome.await.unwrap_or_else(|error| Err(failed_in_parts(uri, Box::new(error))))
 }
 
-/// When an upload that failed or was given up is aborted again, each time so long after the last one.
-const LATE_PARTS: [Duration; 4] =
-    [Duration::from_secs(1), Duration::from_secs(5), Duration::from_secs(20), Duration::from_secs(100)];
-
 /// An upload in parts, which the service keeps until it is completed or aborted: it is aborted however its caller ends.
 ///
-/// It is a task of its own because one abort is not enough. A service carries out a request whose client has gone, too, and a
-/// part that it stores behind the abort brings the upload back. To wait for the answers instead would hold the parts in memory
-/// for as long as a slow service takes.
+/// It is a task of its own because one abort is not enough ([`LATE_PARTS`]). To wait for the answers instead would hold the parts
+/// in memory for as long as a slow service takes.
 struct InParts {
     store: Arc<dyn ObjectStore>,
     path: ObjectPath,
@@ -176,14 +172,15 @@ impl InParts {
             // With the requests under way go their parts.
             () = caller.closed() => Err(failed_in_parts(&self.uri, "its caller has gone".into())),
         };
-        let has_failed = outcome.is_err();
-        if has_failed {
-            self.abort(&mut *upload).await;
+        if outcome.is_ok() {
+            _ = caller.send(outcome);
+            return;
         }
+        log_abort(upload.abort().await, &self.uri);
         _ = caller.send(outcome);
-        for pause in LATE_PARTS.iter().filter(|_| has_failed) {
-            tokio::time::sleep(*pause).await;
-            self.abort(&mut *upload).await;
+        for pause in LATE_PARTS {
+            tokio::time::sleep(pause).await;
+            log_abort(upload.abort().await, &self.uri);
         }
     }
 
@@ -204,17 +201,6 @@ impl InParts {
         while under_way.try_next().await.map_err(failed)?.is_some() {}
         drop(under_way);
         upload.complete().await.map(|_| reader.seen).map_err(failed)
-    }
-
-    /// What is left in the end goes when the job's folder is swept.
-    async fn abort(&self, upload: &mut dyn MultipartUpload) {
-        match upload.abort().await {
-            Ok(()) | Err(object_store::Error::NotFound { .. }) => {}
-            Err(error) => {
-                let error = Error::object("abort the upload of", &self.uri, &error);
-                tracing::debug!(%error, "an unfinished upload stays for now");
-            }
-        }
     }
 }
 

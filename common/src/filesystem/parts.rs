@@ -19,9 +19,10 @@ pub const LEAST_PART: u64 = 5 << 20;
 /// Of one file, of the 10,000 that services take.
 pub const MOST_PARTS: usize = 9_000;
 
-/// When an upload that was given up is aborted, each time so long after the last one: a part that the service stores behind the
-/// abort brings the upload back.
-const ABORTS: [Duration; 4] = [Duration::ZERO, Duration::from_secs(1), Duration::from_secs(5), Duration::from_secs(20)];
+/// When an upload that was given up is aborted again, each time so long after the last one. One abort is not enough: a service
+/// carries out a request whose client has gone, too, and a part that it stores behind the abort brings the upload back.
+pub(super) const LATE_PARTS: [Duration; 4] =
+    [Duration::from_secs(1), Duration::from_secs(5), Duration::from_secs(20), Duration::from_secs(100)];
 
 /// A store that has such uploads.
 #[derive(Clone)]
@@ -84,7 +85,8 @@ impl Location {
     /// Gives an upload up: it is aborted more than once, because a part may still be on its way. That takes a while and is to be
     /// done in the background; what is left in the end is swept, or stays.
     pub async fn abandon_parts(&self, upload: &String) {
-        for pause in ABORTS {
+        self.abort_parts(upload).await;
+        for pause in LATE_PARTS {
             tokio::time::sleep(pause).await;
             self.abort_parts(upload).await;
         }
@@ -92,13 +94,7 @@ impl Location {
 
     async fn abort_parts(&self, upload: &String) {
         let Ok((store, path)) = self.parts("abort the upload of") else { return };
-        match self.named("abort the upload of", store.0.abort_multipart(path, upload)).await {
-            Ok(()) | Err(object_store::Error::NotFound { .. }) => {}
-            Err(error) => {
-                let error = Error::object("abort the upload of", &self.uri, &error);
-                tracing::debug!(%error, "an unfinished upload stays for now");
-            }
-        }
+        log_abort(self.named("abort the upload of", store.0.abort_multipart(path, upload)).await, &self.uri);
     }
 
     fn parts(&self, action: &'static str) -> Result<(&Parts, &ObjectPath)> {
@@ -108,6 +104,17 @@ impl Location {
                 let reason = "it is on no store that takes uploads in parts".to_owned();
                 Err(Error::Failed { action, uri: self.uri.clone(), reason, kind: ErrorKind::PermissionDenied })
             }
+        }
+    }
+}
+
+/// Logs what became of an abort that nobody waits for: what is left in the end is swept, or stays.
+pub(super) fn log_abort(outcome: object_store::Result<()>, uri: &str) {
+    match outcome {
+        Ok(()) | Err(object_store::Error::NotFound { .. }) => {}
+        Err(error) => {
+            let error = Error::object("abort the upload of", uri, &error);
+            tracing::debug!(%error, "an unfinished upload stays for now");
         }
     }
 }
