@@ -2,8 +2,9 @@
 use std::borrow::Cow;
 
 use wiesel_common::quote::quote_bytes;
+use wiesel_expressions::calendar;
 
-use super::text::{NANOS_PER_SECOND, days_of};
+use super::text::NANOS_PER_SECOND;
 
 /// The outcome of reading a value.
 pub(crate) type Parsed<T> = Result<T, String>;
@@ -219,7 +220,7 @@ pub(crate) fn sql_date(text: &[u8]) -> Parsed<i64> {
         return Err(wrong());
     }
     // The calendar behind it has no year 0: it is the first before our era, shown as the first of it.
-    Ok(days_of(if year == 0 { 1 } else { year }, month as u32, 1) + day - 1)
+    Ok(calendar::days(if year == 0 { 1 } else { year }, month, day))
 }
 
 fn valid_date(year: i64, month: u32, day: u32, lenient: bool) -> Parsed<i64> {
@@ -229,13 +230,12 @@ fn valid_date(year: i64, month: u32, day: u32, lenient: bool) -> Parsed<i64> {
     if !(1..=31).contains(&day) {
         return Err(format!("Invalid value for DayOfMonth (valid values 1 - 28/31): {day}"));
     }
-    let (next_year, next_month) = if month == 12 { (year + 1, 1) } else { (year, month + 1) };
-    let days = days_of(year, month, 1) + i64::from(day) - 1;
-    let last = days_of(next_year, next_month, 1) - 1;
-    if days > last && !lenient {
+    let (month, day) = (i64::from(month), i64::from(day));
+    let length = calendar::month_length(year, month);
+    if day > length && !lenient {
         return Err(format!("Invalid date: day {day} of month {month} in {year}"));
     }
-    Ok(days.min(last))
+    Ok(calendar::days(year, month, day.min(length)))
 }
 
 fn valid_time(hour: u32, minute: u32, second: u32, nanos: i64) -> Parsed<i64> {

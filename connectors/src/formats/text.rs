@@ -6,6 +6,7 @@ use arrow::datatypes::{
     DataType, DurationMillisecondType, IntervalYearMonthType, Time32MillisecondType, TimeUnit,
     TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType,
 };
+use wiesel_expressions::calendar::civil;
 
 /// Writes to a String, which cannot fail.
 macro_rules! put {
@@ -130,30 +131,6 @@ pub(crate) fn write_decimal(out: &mut String, unscaled: i128, scale: i8) {
     } else {
         put!(out, "0.{digits:0>scale$}");
     }
-}
-
-/// Year, month, day of days since the epoch, in the proleptic Gregorian calendar.
-pub(crate) fn civil(days: i64) -> (i64, u32, u32) {
-    // Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms".
-    let z = days + 719_468;
-    let era = z.div_euclid(146_097);
-    let day_of_era = z.rem_euclid(146_097);
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted = (5 * day_of_year + 2) / 153;
-    let day = (day_of_year - (153 * shifted + 2) / 5 + 1) as u32;
-    let month = (if shifted < 10 { shifted + 3 } else { shifted - 9 }) as u32;
-    (year_of_era + era * 400 + i64::from(month <= 2), month, day)
-}
-
-/// Days since the epoch of a date in the proleptic Gregorian calendar.
-pub(crate) fn days_of(year: i64, month: u32, day: u32) -> i64 {
-    let year = year - i64::from(month <= 2);
-    let era = year.div_euclid(400);
-    let year_of_era = year.rem_euclid(400);
-    let shifted = if month > 2 { month - 3 } else { month + 9 };
-    let day_of_year = i64::from((153 * shifted + 2) / 5 + day) - 1;
-    era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719_468
 }
 
 /// `2020-01-31`.

@@ -5,48 +5,12 @@ use arrow::datatypes::{
 };
 use wiesel_common::quote::quote;
 
+pub(crate) use crate::calendar::{civil, days, month_length};
 use crate::error::{Error, Result};
 use crate::types::TIMESTAMP_RANGE;
 
 /// Milliseconds of a day.
 pub(crate) const DAY: i64 = 86_400_000;
-
-/// Year, month and day of a count of days since 1970-01-01, in the proleptic Gregorian calendar.
-pub(crate) fn civil(days: i64) -> (i64, i64, i64) {
-    // Years that begin in March end with the leap day; 400 of them have 146097 days.
-    let shifted = days + 719_468;
-    let era = shifted.div_euclid(146_097);
-    let day_of_era = shifted.rem_euclid(146_097);
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month + 2) / 5 + 1;
-    let month = if month < 10 { month + 3 } else { month - 9 };
-    (year_of_era + era * 400 + i64::from(month <= 2), month, day)
-}
-
-/// Days since 1970-01-01 of a date in the proleptic Gregorian calendar.
-pub(crate) fn days(year: i64, month: i64, day: i64) -> i64 {
-    let year = year - i64::from(month <= 2);
-    let era = year.div_euclid(400);
-    let year_of_era = year.rem_euclid(400);
-    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
-    era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719_468
-}
-
-/// Whether a year has 366 days.
-pub(crate) fn is_leap(year: i64) -> bool {
-    year % 4 == 0 && (year % 100 != 0 || year % 400 == 0)
-}
-
-/// How many days a month has.
-pub(crate) fn month_length(year: i64, month: i64) -> i64 {
-    match month {
-        2 => 28 + i64::from(is_leap(year)),
-        4 | 6 | 9 | 11 => 30,
-        _ => 31,
-    }
-}
 
 /// A date some months later, on the last day of the month if that is shorter.
 pub(crate) fn add_months(days_since_epoch: i64, months: i64) -> i64 {

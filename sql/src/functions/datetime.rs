@@ -1,5 +1,6 @@
 //! DATE, TIME, TIMESTAMP and INTERVAL as they are written.
 use datafusion_common::ScalarValue;
+use wiesel_expressions::calendar;
 use wiesel_expressions::types::{TIMESTAMP_RANGE, TimeAttribute, TypeKind};
 
 use super::literal::{interval_of_months, interval_of_time};
@@ -49,20 +50,8 @@ fn parse_date(text: &str) -> Option<i32> {
         return None;
     }
     let (year, month, day) = (number(year)?, number(month)?, number(day)?);
-    let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-    let lengths = [31, if leap { 29 } else { 28 }, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
-    let length = *lengths.get(usize::try_from(month - 1).ok()?)?;
-    if day < 1 || day > length {
-        return None;
-    }
-    Some(days_from_civil(year, month, day) as i32)
-}
-
-/// Days since 1970-01-01 in the proleptic Gregorian calendar, counting years from March on so that the leap day is last.
-fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
-    let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
-    let day_of_year = (153 * month + 2) / 5 + day - 1;
-    year * 365 + year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400) + day_of_year - 719_468
+    let exists = (1..=12).contains(&month) && (1..=calendar::month_length(year, month)).contains(&day);
+    exists.then(|| calendar::days(year, month, day) as i32)
 }
 
 /// Nanoseconds of the day and the number of fractional digits.
