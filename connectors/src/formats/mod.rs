@@ -23,7 +23,7 @@ mod tests;
 pub(crate) mod text;
 
 pub(crate) use column::ColumnBuilder;
-use message::{DeserializationSchema, SerializationSchema};
+use message::{DecodedMessages, DeserializationSchema, SerializationSchema};
 pub(crate) use record::{RecordBudget, RowBatch};
 
 /// What some programs put before a text in UTF-8.
@@ -83,9 +83,15 @@ pub(crate) trait Decoder: Send {
     /// one begins at `end` or after. `last`: nothing follows the buffer.
     fn decode(&mut self, buffer: &[u8], last: bool, end: usize, rows: usize) -> TaskResult<Progress>;
 
+    /// Adds the rows of a message, be they none. Its text is without the mark of its byte order.
+    fn decode_message(&mut self, text: &[u8]) -> TaskResult<()>;
+
     /// Where the record begins that follows the first line end in the buffer; none: that is not in the buffer, or not all of the line
     /// end. `last`: nothing follows the buffer. Only where no byte is before that may hide a line end ([`Format::line_hiders`]).
     fn behind_line_end(&self, buffer: &[u8], last: bool) -> Option<usize>;
+
+    /// The rows that were read have as many bytes as those of a batch may have.
+    fn is_full(&self) -> bool;
 
     /// The rows that were read, with the wanted columns.
     fn batch(&mut self) -> &mut RowBatch;
@@ -125,11 +131,8 @@ impl Format {
 
     /// What makes rows of these columns, by position, of single messages. None: the format has no messages.
     pub fn deserialization_schema(&self, wanted: Vec<usize>) -> Option<Box<dyn DeserializationSchema>> {
-        match self {
-            Self::Csv(format) => Some(Box::new(csv::CsvDecoder::new(format.clone(), wanted))),
-            Self::Json(format) => Some(Box::new(json::JsonDecoder::new(format.clone(), wanted))),
-            Self::Parquet(_) => None,
-        }
+        let decoder = self.decoder(wanted)?;
+        Some(Box::new(DecodedMessages::new(decoder)))
     }
 
     /// What makes single messages of rows. None: the format has no messages.

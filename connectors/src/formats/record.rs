@@ -45,7 +45,7 @@ impl RecordBudget {
     /// Takes bytes that are about to be made.
     ///
     /// # Errors
-    /// There are not so many left: see [`RecordBudget::is_exceeded`].
+    /// There are not so many left: see [`RecordBudget::may_ignore`].
     #[inline]
     pub(crate) fn claim(&mut self, bytes: usize) -> Parsed<()> {
         match self.left.checked_sub(bytes) {
@@ -67,9 +67,10 @@ impl RecordBudget {
         )
     }
 
-    /// A record was too much. That is no parse error: where these are ignored, it would be lost in silence.
-    pub(crate) fn is_exceeded(&self) -> bool {
-        self.exceeded
+    /// Whether what is wrong with the record may be ignored, where parse errors are. That it was too much is none: it would be lost
+    /// in silence.
+    pub(crate) fn may_ignore(&self, ignore_parse_errors: bool) -> bool {
+        ignore_parse_errors && !self.exceeded
     }
 
     /// Bytes that were made of the record.
@@ -153,12 +154,12 @@ mod tests {
     fn a_record_has_a_limit_and_a_batch_enough() {
         let mut budget = RecordBudget::of(BATCH_BYTES - 1);
         budget.claim(BATCH_BYTES - 1).unwrap();
-        assert!(!budget.is_batch_full() && !budget.is_exceeded());
+        assert!(!budget.is_batch_full() && budget.may_ignore(true) && !budget.may_ignore(false));
         budget.begin();
         budget.claim(1).unwrap();
         assert!(budget.is_batch_full());
         let refused = budget.claim(BATCH_BYTES - 1).unwrap_err();
-        assert!(refused.contains("more than 16777215 bytes") && budget.is_exceeded(), "{refused}");
+        assert!(refused.contains("more than 16777215 bytes") && !budget.may_ignore(true), "{refused}");
         budget.begin_batch();
         assert!(!budget.is_batch_full());
         budget.claim(BATCH_BYTES - 1).unwrap();

@@ -5,8 +5,7 @@ use wiesel_operators::operator::{Error, Result};
 
 use super::CsvFormat;
 use super::tokens::{FieldRange, Found, Tokenizer, behind_line_end};
-use crate::formats::message::{DeserializationSchema, Made, Rows};
-use crate::formats::{BYTE_ORDER_MARK, Decoder, NO_CONTENT, Progress, RowBatch, describe_row};
+use crate::formats::{Decoder, NO_CONTENT, Progress, RowBatch, describe_row};
 
 /// Decodes records of one table.
 pub(crate) struct CsvDecoder {
@@ -69,9 +68,7 @@ impl CsvDecoder {
         self.batch.end_row();
         Ok(())
     }
-}
 
-impl CsvDecoder {
     /// Takes the first record of a message; what follows it is left out.
     fn first_record(&mut self, message: &[u8]) -> std::result::Result<(), String> {
         let mut at = 0;
@@ -86,29 +83,6 @@ impl CsvDecoder {
                 Found::Record { .. } => return self.append(message),
             }
         }
-    }
-}
-
-impl DeserializationSchema for CsvDecoder {
-    fn deserialize(&mut self, message: &[u8]) -> Result<Made> {
-        let before = self.batch.rows();
-        self.batch.budget.begin();
-        let text = message.strip_prefix(BYTE_ORDER_MARK).unwrap_or(message);
-        if let Err(why) = self.first_record(text)
-            && (self.batch.budget.is_exceeded() || !self.format.ignore_parse_errors)
-        {
-            let message = format!("Failed to deserialize CSV row '{}': {why}", describe_row(message));
-            return Err(Error::data("java.io.IOException", message));
-        }
-        Ok(self.batch.made_since(before))
-    }
-
-    fn is_full(&self) -> bool {
-        self.batch.is_full()
-    }
-
-    fn take(&mut self) -> Rows {
-        self.batch.take()
     }
 }
 
@@ -140,7 +114,7 @@ impl Decoder for CsvDecoder {
             };
             self.records += 1;
             if let Err(why) = outcome
-                && (self.batch.budget.is_exceeded() || !self.format.ignore_parse_errors)
+                && !self.batch.budget.may_ignore(self.format.ignore_parse_errors)
             {
                 let row = describe_row(&buffer[at..next]);
                 return Err(Error::data(
@@ -154,8 +128,22 @@ impl Decoder for CsvDecoder {
         Ok(Progress { consumed: at, done: at >= end })
     }
 
+    fn decode_message(&mut self, text: &[u8]) -> Result<()> {
+        match self.first_record(text) {
+            Err(why) if !self.batch.budget.may_ignore(self.format.ignore_parse_errors) => {
+                let message = format!("Failed to deserialize CSV row '{}': {why}", describe_row(text));
+                Err(Error::data("java.io.IOException", message))
+            }
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+
     fn behind_line_end(&self, buffer: &[u8], last: bool) -> Option<usize> {
         behind_line_end(buffer, last)
+    }
+
+    fn is_full(&self) -> bool {
+        self.batch.is_full()
     }
 
     fn batch(&mut self) -> &mut RowBatch {

@@ -23,7 +23,7 @@ pub(crate) fn append(
         return Ok(());
     }
     match read(column, text, format, budget) {
-        Err(_) if format.ignore_parse_errors && !budget.is_exceeded() => {
+        Err(_) if budget.may_ignore(format.ignore_parse_errors) => {
             column.append_null();
             Ok(())
         }

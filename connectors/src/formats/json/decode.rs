@@ -6,8 +6,7 @@ use super::JsonFormat;
 use super::fields::Fields;
 use super::scan::{Cursor, Value, for_each_element};
 use super::value::{Reading, append};
-use crate::formats::message::{DeserializationSchema, Made, Rows};
-use crate::formats::{BYTE_ORDER_MARK, Decoder, NO_CONTENT, Progress, RowBatch, describe_row};
+use crate::formats::{Decoder, NO_CONTENT, Progress, RowBatch, describe_row};
 
 /// Decodes lines of one table.
 pub(crate) struct JsonDecoder {
@@ -80,31 +79,6 @@ impl JsonDecoder {
     }
 }
 
-impl DeserializationSchema for JsonDecoder {
-    fn deserialize(&mut self, message: &[u8]) -> Result<Made> {
-        let before = self.batch.rows();
-        self.batch.budget.begin();
-        let text = message.strip_prefix(BYTE_ORDER_MARK).unwrap_or(message);
-        // An empty message is none, a blank one is not.
-        if !text.is_empty()
-            && let Err(why) = self.text(text)
-            && (self.batch.budget.is_exceeded() || !self.format.ignore_parse_errors)
-        {
-            let message = format!("Failed to deserialize JSON '{}': {why}", describe_row(message));
-            return Err(Error::data("java.io.IOException", message));
-        }
-        Ok(self.batch.made_since(before))
-    }
-
-    fn is_full(&self) -> bool {
-        self.batch.is_full()
-    }
-
-    fn take(&mut self) -> Rows {
-        self.batch.take()
-    }
-}
-
 impl Decoder for JsonDecoder {
     fn begin(&mut self) {
         self.lines = 0;
@@ -126,7 +100,7 @@ impl Decoder for JsonDecoder {
             self.lines += 1;
             self.batch.budget.begin();
             if let Err(why) = self.line(&buffer[at..next])
-                && (self.batch.budget.is_exceeded() || !self.format.ignore_parse_errors)
+                && !self.batch.budget.may_ignore(self.format.ignore_parse_errors)
             {
                 return Err(Error::data(
                     "java.io.IOException",
@@ -142,8 +116,24 @@ impl Decoder for JsonDecoder {
         Ok(Progress { consumed: at, done: at >= end })
     }
 
+    fn decode_message(&mut self, text: &[u8]) -> Result<()> {
+        // An empty message is none, a blank one is not.
+        let outcome = if text.is_empty() { Ok(()) } else { self.text(text) };
+        match outcome {
+            Err(why) if !self.batch.budget.may_ignore(self.format.ignore_parse_errors) => {
+                let message = format!("Failed to deserialize JSON '{}': {why}", describe_row(text));
+                Err(Error::data("java.io.IOException", message))
+            }
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+
     fn behind_line_end(&self, buffer: &[u8], _last: bool) -> Option<usize> {
         memchr::memchr(b'\n', buffer).map(|offset| offset + 1)
+    }
+
+    fn is_full(&self) -> bool {
+        self.batch.is_full()
     }
 
     fn batch(&mut self) -> &mut RowBatch {

@@ -31,7 +31,7 @@ pub(super) fn append(
         return Ok(());
     }
     match read(column, fields, value, to) {
-        Err(_) if to.format.ignore_parse_errors && !to.budget.is_exceeded() => {
+        Err(_) if to.budget.may_ignore(to.format.ignore_parse_errors) => {
             column.append_null();
             Ok(())
         }

@@ -8,12 +8,14 @@ use arrow::array::{ArrayRef, Int8Array};
 use wiesel_expressions::row_kind::RowKind;
 use wiesel_operators::operator::Result;
 
+mod decoded;
 mod deserializer;
 mod key_value;
 mod serializer;
 #[cfg(test)]
 mod tests;
 
+pub(super) use decoded::DecodedMessages;
 pub use deserializer::KeyValueDeserializer;
 pub use key_value::KeyValueFormat;
 pub use serializer::{KeyValueSerializer, Message};
