@@ -63,6 +63,14 @@ impl<'a> Options<'a> {
         self.text(key).map(|text| number(key, text)).transpose()
     }
 
+    /// A whole number above 0.
+    pub(crate) fn positive(&self, key: &str, default: i64) -> Result<i64> {
+        match self.number::<i64>(key)? {
+            Some(n) if n <= 0 => invalid(format!("Option '{key}' must be a positive number, but was: {n}")),
+            n => Ok(n.unwrap_or(default)),
+        }
+    }
+
     /// `true` or `false`, in any case.
     pub fn boolean(&self, key: &str, default: bool) -> Result<bool> {
         match self.text(key) {

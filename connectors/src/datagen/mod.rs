@@ -41,10 +41,7 @@ impl Settings {
                  ('fields.#.length')."
             ));
         }
-        let rows_per_second = match options.number::<i64>(ROWS_PER_SECOND)?.unwrap_or(10_000) {
-            rows if rows > 0 => rows as u64,
-            rows => return invalid(format!("Option '{ROWS_PER_SECOND}' must be a positive number, but was: {rows}")),
-        };
+        let rows_per_second = options.positive(ROWS_PER_SECOND, 10_000)?.unsigned_abs();
         let rows = options.number::<i64>(NUMBER_OF_ROWS)?.map(|rows| u64::try_from(rows).unwrap_or(0));
         Ok(Self { rows_per_second, rows, fields })
     }

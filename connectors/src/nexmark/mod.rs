@@ -132,12 +132,7 @@ fn base_time(options: Options<'_>, default: i64) -> Result<i64> {
 
 fn settings(options: Options<'_>) -> Result<Settings> {
     let default = Settings::default();
-    let positive = |key: &str, default: i64| -> Result<i64> {
-        match options.number::<i64>(key)? {
-            Some(n) if n <= 0 => invalid(format!("Option '{key}' must be a positive number, but was: {n}")),
-            n => Ok(n.unwrap_or(default)),
-        }
-    };
+    let positive = |key: &str, default: i64| options.positive(key, default);
     let proportion = |key: &str, default: i64| -> Result<i64> {
         match options.number::<i64>(key)? {
             Some(n) if !(0..=i64::from(i32::MAX)).contains(&n) => {
@@ -208,7 +203,7 @@ fn check_schema(physical: &[RowField]) -> Result<()> {
 
 /// The reader of one subtask.
 fn reader(spec: &proto::SourceSpec) -> TaskResult<Box<dyn SourceReader>> {
-    let settings = settings(Options::new(&spec.options.clone().into_iter().collect()))?;
+    let settings = settings(Options::new(&spec.options))?;
     let physical = crate::connector::fields(spec.physical.as_ref()).map_err(|e| Error::Plan(e.to_string()))?;
     check_schema(&physical)?;
     let mut kinds = filter::ALL;

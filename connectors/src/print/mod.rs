@@ -54,8 +54,7 @@ pub struct PrintSink {
 
 /// The sink of a table.
 fn sink(spec: &proto::SinkSpec) -> TaskResult<PrintSink> {
-    let options = spec.options.clone().into_iter().collect();
-    let options = Options::new(&options);
+    let options = Options::new(&spec.options);
     Ok(PrintSink {
         identifier: options.text("print-identifier").unwrap_or_default().to_owned(),
         standard_error: options.boolean("standard-error", false)?,
