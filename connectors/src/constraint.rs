@@ -27,7 +27,7 @@ pub(crate) fn enforce(spec: &proto::SinkSpec, sink: Box<dyn Operator>) -> Result
     if spec.not_null.is_empty() && misfit.is_none() {
         return Ok(sink);
     }
-    let fields = crate::connector::fields(spec.input.as_ref()).map_err(|e| Error::Plan(e.to_string()))?;
+    let fields = crate::connector::fields(spec.input.as_ref())?;
     let mut not_null = Vec::with_capacity(spec.not_null.len());
     for index in &spec.not_null {
         let index = *index as usize;

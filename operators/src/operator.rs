@@ -11,6 +11,7 @@ use wiesel_common::quote;
 use wiesel_common::time::Clock;
 use wiesel_expressions::error::Error as ExpressionError;
 use wiesel_expressions::expression::EvaluationContext;
+use wiesel_expressions::types::Malformed;
 use wiesel_proto as proto;
 use wiesel_state::cache_share::CacheShare;
 use wiesel_state::keyed::{KeyedBackend, KeyedSnapshot, SnapshotOptions};
@@ -81,6 +82,13 @@ impl From<ExpressionError> for Error {
             ExpressionError::Plan(problem) => Self::Plan(problem),
             ExpressionError::Cancelled => Self::Cancelled,
         }
+    }
+}
+
+/// What a message of the plan says of types and expressions is as much of the plan as the rest of it.
+impl From<Malformed> for Error {
+    fn from(error: Malformed) -> Self {
+        Self::Plan(error.to_string())
     }
 }
 

@@ -51,7 +51,7 @@ impl OperatorFactory for BuiltIn {
             _ => return wiesel_operators::build::build_operator(spec, context),
         };
         let fields = match &spec.output {
-            Some(output) => schema_from_proto(Some(output)).map_err(|error| Error::Plan(error.to_string()))?,
+            Some(output) => schema_from_proto(Some(output))?,
             None => Vec::new(),
         };
         Ok(BuiltOperator::new(spec, operator, to_arrow_schema(&fields)))

@@ -13,9 +13,7 @@ use bytes::Bytes;
 use wiesel_common::time::{Clock, SystemClock};
 use wiesel_expressions::types::to_arrow_fields;
 use wiesel_operators::element::Batch;
-use wiesel_operators::operator::{
-    Collector, Error, Operator, OperatorContext, OperatorSnapshot, RestoredState, Result,
-};
+use wiesel_operators::operator::{Collector, Operator, OperatorContext, OperatorSnapshot, RestoredState, Result};
 use wiesel_proto as proto;
 use wiesel_state::keyed::SnapshotOptions;
 
@@ -34,7 +32,8 @@ const FLUSH_BYTES: usize = 1 << 20;
 /// The way to the JobMaster.
 pub trait CollectTransport: Send {
     /// Sends `rows` rows, an Arrow IPC stream; `offset` counts the rows sent before. Returns when the JobMaster has taken
-    /// them and has room for more: waiting here is the back-pressure. Fails with [`Error::Cancelled`] when the task ends.
+    /// them and has room for more: waiting here is the back-pressure. Fails with
+    /// [`wiesel_operators::operator::Error::Cancelled`] when the task ends.
     fn send(&mut self, offset: u64, batch: Bytes, rows: u64) -> Result<()>;
 
     /// With checkpoints, first: rows will be sent from this offset on, what came from there on before is void.
@@ -69,7 +68,7 @@ pub struct CollectSink {
 
 impl CollectSink {
     pub(crate) fn new(spec: &proto::CollectSinkSpec, transport: Box<dyn CollectTransport>) -> Result<Self> {
-        let fields = crate::connector::fields(spec.input.as_ref()).map_err(|e| Error::Plan(e.to_string()))?;
+        let fields = crate::connector::fields(spec.input.as_ref())?;
         let mut fields: Vec<_> = to_arrow_fields(&fields).iter().cloned().collect();
         if spec.input_changelog {
             fields.push(Arc::new(Field::new(KIND_COLUMN, DataType::Int8, false)));

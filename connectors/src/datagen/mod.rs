@@ -81,7 +81,7 @@ fn describe(table: &TableDescription) -> Result<SourceDescription> {
 
 /// The reader of one subtask.
 fn reader(spec: &proto::SourceSpec) -> TaskResult<Box<dyn SourceReader>> {
-    let physical = crate::connector::fields(spec.physical.as_ref()).map_err(|e| Error::Plan(e.to_string()))?;
+    let physical = crate::connector::fields(spec.physical.as_ref())?;
     let settings = Settings::read(Options::new(&spec.options), &physical)?;
     let mut emitted = Vec::with_capacity(spec.projection.len());
     for path in &spec.projection {

@@ -204,11 +204,11 @@ fn check_schema(physical: &[RowField]) -> Result<()> {
 /// The reader of one subtask.
 fn reader(spec: &proto::SourceSpec) -> TaskResult<Box<dyn SourceReader>> {
     let settings = settings(Options::new(&spec.options))?;
-    let physical = crate::connector::fields(spec.physical.as_ref()).map_err(|e| Error::Plan(e.to_string()))?;
+    let physical = crate::connector::fields(spec.physical.as_ref())?;
     check_schema(&physical)?;
     let mut kinds = filter::ALL;
     for condition in &spec.filters {
-        let condition = Expression::try_from(condition).map_err(|e| Error::Plan(e.to_string()))?;
+        let condition = Expression::try_from(condition)?;
         let wanted = filter::kinds(&condition).ok_or_else(|| Error::Plan(unsupported_filter(&condition)))?;
         kinds = filter::both(kinds, wanted);
     }

@@ -58,7 +58,7 @@ fn sink(spec: &proto::SinkSpec) -> TaskResult<PrintSink> {
     Ok(PrintSink {
         identifier: options.text("print-identifier").unwrap_or_default().to_owned(),
         standard_error: options.boolean("standard-error", false)?,
-        fields: fields(spec.input.as_ref()).map_err(|error| Error::Plan(error.to_string()))?,
+        fields: fields(spec.input.as_ref())?,
         prefix: String::new(),
         text: String::new(),
     })

@@ -59,8 +59,7 @@ impl Connector for Values {
 
 /// The reader: the one that gets the split emits all rows.
 fn reader(spec: &proto::SourceSpec) -> Result<Box<dyn SourceReader>> {
-    let malformed = |error: wiesel_expressions::types::Malformed| Error::Plan(error.to_string());
-    let fields = crate::connector::fields(spec.physical.as_ref()).map_err(malformed)?;
+    let fields = crate::connector::fields(spec.physical.as_ref())?;
     let mut emitted = Vec::with_capacity(spec.projection.len());
     for path in &spec.projection {
         let index = path.indexes.first().map(|index| *index as usize);
@@ -74,7 +73,7 @@ fn reader(spec: &proto::SourceSpec) -> Result<Box<dyn SourceReader>> {
         for row in &spec.values {
             let literal = row.fields.get(*index);
             let literal = literal.ok_or_else(|| Error::Plan("a row of VALUES is too short".into()))?;
-            scalars.push(literal_from_proto(literal, &field.data_type).map_err(malformed)?);
+            scalars.push(literal_from_proto(literal, &field.data_type)?);
         }
         let array = match scalars.is_empty() {
             true => new_empty_array(&field.data_type.kind.to_arrow()),

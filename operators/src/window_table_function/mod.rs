@@ -37,7 +37,7 @@ pub struct WindowTableFunction {
 impl WindowTableFunction {
     /// From its specification; `output` has the columns of the input, then `window_start`, `window_end`, `window_time`.
     pub fn new(spec: &proto::WindowTableFunctionSpec, output: SchemaRef, context: &OperatorContext) -> Result<Self> {
-        let input = schema_from_proto(spec.input.as_ref()).map_err(|e| Error::Plan(e.to_string()))?;
+        let input = schema_from_proto(spec.input.as_ref())?;
         let window = spec.window.as_ref().ok_or_else(|| Error::Plan("there is no window".into()))?;
         let time = window.time as usize;
         let shifted = match input.get(time).map(|field| &field.data_type.kind) {
