@@ -79,6 +79,13 @@ impl ClusterBuilder {
         self
     }
 
+    /// Restarts a job so often, each time so long after it failed.
+    pub fn restarts(self, attempts: u32, delay: &str) -> Self {
+        self.set("restart-strategy.type", "fixed-delay")
+            .set("restart-strategy.fixed-delay.attempts", attempts)
+            .set("restart-strategy.fixed-delay.delay", delay)
+    }
+
     /// Rules for the fault points of all processes, see `common::fault`.
     pub fn fault_points(mut self, rules: &str) -> Self {
         rules.clone_into(&mut self.fault_points);
@@ -290,6 +297,24 @@ impl Cluster {
             if state == wanted || is_end(&state) { Ok(state) } else { Err(state) }
         });
         assert_eq!(state, wanted, "{}\n{}", self.get(&format!("/jobs/{job}/exceptions")), self.logs());
+    }
+
+    /// Waits until a job has finished, while another TaskManager, without fault points, takes the place of each that dies. Says how
+    /// many died.
+    pub fn replace_dead_until_finished(&self, job: &str, limit: Duration) -> usize {
+        let mut died = 0;
+        eventually("the job's end", limit, || {
+            let alive = self.task_manager_pids().into_iter().filter(|pid| process::is_alive(*pid)).count();
+            for _ in alive..self.task_managers {
+                died += 1;
+                self.start_one("taskmanager.sh", |command| {
+                    command.env("WIESEL_FAULT_POINTS", "");
+                });
+            }
+            let state = self.state(job);
+            if state == "FINISHED" { Ok(()) } else { Err(state) }
+        });
+        died
     }
 
     /// Waits until all tasks of a job run.

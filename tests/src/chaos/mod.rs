@@ -181,9 +181,7 @@ fn configuration(store: &Store, variant: &Variant) -> crate::ClusterBuilder {
         .set("execution.checkpointing.unaligned.enabled", variant.unaligned)
         .set("execution.checkpointing.checkpoints-after-tasks-finish", variant.after_finish)
         .set("execution.checkpointing.externalized-checkpoint-retention", "RETAIN_ON_CANCELLATION")
-        .set("restart-strategy.type", "fixed-delay")
-        .set("restart-strategy.fixed-delay.attempts", 1_000_000)
-        .set("restart-strategy.fixed-delay.delay", "200 ms")
+        .restarts(1_000_000, "200 ms")
         .set("heartbeat.interval", "1 s")
         .set("heartbeat.timeout", if variant.short_heartbeat { "5 s" } else { "50 s" });
     store.configure(builder)

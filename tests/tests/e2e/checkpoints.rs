@@ -96,9 +96,7 @@ fn only_complete_checkpoints_are_left(cluster: ClusterBuilder, folder: &Place, u
         .set("execution.checkpointing.data-inline-threshold", "0")
         .set("execution.checkpointing.tolerable-failed-checkpoints", 1_000)
         .set("execution.checkpointing.externalized-checkpoint-retention", "RETAIN_ON_CANCELLATION")
-        .set("restart-strategy.type", "fixed-delay")
-        .set("restart-strategy.fixed-delay.attempts", 100)
-        .set("restart-strategy.fixed-delay.delay", "100 ms")
+        .restarts(100, "100 ms")
         .start();
     let job = cluster.submit(STATE, 2);
     let alive = || cluster.task_manager_pids().into_iter().filter(|pid| process::is_alive(*pid)).count();

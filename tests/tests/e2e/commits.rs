@@ -3,7 +3,7 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use wiesel_tests::{Cluster, eventually, process};
+use wiesel_tests::Cluster;
 
 const LIMIT: Duration = Duration::from_secs(60);
 /// Enough for some checkpoints.
@@ -49,24 +49,11 @@ fn killed(rule: &str) {
         .slots(1)
         .fault_points(rule)
         .set("execution.checkpointing.interval", "500 ms")
-        .set("restart-strategy.type", "fixed-delay")
-        .set("restart-strategy.fixed-delay.attempts", 100)
-        .set("restart-strategy.fixed-delay.delay", "100 ms")
+        .restarts(100, "100 ms")
         .start();
     let folder = cluster.dir().join("files");
     let job = cluster.submit(&script(&folder), 2);
-    let mut died = 0;
-    eventually("the job's end", LIMIT, || {
-        let alive = cluster.task_manager_pids().into_iter().filter(|pid| process::is_alive(*pid)).count();
-        for _ in alive..2 {
-            died += 1;
-            cluster.start_one("taskmanager.sh", |command| {
-                command.env("WIESEL_FAULT_POINTS", "");
-            });
-        }
-        let state = cluster.state(&job);
-        if state == "FINISHED" { Ok(()) } else { Err(state) }
-    });
+    let died = cluster.replace_dead_until_finished(&job, LIMIT);
     assert!(died > 0, "{rule}: nobody died");
     let numbers = numbers(&folder);
     let mut distinct = numbers.clone();

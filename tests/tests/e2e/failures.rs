@@ -30,13 +30,7 @@ fn kill_9_of_a_task_manager_during_a_shuffle_fails_the_job_with_the_cause() {
 
 #[test]
 fn kill_9_of_a_task_manager_during_a_shuffle_restarts_the_job_from_the_beginning() {
-    let cluster = Cluster::builder()
-        .task_managers(3)
-        .slots(1)
-        .set("restart-strategy.type", "fixed-delay")
-        .set("restart-strategy.fixed-delay.attempts", 3)
-        .set("restart-strategy.fixed-delay.delay", "100 ms")
-        .start();
+    let cluster = Cluster::builder().task_managers(3).slots(1).restarts(3, "100 ms").start();
     let job = cluster.submit(&sql::bounded_shuffle(10_000, 2_000), 2);
     cluster.wait_for_tasks(&job, LIMIT);
     let busy = cluster.get("/taskmanagers")["taskmanagers"].as_array().cloned().unwrap_or_default();
@@ -88,9 +82,7 @@ fn every_row_of_a_select_is_shown_once_when_task_managers_are_killed() {
         .task_managers(3)
         .slots(2)
         .set("execution.checkpointing.interval", "300 ms")
-        .set("restart-strategy.type", "fixed-delay")
-        .set("restart-strategy.fixed-delay.attempts", 100)
-        .set("restart-strategy.fixed-delay.delay", "100 ms")
+        .restarts(100, "100 ms")
         .start();
     let select = format!(
         "SET 'execution.checkpointing.dir' = 'file://{}';\n\

@@ -77,11 +77,7 @@ fn lines_about_tasks_and_checkpoints_name_all_that_they_belong_to() {
 /// Before, what had been said of one attempt was said of no other within ten seconds.
 #[test]
 fn the_story_of_a_job_with_a_few_restarts_is_complete() {
-    let cluster = Cluster::builder()
-        .set("restart-strategy.type", "fixed-delay")
-        .set("restart-strategy.fixed-delay.attempts", "2")
-        .set("restart-strategy.fixed-delay.delay", "10 ms")
-        .start();
+    let cluster = Cluster::builder().restarts(2, "10 ms").start();
     let job = failed_job(&cluster);
     let of_job = format!("job_id={job}");
     for log in ["taskexecutor", "standalonesession"] {

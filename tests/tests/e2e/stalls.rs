@@ -104,9 +104,7 @@ fn tasks_that_were_given_up_remove_no_files_of_those_that_took_over() {
         .set("execution.checkpointing.interval", "1 s")
         .set("heartbeat.interval", "500 ms")
         .set("heartbeat.timeout", "3 s")
-        .set("restart-strategy.type", "fixed-delay")
-        .set("restart-strategy.fixed-delay.attempts", 1_000)
-        .set("restart-strategy.fixed-delay.delay", "200 ms")
+        .restarts(1_000, "200 ms")
         .start();
     cluster.start_one("taskmanager.sh", |late| {
         late.env("WIESEL_FAULT_POINTS", "restore.before-open=pause:2000@1+");

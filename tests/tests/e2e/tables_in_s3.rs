@@ -1,8 +1,8 @@
 //! Tables in a real S3 server: TaskManagers die between the steps of a commit, and each row is there once.
 use std::time::Duration;
 
+use wiesel_tests::Cluster;
 use wiesel_tests::s3::S3Server;
-use wiesel_tests::{Cluster, eventually, process};
 
 const LIMIT: Duration = Duration::from_secs(90);
 /// Enough for some checkpoints.
@@ -38,24 +38,11 @@ fn killed(test: &str, format: &str, rules: &[&str]) {
             .slots(1)
             .fault_points(rule)
             .set("execution.checkpointing.interval", "500 ms")
-            .set("restart-strategy.type", "fixed-delay")
-            .set("restart-strategy.fixed-delay.attempts", 100)
-            .set("restart-strategy.fixed-delay.delay", "100 ms")
+            .restarts(100, "100 ms")
             .start();
         let place = server.bucket().join(&format!("{test}/{number}"));
         let job = cluster.submit(&insert(&place.uri, format), 2);
-        let mut died = 0;
-        eventually("the job's end", LIMIT, || {
-            let alive = cluster.task_manager_pids().into_iter().filter(|pid| process::is_alive(*pid)).count();
-            for _ in alive..2 {
-                died += 1;
-                cluster.start_one("taskmanager.sh", |command| {
-                    command.env("WIESEL_FAULT_POINTS", "");
-                });
-            }
-            let state = cluster.state(&job);
-            if state == "FINISHED" { Ok(()) } else { Err(state) }
-        });
+        let died = cluster.replace_dead_until_finished(&job, LIMIT);
         assert!(died > 0, "{rule}: no TaskManager died");
         for p in 0..PARTITIONS {
             let partition = place.path.join(format!("p={p}"));
