@@ -66,7 +66,8 @@ pub const MIN_WATERMARK: i64 = NO_WATERMARK;
 /// The watermark at the end of a bounded input.
 pub const MAX_WATERMARK: i64 = i64::MAX;
 
-/// An element of a stream. Elements keep their order on a channel.
+/// An element of a stream, as tests keep what an operator emits.
+#[cfg(test)]
 #[derive(Clone, Debug)]
 pub enum StreamElement {
     /// Rows.

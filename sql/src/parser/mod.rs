@@ -2,7 +2,7 @@
 //! with a dialect of ours ([`dialect`]).
 //!
 //! Invariant: every error says the place in the script, what stands there and what was expected; no input panics.
-use sqlparser::ast::{Expr, Query};
+use sqlparser::ast::Query;
 use sqlparser::parser::{Parser, ParserError};
 use sqlparser::tokenizer::{Location as TokenLocation, Token, TokenWithSpan};
 use wiesel_common::quote::quote;
@@ -56,7 +56,8 @@ pub fn parse_query(text: &str) -> Result<Box<Query>> {
 }
 
 /// An expression alone.
-pub fn parse_expression(text: &str) -> Result<Expr> {
+#[cfg(test)]
+pub(crate) fn parse_expression(text: &str) -> Result<sqlparser::ast::Expr> {
     alone(text, |parser| parser.parse_expr())
 }
 
