@@ -5,11 +5,11 @@ use sqlparser::ast::{
 };
 use wiesel_expressions::types::{LogicalType, TypeKind};
 
-use super::expression::{ExpressionAnalyzer, array_constructor, map_constructor, row_constructor};
+use super::expression::ExpressionAnalyzer;
 use super::grouping::{AggregateCall, not_in_an_aggregate_query};
 use super::places::place_of;
 use crate::error::{Error, Place, Result};
-use crate::functions::{aggregate, json, not_here_yet, refuse_untyped_null, scalar};
+use crate::functions::{aggregate, constructors, json, not_here_yet, refuse_untyped_null, scalar};
 use crate::parser::dialect::{JSON_TEST, JSON_WITHIN, MAP_CONSTRUCTOR, ROW_CONSTRUCTOR};
 use crate::parser::lexer;
 use crate::rex::Expression;
@@ -65,11 +65,11 @@ impl ExpressionAnalyzer<'_, '_> {
                 Some(aggregates) => aggregates.grouping(upper, &operands),
                 None => Err(not_in_an_aggregate_query(upper)),
             },
-            MAP_CONSTRUCTOR => map_constructor(operands),
-            ROW_CONSTRUCTOR => row_constructor(operands),
+            MAP_CONSTRUCTOR => constructors::map(operands),
+            ROW_CONSTRUCTOR => constructors::row(operands),
             JSON_TEST => json::is_json(operands),
             JSON_WITHIN => json::within(operands),
-            _ if upper == "ARRAY" => array_constructor(operands),
+            _ if upper == "ARRAY" => constructors::array(operands),
             _ => scalar::call(name, operands),
         }
     }

@@ -1,21 +1,23 @@
 //! Expressions over a scope.
+use datafusion_common::ScalarValue;
 use sqlparser::ast::{
-    AccessExpr, BinaryOperator, CastKind, CeilFloorKind, DateTimeField, Expr, Ident, Subscript, TrimWhereField,
-    TypedString, UnaryOperator, Value, ValueWithSpan,
+    AccessExpr, BinaryOperator, CaseWhen, CastKind, CeilFloorKind, DateTimeField, Expr, Ident, Subscript,
+    TrimWhereField, UnaryOperator, Value, ValueWithSpan,
 };
-use wiesel_expressions::types::{LogicalType, TypeKind};
+use wiesel_expressions::types::{RowField, TypeKind};
 
 use super::grouping::AggregateCalls;
+use super::literals::{constant, interval, type_text, typed_string, unit_name};
 use super::places::{place_of, place_of_name, place_of_names};
 use super::query::QueryAnalyzer;
 use super::scope::{Scope, field_by_name};
 use crate::error::{Error, Place, Result};
-use crate::functions::common_type::common_type;
+use crate::functions::numeric::is_integer;
 use crate::functions::{
-    UNTYPED_NULL, cast, conditional, datetime, literal, operators, refuse_untyped_null, scalar, type_too_deep,
+    UNTYPED_NULL, calcite_name, cast, conditional, constructors, is_text, literal, operators, refuse_untyped_null,
+    scalar,
 };
-use crate::parser::types::MAX_DEPTH;
-use crate::parser::{lexer, reserved};
+use crate::parser::reserved;
 use crate::rex::lowering::no_subquery;
 use crate::rex::{Expression, Node, SubqueryKind, null_literal};
 use crate::script::still_wanted;
@@ -153,7 +155,7 @@ impl<'a, 'q> ExpressionAnalyzer<'a, 'q> {
             Expr::Nested(inner) => self.analyze(inner),
             Expr::Value(value) => constant(value),
             Expr::TypedString(typed) => typed_string(typed),
-            Expr::Interval(interval) => interval_literal(interval),
+            Expr::Interval(written) => interval(written),
             Expr::BinaryOp { .. } => self.binary(expr),
             Expr::UnaryOp { op, expr } => self.unary(*op, expr),
             Expr::IsNull(e) => operators::is_test("IS_NULL", self.analyze(e)?),
@@ -168,19 +170,8 @@ impl<'a, 'q> ExpressionAnalyzer<'a, 'q> {
             Expr::IsNotDistinctFrom(l, r) => {
                 operators::compare("IS_NOT_DISTINCT_FROM", self.analyze(l)?, self.analyze(r)?)
             }
-            Expr::InList { expr, list, negated } => {
-                let value = self.analyze(expr)?;
-                self.needed(&value, list.len(), "IN")?;
-                let items = self.all(list)?;
-                negate_if(*negated, operators::in_list(value, items)?)
-            }
-            Expr::Between { expr, negated, low, high } => {
-                let value = self.analyze(expr)?;
-                self.needed(&value, 2, "BETWEEN")?;
-                let from = operators::compare(">=", value.clone(), self.analyze(low)?)?;
-                let to = operators::compare("<=", value, self.analyze(high)?)?;
-                negate_if(*negated, operators::connective("AND", from, to)?)
-            }
+            Expr::InList { expr, list, negated } => negate_if(*negated, self.in_list(expr, list)?),
+            Expr::Between { expr, negated, low, high } => negate_if(*negated, self.between(expr, low, high)?),
             Expr::Like { negated, any: false, expr, pattern, escape_char } => {
                 self.pattern("LIKE", expr, pattern, escape_char.as_ref(), *negated)
             }
@@ -188,66 +179,27 @@ impl<'a, 'q> ExpressionAnalyzer<'a, 'q> {
                 self.pattern("SIMILAR", expr, pattern, escape_char.as_ref(), *negated)
             }
             Expr::Case { operand, conditions, else_result, .. } => {
-                let operand = operand.as_deref().map(|operand| self.analyze(operand)).transpose()?;
-                if let Some(operand) = &operand {
-                    self.needed(operand, conditions.len(), "CASE")?;
-                }
-                let mut branches = Vec::with_capacity(conditions.len());
-                for branch in conditions {
-                    let mut condition = self.analyze(&branch.condition)?;
-                    if let Some(operand) = &operand {
-                        condition = operators::compare("=", operand.clone(), condition)?;
-                    }
-                    branches.push((condition, self.analyze(&branch.result)?));
-                }
-                let otherwise = match else_result {
-                    Some(otherwise) => self.analyze(otherwise)?,
-                    None => null_literal(TypeKind::Null),
-                };
-                conditional::case(branches, otherwise)
+                self.case(operand.as_deref(), conditions, else_result.as_deref())
             }
             Expr::Cast { kind, expr, data_type, .. } => {
                 let target = crate::parser::parse_type(&type_text(data_type))?;
-                cast_call(self.analyze(expr)?, target, *kind == CastKind::TryCast)
+                cast::explicit(self.analyze(expr)?, target, *kind == CastKind::TryCast)
             }
             Expr::Extract { field, expr, .. } => scalar::extract(&unit_name(field), self.analyze(expr)?),
             Expr::Ceil { expr, field } => self.ceil_or_floor("CEIL", expr, field),
             Expr::Floor { expr, field } => self.ceil_or_floor("FLOOR", expr, field),
-            Expr::Position { expr, r#in } => {
-                let operands = vec![self.analyze(expr)?, self.analyze(r#in)?];
-                scalar::call("POSITION", operands)
-            }
+            Expr::Position { expr, r#in } => scalar::call("POSITION", vec![self.analyze(expr)?, self.analyze(r#in)?]),
             Expr::Substring { expr, substring_from, substring_for, .. } => {
-                let mut operands = vec![self.analyze(expr)?];
-                match substring_from {
-                    Some(from) => operands.push(self.analyze(from)?),
-                    None => operands.push(literal::int(1)),
-                }
-                operands.extend(substring_for.as_deref().map(|length| self.analyze(length)).transpose()?);
-                scalar::call("SUBSTRING", operands)
+                self.substring(expr, substring_from.as_deref(), substring_for.as_deref())
             }
             Expr::Trim { trim_where, trim_what, expr, trim_characters: None } => {
-                let mode = match trim_where {
-                    None | Some(TrimWhereField::Both) => "BOTH",
-                    Some(TrimWhereField::Leading) => "LEADING",
-                    Some(TrimWhereField::Trailing) => "TRAILING",
-                };
-                let what = trim_what.as_deref().map(|what| self.analyze(what)).transpose()?;
-                scalar::trim(mode, what, self.analyze(expr)?)
+                self.trim(trim_where.as_ref(), trim_what.as_deref(), expr)
             }
             Expr::Overlay { expr, overlay_what, overlay_from, overlay_for } => {
-                let mut operands = vec![self.analyze(expr)?, self.analyze(overlay_what)?, self.analyze(overlay_from)?];
-                operands.extend(overlay_for.as_deref().map(|length| self.analyze(length)).transpose()?);
-                scalar::call("OVERLAY", operands)
+                self.overlay(expr, overlay_what, overlay_from, overlay_for.as_deref())
             }
-            Expr::Array(array) => {
-                let elements = self.all(&array.elem)?;
-                array_constructor(elements)
-            }
-            Expr::Tuple(items) => {
-                let items = self.all(items)?;
-                row_constructor(items)
-            }
+            Expr::Array(array) => constructors::array(self.all(&array.elem)?),
+            Expr::Tuple(items) => constructors::row(self.all(items)?),
             Expr::Function(function) => self.function(function),
             Expr::Subquery(query) => self.subquery(SubqueryKind::Scalar, Vec::new(), query, place_of(expr)),
             Expr::InSubquery { expr: value, subquery, negated } => {
@@ -282,18 +234,22 @@ impl<'a, 'q> ExpressionAnalyzer<'a, 'q> {
                 uses.push(ColumnUse { index, text: text.clone(), place });
             }
         });
-        self.fields += widest;
-        if widest > MAX_FIELDS || self.fields > MAX_FIELDS_NAMED {
-            let message = match widest > MAX_FIELDS {
-                true => format!("The type of '{text}' has more than {MAX_FIELDS} fields within it"),
-                false => format!(
-                    "The types of the columns that are named up to '{text}' have more than {MAX_FIELDS_NAMED} fields"
-                ),
-            };
-            let message = format!("{message}. Take the fields that are needed out of it in a view, and read that.");
-            return Err(Error::unsupported(message, place));
-        }
+        self.takes_along(widest, &text, place)?;
         Ok(found)
+    }
+
+    /// A column of so many fields is named.
+    fn takes_along(&mut self, fields: usize, column: &str, place: Option<Place>) -> Result<()> {
+        self.fields += fields;
+        let what = if fields > MAX_FIELDS {
+            format!("The type of '{column}' has more than {MAX_FIELDS} fields within it")
+        } else if self.fields > MAX_FIELDS_NAMED {
+            format!("The types of the columns that are named up to '{column}' have more than {MAX_FIELDS_NAMED} fields")
+        } else {
+            return Ok(());
+        };
+        let message = format!("{what}. Take the fields that are needed out of it in a view, and read that.");
+        Err(Error::unsupported(message, place))
     }
 
     /// `t.u.addr[1].city`: names up to the first that is not behind a dot may be those of a table and its column.
@@ -350,6 +306,65 @@ impl<'a, 'q> ExpressionAnalyzer<'a, 'q> {
             (UnaryOperator::Not, _) => operators::not(self.analyze(operand)?),
             (op, _) => Err(Error::unsupported(format!("The operator {op} is not supported"), None)),
         }
+    }
+
+    fn in_list(&mut self, value: &Expr, list: &[Expr]) -> Result<Expression> {
+        let value = self.analyze(value)?;
+        self.needed(&value, list.len(), "IN")?;
+        operators::in_list(value, self.all(list)?)
+    }
+
+    fn between(&mut self, value: &Expr, low: &Expr, high: &Expr) -> Result<Expression> {
+        let value = self.analyze(value)?;
+        self.needed(&value, 2, "BETWEEN")?;
+        let from = operators::compare(">=", value.clone(), self.analyze(low)?)?;
+        let to = operators::compare("<=", value, self.analyze(high)?)?;
+        operators::connective("AND", from, to)
+    }
+
+    /// With an operand each condition is a value that it is compared with.
+    fn case(&mut self, operand: Option<&Expr>, branches: &[CaseWhen], otherwise: Option<&Expr>) -> Result<Expression> {
+        let operand = self.optional(operand)?;
+        if let Some(operand) = &operand {
+            self.needed(operand, branches.len(), "CASE")?;
+        }
+        let mut typed = Vec::with_capacity(branches.len());
+        for branch in branches {
+            let mut condition = self.analyze(&branch.condition)?;
+            if let Some(operand) = &operand {
+                condition = operators::compare("=", operand.clone(), condition)?;
+            }
+            typed.push((condition, self.analyze(&branch.result)?));
+        }
+        let otherwise = self.optional(otherwise)?;
+        conditional::case(typed, otherwise.unwrap_or_else(|| null_literal(TypeKind::Null)))
+    }
+
+    fn optional(&mut self, expr: Option<&Expr>) -> Result<Option<Expression>> {
+        expr.map(|expr| self.analyze(expr)).transpose()
+    }
+
+    fn substring(&mut self, text: &Expr, from: Option<&Expr>, length: Option<&Expr>) -> Result<Expression> {
+        let text = self.analyze(text)?;
+        let from = self.optional(from)?.unwrap_or_else(|| literal::int(1));
+        let length = self.optional(length)?;
+        scalar::call("SUBSTRING", [text, from].into_iter().chain(length).collect())
+    }
+
+    fn trim(&mut self, ends: Option<&TrimWhereField>, what: Option<&Expr>, text: &Expr) -> Result<Expression> {
+        let ends = match ends {
+            None | Some(TrimWhereField::Both) => "BOTH",
+            Some(TrimWhereField::Leading) => "LEADING",
+            Some(TrimWhereField::Trailing) => "TRAILING",
+        };
+        let what = self.optional(what)?;
+        scalar::trim(ends, what, self.analyze(text)?)
+    }
+
+    fn overlay(&mut self, text: &Expr, what: &Expr, from: &Expr, length: Option<&Expr>) -> Result<Expression> {
+        let operands = [self.analyze(text)?, self.analyze(what)?, self.analyze(from)?];
+        let length = self.optional(length)?;
+        scalar::call("OVERLAY", operands.into_iter().chain(length).collect())
     }
 
     fn pattern(
@@ -421,139 +436,28 @@ fn binary_call(op: &BinaryOperator, left: Expression, right: Expression) -> Resu
     }
 }
 
-/// A constant as it is written.
-pub(super) fn constant(value: &ValueWithSpan) -> Result<Expression> {
-    let result = match &value.value {
-        Value::Number(number, _) => literal::number(number),
-        Value::SingleQuotedString(text) => Ok(literal::string(text)),
-        Value::HexStringLiteral(digits) => literal::binary(digits),
-        Value::Boolean(value) => Ok(literal::boolean(*value)),
-        Value::Null => Ok(null_literal(TypeKind::Null)),
-        other => Err(Error::unsupported(format!("The constant {other} is not supported"), None)),
-    };
-    result.map_err(|e| e.or_at(lexer::place_of(value.span)))
-}
-
-fn typed_string(typed: &TypedString) -> Result<Expression> {
-    let Value::SingleQuotedString(text) = &typed.value.value else {
-        return Err(Error::validation(format!("{typed} needs a string"), lexer::place_of(typed.value.span)));
-    };
-    let result = match typed.data_type.to_string().to_uppercase().as_str() {
-        "DATE" => datetime::date(text),
-        "TIME" => datetime::time(text),
-        "TIMESTAMP" => datetime::timestamp(text),
-        other => Err(Error::unsupported(format!("Constants of type {other} are not supported; use CAST"), None)),
-    };
-    result.map_err(|e| e.or_at(lexer::place_of(typed.value.span)))
-}
-
-fn interval_literal(interval: &sqlparser::ast::Interval) -> Result<Expression> {
-    let (value, negative) = match interval.value.as_ref() {
-        Expr::UnaryOp { op: UnaryOperator::Minus, expr } => (expr.as_ref(), true),
-        value => (value, false),
-    };
-    let place = place_of(value);
-    let text = match value {
-        Expr::Value(ValueWithSpan { value: Value::SingleQuotedString(text), .. }) => text,
-        other => return Err(Error::validation(format!("An interval needs a string, not {other}"), place)),
-    };
-    let leading = interval.leading_field.as_ref().map(unit_name).unwrap_or_default();
-    let last = interval.last_field.as_ref().map(unit_name);
-    let usual = datetime::IntervalDigits::default();
-    let most = datetime::IntervalDigits {
-        leading: interval.leading_precision.unwrap_or(usual.leading),
-        fraction: interval.fractional_seconds_precision.unwrap_or(usual.fraction),
-    };
-    datetime::interval(text, negative, &leading, last.as_deref(), most).map_err(|e| e.or_at(place))
-}
-
-/// A unit in upper case and in the singular.
-pub(super) fn unit_name(unit: &DateTimeField) -> String {
-    match unit {
-        DateTimeField::Week(_) => "WEEK".to_owned(),
-        unit => unit.to_string().to_uppercase().trim_end_matches('S').to_owned(),
-    }
-}
-
-/// The text of a type that the dialect put into a cast.
-pub(super) fn type_text(data_type: &sqlparser::ast::DataType) -> String {
-    match data_type {
-        sqlparser::ast::DataType::Custom(name, modifiers) if modifiers.is_empty() => {
-            name.0.iter().filter_map(|part| part.as_ident()).map(|ident| ident.value.as_str()).collect()
-        }
-        other => other.to_string(),
-    }
-}
-
-/// `CAST(value AS target)`, `TRY_CAST(value AS target)`.
-pub(super) fn cast_call(value: Expression, target: LogicalType, fallible: bool) -> Result<Expression> {
-    let (from, to) = (&value.data_type.kind, &target.kind);
-    if !cast::can_cast(from, to) {
-        let message = if crate::functions::numeric::is_numeric(from) && crate::functions::is_timestamp(to) {
-            "The cast from NUMERIC type to TIMESTAMP type is not allowed. It's recommended to use \
-             TO_TIMESTAMP(FROM_UNIXTIME(numeric_col)) instead, note the numeric is in seconds."
-                .to_owned()
-        } else {
-            let (from, to) = (crate::functions::calcite_name(from), crate::functions::calcite_name(to));
-            format!("Cast function cannot convert value of type {from} to type {to}")
-        };
-        return Err(Error::validation(message, None));
-    }
-    if value.data_type.kind == TypeKind::Null {
-        return Ok(null_literal(target.kind));
-    }
-    let nullable = fallible || value.data_type.nullable;
-    let data_type = LogicalType { kind: target.kind, nullable };
-    if value.data_type.kind == data_type.kind && !fallible {
-        return Ok(value);
-    }
-    Ok(Expression::call(if fallible { "TRY_CAST" } else { "CAST" }, vec![value], data_type))
-}
-
 /// `collection[key]`.
 fn item(collection: Expression, key: Expression) -> Result<Expression> {
-    use datafusion_common::ScalarValue;
     refuse_untyped_null([&collection, &key])?;
     let (element, key) = match &collection.data_type.kind {
-        TypeKind::Array(element) => {
-            if !crate::functions::numeric::is_integer(&key.data_type.kind) {
-                let message = format!("An element of an array is taken by an integer, not by {}", key.data_type.kind);
-                return Err(Error::validation(message, None));
-            }
-            let key = cast::cast_to(key, &TypeKind::Int);
-            if let Node::Literal(ScalarValue::Int32(Some(index @ ..1))) = &key.node {
-                let message = format!("Array element access needs an index starting at 1 but was {index}.");
-                return Err(Error::validation(message, None));
-            }
-            (element.as_ref().clone(), key)
-        }
+        TypeKind::Array(element) => (element.as_ref().clone(), array_index(key)?),
         TypeKind::Map(key_type, value) => {
-            let value = value.as_ref().clone();
-            let text = crate::functions::is_text(&key_type.kind) && crate::functions::is_text(&key.data_type.kind);
-            (value, if text { key } else { cast::cast_to(key, &key_type.kind) })
+            let is_text_as_well = is_text(&key_type.kind) && is_text(&key.data_type.kind);
+            let key = if is_text_as_well { key } else { cast::cast_to(key, &key_type.kind) };
+            (value.as_ref().clone(), key)
         }
         TypeKind::Row(fields) => {
-            let name = match &key.node {
-                Node::Literal(ScalarValue::Utf8View(Some(name))) => name.clone(),
-                Node::Literal(ScalarValue::Int32(Some(n))) => {
-                    let field = usize::try_from(*n - 1).ok().and_then(|n| fields.get(n));
-                    field.map(|field| field.name.clone()).unwrap_or_default()
-                }
-                _ => String::new(),
-            };
+            let name = field_name(fields, &key);
             return field_by_name(collection, &name, None);
         }
-        TypeKind::Variant
-            if crate::functions::is_text(&key.data_type.kind)
-                || crate::functions::numeric::is_integer(&key.data_type.kind) =>
-        {
+        TypeKind::Variant if is_text(&key.data_type.kind) || is_integer(&key.data_type.kind) => {
             (TypeKind::Variant.nullable(), key)
         }
         other => {
             let message = format!(
                 "Cannot apply 'ITEM' to arguments of type 'ITEM(<{}>, <{}>)'. Supported form(s): <ARRAY>[<INTEGER>]\n<MAP>[<ANY>]\n<ROW>[<CHARACTER>|<INTEGER>]\n<VARIANT>[<CHARACTER>|<INTEGER>]",
-                crate::functions::calcite_name(other),
-                crate::functions::calcite_name(&key.data_type.kind)
+                calcite_name(other),
+                calcite_name(&key.data_type.kind)
             );
             return Err(Error::validation(message, None));
         }
@@ -561,53 +465,28 @@ fn item(collection: Expression, key: Expression) -> Result<Expression> {
     Ok(Expression::call("ITEM", vec![collection, key], element.with_nullable(true)))
 }
 
-/// What an ARRAY, MAP or ROW is made of as one. A type that is too deep is refused here already: each level has the types of
-/// all below, and what is made of the value may have nothing left of it that a check of the plan would see.
-fn constructed(constructor: &str, items: Vec<Expression>, kind: TypeKind) -> Result<Expression> {
-    let data_type = kind.not_null();
-    if data_type.depth() > MAX_DEPTH {
-        return Err(type_too_deep("an expression"));
-    }
-    Ok(Expression::call(constructor, items, data_type))
-}
-
-/// `ARRAY[…]`.
-pub(super) fn array_constructor(elements: Vec<Expression>) -> Result<Expression> {
-    let common = common_type(elements.iter().map(|element| &element.data_type));
-    let Some(common) = common.filter(|common| common.kind != TypeKind::Null) else {
-        let message =
-            if elements.is_empty() { "Require at least 1 argument" } else { "Parameters must be of the same type" };
+/// The position of an element, which is counted from 1.
+fn array_index(key: Expression) -> Result<Expression> {
+    if !is_integer(&key.data_type.kind) {
+        let message = format!("An element of an array is taken by an integer, not by {}", key.data_type.kind);
         return Err(Error::validation(message, None));
-    };
-    let elements = elements.into_iter().map(|element| cast::cast_to(element, &common.kind)).collect();
-    constructed("ARRAY", elements, TypeKind::Array(Box::new(common)))
-}
-
-/// `ROW(…)`.
-pub(super) fn row_constructor(items: Vec<Expression>) -> Result<Expression> {
-    use wiesel_expressions::types::RowField;
-    refuse_untyped_null(&items)?;
-    let fields = items.iter().enumerate().map(|(i, item)| RowField::new(format!("EXPR${i}"), item.data_type.clone()));
-    let kind = TypeKind::Row(fields.collect());
-    constructed("ROW", items, kind)
-}
-
-/// `MAP[key, value, …]`.
-pub(super) fn map_constructor(items: Vec<Expression>) -> Result<Expression> {
-    if items.is_empty() || !items.len().is_multiple_of(2) {
-        return Err(Error::validation("Map requires an even number of arguments", None));
     }
-    // To Flink a NULL is of the type of the first key, whether it stands for a key or a value.
-    let first = items[0].data_type.kind.clone();
-    let items: Vec<Expression> = items.into_iter().map(|item| operators::cast_null(item, &first)).collect();
-    let common = |skipped: usize| {
-        let common = common_type(items.iter().skip(skipped).step_by(2).map(|item| &item.data_type));
-        common.filter(|common| common.kind != TypeKind::Null)
-    };
-    let (Some(key), Some(value)) = (common(0), common(1)) else {
-        return Err(Error::validation("Parameters must be of the same type", None));
-    };
-    let kinds = [key.kind.clone(), value.kind.clone()];
-    let items = items.into_iter().enumerate().map(|(i, item)| cast::cast_to(item, &kinds[i % 2])).collect();
-    constructed("MAP", items, TypeKind::Map(Box::new(key), Box::new(value)))
+    let key = cast::cast_to(key, &TypeKind::Int);
+    if let Node::Literal(ScalarValue::Int32(Some(index @ ..1))) = &key.node {
+        let message = format!("Array element access needs an index starting at 1 but was {index}.");
+        return Err(Error::validation(message, None));
+    }
+    Ok(key)
+}
+
+/// The name of the field that a constant names or counts; empty if there is none.
+fn field_name(fields: &[RowField], key: &Expression) -> String {
+    match &key.node {
+        Node::Literal(ScalarValue::Utf8View(Some(name))) => name.clone(),
+        Node::Literal(ScalarValue::Int32(Some(n))) => {
+            let field = usize::try_from(*n - 1).ok().and_then(|n| fields.get(n));
+            field.map(|field| field.name.clone()).unwrap_or_default()
+        }
+        _ => String::new(),
+    }
 }

@@ -1,7 +1,7 @@
 //! From parsed queries to relational algebra: every name resolved, every expression typed as Flink types it.
 //!
 //! [`query`] → [`select`] clause by clause (with [`from`] for its relations, [`grouping`] for its aggregates) → [`expression`] over a
-//! [`scope`], which may stand within others, with [`over`] for calls over rows and [`subquery`] for queries; [`order`] comes behind a
+//! [`scope`], which may stand within others, with [`literals`] for constants, [`over`] for calls over rows and [`subquery`] for queries; [`order`] comes behind a
 //! query as a whole; [`insert`] fits a query to a sink; [`text`] prints expressions as `DESCRIBE` does,
 //! [`view_text`] queries of views; [`places`] says where what stands.
 //!
@@ -26,6 +26,7 @@ mod expression;
 mod from;
 mod grouping;
 mod insert;
+mod literals;
 mod order;
 mod over;
 mod places;

@@ -7,7 +7,8 @@ use sqlparser::ast::{
 };
 use wiesel_expressions::types::{LogicalType, TypeKind};
 
-use super::expression::{niladic, type_text, unit_name};
+use super::expression::niladic;
+use super::literals::{type_text, unit_name};
 use crate::functions::scalar::unit_of_function;
 use crate::parser::dialect::{JSON_TEST, JSON_WITHIN, MAP_CONSTRUCTOR, ROW_CONSTRUCTOR};
 

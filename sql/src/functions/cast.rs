@@ -1,7 +1,9 @@
-//! Which casts there are, and the casts that the analyser inserts.
+//! Which casts there are, those that are written, and those that the analyser inserts.
 use wiesel_expressions::types::{LogicalType, RowField, TimeAttribute, TypeKind};
 
 use super::numeric::{digits, is_exact, is_integer, is_numeric};
+use super::{calcite_name, is_timestamp};
+use crate::error::{Error, Result};
 use crate::rex::{Expression, Node, null_literal};
 
 /// Whether `CAST(from AS to)` is a cast that Flink has.
@@ -104,6 +106,31 @@ pub(crate) fn with_nullable_parts(kind: &TypeKind) -> TypeKind {
         }
         other => other.clone(),
     }
+}
+
+/// `CAST(value AS target)`, `TRY_CAST(value AS target)`.
+pub(crate) fn explicit(value: Expression, target: LogicalType, fallible: bool) -> Result<Expression> {
+    let (from, to) = (&value.data_type.kind, &target.kind);
+    if !can_cast(from, to) {
+        let message = if is_numeric(from) && is_timestamp(to) {
+            "The cast from NUMERIC type to TIMESTAMP type is not allowed. It's recommended to use \
+             TO_TIMESTAMP(FROM_UNIXTIME(numeric_col)) instead, note the numeric is in seconds."
+                .to_owned()
+        } else {
+            let (from, to) = (calcite_name(from), calcite_name(to));
+            format!("Cast function cannot convert value of type {from} to type {to}")
+        };
+        return Err(Error::validation(message, None));
+    }
+    if value.data_type.kind == TypeKind::Null {
+        return Ok(null_literal(target.kind));
+    }
+    let nullable = fallible || value.data_type.nullable;
+    let data_type = LogicalType { kind: target.kind, nullable };
+    if value.data_type.kind == data_type.kind && !fallible {
+        return Ok(value);
+    }
+    Ok(Expression::call(if fallible { "TRY_CAST" } else { "CAST" }, vec![value], data_type))
 }
 
 /// The expression as a value of this kind, keeping its nullability.

@@ -1,7 +1,7 @@
 //! What operators and built-in functions take and give, as Flink's planner types them.
 //!
 //! - [`operators`]: arithmetic, comparison, logic, concatenation; [`numeric`] has the rules of DECIMAL.
-//! - [`scalar`]: calls by name, as the catalogue of `wiesel_expressions` has them; [`conditional`]: CASE, COALESCE and their kin; [`json`]; [`aggregate`].
+//! - [`scalar`]: calls by name, as the catalogue of `wiesel_expressions` has them; [`conditional`]: CASE, COALESCE and their kin; [`constructors`]: ARRAY, MAP, ROW; [`json`]; [`aggregate`].
 //! - [`page`]: the page on functions in the docs. [`literal`], [`datetime`]: constants as they are written. [`cast`], [`common_type`]: conversions.
 //!
 //! Invariant: an expression that leaves here has operands of the types that evaluation expects: casts are explicit.
@@ -16,6 +16,7 @@ pub(crate) mod aggregate;
 pub(crate) mod cast;
 pub(crate) mod common_type;
 pub(crate) mod conditional;
+pub(crate) mod constructors;
 pub(crate) mod datetime;
 pub(crate) mod json;
 pub(crate) mod literal;
