@@ -144,6 +144,16 @@ impl RemoteChannel {
         }
     }
 
+    /// A frame of this number has come; what is wrong, if it is not the next one.
+    fn expect_frame(&self, sequence: u64) -> std::result::Result<(), String> {
+        let mut incoming = self.incoming.lock();
+        if sequence != incoming.next_sequence {
+            return Err(format!("frame {sequence} of a channel came instead of frame {}", incoming.next_sequence));
+        }
+        incoming.next_sequence += 1;
+        Ok(())
+    }
+
     /// Rows have come in. A producer that has more than it may send gets what the gate has to lend.
     fn received(&self, received: Received, backlog: usize) {
         let segment = self.gate.segment_size;
@@ -400,50 +410,56 @@ impl Connection {
     }
 
     async fn read<R: AsyncRead + Unpin>(&self, mut reader: R, agreement: Agreement) -> Error {
-        let mut header = [0; HEADER_LENGTH];
         loop {
-            if let Err(error) = reader.read_exact(&mut header).await {
-                return self.lost(&error);
-            }
-            let header = match Header::decode(&header) {
-                Ok(header) => header,
-                Err(error) => return self.protocol(error.to_string()),
+            let delivered = match self.next_frame(&mut reader, agreement).await {
+                Ok((header, payload)) => self.deliver(header, payload),
+                Err(error) => Err(error),
             };
-            let mut payload = MutableBuffer::from_len_zeroed(header.length as usize);
-            if let Err(error) = reader.read_exact(&mut payload).await {
-                return self.lost(&error);
-            }
-            if header.checked {
-                let mut checksum = [0; CHECKSUM_LENGTH];
-                if let Err(error) = reader.read_exact(&mut checksum).await {
-                    return self.lost(&error);
-                }
-                if verify(&payload, checksum).is_err() {
-                    return Error::Damaged { address: self.address.clone(), bytes: payload.len() };
-                }
-            } else if agreement.checksums || header.kind != Kind::Data {
-                return self.protocol(Malformed::Unchecked.to_string());
-            }
-            // A channel that was closed on this side may still have frames under way.
-            let Some(channel) = self.state.lock().channels.get(&header.channel).cloned() else { continue };
-            {
-                let mut incoming = channel.incoming.lock();
-                if header.sequence != incoming.next_sequence {
-                    let (expected, found) = (incoming.next_sequence, header.sequence);
-                    return self.protocol(format!("frame {found} of a channel came instead of frame {expected}"));
-                }
-                incoming.next_sequence += 1;
-            }
-            match header.kind {
-                Kind::Data => channel.received(Received::Rows(payload.into()), header.backlog as usize),
-                Kind::Event => match Event::decode(&payload, std::time::Instant::now()) {
-                    Some(event) => channel.received(Received::Event(event), header.backlog as usize),
-                    None => return self.protocol("an event that this version does not know"),
-                },
-                Kind::Failure => channel.fail(failure(channel.key, &payload)),
-                kind => return self.protocol(format!("a producer must not send frames of kind {kind:?}")),
+            if let Err(error) = delivered {
+                return error;
             }
         }
+    }
+
+    /// The next frame, undamaged.
+    async fn next_frame<R: AsyncRead + Unpin>(
+        &self,
+        reader: &mut R,
+        agreement: Agreement,
+    ) -> Result<(Header, MutableBuffer)> {
+        let lost = |error: std::io::Error| self.lost(&error);
+        let mut header = [0; HEADER_LENGTH];
+        reader.read_exact(&mut header).await.map_err(lost)?;
+        let header = Header::decode(&header).map_err(|error| self.protocol(error.to_string()))?;
+        let mut payload = MutableBuffer::from_len_zeroed(header.length as usize);
+        reader.read_exact(&mut payload).await.map_err(lost)?;
+        if header.checked {
+            let mut checksum = [0; CHECKSUM_LENGTH];
+            reader.read_exact(&mut checksum).await.map_err(lost)?;
+            if verify(&payload, checksum).is_err() {
+                return Err(Error::Damaged { address: self.address.clone(), bytes: payload.len() });
+            }
+        } else if agreement.checksums || header.kind != Kind::Data {
+            return Err(self.protocol(Malformed::Unchecked.to_string()));
+        }
+        Ok((header, payload))
+    }
+
+    /// Gives a frame to its channel.
+    fn deliver(&self, header: Header, payload: MutableBuffer) -> Result<()> {
+        // A channel that was closed on this side may still have frames under way.
+        let Some(channel) = self.state.lock().channels.get(&header.channel).cloned() else { return Ok(()) };
+        channel.expect_frame(header.sequence).map_err(|problem| self.protocol(problem))?;
+        match header.kind {
+            Kind::Data => channel.received(Received::Rows(payload.into()), header.backlog as usize),
+            Kind::Event => match Event::decode(&payload, std::time::Instant::now()) {
+                Some(event) => channel.received(Received::Event(event), header.backlog as usize),
+                None => return Err(self.protocol("an event that this version does not know")),
+            },
+            Kind::Failure => channel.fail(failure(channel.key, &payload)),
+            kind => return Err(self.protocol(format!("a producer must not send frames of kind {kind:?}"))),
+        }
+        Ok(())
     }
 }
 

@@ -170,69 +170,87 @@ async fn read<R: AsyncRead + Unpin>(
     request_timeout: Duration,
     patience: Patience,
 ) -> End {
-    let mut header = [0; HEADER_LENGTH];
     let mut payload = Vec::new();
-    let mut requests: VecDeque<(Instant, Arc<View>)> = VecDeque::new();
-    let mut first = true;
-    let start = Instant::now();
+    let mut requests = VecDeque::new();
+    let mut first_by = Some(Instant::now() + patience.first_frame);
     loop {
-        // Reading a header is not undone by the timer: it goes on filling the same bytes.
-        let mut filled = 0;
-        let mut whole_by = first.then(|| start + patience.first_frame);
-        while filled < HEADER_LENGTH {
-            let expires = requests.front().map(|(deadline, _)| *deadline);
-            let deadline = whole_by.into_iter().chain(expires).min();
-            let read = tokio::select! {
-                read = reader.read(&mut header[filled..]) => read,
-                () = sleep_until(deadline), if deadline.is_some() => {
-                    if whole_by.is_some_and(|whole_by| whole_by <= Instant::now()) {
-                        let what = if first { "no frame came after the connection was made" } else { UNFINISHED };
-                        return End::Protocol(what.into());
-                    }
-                    expire(&mut requests, registry);
-                    continue;
-                }
-            };
-            whole_by = whole_by.or_else(|| Some(Instant::now() + patience.whole_frame));
-            match read {
-                Ok(0) if filled == 0 => return End::Closed,
-                Ok(0) => return End::Protocol("the peer closed in the middle of a frame".into()),
-                Ok(read) => filled += read,
-                Err(error) => return End::Io(error),
-            }
-        }
-        first = false;
-        let header = match Header::decode(&header) {
-            Ok(header) => header,
-            Err(error) => return End::Protocol(error.to_string()),
+        let asked = async {
+            let header = read_header(&mut reader, first_by.take(), patience, &mut requests, registry).await?;
+            read_payload(&mut reader, &header, &mut payload, patience).await?;
+            handle(header, &payload, shared, registry).map_err(End::Protocol)
         };
-        if header.kind == Kind::Data {
-            return End::Protocol("a consumer must not send rows".into());
-        }
-        payload.resize(header.length as usize, 0);
-        if !header.checked {
-            return End::Protocol(Malformed::Unchecked.to_string());
-        }
-        let mut checksum = [0; CHECKSUM_LENGTH];
-        let reading = async {
-            reader.read_exact(&mut payload).await?;
-            reader.read_exact(&mut checksum).await
-        };
-        match tokio::time::timeout(patience.whole_frame, reading).await {
-            Ok(Ok(_)) => {}
-            Ok(Err(error)) => return End::Io(error),
-            Err(_) => return End::Protocol(UNFINISHED.into()),
-        }
-        if let Err(error) = verify(&payload, checksum) {
-            return End::Protocol(error.to_string());
-        }
-        match handle(header, &payload, shared, registry) {
+        let asked = asked.await;
+        match asked {
             Ok(None) => {}
             Ok(Some(view)) => requests.push_back((Instant::now() + request_timeout, view)),
-            Err(cause) => return End::Protocol(cause),
+            Err(end) => return end,
         }
         expire(&mut requests, registry);
     }
+}
+
+/// The header of the next frame. The first one of a connection has to be whole by `first_by`, others soon after their first byte.
+/// Meanwhile requests expire.
+async fn read_header<R: AsyncRead + Unpin>(
+    reader: &mut R,
+    first_by: Option<Instant>,
+    patience: Patience,
+    requests: &mut VecDeque<(Instant, Arc<View>)>,
+    registry: &Registry,
+) -> Result<Header, End> {
+    let mut header = [0; HEADER_LENGTH];
+    // Reading a header is not undone by the timer: it goes on filling the same bytes.
+    let mut filled = 0;
+    let mut whole_by = first_by;
+    while filled < HEADER_LENGTH {
+        let expires = requests.front().map(|(deadline, _)| *deadline);
+        let deadline = whole_by.into_iter().chain(expires).min();
+        let read = tokio::select! {
+            read = reader.read(&mut header[filled..]) => read?,
+            () = sleep_until(deadline), if deadline.is_some() => {
+                if whole_by.is_some_and(|whole_by| whole_by <= Instant::now()) {
+                    let is_first = first_by.is_some();
+                    let what = if is_first { "no frame came after the connection was made" } else { UNFINISHED };
+                    return Err(End::Protocol(what.into()));
+                }
+                expire(requests, registry);
+                continue;
+            }
+        };
+        match read {
+            0 if filled == 0 => return Err(End::Closed),
+            0 => return Err(End::Protocol("the peer closed in the middle of a frame".into())),
+            read => filled += read,
+        }
+        whole_by = whole_by.or_else(|| Some(Instant::now() + patience.whole_frame));
+    }
+    Header::decode(&header).map_err(|error| End::Protocol(error.to_string()))
+}
+
+/// The payload of a frame, undamaged.
+async fn read_payload<R: AsyncRead + Unpin>(
+    reader: &mut R,
+    header: &Header,
+    payload: &mut Vec<u8>,
+    patience: Patience,
+) -> Result<(), End> {
+    if header.kind == Kind::Data {
+        return Err(End::Protocol("a consumer must not send rows".into()));
+    }
+    if !header.checked {
+        return Err(End::Protocol(Malformed::Unchecked.to_string()));
+    }
+    payload.resize(header.length as usize, 0);
+    let mut checksum = [0; CHECKSUM_LENGTH];
+    let reading = async {
+        reader.read_exact(&mut payload[..]).await?;
+        reader.read_exact(&mut checksum).await
+    };
+    match tokio::time::timeout(patience.whole_frame, reading).await {
+        Ok(read) => _ = read?,
+        Err(_) => return Err(End::Protocol(UNFINISHED.into())),
+    }
+    verify(payload, checksum).map_err(|error| End::Protocol(error.to_string()))
 }
 
 const UNFINISHED: &str = "a frame was begun and not finished in time";
@@ -265,43 +283,8 @@ fn handle(
     shared: &Arc<Shared>,
     registry: &Registry,
 ) -> Result<Option<Arc<View>>, String> {
-    let credit_at = |at: usize| {
-        let bytes: Option<[u8; 8]> = payload.get(at..at + 8).and_then(|bytes| bytes.try_into().ok());
-        bytes.map(u64::from_le_bytes).and_then(|credit| i64::try_from(credit).ok()).filter(|credit| *credit < 1 << 40)
-    };
     if header.kind == Kind::Open {
-        let key = ChannelKey::decode(payload).filter(|_| payload.len() == ChannelKey::LENGTH + 12);
-        let (Some(key), Some(credit), Some(checksum)) = (key, credit_at(ChannelKey::LENGTH), payload.last_chunk::<4>())
-        else {
-            return Err("an open frame that says nothing".into());
-        };
-        let schema_checksum = u32::from_le_bytes(*checksum);
-        if header.sequence != 0 {
-            return Err("a channel that starts in its middle".into());
-        }
-        let mut views = shared.views.lock();
-        if views.len() >= MAX_CHANNELS || views.contains_key(&header.channel) {
-            return Err("a channel that is open already, or too many of them".into());
-        }
-        let view = Arc::new(View {
-            id: header.channel,
-            key,
-            schema_checksum,
-            connection: Arc::downgrade(shared),
-            credit: AtomicI64::new(credit),
-            queued: AtomicBool::new(false),
-            sequence: AtomicU64::new(0),
-            received: AtomicU64::new(1),
-            subpartition: OnceLock::new(),
-            attached: AtomicBool::new(false),
-            refusal: OnceLock::new(),
-        });
-        views.insert(header.channel, view.clone());
-        drop(views);
-        if !registry.claim(key, view.clone()) {
-            view.refuse(FAILURE_NOT_FOUND, "");
-        }
-        return Ok(Some(view));
+        return open_channel(&header, payload, shared, registry).map(Some);
     }
     // A channel that ended on this side may still be spoken to.
     let Some(view) = shared.views.lock().get(&header.channel).cloned() else { return Ok(None) };
@@ -310,19 +293,62 @@ fn handle(
     }
     match header.kind {
         Kind::Credit => {
-            let credit = credit_at(0).ok_or("a credit frame that says nothing")?;
+            let credit = credit_at(payload, 0).ok_or("a credit frame that says nothing")?;
             let before = view.credit.fetch_add(credit, Ordering::SeqCst);
             if before <= 0 {
                 view.mark_ready();
             }
-            Ok(None)
         }
-        Kind::Close => {
-            shared.drop_view(view.id, registry);
-            Ok(None)
-        }
-        kind => Err(format!("a consumer must not send frames of kind {kind:?}")),
+        Kind::Close => shared.drop_view(view.id, registry),
+        kind => return Err(format!("a consumer must not send frames of kind {kind:?}")),
     }
+    Ok(None)
+}
+
+/// Opens a channel, and claims the partition that it is to be served from.
+fn open_channel(
+    header: &Header,
+    payload: &[u8],
+    shared: &Arc<Shared>,
+    registry: &Registry,
+) -> Result<Arc<View>, String> {
+    let key = ChannelKey::decode(payload).filter(|_| payload.len() == ChannelKey::LENGTH + 12);
+    let credit = credit_at(payload, ChannelKey::LENGTH);
+    let (Some(key), Some(credit), Some(checksum)) = (key, credit, payload.last_chunk::<4>()) else {
+        return Err("an open frame that says nothing".into());
+    };
+    if header.sequence != 0 {
+        return Err("a channel that starts in its middle".into());
+    }
+    let view = Arc::new(View {
+        id: header.channel,
+        key,
+        schema_checksum: u32::from_le_bytes(*checksum),
+        connection: Arc::downgrade(shared),
+        credit: AtomicI64::new(credit),
+        queued: AtomicBool::new(false),
+        sequence: AtomicU64::new(0),
+        received: AtomicU64::new(1),
+        subpartition: OnceLock::new(),
+        attached: AtomicBool::new(false),
+        refusal: OnceLock::new(),
+    });
+    let mut views = shared.views.lock();
+    if views.len() >= MAX_CHANNELS || views.contains_key(&header.channel) {
+        return Err("a channel that is open already, or too many of them".into());
+    }
+    views.insert(header.channel, view.clone());
+    drop(views);
+    if !registry.claim(key, view.clone()) {
+        view.refuse(FAILURE_NOT_FOUND, "");
+    }
+    Ok(view)
+}
+
+/// The credit that stands at a place of a payload.
+fn credit_at(payload: &[u8], at: usize) -> Option<i64> {
+    let bytes: [u8; 8] = payload.get(at..at + 8)?.try_into().ok()?;
+    i64::try_from(u64::from_le_bytes(bytes)).ok().filter(|credit| *credit < 1 << 40)
 }
 
 /// A frame on its way out.
