@@ -22,6 +22,7 @@ use crate::logging::request_span;
 
 mod answers;
 mod bounded;
+mod entropy;
 mod error;
 mod listing;
 mod local;
@@ -41,6 +42,7 @@ mod tests;
 
 use bounded::Bound;
 pub use bounded::{Check, Refusal, read_regular};
+use entropy::Entropy;
 pub use error::{Error, ErrorKind};
 pub use listing::{FilesBelow, Found};
 pub use parts::{Completion, LEAST_PART, MOST_PARTS};
@@ -120,13 +122,6 @@ enum Place {
     Object { store: Bucket, path: ObjectPath, entropy: Option<Entropy> },
 }
 
-/// The part of a path that spreads keys over the service's partitions.
-#[derive(Clone, Debug)]
-struct Entropy {
-    marker: String,
-    length: usize,
-}
-
 impl Location {
     /// The place that a URI names which a person wrote: spaces around it do not count.
     ///
@@ -187,7 +182,7 @@ impl Location {
         let (bucket, path) = bucket_and_path(rest, uri)?;
         let uri = object_uri(&format!("{scheme}://{bucket}"), &path);
         let store = shared_store(bucket, config)?;
-        Ok(Self { place: Place::Object { store, path, entropy: entropy(config)? }, uri })
+        Ok(Self { place: Place::Object { store, path, entropy: Entropy::of(config)? }, uri })
     }
 
     /// Its URI: `file:/data/x` or `s3://bucket/key`.
@@ -262,53 +257,6 @@ impl Location {
     /// The last part of its path; empty for a root.
     pub fn name(&self) -> &str {
         self.uri.rsplit_once('/').map_or("", |(_, name)| name)
-    }
-
-    /// For a file of state: the marker `s3.entropy.key` in its path replaced by random characters.
-    pub fn with_entropy(&self) -> Self {
-        self.replace_marker(|length| crate::random::uuid().simple().to_string().chars().take(length).collect())
-    }
-
-    /// For metadata: the marker left out.
-    pub fn without_entropy(&self) -> Self {
-        self.replace_marker(|_| String::new())
-    }
-
-    /// The places that [`Location::with_entropy`] has made of this folder and in which there is something, by a listing of
-    /// the folder above the marker. One that holds only an upload in parts is not seen: see
-    /// [`Location::unfinished_uploads`].
-    pub async fn entropy_places(&self) -> Result<Vec<Self>> {
-        let Some(places) = self.random_places() else { return Ok(Vec::new()) };
-        let names = places.above.children().await?.folders;
-        Ok(names.iter().filter_map(|name| places.named(name)).collect())
-    }
-
-    fn random_places(&self) -> Option<RandomPlaces<'_>> {
-        let Place::Object { path, entropy: Some(entropy), .. } = &self.place else { return None };
-        let parts: Vec<String> = path.parts().map(|part| part.as_ref().to_owned()).collect();
-        let at = parts.iter().position(|part| part.contains(&entropy.marker))?;
-        let (before, after) = parts[at].split_once(&entropy.marker)?;
-        let (before, after) = (before.to_owned(), after.to_owned());
-        let mut above = self.clone();
-        for _ in at..parts.len() {
-            above = above.parent()?;
-        }
-        Some(RandomPlaces { folder: self, above, before, after, length: entropy.length })
-    }
-
-    fn replace_marker(&self, replacement: impl FnOnce(usize) -> String) -> Self {
-        let Place::Object { store, path, entropy: Some(entropy) } = &self.place else { return self.clone() };
-        if !path.as_ref().contains(&entropy.marker) {
-            return self.clone();
-        }
-        let base = &self.uri[..self.uri.len() - path.as_ref().len()];
-        let replaced = path.as_ref().replacen(&entropy.marker, &replacement(entropy.length), 1);
-        let parts = replaced.split('/').filter(|part| !part.is_empty());
-        // What may stand in a path stays as it is: a listing has it so, and what is encoded would be encoded once more.
-        let part = |part| PathPart::parse(part).unwrap_or_else(|_| PathPart::from(part));
-        let path: ObjectPath = parts.map(part).collect();
-        let uri = object_uri(base.trim_end_matches('/'), &path);
-        Self { place: Place::Object { store: store.clone(), path, entropy: Some(entropy.clone()) }, uri }
     }
 
     /// Has what a store's client logs of a request, of its retries above all, say what is done to which file.
@@ -518,36 +466,6 @@ impl Location {
     }
 }
 
-/// The places that [`Location::with_entropy`] makes of a folder.
-struct RandomPlaces<'a> {
-    folder: &'a Location,
-    /// The folder above the part of the path with the marker.
-    above: Location,
-    /// What that part has before the marker.
-    before: String,
-    /// What it has behind the marker.
-    after: String,
-    /// How many random characters stand for the marker.
-    length: usize,
-}
-
-impl RandomPlaces<'_> {
-    /// The place that has this part in its path; none if that part is not random.
-    fn named(&self, part: &str) -> Option<Location> {
-        let random = part.strip_prefix(&self.before)?.strip_suffix(&self.after)?;
-        let is_random = random.len() == self.length && random.bytes().all(|byte| byte.is_ascii_hexdigit());
-        is_random.then(|| self.folder.replace_marker(|_| random.to_owned()))
-    }
-
-    /// Whether a file of the bucket is below one of them.
-    fn contain(&self, file: &ObjectPath) -> bool {
-        let Place::Object { path: above, .. } = &self.above.place else { return false };
-        let Some(part) = file.prefix_match(above).and_then(|mut parts| parts.next()) else { return false };
-        let Some(Place::Object { path, .. }) = self.named(part.as_ref()).map(|place| place.place) else { return false };
-        file.prefix_match(&path).is_some_and(|mut below| below.next().is_some())
-    }
-}
-
 /// Scheme and rest; a path has no scheme.
 fn split_scheme(uri: &str) -> Option<(&str, &str)> {
     let (scheme, rest) = uri.split_once(':')?;
@@ -586,22 +504,6 @@ fn bucket_and_path<'a>(rest: &'a str, uri: &str) -> Result<(&'a str, ObjectPath)
 
 fn object_uri(base: &str, path: &ObjectPath) -> String {
     if path.as_ref().is_empty() { base.to_owned() } else { format!("{base}/{path}") }
-}
-
-fn entropy(config: &Configuration) -> Result<Option<Entropy>> {
-    let Some(marker) = config.get_optional(&s3::ENTROPY_KEY)?.filter(|marker| !marker.is_empty()) else {
-        return Ok(None);
-    };
-    let length = config.get(&s3::ENTROPY_LENGTH)?;
-    if marker.contains(|c: char| "~#@*+%{}<>[]|\"\\/".contains(c)) {
-        let expected = "expected characters that may stand in a path, without any of ~#@*+%{}<>[]|\"\\/";
-        return Err(s3::ENTROPY_KEY.bad_value(s3::ENTROPY_KEY.key(), &marker, expected).into());
-    }
-    if !(1..=32).contains(&length) {
-        let expected = "expected a number from 1 to 32";
-        return Err(s3::ENTROPY_LENGTH.bad_value(s3::ENTROPY_LENGTH.key(), &length.to_string(), expected).into());
-    }
-    Ok(Some(Entropy { marker, length: length as usize }))
 }
 
 fn shared_store(bucket: &str, config: &Configuration) -> Result<Bucket> {
