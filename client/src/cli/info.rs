@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::Args;
 use clap::builder::{OsStringValueParser, TypedValueParser as _};
 
-use super::{Cluster, Failure, options, read_script, remove_script, script_name};
+use super::{Cluster, Failure, options, script};
 use crate::progress::told_of;
 
 #[derive(Args)]
@@ -25,14 +25,14 @@ pub(super) struct Info {
 
 impl Info {
     pub(super) async fn act(self) -> Result<ExitCode, Failure> {
-        let script = read_script(&self.script)?;
+        let script = script::read(&self.script)?;
         let configuration = self.cluster.configuration_for(&script)?;
         let client = self.cluster.client(&configuration)?;
-        let artifact = client.upload(&script_name(&self.script), script).await?;
+        let artifact = client.upload(&script::uploaded_name(&self.script), script).await?;
         let body = Cluster::plan_request(self.cluster.job_properties(&configuration)?, self.parallelism);
         let waits = format!("{} to plan the script", client.address());
         let plan = told_of(&waits, client.plan(&artifact, &body)).await;
-        remove_script(&client, &artifact, &plan).await;
+        script::remove(&client, &artifact, &plan).await;
         let plan = serde_json::to_string_pretty(&plan?)?;
         println!("----------------------- Execution Plan -----------------------");
         println!("{plan}");

@@ -12,7 +12,7 @@ use wiesel_common::id::JobId;
 
 use super::options::{self, claim_mode};
 use super::submission::{self, ScriptJobs, Unanswered};
-use super::{Cluster, Failure, read_script, remove_script, script_name};
+use super::{Cluster, Failure, script};
 use crate::lease::Lease;
 use crate::progress::{told_of, watched};
 use crate::rest::{JobEnd, RestClient};
@@ -61,7 +61,7 @@ pub(super) struct Run {
 
 impl Run {
     pub(super) async fn act(self) -> Result<ExitCode, Failure> {
-        let script = read_script(&self.script)?;
+        let script = script::read(&self.script)?;
         let mut configuration = self.cluster.configuration_for(&script)?;
         if self.shutdown_on_attached_exit {
             configuration.set(client_options::SHUTDOWN_ON_ATTACHED_EXIT.key(), "true");
@@ -109,7 +109,7 @@ impl Run {
     ) -> Result<Vec<JobId>, Failure> {
         let jobs = ScriptJobs::of(&script)?;
         let (job, wait) = (jobs.only_id(), jobs.wait_for_each_other(client, configuration).await?);
-        let artifact = client.upload(&script_name(&self.script), script).await?;
+        let artifact = client.upload(&script::uploaded_name(&self.script), script).await?;
         let body = Cluster::plan_request(properties, self.parallelism);
         let what = if wait { " and to run what it waits for" } else { "" };
         let what = format!("{} to plan the script{what}", client.address());
@@ -118,7 +118,7 @@ impl Run {
         let _tied = job.filter(|_| tied).map(|job| Tied::new(client, job));
         let submitted = told_of(&what, client.run(&artifact, body, job, wait)).await;
         drop(unanswered);
-        remove_script(client, &artifact, &submitted).await;
+        script::remove(client, &artifact, &submitted).await;
         Ok(submitted?)
     }
 
