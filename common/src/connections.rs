@@ -243,22 +243,24 @@ impl<T: Send + 'static> Gate<T> {
                 (stream, peer) = self.admission.arrival(&self.listener), if !full => {
                     self.begin(stream, peer, greet.clone());
                 }
-                () = reached(crowded), if full => {
-                    // One that has begun to speak meanwhile has more time.
-                    let now = Instant::now();
-                    if let Some(index) = self.places.iter().position(|place| place.until(&self.patience) <= now) {
-                        self.places.remove(index).greeting.abort();
-                        if self.admission.trouble.admit_now().is_some() {
-                            tracing::warn!(
-                                port = self.admission.port,
-                                connections = self.patience.places,
-                                "as many connections as there may be that have not shown that they belong to this cluster: \
-                                 the one that has been there longest ends"
-                            );
-                        }
-                    }
-                }
+                () = reached(crowded), if full => self.free_a_place(),
             }
+        }
+    }
+
+    /// Ends the oldest connection that has had its place for as long as it may while others wait. There is none if it has begun to
+    /// speak meanwhile: then it has more time.
+    fn free_a_place(&mut self) {
+        let now = Instant::now();
+        let Some(index) = self.places.iter().position(|place| place.until(&self.patience) <= now) else { return };
+        self.places.remove(index).greeting.abort();
+        if self.admission.trouble.admit_now().is_some() {
+            tracing::warn!(
+                port = self.admission.port,
+                connections = self.patience.places,
+                "as many connections as there may be that have not shown that they belong to this cluster: the one that has been \
+                 there longest ends"
+            );
         }
     }
 
