@@ -1,4 +1,4 @@
--- Generated orders, filtered and written to the TaskManagers' .out files: a detached job without end.
+-- Generated orders, filtered and written to the TaskManagers' .out files: a detached job that goes on for two days.
 -- Run it: @HOME@/bin/flink run -d @HOME@/examples/generated.sql
 -- Look at it: @HOME@/bin/flink list
 -- The rows: tail -f @HOME@/log/flink-*-taskexecutor-*.out
