@@ -350,64 +350,39 @@ impl InputGate {
             if self.pass_over(index) {
                 continue;
             }
-            let element = match &self.inputs[index] {
-                Input::Local(subpartition) => {
-                    let Some(taken) = subpartition.take(rows) else {
-                        self.hold(channel, rows);
-                        continue;
-                    };
-                    subpartition.done(taken.bytes);
-                    if taken.more {
-                        self.shared.mark_ready(channel);
-                    }
-                    let key = subpartition.key();
-                    match taken.outgoing {
-                        Outgoing::Batch(batch) => {
-                            self.bytes += taken.bytes as u64;
-                            Element::Batch(batch)
-                        }
-                        Outgoing::Event(event) => Element::Event(event),
-                        Outgoing::Failure(cause) => return Err(Error::ProducerFailed { channel: key, cause }),
-                        // Only a consumer elsewhere is sent encoded rows.
-                        Outgoing::Encoded(_) => return Err(Error::PartitionNotFound(key.partition)),
-                    }
-                }
-                Input::Remote(remote) => {
-                    if self.blocked[index].blocked {
-                        return remote.failure().map_or(Ok(None), Err);
-                    }
-                    let Some((received, more)) = remote.take(rows)? else {
-                        self.hold(channel, rows);
-                        continue;
-                    };
-                    if more {
-                        self.shared.mark_ready(channel);
-                    }
-                    match received {
-                        Received::Event(event) => Element::Event(event),
-                        Received::Rows(payload) => {
-                            let batch = decode(&self.schema, &payload)?;
-                            self.bytes += payload.len() as u64;
-                            remote.consumed(payload.len());
-                            Element::Batch(batch)
-                        }
-                    }
-                }
+            let polled = match &self.inputs[index] {
+                Input::Local(subpartition) => poll_local(subpartition, rows)?,
+                // It broke, or it would have been passed over.
+                Input::Remote(remote) if self.blocked[index].blocked => return remote.failure().map_or(Ok(None), Err),
+                Input::Remote(remote) => poll_remote(remote, &self.schema, rows)?,
                 Input::Ended => continue,
             };
+            let Some(Polled { element, bytes, more }) = polled else {
+                self.hold(channel, rows);
+                continue;
+            };
+            if more {
+                self.shared.mark_ready(channel);
+            }
             match &element {
-                Element::Batch(batch) => self.records += batch.num_rows() as u64,
-                Element::Event(event) if event.is_end() => {
-                    self.open -= 1;
-                    if let Input::Remote(remote) = std::mem::replace(&mut self.inputs[index], Input::Ended) {
-                        remote.close();
-                    }
+                Element::Batch(batch) => {
+                    self.records += batch.num_rows() as u64;
+                    self.bytes += bytes as u64;
                 }
+                Element::Event(event) if event.is_end() => self.end(index),
                 Element::Event(_) => {}
             }
             return Ok(Some((index, element)));
         }
         Ok(None)
+    }
+
+    /// A channel has given its last element.
+    fn end(&mut self, channel: usize) {
+        self.open -= 1;
+        if let Input::Remote(remote) = std::mem::replace(&mut self.inputs[channel], Input::Ended) {
+            remote.close();
+        }
     }
 
     /// Whose turn it is. Those that were held come before those that became ready since, one a call: a task that takes rows only now
@@ -427,6 +402,43 @@ impl InputGate {
             self.held.push_back(channel);
         }
     }
+}
+
+/// What a channel gave.
+struct Polled {
+    element: Element,
+    /// Of rows.
+    bytes: usize,
+    /// Whether anything waits behind it.
+    more: bool,
+}
+
+/// What there is of a producer in this process; rows only if they are wanted.
+fn poll_local(subpartition: &Subpartition, rows: bool) -> Result<Option<Polled>> {
+    let Some(taken) = subpartition.take(rows) else { return Ok(None) };
+    subpartition.done(taken.bytes);
+    let element = match taken.outgoing {
+        Outgoing::Batch(batch) => Element::Batch(batch),
+        Outgoing::Event(event) => Element::Event(event),
+        Outgoing::Failure(cause) => return Err(Error::ProducerFailed { channel: subpartition.key(), cause }),
+        // Only a consumer elsewhere is sent encoded rows.
+        Outgoing::Encoded(_) => return Err(Error::PartitionNotFound(subpartition.key().partition)),
+    };
+    Ok(Some(Polled { element, bytes: taken.bytes, more: taken.more }))
+}
+
+/// What has come of a producer elsewhere; rows only if they are wanted.
+fn poll_remote(remote: &RemoteChannel, schema: &SchemaRef, rows: bool) -> Result<Option<Polled>> {
+    let Some((received, more)) = remote.take(rows)? else { return Ok(None) };
+    let (element, bytes) = match received {
+        Received::Event(event) => (Element::Event(event), 0),
+        Received::Rows(payload) => {
+            let batch = decode(schema, &payload)?;
+            remote.consumed(payload.len());
+            (Element::Batch(batch), payload.len())
+        }
+    };
+    Ok(Some(Polled { element, bytes, more }))
 }
 
 impl Drop for InputGate {
