@@ -2,7 +2,7 @@
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use sqlparser::ast::{Ident, Query, SetExpr, SetOperator, SetQuantifier, Values};
+use sqlparser::ast::{Ident, Query, SetExpr, SetOperator, SetQuantifier, Values, With};
 use wiesel_expressions::types::{LogicalType, RowField, TypeKind};
 
 use super::expression::ExpressionAnalyzer;
@@ -13,7 +13,7 @@ use super::scope::Scope;
 use super::view_text::NotedNames;
 use super::{CatalogReader, ResolvedView, columns_of, grouping, order, project};
 use crate::catalog::ObjectIdentifier;
-use crate::error::{Error, Result};
+use crate::error::{Error, Place, Result};
 use crate::functions::cast::cast_to;
 use crate::functions::common_type::common_type;
 use crate::functions::{is_text, refuse_untyped_null};
@@ -243,7 +243,7 @@ impl<'a> QueryAnalyzer<'a> {
         result
     }
 
-    fn with_tables(&mut self, with: &sqlparser::ast::With) -> Result<()> {
+    fn with_tables(&mut self, with: &With) -> Result<()> {
         for table in &with.cte_tables {
             reserved::refuse(&table.alias.name)?;
             let rel = self.query(&table.query)?;
@@ -300,6 +300,18 @@ impl<'a> QueryAnalyzer<'a> {
     }
 
     fn values(&mut self, values: &Values) -> Result<Rel> {
+        let mut rows = self.rows_of(values)?;
+        let fields = columns_of_rows(&rows, values)?;
+        for row in &mut rows {
+            for (value, field) in row.iter_mut().zip(&fields) {
+                *value = of_type(value.clone(), &field.data_type);
+            }
+        }
+        Ok(Rel { node: RelNode::Values(LogicalValues { rows }), fields })
+    }
+
+    /// The rows of VALUES, which have equally many columns.
+    fn rows_of(&mut self, values: &Values) -> Result<Vec<Vec<Expression>>> {
         let scope = Scope::empty().within(self.outer.clone());
         let mut analyzer = ExpressionAnalyzer::new(&scope, "VALUES").with_queries(self);
         let mut rows: Vec<Vec<Expression>> = Vec::with_capacity(values.rows.len());
@@ -309,33 +321,35 @@ impl<'a> QueryAnalyzer<'a> {
             let row = analyzer.all(&row.content)?;
             refuse_untyped_null(&row).map_err(|e| analyzer.placed(e, place))?;
             if rows.first().is_some_and(|first| first.len() != row.len()) {
-                return Err(Error::validation("Values passed to VALUES operator must have compatible types", place));
+                return Err(incompatible_rows(place));
             }
             rows.push(row);
         }
-        let width = rows.first().map_or(0, Vec::len);
-        let mut fields = Vec::with_capacity(width);
-        for column in 0..width {
-            let mut common: Option<LogicalType> = None;
-            for (row, written) in rows.iter().zip(&values.rows) {
-                let data_type = &row[column].data_type;
-                let Some(with_it) = common_type(common.iter().chain([data_type])) else {
-                    let place = written.content.get(column).and_then(place_of);
-                    let message = "Values passed to VALUES operator must have compatible types";
-                    return Err(Error::validation(message, place));
-                };
-                common = Some(with_it);
-            }
-            let common = common.unwrap_or_else(|| TypeKind::Null.nullable());
-            fields.push(RowField::new(format!("EXPR${column}"), common));
-        }
-        for row in &mut rows {
-            for (value, field) in row.iter_mut().zip(&fields) {
-                *value = of_type(value.clone(), &field.data_type);
-            }
-        }
-        Ok(Rel { node: RelNode::Values(LogicalValues { rows }), fields })
+        Ok(rows)
     }
+}
+
+/// The columns that VALUES has, of types that the values of all rows have in common.
+fn columns_of_rows(rows: &[Vec<Expression>], values: &Values) -> Result<Vec<RowField>> {
+    let width = rows.first().map_or(0, Vec::len);
+    let mut fields = Vec::with_capacity(width);
+    for column in 0..width {
+        let mut common: Option<LogicalType> = None;
+        for (row, written) in rows.iter().zip(&values.rows) {
+            let data_type = &row[column].data_type;
+            let Some(with_it) = common_type(common.iter().chain([data_type])) else {
+                return Err(incompatible_rows(written.content.get(column).and_then(place_of)));
+            };
+            common = Some(with_it);
+        }
+        let common = common.unwrap_or_else(|| TypeKind::Null.nullable());
+        fields.push(RowField::new(format!("EXPR${column}"), common));
+    }
+    Ok(fields)
+}
+
+fn incompatible_rows(place: Option<Place>) -> Error {
+    Error::validation("Values passed to VALUES operator must have compatible types", place)
 }
 
 fn too_many(message: String, name: &Ident) -> Error {
@@ -351,7 +365,7 @@ fn of_type(value: Expression, data_type: &LogicalType) -> Expression {
 }
 
 /// The columns under other names, if there are any.
-pub(super) fn renamed(mut rel: Rel, names: &[sqlparser::ast::Ident]) -> Result<Rel> {
+pub(super) fn renamed(mut rel: Rel, names: &[Ident]) -> Result<Rel> {
     if names.is_empty() {
         return Ok(rel);
     }
