@@ -484,7 +484,7 @@ fn field_name(fields: &[RowField], key: &Expression) -> String {
     match &key.node {
         Node::Literal(ScalarValue::Utf8View(Some(name))) => name.clone(),
         Node::Literal(ScalarValue::Int32(Some(n))) => {
-            let field = usize::try_from(*n - 1).ok().and_then(|n| fields.get(n));
+            let field = usize::try_from(i64::from(*n) - 1).ok().and_then(|index| fields.get(index));
             field.map(|field| field.name.clone()).unwrap_or_default()
         }
         _ => String::new(),
