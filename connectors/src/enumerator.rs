@@ -104,9 +104,4 @@ impl Waiting {
     pub(crate) fn pop(&mut self) -> Option<u32> {
         self.0.pop_first()
     }
-
-    /// Whether none waits.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
 }

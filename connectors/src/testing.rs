@@ -64,6 +64,17 @@ pub(crate) fn enumerator_context(parallelism: u32) -> EnumeratorContext {
     EnumeratorContext { parallelism, configuration: configuration() }
 }
 
+/// What waiting readers get until an enumerator has found what there is: while it looks it asks to be called again at once.
+pub(crate) fn discover_all(enumerator: &mut dyn SplitEnumerator) -> Result<Vec<(u32, SplitAssignment)>> {
+    let mut given = Vec::new();
+    loop {
+        given.extend(enumerator.discover()?);
+        if enumerator.discovery_interval() != Some(1) {
+            return Ok(given);
+        }
+    }
+}
+
 /// A bounded source whose execution can be cut anywhere and go on from a snapshot.
 pub(crate) struct Restarts<'a> {
     pub(crate) spec: &'a proto::SourceSpec,
@@ -137,7 +148,7 @@ impl<'a> Restarts<'a> {
         if let Some(state) = &snapshot.enumerator {
             enumerator.restore(state)?;
         }
-        assert!(enumerator.discover()?.is_empty());
+        assert!(discover_all(&mut *enumerator)?.is_empty());
         let mut readers = Vec::new();
         for subtask in 0..parallelism {
             let mut reader = factory::build_source(self.spec)?;

@@ -7,7 +7,7 @@ use object_store::list::{PaginatedListOptions, PaginatedListStore};
 use object_store::path::{DELIMITER, Path as ObjectPath};
 use tracing::Instrument;
 
-use super::{Bucket, Error, Location, Place, Result};
+use super::{Bucket, Error, Location, Place, Result, Status};
 use crate::logging::request_span;
 
 /// Pages of one listing, of usually a thousand names each.
@@ -93,8 +93,8 @@ pub(super) async fn children(
 pub struct Found {
     /// Its URI, which [`Location::of_uri`] takes.
     pub uri: String,
-    /// Bytes.
-    pub size: u64,
+    /// What the listing tells of it. Its time may be more exact than that of [`Location::status`].
+    pub status: Status,
 }
 
 /// The files of a store below a folder and the folders in it, page by page, in no order. Nothing is kept of a page.
@@ -153,7 +153,10 @@ impl FilesBelow {
         // The mark of the folder itself has its path.
         let (marks, files): (Vec<_>, Vec<_>) = objects.into_iter().partition(|object| object.location == self.folder);
         self.is_marked |= !marks.is_empty();
-        let found = |object: ObjectMeta| Found { uri: format!("{}/{}", self.base, object.location), size: object.size };
+        let found = |object: ObjectMeta| Found {
+            uri: format!("{}/{}", self.base, object.location),
+            status: Status::of_object(object),
+        };
         Ok(Some(files.into_iter().map(found).collect()))
     }
 

@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::time::UNIX_EPOCH;
 
 use bytes::Bytes;
-use object_store::ObjectStoreExt;
+use object_store::{ObjectMeta, ObjectStoreExt};
 
 use super::{Error, Location, Place, Result, local, object, open_regular};
 
@@ -26,6 +26,12 @@ impl Status {
         let modified = modified.map_or(0, |since| i64::try_from(since.as_nanos()).unwrap_or(i64::MAX));
         Self { size: metadata.len(), e_tag: None, modified }
     }
+
+    /// Of an object of a store.
+    pub(super) fn of_object(object: ObjectMeta) -> Self {
+        let modified = object.last_modified.timestamp_nanos_opt().unwrap_or(0);
+        Self { size: object.size, e_tag: object.e_tag, modified }
+    }
 }
 
 impl Location {
@@ -38,8 +44,7 @@ impl Location {
             Place::Object { store, path, .. } => {
                 let found = self.named("look at", store.objects.head(path)).await;
                 let found = found.map_err(|error| Error::object("look at", &self.uri, &error))?;
-                let modified = found.last_modified.timestamp_nanos_opt().unwrap_or(0);
-                Ok(Status { size: found.size, e_tag: found.e_tag, modified })
+                Ok(Status::of_object(found))
             }
         }
     }

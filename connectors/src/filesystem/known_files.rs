@@ -1,7 +1,5 @@
 //! The files that an enumerator has seen. There may be millions, so that a folder's path is held once for all of its files,
 //! and their names stand in blocks instead of in texts of their own.
-use std::cmp::Ordering;
-
 use hashbrown::HashTable;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
@@ -32,15 +30,6 @@ impl KnownFiles {
     pub(super) fn path(&self, file: u32) -> String {
         let (folder, name) = self.parts(file);
         [folder, name].concat()
-    }
-
-    /// The order of two paths.
-    pub(super) fn compare(&self, one: u32, other: u32) -> Ordering {
-        let ((folder, name), (other_folder, other_name)) = (self.parts(one), self.parts(other));
-        if folder == other_folder {
-            return name.cmp(other_name);
-        }
-        folder.bytes().chain(name.bytes()).cmp(other_folder.bytes().chain(other_name.bytes()))
     }
 
     /// How many bytes all of it takes.
@@ -163,9 +152,6 @@ mod tests {
         for (number, path) in paths.iter().enumerate() {
             assert_eq!(known.insert(path), (number as u32, false), "{path}");
             assert_eq!(known.path(number as u32), *path);
-            for (other, wanted) in paths.iter().enumerate() {
-                assert_eq!(known.compare(number as u32, other as u32), path.cmp(wanted), "{path} {wanted}");
-            }
         }
         assert_eq!(known.len(), paths.len());
     }

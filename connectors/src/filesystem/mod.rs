@@ -22,6 +22,7 @@ use crate::sink::SinkOperator;
 mod compression;
 mod enumerator;
 mod known_files;
+mod listing;
 mod metadata;
 mod partitions;
 mod path;
@@ -233,7 +234,7 @@ fn enumerator(spec: &proto::SourceSpec, context: EnumeratorContext) -> TaskResul
         pattern(options)?,
         monitor_interval(options)?,
         context.parallelism.max(1),
-        table.format.line_hiders(),
+        table.format.is_splittable(),
         filter,
     )))
 }

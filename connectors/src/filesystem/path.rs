@@ -1,12 +1,12 @@
 //! Paths of tables, and the partition columns in them.
 use std::fmt::{self, Display};
-use std::fs;
+use std::fs::{self, Metadata};
 use std::path::{Path, PathBuf};
 
 use regex::Regex;
 use wiesel_common::config::Configuration;
 use wiesel_common::ending;
-use wiesel_common::filesystem::{Location, check_place, check_regular};
+use wiesel_common::filesystem::{Location, Status, check_place, check_regular};
 use wiesel_common::quote::{MAX_REASON, bounded, quote};
 use wiesel_operators::operator::{Error, Result};
 
@@ -75,13 +75,13 @@ pub(super) const LIMITS: Limits = Limits { depth: 100, names: 10_000_000, bytes:
 /// So many paths that are not read are told of, at most.
 pub(super) const MOST_LEFT_OUT: usize = 100;
 
-/// Looks for files below a path, or for the one that it names, and hands over each with its length, in no order; names that
+/// Looks for files below a path, or for the one that it names, and hands over each with what it is, in no order; names that
 /// begin with `_` or `.` are left out. Gives what is no file, or in a folder of the system. It ends when the thread is told to.
 pub(super) fn list(
     root: &Path,
     pattern: Option<&Regex>,
     limits: Limits,
-    found: &mut dyn FnMut(&str, u64) -> Result<()>,
+    found: &mut dyn FnMut(&str, Status) -> Result<()>,
 ) -> Result<Vec<PathBuf>> {
     let metadata = fs::metadata(root).map_err(|error| unreadable(root, error))?;
     if !metadata.is_dir() {
@@ -97,7 +97,7 @@ pub(super) fn list(
             walk.list_folder(&folder, depth)?;
         }
     } else {
-        walk.file(root, metadata.len())?;
+        walk.file(root, &metadata)?;
     }
     Ok(walk.others)
 }
@@ -117,7 +117,7 @@ struct Walk<'a> {
     bytes: usize,
     /// What is still to be listed, each with how many folders it is below the root, itself included.
     folders: Vec<(PathBuf, usize)>,
-    found: &'a mut dyn FnMut(&str, u64) -> Result<()>,
+    found: &'a mut dyn FnMut(&str, Status) -> Result<()>,
     others: Vec<PathBuf>,
 }
 
@@ -141,7 +141,7 @@ impl Walk<'_> {
             match fs::metadata(&path) {
                 Ok(metadata) if (is_link || metadata.is_dir()) && check_place(&path).is_err() => self.other(path),
                 Ok(metadata) if metadata.is_dir() => self.folder(path, depth + 1)?,
-                Ok(metadata) if metadata.is_file() => self.file(&path, metadata.len())?,
+                Ok(metadata) if metadata.is_file() => self.file(&path, &metadata)?,
                 Ok(_) => self.other(path),
                 // A file that went away between listing and looking was not there.
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
@@ -164,10 +164,10 @@ impl Walk<'_> {
         Ok(())
     }
 
-    fn file(&mut self, path: &Path, length: u64) -> Result<()> {
+    fn file(&mut self, path: &Path, metadata: &Metadata) -> Result<()> {
         let text = utf8(path)?;
         if self.pattern.is_none_or(|pattern| pattern.is_match(text)) {
-            (self.found)(text, length)?;
+            (self.found)(text, Status::of(metadata))?;
         }
         Ok(())
     }
@@ -317,8 +317,8 @@ mod tests {
     /// The paths that are found, in order.
     fn files(root: &Path, pattern: Option<&Regex>, limits: Limits) -> Result<Vec<String>> {
         let mut files = Vec::new();
-        let others = list(root, pattern, limits, &mut |path, length| {
-            assert_eq!(length, 1);
+        let others = list(root, pattern, limits, &mut |path, status| {
+            assert_eq!(status.size, 1);
             files.push(path.to_owned());
             Ok(())
         })?;

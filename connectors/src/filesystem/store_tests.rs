@@ -6,12 +6,13 @@ use arrow::datatypes::{Int64Type, TimestampMillisecondType};
 use wiesel_common::filesystem::memory::MemoryBucket;
 use wiesel_expressions::types::RowField;
 use wiesel_operators::operator::Result;
+use wiesel_operators::source::{SourceStatus, SplitAssignment};
 use wiesel_proto as proto;
 
 use super::split::FileSplit;
 use super::tests::{batches, read, source, two};
 use super::*;
-use crate::testing::{Collected, context};
+use crate::testing::{Collected, context, discover_all, enumerator_context};
 
 /// A bucket, and how a job of it sees it.
 struct Bucket {
@@ -169,6 +170,46 @@ fn a_file_that_was_replaced_since_the_checkpoint_is_an_error() {
     bucket.put("t/1.csv", long);
     let error = start(left).poll(&mut Collected::default()).unwrap_err().to_string();
     assert!(error.contains("was changed after the restored checkpoint") && error.contains("its ETag"), "{error}");
+}
+
+/// Failed before: the reader took whatever was there when it came to the split, and two readers of a file the parts of two.
+#[test]
+fn an_object_that_is_replaced_after_it_was_listed_is_an_error_that_names_it() {
+    let bucket = Bucket::new("replaced-after-listing");
+    let lines = |rows: usize| format!("{{\"a\":1,\"b\":\"{}\"}}\n", "x".repeat(1000)).repeat(rows);
+    bucket.put("t/1.json", lines(30_000));
+    let spec = bucket.source("t", "json", &two(), &[]);
+    let runtime = context(0, 1).runtime;
+    let _entered = runtime.enter();
+    let mut enumerator = super::enumerator(&spec, enumerator_context(1)).unwrap();
+    discover_all(&mut *enumerator).unwrap();
+    let mut next = || match enumerator.request_split(0, "").unwrap() {
+        SplitAssignment::Splits(splits) => splits,
+        other => panic!("{other:?}"),
+    };
+    let start = |splits: Vec<bytes::Bytes>| {
+        let mut reader = super::reader(&spec).unwrap();
+        reader.open(&context(0, 1)).unwrap();
+        reader.add_splits(splits).unwrap();
+        reader
+    };
+    let mut first = start(next());
+    first.poll(&mut Collected::default()).unwrap();
+    let mut second = start(next());
+    // Of the same length, and with the same content: what the store calls it is another name.
+    bucket.put("t/1.json", lines(30_000));
+    let error = second.poll(&mut Collected::default()).unwrap_err().to_string();
+    let words = format!("file {} was replaced or written to after it was found", bucket.uri("t/1.json"));
+    assert!(error.starts_with(&words) && error.contains("its ETag"), "{error}");
+    // A reader that is on its way hears of it with its next request.
+    let error = loop {
+        match first.poll(&mut Collected::default()) {
+            Ok(SourceStatus::MoreAvailable) => {}
+            Ok(other) => panic!("{other:?}"),
+            Err(error) => break error.to_string(),
+        }
+    };
+    assert!(error.contains(&bucket.uri("t/1.json")) && error.contains("replaced by another one"), "{error}");
 }
 
 #[test]

@@ -17,7 +17,7 @@ use super::partitions::depends_on;
 use super::split::FileSplit;
 use super::*;
 use crate::print::row_text;
-use crate::testing::{Collected, Restarts, context, enumerator_context};
+use crate::testing::{Collected, Restarts, context, discover_all, enumerator_context};
 
 fn strings(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
     pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
@@ -60,7 +60,7 @@ pub(super) fn batches(spec: &proto::SourceSpec, readers: u32) -> Result<Vec<Batc
     let runtime = context(0, 1).runtime;
     let _entered = runtime.enter();
     let mut splits = super::enumerator(spec, enumerator_context(readers))?;
-    splits.discover()?;
+    discover_all(&mut *splits)?;
     let mut out = Collected::default();
     let open = (0..readers).map(|subtask| Ok((subtask, super::reader(spec)?)));
     let mut open: Vec<_> = open.collect::<Result<_>>()?;
@@ -221,7 +221,7 @@ fn large_plain_files_are_read_in_parts_and_every_row_once() {
     drop(file);
     let spec = source(&path, &two(), &[("format", "csv"), ("csv.disable-quote-character", "true")], &[]);
     let mut splits = super::enumerator(&spec, enumerator_context(2)).unwrap();
-    splits.discover().unwrap();
+    discover_all(&mut *splits).unwrap();
     let mut parts = 0;
     while let SplitAssignment::Splits(_) = splits.request_split(0, "").unwrap() {
         parts += 1;
@@ -326,7 +326,7 @@ fn parts_of_a_large_file_go_on_after_a_cut() {
     const ROWS: usize = 220_000;
     let text = |row: usize| format!("{:>90}", row % 7);
     let json = |row: usize| (format!("{{\"a\":{row},\"b\":\"{}\"}}\n", text(row)), text(row));
-    // From its middle on records hold line ends: there the file is one part.
+    // From its middle on records hold line ends: the file is one part.
     let csv = |row: usize| {
         if row < ROWS / 2 {
             (format!("{row},{}\r\n", text(row)), text(row))
@@ -387,13 +387,13 @@ fn files_seen_before_a_restore_are_not_read_again() {
     fs::write(folder.path().join("b.csv"), "2,b\n").unwrap();
     let spec = source(folder.path(), &two(), &[("format", "csv"), ("source.monitor-interval", "1 s")], &[]);
     let mut splits = super::enumerator(&spec, enumerator_context(1)).unwrap();
-    splits.discover().unwrap();
+    discover_all(&mut *splits).unwrap();
     let SplitAssignment::Splits(first) = splits.request_split(0, "").unwrap() else { panic!() };
     let state = splits.snapshot().unwrap();
     fs::write(folder.path().join("c.csv"), "3,c\n").unwrap();
     let mut restored = super::enumerator(&spec, enumerator_context(3)).unwrap();
     restored.restore(&state).unwrap();
-    restored.discover().unwrap();
+    discover_all(&mut *restored).unwrap();
     let mut given = first;
     while let SplitAssignment::Splits(splits) = restored.request_split(0, "").unwrap() {
         given.extend(splits);
@@ -409,14 +409,14 @@ fn new_files_are_found_while_the_job_runs() {
     let spec = source(folder.path(), &two(), &[("format", "csv"), ("source.monitor-interval", "1 s")], &[]);
     let mut splits = super::enumerator(&spec, enumerator_context(2)).unwrap();
     assert_eq!(splits.discovery_interval(), Some(1000));
-    assert!(splits.discover().unwrap().is_empty());
+    assert!(discover_all(&mut *splits).unwrap().is_empty());
     assert!(matches!(splits.request_split(0, "").unwrap(), SplitAssignment::Splits(_)));
     assert_eq!(splits.request_split(1, "").unwrap(), SplitAssignment::Wait);
-    assert!(splits.discover().unwrap().is_empty());
+    assert!(discover_all(&mut *splits).unwrap().is_empty());
     fs::write(folder.path().join("b.csv"), "2,b\n").unwrap();
-    let given = splits.discover().unwrap();
+    let given = discover_all(&mut *splits).unwrap();
     assert!(matches!(given.as_slice(), [(1, SplitAssignment::Splits(_))]), "{given:?}");
-    assert!(splits.discover().unwrap().is_empty());
+    assert!(discover_all(&mut *splits).unwrap().is_empty());
 }
 
 pub(super) fn write(spec: &proto::SinkSpec, batches: Vec<RecordBatch>, finish: bool) {
@@ -575,7 +575,7 @@ fn speed() {
         kinds.into_iter().enumerate().map(|(i, kind)| RowField::new(format!("c{i}"), kind.nullable())).collect();
     let spec = source(Path::new(&path), &columns, &[("format", "csv"), ("csv.null-literal", "")], &[]);
     let mut splits = super::enumerator(&spec, enumerator_context(1)).unwrap();
-    splits.discover().unwrap();
+    discover_all(&mut *splits).unwrap();
     let mut reader = super::reader(&spec).unwrap();
     let begin = std::time::Instant::now();
     let mut rows = 0;

@@ -87,7 +87,8 @@ pub(crate) trait Decoder: Send {
     fn decode_message(&mut self, text: &[u8]) -> TaskResult<()>;
 
     /// Where the record begins that follows the first line end in the buffer; none: that is not in the buffer, or not all of the line
-    /// end. `last`: nothing follows the buffer. Only where no byte is before that may hide a line end ([`Format::line_hiders`]).
+    /// end. `last`: nothing follows the buffer. Only where no byte may hide a line end ([`Format::is_splittable`])
+    /// or the buffer begins with the line end of a record.
     fn behind_line_end(&self, buffer: &[u8], last: bool) -> Option<usize>;
 
     /// The rows that were read have as many bytes as those of a batch may have.
@@ -186,11 +187,13 @@ impl Format {
         }
     }
 
-    /// Bytes that may hide a line end inside a record: behind the first of them a file cannot be cut at line ends.
-    pub(crate) fn line_hiders(&self) -> Vec<u8> {
+    /// Whether a file may be cut anywhere, and the reader of a part finds the first record that begins in it. Not so of CSV in which
+    /// a quote or an escape character may hide a line end: only what is before a line end tells whether it ends a record, be it at the
+    /// beginning of the file.
+    pub(crate) fn is_splittable(&self) -> bool {
         match self {
-            Self::Csv(format) => format.quote.into_iter().chain(format.escape).collect(),
-            Self::Json(_) | Self::Parquet(_) => Vec::new(),
+            Self::Csv(format) => format.quote.is_none() && format.escape.is_none(),
+            Self::Json(_) | Self::Parquet(_) => true,
         }
     }
 }

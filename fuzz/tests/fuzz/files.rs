@@ -47,6 +47,9 @@ fn read(spec: &proto::SourceSpec, context: &OperatorContext) -> Result<usize> {
     let configuration = context.configuration.clone();
     let mut enumerator = factory::enumerator(spec, EnumeratorContext { parallelism: 1, configuration })?;
     enumerator.discover()?;
+    while enumerator.discovery_interval().is_some() {
+        enumerator.discover()?;
+    }
     let mut reader = factory::build_source(spec)?;
     reader.open(context)?;
     let mut out = Looks::default();
