@@ -2,6 +2,7 @@
 //! committed with its last file, and no progress file is left.
 use wiesel_operators::element::{MAX_WATERMARK, WatermarkStatus};
 
+use super::stores::Store;
 use super::*;
 
 const DAY: i64 = 86_400_000;
@@ -125,9 +126,54 @@ struct Snapshot {
     lists: Vec<HashMap<String, Vec<Bytes>>>,
 }
 
+/// Where the table is.
+enum Table {
+    Local(tempfile::TempDir),
+    Store(Store),
+}
+
+impl Table {
+    fn new(in_store: bool) -> Self {
+        static STORES: AtomicU32 = AtomicU32::new(0);
+        match in_store {
+            false => Self::Local(tempfile::tempdir().unwrap()),
+            true => Self::Store(Store::new(&format!("partitions-{}", STORES.fetch_add(1, Ordering::Relaxed)))),
+        }
+    }
+
+    fn root(&self) -> String {
+        match self {
+            Self::Local(folder) => folder.path().to_str().unwrap().to_owned(),
+            Self::Store(store) => store.root(),
+        }
+    }
+
+    /// The paths of all files in it.
+    fn files(&self) -> BTreeSet<String> {
+        match self {
+            Self::Local(folder) => files(folder.path()),
+            Self::Store(store) => store.objects(),
+        }
+    }
+
+    fn text(&self, path: &str) -> String {
+        match self {
+            Self::Local(folder) => fs::read_to_string(folder.path().join(path)).unwrap(),
+            Self::Store(store) => store.text(path),
+        }
+    }
+
+    fn write(&self, path: &str, text: &'static str) {
+        match self {
+            Self::Local(folder) => fs::write(folder.path().join(path), text).unwrap(),
+            Self::Store(store) => store.put(path, text),
+        }
+    }
+}
+
 /// A job that writes to a table with partitions.
 struct Job {
-    folder: tempfile::TempDir,
+    table: Table,
     spec: proto::SinkSpec,
     clock: Arc<ManualClock>,
     subtasks: Vec<Subtask>,
@@ -143,8 +189,8 @@ struct Job {
 }
 
 impl Job {
-    fn start(format: &str, trigger: &str, delay: i64, parallelism: u32) -> Self {
-        let folder = tempfile::tempdir().unwrap();
+    fn start(in_store: bool, format: &str, trigger: &str, delay: i64, parallelism: u32) -> Self {
+        let table = Table::new(in_store);
         let delay = format!("{delay} ms");
         let options = [
             ("sink.partition-commit.trigger", trigger),
@@ -153,8 +199,8 @@ impl Job {
             ("sink.rolling-policy.check-interval", "1 s"),
         ];
         let mut job = Self {
-            spec: partition_spec_of(folder.path(), format, &options),
-            folder,
+            spec: partition_spec_of(Path::new(&table.root()), format, &options),
+            table,
             clock: Arc::default(),
             subtasks: Vec::new(),
             rows: Vec::new(),
@@ -344,7 +390,9 @@ impl Job {
         if closes {
             let open = self.subtasks.iter_mut().filter(|subtask| !subtask.gone);
             open.for_each(|subtask| subtask.sink.close().unwrap());
-            assert_eq!(progress_files::progress_files(self.folder.path()), Vec::<String>::new(), "of a closed attempt");
+            let left: Vec<String> =
+                self.table.files().into_iter().filter(|path| path.starts_with(".partition-commit-")).collect();
+            assert_eq!(left, [""; 0], "of a closed attempt");
         }
         self.subtasks.clear();
         self.begun.clear();
@@ -357,13 +405,13 @@ impl Job {
 
     /// Files of rows that readers see.
     fn named(&self) -> BTreeSet<String> {
-        files(self.folder.path()).into_iter().filter(|path| path.contains("/part-")).collect()
+        self.table.files().into_iter().filter(|path| path.contains("/part-")).collect()
     }
 
     /// The rows of a partition that readers see.
     fn visible(&self, partition: i64) -> Vec<i32> {
         let paths = self.named().into_iter().filter(|path| path.starts_with(&folder_of(partition)));
-        let text: String = paths.map(|path| fs::read_to_string(self.folder.path().join(path)).unwrap()).collect();
+        let text: String = paths.map(|path| self.table.text(&path)).collect();
         let number = |line: &str| line.chars().filter(char::is_ascii_digit).collect::<String>().parse().unwrap();
         let mut rows: Vec<i32> = text.lines().map(number).collect();
         rows.sort_unstable();
@@ -372,7 +420,7 @@ impl Job {
 
     /// What came about since these were the files with names.
     fn check(&mut self, before: &BTreeSet<String>) {
-        let named = self.named();
+        let (named, present) = (self.named(), self.table.files());
         let active = self.subtasks.iter().filter(|subtask| !subtask.has_ended());
         let reached = active.map(|subtask| subtask.notified).min().unwrap_or(u64::MAX);
         for partition in 0..PARTITIONS {
@@ -380,11 +428,11 @@ impl Job {
             if named.difference(before).any(|path| path.starts_with(&folder)) {
                 self.stale.insert(partition);
             }
-            let success = self.folder.path().join(&folder).join("_SUCCESS");
-            if !success.exists() || fs::read_to_string(&success).unwrap() == SEEN {
+            let success = format!("{folder}_SUCCESS");
+            if !present.contains(&success) || self.table.text(&success) == SEEN {
                 continue;
             }
-            fs::write(&success, SEEN).unwrap();
+            self.table.write(&success, SEEN);
             self.stale.remove(&partition);
             assert!(reached > 0, "{folder} was committed before all subtasks had reached a checkpoint");
             let rows: Vec<&Row> = self.rows.iter().filter(|row| row.partition == partition).collect();
@@ -420,8 +468,14 @@ impl Job {
                 with_rows.push(folder_of(partition).trim_end_matches('/').to_owned());
             }
         }
-        assert_eq!(committed(self.folder.path()), with_rows);
-        assert_eq!(hidden(self.folder.path()), 0, "{:?}", files(self.folder.path()));
+        let files = self.table.files();
+        let committed: Vec<&str> = files.iter().filter_map(|path| path.strip_suffix("/_SUCCESS")).collect();
+        assert_eq!(committed, with_rows);
+        let is_hidden = |path: &&String| path.rsplit('/').next().is_some_and(|name| name.starts_with('.'));
+        assert_eq!(files.iter().find(is_hidden), None, "{files:?}");
+        if let Table::Store(store) = &self.table {
+            store.await_no_uploads();
+        }
     }
 }
 
@@ -437,7 +491,23 @@ proptest! {
         steps in prop::collection::vec(step(), 1..40),
         first in 0usize..3,
     ) {
-        let mut job = Job::start(format, trigger, delay, parallelism);
+        let mut job = Job::start(false, format, trigger, delay, parallelism);
+        steps.iter().for_each(|step| job.take(step));
+        job.end(first);
+    }
+
+    /// Barriers that come to the subtasks at different times, as unaligned ones do, with rows and watermarks in between; checkpoints
+    /// that overlap; kills, cancellations and other parallelisms in between: all of it with a table in a store.
+    #[test]
+    fn in_a_store_too_a_partition_is_committed_when_its_files_are_there_and_after_the_last_one(
+        format in prop_oneof![Just("csv"), Just("json")],
+        trigger in prop_oneof![Just("process-time"), Just("partition-time")],
+        delay in prop_oneof![Just(0i64), Just(DELAY)],
+        parallelism in 1u32..4,
+        steps in prop::collection::vec(step(), 1..40),
+        first in 0usize..3,
+    ) {
+        let mut job = Job::start(true, format, trigger, delay, parallelism);
         steps.iter().for_each(|step| job.take(step));
         job.end(first);
     }
@@ -447,8 +517,9 @@ proptest! {
 /// Failed before: the first one waited for a partition that has no rows in it, and the restarted job committed that at once.
 #[test]
 fn a_checkpoint_waits_for_no_partition_whose_rows_came_after_it() {
-    for (delay, parallelism) in [(0, 1), (0, 2), (DELAY, 1), (DELAY, 2)] {
-        let mut job = Job::start("csv", "process-time", delay, 2);
+    let all = [(0, 1), (0, 2), (DELAY, 1), (DELAY, 2)].map(|all| [(false, all), (true, all)]);
+    for (in_store, (delay, parallelism)) in all.into_iter().flatten() {
+        let mut job = Job::start(in_store, "csv", "process-time", delay, 2);
         let steps = [
             Step::Begin { reaches: 0b01 },
             Step::Write { subtask: 0, partition: 0 },
@@ -468,8 +539,9 @@ fn a_checkpoint_waits_for_no_partition_whose_rows_came_after_it() {
 /// One subtask ends with the first checkpoint; the other one took its part in the second before that.
 #[test]
 fn a_checkpoint_waits_for_what_a_subtask_leaves_that_ends_while_it_is_under_way() {
-    for (stays, parallelism) in [(false, 1), (false, 2), (true, 1), (true, 2)] {
-        let mut job = Job::start("csv", "process-time", DELAY, 2);
+    let all = [(false, 1), (false, 2), (true, 1), (true, 2)].map(|all| [(false, all), (true, all)]);
+    for (in_store, (stays, parallelism)) in all.into_iter().flatten() {
+        let mut job = Job::start(in_store, "csv", "process-time", DELAY, 2);
         let steps = [
             Step::Write { subtask: 0, partition: 0 },
             Step::Begin { reaches: 0b10 },

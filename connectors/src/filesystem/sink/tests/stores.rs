@@ -10,17 +10,17 @@ use crate::filesystem::sink::state::{Committable, Upload};
 use crate::filesystem::sink::uploads;
 use crate::input::Files;
 
-struct Store {
+pub(super) struct Store {
     name: String,
     bucket: MemoryBucket,
 }
 
 impl Store {
-    fn new(name: &str) -> Self {
+    pub(super) fn new(name: &str) -> Self {
         Self { name: name.to_owned(), bucket: MemoryBucket::mount(name) }
     }
 
-    fn root(&self) -> String {
+    pub(super) fn root(&self) -> String {
         format!("s3://{}/t", self.name)
     }
 
@@ -37,8 +37,22 @@ impl Store {
         }
     }
 
+    /// What is in an object below the table.
+    pub(super) fn text(&self, path: &str) -> String {
+        let files = files_of();
+        let object = files.location(&format!("{}/{path}", self.root())).unwrap();
+        String::from_utf8(files.wait(object.read_at_most(1 << 20)).unwrap().into()).unwrap()
+    }
+
+    /// Puts one there.
+    pub(super) fn put(&self, path: &str, text: &'static str) {
+        let files = files_of();
+        let object = files.location(&format!("{}/{path}", self.root())).unwrap();
+        files.wait(object.write(text.into())).unwrap();
+    }
+
     /// The paths of all objects below the table.
-    fn objects(&self) -> BTreeSet<String> {
+    pub(super) fn objects(&self) -> BTreeSet<String> {
         let files = files_of();
         let location = files.location(&self.root()).unwrap();
         let mut below = location.files_below().unwrap();
@@ -48,7 +62,7 @@ impl Store {
     }
 
     /// Waits until the uploads that were given up are gone.
-    fn await_no_uploads(&self) {
+    pub(super) fn await_no_uploads(&self) {
         for _ in 0..2_000_000 {
             if self.bucket.unfinished().is_empty() {
                 return;
