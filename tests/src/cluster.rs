@@ -302,6 +302,11 @@ impl Cluster {
     /// Waits until a job has finished, while another TaskManager, without fault points, takes the place of each that dies. Says how
     /// many died.
     pub fn replace_dead_until_finished(&self, job: &str, limit: Duration) -> usize {
+        self.replace_dead_until_finished_asking(job, limit, || {})
+    }
+
+    /// The same, and asks something over and over meanwhile.
+    pub fn replace_dead_until_finished_asking(&self, job: &str, limit: Duration, ask: impl Fn()) -> usize {
         let mut died = 0;
         eventually("the job's end", limit, || {
             let alive = self.task_manager_pids().into_iter().filter(|pid| process::is_alive(*pid)).count();
@@ -311,6 +316,7 @@ impl Cluster {
                     command.env("WIESEL_FAULT_POINTS", "");
                 });
             }
+            ask();
             let state = self.state(job);
             if state == "FINISHED" { Ok(()) } else { Err(state) }
         });

@@ -27,7 +27,7 @@ fn script(folder: &Path) -> String {
 }
 
 /// The rows in files that a reader would see, sorted.
-fn counts(folder: &Path) -> Vec<[u64; 3]> {
+pub(super) fn counts(folder: &Path) -> Vec<[u64; 3]> {
     let files = fs::read_dir(folder).into_iter().flatten().flatten();
     let visible = files.filter(|file| !file.file_name().to_string_lossy().starts_with(['.', '_']));
     let text: String = visible.map(|file| fs::read_to_string(file.path()).expect("a committed file")).collect();
@@ -46,7 +46,7 @@ fn expected() -> Vec<[u64; 3]> {
 }
 
 /// The only complete checkpoint of a job.
-fn checkpoint(folder: &Path) -> PathBuf {
+pub(super) fn checkpoint(folder: &Path) -> PathBuf {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
     let complete: Vec<_> = entries.filter(|path| path.join("_metadata").is_file()).collect();
     assert_eq!(complete.len(), 1, "{complete:?}");
