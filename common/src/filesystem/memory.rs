@@ -31,6 +31,10 @@ struct Uploads {
     busy: u32,
     /// The answers of so many completions are lost from now on.
     lost_answers: u32,
+    /// How often another task has its turn before an upload is aborted.
+    abort_turns: u32,
+    /// Uploads that are being aborted, and the most that ever were at once.
+    aborting: (usize, usize),
 }
 
 impl MemoryBucket {
@@ -62,6 +66,16 @@ impl MemoryBucket {
     /// Refuses so many completions from now on.
     pub fn refuse_completions(&self, many: u32) {
         self.uploads.lock().busy = many;
+    }
+
+    /// Lets other tasks have their turn so often, from now on, before an upload is aborted.
+    pub fn slow_aborts(&self, turns: u32) {
+        self.uploads.lock().abort_turns = turns;
+    }
+
+    /// How many uploads were being aborted at once, at most.
+    pub fn most_aborts_at_once(&self) -> usize {
+        self.uploads.lock().aborting.1
     }
 
     /// Carries out so many completions from now on without an answer that says so.
@@ -140,8 +154,22 @@ impl UploadStore for MemoryBucket {
     }
 
     fn abort<'a>(&'a self, upload: &'a Unfinished, _uri: &'a str) -> BoxFuture<'a, Result<()>> {
-        self.uploads.lock().open.remove(&upload.id);
-        async { Ok(()) }.boxed()
+        async move {
+            let turns = {
+                let mut uploads = self.uploads.lock();
+                let (now, most) = uploads.aborting;
+                uploads.aborting = (now + 1, most.max(now + 1));
+                uploads.abort_turns
+            };
+            for _ in 0..turns {
+                tokio::task::yield_now().await;
+            }
+            let mut uploads = self.uploads.lock();
+            uploads.aborting.0 -= 1;
+            uploads.open.remove(&upload.id);
+            Ok(())
+        }
+        .boxed()
     }
 }
 

@@ -3,8 +3,10 @@ use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use tokio::runtime::Handle;
+use tokio::task::JoinSet;
+use tracing::Instrument;
 use wiesel_common::fault;
-use wiesel_common::filesystem::{self, Completion};
+use wiesel_common::filesystem::{self, Completion, Location};
 use wiesel_common::spawn;
 use wiesel_operators::operator::{Error, OperatorContext, Result};
 use wiesel_operators::sink::{CommitRequest, Unfinished};
@@ -16,7 +18,9 @@ use crate::blocking;
 use crate::input::{Files, failed};
 
 /// Uploads that are completed at once.
-const COMPLETIONS: usize = 8;
+const COMPLETIONS: usize = 32;
+/// Uploads that are aborted at once.
+const ABORTS: usize = 16;
 
 /// Completes uploads, and tells of each when it is. Returns those that are not, for now. One that was completed before is complete.
 ///
@@ -77,6 +81,9 @@ fn reason(upload: &Upload, outcome: filesystem::Result<Completion>) -> Result<Op
 
 /// Aborts uploads of earlier attempts of this run that neither its checkpoint nor a savepoint names, by the rules for hidden files
 /// (`FileSink::clean`). What cannot be listed stays: that is no reason to write nothing.
+///
+/// Which ones is settled here, before this attempt begins one of its own. The requests are made in the background: there may be
+/// thousands, and nothing leans on them.
 pub(super) fn clean(store: &StoreFolder, sink: u64, context: &OperatorContext, named: &HashSet<PathBuf>) -> Result<()> {
     let uploads = match store.files.wait_for(store.location.unfinished_uploads())? {
         Ok(uploads) => uploads,
@@ -87,8 +94,8 @@ pub(super) fn clean(store: &StoreFolder, sink: u64, context: &OperatorContext, n
     };
     let folder = TableFolder::Store(Box::new(store.clone()));
     let mut guards: HashMap<String, bool> = HashMap::new();
-    let (mut aborted, mut kept, mut of_other_runs) = (0u64, 0u64, 0u64);
-    for upload in &uploads {
+    let (mut left, mut kept, mut of_other_runs) = (Vec::new(), 0u64, 0u64);
+    for upload in uploads {
         let Some(owner) = names::object_owner(upload.file_name()).filter(|owner| owner.sink == sink) else { continue };
         let is_named = named.contains(Path::new(&upload.id));
         if owner.subtask % context.parallelism.max(1) != context.subtask || is_named {
@@ -114,19 +121,48 @@ pub(super) fn clean(store: &StoreFolder, sink: u64, context: &OperatorContext, n
             kept += 1;
             continue;
         }
-        match store.files.wait_for(store.location.abort_upload(upload))? {
-            Ok(()) => aborted += 1,
-            Err(error) => tracing::warn!(%error, "an upload that an earlier attempt has left stays"),
-        }
+        left.push(upload);
     }
-    if aborted + kept + of_other_runs > 0 {
+    if left.len() as u64 + kept + of_other_runs > 0 {
         tracing::info!(
-            aborted,
+            to_abort = left.len(),
             kept_for_savepoints = kept,
             of_other_runs,
             folder = store.location.uri(),
             "looked for uploads that were left: those of other runs of the job may be named by their checkpoints"
         );
     }
+    if !left.is_empty() {
+        spawn::detached(&store.runtime, abort(store.location.clone(), left).in_current_span());
+    }
     Ok(())
+}
+
+/// Aborts uploads into a folder, some at once.
+async fn abort(folder: Location, uploads: Vec<filesystem::Unfinished>) {
+    let (mut uploads, mut under_way) = (uploads.into_iter(), JoinSet::new());
+    let (mut aborted, mut failed, mut why) = (0u64, 0u64, String::new());
+    loop {
+        for upload in uploads.by_ref().take(ABORTS.saturating_sub(under_way.len())) {
+            let folder = folder.clone();
+            under_way.spawn(async move { folder.abort_upload(&upload).await }.in_current_span());
+        }
+        let error = match under_way.join_next().await {
+            None => break,
+            Some(Ok(Ok(()))) => {
+                aborted += 1;
+                continue;
+            }
+            Some(Ok(Err(error))) => error.to_string(),
+            Some(Err(error)) => error.to_string(),
+        };
+        failed += 1;
+        why = error;
+    }
+    let folder = folder.uri();
+    if failed > 0 {
+        tracing::warn!(folder, aborted, failed, error = why, "uploads that earlier attempts have left stay");
+    } else {
+        tracing::info!(folder, aborted, "aborted uploads that earlier attempts had left");
+    }
 }

@@ -298,6 +298,25 @@ fn what_an_attempt_leaves_is_aborted_by_it_or_by_the_next_one_of_its_run() {
     assert_eq!(store.rows("csv", &[]), [""; 0]);
 }
 
+/// Failed before: one after the other was aborted before the first row could be written.
+#[test]
+fn many_uploads_that_an_attempt_has_left_are_aborted_some_at_once() {
+    let store = Store::new("many-left-uploads");
+    let spec = store.spec("csv", &["b"]);
+    let mut first = Attempt::start_as((9, 0), &spec, 1, &Arc::default(), None);
+    first.write(0, &(0..100).map(|number| (number, format!("p{number}"))).collect::<Vec<_>>());
+    // A snapshot names them, and no checkpoint came of it.
+    first.snapshot(1, 100);
+    drop(first);
+    assert_eq!(store.bucket.unfinished().len(), 100);
+    store.bucket.slow_aborts(10);
+    let mut second = Attempt::start_as((9, 1), &spec, 1, &Arc::default(), None);
+    store.await_no_uploads();
+    let most = store.bucket.most_aborts_at_once();
+    assert!((2..=16).contains(&most), "{most} at once");
+    second.close();
+}
+
 #[test]
 fn what_a_savepoint_names_stays_until_a_job_that_started_from_it_has_a_checkpoint() {
     let store = Store::new("savepoint-uploads");
