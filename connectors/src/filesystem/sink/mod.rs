@@ -44,6 +44,7 @@ use crate::formats::{Encoder, Format};
 use crate::input::Files;
 
 mod names;
+mod open_files;
 mod part_file;
 pub(super) mod partition_commit;
 mod recovery;
@@ -57,7 +58,7 @@ mod upload;
 mod uploads;
 
 use names::Names;
-use part_file::{Closing, PartFile, no_folder, unwritable};
+use part_file::{Closing, Held, PartFile, no_folder, unwritable};
 use partition_commit::PartitionCommitter;
 use recovery::Obsolete;
 use rolling::RollingPolicy;
@@ -65,12 +66,12 @@ use savepoint::Guard;
 use state::{Committable, FileState, HiddenFile, InProgress};
 use table_folder::TableFolder;
 
-/// At most so many files are open at once; their rows are on disk already and wait under a hidden name.
-const OPEN_FILES: usize = 64;
 /// At most so many are complete and still on their way to a store.
 const CLOSING_FILES: usize = 64;
-/// Files of bulk formats keep at most so many bytes in memory, all together.
+/// Files of bulk formats keep rows of at most so many bytes in memory, all together, ...
 const BUFFERED_BYTES: usize = 64 << 20;
+/// ... and so many bytes of what their ends will say of what was written.
+const NOTED_BYTES: usize = 64 << 20;
 /// How long a task that ends waits until a store has taken note of that.
 const CLOSING: Duration = Duration::from_secs(3);
 /// The list of partitions that wait for their commit.
@@ -117,6 +118,8 @@ pub(super) struct FileSink {
     names: Names,
     /// By folder.
     open: HashMap<String, PartFile>,
+    /// What all of them have in memory.
+    held: Held,
     uses: u64,
     next_check: i64,
     bytes: Vec<u8>,
@@ -168,6 +171,7 @@ impl FileSink {
             clock: Arc::new(SystemClock),
             names: Names::new(0, 0, 0, 0, 0),
             open: HashMap::new(),
+            held: Held::default(),
             uses: 0,
             next_check: 0,
             bytes: Vec::new(),
@@ -225,18 +229,16 @@ impl FileSink {
     }
 
     fn create(&mut self, folder: &str, now: i64) -> Result<()> {
-        if self.open.len() >= OPEN_FILES {
-            let oldest = self.open.iter().min_by_key(|(_, file)| file.used).map(|(folder, _)| folder.clone());
-            oldest.map_or(Ok(()), |oldest| self.close_file(&oldest))?;
-        }
+        self.make_room()?;
+        let buffer = open_files::buffer(self.open.len());
         let file = match &self.folder {
             TableFolder::Local(root) => {
                 let directory = make_folder(root, folder)?;
-                PartFile::create(&directory, self.names.next(), &self.format, now)?
+                PartFile::create(&directory, self.names.next(), &self.format, buffer, now)?
             }
             TableFolder::Store(store) => {
                 let path = format!("{folder}{}", self.names.next_object());
-                PartFile::create_in_store(store, &path, &self.format, now)?
+                PartFile::create_in_store(store, &path, &self.format, buffer, now)?
             }
         };
         if self.open.is_empty() {
@@ -245,6 +247,16 @@ impl FileSink {
         self.open.insert(folder.to_owned(), file);
         if let Some(committer) = &mut self.committer {
             committer.written(folder, now);
+        }
+        Ok(())
+    }
+
+    /// Closes the files that were not written to for the longest time, where there are too many for another one.
+    fn make_room(&mut self) -> Result<()> {
+        while !open_files::is_room(self.open.len()) {
+            let oldest = self.open.iter().min_by_key(|(_, file)| file.used).map(|(folder, _)| folder.clone());
+            let Some(oldest) = oldest else { return Ok(()) };
+            self.close_file(&oldest)?;
         }
         Ok(())
     }
@@ -285,19 +297,28 @@ impl FileSink {
     fn write_columns(&mut self, folder: &str, columns: &[ArrayRef]) -> Result<()> {
         let now = self.clock.now_millis();
         let file = self.file(folder, now)?;
+        let before = file.held();
         file.write_columns(columns, now)?;
         file.send()?;
-        let mut buffered: usize = self.open.values().map(PartFile::buffered).sum();
-        while buffered > BUFFERED_BYTES {
-            let Some(largest) = self.open.values_mut().max_by_key(|file| file.buffered()) else { break };
-            let before = largest.buffered();
-            largest.spill()?;
+        let after = file.held();
+        self.held.change(before, after);
+        self.bound_memory(columns.len())
+    }
+
+    /// Writes rows that wait in memory where they are too many, and closes files whose ends have too much to say.
+    fn bound_memory(&mut self, columns: usize) -> Result<()> {
+        while self.held.rows > BUFFERED_BYTES {
+            let Some(largest) = self.open.values_mut().max_by_key(|file| file.held().rows) else { break };
+            let before = largest.held();
+            largest.spill(columns)?;
             largest.send()?;
-            let after = largest.buffered();
-            if after >= before {
-                break;
-            }
-            buffered -= before - after;
+            let after = largest.held();
+            self.held.change(before, after);
+        }
+        while self.held.notes > NOTED_BYTES {
+            let most = self.open.iter().max_by_key(|(_, file)| file.held().notes).map(|(folder, _)| folder.clone());
+            let Some(most) = most else { break };
+            self.close_file(&most)?;
         }
         Ok(())
     }
@@ -317,6 +338,7 @@ impl FileSink {
 
     fn close_file(&mut self, folder: &str) -> Result<()> {
         let Some(file) = self.open.remove(folder) else { return Ok(()) };
+        self.held.change(file.held(), Held::default());
         self.closing.push_back(file.close()?);
         // On this machine there is nothing to wait for.
         self.finish_closing(if self.folder.is_in_store() { CLOSING_FILES } else { 0 })

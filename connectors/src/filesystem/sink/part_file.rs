@@ -4,16 +4,21 @@ use std::io::{self, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use arrow::array::ArrayRef;
+use arrow::array::{Array, ArrayData, ArrayRef};
+use arrow::datatypes::DataType;
 use wiesel_common::filesystem::open_regular;
 use wiesel_operators::operator::{Error, Result};
 
+use super::open_files::Descriptors;
 use super::state::{Committable, HiddenFile, InProgress};
 use super::table_folder::StoreFolder;
 use super::upload::PartUpload;
 use crate::formats::{BulkWriter, Format};
 
-const BUFFER: usize = 128 << 10;
+/// What a column takes in memory beside its values, about, and ...
+const ARRAY_BYTES: usize = 256;
+/// ... what the end of a file says of a column of a row group.
+const NOTE_BYTES: usize = 512;
 
 /// How rows get into the file.
 enum Writer {
@@ -21,6 +26,23 @@ enum Writer {
     Rows { out: BufWriter<File>, length: u64 },
     /// Whole only: what was written can be read when the file is complete.
     Bulk(Box<dyn BulkWriter>),
+}
+
+/// What a file of a bulk format has in memory, in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Held {
+    /// Rows that wait until they are written together.
+    pub(super) rows: usize,
+    /// What the end of the file will say of those that were written.
+    pub(super) notes: usize,
+}
+
+impl Held {
+    /// One of the files that are summed up here holds something else.
+    pub(super) fn change(&mut self, before: Self, after: Self) {
+        self.rows = self.rows + after.rows - before.rows;
+        self.notes = self.notes + after.notes - before.notes;
+    }
 }
 
 /// An open file.
@@ -35,8 +57,10 @@ pub(super) struct PartFile {
     pub(super) used: u64,
     /// A snapshot names it: it must be there when this attempt is gone.
     pub(super) in_snapshot: bool,
+    held: Held,
     /// Where the file is to be in a store. Then `hidden` is only where it is kept meanwhile, for messages.
     upload: Option<PartUpload>,
+    _descriptors: Descriptors,
 }
 
 /// A file that takes no more rows.
@@ -57,20 +81,49 @@ impl Closing {
 }
 
 impl PartFile {
-    /// A new file in an existing folder.
-    pub(super) fn create(folder: &Path, (hidden, name): (String, String), format: &Format, now: i64) -> Result<Self> {
+    fn new(hidden: PathBuf, path: PathBuf, writer: Writer, created: i64, upload: Option<PartUpload>) -> Self {
+        // In a store the upload has the file open as well.
+        let descriptors = Descriptors::take(1 + u64::from(upload.is_some()));
+        Self {
+            hidden,
+            path,
+            writer,
+            created,
+            updated: created,
+            used: 0,
+            in_snapshot: false,
+            held: Held::default(),
+            upload,
+            _descriptors: descriptors,
+        }
+    }
+
+    /// A new file in an existing folder, with a buffer of so many bytes where it is not of a bulk format.
+    pub(super) fn create(
+        folder: &Path,
+        (hidden, name): (String, String),
+        format: &Format,
+        buffer: usize,
+        now: i64,
+    ) -> Result<Self> {
         let hidden = folder.join(hidden);
         let file = File::create_new(&hidden).map_err(|error| unwritable(&hidden, error))?;
         let writer = match format.bulk_writer(&file)? {
             Some(bulk) => Writer::Bulk(bulk),
-            None => Writer::Rows { out: BufWriter::with_capacity(BUFFER, file), length: 0 },
+            None => Writer::Rows { out: BufWriter::with_capacity(buffer, file), length: 0 },
         };
         let path = folder.join(name);
-        Ok(Self { hidden, path, writer, created: now, updated: now, used: 0, in_snapshot: false, upload: None })
+        Ok(Self::new(hidden, path, writer, now, None))
     }
 
     /// A new file that is to be in a store, at that path below its folder.
-    pub(super) fn create_in_store(store: &StoreFolder, path: &str, format: &Format, now: i64) -> Result<Self> {
+    pub(super) fn create_in_store(
+        store: &StoreFolder,
+        path: &str,
+        format: &Format,
+        buffer: usize,
+        now: i64,
+    ) -> Result<Self> {
         let location = store.location.below(path).map_err(crate::input::failed)?;
         let folder = store.scratch.folder().display();
         let hidden = PathBuf::from(format!("{folder} ('io.tmp.dirs', for the rows of {})", location.uri()));
@@ -78,10 +131,10 @@ impl PartFile {
         let kept = file.try_clone().map_err(|error| unwritable(&hidden, error))?;
         let writer = match format.bulk_writer(&file)? {
             Some(bulk) => Writer::Bulk(bulk),
-            None => Writer::Rows { out: BufWriter::with_capacity(BUFFER, file), length: 0 },
+            None => Writer::Rows { out: BufWriter::with_capacity(buffer, file), length: 0 },
         };
-        let (path, upload) = (PathBuf::from(location.uri()), Some(PartUpload::new(location, store, Arc::new(kept))));
-        Ok(Self { hidden, path, writer, created: now, updated: now, used: 0, in_snapshot: false, upload })
+        let (path, upload) = (PathBuf::from(location.uri()), PartUpload::new(location, store, Arc::new(kept)));
+        Ok(Self::new(hidden, path, writer, now, Some(upload)))
     }
 
     /// Whether it takes no more rows though it is not as large as it may be: a store takes so many parts of a file.
@@ -96,7 +149,13 @@ impl PartFile {
 
     /// A new file that begins with the rows of one that an earlier attempt left. The old file stays as it is: the checkpoint
     /// that names it may be restored once more, and the process that wrote it may still be writing.
-    pub(super) fn resume(from: &InProgress, folder: &Path, names: (String, String), now: i64) -> Result<Self> {
+    pub(super) fn resume(
+        from: &InProgress,
+        folder: &Path,
+        names: (String, String),
+        buffer: usize,
+        now: i64,
+    ) -> Result<Self> {
         let hidden = folder.join(names.0);
         let copied = copy_prefix(&from.hidden, &hidden, from.length);
         let file = copied.map_err(|error| {
@@ -118,18 +177,9 @@ impl PartFile {
                 error,
             )
         })?;
-        let writer = Writer::Rows { out: BufWriter::with_capacity(BUFFER, file), length: from.length };
-        let path = folder.join(names.1);
-        Ok(Self {
-            hidden,
-            path,
-            writer,
-            created: from.created,
-            updated: now,
-            used: 0,
-            in_snapshot: false,
-            upload: None,
-        })
+        let writer = Writer::Rows { out: BufWriter::with_capacity(buffer, file), length: from.length };
+        let resumed = Self::new(hidden, folder.join(names.1), writer, from.created, None);
+        Ok(Self { updated: now, ..resumed })
     }
 
     /// Bytes so far; of a bulk format those in memory included.
@@ -140,19 +190,23 @@ impl PartFile {
         }
     }
 
-    /// Bytes that wait in memory.
-    pub(super) fn buffered(&self) -> usize {
-        match &self.writer {
-            Writer::Rows { out, .. } => out.buffer().len(),
-            Writer::Bulk(bulk) => bulk.buffered(),
-        }
+    /// What it has in memory (bulk formats only).
+    pub(super) fn held(&self) -> Held {
+        self.held
     }
 
-    /// Writes what waits in memory, where the format can.
-    pub(super) fn spill(&mut self) -> Result<()> {
-        match &mut self.writer {
-            Writer::Rows { out, .. } => out.flush().map_err(|error| unwritable(&self.hidden, error)),
-            Writer::Bulk(bulk) => bulk.spill().map_err(|error| blame(&self.hidden, error)),
+    /// Writes the rows that wait in memory, of so many columns (bulk formats only).
+    pub(super) fn spill(&mut self, columns: usize) -> Result<()> {
+        if let Writer::Bulk(bulk) = &mut self.writer {
+            bulk.spill().map_err(|error| blame(&self.hidden, error))?;
+            self.has_spilled(columns);
+        }
+        Ok(())
+    }
+
+    fn has_spilled(&mut self, columns: usize) {
+        if std::mem::take(&mut self.held.rows) > 0 {
+            self.held.notes += columns * NOTE_BYTES;
         }
     }
 
@@ -171,10 +225,18 @@ impl PartFile {
     /// Appends rows (bulk formats only).
     pub(super) fn write_columns(&mut self, columns: &[ArrayRef], now: i64) -> Result<()> {
         self.updated = now;
-        match &mut self.writer {
-            Writer::Bulk(bulk) => bulk.write(columns).map_err(|error| blame(&self.hidden, error)),
-            Writer::Rows { .. } => Err(Error::Plan("columns for a file of a format of rows".into())),
+        let Writer::Bulk(bulk) = &mut self.writer else {
+            return Err(Error::Plan("columns for a file of a format of rows".into()));
+        };
+        bulk.write(columns).map_err(|error| blame(&self.hidden, error))?;
+        for column in columns {
+            self.held.rows += ARRAY_BYTES + bytes_of(&column.to_data())?;
         }
+        // It writes them by itself where they are a whole row group.
+        if bulk.buffered() == 0 {
+            self.has_spilled(columns.len());
+        }
+        Ok(())
     }
 
     /// Makes what was written durable and says how much that is. Formats of rows only.
@@ -211,6 +273,24 @@ impl PartFile {
         let length = file.metadata().map_err(failed)?.len();
         Ok(Closing::File(HiddenFile { hidden, path, length, in_snapshot }))
     }
+}
+
+/// Bytes of the values of a column. Texts that are too long for their views count: a slice shares them with others, but all that wait
+/// of them are held.
+fn bytes_of(column: &ArrayData) -> Result<usize> {
+    let mut bytes = column.get_slice_memory_size()?;
+    let mut left = vec![column];
+    while let Some(column) = left.pop() {
+        if matches!(column.data_type(), DataType::Utf8View | DataType::BinaryView)
+            && let Some(views) = column.buffers().first()
+        {
+            let views = views.typed_data::<u128>().iter().skip(column.offset()).take(column.len());
+            // The length is in the lower half of the lower half; up to twelve bytes stand in the view itself.
+            bytes += views.map(|view| *view as u32 as usize).filter(|length| *length > 12).sum::<usize>();
+        }
+        left.extend(column.child_data());
+    }
+    Ok(bytes)
 }
 
 fn copy_prefix(from: &Path, to: &Path, length: u64) -> io::Result<File> {
@@ -252,5 +332,26 @@ pub(super) fn no_folder(folder: &Path, error: io::Error) -> Error {
             )
         }
         None => unwritable(&folder, error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::{ListArray, StringViewArray};
+    use arrow::buffer::OffsetBuffer;
+    use arrow::datatypes::Field;
+
+    use super::*;
+
+    /// Failed before: of a text only its view counted, so that gigabytes of texts waited for a row group.
+    #[test]
+    fn texts_count_also_where_they_stand_outside_of_their_views() {
+        let (long, short) = ("x".repeat(1000), "y");
+        let texts = StringViewArray::from(vec![long.as_str(), short, long.as_str(), long.as_str()]);
+        assert_eq!(bytes_of(&texts.to_data()).unwrap(), 4 * 16 + 3 * 1000);
+        assert_eq!(bytes_of(&texts.slice(1, 2).to_data()).unwrap(), 2 * 16 + 1000);
+        let field = Arc::new(Field::new("item", DataType::Utf8View, true));
+        let lists = ListArray::new(field, OffsetBuffer::from_lengths([1, 3]), Arc::new(texts), None);
+        assert!(bytes_of(&lists.to_data()).unwrap() >= 4 * 16 + 3 * 1000);
     }
 }

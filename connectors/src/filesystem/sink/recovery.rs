@@ -11,7 +11,7 @@ use super::part_file::{PartFile, unwritable};
 use super::savepoint::{Guards, guard_path, guard_uri, is_guard_of};
 use super::state::{Committable, FileState, HiddenFile, InProgress, key, owner};
 use super::table_folder::{SmallFile, TableFolder};
-use super::{FileSink, exists, make_folder, names, remove, uploads};
+use super::{FileSink, exists, make_folder, names, open_files, remove, uploads};
 
 /// What goes when the first checkpoint of this attempt is durable: what it has taken over, and progress files of other
 /// runs of the job (`partition_commit`).
@@ -81,14 +81,16 @@ impl FileSink {
             return Err(Error::Plan(message));
         };
         let directory = make_folder(root, &file.folder)?;
-        let resumed = PartFile::resume(file, &directory, self.names.next(), now)?;
+        self.make_room()?;
+        let buffer = open_files::buffer(self.open.len());
+        let resumed = PartFile::resume(file, &directory, self.names.next(), buffer, now)?;
         self.next_check = now.saturating_add(self.rolling.check_interval);
         self.open.insert(file.folder.clone(), resumed);
         if let Some(committer) = &mut self.committer {
             // Checkpoints written before may name a file in a partition that they do not wait for.
             committer.written(&file.folder, file.created);
         }
-        if self.encoder.is_none() || self.open.len() > super::OPEN_FILES {
+        if self.encoder.is_none() {
             self.close_file(&file.folder)?;
         }
         self.obsolete.push(Obsolete::file(SmallFile::Local(file.hidden.clone())));

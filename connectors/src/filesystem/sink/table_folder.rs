@@ -17,8 +17,8 @@ use crate::input::{Files, Scratch};
 
 /// Small files that are read at once.
 const READS: usize = 16;
-/// Parts of files that one subtask has in memory to send them.
-const PARTS: usize = 4;
+/// MiB of parts of files that one subtask has in memory to send them: four whole parts, or as many small files at once.
+const PART_MEMORY: usize = 32;
 
 /// The folder.
 #[derive(Clone)]
@@ -36,8 +36,8 @@ pub(super) struct StoreFolder {
     pub(super) files: Files,
     pub(super) runtime: Handle,
     pub(super) scratch: Scratch,
-    /// One for each part in memory.
-    pub(super) parts: Arc<Semaphore>,
+    /// One for each MiB of parts in memory.
+    pub(super) part_memory: Arc<Semaphore>,
 }
 
 impl Default for TableFolder {
@@ -58,7 +58,7 @@ impl TableFolder {
             files,
             runtime: context.runtime.clone(),
             scratch: Scratch::new(&context.configuration),
-            parts: Arc::new(Semaphore::new(PARTS)),
+            part_memory: Arc::new(Semaphore::new(PART_MEMORY)),
         })))
     }
 

@@ -16,6 +16,7 @@ use crate::filesystem::tests::{read, rows_of, sink, source, two};
 use crate::testing::{Collected, ManualClock, context};
 
 mod kills;
+mod many_partitions;
 mod partition_commits;
 mod partitions;
 mod progress_files;

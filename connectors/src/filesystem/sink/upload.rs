@@ -96,11 +96,11 @@ impl PartUpload {
         }
         let (number, start) = (self.parts.len(), self.sent);
         let (location, id, file) = (self.location.clone(), self.id.clone(), self.file.clone());
-        let permits = self.store.parts.clone();
+        let (memory, needed) = (self.store.part_memory.clone(), mebibytes(bytes));
         let sending = async move {
             // Closed never: it goes with the last that holds it.
-            let _permit =
-                permits.acquire().await.map_err(|error| Error::external("no part is sent any more", error))?;
+            let permits = memory.acquire_many(needed).await;
+            let _permits = permits.map_err(|error| Error::external("no part is sent any more", error))?;
             let read = tokio::task::spawn_blocking(move || read(&file, start, bytes)).await;
             let read = read.unwrap_or_else(|error| Err(io::Error::other(error)));
             let content = read.map_err(|error| unwritable(&location, error))?;
@@ -151,6 +151,11 @@ impl Drop for PartUpload {
             }
         });
     }
+}
+
+/// What a part takes of the memory for parts, which has room for several whole ones.
+fn mebibytes(bytes: u64) -> u32 {
+    bytes.min(PART).div_ceil(1 << 20).max(1) as u32
 }
 
 fn read(file: &File, start: u64, bytes: u64) -> io::Result<Bytes> {

@@ -19,7 +19,7 @@ use super::schema::decimal_bytes;
 use super::{ParquetFormat, Unit};
 use crate::formats::BulkWriter;
 
-const BUFFER: usize = 256 << 10;
+const BUFFER: usize = 32 << 10;
 const NANOS_PER_DAY: i64 = 86_400_000_000_000;
 /// The Julian day of 1970-01-01.
 const EPOCH: i64 = 2_440_588;
