@@ -97,13 +97,14 @@ impl PartUpload {
         let (number, start) = (self.parts.len(), self.sent);
         let (location, id, file) = (self.location.clone(), self.id.clone(), self.file.clone());
         let (memory, needed) = (self.store.part_memory.clone(), mebibytes(bytes));
+        let scratch = self.store.scratch.clone();
         let sending = async move {
             // Closed never: it goes with the last that holds it.
             let permits = memory.acquire_many(needed).await;
             let _permits = permits.map_err(|error| Error::external("no part is sent any more", error))?;
             let read = tokio::task::spawn_blocking(move || read(&file, start, bytes)).await;
             let read = read.unwrap_or_else(|error| Err(io::Error::other(error)));
-            let content = read.map_err(|error| unwritable(&location, error))?;
+            let content = read.map_err(|error| unwritable(&location, scratch.failed(error)))?;
             let id = id.get_or_try_init(|| location.begin_parts()).await.map_err(failed)?;
             location.put_part(id, number, content).await.map_err(failed)
         };
@@ -128,7 +129,7 @@ impl PartUpload {
     }
 
     fn unwritable(&self, error: io::Error) -> Error {
-        unwritable(&self.location, error)
+        unwritable(&self.location, self.store.scratch.failed(error))
     }
 }
 

@@ -6,7 +6,10 @@ use wiesel_common::filesystem::unmount;
 use wiesel_operators::sink::CommitRequest;
 
 use super::*;
+use crate::filesystem::path::Root;
 use crate::filesystem::sink::state::{Committable, Upload};
+use crate::filesystem::sink::table_folder::TableFolder;
+use crate::filesystem::sink::upload::PartUpload;
 use crate::filesystem::sink::uploads;
 use crate::input::Files;
 
@@ -231,6 +234,24 @@ fn parts_are_sent_while_the_file_is_written_and_the_file_is_there_when_it_is_com
     let mut again = Attempt::start(&store.spec("csv", &[]), 1, &Arc::default(), Some(&checkpoint));
     again.close();
     assert_eq!(store.rows("csv", &[]).len(), 40_000);
+}
+
+/// Failed before: the message did not say which file of this machine that was, and by which option it is there.
+#[test]
+fn rows_that_cannot_be_read_back_are_missed_with_folder_and_option() {
+    let store = Store::new("lost-scratch");
+    let TableFolder::Store(folder) = TableFolder::open(&Root::Store(store.root()), &context(0, 1)).unwrap() else {
+        panic!("it is in a store")
+    };
+    // It cannot be read.
+    let scratch = tempfile::tempdir().unwrap();
+    let file = fs::File::create(scratch.path().join("rows")).unwrap();
+    file.set_len(10).unwrap();
+    let mut upload = PartUpload::new(folder.location.below("part").unwrap(), &folder, Arc::new(file));
+    upload.send_rest().unwrap();
+    let error = upload.finish().err().unwrap().to_string();
+    let option = format!("in {} ('io.tmp.dirs')", folder.scratch.folder().display());
+    assert!(error.contains("cannot write s3://lost-scratch/t/part") && error.contains(&option), "{error}");
 }
 
 #[test]
