@@ -150,6 +150,17 @@ async fn a_folder_without_files_may_have_a_mark() {
     }
 }
 
+#[tokio::test]
+async fn a_listing_tells_the_etag_of_each_object() {
+    let body = "<R><Contents><Key>x/a</Key><LastModified>2026-01-01T00:00:00Z</LastModified><Size>7</Size>\
+                <ETag>&quot;5d41&quot;</ETag></Contents><IsTruncated>false</IsTruncated></R>";
+    let service = Service::start(&format!("200 OK\r\nContent-Length: {}", body.len()), body.to_owned(), false).await;
+    let mut below = service.location.files_below().unwrap();
+    let page = below.next_page().await.unwrap().unwrap();
+    let [found] = page.as_slice() else { panic!("{page:?}") };
+    assert_eq!((found.status.size, found.status.e_tag.as_deref()), (7, Some("\"5d41\"")));
+}
+
 /// Failed before: all that a service had to say was in the error.
 #[tokio::test]
 async fn an_error_tells_the_beginning_of_a_long_answer() {

@@ -4,7 +4,7 @@ use std::io::{self, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayData, ArrayRef};
+use arrow::array::{Array, ArrayData, ArrayRef, MAX_INLINE_VIEW_LEN};
 use arrow::datatypes::DataType;
 use wiesel_common::filesystem::open_regular;
 use wiesel_operators::operator::{Error, Result};
@@ -285,8 +285,9 @@ fn bytes_of(column: &ArrayData) -> Result<usize> {
             && let Some(views) = column.buffers().first()
         {
             let views = views.typed_data::<u128>().iter().skip(column.offset()).take(column.len());
-            // The length is in the lower half of the lower half; up to twelve bytes stand in the view itself.
-            bytes += views.map(|view| *view as u32 as usize).filter(|length| *length > 12).sum::<usize>();
+            // Its lowest 32 bits are the length.
+            let lengths = views.map(|view| *view as u32).filter(|length| *length > MAX_INLINE_VIEW_LEN);
+            bytes += lengths.map(|length| length as usize).sum::<usize>();
         }
         left.extend(column.child_data());
     }
