@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod support;
 
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
@@ -10,21 +11,29 @@ use support::{Cluster, TaskManager, failure, until};
 use tonic::{Code, Status};
 use wiesel_common::id::JobId;
 use wiesel_jobmanager::jobmaster::operator_coordinator_holder::CoordinatorFactory;
+use wiesel_jobmanager::jobmaster::status::JobStatus;
 use wiesel_operators::coordinator::{
     EventSender, Events, MAX_EVENT_TO_COORDINATOR, MakeCoordinator, OperatorCoordinator,
 };
-use wiesel_operators::operator::Result as OperatorResult;
+use wiesel_operators::operator::{Error as OperatorError, Result as OperatorResult};
 use wiesel_proto as proto;
-use wiesel_proto::ExecutionState::{Canceled, Failed};
+use wiesel_proto::ExecutionState::{Canceled, Failed, Finished};
 
 const SINK: [u8; 16] = [2; 16];
 
 type Log = Arc<Mutex<Vec<String>>>;
 
+/// An event that the coordinator handles when the test lets it.
+const LONG: &[u8] = b"long";
+/// An event that the coordinator cannot handle.
+const WRONG: &[u8] = b"wrong";
+
 /// Tells a subtask which of all events its event was.
 struct Counter {
     events: u8,
     log: Log,
+    /// What it waits for with [`LONG`].
+    turn: Arc<Mutex<Receiver<()>>>,
 }
 
 impl OperatorCoordinator for Counter {
@@ -40,7 +49,14 @@ impl OperatorCoordinator for Counter {
         Ok(())
     }
 
-    fn handle_event(&mut self, sender: EventSender, _: Bytes, events: &mut Events) -> OperatorResult<()> {
+    fn handle_event(&mut self, sender: EventSender, event: Bytes, events: &mut Events) -> OperatorResult<()> {
+        if event == WRONG {
+            return Err(OperatorError::Plan("what the sink says is wrong".into()));
+        }
+        if event == LONG {
+            self.turn.lock().unwrap().recv().unwrap();
+            self.log.lock().unwrap().push("long".into());
+        }
         self.events += 1;
         events.send(sender.subtask, vec![self.events].into());
         Ok(())
@@ -63,11 +79,18 @@ impl OperatorCoordinator for Counter {
 
 /// A cluster whose sinks have [`Counter`]s.
 async fn cluster(folder: &std::path::Path, log: &Log) -> Cluster {
-    let log = log.clone();
+    cluster_with_turns(folder, log).await.0
+}
+
+/// And what lets them handle [`LONG`].
+async fn cluster_with_turns(folder: &std::path::Path, log: &Log) -> (Cluster, Sender<()>) {
+    let (turns, turn) = channel();
+    let (log, turn) = (log.clone(), Arc::new(Mutex::new(turn)));
     let coordinators: CoordinatorFactory = Arc::new(move |operator, context| {
         assert_eq!(context.parallelism, 1);
-        let log = log.clone();
-        (operator.uid[..] == SINK).then(|| -> MakeCoordinator { Box::new(|| Ok(Box::new(Counter { events: 0, log }))) })
+        let (log, turn) = (log.clone(), turn.clone());
+        (operator.uid[..] == SINK)
+            .then(|| -> MakeCoordinator { Box::new(|| Ok(Box::new(Counter { events: 0, log, turn }))) })
     });
     let pairs = [
         ("execution.checkpointing.dir", folder.to_str().unwrap()),
@@ -75,7 +98,7 @@ async fn cluster(folder: &std::path::Path, log: &Log) -> Cluster {
         ("restart-strategy.fixed-delay.attempts", "3"),
         ("restart-strategy.fixed-delay.delay", "0 ms"),
     ];
-    Cluster::with_coordinators(&pairs, coordinators).await
+    (Cluster::with_coordinators(&pairs, coordinators).await, turns)
 }
 
 /// Two tasks with an operator each, that of the second one [`SINK`].
@@ -196,4 +219,49 @@ async fn events_that_are_no_business_of_a_coordinator_are_refused() {
     assert_eq!(status.code(), Code::InvalidArgument, "{status}");
     say(&mut a, &deployed, 1, 1, &vec![0; MAX_EVENT_TO_COORDINATOR]).await.unwrap();
     assert_eq!(hears(&mut a, &deployed).await, vec![1]);
+}
+
+/// Failed before: the job was FINISHED when its last task was, and the coordinator was dropped with what it had not handled.
+#[tokio::test]
+async fn a_job_is_finished_when_its_coordinator_has_handled_what_its_tasks_have_said() {
+    let (folder, log) = (tempfile::tempdir().unwrap(), Log::default());
+    let (cluster, turns) = cluster_with_turns(folder.path(), &log).await;
+    let mut a = TaskManager::start(&cluster, "a", 1).await;
+    let id = cluster.submit(graph()).await;
+    let deployed = a.next_submit().await;
+    a.run(&deployed).await;
+    assert_eq!(hears(&mut a, &deployed).await, "start");
+    say(&mut a, &deployed, 1, 1, LONG).await.unwrap();
+    say(&mut a, &deployed, 1, 2, b"").await.unwrap();
+    a.report_all(&deployed, Finished).await;
+    let waits = cluster.job(id).await;
+    assert_eq!((waits.status, waits.graph.count(Finished)), (JobStatus::Running, 2));
+    assert!(log.lock().unwrap().is_empty());
+    turns.send(()).unwrap();
+    cluster.await_status(id, JobStatus::Finished).await;
+    assert_eq!(*log.lock().unwrap(), ["long"]);
+    cluster.await_free_slots(1).await;
+}
+
+/// Failed before: the job was FINISHED, as if the coordinator had handled it.
+#[tokio::test]
+async fn a_job_is_not_finished_with_an_event_that_its_coordinator_cannot_handle() {
+    let (folder, log) = (tempfile::tempdir().unwrap(), Log::default());
+    let (cluster, turns) = cluster_with_turns(folder.path(), &log).await;
+    let mut a = TaskManager::start(&cluster, "a", 1).await;
+    let id = cluster.submit(graph()).await;
+    let deployed = a.next_submit().await;
+    a.run(&deployed).await;
+    assert_eq!(hears(&mut a, &deployed).await, "start");
+    say(&mut a, &deployed, 1, 1, LONG).await.unwrap();
+    say(&mut a, &deployed, 1, 2, WRONG).await.unwrap();
+    a.report_all(&deployed, Finished).await;
+    turns.send(()).unwrap();
+    let again = a.next_submit().await;
+    assert_ne!(again.tasks[1].attempt_id, deployed.tasks[1].attempt_id);
+    a.run(&again).await;
+    a.report_all(&again, Finished).await;
+    let info = cluster.await_status(id, JobStatus::Finished).await;
+    let failure = info.history.entries().next().unwrap().failure.stack_trace();
+    assert!(failure.contains("what the sink says is wrong"), "{failure}");
 }

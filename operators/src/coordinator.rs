@@ -56,6 +56,10 @@ impl IntoIterator for Events {
 /// to know.
 ///
 /// While a lot waits for subtasks that take nothing, nothing is called, either.
+///
+/// A subtask that has finished has said all that it had to say, and what is sent to it is dropped. A job whose tasks have all finished is
+/// FINISHED when its coordinators have handled all that the tasks have said; an error until then fails the job as any other. A
+/// source's enumerator is not waited for.
 pub trait OperatorCoordinator: Send {
     /// Goes on from a snapshot, maybe with another parallelism. Called first, if there is one.
     fn restore(&mut self, checkpoint_id: u64, state: &[u8]) -> Result<()>;
@@ -113,8 +117,8 @@ pub struct CoordinatorContext {
 
 /// An operator's way to its coordinator. Used on the task's thread.
 pub trait CoordinatorGateway: Send {
-    /// Sends an event, which arrives once, after those before it. Waits while too many are under way. What arrives when the job's last
-    /// task ends may not be handled any more.
+    /// Sends an event, which arrives once, after those before it. Waits while too many are under way. All that a task has sent is
+    /// handled before its job is FINISHED; of a task that fails or is cancelled some may be lost.
     ///
     /// # Errors
     /// The event is too long, or the task is to end.

@@ -91,6 +91,8 @@ pub(super) enum Completion {
     Notified { checkpoint: u64, location: Arc<TaskManagerLocation>, registration: u64, result: Result<(), String> },
     Discarded(Cleaned),
     Swept(Cleaned),
+    /// Coordinators have handled what finished tasks have said; `all`: none has failed.
+    CoordinatorsFinished { restart: u64, all: bool },
 }
 
 pub(super) struct RealEnvironment {
@@ -427,6 +429,7 @@ impl JobMaster {
                     self.task_runs(attempt);
                 }
                 if state == proto::ExecutionState::Finished {
+                    self.task_says_no_more(attempt);
                     let now = self.now();
                     self.checkpoints.task_finished(attempt, self.scheduler.graph(), now);
                 }
@@ -451,6 +454,11 @@ impl JobMaster {
             }
             Completion::Discarded(cleaned) => self.checkpoints.discarded(cleaned, now),
             Completion::Swept(cleaned) => self.checkpoints.swept(cleaned, now),
+            Completion::CoordinatorsFinished { restart, all: true } => {
+                self.scheduler.coordinators_finished(restart, &mut self.env);
+            }
+            // The failure of one fails the job, or has.
+            Completion::CoordinatorsFinished { all: false, .. } => {}
             Completion::Notified { result: Ok(()), .. } => {}
             Completion::Notified { checkpoint, location, registration, result: Err(reason) } => {
                 self.not_notified(checkpoint, &location.resource_id, registration, reason);
@@ -549,6 +557,7 @@ impl JobMaster {
                 self.cancel_after_deployment(location, registration, attempts);
             }
             Action::EndExecution { regions } => self.end_coordinators(&regions),
+            Action::FinishCoordinators { restart } => self.finish_coordinators(restart),
             Action::RestartAfter { delay, restart } => {
                 self.log_restart(delay);
                 self.after(delay, Completion::RestartDue { restart });

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 use tonic::Status;
 use tracing::Instrument;
 use wiesel_common::id::{AttemptId, OperatorId};
@@ -14,7 +14,7 @@ use wiesel_operators::source::EnumeratorContext;
 use wiesel_proto as proto;
 use wiesel_proto::operator_spec::Kind;
 
-use super::actor::JobMaster;
+use super::actor::{Completion, JobMaster};
 use super::checkpointing::attempt_of;
 use super::operator_coordinator_holder::{
     Command, EVENT_BYTES, Ending, OperatorCoordinatorHolder, Subtask, SubtaskEvent,
@@ -29,6 +29,8 @@ pub(super) struct Coordinator {
     vertex: usize,
     region: usize,
     begins_checkpoints: bool,
+    /// A source's: it gives out splits, which nobody asks for any more when all readers have finished.
+    is_enumerator: bool,
     commands: mpsc::UnboundedSender<Command>,
     /// Bytes of events that may come.
     room: Arc<Semaphore>,
@@ -52,6 +54,10 @@ impl JobMaster {
             for operator in &vertex.operators {
                 let Some(uid) = OperatorId::from_bytes(&operator.uid) else { continue };
                 let Some((name, make)) = self.coordinator_of(operator, vertex.parallelism) else { continue };
+                let is_enumerator = matches!(operator.kind, Some(Kind::Source(_)));
+                if !is_enumerator {
+                    self.scheduler.has_coordinator(region);
+                }
                 let (sender, commands) = mailbox();
                 let holder = OperatorCoordinatorHolder {
                     job_id: self.handle.job_id,
@@ -68,7 +74,9 @@ impl JobMaster {
                 };
                 let task = self.holders.spawn(holder.run(make, commands).in_current_span());
                 let room = Arc::new(Semaphore::new(WAITING_BYTES + vertex.parallelism as usize * 2 * EVENT_BYTES));
-                let coordinator = Coordinator { vertex: v, region, begins_checkpoints, commands: sender, room, task };
+                let commands = sender;
+                let coordinator =
+                    Coordinator { vertex: v, region, begins_checkpoints, is_enumerator, commands, room, task };
                 self.coordinators.insert(uid, coordinator);
             }
         }
@@ -122,6 +130,29 @@ impl JobMaster {
     /// A task runs: the coordinators of its operators reach it now.
     pub(super) fn task_runs(&self, attempt: AttemptId) {
         self.tell_of_task(attempt, |_, subtask| Some(Command::Running { subtask }));
+    }
+
+    /// A task has finished: the coordinators of its operators say nothing to it any more.
+    pub(super) fn task_says_no_more(&self, attempt: AttemptId) {
+        self.tell_of_task(attempt, |_, subtask| Some(Command::Finished { subtask }));
+    }
+
+    /// All tasks have finished: what they have said is handled before the job is. `restart`: how often it had restarted then.
+    pub(super) fn finish_coordinators(&mut self, restart: u64) {
+        let mut answers = Vec::new();
+        for coordinator in self.coordinators.values().filter(|coordinator| !coordinator.is_enumerator) {
+            let (reply, answer) = oneshot::channel();
+            // One that has ended does not answer, and has reported why.
+            let _ = coordinator.commands.send(Command::Finish { reply });
+            answers.push(answer);
+        }
+        self.spawn(async move {
+            let mut all = true;
+            for answer in answers {
+                all &= answer.await.is_ok();
+            }
+            Completion::CoordinatorsFinished { restart, all }
+        });
     }
 
     /// A task has taken its part in a checkpoint.

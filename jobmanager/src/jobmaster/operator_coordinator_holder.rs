@@ -7,13 +7,16 @@
 //! split, say, is either in the enumerator's state or in that of the reader which was given it before. Where checkpoints begin, a
 //! task has the word on one in its mailbox, and what is sent after that is behind it. To other tasks the barrier comes over their
 //! channels: each is sent nothing until it has handed over its state.
+//!
+//! A subtask that has finished hears nothing any more: what is for it is dropped, and a call to it that fails is no failure. What it
+//! has said before is handled before the job is FINISHED ([`Command::Finish`]).
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tonic::{Code, Status};
@@ -29,9 +32,9 @@ use wiesel_proto as proto;
 use crate::failure::{self, FailureInfo};
 use crate::gateway::{TaskExecutors, describe};
 
-/// Subtasks that are sent events at once.
-const CALLS_AT_ONCE: usize = 64;
-/// Bytes of events for subtasks with which a coordinator is called no more, until some are sent: what one call makes comes on top.
+/// Subtasks of one TaskManager that are sent events at once. One that has no room is none of them while it waits.
+const CALLS_AT_ONCE: usize = 16;
+/// Bytes of events that subtasks have not taken with which a coordinator is called no more: what one call makes comes on top.
 const MAX_UNSENT: usize = 64 << 20;
 /// The pauses between attempts to send to a task that has no room.
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
@@ -89,6 +92,17 @@ pub enum Command {
     },
     /// A subtask says something.
     Event(SubtaskEvent),
+    /// A subtask has finished: it has said all that it had to say, and hears nothing any more.
+    Finished {
+        /// Which.
+        subtask: u32,
+    },
+    /// All subtasks have finished: the coordinator is to handle what they have said, whatever holds it back, because nothing that it
+    /// sends goes anywhere.
+    Finish {
+        /// Told when it has.
+        reply: oneshot::Sender<()>,
+    },
     /// Hand over the coordinator's state and send nothing until the release.
     Snapshot {
         /// For which checkpoint.
@@ -167,6 +181,10 @@ struct Serving {
     heard: HashMap<u32, u64>,
     /// Checkpoints that want the coordinator's state.
     snapshots: VecDeque<(u64, oneshot::Sender<Result<Bytes, FailureInfo>>)>,
+    /// All subtasks have finished.
+    finishing: bool,
+    /// Told when the coordinator has handled what they have said.
+    finish: Option<oneshot::Sender<()>>,
 }
 
 /// What the coordinator is told when its turn comes.
@@ -188,6 +206,11 @@ impl Serving {
                     self.waiting.push_back(Waiting::Event(event));
                 }
             }
+            Command::Finished { subtask } => sending.finish(subtask),
+            Command::Finish { reply } => {
+                self.finishing = true;
+                self.finish = Some(reply);
+            }
             Command::Acknowledged { checkpoint, subtask: Some(subtask) } => sending.open(checkpoint, subtask),
             Command::Acknowledged { checkpoint, subtask: None } => sending.open_all(checkpoint),
             Command::CheckpointEnded { checkpoint, completed } => {
@@ -205,7 +228,7 @@ impl Serving {
 
     /// What is made now would be neither in the state that a checkpoint gets nor with a subtask when it begins there.
     fn holds_back(&self) -> bool {
-        !self.held.is_empty() || !self.snapshots.is_empty()
+        !self.finishing && (!self.held.is_empty() || !self.snapshots.is_empty())
     }
 }
 
@@ -214,15 +237,19 @@ impl Serving {
 struct Sending {
     /// By subtask, in the order in which the coordinator made them.
     queues: HashMap<u32, VecDeque<proto::OperatorEventToTask>>,
-    /// Bytes that wait in them.
+    /// Bytes that wait in them or are on their way.
     unsent: usize,
     /// The subtasks that are sent nothing now and for which something waits.
     ready: VecDeque<u32>,
     calls: JoinSet<(u32, Result<(), FailureInfo>)>,
-    /// The subtasks that are being sent something.
-    busy: HashSet<u32>,
+    /// The subtasks that are being sent something, and how many bytes.
+    busy: HashMap<u32, usize>,
+    /// By the address of a TaskManager: turns to call it.
+    turns: HashMap<String, Arc<Semaphore>>,
     /// The subtasks that run, or have: before that their TaskManagers know nothing of them.
     reachable: HashSet<u32>,
+    /// The subtasks that have finished.
+    finished: HashSet<u32>,
     /// By checkpoint that has the coordinator's state, the subtasks whose state it may not have: they are sent nothing, because it
     /// would be in their state and, by the coordinator's, be sent again.
     closed: BTreeMap<u64, HashSet<u32>>,
@@ -233,11 +260,15 @@ fn bytes_of(message: &proto::OperatorEventToTask) -> usize {
 }
 
 impl Sending {
+    /// Nothing waits for a subtask that may take it, or is on its way to one.
     fn is_empty(&self) -> bool {
-        self.queues.is_empty() && self.calls.is_empty()
+        self.queues.is_empty() && self.busy.is_empty()
     }
 
     fn push(&mut self, subtask: u32, message: proto::OperatorEventToTask) {
+        if self.finished.contains(&subtask) {
+            return;
+        }
         self.unsent += bytes_of(&message);
         let queue = self.queues.entry(subtask).or_default();
         queue.push_back(message);
@@ -249,7 +280,7 @@ impl Sending {
     /// Something has changed for a subtask that was not ready.
     fn look_at(&mut self, subtask: u32) {
         if self.queues.contains_key(&subtask)
-            && !self.busy.contains(&subtask)
+            && !self.busy.contains_key(&subtask)
             && self.reachable.contains(&subtask)
             && !self.closed.values().any(|closed| closed.contains(&subtask))
         {
@@ -261,6 +292,17 @@ impl Sending {
         if self.reachable.insert(subtask) {
             self.look_at(subtask);
         }
+    }
+
+    /// A subtask has finished: what waits for it is dropped, and nobody waits for a call to it.
+    fn finish(&mut self, subtask: u32) {
+        if !self.finished.insert(subtask) {
+            return;
+        }
+        self.ready.retain(|ready| *ready != subtask);
+        let waiting = self.queues.remove(&subtask).unwrap_or_default();
+        let on_its_way = self.busy.remove(&subtask).unwrap_or_default();
+        self.unsent -= waiting.iter().map(bytes_of).sum::<usize>() + on_its_way;
     }
 
     /// A checkpoint has the coordinator's state, which nothing was left to send before.
@@ -287,24 +329,31 @@ impl Sending {
 
     /// What may be sent now.
     fn next(&mut self) -> Option<(u32, proto::OperatorEventToTask)> {
-        if self.calls.len() >= CALLS_AT_ONCE {
-            return None;
-        }
         let subtask = self.ready.pop_front()?;
         let queue = self.queues.get_mut(&subtask)?;
         let message = queue.pop_front()?;
-        self.unsent -= bytes_of(&message);
         if queue.is_empty() {
             self.queues.remove(&subtask);
         }
-        self.busy.insert(subtask);
+        self.busy.insert(subtask, bytes_of(&message));
         Some((subtask, message))
     }
 
-    /// A subtask has been sent something.
-    fn sent(&mut self, subtask: u32) {
-        self.busy.remove(&subtask);
+    /// A TaskManager that does not answer, or whose tasks have no room, holds up no other.
+    fn turns(&mut self, address: &str) -> Arc<Semaphore> {
+        let turns = || Arc::new(Semaphore::new(CALLS_AT_ONCE));
+        Arc::clone(self.turns.entry(address.to_owned()).or_insert_with(turns))
+    }
+
+    /// A subtask has been sent something, or could not be. Of one that has finished meanwhile it is no matter: it has taken what it
+    /// wanted, and its TaskManager may be gone.
+    fn sent(&mut self, subtask: u32, outcome: Result<(), FailureInfo>) -> Result<(), FailureInfo> {
+        if self.finished.contains(&subtask) {
+            return Ok(());
+        }
+        self.unsent -= self.busy.remove(&subtask).unwrap_or_default();
         self.look_at(subtask);
+        outcome
     }
 }
 
@@ -333,6 +382,8 @@ impl OperatorCoordinatorHolder {
             waiting: VecDeque::new(),
             heard: HashMap::new(),
             snapshots: VecDeque::new(),
+            finishing: false,
+            finish: None,
         };
         serving = self.timed(serving, &mut sending, |coordinator, events| coordinator.start(events)).await?;
         loop {
@@ -347,15 +398,18 @@ impl OperatorCoordinatorHolder {
                 continue;
             }
             self.send_some(&mut sending)?;
-            if sending.ready.is_empty()
-                && !serving.holds_back()
-                && !sending.is_full()
-                && let Some(waiting) = serving.waiting.pop_front()
-            {
+            let is_called = !serving.holds_back() && !sending.is_full();
+            if is_called && let Some(waiting) = serving.waiting.pop_front() {
                 serving = self.serve(serving, waiting, &mut sending).await?;
                 continue;
             }
-            let timer = serving.timer.filter(|_| !serving.holds_back() && !sending.is_full());
+            if serving.waiting.is_empty()
+                && let Some(finish) = serving.finish.take()
+            {
+                // The receiver is gone if the job has failed meanwhile.
+                let _ = finish.send(());
+            }
+            let timer = serving.timer.filter(|_| is_called && !serving.finishing);
             let next_timer = async {
                 match timer {
                     Some(at) => tokio::time::sleep_until(at).await,
@@ -370,8 +424,7 @@ impl OperatorCoordinatorHolder {
                 Some(sent) = sending.calls.join_next() => {
                     let (subtask, outcome) =
                         sent.map_err(|error| self.failed(&FailureInfo::new(failure::INTERNAL, error.to_string())))?;
-                    sending.sent(subtask);
-                    outcome?;
+                    sending.sent(subtask, outcome)?;
                 }
                 () = next_timer => {
                     serving = self.timed(serving, &mut sending, |coordinator, events| coordinator.timer(events)).await?;
@@ -506,8 +559,9 @@ impl OperatorCoordinatorHolder {
         while let Some((subtask, message)) = sending.next() {
             let address = self.subtask(subtask)?.rpc_address.clone();
             let (executors, name, timeout) = (self.executors.clone(), self.name.clone(), self.call_timeout);
+            let turns = sending.turns(&address);
             sending.calls.spawn(async move {
-                let outcome = send(&executors, &address, message, timeout).await;
+                let outcome = send(&executors, &address, message, timeout, &turns).await;
                 (subtask, outcome.map_err(|status| not_sent(&name, subtask, &address, &status)))
             });
         }
@@ -522,10 +576,13 @@ async fn send(
     address: &str,
     message: proto::OperatorEventToTask,
     timeout: Duration,
+    turns: &Semaphore,
 ) -> Result<(), Status> {
     let mut client = executors.get(address)?;
     let mut pause = FIRST_PAUSE;
     loop {
+        // Never closed: an error would let it go on all the same.
+        let turn = turns.acquire().await;
         let mut request = tonic::Request::new(message.clone());
         request.set_timeout(timeout);
         match client.send_operator_event(request).await {
@@ -533,6 +590,7 @@ async fn send(
             Err(status) if matches!(status.code(), Code::NotFound | Code::FailedPrecondition) => return Ok(()),
             // It is held back, maybe for long.
             Err(status) if status.code() == Code::ResourceExhausted && is_answer(&status) => {
+                drop(turn);
                 tokio::time::sleep(pause).await;
                 pause = (pause * 2).min(LAST_PAUSE);
             }

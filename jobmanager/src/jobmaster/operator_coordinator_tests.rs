@@ -1,4 +1,5 @@
 use parking_lot::Mutex;
+use tokio::sync::Notify;
 use tonic::body::Body;
 use tonic::codegen::{StdError, http};
 use wiesel_common::rpc::{Answer, Channel, Connector, Transport};
@@ -13,6 +14,14 @@ struct Gone {
     full: Arc<Mutex<usize>>,
     /// Their processes were killed: a connection breaks before there is an answer.
     killed: Arc<Mutex<bool>>,
+    /// Calls have no answer before this, and then fail on the way.
+    breaks: Option<Arc<Notify>>,
+    /// No call to this address has an answer.
+    silent: Option<&'static str>,
+    /// Tasks at this address never have room.
+    crowded: Option<&'static str>,
+    /// Where it was connected to.
+    address: String,
 }
 
 impl Transport for Gone {
@@ -22,7 +31,17 @@ impl Transport for Gone {
             let broken = std::io::Error::from(std::io::ErrorKind::BrokenPipe);
             return Box::pin(std::future::ready(Err(StdError::from(broken))));
         }
+        if let Some(breaks) = self.breaks.clone() {
+            return Box::pin(async move {
+                breaks.notified().await;
+                Err::<http::Response<Body>, _>(StdError::from(Status::unavailable("transport error")))
+            });
+        }
+        if self.silent == Some(self.address.as_str()) {
+            return Box::pin(std::future::pending());
+        }
         let mut full = self.full.lock();
+        *full += usize::from(self.crowded == Some(self.address.as_str()));
         let status = if *full > 0 {
             *full -= 1;
             Status::resource_exhausted("the task's mailbox is full")
@@ -35,8 +54,8 @@ impl Transport for Gone {
 }
 
 impl Connector for Gone {
-    fn connect(&self, _: &str) -> Result<Channel, Status> {
-        Ok(Channel::new(self.clone()))
+    fn connect(&self, address: &str) -> Result<Channel, Status> {
+        Ok(Channel::new(Self { address: address.to_owned(), ..self.clone() }))
     }
 }
 
@@ -108,14 +127,28 @@ impl Run {
     }
 
     fn of_tasks(begins_checkpoints: bool, greeting: Option<usize>, restore: Option<(u64, Bytes)>) -> Self {
-        let (log, gone) = (Log::default(), Gone::default());
-        let subtask = |number: u8| Subtask { attempt: AttemptId([number; 16]), rpc_address: "a:1".into() };
+        Self::with(Gone::default(), &["a:1"; 2], begins_checkpoints, greeting, restore)
+    }
+
+    /// Of a subtask at each of these addresses.
+    fn with(
+        gone: Gone,
+        addresses: &[&str],
+        begins_checkpoints: bool,
+        greeting: Option<usize>,
+        restore: Option<(u64, Bytes)>,
+    ) -> Self {
+        let log = Log::default();
+        let subtask = |(number, address): (usize, &&str)| Subtask {
+            attempt: AttemptId([number as u8; 16]),
+            rpc_address: (*address).to_owned(),
+        };
         let holder = OperatorCoordinatorHolder {
             job_id: JobId([1; 16]),
             fence: LeaderSessionId::random(),
             operator: OperatorId([2; 16]),
             name: "coordinator of Toy".into(),
-            subtasks: vec![subtask(0), subtask(1)],
+            subtasks: addresses.iter().enumerate().map(subtask).collect(),
             begins_checkpoints,
             executors: TaskExecutors::new(Arc::new(gone.clone())),
             calls: CoordinatorCalls::Inline,
@@ -313,4 +346,117 @@ async fn a_coordinator_is_called_no_more_when_too_much_waits_for_its_subtasks() 
     assert_eq!(run.log.lock().len(), 6, "the last one waits");
     run.tell(Command::Acknowledged { checkpoint: 1, subtask: Some(0) });
     run.heard(7).await;
+}
+
+/// Failed before: what was held back when the last task finished was dropped with the coordinator.
+#[tokio::test(start_paused = true)]
+async fn what_finished_subtasks_have_said_is_handled_though_a_checkpoint_holds_it_back() {
+    let run = Run::new(None, None);
+    run.snapshot(1).await;
+    run.say(0, 1, "a");
+    run.tell(Command::CheckpointEnded { checkpoint: 1, completed: false });
+    rest().await;
+    assert_eq!(run.log.lock().len(), 2, "it is held back");
+    run.tell(Command::Finished { subtask: 0 });
+    run.tell(Command::Finished { subtask: 1 });
+    let (reply, finished) = oneshot::channel();
+    run.tell(Command::Finish { reply });
+    finished.await.unwrap();
+    assert_eq!(*run.log.lock(), ["start", "snapshot 1", "0 says a", "aborted 1"]);
+    // It is asked again if another part of the job has run once more.
+    let (reply, finished) = oneshot::channel();
+    run.tell(Command::Finish { reply });
+    finished.await.unwrap();
+    assert_eq!(*run.gone.calls.lock(), 0, "nobody is there to be sent an answer");
+    assert_eq!(run.end().await.len(), 4);
+}
+
+/// A coordinator that is to end does not wait for subtasks: not for one that never took what it was sent, either.
+#[tokio::test(start_paused = true)]
+async fn a_coordinator_that_ends_waits_for_no_call() {
+    let gone = Gone { silent: Some("a:1"), ..Gone::default() };
+    let run = Run::with(gone, &["a:1", "b:1"], true, Some(3), None);
+    run.tell(Command::Running { subtask: 0 });
+    run.sent(1).await;
+    run.say(1, 1, "b");
+    run.heard(2).await;
+    run.tell(Command::Finished { subtask: 1 });
+    // The snapshot is behind what is on its way, until nobody is there to take it.
+    let (state, answer) = oneshot::channel();
+    run.tell(Command::Snapshot { checkpoint: 1, reply: state });
+    rest().await;
+    run.tell(Command::Finished { subtask: 0 });
+    assert_eq!(answer.await.unwrap().unwrap(), Bytes::from_static(&[1]));
+    let (reply, finished) = oneshot::channel();
+    run.tell(Command::Finish { reply });
+    finished.await.unwrap();
+    assert_eq!(run.end().await, ["start", "1 says b", "snapshot 1"]);
+}
+
+/// Failed before: the coordinator failed, and the job with it, when the TaskManager of a subtask went away that had finished.
+#[tokio::test(start_paused = true)]
+async fn an_event_that_does_not_reach_a_subtask_that_has_finished_is_no_failure() {
+    for finished in [true, false] {
+        let breaks = Arc::new(Notify::new());
+        let gone = Gone { breaks: Some(Arc::clone(&breaks)), ..Gone::default() };
+        let run = Run::with(gone, &["a:1", "a:1"], true, Some(3), None);
+        run.tell(Command::Running { subtask: 0 });
+        run.sent(1).await;
+        if finished {
+            run.tell(Command::Finished { subtask: 0 });
+            rest().await;
+        }
+        breaks.notify_one();
+        rest().await;
+        if finished {
+            // What it says is dropped, before the call as after it.
+            run.say(0, 1, "a");
+            run.heard(2).await;
+            run.snapshot(1).await;
+            run.sent(1).await;
+            assert_eq!(run.end().await, ["start", "0 says a", "snapshot 1"]);
+        } else {
+            let failure = run.running.await.unwrap().unwrap_err();
+            assert!(failure.message.contains("coordinator of Toy"), "{failure}");
+        }
+    }
+}
+
+/// Failed before: 64 subtasks of a TaskManager that were held back, or did not answer, took all turns; nothing was sent to any other
+/// subtask, and the coordinator was not called.
+#[tokio::test(start_paused = true)]
+async fn a_slow_task_manager_holds_up_no_other() {
+    let slow =
+        [Gone { silent: Some("slow:1"), ..Gone::default() }, Gone { crowded: Some("slow:1"), ..Gone::default() }];
+    for gone in slow {
+        let addresses = [vec!["slow:1"; 100], vec!["b:1"]].concat();
+        let crowded = gone.crowded.is_some();
+        let run = Run::with(gone, &addresses, true, None, None);
+        for subtask in 0..100 {
+            run.tell(Command::Running { subtask });
+            run.say(subtask, 1, "a");
+        }
+        run.heard(101).await;
+        rest().await;
+        let called = *run.gone.calls.lock();
+        // One that waits for room does not hold up the others of its TaskManager.
+        assert_eq!(called, if crowded { 100 } else { CALLS_AT_ONCE });
+        run.say(100, 1, "b");
+        run.heard(102).await;
+        run.sent(called + 1).await;
+    }
+}
+
+/// Failed before: what was on its way was not counted, up to a gigabyte of it.
+#[tokio::test(start_paused = true)]
+async fn what_is_on_its_way_counts_as_unsent() {
+    let gone = Gone { silent: Some("slow:1"), ..Gone::default() };
+    let run = Run::with(gone, &["slow:1"; 8], true, None, None);
+    let text: &'static str = String::leak("x".repeat(MAX_EVENT_TO_SUBTASK));
+    (0..8).for_each(|subtask| run.say(subtask, 1, text));
+    run.heard(5).await;
+    rest().await;
+    assert_eq!((run.log.lock().len(), *run.gone.calls.lock()), (5, 4), "the coordinator is called no more");
+    run.tell(Command::Finished { subtask: 0 });
+    run.heard(6).await;
 }

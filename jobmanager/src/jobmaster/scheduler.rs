@@ -21,6 +21,7 @@ use crate::resourcemanager::slot_manager::{ReportNumber, SlotShortage};
 pub use self::missing_attempts::MetricsReportNumber;
 use self::missing_attempts::MissingAttempts;
 
+mod finishing;
 mod losses;
 mod missing_attempts;
 
@@ -63,6 +64,12 @@ pub enum Action {
     EndExecution {
         /// Regions of the graph.
         regions: BTreeSet<usize>,
+    },
+    /// All tasks have finished. Let coordinators handle what they have said; report with [`Scheduler::coordinators_finished`] and this
+    /// number.
+    FinishCoordinators {
+        /// The number of the last wait before a restart.
+        restart: u64,
     },
     /// Report with [`Scheduler::restart_due`] and this number after a time.
     RestartAfter {
@@ -114,6 +121,10 @@ pub struct Scheduler {
     /// The number of the last wait before a restart.
     restart: u64,
     restart_due: bool,
+    /// Regions with coordinators that are to handle all that their tasks say.
+    coordinated: BTreeSet<usize>,
+    /// The number of the last wait before a restart when coordinators were told that all tasks had finished.
+    finishing: Option<u64>,
     /// The savepoint that the job stops with, once it is made: from then on there is no way back.
     stopped_with: Option<String>,
     /// The job failed with something that no restart heals.
@@ -150,6 +161,8 @@ impl Scheduler {
             restarting: BTreeSet::new(),
             restart: 0,
             restart_due: false,
+            coordinated: BTreeSet::new(),
+            finishing: None,
             stopped_with: None,
             unrecoverable: false,
             failure: None,
@@ -691,7 +704,7 @@ impl Scheduler {
         let now = env.now();
         let over = self.graph.is_over();
         match self.status {
-            JobStatus::Running if over && self.all_finished() => self.terminate(JobStatus::Finished, now),
+            JobStatus::Running if over && self.all_finished() => self.tasks_finished(now),
             JobStatus::Failing if over => self.terminate(JobStatus::Failed, now),
             JobStatus::Cancelling if over => self.terminate(JobStatus::Canceled, now),
             JobStatus::Restarting if self.restarting.is_empty() => self.nothing_to_restart(env),

@@ -4,6 +4,8 @@ use super::*;
 use crate::jobmaster::deployment_plan::plan_deployment;
 use crate::jobmaster::restart_strategy::RestartStrategyOptions;
 
+#[path = "scheduler_end_tests.rs"]
+mod end;
 #[path = "scheduler_loss_tests.rs"]
 mod losses;
 #[path = "scheduler_restart_tests.rs"]

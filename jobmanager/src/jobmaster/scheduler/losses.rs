@@ -62,12 +62,13 @@ impl Scheduler {
     }
 
     /// An attempt that was given up has run to its end: what it wrote is there. If that is all of its region, the region does not
-    /// run again, which without checkpoints would write all of it once more.
+    /// run again, which without checkpoints would write all of it once more. It does if it has coordinators: they have ended, and may
+    /// not have handled all that its tasks have said.
     pub(super) fn finished_unheard(&mut self, vertex: usize, subtask: usize, now: i64) {
         self.graph.finish(vertex, subtask, now);
         self.last_modification = now;
         let region = self.graph.regions[vertex];
-        if self.graph.has_finished(region) {
+        if self.graph.has_finished(region) && !self.coordinated.contains(&region) {
             self.restarting.remove(&region);
         }
     }
