@@ -13,6 +13,8 @@
 //!
 //! | point | where |
 //! | --- | --- |
+//! | `checkpoint.before-trigger` | coordinators have handed over their state and hold back their events, no task knows of the checkpoint |
+//! | `checkpoint.before-release` | tasks at which the checkpoint begins know of it, coordinators hold back their events still |
 //! | `checkpoint.before-barrier` | a task has its trigger or all barriers, and has passed none on |
 //! | `checkpoint.before-ack` | a task's state is written, the JobManager does not know |
 //! | `checkpoint.before-metadata` | all tasks have acknowledged, `_metadata` is not written |

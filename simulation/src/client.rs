@@ -18,6 +18,7 @@ use crate::faults::Place;
 use crate::process::Process;
 use crate::settings::Settings;
 use crate::store::Store;
+use crate::tickets::Tickets;
 use crate::workload::{JobPlan, Workload};
 
 /// How often the client looks at its jobs, in milliseconds.
@@ -183,17 +184,18 @@ impl Client {
     }
 
     /// All its jobs are gone. One that had done its work, which it may have kept no checkpoint of, is not started again.
-    pub fn job_manager_died(&mut self, now: u64, external: &External) {
+    pub fn job_manager_died(&mut self, now: u64, external: &External, tickets: &Tickets) {
         // Also of those that are over something may have been left to do.
         self.abandoned.extend(self.progress.iter().flat_map(|known| &known.jobs));
         for known in self.progress.iter_mut().filter(|known| known.runs) {
-            known.finished = external.seen(known.workload.id) == known.workload.all_rows();
+            let all_rows = external.seen(known.workload.id) == known.workload.all_rows();
+            known.finished = all_rows && tickets.missing(known.workload.id, external).is_none();
             known.again(now + self.random.random_range(100..10_000));
         }
     }
 
     /// Does what is due. Returns stalls that are to meet what it did: place and length.
-    pub fn act(&mut self, now: u64, manager: &JobManager<'_>, store: &Store) -> Vec<(Place, u64)> {
+    pub fn act(&mut self, now: u64, manager: &JobManager<'_>, store: &Store, tickets: &Tickets) -> Vec<(Place, u64)> {
         if now < self.next_look {
             return Vec::new();
         }
@@ -204,7 +206,7 @@ impl Client {
                 continue;
             }
             if self.progress[at].runs {
-                self.look(at, now, manager);
+                self.look(at, now, manager, tickets);
             } else if now >= self.progress[at].submit_at {
                 self.submit(at, manager, store);
                 if self.random.random_ratio(1, 3) {
@@ -216,13 +218,16 @@ impl Client {
         stalls
     }
 
-    fn look(&mut self, at: usize, now: u64, manager: &JobManager<'_>) {
+    fn look(&mut self, at: usize, now: u64, manager: &JobManager<'_>, tickets: &Tickets) {
         let known = &mut self.progress[at];
         let Some(&id) = known.jobs.last() else { return };
         let Some(info) = manager.process.run(manager.components.dispatcher.describe(id)) else {
             self.violation = Some(format!("the job {id} is not known any more"));
             return;
         };
+        if info.status == JobStatus::Finished {
+            self.violation = tickets.unheard(id).or(self.violation.take());
+        }
         if let Some(operation) = known.operation.take() {
             match ask(manager, id, &operation) {
                 Ok(Progressing) => known.operation = Some(operation),

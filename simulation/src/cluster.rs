@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use wiesel_common::config::Configuration;
 use wiesel_expressions::expression::Zone;
 use wiesel_jobmanager::components::{Components, Environment};
-use wiesel_jobmanager::jobmaster::operator_coordinator_holder::{CoordinatorCalls, no_coordinators};
+use wiesel_jobmanager::jobmaster::operator_coordinator_holder::CoordinatorCalls;
 use wiesel_jobmanager::jobmaster::status::JobStatus;
 use wiesel_jobmanager::options::RestOptions;
 use wiesel_proto as proto;
@@ -28,6 +28,7 @@ use crate::process::Process;
 use crate::settings::Settings;
 use crate::store::{Mood, Store};
 use crate::task::SimulatedTasks;
+use crate::tickets::Tickets;
 use crate::workload;
 
 /// Where the JobManager listens.
@@ -40,6 +41,10 @@ const AFTERMATH: u64 = 180_000;
 /// How long after that files may stay that belong to no checkpoint: a round of deletions that hangs, the last sweep after a
 /// failure, and behind both the mark of a claim.
 const SWEEPS: u64 = 1_500_000;
+
+/// Of so many snapshots of coordinators one is met by a fault, within so many milliseconds.
+const SNAPSHOTS_A_FAULT: u32 = 80;
+const UNTIL_RELEASE: u64 = 200;
 
 /// Why a run is not as it must be.
 #[derive(Debug)]
@@ -86,6 +91,7 @@ pub struct Cluster {
     network: Network,
     store: Store,
     external: External,
+    tickets: Tickets,
     attempts: Attempts,
     /// By place; none: it is down.
     nodes: Vec<Option<Node>>,
@@ -103,7 +109,7 @@ pub struct Cluster {
 #[derive(Debug)]
 enum Due {
     Fault,
-    Stall(Place, u64),
+    This(Fault),
     Wake(Place, ProcessId),
     Start(Place),
     Unblock(ProcessId, ProcessId),
@@ -146,6 +152,7 @@ impl Cluster {
             network,
             store,
             external: External::default(),
+            tickets: Tickets::default(),
             attempts: Attempts::default(),
             nodes,
             next_process: 0,
@@ -249,19 +256,39 @@ impl Cluster {
             && !process.is_stalled()
         {
             let manager = JobManager { process, components, rest };
-            for (place, length) in self.client.act(self.now, &manager, &self.store) {
+            for (place, length) in self.client.act(self.now, &manager, &self.store, &self.tickets) {
                 // What the client did is under way by then.
                 let at = self.now + self.random.random_range(0..100);
                 if at < self.settings.faults_until && !self.settings.only_late {
-                    self.at(at, Due::Stall(place, length));
+                    self.at(at, Due::This(Fault::Stall(place, length)));
                 }
             }
         }
+        self.meet_snapshots();
         self.check()
     }
 
+    /// Lets faults come while coordinators hold back their events.
+    fn meet_snapshots(&mut self) {
+        let snapshots = self.tickets.take_snapshots();
+        if self.settings.only_late || self.settings.parallelism.is_some() {
+            return;
+        }
+        for _ in 0..snapshots {
+            if !self.random.random_ratio(1, SNAPSHOTS_A_FAULT) {
+                continue;
+            }
+            let fault = Fault::draw_at_snapshot(&mut self.random, self.settings.task_managers.len());
+            let at = self.now + self.random.random_range(0..UNTIL_RELEASE);
+            if at < self.settings.faults_until {
+                self.at(at, Due::This(fault));
+            }
+        }
+    }
+
     fn check(&mut self) -> Result<(), Violation> {
-        let violation = self.external.violations().into_iter().chain(self.store.violations()).next();
+        let violations = self.external.violations().into_iter().chain(self.store.violations());
+        let violation = violations.chain(self.tickets.violations()).next();
         if let Some(what) = violation.or_else(|| self.client.violation()) {
             return Err(self.violation(what));
         }
@@ -331,6 +358,9 @@ impl Cluster {
                 let what = format!("workload {} has {seen} rows committed of {expected}", workload.id);
                 return Err(self.violation(what));
             }
+            if let Some(what) = self.tickets.missing(workload.id, &self.external) {
+                return Err(self.violation(what));
+            }
         }
         let Some(Node { process, role: Role::JobManager(components, _), .. }) = &self.nodes[0] else {
             return Err(self.violation("there is no JobManager at the end".into()));
@@ -367,7 +397,7 @@ impl Cluster {
                     self.at(next, Due::Fault);
                 }
             }
-            Due::Stall(place, length) => self.inflict(Fault::Stall(place, length)),
+            Due::This(fault) => self.inflict(fault),
             Due::Wake(place, id) => {
                 if let Some(node) = self.nodes[place].as_mut().filter(|node| node.id == id) {
                     tracing::info!(at = self.now, place, "wakes");
@@ -420,7 +450,7 @@ impl Cluster {
                     self.network.leave(node.id, silently);
                     drop(node);
                     if place == 0 {
-                        self.client.job_manager_died(now, &self.external);
+                        self.client.job_manager_died(now, &self.external, &self.tickets);
                     }
                     self.at(now + down, Due::Start(place));
                 }
@@ -506,7 +536,7 @@ impl Cluster {
             time_zone: Zone::UTC,
             connector: Arc::new(endpoint.clone()),
             enumerators: workload::enumerators(),
-            coordinators: no_coordinators(),
+            coordinators: self.tickets.coordinators(),
             coordinator_calls: CoordinatorCalls::Inline,
         };
         let configuration = Arc::new(self.configuration());
@@ -546,6 +576,7 @@ impl Cluster {
         let runner = SimulatedTasks {
             data: data.clone(),
             external: self.external.clone(),
+            tickets: self.tickets.clone(),
             attempts: self.attempts.clone(),
             configuration,
             pace: settings.pace,

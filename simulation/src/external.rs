@@ -6,6 +6,8 @@ use parking_lot::Mutex;
 
 /// A row: of which split, and which of its rows.
 pub type Record = (u32, u32);
+/// The split of records that are tickets of coordinators.
+pub const TICKETS: u32 = u32::MAX;
 /// A transaction, named by whoever began it and never used again.
 pub type TransactionId = String;
 
@@ -15,6 +17,8 @@ struct State {
     committed: BTreeSet<TransactionId>,
     /// By workload: the rows that others see.
     seen: BTreeMap<u32, BTreeSet<Record>>,
+    /// By workload: the tickets.
+    tickets: BTreeMap<u32, BTreeSet<u32>>,
     violations: Vec<String>,
 }
 
@@ -31,6 +35,7 @@ impl External {
     /// Makes the rows of a transaction seen; again is no error.
     pub fn commit(&self, id: &TransactionId) {
         let mut state = self.0.lock();
+        let state = &mut *state;
         if !state.committed.insert(id.clone()) {
             return;
         }
@@ -39,7 +44,11 @@ impl External {
             return;
         };
         for record in records {
-            if !state.seen.entry(workload).or_default().insert(record) {
+            let new = match record {
+                (TICKETS, ticket) => state.tickets.entry(workload).or_default().insert(ticket),
+                row => state.seen.entry(workload).or_default().insert(row),
+            };
+            if !new {
                 state.violations.push(format!("row {record:?} of workload {workload} is committed twice, now by {id}"));
             }
         }
@@ -48,6 +57,11 @@ impl External {
     /// How many rows of a workload others see.
     pub fn seen(&self, workload: u32) -> usize {
         self.0.lock().seen.get(&workload).map_or(0, BTreeSet::len)
+    }
+
+    /// The tickets of a workload that were committed.
+    pub fn tickets(&self, workload: u32) -> BTreeSet<u32> {
+        self.0.lock().tickets.get(&workload).cloned().unwrap_or_default()
     }
 
     /// What must not have happened and did.

@@ -68,6 +68,10 @@ pub enum LateCall {
     Request,
     /// A JobMaster deploys tasks.
     Deployment,
+    /// A coordinator says something to a subtask.
+    EventToTask,
+    /// A subtask says something to its coordinator.
+    EventToCoordinator,
 }
 
 impl LateCall {
@@ -78,20 +82,24 @@ impl LateCall {
             Self::Report => "/wiesel.JobMaster/ReportTaskMetrics",
             Self::Request => "/wiesel.TaskExecutor/RequestSlot",
             Self::Deployment => "/wiesel.TaskExecutor/SubmitTasks",
+            Self::EventToTask => "/wiesel.TaskExecutor/SendOperatorEvent",
+            Self::EventToCoordinator => "/wiesel.JobMaster/SendOperatorEvent",
         }
     }
 
     /// Whether TaskManagers make it.
     pub fn is_to_job_manager(self) -> bool {
-        matches!(self, Self::Offer | Self::Report)
+        matches!(self, Self::Offer | Self::Report | Self::EventToCoordinator)
     }
 
     fn draw(random: &mut StdRng) -> Self {
-        match random.random_range(0..5) {
+        match random.random_range(0..8) {
             0..2 => Self::Offer,
             2 => Self::Report,
             3 => Self::Request,
-            _ => Self::Deployment,
+            4 => Self::Deployment,
+            5..7 => Self::EventToTask,
+            _ => Self::EventToCoordinator,
         }
     }
 }
@@ -142,6 +150,22 @@ impl Fault {
             94..96 => Self::Cancel(random.random_range(0..workloads.max(1))),
             96..98 => Self::Savepoint(random.random_range(0..workloads.max(1))),
             _ => Self::Stop(random.random_range(0..workloads.max(1)), random.random_ratio(1, 4)),
+        }
+    }
+
+    /// One of some faults that meet a checkpoint while coordinators hold back their events: between their snapshots and the word that
+    /// all tasks at which it begins know of it.
+    pub fn draw_at_snapshot(random: &mut StdRng, task_managers: usize) -> Self {
+        let task_manager = random.random_range(1..=task_managers);
+        match random.random_range(0..4) {
+            0 => Self::Kill { place: 0, down: some_time(random, 50, 20_000), silently: random.random_ratio(1, 4) },
+            1 => Self::Kill {
+                place: task_manager,
+                down: some_time(random, 50, 30_000),
+                silently: random.random_ratio(1, 4),
+            },
+            2 => Self::Cut(0, task_manager),
+            _ => Self::Stall(random.random_range(0..=task_managers), some_time(random, 100, 30_000)),
         }
     }
 

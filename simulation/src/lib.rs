@@ -1,7 +1,7 @@
 //! A cluster in one thread, whose time, network, storage and misfortunes follow from a seed.
 //!
-//! What runs is the real code of JobManager and TaskManagers: Dispatcher, ResourceManager, JobMasters with their schedulers
-//! and checkpoint coordinators, source coordinators, TaskExecutors with their slot tables, and the gRPC services between
+//! What runs is the real code of JobManager and TaskManagers: Dispatcher, ResourceManager, JobMasters with their schedulers,
+//! checkpoint coordinators and holders of operators' coordinators, TaskExecutors with their slot tables, and the gRPC services between
 //! them. What is played: the [`network`], the [`store`] for checkpoints, the [`task`]s with their rows ([`data`]), the system
 //! that sinks write to ([`external`]), the clocks ([`process`]) and the client ([`cluster`]).
 //!
@@ -10,6 +10,7 @@
 //! - [`attempts`]: what runs, and whether twice.
 //! - [`faults`]: what goes wrong.
 //! - [`workload`]: what is to be done whatever goes wrong.
+//! - [`tickets`]: what coordinators and subtasks say to each other meanwhile.
 //! - [`entropy`]: why the same seed gives the same run.
 //!
 //! Invariant: a run reads no clock, starts no thread and does no I/O.
@@ -28,4 +29,5 @@ pub mod process;
 pub mod settings;
 pub mod store;
 pub mod task;
+pub mod tickets;
 pub mod workload;

@@ -149,6 +149,7 @@ impl JobMaster {
                     }
                 }
             }
+            fault::point("checkpoint.before-trigger");
             Completion::Prepared { id, result: Ok(states) }
         });
     }
@@ -166,7 +167,11 @@ impl JobMaster {
     fn trigger(&mut self, tasks: Vec<TaskRef>, barrier: proto::CheckpointBarrier) {
         let (caller, id) = (self.caller(), barrier.checkpoint_id);
         tracing::info!(job_id = %self.job_id(), checkpoint_id = id, tasks = tasks.len(), "checkpoint triggered");
-        self.spawn(async move { Completion::Triggered { id, result: caller.trigger(tasks, barrier).await } });
+        self.spawn(async move {
+            let result = caller.trigger(tasks, barrier).await;
+            fault::point("checkpoint.before-release");
+            Completion::Triggered { id, result }
+        });
     }
 
     fn finalize(&mut self, barrier: proto::CheckpointBarrier, metadata: Arc<proto::CheckpointMetadata>) {

@@ -27,10 +27,15 @@ use self::increments::Increments;
 use crate::attempts::{Attempts, Running};
 use crate::data::DataPlane;
 use crate::external::External;
+use crate::tickets::Tickets;
 
+mod customer;
 mod increments;
 mod sink;
 mod source;
+
+/// Of so many events for a task one finds its mailbox full.
+const FULL: u32 = 16;
 
 /// How a task ends other than well.
 pub(crate) enum Stopped {
@@ -44,6 +49,8 @@ pub struct SimulatedTasks {
     pub data: DataPlane,
     /// Where sinks write to.
     pub external: External,
+    /// What is known of the sinks' coordinators.
+    pub tickets: Tickets,
     /// What runs, here and elsewhere.
     pub attempts: Attempts,
     /// The TaskManager's configuration.
@@ -68,6 +75,7 @@ pub(crate) struct TaskContext {
     pub(crate) storage: CheckpointStorage,
     pub(crate) data: DataPlane,
     pub(crate) external: External,
+    pub(crate) tickets: Tickets,
     pub(crate) pace: u64,
     /// Where each subtask of the other vertex runs; none: here.
     pub(crate) others: Vec<Option<String>>,
@@ -184,6 +192,8 @@ struct Task {
     fault: Arc<Mutex<Option<proto::Failure>>>,
     mail: mpsc::UnboundedSender<Mail>,
     open: Arc<AtomicBool>,
+    /// Whether it has room for an event follows from it.
+    random: Mutex<StdRng>,
 }
 
 impl RunningTask for Task {
@@ -211,6 +221,10 @@ impl RunningTask for Task {
     fn deliver(&self, mail: Mail) -> Result<(), Undelivered> {
         if !self.reads_mail() {
             return Err(Undelivered::Ended);
+        }
+        // As one that is held back.
+        if matches!(mail, Mail::OperatorEvent { .. }) && self.random.lock().random_ratio(1, FULL) {
+            return Err(Undelivered::Full);
         }
         self.mail.send(mail).map_err(|_| Undelivered::Ended)
     }
@@ -288,6 +302,7 @@ impl SimulatedTasks {
             storage,
             data: self.data.clone(),
             external: self.external.clone(),
+            tickets: self.tickets.clone(),
             pace: self.pace,
             others: others.task_manager.iter().map(address).collect(),
             peers,
@@ -306,6 +321,7 @@ impl SimulatedTasks {
             fault: Arc::default(),
             mail,
             open: Arc::new(AtomicBool::new(true)),
+            random: Mutex::new(self.random()),
         };
         let run = Run {
             token: handle.token.clone(),

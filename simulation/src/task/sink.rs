@@ -1,4 +1,5 @@
-//! Writes rows in transactions: prepared at a barrier, committed once the checkpoint is complete.
+//! Writes rows in transactions: prepared at a barrier, committed once the checkpoint is complete. The tickets that its coordinator gives
+//! it are written as rows are.
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,15 +8,20 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 use wiesel_taskmanager::runner::{Action, Barriers, LocalBarrier, Mail, Report};
 
+use super::customer::Customer;
 use super::{Stopped, TaskContext, now};
 use crate::data::{ChannelKey, Heard, Item};
-use crate::external::{Record, TransactionId};
+use crate::external::{Record, TICKETS, TransactionId};
 
 /// The list of transactions in a checkpoint.
 pub(crate) const TRANSACTIONS: &str = "transactions";
 
 struct Sink<'a> {
     context: &'a mut TaskContext,
+    mailbox: mpsc::UnboundedReceiver<Mail>,
+    /// Letters behind which a snapshot looked for events.
+    set_aside: VecDeque<Mail>,
+    customer: Customer,
     producers: Vec<u32>,
     ended: BTreeSet<u32>,
     /// A producer ended with a savepoint: what comes after it is another job's.
@@ -35,7 +41,7 @@ struct Sink<'a> {
 
 pub(super) async fn run(
     context: &mut TaskContext,
-    mut mailbox: mpsc::UnboundedReceiver<Mail>,
+    mailbox: mpsc::UnboundedReceiver<Mail>,
     open: &Arc<AtomicBool>,
 ) -> Result<(), Stopped> {
     for entry in context.restored(TRANSACTIONS) {
@@ -53,6 +59,9 @@ pub(super) async fn run(
     let barriers = Barriers::new(producers.len());
     let mut sink = Sink {
         context,
+        mailbox,
+        set_aside: VecDeque::new(),
+        customer: Customer::new(),
         producers,
         ended: BTreeSet::new(),
         stopped: false,
@@ -72,15 +81,21 @@ pub(super) async fn run(
         if done {
             break;
         }
+        sink.leave_at_end();
+        if let Some(mail) = sink.set_aside.pop_front() {
+            sink.mail(mail);
+            continue;
+        }
         tokio::select! {
             biased;
-            Some(mail) = mailbox.recv() => sink.mail(mail),
+            Some(mail) = sink.mailbox.recv() => sink.mail(mail),
             Some(heard) = gate.recv() => match heard {
                 Heard::Item(producer, item) => sink.hear(producer, item),
                 Heard::Lost(producer) => return Err(Stopped::Failed(format!("the connection to producer {producer} is lost"))),
             },
         }
     }
+    sink.customer.end(sink.context);
     open.store(false, Ordering::SeqCst);
     sink.context.uploaded().await;
     Ok(())
@@ -91,10 +106,20 @@ impl Sink<'_> {
         self.ended.len() == self.producers.len()
     }
 
+    /// At the end it wants no more tickets. Behind a savepoint that the job stops with they are another job's.
+    fn leave_at_end(&mut self) {
+        if self.all_ended() && self.stop.is_none() && !self.stopped {
+            self.customer.leave(self.context);
+        }
+    }
+
     /// All is read, and what was read is committed.
     fn is_done(&mut self) -> bool {
-        if !self.all_ended() || self.stop.is_some() {
+        if !self.all_ended() || self.stop.is_some() || !(self.stopped || self.customer.has_left()) {
             return false;
+        }
+        if self.stopped {
+            self.open.retain(|(split, _)| *split != TICKETS);
         }
         if !self.stopped && !self.context.awaits_checkpoint && (!self.open.is_empty() || !self.pending.is_empty()) {
             // As Flink does without a last checkpoint.
@@ -124,9 +149,14 @@ impl Sink<'_> {
                     self.stop = None;
                 }
             }
-            Mail::OperatorEvent { .. } => {}
+            Mail::OperatorEvent { event, .. } => self.event(event),
         }
         self.go_on();
+    }
+
+    fn event(&mut self, event: Bytes) {
+        let ticket = self.customer.hear(self.context, event);
+        self.open.extend(ticket.map(|ticket| (TICKETS, ticket)));
     }
 
     /// Takes what came from a producer, or holds it back.
@@ -141,7 +171,10 @@ impl Sink<'_> {
     fn take(&mut self, producer: u32, item: Item) {
         let channel = self.producers.iter().position(|known| *known == producer).unwrap_or_default();
         let actions = match item {
-            Item::Records(records) => return self.open.extend(records),
+            Item::Records(records) => {
+                self.open.extend(records);
+                return self.customer.rows_came(self.context);
+            }
             Item::Barrier(barrier) => self.barriers.barrier(channel, &barrier, now()),
             Item::End { stopped } => {
                 self.stopped |= stopped;
@@ -183,6 +216,13 @@ impl Sink<'_> {
 
     fn snapshot(&mut self, barrier: &Arc<LocalBarrier>) {
         let checkpoint = barrier.checkpoint_id;
+        // As in a real task, what has come of the coordinator is before the barrier.
+        while let Ok(mail) = self.mailbox.try_recv() {
+            match mail {
+                Mail::OperatorEvent { event, .. } => self.event(event),
+                other => self.set_aside.push_back(other),
+            }
+        }
         // What was complete when this one began may not have been told.
         self.commit(barrier.completed_checkpoint_id);
         let id = self.prepare(checkpoint);

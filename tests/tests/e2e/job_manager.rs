@@ -1,5 +1,6 @@
 //! The JobManager dies while it completes a checkpoint, or while a job claims one, and the job is started again from what is
 //! left.
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -11,6 +12,9 @@ use wiesel_tests::{Cluster, ClusterBuilder, eventually, process};
 const LIMIT: Duration = Duration::from_secs(60);
 /// Enough for the job to be killed in the middle.
 const SIZE: Size = Size { rows: 20_000, per_second: 4_000 };
+/// Small files that a job reads, and the rows of each.
+const FILES: u64 = 400;
+const ROWS: u64 = 5;
 
 /// The complete checkpoints of a job by their numbers: those with metadata.
 fn complete(folder: &Path) -> Vec<(u64, PathBuf)> {
@@ -91,6 +95,54 @@ fn a_job_goes_on_exactly_where_it_was_when_its_job_manager_was_killed() {
 fn a_checkpoint_whose_metadata_was_not_written_does_not_count() {
     // A number more for each checkpoint that a task was not ready for.
     assert!(killed("checkpoint.before-metadata=kill@4") >= 3);
+}
+
+/// A job reads many small files, which it asks for one by one, and its JobManager dies when the enumerator's state is there, and splits
+/// that readers ask for are held back: they are neither in a checkpoint nor with a reader. Started again, it reads each file once.
+#[test]
+fn splits_that_are_held_back_when_the_job_manager_dies_are_read_once() {
+    for point in ["checkpoint.before-trigger", "checkpoint.before-release"] {
+        let checkpoints = tempfile::tempdir().expect("a temporary folder");
+        // A reader takes time for each file.
+        let cluster = builder(checkpoints.path(), &format!("{point}=kill@6;source.poll=pause:20@1+")).start();
+        let (input, output) = (cluster.dir().join("input"), cluster.dir().join("output"));
+        fs::create_dir(&input).expect("a folder for files");
+        for file in 0..FILES {
+            let rows: String = (0..ROWS).map(|row| format!("{}\n", file * ROWS + row)).collect();
+            fs::write(input.join(format!("{file:03}.csv")), rows).expect("a file can be written");
+        }
+        let table = |name: &str, folder: &Path| {
+            let folder = folder.display();
+            format!(
+                "CREATE TABLE {name} (n BIGINT) WITH ('connector' = 'filesystem', 'path' = '{folder}', 'format' = 'csv');\n"
+            )
+        };
+        let (numbers_table, files_table) = (table("numbers", &input), table("files", &output));
+        let script = format!("{numbers_table}{files_table}INSERT INTO files SELECT n FROM numbers;\n");
+        let job = cluster.submit_with(&script, &["-p", "2"]);
+        wait_until_the_job_manager_is_gone(&cluster);
+        let (number, latest) = complete(&checkpoints.path().join(&job)).pop().expect("a checkpoint is complete");
+        start_job_manager_again(&cluster);
+        let job = cluster.submit_with(&script, &["-s", &latest.display().to_string(), "-p", "3"]);
+        cluster.wait_for_state(&job, "FINISHED", LIMIT);
+        let found = numbers(&output);
+        let distinct: BTreeSet<u64> = found.iter().copied().collect();
+        let wanted = FILES * ROWS;
+        assert!(
+            found.len() as u64 == wanted && distinct.iter().copied().eq(0..wanted),
+            "{point}, from checkpoint {number}: {} rows, {} of them distinct, of {wanted}",
+            found.len(),
+            distinct.len()
+        );
+    }
+}
+
+/// What a reader sees in the files of a folder.
+fn numbers(folder: &Path) -> Vec<u64> {
+    let entries = fs::read_dir(folder).expect("a folder of files").flatten();
+    let visible = entries.filter(|entry| !entry.file_name().to_string_lossy().starts_with(['.', '_']));
+    let texts = visible.map(|entry| fs::read_to_string(entry.path()).expect("a committed file can be read"));
+    texts.flat_map(|text| text.lines().map(|line| line.parse().expect("a row")).collect::<Vec<u64>>()).collect()
 }
 
 #[test]
