@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod support;
 
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
@@ -83,8 +83,8 @@ async fn cluster(folder: &std::path::Path, log: &Log) -> Cluster {
 }
 
 /// And what lets them handle [`LONG`].
-async fn cluster_with_turns(folder: &std::path::Path, log: &Log) -> (Cluster, Sender<()>) {
-    let (turns, turn) = channel();
+async fn cluster_with_turns(folder: &std::path::Path, log: &Log) -> (Cluster, SyncSender<()>) {
+    let (turns, turn) = sync_channel(1);
     let (log, turn) = (log.clone(), Arc::new(Mutex::new(turn)));
     let coordinators: CoordinatorFactory = Arc::new(move |operator, context| {
         assert_eq!(context.parallelism, 1);

@@ -28,7 +28,7 @@ use crate::task::deployment::{Deployment, Prepared, Refusal};
 pub use crate::task::events::source_event;
 use crate::task::log::JobLog;
 pub use crate::task::mailbox::{Mail, Undelivered};
-pub use crate::task::reporter::{Report, Reporter, Sender};
+pub use crate::task::reporter::{Report, Reporter, Said, Sender};
 use crate::task::{self, Surroundings};
 
 /// A task as the executor knows it. Dropping it cancels the task: nothing else could end it any more.

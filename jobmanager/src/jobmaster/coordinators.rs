@@ -20,6 +20,7 @@ use super::operator_coordinator_holder::{
     Command, EVENT_BYTES, Ending, OperatorCoordinatorHolder, Subtask, SubtaskEvent,
 };
 use super::source_coordinator::source_coordinator;
+use super::status::JobStatus;
 
 /// Bytes of events that may wait for a coordinator, beside one small event of each subtask.
 const WAITING_BYTES: usize = 16 << 20;
@@ -178,6 +179,10 @@ impl JobMaster {
         let Some((vertex, subtask)) = self.scheduler.graph().find(attempt) else {
             return Err(Status::not_found(format!("attempt {attempt} is not current")));
         };
+        if !matches!(self.status(), JobStatus::Running | JobStatus::Restarting) {
+            // Whoever fails or is cancelled does not hear it, and the task is to end without waiting for room.
+            return Err(Status::not_found("the job ends, and its coordinators with it"));
+        }
         let bytes = event.event.len();
         if bytes > MAX_EVENT_TO_COORDINATOR {
             let what =

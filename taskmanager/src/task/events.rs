@@ -9,7 +9,7 @@ use wiesel_proto as proto;
 use wiesel_proto::source_event_to_reader::Event;
 
 use super::failure::from_network;
-use super::reporter::{Report, Reporter};
+use super::reporter::{Report, Reporter, Said};
 
 /// Events of an operator that may be under way.
 const UNDER_WAY: usize = 16;
@@ -31,8 +31,8 @@ pub(super) struct Gateway {
     uid: Bytes,
     reporter: Reporter,
     waiter: Waiter,
-    /// The numbers of the reports with events that may not have arrived.
-    under_way: VecDeque<u64>,
+    /// The reports with events that may not have arrived.
+    under_way: VecDeque<Said>,
 }
 
 impl Gateway {

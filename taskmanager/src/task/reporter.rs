@@ -1,10 +1,13 @@
 //! The way of one task to its JobMaster: states and events, in order, each again until it is taken.
 //!
+//! Events for coordinators have a way of their own: while a coordinator has no room for one, the task's words on checkpoints go on. A
+//! coordinator may wait for just these. Only FINISHED comes behind all events that were said before.
+//!
 //! A call has time by its size. What the JobMaster cannot take is said otherwise, never left out: a caller that waits for a word about
 //! a checkpoint, or for a task's end, gets one, without its reason if the reason is what cannot be told. The end of a task that
 //! failed or was cancelled does not wait long for what the task had to say of checkpoints before; a FINISHED waits for all of it.
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -92,14 +95,32 @@ pub struct Sender {
 /// of each operator, one word a checkpoint, one at the end of the data.
 #[derive(Clone)]
 pub struct Reporter {
-    /// With the number of reports so far.
-    reports: Arc<Mutex<(mpsc::UnboundedSender<Report>, u64)>>,
+    reports: Arc<Mutex<Reports>>,
     progress: Arc<Progress>,
+}
+
+/// Where reports go, and how many went there so far.
+struct Reports {
+    events: mpsc::UnboundedSender<Report>,
+    events_said: u64,
+    /// Each with how many events were said before it.
+    others: mpsc::UnboundedSender<(Report, u64)>,
+    others_said: u64,
+}
+
+/// One report: the so-manieth of the events, or of the others.
+#[derive(Clone, Copy, Debug)]
+pub struct Said {
+    is_event: bool,
+    number: u64,
 }
 
 /// How far the sending has come, for threads that wait for it.
 struct Progress {
-    sent: Mutex<(u64, bool)>,
+    /// Events that the JobMaster has taken note of.
+    events: watch::Sender<u64>,
+    others: Mutex<u64>,
+    ended: AtomicBool,
     notifier: Arc<Notifier>,
     /// The task has failed or was cancelled: what it says of checkpoints has no time left.
     hurry: watch::Sender<bool>,
@@ -112,28 +133,43 @@ impl Reporter {
         counters: Arc<TaskCounters>,
         notifier: Arc<Notifier>,
     ) -> (Self, impl Future<Output = ()> + Send) {
-        let (reports, receiver) = mailbox();
-        let progress = Arc::new(Progress { sent: Mutex::new((0, false)), notifier, hurry: watch::Sender::new(false) });
+        let ((events, events_said), (others, others_said)) = (mailbox(), mailbox());
+        let progress = Arc::new(Progress {
+            events: watch::Sender::new(0),
+            others: Mutex::new(0),
+            ended: AtomicBool::new(false),
+            notifier,
+            hurry: watch::Sender::new(false),
+        });
         let guard = Ended(progress.clone());
-        (Self { reports: Arc::new(Mutex::new((reports, 0))), progress }, run(sender, counters, receiver, guard))
+        let reports = Reports { events, events_said: 0, others, others_said: 0 };
+        let running = run(sender, counters, events_said, others_said, guard);
+        (Self { reports: Arc::new(Mutex::new(reports)), progress }, running)
     }
 
-    /// Says it soon, and returns how many reports there are now.
-    pub fn report(&self, report: Report) -> u64 {
+    /// Says it soon.
+    pub fn report(&self, report: Report) -> Said {
         if matches!(report, Report::State(ExecutionState::Failed | ExecutionState::Canceled, _)) {
             self.progress.hurry.send_replace(true);
         }
         let mut reports = self.reports.lock();
+        let is_event = report.is_event();
         // After the JobMaster is lost the receiver is gone, and the task is being cancelled for it.
-        let _ = reports.0.send(report.bounded());
-        reports.1 += 1;
-        reports.1
+        let number = if is_event {
+            let _ = reports.events.send(report);
+            &mut reports.events_said
+        } else {
+            let _ = reports.others.send((report.bounded(), reports.events_said));
+            &mut reports.others_said
+        };
+        *number += 1;
+        Said { is_event, number: *number }
     }
 
-    /// Whether the JobMaster has taken note of so many reports, or is lost.
-    pub fn is_taken(&self, said: u64) -> bool {
-        let (sent, ended) = *self.progress.sent.lock();
-        sent >= said || ended
+    /// Whether the JobMaster has taken note of a report, or is lost.
+    pub fn is_taken(&self, said: Said) -> bool {
+        let taken = if said.is_event { *self.progress.events.borrow() } else { *self.progress.others.lock() };
+        taken >= said.number || self.progress.ended.load(Ordering::SeqCst)
     }
 
     /// Says it and waits until the JobMaster has taken note, or is lost.
@@ -153,22 +189,58 @@ struct Ended(Arc<Progress>);
 
 impl Drop for Ended {
     fn drop(&mut self) {
-        self.0.sent.lock().1 = true;
+        self.0.ended.store(true, Ordering::SeqCst);
         self.0.notifier.notify();
     }
 }
 
 async fn run(
-    mut sender: Sender,
+    sender: Sender,
     counters: Arc<TaskCounters>,
-    mut receiver: mpsc::UnboundedReceiver<Report>,
+    events: mpsc::UnboundedReceiver<Report>,
+    others: mpsc::UnboundedReceiver<(Report, u64)>,
     guard: Ended,
 ) {
-    let mut hurry = guard.0.hurry.subscribe();
+    // What ends one of them ends the other: the JobMaster is lost, or the task has said all that it had to say.
+    tokio::select! {
+        () = say_events(sender.clone(), &counters, events, &guard.0) => {}
+        () = say_others(sender, &counters, others, &guard.0) => {}
+    }
+}
+
+/// Until the JobMaster is lost.
+async fn say_events(
+    mut sender: Sender,
+    counters: &TaskCounters,
+    mut receiver: mpsc::UnboundedReceiver<Report>,
+    progress: &Progress,
+) {
+    while let Some(event) = receiver.recv().await {
+        if !sender.deliver(event, counters).await {
+            return;
+        }
+        progress.events.send_modify(|taken| *taken += 1);
+        progress.notifier.notify();
+    }
+    std::future::pending().await
+}
+
+/// Until the JobMaster is lost, or there is nothing more to say.
+async fn say_others(
+    mut sender: Sender,
+    counters: &TaskCounters,
+    mut receiver: mpsc::UnboundedReceiver<(Report, u64)>,
+    progress: &Progress,
+) {
+    let (mut events, mut hurry) = (progress.events.subscribe(), progress.hurry.subscribe());
     let mut out_of_patience = None;
-    while let Some(report) = receiver.recv().await {
+    while let Some((report, events_before)) = receiver.recv().await {
+        let has_finished = matches!(report, Report::State(ExecutionState::Finished, _));
+        if has_finished && !until_taken(&mut events, events_before, &sender.lost).await {
+            return;
+        }
         let listens = match &report {
-            Report::State(..) => sender.deliver(report, &counters).await,
+            Report::State(..) => sender.deliver(report, counters).await,
             _ => {
                 let checkpoint_id = report.checkpoint();
                 let too_late = async {
@@ -179,7 +251,7 @@ async fn run(
                     tokio::time::sleep_until(end).await;
                 };
                 tokio::select! {
-                    listens = sender.deliver(report, &counters) => listens,
+                    listens = sender.deliver(report, counters) => listens,
                     () = too_late => {
                         tracing::info!(checkpoint_id, "a task ends before the JobMaster has heard of all its checkpoints");
                         true
@@ -190,8 +262,17 @@ async fn run(
         if !listens {
             return;
         }
-        guard.0.sent.lock().0 += 1;
-        guard.0.notifier.notify();
+        *progress.others.lock() += 1;
+        progress.notifier.notify();
+    }
+}
+
+/// Waits until so many events were taken. False: the JobMaster is lost.
+async fn until_taken(events: &mut watch::Receiver<u64>, number: u64, lost: &watch::Sender<bool>) -> bool {
+    tokio::select! {
+        // Its sender is at hand, so that it does not close.
+        taken = async { events.wait_for(|taken| *taken >= number).await.is_ok() } => taken,
+        () = until_lost(lost) => false,
     }
 }
 
@@ -199,7 +280,7 @@ impl Sender {
     /// Says it until it is taken, or something else in its place if the JobMaster cannot take it. False: the JobMaster is
     /// lost.
     async fn deliver(&mut self, report: Report, counters: &TaskCounters) -> bool {
-        self.events += u64::from(matches!(report, Report::RequestSplit(_) | Report::OperatorEvent { .. }));
+        self.events += u64::from(report.is_event());
         let Report::Acknowledge { checkpoint, state, .. } = &report else {
             return self.deliver_word(&report, counters).await;
         };
@@ -302,6 +383,11 @@ impl Report {
             Self::Acknowledge { checkpoint, .. } | Self::Decline { checkpoint, .. } => Some(*checkpoint),
             _ => None,
         }
+    }
+
+    /// Whether it is for a coordinator.
+    fn is_event(&self) -> bool {
+        matches!(self, Self::RequestSplit(_) | Self::OperatorEvent { .. })
     }
 
     /// What counts of its size.
@@ -488,6 +574,52 @@ mod tests {
         assert_eq!(sender.events, 1, "they were one request");
         assert!(sender.deliver(Report::RequestSplit(Bytes::new()), &TaskCounters::default()).await);
         assert_eq!(sender.events, 2);
+    }
+
+    /// A JobMaster whose coordinators have no room while it is full. Otherwise it does not know the job.
+    #[derive(Clone, Default)]
+    struct Full(Arc<AtomicBool>);
+
+    impl Transport for Full {
+        fn call(&self, request: http::Request<Body>) -> Answer {
+            let full = request.uri().path().ends_with("/SendOperatorEvent") && self.0.load(Ordering::SeqCst);
+            let status =
+                if full { Status::unavailable("too many events wait") } else { Status::not_found("no such job") };
+            Box::pin(std::future::ready(Err::<http::Response<Body>, _>(StdError::from(status))))
+        }
+    }
+
+    /// Failed before: while a coordinator had no room for an event, the JobMaster heard nothing of the task's checkpoints, and a
+    /// coordinator has no room before tasks have taken their part in one.
+    #[tokio::test]
+    async fn an_event_that_finds_no_room_holds_up_no_word_on_a_checkpoint() {
+        let full = Full(Arc::new(AtomicBool::new(true)));
+        let sender = Sender::for_test(Channel::new(full.clone()));
+        let (reporter, running) = Reporter::new(sender, Arc::default(), Arc::default());
+        let mut running = std::pin::pin!(running);
+        let event = || Report::OperatorEvent { uid: Bytes::new(), event: Bytes::new() };
+        let events = [reporter.report(event()), reporter.report(event())];
+        let declined = reporter.report(Report::Decline { checkpoint: 1, failure: proto::Failure::default() });
+        let finished = reporter.report(Report::State(ExecutionState::Finished, None));
+        let taken = |said: Said| {
+            let reporter = reporter.clone();
+            async move {
+                while !reporter.is_taken(said) {
+                    tokio::task::yield_now().await;
+                }
+            }
+        };
+        tokio::select! {
+            () = running.as_mut() => panic!("it has ended"),
+            () = taken(declined) => {}
+        }
+        assert!([events[0], events[1], finished].iter().all(|said| !reporter.is_taken(*said)));
+        full.0.store(false, Ordering::SeqCst);
+        tokio::select! {
+            () = running.as_mut() => panic!("it has ended"),
+            () = taken(finished) => {}
+        }
+        assert!(events.iter().all(|said| reporter.is_taken(*said)), "FINISHED comes behind them");
     }
 
     #[test]
