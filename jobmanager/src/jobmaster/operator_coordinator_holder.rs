@@ -226,9 +226,12 @@ impl Serving {
         }
     }
 
-    /// What is made now would be neither in the state that a checkpoint gets nor with a subtask when it begins there.
-    fn holds_back(&self) -> bool {
-        !self.finishing && (!self.held.is_empty() || !self.snapshots.is_empty())
+    /// What is made now would be neither in the state that a checkpoint gets nor with a subtask when it begins there; or a snapshot is
+    /// due, for which all is to be sent. One that waits until subtasks have taken their parts in the checkpoint before does not hold the
+    /// coordinator back: a subtask may wait for just that before it takes its part.
+    fn holds_back(&self, sending: &Sending) -> bool {
+        let snapshot_is_due = !self.snapshots.is_empty() && !sending.awaits_parts();
+        !self.finishing && (!self.held.is_empty() || snapshot_is_due)
     }
 }
 
@@ -323,6 +326,12 @@ impl Sending {
         }
     }
 
+    /// Something waits until a subtask has taken its part in a checkpoint.
+    fn awaits_parts(&self) -> bool {
+        let is_closed = |subtask: &u32| self.closed.values().any(|closed| closed.contains(subtask));
+        !self.closed.is_empty() && self.queues.keys().any(is_closed)
+    }
+
     fn is_full(&self) -> bool {
         self.unsent >= MAX_UNSENT
     }
@@ -398,7 +407,7 @@ impl OperatorCoordinatorHolder {
                 continue;
             }
             self.send_some(&mut sending)?;
-            let is_called = !serving.holds_back() && !sending.is_full();
+            let is_called = !serving.holds_back(&sending) && !sending.is_full();
             if is_called && let Some(waiting) = serving.waiting.pop_front() {
                 serving = self.serve(serving, waiting, &mut sending).await?;
                 continue;

@@ -333,6 +333,31 @@ async fn the_next_snapshot_is_behind_what_an_earlier_checkpoint_has_held_back() 
     run.sent(1).await;
 }
 
+/// Failed before: the coordinator was not called until then. Of a subtask that waited for it before it took its part, that was for ever,
+/// or until the earlier checkpoint had failed with its timeout.
+#[tokio::test(start_paused = true)]
+async fn a_coordinator_is_called_while_its_snapshot_waits_for_the_checkpoint_before() {
+    let run = Run::of_tasks(false, None, None);
+    run.snapshot(1).await;
+    run.tell(Command::Release { checkpoint: 1 });
+    run.say(0, 1, "a");
+    run.heard(3).await;
+    let (reply, state) = oneshot::channel();
+    run.tell(Command::Snapshot { checkpoint: 2, reply });
+    rest().await;
+    run.say(1, 1, "b");
+    run.heard(4).await;
+    run.tell(Command::Acknowledged { checkpoint: 1, subtask: Some(0) });
+    run.sent(1).await;
+    run.tell(Command::Acknowledged { checkpoint: 1, subtask: Some(1) });
+    assert_eq!(state.await.unwrap().unwrap(), Bytes::from_static(&[2]));
+    run.sent(2).await;
+    // It is taken: what comes now is behind it.
+    run.say(1, 2, "c");
+    rest().await;
+    assert_eq!(run.end().await, ["start", "snapshot 1", "0 says a", "1 says b", "snapshot 2"]);
+}
+
 /// What waits for subtasks is bounded: the coordinator makes no more.
 #[tokio::test(start_paused = true)]
 async fn a_coordinator_is_called_no_more_when_too_much_waits_for_its_subtasks() {

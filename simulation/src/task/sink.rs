@@ -26,6 +26,8 @@ struct Sink<'a> {
     ended: BTreeSet<u32>,
     /// A producer ended with a savepoint: what comes after it is another job's.
     stopped: bool,
+    /// The savepoint that the job stops with is complete: what its coordinator says behind that is said to another job, too.
+    saved: bool,
     /// When it takes part in a checkpoint: a real task's own decision. Its channels are the positions in `producers`.
     barriers: Barriers,
     /// The producers from which nothing is taken before the barriers of others.
@@ -65,6 +67,7 @@ pub(super) async fn run(
         producers,
         ended: BTreeSet::new(),
         stopped: false,
+        saved: false,
         barriers,
         blocked: BTreeSet::new(),
         held: BTreeMap::new(),
@@ -106,19 +109,27 @@ impl Sink<'_> {
         self.ended.len() == self.producers.len()
     }
 
-    /// At the end it wants no more tickets. Behind a savepoint that the job stops with they are another job's.
+    /// Tickets are another job's.
+    fn is_behind_savepoint(&self) -> bool {
+        self.stopped || self.saved
+    }
+
+    /// At the end it wants no more tickets.
     fn leave_at_end(&mut self) {
-        if self.all_ended() && self.stop.is_none() && !self.stopped {
+        if self.all_ended() && self.stop.is_none() && !self.is_behind_savepoint() {
             self.customer.leave(self.context);
         }
     }
 
     /// All is read, and what was read is committed.
     fn is_done(&mut self) -> bool {
-        if !self.all_ended() || self.stop.is_some() || !(self.stopped || self.customer.has_left()) {
+        if !self.all_ended() || self.stop.is_some() {
             return false;
         }
-        if self.stopped {
+        if !self.is_behind_savepoint() && !self.customer.has_left() {
+            return false;
+        }
+        if self.is_behind_savepoint() {
             self.open.retain(|(split, _)| *split != TICKETS);
         }
         if !self.stopped && !self.context.awaits_checkpoint && (!self.open.is_empty() || !self.pending.is_empty()) {
@@ -140,6 +151,7 @@ impl Sink<'_> {
                 self.context.increments.completed(checkpoint);
                 self.commit(checkpoint);
                 let stop = self.stop.take_if(|stop| stop.checkpoint_id == checkpoint);
+                self.saved |= stop.is_some();
                 self.stopped |= stop.is_some_and(|stop| !stop.drain);
             }
             Mail::CheckpointEnded { checkpoint, completed: false } => {
