@@ -109,7 +109,7 @@ pub struct Cluster {
 #[derive(Debug)]
 enum Due {
     Fault,
-    This(Fault),
+    Inflict(Fault),
     Wake(Place, ProcessId),
     Start(Place),
     Unblock(ProcessId, ProcessId),
@@ -260,7 +260,7 @@ impl Cluster {
                 // What the client did is under way by then.
                 let at = self.now + self.random.random_range(0..100);
                 if at < self.settings.faults_until && !self.settings.only_late {
-                    self.at(at, Due::This(Fault::Stall(place, length)));
+                    self.at(at, Due::Inflict(Fault::Stall(place, length)));
                 }
             }
         }
@@ -281,7 +281,7 @@ impl Cluster {
             let fault = Fault::draw_at_snapshot(&mut self.random, self.settings.task_managers.len());
             let at = self.now + self.random.random_range(0..UNTIL_RELEASE);
             if at < self.settings.faults_until {
-                self.at(at, Due::This(fault));
+                self.at(at, Due::Inflict(fault));
             }
         }
     }
@@ -397,7 +397,7 @@ impl Cluster {
                     self.at(next, Due::Fault);
                 }
             }
-            Due::This(fault) => self.inflict(fault),
+            Due::Inflict(fault) => self.inflict(fault),
             Due::Wake(place, id) => {
                 if let Some(node) = self.nodes[place].as_mut().filter(|node| node.id == id) {
                     tracing::info!(at = self.now, place, "wakes");
