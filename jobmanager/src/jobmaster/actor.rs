@@ -36,7 +36,7 @@ use super::exception_history::ExceptionHistory;
 use super::execution_graph::TaskManagerLocation;
 use super::failure_log::{FailureLog, counted};
 use super::initialization::{Initialized, initialize};
-use super::operator_coordinator_holder::{CoordinatorCalls, CoordinatorFactory};
+use super::operator_coordinator_holder::{CoordinatorCalls, CoordinatorFactory, HolderFailure};
 use super::restart_strategy::RestartStrategy;
 use super::savepoints::{Stopping, Waiter};
 use super::scheduler::{Action, Environment, Scheduler, UpdateOutcome};
@@ -91,8 +91,7 @@ pub(super) enum Completion {
     Notified { checkpoint: u64, location: Arc<TaskManagerLocation>, registration: u64, result: Result<(), String> },
     Discarded(Cleaned),
     Swept(Cleaned),
-    /// Coordinators have handled what finished tasks have said; `all`: none has failed.
-    CoordinatorsFinished { restart: u64, all: bool },
+    CoordinatorsFinished { restart: u64, none_failed: bool },
 }
 
 pub(super) struct RealEnvironment {
@@ -142,7 +141,7 @@ pub(crate) struct JobMaster {
     pub(super) postponed: BTreeSet<usize>,
     pub(super) collectors: Vec<(usize, Arc<CollectCoordinator>)>,
     /// The holders of the coordinators of the current execution. Dropping the set ends them.
-    pub(super) holders: JoinSet<Result<(), FailureInfo>>,
+    pub(super) holders: JoinSet<Result<(), HolderFailure>>,
     pub(super) coordinators: HashMap<OperatorId, Coordinator>,
     /// Calls to TaskManagers.
     pub(super) completions: JoinSet<Completion>,
@@ -267,12 +266,7 @@ impl JobMaster {
                 },
                 () = next_tick => self.checkpoint_tick(),
                 Some(Ok(due)) = self.timers.join_next() => self.completed(due),
-                Some(ended) = self.holders.join_next() => match ended {
-                    Ok(Ok(())) => {}
-                    Ok(Err(cause)) => self.fail(cause),
-                    Err(error) if error.is_cancelled() => {}
-                    Err(error) => self.fail(FailureInfo::new(failure::INTERNAL, error.to_string())),
-                },
+                Some(ended) = self.holders.join_next_with_id() => self.holder_ended(ended),
             }
             self.act();
         }
@@ -454,11 +448,11 @@ impl JobMaster {
             }
             Completion::Discarded(cleaned) => self.checkpoints.discarded(cleaned, now),
             Completion::Swept(cleaned) => self.checkpoints.swept(cleaned, now),
-            Completion::CoordinatorsFinished { restart, all: true } => {
+            Completion::CoordinatorsFinished { restart, none_failed: true } => {
                 self.scheduler.coordinators_finished(restart, &mut self.env);
             }
             // The failure of one fails the job, or has.
-            Completion::CoordinatorsFinished { all: false, .. } => {}
+            Completion::CoordinatorsFinished { none_failed: false, .. } => {}
             Completion::Notified { result: Ok(()), .. } => {}
             Completion::Notified { checkpoint, location, registration, result: Err(reason) } => {
                 self.not_notified(checkpoint, &location.resource_id, registration, reason);

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::task::{AbortHandle, Id, JoinError};
 use tonic::Status;
 use tracing::Instrument;
 use wiesel_common::id::{AttemptId, OperatorId};
@@ -17,10 +18,11 @@ use wiesel_proto::operator_spec::Kind;
 use super::actor::{Completion, JobMaster};
 use super::checkpointing::attempt_of;
 use super::operator_coordinator_holder::{
-    Command, EVENT_BYTES, Ending, OperatorCoordinatorHolder, Subtask, SubtaskEvent,
+    Command, EVENT_BYTES, Ending, HolderFailure, OperatorCoordinatorHolder, Subtask, SubtaskEvent,
 };
 use super::source_coordinator::source_coordinator;
 use super::status::JobStatus;
+use crate::failure::{self, FailureInfo};
 
 /// Bytes of events that may wait for a coordinator, beside one small event of each subtask.
 const WAITING_BYTES: usize = 16 << 20;
@@ -35,7 +37,7 @@ pub(super) struct Coordinator {
     commands: mpsc::UnboundedSender<Command>,
     /// Bytes of events that may come.
     room: Arc<Semaphore>,
-    task: tokio::task::AbortHandle,
+    task: AbortHandle,
 }
 
 impl JobMaster {
@@ -116,6 +118,24 @@ impl JobMaster {
         });
     }
 
+    /// A coordinator's holder has ended. As in Flink, a coordinator that fails takes the whole job back to its checkpoint, and an event
+    /// that a task may not have got the task's region. What is said of an execution that is over does not count.
+    pub(super) fn holder_ended(&mut self, ended: Result<(Id, Result<(), HolderFailure>), JoinError>) {
+        let (id, failure) = match ended {
+            Ok((_, Ok(()))) => return,
+            Ok((id, Err(failure))) => (id, failure),
+            Err(error) if error.is_cancelled() => return,
+            Err(error) => (error.id(), FailureInfo::new(failure::INTERNAL, error.to_string()).into()),
+        };
+        if !self.coordinators.values().any(|coordinator| coordinator.task.id() == id) {
+            return;
+        }
+        match failure.unreached {
+            Some(attempt) => self.scheduler.event_lost(attempt, failure.cause, &mut self.env),
+            None => self.fail(failure.cause),
+        }
+    }
+
     /// The ways to all coordinators.
     pub(super) fn coordinator_commands(&self) -> Vec<(OperatorId, mpsc::UnboundedSender<Command>)> {
         self.coordinators.iter().map(|(uid, coordinator)| (*uid, coordinator.commands.clone())).collect()
@@ -148,11 +168,11 @@ impl JobMaster {
             answers.push(answer);
         }
         self.spawn(async move {
-            let mut all = true;
+            let mut none_failed = true;
             for answer in answers {
-                all &= answer.await.is_ok();
+                none_failed &= answer.await.is_ok();
             }
-            Completion::CoordinatorsFinished { restart, all }
+            Completion::CoordinatorsFinished { restart, none_failed }
         });
     }
 

@@ -157,6 +157,21 @@ pub struct OperatorCoordinatorHolder {
     pub ending: Ending,
 }
 
+/// Why a holder has ended.
+#[derive(Debug)]
+pub struct HolderFailure {
+    /// The attempt that an event has not reached, or maybe not; none: the coordinator has failed.
+    pub unreached: Option<AttemptId>,
+    /// What went wrong.
+    pub cause: FailureInfo,
+}
+
+impl From<FailureInfo> for HolderFailure {
+    fn from(cause: FailureInfo) -> Self {
+        Self { unreached: None, cause }
+    }
+}
+
 /// Tells the calls that a holder made to its coordinator to end when the holder is gone: a thread that waits for I/O or looks at
 /// millions of files is not ended by that alone.
 #[derive(Default)]
@@ -348,7 +363,7 @@ impl Sending {
         Some((subtask, message))
     }
 
-    /// A TaskManager that does not answer, or whose tasks have no room, holds up no other.
+    /// Turns to call a TaskManager: one that does not answer, or whose tasks have no room, holds up no other.
     fn turns(&mut self, address: &str) -> Arc<Semaphore> {
         let turns = || Arc::new(Semaphore::new(CALLS_AT_ONCE));
         Arc::clone(self.turns.entry(address.to_owned()).or_insert_with(turns))
@@ -367,12 +382,13 @@ impl Sending {
 }
 
 impl OperatorCoordinatorHolder {
-    /// Serves the subtasks until the execution ends (the sender is dropped or this is aborted). An error fails the job.
+    /// Serves the subtasks until the execution ends (the sender is dropped or this is aborted). An error fails the job, or the task that
+    /// an event has not reached.
     pub async fn run(
         self,
         make: MakeCoordinator,
         mut commands: mpsc::UnboundedReceiver<Command>,
-    ) -> Result<(), FailureInfo> {
+    ) -> Result<(), HolderFailure> {
         let restore = self.restore.clone();
         let coordinator = self
             .blocking(move || {
@@ -433,7 +449,13 @@ impl OperatorCoordinatorHolder {
                 Some(sent) = sending.calls.join_next() => {
                     let (subtask, outcome) =
                         sent.map_err(|error| self.failed(&FailureInfo::new(failure::INTERNAL, error.to_string())))?;
-                    sending.sent(subtask, outcome)?;
+                    // A task that finished before its TaskManager went away did so before the call failed.
+                    while let Ok(command) = commands.try_recv() {
+                        serving.note(command, &mut sending);
+                    }
+                    let unreached = self.subtask(subtask)?.attempt;
+                    let failed = |cause| HolderFailure { unreached: Some(unreached), cause };
+                    sending.sent(subtask, outcome).map_err(failed)?;
                 }
                 () = next_timer => {
                     serving = self.timed(serving, &mut sending, |coordinator, events| coordinator.timer(events)).await?;

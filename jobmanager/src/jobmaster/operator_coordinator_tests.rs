@@ -116,7 +116,7 @@ impl OperatorCoordinator for Toy {
 /// A toy with its holder, which runs.
 struct Run {
     commands: mpsc::UnboundedSender<Command>,
-    running: tokio::task::JoinHandle<Result<(), FailureInfo>>,
+    running: tokio::task::JoinHandle<Result<(), HolderFailure>>,
     log: Log,
     gone: Gone,
 }
@@ -291,7 +291,8 @@ async fn an_event_that_a_lost_task_manager_does_not_answer_says_that_it_may_be_l
 async fn an_event_for_a_subtask_has_a_bound() {
     let run = Run::new(Some(MAX_EVENT_TO_SUBTASK + 1), None);
     let failure = run.running.await.unwrap().unwrap_err();
-    assert!(failure.message.contains("coordinator of Toy has an event of 16777217 bytes"), "{failure}");
+    assert!(failure.cause.message.contains("coordinator of Toy has an event of 16777217 bytes"), "{failure:?}");
+    assert_eq!(failure.unreached, None);
 }
 
 /// Before, a subtask to which the barrier comes over channels had events before the barrier that its coordinator's state does not
@@ -429,7 +430,6 @@ async fn an_event_that_does_not_reach_a_subtask_that_has_finished_is_no_failure(
         run.sent(1).await;
         if finished {
             run.tell(Command::Finished { subtask: 0 });
-            rest().await;
         }
         breaks.notify_one();
         rest().await;
@@ -442,7 +442,8 @@ async fn an_event_that_does_not_reach_a_subtask_that_has_finished_is_no_failure(
             assert_eq!(run.end().await, ["start", "0 says a", "snapshot 1"]);
         } else {
             let failure = run.running.await.unwrap().unwrap_err();
-            assert!(failure.message.contains("coordinator of Toy"), "{failure}");
+            assert_eq!(failure.unreached, Some(AttemptId([0; 16])));
+            assert!(failure.cause.message.contains("coordinator of Toy"), "{failure:?}");
         }
     }
 }

@@ -271,3 +271,32 @@ fn a_region_that_was_given_up_and_has_finished_does_not_run_again() {
     job.report(attempts[5], ExecutionState::Finished);
     assert_eq!(job.states()[4..], [ExecutionState::Failed, ExecutionState::Canceled]);
 }
+
+/// Failed before: all of the job ran again, also what had nothing to do with the task.
+#[test]
+fn an_event_that_a_task_may_not_have_got_takes_its_region_back_and_no_other() {
+    let lost =
+        || FailureInfo::new(failure::INTERNAL, "An event of the coordinator of sink could not be sent to a subtask.");
+    let mut job = two_regions(fixed_delay(9));
+    let attempts = job.attempts();
+    job.scheduler.event_lost(attempts[0], lost(), &mut job.env);
+    assert_eq!(job.status(), JobStatus::Restarting);
+    assert_eq!(job.states()[..4], [ExecutionState::Canceling; 4]);
+    assert_eq!(job.states()[4..], [ExecutionState::Running; 2]);
+    let mut told = cancelled(job.scheduler.take_actions());
+    told.sort();
+    told.dedup();
+    let mut region = attempts[..4].to_vec();
+    region.sort();
+    assert_eq!(told, region);
+    let task = job.scheduler.history().entries().next().unwrap().task.as_ref().unwrap().name.clone();
+    assert!(task.starts_with("vertex 1 (1/2)"), "{task}");
+    // Another coordinator of the region has lost one as well, and there are attempts of which nobody knows any more.
+    job.scheduler.event_lost(attempts[1], lost(), &mut job.env);
+    job.scheduler.event_lost(AttemptId([99; 16]), lost(), &mut job.env);
+    assert!(job.scheduler.take_actions().is_empty());
+    // It has finished, and others miss the coordinator.
+    job.report(attempts[4], ExecutionState::Finished);
+    job.scheduler.event_lost(attempts[4], lost(), &mut job.env);
+    assert_eq!(cancelled(job.scheduler.take_actions()), attempts[5..]);
+}

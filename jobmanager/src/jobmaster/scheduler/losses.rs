@@ -61,6 +61,21 @@ impl Scheduler {
         self.settle(env);
     }
 
+    /// An event of a coordinator has not reached an attempt, or maybe not, and the coordinator is gone. The task fails, and its region runs
+    /// again with another coordinator; what is being cancelled does so anyway. One that has finished leaves others without the
+    /// coordinator.
+    pub fn event_lost(&mut self, attempt: AttemptId, failure: FailureInfo, env: &mut dyn Environment) {
+        let Some((vertex, subtask)) = self.graph.find(attempt) else { return };
+        match self.state_of(vertex, subtask) {
+            ExecutionState::Finished => self.fail(failure, env),
+            ExecutionState::Canceling | ExecutionState::Canceled | ExecutionState::Failed => {}
+            _ => {
+                self.fail_unheard(vec![(vertex, subtask)], failure, env);
+                self.settle(env);
+            }
+        }
+    }
+
     /// An attempt that was given up has run to its end: what it wrote is there. If that is all of its region, the region does not
     /// run again, which without checkpoints would write all of it once more. It does if it has coordinators: they have ended, and may
     /// not have handled all that its tasks have said.
