@@ -55,6 +55,9 @@ impl IntoIterator for Events {
 /// subtask says before its barrier may be handled after the snapshot. So after a restore a subtask says again what its coordinator has
 /// to know.
 ///
+/// A subtask that takes no rows before it has an answer may hold up an aligned checkpoint until that fails with its timeout: the barrier
+/// is behind the rows, and the answer behind the barrier.
+///
 /// While a lot waits for subtasks that take nothing, nothing is called, either.
 ///
 /// A subtask that has finished has said all that it had to say, and what is sent to it is dropped. A job whose tasks have all finished is
