@@ -59,7 +59,7 @@ impl JobMaster {
                 let Some((name, make)) = self.coordinator_of(operator, vertex.parallelism) else { continue };
                 let is_enumerator = matches!(operator.kind, Some(Kind::Source(_)));
                 if !is_enumerator {
-                    self.scheduler.has_coordinator(region);
+                    self.scheduler.note_coordinator(region);
                 }
                 let (sender, commands) = mailbox();
                 let holder = OperatorCoordinatorHolder {

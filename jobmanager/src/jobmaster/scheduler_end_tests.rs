@@ -11,7 +11,7 @@ fn asked(actions: &[Action]) -> Vec<u64> {
 #[test]
 fn a_job_is_finished_when_its_coordinators_have_handled_what_its_tasks_have_said() {
     let mut job = Job::running(2, fixed_delay(9));
-    job.scheduler.has_coordinator(0);
+    job.scheduler.note_coordinator(0);
     job.all(ExecutionState::Finished);
     assert_eq!(job.status(), JobStatus::Running);
     assert_eq!(asked(&job.scheduler.take_actions()), [0]);
@@ -26,7 +26,7 @@ fn a_job_is_finished_when_its_coordinators_have_handled_what_its_tasks_have_said
 #[test]
 fn a_coordinator_that_fails_over_the_last_events_takes_the_job_back_to_its_checkpoint() {
     let mut job = Job::running(1, fixed_delay(9));
-    job.scheduler.has_coordinator(0);
+    job.scheduler.note_coordinator(0);
     job.all(ExecutionState::Finished);
     job.scheduler.take_actions();
     job.scheduler.fail(FailureInfo::new(failure::INTERNAL, "The coordinator of sink failed."), &mut job.env);
@@ -49,7 +49,7 @@ fn a_coordinator_that_fails_over_the_last_events_takes_the_job_back_to_its_check
 fn a_job_that_waits_for_its_coordinators_can_be_cancelled_and_can_fail() {
     for cancelled in [true, false] {
         let mut job = Job::running(1, RestartStrategyOptions::None);
-        job.scheduler.has_coordinator(0);
+        job.scheduler.note_coordinator(0);
         job.all(ExecutionState::Finished);
         let expected = if cancelled {
             job.scheduler.cancel(&mut job.env);
@@ -69,7 +69,7 @@ fn a_job_that_waits_for_its_coordinators_can_be_cancelled_and_can_fail() {
 #[test]
 fn a_region_that_was_given_up_and_has_finished_runs_again_if_it_has_coordinators() {
     let mut job = Job::new(vec![vertex(1, 1, "")], fixed_delay(9));
-    job.scheduler.has_coordinator(0);
+    job.scheduler.note_coordinator(0);
     job.scheduler.start(&mut job.env);
     job.offer(1);
     let before = job.attempts();

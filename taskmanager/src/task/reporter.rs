@@ -108,7 +108,7 @@ struct Reports {
     others_said: u64,
 }
 
-/// One report: the so-manieth of the events, or of the others.
+/// One report, by its number among the events or among the others, from 1.
 #[derive(Clone, Copy, Debug)]
 pub struct Said {
     is_event: bool,

@@ -4,7 +4,7 @@ use crate::jobmaster::status::JobStatus;
 
 impl Scheduler {
     /// An operator of the region has a coordinator that is to handle all that its tasks say.
-    pub fn has_coordinator(&mut self, region: usize) {
+    pub fn note_coordinator(&mut self, region: usize) {
         self.coordinated.insert(region);
     }
 
