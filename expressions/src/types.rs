@@ -9,7 +9,8 @@
 //! | `TIMESTAMP(p)` | `Timestamp(unit, None)`: milliseconds for p ≤ 3, microseconds for p ≤ 6, else nanoseconds |
 //! | `TIMESTAMP_LTZ(p)` | the same with zone `UTC` |
 //! | `INTERVAL` year to month, day to second | `Interval(YearMonth)`, `Duration(Millisecond)` |
-//! | `ARRAY`, `MAP`, `MULTISET`, `ROW` | `List`, `Map`, `Map` to `Int32`, `Struct` |
+//! | `ARRAY`, `MAP`, `MULTISET` | `List`, `Map`, `Map` to `Int32` |
+//! | `ROW`, `STRUCTURED` | `Struct` |
 use std::fmt;
 use std::sync::Arc;
 
@@ -93,6 +94,8 @@ pub enum TypeKind {
     Map(Box<LogicalType>, Box<LogicalType>),
     /// `ROW<name type, ...>`.
     Row(Vec<RowField>),
+    /// `STRUCTURED<'class', name type, ...>`: a row that has a class's name.
+    Structured(String, Vec<RowField>),
     /// `VARIANT`: a JSON value, kept as its text in one form.
     Variant,
     /// `BITMAP`: a set of 32-bit integers, kept in its serialized form.
@@ -138,6 +141,14 @@ impl TypeKind {
         Self::Varbinary(MAX_LENGTH)
     }
 
+    /// The fields of a `ROW` or a structured type.
+    pub fn fields(&self) -> Option<&[RowField]> {
+        match self {
+            Self::Row(fields) | Self::Structured(_, fields) => Some(fields),
+            _ => None,
+        }
+    }
+
     /// The Arrow type of its arrays.
     pub fn to_arrow(&self) -> ArrowType {
         match self {
@@ -160,7 +171,7 @@ impl TypeKind {
             Self::Array(element) => ArrowType::List(Arc::new(element.to_arrow_field("item"))),
             Self::Multiset(element) => map_type(element, &Self::Int.not_null()),
             Self::Map(key, value) => map_type(key, value),
-            Self::Row(fields) => ArrowType::Struct(to_arrow_fields(fields)),
+            Self::Row(fields) | Self::Structured(_, fields) => ArrowType::Struct(to_arrow_fields(fields)),
             Self::Null => ArrowType::Null,
         }
     }
@@ -192,7 +203,9 @@ impl LogicalType {
         1 + match &self.kind {
             TypeKind::Array(element) | TypeKind::Multiset(element) => element.parts(),
             TypeKind::Map(key, value) => key.parts() + value.parts(),
-            TypeKind::Row(fields) => fields.iter().map(|field| field.data_type.parts()).sum(),
+            TypeKind::Row(fields) | TypeKind::Structured(_, fields) => {
+                fields.iter().map(|field| field.data_type.parts()).sum()
+            }
             _ => 0,
         }
     }
@@ -202,7 +215,9 @@ impl LogicalType {
         1 + match &self.kind {
             TypeKind::Array(element) | TypeKind::Multiset(element) => element.depth(),
             TypeKind::Map(key, value) => key.depth().max(value.depth()),
-            TypeKind::Row(fields) => fields.iter().map(|field| field.data_type.depth()).max().unwrap_or(0),
+            TypeKind::Row(fields) | TypeKind::Structured(_, fields) => {
+                fields.iter().map(|field| field.data_type.depth()).max().unwrap_or(0)
+            }
             _ => 0,
         }
     }
@@ -276,6 +291,15 @@ impl fmt::Display for TypeKind {
                 }
                 f.write_str(">")
             }
+            // Also where there are no fields a comma stands behind the class.
+            Self::Structured(class, fields) => {
+                write!(f, "STRUCTURED<'{class}', ")?;
+                for (i, field) in fields.iter().enumerate() {
+                    let comma = if i > 0 { ", " } else { "" };
+                    write!(f, "{comma}`{}` {}", field.name.replace('`', "``"), field.data_type)?;
+                }
+                f.write_str(">")
+            }
             Self::Variant => f.write_str("VARIANT"),
             Self::Bitmap => f.write_str("BITMAP"),
             Self::Null => f.write_str("NULL"),
@@ -343,6 +367,11 @@ impl From<&LogicalType> for proto::DataType {
                 message.children = fields.iter().map(proto::Field::from).collect();
                 (Root::Row, 0)
             }
+            TypeKind::Structured(class, fields) => {
+                message.children = fields.iter().map(proto::Field::from).collect();
+                message.resolution = class.clone();
+                (Root::Structured, 0)
+            }
             TypeKind::Variant => (Root::Variant, 0),
             TypeKind::Bitmap => (Root::Bitmap, 0),
             TypeKind::Null => (Root::Null, 0),
@@ -389,6 +418,10 @@ impl TryFrom<&proto::DataType> for LogicalType {
             Root::Multiset => TypeKind::Multiset(child(0)?),
             Root::Map => TypeKind::Map(child(0)?, child(1)?),
             Root::Row => TypeKind::Row(message.children.iter().map(RowField::try_from).collect::<Result<_, _>>()?),
+            Root::Structured => {
+                let fields = message.children.iter().map(RowField::try_from).collect::<Result<_, _>>()?;
+                TypeKind::Structured(message.resolution.clone(), fields)
+            }
             Root::Variant => TypeKind::Variant,
             Root::Bitmap => TypeKind::Bitmap,
             Root::Null => TypeKind::Null,

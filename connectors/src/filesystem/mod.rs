@@ -111,7 +111,7 @@ fn check(table: &TableDescription) -> Result<Options<'_>> {
             return invalid(format!("Partition column '{key}' not defined in the table schema."));
         };
         // A text of a path is neither.
-        if matches!(column.data_type.kind, TypeKind::Variant | TypeKind::Bitmap) {
+        if matches!(column.data_type.kind, TypeKind::Variant | TypeKind::Bitmap | TypeKind::Structured(..)) {
             return invalid(format!("Unsupported type '{}' of partition column '{key}'.", column.data_type));
         }
     }

@@ -159,7 +159,7 @@ impl ColumnBuilder {
             })),
             TypeKind::Map(key, value) => Self::map(data_type, key, value),
             TypeKind::Multiset(element) => Self::map(data_type, element, &TypeKind::Int.not_null()),
-            TypeKind::Row(fields) => Self::Row(RowBuilder {
+            TypeKind::Row(fields) | TypeKind::Structured(_, fields) => Self::Row(RowBuilder {
                 columns: fields.iter().map(|field| Self::new(&field.data_type)).collect(),
                 fields: wiesel_expressions::types::to_arrow_fields(fields),
                 nulls: NullBufferBuilder::new(0),

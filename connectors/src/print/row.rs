@@ -97,10 +97,7 @@ fn write_value(out: &mut String, column: &dyn Array, logical: Option<&LogicalTyp
         }
         DataType::Struct(_) => {
             out.push_str("+I");
-            let fields = match kind {
-                Some(TypeKind::Row(fields)) => fields.as_slice(),
-                _ => &[],
-            };
+            let fields = kind.and_then(TypeKind::fields).unwrap_or_default();
             write_fields(out, column.as_struct().columns(), fields, row);
         }
         _ => out.push_str("null"),

@@ -108,7 +108,7 @@ fn letters_of_bitmaps(kind: &TypeKind, array: &ArrayRef) -> usize {
                 &value.kind,
             ))
         }
-        TypeKind::Row(fields) => {
+        TypeKind::Row(fields) | TypeKind::Structured(_, fields) => {
             let columns = fields.iter().zip(array.as_struct().columns());
             columns.map(|(field, column)| letters_of_bitmaps(&field.data_type.kind, column)).sum()
         }
@@ -132,7 +132,7 @@ pub(crate) fn cast(from: &LogicalType, to: &LogicalType, mode: Mode) -> Result<C
         (T::Char(_) | T::Varchar(_), target) => from_text::cast(target, mode),
         (T::Array(_), T::Array(_))
         | (T::Map(..) | T::Multiset(_), T::Map(..) | T::Multiset(_))
-        | (T::Row(_), T::Row(_)) => nested::cast(&from.kind, &to.kind, mode),
+        | (T::Row(_) | T::Structured(..), T::Row(_) | T::Structured(..)) => nested::cast(&from.kind, &to.kind, mode),
         (source, target) if source == target => Some(identity()),
         (source, target) => match numeric::cast(source, target, mode) {
             Some(prepared) => Some(prepared),

@@ -31,7 +31,10 @@ fn prepare(from: &TypeKind, to: &TypeKind, mode: Mode) -> Result<Cast> {
                 Ok(Arc::new(ListArray::try_new(field.clone(), list.offsets().clone(), values, nulls)?))
             }))
         }
-        (TypeKind::Row(source), TypeKind::Row(fields)) if source.len() == fields.len() => {
+        (
+            TypeKind::Row(source) | TypeKind::Structured(_, source),
+            TypeKind::Row(fields) | TypeKind::Structured(_, fields),
+        ) if source.len() == fields.len() => {
             let casts = source.iter().zip(fields).map(|(from, to)| cast_element(&from.data_type, &to.data_type, mode));
             let casts = casts.collect::<Result<Vec<_>>>()?;
             let DataType::Struct(fields) = target else { return Err(wrong()) };

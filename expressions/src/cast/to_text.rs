@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 use crate::expression::datetime::{DAY, Instant, timestamps, write_date, write_time, write_timestamp};
 use crate::expression::{Zone, decimal};
 use crate::functions::{bitmap_as_text, variant_as_json};
-use crate::types::{LogicalType, MAX_LENGTH, TypeKind};
+use crate::types::{LogicalType, MAX_LENGTH, RowField, TypeKind};
 
 /// The length of a CHAR or VARCHAR and whether it is padded.
 fn bounds(kind: &TypeKind) -> (usize, bool) {
@@ -249,6 +249,23 @@ pub(crate) fn writer<'a>(kind: &'a TypeKind, array: &'a ArrayRef, zone: Zone) ->
                 out.push('(');
                 for (i, write) in writers.iter().enumerate() {
                     out.push_str(if i > 0 { ", " } else { "" });
+                    write(row, out);
+                }
+                out.push(')');
+            })
+        }
+        TypeKind::Structured(_, fields) => {
+            let columns = array.as_struct().columns();
+            let named = |(column, field): (&'a ArrayRef, &'a RowField)| -> Result<(&'a str, Writer<'a>)> {
+                Ok((field.name.as_str(), nullable(&field.data_type, column, zone)?))
+            };
+            let writers = columns.iter().zip(fields).map(named).collect::<Result<Vec<_>>>()?;
+            Box::new(move |row, out| {
+                out.push('(');
+                for (i, (name, write)) in writers.iter().enumerate() {
+                    out.push_str(if i > 0 { ", " } else { "" });
+                    out.push_str(name);
+                    out.push('=');
                     write(row, out);
                 }
                 out.push(')');

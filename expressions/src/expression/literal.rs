@@ -42,7 +42,7 @@ fn to_value(value: &ScalarValue, kind: &TypeKind) -> Option<Value> {
         }
         ScalarValue::List(array) => list(&array.value(0), kind, 0),
         ScalarValue::Struct(array) => {
-            let TypeKind::Row(fields) = kind else { return None };
+            let fields = kind.fields()?;
             let items = array.columns().iter().zip(fields).map(|(column, field)| item(column, 0, &field.data_type));
             Value::List(proto::LiteralList { items: items.collect() })
         }
@@ -109,7 +109,7 @@ pub fn from_proto(message: &proto::Literal, data_type: &LogicalType) -> Result<S
             ScalarValue::List(Arc::new(ListArray::new(field.clone(), offsets, values, None)))
         }
         (Value::List(v), ArrowType::Struct(arrow_fields)) => {
-            let TypeKind::Row(fields) = &data_type.kind else { return Err(wrong()) };
+            let fields = data_type.kind.fields().ok_or_else(wrong)?;
             let columns = fields.iter().zip(&v.items).map(|(field, item)| array([item].into_iter(), &field.data_type));
             let columns = columns.collect::<Result<Vec<_>, _>>()?;
             ScalarValue::Struct(Arc::new(StructArray::new(arrow_fields.clone(), columns, None)))

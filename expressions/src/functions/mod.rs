@@ -54,6 +54,7 @@ mod regexp;
 mod similar;
 mod splitting;
 mod strings;
+mod structured;
 mod temporal;
 mod text_tests;
 mod url;

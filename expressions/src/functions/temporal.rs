@@ -161,6 +161,9 @@ fn unit_months(unit: &str) -> Option<i64> {
         "MONTH" => 1,
         "QUARTER" => 3,
         "YEAR" => 12,
+        "DECADE" => 120,
+        "CENTURY" => 1_200,
+        "MILLENNIUM" => 12_000,
         _ => return None,
     })
 }

@@ -266,7 +266,7 @@ impl<'a, 'q> ExpressionAnalyzer<'a, 'q> {
             value = match access {
                 AccessExpr::Dot(Expr::Identifier(field)) => {
                     reserved::refuse(field)?;
-                    field_by_name(value, &field.value, place_of_name(field))?
+                    field_behind_dot(value, field)?
                 }
                 AccessExpr::Subscript(Subscript::Index { index }) => item(value, self.analyze(index)?)?,
                 other => return Err(Error::unsupported(format!("The access {other} is not supported"), None)),
@@ -391,6 +391,16 @@ impl<'a, 'q> ExpressionAnalyzer<'a, 'q> {
             )),
         }
     }
+}
+
+/// The field of a value that is no column, by its name: in any case, if none has it in this one.
+fn field_behind_dot(value: Expression, field: &Ident) -> Result<Expression> {
+    let fields = value.data_type.kind.fields().unwrap_or_default();
+    let lower = field.value.to_lowercase();
+    let exact = fields.iter().find(|known| known.name == field.value);
+    let found = exact.or_else(|| fields.iter().find(|known| known.name.to_lowercase() == lower));
+    let name = found.map_or_else(|| field.value.clone(), |known| known.name.clone());
+    field_by_name(value, &name, place_of_name(field))
 }
 
 /// The name behind a dot.

@@ -14,9 +14,10 @@ use super::view_text::{Named, Names};
 use super::{CatalogObject, ResolvedView, project, suggestion};
 use crate::catalog::{DEFAULT_CATALOG, DEFAULT_DATABASE, ResolvedColumnKind, ResolvedTable};
 use crate::error::{Error, Result};
+use crate::functions::scalar::{SOURCE_WATERMARK, source_watermark_refused};
 use crate::parser::{options_of_hint, reserved};
 use crate::rel::{LogicalTableScan, LogicalValues, LogicalWatermarkAssigner, Rel, RelNode};
-use crate::rex::Expression;
+use crate::rex::{Expression, Node};
 
 impl QueryAnalyzer<'_> {
     /// The rows of FROM and what their columns are called.
@@ -88,6 +89,7 @@ impl QueryAnalyzer<'_> {
                 self.refuse_own_view(&table.identifier, parts)?;
                 let Some(name) = parts.last() else { return Err(self.not_found(parts)) };
                 self.reads(table.columns.iter().map(|column| column.field.data_type.parts()).sum(), name)?;
+                refuse_source_watermark(&table, name)?;
                 Ok(scan(with_options(table, options)))
             }
             Some(CatalogObject::View(view)) => {
@@ -197,6 +199,18 @@ pub(super) fn with_options(table: Arc<ResolvedTable>, options: &[(String, String
     let mut table = ResolvedTable::clone(&table);
     table.options.extend(options.iter().cloned());
     Arc::new(table)
+}
+
+/// Refuses to read a table that leaves its watermarks to its source: there is no source that gives them.
+fn refuse_source_watermark(table: &ResolvedTable, name: &Ident) -> Result<()> {
+    let is_of_source = |watermark: &Expression| match &watermark.node {
+        Node::Call { function, .. } => function == SOURCE_WATERMARK,
+        _ => false,
+    };
+    match &table.watermark {
+        Some((_, watermark)) if is_of_source(watermark) => Err(source_watermark_refused().or_at(place_of_name(name))),
+        _ => Ok(()),
+    }
 }
 
 /// The rows of a table: what the connector reads, then its computed columns, then its watermark.

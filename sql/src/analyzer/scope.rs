@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use sqlparser::ast::Ident;
 use wiesel_common::quote::quote;
-use wiesel_expressions::types::{RowField, TypeKind};
+use wiesel_expressions::types::RowField;
 
 use super::places::{place_of_name, place_of_names};
 use super::suggestion;
@@ -125,7 +125,7 @@ impl Scope {
             .flat_map(|table| table.matches(column).iter().map(|index| table.column(*index)))
             .collect();
         match (found.as_slice(), names.len()) {
-            ([one], length) if length == 1 || matches!(one.data_type.kind, TypeKind::Row(_)) => {
+            ([one], length) if length == 1 || one.data_type.kind.fields().is_some() => {
                 self.fields_within(one.clone(), &parts[1..], &parts[..1]).map(Some)
             }
             ([] | [_], _) => Ok(None),
@@ -166,7 +166,7 @@ impl Scope {
             Error::validation(format!("Unknown identifier '{}'{near}", quote(&name)), place)
         };
         let row = self.resolve(parts).map_err(|_| unknown())?;
-        let TypeKind::Row(fields) = &row.data_type.kind else { return Err(unknown()) };
+        let Some(fields) = row.data_type.kind.fields() else { return Err(unknown()) };
         Ok(fields.iter().enumerate().map(|(i, field)| (field.name.clone(), field_of(row.clone(), i, field))).collect())
     }
 
@@ -185,10 +185,9 @@ impl Scope {
         let mut path: Vec<&str> = before.last().map(|part| part.value.as_str()).into_iter().collect();
         for part in rest {
             path.push(&part.value);
-            let near = match &value.data_type.kind {
-                TypeKind::Row(fields) => suggestion(&part.value, fields.iter().map(|field| field.name.as_str())),
-                _ => String::new(),
-            };
+            let near = value.data_type.kind.fields().map_or_else(String::new, |fields| {
+                suggestion(&part.value, fields.iter().map(|field| field.name.as_str()))
+            });
             value = field_by_name(value, &part.value, place_of_name(part)).map_err(|e| {
                 let table = self.tables.first().and_then(|table| table.path.last());
                 match table {
@@ -256,7 +255,7 @@ fn field_of(row: Expression, index: usize, field: &RowField) -> Expression {
 
 /// The field of a ROW by name.
 pub(super) fn field_by_name(row: Expression, name: &str, place: Option<Place>) -> Result<Expression> {
-    let TypeKind::Row(fields) = &row.data_type.kind else {
+    let Some(fields) = row.data_type.kind.fields() else {
         let message = format!("'{}' is no field of a value of type {}", quote(name), row.data_type.kind);
         return Err(Error::validation(message, place));
     };

@@ -35,8 +35,9 @@ const QUOTED: &[&str] = &[
     "BITMAP_TO_ARRAY", "BITMAP_TO_BYTES", "BITMAP_TO_STRING", "BITMAP_XOR", "BITMAP_XOR_AGG",
     "BITMAP_XOR_CARDINALITY_AGG", "BTRIM", "ELT", "ENDSWITH", "GREATEST", "IFNULL", "INET_ATON", "INET_NTOA",
     "JSON_QUOTE", "JSON_UNQUOTE", "LEAST", "MAP_ENTRIES", "MAP_FROM_ARRAYS", "MAP_KEYS", "MAP_UNION", "MAP_VALUES",
+    "OBJECT_OF", "OBJECT_UPDATE",
     "PARSE_JSON", "PERCENTILE", "PRINTF", "REGEXP_COUNT", "REGEXP_EXTRACT_ALL", "REGEXP_INSTR", "REGEXP_SUBSTR",
-    "SPLIT", "STARTSWITH", "TO_TIMESTAMP_LTZ", "TRY_PARSE_JSON", "UNHEX", "URL_DECODE", "URL_ENCODE",
+    "SOURCE_WATERMARK", "SPLIT", "STARTSWITH", "TO_TIMESTAMP_LTZ", "TRY_PARSE_JSON", "UNHEX", "URL_DECODE", "URL_ENCODE",
 ];
 
 /// An expression's text: names in back ticks, functions in upper case, no more parentheses than needed.
@@ -393,6 +394,10 @@ fn type_spec(data_type: &LogicalType) -> String {
         TypeKind::Row(fields) => {
             let fields = fields.iter().map(|field| format!("`{}` {}", field.name, part(&field.data_type)));
             format!("ROW< {} >", fields.collect::<Vec<_>>().join(", "))
+        }
+        TypeKind::Structured(class, fields) => {
+            let fields = fields.iter().map(|field| format!("{} {}", quoted_text(&field.name), part(&field.data_type)));
+            format!("STRUCTURED< '{class}', {} >", fields.collect::<Vec<_>>().join(", "))
         }
         other => other.to_string(),
     }

@@ -1,7 +1,7 @@
 //! `CREATE TABLE`: columns, types, watermark and keys, settled with Flink's rules.
 use std::collections::BTreeMap;
 
-use sqlparser::ast::{Expr, Ident};
+use sqlparser::ast::{Expr, FunctionArguments, Ident};
 use wiesel_expressions::types::{LogicalType, RowField, TimeAttribute, TypeKind};
 
 use super::like::{Inherited, inherit};
@@ -9,6 +9,7 @@ use super::{ObjectIdentifier, ResolvedColumnKind, ResolvedTable, columns};
 use crate::analyzer::expression_text;
 use crate::ast::CreateTable;
 use crate::error::{Error, Place, Result};
+use crate::functions::scalar::SOURCE_WATERMARK;
 use crate::rex::Expression;
 
 /// Columns of a table, at most.
@@ -179,7 +180,10 @@ fn watermark(table: &mut ResolvedTable, path: &[Ident], expression: &Expr, analy
         return Err(invalid(message, Some(name)));
     }
     let fields: Vec<RowField> = table.columns.iter().map(|column| column.field.clone()).collect();
-    let resolved = analyze(&fields, expression)?;
+    let resolved = match is_source_watermark(expression) {
+        true => Expression::call(SOURCE_WATERMARK, Vec::new(), time.with_nullable(true)),
+        false => analyze(&fields, expression)?,
+    };
     if !fits_rowtime(&resolved.data_type) {
         let message = format!(
             "Invalid data type of expression for watermark definition. The field must be of type TIMESTAMP(p) or TIMESTAMP_LTZ(p), \
@@ -204,6 +208,18 @@ fn watermark(table: &mut ResolvedTable, path: &[Ident], expression: &Expr, analy
     table.watermark = Some((index, resolved));
     table.watermark_text = Some(expression_text(expression));
     Ok(())
+}
+
+/// Whether a watermark is `SOURCE_WATERMARK()` and nothing else: then it is of the type of the time field.
+fn is_source_watermark(expression: &Expr) -> bool {
+    let Expr::Function(call) = expression else { return false };
+    let has_arguments = match &call.args {
+        FunctionArguments::None => false,
+        FunctionArguments::List(list) => !list.args.is_empty(),
+        FunctionArguments::Subquery(_) => true,
+    };
+    let name = call.name.to_string();
+    name.trim_matches('`').eq_ignore_ascii_case(SOURCE_WATERMARK) && !has_arguments
 }
 
 fn fits_rowtime(data_type: &LogicalType) -> bool {

@@ -24,6 +24,10 @@ fn type_text(data_type: &LogicalType) -> String {
             let fields = fields.iter().map(|field| format!("{} {}", quote(&field.name), type_text(&field.data_type)));
             format!("ROW<{}>", fields.collect::<Vec<_>>().join(", "))
         }
+        TypeKind::Structured(class, fields) => {
+            let fields = fields.iter().map(|field| format!("{} {}", quote(&field.name), type_text(&field.data_type)));
+            format!("STRUCTURED<'{class}', {}>", fields.collect::<Vec<_>>().join(", "))
+        }
         kind => kind.to_string(),
     };
     if data_type.nullable { kind } else { format!("{kind} NOT NULL") }

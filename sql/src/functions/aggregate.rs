@@ -110,15 +110,21 @@ pub(crate) fn result_type(
         _ => 1..=1,
     };
     if !expected.contains(&arguments.len()) {
-        if name == "COUNT" {
+        if name == "COUNT" || name == "APPROX_COUNT_DISTINCT" && !arguments.is_empty() {
             return Err(Error::validation("We now only support the count of one field.", None));
         }
         let message =
             format!("Invalid number of arguments to function '{name}'. Was expecting {} arguments", expected.start());
         return Err(Error::validation(message, None));
     }
-    if name == "COUNT" {
-        return Ok(TypeKind::Bigint.not_null());
+    match name {
+        "COUNT" => return Ok(TypeKind::Bigint.not_null()),
+        // There is no batch mode, in which alone Flink computes it.
+        "APPROX_COUNT_DISTINCT" => {
+            let message = "APPROX_COUNT_DISTINCT aggregate function does not support yet for streaming.";
+            return Err(Error::unsupported(message, None));
+        }
+        _ => {}
     }
     let argument = &arguments[0];
     let kind = &argument.kind;
@@ -190,6 +196,7 @@ fn root(kind: &TypeKind) -> &'static str {
         TypeKind::Map(..) => "MAP",
         TypeKind::Multiset(_) => "MULTISET",
         TypeKind::Row(_) => "ROW",
+        TypeKind::Structured(..) => "STRUCTURED_TYPE",
         TypeKind::Variant => "VARIANT",
         TypeKind::Bitmap => "BITMAP",
         TypeKind::Binary(_) => "BINARY",

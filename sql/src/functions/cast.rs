@@ -31,7 +31,8 @@ pub(crate) fn can_cast(from: &TypeKind, to: &TypeKind) -> bool {
         (from, to) if timestamp(from) => timestamp(to) || matches!(to, T::Date | T::Time(_)),
         (T::Array(a), T::Array(b)) | (T::Multiset(a), T::Multiset(b)) => can_cast(&a.kind, &b.kind),
         (T::Map(ka, va), T::Map(kb, vb)) => can_cast(&ka.kind, &kb.kind) && can_cast(&va.kind, &vb.kind),
-        (T::Row(a), T::Row(b)) => {
+        // By their places, whatever they and their fields are called.
+        (T::Row(a) | T::Structured(_, a), T::Row(b) | T::Structured(_, b)) => {
             a.len() == b.len() && a.iter().zip(b).all(|(a, b)| can_cast(&a.data_type.kind, &b.data_type.kind))
         }
         _ => false,
@@ -58,7 +59,7 @@ pub(crate) fn can_cast_implicitly(from: &TypeKind, to: &TypeKind) -> bool {
         (T::Map(ka, va), T::Map(kb, vb)) => {
             can_cast_implicitly(&ka.kind, &kb.kind) && can_cast_implicitly(&va.kind, &vb.kind)
         }
-        (T::Row(a), T::Row(b)) => {
+        (T::Row(a) | T::Structured(_, a), T::Row(b) | T::Structured(_, b)) => {
             let fits = |(a, b): (&RowField, &RowField)| can_cast_implicitly(&a.data_type.kind, &b.data_type.kind);
             a.len() == b.len() && a.iter().zip(b).all(fits)
         }
@@ -74,7 +75,9 @@ pub(crate) fn takes_nulls(from: &TypeKind, to: &TypeKind) -> bool {
     match (from, to) {
         (T::Array(a), T::Array(b)) | (T::Multiset(a), T::Multiset(b)) => part(a, b),
         (T::Map(ka, va), T::Map(kb, vb)) => part(ka, kb) && part(va, vb),
-        (T::Row(a), T::Row(b)) => a.iter().zip(b).all(|(a, b)| part(&a.data_type, &b.data_type)),
+        (T::Row(a) | T::Structured(_, a), T::Row(b) | T::Structured(_, b)) => {
+            a.iter().zip(b).all(|(a, b)| part(&a.data_type, &b.data_type))
+        }
         _ => true,
     }
 }
@@ -97,13 +100,15 @@ pub(crate) fn is_within(from: &TypeKind, to: &TypeKind) -> bool {
 pub(crate) fn with_nullable_parts(kind: &TypeKind) -> TypeKind {
     use TypeKind as T;
     let part = |part: &LogicalType| with_nullable_parts(&part.kind).nullable();
+    let parts = |fields: &[RowField]| -> Vec<RowField> {
+        fields.iter().map(|field| RowField::new(field.name.clone(), part(&field.data_type))).collect()
+    };
     match kind {
         T::Array(element) => T::Array(Box::new(part(element))),
         T::Multiset(element) => T::Multiset(Box::new(part(element))),
         T::Map(key, value) => T::Map(Box::new(part(key)), Box::new(part(value))),
-        T::Row(fields) => {
-            T::Row(fields.iter().map(|field| RowField::new(field.name.clone(), part(&field.data_type))).collect())
-        }
+        T::Row(fields) => T::Row(parts(fields)),
+        T::Structured(class, fields) => T::Structured(class.clone(), parts(fields)),
         other => other.clone(),
     }
 }

@@ -167,7 +167,9 @@ fn refuse_what_is_no_json(function: &str, values: &[Expression]) -> Result<()> {
             TypeKind::Array(element) => is_json(&element.kind),
             TypeKind::Map(key, value) => is_text(&key.kind) && is_json(&value.kind),
             TypeKind::Multiset(element) => is_text(&element.kind),
-            TypeKind::Row(fields) => fields.iter().all(|field| is_json(&field.data_type.kind)),
+            TypeKind::Row(fields) | TypeKind::Structured(_, fields) => {
+                fields.iter().all(|field| is_json(&field.data_type.kind))
+            }
             kind => {
                 is_text(kind)
                     || is_bytes(kind)

@@ -1,7 +1,7 @@
 //! What operators and built-in functions take and give, as Flink's planner types them.
 //!
 //! - [`operators`]: arithmetic, comparison, logic, concatenation; [`numeric`] has the rules of DECIMAL.
-//! - [`scalar`]: calls by name, as the catalogue of `wiesel_expressions` has them; [`conditional`]: CASE, COALESCE and their kin; [`constructors`]: ARRAY, MAP, ROW; [`json`]; [`aggregate`].
+//! - [`scalar`]: calls by name, as the catalogue of `wiesel_expressions` has them; [`conditional`]: CASE, COALESCE and their kin; [`constructors`]: ARRAY, MAP, ROW; [`json`]; [`structured`]; [`aggregate`].
 //! - [`page`]: the page on functions in the docs. [`literal`], [`datetime`]: constants as they are written. [`cast`], [`common_type`]: conversions.
 //!
 //! Invariant: an expression that leaves here has operands of the types that evaluation expects: casts are explicit.
@@ -24,6 +24,7 @@ pub(crate) mod numeric;
 pub(crate) mod operators;
 mod page;
 pub(crate) mod scalar;
+pub(crate) mod structured;
 #[cfg(test)]
 mod tests;
 
@@ -53,9 +54,9 @@ pub(crate) fn is_interval(kind: &TypeKind) -> bool {
     matches!(kind, TypeKind::IntervalYearMonth(_) | TypeKind::IntervalDayTime(_))
 }
 
-/// A collection or a ROW: their values are equal or not, but have no order.
+/// A collection, a ROW or a structured type: their values are equal or not, but have no order.
 pub(crate) fn is_composite(kind: &TypeKind) -> bool {
-    matches!(kind, TypeKind::Array(_) | TypeKind::Map(..) | TypeKind::Multiset(_) | TypeKind::Row(_))
+    matches!(kind, TypeKind::Array(_) | TypeKind::Map(..) | TypeKind::Multiset(_)) || kind.fields().is_some()
 }
 
 /// Values of which none is less than another.
@@ -76,10 +77,7 @@ pub(crate) fn any_nullable<'a>(operands: impl IntoIterator<Item = &'a Expression
 /// it never is; elements of collections do not count.
 pub(crate) fn any_nullable_within<'a>(operands: impl IntoIterator<Item = &'a Expression>) -> bool {
     fn within(data_type: &LogicalType) -> bool {
-        let fields = match &data_type.kind {
-            TypeKind::Row(fields) => fields.as_slice(),
-            _ => &[],
-        };
+        let fields = data_type.kind.fields().unwrap_or_default();
         data_type.nullable || fields.iter().any(|field| within(&field.data_type))
     }
     operands.into_iter().any(|operand| within(&operand.data_type))

@@ -366,8 +366,7 @@ fn whole_in_list(value: Expression, items: Vec<Expression>) -> Result<Expression
 fn may_be_null_in_list(value: &Expression, items: &[Expression]) -> bool {
     std::iter::once(value).chain(items).any(|operand| match &operand.data_type.kind {
         _ if operand.data_type.nullable => true,
-        TypeKind::Row(fields) => fields.iter().any(|field| field.data_type.nullable),
-        _ => false,
+        kind => kind.fields().unwrap_or_default().iter().any(|field| field.data_type.nullable),
     })
 }
 

@@ -8,6 +8,7 @@ const HEAD: &str = "\
 
 Where NULL is told to be given of NULL, it is whenever an argument is NULL. The other functions say what NULL means to them: `COALESCE` takes
 the next argument. A call whose result is not the same each time is made for each row, and not while a statement is planned.
+`SOURCE_WATERMARK()` is the whole of a WATERMARK declaration, or refused; no source here gives watermarks, so such a table is for writing.
 ";
 
 /// The page.

@@ -13,10 +13,10 @@ use super::numeric::{is_exact, is_integer, is_numeric};
 use super::operators::{arithmetic, cast_null};
 use super::{
     any_nullable, cannot_apply_function, conditional, is_bytes, is_datetime, is_interval, is_text, is_timestamp, json,
-    refuse_untyped_null,
+    refuse_untyped_null, structured,
 };
 use crate::error::{Error, Result};
-use crate::rex::{Expression, Node, lowering};
+use crate::rex::{Expression, Node, lowering, null_literal};
 use crate::script::refusal_of_patterns;
 
 /// All names that can be called, for the nearest name and for SHOW FUNCTIONS.
@@ -79,7 +79,10 @@ fn special(name: &str, upper: &str, operands: Vec<Expression>) -> Result<Express
         ("GREATEST" | "LEAST", 1..) => return conditional::extreme(upper, operands),
         ("ELT", 2..) => return elt(operands),
         ("TYPEOF", 1 | 2) => return type_of(operands),
+        ("SOURCE_WATERMARK", 0) => return Err(source_watermark_refused()),
         ("CURRENT_DATABASE", 0) => return Ok(current_database()),
+        ("OBJECT_OF", _) => return structured::object_of(operands),
+        ("OBJECT_UPDATE", _) => return structured::object_update(operands),
         ("JSON_VALUE", _) => return json::value(operands),
         ("JSON_QUERY", _) => return json::query(operands),
         ("JSON_EXISTS", _) => return json::exists(operands),
@@ -287,6 +290,10 @@ fn written(data_type: &LogicalType) -> String {
             let field = |field: &RowField| format!("`{}` {}", field.name.replace('`', "``"), written(&field.data_type));
             format!("ROW<{}>", fields.iter().map(field).collect::<Vec<_>>().join(", "))
         }
+        TypeKind::Structured(class, fields) => {
+            let field = |field: &RowField| format!("`{}` {}", field.name.replace('`', "``"), written(&field.data_type));
+            format!("STRUCTURED<'{class}', {}>", fields.iter().map(field).collect::<Vec<_>>().join(", "))
+        }
         kind => plain(kind).to_string(),
     };
     if data_type.nullable { kind } else { format!("{kind} NOT NULL") }
@@ -296,6 +303,18 @@ fn written(data_type: &LogicalType) -> String {
 fn current_database() -> Expression {
     let name = ScalarValue::Utf8View(Some(crate::catalog::DEFAULT_DATABASE.to_owned()));
     Expression::literal(name, TypeKind::string().not_null())
+}
+
+/// The watermark that a source gives, by this name in a declaration; as precise as the rowtime column.
+pub(crate) const SOURCE_WATERMARK: &str = "SOURCE_WATERMARK";
+
+/// `SOURCE_WATERMARK()` anywhere but alone in a WATERMARK declaration, or of a table whose source gives none.
+pub(crate) fn source_watermark_refused() -> Error {
+    let message = "SOURCE_WATERMARK() is a declarative marker function and doesn't have concrete runtime implementation. It can only be \
+                   used as a single expression in a WATERMARK FOR clause in the CREATE TABLE DDL. The declaration will be pushed down \
+                   into a table source that supports source watermarks; no connector here does. Declare the watermark by an \
+                   expression over the columns";
+    Error::validation(message, None)
 }
 
 /// `EXTRACT(unit FROM value)`.
@@ -323,12 +342,15 @@ pub(crate) fn round_to_unit(function: &str, value: Expression, unit: &str) -> Re
     Ok(Expression::call(function, vec![value, super::literal::string(unit)], data_type))
 }
 
+/// The units that ODBC names, all but that of fractions.
+const UNITS_OF_ODBC: [&str; 9] = ["YEAR", "QUARTER", "MONTH", "WEEK", "DAY", "HOUR", "MINUTE", "SECOND", "MICROSECOND"];
+
 /// A unit by its own name: those of ODBC are others.
 fn time_unit(unit: &str) -> &str {
     match unit {
         "SQL_TSI_FRAC_SECOND" => "NANOSECOND",
         "FRAC_SECOND" => "MICROSECOND",
-        unit => unit.strip_prefix("SQL_TSI_").unwrap_or(unit),
+        unit => unit.strip_prefix("SQL_TSI_").filter(|unit| UNITS_OF_ODBC.contains(unit)).unwrap_or(unit),
     }
 }
 
@@ -343,10 +365,11 @@ pub(crate) fn timestamp_add(unit: &str, count: Expression, datetime: Expression)
         return Err(cannot_apply_function("TIMESTAMPADD", &[count, datetime], &[form]));
     }
     let one = match unit {
+        "DOW" | "DOY" | "ISODOW" | "EPOCH" => return field_added(unit, &count, &datetime),
         "MILLENNIUM" => super::literal::interval_of_months(12_000),
         "CENTURY" => super::literal::interval_of_months(1_200),
         "DECADE" => super::literal::interval_of_months(120),
-        "YEAR" => super::literal::interval_of_months(12),
+        "YEAR" | "ISOYEAR" => super::literal::interval_of_months(12),
         "QUARTER" => super::literal::interval_of_months(3),
         "MONTH" => super::literal::interval_of_months(1),
         "WEEK" => super::literal::interval_of_time(7 * 86_400_000),
@@ -355,7 +378,7 @@ pub(crate) fn timestamp_add(unit: &str, count: Expression, datetime: Expression)
         "MINUTE" => super::literal::interval_of_time(60_000),
         "SECOND" => super::literal::interval_of_time(1_000),
         "MILLISECOND" => super::literal::interval_of_time(1),
-        _ => return Err(Error::validation(format!("'{unit}' is not a valid time frame for TIMESTAMPADD"), None)),
+        _ => return Err(not_a_time_frame("TIMESTAMPADD", unit)),
     };
     let interval = match (&one.node, &count.node) {
         (Node::Literal(ScalarValue::DurationMillisecond(Some(unit))), Node::Literal(ScalarValue::Int32(Some(n)))) => {
@@ -371,9 +394,35 @@ pub(crate) fn timestamp_add(unit: &str, count: Expression, datetime: Expression)
     arithmetic("+", datetime, interval)
 }
 
+/// `TIMESTAMPADD` of a field that has no length: to Flink's planner it is NULL, and cannot be planned where nothing may be NULL.
+fn field_added(unit: &str, count: &Expression, datetime: &Expression) -> Result<Expression> {
+    refuse_untyped_null([count, datetime])?;
+    if any_nullable([count, datetime]) {
+        return Ok(null_literal(plain(&datetime.data_type.kind)));
+    }
+    let message = format!("TIMESTAMPADD({unit}, …) is NULL, but its type would be {}", datetime.data_type);
+    Err(Error::validation(message, None))
+}
+
+fn not_a_time_frame(function: &str, unit: &str) -> Error {
+    Error::validation(format!("'{unit}' is not a valid time frame for {function}"), None)
+}
+
+/// The unit that `TIMESTAMPDIFF` counts for one: those that are fields of a date or time count what the field counts.
+fn counted_unit(unit: &str) -> Result<&str> {
+    Ok(match time_unit(unit) {
+        "DOW" | "DOY" | "ISODOW" => "DAY",
+        "EPOCH" => "SECOND",
+        "ISOYEAR" => "YEAR",
+        unit @ ("MILLENNIUM" | "CENTURY" | "DECADE" | "YEAR" | "QUARTER" | "MONTH" | "WEEK" | "DAY" | "HOUR"
+        | "MINUTE" | "SECOND" | "MILLISECOND" | "MICROSECOND" | "NANOSECOND") => unit,
+        unit => return Err(not_a_time_frame("TIMESTAMPDIFF", unit)),
+    })
+}
+
 /// `TIMESTAMPDIFF(unit, from, to)`: whole units from one to the other.
 pub(crate) fn timestamp_diff(unit: &str, from: Expression, to: Expression) -> Result<Expression> {
-    let unit = time_unit(unit);
+    let unit = counted_unit(unit)?;
     let operands = [from, to];
     refuse_untyped_null(&operands)?;
     if !operands.iter().all(|operand| is_datetime(&operand.data_type.kind)) {

@@ -17,7 +17,7 @@ pub(crate) const SECOND_RESOLUTION: &str = "SECOND(3)";
 pub(crate) const MAX_DEPTH: usize = 32;
 
 /// The names that types are mostly written by, to propose the nearest.
-const NAMES: [&str; 25] = [
+const NAMES: [&str; 26] = [
     "ARRAY",
     "BIGINT",
     "BINARY",
@@ -37,6 +37,7 @@ const NAMES: [&str; 25] = [
     "ROW",
     "SMALLINT",
     "STRING",
+    "STRUCTURED",
     "TIME",
     "TIMESTAMP",
     "TIMESTAMP_LTZ",
@@ -164,6 +165,7 @@ fn parse_kind(parser: &mut Parser, depth: usize) -> Result<TypeKind, ParserError
             TypeKind::Map(Box::new(key), Box::new(value))
         }
         "ROW" => row(parser, depth)?,
+        "STRUCTURED" => structured(parser, depth)?,
         "VARIANT" => TypeKind::Variant,
         "BITMAP" => TypeKind::Bitmap,
         "NULL" => TypeKind::Null,
@@ -187,23 +189,65 @@ fn row(parser: &mut Parser, depth: usize) -> Result<TypeKind, ParserError> {
         return Ok(TypeKind::Row(fields));
     }
     loop {
-        let name = identifier(parser)?;
-        if !names.insert(name.value.clone()) {
-            return parser
-                .expected(&format!("field names that differ: `{}` stands twice", name.value), parser.peek_token());
-        }
-        let data_type = parse_nested(parser, depth + 1)?;
-        // A field's type or its comment may follow in either dialect of the ROW; the comment is not part of the type.
-        if accept(parser, "COMMENT") || matches!(parser.peek_token_ref().token, Token::SingleQuotedString(_)) {
-            string(parser)?;
-        }
-        fields.push(RowField::new(name.value, data_type));
+        fields.push(field(parser, depth, &mut names)?);
         if !accept_token(parser, &Token::Comma) {
             break;
         }
     }
     parser.expect_token(&close)?;
     Ok(TypeKind::Row(fields))
+}
+
+/// A field of a ROW or a structured type, whose name none of `names` has.
+fn field(parser: &mut Parser, depth: usize, names: &mut HashSet<String>) -> Result<RowField, ParserError> {
+    let name = identifier(parser)?;
+    if !names.insert(name.value.clone()) {
+        return parser
+            .expected(&format!("field names that differ: `{}` stands twice", name.value), parser.peek_token());
+    }
+    let data_type = parse_nested(parser, depth + 1)?;
+    // A field's type or its comment may follow in either dialect of the ROW; the comment is not part of the type.
+    if accept(parser, "COMMENT") || matches!(parser.peek_token_ref().token, Token::SingleQuotedString(_)) {
+        string(parser)?;
+    }
+    Ok(RowField::new(name.value, data_type))
+}
+
+/// `<'class', name type, …>`. Without fields a comma may stand behind the class, too.
+fn structured(parser: &mut Parser, depth: usize) -> Result<TypeKind, ParserError> {
+    parser.expect_token(&Token::Lt)?;
+    let token = parser.peek_token();
+    let class = string(parser)?;
+    if !is_class_name(&class) {
+        return parser.expected("a class name that complies with JVM identifier rules", token);
+    }
+    let (mut fields, mut names) = (Vec::new(), HashSet::new());
+    while accept_token(parser, &Token::Comma) && parser.peek_token_ref().token != Token::Gt {
+        fields.push(field(parser, depth, &mut names)?);
+    }
+    parser.expect_token(&Token::Gt)?;
+    Ok(TypeKind::Structured(class, fields))
+}
+
+/// Words that Java does not take for names.
+#[rustfmt::skip]
+const JAVA_WORDS: [&str; 54] = [
+    "_", "abstract", "assert", "boolean", "break", "byte", "case", "catch", "char", "class", "const", "continue",
+    "default", "do", "double", "else", "enum", "extends", "false", "final", "finally", "float", "for", "goto", "if",
+    "implements", "import", "instanceof", "int", "interface", "long", "native", "new", "null", "package", "private",
+    "protected", "public", "return", "short", "static", "strictfp", "super", "switch", "synchronized", "this", "throw",
+    "throws", "transient", "true", "try", "void", "volatile", "while",
+];
+
+/// Whether a text is the name of a Java class: names with dots between them.
+pub(crate) fn is_class_name(text: &str) -> bool {
+    let begins = |character: char| character.is_alphabetic() || matches!(character, '_' | '$' | '¢'..='¥' | '€');
+    text.split('.').all(|name| {
+        let mut characters = name.chars();
+        characters.next().is_some_and(begins)
+            && characters.all(|character| begins(character) || character.is_numeric())
+            && !JAVA_WORDS.contains(&name)
+    })
 }
 
 fn number(parser: &mut Parser, least: u64, most: u64) -> Result<u64, ParserError> {

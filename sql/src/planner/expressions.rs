@@ -41,10 +41,8 @@ pub(crate) fn as_path(expression: &Expression) -> Option<Path> {
 
 /// The field of a ROW at an index; null if the row is.
 pub(crate) fn field(row: Expression, index: usize) -> Expression {
-    let data_type = match &row.data_type.kind {
-        TypeKind::Row(fields) => fields.get(index).map(|field| field.data_type.clone()),
-        _ => None,
-    };
+    let fields = row.data_type.kind.fields().unwrap_or_default();
+    let data_type = fields.get(index).map(|field| field.data_type.clone());
     let data_type = data_type.unwrap_or_else(|| TypeKind::Null.nullable());
     let data_type = data_type.with_nullable(data_type.nullable || row.data_type.nullable);
     let position = Expression::literal(ScalarValue::Int32(Some(index as i32)), TypeKind::Int.not_null());
@@ -54,7 +52,7 @@ pub(crate) fn field(row: Expression, index: usize) -> Expression {
 /// The type at the end of a path from a value of this type; null rows on the way make it nullable.
 pub(crate) fn type_at(data_type: &LogicalType, path: &[usize]) -> Option<LogicalType> {
     let Some((first, rest)) = path.split_first() else { return Some(data_type.clone()) };
-    let TypeKind::Row(fields) = &data_type.kind else { return None };
+    let fields = data_type.kind.fields()?;
     let field = &fields.get(*first)?.data_type;
     type_at(&field.with_nullable(field.nullable || data_type.nullable), rest)
 }

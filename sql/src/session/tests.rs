@@ -13,6 +13,7 @@ mod deep;
 mod limits;
 mod metadata;
 mod places;
+mod structured;
 mod uids;
 mod views;
 mod written;

@@ -92,6 +92,7 @@ fn check_type(name: &str, data_type: &LogicalType) -> Result<()> {
         | TypeKind::IntervalDayTime(_)
         | TypeKind::Variant
         | TypeKind::Bitmap
+        | TypeKind::Structured(..)
         | TypeKind::Null => invalid(format!("Unsupported type: {data_type}")),
         TypeKind::Time(precision) if *precision > 3 => invalid(format!(
             "Csv does not support TIME type with precision: {precision}, it only supports precision 0 ~ 3."

@@ -103,6 +103,7 @@ fn check_type(data_type: &LogicalType) -> Result<()> {
         | TypeKind::IntervalDayTime(_)
         | TypeKind::Variant
         | TypeKind::Bitmap
+        | TypeKind::Structured(..)
         | TypeKind::Null => invalid(format!("Unsupported type: {data_type}")),
         _ => Ok(()),
     }

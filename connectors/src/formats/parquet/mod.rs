@@ -170,6 +170,7 @@ fn check_type(name: &str, data_type: &LogicalType) -> Result<()> {
         | TypeKind::IntervalDayTime(_)
         | TypeKind::Variant
         | TypeKind::Bitmap
+        | TypeKind::Structured(..)
         | TypeKind::Null => invalid(format!("Unsupported type: {data_type}")),
         TypeKind::Array(element) | TypeKind::Multiset(element) => check_type(name, element),
         TypeKind::Map(key, value) => check_type(name, key).and_then(|()| check_type(name, value)),

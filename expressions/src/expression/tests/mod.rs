@@ -19,6 +19,7 @@ mod limits;
 mod messages;
 mod patterns;
 mod sql;
+mod structured;
 
 pub(crate) fn context(zone: &str) -> EvaluationContext {
     let mut configuration = Configuration::default();

@@ -13,6 +13,11 @@ const CARDINALITY: &str = "`BIGINT`, may be NULL";
 
 pub(super) const FUNCTIONS: &[Function] = &[
     aggregate("COUNT", &["COUNT(*)", "COUNT([DISTINCT] any)"], "`BIGINT NOT NULL`"),
+    aggregate(
+        "APPROX_COUNT_DISTINCT",
+        &["APPROX_COUNT_DISTINCT(any)"],
+        "`BIGINT NOT NULL` in batch mode; refused in streaming mode, as in Flink",
+    ),
     aggregate("SUM", &["SUM([DISTINCT] number)"], "as the argument, DECIMAL with 38 digits"),
     aggregate("SUM0", &["SUM0([DISTINCT] number)"], "as SUM, 0 where that is NULL"),
     aggregate("AVG", &["AVG([DISTINCT] number)"], AVERAGE),

@@ -4,8 +4,8 @@ use super::Gives::{First, Kind, Of};
 use super::result_type::{
     INT, STRING, array, contains, element, entries, greatest_element, keys, map_of, values, with_element,
 };
-use super::{BEHIND_FIRST, Function, function, variadic};
-use crate::functions::{collections, constructors};
+use super::{BEHIND_FIRST, Evaluation, Function, function, special, variadic};
+use crate::functions::{collections, constructors, structured};
 
 /// An array with one element more.
 const LONGER: super::Gives = Of(with_element, "the array, with NULL among its elements if the new one may be NULL");
@@ -56,4 +56,11 @@ pub(super) const FUNCTIONS: &[Function] = &[
     function("MAP_ENTRIES", &[&[Map]], Of(entries, "ARRAY of ROW of key and value"), collections::map_parts),
     function("MAP_FROM_ARRAYS", &[&[Array, Array]], Of(map_of, "MAP of the elements"), collections::map_from_arrays),
     variadic("MAP_UNION", &[&[Map]], First, collections::map_union).of_common_type(),
+    special("OBJECT_OF", &["OBJECT_OF(class [, name, any]...)"], Evaluation::Kernel(structured::object_of)).lenient(),
+    special(
+        "OBJECT_UPDATE",
+        &["OBJECT_UPDATE(object [, name, any]...)"],
+        Evaluation::Kernel(structured::object_update),
+    )
+    .lenient(),
 ];

@@ -69,4 +69,5 @@ pub(super) const FUNCTIONS: &[Function] = &[
     .nullary()
     .lenient()
     .volatile(),
+    special("SOURCE_WATERMARK", &["SOURCE_WATERMARK()"], Evaluation::Rewritten).nullary().lenient().volatile(),
 ];

@@ -91,7 +91,7 @@ fn writer_of_valid<'a>(kind: &'a TypeKind, array: &'a ArrayRef) -> Result<Writer
         }
         TypeKind::Map(_, value) => map_writer(&value.kind, array)?,
         TypeKind::Multiset(_) => map_writer(&COUNT, array)?,
-        TypeKind::Row(fields) => {
+        TypeKind::Row(fields) | TypeKind::Structured(_, fields) => {
             let columns = array.as_struct().columns();
             let named = |(field, column): (&'a RowField, &'a ArrayRef)| -> Result<(&'a str, Writer<'a>)> {
                 Ok((field.name.as_str(), writer(&field.data_type.kind, column)?))

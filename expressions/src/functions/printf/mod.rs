@@ -150,7 +150,8 @@ fn push_time(text: &str, out: &mut String) {
 /// Whether values of this type can be written: of bytes, collections and rows Java prints where they are in memory.
 fn can_be_written(kind: &TypeKind) -> bool {
     use TypeKind as T;
-    !matches!(kind, T::Binary(_) | T::Varbinary(_) | T::Array(_) | T::Map(..) | T::Multiset(_) | T::Row(_))
+    let is_bytes = matches!(kind, T::Binary(_) | T::Varbinary(_));
+    !is_bytes && !matches!(kind, T::Array(_) | T::Map(..) | T::Multiset(_) | T::Row(_) | T::Structured(..))
 }
 
 pub(super) fn printf(site: &Site) -> Result<Kernel> {

@@ -40,11 +40,10 @@ fn texts(expressions: &[Expression], fields: &[RowField], style: Style) -> Strin
 fn call(function: &str, operands: &[Expression], data_type: &LogicalType, fields: &[RowField], style: Style) -> String {
     let operand = |index: usize| operands.get(index).map_or_else(String::new, |o| text(o, fields, style));
     if function == "FIELD" {
-        let name = match (operands, operands.first().map(|row| &row.data_type.kind)) {
-            (
-                [_, Expression { node: Node::Literal(ScalarValue::Int32(Some(index))), .. }],
-                Some(TypeKind::Row(inner)),
-            ) => inner.get(*index as usize).map(|field| field.name.clone()),
+        let name = match (operands, operands.first().and_then(|row| row.data_type.kind.fields())) {
+            ([_, Expression { node: Node::Literal(ScalarValue::Int32(Some(index))), .. }], Some(inner)) => {
+                inner.get(*index as usize).map(|field| field.name.clone())
+            }
             _ => None,
         };
         return format!("{}.{}", operand(0), name.unwrap_or_else(|| operand(1)));

@@ -62,10 +62,7 @@ pub(crate) fn column(of: Id, at: i64) -> Id {
 
 /// A field of a type.
 pub(crate) fn field_of(kind: &TypeKind, index: usize) -> Option<&RowField> {
-    match kind {
-        TypeKind::Row(fields) => fields.get(index),
-        _ => None,
-    }
+    kind.fields()?.get(index)
 }
 
 #[cfg(test)]

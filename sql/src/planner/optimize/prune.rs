@@ -140,8 +140,7 @@ pub(crate) fn projected(fields: &[RowField], path: &[usize]) -> RowField {
     let mut name = column.name.clone();
     let mut kind = &column.data_type.kind;
     for index in &path[1..] {
-        let TypeKind::Row(inner) = kind else { break };
-        let Some(field) = inner.get(*index) else { break };
+        let Some(field) = kind.fields().and_then(|inner| inner.get(*index)) else { break };
         name = format!("{name}_{}", field.name);
         kind = &field.data_type.kind;
     }
