@@ -5,6 +5,7 @@
 //! - [`calendar`]: dates between counts of days and year, month and day.
 //! - [`cast`]: CAST and TRY_CAST between the types.
 //! - [`functions`]: the built-in scalar functions, and their catalogue.
+//! - [`java_map`]: the order of entries where Flink makes a map of Java's.
 //! - [`not_null`]: what becomes of null in a column that is NOT NULL.
 //! - [`error`]: why an expression failed.
 //!
@@ -15,6 +16,7 @@ pub mod cast;
 pub mod error;
 pub mod expression;
 pub mod functions;
+pub mod java_map;
 pub mod not_null;
 pub mod row_kind;
 pub mod types;

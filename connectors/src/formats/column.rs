@@ -2,15 +2,17 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, ArrowPrimitiveType, BinaryViewBuilder, BooleanBuilder, ListArray, MapArray, NullBufferBuilder,
-    PrimitiveArray, PrimitiveBuilder, StringViewBuilder, StructArray, new_null_array,
+    ArrayRef, ArrowPrimitiveType, AsArray, BinaryViewBuilder, BooleanBuilder, ListArray, MapArray, NullBufferBuilder,
+    PrimitiveArray, PrimitiveBuilder, StringViewBuilder, StructArray, UInt32Array, new_null_array,
 };
 use arrow::buffer::{OffsetBuffer, ScalarBuffer};
+use arrow::compute::take;
 use arrow::datatypes::{
     DataType, Date32Type, Decimal128Type, DurationMillisecondType, FieldRef, Fields, Float32Type, Float64Type,
     Int8Type, Int16Type, Int32Type, Int64Type, IntervalYearMonthType, Time32MillisecondType, TimeUnit,
     TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType,
 };
+use wiesel_expressions::java_map;
 use wiesel_expressions::types::{LogicalType, TypeKind, timestamp_unit};
 
 use super::text::{NANOS_PER_MILLI, NANOS_PER_SECOND};
@@ -286,7 +288,8 @@ impl ColumnBuilder {
                 let DataType::Struct(fields) = b.entries.data_type() else {
                     return new_null_array(&DataType::Null, offsets.len() - 1);
                 };
-                let entries = StructArray::new(fields.clone(), vec![b.keys.finish(), b.values.finish()], None);
+                let (entries, offsets) = put_into_maps([b.keys.finish(), b.values.finish()], offsets);
+                let entries = StructArray::new(fields.clone(), entries.into(), None);
                 Arc::new(MapArray::new(b.entries.clone(), offsets, entries, nulls, false))
             }
             Self::Row(b) => {
@@ -300,6 +303,20 @@ impl ColumnBuilder {
             }
             Self::Null(rows) => new_null_array(&DataType::Null, std::mem::take(rows)),
         }
+    }
+}
+
+/// Keys and values as Flink has them in its maps: a key once, with its last value, and texts in the order of a Java map.
+fn put_into_maps(entries: [ArrayRef; 2], maps: OffsetBuffer<i32>) -> ([ArrayRef; 2], OffsetBuffer<i32>) {
+    let Some(put) = entries[0].as_string_view_opt().and_then(|keys| java_map::put(keys, &maps)) else {
+        return (entries, maps);
+    };
+    let keys = take(&entries[0], &UInt32Array::from(put.keys), None);
+    let values = take(&entries[1], &UInt32Array::from(put.values), None);
+    match (keys, values) {
+        (Ok(keys), Ok(values)) => ([keys, values], OffsetBuffer::from_lengths(put.lengths)),
+        // Places that are there can be taken.
+        _ => (entries, maps),
     }
 }
 

@@ -14,6 +14,7 @@ use crate::error::Result;
 use crate::expression::check_value;
 use crate::expression::compile::Site;
 use crate::expression::kernel::{Kernel, Text};
+use crate::java_map;
 use crate::types::TypeKind;
 
 /// The part at an index, none beyond the last; an empty text has no parts.
@@ -116,6 +117,7 @@ pub(super) fn str_to_map(site: &Site) -> Result<Kernel> {
             {
                 entries = delimiter.split(text)?;
             }
+            let expected = entries.len();
             for entry in entries {
                 steps.step()?;
                 let Some(delimiter) = within_entry.well_formed(row)? else { break };
@@ -126,6 +128,7 @@ pub(super) fn str_to_map(site: &Site) -> Result<Kernel> {
                     None => found.push((key, value)),
                 }
             }
+            java_map::sort_strings(&mut found, expected);
             let before = made.bytes;
             for (key, value) in &found {
                 check_value(made.bytes - before)?;
