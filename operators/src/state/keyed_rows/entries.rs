@@ -1,4 +1,5 @@
 //! The rows that are at hand: by number their key, position and values; by key the order of their numbers.
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use arrow::array::ArrayRef;
@@ -9,6 +10,7 @@ use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 use super::columns::{NONE, RowColumns};
 use super::filter::Filters;
+use super::namespaces;
 use super::order::Order;
 use crate::aggregate::key_bytes::KeyBytes;
 use crate::aggregate::keys::{KeyIndex, KeyStore};
@@ -47,11 +49,13 @@ pub(super) struct RowEntries {
     /// Of each key what its keys in the table begin with.
     heads: KeyBytes,
     /// Of each key its rows; none: the number is free.
-    orders: Vec<Option<Order>>,
+    pub(super) orders: Vec<Option<Order>>,
     /// Bytes of all orders, roughly: noted when they are gone through.
     order_bytes: usize,
     /// Keys that may have no row at hand any more.
     emptied: Vec<u32>,
+    /// By namespace the keys that are at hand; none: keys have no namespaces.
+    pub(super) namespaces: Option<BTreeMap<i64, BTreeSet<u32>>>,
 
     /// By row its key, or [`NO_KEY`].
     owners: Vec<u32>,
@@ -91,6 +95,7 @@ impl RowEntries {
             orders: Vec::new(),
             order_bytes: 0,
             emptied: Vec::new(),
+            namespaces: None,
             owners: Vec::new(),
             positions: KeyBytes::default(),
             gone: Bits::default(),
@@ -118,7 +123,9 @@ impl RowEntries {
         if fresh.is_empty() {
             return Ok(numbers);
         }
-        let heads = table.heads(&self.keys.columns(fresh)?, &[], fresh.len())?;
+        let columns = self.keys.columns(fresh)?;
+        let (namespaces, columns) = namespaces::split(&columns, table.has_namespace());
+        let heads = table.heads(columns, namespaces, fresh.len())?;
         self.orders.resize_with(self.keys.capacity().max(self.orders.len()), || None);
         for (at, key) in fresh.iter().enumerate() {
             let head = heads.get(at);
@@ -128,6 +135,10 @@ impl RowEntries {
             self.order_bytes += ORDER_BYTES;
         }
         self.emptied.extend_from_slice(fresh);
+        if let Some(known) = &mut self.namespaces {
+            let fresh = fresh.iter().zip(namespaces);
+            fresh.for_each(|(key, namespace)| _ = known.entry(*namespace).or_default().insert(*key));
+        }
         Ok(numbers)
     }
 
@@ -229,6 +240,11 @@ impl RowEntries {
         self.columns.get(rows)
     }
 
+    /// The columns of positions.
+    pub(super) fn decode<'a>(&self, positions: impl Iterator<Item = &'a [u8]>) -> Result<Vec<ArrayRef>> {
+        self.codec.decode(positions)
+    }
+
     /// The columns of the positions of rows.
     pub(super) fn position_columns(&self, rows: &[u32]) -> Result<Vec<ArrayRef>> {
         self.codec.decode(rows.iter().map(|row| self.positions.get(*row)))
@@ -251,11 +267,12 @@ impl RowEntries {
     }
 
     /// Gives back the numbers of keys, whose orders were taken.
-    fn drop_keys(&mut self, keys: &[u32]) {
+    pub(super) fn drop_keys(&mut self, keys: &[u32]) {
         if keys.is_empty() {
             return;
         }
         keys.iter().for_each(|key| self.keys.forget(&mut self.index, *key));
+        self.forget_namespaces(keys);
         self.heads.remove(keys);
         self.keys.release(keys);
         self.order_bytes = self.order_bytes.saturating_sub(keys.len() * ORDER_BYTES);
@@ -381,6 +398,11 @@ impl CachedEntries for RowEntries {
         self.gone.has(row)
     }
 
+    /// What is kept back has no namespaces.
+    fn keeps_back(&self) -> bool {
+        self.namespaces.is_none()
+    }
+
     fn clear(&mut self, rows: &[u32]) {
         rows.iter().for_each(|row| self.gone.insert(*row));
         self.columns.remove(rows);
@@ -443,6 +465,7 @@ impl CachedEntries for RowEntries {
         (self.keys, self.index, self.heads) =
             (KeyStore::new(self.key_types.clone())?, KeyIndex::default(), KeyBytes::default());
         (self.orders, self.order_bytes, self.emptied, self.hand) = (Vec::new(), 0, Vec::new(), (0, 0));
+        self.namespaces.iter_mut().for_each(BTreeMap::clear);
         (self.owners, self.positions, self.gone) = (Vec::new(), KeyBytes::default(), Bits::default());
         (self.written, self.free, self.columns) = (Vec::new(), Vec::new(), RowColumns::new(&self.value_types)?);
         self.left_room = 0;

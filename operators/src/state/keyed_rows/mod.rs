@@ -11,6 +11,7 @@
 //!
 //! Between two calls of [`KeyedRows::trim`] nothing that is at hand is dropped, and the numbers of rows that were found stay
 //! theirs; an operator trims at the end of a batch, and between the parts in which it goes through many rows.
+use std::collections::BTreeMap;
 use std::ops::Bound;
 
 use arrow::array::ArrayRef;
@@ -32,11 +33,15 @@ use wiesel_expressions::types::{LogicalType, TypeKind};
 mod columns;
 mod entries;
 mod filter;
+#[cfg(test)]
+mod namespace_tests;
+mod namespaces;
 mod order;
 mod read;
 mod sequence;
 #[cfg(test)]
 mod tests;
+mod union;
 
 /// What filters of absent keys take at most, of what rows may take.
 const FILTER_SHARE: usize = 8;
@@ -130,16 +135,29 @@ impl KeyedRows {
     /// # Errors
     /// What was restored has other types, or a type cannot be kept.
     pub fn open(backend: &mut dyn KeyedBackend, descriptor: &RowsDescriptor<'_>, budget: CacheShare) -> Result<Self> {
+        Self::open_with(backend, descriptor, budget, false)
+    }
+
+    /// `namespace`: see [`KeyedRows::open_in_namespaces`].
+    fn open_with(
+        backend: &mut dyn KeyedBackend,
+        descriptor: &RowsDescriptor<'_>,
+        budget: CacheShare,
+        namespace: bool,
+    ) -> Result<Self> {
         let RowsDescriptor { name, key, order, appends, value, ttl, max_parallelism } = *descriptor;
         let number = appends.then(|| TypeKind::Bigint.not_null());
         let position: Vec<LogicalType> = order.iter().cloned().chain(number).collect();
-        let layout = TableLayout { name, key, sub_key: &position, value, namespace: false, ttl, max_parallelism };
+        let layout = TableLayout { name, key, sub_key: &position, value, namespace, ttl, max_parallelism };
         let table = RowTable::open(backend, &layout)?;
         let sequence = appends.then(|| Sequence::open(backend, name, max_parallelism)).transpose()?;
         let filters = Filters::new(backend.key_groups(), filter_room(budget.bytes()));
         let to_arrow = |types: &[LogicalType]| types.iter().map(|of| of.kind.to_arrow()).collect::<Vec<DataType>>();
         let position_types = to_arrow(&position);
-        let entries = RowEntries::new(to_arrow(key), &position_types, to_arrow(value), ttl, filters)?;
+        let namespace_type = namespace.then_some(DataType::Int64);
+        let key_types = namespace_type.into_iter().chain(to_arrow(key)).collect();
+        let mut entries = RowEntries::new(key_types, &position_types, to_arrow(value), ttl, filters)?;
+        entries.namespaces = namespace.then(BTreeMap::new);
         let mut state = WriteBack::new(entries);
         state.open(backend, table, budget)?;
         let mut rows = Self { state, position_types, order_width: order.len(), sequence };
@@ -151,8 +169,9 @@ impl KeyedRows {
     fn look_for_key_groups(&mut self, backend: &dyn KeyedBackend) -> Result<()> {
         let Some(own) = backend.key_groups().filter(|_| !backend.is_empty()) else { return Ok(()) };
         let table = self.table()?.id;
-        let bounds: Vec<([u8; 2], [u8; 3])> =
-            own.map(|group| group.to_be_bytes()).map(|group| (group, [group[0], group[1], read::LAST])).collect();
+        // Up to the next key group: a namespace may begin with any byte.
+        let bounds: Vec<([u8; 2], [u8; 2])> =
+            own.map(|group| (group.to_be_bytes(), group.saturating_add(1).to_be_bytes())).collect();
         let ranges: Vec<KeyRange<'_>> = bounds.iter().map(|(from, to)| KeyRange { from, to }).collect();
         let (mut nothing, filters) = (true, &mut self.state.entries.filters);
         backend.scan_ranges(table, &ranges, ScanOrder::Forwards, &mut |at, _, _| {
@@ -177,8 +196,13 @@ impl KeyedRows {
     /// The number of the key of each row.
     fn keys(&mut self, keys: &[ArrayRef], rows: usize) -> Result<Vec<u32>> {
         let nothing = self.state.is_complete();
+        self.number_keys(keys, rows, nothing)
+    }
+
+    /// The same; `nothing`: the table has no row of those that are not at hand.
+    fn number_keys(&mut self, keys: &[ArrayRef], rows: usize, nothing: bool) -> Result<Vec<u32>> {
         let table = self.state.cache.as_ref().ok_or_else(no_table)?.table();
-        check_columns(keys, table.head_width(), rows)?;
+        check_columns(keys, table.head_width() + usize::from(table.has_namespace()), rows)?;
         self.state.entries.assign(table, keys, rows, nothing)
     }
 
@@ -196,6 +220,24 @@ impl KeyedRows {
     ) -> Result<()> {
         check_columns(positions, self.position_types.len(), rows)?;
         let keys = self.keys(keys, rows)?;
+        self.put(&keys, positions, values, now)
+    }
+
+    /// As [`KeyedRows::upsert`], where the table has no row of these keys that could be seen: what is new among them later is not
+    /// looked for there.
+    ///
+    /// # Errors
+    /// The columns are not what the table was opened with.
+    pub fn begin(
+        &mut self,
+        keys: &[ArrayRef],
+        positions: &[ArrayRef],
+        values: &[ArrayRef],
+        rows: usize,
+        now: i64,
+    ) -> Result<()> {
+        check_columns(positions, self.position_types.len(), rows)?;
+        let keys = self.number_keys(keys, rows, true)?;
         self.put(&keys, positions, values, now)
     }
 

@@ -21,24 +21,33 @@ const BYTES: usize = if cfg!(test) { 200 } else { 1 << 20 };
 
 /// Bytes one after another.
 #[derive(Default)]
-struct Pieces {
+pub(super) struct Pieces {
     bytes: Vec<u8>,
     ends: Vec<usize>,
 }
 
 impl Pieces {
-    fn push(&mut self, parts: &[&[u8]]) {
+    pub(super) fn push(&mut self, parts: &[&[u8]]) {
         parts.iter().for_each(|part| self.bytes.extend_from_slice(part));
         self.ends.push(self.bytes.len());
     }
 
-    fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.ends.len()
     }
 
-    fn get(&self, at: usize) -> &[u8] {
+    /// Bytes of all.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes.len()
+    }
+
+    pub(super) fn get(&self, at: usize) -> &[u8] {
         let start = if at == 0 { 0 } else { self.ends[at - 1] };
         &self.bytes[start..self.ends[at]]
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        (0..self.len()).map(|at| self.get(at))
     }
 }
 
