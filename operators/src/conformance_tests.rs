@@ -186,7 +186,8 @@ fn windows(spec: proto::WindowAggregateSpec) -> Subject {
         local: None,
         changelog: false,
         windows: event_time,
-        emptied: &["slices"],
+        // Some of the DISTINCT of `every_call`: of slices that are gone no value is left.
+        emptied: &["slices", "distinct/38", "distinct/41", "distinct/46"],
     }
 }
 

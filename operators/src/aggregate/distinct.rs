@@ -1,7 +1,9 @@
 //! `DISTINCT`: hands each value of a group on to the function once, and takes it back when its last copy goes.
 //!
 //! What a group has of values is kept with it, as long as it is not much. Beyond that it is rows of keyed state
-//! ([`DistinctRows`]), where the function has any: then the group has a mark instead.
+//! ([`DistinctRows`]), where the function has any: then the group has a mark instead. With a time to live each value expires by
+//! itself, be it a row or not ([`Ages`]).
+use std::collections::BTreeMap;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 
@@ -12,6 +14,7 @@ use arrow::datatypes::{DataType, Int64Type};
 use hashbrown::HashMap;
 use wiesel_state::Error as StateError;
 
+use super::distinct_ages::Ages;
 use super::distinct_rows::{DistinctRows, INLINE, KeyedBatch};
 use super::keys::{KeyIndex, KeyStore};
 use super::saved::{Lists, lists};
@@ -22,6 +25,9 @@ use crate::state::write_back::Backend;
 
 /// Saved instead of how often a value came: the group's values are rows.
 const AS_ROWS: i64 = i64::MIN;
+
+/// Saved behind how often the values of a group came, where they expire by themselves: what follows is when each was written.
+const TIMES: i64 = i64::MIN + 1;
 
 /// Numbers of values are dense: spreading them is all the hash has to do.
 #[derive(Default)]
@@ -63,6 +69,10 @@ pub struct Distinct {
     /// Those groups, and how many there are.
     as_rows: Bits,
     as_rows_count: usize,
+    /// When values were written, if they expire by themselves.
+    ages: Option<Ages>,
+    /// Groups into which some were merged whose values are rows, with the namespaces that these are in.
+    merged: BTreeMap<u32, Vec<i64>>,
 }
 
 impl Distinct {
@@ -83,7 +93,20 @@ impl Distinct {
             rows: None,
             as_rows,
             as_rows_count: 0,
+            ages: None,
+            merged: BTreeMap::new(),
         })
+    }
+
+    /// A value is not known any more so many milliseconds after it was written, though its group is touched.
+    pub(super) fn expire_after(&mut self, ttl: i64) {
+        self.ages = Some(Ages::new(ttl));
+    }
+
+    /// The time of what comes next.
+    pub(super) fn set_time(&mut self, now: i64) {
+        self.ages.iter_mut().for_each(|ages| ages.now = now);
+        self.rows.iter_mut().for_each(|rows| rows.now = now);
     }
 
     /// Counts rows of groups whose values are rows, and hands on what enters and leaves them.
@@ -105,22 +128,86 @@ impl Distinct {
         self.inner.update(&Rows { groups, arguments: &arguments, selected: None, weights })
     }
 
-    /// Makes rows of the values of those of these groups that have many.
-    pub(super) fn spill(&mut self, keys: &KeyStore, groups: &[u32]) -> Result<()> {
-        let Some(table) = &mut self.rows else { return Ok(()) };
+    /// Makes rows of the values of those of these groups that have many. Returns which these are. `namespaces`: by group that of its
+    /// key, if keys have any.
+    pub(super) fn spill(&mut self, keys: &KeyStore, namespaces: &[i64], groups: &[u32]) -> Result<Vec<u32>> {
         let mut spilled = Vec::new();
+        // As long as all groups together have few no group has many.
+        if self.entries <= INLINE {
+            return Ok(spilled);
+        }
         for group in groups {
-            let counts = &mut self.groups[*group as usize];
-            if counts.len() > INLINE {
-                let (values, counts): (Vec<u32>, Vec<i64>) = std::mem::take(counts).into_iter().unzip();
-                table.put(keys, *group, &self.values.columns(&values)?, counts)?;
-                self.as_rows.insert(*group);
-                self.as_rows_count += 1;
-                self.entries -= values.len();
-                spilled.extend(values);
+            self.drop_expired(*group);
+            if self.rows.is_some() && self.groups[*group as usize].len() > INLINE {
+                self.make_rows(keys, namespaces, *group)?;
+                spilled.push(*group);
             }
         }
-        self.drop_values(&spilled);
+        Ok(spilled)
+    }
+
+    /// Drops values of a group that have expired, if it has many.
+    fn drop_expired(&mut self, group: u32) {
+        let Some(ages) = &mut self.ages else { return };
+        let expired = ages.drop_expired(group, &mut self.groups[group as usize]);
+        self.entries -= expired.len();
+        self.drop_values(&expired);
+    }
+
+    /// Makes rows of the values of a group.
+    fn make_rows(&mut self, keys: &KeyStore, namespaces: &[i64], group: u32) -> Result<()> {
+        let Some(table) = &mut self.rows else { return Ok(()) };
+        let counts = std::mem::take(&mut self.groups[group as usize]);
+        let mut values: Vec<(i64, u32, i64)> = Vec::with_capacity(counts.len());
+        for (value, count) in counts {
+            let written = self.ages.as_ref().map_or(0, |ages| ages.written(group, value));
+            values.push((written, value, count));
+        }
+        values.sort_unstable();
+        for together in values.chunk_by(|a, b| a.0 == b.0) {
+            if self.ages.as_ref().is_some_and(|ages| ages.is_over(together[0].0)) {
+                continue;
+            }
+            let numbers: Vec<u32> = together.iter().map(|(_, value, _)| *value).collect();
+            let counts = together.iter().map(|(_, _, count)| *count).collect();
+            table.put(keys, namespaces, group, &self.values.columns(&numbers)?, counts, together[0].0)?;
+        }
+        self.ages.iter_mut().for_each(|ages| ages.clear(group));
+        self.as_rows.insert(group);
+        self.as_rows_count += 1;
+        self.entries -= values.len();
+        self.drop_values(&values.iter().map(|(_, value, _)| *value).collect::<Vec<u32>>());
+        Ok(())
+    }
+
+    /// Notes into which groups others are about to be merged whose values are rows. `namespaces`: by group that of its key.
+    pub(super) fn note_merged(&mut self, targets: &[u32], sources: &[u32], namespaces: &[i64]) {
+        if self.as_rows_count == 0 {
+            return;
+        }
+        for (target, source) in targets.iter().zip(sources).filter(|(_, source)| self.as_rows.has(**source)) {
+            self.merged.entry(*target).or_default().push(namespaces[*source as usize]);
+        }
+    }
+
+    /// Gives the function the values of groups into which several were merged of which some have rows: all that any of them has,
+    /// each once. The groups are good for their results from then on, and for nothing else.
+    pub(super) fn merge_rows(&mut self, backend: &mut Backend, keys: &KeyStore) -> Result<()> {
+        for (group, namespaces) in std::mem::take(&mut self.merged) {
+            let counts = &self.groups[group as usize];
+            if namespaces.len() == 1 && counts.is_empty() {
+                // The function has what it had there.
+                continue;
+            }
+            let Some(table) = &mut self.rows else { return Err(no_rows()) };
+            let also = self.values.columns(&counts.keys().copied().collect::<Vec<u32>>())?;
+            let inner = &mut self.inner;
+            inner.reset(&[group]);
+            table.union(backend, (keys, group), &namespaces, &also, |values| {
+                let groups = vec![group; values.first().map_or(0, |values| values.len())];
+                inner.update(&Rows { groups: &groups, arguments: values, selected: None, weights: None })
+            })?;
+        }
         Ok(())
     }
 
@@ -134,14 +221,13 @@ impl Distinct {
         }
     }
 
-    /// Groups whose values are rows. What stood for their values was numbered for nothing.
-    fn load_marks(&mut self, groups: &[u32], numbers: Vec<u32>) -> Result<()> {
-        if self.rows.is_none() {
+    /// Groups whose values are rows.
+    fn load_marks(&mut self, groups: &[u32]) -> Result<()> {
+        if self.rows.is_none() && !groups.is_empty() {
             return Err(no_rows());
         }
         groups.iter().for_each(|group| self.as_rows.insert(*group));
         self.as_rows_count += groups.len();
-        self.drop_idle(numbers);
         Ok(())
     }
 
@@ -182,6 +268,7 @@ impl Accumulators for Distinct {
     fn resize(&mut self, groups: usize) {
         self.inner.resize(groups);
         self.groups.resize_with(groups, Counts::default);
+        self.ages.iter_mut().for_each(|ages| ages.resize(groups));
     }
 
     fn reset(&mut self, groups: &[u32]) {
@@ -191,6 +278,7 @@ impl Accumulators for Distinct {
                 self.as_rows.remove(*group);
                 self.as_rows_count -= 1;
             }
+            self.ages.iter_mut().for_each(|ages| ages.clear(*group));
             let values: Vec<u32> = std::mem::take(&mut self.groups[*group as usize]).into_keys().collect();
             self.entries -= values.len();
             self.drop_values(&values);
@@ -205,6 +293,7 @@ impl Accumulators for Distinct {
         // The rows at which a value enters or leaves its group.
         let (mut at, mut groups, mut weights) = (Vec::new(), Vec::new(), Vec::new());
         let mut gone = Vec::new();
+        let retracts = rows.weights.is_some();
         let add = |row: usize, group: usize, weight: i64| {
             let value = numbers[row];
             let count = self.groups[group].entry(value).or_insert_with(|| {
@@ -212,6 +301,15 @@ impl Accumulators for Distinct {
                 self.entries += 1;
                 0
             });
+            if let Some(ages) = &mut self.ages {
+                if *count != 0 && ages.has_expired(group as u32, value) {
+                    *count = 0;
+                }
+                // As in Flink, where nothing is written for a value that is there, unless it counts how often.
+                if *count == 0 || retracts {
+                    ages.note(group as u32, value, ages.now);
+                }
+            }
             let before = *count;
             *count += weight;
             let now = *count;
@@ -222,6 +320,7 @@ impl Accumulators for Distinct {
             }
             if now == 0 {
                 self.groups[group].remove(&value);
+                self.ages.iter_mut().for_each(|ages| ages.forget(group as u32, value));
                 self.entries -= 1;
                 gone.push(value);
             }
@@ -262,7 +361,9 @@ impl Accumulators for Distinct {
     }
 
     fn merge_groups(&mut self, targets: &[u32], sources: &[u32]) -> Result<()> {
-        if self.as_rows_count > 0 && targets.iter().chain(sources).any(|group| self.as_rows.has(*group)) {
+        let is_marked = |group: &u32| self.as_rows_count > 0 && self.as_rows.has(*group);
+        let mut pairs = targets.iter().zip(sources);
+        if pairs.any(|(to, from)| is_marked(to) || is_marked(from) && !self.merged.contains_key(to)) {
             return Err(no_rows());
         }
         // Into an empty group all of the other one goes, in the order in which it came.
@@ -271,7 +372,9 @@ impl Accumulators for Distinct {
         for (target, source) in targets.iter().zip(sources) {
             let counts = self.groups[*source as usize].clone();
             let is_empty = self.groups[*target as usize].is_empty();
-            if is_empty {
+            // Of several of which some have rows the function gets the values later.
+            let rows = self.merged.get(target).map_or(0, Vec::len);
+            if is_empty && (rows == 0 || rows == 1 && is_marked(source)) {
                 empty.push(*target);
                 copied.push(*source);
             }
@@ -282,11 +385,12 @@ impl Accumulators for Distinct {
                     self.entries += 1;
                     0
                 });
-                if !is_empty && *known <= 0 && *known + count > 0 {
+                if !is_empty && rows == 0 && *known <= 0 && *known + count > 0 {
                     values.push(value);
                     groups.push(*target);
                 }
                 *known += count;
+                self.ages.iter_mut().for_each(|ages| ages.note(*target, value, ages.now));
             }
             if self.inner.minds_order() {
                 // Any order will do, if it is always the same: numbers change when values are forgotten and come again.
@@ -299,23 +403,36 @@ impl Accumulators for Distinct {
     }
 
     fn save(&self, groups: &[u32]) -> Result<Vec<ArrayRef>> {
-        let of = |group: &u32| &self.groups[*group as usize];
-        let is_marked = |group: &u32| self.as_rows_count > 0 && self.as_rows.has(*group);
-        let values: Vec<u32> = groups.iter().flat_map(|group| of(group).keys().copied()).collect();
-        // A group whose values are rows has none of its own, but a mark.
-        let mark = |group: &u32| is_marked(group).then_some(AS_ROWS);
-        let counts = groups.iter().flat_map(|group| of(group).values().copied().chain(mark(group)));
-        let counts = Int64Array::from_iter_values(counts);
+        let (mut values, mut counts, mut lengths) = (Vec::new(), Vec::new(), Vec::with_capacity(groups.len()));
+        // The elements that stand for a value, by the position of that among the values.
+        let mut at: Vec<Option<u64>> = Vec::new();
+        for group in groups {
+            let (first, before) = (values.len(), counts.len());
+            for (value, count) in &self.groups[*group as usize] {
+                if self.ages.as_ref().is_none_or(|ages| !ages.has_expired(*group, *value)) {
+                    at.push(Some(values.len() as u64));
+                    values.push(*value);
+                    counts.push(*count);
+                }
+            }
+            // A group whose values are rows has none of its own, but a mark.
+            if self.as_rows_count > 0 && self.as_rows.has(*group) {
+                counts.push(AS_ROWS);
+            }
+            if let Some(ages) = self.ages.as_ref().filter(|_| values.len() > first) {
+                counts.push(TIMES);
+                counts.extend(values[first..].iter().map(|value| ages.written(*group, *value)));
+            }
+            at.resize(counts.len(), None);
+            lengths.push(counts.len() - before);
+        }
         let mut columns = self.values.columns(&values)?;
         if counts.len() > values.len() {
-            let mut at = 0..values.len() as u64;
-            let at: UInt64Array =
-                counts.values().iter().map(|count| if *count == AS_ROWS { None } else { at.next() }).collect();
+            let at = UInt64Array::from(at);
             columns = columns.iter().map(|column| take(column, &at, None)).collect::<Result<_, _>>()?;
         }
-        columns.push(Arc::new(counts));
-        let lengths = groups.iter().map(|group| of(group).len() + usize::from(is_marked(group)));
-        let counted = lists(lengths, columns)?;
+        columns.push(Arc::new(Int64Array::from(counts)));
+        let counted = lists(lengths.into_iter(), columns)?;
         Ok([counted].into_iter().chain(self.inner.save(groups)?).collect())
     }
 
@@ -328,28 +445,51 @@ impl Accumulators for Distinct {
         self.uses.resize(self.values.capacity(), 0);
         let counts = counts.as_primitive::<Int64Type>().values();
         let mut marked = Vec::new();
+        // The list at hand: its group, its first element, and the element before its times.
+        let (mut of, mut first, mut times) = (None, 0, None);
+        let mut others = false;
         counted.for_each(groups, |group, row| {
-            if counts[row] == AS_ROWS {
-                marked.push(group as u32);
+            if of != Some(group) {
+                (of, first, times) = (Some(group), row, None);
+            }
+            others |= times.is_some() || counts[row] <= TIMES;
+            if let Some(before) = times {
+                let value = first + row - before - 1;
+                if let Some(ages) = self.ages.as_mut().filter(|_| value < before) {
+                    ages.note(group as u32, numbers[value], counts[row]);
+                }
                 return;
             }
-            self.groups[group].insert(numbers[row], counts[row]);
-            self.uses[numbers[row] as usize] += 1;
-            self.entries += 1;
+            match counts[row] {
+                AS_ROWS => marked.push(group as u32),
+                TIMES => times = Some(row),
+                count => {
+                    self.groups[group].insert(numbers[row], count);
+                    self.uses[numbers[row] as usize] += 1;
+                    self.entries += 1;
+                    // Earlier releases kept no times: it is as if it had been written by what brings the group to hand.
+                    self.ages.iter_mut().for_each(|ages| ages.note(group as u32, numbers[row], ages.now));
+                }
+            }
         });
-        if !marked.is_empty() {
-            self.load_marks(&marked, numbers)?;
+        if others {
+            // What stood for no value was numbered for nothing.
+            self.drop_idle(numbers);
         }
+        self.load_marks(&marked)?;
         self.inner.load(groups, &saved[1..])
     }
 
     fn width(&self) -> usize {
-        size_of::<Counts>() + self.inner.width()
+        let ages = if self.ages.is_some() { Ages::WIDTH } else { 0 };
+        size_of::<Counts>() + ages + self.inner.width()
     }
 
     fn heap(&self) -> usize {
         // A hash table is half empty on average after it has grown.
-        self.entries * 2 * size_of::<(u32, i64)>() + self.values.size() + self.index.size() + self.inner.heap()
+        let aged = if self.ages.is_some() { Ages::VALUE } else { 0 };
+        let entries = self.entries * 2 * (size_of::<(u32, i64)>() + aged);
+        entries + self.values.size() + self.index.size() + self.inner.heap()
     }
 
     fn result_heap(&self) -> usize {
@@ -360,7 +500,8 @@ impl Accumulators for Distinct {
         self.inner.evaluate(groups)
     }
 
+    /// A value that expired is not taken back.
     fn retracts_exactly(&self) -> bool {
-        self.inner.retracts_exactly()
+        self.ages.is_none() && self.inner.retracts_exactly()
     }
 }

@@ -1,16 +1,18 @@
 //! The values of `DISTINCT` in groups that have many: rows of keyed state, one a value, so that of a group with millions a
 //! checkpoint has what changed, and memory what is touched.
+use std::hash::BuildHasherDefault;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, Int64Array, UInt64Array};
 use arrow::compute::take;
 use arrow::datatypes::Int64Type;
+use hashbrown::HashSet;
 use wiesel_expressions::types::{LogicalType, TypeKind};
 use wiesel_state::cache_share::CacheShare;
 use wiesel_state::keyed::{KeptBack, KeyedBackend, SnapshotOptions};
 
 use super::Rows;
-use super::distinct::Counts;
+use super::distinct::{Counts, NumberHasher};
 use super::keys::KeyStore;
 use crate::operator::Result;
 use crate::state::write_back::Backend;
@@ -23,11 +25,29 @@ pub(super) const INLINE: usize = if cfg!(test) { 2 } else { 1024 };
 pub struct KeyedBatch<'a> {
     pub(crate) backend: &'a Backend,
     pub(crate) keys: &'a KeyStore,
+    /// By group the namespace of its key; empty: keys have none.
+    pub(crate) namespaces: &'a [i64],
 }
 
-/// The rows of one function: `key of the group | value` → how often it came.
+/// How an operator keeps the rows of its groups.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Keeping {
+    /// Keys are in namespaces, and what is in one goes at once.
+    pub namespaces: bool,
+    /// Milliseconds for which a row is kept after it was written; 0: as long as its group.
+    pub ttl: i64,
+    /// A value is kept once: no row is taken back, and how often it came makes no difference.
+    pub once: bool,
+}
+
+/// The rows of one function: `namespace, if there are any | key of the group | value` → how often it came.
 pub(super) struct DistinctRows {
     table: KeyedRows,
+    once: bool,
+    /// Rows may expire.
+    expires: bool,
+    /// The time at which rows are read and written.
+    pub(super) now: i64,
 }
 
 /// The rows of a batch at which a value enters or leaves its group.
@@ -46,11 +66,16 @@ impl DistinctRows {
         values: &[LogicalType],
         max_parallelism: u32,
         budget: CacheShare,
+        Keeping { namespaces, ttl, once }: Keeping,
     ) -> Result<Self> {
         let value = [TypeKind::Bigint.not_null()];
         let descriptor =
-            RowsDescriptor { name, key, order: values, appends: false, value: &value, ttl: 0, max_parallelism };
-        Ok(Self { table: KeyedRows::open(backend, &descriptor, budget)? })
+            RowsDescriptor { name, key, order: values, appends: false, value: &value, ttl, max_parallelism };
+        let table = match namespaces {
+            true => KeyedRows::open_in_namespaces(backend, &descriptor, budget)?,
+            false => KeyedRows::open(backend, &descriptor, budget)?,
+        };
+        Ok(Self { table, once, expires: ttl > 0, now: 0 })
     }
 
     /// Counts the rows of a batch that take part; `nulls`: those with a null do, too.
@@ -66,7 +91,14 @@ impl DistinctRows {
             false => rows.for_each_not_null(note),
         }
         let values = taken(rows.arguments, &UInt64Array::from(at.clone()))?;
-        let entries = self.entries(&keyed.keys.columns(&groups)?, &values, at.len(), keyed.backend)?;
+        let keys = key_columns(keyed.keys, keyed.namespaces, &groups)?;
+        if self.once {
+            let new = self.add(&keys, &values, at.len(), keyed.backend)?;
+            let of = |position: &usize| (at[*position], groups[*position]);
+            let (at, groups): (Vec<u64>, Vec<u32>) = new.iter().map(of).unzip();
+            return Ok(Crossings { weights: vec![1; at.len()], at, groups });
+        }
+        let entries = self.entries(&keys, &values, at.len(), keyed.backend)?;
         let known = self.table.values(&entries)?;
         let known = known[0].as_primitive::<Int64Type>();
         let (mut counts, mut crossings) = (Counts::default(), Crossings::default());
@@ -83,33 +115,99 @@ impl DistinctRows {
         let gone: Vec<u32> = counts.iter().filter(|(_, count)| **count == 0).map(|(entry, _)| *entry).collect();
         self.table.delete_rows(&gone);
         let (left, counts): (Vec<u32>, Vec<i64>) = counts.into_iter().filter(|(_, count)| *count != 0).unzip();
-        self.table.update_rows(&left, &[Arc::new(Int64Array::from(counts))], 0)?;
+        self.table.update_rows(&left, &[Arc::new(Int64Array::from(counts))], self.now)?;
         Ok(crossings)
+    }
+
+    /// Takes in the values that are new. Returns the positions of the rows that brought them; of those that are known nothing
+    /// changes.
+    fn add(&mut self, keys: &[ArrayRef], values: &[ArrayRef], rows: usize, backend: &Backend) -> Result<Vec<usize>> {
+        let entries = self.table.get(backend, keys, values, rows, self.now)?;
+        let new: Vec<usize> = (0..rows).filter(|at| entries[*at] == KeyedRows::NONE).collect();
+        if new.is_empty() {
+            return Ok(new);
+        }
+        let at = UInt64Array::from_iter_values(new.iter().map(|at| *at as u64));
+        let (keys, values) = (taken(keys, &at)?, taken(values, &at)?);
+        let once: ArrayRef = Arc::new(Int64Array::from(vec![1; new.len()]));
+        self.table.upsert(&keys, &values, &[once], new.len(), self.now)?;
+        // A batch may bring a value several times.
+        let entries = self.table.get(backend, &keys, &values, new.len(), self.now)?;
+        let mut seen: HashSet<u32, BuildHasherDefault<NumberHasher>> = HashSet::default();
+        Ok(new.into_iter().zip(entries).filter(|(_, entry)| seen.insert(*entry)).map(|(at, _)| at).collect())
     }
 
     /// The numbers of the values of rows. Those that are new came not once so far.
     fn entries(&mut self, keys: &[ArrayRef], values: &[ArrayRef], rows: usize, backend: &Backend) -> Result<Vec<u32>> {
-        let entries = self.table.get(backend, keys, values, rows, 0)?;
+        let entries = self.table.get(backend, keys, values, rows, self.now)?;
         let is_new = |(at, entry): (usize, &u32)| (*entry == KeyedRows::NONE).then_some(at as u64);
         let new: UInt64Array = entries.iter().enumerate().filter_map(is_new).collect::<Vec<u64>>().into();
         if new.is_empty() {
             return Ok(entries);
         }
         let none: ArrayRef = Arc::new(Int64Array::from(vec![0; new.len()]));
-        self.table.upsert(&taken(keys, &new)?, &taken(values, &new)?, &[none], new.len(), 0)?;
-        self.table.get(backend, keys, values, rows, 0)
+        self.table.upsert(&taken(keys, &new)?, &taken(values, &new)?, &[none], new.len(), self.now)?;
+        self.table.get(backend, keys, values, rows, self.now)
     }
 
-    /// Takes in what a group kept of so many values until now.
-    pub(super) fn put(&mut self, keys: &KeyStore, group: u32, values: &[ArrayRef], counts: Vec<i64>) -> Result<()> {
+    /// Takes in what a group kept until now of so many values, which were written at this time. The table has none of the group that
+    /// can be seen.
+    pub(super) fn put(
+        &mut self,
+        keys: &KeyStore,
+        namespaces: &[i64],
+        group: u32,
+        values: &[ArrayRef],
+        counts: Vec<i64>,
+        written: i64,
+    ) -> Result<()> {
         let rows = counts.len();
-        let keys = keys.columns(&vec![group; rows])?;
-        self.table.upsert(&keys, values, &[Arc::new(Int64Array::from(counts))], rows, 0)
+        let keys = key_columns(keys, namespaces, &vec![group; rows])?;
+        let counts: [ArrayRef; 1] = [Arc::new(Int64Array::from(counts))];
+        match self.expires {
+            // Those of a group that expired may be in the table yet.
+            true => self.table.upsert(&keys, values, &counts, rows, written),
+            false => self.table.begin(&keys, values, &counts, rows, written),
+        }
     }
 
     /// Takes all values of groups out.
     pub(super) fn clear(&mut self, backend: &mut Backend, keys: &KeyStore, groups: &[u32]) -> Result<()> {
         self.table.clear(backend, &keys.columns(groups)?, groups.len())
+    }
+
+    /// Takes all values out that groups in a namespace have; the table has some in these key groups at most.
+    pub(super) fn drop_namespace(&mut self, backend: &mut Backend, namespace: i64, key_groups: &[u16]) -> Result<()> {
+        self.table.drop_namespace(backend, namespace, key_groups)
+    }
+
+    /// Drops values from memory that have expired.
+    pub(super) fn expire(&mut self, now: i64) {
+        self.table.expire(now);
+    }
+
+    /// Whether the table may have values that are not at hand.
+    pub(super) fn may_have_more(&self) -> bool {
+        self.table.may_have_more()
+    }
+
+    /// Calls `each` with the values that a group's key has in any of these namespaces, and with `also`: some at a time, in their
+    /// order, each once.
+    pub(super) fn union(
+        &mut self,
+        backend: &mut Backend,
+        (keys, group): (&KeyStore, u32),
+        namespaces: &[i64],
+        also: &[ArrayRef],
+        each: impl FnMut(&[ArrayRef]) -> Result<()>,
+    ) -> Result<()> {
+        let key = keys.columns(&[group])?;
+        let in_namespace = |namespace: &i64| {
+            let namespace: ArrayRef = Arc::new(Int64Array::from(vec![*namespace]));
+            [namespace].into_iter().chain(key.iter().cloned()).collect()
+        };
+        let keys: Vec<Vec<ArrayRef>> = namespaces.iter().map(in_namespace).collect();
+        self.table.union(backend, &keys, also, self.now, each)
     }
 
     pub(super) fn trim(&mut self, backend: &mut Backend) -> Result<()> {
@@ -123,6 +221,16 @@ impl DistinctRows {
     pub(super) fn size(&self) -> usize {
         self.table.size()
     }
+}
+
+/// The key columns of groups, behind their namespaces, if they have any.
+fn key_columns(keys: &KeyStore, namespaces: &[i64], groups: &[u32]) -> Result<Vec<ArrayRef>> {
+    let columns = keys.columns(groups)?;
+    if namespaces.is_empty() {
+        return Ok(columns);
+    }
+    let namespaces = Int64Array::from_iter_values(groups.iter().map(|group| namespaces[*group as usize]));
+    Ok([Arc::new(namespaces) as ArrayRef].into_iter().chain(columns).collect())
 }
 
 /// These rows of columns.

@@ -14,7 +14,7 @@ use wiesel_state::cache_share::CacheShare;
 use wiesel_state::keyed::{KeptBack, KeyedBackend, SnapshotOptions};
 
 use self::distinct::Distinct;
-use self::distinct_rows::{DistinctRows, KeyedBatch};
+use self::distinct_rows::{DistinctRows, Keeping, KeyedBatch};
 use self::keys::KeyStore;
 use crate::operator::{Error, Result};
 use crate::state::write_back::Backend;
@@ -24,6 +24,7 @@ mod bitmap_agg;
 mod collect;
 mod count;
 mod distinct;
+mod distinct_ages;
 pub(crate) mod distinct_rows;
 mod first_last;
 mod json_agg;
@@ -359,6 +360,8 @@ pub struct Aggregates {
     specification: Vec<proto::AggregateCall>,
     input: Vec<RowField>,
     retract: bool,
+    /// Milliseconds after which each value of a DISTINCT expires by itself; 0: with its group.
+    ttl: i64,
 }
 
 impl Aggregates {
@@ -382,12 +385,26 @@ impl Aggregates {
             let saved = state_types(call, input, retract)?;
             Ok(Call { arguments, filter, columns, saved, accumulators: accumulators(call, input, retract)? })
         });
-        Ok(Self { calls: calls.collect::<Result<_>>()?, specification, input: input.to_vec(), retract })
+        Ok(Self { calls: calls.collect::<Result<_>>()?, specification, input: input.to_vec(), retract, ttl: 0 })
     }
 
     /// The same functions without any group.
     pub fn afresh(&self) -> Result<Self> {
-        Self::new(&self.specification, &self.input, self.retract)
+        Ok(Self::new(&self.specification, &self.input, self.retract)?.with_ttl(self.ttl))
+    }
+
+    /// With a time to live in milliseconds, if it is more than 0: as in Flink each value of a DISTINCT has its own.
+    pub(crate) fn with_ttl(mut self, ttl: i64) -> Self {
+        self.ttl = ttl;
+        if ttl > 0 {
+            self.distinct_mut().for_each(|distinct| distinct.expire_after(ttl));
+        }
+        self
+    }
+
+    /// The time of what comes next, where there is a time to live. It must not go back.
+    pub(crate) fn set_time(&mut self, now: i64) {
+        self.distinct_mut().for_each(|distinct| distinct.set_time(now));
     }
 
     /// Makes room for groups below this number.
@@ -459,7 +476,8 @@ impl Aggregates {
         with_rows.map(|(at, _)| at).collect()
     }
 
-    /// Opens the tables of [`Aggregates::with_rows`]: from now on groups that have many values keep them there.
+    /// Opens the tables of [`Aggregates::with_rows`]: from now on groups that have many values keep them there. `namespaces`: keys
+    /// are in some.
     ///
     /// # Errors
     /// What was restored has other types, or a type cannot be kept.
@@ -469,12 +487,16 @@ impl Aggregates {
         key: &[LogicalType],
         max_parallelism: u32,
         budgets: impl IntoIterator<Item = CacheShare>,
+        namespaces: bool,
     ) -> Result<()> {
+        let once = !self.retract && (namespaces || self.ttl > 0);
+        let keeping = Keeping { namespaces, ttl: self.ttl, once };
         for (at, budget) in self.with_rows().into_iter().zip(budgets) {
             let call = &mut self.calls[at];
             let values: Vec<LogicalType> =
                 call.arguments.iter().map(|column| self.input[*column].data_type.clone()).collect();
-            let rows = DistinctRows::open(backend, &format!("distinct/{at}"), key, &values, max_parallelism, budget)?;
+            let name = format!("distinct/{at}");
+            let rows = DistinctRows::open(backend, &name, key, &values, max_parallelism, budget, keeping)?;
             if let Some(distinct) = call.accumulators.distinct_mut() {
                 distinct.rows = Some(rows);
             }
@@ -498,7 +520,17 @@ impl Aggregates {
 
     /// Makes rows of what those of these groups keep that have many values.
     pub(crate) fn spill(&mut self, keys: &KeyStore, groups: &[u32]) -> Result<()> {
-        self.distinct_mut().try_for_each(|distinct| distinct.spill(keys, groups))
+        self.spill_in(keys, &[], groups).map(|_| ())
+    }
+
+    /// The same, where keys are in namespaces: by group that of its key. Returns the groups that now have rows, function after
+    /// function.
+    pub(crate) fn spill_in(&mut self, keys: &KeyStore, namespaces: &[i64], groups: &[u32]) -> Result<Vec<u32>> {
+        let mut spilled = Vec::new();
+        for distinct in self.distinct_mut() {
+            spilled.extend(distinct.spill(keys, namespaces, groups)?);
+        }
+        Ok(spilled)
     }
 
     /// Takes out the rows of groups, which are about to be emptied.
@@ -506,15 +538,35 @@ impl Aggregates {
         self.distinct_mut().try_for_each(|distinct| distinct.clear_rows(backend, keys, groups))
     }
 
+    fn rows_mut(&mut self) -> impl Iterator<Item = &mut DistinctRows> {
+        self.distinct_mut().filter_map(|distinct| distinct.rows.as_mut())
+    }
+
+    /// Takes out all rows of a namespace; tables have some of it in these key groups at most.
+    pub(crate) fn drop_rows(&mut self, backend: &mut Backend, namespace: i64, key_groups: &[u16]) -> Result<()> {
+        self.rows_mut().try_for_each(|rows| rows.drop_namespace(backend, namespace, key_groups))
+    }
+
+    /// Drops rows from memory that have expired.
+    pub(crate) fn expire_rows(&mut self, now: i64) {
+        self.rows_mut().for_each(|rows| rows.expire(now));
+    }
+
+    /// Whether tables may have rows that are not at hand.
+    pub(crate) fn may_have_rows(&self) -> bool {
+        let distinct = self.calls.iter().filter_map(|call| call.accumulators.distinct());
+        distinct.filter_map(|distinct| distinct.rows.as_ref()).any(DistinctRows::may_have_more)
+    }
+
     /// Drops rows from memory if they take too much.
     pub(crate) fn trim_rows(&mut self, backend: &mut Backend) -> Result<()> {
-        self.distinct_mut().filter_map(|distinct| distinct.rows.as_mut()).try_for_each(|rows| rows.trim(backend))
+        self.rows_mut().try_for_each(|rows| rows.trim(backend))
     }
 
     /// For a snapshot: writes the rows that changed. Returns what is kept back instead.
     pub(crate) fn write_rows(&mut self, backend: &mut Backend, options: &SnapshotOptions) -> Result<Vec<KeptBack>> {
         let mut kept_back = Vec::new();
-        for rows in self.distinct_mut().filter_map(|distinct| distinct.rows.as_mut()) {
+        for rows in self.rows_mut() {
             kept_back.extend(rows.write_changes(backend, options)?);
         }
         Ok(kept_back)
@@ -529,6 +581,19 @@ impl Aggregates {
     /// Adds the content of each source group to the target group at the same position.
     pub fn merge_groups(&mut self, targets: &[u32], sources: &[u32]) -> Result<()> {
         self.calls.iter_mut().try_for_each(|call| call.accumulators.merge_groups(targets, sources))
+    }
+
+    /// The same, where groups may have rows, with their keys in namespaces: by group that of its key. Once all are added,
+    /// [`Aggregates::merge_rows`] makes the targets' results.
+    pub(crate) fn merge_groups_in(&mut self, targets: &[u32], sources: &[u32], namespaces: &[i64]) -> Result<()> {
+        self.distinct_mut().for_each(|distinct| distinct.note_merged(targets, sources, namespaces));
+        self.merge_groups(targets, sources)
+    }
+
+    /// See [`Aggregates::merge_groups_in`]: reads the rows, a part at a time. The targets have their results then, and are not to be
+    /// changed or saved.
+    pub(crate) fn merge_rows(&mut self, backend: &mut Backend, keys: &KeyStore) -> Result<()> {
+        self.distinct_mut().try_for_each(|distinct| distinct.merge_rows(backend, keys))
     }
 
     /// The columns of the groups' accumulators, function after function.

@@ -37,7 +37,7 @@ use groups::{Group, Groups};
 const FEWEST: usize = 16;
 
 /// The part of its memory that an operator uses for rows of aggregate functions, at most, is one in so many.
-const ROWS_SHARE: usize = 4;
+pub(crate) const ROWS_SHARE: usize = 4;
 
 /// The operator.
 pub struct GroupAggregate {
@@ -116,7 +116,7 @@ impl GroupAggregate {
         let budget = budgets.next().ok_or_else(|| Error::Plan("no memory was dealt out".into()))?;
         self.state.open(&mut *backend, table, budget)?;
         let Groups { key_types, aggregates, .. } = &mut self.state.entries;
-        aggregates.open_rows(&mut *backend, key_types, self.max_parallelism, budgets)?;
+        aggregates.open_rows(&mut *backend, key_types, self.max_parallelism, budgets, false)?;
         self.backend = Some(backend);
         Ok(())
     }
@@ -248,7 +248,7 @@ impl GroupAggregate {
         weights: Option<&[i8]>,
     ) -> Result<()> {
         let Groups { aggregates, store, .. } = &mut self.state.entries;
-        let keyed = KeyedBatch { backend: &self.backend, keys: store };
+        let keyed = KeyedBatch { backend: &self.backend, keys: store, namespaces: &[] };
         aggregates.update_keyed(&batch.records, rows, selected, weights, &keyed)
     }
 

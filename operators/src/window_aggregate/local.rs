@@ -74,10 +74,13 @@ impl Operator for LocalWindowAggregate {
         let records = &batch.records;
         let keys: Vec<ArrayRef> = self.parts.keys.iter().map(|key| records.column(*key).clone()).collect();
         let ends = self.parts.ends.of_column(records, self.parts.time)?;
-        let update = |aggregates: &mut crate::aggregate::Aggregates, groups: &[u32]| {
-            aggregates.update(records, groups, None, None)
-        };
-        self.parts.slices.add(&self.parts.backend, &keys, ends, |_| {}, update)?;
+        self.parts.slices.add(
+            &self.parts.backend,
+            &keys,
+            ends,
+            |_| {},
+            |aggregates, groups, _| aggregates.update(records, groups, None, None),
+        )?;
         let slices = &self.parts.slices.entries;
         if slices.len() > MOST_GROUPS || slices.store.size() > MOST_KEY_BYTES {
             self.flush(|_| true, out)?;

@@ -230,10 +230,12 @@ impl WindowAggregate {
             let first_open = *first_open.get_or_insert_with(|| assigner.first_open(zone, passed));
             windows.insert(end.max(first_open));
         };
-        parts.slices.add(&parts.backend, &keys, ends, opened, |aggregates, groups| match *merges {
+        parts.slices.add(&parts.backend, &keys, ends, opened, |aggregates, groups, keyed| match *merges {
             true => aggregates.merge(groups, &records.columns()[keys.len()..]),
-            false => aggregates.update(records, groups, None, None),
+            false => aggregates.update_keyed(records, groups, None, None, keyed),
         })?;
+        parts.slices.spill()?;
+        parts.slices.entries.aggregates.trim_rows(&mut parts.backend)?;
         parts.slices.trim(&mut parts.backend)
     }
 
@@ -290,7 +292,7 @@ impl WindowAggregate {
         if ends.len() == 1 {
             return self.emit(&groups, window.end, out);
         }
-        let groups = self.parts.slices.merged(&groups)?;
+        let groups = self.parts.slices.merged(&mut self.parts.backend, &groups)?;
         self.emit(&groups, window.end, out)?;
         self.parts.slices.release(&groups);
         Ok(())
@@ -321,9 +323,9 @@ impl WindowAggregate {
             let groups = if window.may_be_emitted {
                 let not_emitted = |(_, part): &&(i64, WindowPart)| !self.progress.was_emitted(*part, key_group);
                 let ends: Vec<i64> = parts.iter().filter(not_emitted).map(|(end, _)| *end).collect();
-                self.parts.slices.gather(&self.parts.backend, key_group, &ends)?
+                self.parts.slices.gather(&mut self.parts.backend, key_group, &ends)?
             } else {
-                self.parts.slices.gather(&self.parts.backend, key_group, ends)?
+                self.parts.slices.gather(&mut self.parts.backend, key_group, ends)?
             };
             self.emit(&groups, window.end, out)?;
             self.parts.slices.release(&groups);

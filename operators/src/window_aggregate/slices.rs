@@ -10,6 +10,7 @@ use wiesel_expressions::types::LogicalType;
 
 use super::assigner::{LocalTimes, WindowAssigner, WindowZone};
 use crate::aggregate::Aggregates;
+use crate::aggregate::distinct_rows::KeyedBatch;
 use crate::aggregate::keys::{KeyIndex, KeyStore};
 use crate::operator::{Error, Result};
 use crate::state::write_back::{Backend, WriteBack};
@@ -30,6 +31,10 @@ pub(super) struct Slices {
     spare: Vec<KeyIndex>,
     pub(super) room: usize,
     groups: Vec<u32>,
+    /// By group the end of its slice, if functions may have rows of groups: these are in the slice's namespace.
+    pub(super) ends: Vec<i64>,
+    /// Functions may have rows of groups.
+    pub(super) has_rows: bool,
     /// The key groups of the subtask.
     pub(super) key_groups: Range<u32>,
 }
@@ -42,6 +47,8 @@ pub(super) struct Slice {
     pub(super) spilled: bool,
     /// The key groups of which the table may have keys of it, in order: all others have none.
     pub(super) key_groups: Vec<u16>,
+    /// Functions may have rows of groups of it, in these key groups.
+    pub(super) has_rows: bool,
 }
 
 impl Slice {
@@ -56,8 +63,8 @@ impl Slice {
 impl Slices {
     pub(super) fn new(key_types: Vec<LogicalType>, aggregates: Aggregates, key_groups: Range<u32>) -> Result<Self> {
         let store = Self::new_store(&key_types)?;
-        let (slices, spare, groups) = (BTreeMap::new(), Vec::new(), Vec::new());
-        Ok(Self { key_types, store, aggregates, slices, spare, room: 0, groups, key_groups })
+        let (slices, spare, groups, ends) = Default::default();
+        Ok(Self { key_types, store, aggregates, slices, spare, room: 0, groups, ends, has_rows: false, key_groups })
     }
 
     pub(super) fn new_store(key_types: &[LogicalType]) -> Result<KeyStore> {
@@ -96,6 +103,10 @@ impl Slices {
             };
             let known = self.store.fresh().len();
             self.store.assign(&mut slice.index, start..start + run.len(), &mut self.groups);
+            if self.has_rows {
+                let fresh = self.store.fresh()[known..].iter().map(|group| (*group, run[0]));
+                note_ends(&mut self.ends, fresh);
+            }
             if slice.spilled {
                 missing.push((known..self.store.fresh().len(), run[0]));
             }
@@ -109,6 +120,13 @@ impl Slices {
         if self.room < self.store.capacity() {
             self.room = self.store.capacity().next_power_of_two();
             self.aggregates.resize(self.room);
+        }
+    }
+
+    /// Notes that groups are of slices with these ends.
+    pub(super) fn note_ends(&mut self, groups: &[u32], ends: &[i64]) {
+        if self.has_rows {
+            note_ends(&mut self.ends, groups.iter().copied().zip(ends.iter().copied()));
         }
     }
 
@@ -181,6 +199,17 @@ impl Slices {
     }
 }
 
+/// Notes of groups in which slice each is.
+fn note_ends(ends: &mut Vec<i64>, groups: impl Iterator<Item = (u32, i64)>) {
+    for (group, end) in groups {
+        let at = group as usize;
+        if at >= ends.len() {
+            ends.resize(at + 1, 0);
+        }
+        ends[at] = end;
+    }
+}
+
 impl WriteBack<Slices> {
     /// Finds the group of each row and hands them to `add`. `opened` is called with the end of each slice that is new.
     pub(super) fn add(
@@ -189,18 +218,39 @@ impl WriteBack<Slices> {
         keys: &[ArrayRef],
         ends: &[i64],
         opened: impl FnMut(i64),
-        add: impl FnOnce(&mut Aggregates, &[u32]) -> Result<()>,
+        add: impl FnOnce(&mut Aggregates, &[u32], &KeyedBatch<'_>) -> Result<()>,
     ) -> Result<()> {
         let missing = self.entries.assign(keys, ends, opened)?;
         self.fetch_missing(backend, &missing)?;
         if let Some(cache) = &mut self.cache {
             cache.touch(&self.entries.groups);
         }
-        add(&mut self.entries.aggregates, &self.entries.groups)
+        let Slices { aggregates, groups, store, ends, .. } = &mut self.entries;
+        add(aggregates, groups, &KeyedBatch { backend, keys: store, namespaces: ends })
+    }
+
+    /// Makes rows of what functions keep of the groups of the last batch where it is much.
+    pub(super) fn spill(&mut self) -> Result<()> {
+        let (Some(cache), slices) = (&self.cache, &mut self.entries) else { return Ok(()) };
+        if !slices.has_rows {
+            return Ok(());
+        }
+        let spilled = slices.aggregates.spill_in(&slices.store, &slices.ends, &slices.groups)?;
+        if spilled.is_empty() {
+            return Ok(());
+        }
+        let key_groups = cache.table().key_groups(&slices.store.columns(&spilled)?, spilled.len())?;
+        for (group, key_group) in spilled.iter().zip(key_groups) {
+            if let Some(slice) = slices.slices.get_mut(&slices.ends[*group as usize]) {
+                slice.note(key_group);
+                slice.has_rows = true;
+            }
+        }
+        Ok(())
     }
 
     /// Groups that hold what these groups of several slices hold together; to be given back by [`WriteBack::release`].
-    pub(super) fn merged(&mut self, sources: &[u32]) -> Result<Vec<u32>> {
+    pub(super) fn merged(&mut self, backend: &mut Backend, sources: &[u32]) -> Result<Vec<u32>> {
         let slices = &mut self.entries;
         let mut merged = KeyIndex::default();
         let mut targets = Vec::new();
@@ -210,8 +260,9 @@ impl WriteBack<Slices> {
             targets.clear();
             targets.extend(sources.iter().map(|group| slices.store.assign_as(&mut merged, *group)));
             slices.make_room();
-            slices.aggregates.merge_groups(&targets, sources)?;
+            slices.aggregates.merge_groups_in(&targets, sources, &slices.ends)?;
         }
+        slices.aggregates.merge_rows(backend, &slices.store)?;
         Ok(merged.groups().collect())
     }
 
@@ -220,6 +271,9 @@ impl WriteBack<Slices> {
         if let Some(slice) = self.entries.slices.remove(&end) {
             let groups: Vec<u32> = slice.index.groups().collect();
             self.delete(backend, end, &slice, &groups)?;
+            if slice.has_rows {
+                self.entries.aggregates.drop_rows(backend, end, &slice.key_groups)?;
+            }
             self.release(&groups);
             self.entries.keep_spare(slice.index);
         }

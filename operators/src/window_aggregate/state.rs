@@ -1,6 +1,7 @@
 //! Slices in keyed state.
 //!
-//! Table `slices` has the accumulators by key group, slice end and key. Groups are read when their key comes, written at a
+//! Table `slices` has the accumulators by key group, slice end and key; tables `distinct/<n>` the values of a DISTINCT where a key has
+//! many in a slice: these go with it ([`Slice::has_rows`]). Groups are read when their key comes, written at a
 //! snapshot and when they take too much memory. Slices that were restored are read once other windows than the one that is due
 //! need them, as long as memory permits. A window of which parts are in the table alone is put together there, key group after
 //! key group. Table `progress` has, for each key group, how far it was ([`super::progress`]) and which slices have
@@ -21,12 +22,13 @@ use wiesel_common::ending;
 use wiesel_expressions::types::{LogicalType, TypeKind};
 use wiesel_state::keyed::{Rows, SnapshotOptions, WriteBatch};
 
-use super::WindowAggregate;
 use super::slices::{Slice, Slices};
 use super::zone_table::{ZoneTable, group_keys};
+use super::{Parts, WindowAggregate};
 use crate::aggregate::keys::KeyIndex;
 use crate::element::MIN_WATERMARK;
-use crate::operator::{OperatorSnapshot, RestoredState, Result};
+use crate::group_aggregate::ROWS_SHARE;
+use crate::operator::{Error, OperatorSnapshot, RestoredState, Result};
 use crate::state::bits::Bits;
 use crate::state::cache::{PART_BYTES, Values};
 use crate::state::table::{RowTable, TableLayout};
@@ -65,7 +67,15 @@ impl WindowAggregate {
         let max_parallelism = self.progress.max_parallelism();
         let zone = self.parts.cut_in.map(|zone| ZoneTable::open(&mut *backend, zone, max_parallelism));
         self.zone_table = zone.transpose()?;
-        self.parts.slices.open(&mut *backend, table, restored.cache_share())?;
+        let slices = &mut self.parts.slices;
+        let functions = slices.entries.aggregates.with_rows().len();
+        let rows = std::iter::repeat_n(ROWS_SHARE * functions, functions);
+        let mut budgets = restored.cache_share().parts([1].into_iter().chain(rows)).into_iter();
+        let budget = budgets.next().ok_or_else(|| Error::Plan("no memory was dealt out".into()))?;
+        slices.open(&mut *backend, table, budget)?;
+        let Slices { aggregates, key_types, has_rows, .. } = &mut slices.entries;
+        aggregates.open_rows(&mut *backend, key_types, max_parallelism, budgets, true)?;
+        *has_rows = functions > 0;
         self.parts.backend = Some(backend);
         self.progress_table = Some(ProgressTable { table: progress, written: None });
         self.restore_progress()
@@ -124,13 +134,17 @@ impl WindowAggregate {
             // Or rows came in after the clock had been put back.
             false => end,
         };
-        slices.insert(end, Slice { spilled: true, key_groups: key_groups.to_vec(), ..Slice::default() });
+        let has_rows = self.parts.slices.entries.aggregates.may_have_rows();
+        let slice = Slice { spilled: true, key_groups: key_groups.to_vec(), has_rows, ..Slice::default() };
+        self.parts.slices.entries.slices.insert(end, slice);
         self.windows.insert(first);
     }
 
     /// The state as it is now.
     pub(super) fn save(&mut self, options: &SnapshotOptions) -> Result<OperatorSnapshot> {
-        let kept_back = self.parts.slices.write_changes(&mut self.parts.backend, options)?;
+        let Parts { slices, backend, .. } = &mut self.parts;
+        let mut kept_back = slices.write_changes(backend, options)?;
+        kept_back.extend(slices.entries.aggregates.write_rows(backend, options)?);
         self.save_progress()?;
         self.save_zone()?;
         write_back::snapshot(&mut self.parts.backend, options, kept_back)
@@ -201,6 +215,11 @@ fn note_key_groups(slices: &mut BTreeMap<i64, Slice>, keys: &Rows, ends: &[i64])
     Ok(())
 }
 
+/// The ends of the slices that keys of the table are in.
+fn ends_of_keys(keys: &[Bytes]) -> Result<Vec<i64>> {
+    keys.iter().map(|key| Ok(RowTable::group_and_namespace(key)?.1)).collect()
+}
+
 /// What the table has of some slices in a key group, or a part of it.
 struct Stored {
     keys: Vec<Bytes>,
@@ -248,8 +267,7 @@ impl WriteBack<Slices> {
     fn bring(&mut self, stored: &Stored) -> Result<()> {
         let Some(cache) = self.cache.as_mut().filter(|_| !stored.keys.is_empty()) else { return Ok(()) };
         let slices = &mut self.entries;
-        let end = |key: &Bytes| -> Result<i64> { Ok(RowTable::group_and_namespace(key)?.1) };
-        let ends = stored.keys.iter().map(end).collect::<Result<Vec<i64>>>()?;
+        let ends = ends_of_keys(&stored.keys)?;
         slices.store.load(&cache.table().key_columns(stored.keys.iter().map(|key| &key[..]))?)?;
         let (mut groups, mut start) = (Vec::with_capacity(ends.len()), 0);
         for run in ends.chunk_by(|a, b| a == b) {
@@ -266,6 +284,7 @@ impl WriteBack<Slices> {
         let (columns, _) = cache.table().columns(&values)?;
         cache.note_stored(&fresh);
         slices.make_room();
+        slices.note_ends(&groups, &ends);
         slices.load(&fresh, &columns, &[])
     }
 
@@ -298,7 +317,7 @@ impl WriteBack<Slices> {
 
     /// Groups that hold what the table has of these slices, in order, in a key group together; to be given back by
     /// [`WriteBack::release`].
-    pub(super) fn gather(&mut self, backend: &Backend, key_group: u32, ends: &[i64]) -> Result<Vec<u32>> {
+    pub(super) fn gather(&mut self, backend: &mut Backend, key_group: u32, ends: &[i64]) -> Result<Vec<u32>> {
         let mut merged = KeyIndex::default();
         let (Some(cache), Some(first)) = (&self.cache, ends.first()) else { return Ok(Vec::new()) };
         let mut next = Some(cache.table().prefix(key_group as u16, *first).to_vec());
@@ -308,6 +327,7 @@ impl WriteBack<Slices> {
             self.take(&stored, ends.len() == 1, &mut merged)?;
             next = stored.next;
         }
+        self.entries.aggregates.merge_rows(backend, &self.entries.store)?;
         Ok(merged.groups().collect())
     }
 
@@ -354,8 +374,11 @@ impl WriteBack<Slices> {
         }
         let sources: Vec<u32> = targets.iter().map(|_| slices.store.reserve()).collect();
         slices.make_room();
+        if slices.has_rows {
+            slices.note_ends(&sources, &ends_of_keys(&stored.keys)?);
+        }
         slices.aggregates.load(&sources, &accumulators)?;
-        slices.aggregates.merge_groups(&targets, &sources)?;
+        slices.aggregates.merge_groups_in(&targets, &sources, &slices.ends)?;
         self.release(&sources);
         Ok(())
     }
@@ -365,7 +388,8 @@ impl Slices {
     /// How many bytes there are beside the columns of accumulators.
     fn besides(&self) -> usize {
         let indexes: usize = self.slices.values().map(|slice| slice.index.size()).sum();
-        self.store.size() + indexes + self.aggregates.heap()
+        let ends = self.ends.len() * size_of::<i64>();
+        self.store.size() + indexes + ends + self.aggregates.heap() + self.aggregates.rows_size()
     }
 }
 
@@ -434,8 +458,10 @@ impl CachedEntries for Slices {
     fn start_afresh(&mut self) -> Result<()> {
         self.slices.values_mut().for_each(|slice| slice.index = KeyIndex::default());
         self.store = Self::new_store(&self.key_types)?;
-        self.aggregates = self.aggregates.afresh()?;
-        self.room = 0;
+        let mut afresh = self.aggregates.afresh()?;
+        afresh.take_rows(&mut self.aggregates);
+        self.aggregates = afresh;
+        (self.room, self.ends) = (0, Vec::new());
         Ok(())
     }
 
