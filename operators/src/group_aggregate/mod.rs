@@ -52,6 +52,8 @@ pub struct GroupAggregate {
     generate_update_before: bool,
     /// Milliseconds; 0: kept for ever.
     state_ttl: i64,
+    /// The time of the batch, if there is a time to live. It does not go back with the clock: what had expired would be there again.
+    now: i64,
     /// When groups that are not touched any more are looked for again.
     next_expiry: Option<i64>,
     clock: Arc<dyn Clock>,
@@ -79,7 +81,8 @@ impl GroupAggregate {
         let input = schema_from_proto(spec.input.as_ref()).map_err(|e| Error::Plan(e.to_string()))?;
         let keys: Vec<usize> = spec.keys.iter().map(|key| *key as usize).collect();
         let key_types: Vec<LogicalType> = key_fields(&keys, &input)?.into_iter().map(|field| field.data_type).collect();
-        let aggregates = Aggregates::new(&spec.aggregates, &input, spec.input_changelog)?;
+        let state_ttl = i64::try_from(spec.state_ttl).unwrap_or(i64::MAX);
+        let aggregates = Aggregates::new(&spec.aggregates, &input, spec.input_changelog)?.with_ttl(state_ttl);
         Ok(Self {
             keys,
             max_parallelism: context.max_parallelism,
@@ -89,7 +92,8 @@ impl GroupAggregate {
             output_changelog,
             input_changelog: spec.input_changelog,
             generate_update_before: spec.generate_update_before,
-            state_ttl: i64::try_from(spec.state_ttl).unwrap_or(i64::MAX),
+            state_ttl,
+            now: i64::MIN,
             next_expiry: None,
             clock: context.clock.clone(),
             batch: 0,
@@ -121,10 +125,9 @@ impl GroupAggregate {
         Ok(())
     }
 
-    /// What groups may take, all that there is, and what of that the rows of each function that has some may. With a time to
-    /// live there are none: that of a group's values is the group's.
+    /// What groups may take, all that there is, and what of that the rows of each function that has some may.
     fn budgets(&self, share: CacheShare) -> Vec<CacheShare> {
-        let functions = if self.state_ttl > 0 { 0 } else { self.state.entries.aggregates.with_rows().len() };
+        let functions = self.state.entries.aggregates.with_rows().len();
         let rows = std::iter::repeat_n(ROWS_SHARE * functions, functions);
         share.parts([1].into_iter().chain(rows))
     }
@@ -150,9 +153,13 @@ impl GroupAggregate {
             }
         }
         if self.state_ttl > 0 {
-            let now = self.clock.now_millis();
+            let now = self.now;
             entries.expire(&groups, now.saturating_sub(self.state_ttl), self.batch);
-            groups.iter().for_each(|group| entries.groups[*group as usize].written = now);
+            for group in &groups {
+                // Not before a time that a clock was at that went ahead: no value of a group is younger than the group.
+                let written = &mut entries.groups[*group as usize].written;
+                *written = now.max(*written);
+            }
             self.next_expiry.get_or_insert(now.saturating_add(self.state_ttl));
         }
         self.state.touch(&groups);
@@ -219,6 +226,10 @@ impl GroupAggregate {
 
     fn aggregate(&mut self, batch: Batch, out: &mut dyn Collector) -> Result<()> {
         self.batch += 1;
+        if self.state_ttl > 0 {
+            self.now = self.now.max(self.clock.now_millis());
+            self.state.entries.aggregates.set_time(self.now);
+        }
         let keys: Vec<ArrayRef> = self.keys.iter().map(|key| batch.records.column(*key).clone()).collect();
         let mut rows = Vec::with_capacity(batch.num_rows());
         self.state.entries.assign(&keys, batch.num_rows(), &mut rows)?;
@@ -345,6 +356,8 @@ impl Operator for GroupAggregate {
         let expired = self.state.entries.written_by(now.saturating_sub(self.state_ttl));
         // The table drops them by itself: there they are at least as old.
         self.state.discard(&expired);
+        self.now = self.now.max(now);
+        self.state.entries.aggregates.expire_rows(now);
         let any = !self.state.entries.index.is_empty();
         self.next_expiry = any.then(|| now.saturating_add(self.state_ttl));
         Ok(())
