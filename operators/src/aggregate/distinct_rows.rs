@@ -204,7 +204,7 @@ impl DistinctRows {
         let key = keys.columns(&[group])?;
         let in_namespace = |namespace: &i64| {
             let namespace: ArrayRef = Arc::new(Int64Array::from(vec![*namespace]));
-            [namespace].into_iter().chain(key.iter().cloned()).collect()
+            [namespace].into_iter().chain(key.iter().cloned()).collect::<Vec<ArrayRef>>()
         };
         let keys: Vec<Vec<ArrayRef>> = namespaces.iter().map(in_namespace).collect();
         self.table.union(backend, &keys, also, self.now, each)
