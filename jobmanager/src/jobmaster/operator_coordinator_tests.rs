@@ -280,7 +280,7 @@ async fn an_event_that_a_lost_task_manager_does_not_answer_says_that_it_may_be_l
     let run = Run::new(Some(3), None);
     *run.gone.killed.lock() = true;
     run.tell(Command::Running { subtask: 0 });
-    let failure = run.running.await.unwrap().unwrap_err();
+    let failure = run.running.await.unwrap().unwrap_err().cause;
     let expected = "Sending an event of the coordinator of Toy to subtask 0 at remote task manager 'a:1' has failed. This might indicate that \
                     the remote task manager was lost.";
     assert_eq!(failure.message, expected);

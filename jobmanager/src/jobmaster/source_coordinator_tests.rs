@@ -109,7 +109,7 @@ async fn a_split_that_does_not_reach_its_reader_fails_the_job() {
     let (sender, commands) = mpsc::unbounded_channel();
     assert!(sender.send(request(0, 1)).is_ok());
     let ended = tokio::time::timeout(CALL_TIMEOUT * 2, coordinator.run(make, commands)).await.expect("not for ever");
-    let failure = ended.unwrap_err();
+    let failure = ended.unwrap_err().cause;
     assert!(failure.message.contains("orders"), "{failure}");
     assert_eq!(*silence.calls.lock(), 1, "it is not sent again: the reader may have it");
 }
