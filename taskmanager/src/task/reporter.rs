@@ -133,7 +133,7 @@ impl Reporter {
         counters: Arc<TaskCounters>,
         notifier: Arc<Notifier>,
     ) -> (Self, impl Future<Output = ()> + Send) {
-        let ((events, events_said), (others, others_said)) = (mailbox(), mailbox());
+        let ((events, events_to_say), (others, others_to_say)) = (mailbox(), mailbox());
         let progress = Arc::new(Progress {
             events: watch::Sender::new(0),
             others: Mutex::new(0),
@@ -143,7 +143,7 @@ impl Reporter {
         });
         let guard = Ended(progress.clone());
         let reports = Reports { events, events_said: 0, others, others_said: 0 };
-        let running = run(sender, counters, events_said, others_said, guard);
+        let running = run(sender, counters, events_to_say, others_to_say, guard);
         (Self { reports: Arc::new(Mutex::new(reports)), progress }, running)
     }
 
