@@ -2,7 +2,7 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, ArrowPrimitiveType, AsArray, BinaryViewBuilder, BooleanBuilder, ListArray, MapArray, NullBufferBuilder,
+    ArrayRef, ArrowPrimitiveType, BinaryViewBuilder, BooleanBuilder, ListArray, MapArray, NullBufferBuilder,
     PrimitiveArray, PrimitiveBuilder, StringViewBuilder, StructArray, UInt32Array, new_null_array,
 };
 use arrow::buffer::{OffsetBuffer, ScalarBuffer};
@@ -308,9 +308,8 @@ impl ColumnBuilder {
 
 /// Keys and values as Flink has them in its maps: a key once, with its last value, and texts in the order of a Java map.
 fn put_into_maps(entries: [ArrayRef; 2], maps: OffsetBuffer<i32>) -> ([ArrayRef; 2], OffsetBuffer<i32>) {
-    let Some(put) = entries[0].as_string_view_opt().and_then(|keys| java_map::put(keys, &maps)) else {
-        return (entries, maps);
-    };
+    // Texts can be read.
+    let Some(put) = java_map::put(&entries[0], &maps).ok().flatten() else { return (entries, maps) };
     let keys = take(&entries[0], &UInt32Array::from(put.keys), None);
     let values = take(&entries[1], &UInt32Array::from(put.values), None);
     match (keys, values) {

@@ -1,12 +1,14 @@
 //! Casts of arrays, maps and rows: element by element.
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, ListArray, MapArray, StructArray};
+use arrow::array::{Array, ArrayRef, AsArray, ListArray, MapArray, StructArray, UInt32Array};
 use arrow::buffer::{NullBuffer, OffsetBuffer};
+use arrow::compute::take;
 use arrow::datatypes::DataType;
 
 use super::{Cast, Mode, cast as cast_element};
 use crate::error::{Error, Result};
+use crate::java_map;
 use crate::types::{LogicalType, TypeKind};
 
 /// A cast between two types of the same structure.
@@ -50,6 +52,7 @@ fn prepare(from: &TypeKind, to: &TypeKind, mode: Mode) -> Result<Cast> {
             }))
         }
         (TypeKind::Map(..) | TypeKind::Multiset(_), TypeKind::Map(..) | TypeKind::Multiset(_)) => {
+            let is_put = matches!((from, to), (TypeKind::Map(..), TypeKind::Map(..))) && !keeps_values(from, to);
             let (from, to) = (entry(from).ok_or_else(wrong)?, entry(to).ok_or_else(wrong)?);
             let (keys, values) = (cast_element(&from.0, &to.0, mode)?, cast_element(&from.1, &to.1, mode)?);
             let DataType::Map(entries, _) = target else { return Err(wrong()) };
@@ -65,11 +68,37 @@ fn prepare(from: &TypeKind, to: &TypeKind, mode: Mode) -> Result<Cast> {
                 if columns[0].null_count() > map.keys().null_count() {
                     return Err(Error::Plan("TRY_CAST of the keys of a map".into()));
                 }
+                let (columns, offsets) = match is_put {
+                    true => put(columns, map.offsets())?,
+                    false => (columns, map.offsets().clone()),
+                };
                 let pairs = StructArray::try_new(fields.clone(), columns, None)?;
-                Ok(Arc::new(MapArray::try_new(entries.clone(), map.offsets().clone(), pairs, nulls, false)?))
+                Ok(Arc::new(MapArray::try_new(entries.clone(), offsets, pairs, nulls, false)?))
             }))
         }
         _ => Err(wrong()),
+    }
+}
+
+/// Keys and values as Flink has them in the maps that it makes of others: keys that the cast makes equal are one, with the last value.
+fn put(entries: Vec<ArrayRef>, maps: &OffsetBuffer<i32>) -> Result<(Vec<ArrayRef>, OffsetBuffer<i32>)> {
+    let Some(put) = java_map::put(&entries[0], maps)? else { return Ok((entries, maps.clone())) };
+    let keys = take(&entries[0], &UInt32Array::from(put.keys), None)?;
+    let values = take(&entries[1], &UInt32Array::from(put.values), None)?;
+    Ok((vec![keys, values], OffsetBuffer::from_lengths(put.lengths)))
+}
+
+/// Whether a cast leaves all values as they are, so that Flink makes none.
+fn keeps_values(from: &TypeKind, to: &TypeKind) -> bool {
+    use TypeKind as T;
+    let part = |from: &LogicalType, to: &LogicalType| keeps_values(&from.kind, &to.kind);
+    match (from, to) {
+        (T::Char(a) | T::Varchar(a), T::Varchar(b)) | (T::Binary(a) | T::Varbinary(a), T::Varbinary(b)) => a <= b,
+        (T::Array(a), T::Array(b)) | (T::Multiset(a), T::Multiset(b)) => part(a, b),
+        (T::Map(ka, va), T::Map(kb, vb)) => part(ka, kb) && part(va, vb),
+        (T::Row(a), T::Row(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| part(&a.data_type, &b.data_type)),
+        (T::Timestamp(a, _), T::Timestamp(b, _)) | (T::TimestampLtz(a, _), T::TimestampLtz(b, _)) => a == b,
+        (from, to) => from == to,
     }
 }
 
