@@ -24,7 +24,7 @@ const NOT: u8 = 26;
 const AND: u8 = 24;
 const OR: u8 = 22;
 
-/// Functions that Flink prints as it prints names.
+/// Functions that Flink prints as it prints names: as they are written.
 #[rustfmt::skip]
 const QUOTED: &[&str] = &[
     "ARRAY_APPEND", "ARRAY_CONCAT", "ARRAY_CONTAINS", "ARRAY_DISTINCT", "ARRAY_EXCEPT", "ARRAY_INTERSECT",
@@ -298,13 +298,12 @@ impl Texts<'_> {
     }
 }
 
-/// Built-in functions are printed in upper case, some of them and all others as names.
+/// Built-in functions are printed in upper case, some of them and all others as they are written.
 fn name_text(name: &str) -> String {
     let upper = name.to_uppercase();
     match crate::functions::names().any(|known| known == upper) {
-        true if QUOTED.contains(&upper.as_str()) => format!("`{upper}`"),
-        true => upper,
-        false => format!("`{name}`"),
+        true if !QUOTED.contains(&upper.as_str()) => upper,
+        _ => format!("`{name}`"),
     }
 }
 
