@@ -83,17 +83,7 @@ impl DateTimeFormatter {
                     while chars.next_if_eq(&c).is_some() {
                         count += 1;
                     }
-                    if !"GuyYQqMLwWdDEecFahHkKmsSAnNVzOXxZ".contains(c) {
-                        return Err(illegal(format!("Unknown pattern letter: {c}")));
-                    }
-                    let most = match c {
-                        'F' => 1,
-                        'd' | 'h' | 'H' | 'k' | 'K' | 'm' | 's' => 2,
-                        _ => 19,
-                    };
-                    if count > most {
-                        return Err(illegal(format!("Too many pattern letters: {c}")));
-                    }
+                    check_letters(c, count)?;
                     items.push(Item::Field(c, count));
                 }
                 _ => push_literal(&mut items, c),
@@ -114,6 +104,36 @@ impl DateTimeFormatter {
         let mut parts = Parts::default();
         read_items(&self.items, &mut parts, text)?.is_empty().then(|| parts.resolve())?
     }
+}
+
+/// How often a letter may stand in a row, with Java's words otherwise.
+fn check_letters(letter: char, count: usize) -> Result<()> {
+    let most = match letter {
+        'F' | 'a' | 'W' => 1,
+        'd' | 'h' | 'H' | 'k' | 'K' | 'm' | 's' | 'w' => 2,
+        'D' => 3,
+        'z' => 4,
+        'G' | 'M' | 'L' | 'Q' | 'q' | 'E' | 'e' | 'c' | 'Z' | 'X' | 'x' => 5,
+        'S' if count > 9 => {
+            return Err(illegal(format!("Minimum width must be from 0 to 9 inclusive but was {count}")));
+        }
+        'u' | 'y' | 'A' | 'n' | 'N' | 'g' if count > 19 => {
+            let message = format!("The minimum width must be from 1 to 19 inclusive but was {count}");
+            return Err(illegal(message));
+        }
+        'V' if count != 2 => return Err(illegal("Pattern letter count must be 2: V".into())),
+        'O' if !matches!(count, 1 | 4) => return Err(illegal("Pattern letter count must be 1 or 4: O".into())),
+        'B' if !matches!(count, 1 | 4 | 5) => return Err(illegal("Wrong number of pattern letters: B".into())),
+        'S' | 'u' | 'y' | 'Y' | 'A' | 'n' | 'N' | 'g' | 'V' | 'O' | 'B' => usize::MAX,
+        _ => return Err(illegal(format!("Unknown pattern letter: {letter}"))),
+    };
+    if letter == 'c' && count == 2 {
+        return Err(illegal("Invalid pattern \"cc\"".into()));
+    }
+    if count > most {
+        return Err(illegal(format!("Too many pattern letters: {letter}")));
+    }
+    Ok(())
 }
 
 fn push_literal(items: &mut Vec<Item>, c: char) {
@@ -161,26 +181,23 @@ fn write_items(items: &[Item], local: Instant, out: &mut String) -> Result<()> {
             ('y', count) => write_year(if year > 0 { year } else { 1 - year }, count, out),
             ('u', count) => write_year(year, count, out),
             ('Y', 2) => padded(sunday_week(day).0.rem_euclid(100), 2, out),
-            ('Y', count) => padded(sunday_week(day).0, count, out),
+            ('Y', count) => write_year(sunday_week(day).0, count, out),
             ('M' | 'L', 1 | 2) => padded(month, count, out),
-            ('M' | 'L', 3) => out.push_str(&MONTHS[month as usize - 1][..3]),
-            ('M' | 'L', _) => out.push_str(MONTHS[month as usize - 1]),
-            ('Q' | 'q', 1 | 2) => padded((month + 2) / 3, count, out),
-            ('Q' | 'q', 3) => {
-                out.push('Q');
-                write_integer((month + 2) / 3, out);
-            }
+            ('M' | 'L', count) => out.push_str(shortened(MONTHS[month as usize - 1], count)),
+            ('Q' | 'q', count) => write_quarter((month + 2) / 3, count, out),
             ('w', count) => padded(sunday_week(day).1, count, out),
             ('W', count) => padded((day_of_month + days_before(day, day_of_month) - 1) / 7 + 1, count, out),
             ('d', count) => padded(day_of_month, count, out),
             // The day of the week where each month begins with the first day of one.
             ('F', count) => padded((day_of_month - 1) % 7 + 1, count, out),
             ('D', count) => padded(day - days(year, 1, 1) + 1, count, out),
-            ('E', 1..=3) | ('e' | 'c', 3) => out.push_str(&DAYS[weekday as usize][..3]),
-            ('E', _) | ('e' | 'c', 4) => out.push_str(DAYS[weekday as usize]),
-            ('e' | 'c', count) => padded((weekday + 1) % 7 + 1, count, out),
-            ('G', _) => out.push_str(if year > 0 { "AD" } else { "BC" }),
+            ('e' | 'c', 1 | 2) => padded((weekday + 1) % 7 + 1, count, out),
+            ('E' | 'e' | 'c', count) => out.push_str(shortened(DAYS[weekday as usize], count)),
+            ('G', count) => out.push_str(era(year, count)),
+            // Days since 1858-11-17.
+            ('g', count) => padded(day + 40_587, count, out),
             ('a', _) => out.push_str(if hour < 12 { "AM" } else { "PM" }),
+            ('B', count) => out.push_str(period_of_day(hour, minute, count)),
             ('H', count) => padded(hour, count, out),
             ('h', count) => padded((hour + 11) % 12 + 1, count, out),
             ('k', count) => padded((hour + 23) % 24 + 1, count, out),
@@ -200,6 +217,52 @@ fn write_items(items: &[Item], local: Instant, out: &mut String) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// The name of a month or a day: whole for four letters, its first letter for five, else the first three.
+fn shortened(name: &str, count: usize) -> &str {
+    match count {
+        4 => name,
+        5 => &name[..1],
+        _ => &name[..3],
+    }
+}
+
+fn write_quarter(quarter: i64, count: usize, out: &mut String) {
+    match count {
+        3 => {
+            out.push('Q');
+            write_integer(quarter, out);
+        }
+        4 => out.push_str(["1st quarter", "2nd quarter", "3rd quarter", "4th quarter"][quarter as usize - 1]),
+        5 => write_integer(quarter, out),
+        _ => padded(quarter, count, out),
+    }
+}
+
+/// In English, as Java has it from Unicode's CLDR.
+fn period_of_day(hour: i64, minute: i64, count: usize) -> &'static str {
+    match (hour, minute) {
+        (0, 0) if count == 5 => "mi",
+        (0, 0) => "midnight",
+        (12, 0) if count == 5 => "n",
+        (12, 0) => "noon",
+        (6..=11, _) => "in the morning",
+        (12..=17, _) => "in the afternoon",
+        (18..=20, _) => "in the evening",
+        _ => "at night",
+    }
+}
+
+fn era(year: i64, count: usize) -> &'static str {
+    match (year > 0, count) {
+        (true, 4) => "Anno Domini",
+        (true, 5) => "A",
+        (true, _) => "AD",
+        (false, 4) => "Before Christ",
+        (false, 5) => "B",
+        (false, _) => "BC",
+    }
 }
 
 /// Two digits for a count of two; from four on a plus sign where there are more digits than letters.
@@ -423,6 +486,21 @@ mod tests {
         let mut out = String::new();
         DateTimeFormatter::parse(pattern)?.write(Instant::from_millis(millis), &mut out)?;
         Ok(out)
+    }
+
+    /// Failed before: names of one letter were whole names, and letters too many were taken.
+    #[test]
+    fn five_letters_stand_for_one_and_more_are_refused() {
+        let thursday = 1_577_934_245_678; // 2020-01-02 03:04:05.678
+        let pattern = "GGGG|GGGGG|MMMM|MMMMM|LLLLL|QQQQ|qqqqq|EEEE|EEEEE|eeeee|ccccc|B|g|gggggg";
+        let expected = "Anno Domini|A|January|J|J|1st quarter|1|Thursday|T|T|T|at night|58850|058850";
+        assert_eq!(written(pattern, thursday).unwrap(), expected);
+        assert_eq!(written("y G GGGG g ggg", -62_198_755_200_000).unwrap(), "2 BC Before Christ -679306 -679306");
+        assert_eq!(written("B,BBBBB", 0).unwrap(), "midnight,mi");
+        assert_eq!(written("YYYYYYYYYYYYYYYYYYYYYY", 0).unwrap(), "0000000000000000001970");
+        for refused in ["GGGGGG", "MMMMMM", "EEEEEE", "www", "WW", "DDDD", "cc", "aa", "SSSSSSSSSS", "V", "OO", "BB"] {
+            assert!(DateTimeFormatter::parse(refused).is_err(), "{refused}");
+        }
     }
 
     #[test]

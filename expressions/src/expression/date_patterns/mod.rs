@@ -41,9 +41,12 @@ fn quoted(chars: &mut Peekable<Chars>, mut push: impl FnMut(char)) -> bool {
 }
 
 fn padded(value: i64, width: usize, out: &mut String) {
-    let digits = value.unsigned_abs().checked_ilog10().map_or(1, |log| log as usize + 1) + usize::from(value < 0);
+    if value < 0 {
+        out.push('-');
+    }
+    let digits = value.unsigned_abs().checked_ilog10().map_or(1, |log| log as usize + 1);
     (digits..width).for_each(|_| out.push('0'));
-    write_integer(value, out);
+    write_integer(value.saturating_abs(), out);
 }
 
 /// The year and the week of a day where weeks begin on Sundays and the one with January 1st is the first.
