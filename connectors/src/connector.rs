@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use wiesel_expressions::expression::Expression;
 use wiesel_expressions::types::{Malformed, RowField};
+use wiesel_operators::bulk_format::BulkFormats;
 use wiesel_operators::operator::{Error, Operator, Result as TaskResult};
 use wiesel_operators::source::{EnumeratorContext, SourceReader, SplitEnumerator};
 use wiesel_proto as proto;
@@ -34,9 +35,9 @@ pub(crate) trait Connector: Sync {
         None
     }
 
-    /// The reader of one subtask.
-    fn reader(&self, spec: &proto::SourceSpec) -> TaskResult<Box<dyn SourceReader>> {
-        let _ = spec;
+    /// The reader of one subtask. `formats`: what its task has for files of bulk formats.
+    fn reader(&self, spec: &proto::SourceSpec, formats: &dyn BulkFormats) -> TaskResult<Box<dyn SourceReader>> {
+        let _ = (spec, formats);
         Err(unknown(self.identifier(), "source"))
     }
 
@@ -46,9 +47,9 @@ pub(crate) trait Connector: Sync {
         Err(unknown(self.identifier(), "source"))
     }
 
-    /// The sink operator of one subtask; `uid` is the operator's.
-    fn sink(&self, spec: &proto::SinkSpec, uid: &[u8]) -> TaskResult<Box<dyn Operator>> {
-        let _ = (spec, uid);
+    /// The sink operator of one subtask; `uid` is the operator's. `formats`: as of [`Connector::reader`].
+    fn sink(&self, spec: &proto::SinkSpec, uid: &[u8], formats: &dyn BulkFormats) -> TaskResult<Box<dyn Operator>> {
+        let _ = (spec, uid, formats);
         Err(unknown(self.identifier(), "sink"))
     }
 }

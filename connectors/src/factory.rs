@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use wiesel_common::text::nearest;
+use wiesel_operators::bulk_format::BulkFormats;
 use wiesel_operators::operator::{Operator, Result as TaskResult};
 use wiesel_operators::source::{EnumeratorContext, SourceReader, SplitEnumerator};
 use wiesel_proto as proto;
@@ -70,9 +71,9 @@ fn named(identifier: &str, role: &str) -> TaskResult<&'static dyn Connector> {
     found.copied().ok_or_else(|| unknown(identifier, role))
 }
 
-/// The reader of one subtask.
-pub fn build_source(spec: &proto::SourceSpec) -> TaskResult<Box<dyn SourceReader>> {
-    named(&spec.connector, "source")?.reader(spec)
+/// The reader of one subtask. `formats`: what its task has for files of bulk formats.
+pub fn build_source(spec: &proto::SourceSpec, formats: &dyn BulkFormats) -> TaskResult<Box<dyn SourceReader>> {
+    named(&spec.connector, "source")?.reader(spec, formats)
 }
 
 /// The part of a source that runs in the JobMaster.
@@ -80,9 +81,9 @@ pub fn enumerator(spec: &proto::SourceSpec, context: EnumeratorContext) -> TaskR
     named(&spec.connector, "source")?.enumerator(spec, context)
 }
 
-/// The sink operator of one subtask; `uid` is the operator's. It also enforces NOT NULL.
-pub fn build_sink(spec: &proto::SinkSpec, uid: &[u8]) -> TaskResult<Box<dyn Operator>> {
-    let sink = named(&spec.connector, "sink")?.sink(spec, uid)?;
+/// The sink operator of one subtask; `uid` is the operator's, `formats` as of [`build_source`]. It also enforces NOT NULL.
+pub fn build_sink(spec: &proto::SinkSpec, uid: &[u8], formats: &dyn BulkFormats) -> TaskResult<Box<dyn Operator>> {
+    let sink = named(&spec.connector, "sink")?.sink(spec, uid, formats)?;
     crate::constraint::enforce(spec, sink)
 }
 

@@ -1,19 +1,18 @@
 //! Files that are read: of this machine, or of a store that gives ranges of them.
 use std::fs::File;
-use std::io::{self, BufReader, Read, Seek, SeekFrom};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
 
 use bytes::{Buf, Bytes};
 use parking_lot::Mutex;
-use parquet::errors::ParquetError;
-use parquet::file::reader::{ChunkReader, Length};
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 use wiesel_common::config::Configuration;
 use wiesel_common::filesystem::{self, Location, Status, open_regular};
 use wiesel_common::spawn;
+use wiesel_operators::bulk_format::RandomAccess;
 use wiesel_operators::operator::{Error, Result as TaskResult};
 
 use crate::blocking;
@@ -112,33 +111,7 @@ pub(crate) enum InputFile {
     Stored(StoredFile),
 }
 
-impl From<File> for InputFile {
-    fn from(file: File) -> Self {
-        Self::Local(file)
-    }
-}
-
 impl InputFile {
-    /// Bytes.
-    pub(crate) fn length(&self) -> io::Result<u64> {
-        match self {
-            Self::Local(file) => Ok(file.metadata()?.len()),
-            Self::Stored(file) => Ok(file.source.status.size),
-        }
-    }
-
-    /// The same file, with a place of its own if it is of a store.
-    pub(crate) fn try_clone(&self) -> io::Result<Self> {
-        Ok(match self {
-            Self::Local(file) => Self::Local(file.try_clone()?),
-            Self::Stored(file) => Self::Stored(StoredFile {
-                source: file.source.clone(),
-                fetched: file.fetched.clone(),
-                sequence: Sequence::default(),
-            }),
-        })
-    }
-
     /// Goes to a place.
     pub(crate) fn seek_to(&mut self, position: u64) -> io::Result<()> {
         match self {
@@ -156,22 +129,6 @@ impl InputFile {
             file.sequence.expected_end = end;
         }
     }
-
-    /// These bytes are about to be read here and there.
-    pub(crate) fn expect_to_read(&self, start: u64, end: u64) -> io::Result<()> {
-        match self {
-            Self::Local(_) => Ok(()),
-            Self::Stored(file) => file.fetch(start, end),
-        }
-    }
-
-    /// These bytes.
-    pub(crate) fn read_exact_at(&self, into: &mut [u8], position: u64) -> io::Result<()> {
-        match self {
-            Self::Local(file) => file.read_exact_at(into, position),
-            Self::Stored(file) => file.read_exact_at(into, position),
-        }
-    }
 }
 
 impl Read for InputFile {
@@ -179,6 +136,29 @@ impl Read for InputFile {
         match self {
             Self::Local(file) => file.read(into),
             Self::Stored(file) => file.sequence.read(&file.source, into),
+        }
+    }
+}
+
+impl RandomAccess for InputFile {
+    fn length(&self) -> io::Result<u64> {
+        match self {
+            Self::Local(file) => file.length(),
+            Self::Stored(file) => Ok(file.source.status.size),
+        }
+    }
+
+    fn read_exact_from(&self, position: u64, into: &mut [u8]) -> io::Result<()> {
+        match self {
+            Self::Local(file) => file.read_exact_from(position, into),
+            Self::Stored(file) => file.read_exact_at(into, position),
+        }
+    }
+
+    fn expect_to_read(&self, start: u64, end: u64) -> io::Result<()> {
+        match self {
+            Self::Local(file) => file.expect_to_read(start, end),
+            Self::Stored(file) => file.fetch(start, end),
         }
     }
 }
@@ -216,10 +196,10 @@ impl Drop for Request {
 }
 
 /// A file of a store. It is read from one end to the other in large requests, one of them ahead, or here and there: then what was
-/// fetched is in a scratch file, because what reads Parquet comes back to it.
+/// fetched is in a scratch file, because what reads a bulk format comes back to it.
 pub(crate) struct StoredFile {
     source: Arc<Source>,
-    fetched: Arc<Fetched>,
+    fetched: Fetched,
     sequence: Sequence,
 }
 
@@ -227,7 +207,7 @@ impl StoredFile {
     fn new(source: Arc<Source>, scratch: Scratch) -> Self {
         Self {
             source,
-            fetched: Arc::new(Fetched { scratch, blocks: Mutex::default() }),
+            fetched: Fetched { scratch, blocks: Mutex::default() },
             sequence: Sequence { expected_end: u64::MAX, ..Sequence::default() },
         }
     }
@@ -277,7 +257,7 @@ impl StoredFile {
     }
 }
 
-/// What was fetched of a file, by all that read it.
+/// What was fetched of a file.
 struct Fetched {
     scratch: Scratch,
     blocks: Mutex<Blocks>,
@@ -365,72 +345,6 @@ impl Sequence {
             expected => expected.min(CHUNK),
         };
         (from.min(size), from.saturating_add(length).min(size))
-    }
-}
-
-/// Reads a file from a place on.
-pub(crate) enum InputRead {
-    /// Of this machine.
-    Local(BufReader<File>),
-    /// Of a store.
-    Stored(BufReader<At>),
-}
-
-impl Read for InputRead {
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        match self {
-            Self::Local(reader) => reader.read(into),
-            Self::Stored(reader) => reader.read(into),
-        }
-    }
-}
-
-/// A file of a store and a place in it.
-pub(crate) struct At {
-    file: InputFile,
-    position: u64,
-}
-
-impl Read for At {
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        let left = usize::try_from(self.file.length()?.saturating_sub(self.position)).unwrap_or(usize::MAX);
-        let read = into.len().min(left);
-        self.file.read_exact_at(&mut into[..read], self.position)?;
-        self.position += read as u64;
-        Ok(read)
-    }
-}
-
-impl Length for InputFile {
-    fn len(&self) -> u64 {
-        self.length().unwrap_or(0)
-    }
-}
-
-impl ChunkReader for InputFile {
-    type T = InputRead;
-
-    fn get_read(&self, start: u64) -> Result<InputRead, ParquetError> {
-        Ok(match self {
-            Self::Local(file) => InputRead::Local(file.get_read(start)?),
-            Self::Stored(_) => InputRead::Stored(BufReader::new(At { file: self.try_clone()?, position: start })),
-        })
-    }
-
-    fn get_bytes(&self, start: u64, length: usize) -> Result<Bytes, ParquetError> {
-        match self {
-            Self::Local(file) => file.get_bytes(start, length),
-            Self::Stored(file) => {
-                let left = file.source.status.size.saturating_sub(start);
-                if length as u64 > left {
-                    let why = format!("Expected to read {length} bytes, read only {left}");
-                    return Err(ParquetError::EOF(why));
-                }
-                let mut bytes = vec![0; length];
-                file.read_exact_at(&mut bytes, start)?;
-                Ok(bytes.into())
-            }
-        }
     }
 }
 

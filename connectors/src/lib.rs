@@ -7,7 +7,8 @@
 //! - `sink`: the operator of sinks that commit in two phases.
 //! - [`options`]: the `WITH` options of a table, checked with Flink's words.
 //! - `input`: files of this machine and of stores, as readers see them.
-//! - [`formats`]: rows from and to bytes: of files, and of single messages ([`formats::message`]).
+//! - [`formats`]: rows from and to bytes: of files, and of single messages ([`formats::message`]). Of bulk formats it has what a table's
+//!   definition says; what reads and writes their files a task hands in ([`wiesel_operators::bulk_format`]).
 //!
 //! Invariant: a description and the reader or sink built later read the same options through the same code, so that what
 //! the planner accepted cannot be refused by a task.

@@ -58,6 +58,12 @@ impl<'a> Options<'a> {
         self.values.iter().filter_map(below).collect()
     }
 
+    /// The options whose keys begin so.
+    pub(crate) fn that_begin_with(&self, prefix: &str) -> BTreeMap<String, String> {
+        let begins = |(key, _): &(&String, &String)| key.starts_with(prefix);
+        self.values.iter().filter(begins).map(|(key, value)| (key.clone(), value.clone())).collect()
+    }
+
     /// A whole number.
     pub fn number<T: FromStr>(&self, key: &str) -> Result<Option<T>> {
         self.text(key).map(|text| number(key, text)).transpose()

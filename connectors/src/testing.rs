@@ -3,6 +3,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
+use wiesel_bulk_formats::BuiltInFormats;
 use wiesel_common::config::Configuration;
 pub(crate) use wiesel_common::time::ManualClock;
 use wiesel_expressions::expression::{CLUSTER_TIME_ZONE, LOCAL_TIME_ZONE};
@@ -151,7 +152,7 @@ impl<'a> Restarts<'a> {
         assert!(discover_all(&mut *enumerator)?.is_empty());
         let mut readers = Vec::new();
         for subtask in 0..parallelism {
-            let mut reader = factory::build_source(self.spec)?;
+            let mut reader = factory::build_source(self.spec, &BuiltInFormats)?;
             reader.open(&OperatorContext { clock: self.clock.clone(), ..context(subtask, parallelism) })?;
             let splits = snapshot.splits.iter().skip(subtask as usize).step_by(parallelism as usize);
             let splits: Vec<Bytes> = splits.cloned().collect();

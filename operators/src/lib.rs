@@ -13,12 +13,14 @@
 //! - [`coordinator`]: the contract between an operator's coordinator (JobMaster) and its subtasks.
 //! - [`source`]: the contract between a source's enumerator (JobMaster) and its readers (tasks).
 //! - [`sink`]: the contract of a sink that commits what it wrote when a checkpoint is durable.
+//! - [`bulk_format`]: the contract of formats of whole files, which a task hands to sources and sinks.
 //!
 //! Invariant: an operator is touched by one thread only and waits for no I/O but that of its own state, and for its background work
 //! where it has no room for the rows that it is given; it knows batches, not channels.
 pub mod aggregate;
 pub mod background;
 pub mod build;
+pub mod bulk_format;
 pub mod calc;
 pub mod chain;
 #[cfg(test)]

@@ -1,4 +1,5 @@
 //! The factory of the operators that a task runs.
+use wiesel_bulk_formats::BuiltInFormats;
 use wiesel_connectors::collect::CollectTransport;
 use wiesel_connectors::factory;
 use wiesel_expressions::types::{schema_from_proto, to_arrow_schema};
@@ -27,14 +28,14 @@ pub trait OperatorFactory: Send + Sync {
     ) -> Result<BuiltOperator>;
 }
 
-/// Sources and sinks from `connectors`, the rest from `operators`.
+/// Sources and sinks from `connectors` with the formats of `bulk-formats`, the rest from `operators`.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct BuiltIn;
 
 impl OperatorFactory for BuiltIn {
     fn source(&self, spec: &proto::OperatorSpec) -> Result<Box<dyn SourceReader>> {
         match &spec.kind {
-            Some(Kind::Source(source)) => factory::build_source(source),
+            Some(Kind::Source(source)) => factory::build_source(source, &BuiltInFormats),
             _ => Err(Error::Plan(format!("`{}` has no input and is no source", spec.name))),
         }
     }
@@ -46,7 +47,7 @@ impl OperatorFactory for BuiltIn {
         results: Box<dyn CollectTransport>,
     ) -> Result<BuiltOperator> {
         let operator: Box<dyn Operator> = match &spec.kind {
-            Some(Kind::Sink(sink)) => factory::build_sink(sink, &spec.uid)?,
+            Some(Kind::Sink(sink)) => factory::build_sink(sink, &spec.uid, &BuiltInFormats)?,
             Some(Kind::CollectSink(sink)) => Box::new(factory::build_collect_sink(sink, results)?),
             _ => return wiesel_operators::build::build_operator(spec, context),
         };

@@ -25,7 +25,8 @@ const NAMED_NOWHERE: [(&str, &str, &str); 6] = [
 const COLD: [&str; 1] = ["proto"];
 
 /// What a simulation plays, and what of it belongs to real threads alone.
-const PLAYED: [&str; 9] = [
+const PLAYED: [&str; 10] = [
+    "bulk-formats/src/",
     "common/src/",
     "connectors/src/",
     "expressions/src/",
@@ -306,27 +307,50 @@ fn a_program_is_a_short_chain_of_crates() {
     }
 }
 
-/// The dependencies of a program: those of all members that it is built of.
-fn linked(program: &str, members: &BTreeMap<String, BTreeMap<String, Vec<String>>>) -> BTreeSet<String> {
+/// The packages of Cargo.lock, with what each depends on, by name: of one that is there in several versions, all of them.
+fn locked(lock: &str) -> BTreeMap<String, BTreeSet<String>> {
+    let mut packages: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for package in lock.split("[[package]]\n").skip(1) {
+        let name = package.lines().find_map(|line| line.strip_prefix("name = \"")?.strip_suffix('"'));
+        let of = packages.entry(name.expect("each package has a name").to_owned()).or_default();
+        // ` "name",`, or ` "name version",` where there are several.
+        let entries = package.lines().filter_map(|line| line.strip_prefix(" \"")?.strip_suffix("\","));
+        of.extend(entries.filter_map(|entry| entry.split(' ').next()).map(str::to_owned));
+    }
+    packages
+}
+
+/// All packages that a member is built of: by the manifests of members, because Cargo.lock has what their tests need too, and by
+/// Cargo.lock for the rest.
+fn linked(member: &str) -> BTreeSet<String> {
+    let (members, packages) = (members(), locked(&read("Cargo.lock")));
     let mut found = BTreeSet::new();
-    let mut folders = vec![program.to_owned()];
-    while let Some(folder) = folders.pop() {
-        for name in members[&folder].get("dependencies").into_iter().flatten() {
-            if found.insert(name.clone()) {
-                folders.extend(name.strip_prefix("wiesel-").map(str::to_owned));
-            }
-        }
+    let mut names = vec![format!("wiesel-{member}")];
+    while let Some(name) = names.pop() {
+        let of_member = name.strip_prefix("wiesel-").map(|folder| members[folder].get("dependencies"));
+        let next: Vec<String> = match of_member {
+            Some(dependencies) => dependencies.into_iter().flatten().cloned().collect(),
+            None => packages[&name].iter().cloned().collect(),
+        };
+        names.extend(next.into_iter().filter(|name| found.insert(name.clone())));
     }
     found
 }
 
 #[test]
-fn only_task_managers_link_rocksdb() {
-    let members = members();
-    assert!(linked("taskmanager", &members).contains("rocksdb"), "this test looks for it where it is");
-    for program in ["client", "jobmanager"] {
-        let all = linked(program, &members);
-        assert!(!all.contains("rocksdb"), "{program} needs no back end: let it depend on state, not on state-backends");
+fn what_plans_jobs_links_neither_rocksdb_nor_parquet() {
+    let of_tasks = linked("taskmanager");
+    let of_plans = ["client", "jobmanager", "sql", "connectors"].map(|member| (member, linked(member)));
+    // Of each library, and of what only it depends on.
+    for package in ["rocksdb", "librocksdb-sys", "parquet", "thrift"] {
+        assert!(of_tasks.contains(package), "this test looks for {package} where it is");
+        for (member, all) in &of_plans {
+            assert!(
+                !all.contains(package),
+                "{member} links {package}, which only tasks need: let it depend on state, not on state-backends, and on \
+                 connectors, not on bulk-formats"
+            );
+        }
     }
 }
 

@@ -1,4 +1,5 @@
 //! `blackhole`: takes rows and forgets them.
+use wiesel_operators::bulk_format::BulkFormats;
 use wiesel_operators::element::Batch;
 use wiesel_operators::operator::{Collector, Operator, Result as TaskResult};
 use wiesel_proto as proto;
@@ -19,7 +20,7 @@ impl Connector for Blackhole {
         Some(check_options(table, self.identifier(), &[]).map(|()| description))
     }
 
-    fn sink(&self, _spec: &proto::SinkSpec, _uid: &[u8]) -> TaskResult<Box<dyn Operator>> {
+    fn sink(&self, _spec: &proto::SinkSpec, _uid: &[u8], _formats: &dyn BulkFormats) -> TaskResult<Box<dyn Operator>> {
         Ok(Box::new(BlackholeSink))
     }
 }

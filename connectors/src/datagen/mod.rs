@@ -2,6 +2,7 @@
 use wiesel_common::random;
 use wiesel_expressions::expression::ROW_BYTES;
 use wiesel_expressions::types::RowField;
+use wiesel_operators::bulk_format::BulkFormats;
 use wiesel_operators::operator::{Error, Result as TaskResult};
 use wiesel_operators::source::{EnumeratorContext, SourceReader, SplitEnumerator};
 use wiesel_proto as proto;
@@ -63,7 +64,7 @@ impl Connector for Datagen {
         Some(describe(table))
     }
 
-    fn reader(&self, spec: &proto::SourceSpec) -> TaskResult<Box<dyn SourceReader>> {
+    fn reader(&self, spec: &proto::SourceSpec, _formats: &dyn BulkFormats) -> TaskResult<Box<dyn SourceReader>> {
         reader(spec)
     }
 

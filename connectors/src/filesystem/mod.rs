@@ -6,6 +6,7 @@ use regex::Regex;
 use wiesel_common::time::SystemClock;
 use wiesel_expressions::expression::EvaluationContext;
 use wiesel_expressions::types::{RowField, TypeKind};
+use wiesel_operators::bulk_format::BulkFormats;
 use wiesel_operators::operator::{Error, Operator, Result as TaskResult};
 use wiesel_operators::source::{EnumeratorContext, SourceReader, SplitEnumerator};
 use wiesel_proto as proto;
@@ -19,6 +20,7 @@ use crate::input::Files;
 use crate::options::{Options, Result, invalid, unparsable};
 use crate::sink::SinkOperator;
 
+mod bulk;
 mod compression;
 mod enumerator;
 mod known_files;
@@ -28,7 +30,6 @@ mod partitions;
 mod path;
 mod reader;
 mod records;
-mod row_groups;
 mod sink;
 mod split;
 mod store_listing;
@@ -83,16 +84,16 @@ impl Connector for Filesystem {
         Some(describe_sink(table))
     }
 
-    fn reader(&self, spec: &proto::SourceSpec) -> TaskResult<Box<dyn SourceReader>> {
-        reader(spec)
+    fn reader(&self, spec: &proto::SourceSpec, formats: &dyn BulkFormats) -> TaskResult<Box<dyn SourceReader>> {
+        reader(spec, formats)
     }
 
     fn enumerator(&self, spec: &proto::SourceSpec, context: EnumeratorContext) -> TaskResult<Box<dyn SplitEnumerator>> {
         enumerator(spec, context)
     }
 
-    fn sink(&self, spec: &proto::SinkSpec, uid: &[u8]) -> TaskResult<Box<dyn Operator>> {
-        sink(spec, uid)
+    fn sink(&self, spec: &proto::SinkSpec, uid: &[u8], formats: &dyn BulkFormats) -> TaskResult<Box<dyn Operator>> {
+        sink(spec, uid, formats)
     }
 }
 
@@ -211,14 +212,15 @@ impl Table {
 }
 
 /// The reader of one subtask.
-fn reader(spec: &proto::SourceSpec) -> TaskResult<Box<dyn SourceReader>> {
+fn reader(spec: &proto::SourceSpec, formats: &dyn BulkFormats) -> TaskResult<Box<dyn SourceReader>> {
     let table = Table::new(&spec.options, spec.physical.as_ref(), &spec.partition_keys)?;
     let mut emitted = Vec::with_capacity(spec.projection.len());
     for path in &spec.projection {
         emitted.push(table.emitted(&path.indexes, spec)?);
     }
     let (default, filter) = (table.default_partition(), table.filter(spec)?);
-    Ok(Box::new(reader::FileReader::new(&table.format, &table.file_columns, &emitted, default, filter)?))
+    let Table { format, file_columns, .. } = &table;
+    Ok(Box::new(reader::FileReader::new(format, formats, file_columns, &emitted, default, filter)?))
 }
 
 /// The part that looks for files.
@@ -240,12 +242,12 @@ fn enumerator(spec: &proto::SourceSpec, context: EnumeratorContext) -> TaskResul
 }
 
 /// The sink of one subtask; `uid` is the operator's.
-fn sink(spec: &proto::SinkSpec, uid: &[u8]) -> TaskResult<Box<dyn Operator>> {
+fn sink(spec: &proto::SinkSpec, uid: &[u8], formats: &dyn BulkFormats) -> TaskResult<Box<dyn Operator>> {
     let table = Table::new(&spec.options, spec.input.as_ref(), &spec.partition_keys)?;
     let root = path::root(table.options.get("path").map_or("", String::as_str))?;
     let default = table.default_partition();
     let settings = sink::Settings::new(Options::new(&table.options), &spec.partition_keys)?;
-    let (format, physical) = (table.format, table.physical);
-    let sink = sink::FileSink::new(root, uid, format, &physical, &spec.partition_keys, default, settings)?;
+    let writers = table.format.file_writers(formats)?;
+    let sink = sink::FileSink::new(root, uid, writers, &table.physical, &spec.partition_keys, default, settings)?;
     Ok(Box::new(SinkOperator::new(sink)))
 }

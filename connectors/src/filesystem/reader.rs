@@ -9,17 +9,17 @@ use wiesel_common::fault;
 use wiesel_common::filesystem::Status;
 use wiesel_expressions::not_null::record_batch;
 use wiesel_expressions::types::{LogicalType, RowField};
+use wiesel_operators::bulk_format::{BulkFormat, BulkFormats};
 use wiesel_operators::element::Batch;
 use wiesel_operators::operator::{Collector, Error, OperatorContext, Result};
 use wiesel_operators::source::{SourceReader, SourceStatus};
 
+use super::bulk::OpenBulkFile;
 use super::metadata::FileMetadata;
 use super::partitions::{PartitionFilter, partition_column};
 use super::records::OpenFile;
-use super::row_groups::OpenRowGroups;
 use super::split::FileSplit;
 use crate::enumerator::Requests;
-use crate::formats::parquet::ParquetFormat;
 use crate::formats::{Decoder, Format};
 use crate::input::Files;
 
@@ -48,35 +48,35 @@ pub(super) enum Emitted {
 enum Reading {
     /// Record after record, into the decoder.
     Records(Box<dyn Decoder>),
-    /// These columns of row groups.
-    RowGroups(Box<ParquetFormat>, Vec<usize>),
+    /// These columns of files of a bulk format.
+    Bulk(Box<dyn BulkFormat>, Vec<usize>),
 }
 
 /// A split that is being read.
 enum Open {
     Records(OpenFile),
-    RowGroups(Box<OpenRowGroups>),
+    Bulk(OpenBulkFile),
 }
 
 impl Open {
     fn split(&self) -> &FileSplit {
         match self {
             Self::Records(file) => &file.split,
-            Self::RowGroups(file) => &file.split,
+            Self::Bulk(file) => &file.split,
         }
     }
 
     fn status(&self) -> &Status {
         match self {
             Self::Records(file) => &file.status,
-            Self::RowGroups(file) => &file.status,
+            Self::Bulk(file) => &file.status,
         }
     }
 
     fn unread(&self) -> FileSplit {
         match self {
             Self::Records(file) => file.unread(),
-            Self::RowGroups(file) => file.unread(),
+            Self::Bulk(file) => file.unread(),
         }
     }
 }
@@ -95,9 +95,10 @@ pub(super) struct FileReader {
 }
 
 impl FileReader {
-    /// `columns`: the emitted ones; `partition_keys` are among them.
+    /// `emitted`: the columns to be read; partition columns are those of them that `file_columns` lacks.
     pub(super) fn new(
         format: &Format,
+        formats: &dyn BulkFormats,
         file_columns: &[RowField],
         emitted: &[Emitted],
         default_partition: String,
@@ -121,7 +122,7 @@ impl FileReader {
             fields.push(field.data_type.with_nullable(true).to_arrow_field(&field.name));
         }
         let reading = match format {
-            Format::Parquet(format) => Reading::RowGroups(format.clone(), wanted),
+            Format::Bulk(spec) => Reading::Bulk(formats.format(spec)?, wanted),
             records => match records.decoder(wanted) {
                 Some(decoder) => Reading::Records(decoder),
                 None => return Err(Error::Plan("a format that cannot be read".into())),
@@ -146,8 +147,8 @@ impl FileReader {
                 decoder.begin();
                 Open::Records(OpenFile::open(split, &self.files)?)
             }
-            Reading::RowGroups(format, wanted) => {
-                Open::RowGroups(Box::new(OpenRowGroups::open(split, &self.files, format, wanted, BATCH_ROWS)?))
+            Reading::Bulk(format, wanted) => {
+                Open::Bulk(OpenBulkFile::open(split, &self.files, &**format, wanted, BATCH_ROWS)?)
             }
         })
     }
@@ -162,7 +163,7 @@ impl FileReader {
                 let columns = if rows == 0 { Vec::new() } else { batch.finish() };
                 Ok((columns, rows, done))
             }
-            (Some(Open::RowGroups(file)), _) => Ok(match file.read()? {
+            (Some(Open::Bulk(file)), _) => Ok(match file.read()? {
                 Some((columns, rows)) => (columns, rows, false),
                 None => (Vec::new(), 0, true),
             }),
@@ -206,7 +207,7 @@ impl SourceReader for FileReader {
     fn open(&mut self, context: &OperatorContext) -> Result<()> {
         self.filter.prepare(&context.evaluation()?)?;
         self.files = Files::new(context.configuration.clone(), context.runtime.clone());
-        if let Reading::RowGroups(format, _) = &mut self.reading {
+        if let Reading::Bulk(format, _) = &mut self.reading {
             format.open(&context.configuration)?;
         }
         if self.splits.is_empty() {

@@ -3,6 +3,7 @@ use std::path::Path;
 
 use arrow::array::AsArray;
 use arrow::datatypes::{Int64Type, TimestampMillisecondType};
+use wiesel_bulk_formats::BuiltInFormats;
 use wiesel_common::filesystem::memory::MemoryBucket;
 use wiesel_expressions::types::RowField;
 use wiesel_operators::operator::Result;
@@ -107,7 +108,7 @@ fn a_row_knows_when_its_file_was_modified() {
         let mut spec = bucket.source(path, format, &two(), &[]);
         spec.metadata = ["file.size", "file.modification-time"].map(str::to_owned).into();
         spec.projection = [2, 3].map(|index| proto::FieldPath { indexes: vec![index] }).into();
-        let mut reader = super::reader(&spec).unwrap();
+        let mut reader = super::reader(&spec, &BuiltInFormats).unwrap();
         reader.open(&context(0, 1)).unwrap();
         reader.add_splits(vec![FileSplit::new(bucket.uri(path), 0, u64::MAX).encode()]).unwrap();
         let mut out = Collected::default();
@@ -147,7 +148,7 @@ fn a_file_that_was_replaced_since_the_checkpoint_is_an_error() {
     bucket.put("t/1.csv", "1,a\n2,b\n");
     let spec = bucket.source("t/1.csv", "csv", &two(), &[]);
     let start = |splits: Vec<bytes::Bytes>| {
-        let mut reader = super::reader(&spec).unwrap();
+        let mut reader = super::reader(&spec, &BuiltInFormats).unwrap();
         reader.open(&context(0, 1)).unwrap();
         reader.add_splits(splits).unwrap();
         reader

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::{Int32Type, Schema};
+use wiesel_bulk_formats::BuiltInFormats;
 use wiesel_expressions::expression::BATCH_BYTES;
 use wiesel_expressions::row_kind::RowKind;
 use wiesel_expressions::types::{LogicalType, RowField, TypeKind, to_arrow_schema};
@@ -62,7 +63,7 @@ pub(super) fn batches(spec: &proto::SourceSpec, readers: u32) -> Result<Vec<Batc
     let mut splits = super::enumerator(spec, enumerator_context(readers))?;
     discover_all(&mut *splits)?;
     let mut out = Collected::default();
-    let open = (0..readers).map(|subtask| Ok((subtask, super::reader(spec)?)));
+    let open = (0..readers).map(|subtask| Ok((subtask, super::reader(spec, &BuiltInFormats)?)));
     let mut open: Vec<_> = open.collect::<Result<_>>()?;
     for (_, reader) in &mut open {
         reader.open(&context(0, readers))?;
@@ -157,13 +158,13 @@ fn a_malformed_csv_row_fails_with_file_row_and_reason() {
 /// What is said of the first malformed record of these splits. Before the poll of that number another reader goes on from what
 /// the first had read.
 fn failure(spec: &proto::SourceSpec, splits: Vec<FileSplit>, restore_after: Option<usize>) -> String {
-    let mut reader = super::reader(spec).unwrap();
+    let mut reader = super::reader(spec, &BuiltInFormats).unwrap();
     reader.open(&context(0, 1)).unwrap();
     reader.add_splits(splits.iter().map(FileSplit::encode).collect()).unwrap();
     for polls in 0..100 {
         if restore_after == Some(polls) {
             let left = reader.snapshot().unwrap();
-            reader = super::reader(spec).unwrap();
+            reader = super::reader(spec, &BuiltInFormats).unwrap();
             reader.open(&context(0, 1)).unwrap();
             reader.add_splits(left).unwrap();
         }
@@ -364,7 +365,7 @@ fn a_file_that_changed_after_the_checkpoint_is_an_error() {
             fs::write(&path, if name.ends_with("gz") { gzip.finish().unwrap() } else { text }).unwrap();
         };
         write(20_000);
-        let mut reader = super::reader(&source(&path, &two(), &[("format", "csv")], &[])).unwrap();
+        let mut reader = super::reader(&source(&path, &two(), &[("format", "csv")], &[]), &BuiltInFormats).unwrap();
         let mut out = Collected::default();
         reader.add_splits(vec![FileSplit::new(path.to_str().unwrap().into(), 0, u64::MAX).encode()]).unwrap();
         reader.poll(&mut out).unwrap();
@@ -373,7 +374,7 @@ fn a_file_that_changed_after_the_checkpoint_is_an_error() {
             true => write(10_000),
             false => fs::remove_file(&path).unwrap(),
         }
-        let mut restored = super::reader(&source(&path, &two(), &[("format", "csv")], &[])).unwrap();
+        let mut restored = super::reader(&source(&path, &two(), &[("format", "csv")], &[]), &BuiltInFormats).unwrap();
         restored.add_splits(splits).unwrap();
         let error = restored.poll(&mut out).unwrap_err().to_string();
         assert!(error.contains(name) && error.contains("was changed after the restored checkpoint"), "{error}");
@@ -420,7 +421,7 @@ fn new_files_are_found_while_the_job_runs() {
 }
 
 pub(super) fn write(spec: &proto::SinkSpec, batches: Vec<RecordBatch>, finish: bool) {
-    let mut sink = super::sink(spec, b"uid").unwrap();
+    let mut sink = super::sink(spec, b"uid", &BuiltInFormats).unwrap();
     let mut out = Collected::default();
     sink.open(&context(0, 1)).unwrap();
     for batch in batches {
@@ -576,7 +577,7 @@ fn speed() {
     let spec = source(Path::new(&path), &columns, &[("format", "csv"), ("csv.null-literal", "")], &[]);
     let mut splits = super::enumerator(&spec, enumerator_context(1)).unwrap();
     discover_all(&mut *splits).unwrap();
-    let mut reader = super::reader(&spec).unwrap();
+    let mut reader = super::reader(&spec, &BuiltInFormats).unwrap();
     let begin = std::time::Instant::now();
     let mut rows = 0;
     while let SplitAssignment::Splits(given) = splits.request_split(0, "").unwrap() {

@@ -1,10 +1,8 @@
-//! Rows from and to bytes, one folder a format.
-use std::fs::File;
-
+//! Rows from and to bytes, one folder a format. Of bulk formats only what a table's definition says of them is here.
 use arrow::array::ArrayRef;
-use wiesel_common::config::Configuration;
 use wiesel_common::quote::quote;
 use wiesel_expressions::types::RowField;
+use wiesel_operators::bulk_format::{BulkFormat, BulkFormatSpec, BulkFormats};
 use wiesel_operators::operator::Result as TaskResult;
 
 use crate::factory::ChangelogMode;
@@ -32,7 +30,7 @@ pub(crate) const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 const NO_CONTENT: &str = "No content to map due to end-of-input";
 
 /// The formats that there are, in order.
-const IDENTIFIERS: [&str; 3] = ["csv", "json", "parquet"];
+const IDENTIFIERS: [&str; 3] = ["csv", "json", parquet::IDENTIFIER];
 
 /// A format with its options, checked against the columns it reads or writes.
 #[derive(Clone, Debug)]
@@ -41,8 +39,8 @@ pub enum Format {
     Csv(csv::CsvFormat),
     /// `json`.
     Json(json::JsonFormat),
-    /// `parquet`.
-    Parquet(Box<parquet::ParquetFormat>),
+    /// A bulk format, such as `parquet`.
+    Bulk(BulkFormatSpec),
 }
 
 impl Format {
@@ -51,7 +49,11 @@ impl Format {
         match name {
             "csv" => Ok(Self::Csv(csv::CsvFormat::new(options, columns)?)),
             "json" => Ok(Self::Json(json::JsonFormat::new(options, columns)?)),
-            "parquet" => Ok(Self::Parquet(Box::new(parquet::ParquetFormat::new(options, columns)?))),
+            parquet::IDENTIFIER => {
+                let checked = parquet::ParquetOptions::new(options, columns)?;
+                let options = options.that_begin_with("parquet.");
+                Ok(Self::Bulk(BulkFormatSpec { identifier: name.to_owned(), options, columns: checked.columns }))
+            }
             other => {
                 let near = did_you_mean(other, IDENTIFIERS.into_iter());
                 invalid(format!(
@@ -104,29 +106,21 @@ pub(crate) trait Encoder: Send {
     fn encode(&mut self, columns: &[ArrayRef], row: usize, out: &mut Vec<u8>) -> TaskResult<()>;
 }
 
-/// Rows to a file that is complete only as a whole.
-pub(crate) trait BulkWriter: Send {
-    /// Adds rows.
-    fn write(&mut self, columns: &[ArrayRef]) -> TaskResult<()>;
-
-    /// Bytes that were written.
-    fn size(&self) -> u64;
-
-    /// Bytes of rows that wait in memory.
-    fn buffered(&self) -> usize;
-
-    /// Writes the rows that wait, if not in the largest pieces.
-    fn spill(&mut self) -> TaskResult<()>;
-
-    /// Writes what is left and the end of the file.
-    fn finish(self: Box<Self>) -> TaskResult<()>;
+/// What writes the rows of a table into files.
+pub(crate) struct FileWriters {
+    /// Into files of rows after one another. None: the format is a bulk format.
+    pub(crate) encoder: Option<Box<dyn Encoder>>,
+    /// Into files that are complete only as a whole. None: the format is not a bulk format.
+    pub(crate) bulk: Option<Box<dyn BulkFormat>>,
+    /// Whether a file takes no rows beyond a checkpoint, be it a bulk format or one that Flink's SQL writes as one: CSV.
+    pub(crate) completes_at_checkpoint: bool,
 }
 
 impl Format {
     /// Which changes its rows can be.
     pub fn changelog_mode(&self) -> ChangelogMode {
         match self {
-            Self::Csv(_) | Self::Json(_) | Self::Parquet(_) => ChangelogMode::InsertOnly,
+            Self::Csv(_) | Self::Json(_) | Self::Bulk(_) => ChangelogMode::InsertOnly,
         }
     }
 
@@ -141,7 +135,7 @@ impl Format {
         match self {
             Self::Csv(format) => Some(Box::new(csv::CsvEncoder::of_messages(format.clone()))),
             Self::Json(format) => Some(Box::new(json::JsonEncoder::new(format.clone()))),
-            Self::Parquet(_) => None,
+            Self::Bulk(_) => None,
         }
     }
 
@@ -150,7 +144,7 @@ impl Format {
         match self {
             Self::Csv(format) => Some(Box::new(csv::CsvDecoder::new(format.clone(), wanted))),
             Self::Json(format) => Some(Box::new(json::JsonDecoder::new(format.clone(), wanted))),
-            Self::Parquet(_) => None,
+            Self::Bulk(_) => None,
         }
     }
 
@@ -159,32 +153,21 @@ impl Format {
         match self {
             Self::Csv(format) => Some(Box::new(csv::CsvEncoder::new(format.clone()))),
             Self::Json(format) => Some(Box::new(json::JsonEncoder::new(format.clone()))),
-            Self::Parquet(_) => None,
+            Self::Bulk(_) => None,
         }
     }
 
-    /// Before files are read or written: takes from the job's configuration what the table's options leave to the cluster.
-    pub(crate) fn open(&mut self, configuration: &Configuration) -> TaskResult<()> {
-        match self {
-            Self::Csv(_) | Self::Json(_) => Ok(()),
-            Self::Parquet(format) => format.open(configuration),
-        }
-    }
-
-    /// A writer into a new file, if the format is a bulk format.
-    pub(crate) fn bulk_writer(&self, file: &File) -> TaskResult<Option<Box<dyn BulkWriter>>> {
-        match self {
-            Self::Csv(_) | Self::Json(_) => Ok(None),
-            Self::Parquet(format) => Ok(Some(Box::new(format.writer(file)?))),
-        }
-    }
-
-    /// Whether a file takes no rows beyond a checkpoint, be it a bulk format or one that Flink's SQL writes as one: CSV.
-    pub(crate) fn completes_at_checkpoint(&self) -> bool {
-        match self {
-            Self::Csv(_) | Self::Parquet(_) => true,
+    /// What writes files of all columns.
+    pub(crate) fn file_writers(&self, formats: &dyn BulkFormats) -> TaskResult<FileWriters> {
+        let bulk = match self {
+            Self::Csv(_) | Self::Json(_) => None,
+            Self::Bulk(spec) => Some(formats.format(spec)?),
+        };
+        let completes_at_checkpoint = match self {
+            Self::Csv(_) | Self::Bulk(_) => true,
             Self::Json(_) => false,
-        }
+        };
+        Ok(FileWriters { encoder: self.encoder(), bulk, completes_at_checkpoint })
     }
 
     /// Whether a file may be cut anywhere, and the reader of a part finds the first record that begins in it. Not so of CSV in which
@@ -193,7 +176,7 @@ impl Format {
     pub(crate) fn is_splittable(&self) -> bool {
         match self {
             Self::Csv(format) => format.quote.is_none() && format.escape.is_none(),
-            Self::Json(_) | Self::Parquet(_) => true,
+            Self::Json(_) | Self::Bulk(_) => true,
         }
     }
 }

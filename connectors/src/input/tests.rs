@@ -35,12 +35,11 @@ fn a_file_of_a_store_is_read_from_one_end_to_the_other_and_from_any_place() {
     file.expect_to_read(0, 2 * BLOCK).unwrap();
     for (start, length) in [(5, 10), (BLOCK - 3, 9), (9 * BLOCK, 2 * BLOCK + 1), (0, whole.len() as u64)] {
         let range = start as usize..(start + length) as usize;
-        assert!(file.get_bytes(start, length as usize).unwrap() == whole[range.clone()], "{range:?}");
         let mut read = vec![0; length as usize];
-        file.try_clone().unwrap().get_read(start).unwrap().read_exact(&mut read).unwrap();
-        assert!(read == whole[range]);
+        file.read_exact_from(start, &mut read).unwrap();
+        assert!(read == whole[range.clone()], "{range:?}");
     }
-    assert!(file.get_bytes(whole.len() as u64, 1).is_err());
+    assert!(file.read_exact_from(whole.len() as u64, &mut [0]).is_err());
     let missing = files.open("s3://read-in-turn/g").err().unwrap();
     assert_eq!(missing.kind(), io::ErrorKind::NotFound);
 }
@@ -68,7 +67,7 @@ fn a_full_disk_is_named_by_its_folder() {
     let InputFile::Stored(stored) = &file else { panic!("it is in a store") };
     let full = File::options().read(true).write(true).open("/dev/full").unwrap();
     *stored.fetched.blocks.lock() = Blocks { file: Some(full), is_there: vec![false] };
-    let error = file.get_bytes(0, 10).unwrap_err().to_string();
+    let error = file.read_exact_from(0, &mut [0; 10]).unwrap_err().to_string();
     assert!(error.contains("'io.tmp.dirs'") && error.contains("No space left"), "{error}");
 }
 

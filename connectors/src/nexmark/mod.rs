@@ -8,6 +8,7 @@
 //! columns are asked for.
 use wiesel_expressions::expression::{Expression, Node};
 use wiesel_expressions::types::{RowField, TypeKind, timestamp_unit};
+use wiesel_operators::bulk_format::BulkFormats;
 use wiesel_operators::operator::{Error, Result as TaskResult};
 use wiesel_operators::source::{EnumeratorContext, SourceReader, SplitEnumerator};
 use wiesel_proto as proto;
@@ -95,7 +96,7 @@ impl Connector for Nexmark {
         Some(describe(table))
     }
 
-    fn reader(&self, spec: &proto::SourceSpec) -> TaskResult<Box<dyn SourceReader>> {
+    fn reader(&self, spec: &proto::SourceSpec, _formats: &dyn BulkFormats) -> TaskResult<Box<dyn SourceReader>> {
         reader(spec)
     }
 

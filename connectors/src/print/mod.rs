@@ -2,6 +2,7 @@
 use std::io::Write;
 
 use wiesel_expressions::types::RowField;
+use wiesel_operators::bulk_format::BulkFormats;
 use wiesel_operators::element::Batch;
 use wiesel_operators::operator::{Collector, Error, Operator, OperatorContext, Result as TaskResult};
 use wiesel_proto as proto;
@@ -29,7 +30,7 @@ impl Connector for Print {
         Some(describe(table))
     }
 
-    fn sink(&self, spec: &proto::SinkSpec, _uid: &[u8]) -> TaskResult<Box<dyn Operator>> {
+    fn sink(&self, spec: &proto::SinkSpec, _uid: &[u8], _formats: &dyn BulkFormats) -> TaskResult<Box<dyn Operator>> {
         Ok(Box::new(sink(spec)?))
     }
 }

@@ -9,6 +9,7 @@ use wiesel_common::fault;
 use wiesel_expressions::expression::literal_from_proto;
 use wiesel_expressions::not_null::record_batch;
 use wiesel_expressions::types::to_arrow_schema;
+use wiesel_operators::bulk_format::BulkFormats;
 use wiesel_operators::element::Batch;
 use wiesel_operators::operator::{Collector, Error, OperatorContext, Result};
 use wiesel_operators::source::{EnumeratorContext, SourceReader, SourceStatus, SplitEnumerator};
@@ -48,7 +49,7 @@ impl Connector for Values {
         false
     }
 
-    fn reader(&self, spec: &proto::SourceSpec) -> Result<Box<dyn SourceReader>> {
+    fn reader(&self, spec: &proto::SourceSpec, _formats: &dyn BulkFormats) -> Result<Box<dyn SourceReader>> {
         reader(spec)
     }
 

@@ -1,6 +1,7 @@
 //! CSV, JSON and Parquet: any file of a table is rows or an error.
 use std::path::Path;
 
+use wiesel_bulk_formats::BuiltInFormats;
 use wiesel_connectors::factory;
 use wiesel_fuzz::{Target, corpus};
 use wiesel_network::codec::{self, Compression, Encoder};
@@ -50,7 +51,7 @@ fn read(spec: &proto::SourceSpec, context: &OperatorContext) -> Result<usize> {
     while enumerator.discovery_interval().is_some() {
         enumerator.discover()?;
     }
-    let mut reader = factory::build_source(spec)?;
+    let mut reader = factory::build_source(spec, &BuiltInFormats)?;
     reader.open(context)?;
     let mut out = Looks::default();
     for _ in 0..POLLS {

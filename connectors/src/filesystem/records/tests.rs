@@ -6,6 +6,7 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use bytes::Bytes;
 use proptest::prelude::*;
+use wiesel_bulk_formats::BuiltInFormats;
 use wiesel_common::ending;
 use wiesel_expressions::types::to_arrow_schema;
 use wiesel_operators::operator::{Error, Result};
@@ -22,7 +23,7 @@ use crate::testing::Collected;
 
 /// A reader that goes on with these splits, and gets no others.
 fn reader(spec: &proto::SourceSpec, splits: Vec<Bytes>) -> Box<dyn SourceReader> {
-    let mut reader = super::super::reader(spec).unwrap();
+    let mut reader = super::super::reader(spec, &BuiltInFormats).unwrap();
     reader.add_splits(splits).unwrap();
     reader.no_more_splits();
     reader

@@ -31,6 +31,7 @@ use wiesel_common::spawn;
 use wiesel_common::time::{Clock, SystemClock};
 use wiesel_expressions::row_kind::RowKind;
 use wiesel_expressions::types::RowField;
+use wiesel_operators::bulk_format::BulkFormat;
 use wiesel_operators::element::{Batch, WatermarkStatus};
 use wiesel_operators::operator::{Error, OperatorContext, RestoredState, Result};
 use wiesel_operators::sink::{CommitRequest, Committer, RestoredSink, SinkState, SinkWriter, Unfinished};
@@ -40,7 +41,7 @@ use wiesel_state::keyed::SnapshotOptions;
 
 use super::partitions::partition_text;
 use super::path::{Root, escape, unreadable};
-use crate::formats::{Encoder, Format};
+use crate::formats::{Encoder, FileWriters};
 use crate::input::Files;
 
 mod names;
@@ -105,9 +106,11 @@ pub(super) struct FileSink {
     files: Files,
     runtime: Option<Handle>,
     uid: Vec<u8>,
-    format: Format,
     /// None: the format is a bulk format.
     encoder: Option<Box<dyn Encoder>>,
+    /// None: it is not.
+    bulk: Option<Box<dyn BulkFormat>>,
+    completes_at_checkpoint: bool,
     /// Positions in a row.
     file_columns: Vec<usize>,
     /// Name and position.
@@ -141,7 +144,7 @@ impl FileSink {
     pub(super) fn new(
         root: Root,
         uid: &[u8],
-        format: Format,
+        writers: FileWriters,
         physical: &[RowField],
         partition_keys: &[String],
         default_partition: String,
@@ -162,8 +165,9 @@ impl FileSink {
             files: Files::default(),
             runtime: None,
             uid: uid.to_vec(),
-            encoder: format.encoder(),
-            format,
+            encoder: writers.encoder,
+            bulk: writers.bulk,
+            completes_at_checkpoint: writers.completes_at_checkpoint,
             file_columns,
             partitions,
             default_partition,
@@ -234,11 +238,11 @@ impl FileSink {
         let file = match &self.folder {
             TableFolder::Local(root) => {
                 let directory = make_folder(root, folder)?;
-                PartFile::create(&directory, self.names.next(), &self.format, buffer, now)?
+                PartFile::create(&directory, self.names.next(), self.bulk.as_deref(), buffer, now)?
             }
             TableFolder::Store(store) => {
                 let path = format!("{folder}{}", self.names.next_object());
-                PartFile::create_in_store(store, &path, &self.format, buffer, now)?
+                PartFile::create_in_store(store, &path, self.bulk.as_deref(), buffer, now)?
             }
         };
         if self.open.is_empty() {
@@ -367,7 +371,7 @@ impl FileSink {
 
     /// Completes the files that take no rows beyond a checkpoint.
     fn roll_at_checkpoint(&mut self) -> Result<()> {
-        let all = self.format.completes_at_checkpoint() || self.folder.is_in_store();
+        let all = self.completes_at_checkpoint || self.folder.is_in_store();
         let (rolling, now) = (self.rolling, self.clock.now_millis());
         let committer = self.committer.take();
         let complete =
@@ -516,7 +520,9 @@ impl SinkWriter for FileSink {
         restored: Option<RestoredSink<InProgress, Committable>>,
     ) -> Result<Vec<Committable>> {
         self.clock = context.clock.clone();
-        self.format.open(&context.configuration)?;
+        if let Some(bulk) = &mut self.bulk {
+            bulk.open(&context.configuration)?;
+        }
         let id = xxhash_rust::xxh3::xxh3_64(&[&context.job_id.0[..], &self.uid].concat());
         let sink = Names::new_sink(id);
         self.names = Names::new(sink, context.subtask, context.run, context.attempt_number, random::number());

@@ -7,13 +7,13 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayData, ArrayRef, MAX_INLINE_VIEW_LEN};
 use arrow::datatypes::DataType;
 use wiesel_common::filesystem::open_regular;
+use wiesel_operators::bulk_format::{BulkFormat, BulkWriter};
 use wiesel_operators::operator::{Error, Result};
 
 use super::open_files::Descriptors;
 use super::state::{Committable, HiddenFile, InProgress};
 use super::table_folder::StoreFolder;
 use super::upload::PartUpload;
-use crate::formats::{BulkWriter, Format};
 
 /// What a column takes in memory beside its values, about, and ...
 const ARRAY_BYTES: usize = 256;
@@ -42,6 +42,16 @@ impl Held {
     pub(super) fn change(&mut self, before: Self, after: Self) {
         self.rows = self.rows + after.rows - before.rows;
         self.notes = self.notes + after.notes - before.notes;
+    }
+}
+
+impl Writer {
+    /// Into an empty file, with a buffer of so many bytes where it is not of a bulk format.
+    fn new(file: File, bulk: Option<&dyn BulkFormat>, buffer: usize) -> Result<Self> {
+        Ok(match bulk {
+            Some(bulk) => Self::Bulk(bulk.writer(&file)?),
+            None => Self::Rows { out: BufWriter::with_capacity(buffer, file), length: 0 },
+        })
     }
 }
 
@@ -98,20 +108,17 @@ impl PartFile {
         }
     }
 
-    /// A new file in an existing folder, with a buffer of so many bytes where it is not of a bulk format.
+    /// A new file in an existing folder; `bulk`: of this format, if it is a bulk format, else with a buffer of so many bytes.
     pub(super) fn create(
         folder: &Path,
         (hidden, name): (String, String),
-        format: &Format,
+        bulk: Option<&dyn BulkFormat>,
         buffer: usize,
         now: i64,
     ) -> Result<Self> {
         let hidden = folder.join(hidden);
         let file = File::create_new(&hidden).map_err(|error| unwritable(&hidden, error))?;
-        let writer = match format.bulk_writer(&file)? {
-            Some(bulk) => Writer::Bulk(bulk),
-            None => Writer::Rows { out: BufWriter::with_capacity(buffer, file), length: 0 },
-        };
+        let writer = Writer::new(file, bulk, buffer)?;
         let path = folder.join(name);
         Ok(Self::new(hidden, path, writer, now, None))
     }
@@ -120,7 +127,7 @@ impl PartFile {
     pub(super) fn create_in_store(
         store: &StoreFolder,
         path: &str,
-        format: &Format,
+        bulk: Option<&dyn BulkFormat>,
         buffer: usize,
         now: i64,
     ) -> Result<Self> {
@@ -129,10 +136,7 @@ impl PartFile {
         let hidden = PathBuf::from(format!("{folder} ('io.tmp.dirs', for the rows of {})", location.uri()));
         let file = store.scratch.create().map_err(|error| unwritable(&hidden, error))?;
         let kept = file.try_clone().map_err(|error| unwritable(&hidden, error))?;
-        let writer = match format.bulk_writer(&file)? {
-            Some(bulk) => Writer::Bulk(bulk),
-            None => Writer::Rows { out: BufWriter::with_capacity(buffer, file), length: 0 },
-        };
+        let writer = Writer::new(file, bulk, buffer)?;
         let (path, upload) = (PathBuf::from(location.uri()), PartUpload::new(location, store, Arc::new(kept)));
         Ok(Self::new(hidden, path, writer, now, Some(upload)))
     }

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use bytes::Bytes;
 use proptest::prelude::*;
+use wiesel_bulk_formats::BuiltInFormats;
 use wiesel_common::id::JobId;
 use wiesel_operators::element::Batch;
 use wiesel_operators::operator::{Operator, OperatorContext, RestoredState, Result};
@@ -99,7 +100,7 @@ impl Attempt {
         from: Option<&Checkpoint>,
     ) -> Result<Self> {
         let start = |subtask| -> Result<Box<dyn Operator>> {
-            let mut sink = crate::factory::build_sink(spec, b"uid").unwrap();
+            let mut sink = crate::factory::build_sink(spec, b"uid", &BuiltInFormats).unwrap();
             sink.restore(&mut State(from))?;
             let context = context(subtask, parallelism);
             let context = OperatorContext { job_id, run, attempt_number, clock: clock.clone(), ..context };
@@ -512,7 +513,7 @@ fn committed_files_may_be_taken_away_but_not_the_folder_of_the_table() {
     let checkpoint = attempt.snapshot(1, 1);
     attempt.complete(1, 1);
     let restore = |from: &Checkpoint| {
-        let mut sink = crate::factory::build_sink(&spec, b"uid").unwrap();
+        let mut sink = crate::factory::build_sink(&spec, b"uid", &BuiltInFormats).unwrap();
         sink.restore(&mut State(Some(from))).unwrap();
         sink.open(&context(0, 1)).map_err(|error| error.to_string())
     };
@@ -564,7 +565,7 @@ fn a_file_of_the_checkpoint_that_is_not_what_it_was_is_an_error() {
         drop(attempt);
         let only = folder.path().join(files(folder.path()).first().unwrap());
         fs::write(&only, "1").unwrap();
-        let mut sink = crate::factory::build_sink(&spec, b"uid").unwrap();
+        let mut sink = crate::factory::build_sink(&spec, b"uid", &BuiltInFormats).unwrap();
         sink.restore(&mut State(Some(&checkpoint))).unwrap();
         let error = sink.open(&context(0, 1)).unwrap_err().to_string();
         assert!(error.contains(only.to_str().unwrap()) && error.contains("of the restored checkpoint"), "{error}");

@@ -205,7 +205,7 @@ fn value_columns(options: Options<'_>, physical: &[RowField], key: &[usize]) -> 
 fn format(name: &str, options: Options<'_>, prefix: &str, columns: Vec<RowField>, purpose: Use) -> Result<Format> {
     let own = options.below(prefix);
     let format = Format::new(name, Options::new(&own), columns)?;
-    if matches!(format, Format::Parquet(_)) {
+    if matches!(format, Format::Bulk(_)) {
         let interface = match purpose {
             Use::Scan => "DeserializationFormatFactory",
             Use::Sink => "SerializationFormatFactory",

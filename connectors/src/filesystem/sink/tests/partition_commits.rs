@@ -230,7 +230,7 @@ impl Job {
                 }
                 own
             });
-            let mut sink = crate::factory::build_sink(&self.spec, b"uid").unwrap();
+            let mut sink = crate::factory::build_sink(&self.spec, b"uid", &BuiltInFormats).unwrap();
             sink.restore(&mut State(from.as_ref())).unwrap();
             let (run, attempt_number) = number;
             let clock = self.clock.clone();

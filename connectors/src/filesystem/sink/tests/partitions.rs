@@ -345,7 +345,7 @@ fn options_that_cannot_be_met_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let refused = |options: &[(&str, &str)]| {
         let spec = partition_spec(folder.path(), options);
-        crate::factory::build_sink(&spec, b"uid").err().expect("refused").to_string()
+        crate::factory::build_sink(&spec, b"uid", &BuiltInFormats).err().expect("refused").to_string()
     };
     assert!(refused(&[("auto-compaction", "true")]).contains("'auto-compaction' is not supported"));
     let metastore = refused(&[("sink.partition-commit.policy.kind", "metastore,success-file")]);

@@ -67,7 +67,7 @@ fn rows_that_another_run_has_taken_over_are_an_error_of_the_next_one_and_not_los
     second.complete(2, 1);
     assert_eq!(visible(folder.path(), "json"), ["+I[1, x]"]);
     for checkpoint in [&earlier, &later] {
-        let mut third = crate::factory::build_sink(&spec, b"uid").unwrap();
+        let mut third = crate::factory::build_sink(&spec, b"uid", &BuiltInFormats).unwrap();
         third.restore(&mut State(Some(checkpoint))).unwrap();
         let context = OperatorContext { run: 5, attempt_number: 0, ..context(0, 1) };
         let error = third.open(&context).unwrap_err().to_string();

@@ -34,7 +34,7 @@ fn data_page(unpacked: i64, packed: i64, values: i64) -> Vec<u8> {
 }
 
 fn error_of(format: &ParquetFormat, file: &File) -> String {
-    format.reader(file.try_clone().unwrap(), &[0], 0..u64::MAX, 0, 100).err().unwrap().to_string()
+    opened(format, file, &[0], 0..u64::MAX, 0).err().unwrap().to_string()
 }
 
 /// Failed before: so much was set aside as the header says, up to 2 GiB a page, before the page was looked at.
@@ -43,7 +43,7 @@ fn pages_that_announce_more_than_they_hold_are_refused() {
     const VALUES: i64 = 10_000;
     let columns = vec![RowField::new("i", TypeKind::Int.nullable())];
     let values = Int32Array::from_iter_values(0..VALUES as i32);
-    let rows = RecordBatch::try_new(to_arrow_schema(&columns), vec![std::sync::Arc::new(values)]).unwrap();
+    let rows = RecordBatch::try_new(to_arrow_schema(&columns), vec![Arc::new(values)]).unwrap();
     let refused = |codec: &str, header: &[u8]| {
         let format = format(&columns, &[("parquet.compression", codec), ("parquet.enable.dictionary", "false")]);
         let file = write(&format, std::slice::from_ref(&rows), 1);
@@ -81,7 +81,7 @@ fn pages_that_announce_more_than_they_hold_are_refused() {
 fn pages_whose_encoding_announces_more_values_than_their_header_are_refused() {
     let columns = vec![RowField::new("s", TypeKind::string().not_null())];
     let texts = StringViewArray::from_iter_values((0..5000).map(|row| format!("text {row}")));
-    let rows = RecordBatch::try_new(to_arrow_schema(&columns), vec![std::sync::Arc::new(texts)]).unwrap();
+    let rows = RecordBatch::try_new(to_arrow_schema(&columns), vec![Arc::new(texts)]).unwrap();
     let format = format(&columns, &[("parquet.compression", "UNCOMPRESSED"), ("parquet.enable.dictionary", "false")]);
     // Blocks of 128 in 4 parts, so many lengths, and the first of them.
     let lengths = |count: u64| [varint(128), varint(4), varint(count), vec![0]].concat();
@@ -108,7 +108,7 @@ fn a_long_text_of_a_dictionary_is_not_repeated_in_many_rows_at_once() {
     let columns = vec![RowField::new("s", text())];
     let long = "x".repeat(4 << 20);
     let texts = StringViewArray::from_iter_values((0..3000).map(|row| if row == 0 { long.as_str() } else { "short" }));
-    let rows = RecordBatch::try_new(to_arrow_schema(&columns), vec![std::sync::Arc::new(texts)]).unwrap();
+    let rows = RecordBatch::try_new(to_arrow_schema(&columns), vec![Arc::new(texts)]).unwrap();
     let format = format(&columns, &[("parquet.dictionary.page.size", "16777216")]);
     let found = read(&format, &write(&format, std::slice::from_ref(&rows), 1), 0..u64::MAX, 0);
     assert_eq!(found[0].num_rows(), 64, "256 MiB by 4 MiB");
@@ -166,7 +166,7 @@ fn footers_that_announce_more_than_they_hold_are_refused() {
     assert!(error.contains("would have 1000 bytes, the file has 12"), "{error}");
     // What was found by changing a file at random.
     let file = tempfile::tempfile().unwrap();
-    file.write_all_at(include_bytes!("../../../../../fuzz/corpus/parquet/long_schema"), 0).unwrap();
+    file.write_all_at(include_bytes!("../../../../fuzz/corpus/parquet/long_schema"), 0).unwrap();
     let error = error_of(&format, &file);
     assert!(error.contains("the footer is refused"), "{error}");
 }
@@ -200,9 +200,9 @@ fn with_rows(file: &File, is: i64, of_file: i64, of_group: i64) -> File {
 fn lists(rows: usize, elements: usize) -> (Vec<RowField>, RecordBatch) {
     let columns = vec![RowField::new("l", TypeKind::Array(Box::new(TypeKind::Int.not_null())).not_null())];
     let DataType::List(element) = columns[0].data_type.kind.to_arrow() else { panic!("a list") };
-    let numbers = std::sync::Arc::new(Int32Array::from_iter_values(0..(rows * elements) as i32));
+    let numbers = Arc::new(Int32Array::from_iter_values(0..(rows * elements) as i32));
     let lists = ListArray::new(element, OffsetBuffer::from_lengths(vec![elements; rows]), numbers, None);
-    let rows = RecordBatch::try_new(to_arrow_schema(&columns), vec![std::sync::Arc::new(lists)]).unwrap();
+    let rows = RecordBatch::try_new(to_arrow_schema(&columns), vec![Arc::new(lists)]).unwrap();
     (columns, rows)
 }
 
@@ -212,7 +212,7 @@ fn lists(rows: usize, elements: usize) -> (Vec<RowField>, RecordBatch) {
 fn rows_that_the_columns_do_not_have_are_refused() {
     const ROWS: i64 = 5000;
     let flat = vec![RowField::new("i", TypeKind::Int.nullable())];
-    let numbers = std::sync::Arc::new(Int32Array::from_iter_values(0..ROWS as i32));
+    let numbers = Arc::new(Int32Array::from_iter_values(0..ROWS as i32));
     let numbers = RecordBatch::try_new(to_arrow_schema(&flat), vec![numbers]).unwrap();
     let missing = format(&[RowField::new("missing", text())], &[]);
     // A list of one element each has as many values as rows.
@@ -224,7 +224,7 @@ fn rows_that_the_columns_do_not_have_are_refused() {
                 let file = with_rows(&file, ROWS, of_file, of_group);
                 let ways: [(&ParquetFormat, &[usize]); 3] = [(&format, &[0]), (&format, &[]), (&missing, &[0])];
                 for (format, wanted) in ways {
-                    let error = format.reader(file.try_clone().unwrap(), wanted, 0..u64::MAX, 0, 100).err();
+                    let error = opened(format, &file, wanted, 0..u64::MAX, 0).err();
                     let error = error.map(|error| error.to_string()).unwrap_or_default();
                     assert!(error.contains(why), "{version}, {columns:?}: expected `{why}`: {error}");
                 }
@@ -244,7 +244,7 @@ fn rows_that_the_columns_do_not_have_are_refused() {
     }
     // A file of Flink's with one row, which says 2^40.
     let file = tempfile::tempfile().unwrap();
-    file.write_all_at(include_bytes!("../../../../../fuzz/corpus/parquet/endless_rows"), 0).unwrap();
+    file.write_all_at(include_bytes!("../../../../fuzz/corpus/parquet/endless_rows"), 0).unwrap();
     let error = error_of(&missing, &file);
     assert!(error.contains("the row group says 1099511627776 rows"), "{error}");
 }
@@ -264,7 +264,7 @@ fn long_pages_and_dictionaries_are_read_in_every_version_and_codec() {
         .collect();
     let nulls = StringViewArray::new_null(texts.len());
     let texts = StringViewArray::from_iter(texts);
-    let arrays: Vec<arrow::array::ArrayRef> = vec![std::sync::Arc::new(texts), std::sync::Arc::new(nulls)];
+    let arrays: Vec<arrow::array::ArrayRef> = vec![Arc::new(texts), Arc::new(nulls)];
     let rows = RecordBatch::try_new(to_arrow_schema(&columns), arrays).unwrap();
     for codec in ["UNCOMPRESSED", "SNAPPY", "GZIP", "LZ4", "LZ4_RAW", "ZSTD"] {
         for version in ["v1", "v2"] {
@@ -292,7 +292,7 @@ fn lists_that_have_other_rows_than_their_row_group_are_an_error() {
     let file = write(&format, std::slice::from_ref(&rows), 1);
     for said in [999, 1001] {
         let file = with_rows(&file, 1000, said, said);
-        let mut reader = format.reader(file, &[0], 0..u64::MAX, 0, 100).unwrap();
+        let mut reader = opened(&format, &file, &[0], 0..u64::MAX, 0).unwrap();
         let error = std::iter::from_fn(|| reader.next_batch().transpose()).find_map(|batch| batch.err());
         let error = error.map(|error| error.to_string()).unwrap_or_default();
         assert!(error.contains("the file is damaged"), "{said}: {error}");
@@ -319,7 +319,7 @@ fn with_lists(elements: usize, bytes: &[u8]) -> (ParquetFormat, RecordBatch, Fil
 fn pages_that_begin_within_a_row_are_refused() {
     // The repetition levels of lists of two: 0, 1, 0, 1, ... from the lowest bit on.
     let (format, rows, file, levels) = with_lists(2, &[0xaa; 16]);
-    assert_eq!(whole(&read(&format, &file, 0..u64::MAX, 0), &format.columns), rows);
+    assert_eq!(whole(&read(&format, &file, 0..u64::MAX, 0), &format.options.columns), rows);
     file.write_all_at(&[0xab], levels).unwrap();
     let error = error_of(&format, &file);
     assert!(error.contains("column 'l") && error.contains("begins within a row"), "{error}");
@@ -333,7 +333,7 @@ fn rows_are_not_lost_behind_a_position_where_pages_say_others() {
     let (format, rows, file, header) = with_lists(2, &[integer(1, 2000), integer(1, 0), integer(1, 1000)].concat());
     file.write_all_at(&[integer(1, 2000), integer(1, 0), integer(1, 500)].concat(), header).unwrap();
     for skip in [0, 1, 500, 999, 1000] {
-        let found = whole(&read(&format, &file, 0..u64::MAX, skip), &format.columns);
+        let found = whole(&read(&format, &file, 0..u64::MAX, skip), &format.options.columns);
         assert_eq!(found, rows.slice(skip as usize, 1000 - skip as usize), "after {skip} rows");
     }
 }

@@ -21,13 +21,14 @@ use parquet::file::metadata::{ColumnChunkMetaData, RowGroupMetaData};
 use parquet::schema::types::SchemaDescriptor;
 use wiesel_expressions::expression::{BATCH_BYTES, ROW_BYTES, Zone};
 use wiesel_expressions::types::{LogicalType, RowField, TIMESTAMP_RANGE, TypeKind, timestamp_unit};
+use wiesel_operators::bulk_format::BulkReader;
 use wiesel_operators::operator::{Error, Result};
 
 use super::{footer, pages};
 use crate::input::InputFile;
 
 /// Some row groups of a file, batch after batch.
-pub(crate) struct ParquetReader {
+pub(super) struct ParquetReader {
     rows: ParquetRecordBatchReader,
     /// Rows that are to come.
     left: u64,
@@ -85,12 +86,6 @@ impl ParquetReader {
         Ok(Self { rows, left, skip, wanted, zone })
     }
 
-    /// The wanted columns of the next rows, and how many these are: none where all were read before. A column that the file lacks is
-    /// null.
-    pub(crate) fn next_batch(&mut self) -> Result<Option<(Vec<ArrayRef>, usize)>> {
-        guarded(|| self.read())
-    }
-
     fn read(&mut self) -> Result<Option<(Vec<ArrayRef>, usize)>> {
         let Some(batch) = self.rows.next().transpose()? else {
             return if self.left == 0 { Ok(None) } else { Err(damaged()) };
@@ -113,6 +108,12 @@ impl ParquetReader {
                 other => other,
             }),
         }
+    }
+}
+
+impl BulkReader for ParquetReader {
+    fn next_batch(&mut self) -> Result<Option<(Vec<ArrayRef>, usize)>> {
+        guarded(|| self.read())
     }
 }
 

@@ -15,8 +15,7 @@ type Checked<T> = std::result::Result<T, String>;
 /// Looks into the pages of a column of texts, into the dictionary alone where no page has lengths: the longest text of the
 /// dictionary.
 pub(super) fn check(file: &InputFile, column: &ColumnChunkMetaData, all: bool) -> Checked<u64> {
-    let file = file.try_clone().map_err(|error| error.to_string())?;
-    let pages = SerializedPageReader::new(Arc::new(file), column, 0, None);
+    let pages = SerializedPageReader::new(Arc::new(file.clone()), column, 0, None);
     let mut pages = pages.map_err(|error| error.to_string())?;
     let mut longest = 0;
     while let Some(page) = pages.get_next_page().map_err(|error| error.to_string())? {

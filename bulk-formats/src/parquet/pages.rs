@@ -5,6 +5,7 @@
 use parquet::basic::{Compression, Type as Physical};
 use parquet::file::metadata::{ColumnChunkMetaData, RowGroupMetaData};
 use wiesel_common::ending;
+use wiesel_connectors::formats::parquet::MAX_PAGE_BYTES;
 use wiesel_expressions::expression::MAX_VALUE_BYTES;
 use wiesel_operators::operator::{Error, Result};
 
@@ -13,8 +14,6 @@ use super::thrift::{Fault, Note, Shape, Walk};
 use super::values;
 use crate::input::InputFile;
 
-/// The most bytes of a page, unpacked. Writers end a page at about 1 MiB, behind a value that may be as long as one may be.
-pub(super) const MAX_PAGE_BYTES: u64 = 4 * MAX_VALUE_BYTES as u64;
 /// The most bytes of the pages, unpacked, that are held at once: of each column the longest one and the dictionary.
 const MAX_OPEN_BYTES: u64 = 2 * MAX_PAGE_BYTES;
 /// So much is read of a header at first. Statistics can make it longer.
@@ -69,7 +68,7 @@ struct Column {
 /// Fails for row groups of whose columns a page announces more than it can hold, and for those that announce other rows than they
 /// have. How many bytes dictionaries give to a row at most.
 pub(super) fn check(file: &InputFile, groups: &[RowGroupMetaData], mine: &[usize], names: &[&str]) -> Result<u64> {
-    let length = file.length().map_err(|error| Error::external("cannot see the length of the file", error))?;
+    let length = file.length();
     let mut longest_row = 0;
     for group in mine.iter().filter_map(|at| groups.get(*at)) {
         let (mut open, mut row) = (0, 0);

@@ -1,34 +1,36 @@
-//! A part of a Parquet file: the row groups whose middle lies in it.
+//! A part of a file of a bulk format.
+use std::sync::Arc;
+
 use arrow::array::ArrayRef;
 use wiesel_common::filesystem::Status;
+use wiesel_operators::bulk_format::{BulkFormat, BulkReader};
 use wiesel_operators::operator::{Error, Result};
 
 use super::split::{FileSplit, FileVersion, Resume};
-use crate::formats::parquet::{ParquetFormat, ParquetReader};
 use crate::input::Files;
 
 /// A split that is being read.
-pub(super) struct OpenRowGroups {
+pub(super) struct OpenBulkFile {
     pub(super) split: FileSplit,
     /// The file as it was opened.
     pub(super) status: Status,
-    reader: ParquetReader,
+    reader: Box<dyn BulkReader>,
     /// Rows of the split that were read.
     position: u64,
 }
 
-impl OpenRowGroups {
+impl OpenBulkFile {
     /// `wanted`: columns of the format by position.
     pub(super) fn open(
         split: FileSplit,
         files: &Files,
-        format: &ParquetFormat,
+        format: &dyn BulkFormat,
         wanted: &[usize],
         batch_rows: usize,
     ) -> Result<Self> {
         let (file, status) = split.open(files)?;
         let position = split.resume.map_or(0, |resume| resume.position);
-        let reader = format.reader(file, wanted, split.start..split.end, position, batch_rows);
+        let reader = format.reader(Arc::new(file), wanted, split.start..split.end, position, batch_rows);
         let reader = reader.map_err(|error| blame(&split, error))?;
         Ok(Self { split, status, reader, position })
     }

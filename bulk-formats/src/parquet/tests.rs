@@ -5,11 +5,10 @@ use std::path::PathBuf;
 use ::parquet::file::reader::{FileReader, SerializedFileReader};
 use ::parquet::schema::printer::print_schema;
 use arrow::array::RecordBatch;
-use wiesel_expressions::types::to_arrow_schema;
+use wiesel_expressions::types::{LogicalType, TypeKind, to_arrow_schema};
 
 use super::*;
-use crate::formats::BulkWriter;
-use crate::testing::Restarts;
+use crate::testing::{configuration, rows_of};
 
 mod limits;
 
@@ -17,10 +16,26 @@ fn options(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
     pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
 }
 
+fn closed(columns: &[RowField], pairs: &[(&str, &str)]) -> ParquetFormat {
+    let (identifier, columns) = ("parquet".to_owned(), columns.to_vec());
+    ParquetFormat::new(&BulkFormatSpec { identifier, options: options(pairs), columns }).unwrap()
+}
+
 fn format(columns: &[RowField], pairs: &[(&str, &str)]) -> ParquetFormat {
-    let mut format = ParquetFormat::new(Options::new(&options(pairs)), columns.to_vec()).unwrap();
-    format.open(&crate::testing::configuration()).unwrap();
+    let mut format = closed(columns, pairs);
+    format.open(&configuration()).unwrap();
     format
+}
+
+/// A reader of a file that several read.
+fn opened(
+    format: &ParquetFormat,
+    file: &File,
+    wanted: &[usize],
+    range: Range<u64>,
+    skip: u64,
+) -> Result<Box<dyn BulkReader>> {
+    format.reader(Arc::new(file.try_clone().unwrap()), wanted, range, skip, 100)
 }
 
 /// Before, it was the zone of whichever process wrote or read the file, and two could have two.
@@ -30,7 +45,7 @@ fn the_zone_is_the_clusters_unless_it_is_utc() {
         [("$internal.cluster.time-zone".to_owned(), "Asia/Tokyo".to_owned())].into_iter().collect();
     let columns = [RowField::new("a", TypeKind::Int.nullable())];
     let zone = |pairs: &[(&str, &str)], configuration: &Configuration| {
-        let mut format = ParquetFormat::new(Options::new(&options(pairs)), columns.to_vec()).unwrap();
+        let mut format = closed(&columns, pairs);
         format.open(configuration).and_then(|()| format.zone()).map_err(|error| error.to_string())
     };
     assert_eq!(zone(&[], &cluster), Zone::parse("Asia/Tokyo"));
@@ -139,14 +154,12 @@ fn random(columns: &[RowField], rows: usize) -> RecordBatch {
         projection: (0..columns.len() as u32).map(|index| wiesel_proto::FieldPath { indexes: vec![index] }).collect(),
         ..Default::default()
     };
-    let (batches, _) = Restarts::new(&spec).run(1, &[]).unwrap();
-    let batches: Vec<RecordBatch> = batches.into_iter().map(|(_, batch)| batch.records).collect();
-    arrow::compute::concat_batches(&to_arrow_schema(columns), &batches).unwrap()
+    whole(&rows_of(&spec), columns)
 }
 
 fn write(format: &ParquetFormat, batches: &[RecordBatch], groups: usize) -> File {
     let file = tempfile::tempfile().unwrap();
-    let mut writer = Box::new(format.writer(&file).unwrap());
+    let mut writer = format.writer(&file).unwrap();
     for batch in batches {
         for group in 0..groups {
             let (from, to) = (batch.num_rows() * group / groups, batch.num_rows() * (group + 1) / groups);
@@ -158,12 +171,12 @@ fn write(format: &ParquetFormat, batches: &[RecordBatch], groups: usize) -> File
     file
 }
 
-fn read(format: &ParquetFormat, file: &File, range: std::ops::Range<u64>, skip: u64) -> Vec<RecordBatch> {
-    let wanted: Vec<usize> = (0..format.columns.len()).collect();
-    let mut reader = format.reader(file.try_clone().unwrap(), &wanted, range, skip, 100).unwrap();
+fn read(format: &ParquetFormat, file: &File, range: Range<u64>, skip: u64) -> Vec<RecordBatch> {
+    let wanted: Vec<usize> = (0..format.options.columns.len()).collect();
+    let mut reader = opened(format, file, &wanted, range, skip).unwrap();
     let mut batches = Vec::new();
     while let Some((columns, rows)) = reader.next_batch().unwrap() {
-        let batch = RecordBatch::try_new(to_arrow_schema(&format.columns), columns).unwrap();
+        let batch = RecordBatch::try_new(to_arrow_schema(&format.options.columns), columns).unwrap();
         assert_eq!(batch.num_rows(), rows);
         batches.push(batch);
     }
@@ -217,8 +230,8 @@ fn parts_of_a_file_and_positions_in_them_hold_every_row_once() {
 }
 
 /// How many rows a reader finds in a range behind the first ones, where all of its columns are null.
-fn count(table: &ParquetFormat, file: &File, wanted: &[usize], range: std::ops::Range<u64>, skip: u64) -> u64 {
-    let mut reader = table.reader(file.try_clone().unwrap(), wanted, range, skip, 100).unwrap();
+fn count(table: &ParquetFormat, file: &File, wanted: &[usize], range: Range<u64>, skip: u64) -> u64 {
+    let mut reader = opened(table, file, wanted, range, skip).unwrap();
     let mut found = 0;
     while let Some((columns, rows)) = reader.next_batch().unwrap() {
         assert!(columns.len() == wanted.len() && columns.iter().all(|column| column.null_count() == rows));
@@ -264,7 +277,7 @@ fn long_rows_make_batches_of_few() {
     let columns = vec![RowField::new("s", text())];
     let format = format(&columns, &[]);
     let texts = (0..40).map(|row| Some(format!("{row:04}{}", "x".repeat(1 << 20))));
-    let texts: arrow::array::ArrayRef = std::sync::Arc::new(texts.collect::<arrow::array::StringViewArray>());
+    let texts: arrow::array::ArrayRef = Arc::new(texts.collect::<arrow::array::StringViewArray>());
     let rows = RecordBatch::try_new(to_arrow_schema(&columns), vec![texts]).unwrap();
     let file = write(&format, std::slice::from_ref(&rows), 1);
     let found = read(&format, &file, 0..u64::MAX, 0);
@@ -287,7 +300,7 @@ fn columns_are_found_by_name_and_those_that_are_missing_are_null() {
     assert_eq!(found.column(1), rows.column(4));
     assert_eq!(found.column(2), &arrow::compute::cast(rows.column(3), &arrow::datatypes::DataType::Int64).unwrap());
     let wrong = format(&[RowField::new("s", TypeKind::Int.nullable())], &[]);
-    let mut reader = wrong.reader(write(&file, &[rows], 1), &[0], 0..u64::MAX, 0, 10).unwrap();
+    let mut reader = opened(&wrong, &write(&file, &[rows], 1), &[0], 0..u64::MAX, 0).unwrap();
     let error = reader.next_batch().err().unwrap().to_string();
     assert!(error.contains("column 's'") && error.contains("INT"), "{error}");
 }
@@ -296,7 +309,7 @@ fn columns_are_found_by_name_and_those_that_are_missing_are_null() {
 fn timestamps_far_from_today_keep_their_value() {
     let columns = vec![RowField::new("t", timestamp(3))];
     let values = arrow::array::TimestampMillisecondArray::from(vec![-62_135_596_800_000, -1, 0, 253_402_300_799_999]);
-    let rows = RecordBatch::try_new(to_arrow_schema(&columns), vec![std::sync::Arc::new(values)]).unwrap();
+    let rows = RecordBatch::try_new(to_arrow_schema(&columns), vec![Arc::new(values)]).unwrap();
     for pairs in [&[][..], &[("parquet.write.int64.timestamp", "true"), ("parquet.timestamp.time.unit", "millis")]] {
         let format = format(&columns, pairs);
         let file = write(&format, std::slice::from_ref(&rows), 1);
@@ -310,28 +323,27 @@ fn timestamps_far_from_today_keep_their_value() {
     assert!(writer.spill().unwrap_err().to_string().contains("out of"), "nanoseconds reach to 2262 only");
 }
 
+/// What a table's description lets pass, no task refuses.
 #[test]
-fn options_are_checked() {
-    let refused = |pairs: &[(&str, &str)]| {
-        let columns = vec![RowField::new("a", TypeKind::Int.nullable())];
-        ParquetFormat::new(Options::new(&options(pairs)), columns).unwrap_err().0
+fn the_library_takes_every_codec_that_a_description_does() {
+    let columns = vec![RowField::new("a", TypeKind::Int.nullable())];
+    let compression = |pairs: &[(&str, &str)]| {
+        let format = closed(&columns, pairs);
+        format.properties.compression(&::parquet::schema::types::ColumnPath::from("a"))
     };
-    assert!(refused(&[("parquet.compression", "BROTLI")]).contains("SNAPPY"));
-    assert!(refused(&[("parquet.timestamp.time.unit", "days")]).contains("millis"));
-    // Before, 0 was another number than it said, and a page could become longer than its header can tell, or than is read.
-    for (key, most) in [
-        ("parquet.block.size", i64::MAX),
-        ("parquet.page.size", 128 << 20),
-        ("parquet.dictionary.page.size", 128 << 20),
+    for (name, codec) in [
+        ("UNCOMPRESSED", Compression::UNCOMPRESSED),
+        ("snappy", Compression::SNAPPY),
+        ("GZIP", Compression::GZIP(GzipLevel::default())),
+        ("LZ4", Compression::LZ4),
+        ("LZ4_RAW", Compression::LZ4_RAW),
     ] {
-        for value in ["-1", "0", "9223372036854775808", ""] {
-            let refused = refused(&[(key, value)]);
-            assert!(refused.contains(key) && refused.contains(value), "{refused}");
-        }
-        if most < i64::MAX {
-            let refused = refused(&[(key, "2147483648")]);
-            assert!(refused.contains("from 1 to 134217728, but was: 2147483648"), "{refused}");
-        }
+        assert_eq!(compression(&[("parquet.compression", name)]), codec);
+    }
+    for level in 1..=22 {
+        let text = level.to_string();
+        let pairs = [("parquet.compression", "ZSTD"), ("parquet.compression.codec.zstd.level", text.as_str())];
+        assert_eq!(compression(&pairs), Compression::ZSTD(ZstdLevel::try_new(level).unwrap()));
     }
 }
 
@@ -348,7 +360,7 @@ fn rewrite() {
         let rows = read(&format, &written_by_flink(name), 0..u64::MAX, 0);
         std::fs::create_dir_all(folder.join(name)).unwrap();
         let file = File::create(folder.join(name).join("part-0")).unwrap();
-        let mut writer = Box::new(format.writer(&file).unwrap());
+        let mut writer = format.writer(&file).unwrap();
         rows.iter().for_each(|batch| writer.write(batch.columns()).unwrap());
         writer.finish().unwrap();
     }
@@ -359,11 +371,11 @@ fn rewrite() {
 fn the_check_of_a_file_ends_with_its_task() {
     let columns = all_types();
     let format = format(&columns, &[]);
-    let opened = |wanted: &[usize]| format.reader(written_by_flink("types"), wanted, 0..u64::MAX, 0, 100);
+    let opened = |wanted: &[usize]| opened(&format, &written_by_flink("types"), wanted, 0..u64::MAX, 0);
     for wanted in [&[0, 10][..], &[]] {
-        let told = wiesel_common::ending::register(std::sync::Arc::new(true.into()));
+        let told = wiesel_common::ending::register(Arc::new(true.into()));
         let error = opened(wanted).err().unwrap();
-        assert!(matches!(error, wiesel_operators::operator::Error::Cancelled), "{error}");
+        assert!(matches!(error, Error::Cancelled), "{error}");
         drop(told);
         assert!(opened(wanted).is_ok());
     }

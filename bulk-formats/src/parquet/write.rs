@@ -10,14 +10,15 @@ use arrow::datatypes::{
 use parquet::data_type::{self as physical, ByteArray, FixedLenByteArray, Int96};
 use parquet::errors::ParquetError;
 use parquet::file::writer::{SerializedColumnWriter, SerializedFileWriter};
+use wiesel_connectors::formats::parquet::Unit;
 use wiesel_expressions::expression::Zone;
 use wiesel_expressions::types::{RowField, TypeKind, timestamp_unit};
+use wiesel_operators::bulk_format::BulkWriter;
 use wiesel_operators::operator::{Error, Result};
 
+use super::ParquetFormat;
 use super::levels::{Leaf, for_each_leaf};
 use super::schema::decimal_bytes;
-use super::{ParquetFormat, Unit};
-use crate::formats::BulkWriter;
 
 const BUFFER: usize = 32 << 10;
 const NANOS_PER_DAY: i64 = 86_400_000_000_000;
@@ -25,7 +26,7 @@ const NANOS_PER_DAY: i64 = 86_400_000_000_000;
 const EPOCH: i64 = 2_440_588;
 
 /// Writes one file. Rows are kept until they make a row group: its columns stand one after another in the file.
-pub(crate) struct ParquetWriter {
+pub(super) struct ParquetWriter {
     out: SerializedFileWriter<BufWriter<File>>,
     columns: Vec<RowField>,
     int64: Option<Unit>,
@@ -43,10 +44,10 @@ impl ParquetWriter {
             SerializedFileWriter::new(out, format.root.clone(), format.properties.clone().into()).map_err(failed)?;
         Ok(Self {
             out,
-            columns: format.columns.clone(),
-            int64: format.int64,
+            columns: format.options.columns.clone(),
+            int64: format.options.int64,
             zone: format.zone()?,
-            row_group: format.row_group,
+            row_group: format.options.row_group_bytes,
             pending: Vec::new(),
             pending_bytes: 0,
         })

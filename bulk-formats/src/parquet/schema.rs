@@ -3,9 +3,8 @@ use std::sync::Arc;
 
 use parquet::basic::{ConvertedType, LogicalType as Annotation, Repetition, TimeUnit, Type as Physical};
 use parquet::schema::types::{PrimitiveTypeBuilder, Type, TypePtr};
+use wiesel_connectors::formats::parquet::Unit;
 use wiesel_expressions::types::{LogicalType, RowField, TypeKind};
-
-use super::Unit;
 
 /// The schema of a file.
 pub(super) fn message(columns: &[RowField], int64: Option<Unit>) -> TypePtr {
