@@ -189,7 +189,7 @@ fn an_object_that_is_replaced_after_it_was_listed_is_an_error_that_names_it() {
         other => panic!("{other:?}"),
     };
     let start = |splits: Vec<bytes::Bytes>| {
-        let mut reader = super::reader(&spec).unwrap();
+        let mut reader = super::reader(&spec, &BuiltInFormats).unwrap();
         reader.open(&context(0, 1)).unwrap();
         reader.add_splits(splits).unwrap();
         reader
