@@ -51,7 +51,8 @@ impl OperatorCoordinator for Counter {
 
     fn handle_event(&mut self, sender: EventSender, event: Bytes, events: &mut Events) -> OperatorResult<()> {
         if event == WRONG {
-            return Err(OperatorError::Plan("what the sink says is wrong".into()));
+            let message = "what the sink says is wrong".to_owned();
+            return Err(OperatorError::External { message, source: None });
         }
         if event == LONG {
             self.turn.lock().unwrap().recv().unwrap();

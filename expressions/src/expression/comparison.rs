@@ -259,7 +259,7 @@ fn with_wide_instants(array: &ArrayRef) -> Result<ArrayRef> {
             let row = array.as_struct();
             let columns = row.columns().iter().map(with_wide_instants).collect::<Result<Vec<_>>>()?;
             let fields: Fields = fields.iter().zip(&columns).map(|(field, column)| retyped(field, column)).collect();
-            Arc::new(StructArray::try_new(fields, columns, row.nulls().cloned())?)
+            Arc::new(StructArray::try_new_with_length(fields, columns, row.nulls().cloned(), row.len())?)
         }
         DataType::List(field) => {
             let list = array.as_list::<i32>();
@@ -295,7 +295,7 @@ pub(crate) fn with_sorted_maps(array: &ArrayRef) -> Result<ArrayRef> {
             let row = array.as_struct();
             let columns = row.columns().iter().map(with_sorted_maps).collect::<Result<Vec<_>>>()?;
             let fields: Fields = fields.iter().zip(&columns).map(|(field, column)| retyped(field, column)).collect();
-            Arc::new(StructArray::try_new(fields, columns, row.nulls().cloned())?)
+            Arc::new(StructArray::try_new_with_length(fields, columns, row.nulls().cloned(), row.len())?)
         }
         DataType::Map(field, sorted) => {
             let map = array.as_map();

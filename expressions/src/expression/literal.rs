@@ -112,7 +112,9 @@ pub fn from_proto(message: &proto::Literal, data_type: &LogicalType) -> Result<S
             let fields = data_type.kind.fields().ok_or_else(wrong)?;
             let columns = fields.iter().zip(&v.items).map(|(field, item)| array([item].into_iter(), &field.data_type));
             let columns = columns.collect::<Result<Vec<_>, _>>()?;
-            ScalarValue::Struct(Arc::new(StructArray::new(arrow_fields.clone(), columns, None)))
+            // With its length: a structured type may have no field.
+            let row = StructArray::try_new_with_length(arrow_fields.clone(), columns, None, 1);
+            ScalarValue::Struct(Arc::new(row.map_err(|e| Malformed(e.to_string()))?))
         }
         (Value::List(v), ArrowType::Map(entries, _)) => {
             let (key, value) = match &data_type.kind {
@@ -124,7 +126,8 @@ pub fn from_proto(message: &proto::Literal, data_type: &LogicalType) -> Result<S
             let keys = array(v.items.iter().step_by(2), &key)?;
             let values = array(v.items.iter().skip(1).step_by(2), &value)?;
             let offsets = OffsetBuffer::from_lengths([keys.len()]);
-            let pairs = StructArray::new(fields.clone(), vec![keys, values], None);
+            let pairs = StructArray::try_new(fields.clone(), vec![keys, values], None);
+            let pairs = pairs.map_err(|e| Malformed(e.to_string()))?;
             ScalarValue::Map(Arc::new(MapArray::new(entries.clone(), offsets, pairs, None, false)))
         }
         _ => return Err(wrong()),

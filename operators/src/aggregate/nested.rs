@@ -42,9 +42,11 @@ pub(crate) fn retype(column: &ArrayRef, target: &DataType) -> Result<ArrayRef, A
             Ok(Arc::new(MapArray::try_new(entries.clone(), offsets, pairs, nulls, *sorted)?))
         }
         (DataType::Struct(fields), DataType::Struct(_)) => {
+            let length = column.len();
             let (_, columns, nulls) = column.as_struct().clone().into_parts();
             let columns = columns.iter().zip(fields).map(|(column, field)| retype(column, field.data_type()));
-            Ok(Arc::new(StructArray::try_new(fields.clone(), columns.collect::<Result<_, _>>()?, nulls)?))
+            let columns = columns.collect::<Result<_, _>>()?;
+            Ok(Arc::new(StructArray::try_new_with_length(fields.clone(), columns, nulls, length)?))
         }
         _ => Ok(column.clone()),
     }
