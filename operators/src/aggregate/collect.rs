@@ -1,20 +1,35 @@
 //! `ARRAY_AGG`: all values in the order in which rows came, nulls too; null without any. `COLLECT`: how often each value that
 //! is not null came; empty without any.
+//!
+//! A group of many values has them as rows of keyed state, too ([`KeptRows`]); its own value has a mark then.
+use std::any::Any;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray, Int32Array, ListArray, MapArray, StructArray};
+use arrow::array::{Array, ArrayRef, AsArray, Int32Array, ListArray, MapArray, StructArray, new_null_array};
 use arrow::buffer::{NullBuffer, OffsetBuffer};
 use arrow::datatypes::{DataType, FieldRef, Int32Type};
 use wiesel_expressions::expression::{MAX_VALUE_BYTES, check_value};
+use wiesel_expressions::types::TypeKind;
+use wiesel_state::keyed::KeyedBackend;
 
+use super::distinct_rows::{INLINE, KeyedBatch};
+use super::keeps_rows::{KeepsRows, RowsRequest, no_rows};
 use super::kept::{Kept, KeptGroups};
+use super::kept_rows::KeptRows;
+use super::keys::KeyStore;
 use super::saved::{Lists, lists};
 use super::values::{Value, ValueCodec};
 use super::{Accumulators, Rows};
 use crate::operator::{Error, Result};
+use crate::state::write_back::Backend;
+
+/// Saved beside a null instead of how often a value came: the group's values are rows.
+const AS_ROWS: i32 = i32::MIN;
 
 pub(super) struct Collect {
     codec: ValueCodec,
+    /// Null as a value.
+    null: Value,
     shape: Shape,
     /// Values and how often each came; for ARRAY_AGG once each.
     kept: KeptGroups<(Value, i32)>,
@@ -22,6 +37,10 @@ pub(super) struct Collect {
     bytes: Vec<usize>,
     /// Bytes of the longest result that was ever to be put together.
     longest: usize,
+    /// Where the values of groups are that have many.
+    rows: Option<KeptRows>,
+    /// Groups that were loaded, and whose rows have not been read yet.
+    unread: Vec<u32>,
 }
 
 enum Shape {
@@ -37,13 +56,10 @@ impl Collect {
             DataType::Map(entries, _) => Shape::Map(entries.clone()),
             other => return Err(Error::Plan(format!("values cannot be collected in {other}"))),
         };
-        Ok(Self {
-            codec: ValueCodec::new(argument)?,
-            shape,
-            kept: KeptGroups::default(),
-            bytes: Vec::new(),
-            longest: 0,
-        })
+        let codec = ValueCodec::new(argument)?;
+        let null = codec.encode(&new_null_array(argument, 1))?.get(0).into();
+        let (kept, bytes, longest) = Default::default();
+        Ok(Self { codec, null, shape, kept, bytes, longest, rows: None, unread: Vec::new() })
     }
 
     fn add(&mut self, group: usize, value: &[u8], count: i32) {
@@ -92,6 +108,23 @@ impl Collect {
     fn of(&self, group: u32) -> &Kept<(Value, i32)> {
         self.kept.of(group as usize)
     }
+
+    /// The name of the table of rows.
+    fn table(&self) -> &'static str {
+        match self.shape {
+            Shape::List(_) => "array_agg",
+            Shape::Map(_) => "collect",
+        }
+    }
+}
+
+/// The columns of rows: of a list they have values alone, each of which came once.
+fn row_columns(codec: &ValueCodec, shape: &Shape, entries: &[&(Value, i32)]) -> Result<Vec<ArrayRef>> {
+    let mut columns = vec![codec.decode(entries.iter().map(|(value, _)| &**value))?];
+    if matches!(shape, Shape::Map(_)) {
+        columns.push(Arc::new(entries.iter().map(|(_, count)| *count).collect::<Int32Array>()));
+    }
+    Ok(columns)
 }
 
 /// How many bytes a value counts in the result: as an element of a list that a function makes.
@@ -134,22 +167,46 @@ impl Accumulators for Collect {
     }
 
     fn save(&self, groups: &[u32]) -> Result<Vec<ArrayRef>> {
-        let of = |group: &u32| self.of(*group);
-        let values = self.codec.decode(groups.iter().flat_map(of).map(|(value, _)| &**value))?;
-        let counts = groups.iter().flat_map(of).map(|(_, count)| *count).collect::<Int32Array>();
-        Ok(vec![lists(groups.iter().map(|group| of(group).len()), vec![values, Arc::new(counts)])?])
+        let (mut values, mut counts, mut lengths) = (Vec::new(), Vec::new(), Vec::with_capacity(groups.len()));
+        for group in groups {
+            let (kept, before) = (self.of(*group), values.len());
+            if kept.is_numbered() {
+                values.push(&*self.null);
+                counts.push(AS_ROWS);
+            } else {
+                values.extend(kept.into_iter().map(|(value, _)| &**value));
+                counts.extend(kept.into_iter().map(|(_, count)| *count));
+            }
+            lengths.push(values.len() - before);
+        }
+        let values = self.codec.decode(values.into_iter())?;
+        Ok(vec![lists(lengths.into_iter(), vec![values, Arc::new(Int32Array::from(counts))])?])
     }
 
     fn load(&mut self, groups: &[u32], saved: &[ArrayRef]) -> Result<()> {
         let saved = Lists::new(saved, 2)?;
+        let nulls = saved.column(0).logical_nulls();
         let values = self.codec.encode(saved.column(0))?;
         let counts = saved.column(1).as_primitive::<Int32Type>().values();
         saved.for_each(groups, |group, row| {
+            if counts[row] == AS_ROWS && nulls.as_ref().is_some_and(|nulls| nulls.is_null(row)) {
+                self.kept.change(group, Kept::number);
+                self.unread.push(group as u32);
+                return;
+            }
             let value = values.get(row);
             self.bytes[group] += size_in_result(value);
             self.kept.change(group, |kept| kept.push((value.into(), counts[row])));
         });
-        Ok(())
+        if self.rows.is_none() && !self.unread.is_empty() { Err(no_rows("a collection")) } else { Ok(()) }
+    }
+
+    fn keeps_rows(&self) -> Option<&dyn KeepsRows> {
+        Some(self)
+    }
+
+    fn keeps_rows_mut(&mut self) -> Option<&mut dyn KeepsRows> {
+        Some(self)
     }
 
     fn width(&self) -> usize {
@@ -184,5 +241,54 @@ impl Accumulators for Collect {
                 Ok(Arc::new(MapArray::try_new(entries.clone(), offsets, pairs, None, false)?))
             }
         }
+    }
+}
+
+impl KeepsRows for Collect {
+    fn open_rows(&mut self, backend: &mut dyn KeyedBackend, request: RowsRequest<'_>) -> Result<()> {
+        let mut value: Vec<_> =
+            request.arguments.iter().take(1).map(|argument| argument.clone().with_nullable(true)).collect();
+        if matches!(self.shape, Shape::Map(_)) {
+            value.push(TypeKind::Int.not_null());
+        }
+        self.rows = Some(KeptRows::open(backend, self.table(), &request, &value)?);
+        Ok(())
+    }
+
+    fn take_rows(&mut self, other: &mut dyn KeepsRows) {
+        if let Some(other) = (other as &mut dyn Any).downcast_mut::<Self>() {
+            self.rows = other.rows.take();
+        }
+    }
+
+    fn load_rows(&mut self, keyed: &KeyedBatch<'_>) -> Result<()> {
+        let Some(rows) = self.rows.as_ref().filter(|_| !self.unread.is_empty()) else { return Ok(()) };
+        let (codec, kept, bytes) = (&self.codec, &mut self.kept, &mut self.bytes);
+        rows.read(keyed, &std::mem::take(&mut self.unread), |group, numbers, columns| {
+            let values = codec.encode(&columns[0])?;
+            let counts = columns.get(1).map(|counts| counts.as_primitive::<Int32Type>().values());
+            for (row, number) in numbers.iter().enumerate() {
+                let (value, count) = (values.get(row), counts.map_or(1, |counts| counts[row]));
+                bytes[group as usize] += size_in_result(value);
+                kept.change(group as usize, |kept| kept.push_numbered(*number, (value.into(), count)));
+            }
+            Ok(())
+        })
+    }
+
+    fn spill(&mut self, _: &KeyStore, groups: &[u32]) -> Result<()> {
+        if let Some(rows) = &mut self.rows {
+            rows.touch(self.kept.number(groups, INLINE));
+        }
+        Ok(())
+    }
+
+    fn flush_rows(&mut self, backend: &mut Backend, keys: &KeyStore) -> Result<()> {
+        let Some(rows) = &mut self.rows else { return Ok(()) };
+        rows.write(backend, keys, &mut self.kept, |entries| row_columns(&self.codec, &self.shape, entries))
+    }
+
+    fn clear_rows(&mut self, backend: &mut Backend, keys: &KeyStore, groups: &[u32]) -> Result<()> {
+        self.rows.as_ref().map_or(Ok(()), |rows| rows.clear(backend, keys, &self.kept, groups))
     }
 }

@@ -3,31 +3,35 @@
 //! What a group has of values is kept with it, as long as it is not much. Beyond that it is rows of keyed state
 //! ([`DistinctRows`]), where the function has any: then the group has a mark instead. With a time to live each value expires by
 //! itself, be it a row or not ([`Ages`]).
+use std::any::Any;
 use std::collections::BTreeMap;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, Int64Array, UInt64Array};
-use arrow::buffer::BooleanBuffer;
 use arrow::compute::take;
 use arrow::datatypes::{DataType, Int64Type};
 use hashbrown::HashMap;
-use wiesel_state::Error as StateError;
+use wiesel_state::keyed::{KeptBack, KeyedBackend, SnapshotOptions};
 
 use super::distinct_ages::Ages;
 use super::distinct_rows::{DistinctRows, INLINE, KeyedBatch};
+use super::keeps_rows::{KeepsRows, RowsRequest, no_rows};
 use super::keys::{KeyIndex, KeyStore};
 use super::saved::{Lists, lists};
 use super::{Accumulators, Rows};
-use crate::operator::{Error, Result};
+use crate::operator::Result;
 use crate::state::bits::Bits;
 use crate::state::write_back::Backend;
 
 /// Saved instead of how often a value came: the group's values are rows.
-const AS_ROWS: i64 = i64::MIN;
+pub(super) const AS_ROWS: i64 = i64::MIN;
 
 /// Saved behind how often the values of a group came, where they expire by themselves: what follows is when each was written.
 const TIMES: i64 = i64::MIN + 1;
+
+/// What it is called in errors.
+const NAME: &str = "a DISTINCT";
 
 /// Numbers of values are dense: spreading them is all the hash has to do.
 #[derive(Default)]
@@ -65,7 +69,7 @@ pub struct Distinct {
     /// How many values all groups have.
     entries: usize,
     /// Where the values of groups are that have many.
-    pub(super) rows: Option<DistinctRows>,
+    rows: Option<DistinctRows>,
     /// Those groups, and how many there are.
     as_rows: Bits,
     as_rows_count: usize,
@@ -111,7 +115,7 @@ impl Distinct {
 
     /// Counts rows of groups whose values are rows, and hands on what enters and leaves them.
     fn update_rows(&mut self, rows: &Rows<'_>, keyed: &KeyedBatch<'_>) -> Result<()> {
-        let Some(table) = &mut self.rows else { return Err(no_rows()) };
+        let Some(table) = &mut self.rows else { return Err(no_rows(NAME)) };
         let crossings = table.update(rows, self.nulls, keyed)?;
         self.hand_on(rows, crossings.at, &crossings.groups, &crossings.weights)
     }
@@ -130,7 +134,7 @@ impl Distinct {
 
     /// Makes rows of the values of those of these groups that have many. Returns which these are. `namespaces`: by group that of its
     /// key, if keys have any.
-    pub(super) fn spill(&mut self, keys: &KeyStore, namespaces: &[i64], groups: &[u32]) -> Result<Vec<u32>> {
+    pub(super) fn spill_in(&mut self, keys: &KeyStore, namespaces: &[i64], groups: &[u32]) -> Result<Vec<u32>> {
         let mut spilled = Vec::new();
         // As long as all groups together have few no group has many.
         if self.entries <= INLINE {
@@ -199,7 +203,7 @@ impl Distinct {
                 // The function has what it had there.
                 continue;
             }
-            let Some(table) = &mut self.rows else { return Err(no_rows()) };
+            let Some(table) = &mut self.rows else { return Err(no_rows(NAME)) };
             let also = self.values.columns(&counts.keys().copied().collect::<Vec<u32>>())?;
             let inner = &mut self.inner;
             inner.reset(&[group]);
@@ -211,20 +215,25 @@ impl Distinct {
         Ok(())
     }
 
-    /// Takes out the rows of groups that have some: the groups begin anew, or are nothing any more.
-    pub(super) fn clear_rows(&mut self, backend: &mut Backend, keys: &KeyStore, groups: &[u32]) -> Result<()> {
-        let Some(table) = self.rows.as_mut().filter(|_| self.as_rows_count > 0) else { return Ok(()) };
-        let groups: Vec<u32> = groups.iter().copied().filter(|group| self.as_rows.has(*group)).collect();
-        match groups.is_empty() {
-            true => Ok(()),
-            false => table.clear(backend, keys, &groups),
-        }
+    /// Takes out all rows of a namespace; the table has some of it in these key groups at most.
+    pub(super) fn drop_namespace(&mut self, backend: &mut Backend, namespace: i64, key_groups: &[u16]) -> Result<()> {
+        self.rows.as_mut().map_or(Ok(()), |rows| rows.drop_namespace(backend, namespace, key_groups))
+    }
+
+    /// Drops rows from memory that have expired.
+    pub(super) fn expire_rows(&mut self, now: i64) {
+        self.rows.iter_mut().for_each(|rows| rows.expire(now));
+    }
+
+    /// Whether the table may have rows that are not at hand.
+    pub(super) fn may_have_rows(&self) -> bool {
+        self.rows.as_ref().is_some_and(DistinctRows::may_have_more)
     }
 
     /// Groups whose values are rows.
     fn load_marks(&mut self, groups: &[u32]) -> Result<()> {
         if self.rows.is_none() && !groups.is_empty() {
-            return Err(no_rows());
+            return Err(no_rows(NAME));
         }
         groups.iter().for_each(|group| self.as_rows.insert(*group));
         self.as_rows_count += groups.len();
@@ -254,14 +263,6 @@ impl Distinct {
         }
         self.values.release(&unused);
     }
-}
-
-/// Rows of groups were found where there can be none.
-fn no_rows() -> Error {
-    Error::State(StateError::Incompatible(
-        "the values of a DISTINCT are rows of their own in this state, which this query does not read: start without this state"
-            .into(),
-    ))
 }
 
 impl Accumulators for Distinct {
@@ -336,14 +337,11 @@ impl Accumulators for Distinct {
     }
 
     fn update_keyed(&mut self, rows: &Rows<'_>, keyed: &KeyedBatch<'_>) -> Result<()> {
-        let as_rows = |group: &u32| self.as_rows.has(*group);
-        if self.as_rows_count == 0 || !rows.groups.iter().any(as_rows) {
+        let as_rows = |group: u32| self.as_rows.has(group);
+        if self.as_rows_count == 0 || !rows.groups.iter().copied().any(as_rows) {
             return self.update(rows);
         }
-        let of_rows: BooleanBuffer = rows.groups.iter().map(as_rows).collect();
-        let others = !&of_rows;
-        let both = |part: BooleanBuffer| rows.selected.map_or(part.clone(), |selected| selected & &part);
-        let (of_rows, others) = (both(of_rows), both(others));
+        let (of_rows, others) = rows.parted(as_rows);
         let Rows { groups, arguments, weights, .. } = *rows;
         // To number values costs as much as to count them: not where all are rows.
         if others.count_set_bits() > 0 {
@@ -352,11 +350,11 @@ impl Accumulators for Distinct {
         self.update_rows(&Rows { groups, arguments, weights, selected: Some(&of_rows) }, keyed)
     }
 
-    fn distinct(&self) -> Option<&Distinct> {
+    fn keeps_rows(&self) -> Option<&dyn KeepsRows> {
         Some(self)
     }
 
-    fn distinct_mut(&mut self) -> Option<&mut Distinct> {
+    fn keeps_rows_mut(&mut self) -> Option<&mut dyn KeepsRows> {
         Some(self)
     }
 
@@ -364,7 +362,7 @@ impl Accumulators for Distinct {
         let is_marked = |group: &u32| self.as_rows_count > 0 && self.as_rows.has(*group);
         let mut pairs = targets.iter().zip(sources);
         if pairs.any(|(to, from)| is_marked(to) || is_marked(from) && !self.merged.contains_key(to)) {
-            return Err(no_rows());
+            return Err(no_rows(NAME));
         }
         // Into an empty group all of the other one goes, in the order in which it came.
         let (mut empty, mut copied) = (Vec::new(), Vec::new());
@@ -503,5 +501,54 @@ impl Accumulators for Distinct {
     /// A value that expired is not taken back.
     fn retracts_exactly(&self) -> bool {
         self.ages.is_none() && self.inner.retracts_exactly()
+    }
+}
+
+impl KeepsRows for Distinct {
+    fn open_rows(&mut self, backend: &mut dyn KeyedBackend, mut request: RowsRequest<'_>) -> Result<()> {
+        let budget = request.take_budget()?;
+        let RowsRequest { at, key, arguments, max_parallelism, keeping, .. } = request;
+        let name = format!("distinct/{at}");
+        self.rows = Some(DistinctRows::open(backend, &name, key, arguments, max_parallelism, budget, keeping)?);
+        Ok(())
+    }
+
+    fn take_rows(&mut self, other: &mut dyn KeepsRows) {
+        if let Some(other) = (other as &mut dyn Any).downcast_mut::<Self>() {
+            self.rows = other.rows.take();
+        }
+    }
+
+    fn spill(&mut self, keys: &KeyStore, groups: &[u32]) -> Result<()> {
+        self.spill_in(keys, &[], groups).map(|_| ())
+    }
+
+    fn clear_rows(&mut self, backend: &mut Backend, keys: &KeyStore, groups: &[u32]) -> Result<()> {
+        let Some(table) = self.rows.as_mut().filter(|_| self.as_rows_count > 0) else { return Ok(()) };
+        let groups: Vec<u32> = groups.iter().copied().filter(|group| self.as_rows.has(*group)).collect();
+        match groups.is_empty() {
+            true => Ok(()),
+            false => table.clear(backend, keys, &groups),
+        }
+    }
+
+    fn trim_rows(&mut self, backend: &mut Backend) -> Result<()> {
+        self.rows.as_mut().map_or(Ok(()), |rows| rows.trim(backend))
+    }
+
+    fn write_rows(&mut self, backend: &mut Backend, options: &SnapshotOptions) -> Result<Vec<KeptBack>> {
+        self.rows.as_mut().map_or(Ok(Vec::new()), |rows| rows.write_changes(backend, options))
+    }
+
+    fn rows_size(&self) -> usize {
+        self.rows.as_ref().map_or(0, DistinctRows::size)
+    }
+
+    fn distinct(&self) -> Option<&Distinct> {
+        Some(self)
+    }
+
+    fn distinct_mut(&mut self) -> Option<&mut Distinct> {
+        Some(self)
     }
 }

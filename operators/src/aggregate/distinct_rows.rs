@@ -1,6 +1,7 @@
-//! The values of `DISTINCT` in groups that have many: rows of keyed state, one a value, so that of a group with millions a
-//! checkpoint has what changed, and memory what is touched.
+//! The values of `DISTINCT`, and of MIN and MAX of changes, in groups that have many: rows of keyed state, one a value, so that of a
+//! group with millions a checkpoint has what changed, and memory what is touched.
 use std::hash::BuildHasherDefault;
+use std::ops::Bound;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, Int64Array, UInt64Array};
@@ -9,17 +10,20 @@ use arrow::datatypes::Int64Type;
 use hashbrown::HashSet;
 use wiesel_expressions::types::{LogicalType, TypeKind};
 use wiesel_state::cache_share::CacheShare;
-use wiesel_state::keyed::{KeptBack, KeyedBackend, SnapshotOptions};
+use wiesel_state::keyed::{KeptBack, KeyedBackend, ScanOrder, SnapshotOptions};
 
 use super::Rows;
 use super::distinct::{Counts, NumberHasher};
 use super::keys::KeyStore;
 use crate::operator::Result;
 use crate::state::write_back::Backend;
-use crate::state::{KeyedRows, RowsDescriptor};
+use crate::state::{KeyedRows, RowRange, RowsDescriptor};
 
 /// Values that a group keeps in its own value, at most: a look-up of those is faster. Few in tests, which are to come to rows.
 pub(super) const INLINE: usize = if cfg!(test) { 2 } else { 1024 };
+
+/// Values that are looked through at once, at most, for one that is there.
+const LOOKED_THROUGH: usize = 1 << 12;
 
 /// What functions need that keep rows of their groups: the back end, and the groups' keys.
 pub struct KeyedBatch<'a> {
@@ -148,6 +152,54 @@ impl DistinctRows {
         let none: ArrayRef = Arc::new(Int64Array::from(vec![0; new.len()]));
         self.table.upsert(&taken(keys, &new)?, &taken(values, &new)?, &[none], new.len(), self.now)?;
         self.table.get(backend, keys, values, rows, self.now)
+    }
+
+    /// Of each of these groups, each there once, the value next to its one in `from` of those that came more often than they were
+    /// taken back; null if there is none. Values on this side of `from` are not looked at.
+    pub(super) fn next_present(
+        &mut self,
+        groups: &[u32],
+        from: ArrayRef,
+        order: ScanOrder,
+        keyed: &KeyedBatch<'_>,
+    ) -> Result<ArrayRef> {
+        // The rows that were found, and which of them is each group's.
+        let (mut found, mut of_groups) = (Vec::new(), vec![None; groups.len()]);
+        let mut open: Vec<usize> = (0..groups.len()).collect();
+        let (mut from, mut limit) = (vec![from], 1);
+        while !open.is_empty() {
+            let numbers: Vec<u32> = open.iter().map(|at| groups[*at]).collect();
+            let beyond = Bound::Excluded(&from[..]);
+            let (lower, upper) = match order {
+                ScanOrder::Forwards => (beyond, Bound::Unbounded),
+                ScanOrder::Backwards => (Bound::Unbounded, beyond),
+            };
+            let range = RowRange { lower, upper, order, limit };
+            let keys = key_columns(keyed.keys, keyed.namespaces, &numbers)?;
+            let set = self.table.rows(keyed.backend, &keys, numbers.len(), &range, self.now)?;
+            let counts = self.table.values(&set.rows)?;
+            let counts = counts[0].as_primitive::<Int64Type>().values();
+            let (mut still_open, mut last, mut start) = (Vec::new(), Vec::new(), 0);
+            for (at, end) in open.into_iter().zip(set.ends) {
+                let mut of_group = std::mem::replace(&mut start, end)..end;
+                let is_full = of_group.len() == limit;
+                match of_group.find(|row| counts[*row] > 0) {
+                    Some(row) => {
+                        of_groups[at] = Some(found.len() as u64);
+                        found.push(set.rows[row]);
+                    }
+                    None if is_full => {
+                        still_open.push(at);
+                        last.push(set.rows[end - 1]);
+                    }
+                    None => {}
+                }
+            }
+            from = self.table.positions(&last)?;
+            (open, limit) = (still_open, (limit * 2).min(LOOKED_THROUGH));
+        }
+        let values = self.table.positions(&found)?;
+        Ok(take(&values[0], &UInt64Array::from(of_groups), None)?)
     }
 
     /// Takes in what a group kept until now of so many values, which were written at this time. The table has none of the group that

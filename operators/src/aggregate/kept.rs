@@ -1,5 +1,8 @@
 //! Values that groups keep in the order in which they came, and of which the first that equals another is found, and taken
 //! out, without a look at all of them: functions that keep values are given and take back as many as there is memory for.
+//!
+//! Those of a group that has many are numbered: each is a row of keyed state ([`super::kept_rows`]), and what changed of them is
+//! known until it is written.
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
 use xxhash_rust::xxh3::xxh3_64;
@@ -52,11 +55,47 @@ pub(super) struct Kept<T> {
     bytes: usize,
     /// Made when a value is looked for among many, and from then on kept up to date.
     index: Option<Box<Index>>,
+    /// If the values are rows.
+    numbers: Option<Box<Numbers>>,
+}
+
+/// The numbers of values that are rows.
+#[derive(Default)]
+struct Numbers {
+    /// Of each slot, in ascending order.
+    of_slots: Vec<i64>,
+    /// The next value's.
+    next: i64,
+    /// The table may have rows with numbers below this one. Those from it on are new to it.
+    written: i64,
+    /// Those below it of values that changed or went since rows were written; some are there several times.
+    changed: Vec<i64>,
+    /// How many of them there were when each was there once.
+    different: usize,
+}
+
+impl Numbers {
+    fn note_changed(&mut self, at: usize) {
+        let number = self.of_slots[at];
+        if number >= self.written {
+            return;
+        }
+        self.changed.push(number);
+        if self.changed.len() > 2 * self.different + FEW {
+            self.changed.sort_unstable();
+            self.changed.dedup();
+            self.different = self.changed.len();
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        size_of::<Self>() + (self.of_slots.capacity() + self.changed.capacity()) * size_of::<i64>()
+    }
 }
 
 impl<T> Default for Kept<T> {
     fn default() -> Self {
-        Self { slots: Vec::new(), head: 0, count: 0, bytes: 0, index: None }
+        Self { slots: Vec::new(), head: 0, count: 0, bytes: 0, index: None, numbers: None }
     }
 }
 
@@ -81,19 +120,24 @@ impl<T: Keep> Kept<T> {
         if let Some(index) = &mut self.index {
             index.add(&self.slots, self.slots.len(), value.key());
         }
+        if let Some(numbers) = &mut self.numbers {
+            numbers.of_slots.push(numbers.next);
+            numbers.next = numbers.next.saturating_add(1);
+        }
         self.bytes += value.bytes();
         self.count += 1;
         self.slots.push(Some(value));
     }
 
-    /// The first that is equal. What is done to it must change neither its key nor its bytes.
+    /// The first that is equal, to change it. What is done to it must change neither its key nor its bytes.
     pub(super) fn find_mut(&mut self, key: &[u8]) -> Option<&mut T> {
         self.make_index();
         let at = match &self.index {
             Some(index) => index.first(&self.slots, key),
             None => self.look_through(key),
-        };
-        self.slots.get_mut(at?)?.as_mut()
+        }?;
+        self.note_changed(at);
+        self.slots.get_mut(at)?.as_mut()
     }
 
     /// Takes out the first that is equal. The others keep their order.
@@ -102,8 +146,9 @@ impl<T: Keep> Kept<T> {
         let at = match &mut self.index {
             Some(index) => index.take_first(&self.slots, key),
             None => self.look_through(key),
-        };
-        let value = self.slots.get_mut(at?)?.take()?;
+        }?;
+        self.note_changed(at);
+        let value = self.slots.get_mut(at)?.take()?;
         self.count -= 1;
         self.bytes -= value.bytes();
         self.tidy();
@@ -112,8 +157,75 @@ impl<T: Keep> Kept<T> {
 
     /// Takes out all; the room for them is kept.
     pub(super) fn clear(&mut self) {
+        (0..self.slots.len()).for_each(|at| self.note_changed(at));
         self.slots.clear();
+        self.numbers.iter_mut().for_each(|numbers| numbers.of_slots.clear());
         (self.head, self.count, self.bytes, self.index) = (0, 0, 0, None);
+    }
+
+    /// Whether the values are rows.
+    pub(super) fn is_numbered(&self) -> bool {
+        self.numbers.is_some()
+    }
+
+    /// The values are rows from now on, all of them new to the table.
+    pub(super) fn number(&mut self) {
+        let of_slots: Vec<i64> = (0..self.slots.len() as i64).collect();
+        let next = of_slots.len() as i64;
+        self.numbers = Some(Box::new(Numbers { of_slots, next, ..Numbers::default() }));
+    }
+
+    /// Takes in a value as its row has it; of these, one after another in the order of their numbers.
+    pub(super) fn push_numbered(&mut self, number: i64, value: T) {
+        if let Some(numbers) = &mut self.numbers {
+            numbers.next = number;
+        }
+        self.push(value);
+        self.note_written();
+    }
+
+    fn note_changed(&mut self, at: usize) {
+        if let Some(numbers) = &mut self.numbers {
+            numbers.note_changed(at);
+        }
+    }
+
+    /// The rows that changed since they were written, in the order of their numbers; none: it went.
+    pub(super) fn changes(&self) -> impl Iterator<Item = (i64, Option<&T>)> {
+        let (mut changed, mut new) = (Vec::new(), 0);
+        let mut of_slots: &[i64] = &[];
+        if let Some(numbers) = &self.numbers {
+            changed.clone_from(&numbers.changed);
+            of_slots = &numbers.of_slots;
+            new = of_slots.partition_point(|number| *number < numbers.written);
+        }
+        changed.sort_unstable();
+        changed.dedup();
+        let changed = changed.into_iter().map(move |number| {
+            let at = of_slots.binary_search(&number).ok();
+            (number, at.and_then(|at| self.slots.get(at)?.as_ref()))
+        });
+        let new = of_slots.iter().zip(&self.slots).skip(new);
+        changed.chain(new.filter_map(|(number, slot)| Some((*number, Some(slot.as_ref()?)))))
+    }
+
+    /// The rows are as the values are.
+    pub(super) fn note_written(&mut self) {
+        if let Some(numbers) = &mut self.numbers {
+            (numbers.written, numbers.changed, numbers.different) = (numbers.next, Vec::new(), 0);
+        }
+    }
+
+    /// The numbers of all rows that the table may have.
+    pub(super) fn written(&self) -> Vec<i64> {
+        let Some(numbers) = &self.numbers else { return Vec::new() };
+        let present = numbers.of_slots.iter().zip(&self.slots).filter(|(_, slot)| slot.is_some());
+        let mut written: Vec<i64> =
+            present.map(|(number, _)| *number).take_while(|number| *number < numbers.written).collect();
+        written.extend_from_slice(&numbers.changed);
+        written.sort_unstable();
+        written.dedup();
+        written
     }
 
     fn make_index(&mut self) {
@@ -136,7 +248,9 @@ impl<T: Keep> Kept<T> {
     /// After a value was taken out.
     fn tidy(&mut self) {
         if self.count == 0 {
-            *self = Self::default();
+            let mut numbers = self.numbers.take();
+            numbers.iter_mut().for_each(|numbers| numbers.of_slots = Vec::new());
+            *self = Self { numbers, ..Self::default() };
             return;
         }
         while self.slots[self.head].is_none() {
@@ -148,8 +262,15 @@ impl<T: Keep> Kept<T> {
         if let Some(index) = &mut self.index {
             index.next.truncate(self.slots.len());
         }
+        if let Some(numbers) = &mut self.numbers {
+            numbers.of_slots.truncate(self.slots.len());
+        }
         // At least as many were taken out as are moved now.
         if self.slots.len() > 2 * self.count + FEW {
+            if let Some(numbers) = &mut self.numbers {
+                let mut slots = self.slots.iter();
+                numbers.of_slots.retain(|_| matches!(slots.next(), Some(Some(_))));
+            }
             self.slots.retain(Option::is_some);
             self.slots.shrink_to(2 * self.count);
             self.head = 0;
@@ -160,7 +281,8 @@ impl<T: Keep> Kept<T> {
     /// What is taken beside the values.
     fn besides(&self) -> usize {
         let holes = (self.slots.len() - self.count) * size_of::<Option<T>>();
-        holes + self.index.as_ref().map_or(0, |index| index.bytes())
+        let numbers = self.numbers.as_ref().map_or(0, |numbers| numbers.bytes());
+        holes + self.index.as_ref().map_or(0, |index| index.bytes()) + numbers
     }
 }
 
@@ -257,6 +379,18 @@ impl<T: Keep> KeptGroups<T> {
         &self.groups[group]
     }
 
+    /// The values of those of these groups that have more than this are rows from now on. Returns those whose values are rows.
+    pub(super) fn number<'a>(&'a mut self, groups: &'a [u32], most: usize) -> impl Iterator<Item = u32> {
+        for group in groups {
+            let kept = self.of(*group as usize);
+            if kept.len() > most && !kept.is_numbered() {
+                self.change(*group as usize, Kept::number);
+            }
+        }
+        let kept = &self.groups;
+        groups.iter().copied().filter(move |group| kept[*group as usize].is_numbered())
+    }
+
     /// All changes go through here, so that all bytes are counted.
     pub(super) fn change<R>(&mut self, group: usize, change: impl FnOnce(&mut Kept<T>) -> R) -> R {
         let kept = &mut self.groups[group];
@@ -287,6 +421,7 @@ impl<T: Keep> KeptGroups<T> {
 #[cfg(test)]
 mod tests {
     use std::cell::Cell;
+    use std::collections::BTreeMap;
     use std::rc::Rc;
 
     use proptest::prelude::*;
@@ -379,6 +514,41 @@ mod tests {
             }
             groups.reset(1);
             prop_assert_eq!((groups.heap(), groups.of(0).len(), groups.of(1).len()), (0, 0, 0));
+        }
+
+        /// Rows to which changes are applied are what is kept, in its order, also where it was read from them.
+        #[test]
+        fn changes_lead_from_rows_to_rows(steps in prop::collection::vec((0..12_u8, 0..8_u8), 0..400)) {
+            let mut kept = Kept::<(Value, i32)>::default();
+            let mut rows: BTreeMap<i64, (Value, i32)> = BTreeMap::new();
+            kept.number();
+            for (number, (value, step)) in steps.into_iter().enumerate() {
+                let key: Value = vec![value; usize::from(value)].into();
+                match step {
+                    0..3 => kept.push((key, number as i32)),
+                    3 => _ = kept.find_mut(&key).map(|(_, count)| *count += 1),
+                    4..6 => _ = kept.take_first(&key),
+                    6 => {
+                        for (number, value) in kept.changes() {
+                            match value {
+                                Some(value) => _ = rows.insert(number, value.clone()),
+                                None => _ = rows.remove(&number),
+                            }
+                        }
+                        kept.note_written();
+                        prop_assert!(rows.values().eq(&kept));
+                    }
+                    _ => {
+                        let mut read = Kept::<(Value, i32)>::default();
+                        read.number();
+                        rows.iter().for_each(|(number, value)| read.push_numbered(*number, value.clone()));
+                        prop_assert!(read.changes().next().is_none());
+                        kept = read;
+                    }
+                }
+                let written = kept.written();
+                prop_assert_eq!(written, rows.keys().copied().collect::<Vec<i64>>());
+            }
         }
     }
 }

@@ -14,7 +14,8 @@ use wiesel_state::cache_share::CacheShare;
 use wiesel_state::keyed::{KeptBack, KeyedBackend, SnapshotOptions};
 
 use self::distinct::Distinct;
-use self::distinct_rows::{DistinctRows, Keeping, KeyedBatch};
+use self::distinct_rows::{Keeping, KeyedBatch};
+use self::keeps_rows::{KeepsRows, RowsRequest};
 use self::keys::KeyStore;
 use crate::operator::{Error, Result};
 use crate::state::write_back::Backend;
@@ -28,7 +29,9 @@ mod distinct_ages;
 pub(crate) mod distinct_rows;
 mod first_last;
 mod json_agg;
+mod keeps_rows;
 mod kept;
+mod kept_rows;
 pub(crate) mod key_bytes;
 pub mod keys;
 mod list_agg;
@@ -77,6 +80,17 @@ impl Rows<'_> {
     #[inline]
     fn for_each_not_null(&self, step: impl FnMut(usize, usize, i64)) {
         self.visit(self.not_null(), step);
+    }
+
+    /// The rows that take part, of groups for which this is true and of the others.
+    fn parted(&self, is_one: impl Fn(u32) -> bool) -> (BooleanBuffer, BooleanBuffer) {
+        let of_those: BooleanBuffer = self.groups.iter().map(|group| is_one(*group)).collect();
+        let others = !&of_those;
+        let taking_part = |part: BooleanBuffer| match self.selected {
+            Some(selected) => selected & &part,
+            None => part,
+        };
+        (taking_part(of_those), taking_part(others))
     }
 
     #[inline]
@@ -162,13 +176,13 @@ pub trait Accumulators: Send {
         true
     }
 
-    /// The function as DISTINCT, if it is.
-    fn distinct(&self) -> Option<&Distinct> {
+    /// The function as one that may keep rows of its groups, if it is.
+    fn keeps_rows(&self) -> Option<&dyn KeepsRows> {
         None
     }
 
-    /// The same, to change it.
-    fn distinct_mut(&mut self) -> Option<&mut Distinct> {
+    /// The same, to change them.
+    fn keeps_rows_mut(&mut self) -> Option<&mut dyn KeepsRows> {
         None
     }
 }
@@ -237,9 +251,37 @@ impl Function {
         matches!(self, Self::Count | Self::Sum | Self::Sum0 | Self::Avg | Self::Variance { .. })
     }
 
+    /// What rows it may keep of groups, if what it keeps of one grows.
+    fn rows_kept(self, distinct: bool, retract: bool) -> Option<RowsKept> {
+        match self {
+            _ if distinct && self.minds_duplicates() => self.is_small().then_some(RowsKept::Distinct),
+            Self::Min | Self::Max if retract => Some(RowsKept::Best),
+            Self::ListAgg | Self::ArrayAgg | Self::Collect => Some(RowsKept::All),
+            _ => None,
+        }
+    }
+
     /// MIN and MAX are the same with and without DISTINCT.
     fn minds_duplicates(self) -> bool {
         !matches!(self, Self::Min | Self::Max)
+    }
+}
+
+/// What rows a function keeps of a group, and which of them must be at hand when its result is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum RowsKept {
+    /// The values of a DISTINCT: those that change.
+    Distinct,
+    /// The values of a MIN or MAX of changes: those that change, and few beside them.
+    Best,
+    /// All: the result is made of them.
+    All,
+}
+
+impl RowsKept {
+    /// A part of them is at hand, which needs memory beside the groups.
+    fn is_in_part(self) -> bool {
+        self != Self::All
     }
 }
 
@@ -468,16 +510,23 @@ impl Aggregates {
         Ok(())
     }
 
-    /// The positions of the functions that may keep rows of their groups.
-    pub(crate) fn with_rows(&self) -> Vec<usize> {
-        let is_one = |call: &proto::AggregateCall| Function::of(call).is_ok_and(Function::is_small);
-        let calls = self.calls.iter().zip(&self.specification).enumerate();
-        let with_rows = calls.filter(|(_, (call, of))| call.accumulators.distinct().is_some() && is_one(of));
-        with_rows.map(|(at, _)| at).collect()
+    /// What rows each function may keep of its groups: where keys are in namespaces, or values expire, only DISTINCT can. Rows of
+    /// others have neither, so that those of one key in several namespaces would be the same.
+    fn rows_kept(&self, namespaces: bool) -> impl Iterator<Item = Option<RowsKept>> {
+        let (retract, distinct_alone) = (self.retract, namespaces || self.ttl > 0);
+        self.specification.iter().map(move |call| {
+            let kept = Function::of(call).ok()?.rows_kept(call.distinct, retract)?;
+            (kept == RowsKept::Distinct || !distinct_alone).then_some(kept)
+        })
     }
 
-    /// Opens the tables of [`Aggregates::with_rows`]: from now on groups that have many values keep them there. `namespaces`: keys
-    /// are in some.
+    /// How many functions keep rows of which a part is at hand, and need memory for that. `namespaces`: keys are in some.
+    pub(crate) fn row_caches(&self, namespaces: bool) -> usize {
+        self.rows_kept(namespaces).filter(|kept| kept.is_some_and(RowsKept::is_in_part)).count()
+    }
+
+    /// Opens the tables of functions that may keep rows of their groups: from now on groups that have much keep it there.
+    /// `budgets` are those of [`Aggregates::row_caches`]. `namespaces`: keys are in some.
     ///
     /// # Errors
     /// What was restored has other types, or a type cannot be kept.
@@ -491,14 +540,16 @@ impl Aggregates {
     ) -> Result<()> {
         let once = !self.retract && (namespaces || self.ttl > 0);
         let keeping = Keeping { namespaces, ttl: self.ttl, once };
-        for (at, budget) in self.with_rows().into_iter().zip(budgets) {
+        let (kept, mut budgets) = (self.rows_kept(namespaces).collect::<Vec<_>>(), budgets.into_iter());
+        for (at, kept) in kept.into_iter().enumerate() {
+            let Some(kept) = kept else { continue };
             let call = &mut self.calls[at];
-            let values: Vec<LogicalType> =
+            let arguments: Vec<LogicalType> =
                 call.arguments.iter().map(|column| self.input[*column].data_type.clone()).collect();
-            let name = format!("distinct/{at}");
-            let rows = DistinctRows::open(backend, &name, key, &values, max_parallelism, budget, keeping)?;
-            if let Some(distinct) = call.accumulators.distinct_mut() {
-                distinct.rows = Some(rows);
+            let budget = kept.is_in_part().then(|| budgets.next()).flatten();
+            if let Some(function) = call.accumulators.keeps_rows_mut() {
+                let request = RowsRequest { at, key, arguments: &arguments, max_parallelism, budget, keeping };
+                function.open_rows(backend, request)?;
             }
         }
         Ok(())
@@ -507,20 +558,25 @@ impl Aggregates {
     /// Goes on with the tables of others, which are the same functions.
     pub(crate) fn take_rows(&mut self, others: &mut Self) {
         for (call, other) in self.calls.iter_mut().zip(&mut others.calls) {
-            if let (Some(distinct), Some(other)) = (call.accumulators.distinct_mut(), other.accumulators.distinct_mut())
-            {
-                distinct.rows = other.rows.take();
+            let (function, other) = (call.accumulators.keeps_rows_mut(), other.accumulators.keeps_rows_mut());
+            if let (Some(function), Some(other)) = (function, other) {
+                function.take_rows(other);
             }
         }
     }
 
-    fn distinct_mut(&mut self) -> impl Iterator<Item = &mut Distinct> {
-        self.calls.iter_mut().filter_map(|call| call.accumulators.distinct_mut())
+    fn with_rows(&mut self) -> impl Iterator<Item = &mut dyn KeepsRows> {
+        self.calls.iter_mut().filter_map(|call| call.accumulators.keeps_rows_mut())
     }
 
-    /// Makes rows of what those of these groups keep that have many values.
+    /// Reads the rows that groups need, which have just been loaded.
+    pub(crate) fn load_rows(&mut self, keyed: &KeyedBatch<'_>) -> Result<()> {
+        self.with_rows().try_for_each(|function| function.load_rows(keyed))
+    }
+
+    /// Makes rows of what those of these groups keep that have much. A batch has touched them, and is done.
     pub(crate) fn spill(&mut self, keys: &KeyStore, groups: &[u32]) -> Result<()> {
-        self.spill_in(keys, &[], groups).map(|_| ())
+        self.with_rows().try_for_each(|function| function.spill(keys, groups))
     }
 
     /// The same, where keys are in namespaces: by group that of its key. Returns the groups that now have rows, function after
@@ -528,54 +584,65 @@ impl Aggregates {
     pub(crate) fn spill_in(&mut self, keys: &KeyStore, namespaces: &[i64], groups: &[u32]) -> Result<Vec<u32>> {
         let mut spilled = Vec::new();
         for distinct in self.distinct_mut() {
-            spilled.extend(distinct.spill(keys, namespaces, groups)?);
+            spilled.extend(distinct.spill_in(keys, namespaces, groups)?);
         }
         Ok(spilled)
     }
 
-    /// Takes out the rows of groups, which are about to be emptied.
-    pub(crate) fn clear_rows(&mut self, backend: &mut Backend, keys: &KeyStore, groups: &[u32]) -> Result<()> {
-        self.distinct_mut().try_for_each(|distinct| distinct.clear_rows(backend, keys, groups))
+    /// Writes rows that changed and are not at hand any more when their groups are not.
+    pub(crate) fn flush_rows(&mut self, backend: &mut Backend, keys: &KeyStore) -> Result<()> {
+        self.with_rows().try_for_each(|function| function.flush_rows(backend, keys))
     }
 
-    fn rows_mut(&mut self) -> impl Iterator<Item = &mut DistinctRows> {
-        self.distinct_mut().filter_map(|distinct| distinct.rows.as_mut())
+    /// Takes out the rows of groups, which are about to be emptied.
+    pub(crate) fn clear_rows(&mut self, backend: &mut Backend, keys: &KeyStore, groups: &[u32]) -> Result<()> {
+        self.with_rows().try_for_each(|function| function.clear_rows(backend, keys, groups))
+    }
+
+    fn distinct_mut(&mut self) -> impl Iterator<Item = &mut Distinct> {
+        self.calls.iter_mut().filter_map(|call| call.accumulators.keeps_rows_mut()?.distinct_mut())
     }
 
     /// Takes out all rows of a namespace; tables have some of it in these key groups at most.
     pub(crate) fn drop_rows(&mut self, backend: &mut Backend, namespace: i64, key_groups: &[u16]) -> Result<()> {
-        self.rows_mut().try_for_each(|rows| rows.drop_namespace(backend, namespace, key_groups))
+        self.distinct_mut().try_for_each(|distinct| distinct.drop_namespace(backend, namespace, key_groups))
     }
 
     /// Drops rows from memory that have expired.
     pub(crate) fn expire_rows(&mut self, now: i64) {
-        self.rows_mut().for_each(|rows| rows.expire(now));
+        self.distinct_mut().for_each(|distinct| distinct.expire_rows(now));
     }
 
     /// Whether tables may have rows that are not at hand.
     pub(crate) fn may_have_rows(&self) -> bool {
-        let distinct = self.calls.iter().filter_map(|call| call.accumulators.distinct());
-        distinct.filter_map(|distinct| distinct.rows.as_ref()).any(DistinctRows::may_have_more)
+        let mut distinct = self.calls.iter().filter_map(|call| call.accumulators.keeps_rows()?.distinct());
+        distinct.any(Distinct::may_have_rows)
     }
 
     /// Drops rows from memory if they take too much.
     pub(crate) fn trim_rows(&mut self, backend: &mut Backend) -> Result<()> {
-        self.rows_mut().try_for_each(|rows| rows.trim(backend))
+        self.with_rows().try_for_each(|function| function.trim_rows(backend))
     }
 
     /// For a snapshot: writes the rows that changed. Returns what is kept back instead.
-    pub(crate) fn write_rows(&mut self, backend: &mut Backend, options: &SnapshotOptions) -> Result<Vec<KeptBack>> {
+    pub(crate) fn write_rows(
+        &mut self,
+        backend: &mut Backend,
+        keys: &KeyStore,
+        options: &SnapshotOptions,
+    ) -> Result<Vec<KeptBack>> {
+        self.flush_rows(backend, keys)?;
         let mut kept_back = Vec::new();
-        for rows in self.rows_mut() {
-            kept_back.extend(rows.write_changes(backend, options)?);
+        for function in self.with_rows() {
+            kept_back.extend(function.write_rows(backend, options)?);
         }
         Ok(kept_back)
     }
 
-    /// How many bytes the rows take that are at hand.
+    /// How many bytes the rows take that are at hand beside what functions have of their groups.
     pub(crate) fn rows_size(&self) -> usize {
-        let distinct = self.calls.iter().filter_map(|call| call.accumulators.distinct());
-        distinct.filter_map(|distinct| distinct.rows.as_ref()).map(DistinctRows::size).sum()
+        let functions = self.calls.iter().filter_map(|call| call.accumulators.keeps_rows());
+        functions.map(|function| function.rows_size()).sum()
     }
 
     /// Adds the content of each source group to the target group at the same position.

@@ -7,8 +7,8 @@ use wiesel_expressions::expression::MAX_VALUE_BYTES;
 use wiesel_expressions::types::{LogicalType, RowField, TypeKind, to_arrow_schema};
 use wiesel_proto as proto;
 
-use super::Aggregates;
 use super::keys::{KeyIndex, KeyStore};
+use super::{Aggregates, RowsKept};
 use crate::element::Batch;
 use crate::testing::{batch, call, fields, rows_text};
 
@@ -402,4 +402,29 @@ fn texts_of_no_length_count_where_rows_can_be_taken_back() {
     let refused = aggregates.update(&one, &[0], None, None).unwrap_err().to_string();
     assert!(refused.contains(&format!("at most {MAX_VALUE_BYTES}")), "{refused}");
     assert_eq!(aggregates.evaluate(&[0]).unwrap()[0].as_string_view().value(0), "");
+}
+
+/// Rows of other functions have neither a namespace nor a time of their own.
+#[test]
+fn where_keys_are_in_namespaces_or_values_expire_only_those_of_distinct_are_rows() {
+    let mut calls = keeping_calls();
+    let bigint = || TypeKind::Bigint.nullable();
+    calls.extend([call("MIN", &[0], bigint()), call("MAX", &[0], bigint())]);
+    let distinct_sum = proto::AggregateCall { distinct: true, ..call("SUM", &[0], bigint()) };
+    calls.push(distinct_sum);
+    for retract in [false, true] {
+        for (ttl, namespaces) in [(0, false), (0, true), (1000, false), (1000, true)] {
+            let aggregates = Aggregates::new(&calls, &input(), retract).unwrap().with_ttl(ttl);
+            let kept = aggregates.rows_kept(namespaces).enumerate();
+            let kept: Vec<(usize, RowsKept)> = kept.filter_map(|(at, kept)| Some((at, kept?))).collect();
+            let all = [2, 3, 5, 7].map(|at| (at, RowsKept::All)).into_iter();
+            let best = [8, 9].map(|at| (at, RowsKept::Best)).into_iter();
+            let with_others = ttl == 0 && !namespaces;
+            let others = all.chain(best.filter(|_| retract)).filter(|_| with_others);
+            let expected: Vec<(usize, RowsKept)> = others.chain([(10, RowsKept::Distinct)]).collect();
+            assert_eq!(kept, expected, "{retract} {ttl} {namespaces}");
+            let caches = expected.iter().filter(|(_, kept)| *kept != RowsKept::All).count();
+            assert_eq!(aggregates.row_caches(namespaces), caches);
+        }
+    }
 }

@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, BooleanArray, Int64Array};
 use arrow::datatypes::Int64Type;
-use wiesel_state::keyed::Rows;
+use wiesel_state::keyed::{KeptBack, Rows, SnapshotOptions};
 
 use crate::aggregate::Aggregates;
+use crate::aggregate::distinct_rows::KeyedBatch;
 use crate::aggregate::keys::{KeyIndex, KeyStore};
 use crate::operator::Result;
 use crate::state::cache::Values;
@@ -72,9 +73,19 @@ impl Groups {
         self.aggregates.clear_rows(backend, &self.store, groups)
     }
 
+    /// Reads the rows that aggregate functions need of groups that have just been loaded.
+    pub(super) fn load_rows(&mut self, backend: &Backend) -> Result<()> {
+        self.aggregates.load_rows(&KeyedBatch { backend, keys: &self.store, namespaces: &[] })
+    }
+
     /// Makes rows of what aggregate functions keep of groups where it is much.
     pub(super) fn spill(&mut self, groups: &[u32]) -> Result<()> {
         self.aggregates.spill(&self.store, groups)
+    }
+
+    /// For a snapshot: writes the rows that changed. Returns what is kept back instead.
+    pub(super) fn write_rows(&mut self, backend: &mut Backend, options: &SnapshotOptions) -> Result<Vec<KeptBack>> {
+        self.aggregates.write_rows(backend, &self.store, options)
     }
 
     /// Empties those of these groups, which a batch touches, that were last written to at this time or before.
@@ -170,6 +181,10 @@ impl CachedEntries for Groups {
             *group = Group { rows, emitted, written, used: rows > 0, ..*group };
         }
         self.aggregates.load(groups, &columns[HEAD..])
+    }
+
+    fn before_eviction(&mut self, backend: &mut Backend) -> Result<()> {
+        self.aggregates.flush_rows(backend, &self.store)
     }
 
     /// It has no rows and no result: it is nothing any more.

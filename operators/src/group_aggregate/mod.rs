@@ -125,9 +125,10 @@ impl GroupAggregate {
         Ok(())
     }
 
-    /// What groups may take, all that there is, and what of that the rows of each function that has some may.
+    /// What groups may take, all that there is, and what of that the rows of each function may that has some at hand beside
+    /// them.
     fn budgets(&self, share: CacheShare) -> Vec<CacheShare> {
-        let functions = self.state.entries.aggregates.with_rows().len();
+        let functions = self.state.entries.aggregates.row_caches(false);
         let rows = std::iter::repeat_n(ROWS_SHARE * functions, functions);
         share.parts([1].into_iter().chain(rows))
     }
@@ -137,6 +138,7 @@ impl GroupAggregate {
         if !self.state.is_complete() {
             let fresh = self.state.entries.store.fresh().to_vec();
             self.state.fetch(&self.backend, &fresh, &[])?;
+            self.state.entries.load_rows(&self.backend)?;
         }
         Ok(())
     }
@@ -365,7 +367,7 @@ impl Operator for GroupAggregate {
 
     fn snapshot(&mut self, options: &SnapshotOptions) -> Result<OperatorSnapshot> {
         let mut kept_back = self.state.write_changes(&mut self.backend, options)?;
-        kept_back.extend(self.state.entries.aggregates.write_rows(&mut self.backend, options)?);
+        kept_back.extend(self.state.entries.write_rows(&mut self.backend, options)?);
         write_back::snapshot(&mut self.backend, options, kept_back)
     }
 

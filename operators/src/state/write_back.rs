@@ -70,6 +70,10 @@ pub(crate) trait CachedEntries {
     fn note_written(&mut self, _entries: &[u32], _keys: &Rows, _namespaces: &[i64]) -> Result<()> {
         Ok(())
     }
+    /// Entries are about to be evicted: what of them is written beside their values must be.
+    fn before_eviction(&mut self, _backend: &mut Backend) -> Result<()> {
+        Ok(())
+    }
     /// The entries to evict next, about `enough` of them, and how many of them, at the end, did change.
     fn victims(&mut self, cache: &mut Cache, enough: usize) -> (Vec<u32>, usize) {
         cache.victims(self.all(), enough)
@@ -185,6 +189,9 @@ impl<E: CachedEntries> WriteBack<E> {
     /// Drops entries from memory if they take too much.
     pub(crate) fn trim(&mut self, backend: &mut Backend) -> Result<()> {
         let budget = self.cache.as_ref().map(Cache::budget).filter(|budget| self.entries.size() > *budget);
+        if budget.is_some() {
+            self.entries.before_eviction(backend)?;
+        }
         let (Some(budget), Some(backend)) = (budget, backend) else { return Ok(()) };
         // A little at a time: what changed has to be written first, and the task waits.
         let target = budget / 16 * 15;

@@ -68,7 +68,7 @@ impl WindowAggregate {
         let zone = self.parts.cut_in.map(|zone| ZoneTable::open(&mut *backend, zone, max_parallelism));
         self.zone_table = zone.transpose()?;
         let slices = &mut self.parts.slices;
-        let functions = slices.entries.aggregates.with_rows().len();
+        let functions = slices.entries.aggregates.row_caches(true);
         let rows = std::iter::repeat_n(ROWS_SHARE * functions, functions);
         let mut budgets = restored.cache_share().parts([1].into_iter().chain(rows)).into_iter();
         let budget = budgets.next().ok_or_else(|| Error::Plan("no memory was dealt out".into()))?;
@@ -144,7 +144,8 @@ impl WindowAggregate {
     pub(super) fn save(&mut self, options: &SnapshotOptions) -> Result<OperatorSnapshot> {
         let Parts { slices, backend, .. } = &mut self.parts;
         let mut kept_back = slices.write_changes(backend, options)?;
-        kept_back.extend(slices.entries.aggregates.write_rows(backend, options)?);
+        let Slices { aggregates, store, .. } = &mut slices.entries;
+        kept_back.extend(aggregates.write_rows(backend, store, options)?);
         self.save_progress()?;
         self.save_zone()?;
         write_back::snapshot(&mut self.parts.backend, options, kept_back)

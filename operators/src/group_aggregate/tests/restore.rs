@@ -13,18 +13,24 @@ use crate::testing::Output;
 use crate::testing::state::{BACKENDS, Saved, Subtasks, World};
 
 /// All that is kept of groups in memory, at most.
-const TIGHT: [usize; 3] = [0, 4096, usize::MAX];
+pub(super) const TIGHT: [usize; 3] = [0, 4096, usize::MAX];
 
-fn context() -> OperatorContext {
+pub(super) fn context() -> OperatorContext {
     OperatorContext { max_parallelism: 11, ..context_with(&[]).0 }
 }
 
-fn start(world: &Arc<World>, setup: &Setup, parallelism: u32, saved: &Saved, cache: usize) -> Subtasks<GroupAggregate> {
+pub(super) fn start(
+    world: &Arc<World>,
+    setup: &Setup,
+    parallelism: u32,
+    saved: &Saved,
+    cache: usize,
+) -> Subtasks<GroupAggregate> {
     let build = |context: &OperatorContext| setup.build_in(context).unwrap();
     Subtasks::start(world, &context(), parallelism, saved, cache, build)
 }
 
-fn step(setup: &Setup, subtasks: &mut Subtasks<GroupAggregate>, batch: &Batch) -> Vec<String> {
+pub(super) fn step(setup: &Setup, subtasks: &mut Subtasks<GroupAggregate>, batch: &Batch) -> Vec<String> {
     let keys: Vec<usize> = setup.keys.iter().map(|key| *key as usize).collect();
     let parts = subtasks.route(batch, &keys);
     let parts = subtasks.operators.iter_mut().zip(parts).filter(|(_, part)| part.num_rows() > 0);

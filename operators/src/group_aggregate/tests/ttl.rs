@@ -1,6 +1,8 @@
 //! DISTINCT with a time to live. As in Flink each value is an entry with a time of its own: it is written when it is new, where rows
 //! are taken back also when its count changes, and is not known any more when that is so long ago, though its group is touched.
 //! What the function has of it stays.
+use std::collections::BTreeSet;
+
 use wiesel_state::keyed::{SnapshotOptions, WriteBatch};
 
 use super::*;
@@ -370,5 +372,49 @@ fn values_of_an_earlier_release_expire_from_when_they_are_read() {
         assert_eq!(run.add(1, [4]), "[1, 7, 5, 10]");
         run.clock.set(1500);
         assert_eq!(run.add(1, [4]), "[1, 8, 6, 14]", "{cache} {backend}");
+    }
+}
+
+/// Only values of a DISTINCT have times of their own: what other functions have goes with its group, and is kept in its value.
+#[test]
+fn what_other_functions_have_of_a_group_expires_with_it_however_much_it_is() {
+    let text = TypeKind::string().nullable();
+    let input = fields(&[("k", bigint()), ("v", bigint()), ("s", text.clone())]);
+    let distinct = call("COUNT", &[1], TypeKind::Bigint.not_null());
+    let calls = vec![
+        proto::AggregateCall { distinct: true, ..distinct },
+        call("MIN", &[1], bigint()),
+        call("MAX", &[1], bigint()),
+        call("COLLECT", &[1], TypeKind::Multiset(Box::new(bigint())).not_null()),
+        call("ARRAY_AGG", &[1], TypeKind::Array(Box::new(bigint())).nullable()),
+        call("LISTAGG", &[2], text),
+    ];
+    for changelog in [false, true] {
+        let (input, calls) = (input.clone(), calls.clone());
+        let setup = Setup { input, keys: vec![0], calls, changelog, update_before: false, ttl: TTL as u64 };
+        let insert = |values: std::ops::Range<i64>| {
+            let pairs: Vec<_> = values.map(|value| (Some(1), Some(value))).collect();
+            let texts = pairs.iter().map(|(_, value)| value.map(|value| format!("text {value}")));
+            let texts: ArrayRef = Arc::new(texts.collect::<StringViewArray>());
+            let arrays = [columns(&pairs), vec![texts]].concat();
+            match changelog {
+                true => changes(&setup.input, vec![INSERT; pairs.len()], arrays),
+                false => batch(&setup.input, arrays),
+            }
+        };
+        for (cache, backend) in CACHES.into_iter().flat_map(|cache| BACKENDS.map(|backend| (cache, backend))) {
+            let mut job = Run::new(&setup, backend, cache);
+            run(&mut job.subtasks.operators[0], insert(0..8));
+            job.restart(1, cache);
+            job.clock.set(TTL);
+            let expected = "+I[1, 3, 7, 9, {7: 1, 8: 1, 9: 1}, [7, 8, 9], text 7,text 8,text 9]";
+            assert_eq!(run(&mut job.subtasks.operators[0], insert(7..10)), [expected]);
+            job.restart(1, cache);
+            let expected = "+U[1, 4, 7, 10, {7: 1, 8: 1, 9: 1, 10: 1}, [7, 8, 9, 10], text 7,text 8,text 9,text 10]";
+            assert_eq!(run(&mut job.subtasks.operators[0], insert(10..11)), [expected], "{cache} {backend}");
+            let saved = job.subtasks.save(9);
+            let tables = saved.iter().flat_map(|handle| &handle.tables).map(|table| table.name.as_str());
+            assert_eq!(tables.collect::<BTreeSet<_>>(), BTreeSet::from(["distinct/0", "groups"]));
+        }
     }
 }

@@ -300,3 +300,32 @@ fn many_values_take_no_more_memory_than_they_may() {
     let lines = results(&mut run.out);
     assert!(lines.len() == 4 && lines.iter().zip(&counts).all(|(line, count)| line.starts_with(count)), "{lines:?}");
 }
+
+/// Rows of other functions would be in no namespace: those of a key in two slices would be the same.
+#[test]
+fn what_lists_have_stays_with_its_slice_however_much_it_is() {
+    let int = || TypeKind::Int.nullable();
+    let list = call("ARRAY_AGG", &[2], TypeKind::Array(Box::new(int())).nullable());
+    let multiset = call("COLLECT", &[2], TypeKind::Multiset(Box::new(int())).not_null());
+    let setup = Setup::new(WindowKind::Tumble, SECOND, 0, &[0], vec![list, multiset, count_distinct()]);
+    for (cache, backend) in CACHES.into_iter().flat_map(|cache| BACKENDS.map(|backend| (cache, backend))) {
+        let mut run = Run::new(&setup, backend, cache);
+        run.rows(&of_slice(0, 0..5));
+        run.rows(&of_slice(1, 3..8));
+        let saved = run.save();
+        let tables = saved.iter().flat_map(|handle| &handle.tables).map(|table| table.name.as_str());
+        assert_eq!(tables.collect::<BTreeSet<_>>(), BTreeSet::from(["distinct/2", "progress", "slices"]));
+        run.restart(2, cache);
+        run.rows(&of_slice(0, 5..7));
+        run.rows(&of_slice(1, 8..9));
+        run.watermark(1999);
+        let line = |second: i64, values: std::ops::Range<i32>| {
+            let texts: Vec<String> = values.clone().map(|value| value.to_string()).collect();
+            let entries: Vec<String> = values.map(|value| format!("{value}: 1")).collect();
+            let (count, texts, entries) = (texts.len(), texts.join(", "), entries.join(", "));
+            let window = format!("1970-01-01 00:00:0{second}, 1970-01-01 00:00:0{}", second + 1);
+            format!("+I[1, [{texts}], {{{entries}}}, {count}, {window}]")
+        };
+        assert_eq!(results(&mut run.out), [line(0, 0..7), line(1, 3..9)], "{cache} {backend}");
+    }
+}
