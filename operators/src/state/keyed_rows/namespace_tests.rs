@@ -203,3 +203,30 @@ fn a_key_that_begins_is_not_looked_for() {
         assert_eq!((found, world.read() - read), (vec![KeyedRows::NONE], 1), "{backend}");
     }
 }
+
+/// Failed before: 65,536 keys were taken out in one batch, however long they were.
+#[test]
+fn a_namespace_with_long_positions_goes_a_part_at_a_time() {
+    let context = OperatorContext { max_parallelism: MAX_PARALLELISM, ..context() };
+    for backend in BACKENDS {
+        let world = World::new(&context, backend);
+        let mut subtasks = start(&world, &context, 1, usize::MAX, &[]);
+        let key: Key = (Some(1), None);
+        let keys = in_namespaces([(1, &key)].into_iter());
+        for number in 0..20_i64 {
+            let position = columns([(Some(number), Some("x".repeat(500)))].iter());
+            let one: ArrayRef = Arc::new(Int64Array::from(vec![1]));
+            let table = subtasks.operators[0].rows.as_mut().unwrap();
+            table.upsert(&keys, &position, &[one], 1, 0).unwrap();
+            // Each is written by itself.
+            subtasks.save(number as u64 + 1);
+        }
+        let all: Vec<u16> = (0..MAX_PARALLELISM as u16).collect();
+        let holder = &mut subtasks.operators[0];
+        let table = holder.rows.as_mut().unwrap();
+        table.drop_namespace(&mut holder.backend, 1, &all).unwrap();
+        assert!(world.largest() < 2000, "{backend}: {} bytes at once", world.largest());
+        let saved = subtasks.save(21);
+        assert_eq!(world.entries(&saved, "rows").len(), 0, "{backend}");
+    }
+}

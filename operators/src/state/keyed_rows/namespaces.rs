@@ -10,10 +10,13 @@ use wiesel_state::cache_share::CacheShare;
 use wiesel_state::keyed::{KeyedBackend, WriteBatch};
 
 use super::entries::RowEntries;
-use super::{CLEARED, KeyedRows, RowsDescriptor};
+use super::{KeyedRows, RowsDescriptor};
 use crate::operator::Result;
 use crate::state::table::RowTable;
 use crate::state::write_back::Backend;
+
+/// Bytes of keys that are taken out of the table at once: a position may be a long text.
+const DELETED_BYTES: usize = if cfg!(test) { 200 } else { 1 << 20 };
 
 /// The namespaces of keys, if they have any, and their other columns.
 pub(super) fn split(columns: &[ArrayRef], has_namespaces: bool) -> (&[i64], &[ArrayRef]) {
@@ -63,12 +66,13 @@ fn delete(backend: &mut dyn KeyedBackend, table: &RowTable, key_group: u16, name
     let mut next = Some(prefix.to_vec());
     while let Some(from) = next.take() {
         ending::check()?;
-        let mut entries = Vec::new();
+        let (mut entries, mut bytes) = (Vec::new(), 0);
         backend.scan_from(table.id, &prefix, &from, &mut |key, _| {
-            if entries.len() >= CLEARED {
+            if bytes >= DELETED_BYTES {
                 next = Some(key.to_vec());
                 return Ok(ControlFlow::Break(()));
             }
+            bytes += key.len();
             entries.push((Bytes::copy_from_slice(key), None));
             Ok(ControlFlow::Continue(()))
         })?;
