@@ -1,7 +1,8 @@
 //! Uploads that wait for their commit, and those that earlier attempts have left.
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
+use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 use tracing::Instrument;
@@ -19,8 +20,14 @@ use crate::input::{Files, failed};
 
 /// Uploads that are completed at once.
 const COMPLETIONS: usize = 32;
-/// Uploads that are aborted at once.
+/// Uploads that are aborted at once for a subtask, however many attempts of it follow each other.
 const ABORTS: usize = 16;
+
+/// The folder of a table, the sink, the run of the job and the subtask that uploads are aborted for.
+type Whose = (String, u64, u64, u32);
+
+/// Uploads that are still to be aborted. There is an entry as long as its worker is at work.
+static LEFT: Mutex<BTreeMap<Whose, Vec<filesystem::Unfinished>>> = Mutex::new(BTreeMap::new());
 
 /// Completes uploads, and tells of each when it is. Returns those that are not, for now. One that was completed before is complete.
 ///
@@ -133,22 +140,69 @@ pub(super) fn clean(store: &StoreFolder, sink: u64, context: &OperatorContext, n
         );
     }
     if !left.is_empty() {
-        spawn::detached(&store.runtime, abort(store.location.clone(), left).in_current_span());
+        abort_in_background(store, (store.location.uri().to_owned(), sink, context.run, context.subtask), left);
     }
     Ok(())
 }
 
+/// Has uploads aborted. If that is still done for an attempt before, its worker goes on with these: it has no other ones, for they are
+/// all that is left. A store that is slow, for which the job restarts again and again, would else get more requests with each attempt.
+fn abort_in_background(store: &StoreFolder, whose: Whose, uploads: Vec<filesystem::Unfinished>) {
+    let is_at_work = LEFT.lock().insert(whose.clone(), uploads).is_some();
+    if !is_at_work {
+        let work = abort(store.location.clone(), Worker { whose: Some(whose) });
+        spawn::detached(&store.runtime, work.in_current_span());
+    }
+}
+
+/// Who aborts uploads.
+struct Worker {
+    /// None: nothing was left, and its entry is gone.
+    whose: Option<Whose>,
+}
+
+impl Worker {
+    /// The next one to abort.
+    fn take_one(&self) -> Option<filesystem::Unfinished> {
+        LEFT.lock().get_mut(self.whose.as_ref()?)?.pop()
+    }
+
+    /// Whether nothing is left. Then this worker gets nothing more.
+    fn is_done(&mut self) -> bool {
+        let Some(whose) = &self.whose else { return true };
+        let mut left = LEFT.lock();
+        if left.get(whose).is_some_and(|left| !left.is_empty()) {
+            return false;
+        }
+        left.remove(whose);
+        self.whose = None;
+        true
+    }
+}
+
+impl Drop for Worker {
+    /// With its runtime it may end before it is done.
+    fn drop(&mut self) {
+        if let Some(whose) = &self.whose {
+            LEFT.lock().remove(whose);
+        }
+    }
+}
+
 /// Aborts uploads into a folder, some at once.
-async fn abort(folder: Location, uploads: Vec<filesystem::Unfinished>) {
-    let (mut uploads, mut under_way) = (uploads.into_iter(), JoinSet::new());
+async fn abort(folder: Location, mut worker: Worker) {
+    let mut under_way = JoinSet::new();
     let (mut aborted, mut failed, mut why) = (0u64, 0u64, String::new());
     loop {
-        for upload in uploads.by_ref().take(ABORTS.saturating_sub(under_way.len())) {
+        while under_way.len() < ABORTS
+            && let Some(upload) = worker.take_one()
+        {
             let folder = folder.clone();
             under_way.spawn(async move { folder.abort_upload(&upload).await }.in_current_span());
         }
         let error = match under_way.join_next().await {
-            None => break,
+            None if worker.is_done() => break,
+            None => continue,
             Some(Ok(Ok(()))) => {
                 aborted += 1;
                 continue;

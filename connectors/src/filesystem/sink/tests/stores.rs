@@ -338,6 +338,31 @@ fn many_uploads_that_an_attempt_has_left_are_aborted_some_at_once() {
     second.close();
 }
 
+/// Failed before: each attempt aborted what was left beside the attempts before it, which had not come to their end yet.
+#[test]
+fn attempts_that_follow_each_other_abort_no_more_uploads_at_once() {
+    let store = Store::new("uploads-left-again");
+    let spec = store.spec("csv", &["b"]);
+    let mut first = Attempt::start_as((9, 0), &spec, 1, &Arc::default(), None);
+    first.write(0, &(0..100).map(|number| (number, format!("p{number}"))).collect::<Vec<_>>());
+    first.snapshot(1, 100);
+    drop(first);
+    store.bucket.slow_aborts(5000);
+    for number in 1..6 {
+        Attempt::start_as((9, number), &spec, 1, &Arc::default(), None).close();
+    }
+    store.await_no_uploads();
+    let most = store.bucket.most_aborts_at_once();
+    assert!((2..=16).contains(&most), "{most} at once");
+    // What is left behind that is aborted, too.
+    let mut other = Attempt::start_as((9, 6), &spec, 1, &Arc::default(), None);
+    other.write(0, &row(1, "x"));
+    other.snapshot(2, 1);
+    drop(other);
+    Attempt::start_as((9, 7), &spec, 1, &Arc::default(), None).close();
+    store.await_no_uploads();
+}
+
 #[test]
 fn what_a_savepoint_names_stays_until_a_job_that_started_from_it_has_a_checkpoint() {
     let store = Store::new("savepoint-uploads");
