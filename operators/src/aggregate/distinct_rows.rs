@@ -215,6 +215,7 @@ impl DistinctRows {
     ) -> Result<()> {
         let rows = counts.len();
         let keys = key_columns(keys, namespaces, &vec![group; rows])?;
+        let counts = if self.once { vec![1; rows] } else { counts };
         let counts: [ArrayRef; 1] = [Arc::new(Int64Array::from(counts))];
         match self.expires {
             // Those of a group that expired may be in the table yet.

@@ -226,6 +226,22 @@ fn of_many_values_those_are_written_that_are_new_and_all_go_with_their_slice() {
     }
 }
 
+/// Failed before: values that came several times while they were few were kept with how often.
+#[test]
+fn a_value_that_is_a_row_is_kept_once_however_often_it_came() {
+    let setup = Setup::new(WindowKind::Tumble, SECOND, 0, &[0], distinct_calls());
+    for backend in BACKENDS {
+        let mut run = Run::new(&setup, backend, usize::MAX);
+        run.rows(&[(1, 0, Some(5)), (1, 0, Some(5)), (1, 0, Some(6))]);
+        run.rows(&[(1, 0, Some(7)), (1, 0, Some(5))]);
+        run.rows(&[(1, 0, Some(8)), (1, 0, Some(8))]);
+        let saved = run.save();
+        let kept = run.world.entries(&saved, "distinct/1");
+        let values: BTreeSet<&Vec<u8>> = kept.values().collect();
+        assert_eq!((kept.len(), values.len()), (4, 1), "{backend}: {kept:?}");
+    }
+}
+
 /// A key may have many values in one slice of a window and few, or none, in others, at hand or not.
 #[test]
 fn a_window_of_several_slices_counts_each_value_once() {
