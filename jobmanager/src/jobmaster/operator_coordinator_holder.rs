@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
 use tonic::{Code, Status};
 use wiesel_common::ending;
@@ -416,6 +416,10 @@ impl OperatorCoordinatorHolder {
             while let Ok(command) = commands.try_recv() {
                 serving.note(command, &mut sending);
             }
+            // Nor does a subtask that has taken one wait for the next until the coordinator has handled all that waits.
+            while let Some(ended) = sending.calls.try_join_next() {
+                self.call_ended(ended, &mut serving, &mut sending, &mut commands)?;
+            }
             if sending.is_empty()
                 && let Some((checkpoint, reply)) = serving.snapshots.pop_front()
             {
@@ -446,22 +450,32 @@ impl OperatorCoordinatorHolder {
                     Some(command) => serving.note(command, &mut sending),
                     None => return Ok(()),
                 },
-                Some(sent) = sending.calls.join_next() => {
-                    let (subtask, outcome) =
-                        sent.map_err(|error| self.failed(&FailureInfo::new(failure::INTERNAL, error.to_string())))?;
-                    // A task that finished before its TaskManager went away did so before the call failed.
-                    while let Ok(command) = commands.try_recv() {
-                        serving.note(command, &mut sending);
-                    }
-                    let unreached = self.subtask(subtask)?.attempt;
-                    let failed = |cause| HolderFailure { unreached: Some(unreached), cause };
-                    sending.sent(subtask, outcome).map_err(failed)?;
+                Some(ended) = sending.calls.join_next() => {
+                    self.call_ended(ended, &mut serving, &mut sending, &mut commands)?;
                 }
                 () = next_timer => {
                     serving = self.timed(serving, &mut sending, |coordinator, events| coordinator.timer(events)).await?;
                 }
             }
         }
+    }
+
+    /// A call to a subtask has ended.
+    fn call_ended(
+        &self,
+        ended: Result<(u32, Result<(), FailureInfo>), JoinError>,
+        serving: &mut Serving,
+        sending: &mut Sending,
+        commands: &mut mpsc::UnboundedReceiver<Command>,
+    ) -> Result<(), HolderFailure> {
+        let (subtask, outcome) =
+            ended.map_err(|error| self.failed(&FailureInfo::new(failure::INTERNAL, error.to_string())))?;
+        // A task that finished before its TaskManager went away did so before the call failed.
+        while let Ok(command) = commands.try_recv() {
+            serving.note(command, sending);
+        }
+        let unreached = Some(self.subtask(subtask)?.attempt);
+        sending.sent(subtask, outcome).map_err(|cause| HolderFailure { unreached, cause })
     }
 
     async fn snapshot(

@@ -61,6 +61,9 @@ impl Connector for Gone {
 
 type Log = Arc<Mutex<Vec<String>>>;
 
+/// The event that the toy cannot handle.
+const UNHEARD_OF: &str = "unheard of";
+
 /// Counts events, and notes what it is told.
 struct Toy {
     log: Log,
@@ -91,6 +94,9 @@ impl OperatorCoordinator for Toy {
     }
 
     fn handle_event(&mut self, sender: EventSender, event: Bytes, events: &mut Events) -> OperatorResult<()> {
+        if event == UNHEARD_OF {
+            return Err(OperatorError::Plan(UNHEARD_OF.into()));
+        }
         self.events += 1;
         events.send(sender.subtask, event.clone());
         self.note(format!("{} says {}", sender.subtask, String::from_utf8_lossy(&event)));
@@ -138,6 +144,17 @@ impl Run {
         greeting: Option<usize>,
         restore: Option<(u64, Bytes)>,
     ) -> Self {
+        Self::called_on(CoordinatorCalls::Inline, gone, addresses, begins_checkpoints, greeting, restore)
+    }
+
+    fn called_on(
+        calls: CoordinatorCalls,
+        gone: Gone,
+        addresses: &[&str],
+        begins_checkpoints: bool,
+        greeting: Option<usize>,
+        restore: Option<(u64, Bytes)>,
+    ) -> Self {
         let log = Log::default();
         let subtask = |(number, address): (usize, &&str)| Subtask {
             attempt: AttemptId([number as u8; 16]),
@@ -151,7 +168,7 @@ impl Run {
             subtasks: addresses.iter().enumerate().map(subtask).collect(),
             begins_checkpoints,
             executors: TaskExecutors::new(Arc::new(gone.clone())),
-            calls: CoordinatorCalls::Inline,
+            calls,
             restore,
             call_timeout: Duration::from_secs(60),
             ending: Ending::default(),
@@ -485,4 +502,18 @@ async fn what_is_on_its_way_counts_as_unsent() {
     assert_eq!((run.log.lock().len(), *run.gone.calls.lock()), (5, 4), "the coordinator is called no more");
     run.tell(Command::Finished { subtask: 0 });
     run.heard(6).await;
+}
+
+/// Failed before: while events waited, it was not noted which subtasks had taken what they were sent. Each got one event and no more until
+/// all were handled, or 64 MiB waited; nor was it noted that one could not be sent.
+#[tokio::test(start_paused = true)]
+async fn subtasks_are_sent_one_event_after_the_other_while_others_wait_for_the_coordinator() {
+    let run = Run::called_on(CoordinatorCalls::OnBlockingThreads, Gone::default(), &["a:1"], true, None, None);
+    (1..=100).for_each(|number| run.say(0, number, "a"));
+    // The coordinator ends with the last one: what was sent by then was sent before.
+    run.say(0, 101, UNHEARD_OF);
+    let failure = run.running.await.unwrap().unwrap_err();
+    assert_eq!(failure.unreached, None);
+    let sent = *run.gone.calls.lock();
+    assert!(sent > 10, "{sent} events were sent");
 }
