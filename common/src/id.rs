@@ -81,13 +81,40 @@ id!(
     AllocationId
 );
 id!(
-    /// The session of a leader: the fencing token of everything said to it.
+    /// The session of a leader: the fencing token of everything said to it. It begins with the epoch of the leader.
     LeaderSessionId
 );
 
 impl LeaderSessionId {
-    /// The number of a run of a job, from the session of its JobMaster, which is drawn anew for each run.
-    pub fn run(self) -> u64 {
+    /// A new session in this epoch.
+    pub fn of_epoch(epoch: u64) -> Self {
+        let mut session = Self::random();
+        session.0[..8].copy_from_slice(&epoch.to_be_bytes());
+        session
+    }
+
+    /// The epoch, which the election of leaders counts upwards; 0: there is no election. Whoever has heard of a later one refuses
+    /// what is said in this one.
+    pub fn epoch(self) -> u64 {
         u64::from_be_bytes(std::array::from_fn(|i| self.0[i]))
+    }
+
+    /// The number of a run of a job, from the session of its JobMaster: the part that is drawn anew for each.
+    pub fn run(self) -> u64 {
+        u64::from_be_bytes(std::array::from_fn(|i| self.0[8 + i]))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sessions_of_one_epoch_are_different_runs() {
+        let (one, other) = (LeaderSessionId::of_epoch(7), LeaderSessionId::of_epoch(7));
+        assert_eq!((one.epoch(), other.epoch()), (7, 7));
+        assert_ne!(one.run(), other.run());
+        assert_eq!(LeaderSessionId::from_bytes(&one.to_bytes()), Some(one));
+        assert_eq!(LeaderSessionId::of_epoch(u64::MAX).epoch(), u64::MAX);
     }
 }

@@ -37,6 +37,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 pub struct Environment {
     /// The clock.
     pub clock: Arc<dyn Clock>,
+    /// The epoch in which it leads: TaskManagers that have heard of a later one refuse what it says. 0: there is no election.
+    pub epoch: u64,
     /// The cluster's time zone.
     pub time_zone: Zone,
     /// Opens connections to TaskManagers.
@@ -54,6 +56,7 @@ impl Environment {
     pub fn real(secret: Option<Secret>) -> Self {
         Self {
             clock: Arc::new(wiesel_common::time::SystemClock),
+            epoch: 0,
             time_zone: Zone::of_process(),
             connector: Arc::new(Tcp { connect_timeout: CONNECT_TIMEOUT, secret, callee: Callee::TaskManager }),
             enumerators: Arc::new(wiesel_connectors::factory::enumerator),
@@ -99,10 +102,10 @@ impl Components {
         wiesel_common::config::options::check(&configuration)?;
         check_folders(&configuration)?;
         let executors = TaskExecutors::new(environment.connector);
-        let clock = environment.clock;
+        let (clock, epoch) = (environment.clock, environment.epoch);
         let (resource_manager, resource_manager_handle) = ResourceManager::new(
             control.clone(),
-            LeaderSessionId::random(),
+            LeaderSessionId::of_epoch(epoch),
             advertised.clone(),
             Arc::clone(&clock),
             executors.clone(),
@@ -115,6 +118,7 @@ impl Components {
             single_call_timeout: control.single_call_timeout(),
             heartbeat_timeout: control.heartbeat_timeout,
             clock: Arc::clone(&clock),
+            epoch,
             time_zone: environment.time_zone,
             executors,
             resource_manager: resource_manager_handle.clone(),

@@ -533,6 +533,8 @@ impl Cluster {
         let inbox = self.network.join(id, JOB_MANAGER);
         let environment = Environment {
             clock: process.clock().clone(),
+            // One process after the other leads.
+            epoch: id.into(),
             time_zone: Zone::UTC,
             connector: Arc::new(endpoint.clone()),
             enumerators: workload::enumerators(),

@@ -55,6 +55,7 @@ impl Components {
             address: options.job_manager.clone(),
             connector: connector.clone(),
             request: identity.clone(),
+            epoch: 0,
             options: options.registration.clone(),
             events,
             status: status_receiver.clone(),

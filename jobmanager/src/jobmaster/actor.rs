@@ -65,6 +65,8 @@ pub(crate) struct JobMasterContext {
     /// A TaskManager that stands still for so long is lost.
     pub(crate) heartbeat_timeout: Duration,
     pub(crate) clock: Arc<dyn Clock>,
+    /// In which the JobManager leads.
+    pub(crate) epoch: u64,
     /// The cluster's, for all jobs.
     pub(crate) time_zone: Zone,
     pub(crate) executors: TaskExecutors,
@@ -166,7 +168,7 @@ impl JobMaster {
     ) -> Result<(Self, JobMasterHandle), wiesel_state::Error> {
         let storage = CheckpointStorage::new(&configuration, job_id)?;
         let (sender, receiver) = mailbox();
-        let handle = JobMasterHandle { job_id, fence: LeaderSessionId::random(), sender };
+        let handle = JobMasterHandle { job_id, fence: LeaderSessionId::of_epoch(context.epoch), sender };
         // As the fence, it is no other run's.
         let run = handle.fence.run();
         let mut env = RealEnvironment { clock: Arc::clone(&context.clock) };

@@ -11,7 +11,7 @@ use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::Instant;
 use tonic::{Code, Status};
 use tracing::Instrument;
-use wiesel_common::id::{AllocationId, AttemptId, JobId};
+use wiesel_common::id::{AllocationId, AttemptId, JobId, LeaderSessionId};
 use wiesel_common::logging::job_span;
 use wiesel_common::mailbox::mailbox;
 use wiesel_common::rpc::{Channel, Connector};
@@ -263,6 +263,7 @@ impl TaskExecutor {
         let job = JobId::from_bytes(&request.job_id).ok_or_else(|| Status::invalid_argument("no job id"))?;
         let id = AllocationId::from_bytes(&request.allocation_id)
             .ok_or_else(|| Status::invalid_argument("no allocation id"))?;
+        self.check_job_master(job, &request.job_master_fence)?;
         let granted = match self.slots.allocate(request.slot, id, job) {
             Answer::Known => true,
             Answer::Taken => false,
@@ -278,6 +279,18 @@ impl TaskExecutor {
             slots_version: self.slots.version(),
             registration: self.registration,
         })
+    }
+
+    /// Refuses a slot to a JobMaster that has been superseded: one of a later epoch leads the job.
+    fn check_job_master(&self, job: JobId, fence: &[u8]) -> Result<(), Status> {
+        let epoch = |fence: &[u8]| LeaderSessionId::from_bytes(fence).map(LeaderSessionId::epoch);
+        let given = epoch(fence).ok_or_else(|| Status::invalid_argument("a JobMaster's session id has 16 bytes"))?;
+        let known = self.jobs.get(&job).and_then(|known| epoch(&known.fence)).unwrap_or_default();
+        if given >= known {
+            return Ok(());
+        }
+        let message = format!("the JobMaster of epoch {given} has been superseded by one of epoch {known}");
+        Err(Status::failed_precondition(message))
     }
 
     fn allocated(&mut self, request: &proto::RequestSlotRequest, job: JobId, id: AllocationId) -> Result<(), Status> {

@@ -8,6 +8,7 @@ use tokio::time::{Instant, timeout};
 use tokio_stream::StreamExt;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Status};
+use wiesel_common::id::LeaderSessionId;
 use wiesel_common::rpc::{Channel, Connector, describe};
 use wiesel_proto as proto;
 use wiesel_proto::resource_manager_client::ResourceManagerClient;
@@ -52,6 +53,8 @@ pub(crate) struct Registration {
     pub(crate) address: String,
     pub(crate) connector: Arc<dyn Connector>,
     pub(crate) request: proto::RegisterTaskManagerRequest,
+    /// The newest epoch of a JobManager that it has registered with.
+    pub(crate) epoch: u64,
     pub(crate) options: Options,
     pub(crate) events: mpsc::Sender<Event>,
     /// What each heartbeat says; a change is sent at once.
@@ -65,7 +68,10 @@ impl Registration {
         let mut pause = FIRST_PAUSE;
         loop {
             let (mut client, answer) = match self.register().await {
-                Ok(registered) => registered,
+                Ok((client, answer, epoch)) => {
+                    self.epoch = epoch;
+                    (client, answer)
+                }
                 Err(reason) => {
                     let _ = self.events.send(Event::GaveUp { reason }).await;
                     return;
@@ -92,7 +98,10 @@ impl Registration {
         }
     }
 
-    async fn register(&self) -> Result<(ResourceManagerClient<Channel>, proto::RegisterTaskManagerResponse), String> {
+    /// Gives the way to the ResourceManager, its answer, and the epoch in which it leads.
+    async fn register(
+        &self,
+    ) -> Result<(ResourceManagerClient<Channel>, proto::RegisterTaskManagerResponse, u64), String> {
         let unusable =
             |status: Status| format!("the ResourceManager's address '{}': {}", self.address, status.message());
         let begun = Instant::now();
@@ -107,7 +116,10 @@ impl Registration {
             let (reason, delay) = match timeout(patience, client.register_task_manager(self.request.clone())).await {
                 Ok(Ok(answer)) => {
                     let answer = answer.into_inner();
-                    let Err(reason) = check_release(&answer) else { return Ok((client, answer)) };
+                    let reason = match check_release(&answer).and_then(|()| check_epoch(&answer, self.epoch)) {
+                        Ok(epoch) => return Ok((client, answer, epoch)),
+                        Err(reason) => reason,
+                    };
                     self.take_leave(&answer, &reason).await;
                     (reason, self.options.refused_delay)
                 }
@@ -231,6 +243,18 @@ fn check_release(registered: &proto::RegisterTaskManagerResponse) -> Result<(), 
     ))
 }
 
+/// The epoch of a JobManager, which is refused if a later one is known: it has been superseded, and may not know.
+fn check_epoch(registered: &proto::RegisterTaskManagerResponse, newest: u64) -> Result<u64, String> {
+    let fence = LeaderSessionId::from_bytes(&registered.fence);
+    let epoch = fence.ok_or("the JobManager's session id has not 16 bytes")?.epoch();
+    if epoch >= newest {
+        return Ok(epoch);
+    }
+    Err(format!(
+        "the JobManager led in epoch {epoch}, and this TaskManager was registered with one of epoch {newest}: it has been superseded"
+    ))
+}
+
 /// When it is said that the TaskManager still waits for its registration, and why.
 struct Complaints {
     next: Instant,
@@ -271,6 +295,16 @@ pub(crate) async fn disconnect(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_job_manager_of_an_earlier_epoch_is_refused() {
+        let of = |fence: Bytes| proto::RegisterTaskManagerResponse { fence, ..Default::default() };
+        let answer = of(LeaderSessionId::of_epoch(4).to_bytes());
+        assert_eq!([3, 4].map(|newest| check_epoch(&answer, newest)), [Ok(4), Ok(4)]);
+        let refused = check_epoch(&answer, 5).unwrap_err();
+        assert!(refused.contains("epoch 4") && refused.contains("epoch 5"), "{refused}");
+        assert!(check_epoch(&of(Bytes::from_static(b"short")), 0).is_err());
+    }
 
     /// Before, it was said once, and never where no call was answered.
     #[test]

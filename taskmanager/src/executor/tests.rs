@@ -164,6 +164,23 @@ async fn tasks_of_a_superseded_job_master_have_to_end_in_time() {
     assert!(reason.contains("task.cancellation.timeout") && reason.contains("stubborn (1/1)"), "{reason}");
 }
 
+/// The fences here are of as many equal bytes: the larger one has the later epoch.
+#[tokio::test]
+async fn a_superseded_job_master_gets_no_slot_and_ends_no_task() {
+    let runner = Arc::new(Stubborn::default());
+    let mut executor = executor(Arc::clone(&runner), Duration::from_secs(60));
+    executor.registered(Bytes::from_static(&FENCE), 1);
+    assert!(executor.request_slot(&slot(0, 8)).unwrap().granted);
+    executor.submit_tasks(deployment(5)).unwrap();
+    let refused = executor.request_slot(&slot(1, 7)).unwrap_err();
+    assert_eq!(refused.code(), Code::FailedPrecondition);
+    assert!(refused.message().contains("superseded"), "{refused}");
+    let malformed = proto::RequestSlotRequest { job_master_fence: vec![9; 15].into(), ..slot(1, 8) };
+    assert_eq!(executor.request_slot(&malformed).unwrap_err().code(), Code::InvalidArgument);
+    assert_eq!(runner.told.load(Ordering::SeqCst), 0);
+    assert!(executor.request_slot(&slot(1, 8)).unwrap().granted, "it was not given away");
+}
+
 /// The JobMaster knows nothing of it before they have ended, so that it would wait for them for ever.
 #[tokio::test]
 async fn tasks_that_were_failed_for_their_memory_have_to_end_in_time() {
